@@ -1,0 +1,127 @@
+package mezu
+
+import (
+	"slices"
+	"time"
+)
+
+// Bundle is the shared part of what one environment needs: for the edges that
+// serve it and for its Warpgates alike. It holds no secret.
+type Bundle struct {
+	Position     Position `json:"position"`
+	Organization string   `json:"organization"` // id
+	Project      string   `json:"project"`      // id
+	Environment  string   `json:"environment"`  // id
+	// ProjectName and EnvironmentName are for logs and pages.
+	ProjectName     string `json:"project_name"`
+	EnvironmentName string `json:"environment_name"`
+	// Endpoint is the DNS label under the edge domain.
+	Endpoint string `json:"endpoint"`
+	Enabled  bool   `json:"enabled"`
+	// Removed says that the environment is gone: the statement takes it off
+	// the edges and stays as the last word.
+	Removed bool `json:"removed,omitempty"`
+	// WAF is the default of routes that name no mode.
+	WAF    WAFMode                `json:"waf,omitempty"`
+	Routes []Route                `json:"routes,omitempty"`
+	Roles  map[string]ProjectRole `json:"roles,omitempty"`
+	Issued time.Time              `json:"issued"`
+}
+
+// Validate checks that the bundle is whole. A bundle that fails is rejected as
+// such and the last good one keeps serving.
+func (b *Bundle) Validate() error {
+	if err := ValidateID("environment", PrefixEnvironment, b.Environment); err != nil {
+		return err
+	}
+	if b.Position.IsZero() {
+		return Invalid("position", "a bundle has a position")
+	}
+	if b.Removed {
+		return nil
+	}
+	if !EndpointFits(b.Endpoint) {
+		return Invalid("endpoint", "%q is not an endpoint", b.Endpoint)
+	}
+	if err := b.WAF.validate("waf"); err != nil {
+		return err
+	}
+	if err := ValidateRoles("roles", b.Roles); err != nil {
+		return err
+	}
+	return ValidateRoutes("routes", b.Routes)
+}
+
+// PermissionsOf is the sum of the permissions of these roles. Unknown roles add
+// nothing.
+func (b *Bundle) PermissionsOf(roles []string) []string {
+	var out []string
+	for _, r := range roles {
+		for _, p := range b.Roles[r].Permissions {
+			if !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// RevocationKind is what a revocation ends.
+type RevocationKind string
+
+// Kinds of revocations.
+const (
+	RevokeSession     RevocationKind = "session"     // subject: session id
+	RevokeUser        RevocationKind = "user"        // subject: user id; grants issued before NotBefore
+	RevokeCertificate RevocationKind = "certificate" // subject: serial in hexadecimal
+	RevokeToken       RevocationKind = "token"       // subject: SHA-256 of the token in hexadecimal
+)
+
+// Revocation ends something before its time. It is kept for as long as the
+// longest life that it can affect.
+type Revocation struct {
+	Position Position       `json:"position"`
+	Kind     RevocationKind `json:"kind"`
+	Subject  string         `json:"subject"`
+	// NotBefore: of a user, grants issued before this moment are void.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	// Until is when the record may be forgotten.
+	Until time.Time `json:"until"`
+}
+
+// Grant is the control plane's signed statement of a session.
+type Grant struct {
+	Session     string    `json:"session"`
+	User        string    `json:"user"`
+	Directory   string    `json:"directory"`
+	Environment string    `json:"environment"`
+	Email       string    `json:"email,omitempty"`
+	Name        string    `json:"name,omitempty"`
+	Roles       []string  `json:"roles,omitempty"`
+	AuthTime    time.Time `json:"auth_time"`
+	IssuedAt    time.Time `json:"issued_at"`
+	// SecretHash is SHA-256 of the session secret.
+	SecretHash []byte    `json:"secret_hash"`
+	NotAfter   time.Time `json:"not_after"`
+}
+
+// MaxGrant bounds a signed grant, which lives in a cookie.
+const MaxGrant = 2 << 10
+
+// Assertion is the claims of the short-lived statement that a workload receives
+// about the user (a JWT, RFC 7519, signed with EdDSA).
+type Assertion struct {
+	Issuer    string   `json:"iss"` // the Warpgate's id
+	Subject   string   `json:"sub"` // the user's id
+	Audience  string   `json:"aud"` // the environment's id
+	IssuedAt  int64    `json:"iat"`
+	NotBefore int64    `json:"nbf"`
+	Expires   int64    `json:"exp"`
+	ID        string   `json:"jti"`
+	Email     string   `json:"email,omitempty"`
+	Name      string   `json:"name,omitempty"`
+	Roles     []string `json:"roles,omitempty"`
+}
+
+// AssertionLife bounds an assertion.
+const AssertionLife = 5 * time.Minute

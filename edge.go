@@ -1,0 +1,47 @@
+package mezu
+
+// Edge is a publicly reachable node of the data plane. Operators own edges;
+// they enrol themselves with a join token.
+type Edge struct {
+	Meta
+	Name string `json:"name"`
+	// TunnelAddress is the host:port that Warpgates dial.
+	TunnelAddress string `json:"tunnel_address"`
+	// PublicAddress is the host:port of public HTTPS.
+	PublicAddress string `json:"public_address,omitempty"`
+	Version       string `json:"version,omitempty"`
+	Serial        string `json:"serial,omitempty"`
+}
+
+// Validate checks what an edge says of itself when it enrols.
+func (e *Edge) Validate() error {
+	if err := ValidateName("name", e.Name); err != nil {
+		return err
+	}
+	if !isHostPort(e.TunnelAddress) {
+		return Invalid("tunnel_address", "is the host:port that Warpgates dial, not %q", e.TunnelAddress)
+	}
+	if e.PublicAddress != "" && !isHostPort(e.PublicAddress) {
+		return Invalid("public_address", "is the host:port of public HTTPS, not %q", e.PublicAddress)
+	}
+	return validateText("version", e.Version, MaxDisplayName)
+}
+
+func isHostPort(s string) bool {
+	u, err := ParseUpstream(s)
+	return err == nil && u.Scheme == UpstreamHTTP && u.Address == s
+}
+
+// EdgeList is the signed statement of which edges a Warpgate may dial and under
+// which identity each answers.
+type EdgeList struct {
+	Position Position   `json:"position"`
+	Edges    []EdgeInfo `json:"edges"`
+}
+
+// EdgeInfo is what a Warpgate needs of one edge.
+type EdgeInfo struct {
+	ID            string `json:"id"`
+	Name          string `json:"name"`
+	TunnelAddress string `json:"tunnel_address"`
+}

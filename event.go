@@ -1,0 +1,52 @@
+package mezu
+
+import "time"
+
+// Event is one line of "--json" output of a program that runs tunnels. Fields
+// that do not belong to the event are left out.
+type Event struct {
+	Event EventKind `json:"event"`
+	Time  time.Time `json:"time"`
+
+	URL          string `json:"url,omitempty"`
+	Organization string `json:"organization,omitempty"`
+	Project      string `json:"project,omitempty"`
+	Environment  string `json:"environment,omitempty"`
+	Upstream     string `json:"upstream,omitempty"`
+	WarpgateID   string `json:"warpgate_id,omitempty"`
+	API          string `json:"api,omitempty"`
+	CAFile       string `json:"ca_file,omitempty"`
+	Token        string `json:"token,omitempty"`
+
+	ID         string  `json:"id,omitempty"`
+	Method     string  `json:"method,omitempty"`
+	Host       string  `json:"host,omitempty"`
+	Path       string  `json:"path,omitempty"`
+	DurationMS float64 `json:"duration_ms,omitempty"`
+	BytesIn    int64   `json:"bytes_in,omitempty"`
+	BytesOut   int64   `json:"bytes_out,omitempty"`
+	Route      string  `json:"route,omitempty"`
+	User       string  `json:"user,omitempty"`
+
+	// Status is the HTTP status of a request as a number, or a Warpgate's
+	// status as a word.
+	Status   any      `json:"status,omitempty"`
+	Revision Position `json:"revision,omitzero"`
+
+	Code    Code   `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// EventKind names an event.
+type EventKind string
+
+// Kinds of events.
+const (
+	EventReady    EventKind = "ready"
+	EventRequest  EventKind = "request"
+	EventWarpgate EventKind = "warpgate"
+	EventConfig   EventKind = "config"
+	EventError    EventKind = "error"
+	EventStopped  EventKind = "stopped"
+)

@@ -1,0 +1,92 @@
+package mezu
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// MaxHostLength is the longest DNS name in text form (RFC 1035, 2.3.4).
+const MaxHostLength = 253
+
+// CanonicalHost brings a Host header or :authority into the one form that
+// names an environment: lower case, no port, no trailing dot. Only names of
+// letters, digits, hyphens and underscores and addresses are accepted; anything
+// else (user info, paths, spaces, brackets without an address, ports beyond
+// 65535) is refused with CodeNotCanonical. Canonical names are returned without
+// allocation.
+func CanonicalHost(raw string) (string, error) {
+	host := raw
+	if strings.HasPrefix(host, "[") {
+		return canonicalIPv6(raw)
+	}
+	if i := strings.IndexByte(host, ':'); i >= 0 {
+		if _, ok := parsePort(host[i+1:]); !ok {
+			return "", notCanonical("the host has a malformed port")
+		}
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > MaxHostLength {
+		return "", notCanonical("the host is empty or too long")
+	}
+	upper, label := false, 0
+	for i := 0; i < len(host); i++ {
+		c := host[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			label++
+		case c >= 'A' && c <= 'Z':
+			upper = true
+			label++
+		case c == '.' && label > 0:
+			label = 0
+			continue
+		default:
+			return "", notCanonical("the host has a character that no host name has")
+		}
+		if label > MaxLabelLength {
+			return "", notCanonical("the host has a label that is too long")
+		}
+	}
+	if label == 0 {
+		return "", notCanonical("the host has an empty label")
+	}
+	if upper {
+		host = strings.ToLower(host)
+	}
+	return host, nil
+}
+
+// parsePort reads a port from 1 to 65535, in digits only; strconv would take a
+// sign.
+func parsePort(s string) (int, bool) {
+	if s == "" || len(s) > len("65535") {
+		return 0, false
+	}
+	port := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		port = port*10 + int(s[i]-'0')
+	}
+	return port, port >= 1 && port <= 65535
+}
+
+// canonicalIPv6 reads "[addr]" or "[addr]:port".
+func canonicalIPv6(raw string) (string, error) {
+	end := strings.IndexByte(raw, ']')
+	if end < 0 {
+		return "", notCanonical("the host has a malformed address")
+	}
+	if rest := raw[end+1:]; rest != "" {
+		if _, ok := parsePort(rest[1:]); !ok || rest[0] != ':' {
+			return "", notCanonical("the host has a malformed port")
+		}
+	}
+	a, err := netip.ParseAddr(raw[1:end])
+	if err != nil || !a.Is6() || a.Zone() != "" {
+		return "", notCanonical("the host has a malformed address")
+	}
+	return "[" + a.String() + "]", nil
+}

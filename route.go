@@ -1,0 +1,497 @@
+package mezu
+
+import (
+	"maps"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// MatchMode is how a route matches a canonical path.
+type MatchMode string
+
+// The three modes, in the order in which they are tried.
+const (
+	// MatchExact matches the path as a whole.
+	MatchExact MatchMode = "exact"
+	// MatchRegexp matches an RE2 expression anchored at both ends; routes are
+	// tried by descending priority, ties by the bytes of the pattern.
+	MatchRegexp MatchMode = "regexp"
+	// MatchPrefix matches every path that starts with the value as written;
+	// the longest wins.
+	MatchPrefix MatchMode = "prefix"
+)
+
+// AuthMode says whether a route needs a logged-in user.
+type AuthMode string
+
+// Auth modes. If empty, AuthNone.
+const (
+	AuthNone     AuthMode = "none"
+	AuthOptional AuthMode = "optional"
+	AuthRequired AuthMode = "required"
+)
+
+// WAFMode is what the web application firewall does with an attack.
+type WAFMode string
+
+// WAF modes. If empty, the environment's, and WAFOff there.
+const (
+	WAFOff    WAFMode = "off"
+	WAFDetect WAFMode = "detect"
+	WAFBlock  WAFMode = "block"
+)
+
+func (m WAFMode) validate(field string) error {
+	switch m {
+	case "", WAFOff, WAFDetect, WAFBlock:
+		return nil
+	}
+	return Invalid(field, "is one of off, detect, block, not %q", m)
+}
+
+// Route is one rule of an environment: a match and an upstream, with its
+// policy. Exactly one of Exact, Prefix and Regexp is set.
+type Route struct {
+	Meta
+	// Name identifies the route across changes of its match. If empty, its
+	// identity is (mode, value, methods, headers).
+	Name   string `json:"name,omitempty"`
+	Exact  string `json:"exact,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+	Regexp string `json:"regexp,omitempty"`
+	// Methods restricts the route to these; if empty, all.
+	Methods []string `json:"methods,omitempty"`
+	// Headers are exact values that the request must carry.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Priority orders regexp routes, highest first.
+	Priority int `json:"priority,omitempty"`
+	// Upstream is where the Warpgate forwards to; if empty, its own --upstream.
+	Upstream string `json:"upstream,omitempty"`
+
+	Auth        AuthMode `json:"auth,omitempty"`
+	AuthMethods []string `json:"auth_methods,omitempty"`
+	// Roles lists roles of which a user needs at least one.
+	Roles []string `json:"roles,omitempty"`
+	// Permissions lists permissions of which a user needs every one.
+	Permissions []string `json:"permissions,omitempty"`
+	// AnyPermissions lists permissions of which a user needs at least one.
+	AnyPermissions []string `json:"any_permissions,omitempty"`
+
+	CORS      *CORS      `json:"cors,omitempty"`
+	RateLimit *RateLimit `json:"rate_limit,omitempty"`
+	WAF       WAFMode    `json:"waf,omitempty"`
+	// AllowIPs and DenyIPs judge the client's address; a denied address loses
+	// even when it is allowed too.
+	AllowIPs []string `json:"allow_ips,omitempty"`
+	DenyIPs  []string `json:"deny_ips,omitempty"`
+
+	// EncodedSlashes lets %2F and %5C through, matched as those three
+	// characters.
+	EncodedSlashes bool `json:"encoded_slashes,omitempty"`
+	// HostHeader replaces the Host that the workload sees.
+	HostHeader string `json:"host_header,omitempty"`
+	// WebSocket lets upgrades through; if nil, they are.
+	WebSocket   *bool     `json:"websocket,omitempty"`
+	StripPrefix string    `json:"strip_prefix,omitempty"`
+	Redirect    *Redirect `json:"redirect,omitempty"`
+	// Retries is how many further Warpgates a replayable request is tried on;
+	// if nil, DefaultRetries.
+	Retries *int `json:"retries,omitempty"`
+	// MaxBody bounds a request body; if zero, there is no limit of the route's.
+	MaxBody Size `json:"max_body,omitempty"`
+	// Timeout bounds the wait for the head of the workload's response; if
+	// zero, DefaultTimeout.
+	Timeout Duration `json:"timeout,omitempty"`
+	// IdleTimeout bounds the silence inside bodies and upgraded streams; if
+	// zero, DefaultIdleTimeout.
+	IdleTimeout     Duration     `json:"idle_timeout,omitempty"`
+	RequestHeaders  *HeaderEdits `json:"request_headers,omitempty"`
+	ResponseHeaders *HeaderEdits `json:"response_headers,omitempty"`
+}
+
+// CORS is the cross-origin policy of a route.
+type CORS struct {
+	AllowOrigins     []string `json:"allow_origins"`
+	AllowMethods     []string `json:"allow_methods,omitempty"`
+	AllowHeaders     []string `json:"allow_headers,omitempty"`
+	ExposeHeaders    []string `json:"expose_headers,omitempty"`
+	AllowCredentials bool     `json:"allow_credentials,omitempty"`
+	MaxAge           Duration `json:"max_age,omitempty"`
+}
+
+// RateLimit lets Requests through per span, counted by user, address or key.
+type RateLimit struct {
+	Requests int      `json:"requests"`
+	Per      Duration `json:"per"`
+	By       string   `json:"by"`
+}
+
+// Redirect answers a request without a workload.
+type Redirect struct {
+	To     string `json:"to"`
+	Status int    `json:"status,omitempty"`
+}
+
+// HeaderEdits changes headers on their way.
+type HeaderEdits struct {
+	Set    map[string]string `json:"set,omitempty"`
+	Remove []string          `json:"remove,omitempty"`
+}
+
+// ReservedPath is the prefix of the edge's own pages and endpoints on every host.
+// No route matches below it and nothing below it reaches a workload.
+const ReservedPath = "/.mezu/"
+
+// Limits and defaults of one route. The lengths keep 10,000 routes of usual size
+// inside MaxRoutesBytes.
+const (
+	MaxMatchValue     = 1 << 10
+	MaxRegexpProgram  = 1 << 10 // bytes of pattern: keeps compile time bounded
+	MaxRegexpSteps    = 1 << 12 // steps of a compiled pattern: «.{1000}» is seven bytes and 1,000 steps
+	MaxRouteMethods   = 16
+	MaxRouteHeaders   = 16
+	MaxRouteHeaderLen = 1 << 10
+	MaxRouteIPs       = 1000
+	MaxRouteAuth      = 16
+	MaxRetries        = 5
+	MaxPriority       = 1_000_000
+	// DefaultRetries covers the loss of one Warpgate out of several.
+	DefaultRetries = 1
+	// DefaultTimeout is Envoy's request time-out for an edge.
+	DefaultTimeout = Duration(300e9)
+	// DefaultIdleTimeout is Envoy's stream idle time-out for an edge.
+	DefaultIdleTimeout = Duration(300e9)
+)
+
+// Limits of an environment's routes as one document.
+const (
+	MaxRoutes      = 10_000
+	MaxRoutesBytes = 8 << 20
+	// MaxRegexpStepsTotal keeps the compiled patterns of an environment under
+	// some 30 MiB, and allows 10,000 of usual size.
+	MaxRegexpStepsTotal = 1 << 19
+)
+
+// Mode is the matching mode of a valid route.
+func (r *Route) Mode() MatchMode {
+	switch {
+	case r.Exact != "":
+		return MatchExact
+	case r.Regexp != "":
+		return MatchRegexp
+	}
+	return MatchPrefix
+}
+
+// Value is the path, prefix or pattern to match.
+func (r *Route) Value() string {
+	switch r.Mode() {
+	case MatchExact:
+		return r.Exact
+	case MatchRegexp:
+		return r.Regexp
+	}
+	return r.Prefix
+}
+
+// AllowsWebSocket is whether upgrades pass.
+func (r *Route) AllowsWebSocket() bool { return r.WebSocket == nil || *r.WebSocket }
+
+// MethodKey is the set of methods as one comparable string, and HeaderKey that
+// of header conditions.
+func (r *Route) MethodKey() string {
+	m := append([]string(nil), r.Methods...)
+	sort.Strings(m)
+	return strings.Join(m, ",")
+}
+
+// HeaderKey is the set of header conditions as one comparable string.
+func (r *Route) HeaderKey() string {
+	lines := make([]string, 0, len(r.Headers))
+	for k, v := range r.Headers {
+		lines = append(lines, strings.ToLower(k)+":"+v)
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+// Identity is what makes two routes of an environment the same one: the name if
+// given, else mode, value, methods and headers.
+func (r *Route) Identity() string {
+	if r.Name != "" {
+		return "name\x00" + r.Name
+	}
+	return strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
+}
+
+// Label is how people are told of a route: its name, else mode and value.
+func (r *Route) Label() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return string(r.Mode()) + " " + r.Value()
+}
+
+// Validate checks one route by itself; ValidateRoutes checks them together.
+func (r *Route) Validate() error {
+	if r.Name != "" {
+		if err := ValidateName("name", r.Name); err != nil {
+			return err
+		}
+	}
+	if err := r.validateMatch(); err != nil {
+		return err
+	}
+	if err := r.validateAuth(); err != nil {
+		return err
+	}
+	return r.validateHandling()
+}
+
+func (r *Route) validateMatch() error {
+	set := 0
+	for _, v := range []string{r.Exact, r.Prefix, r.Regexp} {
+		if v != "" {
+			set++
+		}
+	}
+	if set != 1 {
+		return Invalid("", "a route has exactly one of exact, prefix and regexp, this has %d", set)
+	}
+	field, value := string(r.Mode()), r.Value()
+	if len(value) > MaxMatchValue {
+		return Invalid(field, "at most %d bytes, this has %d", MaxMatchValue, len(value))
+	}
+	if r.Mode() == MatchRegexp {
+		if _, err := CompileMatch(value); err != nil {
+			return err
+		}
+	} else if err := r.validatePath(field, value); err != nil {
+		return err
+	}
+	if r.Priority != 0 && r.Mode() != MatchRegexp {
+		return Invalid("priority", "orders regexp routes only; %s routes have a fixed order", r.Mode())
+	}
+	if r.Priority < -MaxPriority || r.Priority > MaxPriority {
+		return Invalid("priority", "is between %d and %d", -MaxPriority, MaxPriority)
+	}
+	return r.validateConditions()
+}
+
+// validatePath checks the value of an exact or prefix route.
+func (r *Route) validatePath(field, value string) error {
+	if !strings.HasPrefix(value, "/") {
+		return Invalid(field, "a path starts with '/', not %q", value)
+	}
+	canonical, err := CanonicalPath(value)
+	if err != nil {
+		return Invalid(field, "can never match: %v", err)
+	}
+	if canonical.Path != value {
+		return Invalid(field, "can never match, because paths are matched in canonical form; write %q", canonical.Path)
+	}
+	if canonical.EncodedSlash && !r.EncodedSlashes {
+		return Invalid(field, "has %%2F or %%5C and can never match without encoded_slashes: true")
+	}
+	if strings.HasPrefix(value, ReservedPath) {
+		return Invalid(field, "can never match: %s is the edge's own", ReservedPath)
+	}
+	return nil
+}
+
+// validateConditions checks methods and header conditions.
+func (r *Route) validateConditions() error {
+	if len(r.Methods) > MaxRouteMethods {
+		return Invalid("methods", "at most %d", MaxRouteMethods)
+	}
+	seen := map[string]bool{}
+	for _, m := range r.Methods {
+		if err := ValidateMethod(m); err != nil {
+			return at("methods", err)
+		}
+		if seen[m] {
+			return Invalid("methods", "names %s twice", m)
+		}
+		seen[m] = true
+	}
+	if len(r.Headers) > MaxRouteHeaders {
+		return Invalid("headers", "at most %d", MaxRouteHeaders)
+	}
+	lower := map[string]bool{}
+	for _, k := range slices.Sorted(maps.Keys(r.Headers)) {
+		v := r.Headers[k]
+		if !ValidHeaderName(k) || len(k) > MaxRouteHeaderLen || len(v) > MaxRouteHeaderLen || !ValidHeaderValue(v) {
+			return Invalid("headers", "%q is not a header with a plain value of at most %d bytes", k, MaxRouteHeaderLen)
+		}
+		if v != strings.Trim(v, " \t") {
+			return Invalid("headers", "the value of %q can never match, because spaces around values are no part of them", k)
+		}
+		if ReservedHeader(k) || LookalikeHeader(k) {
+			return Invalid("headers", "%q can never match, because no client may send it", k)
+		}
+		if lower[strings.ToLower(k)] {
+			return Invalid("headers", "names %q twice", k)
+		}
+		lower[strings.ToLower(k)] = true
+	}
+	return nil
+}
+
+func (r *Route) validateAuth() error {
+	switch r.Auth {
+	case "", AuthNone, AuthOptional, AuthRequired:
+	default:
+		return Invalid("auth", "is one of none, optional, required, not %q", r.Auth)
+	}
+	if len(r.AuthMethods) > MaxRouteAuth {
+		return Invalid("auth_methods", "at most %d", MaxRouteAuth)
+	}
+	for _, m := range r.AuthMethods {
+		name, webhook := strings.CutPrefix(m, "webhook:")
+		switch {
+		case m == "session", m == "bearer", m == "service_account", m == "basic":
+		case webhook && ValidateName("", name) == nil:
+		default:
+			return Invalid("auth_methods", "is one of session, bearer, service_account, basic, webhook:<name>, not %q", m)
+		}
+	}
+	// A list that is there and empty reads as "nobody" and would act as
+	// "everybody".
+	if r.AuthMethods != nil && len(r.AuthMethods) == 0 {
+		return Invalid("auth_methods", "is empty; leave it out to allow the default methods")
+	}
+	needs := []struct {
+		field string
+		names []string
+	}{{"roles", r.Roles}, {"permissions", r.Permissions}, {"any_permissions", r.AnyPermissions}}
+	for _, need := range needs {
+		if need.names != nil && len(need.names) == 0 {
+			return Invalid(need.field, "is empty; leave it out to ask for none")
+		}
+		if len(need.names) > MaxRolePermissions {
+			return Invalid(need.field, "at most %d", MaxRolePermissions)
+		}
+		for _, name := range need.names {
+			if err := validateGrantName(need.field, name); err != nil {
+				return err
+			}
+		}
+		if len(need.names) > 0 && r.Auth != AuthRequired {
+			return Invalid(need.field, "needs auth: required, or anonymous users could never pass")
+		}
+	}
+	if err := validateIPRanges("allow_ips", r.AllowIPs); err != nil {
+		return err
+	}
+	if err := validateIPRanges("deny_ips", r.DenyIPs); err != nil {
+		return err
+	}
+	if l := r.RateLimit; l != nil {
+		if l.Requests < 1 || l.Per < Duration(1e9) {
+			return Invalid("rate_limit", "needs requests of at least 1 and per of at least 1s")
+		}
+		if l.By != "user" && l.By != "ip" && l.By != "key" {
+			return Invalid("rate_limit.by", "is one of user, ip, key, not %q", l.By)
+		}
+	}
+	if c := r.CORS; c != nil && len(c.AllowOrigins) == 0 {
+		return Invalid("cors.allow_origins", "at least one origin is needed")
+	}
+	return r.WAF.validate("waf")
+}
+
+func (r *Route) validateHandling() error {
+	if r.Upstream != "" {
+		if _, err := ParseUpstream(r.Upstream); err != nil {
+			return at("upstream", err)
+		}
+	}
+	if r.HostHeader != "" {
+		if _, err := CanonicalHost(r.HostHeader); err != nil {
+			return Invalid("host_header", "is not a host name with an optional port")
+		}
+	}
+	if r.StripPrefix != "" && !strings.HasPrefix(r.StripPrefix, "/") {
+		return Invalid("strip_prefix", "starts with '/'")
+	}
+	if d := r.Redirect; d != nil {
+		if d.To == "" || !ValidHeaderValue(d.To) {
+			return Invalid("redirect.to", "is a URL or a path")
+		}
+		switch d.Status {
+		case 0, 301, 302, 303, 307, 308:
+		default:
+			return Invalid("redirect.status", "is one of 301, 302, 303, 307, 308")
+		}
+	}
+	if r.Retries != nil && (*r.Retries < 0 || *r.Retries > MaxRetries) {
+		return Invalid("retries", "is between 0 and %d", MaxRetries)
+	}
+	if r.MaxBody < 0 {
+		return Invalid("max_body", "is not negative")
+	}
+	if r.Timeout < 0 {
+		return Invalid("timeout", "is not negative")
+	}
+	if r.IdleTimeout < 0 {
+		return Invalid("idle_timeout", "is not negative")
+	}
+	if err := r.RequestHeaders.validate("request_headers"); err != nil {
+		return err
+	}
+	return r.ResponseHeaders.validate("response_headers")
+}
+
+// validate checks edits; nil has none.
+func (e *HeaderEdits) validate(field string) error {
+	if e == nil {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(e.Set)) {
+		if !ValidHeaderName(k) || !ValidHeaderValue(e.Set[k]) || ReservedHeader(k) || LookalikeHeader(k) {
+			return Invalid(field+".set", "%q can't be set", k)
+		}
+	}
+	for _, k := range e.Remove {
+		if !ValidHeaderName(k) || ReservedHeader(k) {
+			return Invalid(field+".remove", "%q can't be removed", k)
+		}
+	}
+	return nil
+}
+
+// ValidateRoutes checks all routes of an environment: each by itself, and no
+// two with the same identity, or with equal mode, value, methods and headers
+// (nothing would choose between them).
+func ValidateRoutes(field string, routes []Route) error {
+	if len(routes) > MaxRoutes {
+		return Invalid(field, "at most %d routes, not %d", MaxRoutes, len(routes))
+	}
+	identity := make(map[string]int, len(routes))
+	match := make(map[string]int, len(routes))
+	steps := 0
+	for i := range routes {
+		r := &routes[i]
+		here := field + "[" + strconv.Itoa(i) + "]"
+		if err := r.Validate(); err != nil {
+			return at(here, err)
+		}
+		if r.Mode() == MatchRegexp {
+			if steps += patternSteps(r.Regexp); steps > MaxRegexpStepsTotal {
+				return Invalid(here+".regexp", "all patterns of an environment together have at most %d steps; write out fewer repetitions and character classes", MaxRegexpStepsTotal)
+			}
+		}
+		if j, dup := identity[r.Identity()]; dup {
+			return &Error{Code: CodeConflict, Field: here, Detail: "is the same route as " + field + "[" + strconv.Itoa(j) + "]", Hint: "give it another name or match"}
+		}
+		identity[r.Identity()] = i
+		key := strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
+		if j, dup := match[key]; dup {
+			return &Error{Code: CodeConflict, Field: here, Detail: "matches the same requests as " + field + "[" + strconv.Itoa(j) + "]", Hint: "change its methods or headers"}
+		}
+		match[key] = i
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package mezu
+
+import (
+	"crypto/rand"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ServiceAccount is a machine credential of one project: a key and explicit
+// permissions. The key itself is returned once and never stored.
+type ServiceAccount struct {
+	Meta
+	Name    string `json:"name"`
+	Project string `json:"project,omitempty"`
+	// Permissions are verbs of ServicePermissions.
+	Permissions []Permission `json:"permissions"`
+	// Environment is the one that a Warpgate with this key serves unless it
+	// names another; if empty, EnvironmentProduction.
+	Environment string `json:"environment,omitempty"`
+	// KeyPrefix is the start of the key, by which people tell keys apart.
+	KeyPrefix  string    `json:"key_prefix,omitempty"`
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+}
+
+// Permission is one verb on one kind of record.
+type Permission string
+
+// Permissions of service accounts and of bearer tokens.
+const (
+	PermWarpgateRegister     Permission = "warpgate.register"
+	PermOrganizationsRead    Permission = "organizations.read"
+	PermOrganizationsWrite   Permission = "organizations.write"
+	PermProjectsRead         Permission = "projects.read"
+	PermProjectsWrite        Permission = "projects.write"
+	PermEnvironmentsRead     Permission = "environments.read"
+	PermEnvironmentsWrite    Permission = "environments.write"
+	PermRoutesRead           Permission = "routes.read"
+	PermRoutesWrite          Permission = "routes.write"
+	PermServiceAccountsRead  Permission = "service_accounts.read"
+	PermServiceAccountsWrite Permission = "service_accounts.write"
+	PermWarpgatesRead        Permission = "warpgates.read"
+	PermWarpgatesWrite       Permission = "warpgates.write"
+	PermEdgesRead            Permission = "edges.read"
+	PermEdgesWrite           Permission = "edges.write"
+)
+
+// servicePermissions are those that make sense inside one project.
+var servicePermissions = []Permission{
+	PermWarpgateRegister, PermProjectsRead, PermEnvironmentsRead, PermEnvironmentsWrite, PermRoutesRead,
+	PermRoutesWrite, PermWarpgatesRead, PermWarpgatesWrite,
+}
+
+// Validate checks what a client may set.
+func (s *ServiceAccount) Validate() error {
+	if err := ValidateName("name", s.Name); err != nil {
+		return err
+	}
+	if s.Environment != "" {
+		if err := ValidateName("environment", s.Environment); err != nil {
+			return err
+		}
+	}
+	if len(s.Permissions) == 0 {
+		return Invalid("permissions", "at least one is needed, for a Warpgate %q", PermWarpgateRegister)
+	}
+	for i, p := range s.Permissions {
+		if !slices.Contains(servicePermissions, p) {
+			names := make([]string, len(servicePermissions))
+			for i, q := range servicePermissions {
+				names[i] = string(q)
+			}
+			return Invalid("permissions", "%q is none of %s", p, strings.Join(names, ", "))
+		}
+		if slices.Contains(s.Permissions[:i], p) {
+			return Invalid("permissions", "names %q twice", p)
+		}
+	}
+	return nil
+}
+
+// Form of an API key: base62, the last KeyChecksumLength characters a checksum
+// of those before, so that scanners can tell a key from noise and a truncated
+// key is refused without a look-up.
+const (
+	KeyLength         = 50
+	KeyChecksumLength = 6
+	KeyPrefixLength   = 6
+	base62            = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// NewKey makes an API key of 44 random base62 characters (262 bits) and their
+// checksum.
+func NewKey() string {
+	out := make([]byte, 0, KeyLength)
+	var raw [64]byte
+	for len(out) < KeyLength-KeyChecksumLength {
+		rand.Read(raw[:])
+		for _, b := range raw {
+			// Bytes from 248 on would make the first characters likelier.
+			if b < 248 && len(out) < KeyLength-KeyChecksumLength {
+				out = append(out, base62[b%62])
+			}
+		}
+	}
+	return string(append(out, keyChecksum(string(out))...))
+}
+
+// ValidateKey checks form and checksum of an API key. It says nothing about
+// whether the key opens anything.
+func ValidateKey(key string) error {
+	switch {
+	case len(key) != KeyLength:
+		return &Error{Code: CodeUnauthenticated, Field: "key", Detail: "a service account key has 50 characters", Hint: "copy the whole key; it is shown once, at creation"}
+	case strings.Trim(key, base62) != "" || keyChecksum(key[:KeyLength-KeyChecksumLength]) != key[KeyLength-KeyChecksumLength:]:
+		return &Error{Code: CodeUnauthenticated, Field: "key", Detail: "the service account key is mistyped: its checksum does not match", Hint: "copy the whole key; it is shown once, at creation"}
+	}
+	return nil
+}
+
+// keyChecksum is the CRC-32 (IEEE) of s as six base62 digits.
+func keyChecksum(s string) string {
+	sum := crc32.ChecksumIEEE([]byte(s))
+	var out [KeyChecksumLength]byte
+	for i := len(out) - 1; i >= 0; i-- {
+		out[i] = base62[sum%62]
+		sum /= 62
+	}
+	return string(out[:])
+}

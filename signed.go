@@ -1,0 +1,177 @@
+package mezu
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Position orders the statements of an installation: by epoch, which a restore
+// raises, then by revision, which every change raises.
+type Position struct {
+	Epoch    uint64 `json:"epoch"`
+	Revision uint64 `json:"revision"`
+}
+
+// Compare is negative, zero or positive as p lies before, at or after q.
+func (p Position) Compare(q Position) int {
+	switch {
+	case p.Epoch < q.Epoch, p.Epoch == q.Epoch && p.Revision < q.Revision:
+		return -1
+	case p == q:
+		return 0
+	}
+	return 1
+}
+
+// IsZero reports whether p lies before every statement.
+func (p Position) IsZero() bool { return p == Position{} }
+
+// String is the form "epoch.revision", the id of an event in a stream.
+func (p Position) String() string {
+	return strconv.FormatUint(p.Epoch, 10) + "." + strconv.FormatUint(p.Revision, 10)
+}
+
+// ParsePosition reads what String writes.
+func ParsePosition(s string) (Position, error) {
+	e, r, ok := strings.Cut(s, ".")
+	epoch, err1 := strconv.ParseUint(e, 10, 64)
+	revision, err2 := strconv.ParseUint(r, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return Position{}, Invalid("", "%q is not a position of the form epoch.revision", s)
+	}
+	return Position{epoch, revision}, nil
+}
+
+// Purpose is what a signing key may sign, and the type of every signed
+// statement. One key serves one purpose; the purpose is part of what is signed, so
+// a statement of one type can never pass for another.
+type Purpose string
+
+// Purposes of signed statements.
+const (
+	PurposeKeyset     Purpose = "keyset" // by the offline trust root only
+	PurposeBundle     Purpose = "bundle"
+	PurposeEdges      Purpose = "edges"
+	PurposeRevocation Purpose = "revocation"
+	PurposeGrant      Purpose = "grant"
+)
+
+// Signed is a statement and its signature. Payload is JSON and is signed as the
+// bytes it is; it is never re-encoded between signer and verifier.
+type Signed struct {
+	Purpose   Purpose `json:"purpose"`
+	KeyID     string  `json:"key_id"`
+	Payload   []byte  `json:"payload"`
+	Signature []byte  `json:"signature"`
+}
+
+// MaxSignedPayload bounds a statement: the largest is a bundle with
+// MaxRoutesBytes of routes, with room for the rest of it.
+const MaxSignedPayload = MaxRoutesBytes + 1<<20
+
+// signedMessage is what is signed: a prefix with the type and a version, then
+// the payload.
+func signedMessage(purpose Purpose, payload []byte) []byte {
+	m := make([]byte, 0, len(payload)+32)
+	m = append(m, "mezu-signed-1\x00"...)
+	m = append(m, purpose...)
+	m = append(m, 0)
+	return append(m, payload...)
+}
+
+// Sign encodes a statement and signs it with Ed25519 (RFC 8032).
+func Sign(purpose Purpose, keyID string, key ed25519.PrivateKey, statement any) (Signed, error) {
+	payload, err := json.Marshal(statement)
+	if err != nil {
+		return Signed{}, fmt.Errorf("encoding a %s: %w", purpose, err)
+	}
+	if len(payload) > MaxSignedPayload {
+		return Signed{}, Invalid("", "a %s has at most %d bytes, this has %d", purpose, MaxSignedPayload, len(payload))
+	}
+	return Signed{purpose, keyID, payload, ed25519.Sign(key, signedMessage(purpose, payload))}, nil
+}
+
+// Verify checks the signature under one public key, for one purpose. It decides
+// nothing about the key's own validity; Keyset.Open does.
+func (s *Signed) Verify(purpose Purpose, key ed25519.PublicKey) error {
+	if s.Purpose != purpose {
+		return fmt.Errorf("statement is a %q where a %q is expected", s.Purpose, purpose)
+	}
+	if len(s.Payload) > MaxSignedPayload {
+		return fmt.Errorf("%s of %d bytes is over the limit of %d", purpose, len(s.Payload), MaxSignedPayload)
+	}
+	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, signedMessage(purpose, s.Payload), s.Signature) {
+		return fmt.Errorf("signature of the %s by key %q does not verify", purpose, s.KeyID)
+	}
+	return nil
+}
+
+// Keyset is the control plane's public keys by purpose and the roots of its
+// certificate authority, signed by the offline trust root.
+type Keyset struct {
+	// Version rises with each keyset; a lower one is refused.
+	Version  uint64      `json:"version"`
+	IssuedAt time.Time   `json:"issued_at"`
+	NotAfter time.Time   `json:"not_after"`
+	Keys     []PublicKey `json:"keys"`
+	// CARoots are the trusted roots in PEM, one certificate each.
+	CARoots []string `json:"ca_roots"`
+}
+
+// KeysetOverlap is how long an old key stays in keysets beside its successor.
+const KeysetOverlap = 30 * 24 * time.Hour
+
+// PublicKey is one key of a keyset.
+type PublicKey struct {
+	ID       string            `json:"id"`
+	Purpose  Purpose           `json:"purpose"`
+	Key      ed25519.PublicKey `json:"key"`
+	NotAfter time.Time         `json:"not_after"`
+}
+
+// OpenKeyset verifies a keyset under the pinned trust root and checks that it
+// is not past its end.
+func OpenKeyset(s Signed, root ed25519.PublicKey, now time.Time) (*Keyset, error) {
+	if err := s.Verify(PurposeKeyset, root); err != nil {
+		return nil, err
+	}
+	var k Keyset
+	if err := json.Unmarshal(s.Payload, &k); err != nil {
+		return nil, fmt.Errorf("decoding a keyset: %w", err)
+	}
+	if k.Version == 0 || len(k.CARoots) == 0 {
+		return nil, fmt.Errorf("keyset has no version or no CA root")
+	}
+	if now.After(k.NotAfter) {
+		return nil, fmt.Errorf("keyset %d ended at %s", k.Version, k.NotAfter.Format(time.RFC3339))
+	}
+	return &k, nil
+}
+
+// Open verifies a statement under the keyset's keys for its purpose and decodes
+// it into statement.
+func (k *Keyset) Open(s Signed, purpose Purpose, now time.Time, statement any) error {
+	if purpose == PurposeKeyset {
+		return fmt.Errorf("a keyset is signed by the trust root, never by a key of a keyset")
+	}
+	for _, key := range k.Keys {
+		if key.ID != s.KeyID || key.Purpose != purpose {
+			continue
+		}
+		if now.After(key.NotAfter) {
+			return fmt.Errorf("key %q for a %s ended at %s", key.ID, purpose, key.NotAfter.Format(time.RFC3339))
+		}
+		if err := s.Verify(purpose, key.Key); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(s.Payload, statement); err != nil {
+			return fmt.Errorf("decoding a %s: %w", purpose, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("keyset %d has no key %q for a %s", k.Version, s.KeyID, purpose)
+}

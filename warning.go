@@ -1,0 +1,107 @@
+package mezu
+
+import (
+	"slices"
+	"strings"
+)
+
+const (
+	// MaxWarnings bounds the remarks on one set of routes: nobody reads more,
+	// and their number could grow with the square of the routes.
+	MaxWarnings = 100
+	// maxShadowSteps bounds the search for shadowed prefixes to well under a
+	// second for any set of routes.
+	maxShadowSteps = 1 << 22
+)
+
+// Warnings are remarks about routes that are valid and perhaps not meant, at
+// most MaxWarnings of them and a last one that says that there are more.
+func Warnings(routes []Route) []string {
+	var out []string
+	for i := range routes {
+		r := &routes[i]
+		for _, f := range r.Unenforced() {
+			out = append(out, r.Label()+": "+f+" is not enforced by this version; the route answers 503 route_unavailable")
+		}
+		if r.Mode() == MatchPrefix && !strings.HasSuffix(r.Prefix, "/") {
+			out = append(out, "prefix "+r.Prefix+" also matches "+r.Prefix+"x; write "+r.Prefix+"/ to match below it only")
+		}
+		if len(out) > MaxWarnings {
+			break
+		}
+	}
+	out = append(out, shadowWarnings(routes)...)
+	if len(out) > MaxWarnings {
+		out = append(out[:MaxWarnings], "there are more remarks than these")
+	}
+	return out
+}
+
+// shadowWarnings names each public regexp with the protected prefixes from which
+// it can take requests.
+func shadowWarnings(routes []Route) []string {
+	var protected []string
+	for i := range routes {
+		if r := &routes[i]; r.Mode() == MatchPrefix && r.Auth == AuthRequired {
+			protected = append(protected, r.Prefix)
+		}
+	}
+	slices.Sort(protected)
+	protected = slices.Compact(protected)
+	var out []string
+	work := 0
+	for i := range routes {
+		r := &routes[i]
+		if r.Mode() != MatchRegexp || r.Auth == AuthRequired || len(protected) == 0 {
+			continue
+		}
+		prog, err := patternProgram(r.Regexp)
+		if err != nil {
+			continue
+		}
+		for _, prefix := range protected {
+			if len(out) > MaxWarnings {
+				return out
+			}
+			can, took := canStartWith(prog, prefix)
+			if work += took; work > maxShadowSteps {
+				return append(out, "there are too many routes to look for every public regexp that can shadow a protected prefix")
+			}
+			if can {
+				out = append(out, "public regexp "+r.Regexp+" can shadow protected prefix "+prefix)
+			}
+		}
+	}
+	return out
+}
+
+// Unenforced names the fields of the route that this build stores and does not
+// enforce yet. Such a route never opens: it answers CodeRouteUnavailable.
+func (r *Route) Unenforced() []string {
+	var out []string
+	add := func(set bool, field string) {
+		if set {
+			out = append(out, field)
+		}
+	}
+	add(!r.defaultAuthMethods(), "auth_methods")
+	add(r.WAF == WAFDetect || r.WAF == WAFBlock, "waf")
+	add(r.RateLimit != nil, "rate_limit")
+	add(r.CORS != nil, "cors")
+	add(r.StripPrefix != "", "strip_prefix")
+	add(r.Redirect != nil, "redirect")
+	add(r.RequestHeaders != nil, "request_headers")
+	add(r.ResponseHeaders != nil, "response_headers")
+	return out
+}
+
+// defaultAuthMethods reports whether the route accepts session, bearer and
+// service_account and nothing else. A grant does not say by which of them it was
+// obtained, so a narrower choice could not be kept.
+func (r *Route) defaultAuthMethods() bool {
+	if len(r.AuthMethods) == 0 {
+		return true
+	}
+	methods := slices.Sorted(slices.Values(r.AuthMethods))
+	return slices.Equal(slices.Compact(methods), []string{"bearer", "service_account", "session"})
+}

@@ -1,0 +1,62 @@
+package mezu
+
+import "time"
+
+// WarpgateStatus is what the control plane knows of a Warpgate's tunnels.
+type WarpgateStatus string
+
+// Statuses of a Warpgate. They are true within WarpgateStatusDelay.
+const (
+	// WarpgateConnected: at least one live edge holds a tunnel of it.
+	WarpgateConnected WarpgateStatus = "connected"
+	// WarpgateDisconnected: every edge that could hold one says it has none.
+	WarpgateDisconnected WarpgateStatus = "disconnected"
+	// WarpgateUnknown: the edge that held it is silent.
+	WarpgateUnknown WarpgateStatus = "unknown"
+)
+
+// WarpgateStatusDelay bounds how long a shown status may lag behind the truth.
+const WarpgateStatusDelay = 15 * time.Second
+
+// Warpgate is the outbound connector beside a workload. It registers itself and
+// is never created by hand.
+type Warpgate struct {
+	Meta
+	Environment string         `json:"environment,omitempty"`
+	Status      WarpgateStatus `json:"status,omitempty"`
+	// Address is the IP address from which it dials.
+	Address string `json:"address,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Edges are the ids of the edges that hold a tunnel of it now.
+	Edges []string `json:"edges,omitempty"`
+	// Bundle is the position of the bundle that it last acknowledged.
+	Bundle     Position  `json:"bundle,omitzero"`
+	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
+	// RegisteredBy is the id of the service account or member that let it in.
+	RegisteredBy string `json:"registered_by,omitempty"`
+	// Serial is the serial number of its current certificate, in hexadecimal.
+	Serial string `json:"serial,omitempty"`
+}
+
+// StatusOf derives a Warpgate's status from the edges that claim it: live ones
+// that hold a tunnel, and silent ones that held one when last heard of.
+func StatusOf(holding, silent int) WarpgateStatus {
+	switch {
+	case holding > 0:
+		return WarpgateConnected
+	case silent > 0:
+		return WarpgateUnknown
+	}
+	return WarpgateDisconnected
+}
+
+// Presence is what one edge says of one Warpgate's tunnel to it.
+type Presence struct {
+	Warpgate    string    `json:"warpgate"`
+	Environment string    `json:"environment"`
+	Connected   bool      `json:"connected"`
+	Address     string    `json:"address,omitempty"`
+	Version     string    `json:"version,omitempty"`
+	Bundle      Position  `json:"bundle,omitzero"`
+	Since       time.Time `json:"since,omitzero"`
+}
