@@ -1,0 +1,115 @@
+// Package policy turns a bundle into an immutable table and a request with its
+// grant into a decision. The edge runs it as the first line of defence and the
+// Warpgate runs the same code as the second one.
+//
+// What may live here: matching, judging and explaining. What may not: sockets,
+// HTTP messages, clocks, signatures (a grant comes here verified), the store. It
+// imports the domain only; edgesvc/edge and daemon import it.
+package policy
+
+import (
+	"net/netip"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Side says which line of defence asks. Every rule that this build enforces is
+// judged on both sides; what one side alone would have to enforce is not yet
+// there and closes its route on both.
+type Side uint8
+
+// The two lines of defence.
+const (
+	Edge Side = iota
+	Warpgate
+)
+
+// Request is what a decision is made of.
+type Request struct {
+	Method string
+	// Path is canonical (mezu.CanonicalPath), without query.
+	Path mezu.Path
+	// Header gives the value of a request header by name, whose case it must
+	// ignore. It is called only where routes have header conditions; if nil,
+	// the request has no header. Of repeated headers the first counts.
+	Header func(name string) (value string, ok bool)
+	// Client is the address of the client; the zero address passes no route
+	// that has address rules.
+	Client netip.Addr
+	// Grant is verified and not expired; nil is an anonymous client. A grant of
+	// another environment counts as none.
+	Grant *mezu.Grant
+}
+
+// Decision is the verdict on a request.
+type Decision struct {
+	// Route is the one that was chosen, nil when none was.
+	Route *Route
+	// Code is the refusal; if empty, the request is allowed.
+	Code mezu.Code
+	// Detail is one sentence for the body of a refusal. It holds nothing of
+	// the request.
+	Detail string
+	// Allow lists the methods for a CodeMethodNotAllowed, sorted. It belongs
+	// to the table and must not be changed.
+	Allow []string
+}
+
+// Allowed reports whether the request may go on to the workload.
+func (d Decision) Allowed() bool { return d.Code == "" }
+
+// Decide judges a request. It allocates nothing for a request that an exact or
+// prefix route allows.
+func (t *Table) Decide(_ Side, r *Request) Decision { return t.decide(r, nil) }
+
+// decide is Decide and Explain in one, so that they can't differ. tr may be nil.
+func (t *Table) decide(r *Request, tr *trace) Decision {
+	switch {
+	case t.bundle.Removed:
+		return refuse(nil, mezu.CodeUnknownHost, "the environment does not exist any more")
+	case !t.bundle.Enabled:
+		return refuse(nil, mezu.CodeEnvironmentDisabled, "the environment is switched off")
+	}
+	g := t.match(r.Path.Path, tr)
+	if g == nil {
+		return refuse(nil, mezu.CodeNoRoute, "no route matches the path")
+	}
+	route, named := g.choose(r, tr)
+	switch {
+	case route != nil:
+		return t.judge(route, r)
+	case named:
+		return refuse(nil, mezu.CodeNoRoute, "no route matches the headers of the request")
+	}
+	d := refuse(nil, mezu.CodeMethodNotAllowed, "the route does not allow the method")
+	d.Allow = g.allow
+	return d
+}
+
+// judge applies the chosen route's rules, in the order that tells a stranger
+// least.
+func (t *Table) judge(route *Route, r *Request) Decision {
+	switch {
+	case route.Closed != "":
+		return refuse(route, mezu.CodeRouteUnavailable, route.closedDetail)
+	case r.Path.EncodedSlash && !route.EncodedSlashes:
+		return refuse(route, mezu.CodeNotCanonical, "the route does not take paths with %2F or %5C")
+	case !route.admits(r.Client):
+		return refuse(route, mezu.CodeForbidden, "the client's address is not admitted")
+	}
+	if route.Auth != mezu.AuthRequired {
+		return Decision{Route: route}
+	}
+	grant := r.Grant
+	if grant == nil || grant.Environment != t.bundle.Environment {
+		return refuse(route, mezu.CodeUnauthenticated, "a login is required")
+	}
+	if !route.entitles(grant.Roles) {
+		return refuse(route, mezu.CodeForbidden, "the user lacks a role or permission")
+	}
+	return Decision{Route: route}
+}
+
+func refuse(route *Route, code mezu.Code, detail string) Decision {
+	return Decision{Route: route, Code: code, Detail: detail}
+}

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// prefixes finds the longest of many prefixes of a path with one binary search.
+type prefixes struct {
+	values []string // sorted
+	groups []*group
+	// parent is the index of the longest other value that is a prefix of this
+	// one, -1 if there is none.
+	parent []int
+}
+
+func newPrefixes(groups map[string]*group) prefixes {
+	p := prefixes{values: slices.Sorted(maps.Keys(groups))}
+	for i, v := range p.values {
+		p.groups = append(p.groups, groups[v])
+		// In sorted order a value follows its parent directly or follows
+		// another descendant of it.
+		parent := i - 1
+		for parent >= 0 && !strings.HasPrefix(v, p.values[parent]) {
+			parent = p.parent[parent]
+		}
+		p.parent = append(p.parent, parent)
+	}
+	return p
+}
+
+// longest is the group of the longest prefix of path, nil if there is none.
+//
+// All values between a prefix of path and path, in order, begin with that
+// prefix. So each prefix of path is the last value not after path or one of its
+// ancestors, and the first of these that is short enough is the longest.
+func (p *prefixes) longest(path string, tr *trace) *group {
+	i := sort.Search(len(p.values), func(i int) bool { return p.values[i] > path }) - 1
+	if i < 0 {
+		return nil
+	}
+	common := commonPrefix(p.values[i], path)
+	for i >= 0 && len(p.values[i]) > common {
+		i = p.parent[i]
+	}
+	if i < 0 {
+		return nil
+	}
+	if tr != nil {
+		for j := p.parent[i]; j >= 0; j = p.parent[j] {
+			tr.pass(p.groups[j].routes[0], "a longer prefix matches")
+		}
+	}
+	return p.groups[i]
+}
+
+func commonPrefix(a, b string) int {
+	n := min(len(a), len(b))
+	for i := 0; i < n; i++ {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}

@@ -1,0 +1,204 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Route is a route as it is used: compiled, with defaults applied, read only.
+// Its fields hide those of the same name of the configured route.
+type Route struct {
+	mezu.Route
+	// Upstream is the target if HasUpstream; else the Warpgate's own counts.
+	Upstream    mezu.Upstream
+	HasUpstream bool
+	// Timeout and IdleTimeout are above zero.
+	Timeout, IdleTimeout time.Duration
+	// MaxBody in bytes; 0 is no limit.
+	MaxBody   int64
+	Retries   int
+	WebSocket bool
+	// Closed, if not empty, is the field because of which the route answers
+	// 503 route_unavailable.
+	Closed string
+
+	closedDetail string
+	conditions   []condition
+	allow, deny  []netip.Prefix
+	// roles and permission sets are by the role of the user that satisfies them.
+	roles       map[string]bool
+	permissions []map[string]bool // for each one a role that has it
+	any         map[string]bool
+	// order is what makes the sequence of candidates independent of that of
+	// the configuration, behind the number of conditions.
+	order [3]string
+}
+
+// condition is a header and the exact value that it must have.
+type condition struct{ name, value string }
+
+func compileRoute(b *mezu.Bundle, configured *mezu.Route) (*Route, error) {
+	r := &Route{
+		Route:       *configured,
+		Timeout:     time.Duration(configured.Timeout),
+		IdleTimeout: time.Duration(configured.IdleTimeout),
+		MaxBody:     int64(configured.MaxBody),
+		Retries:     mezu.DefaultRetries,
+		WebSocket:   configured.AllowsWebSocket(),
+		order:       [3]string{configured.Name, configured.HeaderKey(), configured.MethodKey()},
+	}
+	if r.Timeout == 0 {
+		r.Timeout = time.Duration(mezu.DefaultTimeout)
+	}
+	if r.IdleTimeout == 0 {
+		r.IdleTimeout = time.Duration(mezu.DefaultIdleTimeout)
+	}
+	if configured.Retries != nil {
+		r.Retries = *configured.Retries
+	}
+	if configured.Upstream != "" {
+		u, err := mezu.ParseUpstream(configured.Upstream)
+		if err != nil {
+			return nil, err
+		}
+		r.Upstream, r.HasUpstream = u, true
+	}
+	for name, value := range configured.Headers {
+		r.conditions = append(r.conditions, condition{name, value})
+	}
+	slices.SortFunc(r.conditions, func(a, b condition) int { return strings.Compare(a.name, b.name) })
+	var err error
+	if r.allow, err = parseRanges(configured.AllowIPs); err != nil {
+		return nil, err
+	}
+	if r.deny, err = parseRanges(configured.DenyIPs); err != nil {
+		return nil, err
+	}
+	r.compileNeeds(b)
+	r.close(b)
+	return r, nil
+}
+
+func parseRanges(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range list {
+		p, err := mezu.ParseIPRange(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// compileNeeds turns roles and permissions into sets of roles that satisfy them.
+func (r *Route) compileNeeds(b *mezu.Bundle) {
+	if len(r.Roles) > 0 {
+		r.roles = make(map[string]bool, len(r.Roles))
+		for _, role := range r.Roles {
+			r.roles[role] = true
+		}
+	}
+	holders := func(permission string, into map[string]bool) {
+		for name, role := range b.Roles {
+			if slices.Contains(role.Permissions, permission) {
+				into[name] = true
+			}
+		}
+	}
+	for _, p := range r.Permissions {
+		set := make(map[string]bool)
+		holders(p, set)
+		r.permissions = append(r.permissions, set)
+	}
+	if len(r.AnyPermissions) > 0 {
+		r.any = make(map[string]bool)
+		for _, p := range r.AnyPermissions {
+			holders(p, r.any)
+		}
+	}
+}
+
+// close sets Closed where the route asks for something that can't be kept.
+func (r *Route) close(b *mezu.Bundle) {
+	switch unenforced := r.Route.Unenforced(); {
+	case len(unenforced) > 0:
+		r.Closed = unenforced[0]
+	case r.WAF == "" && b.WAF != "" && b.WAF != mezu.WAFOff:
+		r.Closed = "waf"
+	}
+	if r.Closed != "" {
+		r.closedDetail = "the route has " + r.Closed + ", which this version does not enforce"
+		return
+	}
+	for _, role := range r.Roles {
+		if _, known := b.Roles[role]; !known {
+			r.Closed = "roles"
+			r.closedDetail = "the route names a role that the project does not have"
+			return
+		}
+	}
+}
+
+// admits judges the client's address. A denied address loses even when it is
+// allowed too, and an unknown one passes only where there is no rule.
+func (r *Route) admits(client netip.Addr) bool {
+	if len(r.allow) == 0 && len(r.deny) == 0 {
+		return true
+	}
+	if !client.IsValid() {
+		return false
+	}
+	// Ranges never contain mapped or zoned addresses.
+	client = client.Unmap().WithZone("")
+	return !contains(r.deny, client) && (len(r.allow) == 0 || contains(r.allow, client))
+}
+
+func contains(ranges []netip.Prefix, a netip.Addr) bool {
+	for i := range ranges {
+		if ranges[i].Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// entitles reports whether a user with these roles has what the route asks for.
+func (r *Route) entitles(roles []string) bool {
+	if r.roles != nil && !hasOne(r.roles, roles) {
+		return false
+	}
+	for _, holders := range r.permissions {
+		if !hasOne(holders, roles) {
+			return false
+		}
+	}
+	return r.any == nil || hasOne(r.any, roles)
+}
+
+func hasOne(set map[string]bool, roles []string) bool {
+	for _, role := range roles {
+		if set[role] {
+			return true
+		}
+	}
+	return false
+}
+
+// meets reports whether the request carries every header that the route asks
+// for; missing names the first that it does not.
+func (r *Route) meets(header func(string) (string, bool)) (missing string, ok bool) {
+	for _, c := range r.conditions {
+		if header == nil {
+			return c.name, false
+		}
+		if value, has := header(c.name); !has || value != c.value {
+			return c.name, false
+		}
+	}
+	return "", true
+}
