@@ -1,0 +1,136 @@
+// Package atomicfile keeps the files of a state directory whole: replaced as
+// one, locked against a second process, readable by their owner only.
+//
+// What lives here: writing a file, locking a directory, making a directory.
+// What may not: any format or meaning of the files. It imports the standard
+// library and x/sys only, and everything but the root package may import it.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrLocked is in the chain of Lock's error when another process holds the
+// directory.
+var ErrLocked = errors.New("in use by another process")
+
+// lockName is the file whose lock stands for the directory's.
+const lockName = "lock"
+
+// Marks of a file that is being written; Lock removes those left behind.
+const (
+	partialPrefix = "."
+	partialSuffix = ".partial"
+)
+
+// Write replaces the file at path by one with this content and mode. After a
+// crash at any moment path holds either the old content or the new, and when
+// Write returns nil the new content is on the disk. Concurrent writers of one path
+// don't mix; the last one wins.
+func Write(path string, data []byte, perm fs.FileMode) error {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, partialPrefix+name+"-*"+partialSuffix)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	err = fill(f, data, perm)
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("syncing directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// fill writes, syncs and closes f.
+func fill(f *os.File, data []byte, perm fs.FileMode) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// EnsureDir makes the directory at path, with its parents, for its owner only
+// (0700), and checks that this process can write to it. The mode of a directory that
+// is there already is left as it is: it may be one that others share.
+func EnsureDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("making directory %s: %w", path, err)
+	}
+	f, err := os.CreateTemp(path, partialPrefix+"writable-*"+partialSuffix)
+	if err != nil {
+		return fmt.Errorf("directory %s is not writable: %w", path, err)
+	}
+	_, err = f.Write([]byte{0})
+	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("directory %s is not writable: %w", path, err)
+	}
+	return nil
+}
+
+// Lock takes the directory for this process, without waiting; when another
+// process has it the error says so and is ErrLocked. The lock ends with Close, which
+// is idempotent, or with the process. Once held, files that a killed Write left behind
+// in the directory or below are removed.
+func Lock(dir string) (io.Closer, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking directory %s: %w", dir, err)
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		if errors.Is(err, ErrLocked) {
+			return nil, fmt.Errorf("directory %s is %w, which holds %s", dir, ErrLocked, path)
+		}
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	if err := removePartial(dir); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("removing unfinished files of %s: %w", dir, err)
+	}
+	return &lock{f}, nil
+}
+
+// lock is a held lock. Closing the file releases it.
+type lock struct{ file *os.File }
+
+// Close releases the lock.
+func (l *lock) Close() error {
+	if err := l.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return fmt.Errorf("releasing %s: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+// removePartial removes the files of killed writes in dir and below.
+func removePartial(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.Type().IsRegular() && strings.HasPrefix(name, partialPrefix) && strings.HasSuffix(name, partialSuffix) {
+			return os.Remove(path)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,99 @@
+// Package backoff paces the retries of a connection: the first at once, then
+// after random times under a ceiling that rises, so that a peer which was away
+// for a moment is found again within a quarter of a second and thousands that
+// lost the same peer do not come back in step.
+//
+// What lives here: how long to wait. What may not: what is retried, and whether
+// it is worth it. It imports the standard library only; everything that dials
+// may import it.
+package backoff
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// FirstCeiling bounds the waits of the first Patience of failure: a peer
+	// that restarts is back in about a second, and whoever waits for it must
+	// find it within 0.3 s of that.
+	FirstCeiling = 250 * time.Millisecond
+	// Patience is how long FirstCeiling lasts; each wait after it doubles the
+	// ceiling.
+	Patience = 3 * time.Second
+	// LastCeiling bounds every wait that the peer did not ask for.
+	LastCeiling = 30 * time.Second
+	// MaxAsked bounds a wait that a peer asks for, since peers can be wrong.
+	MaxAsked = 5 * time.Minute
+)
+
+// Backoff counts the failures of one thing that is tried again and again. The
+// zero value is ready; it is not safe for concurrent use.
+type Backoff struct {
+	// Rand gives numbers in [0, 1). If nil, math/rand/v2 does.
+	Rand func() float64
+	// Now is the clock. If nil, time.Now.
+	Now func() time.Time
+
+	failing time.Time // of the first failure since the last success
+	ceiling time.Duration
+	asked   time.Duration
+}
+
+// Next is how long to wait before the next try. It is called once after each
+// failure.
+func (b *Backoff) Next() time.Duration {
+	now := b.now()
+	wait := b.asked
+	b.asked = 0
+	if b.ceiling == 0 {
+		b.failing, b.ceiling = now, FirstCeiling
+		if wait == 0 {
+			return 0
+		}
+	} else if now.Sub(b.failing) >= Patience {
+		b.ceiling = min(2*b.ceiling, LastCeiling)
+	}
+	return wait + time.Duration(b.random()*float64(b.ceiling))
+}
+
+// Ask makes the next wait at least d, as the peer asked. The wait is longer than
+// d by a random time, since it asked others too. If d is negative or zero,
+// nothing was asked; more than MaxAsked counts as MaxAsked.
+func (b *Backoff) Ask(d time.Duration) { b.asked = min(max(d, 0), MaxAsked) }
+
+// Reset says that the last try succeeded.
+func (b *Backoff) Reset() { b.ceiling, b.asked = 0, 0 }
+
+// Wait waits for Next. It returns early with the context's error when ctx ends.
+func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
+
+// Sleep waits for d, or less with the context's error when ctx ends.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *Backoff) now() time.Time {
+	if b.Now == nil {
+		return time.Now()
+	}
+	return b.Now()
+}
+
+func (b *Backoff) random() float64 {
+	if b.Rand == nil {
+		return rand.Float64()
+	}
+	return b.Rand()
+}

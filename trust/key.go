@@ -1,0 +1,79 @@
+package trust
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// NewKey makes a P-256 key for a certificate, and its PEM text (PKCS #8) to be
+// kept in a file of mode 0600.
+func NewKey() (*ecdsa.PrivateKey, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding a key: %w", err)
+	}
+	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// ParseKey reads a private key that NewKey wrote. The error tells nothing of the
+// text.
+func ParseKey(pemText []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(pemText)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("parsing a private key: no PEM block \"PRIVATE KEY\"")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("parsing a private key: not PKCS #8")
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok || !KeyAllowed(signer.Public()) {
+		return nil, errors.New("parsing a private key: neither P-256 nor Ed25519")
+	}
+	return signer, nil
+}
+
+// CSR makes a certificate request for key in PEM. It names nobody: the control
+// plane decides who the certificate is for, and takes nothing but the key.
+func CSR(key crypto.Signer) (string, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return "", fmt.Errorf("making a certificate request: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+// KeyPair puts a certificate chain and its key, both PEM, together for the
+// certificate functions of ServerTLS and ClientTLS. Parse once and keep it:
+// those functions are asked at each handshake.
+func KeyPair(chain, key []byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate and its key: %w", err)
+	}
+	return &pair, nil
+}
+
+// KeyAllowed reports whether a public key is of a type that peers may have:
+// P-256 or Ed25519.
+func KeyAllowed(public crypto.PublicKey) bool {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		return k.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		return len(k) == ed25519.PublicKeySize
+	}
+	return false
+}

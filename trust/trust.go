@@ -1,0 +1,296 @@
+// Package trust is what a peer may believe: under one pinned trust root it holds
+// the keyset, opens signed statements, remembers revocations, and decides who is
+// at the other end of a TLS connection.
+//
+// What lives here: verifying, reading CA files, and the TLS configurations of both
+// ends of a mutually authenticated connection. What may not: signing or issuing
+// (edgesvc/ca does), writing files, HTTP, and system roots, which are never
+// consulted. It imports the root package only; edges, control planes and Warpgates
+// import it.
+package trust
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Anchor holds what one peer believes. It is safe for concurrent use and its
+// time is the clock that New was given.
+type Anchor struct {
+	root    ed25519.PublicKey
+	now     func() time.Time
+	current atomic.Pointer[accepted] // nil before the first keyset
+
+	mu      sync.RWMutex
+	revoked map[subject]mezu.Revocation
+}
+
+// accepted is a keyset in force, with its roots compiled.
+type accepted struct {
+	signed mezu.Signed
+	keyset *mezu.Keyset
+	roots  *x509.CertPool
+
+	verified verified
+}
+
+// subject is what a revocation speaks of.
+type subject struct {
+	kind mezu.RevocationKind
+	id   string
+}
+
+// New makes an anchor that believes nothing but keysets signed by root. If now
+// is nil, time.Now.
+func New(root ed25519.PublicKey, now func() time.Time) *Anchor {
+	if now == nil {
+		now = time.Now
+	}
+	return &Anchor{root: bytes.Clone(root), now: now, revoked: make(map[subject]mezu.Revocation)}
+}
+
+// Root is the pinned trust root.
+func (a *Anchor) Root() ed25519.PublicKey { return bytes.Clone(a.root) }
+
+// AcceptKeyset verifies a keyset and puts it in force at once. One that is past
+// its end, has a lower version than that in force, or has the same version and
+// other content is refused and changes nothing; the same again is no change.
+func (a *Anchor) AcceptKeyset(s mezu.Signed) (changed bool, err error) {
+	k, err := mezu.OpenKeyset(s, a.root, a.now())
+	if err != nil {
+		return false, fmt.Errorf("accepting a keyset: %w", err)
+	}
+	pool := x509.NewCertPool()
+	for _, text := range k.CARoots {
+		if err := addRoots(pool, []byte(text)); err != nil {
+			return false, fmt.Errorf("accepting keyset %d: %w", k.Version, err)
+		}
+	}
+	next := &accepted{signed: s, keyset: k, roots: pool}
+	for {
+		was := a.current.Load()
+		switch {
+		case was == nil || k.Version > was.keyset.Version:
+		case k.Version < was.keyset.Version:
+			return false, fmt.Errorf("keyset %d is older than keyset %d, which is in force", k.Version, was.keyset.Version)
+		case !bytes.Equal(s.Payload, was.signed.Payload):
+			return false, fmt.Errorf("keyset %d differs from the one in force under the same version", k.Version)
+		default:
+			return false, nil
+		}
+		if a.current.CompareAndSwap(was, next) {
+			return true, nil
+		}
+	}
+}
+
+// Keyset is the keyset in force, read only, as it was signed and decoded; zero
+// and nil before the first.
+func (a *Anchor) Keyset() (mezu.Signed, *mezu.Keyset) {
+	c := a.current.Load()
+	if c == nil {
+		return mezu.Signed{}, nil
+	}
+	return c.signed, c.keyset
+}
+
+// Roots are the CA roots of the keyset in force, for verifying plain servers of
+// the installation such as its API. Before the first keyset the pool is empty, not
+// nil, which crypto/tls would take for the system's roots.
+func (a *Anchor) Roots() *x509.CertPool {
+	c := a.current.Load()
+	if c == nil {
+		return x509.NewCertPool()
+	}
+	return c.roots.Clone()
+}
+
+// inForce is the keyset to judge by at now, or why there is none.
+func (a *Anchor) inForce(now time.Time) (*accepted, error) {
+	c := a.current.Load()
+	if c == nil {
+		return nil, errors.New("no keyset has been accepted yet")
+	}
+	if now.After(c.keyset.NotAfter) {
+		return nil, fmt.Errorf("keyset %d ended %s; this machine's clock says %s",
+			c.keyset.Version, stamp(c.keyset.NotAfter), stamp(now))
+	}
+	return c, nil
+}
+
+// open verifies and decodes a statement under the keyset in force.
+func (a *Anchor) open(s mezu.Signed, purpose mezu.Purpose, statement any) error {
+	now := a.now()
+	c, err := a.inForce(now)
+	if err == nil {
+		err = c.keyset.Open(s, purpose, now, statement)
+	}
+	if err != nil {
+		return fmt.Errorf("opening a signed %s: %w", purpose, err)
+	}
+	return nil
+}
+
+// OpenBundle verifies, decodes and validates a bundle. Fields that this build
+// doesn't know are passed over: newer control planes add some.
+func (a *Anchor) OpenBundle(s mezu.Signed) (*mezu.Bundle, error) {
+	var b mezu.Bundle
+	if err := a.open(s, mezu.PurposeBundle, &b); err != nil {
+		return nil, err
+	}
+	if err := b.Validate(); err != nil {
+		return nil, fmt.Errorf("validating the bundle of %q: %w", b.Environment, err)
+	}
+	return &b, nil
+}
+
+// OpenEdges verifies and decodes the list of edges.
+func (a *Anchor) OpenEdges(s mezu.Signed) (*mezu.EdgeList, error) {
+	var l mezu.EdgeList
+	if err := a.open(s, mezu.PurposeEdges, &l); err != nil {
+		return nil, err
+	}
+	for _, e := range l.Edges {
+		if err := mezu.ValidateID("edges.id", mezu.PrefixEdge, e.ID); err != nil {
+			return nil, fmt.Errorf("validating the list of edges: %w", err)
+		}
+	}
+	return &l, nil
+}
+
+// OpenRevocation verifies and decodes a revocation. It doesn't remember it;
+// Revoke does.
+func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
+	var r mezu.Revocation
+	if err := a.open(s, mezu.PurposeRevocation, &r); err != nil {
+		return nil, err
+	}
+	if r.Subject == "" || r.Until.IsZero() {
+		return nil, fmt.Errorf("revocation %s of a %s has no subject or no end", r.Position, r.Kind)
+	}
+	return &r, nil
+}
+
+// Revoke remembers a revocation until r.Until. added says that it tells
+// something new: its subject was not revoked, or not for as long or as late.
+func (a *Anchor) Revoke(r *mezu.Revocation) (added bool) {
+	now := a.now()
+	if now.After(r.Until) {
+		return false
+	}
+	key := subject{r.Kind, r.Subject}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old, known := a.revoked[key]
+	if known && !r.Until.After(old.Until) && !r.NotBefore.After(old.NotBefore) {
+		return false
+	}
+	merged := *r
+	if known && old.Until.After(merged.Until) {
+		merged.Until = old.Until
+	}
+	if known && old.NotBefore.After(merged.NotBefore) {
+		merged.NotBefore = old.NotBefore
+	}
+	for k, v := range a.revoked {
+		if now.After(v.Until) {
+			delete(a.revoked, k)
+		}
+	}
+	a.revoked[key] = merged
+	return true
+}
+
+// Revoked is the revocation in force of a subject, if there is one. What the
+// subject is depends on the kind; see mezu.RevocationKind.
+func (a *Anchor) Revoked(kind mezu.RevocationKind, id string) (mezu.Revocation, bool) {
+	a.mu.RLock()
+	r, ok := a.revoked[subject{kind, id}]
+	a.mu.RUnlock()
+	if !ok || a.now().After(r.Until) {
+		return mezu.Revocation{}, false
+	}
+	return r, true
+}
+
+// CertificateRevoked reports whether the certificate with this serial number, in
+// the form of Serial, is revoked.
+func (a *Anchor) CertificateRevoked(serial string) bool {
+	_, revoked := a.Revoked(mezu.RevokeCertificate, serial)
+	return revoked
+}
+
+// maxRootsFile bounds a file of CA certificates; ours has one or two of less than
+// 1 KiB, a distribution's bundle of public roots has about 250 KiB.
+const maxRootsFile = 1 << 20
+
+// LoadRoots reads the CA certificates of a PEM file. A file that is missing,
+// empty, larger than 1 MiB or has anything else in it is an error: there is no
+// falling back to the system's roots.
+func LoadRoots(path string) (*x509.CertPool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading CA certificates: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxRootsFile {
+		return nil, fmt.Errorf("reading CA certificates: %s is no file of at most %d bytes", path, maxRootsFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading CA certificates: %w", err)
+	}
+	pool, err := ParseRoots(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading CA certificates of %s: %w", path, err)
+	}
+	return pool, nil
+}
+
+// ParseRoots is LoadRoots for PEM text at hand.
+func ParseRoots(pemText []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if err := addRoots(pool, pemText); err != nil {
+		return nil, err
+	}
+	return pool, nil
+}
+
+// addRoots adds all certificates of a PEM text to pool. Unlike
+// x509.CertPool.AppendCertsFromPEM it passes nothing over.
+func addRoots(pool *x509.CertPool, text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return errors.New("no CA certificate in an empty text")
+	}
+	for rest := text; len(bytes.TrimSpace(rest)) > 0; {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		if block == nil {
+			return errors.New("text that is no PEM where a CA certificate is expected")
+		}
+		if block.Type != "CERTIFICATE" {
+			return fmt.Errorf("PEM block %q where a CA certificate is expected", block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("parsing a CA certificate: %w", err)
+		}
+		if !c.BasicConstraintsValid || !c.IsCA {
+			return fmt.Errorf("certificate %s is no CA's", Serial(c))
+		}
+		pool.AddCert(c)
+	}
+	return nil
+}
+
+// stamp is how errors show a time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
