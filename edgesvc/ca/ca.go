@@ -1,0 +1,165 @@
+// Package ca is the internal certificate authority and the signer of the
+// installation's statements.
+//
+// Two keys are made once into an offline folder and never kept in memory: the
+// trust root (Ed25519), which signs keysets, and the CA root (P-256). Online are an
+// issuing intermediate and one Ed25519 key for each purpose. They change by Rotate and
+// RotateRoot: a keyset that has the new ones beside the old is published first, and
+// the new ones sign ActivationDelay later.
+//
+// What lives here: making, keeping, rotating and using these keys. What may not:
+// who may have a certificate (control decides), HTTP, the store (a Vault is
+// handed in), verifying peers (trust does). Only edgesvc packages import it.
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Lives of what the leaves hang on. Keyset and issuer outlive many rotations, so
+// that a rotation that is put off harms nobody; Authority.NotAfter is for the alarm.
+const (
+	RootLife   = 10 * 365 * 24 * time.Hour
+	IssuerLife = 365 * 24 * time.Hour
+	KeysetLife = 365 * 24 * time.Hour
+)
+
+// ActivationDelay is how long a new keyset is published before its new keys
+// sign: a connected edge has it within seconds, and one that was away gets the
+// keyset before anything else.
+const ActivationDelay = 5 * time.Minute
+
+// Vault keeps records sealed at rest. Load of a name that was never saved is
+// fs.ErrNotExist; when Save returns nil the record is durable, whole and the only one
+// of its name.
+type Vault interface {
+	Load(ctx context.Context, name string) ([]byte, error)
+	Save(ctx context.Context, name string, data []byte) error
+}
+
+// Authority issues certificates and signs statements. It is safe for concurrent
+// use.
+type Authority struct {
+	vault   Vault
+	now     func() time.Time
+	current atomic.Pointer[opened]
+}
+
+// Open reads what Create made and checks that it is whole: the keyset under the
+// trust root and not past its end, each key in it, the issuer under one of its
+// roots. The error is fs.ErrNotExist only if Create was never called. If now is
+// nil, time.Now.
+func Open(ctx context.Context, v Vault, now func() time.Time) (*Authority, error) {
+	a := &Authority{vault: v, now: clock(now)}
+	if err := a.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Reload reads the vault again, after a rotation. A keyset with a lower version
+// than that in use is refused; after an error the authority goes on as before.
+func (a *Authority) Reload(ctx context.Context) error {
+	s, err := load(ctx, a.vault)
+	if err != nil {
+		return fmt.Errorf("opening the certificate authority: %w", err)
+	}
+	next, err := s.open(a.now())
+	if err != nil {
+		return fmt.Errorf("opening the certificate authority: %w", err)
+	}
+	for {
+		was := a.current.Load()
+		if was != nil && next.keyset.Version < was.keyset.Version {
+			return fmt.Errorf("opening the certificate authority: keyset %d is older than keyset %d, which is in use",
+				next.keyset.Version, was.keyset.Version)
+		}
+		if a.current.CompareAndSwap(was, next) {
+			return nil
+		}
+	}
+}
+
+// TrustRoot is the public key that peers pin at registration.
+func (a *Authority) TrustRoot() ed25519.PublicKey { return bytes.Clone(a.current.Load().trustRoot) }
+
+// Keyset is the keyset to publish, read only.
+func (a *Authority) Keyset() mezu.Signed { return a.current.Load().signed }
+
+// Roots are the CA roots of the keyset.
+func (a *Authority) Roots() *x509.CertPool { return a.current.Load().roots.Clone() }
+
+// RootsPEM are the CA roots of the keyset as one PEM text.
+func (a *Authority) RootsPEM() []byte { return bytes.Clone(a.current.Load().rootsPEM) }
+
+// NotAfter is when the first of what signs now ends: keyset, signing keys or
+// issuer. A rotation moves it; past it nothing is signed.
+func (a *Authority) NotAfter() time.Time {
+	c, now := a.current.Load(), a.now()
+	end := c.keyset.NotAfter
+	for _, p := range purposes() {
+		if k := c.signer(p, now); k != nil && k.notAfter.Before(end) {
+			end = k.notAfter
+		}
+	}
+	if i := c.issuer(now); i != nil && i.certificate.NotAfter.Before(end) {
+		end = i.certificate.NotAfter
+	}
+	return end
+}
+
+// Sign signs a statement with the newest active key for its purpose. Keysets are
+// signed by rotations only.
+func (a *Authority) Sign(p mezu.Purpose, statement any) (mezu.Signed, error) {
+	c, now := a.current.Load(), a.now()
+	key := c.signer(p, now)
+	switch {
+	case key == nil:
+		return mezu.Signed{}, fmt.Errorf("signing a %q: there is no key for it", p)
+	case now.After(key.notAfter), now.After(c.keyset.NotAfter):
+		return mezu.Signed{}, fmt.Errorf("signing a %s: key %q of keyset %d is past its end, %s; rotate the keys",
+			p, key.id, c.keyset.Version, key.notAfter.UTC().Format(time.RFC3339))
+	}
+	s, err := mezu.Sign(p, key.id, key.private, statement)
+	if err != nil {
+		return mezu.Signed{}, fmt.Errorf("signing a %s: %w", p, err)
+	}
+	return s, nil
+}
+
+// purposes are those of the online keys.
+func purposes() []mezu.Purpose {
+	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant}
+}
+
+// clock is now, or time.Now.
+func clock(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}
+
+// certificatePEM encodes a certificate.
+func certificatePEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// onlyBlock decodes a text that is one PEM block of this type and nothing else.
+func onlyBlock(text []byte, kind string) ([]byte, error) {
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != kind || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("not exactly one PEM block " + kind)
+	}
+	return block.Bytes, nil
+}
