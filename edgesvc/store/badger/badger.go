@@ -1,0 +1,420 @@
+// Package badger is the store of a control plane on one machine: the contract of
+// package store over an embedded Badger.
+//
+// What lives here: that driver, and what Badger leaves to its caller: a history
+// that can be watched from a position, leases, one durable write for many
+// concurrent transactions, and care for a full or failing disk. What may not:
+// knowledge of any entity. Only the control plane and its tests import it.
+//
+// One goroutine commits, so that the order of commits is the order of the history.
+// Reads see the state after the last durable commit, never one that is being
+// written, and go on when writing fails.
+package badger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	engine "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Sizes of the engine, small because the control plane shares its machine. A
+// transaction may hold 15 % of a memtable, 1.2 MiB here, which is twice the contract's
+// limit and room for the records of this driver.
+const (
+	memTableSize  = 8 << 20
+	memTables     = 2
+	valueLogSize  = 16 << 20
+	cacheSize     = 8 << 20
+	levelZero     = 3 // tables that start a compaction; few, so that one needs little disk
+	levelZeroFull = 8 // tables that stall writes
+	compactors    = 2 // the engine's minimum
+)
+
+// Names in Options.Dir.
+const (
+	engineDir   = "badger"
+	ballastName = "ballast"
+	markName    = "mark"
+)
+
+// Options of a store.
+type Options struct {
+	// Dir holds the store; it is made if missing, and locked while open.
+	Dir string
+	// Now is the clock that leases end by. If nil, time.Now.
+	Now func() time.Time
+	// Log gets the engine's talk and this driver's warnings. If nil, nothing is
+	// logged.
+	Log *slog.Logger
+	// MinFree is the free space in bytes under which writes are refused. If zero,
+	// DefaultMinFree.
+	MinFree int64
+	// Ballast is the size in bytes of the file that is given up to open the store on
+	// a full disk. If zero, DefaultBallast; if negative, there is none.
+	Ballast int64
+}
+
+func (o Options) now() func() time.Time {
+	if o.Now == nil {
+		return time.Now
+	}
+	return o.Now
+}
+
+func (o Options) log() *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Log
+}
+
+func (o Options) minFree() int64 {
+	if o.MinFree == 0 {
+		return DefaultMinFree
+	}
+	return o.MinFree
+}
+
+func (o Options) ballast() int64 {
+	if o.Ballast == 0 {
+		return DefaultBallast
+	}
+	return max(o.Ballast, 0)
+}
+
+// DB is an open store. It implements store.Store.
+type DB struct {
+	opts Options
+	now  func() time.Time
+	log  *slog.Logger
+	lock io.Closer // of Options.Dir
+	kv   *engine.DB
+	run  uint64 // this opening; see place
+	mark *mark
+
+	life   sync.RWMutex    // held for reading by calls in progress, for good by Close
+	closed bool            // under life
+	ctx    context.Context // ends with Close; of the goroutines in wg
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	queue   chan *request
+	failed  atomic.Bool // the disk failed; only a new opening writes again
+	damaged atomic.Bool // what is on it is wrong; nothing is read any more either
+
+	viewMu sync.Mutex
+	view   *view
+
+	history history
+	leases  leases
+
+	testOnlyCommit func(*engine.Txn) error // in place of Commit, if not nil
+}
+
+var _ store.Store = (*DB)(nil)
+
+// Open opens the store in opts.Dir, or makes it. It fails rather than serve less
+// than was acknowledged: on a corrupt file, on a lost tail, on a gap in the history.
+func Open(opts Options) (*DB, error) {
+	db := &DB{
+		opts: opts, now: opts.now(), log: opts.log(),
+		queue: make(chan *request, maxGroup),
+	}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	// The engine makes some files readable by all: its directory is not.
+	sub := filepath.Join(opts.Dir, engineDir)
+	if err := errors.Join(os.MkdirAll(sub, 0o700), os.Chmod(sub, 0o700)); err != nil {
+		return nil, fmt.Errorf("making store directory: %w", err)
+	}
+	lock, err := atomicfile.Lock(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	db.lock = lock
+	if err := db.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening store %s: %w", opts.Dir, err), db.release())
+	}
+	db.wg.Go(db.commitLoop)
+	db.wg.Go(db.sweepLoop)
+	db.wg.Go(db.careLoop)
+	return db, nil
+}
+
+// open does what needs the lock.
+func (db *DB) open() error {
+	if err := db.spendBallast(); err != nil {
+		return err
+	}
+	var err error
+	if db.mark, err = openMark(filepath.Join(db.opts.Dir, markName)); err != nil {
+		return err
+	}
+	if err := db.openEngine(); err != nil {
+		return err
+	}
+	var b [8]byte
+	rand.Read(b[:])
+	db.run = binary.BigEndian.Uint64(b[:])
+	return db.load()
+}
+
+// openEngine opens Badger, whose code for damaged files also panics and, in one
+// branch, logs an error and goes on without the table.
+func (db *DB) openEngine() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("opening engine: panic: %v", r)
+		}
+	}()
+	talk := &engineLog{log: db.log}
+	dir := filepath.Join(db.opts.Dir, engineDir)
+	db.kv, err = engine.Open(engine.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(true).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithVerifyValueChecksum(true).
+		WithMemTableSize(memTableSize).
+		WithNumMemtables(memTables).
+		WithValueLogFileSize(valueLogSize).
+		WithBlockCacheSize(cacheSize).
+		WithIndexCacheSize(cacheSize).
+		WithNumLevelZeroTables(levelZero).
+		WithNumLevelZeroTablesStall(levelZeroFull).
+		WithNumCompactors(compactors).
+		WithMetricsEnabled(false).
+		WithLogger(talk))
+	if err != nil {
+		return fmt.Errorf("opening engine: %w", err)
+	}
+	if msg := talk.firstError(); msg != "" {
+		return fmt.Errorf("opening engine: %s", msg)
+	}
+	return nil
+}
+
+// load reads history and leases from the engine and publishes the first view.
+func (db *DB) load() error {
+	db.history.init()
+	txn := db.kv.NewTransaction(false)
+	defer txn.Discard()
+	if err := db.loadHistory(txn); err != nil {
+		return fmt.Errorf("reading history: %w", err)
+	}
+	if err := db.loadLeases(txn); err != nil {
+		return fmt.Errorf("reading leases: %w", err)
+	}
+	db.publish(db.history.head())
+	return nil
+}
+
+// Close waits for the calls in progress, ends all watches and releases the engine.
+// It is idempotent.
+func (db *DB) Close() error {
+	db.life.Lock()
+	defer db.life.Unlock()
+	if db.closed {
+		return nil
+	}
+	db.closed = true
+	db.cancel()
+	db.wg.Wait()
+	if err := db.release(); err != nil {
+		return fmt.Errorf("closing store: %w", err)
+	}
+	return nil
+}
+
+// release gives back whatever Open took.
+func (db *DB) release() error {
+	db.cancel()
+	var errs []error
+	if db.view != nil {
+		db.view.txn.Discard()
+	}
+	if db.kv != nil {
+		errs = append(errs, db.kv.Close())
+	}
+	if db.mark != nil {
+		errs = append(errs, db.mark.close())
+	}
+	return errors.Join(append(errs, db.lock.Close())...)
+}
+
+// enter marks the begin of a call; leave, its end. A call that Close precedes gets
+// ErrClosed, also while Close waits.
+func (db *DB) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !db.life.TryRLock() {
+		return store.ErrClosed
+	}
+	if db.closed {
+		db.life.RUnlock()
+		return store.ErrClosed
+	}
+	if db.damaged.Load() {
+		db.life.RUnlock()
+		return fmt.Errorf("files are damaged: %w", store.ErrUnavailable)
+	}
+	return nil
+}
+
+func (db *DB) leave() { db.life.RUnlock() }
+
+// view is the state after the last durable commit. Many readers share it.
+type view struct {
+	txn   *engine.Txn // read only
+	place place
+	refs  int // under viewMu; the DB holds one
+}
+
+// publish makes the engine's present state the one that is read.
+func (db *DB) publish(p place) {
+	next := &view{txn: db.kv.NewTransaction(false), place: p, refs: 1}
+	db.viewMu.Lock()
+	old := db.view
+	db.view = next
+	db.viewMu.Unlock()
+	if old != nil {
+		db.unview(old)
+	}
+}
+
+// acquire takes the view; the caller gives it back with unview.
+func (db *DB) acquire() *view {
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	db.view.refs++
+	return db.view
+}
+
+func (db *DB) unview(v *view) {
+	db.viewMu.Lock()
+	v.refs--
+	last := v.refs == 0
+	db.viewMu.Unlock()
+	if last {
+		v.txn.Discard()
+	}
+}
+
+// Get reads one record, or says store.ErrNotFound.
+func (db *DB) Get(ctx context.Context, key string) (store.Record, error) {
+	if err := db.enter(ctx); err != nil {
+		return store.Record{}, err
+	}
+	defer db.leave()
+	v := db.acquire()
+	defer db.unview(v)
+	s, err := getRecord(v.txn, key)
+	if err != nil {
+		return store.Record{}, err
+	}
+	if s.revision == 0 {
+		return store.Record{}, fmt.Errorf("reading %q: %w", key, store.ErrNotFound)
+	}
+	return store.Record{Key: key, Value: s.value, Revision: s.revision}, nil
+}
+
+// getRecord reads one record; its revision is 0 when there is none. The value is
+// the caller's.
+func getRecord(txn *engine.Txn, key string) (stored, error) {
+	item, err := txn.Get(recordKey(key))
+	if errors.Is(err, engine.ErrKeyNotFound) {
+		return stored{}, nil
+	}
+	if err != nil {
+		return stored{}, fmt.Errorf("reading %q: %w", key, err)
+	}
+	b, err := item.ValueCopy(nil)
+	if err != nil {
+		return stored{}, fmt.Errorf("reading %q: %w", key, err)
+	}
+	s, err := decodeRecord(b)
+	if err != nil {
+		return stored{}, fmt.Errorf("reading %q: %w", key, err)
+	}
+	return s, nil
+}
+
+// List reads a page of the records with the prefix.
+func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.Page, error) {
+	after, err := parseToken(prefix, token)
+	if err != nil {
+		return store.Page{}, err
+	}
+	if limit <= 0 {
+		limit = store.DefaultPage
+	}
+	limit = min(limit, store.MaxPage)
+	if err := db.enter(ctx); err != nil {
+		return store.Page{}, err
+	}
+	defer db.leave()
+	v := db.acquire()
+	defer db.unview(v)
+
+	opt := engine.DefaultIteratorOptions
+	opt.Prefix = recordKey(prefix)
+	opt.PrefetchSize = min(limit, opt.PrefetchSize)
+	it := v.txn.NewIterator(opt)
+	defer it.Close()
+	start := recordKey(prefix)
+	if after != "" {
+		start = append(recordKey(after), 0)
+	}
+	page := store.Page{Position: v.place.position()}
+	size := 0
+	for it.Seek(start); it.Valid(); it.Next() {
+		if len(page.Records) == limit || size >= store.MaxPageBytes {
+			page.Next = formatToken(page.Records[len(page.Records)-1].Key)
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return store.Page{}, err
+		}
+		key := string(it.Item().Key()[1:])
+		b, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return store.Page{}, fmt.Errorf("listing %q: %w", key, err)
+		}
+		s, err := decodeRecord(b)
+		if err != nil {
+			return store.Page{}, fmt.Errorf("listing %q: %w", key, err)
+		}
+		page.Records = append(page.Records, store.Record{Key: key, Value: s.value, Revision: s.revision})
+		size += len(key) + len(s.value)
+	}
+	return page, nil
+}
+
+// A token is the last key of its page, so that it means the same whatever was
+// written meanwhile.
+func formatToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
+func parseToken(prefix, token string) (string, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	key := string(b)
+	if err != nil || token != "" && (!strings.HasPrefix(key, prefix) || len(key) > store.MaxKeyBytes) {
+		return "", fmt.Errorf("listing %q: page token: %w", prefix, store.ErrInvalid)
+	}
+	return key, nil
+}

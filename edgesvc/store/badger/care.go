@@ -1,0 +1,138 @@
+package badger
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	engine "github.com/dgraph-io/badger/v4"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// On a full disk the engine dies of SIGBUS, because it writes to mapped files
+// whose blocks don't exist yet, and dies again whenever it is opened. Therefore writes
+// are refused before the disk is full, and a file stands by to be deleted if it got
+// full all the same.
+const (
+	// DefaultMinFree covers what the engine may still write when the last commit was
+	// let through: three memtables as log and as table, a value log, and two compactions
+	// of the first levels.
+	DefaultMinFree = 256 << 20
+	// DefaultBallast covers what the engine writes while it opens: new logs and the
+	// tables of the old ones.
+	DefaultBallast = 64 << 20
+)
+
+// What careLoop does when. The first ballast is written a little after opening, which
+// it would otherwise slow down.
+const (
+	careTick  = time.Second
+	gcEvery   = 5 * time.Minute
+	scrubTime = 24 * time.Hour
+	// gcRatio is the part of a value log that must be garbage to rewrite it; the
+	// engine's own advice.
+	gcRatio = 0.5
+)
+
+// roomFor refuses if less than min bytes are free. A file system that can't tell is
+// taken to have room.
+func (db *DB) roomFor(min int64) error {
+	free, err := freeSpace(db.opts.Dir)
+	if err != nil || free >= min {
+		return nil
+	}
+	return fmt.Errorf("%d MiB free of the %d MiB that writing needs: %w", free>>20, min>>20, store.ErrUnavailable)
+}
+
+// spendBallast deletes the ballast if the disk is too full to open the engine.
+func (db *DB) spendBallast() error {
+	if db.roomFor(db.opts.minFree()/2) == nil {
+		return nil
+	}
+	err := os.Remove(filepath.Join(db.opts.Dir, ballastName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("deleting ballast: %w", err)
+	}
+	db.log.Warn("disk full: ballast deleted to open the store, which refuses writes until there is space", "dir", db.opts.Dir)
+	return nil
+}
+
+// careLoop keeps the ballast, collects the engine's garbage and reads all tables
+// once a day, to find damage while a backup is recent.
+func (db *DB) careLoop() {
+	tick := time.NewTicker(careTick)
+	defer tick.Stop()
+	gc := time.NewTicker(gcEvery)
+	defer gc.Stop()
+	scrub := time.NewTicker(scrubTime)
+	defer scrub.Stop()
+	for {
+		select {
+		case <-db.ctx.Done():
+			return
+		case <-tick.C:
+			if err := db.keepBallast(); err != nil {
+				db.log.Warn("store ballast", "error", err)
+			}
+		case <-gc.C:
+			err := db.kv.RunValueLogGC(gcRatio)
+			if err != nil && !errors.Is(err, engine.ErrNoRewrite) && !errors.Is(err, engine.ErrRejected) {
+				db.log.Warn("store garbage collection", "error", err)
+			}
+		case <-scrub.C:
+			if err := db.kv.VerifyChecksum(); err != nil {
+				db.failed.Store(true)
+				db.damaged.Store(true)
+				db.log.Error("store is damaged and stops serving: restore a backup", "error", err)
+			}
+		}
+	}
+}
+
+// keepBallast writes the ballast if it is missing and there is room for it.
+func (db *DB) keepBallast() error {
+	size, path := db.opts.ballast(), filepath.Join(db.opts.Dir, ballastName)
+	if fi, err := os.Stat(path); size == 0 || err == nil && fi.Size() == size {
+		return nil
+	}
+	if db.roomFor(db.opts.minFree()+size) != nil {
+		return nil
+	}
+	if err := db.writeBallast(path, size); err != nil {
+		// Half a ballast may have filled the disk.
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// writeBallast fills the file with noise, which no file system can leave out or
+// compress. It stops early, with an error, when the store closes.
+func (db *DB) writeBallast(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing ballast: %w", err)
+	}
+	noise := make([]byte, 1<<20)
+	rand.Read(noise)
+	for left := size; left > 0 && err == nil; {
+		n := min(left, int64(len(noise)))
+		_, err = f.Write(noise[:n])
+		left -= n
+		err = errors.Join(err, db.ctx.Err())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("writing ballast: %w", err)
+	}
+	return nil
+}

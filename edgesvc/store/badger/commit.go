@@ -1,0 +1,354 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	engine "github.com/dgraph-io/badger/v4"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+const (
+	// maxGroup is how many transactions wait for the committer, and so the most that
+	// share one write to the disk.
+	maxGroup = 256
+	// trimBatch is how many old commits one request removes from the history.
+	trimBatch = 1000
+	// entryCost is what the engine adds to an entry's key and value in its count of a
+	// transaction's size, rounded up, and commitCost covers the rest of a history
+	// entry.
+	entryCost  = 48
+	commitCost = 64
+)
+
+// request is one piece of work for the committer. Exactly one of its kinds is set.
+type request struct {
+	ctx  context.Context
+	done chan struct{} // closed when pos and err are set
+
+	txn   store.Txn     // kind 1: a caller's transaction
+	grant store.LeaseID // kind 2: a lease to keep
+	ttl   time.Duration // of grant
+	sweep store.LeaseID // kind 3: an ended lease, some of whose records to delete
+	trim  [2]uint64     // kind 4: commits from, to (exclusive) to forget
+
+	pos  store.Position
+	more bool // of sweep: records are left
+	err  error
+}
+
+// frees tells whether the request gives space back in the long run, and may use
+// the space that others may not.
+func (r *request) frees() bool { return r.sweep != "" || r.trim[1] != 0 }
+
+// cost is an upper bound of the request's share of an engine transaction: an
+// entry for the record, one for its lease and one for a former lease, and the history's
+// copy.
+func (r *request) cost() (entries, size int64) {
+	switch {
+	case r.trim[1] != 0:
+		n := int64(r.trim[1] - r.trim[0])
+		return n, n * (9 + entryCost)
+	case r.sweep != "":
+		return 2*store.MaxOps + 2, store.MaxOps*3*(store.MaxKeyBytes+maxLeaseID+entryCost) + commitCost
+	case r.grant != "":
+		return 1, maxLeaseID + entryCost
+	}
+	size = commitCost
+	for _, op := range r.txn.Ops {
+		entries += 3
+		size += int64(2*len(op.Value)+4*len(op.Key)+2*len(op.Lease)) + 4*entryCost
+	}
+	return entries + 1, size
+}
+
+// validate applies the limits of the contract.
+func validate(txn store.Txn) error {
+	if len(txn.Ops) > store.MaxOps || len(txn.Checks) > store.MaxChecks {
+		return fmt.Errorf("%d operations, %d checks: %w", len(txn.Ops), len(txn.Checks), store.ErrTooLarge)
+	}
+	for _, c := range txn.Checks {
+		if err := validateKey(c.Key); err != nil {
+			return err
+		}
+	}
+	size := 0
+	seen := make(map[string]struct{}, len(txn.Ops))
+	for _, op := range txn.Ops {
+		if err := validateKey(op.Key); err != nil {
+			return err
+		}
+		if _, twice := seen[op.Key]; twice {
+			return fmt.Errorf("key %q is written twice: %w", op.Key, store.ErrInvalid)
+		}
+		seen[op.Key] = struct{}{}
+		size += len(op.Key) + len(op.Value)
+	}
+	if size > store.MaxTxnBytes {
+		return fmt.Errorf("%d bytes: %w", size, store.ErrTooLarge)
+	}
+	return nil
+}
+
+func validateKey(key string) error {
+	if key == "" {
+		return fmt.Errorf("empty key: %w", store.ErrInvalid)
+	}
+	if len(key) > store.MaxKeyBytes {
+		return fmt.Errorf("key of %d bytes: %w", len(key), store.ErrTooLarge)
+	}
+	return nil
+}
+
+// Commit checks and writes. When it returns nil the write is durable.
+func (db *DB) Commit(ctx context.Context, txn store.Txn) (store.Position, error) {
+	if err := validate(txn); err != nil {
+		return "", fmt.Errorf("committing: %w", err)
+	}
+	if err := db.enter(ctx); err != nil {
+		return "", err
+	}
+	defer db.leave()
+	// The history keeps the values, and the committer may still read them when ctx
+	// has ended and the caller is gone.
+	own := store.Txn{Checks: slices.Clone(txn.Checks), Ops: slices.Clone(txn.Ops)}
+	for i := range own.Ops {
+		own.Ops[i].Value = bytes.Clone(own.Ops[i].Value)
+	}
+	r := &request{txn: own}
+	if err := db.submit(ctx, r); err != nil {
+		return "", fmt.Errorf("committing: %w", err)
+	}
+	return r.pos, nil
+}
+
+// submit hands r to the committer and waits for the outcome or the end of ctx. The
+// caller has entered, or is a goroutine that Close waits for.
+func (db *DB) submit(ctx context.Context, r *request) error {
+	r.ctx, r.done = ctx, make(chan struct{})
+	select {
+	case db.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// commitLoop is the committer: it takes what waits and writes it together.
+func (db *DB) commitLoop() {
+	group := make([]*request, 0, maxGroup)
+	for {
+		select {
+		case r := <-db.queue:
+			group = append(group[:0], r)
+		case <-db.ctx.Done():
+			return
+		}
+		for more := true; more && len(group) < maxGroup; {
+			select {
+			case r := <-db.queue:
+				group = append(group, r)
+			default:
+				more = false
+			}
+		}
+		for rest := group; len(rest) > 0; {
+			rest = rest[db.commitSome(rest):]
+		}
+		clear(group)
+	}
+}
+
+// commitSome commits as many of the requests, in order, as one engine transaction
+// holds, and answers them. It returns how many these are, at least one.
+func (db *DB) commitSome(requests []*request) int {
+	b := &batch{db: db, txn: db.kv.NewTransaction(true), last: db.history.head()}
+	defer b.txn.Discard()
+	n := 0
+	for _, r := range requests {
+		if n > 0 && !b.fits(r) {
+			break
+		}
+		n++
+		if r.err = db.admit(r); r.err == nil {
+			r.err = b.apply(r)
+		}
+	}
+	err := b.commit()
+	for _, r := range requests[:n] {
+		// A refusal may rest on a predecessor that is not durable: it is no answer then.
+		if err != nil {
+			r.err = err
+		}
+		close(r.done)
+	}
+	return n
+}
+
+// admit refuses a request that can't be written now.
+func (db *DB) admit(r *request) error {
+	if db.failed.Load() {
+		return fmt.Errorf("writing failed before: %w", store.ErrUnavailable)
+	}
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if r.frees() {
+		return db.roomFor(db.opts.minFree() / 2)
+	}
+	return db.roomFor(db.opts.minFree())
+}
+
+// batch is one engine transaction with the requests that share it.
+type batch struct {
+	db      *DB
+	txn     *engine.Txn
+	last    place
+	commits []*commit
+	entries int64
+	size    int64
+	broken  error // an entry couldn't be added: the transaction is no longer whole
+}
+
+// fits tells whether the batch has room for r.
+func (b *batch) fits(r *request) bool {
+	entries, size := r.cost()
+	return b.entries+entries < b.db.kv.MaxBatchCount() && b.size+size < b.db.kv.MaxBatchSize()
+}
+
+// apply judges r against the state after its predecessors and adds its writes. If
+// it returns an error it has added none.
+func (b *batch) apply(r *request) error {
+	entries, size := r.cost()
+	b.entries, b.size = b.entries+entries, b.size+size
+	switch {
+	case r.trim[1] != 0:
+		for seq := r.trim[0]; seq < r.trim[1]; seq++ {
+			b.delete(changeKey(seq))
+		}
+		return nil
+	case r.grant != "":
+		b.set(leaseKey(r.grant), encodeTTL(r.ttl))
+		return nil
+	case r.sweep != "":
+		return b.sweep(r)
+	}
+	return b.applyTxn(r)
+}
+
+// applyTxn applies a caller's transaction.
+func (b *batch) applyTxn(r *request) error {
+	for _, c := range r.txn.Checks {
+		old, err := getRecord(b.txn, c.Key)
+		if err != nil {
+			return err
+		}
+		if old.revision != c.Revision {
+			return fmt.Errorf("%q has revision %d, not %d: %w", c.Key, old.revision, c.Revision, store.ErrConflict)
+		}
+	}
+	olds := make([]stored, len(r.txn.Ops))
+	for i, op := range r.txn.Ops {
+		var err error
+		if olds[i], err = getRecord(b.txn, op.Key); err != nil {
+			return err
+		}
+		if op.Lease != "" && !op.Delete && !b.db.leases.alive(op.Lease, b.db.now()) {
+			return fmt.Errorf("writing %q: %w", op.Key, store.ErrLeaseExpired)
+		}
+	}
+	c := b.begin()
+	for i, op := range r.txn.Ops {
+		b.write(c, op, olds[i])
+	}
+	b.end(c)
+	r.pos = b.last.position()
+	return nil
+}
+
+// begin starts a commit; end makes it part of the batch, unless it is empty.
+func (b *batch) begin() *commit {
+	return &commit{place: place{b.last.seq + 1, b.db.run}}
+}
+
+func (b *batch) end(c *commit) {
+	if len(c.changes) == 0 {
+		return
+	}
+	b.set(changeKey(c.seq), c.encode())
+	b.commits = append(b.commits, c)
+	b.last = c.place
+}
+
+// write adds one operation to c, given what is there.
+func (b *batch) write(c *commit, op store.Op, old stored) {
+	if old.lease != "" && (op.Delete || op.Lease != old.lease) {
+		b.delete(leasedKey(old.lease, op.Key))
+	}
+	if op.Delete {
+		if old.revision == 0 {
+			return
+		}
+		b.delete(recordKey(op.Key))
+		c.add(store.Change{Record: store.Record{Key: op.Key, Revision: old.revision}, Deleted: true})
+		return
+	}
+	now := stored{revision: old.revision + 1, lease: op.Lease, value: op.Value}
+	b.set(recordKey(op.Key), now.encode())
+	if op.Lease != "" && op.Lease != old.lease {
+		b.set(leasedKey(op.Lease, op.Key), nil)
+	}
+	c.add(store.Change{Record: store.Record{Key: op.Key, Value: op.Value, Revision: now.revision}})
+}
+
+// set and delete add an entry. An error can't happen within the limits that fits
+// and validate apply; if it does, the whole batch is refused.
+func (b *batch) set(key, value []byte) {
+	if err := b.txn.Set(key, value); err != nil {
+		b.broken = errors.Join(b.broken, err)
+	}
+}
+
+func (b *batch) delete(key []byte) {
+	if err := b.txn.Delete(key); err != nil {
+		b.broken = errors.Join(b.broken, err)
+	}
+}
+
+// commitEngine commits an engine transaction.
+func (db *DB) commitEngine(txn *engine.Txn) error {
+	if db.testOnlyCommit != nil {
+		return db.testOnlyCommit(txn)
+	}
+	return txn.Commit()
+}
+
+// commit makes the batch durable, and then visible.
+func (b *batch) commit() error {
+	db := b.db
+	if b.broken != nil {
+		db.log.Error("store batch refused by the engine", "error", b.broken)
+		return fmt.Errorf("writing: %w: %w", store.ErrUnavailable, b.broken)
+	}
+	if err := db.commitEngine(b.txn); err != nil {
+		// What a failed sync wrote is unknown, and a second sync would not tell.
+		db.failed.Store(true)
+		db.log.Error("store stops writing until it is opened anew", "error", err)
+		return fmt.Errorf("writing: %w: %w", store.ErrUnavailable, err)
+	}
+	if err := db.mark.set(b.last); err != nil {
+		db.log.Warn("store mark is behind", "error", err)
+	}
+	db.history.append(b.commits, func() { db.publish(b.last) })
+	return nil
+}

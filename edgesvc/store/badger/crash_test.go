@@ -1,0 +1,396 @@
+package badger_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+// The test binary runs itself as a child that does one of these jobs in a store.
+const (
+	childEnv    = "MEZU_STORE_TEST_JOB"
+	childDirEnv = "MEZU_STORE_TEST_DIR"
+
+	jobWrite = "write" // write until killed, say what was acknowledged
+	jobDump  = "dump"  // print a digest of all records and of the history
+)
+
+const writers = 8
+
+func child(job, dir string) int {
+	db, err := badger.Open(badger.Options{Dir: dir, Ballast: -1, MinFree: 8 << 20})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 3
+	}
+	switch job {
+	case jobWrite:
+		return childWrite(db)
+	default:
+		return childDump(db)
+	}
+}
+
+// childWrite has each writer count a pair of records up, deleting a third on even
+// counts and making it on odd ones.
+func childWrite(db *badger.DB) int {
+	ctx := context.Background()
+	var out sync.Mutex
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			n := 0
+			if r, err := db.Get(ctx, fmt.Sprint("a/", i)); err == nil {
+				n, _ = strconv.Atoi(strings.TrimSpace(string(r.Value)))
+			}
+			for {
+				n++
+				value := fmt.Sprintf("%d%*s", n, rand.IntN(3000), "")
+				_, err := db.Commit(ctx, store.Txn{Ops: []store.Op{
+					put(fmt.Sprint("a/", i), value), put(fmt.Sprint("b/", i), value),
+					{Key: fmt.Sprint("odd/", i), Value: []byte(strconv.Itoa(n)), Delete: n%2 == 0},
+				}})
+				if err != nil {
+					fmt.Fprintln(os.Stderr, err)
+					os.Exit(4)
+				}
+				out.Lock()
+				fmt.Println(i, n)
+				out.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return 0
+}
+
+func childDump(db *badger.DB) int {
+	digest, err := digest(context.Background(), db)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	fmt.Println(digest)
+	return 0
+}
+
+// digest is a hash of all records, read by listing and one by one.
+func digest(ctx context.Context, db *badger.DB) (string, error) {
+	all, pos, err := dump(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		r, err := db.Get(ctx, key)
+		if err != nil {
+			return "", err
+		}
+		if got := fmt.Sprintf("%d %s", r.Revision, r.Value); got != all[key] {
+			return "", fmt.Errorf("Get(%q) differs from the listing", key)
+		}
+		fmt.Fprintf(h, "%q %q\n", key, all[key])
+	}
+	return fmt.Sprintf("%d %s %x", len(all), pos, h.Sum(nil)), nil
+}
+
+func command(t *testing.T, job, dir string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+job, childDirEnv+"="+dir)
+	return cmd
+}
+
+// writeAndKill runs a writer, kills it after some acknowledgements and gives the last
+// one of each writer.
+func writeAndKill(t *testing.T, dir string, after int) [writers]int {
+	t.Helper()
+	cmd := command(t, jobWrite, dir)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var acked [writers]int
+	lines := bufio.NewReader(out)
+	for n := 0; ; n++ {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			if err != io.EOF && !errors.Is(err, os.ErrClosed) {
+				t.Error(err)
+			}
+			break
+		}
+		var i, count int
+		if _, err := fmt.Sscan(line, &i, &count); err != nil {
+			t.Fatalf("child said %q", line)
+		}
+		acked[i] = count
+		if n == after {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if cmd.Wait(); stderr.Len() > 0 {
+		t.Fatalf("child: %s", stderr.String())
+	}
+	return acked
+}
+
+// S1: killed at any moment, the store has every acknowledged write, no half one, no
+// deleted record again, and a history that leads from before to after.
+func TestS1Kill(t *testing.T) {
+	dir := t.TempDir()
+	const kills = 20
+	random := rand.New(rand.NewPCG(1, 2))
+	replica := make(map[string]string)
+	var from store.Position
+	for round := range kills {
+		acked := writeAndKill(t, dir, random.IntN(400))
+		db := open(t, badger.Options{Dir: dir})
+		all, pos, err := dump(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range acked {
+			checkWriter(t, all, i, want)
+		}
+		if round > 0 {
+			replay(t, db, replica, from, pos)
+		} else {
+			replica = all
+		}
+		if !maps.Equal(replica, all) {
+			t.Errorf("round %d: the history doesn't lead to the records", round)
+		}
+		from = pos
+		closeNow(t, db)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// checkWriter checks the records of one writer against its last acknowledgement.
+func checkWriter(t *testing.T, all map[string]string, i, want int) {
+	t.Helper()
+	_, a, _ := strings.Cut(all[fmt.Sprint("a/", i)], " ")
+	_, b, _ := strings.Cut(all[fmt.Sprint("b/", i)], " ")
+	n, _ := strconv.Atoi(strings.TrimSpace(a))
+	if n < want {
+		t.Errorf("writer %d: count %d; %d was acknowledged", i, n, want)
+	}
+	if a != b {
+		t.Errorf("writer %d: half a transaction: %.10q, %.10q", i, a, b)
+	}
+	_, odd, there := strings.Cut(all[fmt.Sprint("odd/", i)], " ")
+	if there != (n%2 == 1) || there && odd != strconv.Itoa(n) {
+		t.Errorf("writer %d: at count %d the third record is %q", i, n, odd)
+	}
+}
+
+// replay applies the history to the replica.
+func replay(t *testing.T, db *badger.DB, replica map[string]string, from, to store.Position) {
+	t.Helper()
+	if from == to {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w, err := db.Watch(ctx, "", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		e := next(t, w)
+		for _, ch := range e.Changes {
+			if ch.Deleted {
+				delete(replica, ch.Key)
+				continue
+			}
+			replica[ch.Key] = fmt.Sprintf("%d %s", ch.Revision, ch.Value)
+		}
+		if e.Position == to {
+			return
+		}
+	}
+}
+
+// Damaged files give an error or the right records, never wrong ones.
+func TestDamagedFiles(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, badger.Options{Dir: dir})
+	fillStore(t, db, 0)
+	closeNow(t, db) // tables
+	db = open(t, badger.Options{Dir: dir})
+	fillStore(t, db, 1)
+	want, err := digest(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a kill -9 would leave it, with a log.
+	crashed := filepath.Join(t.TempDir(), "crashed")
+	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	closeNow(t, db)
+	if got, err := dumpCopy(t, crashed, func(string) error { return nil }); err != nil || got != want {
+		t.Fatalf("undamaged copy: %q, %v; want %q", got, err, want)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	refused, served := 0, 0
+	for _, name := range files(t, crashed) {
+		fi, err := os.Stat(filepath.Join(crashed, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			at := offset(t, filepath.Join(crashed, name), i, random)
+			damage, what := flip, "flipped byte"
+			if i%3 == 2 {
+				damage, what = cut, "cut"
+			}
+			got, err := dumpCopy(t, crashed, func(dir string) error { return damage(filepath.Join(dir, name), at) })
+			switch {
+			case err != nil:
+				refused++
+			case got == want:
+				served++
+			default:
+				t.Errorf("%s at %d of %d in %s: other records were served", what, at, fi.Size(), name)
+			}
+		}
+	}
+	t.Logf("%d damages refused, %d harmless", refused, served)
+	if refused == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+// fillStore writes records, some of them several times, and deletes some.
+func fillStore(t *testing.T, db *badger.DB, round int) {
+	t.Helper()
+	for i := range 300 {
+		ops := []store.Op{put(fmt.Sprintf("p/%04d", i*7%400), fmt.Sprintf("%d %d %s", round, i, strings.Repeat("v", i)))}
+		if i%4 == 0 {
+			ops = append(ops, store.Op{Key: fmt.Sprintf("p/%04d", (i*7+200)%400), Delete: true})
+			if ops[0].Key == ops[1].Key {
+				ops = ops[:1]
+			}
+		}
+		commit(t, db, ops...)
+	}
+}
+
+// files lists the files of a store that hold bytes.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		fi, err := d.Info()
+		if err == nil && fi.Size() > 0 {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// offset picks a byte to damage; most logs are mostly zero, and the rest is what
+// matters.
+func offset(t *testing.T, path string, i int, random *rand.Rand) int64 {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := len(bytes.TrimRight(b, "\x00"))
+	if i == 0 || used == 0 {
+		return random.Int64N(int64(len(b)))
+	}
+	return random.Int64N(int64(used))
+}
+
+func flip(path string, at int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return err
+	}
+	b[0] ^= 0x10
+	_, err = f.WriteAt(b[:], at)
+	return err
+}
+
+func cut(path string, at int64) error { return os.Truncate(path, at) }
+
+// dumpCopy damages a copy of the store and has a child read it.
+func dumpCopy(t *testing.T, dir string, damage func(dir string) error) (string, error) {
+	t.Helper()
+	work := t.TempDir()
+	defer os.RemoveAll(work)
+	for _, name := range files(t, dir) {
+		copyFile(t, filepath.Join(dir, name), filepath.Join(work, name))
+	}
+	if err := damage(work); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t, jobDump, work).Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// copyFile copies a file and leaves the zeros at its end unwritten: logs have
+// megabytes of them.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(to, bytes.TrimRight(b, "\x00"), 0o600)
+	}
+	if err == nil {
+		err = os.Truncate(to, int64(len(b)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

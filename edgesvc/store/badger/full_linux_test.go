@@ -1,0 +1,157 @@
+package badger_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+// The disk of these tests, and a store that fits it.
+const (
+	diskSize    = 96 << 20
+	diskMinFree = 32 << 20
+	diskBallast = 24 << 20
+)
+
+// smallDisk mounts a small file system.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskSize)); err != nil {
+		t.Skipf("needs the right to mount a tmpfs, to fill it: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return dir
+}
+
+// fillDisk takes all free space but leave bytes, and gives the file that holds it.
+func fillDisk(t *testing.T, dir string, leave int64) string {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	chunk := make([]byte, 64<<10)
+	for {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		free := int64(st.Bavail)*st.Bsize - leave
+		if free <= 0 {
+			return path
+		}
+		if _, err := f.Write(chunk[:min(free, int64(len(chunk)))]); err != nil {
+			if errors.Is(err, unix.ENOSPC) {
+				return path
+			}
+			t.Fatal(err)
+		}
+	}
+}
+
+func diskOptions(dir string) badger.Options {
+	return badger.Options{Dir: filepath.Join(dir, "store"), MinFree: diskMinFree, Ballast: diskBallast}
+}
+
+func hasBallast(dir string) func() bool {
+	return func() bool {
+		fi, err := os.Stat(filepath.Join(dir, "store", "ballast"))
+		var st unix.Stat_t
+		return err == nil && fi.Size() == diskBallast &&
+			unix.Stat(filepath.Join(dir, "store", "ballast"), &st) == nil && st.Blocks*512 >= diskBallast
+	}
+}
+
+// S5: writes stop before the disk is full, reads go on, and writes do again when
+// there is space.
+func TestS5DiskFull(t *testing.T) {
+	dir := smallDisk(t)
+	db := open(t, diskOptions(dir))
+	until(t, "the ballast", hasBallast(dir))
+	filler := fillDisk(t, dir, diskMinFree+2<<20)
+	value := strings.Repeat("v", 64<<10)
+	acked := 0
+	for {
+		_, err := db.Commit(t.Context(), store.Txn{Ops: []store.Op{put(fmt.Sprintf("p/%04d", acked), fmt.Sprint(acked, value))}})
+		if err != nil {
+			if !errors.Is(err, store.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			break
+		}
+		if acked++; acked > diskSize/len(value) {
+			t.Fatal("the disk never got full")
+		}
+	}
+	t.Logf("full after %d writes", acked)
+	if _, err := db.Grant(t.Context(), store.MinLease); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("grant on a full disk: %v", err)
+	}
+	check := func() {
+		t.Helper()
+		all, _, err := dump(t.Context(), db)
+		if err != nil || len(all) != acked {
+			t.Errorf("%d records, %v; want %d", len(all), err, acked)
+		}
+	}
+	check()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, db, put(fmt.Sprintf("p/%04d", acked), "v"))
+	acked++
+	check()
+}
+
+// Killed and then left without a byte, the store opens at the price of its ballast,
+// serves what was acknowledged, refuses writes, and gets all of it back with space.
+func TestS5OpenOnFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	opts := diskOptions(dir)
+	db := open(t, opts)
+	until(t, "the ballast", hasBallast(dir))
+	closeNow(t, db)
+	acked := writeAndKill(t, opts.Dir, 500)
+	filler := fillDisk(t, dir, 0)
+
+	db = open(t, opts)
+	all, _, err := dump(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range acked {
+		checkWriter(t, all, i, want)
+	}
+	if hasBallast(dir)() {
+		t.Error("the ballast is still there")
+	}
+	if _, err := db.Commit(t.Context(), store.Txn{Ops: []store.Op{put("x", "v")}}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("commit on a full disk: %v", err)
+	}
+	// Killed or closed, it opens again.
+	closeNow(t, db)
+	db = open(t, opts)
+	if again, _, err := dump(t.Context(), db); err != nil || len(again) != len(all) {
+		t.Errorf("opened again: %d records, %v; want %d", len(again), err, len(all))
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, db, put("x", "v"))
+	until(t, "the ballast", hasBallast(dir))
+}

@@ -1,0 +1,248 @@
+// Package storetest is the conformance suite of the store contract: each sentence
+// of package store that a caller could notice, as a test that every driver passes.
+//
+// What lives here: Run and its cases. What may not: anything about one engine; what a
+// driver promises beyond the contract is tested beside it. Only tests import it.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// wait is how long the suite waits for what must happen: long enough for a busy
+// machine and for drivers whose leases run on real time.
+const wait = 30 * time.Second
+
+// Open makes an empty store for one test. The driver takes the time that leases
+// end by from now, if it can; else it takes the real time and the suite waits for it.
+// The suite closes the store.
+type Open func(t *testing.T, now func() time.Time) store.Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	groups := []struct {
+		name string
+		run  func(*suite)
+	}{
+		{"GetAbsent", testGetAbsent},
+		{"Revisions", testRevisions},
+		{"CallersBytes", testCallersBytes},
+		{"Keys", testKeys},
+		{"Checks", testChecks},
+		{"Atomic", testAtomic},
+		{"NoEffect", testNoEffect},
+		{"LimitOps", testLimitOps},
+		{"LimitChecks", testLimitChecks},
+		{"LimitBytes", testLimitBytes},
+		{"LimitBytesConcurrent", testLimitBytesConcurrent},
+		{"LimitKey", testLimitKey},
+		{"InvalidTxn", testInvalidTxn},
+		{"CompareAndSwap", testCompareAndSwap},
+		{"UniqueName", testUniqueName},
+		{"ListOrder", testListOrder},
+		{"ListPages", testListPages},
+		{"ListLimits", testListLimits},
+		{"ListBytes", testListBytes},
+		{"ListToken", testListToken},
+		{"ListWhileWriting", testListWhileWriting},
+		{"ListThenWatch", testListThenWatch},
+		{"WatchEvents", testWatchEvents},
+		{"WatchFromEveryPosition", testWatchFromEveryPosition},
+		{"WatchConcurrent", testWatchConcurrent},
+		{"WatchFromListing", testWatchFromListing},
+		{"WatchSlow", testWatchSlow},
+		{"WatchCompacted", testWatchCompacted},
+		{"WatchForeign", testWatchForeign},
+		{"WatchEnds", testWatchEnds},
+		{"LeaseEnds", testLeaseEnds},
+		{"LeaseKept", testLeaseKept},
+		{"LeaseRevoked", testLeaseRevoked},
+		{"LeaseLeft", testLeaseLeft},
+		{"LeaseMany", testLeaseMany},
+		{"LeaseUnknown", testLeaseUnknown},
+		{"ContextEnded", testContextEnded},
+		{"Closed", testClosed},
+		{"CloseWhileBusy", testCloseWhileBusy},
+	}
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) { g.run(start(t, open)) })
+	}
+}
+
+// suite is one test with its store.
+type suite struct {
+	*testing.T
+	store.Store
+	ctx   context.Context
+	open  Open
+	clock *clock
+}
+
+func start(t *testing.T, open Open) *suite {
+	t.Helper()
+	s := &suite{T: t, ctx: t.Context(), open: open, clock: &clock{now: time.Now()}}
+	s.Store = s.another()
+	return s
+}
+
+// another opens a second, independent store.
+func (s *suite) another() store.Store {
+	s.Helper()
+	st := s.open(s.T, s.clock.Now)
+	s.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			s.Errorf("closing: %v", err)
+		}
+	})
+	return st
+}
+
+// clock moves when the test says so.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func put(key, value string) store.Op { return store.Op{Key: key, Value: []byte(value)} }
+func del(key string) store.Op        { return store.Op{Key: key, Delete: true} }
+
+// commit must succeed.
+func (s *suite) commit(ops ...store.Op) store.Position {
+	s.Helper()
+	pos, err := s.Commit(s.ctx, store.Txn{Ops: ops})
+	if err != nil {
+		s.Fatalf("commit: %v", err)
+	}
+	return pos
+}
+
+// want checks one record; revision 0 means that it must be absent.
+func (s *suite) want(key, value string, revision uint64) {
+	s.Helper()
+	r, err := s.Get(s.ctx, key)
+	if revision == 0 {
+		if !errors.Is(err, store.ErrNotFound) {
+			s.Errorf("Get(%q) = %+v, %v; want ErrNotFound", key, r, err)
+		}
+		return
+	}
+	if err != nil || r.Key != key || string(r.Value) != value || r.Revision != revision {
+		s.Errorf("Get(%q) = %q, revision %d, %v; want %q, revision %d", key, r.Value, r.Revision, err, value, revision)
+	}
+}
+
+// is checks an error.
+func (s *suite) is(err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Errorf("error %v; want %v", err, want)
+	}
+}
+
+// until waits for a condition.
+func (s *suite) until(what string, ok func() bool) {
+	s.Helper()
+	deadline := time.After(wait)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.Fatalf("waiting for %s: not within %v", what, wait)
+		}
+	}
+}
+
+// all lists everything under prefix in pages of limit.
+func (s *suite) all(prefix string, limit int) (records []store.Record, first store.Position) {
+	s.Helper()
+	for token, pages := "", 0; ; pages++ {
+		page, err := s.List(s.ctx, prefix, token, limit)
+		if err != nil {
+			s.Fatalf("list: %v", err)
+		}
+		if pages == 0 {
+			first = page.Position
+		}
+		records = append(records, page.Records...)
+		if token = page.Next; token == "" {
+			return records, first
+		}
+	}
+}
+
+// watch starts a watch that ends with the test.
+func (s *suite) watch(prefix string, from store.Position) store.Watcher {
+	s.Helper()
+	ctx, cancel := context.WithCancel(s.ctx)
+	w, err := s.Watch(ctx, prefix, from)
+	if err != nil {
+		cancel()
+		s.Fatalf("watch: %v", err)
+	}
+	s.Cleanup(func() {
+		cancel()
+		for range w.Events() {
+		}
+	})
+	return w
+}
+
+// event reads the next event.
+func (s *suite) event(w store.Watcher) store.Event {
+	s.Helper()
+	select {
+	case e, ok := <-w.Events():
+		if !ok {
+			s.Fatalf("watch ended: %v", w.Err())
+		}
+		return e
+	case <-time.After(wait):
+		s.Fatal("no event")
+	}
+	return store.Event{}
+}
+
+// format writes an event on one line: +key=value@revision or -key@revision.
+func format(e store.Event) string {
+	var b bytes.Buffer
+	for _, ch := range e.Changes {
+		if ch.Deleted {
+			fmt.Fprintf(&b, "-%s@%d ", ch.Key, ch.Revision)
+			continue
+		}
+		fmt.Fprintf(&b, "+%s=%s@%d ", ch.Key, ch.Value, ch.Revision)
+	}
+	return string(bytes.TrimSpace(b.Bytes()))
+}
+
+// position is the store's current one.
+func (s *suite) position() store.Position {
+	s.Helper()
+	page, err := s.List(s.ctx, "", "", 1)
+	if err != nil {
+		s.Fatalf("list: %v", err)
+	}
+	return page.Position
+}
