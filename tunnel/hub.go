@@ -1,0 +1,565 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// HubConfig is what a Hub is made of.
+type HubConfig struct {
+	// Edge is the id of this edge; Warpgates are told.
+	Edge string
+	// Log gets what ends here; if nil, nothing is logged.
+	Log *slog.Logger
+	// Now is the clock of Presence.Since. If nil, time.Now.
+	Now    func() time.Time
+	Limits Limits
+	// Documents are the documents that a Warpgate of the environment needs now,
+	// in the order in which it must take them. They are sent at registration.
+	// If nil, none.
+	Documents func(environment string) []mezu.Signed
+	// Changed is told of Warpgates that connected, disconnected or acknowledged
+	// a bundle, one call at a time, in order for each Warpgate; a state that
+	// was overtaken before it could be told is left out. It must not call
+	// Drain or Close. If nil, nobody is told.
+	Changed func(mezu.Presence)
+}
+
+// Hub is the edge's end: the sessions of all Warpgates that dialled this edge. It
+// is safe for concurrent use.
+type Hub struct {
+	edge      string
+	log       *slog.Logger
+	now       func() time.Time
+	limits    Limits
+	documents func(string) []mezu.Signed
+	changed   func(mezu.Presence)
+
+	step  atomic.Int64  // of the wheel: a coarse clock for idle connections
+	quiet chan struct{} // for Drain: there may be nothing under way any more
+	busy  sync.WaitGroup
+
+	mu           sync.RWMutex
+	closed       bool
+	draining     bool
+	warpgates    map[mezu.Identity]*Session
+	tokens       map[token]*Session
+	environments map[string]*group
+	wheel        [wheelSlots][]*Session
+	count        int           // of registrations, spreads them over the wheel
+	stop         chan struct{} // ends turnWheel; nil while it doesn't run
+
+	news    map[string]mezu.Presence // by Warpgate, what Changed is still to be told
+	order   []string                 // of news
+	telling bool
+}
+
+// wheelSlots spreads the heartbeats of all sessions over the interval, so that
+// 10,000 Warpgates are a steady trickle and not a burst.
+const wheelSlots = 16
+
+// lastWords is how much of a Warpgate is read after the last frame to it, so that
+// the frame arrives: a connection that is closed with something unread is reset.
+const lastWords = 64 << 10
+
+// group is the sessions of one environment that take exchanges.
+type group struct {
+	sessions []*Session
+	turn     atomic.Uint32 // where Pick begins, so that equals take turns
+}
+
+// NewHub makes a Hub. It starts nothing.
+func NewHub(c HubConfig) *Hub {
+	h := &Hub{
+		edge: c.Edge, log: c.Log, now: c.Now, limits: c.Limits.orDefaults(), documents: c.Documents, changed: c.Changed,
+		quiet:        make(chan struct{}, 1),
+		warpgates:    map[mezu.Identity]*Session{},
+		tokens:       map[token]*Session{},
+		environments: map[string]*group{},
+		news:         map[string]mezu.Presence{},
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	return h
+}
+
+// enter counts a call that Close waits for.
+func (h *Hub) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.busy.Add(1)
+	return true
+}
+
+// ServeControl serves the control connection of the Warpgate id until it ends. It
+// owns conn, whose handshake is done and whose peer proved to be id. It returns nil
+// when the Warpgate hung up, and otherwise why the session ended; ctx ending it is
+// ctx's error.
+func (h *Hub) ServeControl(ctx context.Context, conn net.Conn, id mezu.Identity) error {
+	if !h.enter() {
+		abort(conn)
+		return ErrClosed
+	}
+	defer h.busy.Done()
+	defer abort(conn)
+	defer context.AfterFunc(ctx, func() { abort(conn) })()
+	setCongestionControl(conn)
+
+	s, err := h.admit(conn, id)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("registering %v: %w", id, err)
+	}
+	err = s.read()
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	s.end(err, nil)
+	s.out.wait()
+	io.Copy(io.Discard, io.LimitReader(conn, lastWords)) // until it hung up, or the farewell is over
+	if err = s.reason(); errors.Is(err, errHungUp) {
+		return nil
+	}
+	return err
+}
+
+// admit reads REGISTER and makes the session.
+func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
+	conn.SetDeadline(time.Now().Add(h.limits.Hello))
+	t, payload, err := readFrame(conn, warpgateSide, make([]byte, 512))
+	if err != nil {
+		return nil, err
+	}
+	if t != frameRegister {
+		return nil, fmt.Errorf("%w: %v before REGISTER", ErrProtocol, t)
+	}
+	var reg register
+	if err := decodeTalk(t, payload, &reg); err != nil {
+		return nil, err
+	}
+	if len(reg.Version) > maxVersion || printable(reg.Version) != reg.Version {
+		return nil, fmt.Errorf("%w: REGISTER with an unprintable version", ErrProtocol)
+	}
+	s, refusal := h.add(conn, id, reg)
+	if refusal != nil {
+		conn.Write(appendRefused(nil, refusal.Err, refusal.RetryAfter, refusal.Permanent))
+		conn.Close()
+		return nil, refusal
+	}
+	first, err := appendTalk(nil, frameWelcome, welcome{Protocol, h.edge, s.token[:], h.limits.MaxConns,
+		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds()})
+	if err != nil {
+		s.end(err, nil)
+		return nil, err
+	}
+	var docs []mezu.Signed
+	if h.documents != nil {
+		docs = h.sendable(h.documents(id.Environment)...)
+	}
+	s.out.start(first, docs)
+	s.begin()
+	return s, nil
+}
+
+// add puts a new session in its place, fencing its predecessor, or says why not.
+func (h *Hub) add(conn net.Conn, id mezu.Identity, reg register) (*Session, *RefusedError) {
+	s := newSession(h, conn, id, reg)
+	h.mu.Lock()
+	old := h.warpgates[id]
+	if refusal := h.judge(id, reg, old); refusal != nil {
+		h.mu.Unlock()
+		return nil, refusal
+	}
+	if old != nil {
+		h.detach(old)
+	}
+	h.warpgates[id] = s
+	h.tokens[s.token] = s
+	if !reg.Draining {
+		h.join(s)
+	}
+	s.slot = h.count % wheelSlots
+	h.count++
+	h.wheel[s.slot] = append(h.wheel[s.slot], s)
+	if h.stop == nil {
+		h.stop = make(chan struct{})
+		stop := h.stop
+		h.busy.Go(func() { h.turnWheel(stop) })
+	}
+	h.tell(s.presence(true))
+	h.mu.Unlock()
+	if old != nil {
+		e := mezu.Errorf(mezu.CodeConflict, "a newer registration of this Warpgate took over")
+		old.end(ErrFenced, appendRefused(nil, e, h.limits.RetryAfter, false))
+	}
+	return s, nil
+}
+
+// judge decides whether a registration may take its place. The lock is held.
+func (h *Hub) judge(id mezu.Identity, reg register, old *Session) *RefusedError {
+	refuse := func(code mezu.Code, after time.Duration, permanent bool, format string, args ...any) *RefusedError {
+		return &RefusedError{mezu.Errorf(code, format, args...), after, permanent}
+	}
+	switch {
+	case id.Role != mezu.PeerWarpgate:
+		return refuse(mezu.CodeForbidden, 0, true, "only a Warpgate may register")
+	case reg.Protocol < Protocol:
+		r := refuse(mezu.CodeInvalid, 0, true, "the edge speaks tunnel protocol %d, the Warpgate at most %d", Protocol, reg.Protocol)
+		r.Err.Hint = "update the Warpgate"
+		return r
+	case h.closed || h.draining:
+		return refuse(mezu.CodeUnavailable, 0, false, "the edge is shutting down")
+	case old != nil && reg.Epoch <= old.epoch:
+		return refuse(mezu.CodeConflict, h.limits.RetryAfter, false,
+			"a registration of this Warpgate with the epoch %d is in force, this one has %d", old.epoch, reg.Epoch)
+	case old == nil && len(h.warpgates) >= h.limits.MaxSessions:
+		return refuse(mezu.CodeOverloaded, h.limits.RetryAfter, false, "the edge holds its limit of %d Warpgates", h.limits.MaxSessions)
+	}
+	return nil
+}
+
+// join lets Pick find s. The lock is held.
+func (h *Hub) join(s *Session) {
+	g := h.environments[s.id.Environment]
+	if g == nil {
+		g = &group{}
+		h.environments[s.id.Environment] = g
+	}
+	g.sessions = append(g.sessions, s)
+}
+
+// leave keeps Pick from finding s. The lock is held.
+func (h *Hub) leave(s *Session) {
+	g := h.environments[s.id.Environment]
+	if g == nil {
+		return
+	}
+	if i := slices.Index(g.sessions, s); i >= 0 {
+		g.sessions = slices.Delete(g.sessions, i, i+1)
+	}
+	if len(g.sessions) == 0 {
+		delete(h.environments, s.id.Environment)
+	}
+}
+
+// detach takes s out of every table. Calling it again changes nothing. The lock is
+// held.
+func (h *Hub) detach(s *Session) {
+	if h.tokens[s.token] != s {
+		return
+	}
+	delete(h.tokens, s.token)
+	delete(h.warpgates, s.id)
+	h.leave(s)
+	slot := h.wheel[s.slot]
+	i := slices.Index(slot, s)
+	slot[i], slot[len(slot)-1] = slot[len(slot)-1], nil
+	h.wheel[s.slot] = slot[:len(slot)-1]
+	if len(h.tokens) == 0 && h.stop != nil {
+		close(h.stop)
+		h.stop = nil
+	}
+}
+
+// remove takes an ended session out of every table and tells of it.
+func (h *Hub) remove(s *Session) {
+	defer h.calm()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tokens[s.token] != s {
+		return // fenced: the successor is what is to be told of
+	}
+	h.detach(s)
+	h.tell(s.presence(false))
+}
+
+// calm makes Drain look again.
+func (h *Hub) calm() {
+	select {
+	case h.quiet <- struct{}{}:
+	default:
+	}
+}
+
+// retire keeps new exchanges from s, whose Warpgate drains.
+func (h *Hub) retire(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leave(s)
+}
+
+// ServeData takes a data connection of the Warpgate id: it reads HELLO and hands
+// the connection to its session. It owns conn, which it closes on an error.
+func (h *Hub) ServeData(conn net.Conn, id mezu.Identity) error {
+	if !h.enter() {
+		abort(conn)
+		return ErrClosed
+	}
+	defer h.busy.Done()
+	if err := h.adopt(conn, id); err != nil {
+		abort(conn)
+		return fmt.Errorf("taking a data connection of %v: %w", id, err)
+	}
+	return nil
+}
+
+// adopt is ServeData without its care for conn.
+func (h *Hub) adopt(conn net.Conn, id mezu.Identity) error {
+	setCongestionControl(conn)
+	conn.SetDeadline(time.Now().Add(h.limits.Hello))
+	t, payload, err := readFrame(conn, warpgateSide, make([]byte, 0, headSize+tokenSize+8))
+	if err != nil {
+		return err
+	}
+	if t != frameHello {
+		return fmt.Errorf("%w: %v before HELLO", ErrProtocol, t)
+	}
+	conn.SetDeadline(time.Time{})
+	tok, number := decodeHello(payload)
+	h.mu.RLock()
+	s := h.tokens[tok]
+	h.mu.RUnlock()
+	if s == nil || s.id != id { // one answer to both: a foreign token is not confirmed
+		return fmt.Errorf("%w: HELLO for no session of this Warpgate", ErrGone)
+	}
+	return s.adopt(conn, number)
+}
+
+// Push sends a document to every Warpgate of the environment, or to all of them if
+// environment is empty. It does not wait; a Warpgate that doesn't read is cut off
+// and gets everything anew when it comes back.
+func (h *Hub) Push(environment string, doc mezu.Signed) {
+	if len(h.sendable(doc)) == 0 {
+		return
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, s := range h.warpgates {
+		if environment == "" || s.id.Environment == environment {
+			s.out.push(doc)
+		}
+	}
+}
+
+// sendable drops documents that no DOCUMENT frame can hold.
+func (h *Hub) sendable(docs ...mezu.Signed) []mezu.Signed {
+	fit := make([]mezu.Signed, 0, len(docs))
+	for _, doc := range docs {
+		if _, err := documentHead(doc); err != nil {
+			h.log.Error("document not sent to Warpgates", "purpose", doc.Purpose, "error", err)
+			continue
+		}
+		fit = append(fit, doc)
+	}
+	return fit
+}
+
+// Cut closes every session, and every single data connection, whose identity and
+// certificate serial (lower-case hexadecimal) match, with the exchanges on it. It
+// returns when they are closed to new exchanges.
+func (h *Hub) Cut(match func(id mezu.Identity, serial string) bool) {
+	for _, s := range h.all() {
+		if match(s.id, s.serial) {
+			e := mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked")
+			s.end(ErrCut, appendRefused(nil, e, 0, false))
+			continue
+		}
+		s.cut(match)
+	}
+}
+
+// all is every session now.
+func (h *Hub) all() []*Session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	all := make([]*Session, 0, len(h.warpgates))
+	for _, s := range h.warpgates {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Pick chooses the session of the environment with the fewest exchanges under way,
+// among equals by turns, leaving out those of not. Sessions that have no data
+// connection yet come last. It is nil when there is none.
+func (h *Hub) Pick(environment string, not ...*Session) *Session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	g := h.environments[environment]
+	if g == nil {
+		return nil
+	}
+	if len(g.sessions) == 1 && len(not) == 0 {
+		return g.sessions[0]
+	}
+	var best *Session
+	var least int64
+	start := int(g.turn.Add(1) % uint32(len(g.sessions)))
+	for i := range g.sessions {
+		s := g.sessions[(start+i)%len(g.sessions)]
+		if slices.Contains(not, s) {
+			continue
+		}
+		if load := s.load.Load(); best == nil || load < least {
+			best, least = s, load
+		}
+	}
+	return best
+}
+
+// Sessions is how many Warpgates take exchanges of the environment.
+func (h *Hub) Sessions(environment string) int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if g := h.environments[environment]; g != nil {
+		return len(g.sessions)
+	}
+	return 0
+}
+
+// Presence is the state of every connected Warpgate.
+func (h *Hub) Presence() []mezu.Presence {
+	all := h.all()
+	out := make([]mezu.Presence, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.presence(true))
+	}
+	return out
+}
+
+// Drain prepares the end of this edge: new registrations are refused, and the
+// Warpgates are told, who keep what they have and dial nothing more to this hub.
+// Checkout goes on over existing connections. Drain returns when no exchange is
+// under way, or with ctx's error. It closes nothing, and does not keep callers from
+// beginning exchanges: stop the public listeners first.
+func (h *Hub) Drain(ctx context.Context) error {
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	for _, s := range h.all() {
+		s.drainEdge()
+	}
+	for {
+		busy := false
+		for _, s := range h.all() {
+			busy = busy || s.Outstanding() > 0
+		}
+		if !busy {
+			return nil
+		}
+		select {
+		case <-h.quiet:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Close ends every session with the exchanges on it, and returns when all calls of
+// ServeControl and ServeData have. Calling it again waits likewise.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	for _, s := range h.all() {
+		s.end(ErrClosed, nil)
+	}
+	h.busy.Wait()
+}
+
+// tell queues a change for Changed. The lock is held.
+func (h *Hub) tell(p mezu.Presence) {
+	if h.changed == nil {
+		return
+	}
+	if _, waits := h.news[p.Warpgate]; !waits {
+		h.order = append(h.order, p.Warpgate)
+	}
+	h.news[p.Warpgate] = p
+	if !h.telling {
+		h.telling = true
+		h.busy.Go(h.tellAll)
+	}
+}
+
+// tellAll tells Changed whatever is queued, and ends.
+func (h *Hub) tellAll() {
+	for {
+		h.mu.Lock()
+		if len(h.order) == 0 {
+			h.order, h.telling = nil, false
+			h.mu.Unlock()
+			return
+		}
+		p := h.news[h.order[0]]
+		delete(h.news, h.order[0])
+		h.order = h.order[1:]
+		h.mu.Unlock()
+		h.changed(p)
+	}
+}
+
+// turnWheel beats for the sessions of one slot after the other.
+func (h *Hub) turnWheel(stop chan struct{}) {
+	ticker := time.NewTicker(h.stepTime())
+	defer ticker.Stop()
+	var slot []*Session
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		step := h.step.Add(1)
+		h.mu.RLock()
+		slot = append(slot[:0], h.wheel[step%wheelSlots]...)
+		h.mu.RUnlock()
+		for _, s := range slot {
+			s.beat(step)
+		}
+		clear(slot)
+	}
+}
+
+// stepTime is how long the wheel stands at one slot.
+func (h *Hub) stepTime() time.Duration { return max(h.limits.Heartbeat/wheelSlots, time.Millisecond) }
+
+// steps is d in steps of the wheel, rounded up.
+func (h *Hub) steps(d time.Duration) int64 {
+	return int64((d + h.stepTime() - 1) / h.stepTime())
+}
+
+// newToken makes the name of a session on its data connections.
+func newToken() (t token) {
+	rand.Read(t[:]) // never fails: crypto/rand ends the process instead
+	return t
+}
+
+// addressOf is the IP address of the peer, or empty where there is none.
+func addressOf(c net.Conn) string {
+	if addr, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		return addr.Addr().Unmap().String()
+	}
+	return ""
+}

@@ -1,0 +1,344 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/backoff"
+)
+
+// LinkState is what a Link's tunnel is doing.
+type LinkState uint8
+
+// States of a Link.
+const (
+	// LinkConnecting: a registration is being tried.
+	LinkConnecting LinkState = iota
+	// LinkConnected: the edge may send exchanges.
+	LinkConnected
+	// LinkDraining: the edge shuts down; exchanges under way go on, and a new
+	// registration is tried.
+	LinkDraining
+	// LinkDisconnected: the registration failed or ended; the error says why.
+	LinkDisconnected
+)
+
+// String is the state as a word.
+func (s LinkState) String() string {
+	switch s {
+	case LinkConnecting:
+		return "connecting"
+	case LinkConnected:
+		return "connected"
+	case LinkDraining:
+		return "draining"
+	}
+	return "disconnected"
+}
+
+// LinkConfig is what a Link is made of.
+type LinkConfig struct {
+	// Edge is whom to dial. The edge's certificate must be Edge.ID's; if that is
+	// empty, any edge that TLS accepts will do.
+	Edge mezu.EdgeInfo
+	// Dial makes connections. If nil, a net.Dialer does. It must heed ctx, which
+	// has a deadline.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is the client's configuration for the ALPN protocol, asked for at each
+	// dial. It decides about trust. Required.
+	TLS func(alpn string) *tls.Config
+	// Epoch is a number higher than that of every earlier registration of this
+	// Warpgate, asked for at each registration. Required.
+	Epoch func() uint64
+	// Version of this program, up to 64 printable bytes.
+	Version string
+	// Serve serves one data connection, which carries one exchange after the
+	// other, until the edge closes it or it must not be reused. The Link closes
+	// it afterwards. ctx ends, and the connection is closed, when the edge
+	// cancels the exchange or the registration ends. It waits for the next
+	// exchange for DataIdle at least. Required.
+	Serve func(ctx context.Context, conn net.Conn)
+	// Document takes a document from the edge, one at a time, in order. It may
+	// take its time; exchanges and heartbeats go on. If nil, they are dropped.
+	Document func(doc mezu.Signed)
+	// Applied is the position of the bundle in force, told at registration. If
+	// nil, none.
+	Applied func() mezu.Position
+	// State is told of changes, one at a time. It must not call Drain. If nil,
+	// nobody is told.
+	State func(LinkState, error)
+	// Log gets what ends here; if nil, nothing is logged.
+	Log *slog.Logger
+	// Now is the clock of the backoff. If nil, time.Now.
+	Now func() time.Time
+}
+
+// Link is the Warpgate's end: it keeps this Warpgate registered at one edge. It is
+// safe for concurrent use.
+type Link struct {
+	cfg LinkConfig
+	log *slog.Logger
+
+	documents sync.Mutex // one at a time, over all registrations
+	running   sync.WaitGroup
+
+	mu       sync.Mutex
+	acked    mezu.Position
+	draining bool
+	live     []*registration // the one in force comes last; before it those that drain
+}
+
+// maxLingering bounds the registrations that an edge drains at once. An edge that
+// restarts again while long exchanges of the last restart go on is plausible; one
+// that does so for ever is not.
+const maxLingering = 2
+
+// NewLink makes a Link. It starts nothing.
+func NewLink(c LinkConfig) *Link {
+	l := &Link{cfg: c, log: c.Log}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.cfg.Dial == nil {
+		l.cfg.Dial = (&net.Dialer{}).DialContext
+	}
+	return l
+}
+
+// Run registers with the edge, again and again, and serves what the edge sends. It
+// returns nil when ctx has ended, with everything closed, and a *mezu.Error when
+// the edge says that trying again is of no use. It is called once.
+func (l *Link) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer l.running.Wait()
+	defer cancel()
+	pace := backoff.Backoff{Now: l.cfg.Now}
+	for {
+		l.state(LinkConnecting, nil)
+		err := l.runOnce(ctx, &pace)
+		if ctx.Err() != nil {
+			l.state(LinkDisconnected, nil)
+			return nil
+		}
+		var refusal *RefusedError
+		if errors.As(err, &refusal) {
+			pace.Ask(refusal.RetryAfter)
+			if refusal.Permanent {
+				l.state(LinkDisconnected, err)
+				return refusal.Err
+			}
+		}
+		wait := pace.Next()
+		if errors.Is(err, ErrDraining) {
+			l.state(LinkDraining, err)
+		} else {
+			l.state(LinkDisconnected, err)
+		}
+		l.log.Info("tunnel down", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress, "error", err, "retry_in", wait)
+		backoff.Sleep(ctx, wait)
+	}
+}
+
+// runOnce registers and returns when the registration is over or drains, and why.
+func (l *Link) runOnce(ctx context.Context, pace *backoff.Backoff) error {
+	r, err := l.register(ctx)
+	if err != nil {
+		return fmt.Errorf("registering with edge %s: %w", l.cfg.Edge.ID, err)
+	}
+	start := time.Now()
+	l.add(r)
+	l.state(LinkConnected, nil)
+	l.log.Info("tunnel up", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress)
+	l.running.Go(func() { l.serve(r) })
+	select {
+	case <-r.draining:
+		err = ErrDraining
+	case <-r.ctx.Done():
+		err = context.Cause(r.ctx)
+	}
+	if time.Since(start) >= stableAfter {
+		pace.Reset()
+	}
+	return err
+}
+
+// serve serves a registration to its end.
+func (l *Link) serve(r *registration) {
+	r.run()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.live, r); i >= 0 {
+		l.live = slices.Delete(l.live, i, i+1)
+	}
+}
+
+// add puts r in force, and tells it what was missed meanwhile.
+func (l *Link) add(r *registration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live = append(l.live, r)
+	if over := len(l.live) - 1 - maxLingering; over > 0 {
+		for _, old := range l.live[:over] {
+			old.end(ErrDraining)
+		}
+	}
+	if l.acked.Compare(r.applied) > 0 {
+		r.out.send(appendAck(nil, l.acked))
+	}
+	if l.draining && !r.sentDraining {
+		r.drain()
+	}
+}
+
+// Ack tells the edge that the bundle at pos is in force. It does not wait.
+func (l *Link) Ack(pos mezu.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if pos.Compare(l.acked) <= 0 {
+		return
+	}
+	l.acked = pos
+	for _, r := range l.live {
+		r.out.send(appendAck(nil, pos))
+	}
+}
+
+// Drain tells the edge to send nothing new, for good, and returns when no exchange
+// is under way, or with ctx's error. Exchanges under way go on until Run's ctx
+// ends. Without a registration it returns at once.
+func (l *Link) Drain(ctx context.Context) error {
+	l.mu.Lock()
+	l.draining = true
+	live := slices.Clone(l.live)
+	for _, r := range live {
+		r.drain()
+	}
+	l.mu.Unlock()
+	for _, r := range live {
+		select {
+		case <-r.drained:
+		case <-r.ctx.Done():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// state tells State.
+func (l *Link) state(s LinkState, err error) {
+	if l.cfg.State != nil {
+		l.cfg.State(s, err)
+	}
+}
+
+// connect dials the edge and shakes hands for one ALPN protocol.
+func (l *Link) connect(ctx context.Context, alpn string) (*tls.Conn, error) {
+	raw, err := l.cfg.Dial(ctx, "tcp", l.cfg.Edge.TunnelAddress)
+	if err != nil {
+		return nil, err
+	}
+	setCongestionControl(raw)
+	conn := tls.Client(raw, l.cfg.TLS(alpn))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("shaking hands: %w", err)
+	}
+	if err := l.check(conn.ConnectionState(), alpn); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// check checks that the edge is the one that was to be dialled. That its
+// certificate is good at all was checked by the TLS configuration.
+func (l *Link) check(cs tls.ConnectionState, alpn string) error {
+	if cs.NegotiatedProtocol != alpn {
+		return fmt.Errorf("the peer at %s speaks no %s", l.cfg.Edge.TunnelAddress, alpn)
+	}
+	if l.cfg.Edge.ID == "" {
+		return nil
+	}
+	if len(cs.PeerCertificates) == 0 || len(cs.PeerCertificates[0].URIs) != 1 {
+		return fmt.Errorf("the peer at %s proves no identity", l.cfg.Edge.TunnelAddress)
+	}
+	id, err := mezu.ParseIdentity(cs.PeerCertificates[0].URIs[0])
+	if err != nil {
+		return err
+	}
+	if id.Role != mezu.PeerEdge || id.ID != l.cfg.Edge.ID {
+		return fmt.Errorf("the peer at %s is %v, not edge %s", l.cfg.Edge.TunnelAddress, id, l.cfg.Edge.ID)
+	}
+	return nil
+}
+
+// register makes a control connection and registers on it.
+func (l *Link) register(ctx context.Context) (*registration, error) {
+	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := l.connect(dialing, mezu.ProtocolControl)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(dialing, func() { abort(conn) })
+	r, err := l.introduce(ctx, conn)
+	if !stop() && err == nil {
+		r.end(dialing.Err())
+		err = dialing.Err()
+	}
+	if err != nil {
+		abort(conn)
+		return nil, err
+	}
+	return r, nil
+}
+
+// introduce sends REGISTER and reads the answer.
+func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, error) {
+	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch()}
+	if l.cfg.Applied != nil {
+		reg.Applied = l.cfg.Applied()
+	}
+	l.mu.Lock()
+	reg.Draining = l.draining
+	l.mu.Unlock()
+	frame, err := appendTalk(nil, frameRegister, reg)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(connectTimeout))
+	if _, err := conn.Write(frame); err != nil {
+		return nil, err
+	}
+	t, payload, err := readFrame(conn, edgeSide, make([]byte, 512))
+	switch {
+	case err == io.EOF:
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
+		return nil, err
+	case t == frameRefused:
+		refusal, err := decodeRefused(payload)
+		if err != nil {
+			return nil, err
+		}
+		return nil, refusal
+	case t != frameWelcome:
+		return nil, fmt.Errorf("%w: %v before WELCOME", ErrProtocol, t)
+	}
+	var w welcome
+	if err := decodeTalk(t, payload, &w); err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	return newRegistration(ctx, l, conn, reg, w)
+}

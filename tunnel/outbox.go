@@ -1,0 +1,318 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+const (
+	// maxSmall bounds the small frames that wait to be sent: 20,000 CANCELs,
+	// more than the connections that there can be.
+	maxSmall = 256 << 10
+	// maxDocuments and maxDocumentBytes bound the documents that wait. They lie
+	// in memory once, however many sessions send them.
+	maxDocuments     = 1024
+	maxDocumentBytes = 64 << 20
+	// writeStep is how much of a document must leave within the patience of the
+	// outbox: with 12 s of it, a peer below 5 KiB/s is too slow.
+	writeStep = 64 << 10
+)
+
+// outbox is what one end still has to send on a control connection. Senders never
+// block: what they add is written by a goroutine that exists only while there is
+// something to write. Small frames overtake documents.
+type outbox struct {
+	conn net.Conn
+	// patience is the deadline of each write.
+	patience time.Duration
+	// broken is told once that the peer doesn't take what is sent. It is called
+	// on the outbox's goroutine and must not wait for the outbox.
+	broken func(error)
+
+	mu      sync.Mutex
+	held    bool // nothing is written before start
+	writing bool
+	closed  bool
+	slow    bool // over a bound: the session is to end
+	beat    bool // a heartbeat waits already
+	missed  int64
+	small   []byte
+	docs    []mezu.Signed
+	bytes   int        // of the payloads of docs
+	idle    []net.Conn // connections that are to be closed politely
+	final   []byte
+	writer  sync.WaitGroup
+	over    chan struct{} // closed by finish
+}
+
+// newOutbox makes an outbox. A held one writes nothing before start.
+func newOutbox(conn net.Conn, patience time.Duration, held bool, broken func(error)) *outbox {
+	return &outbox{conn: conn, patience: patience, held: held, broken: broken, over: make(chan struct{})}
+}
+
+// start writes first, then docs, and from then on whatever was and will be added.
+// A document of docs whose successor waits already is left out.
+func (o *outbox) start(first []byte, docs []mezu.Signed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	later := o.docs
+	o.held, o.small, o.docs, o.bytes = false, slices.Concat(first, o.small), nil, 0
+	for _, doc := range slices.Concat(docs, later) {
+		o.append(doc)
+	}
+	o.wake()
+}
+
+// send adds small frames.
+func (o *outbox) send(frames []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	if len(o.small)+len(frames) > maxSmall {
+		o.overrun()
+		return
+	}
+	o.small = append(o.small, frames...)
+	o.wake()
+}
+
+// heartbeat adds a heartbeat unless one waits already.
+func (o *outbox) heartbeat() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.beat {
+		return
+	}
+	o.beat = true
+	o.small = appendEmpty(o.small, frameHeartbeat)
+	o.wake()
+}
+
+// miss adds n to the next MISSED: one frame answers any number of WANTs.
+func (o *outbox) miss(n int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.missed = min(o.missed+n, math.MaxUint32)
+	o.wake()
+}
+
+// polite closes idle connections with TLS's farewell, off the caller's goroutine.
+func (o *outbox) polite(idle ...net.Conn) {
+	if len(idle) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		for _, c := range idle {
+			abort(c)
+		}
+		return
+	}
+	o.idle = append(o.idle, idle...)
+	o.wake()
+}
+
+// push adds a document.
+func (o *outbox) push(doc mezu.Signed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.append(doc)
+	o.wake()
+}
+
+// append queues doc. A later bundle or list of edges replaces a waiting one;
+// keysets stay, since what comes after them may need each, and so do revocations.
+func (o *outbox) append(doc mezu.Signed) {
+	if doc.Purpose == mezu.PurposeBundle || doc.Purpose == mezu.PurposeEdges {
+		o.docs = slices.DeleteFunc(o.docs, func(d mezu.Signed) bool {
+			if d.Purpose == doc.Purpose {
+				o.bytes -= len(d.Payload)
+				return true
+			}
+			return false
+		})
+	}
+	if len(o.docs) >= maxDocuments || o.bytes+len(doc.Payload) > maxDocumentBytes {
+		o.overrun()
+		return
+	}
+	o.docs = append(o.docs, doc)
+	o.bytes += len(doc.Payload)
+}
+
+// overrun makes the writer give up on the peer. The lock is held.
+func (o *outbox) overrun() {
+	o.slow = true
+	o.conn.SetWriteDeadline(time.Unix(1, 0))
+	o.wake()
+}
+
+// finish ends the outbox. If final is empty it closes the connection, else it
+// writes final and leaves reads and writes until the farewell is over. It does not
+// wait.
+func (o *outbox) finish(final []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.closed, o.held = true, false
+	o.small, o.docs, o.final = nil, nil, final
+	if len(final) == 0 {
+		abort(o.conn)
+	} else {
+		o.conn.SetDeadline(time.Now().Add(farewell))
+	}
+	o.wake()
+	close(o.over)
+}
+
+// wait returns when the outbox was finished and nothing is being written any more.
+func (o *outbox) wait() {
+	<-o.over
+	o.writer.Wait()
+}
+
+// wake sees to it that somebody writes. The lock is held.
+func (o *outbox) wake() {
+	if o.writing || o.held {
+		return
+	}
+	o.writing = true
+	o.writer.Go(o.writeOut)
+}
+
+// writeOut writes until nothing is left.
+func (o *outbox) writeOut() {
+	for o.writeSome() {
+	}
+}
+
+// writeSome writes the small frames, then one document, and reports whether there
+// may be more.
+func (o *outbox) writeSome() bool {
+	o.mu.Lock()
+	if o.closed {
+		final, idle := o.final, o.idle
+		o.final, o.idle, o.writing = nil, nil, false
+		o.mu.Unlock()
+		if final != nil {
+			// Under the deadline that finish set. Closing now could destroy
+			// it on its way; the reader does when the peer has hung up.
+			o.conn.Write(final)
+		}
+		closeAll(idle)
+		return false
+	}
+	small, idle, slow := o.small, o.idle, o.slow
+	o.small, o.idle, o.beat, o.slow = nil, nil, false, false
+	if o.missed > 0 {
+		small = appendCount(small, frameMissed, uint32(o.missed))
+		o.missed = 0
+	}
+	var doc mezu.Signed
+	document := len(o.docs) > 0
+	if document {
+		doc = o.docs[0]
+		o.docs = slices.Delete(o.docs, 0, 1)
+		o.bytes -= len(doc.Payload)
+	}
+	if len(small) == 0 && len(idle) == 0 && !document && !slow {
+		o.docs, o.writing = nil, false
+		o.mu.Unlock()
+		return false
+	}
+	o.mu.Unlock()
+
+	var err error
+	if slow {
+		err = fmt.Errorf("%w: more than %d bytes or %d documents wait", ErrSlow, maxSmall, maxDocuments)
+	}
+	if err == nil {
+		err = o.write(small)
+	}
+	if err == nil && document {
+		err = o.writeDocument(doc)
+	}
+	if err != nil {
+		o.broken(err)
+	}
+	closeAll(idle)
+	return true
+}
+
+// awaitRead gives the next read of the connection d, unless a farewell has set the
+// last deadline.
+func (o *outbox) awaitRead(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.conn.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+// writeDocument writes one DOCUMENT frame. A document over the limits is an error
+// of this side and reported as such.
+func (o *outbox) writeDocument(doc mezu.Signed) error {
+	head, err := documentHead(doc)
+	if err != nil {
+		return err
+	}
+	if err := o.write(head); err != nil {
+		return err
+	}
+	for rest := doc.Payload; len(rest) > 0; {
+		n := min(len(rest), writeStep)
+		if err := o.write(rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// write writes b within the patience of the outbox.
+func (o *outbox) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	o.mu.Lock()
+	if o.closed || o.slow {
+		o.mu.Unlock()
+		return ErrSlow
+	}
+	o.conn.SetWriteDeadline(time.Now().Add(o.patience)) // under the lock: finish sets the last one
+	o.mu.Unlock()
+	_, err := o.conn.Write(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%w for %v", ErrSlow, o.patience)
+	}
+	return err
+}
+
+// closeAll closes idle connections.
+func closeAll(idle []net.Conn) {
+	for _, c := range idle {
+		c.Close()
+	}
+}

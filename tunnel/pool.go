@@ -1,0 +1,353 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+)
+
+// Conn is a data connection during one exchange. Whoever checked it out owns it
+// until Release or Discard, one of which must be called exactly once; after that it
+// may carry somebody else's exchange. Deadlines that an exchange sets stay with the
+// connection: each exchange sets its own.
+type Conn struct {
+	net.Conn
+	session *Session
+	number  uint64
+	serial  string // of the certificate that it was established with
+	// All below is guarded by the session.
+	held   bool  // checked out
+	reused bool  // has carried an exchange before the one under way
+	used   int64 // step of the hub's wheel at its last release
+}
+
+// Session is the session that the connection belongs to.
+func (c *Conn) Session() *Session { return c.session }
+
+// Reused reports whether the connection has carried an exchange before, so that
+// the Warpgate may have closed it in the meantime.
+func (c *Conn) Reused() bool { return c.reused }
+
+// Release gives the connection back after an exchange that was read and written
+// to its end.
+func (c *Conn) Release() {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.held {
+		return
+	}
+	if s.why != nil { // closed already
+		s.drop(c)
+		return
+	}
+	c.reused = true
+	if w := s.waiters.pop(); w != nil { // stays in use, by another
+		s.settle()
+		w.conn <- c
+		return
+	}
+	c.held = false
+	s.inUse--
+	s.settle()
+	if s.retired {
+		delete(s.open, c.number)
+		s.out.polite(c.Conn)
+		s.drained()
+		return
+	}
+	c.used = s.hub.step.Load()
+	s.idle = append(s.idle, c)
+}
+
+// Discard closes the connection because its exchange can't or must not be
+// finished. The Warpgate is told on the control connection, since what it does for
+// the exchange may not involve the connection.
+func (c *Conn) Discard() {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.held {
+		return
+	}
+	s.drop(c)
+	abort(c.Conn)
+	if s.why == nil {
+		s.out.send(appendNumber(nil, frameCancel, c.number))
+		s.drained()
+		s.refill()
+	}
+}
+
+// Checkout takes a connection for one exchange: the one released last, or else it
+// waits for one, up to Limits.Wait. The error wraps ErrOverloaded when there is no
+// room, ErrGone when another session should be tried, or is ctx's.
+func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
+	s.mu.Lock()
+	if s.why != nil || s.retired {
+		s.mu.Unlock()
+		return nil, ErrGone
+	}
+	if n := len(s.idle) - 1; n >= 0 {
+		c := s.idle[n]
+		s.idle[n] = nil
+		s.idle = s.idle[:n]
+		c.held = true
+		s.inUse++
+		s.settle()
+		s.refill()
+		s.mu.Unlock()
+		return c, nil
+	}
+	if s.leaving && len(s.open) == 0 {
+		s.mu.Unlock()
+		return nil, ErrGone
+	}
+	if s.waiters.length >= s.hub.limits.MaxWaiters {
+		s.mu.Unlock()
+		return nil, ErrOverloaded
+	}
+	w := s.waiters.push()
+	s.settle()
+	s.refill()
+	s.mu.Unlock()
+	return s.await(ctx, w)
+}
+
+// await waits for w's connection.
+func (s *Session) await(ctx context.Context, w *waiter) (*Conn, error) {
+	timer := time.NewTimer(s.hub.limits.Wait)
+	defer timer.Stop()
+	select {
+	case c := <-w.conn:
+		return given(c)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	if !s.waiters.remove(w) { // it came in the same moment
+		s.mu.Unlock()
+		return given(<-w.conn)
+	}
+	s.settle()
+	dead := len(s.open) == 0
+	s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if dead { // its control connection works and nothing else: it must come anew
+		err := fmt.Errorf("%w: no data connection came within %v", ErrGone, s.hub.limits.Wait)
+		s.end(err, nil)
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w for %v", ErrOverloaded, s.hub.limits.Wait)
+}
+
+// given is what a waiter was given: nil says that the session is gone.
+func given(c *Conn) (*Conn, error) {
+	if c == nil {
+		return nil, ErrGone
+	}
+	return c, nil
+}
+
+// adopt takes in a new data connection.
+func (s *Session) adopt(conn net.Conn, number uint64) error {
+	c := &Conn{Conn: conn, session: s, number: number, serial: serialOf(conn)}
+	if c.serial == s.serial {
+		c.serial = s.serial // one copy
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = max(s.wanted-1, 0)
+	switch {
+	case s.why != nil || s.retired:
+		return ErrGone
+	case s.open[number] != nil:
+		return fmt.Errorf("%w: HELLO with the number %d of another connection", ErrProtocol, number)
+	case len(s.open) >= s.hub.limits.MaxConns:
+		return fmt.Errorf("%w: more than %d data connections", ErrProtocol, s.hub.limits.MaxConns)
+	}
+	s.open[number] = c
+	s.proven = true
+	if w := s.waiters.pop(); w != nil {
+		c.held = true
+		s.inUse++
+		w.conn <- c
+	} else {
+		c.used = s.hub.step.Load()
+		s.idle = append(s.idle, c)
+	}
+	s.settle()
+	return nil
+}
+
+// missed notes that n wanted connections won't come. Whether to ask again is left
+// to the next exchange or heartbeat, unless somebody waits.
+func (s *Session) missed(n uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted -= int(min(int64(n), int64(s.wanted)))
+	if s.why == nil && s.waiters.length > 0 {
+		s.refill()
+	}
+}
+
+// forget drops an idle connection that the Warpgate closed. One in use is its
+// holder's to find broken.
+func (s *Session) forget(number uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.open[number]
+	if c == nil || c.held {
+		return
+	}
+	if i := slices.Index(s.idle, c); i >= 0 {
+		s.idle = slices.Delete(s.idle, i, i+1)
+	}
+	delete(s.open, number)
+	s.out.polite(c.Conn)
+}
+
+// drop takes c out of the pool, whether it is in use or not. The lock is held.
+func (s *Session) drop(c *Conn) {
+	if c.held {
+		c.held = false
+		s.inUse--
+	} else if i := slices.Index(s.idle, c); i >= 0 {
+		s.idle = slices.Delete(s.idle, i, i+1)
+	}
+	delete(s.open, c.number)
+	s.settle()
+}
+
+// settle brings load up to date, and tells a draining hub of the last exchange.
+// The lock is held.
+func (s *Session) settle() {
+	load := int64(s.inUse + s.waiters.length)
+	quiet := load == 0
+	if !s.proven {
+		load += unproven
+	}
+	s.load.Store(load)
+	if s.leaving && quiet {
+		s.hub.calm() // after the load was stored: Drain looks at it
+	}
+}
+
+// lowWater is how many idle connections are to be warm. The lock is held.
+func (s *Session) lowWater() int {
+	return min(max(s.hub.limits.LowWater, s.inUse/8), s.hub.limits.HighWater)
+}
+
+// refill asks for connections if too few are idle or on their way: for what is
+// missing or a quarter of what is in use, whichever is more, since load that rises
+// goes on rising. The lock is held.
+func (s *Session) refill() {
+	missing := s.waiters.length + s.lowWater() - len(s.idle) - s.wanted
+	if missing <= 0 || s.retired || s.leaving {
+		return
+	}
+	n := min(max(missing, s.inUse/4), s.hub.limits.MaxConns-len(s.open)-s.wanted)
+	if n <= 0 {
+		return
+	}
+	s.wanted += n
+	s.wantedAt = s.hub.step.Load()
+	s.out.send(appendCount(nil, frameWant, uint32(n)))
+}
+
+// sweep takes out the connections that idled too long: they lie at the bottom,
+// since the top is taken first. The lock is held.
+func (s *Session) sweep(step int64) []net.Conn {
+	surplus := len(s.idle) - s.lowWater()
+	surplusIdle, warmIdle := s.hub.steps(s.hub.limits.SurplusIdle), s.hub.steps(s.hub.limits.WarmIdle)
+	n := 0
+	for n < len(s.idle) {
+		idle := step - s.idle[n].used
+		if idle < surplusIdle || n >= surplus && idle < warmIdle {
+			break
+		}
+		n++
+	}
+	return s.takeIdle(n)
+}
+
+// takeIdle takes n connections off the bottom of the pool. The lock is held.
+func (s *Session) takeIdle(n int) []net.Conn {
+	if n == 0 {
+		return nil
+	}
+	taken := make([]net.Conn, 0, n)
+	for _, c := range s.idle[:n] {
+		delete(s.open, c.number)
+		taken = append(taken, c.Conn)
+	}
+	s.idle = slices.Delete(s.idle, 0, n)
+	return taken
+}
+
+// waiter is one Checkout that waits. It is given a connection, or nil when there
+// will be none.
+type waiter struct {
+	conn       chan *Conn
+	prev, next *waiter
+	queued     bool
+}
+
+// waiters is a queue of them, first come first served.
+type waiters struct {
+	first, last *waiter
+	length      int
+}
+
+// push adds a new waiter.
+func (q *waiters) push() *waiter {
+	w := &waiter{conn: make(chan *Conn, 1), prev: q.last, queued: true}
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
+	}
+	q.last = w
+	q.length++
+	return w
+}
+
+// pop takes the first waiter, nil when there is none.
+func (q *waiters) pop() *waiter {
+	w := q.first
+	if w != nil {
+		q.remove(w)
+	}
+	return w
+}
+
+// remove takes w out, and reports whether it was still there.
+func (q *waiters) remove(w *waiter) bool {
+	if !w.queued {
+		return false
+	}
+	if w.prev == nil {
+		q.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		q.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+	q.length--
+	return true
+}
+
+// failAll tells every waiter that there will be no connection.
+func (q *waiters) failAll() {
+	for w := q.pop(); w != nil; w = q.pop() {
+		w.conn <- nil
+	}
+}
