@@ -1,0 +1,292 @@
+package relay
+
+import (
+	"errors"
+	"io"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Body reads the body of the message whose head was read last from a Reader.
+// Read returns io.EOF only when the body is whole; a body that is cut short or
+// framed wrongly gives another error, so that nobody finishes it by mistake.
+type Body struct {
+	r        *Reader
+	framing  Framing
+	left     int64 // of the body, or of the chunk under way
+	started  bool  // a chunk was read
+	done     bool
+	err      error
+	overhead int64 // bytes of chunk lines
+	data     int64 // bytes of body
+	limit    int64 // 0 = none
+	trailer  []Field
+	big      *[]byte
+}
+
+// Reset prepares the body of a message. limit bounds its bytes; if zero, there is
+// no limit. A Body must be given back with Close.
+func (b *Body) Reset(r *Reader, framing Framing, length, limit int64) {
+	*b = Body{r: r, framing: framing, left: length, limit: limit, trailer: b.trailer[:0]}
+	switch {
+	case framing == NoBody || framing == Length && length == 0:
+		b.done = true
+	case framing == Length && limit > 0 && length > limit:
+		b.err = ErrOverrun
+	case framing != Length:
+		b.left = 0
+	}
+}
+
+// Done reports whether the body was read to its end.
+func (b *Body) Done() bool { return b.done }
+
+// Bytes is how much of the body was read.
+func (b *Body) Bytes() int64 { return b.data }
+
+// Trailer is the trailer section of a chunked body that was read to its end.
+// It is valid until the next head is read.
+func (b *Body) Trailer() []Field { return b.trailer }
+
+// Close gives borrowed memory back.
+func (b *Body) Close() {
+	if b.big != nil {
+		bigPool.Put(b.big)
+		b.big = nil
+	}
+}
+
+// Complete reports whether the rest of the body is in the buffer already, so
+// that reading it will not block.
+func (b *Body) Complete() bool {
+	return b.done || b.framing == Length && b.err == nil && b.left <= int64(b.r.Buffered())
+}
+
+// Next returns the next piece of the body, as it comes: what is buffered, or
+// what one read of the connection gives. It aliases memory of the Reader or of the Body and is valid until
+// the following call. At the end it returns io.EOF with no data.
+func (b *Body) Next() ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if b.done {
+		return nil, io.EOF
+	}
+	if b.framing == Chunked && b.left == 0 {
+		if err := b.nextChunk(); err != nil {
+			if err != io.EOF {
+				b.err = err
+			}
+			return nil, err
+		}
+	}
+	p, err := b.piece()
+	if err != nil {
+		b.err = err
+		if b.framing == UntilClose && err == io.EOF {
+			b.done, b.err = true, nil
+		}
+		return nil, err
+	}
+	b.data += int64(len(p))
+	if b.limit > 0 && b.data > b.limit {
+		b.err = ErrOverrun
+		return nil, b.err
+	}
+	if b.framing == UntilClose {
+		return p, nil
+	}
+	b.left -= int64(len(p))
+	if b.left == 0 && b.framing == Length {
+		b.done = true
+	}
+	return p, nil
+}
+
+// piece returns between 1 and left bytes. Waiting happens in the Reader's small
+// buffer; only when a read fills it, or a big one was filled before, is a big
+// buffer borrowed.
+func (b *Body) piece() ([]byte, error) {
+	r := b.r
+	if r.r == r.w {
+		want := b.left
+		if b.framing == UntilClose {
+			want = 1 << 62
+		}
+		if b.big != nil {
+			n, err := r.src.Read((*b.big)[:min(want, int64(len(*b.big)))])
+			if n > 0 {
+				p := (*b.big)[:n]
+				if n < smallBuffer && want > int64(n) {
+					// The flow has become thin: wait in the small buffer.
+					// The piece must outlive this call, so it moves there.
+					r.borrow()
+					r.r, r.w = n, n
+					copy(r.buf, p)
+					p = r.buf[:n]
+					b.Close()
+				}
+				return p, nil
+			}
+			return nil, unexpected(err, b.framing)
+		}
+		if err := r.fillMore(smallBuffer); err != nil {
+			return nil, unexpected(err, b.framing)
+		}
+		if r.w-r.r >= smallBuffer && want > smallBuffer {
+			b.big = bigPool.Get().(*[]byte)
+		}
+	}
+	p := r.buf[r.r:r.w]
+	if b.framing != UntilClose && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	r.r += len(p)
+	return p, nil
+}
+
+func unexpected(err error, framing Framing) error {
+	if err == io.EOF && framing != UntilClose {
+		return io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// nextChunk reads the line before a chunk and, for the last one, the trailer
+// section; then it returns io.EOF.
+func (b *Body) nextChunk() error {
+	r := b.r
+	if b.started {
+		p, err := r.peek(2)
+		if err != nil {
+			return unexpected(err, Chunked)
+		}
+		if p[0] != '\r' || p[1] != '\n' {
+			return ErrBody
+		}
+		r.r += 2
+	}
+	b.started = true
+	size, used, err := b.chunkLine()
+	if err != nil {
+		return err
+	}
+	b.overhead += int64(used)
+	if b.overhead > maxChunkOverheadBase+8*b.data {
+		return ErrBody
+	}
+	if size > 0 {
+		b.left = size
+		return nil
+	}
+	section, err := r.section(MaxTrailer, true)
+	if err != nil {
+		var refused *mezu.Error
+		if err == errFull || errors.As(err, &refused) {
+			return ErrBody
+		}
+		return unexpected(err, Chunked)
+	}
+	var m message
+	m.Fields = b.trailer[:0]
+	if err := m.parseTrailer(section); err != nil {
+		return ErrBody
+	}
+	b.trailer = m.Fields
+	b.done = true
+	return io.EOF
+}
+
+// maxChunkDigits keeps a chunk's size inside int64.
+const maxChunkDigits = 15
+
+// chunkLine reads «size[;extension]CRLF». Extensions are dropped, but must be
+// free of control characters.
+func (b *Body) chunkLine() (size int64, used int, err error) {
+	r := b.r
+	for n := 1; ; n++ {
+		p, err := r.peek(n)
+		if err != nil {
+			return 0, 0, unexpected(err, Chunked)
+		}
+		i := indexLF(p)
+		if i < 0 {
+			if len(p) > MaxChunkLine {
+				return 0, 0, ErrBody
+			}
+			n = len(p)
+			continue
+		}
+		if i > MaxChunkLine || i < 2 || p[i-1] != '\r' {
+			return 0, 0, ErrBody
+		}
+		line := p[:i-1]
+		digits := 0
+		for digits < len(line) && digits <= maxChunkDigits {
+			d, ok := hexDigit(line[digits])
+			if !ok {
+				break
+			}
+			size = size<<4 | int64(d)
+			digits++
+		}
+		if digits == 0 || digits > maxChunkDigits {
+			return 0, 0, ErrBody
+		}
+		if digits < len(line) {
+			rest := trimOWS(line[digits:])
+			if len(rest) > 0 && rest[0] != ';' {
+				return 0, 0, ErrBody
+			}
+			for _, c := range rest {
+				if c < ' ' && c != '\t' || c == 0x7f {
+					return 0, 0, ErrBody
+				}
+			}
+		}
+		r.r += i + 1
+		return size, i + 1, nil
+	}
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
+// parseTrailer reads a trailer section and drops what may not stand in one:
+// framing, routing, connection and reserved fields (RFC 9110, 6.5.1).
+func (m *message) parseTrailer(section []byte) error {
+	if err := m.parseFields(section); err != nil {
+		return err
+	}
+	kept := m.Fields[:0]
+	for i := range m.Fields {
+		if m.Fields[i].kind == fieldOther {
+			kept = append(kept, m.Fields[i])
+		}
+	}
+	m.Fields = kept
+	return nil
+}
+
+// Discard reads the rest of the body, at most max bytes, and reports whether it
+// came to the end.
+func (b *Body) Discard(max int64) bool {
+	for start := b.data; b.data-start <= max; {
+		if _, err := b.Next(); err != nil {
+			return err == io.EOF
+		}
+	}
+	return false
+}

@@ -1,0 +1,155 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// watchForever is the read deadline of a watch, which ends otherwise.
+const watchForever = 24 * time.Hour
+
+// continueHead is the interim response by which the edge lets a client send.
+const continueHead = "HTTP/1.1 100 Continue\r\n\r\n"
+
+// Client is the Downstream that speaks HTTP/1.1: a public connection at the
+// edge, or a data connection at the Warpgate.
+type Client struct {
+	Conn   net.Conn
+	Timed  Timed
+	Reader Reader
+	Writer Writer
+	Head   RequestHead
+	Body   Body
+	// Last says that the connection closes after this exchange; Deliver sets it
+	// too, when the response makes that so.
+	Last bool
+	// RequestID goes into the response's head, if not empty.
+	RequestID string
+	// Typed says that a typed head precedes each head of a response.
+	Typed bool
+
+	typed bool // that was sent
+	ahead chan struct{}
+}
+
+// Reset begins to serve a connection with these bounds on reads and writes.
+func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
+	c.Conn = conn
+	c.Timed.Wrap(conn, read, write)
+	c.Reader.Reset(&c.Timed)
+	c.Writer.Reset(&c.Timed)
+}
+
+// Begin prepares the exchange whose head was read: limit bounds its body, if not
+// zero.
+func (c *Client) Begin(limit int64) {
+	c.typed = false
+	c.Body.Reset(&c.Reader, c.Head.Framing, c.Head.Length, limit)
+}
+
+// BodyDone reports whether the request's body was read to its end; a small rest
+// that is here already is read away, because that costs less than a new
+// connection.
+func (c *Client) BodyDone() bool {
+	return c.Body.Done() || c.Body.Complete() && c.Body.Discard(maxGather)
+}
+
+// Source is the request's body.
+func (c *Client) Source() Source { return &c.Body }
+
+// UploadNow reports whether the body is buffered as a whole.
+func (c *Client) UploadNow() bool { return c.Body.Complete() }
+
+// Watch reads ahead, which is how the end of a connection is noticed. What a
+// pipelining client sends meanwhile stays in the reader.
+func (c *Client) Watch(gone func()) {
+	c.ahead = make(chan struct{})
+	if c.Timed.FixRead(watchForever) != nil {
+		close(c.ahead)
+		gone()
+		return
+	}
+	go c.readAhead(gone)
+}
+
+func (c *Client) readAhead(gone func()) {
+	defer close(c.ahead)
+	for {
+		room, err := c.Reader.Fill()
+		switch {
+		case !room, errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		case err != nil:
+			gone()
+			return
+		}
+	}
+}
+
+// Unwatch ends Watch.
+func (c *Client) Unwatch() {
+	c.Timed.Expire()
+	<-c.ahead
+	c.Timed.Rearm()
+}
+
+// StopUpload ends a read of the body.
+func (c *Client) StopUpload() { c.Timed.Expire() }
+
+// room is where a head is put together, behind its typed head if it needs one.
+func (c *Client) room() []byte {
+	b := c.Writer.Room()
+	if c.Typed && !c.typed {
+		c.typed = true
+		b = AppendResponse(b)
+	}
+	return b
+}
+
+// Interim sends a 1xx response. What follows it has a typed head of its own, so
+// that it can still be a failure.
+func (c *Client) Interim(h *ResponseHead) error {
+	defer func() { c.typed = false }()
+	switch {
+	case c.Head.HTTP10():
+		return nil
+	case h == nil:
+		c.Writer.Gathered(append(c.room(), continueHead...))
+	default:
+		c.Writer.Gathered(h.Append(c.room(), Hop{}))
+	}
+	return c.Writer.Flush()
+}
+
+// Deliver sends a response.
+func (c *Client) Deliver(h *ResponseHead, body Source, closing bool) error {
+	hop := Hop{HTTP10: c.Head.HTTP10(), RequestID: c.RequestID}
+	out := h.Out(hop)
+	c.Last = c.Last || closing || out == UntilClose
+	hop.Close = c.Last
+	c.Writer.Gathered(h.Append(c.room(), hop))
+	if out == NoBody {
+		return c.Writer.Flush()
+	}
+	_, err := c.Writer.Body(body, out)
+	return err
+}
+
+// Fail sends a failure in the place of a response, when none has begun.
+func (c *Client) Fail(f *Failure) error {
+	c.Writer.Reset(&c.Timed)
+	c.Writer.Gathered(AppendFailure(c.Writer.Room(), f))
+	return c.Writer.Flush()
+}
+
+// Upgrade sends the 101 and carries bytes both ways.
+func (c *Client) Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, out int64, err error) {
+	c.Last = true
+	c.Writer.Gathered(h.Append(c.room(), Hop{RequestID: c.RequestID}))
+	if err := c.Writer.Flush(); err != nil {
+		return 0, 0, err
+	}
+	return Pipe(PipeEnd{Conn: c.Conn, Reader: &c.Reader}, up, idle)
+}

@@ -1,0 +1,359 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Times of one exchange.
+const (
+	// impatience is how long an exchange waits for a response before it begins
+	// to watch whether its client is still there: fast requests pay nothing
+	// for it.
+	impatience = 10 * time.Millisecond
+	// upstreamWrite bounds one write towards the workload.
+	upstreamWrite = 60 * time.Second
+	// expectTimeout is how long a client that asked for 100 Continue is kept
+	// from sending when the workload says nothing (net/http's default).
+	expectTimeout = time.Second
+	// uploadPoll is how often the end of an upload is looked for while the
+	// workload is silent.
+	uploadPoll = time.Second
+	// settleTime is how long an upload that was read to its end may take to get
+	// the last of it out once the response is there.
+	settleTime = 20 * time.Millisecond
+)
+
+// MaxDrain is how much of the body of a refused request a Warpgate reads away so
+// that the connection can go on: a new one costs more than this.
+const MaxDrain = 256 << 10
+
+// Errors that end an exchange without an answer.
+var (
+	// ErrClientGone: there is nobody left to answer.
+	ErrClientGone = errors.New("client went away")
+	// ErrAborted: the response had begun and can't be finished.
+	ErrAborted = errors.New("response cut short")
+)
+
+// Downstream is the client's side of an exchange, in the version of HTTP that it
+// speaks. Its methods are called from the exchange's goroutine, except that
+// Source is read by the upload's.
+type Downstream interface {
+	// Source is the request's body.
+	Source() Source
+	// UploadNow reports whether the whole body is here already.
+	UploadNow() bool
+	// Watch begins to look whether the client goes away and calls gone, once,
+	// when it does. It is called when nothing else reads from the client.
+	Watch(gone func())
+	// Unwatch ends that, and returns when nothing reads from the client.
+	Unwatch()
+	// StopUpload makes a read of Source under way end with an error.
+	StopUpload()
+	// Interim sends a 1xx response; nil stands for 100 Continue.
+	Interim(h *ResponseHead) error
+	// Deliver sends the response. closing says that the client's connection
+	// can't be used again. An error of body comes as a SourceError.
+	Deliver(h *ResponseHead, body Source, closing bool) error
+	// Upgrade sends the 101 and carries bytes both ways until the end. It returns
+	// what it carried to and from the workload.
+	Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, out int64, err error)
+}
+
+// Exchange carries one request to an upstream connection and its response back.
+// Call Begin, gather the heads in Writer, then Send, Typed if the upstream
+// precedes its answers with typed heads, Respond, and Finish in any case. It is
+// reused for the next request.
+type Exchange struct {
+	Writer Writer
+	Reader Reader // of the upstream
+	// Status is the response's, once there is one. Began says that its head
+	// went to the client, so that no other answer may follow.
+	Status int
+	Began  bool
+	// BytesIn and BytesOut count the bodies, complete after Finish.
+	BytesIn, BytesOut int64
+
+	req      *Request
+	response time.Duration // bound on the wait for the response's head
+	idle     time.Duration // bound on the silence in its body
+	started  time.Time
+	conn     net.Conn
+	abortUp  func()
+	up       Timed
+	resp     ResponseHead
+	body     Body
+	upload   upload
+	watching bool
+	typed    bool // the upstream precedes its heads with typed ones
+	refused  bool // the upstream answered with a failure instead of a response
+	heard    bool // something of an answer came
+	gone     atomic.Bool
+}
+
+// Begin takes an upstream connection for a request. abort breaks it so that
+// reads and writes under way end; it may be called more than once, and beside
+// them. response bounds the wait for the response's head, idle the silence in
+// its body.
+func (x *Exchange) Begin(conn net.Conn, abort func(), req *Request, response, idle time.Duration) {
+	x.req, x.response, x.idle, x.started = req, response, idle, time.Now()
+	x.conn, x.abortUp = conn, abort
+	x.Status, x.Began, x.BytesIn, x.BytesOut = 0, false, 0, 0
+	x.up.Wrap(conn, impatience, upstreamWrite)
+	x.Reader.Reset(&x.up)
+	x.Writer.Reset(&x.up)
+	x.upload.reset()
+	x.watching, x.typed, x.refused, x.heard = false, false, false, false
+	x.gone.Store(false)
+}
+
+// Send writes the heads that were gathered, and the body when it is all here;
+// otherwise it starts the upload beside.
+func (x *Exchange) Send(d Downstream) error {
+	if err := x.send(d); err != nil {
+		return err
+	}
+	// One bound for the wait as a whole: a trickle must not stretch it.
+	return x.up.FixRead(impatience)
+}
+
+func (x *Exchange) send(d Downstream) error {
+	if x.req.Framing == NoBody {
+		x.upload.finished = true
+		return x.Writer.Flush()
+	}
+	if !x.req.Expect && d.UploadNow() {
+		n, err := x.Writer.Body(d.Source(), x.req.Framing)
+		x.BytesIn += n
+		x.upload.finished = err == nil
+		return sourceFault(err)
+	}
+	if err := x.Writer.Flush(); err != nil {
+		return err
+	}
+	x.upload.start(x.req)
+	go x.runUpload(d)
+	return nil
+}
+
+// Typed waits for the typed head of the answer.
+func (x *Exchange) Typed(d Downstream) (kind byte, payload []byte, err error) {
+	x.typed = true
+	for {
+		kind, payload, err = x.Reader.ReadTyped()
+		if err == nil {
+			x.heard, x.refused = true, kind == KindFailure
+			return kind, payload, nil
+		}
+		if err := x.waitOn(d, err); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// waitOn decides what a failed read of the upstream means: nil to read on. The
+// first wait is short; then the client is watched and the real bound counts.
+func (x *Exchange) waitOn(d Downstream, err error) error {
+	if fault := x.upload.fault(); fault != nil {
+		return fault
+	}
+	if x.gone.Load() {
+		return ErrClientGone
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	silent := time.Since(x.upload.lastMove(x.started))
+	if silent >= x.response {
+		return &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
+	}
+	wait := x.response - silent
+	if x.upload.waiting() {
+		// Some workloads never say 100 Continue.
+		if silent >= expectTimeout {
+			x.upload.proceed()
+			if d.Interim(nil) != nil {
+				return ErrClientGone
+			}
+		}
+		wait = min(wait, expectTimeout)
+	}
+	if !x.watch(d) {
+		wait = min(wait, uploadPoll) // the upload may end and nobody watch
+	}
+	if err := x.up.FixRead(max(wait, impatience)); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Respond reads the response's head, passing interim ones on, and delivers it.
+// An error that is a *mezu.Error has not been answered yet. Errors of the
+// upstream before a head came are returned as they are.
+func (x *Exchange) Respond(d Downstream) error {
+	for interim := 0; ; {
+		err := x.Reader.ReadResponse(&x.resp, x.req.Method)
+		switch {
+		case errors.Is(err, ErrMalformedResponse):
+			return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		case err != nil:
+			if err := x.waitOn(d, err); err != nil {
+				return err
+			}
+			continue
+		case x.resp.Status == 101:
+			return x.switchProtocols(d)
+		case x.resp.Status >= 200:
+			return x.deliver(d)
+		}
+		if interim++; interim > MaxInterim {
+			return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
+		}
+		if err := x.interim(d); err != nil {
+			return err
+		}
+	}
+}
+
+// interim passes a 1xx response on and waits for the typed head of what comes
+// next, if the upstream sends those.
+func (x *Exchange) interim(d Downstream) error {
+	x.heard = true
+	if x.resp.Status == 100 {
+		x.upload.proceed()
+	}
+	if x.resp.Status != 100 || x.req.Expect {
+		if d.Interim(&x.resp) != nil {
+			return ErrClientGone
+		}
+	}
+	if !x.typed {
+		return nil
+	}
+	kind, payload, err := x.Typed(d)
+	switch {
+	case err != nil:
+		return err
+	case kind == KindResponse:
+		return nil
+	case kind == KindFailure:
+		if f, err := ParseFailure(payload); err == nil {
+			return &mezu.Error{Code: f.Code, Detail: f.Detail}
+		}
+	}
+	return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed"}
+}
+
+// deliver sends head and body to the client.
+func (x *Exchange) deliver(d Downstream) error {
+	x.Status = x.resp.Status
+	x.body.Reset(&x.Reader, x.resp.Framing, x.resp.Length, 0)
+	x.up.SetRead(x.idle)
+	x.upload.settle()
+	if !x.body.Complete() {
+		x.watch(d)
+	}
+	x.Began = true
+	err := d.Deliver(&x.resp, &x.body, !x.upload.spent())
+	x.BytesOut = x.body.Bytes()
+	var src *SourceError
+	switch {
+	case err == nil:
+		return nil
+	case !x.gone.Load() && errors.As(err, &src):
+		return ErrAborted
+	}
+	return ErrClientGone
+}
+
+// switchProtocols answers an upgrade that was asked for.
+func (x *Exchange) switchProtocols(d Downstream) error {
+	if x.req.Upgrade == "" || x.resp.Upgrade() != x.req.Upgrade {
+		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload switched protocols without being asked"}
+	}
+	x.unwatch(d)
+	x.Status, x.Began = 101, true
+	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.Reader}, x.idle)
+	x.BytesIn += in
+	x.BytesOut += out
+	if err != nil {
+		return ErrAborted
+	}
+	return nil
+}
+
+// Finish joins what runs beside and gives buffers back. clean says that the
+// exchange is complete on the upstream connection, which may carry another.
+func (x *Exchange) Finish(d Downstream) (clean bool) {
+	x.upload.settle()
+	if !x.upload.join() {
+		x.upload.stopped.Store(true)
+		x.upload.proceed()
+		if !x.upload.ended.Load() {
+			d.StopUpload()
+		}
+		x.abortUp()
+		<-x.upload.over
+		x.upload.join()
+	}
+	x.BytesIn += x.upload.bytes.Swap(0)
+	x.unwatch(d)
+	answered := x.refused && x.BytesIn <= MaxDrain ||
+		x.Began && x.Status != 101 && x.body.Done() && x.resp.Framing != UntilClose && x.resp.KeepAlive()
+	clean = answered && x.upload.finished && x.Reader.Buffered() == 0 && !x.gone.Load()
+	x.body.Close()
+	x.Reader.Release()
+	x.Writer.drop()
+	return clean
+}
+
+// Lost is the answer to a connection that broke before a response: the given
+// error when it is one to answer, workload_reset otherwise. replayable says that
+// the request may be sent again although it may have been carried out: it has no
+// body, its method is idempotent, and nothing of an answer came.
+func (x *Exchange) Lost(err error) (replayable bool, answer error) {
+	var known *mezu.Error
+	switch {
+	case x.gone.Load(), errors.Is(err, ErrClientGone):
+		return false, ErrClientGone
+	case errors.As(err, &known), errors.Is(err, ErrAborted):
+		return false, err
+	}
+	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
+	untouched := !x.heard && x.Reader.Buffered() == 0
+	return untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method), answer
+}
+
+// watch looks out for the client, unless the upload does; then it reports
+// false.
+func (x *Exchange) watch(d Downstream) bool {
+	if x.watching {
+		return true
+	}
+	if !x.upload.join() {
+		return false
+	}
+	x.watching = true
+	d.Watch(x.abort)
+	return true
+}
+
+func (x *Exchange) unwatch(d Downstream) {
+	if x.watching {
+		x.watching = false
+		d.Unwatch()
+	}
+}
+
+// abort ends the exchange because the client is gone: whoever reads from the
+// upstream wakes up.
+func (x *Exchange) abort() {
+	x.gone.Store(true)
+	x.abortUp()
+}

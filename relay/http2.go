@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// CanonicalHTTP brings a request that net/http's server of HTTP/2 has read into
+// the same form as Canonical does. That server has checked pseudo-headers,
+// field names and the length of the body; the path is taken raw.
+func CanonicalHTTP(in *http.Request, req *Request) error {
+	*req = Request{Method: in.Method, Fields: req.Fields[:0]}
+	if err := mezu.ValidateMethod(in.Method); err != nil {
+		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
+	}
+	target := in.RequestURI
+	if len(target) > MaxTarget {
+		return &mezu.Error{Code: mezu.CodeURITooLong, Detail: "the request target is too long"}
+	}
+	path := target
+	if i := strings.IndexByte(target, '?'); i >= 0 {
+		path, req.Query = target[:i], target[i:]
+	}
+	for i := 0; i < len(req.Query); i++ {
+		if c := req.Query[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return malformed("the query has a space, a control character or a fragment")
+		}
+	}
+	var err error
+	if req.Path, err = mezu.CanonicalPath(path); err != nil {
+		return err
+	}
+	if hosts := in.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != in.Host {
+		return malformed("the request names two hosts")
+	}
+	if req.Host, err = mezu.CanonicalHost(in.Host); err != nil {
+		return err
+	}
+	req.Authority = in.Host
+	switch {
+	case in.ContentLength > 0:
+		req.Framing, req.Length = Length, in.ContentLength
+	case in.ContentLength < 0:
+		req.Framing = Chunked
+	}
+	return req.takeHeader(in.Header)
+}
+
+// takeHeader takes the end-to-end fields of a header map.
+func (r *Request) takeHeader(header http.Header) error {
+	count := 0
+	for name, values := range header {
+		kind := kindOf([]byte(name))
+		if kind == fieldLookalike {
+			return malformed("a field name passes for a reserved one")
+		}
+		for _, v := range values {
+			if count++; count > MaxFields {
+				return errHeadTooLarge
+			}
+			switch kind {
+			case fieldOther:
+				if name == "Cookie" {
+					// RFC 9113, 8.2.3: the crumbs of a cookie are one field in HTTP/1.1.
+					v = strings.Join(values, "; ")
+				}
+				if !mezu.ValidHeaderValue(v) {
+					return malformed("a field value has a control character")
+				}
+				r.Fields = append(r.Fields, Field{Name: []byte(name), Value: []byte(v)})
+			case fieldTE:
+				r.Trailers = hasToken([]byte(v), "trailers")
+			case fieldExpect:
+				r.Expect = r.Framing != NoBody && strings.EqualFold(v, "100-continue")
+			case fieldRequestID:
+				r.ID = requestID([]byte(v))
+			}
+			if name == "Cookie" {
+				break
+			}
+		}
+	}
+	if r.ID == "" {
+		r.ID = NewRequestID()
+	}
+	return nil
+}
+
+// TrailerFields turns a trailer map into fields that may be sent on.
+func TrailerFields(trailer http.Header) []Field {
+	var out []Field
+	for name, values := range trailer {
+		if !mezu.ValidHeaderName(name) || kindOf([]byte(name)) != fieldOther {
+			continue
+		}
+		for _, v := range values {
+			if mezu.ValidHeaderValue(v) {
+				out = append(out, Field{Name: []byte(name), Value: []byte(v)})
+			}
+		}
+	}
+	return out
+}
+
+// ResponseFrom makes a response head of one that net/http has read, to be sent on
+// in HTTP/1.1. It refuses what the strict parser would.
+func ResponseFrom(in *http.Response, method string, h *ResponseHead) error {
+	h.reset()
+	if in.StatusCode < 100 || in.StatusCode > 599 {
+		return ErrMalformedResponse
+	}
+	h.minor, h.Status, h.Reason = 1, in.StatusCode, []byte(http.StatusText(in.StatusCode))
+	for name, values := range in.Header {
+		kind := kindOf([]byte(name))
+		for _, v := range values {
+			if len(h.Fields) == MaxFields || !mezu.ValidHeaderName(name) || !mezu.ValidHeaderValue(v) {
+				return ErrMalformedResponse
+			}
+			h.Fields = append(h.Fields, Field{Name: []byte(name), Value: []byte(v), kind: kind})
+			switch kind {
+			case fieldUpgrade:
+				h.upgrade = []byte(v)
+			case fieldConnection:
+				h.noteConnection([]byte(v))
+			}
+		}
+	}
+	switch {
+	case in.StatusCode < 200, in.StatusCode == 204, in.StatusCode == 304, method == "HEAD":
+		h.Framing = NoBody
+		h.hasLength, h.Length = in.ContentLength > 0, in.ContentLength
+	case in.ContentLength >= 0 && len(in.Trailer) == 0:
+		h.hasLength, h.Length, h.Framing = true, in.ContentLength, Length
+		if in.ContentLength == 0 {
+			h.Framing = NoBody
+		}
+	default:
+		h.Framing, h.chunked = Chunked, true
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+// Package relay carries one HTTP exchange from one connection to another: a
+// strict parser of heads, framing of bodies, trailers, interim responses and
+// upgrades, and the typed heads that precede an exchange on a tunnel
+// connection (spec.md). It is the hot path of the edge and of the Warpgate.
+//
+// What lives here: reading and writing HTTP/1.1 (RFC 9112) without guessing.
+// Whatever two readers could understand differently is refused, and what goes
+// out is written anew from parsed values, never copied as a block. What may not
+// live here: routing, policy, identity, dialling, pools, listeners. It imports
+// the domain only; edgesvc/edge and daemon/forward import it.
+package relay
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Limits of one message. The sizes are those that Envoy advises for an edge
+// (32 KiB of buffer a connection); servers behind rarely accept more.
+const (
+	// MaxHead bounds a request's or response's head.
+	MaxHead = 32 << 10
+	// MaxTarget bounds the request target; past it the answer is 414.
+	MaxTarget = 16 << 10
+	// MaxFields bounds the number of fields of a head or trailer section:
+	// enough for real clients, few enough for a linear look.
+	MaxFields = 256
+	// MaxTrailer bounds a trailer section.
+	MaxTrailer = 8 << 10
+	// MaxChunkLine bounds a chunk's size line with its extensions, which are
+	// read and dropped.
+	MaxChunkLine = 256
+	// MaxChunkOverhead bounds the bytes of chunk lines that a body may spend
+	// beyond its data, as a multiple of the data plus a constant: a body of
+	// one-byte chunks with long extensions is an attack.
+	maxChunkOverheadBase = 16 << 10
+	// MaxInterim bounds the 1xx responses to one request.
+	MaxInterim = 16
+	// smallBuffer holds the usual head with a small body; bigBuffer a whole TLS
+	// record and is borrowed only while bulk flows.
+	smallBuffer = 4 << 10
+	bigBuffer   = 32 << 10
+)
+
+// Errors of reading a message. Each is a *mezu.Error or one of these.
+var (
+	// ErrBody: the body is not framed as its head says; the message must not
+	// be finished towards the other side.
+	ErrBody = errors.New("malformed message body")
+	// ErrOverrun: more body than the limit of the route.
+	ErrOverrun = &mezu.Error{Code: mezu.CodeBodyTooLarge, Detail: "the request body is larger than this route allows"}
+)
+
+func malformed(detail string) error { return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: detail} }
+
+// ErrMalformedResponse wraps every reason why a response was refused.
+var ErrMalformedResponse = errors.New("malformed response")
+
+var smallPool = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
+
+// Reader reads messages from one connection through a buffer that is borrowed
+// while there is something in it or to come, so that an idle connection holds
+// none. It is not safe for concurrent use. Heads read from it alias its buffer
+// and are valid until the body is read or the next head is.
+type Reader struct {
+	src  io.Reader
+	buf  []byte
+	home *[]byte // where buf came from; nil when grown
+	r, w int
+}
+
+// Reset makes the reader read from src and drops what was buffered.
+func (r *Reader) Reset(src io.Reader) {
+	r.Release()
+	r.src = src
+}
+
+// Release gives the buffer back. What was in it is lost.
+func (r *Reader) Release() {
+	if r.home != nil {
+		smallPool.Put(r.home)
+	}
+	r.buf, r.home, r.r, r.w = nil, nil, 0, 0
+}
+
+// Buffered is how many bytes were read and not consumed.
+func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Park gives the buffer back when it is empty; the reader stays usable.
+func (r *Reader) Park() {
+	if r.r == r.w {
+		r.Release()
+	}
+}
+
+// Rewind starts an empty buffer over, so that all of it is room. Heads read
+// before are no longer valid.
+func (r *Reader) Rewind() {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+}
+
+// borrow makes sure that there is a buffer.
+func (r *Reader) borrow() {
+	if r.buf == nil {
+		r.home = smallPool.Get().(*[]byte)
+		r.buf = *r.home
+	}
+}
+
+// Fill reads once from the source into free room behind the buffered bytes
+// without moving them, and reports whether there was room. It serves to notice
+// that a peer went away while heads still alias the buffer.
+func (r *Reader) Fill() (room bool, err error) {
+	r.borrow()
+	if r.w == len(r.buf) {
+		return false, nil
+	}
+	n, err := r.src.Read(r.buf[r.w:])
+	r.w += n
+	if n > 0 {
+		err = nil
+	}
+	return true, err
+}
+
+// fillMore reads once, making room first: by starting over when empty, by moving
+// what is left to the front, and by growing up to limit.
+func (r *Reader) fillMore(limit int) error {
+	r.borrow()
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	if r.w == len(r.buf) {
+		if r.r > 0 {
+			copy(r.buf, r.buf[r.r:r.w])
+			r.w, r.r = r.w-r.r, 0
+		} else {
+			if len(r.buf) >= limit {
+				return errFull
+			}
+			grown := make([]byte, min(2*len(r.buf), limit))
+			copy(grown, r.buf[:r.w])
+			if r.home != nil {
+				smallPool.Put(r.home)
+				r.home = nil
+			}
+			r.buf = grown
+		}
+	}
+	n, err := r.src.Read(r.buf[r.w:])
+	r.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+var errFull = errors.New("message section over its limit")
+
+// peek returns at least n buffered bytes, reading as needed.
+func (r *Reader) peek(n int) ([]byte, error) {
+	for r.w-r.r < n {
+		if err := r.fillMore(MaxHead); err != nil {
+			return r.buf[r.r:r.w], err
+		}
+	}
+	return r.buf[r.r:r.w], nil
+}
+
+// section reads lines up to and with an empty one and consumes them. Every line
+// must end in CRLF. A section of the empty line alone is allowed when emptyOK.
+// The limit is on the section as a whole. The result aliases the buffer.
+func (r *Reader) section(limit int, emptyOK bool) ([]byte, error) {
+	line := 0 // start of the line under way, relative to r.r
+	seen := 0 // bytes looked at, relative to r.r
+	for {
+		data := r.buf[r.r:r.w]
+		for seen < len(data) {
+			i := indexLF(data[seen:])
+			if i < 0 {
+				seen = len(data)
+				break
+			}
+			end := seen + i // of the LF
+			if end == 0 || data[end-1] != '\r' {
+				return nil, malformed("a line does not end in CRLF")
+			}
+			if end-1 == line {
+				if line == 0 && !emptyOK {
+					return nil, malformed("an empty line stands where a request is expected")
+				}
+				if end+1 > limit {
+					return nil, errFull
+				}
+				out := data[:end+1]
+				r.r += end + 1
+				return out, nil
+			}
+			line = end + 1
+			seen = end + 1
+		}
+		if len(data) >= limit {
+			return nil, errFull
+		}
+		// What is buffered may move to the front, so positions stay relative.
+		if err := r.fillMore(limit); err != nil {
+			if err == io.EOF && len(data) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+}

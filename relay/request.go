@@ -1,0 +1,334 @@
+package relay
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Request is the one canonical form of a request between a listener and the
+// bytes sent on: route, policy, logs and the next hop all read it, whatever
+// version of HTTP it came in.
+type Request struct {
+	Method string
+	// Host is the canonical host that names the environment; Authority is the
+	// host with port as the client wrote it, which the workload sees.
+	Host, Authority string
+	Path            mezu.Path
+	// Query is the raw query with its question mark, or empty.
+	Query string
+	// Fields are the end-to-end fields, without Host, framing, hop-by-hop and
+	// reserved ones. They may alias the buffer of the Reader.
+	Fields []Field
+	// Framing and Length describe the body; a body of unknown length is Chunked.
+	Framing Framing
+	Length  int64
+	// Upgrade is "websocket" or empty.
+	Upgrade string
+	// Expect says that the client waits for 100 Continue.
+	Expect bool
+	// Trailers says that the client accepts trailers (TE: trailers).
+	Trailers bool
+	// ID is the request id: the client's when it is well-formed, else a new
+	// one.
+	ID string
+}
+
+// MaxRequestID is the longest request id that is kept.
+const MaxRequestID = 128
+
+// Names keeps the last host of a connection, so that requests that repeat it
+// need no new strings. If zero, it is empty.
+type Names struct {
+	raw       []byte
+	host      string
+	authority string
+}
+
+// Canonical brings a parsed head into req. Refusals are *mezu.Error with the
+// code to answer. req.Fields is reused.
+func (h *RequestHead) Canonical(req *Request, names *Names) error {
+	fields := req.Fields[:0]
+	*req = Request{Method: method(h.Method), Framing: h.Framing, Length: h.Length}
+	if err := mezu.ValidateMethod(req.Method); err != nil {
+		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
+	}
+	target, err := h.originForm()
+	if err != nil {
+		return err
+	}
+	path := target
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		path = target[:i]
+		req.Query = string(target[i:])
+		if strings.IndexByte(req.Query, '#') >= 0 {
+			return malformed("the request target has a fragment")
+		}
+	}
+	if req.Path, err = mezu.CanonicalPath(string(path)); err != nil {
+		return err
+	}
+	if err := names.take(h.host); err != nil {
+		return err
+	}
+	req.Host, req.Authority = names.host, names.authority
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		switch f.kind {
+		case fieldOther:
+			if h.listed && h.isListed(f.Name) {
+				continue
+			}
+			fields = append(fields, *f)
+		case fieldLookalike:
+			return malformed("a field name passes for a reserved one")
+		}
+	}
+	req.Fields = fields
+	req.ID = requestID(h.requestID)
+	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
+	req.Trailers = hasToken(h.te, "trailers")
+	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && fieldIs(fields, "sec-websocket-version", "13") {
+		req.Upgrade = "websocket"
+	}
+	return nil
+}
+
+// originForm is the target as path and query. An absolute form is taken when it
+// names the same host as the Host field (RFC 9112, 3.2.2 would let it win; two
+// readers could then see two hosts).
+func (h *RequestHead) originForm() ([]byte, error) {
+	t := h.Target
+	if t[0] == '/' {
+		return t, nil
+	}
+	rest, ok := cutSchemeFold(t)
+	if !ok {
+		return nil, malformed("the request target is neither a path nor a URL")
+	}
+	end := bytes.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	a, err1 := mezu.CanonicalHost(string(rest[:end]))
+	b, err2 := mezu.CanonicalHost(string(h.host))
+	if err1 != nil || err2 != nil || a != b {
+		return nil, malformed("the URL of the request and its Host differ")
+	}
+	if end == len(rest) {
+		return []byte{'/'}, nil
+	}
+	if rest[end] == '?' {
+		return append([]byte{'/'}, rest[end:]...), nil
+	}
+	return rest[end:], nil
+}
+
+func cutSchemeFold(t []byte) ([]byte, bool) {
+	for _, s := range []string{"https://", "http://"} {
+		if len(t) > len(s) && equalFold(t[:len(s)], s) {
+			return t[len(s):], true
+		}
+	}
+	return nil, false
+}
+
+func (n *Names) take(raw []byte) error {
+	if len(n.raw) > 0 && bytes.Equal(n.raw, raw) {
+		return nil
+	}
+	authority := string(raw)
+	host, err := mezu.CanonicalHost(authority)
+	if err != nil {
+		n.raw = n.raw[:0]
+		return err
+	}
+	n.raw = append(n.raw[:0], raw...)
+	n.host, n.authority = host, authority
+	return nil
+}
+
+// method gives the usual methods without an allocation.
+func method(b []byte) string {
+	for _, m := range [...]string{"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+		if string(b) == m {
+			return m
+		}
+	}
+	return string(b)
+}
+
+// requestID keeps a well-formed id and makes one otherwise.
+func requestID(raw []byte) string {
+	if len(raw) > 0 && len(raw) <= MaxRequestID && wellFormedID(raw) {
+		return string(raw)
+	}
+	return NewRequestID()
+}
+
+func wellFormedID(b []byte) bool {
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// NewRequestID makes a request id of 125 random bits in lower-case base32.
+func NewRequestID() string {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	var out [25]byte
+	a, b := rand.Uint64(), rand.Uint64()
+	for i := range 12 {
+		out[i] = alphabet[a&31]
+		a >>= 5
+	}
+	for i := 12; i < len(out); i++ {
+		out[i] = alphabet[b&31]
+		b >>= 5
+	}
+	out[24] = alphabet[(a^b)&31]
+	return string(out[:])
+}
+
+func hasToken(v []byte, lower string) bool {
+	for part := range bytes.SplitSeq(v, []byte{','}) {
+		if equalFold(trimOWS(part), lower) {
+			return true
+		}
+	}
+	return false
+}
+
+func fieldIs(fields []Field, lower, value string) bool {
+	for i := range fields {
+		if fields[i].Is(lower) {
+			return string(fields[i].Value) == value
+		}
+	}
+	return false
+}
+
+// Header looks a field up by its lower-case name; of repeated ones the first
+// counts.
+func (r *Request) Header(lower string) (string, bool) {
+	for i := range r.Fields {
+		if r.Fields[i].Is(lower) {
+			return string(r.Fields[i].Value), true
+		}
+	}
+	return "", false
+}
+
+// AddField appends a field; it classifies the name as a parser would.
+func (r *Request) AddField(name, value string) {
+	f := Field{Name: []byte(name), Value: []byte(value)}
+	f.kind = kindOf(f.Name)
+	r.Fields = append(r.Fields, f)
+}
+
+// Append serialises the head for the next hop, with framing made from the
+// parsed values.
+func (r *Request) Append(dst []byte) []byte {
+	dst = r.appendLine(dst, r.Path.Path, r.Authority)
+	dst = appendFields(dst, r.Fields)
+	return r.appendEnd(dst)
+}
+
+func (r *Request) appendLine(dst []byte, path, host string) []byte {
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, path...)
+	dst = append(dst, r.Query...)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, host...)
+	return append(dst, "\r\n"...)
+}
+
+func (r *Request) appendEnd(dst []byte) []byte {
+	switch {
+	case r.Framing == Chunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case r.Framing == Length:
+		dst = appendLength(dst, r.Length)
+	case r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH":
+		// RFC 9110, 8.6: methods that anticipate content say that there is none.
+		dst = append(dst, "Content-Length: 0\r\n"...)
+	}
+	if r.Upgrade != "" {
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
+		dst = append(dst, r.Upgrade...)
+		dst = append(dst, "\r\n"...)
+	}
+	if r.Trailers {
+		dst = append(dst, "TE: trailers\r\n"...)
+	}
+	if r.Expect {
+		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// Forwarded is what a Warpgate tells its workload about a request, from the
+// typed head of the tunnel alone.
+type Forwarded struct {
+	// Client is the end user's address; if zero, none is told.
+	Client netip.Addr
+	ID     string
+	// Host is the Host that the workload sees; if empty, the client's.
+	Host string
+	// Identity are further fields that the Warpgate vouches for.
+	Identity []Field
+}
+
+// AppendForwarded serialises the head for the workload: reserved fields of the
+// client are gone since Canonical, and those of the Warpgate are written here,
+// where no Connection field can name them.
+func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
+	host := r.Authority
+	if f.Host != "" {
+		host = f.Host
+	}
+	dst = r.appendLine(dst, r.Path.Path, host)
+	dst = appendFields(dst, r.Fields)
+	if f.Client.IsValid() {
+		dst = append(dst, "X-Forwarded-For: "...)
+		dst = f.Client.AppendTo(dst)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "X-Forwarded-Proto: https\r\nX-Forwarded-Host: "...)
+	dst = append(dst, r.Authority...)
+	dst = append(dst, "\r\nX-Request-Id: "...)
+	dst = append(dst, f.ID...)
+	dst = append(dst, "\r\n"...)
+	dst = appendFields(dst, f.Identity)
+	return r.appendEnd(dst)
+}
+
+// ForwardedFields gives the same fields for a workload that is not spoken to in
+// HTTP/1.1.
+func (r *Request) ForwardedFields(f *Forwarded, add func(name, value string)) {
+	for i := range r.Fields {
+		add(string(r.Fields[i].Name), string(r.Fields[i].Value))
+	}
+	if f.Client.IsValid() {
+		add("X-Forwarded-For", f.Client.String())
+	}
+	add("X-Forwarded-Proto", "https")
+	add("X-Forwarded-Host", r.Authority)
+	add(mezu.HeaderRequestID, f.ID)
+	for i := range f.Identity {
+		add(string(f.Identity[i].Name), string(f.Identity[i].Value))
+	}
+}
+
+// HasPath reports whether the request target is exactly this path, with or
+// without a query: a peer that sends canonical requests sends it so.
+func (h *RequestHead) HasPath(path string) bool {
+	t := h.Target
+	return len(t) >= len(path) && string(t[:len(path)]) == path && (len(t) == len(path) || t[len(path)] == '?')
+}

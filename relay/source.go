@@ -1,0 +1,66 @@
+package relay
+
+import (
+	"io"
+	"net/http"
+)
+
+// StreamSource is a body that comes from a reader, as those of net/http do.
+type StreamSource struct {
+	r       io.Reader
+	trailer func() http.Header
+	buf     *[]byte
+	eof     bool
+	limit   int64
+	moved   int64
+}
+
+// Reset makes it read from r. trailer, if not nil, is asked after the end. limit
+// bounds the bytes; if zero, there is none. Close gives memory back.
+func (s *StreamSource) Reset(r io.Reader, trailer func() http.Header, limit int64) {
+	s.Close()
+	*s = StreamSource{r: r, trailer: trailer, limit: limit}
+}
+
+// Next reads once.
+func (s *StreamSource) Next() ([]byte, error) {
+	if s.eof {
+		return nil, io.EOF
+	}
+	if s.buf == nil {
+		s.buf = bigPool.Get().(*[]byte)
+	}
+	for {
+		n, err := s.r.Read(*s.buf)
+		s.moved += int64(n)
+		if s.limit > 0 && s.moved > s.limit {
+			return nil, ErrOverrun
+		}
+		s.eof = err == io.EOF
+		switch {
+		case n > 0:
+			return (*s.buf)[:n], nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// Ready is false: a reader can't say.
+func (s *StreamSource) Ready() bool { return s.eof }
+
+// Trailer is what the stream ended with.
+func (s *StreamSource) Trailer() []Field {
+	if s.trailer == nil {
+		return nil
+	}
+	return TrailerFields(s.trailer())
+}
+
+// Close gives borrowed memory back.
+func (s *StreamSource) Close() {
+	if s.buf != nil {
+		bigPool.Put(s.buf)
+		s.buf = nil
+	}
+}

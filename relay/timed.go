@@ -1,0 +1,81 @@
+package relay
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// Timed is a connection on which every read and write has a bound. Moving a
+// deadline costs a timer, so one that is still nearly as far away as asked for is
+// left where it is: a bound may be up to a sixteenth shorter than asked, never
+// longer. Reads and writes may run at the same time, one of each; the limits
+// are changed by the reader and the writer respectively.
+type Timed struct {
+	net.Conn
+	read, write     time.Duration
+	readAt, writeAt time.Time // the deadlines in force; zero = unknown
+	fixed           bool      // the read deadline stays where FixRead put it
+	expired         atomic.Bool
+}
+
+// Wrap takes a connection over with its bounds. The deadlines in force are
+// taken for unknown.
+func (t *Timed) Wrap(conn net.Conn, read, write time.Duration) {
+	t.Conn, t.read, t.write = conn, read, write
+	t.readAt, t.writeAt, t.fixed = time.Time{}, time.Time{}, false
+	t.expired.Store(false)
+}
+
+// SetRead bounds each read from now on.
+func (t *Timed) SetRead(d time.Duration) { t.read, t.fixed = d, false }
+
+// FixRead bounds all reads together, until SetRead is called.
+func (t *Timed) FixRead(d time.Duration) error {
+	t.readAt, t.fixed = time.Now().Add(d), true
+	return t.Conn.SetReadDeadline(t.readAt)
+}
+
+// Expire makes the read under way, and any later one until Rearm, end at once.
+// It may be called beside a read.
+func (t *Timed) Expire() {
+	t.expired.Store(true)
+	t.Conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// Rearm takes Expire back, once no read is under way.
+func (t *Timed) Rearm() {
+	t.readAt, t.fixed = time.Time{}, false
+	t.expired.Store(false)
+}
+
+// Read reads within its bound.
+func (t *Timed) Read(p []byte) (int, error) {
+	if !t.fixed {
+		if err := extend(&t.readAt, t.read, t.Conn.SetReadDeadline); err != nil {
+			return 0, err
+		}
+	}
+	if t.expired.Load() { // Expire may have come before the deadline was moved
+		return 0, os.ErrDeadlineExceeded
+	}
+	return t.Conn.Read(p)
+}
+
+// Write writes within its bound.
+func (t *Timed) Write(p []byte) (int, error) {
+	if err := extend(&t.writeAt, t.write, t.Conn.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	return t.Conn.Write(p)
+}
+
+func extend(at *time.Time, d time.Duration, set func(time.Time) error) error {
+	want := time.Now().Add(d)
+	if ahead := want.Sub(*at); ahead >= 0 && ahead <= d/16 {
+		return nil
+	}
+	*at = want
+	return set(want)
+}

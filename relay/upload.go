@@ -1,0 +1,173 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// upload is a request body on its way beside the wait for the response.
+type upload struct {
+	running  bool // a goroutine was started and not joined
+	finished bool // the body went out whole
+
+	over    chan struct{} // closed by the goroutine
+	cont    chan struct{} // closed when the client may send (100 Continue)
+	went    bool          // cont is closed
+	length  int64         // of the body; -1 when only its end tells
+	ended   atomic.Bool   // the source was read to its end
+	stopped atomic.Bool   // the response made the rest pointless
+	err     atomic.Pointer[error]
+	moved   atomic.Int64 // when a piece went out last, nanoseconds of the Unix epoch
+	bytes   atomic.Int64
+}
+
+func (u *upload) reset() {
+	u.running, u.finished, u.went = false, false, false
+	u.over, u.cont = nil, nil
+	if u.moved.Load() != 0 || u.stopped.Load() || u.err.Load() != nil {
+		u.stopped.Store(false)
+		u.err.Store(nil)
+		u.moved.Store(0)
+		u.ended.Store(false)
+	}
+	u.bytes.Store(0)
+}
+
+// start prepares a goroutine for the body of req, which holds it back until
+// proceed if the client waits for 100 Continue.
+func (u *upload) start(req *Request) {
+	u.running = true
+	u.over = make(chan struct{})
+	u.length = -1
+	if req.Framing == Length {
+		u.length = req.Length
+	}
+	if req.Expect {
+		u.cont = make(chan struct{})
+	}
+}
+
+// waiting reports whether the client is kept from sending.
+func (u *upload) waiting() bool { return u.cont != nil && !u.went }
+
+// proceed lets a client send that waits for 100 Continue.
+func (u *upload) proceed() {
+	if u.waiting() {
+		u.went = true
+		close(u.cont)
+	}
+}
+
+// join takes note of a goroutine that has ended, and reports whether none runs.
+func (u *upload) join() bool {
+	if !u.running {
+		return true
+	}
+	select {
+	case <-u.over:
+		u.running = false
+		u.finished = u.err.Load() == nil
+		return true
+	default:
+		return false
+	}
+}
+
+// settle gives a goroutine that has read its body to the end, and writes or wrote
+// the last of it, a moment to end: a response comes easily before it does.
+func (u *upload) settle() {
+	if u.join() || !u.ended.Load() {
+		return
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-u.over:
+		u.join()
+	case <-timer.C:
+	}
+}
+
+// spent reports whether the client's body has been read to its end, as far as
+// known now.
+func (u *upload) spent() bool { return u.join() && u.finished || u.ended.Load() }
+
+// fault is the answer to what went wrong with the client's body, or nil.
+func (u *upload) fault() error {
+	if p := u.err.Load(); p != nil && !u.stopped.Load() {
+		var src *SourceError
+		if errors.As(*p, &src) {
+			return sourceFault(*p)
+		}
+	}
+	return nil
+}
+
+// lastMove is when the body moved last, or since.
+func (u *upload) lastMove(since time.Time) time.Time {
+	if n := u.moved.Load(); n > since.UnixNano() {
+		return time.Unix(0, n)
+	}
+	return since
+}
+
+// sourceFault turns a fault of the client's body into the answer to it.
+func sourceFault(err error) error {
+	var src *SourceError
+	switch {
+	case err == nil || !errors.As(err, &src):
+		return err
+	case errors.Is(err, ErrOverrun):
+		return ErrOverrun
+	case errors.Is(err, ErrBody):
+		return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: "the request body is malformed", Cause: err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request body came too slowly"}
+	}
+	return ErrClientGone
+}
+
+// movingSource notes when pieces come.
+type movingSource struct {
+	Source
+	u *upload
+}
+
+func (s movingSource) Next() ([]byte, error) {
+	p, err := s.Source.Next()
+	s.u.moved.Store(time.Now().UnixNano())
+	if n := s.u.bytes.Add(int64(len(p))); err == io.EOF || err == nil && n == s.u.length {
+		s.u.ended.Store(true)
+	}
+	return p, err
+}
+
+// runUpload copies the body. When the client's body can't be finished, the
+// upstream connection is broken, so that nobody takes it for whole.
+func (x *Exchange) runUpload(d Downstream) {
+	u := &x.upload
+	defer close(u.over)
+	if u.cont != nil {
+		<-u.cont
+	}
+	err := error(&SourceError{errors.New("upload not begun")})
+	if !u.stopped.Load() {
+		_, err = x.Writer.Body(movingSource{d.Source(), u}, x.req.Framing)
+	}
+	if err == nil {
+		return
+	}
+	u.err.Store(&err)
+	var src *SourceError
+	if errors.As(err, &src) && !u.stopped.Load() {
+		if errors.Is(sourceFault(err), ErrClientGone) {
+			x.gone.Store(true)
+		}
+		x.abortUp()
+	}
+}
