@@ -1,0 +1,228 @@
+// Package api is the REST contract between the control plane and everything
+// that talks to it: the operations with their paths, the bodies that are not
+// entities of the domain, the events of the edge stream, and the client. Both
+// ends of the wire meet here.
+//
+// What may not live here: the implementation of an operation, the store, huma or
+// another server framework (the client is linked into small programs). Every
+// package but the domain, policy, relay and tunnel may import it.
+package api
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Limits of the API.
+const (
+	// MaxBody bounds a request body: the largest usual one is a list of
+	// routes.
+	MaxBody = 1 << 20
+	// MaxRoutesBody bounds the one body that replaces all routes of an environment.
+	MaxRoutesBody = mezu.MaxRoutesBytes + 1<<20
+	// DefaultPageSize and MaxPageSize bound listings.
+	DefaultPageSize = 100
+	MaxPageSize     = 1000
+)
+
+// Problem is the body of every refusal (RFC 9457).
+type Problem struct {
+	Type      string    `json:"type,omitempty"`
+	Title     string    `json:"title"`
+	Status    int       `json:"status"`
+	Code      mezu.Code `json:"code"`
+	Detail    string    `json:"detail,omitempty"`
+	Field     string    `json:"field,omitempty"`
+	Hint      string    `json:"hint,omitempty"`
+	RequestID string    `json:"request_id,omitempty"`
+}
+
+// List is one page of a collection.
+type List[T any] struct {
+	Items         []T    `json:"items"`
+	NextPageToken string `json:"next_page_token,omitempty"`
+}
+
+// BootstrapRequest redeems the single-use code of a new installation.
+type BootstrapRequest struct {
+	Code string `json:"code"`
+}
+
+// TokenResponse carries a bearer token, once.
+type TokenResponse struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Self is who the caller is.
+type Self struct {
+	Kind         string            `json:"kind"` // member, operator, service_account
+	ID           string            `json:"id"`
+	Organization string            `json:"organization,omitempty"`
+	Project      string            `json:"project,omitempty"`
+	Operator     bool              `json:"operator,omitempty"`
+	Permissions  []mezu.Permission `json:"permissions,omitempty"`
+	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+}
+
+// ServiceAccountCreated is a new service account with its key, which is never
+// shown again.
+type ServiceAccountCreated struct {
+	mezu.ServiceAccount
+	Key string `json:"key"`
+}
+
+// RoutesReplace sets all routes of an environment.
+type RoutesReplace struct {
+	Routes []mezu.Route `json:"routes"`
+}
+
+// RoutesState is all routes of an environment and who runs them.
+type RoutesState struct {
+	Routes   []mezu.Route  `json:"routes"`
+	Position mezu.Position `json:"position"`
+	Revision uint64        `json:"revision"`
+	Warnings []string      `json:"warnings,omitempty"`
+	// Applied lists the edges and Warpgates with the position that each
+	// acknowledged.
+	Applied []Applied `json:"applied,omitempty"`
+}
+
+// Applied is the position of a bundle that an edge or a Warpgate runs.
+type Applied struct {
+	ID       string        `json:"id"` // edg_… or wgt_…
+	Position mezu.Position `json:"position"`
+}
+
+// JoinTokenResponse lets one edge enrol, once, until ExpiresAt.
+type JoinTokenResponse struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// EnrolmentTokenRequest asks for a token that lets one Warpgate register with the
+// key whose SubjectPublicKeyInfo has this SHA-256.
+type EnrolmentTokenRequest struct {
+	PublicKeySHA256 string `json:"public_key_sha256"`
+}
+
+// Credentials are what a new edge or Warpgate goes on with.
+type Credentials struct {
+	// Certificates is the chain in PEM, leaf first, without the root.
+	Certificates string `json:"certificates"`
+	// TrustRoot is the public key (Ed25519) to pin at the first registration;
+	// later ones must equal it.
+	TrustRoot []byte      `json:"trust_root"`
+	Keyset    mezu.Signed `json:"keyset"`
+}
+
+// RegisterRequest is a Warpgate's; it is authorised by a service account key or
+// an enrolment token as bearer.
+type RegisterRequest struct {
+	// CSR is a PKCS #10 request in PEM. Only its public key is used.
+	CSR string `json:"csr"`
+	// Environment by name; if empty, the service account's default, else
+	// production.
+	Environment string `json:"environment,omitempty"`
+	// Warpgate is the id of an earlier registration with the same key pair; if
+	// empty, a new identity is made.
+	Warpgate string `json:"warpgate,omitempty"`
+	Version  string `json:"version,omitempty"`
+}
+
+// RegisterResponse is all that a Warpgate needs to serve.
+type RegisterResponse struct {
+	Credentials
+	Warpgate     string      `json:"warpgate"`
+	Organization string      `json:"organization"` // name
+	Project      string      `json:"project"`      // name
+	Environment  string      `json:"environment"`  // name
+	URL          string      `json:"url"`
+	Bundle       mezu.Signed `json:"bundle"`
+	Edges        mezu.Signed `json:"edges"`
+	// Revocations still in force.
+	Revocations []mezu.Signed `json:"revocations,omitempty"`
+	// Head is the newest position of the installation.
+	Head mezu.Position `json:"head"`
+}
+
+// RenewRequest asks for a new certificate for the identity of the client
+// certificate in use.
+type RenewRequest struct {
+	CSR     string `json:"csr"`
+	Version string `json:"version,omitempty"`
+}
+
+// EnrolRequest is an edge's; it is authorised by a join token as bearer.
+type EnrolRequest struct {
+	CSR           string `json:"csr"`
+	Name          string `json:"name"`
+	TunnelAddress string `json:"tunnel_address"`
+	PublicAddress string `json:"public_address,omitempty"`
+	Version       string `json:"version,omitempty"`
+}
+
+// EnrolResponse is what an edge starts with.
+type EnrolResponse struct {
+	Credentials
+	Edge string `json:"edge"`
+	// Domain is the edge domain, under which endpoints are labels.
+	Domain string `json:"domain"`
+}
+
+// PublicCertificateRequest asks for a server certificate of the internal CA for
+// names of enabled endpoints (installations without a public CA: development).
+type PublicCertificateRequest struct {
+	CSR   string   `json:"csr"`
+	Hosts []string `json:"hosts"`
+}
+
+// PublicCertificateResponse carries the chain in PEM.
+type PublicCertificateResponse struct {
+	Certificates string `json:"certificates"`
+}
+
+// EdgeReport is what an edge tells the control plane: presence of Warpgates and
+// positions that it and they run. Full replaces all that the edge said before;
+// otherwise Presence holds changes only.
+type EdgeReport struct {
+	Full     bool            `json:"full,omitempty"`
+	Presence []mezu.Presence `json:"presence,omitempty"`
+	// Applied is the position up to which the edge has applied the stream.
+	Applied mezu.Position `json:"applied"`
+	Version string        `json:"version,omitempty"`
+}
+
+// MaxReportPresence is how many Warpgates one report speaks of.
+const MaxReportPresence = 1000
+
+// EdgeReportInterval is how often an edge reports even when nothing changed; the
+// control plane holds an edge for silent after EdgeSilence.
+const (
+	EdgeReportInterval = 4 * time.Second
+	EdgeSilence        = 12 * time.Second
+)
+
+// StreamEvent is one event of the edge stream.
+type StreamEvent struct {
+	Kind StreamKind `json:"-"` // the SSE event name
+	// Position is the SSE id: from where to resume after this event. It is not
+	// always that of the statement: what a snapshot sends out of turn (keys,
+	// revocations) does not move it.
+	Position mezu.Position `json:"-"`
+	Signed   mezu.Signed   `json:"signed"`
+}
+
+// StreamKind names an event of the edge stream.
+type StreamKind string
+
+// Kinds of stream events. After StreamSynced the edge has all that was current
+// when it connected.
+const (
+	StreamKeyset     StreamKind = "keyset"
+	StreamRevocation StreamKind = "revocation"
+	StreamEdges      StreamKind = "edges"
+	StreamBundle     StreamKind = "bundle"
+	StreamSynced     StreamKind = "synced"
+)

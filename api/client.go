@@ -1,0 +1,363 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Limits and deadlines of the client.
+const (
+	// DefaultTimeout bounds one call, its retries included, when
+	// ClientConfig.Timeout is zero.
+	DefaultTimeout = 30 * time.Second
+	// MaxResponse bounds the body of an answer: the largest holds the bundle of
+	// a full environment in base64 and the revocations in force.
+	MaxResponse = 32 << 20
+	// MaxProblem bounds the body of a refusal.
+	MaxProblem = 64 << 10
+
+	dialTimeout         = 10 * time.Second
+	tlsHandshakeTimeout = 10 * time.Second
+	maxResponseHeader   = 64 << 10
+	// attempts is how often a call that is safe to repeat is tried; retryPause
+	// lies between two tries and doubles.
+	attempts   = 3
+	retryPause = 200 * time.Millisecond
+	// maxRetryAfter is the longest pause asked for by the server that the
+	// client waits out by itself.
+	maxRetryAfter = 5 * time.Second
+)
+
+// ClientConfig says which control plane a client speaks to and as whom.
+type ClientConfig struct {
+	// BaseURL is https://host[:port], without a path.
+	BaseURL string
+	// Token gives the bearer token or key for each call; if nil or empty, the
+	// call is anonymous or authorised by TLS's client certificate.
+	Token func() (string, error)
+	// TLS may hold roots and a client certificate; if nil, the system's roots.
+	TLS *tls.Config
+	// UserAgent names the program; if empty, "mezu".
+	UserAgent string
+	// Timeout bounds each call; if zero, DefaultTimeout. Streams have an idle
+	// deadline instead.
+	Timeout time.Duration
+	// DialContext replaces the dialler; if nil, TCP, through the proxy that
+	// HTTPS_PROXY and NO_PROXY name.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Client calls the operations of one control plane. It is safe for concurrent
+// use.
+type Client struct {
+	base      string
+	token     func() (string, error)
+	userAgent string
+	timeout   time.Duration
+	http      *http.Client
+}
+
+// NewClient makes a client. It opens no connection.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	u, err := url.Parse(cfg.BaseURL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return nil, mezu.Invalid("api", "the address of a control plane is https://host[:port], not %q", cfg.BaseURL)
+	}
+	config := &tls.Config{}
+	if cfg.TLS != nil {
+		config = cfg.TLS.Clone()
+	}
+	if config.MinVersion < tls.VersionTLS12 {
+		config.MinVersion = tls.VersionTLS12
+	}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    tlsHandshakeTimeout,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		IdleConnTimeout:        time.Minute,
+		ForceAttemptHTTP2:      true,
+	}
+	if cfg.DialContext != nil {
+		transport.Proxy, transport.DialContext = nil, cfg.DialContext
+	}
+	c := &Client{base: "https://" + u.Host, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
+		Transport: transport,
+		// A redirect would carry the token to another place.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if c.userAgent == "" {
+		c.userAgent = "mezu"
+	}
+	if c.timeout == 0 {
+		c.timeout = DefaultTimeout
+	}
+	return c, nil
+}
+
+// BaseURL is the address that the client calls.
+func (c *Client) BaseURL() string { return c.base }
+
+// CloseIdle closes connections that carry nothing now. Call it after the client
+// certificate changed and when the client is no longer needed.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+// Call is one call of an operation.
+type Call struct {
+	Operation Operation
+	// Params fill the path, in order.
+	Params []string
+	Query  url.Values
+	// Body is encoded as JSON; if nil, there is none.
+	Body any
+	// IfMatch is the revision that the record must have; if zero, any.
+	IfMatch uint64
+	// IdempotencyKey makes a creation safe to repeat; if empty, Do makes one.
+	IdempotencyKey string
+}
+
+// UnreachableError says that no answer came: the control plane is not there, is
+// cut off, or can't be trusted.
+type UnreachableError struct {
+	URL string
+	Err error
+}
+
+// Error names the address, what went wrong and what to look at.
+func (e *UnreachableError) Error() string {
+	var verify *tls.CertificateVerificationError
+	if errors.As(e.Err, &verify) {
+		return fmt.Sprintf("%s can't be trusted: %v (for a private CA, name its file with --ca-file)", e.URL, verify.Err)
+	}
+	return fmt.Sprintf("%s is unreachable: %v", e.URL, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// ResponseError is the cause inside a *mezu.Error that an answer was turned
+// into: what the server's log has about it.
+type ResponseError struct {
+	Status    int
+	RequestID string
+}
+
+// Error names status and request id.
+func (e *ResponseError) Error() string {
+	return fmt.Sprintf("status %d, request %s", e.Status, e.RequestID)
+}
+
+// Invoke calls an operation with in as its body, nil for none, and decodes the
+// answer.
+func Invoke[Out any](ctx context.Context, c *Client, op Operation, in any, params ...string) (Out, error) {
+	var out Out
+	err := c.Do(ctx, Call{Operation: op, Params: params, Body: in}, &out)
+	return out, err
+}
+
+// All lists a collection to its end, page by page. The first error ends it.
+func All[T any](ctx context.Context, c *Client, op Operation, params ...string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		query := url.Values{"page_size": {strconv.Itoa(MaxPageSize)}}
+		for {
+			var page List[T]
+			if err := c.Do(ctx, Call{Operation: op, Params: params, Query: query}, &page); err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if page.NextPageToken == "" {
+				return
+			}
+			query.Set("page_token", page.NextPageToken)
+		}
+	}
+}
+
+// Do calls an operation and decodes the answer into out, unless out is nil. Errors
+// are *mezu.Error as the server sent them, *UnreachableError when no answer came,
+// or ctx's. A call that is safe to repeat is repeated when no answer came or the
+// server was unavailable.
+func (c *Client) Do(ctx context.Context, call Call, out any) error {
+	var body []byte
+	if call.Body != nil {
+		var err error
+		if body, err = json.Marshal(call.Body); err != nil {
+			return fmt.Errorf("encoding the body of %s: %w", call.Operation.ID, err)
+		}
+	}
+	if call.Operation.Creates() && call.IdempotencyKey == "" {
+		call.IdempotencyKey = newIdempotencyKey()
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	repeatable := call.Operation.Method == http.MethodGet || call.IdempotencyKey != ""
+	pause := retryPause
+	for try := 1; ; try++ {
+		wait, err := c.once(ctx, call, body, out)
+		if err == nil || !repeatable || try == attempts || !temporary(err) || wait > maxRetryAfter {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(max(wait, pause)):
+		}
+		pause *= 2
+	}
+}
+
+// temporary reports whether the same call may succeed a moment later.
+func temporary(err error) bool {
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) {
+		var verify *tls.CertificateVerificationError
+		return !errors.As(err, &verify)
+	}
+	return mezu.CodeOf(err) == mezu.CodeUnavailable
+}
+
+// once makes one try. The duration is how long the server asks to wait.
+func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (time.Duration, error) {
+	req, err := c.request(ctx, call, body)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return 0, ctx.Err()
+		}
+		return 0, &UnreachableError{URL: c.base, Err: plainCause(err)}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		return time.Duration(max(seconds, 0)) * time.Second, problemOf(resp)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	if err != nil {
+		return 0, &UnreachableError{URL: c.base, Err: fmt.Errorf("reading the answer: %w", err)}
+	}
+	if len(data) > MaxResponse {
+		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, MaxResponse)
+	}
+	if out == nil || len(data) == 0 {
+		return 0, nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + call.Operation.ID + " is not what this version expects", Hint: "compare the versions of both programs", Cause: err}
+	}
+	return 0, nil
+}
+
+func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Request, error) {
+	target := c.base + call.Operation.Expand(call.Params...)
+	if len(call.Query) > 0 {
+		target += "?" + call.Query.Encode()
+	}
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, call.Operation.Method, target, reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the request for %s: %w", call.Operation.ID, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	if body != nil {
+		contentType := "application/json"
+		if call.Operation.Method == http.MethodPatch {
+			contentType = "application/merge-patch+json"
+		}
+		req.Header.Set("Content-Type", contentType)
+	}
+	if call.IfMatch != 0 {
+		req.Header.Set("If-Match", strconv.FormatUint(call.IfMatch, 10))
+	}
+	if call.IdempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", call.IdempotencyKey)
+	}
+	if c.token != nil {
+		token, err := c.token()
+		if err != nil {
+			return nil, fmt.Errorf("getting the token for %s: %w", c.base, err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	return req, nil
+}
+
+// problemOf turns an answer other than 2xx into an error. One that is not from a
+// control plane (a proxy's page) is told by its status alone.
+func problemOf(resp *http.Response) error {
+	cause := &ResponseError{Status: resp.StatusCode, RequestID: printable(resp.Header.Get("X-Request-Id"))}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem))
+	var p Problem
+	if err == nil && json.Unmarshal(data, &p) == nil && p.Code.Known() {
+		if p.RequestID != "" {
+			cause.RequestID = printable(p.RequestID)
+		}
+		return &mezu.Error{Code: p.Code, Detail: printable(p.Detail), Field: printable(p.Field), Hint: printable(p.Hint), Cause: cause}
+	}
+	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)),
+		Hint: "check that the address is a control plane's and that no proxy answers in its place", Cause: cause}
+	switch resp.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		e.Code = mezu.CodeUnavailable
+	case http.StatusTooManyRequests:
+		e.Code = mezu.CodeRateLimited
+	}
+	return e
+}
+
+// printable drops control characters, so that no answer steers a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// plainCause leaves out what *url.Error repeats: method and address.
+func plainCause(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// newIdempotencyKey makes a key of 128 random bits.
+func newIdempotencyKey() string {
+	var raw [16]byte
+	rand.Read(raw[:])
+	return hex.EncodeToString(raw[:])
+}

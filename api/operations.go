@@ -1,0 +1,121 @@
+package api
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Operation is one call of the REST API. Paths use {name} for parameters.
+type Operation struct {
+	ID      string
+	Method  string
+	Path    string
+	Summary string
+}
+
+// Operations of the API. The server registers each and refuses to start when
+// one has no implementation; the client calls through them.
+var (
+	OpBootstrap = Operation{"bootstrap", "POST", "/v1/bootstrap", "Redeem the bootstrap code of a new installation"}
+	OpSelf      = Operation{"self", "GET", "/v1/self", "Who the caller is"}
+
+	OpListOrganizations  = Operation{"list-organizations", "GET", "/v1/organizations", "List organizations"}
+	OpCreateOrganization = Operation{"create-organization", "POST", "/v1/organizations", "Create an organization"}
+	OpGetOrganization    = Operation{"get-organization", "GET", "/v1/organizations/{organization}", "Show an organization"}
+	OpUpdateOrganization = Operation{"update-organization", "PATCH", "/v1/organizations/{organization}", "Change an organization"}
+	OpDeleteOrganization = Operation{"delete-organization", "DELETE", "/v1/organizations/{organization}", "Delete an empty organization"}
+
+	OpListProjects  = Operation{"list-projects", "GET", "/v1/organizations/{organization}/projects", "List projects"}
+	OpCreateProject = Operation{"create-project", "POST", "/v1/organizations/{organization}/projects", "Create a project"}
+	OpGetProject    = Operation{"get-project", "GET", "/v1/organizations/{organization}/projects/{project}", "Show a project"}
+	OpUpdateProject = Operation{"update-project", "PATCH", "/v1/organizations/{organization}/projects/{project}", "Change a project"}
+	OpDeleteProject = Operation{"delete-project", "DELETE", "/v1/organizations/{organization}/projects/{project}", "Delete a project without environments"}
+
+	OpListEnvironments  = Operation{"list-environments", "GET", "/v1/organizations/{organization}/projects/{project}/environments", "List environments"}
+	OpCreateEnvironment = Operation{"create-environment", "POST", "/v1/organizations/{organization}/projects/{project}/environments", "Create an environment"}
+	OpGetEnvironment    = Operation{"get-environment", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}", "Show an environment"}
+	OpUpdateEnvironment = Operation{"update-environment", "PATCH", "/v1/organizations/{organization}/projects/{project}/environments/{environment}", "Change, enable or disable an environment"}
+	OpDeleteEnvironment = Operation{"delete-environment", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}", "Delete an environment"}
+
+	OpListRoutes    = Operation{"list-routes", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes", "List routes and who runs them"}
+	OpReplaceRoutes = Operation{"replace-routes", "PUT", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes", "Replace all routes"}
+	OpCreateRoute   = Operation{"create-route", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes", "Add a route"}
+	OpGetRoute      = Operation{"get-route", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/{route}", "Show a route"}
+	OpUpdateRoute   = Operation{"update-route", "PATCH", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/{route}", "Change a route"}
+	OpDeleteRoute   = Operation{"delete-route", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/{route}", "Delete a route"}
+
+	OpListServiceAccounts  = Operation{"list-service-accounts", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts", "List service accounts"}
+	OpCreateServiceAccount = Operation{"create-service-account", "POST", "/v1/organizations/{organization}/projects/{project}/service-accounts", "Create a service account; its key is shown once"}
+	OpGetServiceAccount    = Operation{"get-service-account", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Show a service account"}
+	OpDeleteServiceAccount = Operation{"delete-service-account", "DELETE", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Delete a service account and cut what its key let in"}
+
+	OpListWarpgates        = Operation{"list-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates", "List Warpgates"}
+	OpGetWarpgate          = Operation{"get-warpgate", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Show a Warpgate"}
+	OpDeleteWarpgate       = Operation{"delete-warpgate", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Remove a Warpgate and revoke its certificate"}
+	OpCreateEnrolmentToken = Operation{"create-enrolment-token", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/enrolment-tokens", "Let one Warpgate register without a key"}
+
+	OpRegisterWarpgate = Operation{"register-warpgate", "POST", "/v1/warpgates/register", "Register a Warpgate by key or enrolment token"}
+	OpRenewWarpgate    = Operation{"renew-warpgate", "POST", "/v1/warpgates/renew", "Renew a Warpgate's certificate"}
+
+	OpListEdges         = Operation{"list-edges", "GET", "/v1/edges", "List edges"}
+	OpDeleteEdge        = Operation{"delete-edge", "DELETE", "/v1/edges/{edge}", "Remove an edge and revoke its certificate"}
+	OpCreateJoinToken   = Operation{"create-join-token", "POST", "/v1/join-tokens", "Let one edge enrol"}
+	OpEnrolEdge         = Operation{"enrol-edge", "POST", "/v1/edges/enrol", "Enrol an edge by join token"}
+	OpRenewEdge         = Operation{"renew-edge", "POST", "/v1/edges/renew", "Renew an edge's certificate"}
+	OpPublicCertificate = Operation{"public-certificate", "POST", "/v1/edges/public-certificate", "Server certificate for endpoints from the internal CA"}
+	OpEdgeReport        = Operation{"edge-report", "POST", "/v1/edges/report", "Presence and applied positions"}
+	OpEdgeStream        = Operation{"edge-stream", "GET", "/v1/edges/stream", "Signed bundles, revocations and keys as they change"}
+)
+
+// Operations lists every operation of the API.
+func Operations() []Operation {
+	return []Operation{
+		OpBootstrap, OpSelf, OpListOrganizations, OpCreateOrganization, OpGetOrganization,
+		OpUpdateOrganization, OpDeleteOrganization, OpListProjects, OpCreateProject, OpGetProject,
+		OpUpdateProject, OpDeleteProject, OpListEnvironments, OpCreateEnvironment, OpGetEnvironment,
+		OpUpdateEnvironment, OpDeleteEnvironment, OpListRoutes, OpReplaceRoutes, OpCreateRoute,
+		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
+		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
+		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
+		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport,
+		OpEdgeStream,
+	}
+}
+
+// Creates reports whether the operation makes a record and therefore takes an
+// Idempotency-Key.
+func (o Operation) Creates() bool { return strings.HasPrefix(o.ID, "create-") }
+
+// Lists reports whether the operation answers page by page.
+func (o Operation) Lists() bool { return strings.HasPrefix(o.ID, "list-") && o.ID != OpListRoutes.ID }
+
+// Params names the parameters of the path, in order.
+func (o Operation) Params() []string {
+	var out []string
+	for rest := o.Path; ; {
+		open, end := strings.IndexByte(rest, '{'), strings.IndexByte(rest, '}')
+		if open < 0 || end < open {
+			return out
+		}
+		out = append(out, rest[open+1:end])
+		rest = rest[end+1:]
+	}
+}
+
+// Expand fills the parameters of the path, in order, escaped.
+func (o Operation) Expand(params ...string) string {
+	var b strings.Builder
+	rest := o.Path
+	for _, p := range params {
+		open := strings.IndexByte(rest, '{')
+		end := strings.IndexByte(rest, '}')
+		if open < 0 || end < open {
+			break
+		}
+		b.WriteString(rest[:open])
+		b.WriteString(url.PathEscape(p))
+		rest = rest[end+1:]
+	}
+	b.WriteString(rest)
+	return b.String()
+}

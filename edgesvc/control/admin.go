@@ -1,0 +1,73 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/mezusphere/mezu/edgesvc/ca"
+)
+
+// readyTime bounds the check behind /readyz.
+const readyTime = 2 * time.Second
+
+// metrics are the control plane's, in a registry of its own.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+}
+
+func newMetrics(authority *ca.Authority) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mezusphere_api_calls_total", Help: "Calls of the API by operation and status.",
+		}, []string{"operation", "status"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "mezusphere_api_call_seconds", Help: "How long calls of the API took; streams by their whole life.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}, []string{"operation"}),
+	}
+	m.registry.MustRegister(m.calls, m.took,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "mezusphere_signing_end_timestamp_seconds", Help: "When the first of the keys that sign now ends; rotate before.",
+		}, func() float64 { return float64(authority.NotAfter().Unix()) }))
+	return m
+}
+
+func (m *metrics) observe(operation string, status int, took time.Duration) {
+	m.calls.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	m.took.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// adminServer serves health and metrics.
+func (c *Control) adminServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", c.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
+	return &http.Server{
+		Handler: mux, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: idleTime, IdleTimeout: idleTime,
+		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ready reports whether the store can be read.
+func (c *Control) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	if _, err := c.service.Head(ctx); err != nil {
+		c.cfg.Log.Warn("not ready", "error", err)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,66 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mezusphere/mezu/atomicfile"
+)
+
+// offerBootstrap makes the link with which the first operator comes in, unless
+// there is an operator. A link that still works is left as it is.
+func (c *Control) offerBootstrap(ctx context.Context) error {
+	has, err := c.service.HasOperator(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for an operator: %w", err)
+	}
+	if has {
+		c.forgetBootstrap()
+		return nil
+	}
+	path := c.bootstrapFile()
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the bootstrap link: %w", err)
+	}
+	_, earlier, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
+	if earlier != "" {
+		valid, err := c.service.BootstrapValid(ctx, earlier)
+		if err != nil {
+			return fmt.Errorf("checking the bootstrap link: %w", err)
+		}
+		if valid {
+			return nil
+		}
+	}
+	code, err := c.service.BootstrapCode(ctx, earlier)
+	if err != nil {
+		return fmt.Errorf("making the bootstrap link: %w", err)
+	}
+	// Behind «#» the code stays out of logs of whatever the link is opened
+	// with.
+	link := "https://" + c.Addr() + "/bootstrap#code=" + code
+	if err := atomicfile.Write(path, []byte(link+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the bootstrap link: %w", err)
+	}
+	if c.cfg.Notice != nil {
+		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s)\n", link, path); err != nil {
+			c.cfg.Log.Warn("showing the bootstrap link", "error", err, "file", path)
+		}
+	}
+	return nil
+}
+
+func (c *Control) bootstrapFile() string { return filepath.Join(c.cfg.StateDir, fileBootstrap) }
+
+// forgetBootstrap removes the file of a link that was used.
+func (c *Control) forgetBootstrap() {
+	if err := os.Remove(c.bootstrapFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.cfg.Log.Warn("removing the used bootstrap link", "error", err)
+	}
+}

@@ -1,0 +1,372 @@
+// Package control is the control plane as a process runs it: its state directory,
+// its listeners and certificates, its first run and its recurring work.
+//
+// What lives here: assembling and running. What may not: an operation or who may
+// call it (package service), HTTP bodies (package rest), a flag or a terminal. Only
+// cmd imports it.
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/rest"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/seal"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+// DefaultAPIAddr is where the API listens when nothing else is said.
+const DefaultAPIAddr = "127.0.0.1:7443"
+
+// Limits of the listeners.
+const (
+	// maxHeader bounds a request's head: a token, a few conditions and what
+	// proxies add.
+	maxHeader = 32 << 10
+	// headerTime bounds how long a head may take to come.
+	headerTime = 10 * time.Second
+	// idleTime is how long an idle connection is kept.
+	idleTime = 2 * time.Minute
+	// drainTime bounds the wait for calls in progress at the end.
+	drainTime = 5 * time.Second
+)
+
+// Files in the state directory.
+const (
+	fileSealKey   = "seal.key"
+	fileCA        = "ca.pem"
+	fileBootstrap = "bootstrap"
+	dirStore      = "store"
+	dirOffline    = "offline"
+)
+
+// Config is what a control plane runs with.
+type Config struct {
+	// StateDir holds all that the control plane keeps on this machine.
+	StateDir string
+	// Store is used instead of an embedded one in StateDir, and not closed.
+	Store store.Store
+	// APIAddr is the host:port of the API; if empty, DefaultAPIAddr. Port 0
+	// takes a free one.
+	APIAddr string
+	// Domain is the edge domain, under which endpoints are labels.
+	Domain string
+	// PublicPort is the edges' port in URLs; if zero, 443.
+	PublicPort int
+	// TLSCert and TLSKey are the files of the API's certificate; if empty, the
+	// internal CA issues one for APIHosts and this machine's own names.
+	TLSCert, TLSKey string
+	// APIHosts are names and addresses by which clients know the API.
+	APIHosts []string
+	// AdminAddr is the host:port of health and metrics; if empty, there is no
+	// such listener.
+	AdminAddr string
+	Log       *slog.Logger
+	// Notice is told, once, of the link with which a new installation's first
+	// operator comes in; never the log. If nil, only the file has it.
+	Notice io.Writer
+	// Now is the clock; if nil, time.Now.
+	Now     func() time.Time
+	Version string
+}
+
+// Control is a control plane. New assembles it, Listen acquires what it needs, Run
+// serves.
+type Control struct {
+	cfg       Config
+	store     store.Store
+	ownStore  bool
+	authority *ca.Authority
+	service   *service.Service
+	serving   *serverCertificate
+	api       net.Listener
+	admin     net.Listener
+	metrics   *metrics
+	handler   http.Handler
+	done      chan struct{} // closed when streams are to end
+	endOnce   sync.Once
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New checks a configuration. It opens nothing.
+func New(cfg Config) (*Control, error) {
+	if cfg.StateDir == "" {
+		return nil, mezu.Invalid("state", "a directory for the control plane's state is needed")
+	}
+	if cfg.APIAddr == "" {
+		cfg.APIAddr = DefaultAPIAddr
+	}
+	for field, addr := range map[string]string{"api_addr": cfg.APIAddr, "admin_addr": cfg.AdminAddr} {
+		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
+			return nil, mezu.Invalid(field, "is host:port, not %q", addr)
+		}
+	}
+	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
+		return nil, mezu.Invalid("tls_cert", "a certificate and its key are given together")
+	}
+	if host, err := mezu.CanonicalHost(cfg.Domain); err != nil || host != cfg.Domain || strings.ContainsAny(host, ":[") {
+		return nil, mezu.Invalid("domain", "the edge domain is a lower-case host name without a port, not %q", cfg.Domain)
+	}
+	if cfg.PublicPort < 0 || cfg.PublicPort > 65535 {
+		return nil, mezu.Invalid("public_port", "is between 1 and 65535")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Control{cfg: cfg, done: make(chan struct{})}, nil
+}
+
+// Listen opens the state, makes a new installation where there is none, and binds
+// the listeners. When it fails everything is released again.
+func (c *Control) Listen() error {
+	if err := c.listen(context.Background()); err != nil {
+		return errors.Join(err, c.Close())
+	}
+	return nil
+}
+
+func (c *Control) listen(ctx context.Context) error {
+	if err := atomicfile.EnsureDir(c.cfg.StateDir); err != nil {
+		return fmt.Errorf("opening the state directory: %w", err)
+	}
+	if err := c.bind(); err != nil {
+		return err
+	}
+	if err := c.openStore(); err != nil {
+		return err
+	}
+	if err := c.openAuthority(ctx); err != nil {
+		return err
+	}
+	var err error
+	c.service, err = service.Open(ctx, service.Config{
+		Store: c.store, Authority: c.authority, Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Log: c.cfg.Log, Now: c.cfg.Now,
+		Bootstrapped: c.forgetBootstrap,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the installation: %w", err)
+	}
+	if err := c.writeCA(); err != nil {
+		return err
+	}
+	if c.serving, err = newServerCertificate(c.cfg, c.authority, c.hosts()); err != nil {
+		return err
+	}
+	c.metrics = newMetrics(c.authority)
+	c.handler, err = rest.New(rest.Config{Service: c.service, Log: c.cfg.Log, Version: c.cfg.Version, Observe: c.metrics.observe, Done: c.done})
+	if err != nil {
+		return err
+	}
+	return c.offerBootstrap(ctx)
+}
+
+func (c *Control) bind() (err error) {
+	if c.api, err = net.Listen("tcp", c.cfg.APIAddr); err != nil {
+		return listenError("API", "--api-addr", err)
+	}
+	if c.cfg.AdminAddr != "" {
+		if c.admin, err = net.Listen("tcp", c.cfg.AdminAddr); err != nil {
+			return listenError("admin", "--admin-addr", err)
+		}
+	}
+	return nil
+}
+
+// listenError names the flag that moves a listener elsewhere.
+func listenError(what, flag string, err error) error {
+	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("opening the %s listener: %v", what, err), Hint: "choose another address with " + flag, Cause: err}
+}
+
+func (c *Control) openStore() (err error) {
+	if c.cfg.Store != nil {
+		c.store = c.cfg.Store
+		return nil
+	}
+	c.store, err = badger.Open(badger.Options{Dir: filepath.Join(c.cfg.StateDir, dirStore), Now: c.cfg.Now, Log: c.cfg.Log})
+	if err != nil {
+		c.store = nil
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	c.ownStore = true
+	return nil
+}
+
+// openAuthority opens the certificate authority, or makes it on a store that has
+// none.
+func (c *Control) openAuthority(ctx context.Context) error {
+	key, err := seal.LoadOrCreateKey(filepath.Join(c.cfg.StateDir, fileSealKey))
+	if err != nil {
+		return fmt.Errorf("opening the seal key: %w", err)
+	}
+	v := vault{store: c.store, key: key}
+	c.authority, err = ca.Open(ctx, v, c.cfg.Now)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	offline := filepath.Join(c.cfg.StateDir, dirOffline)
+	if err := ca.Create(ctx, v, offline, c.cfg.Now); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	c.cfg.Log.Warn("made the keys of a new installation; move the offline folder to a safe place, it is needed for rotations only", "folder", offline)
+	c.authority, err = ca.Open(ctx, v, c.cfg.Now)
+	return err
+}
+
+// writeCA puts the CA's roots where clients of this machine find them.
+func (c *Control) writeCA() error {
+	if err := atomicfile.Write(c.CAFile(), c.authority.RootsPEM(), 0o644); err != nil {
+		return fmt.Errorf("writing the CA file: %w", err)
+	}
+	return nil
+}
+
+// Addr is the API's host:port, once Listen has returned.
+func (c *Control) Addr() string { return c.api.Addr().String() }
+
+// AdminAddr is the admin listener's host:port, empty if there is none.
+func (c *Control) AdminAddr() string {
+	if c.admin == nil {
+		return ""
+	}
+	return c.admin.Addr().String()
+}
+
+// CAFile is the file with the roots of the internal CA in PEM.
+func (c *Control) CAFile() string { return filepath.Join(c.cfg.StateDir, fileCA) }
+
+// Run serves until ctx ends, then lets calls in progress finish for a few seconds
+// and releases everything. Open streams are ended at once: edges resume.
+func (c *Control) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	servers := []*http.Server{c.apiServer()}
+	listeners := []net.Listener{tls.NewListener(c.api, c.tlsConfig())}
+	if c.admin != nil {
+		servers = append(servers, c.adminServer())
+		listeners = append(listeners, c.admin)
+	}
+	failed := make(chan error, len(servers))
+	var running sync.WaitGroup
+	for i, server := range servers {
+		running.Go(func() { serve(server, listeners[i], failed) })
+	}
+	running.Go(func() { c.maintain(ctx) })
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	cancel()
+	c.endOnce.Do(func() { close(c.done) })
+	drain, stop := context.WithTimeout(context.Background(), drainTime)
+	defer stop()
+	for _, server := range servers {
+		if server.Shutdown(drain) != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	running.Wait()
+	return errors.Join(err, c.Close())
+}
+
+func serve(server *http.Server, listener net.Listener, failed chan<- error) {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	}
+}
+
+func (c *Control) apiServer() *http.Server {
+	return &http.Server{
+		Handler: c.handler, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
+		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// maintain does the recurring work.
+func (c *Control) maintain(ctx context.Context) {
+	tick := time.NewTicker(service.SweepInterval)
+	defer tick.Stop()
+	for {
+		if err := c.service.Sweep(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("sweeping", "error", err)
+		}
+		if err := c.serving.renew(c.cfg.Now()); err != nil {
+			c.cfg.Log.Error("renewing the API's certificate", "error", err)
+		}
+		if ctx.Err() == nil {
+			// A rotation may have changed the roots.
+			if err := c.writeCA(); err != nil {
+				c.cfg.Log.Error("maintaining", "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close releases listeners and store. It is idempotent; Run calls it.
+func (c *Control) Close() error {
+	c.closeOnce.Do(func() {
+		c.endOnce.Do(func() { close(c.done) })
+		for _, l := range []net.Listener{c.api, c.admin} {
+			if l == nil {
+				continue
+			}
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				c.closeErr = errors.Join(c.closeErr, err)
+			}
+		}
+		if c.ownStore {
+			c.closeErr = errors.Join(c.closeErr, c.store.Close())
+		}
+	})
+	return c.closeErr
+}
+
+// Setup is what a developer's own installation begins with, and SetupResult what
+// was made or found.
+type (
+	Setup       = service.Setup
+	SetupResult = service.SetupResult
+)
+
+// DevToken issues an operator's bearer token to the developer of this machine,
+// without the bootstrap link. Listen comes first.
+func (c *Control) DevToken(ctx context.Context) (string, error) {
+	return c.service.DeveloperToken(ctx)
+}
+
+// JoinToken lets one edge of this very process enrol. Listen comes first.
+func (c *Control) JoinToken(ctx context.Context) (string, error) {
+	return c.service.LocalJoinToken(ctx)
+}
+
+// DevSetup makes what is missing of a developer's installation. It is idempotent,
+// but for the key: each call gives a new one and ends the one before. Listen comes
+// first.
+func (c *Control) DevSetup(ctx context.Context, in Setup) (SetupResult, error) {
+	return c.service.SetUp(ctx, in)
+}

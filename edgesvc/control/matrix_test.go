@@ -1,0 +1,334 @@
+package control_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+// allowed says, for every operation, which kinds of callers get past authority.
+// It is written by hand and apart from the server's own table: the two must
+// agree. The kinds: everyone not named is refused.
+var allowed = map[string]string{
+	api.OpBootstrap.ID: "anonymous foreign owner admin developer viewer billing account verbless warpgate edge joiner enrolment",
+	api.OpSelf.ID:      "foreign owner admin developer viewer billing account verbless",
+
+	api.OpListOrganizations.ID:  "foreign owner admin developer viewer billing",
+	api.OpCreateOrganization.ID: "foreign owner", // the operators among them
+	api.OpGetOrganization.ID:    "owner admin developer viewer billing",
+	api.OpUpdateOrganization.ID: "owner admin",
+	api.OpDeleteOrganization.ID: "owner admin",
+
+	api.OpListProjects.ID:  "owner admin developer viewer account",
+	api.OpCreateProject.ID: "owner admin developer",
+	api.OpGetProject.ID:    "owner admin developer viewer account",
+	api.OpUpdateProject.ID: "owner admin developer",
+	api.OpDeleteProject.ID: "owner admin developer",
+
+	api.OpListEnvironments.ID:  "owner admin developer viewer account",
+	api.OpCreateEnvironment.ID: "owner admin developer account",
+	api.OpGetEnvironment.ID:    "owner admin developer viewer account",
+	api.OpUpdateEnvironment.ID: "owner admin developer account",
+	api.OpDeleteEnvironment.ID: "owner admin developer account",
+
+	api.OpListRoutes.ID:    "owner admin developer viewer account",
+	api.OpReplaceRoutes.ID: "owner admin developer account",
+	api.OpCreateRoute.ID:   "owner admin developer account",
+	api.OpGetRoute.ID:      "owner admin developer viewer account",
+	api.OpUpdateRoute.ID:   "owner admin developer account",
+	api.OpDeleteRoute.ID:   "owner admin developer account",
+
+	api.OpListServiceAccounts.ID:  "owner admin developer viewer",
+	api.OpCreateServiceAccount.ID: "owner admin developer",
+	api.OpGetServiceAccount.ID:    "owner admin developer viewer",
+	api.OpDeleteServiceAccount.ID: "owner admin developer",
+
+	api.OpListWarpgates.ID:        "owner admin developer viewer account",
+	api.OpGetWarpgate.ID:          "owner admin developer viewer account",
+	api.OpDeleteWarpgate.ID:       "owner admin developer account",
+	api.OpCreateEnrolmentToken.ID: "owner admin developer account",
+	api.OpRegisterWarpgate.ID:     "account enrolment",
+	api.OpRenewWarpgate.ID:        "warpgate",
+
+	api.OpListEdges.ID:         "foreign owner",
+	api.OpDeleteEdge.ID:        "foreign owner",
+	api.OpCreateJoinToken.ID:   "foreign owner",
+	api.OpEnrolEdge.ID:         "joiner",
+	api.OpRenewEdge.ID:         "edge",
+	api.OpPublicCertificate.ID: "edge",
+	api.OpEdgeReport.ID:        "edge",
+	api.OpEdgeStream.ID:        "edge",
+}
+
+// bodies are well-formed and ask for nothing that could be done, so that a caller
+// who gets past authority changes nothing.
+var bodies = map[string]any{
+	api.OpBootstrap.ID:            map[string]any{"code": ""},
+	api.OpCreateOrganization.ID:   map[string]any{"name": "-"},
+	api.OpUpdateOrganization.ID:   map[string]any{},
+	api.OpCreateProject.ID:        map[string]any{"name": "-"},
+	api.OpUpdateProject.ID:        map[string]any{},
+	api.OpCreateEnvironment.ID:    map[string]any{"name": "-"},
+	api.OpUpdateEnvironment.ID:    map[string]any{},
+	api.OpReplaceRoutes.ID:        map[string]any{"routes": []any{}},
+	api.OpCreateRoute.ID:          map[string]any{"prefix": "-"},
+	api.OpUpdateRoute.ID:          map[string]any{},
+	api.OpCreateServiceAccount.ID: map[string]any{"name": "-", "permissions": []any{}},
+	api.OpCreateEnrolmentToken.ID: map[string]any{"public_key_sha256": "-"},
+	api.OpRegisterWarpgate.ID:     map[string]any{"csr": "-"},
+	api.OpRenewWarpgate.ID:        map[string]any{"csr": "-"},
+	api.OpEnrolEdge.ID:            map[string]any{"csr": "-", "name": "-", "tunnel_address": "-"},
+	api.OpRenewEdge.ID:            map[string]any{"csr": "-"},
+	api.OpPublicCertificate.ID:    map[string]any{"csr": "-", "hosts": []any{}},
+	api.OpEdgeReport.ID:           map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
+}
+
+// withStore gives the installation a store that the test can write to.
+func withStore(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}}
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(t.TempDir(), "store")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	in.store = db
+	in.start()
+	t.Cleanup(func() { in.stop() })
+	return in
+}
+
+// member makes a person with a role in an organization. Members come in by
+// invitation, which there is no operation for yet; the records are the final ones.
+func (in *installation) member(org mezu.Organization, role mezu.Role) *api.Client {
+	in.t.Helper()
+	id, token := mezu.NewID("mbr", time.Now()), mezu.NewToken(mezu.TokenBearer)
+	var ops []store.Op
+	for key, value := range map[string]any{
+		"person/" + id:                    map[string]any{"id": id},
+		"member/" + org.ID + "/" + id:     mezu.Member{Organization: org.Name, Role: role},
+		"membership/" + id + "/" + org.ID: "org/" + org.Name,
+		"token/" + mezu.HashSecret(token): map[string]any{"id": mezu.NewID("tok", time.Now()), "kind": mezu.TokenBearer, "person": id},
+	} {
+		data, err := json.Marshal(value)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		ops = append(ops, store.Op{Key: key, Value: data})
+	}
+	if _, err := in.store.Commit(in.t.Context(), store.Txn{Ops: ops}); err != nil {
+		in.t.Fatal(err)
+	}
+	return in.client(token, nil)
+}
+
+// A1, K3, K4: every operation × every kind of caller.
+func TestA1_Matrix(t *testing.T) {
+	in := withStore(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
+	_, full := x.account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
+		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite)
+	// A verb that no operation asks of it: this account may do nothing but be.
+	_, few := x.account("few", mezu.PermProjectsRead)
+	stripPermissions(in, "few", x)
+	w, _ := in.register(full, "")
+	e, _ := in.enrol(op, "edge-1")
+	enrolment := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.path()...)
+	dev := in.client(devToken(t, in), nil) // another operator, who belongs elsewhere
+	call[any](t, dev, api.OpCreateOrganization, map[string]any{"name": "elsewhere"})
+
+	callers := map[string]*api.Client{
+		"anonymous": in.client("", nil),
+		"foreign":   dev,
+		"owner":     op,
+		"admin":     in.member(org, mezu.RoleAdmin),
+		"developer": in.member(org, mezu.RoleDeveloper),
+		"viewer":    in.member(org, mezu.RoleViewer),
+		"billing":   in.member(org, mezu.RoleBilling),
+		"account":   in.client(full, nil),
+		"verbless":  in.client(few, nil),
+		"warpgate":  in.client("", w.cert),
+		"edge":      in.client("", e.cert),
+		"joiner":    in.client(in.joinToken(op), nil),
+		"enrolment": in.client(enrolment.Token, nil),
+	}
+	items := map[string]string{"route": route.ID, "service_account": "full", "warpgate": w.id, "edge": "nobody"}
+	for _, o := range api.Operations() {
+		expected, listed := allowed[o.ID]
+		if !listed {
+			t.Errorf("%s: nobody said who may call it", o.ID)
+			continue
+		}
+		params := x.path()[:max(0, min(3, len(o.Params())))]
+		if n := len(o.Params()); n > 0 && items[o.Params()[n-1]] != "" {
+			params = append(slices.Clone(params[:n-1]), items[o.Params()[n-1]])
+		}
+		for _, kind := range slices.Sorted(maps.Keys(callers)) {
+			code := attempt(t, callers[kind], o, params)
+			past := code != mezu.CodeUnauthenticated && code != mezu.CodeForbidden && code != mezu.CodeNotFound
+			if o.ID == api.OpDeleteEdge.ID {
+				past = code == mezu.CodeNotFound // there is no such edge, which only operators learn
+			}
+			if o.ID == api.OpBootstrap.ID {
+				past = code == mezu.CodeUnauthenticated // the code is wrong, whoever brings it
+			}
+			if o.ID == api.OpPublicCertificate.ID && kind == "edge" {
+				past = code == mezu.CodeInvalid
+			}
+			if o.ID == api.OpRegisterWarpgate.ID && kind == "enrolment" {
+				past = code == mezu.CodeForbidden // by the key that the token is bound to
+			}
+			want := slices.Contains(strings.Fields(expected), kind)
+			if past != want {
+				t.Errorf("%s by %s: %q, allowed %v", o.ID, kind, code, want)
+			}
+			if kind == "anonymous" && !want && code != mezu.CodeUnauthenticated {
+				t.Errorf("%s by nobody: %q", o.ID, code)
+			}
+		}
+	}
+}
+
+// stripPermissions takes the verbs of an account away in the store.
+func stripPermissions(in *installation, name string, x *tenant) {
+	in.t.Helper()
+	prj := call[mezu.Project](in.t, x.owner, api.OpGetProject, nil, x.org, x.prj)
+	key := "sva/" + prj.ID + "/" + name
+	rec, err := in.store.Get(in.t.Context(), key)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	value := strings.Replace(string(rec.Value), `["projects.read"]`, `["none"]`, 1)
+	if value == string(rec.Value) {
+		in.t.Fatal("the account has no such verb")
+	}
+	if _, err := in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Value: []byte(value)}}}); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
+// attempt calls an operation in a way that changes nothing and returns the code.
+func attempt(t *testing.T, c *api.Client, o api.Operation, params []string) mezu.Code {
+	t.Helper()
+	if o.ID == api.OpEdgeStream.ID {
+		s, err := c.Stream(t.Context(), mezu.Position{})
+		if err == nil {
+			s.Close()
+		}
+		return mezu.CodeOf(err)
+	}
+	err := c.Do(context.WithoutCancel(t.Context()), api.Call{Operation: o, Params: params, Body: bodies[o.ID], IfMatch: stale(o)}, nil)
+	var unreachable *api.UnreachableError
+	if errors.As(err, &unreachable) {
+		t.Fatal(err)
+	}
+	return mezu.CodeOf(err)
+}
+
+// stale is a revision that no record has, so that no change takes effect.
+func stale(o api.Operation) uint64 {
+	if o.Method == "PATCH" || o.Method == "PUT" || o.Method == "DELETE" {
+		return 1 << 40
+	}
+	return 0
+}
+
+// K3, A7: what belongs to another tenant looks, byte for byte but for the request
+// id, as if it were not there: in the path, by name and id, and in page tokens.
+func TestK3_AnotherTenantIsMissing(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/", "name": "all"}, x.path()...)
+	acc, key := x.account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.register(key, "")
+	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+
+	// Two strangers: a person with an organization of the same shape, and a key
+	// of another project in the same organization.
+	token := devToken(t, in)
+	in.tenant(in.client(token, nil), "other")
+	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	verbs := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead}
+	neighbour := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "n", "permissions": verbs}, "acme", "blog").Key
+
+	get := func(token, path string) string {
+		t.Helper()
+		status, _, body := in.raw("GET", path, token, "", "")
+		var p map[string]any
+		if err := json.Unmarshal([]byte(body), &p); err != nil || status != 404 {
+			t.Errorf("GET %s: %d %s", path, status, body)
+		}
+		delete(p, "request_id")
+		out, _ := json.Marshal(p)
+		return string(out)
+	}
+	gone := mezu.NewID("org", time.Now())
+	for _, pair := range [][2]string{
+		{"/v1/organizations/acme", "/v1/organizations/nobody"},
+		{"/v1/organizations/" + org.ID, "/v1/organizations/" + gone},
+		{"/v1/organizations/acme/projects", "/v1/organizations/nobody/projects"},
+		{"/v1/organizations/acme/projects/shop", "/v1/organizations/nobody/projects/shop"},
+		{"/v1/organizations/other/projects/" + prj.ID, "/v1/organizations/other/projects/nobody"},
+		{"/v1/organizations/other/projects/shop/environments/" + x.environment.ID, "/v1/organizations/other/projects/shop/environments/nobody"},
+		{"/v1/organizations/other/projects/shop/environments/production/routes/" + route.ID, "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
+		{"/v1/organizations/other/projects/shop/environments/production/routes/all", "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
+		{"/v1/organizations/other/projects/shop/environments/production/warpgates/" + w.id, "/v1/organizations/other/projects/shop/environments/production/warpgates/" + mezu.NewID("wgt", time.Now())},
+		{"/v1/organizations/other/projects/shop/service-accounts/" + acc.ID, "/v1/organizations/other/projects/shop/service-accounts/nobody"},
+	} {
+		if theirs, missing := get(token, pair[0]), get(token, pair[1]); theirs != missing {
+			t.Errorf("%s:\n%s\n%s", pair[0], theirs, missing)
+		}
+	}
+	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/environments/production/routes"), get(neighbour, "/v1/organizations/acme/projects/nobody/environments/production/routes"); theirs != missing {
+		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
+	}
+	if own := call[api.List[mezu.Project]](t, in.client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {
+		t.Errorf("a key sees %+v", own.Items)
+	}
+	refused(t, mezu.CodeNotFound, in.client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr, Environment: "staging"})
+
+	call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
+	_, _, page := in.raw("GET", "/v1/organizations/acme/projects/shop/environments?page_size=1", keyOf(t, op, in), "", "")
+	var first api.List[mezu.Environment]
+	if err := json.Unmarshal([]byte(page), &first); err != nil || first.NextPageToken == "" {
+		t.Fatalf("%v %s", err, page)
+	}
+	status, _, body := in.raw("GET", "/v1/organizations/other/projects/shop/environments?page_token="+first.NextPageToken, token, "", "")
+	if status != 400 || !strings.Contains(body, "page_token") {
+		t.Errorf("another tenant's page token: %d %s", status, body)
+	}
+}
+
+// keyOf makes a key that reads environments.
+func keyOf(t *testing.T, op *api.Client, in *installation) string {
+	t.Helper()
+	return in.secret(call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount,
+		map[string]any{"name": "reader", "permissions": []mezu.Permission{mezu.PermEnvironmentsRead}}, "acme", "shop").Key)
+}
+
+// A4: nobody grants what he lacks.
+func TestA4_GrantingMore(t *testing.T) {
+	in := withStore(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	viewer := in.member(org, mezu.RoleViewer)
+	refused(t, mezu.CodeForbidden, viewer, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"routes.write"}}, x.org, x.prj)
+	refused(t, mezu.CodeInvalid, op, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"edges.write"}}, x.org, x.prj)
+}

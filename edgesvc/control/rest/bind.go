@@ -1,0 +1,231 @@
+package rest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"mime"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/strictjson"
+)
+
+// bare is the input of an operation without a body, withBody of one with.
+type bare struct{ ctx huma.Context }
+
+type withBody struct {
+	RawBody []byte
+	ctx     huma.Context
+}
+
+// Resolve hands the call's context over; huma calls it before the handler.
+func (b *bare) Resolve(ctx huma.Context) []error {
+	b.ctx = ctx
+	return nil
+}
+
+// Resolve hands the call's context over; huma calls it before the handler.
+func (b *withBody) Resolve(ctx huma.Context) []error {
+	b.ctx = ctx
+	return nil
+}
+
+type answer[Out any] struct {
+	ETag string `header:"ETag"`
+	Body Out
+}
+
+type empty struct{}
+
+// read binds an operation that has an answer and no body.
+func read[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
+	r.bound[op.ID] = true
+	huma.Register(r.huma, r.document(op, nil, 0), func(ctx context.Context, in *bare) (*answer[Out], error) {
+		return serve(ctx, r, &request{ctx: in.ctx, op: op}, do)
+	})
+}
+
+// remove binds an operation without body and answer.
+func remove(r *rest, op api.Operation, do func(context.Context, *request) error) {
+	r.bound[op.ID] = true
+	doc := r.document(op, nil, 0)
+	doc.DefaultStatus = http.StatusNoContent
+	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*empty, error) {
+		_, err := serve(ctx, r, &request{ctx: in.ctx, op: op}, func(ctx context.Context, req *request) (empty, error) {
+			return empty{}, do(ctx, req)
+		})
+		return &empty{}, err
+	})
+}
+
+// write binds an operation with a body of type In.
+func write[In, Out any](r *rest, op api.Operation, limit int64, do func(context.Context, *request, In) (Out, error)) {
+	r.bound[op.ID] = true
+	doc := r.document(op, reflect.TypeFor[In](), limit)
+	if op.Creates() {
+		doc.DefaultStatus = http.StatusCreated
+	}
+	huma.Register(r.huma, doc, func(ctx context.Context, in *withBody) (*answer[Out], error) {
+		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (Out, error) {
+			var body In
+			if err := req.decode(&body); err != nil {
+				var zero Out
+				return zero, err
+			}
+			return do(ctx, req, body)
+		})
+	})
+}
+
+// create binds an operation that makes a record and has no body, or an empty one.
+func create[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
+	r.bound[op.ID] = true
+	doc := r.document(op, nil, 0)
+	doc.DefaultStatus = http.StatusCreated
+	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*answer[Out], error) {
+		return serve(ctx, r, &request{ctx: in.ctx, op: op}, do)
+	})
+}
+
+// patch binds a merge patch of an entity.
+func patch[T any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (T, error)) {
+	r.bound[op.ID] = true
+	huma.Register(r.huma, r.document(op, reflect.TypeFor[T](), api.MaxBody), func(ctx context.Context, in *withBody) (*answer[T], error) {
+		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (T, error) {
+			var zero T
+			if err := req.mediaType("application/merge-patch+json", "application/json"); err != nil {
+				return zero, err
+			}
+			if err := strictjson.CheckPatch(req.body, serverField, &zero); err != nil {
+				return zero, err
+			}
+			ifMatch, err := req.ifMatch()
+			if err != nil {
+				return zero, err
+			}
+			return do(ctx, req, ifMatch, func(v *T) error { return strictjson.Patch(req.body, v) })
+		})
+	})
+}
+
+// serve runs an operation and turns what it returns into an answer.
+func serve[Out any](ctx context.Context, r *rest, req *request, do func(context.Context, *request) (Out, error)) (*answer[Out], error) {
+	begin := time.Now()
+	out, err := func() (out Out, err error) {
+		if err = r.prepare(req); err != nil {
+			return out, err
+		}
+		return do(ctx, req)
+	}()
+	if err != nil {
+		p := r.refuse(ctx, req, err)
+		r.observe(req.op.ID, p.Status, time.Since(begin))
+		return nil, p
+	}
+	r.observe(req.op.ID, http.StatusOK, time.Since(begin))
+	a := &answer[Out]{Body: out}
+	if m := metaOf(any(out)); m != nil {
+		a.ETag = strconv.Quote(strconv.FormatUint(m.Revision, 10))
+	}
+	return a, nil
+}
+
+// metaOf is the meta of an entity, or nil.
+func metaOf(v any) *mezu.Meta {
+	switch e := v.(type) {
+	case mezu.Organization:
+		return &e.Meta
+	case mezu.Project:
+		return &e.Meta
+	case mezu.Environment:
+		return &e.Meta
+	case mezu.Route:
+		return &e.Meta
+	case mezu.ServiceAccount:
+		return &e.Meta
+	case mezu.Warpgate:
+		return &e.Meta
+	case api.ServiceAccountCreated:
+		return &e.Meta
+	case api.RoutesState:
+		return &mezu.Meta{Revision: e.Revision}
+	}
+	return nil
+}
+
+// decode reads the body strictly.
+func (req *request) decode(into any) error {
+	if err := req.mediaType("application/json"); err != nil {
+		return err
+	}
+	return strictjson.Decode(req.body, serverField, into)
+}
+
+func (req *request) mediaType(allowed ...string) error {
+	header := req.ctx.Header("Content-Type")
+	kind, _, err := mime.ParseMediaType(header)
+	for _, a := range allowed {
+		if err == nil && kind == a {
+			return nil
+		}
+	}
+	return mezu.Invalid("Content-Type", "is %s for this operation", strings.Join(allowed, " or "))
+}
+
+// kinds names the entities whose fields mezu.ServerField knows.
+var kinds = map[reflect.Type]string{
+	reflect.TypeFor[mezu.Organization]():   "organization",
+	reflect.TypeFor[mezu.Project]():        "project",
+	reflect.TypeFor[mezu.Environment]():    "environment",
+	reflect.TypeFor[mezu.Route]():          "route",
+	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
+}
+
+func serverField(t reflect.Type, field string) bool {
+	kind, ok := kinds[t]
+	return ok && mezu.ServerField(kind, field)
+}
+
+// ifMatch reads the If-Match header: one revision, bare or quoted, or "*".
+func (req *request) ifMatch() (uint64, error) {
+	header := strings.TrimSpace(req.ctx.Header("If-Match"))
+	if header == "" || header == "*" {
+		return 0, nil
+	}
+	text := header
+	if len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, mezu.Invalid("If-Match", "is the revision of the record as its last answer had it")
+	}
+	return n, nil
+}
+
+func (req *request) once() service.Once {
+	u := req.ctx.URL()
+	sum := sha256.Sum256(append([]byte(req.op.Method+" "+u.EscapedPath()+"\x00"), req.body...))
+	return service.Once{Key: req.ctx.Header("Idempotency-Key"), Digest: hex.EncodeToString(sum[:])}
+}
+
+func (req *request) paging() (service.Paging, error) {
+	p := service.Paging{Token: req.ctx.Query("page_token")}
+	if size := req.ctx.Query("page_size"); size != "" {
+		n, err := strconv.Atoi(size)
+		if err != nil || n < 1 || n > api.MaxPageSize {
+			return p, mezu.Invalid("page_size", "is between 1 and %d", api.MaxPageSize)
+		}
+		p.Size = n
+	}
+	return p, nil
+}

@@ -1,0 +1,44 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+func (r *rest) bindMachines() {
+	s := r.service
+	read(r, api.OpListWarpgates, listed(s.ListWarpgates))
+	read(r, api.OpGetWarpgate, shown(s.GetWarpgate))
+	remove(r, api.OpDeleteWarpgate, removed(s.DeleteWarpgate))
+	write(r, api.OpCreateEnrolmentToken, api.MaxBody, created(s.CreateEnrolmentToken))
+	write(r, api.OpRegisterWarpgate, api.MaxBody, func(ctx context.Context, req *request, in api.RegisterRequest) (api.RegisterResponse, error) {
+		return s.RegisterWarpgate(ctx, req.caller, in)
+	})
+	write(r, api.OpRenewWarpgate, api.MaxBody, func(ctx context.Context, req *request, in api.RenewRequest) (api.RegisterResponse, error) {
+		return s.RenewWarpgate(ctx, req.caller, in)
+	})
+
+	read(r, api.OpListEdges, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Edge], error) {
+		return s.ListEdges(ctx, c, page)
+	}))
+	remove(r, api.OpDeleteEdge, removed(s.DeleteEdge))
+	create(r, api.OpCreateJoinToken, func(ctx context.Context, req *request) (api.JoinTokenResponse, error) {
+		return s.CreateJoinToken(ctx, req.caller, req.once())
+	})
+	write(r, api.OpEnrolEdge, api.MaxBody, func(ctx context.Context, req *request, in api.EnrolRequest) (api.EnrolResponse, error) {
+		return s.EnrolEdge(ctx, req.caller, in)
+	})
+	write(r, api.OpRenewEdge, api.MaxBody, func(ctx context.Context, req *request, in api.RenewRequest) (api.EnrolResponse, error) {
+		return s.RenewEdge(ctx, req.caller, in)
+	})
+	write(r, api.OpPublicCertificate, api.MaxBody, func(ctx context.Context, req *request, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
+		return s.PublicCertificate(ctx, req.caller, in)
+	})
+	write(r, api.OpEdgeReport, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeReport) (struct{}, error) {
+		return struct{}{}, s.ReportEdge(ctx, req.caller, in)
+	})
+	r.bindStream()
+}

@@ -1,0 +1,92 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// retryAfter is what a client is asked to wait when the store can't write, in
+// seconds.
+const retryAfter = "1"
+
+// refusal is a problem document as huma writes it.
+type refusal struct{ api.Problem }
+
+// Error gives the detail.
+func (p *refusal) Error() string { return p.Detail }
+
+// GetStatus gives the status to huma.
+func (p *refusal) GetStatus() int { return p.Status }
+
+// ContentType gives the media type to huma.
+func (p *refusal) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders gives further headers to huma.
+func (p *refusal) GetHeaders() http.Header {
+	if p.Code == mezu.CodeUnavailable || p.Code == mezu.CodeRateLimited {
+		return http.Header{"Retry-After": {retryAfter}}
+	}
+	return nil
+}
+
+// problem is the one translation of an error into an answer.
+func problem(err error, requestID string) *refusal {
+	var e *mezu.Error
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
+		e = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the store can't be reached or written now", Hint: "try again in a moment"}
+	case errors.Is(err, store.ErrTooLarge):
+		e = mezu.Errorf(mezu.CodeInvalid, "the change is too large for one transaction")
+	default:
+		e = &mezu.Error{Code: mezu.CodeInternal, Detail: "something went wrong here; the log has it under the request id"}
+	}
+	status := e.Code.Status()
+	return &refusal{api.Problem{
+		Title: http.StatusText(status), Status: status, Code: e.Code, Detail: e.Detail, Field: e.Field, Hint: e.Hint, RequestID: requestID,
+	}}
+}
+
+// refuse makes the answer and logs what is our own fault. The detail of other
+// refusals is for the caller alone.
+func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
+	p := problem(err, requestID(ctx))
+	switch {
+	case ctx.Err() != nil:
+	case p.Status >= 500:
+		r.log.Error("operation failed", "operation", req.op.ID, "request_id", p.RequestID, "caller", req.caller.ID, "error", err)
+	case p.Code == mezu.CodeUnauthenticated:
+		r.log.Info("caller refused", "operation", req.op.ID, "request_id", p.RequestID, "address", req.caller.Address, "error", err)
+	}
+	return p
+}
+
+// refusalOf turns a refusal of huma's own into ours: what is wrong with a request
+// is 400, whatever huma says.
+func refusalOf(requestID string, status int, message string, errs []error) *refusal {
+	e := mezu.Errorf(mezu.CodeInvalid, "%s", message)
+	switch {
+	case status == http.StatusRequestEntityTooLarge:
+		e = mezu.Errorf(mezu.CodeInvalid, "the body is over the limit of this operation")
+	case status == http.StatusRequestTimeout:
+		e = mezu.Errorf(mezu.CodeInvalid, "the body took too long to arrive")
+	case status >= 500 && message == "cannot read request body":
+		e = mezu.Errorf(mezu.CodeInvalid, "the body ended early")
+	case status >= 500:
+		return problem(errors.Join(errs...), requestID)
+	}
+	return problem(e, requestID)
+}
+
+func writeProblem(w http.ResponseWriter, p *refusal) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	// The status is out; a client that is gone misses the rest.
+	_ = json.NewEncoder(w).Encode(p)
+}

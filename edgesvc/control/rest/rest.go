@@ -1,0 +1,250 @@
+// Package rest serves the operations of the REST API over package service: paths,
+// strict bodies, problem documents, the event stream and the OpenAPI document,
+// which huma makes of the same Go types that serve.
+//
+// What may not live here: a decision about who may do what (service has them all),
+// the store, listeners. Only control imports it.
+package rest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// Deadlines of one call.
+const (
+	// callTime bounds an operation from its head to the end of its answer; a
+	// stream has a deadline for each event instead.
+	callTime = 30 * time.Second
+	// eventTime bounds the writing of one event: the largest at a slow line's
+	// pace.
+	eventTime = 30 * time.Second
+)
+
+// Config is what the API serves with.
+type Config struct {
+	Service *service.Service
+	Log     *slog.Logger
+	Version string
+	// Observe is told of each answer; if nil, nobody is.
+	Observe func(operation string, status int, took time.Duration)
+	// Done ends open streams; it must be closed before the server is shut
+	// down, which does not wait for them.
+	Done <-chan struct{}
+}
+
+// rest is the API while it is put together.
+type rest struct {
+	service *service.Service
+	log     *slog.Logger
+	observe func(string, int, time.Duration)
+	done    <-chan struct{}
+	huma    huma.API
+	bound   map[string]bool
+}
+
+// replaceErrors makes every refusal of huma's own one of ours. huma.NewError is a
+// variable of the process, which is why it is set once.
+var replaceErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return refusalOf("", status, message, errs)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return refusalOf(requestID(ctx.Context()), status, message, errs)
+	}
+})
+
+// New makes the handler of the API. It fails when an operation has no
+// implementation or no rule of authority.
+func New(cfg Config) (http.Handler, error) {
+	replaceErrors()
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Mezusphere", cfg.Version)
+	config.CreateHooks = nil // they would add "$schema" to bodies
+	config.DocsPath = ""     // huma's page loads scripts from elsewhere
+	config.SchemasPath = ""
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "A bearer token or a service account key."},
+		"peer":   {Type: "mutualTLS", Description: "The certificate of an edge or a Warpgate."},
+	}
+	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, bound: map[string]bool{}}
+	if r.observe == nil {
+		r.observe = func(string, int, time.Duration) {}
+	}
+	r.huma = humago.New(mux, config)
+	r.bindTenancy()
+	r.bindRoutes()
+	r.bindMachines()
+	for _, op := range api.Operations() {
+		if !r.bound[op.ID] {
+			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)
+		}
+	}
+	return r.outer(mux), nil
+}
+
+// outer is what every request passes: a request id, deadlines, and our own answer
+// where the mux has none.
+func (r *rest) outer(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		id := mezu.NewID("req", time.Now())
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		control := http.NewResponseController(w)
+		deadline := time.Now().Add(callTime)
+		// Both are supported by the servers of net/http.
+		_ = control.SetReadDeadline(deadline)
+		_ = control.SetWriteDeadline(deadline)
+		req = req.WithContext(context.WithValue(req.Context(), requestIDKey{}, id))
+		_, pattern := mux.Handler(req)
+		// The mux would redirect a path that is not clean; callers get none.
+		if pattern == "" || path.Clean(req.URL.Path) != req.URL.Path {
+			r.unknown(w, req, mux)
+			return
+		}
+		mux.ServeHTTP(w, req)
+	})
+}
+
+// unknown answers what no operation has: another method of a known path, or no such
+// path.
+func (r *rest) unknown(w http.ResponseWriter, req *http.Request, mux *http.ServeMux) {
+	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: "the API has no such path", Hint: "see /openapi.json"}
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		other := req.Clone(req.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "" {
+			w.Header().Add("Allow", method)
+			e = mezu.Errorf(mezu.CodeMethodNotAllowed, "this path does not take %s", printableMethod(req.Method))
+		}
+	}
+	writeProblem(w, problem(e, requestID(req.Context())))
+}
+
+func printableMethod(m string) string {
+	if mezu.ValidateMethod(m) != nil {
+		return "this method"
+	}
+	return m
+}
+
+type requestIDKey struct{}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// request is one call as handlers see it.
+type request struct {
+	ctx    huma.Context
+	caller service.Caller
+	op     api.Operation
+	place  service.Place
+	body   []byte
+}
+
+// document makes huma's description of an operation.
+func (r *rest) document(op api.Operation, body reflect.Type, limit int64) huma.Operation {
+	out := huma.Operation{
+		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
+		SkipValidateBody: true, SkipValidateParams: true,
+		Security: []map[string][]string{{"bearer": {}}, {"peer": {}}},
+		Errors:   []int{400, 401, 403, 404, 409, 412, 429, 500, 503},
+	}
+	text := &huma.Schema{Type: huma.TypeString}
+	for _, name := range op.Params() {
+		out.Parameters = append(out.Parameters, &huma.Param{Name: name, In: "path", Required: true, Schema: text})
+	}
+	if op.Lists() {
+		out.Parameters = append(out.Parameters,
+			&huma.Param{Name: "page_size", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}},
+			&huma.Param{Name: "page_token", In: "query", Schema: text})
+	}
+	if op.Creates() {
+		out.Parameters = append(out.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text})
+	}
+	if conditional(op) {
+		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header", Schema: text})
+	}
+	if body != nil {
+		// One byte more than allowed is read, so that a body of exactly the
+		// limit passes huma's own check.
+		out.MaxBodyBytes, out.BodyReadTimeout = limit+1, callTime
+		schema := r.huma.OpenAPI().Components.Schemas.Schema(body, true, op.ID+"-request")
+		kind := "application/json"
+		if op.Method == http.MethodPatch {
+			kind = "application/merge-patch+json"
+		}
+		out.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{kind: {Schema: schema}}}
+	}
+	return out
+}
+
+func conditional(op api.Operation) bool {
+	return op.Method == http.MethodPatch || op.Method == http.MethodPut || op.Method == http.MethodDelete
+}
+
+// caller finds out who calls.
+func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
+	p := service.Presented{TLS: ctx.TLS()}
+	if host, _, err := net.SplitHostPort(ctx.RemoteAddr()); err == nil {
+		p.Address = host
+	}
+	if header := ctx.Header("Authorization"); header != "" {
+		scheme, token, ok := strings.Cut(header, " ")
+		if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return service.Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the Authorization header is not «Bearer» and a token", Hint: "send Authorization: Bearer TOKEN"}
+		}
+		p.Bearer = token
+	}
+	return r.service.Authenticate(ctx.Context(), p)
+}
+
+// prepare checks what all operations have in common and fills the request.
+func (r *rest) prepare(req *request) (err error) {
+	ctx := req.ctx
+	allowed := map[string]bool{"page_size": req.op.Lists(), "page_token": req.op.Lists()}
+	u := ctx.URL()
+	for name, values := range u.Query() {
+		if !allowed[name] {
+			return mezu.Invalid(name, "is not a parameter of this operation")
+		}
+		if len(values) > 1 {
+			return mezu.Invalid(name, "is given twice")
+		}
+	}
+	for _, name := range req.op.Params() {
+		value := ctx.Param(name)
+		switch name {
+		case "organization":
+			req.place.Organization = value
+		case "project":
+			req.place.Project = value
+		case "environment":
+			req.place.Environment = value
+		default:
+			req.place.Item = value
+		}
+	}
+	if req.caller, err = r.caller(ctx); err != nil {
+		return err
+	}
+	return r.service.Admit(req.op, req.caller)
+}

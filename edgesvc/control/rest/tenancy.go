@@ -1,0 +1,101 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// listed adapts a listing at a place.
+func listed[T any](do func(context.Context, service.Caller, service.Place, service.Paging) (api.List[T], error)) func(context.Context, *request) (api.List[T], error) {
+	return func(ctx context.Context, req *request) (api.List[T], error) {
+		page, err := req.paging()
+		if err != nil {
+			return api.List[T]{}, err
+		}
+		return do(ctx, req.caller, req.place, page)
+	}
+}
+
+// shown adapts the reading of one record.
+func shown[T any](do func(context.Context, service.Caller, service.Place) (T, error)) func(context.Context, *request) (T, error) {
+	return func(ctx context.Context, req *request) (T, error) { return do(ctx, req.caller, req.place) }
+}
+
+// created adapts the creation of a record from a body.
+func created[In, Out any](do func(context.Context, service.Caller, service.Place, In, service.Once) (Out, error)) func(context.Context, *request, In) (Out, error) {
+	return func(ctx context.Context, req *request, in In) (Out, error) {
+		return do(ctx, req.caller, req.place, in, req.once())
+	}
+}
+
+// patched adapts a merge patch.
+func patched[T any](do func(context.Context, service.Caller, service.Place, uint64, func(*T) error) (T, error)) func(context.Context, *request, uint64, func(*T) error) (T, error) {
+	return func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (T, error) {
+		return do(ctx, req.caller, req.place, ifMatch, with)
+	}
+}
+
+// removed adapts a deletion.
+func removed(do func(context.Context, service.Caller, service.Place, uint64) error) func(context.Context, *request) error {
+	return func(ctx context.Context, req *request) error {
+		ifMatch, err := req.ifMatch()
+		if err != nil {
+			return err
+		}
+		return do(ctx, req.caller, req.place, ifMatch)
+	}
+}
+
+func (r *rest) bindTenancy() {
+	s := r.service
+	write(r, api.OpBootstrap, api.MaxBody, func(ctx context.Context, req *request, in api.BootstrapRequest) (api.TokenResponse, error) {
+		return s.Bootstrap(ctx, req.caller, in)
+	})
+	read(r, api.OpSelf, func(ctx context.Context, req *request) (api.Self, error) { return s.Self(ctx, req.caller) })
+
+	read(r, api.OpListOrganizations, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Organization], error) {
+		return s.ListOrganizations(ctx, c, page)
+	}))
+	write(r, api.OpCreateOrganization, api.MaxBody, func(ctx context.Context, req *request, in mezu.Organization) (mezu.Organization, error) {
+		return s.CreateOrganization(ctx, req.caller, in, req.once())
+	})
+	read(r, api.OpGetOrganization, shown(s.GetOrganization))
+	patch(r, api.OpUpdateOrganization, patched(s.UpdateOrganization))
+	remove(r, api.OpDeleteOrganization, removed(s.DeleteOrganization))
+
+	read(r, api.OpListProjects, listed(s.ListProjects))
+	write(r, api.OpCreateProject, api.MaxBody, created(s.CreateProject))
+	read(r, api.OpGetProject, shown(s.GetProject))
+	patch(r, api.OpUpdateProject, patched(s.UpdateProject))
+	remove(r, api.OpDeleteProject, removed(s.DeleteProject))
+
+	read(r, api.OpListEnvironments, listed(s.ListEnvironments))
+	write(r, api.OpCreateEnvironment, api.MaxBody, created(s.CreateEnvironment))
+	read(r, api.OpGetEnvironment, shown(s.GetEnvironment))
+	patch(r, api.OpUpdateEnvironment, patched(s.UpdateEnvironment))
+	remove(r, api.OpDeleteEnvironment, removed(s.DeleteEnvironment))
+
+	read(r, api.OpListServiceAccounts, listed(s.ListServiceAccounts))
+	write(r, api.OpCreateServiceAccount, api.MaxBody, created(s.CreateServiceAccount))
+	read(r, api.OpGetServiceAccount, shown(s.GetServiceAccount))
+	remove(r, api.OpDeleteServiceAccount, removed(s.DeleteServiceAccount))
+}
+
+func (r *rest) bindRoutes() {
+	s := r.service
+	read(r, api.OpListRoutes, shown(s.ListRoutes))
+	write(r, api.OpReplaceRoutes, api.MaxRoutesBody, func(ctx context.Context, req *request, in api.RoutesReplace) (api.RoutesState, error) {
+		ifMatch, err := req.ifMatch()
+		if err != nil {
+			return api.RoutesState{}, err
+		}
+		return s.ReplaceRoutes(ctx, req.caller, req.place, ifMatch, in.Routes)
+	})
+	write(r, api.OpCreateRoute, api.MaxBody, created(s.CreateRoute))
+	read(r, api.OpGetRoute, shown(s.GetRoute))
+	patch(r, api.OpUpdateRoute, patched(s.UpdateRoute))
+	remove(r, api.OpDeleteRoute, removed(s.DeleteRoute))
+}

@@ -1,0 +1,251 @@
+package control_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// A3 and strict JSON: what is not understood, or is the server's to set, is named
+// and changes nothing.
+func TestA3_StrictBodies(t *testing.T) {
+	in := install(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	x := in.tenant(op, "acme")
+	projects, routes := "/v1/organizations/acme/projects", "/v1/organizations/acme/projects/shop/environments/production/routes"
+	before := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	for _, c := range []struct{ name, method, path, contentType, body, field string }{
+		{"unknown", "POST", projects, "application/json", `{"name":"a","colour":"red"}`, "colour"},
+		{"duplicate", "POST", projects, "application/json", `{"name":"a","name":"b"}`, "name"},
+		{"trailing", "POST", projects, "application/json", `{"name":"a"} {}`, ""},
+		{"cut", "POST", projects, "application/json", `{"name":"a"`, ""},
+		{"empty", "POST", projects, "application/json", ``, ""},
+		{"wrong type", "POST", projects, "application/json", `{"name":7}`, "name"},
+		{"id", "POST", projects, "application/json", `{"name":"a","id":"prj_x"}`, "id"},
+		{"created_at", "POST", projects, "application/json", `{"name":"a","created_at":"2020-01-01T00:00:00Z"}`, "created_at"},
+		{"organization", "POST", projects, "application/json", `{"name":"a","organization":"other"}`, "organization"},
+		{"patched revision", "PATCH", projects + "/shop", "application/merge-patch+json", `{"revision":9}`, "revision"},
+		{"patched name", "PATCH", projects + "/shop", "application/merge-patch+json", `{"name":"other"}`, "name"},
+		{"patched endpoint", "PATCH", strings.TrimSuffix(routes, "/routes"), "application/merge-patch+json", `{"endpoint":"www"}`, "endpoint"},
+		{"route's id", "PUT", routes, "application/json", `{"routes":[{"prefix":"/"},{"exact":"/a","id":"rte_x"}]}`, "routes[1].id"},
+		{"bad route", "PUT", routes, "application/json", `{"routes":[{"prefix":"/"},{"exact":"a"}]}`, "routes[1].exact"},
+		{"not JSON", "POST", projects, "text/plain", `{"name":"a"}`, "Content-Type"},
+		{"unknown parameter", "GET", projects + "?sort=name", "", ``, "sort"},
+		{"page size", "GET", projects + "?page_size=100000", "", ``, "page_size"},
+		{"page token", "GET", projects + "?page_token=x", "", ``, "page_token"},
+	} {
+		status, header, body := in.raw(c.method, c.path, token, c.contentType, c.body)
+		var p api.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil {
+			t.Errorf("%s: %v in %s", c.name, err, body)
+			continue
+		}
+		if status != 400 || p.Code != mezu.CodeInvalid || p.Field != c.field || p.RequestID == "" || p.RequestID != header.Get("X-Request-Id") || header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s, want field %q", c.name, status, body, c.field)
+		}
+	}
+	if n := len(call[api.List[mezu.Project]](t, op, api.OpListProjects, nil, "acme").Items); n != 1 {
+		t.Errorf("%d projects", n)
+	}
+	after := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	if after.Position != before.Position {
+		t.Error("a refused body published a bundle")
+	}
+	huge := `{"name":"` + strings.Repeat("a", api.MaxBody) + `"}`
+	if status, _, body := in.raw("POST", projects, token, "application/json", huge); status != 400 {
+		t.Errorf("a body over the limit: %d %s", status, body)
+	}
+	if status, header, body := in.raw("POST", projects+"/shop", token, "application/json", "{}"); status != 405 || !strings.Contains(header.Get("Allow"), "GET") {
+		t.Errorf("a wrong method: %d %s", status, body)
+	}
+	if status, header, body := in.raw("GET", "/v2/nothing", token, "", ""); status != 404 || header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("a wrong path: %d %s", status, body)
+	}
+}
+
+// A10: with If-Match no update is lost; without it the last one wins.
+func TestA10_IfMatch(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	won, lost := race(6, func(i int) error {
+		return op.Do(t.Context(), api.Call{Operation: api.OpUpdateProject, Params: []string{"acme", "shop"}, Body: map[string]any{"display_name": fmt.Sprint("Shop ", i)}, IfMatch: prj.Revision}, nil)
+	})
+	if won != 1 {
+		t.Fatalf("%d won", won)
+	}
+	for _, err := range lost {
+		if mezu.CodeOf(err) != mezu.CodePreconditionFailed {
+			t.Errorf("lost with %v", err)
+		}
+	}
+	now := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	if now.Revision != prj.Revision+1 || now.DisplayName == "" || !now.UpdatedAt.After(prj.CreatedAt) {
+		t.Errorf("project %+v", now)
+	}
+	cleared := call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": nil}, "acme", "shop")
+	if cleared.DisplayName != "" {
+		t.Errorf("null left %q", cleared.DisplayName)
+	}
+
+	state := call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/a", "name": "a"}, map[string]any{"prefix": "/b"}}}, x.path()...)
+	again := call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/b", "auth": "required"}, map[string]any{"prefix": "/a", "name": "a"}}}, x.path()...)
+	if again.Routes[1].ID != state.Routes[0].ID || again.Routes[1].Revision != 1 || again.Routes[0].ID != state.Routes[1].ID || again.Routes[0].Revision != 2 {
+		t.Errorf("routes lost their identity: %+v then %+v", state.Routes, again.Routes)
+	}
+	err := op.Do(t.Context(), api.Call{Operation: api.OpReplaceRoutes, Params: x.path(), Body: map[string]any{"routes": []any{}}, IfMatch: state.Revision}, nil)
+	if mezu.CodeOf(err) != mezu.CodePreconditionFailed {
+		t.Errorf("a stale list of routes: %v", err)
+	}
+	changed := call[mezu.Route](t, op, api.OpUpdateRoute, map[string]any{"methods": []string{"GET"}, "timeout": "10s"}, x.path("a")...)
+	if changed.Prefix != "/a" || len(changed.Methods) != 1 || changed.Timeout != mezu.Duration(10*time.Second) {
+		t.Errorf("route %+v", changed)
+	}
+	err = op.Do(t.Context(), api.Call{Operation: api.OpDeleteRoute, Params: x.path("a"), IfMatch: 1}, nil)
+	if mezu.CodeOf(err) != mezu.CodePreconditionFailed {
+		t.Errorf("a stale route: %v", err)
+	}
+	refused(t, mezu.CodeConflict, op, api.OpCreateRoute, map[string]any{"prefix": "/b"}, x.path()...)
+	refused(t, mezu.CodeConflict, op, api.OpUpdateRoute, map[string]any{"prefix": "/a", "name": "b", "methods": []string{"GET"}}, x.path(again.Routes[0].ID)...)
+	call[any](t, op, api.OpDeleteRoute, nil, x.path("a")...)
+	refused(t, mezu.CodeNotFound, op, api.OpGetRoute, nil, x.path("a")...)
+}
+
+// A creation repeated under its Idempotency-Key gives the same answer and makes
+// nothing more, also at once and after a restart; a secret for ten minutes.
+func TestIdempotency(t *testing.T) {
+	in := install(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	in.tenant(op, "acme")
+	create := func(c *api.Client, key, name string) (api.ServiceAccountCreated, error) {
+		var out api.ServiceAccountCreated
+		err := c.Do(t.Context(), api.Call{Operation: api.OpCreateServiceAccount, Params: []string{"acme", "shop"}, IdempotencyKey: key,
+			Body: map[string]any{"name": name, "permissions": []string{"warpgate.register"}}}, &out)
+		return out, err
+	}
+	const key = "3f1a7c52-0c4e-4b0a-9a35-9a0d2f6b0001"
+	var mu sync.Mutex
+	keys := map[string]bool{}
+	won, lost := race(6, func(int) error {
+		out, err := create(op, key, "gate")
+		mu.Lock()
+		defer mu.Unlock()
+		keys[out.Key] = true
+		return err
+	})
+	if won != 6 || len(keys) != 1 {
+		t.Fatalf("%d done with %d keys: %v", won, len(keys), lost)
+	}
+	in.restart()
+	op = in.client(token, nil)
+	again, err := create(op, key, "gate")
+	if err != nil || !keys[in.secret(again.Key)] {
+		t.Fatalf("after a restart: %v", err)
+	}
+	if _, err := create(op, key, "other"); mezu.CodeOf(err) != mezu.CodeConflict {
+		t.Errorf("another body under the same key: %v", err)
+	}
+	if _, err := create(op, "short", "other"); mezu.CodeOf(err) != mezu.CodeInvalid {
+		t.Errorf("a short key: %v", err)
+	}
+	if _, err := create(in.client(devToken(t, in), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
+		t.Errorf("another caller under the same key: %v", err)
+	}
+	in.clock.advance(service.SecretLife + time.Second)
+	if _, err := create(op, key, "gate"); mezu.CodeOf(err) != mezu.CodeConflict {
+		t.Errorf("the secret after its time: %v", err)
+	}
+	in.scan()
+}
+
+// The tree: what still has something below it stays; lists come page by page and
+// each record once.
+func TestTree(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	refused(t, mezu.CodeConflict, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
+	refused(t, mezu.CodeConflict, op, api.OpCreateProject, map[string]any{"name": "shop"}, "acme")
+	refused(t, mezu.CodeConflict, op, api.OpDeleteOrganization, nil, "acme")
+	refused(t, mezu.CodeConflict, op, api.OpDeleteProject, nil, "acme", "shop")
+	for i := range 7 {
+		call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": fmt.Sprint("e", i)}, "acme", "shop")
+	}
+	seen := map[string]bool{}
+	token := ""
+	for {
+		var page api.List[mezu.Environment]
+		q := map[string][]string{"page_size": {"3"}}
+		if token != "" {
+			q["page_token"] = []string{token}
+		}
+		if err := op.Do(t.Context(), api.Call{Operation: api.OpListEnvironments, Params: []string{"acme", "shop"}, Query: q}, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Items {
+			if seen[e.Name] || e.URL == "" {
+				t.Errorf("%+v", e)
+			}
+			seen[e.Name] = true
+		}
+		if token = page.NextPageToken; token == "" {
+			break
+		}
+	}
+	if len(seen) != 8 {
+		t.Errorf("%d environments", len(seen))
+	}
+	n := 0
+	for e, err := range api.All[mezu.Environment](t.Context(), op, api.OpListEnvironments, "acme", "shop") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		call[any](t, op, api.OpDeleteEnvironment, nil, "acme", "shop", e.ID)
+	}
+	if n != 8 {
+		t.Errorf("All gave %d", n)
+	}
+	_, key := x.account("gate", mezu.PermProjectsRead)
+	call[any](t, op, api.OpDeleteProject, nil, "acme", "shop")
+	refused(t, mezu.CodeUnauthenticated, in.client(key, nil), api.OpSelf, nil)
+	call[any](t, op, api.OpDeleteOrganization, nil, "acme")
+	refused(t, mezu.CodeNotFound, op, api.OpGetOrganization, nil, "acme")
+}
+
+// The OpenAPI document names every operation, and no page loads anything from
+// elsewhere.
+func TestOpenAPI(t *testing.T) {
+	in := install(t)
+	status, _, body := in.raw("GET", "/openapi.json", "", "", "")
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct{ OperationID string }
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Fatalf("%d %v", status, err)
+	}
+	for _, op := range api.Operations() {
+		if doc.Paths[op.Path][strings.ToLower(op.Method)].OperationID != op.ID {
+			t.Errorf("%s is missing", op.ID)
+		}
+	}
+	for _, part := range []string{"$schema", "unpkg.com", "ErrorModel"} {
+		if strings.Contains(body, part) {
+			t.Errorf("the document has %s", part)
+		}
+	}
+	if status, _, _ := in.raw("GET", "/docs", "", "", ""); status != 404 {
+		t.Errorf("/docs answers %d", status)
+	}
+}

@@ -1,0 +1,187 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/policy"
+)
+
+// stateBundle adds an environment's new bundle to a change. One that does not
+// compile is refused, so that its author hears of it in the same answer.
+func (s *Service) stateBundle(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
+	b := &mezu.Bundle{
+		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
+		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
+	}
+	// Any position will do for compiling; the true one is given when the
+	// statement is signed.
+	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}
+	if _, err := policy.Compile(b); err != nil {
+		var known *mezu.Error
+		if errors.As(err, &known) {
+			return known
+		}
+		return mezu.Invalid("routes", "can't be compiled: %v", err)
+	}
+	ch.state(bundleStatement(b))
+	return nil
+}
+
+// stateRemoved adds the last word on an environment.
+func (s *Service) stateRemoved(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
+	ch.state(bundleStatement(&mezu.Bundle{
+		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
+		Endpoint: env.Endpoint, Removed: true, Issued: s.stamp(),
+	}))
+}
+
+func bundleStatement(b *mezu.Bundle) statement {
+	return statement{
+		key: func(mezu.Position) string { return keyBundle(b.Environment) }, kind: api.StreamBundle, purpose: mezu.PurposeBundle,
+		make: func(p mezu.Position) any {
+			b.Position = p
+			return b
+		},
+	}
+}
+
+// republish makes and signs an environment's bundle anew from what is stored.
+func (s *Service) republish(ctx context.Context, environment string) error {
+	_, err := s.publish(ctx, func(ch *change) error {
+		env, err := byID[mezu.Environment](ctx, s, environment)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		org, prj, err := s.ownersOf(ctx, env)
+		if err != nil {
+			return err
+		}
+		_, routes, err := s.routes(ctx, environment)
+		if err != nil {
+			return err
+		}
+		ch.require(env.Key, env.Revision)
+		ch.require(prj.Key, prj.Revision)
+		return s.stateBundle(ch, org.Value, prj.Value, env.Value, routes)
+	})
+	return err
+}
+
+// revoke adds the end of certificates to a change.
+func (s *Service) revoke(ch *change, certificates []certificate) {
+	now := s.now()
+	for _, cert := range certificates {
+		if now.After(cert.NotAfter) {
+			continue
+		}
+		s.stateRevocation(ch, mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: cert.Serial, Until: cert.NotAfter})
+	}
+}
+
+func (s *Service) stateRevocation(ch *change, r mezu.Revocation) {
+	ch.state(statement{
+		key: keyRevocation, kind: api.StreamRevocation, purpose: mezu.PurposeRevocation, until: r.Until,
+		make: func(p mezu.Position) any {
+			r.Position = p
+			return r
+		},
+	})
+}
+
+// stateEdges adds the list of edges to a change: those stored, less without, more
+// with, both by name.
+func (s *Service) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, without string) error {
+	statement, err := s.edgesStatement(ctx, with, without)
+	if err == nil {
+		ch.state(statement)
+	}
+	return err
+}
+
+func (s *Service) edgesStatement(ctx context.Context, with *mezu.Edge, without string) (statement, error) {
+	l := mezu.EdgeList{Edges: []mezu.EdgeInfo{}}
+	add := func(e mezu.Edge) {
+		l.Edges = append(l.Edges, mezu.EdgeInfo{ID: e.ID, Name: e.Name, TunnelAddress: e.TunnelAddress})
+	}
+	err := each(ctx, s, prefixEdge, func(f found[edge]) error {
+		if f.Value.Name != without && (with == nil || f.Value.Name != with.Name) {
+			add(f.Value.Edge)
+		}
+		return nil
+	})
+	if with != nil {
+		add(*with)
+	}
+	return statement{
+		key: func(mezu.Position) string { return keyEdges }, kind: api.StreamEdges, purpose: mezu.PurposeEdges,
+		make: func(p mezu.Position) any {
+			l.Position = p
+			return l
+		},
+	}, err
+}
+
+// openStream brings the stream up to what the authority signs with now: its
+// keyset, an edge list, and bundles signed by a key that was rotated out.
+func (s *Service) openStream(ctx context.Context) error {
+	keyset := s.authority.Keyset()
+	_, err := s.publish(ctx, func(ch *change) error {
+		current, err := optional[streamRecord](ctx, s, keyKeyset)
+		if err != nil {
+			return err
+		}
+		data, err := encode(keyset)
+		if err != nil {
+			return err
+		}
+		stored, err := s.read(ctx, current.Value.Signed)
+		if err != nil {
+			return err
+		}
+		if string(stored) != string(data) {
+			ch.state(statement{key: func(mezu.Position) string { return keyKeyset }, kind: api.StreamKeyset, signed: &keyset})
+		}
+		list, err := optional[streamRecord](ctx, s, keyEdges)
+		if err != nil {
+			return err
+		}
+		if list.Revision == 0 || !s.current(mezu.PurposeEdges, list.Value.KeyID) {
+			return s.stateEdges(ctx, ch, nil, "")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var stale []string
+	err = each(ctx, s, prefixBundle, func(f found[streamRecord]) error {
+		if !s.current(mezu.PurposeBundle, f.Value.KeyID) {
+			stale = append(stale, f.Key[len(prefixBundle):])
+		}
+		return nil
+	})
+	for _, environment := range stale {
+		err = errors.Join(err, s.republish(ctx, environment))
+	}
+	return err
+}
+
+// resignMargin is how long before a signing key leaves the keyset what it signed is
+// signed anew: an edge that enrols must be able to verify all of it.
+const resignMargin = mezu.KeysetOverlap / 2
+
+// current reports whether a key still has a long life in the keyset.
+func (s *Service) current(purpose mezu.Purpose, keyID string) bool {
+	_, keyset := s.anchor.Keyset()
+	return slices.ContainsFunc(keyset.Keys, func(k mezu.PublicKey) bool {
+		return k.ID == keyID && k.Purpose == purpose && k.NotAfter.After(s.now().Add(resignMargin))
+	})
+}

@@ -1,0 +1,188 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
+)
+
+// commitAttempts is how often a change is planned anew because another one came
+// between its reads and its write. Writers of one process queue, so more than a
+// few means that many processes write at once.
+const commitAttempts = 16
+
+// inlineLimit is the size up to which a document stays inside its record, which
+// saves a second write; larger ones go into chunks of their own.
+const inlineLimit = 16 << 10
+
+// change is a transaction being planned: checks and writes, and statements that
+// go to the edges with it.
+type change struct {
+	txn        store.Txn
+	statements []statement
+	err        error
+}
+
+// statement is a signed record of the stream. make gets the position that the
+// statement takes.
+type statement struct {
+	key     func(mezu.Position) string
+	kind    api.StreamKind
+	purpose mezu.Purpose
+	make    func(mezu.Position) any
+	signed  *mezu.Signed // instead of purpose and make, for what is signed elsewhere
+	until   time.Time    // when the record may be forgotten; zero is never
+}
+
+// streamRecord is a statement as it is kept.
+type streamRecord struct {
+	Kind     api.StreamKind `json:"kind"`
+	Position mezu.Position  `json:"position"`
+	Signed   blob           `json:"signed"`
+	KeyID    string         `json:"key_id"`
+	Until    time.Time      `json:"until,omitzero"`
+}
+
+// blob is a document, inside its record or in chunks.
+type blob struct {
+	Inline []byte        `json:"inline,omitempty"`
+	Ref    *document.Ref `json:"ref,omitempty"`
+}
+
+func (c *change) write(key string, v any) {
+	data, err := encode(v)
+	if err != nil {
+		c.err = errors.Join(c.err, fmt.Errorf("encoding record %q: %w", key, err))
+	}
+	c.txn.Ops = append(c.txn.Ops, store.Op{Key: key, Value: data})
+}
+
+// put writes whatever is there.
+func (c *change) put(key string, v any) { c.write(key, v) }
+
+// create writes a record that must not exist.
+func (c *change) create(key string, v any) { c.update(key, 0, v) }
+
+// update writes over exactly this revision.
+func (c *change) update(key string, revision uint64, v any) {
+	c.require(key, revision)
+	c.write(key, v)
+}
+
+// remove deletes exactly this revision.
+func (c *change) remove(key string, revision uint64) {
+	c.require(key, revision)
+	c.drop(key)
+}
+
+// drop deletes whatever is there.
+func (c *change) drop(key string) {
+	c.txn.Ops = append(c.txn.Ops, store.Op{Key: key, Delete: true})
+}
+
+// require makes the change depend on a record's revision.
+func (c *change) require(key string, revision uint64) {
+	c.txn.Checks = append(c.txn.Checks, store.Check{Key: key, Revision: revision})
+}
+
+func (c *change) state(st statement) { c.statements = append(c.statements, st) }
+
+// publish is commit for changes with statements.
+func (s *Service) publish(ctx context.Context, plan func(*change) error) (mezu.Position, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	return s.commit(ctx, plan)
+}
+
+// commit plans and writes a change; when another writer came between, it plans
+// again. plan reads what it needs each time and has no other effect. The position
+// is that of the last statement.
+func (s *Service) commit(ctx context.Context, plan func(*change) error) (mezu.Position, error) {
+	for range commitAttempts {
+		counter, err := optional[uint64](ctx, s, keyRevision)
+		if err != nil {
+			return mezu.Position{}, err
+		}
+		var ch change
+		if err := plan(&ch); err != nil {
+			return mezu.Position{}, err
+		}
+		last, err := s.sign(ctx, &ch, counter)
+		if err != nil {
+			return mezu.Position{}, err
+		}
+		if ch.err != nil {
+			return mezu.Position{}, ch.err
+		}
+		if len(ch.txn.Ops) == 0 {
+			return last, nil
+		}
+		_, err = s.store.Commit(ctx, ch.txn)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		return last, err
+	}
+	return mezu.Position{}, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "too many changes at once", Hint: "try again"}
+}
+
+// sign gives each statement its position, signs it and adds it and the raised
+// counter to the change.
+func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (mezu.Position, error) {
+	position := mezu.Position{Epoch: s.epoch, Revision: counter.Value}
+	if len(ch.statements) == 0 {
+		return position, nil
+	}
+	for _, st := range ch.statements {
+		position.Revision++
+		signed := st.signed
+		if signed == nil {
+			made, err := s.authority.Sign(st.purpose, st.make(position))
+			if err != nil {
+				return position, fmt.Errorf("signing a %s: %w", st.purpose, err)
+			}
+			signed = &made
+		}
+		data, err := encode(signed)
+		if err != nil {
+			return position, fmt.Errorf("encoding a signed %s: %w", st.purpose, err)
+		}
+		kept, err := s.keep(ctx, data)
+		if err != nil {
+			return position, err
+		}
+		ch.put(st.key(position), streamRecord{Kind: st.kind, Position: position, Signed: kept, KeyID: signed.KeyID, Until: st.until})
+	}
+	ch.update(keyRevision, counter.Revision, position.Revision)
+	return position, nil
+}
+
+// keep stores a document's chunks, if it needs any.
+func (s *Service) keep(ctx context.Context, data []byte) (blob, error) {
+	if len(data) <= inlineLimit {
+		return blob{Inline: data}, nil
+	}
+	ref, err := document.Put(ctx, s.store, data)
+	if err != nil {
+		return blob{}, fmt.Errorf("storing a document: %w", err)
+	}
+	return blob{Ref: &ref}, nil
+}
+
+// read gives a document back.
+func (s *Service) read(ctx context.Context, b blob) ([]byte, error) {
+	if b.Ref == nil {
+		return b.Inline, nil
+	}
+	data, err := document.Get(ctx, s.store, *b.Ref)
+	if err != nil {
+		return nil, fmt.Errorf("reading a document: %w", err)
+	}
+	return data, nil
+}

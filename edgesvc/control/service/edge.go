@@ -1,0 +1,201 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// maxPublicHosts bounds the names of one public certificate.
+const maxPublicHosts = 100
+
+// edge is an edge as it is kept.
+type edge struct {
+	mezu.Edge
+	KeySHA256    string        `json:"key_sha256"`
+	Certificates []certificate `json:"certificates"`
+}
+
+func (s *Service) edgeByID(ctx context.Context, id string) (found[edge], error) {
+	return byID[edge](ctx, s, id)
+}
+
+// ListEdges lists all edges.
+func (s *Service) ListEdges(ctx context.Context, c Caller, page Paging) (api.List[mezu.Edge], error) {
+	if _, err := admit(api.OpListEdges, c); err != nil {
+		return api.List[mezu.Edge]{}, err
+	}
+	return list(ctx, s, prefixEdge, page, func(f found[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
+}
+
+// LocalJoinToken lets an edge enrol that runs in the process of this control
+// plane; no operation reaches it.
+func (s *Service) LocalJoinToken(ctx context.Context) (string, error) {
+	var secret string
+	_, err := s.commit(ctx, func(ch *change) error {
+		secret, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
+		return nil
+	})
+	return secret, err
+}
+
+// CreateJoinToken lets one edge enrol.
+func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.JoinTokenResponse, error) {
+	var out api.JoinTokenResponse
+	if _, err := admit(api.OpCreateJoinToken, c); err != nil {
+		return out, err
+	}
+	_, err := s.commit(ctx, func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, c, api.OpCreateJoinToken, o, true, func() (api.JoinTokenResponse, error) {
+			secret, expires := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID}, mezu.JoinTokenLife)
+			return api.JoinTokenResponse{Token: secret, ExpiresAt: expires}, nil
+		})
+		return err
+	})
+	return out, err
+}
+
+// EnrolEdge spends a join token on a new edge. An edge that lost its certificate
+// but not its key enrols again under its name.
+func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) (api.EnrolResponse, error) {
+	out := api.EnrolResponse{Domain: s.domain}
+	if _, err := admit(api.OpEnrolEdge, c); err != nil {
+		return out, err
+	}
+	self := mezu.Edge{Name: in.Name, TunnelAddress: in.TunnelAddress, PublicAddress: in.PublicAddress, Version: in.Version}
+	if err := errors.Join(self.Validate(), validateVersion(in.Version)); err != nil {
+		return out, err
+	}
+	hash := keyHash(in.CSR)
+	_, err := s.publish(ctx, func(ch *change) error {
+		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
+			return unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
+		}
+		ch.remove(c.token.Key, c.token.Revision)
+		rec, err := optional[edge](ctx, s, keyEdge(in.Name))
+		if err != nil {
+			return err
+		}
+		switch {
+		case rec.Revision == 0:
+			self.Meta = s.meta(mezu.PrefixEdge)
+			ch.create(keyID(self.ID), rec.Key)
+		case rec.Value.KeySHA256 != hash:
+			return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is an edge named " + in.Name + " with another key already", Hint: "give this edge another --name, or remove that one first"}
+		default:
+			self.Meta = s.touch(rec.Value.Meta, rec.Revision)
+		}
+		rec.Value.Edge, rec.Value.KeySHA256 = self, hash
+		out.Edge = self.ID
+		if out.Credentials, err = s.certifyEdge(ch, &rec, in.CSR); err != nil {
+			return err
+		}
+		return s.stateEdges(ctx, ch, &self, "")
+	})
+	return out, err
+}
+
+// certifyEdge issues a certificate and writes the record that knows it.
+func (s *Service) certifyEdge(ch *change, rec *found[edge], csr string) (api.Credentials, error) {
+	e := &rec.Value
+	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
+	if err != nil {
+		return api.Credentials{}, err
+	}
+	var over []certificate
+	e.Certificates, over = renewed(e.Certificates, issued, s.now())
+	s.revoke(ch, over)
+	e.Serial = issued.Serial
+	ch.update(rec.Key, rec.Revision, *e)
+	return s.credentials(issued.Chain), nil
+}
+
+// RenewEdge gives the holder of a live certificate another one.
+func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) (api.EnrolResponse, error) {
+	out := api.EnrolResponse{Domain: s.domain, Edge: c.ID}
+	if _, err := admit(api.OpRenewEdge, c); err != nil {
+		return out, err
+	}
+	if err := validateVersion(in.Version); err != nil {
+		return out, err
+	}
+	_, err := s.publish(ctx, func(ch *change) error {
+		rec, err := s.edgeByID(ctx, c.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
+			return unauthenticated("the certificate was revoked", "enrol again with a join token")
+		}
+		if err != nil {
+			return err
+		}
+		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
+		rec.Value.KeySHA256 = keyHash(in.CSR)
+		if in.Version != "" {
+			rec.Value.Version = in.Version
+		}
+		out.Credentials, err = s.certifyEdge(ch, &rec, in.CSR)
+		return err
+	})
+	return out, err
+}
+
+// DeleteEdge takes an edge off the list and revokes its certificates.
+func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	if _, err := admit(api.OpDeleteEdge, c); err != nil {
+		return err
+	}
+	var owed pending
+	_, err := s.publish(ctx, func(ch *change) error {
+		f, err := child[edge](ctx, s, prefixEdge, p.Item, "edge", "")
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, f.Revision); err != nil {
+			return err
+		}
+		owed = pending{Kind: pendingEdge, ID: f.Value.ID}
+		ch.remove(f.Key, f.Revision)
+		ch.drop(keyID(f.Value.ID))
+		ch.drop(keyLive(f.Value.ID))
+		ch.owe(owed)
+		s.revoke(ch, f.Value.Certificates)
+		return s.stateEdges(ctx, ch, nil, f.Value.Name)
+	})
+	if err != nil {
+		return err
+	}
+	s.dropLease(ctx, owed.ID)
+	return s.settle(ctx, owed)
+}
+
+// PublicCertificate issues a server certificate for endpoints of environments that
+// exist, and for nothing else.
+func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
+	var out api.PublicCertificateResponse
+	if _, err := admit(api.OpPublicCertificate, c); err != nil {
+		return out, err
+	}
+	if len(in.Hosts) == 0 || len(in.Hosts) > maxPublicHosts {
+		return out, mezu.Invalid("hosts", "1 to %d names", maxPublicHosts)
+	}
+	for _, host := range in.Hosts {
+		label, ok := strings.CutSuffix(host, "."+s.domain)
+		unknown := &mezu.Error{Code: mezu.CodeForbidden, Field: "hosts", Detail: "only endpoints of environments under " + s.domain + " get a certificate"}
+		if !ok || !mezu.EndpointFits(label) {
+			return out, unknown
+		}
+		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		if err != nil {
+			return out, err
+		}
+		if holder.Value.Environment == "" {
+			return out, unknown
+		}
+	}
+	issued, err := s.authority.IssueServer(in.CSR, in.Hosts, nil)
+	out.Certificates = issued.Chain
+	return out, err
+}

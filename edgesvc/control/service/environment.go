@@ -1,0 +1,178 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// EndpointHold is how long a released endpoint stays with its organization, so
+// that nobody receives what was meant for the previous holder.
+const EndpointHold = 30 * 24 * time.Hour
+
+// endpointAttempts is how many labels are tried for one environment; each after
+// the first has a suffix of its own, so that two already collide hardly ever.
+const endpointAttempts = 16
+
+// endpoint is who holds a label under the edge domain.
+type endpoint struct {
+	Organization string `json:"organization"`          // id
+	Environment  string `json:"environment,omitempty"` // id; if empty, released
+	// HeldUntil is the end of the hold on a released label.
+	HeldUntil time.Time `json:"held_until,omitzero"`
+}
+
+// ListEnvironments lists a project's.
+func (s *Service) ListEnvironments(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Environment], error) {
+	sc, err := s.inProject(ctx, c, api.OpListEnvironments, p)
+	if err != nil {
+		return api.List[mezu.Environment]{}, err
+	}
+	return list(ctx, s, environmentsOf(sc.project.Value.ID), page, func(f found[mezu.Environment]) (mezu.Environment, error) {
+		return s.shown(f.Value), nil
+	})
+}
+
+// shown adds what is not stored: it follows from the installation's settings.
+func (s *Service) shown(e mezu.Environment) mezu.Environment {
+	e.URL = s.url(e.Endpoint)
+	on := e.IsEnabled()
+	e.Enabled = &on
+	return e
+}
+
+// CreateEnvironment makes an environment with its endpoint and a bundle without
+// routes.
+func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in mezu.Environment, o Once) (mezu.Environment, error) {
+	var out mezu.Environment
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inProject(ctx, c, api.OpCreateEnvironment, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, api.OpCreateEnvironment, o, false, func() (mezu.Environment, error) {
+			return s.addEnvironment(ctx, ch, sc, in)
+		})
+		return err
+	})
+	return s.shown(out), err
+}
+
+func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in mezu.Environment) (mezu.Environment, error) {
+	if err := in.Validate(); err != nil {
+		return in, err
+	}
+	org, prj := sc.organization, sc.project
+	key := environmentsOf(prj.Value.ID) + in.Name
+	if err := s.free(ctx, key, "environment", in.Name); err != nil {
+		return in, err
+	}
+	in.Meta, in.Organization, in.Project = s.meta(mezu.PrefixEnvironment), org.Value.Name, prj.Value.Name
+	if err := s.allocate(ctx, ch, org.Value, prj.Value, &in); err != nil {
+		return in, err
+	}
+	ch.create(key, in)
+	ch.create(keyID(in.ID), key)
+	ch.create(keyRoutes(in.ID), routesHead{})
+	ch.require(prj.Key, prj.Revision)
+	if err := s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ }); err != nil {
+		return in, err
+	}
+	return in, s.stateBundle(ch, sc.organization.Value, prj.Value, in, nil)
+}
+
+// allocate takes the first free label for the environment.
+func (s *Service) allocate(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env *mezu.Environment) error {
+	for attempt := range endpointAttempts {
+		label := mezu.EndpointLabel(org.Name, prj.Name, env.Name, attempt)
+		if !mezu.EndpointFits(label) {
+			continue
+		}
+		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		if err != nil {
+			return err
+		}
+		released := holder.Value.Environment == "" && (holder.Value.Organization == org.ID || !s.now().Before(holder.Value.HeldUntil))
+		if holder.Revision != 0 && !released {
+			continue
+		}
+		ch.update(keyEndpoint(label), holder.Revision, endpoint{Organization: org.ID, Environment: env.ID})
+		env.Endpoint = label
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "no endpoint is free for this name", Hint: "choose another name"}
+}
+
+// GetEnvironment reads one.
+func (s *Service) GetEnvironment(ctx context.Context, c Caller, p Place) (mezu.Environment, error) {
+	sc, err := s.inEnvironment(ctx, c, api.OpGetEnvironment, p)
+	if err != nil {
+		return mezu.Environment{}, err
+	}
+	return s.shown(sc.environment.Value), nil
+}
+
+// UpdateEnvironment changes one and publishes its bundle.
+func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Environment) error) (mezu.Environment, error) {
+	var out mezu.Environment
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpUpdateEnvironment, p)
+		if err != nil {
+			return err
+		}
+		env := sc.environment
+		if err := matches(ifMatch, env.Revision); err != nil {
+			return err
+		}
+		out = env.Value
+		if err := with(&out); err != nil {
+			return err
+		}
+		if err := fixedName(env.Value.Name, out.Name); err != nil {
+			return err
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		out.Organization, out.Project, out.Endpoint, out.URL = env.Value.Organization, env.Value.Project, env.Value.Endpoint, ""
+		out.Meta = s.touch(env.Value.Meta, env.Revision)
+		ch.update(env.Key, env.Revision, out)
+		_, routes, err := s.routes(ctx, out.ID)
+		if err != nil {
+			return err
+		}
+		return s.stateBundle(ch, sc.organization.Value, sc.project.Value, out, routes)
+	})
+	return s.shown(out), err
+}
+
+// DeleteEnvironment takes an environment off the edges, revokes its Warpgates'
+// certificates and holds its endpoint.
+func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	var owed pending
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpDeleteEnvironment, p)
+		if err != nil {
+			return err
+		}
+		env := sc.environment
+		if err := matches(ifMatch, env.Revision); err != nil {
+			return err
+		}
+		id := env.Value.ID
+		owed = pending{Kind: pendingEnvironment, ID: id}
+		ch.remove(env.Key, env.Revision)
+		ch.drop(keyID(id))
+		ch.drop(keyRoutes(id))
+		ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
+		ch.owe(owed)
+		s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
+		return s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
+	})
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, owed)
+}

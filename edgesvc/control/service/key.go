@@ -1,0 +1,58 @@
+package service
+
+import (
+	"fmt"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Keys of the store. Parents are named by id, children by what is unique under
+// them; "id/" finds a record of any kind by its id.
+const (
+	keyEpoch    = "meta/epoch"
+	keyRevision = "meta/revision"
+
+	prefixOrganization = "org/"
+	prefixEdge         = "edge/"
+	prefixToken        = "token/"
+	prefixStream       = "stream/"
+	prefixRevocation   = "stream/revocation/"
+	prefixBundle       = "stream/bundle/"
+	prefixLive         = "live/"
+	prefixPending      = "pending/"
+	prefixIdempotency  = "idempotency/"
+	prefixEndpoint     = "endpoint/"
+	prefixPerson       = "person/"
+	prefixRoutes       = "routes/"
+	prefixWarpgate     = "wgt/"
+
+	keyKeyset = "stream/keyset"
+	keyEdges  = "stream/edges"
+)
+
+func keyID(id string) string                        { return "id/" + id }
+func keyOrganization(name string) string            { return prefixOrganization + name }
+func projectsOf(org string) string                  { return "prj/" + org + "/" }
+func environmentsOf(project string) string          { return "env/" + project + "/" }
+func accountsOf(project string) string              { return "sva/" + project + "/" }
+func warpgatesOf(environment string) string         { return prefixWarpgate + environment + "/" }
+func keyRoutes(environment string) string           { return prefixRoutes + environment }
+func keyBundle(environment string) string           { return prefixBundle + environment }
+func keyChildren(parent string) string              { return "children/" + parent }
+func keyMember(org, person string) string           { return "member/" + org + "/" + person }
+func membershipsOf(person string) string            { return "membership/" + person + "/" }
+func keyPerson(id string) string                    { return prefixPerson + id }
+func keyToken(hash string) string                   { return prefixToken + hash }
+func keyKey(hash string) string                     { return "key/" + hash }
+func keyUsed(account string) string                 { return "used/" + account }
+func keyEdge(name string) string                    { return prefixEdge + name }
+func keyEndpoint(label string) string               { return prefixEndpoint + label }
+func keyLive(edge string) string                    { return prefixLive + edge }
+func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
+func heldBy(warpgate string) string                 { return "held/" + warpgate + "/" }
+func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
+
+// keyRevocation sorts as positions do.
+func keyRevocation(p mezu.Position) string {
+	return fmt.Sprintf("%s%020d.%020d", prefixRevocation, p.Epoch, p.Revision)
+}

@@ -1,0 +1,156 @@
+package service
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// How long a creation can be repeated.
+const (
+	// OnceLife is how long an Idempotency-Key is remembered.
+	OnceLife = 24 * time.Hour
+	// SecretLife is how long an answer with a secret can be had again: long
+	// enough for a client that lost the connection, short for a copy at rest.
+	SecretLife = 10 * time.Minute
+	// Lengths of an Idempotency-Key. It seals secrets, so it must not be
+	// guessable; a UUID is long enough.
+	MinOnceKey = 16
+	MaxOnceKey = 255
+)
+
+// Once makes a creation repeatable.
+type Once struct {
+	// Key is the client's Idempotency-Key; if empty, nothing is remembered.
+	Key string
+	// Digest is that of path and body: the same key with another one is a
+	// conflict.
+	Digest string
+}
+
+func (o Once) validate() error {
+	if o.Key == "" {
+		return nil
+	}
+	if len(o.Key) < MinOnceKey || len(o.Key) > MaxOnceKey {
+		return mezu.Invalid("Idempotency-Key", "has %d to %d characters, such as a UUID", MinOnceKey, MaxOnceKey)
+	}
+	for i := range len(o.Key) {
+		if o.Key[i] <= ' ' || o.Key[i] > '~' {
+			return mezu.Invalid("Idempotency-Key", "has visible ASCII characters only")
+		}
+	}
+	return nil
+}
+
+// onceRecord is a creation that was done, and its answer.
+type onceRecord struct {
+	Digest    string    `json:"digest"`
+	Answer    []byte    `json:"answer,omitempty"` // sealed if SealedUntil is set
+	SealedEnd time.Time `json:"sealed_end,omitzero"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// once runs a creation inside a change at most once for each key: if it was done,
+// its answer is given again and nothing is planned. secret says that the answer
+// holds one.
+func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.Operation, o Once, secret bool, create func() (T, error)) (T, error) {
+	var zero T
+	if err := o.validate(); err != nil {
+		return zero, err
+	}
+	if o.Key == "" {
+		return create()
+	}
+	key := prefixIdempotency + c.ID + "/" + op.ID + "/" + mezu.HashSecret(o.Key)
+	prior, err := optional[onceRecord](ctx, s, key)
+	if err != nil {
+		return zero, err
+	}
+	if prior.Revision != 0 && s.now().Before(prior.Value.ExpiresAt) {
+		return repeat[T](s, prior.Value, key, o)
+	}
+	out, err := create()
+	if err != nil {
+		return zero, err
+	}
+	answer, err := json.Marshal(out)
+	if err != nil {
+		return zero, fmt.Errorf("encoding an answer: %w", err)
+	}
+	rec := onceRecord{Digest: o.Digest, Answer: answer, ExpiresAt: s.stamp().Add(OnceLife)}
+	if secret {
+		rec.SealedEnd = s.stamp().Add(SecretLife)
+		if rec.Answer, err = sealAnswer(o.Key, key, answer); err != nil {
+			return zero, err
+		}
+	}
+	ch.update(key, prior.Revision, rec)
+	return out, nil
+}
+
+func repeat[T any](s *Service, rec onceRecord, key string, o Once) (T, error) {
+	var out T
+	if rec.Digest != o.Digest {
+		return out, &mezu.Error{Code: mezu.CodeConflict, Field: "Idempotency-Key", Detail: "this key was used for another request", Hint: "use a new key for each thing to create"}
+	}
+	answer := rec.Answer
+	if !rec.SealedEnd.IsZero() {
+		if !s.now().Before(rec.SealedEnd) || len(answer) == 0 {
+			return out, &mezu.Error{Code: mezu.CodeConflict, Field: "Idempotency-Key", Detail: "this was done, and its secret is not kept any more", Hint: "delete what was made and create it anew"}
+		}
+		var err error
+		if answer, err = openAnswer(o.Key, key, answer); err != nil {
+			return out, err
+		}
+	}
+	if err := json.Unmarshal(answer, &out); err != nil {
+		return out, fmt.Errorf("decoding a kept answer: %w", err)
+	}
+	return out, nil
+}
+
+// answerCipher is AES-256-GCM under a key that only the holder of the
+// Idempotency-Key can derive (HKDF, RFC 5869): the store keeps its hash alone.
+func answerCipher(onceKey, context string) (cipher.AEAD, error) {
+	raw, err := hkdf.Key(sha256.New, []byte(onceKey), nil, "mezu idempotent answer\x00"+context, 32)
+	if err != nil {
+		return nil, fmt.Errorf("deriving a key: %w", err)
+	}
+	block, err := aes.NewCipher(raw)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func sealAnswer(onceKey, context string, plain []byte) ([]byte, error) {
+	aead, err := answerCipher(onceKey, context)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, plain, []byte(context)), nil
+}
+
+func openAnswer(onceKey, context string, sealed []byte) ([]byte, error) {
+	aead, err := answerCipher(onceKey, context)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < aead.NonceSize() {
+		return nil, errors.New("opening a kept answer: it is too short")
+	}
+	return aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(context))
+}

@@ -1,0 +1,140 @@
+package service
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// ListOrganizations lists those that the caller belongs to.
+func (s *Service) ListOrganizations(ctx context.Context, c Caller, page Paging) (api.List[mezu.Organization], error) {
+	if _, err := admit(api.OpListOrganizations, c); err != nil {
+		return api.List[mezu.Organization]{}, err
+	}
+	return list(ctx, s, membershipsOf(c.ID), page, func(key found[string]) (mezu.Organization, error) {
+		org, err := get[mezu.Organization](ctx, s, key.Value)
+		return org.Value, err
+	})
+}
+
+// CreateOrganization makes an organization of which the caller is the owner.
+func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Organization, o Once) (mezu.Organization, error) {
+	var out mezu.Organization
+	if _, err := admit(api.OpCreateOrganization, c); err != nil {
+		return out, err
+	}
+	_, err := s.commit(ctx, func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, c, api.OpCreateOrganization, o, false, func() (mezu.Organization, error) {
+			return s.addOrganization(ctx, ch, c, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in mezu.Organization) (mezu.Organization, error) {
+	if err := in.Validate(); err != nil {
+		return in, err
+	}
+	key := keyOrganization(in.Name)
+	if err := s.free(ctx, key, "organization", in.Name); err != nil {
+		return in, err
+	}
+	in.Meta = s.meta(mezu.PrefixOrganization)
+	ch.create(key, in)
+	ch.create(keyID(in.ID), key)
+	ch.create(keyMember(in.ID, c.ID), mezu.Member{Meta: s.meta(mezu.PrefixMember), Organization: in.Name, Role: mezu.RoleOwner})
+	ch.create(membershipsOf(c.ID)+in.ID, key)
+	return in, nil
+}
+
+// free refuses a name that is taken.
+func (s *Service) free(ctx context.Context, key, noun, name string) error {
+	taken, err := optional[struct{}](ctx, s, key)
+	if err == nil && taken.Revision != 0 {
+		err = &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is " + article(noun) + " named " + name + " already", Hint: "choose another name"}
+	}
+	return err
+}
+
+func article(noun string) string {
+	switch noun[0] {
+	case 'a', 'e', 'i', 'o', 'u':
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// GetOrganization reads one.
+func (s *Service) GetOrganization(ctx context.Context, c Caller, p Place) (mezu.Organization, error) {
+	sc, err := s.inOrganization(ctx, c, api.OpGetOrganization, p)
+	return sc.organization.Value, err
+}
+
+// UpdateOrganization changes one. with edits a copy; names are fixed.
+func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Organization) error) (mezu.Organization, error) {
+	var out mezu.Organization
+	_, err := s.commit(ctx, func(ch *change) error {
+		sc, err := s.inOrganization(ctx, c, api.OpUpdateOrganization, p)
+		if err != nil {
+			return err
+		}
+		org := sc.organization
+		if err := matches(ifMatch, org.Revision); err != nil {
+			return err
+		}
+		out = org.Value
+		if err := with(&out); err != nil {
+			return err
+		}
+		if err := fixedName(org.Value.Name, out.Name); err != nil {
+			return err
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		out.Meta = s.touch(org.Value.Meta, org.Revision)
+		ch.update(org.Key, org.Revision, out)
+		return nil
+	})
+	return out, err
+}
+
+// fixedName refuses a change of name: endpoints, scripts and files hold it.
+func fixedName(was, is string) error {
+	if was != is {
+		return mezu.Invalid("name", "is fixed at creation")
+	}
+	return nil
+}
+
+// DeleteOrganization removes an organization without projects.
+func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	var id string
+	_, err := s.commit(ctx, func(ch *change) error {
+		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
+		if err != nil {
+			return err
+		}
+		org := sc.organization
+		id = org.Value.ID
+		if err := matches(ifMatch, org.Revision); err != nil {
+			return err
+		}
+		below, err := optional[children](ctx, s, keyChildren(id))
+		if err != nil {
+			return err
+		}
+		if below.Value.Projects > 0 {
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization still has projects", Hint: "delete them first: `mezu projects delete`"}
+		}
+		ch.remove(org.Key, org.Revision)
+		ch.drop(keyID(id))
+		ch.remove(keyChildren(id), below.Revision)
+		ch.drop(keyMember(id, c.ID))
+		ch.drop(membershipsOf(c.ID) + id)
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,101 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// pendingKind is what a change left to do that did not fit its transaction.
+type pendingKind string
+
+const (
+	// pendingAccount: cut the Warpgates that a deleted account let in.
+	pendingAccount pendingKind = "account"
+	// pendingEnvironment: cut the Warpgates of a deleted environment.
+	pendingEnvironment pendingKind = "environment"
+	// pendingBundles: publish the bundles of a project's environments.
+	pendingBundles pendingKind = "bundles"
+	// pendingEdge: forget what a deleted edge held.
+	pendingEdge pendingKind = "edge"
+)
+
+// pending is written in the transaction of the change that owes it and removed
+// when it is done, so that a process that ends in between leaves it to the next.
+// Doing it twice does no harm.
+type pending struct {
+	Kind    pendingKind `json:"kind"`
+	ID      string      `json:"id"`
+	Project string      `json:"project,omitempty"`
+}
+
+func (c *change) owe(p pending) { c.put(keyPending(p.Kind, p.ID), p) }
+
+// settle does what is owed.
+func (s *Service) settle(ctx context.Context, p pending) error {
+	key := keyPending(p.Kind, p.ID)
+	before, err := optional[pending](ctx, s, key)
+	if err != nil || before.Revision == 0 {
+		return err
+	}
+	switch p.Kind {
+	case pendingAccount:
+		err = s.cutAccount(ctx, p)
+	case pendingEnvironment:
+		err = s.cutWarpgates(ctx, p.ID, "")
+	case pendingBundles:
+		err = each(ctx, s, environmentsOf(p.ID), func(f found[mezu.Environment]) error { return s.republish(ctx, f.Value.ID) })
+	case pendingEdge:
+		err = s.forgetEdge(ctx, p.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("finishing %s of %s: %w", p.Kind, p.ID, err)
+	}
+	// The revision tells whether more was owed meanwhile; then that stays.
+	_, err = s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: before.Revision}}, Ops: []store.Op{{Key: key, Delete: true}}})
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// Settle does everything that is owed, as after a start.
+func (s *Service) Settle(ctx context.Context) error {
+	var owed []pending
+	err := each(ctx, s, prefixPending, func(f found[pending]) error {
+		owed = append(owed, f.Value)
+		return nil
+	})
+	for _, p := range owed {
+		err = errors.Join(err, s.settle(ctx, p))
+	}
+	return err
+}
+
+// cutAccount removes the Warpgates that an account let in.
+func (s *Service) cutAccount(ctx context.Context, p pending) error {
+	return each(ctx, s, environmentsOf(p.Project), func(f found[mezu.Environment]) error {
+		return s.cutWarpgates(ctx, f.Value.ID, p.ID)
+	})
+}
+
+// cutWarpgates removes an environment's Warpgates: those that one account let in,
+// or all for an empty account.
+func (s *Service) cutWarpgates(ctx context.Context, environment, account string) error {
+	return each(ctx, s, warpgatesOf(environment), func(f found[warpgate]) error {
+		if account != "" && f.Value.RegisteredBy != account {
+			return nil
+		}
+		return s.removeWarpgate(ctx, environment, f.Value.ID)
+	})
+}
+
+// forgetEdge drops the presence that an edge reported.
+func (s *Service) forgetEdge(ctx context.Context, id string) error {
+	return each(ctx, s, presenceOf(id), func(f found[string]) error {
+		return s.forgetPresence(ctx, id, f.Value)
+	})
+}

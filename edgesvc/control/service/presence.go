@@ -1,0 +1,255 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// liveEdge is the one record under an edge's lease: while it is there, the edge
+// is heard of.
+type liveEdge struct {
+	Applied mezu.Position `json:"applied"`
+	Version string        `json:"version,omitempty"`
+}
+
+// lease is an edge's, as this process keeps it.
+type lease struct {
+	id   store.LeaseID
+	said liveEdge
+}
+
+// presenceBatch is how many Warpgates one transaction speaks of: each takes two
+// operations.
+const presenceBatch = store.MaxOps / 2
+
+// ReportEdge takes in what an edge says. Its life is a lease; a Warpgate's record is
+// written only when something about it changed.
+func (s *Service) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) error {
+	if _, err := admit(api.OpEdgeReport, c); err != nil {
+		return err
+	}
+	if len(in.Presence) > api.MaxReportPresence {
+		return mezu.Invalid("presence", "at most %d in one report", api.MaxReportPresence)
+	}
+	if err := validateVersion(in.Version); err != nil {
+		return err
+	}
+	if err := s.heard(ctx, c.ID, liveEdge{Applied: in.Applied, Version: in.Version}); err != nil {
+		return err
+	}
+	if in.Full {
+		if err := s.retract(ctx, c.ID, in.Presence); err != nil {
+			return err
+		}
+	}
+	for batch := range slices.Chunk(in.Presence, presenceBatch) {
+		if err := s.notePresence(ctx, c.ID, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heard prolongs an edge's lease and writes its record when that changed.
+func (s *Service) heard(ctx context.Context, edge string, said liveEdge) error {
+	s.leasesMu.Lock()
+	l, known := s.leases[edge]
+	s.leasesMu.Unlock()
+	if known {
+		err := s.store.KeepAlive(ctx, l.id)
+		if err == nil && l.said == said {
+			return nil
+		}
+		if err != nil && !errors.Is(err, store.ErrLeaseExpired) {
+			return err
+		}
+		known = err == nil
+	}
+	if !known {
+		id, err := s.store.Grant(ctx, api.EdgeSilence)
+		if err != nil {
+			return err
+		}
+		l.id = id
+	}
+	value, err := encode(said)
+	if err != nil {
+		return err
+	}
+	if _, err := s.store.Commit(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: l.id}}}); err != nil {
+		return err
+	}
+	l.said = said
+	s.leasesMu.Lock()
+	s.leases[edge] = l
+	s.leasesMu.Unlock()
+	return nil
+}
+
+// dropLease ends an edge's lease at once.
+func (s *Service) dropLease(ctx context.Context, edge string) {
+	s.leasesMu.Lock()
+	l, known := s.leases[edge]
+	delete(s.leases, edge)
+	s.leasesMu.Unlock()
+	if known {
+		if err := s.store.Revoke(ctx, l.id); err != nil && !errors.Is(err, store.ErrLeaseExpired) {
+			s.log.Warn("ending an edge's lease", "edge", edge, "error", err)
+		}
+	}
+}
+
+// retract marks as gone every Warpgate that the edge held before and does not name
+// now.
+func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence) error {
+	named := make(map[string]bool, len(now))
+	for _, p := range now {
+		named[p.Warpgate] = true
+	}
+	return each(ctx, s, presenceOf(edge), func(f found[string]) error {
+		if named[f.Value] {
+			return nil
+		}
+		held, err := optional[mezu.Presence](ctx, s, heldBy(f.Value)+edge)
+		if err != nil || !held.Value.Connected {
+			return err
+		}
+		held.Value.Connected, held.Value.Since = false, s.stamp()
+		return s.notePresence(ctx, edge, []mezu.Presence{held.Value})
+	})
+}
+
+// notePresence writes what changed about some Warpgates. What an edge says of one
+// that does not exist, or not there, is dropped.
+func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
+	_, err := s.commit(ctx, func(ch *change) error {
+		seen := map[string]bool{}
+		for _, p := range batch {
+			if !plausible(&p) || seen[p.Warpgate] {
+				continue
+			}
+			seen[p.Warpgate] = true
+			rec, err := optional[warpgate](ctx, s, warpgatesOf(p.Environment)+p.Warpgate)
+			if err != nil {
+				return err
+			}
+			if rec.Revision == 0 {
+				continue
+			}
+			before, err := optional[mezu.Presence](ctx, s, heldBy(p.Warpgate)+edge)
+			if err != nil {
+				return err
+			}
+			if before.Revision != 0 && samePresence(before.Value, p) {
+				continue
+			}
+			ch.put(heldBy(p.Warpgate)+edge, p)
+			ch.put(presenceOf(edge)+p.Warpgate, p.Warpgate)
+		}
+		return nil
+	})
+	return err
+}
+
+// samePresence compares but for the monotonic parts and locations of times.
+func samePresence(a, b mezu.Presence) bool {
+	since := a.Since.Equal(b.Since)
+	a.Since, b.Since = time.Time{}, time.Time{}
+	return since && a == b
+}
+
+// plausible checks the form of what an edge says and cuts off what is not.
+func plausible(p *mezu.Presence) bool {
+	if mezu.ValidateID("", mezu.PrefixWarpgate, p.Warpgate) != nil || mezu.ValidateID("", mezu.PrefixEnvironment, p.Environment) != nil {
+		return false
+	}
+	if _, err := netip.ParseAddr(p.Address); err != nil {
+		p.Address = ""
+	}
+	if validateVersion(p.Version) != nil {
+		p.Version = ""
+	}
+	return true
+}
+
+// forgetPresence drops what one edge says of one Warpgate.
+func (s *Service) forgetPresence(ctx context.Context, edge, warpgate string) error {
+	_, err := s.commit(ctx, func(ch *change) error {
+		ch.drop(heldBy(warpgate) + edge)
+		ch.drop(presenceOf(edge) + warpgate)
+		return nil
+	})
+	return err
+}
+
+// liveEdges are the edges that are heard of now.
+func (s *Service) liveEdges(ctx context.Context) (map[string]liveEdge, error) {
+	out := map[string]liveEdge{}
+	err := each(ctx, s, prefixLive, func(f found[liveEdge]) error {
+		out[f.Key[len(prefixLive):]] = f.Value
+		return nil
+	})
+	return out, err
+}
+
+// shownWarpgate adds what edges say.
+func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
+	holding, silent := 0, 0
+	err := each(ctx, s, heldBy(w.ID), func(f found[mezu.Presence]) error {
+		p := f.Value
+		edge := f.Key[len(heldBy(w.ID)):]
+		if p.Bundle.Compare(w.Bundle) > 0 {
+			w.Bundle = p.Bundle
+		}
+		_, isLive := live[edge]
+		switch {
+		case p.Connected && isLive:
+			holding++
+			w.Edges = append(w.Edges, edge)
+			w.LastSeenAt = s.stamp()
+			if p.Address != "" {
+				w.Address = p.Address
+			}
+			if p.Version != "" {
+				w.Version = p.Version
+			}
+		case p.Connected:
+			silent++
+		}
+		if p.Since.After(w.LastSeenAt) {
+			w.LastSeenAt = p.Since
+		}
+		return nil
+	})
+	w.Status = mezu.StatusOf(holding, silent)
+	return w, err
+}
+
+// applied lists the positions that live edges and connected Warpgates run.
+func (s *Service) applied(ctx context.Context, environment string) ([]api.Applied, error) {
+	live, err := s.liveEdges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []api.Applied
+	for id, e := range live {
+		out = append(out, api.Applied{ID: id, Position: e.Applied})
+	}
+	err = each(ctx, s, warpgatesOf(environment), func(f found[warpgate]) error {
+		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)
+		if err == nil && w.Status == mezu.WarpgateConnected && !w.Bundle.IsZero() {
+			out = append(out, api.Applied{ID: w.ID, Position: w.Bundle})
+		}
+		return err
+	})
+	slices.SortFunc(out, func(a, b api.Applied) int { return strings.Compare(a.ID, b.ID) })
+	return out, err
+}

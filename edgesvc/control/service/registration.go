@@ -1,0 +1,232 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// maxVersion bounds the version that a peer says it has.
+const maxVersion = 64
+
+func validateVersion(v string) error {
+	if len(v) > maxVersion {
+		return mezu.Invalid("version", "at most %d characters", maxVersion)
+	}
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' {
+			return mezu.Invalid("version", "has visible ASCII characters only")
+		}
+	}
+	return nil
+}
+
+// RegisterWarpgate lets a Warpgate in: a certificate for its key, and all that it
+// needs to serve.
+func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.RegisterRequest) (api.RegisterResponse, error) {
+	if _, err := admit(api.OpRegisterWarpgate, c); err != nil {
+		return api.RegisterResponse{}, err
+	}
+	if err := validateVersion(in.Version); err != nil {
+		return api.RegisterResponse{}, err
+	}
+	hash := keyHash(in.CSR)
+	if c.Kind == Enrolment && hash != c.token.Value.PublicKeySHA256 {
+		return api.RegisterResponse{}, &mezu.Error{Code: mezu.CodeForbidden, Field: "csr", Detail: "the enrolment token is bound to another key", Hint: "ask for a token for this Warpgate's own key"}
+	}
+	var out api.RegisterResponse
+	var env found[mezu.Environment]
+	_, err := s.publish(ctx, func(ch *change) error {
+		var err error
+		if env, err = s.registersIn(ctx, c, in.Environment); err != nil {
+			return err
+		}
+		rec, err := s.earlier(ctx, c, env.Value.ID, in.Warpgate, hash)
+		if err != nil {
+			return err
+		}
+		w := &rec.Value
+		if rec.Revision == 0 {
+			w.Meta = s.meta(mezu.PrefixWarpgate)
+			rec.Key = warpgatesOf(env.Value.ID) + w.ID
+			ch.create(keyID(w.ID), rec.Key)
+		} else {
+			w.Meta = s.touch(w.Meta, rec.Revision)
+		}
+		w.Environment, w.Organization, w.Project, w.KeySHA256 = env.Value.ID, c.Organization, c.Project, hash
+		w.Address, w.Version, w.RegisteredBy = c.Address, in.Version, c.ID
+		if c.Kind == Enrolment {
+			w.RegisteredBy = c.token.Value.CreatedBy
+			ch.remove(c.token.Key, c.token.Revision)
+		}
+		ch.require(env.Key, env.Revision)
+		out.Warpgate = w.ID
+		return s.certifyWarpgate(ch, rec, in.CSR, &out.Credentials)
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, s.equip(ctx, env.Value, &out)
+}
+
+// certifyWarpgate issues a certificate and writes the record that knows it.
+func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], csr string, out *api.Credentials) error {
+	w := &rec.Value
+	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerWarpgate, ID: w.ID, Organization: w.Organization, Project: w.Project, Environment: w.Environment})
+	if err != nil {
+		return err
+	}
+	var over []certificate
+	w.Certificates, over = renewed(w.Certificates, issued, s.now())
+	s.revoke(ch, over)
+	w.Serial = issued.Serial
+	ch.update(rec.Key, rec.Revision, *w)
+	*out = s.credentials(issued.Chain)
+	return nil
+}
+
+func (s *Service) credentials(chain string) api.Credentials {
+	return api.Credentials{Certificates: chain, TrustRoot: s.authority.TrustRoot(), Keyset: s.authority.Keyset()}
+}
+
+// registersIn finds the environment that a Warpgate joins.
+func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found[mezu.Environment], error) {
+	if c.Kind == Enrolment {
+		// The token may have been spent since it was read, by another
+		// Warpgate with the same key.
+		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
+			return found[mezu.Environment]{}, unauthenticated("this enrolment token was used", "ask for another; each lets one Warpgate in, within ten minutes")
+		}
+		env, err := byID[mezu.Environment](ctx, s, c.Environment)
+		if errors.Is(err, store.ErrNotFound) {
+			return env, notFound("environment", "")
+		}
+		if err == nil && name != "" && name != env.Value.Name {
+			return env, &mezu.Error{Code: mezu.CodeForbidden, Field: "environment", Detail: "the enrolment token is bound to another environment", Hint: "leave the environment out"}
+		}
+		return env, err
+	}
+	if name == "" {
+		acc, err := byID[account](ctx, s, c.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return found[mezu.Environment]{}, err
+		}
+		name = acc.Value.Account.Environment
+	}
+	if name == "" {
+		name = mezu.EnvironmentProduction
+	}
+	env, err := child[mezu.Environment](ctx, s, environmentsOf(c.Project), name, "environment", "")
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		return env, &mezu.Error{Code: mezu.CodeNotFound, Field: "environment", Detail: "the service account's project has no such environment", Hint: "create it, or name another with --environment"}
+	}
+	return env, err
+}
+
+// earlier finds the registration that a Warpgate goes on with. It must have the
+// same key and the same environment; one that is gone makes a new identity.
+func (s *Service) earlier(ctx context.Context, c Caller, environment, id, hash string) (found[warpgate], error) {
+	if id == "" {
+		return found[warpgate]{}, nil
+	}
+	if err := mezu.ValidateID("warpgate", mezu.PrefixWarpgate, id); err != nil {
+		return found[warpgate]{}, err
+	}
+	rec, err := optional[warpgate](ctx, s, warpgatesOf(environment)+id)
+	if err == nil && rec.Revision != 0 && rec.Value.KeySHA256 != hash {
+		return found[warpgate]{}, &mezu.Error{Code: mezu.CodeForbidden, Field: "warpgate", Detail: "this identity belongs to another key", Hint: "leave the id out to register as a new Warpgate"}
+	}
+	return rec, err
+}
+
+// equip fills in what a Warpgate needs beside its certificate.
+func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.RegisterResponse) error {
+	env = s.shown(env)
+	out.Organization, out.Project, out.Environment, out.URL = env.Organization, env.Project, env.Name, env.URL
+	// The head comes first: what is read after it is at least that new.
+	var err error
+	if out.Head, err = s.Head(ctx); err != nil {
+		return err
+	}
+	if out.Bundle, err = s.statement(ctx, keyBundle(env.ID)); err != nil {
+		return err
+	}
+	if out.Edges, err = s.statement(ctx, keyEdges); err != nil {
+		return err
+	}
+	return each(ctx, s, prefixRevocation, func(f found[streamRecord]) error {
+		if s.now().After(f.Value.Until) {
+			return nil
+		}
+		signed, err := s.signed(ctx, f.Value)
+		out.Revocations = append(out.Revocations, signed)
+		return err
+	})
+}
+
+// statement reads a signed statement of the stream.
+func (s *Service) statement(ctx context.Context, key string) (mezu.Signed, error) {
+	rec, err := get[streamRecord](ctx, s, key)
+	if err != nil {
+		return mezu.Signed{}, err
+	}
+	return s.signed(ctx, rec.Value)
+}
+
+func (s *Service) signed(ctx context.Context, rec streamRecord) (mezu.Signed, error) {
+	var out mezu.Signed
+	data, err := s.read(ctx, rec.Signed)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(data, &out); err != nil {
+		return out, fmt.Errorf("decoding a statement of the stream: %w", err)
+	}
+	return out, nil
+}
+
+// RenewWarpgate gives the holder of a live certificate another one, perhaps for
+// another key.
+func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewRequest) (api.RegisterResponse, error) {
+	var out api.RegisterResponse
+	if _, err := admit(api.OpRenewWarpgate, c); err != nil {
+		return out, err
+	}
+	if err := validateVersion(in.Version); err != nil {
+		return out, err
+	}
+	var env found[mezu.Environment]
+	_, err := s.publish(ctx, func(ch *change) error {
+		rec, err := get[warpgate](ctx, s, warpgatesOf(c.Environment)+c.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
+			return unauthenticated("the certificate was revoked", "register again")
+		}
+		if err != nil {
+			return err
+		}
+		if env, err = byID[mezu.Environment](ctx, s, c.Environment); err != nil {
+			return err
+		}
+		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
+		rec.Value.KeySHA256, rec.Value.Address = keyHash(in.CSR), c.Address
+		if in.Version != "" {
+			rec.Value.Version = in.Version
+		}
+		out.Warpgate = rec.Value.ID
+		return s.certifyWarpgate(ch, rec, in.CSR, &out.Credentials)
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, s.equip(ctx, env.Value, &out)
+}
+
+func alive(live []certificate, serial string) bool {
+	return slices.ContainsFunc(live, func(c certificate) bool { return c.Serial == serial })
+}

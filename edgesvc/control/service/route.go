@@ -1,0 +1,262 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// routesHead is the record whose revision is that of an environment's routes; they
+// themselves are one document.
+type routesHead struct {
+	Document blob `json:"document,omitzero"`
+}
+
+// routes reads all routes of an environment.
+func (s *Service) routes(ctx context.Context, environment string) (found[routesHead], []mezu.Route, error) {
+	head, err := optional[routesHead](ctx, s, keyRoutes(environment))
+	if err != nil {
+		return head, nil, err
+	}
+	data, err := s.read(ctx, head.Value.Document)
+	if err != nil || len(data) == 0 {
+		return head, nil, err
+	}
+	var routes []mezu.Route
+	if err := json.Unmarshal(data, &routes); err != nil {
+		return head, nil, fmt.Errorf("decoding the routes of %s: %w", environment, err)
+	}
+	return head, routes, nil
+}
+
+// ListRoutes shows all routes of an environment and who runs which position.
+func (s *Service) ListRoutes(ctx context.Context, c Caller, p Place) (api.RoutesState, error) {
+	sc, err := s.inEnvironment(ctx, c, api.OpListRoutes, p)
+	if err != nil {
+		return api.RoutesState{}, err
+	}
+	head, routes, err := s.routes(ctx, sc.environment.Value.ID)
+	if err != nil {
+		return api.RoutesState{}, err
+	}
+	return s.routesState(ctx, sc.environment.Value.ID, head.Revision, routes)
+}
+
+func (s *Service) routesState(ctx context.Context, environment string, revision uint64, routes []mezu.Route) (api.RoutesState, error) {
+	bundle, err := optional[streamRecord](ctx, s, keyBundle(environment))
+	if err != nil {
+		return api.RoutesState{}, err
+	}
+	if routes == nil {
+		routes = []mezu.Route{}
+	}
+	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: mezu.Warnings(routes)}
+	out.Applied, err = s.applied(ctx, environment)
+	return out, err
+}
+
+// ReplaceRoutes sets all routes. A route that was there before, by its identity,
+// keeps its id.
+func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch uint64, in []mezu.Route) (api.RoutesState, error) {
+	var id string
+	var revision uint64
+	var out []mezu.Route
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
+		if err != nil {
+			return err
+		}
+		id = sc.environment.Value.ID
+		head, old, err := s.routes(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, head.Revision); err != nil {
+			return err
+		}
+		revision = head.Revision + 1
+		if err := mezu.ValidateRoutes("routes", in); err != nil {
+			return err
+		}
+		out = s.adopt(old, in)
+		return s.setRoutes(ctx, ch, sc, head, out)
+	})
+	if err != nil {
+		return api.RoutesState{}, err
+	}
+	return s.routesState(ctx, id, revision, out)
+}
+
+// adopt gives new routes the meta of the old ones with the same identity; a route
+// that did not change keeps its revision.
+func (s *Service) adopt(old, in []mezu.Route) []mezu.Route {
+	known := make(map[string]mezu.Route, len(old))
+	for _, r := range old {
+		known[r.Identity()] = r
+	}
+	out := slices.Clone(in)
+	for i := range out {
+		was, ok := known[out[i].Identity()]
+		switch {
+		case !ok:
+			out[i].Meta = s.meta(mezu.PrefixRoute)
+		case sameRoute(was, out[i]):
+			out[i].Meta = was.Meta
+		default:
+			out[i].Meta = s.touch(was.Meta, was.Revision)
+		}
+	}
+	return out
+}
+
+// sameRoute compares what a client can set.
+func sameRoute(a, b mezu.Route) bool {
+	a.Meta, b.Meta = mezu.Meta{}, mezu.Meta{}
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// setRoutes writes an environment's routes and its bundle.
+func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route) error {
+	data, err := encode(routes)
+	if err != nil {
+		return fmt.Errorf("encoding routes: %w", err)
+	}
+	if len(data) > mezu.MaxRoutesBytes {
+		return mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
+	}
+	if err := s.stateBundle(ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
+		return err
+	}
+	document, err := s.keep(ctx, data)
+	if err != nil {
+		return err
+	}
+	ch.update(head.Key, head.Revision, routesHead{Document: document})
+	ch.require(sc.environment.Key, sc.environment.Revision)
+	ch.require(sc.project.Key, sc.project.Revision)
+	return nil
+}
+
+func noRoute() error { return notFound("route", "") }
+
+// findRoute finds a route by id or name.
+func findRoute(routes []mezu.Route, ref string) int {
+	return slices.IndexFunc(routes, func(r mezu.Route) bool { return ref != "" && (r.ID == ref || r.Name == ref) })
+}
+
+// GetRoute reads one by id or name.
+func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, error) {
+	sc, err := s.inEnvironment(ctx, c, api.OpGetRoute, p)
+	if err != nil {
+		return mezu.Route{}, err
+	}
+	_, routes, err := s.routes(ctx, sc.environment.Value.ID)
+	if err != nil {
+		return mezu.Route{}, err
+	}
+	i := findRoute(routes, p.Item)
+	if i < 0 {
+		return mezu.Route{}, noRoute()
+	}
+	return routes[i], nil
+}
+
+// CreateRoute adds a route.
+func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (mezu.Route, error) {
+	var out mezu.Route
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpCreateRoute, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, api.OpCreateRoute, o, false, func() (mezu.Route, error) {
+			head, routes, err := s.routes(ctx, sc.environment.Value.ID)
+			if err != nil {
+				return in, err
+			}
+			if err := in.Validate(); err != nil {
+				return in, err
+			}
+			in.Meta = s.meta(mezu.PrefixRoute)
+			return in, s.setOneRoute(ctx, ch, sc, head, append(routes, in), in)
+		})
+		return err
+	})
+	return out, err
+}
+
+// setOneRoute writes routes of which one is new or changed; a clash is told of
+// that one.
+func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, one mezu.Route) error {
+	if err := mezu.ValidateRoutes("routes", routes); err != nil {
+		if mezu.CodeOf(err) == mezu.CodeConflict {
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
+		}
+		return err
+	}
+	return s.setRoutes(ctx, ch, sc, head, routes)
+}
+
+// UpdateRoute changes one route.
+func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (mezu.Route, error) {
+	var out mezu.Route
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpUpdateRoute, p)
+		if err != nil {
+			return err
+		}
+		head, routes, err := s.routes(ctx, sc.environment.Value.ID)
+		if err != nil {
+			return err
+		}
+		i := findRoute(routes, p.Item)
+		if i < 0 {
+			return noRoute()
+		}
+		was := routes[i]
+		if err := matches(ifMatch, was.Revision); err != nil {
+			return err
+		}
+		out = was
+		if err := with(&out); err != nil {
+			return err
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		out.Meta = s.touch(was.Meta, was.Revision)
+		routes[i] = out
+		return s.setOneRoute(ctx, ch, sc, head, routes, out)
+	})
+	return out, err
+}
+
+// DeleteRoute removes one route.
+func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	_, err := s.publish(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpDeleteRoute, p)
+		if err != nil {
+			return err
+		}
+		head, routes, err := s.routes(ctx, sc.environment.Value.ID)
+		if err != nil {
+			return err
+		}
+		i := findRoute(routes, p.Item)
+		if i < 0 {
+			return noRoute()
+		}
+		if err := matches(ifMatch, routes[i].Revision); err != nil {
+			return err
+		}
+		return s.setRoutes(ctx, ch, sc, head, slices.Delete(routes, i, i+1))
+	})
+	return err
+}

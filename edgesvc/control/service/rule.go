@@ -1,0 +1,176 @@
+package service
+
+import (
+	"slices"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// audience is who may call an operation at all; what they may do it to is
+// decided at the data.
+type audience uint8
+
+const (
+	public      audience = iota + 1 // anyone; the body holds the credential
+	known                           // people and service accounts, about themselves
+	people                          // people, each seeing his own
+	operators                       // people who run the installation
+	tenants                         // members by their role, service accounts by their verbs in their project
+	joiners                         // the holder of a join token
+	registrants                     // service accounts with the verb, holders of an enrolment token
+	warpgates                       // Warpgates by certificate
+	edges                           // edges by certificate
+)
+
+// rule is what one operation asks of its caller.
+type rule struct {
+	audience   audience
+	permission mezu.Permission
+}
+
+// rules is the one table between operations and authority. An operation that is
+// not in it can't be served.
+var rules = map[string]rule{
+	api.OpBootstrap.ID: {public, ""},
+	api.OpSelf.ID:      {known, ""},
+
+	api.OpListOrganizations.ID:  {people, mezu.PermOrganizationsRead},
+	api.OpCreateOrganization.ID: {operators, mezu.PermOrganizationsWrite},
+	api.OpGetOrganization.ID:    {tenants, mezu.PermOrganizationsRead},
+	api.OpUpdateOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
+	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
+
+	api.OpListProjects.ID:  {tenants, mezu.PermProjectsRead},
+	api.OpCreateProject.ID: {tenants, mezu.PermProjectsWrite},
+	api.OpGetProject.ID:    {tenants, mezu.PermProjectsRead},
+	api.OpUpdateProject.ID: {tenants, mezu.PermProjectsWrite},
+	api.OpDeleteProject.ID: {tenants, mezu.PermProjectsWrite},
+
+	api.OpListEnvironments.ID:  {tenants, mezu.PermEnvironmentsRead},
+	api.OpCreateEnvironment.ID: {tenants, mezu.PermEnvironmentsWrite},
+	api.OpGetEnvironment.ID:    {tenants, mezu.PermEnvironmentsRead},
+	api.OpUpdateEnvironment.ID: {tenants, mezu.PermEnvironmentsWrite},
+	api.OpDeleteEnvironment.ID: {tenants, mezu.PermEnvironmentsWrite},
+
+	api.OpListRoutes.ID:    {tenants, mezu.PermRoutesRead},
+	api.OpReplaceRoutes.ID: {tenants, mezu.PermRoutesWrite},
+	api.OpCreateRoute.ID:   {tenants, mezu.PermRoutesWrite},
+	api.OpGetRoute.ID:      {tenants, mezu.PermRoutesRead},
+	api.OpUpdateRoute.ID:   {tenants, mezu.PermRoutesWrite},
+	api.OpDeleteRoute.ID:   {tenants, mezu.PermRoutesWrite},
+
+	api.OpListServiceAccounts.ID:  {tenants, mezu.PermServiceAccountsRead},
+	api.OpCreateServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
+	api.OpGetServiceAccount.ID:    {tenants, mezu.PermServiceAccountsRead},
+	api.OpDeleteServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
+
+	api.OpListWarpgates.ID:        {tenants, mezu.PermWarpgatesRead},
+	api.OpGetWarpgate.ID:          {tenants, mezu.PermWarpgatesRead},
+	api.OpDeleteWarpgate.ID:       {tenants, mezu.PermWarpgatesWrite},
+	api.OpCreateEnrolmentToken.ID: {tenants, mezu.PermWarpgateRegister},
+
+	api.OpRegisterWarpgate.ID: {registrants, mezu.PermWarpgateRegister},
+	api.OpRenewWarpgate.ID:    {warpgates, ""},
+
+	api.OpListEdges.ID:         {operators, mezu.PermEdgesRead},
+	api.OpDeleteEdge.ID:        {operators, mezu.PermEdgesWrite},
+	api.OpCreateJoinToken.ID:   {operators, mezu.PermEdgesWrite},
+	api.OpEnrolEdge.ID:         {joiners, ""},
+	api.OpRenewEdge.ID:         {edges, ""},
+	api.OpPublicCertificate.ID: {edges, ""},
+	api.OpEdgeReport.ID:        {edges, ""},
+	api.OpEdgeStream.ID:        {edges, ""},
+}
+
+// rolePermissions is what each role may do in its organization.
+var rolePermissions = map[mezu.Role][]mezu.Permission{
+	mezu.RoleOwner:     tenantPermissions,
+	mezu.RoleAdmin:     tenantPermissions,
+	mezu.RoleDeveloper: developerPermissions,
+	mezu.RoleViewer:    viewerPermissions,
+	mezu.RoleBilling:   {mezu.PermOrganizationsRead},
+}
+
+var (
+	viewerPermissions = []mezu.Permission{
+		mezu.PermOrganizationsRead, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead,
+		mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead,
+	}
+	developerPermissions = slices.Concat(viewerPermissions, []mezu.Permission{
+		mezu.PermWarpgateRegister, mezu.PermProjectsWrite, mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite,
+		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite,
+	})
+	tenantPermissions   = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite})
+	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite}
+)
+
+// Admit decides whether a caller may call an operation at all, before anything of
+// the call is read. The operation itself decides again, at the data.
+func (s *Service) Admit(op api.Operation, c Caller) error {
+	_, err := admit(op, c)
+	return err
+}
+
+// admit decides whether this kind of caller may call the operation at all. It is
+// the first step of every operation.
+func admit(op api.Operation, c Caller) (rule, error) {
+	r, ok := rules[op.ID]
+	if !ok {
+		return r, mezu.Errorf(mezu.CodeInternal, "operation %s has no rule of authority", op.ID)
+	}
+	if r.audience == public {
+		return r, nil
+	}
+	if c.Kind == Anonymous || c.Kind == "" {
+		return r, c.refusal()
+	}
+	ok = false
+	switch r.audience {
+	case known:
+		ok = c.Kind == Member || c.Kind == ServiceAccount
+	case people:
+		ok = c.Kind == Member && c.holds(r.permission)
+	case operators:
+		ok = c.Kind == Member && c.Operator && slices.Contains(operatorPermissions, r.permission) && c.holds(r.permission)
+	case tenants:
+		ok = c.Kind == Member || c.Kind == ServiceAccount
+	case joiners:
+		ok = c.Kind == Joiner
+	case registrants:
+		ok = c.Kind == Enrolment || c.Kind == ServiceAccount && slices.Contains(c.Permissions, r.permission)
+	case warpgates:
+		ok = c.Kind == Warpgate
+	case edges:
+		ok = c.Kind == Edge
+	}
+	if !ok {
+		return r, forbidden(op, r, c)
+	}
+	return r, nil
+}
+
+// forbidden says what the caller lacks.
+func forbidden(op api.Operation, r rule, c Caller) error {
+	e := &mezu.Error{Code: mezu.CodeForbidden}
+	switch r.audience {
+	case operators:
+		e.Detail, e.Hint = "only operators of this installation may do this", "use an operator's token"
+	case joiners:
+		e.Detail, e.Hint = "an edge enrols with a join token", "make one with `mezusphere join-token create`"
+	case warpgates:
+		e.Detail, e.Hint = "only a Warpgate's certificate opens this", "register the Warpgate first"
+	case edges:
+		e.Detail, e.Hint = "only an edge's certificate opens this", "enrol the edge first"
+	default:
+		e.Detail = "this " + c.noun() + " may not do this"
+		if r.permission != "" {
+			e.Detail = "this " + c.noun() + " lacks the permission " + string(r.permission)
+			e.Hint = "ask an owner of the organization for it"
+			if c.Kind == ServiceAccount {
+				e.Hint = "use the key of a service account that has it"
+			}
+		}
+	}
+	return e
+}

@@ -1,0 +1,167 @@
+// Package service is the control plane's operations over its store: who may do
+// what to which record, what a change writes and publishes, and what must happen
+// later because of it. Every method takes the caller and decides at the data.
+//
+// What may not live here: HTTP and JSON parsing (package rest), listeners, files
+// and process life (package control), signing keys (package ca). Only control and
+// its folders import it.
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// Config is what a service works with.
+type Config struct {
+	// Store is owned by the caller, who closes it after the service's last
+	// call.
+	Store     store.Store
+	Authority *ca.Authority
+	// Domain is the edge domain, under which endpoints are labels.
+	Domain string
+	// PublicPort is the port in URLs; if zero or 443, none is shown.
+	PublicPort int
+	Log        *slog.Logger
+	// Now is the clock; if nil, time.Now.
+	Now func() time.Time
+	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
+	// nothing is.
+	Bootstrapped func()
+}
+
+// Service is the operations. Its methods are safe for concurrent use.
+type Service struct {
+	store     store.Store
+	authority *ca.Authority
+	anchor    *trust.Anchor
+	domain    string
+	port      int
+	log       *slog.Logger
+	now       func() time.Time
+	epoch     uint64
+	// bootstrapped may be nil.
+	bootstrapped func()
+
+	// publishing keeps the writers of one process from colliding at the
+	// revision counter; between processes the counter's check decides.
+	publishing sync.Mutex
+
+	leasesMu sync.Mutex
+	leases   map[string]lease
+}
+
+// Open prepares a service on its store: the installation's epoch and counter, the
+// keyset and the edge list on the stream.
+func Open(ctx context.Context, cfg Config) (*Service, error) {
+	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := validateDomain(cfg.Domain); err != nil {
+		return nil, err
+	}
+	for _, op := range api.Operations() {
+		if _, ok := rules[op.ID]; !ok {
+			return nil, mezu.Errorf(mezu.CodeInternal, "operation %s has no rule of authority", op.ID)
+		}
+	}
+	s.anchor = trust.New(cfg.Authority.TrustRoot(), s.now)
+	if _, err := s.anchor.AcceptKeyset(cfg.Authority.Keyset()); err != nil {
+		return nil, err
+	}
+	if err := s.openInstallation(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.openStream(ctx)
+}
+
+func validateDomain(domain string) error {
+	host, err := mezu.CanonicalHost(domain)
+	if err != nil || host != domain {
+		return mezu.Invalid("domain", "the edge domain is a lower-case host name without a port, not %q", domain)
+	}
+	return nil
+}
+
+// openInstallation reads or makes the epoch. A restore raises it; nothing here
+// does.
+func (s *Service) openInstallation(ctx context.Context) error {
+	_, err := s.commit(ctx, func(ch *change) error {
+		epoch, err := get[uint64](ctx, s, keyEpoch)
+		switch {
+		case err == nil:
+			s.epoch = epoch.Value
+			return nil
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		s.epoch = 1
+		ch.create(keyEpoch, s.epoch)
+		ch.create(keyRevision, uint64(0))
+		return nil
+	})
+	return err
+}
+
+// Head is the newest position of the installation.
+func (s *Service) Head(ctx context.Context) (mezu.Position, error) {
+	counter, err := get[uint64](ctx, s, keyRevision)
+	if err != nil {
+		return mezu.Position{}, err
+	}
+	return mezu.Position{Epoch: s.epoch, Revision: counter.Value}, nil
+}
+
+// Anchor is what the installation's own peers believe.
+func (s *Service) Anchor() *trust.Anchor { return s.anchor }
+
+// url is the public address of an endpoint.
+func (s *Service) url(endpoint string) string {
+	host := endpoint + "." + s.domain
+	if s.port != 0 && s.port != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(s.port))
+	}
+	return "https://" + host
+}
+
+func (s *Service) meta(prefix string) mezu.Meta {
+	now := s.stamp()
+	return mezu.Meta{ID: mezu.NewID(prefix, now), Revision: 1, CreatedAt: now, UpdatedAt: now}
+}
+
+// touch is the meta of a record that is about to be written over revision.
+func (s *Service) touch(m mezu.Meta, revision uint64) mezu.Meta {
+	m.Revision, m.UpdatedAt = revision+1, s.stamp()
+	return m
+}
+
+// stamp is the current time as records show it.
+func (s *Service) stamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+// matches checks the revision that a caller insists on; zero is any.
+func matches(ifMatch, revision uint64) error {
+	if ifMatch == 0 || ifMatch == revision {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the record has revision " + strconv.FormatUint(revision, 10) + " now, not " + strconv.FormatUint(ifMatch, 10),
+		Hint: "read it again and repeat the change on what it is now"}
+}
+
+func notFound(noun, hint string) error {
+	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such " + noun, Hint: hint}
+}
+
+func encode(v any) ([]byte, error) { return json.Marshal(v) }

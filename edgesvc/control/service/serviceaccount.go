@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// useInterval is how often the last use of a key is written down.
+const useInterval = time.Minute
+
+// account is a service account as it is kept. The key is not: its hash is.
+type account struct {
+	Account mezu.ServiceAccount `json:"account"`
+	// Organization and Project are ids.
+	Organization string `json:"organization"`
+	Project      string `json:"project"`
+	KeyHash      string `json:"key_hash"`
+}
+
+// ListServiceAccounts lists a project's.
+func (s *Service) ListServiceAccounts(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.ServiceAccount], error) {
+	sc, err := s.inProject(ctx, c, api.OpListServiceAccounts, p)
+	if err != nil {
+		return api.List[mezu.ServiceAccount]{}, err
+	}
+	return list(ctx, s, accountsOf(sc.project.Value.ID), page, func(f found[account]) (mezu.ServiceAccount, error) {
+		return s.shownAccount(ctx, f.Value)
+	})
+}
+
+func (s *Service) shownAccount(ctx context.Context, a account) (mezu.ServiceAccount, error) {
+	used, err := optional[time.Time](ctx, s, keyUsed(a.Account.ID))
+	a.Account.LastUsedAt = used.Value
+	return a.Account, err
+}
+
+// CreateServiceAccount makes an account and its key. Nobody grants what he lacks
+// himself.
+func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, p Place, in mezu.ServiceAccount, o Once) (api.ServiceAccountCreated, error) {
+	var out api.ServiceAccountCreated
+	_, err := s.commit(ctx, func(ch *change) error {
+		sc, err := s.inProject(ctx, c, api.OpCreateServiceAccount, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, api.OpCreateServiceAccount, o, true, func() (api.ServiceAccountCreated, error) {
+			return s.addAccount(ctx, ch, sc, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.ServiceAccount) (api.ServiceAccountCreated, error) {
+	var out api.ServiceAccountCreated
+	if err := in.Validate(); err != nil {
+		return out, err
+	}
+	for _, p := range in.Permissions {
+		if !slices.Contains(sc.grants, p) {
+			return out, &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "you can't grant " + string(p) + ", which you lack", Hint: "ask an owner of the organization"}
+		}
+	}
+	prj := sc.project
+	key := accountsOf(prj.Value.ID) + in.Name
+	if err := s.free(ctx, key, "service account", in.Name); err != nil {
+		return out, err
+	}
+	secret := mezu.NewKey()
+	in.Meta, in.Project, in.KeyPrefix = s.meta(mezu.PrefixServiceAccount), prj.Value.Name, secret[:mezu.KeyPrefixLength]
+	rec := account{Account: in, Organization: sc.organization.Value.ID, Project: prj.Value.ID, KeyHash: mezu.HashSecret(secret)}
+	ch.create(key, rec)
+	ch.create(keyID(in.ID), key)
+	ch.create(keyKey(rec.KeyHash), key)
+	ch.require(prj.Key, prj.Revision)
+	out = api.ServiceAccountCreated{ServiceAccount: in, Key: secret}
+	return out, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Accounts++ })
+}
+
+// GetServiceAccount reads one.
+func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
+	acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
+	if err != nil {
+		return mezu.ServiceAccount{}, err
+	}
+	return s.shownAccount(ctx, acc.Value)
+}
+
+func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Place) (found[account], error) {
+	sc, err := s.inProject(ctx, c, op, p)
+	if err != nil {
+		return found[account]{}, err
+	}
+	return child[account](ctx, s, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
+}
+
+// DeleteServiceAccount ends an account and its key, and cuts the Warpgates that it
+// let in.
+func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
+	if err != nil {
+		return err
+	}
+	if err := matches(ifMatch, acc.Revision); err != nil {
+		return err
+	}
+	err = s.removeAccount(ctx, acc.Key, ifMatch)
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("service account", "")
+	}
+	return err
+}
+
+// removeAccount deletes an account by its key in the store, in the revision
+// ifMatch or any.
+func (s *Service) removeAccount(ctx context.Context, key string, ifMatch uint64) error {
+	var owed pending
+	_, err := s.commit(ctx, func(ch *change) error {
+		acc, err := get[account](ctx, s, key)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, acc.Revision); err != nil {
+			return err
+		}
+		owed = pending{Kind: pendingAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
+		ch.remove(acc.Key, acc.Revision)
+		ch.drop(keyID(acc.Value.Account.ID))
+		ch.drop(keyKey(acc.Value.KeyHash))
+		ch.drop(keyUsed(acc.Value.Account.ID))
+		ch.owe(owed)
+		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
+	})
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, owed)
+}
+
+// replaceKey gives an account a new key; the old one stops working, Warpgates that
+// it let in go on.
+func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
+	var secret string
+	_, err := s.commit(ctx, func(ch *change) error {
+		acc, err := get[account](ctx, s, key)
+		if err != nil {
+			return err
+		}
+		secret = mezu.NewKey()
+		ch.drop(keyKey(acc.Value.KeyHash))
+		acc.Value.KeyHash, acc.Value.Account.KeyPrefix = mezu.HashSecret(secret), secret[:mezu.KeyPrefixLength]
+		acc.Value.Account.Meta = s.touch(acc.Value.Account.Meta, acc.Revision)
+		ch.update(acc.Key, acc.Revision, acc.Value)
+		ch.create(keyKey(acc.Value.KeyHash), acc.Key)
+		return nil
+	})
+	return secret, err
+}
+
+// noteUse writes down that a key was used, at most once in useInterval. It is a
+// remark for people: when it can't be written the call goes on.
+func (s *Service) noteUse(ctx context.Context, id string) {
+	used, err := optional[time.Time](ctx, s, keyUsed(id))
+	if err != nil || s.now().Sub(used.Value) < useInterval {
+		return
+	}
+	_, err = s.commit(ctx, func(ch *change) error {
+		ch.put(keyUsed(id), s.stamp())
+		return nil
+	})
+	if err != nil {
+		s.log.Warn("noting the use of a key", "service_account", id, "error", err)
+	}
+}

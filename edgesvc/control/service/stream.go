@@ -1,0 +1,198 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Sink takes the events of one stream. Its methods return an error when the other
+// end is gone, and bound their own time.
+type Sink interface {
+	Send(api.StreamEvent) error
+	// KeepAlive says that the stream lives.
+	KeepAlive() error
+}
+
+// entry is a stream record to be sent in a snapshot.
+type entry struct {
+	key      string
+	kind     api.StreamKind
+	position mezu.Position
+}
+
+// rank orders a snapshot: keys first, for nothing else verifies without them, then
+// what ends things, then the rest by position.
+func (e entry) rank() int {
+	switch e.kind {
+	case api.StreamKeyset:
+		return 0
+	case api.StreamRevocation:
+		return 1
+	}
+	return 2
+}
+
+// StreamEdge sends an edge everything after from that is current, then changes as
+// they are committed, until ctx ends, the sink fails, the edge is removed or the
+// stream falls too far behind. The edge resumes from the last position it got.
+func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
+	if _, err := admit(api.OpEdgeStream, c); err != nil {
+		return err
+	}
+	// The head is read before the listing: all up to it is in the listing as it
+	// was or as something newer.
+	head, err := s.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if from.Compare(head) > 0 {
+		s.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
+		from = mezu.Position{}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watch
+	entries, position, err := s.snapshot(ctx, from)
+	if err != nil {
+		return err
+	}
+	watcher, err := s.store.Watch(ctx, prefixStream, position)
+	if err != nil {
+		return err
+	}
+	resume := from
+	for _, e := range entries {
+		rec, err := get[streamRecord](ctx, s, e.key)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // swept meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		// What comes out of turn must not move the position past what has
+		// not been sent, and nothing may move it past the head.
+		if e.rank() == 2 && e.position.Compare(head) <= 0 {
+			resume = e.position
+		}
+		if err := s.send(ctx, sink, rec.Value, resume); err != nil {
+			return err
+		}
+	}
+	if head.Compare(resume) > 0 {
+		resume = head
+	}
+	if err := sink.Send(api.StreamEvent{Kind: api.StreamSynced, Position: resume}); err != nil {
+		return err
+	}
+	return s.follow(ctx, c, watcher, sink)
+}
+
+// snapshot lists what is current after from, in the order in which to send it, and
+// the store's position from which to watch.
+func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, store.Position, error) {
+	var entries []entry
+	var position store.Position
+	now := s.now()
+	for token := ""; ; {
+		page, err := s.store.List(ctx, prefixStream, token, store.MaxPage)
+		if err != nil {
+			return nil, "", err
+		}
+		if position == "" {
+			position = page.Position
+		}
+		for _, r := range page.Records {
+			f, err := decode[streamRecord](r)
+			if err != nil {
+				return nil, "", err
+			}
+			over := !f.Value.Until.IsZero() && now.After(f.Value.Until)
+			if f.Value.Position.Compare(from) > 0 && !over {
+				entries = append(entries, entry{r.Key, f.Value.Kind, f.Value.Position})
+			}
+		}
+		if token = page.Next; token == "" {
+			break
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.position.Compare(b.position))
+	})
+	return entries, position, nil
+}
+
+func (s *Service) send(ctx context.Context, sink Sink, rec streamRecord, resume mezu.Position) error {
+	signed, err := s.signed(ctx, rec)
+	if err != nil {
+		return err
+	}
+	return sink.Send(api.StreamEvent{Kind: rec.Kind, Position: resume, Signed: signed})
+}
+
+// follow sends changes as they are committed.
+func (s *Service) follow(ctx context.Context, c Caller, watcher store.Watcher, sink Sink) error {
+	alive := time.NewTicker(api.StreamKeepAlive)
+	defer alive.Stop()
+	for {
+		select {
+		case event, ok := <-watcher.Events():
+			if !ok {
+				if err := watcher.Err(); err != nil {
+					return err
+				}
+				return ctx.Err()
+			}
+			if err := s.pass(ctx, c, event, sink); err != nil {
+				return err
+			}
+		case <-alive.C:
+			if err := s.stillEdge(ctx, c); err != nil {
+				return err
+			}
+			if err := sink.KeepAlive(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pass sends the statements of one commit. After a revocation it looks whether it
+// was this edge's.
+func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Sink) error {
+	revoked := false
+	for _, ch := range event.Changes {
+		if ch.Deleted {
+			continue
+		}
+		f, err := decode[streamRecord](ch.Record)
+		if err != nil {
+			return err
+		}
+		if err := s.send(ctx, sink, f.Value, f.Value.Position); err != nil {
+			return err
+		}
+		revoked = revoked || f.Value.Kind == api.StreamRevocation
+	}
+	if revoked {
+		return s.stillEdge(ctx, c)
+	}
+	return nil
+}
+
+// stillEdge reports an edge that was removed, or whose certificate ended, since its
+// stream began.
+func (s *Service) stillEdge(ctx context.Context, c Caller) error {
+	rec, err := s.edgeByID(ctx, c.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (!alive(rec.Value.Certificates, c.serial) || s.now().After(c.ExpiresAt)) {
+		return unauthenticated("the certificate was revoked or has ended", "enrol again with a join token")
+	}
+	return err
+}

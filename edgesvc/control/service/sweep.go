@@ -1,0 +1,152 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
+)
+
+// SweepInterval is how often what has ended is removed. Nothing depends on it but
+// room: every reader checks the time itself.
+const SweepInterval = 10 * time.Minute
+
+// chunkAge is how old an unreferenced chunk must be before it goes: a change
+// writes its chunks before the record that names them.
+const chunkAge = time.Hour
+
+// Sweep removes what has ended, finishes what is owed and takes over keys that were
+// rotated. One part's error does not keep the others from running.
+func (s *Service) Sweep(ctx context.Context) error {
+	steps := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"finishing changes", s.Settle},
+		{"taking over rotated keys", s.takeOverKeys},
+		{"sweeping tokens", s.sweepTokens},
+		{"sweeping idempotency records", s.sweepOnce},
+		{"sweeping revocations", s.sweepRevocations},
+		{"sweeping endpoints", s.sweepEndpoints},
+		{"sweeping Warpgates", s.sweepWarpgates},
+		{"sweeping documents", s.sweepDocuments},
+	}
+	var all error
+	for _, step := range steps {
+		if err := step.run(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("%s: %w", step.name, err))
+		}
+	}
+	return all
+}
+
+// takeOverKeys reads the authority anew and publishes what follows from it.
+func (s *Service) takeOverKeys(ctx context.Context) error {
+	if err := s.authority.Reload(ctx); err != nil {
+		return err
+	}
+	if _, err := s.anchor.AcceptKeyset(s.authority.Keyset()); err != nil {
+		return err
+	}
+	return s.openStream(ctx)
+}
+
+// sweep removes the records under a prefix that are over. A record that changed
+// meanwhile stays.
+func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) bool) error {
+	return each(ctx, s, prefix, func(f found[T]) error {
+		if !over(f.Value) {
+			return nil
+		}
+		_, err := s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Delete: true}}})
+		if errors.Is(err, store.ErrConflict) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (s *Service) sweepTokens(ctx context.Context) error {
+	return sweep(ctx, s, prefixToken, func(t tokenRecord) bool { return !t.ExpiresAt.IsZero() && s.now().After(t.ExpiresAt) })
+}
+
+func (s *Service) sweepRevocations(ctx context.Context) error {
+	return sweep(ctx, s, prefixRevocation, func(r streamRecord) bool { return s.now().After(r.Until) })
+}
+
+func (s *Service) sweepEndpoints(ctx context.Context) error {
+	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
+}
+
+// sweepOnce removes old records, and sealed answers from those that stay.
+func (s *Service) sweepOnce(ctx context.Context) error {
+	err := sweep(ctx, s, prefixIdempotency, func(r onceRecord) bool { return s.now().After(r.ExpiresAt) })
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixIdempotency, func(f found[onceRecord]) error {
+		if f.Value.SealedEnd.IsZero() || len(f.Value.Answer) == 0 || s.now().Before(f.Value.SealedEnd) {
+			return nil
+		}
+		f.Value.Answer = nil
+		value, err := encode(f.Value)
+		if err != nil {
+			return err
+		}
+		_, err = s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Value: value}}})
+		if errors.Is(err, store.ErrConflict) {
+			return nil
+		}
+		return err
+	})
+}
+
+// sweepWarpgates removes those that can't come back by themselves: no certificate
+// of theirs is alive and no edge holds them.
+func (s *Service) sweepWarpgates(ctx context.Context) error {
+	live, err := s.liveEdges(ctx)
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixWarpgate, func(f found[warpgate]) error {
+		for _, c := range f.Value.Certificates {
+			if s.now().Before(c.NotAfter) {
+				return nil
+			}
+		}
+		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)
+		if err != nil || w.Status == mezu.WarpgateConnected {
+			return err
+		}
+		return s.removeWarpgate(ctx, f.Value.Environment, f.Value.ID)
+	})
+}
+
+func (s *Service) sweepDocuments(ctx context.Context) error {
+	_, err := document.Sweep(ctx, s.store, s.keepDocuments, chunkAge)
+	return err
+}
+
+// keepDocuments names the documents that some record refers to.
+func (s *Service) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
+	note := func(b blob) {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	err := each(ctx, s, prefixRoutes, func(f found[routesHead]) error {
+		note(f.Value.Document)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixStream, func(f found[streamRecord]) error {
+		note(f.Value.Signed)
+		return nil
+	})
+}

@@ -1,0 +1,169 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Lives of what the control plane issues itself.
+const (
+	// BearerLife is how long a person's token lasts. Until there is a login to
+	// come back by, a month bounds the harm of a lost one.
+	BearerLife = 30 * 24 * time.Hour
+)
+
+// tokenRecord is what a random secret opens, kept under the secret's hash.
+type tokenRecord struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"` // mezu.TokenBearer, …
+	// Person and Permissions are a bearer's; nil Permissions bound nothing.
+	Person      string            `json:"person,omitempty"`
+	Permissions []mezu.Permission `json:"permissions,omitempty"`
+	// Organization, Project, Environment and PublicKeySHA256 bind an
+	// enrolment.
+	Organization    string    `json:"organization,omitempty"`
+	Project         string    `json:"project,omitempty"`
+	Environment     string    `json:"environment,omitempty"`
+	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
+	CreatedBy       string    `json:"created_by,omitempty"`
+	CreatedAt       time.Time `json:"created_at"`
+	// ExpiresAt: if zero, never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// person is a member of the team or an operator or both.
+type person struct {
+	mezu.Meta
+	Operator bool `json:"operator,omitempty"`
+}
+
+const prefixOperator = "opr"
+
+// issue adds a new token to a change and returns its secret.
+func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, expires time.Time) {
+	secret = mezu.NewToken(t.Kind)
+	now := s.stamp()
+	t.ID, t.CreatedAt = mezu.NewID(mezu.PrefixToken, now), now
+	if life > 0 {
+		t.ExpiresAt = now.Add(life)
+	}
+	ch.create(keyToken(mezu.HashSecret(secret)), t)
+	return secret, t.ExpiresAt
+}
+
+// redeem reads the token behind a secret and checks kind and time. What it returns
+// is spent by removing its key in its revision.
+func (s *Service) redeem(ctx context.Context, secret, kind, noun, hint string) (found[tokenRecord], error) {
+	t, err := get[tokenRecord](ctx, s, keyToken(mezu.HashSecret(secret)))
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && t.Value.Kind != kind:
+		return t, unauthenticated("this "+noun+" opens nothing here: it was used, revoked, or belongs to another installation", hint)
+	case err != nil:
+		return t, err
+	case !t.Value.ExpiresAt.IsZero() && !s.now().Before(t.Value.ExpiresAt):
+		return t, unauthenticated("this "+noun+" ended at "+t.Value.ExpiresAt.Format(time.RFC3339), hint)
+	}
+	return t, nil
+}
+
+// bearer finds the caller behind a token of one of our kinds.
+func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
+	kinds := []struct {
+		kind       string
+		caller     CallerKind
+		noun, hint string
+	}{
+		{mezu.TokenJoin, Joiner, "join token", "make another with `mezusphere join-token create`"},
+		{mezu.TokenEnrolment, Enrolment, "enrolment token", "ask for another; each lets one Warpgate in, within ten minutes"},
+		{mezu.TokenBearer, Member, "token", "run `mezu dev` again, or ask an operator for another token"},
+	}
+	for _, k := range kinds {
+		if !strings.HasPrefix(secret, k.kind) {
+			continue
+		}
+		t, err := s.redeem(ctx, secret, k.kind, k.noun, k.hint)
+		if err != nil {
+			return Caller{}, err
+		}
+		c := Caller{Kind: k.caller, ID: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, token: t}
+		if k.caller == Member {
+			who, err := get[person](ctx, s, keyPerson(t.Value.Person))
+			if errors.Is(err, store.ErrNotFound) {
+				return Caller{}, unauthenticated("the holder of this token is gone", k.hint)
+			}
+			if err != nil {
+				return Caller{}, err
+			}
+			c.ID, c.Operator, c.Permissions = who.Value.ID, who.Value.Operator, t.Value.Permissions
+		}
+		return c, nil
+	}
+	return Caller{}, unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
+}
+
+// HasOperator reports whether somebody runs the installation already.
+func (s *Service) HasOperator(ctx context.Context) (bool, error) {
+	has := false
+	err := each(ctx, s, prefixPerson, func(p found[person]) error {
+		has = has || p.Value.Operator
+		return nil
+	})
+	return has, err
+}
+
+// BootstrapCode makes the single-use code of a new installation; an earlier one stops
+// working.
+func (s *Service) BootstrapCode(ctx context.Context, earlier string) (string, error) {
+	var code string
+	_, err := s.commit(ctx, func(ch *change) error {
+		if earlier != "" {
+			ch.drop(keyToken(mezu.HashSecret(earlier)))
+		}
+		code, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
+		return nil
+	})
+	return code, err
+}
+
+// BootstrapValid reports whether a code can still be redeemed.
+func (s *Service) BootstrapValid(ctx context.Context, code string) (bool, error) {
+	_, err := s.redeem(ctx, code, mezu.TokenBootstrap, "code", "")
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Bootstrap redeems the code and makes the caller operator.
+func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
+	if _, err := admit(api.OpBootstrap, c); err != nil {
+		return api.TokenResponse{}, err
+	}
+	var out api.TokenResponse
+	_, err := s.commit(ctx, func(ch *change) error {
+		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+		if err != nil {
+			return err
+		}
+		ch.remove(t.Key, t.Revision)
+		out = s.makeOperator(ch)
+		return nil
+	})
+	if err == nil && s.bootstrapped != nil {
+		s.bootstrapped()
+	}
+	return out, err
+}
+
+func (s *Service) makeOperator(ch *change) api.TokenResponse {
+	p := person{Meta: s.meta(prefixOperator), Operator: true}
+	ch.create(keyPerson(p.ID), p)
+	secret, expires := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
+	return api.TokenResponse{Token: secret, ExpiresAt: expires}
+}

@@ -1,0 +1,156 @@
+package service
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// maxCertificates is how many certificates of one peer may be alive: daily renewal
+// over a week's life, with room for restarts. Past it the oldest are revoked.
+const maxCertificates = 16
+
+// certificate is one that was issued and may still be alive.
+type certificate struct {
+	Serial   string    `json:"serial"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// warpgate is a Warpgate as it is kept. What edges say of it is kept apart.
+type warpgate struct {
+	mezu.Warpgate
+	// Organization and Project are ids.
+	Organization string        `json:"organization"`
+	Project      string        `json:"project"`
+	KeySHA256    string        `json:"key_sha256"`
+	Certificates []certificate `json:"certificates"`
+}
+
+// renewed adds a new certificate to those alive and says which to revoke for it.
+func renewed(live []certificate, issued ca.Issued, now time.Time) (kept, over []certificate) {
+	live = slices.DeleteFunc(slices.Clone(live), func(c certificate) bool { return now.After(c.NotAfter) })
+	live = append(live, certificate{issued.Serial, issued.NotAfter})
+	n := max(0, len(live)-maxCertificates)
+	return live[n:], live[:n]
+}
+
+// keyHash is SHA-256 of the SubjectPublicKeyInfo of a request, in hexadecimal.
+// Whether the request is fit is for the authority to say.
+func keyHash(csr string) string {
+	block, _ := pem.Decode([]byte(csr))
+	if block == nil {
+		return ""
+	}
+	req, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(req.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// ListWarpgates lists an environment's with their status.
+func (s *Service) ListWarpgates(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Warpgate], error) {
+	sc, err := s.inEnvironment(ctx, c, api.OpListWarpgates, p)
+	if err != nil {
+		return api.List[mezu.Warpgate]{}, err
+	}
+	live, err := s.liveEdges(ctx)
+	if err != nil {
+		return api.List[mezu.Warpgate]{}, err
+	}
+	return list(ctx, s, warpgatesOf(sc.environment.Value.ID), page, func(f found[warpgate]) (mezu.Warpgate, error) {
+		return s.shownWarpgate(ctx, f.Value.Warpgate, live)
+	})
+}
+
+// GetWarpgate reads one with its status.
+func (s *Service) GetWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
+	sc, err := s.inEnvironment(ctx, c, api.OpGetWarpgate, p)
+	if err != nil {
+		return mezu.Warpgate{}, err
+	}
+	f, err := child[warpgate](ctx, s, warpgatesOf(sc.environment.Value.ID), p.Item, "Warpgate", "")
+	if err != nil {
+		return mezu.Warpgate{}, err
+	}
+	live, err := s.liveEdges(ctx)
+	if err != nil {
+		return mezu.Warpgate{}, err
+	}
+	return s.shownWarpgate(ctx, f.Value.Warpgate, live)
+}
+
+// DeleteWarpgate removes a Warpgate and revokes its certificates.
+func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	sc, err := s.inEnvironment(ctx, c, api.OpDeleteWarpgate, p)
+	if err != nil {
+		return err
+	}
+	environment := sc.environment.Value.ID
+	f, err := child[warpgate](ctx, s, warpgatesOf(environment), p.Item, "Warpgate", "")
+	if err != nil {
+		return err
+	}
+	if err := matches(ifMatch, f.Revision); err != nil {
+		return err
+	}
+	return s.removeWarpgate(ctx, environment, f.Value.ID)
+}
+
+// removeWarpgate removes a Warpgate, which need not be there any more.
+func (s *Service) removeWarpgate(ctx context.Context, environment, id string) error {
+	_, err := s.publish(ctx, func(ch *change) error {
+		f, err := get[warpgate](ctx, s, warpgatesOf(environment)+id)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ch.remove(f.Key, f.Revision)
+		ch.drop(keyID(id))
+		s.revoke(ch, f.Value.Certificates)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, heldBy(id), func(f found[mezu.Presence]) error {
+		return s.forgetPresence(ctx, f.Key[len(heldBy(id)):], id)
+	})
+}
+
+// CreateEnrolmentToken lets one Warpgate with a certain key register.
+func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, in api.EnrolmentTokenRequest, o Once) (api.JoinTokenResponse, error) {
+	var out api.JoinTokenResponse
+	_, err := s.commit(ctx, func(ch *change) error {
+		sc, err := s.inEnvironment(ctx, c, api.OpCreateEnrolmentToken, p)
+		if err != nil {
+			return err
+		}
+		if raw, err := hex.DecodeString(in.PublicKeySHA256); err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != in.PublicKeySHA256 {
+			return mezu.Invalid("public_key_sha256", "is SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal")
+		}
+		out, err = once(ctx, s, ch, c, api.OpCreateEnrolmentToken, o, true, func() (api.JoinTokenResponse, error) {
+			ch.require(sc.environment.Key, sc.environment.Revision)
+			secret, expires := s.issue(ch, tokenRecord{
+				Kind: mezu.TokenEnrolment, Organization: sc.organization.Value.ID, Project: sc.project.Value.ID, Environment: sc.environment.Value.ID,
+				PublicKeySHA256: in.PublicKeySHA256, CreatedBy: c.ID,
+			}, mezu.EnrolmentTokenLife)
+			return api.JoinTokenResponse{Token: secret, ExpiresAt: expires}, nil
+		})
+		return err
+	})
+	return out, err
+}
