@@ -1,0 +1,136 @@
+package edge
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// retryAfter is what 429 and 503 ask for, in seconds: a Warpgate that restarts
+// is usually back by then.
+const retryAfter = "1"
+
+// answer is a response that the edge makes itself.
+type answer struct {
+	status int
+	header [][2]string
+	body   []byte
+}
+
+// problem is the body for programs (RFC 9457).
+type problem struct {
+	Title     string    `json:"title"`
+	Status    int       `json:"status"`
+	Code      mezu.Code `json:"code"`
+	Detail    string    `json:"detail,omitempty"`
+	RequestID string    `json:"request_id"`
+}
+
+// answerTo renders a refusal: as a page for a navigating browser, as a problem
+// for everything else, always with the code and the request id and never with
+// internals.
+func (x *exchange) answerTo(refusal *mezu.Error) *answer {
+	code := refusal.Code
+	if !code.Known() {
+		code = mezu.CodeInternal
+	}
+	if x.req.ID == "" {
+		x.req.ID = relay.NewRequestID() // the head was refused before it had one
+	}
+	a := &answer{status: code.Status()}
+	p := problem{http.StatusText(a.status), a.status, code, refusal.Detail, x.req.ID}
+	if code == mezu.CodeInternal {
+		p.Detail = ""
+	}
+	contentType := "application/problem+json"
+	if x.navigates() {
+		contentType = "text/html; charset=utf-8"
+		var b bytes.Buffer
+		if errorPage.Execute(&b, p) == nil {
+			a.body = b.Bytes()
+		}
+		a.set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+errorStyleHash+"'; frame-ancestors 'none'")
+	} else {
+		a.body, _ = json.Marshal(p) // strings and numbers always encode
+		a.body = append(a.body, '\n')
+	}
+	a.set("Content-Type", contentType)
+	a.set("Cache-Control", "no-store")
+	a.set("X-Content-Type-Options", "nosniff")
+	a.set(mezu.HeaderRequestID, x.req.ID)
+	switch {
+	case a.status == http.StatusMethodNotAllowed:
+		a.set("Allow", strings.Join(x.decision.Allow, ", "))
+	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
+		a.set("Retry-After", retryAfter)
+	case a.status == http.StatusUnauthorized:
+		a.set("WWW-Authenticate", "Bearer")
+	}
+	return a
+}
+
+func (a *answer) set(name, value string) { a.header = append(a.header, [2]string{name, value}) }
+
+// navigates reports whether a person's browser is about to show the answer as a
+// page.
+func (x *exchange) navigates() bool {
+	if x.req.Method != "GET" && x.req.Method != "HEAD" && x.req.Method != "POST" {
+		return false
+	}
+	if mode, ok := x.req.Header("sec-fetch-mode"); ok {
+		return mode == "navigate"
+	}
+	accept, _ := x.req.Header("accept")
+	return strings.Contains(accept, "text/html")
+}
+
+// appendHTTP1 serialises the answer.
+func (a *answer) appendHTTP1(dst []byte, closing, head bool) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(a.status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, http.StatusText(a.status)...)
+	dst = append(dst, "\r\n"...)
+	for _, h := range a.header {
+		dst = append(dst, h[0]...)
+		dst = append(dst, ": "...)
+		dst = append(dst, h[1]...)
+		dst = append(dst, "\r\n"...)
+	}
+	if a.status != http.StatusNoContent {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(a.body)), 10)
+		dst = append(dst, "\r\n"...)
+	}
+	if closing {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	dst = append(dst, "\r\n"...)
+	if head {
+		return dst
+	}
+	return append(dst, a.body...)
+}
+
+// writeHTTP sends the answer through net/http.
+func (a *answer) writeHTTP(w http.ResponseWriter) error {
+	for _, h := range a.header {
+		w.Header().Set(h[0], h[1])
+	}
+	if a.status != http.StatusNoContent {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	_, err := w.Write(a.body)
+	return err
+}
+
+// reservedPath reports whether a path belongs to the edge on every host.
+func reservedPath(path string) bool {
+	return strings.HasPrefix(path, "/.mezu/") || path == "/.mezu"
+}

@@ -1,0 +1,323 @@
+// Package edge is the data plane's public node: it terminates public HTTPS,
+// reads each request into its one canonical form, judges it by the bundle of its
+// environment, and sends what is allowed down a tunnel to a Warpgate.
+//
+// What lives here: listeners, the public server of HTTP/1.1 and HTTP/2, the
+// exchange with a Warpgate, the answers that the edge makes itself, and the admin
+// listener. What may not: the tunnel (package tunnel), the wire format of messages
+// (package relay), decisions (package policy), what the control plane says and
+// how it gets here (package replica below). Only cmd imports it.
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// Config is what an edge is started with.
+type Config struct {
+	// Control is the URL of the control plane's API; CAFile holds its private CA
+	// in PEM, if empty the system's roots are used.
+	Control, CAFile string
+	// JoinToken gives the token to enrol with when there is no certificate yet.
+	JoinToken func() (string, error)
+	// StateDir keeps all that is needed to serve without the control plane.
+	StateDir string
+	// HTTPSAddr is the public listener. TunnelAddr is one for Warpgates alone; if
+	// empty, they dial the public one. AdminAddr is for health and metrics; if
+	// empty, there is none.
+	HTTPSAddr, TunnelAddr, AdminAddr string
+	// Name of the edge, unique in the installation.
+	Name string
+	// PublicAddress and TunnelAddress are what others dial to reach the
+	// listeners; if empty, the listeners' own addresses.
+	PublicAddress, TunnelAddress string
+	// TLSCert and TLSKey are files with a certificate for the whole edge domain;
+	// if empty, the internal CA issues one an endpoint.
+	TLSCert, TLSKey string
+	// MaxConns bounds the data connections of one Warpgate; if zero, the
+	// tunnel's default.
+	MaxConns int
+	// DrainTimeout bounds how long Run waits for requests under way at its
+	// end; if zero, DefaultDrainTimeout.
+	DrainTimeout time.Duration
+	Version      string
+	// Log is required. Now is the clock of certificates; if nil, time.Now.
+	Log *slog.Logger
+	Now func() time.Time
+}
+
+// DefaultDrainTimeout is what cloudflared gives requests under way.
+const DefaultDrainTimeout = 30 * time.Second
+
+// Edge is one node. Make it with New, then Listen, then Run.
+type Edge struct {
+	cfg     Config
+	replica *replica.Replica
+	hub     *tunnel.Hub
+	metrics *metrics
+	probes  probeLimiter
+
+	public    net.Listener
+	tunnels   net.Listener // nil when Warpgates dial the public listener
+	admin     net.Listener
+	adminSrv  *http.Server
+	fallback  *tls.Certificate
+	publicTLS *tls.Config
+	peerTLS   atomic.Pointer[peerConfigs] // nil until enrolled
+	h2        *h2Server
+
+	conns    connTable
+	draining atomic.Bool
+	cut      context.Context // ends when nothing may go on
+	cutNow   context.CancelFunc
+}
+
+// New assembles an edge. It opens no socket and no file.
+func New(cfg Config) (*Edge, error) {
+	if cfg.Log == nil {
+		return nil, errors.New("an edge needs a logger")
+	}
+	if cfg.StateDir == "" {
+		return nil, mezu.Invalid("state", "an edge needs a directory for its state")
+	}
+	if err := mezu.ValidateName("name", cfg.Name); err != nil {
+		return nil, err
+	}
+	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
+		return nil, mezu.Invalid("tls_cert", "a certificate and its key are given together")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = DefaultDrainTimeout
+	}
+	e := &Edge{cfg: cfg, metrics: newMetrics()}
+	e.cut, e.cutNow = context.WithCancel(context.Background())
+	e.probes.init()
+	return e, nil
+}
+
+// Listen binds the listeners and loads what is on disk, so that a taken port, a
+// locked directory or a broken certificate is an error here.
+func (e *Edge) Listen() (err error) {
+	defer func() {
+		if err != nil {
+			e.Close()
+		}
+	}()
+	if e.public, err = listen("https-addr", e.cfg.HTTPSAddr); err != nil {
+		return err
+	}
+	tunnelAddr := e.public.Addr().String()
+	if e.cfg.TunnelAddr != "" {
+		if e.tunnels, err = listen("tunnel-addr", e.cfg.TunnelAddr); err != nil {
+			return err
+		}
+		tunnelAddr = e.tunnels.Addr().String()
+	}
+	if e.cfg.AdminAddr != "" {
+		if e.admin, err = listen("admin-addr", e.cfg.AdminAddr); err != nil {
+			return err
+		}
+	}
+	if e.cfg.TunnelAddress == "" {
+		e.cfg.TunnelAddress = tunnelAddr
+	}
+	if e.cfg.PublicAddress == "" {
+		e.cfg.PublicAddress = e.public.Addr().String()
+	}
+	e.replica, err = replica.Open(replica.Config{
+		Control: e.cfg.Control, CAFile: e.cfg.CAFile, JoinToken: e.cfg.JoinToken, StateDir: e.cfg.StateDir,
+		Name: e.cfg.Name, TunnelAddress: e.cfg.TunnelAddress, PublicAddress: e.cfg.PublicAddress, Version: e.cfg.Version,
+		TLSCert: e.cfg.TLSCert, TLSKey: e.cfg.TLSKey, Log: e.cfg.Log, Now: e.cfg.Now,
+		OnDocument:   e.onDocument,
+		OnRevocation: e.onRevocation,
+		Presence:     e.presence,
+	})
+	if err != nil {
+		return err
+	}
+	e.hub = tunnel.NewHub(tunnel.HubConfig{
+		Edge: e.replica.ID(), Log: e.cfg.Log, Now: e.cfg.Now,
+		Limits:    tunnel.Limits{MaxConns: e.cfg.MaxConns},
+		Documents: e.replica.Documents,
+		Changed:   e.replica.PresenceChanged,
+	})
+	if e.fallback, err = newFallback(e.cfg.Now()); err != nil {
+		return err
+	}
+	e.configureTLS()
+	e.h2 = newH2Server(e)
+	e.metrics.watch(e)
+	return nil
+}
+
+// listen names the setting when an address can't be bound.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", addr, err),
+			Hint: "stop what uses the port or choose another with --" + flag, Cause: err}
+	}
+	return l, nil
+}
+
+// configureTLS makes the public configuration once; its certificates are asked
+// for at each handshake. Records are always full-sized: Go's dynamic sizing would
+// cut the usual small response in two.
+func (e *Edge) configureTLS() {
+	e.publicTLS = &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		NextProtos:                  []string{"h2", "http/1.1"},
+		GetCertificate:              e.publicCertificate,
+		GetConfigForClient:          e.configForClient,
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+// peerConfigs are the two configurations of tunnel handshakes.
+type peerConfigs struct{ control, data *tls.Config }
+
+// tunnelTLS makes the tunnels' configurations once the edge has an identity;
+// before that it returns nil.
+func (e *Edge) tunnelTLS() *peerConfigs {
+	if p := e.peerTLS.Load(); p != nil {
+		return p
+	}
+	a := e.replica.Trust()
+	if a == nil {
+		return nil
+	}
+	p := &peerConfigs{
+		control: a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolControl),
+		data:    a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolData),
+	}
+	p.control.DynamicRecordSizingDisabled, p.data.DynamicRecordSizingDisabled = true, true
+	if !e.peerTLS.CompareAndSwap(nil, p) {
+		return e.peerTLS.Load()
+	}
+	return p
+}
+
+// HTTPSAddr is the public listener's address, TunnelAddr the one that Warpgates
+// dial, AdminAddr that of health and metrics or empty.
+func (e *Edge) HTTPSAddr() string { return e.public.Addr().String() }
+
+// TunnelAddr is the address of the listener for Warpgates.
+func (e *Edge) TunnelAddr() string {
+	if e.tunnels != nil {
+		return e.tunnels.Addr().String()
+	}
+	return e.public.Addr().String()
+}
+
+// AdminAddr is the address of the admin listener, or empty.
+func (e *Edge) AdminAddr() string {
+	if e.admin == nil {
+		return ""
+	}
+	return e.admin.Addr().String()
+}
+
+// Ready reports whether the edge has an identity and bundles to serve by.
+func (e *Edge) Ready() bool { return e.replica.Ready() && !e.draining.Load() }
+
+// Run serves until ctx ends, then drains: Warpgates and clients are told to go
+// elsewhere, requests under way get DrainTimeout, and what is left then is cut.
+// It returns when all of its goroutines have ended.
+func (e *Edge) Run(ctx context.Context) error {
+	defer e.Close()
+	replicaCtx, stopReplica := context.WithCancel(context.Background())
+	defer stopReplica()
+	failed := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := e.replica.Run(replicaCtx); err != nil {
+			failed <- err
+		}
+	})
+	wg.Go(func() { e.acceptLoop(e.public, e.servePublic) })
+	if e.tunnels != nil {
+		wg.Go(func() { e.acceptLoop(e.tunnels, e.serveTunnelOnly) })
+	}
+	wg.Go(e.h2.serve)
+	if e.admin != nil {
+		e.adminSrv = e.newAdminServer()
+		wg.Go(func() { e.adminSrv.Serve(e.admin) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	e.drain()
+	stopReplica()
+	e.Close()
+	wg.Wait()
+	e.conns.wait()
+	return err
+}
+
+// drain stops taking work and waits for what is under way, within
+// DrainTimeout.
+func (e *Edge) drain() {
+	e.draining.Store(true)
+	ctx, cancel := context.WithTimeout(e.cut, e.cfg.DrainTimeout)
+	defer cancel()
+	e.public.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() { e.h2.shutdown(ctx) })
+	wg.Go(func() { e.conns.drain(ctx) })
+	wg.Wait()
+	// Only now: requests under way need their data connections.
+	e.hub.Drain(ctx)
+}
+
+// Close cuts everything at once. It is idempotent; Run returns soon after.
+func (e *Edge) Close() {
+	e.cutNow()
+	for _, l := range []net.Listener{e.public, e.tunnels, e.admin} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if e.adminSrv != nil {
+		e.adminSrv.Close()
+	}
+	if e.h2 != nil {
+		e.h2.close()
+	}
+	e.conns.cut()
+	if e.hub != nil {
+		e.hub.Close()
+	}
+	if e.replica != nil {
+		e.replica.Close()
+	}
+}
+
+func (e *Edge) onDocument(environment string, doc mezu.Signed) { e.hub.Push(environment, doc) }
+
+func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
+
+// onRevocation cuts the tunnels of a revoked certificate.
+func (e *Edge) onRevocation(r *mezu.Revocation) {
+	if r.Kind != mezu.RevokeCertificate {
+		return
+	}
+	e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject })
+}

@@ -1,0 +1,193 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+const (
+	// graceOverWarpgate is how much longer than the Warpgate the edge waits, so
+	// that the Warpgate's better-informed answer comes first.
+	graceOverWarpgate = 5 * time.Second
+	// maxAttempts bounds the tries of one request, stale connections included.
+	maxAttempts = mezu.MaxRetries + 2
+)
+
+// exchange is one request on its way through the edge. It is reused by a
+// connection for its next one.
+type exchange struct {
+	e        *Edge
+	req      relay.Request
+	relay    relay.Exchange
+	table    *policy.Table
+	decision policy.Decision
+	client   netip.Addr
+	started  time.Time
+
+	status            int
+	bytesIn, bytesOut int64
+}
+
+// begin starts the books of one exchange. The request id is there from the
+// start, so that even a refusal of the head names one.
+func (x *exchange) begin() {
+	x.started = time.Now()
+	x.req = relay.Request{Fields: x.req.Fields[:0]}
+	x.table, x.decision = nil, policy.Decision{}
+	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
+	x.relay.Began = false
+}
+
+// judge finds the environment and decides by its bundle. A nil error means that
+// the request may be sent on.
+func (x *exchange) judge(sni string) error {
+	if x.req.Host != sni {
+		return &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
+	}
+	x.table = x.e.replica.Host(x.req.Host)
+	if x.table == nil {
+		return &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
+	}
+	if reservedPath(x.req.Path.Path) {
+		return nil
+	}
+	r := policy.Request{Method: x.req.Method, Path: x.req.Path, Client: x.client, Header: x.req.Header}
+	x.decision = x.table.Decide(policy.Edge, &r)
+	if x.decision.Code != "" {
+		return &mezu.Error{Code: x.decision.Code, Detail: x.decision.Detail}
+	}
+	if x.req.Upgrade != "" && !x.decision.Route.WebSocket {
+		x.req.Upgrade = ""
+	}
+	if max := x.decision.Route.MaxBody; max > 0 && x.req.Framing == relay.Length && x.req.Length > max {
+		return relay.ErrOverrun
+	}
+	return nil
+}
+
+// bodyLimit is the route's bound on the body; zero if there is none.
+func (x *exchange) bodyLimit() int64 {
+	if x.decision.Route == nil {
+		return 0
+	}
+	return x.decision.Route.MaxBody
+}
+
+// retry says where a request may be tried again.
+type retry uint8
+
+const (
+	never     retry = iota
+	anywhere        // the connection was lost and the request is replayable
+	elsewhere       // this Warpgate can't, and nothing reached its workload
+)
+
+// run carries the request to a Warpgate and its response back. An error that is
+// a *mezu.Error has not been answered yet, unless the response began.
+func (x *exchange) run(d relay.Downstream) error {
+	var tried []*tunnel.Session
+	var last error = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+	environment := x.table.Bundle().Environment
+	failovers := x.decision.Route.Retries
+	for range maxAttempts {
+		s := x.e.hub.Pick(environment, tried...)
+		if s == nil {
+			return last
+		}
+		conn, err := s.Checkout(x.e.cut)
+		if err != nil {
+			last = checkoutError(err)
+			if tried = append(tried, s); len(tried) > failovers {
+				return last
+			}
+			continue
+		}
+		stale := conn.Reused()
+		again, err := x.try(conn, d)
+		if err == nil || again == never {
+			return err
+		}
+		last = err
+		if stale && again == anywhere {
+			continue // the next connection of the same Warpgate may be alive
+		}
+		if tried = append(tried, s); len(tried) > failovers {
+			return last
+		}
+	}
+	return last
+}
+
+func checkoutError(err error) error {
+	switch {
+	case errors.Is(err, tunnel.ErrOverloaded):
+		return &mezu.Error{Code: mezu.CodeOverloaded, Detail: "all connections to the workload are in use", Cause: err}
+	case errors.Is(err, context.Canceled):
+		return relay.ErrClientGone
+	}
+	return &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "the Warpgate went away", Cause: err}
+}
+
+// try carries the request over one data connection.
+func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err error) {
+	r := &x.relay
+	r.Begin(conn, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout)
+	defer func() {
+		clean := r.Finish(d)
+		x.bytesIn += r.BytesIn
+		x.bytesOut += r.BytesOut
+		if clean {
+			conn.Release()
+		} else {
+			conn.Discard()
+		}
+	}()
+	info := relay.RequestInfo{Client: x.client, ID: x.req.ID, Position: x.table.Position()}
+	r.Writer.Gathered(x.req.Append(relay.AppendRequestInfo(r.Writer.Room(), &info)))
+	if err := r.Send(d); err != nil {
+		return x.lost(err)
+	}
+	kind, payload, err := r.Typed(d)
+	switch {
+	case err != nil:
+		return x.lost(err)
+	case kind == relay.KindFailure:
+		return x.failure(payload)
+	case kind != relay.KindResponse:
+		return never, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed"}
+	}
+	err = r.Respond(d)
+	x.status = r.Status
+	if err != nil {
+		_, err = r.Lost(err)
+	}
+	return never, err
+}
+
+func (x *exchange) lost(err error) (retry, error) {
+	replayable, err := x.relay.Lost(err)
+	if replayable {
+		return anywhere, err
+	}
+	return never, err
+}
+
+// failure is the Warpgate's word that there is no response.
+func (x *exchange) failure(payload []byte) (retry, error) {
+	f, err := relay.ParseFailure(payload)
+	if err != nil {
+		return never, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed", Cause: err}
+	}
+	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
+	if f.Unsent && x.req.Framing == relay.NoBody {
+		return elsewhere, err
+	}
+	return never, err
+}

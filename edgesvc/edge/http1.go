@@ -1,0 +1,184 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// Times of a public connection.
+const (
+	// HeadTimeout bounds a request head from its first byte (or from the
+	// handshake) to its last.
+	HeadTimeout = 10 * time.Second
+	// IdleTimeout bounds the wait for the next request; nginx's default.
+	IdleTimeout = 75 * time.Second
+	// BodyTimeout bounds the silence inside a request body.
+	BodyTimeout = 60 * time.Second
+	// clientWriteTimeout bounds one write to a client: a reader that takes
+	// less than one record in this time frees its slot.
+	clientWriteTimeout = 60 * time.Second
+	// lingerTimeout and lingerBytes bound how long a connection that is closed
+	// early still swallows input, so that the client can read the answer
+	// before a reset destroys it.
+	lingerTimeout = 2 * time.Second
+	lingerBytes   = 4 << 20
+)
+
+// http1 is one public connection of HTTP/1.1.
+type http1 struct {
+	x     exchange
+	c     relay.Client
+	conn  *tls.Conn
+	names relay.Names
+}
+
+// serveHTTP1 serves a connection until it ends, is refused, or drains.
+func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
+	sni, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
+	if err != nil {
+		return // no name, no environment: nothing may be answered in its stead
+	}
+	h := &http1{conn: conn}
+	h.x.e = e
+	h.x.client = clientAddr(conn.RemoteAddr())
+	h.c.Reset(conn, HeadTimeout, clientWriteTimeout)
+	defer h.c.Reader.Release()
+	e.metrics.conns1.Inc()
+	defer e.metrics.conns1.Dec()
+	for wait := HeadTimeout; ; wait = IdleTimeout {
+		if h.c.Reader.Buffered() == 0 {
+			pc.state.Store(connIdle)
+			if e.draining.Load() {
+				return
+			}
+		}
+		err := h.readHead(wait)
+		if !pc.begin() {
+			return // draining closed it
+		}
+		if err != nil {
+			h.refuseHead(err)
+			return
+		}
+		if !h.serveOne(sni) {
+			return
+		}
+	}
+}
+
+func clientAddr(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// readHead waits for a request and then reads its head within HeadTimeout.
+func (h *http1) readHead(wait time.Duration) error {
+	c := &h.c
+	if c.Reader.Buffered() == 0 {
+		c.Reader.Rewind()
+		c.Timed.SetRead(wait)
+		if _, err := c.Reader.Fill(); err != nil {
+			return err
+		}
+	}
+	if !c.Reader.HasHead() {
+		if err := c.Timed.FixRead(HeadTimeout); err != nil {
+			return err
+		}
+	}
+	err := c.Reader.ReadRequest(&c.Head)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request head came too slowly"}
+	}
+	return err
+}
+
+// refuseHead answers a head that could not be read, if it was the client's
+// doing.
+func (h *http1) refuseHead(err error) {
+	var refusal *mezu.Error
+	if !errors.As(err, &refusal) {
+		return
+	}
+	h.x.begin()
+	h.c.Last = true
+	h.x.end(err)
+	if h.answer(h.x.answerTo(refusal)) == nil {
+		h.linger()
+	}
+}
+
+// serveOne serves the request whose head was read and reports whether the
+// connection goes on.
+func (h *http1) serveOne(sni string) bool {
+	x, c := &h.x, &h.c
+	x.begin()
+	c.Timed.SetRead(BodyTimeout)
+	c.Last = !c.Head.KeepAlive() || x.e.draining.Load()
+	err := c.Head.Canonical(&x.req, &h.names)
+	if err == nil {
+		err = x.judge(sni)
+	}
+	c.RequestID = x.req.ID
+	c.Begin(x.bodyLimit())
+	defer c.Body.Close()
+	var reply *answer
+	switch {
+	case err != nil:
+	case reservedPath(x.req.Path.Path):
+		reply, err = x.reservedAnswer()
+	default:
+		err = x.run(c)
+	}
+	x.end(err)
+	var refusal *mezu.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal) && !x.relay.Began:
+		reply = x.answerTo(refusal)
+	default:
+		return false // the client is gone, or must see that the response is cut
+	}
+	done := c.BodyDone()
+	if reply != nil {
+		c.Last = c.Last || !done
+		if h.answer(reply) != nil {
+			return false
+		}
+	}
+	if x.status == 101 {
+		return false
+	}
+	if c.Last || !done {
+		h.linger()
+		return false
+	}
+	return true
+}
+
+// answer sends an answer of the edge's own.
+func (h *http1) answer(a *answer) error {
+	w := &h.c.Writer
+	w.Reset(&h.c.Timed)
+	w.Gathered(a.appendHTTP1(w.Room(), h.c.Last, h.x.req.Method == "HEAD"))
+	return w.Flush()
+}
+
+// linger closes the sending side and swallows input for a moment.
+func (h *http1) linger() {
+	if h.conn.CloseWrite() != nil {
+		return
+	}
+	h.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	io.CopyN(io.Discard, h.conn, lingerBytes)
+}

@@ -1,0 +1,254 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// Limits of HTTP/2, as Envoy advises for an edge.
+const (
+	h2MaxStreams    = 100
+	h2StreamWindow  = 256 << 10 // a quarter MiB keeps a 50 ms link at 5 MB/s a stream
+	h2ConnWindow    = 1 << 20
+	h2MaxReadFrame  = 16 << 10
+	h2PingAfter     = 30 * time.Second
+	h2PingTimeout   = 15 * time.Second
+	h2WriteProgress = 60 * time.Second // a connection that takes nothing for this long is closed
+)
+
+// h2Server feeds net/http's server with connections whose handshake is done and
+// agreed on HTTP/2.
+type h2Server struct {
+	e    *Edge
+	srv  *http.Server
+	feed *feedListener
+	pool sync.Pool
+	mu   sync.Mutex
+	open map[net.Conn]chan struct{} // closed when net/http is done with it
+}
+
+func newH2Server(e *Edge) *h2Server {
+	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]chan struct{}{}}
+	s.pool.New = func() any { return &http2{x: exchange{e: e}} }
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	s.srv = &http.Server{
+		Handler:        s,
+		Protocols:      protocols,
+		ConnState:      s.connState,
+		MaxHeaderBytes: relay.MaxHead,
+		IdleTimeout:    IdleTimeout,
+		ErrorLog:       slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          h2MaxStreams,
+			MaxReceiveBufferPerStream:     h2StreamWindow,
+			MaxReceiveBufferPerConnection: h2ConnWindow,
+			MaxReadFrameSize:              h2MaxReadFrame,
+			SendPingTimeout:               h2PingAfter,
+			PingTimeout:                   h2PingTimeout,
+			WriteByteTimeout:              h2WriteProgress,
+		},
+	}
+	return s
+}
+
+func (s *h2Server) serve() { s.srv.Serve(s.feed) }
+
+// handle serves one connection until it ends.
+func (s *h2Server) handle(conn *tls.Conn) {
+	s.e.metrics.conns2.Inc()
+	defer s.e.metrics.conns2.Dec()
+	closed := make(chan struct{})
+	s.mu.Lock()
+	s.open[conn] = closed
+	s.mu.Unlock()
+	select {
+	case s.feed.conns <- conn:
+		<-closed
+	case <-s.feed.over:
+		s.mu.Lock()
+		delete(s.open, conn)
+		s.mu.Unlock()
+	}
+}
+
+// connState tells handle when net/http has closed a connection.
+func (s *h2Server) connState(conn net.Conn, state http.ConnState) {
+	if state != http.StateClosed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if closed, ok := s.open[conn]; ok {
+		delete(s.open, conn)
+		close(closed)
+	}
+}
+
+func (s *h2Server) shutdown(ctx context.Context) { s.srv.Shutdown(ctx) }
+
+func (s *h2Server) close() { s.srv.Close() }
+
+// feedListener is a listener whose connections are given to it.
+type feedListener struct {
+	addr  net.Addr
+	conns chan net.Conn
+	once  sync.Once
+	over  chan struct{}
+}
+
+func newFeedListener(addr net.Addr) *feedListener {
+	return &feedListener{addr: addr, conns: make(chan net.Conn), over: make(chan struct{})}
+}
+
+func (l *feedListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.over:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *feedListener) Close() error   { l.once.Do(func() { close(l.over) }); return nil }
+func (l *feedListener) Addr() net.Addr { return l.addr }
+
+// http2 is one stream and its downstream.
+type http2 struct {
+	x    exchange
+	w    http.ResponseWriter
+	r    *http.Request
+	ctl  *http.ResponseController
+	src  relay.StreamSource
+	stop func() bool
+	over chan struct{} // closed when the watch has called
+}
+
+// ServeHTTP serves one stream.
+func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := s.pool.Get().(*http2)
+	c.w, c.r, c.ctl = w, r, http.NewResponseController(w)
+	err := c.serve()
+	c.src.Close()
+	c.w, c.r, c.ctl = nil, nil, nil
+	s.pool.Put(c)
+	if err != nil {
+		panic(http.ErrAbortHandler) // resets the stream: the client must see that it was cut
+	}
+}
+
+func (c *http2) serve() error {
+	x := &c.x
+	x.begin()
+	x.client = netip.Addr{}
+	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
+		x.client = ap.Addr().Unmap()
+	}
+	err := relay.CanonicalHTTP(c.r, &x.req)
+	if err == nil {
+		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
+		err = x.judge(sni)
+	}
+	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, x.bodyLimit())
+	var reply *answer
+	switch {
+	case err != nil:
+	case reservedPath(x.req.Path.Path):
+		reply, err = x.reservedAnswer()
+	default:
+		err = x.run(c)
+	}
+	x.end(err)
+	var refusal *mezu.Error
+	if errors.As(err, &refusal) && !x.relay.Began {
+		reply, err = x.answerTo(refusal), nil
+	}
+	if reply != nil {
+		return reply.writeHTTP(c.w)
+	}
+	return err
+}
+
+// Source is the stream's body.
+func (c *http2) Source() relay.Source { return &c.src }
+
+// UploadNow is false: a stream can't say.
+func (c *http2) UploadNow() bool { return false }
+
+// Watch notices the end of the stream: a reset, or the end of its connection.
+func (c *http2) Watch(gone func()) {
+	over := make(chan struct{})
+	c.over = over
+	c.stop = context.AfterFunc(c.r.Context(), func() { defer close(over); gone() })
+}
+
+// Unwatch ends Watch.
+func (c *http2) Unwatch() {
+	if !c.stop() {
+		<-c.over
+	}
+}
+
+// StopUpload ends a read of the body.
+func (c *http2) StopUpload() { c.r.Body.Close() }
+
+// Interim sends a 1xx response; net/http says 100 itself when the body is first
+// read.
+func (c *http2) Interim(h *relay.ResponseHead) error {
+	if h == nil || h.Status == 100 {
+		return nil
+	}
+	h.EndToEnd(c.w.Header().Add)
+	c.w.WriteHeader(h.Status)
+	clear(c.w.Header())
+	return nil
+}
+
+// Deliver sends a response.
+func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error {
+	header := c.w.Header()
+	h.EndToEnd(header.Add)
+	header.Set(mezu.HeaderRequestID, c.x.req.ID)
+	if n := h.DeclaredLength(); n >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(n, 10))
+	}
+	c.w.WriteHeader(h.Status)
+	for h.Framing != relay.NoBody {
+		if !body.Ready() {
+			if err := c.ctl.Flush(); err != nil {
+				return err
+			}
+		}
+		p, err := body.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return &relay.SourceError{Err: err}
+		}
+		if _, err := c.w.Write(p); err != nil {
+			return err
+		}
+	}
+	for _, f := range body.Trailer() {
+		header.Add(http.TrailerPrefix+string(f.Name), string(f.Value))
+	}
+	return nil
+}
+
+// Upgrade is never called: CanonicalHTTP asks for none.
+func (c *http2) Upgrade(*relay.ResponseHead, relay.PipeEnd, time.Duration) (in, out int64, err error) {
+	return 0, 0, relay.ErrAborted
+}

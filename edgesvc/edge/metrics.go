@@ -1,0 +1,126 @@
+package edge
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are the edge's own registry and the series that the hot path touches,
+// looked up once.
+type metrics struct {
+	registry        *prometheus.Registry
+	acceptErrors    prometheus.Counter
+	connsRefused    prometheus.Counter
+	handshakeErrors prometheus.Counter
+	conns1, conns2  prometheus.Gauge
+	classes         [6]prometheus.Counter // by status class
+	refusals        *prometheus.CounterVec
+	aborted         prometheus.Counter
+	seconds         prometheus.Histogram
+	bytesIn         prometheus.Counter
+	bytesOut        prometheus.Counter
+	panics          prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "mezu_edge_" + name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	m.acceptErrors = counter("accept_errors_total", "Connections that could not be accepted.")
+	m.connsRefused = counter("connections_refused_total", "Connections closed because the limit was reached.")
+	m.handshakeErrors = counter("handshake_errors_total", "TLS handshakes that failed.")
+	m.aborted = counter("requests_aborted_total", "Requests whose client left or whose response was cut short.")
+	m.bytesIn = counter("request_body_bytes_total", "Bytes of request bodies sent to Warpgates.")
+	m.bytesOut = counter("response_body_bytes_total", "Bytes of response bodies sent to clients.")
+	m.panics = counter("panics_total", "Requests that ended in a panic.")
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_requests_total", Help: "Answered requests by class of status."}, []string{"class"})
+	for i, class := range []string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {
+		m.classes[i] = requests.WithLabelValues(class)
+	}
+	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_refusals_total", Help: "Answers that the edge made itself, by code."}, []string{"code"})
+	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_request_seconds", Help: "From the request's head to the response's end.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
+	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
+	m.conns1, m.conns2 = conns.WithLabelValues("1.1"), conns.WithLabelValues("2")
+	m.registry.MustRegister(requests, m.refusals, m.seconds, conns)
+	return m
+}
+
+// watch adds what is read when somebody asks.
+func (m *metrics) watch(e *Edge) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezu_edge_" + name, Help: help}, read))
+	}
+	gauge("warpgates", "Warpgates with a live tunnel.", func() float64 { return float64(len(e.hub.Presence())) })
+	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.replica.Metrics().Environments) })
+	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.replica.Metrics().Connected) })
+	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.replica.Metrics().Rejected) })
+	gauge("applied_revision", "Revision up to which the stream is applied.", func() float64 { return float64(e.replica.Head().Revision) })
+	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
+		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
+	})
+	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.draining.Load()) })
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// end closes the books of one exchange.
+func (x *exchange) end(err error) {
+	m := x.e.metrics
+	var refusal *mezu.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal):
+		code := refusal.Code
+		if !code.Known() {
+			code = mezu.CodeInternal
+		}
+		x.status = code.Status()
+		m.refusals.WithLabelValues(string(code)).Inc()
+		if refusal.Cause != nil {
+			x.e.cfg.Log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "error", refusal.Cause)
+		}
+	default:
+		m.aborted.Inc()
+	}
+	m.classes[min(max(x.status/100, 0), 5)].Inc()
+	m.seconds.Observe(time.Since(x.started).Seconds())
+	if x.bytesIn > 0 {
+		m.bytesIn.Add(float64(x.bytesIn))
+	}
+	if x.bytesOut > 0 {
+		m.bytesOut.Add(float64(x.bytesOut))
+	}
+}
+
+// Times of the admin listener.
+const adminTimeout = 10 * time.Second
+
+// newAdminServer serves health and metrics.
+func (e *Edge) newAdminServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !e.Ready() {
+			http.Error(w, "not ready: no identity or bundles yet, or draining", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ok\n"))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
+	return &http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead}
+}

@@ -1,0 +1,148 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// Limits of probes.
+const (
+	// probesPerSecond and probeBurst bound probes of one address, so that the
+	// endpoint can't be used to load a Warpgate.
+	probesPerSecond = 10
+	probeBurst      = 10
+	// probeAddresses bounds how many addresses are remembered.
+	probeAddresses = 10_000
+	probeTimeout   = 5 * time.Second
+)
+
+// probeLimiter is a token bucket an address. When the table is full it starts
+// over: that forgives a few probes and bounds memory.
+type probeLimiter struct {
+	mu      sync.Mutex
+	buckets map[netip.Addr]bucket
+}
+
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+func (l *probeLimiter) init() { l.buckets = map[netip.Addr]bucket{} }
+
+func (l *probeLimiter) allow(a netip.Addr, at time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.buckets) >= probeAddresses {
+		l.buckets = map[netip.Addr]bucket{}
+	}
+	b, ok := l.buckets[a]
+	if !ok {
+		b = bucket{probeBurst, at}
+	}
+	b.tokens = min(probeBurst, b.tokens+at.Sub(b.at).Seconds()*probesPerSecond)
+	b.at = at
+	ok = b.tokens >= 1
+	if ok {
+		b.tokens--
+	}
+	l.buckets[a] = b
+	return ok
+}
+
+// reservedAnswer serves a path below /.mezu/.
+func (x *exchange) reservedAnswer() (*answer, error) {
+	if x.req.Path.Path != "/.mezu/probe" {
+		return nil, &mezu.Error{Code: mezu.CodeNoRoute, Detail: "there is nothing under this reserved path"}
+	}
+	if x.req.Method != "GET" && x.req.Method != "HEAD" {
+		x.decision.Allow = []string{"GET", "HEAD"}
+		return nil, &mezu.Error{Code: mezu.CodeMethodNotAllowed, Detail: "a probe is a GET"}
+	}
+	if !x.e.probes.allow(x.client, x.started) {
+		return nil, &mezu.Error{Code: mezu.CodeRateLimited, Detail: "at most 10 probes a second"}
+	}
+	timing := fmt.Sprintf("edge;dur=%.3f", millis(time.Since(x.started)))
+	if !hopEdge(x.req.Query) {
+		took, err := x.probeWarpgate()
+		if err != nil {
+			return nil, err
+		}
+		timing += fmt.Sprintf(", warpgate;dur=%.3f", millis(took))
+	}
+	a := &answer{status: 204}
+	x.status = a.status
+	a.set("Server-Timing", timing)
+	a.set("Cache-Control", "no-store")
+	a.set(mezu.HeaderRequestID, x.req.ID)
+	return a, nil
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func hopEdge(query string) bool {
+	for part := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
+		if part == "hop=edge" {
+			return true
+		}
+	}
+	return false
+}
+
+// probeWarpgate makes a round trip to a Warpgate of the environment.
+func (x *exchange) probeWarpgate() (time.Duration, error) {
+	if !x.table.Bundle().Enabled {
+		return 0, &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: "the environment is switched off"}
+	}
+	ctx, cancel := context.WithTimeout(x.e.cut, probeTimeout)
+	defer cancel()
+	start := time.Now()
+	for range maxAttempts {
+		s := x.e.hub.Pick(x.table.Bundle().Environment)
+		if s == nil {
+			break
+		}
+		conn, err := s.Checkout(ctx)
+		if err != nil {
+			return 0, checkoutError(err)
+		}
+		stale := conn.Reused()
+		if err = roundTrip(conn); err == nil {
+			conn.Release()
+			return time.Since(start), nil
+		}
+		conn.Discard()
+		if !stale {
+			return 0, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the Warpgate did not answer the probe", Cause: err}
+		}
+	}
+	return 0, &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+}
+
+// roundTrip asks a Warpgate for a sign of life on a data connection.
+func roundTrip(conn *tunnel.Conn) error {
+	var timed relay.Timed
+	timed.Wrap(conn, probeTimeout, probeTimeout)
+	if _, err := timed.Write(relay.AppendProbe(nil)); err != nil {
+		return err
+	}
+	var r relay.Reader
+	r.Reset(&timed)
+	defer r.Release()
+	kind, _, err := r.ReadTyped()
+	switch {
+	case err != nil:
+		return err
+	case kind != relay.KindAlive || r.Buffered() > 0:
+		return fmt.Errorf("answered a probe with a typed head of kind %d and %d further bytes", kind, r.Buffered())
+	}
+	return nil
+}

@@ -1,0 +1,304 @@
+package replica
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+)
+
+// Files of the state directory.
+const (
+	identityFile   = "identity.json"     // who the edge is, with its key
+	joinKeyFile    = "enrolment-key.pem" // of an enrolment under way
+	keysetFile     = "keyset.json"
+	edgesFile      = "edges.json"
+	streamFile     = "stream.json"
+	bundlesDir     = "bundles"     // <environment id>.json
+	revocationsDir = "revocations" // <SHA-256 of the payload>.json
+	certsDir       = "certs"       // <label>.pem
+)
+
+// rejectedSuffix marks a file that was set aside.
+const rejectedSuffix = ".rejected"
+
+const fileMode = 0o600
+
+// maxFile bounds a file that is read: the largest is a bundle, whose payload is
+// in base64.
+const maxFile = mezu.MaxSignedPayload/3*4 + 64<<10
+
+// storedStream is the content of streamFile.
+type storedStream struct {
+	Cursor     mezu.Position `json:"cursor"`
+	Head       mezu.Position `json:"head"`
+	Incomplete bool          `json:"incomplete,omitempty"`
+}
+
+func (r *Replica) path(parts ...string) string {
+	return filepath.Join(append([]string{r.cfg.StateDir}, parts...)...)
+}
+
+// load reads the state directory into memory. Only an unusable identity is an
+// error.
+func (r *Replica) load() error {
+	for _, dir := range []string{bundlesDir, revocationsDir, certsDir} {
+		if err := atomicfile.EnsureDir(r.path(dir)); err != nil {
+			return fmt.Errorf("opening the state directory: %w", err)
+		}
+	}
+	if err := r.loadIdentity(); err != nil || r.self.Load() == nil {
+		return err
+	}
+	if !r.loadKeyset() {
+		return nil
+	}
+	whole := r.loadStatements()
+	var stored storedStream
+	err := readJSON(r.path(streamFile), &stored)
+	if err != nil {
+		r.setAside(r.path(streamFile), err)
+	}
+	r.ready.Store(err == nil || len(r.state.documents) > 0)
+	r.raiseHead(stored.Head)
+	if !whole || stored.Incomplete {
+		r.log.Warn("asking the control plane for everything: a statement was lost or rejected earlier")
+		// On disk at once: what was set aside is not missed by the next start.
+		r.state.incomplete, r.state.dirty = true, true
+		r.flush()
+		return nil
+	}
+	r.state.cursor = stored.Cursor
+	return nil
+}
+
+// loadKeyset reports whether there is a keyset. Without one nothing else can be
+// verified; the other files are then left as they are, neither trusted nor set
+// aside.
+func (r *Replica) loadKeyset() bool {
+	var keyset mezu.Signed
+	err := readJSON(r.path(keysetFile), &keyset)
+	if err == nil {
+		_, err = r.Trust().AcceptKeyset(keyset)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Error("the keyset on disk can't be used; nothing is served before the control plane sends one", "error", err)
+	}
+	return err == nil
+}
+
+// loadStatements reads the signed statements and reports whether all files were
+// good.
+func (r *Replica) loadStatements() bool {
+	whole := r.loadDir(revocationsDir, r.loadRevocation)
+	var edges mezu.Signed
+	err := readJSON(r.path(edgesFile), &edges)
+	if err == nil {
+		err = r.loadEdges(edges)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.setAside(r.path(edgesFile), err)
+		whole = false
+	}
+	whole = r.loadDir(bundlesDir, r.loadBundle) && whole
+	if r.pair == nil {
+		r.loadCertificates()
+	}
+	return whole
+}
+
+// loadDir hands each statement of a folder to take, with its file's name. It
+// reports whether all were good.
+func (r *Replica) loadDir(dir string, take func(name string, doc mezu.Signed) error) bool {
+	entries, err := os.ReadDir(r.path(dir))
+	if err != nil {
+		r.log.Error("reading the state directory", "folder", dir, "error", err)
+		return false
+	}
+	whole := true
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), ".json")
+		if !ok || !entry.Type().IsRegular() {
+			continue
+		}
+		path := r.path(dir, entry.Name())
+		var doc mezu.Signed
+		err := readJSON(path, &doc)
+		if err == nil {
+			err = take(name, doc)
+		}
+		if err != nil {
+			r.setAside(path, err)
+			whole = false
+		}
+	}
+	return whole
+}
+
+func (r *Replica) loadRevocation(name string, doc mezu.Signed) error {
+	rev, err := r.Trust().OpenRevocation(doc)
+	if err != nil {
+		return err
+	}
+	if !r.Trust().Revoke(rev) {
+		// Past its end, or covered by another.
+		return removeFile(r.path(revocationsDir, name+".json"))
+	}
+	r.state.revocations = append(r.state.revocations, revocation{doc, name, rev.Until})
+	return nil
+}
+
+func (r *Replica) loadEdges(doc mezu.Signed) error {
+	list, err := r.Trust().OpenEdges(doc)
+	if err != nil {
+		return err
+	}
+	r.state.edges = &document{signed: doc, position: list.Position}
+	return nil
+}
+
+func (r *Replica) loadBundle(name string, doc mezu.Signed) error {
+	next, err := r.judgeBundle(doc)
+	if err != nil {
+		return err
+	}
+	if next.bundle.Environment != name {
+		return fmt.Errorf("bundle is of environment %s", next.bundle.Environment)
+	}
+	r.show(next)
+	return nil
+}
+
+// setAside takes a bad file out of use and keeps it for whoever looks into it. A
+// missing file is none.
+func (r *Replica) setAside(path string, reason error) {
+	if errors.Is(reason, fs.ErrNotExist) {
+		return
+	}
+	r.log.Error("setting a bad file aside", "file", path, "to", path+rejectedSuffix, "error", reason)
+	if err := os.Rename(path, path+rejectedSuffix); err != nil {
+		r.log.Error("setting a bad file aside", "file", path, "error", err)
+	}
+}
+
+// unwritten are files whose write failed, with their content. Whoever holds mu may
+// write into the state directory.
+type unwritten struct {
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+// save writes a file, or keeps its content to try again.
+func (r *Replica) save(path string, content []byte) {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	if err := atomicfile.Write(path, content, fileMode); err != nil {
+		r.disk.files[path] = content
+		r.counters.unsaved.Add(1)
+		r.log.Error("what the control plane said is in force but not on disk; trying again", "file", path, "error", err)
+		return
+	}
+	delete(r.disk.files, path)
+}
+
+// saveStatement writes a signed statement.
+func (r *Replica) saveStatement(path string, doc mezu.Signed) {
+	content, err := json.Marshal(doc)
+	if err != nil {
+		r.log.Error("encoding a statement", "purpose", doc.Purpose, "error", err)
+		return
+	}
+	r.save(path, content)
+}
+
+// remove takes a file away, and what waits to be written there.
+func (r *Replica) remove(path string) {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	delete(r.disk.files, path)
+	if err := removeFile(path); err != nil {
+		r.log.Error("tidying the state directory", "error", err)
+	}
+}
+
+// flush writes what could not be written before and then the cursor: the one on
+// disk never lies after a statement that is not there.
+func (r *Replica) flush() {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	for path, content := range r.disk.files {
+		if err := atomicfile.Write(path, content, fileMode); err != nil {
+			return // said when it failed first
+		}
+		delete(r.disk.files, path)
+	}
+	r.mu.Lock()
+	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete}, r.state.dirty
+	r.state.dirty = false
+	r.mu.Unlock()
+	if !dirty {
+		return
+	}
+	content, err := json.Marshal(stored)
+	if err == nil {
+		err = atomicfile.Write(r.path(streamFile), content, fileMode)
+	}
+	if err != nil {
+		r.counters.unsaved.Add(1)
+		r.log.Error("writing the position of the stream", "error", err)
+		r.mu.Lock()
+		r.state.dirty = true
+		r.mu.Unlock()
+	}
+}
+
+// readJSON reads a file of at most maxFile bytes.
+func readJSON(path string, into any) error {
+	content, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		return fmt.Errorf("decoding %s: %w", path, err)
+	}
+	return nil
+}
+
+// readFile reads a file of at most maxFile bytes.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a file: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("reading a file: %s has %d bytes, at most %d are expected", path, info.Size(), maxFile)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a file: %w", err)
+	}
+	return content, nil
+}
+
+// removeFile removes a file that may be gone already.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing a file: %w", err)
+	}
+	return nil
+}
+
+// revocationName is the file's name of a revocation.
+func revocationName(doc mezu.Signed) string {
+	sum := sha256.Sum256(doc.Payload)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,169 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/backoff"
+)
+
+// Reasons why a stream is left and opened again at once.
+var (
+	errRenewed  = errors.New("the certificate was renewed")
+	errWentBack = errors.New("the control plane is at an earlier position than it was, as after a restored backup; all that was known is kept and compared with what it has")
+	errNewKeys  = errors.New("there is a new keyset and statements were rejected before")
+)
+
+// follow keeps a stream open until ctx ends.
+func (r *Replica) follow(ctx context.Context) {
+	var pace backoff.Backoff
+	for {
+		synced, err := r.stream(ctx)
+		r.connected.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		r.counters.reconnects.Add(1)
+		if synced {
+			pace.Reset()
+		}
+		level := slog.LevelWarn
+		if errors.Is(err, errRenewed) {
+			level = slog.LevelInfo
+		}
+		r.log.Log(ctx, level, "the stream from the control plane ended; serving what is known", "error", err)
+		if pace.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+// stream follows one stream to its end. synced says that it had come to the
+// present before.
+func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r.stop.Store(&cancel)
+	from := r.applied()
+	s, err := r.self.Load().client.Stream(ctx, from)
+	if err != nil {
+		if !from.IsZero() && cannotResume(err) {
+			r.rewind()
+		}
+		return false, fmt.Errorf("opening the stream: %w", err)
+	}
+	defer s.Close()
+	r.connected.Store(true)
+	r.reporter.requireFull()
+	if from.IsZero() {
+		r.beginSnapshot()
+	}
+	for {
+		ev, err := s.Next()
+		if err != nil {
+			return synced, err
+		}
+		if !from.IsZero() && !ev.Position.IsZero() && ev.Position.Compare(r.applied()) < 0 {
+			r.rewind()
+			return synced, errWentBack
+		}
+		if err := r.take(ev); err != nil {
+			return synced, err
+		}
+		if ev.Kind == api.StreamSynced {
+			synced = true
+			r.synced(from.IsZero())
+		}
+	}
+}
+
+// cannotResume reports whether the control plane refuses the position, not the
+// edge.
+func cannotResume(err error) bool {
+	switch mezu.CodeOf(err) {
+	case mezu.CodeInvalid, mezu.CodeNotFound, mezu.CodeConflict, mezu.CodePreconditionFailed:
+		return true
+	}
+	return false
+}
+
+// take applies one event and moves the cursor behind it. A statement that fails
+// is logged and counted, and the one before it stays in force. The error ends the
+// stream.
+func (r *Replica) take(ev api.StreamEvent) error {
+	_, before := r.Trust().Keyset()
+	if err := r.apply(ev); err != nil {
+		r.reject(ev, err)
+	}
+	r.mu.Lock()
+	if !ev.Position.IsZero() && ev.Position != r.state.cursor {
+		r.state.cursor, r.state.dirty = ev.Position, true
+		r.raiseHead(ev.Position)
+	}
+	incomplete := r.state.incomplete
+	r.mu.Unlock()
+	r.reporter.poke()
+	if _, after := r.Trust().Keyset(); incomplete && after != before {
+		r.rewind()
+		return errNewKeys
+	}
+	return nil
+}
+
+// reject counts and logs a statement that was not applied.
+func (r *Replica) reject(ev api.StreamEvent, err error) {
+	if errors.Is(err, errBackwards) {
+		r.counters.backwards.Add(1)
+		r.log.Error("refusing an older statement", "kind", ev.Kind, "position", ev.Position.String(), "error", err)
+		return
+	}
+	r.counters.rejected.Add(1)
+	r.mu.Lock()
+	r.state.incomplete, r.state.dirty = true, true
+	r.mu.Unlock()
+	r.log.Error("rejecting a statement; the last good one stays in force", "kind", ev.Kind, "position", ev.Position.String(), "error", err)
+}
+
+// rewind makes the next stream begin with everything.
+func (r *Replica) rewind() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.cursor, r.state.dirty = mezu.Position{}, true
+}
+
+// beginSnapshot notes that all that is current comes now.
+func (r *Replica) beginSnapshot() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.snapshots++
+	r.state.incomplete = false
+}
+
+// synced notes that the present was reached. What a snapshot says nothing of is
+// kept: only a signed statement removes an environment.
+func (r *Replica) synced(snapshot bool) {
+	r.mu.Lock()
+	if snapshot {
+		r.state.unnamed = 0
+		for _, d := range r.state.documents {
+			if !d.removed && d.named != r.state.snapshots {
+				r.state.unnamed++
+			}
+		}
+	}
+	unnamed, environments, cursor := r.state.unnamed, r.state.envs, r.state.cursor
+	r.state.dirty = true
+	r.mu.Unlock()
+	if snapshot && unnamed > 0 {
+		r.log.Error("the control plane says nothing of environments that it once had; they are kept. Was it restored from an old backup?",
+			"unnamed", unnamed, "environments", environments)
+	}
+	r.log.Info("in step with the control plane", "position", cursor.String(), "environments", environments)
+	r.ready.Store(true)
+	r.flush()
+	r.retryCertificates()
+}

@@ -1,0 +1,382 @@
+// Package replica is an edge's own copy of what the control plane says: its
+// identity, the keyset, the bundles of the environments, the list of edges,
+// revocations and the server certificates of endpoints, verified, kept on disk
+// and served from memory. With the control plane away an edge goes on from here,
+// restarts included.
+//
+// What lives here: enrolment, renewal, the edge stream, reports of presence, and
+// the files of the state directory. What may not: listeners, tunnels, requests,
+// decisions (package policy) and what may be believed (package trust). Only
+// edgesvc/edge imports it.
+package replica
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// Config says whose copy this is and who is told of changes.
+type Config struct {
+	// Control is the control plane's https URL.
+	Control string
+	// CAFile holds the roots, in PEM, under which Control is verified; if empty,
+	// the system's. A file that is missing or holds anything else is an error.
+	CAFile string
+	// JoinToken gives the single-use token of the enrolment. It is asked only
+	// when there is no usable certificate; if nil, there is none.
+	JoinToken func() (string, error)
+	// StateDir belongs to this replica alone for as long as it is open.
+	StateDir string
+
+	// Name, TunnelAddress, PublicAddress and Version are what the edge says of
+	// itself.
+	Name, TunnelAddress, PublicAddress, Version string
+
+	// TLSCert and TLSKey are files with the chain and key that serve all hosts
+	// under the domain; they are read again when they change. If both are empty, each
+	// endpoint gets a certificate of the internal CA.
+	TLSCert, TLSKey string
+
+	// Log; if nil, nothing is logged.
+	Log *slog.Logger
+	// Now decides on validity; if nil, time.Now.
+	Now func() time.Time
+	// Dial replaces the dialler towards the control plane; if nil, TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// OnDocument gets each statement that took effect, in order; environment is
+	// empty for those that concern all. It must not block. If nil, nobody is told.
+	OnDocument func(environment string, doc mezu.Signed)
+	// OnRevocation gets each new revocation once. It must not block.
+	OnRevocation func(*mezu.Revocation)
+	// Presence lists the Warpgates that the edge holds now, for full reports; if
+	// nil, none.
+	Presence func() []mezu.Presence
+}
+
+// Replica is the open copy. It is safe for concurrent use.
+type Replica struct {
+	cfg  Config
+	now  func() time.Time
+	log  *slog.Logger
+	lock io.Closer
+
+	self  atomic.Pointer[self] // nil before enrolment
+	hosts *hostTable
+	pair  *pair // nil without a configured certificate
+
+	ready     atomic.Bool
+	connected atomic.Bool
+	counters  counters
+
+	mu    sync.RWMutex
+	state state
+	disk  unwritten
+
+	stop     atomic.Pointer[context.CancelCauseFunc] // of the open stream
+	reporter reporter
+	issuer   issuer
+}
+
+// state is what the replica's lock guards.
+type state struct {
+	documents   map[string]*document // by environment
+	edges       *document            // nil before the first
+	revocations []revocation
+	// cursor is from where the stream resumes, as the control plane said.
+	cursor mezu.Position
+	// head is the highest position seen.
+	head mezu.Position
+	// incomplete: a statement was lost on disk or rejected, so that the next
+	// start, and the next keyset, must ask for everything.
+	incomplete bool
+	// dirty: the cursor in memory is not the one on disk.
+	dirty bool
+	// snapshots counts the times that everything was asked for; unnamed are the
+	// environments of which the last one said nothing.
+	snapshots uint64
+	unnamed   int
+	// envs counts the documents that are no tombstones.
+	envs int
+}
+
+// document is one statement in force.
+type document struct {
+	signed   mezu.Signed
+	position mezu.Position
+	label    string // of a bundle
+	removed  bool   // a bundle's last word
+	named    uint64 // the last snapshot that spoke of it
+}
+
+// revocation is one in force, the file's name and when it may be forgotten.
+type revocation struct {
+	signed mezu.Signed
+	name   string
+	until  time.Time
+}
+
+// counters of Metrics.
+type counters struct {
+	rejected, backwards, unsaved, reconnects atomic.Uint64
+}
+
+// Metrics is the state of a replica in numbers.
+type Metrics struct {
+	// Environments are those served, disabled ones included.
+	Environments int
+	// Unnamed are those among them of which the last snapshot of the control
+	// plane said nothing: they are kept, but it may have lost them.
+	Unnamed int
+	// Rejected counts statements that did not verify or compile, Backwards those
+	// older than what is in force, Unsaved writes to disk that failed,
+	// Reconnects streams that ended.
+	Rejected, Backwards, Unsaved, Reconnects uint64
+	// Applied is the position up to which the stream has been applied.
+	Applied mezu.Position
+	// CertificateNotAfter ends the peer certificate; zero before enrolment.
+	CertificateNotAfter time.Time
+	// PublicCertificates are the server certificates at hand.
+	PublicCertificates int
+	// Connected says that the stream from the control plane is up.
+	Connected bool
+}
+
+// Open makes and locks the state directory and loads what is on disk; it serves
+// from that at once. Files that do not verify are set aside. It fails when the
+// directory can't be used, when a configured file is bad, and with a *mezu.Error
+// when the directory holds an identity that can't be read.
+func Open(cfg Config) (*Replica, error) {
+	r := &Replica{cfg: cfg, now: cfg.Now, log: cfg.Log, hosts: newHostTable()}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.state.documents = map[string]*document{}
+	r.disk.files = map[string][]byte{}
+	r.reporter.init()
+	r.issuer.init()
+	if cfg.TLSCert != "" || cfg.TLSKey != "" {
+		p, err := openPair(cfg.TLSCert, cfg.TLSKey, r.now)
+		if err != nil {
+			return nil, err
+		}
+		r.pair = p
+	}
+	if _, err := r.newClient("", nil); err != nil {
+		return nil, err
+	}
+	if err := atomicfile.EnsureDir(cfg.StateDir); err != nil {
+		return nil, fmt.Errorf("opening the state directory: %w", err)
+	}
+	lock, err := atomicfile.Lock(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory: %w", err)
+	}
+	r.lock = lock
+	if err := r.load(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return r, nil
+}
+
+// Close gives the state directory back. Call it after Run has returned; it is
+// idempotent.
+func (r *Replica) Close() error { return r.lock.Close() }
+
+// Run enrols if there is no usable certificate, then follows the control plane,
+// reports and renews until ctx ends, and returns nil. Before enrolment it
+// returns a *mezu.Error when trying again is no use; after it, nothing that the
+// control plane does or fails to do ends it.
+func (r *Replica) Run(ctx context.Context) error {
+	if err := r.ensureEnrolled(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	var wg sync.WaitGroup
+	start := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
+	start(r.follow)
+	start(r.report)
+	start(r.renew)
+	start(r.maintain)
+	if r.pair == nil {
+		for range issuers {
+			start(r.issue)
+		}
+	}
+	wg.Wait()
+	r.flush()
+	return nil
+}
+
+// maintainInterval is how often unwritten state goes to disk: so much of the
+// stream is sent again after a kill -9, which does no harm.
+const maintainInterval = time.Second
+
+// sweepInterval is how often expired revocations are dropped and certificates
+// that are due for renewal are looked for.
+const sweepInterval = time.Minute
+
+// maintain writes what is unwritten and looks after what grows old.
+func (r *Replica) maintain(ctx context.Context) {
+	ticker := time.NewTicker(maintainInterval)
+	defer ticker.Stop()
+	var swept time.Time
+	for {
+		if since := time.Since(swept); swept.IsZero() || since >= sweepInterval {
+			swept = time.Now()
+			r.forgetRevocations()
+			r.orderCertificates()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			r.flush()
+		}
+	}
+}
+
+// Ready reports whether the edge can serve: it has a valid certificate and was
+// once in step with the control plane, in this life or an earlier one.
+func (r *Replica) Ready() bool {
+	_, err := r.PeerCertificate()
+	return err == nil && r.ready.Load()
+}
+
+// Host finds the table of a canonical host of the form "<label>.<domain>"; nil if
+// there is none. It allocates nothing.
+func (r *Replica) Host(host string) *policy.Table {
+	if e := r.endpoint(host); e != nil {
+		return e.table.Load()
+	}
+	return nil
+}
+
+// endpoint finds a canonical host.
+func (r *Replica) endpoint(host string) *endpoint {
+	s := r.self.Load()
+	if s == nil {
+		return nil
+	}
+	n := len(host) - len(s.suffix)
+	if n <= 0 || host[n:] != s.suffix {
+		return nil
+	}
+	return r.hosts.get(host[:n])
+}
+
+// Documents are the statements that a Warpgate of the environment must have:
+// keyset, revocations, edges and bundle, as far as there are any.
+func (r *Replica) Documents(environment string) []mezu.Signed {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]mezu.Signed, 0, len(r.state.revocations)+3)
+	if anchor := r.Trust(); anchor != nil {
+		if signed, keyset := anchor.Keyset(); keyset != nil {
+			out = append(out, signed)
+		}
+	}
+	for i := range r.state.revocations {
+		out = append(out, r.state.revocations[i].signed)
+	}
+	if r.state.edges != nil {
+		out = append(out, r.state.edges.signed)
+	}
+	if d := r.state.documents[environment]; d != nil {
+		out = append(out, d.signed)
+	}
+	return out
+}
+
+// Trust is what the edge believes; nil before enrolment. It stays the same
+// afterwards.
+func (r *Replica) Trust() *trust.Anchor {
+	if s := r.self.Load(); s != nil {
+		return s.anchor
+	}
+	return nil
+}
+
+// PeerCertificate is the edge's certificate of the internal CA, or an error if
+// there is none or it has ended. It fits the functions of package trust.
+func (r *Replica) PeerCertificate() (*tls.Certificate, error) {
+	s := r.self.Load()
+	switch {
+	case s == nil:
+		return nil, errors.New("this edge has not enrolled yet")
+	case r.now().After(s.cert.Leaf.NotAfter):
+		return nil, fmt.Errorf("this edge's certificate ended at %s", s.cert.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return s.cert, nil
+}
+
+// ID is the edge's id; empty before enrolment.
+func (r *Replica) ID() string {
+	if s := r.self.Load(); s != nil {
+		return s.id
+	}
+	return ""
+}
+
+// Domain is the edge domain, under which endpoints are labels; empty before
+// enrolment.
+func (r *Replica) Domain() string {
+	if s := r.self.Load(); s != nil {
+		return s.suffix[1:]
+	}
+	return ""
+}
+
+// Head is the highest position that the replica has seen.
+func (r *Replica) Head() mezu.Position {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.head
+}
+
+// applied is the position up to which the stream has been applied.
+func (r *Replica) applied() mezu.Position {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.cursor
+}
+
+// Metrics reads the counters. It walks over all endpoints and is meant for
+// scrapes, not for requests.
+func (r *Replica) Metrics() Metrics {
+	m := Metrics{
+		Rejected: r.counters.rejected.Load(), Backwards: r.counters.backwards.Load(),
+		Unsaved: r.counters.unsaved.Load(), Reconnects: r.counters.reconnects.Load(),
+		Applied: r.applied(), Connected: r.connected.Load(),
+	}
+	if s := r.self.Load(); s != nil {
+		m.CertificateNotAfter = s.cert.Leaf.NotAfter
+	}
+	r.mu.RLock()
+	m.Environments, m.Unnamed = r.state.envs, r.state.unnamed
+	r.mu.RUnlock()
+	for e := range r.hosts.all {
+		if e.public.Load() != nil {
+			m.PublicCertificates++
+		}
+	}
+	return m
+}

@@ -1,0 +1,411 @@
+package replica_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// journal is a log that a test can read.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) has(s string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Contains(j.text.String(), s)
+}
+
+// edge is a replica under test.
+type edge struct {
+	*replica.Replica
+	t      *testing.T
+	cfg    replica.Config
+	log    *journal
+	cancel context.CancelFunc
+	ended  chan error
+
+	mu          sync.Mutex
+	documents   []string // environment and kind, as they came
+	revocations []string
+	presence    []mezu.Presence
+}
+
+// configure makes the configuration of an edge of this control plane.
+func (c *control) configure(dir string) replica.Config {
+	return replica.Config{Control: c.server.URL, CAFile: c.caFile, StateDir: dir, Name: "edge-1", TunnelAddress: "127.0.0.1:8444",
+		Version: "test", Now: c.clock.Now}
+}
+
+// open opens a replica without running it.
+func open(t *testing.T, cfg replica.Config) *edge {
+	t.Helper()
+	e := &edge{t: t, log: &journal{}}
+	cfg.Log = slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.OnDocument = func(environment string, doc mezu.Signed) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.documents = append(e.documents, environment+" "+string(doc.Purpose))
+	}
+	cfg.OnRevocation = func(r *mezu.Revocation) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.revocations = append(e.revocations, r.Subject)
+	}
+	cfg.Presence = func() []mezu.Presence {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return slices.Clone(e.presence)
+	}
+	e.cfg = cfg
+	r, err := replica.Open(cfg)
+	must(t, err)
+	e.Replica = r
+	t.Cleanup(func() {
+		e.stop()
+		if t.Failed() {
+			t.Logf("log of the edge:\n%s", e.log.text.String())
+		}
+	})
+	return e
+}
+
+func (e *edge) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel, e.ended = cancel, make(chan error, 1)
+	go runEdge(ctx, e.Replica, e.ended)
+}
+
+func runEdge(ctx context.Context, r *replica.Replica, ended chan<- error) { ended <- r.Run(ctx) }
+
+// stop ends and closes the replica; it may be called again.
+func (e *edge) stop() {
+	if e.cancel != nil {
+		e.cancel()
+		if err := <-e.ended; err != nil {
+			e.t.Errorf("run ended with %v", err)
+		}
+		e.cancel = nil
+	}
+	must(e.t, e.Close())
+}
+
+// startEdge runs an edge that enrols first, and waits until it is ready.
+func (c *control) startEdge(dir string) *edge {
+	c.t.Helper()
+	cfg := c.configure(dir)
+	cfg.JoinToken = func() (string, error) { return c.token(), nil }
+	e := open(c.t, cfg)
+	e.run()
+	eventually(c.t, "edge is in step", e.Ready)
+	return e
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		tick := time.NewTimer(5 * time.Millisecond)
+		<-tick.C
+		runtime.Gosched()
+	}
+}
+
+func newEnvironment() string { return mezu.NewID(mezu.PrefixEnvironment, time.Now()) }
+
+// serves reports whether the host is served from this position.
+func (e *edge) serves(label string, at mezu.Position) bool {
+	table := e.Host(label + "." + testDomain)
+	return table != nil && table.Position() == at
+}
+
+func TestFollowsTheControlPlane(t *testing.T) {
+	c := newControl(t)
+	env, other := newEnvironment(), newEnvironment()
+	first := c.bundle(env, "shop-acme", "/")
+	e := c.startEdge(t.TempDir())
+	eventually(t, "first bundle is served", func() bool { return e.serves("shop-acme", first) })
+	if e.ID() == "" || e.Domain() != testDomain || e.Trust() == nil {
+		t.Fatalf("identity is incomplete: id %q, domain %q", e.ID(), e.Domain())
+	}
+	c.edges(e.ID())
+	second := c.bundle(env, "shop-acme", "/", "/api/")
+	third := c.bundle(other, "blog-acme", "/")
+	eventually(t, "changes are served", func() bool { return e.serves("shop-acme", second) && e.serves("blog-acme", third) })
+	for _, host := range []string{testDomain, "." + testDomain, "x." + testDomain, "shop-acme.other.example", "shop-acme", "a.shop-acme." + testDomain, ""} {
+		if e.Host(host) != nil {
+			t.Errorf("host %q is served", host)
+		}
+	}
+	var kinds []mezu.Purpose
+	for _, d := range e.Documents(env) {
+		kinds = append(kinds, d.Purpose)
+	}
+	if want := []mezu.Purpose{mezu.PurposeKeyset, mezu.PurposeEdges, mezu.PurposeBundle}; !slices.Equal(kinds, want) {
+		t.Errorf("documents of the environment are %v, want %v", kinds, want)
+	}
+	eventually(t, "position is reported", func() bool {
+		return look(c, func() bool { return len(c.reports) > 0 && c.reports[len(c.reports)-1].Applied == third })
+	})
+	m := e.Metrics()
+	if m.Environments != 2 || !m.Connected || m.Applied != third || m.CertificateNotAfter.IsZero() || m.Rejected != 0 {
+		t.Errorf("metrics are %+v", m)
+	}
+	if e.Head() != third {
+		t.Errorf("head is %s, want %s", e.Head(), third)
+	}
+}
+
+func TestHostAllocatesNothing(t *testing.T) {
+	c := newControl(t)
+	at := c.bundle(newEnvironment(), "shop-acme", "/")
+	e := c.startEdge(t.TempDir())
+	eventually(t, "bundle is served", func() bool { return e.serves("shop-acme", at) })
+	host, unknown := "shop-acme."+testDomain, "nobody."+testDomain
+	if n := testing.AllocsPerRun(1000, func() {
+		if e.Host(host) == nil || e.Host(unknown) != nil {
+			t.Error("wrong table")
+		}
+	}); n >= 1 {
+		t.Errorf("%v allocations for a look-up", n)
+	}
+}
+
+func TestResumesWithoutGap(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	e := c.startEdge(t.TempDir())
+	at := c.bundle(env, "shop-acme", "/")
+	eventually(t, "bundle is served", func() bool { return e.serves("shop-acme", at) })
+	c.stop()
+	// While it is away two environments change.
+	second, other := newEnvironment(), newEnvironment()
+	at2, at3 := c.bundle(second, "two-acme", "/"), c.bundle(other, "three-acme", "/")
+	c.restart()
+	eventually(t, "what happened meanwhile is served", func() bool { return e.serves("two-acme", at2) && e.serves("three-acme", at3) })
+	last := look(c, func() mezu.Position { return c.resumed[len(c.resumed)-1] })
+	if last != at {
+		t.Errorf("stream resumed from %s, want %s", last, at)
+	}
+	if e.Metrics().Reconnects == 0 {
+		t.Error("the reconnect is not counted")
+	}
+}
+
+func TestBadDocumentsKeepTheLastGoodOne(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	good := c.bundle(env, "shop-acme", "/")
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	eventually(t, "bundle is served", func() bool { return e.serves("shop-acme", good) })
+
+	altered := newBundle(env, "shop-acme", "/", "/open/")
+	altered.Position = mezu.Position{Epoch: 1, Revision: 1000}
+	signed := c.sign(mezu.PurposeBundle, altered)
+	signed.Payload = bytes.Replace(signed.Payload, []byte("/open/"), []byte("/Open/"), 1)
+	badRoute := newBundle(env, "shop-acme")
+	badRoute.Position = mezu.Position{Epoch: 1, Revision: 1001}
+	badRoute.Routes = []mezu.Route{{Regexp: "/(["}}
+	other := c.sign(mezu.PurposeEdges, mezu.EdgeList{Position: mezu.Position{Epoch: 1, Revision: 1002}})
+
+	for name, doc := range map[string]mezu.Signed{
+		"altered":       signed,
+		"bad regexp":    c.sign(mezu.PurposeBundle, badRoute),
+		"other purpose": other,
+		"empty":         {},
+	} {
+		before := e.Metrics().Rejected
+		c.raw("bad", api.StreamBundle, doc)
+		eventually(t, name+" is counted", func() bool { return e.Metrics().Rejected == before+1 })
+		if !e.serves("shop-acme", good) {
+			t.Fatalf("%s: the last good bundle is gone", name)
+		}
+	}
+	next := c.bundle(env, "shop-acme", "/", "/x/")
+	eventually(t, "a good one is served again", func() bool { return e.serves("shop-acme", next) })
+
+	// What was rejected is asked for again after a restart.
+	e.stop()
+	again := open(t, e.cfg)
+	again.run()
+	eventually(t, "everything is asked for", func() bool {
+		return look(c, func() bool { return c.resumed[len(c.resumed)-1].IsZero() })
+	})
+}
+
+func TestRollbackIsRefusedUnlessTheEpochRises(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	c.bundle(env, "shop-acme", "/old/")
+	old := look(c, func() statement { return c.statements[0] })
+	good := c.bundle(env, "shop-acme", "/")
+	e := c.startEdge(t.TempDir())
+	eventually(t, "bundle is served", func() bool { return e.serves("shop-acme", good) })
+
+	c.raw("old", api.StreamBundle, old.signed)
+	eventually(t, "the older one is counted", func() bool { return e.Metrics().Backwards == 1 })
+	if !e.serves("shop-acme", good) || e.Metrics().Rejected != 0 {
+		t.Fatal("an older bundle took effect")
+	}
+	// Another statement at the position of the one in force is a forgery of history.
+	twin := newBundle(env, "shop-acme", "/twin/")
+	twin.Position = good
+	c.raw("twin", api.StreamBundle, c.sign(mezu.PurposeBundle, twin))
+	eventually(t, "the twin is counted", func() bool { return e.Metrics().Rejected == 1 })
+
+	c.mu.Lock()
+	c.at = mezu.Position{Epoch: 2}
+	c.mu.Unlock()
+	raised := c.bundle(env, "shop-acme", "/restored/")
+	eventually(t, "a lower revision of a higher epoch is served", func() bool { return e.serves("shop-acme", raised) })
+}
+
+func TestRestoredControlPlaneDeletesNothing(t *testing.T) {
+	c := newControl(t)
+	kept, lost := newEnvironment(), newEnvironment()
+	c.bundle(kept, "kept-acme", "/")
+	early := look(c, func() []statement { return slices.Clone(c.statements) })
+	earlyAt := look(c, func() mezu.Position { return c.at })
+	now := c.bundle(kept, "kept-acme", "/", "/new/")
+	at := c.bundle(lost, "lost-acme", "/")
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	eventually(t, "both are served", func() bool { return e.serves("lost-acme", at) && e.serves("kept-acme", now) })
+
+	c.stop()
+	c.mu.Lock()
+	c.statements, c.at = early, earlyAt
+	c.mu.Unlock()
+	c.restart()
+	eventually(t, "the edge notices", func() bool { return e.Metrics().Unnamed == 1 && e.Metrics().Backwards > 0 })
+	if !e.serves("lost-acme", at) || !e.serves("kept-acme", now) {
+		t.Fatal("an old control plane took something away")
+	}
+	if !e.log.has("earlier position") || !e.log.has("restored from an old backup") {
+		t.Error("nothing in the log says so")
+	}
+	// It goes on from there: later changes arrive, also over a reconnect.
+	third := newEnvironment()
+	at3 := c.bundle(third, "third-acme", "/")
+	eventually(t, "a new environment is served", func() bool { return e.serves("third-acme", at3) })
+	c.stop()
+	fourth := newEnvironment()
+	at4 := c.bundle(fourth, "fourth-acme", "/")
+	c.restart()
+	eventually(t, "no gap after the step back", func() bool { return e.serves("fourth-acme", at4) })
+
+	// An empty one takes nothing away either.
+	c.stop()
+	c.mu.Lock()
+	c.statements, c.at = nil, mezu.Position{Epoch: 1, Revision: 1}
+	c.mu.Unlock()
+	c.restart()
+	eventually(t, "the edge notices the empty one", func() bool { return e.Metrics().Unnamed == 4 })
+	if !e.serves("lost-acme", at) || !e.serves("fourth-acme", at4) {
+		t.Fatal("an empty control plane took something away")
+	}
+}
+
+func TestTombstoneRemovesForGood(t *testing.T) {
+	c := newControl(t)
+	env, next := newEnvironment(), newEnvironment()
+	c.bundle(env, "shop-acme", "/")
+	old := look(c, func() statement { return c.statements[0] })
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	eventually(t, "bundle is served", func() bool { return e.Host("shop-acme."+testDomain) != nil })
+	certificate := filepath.Join(dir, "certs", "shop-acme.pem")
+	eventually(t, "certificate is on disk", func() bool { _, err := os.Stat(certificate); return err == nil })
+
+	gone := newBundle(env, "shop-acme")
+	gone.Removed = true
+	c.publish(gone)
+	eventually(t, "it is taken off", func() bool { return e.Host("shop-acme."+testDomain) == nil })
+	eventually(t, "so is its certificate", func() bool { _, err := os.Stat(certificate); return errors.Is(err, os.ErrNotExist) })
+	c.raw("old", api.StreamBundle, old.signed)
+	eventually(t, "the old bundle is refused", func() bool { return e.Metrics().Backwards == 1 })
+	if docs := e.Documents(env); docs[len(docs)-1].Purpose != mezu.PurposeBundle {
+		t.Error("Warpgates are not told of the removal")
+	}
+	// The label goes to another environment; after a restart it still has it.
+	at := c.bundle(next, "shop-acme", "/")
+	eventually(t, "the label's new environment is served", func() bool { return e.serves("shop-acme", at) })
+	e.stop()
+	c.stop()
+	again := open(t, e.cfg)
+	if !again.serves("shop-acme", at) || again.Metrics().Environments != 1 {
+		t.Error("restart served something else")
+	}
+}
+
+func TestTwoEnvironmentsNeverShareALabel(t *testing.T) {
+	c := newControl(t)
+	first, second := newEnvironment(), newEnvironment()
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	c.bundle(first, "shop-acme", "/first/")
+	at := c.bundle(second, "shop-acme", "/second/")
+	eventually(t, "the later statement has it", func() bool { return e.serves("shop-acme", at) })
+	// The first one's removal does not take the second one's label.
+	gone := newBundle(first, "shop-acme")
+	gone.Removed = true
+	done := c.publish(gone)
+	eventually(t, "removal is applied", func() bool { return e.Metrics().Applied == done })
+	if !e.serves("shop-acme", at) {
+		t.Error("label was taken from its holder")
+	}
+}
+
+func TestNewKeysetVerifiesWhatCameBefore(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	e := c.startEdge(t.TempDir())
+	before, _ := e.Trust().Keyset()
+	// The control plane signs with keys that the edge has not been told of.
+	must(t, ca.Rotate(t.Context(), c.vault, c.offline, c.clock.Now))
+	rotated := func() time.Time { return c.clock.Now().Add(time.Hour) }
+	ahead, err := ca.Open(t.Context(), c.vault, rotated)
+	must(t, err)
+	b := newBundle(env, "shop-acme", "/")
+	b.Position = mezu.Position{Epoch: 1, Revision: 2}
+	signed, err := ahead.Sign(mezu.PurposeBundle, b)
+	must(t, err)
+	c.raw(env, api.StreamBundle, signed)
+	eventually(t, "it is rejected", func() bool { return e.Metrics().Rejected == 1 })
+	c.raw("keyset", api.StreamKeyset, ahead.Keyset())
+	eventually(t, "it is asked for again and served", func() bool { return e.serves("shop-acme", b.Position) })
+	if after, _ := e.Trust().Keyset(); bytes.Equal(after.Payload, before.Payload) {
+		t.Error("keyset did not change")
+	}
+}
