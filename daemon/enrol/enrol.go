@@ -1,0 +1,165 @@
+// Package enrol is the Warpgate's conversation with the control plane: it
+// registers by key or enrolment token, and renews by the certificate in use.
+//
+// What lives here: the two calls, and which refusals are final. What may not:
+// files, retries, judging what the answer says (package state does). Only
+// package daemon imports it.
+package enrol
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// Config says which control plane, and as whom.
+type Config struct {
+	API string
+	// CAFile holds the CA of a private control plane in PEM; if empty, the
+	// system's roots.
+	CAFile string
+	// Token gives the service account key or enrolment token. It is called for
+	// each registration, so that a rotated key is found; if nil, there is none.
+	Token func() (string, error)
+	// Certificate is shown at renewal.
+	Certificate trust.Certificate
+	// Environment by name; if empty, the service account's.
+	Environment string
+	Version     string
+	Now         func() time.Time
+}
+
+// Client calls the control plane. It is safe for concurrent use.
+type Client struct {
+	cfg     Config
+	byToken *api.Client
+	byPeer  *api.Client
+}
+
+// New reads the CA file and makes a client; it opens no connection. A CA file
+// that is missing, empty or holds anything else is an error: the system's roots
+// are not taken in its place.
+func New(cfg Config) (*Client, error) {
+	var roots *x509.CertPool
+	if cfg.CAFile != "" {
+		var err error
+		if roots, err = trust.LoadRoots(cfg.CAFile); err != nil {
+			return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "ca-file", Detail: err.Error(), Hint: "name a PEM file with the CA of the control plane", Cause: err}
+		}
+	}
+	c := &Client{cfg: cfg}
+	agent := "warpgate/" + cfg.Version
+	base := &tls.Config{RootCAs: roots, Time: cfg.Now}
+	withPeer := base.Clone()
+	withPeer.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Certificate() }
+	var err error
+	if c.byToken, err = api.NewClient(api.ClientConfig{BaseURL: cfg.API, Token: c.Token, TLS: base, UserAgent: agent}); err != nil {
+		return nil, err
+	}
+	if c.byPeer, err = api.NewClient(api.ClientConfig{BaseURL: cfg.API, TLS: withPeer, UserAgent: agent}); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() {
+	c.byToken.CloseIdle()
+	c.byPeer.CloseIdle()
+}
+
+// Token is the key or enrolment token as configured, checked in its form, so
+// that a truncated key is told without a call. Errors of the form are
+// mezu.CodeUnauthenticated.
+func (c *Client) Token() (string, error) {
+	missing := &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "there is no key to register with",
+		Hint: "give a service account key with --token-file, or MEZU_TOKEN"}
+	if c.cfg.Token == nil {
+		return "", missing
+	}
+	token, err := c.cfg.Token()
+	if err != nil {
+		return "", fmt.Errorf("reading the key: %w", err)
+	}
+	token = strings.TrimSpace(token)
+	switch {
+	case token == "":
+		return "", missing
+	case strings.HasPrefix(token, mezu.TokenEnrolment):
+		return token, nil
+	}
+	return token, mezu.ValidateKey(token)
+}
+
+// KeyHash is mezu.HashSecret of the service account key, empty for an enrolment
+// token or if there is none to be had.
+func (c *Client) KeyHash() string {
+	token, err := c.Token()
+	if err != nil || strings.HasPrefix(token, mezu.TokenEnrolment) {
+		return ""
+	}
+	return mezu.HashSecret(token)
+}
+
+// Register asks once for a certificate for key. warpgate is the id of an
+// earlier registration with the same key, or empty; an id that the control plane
+// doesn't know any more (it was restored from an older backup, or the service
+// account is another project's) is left out in a second call.
+func (c *Client) Register(ctx context.Context, key crypto.Signer, warpgate string) (*api.RegisterResponse, error) {
+	csr, err := trust.CSR(key)
+	if err != nil {
+		return nil, err
+	}
+	req := api.RegisterRequest{CSR: csr, Environment: c.cfg.Environment, Warpgate: warpgate, Version: c.cfg.Version}
+	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
+	if warpgate != "" && mezu.CodeOf(err) == mezu.CodeNotFound {
+		req.Warpgate = ""
+		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering: %w", err)
+	}
+	return &resp, nil
+}
+
+// Renew asks once for a new certificate by the one in use.
+func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterResponse, error) {
+	csr, err := trust.CSR(key)
+	if err != nil {
+		return nil, err
+	}
+	// A kept connection would show the certificate that it was made with.
+	c.byPeer.CloseIdle()
+	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, api.RenewRequest{CSR: csr, Version: c.cfg.Version})
+	if err != nil {
+		return nil, fmt.Errorf("renewing the certificate: %w", err)
+	}
+	return &resp, nil
+}
+
+// Permanent reports whether asking again with the same key is no use: the
+// control plane, or a check of the input, said no. Everything else, from a
+// missing name server to an overloaded control plane, passes.
+func Permanent(err error) bool {
+	switch mezu.CodeOf(err) {
+	case mezu.CodeUnauthenticated, mezu.CodeForbidden, mezu.CodeNotFound, mezu.CodeInvalid, mezu.CodeConflict:
+		return true
+	}
+	return false
+}
+
+// Refused reports whether the control plane turned our certificate down in the
+// TLS handshake.
+func Refused(err error) bool {
+	var alert tls.AlertError
+	return errors.As(err, &alert)
+}

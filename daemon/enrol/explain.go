@@ -1,0 +1,35 @@
+package enrol
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// Explain puts an error into the words of an event: what the domain's errors say
+// themselves, and for others the likeliest reason.
+func Explain(err error, now time.Time) (code mezu.Code, message, hint string) {
+	var e *mezu.Error
+	var expired x509.CertificateInvalidError
+	var unreachable *api.UnreachableError
+	switch {
+	case errors.As(err, &expired) && expired.Reason == x509.Expired && expired.Cert != nil:
+		return mezu.CodeUnavailable, fmt.Sprintf("the peer's certificate is good from %s to %s, and this machine's clock says %s",
+			stamp(expired.Cert.NotBefore), stamp(expired.Cert.NotAfter), stamp(now)), "check the clock of this machine"
+	case errors.As(err, &e):
+		hint = e.Hint
+		c := *e
+		c.Hint = ""
+		return e.Code, c.Error(), hint
+	case errors.As(err, &unreachable):
+		return mezu.CodeUnavailable, unreachable.Error(), "check the address, the network and HTTPS_PROXY"
+	}
+	return mezu.CodeInternal, err.Error(), ""
+}
+
+// stamp is how messages show a time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io/fs"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward"
+)
+
+// serveFunc is a server that is one function.
+type serveFunc func(ctx context.Context, conn net.Conn)
+
+func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn) { f(ctx, conn) }
+func (f serveFunc) Close()                                       {}
+
+// TestOnlyServe has f serve the data connections.
+func (d *Daemon) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
+	d.newServer = func(forward.Config) server { return serveFunc(f) }
+}
+
+// TestOnlyHurry makes everything that is looked after now and then be looked
+// after at once.
+func (d *Daemon) TestOnlyHurry() {
+	d.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, linkless: 300 * time.Millisecond, refused: 20 * time.Millisecond}
+}
+
+// HintFor is the hint for an upstream in a place.
+func HintFor(u mezu.Upstream, files fs.FS, env map[string]string) string {
+	return workloadHint(u, place{files, func(name string) string { return env[name] }})
+}
+
+// DialThrough dials addr through a proxy whose certificate roots verify.
+func DialThrough(ctx context.Context, proxy *url.URL, roots *x509.CertPool, addr string) (net.Conn, error) {
+	d := &proxyDialer{proxy: func(*url.URL) (*url.URL, error) { return proxy, nil }, tls: &tls.Config{RootCAs: roots}}
+	return d.DialContext(ctx, "tcp", addr)
+}

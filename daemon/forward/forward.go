@@ -1,0 +1,347 @@
+// Package forward serves the data connections of a Warpgate: it judges each
+// request a second time by the same bundle as the edge, and carries what is
+// allowed to the workload.
+//
+// What lives here: the second line of defence, the headers that a workload may
+// trust, the choice of an allowed target, connections to workloads. What may
+// not: registration, tunnels, files. Package daemon alone imports it.
+package forward
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// Times of a data connection.
+const (
+	// headTimeout bounds the rest of a request's head once its first bytes came:
+	// the edge writes it at once.
+	headTimeout = 10 * time.Second
+	// bodyTimeout bounds the silence inside a request body; the edge gives up
+	// earlier.
+	bodyTimeout = 5 * time.Minute
+	// edgeWriteTimeout bounds one write to the edge.
+	edgeWriteTimeout = 2 * time.Minute
+	// catchUp is how long a request waits that the edge judged by a newer bundle
+	// than the Warpgate has yet: the bundle is on its way on the control
+	// connection.
+	catchUp = 2 * time.Second
+)
+
+// Config is what a Forwarder works by.
+type Config struct {
+	// Upstream is the target of routes that name none; if zero, there is none.
+	Upstream mezu.Upstream
+	// Allow are the further targets that routes may name.
+	Allow []mezu.Upstream
+	// Table is the configuration in force, nil while there is none.
+	Table func() *policy.Table
+	Log   *slog.Logger
+	// Request gets an event for each request; if nil, none is wanted.
+	Request func(mezu.Event)
+	// WorkloadCA verifies https upstreams; if nil, the system's roots do. The
+	// certificate of a workload on a loopback address is not checked: what
+	// listens there is this machine.
+	WorkloadCA *x509.CertPool
+}
+
+// Forwarder serves data connections. It is safe for concurrent use.
+type Forwarder struct {
+	cfg     Config
+	allowed map[string]bool // addresses
+	pools   sync.Map        // mezu.Upstream → *pool
+	clients sync.Map        // mezu.Upstream → *http.Transport
+}
+
+// New makes a Forwarder. It dials nothing.
+func New(cfg Config) *Forwarder {
+	f := &Forwarder{cfg: cfg, allowed: map[string]bool{}}
+	for _, u := range append([]mezu.Upstream{cfg.Upstream}, cfg.Allow...) {
+		if u.Address != "" {
+			f.allowed[u.Network()+" "+u.Address] = true
+		}
+	}
+	return f
+}
+
+// Close closes idle connections to workloads.
+func (f *Forwarder) Close() {
+	f.pools.Range(func(_, p any) bool { p.(*pool).close(); return true })
+	f.clients.Range(func(_, t any) bool { t.(*http.Transport).CloseIdleConnections(); return true })
+}
+
+// worker is one data connection.
+type worker struct {
+	f     *Forwarder
+	ctx   context.Context
+	c     relay.Client
+	req   relay.Request
+	info  relay.RequestInfo
+	names relay.Names
+	fwd   relay.Forwarded
+	x     relay.Exchange
+	ask   policy.Request
+	began time.Time
+	route *policy.Route
+}
+
+// ServeConn carries exchanges on a data connection until it ends or ctx does.
+// It does not close it.
+func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
+	w := &worker{f: f, ctx: ctx}
+	w.ask.Header = w.req.Header
+	w.c.Typed = true
+	w.c.Reset(conn, tunnel.DataIdle, edgeWriteTimeout)
+	defer w.c.Reader.Release()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	for w.serveOne() {
+	}
+}
+
+// serveOne waits for one exchange and serves it; it reports whether the
+// connection goes on.
+func (w *worker) serveOne() bool {
+	w.c.Timed.SetRead(tunnel.DataIdle)
+	w.c.Reader.Park()
+	kind, payload, err := w.c.Reader.ReadTyped()
+	if err != nil {
+		return false
+	}
+	switch kind {
+	case relay.KindProbe:
+		_, err := w.c.Timed.Write(relay.AppendAlive(nil))
+		return err == nil
+	case relay.KindRequest:
+		return w.request(payload)
+	}
+	w.f.cfg.Log.Warn("edge sent a typed head of an unknown kind", "kind", kind)
+	return false
+}
+
+func (w *worker) request(payload []byte) bool {
+	w.began, w.route = time.Now(), nil
+	if err := relay.ParseRequestInfo(payload, &w.info); err != nil {
+		w.f.cfg.Log.Warn("refused an exchange", "error", err)
+		return false
+	}
+	c := &w.c
+	if !c.Reader.HasHead() {
+		if c.Timed.FixRead(headTimeout) != nil {
+			return false
+		}
+	}
+	if err := c.Reader.ReadRequest(&c.Head); err != nil {
+		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
+		return false
+	}
+	c.Timed.SetRead(bodyTimeout)
+	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
+	err := w.judge()
+	limit := int64(0)
+	if w.route != nil {
+		limit = w.route.MaxBody
+	}
+	c.Begin(limit)
+	defer c.Body.Close()
+	unsent := true
+	if err == nil {
+		unsent, err = w.forward()
+	}
+	w.report(err)
+	if err == nil {
+		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
+	}
+	var refusal *mezu.Error
+	if !errors.As(err, &refusal) || w.x.Began {
+		return false // nobody to tell, or the edge must see that it was cut
+	}
+	if c.Fail(&relay.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
+		return false
+	}
+	return !c.Last && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
+}
+
+// judge is the second line of defence: the request must be canonical as it
+// came, and the bundle must allow it.
+func (w *worker) judge() error {
+	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
+	if err := w.c.Head.Canonical(&w.req, &w.names); err != nil {
+		return refused("the request is not canonical", err)
+	}
+	if !w.c.Head.HasPath(w.req.Path.Path) {
+		return refused("the path is not canonical", nil)
+	}
+	w.req.ID = w.info.ID
+	table := w.table()
+	if table == nil {
+		return &mezu.Error{Code: mezu.CodeRouteUnavailable, Detail: "the Warpgate has no configuration yet"}
+	}
+	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
+	d := table.Decide(policy.Warpgate, &w.ask)
+	if d.Code != "" {
+		if table.Position().Compare(w.info.Position) > 0 {
+			// The edge judged by an older bundle: its answer follows ours.
+			return &mezu.Error{Code: d.Code, Detail: d.Detail}
+		}
+		return refused(fmt.Sprintf("the Warpgate's own check says %s", d.Code), nil)
+	}
+	w.route = d.Route
+	if w.req.Upgrade != "" && !d.Route.WebSocket {
+		return refused("the route allows no upgrade", nil)
+	}
+	if max := d.Route.MaxBody; max > 0 && w.req.Framing == relay.Length && w.req.Length > max {
+		return relay.ErrOverrun
+	}
+	return nil
+}
+
+func refused(detail string, cause error) error {
+	return &mezu.Error{Code: mezu.CodeRefusedByWarpgate, Detail: detail, Cause: cause}
+}
+
+// table is the configuration in force, after waiting for the one that the edge
+// judged by if that is newer. A request that the old one judges alike is
+// delayed, never misjudged.
+func (w *worker) table() *policy.Table {
+	t := w.f.cfg.Table()
+	if t != nil && t.Position().Compare(w.info.Position) >= 0 {
+		return t
+	}
+	const step = 2 * time.Millisecond
+	timer := time.NewTimer(step)
+	defer timer.Stop()
+	for end := time.Now().Add(catchUp); time.Now().Before(end); timer.Reset(step) {
+		select {
+		case <-w.ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if t = w.f.cfg.Table(); t != nil && t.Position().Compare(w.info.Position) >= 0 {
+			break
+		}
+	}
+	return t
+}
+
+// target is where the request goes, if the Warpgate was told that it may.
+func (w *worker) target() (mezu.Upstream, error) {
+	u := w.f.cfg.Upstream
+	if w.route.HasUpstream {
+		u = w.route.Upstream
+	}
+	if u.Address == "" {
+		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
+	}
+	if !w.f.allowed[u.Network()+" "+u.Address] {
+		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "the Warpgate was not started with this upstream as --upstream or --allow-target"}
+	}
+	return u, nil
+}
+
+// forward carries the request. unsent says that nothing of it reached a
+// workload.
+func (w *worker) forward() (unsent bool, err error) {
+	u, err := w.target()
+	if err != nil {
+		return true, err
+	}
+	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader}
+	switch {
+	case u.Scheme == mezu.UpstreamH2C:
+		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
+		return w.roundTrip(u)
+	case u.Scheme == mezu.UpstreamHTTPS && w.req.Upgrade == "":
+		return w.roundTrip(u)
+	}
+	return w.plain(u)
+}
+
+// plain speaks HTTP/1.1 to the workload on a pooled connection.
+func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
+	p := w.f.pool(u)
+	conn, err := p.get(w.ctx)
+	if err != nil {
+		return true, w.dialFault(u, err)
+	}
+	again, err := w.try(p, conn)
+	if again && conn.reused {
+		// The workload closed the idle connection just then.
+		if conn, err = p.fresh(w.ctx); err != nil {
+			return false, w.dialFault(u, err)
+		}
+		_, err = w.try(p, conn)
+	}
+	return false, err
+}
+
+// try carries the request over one connection. again says that it may be sent
+// once more.
+func (w *worker) try(p *pool, conn *workloadConn) (again bool, err error) {
+	x := &w.x
+	x.Begin(conn.Conn, conn.abort, &w.req, w.route.Timeout, w.route.IdleTimeout)
+	defer func() {
+		if x.Finish(&w.c) {
+			p.put(conn)
+		} else {
+			conn.Close()
+		}
+	}()
+	x.Writer.Gathered(w.req.AppendForwarded(x.Writer.Room(), &w.fwd))
+	if err := x.Send(&w.c); err != nil {
+		return x.Lost(err)
+	}
+	if err := x.Respond(&w.c); err != nil {
+		return x.Lost(err)
+	}
+	return false, nil
+}
+
+// dialFault says why there is no connection to the workload. The address is for
+// the log: the answer reaches end users.
+func (w *worker) dialFault(u mezu.Upstream, err error) error {
+	detail := "nothing answers at the workload's address"
+	var dial *net.OpError
+	switch {
+	case w.ctx.Err() != nil:
+		return relay.ErrClientGone
+	case u.Scheme == mezu.UpstreamHTTPS && !(errors.As(err, &dial) && dial.Op == "dial"):
+		detail = "the TLS handshake with the workload failed"
+	}
+	return &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
+}
+
+// report tells of one request.
+func (w *worker) report(err error) {
+	log := w.f.cfg.Log
+	status := w.x.Status
+	var refusal *mezu.Error
+	if errors.As(err, &refusal) && !w.x.Began {
+		status = refusal.Code.Status()
+		log.Warn("request not served", "request_id", w.info.ID, "code", string(refusal.Code), "detail", refusal.Detail, "error", refusal.Cause)
+	}
+	if w.f.cfg.Request == nil {
+		return
+	}
+	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
+		Status: status, DurationMS: float64(time.Since(w.began)) / float64(time.Millisecond), BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
+	if w.route != nil {
+		e.Route = w.route.Label()
+	}
+	if refusal != nil {
+		e.Code = refusal.Code
+	}
+	w.f.cfg.Request(e)
+}

@@ -1,0 +1,156 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Limits of connections to one workload.
+const (
+	dialTimeout = 10 * time.Second
+	// maxIdle bounds idle connections to one workload: as many as one edge's
+	// default cap of data connections.
+	maxIdle = 1024
+	// idleLife is how long one is kept; many servers close theirs after 5 s to 75 s
+	// and a closed one costs a retry.
+	idleLife = 30 * time.Second
+)
+
+// pool is the idle connections to one workload, the warmest last.
+type pool struct {
+	dial func(ctx context.Context) (net.Conn, error)
+	life time.Duration
+
+	mu     sync.Mutex
+	idle   []*workloadConn
+	sweeps *time.Timer // nil before the first connection came back
+	armed  bool        // a sweep is due
+	closed bool
+}
+
+// workloadConn is one connection to a workload.
+type workloadConn struct {
+	net.Conn
+	look   look
+	abort  func()
+	reused bool      // it has carried an exchange
+	since  time.Time // idle since
+}
+
+func (f *Forwarder) pool(u mezu.Upstream) *pool {
+	if p, ok := f.pools.Load(u); ok {
+		return p.(*pool)
+	}
+	p, _ := f.pools.LoadOrStore(u, &pool{dial: f.dialer(u), life: idleLife})
+	return p.(*pool)
+}
+
+// dialer makes connections that speak HTTP/1.1.
+func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context) (net.Conn, error) {
+	network, address, plain := u.Network(), u.Address, &net.Dialer{Timeout: dialTimeout}
+	if u.Scheme != mezu.UpstreamHTTPS {
+		return func(ctx context.Context) (net.Conn, error) { return plain.DialContext(ctx, network, address) }
+	}
+	cfg := f.workloadTLS(u)
+	cfg.NextProtos = []string{"http/1.1"}
+	secure := &tls.Dialer{NetDialer: plain, Config: cfg}
+	return func(ctx context.Context) (net.Conn, error) { return secure.DialContext(ctx, network, address) }
+}
+
+// fresh makes a new connection.
+func (p *pool) fresh(ctx context.Context) (*workloadConn, error) {
+	conn, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &workloadConn{Conn: conn, abort: func() { conn.Close() }}
+	c.look.at(conn)
+	return c, nil
+}
+
+// get takes the warmest idle connection that is alive, or makes one.
+func (p *pool) get(ctx context.Context) (*workloadConn, error) {
+	for {
+		p.mu.Lock()
+		n := len(p.idle) - 1
+		if n < 0 {
+			p.mu.Unlock()
+			return p.fresh(ctx)
+		}
+		c := p.idle[n]
+		p.idle[n] = nil
+		p.idle = p.idle[:n]
+		p.mu.Unlock()
+		if c.look.quiet() {
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+// put takes a connection back after a complete exchange.
+func (p *pool) put(c *workloadConn) {
+	c.reused, c.since = true, time.Now()
+	p.mu.Lock()
+	keep := !p.closed && len(p.idle) < maxIdle
+	if keep {
+		p.idle = append(p.idle, c)
+		if !p.armed {
+			p.arm(p.life)
+		}
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.Close()
+	}
+}
+
+// arm has the next sweep done after d. The lock is held.
+func (p *pool) arm(d time.Duration) {
+	p.armed = true
+	if p.sweeps == nil {
+		p.sweeps = time.AfterFunc(d, p.sweep)
+		return
+	}
+	p.sweeps.Reset(d)
+}
+
+// sweep closes what has been idle for too long: at rest nobody else would look.
+func (p *pool) sweep() {
+	now := time.Now()
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].since) >= p.life {
+		n++
+	}
+	old := append([]*workloadConn(nil), p.idle[:n]...)
+	kept := copy(p.idle, p.idle[n:])
+	clear(p.idle[kept:])
+	p.idle = p.idle[:kept]
+	p.armed = false
+	if kept > 0 && !p.closed {
+		p.arm(p.life - now.Sub(p.idle[0].since))
+	}
+	p.mu.Unlock()
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	if p.sweeps != nil {
+		p.sweeps.Stop()
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}

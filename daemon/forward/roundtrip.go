@@ -1,0 +1,364 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// transport is net/http's client for a workload that speaks HTTP/2 or TLS.
+func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
+	if t, ok := f.clients.Load(u); ok {
+		return t.(*http.Transport)
+	}
+	protocols := new(http.Protocols)
+	if u.Scheme == mezu.UpstreamH2C {
+		protocols.SetUnencryptedHTTP2(true)
+	} else {
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(true)
+	}
+	t := &http.Transport{
+		Protocols:              protocols,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		TLSClientConfig:        f.workloadTLS(u),
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleLife,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: relay.MaxHead,
+	}
+	actual, _ := f.clients.LoadOrStore(u, t)
+	return actual.(*http.Transport)
+}
+
+// workloadTLS is how a workload's certificate is checked.
+func (f *Forwarder) workloadTLS(u mezu.Upstream) *tls.Config {
+	return &tls.Config{RootCAs: f.cfg.WorkloadCA, InsecureSkipVerify: onLoopback(u.Address)}
+}
+
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// roundTrip carries the request by net/http. Trailers of the request reach
+// workloads of HTTP/1.1 only: net/http wants those of HTTP/2 announced, and the
+// announcement is a field of one hop.
+func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
+	ctx, cancel := context.WithCancelCause(w.ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(w.route.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer silence.Stop()
+	early := &interims{c: &w.c, expect: w.req.Expect}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got})
+	body := &tunnelBody{
+		c:     &w.c,
+		gone:  func() { cancel(relay.ErrClientGone) },
+		moved: func() { silence.Reset(w.route.Timeout) },
+		early: early,
+	}
+	in := w.outgoing(ctx, u, body)
+	defer func() {
+		body.finish()
+		w.x.BytesIn = w.c.Body.Bytes()
+	}()
+	out, err := w.f.transport(u).RoundTrip(in)
+	early.end()
+	body.calm() // from here on the response's silence counts
+	silence.Stop()
+	if err != nil {
+		if fault := body.takeFault(); fault != nil {
+			return false, fault
+		}
+		return w.roundTripError(ctx, u, err)
+	}
+	defer out.Body.Close()
+	moving := &movingBody{ReadCloser: out.Body, silence: silence, limit: w.route.IdleTimeout}
+	out.Body = moving
+	err = w.respond(out, w.req.Framing != relay.NoBody && !body.ended.Load())
+	w.x.BytesOut = moving.bytes
+	return false, err
+}
+
+// outgoing makes the request for net/http. Its fields are the same as those of
+// AppendForwarded.
+func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody) *http.Request {
+	scheme := "http"
+	if u.Scheme == mezu.UpstreamHTTPS {
+		scheme = "https"
+	}
+	r := &http.Request{
+		Method: w.req.Method,
+		// Opaque is what goes out as the path, without another look at it.
+		URL:    &url.URL{Scheme: scheme, Host: u.Address, Opaque: w.req.Path.Path, ForceQuery: w.req.Query == "?"},
+		Host:   w.req.Authority,
+		Header: http.Header{"User-Agent": nil}, // none of net/http's own
+	}
+	if w.req.Query != "" {
+		r.URL.RawQuery = w.req.Query[1:]
+	}
+	if w.fwd.Host != "" {
+		r.Host = w.fwd.Host
+	}
+	w.req.ForwardedFields(&w.fwd, r.Header.Add)
+	if w.req.Trailers {
+		r.Header.Set("Te", "trailers")
+	}
+	if w.req.Expect {
+		r.Header.Set("Expect", "100-continue")
+	}
+	switch w.req.Framing {
+	case relay.NoBody:
+		body.watch()
+	case relay.Length:
+		r.Body, r.ContentLength = body, w.req.Length
+	default:
+		r.Body, r.ContentLength = body, -1
+		r.Trailer = http.Header{}
+		body.trailer = r.Trailer
+	}
+	return r.WithContext(ctx)
+}
+
+func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error) (unsent bool, _ error) {
+	var refusal *mezu.Error
+	var op *net.OpError
+	cause := context.Cause(ctx)
+	switch {
+	case errors.As(err, &refusal):
+		return false, refusal
+	case errors.Is(cause, relay.ErrClientGone), w.ctx.Err() != nil:
+		return false, relay.ErrClientGone
+	case errors.Is(cause, context.DeadlineExceeded):
+		return false, &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
+	case errors.As(err, &op) && op.Op == "dial", errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, new(tls.RecordHeaderError)):
+		return true, w.dialFault(u, err)
+	}
+	return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload broke the connection before a response came", Cause: err}
+}
+
+// respond sends the response on. closing says that the request's body has not
+// been read to its end.
+func (w *worker) respond(out *http.Response, closing bool) error {
+	var head relay.ResponseHead
+	if out.StatusCode == http.StatusSwitchingProtocols {
+		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload switched protocols without being asked"}
+	}
+	if err := relay.ResponseFrom(out, w.req.Method, &head); err != nil {
+		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+	}
+	w.x.Status, w.x.Began = out.StatusCode, true
+	var src relay.StreamSource
+	src.Reset(out.Body, func() http.Header { return out.Trailer }, 0)
+	defer src.Close()
+	if err := w.c.Deliver(&head, &src, closing); err != nil {
+		return relay.ErrAborted
+	}
+	return nil
+}
+
+// movingBody bounds the silence in a response: only while somebody waits for it.
+type movingBody struct {
+	io.ReadCloser
+	silence *time.Timer
+	limit   time.Duration
+	bytes   int64
+}
+
+func (b *movingBody) Read(p []byte) (int, error) {
+	b.silence.Reset(b.limit)
+	n, err := b.ReadCloser.Read(p)
+	b.silence.Stop()
+	b.bytes += int64(n)
+	return n, err
+}
+
+// interims passes 1xx responses on, which net/http gives from a goroutine of its
+// own, until the end of the wait for the response.
+type interims struct {
+	c      *relay.Client
+	expect bool // the client waits for 100 Continue
+
+	mu       sync.Mutex
+	count    int
+	proceeds bool // the client may send
+	over     bool
+}
+
+// got takes one 1xx response; its error ends the exchange.
+func (i *interims) got(code int, header textproto.MIMEHeader) error {
+	if code == http.StatusContinue {
+		return i.proceed()
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over {
+		return nil
+	}
+	if i.count++; i.count > relay.MaxInterim {
+		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
+	}
+	var head relay.ResponseHead
+	if err := relay.ResponseFrom(&http.Response{StatusCode: code, Header: http.Header(header)}, http.MethodGet, &head); err != nil {
+		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+	}
+	return i.c.Interim(&head)
+}
+
+// proceed lets a client send that waits for 100 Continue.
+func (i *interims) proceed() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.expect || i.proceeds || i.over {
+		return nil
+	}
+	i.proceeds = true
+	return i.c.Interim(nil)
+}
+
+func (i *interims) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.over = true
+}
+
+// tunnelBody is a request body for net/http. At its end it begins to watch
+// whether the edge goes away, which reading the body did until then.
+type tunnelBody struct {
+	c       *relay.Client
+	early   *interims
+	gone    func()
+	moved   func() // called when a piece came, until calm
+	trailer http.Header
+	piece   []byte
+	ended   atomic.Bool // all of it was read from the edge
+
+	reading  sync.Mutex // held by a Read under way
+	mu       sync.Mutex
+	watching bool
+	finished bool
+	calmed   bool
+	fault    error // why the body could not be read to its end, if that has an answer
+}
+
+func (b *tunnelBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.isFinished() {
+		return 0, relay.ErrClientGone // the piece isn't ours any more either
+	}
+	if len(b.piece) == 0 {
+		if err := b.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, b.piece)
+	b.piece = b.piece[n:]
+	return n, nil
+}
+
+// next takes the next piece from the edge.
+func (b *tunnelBody) next() error {
+	if b.early.proceed() != nil {
+		b.gone()
+		return relay.ErrClientGone
+	}
+	var err error
+	b.piece, err = b.c.Source().Next()
+	b.progress()
+	if b.c.Body.Done() {
+		b.ended.Store(true)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case err == io.EOF:
+		for _, f := range b.c.Source().Trailer() {
+			b.trailer.Add(string(f.Name), string(f.Value))
+		}
+		b.watch()
+		return err
+	case errors.Is(err, relay.ErrOverrun):
+		b.mu.Lock()
+		b.fault = relay.ErrOverrun
+		b.mu.Unlock()
+		return err
+	}
+	if !b.isFinished() {
+		b.gone()
+	}
+	return err
+}
+
+// Close is called by net/http; finish does the work.
+func (b *tunnelBody) Close() error { return nil }
+
+func (b *tunnelBody) isFinished() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.finished
+}
+
+func (b *tunnelBody) takeFault() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fault
+}
+
+func (b *tunnelBody) progress() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.calmed {
+		b.moved()
+	}
+}
+
+func (b *tunnelBody) calm() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calmed = true
+}
+
+func (b *tunnelBody) watch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.finished && !b.watching {
+		b.watching = true
+		b.c.Watch(b.gone)
+	}
+}
+
+// finish ends watching and reading; after it nobody touches the connection.
+func (b *tunnelBody) finish() {
+	b.mu.Lock()
+	b.finished = true
+	watching := b.watching
+	b.mu.Unlock()
+	if watching {
+		b.c.Unwatch()
+		return
+	}
+	b.c.StopUpload()
+	b.reading.Lock() // a Read under way has ended
+	defer b.reading.Unlock()
+	b.c.Timed.Rearm()
+}

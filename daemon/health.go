@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of the health listener: probes and scrapers send next to nothing.
+const (
+	healthTimeout   = 10 * time.Second
+	maxHealthHeader = 16 << 10
+)
+
+// counters are what /metrics counts.
+type counters struct {
+	registrations, renewals, rejected, connects atomic.Uint64
+}
+
+// serveHealth serves /livez, /readyz and /metrics until ctx ends.
+func (d *Daemon) serveHealth(ctx context.Context) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", d.readyz)
+	mux.HandleFunc("GET /metrics", d.metrics)
+	srv := &http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	if err := srv.Serve(d.health); !errors.Is(err, http.ErrServerClosed) {
+		d.log.Error("serving health", "error", err)
+	}
+}
+
+// Ready reports whether requests can arrive: a tunnel is registered, a bundle is
+// in force, and no drain has begun. If not, why says what is missing.
+func (d *Daemon) Ready() (ready bool, why string) {
+	s := d.session.Load()
+	switch {
+	case s == nil:
+		return false, "not registered with the control plane"
+	case s.isClosed():
+		return false, "draining"
+	case d.state.Table() == nil:
+		return false, "no configuration received"
+	case s.registered() == 0:
+		return false, "no edge holds a tunnel"
+	}
+	return true, ""
+}
+
+// readyz answers 200 when Ready, else 503 with what is missing.
+func (d *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
+	if ready, why := d.Ready(); !ready {
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
+
+// metrics writes the Prometheus text format (0.0.4). It is written by hand,
+// because the client library would be a third of the program.
+func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	ready, _ := d.Ready()
+	applied := d.state.Applied()
+	_, notAfter := d.state.Lifetime()
+	gauge := func(name, help string, v any) { series(w, name, "gauge", help, "", v) }
+	count := func(name, help string, v *atomic.Uint64) { series(w, name, "counter", help, "", v.Load()) }
+	series(w, "mezu_warpgate_info", "gauge", "Which Warpgate this is.", fmt.Sprintf("{id=%q,version=%q}", d.state.Identity().ID, d.cfg.Version), 1)
+	gauge("mezu_warpgate_ready", "Whether requests can arrive.", number(ready))
+	gauge("mezu_warpgate_bundle_epoch", "Epoch of the configuration in force.", applied.Epoch)
+	gauge("mezu_warpgate_bundle_revision", "Revision of the configuration in force.", applied.Revision)
+	if !notAfter.IsZero() {
+		gauge("mezu_warpgate_certificate_not_after_seconds", "When the certificate ends, in Unix time.", notAfter.Unix())
+	}
+	count("mezu_warpgate_registrations_total", "Registrations tried.", &d.counters.registrations)
+	count("mezu_warpgate_renewals_total", "Renewals tried.", &d.counters.renewals)
+	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &d.counters.rejected)
+	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
+	if s := d.session.Load(); s != nil {
+		s.tunnelSeries(w)
+	}
+}
+
+// tunnelSeries writes one line an edge.
+func (s *session) tunnelSeries(w io.Writer) {
+	const name = "mezu_warpgate_tunnel_up"
+	fmt.Fprintf(w, "# HELP %s Whether the edge holds a tunnel.\n# TYPE %s gauge\n", name, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, l := range s.links {
+		fmt.Fprintf(w, "%s{edge=%q} %d\n", name, id, number(l.registered))
+	}
+}
+
+// series writes one metric with one value.
+func series(w io.Writer, name, kind, help, labels string, v any) {
+	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s%s %v\n", name, help, name, kind, name, labels, v)
+}
+
+// number is 1 for true.
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,350 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/daemon/state"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// session is what runs under one identity: a link per edge, and the server.
+type session struct {
+	d      *Daemon
+	server server
+	dialer *proxyDialer
+	// hard ends when every link is to be cut.
+	hard context.Context
+	ends chan error // what ends the session from inside; one is enough
+	// tasks are the goroutines of links, retiring ones included.
+	tasks sync.WaitGroup
+
+	changes sync.Mutex // held while a change is told, so that they are told in order
+
+	mu     sync.Mutex
+	links  map[string]*link // by edge id
+	closed bool
+	up     int       // links that are registered
+	since  time.Time // from when up is zero
+}
+
+// link is the tunnel to one edge.
+type link struct {
+	s    *session
+	edge mezu.EdgeInfo
+	// stop ends the link; cut is its context.
+	cut  context.Context
+	stop context.CancelFunc
+	done chan struct{}
+
+	registered bool // guarded by s.mu
+
+	mu      sync.Mutex
+	current *tunnel.Link
+}
+
+// serve runs a session until ctx ends, the Warpgate becomes another one, or it
+// can't go on; then it drains, or cuts if the certificate was revoked.
+func (d *Daemon) serve(ctx context.Context) error {
+	hard, cut := context.WithCancel(d.hard)
+	defer cut()
+	srv := d.newServer(d.forwarding())
+	s := &session{d: d, server: srv, dialer: &proxyDialer{proxy: d.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
+		links: map[string]*link{}, since: time.Now()}
+	d.session.Store(s)
+	d.log.Info("serving", "identity", d.state.Identity().String(), "upstream", d.target(), "bundle", d.state.Applied().String())
+	s.follow()
+
+	keeping, stopKeeping := context.WithCancel(hard)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.runKeeper(keeping) })
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.ends:
+	}
+	stopKeeping()
+	links := s.close()
+	if !errors.Is(err, state.ErrRevoked) {
+		drain(links)
+	}
+	cut()
+	keeper.Wait()
+	s.tasks.Wait()
+	srv.Close()
+	d.session.Store(nil)
+	return err
+}
+
+// runKeeper ends the session when the keeper says so.
+func (s *session) runKeeper(ctx context.Context) {
+	if err := s.keep(ctx); err != nil {
+		s.end(err)
+	}
+}
+
+// end ends the session with err; the first one counts.
+func (s *session) end(err error) {
+	select {
+	case s.ends <- err:
+	default:
+	}
+}
+
+// follow starts and stops links as the list of edges says: new ones first, so
+// that there is always one where there was one.
+func (s *session) follow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	edges := s.d.state.Edges()
+	for _, e := range edges {
+		old := s.links[e.ID]
+		if old != nil && old.edge == e {
+			continue
+		}
+		l := &link{s: s, edge: e, done: make(chan struct{})}
+		l.cut, l.stop = context.WithCancel(s.hard)
+		s.links[e.ID] = l
+		s.tasks.Go(func() { l.run(old) })
+	}
+	for id, l := range s.links {
+		if !slices.ContainsFunc(edges, func(e mezu.EdgeInfo) bool { return e.ID == id }) {
+			delete(s.links, id)
+			s.d.log.Info("edge is no longer on the list", "edge", l.edge.Name)
+			s.tasks.Go(l.retire)
+		}
+	}
+}
+
+// run keeps the tunnel up until l.cut ends. before is the link to the same edge
+// at its former address, which is drained first: an edge holds one session of a
+// Warpgate.
+func (l *link) run(before *link) {
+	defer close(l.done)
+	if before != nil {
+		before.retire()
+	}
+	for {
+		err := l.next().Run(l.cut)
+		l.changed(false)
+		if l.cut.Err() != nil {
+			return
+		}
+		// Only a signed statement ends a Warpgate, not one edge's word.
+		l.s.d.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
+		if pause := l.s.d.pace.refused; backoff.Sleep(l.cut, pause/2+rand.N(pause/2+1)) != nil {
+			return
+		}
+	}
+}
+
+// next makes the tunnel's end for another run.
+func (l *link) next() *tunnel.Link {
+	d := l.s.d
+	configs := map[string]*tls.Config{}
+	for _, protocol := range []string{mezu.ProtocolControl, mezu.ProtocolData} {
+		configs[protocol] = d.state.Anchor().EdgeTLS(d.certificate, l.edge.ID, protocol)
+	}
+	t := tunnel.NewLink(tunnel.LinkConfig{
+		Edge:     l.edge,
+		Dial:     l.s.dialer.DialContext,
+		TLS:      func(protocol string) *tls.Config { return configs[protocol] },
+		Epoch:    d.state.Epoch,
+		Version:  d.cfg.Version,
+		Serve:    l.s.server.ServeConn,
+		Document: l.document,
+		Applied:  d.state.Applied,
+		State:    l.state,
+		Log:      d.log,
+		Now:      d.now,
+	})
+	l.mu.Lock()
+	l.current = t
+	l.mu.Unlock()
+	return t
+}
+
+// tunnel is the current end, nil before the first.
+func (l *link) tunnel() *tunnel.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current
+}
+
+// retire tells the edge to send nothing new, waits for what is in flight, and
+// ends the link.
+func (l *link) retire() {
+	ctx, cancel := context.WithTimeout(l.cut, l.s.d.cfg.DrainTimeout)
+	defer cancel()
+	if t := l.tunnel(); t != nil {
+		if err := t.Drain(ctx); err != nil {
+			l.s.d.log.Warn("draining a tunnel", "edge", l.edge.Name, "error", err)
+		}
+	}
+	l.stop()
+	<-l.done
+}
+
+// state hears what the tunnel is doing. The tunnel logs it.
+func (l *link) state(st tunnel.LinkState, err error) {
+	d := l.s.d
+	what := "keeping the tunnel to edge " + l.edge.Name
+	switch st {
+	case tunnel.LinkConnected:
+		d.counters.connects.Add(1)
+		l.changed(true)
+		d.over(what)
+	case tunnel.LinkDisconnected, tunnel.LinkDraining:
+		l.changed(false)
+		if err != nil && l.cut.Err() == nil {
+			d.tell(what, cloned(err))
+		}
+	}
+}
+
+// cloned adds to an edge's refusal of an old epoch what is likely behind it.
+func cloned(err error) error {
+	var refusal *tunnel.RefusedError
+	if !errors.As(err, &refusal) || refusal.Err.Code != mezu.CodeConflict {
+		return err
+	}
+	e := *refusal.Err
+	e.Hint = "does another process run with a copy of this state directory? Each Warpgate needs its own"
+	return &e
+}
+
+// changed counts the registered links and tells when the first comes and the
+// last goes.
+func (l *link) changed(registered bool) {
+	s := l.s
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	s.mu.Lock()
+	if l.registered == registered {
+		s.mu.Unlock()
+		return
+	}
+	l.registered = registered
+	before := s.up
+	if registered {
+		s.up++
+	} else {
+		s.up--
+	}
+	now := s.up
+	if now == 0 {
+		s.since = time.Now()
+	}
+	s.mu.Unlock()
+	switch {
+	case before == 0:
+		s.d.emit(s.d.status(mezu.WarpgateConnected))
+	case now == 0:
+		s.d.emit(s.d.status(mezu.WarpgateDisconnected))
+	}
+}
+
+// registered is how many edges hold a tunnel.
+func (s *session) registered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
+// linkless is for how long no edge has held a tunnel, zero if one does.
+func (s *session) linkless() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up > 0 {
+		return 0
+	}
+	return time.Since(s.since)
+}
+
+// isClosed reports whether the drain has begun.
+func (s *session) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// close makes follow idle and returns the links of now.
+func (s *session) close() []*link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return slices.Collect(maps.Values(s.links))
+}
+
+// drain retires all links at once.
+func drain(links []*link) {
+	var all sync.WaitGroup
+	for _, l := range links {
+		all.Go(l.retire)
+	}
+	all.Wait()
+}
+
+// document judges what an edge relays.
+func (l *link) document(doc mezu.Signed) {
+	d := l.s.d
+	changed, err := d.state.Accept(doc)
+	switch {
+	case errors.Is(err, state.ErrRevoked):
+		l.s.end(d.revoked())
+		return
+	case errors.Is(err, state.ErrBackwards):
+		// An edge that was away; it catches up by itself.
+		d.counters.rejected.Add(1)
+		d.log.Warn("refusing a statement", "edge", l.edge.Name, "purpose", doc.Purpose, "error", err)
+	case err != nil && changed:
+		d.trouble(doingSave, err)
+	case err != nil:
+		d.counters.rejected.Add(1)
+		d.trouble("judging a statement of edge "+l.edge.Name, err)
+	}
+	if !changed {
+		return
+	}
+	switch doc.Purpose {
+	case mezu.PurposeBundle:
+		l.s.acknowledge()
+		pos := d.state.Table().Position()
+		d.log.Info("configuration in force", "revision", pos.String(), "edge", l.edge.Name)
+		d.emit(mezu.Event{Event: mezu.EventConfig, Revision: pos})
+	case mezu.PurposeEdges:
+		l.s.follow()
+	}
+}
+
+// refreshed follows what an answer of the control plane changed.
+func (s *session) refreshed() {
+	s.acknowledge()
+	s.follow()
+}
+
+// acknowledge tells every edge which bundle is in force and on disk.
+func (s *session) acknowledge() {
+	pos := s.d.state.Applied()
+	if pos.IsZero() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if t := l.tunnel(); t != nil {
+			t.Ack(pos)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package state
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// maxRevocations bounds the revocations on disk; the latest are kept. What an
+// edge has in force it sends again at each registration.
+const maxRevocations = 10_000
+
+// Accept judges one signed statement, from whichever edge it came, and applies
+// it. changed is false for one that is in force already. A bundle that does not
+// verify, does not compile, is foreign or older changes nothing: the last good
+// one stays in force. If applying succeeded and only the write failed, changed
+// is true, err is not nil, and Flush tries again. ErrRevoked says that the
+// statement, now in force, ends this Warpgate.
+func (s *State) Accept(doc mezu.Signed) (changed bool, err error) {
+	if s.anchor.Load() == nil || s.own.Load() == nil {
+		return false, ErrUnregistered
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch doc.Purpose {
+	case mezu.PurposeKeyset:
+		if changed, err = s.anchor.Load().AcceptKeyset(doc); changed {
+			err = s.save(fileKeyset)
+		}
+	case mezu.PurposeBundle:
+		if changed, err = s.acceptBundle(doc); changed {
+			err = s.save(fileBundle)
+		}
+	case mezu.PurposeEdges:
+		if changed, err = s.acceptEdges(doc); changed {
+			err = s.save(fileEdges)
+		}
+	case mezu.PurposeRevocation:
+		changed, err = s.acceptRevocation(doc)
+	default:
+		err = fmt.Errorf("a statement %q is none that a Warpgate takes", doc.Purpose)
+	}
+	return changed, err
+}
+
+// acceptBundle puts a bundle in force; s.mu is held or s is not shared yet.
+func (s *State) acceptBundle(doc mezu.Signed) (bool, error) {
+	b, err := s.anchor.Load().OpenBundle(doc)
+	if err != nil {
+		return false, err
+	}
+	own := s.own.Load()
+	if own == nil {
+		return false, ErrUnregistered
+	}
+	if b.Environment != own.identity.Environment {
+		return false, fmt.Errorf("%w: %s, not %s", ErrForeign, b.Environment, own.identity.Environment)
+	}
+	if t := s.table.Load(); t != nil {
+		if later, err := advances("bundle", b.Position, t.Position()); !later {
+			return false, err
+		}
+	}
+	t, err := policy.Compile(b)
+	if err != nil {
+		return false, err
+	}
+	s.bundle = doc
+	s.table.Store(t)
+	return true, nil
+}
+
+// acceptEdges puts a list of edges in force; s.mu is held or s is not shared
+// yet.
+func (s *State) acceptEdges(doc mezu.Signed) (bool, error) {
+	l, err := s.anchor.Load().OpenEdges(doc)
+	if err != nil {
+		return false, err
+	}
+	if s.edgeList.Load() != nil {
+		if later, err := advances("list of edges", l.Position, s.edgesAt); !later {
+			return false, err
+		}
+	}
+	s.edges, s.edgesAt = doc, l.Position
+	s.edgeList.Store(l)
+	return true, nil
+}
+
+// advances reports whether a statement at next may follow one at current, with
+// ErrBackwards if it lies before it.
+func advances(what string, next, current mezu.Position) (bool, error) {
+	switch c := next.Compare(current); {
+	case c < 0:
+		return false, fmt.Errorf("%w: %s at %s, in use %s", ErrBackwards, what, next, current)
+	default:
+		return c > 0, nil
+	}
+}
+
+// acceptRevocation puts a revocation in force; s.mu is held. The file is left to
+// Flush, because revocations come in bursts, unless it is about the own
+// certificate.
+func (s *State) acceptRevocation(doc mezu.Signed) (bool, error) {
+	r, added, err := s.judgeRevocation(s.anchor.Load(), doc)
+	if err != nil || !added {
+		return false, err
+	}
+	s.revocations = append(s.revocations, r)
+	s.unsaved[fileRevocations] = true
+	if s.Revoked() {
+		return true, errors.Join(ErrRevoked, s.save(fileRevocations))
+	}
+	return true, nil
+}
+
+// judgeRevocation verifies a revocation and has the anchor remember it. added
+// is false for one that is known or past its end.
+func (s *State) judgeRevocation(anchor *trust.Anchor, doc mezu.Signed) (rev revocation, added bool, err error) {
+	r, err := anchor.OpenRevocation(doc)
+	if err != nil {
+		return revocation{}, false, err
+	}
+	return revocation{doc, r.Until}, !s.now().After(r.Until) && anchor.Revoke(r), nil
+}
+
+// currentRevocations drops those that may be forgotten.
+func (s *State) currentRevocations() []mezu.Signed {
+	kept := s.revocations[:0]
+	now := s.now()
+	for _, r := range s.revocations {
+		if !now.After(r.until) {
+			kept = append(kept, r)
+		}
+	}
+	clear(s.revocations[len(kept):])
+	if over := len(kept) - maxRevocations; over > 0 {
+		kept = append(kept[:0], kept[over:]...)
+	}
+	s.revocations = kept
+	out := make([]mezu.Signed, len(kept))
+	for i, r := range kept {
+		out[i] = r.signed
+	}
+	return out
+}
+
+// Answer is what the control plane says to a registration or renewal.
+type Answer = api.RegisterResponse
+
+// Outcome is what became of the control plane's answer.
+type Outcome struct {
+	// Adopted: the certificate is this Warpgate's and in use.
+	Adopted bool
+	// Moved: the Warpgate or its environment is another one than before.
+	Moved bool
+}
+
+// Register applies the control plane's answer to a registration or renewal. A
+// certificate that is not this Warpgate's leaves everything as it was. Once it is
+// adopted, an error is about another part of the answer, or about writing, and
+// what was in force before stays. settings are those under which the registration
+// was made; if nil, this is a renewal, and what the answer leaves out stays as
+// it is. Key must have been called before.
+func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	anchor, err := s.pin(resp.TrustRoot)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if _, err := anchor.AcceptKeyset(resp.Keyset); err != nil {
+		return Outcome{}, fmt.Errorf("judging the keyset of the answer: %w", err)
+	}
+	for _, doc := range resp.Revocations {
+		r, added, err := s.judgeRevocation(anchor, doc)
+		if err != nil {
+			return Outcome{}, fmt.Errorf("judging a revocation of the answer: %w", err)
+		}
+		if added {
+			s.revocations = append(s.revocations, r)
+			s.unsaved[fileRevocations] = true
+		}
+	}
+	own, err := parseCertificate(anchor, s.key, []byte(resp.Certificates), s.now())
+	switch {
+	case own != nil && anchor.CertificateRevoked(own.serial):
+		return Outcome{}, errors.Join(ErrRevoked, s.save(fileRevocations))
+	case err != nil && own != nil:
+		// Issued a moment ago, and out of its time: it is the clock.
+		return Outcome{}, ClockError(s.now(), own.issued(), err)
+	case err != nil:
+		return Outcome{}, fmt.Errorf("judging the certificate of the answer: %w", err)
+	}
+	before := s.own.Load()
+	moved := before != nil && before.identity != own.identity
+	if moved {
+		// What is known of another environment says nothing about this one.
+		s.table.Store(nil)
+		s.saved.Store(&mezu.Position{})
+		delete(s.unsaved, fileBundle)
+	}
+	return Outcome{Adopted: true, Moved: moved}, s.adopt(anchor, own, resp, settings)
+}
+
+// pin returns the anchor of the trust root that an answer presents: a new one at
+// the first registration, else the one in use, which must be of the same root.
+func (s *State) pin(root []byte) (*trust.Anchor, error) {
+	if len(root) != ed25519.PublicKeySize {
+		return nil, errors.New("judging the trust root of the answer: it is no Ed25519 key")
+	}
+	if s.root == nil {
+		s.revocations = nil // of an earlier try, whose anchor is gone
+		return trust.New(ed25519.PublicKey(bytes.Clone(root)), s.now), nil
+	}
+	if !s.root.Equal(ed25519.PublicKey(root)) {
+		return nil, &mezu.Error{Code: mezu.CodeForbidden,
+			Detail: "the control plane presents another trust root than the one pinned at the first registration",
+			Hint:   "if the installation was really set up anew, remove " + s.dir + " and start again; otherwise somebody is in between", Cause: ErrRoot}
+	}
+	return s.anchor.Load(), nil
+}
+
+// adopt writes and applies what was judged. The certificate comes last: until it
+// is there, a restart registers again.
+func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, settings *Registration) error {
+	var errs []error
+	if s.root == nil {
+		s.root = anchor.Root()
+		errs = append(errs, s.writeRoot(s.root))
+	}
+	s.anchor.Store(anchor)
+	s.own.Store(own)
+	errs = append(errs, s.save(fileKeyset), s.save(fileRevocations))
+	if settings != nil || len(resp.Bundle.Payload) != 0 {
+		if changed, err := s.acceptBundle(resp.Bundle); changed {
+			errs = append(errs, s.save(fileBundle))
+		} else if err != nil {
+			errs = append(errs, fmt.Errorf("judging the bundle of the answer: %w", err))
+		}
+	}
+	if settings != nil || len(resp.Edges.Payload) != 0 {
+		if changed, err := s.acceptEdges(resp.Edges); changed {
+			errs = append(errs, s.save(fileEdges))
+		} else if err != nil {
+			errs = append(errs, fmt.Errorf("judging the edges of the answer: %w", err))
+		}
+	}
+	s.registration = s.nextRegistration(own, resp, settings)
+	errs = append(errs, s.writeJSON(fileRegistration, s.registration), s.write(fileCertificate, []byte(resp.Certificates)))
+	return errors.Join(errs...)
+}
+
+// nextRegistration is what to remember of an answer.
+func (s *State) nextRegistration(own *certificate, resp *Answer, settings *Registration) *Registration {
+	var r Registration
+	if s.registration != nil {
+		r = *s.registration
+	}
+	if settings != nil {
+		r = *settings
+	}
+	r.Warpgate = own.identity.ID
+	if resp.Environment != "" {
+		r.Organization, r.Project, r.Environment, r.URL = resp.Organization, resp.Project, resp.Environment, resp.URL
+	}
+	return &r
+}
+
+// ClockError says that this machine's clock shows now at a moment that is
+// really about actual.
+func ClockError(now, actual time.Time, cause error) error {
+	off, direction := now.Sub(actual), "ahead"
+	if off < 0 {
+		off, direction = -off, "behind"
+	}
+	return &mezu.Error{Code: mezu.CodeUnavailable,
+		Detail: fmt.Sprintf("this machine's clock is %s %s: it shows %s, the control plane's %s", off.Round(time.Minute), direction,
+			now.UTC().Format(time.RFC3339), actual.UTC().Format(time.RFC3339)),
+		Hint: "set the clock, for instance with timedatectl set-ntp true", Cause: cause}
+}

@@ -1,0 +1,336 @@
+// Package state is what a Warpgate holds: its private key and certificate, the
+// pinned trust root, and the signed statements that it runs by, verified,
+// compiled and kept in a state directory so that it serves again after a
+// restart with no control plane in reach.
+//
+// What lives here: the files and the judgement of what may be believed. A file
+// that is cut or altered counts as absent: nothing in it is used, and what it
+// held is fetched anew. What may not: the network, retries, goroutines. Only
+// package daemon imports it.
+package state
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// Errors of statements. Others say that a statement doesn't verify or compile.
+var (
+	// ErrBackwards: the statement is older than one seen before.
+	ErrBackwards = errors.New("statement is older than the one in use")
+	// ErrForeign: the bundle is another environment's.
+	ErrForeign = errors.New("bundle belongs to another environment")
+	// ErrRevoked: this Warpgate's own certificate has been revoked.
+	ErrRevoked = errors.New("the certificate of this Warpgate has been revoked")
+	// ErrRoot: the control plane presents another trust root than the pinned.
+	ErrRoot = errors.New("the trust root is another one")
+	// ErrUnregistered: there is no trust root or certificate yet.
+	ErrUnregistered = errors.New("not registered yet")
+)
+
+// Registration is what is known of the last registration, beside what the
+// certificate says.
+type Registration struct {
+	// API, Wanted and TokenHash are the settings under which it was made: the
+	// control plane's URL, the environment asked for (empty: left to the
+	// service account) and HashSecret of the key (empty: an enrolment token).
+	API       string `json:"api"`
+	Wanted    string `json:"wanted,omitempty"`
+	TokenHash string `json:"token_hash,omitempty"`
+
+	Warpgate     string `json:"warpgate"`     // id
+	Organization string `json:"organization"` // name
+	Project      string `json:"project"`      // name
+	Environment  string `json:"environment"`  // name
+	URL          string `json:"url"`
+}
+
+// State is an open state directory. It is safe for concurrent use.
+type State struct {
+	dir  string
+	now  func() time.Time
+	log  *slog.Logger
+	lock io.Closer
+
+	mu           sync.Mutex // held while a statement is judged and written
+	key          crypto.Signer
+	root         ed25519.PublicKey
+	registration *Registration
+	bundle       mezu.Signed
+	edges        mezu.Signed
+	edgesAt      mezu.Position
+	revocations  []revocation
+	unsaved      map[string]bool // files whose write failed or waits for Flush
+
+	anchor   atomic.Pointer[trust.Anchor]
+	own      atomic.Pointer[certificate]
+	table    atomic.Pointer[policy.Table]
+	edgeList atomic.Pointer[mezu.EdgeList]
+	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
+
+	epoch atomic.Uint64
+}
+
+// revocation is one in force, with the moment from which it may be forgotten.
+type revocation struct {
+	signed mezu.Signed
+	until  time.Time
+}
+
+// Open makes the directory if need be, takes its lock, and loads what is whole
+// and verifies. It fails only when the directory can't be used at all: locked
+// by another process, not writable, not a directory.
+func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
+	if err := atomicfile.EnsureDir(dir); err != nil {
+		return nil, unusableDir(dir, err)
+	}
+	lock, err := atomicfile.Lock(dir)
+	if err != nil {
+		return nil, unusableDir(dir, err)
+	}
+	s := &State{dir: dir, now: now, log: log, lock: lock, unsaved: map[string]bool{}}
+	s.saved.Store(&mezu.Position{})
+	if err := errors.Join(s.countStart(), s.loadKey()); err != nil {
+		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
+	}
+	s.load()
+	return s, nil
+}
+
+// unusableDir says what is wrong with the state directory.
+func unusableDir(dir string, cause error) error {
+	if errors.Is(cause, atomicfile.ErrLocked) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", dir),
+			Hint: "stop the other Warpgate, or give this one a directory of its own with --state", Cause: cause}
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
+		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
+}
+
+// epochStep is the room for registrations between one start and the next: far
+// more than there can be in a millisecond.
+const epochStep = 1 << 20
+
+// countStart sets the epoch of this start: the time in milliseconds, or the last
+// start's plus one where the clock went back. Thus losing the file doesn't set
+// the epoch back, and edges go on taking this Warpgate's registrations for newer
+// ones.
+func (s *State) countStart() error {
+	last := uint64(0)
+	if content, err := s.read(fileEpoch); s.usable(fileEpoch, err) {
+		last, _ = strconv.ParseUint(string(content), 10, 43)
+	}
+	start := max(last+1, uint64(max(s.now().UnixMilli(), 0)))
+	s.epoch.Store(start * epochStep)
+	return s.write(fileEpoch, strconv.AppendUint(nil, start, 10))
+}
+
+// Epoch returns a number higher than each that it returned before, across
+// restarts.
+func (s *State) Epoch() uint64 { return s.epoch.Add(1) }
+
+// load reads all but the key. The order is that of trust: each file is judged by
+// what was read before it.
+func (s *State) load() {
+	if s.readJSON(fileRegistration, &s.registration) && s.registration != nil &&
+		mezu.ValidateID("", mezu.PrefixWarpgate, s.registration.Warpgate) != nil {
+		s.registration = nil
+	}
+	root, err := s.readRoot()
+	if !s.usable(fileRoot, err) {
+		return
+	}
+	s.root = root
+	s.anchor.Store(trust.New(root, s.now))
+
+	var keyset mezu.Signed
+	if !s.readJSON(fileKeyset, &keyset) {
+		return
+	}
+	if _, err := s.anchor.Load().AcceptKeyset(keyset); !s.usable(fileKeyset, err) {
+		return
+	}
+	s.loadRevocations()
+	s.loadCertificate()
+	s.loadDocuments()
+}
+
+// loadRevocations takes what still verifies.
+func (s *State) loadRevocations() {
+	var list []mezu.Signed
+	if !s.readJSON(fileRevocations, &list) {
+		return
+	}
+	for _, doc := range list {
+		r, _, err := s.judgeRevocation(s.anchor.Load(), doc)
+		if err != nil {
+			s.log.Warn("dropping a revocation", "error", err)
+			continue
+		}
+		s.revocations = append(s.revocations, r)
+	}
+}
+
+// loadDocuments takes bundle and edges from disk.
+func (s *State) loadDocuments() {
+	var doc mezu.Signed
+	if s.readJSON(fileEdges, &doc) {
+		_, err := s.acceptEdges(doc)
+		s.usable(fileEdges, err)
+	}
+	doc = mezu.Signed{}
+	if s.readJSON(fileBundle, &doc) {
+		_, err := s.acceptBundle(doc)
+		s.usable(fileBundle, err)
+	}
+	if t := s.table.Load(); t != nil {
+		pos := t.Position()
+		s.saved.Store(&pos)
+	}
+	clear(s.unsaved)
+}
+
+// Registration is the last one, nil before the first or if its file was lost.
+func (s *State) Registration() *Registration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registration
+}
+
+// Certified reports whether there is a certificate that is valid now and not
+// revoked.
+func (s *State) Certified() bool {
+	own := s.own.Load()
+	return own != nil && own.validAt(s.now()) && !s.Revoked()
+}
+
+// Revoked reports whether the own certificate is among the revoked.
+func (s *State) Revoked() bool {
+	own := s.own.Load()
+	return own != nil && s.anchor.Load().CertificateRevoked(own.serial)
+}
+
+// Anchor is nil before the first registration.
+func (s *State) Anchor() *trust.Anchor { return s.anchor.Load() }
+
+// Table is the bundle in use, nil while there is none.
+func (s *State) Table() *policy.Table { return s.table.Load() }
+
+// Edges is the list in use, nil while there is none.
+func (s *State) Edges() []mezu.EdgeInfo {
+	if l := s.edgeList.Load(); l != nil {
+		return l.Edges
+	}
+	return nil
+}
+
+// Applied is the position of the bundle that is in use and on disk, zero if
+// there is none.
+func (s *State) Applied() mezu.Position { return *s.saved.Load() }
+
+// Identity is who the own certificate says that this Warpgate is, valid or not;
+// zero if there is none.
+func (s *State) Identity() mezu.Identity {
+	if own := s.own.Load(); own != nil {
+		return own.identity
+	}
+	return mezu.Identity{}
+}
+
+// Certificate is the one to show to peers; it fits tls.Config's callbacks.
+func (s *State) Certificate() (*tls.Certificate, error) {
+	if own := s.own.Load(); own != nil {
+		return own.tls, nil
+	}
+	return nil, ErrUnregistered
+}
+
+// Lifetime is when the own certificate was issued and when it ends, zero if
+// there is none.
+func (s *State) Lifetime() (issued, notAfter time.Time) {
+	if own := s.own.Load(); own != nil {
+		return own.issued(), own.leaf.NotAfter
+	}
+	return
+}
+
+// Serial is the serial number of the own certificate, empty if there is none.
+func (s *State) Serial() string {
+	if own := s.own.Load(); own != nil {
+		return own.serial
+	}
+	return ""
+}
+
+// Flush writes what could not be written before, or waited to be written
+// together.
+func (s *State) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for name := range s.unsaved {
+		if err := s.save(name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// save writes the file of one kind of statement; s.mu is held.
+func (s *State) save(name string) error {
+	s.unsaved[name] = true
+	var err error
+	switch name {
+	case fileKeyset:
+		keyset, _ := s.anchor.Load().Keyset()
+		err = s.writeJSON(name, keyset)
+	case fileBundle:
+		err = s.writeJSON(name, s.bundle)
+	case fileEdges:
+		err = s.writeJSON(name, s.edges)
+	case fileRevocations:
+		err = s.writeJSON(name, s.currentRevocations())
+	}
+	if err != nil {
+		return err
+	}
+	delete(s.unsaved, name)
+	if name == fileBundle {
+		pos := s.table.Load().Position()
+		s.saved.Store(&pos)
+	}
+	return nil
+}
+
+// Close flushes and gives the lock back.
+func (s *State) Close() error {
+	err := s.Flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.lock.Close())
+}
+
+// setAside renames a damaged file so that it is not overwritten.
+func (s *State) setAside(name string) error {
+	path := filepath.Join(s.dir, name)
+	if err := os.Rename(path, path+damagedSuffix); err != nil {
+		return fmt.Errorf("setting damaged file %s aside: %w", path, err)
+	}
+	return nil
+}

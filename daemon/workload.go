@@ -1,0 +1,129 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Limits of the look for a workload at start.
+const (
+	probeTimeout  = 2 * time.Second
+	probeInterval = time.Second // a person who starts the workload second waits this long for the good news
+)
+
+// watchWorkload says once when nothing answers at the upstream, and once when
+// it does. It only informs: requests are tried whatever it finds. It returns
+// at the first connection.
+func (d *Daemon) watchWorkload(ctx context.Context, u mezu.Upstream) {
+	dialer := &net.Dialer{Timeout: probeTimeout}
+	for said := false; ; {
+		conn, err := dialer.DialContext(ctx, u.Network(), u.Address)
+		if err == nil {
+			conn.Close()
+			if said {
+				d.log.Info("the workload is up", "upstream", u.String())
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !said {
+			said = true
+			hint := workloadHint(u, d.place)
+			d.log.Warn("nothing answers at the upstream yet; requests get 502 until it is up", "upstream", u.String(), "error", err, "hint", hint)
+			d.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
+				Message: fmt.Sprintf("nothing answers at %s yet; waiting for it", u)})
+		}
+		if !wait(ctx, probeInterval) {
+			return
+		}
+	}
+}
+
+// wait sleeps for a time and reports whether ctx is still alive.
+func wait(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// workloadHint is what to try when nothing answers at u.
+func workloadHint(u mezu.Upstream, p place) string {
+	if u.Scheme == mezu.UpstreamUnix {
+		return "start the workload, or mount its socket where this process sees it"
+	}
+	host, port, _ := net.SplitHostPort(u.Address)
+	if !isLoopback(host) {
+		return "start the workload and check host and port"
+	}
+	switch p.kind() {
+	case inPod:
+		return "localhost is this pod: run the workload in the same pod, or name its Service, for instance --upstream my-service:" + port
+	case inContainer:
+		return fmt.Sprintf("localhost is this container itself: use the workload's service name (--upstream app:%s), or host.docker.internal:%s for the host", port, port)
+	}
+	return "start the workload, or check the port"
+}
+
+// isLoopback reports whether host means this very machine, or container.
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// place is where the process runs, as far as files and environment tell.
+type place struct {
+	files  fs.FS // the root file system
+	getenv func(string) string
+}
+
+// kinds of places.
+const (
+	onHost = iota
+	inContainer
+	inPod
+)
+
+// maxCgroup bounds what is read of the cgroup file, which has a few lines.
+const maxCgroup = 64 << 10
+
+// kind looks for the marks that container engines leave.
+func (p place) kind() int {
+	if p.getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return inPod
+	}
+	for _, name := range []string{".dockerenv", "run/.containerenv"} {
+		if _, err := fs.Stat(p.files, name); err == nil {
+			return inContainer
+		}
+	}
+	f, err := p.files.Open("proc/1/cgroup")
+	if err != nil {
+		return onHost
+	}
+	defer f.Close()
+	text := make([]byte, maxCgroup)
+	n, _ := f.Read(text)
+	for _, mark := range []string{"docker", "containerd", "libpod", "kubepods", "lxc"} {
+		if strings.Contains(string(text[:n]), mark) {
+			return inContainer
+		}
+	}
+	return onHost
+}
