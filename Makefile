@@ -1,0 +1,97 @@
+# Targets for developers and CI alike; "make help" lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROGRAMS := mezu warpgate mezusphere
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+
+# Platforms that the programs are built for.
+CROSS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# How long each fuzz target runs, and how often the soak repeats each test.
+FUZZTIME ?= 30s
+SOAK     ?= 20
+# Arguments of the benchmark program.
+BENCH ?=
+
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+
+.PHONY: help build test check fmt vet staticcheck tidy cross bench fuzz soak vulncheck tools-for-test tools-for-bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+build: ## build the three programs into bin/
+	@mkdir -p bin
+	for p in $(PROGRAMS); do $(BUILD) -o bin/$$p ./cmd/$$p; done
+
+test: tools-for-test ## vet and test everything with the race detector
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+check: fmt vet staticcheck tidy cross ## everything that CI checks beside the tests
+
+fmt: ## fail on files that gofmt would change
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet: ## go vet
+	go vet ./...
+
+staticcheck: ## staticcheck at the version of tools/go.mod
+	$(STATICCHECK) ./...
+
+tidy: ## fail if go.mod or go.sum are not tidy
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+
+cross: ## build the programs for every platform in CROSS
+	@for t in $(CROSS); do \
+		echo "build $$t"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -trimpath -o /dev/null $(PROGRAMS:%=./cmd/%); \
+	done
+
+bench: tools-for-bench build ## compare with references on this machine; BENCH='-h' for its flags
+	go run ./bench $(BENCH)
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "fuzz $$p $$f"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+soak: ## repeat the tests of everything that moves bytes SOAK times
+	go test -race -count $(SOAK) -timeout 4h ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/...
+
+vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+# The race detector needs a C compiler; the tests need nothing else.
+tools-for-test:
+	@if command -v gcc >/dev/null || command -v clang >/dev/null; then \
+		echo "tests need Go and a C compiler: nothing to install"; \
+	else \
+		echo "installing gcc and libc6-dev for the race detector"; \
+		$(call apt-install,gcc libc6-dev); \
+	fi
+
+tools-for-bench:
+	@missing=; \
+	command -v nginx >/dev/null || missing="$$missing nginx-light"; \
+	command -v wrk >/dev/null || missing="$$missing wrk"; \
+	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
+	if [ -z "$$missing" ]; then echo "benchmarks need nginx, wrk and h2load: nothing to install"; \
+	else echo "installing$$missing for the benchmarks"; $(call apt-install,$$missing); fi
+
+# $(call apt-install,PACKAGES) installs Debian packages, as root or through sudo.
+define apt-install
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(1)
+endef
+
+clean: ## remove what was built
+	rm -rf bin dist

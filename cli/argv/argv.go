@@ -1,0 +1,271 @@
+// Package argv reads a command line against a tree of commands before the flag
+// library does. That library takes every flag that stands after an argument for
+// an argument, silently; here flags may stand anywhere up to "--".
+//
+// What may not live here: what flags mean, and any command. It imports
+// urfave/cli and cli/exit only; cli imports it.
+package argv
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/cli/exit"
+)
+
+// Line is a command line that was read.
+type Line struct {
+	// Path is the commands from the root on, the root included.
+	Path []*cli.Command
+	// Args are the arguments of the last command. Whatever followed "--" is in
+	// it byte for byte, with the "--" before it.
+	Args []string
+	// flags are those of each command of Path as --name=value.
+	flags [][]string
+	// values are the same by the flag's first name; the last one wins.
+	values map[string]string
+}
+
+// Arranged is the line as the flag library reads it right: each command's flags
+// before its arguments, which stand behind a "--" of our own.
+func (l *Line) Arranged() []string {
+	var out []string
+	for i, c := range l.Path {
+		out = append(append(out, c.Name), l.flags[i]...)
+	}
+	return append(append(out, "--"), l.Args...)
+}
+
+// Command is the last command of the line.
+func (l *Line) Command() *cli.Command { return l.Path[len(l.Path)-1] }
+
+// Value is what the flag was given, with its first name; "" if it was not.
+func (l *Line) Value(flag string) string { return l.values[flag] }
+
+// Read reads the arguments that follow the program's name. A flag belongs to the
+// nearest command on the path that has it. A value may follow its flag as the
+// next word, after "=" or, for a single letter, at once (-ojson); letters without
+// a value may be joined (-qh). "help" before a command's name is "--help" after it.
+func Read(root *cli.Command, args []string) (*Line, error) {
+	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: map[string]string{}}
+	wantHelp := false
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		switch {
+		case word == "--":
+			l.Args = append(append(l.Args, word), args...)
+			args = nil
+		case strings.HasPrefix(word, "--"):
+			n, err := l.long(word, args)
+			if err != nil {
+				return nil, err
+			}
+			args = args[n:]
+		case strings.HasPrefix(word, "-") && word != "-":
+			n, err := l.short(word, args)
+			if err != nil {
+				return nil, err
+			}
+			args = args[n:]
+		case len(l.Args) > 0 || len(l.Command().Subcommands) == 0:
+			l.Args = append(l.Args, word)
+		case word == "help":
+			wantHelp = true
+		default:
+			if err := l.descend(word); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if wantHelp {
+		l.add(len(l.Path)-1, "help", "true")
+	}
+	if l.values["help"] != "" {
+		l.Args = nil // the flag library takes an argument for a topic of help
+	}
+	return l, nil
+}
+
+// descend goes to the subcommand that word names.
+func (l *Line) descend(word string) error {
+	c := l.Command()
+	next := c.Command(word)
+	if next == nil {
+		names := make([]string, 0, len(c.Subcommands))
+		for _, s := range c.Subcommands {
+			if !s.Hidden {
+				names = append(names, s.Names()...)
+			}
+		}
+		e := exit.Usagef("%s has no command %q", l.name(), word)
+		e.Hint = l.name() + " --help"
+		if near := nearest(word, names); near != "" {
+			e.Hint = "did you mean: " + l.name() + " " + near
+		}
+		return e
+	}
+	l.Path = append(l.Path, next)
+	l.flags = append(l.flags, nil)
+	return nil
+}
+
+// long reads --name, --name=value or --name value, and says how many of the
+// following words it took.
+func (l *Line) long(word string, rest []string) (int, error) {
+	name, value, joined := strings.Cut(word[2:], "=")
+	level, flag := l.find(name)
+	if flag == nil || len(name) < 2 {
+		return 0, l.unknown("--"+name, name)
+	}
+	if joined {
+		l.add(level, flag.Names()[0], value)
+		return 0, nil
+	}
+	return l.take(level, flag, "--"+name, rest)
+}
+
+// short reads a word of single letters.
+func (l *Line) short(word string, rest []string) (int, error) {
+	for letters := word[1:]; letters != ""; {
+		_, size := utf8.DecodeRuneInString(letters)
+		name := letters[:size]
+		letters = letters[size:]
+		level, flag := l.find(name)
+		if flag == nil {
+			return 0, l.unknown("-"+name, strings.TrimLeft(word, "-"))
+		}
+		value, joined := strings.CutPrefix(letters, "=")
+		if !joined && !takesValue(flag) {
+			l.add(level, flag.Names()[0], "true")
+			continue
+		}
+		if value != "" || joined {
+			l.add(level, flag.Names()[0], value)
+			return 0, nil
+		}
+		return l.take(level, flag, "-"+name, rest)
+	}
+	return 0, nil
+}
+
+// take gives a flag its value from the following word, if it needs one. "--" is
+// no value; one that really is "--" is written --flag=--.
+func (l *Line) take(level int, flag cli.Flag, written string, rest []string) (int, error) {
+	if !takesValue(flag) {
+		l.add(level, flag.Names()[0], "true")
+		return 0, nil
+	}
+	if len(rest) == 0 || rest[0] == "--" {
+		e := exit.Usagef("%s needs a value", written)
+		e.Hint = l.name() + " --help"
+		return 0, e
+	}
+	l.add(level, flag.Names()[0], rest[0])
+	return 1, nil
+}
+
+func (l *Line) add(level int, name, value string) {
+	dashes := "--"
+	if len(name) == 1 {
+		dashes = "-"
+	}
+	l.flags[level] = append(l.flags[level], dashes+name+"="+value)
+	l.values[name] = value
+}
+
+// find looks for a flag from the last command up.
+func (l *Line) find(name string) (level int, flag cli.Flag) {
+	for i := len(l.Path) - 1; i >= 0; i-- {
+		for _, f := range l.Path[i].Flags {
+			for _, n := range f.Names() {
+				if n == name {
+					return i, f
+				}
+			}
+		}
+	}
+	if name == "help" || name == "h" {
+		return len(l.Path) - 1, cli.HelpFlag
+	}
+	return 0, nil
+}
+
+// unknown is the error for a flag that no command of the path has. like is what
+// to look for among the long names.
+func (l *Line) unknown(written, like string) error {
+	var names []string
+	for _, c := range l.Path {
+		for _, f := range c.Flags {
+			for _, n := range f.Names() {
+				if len(n) > 1 {
+					names = append(names, n)
+				}
+			}
+		}
+	}
+	e := exit.Usagef("%s has no flag %s", l.name(), written)
+	e.Hint = l.name() + " --help"
+	if near := nearest(like, names); near != "" {
+		e.Hint = "did you mean: --" + near
+	} else if len(l.Command().Subcommands) > 0 {
+		e.Hint = "flags of a command stand after its name; " + e.Hint
+	}
+	return e
+}
+
+// name is the path as typed.
+func (l *Line) name() string {
+	names := make([]string, len(l.Path))
+	for i, c := range l.Path {
+		names[i] = c.Name
+	}
+	return strings.Join(names, " ")
+}
+
+func takesValue(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}
+
+// nearest is the candidate with the fewest letters wrong, "" if all have more
+// than a third wrong.
+func nearest(word string, candidates []string) string {
+	best, least := "", maxSuggest
+	for _, c := range candidates {
+		if d := distance(word, c); d < least && d <= max(1, len(c)/3) {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// maxSuggest is the longest word that a suggestion is looked for.
+const maxSuggest = 64
+
+// distance is how many letters must be put, dropped or changed to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	if len(a) > maxSuggest {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

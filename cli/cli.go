@@ -1,0 +1,157 @@
+// Package cli is the mezu command. Folders mirror what the user types: a noun is
+// a folder, its verbs are its files. Beside the nouns lie the packages that all
+// of them use: argv, exit, home, invocation, profile, terminal.
+//
+// What may not live here: the hosted services, the daemon and the dashboard, which
+// cmd/mezu hands in; what an operation means, which is the control plane's
+// business. Only cmd/mezu imports it.
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/cli/argv"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/projects"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// serving is the category of commands that run until they are interrupted.
+const serving = dev.Category
+
+// Config is what the command gets from the program around it.
+type Config struct {
+	Version string
+	// Dev runs "mezu dev".
+	Dev dev.Runner
+}
+
+// Main runs the command with the arguments after the program's name and gives
+// its exit code. It writes to the streams of inv only, reads the environment
+// through inv only, and returns when ctx ends.
+func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Config) int {
+	inv.Version = cfg.Version
+	app := newApp(&inv, cfg)
+	root := &cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}
+	if len(args) > 0 && args[0] == completeCommand {
+		complete(ctx, &inv, root, args[1:])
+		return exit.Done
+	}
+	err := run(ctx, app, root, args)
+	if err != nil {
+		inv.Report("mezu", err)
+	}
+	return exit.Of(err)
+}
+
+func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) error {
+	line, err := argv.Read(root, args)
+	if err != nil {
+		return err
+	}
+	// What serves until it is interrupted has its own use for --timeout; a wrong
+	// value is reported by the flag library.
+	if d, err := time.ParseDuration(line.Value("timeout")); err == nil && d > 0 && line.Command().Category != serving {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	err = app.RunContext(ctx, line.Arranged())
+	// The flag library's own errors are about flags, all others have a type.
+	if err != nil && strings.HasPrefix(err.Error(), "invalid value ") && exit.Of(err) == exit.Failed {
+		return exit.Usagef("%v", err)
+	}
+	return err
+}
+
+// newApp assembles the tree of commands.
+func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
+	app := &cli.App{
+		Name: "mezu", HelpName: "mezu", Usage: "put a workload without an open port behind an edge that knows its users",
+		HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
+		Reader: inv.In, Writer: inv.Out, ErrWriter: inv.Err,
+		Flags:          globalFlags(),
+		Before:         func(c *cli.Context) error { return readGlobals(c, inv) },
+		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
+		Commands: []*cli.Command{
+			dev.Command(inv, cfg.Dev),
+			projects.Command(inv),
+			completionCommand(inv),
+			versionCommand(inv),
+		},
+		CustomAppHelpTemplate: appHelp,
+	}
+	for _, c := range app.Commands {
+		settle(c)
+	}
+	return app
+}
+
+// settle gives every command what the flag library would otherwise decide in a
+// way that scripts can't rely on: "help" is no subcommand of a command that takes
+// arguments, a wrong flag is an error without a page of help on stdout.
+func settle(c *cli.Command) {
+	c.HideHelpCommand = true
+	c.CustomHelpTemplate = commandHelp
+	c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return exit.Usagef("%v", err) }
+	for _, s := range c.Subcommands {
+		settle(s)
+	}
+}
+
+func globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write results as `FORMAT`: " + strings.Join(terminal.Formats(), ", "), Value: string(terminal.Table)},
+		&cli.StringFlag{Name: "org", Usage: "work in the organization `NAME` (MEZU_ORG)"},
+		&cli.StringFlag{Name: "project", Aliases: []string{"p"}, Usage: "work in the project `NAME` (MEZU_PROJECT)"},
+		&cli.StringFlag{Name: "environment", Aliases: []string{"e"}, Usage: "work in the environment `NAME` (MEZU_ENVIRONMENT)"},
+		&cli.StringFlag{Name: "api", Usage: "call the control plane at `URL` (MEZU_API)"},
+		&cli.PathFlag{Name: "ca-file", Usage: "trust the certificates in `FILE` instead of the system's (MEZU_CA_FILE)"},
+		&cli.StringFlag{Name: "profile", Usage: "use the profile `NAME` (MEZU_PROFILE)"},
+		&cli.DurationFlag{Name: "timeout", Usage: "give up after `TIME`, such as 10s", DefaultText: "30s a call"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing but results, warnings and errors", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "no-color", Usage: "decorate nothing (NO_COLOR)", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "no-input", Usage: "ask nothing (CI=true)", DisableDefaultText: true},
+	}
+}
+
+// readGlobals moves the global flags into the invocation.
+func readGlobals(c *cli.Context, inv *invocation.Invocation) error {
+	format, err := terminal.ParseFormat(c.String("output"))
+	if err != nil {
+		return err
+	}
+	if c.Duration("timeout") < 0 {
+		return exit.Usagef("--timeout is positive, not %v", c.Duration("timeout"))
+	}
+	inv.Flags = invocation.Flags{
+		Output: format, Organization: c.String("org"), Project: c.String("project"), Environment: c.String("environment"),
+		API: c.String("api"), CAFile: c.Path("ca-file"), Profile: c.String("profile"), Timeout: c.Duration("timeout"),
+	}
+	inv.Quiet = inv.Quiet || c.Bool("quiet")
+	inv.ColorOff = inv.ColorOff || c.Bool("no-color")
+	inv.PromptOff = inv.PromptOff || c.Bool("no-input")
+	return nil
+}
+
+// versionCommand is "mezu version".
+func versionCommand(inv *invocation.Invocation) *cli.Command {
+	return &cli.Command{
+		Name: "version", Usage: "Print the version", Category: "program",
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			if inv.Flags.Output == terminal.Table {
+				return inv.Printf("mezu %s\n", inv.Version)
+			}
+			return inv.WriteValue(inv.Flags.Output, map[string]string{"version": inv.Version})
+		},
+	}
+}

@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/cli/argv"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/projects"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// completeCommand is what the completion scripts call: it takes the words typed
+// so far, the last one unfinished or empty, and prints candidates, one a line.
+// The flag library's own mechanism reads the arguments of the process and is
+// off behind "--".
+const completeCommand = "__complete"
+
+// completionTimeout bounds a look-up behind the tab key: past it no candidates
+// are better than a shell that hangs.
+const completionTimeout = 2 * time.Second
+
+// completionCommand is "mezu completion".
+func completionCommand(inv *invocation.Invocation) *cli.Command {
+	return &cli.Command{
+		Name: "completion", Usage: "Print the completion script for a shell", ArgsUsage: "SHELL", Category: "program",
+		Description: "SHELL is one of " + strings.Join(shells(), ", ") + ". For bash, for example:\n\n   source <(mezu completion bash)",
+		BashComplete: invocation.Complete(func(context.Context) ([]string, error) {
+			return shells(), nil
+		}),
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, "SHELL")
+			if err != nil {
+				return err
+			}
+			script, ok := scripts()[args[0]]
+			if !ok {
+				return exit.Usagef("there is a completion script for %s, not for %q", strings.Join(shells(), ", "), args[0])
+			}
+			return inv.Printf("%s", script)
+		},
+	}
+}
+
+// complete prints the candidates for the last of the words.
+func complete(ctx context.Context, inv *invocation.Invocation, root *cli.Command, words []string) {
+	if len(words) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	before, word := words[:len(words)-1], words[len(words)-1]
+	if slices.Contains(before, "--") {
+		return
+	}
+	prefix := ""
+	var candidates []string
+	switch name, value, joined := strings.Cut(word, "="); {
+	case joined && strings.HasPrefix(name, "-"):
+		prefix, word = name+"=", value
+		candidates = flagValues(ctx, inv, root, before, name)
+	case len(before) > 0 && wantsValue(root, before):
+		candidates = flagValues(ctx, inv, root, before[:len(before)-1], before[len(before)-1])
+	case strings.HasPrefix(word, "-"):
+		candidates = flagNames(root, before)
+	default:
+		candidates = arguments(ctx, inv, root, before)
+	}
+	for _, c := range candidates {
+		if c != "" && strings.HasPrefix(c, word) {
+			fmt.Fprintln(inv.Out, terminal.Clean(prefix+c))
+		}
+	}
+}
+
+// wantsValue reports whether the last word is a flag whose value is still to
+// come.
+func wantsValue(root *cli.Command, words []string) bool {
+	last := words[len(words)-1]
+	if !strings.HasPrefix(last, "-") || strings.Contains(last, "=") {
+		return false
+	}
+	_, alone := argv.Read(root, words)
+	_, valued := argv.Read(root, append(slices.Clone(words), "x"))
+	return alone != nil && valued == nil
+}
+
+// read reads the words so far and moves the global flags among them into the
+// invocation, so that look-ups go to the right place.
+func read(inv *invocation.Invocation, root *cli.Command, words []string) (*argv.Line, bool) {
+	line, err := argv.Read(root, words)
+	if err != nil {
+		return nil, false
+	}
+	inv.Flags = invocation.Flags{
+		Output: terminal.Table, Organization: line.Value("org"), Project: line.Value("project"), Environment: line.Value("environment"),
+		API: line.Value("api"), CAFile: line.Value("ca-file"), Profile: line.Value("profile"), Timeout: completionTimeout,
+	}
+	return line, true
+}
+
+// flagValues are the values that a flag, as written, can have.
+func flagValues(ctx context.Context, inv *invocation.Invocation, root *cli.Command, words []string, flag string) []string {
+	if _, ok := read(inv, root, words); !ok {
+		return nil
+	}
+	switch strings.TrimLeft(flag, "-") {
+	case "output", "o":
+		return terminal.Formats()
+	case "profile":
+		names, _ := inv.Profiles.Names() // an unreadable folder has nothing to propose
+		return names
+	case "project", "p":
+		names, _ := projects.Names(ctx, inv)
+		return names
+	}
+	return nil
+}
+
+// flagNames are the long flags of all commands on the path.
+func flagNames(root *cli.Command, words []string) []string {
+	line, err := argv.Read(root, words)
+	if err != nil {
+		return nil
+	}
+	names := []string{"--help"}
+	for _, c := range line.Path {
+		for _, f := range c.Flags {
+			names = append(names, "--"+f.Names()[0])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// arguments are the subcommands, or what the last command proposes for its one
+// argument.
+func arguments(ctx context.Context, inv *invocation.Invocation, root *cli.Command, words []string) []string {
+	line, ok := read(inv, root, words)
+	if !ok {
+		return nil
+	}
+	c := line.Command()
+	if len(c.Subcommands) > 0 {
+		var names []string
+		for _, s := range c.Subcommands {
+			if !s.Hidden {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	if c.BashComplete == nil || len(line.Args) > 0 {
+		return nil
+	}
+	var out bytes.Buffer
+	cc := cli.NewContext(&cli.App{Writer: &out}, flag.NewFlagSet(c.Name, flag.ContinueOnError), nil)
+	cc.Context = ctx
+	c.BashComplete(cc)
+	return strings.Split(out.String(), "\n")
+}
+
+func shells() []string { return []string{"bash", "fish", "powershell", "zsh"} }
+
+// scripts are the completion scripts by shell.
+func scripts() map[string]string {
+	return map[string]string{
+		"bash": `_mezu() {
+  local words cur line i
+  # COMP_WORDS splits at "=" and ":"; the words of the line itself are wanted.
+  read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
+  [[ "${COMP_LINE:0:COMP_POINT}" == *" " ]] && words+=("")
+  cur="${words[${#words[@]}-1]}"
+  COMPREPLY=()
+  while IFS= read -r line; do
+    # Readline replaces only what follows the last "=".
+    [[ "$cur" == *=* ]] && line="${line#*=}"
+    COMPREPLY+=("$line")
+  done < <("${words[0]}" ` + completeCommand + ` "${words[@]:1}" 2>/dev/null)
+}
+complete -o default -F _mezu mezu
+`,
+		"zsh": `#compdef mezu
+_mezu() {
+  local -a candidates
+  candidates=("${(@f)$(${words[1]} ` + completeCommand + ` "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
+  if [[ -n "${candidates[1]}" ]]; then
+    compadd -- "${candidates[@]}"
+  else
+    _files
+  fi
+}
+compdef _mezu mezu
+`,
+		"fish": `function __mezu_complete
+  set -l words (commandline -opc) (commandline -ct)
+  $words[1] ` + completeCommand + ` $words[2..-1] 2>/dev/null
+end
+complete -c mezu -a '(__mezu_complete)'
+`,
+		"powershell": `Register-ArgumentCompleter -Native -CommandName mezu -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
+  if ($wordToComplete -eq '') { $words += '' }
+  & mezu ` + completeCommand + ` @words 2>$null | ForEach-Object {
+    [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+  }
+}
+`,
+	}
+}

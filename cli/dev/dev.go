@@ -1,0 +1,148 @@
+// Package dev is "mezu dev" as it is typed: flags, defaults and what they mean.
+//
+// What may not live here: running anything. The services are the business of
+// packages that cli may not know; cmd/mezu hands a Runner in. It imports the
+// domain and the packages of cli that every command uses; cli and cmd/mezu
+// import it.
+package dev
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/profile"
+)
+
+// Addresses on which mezu dev listens unless told otherwise: this machine only.
+const (
+	DefaultHTTPSAddr = "127.0.0.1:8443"
+	DefaultAPIAddr   = "127.0.0.1:7443"
+)
+
+// Names used when neither flags nor environment variables nor mezu.yaml say
+// otherwise. The project is called after the working directory.
+const (
+	DefaultOrganization = "dev"
+	DefaultEnvironment  = "development"
+	fallbackProject     = "app"
+)
+
+// Category is under which help lists commands that serve until interrupted.
+const Category = "development"
+
+// Profile is the name of the profile that mezu dev writes.
+const Profile = "dev"
+
+// Options are what was asked for, checked and complete.
+type Options struct {
+	*invocation.Invocation
+	// Target is the workload; if zero, a built-in demo.
+	Target mezu.Upstream
+	// State is the folder for everything that is kept; if empty, the usual one.
+	State string
+	// Ephemeral keeps everything in a new folder that is removed at the end.
+	Ephemeral bool
+	// HTTPSAddr and APIAddr are where public HTTPS and the REST API listen.
+	HTTPSAddr, APIAddr string
+	// JSON asks for events as JSON, one a line.
+	JSON                               bool
+	Organization, Project, Environment string
+}
+
+// Runner runs what the options ask for until ctx ends.
+type Runner func(ctx context.Context, o Options) error
+
+// Command is "mezu dev".
+func Command(inv *invocation.Invocation, run Runner) *cli.Command {
+	return &cli.Command{
+		Name: "dev", Usage: "Run control plane, edge and Warpgate on this machine, with a tunnel to a workload", ArgsUsage: "[PORT|URL]", Category: Category,
+		Description: "Serves the workload on PORT, or at URL (host:port, http://, https://, h2c:// or unix:/path), at\n" +
+			"https://NAME.localhost:8443. Without an argument a built-in demo answers. Writes the profile " + Profile + ",\n" +
+			"so that other commands work against it.",
+		Flags: []cli.Flag{
+			&cli.PathFlag{Name: "state", Usage: "keep everything in `DIR` (default: dev in the state folder of the user)"},
+			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder and remove it at the end", DisableDefaultText: true},
+			&cli.StringFlag{Name: "https-addr", Usage: "serve public HTTPS on `ADDR`", Value: DefaultHTTPSAddr},
+			&cli.StringFlag{Name: "api-addr", Usage: "serve the REST API on `ADDR`", Value: DefaultAPIAddr},
+			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			o, err := parse(c, inv)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
+	o := Options{
+		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json"),
+		HTTPSAddr: c.String("https-addr"), APIAddr: c.String("api-addr"),
+	}
+	if c.NArg() > 0 {
+		args, err := invocation.Arguments(c, "PORT or URL")
+		if err != nil {
+			return Options{}, err
+		}
+		if o.Target, err = mezu.ParseUpstream(args[0]); err != nil {
+			e := exit.Usagef("the workload: %v", err)
+			e.Hint = "mezu dev 8080"
+			return Options{}, e
+		}
+	}
+	if o.Ephemeral && o.State != "" {
+		return Options{}, exit.Usagef("--ephemeral keeps nothing, so --state has no meaning beside it")
+	}
+	for flag, addr := range map[string]string{"https-addr": o.HTTPSAddr, "api-addr": o.APIAddr} {
+		if err := checkListenAddress(addr); err != nil {
+			return Options{}, exit.Usagef("--%s is host:port, not %q", flag, addr)
+		}
+	}
+	return o, o.names()
+}
+
+// names resolves organization, project and environment. A profile has no say: it
+// belongs to some other control plane, or to an earlier run of this one.
+func (o *Options) names() error {
+	file, err := profile.Find(o.Dir)
+	if err != nil {
+		return err
+	}
+	o.Organization = first(o.Flags.Organization, o.Getenv("MEZU_ORG"), file.Organization, DefaultOrganization)
+	o.Project = first(o.Flags.Project, o.Getenv("MEZU_PROJECT"), file.Project, mezu.NameFrom(filepath.Base(o.Dir), fallbackProject))
+	o.Environment = first(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"), DefaultEnvironment)
+	for _, n := range []struct{ field, name string }{{"org", o.Organization}, {"project", o.Project}, {"environment", o.Environment}} {
+		if err := mezu.ValidateName(n.field, n.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkListenAddress accepts an address to listen on; port 0 means any.
+func checkListenAddress(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

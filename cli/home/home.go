@@ -1,0 +1,57 @@
+// Package home says where the files of a person who runs our programs lie.
+//
+// What may not live here: reading or writing them. It imports the standard
+// library only; cli and cmd import it.
+package home
+
+import (
+	"errors"
+	"path/filepath"
+	"runtime"
+)
+
+// Home are the folders of one person. They need not exist.
+type Home struct {
+	// Config holds profiles and credentials.
+	Config string
+	// State holds what programs keep between runs.
+	State string
+}
+
+// Of finds the folders: below MEZU_HOME if it is set, else after the XDG base
+// directory specification ($XDG_CONFIG_HOME/mezu, $XDG_STATE_HOME/mezu) and, for
+// want of its variables, in the places that the system has for these things.
+func Of(getenv func(string) string) (Home, error) {
+	if root := getenv("MEZU_HOME"); root != "" {
+		abs, err := filepath.Abs(root)
+		if err != nil {
+			return Home{}, err
+		}
+		return Home{Config: filepath.Join(abs, "config"), State: filepath.Join(abs, "state")}, nil
+	}
+	config, state := getenv("XDG_CONFIG_HOME"), getenv("XDG_STATE_HOME")
+	// A relative path in one of the variables is to be ignored, says the
+	// specification.
+	if !filepath.IsAbs(config) {
+		config = ""
+	}
+	if !filepath.IsAbs(state) {
+		state = ""
+	}
+	if runtime.GOOS == "windows" {
+		config, state = first(config, getenv("APPDATA")), first(state, getenv("LOCALAPPDATA"))
+	} else if user := getenv("HOME"); user != "" {
+		config, state = first(config, filepath.Join(user, ".config")), first(state, filepath.Join(user, ".local", "state"))
+	}
+	if config == "" || state == "" {
+		return Home{}, errors.New("there is no home directory: set HOME or MEZU_HOME")
+	}
+	return Home{Config: filepath.Join(config, "mezu"), State: filepath.Join(state, "mezu")}, nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

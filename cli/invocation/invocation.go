@@ -1,0 +1,224 @@
+// Package invocation is one run of the mezu command as its commands see it: the
+// streams, the global flags, the context they resolve to, and the client of the
+// control plane.
+//
+// What may not live here: any command. It imports the domain, api and the
+// packages of cli that read and write; cli and its commands import it.
+package invocation
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Invocation is what a command has to work with.
+type Invocation struct {
+	terminal.Streams
+	Getenv func(string) string
+	// Dir is the working directory, in which the search for mezu.yaml begins.
+	Dir      string
+	Profiles profile.Store
+	Version  string
+	Flags    Flags
+}
+
+// Flags are the global flags as given; what was not given is zero.
+type Flags struct {
+	Output                                                   terminal.Format
+	Organization, Project, Environment, API, CAFile, Profile string
+	// Timeout bounds the whole command; if zero, api.DefaultTimeout bounds each
+	// call.
+	Timeout time.Duration
+}
+
+// Settings are what flags, environment variables, mezu.yaml and the profile come
+// to, in this order.
+type Settings struct {
+	API, CAFile, Token                 string
+	Organization, Project, Environment string
+	// Profile is the name of the profile that API comes from; "" if it comes
+	// from elsewhere.
+	Profile string
+}
+
+// Settings resolves the context. Missing values stay empty: what is needed is for
+// the command to say.
+func (i *Invocation) Settings() (Settings, error) {
+	file, err := profile.Find(i.Dir)
+	if err != nil {
+		return Settings{}, err
+	}
+	name := first(i.Flags.Profile, i.Getenv("MEZU_PROFILE"))
+	named := name != ""
+	if !named {
+		if name, err = i.Profiles.Default(); err != nil {
+			return Settings{}, err
+		}
+	}
+	s := Settings{
+		API:    first(i.Flags.API, i.Getenv("MEZU_API")),
+		CAFile: first(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
+		Token:  i.Getenv("MEZU_TOKEN"),
+	}
+	var p profile.Profile
+	if name != "" {
+		loaded, err := i.Profiles.Load(name)
+		if err != nil && (named || mezu.CodeOf(err) != mezu.CodeNotFound) {
+			return Settings{}, err
+		}
+		if err == nil {
+			p = *loaded
+		}
+	}
+	// The credential, the CA and the defaults of a profile belong to its control
+	// plane: sent to another they would be a secret in the wrong hands.
+	if p.API != "" && (s.API == "" || sameHost(s.API, p.API)) {
+		s.API, s.Profile, s.CAFile = p.API, name, first(s.CAFile, p.CAFile)
+		if s.Token == "" {
+			token, repaired, err := i.Profiles.Token(name)
+			if err != nil {
+				return Settings{}, err
+			}
+			if repaired {
+				i.Warnf("the credentials of profile %s could be read by others; they are private again, but replace them if the machine is shared", name)
+			}
+			s.Token = token
+		}
+	} else {
+		p = profile.Profile{}
+	}
+	s.Organization = first(i.Flags.Organization, i.Getenv("MEZU_ORG"), file.Organization, p.Organization)
+	s.Project = first(i.Flags.Project, i.Getenv("MEZU_PROJECT"), file.Project, p.Project)
+	s.Environment = first(i.Flags.Environment, i.Getenv("MEZU_ENVIRONMENT"), p.Environment)
+	return s, nil
+}
+
+// RequireOrganization is the organization that a command works in, or an error that
+// says how to name one.
+func (s Settings) RequireOrganization() (string, error) {
+	if s.Organization == "" {
+		e := exit.Usagef("no organization is named")
+		e.Hint = "--org NAME, MEZU_ORG, or organization: NAME in mezu.yaml"
+		return "", e
+	}
+	return s.Organization, mezu.ValidateName("organization", s.Organization)
+}
+
+// Client makes a client of the control plane that the settings name.
+func (i *Invocation) Client(s Settings) (*api.Client, error) {
+	if s.API == "" {
+		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "no control plane is named", Hint: "mezu dev runs one here; else --api URL with MEZU_TOKEN"}
+	}
+	if s.Token == "" {
+		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "not logged in at " + s.API, Hint: "set MEZU_TOKEN"}
+	}
+	config := &tls.Config{}
+	if s.CAFile != "" {
+		roots, err := Roots(i.Path(s.CAFile))
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = roots
+	}
+	return api.NewClient(api.ClientConfig{
+		BaseURL: s.API, TLS: config, UserAgent: "mezu/" + i.Version, Timeout: i.Flags.Timeout,
+		Token: func() (string, error) { return s.Token, nil },
+	})
+}
+
+// Path resolves a path that the user typed.
+func (i *Invocation) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(i.Dir, p)
+}
+
+// maxCAFile is room for some hundred certificates.
+const maxCAFile = 1 << 20
+
+// Roots reads a private CA's certificates. A file without any is an error: it
+// never means the system's roots.
+func Roots(path string) (*x509.CertPool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxCAFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, mezu.Invalid("ca-file", "%s holds no certificate in PEM", path)
+	}
+	return roots, nil
+}
+
+// Complete turns a function that lists candidates for a command's argument into
+// what the flag library keeps for it. Errors mean that there is nothing to
+// propose.
+func Complete(candidates func(ctx context.Context) ([]string, error)) cli.BashCompleteFunc {
+	return func(c *cli.Context) {
+		names, err := candidates(c.Context)
+		if err != nil {
+			return
+		}
+		fmt.Fprintln(c.App.Writer, strings.Join(names, "\n"))
+	}
+}
+
+// Arguments checks the number of a command's arguments and gives them. names are
+// what help calls them; more or fewer are a usage error.
+func Arguments(c *cli.Context, names ...string) ([]string, error) {
+	args := c.Args().Slice()
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == len(names) {
+		return args, nil
+	}
+	var e *exit.UsageError
+	switch {
+	case len(args) < len(names):
+		e = exit.Usagef("%s is missing", strings.Join(names[len(args):], " and "))
+	case len(names) == 0:
+		e = exit.Usagef("%s takes no argument, not %q", c.Command.HelpName, args[0])
+	default:
+		e = exit.Usagef("%s takes %s only, not also %q", c.Command.HelpName, strings.Join(names, " and "), args[len(names)])
+	}
+	e.Hint = c.Command.HelpName + " --help"
+	return nil, e
+}
+
+func sameHost(a, b string) bool {
+	u, err1 := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

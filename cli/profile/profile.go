@@ -1,0 +1,220 @@
+// Package profile keeps what the mezu command remembers between runs: which
+// control plane, as whom, and the defaults of organization, project and
+// environment; and it reads the part of mezu.yaml that says the same for a
+// directory.
+//
+// What may not live here: flags, the network, the state of running programs. It
+// imports the domain and atomicfile; cli and cmd/mezu import it.
+package profile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+)
+
+// Profile is one named connection to a control plane. All but API may be empty.
+type Profile struct {
+	API          string `yaml:"api"`
+	CAFile       string `yaml:"ca_file,omitempty"`
+	Organization string `yaml:"organization,omitempty"`
+	Project      string `yaml:"project,omitempty"`
+	Environment  string `yaml:"environment,omitempty"`
+}
+
+// Store is the folder with profiles. The folder need not exist for reading.
+type Store struct {
+	// Dir holds profiles/NAME.yaml, credentials/NAME and default.
+	Dir string
+}
+
+// maxFile bounds a file of this package; what we write has some hundred bytes.
+const maxFile = 64 << 10
+
+// ErrNone is in the chain of the error about a profile that does not exist.
+var ErrNone = errors.New("no such profile")
+
+// Load reads a profile by name.
+func (s Store) Load(name string) (*Profile, error) {
+	path, err := s.path("profiles", name, ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	data, err := readBounded(path, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &mezu.Error{Code: mezu.CodeNotFound, Field: "profile", Detail: fmt.Sprintf("there is no profile %q in %s", name, s.Dir),
+			Hint: "mezu dev writes the profile dev", Cause: ErrNone}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading profile %s: %w", name, err)
+	}
+	var p Profile
+	if err := yaml.UnmarshalWithOptions(data, &p, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("reading profile %s:\n%s", path, yaml.FormatError(err, false, true))
+	}
+	return &p, nil
+}
+
+// Save writes a profile and its token. The token is written first: a profile
+// without its token would send the next command away.
+func (s Store) Save(name string, p Profile, token string) error {
+	path, err := s.path("profiles", name, ".yaml")
+	if err != nil {
+		return err
+	}
+	secret, err := s.path("credentials", name, "")
+	if err != nil {
+		return err
+	}
+	data, err := yaml.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encoding profile %s: %w", name, err)
+	}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{{secret, []byte(token + "\n")}, {path, data}} {
+		if err := private(filepath.Dir(f.path)); err != nil {
+			return fmt.Errorf("saving profile %s: %w", name, err)
+		}
+		if err := atomicfile.Write(f.path, f.data, 0o600); err != nil {
+			return fmt.Errorf("saving profile %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Token reads the credential of a profile. A file that others could read is made
+// private again, and repaired says so: whoever could read it may have.
+func (s Store) Token(name string) (token string, repaired bool, err error) {
+	path, err := s.path("credentials", name, "")
+	if err != nil {
+		return "", false, err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		repaired, err = true, os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("checking the credentials of profile %s: %w", name, err)
+	}
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return "", false, fmt.Errorf("reading the credentials of profile %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(data)), repaired, nil
+}
+
+// Remove deletes a profile, its token, and its place as the default. One that is
+// not there is no error.
+func (s Store) Remove(name string) error {
+	path, err := s.path("profiles", name, ".yaml")
+	if err != nil {
+		return err
+	}
+	if current, err := s.Default(); err == nil && current == name {
+		err = os.Remove(filepath.Join(s.Dir, "default"))
+		if err != nil {
+			return fmt.Errorf("removing profile %s: %w", name, err)
+		}
+	}
+	for _, p := range []string{path, filepath.Join(s.Dir, "credentials", name)} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing profile %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Default is the name of the profile that is used when none is named; "" if none
+// was chosen.
+func (s Store) Default() (string, error) {
+	data, err := readBounded(filepath.Join(s.Dir, "default"), maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the default profile: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// SetDefault chooses the profile that is used when none is named.
+func (s Store) SetDefault(name string) error {
+	if err := mezu.ValidateName("profile", name); err != nil {
+		return err
+	}
+	if err := private(s.Dir); err != nil {
+		return fmt.Errorf("choosing profile %s: %w", name, err)
+	}
+	if err := atomicfile.Write(filepath.Join(s.Dir, "default"), []byte(name+"\n"), 0o600); err != nil {
+		return fmt.Errorf("choosing profile %s: %w", name, err)
+	}
+	return nil
+}
+
+// Names lists the profiles.
+func (s Store) Names() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.Dir, "profiles"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing profiles: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok && mezu.ValidateName("", name) == nil {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// path is the file of a profile. Its name is checked, so it can't lead elsewhere.
+func (s Store) path(folder, name, suffix string) (string, error) {
+	if err := mezu.ValidateName("profile", name); err != nil {
+		return "", err
+	}
+	return filepath.Join(s.Dir, folder, name+suffix), nil
+}
+
+// private makes a folder that only its owner can enter, and closes one that was
+// open to others.
+func private(dir string) error {
+	if err := atomicfile.EnsureDir(dir); err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+// readBounded reads a whole file of at most max bytes.
+func readBounded(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > max {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, max)
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+}

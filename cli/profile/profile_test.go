@@ -1,0 +1,156 @@
+package profile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/profile"
+)
+
+func TestSaveAndLoad(t *testing.T) {
+	s := profile.Store{Dir: filepath.Join(t.TempDir(), "config")}
+	if _, err := s.Load("dev"); !errors.Is(err, profile.ErrNone) || mezu.CodeOf(err) != mezu.CodeNotFound {
+		t.Fatalf("without a file: %v", err)
+	}
+	want := profile.Profile{API: "https://localhost:7443", CAFile: "/x/ca.pem", Organization: "dev", Project: "shop", Environment: "development"}
+	if err := s.Save("dev", want, "mezu_secret"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load("dev")
+	if err != nil || *got != want {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	token, repaired, err := s.Token("dev")
+	if token != "mezu_secret" || repaired || err != nil {
+		t.Fatalf("%q, %v, %v", token, repaired, err)
+	}
+	if names, err := s.Names(); err != nil || len(names) != 1 || names[0] != "dev" {
+		t.Errorf("names %q, %v", names, err)
+	}
+	if err := s.SetDefault("dev"); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := s.Default(); name != "dev" || err != nil {
+		t.Errorf("default %q, %v", name, err)
+	}
+	for range 2 {
+		if err := s.Remove("dev"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if name, _ := s.Default(); name != "" {
+		t.Errorf("removed, still the default: %q", name)
+	}
+	if token, _, _ := s.Token("dev"); token != "" {
+		t.Error("removed, still a token")
+	}
+}
+
+func TestC4CredentialFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are those of Unix")
+	}
+	dir := filepath.Join(t.TempDir(), "config")
+	if err := os.MkdirAll(filepath.Join(dir, "credentials"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := profile.Store{Dir: dir}
+	if err := s.Save("dev", profile.Profile{API: "https://a"}, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "credentials", "dev")
+	mode := func(p string) os.FileMode {
+		info, err := os.Stat(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	if mode(path) != 0o600 || mode(filepath.Dir(path)) != 0o700 {
+		t.Errorf("file %o in directory %o", mode(path), mode(filepath.Dir(path)))
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, repaired, err := s.Token("dev"); !repaired || err != nil || mode(path) != 0o600 {
+		t.Errorf("a readable file: repaired %v, %v, mode %o", repaired, err, mode(path))
+	}
+}
+
+func TestBadNamesAndFiles(t *testing.T) {
+	s := profile.Store{Dir: t.TempDir()}
+	for _, name := range []string{"", "../x", "a/b", "A", "."} {
+		if _, err := s.Load(name); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err := s.Save(name, profile.Profile{}, ""); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(s.Dir, "profiles"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"api: https://x\nnonsense: 1\n": "2:1",
+		"api: [\n":                      "reading profile",
+		strings.Repeat("#", 100<<10):    "more than",
+	} {
+		if err := os.WriteFile(filepath.Join(s.Dir, "profiles", "dev.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Load("dev"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	top := t.TempDir()
+	deep := filepath.Join(top, "a", "b")
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ text, org, project, err string }{
+		{"organization: acme\nproject: shop\nroles: {}\n", "acme", "shop", ""},
+		{"\ufefforganization: \"acme\"  # us\nenvironments:\n  x:\n    project: no\n", "acme", "", ""},
+		{"project : 'shop'\r\n", "", "shop", ""},
+		{"", "", "", ""},
+		{"a: 1\nproject: Not A Name\n", "", "", "mezu.yaml:2: one name"},
+		{"project: a\nproject: b\n", "", "", "mezu.yaml:2: one name"},
+		{"project:\n  - a\n", "", "", "mezu.yaml:1: one name"},
+	} {
+		if err := os.WriteFile(filepath.Join(top, "mezu.yaml"), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := profile.Find(deep)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%q: %v, want %q", c.text, err, c.err)
+			}
+			continue
+		}
+		if err != nil || got.Organization != c.org || got.Project != c.project || got.Path != filepath.Join(top, "mezu.yaml") {
+			t.Errorf("%q: %+v, %v", c.text, got, err)
+		}
+	}
+}
+
+func TestC7HugeFile(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "mezu.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(100 << 20); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := profile.Find(dir); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("100 MiB: %v", err)
+	}
+}

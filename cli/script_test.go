@@ -1,0 +1,91 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu/cli"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestScripts runs every script of testdata/script with the real Main in this
+// process. Scripts have, beside the usual commands:
+//
+//	mezu ARG…   runs the command; "! mezu" expects a code other than 0
+//	tty FILE …  the same on a terminal at which someone types FILE; "-" nothing
+//	code N      the exit code of the last run
+func TestScripts(t *testing.T) {
+	endpoint := startControlPlane(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MEZU_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("MEZU_API", endpoint.url)
+			env.Setenv("MEZU_CA_FILE", endpoint.caFile)
+			env.Setenv("MEZU_TOKEN", endpoint.token)
+			// Each script has an organization of its own.
+			env.Setenv("MEZU_ORG", endpoint.organization(env.T()))
+			env.Values["code"] = new(int)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mezu": func(ts *testscript.TestScript, neg bool, args []string) { runMezu(ts, neg, args, "", false) },
+			"tty": func(ts *testscript.TestScript, neg bool, args []string) {
+				typed := ""
+				if args[0] != "-" {
+					typed = ts.ReadFile(args[0])
+				}
+				runMezu(ts, neg, args[1:], typed, true)
+			},
+			"code": func(ts *testscript.TestScript, neg bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				if got := *ts.Value("code").(*int); (got == want) == neg {
+					ts.Fatalf("exit code %d", got)
+				}
+			},
+		},
+	})
+}
+
+// runMezu is the program as a script sees it.
+func runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, tty bool) {
+	folders, err := home.Of(ts.Getenv)
+	ts.Check(err)
+	inv := invocation.Invocation{
+		Streams: terminal.Streams{
+			In: strings.NewReader(typed), Out: ts.Stdout(), Err: ts.Stderr(),
+			InTerminal: tty, OutTerminal: tty, ErrTerminal: tty,
+		}.Under(ts.Getenv),
+		Getenv: ts.Getenv, Dir: ts.MkAbs("."), Profiles: profile.Store{Dir: folders.Config},
+	}
+	code := cli.Main(context.Background(), args, inv, cli.Config{Version: "1.2.3", Dev: printOptions})
+	*ts.Value("code").(*int) = code
+	if (code == 0) == neg {
+		ts.Fatalf("exit code %d", code)
+	}
+}
+
+// printOptions stands in for the services: it says what "mezu dev" asks for.
+func printOptions(_ context.Context, o dev.Options) error {
+	target := o.Target.String()
+	if o.Target.Address == "" {
+		target = "demo"
+	}
+	fmt.Fprintf(o.Out, "target=%s state=%s ephemeral=%v https=%s api=%s json=%v names=%s/%s/%s\n",
+		target, o.State, o.Ephemeral, o.HTTPSAddr, o.APIAddr, o.JSON, o.Organization, o.Project, o.Environment)
+	return nil
+}

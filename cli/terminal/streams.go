@@ -1,0 +1,109 @@
+// Package terminal is all that a command says: the streams value with results
+// on stdout and talk on stderr, output formats, and the cleaning of text that
+// did not come from this program.
+//
+// What may not live here: what is said, commands, the network. It imports the
+// domain, cli/exit and x/sys only; cli and cmd/mezu import it.
+package terminal
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Streams are the ends of a process. The zero value of each switch is that of a
+// pipe: no terminal, no colour, talk on.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// InTerminal, OutTerminal and ErrTerminal say which of the three is a
+	// terminal.
+	InTerminal, OutTerminal, ErrTerminal bool
+	// ColorOff and PromptOff forbid what a terminal would allow.
+	ColorOff, PromptOff bool
+	// Quiet drops talk. Errors and warnings remain.
+	Quiet bool
+}
+
+// System are the streams of this process under the rules that its environment
+// sets: NO_COLOR and TERM=dumb turn colour off, CI=true turns prompts off.
+func System(in, out, err *os.File, getenv func(string) string) Streams {
+	return Streams{
+		In: in, Out: out, Err: err,
+		InTerminal: isTerminal(in), OutTerminal: isTerminal(out), ErrTerminal: isTerminal(err),
+	}.Under(getenv)
+}
+
+// Under applies the rules of the environment to s.
+func (s Streams) Under(getenv func(string) string) Streams {
+	ci := getenv("CI") == "true" || getenv("CI") == "1"
+	if getenv("NO_COLOR") != "" || getenv("TERM") == "dumb" || ci {
+		s.ColorOff = true
+	}
+	if ci {
+		s.PromptOff = true
+	}
+	return s
+}
+
+// Color reports whether what goes to stdout may be decorated.
+func (s Streams) Color() bool { return s.OutTerminal && !s.ColorOff }
+
+// CanPrompt reports whether a person can be asked.
+func (s Streams) CanPrompt() bool { return s.InTerminal && s.ErrTerminal && !s.PromptOff }
+
+// Printf writes a result to stdout. Text from outside goes through Clean first.
+func (s Streams) Printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(s.Out, format, args...)
+	return err
+}
+
+// Sayf writes talk to stderr, unless quiet.
+func (s Streams) Sayf(format string, args ...any) {
+	if !s.Quiet {
+		fmt.Fprintf(s.Err, format+"\n", args...)
+	}
+}
+
+// Warnf writes a warning to stderr.
+func (s Streams) Warnf(format string, args ...any) {
+	fmt.Fprintf(s.Err, "warning: "+format+"\n", args...)
+}
+
+// maxAnswer bounds what a person types at a prompt.
+const maxAnswer = 1 << 10
+
+// Ask prints a question to stderr and reads one line. Callers check CanPrompt
+// first. At the end of the input the answer is empty. When ctx ends, the read from
+// the terminal is left to end with the process: nothing can interrupt it.
+func (s Streams) Ask(ctx context.Context, question string) (string, error) {
+	fmt.Fprint(s.Err, question+" ")
+	answers := make(chan answer, 1)
+	go s.readAnswer(answers)
+	select {
+	case a := <-answers:
+		if a.err != nil && a.err != io.EOF {
+			return "", fmt.Errorf("reading the answer: %w", a.err)
+		}
+		return strings.TrimSpace(a.line), nil
+	case <-ctx.Done():
+		fmt.Fprintln(s.Err)
+		return "", ctx.Err()
+	}
+}
+
+// answer is what came from the terminal.
+type answer struct {
+	line string
+	err  error
+}
+
+// readAnswer reads one line.
+func (s Streams) readAnswer(to chan<- answer) {
+	line, err := bufio.NewReader(io.LimitReader(s.In, maxAnswer)).ReadString('\n')
+	to <- answer{line, err}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/edge"
+)
+
+// domain is the edge domain of mezu dev: browsers resolve every name below
+// localhost to this machine (RFC 6761, 6.3).
+const domain = "localhost"
+
+// edgeName is the name of the one edge.
+const edgeName = "dev"
+
+// devRun is one run of "mezu dev".
+type devRun struct {
+	dev.Options
+	log   *slog.Logger
+	out   *devOutput
+	state string
+
+	control *control.Control
+	edge    *edge.Edge
+	daemon  *daemon.Daemon
+	demo    *demo // nil with a workload of the user's
+	setup   control.SetupResult
+	token   string
+	port    int // of public HTTPS
+}
+
+// runDev runs everything until ctx ends.
+func runDev(ctx, cut context.Context, folders home.Home, o dev.Options) (err error) {
+	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
+		return err
+	}
+	r := &devRun{Options: o, log: devLogger(o, slog.LevelWarn)}
+	r.out = newDevOutput(o, r.log)
+	defer context.AfterFunc(ctx, r.out.stopping)()
+	defer func() { r.out.stopped(err) }()
+	remove, err := r.chooseState(folders)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	defer r.release()
+	if err := r.listen(ctx); errors.Is(err, atomicfile.ErrLocked) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "mezu dev runs already with the folder " + r.state,
+			Hint: "stop it, or use --ephemeral or --state DIR, and other addresses", Cause: err}
+	} else if err != nil {
+		return err
+	}
+	return process.RunParts(ctx, cut, r.parts()...)
+}
+
+// parts are the services in the order in which they stop: the edge first, which
+// needs the Warpgate for requests in progress, the control plane last.
+func (r *devRun) parts() []process.Part {
+	parts := []process.Part{
+		{Name: "waiting for the first request", Run: r.announce},
+		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
+		{Name: "Warpgate", Run: r.daemon.Run, Close: r.daemon.Close},
+	}
+	if r.demo != nil {
+		parts = append(parts, process.Part{Name: "demo workload", Run: r.demo.Run, Close: r.demo.Close})
+	}
+	return append(parts, process.Part{Name: "control plane", Run: r.control.Run, Close: func() { r.control.Close() }})
+}
+
+// devLogger says what went wrong only: what a developer wants to see of a
+// healthy run are the events. Of the control plane's warnings nothing is said: they
+// advise operators.
+func devLogger(o dev.Options, level slog.Level) *slog.Logger {
+	if o.Quiet {
+		level = slog.LevelError
+	}
+	return slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: level}))
+}
+
+// chooseState finds the folder for everything that is kept. remove takes it away
+// again if it is to be.
+func (r *devRun) chooseState(folders home.Home) (remove func() error, err error) {
+	keep := func() error { return nil }
+	switch {
+	case r.Ephemeral:
+		if r.state, err = os.MkdirTemp("", "mezu-dev-"); err != nil {
+			return nil, fmt.Errorf("making a temporary folder: %w", err)
+		}
+		return func() error {
+			err := os.RemoveAll(r.state)
+			return errors.Join(err, r.forgetProfile())
+		}, nil
+	case r.Options.State != "":
+		r.state = r.Path(r.Options.State)
+	default:
+		r.state = filepath.Join(folders.State, "dev")
+	}
+	return keep, nil
+}
+
+// listen assembles the services and binds their sockets, the control plane's
+// first: the others need its address, its CA and a way in.
+func (r *devRun) listen(ctx context.Context) (err error) {
+	if r.HTTPSAddr, r.port, err = fixPort(r.HTTPSAddr); err != nil {
+		return err
+	}
+	r.control, err = control.New(control.Config{
+		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
+		APIHosts: []string{"localhost", "127.0.0.1"}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.control.Listen(); err != nil {
+		return err
+	}
+	r.setup, err = r.control.DevSetup(ctx, control.Setup{Organization: r.Organization, Project: r.Project, Environment: r.Environment})
+	if err != nil {
+		return fmt.Errorf("setting up %s/%s/%s: %w", r.Organization, r.Project, r.Environment, err)
+	}
+	if r.token, err = r.control.DevToken(ctx); err != nil {
+		return fmt.Errorf("issuing a token: %w", err)
+	}
+	if err := r.listenEdge(); err != nil {
+		return err
+	}
+	return r.makeDaemon()
+}
+
+func (r *devRun) listenEdge() (err error) {
+	r.edge, err = edge.New(edge.Config{
+		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: func() (string, error) { return r.control.JoinToken(context.Background()) },
+		StateDir: filepath.Join(r.state, "edge"), HTTPSAddr: r.HTTPSAddr, Name: edgeName,
+		Log: r.log.With("service", "edge"), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	return r.edge.Listen()
+}
+
+func (r *devRun) makeDaemon() (err error) {
+	upstream := r.Target.String()
+	if r.Target == (mezu.Upstream{}) {
+		if r.demo, err = listenDemo(); err != nil {
+			return err
+		}
+		upstream = r.demo.Addr()
+	}
+	r.daemon, err = daemon.New(daemon.Config{
+		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
+		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"),
+		// Its warnings are events, and shown as such.
+		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event,
+	})
+	return err
+}
+
+// release gives back what listen took when not all of it came to run.
+func (r *devRun) release() {
+	if r.demo != nil {
+		r.demo.Close()
+	}
+	if r.edge != nil {
+		r.edge.Close()
+	}
+	if r.control != nil {
+		if err := r.control.Close(); err != nil {
+			r.log.Error("closing the control plane", "error", err)
+		}
+	}
+}
+
+// apiURL is where the REST API answers.
+func (r *devRun) apiURL() string {
+	return "https://" + dialable(r.control.Addr())
+}
+
+// saveProfile writes the profile, so that other commands find this run, and makes
+// it the default if there is none.
+func (r *devRun) saveProfile() error {
+	p := profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment}
+	if err := r.Profiles.Save(dev.Profile, p, r.token); err != nil {
+		return err
+	}
+	current, err := r.Profiles.Default()
+	if err != nil || current != "" {
+		return err
+	}
+	return r.Profiles.SetDefault(dev.Profile)
+}
+
+// forgetProfile removes the profile of a run that leaves nothing behind, unless
+// another run has written it since.
+func (r *devRun) forgetProfile() error {
+	token, _, err := r.Profiles.Token(dev.Profile)
+	if err != nil || token == "" || token != r.token {
+		return err
+	}
+	return r.Profiles.Remove(dev.Profile)
+}
+
+// fixPort chooses a port now where 0 asks for any: the control plane writes the
+// public port into addresses before the edge listens.
+func fixPort(addr string) (string, int, error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, mezu.Invalid("https-addr", "is host:port, not %q", addr)
+	}
+	if text != "0" {
+		port, err := strconv.Atoi(text)
+		return addr, port, err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return net.JoinHostPort(host, strconv.Itoa(port)), port, l.Close()
+}
+
+// dialable replaces the address that means "every interface" by this machine's
+// own.
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

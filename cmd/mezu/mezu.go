@@ -1,0 +1,44 @@
+// Command mezu is the developer's program: the commands of package cli, and
+// "mezu dev", which runs control plane, edge and Warpgate in this process.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/mezusphere/mezu/cli"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/process"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+// run is the program. The first signal ends ctx for the command, the second also
+// what the command waits for.
+func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	folders, err := home.Of(getenv)
+	var dir string
+	if err == nil {
+		dir, err = os.Getwd()
+	}
+	if err != nil {
+		s.Report("mezu", err)
+		return exit.Of(err)
+	}
+	drain, cut, stop := process.Signals(ctx)
+	defer stop()
+	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config}}
+	code := cli.Main(drain, args, inv, cli.Config{Version: version, Dev: func(ctx context.Context, o dev.Options) error {
+		return runDev(ctx, cut, folders, o)
+	}})
+	if cut.Err() != nil {
+		return exit.Interrupted
+	}
+	return code
+}

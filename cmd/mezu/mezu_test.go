@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+}
+
+// startTimeout is generous: a first run makes keys and files on a busy machine.
+const startTimeout = 60 * time.Second
+
+// running is "mezu dev --json" in this process.
+type running struct {
+	t      *testing.T
+	home   string
+	events chan mezu.Event
+	errors *safeBuffer
+	cancel context.CancelFunc
+	code   chan int
+	ready  mezu.Event
+}
+
+// safeBuffer is a buffer that one goroutine may read while others write.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start runs the program on free ports and waits until it is ready.
+func start(t *testing.T, home string, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, home: home, events: make(chan mezu.Event, 1000), errors: &safeBuffer{}, code: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	out, in := io.Pipe()
+	go r.read(out)
+	all := append([]string{"dev", "--json", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"}, args...)
+	go r.run(ctx, in, all)
+	t.Cleanup(func() { r.stop() })
+	r.ready = r.await(mezu.EventReady)
+	return r
+}
+
+func (r *running) run(ctx context.Context, out *io.PipeWriter, args []string) {
+	code := run(ctx, args, r.getenv, terminal.Streams{In: strings.NewReader(""), Out: out, Err: r.errors})
+	out.Close()
+	r.code <- code
+}
+
+func (r *running) getenv(key string) string {
+	return map[string]string{"MEZU_HOME": r.home, "MEZU_PROJECT": "shop"}[key]
+}
+
+func (r *running) read(out io.Reader) {
+	defer close(r.events)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		var e mezu.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			r.t.Errorf("stdout has %q: %v", lines.Text(), err)
+		}
+		r.events <- e
+	}
+}
+
+// await gives the next event of a kind.
+func (r *running) await(kind mezu.EventKind) mezu.Event {
+	r.t.Helper()
+	late := time.After(startTimeout)
+	for {
+		select {
+		case e, ok := <-r.events:
+			if !ok {
+				r.t.Fatalf("ended without %s: %s", kind, r.errors)
+			}
+			if e.Event == kind {
+				return e
+			}
+		case <-late:
+			r.t.Fatalf("no %s: %s", kind, r.errors)
+		}
+	}
+}
+
+// stop ends the program as the first signal does, and gives its code.
+func (r *running) stop() int {
+	r.cancel()
+	select {
+	case code := <-r.code:
+		r.code <- code
+		return code
+	case <-time.After(startTimeout):
+		r.t.Fatal("does not stop")
+		return -1
+	}
+}
+
+// client speaks to the public endpoint.
+func (r *running) client() *http.Client {
+	roots, err := invocation.Roots(r.ready.CAFile)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(addr)
+			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+		},
+	}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: startTimeout}
+}
+
+// mezu runs another command against this run, as its profile allows.
+func (r *running) mezu(args ...string) (code int, out, talk string) {
+	var stdout, stderr bytes.Buffer
+	code = run(context.Background(), args, r.getenv, terminal.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestDevServesTheDemo(t *testing.T) {
+	r := start(t, t.TempDir())
+	if want := "https://shop-development-dev.localhost:"; !strings.HasPrefix(r.ready.URL, want) || r.ready.WarpgateID == "" || r.ready.Upstream == "" {
+		t.Errorf("ready: %+v", r.ready)
+	}
+	client := r.client()
+	t.Run("page", func(t *testing.T) { checkPage(t, client, r.ready.URL) })
+	t.Run("echo", func(t *testing.T) { checkEcho(t, client, r.ready.URL) })
+	t.Run("events", func(t *testing.T) { checkEvents(t, client, r.ready.URL) })
+	t.Run("socket", func(t *testing.T) { checkSocket(t, client, r.ready.URL) })
+	for {
+		e := r.await(mezu.EventRequest)
+		if e.Path == "/echo" {
+			if e.Method != "POST" || e.Status != 200.0 {
+				t.Errorf("request: %+v", e)
+			}
+			break
+		}
+	}
+	t.Run("profile", func(t *testing.T) {
+		if code, out, talk := r.mezu("projects", "list"); code != 0 || !strings.HasPrefix(out, "shop\t") || talk != "" {
+			t.Errorf("code %d, %q, %q", code, out, talk)
+		}
+		if code, _, _ := r.mezu("projects", "show", "nothing"); code != 4 {
+			t.Errorf("a project that isn't there: code %d", code)
+		}
+	})
+	client.CloseIdleConnections()
+	if code := r.stop(); code != 0 {
+		t.Errorf("stopped with %d: %s", code, r.errors)
+	}
+	r.await(mezu.EventStopped)
+	if text := r.errors.String(); text != "" {
+		t.Errorf("stderr of a good run: %s", text)
+	}
+}
+
+func checkPage(t *testing.T, client *http.Client, url string) {
+	req, err := http.NewRequest("GET", url+"/some/path?q=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/html")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), "GET /some/path?q=1 HTTP/1.1") || !strings.Contains(string(body), "X-Forwarded-Proto: https") {
+		t.Errorf("%d %s, %v", resp.StatusCode, body, err)
+	}
+}
+
+func checkEcho(t *testing.T, client *http.Client, url string) {
+	sent := make([]byte, 3<<20)
+	rand.Read(sent)
+	resp, err := client.Post(url+"/echo", "application/octet-stream", bytes.NewReader(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes of %d came back, %v", len(got), len(sent), err)
+	}
+}
+
+func checkEvents(t *testing.T, client *http.Client, url string) {
+	resp, err := client.Get(url + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	line, err := bufio.NewReader(resp.Body).ReadString('\n')
+	if err != nil || line != "id: 0\n" || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+func checkSocket(t *testing.T, client *http.Client, url string) {
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, url+"/socket", &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(1 << 20)
+	for _, n := range []int{1, 125, 126, 65535, 65536, 500_000} {
+		sent := strings.Repeat("x", n)
+		if err := conn.Write(ctx, websocket.MessageText, []byte(sent)); err != nil {
+			t.Fatal(err)
+		}
+		kind, got, err := conn.Read(ctx)
+		if err != nil || kind != websocket.MessageText || string(got) != sent {
+			t.Fatalf("%d bytes: %v, %d came back, %v", n, kind, len(got), err)
+		}
+	}
+	if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDevAgain: a second run finds what the first left; an ephemeral one leaves
+// nothing.
+func TestDevAgain(t *testing.T) {
+	home := t.TempDir()
+	workload, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "mine") })}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(workload) }()
+	defer func() { server.Close(); <-served }()
+
+	r := start(t, home, workload.Addr().String())
+	if code, _, talk := r.mezu("projects", "create", "second"); code != 0 {
+		t.Fatal(talk)
+	}
+	if code, _, talk := r.mezu("dev"); code != 5 || !strings.Contains(talk, "mezu dev runs already") {
+		t.Errorf("twice at once: code %d, %s", code, talk)
+	}
+	if code := r.stop(); code != 0 {
+		t.Fatalf("code %d: %s", code, r.errors)
+	}
+	if code, _, talk := r.mezu("projects", "list"); code != 6 || !strings.Contains(talk, "mezu dev") {
+		t.Errorf("stopped: code %d, %s", code, talk)
+	}
+	again := start(t, home, workload.Addr().String())
+	if again.ready.WarpgateID != r.ready.WarpgateID {
+		t.Errorf("Warpgate %s became %s", r.ready.WarpgateID, again.ready.WarpgateID)
+	}
+	resp, err := again.client().Get(again.ready.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if string(body) != "mine" || err != nil {
+		t.Errorf("%q, %v", body, err)
+	}
+	if code, out, _ := again.mezu("projects", "list"); code != 0 || !strings.Contains(out, "second") {
+		t.Errorf("code %d, %q", code, out)
+	}
+	if code := again.stop(); code != 0 {
+		t.Fatalf("code %d: %s", code, again.errors)
+	}
+}
+
+func TestDevEphemeral(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := start(t, t.TempDir(), "--ephemeral")
+	if code := r.stop(); code != 0 {
+		t.Fatalf("code %d: %s", code, r.errors)
+	}
+	for _, dir := range []string{os.TempDir(), filepath.Join(r.home, "state"), filepath.Join(r.home, "config", "profiles"), filepath.Join(r.home, "config", "credentials")} {
+		if left, err := os.ReadDir(dir); len(left) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v, %v", dir, left, err)
+		}
+	}
+}
+
+func TestDevRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{t: t, home: t.TempDir()}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		say  []string
+	}{
+		"public port in use": {[]string{"--https-addr", taken.Addr().String(), "--api-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--https-addr"}},
+		"API port in use":    {[]string{"--api-addr", taken.Addr().String(), "--https-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--api-addr"}},
+		"no folder":          {[]string{"--state", file, "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0"}, 1, []string{file}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, talk := r.mezu(append([]string{"dev"}, c.args...)...)
+			if code != c.code || out != "" {
+				t.Errorf("code %d, stdout %q", code, out)
+			}
+			for _, want := range c.say {
+				if !strings.Contains(talk, want) {
+					t.Errorf("%s: does not name %s", talk, want)
+				}
+			}
+		})
+	}
+}

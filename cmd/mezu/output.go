@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/process"
+)
+
+// devOutput shows what happens: as lines for a person, or as JSON. It is safe for
+// concurrent use.
+type devOutput struct {
+	dev.Options
+	events process.Events
+
+	mu       sync.Mutex
+	warpgate string // its id, once known
+	target   string
+	ending   bool
+}
+
+func newDevOutput(o dev.Options, log *slog.Logger) *devOutput {
+	return &devOutput{Options: o, events: process.Events{Streams: o.Streams, Log: log}}
+}
+
+// event takes an event of the Warpgate.
+func (d *devOutput) event(e mezu.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch e.Event {
+	case mezu.EventStopped:
+		return // the run itself says when all has stopped
+	case mezu.EventError:
+		if d.ending {
+			return // the edge goes first, as it should
+		}
+	case mezu.EventWarpgate:
+		d.warpgate, d.target = e.WarpgateID, e.Upstream
+	}
+	if d.JSON {
+		d.events.Write(e)
+		return
+	}
+	switch e.Event {
+	case mezu.EventRequest:
+		d.request(e)
+	case mezu.EventError:
+		d.Warnf("%s", terminal.Clean(e.Message))
+		if e.Hint != "" {
+			d.Sayf("  try: %s", terminal.Clean(e.Hint))
+		}
+	}
+}
+
+// stopping is told when the end was asked for.
+func (d *devOutput) stopping() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = true
+}
+
+// request prints one line of the log of requests.
+func (d *devOutput) request(e mezu.Event) {
+	status, plain := "", ""
+	if d.Color() {
+		status, plain = colorOf(e.Status), "\x1b[0m"
+	}
+	err := d.Printf("%s  %s%v%s  %-6s %s  %.1f ms\n", e.Time.Local().Format("15:04:05"), status, e.Status, plain,
+		terminal.Clean(e.Method), terminal.Clean(e.Path), e.DurationMS)
+	if err != nil {
+		d.events.Log.Error("writing an event", "error", err)
+	}
+}
+
+// colorOf marks what a developer looks for among requests.
+func colorOf(status any) string {
+	switch code, _ := status.(int); {
+	case code >= 500:
+		return "\x1b[31m"
+	case code >= 400:
+		return "\x1b[33m"
+	}
+	return "\x1b[32m"
+}
+
+// ready says where the workload answers.
+func (d *devOutput) ready(e mezu.Event, demo bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e.WarpgateID, e.Upstream = d.warpgate, d.target
+	if d.JSON {
+		d.events.Write(e)
+		return
+	}
+	what := e.Upstream
+	if demo {
+		what = "a built-in demo; mezu dev PORT shows a workload of yours"
+	}
+	if err := d.Printf("%s\n", e.URL); err != nil {
+		d.events.Log.Error("writing the address", "error", err)
+	}
+	d.Sayf("  workload   %s", terminal.Clean(what))
+	d.Sayf("  context    %s/%s/%s, profile %s", e.Organization, e.Project, e.Environment, dev.Profile)
+	d.Sayf("  API        %s", e.API)
+	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
+	d.Sayf("  try: curl --cacert %s %s/", shellQuote(e.CAFile), e.URL)
+	d.Sayf("Ctrl-C stops.")
+}
+
+// shellQuote makes a path one word of a shell.
+func shellQuote(s string) string {
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '/' || r == '.' || r == '_' || r == '-') {
+			return fmt.Sprintf("%q", terminal.Clean(s))
+		}
+	}
+	return s
+}
+
+// stopped is the last word of a run.
+func (d *devOutput) stopped(err error) {
+	if !d.JSON {
+		return // the command reports an error itself
+	}
+	if err != nil {
+		d.events.Write(process.Fail(err))
+	}
+	d.events.Write(mezu.Event{Event: mezu.EventStopped})
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+)
+
+// config is every setting of every service. The YAML names are the keys of the
+// file; with dashes they are the flags, in upper case behind MEZUSPHERE_ the
+// environment variables.
+type config struct {
+	State     string `yaml:"state"`
+	LogLevel  string `yaml:"log_level"`
+	LogFormat string `yaml:"log_format"`
+	AdminAddr string `yaml:"admin_addr"`
+
+	APIAddr    string   `yaml:"api_addr"`
+	APIHosts   []string `yaml:"api_hosts"`
+	APITLSCert string   `yaml:"api_tls_cert"`
+	APITLSKey  string   `yaml:"api_tls_key"`
+	Domain     string   `yaml:"domain"`
+	PublicPort int      `yaml:"public_port"`
+
+	Control       string `yaml:"control"`
+	CAFile        string `yaml:"ca_file"`
+	JoinTokenFile string `yaml:"join_token_file"`
+	Name          string `yaml:"name"`
+	HTTPSAddr     string `yaml:"https_addr"`
+	TunnelAddr    string `yaml:"tunnel_addr"`
+	PublicAddress string `yaml:"public_address"`
+	TunnelAddress string `yaml:"tunnel_address"`
+	MaxConns      int    `yaml:"max_conns"`
+	TLSCert       string `yaml:"tls_cert"`
+	TLSKey        string `yaml:"tls_key"`
+	EdgeAdminAddr string `yaml:"edge_admin_addr"`
+}
+
+// Roles of the program.
+const (
+	roleControl = "control"
+	roleEdge    = "edge"
+	roleAll     = "all"
+)
+
+// Defaults that hold for every role.
+func defaults() *config {
+	return &config{
+		LogLevel: "info", LogFormat: "text", AdminAddr: "127.0.0.1:9090", EdgeAdminAddr: "127.0.0.1:9091",
+		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Name: "edge",
+	}
+}
+
+// key is one setting.
+type key struct {
+	name  string // as in the file
+	roles string // which have it as a flag
+	usage string // what stands for the value is the first word
+	set   func(string) error
+}
+
+// flag is the key as a flag, without dashes.
+func (k key) flag() string { return strings.ReplaceAll(k.name, "_", "-") }
+
+// variable is the key as an environment variable.
+func (k key) variable() string { return "MEZUSPHERE_" + strings.ToUpper(k.name) }
+
+// keys are all settings, in the order of help.
+func (c *config) keys() []key {
+	return []key{
+		{"state", "control edge all", "DIR keep everything in DIR", text(&c.State)},
+		{"admin_addr", "control edge all", "ADDR serve /livez, /readyz and /metrics on ADDR; empty for nowhere", text(&c.AdminAddr)},
+		{"log_level", "control edge all", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
+		{"log_format", "control edge all", "FORMAT text or json", text(&c.LogFormat)},
+
+		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
+		{"api_hosts", "control all", "NAME,… names and addresses by which clients know the API", list(&c.APIHosts)},
+		{"api_tls_cert", "control all", "FILE the API's certificate; else the internal CA issues one", text(&c.APITLSCert)},
+		{"api_tls_key", "control all", "FILE its key", text(&c.APITLSKey)},
+		{"domain", "control all", "NAME the edge domain, under which endpoints are labels", text(&c.Domain)},
+		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
+
+		{"control", "edge", "URL the control plane", text(&c.Control)},
+		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},
+		{"join_token_file", "edge", "FILE the token of the first start; mezusphere join-token create makes one", text(&c.JoinTokenFile)},
+		{"name", "edge all", "NAME of this edge, unique in the installation", text(&c.Name)},
+		{"https_addr", "edge all", "ADDR serve public HTTPS, and Warpgates, on ADDR", text(&c.HTTPSAddr)},
+		{"tunnel_addr", "edge all", "ADDR serve Warpgates on ADDR instead", text(&c.TunnelAddr)},
+		{"public_address", "edge all", "HOST:PORT at which clients reach this edge; else the listener's own", text(&c.PublicAddress)},
+		{"tunnel_address", "edge all", "HOST:PORT at which Warpgates reach this edge; else the listener's own", text(&c.TunnelAddress)},
+		{"max_conns", "edge all", "N data connections of one Warpgate at most; 0 for 1024", number(&c.MaxConns)},
+		{"tls_cert", "edge all", "FILE a certificate for the edge domain; else the internal CA issues one an endpoint", text(&c.TLSCert)},
+		{"tls_key", "edge all", "FILE its key", text(&c.TLSKey)},
+		{"edge_admin_addr", "all", "ADDR the same as --admin-addr, for the edge", text(&c.EdgeAdminAddr)},
+	}
+}
+
+func text(to *string) func(string) error {
+	return func(v string) error { *to = v; return nil }
+}
+
+func list(to *[]string) func(string) error {
+	return func(v string) error {
+		*to = nil
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				*to = append(*to, part)
+			}
+		}
+		return nil
+	}
+}
+
+func number(to *int) func(string) error {
+	return func(v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", v)
+		}
+		*to = n
+		return nil
+	}
+}
+
+// given is one flag as typed.
+type given struct{ flag, value string }
+
+// load makes the configuration of a role: defaults, then the file, then the
+// environment, then the flags.
+func load(role, file string, flags []given, getenv func(string) string) (*config, error) {
+	c := defaults()
+	if file = first(file, getenv("MEZUSPHERE_CONFIG")); file != "" {
+		if err := c.readFile(file); err != nil {
+			return nil, err
+		}
+	}
+	if ca := getenv("MEZU_CA_FILE"); ca != "" {
+		c.CAFile = ca
+	}
+	for _, k := range c.keys() {
+		if v := getenv(k.variable()); v != "" {
+			if err := k.set(v); err != nil {
+				return nil, exit.Usagef("%s: %v", k.variable(), err)
+			}
+		}
+	}
+	for _, g := range flags {
+		i := slices.IndexFunc(c.keys(), func(k key) bool { return k.flag() == g.flag })
+		if err := c.keys()[i].set(g.value); err != nil {
+			return nil, exit.Usagef("--%s: %v", g.flag, err)
+		}
+	}
+	return c, c.validate(role)
+}
+
+// maxConfig bounds the file. The parser's time grows with the square of what is
+// nested, and a real file has some twenty lines.
+const maxConfig = 32 << 10
+
+// readFile reads the YAML file. An unknown or doubled key, or a value of the wrong
+// type, is an error that names its line.
+func (c *config) readFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	if len(data) > maxConfig {
+		return mezu.Invalid("", "%s has more than %d bytes", path, maxConfig)
+	}
+	// io.EOF is the file with comments only.
+	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+		return mezu.Invalid("", "%s: %s", path, yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+// validate checks what a role needs, and the form of everything else.
+func (c *config) validate(role string) error {
+	for _, a := range []struct{ key, value string }{
+		{"admin_addr", c.AdminAddr}, {"edge_admin_addr", c.EdgeAdminAddr}, {"api_addr", c.APIAddr}, {"https_addr", c.HTTPSAddr},
+		{"tunnel_addr", c.TunnelAddr}, {"public_address", c.PublicAddress}, {"tunnel_address", c.TunnelAddress},
+	} {
+		if a.value != "" && !isHostPort(a.value) {
+			return mezu.Invalid(a.key, "is host:port, not %q", a.value)
+		}
+	}
+	if c.PublicPort < 1 || c.PublicPort > 65535 {
+		return mezu.Invalid("public_port", "is between 1 and 65535, not %d", c.PublicPort)
+	}
+	if c.MaxConns < 0 || c.MaxConns > maxMaxConns {
+		return mezu.Invalid("max_conns", "is between 1 and %d, or 0 for the default, not %d", maxMaxConns, c.MaxConns)
+	}
+	if err := mezu.ValidateName("name", c.Name); err != nil {
+		return err
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return mezu.Invalid("tls_cert", "a certificate and its key are given together")
+	}
+	if (c.APITLSCert == "") != (c.APITLSKey == "") {
+		return mezu.Invalid("api_tls_cert", "a certificate and its key are given together")
+	}
+	return c.validateRole(role)
+}
+
+// maxMaxConns is the highest cap of data connections of one Warpgate: beyond it
+// an edge's descriptors end before its Warpgates do.
+const maxMaxConns = 16384
+
+// validateRole checks what only one role needs; an empty role needs nothing.
+func (c *config) validateRole(role string) error {
+	if role == "" {
+		return nil
+	}
+	if c.State == "" {
+		return missing("state", "--state DIR")
+	}
+	if role == roleEdge {
+		if c.Control == "" {
+			return missing("control", "--control URL")
+		}
+		return nil
+	}
+	if c.Domain == "" {
+		return missing("domain", "--domain NAME, such as example.com; localhost for a try")
+	}
+	if role == roleAll && c.APITLSCert != "" && len(c.APIHosts) == 0 {
+		return missing("api_hosts", "--api-hosts NAME: the name in the certificate of api_tls_cert")
+	}
+	return nil
+}
+
+func missing(key, hint string) error {
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: key, Detail: "is missing", Hint: hint}
+}
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

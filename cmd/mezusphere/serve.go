@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/edge"
+)
+
+// serve runs the services of a role until a signal or a failure ends them.
+func (p *program) serve(ctx context.Context, role string, args []string) (int, error) {
+	file, flags, rest, err := p.flags(role, args)
+	if err == nil && len(rest) > 0 {
+		err = wrong("mezusphere %s takes no argument, not %q", role, rest[0])
+	}
+	if err != nil {
+		return exit.Of(err), err
+	}
+	c, err := load(role, file, flags, p.getenv)
+	if err != nil {
+		return exit.Of(err), err
+	}
+	log, err := process.Logger(p.Err, c.LogFormat, c.LogLevel)
+	if err != nil {
+		return exit.Of(err), err
+	}
+	least := uint64(process.MinServer)
+	if role == roleControl {
+		least = process.MinWarpgate
+	}
+	if err := process.CheckDescriptors(least); err != nil {
+		return exit.Of(err), err
+	}
+	drain, cut, stop := process.Signals(ctx)
+	defer stop()
+	err = p.runRole(drain, cut, role, c, log)
+	code := process.Finish(drain, cut, err)
+	if code == exit.Done {
+		err = nil
+	}
+	return code, err
+}
+
+// runRole assembles, binds and runs. What was bound is released whatever
+// happens.
+func (p *program) runRole(drain, cut context.Context, role string, c *config, log *slog.Logger) error {
+	var parts []process.Part
+	var ctl *control.Control
+	if role != roleEdge {
+		var err error
+		if ctl, err = p.newControl(role, c, log); err != nil {
+			return err
+		}
+		if err := ctl.Listen(); err != nil {
+			return err
+		}
+		defer closeControl(ctl, log)
+		log.Info("control plane listens", "api", ctl.Addr(), "admin", ctl.AdminAddr(), "ca_file", ctl.CAFile())
+	}
+	if role != roleControl {
+		e, err := edge.New(c.edgeConfig(role, ctl, log))
+		if err != nil {
+			return err
+		}
+		if err := e.Listen(); err != nil {
+			return err
+		}
+		defer e.Close()
+		log.Info("edge listens", "https", e.HTTPSAddr(), "tunnel", e.TunnelAddr(), "admin", e.AdminAddr())
+		parts = append(parts, process.Part{Name: roleEdge, Run: e.Run, Close: e.Close})
+	}
+	if ctl != nil {
+		parts = append(parts, process.Part{Name: roleControl, Run: ctl.Run, Close: func() { closeControl(ctl, log) }})
+	}
+	return process.RunParts(drain, cut, parts...)
+}
+
+func closeControl(c *control.Control, log *slog.Logger) {
+	if err := c.Close(); err != nil {
+		log.Error("closing the control plane", "error", err)
+	}
+}
+
+func (p *program) newControl(role string, c *config, log *slog.Logger) (*control.Control, error) {
+	hosts := c.APIHosts
+	if role == roleAll {
+		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
+	}
+	return control.New(control.Config{
+		StateDir: c.stateOf(role, roleControl), APIAddr: c.APIAddr, Domain: c.Domain, PublicPort: c.PublicPort,
+		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err,
+		Log: log.With("service", roleControl), Version: version,
+	})
+}
+
+// edgeConfig is the edge's. In a process with the control plane, ctl is where it
+// enrols; else ctl is nil.
+func (c *config) edgeConfig(role string, ctl *control.Control, log *slog.Logger) edge.Config {
+	cfg := edge.Config{
+		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
+		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: c.MaxConns,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
+	}
+	switch {
+	case ctl != nil:
+		cfg.AdminAddr = c.EdgeAdminAddr
+		cfg.Control, cfg.CAFile = "https://"+localAddress(ctl.Addr()), ctl.CAFile()
+		if c.APITLSCert != "" { // of another authority, for another name
+			_, port, _ := net.SplitHostPort(ctl.Addr())
+			cfg.Control, cfg.CAFile = "https://"+net.JoinHostPort(c.APIHosts[0], port), c.CAFile
+		}
+		cfg.JoinToken = func() (string, error) { return ctl.JoinToken(context.Background()) }
+	case c.JoinTokenFile != "":
+		cfg.JoinToken = func() (string, error) { return process.SecretFile(c.JoinTokenFile, log) }
+	}
+	return cfg
+}
+
+// stateOf is the folder of one service; two in one process have one each.
+func (c *config) stateOf(role, service string) string {
+	if role == roleAll {
+		return filepath.Join(c.State, service)
+	}
+	return c.State
+}
+
+// localAddress is how this process reaches a listener of its own.
+func localAddress(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

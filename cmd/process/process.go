@@ -1,0 +1,174 @@
+// Package process is what our programs do alike with the process they run in:
+// signals, the limit on descriptors, the log, secrets that come from outside, and
+// the lines of --json.
+//
+// What may not live here: what any one program does. It imports the domain and
+// the packages of cli that print; only the programs below cmd import it.
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Descriptor limits below which a program refuses to start: what it would need
+// for one busy Warpgate, and then fail in the middle of.
+const (
+	// MinServer is for edges: a data connection and a client for each of 1,024
+	// exchanges, and as much again for idle ones.
+	MinServer = 4096
+	// MinWarpgate is for Warpgates: a data connection and a workload
+	// connection for each of some 500 exchanges.
+	MinWarpgate = 1024
+)
+
+// CheckDescriptors refuses a limit below least. Go has raised the soft limit to the
+// hard one before main, so what is found is what there is.
+func CheckDescriptors(least uint64) error {
+	have, ok := descriptors()
+	if !ok || have >= least {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("this process may open %d files and connections, and needs at least %d", have, least),
+		Hint: fmt.Sprintf("ulimit -Hn %d, or LimitNOFILE=%d in the service's unit", least, least)}
+}
+
+// Signals gives two contexts: drain ends with the first SIGINT or SIGTERM, or with
+// parent; cut ends with the second. Call stop when the work is done.
+func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
+	cut, cutNow := context.WithCancel(context.WithoutCancel(parent))
+	drain, drainNow := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() { follow(done, signals, drainNow, cutNow) })
+	return drain, cut, sync.OnceFunc(func() {
+		signal.Stop(signals)
+		close(done)
+		wg.Wait()
+		drainNow()
+		cutNow()
+	})
+}
+
+// follow ends one context per signal.
+func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.CancelFunc) {
+	for _, end := range ends {
+		select {
+		case <-signals:
+			end()
+		case <-done:
+			return
+		}
+	}
+}
+
+// Finish is the exit code of a program that served: an end that was asked for is
+// Done, unless it was cut short.
+func Finish(drain, cut context.Context, err error) int {
+	switch {
+	case cut.Err() != nil:
+		return exit.Interrupted
+	case drain.Err() != nil && exit.Of(err) == exit.Interrupted:
+		return exit.Done
+	}
+	return exit.Of(err)
+}
+
+// Logger writes records to w as text or json, from level on: debug, info, warn or
+// error.
+func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	switch level {
+	case "debug", "info", "warn", "error":
+		l.UnmarshalText([]byte(level)) // one of its own words
+	default:
+		return nil, exit.Usagef("log-level is one of debug, info, warn, error, not %q", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, exit.Usagef("log-format is text or json, not %q", format)
+}
+
+// maxSecret bounds a file with a key or token; the longest has some 60
+// characters.
+const maxSecret = 4 << 10
+
+// SecretFile reads a key or token from a file. What others may read is warned
+// about.
+func SecretFile(path string, log *slog.Logger) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("reading a secret: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+		log.Warn("everyone on this machine can read the secret; chmod 600 it", "file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return "", fmt.Errorf("reading a secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" || len(data) > maxSecret {
+		return "", mezu.Invalid("", "%s holds no key or token", path)
+	}
+	return secret, nil
+}
+
+// WarnArgument says why a secret should not be an argument.
+func WarnArgument(log *slog.Logger, flag string) {
+	log.Warn("process lists show a secret that is given as an argument; use a file or the environment", "flag", flag)
+}
+
+// Events writes events as JSON, one a line. It is safe for concurrent use.
+type Events struct {
+	Streams terminal.Streams
+	// Log gets the error when stdout is gone.
+	Log *slog.Logger
+	// Now stamps events without a time; if nil, time.Now.
+	Now func() time.Time
+
+	mu sync.Mutex
+}
+
+// Write writes one event.
+func (e *Events) Write(event mezu.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if event.Time.IsZero() {
+		event.Time = time.Now()
+		if e.Now != nil {
+			event.Time = e.Now()
+		}
+	}
+	if err := e.Streams.WriteLine(event); err != nil {
+		e.Log.Error("writing an event", "error", err)
+	}
+}
+
+// Fail is the event for an error that ends a program.
+func Fail(err error) mezu.Event {
+	what, hint := terminal.Explain(err)
+	return mezu.Event{Event: mezu.EventError, Code: mezu.CodeOf(err), Message: what, Hint: hint}
+}

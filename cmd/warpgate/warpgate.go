@@ -1,0 +1,190 @@
+// Command warpgate is the sidecar: the Warpgate alone, for servers, containers
+// and pods. It has no database, no dashboard and no configuration file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/daemon"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+const usage = `warpgate - connect a workload that opens no port to its edge
+
+Usage:
+   warpgate --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
+
+Flags:
+   --api URL            the control plane (MEZU_API)
+   --token-file FILE    the service account key or enrolment token in FILE; needed once,
+                        then the certificate in the state folder serves
+   --token TOKEN        the same as an argument, which process lists show (MEZU_TOKEN)
+   --upstream TARGET    the workload: host:port, http://, https://, h2c:// or unix:/path
+   --allow-target TARGET
+                        another target that routes may name (repeatable)
+   --environment NAME   the environment to serve (MEZU_ENVIRONMENT); else the service
+                        account's, else production
+   --state DIR          keep certificate and configuration in DIR
+   --health-addr ADDR   serve /livez, /readyz and /metrics on ADDR
+   --ca-file FILE       trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
+   --json               print events to stdout as JSON, one a line
+   --log-format FORMAT  text or json
+   --log-level LEVEL    debug, info, warn or error
+   --version            print the version
+
+SIGTERM lets requests end, a second one cuts them. HTTPS_PROXY and NO_PROXY are honoured.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 6 unreachable, 7 timed out.
+`
+
+// options are the command line and the environment, not yet judged.
+type options struct {
+	api, tokenFile, token, upstream string
+	allow                           []string
+	environment, state, health, ca  string
+	json, version                   bool
+	logFormat, logLevel             string
+	tokenIsArgument                 bool
+}
+
+// parse reads arguments and environment. It touches nothing else.
+func parse(args []string, getenv func(string) string) (*options, error) {
+	o := &options{api: getenv("MEZU_API"), token: getenv("MEZU_TOKEN"), environment: getenv("MEZU_ENVIRONMENT"), ca: getenv("MEZU_CA_FILE")}
+	f := flag.NewFlagSet("warpgate", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.api, "api", o.api, "")
+	f.StringVar(&o.tokenFile, "token-file", "", "")
+	f.Func("token", "", func(v string) error { o.token, o.tokenIsArgument = v, true; return nil })
+	f.StringVar(&o.upstream, "upstream", "", "")
+	f.Func("allow-target", "", func(v string) error { o.allow = append(o.allow, v); return nil })
+	f.StringVar(&o.environment, "environment", o.environment, "")
+	f.StringVar(&o.state, "state", "", "")
+	f.StringVar(&o.health, "health-addr", "", "")
+	f.StringVar(&o.ca, "ca-file", o.ca, "")
+	f.BoolVar(&o.json, "json", false, "")
+	f.BoolVar(&o.version, "version", false, "")
+	f.StringVar(&o.logFormat, "log-format", "text", "")
+	f.StringVar(&o.logLevel, "log-level", "info", "")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		return nil, wrong("%v", err)
+	}
+	switch {
+	case f.NArg() == 1 && f.Arg(0) == "version":
+		o.version = true
+	case f.NArg() > 0:
+		return nil, wrong("no argument is expected, not %q", f.Arg(0))
+	}
+	if o.version {
+		return o, nil
+	}
+	if o.tokenFile != "" && o.tokenIsArgument {
+		return nil, wrong("--token and --token-file exclude each other")
+	}
+	if o.state == "" {
+		folders, err := home.Of(getenv)
+		if err != nil {
+			return nil, wrong("%v, or name a folder with --state", err)
+		}
+		o.state = filepath.Join(folders.State, "warpgate")
+	}
+	for _, need := range []struct{ flag, value string }{{"--api", o.api}, {"--upstream", o.upstream}} {
+		if need.value == "" {
+			return nil, wrong("%s is missing", need.flag)
+		}
+	}
+	return o, nil
+}
+
+func wrong(format string, args ...any) error {
+	e := exit.Usagef(format, args...)
+	e.Hint = "warpgate --help"
+	return e
+}
+
+// run is the program.
+func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	o, err := parse(args, getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(s.Out, usage)
+		return exit.Done
+	}
+	if err == nil && o.version {
+		fmt.Fprintln(s.Out, "warpgate", version)
+		return exit.Done
+	}
+	var log *slog.Logger
+	if err == nil {
+		log, err = process.Logger(s.Err, o.logFormat, o.logLevel)
+	}
+	if err != nil {
+		s.Report("warpgate", err)
+		return exit.Of(err)
+	}
+	return serve(ctx, o, s, log)
+}
+
+// serve runs the Warpgate until a signal or a refusal ends it.
+func serve(ctx context.Context, o *options, s terminal.Streams, log *slog.Logger) int {
+	drain, cut, stop := process.Signals(ctx)
+	defer stop()
+	events := process.Events{Streams: s, Log: log}
+	emit := func(mezu.Event) {}
+	if o.json {
+		emit = events.Write
+	}
+	d, err := assemble(o, log, emit)
+	if err == nil {
+		defer context.AfterFunc(cut, d.Close)()
+		err = d.Run(drain)
+	}
+	code := process.Finish(drain, cut, err)
+	if code != exit.Done && err != nil {
+		if d == nil { // else it has said so itself
+			emit(process.Fail(err))
+		}
+		s.Report("warpgate", err)
+	}
+	return code
+}
+
+// assemble checks what can be checked before anything is touched.
+func assemble(o *options, log *slog.Logger, emit func(mezu.Event)) (*daemon.Daemon, error) {
+	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
+		return nil, err
+	}
+	if o.tokenIsArgument {
+		process.WarnArgument(log, "--token")
+	}
+	return daemon.New(daemon.Config{
+		API: o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
+		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit,
+	})
+}
+
+// secret is where the key comes from; nil if nowhere. A file is read at each use,
+// so that it can be replaced while the program runs.
+func (o *options) secret(log *slog.Logger) func() (string, error) {
+	switch {
+	case o.tokenFile != "":
+		return func() (string, error) { return process.SecretFile(o.tokenFile, log) }
+	case o.token != "":
+		return func() (string, error) { return strings.TrimSpace(o.token), nil }
+	}
+	return nil
+}

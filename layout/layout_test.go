@@ -1,0 +1,336 @@
+package layout_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// root is the repository as seen from this folder.
+const root = ".."
+
+// module is the import path of the root package.
+const module = "github.com/mezusphere/mezu"
+
+// pkg is one folder with Go files, as it is parsed.
+type pkg struct {
+	dir   string // relative to the root, "." for the root itself
+	name  string
+	files map[string]*ast.File // by path; tests included
+	fset  *token.FileSet
+}
+
+// path is the import path.
+func (p *pkg) path() string { return path.Join(module, p.dir) }
+
+// inCmd reports whether the package is a program or a part of programs, which
+// tie the rest together.
+func (p *pkg) inCmd() bool { return p.dir == "cmd" || strings.HasPrefix(p.dir, "cmd/") }
+
+// code gives the files that are not tests, in order.
+func (p *pkg) code() map[string]*ast.File {
+	out := map[string]*ast.File{}
+	for name, f := range p.files {
+		if !strings.HasSuffix(name, "_test.go") {
+			out[name] = f
+		}
+	}
+	return out
+}
+
+// imports are the import paths of the files that are not tests.
+func (p *pkg) imports() []string {
+	var out []string
+	for _, f := range p.code() {
+		for _, i := range f.Imports {
+			s, _ := strconv.Unquote(i.Path.Value)
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// at is where a node stands.
+func (p *pkg) at(n ast.Node) string {
+	pos := p.fset.Position(n.Pos())
+	return fmt.Sprintf("%s:%d", filepath.ToSlash(strings.TrimPrefix(pos.Filename, root+string(filepath.Separator))), pos.Line)
+}
+
+// load parses every package of the module, for all platforms.
+func load(t *testing.T) []*pkg {
+	t.Helper()
+	var out []*pkg
+	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); dir != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "bin" || name == "dist") {
+			return filepath.SkipDir
+		}
+		p, err := parse(dir)
+		if p != nil {
+			out = append(out, p)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 5 {
+		t.Fatalf("found %d packages only; is %s the repository?", len(out), root)
+	}
+	return out
+}
+
+func parse(dir string) (*pkg, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	rel, err := filepath.Rel(root, dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &pkg{dir: filepath.ToSlash(rel), files: map[string]*ast.File{}, fset: token.NewFileSet()}
+	for _, name := range names {
+		f, err := parser.ParseFile(p.fset, name, nil, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		p.files[name] = f
+		if !strings.HasSuffix(name, "_test.go") {
+			p.name = f.Name.Name
+		}
+	}
+	return p, nil
+}
+
+// rule forbids packages below one folder to import others.
+type rule struct {
+	from   string   // folder; "" is every package
+	not    []string // import paths, with all below them
+	but    []string // folders to which the rule does not apply
+	reason string
+}
+
+// rules are the forbidden imports.
+func rules() []rule {
+	ours := func(dirs ...string) []string {
+		out := make([]string, len(dirs))
+		for i, d := range dirs {
+			out[i] = path.Join(module, d)
+		}
+		return out
+	}
+	return []rule{
+		{from: "cli", not: ours("daemon", "edgesvc", "tui", "cmd"), reason: "the command speaks to services over their API; cmd hands in what runs in process"},
+		{from: "tui", not: ours("cli", "daemon", "edgesvc", "cmd"), reason: "the dashboard draws what it is handed"},
+		{from: "daemon", not: ours("cli", "edgesvc", "tui", "cmd"), reason: "the Warpgate is linked into a small sidecar and has no terminal"},
+		{from: "edgesvc", not: ours("cli", "daemon", "tui", "cmd"), reason: "services have no terminal and are no client of themselves"},
+		{from: "policy", not: ours("api", "relay", "tunnel", "trust"), reason: "a decision depends on a bundle and a request, not on how they came"},
+		{from: "relay", not: ours("policy", "api", "trust"), reason: "the relay moves messages and decides nothing"},
+		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
+		{from: "trust", not: ours("policy", "api", "relay", "tunnel"), reason: "what a peer may believe depends on signatures alone"},
+		{from: "edgesvc/edge", not: ours("edgesvc/control", "edgesvc/ca", "edgesvc/store", "edgesvc/identity"), reason: "an edge can be stolen: it holds no key and no store of the control plane, not even in its program's reach"},
+		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
+		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},
+		{from: "", but: []string{"edgesvc/store/badger"}, not: []string{"github.com/dgraph-io/badger"}, reason: "one driver knows the engine, everyone else the contract"},
+		{from: "", but: []string{"edgesvc"}, not: []string{"github.com/danielgtaylor/huma"}, reason: "the server framework stays at the server; the client is linked into small programs"},
+		{from: "", but: []string{"cli"}, not: []string{"github.com/urfave/cli"}, reason: "the flag library ends where the command line does"},
+		{from: "", not: []string{"github.com/golang/protobuf", "golang.org/x/net/http2"}, but: []string{"bench", "daemon/forward", "relay", "edgesvc/edge"}, reason: "the public HTTP/2 is net/http's own server"},
+		{from: "", not: []string{"log"}, but: []string{"bench"}, reason: "slog is handed in; the global logger belongs to nobody"},
+		{from: "", not: []string{"math/rand", "math/rand/v2"}, but: []string{"backoff", "tunnel", "bench", "daemon", "edgesvc/edge", "relay"}, reason: "secrets and ids of records come from crypto/rand; only jitter and request ids may be guessable"},
+		{from: "", not: []string{"unsafe"}, reason: "nothing here needs it"},
+	}
+}
+
+// matches reports whether an import is one that a rule names: with all below it,
+// but for packages of the standard library, each of which stands for itself.
+func matches(i, not string) bool {
+	if first, _, _ := strings.Cut(not, "/"); strings.Contains(first, ".") {
+		return below(i, not)
+	}
+	return i == not
+}
+
+// below reports whether p is dir or lies below it.
+func below(p, dir string) bool { return dir == "" || p == dir || strings.HasPrefix(p, dir+"/") }
+
+func TestForbiddenImports(t *testing.T) {
+	for _, p := range load(t) {
+		for _, r := range rules() {
+			if !below(p.dir, r.from) || slices.ContainsFunc(r.but, func(d string) bool { return below(p.dir, d) }) {
+				continue
+			}
+			for _, i := range p.imports() {
+				if slices.ContainsFunc(r.not, func(not string) bool { return matches(i, not) }) && !below(i, p.path()) {
+					t.Errorf("%s imports %s: %s", p.dir, i, r.reason)
+				}
+			}
+		}
+	}
+}
+
+func TestRootImportsStandardLibraryOnly(t *testing.T) {
+	for _, p := range load(t) {
+		if p.dir != "." {
+			continue
+		}
+		for _, i := range p.imports() {
+			if first, _, _ := strings.Cut(i, "/"); strings.Contains(first, ".") {
+				t.Errorf("the domain imports %s", i)
+			}
+			if i == "net/http" || i == "database/sql" || i == "flag" || i == "os" {
+				t.Errorf("the domain imports %s: it has no HTTP, SQL, flags or files", i)
+			}
+		}
+	}
+}
+
+// linked are what a program may never contain, by program.
+func linked() map[string]map[string]string {
+	return map[string]map[string]string{
+		"cmd/warpgate": {
+			"github.com/dgraph-io/badger": "the sidecar keeps its state in files",
+			"github.com/danielgtaylor":    "the sidecar serves no API",
+			"go.etcd.io":                  "the sidecar has no store",
+			"github.com/urfave":           "the sidecar is small: flags are the standard library's",
+			"github.com/goccy":            "the sidecar is small: it has no configuration file",
+			module + "/edgesvc":           "a Warpgate holds no part of the services",
+			module + "/tui":               "the sidecar has no dashboard",
+		},
+		"cmd/mezu": {
+			"go.etcd.io": "etcd is for installations of many machines",
+		},
+	}
+}
+
+func TestLinkedPackages(t *testing.T) {
+	for program, never := range linked() {
+		out, err := exec.Command("go", "list", "-deps", module+"/"+program).Output()
+		if err != nil {
+			t.Errorf("listing what %s links: %v", program, err)
+			continue
+		}
+		for dep := range strings.Lines(string(out)) {
+			dep = strings.TrimSpace(dep)
+			for not, reason := range never {
+				if below(dep, not) {
+					t.Errorf("%s links %s: %s", program, dep, reason)
+				}
+			}
+		}
+	}
+}
+
+// maxFanOut is how many of our packages one may import: past it a package knows
+// all the others.
+const maxFanOut = 6
+
+// wide are packages that may import more of ours, each with its reason and its
+// number.
+func wide() map[string]struct {
+	most   int
+	reason string
+} {
+	return map[string]struct {
+		most   int
+		reason string
+	}{
+		"cli/invocation":          {6, "what every command is handed is put together once"},
+		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
+		"edgesvc/control":         {9, "assembles the control plane of its parts, and does nothing else"},
+		"edgesvc/edge":            {8, "the one place where listener, policy, relay, tunnel and replica meet"},
+		"bench":                   {8, "starts everything it compares"},
+		"e2e":                     {12, "tests of whole processes"},
+		"edgesvc/control/service": {8, "every operation of the control plane over authority, store and sealing"},
+	}
+}
+
+func TestFanOut(t *testing.T) {
+	for _, p := range load(t) {
+		if p.inCmd() {
+			continue
+		}
+		var ours []string
+		for _, i := range p.imports() {
+			if below(i, module) {
+				ours = append(ours, i)
+			}
+		}
+		most := maxFanOut
+		if w, ok := wide()[p.dir]; ok {
+			most = w.most
+		}
+		if len(ours) > most {
+			t.Errorf("%s imports %d of our packages, %d at most: %q", p.dir, len(ours), most, ours)
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	for _, p := range load(t) {
+		var with []string
+		for name, f := range p.code() {
+			if f.Doc != nil {
+				with = append(with, filepath.Base(name))
+			}
+		}
+		if len(p.code()) > 0 && len(with) != 1 {
+			t.Errorf("package %s has its comment in %d files %q, not in exactly one", p.dir, len(with), with)
+		}
+		for name, f := range p.code() {
+			if f.Doc == nil {
+				continue
+			}
+			want := "Package " + p.name + " "
+			if p.name == "main" {
+				want = "Command " + path.Base(p.dir) + " "
+			}
+			if !strings.HasPrefix(f.Doc.Text(), want) {
+				t.Errorf("%s: the package comment begins with %q", name, want)
+			}
+		}
+	}
+}
+
+func TestPackageNames(t *testing.T) {
+	for _, p := range load(t) {
+		for _, part := range strings.Split(p.dir, "/") {
+			switch part {
+			case "util", "utils", "common", "helper", "helpers", "misc", "pkg", "shared", "lib", "internal":
+				t.Errorf("%s: find the noun", p.dir)
+			}
+		}
+		if p.name != "" && p.name != "main" && p.dir != "." && p.name != path.Base(p.dir) {
+			t.Errorf("package %s lies in the folder %s", p.name, p.dir)
+		}
+	}
+}
+
+// TestBuildableEverywhere: no package is empty on a platform that we build for.
+func TestBuildableEverywhere(t *testing.T) {
+	for _, platform := range []string{"linux", "darwin", "windows"} {
+		for _, p := range load(t) {
+			if len(p.code()) == 0 {
+				continue
+			}
+			c := build.Default
+			c.GOOS, c.GOARCH, c.CgoEnabled = platform, "amd64", false
+			if _, err := c.ImportDir(filepath.Join(root, filepath.FromSlash(p.dir)), 0); err != nil {
+				t.Errorf("%s on %s: %v", p.dir, platform, err)
+			}
+		}
+	}
+}
