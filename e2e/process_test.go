@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binaries is where TestMain puts the programs.
+var binaries string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mezu-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, raceFlag...)
+	args = append(args, "../cmd/mezu", "../cmd/warpgate", "../cmd/mezusphere")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
+		return 1
+	}
+	binaries = dir
+	return m.Run()
+}
+
+// patience bounds every wait of a test: a race build on a busy machine is slow,
+// a hang is for ever.
+const patience = 30 * time.Second
+
+// process is one program under test.
+type process struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	out  lockedBuffer // stdout
+	log  lockedBuffer // stderr
+	gone chan struct{}
+	err  error
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start runs a program until the test ends. Its log is shown when the test
+// fails.
+func start(t *testing.T, name, program string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, gone: make(chan struct{})}
+	p.cmd = exec.Command(filepath.Join(binaries, program), args...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+t.TempDir(), "GORACE=halt_on_error=0")
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go p.wait()
+	t.Cleanup(p.cleanup)
+	return p
+}
+
+func (p *process) wait() {
+	p.err = p.cmd.Wait()
+	close(p.gone)
+}
+
+func (p *process) cleanup() {
+	p.signal(syscall.SIGKILL)
+	<-p.gone
+	if strings.Contains(p.log.String(), "DATA RACE") {
+		p.t.Errorf("%s has a data race", p.name)
+	}
+	if p.t.Failed() {
+		log := p.log.String()
+		if len(log) > 6000 {
+			log = "…" + log[len(log)-6000:]
+		}
+		p.t.Logf("log of %s:\n%s", p.name, log)
+	}
+}
+
+func (p *process) signal(s syscall.Signal) { p.cmd.Process.Signal(s) }
+
+// kill ends the process without warning.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.gone
+}
+
+// stop asks the process to end and gives its exit code.
+func (p *process) stop() int {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	return p.exit()
+}
+
+// exit waits for the process to end by itself and gives its exit code.
+func (p *process) exit() int {
+	p.t.Helper()
+	select {
+	case <-p.gone:
+	case <-time.After(patience):
+		p.signal(syscall.SIGQUIT)
+		<-p.gone
+		p.t.Fatalf("%s did not end", p.name)
+	}
+	var exit *exec.ExitError
+	if errors.As(p.err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// descriptors counts the open files of the process.
+func (p *process) descriptors() int {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// resident is the process's resident memory in bytes.
+func (p *process) resident() int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var kb int64
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kb); err == nil {
+			return kb << 10
+		}
+	}
+	p.t.Fatalf("no VmRSS of %s", p.name)
+	return 0
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting for %s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+// freeAddr is an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// healthy waits until a service says that it is ready.
+func healthy(t *testing.T, addr string) {
+	t.Helper()
+	eventually(t, "http://"+addr+"/readyz", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/readyz", nil)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != 200 {
+			return fmt.Errorf("status %d", resp.StatusCode)
+		}
+		return nil
+	})
+}
