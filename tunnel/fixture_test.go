@@ -180,7 +180,7 @@ func startEdge(t testing.TB, ca *authority, address string, c tunnel.HubConfig) 
 		t.Fatal(err)
 	}
 	e := &testEdge{t: t, id: newEdgeID(), ca: ca, address: ln.Addr().String(), ended: make(chan error, 2000), refused: make(chan error, 100)}
-	c.Edge = e.id.ID
+	c.Edge = func() string { return e.id.ID }
 	e.Hub = tunnel.NewHub(c)
 	e.config = ca.serverTLS(ca.issue(t, e.id))
 	ctx, cancel := context.WithCancel(context.Background())

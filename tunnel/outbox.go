@@ -221,7 +221,9 @@ func (o *outbox) writeSome() bool {
 			// it on its way; the reader does when the peer has hung up.
 			o.conn.Write(final)
 		}
-		closeAll(idle)
+		for _, c := range idle {
+			abort(c)
+		}
 		return false
 	}
 	small, idle, slow := o.small, o.idle, o.slow
@@ -257,7 +259,7 @@ func (o *outbox) writeSome() bool {
 	if err != nil {
 		o.broken(err)
 	}
-	closeAll(idle)
+	o.closeIdle(idle)
 	return true
 }
 
@@ -310,9 +312,15 @@ func (o *outbox) write(b []byte) error {
 	return err
 }
 
-// closeAll closes idle connections.
-func closeAll(idle []net.Conn) {
+// closeIdle closes idle connections politely until the outbox is finished, and the
+// rest at once: TLS's farewell may block for seconds.
+func (o *outbox) closeIdle(idle []net.Conn) {
 	for _, c := range idle {
-		c.Close()
+		select {
+		case <-o.over:
+			abort(c)
+		default:
+			c.Close()
+		}
 	}
 }

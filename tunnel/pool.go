@@ -62,6 +62,12 @@ func (c *Conn) Release() {
 	s.idle = append(s.idle, c)
 }
 
+// Close is Discard.
+func (c *Conn) Close() error {
+	c.Discard()
+	return nil
+}
+
 // Discard closes the connection because its exchange can't or must not be
 // finished. The Warpgate is told on the control connection, since what it does for
 // the exchange may not involve the connection.

@@ -16,7 +16,7 @@ import (
 )
 
 func newHub(t testing.TB, l tunnel.Limits) *tunnel.Hub {
-	h := tunnel.NewHub(tunnel.HubConfig{Edge: newEdgeID().ID, Limits: l})
+	h := tunnel.NewHub(tunnel.HubConfig{Edge: func() string { return newEdgeID().ID }, Limits: l})
 	t.Cleanup(h.Close)
 	return h
 }

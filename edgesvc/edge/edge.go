@@ -152,7 +152,7 @@ func (e *Edge) Listen() (err error) {
 		return err
 	}
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
-		Edge: e.replica.ID(), Log: e.cfg.Log, Now: e.cfg.Now,
+		Edge: e.replica.ID, Log: e.cfg.Log, Now: e.cfg.Now,
 		Limits:    tunnel.Limits{MaxConns: e.cfg.MaxConns},
 		Documents: e.replica.Documents,
 		Changed:   e.replica.PresenceChanged,

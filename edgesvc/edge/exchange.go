@@ -104,10 +104,12 @@ func (x *exchange) run(d relay.Downstream) error {
 		conn, err := s.Checkout(x.e.cut)
 		if err != nil {
 			last = checkoutError(err)
-			if tried = append(tried, s); len(tried) > failovers {
-				return last
+			if tried = append(tried, s); !errors.Is(err, tunnel.ErrGone) {
+				if failovers--; failovers < 0 {
+					return last
+				}
 			}
-			continue
+			continue // of a session that ended nothing was tried
 		}
 		stale := conn.Reused()
 		again, err := x.try(conn, d)
@@ -118,7 +120,8 @@ func (x *exchange) run(d relay.Downstream) error {
 		if stale && again == anywhere {
 			continue // the next connection of the same Warpgate may be alive
 		}
-		if tried = append(tried, s); len(tried) > failovers {
+		tried = append(tried, s)
+		if failovers--; failovers < 0 {
 			return last
 		}
 	}
