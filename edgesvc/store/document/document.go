@@ -28,8 +28,10 @@ const (
 	// MaxChunk is the size of all chunks of a document but the last, which may be
 	// shorter: half of the largest transaction.
 	MaxChunk = 256 << 10
-	// MaxSize is the largest document in bytes: the routes of the largest environment.
-	MaxSize = 8 << 20
+	// MaxSize is the largest document in bytes: the signed bundle of the largest
+	// environment (mezu.MaxSignedPayload, a third more in base64, and its
+	// envelope).
+	MaxSize = 13 << 20
 	// PutToCommit is how long after Put its Ref may be committed: as long the chunks
 	// are safe from Sweep, whoever else drops them.
 	PutToCommit = time.Hour
