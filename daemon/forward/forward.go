@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -107,7 +108,15 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	defer w.c.Reader.Release()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	defer w.survive()
 	for w.serveOne() {
+	}
+}
+
+// survive ends a panic: it costs this data connection and no other.
+func (w *worker) survive() {
+	if p := recover(); p != nil {
+		w.f.cfg.Log.Error("panic while serving an exchange", "request_id", w.info.ID, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

@@ -3,7 +3,9 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -27,12 +29,51 @@ type exchange struct {
 	req      relay.Request
 	relay    relay.Exchange
 	table    *policy.Table
+	ask      policy.Request
 	decision policy.Decision
 	client   netip.Addr
 	started  time.Time
 
 	status            int
 	bytesIn, bytesOut int64
+	broken            bool // a panic left it in an unknown state
+}
+
+// serve serves one request: prepare makes it canonical and judges it; d is its
+// client. A reply is still to be sent; with an error there is nobody to send one
+// to.
+func (x *exchange) serve(d relay.Downstream, prepare func() error) (*answer, error) {
+	reply, err := x.carry(d, prepare)
+	x.end(err)
+	var refusal *mezu.Error
+	if errors.As(err, &refusal) && !x.relay.Began {
+		return x.answerTo(refusal), nil
+	}
+	return reply, err
+}
+
+// carry is serve without its books. A panic costs this one request only.
+func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.broken = true
+			x.e.metrics.panics.Inc()
+			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	if err := prepare(); err != nil {
+		return nil, err
+	}
+	if reservedPath(x.req.Path.Path) {
+		return x.reservedAnswer()
+	}
+	return nil, x.run(d)
+}
+
+// init prepares an exchange for the edge that it belongs to.
+func (x *exchange) init(e *Edge) {
+	x.e = e
+	x.ask.Header = x.req.Header
 }
 
 // begin starts the books of one exchange. The request id is there from the
@@ -58,8 +99,8 @@ func (x *exchange) judge(sni string) error {
 	if reservedPath(x.req.Path.Path) {
 		return nil
 	}
-	r := policy.Request{Method: x.req.Method, Path: x.req.Path, Client: x.client, Header: x.req.Header}
-	x.decision = x.table.Decide(policy.Edge, &r)
+	x.ask.Method, x.ask.Path, x.ask.Client = x.req.Method, x.req.Path, x.client
+	x.decision = x.table.Decide(policy.Edge, &x.ask)
 	if x.decision.Code != "" {
 		return &mezu.Error{Code: x.decision.Code, Detail: x.decision.Detail}
 	}

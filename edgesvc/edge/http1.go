@@ -34,10 +34,12 @@ const (
 
 // http1 is one public connection of HTTP/1.1.
 type http1 struct {
-	x     exchange
-	c     relay.Client
-	conn  *tls.Conn
-	names relay.Names
+	x       exchange
+	c       relay.Client
+	conn    *tls.Conn
+	sni     string
+	names   relay.Names
+	prepare func() error // canonical, as a value made once
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
@@ -46,8 +48,9 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
 	}
-	h := &http1{conn: conn}
-	h.x.e = e
+	h := &http1{conn: conn, sni: sni}
+	h.prepare = h.canonical
+	h.x.init(e)
 	h.x.client = clientAddr(conn.RemoteAddr())
 	h.c.Reset(conn, HeadTimeout, clientWriteTimeout)
 	defer h.c.Reader.Release()
@@ -68,7 +71,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
 			h.refuseHead(err)
 			return
 		}
-		if !h.serveOne(sni) {
+		if !h.serveOne() {
 			return
 		}
 	}
@@ -120,33 +123,14 @@ func (h *http1) refuseHead(err error) {
 
 // serveOne serves the request whose head was read and reports whether the
 // connection goes on.
-func (h *http1) serveOne(sni string) bool {
+func (h *http1) serveOne() bool {
 	x, c := &h.x, &h.c
 	x.begin()
 	c.Timed.SetRead(BodyTimeout)
 	c.Last = !c.Head.KeepAlive() || x.e.draining.Load()
-	err := c.Head.Canonical(&x.req, &h.names)
-	if err == nil {
-		err = x.judge(sni)
-	}
-	c.RequestID = x.req.ID
-	c.Begin(x.bodyLimit())
+	reply, err := x.serve(c, h.prepare)
 	defer c.Body.Close()
-	var reply *answer
-	switch {
-	case err != nil:
-	case reservedPath(x.req.Path.Path):
-		reply, err = x.reservedAnswer()
-	default:
-		err = x.run(c)
-	}
-	x.end(err)
-	var refusal *mezu.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &refusal) && !x.relay.Began:
-		reply = x.answerTo(refusal)
-	default:
+	if err != nil {
 		return false // the client is gone, or must see that the response is cut
 	}
 	done := c.BodyDone()
@@ -156,7 +140,7 @@ func (h *http1) serveOne(sni string) bool {
 			return false
 		}
 	}
-	if x.status == 101 {
+	if x.status == 101 || x.broken {
 		return false
 	}
 	if c.Last || !done {
@@ -164,6 +148,19 @@ func (h *http1) serveOne(sni string) bool {
 		return false
 	}
 	return true
+}
+
+// canonical brings the head into its one form, judges it, and makes the body
+// readable once its limit is known.
+func (h *http1) canonical() error {
+	x, c := &h.x, &h.c
+	err := c.Head.Canonical(&x.req, &h.names)
+	if err == nil {
+		err = x.judge(h.sni)
+	}
+	c.RequestID = x.req.ID
+	c.Begin(x.bodyLimit())
+	return err
 }
 
 // answer sends an answer of the edge's own.

@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -41,7 +40,7 @@ type h2Server struct {
 
 func newH2Server(e *Edge) *h2Server {
 	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]chan struct{}{}}
-	s.pool.New = func() any { return &http2{x: exchange{e: e}} }
+	s.pool.New = s.newStream
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	s.srv = &http.Server{
@@ -62,6 +61,12 @@ func newH2Server(e *Edge) *h2Server {
 		},
 	}
 	return s
+}
+
+func (s *h2Server) newStream() any {
+	c := &http2{}
+	c.x.init(s.e)
+	return c
 }
 
 func (s *h2Server) serve() { s.srv.Serve(s.feed) }
@@ -143,7 +148,9 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := c.serve()
 	c.src.Close()
 	c.w, c.r, c.ctl = nil, nil, nil
-	s.pool.Put(c)
+	if !c.x.broken {
+		s.pool.Put(c)
+	}
 	if err != nil {
 		panic(http.ErrAbortHandler) // resets the stream: the client must see that it was cut
 	}
@@ -156,28 +163,22 @@ func (c *http2) serve() error {
 	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		x.client = ap.Addr().Unmap()
 	}
-	err := relay.CanonicalHTTP(c.r, &x.req)
-	if err == nil {
-		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
-		err = x.judge(sni)
-	}
-	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, x.bodyLimit())
-	var reply *answer
-	switch {
-	case err != nil:
-	case reservedPath(x.req.Path.Path):
-		reply, err = x.reservedAnswer()
-	default:
-		err = x.run(c)
-	}
-	x.end(err)
-	var refusal *mezu.Error
-	if errors.As(err, &refusal) && !x.relay.Began {
-		reply, err = x.answerTo(refusal), nil
-	}
+	reply, err := x.serve(c, c.canonical)
 	if reply != nil {
 		return reply.writeHTTP(c.w)
 	}
+	return err
+}
+
+// canonical brings the request into its one form, judges it, and makes the body
+// readable once its limit is known.
+func (c *http2) canonical() error {
+	err := relay.CanonicalHTTP(c.r, &c.x.req)
+	if err == nil {
+		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
+		err = c.x.judge(sni)
+	}
+	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, c.x.bodyLimit())
 	return err
 }
 

@@ -82,6 +82,12 @@ func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.O
 	}
 	out, err := create()
 	if err != nil {
+		// What is in the way may be what the same call made meanwhile.
+		now, readErr := optional[onceRecord](ctx, s, key)
+		if readErr == nil && now.Revision != prior.Revision {
+			*ch = change{} // the half that was planned
+			return repeat[T](s, now.Value, key, o)
+		}
 		return zero, err
 	}
 	answer, err := json.Marshal(out)
