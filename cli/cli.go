@@ -74,7 +74,7 @@ func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) er
 func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app := &cli.App{
 		Name: "mezu", HelpName: "mezu", Usage: "put a workload without an open port behind an edge that knows its users",
-		HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
+		HideHelp: true, HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
 		Reader: inv.In, Writer: inv.Out, ErrWriter: inv.Err,
 		Flags:          globalFlags(),
 		Before:         func(c *cli.Context) error { return readGlobals(c, inv) },
@@ -95,9 +95,11 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 
 // settle gives every command what the flag library would otherwise decide in a
 // way that scripts can't rely on: "help" is no subcommand of a command that takes
-// arguments, a wrong flag is an error without a page of help on stdout.
+// arguments, a wrong flag is an error without a page of help on stdout. The flag for
+// help is its own: the library's is one variable for all that run.
 func settle(c *cli.Command) {
-	c.HideHelpCommand = true
+	c.HideHelp, c.HideHelpCommand = true, true
+	c.Flags = append(c.Flags, helpFlag())
 	c.CustomHelpTemplate = commandHelp
 	c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return exit.Usagef("%v", err) }
 	for _, s := range c.Subcommands {
@@ -118,7 +120,12 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing but results, warnings and errors", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-color", Usage: "decorate nothing (NO_COLOR)", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-input", Usage: "ask nothing (CI=true)", DisableDefaultText: true},
+		helpFlag(),
 	}
+}
+
+func helpFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help", DisableDefaultText: true}
 }
 
 // readGlobals moves the global flags into the invocation.

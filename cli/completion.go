@@ -131,14 +131,14 @@ func flagNames(root *cli.Command, words []string) []string {
 	if err != nil {
 		return nil
 	}
-	names := []string{"--help"}
+	var names []string
 	for _, c := range line.Path {
 		for _, f := range c.Flags {
 			names = append(names, "--"+f.Names()[0])
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // arguments are the subcommands, or what the last command proposes for its one

@@ -47,7 +47,8 @@ func (l *Line) Value(flag string) string { return l.values[flag] }
 // Read reads the arguments that follow the program's name. A flag belongs to the
 // nearest command on the path that has it. A value may follow its flag as the
 // next word, after "=" or, for a single letter, at once (-ojson); letters without
-// a value may be joined (-qh). "help" before a command's name is "--help" after it.
+// a value may be joined (-qh). "help" before a command's name is "--help" after it;
+// each command has a flag of that name of its own.
 func Read(root *cli.Command, args []string) (*Line, error) {
 	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: map[string]string{}}
 	wantHelp := false
@@ -186,9 +187,6 @@ func (l *Line) find(name string) (level int, flag cli.Flag) {
 				}
 			}
 		}
-	}
-	if name == "help" || name == "h" {
-		return len(l.Path) - 1, cli.HelpFlag
 	}
 	return 0, nil
 }

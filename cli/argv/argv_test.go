@@ -48,7 +48,17 @@ func tree(got *seen) *cli.App {
 			}},
 		},
 	}
+	own(app.Commands)
 	return app
+}
+
+// own gives each command a flag for help of its own.
+func own(commands []*cli.Command) {
+	for _, c := range commands {
+		c.HideHelp = true
+		c.Flags = append(c.Flags, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}})
+		own(c.Subcommands)
+	}
 }
 
 func root(a *cli.App) *cli.Command {

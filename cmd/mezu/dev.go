@@ -9,11 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/daemon"
@@ -24,9 +28,6 @@ import (
 // domain is the edge domain of mezu dev: browsers resolve every name below
 // localhost to this machine (RFC 6761, 6.3).
 const domain = "localhost"
-
-// edgeName is the name of the one edge.
-const edgeName = "dev"
 
 // devRun is one run of "mezu dev".
 type devRun struct {
@@ -74,7 +75,7 @@ func (r *devRun) parts() []process.Part {
 	parts := []process.Part{
 		{Name: "waiting for the first request", Run: r.announce},
 		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
-		{Name: "Warpgate", Run: r.daemon.Run, Close: r.daemon.Close},
+		{Name: "Warpgate", Run: r.runDaemon, Close: r.daemon.Close},
 	}
 	if r.demo != nil {
 		parts = append(parts, process.Part{Name: "demo workload", Run: r.demo.Run, Close: r.demo.Close})
@@ -142,16 +143,62 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	return r.makeDaemon()
 }
 
+// listenEdge makes the edge. Its name and folder belong to its address, which the
+// control plane learns when an edge enrols: at another address it is another
+// edge, and the one before is removed.
 func (r *devRun) listenEdge() (err error) {
+	address := dialable(r.HTTPSAddr)
+	name := mezu.NameFrom("dev-"+address, "dev")
+	if err := removeOthers(r.state, "edge-", name); err != nil {
+		return err
+	}
 	r.edge, err = edge.New(edge.Config{
-		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: func() (string, error) { return r.control.JoinToken(context.Background()) },
-		StateDir: filepath.Join(r.state, "edge"), HTTPSAddr: r.HTTPSAddr, Name: edgeName,
+		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
+		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
 		Log: r.log.With("service", "edge"), Version: version,
 	})
 	if err != nil {
 		return err
 	}
 	return r.edge.Listen()
+}
+
+// removeOthers removes the folders in dir that begin with prefix, but for
+// prefix+keep.
+func removeOthers(dir, prefix, keep string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("looking for folders of earlier runs: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && e.Name() != prefix+keep {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("removing what an earlier run left: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// joinToken lets the edge enrol, as the only one: it is asked for when there is a
+// new one.
+func (r *devRun) joinToken() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), api.DefaultTimeout)
+	defer cancel()
+	client, err := r.Client(invocation.Settings{API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.token})
+	if err != nil {
+		return "", err
+	}
+	defer client.CloseIdle()
+	for e, err := range api.All[mezu.Edge](ctx, client, api.OpListEdges) {
+		if err == nil {
+			err = client.Do(ctx, api.Call{Operation: api.OpDeleteEdge, Params: []string{e.ID}}, nil)
+		}
+		if err != nil {
+			return "", fmt.Errorf("removing the edge of an earlier run: %w", err)
+		}
+	}
+	return r.control.JoinToken(ctx)
 }
 
 func (r *devRun) makeDaemon() (err error) {
@@ -169,6 +216,24 @@ func (r *devRun) makeDaemon() (err error) {
 		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event,
 	})
 	return err
+}
+
+// edgePoll is how often to look whether the edge has enrolled.
+const edgePoll = 20 * time.Millisecond
+
+// runDaemon runs the Warpgate once the edge has enrolled: it asks for the list of
+// edges when it registers, and then again only after a while.
+func (r *devRun) runDaemon(ctx context.Context) error {
+	tick := time.NewTicker(edgePoll)
+	defer tick.Stop()
+	for !r.edge.Ready() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return r.daemon.Run(ctx)
 }
 
 // release gives back what listen took when not all of it came to run.

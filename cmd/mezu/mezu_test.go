@@ -72,6 +72,7 @@ func start(t *testing.T, home string, args ...string) *running {
 	r.cancel = cancel
 	out, in := io.Pipe()
 	go r.read(out)
+	// Of two flags the last wins.
 	all := append([]string{"dev", "--json", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"}, args...)
 	go r.run(ctx, in, all)
 	t.Cleanup(func() { r.stop() })
@@ -277,7 +278,7 @@ func TestDevAgain(t *testing.T) {
 	if code, _, talk := r.mezu("projects", "create", "second"); code != 0 {
 		t.Fatal(talk)
 	}
-	if code, _, talk := r.mezu("dev"); code != 5 || !strings.Contains(talk, "mezu dev runs already") {
+	if code, _, talk := r.mezu("dev", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"); code != 5 || !strings.Contains(talk, "mezu dev runs already") {
 		t.Errorf("twice at once: code %d, %s", code, talk)
 	}
 	if code := r.stop(); code != 0 {
@@ -286,7 +287,11 @@ func TestDevAgain(t *testing.T) {
 	if code, _, talk := r.mezu("projects", "list"); code != 6 || !strings.Contains(talk, "mezu dev") {
 		t.Errorf("stopped: code %d, %s", code, talk)
 	}
-	again := start(t, home, workload.Addr().String())
+	again := start(t, home, workload.Addr().String(), "--api-addr", strings.TrimPrefix(r.ready.API, "https://"))
+	// The edge has moved to another port meanwhile.
+	if again.ready.URL == r.ready.URL {
+		t.Errorf("still at %s", r.ready.URL)
+	}
 	if again.ready.WarpgateID != r.ready.WarpgateID {
 		t.Errorf("Warpgate %s became %s", r.ready.WarpgateID, again.ready.WarpgateID)
 	}

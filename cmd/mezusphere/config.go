@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,9 +183,13 @@ func (c *config) readFile(path string) error {
 	if len(data) > maxConfig {
 		return mezu.Invalid("", "%s has more than %d bytes", path, maxConfig)
 	}
-	// io.EOF is the file with comments only.
-	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+	read := *c
+	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
 		return mezu.Invalid("", "%s: %s", path, yaml.FormatError(err, false, true))
+	}
+	// A file without a key empties what it is decoded into.
+	if !reflect.ValueOf(read).IsZero() {
+		*c = read
 	}
 	return nil
 }

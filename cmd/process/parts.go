@@ -19,7 +19,7 @@ type Part struct {
 // RunParts runs all parts until drain ends or one of them returns. Then they are
 // stopped in the order given, each after the one before has returned, so that
 // a part may rely on those behind it to its end. When cut ends all are closed at
-// once. It returns when every part has, with their errors.
+// once. It returns when every part has, with their errors, or cut's.
 func RunParts(drain, cut context.Context, parts ...Part) error {
 	all := make([]*running, len(parts))
 	first := make(chan struct{})
@@ -41,6 +41,9 @@ func RunParts(drain, cut context.Context, parts ...Part) error {
 	var errs error
 	for _, r := range all {
 		errs = errors.Join(errs, r.stop())
+	}
+	if cut.Err() != nil {
+		return cut.Err() // what parts say of being cut says nothing
 	}
 	return errs
 }

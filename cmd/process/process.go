@@ -65,12 +65,22 @@ func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
 	})
 }
 
+// sameSignal is the time in which a second signal is the first one again:
+// timeout(1) and some supervisors signal both a process and its group.
+const sameSignal = 100 * time.Millisecond
+
 // follow ends one context per signal.
 func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.CancelFunc) {
-	for _, end := range ends {
+	var last time.Time
+	for len(ends) > 0 {
 		select {
 		case <-signals:
-			end()
+			if !last.IsZero() && time.Since(last) < sameSignal {
+				continue
+			}
+			last = time.Now()
+			ends[0]()
+			ends = ends[1:]
 		case <-done:
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -170,6 +171,13 @@ func assemble(o *options, log *slog.Logger, emit func(mezu.Event)) (*daemon.Daem
 	}
 	if o.tokenIsArgument {
 		process.WarnArgument(log, "--token")
+	}
+	// Later the file may go and come: the certificate serves, and a registration
+	// is tried again. Before the first one its lack is a mistake.
+	if files, _ := os.ReadDir(o.state); o.tokenFile != "" && len(files) == 0 {
+		if _, err := process.SecretFile(o.tokenFile, log); err != nil {
+			return nil, fmt.Errorf("--token-file: %w", err)
+		}
 	}
 	return daemon.New(daemon.Config{
 		API: o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+}
+
+// safeBuffer is a buffer that one goroutine may read while others write.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// mezusphere runs the program to its end.
+func mezusphere(env map[string]string, args ...string) (code int, out, talk string) {
+	var stdout, stderr bytes.Buffer
+	code = run(context.Background(), args, func(k string) string { return env[k] }, terminal.Streams{Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestPrecedence(t *testing.T) {
+	file := write(t, "domain: file.example\nname: from-file\napi_hosts: [a.example, b.example]\nmax_conns: 10\nstate: /s\n")
+	env := map[string]string{"MEZUSPHERE_NAME": "from-env", "MEZUSPHERE_MAX_CONNS": "20", "MEZUSPHERE_CONFIG": file, "MEZU_CA_FILE": "ca.pem"}
+	c, err := load(roleAll, "", []given{{"max-conns", "30"}}, func(k string) string { return env[k] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Domain != "file.example" || c.Name != "from-env" || c.MaxConns != 30 || len(c.APIHosts) != 2 || c.CAFile != "ca.pem" || c.HTTPSAddr != ":443" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestEveryKeyIsAFlag: the file, the flags and the variables know the same keys.
+func TestEveryKeyIsAFlag(t *testing.T) {
+	c := defaults()
+	for _, k := range c.keys() {
+		value := "7"
+		if err := k.set(value); err != nil {
+			t.Errorf("%s: %v", k.name, err)
+		}
+		yaml := write(t, k.name+": 7\n")
+		if strings.HasSuffix(k.name, "hosts") {
+			yaml = write(t, k.name+": [a]\n")
+		}
+		if err := defaults().readFile(yaml); err != nil {
+			t.Errorf("%s is no key of the file: %v", k.name, err)
+		}
+	}
+	if n := len(c.keys()); n != 22 {
+		t.Errorf("%d keys, and config has 22 fields", n)
+	}
+}
+
+func TestC7StrictConfiguration(t *testing.T) {
+	for text, want := range map[string]string{
+		"state: /s\ndomian: x.example\n":  "[2:1]",
+		"state: /s\nstate: /t\n":          "[2:1]",
+		"state: /s\npublic_port: many\n":  "[2:14]",
+		"state: [\n":                      "config.yaml",
+		"public_port: 0\n":                "public_port: is between 1 and 65535",
+		"max_conns: 99999\n":              "max_conns",
+		"https_addr: nowhere\n":           "https_addr: is host:port",
+		"tls_cert: a.pem\n":               "tls_cert",
+		"name: Not A Name\n":              "name",
+		"log_level: loud\n":               "log-level",
+		"domain: Upper.Example:1\n":       "domain",
+		"control: http://x\n":             "control",
+		"ca_file: /nowhere\n":             "ca_file",
+		"join_token_file: /nowhere\n":     "join_token_file",
+		strings.Repeat("# long\n", 10000): "more than",
+	} {
+		code, _, talk := mezusphere(nil, "check", "--config", write(t, text))
+		if code == 0 || !strings.Contains(talk, want) {
+			t.Errorf("%.30q: code %d, %s; want %q", text, code, talk, want)
+		}
+	}
+	for _, good := range []string{"", "# nothing\n", "state: /tmp\ndomain: example.com\n", "log_format: json\nmax_conns: 16384\n"} {
+		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good)); code != 0 {
+			t.Errorf("%q: code %d, %s", good, code, talk)
+		}
+	}
+}
+
+func TestCheckARole(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"control without state":  {[]string{"check", "control"}, "state"},
+		"control without domain": {[]string{"check", "control", "--state", "/s"}, "domain"},
+		"edge without control":   {[]string{"check", "edge", "--state", "/s"}, "control"},
+		"flag of another role":   {[]string{"check", "edge", "--domain", "x"}, "domain"},
+		"a word too many":        {[]string{"check", "edge", "--state", "/s", "--control", "https://x", "more"}, "more"},
+	} {
+		code, _, talk := mezusphere(nil, c.args...)
+		if code != 2 || !strings.Contains(talk, c.want) {
+			t.Errorf("%s: code %d, %s", name, code, talk)
+		}
+	}
+	if code, _, talk := mezusphere(nil, "check", "edge", "--state", "/s", "--control", "https://x"); code != 0 {
+		t.Error(talk)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{nil, {"help"}, {"--help"}, {"edge", "--help"}, {"join-token", "--help"}, {"join-token", "create", "-h"}, {"version"}} {
+		if code, out, talk := mezusphere(nil, args...); code != 0 || out == "" || talk != "" {
+			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
+		}
+	}
+	if _, out, _ := mezusphere(nil, "edge", "--help"); !strings.Contains(out, "--join-token-file FILE") || strings.Contains(out, "--api-addr") {
+		t.Errorf("help of edge: %s", out)
+	}
+	for _, args := range [][]string{{"egde"}, {"edge", "--no-such"}, {"edge"}, {"join-token"}, {"join-token", "create"}, {"join-token", "create", "--api", "https://x"}, {"control", "--public-port", "x", "--state", "/s", "--domain", "x"}} {
+		if code, out, talk := mezusphere(nil, args...); code != 2 || out != "" || !strings.Contains(talk, "mezusphere: ") {
+			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
+		}
+	}
+}
+
+// startTimeout is generous: a first run makes keys and files on a busy machine.
+const startTimeout = 60 * time.Second
+
+// until waits for a match in what the program says.
+func until(t *testing.T, from *safeBuffer, pattern string) []string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	late := time.After(startTimeout)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if m := re.FindStringSubmatch(from.String()); m != nil {
+			return m
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("no %s in %s", pattern, from)
+		}
+	}
+}
+
+// TestAll is the first hour of an operator: start, come in, let an edge in.
+func TestAll(t *testing.T) {
+	state := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var talk safeBuffer
+	done := make(chan int, 1)
+	args := []string{"all", "--state", state, "--domain", "localhost", "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0",
+		"--admin-addr", "127.0.0.1:0", "--edge-admin-addr", "127.0.0.1:0"}
+	go func() {
+		done <- run(ctx, args, func(string) string { return "" }, terminal.Streams{Out: &talk, Err: &talk})
+	}()
+	control := until(t, &talk, `msg="control plane listens" api=(\S+) admin=(\S+) ca_file=(\S+)`)
+	edge := until(t, &talk, `msg="edge listens" https=(\S+) tunnel=\S+ admin=(\S+)`)
+	base, ca := "https://"+control[1], control[3]
+	awaitReady(t, "http://"+control[2]+"/readyz")
+	awaitReady(t, "http://"+edge[2]+"/readyz")
+
+	token := bootstrap(t, base, ca, until(t, &talk, `#code=(\S+)`)[1])
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, said := mezusphere(map[string]string{"MEZU_CA_FILE": ca}, "join-token", "create", "--api", base, "--token-file", file)
+	if code != 0 || !strings.HasPrefix(out, mezu.TokenJoin) || strings.Count(out, "\n") != 1 {
+		t.Errorf("join token: code %d, %q, %s", code, out, said)
+	}
+	code, out, said = mezusphere(map[string]string{"MEZU_CA_FILE": ca, "MEZU_TOKEN": token, "MEZU_API": base}, "join-token", "create", "--json")
+	var made api.JoinTokenResponse
+	if err := json.Unmarshal([]byte(out), &made); code != 0 || err != nil || made.ExpiresAt.IsZero() || said != "" {
+		t.Errorf("as JSON: code %d, %q, %v, %s", code, out, err, said)
+	}
+	for want, env := range map[int]map[string]string{
+		3: {"MEZU_CA_FILE": ca, "MEZU_TOKEN": mezu.NewToken(mezu.TokenBearer), "MEZU_API": base},
+		6: {"MEZU_TOKEN": token, "MEZU_API": base}, // an authority that the system doesn't know
+	} {
+		if code, _, said := mezusphere(env, "join-token", "create"); code != want {
+			t.Errorf("code %d instead of %d: %s", code, want, said)
+		}
+	}
+	code, _, said = mezusphere(map[string]string{"MEZU_CA_FILE": ca, "MEZU_API": base}, "join-token", "create", "--token", token)
+	if code != 0 || !strings.Contains(said, "process lists") {
+		t.Errorf("token as an argument: code %d, %s", code, said)
+	}
+
+	if code, _, said := mezusphere(nil, args...); code == 0 || !strings.Contains(said, state) {
+		t.Errorf("the same folder twice: code %d, %s", code, said)
+	}
+	cancel()
+	select {
+	case code := <-done:
+		if code != 0 {
+			t.Errorf("stopped with %d: %s", code, &talk)
+		}
+	case <-time.After(startTimeout):
+		t.Fatal("does not stop")
+	}
+	if strings.Contains(talk.String(), token) {
+		t.Error("C3: the log holds the token")
+	}
+}
+
+func awaitReady(t *testing.T, url string) {
+	t.Helper()
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	late := time.After(startTimeout)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		resp, err := client.Get(url)
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+			err = fmt.Errorf("status %d", resp.StatusCode)
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%s: %v", url, err)
+		}
+	}
+}
+
+func bootstrap(t *testing.T, base, ca, code string) string {
+	t.Helper()
+	roots, err := invocation.Roots(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.NewClient(api.ClientConfig{BaseURL: base, TLS: &tls.Config{RootCAs: roots}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdle()
+	out, err := api.Invoke[api.TokenResponse](t.Context(), client, api.OpBootstrap, api.BootstrapRequest{Code: code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Token
+}

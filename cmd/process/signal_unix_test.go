@@ -1,0 +1,44 @@
+//go:build unix
+
+package process_test
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu/cmd/process"
+)
+
+// TestSignals: the first signal drains, a second one cuts, and a signal that
+// comes twice at once is one.
+func TestSignals(t *testing.T) {
+	drain, cut, stop := process.Signals(context.Background())
+	defer stop()
+	send := func(s syscall.Signal) {
+		if err := syscall.Kill(os.Getpid(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(syscall.SIGTERM)
+	send(syscall.SIGINT)
+	wait(t, drain)
+	select {
+	case <-cut.Done():
+		t.Fatal("two signals at once cut")
+	case <-time.After(200 * time.Millisecond):
+	}
+	send(syscall.SIGTERM)
+	wait(t, cut)
+}
+
+func wait(t *testing.T, ctx context.Context) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("no signal seen")
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func environment(pairs ...string) func(string) string {
+	return func(key string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == key {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+// warpgate runs the program to its end.
+func warpgate(env func(string) string, args ...string) (code int, out, talk string) {
+	var stdout, stderr bytes.Buffer
+	code = run(context.Background(), args, env, terminal.Streams{Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestParse(t *testing.T) {
+	env := environment("MEZU_API", "https://env", "MEZU_TOKEN", "secret", "MEZU_ENVIRONMENT", "staging", "MEZU_HOME", "/m", "MEZU_CA_FILE", "/ca")
+	o, err := parse([]string{"--api", "https://flag", "--upstream", "app:80", "--allow-target", "a:1", "--allow-target", "b:2"}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.api != "https://flag" || o.token != "secret" || o.tokenIsArgument || o.environment != "staging" || o.ca != "/ca" ||
+		o.state != filepath.FromSlash("/m/state/warpgate") || len(o.allow) != 2 {
+		t.Errorf("%+v", o)
+	}
+	o, err = parse([]string{"--token=x", "--upstream=80", "--environment=prod", "--state=/s"}, env)
+	if err != nil || o.token != "x" || !o.tokenIsArgument || o.environment != "prod" || o.state != "/s" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for _, bad := range [][]string{{}, {"--upstream", "x"}, {"--api", "https://x"}, {"--api", "https://x", "--upstream", "80", "more"},
+		{"--no-such"}, {"--api", "https://x", "--upstream", "80", "--token", "a", "--token-file", "b"}, {"--api", "https://x", "--upstream", "80"}} {
+		if _, err := parse(bad, environment()); err == nil || errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"--version"}, {"version"}} {
+		if code, out, talk := warpgate(environment(), args...); code != 0 || out == "" || talk != "" {
+			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
+		}
+	}
+	if code, out, talk := warpgate(environment(), "--upstrm", "x"); code != 2 || out != "" || !strings.Contains(talk, "try: warpgate --help") {
+		t.Errorf("code %d, %q, %q", code, out, talk)
+	}
+}
+
+// TestRefusedBeforeAnythingIsTouched: what can be judged at once is.
+func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"plain http":   {[]string{"--api", "http://x", "--upstream", "80"}, "api"},
+		"a path":       {[]string{"--api", "https://x", "--upstream", "http://app/path"}, "upstream"},
+		"a bad target": {[]string{"--api", "https://x", "--upstream", "80", "--allow-target", "ftp://x"}, "allow-target"},
+		"a bad level":  {[]string{"--api", "https://x", "--upstream", "80", "--log-level", "loud"}, "log-level"},
+		"a bad name":   {[]string{"--api", "https://x", "--upstream", "80", "--environment", "No"}, "environment"},
+	} {
+		code, out, talk := warpgate(environment(), append(c.args, "--state", state)...)
+		if code != 2 || out != "" || !strings.Contains(talk, c.want) {
+			t.Errorf("%s: code %d, %q, %q", name, code, out, talk)
+		}
+	}
+	if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the state folder was made: %v", err)
+	}
+	code, out, _ := warpgate(environment(), "--json", "--api", "http://x", "--upstream", "80", "--state", state)
+	var e mezu.Event
+	if err := json.Unmarshal([]byte(out), &e); code != 2 || err != nil || e.Event != mezu.EventError || e.Code != mezu.CodeInvalid {
+		t.Errorf("as JSON: code %d, %q, %v", code, out, err)
+	}
+}
+
+// TestSecrets: where a key comes from, and what is said of an argument (C3).
+func TestSecrets(t *testing.T) {
+	key := mezu.NewKey()
+	code, _, talk := warpgate(environment(), "--token", key, "--api", "https://x", "--upstream", "no port", "--state", t.TempDir())
+	if code != 2 || !strings.Contains(talk, "process lists") || strings.Contains(talk, key) {
+		t.Errorf("code %d, %s", code, talk)
+	}
+	// A mistyped key is refused without a control plane.
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(key[:49]+"!"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, talk = warpgate(environment(), "--token-file", file, "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	if code != 3 || !strings.Contains(talk, "checksum") {
+		t.Errorf("mistyped key: code %d, %s", code, talk)
+	}
+	code, _, talk = warpgate(environment(), "--token-file", file+"x", "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	if code == 0 || !strings.Contains(talk, file+"x") {
+		t.Errorf("no such file: code %d, %s", code, talk)
+	}
+}
