@@ -192,6 +192,10 @@ type EdgeReport struct {
 	// Applied is the position up to which the edge has applied the stream.
 	Applied mezu.Position `json:"applied"`
 	Version string        `json:"version,omitempty"`
+	// TunnelAddress and PublicAddress are where the edge is reached now: they
+	// change when it is started on others. If empty, they are as before.
+	TunnelAddress string `json:"tunnel_address,omitempty"`
+	PublicAddress string `json:"public_address,omitempty"`
 }
 
 // MaxReportPresence is how many Warpgates one report speaks of.

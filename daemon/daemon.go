@@ -61,7 +61,10 @@ type Config struct {
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
 	// that HTTPS_PROXY and NO_PROXY name.
 	Proxy   func(*url.URL) (*url.URL, error)
-	Version string
+	// SameMachine says that the workload shares this process's machine or
+	// container, whatever that is, so that no hint speaks of containers.
+	SameMachine bool
+	Version     string
 	// Log may be nil.
 	Log *slog.Logger
 	// Now is the clock for everything that expires; if nil, time.Now.

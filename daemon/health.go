@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -80,6 +81,7 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	count("mezu_warpgate_renewals_total", "Renewals tried.", &d.counters.renewals)
 	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &d.counters.rejected)
 	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
+	gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine())
 	if s := d.session.Load(); s != nil {
 		s.tunnelSeries(w)
 	}

@@ -198,9 +198,13 @@ func (s *session) keep(ctx context.Context) error {
 			return errMoved
 		case err == nil:
 			d.over(doingRenew)
-			urgent.Reset()
 			s.refreshed()
-			next = time.Now().Add(d.pace.atLeast)
+			if s.stranded() {
+				next = time.Now().Add(max(urgent.Next(), d.pace.tick))
+			} else {
+				urgent.Reset()
+				next = time.Now().Add(d.pace.atLeast)
+			}
 		case errors.Is(err, state.ErrRevoked):
 			return d.revoked()
 		case s.final(err):
@@ -239,6 +243,12 @@ func (s *session) due() (why string, pressing bool) {
 		return "no edge takes a tunnel", false
 	}
 	return "", false
+}
+
+// stranded reports whether there is no edge to go to, so that an answer of the
+// control plane that named none is asked for again soon.
+func (s *session) stranded() bool {
+	return len(s.d.state.Edges()) == 0 || s.linkless() > s.d.pace.linkless
 }
 
 // spread is how long after RenewAge this certificate is renewed: the same at

@@ -37,7 +37,10 @@ func (d *Daemon) watchWorkload(ctx context.Context, u mezu.Upstream) {
 		}
 		if !said {
 			said = true
-			hint := workloadHint(u, d.place)
+			hint := hintHere
+			if !d.cfg.SameMachine {
+				hint = workloadHint(u, d.place)
+			}
 			d.log.Warn("nothing answers at the upstream yet; requests get 502 until it is up", "upstream", u.String(), "error", err, "hint", hint)
 			d.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
 				Message: fmt.Sprintf("nothing answers at %s yet; waiting for it", u)})
@@ -75,8 +78,11 @@ func workloadHint(u mezu.Upstream, p place) string {
 	case inContainer:
 		return fmt.Sprintf("localhost is this container itself: use the workload's service name (--upstream app:%s), or host.docker.internal:%s for the host", port, port)
 	}
-	return "start the workload, or check the port"
+	return hintHere
 }
+
+// hintHere is for a workload on this very machine.
+const hintHere = "start the workload, or check the port"
 
 // isLoopback reports whether host means this very machine, or container.
 func isLoopback(host string) bool {

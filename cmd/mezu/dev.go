@@ -211,7 +211,7 @@ func (r *devRun) makeDaemon() (err error) {
 	}
 	r.daemon, err = daemon.New(daemon.Config{
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
-		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"),
+		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 		// Its warnings are events, and shown as such.
 		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event,
 	})

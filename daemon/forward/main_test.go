@@ -318,7 +318,10 @@ func (w *workload) accept() {
 }
 
 // conn waits for the next connection.
-func (w *workload) conn() *served { w.t.Helper(); return receive(w.t, w.conns, "connection to the workload") }
+func (w *workload) conn() *served {
+	w.t.Helper()
+	return receive(w.t, w.conns, "connection to the workload")
+}
 
 // quiet asserts that nobody has connected.
 func (w *workload) quiet() {

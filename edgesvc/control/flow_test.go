@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"testing"
 
 	"github.com/mezusphere/mezu"
@@ -103,6 +104,32 @@ func TestStatus_SilentEdge(t *testing.T) {
 	if s := call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...).Status; s != mezu.WarpgateDisconnected {
 		t.Fatalf("after the edge was removed the Warpgate is %s", s)
 	}
+}
+
+// An edge that was started on another address says so, and Warpgates learn of it.
+func TestReport_Addresses(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	e, _ := in.enrol(op, "edge-1")
+	edge := in.client("", e.cert)
+	before := call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items[0]
+	call[any](t, edge, api.OpEdgeReport, api.EdgeReport{TunnelAddress: "edge.example.com:9443"})
+	after := call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items[0]
+	if after.TunnelAddress != "edge.example.com:9443" || after.PublicAddress != before.PublicAddress || after.Revision <= before.Revision {
+		t.Fatalf("the edge is listed as %+v, before as %+v", after, before)
+	}
+	x := in.tenant(op, "acme")
+	_, key := x.account("gate", mezu.PermWarpgateRegister)
+	_, got := in.register(key, "")
+	var list mezu.EdgeList
+	if err := json.Unmarshal(got.Edges.Payload, &list); err != nil || len(list.Edges) != 1 || list.Edges[0].TunnelAddress != "edge.example.com:9443" {
+		t.Fatalf("a new Warpgate is told %+v, %v", list, err)
+	}
+	call[any](t, edge, api.OpEdgeReport, api.EdgeReport{TunnelAddress: "edge.example.com:9443"})
+	if again := call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items[0]; again.Revision != after.Revision {
+		t.Error("the same address again was a change")
+	}
+	refused(t, mezu.CodeInvalid, edge, api.OpEdgeReport, api.EdgeReport{TunnelAddress: "nonsense"})
 }
 
 // A full report takes back what the edge said before.

@@ -135,7 +135,8 @@ func (h *http1) serveOne() bool {
 	}
 	done := c.BodyDone()
 	if reply != nil {
-		c.Last = c.Last || !done
+		// Who sent a head without one meaning may see its end elsewhere, too.
+		c.Last = c.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
 		if h.answer(reply) != nil {
 			return false
 		}
@@ -157,6 +158,9 @@ func (h *http1) canonical() error {
 	err := c.Head.Canonical(&x.req, &h.names)
 	if err == nil {
 		err = x.judge(h.sni)
+	}
+	if r := x.decision.Route; r != nil {
+		c.Timed.SetRead(min(BodyTimeout, r.IdleTimeout))
 	}
 	c.RequestID = x.req.ID
 	c.Begin(x.bodyLimit())

@@ -8,6 +8,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -51,7 +52,8 @@ func newMetrics() *metrics {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
 	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
 	m.conns1, m.conns2 = conns.WithLabelValues("1.1"), conns.WithLabelValues("2")
-	m.registry.MustRegister(requests, m.refusals, m.seconds, conns)
+	m.registry.MustRegister(requests, m.refusals, m.seconds, conns,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

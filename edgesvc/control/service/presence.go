@@ -42,6 +42,9 @@ func (s *Service) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) e
 	if err := validateVersion(in.Version); err != nil {
 		return err
 	}
+	if err := s.noteAddresses(ctx, c, in); err != nil {
+		return err
+	}
 	if err := s.heard(ctx, c.ID, liveEdge{Applied: in.Applied, Version: in.Version}); err != nil {
 		return err
 	}
@@ -56,6 +59,49 @@ func (s *Service) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) e
 		}
 	}
 	return nil
+}
+
+// reached is where an edge is reached.
+type reached struct{ tunnel, public string }
+
+// noteAddresses follows an edge that was started on other addresses: its record
+// and the edge list, by which Warpgates dial, change with it.
+func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport) error {
+	said := reached{in.TunnelAddress, in.PublicAddress}
+	if last, ok := s.addresses.Load(c.ID); said == (reached{}) || ok && last == said {
+		return nil
+	}
+	rec, err := s.edgeByID(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if (reached{rec.Value.TunnelAddress, rec.Value.PublicAddress}) != said {
+		if _, err = s.publish(ctx, func(ch *change) error { return s.moveEdge(ctx, ch, c.ID, said) }); err != nil {
+			return err
+		}
+	}
+	s.addresses.Store(c.ID, said)
+	return nil
+}
+
+func (s *Service) moveEdge(ctx context.Context, ch *change, id string, to reached) error {
+	rec, err := s.edgeByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	e := &rec.Value
+	if to.tunnel != "" {
+		e.TunnelAddress = to.tunnel
+	}
+	if to.public != "" {
+		e.PublicAddress = to.public
+	}
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	e.Meta = s.touch(e.Meta, rec.Revision)
+	ch.update(rec.Key, rec.Revision, *e)
+	return s.stateEdges(ctx, ch, &e.Edge, "")
 }
 
 // heard prolongs an edge's lease and writes its record when that changed.

@@ -61,6 +61,9 @@ type Service struct {
 
 	leasesMu sync.Mutex
 	leases   map[string]lease
+
+	// addresses are what edges said last of where they are reached, by id.
+	addresses sync.Map
 }
 
 // Open prepares a service on its store: the installation's epoch and counter, the
