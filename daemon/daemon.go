@@ -60,7 +60,7 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
 	// that HTTPS_PROXY and NO_PROXY name.
-	Proxy   func(*url.URL) (*url.URL, error)
+	Proxy func(*url.URL) (*url.URL, error)
 	// SameMachine says that the workload shares this process's machine or
 	// container, whatever that is, so that no hint speaks of containers.
 	SameMachine bool

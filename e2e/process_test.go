@@ -21,6 +21,9 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(crowdVariable) != "" {
+		os.Exit(serveCrowd())
+	}
 	os.Exit(run(m))
 }
 
@@ -77,10 +80,16 @@ func (b *lockedBuffer) String() string {
 // fails.
 func start(t *testing.T, name, program string, args ...string) *process {
 	t.Helper()
+	return startWith(t, name, nil, filepath.Join(binaries, program), args...)
+}
+
+// startWith is start with more of an environment, for any program.
+func startWith(t *testing.T, name string, env []string, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, gone: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(binaries, program), args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
-	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+t.TempDir(), "GORACE=halt_on_error=0")
+	p.cmd.Env = append(append(os.Environ(), "MEZU_HOME="+t.TempDir(), "GORACE=halt_on_error=0"), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,18 +160,24 @@ func (p *process) descriptors() int {
 }
 
 // resident is the process's resident memory in bytes.
-func (p *process) resident() int64 {
+func (p *process) resident() int64 { return p.memory("VmRSS") }
+
+// peak is the most that its resident memory has been.
+func (p *process) peak() int64 { return p.memory("VmHWM") }
+
+func (p *process) memory(field string) int64 {
+	p.t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
 		var kb int64
-		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kb); err == nil {
+		if _, err := fmt.Sscanf(line, field+": %d kB", &kb); err == nil {
 			return kb << 10
 		}
 	}
-	p.t.Fatalf("no VmRSS of %s", p.name)
+	p.t.Fatalf("no %s of %s", field, p.name)
 	return 0
 }
 

@@ -27,6 +27,7 @@ type world struct {
 	client  *api.Client
 	roots   *x509.CertPool
 	control *process
+	admin   string // of the control plane: health and metrics
 	edges   []*edgeNode
 	host    string
 	key     string // of the service account
@@ -68,10 +69,10 @@ func newWorld(t *testing.T, edges int, routes ...mezu.Route) *world {
 
 func (w *world) startControl() {
 	w.t.Helper()
-	admin := freeAddr(w.t)
+	w.admin = freeAddr(w.t)
 	w.control = start(w.t, "control", "mezusphere", "control", "--state", filepath.Join(w.dir, "control"), "--api-addr", w.api,
-		"--admin-addr", admin, "--domain", "localhost")
-	healthy(w.t, admin)
+		"--admin-addr", w.admin, "--domain", "localhost")
+	healthy(w.t, w.admin)
 }
 
 func (w *world) caFile() string { return filepath.Join(w.dir, "control", "ca.pem") }

@@ -39,6 +39,9 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 		return err
 	}
 	req.Authority = in.Host
+	if !lengthFits(in) {
+		return malformed("Content-Length is not the length of the body")
+	}
 	switch {
 	case in.ContentLength > 0:
 		req.Framing, req.Length = Length, in.ContentLength
@@ -46,6 +49,18 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 		req.Framing = Chunked
 	}
 	return req.takeHeader(in.Header)
+}
+
+// lengthFits reports whether Content-Length, if it is there, says what net/http
+// goes by. That server compares it with the body as it comes; it passes over one
+// that is malformed, repeated, or beside a stream without a body.
+func lengthFits(in *http.Request) bool {
+	lengths := in.Header["Content-Length"]
+	if len(lengths) == 0 {
+		return true
+	}
+	n, ok := parseLength([]byte(lengths[0]))
+	return ok && len(lengths) == 1 && n == in.ContentLength
 }
 
 // takeHeader takes the end-to-end fields of a header map.
