@@ -252,14 +252,21 @@ func (e *Edge) serveTunnel(conn *tls.Conn, pc *publicConn) {
 		e.cfg.Log.Warn("refused a tunnel", "peer", conn.RemoteAddr().String(), "error", err)
 		return
 	}
+	pc.state.Store(connHandedOn)
 	if cs.NegotiatedProtocol == mezu.ProtocolControl {
-		if err := e.hub.ServeControl(e.cut, conn, id); err != nil {
-			e.cfg.Log.Info("tunnel ended", "warpgate", id.ID, "peer", conn.RemoteAddr().String(), "error", err)
-		}
+		// In a goroutine of its own: this one's stack has grown in the
+		// handshake, and a Warpgate stays for days.
+		e.controls.Go(func() { e.serveControl(conn, id) })
 		return
 	}
-	pc.state.Store(connHandedOn)
 	if err := e.hub.ServeData(conn, id); err != nil {
 		e.cfg.Log.Debug("refused a data connection", "warpgate", id.ID, "error", err)
+	}
+}
+
+// serveControl serves a Warpgate's control connection until it ends.
+func (e *Edge) serveControl(conn *tls.Conn, id mezu.Identity) {
+	if err := e.hub.ServeControl(e.cut, conn, id); err != nil {
+		e.cfg.Log.Info("tunnel ended", "warpgate", id.ID, "peer", conn.RemoteAddr().String(), "error", err)
 	}
 }

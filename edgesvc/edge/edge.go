@@ -80,6 +80,7 @@ type Edge struct {
 	h2        *h2Server
 
 	conns    connTable
+	controls sync.WaitGroup // control connections of Warpgates
 	draining atomic.Bool
 	cut      context.Context // ends when nothing may go on
 	cutNow   context.CancelFunc
@@ -269,6 +270,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.Close()
 	wg.Wait()
 	e.conns.wait()
+	e.controls.Wait()
 	return err
 }
 

@@ -66,6 +66,7 @@ func (m *metrics) watch(e *Edge) {
 	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.replica.Metrics().Environments) })
 	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.replica.Metrics().Connected) })
 	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.replica.Metrics().Rejected) })
+	gauge("unwritten_files", "Files of what is in force that could not be written to the state directory yet.", func() float64 { return float64(e.replica.Metrics().Unwritten) })
 	gauge("applied_revision", "Revision up to which the stream is applied.", func() float64 { return float64(e.replica.Head().Revision) })
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
 		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()

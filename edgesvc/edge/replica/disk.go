@@ -203,11 +203,13 @@ func (r *Replica) save(path string, content []byte) {
 	defer r.disk.mu.Unlock()
 	if err := atomicfile.Write(path, content, fileMode); err != nil {
 		r.disk.files[path] = content
+		r.counters.unwritten.Store(int64(len(r.disk.files)))
 		r.counters.unsaved.Add(1)
 		r.log.Error("what the control plane said is in force but not on disk; trying again", "file", path, "error", err)
 		return
 	}
 	delete(r.disk.files, path)
+	r.counters.unwritten.Store(int64(len(r.disk.files)))
 }
 
 // saveStatement writes a signed statement.
@@ -225,6 +227,7 @@ func (r *Replica) remove(path string) {
 	r.disk.mu.Lock()
 	defer r.disk.mu.Unlock()
 	delete(r.disk.files, path)
+	r.counters.unwritten.Store(int64(len(r.disk.files)))
 	if err := removeFile(path); err != nil {
 		r.log.Error("tidying the state directory", "error", err)
 	}
@@ -240,6 +243,7 @@ func (r *Replica) flush() {
 			return // said when it failed first
 		}
 		delete(r.disk.files, path)
+		r.counters.unwritten.Store(int64(len(r.disk.files)))
 	}
 	r.mu.Lock()
 	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete}, r.state.dirty

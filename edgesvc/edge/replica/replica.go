@@ -132,6 +132,7 @@ type revocation struct {
 // counters of Metrics.
 type counters struct {
 	rejected, backwards, unsaved, reconnects atomic.Uint64
+	unwritten                                atomic.Int64
 }
 
 // Metrics is the state of a replica in numbers.
@@ -145,6 +146,8 @@ type Metrics struct {
 	// older than what is in force, Unsaved writes to disk that failed,
 	// Reconnects streams that ended.
 	Rejected, Backwards, Unsaved, Reconnects uint64
+	// Unwritten are the files whose last write failed and is still to be done.
+	Unwritten int
 	// Applied is the position up to which the stream has been applied.
 	Applied mezu.Position
 	// CertificateNotAfter ends the peer certificate; zero before enrolment.
@@ -365,7 +368,8 @@ func (r *Replica) Metrics() Metrics {
 	m := Metrics{
 		Rejected: r.counters.rejected.Load(), Backwards: r.counters.backwards.Load(),
 		Unsaved: r.counters.unsaved.Load(), Reconnects: r.counters.reconnects.Load(),
-		Applied: r.applied(), Connected: r.connected.Load(),
+		Unwritten: int(r.counters.unwritten.Load()),
+		Applied:   r.applied(), Connected: r.connected.Load(),
 	}
 	if s := r.self.Load(); s != nil {
 		m.CertificateNotAfter = s.cert.Leaf.NotAfter
