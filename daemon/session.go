@@ -207,18 +207,19 @@ func (l *link) state(st tunnel.LinkState, err error) {
 		d.over(what)
 	case tunnel.LinkDisconnected, tunnel.LinkDraining:
 		l.changed(false)
-		if err != nil && l.cut.Err() == nil {
-			d.tell(what, cloned(err))
+		var refusal *tunnel.RefusedError
+		switch {
+		case err == nil || l.cut.Err() != nil:
+		case errors.As(err, &refusal) && refusal.Err.Code == mezu.CodeConflict:
+			d.trouble(what, cloned(refusal)) // the tunnel logs what happened, not what to do
+		default:
+			d.tell(what, err)
 		}
 	}
 }
 
 // cloned adds to an edge's refusal of an old epoch what is likely behind it.
-func cloned(err error) error {
-	var refusal *tunnel.RefusedError
-	if !errors.As(err, &refusal) || refusal.Err.Code != mezu.CodeConflict {
-		return err
-	}
+func cloned(refusal *tunnel.RefusedError) error {
 	e := *refusal.Err
 	e.Hint = "does another process run with a copy of this state directory? Each Warpgate needs its own"
 	return &e

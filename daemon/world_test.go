@@ -52,15 +52,14 @@ type world struct {
 	t    *testing.T
 	real clock // the control plane's and the edges'
 
-	rootKey   ed25519.PrivateKey
-	keys      map[mezu.Purpose]ed25519.PrivateKey
-	caKey     *ecdsa.PrivateKey
-	ca        *x509.Certificate
-	anchor    *trust.Anchor
-	org, prj  string
-	env       string
-	key       string // the one good service account key
-	serverTLS *tls.Config
+	rootKey  ed25519.PrivateKey
+	keys     map[mezu.Purpose]ed25519.PrivateKey
+	caKey    *ecdsa.PrivateKey
+	ca       *x509.Certificate
+	anchor   *trust.Anchor
+	org, prj string
+	env      string
+	key      string // the one good service account key
 
 	mu        sync.Mutex
 	keyset    mezu.Signed

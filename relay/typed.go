@@ -97,11 +97,11 @@ func putLength(head []byte) {
 
 // ReadTyped reads a typed head. The payload aliases the buffer.
 func (r *Reader) ReadTyped() (kind byte, payload []byte, err error) {
-	p, err := r.peek(1)
-	if err != nil {
+	if _, err := r.peek(1); err != nil {
 		return 0, nil, err // io.EOF: the connection ended between exchanges
 	}
-	if p, err = r.peek(typedHeader); err != nil {
+	p, err := r.peek(typedHeader)
+	if err != nil {
 		return 0, nil, unexpected(err, Length)
 	}
 	kind = p[0]

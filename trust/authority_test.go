@@ -183,11 +183,6 @@ func newWarpgate() mezu.Identity {
 	}
 }
 
-// always presents one certificate.
-func always(c *tls.Certificate) trust.Certificate {
-	return func() (*tls.Certificate, error) { return c, nil }
-}
-
 // outcome is how a connection went at both ends.
 type outcome struct {
 	server, client       tls.ConnectionState

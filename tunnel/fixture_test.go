@@ -166,7 +166,6 @@ type testEdge struct {
 	ended    chan error // of ServeControl
 	refused  chan error // of ServeData
 	dead     context.CancelFunc
-	wait     func()
 }
 
 // startEdge starts one at address (":0" on loopback if empty).

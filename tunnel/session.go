@@ -15,7 +15,7 @@ import (
 )
 
 // errHungUp: the Warpgate closed the control connection between frames.
-var errHungUp = errors.New("Warpgate hung up")
+var errHungUp = errors.New("the Warpgate hung up")
 
 // maxFrames is how many frames a Warpgate may send in one heartbeat interval
 // beside one CLOSED and one MISSED for each data connection. It needs a handful; a

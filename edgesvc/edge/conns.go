@@ -75,12 +75,6 @@ func (t *connTable) remove(c net.Conn) {
 	t.wg.Done()
 }
 
-func (t *connTable) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
 // drain closes idle connections and waits until the others have ended or ctx
 // does. Connections of HTTP/2 drain by their own server.
 func (t *connTable) drain(ctx context.Context) {
