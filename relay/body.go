@@ -182,7 +182,7 @@ func (b *Body) nextChunk() error {
 		b.left = size
 		return nil
 	}
-	section, err := r.section(MaxTrailer, true)
+	section, err := r.section(r.limit(MaxTrailer), true)
 	if err != nil {
 		var refused *mezu.Error
 		if err == errFull || errors.As(err, &refused) {
@@ -192,7 +192,7 @@ func (b *Body) nextChunk() error {
 	}
 	var m message
 	m.Fields = b.trailer[:0]
-	if err := m.parseTrailer(section); err != nil {
+	if err := m.parseTrailer(section, r.maxFields()); err != nil {
 		return ErrBody
 	}
 	b.trailer = m.Fields
@@ -266,8 +266,8 @@ func hexDigit(c byte) (byte, bool) {
 
 // parseTrailer reads a trailer section and drops what may not stand in one:
 // framing, routing, connection and reserved fields (RFC 9110, 6.5.1).
-func (m *message) parseTrailer(section []byte) error {
-	if err := m.parseFields(section); err != nil {
+func (m *message) parseTrailer(section []byte, maxFields int) error {
+	if err := m.parseFields(section, maxFields); err != nil {
 		return err
 	}
 	kept := m.Fields[:0]

@@ -110,6 +110,7 @@ func (x *Exchange) Begin(conn net.Conn, abort func(), req *Request, response, id
 	x.Writer.Reset(&x.up)
 	x.upload.reset()
 	x.watching, x.typed, x.refused, x.heard = false, false, false, false
+	x.Reader.Tunnel = false
 	x.gone.Store(false)
 }
 
@@ -144,7 +145,7 @@ func (x *Exchange) send(d Downstream) error {
 
 // Typed waits for the typed head of the answer.
 func (x *Exchange) Typed(d Downstream) (kind byte, payload []byte, err error) {
-	x.typed = true
+	x.typed, x.Reader.Tunnel = true, true
 	for {
 		kind, payload, err = x.Reader.ReadTyped()
 		if err == nil {
@@ -324,6 +325,9 @@ func (x *Exchange) Lost(err error) (replayable bool, answer error) {
 		return false, ErrClientGone
 	case errors.As(err, &known), errors.Is(err, ErrAborted):
 		return false, err
+	}
+	if fault := x.upload.fault(); fault != nil {
+		return false, fault // that is what broke the connection
 	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
 	untouched := !x.heard && x.Reader.Buffered() == 0

@@ -158,7 +158,7 @@ type ResponseHead struct {
 // first byte.
 func (r *Reader) ReadRequest(h *RequestHead) error {
 	h.reset()
-	section, err := r.section(MaxHead, false)
+	section, err := r.section(r.limit(MaxHead), false)
 	if err != nil {
 		if errors.Is(err, errFull) {
 			if bytes.IndexByte(r.buf[r.r:r.w], '\n') < 0 {
@@ -189,7 +189,7 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 	if h.minor, err = version(line[sp2+1:]); err != nil {
 		return err
 	}
-	if err := h.parseFields(rest); err != nil {
+	if err := h.parseFields(rest, r.maxFields()); err != nil {
 		return err
 	}
 	if h.hosts != 1 {
@@ -215,7 +215,7 @@ var errHeadTooLarge = &mezu.Error{Code: mezu.CodeHeaderTooLarge, Detail: fmt.Spr
 // of 1xx is returned like any other: the caller reads on after it.
 func (r *Reader) ReadResponse(h *ResponseHead, method string) error {
 	h.reset()
-	section, err := r.section(MaxHead, false)
+	section, err := r.section(r.limit(MaxHead), false)
 	if err != nil {
 		var refused *mezu.Error
 		if errors.Is(err, errFull) || errors.As(err, &refused) {
@@ -223,13 +223,13 @@ func (r *Reader) ReadResponse(h *ResponseHead, method string) error {
 		}
 		return err
 	}
-	if err := h.parse(section, method); err != nil {
+	if err := h.parse(section, method, r.maxFields()); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformedResponse, err)
 	}
 	return nil
 }
 
-func (h *ResponseHead) parse(section []byte, method string) error {
+func (h *ResponseHead) parse(section []byte, method string, maxFields int) error {
 	line, rest := cutLine(section)
 	if len(line) < len("HTTP/1.1 200") || line[8] != ' ' {
 		return malformed("the status line is not «version status reason»")
@@ -255,7 +255,7 @@ func (h *ResponseHead) parse(section []byte, method string) error {
 	if h.Status < 100 || h.Status > 599 || !mezu.ValidHeaderValue(h.Reason) {
 		return malformed("the status line is out of range")
 	}
-	if err := h.parseFields(rest); err != nil {
+	if err := h.parseFields(rest, maxFields); err != nil {
 		return err
 	}
 	bodiless := h.Status < 200 || h.Status == 204
@@ -322,8 +322,9 @@ func version(b []byte) (byte, error) {
 	return 0, malformed("the version is neither HTTP/1.1 nor HTTP/1.0")
 }
 
-// parseFields reads field lines up to the empty line that ends b.
-func (m *message) parseFields(b []byte) error {
+// parseFields reads at most maxFields field lines up to the empty line that ends
+// b.
+func (m *message) parseFields(b []byte, maxFields int) error {
 	for {
 		i := indexLF(b)
 		line := b[:i-1]
@@ -331,7 +332,7 @@ func (m *message) parseFields(b []byte) error {
 		if len(line) == 0 {
 			return nil
 		}
-		if len(m.Fields) == MaxFields {
+		if len(m.Fields) == maxFields {
 			return errHeadTooLarge
 		}
 		colon := bytes.IndexByte(line, ':')

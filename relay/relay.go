@@ -30,6 +30,11 @@ const (
 	MaxFields = 256
 	// MaxTrailer bounds a trailer section.
 	MaxTrailer = 8 << 10
+	// tunnelRoom and tunnelFields are how much larger a section may be on a
+	// tunnel: the other end held it to the limits above and wrote it anew, with a
+	// space in each field and some fields of its own (framing, Host, Connection).
+	tunnelRoom   = 1 << 10
+	tunnelFields = 4
 	// MaxChunkLine bounds a chunk's size line with its extensions, which are
 	// read and dropped.
 	MaxChunkLine = 256
@@ -67,6 +72,9 @@ var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &
 // none. It is not safe for concurrent use. Heads read from it alias its buffer
 // and are valid until the body is read or the next head is.
 type Reader struct {
+	// Tunnel says that the other end of a tunnel sends, see tunnelRoom.
+	Tunnel bool
+
 	src  io.Reader
 	buf  []byte
 	home *[]byte // where buf came from; nil when grown
@@ -85,6 +93,22 @@ func (r *Reader) Release() {
 		smallPool.Put(r.home)
 	}
 	r.buf, r.home, r.r, r.w = nil, nil, 0, 0
+}
+
+// limit is the limit of a section here, max elsewhere.
+func (r *Reader) limit(max int) int {
+	if r.Tunnel {
+		max += tunnelRoom
+	}
+	return max
+}
+
+// maxFields is the limit of fields in a section.
+func (r *Reader) maxFields() int {
+	if r.Tunnel {
+		return MaxFields + tunnelFields
+	}
+	return MaxFields
 }
 
 // Buffered is how many bytes were read and not consumed.

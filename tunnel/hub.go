@@ -215,13 +215,20 @@ func (h *Hub) sendable(docs ...mezu.Signed) []mezu.Signed {
 }
 
 // Cut closes every session, and every single data connection, whose identity and
-// certificate serial (lower-case hexadecimal) match, with the exchanges on it. It
-// returns when they are closed to new exchanges.
-func (h *Hub) Cut(match func(id mezu.Identity, serial string) bool) {
+// certificate serial (lower-case hexadecimal) match, with the exchanges on it. A
+// session is told why by these statements: a Warpgate believes no edge's own word.
+// It returns when they are closed to new exchanges.
+func (h *Hub) Cut(match func(id mezu.Identity, serial string) bool, why ...mezu.Signed) {
+	var last []byte
+	for _, doc := range h.sendable(why...) {
+		head, _ := documentHead(doc) // sendable has tried
+		last = slices.Concat(last, head, doc.Payload)
+	}
+	e := mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked")
+	last = appendRefused(last, e, 0, false)
 	for _, s := range h.all() {
 		if match(s.id, s.serial) {
-			e := mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked")
-			s.end(ErrCut, appendRefused(nil, e, 0, false))
+			s.end(ErrCut, last)
 			continue
 		}
 		s.cut(match)

@@ -91,9 +91,14 @@ func (r *registration) run() {
 	documents := make(chan []byte, waitingDocuments)
 	r.tasks.Go(r.closeAtEnd)
 	r.tasks.Go(r.sendHeartbeats)
-	r.tasks.Go(func() { r.takeDocuments(documents) })
-	r.end(r.read(documents))
+	taken := make(chan struct{})
+	r.tasks.Go(func() { defer close(taken); r.takeDocuments(documents) })
+	err := r.read(documents)
 	close(documents)
+	if errors.As(err, new(*RefusedError)) {
+		<-taken // what came before the refusal may be the reason
+	}
+	r.end(err)
 	r.tasks.Wait()
 	r.out.wait()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -339,13 +340,15 @@ func TestHub_CutClosesWhatIsInUse(t *testing.T) {
 	e := startEdge(t, ca, "", tunnel.HubConfig{})
 	bad, good := newWarpgateID(), newWarpgateID()
 	cert := ca.issue(t, bad)
-	l := startLink(t, e, bad, tunnel.LinkConfig{TLS: ca.clientTLS(cert)})
+	told := make(chan mezu.Signed, 1)
+	l := startLink(t, e, bad, tunnel.LinkConfig{TLS: ca.clientTLS(cert), Document: func(doc mezu.Signed) { told <- doc }})
 	s := e.session()
 	startLink(t, e, good, tunnel.LinkConfig{})
 	eventually(t, "two sessions", func() bool { return e.Sessions(environment) == 2 })
 	c, other := checkout(t, s), checkout(t, e.Pick(environment, s))
 	serial := cert.Leaf.SerialNumber.Text(16)
-	e.Cut(func(_ mezu.Identity, sn string) bool { return sn == serial })
+	why := mezu.Signed{Purpose: mezu.PurposeRevocation, Payload: []byte("revoked")}
+	e.Cut(func(_ mezu.Identity, sn string) bool { return sn == serial }, why)
 	if _, err := s.Checkout(t.Context()); !errors.Is(err, tunnel.ErrGone) {
 		t.Fatalf("checkout of a cut session: %v", err)
 	}
@@ -362,6 +365,9 @@ func TestHub_CutClosesWhatIsInUse(t *testing.T) {
 	}
 	if err := l.await(t, tunnel.LinkDisconnected); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
 		t.Fatalf("the Warpgate was told: %v", err)
+	}
+	if doc := receive(t, "the reason", told); !reflect.DeepEqual(doc, why) {
+		t.Fatalf("the Warpgate was given %+v", doc)
 	}
 }
 

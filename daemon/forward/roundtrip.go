@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -77,18 +78,20 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		early: early,
 	}
 	in := w.outgoing(ctx, u, body)
+	// net/http may wait for a Read of the body even when it has failed already.
+	defer context.AfterFunc(ctx, func() { body.Close() })()
 	defer func() {
 		body.finish()
 		w.x.BytesIn = w.c.Body.Bytes()
 	}()
 	out, err := w.f.transport(u).RoundTrip(in)
-	early.end()
-	body.calm() // from here on the response's silence counts
+	fault := cmp.Or(early.end(), body.calm()) // from here on the response's silence counts
 	silence.Stop()
-	if err != nil {
-		if fault := body.takeFault(); fault != nil {
-			return false, fault
-		}
+	switch {
+	case err == nil:
+	case fault != nil:
+		return false, fault
+	default:
 		return w.roundTripError(ctx, u, err)
 	}
 	defer out.Body.Close()
@@ -112,6 +115,8 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 		URL:    &url.URL{Scheme: scheme, Host: u.Address, Opaque: w.req.Path.Path, ForceQuery: w.req.Query == "?"},
 		Host:   w.req.Authority,
 		Header: http.Header{"User-Agent": nil}, // none of net/http's own
+
+		ProtoMajor: 1, ProtoMinor: 1, // or Expect counts for nothing
 	}
 	if w.req.Query != "" {
 		r.URL.RawQuery = w.req.Query[1:]
@@ -202,6 +207,7 @@ type interims struct {
 	count    int
 	proceeds bool // the client may send
 	over     bool
+	fault    error // what was wrong with them; net/http gives it another name
 }
 
 // got takes one 1xx response; its error ends the exchange.
@@ -214,12 +220,14 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 	if i.over {
 		return nil
 	}
-	if i.count++; i.count > relay.MaxInterim {
-		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
-	}
 	var head relay.ResponseHead
 	if err := relay.ResponseFrom(&http.Response{StatusCode: code, Header: http.Header(header)}, http.MethodGet, &head); err != nil {
-		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		i.fault = &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		return i.fault
+	}
+	if i.count++; i.count > relay.MaxInterim {
+		i.fault = &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
+		return i.fault
 	}
 	return i.c.Interim(&head)
 }
@@ -235,10 +243,12 @@ func (i *interims) proceed() error {
 	return i.c.Interim(nil)
 }
 
-func (i *interims) end() {
+// end ends passing on, and returns what was wrong.
+func (i *interims) end() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.over = true
+	return i.fault
 }
 
 // tunnelBody is a request body for net/http. At its end it begins to watch
@@ -255,7 +265,8 @@ type tunnelBody struct {
 	reading  sync.Mutex // held by a Read under way
 	mu       sync.Mutex
 	watching bool
-	finished bool
+	closed   bool // by net/http
+	finished bool // by the exchange
 	calmed   bool
 	fault    error // why the body could not be read to its end, if that has an answer
 }
@@ -263,7 +274,7 @@ type tunnelBody struct {
 func (b *tunnelBody) Read(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if b.isFinished() {
+	if b.unwanted() {
 		return 0, relay.ErrClientGone // the piece isn't ours any more either
 	}
 	if len(b.piece) == 0 {
@@ -303,25 +314,37 @@ func (b *tunnelBody) next() error {
 		b.mu.Unlock()
 		return err
 	}
-	if !b.isFinished() {
+	if !b.unwanted() {
 		b.gone()
 	}
 	return err
 }
 
-// Close is called by net/http; finish does the work.
-func (b *tunnelBody) Close() error { return nil }
-
-func (b *tunnelBody) isFinished() bool {
+// Close is called by net/http, which wants no more of the body and may wait for
+// a Read under way. From then on the edge is watched.
+func (b *tunnelBody) Close() error {
+	b.mu.Lock()
+	over := b.finished || b.watching || b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if over {
+		return nil
+	}
+	b.c.StopUpload()
+	b.reading.Lock() // a Read under way has ended
+	defer b.reading.Unlock()
+	b.c.Timed.Rearm()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.finished
+	b.startWatch()
+	return nil
 }
 
-func (b *tunnelBody) takeFault() error {
+// unwanted reports whether nobody wants the body any more.
+func (b *tunnelBody) unwanted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.fault
+	return b.finished || b.closed
 }
 
 func (b *tunnelBody) progress() {
@@ -332,15 +355,23 @@ func (b *tunnelBody) progress() {
 	}
 }
 
-func (b *tunnelBody) calm() {
+// calm ends calls of moved, and returns what was wrong with the body so far.
+func (b *tunnelBody) calm() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calmed = true
+	return b.fault
 }
 
 func (b *tunnelBody) watch() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.closed { // else Close does it
+		b.startWatch()
+	}
+}
+
+func (b *tunnelBody) startWatch() {
 	if !b.finished && !b.watching {
 		b.watching = true
 		b.c.Watch(b.gone)

@@ -317,9 +317,9 @@ func (e *Edge) onDocument(environment string, doc mezu.Signed) { e.hub.Push(envi
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
 
 // onRevocation cuts the tunnels of a revoked certificate.
-func (e *Edge) onRevocation(r *mezu.Revocation) {
+func (e *Edge) onRevocation(r *mezu.Revocation, doc mezu.Signed) {
 	if r.Kind != mezu.RevokeCertificate {
 		return
 	}
-	e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject })
+	e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, doc)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -27,15 +28,28 @@ const (
 	clientWriteTimeout = 60 * time.Second
 	// lingerTimeout and lingerBytes bound how long a connection that is closed
 	// early still swallows input, so that the client can read the answer
-	// before a reset destroys it.
+	// before a reset destroys it. The time decides on every real link; the bytes
+	// are what a client on this machine sends before it gets to look.
 	lingerTimeout = 2 * time.Second
-	lingerBytes   = 4 << 20
+	lingerBytes   = 64 << 20
 )
+
+// publicClient is a client that learns by its response when the edge has begun to
+// drain since its request came.
+type publicClient struct {
+	relay.Client
+	draining *atomic.Bool
+}
+
+// Deliver sends a response.
+func (c *publicClient) Deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
+	return c.Client.Deliver(h, body, closing || c.draining.Load())
+}
 
 // http1 is one public connection of HTTP/1.1.
 type http1 struct {
 	x       exchange
-	c       relay.Client
+	c       publicClient
 	conn    *tls.Conn
 	sni     string
 	names   relay.Names
@@ -49,6 +63,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
 		return // no name, no environment: nothing may be answered in its stead
 	}
 	h := &http1{conn: conn, sni: sni}
+	h.c.draining = &e.draining
 	h.prepare = h.canonical
 	h.x.init(e)
 	h.x.client = clientAddr(conn.RemoteAddr())

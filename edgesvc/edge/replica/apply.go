@@ -71,7 +71,7 @@ func (r *Replica) applyRevocation(doc mezu.Signed) error {
 	r.state.revocations = append(r.state.revocations, revocation{doc, name, rev.Until})
 	r.mu.Unlock()
 	if r.cfg.OnRevocation != nil {
-		r.cfg.OnRevocation(rev)
+		r.cfg.OnRevocation(rev, doc)
 	}
 	r.tell("", doc)
 	r.saveStatement(r.path(revocationsDir, name+".json"), doc)

@@ -60,8 +60,9 @@ type Config struct {
 	// OnDocument gets each statement that took effect, in order; environment is
 	// empty for those that concern all. It must not block. If nil, nobody is told.
 	OnDocument func(environment string, doc mezu.Signed)
-	// OnRevocation gets each new revocation once. It must not block.
-	OnRevocation func(*mezu.Revocation)
+	// OnRevocation gets each new revocation once, before OnDocument, and the
+	// statement that it was opened from. It must not block.
+	OnRevocation func(*mezu.Revocation, mezu.Signed)
 	// Presence lists the Warpgates that the edge holds now, for full reports; if
 	// nil, none.
 	Presence func() []mezu.Presence

@@ -73,7 +73,7 @@ func open(t *testing.T, cfg replica.Config) *edge {
 		defer e.mu.Unlock()
 		e.documents = append(e.documents, environment+" "+string(doc.Purpose))
 	}
-	cfg.OnRevocation = func(r *mezu.Revocation) {
+	cfg.OnRevocation = func(r *mezu.Revocation, _ mezu.Signed) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.revocations = append(e.revocations, r.Subject)

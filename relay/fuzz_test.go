@@ -1,0 +1,149 @@
+package relay_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// FuzzRequestHead: whatever is accepted leaves in a form that everybody reads
+// alike, and how the bytes were cut makes no difference.
+func FuzzRequestHead(f *testing.F) {
+	for _, s := range []string{
+		get, post(lengthOf+"5") + "hello", post(chunked) + "5;x=y\r\nhello\r\n0\r\nX: 1\r\n\r\n", post(chunked, lengthOf+"5") + "0\r\n\r\n",
+		"GET http://a/x?y HTTP/1.1\r\nHost: a\r\nX_Real_IP: 1\r\n\r\n", "GET /%2f../%41 HTTP/1.0\r\nHost: A.:80\r\nConnection: close, x\r\nX: \t y \r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n",
+	} {
+		f.Add([]byte(s), uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, seed uint64) {
+		if err := checkRequest(raw); err != nil {
+			t.Fatal(err)
+		}
+		whole := understand(bytes.NewReader(raw))
+		split := understand(&splitReader{bytes.Clone(raw), rand.New(rand.NewPCG(seed, 1))})
+		if (whole.err == nil) != (split.err == nil) || code(whole.err) != code(split.err) {
+			t.Fatalf("%v as a whole, %v in pieces", whole.err, split.err)
+		}
+		if whole.err == nil {
+			if err := sameRequest(&whole, &split); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// FuzzResponseHead: a response that is accepted goes on as one that is read alike.
+func FuzzResponseHead(f *testing.F) {
+	for _, s := range []string{ok, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "HTTP/1.0 200\r\n\r\nhello", "HTTP/1.1 204 No\r\nConnection: x\r\nX: 1\r\n\r\n",
+		"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n"} {
+		f.Add([]byte(s), true)
+		f.Add([]byte(s), false)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, head bool) {
+		method := "GET"
+		if head {
+			method = "HEAD"
+		}
+		h, body, err := readResponse(bytes.NewReader(raw), method)
+		if err != nil {
+			if h.Status != 0 && errors.Is(err, relay.ErrMalformedResponse) && len(body) > 0 {
+				t.Fatal("a malformed head has a body")
+			}
+			return
+		}
+		out := h.Append(nil, relay.Hop{RequestID: "id"})
+		switch h.Out(relay.Hop{}) {
+		case relay.Chunked:
+			out = relay.AppendLastChunk(relay.AppendChunk(out, []byte(body)), nil)
+		default:
+			out = append(out, body...)
+		}
+		again, body2, err := readResponse(bytes.NewReader(out), method)
+		if err != nil || again.Status != h.Status || body2 != body {
+			t.Fatalf("%q goes on as %q: status %d, %d bytes, %v", raw, out, again.Status, len(body2), err)
+		}
+		ids := 0
+		for _, field := range again.Fields {
+			if field.Is("x-request-id") {
+				ids++
+			}
+		}
+		if ids != 1 {
+			t.Fatalf("%d request ids in %q", ids, out)
+		}
+	})
+}
+
+// FuzzBody: no bytes make a body that depends on how they were cut, readiness
+// that waits, or unbounded reading.
+func FuzzBody(f *testing.F) {
+	for _, c := range bodyCases() {
+		if len(c.raw) < 500 {
+			f.Add([]byte(c.raw), uint8(2), int64(5), uint64(1))
+		}
+	}
+	f.Add([]byte("hello"), uint8(1), int64(5), uint64(1))
+	f.Add([]byte("hello"), uint8(3), int64(0), uint64(1))
+	f.Fuzz(func(t *testing.T, raw []byte, how uint8, length int64, seed uint64) {
+		framing := relay.Framing(how % 4)
+		length = max(0, length)
+		read := func(src io.Reader) (string, string, error) {
+			var r relay.Reader
+			r.Reset(src)
+			defer r.Release()
+			return drain(&r, framing, length, 0)
+		}
+		data, trailer, err := read(bytes.NewReader(raw))
+		data2, trailer2, err2 := read(&splitReader{bytes.Clone(raw), rand.New(rand.NewPCG(seed, 2))})
+		if (err == nil) != (err2 == nil) || err == nil && (data != data2 || trailer != trailer2) {
+			t.Fatalf("%q %q %v as a whole, %q %q %v in pieces", data, trailer, err, data2, trailer2, err2)
+		}
+		if len(data) > len(raw) {
+			t.Fatal("more came out than went in")
+		}
+		checkReady(t, "fuzz", bytes.Clone(raw), framing, length, int(seed%7)+1)
+	})
+}
+
+// FuzzTyped: whatever is accepted is what would have been written.
+func FuzzTyped(f *testing.F) {
+	info := relay.RequestInfo{ID: "id", Position: mezu.Position{Epoch: 1, Revision: 2}, Grant: []byte("grant")}
+	f.Add(relay.AppendRequestInfo(nil, &info))
+	f.Add(relay.AppendFailure(nil, &relay.Failure{Code: mezu.CodeWorkloadReset, Detail: "detail", Unsent: true}))
+	f.Add(relay.AppendProbe(relay.AppendAlive(relay.AppendResponse(nil))))
+	f.Add([]byte("\x01\xff\xff\xff" + strings.Repeat("x", 100)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var r relay.Reader
+		r.Reset(bytes.NewReader(raw))
+		defer r.Release()
+		for {
+			kind, p, err := r.ReadTyped()
+			if err != nil {
+				return
+			}
+			var got relay.RequestInfo
+			if kind == relay.KindRequest && relay.ParseRequestInfo(p, &got) == nil {
+				again := relay.AppendRequestInfo(nil, &got)[4:]
+				var twice relay.RequestInfo
+				if err := relay.ParseRequestInfo(again, &twice); err != nil || twice.ID != got.ID || twice.Client != got.Client || twice.Position != got.Position || !bytes.Equal(twice.Grant, got.Grant) {
+					t.Fatalf("%+v became %+v, %v", got, twice, err)
+				}
+			}
+			if kind == relay.KindFailure {
+				if failure, err := relay.ParseFailure(p); err == nil {
+					if !failure.Code.Known() || len(failure.Detail) > 512 || !mezu.ValidHeaderValue(failure.Detail) {
+						t.Fatalf("%+v", failure)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package relay_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu/relay"
+)
+
+// piped is an upgraded stream between two outer ends.
+type piped struct {
+	left, right *net.TCPConn
+	done        chan struct{}
+	ab, ba      int64
+	err         error
+}
+
+func startPipe(t *testing.T, idle time.Duration, aheadA, aheadB string) *piped {
+	left, a := pair(t)
+	b, right := pair(t)
+	p := &piped{left: left, right: right, done: make(chan struct{})}
+	go p.run(a, b, idle, aheadA, aheadB)
+	t.Cleanup(func() {
+		left.Close()
+		right.Close()
+		receive(t, p.done, "end of the pipe")
+	})
+	return p
+}
+
+func (p *piped) run(a, b net.Conn, idle time.Duration, aheadA, aheadB string) {
+	defer close(p.done)
+	ends := [2]relay.PipeEnd{{Conn: a, Reader: ahead(a, aheadA)}, {Conn: b, Reader: ahead(b, aheadB)}}
+	p.ab, p.ba, p.err = relay.Pipe(ends[0], ends[1], idle)
+	a.Close()
+	b.Close()
+}
+
+// ahead is a reader that has buffered something behind its head.
+func ahead(c net.Conn, data string) *relay.Reader {
+	var r relay.Reader
+	r.Reset(strings.NewReader(data))
+	if data != "" {
+		r.Fill()
+	}
+	return &r
+}
+
+func expect(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Fatalf("%q, %v; want %q", got, err, want)
+	}
+}
+
+func TestPipeCarriesWhatWasBuffered(t *testing.T) {
+	p := startPipe(t, patience, "early", "also early")
+	p.left.Write([]byte(" and late"))
+	expect(t, p.right, "early and late")
+	expect(t, p.left, "also early")
+	p.left.Close()
+	p.right.Close()
+	receive(t, p.done, "end")
+	if p.ab != int64(len("early and late")) || p.ba != int64(len("also early")) {
+		t.Errorf("%d and %d bytes", p.ab, p.ba)
+	}
+}
+
+// TestPipeHalfClose: the end of one direction is passed on, and the other one goes
+// on until it ends too.
+func TestPipeHalfClose(t *testing.T) {
+	for _, first := range []string{"left", "right"} {
+		p := startPipe(t, patience, "", "")
+		from, to := p.left, p.right
+		if first == "right" {
+			from, to = to, from
+		}
+		from.Write([]byte("bye"))
+		from.CloseWrite()
+		if got, err := io.ReadAll(to); err != nil || string(got) != "bye" {
+			t.Fatalf("%s: %q, %v", first, got, err)
+		}
+		big := bytes.Repeat([]byte("x"), 1<<20)
+		go func() { to.Write(big); to.CloseWrite() }()
+		if got, err := io.ReadAll(from); err != nil || len(got) != len(big) {
+			t.Fatalf("%s: %d bytes came back, %v", first, len(got), err)
+		}
+		receive(t, p.done, "end")
+		if p.err != nil || p.ab+p.ba != int64(len(big)+3) {
+			t.Errorf("%s: %d and %d bytes, %v", first, p.ab, p.ba, p.err)
+		}
+	}
+}
+
+func TestPipeEndsWhenIdle(t *testing.T) {
+	const idle = 50 * time.Millisecond
+	start := time.Now()
+	p := startPipe(t, idle, "", "")
+	receive(t, p.done, "end")
+	if p.err == nil || time.Since(start) < idle {
+		t.Errorf("%v after %s", p.err, time.Since(start))
+	}
+	if _, err := p.left.Read(make([]byte, 1)); err == nil {
+		t.Error("the left end is open")
+	}
+}
+
+// TestPipeIdleAfterHalfClose: half of a stream alone is bounded too.
+func TestPipeIdleAfterHalfClose(t *testing.T) {
+	p := startPipe(t, 50*time.Millisecond, "", "")
+	p.left.CloseWrite()
+	if _, err := p.right.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+	receive(t, p.done, "end")
+}
+
+// TestPipeOneDirectionIsEnough: a stream that only ever flows one way is not idle.
+func TestPipeOneDirectionIsEnough(t *testing.T) {
+	const idle, rounds = 200 * time.Millisecond, 30
+	p := startPipe(t, idle, "", "")
+	tick := time.NewTicker(idle / 10)
+	defer tick.Stop()
+	for range rounds { // three times as long as idle
+		<-tick.C
+		if _, err := p.right.Write([]byte("tick")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, p.left, "tick")
+	}
+	p.left.Write([]byte("tock"))
+	expect(t, p.right, "tock")
+	select {
+	case <-p.done:
+		t.Fatalf("ended: %v", p.err)
+	default:
+	}
+}
+
+// TestPipeBreaksAsAWhole: a reset of one side ends both directions at once.
+func TestPipeBreaksAsAWhole(t *testing.T) {
+	for _, side := range []string{"left", "right"} {
+		p := startPipe(t, patience, "", "")
+		p.left.Write([]byte("x"))
+		expect(t, p.right, "x")
+		broken, other := p.left, p.right
+		if side == "right" {
+			broken, other = other, broken
+		}
+		broken.SetLinger(0)
+		broken.Close()
+		start := time.Now()
+		receive(t, p.done, "end")
+		if p.err == nil || time.Since(start) > patience/2 {
+			t.Errorf("%s: %v after %s", side, p.err, time.Since(start))
+		}
+		if _, err := other.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: the other side is open", side)
+		}
+	}
+}
+
+// TestPipeReaderThatDoesNotRead: a stalled receiver ends the stream in idle time.
+func TestPipeReaderThatDoesNotRead(t *testing.T) {
+	p := startPipe(t, 100*time.Millisecond, "", "")
+	go func() {
+		big := make([]byte, 1<<20)
+		for {
+			if _, err := p.left.Write(big); err != nil {
+				return
+			}
+		}
+	}()
+	receive(t, p.done, "end")
+	if p.err == nil {
+		t.Error("ended without an error")
+	}
+}
