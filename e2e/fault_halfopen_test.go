@@ -189,3 +189,42 @@ func TestFencing(t *testing.T) {
 	}
 	l.judge()
 }
+
+// TestPaused stops one of two Warpgates and the control plane without closing
+// anything, as a host does that hangs: requests move to the other Warpgate, those
+// that may be repeated with them, and all is as before when both go on.
+func TestPaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, open)
+	gates := w.addStationGates(2)
+	var levels []level
+	for _, e := range w.edges {
+		levels = append(levels, levelOf(t, e.process, e.admin))
+	}
+	l := startLoad(w)
+	l.flows("the start", time.Now())
+
+	over := l.fault("the pause", lostWith(gates[0].station))
+	began := time.Now()
+	gateGoesOn, controlGoesOn := gates[0].pause(), w.control.pause()
+	w.tunnels(1)
+	noticed(t, "the edges of the Warpgate", began)
+	l.flows("the pause of the Warpgate", time.Now())
+	for _, e := range w.edges {
+		metricIs(t, e.admin, "mezu_edge_control_up", 0)
+	}
+	noticed(t, "the edges of the control plane", began)
+	over(time.Now())
+
+	over = l.fault("their return", nothing)
+	gateGoesOn()
+	controlGoesOn()
+	w.tunnels(2)
+	w.inStep()
+	over(time.Now())
+	w.changeArrives()
+	l.judge()
+	for _, level := range levels {
+		level.returns(t, 2*(len(l.workers)+8), 3)
+	}
+}

@@ -153,7 +153,7 @@ type level struct {
 	descriptors, goroutines int
 }
 
-// levelOf waits until a process holds no public connection and measures it.
+// levelOf measures a process.
 func levelOf(t *testing.T, p *process, admin string) level {
 	t.Helper()
 	v, err := metric(admin, "go_goroutines")

@@ -15,12 +15,13 @@ import (
 type talker struct {
 	*workload
 	trailers chan http.Header // of requests to /trailers
-	broken   chan error       // how the bodies of requests to /swallow ended
+	began    chan struct{}    // a body came to /swallow
+	broken   chan error       // how it ended
 }
 
 func newTalker(t *testing.T, h2c bool) *talker {
 	t.Helper()
-	tk := &talker{workload: newWorkload(t, h2c), trailers: make(chan http.Header, 10), broken: make(chan error, 10)}
+	tk := &talker{workload: newWorkload(t, h2c), trailers: make(chan http.Header, 10), began: make(chan struct{}, 10), broken: make(chan error, 10)}
 	mux := http.NewServeMux()
 	mux.Handle("/", tk.Config.Handler)
 	mux.HandleFunc("/trickle/{n}", tk.trickle)
@@ -93,8 +94,12 @@ func file(w http.ResponseWriter, r *http.Request) {
 }
 
 // swallow reads a body and tells how it ended.
-func (tk *talker) swallow(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprint(w)
+func (tk *talker) swallow(_ http.ResponseWriter, r *http.Request) {
+	if _, err := io.CopyN(io.Discard, r.Body, 1); err != nil {
+		tk.broken <- err
+		return
+	}
+	tk.began <- struct{}{}
 	n, err := io.Copy(io.Discard, r.Body)
 	if err == nil {
 		err = fmt.Errorf("%w after %d bytes", errComplete, n)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type workload struct {
 	*httptest.Server
 	release chan struct{} // lets /hold answer
 	left    chan string   // paths of requests whose client went away
+	echoes  atomic.Int64  // requests that were echoed
 }
 
 func newWorkload(t *testing.T, h2c bool) *workload {
@@ -40,7 +42,9 @@ func newWorkload(t *testing.T, h2c bool) *workload {
 	mux.HandleFunc("/hold", wl.hold)
 	mux.HandleFunc("/slow/{ms}", wl.slow)
 	mux.HandleFunc("/ws", wl.socket)
-	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too much", http.StatusRequestEntityTooLarge) })
+	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
+	})
 	wl.Server = httptest.NewUnstartedServer(mux)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -54,6 +58,7 @@ func newWorkload(t *testing.T, h2c bool) *workload {
 func (wl *workload) addr() string { return wl.Listener.Addr().String() }
 
 func (wl *workload) echo(w http.ResponseWriter, r *http.Request) {
+	wl.echoes.Add(1)
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(seen{r.Method, r.Host, r.RequestURI, r.Proto, r.Header, string(body)})

@@ -31,8 +31,7 @@ type PipeEnd struct {
 // a half-close and the other direction goes on. It closes neither connection
 // and returns the bytes from a to b and from b to a.
 func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
-	p := &pipe{idle: idle}
-	p.touch()
+	p := &pipe{idle: idle, start: time.Now()}
 	done := make(chan error, 1)
 	go func() { done <- p.carry(a, b, &ab) }()
 	err = p.carry(b, a, &ba)
@@ -49,17 +48,15 @@ func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 
 type pipe struct {
 	idle   time.Duration
-	last   atomic.Int64 // when something moved last, in nanoseconds since start of the clock
+	start  time.Time
+	last   atomic.Int64 // when something moved last, in nanoseconds since start
 	broken atomic.Bool
 }
 
-func (p *pipe) touch() { p.last.Store(int64(time.Since(pipeEpoch))) }
+func (p *pipe) touch() { p.last.Store(int64(time.Since(p.start))) }
 
 // silent is for how long nothing has moved.
-func (p *pipe) silent() time.Duration { return time.Since(pipeEpoch) - time.Duration(p.last.Load()) }
-
-// pipeEpoch makes monotonic readings comparable.
-var pipeEpoch = time.Now()
+func (p *pipe) silent() time.Duration { return time.Since(p.start) - time.Duration(p.last.Load()) }
 
 func expire(c net.Conn) { c.SetDeadline(time.Unix(1, 0)) }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu/relay"
@@ -120,26 +121,35 @@ func TestPipeIdleAfterHalfClose(t *testing.T) {
 	receive(t, p.done, "end")
 }
 
-// TestPipeOneDirectionIsEnough: a stream that only ever flows one way is not idle.
+// TestPipeOneDirectionIsEnough: a stream that only ever flows one way is not idle,
+// and when it stops, it ends after idle and no later.
 func TestPipeOneDirectionIsEnough(t *testing.T) {
-	const idle, rounds = 200 * time.Millisecond, 30
-	p := startPipe(t, idle, "", "")
-	tick := time.NewTicker(idle / 10)
-	defer tick.Stop()
-	for range rounds { // three times as long as idle
-		<-tick.C
-		if _, err := p.right.Write([]byte("tick")); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		const idle = time.Minute
+		left, a := net.Pipe()
+		b, right := net.Pipe()
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := relay.Pipe(relay.PipeEnd{Conn: a, Reader: ahead(a, "")}, relay.PipeEnd{Conn: b, Reader: ahead(b, "")}, idle)
+			done <- err
+		}()
+		tick := time.NewTicker(idle - time.Second)
+		for range 10 {
+			<-tick.C
+			if _, err := right.Write([]byte("tick")); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, left, "tick")
 		}
-		expect(t, p.left, "tick")
-	}
-	p.left.Write([]byte("tock"))
-	expect(t, p.right, "tock")
-	select {
-	case <-p.done:
-		t.Fatalf("ended: %v", p.err)
-	default:
-	}
+		tick.Stop()
+		start := time.Now()
+		if err := <-done; err == nil || time.Since(start) > idle+time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+		for _, c := range []net.Conn{left, a, b, right} {
+			c.Close()
+		}
+	})
 }
 
 // TestPipeBreaksAsAWhole: a reset of one side ends both directions at once.

@@ -137,20 +137,23 @@ func (x *exchange) run(d relay.Downstream) error {
 	var last error = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 	environment := x.table.Bundle().Environment
 	failovers := x.decision.Route.Retries
-	for range maxAttempts {
+	for attempts := 0; attempts < maxAttempts; {
 		s := x.e.hub.Pick(environment, tried...)
 		if s == nil {
 			return last
 		}
 		conn, err := s.Checkout(x.e.cut)
-		if err != nil {
-			last = checkoutError(err)
-			if tried = append(tried, s); !errors.Is(err, tunnel.ErrGone) {
-				if failovers--; failovers < 0 {
-					return last
-				}
-			}
+		if errors.Is(err, tunnel.ErrGone) {
+			last, tried = checkoutError(err), append(tried, s)
 			continue // of a session that ended nothing was tried
+		}
+		attempts++
+		if err != nil {
+			last, tried = checkoutError(err), append(tried, s)
+			if failovers--; failovers < 0 {
+				return last
+			}
+			continue
 		}
 		stale := conn.Reused()
 		again, err := x.try(conn, d)
@@ -158,7 +161,7 @@ func (x *exchange) run(d relay.Downstream) error {
 			return err
 		}
 		last = err
-		if stale && again == anywhere {
+		if stale && again == anywhere && (failovers == 0 || x.e.hub.Pick(environment, append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
 		tried = append(tried, s)
