@@ -53,7 +53,7 @@ cross: ## build the programs for every platform in CROSS
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -trimpath -o /dev/null $(PROGRAMS:%=./cmd/%); \
 	done
 
-bench: tools-for-bench build ## compare with references on this machine; BENCH='-h' for its flags
+bench: tools-for-bench ## compare with references on this machine; BENCH='-h' for its flags
 	go run ./bench $(BENCH)
 
 fuzz: ## run every fuzz target for FUZZTIME

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// bench is everything that runs.
+type bench struct {
+	o       *options
+	log     io.Writer
+	dir     string // of this run, removed at its end
+	self    string // this program
+	results results
+
+	pair     certificateFiles
+	bin      programs
+	workload *process
+	upstream string // the workload's plain address
+	helpers  []*process
+	in       *installation
+	warpgate *process
+	ours     target
+	targets  []target // all of them, in the order of tables
+}
+
+// newBench starts workload, references, control plane, edge and Warpgate, and
+// returns when each of them serves. What can't be started is left out with a
+// note, but the workload.
+func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err error) {
+	b = &bench{o: o, log: log}
+	if b.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if b.dir, err = os.MkdirTemp("", "mezu-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.pair, err = makeCertificate(b.dir); err != nil {
+		return nil, err
+	}
+	if err := b.startReferences(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.startOurs(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		b.results.note("starting edge and Warpgate: %v", err)
+		fmt.Fprintln(log, "starting edge and Warpgate:", err)
+	} else {
+		b.targets = append(b.targets, b.ours)
+	}
+	for _, t := range b.targets {
+		if _, err := awaitGood(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// startReferences starts the workload and what stands before it without us.
+func (b *bench) startReferences(ctx context.Context) error {
+	p, line, err := b.startHelper("workload", "-addr", b.o.workload, "-cert", b.pair.cert, "-key", b.pair.key)
+	if err != nil {
+		return err
+	}
+	b.workload = p
+	plain, secured, _ := strings.Cut(line, " ")
+	b.upstream = plain
+	b.targets = append(b.targets,
+		target{name: nameDirect, host: referenceHost, addr: plain},
+		target{name: nameDirectTLS, host: referenceHost, addr: secured, secure: true})
+	if p, line, err = b.startHelper("goproxy", "-upstream", plain, "-cert", b.pair.cert, "-key", b.pair.key); err != nil {
+		return err
+	}
+	b.targets = append(b.targets, target{name: nameGoProxy, host: referenceHost, addr: line, secure: true, h2: true, procs: []*process{p}})
+	p, addr, err := startNginx(ctx, b.dir, plain, b.pair)
+	if p != nil {
+		b.helpers = append(b.helpers, p)
+	}
+	if err != nil {
+		return err
+	}
+	b.targets = append(b.targets, target{name: nameNginx, host: referenceHost, addr: addr, secure: true, h2: true, procs: []*process{p}})
+	b.targets = append(b.targets, b.o.peers...)
+	return nil
+}
+
+// startHelper starts this program as something else and reads its first line.
+func (b *bench) startHelper(args ...string) (*process, string, error) {
+	p, err := start(b.dir, args[0], true, nil, append([]string{b.self}, args...)...)
+	if err != nil {
+		return nil, "", err
+	}
+	line, err := p.line()
+	go p.discard()
+	if err != nil {
+		return nil, "", err
+	}
+	b.helpers = append(b.helpers, p)
+	return p, line, nil
+}
+
+// startOurs builds the programs and starts control plane, edge and Warpgate.
+func (b *bench) startOurs(ctx context.Context) (err error) {
+	if b.bin, err = b.buildPrograms(ctx); err != nil {
+		return err
+	}
+	dir := filepath.Join(b.dir, "installation")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if b.in, err = startInstallation(ctx, dir, b.bin); err != nil {
+		return err
+	}
+	if b.warpgate, err = b.in.startWarpgate("warpgate", b.upstream, false); err != nil {
+		return err
+	}
+	b.ours = b.in.target(b.warpgate)
+	_, err = awaitGood(ctx, b.ours)
+	if err != nil {
+		return fmt.Errorf("%w\nedge: %s\nWarpgate: %s", err, b.in.edge.tail(), b.warpgate.tail())
+	}
+	return nil
+}
+
+// buildPrograms finds or makes the programs.
+func (b *bench) buildPrograms(ctx context.Context) (programs, error) {
+	if b.o.binaries != "" {
+		dir, err := filepath.Abs(b.o.binaries)
+		return programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}, err
+	}
+	dir := filepath.Join(b.dir, "bin")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return programs{}, err
+	}
+	return build(ctx, dir, "")
+}
+
+// have reports whether edge and Warpgate run.
+func (b *bench) have() bool { return b.ours.name != "" }
+
+// close ends all processes and removes what they wrote.
+func (b *bench) close() error {
+	if b.warpgate != nil {
+		b.warpgate.stop()
+	}
+	b.in.stop()
+	for _, p := range b.helpers {
+		p.stop()
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// inTurn calls take for each target that fits, beginning with another one each
+// round, so that none is always the first.
+func (b *bench) inTurn(ctx context.Context, round int, fits func(target) bool, take func(target) error) error {
+	var chosen []target
+	for _, t := range b.targets {
+		if fits(t) {
+			chosen = append(chosen, t)
+		}
+	}
+	var errs error
+	for i := range chosen {
+		t := chosen[(i+round)%len(chosen)]
+		if err := take(t); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", t.name, err))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return errs
+}
+
+// usage is the CPU time of each process of a target, in its order.
+func (t target) usage() ([]float64, error) {
+	out := make([]float64, len(t.procs))
+	for i, p := range t.procs {
+		var err error
+		if out[i], err = p.cpu(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// putCPU keeps the CPU time since before, divided by units: the sum, and each
+// process by itself if there are several.
+func (b *bench) putCPU(round int, measure, name string, t target, before []float64, units float64) error {
+	after, err := t.usage()
+	if err != nil || len(t.procs) == 0 {
+		return err
+	}
+	used := make([]float64, len(after))
+	total := 0.0
+	for i := range after {
+		used[i] = (after[i] - before[i]) / units
+		total += used[i]
+	}
+	b.results.put(round, measure, t.name, name, total)
+	if len(t.procs) == 1 {
+		return nil
+	}
+	for i, p := range t.procs {
+		b.results.put(round, measure, t.name, name+", "+p.name, used[i])
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+const (
+	// idleWarpgates and idleSockets are how many are held at once.
+	idleWarpgates = 500
+	idleSockets   = 2000
+	// restTime is what memory gets to come to rest: the garbage of handshakes
+	// goes with the collections that a load causes.
+	restTime = 3 * time.Second
+)
+
+// memory is the resident memory of edge and Warpgate in KiB: as it stands after a
+// load, and after two collections, when it is what is in use.
+type memory struct{ edge, warpgate, edgeUsed, warpgateUsed float64 }
+
+// takeIdle starts an installation of its own with programs that collect their
+// garbage when asked to, and adds idle Warpgates and idle WebSockets.
+func takeIdle(ctx context.Context, b *bench, round int) error {
+	if !b.have() {
+		return errNotOurs
+	}
+	bin, err := b.instrumented(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		name string
+		take func(ctx context.Context, b *bench, round int, i *observed) error
+	}{{"warpgates", takeIdleWarpgates}, {"sockets", takeIdleSockets}} {
+		dir := filepath.Join(b.dir, fmt.Sprintf("idle-%s-%d", kind.name, round))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		i := &observed{}
+		err := i.start(ctx, b, dir, bin)
+		if err == nil {
+			err = kind.take(ctx, b, round, i)
+		}
+		i.stop()
+		if err != nil {
+			return fmt.Errorf("idle %s: %w", kind.name, err)
+		}
+	}
+	return nil
+}
+
+// measure reads the memory after a load and some rest.
+func (i *observed) measure(ctx context.Context, dir string) (m memory, err error) {
+	if _, err := wrk(ctx, dir, i.t, 2*time.Second); err != nil {
+		return m, err
+	}
+	select {
+	case <-time.After(restTime):
+	case <-ctx.Done():
+		return m, ctx.Err()
+	}
+	for _, r := range []struct {
+		p               *process
+		socket          string
+		stands, settled *float64
+	}{{i.in.edge, "edge", &m.edge, &m.edgeUsed}, {i.warpgate, "warpgate", &m.warpgate, &m.warpgateUsed}} {
+		if *r.stands, err = r.p.rss(); err != nil {
+			return m, err
+		}
+		if _, err := askProfiler(ctx, filepath.Join(i.in.dir, r.socket+".sock"), "/collect"); err != nil {
+			return m, err
+		}
+		if *r.settled, err = r.p.rss(); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// takeIdleWarpgates registers many and leaves them alone. They are of another
+// environment than the load's.
+func takeIdleWarpgates(ctx context.Context, b *bench, round int, i *observed) error {
+	before, err := i.measure(ctx, i.in.dir)
+	if err != nil {
+		return err
+	}
+	_, key, err := i.in.addEnvironment(ctx, "idle")
+	if err != nil {
+		return err
+	}
+	p, _, err := b.startHelper("warpgates", "-n", strconv.Itoa(idleWarpgates), "-api", "https://"+i.in.api, "-ca", i.in.ca, "-key", key,
+		"-state", filepath.Join(i.in.dir, "many"))
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	after, err := i.measure(ctx, i.in.dir)
+	if err == nil {
+		err = b.keepHeaps(ctx, i, "warpgates")
+	}
+	if err != nil {
+		return err
+	}
+	put := func(name string, v float64) { b.results.put(round, "idle", nameOurs, name, v) }
+	put(figPerWarpgate, (after.edgeUsed-before.edgeUsed)/idleWarpgates)
+	put(figPerWarpgate+uncollected, (after.edge-before.edge)/idleWarpgates)
+	put("edge MiB", before.edgeUsed/1024)
+	put("Warpgate MiB", before.warpgateUsed/1024)
+	return nil
+}
+
+// takeIdleSockets opens many WebSockets, exchanges a message on each, and leaves
+// them alone.
+func takeIdleSockets(ctx context.Context, b *bench, round int, i *observed) error {
+	before, err := i.measure(ctx, i.in.dir)
+	if err != nil {
+		return err
+	}
+	for n := range idleSockets {
+		c, err := openSocket(ctx, i.t)
+		if err != nil {
+			return fmt.Errorf("WebSocket %d: %w", n, err)
+		}
+		defer c.Close()
+	}
+	after, err := i.measure(ctx, i.in.dir)
+	if err == nil {
+		err = b.keepHeaps(ctx, i, "sockets")
+	}
+	if err != nil {
+		return err
+	}
+	edge, warpgate := after.edgeUsed-before.edgeUsed, after.warpgateUsed-before.warpgateUsed
+	put := func(name string, v float64) { b.results.put(round, "idle", nameOurs, name, v/idleSockets) }
+	put(figPerSocket, edge+warpgate)
+	put(figPerSocket+", edge", edge)
+	put(figPerSocket+", Warpgate", warpgate)
+	put(figPerSocket+uncollected, after.edge+after.warpgate-before.edge-before.warpgate)
+	return nil
+}
+
+// keepHeaps writes what is in use to the folder of profiles, if there is one.
+func (b *bench) keepHeaps(ctx context.Context, i *observed, name string) error {
+	if b.o.profileFiles == "" {
+		return nil
+	}
+	for _, part := range []string{"edge", "warpgate"} {
+		for _, kind := range []string{"heap", "goroutine"} {
+			data, err := askProfiler(ctx, filepath.Join(i.in.dir, part+".sock"), "/debug/pprof/"+kind)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(b.o.profileFiles, fmt.Sprintf("%s-idle-%s-%s.pprof", part, name, kind)), data, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Names of figures.
+const (
+	figRate         = "requests/s"
+	figP50          = "p50 ms"
+	figP99          = "p99 ms"
+	figCPU          = "CPU-s per 100,000"
+	figP50us        = "p50 µs"
+	figP99us        = "p99 µs"
+	figDown1        = "down ×1 MB/s"
+	figDown8        = "down ×8 MB/s"
+	figUp1          = "up ×1 MB/s"
+	figUp8          = "up ×8 MB/s"
+	cpuSuffix       = ", CPU-s/GiB"
+	figAlone        = "alone"
+	figStalled      = "2 stalled + bulk"
+	figSlowFast     = "slow + fast"
+	p50Suffix       = ": p50 ms"
+	p99Suffix       = ": p99 ms"
+	rateSuffix      = ": MB/s"
+	figPerWarpgate  = "KiB per Warpgate, edge"
+	figPerSocket    = "KiB per WebSocket"
+	uncollected     = ", with garbage"
+	figEdgeBack     = "edge: ms from listening"
+	figWarpgateBack = "Warpgate: ms from start"
+	figSize         = "warpgate MB"
+	figResident     = "warpgate idle MiB"
+	figRegistration = "registration ms"
+)
+
+// measure is one kind of load or event.
+type measure struct {
+	name, about string
+	take        func(ctx context.Context, b *bench, round int) error
+}
+
+var measures = []measure{
+	{"http1", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk)", takeHTTP1},
+	{"http2", "Requests for 1 KiB over 8 connections of HTTP/2 with 8 streams each (h2load)", takeHTTP2},
+	{"latency", "Requests for 1 KiB over one connection of HTTP/1.1, one after the other, targets in turn", takeLatency},
+	{"bulk", "512 MiB down and up, over one connection and over eight", takeBulk},
+	{"connections", "New TLS connections, each a full handshake and one request", takeConnections},
+	{"line", "200 small requests a second: alone, beside two readers that stalled and a bulk download, and beside a slow and a fast download", takeLine},
+	{"idle", "Resident memory of idle Warpgates and WebSockets", takeIdle},
+	{"start", "From a fresh state to the first answer", takeStart},
+	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
+}
+
+func overTLS(t target) bool { return t.secure }
+
+func overHTTP2(t target) bool { return t.h2 }
+
+func every(target) bool { return true }
+
+// takeHTTP1 drives HTTP/1.1 with wrk.
+func takeHTTP1(ctx context.Context, b *bench, round int) error {
+	return b.inTurn(ctx, round, every, func(t target) error { return b.takeLoad(ctx, round, "http1", t, wrk) })
+}
+
+// takeHTTP2 drives HTTP/2 with h2load.
+func takeHTTP2(ctx context.Context, b *bench, round int) error {
+	return b.inTurn(ctx, round, overHTTP2, func(t target) error { return b.takeLoad(ctx, round, "http2", t, h2load) })
+}
+
+type generator func(ctx context.Context, dir string, t target, length time.Duration) (load, error)
+
+func (b *bench) takeLoad(ctx context.Context, round int, name string, t target, drive generator) error {
+	before, err := t.usage()
+	if err != nil {
+		return err
+	}
+	l, err := drive(ctx, b.dir, t, b.o.length)
+	if err != nil {
+		return err
+	}
+	b.results.put(round, name, t.name, figRate, l.perSecond)
+	b.results.put(round, name, t.name, figP50, l.p50)
+	b.results.put(round, name, t.name, figP99, l.p99)
+	if err := b.putCPU(round, name, figCPU, t, before, l.requests/100_000); err != nil {
+		return err
+	}
+	return l.failed()
+}
+
+// latencyRequests is how many requests of one connection a median is of, over all
+// rounds at least.
+const latencyRequests = 5_000
+
+// takeLatency asks each target in turn, so that all see the same machine.
+func takeLatency(ctx context.Context, b *bench, round int) error {
+	type probe struct {
+		c    *conn
+		head []byte
+		took []float64
+	}
+	probes := make([]*probe, len(b.targets))
+	for i, t := range b.targets {
+		c, err := dial(ctx, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		defer c.Close()
+		probes[i] = &probe{c: c, head: t.head("GET", pathSmall, "")}
+	}
+	const warm = 50
+	for i := range warm + max(1000, latencyRequests/b.o.rounds) {
+		for j, p := range probes {
+			begin := time.Now()
+			if err := p.c.get(p.head); err != nil {
+				return fmt.Errorf("%s: %w", b.targets[j].name, err)
+			}
+			if i >= warm {
+				p.took = append(p.took, time.Since(begin).Seconds()*1e6)
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for i, t := range b.targets {
+		slices.Sort(probes[i].took)
+		b.results.put(round, "latency", t.name, figP50us, percentile(probes[i].took, 50))
+		b.results.put(round, "latency", t.name, figP99us, percentile(probes[i].took, 99))
+	}
+	return nil
+}
+
+// bulkBytes are moved in each cell.
+const bulkBytes = 512 << 20
+
+// takeBulk moves bytes both ways.
+func takeBulk(ctx context.Context, b *bench, round int) error {
+	for _, cell := range []struct {
+		name    string
+		streams int64
+		move    func(*conn, int64) error
+	}{{figDown1, 1, (*conn).download}, {figDown8, 8, (*conn).download}, {figUp1, 1, (*conn).upload}, {figUp8, 8, (*conn).upload}} {
+		err := b.inTurn(ctx, round, overTLS, func(t target) error {
+			before, err := t.usage()
+			if err != nil {
+				return err
+			}
+			took, err := moveBulk(ctx, t, cell.streams, cell.move)
+			if err != nil {
+				return fmt.Errorf("%s: %w", cell.name, err)
+			}
+			b.results.put(round, "bulk", t.name, cell.name, bulkBytes/1e6/took.Seconds())
+			return b.putCPU(round, "bulk", cell.name+cpuSuffix, t, before, bulkBytes/float64(1<<30))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveBulk connects first and then moves all streams' shares at once.
+func moveBulk(ctx context.Context, t target, streams int64, move func(*conn, int64) error) (time.Duration, error) {
+	conns := make([]*conn, streams)
+	for i := range conns {
+		c, err := dial(ctx, t)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(cellTime))
+		conns[i] = c
+	}
+	errs := make([]error, streams)
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i, c := range conns {
+		wg.Go(func() { errs[i] = move(c, bulkBytes/streams) })
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	return took, nil
+}
+
+// takeConnections makes a connection for each request.
+func takeConnections(ctx context.Context, b *bench, round int) error {
+	return b.inTurn(ctx, round, overTLS, func(t target) error {
+		before, err := t.usage()
+		if err != nil {
+			return err
+		}
+		head := t.head("GET", pathSmall, "Connection: close\r\n")
+		var made, failed atomic.Int64
+		begin := time.Now()
+		var wg sync.WaitGroup
+		for range 2 * runtime.GOMAXPROCS(0) {
+			wg.Go(func() {
+				for time.Since(begin) < b.o.length && ctx.Err() == nil {
+					if once(ctx, t, head) == nil {
+						made.Add(1)
+					} else {
+						failed.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.results.put(round, "connections", t.name, figRate, float64(made.Load())/time.Since(begin).Seconds())
+		if n := failed.Load(); n > 0 {
+			err = fmt.Errorf("%d connections failed", n)
+		}
+		if cpuErr := b.putCPU(round, "connections", figCPU, t, before, float64(made.Load())/100_000); cpuErr != nil {
+			return cpuErr
+		}
+		return err
+	})
+}
+
+// Small requests beside others.
+const (
+	smallPause   = 5 * time.Millisecond // 200 a second
+	smallClients = 16
+	slowPause    = 50 * time.Millisecond // between two reads of 64 KiB: 1.3 MB/s
+	settleTime   = 300 * time.Millisecond
+)
+
+// takeLine looks for what holds up small requests.
+func takeLine(ctx context.Context, b *bench, round int) error {
+	for _, s := range []struct {
+		name          string
+		stalled, slow int
+		bulk          bool
+	}{{figAlone, 0, 0, false}, {figStalled, 2, 0, true}, {figSlowFast, 0, 1, true}} {
+		err := b.inTurn(ctx, round, overTLS, func(t target) error {
+			return b.takeScene(ctx, round, t, s.name, s.stalled, s.slow, s.bulk)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) takeScene(ctx context.Context, round int, t target, name string, stalled, slow int, bulk bool) error {
+	for i := range stalled + slow {
+		c, err := dial(ctx, t)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := c.Write(t.head("GET", pathBytes+"1000000000000", "")); err != nil {
+			return err
+		}
+		if i >= stalled {
+			go readSlowly(c)
+		}
+	}
+	var fetch *process
+	if bulk {
+		var err error
+		length := settleTime + b.o.length
+		fetch, err = start(b.dir, "fetch", true, nil, b.self, "fetch", "-addr", t.addr, "-host", t.host, "-secure="+strconv.FormatBool(t.secure), "-for", length.String())
+		if err != nil {
+			return err
+		}
+	}
+	time.Sleep(settleTime)
+	took, err := smallRequests(ctx, t, b.o.length)
+	if fetch != nil {
+		line, lineErr := fetch.line()
+		fetch.discard()
+		if lineErr != nil {
+			return lineErr
+		}
+		rate, parseErr := strconv.ParseFloat(line, 64)
+		if parseErr != nil {
+			return parseErr
+		}
+		defer b.results.put(round, "line", t.name, name+rateSuffix, rate/1e6)
+	}
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	b.results.put(round, "line", t.name, name+p50Suffix, percentile(took, 50))
+	b.results.put(round, "line", t.name, name+p99Suffix, percentile(took, 99))
+	return nil
+}
+
+// readSlowly reads until the connection is closed.
+func readSlowly(c *conn) {
+	for buf := make([]byte, copySize); ; time.Sleep(slowPause) {
+		if _, err := c.Conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// smallRequests asks at a steady pace, whatever the answers take, and gives
+// milliseconds from when each was due.
+func smallRequests(ctx context.Context, t target, length time.Duration) ([]float64, error) {
+	due := make(chan time.Time, 1024)
+	var mu sync.Mutex
+	var took []float64
+	var failure error
+	var wg sync.WaitGroup
+	for range smallClients {
+		c, err := dial(ctx, t)
+		if err != nil {
+			close(due)
+			return nil, err
+		}
+		defer c.Close()
+		wg.Go(func() {
+			head := t.head("GET", pathSmall, "")
+			for at := range due {
+				err := c.get(head)
+				mu.Lock()
+				if took = append(took, time.Since(at).Seconds()*1e3); err != nil {
+					failure = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	tick := time.NewTicker(smallPause)
+	defer tick.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end) && ctx.Err() == nil; {
+		<-tick.C
+		due <- time.Now()
+	}
+	close(due)
+	wg.Wait()
+	return took, failure
+}
