@@ -29,8 +29,8 @@ type Request struct {
 	Method string
 	// Path is canonical (mezu.CanonicalPath), without query.
 	Path mezu.Path
-	// Header gives the value of a request header by name, whose case it must
-	// ignore. It is called only where routes have header conditions; if nil,
+	// Header gives the value of a request header by its name in lower case,
+	// however the request wrote it. It is called only where routes have header conditions; if nil,
 	// the request has no header. Of repeated headers the first counts.
 	Header func(name string) (value string, ok bool)
 	// Client is the address of the client; the zero address passes no route

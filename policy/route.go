@@ -39,7 +39,7 @@ type Route struct {
 }
 
 // condition is a header and the exact value that it must have.
-type condition struct{ name, value string }
+type condition struct{ name, lower, value string }
 
 func compileRoute(b *mezu.Bundle, configured *mezu.Route) (*Route, error) {
 	r := &Route{
@@ -68,7 +68,7 @@ func compileRoute(b *mezu.Bundle, configured *mezu.Route) (*Route, error) {
 		r.Upstream, r.HasUpstream = u, true
 	}
 	for name, value := range configured.Headers {
-		r.conditions = append(r.conditions, condition{name, value})
+		r.conditions = append(r.conditions, condition{name, strings.ToLower(name), value})
 	}
 	slices.SortFunc(r.conditions, func(a, b condition) int { return strings.Compare(a.name, b.name) })
 	var err error
@@ -196,7 +196,7 @@ func (r *Route) meets(header func(string) (string, bool)) (missing string, ok bo
 		if header == nil {
 			return c.name, false
 		}
-		if value, has := header(c.name); !has || value != c.value {
+		if value, has := header(c.lower); !has || value != c.value {
 			return c.name, false
 		}
 	}
