@@ -97,7 +97,7 @@ func connect(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) er
 	if err != nil {
 		return err
 	}
-	resp.Body.Close()
+	// Whatever its head says, the answer has no body (RFC 9110, 9.3.6).
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("the proxy answers %s", resp.Status)
 	}

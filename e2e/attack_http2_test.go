@@ -172,8 +172,8 @@ func attackP12(t *testing.T, a *target) {
 	}
 }
 
-// flood writes until the connection takes no more or n rounds are done.
-func flood(n int, write func(i int) error) {
+// floodFrames writes until the connection takes no more or n rounds are done.
+func floodFrames(n int, write func(i int) error) {
 	for i := range n {
 		if write(i) != nil {
 			return
@@ -196,7 +196,7 @@ func attackP21(t *testing.T, a *target) {
 	c := a.dialHTTP2(t)
 	ended := make(chan struct{})
 	go func() { io.Copy(io.Discard, c.Conn); close(ended) }()
-	flood(20_000, func(i int) error {
+	floodFrames(20_000, func(i int) error {
 		stream := uint32(2*i + 1)
 		if err := c.headers(stream, true, a.request2("GET", "/p/21", "rapid")); err != nil {
 			return err
@@ -214,7 +214,7 @@ func attackP22(t *testing.T, a *target) {
 	c := a.dialHTTP2(t)
 	ended := make(chan struct{})
 	go func() { io.Copy(io.Discard, c.Conn); close(ended) }()
-	flood(5000, func(i int) error {
+	floodFrames(5000, func(i int) error {
 		stream := uint32(2*i + 1)
 		if err := c.headers(stream, true, a.request2("POST", "/p/22", "made")); err != nil {
 			return err
@@ -271,7 +271,7 @@ func attackP23(t *testing.T, a *target) {
 			if name == "hpack bomb" {
 				rounds = 300 // of 1.2 MB each
 			}
-			flood(rounds, func(i int) error { return write(c, i) })
+			floodFrames(rounds, func(i int) error { return write(c, i) })
 			c.CloseWrite()
 			<-ended
 			a.steady(t, before)
@@ -280,7 +280,7 @@ func attackP23(t *testing.T, a *target) {
 	t.Run("nobody reads", func(t *testing.T) {
 		// Answers that nobody takes must not pile up.
 		c := a.dialHTTP2(t)
-		flood(100_000, func(i int) error { return c.f.WritePing(false, [8]byte{}) })
+		floodFrames(100_000, func(i int) error { return c.f.WritePing(false, [8]byte{}) })
 		c.Close()
 		a.steady(t, before)
 	})

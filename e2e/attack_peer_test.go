@@ -176,3 +176,9 @@ func (a *authority) issue(id *url.URL, notBefore, notAfter time.Time) *tls.Certi
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}, a.cert, &key.PublicKey)
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
+
+// serverCertificate has an edge ask for a certificate of the environment's host.
+func (w *world) serverCertificate(t *testing.T, edge *peer, csr string) string {
+	t.Helper()
+	return invoke[api.PublicCertificateResponse](w, w.calls(t, edge), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: csr, Hosts: []string{w.host}}).Certificates
+}

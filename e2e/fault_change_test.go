@@ -38,6 +38,7 @@ func (w *world) within(what string, since time.Time, bound time.Duration) {
 // while a response is awaited and a stream flows: both are in force at every edge
 // and Warpgate soon, for new requests only.
 func TestChangesCutNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, open)
 	g := w.addStationGates(1)[0]
 	held := []*heldRequests{w.hold(w.edges[0], "GET", 1), w.hold(w.edges[1], "POST", 1)}
@@ -88,6 +89,7 @@ func TestChangesCutNothing(t *testing.T) {
 // that let the other one in: each is cut with what is under way on it, its
 // process ends, and it can't come back.
 func TestK2DeletedKeyCutsItsWarpgates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, open)
 	gates := w.addStationGates(2)
 	client := w.http(w.edges[0])

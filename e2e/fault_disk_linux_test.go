@@ -55,6 +55,7 @@ func fill(t *testing.T, dir string) (free func()) {
 // serve: they go on, a change is in force too, and it is written once there is
 // space.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 0, open)
 	disks := []string{filepath.Join(w.dir, "edge-1"), filepath.Join(w.dir, "gate-1")}
 	for _, dir := range disks {

@@ -21,6 +21,7 @@ const interrupted = 130
 // TestDrainWarpgate: the first SIGTERM lets requests under way end and takes no
 // new ones, the second cuts.
 func TestDrainWarpgate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, open)
 	g := w.addStationGates(1)[0]
 	e := w.edges[0]
@@ -68,6 +69,7 @@ func TestDrainWarpgate(t *testing.T) {
 // TestDrainEdge: the first SIGTERM closes idle connections, says GOAWAY, and lets
 // requests under way end; the second cuts.
 func TestDrainEdge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, open)
 	g := w.addStationGates(1)[0]
 	e := w.edges[0]

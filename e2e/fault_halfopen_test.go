@@ -24,10 +24,7 @@ func TestHalfOpen(t *testing.T) {
 	tunnels.to(first.https)
 	second := w.addEdge("edge-2", "--control", "https://"+stream.addr())
 	gates := w.addStationGates(2)
-	var levels []level
-	for _, e := range w.edges {
-		levels = append(levels, levelOf(t, e.process, e.admin))
-	}
+	levels := w.levels()
 	l := startLoad(w)
 	l.flows("the start", time.Now())
 
@@ -69,8 +66,18 @@ func TestHalfOpen(t *testing.T) {
 	w.applied(change, len(w.edges)+len(gates))
 	l.judge()
 	for _, level := range levels {
-		level.returns(t, 2*(len(l.workers)+8), 3)
+		level.returns(t, 2*(len(l.workers)+8), 5)
 	}
+}
+
+// levels measures the control plane and the edges.
+func (w *world) levels() []level {
+	w.t.Helper()
+	all := []level{levelOf(w.t, w.control, w.admin)}
+	for _, e := range w.edges {
+		all = append(all, levelOf(w.t, e.process, e.admin))
+	}
+	return all
 }
 
 // otherGoesOn waits until a time has come and requests through an edge were good
@@ -197,10 +204,7 @@ func TestPaused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, open)
 	gates := w.addStationGates(2)
-	var levels []level
-	for _, e := range w.edges {
-		levels = append(levels, levelOf(t, e.process, e.admin))
-	}
+	levels := w.levels()
 	l := startLoad(w)
 	l.flows("the start", time.Now())
 
@@ -225,6 +229,6 @@ func TestPaused(t *testing.T) {
 	w.changeArrives()
 	l.judge()
 	for _, level := range levels {
-		level.returns(t, 2*(len(l.workers)+8), 3)
+		level.returns(t, 2*(len(l.workers)+8), 5)
 	}
 }

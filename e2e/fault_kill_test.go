@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func (w *world) addStationGates(n int) []*stationGate {
 // TestKillUnderLoad ends each process in turn, without warning and with, under
 // load through two edges and two Warpgates, and starts it again.
 func TestKillUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, open)
 	gates := w.addStationGates(2)
 	first, second := gates[0], gates[1]
@@ -95,6 +97,7 @@ func broken(e *edgeNode, hard bool) func(loadOutcome) bool {
 // under way on it: those that may be repeated are carried to the other one, those
 // that may not are answered at once, and the edge keeps nothing of them.
 func TestKillLeavesNothing(t *testing.T) {
+	t.Parallel()
 	const each = 20 // requests of either kind on either Warpgate
 	w := newWorld(t, 1, open)
 	gates := w.addStationGates(2)
@@ -154,6 +157,7 @@ func TestKillLeavesNothing(t *testing.T) {
 // TestKillOnlyWarpgate ends the only Warpgate of an environment: the edge says so
 // at once, and serves as soon as it is back.
 func TestKillOnlyWarpgate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, open)
 	g := w.addStationGates(1)[0]
 	e := w.edges[0]
@@ -176,4 +180,57 @@ func TestKillOnlyWarpgate(t *testing.T) {
 	}
 	l.judge()
 	before.returns(t, len(l.workers)+8, 3)
+}
+
+// TestKillAmongIdle kills one of two Warpgates that have many idle connections,
+// while requests come that may be repeated: however many dead connections they
+// meet, each is answered by the other Warpgate.
+func TestKillAmongIdle(t *testing.T) {
+	t.Parallel()
+	const clients = 30
+	w := newWorld(t, 1, open)
+	gates := w.addStationGates(2)
+	e := w.edges[0]
+	for range 4 {
+		held := w.hold(e, "GET", 2*clients)
+		eventually(t, "requests to be under way", func() error {
+			if n := gates[0].station.held.Load() + gates[1].station.held.Load(); n != 2*clients {
+				return fmt.Errorf("%d are", n)
+			}
+			return nil
+		})
+		for _, g := range gates {
+			g.station.release()
+		}
+		held.wait()
+		asked := make(chan loadOutcome, clients)
+		var asking sync.WaitGroup
+		killed := make(chan struct{})
+		for range clients {
+			client := w.http(e)
+			asking.Go(func() {
+				for over := false; !over; {
+					select {
+					case <-killed:
+						over = true // once more
+					default:
+					}
+					if o := e.get(client, "/"); !o.good() {
+						asked <- o
+						return
+					}
+				}
+			})
+		}
+		gates[0].kill()
+		close(killed)
+		asking.Wait()
+		close(asked)
+		for o := range asked {
+			t.Errorf("failed: %v", o)
+		}
+		gates[0].run(gates[0].name)
+		healthy(t, gates[0].health)
+		w.tunnels(2)
+	}
 }

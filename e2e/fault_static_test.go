@@ -55,11 +55,13 @@ func (w *world) changeArrives() {
 // TestStaticStability restarts every edge and every Warpgate while there is no
 // control plane.
 func TestStaticStability(t *testing.T) {
+	t.Parallel()
 	t.Run("SIGTERM", func(t *testing.T) { staticStability(t, false) })
 	t.Run("kill", func(t *testing.T) { staticStability(t, true) })
 }
 
 func staticStability(t *testing.T, hard bool) {
+	t.Parallel()
 	w := newWorld(t, 2, open)
 	gates := w.addStationGates(2)
 	l := startLoad(w)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -199,15 +200,29 @@ func eventually(t *testing.T, what string, ok func() error) {
 	}
 }
 
-// freeAddr is an address that nobody listens on.
+// Ports of freeAddr: below those that the kernel gives away, so that nobody takes
+// one while the process that it belongs to is being restarted.
+const (
+	firstPort = 20_000
+	portCount = 12_000
+)
+
+// portsTaken counts; test processes side by side begin at different ones.
+var portsTaken atomic.Int64
+
+// freeAddr is an address that nobody listens on; no other test gets it.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := firstPort + (int64(os.Getpid())*97+portsTaken.Add(1))%portCount
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // healthy waits until a service says that it is ready.

@@ -46,9 +46,10 @@ func TestBulkInBoundedMemory(t *testing.T) {
 	w := newWorld(t, 1, open)
 	g := w.addGate("gate", wl.addr())
 	e := w.edges[0]
-	size, bound := int64(1<<30), int64(48<<20)
-	if raceEnabled { // a byte costs as much again several times over, in time and in memory
-		size, bound = 64<<20, 256<<20
+	const bound = 48 << 20
+	size := int64(1 << 30)
+	if raceEnabled { // each byte takes much longer
+		size = 64 << 20
 	}
 	for _, c := range []struct {
 		name   string
@@ -263,9 +264,10 @@ func TestOverloaded(t *testing.T) {
 
 // TestIdleWebSockets holds many sockets at once and uses each once more.
 func TestIdleWebSockets(t *testing.T) {
-	n, bound := 2000, int64(128<<10)
+	const bound = 160 << 10 // with what the garbage collector leaves lying; what it is, is measured by bench
+	n := 2000
 	if raceEnabled {
-		n, bound = 200, 1<<20
+		n = 200
 	}
 	needDescriptors(t, 3*uint64(n))
 	wl := newWorkload(t, false)
@@ -283,7 +285,7 @@ func TestIdleWebSockets(t *testing.T) {
 	})
 	edgeMore, gateMore := e.resident()-edgeBase, g.resident()-gateBase
 	t.Logf("%d idle WebSockets: %s each at the edge, %s at the Warpgate", n, kibEach(edgeMore, n), kibEach(gateMore, n))
-	if edgeMore+gateMore > int64(n)*bound {
+	if !raceEnabled && edgeMore+gateMore > int64(n)*bound {
 		t.Errorf("that is more than %s together", kibEach(bound, 1))
 	}
 	each(t, n, 32, func(i int) error {

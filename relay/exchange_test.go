@@ -23,6 +23,7 @@ type rig struct {
 	response time.Duration
 	idle     time.Duration
 	limit    int64
+	wrap     func(net.Conn) net.Conn // of the upstream connection, if not nil
 
 	answers *bufio.Reader // what the client reads
 	asked   *bufio.Reader // what the upstream reads
@@ -75,6 +76,9 @@ func (r *rig) serve(down, up net.Conn) {
 	}
 	c.Begin(r.limit)
 	defer c.Body.Close()
+	if r.wrap != nil {
+		up = r.wrap(up)
+	}
 	var x relay.Exchange
 	x.Begin(up, func() { up.Close() }, &req, r.response, r.idle)
 	x.Writer.Gathered(req.Append(x.Writer.Room()))
@@ -201,7 +205,10 @@ func TestConnectionIsKeptOnlyAfterAnAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
-			r.typed, r.response = c.typed, 60*time.Millisecond
+			r.typed = c.typed
+			if c.code == mezu.CodeWorkloadTimeout {
+				r.response = 60 * time.Millisecond
+			}
 			r.start(t)
 			r.ask(t, get)
 			r.request(t)
@@ -358,6 +365,46 @@ func TestUploadsKeepBothConnections(t *testing.T) {
 		}
 		r.client.Close()
 		r.upstream.Close()
+	}
+}
+
+// lateConn is a connection whose writes return some time after their bytes were
+// answered, as they do on a busy machine.
+type lateConn struct {
+	net.Conn
+	answered chan struct{}
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if strings.HasSuffix(string(p), "world") || strings.HasSuffix(string(p), "0\r\n\r\n") {
+		<-c.answered
+		<-time.After(5 * time.Millisecond)
+	}
+	return n, err
+}
+
+func TestAnswerBeforeTheWriteReturns(t *testing.T) {
+	for framing, rest := range map[string]string{lengthOf + "5": "world", chunked: "5\r\nworld\r\n0\r\n\r\n"} {
+		r := newRig(t)
+		answered := make(chan struct{})
+		r.wrap = func(c net.Conn) net.Conn { return &lateConn{c, answered} }
+		r.start(t)
+		r.ask(t, post(framing))
+		head, err := http.ReadRequest(r.asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ask(t, rest)
+		if body, err := io.ReadAll(head.Body); err != nil || string(body) != "world" {
+			t.Fatalf("%q, %v", body, err)
+		}
+		r.answer(t, ok)
+		close(answered)
+		r.reads(t, ok)
+		if o := r.end(t); o.err != nil || o.last || !o.clean {
+			t.Errorf("%s: %+v", framing, o)
+		}
 	}
 }
 

@@ -12,6 +12,18 @@ import (
 // field names and the length of the body; the path is taken raw.
 func CanonicalHTTP(in *http.Request, req *Request) error {
 	*req = Request{Method: in.Method, Fields: req.Fields[:0]}
+	if !lengthFits(in) {
+		return malformed("Content-Length is not the length of the body")
+	}
+	switch {
+	case in.ContentLength > 0:
+		req.Framing, req.Length = Length, in.ContentLength
+	case in.ContentLength < 0:
+		req.Framing = Chunked
+	}
+	if err := req.takeHeader(in.Header); err != nil {
+		return err
+	}
 	if err := mezu.ValidateMethod(in.Method); err != nil {
 		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
 	}
@@ -39,16 +51,7 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 		return err
 	}
 	req.Authority = in.Host
-	if !lengthFits(in) {
-		return malformed("Content-Length is not the length of the body")
-	}
-	switch {
-	case in.ContentLength > 0:
-		req.Framing, req.Length = Length, in.ContentLength
-	case in.ContentLength < 0:
-		req.Framing = Chunked
-	}
-	return req.takeHeader(in.Header)
+	return nil
 }
 
 // lengthFits reports whether Content-Length, if it is there, says what net/http
@@ -65,6 +68,7 @@ func lengthFits(in *http.Request) bool {
 
 // takeHeader takes the end-to-end fields of a header map.
 func (r *Request) takeHeader(header http.Header) error {
+	r.ID = requestID([]byte(header.Get(mezu.HeaderRequestID)))
 	count := 0
 	for name, values := range header {
 		kind := kindOf([]byte(name))
@@ -89,16 +93,11 @@ func (r *Request) takeHeader(header http.Header) error {
 				r.Trailers = hasToken([]byte(v), "trailers")
 			case fieldExpect:
 				r.Expect = r.Framing != NoBody && strings.EqualFold(v, "100-continue")
-			case fieldRequestID:
-				r.ID = requestID([]byte(v))
 			}
 			if name == "Cookie" {
 				break
 			}
 		}
-	}
-	if r.ID == "" {
-		r.ID = NewRequestID()
 	}
 	return nil
 }

@@ -51,8 +51,10 @@ type Names struct {
 // Canonical brings a parsed head into req. Refusals are *mezu.Error with the
 // code to answer. req.Fields is reused.
 func (h *RequestHead) Canonical(req *Request, names *Names) error {
-	fields := req.Fields[:0]
-	*req = Request{Method: method(h.Method), Framing: h.Framing, Length: h.Length}
+	*req = Request{Method: method(h.Method), Framing: h.Framing, Length: h.Length, Fields: req.Fields[:0], ID: requestID(h.requestID)}
+	if err := req.takeFields(h); err != nil {
+		return err
+	}
 	if err := mezu.ValidateMethod(req.Method); err != nil {
 		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
 	}
@@ -75,6 +77,17 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 		return err
 	}
 	req.Host, req.Authority = names.host, names.authority
+	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
+	req.Trailers = hasToken(h.te, "trailers")
+	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && fieldIs(req.Fields, "sec-websocket-version", "13") {
+		req.Upgrade = "websocket"
+	}
+	return nil
+}
+
+// takeFields takes the end-to-end fields. It comes first, so that an answer to a
+// request that is refused later suits who asked.
+func (r *Request) takeFields(h *RequestHead) error {
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		switch f.kind {
@@ -82,17 +95,10 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 			if h.listed && h.isListed(f.Name) {
 				continue
 			}
-			fields = append(fields, *f)
+			r.Fields = append(r.Fields, *f)
 		case fieldLookalike:
 			return malformed("a field name passes for a reserved one")
 		}
-	}
-	req.Fields = fields
-	req.ID = requestID(h.requestID)
-	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
-	req.Trailers = hasToken(h.te, "trailers")
-	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && fieldIs(fields, "sec-websocket-version", "13") {
-		req.Upgrade = "websocket"
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ const (
 	// patience bounds every wait of a test that has gone wrong.
 	patience = 10 * time.Second
 	// brief is the time-out of routes that are meant to run into it.
-	brief = 120 * time.Millisecond
+	brief = 300 * time.Millisecond
 )
 
 var (

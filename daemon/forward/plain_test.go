@@ -357,9 +357,9 @@ func TestTimeouts(t *testing.T) {
 	e = w.connect(false)
 	e.ask("POST /brief/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
 	s = wl.conn()
-	tick := time.NewTicker(brief / 4)
+	tick := time.NewTicker(brief / 6)
 	defer tick.Stop()
-	for range 10 { // two and a half times the time-out
+	for range 10 { // longer than the time-out
 		<-tick.C
 		e.write("x")
 	}

@@ -147,7 +147,7 @@ func (c *Control) Listen() error {
 
 func (c *Control) listen(ctx context.Context) error {
 	if err := atomicfile.EnsureDir(c.cfg.StateDir); err != nil {
-		return fmt.Errorf("opening the state directory: %w", err)
+		return c.unusableState(err)
 	}
 	if err := c.bind(); err != nil {
 		return err
@@ -205,10 +205,23 @@ func (c *Control) openStore() (err error) {
 	c.store, err = badger.Open(badger.Options{Dir: filepath.Join(c.cfg.StateDir, dirStore), Now: c.cfg.Now, Log: c.cfg.Log})
 	if err != nil {
 		c.store = nil
+		if errors.Is(err, atomicfile.ErrLocked) {
+			return c.unusableState(err)
+		}
 		return fmt.Errorf("opening the store: %w", err)
 	}
 	c.ownStore = true
 	return nil
+}
+
+// unusableState says what is wrong with the state directory.
+func (c *Control) unusableState(cause error) error {
+	if errors.Is(cause, atomicfile.ErrLocked) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", c.cfg.StateDir),
+			Hint: "stop the other control plane, or give this one a directory of its own with --state", Cause: cause}
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
+		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
 }
 
 // openAuthority opens the certificate authority, or makes it on a store that has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -163,19 +164,26 @@ func (e *Edge) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	return e.tunnelConfig(hello, ctl)
 }
 
+// errTunnel is in the chain of what ends a tunnel's handshake before it is known
+// who wants the tunnel.
+var errTunnel = errors.New("no tunnel for this handshake")
+
 // tunnelConfig is the configuration of a tunnel's handshake.
 func (e *Edge) tunnelConfig(hello *tls.ClientHelloInfo, ctl bool) (*tls.Config, error) {
+	refuse := func(why string) (*tls.Config, error) { return nil, fmt.Errorf("%w: %s", errTunnel, why) }
 	switch {
 	case hello.ServerName != mezu.TunnelServerName:
-		return nil, errors.New("a tunnel's handshake names the server " + mezu.TunnelServerName)
+		return refuse("it must name the server " + mezu.TunnelServerName)
 	case len(hello.SupportedProtos) != 1:
-		return nil, errors.New("a tunnel's handshake offers one protocol")
+		return refuse("it must offer one protocol")
+	case !slices.Contains(hello.SupportedVersions, tls.VersionTLS13):
+		return refuse("it must offer TLS 1.3")
 	case e.draining.Load():
-		return nil, errors.New("the edge is draining")
+		return refuse("the edge is draining")
 	}
 	tunnels := e.tunnelTLS()
 	if tunnels == nil {
-		return nil, errors.New("the edge is not enrolled yet")
+		return refuse("the edge is not enrolled yet")
 	}
 	if ctl {
 		return tunnels.control, nil
@@ -191,7 +199,7 @@ func (e *Edge) handshake(raw net.Conn) (*tls.Conn, bool) {
 	if err := conn.HandshakeContext(e.cut); err != nil {
 		e.metrics.handshakeErrors.Inc()
 		level := e.cfg.Log.Debug
-		if conn.ConnectionState().ServerName == mezu.TunnelServerName {
+		if errors.Is(err, errTunnel) || conn.ConnectionState().ServerName == mezu.TunnelServerName {
 			level = e.cfg.Log.Warn
 		}
 		level("refused a handshake", "peer", raw.RemoteAddr().String(), "error", err)

@@ -124,7 +124,7 @@ func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found
 	}
 	env, err := child[mezu.Environment](ctx, s, environmentsOf(c.Project), name, "environment", "")
 	if mezu.CodeOf(err) == mezu.CodeNotFound {
-		return env, &mezu.Error{Code: mezu.CodeNotFound, Field: "environment", Detail: "the service account's project has no such environment", Hint: "create it, or name another with --environment"}
+		return env, &mezu.Error{Code: mezu.CodeNotFound, Field: "environment", Detail: fmt.Sprintf("the service account's project has no environment %q", name), Hint: "create it, or name another with --environment"}
 	}
 	return env, err
 }

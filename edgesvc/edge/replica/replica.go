@@ -186,17 +186,27 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	if err := atomicfile.EnsureDir(cfg.StateDir); err != nil {
-		return nil, fmt.Errorf("opening the state directory: %w", err)
+		return nil, unusableState(cfg.StateDir, err)
 	}
 	lock, err := atomicfile.Lock(cfg.StateDir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the state directory: %w", err)
+		return nil, unusableState(cfg.StateDir, err)
 	}
 	r.lock = lock
 	if err := r.load(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return r, nil
+}
+
+// unusableState says what is wrong with the state directory.
+func unusableState(dir string, cause error) error {
+	if errors.Is(cause, atomicfile.ErrLocked) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", dir),
+			Hint: "stop the other edge, or give this one a directory of its own with --state", Cause: cause}
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
+		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
 }
 
 // Close gives the state directory back. Call it after Run has returned; it is
