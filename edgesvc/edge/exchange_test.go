@@ -1,0 +1,133 @@
+package edge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/tunnel"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func newExchange(t *testing.T) (*exchange, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	e, err := New(Config{StateDir: t.TempDir(), Name: "edge-1", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &exchange{}
+	x.init(e)
+	x.begin()
+	return x, &log
+}
+
+// A panic costs its own request a 500 that tells nothing; the log has the stack.
+func TestP36_Panic(t *testing.T) {
+	x, log := newExchange(t)
+	reply, err := x.serve(nil, func() error { panic("secret of the inside") })
+	if err != nil || reply == nil || reply.status != 500 {
+		t.Fatalf("reply %+v, %v", reply, err)
+	}
+	var p problem
+	if err := json.Unmarshal(reply.body, &p); err != nil || p.Code != mezu.CodeInternal || p.RequestID == "" || strings.Contains(string(reply.body), "secret") {
+		t.Errorf("body %s, %v", reply.body, err)
+	}
+	if !strings.Contains(log.String(), "secret of the inside") || !strings.Contains(log.String(), "exchange_test.go") {
+		t.Errorf("log %s", log)
+	}
+	if n := testutil.ToFloat64(x.e.metrics.panics); n != 1 || !x.broken {
+		t.Errorf("%v panics counted, broken %v", n, x.broken)
+	}
+}
+
+// Every code has an answer with its status, the request id, and what its status
+// asks for.
+func TestAnswer(t *testing.T) {
+	for _, code := range []mezu.Code{mezu.CodeNotCanonical, mezu.CodeUnauthenticated, mezu.CodeUnknownHost, mezu.CodeMethodNotAllowed,
+		mezu.CodeRateLimited, mezu.CodeOverloaded, mezu.CodeNoWarpgate, mezu.CodeWorkloadTimeout, "not a code"} {
+		x, _ := newExchange(t)
+		x.decision.Allow = []string{"GET", "POST"}
+		a := x.answerTo(&mezu.Error{Code: code, Detail: "why"})
+		header := map[string]string{}
+		for _, h := range a.header {
+			header[h[0]] = h[1]
+		}
+		if a.status != code.Status() || header["Content-Type"] != "application/problem+json" || header[mezu.HeaderRequestID] == "" {
+			t.Errorf("%s: %d %v", code, a.status, header)
+		}
+		if want := a.status == 503 || a.status == 429; (header["Retry-After"] != "") != want {
+			t.Errorf("%s: Retry-After is %q", code, header["Retry-After"])
+		}
+		if want := a.status == 405; (header["Allow"] == "GET, POST") != want {
+			t.Errorf("%s: Allow is %q", code, header["Allow"])
+		}
+		var p problem
+		if err := json.Unmarshal(a.body, &p); err != nil || p.Status != a.status || !p.Code.Known() {
+			t.Errorf("%s: body %s, %v", code, a.body, err)
+		}
+	}
+}
+
+// A navigating browser gets a page, in which nothing of the request is markup.
+func TestAnswer_Page(t *testing.T) {
+	for name, c := range map[string]struct {
+		header map[string]string
+		page   bool
+	}{
+		"navigation":     {map[string]string{"Sec-Fetch-Mode": "navigate", "Accept": "*/*"}, true},
+		"fetch":          {map[string]string{"Sec-Fetch-Mode": "cors", "Accept": "text/html"}, false},
+		"an old browser": {map[string]string{"Accept": "text/html,*/*"}, true},
+		"curl":           {map[string]string{"Accept": "*/*"}, false},
+	} {
+		x, _ := newExchange(t)
+		x.req.Method = "GET"
+		for k, v := range c.header {
+			x.req.AddField(k, v)
+		}
+		a := x.answerTo(&mezu.Error{Code: mezu.CodeNoRoute, Detail: "<script>"})
+		if page := strings.HasPrefix(string(a.body), "<!doctype html>"); page != c.page {
+			t.Errorf("%s: %s", name, a.body)
+		} else if page && strings.Contains(string(a.body), "<script>") {
+			t.Errorf("%s: markup got through: %s", name, a.body)
+		}
+	}
+}
+
+// A session that ended has had no try of the request; one without room has.
+func TestCheckoutError(t *testing.T) {
+	for err, want := range map[error]mezu.Code{tunnel.ErrOverloaded: mezu.CodeOverloaded, tunnel.ErrGone: mezu.CodeNoWarpgate} {
+		if got := mezu.CodeOf(checkoutError(err)); got != want || !errors.Is(checkoutError(err), err) {
+			t.Errorf("%v answers %s", err, got)
+		}
+	}
+}
+
+func TestProbeLimiter(t *testing.T) {
+	var l probeLimiter
+	l.init()
+	a, b, at := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), time.Unix(1000, 0)
+	for i := range probeBurst {
+		if !l.allow(a, at) {
+			t.Fatalf("probe %d was refused", i)
+		}
+	}
+	if l.allow(a, at) || !l.allow(b, at) {
+		t.Error("the limit is not one of each address")
+	}
+	if !l.allow(a, at.Add(time.Second/probesPerSecond)) || l.allow(a, at.Add(time.Second/probesPerSecond)) {
+		t.Error("the bucket does not fill at its rate")
+	}
+	for i := range probeAddresses {
+		l.allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), at)
+	}
+	if len(l.buckets) > probeAddresses {
+		t.Errorf("%d addresses are remembered", len(l.buckets))
+	}
+}
