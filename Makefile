@@ -28,9 +28,11 @@ build: ## build the three programs into bin/
 	@mkdir -p bin
 	for p in $(PROGRAMS); do $(BUILD) -o bin/$$p ./cmd/$$p; done
 
-test: tools-for-test ## vet and test everything with the race detector
+test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
 	go vet ./...
-	go test -race -timeout 15m ./...
+	go test -race -timeout 15m $$(go list ./... | grep -v '/e2e$$')
+	go test -race -timeout 15m -run '^TestTour$$' ./e2e
+	go test -timeout 25m ./e2e
 
 check: fmt vet staticcheck tidy cross ## everything that CI checks beside the tests
 
@@ -64,8 +66,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-soak: ## repeat the tests of everything that moves bytes SOAK times
+soak: ## repeat the tests of everything that moves bytes SOAK times, then all of e2e with the race detector
 	go test -race -count $(SOAK) -timeout 4h ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/...
+	go test -race -timeout 2h ./e2e
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -309,6 +309,27 @@ func (a *target) alive(t *testing.T) {
 	a.accepted(t, "GET /p/alive HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {id}\r\n\r\n", "p", "GET", "/p/alive", "")
 }
 
+// routed waits until the edge has the routes of an environment that has no
+// Warpgate yet.
+func (a *target) routed(t *testing.T, host, path string) {
+	t.Helper()
+	eventually(t, "the routes of "+host, func() error {
+		conn, err := tls.Dial("tcp", a.edge.https, &tls.Config{RootCAs: a.roots, ServerName: host, NextProtos: []string{"http/1.1"}})
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		c := &rawConn{conn, t, bufio.NewReader(conn)}
+		c.send("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		got, err := c.read("GET")
+		if err == nil && got.code != string(mezu.CodeNoWarpgate) {
+			err = fmt.Errorf("answer is %d %s", got.status, got.code)
+		}
+		return err
+	})
+}
+
 // setEnabled switches the environment on or off.
 func (w *world) setEnabled(environment string, on bool) {
 	w.t.Helper()

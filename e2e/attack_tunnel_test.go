@@ -364,6 +364,7 @@ func nonsenseToEdge(t *testing.T, a *target) {
 	env := invoke[mezu.Environment](a.world, a.client, api.OpCreateEnvironment, mezu.Environment{Name: "liar"}, "acme", "shop")
 	invoke[api.RoutesState](a.world, a.client, api.OpReplaceRoutes, api.RoutesReplace{Routes: []mezu.Route{open}}, "acme", "shop", "liar")
 	host := env.Endpoint + ".localhost"
+	a.routed(t, host, "/x")
 	p := a.enrolWarpgate(t, "liar")
 	control, token := a.welcomed(t, p, 1)
 	defer control.Close()

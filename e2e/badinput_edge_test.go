@@ -25,6 +25,7 @@ func TestBadInputEdge(t *testing.T) {
 	routes := append(attackRoutes(), mezu.Route{Name: "not-allowed", Prefix: "/not-allowed", Upstream: "127.0.0.1:2"})
 	a := &target{world: newWorld(t, 1, routes...), rec: newRecorder(t), books: map[string]delivery{}}
 	a.edge = a.edges[0]
+	a.routed(t, a.host, "/public/x")
 	a.plights(t, plight{"no Warpgate", a.host, "GET", "/public/x", mezu.CodeNoWarpgate}, plight{"no Warpgate for a body", a.host, "POST", "/public/x", mezu.CodeNoWarpgate})
 	a.gate = a.addGate("gate", a.rec.addr(), "--json", "--allow-target", "127.0.0.1:1")
 	a.rec.on("/p/reset", script{answer: func(conn net.Conn, _ *message) bool {

@@ -141,7 +141,7 @@ func SecretFile(path string, log *slog.Logger) (string, error) {
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" || len(data) > maxSecret {
-		return "", mezu.Invalid("", "%s holds no key or token", path)
+		return "", &mezu.Error{Code: mezu.CodeInvalid, Detail: path + " holds no key or token", Hint: "write the key or token, and nothing else, into the file"}
 	}
 	return secret, nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/tunnel"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 )
 
 func newExchange(t *testing.T) (*exchange, *bytes.Buffer) {
@@ -42,7 +42,11 @@ func TestP36_Panic(t *testing.T) {
 	if !strings.Contains(log.String(), "secret of the inside") || !strings.Contains(log.String(), "exchange_test.go") {
 		t.Errorf("log %s", log)
 	}
-	if n := testutil.ToFloat64(x.e.metrics.panics); n != 1 || !x.broken {
+	var m dto.Metric
+	if err := x.e.metrics.panics.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.GetCounter().GetValue(); n != 1 || !x.broken {
 		t.Errorf("%v panics counted, broken %v", n, x.broken)
 	}
 }
