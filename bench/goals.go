@@ -11,7 +11,7 @@ const (
 	nameOurs      = "edge + Warpgate"
 )
 
-// goal is one thing that the issue asks for.
+// goal is one figure to reach.
 type goal struct {
 	what  string
 	least bool // the bound is the least, not the most
@@ -47,7 +47,7 @@ func added(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, difference) }
 }
 
-// goals of the issue "one request, end to end", in its order.
+// goals, in the order of docs/performance.md.
 var goals = []goal{
 	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
 	{"the same ÷ ReverseProxy, where the machine differs", false, 1.3, "", over("http1", figCPU, nameGoProxy)},

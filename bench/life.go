@@ -100,7 +100,7 @@ func takeRecovery(ctx context.Context, b *bench, round int) error {
 	put(figEdgeBack, good.Sub(listening))
 	started, good, err := b.comeback(ctx, b.warpgate, "")
 	if err != nil {
-		return fmt.Errorf("Warpgate: %w", err)
+		return fmt.Errorf("the Warpgate: %w", err)
 	}
 	put(figWarpgateBack, good.Sub(started))
 	if listening, good, err = b.comeback(ctx, b.workload, b.upstream); err != nil {
