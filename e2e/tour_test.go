@@ -76,6 +76,19 @@ func tour(t *testing.T, w *world, e *edgeNode, wl *workload, client *http.Client
 			}
 		}
 	})
+	t.Run("probe", func(t *testing.T) {
+		for _, query := range []string{"", "?hop=edge"} {
+			resp, err := client.Get(base + "/.mezu/probe" + query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			timing := resp.Header.Get("Server-Timing")
+			if resp.StatusCode != 204 || !strings.HasPrefix(timing, "edge;dur=") || strings.Contains(timing, "warpgate;dur=") != (query == "") {
+				t.Errorf("probe%s answers %d with timing %q", query, resp.StatusCode, timing)
+			}
+		}
+	})
 	t.Run("cancel", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		req, _ := http.NewRequestWithContext(ctx, "GET", base+"/events", nil)

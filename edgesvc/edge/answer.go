@@ -126,6 +126,9 @@ func (a *answer) writeHTTP(w http.ResponseWriter) error {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	w.WriteHeader(a.status)
+	if len(a.body) == 0 {
+		return nil // to write nothing is an error where no body is allowed
+	}
 	_, err := w.Write(a.body)
 	return err
 }
