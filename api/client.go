@@ -264,7 +264,7 @@ func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (tim
 	if len(data) > MaxResponse {
 		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, MaxResponse)
 	}
-	if out == nil || len(data) == 0 {
+	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return 0, nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {

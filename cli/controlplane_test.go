@@ -80,6 +80,7 @@ func (c *controlPlane) guard(handle func(http.ResponseWriter, *http.Request, map
 			c.mu.Unlock()
 			<-r.Context().Done()
 			c.mu.Lock()
+			panic(http.ErrAbortHandler) // not an empty answer
 		case organization == "secret":
 			refuse(w, mezu.Errorf(mezu.CodeForbidden, "projects.read is missing"))
 		case !ok:

@@ -263,11 +263,10 @@ func (x *Exchange) deliver(d Downstream) error {
 	x.Began = true
 	err := d.Deliver(&x.resp, &x.body, !x.upload.spent())
 	x.BytesOut = x.body.Bytes()
-	var src *SourceError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case !x.gone.Load() && errors.As(err, &src):
+	}
+	if src := (*SourceError)(nil); !x.gone.Load() && errors.As(err, &src) {
 		return ErrAborted
 	}
 	return ErrClientGone

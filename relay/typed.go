@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -116,10 +117,11 @@ func (r *Reader) ReadTyped() (kind byte, payload []byte, err error) {
 	return kind, p[typedHeader : typedHeader+n], nil
 }
 
+var errShort = errors.New("typed head of a request is cut short")
+
 // ParseRequestInfo reads the payload of a KindRequest. Nothing in the result
 // aliases p.
 func ParseRequestInfo(p []byte, info *RequestInfo) error {
-	short := fmt.Errorf("typed head of a request is cut short")
 	take := func(n int) []byte {
 		if n > len(p) {
 			return nil
@@ -130,7 +132,7 @@ func ParseRequestInfo(p []byte, info *RequestInfo) error {
 	}
 	one := take(1)
 	if one == nil {
-		return short
+		return errShort
 	}
 	if n := int(one[0]); n == 0 {
 		info.Client = netip.Addr{}
@@ -143,7 +145,7 @@ func ParseRequestInfo(p []byte, info *RequestInfo) error {
 		info.Client = addr.Unmap()
 	}
 	if one = take(1); one == nil {
-		return short
+		return errShort
 	}
 	id := take(int(one[0]))
 	if len(id) == 0 || len(id) > MaxRequestID || !wellFormedID(id) {
@@ -152,7 +154,7 @@ func ParseRequestInfo(p []byte, info *RequestInfo) error {
 	info.ID = string(id)
 	rest := take(18)
 	if rest == nil {
-		return short
+		return errShort
 	}
 	info.Position = mezu.Position{Epoch: binary.BigEndian.Uint64(rest), Revision: binary.BigEndian.Uint64(rest[8:])}
 	n := int(binary.BigEndian.Uint16(rest[16:]))

@@ -154,6 +154,9 @@ func (a *Anchor) config(peer mezu.PeerRole, id string, alpn []string) *tls.Confi
 		MaxVersion: tls.VersionTLS13,
 		NextProtos: alpn,
 		Time:       a.now,
+		// Go's dynamic record sizes would cut the first answers of each
+		// connection in pieces.
+		DynamicRecordSizingDisabled: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			got, err := a.VerifyPeer(cs, peer)
 			switch {

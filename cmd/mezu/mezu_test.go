@@ -343,7 +343,7 @@ func TestDevRefuses(t *testing.T) {
 	}{
 		"public port in use": {[]string{"--https-addr", taken.Addr().String(), "--api-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--https-addr"}},
 		"API port in use":    {[]string{"--api-addr", taken.Addr().String(), "--https-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--api-addr"}},
-		"no folder":          {[]string{"--state", file, "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0"}, 1, []string{file}},
+		"no folder":          {[]string{"--state", file, "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0"}, 2, []string{file}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, talk := r.mezu(append([]string{"dev"}, c.args...)...)

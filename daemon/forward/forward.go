@@ -96,6 +96,9 @@ type worker struct {
 	ask   policy.Request
 	began time.Time
 	route *policy.Route
+
+	pool   *pool // of the workload used last, spares a look-up
+	pooled mezu.Upstream
 }
 
 // ServeConn carries exchanges on a data connection until it ends or ctx does.
@@ -280,7 +283,10 @@ func (w *worker) forward() (unsent bool, err error) {
 
 // plain speaks HTTP/1.1 to the workload on a pooled connection.
 func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
-	p := w.f.pool(u)
+	if w.pool == nil || w.pooled != u {
+		w.pool, w.pooled = w.f.pool(u), u
+	}
+	p := w.pool
 	conn, err := p.get(w.ctx)
 	if err != nil {
 		return true, w.dialFault(u, err)
@@ -336,6 +342,9 @@ func (w *worker) dialFault(u mezu.Upstream, err error) error {
 func (w *worker) report(err error) {
 	log := w.f.cfg.Log
 	status := w.x.Status
+	if err == nil && w.f.cfg.Request == nil {
+		return
+	}
 	var refusal *mezu.Error
 	if errors.As(err, &refusal) && !w.x.Began {
 		status = refusal.Code.Status()

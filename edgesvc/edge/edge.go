@@ -207,7 +207,6 @@ func (e *Edge) tunnelTLS() *peerConfigs {
 		control: a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolControl),
 		data:    a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolData),
 	}
-	p.control.DynamicRecordSizingDisabled, p.data.DynamicRecordSizingDisabled = true, true
 	if !e.peerTLS.CompareAndSwap(nil, p) {
 		return e.peerTLS.Load()
 	}

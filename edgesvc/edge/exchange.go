@@ -45,6 +45,9 @@ type exchange struct {
 func (x *exchange) serve(d relay.Downstream, prepare func() error) (*answer, error) {
 	reply, err := x.carry(d, prepare)
 	x.end(err)
+	if err == nil {
+		return reply, nil
+	}
 	var refusal *mezu.Error
 	if errors.As(err, &refusal) && !x.relay.Began {
 		return x.answerTo(refusal), nil
@@ -130,11 +133,13 @@ const (
 	elsewhere       // this Warpgate can't, and nothing reached its workload
 )
 
+var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+
 // run carries the request to a Warpgate and its response back. An error that is
 // a *mezu.Error has not been answered yet, unless the response began.
 func (x *exchange) run(d relay.Downstream) error {
 	var tried []*tunnel.Session
-	var last error = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+	var last error = errNoWarpgate
 	environment := x.table.Bundle().Environment
 	failovers := x.decision.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {

@@ -84,21 +84,8 @@ func boolean(b bool) float64 {
 // end closes the books of one exchange.
 func (x *exchange) end(err error) {
 	m := x.e.metrics
-	var refusal *mezu.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &refusal):
-		code := refusal.Code
-		if !code.Known() {
-			code = mezu.CodeInternal
-		}
-		x.status = code.Status()
-		m.refusals.WithLabelValues(string(code)).Inc()
-		if refusal.Cause != nil {
-			x.e.cfg.Log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "error", refusal.Cause)
-		}
-	default:
-		m.aborted.Inc()
+	if err != nil {
+		x.endBadly(err)
 	}
 	m.classes[min(max(x.status/100, 0), 5)].Inc()
 	m.seconds.Observe(time.Since(x.started).Seconds())
@@ -107,6 +94,25 @@ func (x *exchange) end(err error) {
 	}
 	if x.bytesOut > 0 {
 		m.bytesOut.Add(float64(x.bytesOut))
+	}
+}
+
+// endBadly counts what went wrong, and sets the status that answers it.
+func (x *exchange) endBadly(err error) {
+	m := x.e.metrics
+	var refusal *mezu.Error
+	if !errors.As(err, &refusal) {
+		m.aborted.Inc()
+		return
+	}
+	code := refusal.Code
+	if !code.Known() {
+		code = mezu.CodeInternal
+	}
+	x.status = code.Status()
+	m.refusals.WithLabelValues(string(code)).Inc()
+	if refusal.Cause != nil {
+		x.e.cfg.Log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "error", refusal.Cause)
 	}
 }
 
