@@ -180,6 +180,9 @@ func (s *session) keep(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		s.save()
+		if d.state.Revoked() {
+			return d.revoked()
+		}
 		why, pressing := s.due()
 		if why == "" || time.Now().Before(next) {
 			select {

@@ -3,16 +3,22 @@ package daemon_test
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
 	"io/fs"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/daemon/state"
+	"github.com/mezusphere/mezu/trust"
 )
 
 // registered makes a state directory of a Warpgate that has served.
@@ -227,5 +233,44 @@ func TestStateModes(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(dir, "registration.json"))
 	if err != nil || bytes.Contains(data, []byte(w.key)) {
 		t.Errorf("the service account key is on disk, or: %v", err)
+	}
+}
+
+// An answer that was asked for before the own certificate was revoked doesn't
+// bring the Warpgate back.
+func TestOwnCertificateRevoked_AnswerInFlight(t *testing.T) {
+	w := newWorld(t, 1)
+	dir, _ := registered(t, w)
+	st, err := state.Open(dir, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	key, err := st.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := trust.CSR(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(api.RegisterRequest{CSR: csr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := w.serial
+	req := httptest.NewRequest("POST", api.OpRegisterWarpgate.Path, bytes.NewReader(body))
+	req.Header.Set("Authorization", "Bearer "+w.key)
+	rec := httptest.NewRecorder()
+	w.register(rec, req)
+	var answer state.Answer
+	if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil || rec.Code != 200 {
+		t.Fatalf("answer %d: %v", rec.Code, err)
+	}
+	if _, err := st.Accept(w.revoke(revoked)); !errors.Is(err, state.ErrRevoked) {
+		t.Fatalf("accepting the revocation: %v", err)
+	}
+	if out, err := st.Register(&answer, nil); !errors.Is(err, state.ErrRevoked) || out.Adopted || !st.Revoked() {
+		t.Fatalf("registering after it: %+v, %v", out, err)
 	}
 }

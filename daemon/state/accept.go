@@ -172,6 +172,12 @@ type Outcome struct {
 func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Asked for before the revocation came, or by the key that let it in: either
+	// way the revocation was the last word. Judged before the answer's own
+	// revocations, which name what this certificate replaces.
+	if s.Revoked() {
+		return Outcome{}, ErrRevoked
+	}
 	anchor, err := s.pin(resp.TrustRoot)
 	if err != nil {
 		return Outcome{}, err
