@@ -203,7 +203,7 @@ func conditional(op api.Operation) bool {
 
 // caller finds out who calls.
 func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
-	p := service.Presented{TLS: ctx.TLS()}
+	p := service.Presented{TLS: ctx.TLS(), RequestID: requestID(ctx.Context())}
 	if host, _, err := net.SplitHostPort(ctx.RemoteAddr()); err == nil {
 		p.Address = host
 	}

@@ -52,7 +52,7 @@ func bundleStatement(b *mezu.Bundle) statement {
 
 // republish makes and signs an environment's bundle anew from what is stored.
 func (s *Service) republish(ctx context.Context, environment string) error {
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, internal, func(ch *change) error {
 		env, err := byID[mezu.Environment](ctx, s, environment)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -133,7 +133,7 @@ func (s *Service) edgesStatement(ctx context.Context, with *mezu.Edge, without s
 // keyset, an edge list, and bundles signed by a key that was rotated out.
 func (s *Service) openStream(ctx context.Context) error {
 	keyset := s.authority.Keyset()
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, internal, func(ch *change) error {
 		current, err := optional[streamRecord](ctx, s, keyKeyset)
 		if err != nil {
 			return err

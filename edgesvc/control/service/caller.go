@@ -43,6 +43,8 @@ type Caller struct {
 	ExpiresAt   time.Time
 	// Address is where the call comes from.
 	Address string
+	// RequestID is that of the call.
+	RequestID string
 
 	token  found[tokenRecord] // of single-use tokens
 	serial string             // of certificates
@@ -55,8 +57,9 @@ type Presented struct {
 	Bearer string
 	// TLS is the connection; its client certificate counts only when there is
 	// no bearer.
-	TLS     *tls.ConnectionState
-	Address string
+	TLS       *tls.ConnectionState
+	Address   string
+	RequestID string
 }
 
 // holds reports whether a person's token lets him use a verb that he has.
@@ -93,7 +96,7 @@ func (s *Service) Authenticate(ctx context.Context, p Presented) (Caller, error)
 	if err != nil && mezu.CodeOf(err) == mezu.CodeUnauthenticated {
 		c, err = Caller{Kind: Anonymous, why: err}, nil
 	}
-	c.Address = p.Address
+	c.Address, c.RequestID = p.Address, p.RequestID
 	return c, err
 }
 

@@ -21,11 +21,12 @@ const commitAttempts = 16
 // saves a second write; larger ones go into chunks of their own.
 const inlineLimit = 16 << 10
 
-// change is a transaction being planned: checks and writes, and statements that
-// go to the edges with it.
+// change is a transaction being planned: checks and writes, statements that go to
+// the edges with it, and what its audit record tells.
 type change struct {
 	txn        store.Txn
 	statements []statement
+	deeds      []deed
 	err        error
 }
 
@@ -94,16 +95,18 @@ func (c *change) require(key string, revision uint64) {
 func (c *change) state(st statement) { c.statements = append(c.statements, st) }
 
 // publish is commit for changes with statements.
-func (s *Service) publish(ctx context.Context, plan func(*change) error) (mezu.Position, error) {
+func (s *Service) publish(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	return s.commit(ctx, plan)
+	return s.commit(ctx, a, plan)
 }
 
-// commit plans and writes a change; when another writer came between, it plans
-// again. plan reads what it needs each time and has no other effect. The position
-// is that of the last statement.
-func (s *Service) commit(ctx context.Context, plan func(*change) error) (mezu.Position, error) {
+// commit plans and writes a change with its audit record; when another writer came
+// between, it plans again. plan reads what it needs each time and has no other
+// effect. A change by a caller says once what it does (change.audit), or is refused;
+// one that writes nothing, as the repetition of a creation, leaves no record. The
+// position is that of the last statement.
+func (s *Service) commit(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
 	for range commitAttempts {
 		counter, err := optional[uint64](ctx, s, keyRevision)
 		if err != nil {
@@ -117,11 +120,14 @@ func (s *Service) commit(ctx context.Context, plan func(*change) error) (mezu.Po
 		if err != nil {
 			return mezu.Position{}, err
 		}
-		if ch.err != nil {
-			return mezu.Position{}, ch.err
-		}
 		if len(ch.txn.Ops) == 0 {
 			return last, nil
+		}
+		if err := s.book(&ch, a); err != nil {
+			return mezu.Position{}, err
+		}
+		if ch.err != nil {
+			return mezu.Position{}, ch.err
 		}
 		_, err = s.store.Commit(ctx, ch.txn)
 		if errors.Is(err, store.ErrConflict) {
@@ -130,6 +136,16 @@ func (s *Service) commit(ctx context.Context, plan func(*change) error) (mezu.Po
 		return last, err
 	}
 	return mezu.Position{}, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "too many changes at once", Hint: "try again"}
+}
+
+// housekeep writes what the control plane does for itself, without a record of
+// audit, and reports whether it did: not when a record changed meanwhile.
+func (s *Service) housekeep(ctx context.Context, txn store.Txn) (bool, error) {
+	_, err := s.store.Commit(ctx, txn)
+	if errors.Is(err, store.ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // sign gives each statement its position, signs it and adds it and the raised

@@ -34,7 +34,7 @@ type SetupResult struct {
 // reaches it.
 func (s *Service) DeveloperToken(ctx context.Context) (string, error) {
 	var token string
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		id, err := s.developer(ctx, ch)
 		if err != nil {
 			return err
@@ -62,7 +62,7 @@ func (s *Service) developer(ctx context.Context, ch *change) (string, error) {
 func (s *Service) SetUp(ctx context.Context, in Setup) (SetupResult, error) {
 	var out SetupResult
 	var id string
-	_, err := s.commit(ctx, func(ch *change) (err error) {
+	_, err := s.commit(ctx, internal, func(ch *change) (err error) {
 		id, err = s.developer(ctx, ch)
 		return err
 	})

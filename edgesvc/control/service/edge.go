@@ -36,7 +36,7 @@ func (s *Service) ListEdges(ctx context.Context, c Caller, page Paging) (api.Lis
 // plane; no operation reaches it.
 func (s *Service) LocalJoinToken(ctx context.Context) (string, error) {
 	var secret string
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		secret, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
 		return nil
 	})
@@ -49,10 +49,11 @@ func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.Jo
 	if _, err := admit(api.OpCreateJoinToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, func(ch *change) (err error) {
+	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken), func(ch *change) (err error) {
 		out, err = once(ctx, s, ch, c, api.OpCreateJoinToken, o, true, func() (api.JoinTokenResponse, error) {
-			secret, expires := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID}, mezu.JoinTokenLife)
-			return api.JoinTokenResponse{Token: secret, ExpiresAt: expires}, nil
+			secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID}, mezu.JoinTokenLife)
+			ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
+			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 		})
 		return err
 	})
@@ -71,7 +72,7 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		return out, err
 	}
 	hash := keyHash(in.CSR)
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpEnrolEdge), func(ch *change) error {
 		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
 			return unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
 		}
@@ -89,9 +90,13 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		default:
 			self.Meta = s.touch(rec.Value.Meta, rec.Revision)
 		}
+		var was any
+		if rec.Revision != 0 {
+			was = rec.Value.Edge
+		}
 		rec.Value.Edge, rec.Value.KeySHA256 = self, hash
 		out.Edge = self.ID
-		if out.Credentials, err = s.certifyEdge(ch, &rec, in.CSR); err != nil {
+		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR); err != nil {
 			return err
 		}
 		return s.stateEdges(ctx, ch, &self, "")
@@ -99,8 +104,9 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 	return out, err
 }
 
-// certifyEdge issues a certificate and writes the record that knows it.
-func (s *Service) certifyEdge(ch *change, rec *found[edge], csr string) (api.Credentials, error) {
+// certifyEdge issues a certificate and writes the record that knows it. was is the
+// edge before.
+func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr string) (api.Credentials, error) {
 	e := &rec.Value
 	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
 	if err != nil {
@@ -111,6 +117,7 @@ func (s *Service) certifyEdge(ch *change, rec *found[edge], csr string) (api.Cre
 	s.revoke(ch, over)
 	e.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *e)
+	ch.audit(about(kindEdge, e.ID, e.Name), was, e.Edge)
 	return s.credentials(issued.Chain), nil
 }
 
@@ -123,7 +130,7 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 	if err := validateVersion(in.Version); err != nil {
 		return out, err
 	}
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRenewEdge), func(ch *change) error {
 		rec, err := s.edgeByID(ctx, c.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
 			return unauthenticated("the certificate was revoked", "enrol again with a join token")
@@ -131,12 +138,13 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 		if err != nil {
 			return err
 		}
+		was := rec.Value.Edge
 		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
 		rec.Value.KeySHA256 = keyHash(in.CSR)
 		if in.Version != "" {
 			rec.Value.Version = in.Version
 		}
-		out.Credentials, err = s.certifyEdge(ch, &rec, in.CSR)
+		out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR)
 		return err
 	})
 	return out, err
@@ -148,7 +156,7 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 		return err
 	}
 	var owed pending
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteEdge), func(ch *change) error {
 		f, err := child[edge](ctx, s, prefixEdge, p.Item, "edge", "")
 		if err != nil {
 			return err
@@ -161,6 +169,7 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 		ch.drop(keyID(f.Value.ID))
 		ch.drop(keyLive(f.Value.ID))
 		ch.owe(owed)
+		ch.audit(about(kindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
 		s.revoke(ch, f.Value.Certificates)
 		return s.stateEdges(ctx, ch, nil, f.Value.Name)
 	})

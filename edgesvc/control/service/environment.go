@@ -47,7 +47,7 @@ func (s *Service) shown(e mezu.Environment) mezu.Environment {
 // routes.
 func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in mezu.Environment, o Once) (mezu.Environment, error) {
 	var out mezu.Environment
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpCreateEnvironment), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpCreateEnvironment, p)
 		if err != nil {
 			return err
@@ -76,6 +76,7 @@ func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in m
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
 	ch.create(keyRoutes(in.ID), routesHead{})
+	ch.audit(sc.target(kindEnvironment, in.ID, in.Name), nil, in)
 	ch.require(prj.Key, prj.Revision)
 	if err := s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ }); err != nil {
 		return in, err
@@ -117,7 +118,7 @@ func (s *Service) GetEnvironment(ctx context.Context, c Caller, p Place) (mezu.E
 // UpdateEnvironment changes one and publishes its bundle.
 func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Environment) error) (mezu.Environment, error) {
 	var out mezu.Environment
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpUpdateEnvironment), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpUpdateEnvironment, p)
 		if err != nil {
 			return err
@@ -139,6 +140,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		out.Organization, out.Project, out.Endpoint, out.URL = env.Value.Organization, env.Value.Project, env.Value.Endpoint, ""
 		out.Meta = s.touch(env.Value.Meta, env.Revision)
 		ch.update(env.Key, env.Revision, out)
+		ch.audit(sc.target(kindEnvironment, out.ID, out.Name), env.Value, out)
 		_, routes, err := s.routes(ctx, out.ID)
 		if err != nil {
 			return err
@@ -152,7 +154,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 // certificates and holds its endpoint.
 func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed pending
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteEnvironment), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpDeleteEnvironment, p)
 		if err != nil {
 			return err
@@ -168,6 +170,7 @@ func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		ch.drop(keyRoutes(id))
 		ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
 		ch.owe(owed)
+		ch.audit(sc.target(kindEnvironment, id, env.Value.Name), env.Value, nil)
 		s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
 		return s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
 	})

@@ -25,6 +25,7 @@ const (
 	prefixPerson       = "person/"
 	prefixRoutes       = "routes/"
 	prefixWarpgate     = "wgt/"
+	prefixAudit        = "audit/"
 
 	keyKeyset = "stream/keyset"
 	keyEdges  = "stream/edges"
@@ -51,6 +52,20 @@ func keyLive(edge string) string                    { return prefixLive + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string                 { return "held/" + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
+
+// auditInstallation is the scope of records that belong to no organization.
+const auditInstallation = "installation"
+
+func auditOf(scope string) string { return prefixAudit + scope + "/" }
+
+// keyAudit sorts by time in its scope.
+func keyAudit(r mezu.AuditRecord) string {
+	scope := r.Organization
+	if scope == "" {
+		scope = auditInstallation
+	}
+	return auditOf(scope) + r.ID
+}
 
 // keyRevocation sorts as positions do.
 func keyRevocation(p mezu.Position) string {

@@ -24,7 +24,7 @@ func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Orga
 	if _, err := admit(api.OpCreateOrganization, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, func(ch *change) (err error) {
+	_, err := s.commit(ctx, by(c, api.OpCreateOrganization), func(ch *change) (err error) {
 		out, err = once(ctx, s, ch, c, api.OpCreateOrganization, o, false, func() (mezu.Organization, error) {
 			return s.addOrganization(ctx, ch, c, in)
 		})
@@ -46,6 +46,7 @@ func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in 
 	ch.create(keyID(in.ID), key)
 	ch.create(keyMember(in.ID, c.ID), mezu.Member{Meta: s.meta(mezu.PrefixMember), Organization: in.Name, Role: mezu.RoleOwner})
 	ch.create(membershipsOf(c.ID)+in.ID, key)
+	ch.audit(about(kindOrganization, in.ID, in.Name), nil, in)
 	return in, nil
 }
 
@@ -75,7 +76,7 @@ func (s *Service) GetOrganization(ctx context.Context, c Caller, p Place) (mezu.
 // UpdateOrganization changes one. with edits a copy; names are fixed.
 func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Organization) error) (mezu.Organization, error) {
 	var out mezu.Organization
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateOrganization), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpUpdateOrganization, p)
 		if err != nil {
 			return err
@@ -96,6 +97,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifM
 		}
 		out.Meta = s.touch(org.Value.Meta, org.Revision)
 		ch.update(org.Key, org.Revision, out)
+		ch.audit(sc.target(kindOrganization, out.ID, out.Name), org.Value, out)
 		return nil
 	})
 	return out, err
@@ -112,7 +114,7 @@ func fixedName(was, is string) error {
 // DeleteOrganization removes an organization without projects.
 func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var id string
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
 			return err
@@ -134,6 +136,7 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 		ch.remove(keyChildren(id), below.Revision)
 		ch.drop(keyMember(id, c.ID))
 		ch.drop(membershipsOf(c.ID) + id)
+		ch.audit(about(kindOrganization, id, org.Value.Name), org.Value, nil)
 		return nil
 	})
 	return err

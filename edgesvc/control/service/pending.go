@@ -19,6 +19,8 @@ const (
 	pendingEnvironment pendingKind = "environment"
 	// pendingBundles: publish the bundles of a project's environments.
 	pendingBundles pendingKind = "bundles"
+	// pendingProject: remove the service accounts of a deleted project.
+	pendingProject pendingKind = "project"
 	// pendingEdge: forget what a deleted edge held.
 	pendingEdge pendingKind = "edge"
 )
@@ -48,6 +50,8 @@ func (s *Service) settle(ctx context.Context, p pending) error {
 		err = s.cutWarpgates(ctx, p.ID, "")
 	case pendingBundles:
 		err = each(ctx, s, environmentsOf(p.ID), func(f found[mezu.Environment]) error { return s.republish(ctx, f.Value.ID) })
+	case pendingProject:
+		err = s.cutAccounts(ctx, p.ID)
 	case pendingEdge:
 		err = s.forgetEdge(ctx, p.ID)
 	}
@@ -55,10 +59,7 @@ func (s *Service) settle(ctx context.Context, p pending) error {
 		return fmt.Errorf("finishing %s of %s: %w", p.Kind, p.ID, err)
 	}
 	// The revision tells whether more was owed meanwhile; then that stays.
-	_, err = s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: before.Revision}}, Ops: []store.Op{{Key: key, Delete: true}}})
-	if errors.Is(err, store.ErrConflict) {
-		return nil
-	}
+	_, err = s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: before.Revision}}, Ops: []store.Op{{Key: key, Delete: true}}})
 	return err
 }
 
@@ -89,7 +90,7 @@ func (s *Service) cutWarpgates(ctx context.Context, environment, account string)
 		if account != "" && f.Value.RegisteredBy != account {
 			return nil
 		}
-		return s.removeWarpgate(ctx, environment, f.Value.ID)
+		return s.removeWarpgate(ctx, internal, environment, f.Value.ID)
 	})
 }
 

@@ -76,7 +76,7 @@ func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport
 		return err
 	}
 	if (reached{rec.Value.TunnelAddress, rec.Value.PublicAddress}) != said {
-		if _, err = s.publish(ctx, func(ch *change) error { return s.moveEdge(ctx, ch, c.ID, said) }); err != nil {
+		if _, err = s.publish(ctx, by(c, api.OpEdgeReport), func(ch *change) error { return s.moveEdge(ctx, ch, c.ID, said) }); err != nil {
 			return err
 		}
 	}
@@ -90,6 +90,7 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, id string, to reache
 		return err
 	}
 	e := &rec.Value
+	was := e.Edge
 	if to.tunnel != "" {
 		e.TunnelAddress = to.tunnel
 	}
@@ -101,6 +102,7 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, id string, to reache
 	}
 	e.Meta = s.touch(e.Meta, rec.Revision)
 	ch.update(rec.Key, rec.Revision, *e)
+	ch.audit(about(kindEdge, e.ID, e.Name), was, e.Edge)
 	return s.stateEdges(ctx, ch, &e.Edge, "")
 }
 
@@ -130,7 +132,7 @@ func (s *Service) heard(ctx context.Context, edge string, said liveEdge) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.store.Commit(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: l.id}}}); err != nil {
+	if _, err := s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: l.id}}}); err != nil {
 		return err
 	}
 	l.said = said
@@ -176,7 +178,7 @@ func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence)
 // notePresence writes what changed about some Warpgates. What an edge says of one
 // that does not exist, or not there, is dropped.
 func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		seen := map[string]bool{}
 		for _, p := range batch {
 			if !plausible(&p) || seen[p.Warpgate] {
@@ -228,7 +230,7 @@ func plausible(p *mezu.Presence) bool {
 
 // forgetPresence drops what one edge says of one Warpgate.
 func (s *Service) forgetPresence(ctx context.Context, edge, warpgate string) error {
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		ch.drop(heldBy(warpgate) + edge)
 		ch.drop(presenceOf(edge) + warpgate)
 		return nil

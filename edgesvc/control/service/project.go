@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"reflect"
 
 	"github.com/mezusphere/mezu"
@@ -26,7 +25,7 @@ func (s *Service) ListProjects(ctx context.Context, c Caller, p Place, page Pagi
 // CreateProject makes a project.
 func (s *Service) CreateProject(ctx context.Context, c Caller, p Place, in mezu.Project, o Once) (mezu.Project, error) {
 	var out mezu.Project
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateProject), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpCreateProject, p)
 		if err != nil {
 			return err
@@ -52,6 +51,8 @@ func (s *Service) addProject(ctx context.Context, ch *change, sc scope, in mezu.
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
 	ch.require(org.Key, org.Revision)
+	sc.project.Value = in
+	ch.audit(sc.target(kindProject, in.ID, in.Name), nil, in)
 	return in, s.count(ctx, ch, org.Value.ID, func(n *children) { n.Projects++ })
 }
 
@@ -66,7 +67,7 @@ func (s *Service) GetProject(ctx context.Context, c Caller, p Place) (mezu.Proje
 func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Project) error) (mezu.Project, error) {
 	var out mezu.Project
 	var owed *pending
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateProject), func(ch *change) error {
 		owed = nil
 		sc, err := s.inProject(ctx, c, api.OpUpdateProject, p)
 		if err != nil {
@@ -89,6 +90,7 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 		out.Organization = prj.Value.Organization
 		out.Meta = s.touch(prj.Value.Meta, prj.Revision)
 		ch.update(prj.Key, prj.Revision, out)
+		ch.audit(sc.target(kindProject, out.ID, out.Name), prj.Value, out)
 		if !reflect.DeepEqual(prj.Value.Roles, out.Roles) {
 			owed = &pending{Kind: pendingBundles, ID: out.ID}
 			ch.owe(*owed)
@@ -101,50 +103,51 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 	return out, err
 }
 
-// DeleteProject removes a project without environments, and its service accounts.
+// DeleteProject removes a project without environments, and its service accounts:
+// they are owed by the change, and find nothing any more as soon as it is made.
 func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	sc, err := s.inProject(ctx, c, api.OpDeleteProject, p)
-	if err != nil {
-		return err
-	}
-	if err := matches(ifMatch, sc.project.Revision); err != nil {
-		return err
-	}
-	id := sc.project.Value.ID
-	if err := s.withoutEnvironments(ctx, id); err != nil {
-		return err
-	}
-	err = each(ctx, s, accountsOf(id), func(a found[account]) error { return s.removeAccount(ctx, a.Key, 0) })
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	_, err = s.commit(ctx, func(ch *change) error {
+	var owed pending
+	_, err := s.commit(ctx, by(c, api.OpDeleteProject), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpDeleteProject, p)
 		if err != nil {
 			return err
 		}
-		if err := s.withoutEnvironments(ctx, id); err != nil {
+		prj := sc.project
+		if err := matches(ifMatch, prj.Revision); err != nil {
 			return err
 		}
+		id := prj.Value.ID
 		below, err := optional[children](ctx, s, keyChildren(id))
 		if err != nil {
 			return err
 		}
-		if below.Value.Accounts > 0 {
-			return &mezu.Error{Code: mezu.CodeConflict, Detail: "a service account was created meanwhile", Hint: "try again"}
+		if below.Value.Environments > 0 {
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: "the project still has environments", Hint: "delete them first"}
 		}
-		ch.remove(sc.project.Key, sc.project.Revision)
+		owed = pending{Kind: pendingProject, ID: id}
+		ch.remove(prj.Key, prj.Revision)
 		ch.drop(keyID(id))
 		ch.remove(keyChildren(id), below.Revision)
+		ch.owe(owed)
+		ch.audit(sc.target(kindProject, id, prj.Value.Name), prj.Value, nil)
 		return s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Projects-- })
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, owed)
 }
 
-func (s *Service) withoutEnvironments(ctx context.Context, project string) error {
-	below, err := optional[children](ctx, s, keyChildren(project))
-	if err == nil && below.Value.Environments > 0 {
-		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the project still has environments", Hint: "delete them first"}
-	}
-	return err
+// cutAccounts removes the service accounts of a project that was deleted.
+func (s *Service) cutAccounts(ctx context.Context, project string) error {
+	return each(ctx, s, accountsOf(project), func(a found[account]) error {
+		_, err := s.housekeep(ctx, store.Txn{
+			Checks: []store.Check{{Key: a.Key, Revision: a.Revision}},
+			Ops: []store.Op{
+				{Key: a.Key, Delete: true}, {Key: keyID(a.Value.Account.ID), Delete: true},
+				{Key: keyKey(a.Value.KeyHash), Delete: true}, {Key: keyUsed(a.Value.Account.ID), Delete: true},
+			},
+		})
+		return err
+	})
 }

@@ -42,7 +42,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 	}
 	var out api.RegisterResponse
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRegisterWarpgate), func(ch *change) error {
 		var err error
 		if env, err = s.registersIn(ctx, c, in.Environment); err != nil {
 			return err
@@ -52,11 +52,13 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 			return err
 		}
 		w := &rec.Value
+		var was any
 		if rec.Revision == 0 {
 			w.Meta = s.meta(mezu.PrefixWarpgate)
 			rec.Key = warpgatesOf(env.Value.ID) + w.ID
 			ch.create(keyID(w.ID), rec.Key)
 		} else {
+			was = w.Warpgate
 			w.Meta = s.touch(w.Meta, rec.Revision)
 		}
 		w.Environment, w.Organization, w.Project, w.KeySHA256 = env.Value.ID, c.Organization, c.Project, hash
@@ -67,7 +69,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 		}
 		ch.require(env.Key, env.Revision)
 		out.Warpgate = w.ID
-		return s.certifyWarpgate(ch, rec, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ch, rec, was, in.CSR, &out.Credentials)
 	})
 	if err != nil {
 		return out, err
@@ -75,8 +77,9 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 	return out, s.equip(ctx, env.Value, &out)
 }
 
-// certifyWarpgate issues a certificate and writes the record that knows it.
-func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], csr string, out *api.Credentials) error {
+// certifyWarpgate issues a certificate and writes the record that knows it. was is
+// the Warpgate before.
+func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], was any, csr string, out *api.Credentials) error {
 	w := &rec.Value
 	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerWarpgate, ID: w.ID, Organization: w.Organization, Project: w.Project, Environment: w.Environment})
 	if err != nil {
@@ -87,6 +90,7 @@ func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], csr string, o
 	s.revoke(ch, over)
 	w.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *w)
+	ch.audit(w.target(), was, w.Warpgate)
 	*out = s.credentials(issued.Chain)
 	return nil
 }
@@ -202,7 +206,7 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 		return out, err
 	}
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRenewWarpgate), func(ch *change) error {
 		rec, err := get[warpgate](ctx, s, warpgatesOf(c.Environment)+c.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
 			return unauthenticated("the certificate was revoked", "register again")
@@ -213,13 +217,14 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 		if env, err = byID[mezu.Environment](ctx, s, c.Environment); err != nil {
 			return err
 		}
+		was := rec.Value.Warpgate
 		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
 		rec.Value.KeySHA256, rec.Value.Address = keyHash(in.CSR), c.Address
 		if in.Version != "" {
 			rec.Value.Version = in.Version
 		}
 		out.Warpgate = rec.Value.ID
-		return s.certifyWarpgate(ch, rec, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ch, rec, was, in.CSR, &out.Credentials)
 	})
 	if err != nil {
 		return out, err

@@ -66,7 +66,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 	var id string
 	var revision uint64
 	var out []mezu.Route
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
 		if err != nil {
 			return err
@@ -84,6 +84,11 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 			return err
 		}
 		out = s.adopt(old, in)
+		was, is, err := auditRoutes(old, out)
+		if err != nil {
+			return err
+		}
+		ch.audit(sc.target(kindRoutes, id, sc.environment.Value.Name), was, is)
 		return s.setRoutes(ctx, ch, sc, head, out)
 	})
 	if err != nil {
@@ -171,7 +176,7 @@ func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, 
 // CreateRoute adds a route.
 func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (mezu.Route, error) {
 	var out mezu.Route
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpCreateRoute), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpCreateRoute, p)
 		if err != nil {
 			return err
@@ -185,6 +190,7 @@ func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Ro
 				return in, err
 			}
 			in.Meta = s.meta(mezu.PrefixRoute)
+			ch.audit(sc.target(kindRoute, in.ID, in.Label()), nil, in)
 			return in, s.setOneRoute(ctx, ch, sc, head, append(routes, in), in)
 		})
 		return err
@@ -207,7 +213,7 @@ func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head fo
 // UpdateRoute changes one route.
 func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (mezu.Route, error) {
 	var out mezu.Route
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpUpdateRoute), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpUpdateRoute, p)
 		if err != nil {
 			return err
@@ -233,6 +239,7 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 		}
 		out.Meta = s.touch(was.Meta, was.Revision)
 		routes[i] = out
+		ch.audit(sc.target(kindRoute, out.ID, out.Label()), was, out)
 		return s.setOneRoute(ctx, ch, sc, head, routes, out)
 	})
 	return out, err
@@ -240,7 +247,7 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 
 // DeleteRoute removes one route.
 func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, err := s.publish(ctx, func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteRoute), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpDeleteRoute, p)
 		if err != nil {
 			return err
@@ -256,6 +263,7 @@ func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 		if err := matches(ifMatch, routes[i].Revision); err != nil {
 			return err
 		}
+		ch.audit(sc.target(kindRoute, routes[i].ID, routes[i].Label()), routes[i], nil)
 		return s.setRoutes(ctx, ch, sc, head, slices.Delete(routes, i, i+1))
 	})
 	return err

@@ -15,6 +15,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -62,6 +63,10 @@ type Service struct {
 	leasesMu sync.Mutex
 	leases   map[string]lease
 
+	// audited is the time of the latest audit record of this process, in
+	// microseconds.
+	audited atomic.Int64
+
 	// addresses are what edges said last of where they are reached, by id.
 	addresses sync.Map
 }
@@ -102,7 +107,7 @@ func validateDomain(domain string) error {
 // openInstallation reads or makes the epoch. A restore raises it; nothing here
 // does.
 func (s *Service) openInstallation(ctx context.Context) error {
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		epoch, err := get[uint64](ctx, s, keyEpoch)
 		switch {
 		case err == nil:

@@ -23,6 +23,13 @@ type account struct {
 	KeyHash      string `json:"key_hash"`
 }
 
+// target is the account in an audit record.
+func (a account) target() target {
+	t := about(kindServiceAccount, a.Account.ID, a.Account.Name)
+	t.organization, t.project = a.Organization, a.Project
+	return t
+}
+
 // ListServiceAccounts lists a project's.
 func (s *Service) ListServiceAccounts(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.ServiceAccount], error) {
 	sc, err := s.inProject(ctx, c, api.OpListServiceAccounts, p)
@@ -44,7 +51,7 @@ func (s *Service) shownAccount(ctx context.Context, a account) (mezu.ServiceAcco
 // himself.
 func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, p Place, in mezu.ServiceAccount, o Once) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateServiceAccount), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpCreateServiceAccount, p)
 		if err != nil {
 			return err
@@ -79,6 +86,7 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	ch.create(keyID(in.ID), key)
 	ch.create(keyKey(rec.KeyHash), key)
 	ch.require(prj.Key, prj.Revision)
+	ch.audit(sc.target(kindServiceAccount, in.ID, in.Name), nil, in)
 	out = api.ServiceAccountCreated{ServiceAccount: in, Key: secret}
 	return out, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Accounts++ })
 }
@@ -110,7 +118,7 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, i
 	if err := matches(ifMatch, acc.Revision); err != nil {
 		return err
 	}
-	err = s.removeAccount(ctx, acc.Key, ifMatch)
+	err = s.removeAccount(ctx, by(c, api.OpDeleteServiceAccount), acc.Key, ifMatch)
 	if errors.Is(err, store.ErrNotFound) {
 		return notFound("service account", "")
 	}
@@ -119,9 +127,9 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, i
 
 // removeAccount deletes an account by its key in the store, in the revision
 // ifMatch or any.
-func (s *Service) removeAccount(ctx context.Context, key string, ifMatch uint64) error {
+func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMatch uint64) error {
 	var owed pending
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, a, func(ch *change) error {
 		acc, err := get[account](ctx, s, key)
 		if err != nil {
 			return err
@@ -135,6 +143,7 @@ func (s *Service) removeAccount(ctx context.Context, key string, ifMatch uint64)
 		ch.drop(keyKey(acc.Value.KeyHash))
 		ch.drop(keyUsed(acc.Value.Account.ID))
 		ch.owe(owed)
+		ch.audit(acc.Value.target(), acc.Value.Account, nil)
 		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
 	})
 	if err != nil {
@@ -147,7 +156,7 @@ func (s *Service) removeAccount(ctx context.Context, key string, ifMatch uint64)
 // it let in go on.
 func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
 	var secret string
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		acc, err := get[account](ctx, s, key)
 		if err != nil {
 			return err
@@ -170,7 +179,7 @@ func (s *Service) noteUse(ctx context.Context, id string) {
 	if err != nil || s.now().Sub(used.Value) < useInterval {
 		return
 	}
-	_, err = s.commit(ctx, func(ch *change) error {
+	_, err = s.commit(ctx, internal, func(ch *change) error {
 		ch.put(keyUsed(id), s.stamp())
 		return nil
 	})

@@ -62,10 +62,7 @@ func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) b
 		if !over(f.Value) {
 			return nil
 		}
-		_, err := s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Delete: true}}})
-		if errors.Is(err, store.ErrConflict) {
-			return nil
-		}
+		_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Delete: true}}})
 		return err
 	})
 }
@@ -97,10 +94,7 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.store.Commit(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Value: value}}})
-		if errors.Is(err, store.ErrConflict) {
-			return nil
-		}
+		_, err = s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Value: value}}})
 		return err
 	})
 }
@@ -122,7 +116,7 @@ func (s *Service) sweepWarpgates(ctx context.Context) error {
 		if err != nil || w.Status == mezu.WarpgateConnected {
 			return err
 		}
-		return s.removeWarpgate(ctx, f.Value.Environment, f.Value.ID)
+		return s.removeWarpgate(ctx, internal, f.Value.Environment, f.Value.ID)
 	})
 }
 

@@ -45,8 +45,8 @@ type person struct {
 
 const prefixOperator = "opr"
 
-// issue adds a new token to a change and returns its secret.
-func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, expires time.Time) {
+// issue adds a new token to a change and returns its secret and what is kept.
+func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, kept tokenRecord) {
 	secret = mezu.NewToken(t.Kind)
 	now := s.stamp()
 	t.ID, t.CreatedAt = mezu.NewID(mezu.PrefixToken, now), now
@@ -54,7 +54,7 @@ func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret s
 		t.ExpiresAt = now.Add(life)
 	}
 	ch.create(keyToken(mezu.HashSecret(secret)), t)
-	return secret, t.ExpiresAt
+	return secret, t
 }
 
 // redeem reads the token behind a secret and checks kind and time. What it returns
@@ -121,7 +121,7 @@ func (s *Service) HasOperator(ctx context.Context) (bool, error) {
 // working.
 func (s *Service) BootstrapCode(ctx context.Context, earlier string) (string, error) {
 	var code string
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
 		if earlier != "" {
 			ch.drop(keyToken(mezu.HashSecret(earlier)))
 		}
@@ -146,7 +146,7 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 		return api.TokenResponse{}, err
 	}
 	var out api.TokenResponse
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpBootstrap), func(ch *change) error {
 		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
 			return err
@@ -164,6 +164,7 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 func (s *Service) makeOperator(ch *change) api.TokenResponse {
 	p := person{Meta: s.meta(prefixOperator), Operator: true}
 	ch.create(keyPerson(p.ID), p)
-	secret, expires := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
-	return api.TokenResponse{Token: secret, ExpiresAt: expires}
+	secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
+	ch.audit(about(kindOperator, p.ID, ""), nil, mezu.Operator{Meta: p.Meta})
+	return api.TokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}
 }

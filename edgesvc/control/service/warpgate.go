@@ -36,6 +36,13 @@ type warpgate struct {
 	Certificates []certificate `json:"certificates"`
 }
 
+// target is the Warpgate in an audit record.
+func (w warpgate) target() target {
+	t := about(kindWarpgate, w.ID, "")
+	t.organization, t.project = w.Organization, w.Project
+	return t
+}
+
 // renewed adds a new certificate to those alive and says which to revoke for it.
 func renewed(live []certificate, issued ca.Issued, now time.Time) (kept, over []certificate) {
 	live = slices.DeleteFunc(slices.Clone(live), func(c certificate) bool { return now.After(c.NotAfter) })
@@ -105,12 +112,12 @@ func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch
 	if err := matches(ifMatch, f.Revision); err != nil {
 		return err
 	}
-	return s.removeWarpgate(ctx, environment, f.Value.ID)
+	return s.removeWarpgate(ctx, by(c, api.OpDeleteWarpgate), environment, f.Value.ID)
 }
 
 // removeWarpgate removes a Warpgate, which need not be there any more.
-func (s *Service) removeWarpgate(ctx context.Context, environment, id string) error {
-	_, err := s.publish(ctx, func(ch *change) error {
+func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id string) error {
+	_, err := s.publish(ctx, a, func(ch *change) error {
 		f, err := get[warpgate](ctx, s, warpgatesOf(environment)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -120,6 +127,7 @@ func (s *Service) removeWarpgate(ctx context.Context, environment, id string) er
 		}
 		ch.remove(f.Key, f.Revision)
 		ch.drop(keyID(id))
+		ch.audit(f.Value.target(), f.Value.Warpgate, nil)
 		s.revoke(ch, f.Value.Certificates)
 		return nil
 	})
@@ -134,7 +142,7 @@ func (s *Service) removeWarpgate(ctx context.Context, environment, id string) er
 // CreateEnrolmentToken lets one Warpgate with a certain key register.
 func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, in api.EnrolmentTokenRequest, o Once) (api.JoinTokenResponse, error) {
 	var out api.JoinTokenResponse
-	_, err := s.commit(ctx, func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateEnrolmentToken), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpCreateEnrolmentToken, p)
 		if err != nil {
 			return err
@@ -144,11 +152,12 @@ func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, i
 		}
 		out, err = once(ctx, s, ch, c, api.OpCreateEnrolmentToken, o, true, func() (api.JoinTokenResponse, error) {
 			ch.require(sc.environment.Key, sc.environment.Revision)
-			secret, expires := s.issue(ch, tokenRecord{
+			secret, token := s.issue(ch, tokenRecord{
 				Kind: mezu.TokenEnrolment, Organization: sc.organization.Value.ID, Project: sc.project.Value.ID, Environment: sc.environment.Value.ID,
 				PublicKeySHA256: in.PublicKeySHA256, CreatedBy: c.ID,
 			}, mezu.EnrolmentTokenLife)
-			return api.JoinTokenResponse{Token: secret, ExpiresAt: expires}, nil
+			ch.audit(sc.target(kindEnrolmentToken, token.ID, sc.environment.Value.Name), nil, token.audited())
+			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 		})
 		return err
 	})

@@ -1,0 +1,101 @@
+package mezu
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// AuditRecord says who did what to what, from where and when. It is written in the
+// transaction of the change that it tells of, or the change is refused. All of it is
+// set by the server, and none of it is secret.
+type AuditRecord struct {
+	// ID sorts by time; see NewAuditID.
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"`
+	// Operation is the id of the operation, such as "create-project".
+	Operation string       `json:"operation"`
+	Outcome   AuditOutcome `json:"outcome"`
+	Actor     AuditActor   `json:"actor"`
+	// Organization and Project are the ids of where it was done; without an
+	// organization, the installation.
+	Organization string `json:"organization,omitempty"`
+	Project      string `json:"project,omitempty"`
+	// Target is what it was done to.
+	Target AuditTarget `json:"target,omitzero"`
+	// Before and After are the served entity, or the part of it that changed. Before
+	// is missing of what was made, After of what was removed.
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+	// Truncated: Before or After was too large and holds a digest in its place, or
+	// a part.
+	Truncated bool   `json:"truncated,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	// Code is why an attempt was denied.
+	Code Code `json:"code,omitempty"`
+	// Count is how many attempts one record of denial stands for; if zero, one.
+	Count int `json:"count,omitempty"`
+}
+
+// AuditOutcome is what became of an operation.
+type AuditOutcome string
+
+// Outcomes of operations. One that failed for another reason than authority changed
+// nothing and has no record.
+const (
+	AuditDone   AuditOutcome = "done"
+	AuditDenied AuditOutcome = "denied"
+)
+
+// AuditActor is who called.
+type AuditActor struct {
+	// Kind is that of the credential: member, operator, service_account, warpgate,
+	// edge, join_token, enrolment_token or anonymous.
+	Kind string `json:"kind"`
+	ID   string `json:"id,omitempty"`
+	// Address is the IP address from which the call came.
+	Address string `json:"address,omitempty"`
+}
+
+// AuditTarget is what an operation was done to.
+type AuditTarget struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// PrefixAudit is the prefix of ids of audit records.
+const PrefixAudit = "aud"
+
+// NewAuditID makes an id that sorts by time, unlike others: prefix, underscore, 56
+// bits of microseconds and 72 random bits. Between control planes its order is only
+// as good as their clocks.
+func NewAuditID(at time.Time) string {
+	var random [9]byte
+	rand.Read(random[:]) // never fails: crypto/rand ends the process instead
+	return auditID(at, random)
+}
+
+// AuditIDAt is the lowest id of a moment, for the ends of a range.
+func AuditIDAt(at time.Time) string { return auditID(at, [9]byte{}) }
+
+func auditID(at time.Time, random [9]byte) string {
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:8], uint64(max(0, at.UnixMicro()))<<8)
+	copy(raw[7:], random[:])
+	return PrefixAudit + "_" + idAlphabet.EncodeToString(raw[:])
+}
+
+// AuditIDTime is the moment in an id of NewAuditID.
+func AuditIDTime(id string) (time.Time, error) {
+	if err := ValidateID("", PrefixAudit, id); err != nil {
+		return time.Time{}, err
+	}
+	raw, err := idAlphabet.DecodeString(strings.TrimPrefix(id, PrefixAudit+"_"))
+	if err != nil || len(raw) != 16 {
+		return time.Time{}, Invalid("", "%q is no id of an audit record", id)
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(raw[:8]) >> 8)).UTC(), nil
+}

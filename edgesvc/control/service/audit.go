@@ -1,0 +1,225 @@
+package service
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// Bounds of one audit record. It shares a transaction's 512 KiB with the change.
+const (
+	// maxAuditSide bounds before and after, each: an entity with everything set
+	// has a few KiB. A larger one is replaced by its digest.
+	maxAuditSide = 16 << 10
+	// maxAuditRoutes bounds the changed routes that a record shows of a list that
+	// was replaced. The digests of both lists tell the rest.
+	maxAuditRoutes = 20
+)
+
+// Kinds of targets beside those that the served entities have a word for.
+const (
+	kindOrganization   = "organization"
+	kindProject        = "project"
+	kindEnvironment    = "environment"
+	kindRoute          = "route"
+	kindRoutes         = "routes"
+	kindServiceAccount = "service_account"
+	kindWarpgate       = "warpgate"
+	kindEdge           = "edge"
+	kindOperator       = "operator"
+	kindJoinToken      = "join_token"
+	kindEnrolmentToken = "enrolment_token"
+)
+
+// author is on whose behalf a change is made: a caller's, in an operation, which
+// leaves exactly one audit record, or the control plane's own, which leaves none. The
+// zero value may change nothing.
+type author struct {
+	caller    Caller
+	operation string
+	own       bool
+}
+
+// by is a caller in an operation.
+func by(c Caller, op api.Operation) author { return author{caller: c, operation: op.ID} }
+
+// internal is the control plane itself: sweeps, presence, notes of last use, what an
+// audited change owes, and what the process does at its start.
+var internal = author{own: true}
+
+// target is what a change is about, and in which organization and project, by ids.
+// Without an organization it is the installation's.
+type target struct {
+	mezu.AuditTarget
+	organization, project string
+}
+
+// about names a target that belongs to no organization.
+func about(kind, id, name string) target {
+	return target{AuditTarget: mezu.AuditTarget{Kind: kind, ID: id, Name: name}}
+}
+
+// target names something in the place of the scope.
+func (sc scope) target(kind, id, name string) target {
+	t := about(kind, id, name)
+	t.organization, t.project = sc.organization.Value.ID, sc.project.Value.ID
+	return t
+}
+
+// deed is what a change's audit record tells beside who and when.
+type deed struct {
+	target        target
+	before, after any
+}
+
+// audit says what a change does: the served entity before, nil for something new, and
+// after, nil for something removed. Records that only the store has, which may hold a
+// hash or a key, are never handed in. Every change by a caller says so once.
+func (c *change) audit(t target, before, after any) {
+	c.deeds = append(c.deeds, deed{t, before, after})
+}
+
+// book adds the audit record to a change by a caller. A change that writes and does
+// not tell what it does is a mistake of ours, and refused.
+func (s *Service) book(ch *change, a author) error {
+	if a.own {
+		return nil
+	}
+	if a.operation == "" || len(ch.deeds) != 1 {
+		return mezu.Errorf(mezu.CodeInternal, "the change of operation %q has %d audit records instead of one", a.operation, len(ch.deeds))
+	}
+	d := ch.deeds[0]
+	rec := s.auditRecord(a.caller, a.operation)
+	rec.Outcome, rec.Organization, rec.Project, rec.Target = mezu.AuditDone, d.target.organization, d.target.project, d.target.AuditTarget
+	var cutBefore, cutAfter bool
+	var err error
+	if rec.Before, cutBefore, err = auditSide(d.before); err != nil {
+		return err
+	}
+	if rec.After, cutAfter, err = auditSide(d.after); err != nil {
+		return err
+	}
+	rec.Truncated = cutBefore || cutAfter
+	ch.create(keyAudit(rec), rec)
+	return nil
+}
+
+// auditRecord begins a record of what a caller does now.
+func (s *Service) auditRecord(c Caller, operation string) mezu.AuditRecord {
+	at := s.auditTime()
+	return mezu.AuditRecord{ID: mezu.NewAuditID(at), Time: at, Operation: operation, RequestID: c.RequestID,
+		Actor: mezu.AuditActor{Kind: c.actor(), ID: c.ID, Address: c.Address}}
+}
+
+// auditTime is the current time, later than that of every record that this process
+// wrote before, so that its records sort as they came.
+func (s *Service) auditTime() time.Time {
+	for {
+		last := s.audited.Load()
+		next := max(s.now().UnixMicro(), last+1)
+		if s.audited.CompareAndSwap(last, next) {
+			return time.UnixMicro(next).UTC()
+		}
+	}
+}
+
+// actor is the word for the caller's kind.
+func (c Caller) actor() string {
+	switch {
+	case c.Kind == "":
+		return string(Anonymous)
+	case c.Kind == Member && c.Operator:
+		return "operator"
+	}
+	return string(c.Kind)
+}
+
+// digest stands for something too large to be shown.
+type digest struct {
+	SHA256 string `json:"sha256"`
+	Bytes  int    `json:"bytes"`
+}
+
+// auditSide encodes one side of a change within its bound.
+func auditSide(v any) (data json.RawMessage, cut bool, err error) {
+	if v == nil {
+		return nil, false, nil
+	}
+	if data, err = encode(v); err != nil {
+		return nil, false, fmt.Errorf("encoding an audit record: %w", err)
+	}
+	if routes, ok := v.(auditedRoutes); ok {
+		cut = routes.cut
+	}
+	if len(data) <= maxAuditSide {
+		return data, cut, nil
+	}
+	sum := sha256.Sum256(data)
+	data, err = encode(digest{hex.EncodeToString(sum[:]), len(data)})
+	return data, true, err
+}
+
+// auditedRoutes is one side of a change of all routes: how many they are, the digest
+// of the list, and those that the other side has not, or has otherwise.
+type auditedRoutes struct {
+	Count   int          `json:"count"`
+	SHA256  string       `json:"sha256"`
+	Changed []mezu.Route `json:"changed"`
+	cut     bool
+}
+
+// auditRoutes gives both sides of a change of all routes.
+func auditRoutes(before, after []mezu.Route) (was, is auditedRoutes, err error) {
+	if was, err = routesSide(before, after); err != nil {
+		return was, is, err
+	}
+	is, err = routesSide(after, before)
+	return was, is, err
+}
+
+func routesSide(of, other []mezu.Route) (auditedRoutes, error) {
+	out := auditedRoutes{Count: len(of), Changed: []mezu.Route{}}
+	all, err := encode(of)
+	if err != nil {
+		return out, fmt.Errorf("encoding routes: %w", err)
+	}
+	sum := sha256.Sum256(all)
+	out.SHA256 = hex.EncodeToString(sum[:])
+	known := make(map[string]mezu.Route, len(other))
+	for _, r := range other {
+		known[r.Identity()] = r
+	}
+	room := maxAuditSide - 1<<10 // for what is around them
+	for _, r := range of {
+		if was, ok := known[r.Identity()]; ok && sameRoute(was, r) {
+			continue
+		}
+		data, err := encode(r)
+		if err != nil {
+			return out, fmt.Errorf("encoding a route: %w", err)
+		}
+		room -= len(data) + 1
+		if room < 0 || len(out.Changed) == maxAuditRoutes {
+			out.cut = true
+			break
+		}
+		out.Changed = append(out.Changed, r)
+	}
+	return out, nil
+}
+
+// auditedToken is what a record tells of a token that was issued.
+type auditedToken struct {
+	Environment     string    `json:"environment,omitempty"` // id
+	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
+	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+}
+
+func (t tokenRecord) audited() auditedToken {
+	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
+}

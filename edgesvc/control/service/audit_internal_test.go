@@ -1,0 +1,152 @@
+package service
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A9: whatever is written goes through commit, which asks for an audit record, or
+// through housekeep, which says that it is nobody's act.
+func TestA9_OnlyTwoWaysToWrite(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Commit" {
+				found++
+				if name != "commit.go" {
+					t.Errorf("%s writes to the store by itself; use commit, or housekeep for what is nobody's act", name)
+				}
+			}
+			return true
+		})
+	}
+	if found != 2 {
+		t.Errorf("%d calls of Commit in commit.go, not 2", found)
+	}
+}
+
+// A9: a change by a caller that does not say what it does, or says it twice, is
+// refused, and so is one by nobody.
+func TestA9_NoChangeWithoutARecord(t *testing.T) {
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(t.TempDir(), "store")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s := &Service{store: db, now: time.Now}
+	op := by(Caller{Kind: Member, ID: "opr_x", Address: "192.0.2.1", RequestID: "req_x"}, api.OpCreateProject)
+	thing := about(kindProject, "prj_x", "x")
+	for name, c := range map[string]struct {
+		author author
+		deeds  int
+		code   mezu.Code
+	}{
+		"none": {op, 0, mezu.CodeInternal}, "two": {op, 2, mezu.CodeInternal}, "nobody": {author{}, 1, mezu.CodeInternal},
+		"one": {op, 1, ""}, "internal": {internal, 0, ""}, "internal, of what callers do too": {internal, 1, ""},
+	} {
+		key := "k/" + name
+		_, err := s.commit(t.Context(), c.author, func(ch *change) error {
+			ch.create(key, "v")
+			for range c.deeds {
+				ch.audit(thing, nil, mezu.Project{Name: "x"})
+			}
+			return nil
+		})
+		if err != nil && mezu.CodeOf(err) != c.code || err == nil && c.code != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+		there, err := optional[string](t.Context(), s, key)
+		if err != nil || (there.Revision != 0) != (c.code == "") {
+			t.Errorf("%s: written %v, %v", name, there.Revision != 0, err)
+		}
+	}
+	page, err := db.List(t.Context(), prefixAudit, "", 0)
+	if err != nil || len(page.Records) != 1 {
+		t.Fatalf("%d records, %v", len(page.Records), err)
+	}
+	rec, err := decode[mezu.AuditRecord](page.Records[0])
+	if r := rec.Value; err != nil || r.Operation != "create-project" || r.Actor != (mezu.AuditActor{Kind: "member", ID: "opr_x", Address: "192.0.2.1"}) ||
+		r.RequestID != "req_x" || string(r.After) != `{"name":"x"}` || r.Before != nil || r.Outcome != mezu.AuditDone {
+		t.Errorf("%+v, %v", rec.Value, err)
+	}
+	// Nothing written, nothing to tell.
+	if _, err := s.commit(t.Context(), op, func(*change) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// Records of one process sort as they came, also within one microsecond.
+func TestAuditOrder(t *testing.T) {
+	at := time.Now()
+	s := &Service{now: func() time.Time { return at }}
+	last := ""
+	for range 1000 {
+		rec := s.auditRecord(Caller{}, "x")
+		if rec.ID <= last {
+			t.Fatalf("%s after %s", rec.ID, last)
+		}
+		if got, err := mezu.AuditIDTime(rec.ID); err != nil || !got.Equal(rec.Time) {
+			t.Fatalf("%s says %v, not %v: %v", rec.ID, got, rec.Time, err)
+		}
+		last = rec.ID
+	}
+	if low := mezu.AuditIDAt(at); low > s.auditRecord(Caller{}, "x").ID {
+		t.Error("the lowest id of the moment is higher")
+	}
+}
+
+// A side that is too large is replaced by its digest; of all routes only some of the
+// changed ones are shown.
+func TestAuditIsBounded(t *testing.T) {
+	big, cut, err := auditSide(mezu.Organization{DisplayName: strings.Repeat("x", maxAuditSide)})
+	if err != nil || !cut || len(big) > 200 || !strings.Contains(string(big), `"sha256"`) {
+		t.Errorf("%s %v %v", big, cut, err)
+	}
+	var before, after []mezu.Route
+	for i := range 3000 {
+		r := mezu.Route{Prefix: "/" + strings.Repeat("p", 400) + string(rune('a'+i%26)) + strings.Repeat("q", i%50), Name: "r" + strings.Repeat("x", i%30)}
+		before = append(before, r)
+		r.Auth = mezu.AuthRequired
+		after = append(after, r)
+	}
+	was, is, err := auditRoutes(before, after)
+	if err != nil || was.Count != 3000 || !was.cut || len(is.Changed) == 0 || len(is.Changed) > maxAuditRoutes || was.SHA256 == is.SHA256 {
+		t.Fatalf("%d of %d, cut %v, %v", len(is.Changed), was.Count, was.cut, err)
+	}
+	side, cut, err := auditSide(is)
+	if err != nil || !cut || len(side) > maxAuditSide {
+		t.Errorf("%d bytes, cut %v, %v", len(side), cut, err)
+	}
+	was, is, err = auditRoutes(before[:2], append([]mezu.Route{after[0]}, before[1]))
+	if err != nil || len(was.Changed) != 1 || len(is.Changed) != 1 || is.Changed[0].Auth != mezu.AuthRequired || is.cut {
+		t.Errorf("%+v %+v %v", was, is, err)
+	}
+}
