@@ -190,13 +190,33 @@ func (a *target) steady(t *testing.T, before int64) {
 	}
 }
 
+// idle checks that nothing of a flood is still being worked off: over a fifth of a
+// second the edge uses less than half of one core. Two seconds are promised; the
+// test waits five times as long.
+func (a *target) idle(t *testing.T) {
+	t.Helper()
+	const look = 200 * time.Millisecond
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	used := a.edge.cpu()
+	for range 10 * time.Second / look {
+		<-tick.C
+		now := a.edge.cpu()
+		if now-used < look/2 {
+			return
+		}
+		used = now
+	}
+	t.Error("the edge still works 10 s after the flood")
+}
+
 func attackP21(t *testing.T, a *target) {
 	before := a.edge.resident()
 	a.expect("rapid", delivery{method: "GET", target: "/p/21", route: "p", any: true})
 	c := a.dialHTTP2(t)
-	ended := make(chan struct{})
-	go func() { io.Copy(io.Discard, c.Conn); close(ended) }()
-	floodFrames(20_000, func(i int) error {
+	ended := make(chan http2.ErrCode, 1)
+	go func() { ended <- c.farewell() }()
+	floodFrames(100_000, func(i int) error {
 		stream := uint32(2*i + 1)
 		if err := c.headers(stream, true, a.request2("GET", "/p/21", "rapid")); err != nil {
 			return err
@@ -204,8 +224,26 @@ func attackP21(t *testing.T, a *target) {
 		return c.f.WriteRSTStream(stream, http2.ErrCodeCancel)
 	})
 	c.CloseWrite()
-	<-ended
+	if code := <-ended; code != http2.ErrCodeEnhanceYourCalm {
+		t.Errorf("the flood was ended with %v", code)
+	}
 	a.steady(t, before)
+	a.idle(t)
+}
+
+// farewell reads to the end and gives back the code of the GOAWAY.
+func (c *h2raw) farewell() http2.ErrCode {
+	code := http2.ErrCode(0xff)
+	for {
+		f, err := c.f.ReadFrame()
+		if err != nil {
+			io.Copy(io.Discard, c.Conn)
+			return code
+		}
+		if away, ok := f.(*http2.GoAwayFrame); ok {
+			code = away.ErrCode
+		}
+	}
 }
 
 func attackP22(t *testing.T, a *target) {

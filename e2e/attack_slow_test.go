@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +56,72 @@ func slowHead(t *testing.T, a *target, first string, trickle bool) {
 	if took := time.Since(start); took < 8*time.Second || took > 50*time.Second {
 		t.Errorf("the slow head was cut after %v", took)
 	}
+}
+
+// slowCrowd is how many connections trickle at once in P19.
+const slowCrowd = 5000
+
+// TestAttackSlowCrowd is P19: thousands of connections that send a byte now and
+// then hold nobody up, and every one of them is cut at the head time-out.
+func TestAttackSlowCrowd(t *testing.T) {
+	if len(raceFlag) > 0 {
+		t.Skip("the race detector's memory for so many connections says nothing more")
+	}
+	a := newTarget(t, attackRoutes()...)
+	before := a.edge.resident()
+	crowd := make([]net.Conn, slowCrowd)
+	var dialling, cut sync.WaitGroup
+	next := make(chan int)
+	for range 64 {
+		dialling.Go(func() {
+			for i := range next {
+				conn, err := tls.Dial("tcp", a.edge.https, &tls.Config{RootCAs: a.roots, ServerName: a.host, NextProtos: []string{"http/1.1"}})
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				io.WriteString(conn, "GET /p/19 HTTP/1.1\r\nHost: ")
+				crowd[i] = conn
+			}
+		})
+	}
+	var answered atomic.Int64
+	for i := range slowCrowd {
+		next <- i
+	}
+	close(next)
+	dialling.Wait()
+	if t.Failed() {
+		return
+	}
+	grown := a.edge.resident() - before
+	stop := make(chan struct{})
+	for _, conn := range crowd {
+		cut.Go(func() {
+			defer conn.Close()
+			conn.SetReadDeadline(time.Now().Add(time.Minute))
+			if rest, _ := io.ReadAll(conn); strings.HasPrefix(string(rest), "HTTP/1.1 408 ") {
+				answered.Add(1)
+			}
+		})
+	}
+	go every(time.Second, stop, func() {
+		for _, conn := range crowd {
+			io.WriteString(conn, "x") // fails once it is cut
+		}
+	})
+	for range 100 {
+		a.alive(t)
+	}
+	cut.Wait()
+	close(stop)
+	if n := answered.Load(); n < slowCrowd*9/10 {
+		t.Errorf("%d of %d slow heads were answered with 408", n, slowCrowd)
+	}
+	if per := grown / slowCrowd; per > 64<<10 {
+		t.Errorf("a slow connection costs %d KiB", per>>10)
+	}
+	a.alive(t)
 }
 
 // every calls until stop is closed.

@@ -182,6 +182,24 @@ func (p *process) memory(field string) int64 {
 	return 0
 }
 
+// cpu is the time that the process has used of the processors. The kernel counts
+// it in hundredths of a second.
+func (p *process) cpu() time.Duration {
+	p.t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	// Behind the name, which may hold anything: state, then utime and stime as
+	// the 12th and 13th field (proc(5)).
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		p.t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() error) {
 	t.Helper()
