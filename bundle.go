@@ -21,6 +21,12 @@ type Bundle struct {
 	// Removed says that the environment is gone: the statement takes it off
 	// the edges and stays as the last word.
 	Removed bool `json:"removed,omitempty"`
+	// Directory is the id of the directory whose users may pass, empty if there
+	// is none.
+	Directory string `json:"directory,omitempty"`
+	// DirectoryMissing says that the environment names a directory that does not
+	// exist: routes that ask for a login are closed.
+	DirectoryMissing bool `json:"directory_missing,omitempty"`
 	// WAF is the default of routes that name no mode.
 	WAF    WAFMode                `json:"waf,omitempty"`
 	Routes []Route                `json:"routes,omitempty"`
@@ -42,6 +48,11 @@ func (b *Bundle) Validate() error {
 	}
 	if !EndpointFits(b.Endpoint) {
 		return Invalid("endpoint", "%q is not an endpoint", b.Endpoint)
+	}
+	if b.Directory != "" {
+		if err := ValidateID("directory", PrefixDirectory, b.Directory); err != nil {
+			return err
+		}
 	}
 	if err := b.WAF.validate("waf"); err != nil {
 		return err

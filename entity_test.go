@@ -56,6 +56,7 @@ func TestEnvironment_Validate(t *testing.T) {
 	}
 	refused(t, "name", (&mezu.Environment{}).Validate(), "name")
 	refused(t, "waf", (&mezu.Environment{Name: "a", WAF: "on"}).Validate(), "waf")
+	refused(t, "directory", (&mezu.Environment{Name: "a", Directory: "dir/x"}).Validate(), "directory")
 }
 
 func TestDirectory_Validate(t *testing.T) {
@@ -121,6 +122,7 @@ func TestBundle_Validate(t *testing.T) {
 		"environment":      func(b *mezu.Bundle) { b.Environment = "prj_" + id26 },
 		"position":         func(b *mezu.Bundle) { b.Position = mezu.Position{} },
 		"endpoint":         func(b *mezu.Bundle) { b.Endpoint = "www" },
+		"directory":        func(b *mezu.Bundle) { b.Directory = "customers" },
 		"waf":              func(b *mezu.Bundle) { b.WAF = "blokk" },
 		"roles.A":          func(b *mezu.Bundle) { b.Roles = map[string]mezu.ProjectRole{"A": {}} },
 		"routes[0].prefix": func(b *mezu.Bundle) { b.Routes = []mezu.Route{{Prefix: "x"}} },

@@ -20,6 +20,13 @@ type Environment struct {
 	URL string `json:"url,omitempty"`
 	// Enabled is the on/off switch; if nil, the environment is on.
 	Enabled *bool `json:"enabled,omitempty"`
+	// Directory names the pool of users who may log in: one of the project or,
+	// where the project has none of that name, of the organization. If empty,
+	// nobody can.
+	Directory string `json:"directory,omitempty"`
+	// DirectoryID is what the name meant when it was written. Another directory
+	// that takes the name later does not change it.
+	DirectoryID string `json:"directory_id,omitempty"`
 	// WAF is the default mode of the environment's routes.
 	WAF WAFMode `json:"waf,omitempty"`
 }
@@ -35,6 +42,11 @@ func (e *Environment) IsEnabled() bool { return e.Enabled == nil || *e.Enabled }
 func (e *Environment) Validate() error {
 	if err := ValidateName("name", e.Name); err != nil {
 		return err
+	}
+	if e.Directory != "" {
+		if err := ValidateName("directory", e.Directory); err != nil {
+			return err
+		}
 	}
 	return e.WAF.validate("waf")
 }

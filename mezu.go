@@ -34,7 +34,7 @@ type Meta struct {
 var serverFields = map[string][]string{
 	"organization":    {},
 	"project":         {"organization"},
-	"environment":     {"organization", "project", "endpoint", "url"},
+	"environment":     {"organization", "project", "endpoint", "url", "directory_id"},
 	"route":           {},
 	"service_account": {"key", "key_prefix", "project", "last_used_at"},
 	"warpgate":        {"environment", "status", "address", "version", "edges", "bundle", "last_seen_at", "registered_by", "serial"},

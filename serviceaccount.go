@@ -42,6 +42,10 @@ const (
 	PermServiceAccountsWrite Permission = "service_accounts.write"
 	PermWarpgatesRead        Permission = "warpgates.read"
 	PermWarpgatesWrite       Permission = "warpgates.write"
+	PermDirectoriesRead      Permission = "directories.read"
+	PermDirectoriesWrite     Permission = "directories.write"
+	PermUsersRead            Permission = "users.read"
+	PermUsersWrite           Permission = "users.write"
 	PermEdgesRead            Permission = "edges.read"
 	PermEdgesWrite           Permission = "edges.write"
 )
@@ -49,7 +53,8 @@ const (
 // servicePermissions are those that make sense inside one project.
 var servicePermissions = []Permission{
 	PermWarpgateRegister, PermProjectsRead, PermEnvironmentsRead, PermEnvironmentsWrite, PermRoutesRead,
-	PermRoutesWrite, PermWarpgatesRead, PermWarpgatesWrite,
+	PermRoutesWrite, PermWarpgatesRead, PermWarpgatesWrite, PermDirectoriesRead, PermDirectoriesWrite, PermUsersRead,
+	PermUsersWrite,
 }
 
 // Validate checks what a client may set.

@@ -49,6 +49,18 @@ var (
 	OpGetServiceAccount    = Operation{"get-service-account", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Show a service account"}
 	OpDeleteServiceAccount = Operation{"delete-service-account", "DELETE", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Delete a service account and cut what its key let in"}
 
+	OpListDirectories = Operation{"list-directories", "GET", "/v1/organizations/{organization}/projects/{project}/directories", "List directories of a project"}
+	OpCreateDirectory = Operation{"create-directory", "POST", "/v1/organizations/{organization}/projects/{project}/directories", "Create a directory of a project"}
+	OpGetDirectory    = Operation{"get-directory", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}", "Show a directory of a project"}
+	OpUpdateDirectory = Operation{"update-directory", "PATCH", "/v1/organizations/{organization}/projects/{project}/directories/{directory}", "Change a directory of a project"}
+	OpDeleteDirectory = Operation{"delete-directory", "DELETE", "/v1/organizations/{organization}/projects/{project}/directories/{directory}", "Delete a directory of a project that has no users and that no environment names"}
+
+	OpListOrganizationDirectories = Operation{"list-organization-directories", "GET", "/v1/organizations/{organization}/directories", "List directories of an organization"}
+	OpCreateOrganizationDirectory = Operation{"create-organization-directory", "POST", "/v1/organizations/{organization}/directories", "Create a directory of an organization"}
+	OpGetOrganizationDirectory    = Operation{"get-organization-directory", "GET", "/v1/organizations/{organization}/directories/{directory}", "Show a directory of an organization"}
+	OpUpdateOrganizationDirectory = Operation{"update-organization-directory", "PATCH", "/v1/organizations/{organization}/directories/{directory}", "Change a directory of an organization"}
+	OpDeleteOrganizationDirectory = Operation{"delete-organization-directory", "DELETE", "/v1/organizations/{organization}/directories/{directory}", "Delete a directory of an organization that has no users and that no environment names"}
+
 	OpListWarpgates        = Operation{"list-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates", "List Warpgates"}
 	OpGetWarpgate          = Operation{"get-warpgate", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Show a Warpgate"}
 	OpDeleteWarpgate       = Operation{"delete-warpgate", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Remove a Warpgate and revoke its certificate"}
@@ -79,6 +91,8 @@ func Operations() []Operation {
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport,
 		OpEdgeStream,
+		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
+		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 	}
 }
 

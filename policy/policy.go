@@ -37,7 +37,8 @@ type Request struct {
 	// that has address rules.
 	Client netip.Addr
 	// Grant is verified and not expired; nil is an anonymous client. A grant of
-	// another environment counts as none.
+	// another environment, or of a directory that the environment does not
+	// name any more, counts as none.
 	Grant *mezu.Grant
 }
 
@@ -101,7 +102,7 @@ func (t *Table) judge(route *Route, r *Request) Decision {
 		return Decision{Route: route}
 	}
 	grant := r.Grant
-	if grant == nil || grant.Environment != t.bundle.Environment {
+	if grant == nil || grant.Environment != t.bundle.Environment || grant.Directory != t.bundle.Directory {
 		return refuse(route, mezu.CodeUnauthenticated, "a login is required")
 	}
 	if !route.entitles(grant.Roles) {

@@ -181,6 +181,8 @@ func TestDecide_Auth(t *testing.T) {
 	elsewhere.Environment = foreign
 	nowhere := grant("staff")
 	nowhere.Environment = ""
+	stranger := grant("staff")
+	stranger.Directory = "dir_2"
 	for _, c := range []struct {
 		route string
 		grant *mezu.Grant
@@ -188,6 +190,7 @@ func TestDecide_Auth(t *testing.T) {
 	}{
 		{"none", nil, ""}, {"none", elsewhere, ""}, {"optional", nil, ""}, {"optional", grant(), ""}, {"optional", elsewhere, ""},
 		{"required", nil, mezu.CodeUnauthenticated}, {"required", elsewhere, mezu.CodeUnauthenticated},
+		{"required", stranger, mezu.CodeUnauthenticated}, {"optional", stranger, ""},
 		{"required", nowhere, mezu.CodeUnauthenticated}, {"required", grant(), ""},
 		{"roles", nil, mezu.CodeUnauthenticated}, {"roles", elsewhere, mezu.CodeUnauthenticated}, {"roles", grant(), mezu.CodeForbidden},
 		{"roles", grant("auditor"), mezu.CodeForbidden}, {"roles", grant("auditor", "guest"), ""}, {"roles", grant("STAFF"), mezu.CodeForbidden},

@@ -131,6 +131,10 @@ func (r *Route) close(b *mezu.Bundle) {
 	case r.WAF == "" && b.WAF != "" && b.WAF != mezu.WAFOff:
 		r.Closed = "waf"
 	}
+	if r.Closed == "" && b.DirectoryMissing && r.Auth != "" && r.Auth != mezu.AuthNone {
+		r.Closed, r.closedDetail = "directory", "the environment's directory does not exist"
+		return
+	}
 	if r.Closed != "" {
 		r.closedDetail = "the route has " + r.Closed + ", which this version does not enforce"
 		return

@@ -54,6 +54,18 @@ var allowed = map[string]string{
 	api.OpGetServiceAccount.ID:    "owner admin developer viewer",
 	api.OpDeleteServiceAccount.ID: "owner admin developer",
 
+	api.OpListDirectories.ID: "owner admin developer viewer account",
+	api.OpCreateDirectory.ID: "owner admin developer account",
+	api.OpGetDirectory.ID:    "owner admin developer viewer account",
+	api.OpUpdateDirectory.ID: "owner admin developer account",
+	api.OpDeleteDirectory.ID: "owner admin developer account",
+
+	api.OpListOrganizationDirectories.ID: "owner admin developer viewer",
+	api.OpCreateOrganizationDirectory.ID: "owner admin",
+	api.OpGetOrganizationDirectory.ID:    "owner admin developer viewer",
+	api.OpUpdateOrganizationDirectory.ID: "owner admin",
+	api.OpDeleteOrganizationDirectory.ID: "owner admin",
+
 	api.OpListWarpgates.ID:        "owner admin developer viewer account",
 	api.OpGetWarpgate.ID:          "owner admin developer viewer account",
 	api.OpDeleteWarpgate.ID:       "owner admin developer account",
@@ -74,24 +86,28 @@ var allowed = map[string]string{
 // bodies are well-formed and ask for nothing that could be done, so that a caller
 // who gets past authority changes nothing.
 var bodies = map[string]any{
-	api.OpBootstrap.ID:            map[string]any{"code": ""},
-	api.OpCreateOrganization.ID:   map[string]any{"name": "-"},
-	api.OpUpdateOrganization.ID:   map[string]any{},
-	api.OpCreateProject.ID:        map[string]any{"name": "-"},
-	api.OpUpdateProject.ID:        map[string]any{},
-	api.OpCreateEnvironment.ID:    map[string]any{"name": "-"},
-	api.OpUpdateEnvironment.ID:    map[string]any{},
-	api.OpReplaceRoutes.ID:        map[string]any{"routes": []any{}},
-	api.OpCreateRoute.ID:          map[string]any{"prefix": "-"},
-	api.OpUpdateRoute.ID:          map[string]any{},
-	api.OpCreateServiceAccount.ID: map[string]any{"name": "-", "permissions": []any{}},
-	api.OpCreateEnrolmentToken.ID: map[string]any{"public_key_sha256": "-"},
-	api.OpRegisterWarpgate.ID:     map[string]any{"csr": "-"},
-	api.OpRenewWarpgate.ID:        map[string]any{"csr": "-"},
-	api.OpEnrolEdge.ID:            map[string]any{"csr": "-", "name": "-", "tunnel_address": "-"},
-	api.OpRenewEdge.ID:            map[string]any{"csr": "-"},
-	api.OpPublicCertificate.ID:    map[string]any{"csr": "-", "hosts": []any{}},
-	api.OpEdgeReport.ID:           map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
+	api.OpBootstrap.ID:                   map[string]any{"code": ""},
+	api.OpCreateOrganization.ID:          map[string]any{"name": "-"},
+	api.OpUpdateOrganization.ID:          map[string]any{},
+	api.OpCreateProject.ID:               map[string]any{"name": "-"},
+	api.OpUpdateProject.ID:               map[string]any{},
+	api.OpCreateEnvironment.ID:           map[string]any{"name": "-"},
+	api.OpUpdateEnvironment.ID:           map[string]any{},
+	api.OpReplaceRoutes.ID:               map[string]any{"routes": []any{}},
+	api.OpCreateRoute.ID:                 map[string]any{"prefix": "-"},
+	api.OpUpdateRoute.ID:                 map[string]any{},
+	api.OpCreateServiceAccount.ID:        map[string]any{"name": "-", "permissions": []any{}},
+	api.OpCreateDirectory.ID:             map[string]any{"name": "-"},
+	api.OpUpdateDirectory.ID:             map[string]any{},
+	api.OpCreateOrganizationDirectory.ID: map[string]any{"name": "-"},
+	api.OpUpdateOrganizationDirectory.ID: map[string]any{},
+	api.OpCreateEnrolmentToken.ID:        map[string]any{"public_key_sha256": "-"},
+	api.OpRegisterWarpgate.ID:            map[string]any{"csr": "-"},
+	api.OpRenewWarpgate.ID:               map[string]any{"csr": "-"},
+	api.OpEnrolEdge.ID:                   map[string]any{"csr": "-", "name": "-", "tunnel_address": "-"},
+	api.OpRenewEdge.ID:                   map[string]any{"csr": "-"},
+	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},
+	api.OpEdgeReport.ID:                  map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
 }
 
 // withStore gives the installation a store that the test can write to.
@@ -141,7 +157,8 @@ func TestA1_Matrix(t *testing.T) {
 	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
 	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
 	_, full := x.account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
-		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite)
+		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
+		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite)
 	// A verb that no operation asks of it: this account may do nothing but be.
 	_, few := x.account("few", mezu.PermProjectsRead)
 	stripPermissions(in, "few", x)
@@ -166,16 +183,22 @@ func TestA1_Matrix(t *testing.T) {
 		"joiner":    in.client(in.joinToken(op), nil),
 		"enrolment": in.client(enrolment.Token, nil),
 	}
-	items := map[string]string{"route": route.ID, "service_account": "full", "warpgate": w.id, "edge": "nobody"}
+	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
+	call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
+	items := map[string]string{"organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
+		"warpgate": w.id, "edge": "nobody", "directory": "customers"}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]
 		if !listed {
 			t.Errorf("%s: nobody said who may call it", o.ID)
 			continue
 		}
-		params := x.path()[:max(0, min(3, len(o.Params())))]
-		if n := len(o.Params()); n > 0 && items[o.Params()[n-1]] != "" {
-			params = append(slices.Clone(params[:n-1]), items[o.Params()[n-1]])
+		var params []string
+		for _, name := range o.Params() {
+			if items[name] == "" {
+				t.Fatalf("%s: no %s to call it with", o.ID, name)
+			}
+			params = append(params, items[name])
 		}
 		for _, kind := range slices.Sorted(maps.Keys(callers)) {
 			code := attempt(t, callers[kind], o, params)
@@ -258,13 +281,16 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 	w, _ := in.register(key, "")
 	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
 	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	own := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "own"}, "acme", "shop")
+	wide := call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "wide"}, "acme")
 
 	// Two strangers: a person with an organization of the same shape, and a key
 	// of another project in the same organization.
 	token := devToken(t, in)
 	in.tenant(in.client(token, nil), "other")
 	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
-	verbs := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead}
+	verbs := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead,
+		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite}
 	neighbour := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "n", "permissions": verbs}, "acme", "blog").Key
 
 	get := func(token, path string) string {
@@ -289,6 +315,10 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 		{"/v1/organizations/other/projects/shop/environments/production/routes/" + route.ID, "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
 		{"/v1/organizations/other/projects/shop/environments/production/routes/all", "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
 		{"/v1/organizations/other/projects/shop/environments/production/warpgates/" + w.id, "/v1/organizations/other/projects/shop/environments/production/warpgates/" + mezu.NewID("wgt", time.Now())},
+		{"/v1/organizations/acme/directories/wide", "/v1/organizations/nobody/directories/wide"},
+		{"/v1/organizations/other/directories/" + wide.ID, "/v1/organizations/other/directories/nobody"},
+		{"/v1/organizations/other/projects/shop/directories/" + own.ID, "/v1/organizations/other/projects/shop/directories/nobody"},
+		{"/v1/organizations/other/projects/shop/directories/" + wide.ID, "/v1/organizations/other/projects/shop/directories/nobody"},
 		{"/v1/organizations/other/projects/shop/service-accounts/" + acc.ID, "/v1/organizations/other/projects/shop/service-accounts/nobody"},
 	} {
 		if theirs, missing := get(token, pair[0]), get(token, pair[1]); theirs != missing {
@@ -296,6 +326,9 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 		}
 	}
 	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/environments/production/routes"), get(neighbour, "/v1/organizations/acme/projects/nobody/environments/production/routes"); theirs != missing {
+		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
+	}
+	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/directories/own"), get(neighbour, "/v1/organizations/acme/projects/nobody/directories/own"); theirs != missing {
 		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
 	}
 	if own := call[api.List[mezu.Project]](t, in.client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {

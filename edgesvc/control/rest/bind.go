@@ -148,6 +148,8 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case mezu.Environment:
 		return &e.Meta
+	case mezu.Directory:
+		return &e.Meta
 	case mezu.Route:
 		return &e.Meta
 	case mezu.ServiceAccount:
@@ -186,6 +188,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Organization]():   "organization",
 	reflect.TypeFor[mezu.Project]():        "project",
 	reflect.TypeFor[mezu.Environment]():    "environment",
+	reflect.TypeFor[mezu.Directory]():      "directory",
 	reflect.TypeFor[mezu.Route]():          "route",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
 }

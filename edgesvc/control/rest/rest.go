@@ -89,6 +89,7 @@ func New(cfg Config) (http.Handler, error) {
 	r.huma = humago.New(mux, config)
 	r.bindTenancy()
 	r.bindRoutes()
+	r.bindPeople()
 	r.bindMachines()
 	for _, op := range api.Operations() {
 		if !r.bound[op.ID] {
@@ -239,6 +240,8 @@ func (r *rest) prepare(req *request) (err error) {
 			req.place.Project = value
 		case "environment":
 			req.place.Environment = value
+		case "directory":
+			req.place.Directory = value
 		default:
 			req.place.Item = value
 		}

@@ -26,6 +26,7 @@ const (
 	kindOrganization   = "organization"
 	kindProject        = "project"
 	kindEnvironment    = "environment"
+	kindDirectory      = "directory"
 	kindRoute          = "route"
 	kindRoutes         = "routes"
 	kindServiceAccount = "service_account"

@@ -13,10 +13,17 @@ import (
 
 // stateBundle adds an environment's new bundle to a change. One that does not
 // compile is refused, so that its author hears of it in the same answer.
-func (s *Service) stateBundle(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
+func (s *Service) stateBundle(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
 	b := &mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
 		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
+	}
+	if env.DirectoryID != "" {
+		_, err := byID[mezu.Directory](ctx, s, env.DirectoryID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		b.Directory, b.DirectoryMissing = env.DirectoryID, err != nil
 	}
 	// Any position will do for compiling; the true one is given when the
 	// statement is signed.
@@ -70,7 +77,7 @@ func (s *Service) republish(ctx context.Context, environment string) error {
 		}
 		ch.require(env.Key, env.Revision)
 		ch.require(prj.Key, prj.Revision)
-		return s.stateBundle(ch, org.Value, prj.Value, env.Value, routes)
+		return s.stateBundle(ctx, ch, org.Value, prj.Value, env.Value, routes)
 	})
 	return err
 }

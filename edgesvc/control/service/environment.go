@@ -70,6 +70,9 @@ func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in m
 		return in, err
 	}
 	in.Meta, in.Organization, in.Project = s.meta(mezu.PrefixEnvironment), org.Value.Name, prj.Value.Name
+	if err := s.nameDirectory(ctx, ch, sc, mezu.Environment{}, &in); err != nil {
+		return in, err
+	}
 	if err := s.allocate(ctx, ch, org.Value, prj.Value, &in); err != nil {
 		return in, err
 	}
@@ -81,7 +84,7 @@ func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in m
 	if err := s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ }); err != nil {
 		return in, err
 	}
-	return in, s.stateBundle(ch, sc.organization.Value, prj.Value, in, nil)
+	return in, s.stateBundle(ctx, ch, sc.organization.Value, prj.Value, in, nil)
 }
 
 // allocate takes the first free label for the environment.
@@ -138,6 +141,9 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 			return err
 		}
 		out.Organization, out.Project, out.Endpoint, out.URL = env.Value.Organization, env.Value.Project, env.Value.Endpoint, ""
+		if err := s.nameDirectory(ctx, ch, sc, env.Value, &out); err != nil {
+			return err
+		}
 		out.Meta = s.touch(env.Value.Meta, env.Revision)
 		ch.update(env.Key, env.Revision, out)
 		ch.audit(sc.target(kindEnvironment, out.ID, out.Name), env.Value, out)
@@ -145,7 +151,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		if err != nil {
 			return err
 		}
-		return s.stateBundle(ch, sc.organization.Value, sc.project.Value, out, routes)
+		return s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, out, routes)
 	})
 	return s.shown(out), err
 }
@@ -171,6 +177,9 @@ func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
 		ch.owe(owed)
 		ch.audit(sc.target(kindEnvironment, id, env.Value.Name), env.Value, nil)
+		if err := s.nameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
+			return err
+		}
 		s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
 		return s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
 	})

@@ -35,6 +35,7 @@ func keyID(id string) string                        { return "id/" + id }
 func keyOrganization(name string) string            { return prefixOrganization + name }
 func projectsOf(org string) string                  { return "prj/" + org + "/" }
 func environmentsOf(project string) string          { return "env/" + project + "/" }
+func directoriesOf(owner string) string             { return "dir/" + owner + "/" }
 func accountsOf(project string) string              { return "sva/" + project + "/" }
 func warpgatesOf(environment string) string         { return prefixWarpgate + environment + "/" }
 func keyRoutes(environment string) string           { return prefixRoutes + environment }

@@ -111,7 +111,7 @@ func fixedName(was, is string) error {
 	return nil
 }
 
-// DeleteOrganization removes an organization without projects.
+// DeleteOrganization removes an organization without projects and directories.
 func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var id string
 	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization), func(ch *change) error {
@@ -128,8 +128,8 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 		if err != nil {
 			return err
 		}
-		if below.Value.Projects > 0 {
-			return &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization still has projects", Hint: "delete them first: `mezu projects delete`"}
+		if err := below.Value.refuse("the organization", "projects", below.Value.Projects); err != nil {
+			return err
 		}
 		ch.remove(org.Key, org.Revision)
 		ch.drop(keyID(id))

@@ -103,8 +103,8 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 	return out, err
 }
 
-// DeleteProject removes a project without environments, and its service accounts:
-// they are owed by the change, and find nothing any more as soon as it is made.
+// DeleteProject removes a project without environments and directories, and its
+// service accounts: they are owed by the change, and find nothing any more as soon as it is made.
 func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed pending
 	_, err := s.commit(ctx, by(c, api.OpDeleteProject), func(ch *change) error {
@@ -121,8 +121,8 @@ func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch 
 		if err != nil {
 			return err
 		}
-		if below.Value.Environments > 0 {
-			return &mezu.Error{Code: mezu.CodeConflict, Detail: "the project still has environments", Hint: "delete them first"}
+		if err := below.Value.refuse("the project", "environments", below.Value.Environments); err != nil {
+			return err
 		}
 		owed = pending{Kind: pendingProject, ID: id}
 		ch.remove(prj.Key, prj.Revision)

@@ -34,6 +34,8 @@ func decode[T any](r store.Record) (found[T], error) {
 		v.Revision = r.Revision
 	case *mezu.Environment:
 		v.Revision = r.Revision
+	case *mezu.Directory:
+		v.Revision = r.Revision
 	case *account:
 		v.Account.Revision = r.Revision
 	case *warpgate:

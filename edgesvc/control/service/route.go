@@ -136,7 +136,7 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 	if len(data) > mezu.MaxRoutesBytes {
 		return mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
 	}
-	if err := s.stateBundle(ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
+	if err := s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
 		return err
 	}
 	document, err := s.keep(ctx, data)

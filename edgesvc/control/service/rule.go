@@ -12,15 +12,16 @@ import (
 type audience uint8
 
 const (
-	public      audience = iota + 1 // anyone; the body holds the credential
-	known                           // people and service accounts, about themselves
-	people                          // people, each seeing his own
-	operators                       // people who run the installation
-	tenants                         // members by their role, service accounts by their verbs in their project
-	joiners                         // the holder of a join token
-	registrants                     // service accounts with the verb, holders of an enrolment token
-	warpgates                       // Warpgates by certificate
-	edges                           // edges by certificate
+	public         audience = iota + 1 // anyone; the body holds the credential
+	known                              // people and service accounts, about themselves
+	people                             // people, each seeing his own
+	operators                          // people who run the installation
+	tenants                            // members by their role, service accounts by their verbs in their project
+	organizational                     // members by what their role may do to the organization as a whole
+	joiners                            // the holder of a join token
+	registrants                        // service accounts with the verb, holders of an enrolment token
+	warpgates                          // Warpgates by certificate
+	edges                              // edges by certificate
 )
 
 // rule is what one operation asks of its caller.
@@ -65,6 +66,18 @@ var rules = map[string]rule{
 	api.OpGetServiceAccount.ID:    {tenants, mezu.PermServiceAccountsRead},
 	api.OpDeleteServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
 
+	api.OpListDirectories.ID: {tenants, mezu.PermDirectoriesRead},
+	api.OpCreateDirectory.ID: {tenants, mezu.PermDirectoriesWrite},
+	api.OpGetDirectory.ID:    {tenants, mezu.PermDirectoriesRead},
+	api.OpUpdateDirectory.ID: {tenants, mezu.PermDirectoriesWrite},
+	api.OpDeleteDirectory.ID: {tenants, mezu.PermDirectoriesWrite},
+
+	api.OpListOrganizationDirectories.ID: {organizational, mezu.PermDirectoriesRead},
+	api.OpCreateOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
+	api.OpGetOrganizationDirectory.ID:    {organizational, mezu.PermDirectoriesRead},
+	api.OpUpdateOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
+	api.OpDeleteOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
+
 	api.OpListWarpgates.ID:        {tenants, mezu.PermWarpgatesRead},
 	api.OpGetWarpgate.ID:          {tenants, mezu.PermWarpgatesRead},
 	api.OpDeleteWarpgate.ID:       {tenants, mezu.PermWarpgatesWrite},
@@ -83,7 +96,7 @@ var rules = map[string]rule{
 	api.OpEdgeStream.ID:        {edges, ""},
 }
 
-// rolePermissions is what each role may do in its organization.
+// rolePermissions is what each role may do in the projects of its organization.
 var rolePermissions = map[mezu.Role][]mezu.Permission{
 	mezu.RoleOwner:     tenantPermissions,
 	mezu.RoleAdmin:     tenantPermissions,
@@ -92,14 +105,23 @@ var rolePermissions = map[mezu.Role][]mezu.Permission{
 	mezu.RoleBilling:   {mezu.PermOrganizationsRead},
 }
 
+// organizationalPermissions is what each role may do to what belongs to the
+// organization as a whole and to all of its projects: a developer reads it.
+var organizationalPermissions = map[mezu.Role][]mezu.Permission{
+	mezu.RoleOwner:     tenantPermissions,
+	mezu.RoleAdmin:     tenantPermissions,
+	mezu.RoleDeveloper: viewerPermissions,
+	mezu.RoleViewer:    viewerPermissions,
+}
+
 var (
 	viewerPermissions = []mezu.Permission{
 		mezu.PermOrganizationsRead, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead,
-		mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead,
+		mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead, mezu.PermDirectoriesRead, mezu.PermUsersRead,
 	}
 	developerPermissions = slices.Concat(viewerPermissions, []mezu.Permission{
 		mezu.PermWarpgateRegister, mezu.PermProjectsWrite, mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite,
-		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite,
+		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite, mezu.PermDirectoriesWrite, mezu.PermUsersWrite,
 	})
 	tenantPermissions   = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite})
 	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite}
@@ -135,6 +157,8 @@ func admit(op api.Operation, c Caller) (rule, error) {
 		ok = c.Kind == Member && c.Operator && slices.Contains(operatorPermissions, r.permission) && c.holds(r.permission)
 	case tenants:
 		ok = c.Kind == Member || c.Kind == ServiceAccount
+	case organizational:
+		ok = c.Kind == Member
 	case joiners:
 		ok = c.Kind == Joiner
 	case registrants:

@@ -16,14 +16,17 @@ type scope struct {
 	organization found[mezu.Organization]
 	project      found[mezu.Project]
 	environment  found[mezu.Environment]
+	directory    found[mezu.Directory]
+	// owner is the id of the project or organization whose directories are meant.
+	owner string
 	// grants are the verbs that the caller has here.
 	grants []mezu.Permission
 }
 
 // Place names a record by the names or ids of its path.
 type Place struct {
-	Organization, Project, Environment string
-	// Item is the last part: a route, service account, Warpgate or edge.
+	Organization, Project, Environment, Directory string
+	// Item is the last part: a route, service account, user, Warpgate or edge.
 	Item string
 }
 
@@ -67,7 +70,11 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 	if err != nil {
 		return sc, r, err
 	}
-	for _, p := range rolePermissions[member.Value.Role] {
+	table := rolePermissions
+	if r.audience == organizational {
+		table = organizationalPermissions
+	}
+	for _, p := range table[member.Value.Role] {
 		if c.holds(p) {
 			sc.grants = append(sc.grants, p)
 		}
@@ -109,12 +116,57 @@ func (s *Service) inEnvironment(ctx context.Context, c Caller, op api.Operation,
 	return sc, err
 }
 
+// either is the operation that means the project where the path names one, and
+// otherwise the one that means the organization.
+func (p Place) either(project, organization api.Operation) api.Operation {
+	if p.Project == "" {
+		return organization
+	}
+	return project
+}
+
+// inOwner admits the caller to what can own directories: a project where the path
+// names one, else an organization.
+func (s *Service) inOwner(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+	if p.Project == "" {
+		sc, err := s.inOrganization(ctx, c, op, p)
+		sc.owner = sc.organization.Value.ID
+		return sc, err
+	}
+	sc, err := s.inProject(ctx, c, op, p)
+	sc.owner = sc.project.Value.ID
+	return sc, err
+}
+
+// inDirectory admits the caller to a directory of a project or organization.
+func (s *Service) inDirectory(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+	sc, err := s.inOwner(ctx, c, op, p)
+	if err != nil {
+		return sc, err
+	}
+	sc.directory, err = child[mezu.Directory](ctx, s, directoriesOf(sc.owner), p.Directory, "directory", "")
+	return sc, err
+}
+
 // children counts what hangs below a record, so that it can't be deleted while
 // something is being added.
 type children struct {
 	Projects     int `json:"projects,omitempty"`
 	Environments int `json:"environments,omitempty"`
 	Accounts     int `json:"accounts,omitempty"`
+	Directories  int `json:"directories,omitempty"`
+}
+
+// refuse is the answer to the deletion of an owner that still has n of something,
+// or directories.
+func (n children) refuse(owner, what string, of int) error {
+	if of == 0 {
+		what, of = "directories", n.Directories
+	}
+	if of == 0 {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeConflict, Detail: owner + " still has " + what, Hint: "delete them first"}
 }
 
 // count changes a parent's counters inside a change.

@@ -1,0 +1,155 @@
+package service
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// ListDirectories lists those of a project, or those of an organization that
+// belong to none of its projects.
+func (s *Service) ListDirectories(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Directory], error) {
+	sc, err := s.inOwner(ctx, c, p.either(api.OpListDirectories, api.OpListOrganizationDirectories), p)
+	if err != nil {
+		return api.List[mezu.Directory]{}, err
+	}
+	return list(ctx, s, directoriesOf(sc.owner), page, func(f found[mezu.Directory]) (mezu.Directory, error) { return f.Value, nil })
+}
+
+// CreateDirectory makes a directory without users.
+func (s *Service) CreateDirectory(ctx context.Context, c Caller, p Place, in mezu.Directory, o Once) (mezu.Directory, error) {
+	var out mezu.Directory
+	op := p.either(api.OpCreateDirectory, api.OpCreateOrganizationDirectory)
+	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inOwner(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, op, o, false, func() (mezu.Directory, error) {
+			return s.addDirectory(ctx, ch, sc, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addDirectory(ctx context.Context, ch *change, sc scope, in mezu.Directory) (mezu.Directory, error) {
+	if err := in.Validate(); err != nil {
+		return in, err
+	}
+	key := directoriesOf(sc.owner) + in.Name
+	if err := s.free(ctx, key, "directory", in.Name); err != nil {
+		return in, err
+	}
+	in.Meta, in.Organization, in.Project = s.meta(mezu.PrefixDirectory), sc.organization.Value.Name, sc.project.Value.Name
+	ch.create(key, in)
+	ch.create(keyID(in.ID), key)
+	ch.audit(sc.target(kindDirectory, in.ID, in.Name), nil, in)
+	if sc.project.Key != "" {
+		ch.require(sc.project.Key, sc.project.Revision)
+	}
+	ch.require(sc.organization.Key, sc.organization.Revision)
+	return in, s.count(ctx, ch, sc.owner, func(n *children) { n.Directories++ })
+}
+
+// GetDirectory reads one.
+func (s *Service) GetDirectory(ctx context.Context, c Caller, p Place) (mezu.Directory, error) {
+	sc, err := s.inDirectory(ctx, c, p.either(api.OpGetDirectory, api.OpGetOrganizationDirectory), p)
+	return sc.directory.Value, err
+}
+
+// UpdateDirectory changes one; its name and owner are fixed.
+func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
+	var out mezu.Directory
+	op := p.either(api.OpUpdateDirectory, api.OpUpdateOrganizationDirectory)
+	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inDirectory(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		dir := sc.directory
+		if err := matches(ifMatch, dir.Revision); err != nil {
+			return err
+		}
+		out = dir.Value
+		if err := with(&out); err != nil {
+			return err
+		}
+		if err := fixedName(dir.Value.Name, out.Name); err != nil {
+			return err
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		out.Organization, out.Project = dir.Value.Organization, dir.Value.Project
+		out.Meta = s.touch(dir.Value.Meta, dir.Revision)
+		ch.update(dir.Key, dir.Revision, out)
+		ch.audit(sc.target(kindDirectory, out.ID, out.Name), dir.Value, out)
+		return nil
+	})
+	return out, err
+}
+
+// DeleteDirectory removes a directory that has no users and that no environment
+// names.
+func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	op := p.either(api.OpDeleteDirectory, api.OpDeleteOrganizationDirectory)
+	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inDirectory(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		dir := sc.directory
+		if err := matches(ifMatch, dir.Revision); err != nil {
+			return err
+		}
+		id := dir.Value.ID
+		below, err := optional[children](ctx, s, keyChildren(id))
+		if err != nil {
+			return err
+		}
+		if below.Value.Environments > 0 {
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: "an environment names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
+		}
+		ch.remove(dir.Key, dir.Revision)
+		ch.drop(keyID(id))
+		ch.remove(keyChildren(id), below.Revision)
+		ch.audit(sc.target(kindDirectory, id, dir.Value.Name), dir.Value, nil)
+		return s.count(ctx, ch, sc.owner, func(n *children) { n.Directories-- })
+	})
+	return err
+}
+
+// nameDirectory plans what follows when an environment that was one thing becomes
+// another: the directory that it names is found and counts that it is named.
+// A name that stays keeps its meaning.
+func (s *Service) nameDirectory(ctx context.Context, ch *change, sc scope, was mezu.Environment, is *mezu.Environment) error {
+	is.DirectoryID = was.DirectoryID
+	if is.Directory == was.Directory {
+		return nil
+	}
+	if was.DirectoryID != "" {
+		if err := s.count(ctx, ch, was.DirectoryID, func(n *children) { n.Environments-- }); err != nil {
+			return err
+		}
+	}
+	is.DirectoryID = ""
+	if is.Directory == "" {
+		return nil
+	}
+	dir, err := optional[mezu.Directory](ctx, s, directoriesOf(sc.project.Value.ID)+is.Directory)
+	if err == nil && dir.Revision == 0 {
+		dir, err = optional[mezu.Directory](ctx, s, directoriesOf(sc.organization.Value.ID)+is.Directory)
+	}
+	if err != nil {
+		return err
+	}
+	if dir.Revision == 0 {
+		return &mezu.Error{Code: mezu.CodeInvalid, Field: "directory", Detail: "neither the project nor the organization has a directory named " + is.Directory,
+			Hint: "create it first: POST " + api.OpCreateDirectory.Path}
+	}
+	is.DirectoryID = dir.Value.ID
+	ch.require(dir.Key, dir.Revision)
+	return s.count(ctx, ch, dir.Value.ID, func(n *children) { n.Environments++ })
+}
