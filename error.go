@@ -178,3 +178,9 @@ func at(parent string, err error) error {
 	}
 	return &c
 }
+
+// Below returns err with its field put below parent, as an entity's rules have it:
+// Below("environments.production", «routes[2].prefix: …») speaks of
+// environments.production.routes[2].prefix. Errors other than *Error, and nil, pass
+// unchanged.
+func Below(parent string, err error) error { return at(parent, err) }

@@ -16,7 +16,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
-	"github.com/mezusphere/mezu/edgesvc/control/strictjson"
+	"github.com/mezusphere/mezu/strictjson"
 )
 
 // bare is the input of an operation without a body, withBody of one with.

@@ -1,10 +1,10 @@
-// Package strictjson reads JSON from clients so that what is not understood is
-// refused and named: duplicate keys, unknown fields, fields that only the server
-// sets, wrong types, trailing data, invalid UTF-8, too deep nesting. It also
-// applies merge patches (RFC 7396).
+// Package strictjson reads JSON from clients, and what was written as YAML, so that
+// what is not understood is refused and named: duplicate keys, unknown fields, fields
+// that only the server sets, wrong types, trailing data, invalid UTF-8, too deep
+// nesting. It also applies merge patches (RFC 7396).
 //
-// What may not live here: knowledge of HTTP or of the store. Only the control
-// plane's REST side imports it.
+// What may not live here: knowledge of HTTP, of the store, or of files. It imports the
+// domain only; the control plane's REST side and manifest import it.
 package strictjson
 
 import (

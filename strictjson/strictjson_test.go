@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/strictjson"
+	"github.com/mezusphere/mezu/strictjson"
 )
 
 type routes struct {

@@ -1,0 +1,277 @@
+package manifest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/manifest"
+)
+
+// full is the file of the contract, with every field of a route.
+const full = `
+organization: acme
+project: shop
+directories:
+  customers: {signup: open, password: {min_length: 15}, mfa: optional}
+environments:
+  production:
+    enabled: true
+    directory: customers
+    waf: off            # off | detect | block
+    routes:
+      - {exact: /health}
+      - prefix: /api/
+        upstream: localhost:8080
+        auth: required    # none | optional | required
+        auth_methods: [session, bearer, service_account]
+        permissions: [orders.read]
+        roles: [staff]
+        cors: {allow_origins: ["https://app.example.com"], allow_methods: [GET, POST], allow_headers: [Content-Type], allow_credentials: true, max_age: 10m}
+        rate_limit: {requests: 100, per: 1m, by: user}   # user | ip | key
+      - {regexp: "/users/[0-9]+", methods: [GET], priority: 10, auth: required}
+      - {prefix: /, upstream: "localhost:3000"}
+      - name: all
+        exact: /all
+        headers: {X-Version: "2"}
+        encoded_slashes: false
+        host_header: shop.internal
+        websocket: true
+        strip_prefix: /all
+        redirect: {to: /other, status: 302}
+        retries: 2
+        allow_ips: [10.0.0.0/8]
+        deny_ips:
+        - 10.1.0.0/16
+        max_body: 16MiB
+        timeout: 30s
+        idle_timeout: 1h
+        request_headers: {set: {X-A: b}, remove: [X-B]}
+        response_headers: {set: {X-A: b}, remove: [X-B]}
+        waf: block
+  staging: {}
+roles:
+  staff: {permissions: [orders.read]}
+`
+
+func TestParse(t *testing.T) {
+	f, err := manifest.Parse("mezu.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.Manifest
+	if m.Organization != "acme" || m.Project != "shop" || len(m.Environments) != 2 || !reflect.DeepEqual(m.Roles["staff"].Permissions, []string{"orders.read"}) {
+		t.Fatalf("%+v", m)
+	}
+	e := m.Environments["production"]
+	if !*e.Enabled || e.WAF != mezu.WAFOff || e.Directory != "customers" || len(e.Routes) != 5 {
+		t.Errorf("%+v", e)
+	}
+	if api := e.Routes[1]; api.CORS.MaxAge != mezu.Duration(10*time.Minute) || !api.CORS.AllowCredentials || api.RateLimit.Per != mezu.Duration(time.Minute) || api.RateLimit.Requests != 100 {
+		t.Errorf("%+v", api)
+	}
+	if all := e.Routes[4]; all.MaxBody != 16<<20 || *all.Retries != 2 || all.Headers["X-Version"] != "2" || all.DenyIPs[0] != "10.1.0.0/16" || all.Redirect.Status != 302 {
+		t.Errorf("%+v", all)
+	}
+	if d := m.Directories["customers"]; d.Signup != mezu.SignupOpen || d.Password.MinLength != 15 {
+		t.Errorf("%+v", d)
+	}
+	for _, empty := range []string{"", "\n", "# nothing\n", "---\n", "{}", "\ufeffproject: shop\n"} {
+		if _, err := manifest.Parse("mezu.yaml", []byte(empty)); err != nil && empty != "---\n" {
+			t.Errorf("%q: %v", empty, err)
+		}
+	}
+}
+
+// TestFields holds the manifest's structs equal to what a client may set of the
+// entities, so that a new field is not forgotten here.
+func TestFields(t *testing.T) {
+	for _, c := range []struct {
+		kind            string
+		entity, written reflect.Type
+		others          []string
+	}{
+		{"environment", reflect.TypeFor[mezu.Environment](), reflect.TypeFor[mezu.ManifestEnvironment](), []string{"directory", "routes"}},
+		{"directory", reflect.TypeFor[mezu.Directory](), reflect.TypeFor[mezu.ManifestDirectory](), nil},
+	} {
+		want := map[string]bool{}
+		for f := range c.entity.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name != "" && name != "name" && !mezu.ServerField(c.kind, name) {
+				want[name] = true
+			}
+		}
+		for _, name := range c.others {
+			want[name] = true
+		}
+		got := map[string]bool{}
+		for f := range c.written.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			got[name] = true
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", c.kind, got, want)
+		}
+	}
+}
+
+func TestC7_ErrorsHaveAPlace(t *testing.T) {
+	for _, c := range []struct{ name, text, at, field, detail string }{
+		{"unknown key", "project: shop\nprojekt: x\n", "2:1", "projekt", "not a field"},
+		{"unknown key of a route", "environments:\n  production:\n    routes:\n      - prefix: /\n        upstrem: x\n", "5:9", "environments.production.routes[0].upstrem", "not a field"},
+		{"duplicate key", "project: a\nroles: {}\nproject: b\n", "3:1", "project", "first in line 1"},
+		{"duplicate key in a flow", "roles: {a: {permissions: []}, a: {permissions: []}}\n", "1:31", "roles.a", "is given twice"},
+		{"wrong type", "environments: [a]\n", "1:1", "environments", "a list does not fit"},
+		{"number for text", "environments:\n  production:\n    routes: [{prefix: /, upstream: 8080}]\n", "3:26", "environments.production.routes[0].upstream", "in quotes"},
+		{"boolean for text", "project: true\n", "1:1", "project", "in quotes"},
+		{"text for a number", "environments: {a: {routes: [{prefix: /, retries: many}]}}\n", "1:41", "environments.a.routes[0].retries", "a string does not fit"},
+		{"yes is text", "environments: {a: {enabled: yes}}\n", "1:20", "environments.a.enabled", "a string does not fit"},
+		{"bad duration", "environments: {a: {routes: [{prefix: /, timeout: soon}]}}\n", "1:41", "environments.a.routes[0].timeout", "time span"},
+		{"bad size", "environments: {a: {routes: [{prefix: /, max_body: 3 MB}]}}\n", "1:41", "environments.a.routes[0].max_body", "size"},
+		{"no value", "environments:\n  staging:\n", "2:11", "environments.staging", "has no value"},
+		{"null", "roles: ~\n", "1:8", "roles", "has no value"},
+		{"server field", "environments: {a: {routes: [{prefix: /, id: rte_x}]}}\n", "1:41", "environments.a.routes[0].id", "set by the server"},
+		{"endpoint", "environments: {a: {endpoint: x}}\n", "1:20", "environments.a.endpoint", "not a field"},
+		{"bad name", "environments:\n  Production: {}\n", "2:3", "environments.Production", "a name has only"},
+		{"rule of a route", "environments:\n  a:\n    routes:\n    - {exact: /ok}\n    - {prefix: api}\n", "5:8", "environments.a.routes[1].prefix", "starts with"},
+		{"rule of two routes", "environments:\n  a:\n    routes:\n    - {exact: /ok}\n    - {exact: /ok}\n", "5:7", "environments.a.routes[1]", "the same route"},
+		{"rule of a role", "roles:\n  a.b: {permissions: [x, Y]}\n", "2:9", "roles.a.b.permissions", "has only a-z"},
+		{"rule of a directory", "directories:\n  users: {password: {min_length: 3}}\n", "2:22", "directories.users.password.min_length", "between"},
+		{"anchor", "roles:\n  a: &x {permissions: [y]}\n", "2:6", "roles.a", "anchors"},
+		{"alias", "roles:\n  a: {permissions: [y]}\n  b: *x\n", "1", "", "unknown anchor"},
+		{"merge key", "roles:\n  <<: {a: {permissions: []}}\n", "2:3", "roles", "merge keys"},
+		{"tag", "project: !!str shop\n", "1:10", "project", "tags"},
+		{"key of a list", "? [a]\n: b\n", "1:3", "", "plain text"},
+		{"second document", "project: a\n---\nproject: b\n", "2:1", "", "second document"},
+		{"not YAML", "project: [a\nroles: {}\n", "1", "", "not YAML"},
+		{"tab", "roles:\n\ta: b\n", "2", "", "not YAML"},
+		{"not UTF-8", "project: \xff\n", "1", "", "not YAML"},
+		{"deep", strings.Repeat("[", 40) + strings.Repeat("]", 40), "1:34", "", "nested"},
+		{"deeper", strings.Repeat("- ", 20000) + "x", "1", "", "depth"},
+		{"a list", "- a\n", "1:1", "", "a list does not fit"},
+		{"text", "shop\n", "1:1", "", "does not fit"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := manifest.Parse("dir/mezu.yaml", []byte(c.text))
+			var at *manifest.Error
+			var e *mezu.Error
+			if f != nil || !errors.As(err, &at) || !errors.As(err, &e) || e.Code != mezu.CodeInvalid && e.Code != mezu.CodeConflict {
+				t.Fatalf("%v", err)
+			}
+			if c.field != "" && e.Field != c.field || !strings.HasPrefix(err.Error(), "dir/mezu.yaml:"+c.at+": ") || !strings.Contains(err.Error(), c.detail) {
+				t.Errorf("%v\nfield %q, want %q at %s, %q", err, e.Field, c.field, c.at, c.detail)
+			}
+		})
+	}
+}
+
+// TestC7_BoundedMemory reads the worst files that the limits let through and beyond.
+func TestC7_BoundedMemory(t *testing.T) {
+	bomb := "roles:\n  a: &a {permissions: [x,x,x,x,x,x,x,x,x]}\n"
+	for c := 'b'; c < 'z'; c++ {
+		bomb += fmt.Sprintf("  %c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 9), ","))
+	}
+	for name, c := range map[string]struct {
+		text   string
+		detail string
+		most   uint64 // bytes that reading may allocate in all
+	}{
+		"100 MB":         {strings.Repeat("# a comment\n", 100<<20/12), "more than 16777216 bytes", 1 << 20},
+		"alias bomb":     {bomb, "anchors and aliases", 4 << 20},
+		"too many nodes": {"a: [" + strings.Repeat("1,", manifest.MaxMarks+1) + "]", "values and keys", 1 << 20},
+		"deep flow":      {strings.Repeat("[", 2<<20), "depth", 64 << 20},
+		"one long text":  {"project: " + strings.Repeat("a", 2<<20), "at most 40", 64 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := manifest.Parse("mezu.yaml", []byte(c.text))
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), c.detail) || !strings.HasPrefix(err.Error(), "mezu.yaml:") {
+				t.Errorf("%.300v", err)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc - uint64(len(c.text)); got > c.most {
+				t.Errorf("allocated %d bytes, at most %d are expected", got, c.most)
+			}
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mezu.yaml")
+	if _, err := manifest.Read(path, "mezu.yaml"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	// A sparse file costs no disk, and is not read to its end.
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := manifest.Read(path, "mezu.yaml"); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("100 MB: %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	f, err := manifest.Parse("mezu.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]string{
+		"environments.production.routes[2].regexp":                 "mezu.yaml:21:10: ",
+		"environments.production.routes[1].rate_limit.by":          "mezu.yaml:20:",
+		"environments.production.routes[1].cors.expose_headers[3]": "mezu.yaml:19:9: ", // not there: what is around it
+		"environments.production":                                  "mezu.yaml:7:3: ",
+		"environments":                                             "mezu.yaml:6:1: ",
+		"If-Match":                                                 "If-Match: ", // of no file
+	} {
+		err := f.Explain(mezu.Invalid(field, "is wrong"))
+		if !strings.HasPrefix(err.Error(), want) || mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	plain := mezu.Errorf(mezu.CodeForbidden, "no")
+	if got := f.Explain(plain); got != error(plain) {
+		t.Errorf("%v", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(full))
+	for _, s := range []string{"", "a", "- a", "project: a\nproject: b", "roles: {a: &x {}, b: *x}", "a: !!binary aGk=", "? a\n: b", "a: |\n  b\n", "\xff", "a: [", "'", "\"\\ud800\"", "%YAML 1.1\n---\na: b", "a: 1e999", "roles:\n  <<: 1"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := manifest.Parse("f", data)
+		if err != nil {
+			var at *manifest.Error
+			var e *mezu.Error
+			if file != nil || !errors.As(err, &at) || !errors.As(err, &e) || at.Line < 1 {
+				t.Fatalf("%+v with %v", file, err)
+			}
+			return
+		}
+		// What was read, written as JSON, which is YAML too, reads the same.
+		text, err := json.Marshal(file.Manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := manifest.Parse("f", text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if changes := again.Manifest.Changes(&file.Manifest, true); len(changes) > 0 {
+			t.Fatalf("%s: %+v", text, changes)
+		}
+	})
+}

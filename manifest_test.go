@@ -1,0 +1,97 @@
+package mezu_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// shown is a list of changes on one line each.
+func shown(changes []mezu.Change) string {
+	var b strings.Builder
+	for _, c := range changes {
+		fmt.Fprintf(&b, "%s %s %s %s\n", c.Action, c.Path, c.Before, c.After)
+	}
+	return b.String()
+}
+
+func TestManifestChanges(t *testing.T) {
+	now := &mezu.Manifest{
+		Environments: map[string]mezu.ManifestEnvironment{
+			"production": {Enabled: ptr(false), WAF: mezu.WAFBlock, Routes: []mezu.Route{
+				{Meta: mezu.Meta{ID: "rte_a", Revision: 4}, Prefix: "/"}, {Name: "api", Prefix: "/api/", Upstream: "localhost:1"}, {Exact: "/old"},
+			}},
+			"left": {},
+		},
+		Roles:       map[string]mezu.ProjectRole{"staff": {Permissions: []string{"b", "a"}}, "gone": {}},
+		Directories: map[string]mezu.ManifestDirectory{"users": {Signup: mezu.SignupOpen}},
+	}
+	wanted := &mezu.Manifest{
+		Environments: map[string]mezu.ManifestEnvironment{
+			"production": {Routes: []mezu.Route{{Name: "api", Prefix: "/v2/", Upstream: "localhost:1"}, {Prefix: "/"}, {Exact: "/new"}}},
+			"staging":    {Enabled: ptr(false)},
+		},
+		Roles:       map[string]mezu.ProjectRole{"staff": {Permissions: []string{"a", "b"}}, "new": {Permissions: []string{"x"}}},
+		Directories: map[string]mezu.ManifestDirectory{"users": {MFA: mezu.MFAOptional}},
+	}
+	const want = `update directories.users.signup "open" "invite"
+create roles.new  
+update roles.new.permissions [] ["x"]
+keep roles.gone  
+update environments.production.waf "block" "off"
+update environments.production.routes[api] {"name":"api","prefix":"/api/","upstream":"localhost:1"} {"name":"api","prefix":"/v2/","upstream":"localhost:1"}
+create environments.production.routes[exact /new]  {"exact":"/new"}
+delete environments.production.routes[exact /old] {"exact":"/old"} 
+create environments.staging  
+update environments.staging.enabled true false
+keep environments.left  
+`
+	if got := shown(wanted.Changes(now, false)); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got := shown(wanted.Changes(now, true)); got != strings.ReplaceAll(want, "keep", "delete") {
+		t.Errorf("pruned:\n%s", got)
+	}
+	for _, m := range []*mezu.Manifest{now, wanted} {
+		if got := shown(m.Changes(m, true)); got != "" {
+			t.Errorf("against itself:\n%s", got)
+		}
+	}
+	if got := shown((&mezu.Manifest{}).Changes(nil, false)); got != "create project  \n" {
+		t.Errorf("a new project: %s", got)
+	}
+}
+
+func TestManifestValidate(t *testing.T) {
+	many := map[string]mezu.ManifestEnvironment{}
+	for i := range mezu.MaxManifestEnvironments + 1 {
+		many[fmt.Sprintf("e%d", i)] = mezu.ManifestEnvironment{}
+	}
+	for field, m := range map[string]mezu.Manifest{
+		"organization":                      {Organization: "A"},
+		"project":                           {Project: "a.b"},
+		"environments":                      {Environments: many},
+		"environments.A":                    {Environments: map[string]mezu.ManifestEnvironment{"A": {}}},
+		"environments.a.waf":                {Environments: map[string]mezu.ManifestEnvironment{"a": {WAF: "on"}}},
+		"environments.a.routes[1].prefix":   {Environments: map[string]mezu.ManifestEnvironment{"a": {Routes: []mezu.Route{{Prefix: "/"}, {Prefix: "x"}}}}},
+		"directories.a.password.min_length": {Directories: map[string]mezu.ManifestDirectory{"a": {Password: mezu.PasswordPolicy{MinLength: 1}}}},
+		"directories.-":                     {Directories: map[string]mezu.ManifestDirectory{"-": {}}},
+		"roles.a b":                         {Roles: map[string]mezu.ProjectRole{"a b": {}}},
+	} {
+		var e *mezu.Error
+		if err := m.Validate(); !errors.As(err, &e) || e.Field != field {
+			t.Errorf("%v, want one about %s", err, field)
+		}
+	}
+	warned := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{
+		"a": {Routes: []mezu.Route{{Prefix: "/x/", WAF: mezu.WAFBlock}}}, "b": {Routes: []mezu.Route{{Prefix: "/x/"}}},
+	}}
+	if w := warned.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
+		t.Errorf("%q", w)
+	}
+}

@@ -1,0 +1,194 @@
+package mezu
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// ChangeAction is what becomes of a thing.
+type ChangeAction string
+
+// Actions of changes.
+const (
+	ChangeCreate ChangeAction = "create"
+	ChangeUpdate ChangeAction = "update"
+	ChangeDelete ChangeAction = "delete"
+	// ChangeKeep: the manifest does not name it, and nothing but an apply that
+	// prunes would remove it.
+	ChangeKeep ChangeAction = "keep"
+)
+
+// Change is one difference between what is and what a manifest asks for.
+type Change struct {
+	Action ChangeAction `json:"action"`
+	// Path is where, in a manifest's own notation; a route stands under its name,
+	// else under mode and value: environments.production.routes[prefix /api/].
+	Path string `json:"path"`
+	// Before and After are the values, missing of what is made or removed as a
+	// whole.
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// MaxChanges bounds the changes that an answer lists.
+const MaxChanges = 1000
+
+// Changes are the differences between a manifest and what is now, in the order of
+// their paths' kinds: directories, roles, environments. What is not named is deleted if
+// prune, else kept. A nil now is a project that does not exist.
+func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
+	d := differ{prune: prune}
+	if now == nil {
+		d.add(ChangeCreate, "project", nil, nil)
+		now = &Manifest{}
+	}
+	compareNamed(&d, "directories", now.Directories, m.Directories, d.directory)
+	compareNamed(&d, "roles", now.Roles, m.Roles, d.role)
+	compareNamed(&d, "environments", now.Environments, m.Environments, d.environment)
+	return d.out
+}
+
+// differ collects changes.
+type differ struct {
+	prune bool
+	out   []Change
+}
+
+func (d *differ) add(action ChangeAction, path string, before, after any) {
+	d.out = append(d.out, Change{action, path, text(before), text(after)})
+}
+
+// text encodes a value of the domain, all of which can be.
+func text(v any) json.RawMessage {
+	if v == nil {
+		return nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// compareNamed compares the entries of a map.
+func compareNamed[T any](d *differ, field string, now, wanted map[string]T, compare func(path string, now, wanted *T)) {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		want := wanted[name]
+		if have, ok := now[name]; ok {
+			compare(field+"."+name, &have, &want)
+		} else {
+			d.add(ChangeCreate, field+"."+name, nil, nil)
+			compare(field+"."+name, nil, &want)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := wanted[name]; ok {
+			continue
+		}
+		action := ChangeKeep
+		if d.prune {
+			action = ChangeDelete
+		}
+		d.add(action, field+"."+name, nil, nil)
+	}
+}
+
+// setting compares one value. An absent one is null.
+func (d *differ) setting(path string, now, wanted any) {
+	before, after := text(now), text(wanted)
+	if bytes.Equal(before, after) {
+		return
+	}
+	d.add(ChangeUpdate, path, now, wanted)
+}
+
+func (d *differ) directory(path string, now, wanted *ManifestDirectory) {
+	var have ManifestDirectory
+	if now != nil {
+		have = *now
+	}
+	d.setting(path+".signup", have.Signup.orDefault(), wanted.Signup.orDefault())
+	d.setting(path+".mfa", have.MFA.orDefault(), wanted.MFA.orDefault())
+	d.setting(path+".password", have.Password, wanted.Password)
+}
+
+func (d *differ) role(path string, now, wanted *ProjectRole) {
+	var have ProjectRole
+	if now != nil {
+		have = *now
+	}
+	d.setting(path+".permissions", sorted(have.Permissions), sorted(wanted.Permissions))
+}
+
+// sorted is a set in its one form.
+func sorted(names []string) []string {
+	return append([]string{}, slices.Compact(slices.Sorted(slices.Values(names)))...)
+}
+
+func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
+	var have ManifestEnvironment
+	if now != nil {
+		have = *now
+	}
+	if wanted.Enabled != nil {
+		on := have.Enabled == nil || *have.Enabled
+		d.setting(path+".enabled", on, *wanted.Enabled)
+	}
+	d.setting(path+".directory", have.Directory, wanted.Directory)
+	d.setting(path+".waf", have.WAF.orDefault(), wanted.WAF.orDefault())
+	d.routes(path+".routes", have.Routes, wanted.Routes)
+}
+
+// routes compares routes by their identity; their order means nothing.
+func (d *differ) routes(path string, now, wanted []Route) {
+	known := make(map[string]*Route, len(now))
+	for i := range now {
+		known[now[i].Identity()] = &now[i]
+	}
+	for i := range wanted {
+		r := &wanted[i]
+		here := path + "[" + r.Label() + "]"
+		was := known[r.Identity()]
+		delete(known, r.Identity())
+		if was == nil {
+			d.add(ChangeCreate, here, nil, r.Settings())
+			continue
+		}
+		d.setting(here, was.Settings(), r.Settings())
+	}
+	for i := range now {
+		if r := &now[i]; known[r.Identity()] != nil {
+			d.add(ChangeDelete, path+"["+r.Label()+"]", r.Settings(), nil)
+		}
+	}
+}
+
+// Settings is the route without what the server sets.
+func (r *Route) Settings() Route {
+	out := *r
+	out.Meta = Meta{}
+	return out
+}
+
+func (m WAFMode) orDefault() WAFMode {
+	if m == "" {
+		return WAFOff
+	}
+	return m
+}
+
+func (m SignupMode) orDefault() SignupMode {
+	if m == "" {
+		return SignupInvite
+	}
+	return m
+}
+
+func (m MFAMode) orDefault() MFAMode {
+	if m == "" {
+		return MFAOptional
+	}
+	return m
+}
