@@ -40,7 +40,11 @@ func attackP18(t *testing.T, a *target) {
 		"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
 		strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 1000) + ok + "Content-Length: 0\r\n\r\n",
 		"SSH-2.0-OpenSSH_9.6\r\n\r\n", "HTTP/1.1 099 Low\r\n\r\n", "HTTP/1.1 600 High\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 200\nX: y\n\n",
-		"\r\n\r\n", strings.Repeat("\x00", 64<<10),
+		"\r\n\r\n", strings.Repeat("\x00", 64<<10), "\x15", "garbage",
+		// A malformed body behind a proper head, before anything of it has gone on.
+		ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", ok + "Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+		ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX0\r\n\r\n",
+		ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX : y\r\n\r\n",
 	} {
 		path := fmt.Sprintf("/p/18/%d", i)
 		a.rec.says(path, answer, false)
@@ -81,19 +85,14 @@ func attackCutResponses(t *testing.T, a *target) {
 	for i, answer := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX : y\r\n\r\n",
 	} {
 		path := fmt.Sprintf("/p/cut/%d", i)
 		a.rec.on(path, script{answer: func(conn net.Conn, _ *message) bool { io.WriteString(conn, answer); return false }})
 		c := a.dial(t)
 		id := a.newID()
-		// A GET of which no answer came may be repeated.
-		a.expect(id, delivery{method: "GET", target: path, route: "p", any: true, last: true})
+		a.expect(id, delivery{method: "GET", target: path, route: "p", last: true})
 		c.send(a.fill(head("GET", path)+"\r\n", id))
-		if got, err := c.read("GET"); err == nil && got.status != 502 {
+		if got, err := c.read("GET"); err == nil {
 			t.Errorf("%q: the answer counts as whole: %d %q", answer, got.status, got.body)
 		}
 		c.Conn.Close()

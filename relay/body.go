@@ -220,36 +220,44 @@ func (b *Body) chunkLine() (size int64, used int, err error) {
 			n = len(p)
 			continue
 		}
-		if i > MaxChunkLine || i < 2 || p[i-1] != '\r' {
+		size, ok := parseChunkLine(p[:i])
+		if !ok {
 			return 0, 0, ErrBody
-		}
-		line := p[:i-1]
-		digits := 0
-		for digits < len(line) && digits <= maxChunkDigits {
-			d, ok := hexDigit(line[digits])
-			if !ok {
-				break
-			}
-			size = size<<4 | int64(d)
-			digits++
-		}
-		if digits == 0 || digits > maxChunkDigits {
-			return 0, 0, ErrBody
-		}
-		if digits < len(line) {
-			rest := trimOWS(line[digits:])
-			if len(rest) > 0 && rest[0] != ';' {
-				return 0, 0, ErrBody
-			}
-			for _, c := range rest {
-				if c < ' ' && c != '\t' || c == 0x7f {
-					return 0, 0, ErrBody
-				}
-			}
 		}
 		r.r += i + 1
 		return size, i + 1, nil
 	}
+}
+
+// parseChunkLine reads a chunk's line up to its LF.
+func parseChunkLine(line []byte) (size int64, ok bool) {
+	n := len(line) - 1
+	if n >= MaxChunkLine || n < 1 || line[n] != '\r' {
+		return 0, false
+	}
+	line = line[:n]
+	digits := 0
+	for digits < len(line) && digits <= maxChunkDigits {
+		d, ok := hexDigit(line[digits])
+		if !ok {
+			break
+		}
+		size = size<<4 | int64(d)
+		digits++
+	}
+	if digits == 0 || digits > maxChunkDigits {
+		return 0, false
+	}
+	rest := trimOWS(line[digits:])
+	if len(rest) > 0 && rest[0] != ';' {
+		return 0, false
+	}
+	for _, c := range rest {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return 0, false
+		}
+	}
+	return size, true
 }
 
 func hexDigit(c byte) (byte, bool) {

@@ -130,6 +130,7 @@ func (c *Client) Deliver(h *ResponseHead, body Source, closing bool) error {
 	out := h.Out(hop)
 	c.Last = c.Last || closing || out == UntilClose
 	hop.Close = c.Last
+	c.Writer.Restart()
 	c.Writer.Gathered(h.Append(c.room(), hop))
 	if out == NoBody {
 		return c.Writer.Flush()

@@ -152,6 +152,9 @@ func (x *Exchange) Typed(d Downstream) (kind byte, payload []byte, err error) {
 			x.heard, x.refused = true, kind == KindFailure
 			return kind, payload, nil
 		}
+		if errors.Is(err, ErrTyped) {
+			return 0, nil, badResponse("the Warpgate's answer is malformed", err)
+		}
 		if err := x.waitOn(d, err); err != nil {
 			return 0, nil, err
 		}
@@ -202,7 +205,7 @@ func (x *Exchange) Respond(d Downstream) error {
 		err := x.Reader.ReadResponse(&x.resp, x.req.Method)
 		switch {
 		case errors.Is(err, ErrMalformedResponse):
-			return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+			return badResponse("the workload's response is malformed", err)
 		case err != nil:
 			if err := x.waitOn(d, err); err != nil {
 				return err
@@ -214,7 +217,7 @@ func (x *Exchange) Respond(d Downstream) error {
 			return x.deliver(d)
 		}
 		if interim++; interim > MaxInterim {
-			return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
+			return badResponse("the workload sent too many interim responses", nil)
 		}
 		if err := x.interim(d); err != nil {
 			return err
@@ -248,7 +251,7 @@ func (x *Exchange) interim(d Downstream) error {
 			return &mezu.Error{Code: f.Code, Detail: f.Detail}
 		}
 	}
-	return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed"}
+	return badResponse("the Warpgate's answer is malformed", nil)
 }
 
 // deliver sends head and body to the client.
@@ -266,16 +269,28 @@ func (x *Exchange) deliver(d Downstream) error {
 	if err == nil {
 		return nil
 	}
-	if src := (*SourceError)(nil); !x.gone.Load() && errors.As(err, &src) {
+	src := (*SourceError)(nil)
+	switch {
+	case x.gone.Load(), !errors.As(err, &src):
+		return ErrClientGone
+	case !src.Unsent:
 		return ErrAborted
 	}
-	return ErrClientGone
+	x.Status, x.Began, x.BytesOut = 0, false, 0 // the client has seen nothing yet
+	if errors.Is(src, ErrBody) {
+		return badResponse("the body of the workload's response is malformed", err)
+	}
+	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: err}
+}
+
+func badResponse(detail string, cause error) error {
+	return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: detail, Cause: cause}
 }
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
 	if x.req.Upgrade == "" || x.resp.Upgrade() != x.req.Upgrade {
-		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload switched protocols without being asked"}
+		return badResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)
 	x.Status, x.Began = 101, true

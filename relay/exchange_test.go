@@ -264,7 +264,7 @@ func TestResponseCutShort(t *testing.T) {
 	for name, answer := range map[string]string{
 		"length": "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",
 		"chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-		"broken": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
+		"broken": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n" + strings.Repeat("a", 16385) + "X\r\n0\r\n\r\n",
 	} {
 		r := newRig(t)
 		r.start(t)
@@ -273,6 +273,32 @@ func TestResponseCutShort(t *testing.T) {
 		r.answer(t, answer)
 		r.upstream.CloseWrite()
 		if o := r.end(t); !errors.Is(o.err, relay.ErrAborted) || o.clean || o.again {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+}
+
+// TestP18_GarbageBehindTheHead: while nothing of a malformed response has gone to
+// the client, it is answered as one.
+func TestP18_GarbageBehindTheHead(t *testing.T) {
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, answer := range map[string]string{
+		"no chunk":             chunked + "zz\r\n",
+		"no chunk, and more":   chunked + "zz\r\nhello",
+		"bare LF":              chunked + "5\nhello\n0\n\n",
+		"after a chunk":        chunked + "5\r\nhelloX\r\n0\r\n\r\n",
+		"second chunk":         chunked + "5\r\nhello\r\n-1\r\n",
+		"trailer":              chunked + "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+		"not HTTP, and open":   "SSH-2.0",
+		"not HTTP from byte 1": "\x15",
+		"almost HTTP":          "HTTP/2.0 200 OK\r\n\r\n",
+	} {
+		r := newRig(t)
+		r.start(t)
+		r.ask(t, get)
+		r.request(t)
+		r.answer(t, answer)
+		if o := r.end(t); code(o.err) != mezu.CodeWorkloadBadResponse || o.clean || o.again || o.status != 0 || o.out != 0 {
 			t.Errorf("%s: %+v", name, o)
 		}
 	}
@@ -289,6 +315,7 @@ func TestReplay(t *testing.T) {
 		{"PUT with a body", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "", false},
 		{"GET with a body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "", false},
 		{"GET with half an answer", get, "HTTP/1.1 2", false},
+		{"GET with a byte of an answer", get, "H", false},
 		{"GET with an interim answer", get, "HTTP/1.1 103 Early Hints\r\n\r\n", false},
 	} {
 		r := newRig(t)

@@ -211,11 +211,16 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 var errHeadTooLarge = &mezu.Error{Code: mezu.CodeHeaderTooLarge, Detail: fmt.Sprintf("the header fields are larger than %d KiB or more than %d", MaxHead>>10, MaxFields)}
 
 // ReadResponse reads a response head to a request with this method. Malformed
-// heads wrap ErrMalformedResponse; other errors are of the connection. A status
+// heads wrap ErrMalformedResponse, as soon as they can't become a response any
+// more; other errors are of the connection. A status
 // of 1xx is returned like any other: the caller reads on after it.
 func (r *Reader) ReadResponse(h *ResponseHead, method string) error {
 	h.reset()
-	section, err := r.section(r.limit(MaxHead), false)
+	err := r.startsWith(protocol)
+	var section []byte
+	if err == nil {
+		section, err = r.section(r.limit(MaxHead), false)
+	}
 	if err != nil {
 		var refused *mezu.Error
 		if errors.Is(err, errFull) || errors.As(err, &refused) {
@@ -315,8 +320,11 @@ func cutLine(b []byte) (line, rest []byte) {
 
 func indexLF(b []byte) int { return bytes.IndexByte(b, '\n') }
 
+// protocol is how every response begins.
+const protocol = "HTTP/1."
+
 func version(b []byte) (byte, error) {
-	if len(b) == 8 && string(b[:7]) == "HTTP/1." && (b[7] == '0' || b[7] == '1') {
+	if len(b) == 8 && string(b[:7]) == protocol && (b[7] == '0' || b[7] == '1') {
 		return b[7] - '0', nil
 	}
 	return 0, malformed("the version is neither HTTP/1.1 nor HTTP/1.0")

@@ -200,6 +200,33 @@ func (r *Reader) peek(n int) ([]byte, error) {
 	return r.buf[r.r:r.w], nil
 }
 
+// startsWith reads until what is buffered begins with prefix, and refuses it with
+// the first byte that differs: garbage without a line's end would be waited for
+// otherwise.
+func (r *Reader) startsWith(prefix string) error {
+	for {
+		data := r.buf[r.r:r.w]
+		n := min(len(data), len(prefix))
+		if string(data[:n]) != prefix[:n] {
+			return malformed("it does not begin with " + protocol)
+		}
+		if n == len(prefix) {
+			return nil
+		}
+		if err := r.fillMore(MaxHead); err != nil {
+			return unexpectedIf(n > 0, err)
+		}
+	}
+}
+
+// unexpectedIf is err, and io.EOF only where nothing had begun.
+func unexpectedIf(begun bool, err error) error {
+	if begun && err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // section reads lines up to and with an empty one and consumes them. Every line
 // must end in CRLF. A section of the empty line alone is allowed when emptyOK.
 // The limit is on the section as a whole. The result aliases the buffer.
@@ -237,10 +264,7 @@ func (r *Reader) section(limit int, emptyOK bool) ([]byte, error) {
 		}
 		// What is buffered may move to the front, so positions stay relative.
 		if err := r.fillMore(limit); err != nil {
-			if err == io.EOF && len(data) > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
+			return nil, unexpectedIf(len(data) > 0, err)
 		}
 	}
 }

@@ -96,6 +96,9 @@ func putLength(head []byte) {
 	head[1], head[2], head[3] = byte(n>>16), byte(n>>8), byte(n)
 }
 
+// ErrTyped wraps the reason why what came is no typed head.
+var ErrTyped = errors.New("malformed typed head")
+
 // ReadTyped reads a typed head. The payload aliases the buffer.
 func (r *Reader) ReadTyped() (kind byte, payload []byte, err error) {
 	if _, err := r.peek(1); err != nil {
@@ -108,7 +111,7 @@ func (r *Reader) ReadTyped() (kind byte, payload []byte, err error) {
 	kind = p[0]
 	n := int(p[1])<<16 | int(p[2])<<8 | int(p[3])
 	if n > maxTyped {
-		return 0, nil, fmt.Errorf("typed head %d of %d bytes is over the limit of %d", kind, n, maxTyped)
+		return 0, nil, fmt.Errorf("%w: kind %d, %d bytes, over the limit of %d", ErrTyped, kind, n, maxTyped)
 	}
 	if p, err = r.peek(typedHeader + n); err != nil {
 		return 0, nil, unexpected(err, Length)

@@ -155,7 +155,7 @@ func (x *Exchange) runUpload(d Downstream) {
 	if u.cont != nil {
 		<-u.cont
 	}
-	err := error(&SourceError{errors.New("upload not begun")})
+	err := error(&SourceError{Err: errors.New("upload not begun")})
 	if !u.stopped.Load() {
 		_, err = x.Writer.Body(movingSource{d.Source(), u}, x.req.Framing)
 	}

@@ -22,9 +22,10 @@ const maxGather = 16 << 10
 // is there already, or a chunk with its frame. It holds memory only while it
 // holds data. If zero, Reset it first.
 type Writer struct {
-	dst io.Writer
-	buf []byte
-	big *[]byte
+	dst  io.Writer
+	buf  []byte
+	big  *[]byte
+	went bool // something was written since Reset or Restart
 }
 
 var gatherPool = sync.Pool{New: func() any { b := make([]byte, 0, maxGather); return &b }}
@@ -32,8 +33,12 @@ var gatherPool = sync.Pool{New: func() any { b := make([]byte, 0, maxGather); re
 // Reset makes it write to dst.
 func (w *Writer) Reset(dst io.Writer) {
 	w.drop()
-	w.dst = dst
+	w.dst, w.went = dst, false
 }
+
+// Restart begins a new message: a fault of its body's source is SourceError.Unsent
+// while nothing of it has left.
+func (w *Writer) Restart() { w.went = false }
 
 func (w *Writer) drop() {
 	if w.big != nil {
@@ -62,8 +67,14 @@ func (w *Writer) Flush() error {
 		w.drop()
 		return nil
 	}
-	_, err := w.dst.Write(w.buf)
+	err := w.write(w.buf)
 	w.drop()
+	return err
+}
+
+func (w *Writer) write(p []byte) error {
+	w.went = true
+	_, err := w.dst.Write(p)
 	return err
 }
 
@@ -86,7 +97,7 @@ func (w *Writer) Body(src Source, framing Framing) (wrote int64, err error) {
 		}
 		if err != nil {
 			w.drop()
-			return wrote, &SourceError{err}
+			return wrote, &SourceError{Err: err, Unsent: !w.went}
 		}
 		wrote += int64(len(p))
 		if err := w.piece(p, framing); err != nil {
@@ -96,7 +107,12 @@ func (w *Writer) Body(src Source, framing Framing) (wrote int64, err error) {
 }
 
 // SourceError is an error of the side that a body was read from.
-type SourceError struct{ Err error }
+type SourceError struct {
+	Err error
+	// Unsent says that nothing of the message had left, its head included, so
+	// that something else may be sent in its place.
+	Unsent bool
+}
 
 // Error names the side.
 func (e *SourceError) Error() string { return "reading a body: " + e.Err.Error() }
@@ -115,8 +131,7 @@ func (w *Writer) piece(p []byte, framing Framing) error {
 		return err
 	}
 	if len(p) > maxGather/2 && len(w.buf) == 0 {
-		_, err := w.dst.Write(p)
-		return err
+		return w.write(p)
 	}
 	w.Gathered(append(w.Room(), p...))
 	return nil
@@ -157,25 +172,29 @@ func (b *Body) Ready() bool {
 		if len(data) < 2 {
 			return false
 		}
+		if data[0] != '\r' || data[1] != '\n' {
+			return true // and malformed
+		}
 		data = data[2:]
 	}
 	i := indexLF(data)
 	if i < 0 {
 		return false
 	}
-	line, rest := data[:i], data[i+1:]
-	if len(line) > 0 && line[0] == '0' {
-		// The last chunk: ready when its trailer section is there.
-		for j := 0; ; {
-			k := indexLF(rest[j:])
-			if k < 0 {
-				return false
-			}
-			if k <= 1 {
-				return true
-			}
-			j += k + 1
-		}
+	size, ok := parseChunkLine(data[:i])
+	rest := data[i+1:]
+	switch {
+	case !ok:
+		return true // and malformed
+	case size > 0:
+		return len(rest) > 0
 	}
-	return len(rest) > 0
+	// The last chunk: ready when its trailer section is there.
+	for {
+		k := indexLF(rest)
+		if k <= 1 {
+			return k >= 0
+		}
+		rest = rest[k+1:]
+	}
 }

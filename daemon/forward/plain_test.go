@@ -223,7 +223,7 @@ func TestCutResponses(t *testing.T) {
 	for name, raw := range map[string]string{
 		"length":     "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
 		"chunks":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-		"bad chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+		"bad chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n" + strings.Repeat("a", 1<<14+1) + "\r\nzz\r\n",
 	} {
 		wl := tcpWorkload(t)
 		e := newWorld(t, wl.addr()).connect(false)
@@ -256,6 +256,9 @@ func TestBadWorkloads(t *testing.T) {
 		{"P18 1 MiB header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", mezu.CodeWorkloadBadResponse},
 		{"P18 204 with a body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", mezu.CodeWorkloadBadResponse},
 		{"P18 interim flood", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000), mezu.CodeWorkloadBadResponse},
+		{"P18 one byte of garbage", "\x15", mezu.CodeWorkloadBadResponse},
+		{"P18 garbage right behind the head", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", mezu.CodeWorkloadBadResponse},
+		{"P18 garbage behind a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", mezu.CodeWorkloadBadResponse},
 		{"unasked 101", "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", mezu.CodeWorkloadBadResponse},
 		{"half a head and the end", "HTTP/1.1 200 OK\r\nX: ", mezu.CodeWorkloadReset},
 		{"the end", "", mezu.CodeWorkloadReset},
@@ -457,6 +460,19 @@ func TestStaleConnection(t *testing.T) {
 	s.answer("HTTP/1.1 200")
 	s.conn.Close()
 	e.fails(mezu.CodeWorkloadReset)
+
+	// Not when what came was no answer at all.
+	for _, garbage := range []string{"garbage", "\x00", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"} {
+		s = warm()
+		e.ask(newGet)
+		s.request()
+		s.answer(garbage)
+		s.conn.Close()
+		if f := e.fails(mezu.CodeWorkloadBadResponse); f.Unsent {
+			t.Errorf("%q: said to be unsent", garbage)
+		}
+		wl.quiet()
+	}
 
 	// Never with a body, nor for a method that is not idempotent.
 	for _, raw := range []string{postOf("/", "hi"), "POST / HTTP/1.1\r\nHost: a\r\n\r\n", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"} {

@@ -70,7 +70,8 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	silence := time.AfterFunc(w.route.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer silence.Stop()
 	early := &interims{c: &w.c, expect: w.req.Expect}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got})
+	var heard hearing
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn, GotFirstResponseByte: heard.gotByte})
 	body := &tunnelBody{
 		c:     &w.c,
 		gone:  func() { cancel(relay.ErrClientGone) },
@@ -92,7 +93,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	case fault != nil:
 		return false, fault
 	default:
-		return w.roundTripError(ctx, u, err)
+		return w.roundTripError(ctx, u, err, &heard)
 	}
 	defer out.Body.Close()
 	moving := &movingBody{ReadCloser: out.Body, silence: silence, limit: w.route.IdleTimeout}
@@ -144,7 +145,43 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 	return r.WithContext(ctx)
 }
 
-func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error) (unsent bool, _ error) {
+// hearing notes what came of a response that failed; net/http calls it from
+// goroutines of its own, and anew when it tries again.
+type hearing struct {
+	two  atomic.Bool // the connection speaks HTTP/2
+	some atomic.Bool // a byte of the response came
+}
+
+func (h *hearing) gotConn(info httptrace.GotConnInfo) {
+	h.some.Store(false)
+	secure, ok := info.Conn.(*tls.Conn)
+	h.two.Store(!ok || secure.ConnectionState().NegotiatedProtocol == "h2")
+}
+
+func (h *hearing) gotByte() { h.some.Store(true) }
+
+// streamError has the shape of net/http's error for a stream that was reset,
+// which errors.As fills in by shape.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return "stream was reset" }
+
+// malformed reports whether err says that something came which is no response,
+// rather than that a connection or stream broke. What HTTP/2 itself finds wrong has
+// no exported type, nor has the end that a server announces (GOAWAY): both count,
+// since the usual case is a workload that does not speak HTTP/2.
+func (h *hearing) malformed(err error) bool {
+	var network net.Error
+	var stream streamError
+	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &stream)
+	return !broken && (h.two.Load() || h.some.Load())
+}
+
+func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error, heard *hearing) (unsent bool, _ error) {
 	var refusal *mezu.Error
 	var op *net.OpError
 	cause := context.Cause(ctx)
@@ -157,6 +194,8 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error)
 		return false, &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
 	case errors.As(err, &op) && op.Op == "dial", errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, new(tls.RecordHeaderError)):
 		return true, w.dialFault(u, err)
+	case heard.malformed(err):
+		return false, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
 	}
 	return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload broke the connection before a response came", Cause: err}
 }

@@ -407,3 +407,46 @@ func TestWorkloadTLS(t *testing.T) {
 		t.Errorf("%d requests arrived", hits.Load())
 	}
 }
+
+// TestP18_GarbageByRoundTrip: what came and is no response has a code of its own, and
+// the request is not repeated for it.
+func TestP18_GarbageByRoundTrip(t *testing.T) {
+	for _, c := range []struct {
+		name, scheme, proto, answer string
+		code                        mezu.Code
+	}{
+		{"h2c: HTTP/1.1", "h2c://", "", "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", mezu.CodeWorkloadBadResponse},
+		{"h2c: garbage", "h2c://", "", strings.Repeat("garbage ", 100), mezu.CodeWorkloadBadResponse},
+		{"h2c: the end", "h2c://", "", "", mezu.CodeWorkloadReset},
+		{"h2: garbage", "https://", "h2", strings.Repeat("garbage ", 100), mezu.CodeWorkloadBadResponse},
+		{"h2: the end", "https://", "h2", "", mezu.CodeWorkloadReset},
+		{"TLS: garbage", "https://", "http/1.1", "garbage garbage\r\n\r\n", mezu.CodeWorkloadBadResponse},
+		{"TLS: two lengths", "https://", "http/1.1", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", mezu.CodeWorkloadBadResponse},
+		{"TLS: half a head", "https://", "http/1.1", "HTTP/1.1 200 OK\r\nX: ", mezu.CodeWorkloadReset},
+		{"TLS: the end", "https://", "http/1.1", "", mezu.CodeWorkloadReset},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wl := tcpWorkload(t)
+			e := newWorld(t, c.scheme+wl.addr()).connect(false)
+			e.ask(newGet)
+			s := wl.conn()
+			conn := s.conn
+			if c.proto != "" {
+				conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{c.proto}})
+			}
+			if n, err := conn.Read(make([]byte, 1<<10)); err != nil {
+				t.Fatal(n, err)
+			}
+			io.WriteString(conn, c.answer)
+			if half, ok := conn.(interface{ CloseWrite() error }); ok {
+				half.CloseWrite()
+			}
+			if f := e.fails(c.code); f.Unsent {
+				t.Error("said to be unsent")
+			}
+			wl.quiet()
+			e.goesOn()
+			conn.Close()
+		})
+	}
+}
