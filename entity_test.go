@@ -19,11 +19,13 @@ func TestOrganization_Validate(t *testing.T) {
 
 func TestMember_Validate(t *testing.T) {
 	for _, role := range []mezu.Role{mezu.RoleOwner, mezu.RoleAdmin, mezu.RoleDeveloper, mezu.RoleViewer, mezu.RoleBilling} {
-		accepted(t, string(role), (&mezu.Member{Email: "a@b.example", Role: role}).Validate())
+		accepted(t, string(role), (&mezu.Member{Role: role}).Validate())
+		accepted(t, string(role), (&mezu.Invitation{Email: "a@b.example", Role: role}).Validate())
 	}
-	refused(t, "no role", (&mezu.Member{Email: "a@b.example"}).Validate(), "role")
+	refused(t, "no role", (&mezu.Member{}).Validate(), "role")
+	refused(t, "no role", (&mezu.Invitation{Email: "a@b.example"}).Validate(), "role")
 	for _, email := range []string{"", "a", "@b", "a@", "a@b@c", "a b@c", "<a@b>", "a,b@c", "a@b\r\nBcc: x@y", "a@b;c@d", long(250) + "@b.example"} {
-		refused(t, email, (&mezu.Member{Email: email, Role: mezu.RoleOwner}).Validate(), "email")
+		refused(t, email, (&mezu.Invitation{Email: email, Role: mezu.RoleOwner}).Validate(), "email")
 	}
 }
 

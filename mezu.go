@@ -39,7 +39,8 @@ var serverFields = map[string][]string{
 	"service_account": {"key", "key_prefix", "project", "last_used_at"},
 	"warpgate":        {"environment", "status", "address", "version", "edges", "bundle", "last_seen_at", "registered_by", "serial"},
 	"edge":            {"serial", "version"},
-	"member":          {"organization"},
+	"member":          {"organization", "person", "email"},
+	"invitation":      {"organization", "invited_by", "expires_at"},
 	"directory":       {"organization", "project"},
 	"user":            {"directory", "last_login_at"},
 }

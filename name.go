@@ -80,6 +80,8 @@ const (
 	PrefixDirectory      = "dir"
 	PrefixUser           = "usr"
 	PrefixMember         = "mbr"
+	PrefixPerson         = "prs"
+	PrefixInvitation     = "inv"
 	PrefixEdge           = "edg"
 	PrefixControl        = "ctl"
 	PrefixToken          = "tok"

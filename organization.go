@@ -32,28 +32,33 @@ const (
 	RoleBilling   Role = "billing"
 )
 
-// Member is a person of the team in an organization.
-type Member struct {
-	Meta
-	Organization string `json:"organization,omitempty"`
-	Email        string `json:"email"`
-	Role         Role   `json:"role"`
-}
-
-// Validate checks what a client may set.
-func (m *Member) Validate() error {
-	if err := ValidateEmail("email", m.Email); err != nil {
-		return err
-	}
-	switch m.Role {
+// Validate checks that the role is one of the five. field is what the error names.
+func (r Role) Validate(field string) error {
+	switch r {
 	case RoleOwner, RoleAdmin, RoleDeveloper, RoleViewer, RoleBilling:
 		return nil
 	}
-	return Invalid("role", "a role is one of owner, admin, developer, viewer, billing, not %q", m.Role)
+	return Invalid(field, "a role is one of owner, admin, developer, viewer, billing, not %q", r)
 }
 
+// Member is a person of the team in an organization. The role is all of it that a
+// client sets: a person comes in by an Invitation.
+type Member struct {
+	Meta
+	Organization string `json:"organization,omitempty"` // name
+	// Person is the id of the person, the same in every organization.
+	Person string `json:"person,omitempty"`
+	// Email is the person's address; the developer of a machine and an operator
+	// who gave none have no address.
+	Email string `json:"email,omitempty"`
+	Role  Role   `json:"role"`
+}
+
+// Validate checks what a client may set.
+func (m *Member) Validate() error { return m.Role.Validate("role") }
+
 // Operator is a person who runs an installation: edges, join tokens, who may
-// create organizations. Operators read no tenant data.
+// create organizations. Operators read no tenant data. The id is the person's.
 type Operator struct {
 	Meta
 	Email string `json:"email,omitempty"`

@@ -40,6 +40,11 @@ func ValidateEmail(field, s string) error {
 	return nil
 }
 
+// CanonicalEmail is the one form of an address by which it is compared and kept:
+// lower case. No provider of today tells boxes apart by case, and two accounts of
+// one box would be a way around every rule about addresses.
+func CanonicalEmail(s string) string { return strings.ToLower(s) }
+
 // maxGrantName is the longest name of a role or a permission; it goes into a
 // header and a token.
 const maxGrantName = 64

@@ -19,6 +19,9 @@ const (
 	TokenEnrolment = "mezuenrol_"
 	// TokenBootstrap makes its first redeemer operator.
 	TokenBootstrap = "mezuboot_"
+	// TokenInvitation lets one person into an organization, bound to a mail
+	// address.
+	TokenInvitation = "mezuinvite_"
 )
 
 // Lives of single-use tokens.

@@ -44,9 +44,36 @@ type List[T any] struct {
 	NextPageToken string `json:"next_page_token,omitempty"`
 }
 
-// BootstrapRequest redeems the single-use code of a new installation.
+// BootstrapRequest redeems the single-use code of a new installation. Email, if
+// given, becomes the new operator's address, by which others find and invite him.
 type BootstrapRequest struct {
+	Code  string `json:"code"`
+	Email string `json:"email,omitempty"`
+}
+
+// InvitationCreated is a new invitation with its code, which is never shown again,
+// and the link that carries it. The code alone lets nobody in: it comes with the
+// invited address, which the link doesn't have.
+type InvitationCreated struct {
+	mezu.Invitation
 	Code string `json:"code"`
+	Link string `json:"link"`
+}
+
+// RedeemRequest joins an organization. Called with a bearer token, the token's
+// holder joins if Email is his own address; called without, a new person is made,
+// unless somebody has that address already.
+type RedeemRequest struct {
+	Code  string `json:"code"`
+	Email string `json:"email"`
+}
+
+// RedeemResponse is the new membership. A person who is new gets a bearer token,
+// which is never shown again.
+type RedeemResponse struct {
+	Member    mezu.Member `json:"member"`
+	Token     string      `json:"token,omitempty"`
+	ExpiresAt time.Time   `json:"expires_at,omitzero"`
 }
 
 // TokenResponse carries a bearer token, once.

@@ -25,6 +25,17 @@ var (
 	OpUpdateOrganization = Operation{"update-organization", "PATCH", "/v1/organizations/{organization}", "Change an organization"}
 	OpDeleteOrganization = Operation{"delete-organization", "DELETE", "/v1/organizations/{organization}", "Delete an empty organization"}
 
+	OpListMembers  = Operation{"list-members", "GET", "/v1/organizations/{organization}/members", "List members"}
+	OpGetMember    = Operation{"get-member", "GET", "/v1/organizations/{organization}/members/{member}", "Show a member"}
+	OpUpdateMember = Operation{"update-member", "PATCH", "/v1/organizations/{organization}/members/{member}", "Change a member's role"}
+	OpDeleteMember = Operation{"delete-member", "DELETE", "/v1/organizations/{organization}/members/{member}", "Remove a member, or leave"}
+
+	OpListInvitations  = Operation{"list-invitations", "GET", "/v1/organizations/{organization}/invitations", "List invitations that nobody has redeemed"}
+	OpCreateInvitation = Operation{"create-invitation", "POST", "/v1/organizations/{organization}/invitations", "Invite a person; the link is shown once"}
+	OpGetInvitation    = Operation{"get-invitation", "GET", "/v1/organizations/{organization}/invitations/{invitation}", "Show an invitation"}
+	OpDeleteInvitation = Operation{"delete-invitation", "DELETE", "/v1/organizations/{organization}/invitations/{invitation}", "Withdraw an invitation"}
+	OpRedeemInvitation = Operation{"redeem-invitation", "POST", "/v1/invitations/redeem", "Join an organization by the code of an invitation"}
+
 	OpListProjects  = Operation{"list-projects", "GET", "/v1/organizations/{organization}/projects", "List projects"}
 	OpCreateProject = Operation{"create-project", "POST", "/v1/organizations/{organization}/projects", "Create a project"}
 	OpGetProject    = Operation{"get-project", "GET", "/v1/organizations/{organization}/projects/{project}", "Show a project"}
@@ -93,12 +104,16 @@ func Operations() []Operation {
 		OpEdgeStream,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
+		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
+		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
 	}
 }
 
-// Creates reports whether the operation makes a record and therefore takes an
-// Idempotency-Key.
-func (o Operation) Creates() bool { return strings.HasPrefix(o.ID, "create-") }
+// Creates reports whether the operation makes something that is shown or happens
+// once, and therefore takes an Idempotency-Key.
+func (o Operation) Creates() bool {
+	return strings.HasPrefix(o.ID, "create-") || o.ID == OpRedeemInvitation.ID
+}
 
 // Lists reports whether the operation answers page by page.
 func (o Operation) Lists() bool { return strings.HasPrefix(o.ID, "list-") && o.ID != OpListRoutes.ID }

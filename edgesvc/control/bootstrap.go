@@ -44,7 +44,7 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 	}
 	// Behind «#» the code stays out of logs of whatever the link is opened
 	// with.
-	link := "https://" + c.Addr() + "/bootstrap#code=" + code
+	link := c.site() + "/bootstrap#code=" + code
 	if err := atomicfile.Write(path, []byte(link+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the bootstrap link: %w", err)
 	}

@@ -160,7 +160,7 @@ func (c *Control) listen(ctx context.Context) error {
 	}
 	var err error
 	c.service, err = service.Open(ctx, service.Config{
-		Store: c.store, Authority: c.authority, Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Log: c.cfg.Log, Now: c.cfg.Now,
+		Store: c.store, Authority: c.authority, Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), Log: c.cfg.Log, Now: c.cfg.Now,
 		Bootstrapped: c.forgetBootstrap,
 	})
 	if err != nil {
@@ -255,6 +255,18 @@ func (c *Control) writeCA() error {
 
 // Addr is the API's host:port, once Listen has returned.
 func (c *Control) Addr() string { return c.api.Addr().String() }
+
+// site is where people reach the API, as far as this process knows.
+func (c *Control) site() string {
+	if len(c.cfg.APIHosts) == 0 {
+		return "https://" + c.Addr()
+	}
+	host := c.cfg.APIHosts[0]
+	if _, port, err := net.SplitHostPort(c.Addr()); err == nil && port != "443" {
+		host = net.JoinHostPort(host, port)
+	}
+	return "https://" + host
+}
 
 // AdminAddr is the admin listener's host:port, empty if there is none.
 func (c *Control) AdminAddr() string {

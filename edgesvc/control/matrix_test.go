@@ -17,18 +17,33 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 )
 
+// everyone is all kinds of callers.
+const everyone = "anonymous foreign operator owner admin developer viewer billing account verbless warpgate edge joiner enrolment"
+
 // allowed says, for every operation, which kinds of callers get past authority.
 // It is written by hand and apart from the server's own table: the two must
-// agree. The kinds: everyone not named is refused.
+// agree. Everyone not named is refused. «foreign» is an owner elsewhere, «operator»
+// runs the installation and belongs to no organization.
 var allowed = map[string]string{
-	api.OpBootstrap.ID: "anonymous foreign owner admin developer viewer billing account verbless warpgate edge joiner enrolment",
-	api.OpSelf.ID:      "foreign owner admin developer viewer billing account verbless",
+	api.OpBootstrap.ID: everyone,
+	api.OpSelf.ID:      "foreign operator owner admin developer viewer billing account verbless",
 
-	api.OpListOrganizations.ID:  "foreign owner admin developer viewer billing",
-	api.OpCreateOrganization.ID: "foreign owner", // the operators among them
+	api.OpListOrganizations.ID:  "foreign operator owner admin developer viewer billing",
+	api.OpCreateOrganization.ID: "operator",
 	api.OpGetOrganization.ID:    "owner admin developer viewer billing",
 	api.OpUpdateOrganization.ID: "owner admin",
-	api.OpDeleteOrganization.ID: "owner admin",
+	api.OpDeleteOrganization.ID: "owner",
+
+	api.OpListMembers.ID:  "owner admin developer viewer",
+	api.OpGetMember.ID:    "owner admin developer viewer",
+	api.OpUpdateMember.ID: "owner admin",
+	api.OpDeleteMember.ID: "owner admin",
+
+	api.OpListInvitations.ID:  "owner admin developer viewer",
+	api.OpCreateInvitation.ID: "owner admin",
+	api.OpGetInvitation.ID:    "owner admin developer viewer",
+	api.OpDeleteInvitation.ID: "owner admin",
+	api.OpRedeemInvitation.ID: "anonymous foreign operator owner admin developer viewer billing",
 
 	api.OpListProjects.ID:  "owner admin developer viewer account",
 	api.OpCreateProject.ID: "owner admin developer",
@@ -73,9 +88,9 @@ var allowed = map[string]string{
 	api.OpRegisterWarpgate.ID:     "account enrolment",
 	api.OpRenewWarpgate.ID:        "warpgate",
 
-	api.OpListEdges.ID:         "foreign owner",
-	api.OpDeleteEdge.ID:        "foreign owner",
-	api.OpCreateJoinToken.ID:   "foreign owner",
+	api.OpListEdges.ID:         "operator",
+	api.OpDeleteEdge.ID:        "operator",
+	api.OpCreateJoinToken.ID:   "operator",
 	api.OpEnrolEdge.ID:         "joiner",
 	api.OpRenewEdge.ID:         "edge",
 	api.OpPublicCertificate.ID: "edge",
@@ -108,6 +123,9 @@ var bodies = map[string]any{
 	api.OpRenewEdge.ID:                   map[string]any{"csr": "-"},
 	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},
 	api.OpEdgeReport.ID:                  map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
+	api.OpUpdateMember.ID:                map[string]any{},
+	api.OpCreateInvitation.ID:            map[string]any{"email": "-", "role": "viewer"},
+	api.OpRedeemInvitation.ID:            map[string]any{"code": "", "email": "a@b.example"},
 }
 
 // withStore gives the installation a store that the test can write to.
@@ -125,36 +143,30 @@ func withStore(t *testing.T) *installation {
 	return in
 }
 
-// member makes a person with a role in an organization. Members come in by
-// invitation, which there is no operation for yet; the records are the final ones.
-func (in *installation) member(org mezu.Organization, role mezu.Role) *api.Client {
+// invite has an owner invite an address, which anybody may redeem once.
+func (in *installation) invite(owner *api.Client, org, email string, role mezu.Role) api.InvitationCreated {
 	in.t.Helper()
-	id, token := mezu.NewID("mbr", time.Now()), mezu.NewToken(mezu.TokenBearer)
-	var ops []store.Op
-	for key, value := range map[string]any{
-		"person/" + id:                    map[string]any{"id": id},
-		"member/" + org.ID + "/" + id:     mezu.Member{Organization: org.Name, Role: role},
-		"membership/" + id + "/" + org.ID: "org/" + org.Name,
-		"token/" + mezu.HashSecret(token): map[string]any{"id": mezu.NewID("tok", time.Now()), "kind": mezu.TokenBearer, "person": id},
-	} {
-		data, err := json.Marshal(value)
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		ops = append(ops, store.Op{Key: key, Value: data})
-	}
-	if _, err := in.store.Commit(in.t.Context(), store.Txn{Ops: ops}); err != nil {
-		in.t.Fatal(err)
-	}
-	return in.client(token, nil)
+	out := call[api.InvitationCreated](in.t, owner, api.OpCreateInvitation, map[string]any{"email": email, "role": role}, org)
+	in.secret(out.Code)
+	return out
+}
+
+// join makes a new person with a role in an organization.
+func (in *installation) join(owner *api.Client, org, email string, role mezu.Role) (*api.Client, mezu.Member) {
+	in.t.Helper()
+	code := in.invite(owner, org, email, role).Code
+	out := call[api.RedeemResponse](in.t, in.client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: code, Email: email})
+	return in.client(in.secret(out.Token), nil), out.Member
 }
 
 // A1, K3, K4: every operation × every kind of caller.
 func TestA1_Matrix(t *testing.T) {
 	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	operator := in.operator()
+	x := in.tenant(operator, "acme")
+	op, _ := in.join(operator, "acme", "owner@acme.example", mezu.RoleOwner)
+	in.leave(operator, "acme") // founded it, and runs the installation only
+	x.owner = op
 	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
 	_, full := x.account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
 		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
@@ -163,30 +175,38 @@ func TestA1_Matrix(t *testing.T) {
 	_, few := x.account("few", mezu.PermProjectsRead)
 	stripPermissions(in, "few", x)
 	w, _ := in.register(full, "")
-	e, _ := in.enrol(op, "edge-1")
+	e, _ := in.enrol(operator, "edge-1")
 	enrolment := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.path()...)
-	dev := in.client(devToken(t, in), nil) // another operator, who belongs elsewhere
-	call[any](t, dev, api.OpCreateOrganization, map[string]any{"name": "elsewhere"})
+	in.tenant(operator, "elsewhere")
+	foreign, _ := in.join(operator, "elsewhere", "owner@elsewhere.example", mezu.RoleOwner)
+	in.leave(operator, "elsewhere")
+	_, other := in.join(op, "acme", "other@acme.example", mezu.RoleViewer)
+	invitation := in.invite(op, "acme", "late@acme.example", mezu.RoleViewer)
+	as := func(role mezu.Role) *api.Client {
+		c, _ := in.join(op, "acme", string(role)+"-2@acme.example", role)
+		return c
+	}
 
 	callers := map[string]*api.Client{
 		"anonymous": in.client("", nil),
-		"foreign":   dev,
+		"foreign":   foreign,
+		"operator":  operator,
 		"owner":     op,
-		"admin":     in.member(org, mezu.RoleAdmin),
-		"developer": in.member(org, mezu.RoleDeveloper),
-		"viewer":    in.member(org, mezu.RoleViewer),
-		"billing":   in.member(org, mezu.RoleBilling),
+		"admin":     as(mezu.RoleAdmin),
+		"developer": as(mezu.RoleDeveloper),
+		"viewer":    as(mezu.RoleViewer),
+		"billing":   as(mezu.RoleBilling),
 		"account":   in.client(full, nil),
 		"verbless":  in.client(few, nil),
 		"warpgate":  in.client("", w.cert),
 		"edge":      in.client("", e.cert),
-		"joiner":    in.client(in.joinToken(op), nil),
+		"joiner":    in.client(in.joinToken(operator), nil),
 		"enrolment": in.client(enrolment.Token, nil),
 	}
 	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
 	call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
 	items := map[string]string{"organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
-		"warpgate": w.id, "edge": "nobody", "directory": "customers"}
+		"warpgate": w.id, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]
 		if !listed {
@@ -206,7 +226,7 @@ func TestA1_Matrix(t *testing.T) {
 			if o.ID == api.OpDeleteEdge.ID {
 				past = code == mezu.CodeNotFound // there is no such edge, which only operators learn
 			}
-			if o.ID == api.OpBootstrap.ID {
+			if o.ID == api.OpBootstrap.ID || o.ID == api.OpRedeemInvitation.ID {
 				past = code == mezu.CodeUnauthenticated // the code is wrong, whoever brings it
 			}
 			if o.ID == api.OpPublicCertificate.ID && kind == "edge" {
@@ -224,6 +244,13 @@ func TestA1_Matrix(t *testing.T) {
 			}
 		}
 	}
+}
+
+// leave ends the caller's membership.
+func (in *installation) leave(c *api.Client, org string) {
+	in.t.Helper()
+	self := call[api.Self](in.t, c, api.OpSelf, nil)
+	call[any](in.t, c, api.OpDeleteMember, nil, org, self.ID)
 }
 
 // stripPermissions takes the verbs of an account away in the store.
@@ -357,11 +384,10 @@ func keyOf(t *testing.T, op *api.Client, in *installation) string {
 
 // A4: nobody grants what he lacks.
 func TestA4_GrantingMore(t *testing.T) {
-	in := withStore(t)
+	in := install(t)
 	op := in.operator()
 	x := in.tenant(op, "acme")
-	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
-	viewer := in.member(org, mezu.RoleViewer)
+	viewer, _ := in.join(op, "acme", "v@acme.example", mezu.RoleViewer)
 	refused(t, mezu.CodeForbidden, viewer, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"routes.write"}}, x.org, x.prj)
 	refused(t, mezu.CodeInvalid, op, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"edges.write"}}, x.org, x.prj)
 }

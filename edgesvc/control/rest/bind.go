@@ -154,7 +154,13 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case mezu.ServiceAccount:
 		return &e.Meta
+	case mezu.Member:
+		return &e.Meta
+	case mezu.Invitation:
+		return &e.Meta
 	case mezu.Warpgate:
+		return &e.Meta
+	case api.InvitationCreated:
 		return &e.Meta
 	case api.ServiceAccountCreated:
 		return &e.Meta
@@ -191,6 +197,8 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Directory]():      "directory",
 	reflect.TypeFor[mezu.Route]():          "route",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
+	reflect.TypeFor[mezu.Member]():         "member",
+	reflect.TypeFor[mezu.Invitation]():     "invitation",
 }
 
 func serverField(t reflect.Type, field string) bool {

@@ -66,6 +66,19 @@ func (r *rest) bindTenancy() {
 	patch(r, api.OpUpdateOrganization, patched(s.UpdateOrganization))
 	remove(r, api.OpDeleteOrganization, removed(s.DeleteOrganization))
 
+	read(r, api.OpListMembers, listed(s.ListMembers))
+	read(r, api.OpGetMember, shown(s.GetMember))
+	patch(r, api.OpUpdateMember, patched(s.UpdateMember))
+	remove(r, api.OpDeleteMember, removed(s.DeleteMember))
+
+	read(r, api.OpListInvitations, listed(s.ListInvitations))
+	write(r, api.OpCreateInvitation, api.MaxBody, created(s.CreateInvitation))
+	read(r, api.OpGetInvitation, shown(s.GetInvitation))
+	remove(r, api.OpDeleteInvitation, removed(s.DeleteInvitation))
+	write(r, api.OpRedeemInvitation, api.MaxBody, func(ctx context.Context, req *request, in api.RedeemRequest) (api.RedeemResponse, error) {
+		return s.RedeemInvitation(ctx, req.caller, in, req.once())
+	})
+
 	read(r, api.OpListProjects, listed(s.ListProjects))
 	write(r, api.OpCreateProject, api.MaxBody, created(s.CreateProject))
 	read(r, api.OpGetProject, shown(s.GetProject))

@@ -32,6 +32,8 @@ const (
 	kindServiceAccount = "service_account"
 	kindWarpgate       = "warpgate"
 	kindEdge           = "edge"
+	kindMember         = "member"
+	kindInvitation     = "invitation"
 	kindOperator       = "operator"
 	kindJoinToken      = "join_token"
 	kindEnrolmentToken = "enrolment_token"

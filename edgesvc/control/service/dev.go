@@ -51,10 +51,9 @@ func (s *Service) developer(ctx context.Context, ch *change) (string, error) {
 	if err != nil || known.Revision != 0 {
 		return known.Value, err
 	}
-	p := person{Meta: s.meta(prefixOperator), Operator: true}
-	ch.create(keyPerson(p.ID), p)
+	p, err := s.makePerson(ctx, ch, "", true)
 	ch.create(keyDeveloper, p.ID)
-	return p.ID, nil
+	return p.ID, err
 }
 
 // SetUp makes what is missing of a developer's installation; repeated, it finds

@@ -26,6 +26,8 @@ const (
 	prefixRoutes       = "routes/"
 	prefixWarpgate     = "wgt/"
 	prefixAudit        = "audit/"
+	prefixInvitation   = "invitation/"
+	prefixOutbox       = "outbox/"
 
 	keyKeyset = "stream/keyset"
 	keyEdges  = "stream/edges"
@@ -41,8 +43,13 @@ func warpgatesOf(environment string) string         { return prefixWarpgate + en
 func keyRoutes(environment string) string           { return prefixRoutes + environment }
 func keyBundle(environment string) string           { return prefixBundle + environment }
 func keyChildren(parent string) string              { return "children/" + parent }
-func keyMember(org, person string) string           { return "member/" + org + "/" + person }
+func membersOf(org string) string                   { return "member/" + org + "/" }
+func keyMember(org, person string) string           { return membersOf(org) + person }
 func membershipsOf(person string) string            { return "membership/" + person + "/" }
+func invitationsOf(org string) string               { return prefixInvitation + org + "/" }
+func keyInvite(hash string) string                  { return "invite/" + hash }
+func keyOutbox(id string) string                    { return prefixOutbox + id }
+func keyAddress(email string) string                { return "address/" + addressHash(email) }
 func keyPerson(id string) string                    { return prefixPerson + id }
 func keyToken(hash string) string                   { return prefixToken + hash }
 func keyKey(hash string) string                     { return "key/" + hash }
@@ -67,6 +74,10 @@ func keyAudit(r mezu.AuditRecord) string {
 	}
 	return auditOf(scope) + r.ID
 }
+
+// addressHash stands for a mail address in a key, so that a listing of keys shows
+// none.
+func addressHash(email string) string { return mezu.HashSecret(mezu.CanonicalEmail(email)) }
 
 // keyRevocation sorts as positions do.
 func keyRevocation(p mezu.Position) string {

@@ -2,9 +2,11 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // ListOrganizations lists those that the caller belongs to.
@@ -14,6 +16,9 @@ func (s *Service) ListOrganizations(ctx context.Context, c Caller, page Paging) 
 	}
 	return list(ctx, s, membershipsOf(c.ID), page, func(key found[string]) (mezu.Organization, error) {
 		org, err := get[mezu.Organization](ctx, s, key.Value)
+		if errors.Is(err, store.ErrNotFound) || err == nil && org.Value.ID != key.Key[len(membershipsOf(c.ID)):] {
+			err = errGone // deleted, and the membership not yet
+		}
 		return org.Value, err
 	})
 }
@@ -44,10 +49,9 @@ func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in 
 	in.Meta = s.meta(mezu.PrefixOrganization)
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
-	ch.create(keyMember(in.ID, c.ID), mezu.Member{Meta: s.meta(mezu.PrefixMember), Organization: in.Name, Role: mezu.RoleOwner})
-	ch.create(membershipsOf(c.ID)+in.ID, key)
 	ch.audit(about(kindOrganization, in.ID, in.Name), nil, in)
-	return in, nil
+	s.newMember(ch, found[mezu.Organization]{Value: in, Key: key}, c.ID, mezu.RoleOwner)
+	return in, s.count(ctx, ch, in.ID, func(n *children) { n.Owners++ })
 }
 
 // free refuses a name that is taken.
@@ -111,16 +115,17 @@ func fixedName(was, is string) error {
 	return nil
 }
 
-// DeleteOrganization removes an organization without projects and directories.
+// DeleteOrganization removes an organization without projects and directories, its
+// members and its invitations.
 func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var id string
+	var owed pending
 	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
 			return err
 		}
 		org := sc.organization
-		id = org.Value.ID
+		id := org.Value.ID
 		if err := matches(ifMatch, org.Revision); err != nil {
 			return err
 		}
@@ -134,10 +139,14 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 		ch.remove(org.Key, org.Revision)
 		ch.drop(keyID(id))
 		ch.remove(keyChildren(id), below.Revision)
-		ch.drop(keyMember(id, c.ID))
-		ch.drop(membershipsOf(c.ID) + id)
 		ch.audit(about(kindOrganization, id, org.Value.Name), org.Value, nil)
+		sc.stand(ch)
+		owed = pending{Kind: pendingOrganization, ID: id}
+		ch.owe(owed)
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, owed)
 }

@@ -23,6 +23,11 @@ const (
 	pendingProject pendingKind = "project"
 	// pendingEdge: forget what a deleted edge held.
 	pendingEdge pendingKind = "edge"
+	// pendingMember: cut the Warpgates that a removed member let in.
+	pendingMember pendingKind = "member"
+	// pendingOrganization: forget the members and invitations of a deleted
+	// organization.
+	pendingOrganization pendingKind = "organization"
 )
 
 // pending is written in the transaction of the change that owes it and removed
@@ -32,6 +37,9 @@ type pending struct {
 	Kind    pendingKind `json:"kind"`
 	ID      string      `json:"id"`
 	Project string      `json:"project,omitempty"`
+	// Organization and Person are a removed member's.
+	Organization string `json:"organization,omitempty"`
+	Person       string `json:"person,omitempty"`
 }
 
 func (c *change) owe(p pending) { c.put(keyPending(p.Kind, p.ID), p) }
@@ -54,6 +62,10 @@ func (s *Service) settle(ctx context.Context, p pending) error {
 		err = s.cutAccounts(ctx, p.ID)
 	case pendingEdge:
 		err = s.forgetEdge(ctx, p.ID)
+	case pendingMember:
+		err = s.cutMember(ctx, p)
+	case pendingOrganization:
+		err = s.forgetOrganization(ctx, p.ID)
 	}
 	if err != nil {
 		return fmt.Errorf("finishing %s of %s: %w", p.Kind, p.ID, err)

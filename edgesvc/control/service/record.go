@@ -36,6 +36,10 @@ func decode[T any](r store.Record) (found[T], error) {
 		v.Revision = r.Revision
 	case *mezu.Directory:
 		v.Revision = r.Revision
+	case *mezu.Member:
+		v.Revision = r.Revision
+	case *invitation:
+		v.Invitation.Revision = r.Revision
 	case *account:
 		v.Account.Revision = r.Revision
 	case *warpgate:
@@ -132,6 +136,9 @@ type Paging struct {
 	Token string
 }
 
+// errGone leaves a record out of a listing: what it refers to is not there any more.
+var errGone = errors.New("gone")
+
 // list reads one page under a prefix. A page token belongs to its prefix: under
 // another one it is refused.
 func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
@@ -162,6 +169,9 @@ func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, 
 			return out, err
 		}
 		item, err := show(f)
+		if errors.Is(err, errGone) {
+			continue
+		}
 		if err != nil {
 			return out, err
 		}

@@ -44,6 +44,9 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 	var env found[mezu.Environment]
 	_, err := s.publish(ctx, by(c, api.OpRegisterWarpgate), func(ch *change) error {
 		var err error
+		if err = s.vouched(ctx, ch, c); err != nil {
+			return err
+		}
 		if env, err = s.registersIn(ctx, c, in.Environment); err != nil {
 			return err
 		}
@@ -97,6 +100,37 @@ func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], was any, csr 
 
 func (s *Service) credentials(chain string) api.Credentials {
 	return api.Credentials{Certificates: chain, TrustRoot: s.authority.TrustRoot(), Keyset: s.authority.Keyset()}
+}
+
+// vouched makes a registration depend on whoever lets the Warpgate in: the service
+// account, or the member or account that made the enrolment token. Gone meanwhile,
+// or without the verb, they let nobody in; removed later, they take the Warpgate
+// with them.
+func (s *Service) vouched(ctx context.Context, ch *change, c Caller) error {
+	by := c.ID
+	if c.Kind == Enrolment {
+		by = c.token.Value.CreatedBy
+	}
+	var granted []mezu.Permission
+	if mezu.ValidateID("", mezu.PrefixServiceAccount, by) == nil {
+		acc, err := byID[account](ctx, s, by)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		ch.require(acc.Key, acc.Revision)
+		granted = acc.Value.Account.Permissions
+	} else {
+		m, err := optional[mezu.Member](ctx, s, keyMember(c.Organization, by))
+		if err != nil {
+			return err
+		}
+		ch.require(m.Key, m.Revision)
+		granted = rolePermissions[m.Value.Role]
+	}
+	if !slices.Contains(granted, mezu.PermWarpgateRegister) {
+		return unauthenticated("whoever let this Warpgate in may not do so any more", "ask for another key or token")
+	}
+	return nil
 }
 
 // registersIn finds the environment that a Warpgate joins.

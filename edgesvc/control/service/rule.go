@@ -40,7 +40,18 @@ var rules = map[string]rule{
 	api.OpCreateOrganization.ID: {operators, mezu.PermOrganizationsWrite},
 	api.OpGetOrganization.ID:    {tenants, mezu.PermOrganizationsRead},
 	api.OpUpdateOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
-	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
+	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsDelete},
+
+	api.OpListMembers.ID:  {tenants, mezu.PermMembersRead},
+	api.OpGetMember.ID:    {tenants, mezu.PermMembersRead},
+	api.OpUpdateMember.ID: {tenants, mezu.PermMembersWrite},
+	api.OpDeleteMember.ID: {tenants, mezu.PermMembersWrite}, // or oneself
+
+	api.OpListInvitations.ID:  {tenants, mezu.PermMembersRead},
+	api.OpCreateInvitation.ID: {tenants, mezu.PermMembersWrite},
+	api.OpGetInvitation.ID:    {tenants, mezu.PermMembersRead},
+	api.OpDeleteInvitation.ID: {tenants, mezu.PermMembersWrite},
+	api.OpRedeemInvitation.ID: {public, ""},
 
 	api.OpListProjects.ID:  {tenants, mezu.PermProjectsRead},
 	api.OpCreateProject.ID: {tenants, mezu.PermProjectsWrite},
@@ -96,10 +107,12 @@ var rules = map[string]rule{
 	api.OpEdgeStream.ID:        {edges, ""},
 }
 
-// rolePermissions is what each role may do in the projects of its organization.
+// rolePermissions is what each role may do in its organization and its projects.
+// Owners alone can delete it, which is also why nobody else can make an owner: who
+// gives a role has all that it may do.
 var rolePermissions = map[mezu.Role][]mezu.Permission{
-	mezu.RoleOwner:     tenantPermissions,
-	mezu.RoleAdmin:     tenantPermissions,
+	mezu.RoleOwner:     ownerPermissions,
+	mezu.RoleAdmin:     adminPermissions,
 	mezu.RoleDeveloper: developerPermissions,
 	mezu.RoleViewer:    viewerPermissions,
 	mezu.RoleBilling:   {mezu.PermOrganizationsRead},
@@ -108,22 +121,23 @@ var rolePermissions = map[mezu.Role][]mezu.Permission{
 // organizationalPermissions is what each role may do to what belongs to the
 // organization as a whole and to all of its projects: a developer reads it.
 var organizationalPermissions = map[mezu.Role][]mezu.Permission{
-	mezu.RoleOwner:     tenantPermissions,
-	mezu.RoleAdmin:     tenantPermissions,
+	mezu.RoleOwner:     ownerPermissions,
+	mezu.RoleAdmin:     adminPermissions,
 	mezu.RoleDeveloper: viewerPermissions,
 	mezu.RoleViewer:    viewerPermissions,
 }
 
 var (
 	viewerPermissions = []mezu.Permission{
-		mezu.PermOrganizationsRead, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead,
+		mezu.PermOrganizationsRead, mezu.PermMembersRead, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead,
 		mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead, mezu.PermDirectoriesRead, mezu.PermUsersRead,
 	}
 	developerPermissions = slices.Concat(viewerPermissions, []mezu.Permission{
 		mezu.PermWarpgateRegister, mezu.PermProjectsWrite, mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite,
 		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite, mezu.PermDirectoriesWrite, mezu.PermUsersWrite,
 	})
-	tenantPermissions   = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite})
+	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite})
+	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})
 	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite}
 )
 

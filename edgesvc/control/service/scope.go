@@ -19,6 +19,8 @@ type scope struct {
 	directory    found[mezu.Directory]
 	// owner is the id of the project or organization whose directories are meant.
 	owner string
+	// member is the caller's own membership, if the caller is a person.
+	member found[mezu.Member]
 	// grants are the verbs that the caller has here.
 	grants []mezu.Permission
 }
@@ -63,7 +65,7 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 		sc.grants = c.Permissions
 		return sc, r, nil
 	}
-	member, err := get[mezu.Member](ctx, s, keyMember(id, c.ID))
+	sc.member, err = get[mezu.Member](ctx, s, keyMember(id, c.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return sc, r, s.noOrganization()
 	}
@@ -74,7 +76,7 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 	if r.audience == organizational {
 		table = organizationalPermissions
 	}
-	for _, p := range table[member.Value.Role] {
+	for _, p := range table[sc.member.Value.Role] {
 		if c.holds(p) {
 			sc.grants = append(sc.grants, p)
 		}
@@ -155,6 +157,9 @@ type children struct {
 	Environments int `json:"environments,omitempty"`
 	Accounts     int `json:"accounts,omitempty"`
 	Directories  int `json:"directories,omitempty"`
+	// Owners and Invitations are an organization's.
+	Owners      int `json:"owners,omitempty"`
+	Invitations int `json:"invitations,omitempty"`
 }
 
 // refuse is the answer to the deletion of an owner that still has n of something,

@@ -35,7 +35,10 @@ type Config struct {
 	Domain string
 	// PublicPort is the port in URLs; if zero or 443, none is shown.
 	PublicPort int
-	Log        *slog.Logger
+	// Site is https://host[:port] at which people reach this control plane; links
+	// in mails begin with it.
+	Site string
+	Log  *slog.Logger
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
@@ -50,6 +53,7 @@ type Service struct {
 	anchor    *trust.Anchor
 	domain    string
 	port      int
+	site      string
 	log       *slog.Logger
 	now       func() time.Time
 	epoch     uint64
@@ -74,7 +78,7 @@ type Service struct {
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
+	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

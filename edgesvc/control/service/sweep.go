@@ -29,6 +29,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		{"finishing changes", s.Settle},
 		{"taking over rotated keys", s.takeOverKeys},
 		{"sweeping tokens", s.sweepTokens},
+		{"sweeping invitations", s.sweepInvitations},
 		{"sweeping idempotency records", s.sweepOnce},
 		{"sweeping revocations", s.sweepRevocations},
 		{"sweeping endpoints", s.sweepEndpoints},

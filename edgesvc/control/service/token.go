@@ -37,14 +37,6 @@ type tokenRecord struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
-// person is a member of the team or an operator or both.
-type person struct {
-	mezu.Meta
-	Operator bool `json:"operator,omitempty"`
-}
-
-const prefixOperator = "opr"
-
 // issue adds a new token to a change and returns its secret and what is kept.
 func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, kept tokenRecord) {
 	secret = mezu.NewToken(t.Kind)
@@ -93,14 +85,11 @@ func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
 		}
 		c := Caller{Kind: k.caller, ID: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, token: t}
 		if k.caller == Member {
-			who, err := get[person](ctx, s, keyPerson(t.Value.Person))
-			if errors.Is(err, store.ErrNotFound) {
-				return Caller{}, unauthenticated("the holder of this token is gone", k.hint)
-			}
+			who, err := s.holder(ctx, t.Value.Person, k.hint)
 			if err != nil {
 				return Caller{}, err
 			}
-			c.ID, c.Operator, c.Permissions = who.Value.ID, who.Value.Operator, t.Value.Permissions
+			c.ID, c.Operator, c.Permissions = who.ID, who.Operator, t.Value.Permissions
 		}
 		return c, nil
 	}
@@ -146,25 +135,28 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 		return api.TokenResponse{}, err
 	}
 	var out api.TokenResponse
+	if in.Email != "" {
+		if err := mezu.ValidateEmail("email", in.Email); err != nil {
+			return out, err
+		}
+	}
 	_, err := s.commit(ctx, by(c, api.OpBootstrap), func(ch *change) error {
 		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
 			return err
 		}
 		ch.remove(t.Key, t.Revision)
-		out = s.makeOperator(ch)
+		p, err := s.makePerson(ctx, ch, in.Email, true)
+		if err != nil {
+			return err
+		}
+		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
+		out.Token, out.ExpiresAt = secret, token.ExpiresAt
+		ch.audit(about(kindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
 		return nil
 	})
 	if err == nil && s.bootstrapped != nil {
 		s.bootstrapped()
 	}
 	return out, err
-}
-
-func (s *Service) makeOperator(ch *change) api.TokenResponse {
-	p := person{Meta: s.meta(prefixOperator), Operator: true}
-	ch.create(keyPerson(p.ID), p)
-	secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
-	ch.audit(about(kindOperator, p.ID, ""), nil, mezu.Operator{Meta: p.Meta})
-	return api.TokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}
 }

@@ -1,0 +1,383 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// MaxInvitations is how many invitations of one organization may be open: each is a
+// mail in the installation's name to somebody who has not asked for it.
+const MaxInvitations = 200
+
+// invitation is an invitation as it is kept, under the address that it is for. The
+// code is not: its hash is.
+type invitation struct {
+	mezu.Invitation
+	// In is the id of the organization.
+	In       string `json:"in"`
+	CodeHash string `json:"code_hash"`
+	// Attempts counts the right code with a wrong address.
+	Attempts int `json:"attempts,omitempty"`
+}
+
+// message is a mail that is owed, for whoever sends mail. It is written with what
+// it tells of and goes with it: what was withdrawn must not be sent.
+type message struct {
+	ID   string      `json:"id"`
+	Kind messageKind `json:"kind"`
+	To   string      `json:"to"`
+	// Link holds the secret that the mail carries.
+	Link         string    `json:"link"`
+	Organization string    `json:"organization"` // name
+	Role         mezu.Role `json:"role"`
+	// From is the address of the person who invites, perhaps empty.
+	From      string    `json:"from,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// messageKind says what a mail is about.
+type messageKind string
+
+const messageInvitation messageKind = "invitation"
+
+// ListInvitations lists an organization's that were neither redeemed nor withdrawn.
+func (s *Service) ListInvitations(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Invitation], error) {
+	sc, err := s.inOrganization(ctx, c, api.OpListInvitations, p)
+	if err != nil {
+		return api.List[mezu.Invitation]{}, err
+	}
+	return list(ctx, s, invitationsOf(sc.organization.Value.ID), page, func(f found[invitation]) (mezu.Invitation, error) {
+		return f.Value.Invitation, nil
+	})
+}
+
+// GetInvitation reads one.
+func (s *Service) GetInvitation(ctx context.Context, c Caller, p Place) (mezu.Invitation, error) {
+	sc, err := s.inOrganization(ctx, c, api.OpGetInvitation, p)
+	if err != nil {
+		return mezu.Invitation{}, err
+	}
+	f, err := s.findInvitation(ctx, sc, p.Item)
+	return f.Value.Invitation, err
+}
+
+func (s *Service) findInvitation(ctx context.Context, sc scope, id string) (found[invitation], error) {
+	return child[invitation](ctx, s, invitationsOf(sc.organization.Value.ID), id, "invitation", "")
+}
+
+// CreateInvitation asks a person into the organization: the mail is owed in the
+// same transaction, and the link is returned to the caller once.
+func (s *Service) CreateInvitation(ctx context.Context, c Caller, p Place, in mezu.Invitation, o Once) (api.InvitationCreated, error) {
+	var out api.InvitationCreated
+	_, err := s.commit(ctx, by(c, api.OpCreateInvitation), func(ch *change) error {
+		sc, err := s.inOrganization(ctx, c, api.OpCreateInvitation, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, api.OpCreateInvitation, o, true, func() (api.InvitationCreated, error) {
+			return s.addInvitation(ctx, ch, sc, c, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addInvitation(ctx context.Context, ch *change, sc scope, c Caller, in mezu.Invitation) (api.InvitationCreated, error) {
+	var out api.InvitationCreated
+	if err := in.Validate(); err != nil {
+		return out, err
+	}
+	if err := sc.mayGive(in.Role); err != nil {
+		return out, err
+	}
+	org := sc.organization.Value
+	in.Email = mezu.CanonicalEmail(in.Email)
+	if err := s.isNoMember(ctx, org.ID, in.Email); err != nil {
+		return out, err
+	}
+	prior, err := s.priorInvitation(ctx, ch, org.ID, in.Email)
+	if err != nil {
+		return out, err
+	}
+	in.Meta, in.Organization, in.InvitedBy = s.meta(mezu.PrefixInvitation), org.Name, c.ID
+	in.Revision, in.ExpiresAt = prior.Revision+1, in.CreatedAt.Add(mezu.InvitationLife)
+	code := mezu.NewToken(mezu.TokenInvitation)
+	rec := invitation{Invitation: in, In: org.ID, CodeHash: mezu.HashSecret(code)}
+	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.site + "/invitations#code=" + code}
+	from, err := s.address(ctx, c.ID)
+	if err != nil {
+		return out, err
+	}
+	sc.stand(ch)
+	ch.audit(sc.target(kindInvitation, in.ID, in.Email), nil, in)
+	ch.update(prior.Key, prior.Revision, rec)
+	ch.create(keyID(in.ID), prior.Key)
+	ch.create(keyInvite(rec.CodeHash), prior.Key)
+	ch.create(keyOutbox(in.ID), message{ID: in.ID, Kind: messageInvitation, To: in.Email, Link: out.Link, Organization: org.Name, Role: in.Role,
+		From: from, CreatedAt: in.CreatedAt, ExpiresAt: in.ExpiresAt})
+	if prior.Revision != 0 {
+		return out, nil
+	}
+	return out, s.countInvitation(ctx, ch, org.ID)
+}
+
+// isNoMember refuses an address whose holder is in the organization already.
+func (s *Service) isNoMember(ctx context.Context, org, email string) error {
+	id, err := s.personByAddress(ctx, email)
+	if err != nil || id == "" {
+		return err
+	}
+	m, err := optional[mezu.Member](ctx, s, keyMember(org, id))
+	if err == nil && m.Revision != 0 {
+		err = &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "the person with this address is a member already", Hint: "change the member's role instead"}
+	}
+	return err
+}
+
+// priorInvitation is the place of an address's invitation. One that has ended is
+// replaced; one that stands is in the way.
+func (s *Service) priorInvitation(ctx context.Context, ch *change, org, email string) (found[invitation], error) {
+	prior, err := optional[invitation](ctx, s, invitationsOf(org)+addressHash(email))
+	if err != nil || prior.Revision == 0 {
+		return prior, err
+	}
+	if prior.Value.standing(s.now()) {
+		return prior, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "this address was invited already", Hint: "withdraw that invitation first: " + prior.Value.ID}
+	}
+	ch.unlink(prior.Value)
+	return prior, nil
+}
+
+// standing reports whether an invitation can still be redeemed.
+func (i *invitation) standing(now time.Time) bool {
+	return now.Before(i.ExpiresAt) && i.Attempts < mezu.MaxInvitationAttempts
+}
+
+func (s *Service) countInvitation(ctx context.Context, ch *change, org string) error {
+	open := 0
+	err := s.count(ctx, ch, org, func(n *children) {
+		n.Invitations++
+		open = n.Invitations
+	})
+	if err == nil && open > MaxInvitations {
+		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization has " + strconv.Itoa(MaxInvitations) + " open invitations already", Hint: "wait until some are redeemed or have ended, or withdraw some"}
+	}
+	return err
+}
+
+// DeleteInvitation withdraws an invitation, and the mail if it was not sent.
+func (s *Service) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteInvitation), func(ch *change) error {
+		sc, err := s.inOrganization(ctx, c, api.OpDeleteInvitation, p)
+		if err != nil {
+			return err
+		}
+		f, err := s.findInvitation(ctx, sc, p.Item)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, f.Revision); err != nil {
+			return err
+		}
+		if err := sc.mayGive(f.Value.Role); err != nil {
+			return err
+		}
+		sc.stand(ch)
+		ch.audit(sc.target(kindInvitation, f.Value.ID, f.Value.Email), f.Value.Invitation, nil)
+		return s.endInvitation(ctx, ch, f)
+	})
+	return err
+}
+
+// endInvitation removes an invitation that nobody redeems.
+func (s *Service) endInvitation(ctx context.Context, ch *change, f found[invitation]) error {
+	ch.remove(f.Key, f.Revision)
+	ch.unlink(f.Value)
+	return s.count(ctx, ch, f.Value.In, func(n *children) { n.Invitations-- })
+}
+
+// unlink drops all that leads to an invitation, and the mail if it was not sent.
+func (c *change) unlink(i invitation) {
+	c.drop(keyID(i.ID))
+	c.drop(keyInvite(i.CodeHash))
+	c.drop(keyOutbox(i.ID))
+}
+
+// errWrongAddress is the right code with a wrong address.
+var errWrongAddress = errors.New("wrong address")
+
+// refusedInvitation is the one answer to whatever is wrong with a code or its
+// address, so that neither can be found out.
+func refusedInvitation() error {
+	return unauthenticated("this invitation opens nothing: it was redeemed or withdrawn, has ended, or is for another address", "check the code and the address, or ask for another invitation")
+}
+
+// RedeemInvitation makes the caller a member, or makes a new person with the
+// invited address. Of several who redeem at once one does.
+func (s *Service) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemRequest, o Once) (api.RedeemResponse, error) {
+	var out api.RedeemResponse
+	if err := mayRedeem(c, in); err != nil {
+		return out, err
+	}
+	_, err := s.commit(ctx, by(c, api.OpRedeemInvitation), func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, c, api.OpRedeemInvitation, o, true, func() (out api.RedeemResponse, err error) {
+			inv, err := s.invitationByCode(ctx, in.Code)
+			if err != nil {
+				return out, err
+			}
+			return s.join(ctx, ch, c, inv, in.Email)
+		})
+		return err
+	})
+	if errors.Is(err, errWrongAddress) {
+		err = s.countAttempt(ctx, in.Code)
+	}
+	return out, err
+}
+
+// countAttempt notes that the right code came with a wrong address, and refuses.
+func (s *Service) countAttempt(ctx context.Context, code string) error {
+	_, err := s.commit(ctx, internal, func(ch *change) error {
+		inv, err := s.invitationByCode(ctx, code)
+		if err != nil {
+			return err
+		}
+		inv.Value.Attempts++
+		inv.Value.Meta = s.touch(inv.Value.Meta, inv.Revision)
+		ch.update(inv.Key, inv.Revision, inv.Value)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return refusedInvitation()
+}
+
+// mayRedeem judges who comes, before any code is looked at.
+func mayRedeem(c Caller, in api.RedeemRequest) error {
+	if _, err := admit(api.OpRedeemInvitation, c); err != nil {
+		return err
+	}
+	switch {
+	case c.Kind == Member && c.Permissions != nil:
+		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "a token with bounded permissions can't join an organization", Hint: "use one without bounds"}
+	case c.Kind == Member:
+	case c.why != nil:
+		return c.why // a credential came, and counts for nothing
+	case c.Kind != Anonymous && c.Kind != "":
+		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "an invitation is redeemed by a person", Hint: "use that person's token, or none"}
+	}
+	return mezu.ValidateEmail("email", in.Email)
+}
+
+func (s *Service) invitationByCode(ctx context.Context, code string) (found[invitation], error) {
+	key, err := get[string](ctx, s, keyInvite(mezu.HashSecret(code)))
+	if errors.Is(err, store.ErrNotFound) {
+		return found[invitation]{}, refusedInvitation()
+	}
+	if err != nil {
+		return found[invitation]{}, err
+	}
+	inv, err := optional[invitation](ctx, s, key.Value)
+	if err == nil && (inv.Revision == 0 || !inv.Value.standing(s.now())) {
+		err = refusedInvitation()
+	}
+	return inv, err
+}
+
+// join spends an invitation.
+func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invitation], email string) (api.RedeemResponse, error) {
+	var out api.RedeemResponse
+	known, err := s.personByAddress(ctx, inv.Value.Email)
+	switch {
+	case err != nil:
+		return out, err
+	case mezu.CanonicalEmail(email) != inv.Value.Email, c.Kind == Member && known != c.ID:
+		return out, errWrongAddress
+	case c.Kind != Member && known != "":
+		return out, unauthenticated("the person with this address has a token here already", "redeem the invitation with that token")
+	}
+	org, err := s.invitedTo(ctx, ch, inv.Value)
+	if err != nil {
+		return out, err
+	}
+	who := known
+	if who == "" {
+		made, err := s.makePerson(ctx, ch, inv.Value.Email, false)
+		if err != nil {
+			return out, err
+		}
+		who = made.ID
+		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: who}, BearerLife)
+		out.Token, out.ExpiresAt = secret, token.ExpiresAt
+	} else if err := s.isNoMember(ctx, org.Value.ID, inv.Value.Email); err != nil {
+		return out, err
+	}
+	if out.Member, err = s.welcome(ctx, ch, org, who, inv); err != nil {
+		return out, err
+	}
+	out.Member.Email = inv.Value.Email
+	return out, nil
+}
+
+// invitedTo is the organization of an invitation, if it is there and whoever
+// invited may still give the role: who was removed leaves no way back in behind.
+func (s *Service) invitedTo(ctx context.Context, ch *change, inv invitation) (found[mezu.Organization], error) {
+	org, err := byID[mezu.Organization](ctx, s, inv.In)
+	if errors.Is(err, store.ErrNotFound) {
+		return org, refusedInvitation()
+	}
+	if err != nil {
+		return org, err
+	}
+	by, err := optional[mezu.Member](ctx, s, keyMember(inv.In, inv.InvitedBy))
+	if err != nil {
+		return org, err
+	}
+	sc := scope{organization: org, member: by, grants: rolePermissions[by.Value.Role]}
+	if !slices.Contains(sc.grants, mezu.PermMembersWrite) || sc.mayGive(inv.Role) != nil {
+		return org, refusedInvitation()
+	}
+	sc.stand(ch)
+	return org, nil
+}
+
+// welcome turns an invitation into a membership: one change of the organization's
+// counters for both.
+func (s *Service) welcome(ctx context.Context, ch *change, org found[mezu.Organization], who string, inv found[invitation]) (mezu.Member, error) {
+	m := s.newMember(ch, org, who, inv.Value.Role)
+	ch.audit(scope{organization: org}.target(kindMember, m.ID, inv.Value.Email), nil, m)
+	ch.remove(inv.Key, inv.Revision)
+	ch.unlink(inv.Value)
+	return m, s.count(ctx, ch, org.Value.ID, func(n *children) {
+		n.Invitations--
+		if m.Role == mezu.RoleOwner {
+			n.Owners++
+		}
+	})
+}
+
+// sweepInvitations removes what has ended.
+func (s *Service) sweepInvitations(ctx context.Context) error {
+	return each(ctx, s, prefixInvitation, func(f found[invitation]) error {
+		if s.now().Before(f.Value.ExpiresAt) {
+			return nil
+		}
+		_, err := s.commit(ctx, internal, func(ch *change) error {
+			now, err := optional[invitation](ctx, s, f.Key)
+			if err != nil || now.Revision == 0 || s.now().Before(now.Value.ExpiresAt) {
+				return err
+			}
+			return s.endInvitation(ctx, ch, now)
+		})
+		return err
+	})
+}

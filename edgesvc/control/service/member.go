@@ -1,0 +1,230 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+func noMember() error { return notFound("member", "") }
+
+// mayGive refuses a role that lets its holder do what the caller may not: such a
+// role he neither gives nor takes.
+func (sc scope) mayGive(role mezu.Role) error {
+	for _, p := range rolePermissions[role] {
+		if !slices.Contains(sc.grants, p) {
+			return &mezu.Error{Code: mezu.CodeForbidden, Field: "role", Detail: "you can't give or take the role " + string(role) + ": it may do what you may not (" + string(p) + ")", Hint: "ask an owner of the organization"}
+		}
+	}
+	return nil
+}
+
+// stand makes a change depend on what the caller's authority was found in: the
+// organization and his own membership as they were read.
+func (sc scope) stand(ch *change) {
+	ch.require(sc.organization.Key, sc.organization.Revision)
+	if sc.member.Revision != 0 {
+		ch.require(sc.member.Key, sc.member.Revision)
+	}
+}
+
+// findMember finds a membership by its id, the person's id or the person's address.
+func (s *Service) findMember(ctx context.Context, org, ref string) (found[mezu.Member], error) {
+	if strings.HasPrefix(ref, mezu.PrefixMember+"_") {
+		return child[mezu.Member](ctx, s, membersOf(org), ref, "member", "")
+	}
+	id, err := s.personID(ctx, ref)
+	if err != nil {
+		return found[mezu.Member]{}, err
+	}
+	if id == "" {
+		return found[mezu.Member]{}, noMember()
+	}
+	m, err := optional[mezu.Member](ctx, s, keyMember(org, id))
+	if err == nil && m.Revision == 0 {
+		err = noMember()
+	}
+	return m, err
+}
+
+// memberOrSelf finds the membership that a path names. What is asked of the caller
+// for another's is not asked for his own; self says that it is.
+func (s *Service) memberOrSelf(ctx context.Context, c Caller, op api.Operation, p Place) (sc scope, m found[mezu.Member], self bool, err error) {
+	sc, r, err := s.enter(ctx, c, op, p)
+	if err != nil {
+		return sc, m, false, err
+	}
+	m, err = s.findMember(ctx, sc.organization.Value.ID, p.Item)
+	self = err == nil && m.Value.Person == c.ID && c.holds(r.permission)
+	if !self && !slices.Contains(sc.grants, r.permission) {
+		err = forbidden(op, r, c)
+	}
+	return sc, m, self, err
+}
+
+func (s *Service) shownMember(ctx context.Context, m mezu.Member) (mezu.Member, error) {
+	var err error
+	m.Email, err = s.address(ctx, m.Person)
+	return m, err
+}
+
+// ListMembers lists an organization's.
+func (s *Service) ListMembers(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Member], error) {
+	sc, err := s.inOrganization(ctx, c, api.OpListMembers, p)
+	if err != nil {
+		return api.List[mezu.Member]{}, err
+	}
+	return list(ctx, s, membersOf(sc.organization.Value.ID), page, func(f found[mezu.Member]) (mezu.Member, error) {
+		return s.shownMember(ctx, f.Value)
+	})
+}
+
+// GetMember reads one. Everybody reads his own.
+func (s *Service) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member, error) {
+	_, m, _, err := s.memberOrSelf(ctx, c, api.OpGetMember, p)
+	if err != nil {
+		return mezu.Member{}, err
+	}
+	return s.shownMember(ctx, m.Value)
+}
+
+// UpdateMember changes a role. Nobody gives or takes a role above his own, and an
+// organization keeps an owner.
+func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
+	var out mezu.Member
+	_, err := s.commit(ctx, by(c, api.OpUpdateMember), func(ch *change) error {
+		sc, err := s.inOrganization(ctx, c, api.OpUpdateMember, p)
+		if err != nil {
+			return err
+		}
+		m, err := s.findMember(ctx, sc.organization.Value.ID, p.Item)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, m.Revision); err != nil {
+			return err
+		}
+		out = m.Value
+		if err := with(&out); err != nil {
+			return err
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		for _, role := range []mezu.Role{m.Value.Role, out.Role} {
+			if err := sc.mayGive(role); err != nil {
+				return err
+			}
+		}
+		out.Meta = s.touch(m.Value.Meta, m.Revision)
+		sc.stand(ch)
+		ch.update(m.Key, m.Revision, out)
+		ch.audit(sc.target(kindMember, out.ID, ""), m.Value, out)
+		return s.countOwners(ctx, ch, sc, m.Value.Role, out.Role)
+	})
+	if err != nil {
+		return out, err
+	}
+	return s.shownMember(ctx, out)
+}
+
+// countOwners follows a member from one role to another, empty for none, and
+// refuses to leave an organization without an owner. The counter is part of every
+// change of an owner, so that of two owners who leave at once one stays.
+func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, to mezu.Role) error {
+	owners := 0
+	if from == mezu.RoleOwner {
+		owners--
+	}
+	if to == mezu.RoleOwner {
+		owners++
+	}
+	if owners == 0 {
+		return nil
+	}
+	left := 0
+	err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) {
+		n.Owners += owners
+		left = n.Owners
+	})
+	if err == nil && left < 1 {
+		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "an organization has at least one owner, and this is the last", Hint: "make somebody else owner first, or delete the organization"}
+	}
+	return err
+}
+
+// DeleteMember removes a member, or lets the caller himself leave, and cuts the
+// Warpgates that he let in by enrolment tokens.
+func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	var owed pending
+	_, err := s.commit(ctx, by(c, api.OpDeleteMember), func(ch *change) error {
+		sc, m, leaves, err := s.memberOrSelf(ctx, c, api.OpDeleteMember, p)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, m.Revision); err != nil {
+			return err
+		}
+		if err := sc.mayGive(m.Value.Role); !leaves && err != nil {
+			return err
+		}
+		owed = pending{Kind: pendingMember, ID: m.Value.ID, Organization: sc.organization.Value.ID, Person: m.Value.Person}
+		sc.stand(ch)
+		ch.remove(m.Key, m.Revision)
+		ch.drop(keyID(m.Value.ID))
+		ch.drop(membershipsOf(m.Value.Person) + sc.organization.Value.ID)
+		ch.owe(owed)
+		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value, nil)
+		return s.countOwners(ctx, ch, sc, m.Value.Role, "")
+	})
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, owed)
+}
+
+// newMember adds a membership to a change; who adds an owner counts him too.
+func (s *Service) newMember(ch *change, org found[mezu.Organization], person string, role mezu.Role) mezu.Member {
+	m := mezu.Member{Meta: s.meta(mezu.PrefixMember), Organization: org.Value.Name, Person: person, Role: role}
+	key := keyMember(org.Value.ID, person)
+	ch.create(key, m)
+	ch.create(keyID(m.ID), key)
+	ch.create(membershipsOf(person)+org.Value.ID, org.Key)
+	return m
+}
+
+// cutMember removes the Warpgates that somebody who is no member any more let into
+// an organization.
+func (s *Service) cutMember(ctx context.Context, p pending) error {
+	return each(ctx, s, projectsOf(p.Organization), func(f found[mezu.Project]) error {
+		return s.cutAccount(ctx, pending{ID: p.Person, Project: f.Value.ID})
+	})
+}
+
+// forgetOrganization drops what a deleted organization leaves: its members and
+// invitations.
+func (s *Service) forgetOrganization(ctx context.Context, org string) error {
+	err := each(ctx, s, membersOf(org), func(f found[mezu.Member]) error {
+		_, err := s.commit(ctx, internal, func(ch *change) error {
+			ch.drop(f.Key)
+			ch.drop(keyID(f.Value.ID))
+			ch.drop(membershipsOf(f.Value.Person) + org)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, invitationsOf(org), func(f found[invitation]) error {
+		_, err := s.commit(ctx, internal, func(ch *change) error {
+			ch.drop(f.Key)
+			ch.unlink(f.Value)
+			return nil
+		})
+		return err
+	})
+}

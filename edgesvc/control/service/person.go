@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// person is a member of a team or an operator or both. He is one person in all
+// organizations, known by a mail address that nobody else has; the developer of a
+// machine and an operator who gave none have no address.
+type person struct {
+	mezu.Meta
+	Email    string `json:"email,omitempty"`
+	Operator bool   `json:"operator,omitempty"`
+}
+
+// makePerson adds a new person to a change. A taken address is a conflict.
+func (s *Service) makePerson(ctx context.Context, ch *change, email string, operator bool) (person, error) {
+	p := person{Meta: s.meta(mezu.PrefixPerson), Email: mezu.CanonicalEmail(email), Operator: operator}
+	if p.Email != "" {
+		taken, err := s.personByAddress(ctx, p.Email)
+		if err != nil {
+			return p, err
+		}
+		if taken != "" {
+			return p, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "somebody has this address already", Hint: "use that person's own token"}
+		}
+		ch.create(keyAddress(p.Email), p.ID)
+	}
+	ch.create(keyPerson(p.ID), p)
+	return p, nil
+}
+
+// personByAddress gives the id of the person who has an address, or none.
+func (s *Service) personByAddress(ctx context.Context, email string) (string, error) {
+	id, err := optional[string](ctx, s, keyAddress(email))
+	return id.Value, err
+}
+
+// personID finds whom a path names, by id or address; it is empty for nobody.
+func (s *Service) personID(ctx context.Context, ref string) (string, error) {
+	if strings.Contains(ref, "@") {
+		return s.personByAddress(ctx, ref)
+	}
+	if mezu.ValidateID("", mezu.PrefixPerson, ref) == nil {
+		return ref, nil
+	}
+	return "", nil
+}
+
+// address is a person's, or empty.
+func (s *Service) address(ctx context.Context, id string) (string, error) {
+	who, err := optional[person](ctx, s, keyPerson(id))
+	return who.Value.Email, err
+}
+
+// holder reads the person behind a token.
+func (s *Service) holder(ctx context.Context, id, hint string) (person, error) {
+	who, err := get[person](ctx, s, keyPerson(id))
+	if errors.Is(err, store.ErrNotFound) {
+		err = unauthenticated("the holder of this token is gone", hint)
+	}
+	return who.Value, err
+}
