@@ -96,6 +96,7 @@ func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
 		s.mu.Unlock()
 		return nil, ErrGone
 	}
+	s.stir()
 	if n := len(s.idle) - 1; n >= 0 {
 		c := s.idle[n]
 		s.idle[n] = nil
@@ -243,9 +244,21 @@ func (s *Session) settle() {
 	}
 }
 
-// lowWater is how many idle connections are to be warm. The lock is held.
+// stir notes that an exchange begins. The lock is held.
+func (s *Session) stir() {
+	step := s.hub.step.Load()
+	s.lively = step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
+	s.stirred = step
+}
+
+// lowWater is how many idle connections are to be warm: one at rest, because most
+// Warpgates of an edge do nothing most of the time. The lock is held.
 func (s *Session) lowWater() int {
-	return min(max(s.hub.limits.LowWater, s.inUse/8), s.hub.limits.HighWater)
+	least := 1
+	if s.lively {
+		least = s.hub.limits.LowWater
+	}
+	return min(max(least, s.inUse/8), s.hub.limits.HighWater)
 }
 
 // refill asks for connections if too few are idle or on their way: for what is

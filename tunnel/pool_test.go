@@ -24,16 +24,21 @@ func newHub(t testing.TB, l tunnel.Limits) *tunnel.Hub {
 func TestPool_AsksForWhatIsMissing(t *testing.T) {
 	h := newHub(t, tunnel.Limits{LowWater: 2, HighWater: 8, MaxConns: 64})
 	g := join(t, h, newWarpgateID())
-	if n := g.wanted(); n != 2 {
-		t.Fatalf("WANT %d at first, want the low water of 2", n)
+	if n := g.wanted(); n != 1 {
+		t.Fatalf("WANT %d at first, want the 1 of a Warpgate at rest", n)
 	}
-	g.dial(2)
+	g.dial(1)
 	s := h.Pick(environment)
 	held := []*tunnel.Conn{checkout(t, s)}
 	if n := g.wanted(); n != 1 {
-		t.Fatalf("WANT %d with one idle, want 1", n)
+		t.Fatalf("WANT %d at the first exchange, want 1", n)
 	}
 	g.dial(1)
+	held = append(held, checkout(t, s))
+	if n := g.wanted(); n != 2 {
+		t.Fatalf("WANT %d at the second exchange, want the low water of 2", n)
+	}
+	g.dial(2)
 	for range 60 { // idle connections fall below the low water each time
 		held = append(held, checkout(t, s))
 		for n := len(g.frames); n > 0; n-- {
@@ -238,29 +243,19 @@ func TestPool_SurplusIsClosedAndWarmIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, tunnel.Limits{})
 		g := join(t, h, newWarpgateID())
-		if n := g.wanted(); n != 2 {
+		if n := g.wanted(); n != 1 {
 			t.Fatalf("WANT %d", n)
 		}
 		g.dial(6)
 		g.beat()
-		alive := func() (n int) {
-			synctest.Wait()
-			for _, c := range g.data {
-				c.SetReadDeadline(time.Now().Add(time.Nanosecond))
-				if _, err := c.Read(make([]byte, 1)); errors.Is(err, net.ErrClosed) || !isTimeout(err) {
-					continue
-				}
-				n++
-			}
-			return n
-		}
+		alive := g.alive
 		pass(50 * time.Second)
 		if n := alive(); n != 6 {
 			t.Errorf("%d connections after 50 s, want all 6", n)
 		}
 		pass(20 * time.Second)
-		if n := alive(); n != 2 {
-			t.Errorf("%d connections after 70 s, want the low water of 2", n)
+		if n := alive(); n != 1 {
+			t.Errorf("%d connections after 70 s, want the 1 of a Warpgate at rest", n)
 		}
 		if len(g.frames) != 0 {
 			t.Errorf("the edge asked for connections in place of surplus ones")
@@ -269,8 +264,63 @@ func TestPool_SurplusIsClosedAndWarmIsReplaced(t *testing.T) {
 		if n := alive(); n != 0 {
 			t.Errorf("%d connections are idle for more than 8 min", n)
 		}
-		if n := g.wanted(); n != 2 {
-			t.Errorf("WANT %d in place of the warm ones, want 2", n)
+		if n := g.wanted(); n != 1 {
+			t.Errorf("WANT %d in place of the warm one, want 1", n)
+		}
+		g.leave()
+	})
+}
+
+// alive is how many data connections the edge has not closed.
+func (g *rawWarpgate) alive() (n int) {
+	synctest.Wait()
+	for _, c := range g.data {
+		c.SetReadDeadline(time.Now().Add(time.Nanosecond))
+		if _, err := c.Read(make([]byte, 1)); errors.Is(err, net.ErrClosed) || !isTimeout(err) {
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+func TestPool_OneIsWarmAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, tunnel.Limits{LowWater: 3, HighWater: 8})
+		g := join(t, h, newWarpgateID())
+		g.beat()
+		g.dial(g.wanted())
+		s := h.Pick(environment)
+		exchange := func(want int) {
+			t.Helper()
+			checkout(t, s).Release()
+			synctest.Wait()
+			if want == 0 && len(g.frames) == 0 {
+				return
+			}
+			if n := g.wanted(); n != want {
+				t.Errorf("WANT %d, want %d", n, want)
+			}
+			g.dial(want)
+		}
+		exchange(1) // in the place of the one taken
+		for range 3 {
+			pass(80 * time.Second) // the surplus one went
+			if n := g.alive(); n != 1 {
+				t.Errorf("%d connections at rest, want 1", n)
+			}
+			exchange(1)
+		}
+		pass(30 * time.Second)
+		exchange(2) // exchanges follow one another: the low water counts
+		exchange(0)
+		pass(50 * time.Second)
+		if n := g.alive(); n != 3 {
+			t.Errorf("%d connections before a minute is over, want the low water of 3", n)
+		}
+		pass(30 * time.Second)
+		if n := g.alive(); n != 1 {
+			t.Errorf("%d connections at rest again, want 1", n)
 		}
 		g.leave()
 	})

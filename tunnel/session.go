@@ -52,6 +52,8 @@ type Session struct {
 	inUse    int
 	wanted   int
 	wantedAt int64 // step of the last WANT
+	stirred  int64 // step of the last exchange's beginning
+	lively   bool  // that came less than Limits.SurplusIdle after the one before, and ago
 	waiters  waiters
 }
 
@@ -64,6 +66,7 @@ func newSession(h *Hub, conn net.Conn, id mezu.Identity, reg register) *Session 
 		hub: h, id: id, serial: serialOf(conn), token: newToken(), epoch: reg.Epoch,
 		address: addressOf(conn), version: reg.Version, since: h.now(),
 		applied: reg.Applied, retired: reg.Draining, open: map[uint64]*Conn{},
+		stirred: h.step.Load() - h.steps(h.limits.SurplusIdle),
 	}
 	s.out = newOutbox(conn, h.limits.Dead, true, func(err error) { s.end(err, nil) })
 	s.load.Store(unproven)
@@ -214,6 +217,7 @@ func (s *Session) beat(step int64) {
 	if s.why != nil {
 		return
 	}
+	s.lively = s.lively && step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
 	s.out.polite(s.sweep(step)...)
 	if s.wanted > 0 && step-s.wantedAt > s.hub.steps(2*dialTimeout) {
 		s.wanted = 0 // a Warpgate that forgot to say MISSED

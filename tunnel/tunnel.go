@@ -85,7 +85,8 @@ type Limits struct {
 	MaxConns int
 	// LowWater and HighWater are the least and the most idle connections that
 	// are kept warm; between them an eighth of the exchanges under way decides.
-	// If zero, 2 and 8.
+	// At rest, when no exchange has begun less than SurplusIdle after another,
+	// the least is 1. If zero, 2 and 8.
 	LowWater, HighWater int
 	// MaxWaiters bounds the exchanges of one Warpgate that wait for a
 	// connection. If zero, 1,024.
@@ -99,8 +100,9 @@ type Limits struct {
 	Dead time.Duration
 	// Hello bounds the wait for the first frame of a connection. If zero, 10 s.
 	Hello time.Duration
-	// SurplusIdle is how long a data connection above the low water may idle.
-	// If zero, 1 min.
+	// SurplusIdle is how long a data connection above the low water may idle,
+	// and how far apart exchanges must begin to leave a Warpgate at rest. If
+	// zero, 1 min.
 	SurplusIdle time.Duration
 	// WarmIdle is how long any data connection may idle before the edge
 	// replaces it. If zero, 8 min, which is less than DataIdle.
