@@ -252,7 +252,7 @@ func wide() map[string]struct {
 	}{
 		"cli/invocation":          {6, "what every command is handed is put together once"},
 		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
-		"edgesvc/control":         {9, "assembles the control plane of its parts, and does nothing else"},
+		"edgesvc/control":         {11, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/edge":            {8, "the one place where listener, policy, relay, tunnel and replica meet"},
 		"bench":                   {8, "starts everything it compares"},
 		"e2e":                     {12, "tests of whole processes"},

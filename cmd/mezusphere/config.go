@@ -32,6 +32,7 @@ type config struct {
 	APITLSKey  string   `yaml:"api_tls_key"`
 	Domain     string   `yaml:"domain"`
 	PublicPort int      `yaml:"public_port"`
+	SealKey    string   `yaml:"seal_key_file"`
 
 	Control       string `yaml:"control"`
 	CAFile        string `yaml:"ca_file"`
@@ -90,6 +91,7 @@ func (c *config) keys() []key {
 		{"api_tls_key", "control all", "FILE its key", text(&c.APITLSKey)},
 		{"domain", "control all", "NAME the edge domain, under which endpoints are labels", text(&c.Domain)},
 		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
+		{"seal_key_file", "control all", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 
 		{"control", "edge", "URL the control plane", text(&c.Control)},
 		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},

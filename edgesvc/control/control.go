@@ -24,11 +24,13 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/format"
 	"github.com/mezusphere/mezu/edgesvc/control/rest"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // DefaultAPIAddr is where the API listens when nothing else is said.
@@ -60,8 +62,12 @@ const (
 type Config struct {
 	// StateDir holds all that the control plane keeps on this machine.
 	StateDir string
-	// Store is used instead of an embedded one in StateDir, and not closed.
+	// Store is used instead of an embedded one in StateDir, and not closed. It is
+	// sealed as that is.
 	Store store.Store
+	// SealKey is where the key lies under which the store is sealed, as package
+	// seal's NewWrapper reads it; if empty, a file in StateDir.
+	SealKey string
 	// APIAddr is the host:port of the API; if empty, DefaultAPIAddr. Port 0
 	// takes a free one.
 	APIAddr string
@@ -90,8 +96,9 @@ type Config struct {
 // serves.
 type Control struct {
 	cfg       Config
-	store     store.Store
-	ownStore  bool
+	raw       store.Store // as the driver keeps it
+	store     *sealed.Store
+	vault     *vault
 	authority *ca.Authority
 	service   *service.Service
 	serving   *serverCertificate
@@ -152,7 +159,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if err := c.bind(); err != nil {
 		return err
 	}
-	if err := c.openStore(); err != nil {
+	if err := c.openStore(ctx); err != nil {
 		return err
 	}
 	if err := c.openAuthority(ctx); err != nil {
@@ -197,21 +204,41 @@ func listenError(what, flag string, err error) error {
 	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("opening the %s listener: %v", what, err), Hint: "choose another address with " + flag, Cause: err}
 }
 
-func (c *Control) openStore() (err error) {
-	if c.cfg.Store != nil {
-		c.store = c.cfg.Store
-		return nil
+func (c *Control) openStore(ctx context.Context) error {
+	if err := c.openDriver(); err != nil {
+		return err
 	}
-	c.store, err = badger.Open(badger.Options{Dir: filepath.Join(c.cfg.StateDir, dirStore), Now: c.cfg.Now, Log: c.cfg.Log})
+	var err error
+	c.store, err = format.Open(ctx, c.raw, format.Options{Wrapper: c.sealKey(), Program: c.cfg.Version, Now: c.cfg.Now, Log: c.cfg.Log})
 	if err != nil {
-		c.store = nil
-		if errors.Is(err, atomicfile.ErrLocked) {
-			return c.unusableState(err)
-		}
 		return fmt.Errorf("opening the store: %w", err)
 	}
-	c.ownStore = true
 	return nil
+}
+
+func (c *Control) openDriver() (err error) {
+	if c.cfg.Store != nil {
+		c.raw = c.cfg.Store
+		return nil
+	}
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(c.cfg.StateDir, dirStore), Now: c.cfg.Now, Log: c.cfg.Log})
+	if errors.Is(err, atomicfile.ErrLocked) {
+		return c.unusableState(err)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	c.raw = db
+	return nil
+}
+
+// sealKey holds the key under which the store is sealed.
+func (c *Control) sealKey() seal.Wrapper {
+	setting := c.cfg.SealKey
+	if setting == "" {
+		setting = filepath.Join(c.cfg.StateDir, fileSealKey)
+	}
+	return seal.NewWrapper(setting)
 }
 
 // unusableState says what is wrong with the state directory.
@@ -226,22 +253,18 @@ func (c *Control) unusableState(cause error) error {
 
 // openAuthority opens the certificate authority, or makes it on a store that has
 // none.
-func (c *Control) openAuthority(ctx context.Context) error {
-	key, err := seal.LoadOrCreateKey(filepath.Join(c.cfg.StateDir, fileSealKey))
-	if err != nil {
-		return fmt.Errorf("opening the seal key: %w", err)
-	}
-	v := vault{store: c.store, key: key}
-	c.authority, err = ca.Open(ctx, v, c.cfg.Now)
+func (c *Control) openAuthority(ctx context.Context) (err error) {
+	c.vault = newVault(c.store)
+	c.authority, err = ca.Open(ctx, c.vault, c.cfg.Now)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	offline := filepath.Join(c.cfg.StateDir, dirOffline)
-	if err := ca.Create(ctx, v, offline, c.cfg.Now); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := ca.Create(ctx, c.vault, offline, c.cfg.Now); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	c.cfg.Log.Warn("made the keys of a new installation; move the offline folder to a safe place, it is needed for rotations only", "folder", offline)
-	c.authority, err = ca.Open(ctx, v, c.cfg.Now)
+	c.authority, err = ca.Open(ctx, c.vault, c.cfg.Now)
 	return err
 }
 
@@ -335,6 +358,9 @@ func (c *Control) maintain(ctx context.Context) {
 		if err := c.service.Sweep(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("sweeping", "error", err)
 		}
+		if _, err := c.store.Maintain(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("maintaining the seal keys", "error", err)
+		}
 		if err := c.serving.renew(c.cfg.Now()); err != nil {
 			c.cfg.Log.Error("renewing the API's certificate", "error", err)
 		}
@@ -364,8 +390,12 @@ func (c *Control) Close() error {
 				c.closeErr = errors.Join(c.closeErr, err)
 			}
 		}
-		if c.ownStore {
-			c.closeErr = errors.Join(c.closeErr, c.store.Close())
+		if c.raw != nil && c.cfg.Store == nil {
+			if c.store != nil {
+				c.closeErr = errors.Join(c.closeErr, c.store.Close())
+			} else {
+				c.closeErr = errors.Join(c.closeErr, c.raw.Close())
+			}
 		}
 	})
 	return c.closeErr

@@ -21,7 +21,10 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -74,7 +77,8 @@ type installation struct {
 	roots   *x509.CertPool
 	mu      sync.Mutex // guards clients
 	clients []*api.Client
-	store   store.Store // if nil, the control plane's own
+	driver  store.Store // if nil, the control plane's own
+	store   store.Store // what driver holds, opened; nil without one
 	stop    func()
 	// secrets are all that were given out, for the scan at the end.
 	secrets []string
@@ -92,13 +96,19 @@ func (in *installation) start() {
 	in.t.Helper()
 	plane, err := control.New(control.Config{
 		StateDir: in.dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.store,
+		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver,
 	})
 	if err != nil {
 		in.t.Fatal(err)
 	}
 	if err := plane.Listen(); err != nil {
 		in.t.Fatal(err)
+	}
+	if in.driver != nil {
+		key := seal.NewWrapper(filepath.Join(in.dir, "seal.key"))
+		if in.store, err = sealed.Open(in.t.Context(), in.driver, sealed.Options{Wrapper: key, Plain: format.Plain}); err != nil {
+			in.t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -2,6 +2,8 @@ package control_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -14,10 +16,16 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
-// scan looks for every secret that was given out in all files and the log.
+// scan looks for every secret that was given out in all files and the log, and, since
+// the engine compresses its files, in every record and every commit of the history as the
+// driver reads them.
 func (in *installation) scan() {
 	in.t.Helper()
 	in.stop()
@@ -27,14 +35,31 @@ func (in *installation) scan() {
 	look := func(where string, data []byte) {
 		for _, secret := range in.secrets {
 			if bytes.Contains(data, []byte(secret)) {
-				in.t.Errorf("%s has the secret %s…", where, secret[:8])
+				in.t.Errorf("%s has the secret %.8s…", where, secret)
 			}
 		}
 	}
 	look("the log", []byte(in.log.String()))
+	in.lookAtFiles(look)
+	driver := in.driver
+	if driver == nil {
+		var err error
+		if driver, err = badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store"), Ballast: -1}); err != nil {
+			in.t.Fatal(err)
+		}
+	}
+	in.lookAtRecords(driver, look)
+	if err := driver.Close(); err != nil {
+		in.t.Error(err)
+	}
+	in.lookAtFiles(look) // what closing moved
+}
+
+func (in *installation) lookAtFiles(look func(string, []byte)) {
+	in.t.Helper()
 	files := 0
 	err := filepath.WalkDir(in.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasPrefix(path, filepath.Join(in.dir, "offline")) {
 			return err
 		}
 		files++
@@ -47,9 +72,59 @@ func (in *installation) scan() {
 	}
 }
 
-// S8, C3: nothing that opens something lies in the store or the log.
+func (in *installation) lookAtRecords(db store.Store, look func(string, []byte)) {
+	in.t.Helper()
+	records := 0
+	for token := ""; ; {
+		page, err := db.List(in.t.Context(), "", token, store.MaxPage)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			records++
+			look("the key of "+r.Key, []byte(r.Key))
+			look(r.Key, r.Value)
+			if plain := !seal.Sealed(r.Value); plain != format.Plain(r.Key) {
+				in.t.Errorf("%s lies in the clear: %v", r.Key, plain)
+			}
+		}
+		if token = page.Next; token == "" {
+			break
+		}
+	}
+	if records < 10 {
+		in.t.Errorf("%d records only", records)
+	}
+}
+
+// authorityKeys are the CA's private keys, as bytes and as its record writes them.
+func (in *installation) authorityKeys() {
+	in.t.Helper()
+	rec, err := in.store.Get(in.t.Context(), "ca/authority")
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	var state struct {
+		Issuers []struct{ Key []byte }
+		Keys    []struct{ Seed []byte }
+	}
+	if err := json.Unmarshal(rec.Value, &state); err != nil || len(state.Issuers) == 0 || len(state.Keys) == 0 {
+		in.t.Fatalf("the authority's record: %v", err)
+	}
+	for _, i := range state.Issuers {
+		in.secret(string(i.Key))
+		in.secret(base64.StdEncoding.EncodeToString(i.Key))
+	}
+	for _, k := range state.Keys {
+		in.secret(string(k.Seed))
+		in.secret(base64.StdEncoding.EncodeToString(k.Seed))
+	}
+}
+
+// S8, C3: nothing that opens something lies in the store or the log: no token, key or
+// code that was given out, by the API or from a remembered answer, and no key of the CA.
 func TestS8_NoSecretAtRest(t *testing.T) {
-	in := install(t)
+	in := withStore(t)
 	op := in.operator()
 	x := in.tenant(op, "acme")
 	_, key := x.account("gate", mezu.PermWarpgateRegister)
@@ -58,6 +133,14 @@ func TestS8_NoSecretAtRest(t *testing.T) {
 	in.secret(call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.path()...).Token)
 	in.secret(devToken(t, in))
 	refused(t, mezu.CodeUnauthenticated, in.client(key[:40], nil), api.OpSelf, nil)
+	call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/" + in.secret("internal-path")}}}, x.path()...)
+	in.authorityKeys()
+	if _, err := in.store.(*sealed.Store).Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := in.store.(*sealed.Store).Maintain(t.Context()); err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
 	in.scan()
 }
 

@@ -132,12 +132,12 @@ var bodies = map[string]any{
 func withStore(t *testing.T) *installation {
 	t.Helper()
 	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}}
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(t.TempDir(), "store")})
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	in.store = db
+	in.driver = db
 	in.start()
 	t.Cleanup(func() { in.stop() })
 	return in

@@ -5,38 +5,55 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
-	"github.com/mezusphere/mezu/edgesvc/seal"
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// prefixVault is where the authority's keys lie in the store, sealed.
+// prefixVault is where the authority's keys lie in the store.
 const prefixVault = "ca/"
 
-// vault keeps the authority's records in the store under the installation's seal
-// key, which lies outside it.
+// vault keeps the authority's records in the store, which seals them. A record that
+// changed since it was loaded isn't overwritten: of two rotations at once, one fails.
 type vault struct {
 	store store.Store
-	key   seal.Key
+
+	mu        sync.Mutex
+	revisions map[string]uint64 // of what was loaded
 }
 
+func newVault(s store.Store) *vault { return &vault{store: s, revisions: map[string]uint64{}} }
+
 // Load implements ca.Vault.
-func (v vault) Load(ctx context.Context, name string) ([]byte, error) {
+func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
 	rec, err := v.store.Get(ctx, prefixVault+name)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fs.ErrNotExist
+		err = fs.ErrNotExist
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the authority's record: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading a sealed record: %w", err)
-	}
-	return v.key.Open(prefixVault+name, rec.Value)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.revisions[name] = rec.Revision
+	return rec.Value, err
 }
 
 // Save implements ca.Vault.
-func (v vault) Save(ctx context.Context, name string, data []byte) error {
-	op := store.Op{Key: prefixVault + name, Value: v.key.Seal(prefixVault+name, data)}
-	if _, err := v.store.Commit(ctx, store.Txn{Ops: []store.Op{op}}); err != nil {
-		return fmt.Errorf("writing a sealed record: %w", err)
+func (v *vault) Save(ctx context.Context, name string, data []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key, over := prefixVault+name, v.revisions[name]
+	_, err := v.store.Commit(ctx, store.Txn{
+		Checks: []store.Check{{Key: key, Revision: over}},
+		Ops:    []store.Op{{Key: key, Value: data}},
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "the authority's keys changed meanwhile", Hint: "look at them and try again", Cause: err}
 	}
+	if err != nil {
+		return fmt.Errorf("writing the authority's record: %w", err)
+	}
+	v.revisions[name] = over + 1
 	return nil
 }

@@ -1,32 +1,27 @@
-// Package seal encrypts records at rest under one key that is kept in a file
-// outside the store.
+// Package seal encrypts records at rest. Records are sealed under data keys; the
+// data keys lie beside the records, wrapped under a key that is kept outside the store:
+// in a file, or in a key service that a command speaks to (Wrapper).
 //
-// What lives here: that key, its file, and sealing and opening. What may not: what
-// is sealed, and keys of any other use. Only edgesvc packages import it.
+// What lives here: these keys, their ring and its rotation, sealing and opening.
+// What may not: what is sealed, where the ring lies, and keys of any other use. Only
+// edgesvc packages import it.
 //
 // A sealed record is bound to a context that its owner names, such as the record's
 // key in the store: moved to another place it doesn't open.
 package seal
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
+	"slices"
 )
 
-// Errors of Open. A record of another key is told apart so that an operator who
-// restored a backup without its key learns which file is missing.
+// Errors of Open and Unwrap. A record of another key is told apart so that an
+// operator who restored a backup without its key learns which one is missing.
 var (
 	// ErrOtherKey: the record was sealed under another key.
 	ErrOtherKey = errors.New("sealed under another key")
@@ -35,10 +30,19 @@ var (
 )
 
 // A sealed record is version | key id | nonce | ciphertext and tag; the first two
-// and the context are authenticated with it. Random nonces of 96 bits are safe for 2³²
-// records under one key.
+// and the context are authenticated with it (AES-256-GCM, NIST SP 800-38D). Random
+// nonces of 96 bits are safe for 2³² records under one key; KeyLife keeps far from
+// that.
 const (
-	version   = 1
+	// versionFile is sealed under the key of a file itself: wrapped keys, and the
+	// CA's record of stores of the first format.
+	versionFile = 1
+	// versionRing is sealed under a data key of a ring.
+	versionRing = 2
+	// versionAgain is the same, and says that the record before it had the same
+	// plain text.
+	versionAgain = 3
+
 	idSize    = 8
 	keySize   = 32 // AES-256
 	nonceSize = 12
@@ -49,145 +53,71 @@ const (
 	Overhead = headSize + nonceSize + tagSize
 )
 
-// fileHead begins the key file, followed by the key in base64 and a newline.
-const fileHead = "mezu-seal-key-1 "
+// keyID tells keys apart. It says nothing about the key.
+type keyID [idSize]byte
 
-// maxFile is more than a key file can have.
-const maxFile = 256
+func (id keyID) String() string { return hex.EncodeToString(id[:]) }
 
-// Key seals and opens. It is safe for concurrent use. The zero Key opens nothing,
-// and to seal under it is a programming error that panics.
-type Key struct {
-	id   [idSize]byte
-	aead cipher.AEAD
+// key seals and opens. It is immutable.
+type key struct {
+	id     keyID
+	secret []byte
+	aead   cipher.AEAD
 }
 
-// LoadOrCreateKey reads the key in the file at path, or makes the file (0600, in a
-// 0700 directory) with a new one. Of several processes that make it at once, one does
-// and all get its key. A file that others than its owner may read is refused.
-func LoadOrCreateKey(path string) (Key, error) {
-	key, err := load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := create(path); err != nil {
-			return Key{}, fmt.Errorf("making seal key: %w", err)
-		}
-		key, err = load(path)
-	}
-	if err != nil {
-		return Key{}, fmt.Errorf("loading seal key: %w", err)
-	}
-	return key, nil
-}
-
-// load reads the key file.
-func load(path string) (Key, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Key{}, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return Key{}, err
-	}
-	if perm := fi.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
-		return Key{}, fmt.Errorf("%s has mode %04o: chmod 600 it, if it is known to no one else", path, perm)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
-		return Key{}, err
-	}
-	text, ok := strings.CutPrefix(string(b), fileHead)
-	if !ok {
-		return Key{}, fmt.Errorf("%s is no seal key", path)
-	}
-	secret, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(text, "\n"))
-	if err != nil || len(secret) != keySize {
-		return Key{}, fmt.Errorf("%s is damaged", path)
-	}
-	return newKey(secret)
-}
-
-// create makes the key file unless there is one meanwhile. It appears under its name
-// only when it is whole and on the disk.
-func create(path string) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
+// newSecret makes what a key is made of.
+func newSecret() []byte {
 	secret := make([]byte, keySize)
 	rand.Read(secret)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*.partial") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = fmt.Fprintf(f, "%s%s\n", fileHead, base64.StdEncoding.EncodeToString(secret))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
+	return secret
 }
 
-// syncDir makes the names in dir durable, where the system can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// newKey makes the key of a secret.
-func newKey(secret []byte) (Key, error) {
+// newKey makes the key of a secret, which it keeps.
+func newKey(secret []byte) (key, error) {
 	block, err := aes.NewCipher(secret)
 	if err != nil {
-		return Key{}, err
+		return key{}, err
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return Key{}, err
+		return key{}, err
 	}
-	k := Key{aead: aead}
-	sum := sha256.Sum256(append([]byte("mezu seal key id\x00"), secret...))
-	copy(k.id[:], sum[:])
-	return k, nil
+	return key{idOf(secret), secret, aead}, nil
 }
 
-// Seal encrypts plain for the context. Two calls never give the same bytes.
-func (k Key) Seal(context string, plain []byte) []byte {
-	if k.aead == nil {
-		panic("seal: zero Key")
-	}
-	b := make([]byte, 0, len(plain)+Overhead)
-	b = append(append(b, version), k.id[:]...)
+func idOf(secret []byte) (id keyID) {
+	sum := sha256.Sum256(append([]byte("mezu seal key id\x00"), secret...))
+	copy(id[:], sum[:])
+	return id
+}
+
+// seal encrypts plain for the context. Two calls never give the same bytes.
+func (k key) seal(version byte, context string, plain []byte) []byte {
+	b := make([]byte, headSize, len(plain)+Overhead)
+	b[0] = version
+	copy(b[1:], k.id[:])
 	return k.aead.Seal(b, nil, plain, bound(b, context))
 }
 
-// Open gives back what Seal got, if the context is the same and every byte is as
-// Seal wrote it.
-func (k Key) Open(context string, sealed []byte) ([]byte, error) {
-	if len(sealed) < Overhead || sealed[0] != version {
-		return nil, ErrNotAuthentic
-	}
+// open gives back what seal got, if the context is the same and every byte is as
+// seal wrote it. The caller has found the key by idIn.
+func (k key) open(context string, sealed []byte) ([]byte, error) {
 	head := sealed[:headSize:headSize]
-	if k.aead == nil || !bytes.Equal(head[1:], k.id[:]) {
-		return nil, ErrOtherKey
-	}
 	plain, err := k.aead.Open(nil, nil, sealed[headSize:], bound(head, context))
 	if err != nil {
 		return nil, ErrNotAuthentic
 	}
 	return plain, nil
+}
+
+// idIn is the id of the key under which something of one of these versions was
+// sealed.
+func idIn(sealed []byte, versions ...byte) (id keyID, err error) {
+	if len(sealed) < Overhead || !slices.Contains(versions, sealed[0]) {
+		return id, ErrNotAuthentic
+	}
+	copy(id[:], sealed[1:headSize])
+	return id, nil
 }
 
 // bound is what is authenticated beside the plain text.

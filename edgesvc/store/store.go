@@ -99,6 +99,9 @@ type Record struct {
 type Check struct {
 	Key      string
 	Revision uint64
+	// Value, if not nil, is what the record holds besides: it tells a record from one
+	// that was deleted and made anew since it was read.
+	Value []byte
 }
 
 // Op is one write. A record written with a lease is deleted when the lease ends;
@@ -108,6 +111,15 @@ type Op struct {
 	Value  []byte
 	Delete bool // deleting a key that doesn't exist is no error
 	Lease  LeaseID
+	// Revision is what the record has after the write; if zero, one more than
+	// before. It is for what gives a record another form and not another content: a
+	// restore, and sealing anew. A transaction that sets it checks the revision it
+	// replaces, or is the only writer.
+	Revision uint64
+	// KeepLease leaves the record the lease that it has, which no one knows who
+	// reads it. The record exists: the transaction checks its revision. Lease is
+	// empty then.
+	KeepLease bool
 }
 
 // Txn is a set of checks and writes that takes effect as a whole or not at all.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed/sealedtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,11 +56,7 @@ func TestA9_OnlyTwoWaysToWrite(t *testing.T) {
 // A9: a change by a caller that does not say what it does, or says it twice, is
 // refused, and so is one by nobody.
 func TestA9_NoChangeWithoutARecord(t *testing.T) {
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(t.TempDir(), "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := sealedtest.Open(t)
 	s := &Service{store: db, now: time.Now}
 	op := by(Caller{Kind: Member, ID: "opr_x", Address: "192.0.2.1", RequestID: "req_x"}, api.OpCreateProject)
 	thing := about(kindProject, "prj_x", "x")

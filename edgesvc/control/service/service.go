@@ -22,14 +22,15 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
 
 // Config is what a service works with.
 type Config struct {
 	// Store is owned by the caller, who closes it after the service's last
-	// call.
-	Store     store.Store
+	// call. What this package writes through it is encrypted at rest.
+	Store     *sealed.Store
 	Authority *ca.Authority
 	// Domain is the edge domain, under which endpoints are labels.
 	Domain string
@@ -48,7 +49,7 @@ type Config struct {
 
 // Service is the operations. Its methods are safe for concurrent use.
 type Service struct {
-	store     store.Store
+	store     *sealed.Store
 	authority *ca.Authority
 	anchor    *trust.Anchor
 	domain    string

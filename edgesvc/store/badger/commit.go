@@ -256,6 +256,9 @@ func (b *batch) applyTxn(r *request) error {
 		if old.revision != c.Revision {
 			return fmt.Errorf("%q has revision %d, not %d: %w", c.Key, old.revision, c.Revision, store.ErrConflict)
 		}
+		if c.Value != nil && !bytes.Equal(old.value, c.Value) {
+			return fmt.Errorf("%q has another value: %w", c.Key, store.ErrConflict)
+		}
 	}
 	olds := make([]stored, len(r.txn.Ops))
 	for i, op := range r.txn.Ops {
@@ -292,6 +295,9 @@ func (b *batch) end(c *commit) {
 
 // write adds one operation to c, given what is there.
 func (b *batch) write(c *commit, op store.Op, old stored) {
+	if op.KeepLease {
+		op.Lease = old.lease
+	}
 	if old.lease != "" && (op.Delete || op.Lease != old.lease) {
 		b.delete(leasedKey(old.lease, op.Key))
 	}
@@ -304,6 +310,9 @@ func (b *batch) write(c *commit, op store.Op, old stored) {
 		return
 	}
 	now := stored{revision: old.revision + 1, lease: op.Lease, value: op.Value}
+	if op.Revision != 0 {
+		now.revision = op.Revision
+	}
 	b.set(recordKey(op.Key), now.encode())
 	if op.Lease != "" && op.Lease != old.lease {
 		b.set(leasedKey(op.Lease, op.Key), nil)

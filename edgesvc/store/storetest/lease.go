@@ -203,3 +203,20 @@ func testCloseWhileBusy(s *suite) {
 	s.is(s.Close(), nil)
 	wg.Wait()
 }
+
+// A write that keeps the lease changes value and revision and nothing else.
+func testLeaseKeptByWrite(s *suite) {
+	id := s.grant()
+	s.commit(leased("a", "1", id), put("b", "1"))
+	for key, value := range map[string]string{"a": "2", "b": "2"} {
+		op := put(key, value)
+		op.KeepLease, op.Revision = true, 1
+		if _, err := s.Commit(s.ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: 1}}, Ops: []store.Op{op}}); err != nil {
+			s.Fatal(err)
+		}
+		s.want(key, value, 1)
+	}
+	s.is(s.Revoke(s.ctx, id), nil)
+	s.want("a", "", 0)
+	s.want("b", "2", 1)
+}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,15 +29,36 @@ type Open func(t *testing.T, now func() time.Time) store.Store
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	groups := []struct {
-		name string
-		run  func(*suite)
-	}{
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) { c.run(start(t, open)) })
+	}
+}
+
+// RunLayer runs the suite against a store that lies over another and takes a little of
+// its limits for itself: all but the cases of exactly these.
+func RunLayer(t *testing.T, open Open) {
+	for _, c := range cases() {
+		if !strings.HasPrefix(c.name, "LimitChecks") && !strings.HasPrefix(c.name, "LimitBytes") {
+			t.Run(c.name, func(t *testing.T) { c.run(start(t, open)) })
+		}
+	}
+}
+
+// testCase is one sentence of the contract.
+type testCase struct {
+	name string
+	run  func(*suite)
+}
+
+func cases() []testCase {
+	return []testCase{
 		{"GetAbsent", testGetAbsent},
 		{"Revisions", testRevisions},
+		{"RevisionGiven", testRevisionGiven},
 		{"CallersBytes", testCallersBytes},
 		{"Keys", testKeys},
 		{"Checks", testChecks},
+		{"CheckValue", testCheckValue},
 		{"Atomic", testAtomic},
 		{"NoEffect", testNoEffect},
 		{"LimitOps", testLimitOps},
@@ -67,13 +89,11 @@ func Run(t *testing.T, open Open) {
 		{"LeaseRevoked", testLeaseRevoked},
 		{"LeaseLeft", testLeaseLeft},
 		{"LeaseMany", testLeaseMany},
+		{"LeaseKeptByWrite", testLeaseKeptByWrite},
 		{"LeaseUnknown", testLeaseUnknown},
 		{"ContextEnded", testContextEnded},
 		{"Closed", testClosed},
 		{"CloseWhileBusy", testCloseWhileBusy},
-	}
-	for _, g := range groups {
-		t.Run(g.name, func(t *testing.T) { g.run(start(t, open)) })
 	}
 }
 

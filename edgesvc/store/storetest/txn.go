@@ -31,6 +31,49 @@ func testRevisions(s *suite) {
 	s.want("a", "", 2)
 }
 
+// A revision that is given is the record's, and counting goes on from it.
+func testRevisionGiven(s *suite) {
+	given := func(key, value string, revision uint64) store.Op {
+		op := put(key, value)
+		op.Revision = revision
+		return op
+	}
+	from := s.position()
+	s.commit(given("a", "1", 7), given("b", "1", 1), put("c", "1"))
+	s.want("a", "1", 7)
+	s.want("b", "1", 1)
+	if got := format(s.event(s.watch("", from))); got != "+a=1@7 +b=1@1 +c=1@1" {
+		s.Errorf("event %q", got)
+	}
+	if _, err := s.Commit(s.ctx, store.Txn{Checks: []store.Check{{Key: "a", Revision: 7}}, Ops: []store.Op{given("a", "2", 7)}}); err != nil {
+		s.Fatal(err)
+	}
+	s.want("a", "2", 7)
+	s.commit(put("a", "3"))
+	s.want("a", "3", 8)
+	s.commit(given("a", "4", 2))
+	s.want("a", "4", 2)
+}
+
+// A check of the value tells a record from its successor of the same revision.
+func testCheckValue(s *suite) {
+	s.commit(put("a", "1"), put("e", ""))
+	s.commit(del("a"))
+	s.commit(put("a", "2"))
+	try := func(key string, value []byte) error {
+		_, err := s.Commit(s.ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: 1, Value: value}}, Ops: []store.Op{put("b", "x")}})
+		return err
+	}
+	s.is(try("a", []byte("1")), store.ErrConflict)
+	s.is(try("a", []byte{}), store.ErrConflict)
+	s.is(try("e", []byte("1")), store.ErrConflict)
+	s.want("b", "", 0)
+	s.is(try("a", []byte("2")), nil)
+	s.is(try("e", []byte{}), nil)
+	s.is(try("a", nil), nil)
+	s.want("b", "x", 3)
+}
+
 // What goes in and comes out is the caller's.
 func testCallersBytes(s *suite) {
 	from := s.position()

@@ -1,0 +1,240 @@
+// Package format is the version of what lies in the control plane's store: which
+// one this program writes, and how a store of an older one is brought to it, once and
+// forward only.
+//
+// What lives here: the version's record, the migrations in their order, and opening a
+// store through both. What may not: an operation on the records. Only control imports
+// it.
+//
+// A migration may be interrupted at any point and is repeated then; the version's
+// record changes when it is done. Each is tested on a store as the old program wrote it.
+package format
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/seal"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
+)
+
+// Current is the version that this program writes.
+const Current = 2
+
+// Records of the store as such. They are plain: they are read before any key is
+// there.
+const (
+	prefixMeta = "meta/"
+	keyFormat  = prefixMeta + "format"
+	// keyRestoring is there while a restore is under way.
+	keyRestoring = prefixMeta + "restoring"
+)
+
+// record is the version's.
+type record struct {
+	Version int `json:"version"`
+	// Program wrote it, for the message of an older one.
+	Program string `json:"program"`
+}
+
+// Options of Open.
+type Options struct {
+	// Wrapper holds the key that is kept outside the store.
+	Wrapper seal.Wrapper
+	// Program is this program's version, for messages.
+	Program string
+	Now     func() time.Time
+	// Log is told of migrations; if nil, nobody is.
+	Log *slog.Logger
+}
+
+// Plain reports whether a record lies in the clear: the version, the ring of the keys,
+// and the installation's epoch and counter, none of which says anything of a tenant.
+func Plain(key string) bool { return strings.HasPrefix(key, prefixMeta) }
+
+// migration brings a store from the version before to its own.
+type migration struct {
+	to   int
+	what string
+	run  func(context.Context, *sealed.Store, Options) error
+}
+
+// migrations are all of them, in order. The first version had no record and sealed the
+// CA's record only.
+func migrations() []migration {
+	return []migration{
+		{2, "sealing all records", sealAll},
+	}
+}
+
+// Open opens a store: a new one gets its keys and the current version, an older one
+// is migrated, and one that a newer program wrote is refused, as is one that a restore
+// left half done. The sealed store owns inner.
+func Open(ctx context.Context, inner store.Store, opts Options) (*sealed.Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := checkWhole(ctx, inner); err != nil {
+		return nil, err
+	}
+	version, revision, err := find(ctx, inner, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := haveKey(opts.Wrapper, version == 0); err != nil {
+		return nil, err
+	}
+	s, err := sealed.Open(ctx, inner, sealed.Options{Wrapper: opts.Wrapper, Plain: Plain, Now: opts.Now})
+	if errors.Is(err, seal.ErrOtherKey) {
+		return nil, otherKey(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 {
+		return s, write(ctx, inner, Current, 0, opts.Program)
+	}
+	for _, m := range migrations() {
+		if m.to <= version {
+			continue
+		}
+		opts.Log.Info("migrating the store", "from", m.to-1, "to", m.to, "what", m.what)
+		if err := m.run(ctx, s, opts); err != nil {
+			return nil, fmt.Errorf("migrating the store to format %d: %w", m.to, err)
+		}
+		if err := write(ctx, inner, m.to, revision, opts.Program); err != nil {
+			return nil, err
+		}
+		revision++
+	}
+	return s, nil
+}
+
+// find reads the version; 0 is that of a new store.
+func find(ctx context.Context, inner store.Store, opts Options) (version int, revision uint64, err error) {
+	rec, err := inner.Get(ctx, keyFormat)
+	if errors.Is(err, store.ErrNotFound) {
+		empty, err := isEmpty(ctx, inner)
+		if err != nil || empty {
+			return 0, 0, err
+		}
+		return 1, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the store's format: %w", err)
+	}
+	var r record
+	if err := json.Unmarshal(rec.Value, &r); err != nil || r.Version < 1 {
+		return 0, 0, fmt.Errorf("reading the store's format: its record is damaged: %q", rec.Value)
+	}
+	if r.Version > Current {
+		return 0, 0, &mezu.Error{
+			Code:   mezu.CodeConflict,
+			Detail: fmt.Sprintf("the store has format %d, written by mezusphere %s; this is mezusphere %s, which knows formats up to %d", r.Version, r.Program, opts.Program, Current),
+			Hint:   "run that version or a newer one; to go back, restore a backup that this version made",
+		}
+	}
+	return r.Version, rec.Revision, nil
+}
+
+// isEmpty reports whether a store was never used. The ring of one that a first start
+// was interrupted in doesn't count.
+func isEmpty(ctx context.Context, inner store.Store) (bool, error) {
+	page, err := inner.List(ctx, "", "", 2)
+	if err != nil {
+		return false, fmt.Errorf("looking into the store: %w", err)
+	}
+	for _, r := range page.Records {
+		if r.Key != sealed.RingKey {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// write writes the version over the record of this revision. Another process that did
+// the same is no error.
+func write(ctx context.Context, inner store.Store, version int, revision uint64, program string) error {
+	value, err := json.Marshal(record{version, program})
+	if err != nil {
+		return fmt.Errorf("encoding the store's format: %w", err)
+	}
+	_, err = inner.Commit(ctx, store.Txn{
+		Checks: []store.Check{{Key: keyFormat, Revision: revision}},
+		Ops:    []store.Op{{Key: keyFormat, Value: value}},
+	})
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("writing the store's format: %w", err)
+	}
+	return nil
+}
+
+// haveKey makes the key file of a new store. A store that is in use has one already,
+// and a new one would open nothing.
+func haveKey(w seal.Wrapper, isNew bool) error {
+	file, ok := w.(*seal.File)
+	if !ok {
+		return nil
+	}
+	if isNew {
+		return file.Create()
+	}
+	there, err := file.Exists()
+	if err != nil {
+		return fmt.Errorf("looking for the seal key: %w", err)
+	}
+	if !there {
+		return &mezu.Error{
+			Code: mezu.CodeInvalid, Field: "seal_key_file",
+			Detail: fmt.Sprintf("the store was sealed under a key that is not in %s", file.Path),
+			Hint:   "put the key file back, or name it with --seal-key-file; without it the store can't be opened",
+		}
+	}
+	return nil
+}
+
+func otherKey(cause error) error {
+	return &mezu.Error{
+		Code: mezu.CodeInvalid, Field: "seal_key_file", Detail: "the store was sealed under another key: " + cause.Error(),
+		Hint: "use the key file that belongs to this store, and of several control planes the same one", Cause: cause,
+	}
+}
+
+// sealAll is the migration to version 2.
+func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
+	n, err := s.Adopt(ctx, func(r store.Record) ([]byte, error) {
+		if !strings.HasPrefix(r.Key, "ca/") {
+			return r.Value, nil
+		}
+		// Sealed under the key of the file itself, which is what the file unwraps.
+		plain, err := opts.Wrapper.Unwrap(ctx, r.Key, r.Value)
+		if errors.Is(err, seal.ErrOtherKey) {
+			return nil, otherKey(err)
+		}
+		return plain, err
+	})
+	opts.Log.Info("sealed records", "records", n)
+	return err
+}
+
+// checkWhole refuses a store that a restore did not finish.
+func checkWhole(ctx context.Context, inner store.Store) error {
+	_, err := inner.Get(ctx, keyRestoring)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("looking into the store: %w", err)
+	}
+	return &mezu.Error{
+		Code: mezu.CodeConflict, Detail: "the store holds a part of a backup: a restore did not finish",
+		Hint: "run `mezusphere restore` again; it begins anew",
+	}
+}
