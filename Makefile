@@ -66,21 +66,22 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-soak: ## repeat the tests of everything that moves bytes SOAK times, then all of e2e with the race detector
+soak: ## the long forms of tests; then everything that moves bytes SOAK times, and all of e2e with the race detector
+	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/...
 	go test -race -timeout 2h ./e2e
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
-# The race detector needs a C compiler; the tests need nothing else.
+# The race detector needs a C compiler; strace fails system calls of a real process.
+# A test whose tool can't be had here says so and is skipped.
 tools-for-test:
-	@if command -v gcc >/dev/null || command -v clang >/dev/null; then \
-		echo "tests need Go and a C compiler: nothing to install"; \
-	else \
-		echo "installing gcc and libc6-dev for the race detector"; \
-		$(call apt-install,gcc libc6-dev); \
-	fi
+	@missing=; \
+	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler and strace: nothing to install"; \
+	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 
 tools-for-bench:
 	@missing=; \

@@ -166,6 +166,9 @@ func (db *DB) open() error {
 	if db.mark, err = openMark(filepath.Join(db.opts.Dir, markName)); err != nil {
 		return err
 	}
+	if err := db.mendManifest(); err != nil {
+		return err
+	}
 	if err := db.openEngine(); err != nil {
 		return err
 	}
@@ -177,15 +180,16 @@ func (db *DB) open() error {
 
 // openEngine opens Badger, whose code for damaged files also panics and, in one
 // branch, logs an error and goes on without the table.
-func (db *DB) openEngine() (err error) {
+func (db *DB) openEngine() (failure error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("opening engine: panic: %v", r)
+			failure = fmt.Errorf("opening engine: panic: %v", r)
 		}
 	}()
-	talk := &engineLog{log: db.log}
+	talk := &engineLog{log: db.log, complained: db.complained}
 	dir := filepath.Join(db.opts.Dir, engineDir)
-	db.kv, err = engine.Open(engine.DefaultOptions(dir).
+	// What comes beside an error is half open, and its Close panics.
+	kv, err := engine.Open(engine.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(true).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
@@ -203,9 +207,11 @@ func (db *DB) openEngine() (err error) {
 	if err != nil {
 		return fmt.Errorf("opening engine: %w", err)
 	}
+	db.kv = kv
 	if msg := talk.firstError(); msg != "" {
 		return fmt.Errorf("opening engine: %s", msg)
 	}
+	talk.opened()
 	return nil
 }
 

@@ -9,9 +9,29 @@ import (
 
 // engineLog carries the engine's talk to slog and remembers its first error.
 type engineLog struct {
-	log   *slog.Logger
+	log *slog.Logger
+	// complained is called at each error and warning, once the engine is open.
+	complained func()
+
 	mu    sync.Mutex
 	first string
+	open  bool
+}
+
+// opened tells that the engine is open.
+func (l *engineLog) opened() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = true
+}
+
+func (l *engineLog) complain() {
+	l.mu.Lock()
+	open := l.open
+	l.mu.Unlock()
+	if open {
+		l.complained()
+	}
 }
 
 func (l *engineLog) firstError() string {
@@ -29,11 +49,13 @@ func (l *engineLog) Errorf(format string, args ...any) {
 	}
 	l.mu.Unlock()
 	l.log.Error("store engine: " + msg)
+	l.complain()
 }
 
 // Warningf implements the engine's logger.
 func (l *engineLog) Warningf(format string, args ...any) {
 	l.log.Warn("store engine: " + message(format, args))
+	l.complain()
 }
 
 // Infof implements the engine's logger.
