@@ -51,6 +51,7 @@ const (
 	PermUsersWrite           Permission = "users.write"
 	PermEdgesRead            Permission = "edges.read"
 	PermEdgesWrite           Permission = "edges.write"
+	PermAuditRead            Permission = "audit.read"
 )
 
 // servicePermissions are those that make sense inside one project.
@@ -58,6 +59,7 @@ var servicePermissions = []Permission{
 	PermWarpgateRegister, PermProjectsRead, PermEnvironmentsRead, PermEnvironmentsWrite, PermRoutesRead,
 	PermRoutesWrite, PermWarpgatesRead, PermWarpgatesWrite, PermDirectoriesRead, PermDirectoriesWrite, PermUsersRead,
 	PermUsersWrite,
+	PermAuditRead,
 }
 
 // Validate checks what a client may set.

@@ -58,6 +58,7 @@ const (
 	PurposeEdges      Purpose = "edges"
 	PurposeRevocation Purpose = "revocation"
 	PurposeGrant      Purpose = "grant"
+	PurposeAudit      Purpose = "audit" // segments of the archive
 )
 
 // Signed is a statement and its signature. Payload is JSON and is signed as the

@@ -44,6 +44,20 @@ type List[T any] struct {
 	NextPageToken string `json:"next_page_token,omitempty"`
 }
 
+// AuditList is one page of an audit log. A page may be short, or empty, and still have a
+// next one.
+type AuditList struct {
+	Items         []mezu.AuditRecord `json:"items"`
+	NextPageToken string             `json:"next_page_token,omitempty"`
+	// Damaged names the segments of the archive in the range of this page that are
+	// missing or damaged: their records are not among Items.
+	Damaged []string `json:"damaged,omitempty"`
+}
+
+// AuditEvent is the kind of the events of an audit watch; their ids are those of the
+// records.
+const AuditEvent = "audit"
+
 // BootstrapRequest redeems the single-use code of a new installation. Email, if
 // given, becomes the new operator's address, by which others find and invite him.
 type BootstrapRequest struct {

@@ -88,6 +88,11 @@ var (
 	OpPublicCertificate = Operation{"public-certificate", "POST", "/v1/edges/public-certificate", "Server certificate for endpoints from the internal CA"}
 	OpEdgeReport        = Operation{"edge-report", "POST", "/v1/edges/report", "Presence and applied positions"}
 	OpEdgeStream        = Operation{"edge-stream", "GET", "/v1/edges/stream", "Signed bundles, revocations and keys as they change"}
+
+	OpListAudit              = Operation{"list-audit", "GET", "/v1/organizations/{organization}/audit", "Who did what in an organization"}
+	OpWatchAudit             = Operation{"watch-audit", "GET", "/v1/organizations/{organization}/audit/watch", "What is done in an organization, as it happens"}
+	OpListInstallationAudit  = Operation{"list-installation-audit", "GET", "/v1/audit", "Who did what to the installation: edges, join tokens, operators, organizations made and deleted"}
+	OpWatchInstallationAudit = Operation{"watch-installation-audit", "GET", "/v1/audit/watch", "What is done to the installation, as it happens"}
 )
 
 // Operations lists every operation of the API.
@@ -106,6 +111,7 @@ func Operations() []Operation {
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
+		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
 	}
 }
 
@@ -117,6 +123,17 @@ func (o Operation) Creates() bool {
 
 // Lists reports whether the operation answers page by page.
 func (o Operation) Lists() bool { return strings.HasPrefix(o.ID, "list-") && o.ID != OpListRoutes.ID }
+
+// Parameters names the parameters of the query beside those of paging.
+func (o Operation) Parameters() []string {
+	switch o.ID {
+	case OpListAudit.ID, OpListInstallationAudit.ID:
+		return []string{"actor", "operation", "target", "outcome", "since", "until", "order"}
+	case OpWatchAudit.ID, OpWatchInstallationAudit.ID:
+		return []string{"actor", "operation", "target", "outcome"}
+	}
+	return nil
+}
 
 // Params names the parameters of the path, in order.
 func (o Operation) Params() []string {

@@ -30,9 +30,8 @@ const (
 // ErrStreamIdle ends a stream on which nothing came for StreamIdle.
 var ErrStreamIdle = errors.New("nothing came for longer than the server's keep-alive")
 
-// Stream is an open edge stream. Next is for one goroutine at a time; Close may
-// come from any.
-type Stream struct {
+// events is an open stream of server-sent events (HTML Living Standard, 9.2).
+type events struct {
 	url    string
 	cancel context.CancelCauseFunc
 	ctx    context.Context
@@ -41,23 +40,23 @@ type Stream struct {
 	idle   *time.Timer
 }
 
-// Stream opens the edge stream: everything after from that is still current, then
-// StreamSynced, then changes as they come. The caller closes it.
-func (c *Client) Stream(ctx context.Context, from mezu.Position) (*Stream, error) {
+// events calls an operation that answers with events, from those after the event last on,
+// or as a first connection if that is empty.
+func (c *Client) events(ctx context.Context, call Call, last string) (*events, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	idle := time.AfterFunc(StreamIdle, func() { cancel(ErrStreamIdle) })
-	fail := func(err error) (*Stream, error) {
+	fail := func(err error) (*events, error) {
 		idle.Stop()
 		cancel(nil)
 		return nil, err
 	}
-	req, err := c.request(ctx, Call{Operation: OpEdgeStream}, nil)
+	req, err := c.request(ctx, call, nil)
 	if err != nil {
 		return fail(err)
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	if !from.IsZero() {
-		req.Header.Set("Last-Event-ID", from.String())
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -73,36 +72,36 @@ func (c *Client) Stream(ctx context.Context, from mezu.Position) (*Stream, error
 		defer resp.Body.Close()
 		return fail(problemOf(resp))
 	}
-	return &Stream{url: c.base, cancel: cancel, ctx: ctx, body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 32<<10), idle: idle}, nil
+	return &events{url: c.base, cancel: cancel, ctx: ctx, body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 32<<10), idle: idle}, nil
 }
 
 // Close ends the stream and wakes Next.
-func (s *Stream) Close() {
+func (s *events) Close() {
 	s.idle.Stop()
 	s.cancel(nil)
 	s.body.Close()
 }
 
-// Next waits for one event. Its errors are final: *UnreachableError when the
-// stream broke or went silent (reconnect from the last event's Position), the
-// context's when it ended.
-func (s *Stream) Next() (StreamEvent, error) {
-	var e StreamEvent
-	var data []byte
+// event is one as it came.
+type event struct {
+	kind, id string
+	data     []byte
+}
+
+// next waits for one event.
+func (s *events) next() (event, error) {
+	var e event
 	size := 0
 	for {
 		line, err := s.line(MaxStreamEvent - size)
 		if err != nil {
-			return StreamEvent{}, s.broken(err)
+			return event{}, s.broken(err)
 		}
 		size += len(line)
 		if len(line) == 0 {
-			if e.Kind == "" && data == nil {
+			if e.kind == "" && e.data == nil {
 				size = 0
 				continue
-			}
-			if err := json.Unmarshal(data, &e); err != nil {
-				return StreamEvent{}, s.broken(fmt.Errorf("decoding a %s event: %w", e.Kind, err))
 			}
 			return e, nil
 		}
@@ -110,20 +109,86 @@ func (s *Stream) Next() (StreamEvent, error) {
 		value = bytes.TrimPrefix(value, []byte(" "))
 		switch string(field) {
 		case "event":
-			e.Kind = StreamKind(value)
+			e.kind = string(value)
 		case "id":
-			if e.Position, err = mezu.ParsePosition(string(value)); err != nil {
-				return StreamEvent{}, s.broken(fmt.Errorf("decoding an event's id: %w", err))
-			}
+			e.id = string(value)
 		case "data":
-			data = append(data, value...)
+			e.data = append(e.data, value...)
 		}
 	}
 }
 
+// Stream is an open edge stream. Next is for one goroutine at a time; Close may
+// come from any.
+type Stream struct{ *events }
+
+// Stream opens the edge stream: everything after from that is still current, then
+// StreamSynced, then changes as they come. The caller closes it.
+func (c *Client) Stream(ctx context.Context, from mezu.Position) (*Stream, error) {
+	last := ""
+	if !from.IsZero() {
+		last = from.String()
+	}
+	s, err := c.events(ctx, Call{Operation: OpEdgeStream}, last)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{s}, nil
+}
+
+// Next waits for one event. Its errors are final: *UnreachableError when the
+// stream broke or went silent (reconnect from the last event's Position), the
+// context's when it ended.
+func (s *Stream) Next() (StreamEvent, error) {
+	raw, err := s.next()
+	if err != nil {
+		return StreamEvent{}, err
+	}
+	e := StreamEvent{Kind: StreamKind(raw.kind)}
+	if raw.id != "" {
+		if e.Position, err = mezu.ParsePosition(raw.id); err != nil {
+			return StreamEvent{}, s.broken(fmt.Errorf("decoding an event's id: %w", err))
+		}
+	}
+	if err := json.Unmarshal(raw.data, &e); err != nil {
+		return StreamEvent{}, s.broken(fmt.Errorf("decoding a %s event: %w", e.Kind, err))
+	}
+	return e, nil
+}
+
+// AuditStream is an open watch of an audit log. Next is for one goroutine at a time;
+// Close may come from any.
+type AuditStream struct{ *events }
+
+// WatchAudit opens the watch that a call of OpWatchAudit or OpWatchInstallationAudit
+// asks for: records as they are written, after the id of a record first those since
+// then. Some of those around it may come again; drop by id what is known. The caller
+// closes it.
+func (c *Client) WatchAudit(ctx context.Context, call Call, after string) (*AuditStream, error) {
+	s, err := c.events(ctx, call, after)
+	if err != nil {
+		return nil, err
+	}
+	return &AuditStream{s}, nil
+}
+
+// Next waits for one record. Its errors are final, as those of Stream.Next: open the
+// watch anew after the last record's ID.
+func (s *AuditStream) Next() (mezu.AuditRecord, error) {
+	var rec mezu.AuditRecord
+	raw, err := s.next()
+	if err != nil {
+		return rec, err
+	}
+	if err := json.Unmarshal(raw.data, &rec); err != nil {
+		return rec, s.broken(fmt.Errorf("decoding a %s event: %w", raw.kind, err))
+	}
+	return rec, nil
+}
+
 // line reads one line without its end, of at most limit bytes, and pushes the idle
 // deadline out while bytes come.
-func (s *Stream) line(limit int) ([]byte, error) {
+func (s *events) line(limit int) ([]byte, error) {
 	var out []byte
 	for {
 		part, err := s.lines.ReadSlice('\n')
@@ -141,7 +206,7 @@ func (s *Stream) line(limit int) ([]byte, error) {
 	}
 }
 
-func (s *Stream) broken(err error) error {
+func (s *events) broken(err error) error {
 	s.idle.Stop()
 	if cause := context.Cause(s.ctx); cause != nil {
 		err = cause

@@ -34,6 +34,20 @@ const (
 // Write returns nil the new content is on the disk. Concurrent writers of one path
 // don't mix; the last one wins.
 func Write(path string, data []byte, perm fs.FileMode) error {
+	return write(path, data, perm, os.Rename)
+}
+
+// Create is Write for a file that must not be there yet, also when several processes
+// try at once: one wins, the others get an error that is fs.ErrExist. The file system
+// must have hard links.
+func Create(path string, data []byte, perm fs.FileMode) error {
+	return write(path, data, perm, func(partial, path string) error {
+		return errors.Join(os.Link(partial, path), os.Remove(partial))
+	})
+}
+
+// write fills a partial file, has it put in place, and makes that durable.
+func write(path string, data []byte, perm fs.FileMode, place func(partial, path string) error) error {
 	dir, name := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -44,13 +58,13 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	}
 	err = fill(f, data, perm)
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = place(f.Name(), path)
 	}
 	if err != nil {
 		os.Remove(f.Name())
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := SyncDir(dir); err != nil {
 		return fmt.Errorf("syncing directory %s: %w", dir, err)
 	}
 	return nil

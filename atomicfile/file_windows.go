@@ -17,6 +17,6 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-// syncDir does nothing: Windows can't sync a directory, and its file systems
+// SyncDir does nothing: Windows can't sync a directory, and its file systems
 // order a rename themselves.
-func syncDir(string) error { return nil }
+func SyncDir(string) error { return nil }

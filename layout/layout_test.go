@@ -145,6 +145,7 @@ func rules() []rule {
 		{from: "trust", not: ours("policy", "api", "relay", "tunnel"), reason: "what a peer may believe depends on signatures alone"},
 		{from: "edgesvc/edge", not: ours("edgesvc/control", "edgesvc/ca", "edgesvc/store", "edgesvc/identity"), reason: "an edge can be stolen: it holds no key and no store of the control plane, not even in its program's reach"},
 		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
+		{from: "edgesvc/archive", not: ours("api", "edgesvc/control", "edgesvc/ca", "edgesvc/store", "policy"), reason: "what is archived is verified years later, with nothing else at hand"},
 		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},
 		{from: "", but: []string{"edgesvc/store/badger"}, not: []string{"github.com/dgraph-io/badger"}, reason: "one driver knows the engine, everyone else the contract"},
 		{from: "", but: []string{"edgesvc"}, not: []string{"github.com/danielgtaylor/huma"}, reason: "the server framework stays at the server; the client is linked into small programs"},
@@ -252,11 +253,11 @@ func wide() map[string]struct {
 	}{
 		"cli/invocation":          {6, "what every command is handed is put together once"},
 		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
-		"edgesvc/control":         {11, "assembles the control plane of its parts, and does nothing else"},
+		"edgesvc/control":         {12, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/edge":            {8, "the one place where listener, policy, relay, tunnel and replica meet"},
 		"bench":                   {8, "starts everything it compares"},
 		"e2e":                     {12, "tests of whole processes"},
-		"edgesvc/control/service": {8, "every operation of the control plane over authority, store and sealing"},
+		"edgesvc/control/service": {9, "every operation of the control plane over authority, store and sealing"},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/edgesvc/archive"
 )
 
 // config is every setting of every service. The YAML names are the keys of the
@@ -26,6 +27,7 @@ type config struct {
 	LogFormat string `yaml:"log_format"`
 	AdminAddr string `yaml:"admin_addr"`
 
+	Archive    string   `yaml:"archive"`
 	APIAddr    string   `yaml:"api_addr"`
 	APIHosts   []string `yaml:"api_hosts"`
 	APITLSCert string   `yaml:"api_tls_cert"`
@@ -85,6 +87,7 @@ func (c *config) keys() []key {
 		{"log_level", "control edge all", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
 		{"log_format", "control edge all", "FORMAT text or json", text(&c.LogFormat)},
 
+		{"archive", "control all", "dir:PATH move audit records older than a week to PATH; else below --state", text(&c.Archive)},
 		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
 		{"api_hosts", "control all", "NAME,… names and addresses by which clients know the API", list(&c.APIHosts)},
 		{"api_tls_cert", "control all", "FILE the API's certificate; else the internal CA issues one", text(&c.APITLSCert)},
@@ -220,6 +223,11 @@ func (c *config) validate(role string) error {
 	}
 	if (c.APITLSCert == "") != (c.APITLSKey == "") {
 		return mezu.Invalid("api_tls_cert", "a certificate and its key are given together")
+	}
+	if c.Archive != "" {
+		if _, err := archive.ParseLocation(c.Archive); err != nil {
+			return err
+		}
 	}
 	return c.validateRole(role)
 }

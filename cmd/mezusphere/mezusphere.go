@@ -26,6 +26,7 @@ Usage:
    mezusphere all [FLAGS]                run both in one process
    mezusphere check [ROLE] --config FILE judge a configuration and exit
    mezusphere join-token create [FLAGS]  make a token with which one edge enrols
+   mezusphere audit verify [FLAGS] DIR   check an archive of audit records
    mezusphere version
 
 mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a flag, and an
@@ -70,6 +71,8 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 		err = p.check(args)
 	case "join-token":
 		err = p.joinToken(ctx, args)
+	case "audit":
+		err = p.auditVerify(args)
 	case "version", "--version":
 		err = p.Printf("mezusphere %s\n", version)
 	case "", "help", "--help", "-h":

@@ -107,6 +107,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"https_addr: nowhere\n":           "https_addr: is host:port",
 		"tls_cert: a.pem\n":               "tls_cert",
 		"name: Not A Name\n":              "name",
+		"archive: /var/archive\n":         "archive: is dir:PATH",
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",
 		"control: http://x\n":             "control",

@@ -139,7 +139,7 @@ func (a *Authority) Sign(p mezu.Purpose, statement any) (mezu.Signed, error) {
 
 // purposes are those of the online keys.
 func purposes() []mezu.Purpose {
-	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant}
+	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit}
 }
 
 // clock is now, or time.Now.

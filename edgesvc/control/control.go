@@ -9,6 +9,7 @@ package control
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
 	"github.com/mezusphere/mezu/edgesvc/control/rest"
@@ -54,8 +56,10 @@ const (
 	fileSealKey   = "seal.key"
 	fileCA        = "ca.pem"
 	fileBootstrap = "bootstrap"
+	fileTrustRoot = "trust-root.pub"
 	dirStore      = "store"
 	dirOffline    = "offline"
+	dirArchive    = "archive"
 )
 
 // Config is what a control plane runs with.
@@ -68,6 +72,9 @@ type Config struct {
 	// SealKey is where the key lies under which the store is sealed, as package
 	// seal's NewWrapper reads it; if empty, a file in StateDir.
 	SealKey string
+	// Archive is where audit records go after a week: dir:PATH. If empty, a
+	// directory in StateDir; control planes that share a store share one too.
+	Archive string
 	// APIAddr is the host:port of the API; if empty, DefaultAPIAddr. Port 0
 	// takes a free one.
 	APIAddr string
@@ -96,6 +103,7 @@ type Config struct {
 // serves.
 type Control struct {
 	cfg       Config
+	archive   string      // the directory
 	raw       store.Store // as the driver keeps it
 	store     *sealed.Store
 	vault     *vault
@@ -134,13 +142,20 @@ func New(cfg Config) (*Control, error) {
 	if cfg.PublicPort < 0 || cfg.PublicPort > 65535 {
 		return nil, mezu.Invalid("public_port", "is between 1 and 65535")
 	}
+	if cfg.Archive == "" {
+		cfg.Archive = "dir:" + filepath.Join(cfg.StateDir, dirArchive)
+	}
+	archived, err := archive.ParseLocation(cfg.Archive)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Control{cfg: cfg, done: make(chan struct{})}, nil
+	return &Control{cfg: cfg, archive: archived, done: make(chan struct{})}, nil
 }
 
 // Listen opens the state, makes a new installation where there is none, and binds
@@ -167,7 +182,8 @@ func (c *Control) listen(ctx context.Context) error {
 	}
 	var err error
 	c.service, err = service.Open(ctx, service.Config{
-		Store: c.store, Authority: c.authority, Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), Log: c.cfg.Log, Now: c.cfg.Now,
+		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
+		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), Log: c.cfg.Log, Now: c.cfg.Now,
 		Bootstrapped: c.forgetBootstrap,
 	})
 	if err != nil {
@@ -268,10 +284,15 @@ func (c *Control) openAuthority(ctx context.Context) (err error) {
 	return err
 }
 
-// writeCA puts the CA's roots where clients of this machine find them.
+// writeCA puts the CA's roots where clients of this machine find them, and the trust
+// root's public key where a copy for verifying the archive is taken from.
 func (c *Control) writeCA() error {
 	if err := atomicfile.Write(c.CAFile(), c.authority.RootsPEM(), 0o644); err != nil {
 		return fmt.Errorf("writing the CA file: %w", err)
+	}
+	root := base64.StdEncoding.EncodeToString(c.authority.TrustRoot()) + "\n"
+	if err := atomicfile.Write(filepath.Join(c.cfg.StateDir, fileTrustRoot), []byte(root), 0o644); err != nil {
+		return fmt.Errorf("writing the trust root's public key: %w", err)
 	}
 	return nil
 }
@@ -319,6 +340,7 @@ func (c *Control) Run(ctx context.Context) error {
 		running.Go(func() { serve(server, listeners[i], failed) })
 	}
 	running.Go(func() { c.maintain(ctx) })
+	running.Go(func() { c.count(ctx) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -334,6 +356,9 @@ func (c *Control) Run(ctx context.Context) error {
 		}
 	}
 	running.Wait()
+	if flushErr := c.service.FlushDenials(drain, true); flushErr != nil {
+		c.cfg.Log.Error("writing down denied attempts", "error", flushErr)
+	}
 	return errors.Join(err, c.Close())
 }
 
@@ -372,6 +397,23 @@ func (c *Control) maintain(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// count writes down what was counted of denied attempts. Each process has counts of its
+// own.
+func (c *Control) count(ctx context.Context) {
+	tick := time.NewTicker(service.DenialWindow)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := c.service.FlushDenials(ctx, false); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Error("writing down denied attempts", "error", err)
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -96,6 +96,11 @@ var allowed = map[string]string{
 	api.OpPublicCertificate.ID: "edge",
 	api.OpEdgeReport.ID:        "edge",
 	api.OpEdgeStream.ID:        "edge",
+
+	api.OpListAudit.ID:              "owner admin account",
+	api.OpWatchAudit.ID:             "owner admin account",
+	api.OpListInstallationAudit.ID:  "operator",
+	api.OpWatchInstallationAudit.ID: "operator",
 }
 
 // bodies are well-formed and ask for nothing that could be done, so that a caller
@@ -170,7 +175,7 @@ func TestA1_Matrix(t *testing.T) {
 	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
 	_, full := x.account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
 		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
-		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite)
+		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite, mezu.PermAuditRead)
 	// A verb that no operation asks of it: this account may do nothing but be.
 	_, few := x.account("few", mezu.PermProjectsRead)
 	stripPermissions(in, "few", x)
@@ -276,6 +281,13 @@ func attempt(t *testing.T, c *api.Client, o api.Operation, params []string) mezu
 	t.Helper()
 	if o.ID == api.OpEdgeStream.ID {
 		s, err := c.Stream(t.Context(), mezu.Position{})
+		if err == nil {
+			s.Close()
+		}
+		return mezu.CodeOf(err)
+	}
+	if o.ID == api.OpWatchAudit.ID || o.ID == api.OpWatchInstallationAudit.ID {
+		s, err := c.WatchAudit(t.Context(), api.Call{Operation: o, Params: params}, "")
 		if err == nil {
 			s.Close()
 		}

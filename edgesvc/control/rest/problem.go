@@ -53,10 +53,11 @@ func problem(err error, requestID string) *refusal {
 	}}
 }
 
-// refuse makes the answer and logs what is our own fault. The detail of other
+// refuse makes the answer, has a denial written down and logs what is our own fault. The detail of other
 // refusals is for the caller alone.
 func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
 	p := problem(err, requestID(ctx))
+	r.service.Denied(ctx, req.op, req.caller, req.place, err)
 	switch {
 	case ctx.Err() != nil:
 	case p.Status >= 500:

@@ -91,6 +91,7 @@ func New(cfg Config) (http.Handler, error) {
 	r.bindRoutes()
 	r.bindPeople()
 	r.bindMachines()
+	r.bindAudit()
 	for _, op := range api.Operations() {
 		if !r.bound[op.ID] {
 			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)
@@ -178,6 +179,9 @@ func (r *rest) document(op api.Operation, body reflect.Type, limit int64) huma.O
 			&huma.Param{Name: "page_size", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}},
 			&huma.Param{Name: "page_token", In: "query", Schema: text})
 	}
+	for _, name := range op.Parameters() {
+		out.Parameters = append(out.Parameters, &huma.Param{Name: name, In: "query", Schema: text})
+	}
 	if op.Creates() {
 		out.Parameters = append(out.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text})
 	}
@@ -222,6 +226,9 @@ func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
 func (r *rest) prepare(req *request) (err error) {
 	ctx := req.ctx
 	allowed := map[string]bool{"page_size": req.op.Lists(), "page_token": req.op.Lists()}
+	for _, name := range req.op.Parameters() {
+		allowed[name] = true
+	}
 	u := ctx.URL()
 	for name, values := range u.Query() {
 		if !allowed[name] {

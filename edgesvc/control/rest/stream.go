@@ -17,52 +17,39 @@ import (
 // streamed is an answer that is written as it comes.
 type streamed struct{ Body func(huma.Context) }
 
-func (r *rest) bindStream() {
-	op := api.OpEdgeStream
+// watch binds an operation that answers with events until its caller or the server
+// goes. follow gets the Last-Event-ID, empty at a first connection, and does not return
+// before the stream's end; a refusal before the first event is a problem document like
+// any other.
+func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *request, last string, out *sse) error) {
 	r.bound[op.ID] = true
 	doc := r.document(op, nil, 0)
 	doc.Parameters = append(doc.Parameters, &huma.Param{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}})
 	doc.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
 	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*streamed, error) {
 		req := &request{ctx: in.ctx, op: op}
-		from, err := r.openStream(req)
-		if err != nil {
+		if err := r.prepare(req); err != nil {
 			p := r.refuse(ctx, req, err)
 			r.observe(op.ID, p.Status, 0)
 			return nil, p
 		}
-		return &streamed{func(hc huma.Context) { r.stream(hc, req, from) }}, nil
+		return &streamed{func(hc huma.Context) { r.stream(hc, req, follow) }}, nil
 	})
 }
 
-func (r *rest) openStream(req *request) (mezu.Position, error) {
-	if err := r.prepare(req); err != nil {
-		return mezu.Position{}, err
-	}
-	last := req.ctx.Header("Last-Event-ID")
-	if last == "" {
-		return mezu.Position{}, nil
-	}
-	from, err := mezu.ParsePosition(last)
-	if err != nil {
-		return from, mezu.Invalid("Last-Event-ID", "is the id of an event of this stream")
-	}
-	return from, nil
-}
-
-// stream writes events until the edge or the server goes. The answer's head waits
+// stream writes events until the caller or the server goes. The answer's head waits
 // for the first event, so that a refusal is still a problem document.
-func (r *rest) stream(hc huma.Context, req *request, from mezu.Position) {
+func (r *rest) stream(hc huma.Context, req *request, follow func(context.Context, *request, string, *sse) error) {
 	_, w := humago.Unwrap(hc)
 	ctx, cancel := context.WithCancel(hc.Context())
 	defer cancel()
 	go cancelWhen(r.done, ctx, cancel)
-	sink := &sse{w: w, control: http.NewResponseController(w)}
+	out := &sse{w: w, control: http.NewResponseController(w)}
 	// The deadline of calls is not the stream's.
-	_ = sink.control.SetReadDeadline(time.Time{})
+	_ = out.control.SetReadDeadline(time.Time{})
 	begin := time.Now()
-	err := r.service.StreamEdge(ctx, req.caller, from, sink)
-	if err != nil && !sink.begun {
+	err := follow(ctx, req, req.ctx.Header("Last-Event-ID"), out)
+	if err != nil && !out.begun {
 		p := r.refuse(ctx, req, err)
 		r.observe(req.op.ID, p.Status, time.Since(begin))
 		writeProblem(w, p)
@@ -70,7 +57,7 @@ func (r *rest) stream(hc huma.Context, req *request, from mezu.Position) {
 	}
 	r.observe(req.op.ID, http.StatusOK, time.Since(begin))
 	if err != nil && ctx.Err() == nil {
-		r.log.Info("edge stream ended", "edge", req.caller.ID, "error", err)
+		r.log.Info("stream ended", "operation", req.op.ID, "caller", req.caller.ID, "error", err)
 	}
 }
 
@@ -90,13 +77,13 @@ type sse struct {
 	begun   bool
 }
 
-// Send writes one event.
-func (s *sse) Send(e api.StreamEvent) error {
-	data, err := json.Marshal(e)
+// Event writes one event; v is its data in JSON.
+func (s *sse) Event(kind, id string, v any) error {
+	data, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("encoding a %s event: %w", e.Kind, err)
+		return fmt.Errorf("encoding a %s event: %w", kind, err)
 	}
-	return s.write("event: " + string(e.Kind) + "\nid: " + e.Position.String() + "\ndata: " + string(data) + "\n\n")
+	return s.write("event: " + kind + "\nid: " + id + "\ndata: " + string(data) + "\n\n")
 }
 
 // KeepAlive writes a comment.
@@ -115,4 +102,25 @@ func (s *sse) write(text string) error {
 		return fmt.Errorf("writing to the stream: %w", err)
 	}
 	return s.control.Flush()
+}
+
+// edgeEvents is the stream of an edge.
+type edgeEvents struct{ *sse }
+
+// Send writes one event.
+func (s edgeEvents) Send(e api.StreamEvent) error {
+	return s.Event(string(e.Kind), e.Position.String(), e)
+}
+
+func (r *rest) bindStream() {
+	r.watch(api.OpEdgeStream, func(ctx context.Context, req *request, last string, out *sse) error {
+		var from mezu.Position
+		if last != "" {
+			var err error
+			if from, err = mezu.ParsePosition(last); err != nil {
+				return mezu.Invalid("Last-Event-ID", "is the id of an event of this stream")
+			}
+		}
+		return r.service.StreamEdge(ctx, req.caller, from, edgeEvents{out})
+	})
 }

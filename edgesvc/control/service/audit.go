@@ -9,17 +9,12 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/audit"
 )
 
-// Bounds of one audit record. It shares a transaction's 512 KiB with the change.
-const (
-	// maxAuditSide bounds before and after, each: an entity with everything set
-	// has a few KiB. A larger one is replaced by its digest.
-	maxAuditSide = 16 << 10
-	// maxAuditRoutes bounds the changed routes that a record shows of a list that
-	// was replaced. The digests of both lists tell the rest.
-	maxAuditRoutes = 20
-)
+// maxAuditRoutes bounds the changed routes that an audit record shows of a list that was
+// replaced. The digests of both lists tell the rest.
+const maxAuditRoutes = 20
 
 // Kinds of targets beside those that the served entities have a word for.
 const (
@@ -99,36 +94,27 @@ func (s *Service) book(ch *change, a author) error {
 	d := ch.deeds[0]
 	rec := s.auditRecord(a.caller, a.operation)
 	rec.Outcome, rec.Organization, rec.Project, rec.Target = mezu.AuditDone, d.target.organization, d.target.project, d.target.AuditTarget
+	if mezu.ValidateEmail("", rec.Target.Name) == nil {
+		rec.Target.Name = s.audit.Mask(rec.Target.Name)
+	}
 	var cutBefore, cutAfter bool
 	var err error
-	if rec.Before, cutBefore, err = auditSide(d.before); err != nil {
+	if rec.Before, cutBefore, err = s.auditSide(d.before); err != nil {
 		return err
 	}
-	if rec.After, cutAfter, err = auditSide(d.after); err != nil {
+	if rec.After, cutAfter, err = s.auditSide(d.after); err != nil {
 		return err
 	}
 	rec.Truncated = cutBefore || cutAfter
-	ch.create(keyAudit(rec), rec)
+	ch.create(audit.Key(rec), rec)
 	return nil
 }
 
 // auditRecord begins a record of what a caller does now.
 func (s *Service) auditRecord(c Caller, operation string) mezu.AuditRecord {
-	at := s.auditTime()
-	return mezu.AuditRecord{ID: mezu.NewAuditID(at), Time: at, Operation: operation, RequestID: c.RequestID,
-		Actor: mezu.AuditActor{Kind: c.actor(), ID: c.ID, Address: c.Address}}
-}
-
-// auditTime is the current time, later than that of every record that this process
-// wrote before, so that its records sort as they came.
-func (s *Service) auditTime() time.Time {
-	for {
-		last := s.audited.Load()
-		next := max(s.now().UnixMicro(), last+1)
-		if s.audited.CompareAndSwap(last, next) {
-			return time.UnixMicro(next).UTC()
-		}
-	}
+	rec := s.audit.Begin(mezu.AuditActor{Kind: c.actor(), ID: c.ID, Address: c.Address}, operation)
+	rec.RequestID = c.RequestID
+	return rec
 }
 
 // actor is the word for the caller's kind.
@@ -142,29 +128,11 @@ func (c Caller) actor() string {
 	return string(c.Kind)
 }
 
-// digest stands for something too large to be shown.
-type digest struct {
-	SHA256 string `json:"sha256"`
-	Bytes  int    `json:"bytes"`
-}
-
-// auditSide encodes one side of a change within its bound.
-func auditSide(v any) (data json.RawMessage, cut bool, err error) {
-	if v == nil {
-		return nil, false, nil
-	}
-	if data, err = encode(v); err != nil {
-		return nil, false, fmt.Errorf("encoding an audit record: %w", err)
-	}
-	if routes, ok := v.(auditedRoutes); ok {
-		cut = routes.cut
-	}
-	if len(data) <= maxAuditSide {
-		return data, cut, nil
-	}
-	sum := sha256.Sum256(data)
-	data, err = encode(digest{hex.EncodeToString(sum[:]), len(data)})
-	return data, true, err
+// auditSide encodes one side of a change.
+func (s *Service) auditSide(v any) (data json.RawMessage, cut bool, err error) {
+	routes, _ := v.(auditedRoutes)
+	data, cut, err = s.audit.Side(v)
+	return data, cut || routes.cut, err
 }
 
 // auditedRoutes is one side of a change of all routes: how many they are, the digest
@@ -197,7 +165,7 @@ func routesSide(of, other []mezu.Route) (auditedRoutes, error) {
 	for _, r := range other {
 		known[r.Identity()] = r
 	}
-	room := maxAuditSide - 1<<10 // for what is around them
+	room := audit.MaxSide - 1<<10 // for what is around them
 	for _, r := range of {
 		if was, ok := known[r.Identity()]; ok && sameRoute(was, r) {
 			continue

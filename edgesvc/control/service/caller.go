@@ -46,9 +46,10 @@ type Caller struct {
 	// RequestID is that of the call.
 	RequestID string
 
-	token  found[tokenRecord] // of single-use tokens
-	serial string             // of certificates
-	why    error              // of the anonymous: what was wrong with the credential
+	presented Presented          // what Authenticate judged, for streams that outlive the call
+	token     found[tokenRecord] // of single-use tokens
+	serial    string             // of certificates
+	why       error              // of the anonymous: what was wrong with the credential
 }
 
 // Presented is what came with a call.
@@ -96,7 +97,7 @@ func (s *Service) Authenticate(ctx context.Context, p Presented) (Caller, error)
 	if err != nil && mezu.CodeOf(err) == mezu.CodeUnauthenticated {
 		c, err = Caller{Kind: Anonymous, why: err}, nil
 	}
-	c.Address, c.RequestID = p.Address, p.RequestID
+	c.Address, c.RequestID, c.presented = p.Address, p.RequestID, p
 	return c, err
 }
 

@@ -25,7 +25,6 @@ const (
 	prefixPerson       = "person/"
 	prefixRoutes       = "routes/"
 	prefixWarpgate     = "wgt/"
-	prefixAudit        = "audit/"
 	prefixInvitation   = "invitation/"
 	prefixOutbox       = "outbox/"
 
@@ -60,20 +59,6 @@ func keyLive(edge string) string                    { return prefixLive + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string                 { return "held/" + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
-
-// auditInstallation is the scope of records that belong to no organization.
-const auditInstallation = "installation"
-
-func auditOf(scope string) string { return prefixAudit + scope + "/" }
-
-// keyAudit sorts by time in its scope.
-func keyAudit(r mezu.AuditRecord) string {
-	scope := r.Organization
-	if scope == "" {
-		scope = auditInstallation
-	}
-	return auditOf(scope) + r.ID
-}
 
 // addressHash stands for a mail address in a key, so that a listing of keys shows
 // none.

@@ -139,15 +139,23 @@ type Paging struct {
 // errGone leaves a record out of a listing: what it refers to is not there any more.
 var errGone = errors.New("gone")
 
+func (p Paging) size() (int, error) {
+	switch {
+	case p.Size < 0 || p.Size > api.MaxPageSize:
+		return 0, mezu.Invalid("page_size", "is between 1 and %d", api.MaxPageSize)
+	case p.Size == 0:
+		return api.DefaultPageSize, nil
+	}
+	return p.Size, nil
+}
+
 // list reads one page under a prefix. A page token belongs to its prefix: under
 // another one it is refused.
 func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
 	out := api.List[Out]{Items: []Out{}}
-	if p.Size < 0 || p.Size > api.MaxPageSize {
-		return out, mezu.Invalid("page_size", "is between 1 and %d", api.MaxPageSize)
-	}
-	if p.Size == 0 {
-		p.Size = api.DefaultPageSize
+	size, err := p.size()
+	if err != nil {
+		return out, err
 	}
 	scope := mezu.HashSecret(prefix)[:16]
 	token := ""
@@ -159,7 +167,7 @@ func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, 
 		}
 		token = rest
 	}
-	page, err := s.store.List(ctx, prefix, token, p.Size)
+	page, err := s.store.List(ctx, prefix, token, size)
 	if err != nil {
 		return out, err
 	}

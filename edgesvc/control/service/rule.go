@@ -105,6 +105,11 @@ var rules = map[string]rule{
 	api.OpPublicCertificate.ID: {edges, ""},
 	api.OpEdgeReport.ID:        {edges, ""},
 	api.OpEdgeStream.ID:        {edges, ""},
+
+	api.OpListAudit.ID:              {tenants, mezu.PermAuditRead},
+	api.OpWatchAudit.ID:             {tenants, mezu.PermAuditRead},
+	api.OpListInstallationAudit.ID:  {operators, mezu.PermAuditRead},
+	api.OpWatchInstallationAudit.ID: {operators, mezu.PermAuditRead},
 }
 
 // rolePermissions is what each role may do in its organization and its projects.
@@ -136,9 +141,9 @@ var (
 		mezu.PermWarpgateRegister, mezu.PermProjectsWrite, mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite,
 		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite, mezu.PermDirectoriesWrite, mezu.PermUsersWrite,
 	})
-	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite})
+	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite, mezu.PermAuditRead})
 	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})
-	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite}
+	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead}
 )
 
 // Admit decides whether a caller may call an operation at all, before anything of

@@ -60,14 +60,14 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 	id := sc.organization.Value.ID
 	if c.Kind == ServiceAccount {
 		if c.Organization != id {
-			return sc, r, s.noOrganization()
+			return sc, r, hidden(s.noOrganization())
 		}
 		sc.grants = c.Permissions
 		return sc, r, nil
 	}
 	sc.member, err = get[mezu.Member](ctx, s, keyMember(id, c.ID))
 	if errors.Is(err, store.ErrNotFound) {
-		return sc, r, s.noOrganization()
+		return sc, r, hidden(s.noOrganization())
 	}
 	if err != nil {
 		return sc, r, err
@@ -100,7 +100,7 @@ func (s *Service) inProject(ctx context.Context, c Caller, op api.Operation, p P
 		return sc, err
 	}
 	if c.Kind == ServiceAccount && c.Project != sc.project.Value.ID {
-		return sc, noProject()
+		return sc, hidden(noProject())
 	}
 	if !may {
 		return sc, forbidden(op, r, c)

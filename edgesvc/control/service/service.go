@@ -15,12 +15,12 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/audit"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
@@ -32,6 +32,8 @@ type Config struct {
 	// call. What this package writes through it is encrypted at rest.
 	Store     *sealed.Store
 	Authority *ca.Authority
+	// Archive takes audit records from the store; if nil, they stay there.
+	Archive *audit.Archive
 	// Domain is the edge domain, under which endpoints are labels.
 	Domain string
 	// PublicPort is the port in URLs; if zero or 443, none is shown.
@@ -52,6 +54,7 @@ type Service struct {
 	store     *sealed.Store
 	authority *ca.Authority
 	anchor    *trust.Anchor
+	audit     *audit.Log
 	domain    string
 	port      int
 	site      string
@@ -67,10 +70,6 @@ type Service struct {
 
 	leasesMu sync.Mutex
 	leases   map[string]lease
-
-	// audited is the time of the latest audit record of this process, in
-	// microseconds.
-	audited atomic.Int64
 
 	// addresses are what edges said last of where they are reached, by id.
 	addresses sync.Map
@@ -90,6 +89,14 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		if _, ok := rules[op.ID]; !ok {
 			return nil, mezu.Errorf(mezu.CodeInternal, "operation %s has no rule of authority", op.ID)
 		}
+	}
+	var err error
+	s.audit, err = audit.Open(ctx, audit.Config{
+		Store: cfg.Store, Archive: cfg.Archive, Keyset: cfg.Authority.Keyset, Now: s.now,
+		Sign: func(statement any) (mezu.Signed, error) { return cfg.Authority.Sign(mezu.PurposeAudit, statement) },
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.anchor = trust.New(cfg.Authority.TrustRoot(), s.now)
 	if _, err := s.anchor.AcceptKeyset(cfg.Authority.Keyset()); err != nil {

@@ -35,6 +35,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		{"sweeping endpoints", s.sweepEndpoints},
 		{"sweeping Warpgates", s.sweepWarpgates},
 		{"sweeping documents", s.sweepDocuments},
+		{"archiving the audit log", s.audit.Archive},
 	}
 	var all error
 	for _, step := range steps {

@@ -1,0 +1,51 @@
+package ca_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+)
+
+// An authority from before there was an archive goes on without its key and gets it with
+// the next rotation.
+func TestAuthorityWithoutAuditKey(t *testing.T) {
+	i := created(t)
+	i.vault.alter(func(data []byte) []byte {
+		var record map[string]any
+		if err := json.Unmarshal(data, &record); err != nil {
+			t.Fatal(err)
+		}
+		var kept []any
+		for _, k := range record["keys"].([]any) {
+			if k.(map[string]any)["purpose"] != string(mezu.PurposeAudit) {
+				kept = append(kept, k)
+			}
+		}
+		record["keys"] = kept
+		out, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	})
+	a, err := ca.Open(t.Context(), i.vault, i.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Sign(mezu.PurposeAudit, struct{}{}); err == nil {
+		t.Error("it signs a segment without a key")
+	}
+	if _, err := a.Sign(mezu.PurposeEdges, struct{}{}); err != nil {
+		t.Error(err)
+	}
+	i.change(ca.Rotate)
+	i.advance(ca.ActivationDelay)
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Sign(mezu.PurposeAudit, struct{}{}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,164 @@
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Times of a watch.
+const (
+	// Overlap is how far before the record from which a watch resumes it begins: a
+	// record is planned before it is committed, and the clocks of control planes
+	// differ, so that one with a lower id may come after. Who resumes drops by id what
+	// he has.
+	Overlap = time.Minute
+	// recheck is how often the right to read is looked at; with the time of a check
+	// that leaves five seconds between its end and the stream's.
+	recheck = 2 * time.Second
+	// backlogPage is how many records are read at a time.
+	backlogPage = 500
+)
+
+// Follower takes the records of a watch. Its functions return an error to end it.
+type Follower struct {
+	Send      func(mezu.AuditRecord) error
+	KeepAlive func() error
+	// Allowed says whether the reader still may. It is asked before each record or
+	// batch of them, and while nothing comes.
+	Allowed func(context.Context) error
+}
+
+// Follow sends what matches as it is written; after the id of a record, first what was
+// written since then. Limits and order of q mean nothing here.
+func (l *Log) Follow(ctx context.Context, q Query, after string, f Follower) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watch
+	// The position comes first: what is committed after it is watched, also while
+	// the backlog is read.
+	page, err := l.cfg.Store.List(ctx, Prefix(q.Scope), "", 1)
+	if err != nil {
+		return err
+	}
+	watcher, err := l.cfg.Store.Watch(ctx, Prefix(q.Scope), page.Position)
+	if err != nil {
+		return err
+	}
+	if err := f.KeepAlive(); err != nil { // the head of the answer
+		return err
+	}
+	sent, err := l.backlog(ctx, q, after, f)
+	if err != nil {
+		return err
+	}
+	return l.follow(ctx, q, watcher, sent, f)
+}
+
+// backlog sends what was written since the record after, and gives the ids of what the
+// watch may have too.
+func (l *Log) backlog(ctx context.Context, q Query, after string, f Follower) (map[string]bool, error) {
+	sent := map[string]bool{}
+	if after == "" {
+		return sent, nil
+	}
+	at, err := mezu.AuditIDTime(after)
+	if err != nil {
+		return nil, err
+	}
+	begun := l.cfg.Now()
+	q.Oldest = true
+	if since := at.Add(-Overlap); since.After(q.Since) {
+		q.Since = since
+	}
+	for token := ""; ; {
+		if err := f.Allowed(ctx); err != nil {
+			return nil, err
+		}
+		page, err := l.Read(ctx, q, token, backlogPage)
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Damaged) > 0 { // rather no stream than one with a gap
+			return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: page.Damaged[0].Error(), Hint: "begin after the damage, or without Last-Event-ID, and list what lies before"}
+		}
+		for _, rec := range page.Records {
+			if rec.ID == after {
+				continue
+			}
+			if err := f.Send(rec); err != nil {
+				return nil, err
+			}
+			if rec.Time.After(begun.Add(-Overlap)) {
+				sent[rec.ID] = true
+			}
+		}
+		if token = page.Next; token == "" {
+			return sent, nil
+		}
+	}
+}
+
+// follow sends what is committed.
+func (l *Log) follow(ctx context.Context, q Query, watcher store.Watcher, sent map[string]bool, f Follower) error {
+	check, alive := time.NewTicker(recheck), time.NewTicker(api.StreamKeepAlive)
+	defer check.Stop()
+	defer alive.Stop()
+	for {
+		select {
+		case event, ok := <-watcher.Events():
+			if !ok {
+				if err := watcher.Err(); err != nil {
+					return err
+				}
+				return ctx.Err()
+			}
+			records, err := matching(q, event, sent)
+			if err != nil {
+				return err
+			}
+			if len(records) == 0 {
+				continue
+			}
+			if err := f.Allowed(ctx); err != nil {
+				return err
+			}
+			for _, rec := range records {
+				if err := f.Send(rec); err != nil {
+					return err
+				}
+			}
+		case <-check.C:
+			if err := f.Allowed(ctx); err != nil {
+				return err
+			}
+		case <-alive.C:
+			if err := f.KeepAlive(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// matching gives the records of one commit that are wanted and were not sent.
+func matching(q Query, event store.Event, sent map[string]bool) ([]mezu.AuditRecord, error) {
+	var out []mezu.AuditRecord
+	for _, ch := range event.Changes {
+		if ch.Deleted {
+			continue
+		}
+		rec, err := decode(ch.Record)
+		if err != nil {
+			return nil, err
+		}
+		if q.Matches(&rec) && !sent[rec.ID] {
+			out = append(out, rec)
+		}
+		delete(sent, rec.ID)
+	}
+	return out, nil
+}

@@ -1,0 +1,238 @@
+package control_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// audited gives every audit record in the store, by key.
+func (in *installation) audited() map[string]mezu.AuditRecord {
+	in.t.Helper()
+	out := map[string]mezu.AuditRecord{}
+	for token := ""; ; {
+		page, err := in.store.List(in.t.Context(), "audit/", token, store.MaxPage)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			var rec mezu.AuditRecord
+			if err := json.Unmarshal(r.Value, &rec); err != nil {
+				in.t.Fatal(err)
+			}
+			out[r.Key] = rec
+		}
+		if token = page.Next; token == "" {
+			return out
+		}
+	}
+}
+
+// deed is one operation that changes something, and what its record must say.
+type deed struct {
+	op    api.Operation
+	do    func() // calls it once
+	actor string // the kind
+	// tenant says that the record belongs to the organization, and is served there;
+	// else it is the installation's.
+	tenant        bool
+	target        string // the kind
+	before, after string // parts of the sides; "-" is none
+}
+
+// unchanging are the operations that look as if they changed something and don't.
+var unchanging = map[string]string{
+	api.OpPublicCertificate.ID: "issues a certificate that nothing is kept of",
+}
+
+// A9: each operation that changes something leaves exactly one record with actor,
+// tenant, target and before → after, and no record holds a secret. An operation
+// without a line here fails the test.
+func TestA9_EveryOperation(t *testing.T) {
+	in := withStore(t)
+	seen := map[string]bool{}
+	var op *api.Client // operator and owner of the organization
+	var org mezu.Organization
+	// run does deeds in their order.
+	run := func(deeds ...deed) {
+		for _, d := range deeds {
+			before := in.audited()
+			d.do()
+			seen[d.op.ID] = true
+			var records []mezu.AuditRecord
+			for key, rec := range in.audited() {
+				if _, old := before[key]; !old {
+					records = append(records, rec)
+				}
+			}
+			if len(records) != 1 {
+				t.Fatalf("%s left %d records: %+v", d.op.ID, len(records), records)
+			}
+			in.judge(d, records[0], org.ID)
+			in.served(op, d, records[0])
+		}
+	}
+	var key, token string
+	var invited api.InvitationCreated
+	var member mezu.Member
+	invite := func(email string) func() {
+		return func() { invited = in.invite(op, "acme", email, mezu.RoleViewer) }
+	}
+	var w, e *identity
+	body := func(s string) any { return json.RawMessage(s) }
+	as := func(o api.Operation, in string, params ...string) func() {
+		return func() {
+			var b any
+			if in != "" {
+				b = body(in)
+			}
+			call[any](t, op, o, b, params...)
+		}
+	}
+	run(
+		deed{api.OpBootstrap, func() { op = in.operator() }, "anonymous", false, "operator", "-", `"id":"prs_`},
+		deed{api.OpCreateOrganization, func() {
+			org = call[mezu.Organization](t, op, api.OpCreateOrganization, body(`{"name":"acme"}`))
+		}, "operator", false, "organization", "-", `"name":"acme"`},
+	)
+	env := []string{"acme", "shop", "production"}
+	run(
+		deed{api.OpUpdateOrganization, as(api.OpUpdateOrganization, `{"display_name":"Acme"}`, "acme"), "operator", true, "organization", `"name":"acme"`, `"display_name":"Acme"`},
+		deed{api.OpCreateProject, as(api.OpCreateProject, `{"name":"shop"}`, "acme"), "operator", true, "project", "-", `"name":"shop"`},
+		deed{api.OpUpdateProject, as(api.OpUpdateProject, `{"display_name":"Shop"}`, "acme", "shop"), "operator", true, "project", `"revision":1`, `"display_name":"Shop"`},
+		deed{api.OpCreateEnvironment, as(api.OpCreateEnvironment, `{"name":"production"}`, "acme", "shop"), "operator", true, "environment", "-", `"endpoint":"shop-acme"`},
+		deed{api.OpUpdateEnvironment, as(api.OpUpdateEnvironment, `{"enabled":false}`, env...), "operator", true, "environment", `"name":"production"`, `"enabled":false`},
+		deed{api.OpReplaceRoutes, as(api.OpReplaceRoutes, `{"routes":[{"prefix":"/a"},{"prefix":"/b"}]}`, env...), "operator", true, "routes", `"count":0`, `"count":2`},
+		deed{api.OpCreateRoute, as(api.OpCreateRoute, `{"prefix":"/c","name":"c"}`, env...), "operator", true, "route", "-", `"prefix":"/c"`},
+		deed{api.OpUpdateRoute, as(api.OpUpdateRoute, `{"methods":["GET"]}`, append(env, "c")...), "operator", true, "route", `"prefix":"/c"`, `"methods":["GET"]`},
+		deed{api.OpDeleteRoute, as(api.OpDeleteRoute, "", append(env, "c")...), "operator", true, "route", `"methods":["GET"]`, "-"},
+		deed{api.OpCreateServiceAccount, func() {
+			out := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, body(`{"name":"gate","permissions":["warpgate.register"]}`), "acme", "shop")
+			key = in.secret(out.Key)
+		}, "operator", true, "service_account", "-", `"permissions":["warpgate.register"]`},
+		deed{api.OpRegisterWarpgate, func() { w, _ = in.register(key, "") }, "service_account", true, "warpgate", "-", `"serial":"`},
+		deed{api.OpRenewWarpgate, func() {
+			call[any](t, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
+		}, "warpgate", true, "warpgate", `"serial":"`, `"serial":"`},
+		deed{api.OpDeleteWarpgate, func() { as(api.OpDeleteWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"serial":"`, "-"},
+		deed{api.OpCreateEnrolmentToken, func() {
+			out := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: spki(t, w.csr)}, env...)
+			in.secret(out.Token)
+		}, "operator", true, "enrolment_token", "-", `"public_key_sha256":"`},
+		deed{api.OpCreateJoinToken, func() { token = in.joinToken(op) }, "operator", false, "join_token", "-", `"expires_at"`},
+		deed{api.OpEnrolEdge, func() {
+			e = newIdentity(t)
+			out := call[api.EnrolResponse](t, in.client(token, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: e.csr, Name: "edge-1", TunnelAddress: "127.0.0.1:9443"})
+			e.take(t, out.Certificates, out.Edge)
+		}, "join_token", false, "edge", "-", `"name":"edge-1"`},
+		deed{api.OpRenewEdge, func() {
+			call[any](t, in.client("", e.cert), api.OpRenewEdge, api.RenewRequest{CSR: e.csr})
+		}, "edge", false, "edge", `"serial":"`, `"serial":"`},
+		deed{api.OpEdgeReport, func() {
+			call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{TunnelAddress: "127.0.0.1:9444"})
+		}, "edge", false, "edge", `"tunnel_address":"127.0.0.1:9443"`, `"tunnel_address":"127.0.0.1:9444"`},
+		deed{api.OpDeleteEdge, as(api.OpDeleteEdge, "", "edge-1"), "operator", false, "edge", `"name":"edge-1"`, "-"},
+		deed{api.OpCreateDirectory, as(api.OpCreateDirectory, `{"name":"people"}`, "acme", "shop"), "operator", true, "directory", "-", `"name":"people"`},
+		deed{api.OpUpdateDirectory, as(api.OpUpdateDirectory, `{"signup":"open"}`, "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, `"signup":"open"`},
+		deed{api.OpDeleteDirectory, as(api.OpDeleteDirectory, "", "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, "-"},
+		deed{api.OpCreateOrganizationDirectory, as(api.OpCreateOrganizationDirectory, `{"name":"all"}`, "acme"), "operator", true, "directory", "-", `"name":"all"`},
+		deed{api.OpUpdateOrganizationDirectory, as(api.OpUpdateOrganizationDirectory, `{"signup":"open"}`, "acme", "all"), "operator", true, "directory", `"name":"all"`, `"signup":"open"`},
+		deed{api.OpDeleteOrganizationDirectory, as(api.OpDeleteOrganizationDirectory, "", "acme", "all"), "operator", true, "directory", `"name":"all"`, "-"},
+		deed{api.OpCreateInvitation, invite("eve@acme.example"), "operator", true, "invitation", "-", `"role":"viewer"`},
+		deed{api.OpDeleteInvitation, func() { as(api.OpDeleteInvitation, "", "acme", invited.ID)() }, "operator", true, "invitation", `"role":"viewer"`, "-"},
+		deed{api.OpCreateInvitation, invite("ana@acme.example"), "operator", true, "invitation", "-", `"email":"hmac:`},
+		deed{api.OpRedeemInvitation, func() {
+			out := call[api.RedeemResponse](t, in.client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: in.secret(invited.Code), Email: "ana@acme.example"})
+			member = out.Member
+			in.secret(out.Token)
+		}, "anonymous", true, "member", "-", `"role":"viewer"`},
+		deed{api.OpUpdateMember, func() { as(api.OpUpdateMember, `{"role":"admin"}`, "acme", member.ID)() }, "operator", true, "member", `"role":"viewer"`, `"role":"admin"`},
+		deed{api.OpDeleteMember, func() { as(api.OpDeleteMember, "", "acme", member.ID)() }, "operator", true, "member", `"role":"admin"`, "-"},
+		deed{api.OpDeleteServiceAccount, as(api.OpDeleteServiceAccount, "", "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, "-"},
+		deed{api.OpDeleteEnvironment, as(api.OpDeleteEnvironment, "", env...), "operator", true, "environment", `"endpoint":"shop-acme"`, "-"},
+		deed{api.OpDeleteProject, as(api.OpDeleteProject, "", "acme", "shop"), "operator", true, "project", `"name":"shop"`, "-"},
+		deed{api.OpDeleteOrganization, as(api.OpDeleteOrganization, "", "acme"), "operator", false, "organization", `"name":"acme"`, "-"},
+	)
+	for _, o := range api.Operations() {
+		if _, known := unchanging[o.ID]; o.Method != "GET" && !seen[o.ID] && !known {
+			t.Errorf("%s changes something, and nobody said here what its audit record must hold", o.ID)
+		}
+	}
+	// Nor do they say who a person is.
+	in.secret("ana@acme.example")
+	in.secret("eve@acme.example")
+	in.scanAudit()
+}
+
+// judge compares a record with what is expected of it.
+func (in *installation) judge(d deed, rec mezu.AuditRecord, org string) {
+	in.t.Helper()
+	side := func(name string, got json.RawMessage, want string) {
+		if want == "-" && got != nil || want != "-" && !strings.Contains(string(got), want) {
+			in.t.Errorf("%s: %s is %s, not %s", d.op.ID, name, got, want)
+		}
+	}
+	side("before", rec.Before, d.before)
+	side("after", rec.After, d.after)
+	if !d.tenant {
+		org = ""
+	}
+	if rec.Operation != d.op.ID || rec.Outcome != mezu.AuditDone || rec.Organization != org || rec.Target.Kind != d.target || rec.Target.ID == "" ||
+		rec.Actor.Kind != d.actor || rec.Actor.ID == "" && d.actor != "anonymous" || rec.Actor.Address != "127.0.0.1" ||
+		!strings.HasPrefix(rec.RequestID, "req_") || rec.Time.IsZero() {
+		in.t.Errorf("%s: %+v", d.op.ID, rec)
+	}
+}
+
+// served checks that the API gives the record first, to those who may read it.
+func (in *installation) served(op *api.Client, d deed, rec mezu.AuditRecord) {
+	in.t.Helper()
+	o, params := api.OpListInstallationAudit, []string(nil)
+	if d.tenant {
+		o, params = api.OpListAudit, []string{"acme"}
+	}
+	list := call[api.AuditList](in.t, op, o, nil, params...)
+	if len(list.Items) == 0 || list.Items[0].ID != rec.ID || string(list.Items[0].After) != string(rec.After) {
+		in.t.Errorf("%s: the log begins with %+v", d.op.ID, list.Items[:min(1, len(list.Items))])
+	}
+}
+
+// scanAudit looks for every secret that was given out in what audit wrote.
+func (in *installation) scanAudit() {
+	in.t.Helper()
+	if len(in.secrets) < 4 {
+		in.t.Fatalf("only %d secrets to look for", len(in.secrets))
+	}
+	look := func(where string, data []byte) {
+		for _, s := range in.secrets {
+			if bytes.Contains(data, []byte(s)) || bytes.Contains(data, []byte(mezu.HashSecret(s))) {
+				in.t.Errorf("%s holds a secret, or its hash", where)
+			}
+		}
+	}
+	for key, rec := range in.audited() {
+		data, err := json.Marshal(rec)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		look(key, data)
+	}
+	paths, err := filepath.Glob(filepath.Join(in.dir, "archive", "*", "*"))
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		look(path, data)
+	}
+}
