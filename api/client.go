@@ -61,6 +61,9 @@ type ClientConfig struct {
 	// DialContext replaces the dialler; if nil, TCP, through the proxy that
 	// HTTPS_PROXY and NO_PROXY name.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Wrap puts itself between the client and the network, to see calls and
+	// answers as they are; if nil, nothing does.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Client calls the operations of one control plane. It is safe for concurrent
@@ -98,8 +101,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.DialContext != nil {
 		transport.Proxy, transport.DialContext = nil, cfg.DialContext
 	}
+	var carrier http.RoundTripper = transport
+	if cfg.Wrap != nil {
+		carrier = cfg.Wrap(transport)
+	}
 	c := &Client{base: "https://" + u.Host, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
-		Transport: transport,
+		Transport: carrier,
 		// A redirect would carry the token to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

@@ -82,6 +82,8 @@ type installation struct {
 	stop    func()
 	// secrets are all that were given out, for the scan at the end.
 	secrets []string
+	// contract is what the API says of itself.
+	contract *contract
 }
 
 func install(t *testing.T) *installation {
@@ -134,6 +136,11 @@ func (in *installation) start() {
 	if !in.roots.AppendCertsFromPEM(pem) {
 		in.t.Fatal("the CA file has no certificate")
 	}
+	if in.contract == nil {
+		if in.contract, err = newContract(in); err != nil {
+			in.t.Fatal(err)
+		}
+	}
 }
 
 func (in *installation) restart() {
@@ -154,7 +161,8 @@ func (in *installation) client(token string, cert *tls.Certificate) *api.Client 
 	if cert != nil {
 		config.Certificates = []tls.Certificate{*cert}
 	}
-	c, err := api.NewClient(api.ClientConfig{BaseURL: "https://" + in.plane.Addr(), Token: func() (string, error) { return token, nil }, TLS: config})
+	c, err := api.NewClient(api.ClientConfig{BaseURL: "https://" + in.plane.Addr(), Token: func() (string, error) { return token, nil }, TLS: config,
+		Wrap: func(carrier http.RoundTripper) http.RoundTripper { return &witness{carrier, in.t, in.contract} }})
 	if err != nil {
 		in.t.Fatal(err)
 	}

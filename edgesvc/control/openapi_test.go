@@ -1,0 +1,198 @@
+package control_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/mezusphere/mezu/api"
+)
+
+// contract holds answers of the API against its own OpenAPI document (3.1, whose
+// schemas are JSON Schema 2020-12), by a validator that knows nothing of the server.
+type contract struct {
+	document map[string]any
+	compiler *jsonschema.Compiler
+
+	mu      sync.Mutex
+	schemas map[string]*jsonschema.Schema // by place in the document
+}
+
+// newContract reads an installation's document.
+func newContract(in *installation) (*contract, error) {
+	status, _, text := in.raw("GET", "/openapi.json", "", "", "")
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("/openapi.json answers %d", status)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	document, ok := value.(map[string]any)
+	if !ok || !strings.HasPrefix(fmt.Sprint(document["openapi"]), "3.1.") {
+		return nil, fmt.Errorf("it is no OpenAPI 3.1 document: %.100s", text)
+	}
+	c := &contract{document: document, compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
+	c.compiler.DefaultDraft(jsonschema.Draft2020)
+	return c, c.compiler.AddResource("openapi.json", value)
+}
+
+// operation finds the operation of a request.
+func operation(req *http.Request) (api.Operation, bool) {
+	path := strings.Split(req.URL.EscapedPath(), "/")
+	for _, op := range api.Operations() {
+		template := strings.Split(op.Path, "/")
+		if op.Method != req.Method || len(template) != len(path) {
+			continue
+		}
+		same := true
+		for i, part := range template {
+			same = same && (part == path[i] || strings.HasPrefix(part, "{"))
+		}
+		// A literal part wins over a parameter, as for the server.
+		if same && !strings.Contains(op.Path, "{") || same && !literal(req) {
+			return op, true
+		}
+	}
+	return api.Operation{}, false
+}
+
+// literal reports whether some operation has exactly the path of the request.
+func literal(req *http.Request) bool {
+	for _, op := range api.Operations() {
+		if op.Method == req.Method && op.Path == req.URL.EscapedPath() {
+			return true
+		}
+	}
+	return false
+}
+
+// check holds an answer against the document.
+func (c *contract) check(op api.Operation, status int, header http.Header, body []byte) error {
+	item, _ := c.document["paths"].(map[string]any)[op.Path].(map[string]any)
+	described, ok := item[strings.ToLower(op.Method)].(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s is not in the document", op.ID)
+	}
+	code := strconv.Itoa(status)
+	response, ok := described["responses"].(map[string]any)[code].(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s answers %d, which the document doesn't say", op.ID, status)
+	}
+	content, _ := response["content"].(map[string]any)
+	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if len(content) == 0 {
+		if len(body) > 0 {
+			return fmt.Errorf("%s answers %d with a body of which the document says nothing", op.ID, status)
+		}
+		return nil
+	}
+	if content[kind] == nil {
+		return fmt.Errorf("%s answers %d as %q, which the document doesn't say", op.ID, status, kind)
+	}
+	if kind == "text/event-stream" {
+		return nil
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s answers %d: %w", op.ID, status, err)
+	}
+	schema, err := c.schema(fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%s/content/%s/schema",
+		pointer(op.Path), strings.ToLower(op.Method), code, pointer(kind)))
+	if err != nil {
+		return err
+	}
+	if err := schema.Validate(value); err != nil {
+		return fmt.Errorf("%s answers %d otherwise than the document says: %w\n%s", op.ID, status, err, body)
+	}
+	return nil
+}
+
+// pointer escapes one part of a JSON pointer in a URL (RFC 6901, 6).
+func pointer(s string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D", "+", "%2B").Replace(s)
+}
+
+func (c *contract) schema(place string) (*jsonschema.Schema, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.schemas[place]; s != nil {
+		return s, nil
+	}
+	s, err := c.compiler.Compile(place)
+	if err == nil {
+		c.schemas[place] = s
+	}
+	return s, err
+}
+
+// witness is a carrier of calls that holds every answer against the document.
+type witness struct {
+	http.RoundTripper
+	t        *testing.T
+	contract *contract
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := w.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return resp, err
+	}
+	op, known := operation(req)
+	if !known {
+		return resp, nil
+	}
+	var body []byte
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if err := w.contract.check(op, resp.StatusCode, resp.Header, body); err != nil {
+		w.t.Error(err)
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections lets a client close what it no longer needs.
+func (w *witness) CloseIdleConnections() {
+	w.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+}
+
+// The witness notices what is not as the document says.
+func TestContract_NoticesDeviations(t *testing.T) {
+	in := install(t)
+	c, err := newContract(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := http.Header{"Content-Type": {"application/json"}}
+	good, err := json.Marshal(map[string]any{"kind": "member", "id": "mbr_1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.check(api.OpSelf, 200, text, good); err != nil {
+		t.Errorf("a good answer: %v", err)
+	}
+	for name, body := range map[string]string{"an unknown field": `{"kind":"member","id":"x","more":1}`, "a wrong type": `{"kind":1,"id":"x"}`, "a missing field": `{"kind":"member"}`} {
+		if c.check(api.OpSelf, 200, text, []byte(body)) == nil {
+			t.Errorf("%s was not noticed", name)
+		}
+	}
+	if c.check(api.OpSelf, 302, text, good) == nil || c.check(api.OpSelf, 200, http.Header{"Content-Type": {"text/html"}}, good) == nil {
+		t.Error("another status or type was not noticed")
+	}
+}
