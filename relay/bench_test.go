@@ -83,6 +83,7 @@ func serveBench(down, up net.Conn) {
 	var x relay.Exchange
 	var req relay.Request
 	var names relay.Names
+	var writeBy time.Time
 	abort := func() { up.Close() }
 	c.Reset(down, time.Minute, time.Minute)
 	defer c.Reader.Release()
@@ -93,7 +94,7 @@ func serveBench(down, up net.Conn) {
 			return
 		}
 		c.Begin(0)
-		x.Begin(up, abort, &req, time.Minute, time.Minute)
+		x.Begin(up, &writeBy, abort, &req, time.Minute, time.Minute)
 		x.Writer.Gathered(req.Append(x.Writer.Room()))
 		if x.Send(&c) != nil || x.Respond(&c) != nil || !x.Finish(&c) {
 			return

@@ -97,15 +97,17 @@ type Exchange struct {
 	gone     atomic.Bool
 }
 
-// Begin takes an upstream connection for a request. abort breaks it so that
+// Begin takes an upstream connection for a request. writeBy is where the write
+// deadline in force is kept from one exchange on the connection to the next, since
+// moving it costs a timer; zero if that is unknown. abort breaks it so that
 // reads and writes under way end; it may be called more than once, and beside
 // them. response bounds the wait for the response's head, idle the silence in
 // its body.
-func (x *Exchange) Begin(conn net.Conn, abort func(), req *Request, response, idle time.Duration) {
+func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *Request, response, idle time.Duration) {
 	x.req, x.response, x.idle, x.started = req, response, idle, time.Now()
 	x.conn, x.abortUp = conn, abort
 	x.Status, x.Began, x.BytesIn, x.BytesOut = 0, false, 0, 0
-	x.up.Wrap(conn, impatience, upstreamWrite)
+	x.up.wrap(conn, writeBy, impatience, upstreamWrite)
 	x.Reader.Reset(&x.up)
 	x.Writer.Reset(&x.up)
 	x.upload.reset()

@@ -80,7 +80,7 @@ func (r *rig) serve(down, up net.Conn) {
 		up = r.wrap(up)
 	}
 	var x relay.Exchange
-	x.Begin(up, func() { up.Close() }, &req, r.response, r.idle)
+	x.Begin(up, new(time.Time), func() { up.Close() }, &req, r.response, r.idle)
 	x.Writer.Gathered(req.Append(x.Writer.Room()))
 	o.err = r.carry(&x, &c)
 	if o.err != nil {

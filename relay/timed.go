@@ -14,17 +14,26 @@ import (
 // are changed by the reader and the writer respectively.
 type Timed struct {
 	net.Conn
-	read, write     time.Duration
-	readAt, writeAt time.Time // the deadlines in force; zero = unknown
-	fixed           bool      // the read deadline stays where FixRead put it
-	expired         atomic.Bool
+	read, write time.Duration
+	readAt      time.Time // the deadline in force; zero = unknown
+	writeAt     *time.Time
+	own         time.Time // what writeAt points to, unless it was given
+	fixed       bool      // the read deadline stays where FixRead put it
+	expired     atomic.Bool
 }
 
 // Wrap takes a connection over with its bounds. The deadlines in force are
 // taken for unknown.
 func (t *Timed) Wrap(conn net.Conn, read, write time.Duration) {
+	t.own = time.Time{}
+	t.wrap(conn, &t.own, read, write)
+}
+
+// wrap is Wrap with the place where the write deadline in force is kept, for who
+// takes the connection over next.
+func (t *Timed) wrap(conn net.Conn, writeAt *time.Time, read, write time.Duration) {
 	t.Conn, t.read, t.write = conn, read, write
-	t.readAt, t.writeAt, t.fixed = time.Time{}, time.Time{}, false
+	t.readAt, t.writeAt, t.fixed = time.Time{}, writeAt, false
 	t.expired.Store(false)
 }
 
@@ -65,7 +74,7 @@ func (t *Timed) Read(p []byte) (int, error) {
 
 // Write writes within its bound.
 func (t *Timed) Write(p []byte) (int, error) {
-	if err := extend(&t.writeAt, t.write, t.Conn.SetWriteDeadline); err != nil {
+	if err := extend(t.writeAt, t.write, t.Conn.SetWriteDeadline); err != nil {
 		return 0, err
 	}
 	return t.Conn.Write(p)

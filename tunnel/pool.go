@@ -14,6 +14,9 @@ import (
 // connection: each exchange sets its own.
 type Conn struct {
 	net.Conn
+	// WriteBy is the write deadline in force, which the holder who moves it notes
+	// here; if zero, it is unknown.
+	WriteBy time.Time
 	session *Session
 	number  uint64
 	serial  string // of the certificate that it was established with

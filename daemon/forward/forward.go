@@ -306,7 +306,7 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 // once more.
 func (w *worker) try(p *pool, conn *workloadConn) (again bool, err error) {
 	x := &w.x
-	x.Begin(conn.Conn, conn.abort, &w.req, w.route.Timeout, w.route.IdleTimeout)
+	x.Begin(conn.Conn, &conn.writeBy, conn.abort, &w.req, w.route.Timeout, w.route.IdleTimeout)
 	defer func() {
 		if x.Finish(&w.c) {
 			p.put(conn)

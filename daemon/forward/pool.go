@@ -40,6 +40,8 @@ type workloadConn struct {
 	abort  func()
 	reused bool      // it has carried an exchange
 	since  time.Time // idle since
+	// writeBy is the write deadline in force, as the last exchange left it.
+	writeBy time.Time
 }
 
 func (f *Forwarder) pool(u mezu.Upstream) *pool {

@@ -190,7 +190,7 @@ func checkoutError(err error) error {
 // try carries the request over one data connection.
 func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err error) {
 	r := &x.relay
-	r.Begin(conn, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout)
+	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout)
 	defer func() {
 		clean := r.Finish(d)
 		x.bytesIn += r.BytesIn

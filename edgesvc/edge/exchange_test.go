@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -110,6 +113,29 @@ func TestCheckoutError(t *testing.T) {
 		if got := mezu.CodeOf(checkoutError(err)); got != want || !errors.Is(checkoutError(err), err) {
 			t.Errorf("%v answers %s", err, got)
 		}
+	}
+}
+
+// A probe's deadline is short; the next exchange must not take it for its own.
+func TestProbe_LeavesNoDeadlineBehind(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	answered := make(chan error, 1)
+	go func() {
+		defer far.Close()
+		if _, err := io.ReadFull(far, make([]byte, len(relay.AppendProbe(nil)))); err != nil {
+			answered <- err
+			return
+		}
+		_, err := far.Write(relay.AppendAlive(nil))
+		answered <- err
+	}()
+	conn := &tunnel.Conn{Conn: near, WriteBy: time.Now().Add(time.Minute)}
+	if err := errors.Join(roundTrip(conn), <-answered); err != nil {
+		t.Fatal(err)
+	}
+	if !conn.WriteBy.IsZero() {
+		t.Errorf("the write deadline passes for %v", conn.WriteBy)
 	}
 }
 

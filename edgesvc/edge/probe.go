@@ -131,6 +131,7 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 func roundTrip(conn *tunnel.Conn) error {
 	var timed relay.Timed
 	timed.Wrap(conn, probeTimeout, probeTimeout)
+	conn.WriteBy = time.Time{} // the next exchange sets its own
 	if _, err := timed.Write(relay.AppendProbe(nil)); err != nil {
 		return err
 	}
