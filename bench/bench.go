@@ -26,7 +26,9 @@ type bench struct {
 	in       *installation
 	warpgate *process
 	ours     target
-	targets  []target // all of them, in the order of tables
+	targets  []target      // all of them, in the order of tables
+	changed  []string      // hosts of takeChanges, once they are made
+	cold     *installation // of takeCold, once it is made
 }
 
 // newBench starts workload, references, control plane, edge and Warpgate, and
@@ -156,6 +158,7 @@ func (b *bench) close() error {
 		b.warpgate.stop()
 	}
 	b.in.stop()
+	b.cold.stop()
 	for _, p := range b.helpers {
 		p.stop()
 	}

@@ -74,4 +74,8 @@ var goals = []goal{
 	{"size of warpgate, stripped", false, 15, " MB", ours("start", figSize)},
 	{"resident memory of an idle warpgate", false, 20, " MiB", ours("start", figResident)},
 	{"first registration", false, 300, " ms", ours("start", figRegistration)},
+	{"a change in force at the edge, median", false, 50, " ms", ours("changes", figEffectiveP50)},
+	{"a change in force at the edge, p99", false, 1000, " ms", ours("changes", figEffectiveP99)},
+	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
+	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
 }

@@ -27,8 +27,9 @@ import (
 // Defaults of the flags. Medians of five rounds of four seconds are what the
 // figures of docs/performance.md are made of.
 const (
-	defaultRounds  = 5
-	defaultSeconds = 4
+	defaultRounds       = 5
+	defaultSeconds      = 4
+	defaultEnvironments = 100_000
 )
 
 const about = `bench - measure edge and Warpgate against references on this machine
@@ -43,6 +44,7 @@ Flags:
    -peer NAME=URL       another proxy or tunnel in front of -workload, by the https address it
                         listens on; #PID,PID behind the URL counts its CPU (repeatable)
    -workload HOST:PORT  where the workload listens, for peers (default a free port)
+   -environments N      environments of the measure cold (default 100000)
    -out markdown|json   form of the result on stdout (default markdown)
    -control-plane DIR   use the programs mezusphere and warpgate in DIR instead of building them
    -profile DIR         afterwards, build the programs with a profiler, load them as http1,
@@ -63,6 +65,7 @@ type options struct {
 	json, list   bool
 	binaries     string
 	profileFiles string
+	environments int
 }
 
 func parse(args []string) (*options, error) {
@@ -82,6 +85,7 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&out, "out", out, "")
 	f.StringVar(&o.binaries, "control-plane", "", "")
 	f.StringVar(&o.profileFiles, "profile", "", "")
+	f.IntVar(&o.environments, "environments", defaultEnvironments, "")
 	f.BoolVar(&o.list, "list", false, "")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -93,6 +97,8 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("no argument is expected, not %q", f.Arg(0))
 	case out != "json" && out != "markdown":
 		return nil, fmt.Errorf("-out is markdown or json, not %q", out)
+	case o.environments < 1:
+		return nil, errors.New("-environments is at least 1")
 	case o.rounds < 1 || o.length < time.Second:
 		return nil, errors.New("-rounds and -seconds are at least 1")
 	}

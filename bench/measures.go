@@ -56,6 +56,8 @@ var measures = []measure{
 	{"idle", "Resident memory of idle Warpgates and WebSockets", takeIdle},
 	{"start", "From a fresh state to the first answer", takeStart},
 	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
+	{"changes", "50 changes of routes a second, until the edge runs each", takeChanges},
+	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments)", takeCold},
 }
 
 func overTLS(t target) bool { return t.secure }

@@ -59,9 +59,8 @@ type installation struct {
 	host          string // of the endpoint
 }
 
-// startInstallation starts control plane and edge as two processes, on a fresh
-// state, and sets up one environment with one public route.
-func startInstallation(ctx context.Context, dir string, bin programs) (*installation, error) {
+// startControl starts a control plane on a fresh state and sets up the environment.
+func startControl(ctx context.Context, dir string, bin programs) (*installation, error) {
 	in := &installation{dir: dir, bin: bin}
 	if err := in.prepare(); err != nil {
 		return nil, err
@@ -73,7 +72,14 @@ func startInstallation(ctx context.Context, dir string, bin programs) (*installa
 	if err != nil {
 		return in, err
 	}
-	if err := in.setUp(ctx, state); err != nil {
+	return in, in.setUp(ctx, state)
+}
+
+// startInstallation starts control plane and edge as two processes, on a fresh
+// state, and sets up one environment with one public route.
+func startInstallation(ctx context.Context, dir string, bin programs) (*installation, error) {
+	in, err := startControl(ctx, dir, bin)
+	if err != nil {
 		return in, err
 	}
 	join, err := api.Invoke[api.JoinTokenResponse](ctx, in.client, api.OpCreateJoinToken, nil)
