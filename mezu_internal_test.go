@@ -11,7 +11,7 @@ import (
 func TestServerFields(t *testing.T) {
 	records := map[string]any{
 		"organization": Organization{}, "project": Project{}, "environment": Environment{}, "route": Route{}, "service_account": ServiceAccount{},
-		"warpgate": Warpgate{}, "edge": Edge{}, "member": Member{}, "invitation": Invitation{}, "directory": Directory{}, "user": User{},
+		"warpgate": Warpgate{}, "edge": Edge{}, "member": Member{}, "invitation": Invitation{}, "token": Token{}, "directory": Directory{}, "user": User{},
 	}
 	// Returned once beside a service account, never a field of it.
 	beside := map[string]string{"service_account": "key"}

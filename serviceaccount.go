@@ -20,9 +20,21 @@ type ServiceAccount struct {
 	// names another; if empty, EnvironmentProduction.
 	Environment string `json:"environment,omitempty"`
 	// KeyPrefix is the start of the key, by which people tell keys apart.
-	KeyPrefix  string    `json:"key_prefix,omitempty"`
-	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+	KeyPrefix string `json:"key_prefix,omitempty"`
+	// PreviousKeyPrefix is that of the key before the last rotation, which is good
+	// until PreviousKeyUntil.
+	PreviousKeyPrefix string    `json:"previous_key_prefix,omitempty"`
+	PreviousKeyUntil  time.Time `json:"previous_key_until,omitzero"`
+	LastUsedAt        time.Time `json:"last_used_at,omitzero"`
 }
+
+// How long a key is good after it was rotated.
+const (
+	DefaultKeyOverlap = Duration(24 * time.Hour)
+	// MaxKeyOverlap is a week: a key that nobody replaced by then is in use where
+	// nobody knows.
+	MaxKeyOverlap = Duration(7 * 24 * time.Hour)
+)
 
 // Permission is one verb on one kind of record.
 type Permission string
@@ -52,7 +64,19 @@ const (
 	PermEdgesRead            Permission = "edges.read"
 	PermEdgesWrite           Permission = "edges.write"
 	PermAuditRead            Permission = "audit.read"
+	PermOperatorsRead        Permission = "operators.read"
+	PermOperatorsWrite       Permission = "operators.write"
+	PermTokensRead           Permission = "tokens.read"
+	PermTokensWrite          Permission = "tokens.write"
 )
+
+// personPermissions are those that no service account holds: they reach beyond one
+// project, or would let a key give what it may to others and outlive its revocation.
+var personPermissions = []Permission{
+	PermOrganizationsRead, PermOrganizationsWrite, PermOrganizationsDelete, PermMembersRead, PermMembersWrite, PermProjectsWrite,
+	PermServiceAccountsRead, PermServiceAccountsWrite, PermEdgesRead, PermEdgesWrite, PermOperatorsRead, PermOperatorsWrite,
+	PermTokensRead, PermTokensWrite,
+}
 
 // servicePermissions are those that make sense inside one project.
 var servicePermissions = []Permission{
@@ -75,16 +99,21 @@ func (s *ServiceAccount) Validate() error {
 	if len(s.Permissions) == 0 {
 		return Invalid("permissions", "at least one is needed, for a Warpgate %q", PermWarpgateRegister)
 	}
-	for i, p := range s.Permissions {
-		if !slices.Contains(servicePermissions, p) {
-			names := make([]string, len(servicePermissions))
-			for i, q := range servicePermissions {
+	return validatePermissions("permissions", s.Permissions, servicePermissions)
+}
+
+// validatePermissions checks that each is one of known and none is there twice.
+func validatePermissions(field string, list, known []Permission) error {
+	for i, p := range list {
+		if !slices.Contains(known, p) {
+			names := make([]string, len(known))
+			for i, q := range known {
 				names[i] = string(q)
 			}
-			return Invalid("permissions", "%q is none of %s", p, strings.Join(names, ", "))
+			return Invalid(field, "%q is none of %s", p, strings.Join(names, ", "))
 		}
-		if slices.Contains(s.Permissions[:i], p) {
-			return Invalid("permissions", "names %q twice", p)
+		if slices.Contains(list[:i], p) {
+			return Invalid(field, "names %q twice", p)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,40 @@ const (
 	// address.
 	TokenInvitation = "mezuinvite_"
 )
+
+// Token is one bearer token of a person: all that he may do, or a part of it. The
+// secret is shown once, at creation, and never stored.
+type Token struct {
+	Meta
+	// Name is for its holder; any text, or none.
+	Name string `json:"name,omitempty"`
+	// Permissions bound what the token may do of what the person may; if nil,
+	// nothing is taken away.
+	Permissions []Permission `json:"permissions,omitempty"`
+	// ExpiresAt is at most MaxTokenLife away; if zero, DefaultTokenLife.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Lives of bearer tokens.
+const (
+	// DefaultTokenLife is a month, which bounds the harm of a lost one.
+	DefaultTokenLife = 30 * 24 * time.Hour
+	// MaxTokenLife is for machines that nobody looks at every month.
+	MaxTokenLife = 90 * 24 * time.Hour
+)
+
+// Validate checks what a client may set, but for the end, which depends on now.
+func (t *Token) Validate() error {
+	if err := validateText("name", t.Name, MaxDisplayName); err != nil {
+		return err
+	}
+	// A list that is there and empty reads as "nothing" and would be kept as
+	// "everything".
+	if t.Permissions != nil && len(t.Permissions) == 0 {
+		return Invalid("permissions", "is empty; leave it out to take nothing away")
+	}
+	return validatePermissions("permissions", t.Permissions, slices.Concat(servicePermissions, personPermissions))
+}
 
 // Lives of single-use tokens.
 const (

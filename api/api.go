@@ -65,6 +65,19 @@ type BootstrapRequest struct {
 	Email string `json:"email,omitempty"`
 }
 
+// TokenCreated is a new bearer token with its secret, which is never shown again.
+type TokenCreated struct {
+	mezu.Token
+	Secret string `json:"token"`
+}
+
+// OperatorRequest names a person whom this installation knows, by id or address;
+// one of the two.
+type OperatorRequest struct {
+	Person string `json:"person,omitempty"`
+	Email  string `json:"email,omitempty"`
+}
+
 // InvitationCreated is a new invitation with its code, which is never shown again,
 // and the link that carries it. The code alone lets nobody in: it comes with the
 // invited address, which the link doesn't have.
@@ -112,6 +125,13 @@ type Self struct {
 type ServiceAccountCreated struct {
 	mezu.ServiceAccount
 	Key string `json:"key"`
+}
+
+// RotateRequest asks for a new key. The one before is good for Overlap, at most
+// mezu.MaxKeyOverlap; if nil, mezu.DefaultKeyOverlap. Zero ends every earlier key at
+// once.
+type RotateRequest struct {
+	Overlap *mezu.Duration `json:"overlap,omitempty"`
 }
 
 // RoutesReplace sets all routes of an environment.

@@ -19,6 +19,16 @@ var (
 	OpBootstrap = Operation{"bootstrap", "POST", "/v1/bootstrap", "Redeem the bootstrap code of a new installation"}
 	OpSelf      = Operation{"self", "GET", "/v1/self", "Who the caller is"}
 
+	OpListTokens  = Operation{"list-tokens", "GET", "/v1/self/tokens", "List the caller's own bearer tokens"}
+	OpCreateToken = Operation{"create-token", "POST", "/v1/self/tokens", "Make a bearer token for the caller; it is shown once"}
+	OpGetToken    = Operation{"get-token", "GET", "/v1/self/tokens/{token}", "Show one of the caller's own bearer tokens"}
+	OpDeleteToken = Operation{"delete-token", "DELETE", "/v1/self/tokens/{token}", "Revoke one of the caller's own bearer tokens"}
+
+	OpListOperators  = Operation{"list-operators", "GET", "/v1/operators", "List those who run the installation"}
+	OpCreateOperator = Operation{"create-operator", "POST", "/v1/operators", "Make a person operator"}
+	OpGetOperator    = Operation{"get-operator", "GET", "/v1/operators/{operator}", "Show an operator"}
+	OpDeleteOperator = Operation{"delete-operator", "DELETE", "/v1/operators/{operator}", "Take a person's being operator away"}
+
 	OpListOrganizations  = Operation{"list-organizations", "GET", "/v1/organizations", "List organizations"}
 	OpCreateOrganization = Operation{"create-organization", "POST", "/v1/organizations", "Create an organization"}
 	OpGetOrganization    = Operation{"get-organization", "GET", "/v1/organizations/{organization}", "Show an organization"}
@@ -58,6 +68,8 @@ var (
 	OpListServiceAccounts  = Operation{"list-service-accounts", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts", "List service accounts"}
 	OpCreateServiceAccount = Operation{"create-service-account", "POST", "/v1/organizations/{organization}/projects/{project}/service-accounts", "Create a service account; its key is shown once"}
 	OpGetServiceAccount    = Operation{"get-service-account", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Show a service account"}
+	OpUpdateServiceAccount = Operation{"update-service-account", "PATCH", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Change a service account's permissions or default environment"}
+	OpRotateServiceAccount = Operation{"rotate-service-account", "POST", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}/rotate", "Give a service account a new key; it is shown once"}
 	OpDeleteServiceAccount = Operation{"delete-service-account", "DELETE", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Delete a service account and cut what its key let in"}
 
 	OpListDirectories = Operation{"list-directories", "GET", "/v1/organizations/{organization}/projects/{project}/directories", "List directories of a project"}
@@ -109,6 +121,9 @@ func Operations() []Operation {
 		OpEdgeStream,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
+		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,
+		OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
+		OpUpdateServiceAccount, OpRotateServiceAccount,
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
 		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
@@ -118,7 +133,7 @@ func Operations() []Operation {
 // Creates reports whether the operation makes something that is shown or happens
 // once, and therefore takes an Idempotency-Key.
 func (o Operation) Creates() bool {
-	return strings.HasPrefix(o.ID, "create-") || o.ID == OpRedeemInvitation.ID
+	return strings.HasPrefix(o.ID, "create-") || o.ID == OpRedeemInvitation.ID || o.ID == OpRotateServiceAccount.ID
 }
 
 // Lists reports whether the operation answers page by page.

@@ -35,6 +35,7 @@ type config struct {
 	Domain     string   `yaml:"domain"`
 	PublicPort int      `yaml:"public_port"`
 	SealKey    string   `yaml:"seal_key_file"`
+	Founders   string   `yaml:"founders"`
 
 	Control       string `yaml:"control"`
 	CAFile        string `yaml:"ca_file"`
@@ -57,11 +58,17 @@ const (
 	roleAll     = "all"
 )
 
+// Who may create organizations.
+const (
+	foundersOperators = "operators"
+	foundersMembers   = "members"
+)
+
 // Defaults that hold for every role.
 func defaults() *config {
 	return &config{
 		LogLevel: "info", LogFormat: "text", AdminAddr: "127.0.0.1:9090", EdgeAdminAddr: "127.0.0.1:9091",
-		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Name: "edge",
+		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Founders: foundersOperators, Name: "edge",
 	}
 }
 
@@ -95,6 +102,7 @@ func (c *config) keys() []key {
 		{"domain", "control all", "NAME the edge domain, under which endpoints are labels", text(&c.Domain)},
 		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
 		{"seal_key_file", "control all", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
+		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 
 		{"control", "edge", "URL the control plane", text(&c.Control)},
 		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},
@@ -208,6 +216,9 @@ func (c *config) validate(role string) error {
 		if a.value != "" && !isHostPort(a.value) {
 			return mezu.Invalid(a.key, "is host:port, not %q", a.value)
 		}
+	}
+	if c.Founders != foundersOperators && c.Founders != foundersMembers {
+		return mezu.Invalid("founders", "is operators or members, not %q", c.Founders)
 	}
 	if c.PublicPort < 1 || c.PublicPort > 65535 {
 		return mezu.Invalid("public_port", "is between 1 and 65535, not %d", c.PublicPort)

@@ -108,6 +108,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"tls_cert: a.pem\n":               "tls_cert",
 		"name: Not A Name\n":              "name",
 		"archive: /var/archive\n":         "archive: is dir:PATH",
+		"founders: everybody\n":           "founders: is operators or members",
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",
 		"control: http://x\n":             "control",

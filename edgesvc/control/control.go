@@ -87,6 +87,8 @@ type Config struct {
 	TLSCert, TLSKey string
 	// APIHosts are names and addresses by which clients know the API.
 	APIHosts []string
+	// MembersFound lets every member create organizations, else operators alone.
+	MembersFound bool
 	// AdminAddr is the host:port of health and metrics; if empty, there is no
 	// such listener.
 	AdminAddr string
@@ -183,7 +185,7 @@ func (c *Control) listen(ctx context.Context) error {
 	var err error
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
-		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), Log: c.cfg.Log, Now: c.cfg.Now,
+		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), MembersFound: c.cfg.MembersFound, Log: c.cfg.Log, Now: c.cfg.Now,
 		Bootstrapped: c.forgetBootstrap,
 	})
 	if err != nil {

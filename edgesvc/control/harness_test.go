@@ -77,9 +77,11 @@ type installation struct {
 	roots   *x509.CertPool
 	mu      sync.Mutex // guards clients
 	clients []*api.Client
-	driver  store.Store // if nil, the control plane's own
-	store   store.Store // what driver holds, opened; nil without one
-	stop    func()
+	// membersFound is the setting of that name, from the next start on.
+	membersFound bool
+	driver       store.Store // if nil, the control plane's own
+	store        store.Store // what driver holds, opened; nil without one
+	stop         func()
 	// secrets are all that were given out, for the scan at the end.
 	secrets []string
 	// contract is what the API says of itself.
@@ -98,7 +100,7 @@ func (in *installation) start() {
 	in.t.Helper()
 	plane, err := control.New(control.Config{
 		StateDir: in.dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver,
+		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver, MembersFound: in.membersFound,
 	})
 	if err != nil {
 		in.t.Fatal(err)
@@ -197,6 +199,13 @@ func (in *installation) bootstrapCode() string {
 	}
 	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
 	return code
+}
+
+// bounded is the same person by a token that may do this alone.
+func (in *installation) bounded(c *api.Client, permissions ...mezu.Permission) *api.Client {
+	in.t.Helper()
+	out := call[api.TokenCreated](in.t, c, api.OpCreateToken, map[string]any{"permissions": permissions})
+	return in.client(in.secret(out.Secret), nil)
 }
 
 // call invokes an operation that must succeed.

@@ -20,6 +20,9 @@ import (
 // everyone is all kinds of callers.
 const everyone = "anonymous foreign operator owner admin developer viewer billing account verbless warpgate edge joiner enrolment"
 
+// people are those of them who are persons.
+const people = "foreign operator owner admin developer viewer billing"
+
 // allowed says, for every operation, which kinds of callers get past authority.
 // It is written by hand and apart from the server's own table: the two must
 // agree. Everyone not named is refused. «foreign» is an owner elsewhere, «operator»
@@ -28,7 +31,17 @@ var allowed = map[string]string{
 	api.OpBootstrap.ID: everyone,
 	api.OpSelf.ID:      "foreign operator owner admin developer viewer billing account verbless",
 
-	api.OpListOrganizations.ID:  "foreign operator owner admin developer viewer billing",
+	api.OpListTokens.ID:  people,
+	api.OpCreateToken.ID: people,
+	api.OpGetToken.ID:    "", // each his own only, and nobody has this one
+	api.OpDeleteToken.ID: "",
+
+	api.OpListOperators.ID:  "operator",
+	api.OpCreateOperator.ID: "operator",
+	api.OpGetOperator.ID:    "operator",
+	api.OpDeleteOperator.ID: "operator",
+
+	api.OpListOrganizations.ID:  people,
 	api.OpCreateOrganization.ID: "operator",
 	api.OpGetOrganization.ID:    "owner admin developer viewer billing",
 	api.OpUpdateOrganization.ID: "owner admin",
@@ -67,6 +80,8 @@ var allowed = map[string]string{
 	api.OpListServiceAccounts.ID:  "owner admin developer viewer",
 	api.OpCreateServiceAccount.ID: "owner admin developer",
 	api.OpGetServiceAccount.ID:    "owner admin developer viewer",
+	api.OpUpdateServiceAccount.ID: "owner admin developer",
+	api.OpRotateServiceAccount.ID: "owner admin developer",
 	api.OpDeleteServiceAccount.ID: "owner admin developer",
 
 	api.OpListDirectories.ID: "owner admin developer viewer account",
@@ -107,6 +122,8 @@ var allowed = map[string]string{
 // who gets past authority changes nothing.
 var bodies = map[string]any{
 	api.OpBootstrap.ID:                   map[string]any{"code": ""},
+	api.OpCreateToken.ID:                 map[string]any{"expires_at": "2000-01-01T00:00:00Z"},
+	api.OpCreateOperator.ID:              map[string]any{"email": "nobody@b.example"},
 	api.OpCreateOrganization.ID:          map[string]any{"name": "-"},
 	api.OpUpdateOrganization.ID:          map[string]any{},
 	api.OpCreateProject.ID:               map[string]any{"name": "-"},
@@ -121,6 +138,8 @@ var bodies = map[string]any{
 	api.OpUpdateDirectory.ID:             map[string]any{},
 	api.OpCreateOrganizationDirectory.ID: map[string]any{"name": "-"},
 	api.OpUpdateOrganizationDirectory.ID: map[string]any{},
+	api.OpUpdateServiceAccount.ID:        map[string]any{},
+	api.OpRotateServiceAccount.ID:        map[string]any{"overlap": "1000h"},
 	api.OpCreateEnrolmentToken.ID:        map[string]any{"public_key_sha256": "-"},
 	api.OpRegisterWarpgate.ID:            map[string]any{"csr": "-"},
 	api.OpRenewWarpgate.ID:               map[string]any{"csr": "-"},
@@ -210,7 +229,8 @@ func TestA1_Matrix(t *testing.T) {
 	}
 	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
 	call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
-	items := map[string]string{"organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
+	self := call[api.Self](t, operator, api.OpSelf, nil)
+	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
 		"warpgate": w.id, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]

@@ -158,6 +158,12 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case mezu.Invitation:
 		return &e.Meta
+	case mezu.Operator:
+		return &e.Meta
+	case mezu.Token:
+		return &e.Meta
+	case api.TokenCreated:
+		return &e.Meta
 	case mezu.Warpgate:
 		return &e.Meta
 	case api.InvitationCreated:
@@ -199,6 +205,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
 	reflect.TypeFor[mezu.Member]():         "member",
 	reflect.TypeFor[mezu.Invitation]():     "invitation",
+	reflect.TypeFor[mezu.Token]():          "token",
 }
 
 func serverField(t reflect.Type, field string) bool {

@@ -56,6 +56,24 @@ func (r *rest) bindTenancy() {
 	})
 	read(r, api.OpSelf, func(ctx context.Context, req *request) (api.Self, error) { return s.Self(ctx, req.caller) })
 
+	read(r, api.OpListTokens, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Token], error) {
+		return s.ListTokens(ctx, c, page)
+	}))
+	write(r, api.OpCreateToken, api.MaxBody, func(ctx context.Context, req *request, in mezu.Token) (api.TokenCreated, error) {
+		return s.CreateToken(ctx, req.caller, in, req.once())
+	})
+	read(r, api.OpGetToken, shown(s.GetToken))
+	remove(r, api.OpDeleteToken, removed(s.DeleteToken))
+
+	read(r, api.OpListOperators, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Operator], error) {
+		return s.ListOperators(ctx, c, page)
+	}))
+	write(r, api.OpCreateOperator, api.MaxBody, func(ctx context.Context, req *request, in api.OperatorRequest) (mezu.Operator, error) {
+		return s.CreateOperator(ctx, req.caller, in, req.once())
+	})
+	read(r, api.OpGetOperator, shown(s.GetOperator))
+	remove(r, api.OpDeleteOperator, removed(s.DeleteOperator))
+
 	read(r, api.OpListOrganizations, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Organization], error) {
 		return s.ListOrganizations(ctx, c, page)
 	}))
@@ -94,6 +112,8 @@ func (r *rest) bindTenancy() {
 	read(r, api.OpListServiceAccounts, listed(s.ListServiceAccounts))
 	write(r, api.OpCreateServiceAccount, api.MaxBody, created(s.CreateServiceAccount))
 	read(r, api.OpGetServiceAccount, shown(s.GetServiceAccount))
+	patch(r, api.OpUpdateServiceAccount, patched(s.UpdateServiceAccount))
+	write(r, api.OpRotateServiceAccount, api.MaxBody, created(s.RotateServiceAccount))
 	remove(r, api.OpDeleteServiceAccount, removed(s.DeleteServiceAccount))
 }
 

@@ -30,6 +30,7 @@ const (
 	kindMember         = "member"
 	kindInvitation     = "invitation"
 	kindOperator       = "operator"
+	kindToken          = "token"
 	kindJoinToken      = "join_token"
 	kindEnrolmentToken = "enrolment_token"
 )

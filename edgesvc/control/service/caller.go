@@ -122,7 +122,7 @@ func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
 	if err := mezu.ValidateKey(key); err != nil {
 		return Caller{}, err
 	}
-	unknown := unauthenticated("this service account key opens nothing here: it was revoked, or belongs to another installation", "check --api and the key; a new key comes with another service account: POST "+api.OpCreateServiceAccount.Path)
+	unknown := unauthenticated("this service account key opens nothing here: it was revoked, or belongs to another installation", "check --api and the key; a new key comes with `mezu service-accounts rotate`")
 	target, err := get[string](ctx, s, keyKey(mezu.HashSecret(key)))
 	if errors.Is(err, store.ErrNotFound) {
 		return Caller{}, unknown
@@ -132,6 +132,9 @@ func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
 	}
 	acc, err := get[account](ctx, s, target.Value)
 	if errors.Is(err, store.ErrNotFound) {
+		return Caller{}, unknown
+	}
+	if err == nil && !acc.Value.opensBy(mezu.HashSecret(key), s.now()) {
 		return Caller{}, unknown
 	}
 	if err != nil {

@@ -39,7 +39,7 @@ func (s *Service) DeveloperToken(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
-		token, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: id}, BearerLife)
+		token, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: id}, mezu.DefaultTokenLife)
 		return nil
 	})
 	return token, err
@@ -106,7 +106,7 @@ func (s *Service) devKey(ctx context.Context, c Caller, p Place) (string, error)
 		return created.Key, err
 	}
 	p.Item = devAccount
-	acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
 	if err != nil {
 		return "", err
 	}

@@ -316,7 +316,7 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 			return out, err
 		}
 		who = made.ID
-		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: who}, BearerLife)
+		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: who}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
 	} else if err := s.isNoMember(ctx, org.Value.ID, inv.Value.Email); err != nil {
 		return out, err

@@ -15,6 +15,8 @@ const (
 	prefixOrganization = "org/"
 	prefixEdge         = "edge/"
 	prefixToken        = "token/"
+	prefixTokens       = "tokens/" // by person
+	prefixOperator     = "operator/"
 	prefixStream       = "stream/"
 	prefixRevocation   = "stream/revocation/"
 	prefixBundle       = "stream/bundle/"
@@ -25,6 +27,7 @@ const (
 	prefixPerson       = "person/"
 	prefixRoutes       = "routes/"
 	prefixWarpgate     = "wgt/"
+	prefixAccount      = "sva/"
 	prefixInvitation   = "invitation/"
 	prefixOutbox       = "outbox/"
 
@@ -37,7 +40,7 @@ func keyOrganization(name string) string            { return prefixOrganization 
 func projectsOf(org string) string                  { return "prj/" + org + "/" }
 func environmentsOf(project string) string          { return "env/" + project + "/" }
 func directoriesOf(owner string) string             { return "dir/" + owner + "/" }
-func accountsOf(project string) string              { return "sva/" + project + "/" }
+func accountsOf(project string) string              { return prefixAccount + project + "/" }
 func warpgatesOf(environment string) string         { return prefixWarpgate + environment + "/" }
 func keyRoutes(environment string) string           { return prefixRoutes + environment }
 func keyBundle(environment string) string           { return prefixBundle + environment }
@@ -50,6 +53,8 @@ func keyInvite(hash string) string                  { return "invite/" + hash }
 func keyOutbox(id string) string                    { return prefixOutbox + id }
 func keyAddress(email string) string                { return "address/" + addressHash(email) }
 func keyPerson(id string) string                    { return prefixPerson + id }
+func keyOperator(person string) string              { return prefixOperator + person }
+func tokensOf(person string) string                 { return prefixTokens + person + "/" }
 func keyToken(hash string) string                   { return prefixToken + hash }
 func keyKey(hash string) string                     { return "key/" + hash }
 func keyUsed(account string) string                 { return "used/" + account }

@@ -26,7 +26,7 @@ func (s *Service) ListOrganizations(ctx context.Context, c Caller, page Paging) 
 // CreateOrganization makes an organization of which the caller is the owner.
 func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Organization, o Once) (mezu.Organization, error) {
 	var out mezu.Organization
-	if _, err := admit(api.OpCreateOrganization, c); err != nil {
+	if err := s.mayFound(c); err != nil {
 		return out, err
 	}
 	_, err := s.commit(ctx, by(c, api.OpCreateOrganization), func(ch *change) (err error) {
@@ -36,6 +36,18 @@ func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Orga
 		return err
 	})
 	return out, err
+}
+
+// mayFound decides who may create organizations: operators, and members where the
+// installation's setting says so.
+func (s *Service) mayFound(c Caller) error {
+	if _, err := admit(api.OpCreateOrganization, c); err != nil {
+		return err
+	}
+	if !c.Operator && !s.membersFound {
+		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "only operators of this installation create organizations", Hint: "ask an operator, or to be invited into an organization"}
+	}
+	return nil
 }
 
 func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in mezu.Organization) (mezu.Organization, error) {

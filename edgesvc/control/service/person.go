@@ -21,6 +21,11 @@ type person struct {
 // makePerson adds a new person to a change. A taken address is a conflict.
 func (s *Service) makePerson(ctx context.Context, ch *change, email string, operator bool) (person, error) {
 	p := person{Meta: s.meta(mezu.PrefixPerson), Email: mezu.CanonicalEmail(email), Operator: operator}
+	if operator {
+		if _, err := s.appoint(ctx, ch, p); err != nil {
+			return p, err
+		}
+	}
 	if p.Email != "" {
 		taken, err := s.personByAddress(ctx, p.Email)
 		if err != nil {

@@ -36,8 +36,18 @@ var rules = map[string]rule{
 	api.OpBootstrap.ID: {public, ""},
 	api.OpSelf.ID:      {known, ""},
 
+	api.OpListTokens.ID:  {people, mezu.PermTokensRead},
+	api.OpCreateToken.ID: {people, mezu.PermTokensWrite},
+	api.OpGetToken.ID:    {people, mezu.PermTokensRead},
+	api.OpDeleteToken.ID: {people, mezu.PermTokensWrite},
+
+	api.OpListOperators.ID:  {operators, mezu.PermOperatorsRead},
+	api.OpCreateOperator.ID: {operators, mezu.PermOperatorsWrite},
+	api.OpGetOperator.ID:    {operators, mezu.PermOperatorsRead},
+	api.OpDeleteOperator.ID: {operators, mezu.PermOperatorsWrite},
+
 	api.OpListOrganizations.ID:  {people, mezu.PermOrganizationsRead},
-	api.OpCreateOrganization.ID: {operators, mezu.PermOrganizationsWrite},
+	api.OpCreateOrganization.ID: {people, mezu.PermOrganizationsWrite}, // operators, or members too: mayFound
 	api.OpGetOrganization.ID:    {tenants, mezu.PermOrganizationsRead},
 	api.OpUpdateOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
 	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsDelete},
@@ -75,6 +85,8 @@ var rules = map[string]rule{
 	api.OpListServiceAccounts.ID:  {tenants, mezu.PermServiceAccountsRead},
 	api.OpCreateServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
 	api.OpGetServiceAccount.ID:    {tenants, mezu.PermServiceAccountsRead},
+	api.OpUpdateServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
+	api.OpRotateServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
 	api.OpDeleteServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
 
 	api.OpListDirectories.ID: {tenants, mezu.PermDirectoriesRead},
@@ -143,7 +155,7 @@ var (
 	})
 	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite, mezu.PermAuditRead})
 	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})
-	operatorPermissions = []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead}
+	operatorPermissions = []mezu.Permission{mezu.PermOperatorsRead, mezu.PermOperatorsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead}
 )
 
 // Admit decides whether a caller may call an operation at all, before anything of

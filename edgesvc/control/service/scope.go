@@ -157,6 +157,9 @@ type children struct {
 	Environments int `json:"environments,omitempty"`
 	Accounts     int `json:"accounts,omitempty"`
 	Directories  int `json:"directories,omitempty"`
+	// Operators are the installation's, Tokens a person's.
+	Operators int `json:"operators,omitempty"`
+	Tokens    int `json:"tokens,omitempty"`
 	// Owners and Invitations are an organization's.
 	Owners      int `json:"owners,omitempty"`
 	Invitations int `json:"invitations,omitempty"`

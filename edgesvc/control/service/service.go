@@ -41,7 +41,9 @@ type Config struct {
 	// Site is https://host[:port] at which people reach this control plane; links
 	// in mails begin with it.
 	Site string
-	Log  *slog.Logger
+	// MembersFound lets every member create organizations, else operators alone.
+	MembersFound bool
+	Log          *slog.Logger
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
@@ -58,9 +60,11 @@ type Service struct {
 	domain    string
 	port      int
 	site      string
-	log       *slog.Logger
-	now       func() time.Time
-	epoch     uint64
+	// membersFound: see Config.
+	membersFound bool
+	log          *slog.Logger
+	now          func() time.Time
+	epoch        uint64
 	// bootstrapped may be nil.
 	bootstrapped func()
 
@@ -78,7 +82,7 @@ type Service struct {
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
+	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

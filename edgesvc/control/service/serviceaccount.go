@@ -21,6 +21,13 @@ type account struct {
 	Organization string `json:"organization"`
 	Project      string `json:"project"`
 	KeyHash      string `json:"key_hash"`
+	// PreviousHash is that of the key before, good until Account.PreviousKeyUntil.
+	PreviousHash string `json:"previous_hash,omitempty"`
+}
+
+// opensBy reports whether a key of this hash is one of the account's now.
+func (a account) opensBy(hash string, now time.Time) bool {
+	return hash == a.KeyHash || hash == a.PreviousHash && now.Before(a.Account.PreviousKeyUntil)
 }
 
 // target is the account in an audit record.
@@ -69,11 +76,10 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	if err := in.Validate(); err != nil {
 		return out, err
 	}
-	for _, p := range in.Permissions {
-		if !slices.Contains(sc.grants, p) {
-			return out, &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "you can't grant " + string(p) + ", which you lack", Hint: "ask an owner of the organization"}
-		}
+	if err := sc.mayGrant(in.Permissions); err != nil {
+		return out, err
 	}
+	sc.stand(ch)
 	prj := sc.project
 	key := accountsOf(prj.Value.ID) + in.Name
 	if err := s.free(ctx, key, "service account", in.Name); err != nil {
@@ -91,27 +97,77 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	return out, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Accounts++ })
 }
 
+// mayGrant refuses verbs that the caller lacks.
+func (sc scope) mayGrant(permissions []mezu.Permission) error {
+	for _, p := range permissions {
+		if !slices.Contains(sc.grants, p) {
+			return &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "you can't grant " + string(p) + ", which you lack", Hint: "ask an owner of the organization"}
+		}
+	}
+	return nil
+}
+
 // GetServiceAccount reads one.
 func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
-	acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
 	if err != nil {
 		return mezu.ServiceAccount{}, err
 	}
 	return s.shownAccount(ctx, acc.Value)
 }
 
-func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Place) (found[account], error) {
+func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
 	sc, err := s.inProject(ctx, c, op, p)
 	if err != nil {
-		return found[account]{}, err
+		return sc, found[account]{}, err
 	}
-	return child[account](ctx, s, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
+	acc, err := child[account](ctx, s, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
+	return sc, acc, err
+}
+
+// UpdateServiceAccount changes permissions and default environment. What is taken
+// away is gone at the next call; Warpgates that the account let in go on.
+func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
+	var out account
+	_, err := s.commit(ctx, by(c, api.OpUpdateServiceAccount), func(ch *change) error {
+		sc, acc, err := s.account(ctx, c, api.OpUpdateServiceAccount, p)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, acc.Revision); err != nil {
+			return err
+		}
+		out = acc.Value
+		out.Account.Permissions = slices.Clone(out.Account.Permissions)
+		if err := with(&out.Account); err != nil {
+			return err
+		}
+		if err := fixedName(acc.Value.Account.Name, out.Account.Name); err != nil {
+			return err
+		}
+		if err := out.Account.Validate(); err != nil {
+			return err
+		}
+		added := slices.DeleteFunc(slices.Clone(out.Account.Permissions), func(p mezu.Permission) bool { return slices.Contains(acc.Value.Account.Permissions, p) })
+		if err := sc.mayGrant(added); err != nil {
+			return err
+		}
+		sc.stand(ch)
+		out.Account.Meta = s.touch(acc.Value.Account.Meta, acc.Revision)
+		ch.update(acc.Key, acc.Revision, out)
+		ch.audit(out.target(), acc.Value.Account, out.Account)
+		return nil
+	})
+	if err != nil {
+		return out.Account, err
+	}
+	return s.shownAccount(ctx, out)
 }
 
 // DeleteServiceAccount ends an account and its key, and cuts the Warpgates that it
 // let in.
 func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
 	if err != nil {
 		return err
 	}
@@ -141,6 +197,9 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		ch.remove(acc.Key, acc.Revision)
 		ch.drop(keyID(acc.Value.Account.ID))
 		ch.drop(keyKey(acc.Value.KeyHash))
+		if acc.Value.PreviousHash != "" {
+			ch.drop(keyKey(acc.Value.PreviousHash))
+		}
 		ch.drop(keyUsed(acc.Value.Account.ID))
 		ch.owe(owed)
 		ch.audit(acc.Value.target(), acc.Value.Account, nil)
@@ -150,26 +209,6 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		return err
 	}
 	return s.settle(ctx, owed)
-}
-
-// replaceKey gives an account a new key; the old one stops working, Warpgates that
-// it let in go on.
-func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
-	var secret string
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		acc, err := get[account](ctx, s, key)
-		if err != nil {
-			return err
-		}
-		secret = mezu.NewKey()
-		ch.drop(keyKey(acc.Value.KeyHash))
-		acc.Value.KeyHash, acc.Value.Account.KeyPrefix = mezu.HashSecret(secret), secret[:mezu.KeyPrefixLength]
-		acc.Value.Account.Meta = s.touch(acc.Value.Account.Meta, acc.Revision)
-		ch.update(acc.Key, acc.Revision, acc.Value)
-		ch.create(keyKey(acc.Value.KeyHash), acc.Key)
-		return nil
-	})
-	return secret, err
 }
 
 // noteUse writes down that a key was used, at most once in useInterval. It is a

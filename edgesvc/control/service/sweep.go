@@ -30,6 +30,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		{"taking over rotated keys", s.takeOverKeys},
 		{"sweeping tokens", s.sweepTokens},
 		{"sweeping invitations", s.sweepInvitations},
+		{"sweeping rotated keys", s.sweepKeys},
 		{"sweeping idempotency records", s.sweepOnce},
 		{"sweeping revocations", s.sweepRevocations},
 		{"sweeping endpoints", s.sweepEndpoints},
@@ -67,10 +68,6 @@ func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) b
 		_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Delete: true}}})
 		return err
 	})
-}
-
-func (s *Service) sweepTokens(ctx context.Context) error {
-	return sweep(ctx, s, prefixToken, func(t tokenRecord) bool { return !t.ExpiresAt.IsZero() && s.now().After(t.ExpiresAt) })
 }
 
 func (s *Service) sweepRevocations(ctx context.Context) error {

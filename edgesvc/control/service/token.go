@@ -11,18 +11,12 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Lives of what the control plane issues itself.
-const (
-	// BearerLife is how long a person's token lasts. Until there is a login to
-	// come back by, a month bounds the harm of a lost one.
-	BearerLife = 30 * 24 * time.Hour
-)
-
 // tokenRecord is what a random secret opens, kept under the secret's hash.
 type tokenRecord struct {
 	ID   string `json:"id"`
 	Kind string `json:"kind"` // mezu.TokenBearer, …
-	// Person and Permissions are a bearer's; nil Permissions bound nothing.
+	// Person, Name and Permissions are a bearer's; nil Permissions bound nothing.
+	Name        string            `json:"name,omitempty"`
 	Person      string            `json:"person,omitempty"`
 	Permissions []mezu.Permission `json:"permissions,omitempty"`
 	// Organization, Project, Environment and PublicKeySHA256 bind an
@@ -37,7 +31,8 @@ type tokenRecord struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
-// issue adds a new token to a change and returns its secret and what is kept.
+// issue adds a new token to a change and returns its secret and what is kept. If
+// life is zero, it ends when the record says, or never.
 func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, kept tokenRecord) {
 	secret = mezu.NewToken(t.Kind)
 	now := s.stamp()
@@ -45,7 +40,11 @@ func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret s
 	if life > 0 {
 		t.ExpiresAt = now.Add(life)
 	}
-	ch.create(keyToken(mezu.HashSecret(secret)), t)
+	key := keyToken(mezu.HashSecret(secret))
+	ch.create(key, t)
+	if t.Person != "" {
+		ch.create(tokensOf(t.Person)+t.ID, key)
+	}
 	return secret, t
 }
 
@@ -96,16 +95,6 @@ func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
 	return Caller{}, unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
 }
 
-// HasOperator reports whether somebody runs the installation already.
-func (s *Service) HasOperator(ctx context.Context) (bool, error) {
-	has := false
-	err := each(ctx, s, prefixPerson, func(p found[person]) error {
-		has = has || p.Value.Operator
-		return nil
-	})
-	return has, err
-}
-
 // BootstrapCode makes the single-use code of a new installation; an earlier one stops
 // working.
 func (s *Service) BootstrapCode(ctx context.Context, earlier string) (string, error) {
@@ -150,7 +139,7 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 		if err != nil {
 			return err
 		}
-		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, BearerLife)
+		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
 		ch.audit(about(kindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
 		return nil

@@ -1,0 +1,188 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// MaxTokens is how many tokens one person may have: one for each of his machines and
+// jobs, and few enough for him to look through.
+const MaxTokens = 100
+
+func noToken() error { return notFound("token", "") }
+
+// shown is the token as its holder sees it.
+func (t tokenRecord) shown() mezu.Token {
+	return mezu.Token{Meta: mezu.Meta{ID: t.ID, Revision: 1, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt}, Name: t.Name, Permissions: t.Permissions, ExpiresAt: t.ExpiresAt}
+}
+
+// over reports whether the token has ended.
+func (t tokenRecord) over(now time.Time) bool {
+	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+}
+
+// tokenAt reads the token to which an entry of a person's list points; one that is
+// gone or over is errGone.
+func (s *Service) tokenAt(ctx context.Context, key string) (found[tokenRecord], error) {
+	t, err := get[tokenRecord](ctx, s, key)
+	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.over(s.now()) {
+		err = errGone
+	}
+	return t, err
+}
+
+// ListTokens lists the caller's own.
+func (s *Service) ListTokens(ctx context.Context, c Caller, page Paging) (api.List[mezu.Token], error) {
+	if _, err := admit(api.OpListTokens, c); err != nil {
+		return api.List[mezu.Token]{}, err
+	}
+	return list(ctx, s, tokensOf(c.ID), page, func(entry found[string]) (mezu.Token, error) {
+		t, err := s.tokenAt(ctx, entry.Value)
+		return t.Value.shown(), err
+	})
+}
+
+func (s *Service) ownToken(ctx context.Context, c Caller, id string) (entry found[string], t found[tokenRecord], err error) {
+	if mezu.ValidateID("", mezu.PrefixToken, id) != nil {
+		return entry, t, noToken()
+	}
+	if entry, err = get[string](ctx, s, tokensOf(c.ID)+id); err == nil {
+		t, err = s.tokenAt(ctx, entry.Value)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errGone) {
+		err = noToken()
+	}
+	return entry, t, err
+}
+
+// GetToken reads one of the caller's own.
+func (s *Service) GetToken(ctx context.Context, c Caller, p Place) (mezu.Token, error) {
+	if _, err := admit(api.OpGetToken, c); err != nil {
+		return mezu.Token{}, err
+	}
+	_, t, err := s.ownToken(ctx, c, p.Item)
+	return t.Value.shown(), err
+}
+
+// CreateToken makes a token for the caller. One with bounds makes none beyond them,
+// and none that outlives it.
+func (s *Service) CreateToken(ctx context.Context, c Caller, in mezu.Token, o Once) (api.TokenCreated, error) {
+	var out api.TokenCreated
+	if _, err := admit(api.OpCreateToken, c); err != nil {
+		return out, err
+	}
+	_, err := s.commit(ctx, by(c, api.OpCreateToken), func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, c, api.OpCreateToken, o, true, func() (api.TokenCreated, error) {
+			return s.addToken(ctx, ch, c, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addToken(ctx context.Context, ch *change, c Caller, in mezu.Token) (api.TokenCreated, error) {
+	var out api.TokenCreated
+	if err := in.Validate(); err != nil {
+		return out, err
+	}
+	if err := c.mayPassOn(in.Permissions); err != nil {
+		return out, err
+	}
+	end, err := s.tokenEnd(c, in.ExpiresAt)
+	if err != nil {
+		return out, err
+	}
+	// The token that asks must still be there: a revoked one leaves no heir.
+	ch.require(c.token.Key, c.token.Revision)
+	if err := s.roomForToken(ctx, ch, c.ID); err != nil {
+		return out, err
+	}
+	secret, t := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: c.ID, Name: in.Name, Permissions: in.Permissions, ExpiresAt: end}, 0)
+	ch.audit(about(kindToken, t.ID, ""), nil, t.shown())
+	return api.TokenCreated{Token: t.shown(), Secret: secret}, nil
+}
+
+// mayPassOn refuses what is beyond the bounds of the token that asks.
+func (c Caller) mayPassOn(permissions []mezu.Permission) error {
+	beyond := permissions == nil && c.Permissions != nil
+	for _, p := range permissions {
+		beyond = beyond || !c.holds(p)
+	}
+	if beyond {
+		return &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "a token with bounds makes none beyond them", Hint: "name permissions that this token has, or use one without bounds"}
+	}
+	return nil
+}
+
+// tokenEnd is when a new token ends.
+func (s *Service) tokenEnd(c Caller, until time.Time) (time.Time, error) {
+	end := until
+	if end.IsZero() {
+		end = s.stamp().Add(mezu.DefaultTokenLife)
+	}
+	if left := end.Sub(s.now()); left <= 0 || left > mezu.MaxTokenLife {
+		return end, mezu.Invalid("expires_at", "is in the future, at most %d days away", mezu.MaxTokenLife/(24*time.Hour))
+	}
+	if c.Permissions == nil || c.ExpiresAt.IsZero() || !end.After(c.ExpiresAt) {
+		return end, nil
+	}
+	if !until.IsZero() {
+		return end, mezu.Invalid("expires_at", "a token with bounds makes none that outlives it: %s", c.ExpiresAt.Format(time.RFC3339))
+	}
+	return c.ExpiresAt, nil
+}
+
+// roomForToken refuses one token too many. The count is written down so that of two
+// tokens made at once one sees the other.
+func (s *Service) roomForToken(ctx context.Context, ch *change, person string) error {
+	page, err := s.store.List(ctx, tokensOf(person), "", store.MaxPage)
+	if err != nil {
+		return err
+	}
+	if len(page.Records) >= MaxTokens {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(MaxTokens) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
+	}
+	return s.count(ctx, ch, person, func(n *children) { n.Tokens = len(page.Records) + 1 })
+}
+
+// DeleteToken revokes one of the caller's own, perhaps the one that asks.
+func (s *Service) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	if _, err := admit(api.OpDeleteToken, c); err != nil {
+		return err
+	}
+	_, err := s.commit(ctx, by(c, api.OpDeleteToken), func(ch *change) error {
+		entry, t, err := s.ownToken(ctx, c, p.Item)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, t.Revision); err != nil {
+			return err
+		}
+		ch.remove(entry.Key, entry.Revision)
+		ch.remove(t.Key, t.Revision)
+		ch.audit(about(kindToken, t.Value.ID, ""), t.Value.shown(), nil)
+		return nil
+	})
+	return err
+}
+
+// sweepTokens removes tokens that are over, and their entries.
+func (s *Service) sweepTokens(ctx context.Context) error {
+	return each(ctx, s, prefixToken, func(f found[tokenRecord]) error {
+		if !f.Value.over(s.now()) {
+			return nil
+		}
+		ops := []store.Op{{Key: f.Key, Delete: true}}
+		if f.Value.Person != "" {
+			ops = append(ops, store.Op{Key: tokensOf(f.Value.Person) + f.Value.ID, Delete: true})
+		}
+		_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: ops})
+		return err
+	})
+}

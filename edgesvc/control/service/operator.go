@@ -1,0 +1,173 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// installationChildren is what stands for the installation where things are counted.
+const installationChildren = "installation"
+
+func noOperator() error { return notFound("operator", "") }
+
+// appoint adds to a change that a person is operator; the person's own record is
+// the caller's to write.
+func (s *Service) appoint(ctx context.Context, ch *change, p person) (mezu.Operator, error) {
+	op := mezu.Operator{Meta: s.meta(mezu.PrefixPerson)}
+	op.ID = p.ID
+	ch.create(keyOperator(p.ID), op)
+	op.Email = p.Email
+	return op, s.count(ctx, ch, installationChildren, func(n *children) { n.Operators++ })
+}
+
+// HasOperator reports whether somebody runs the installation already.
+func (s *Service) HasOperator(ctx context.Context) (bool, error) {
+	page, err := s.store.List(ctx, prefixOperator, "", 1)
+	return len(page.Records) > 0, err
+}
+
+func (s *Service) shownOperator(ctx context.Context, o mezu.Operator) (mezu.Operator, error) {
+	var err error
+	o.Email, err = s.address(ctx, o.ID)
+	return o, err
+}
+
+// ListOperators lists all of the installation's.
+func (s *Service) ListOperators(ctx context.Context, c Caller, page Paging) (api.List[mezu.Operator], error) {
+	if _, err := admit(api.OpListOperators, c); err != nil {
+		return api.List[mezu.Operator]{}, err
+	}
+	return list(ctx, s, prefixOperator, page, func(f found[mezu.Operator]) (mezu.Operator, error) {
+		return s.shownOperator(ctx, f.Value)
+	})
+}
+
+// findOperator finds one by id or address.
+func (s *Service) findOperator(ctx context.Context, ref string) (found[mezu.Operator], error) {
+	id, err := s.personID(ctx, ref)
+	if err != nil {
+		return found[mezu.Operator]{}, err
+	}
+	if id == "" {
+		return found[mezu.Operator]{}, noOperator()
+	}
+	f, err := get[mezu.Operator](ctx, s, keyOperator(id))
+	if errors.Is(err, store.ErrNotFound) {
+		err = noOperator()
+	}
+	return f, err
+}
+
+// GetOperator reads one.
+func (s *Service) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Operator, error) {
+	if _, err := admit(api.OpGetOperator, c); err != nil {
+		return mezu.Operator{}, err
+	}
+	f, err := s.findOperator(ctx, p.Item)
+	if err != nil {
+		return mezu.Operator{}, err
+	}
+	return s.shownOperator(ctx, f.Value)
+}
+
+// standOperator makes a change depend on the caller's still being operator.
+func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) error {
+	f, err := get[mezu.Operator](ctx, s, keyOperator(c.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return forbidden(op, rules[op.ID], c)
+	}
+	ch.require(f.Key, f.Revision)
+	return err
+}
+
+// CreateOperator makes a person whom the installation knows operator.
+func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorRequest, o Once) (mezu.Operator, error) {
+	var out mezu.Operator
+	if _, err := admit(api.OpCreateOperator, c); err != nil {
+		return out, err
+	}
+	field, ref := "person", in.Person
+	if in.Email != "" {
+		field, ref = "email", in.Email
+	}
+	if (in.Person == "") == (in.Email == "") {
+		return out, mezu.Invalid(field, "a person is named by either person or email")
+	}
+	_, err := s.commit(ctx, by(c, api.OpCreateOperator), func(ch *change) error {
+		if err := s.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
+			return err
+		}
+		var err error
+		out, err = once(ctx, s, ch, c, api.OpCreateOperator, o, false, func() (mezu.Operator, error) {
+			return s.promote(ctx, ch, field, ref)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) promote(ctx context.Context, ch *change, field, ref string) (mezu.Operator, error) {
+	id, err := s.personID(ctx, ref)
+	if err != nil {
+		return mezu.Operator{}, err
+	}
+	who, err := optional[person](ctx, s, keyPerson(id))
+	switch {
+	case err != nil:
+		return mezu.Operator{}, err
+	case who.Revision == 0:
+		return mezu.Operator{}, mezu.Invalid(field, "is nobody whom this installation knows; people come in by invitation into an organization")
+	case who.Value.Operator:
+		return mezu.Operator{}, &mezu.Error{Code: mezu.CodeConflict, Field: field, Detail: "this person is operator already"}
+	}
+	who.Value.Operator = true
+	who.Value.Meta = s.touch(who.Value.Meta, who.Revision)
+	ch.update(who.Key, who.Revision, who.Value)
+	op, err := s.appoint(ctx, ch, who.Value)
+	ch.audit(about(kindOperator, op.ID, op.Email), nil, op)
+	return op, err
+}
+
+// DeleteOperator ends a person's being operator; whatever else he is he stays. An
+// installation keeps one operator: of two who go at once one stays.
+func (s *Service) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	if _, err := admit(api.OpDeleteOperator, c); err != nil {
+		return err
+	}
+	_, err := s.commit(ctx, by(c, api.OpDeleteOperator), func(ch *change) error {
+		if err := s.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
+			return err
+		}
+		f, err := s.findOperator(ctx, p.Item)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, f.Revision); err != nil {
+			return err
+		}
+		who, err := get[person](ctx, s, keyPerson(f.Value.ID))
+		if err != nil {
+			return err
+		}
+		who.Value.Operator = false
+		who.Value.Meta = s.touch(who.Value.Meta, who.Revision)
+		ch.update(who.Key, who.Revision, who.Value)
+		ch.remove(f.Key, f.Revision)
+		f.Value.Email = who.Value.Email
+		ch.audit(about(kindOperator, f.Value.ID, f.Value.Email), f.Value, nil)
+		left := 0
+		err = s.count(ctx, ch, installationChildren, func(n *children) {
+			n.Operators--
+			left = n.Operators
+		})
+		if err == nil && left < 1 {
+			err = &mezu.Error{Code: mezu.CodeConflict, Detail: "an installation has at least one operator, and this is the last", Hint: "make somebody else operator first"}
+		}
+		return err
+	})
+	return err
+}

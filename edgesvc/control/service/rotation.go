@@ -1,0 +1,99 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// RotateServiceAccount gives an account a new key; the one before is good for the
+// overlap. Who gets the key can do what the account may, so he must have all of it
+// himself.
+func (s *Service) RotateServiceAccount(ctx context.Context, c Caller, p Place, in api.RotateRequest, o Once) (api.ServiceAccountCreated, error) {
+	var out api.ServiceAccountCreated
+	overlap := mezu.DefaultKeyOverlap
+	if in.Overlap != nil {
+		overlap = *in.Overlap
+	}
+	_, err := s.commit(ctx, by(c, api.OpRotateServiceAccount), func(ch *change) error {
+		sc, acc, err := s.account(ctx, c, api.OpRotateServiceAccount, p)
+		if err != nil {
+			return err
+		}
+		if overlap > mezu.MaxKeyOverlap {
+			return mezu.Invalid("overlap", "is at most %s", time.Duration(mezu.MaxKeyOverlap))
+		}
+		out, err = once(ctx, s, ch, c, api.OpRotateServiceAccount, o, true, func() (api.ServiceAccountCreated, error) {
+			if err := sc.mayGrant(acc.Value.Account.Permissions); err != nil {
+				return out, err
+			}
+			sc.stand(ch)
+			return s.rekey(ch, acc, time.Duration(overlap))
+		})
+		return err
+	})
+	return out, err
+}
+
+// rekey adds an account's new key to a change. A rotation with an overlap waits for
+// the end of the one before: a third key would end one of two that are in use.
+func (s *Service) rekey(ch *change, acc found[account], overlap time.Duration) (api.ServiceAccountCreated, error) {
+	was, secret := acc.Value, mezu.NewKey()
+	now := was
+	if was.PreviousHash != "" {
+		if overlap > 0 && s.now().Before(was.Account.PreviousKeyUntil) {
+			return api.ServiceAccountCreated{}, &mezu.Error{Code: mezu.CodeConflict, Field: "overlap", Detail: "the key before (" + was.Account.PreviousKeyPrefix + "…) is good until " + was.Account.PreviousKeyUntil.Format(time.RFC3339),
+				Hint: "wait for that, or rotate with an overlap of 0s, which ends every earlier key at once"}
+		}
+		ch.drop(keyKey(was.PreviousHash))
+	}
+	now.PreviousHash, now.Account.PreviousKeyPrefix, now.Account.PreviousKeyUntil = "", "", time.Time{}
+	if overlap > 0 {
+		now.PreviousHash, now.Account.PreviousKeyPrefix, now.Account.PreviousKeyUntil = was.KeyHash, was.Account.KeyPrefix, s.stamp().Add(overlap)
+	} else {
+		ch.drop(keyKey(was.KeyHash))
+	}
+	now.KeyHash, now.Account.KeyPrefix = mezu.HashSecret(secret), secret[:mezu.KeyPrefixLength]
+	now.Account.Meta = s.touch(was.Account.Meta, acc.Revision)
+	ch.update(acc.Key, acc.Revision, now)
+	ch.create(keyKey(now.KeyHash), acc.Key)
+	ch.audit(now.target(), was.Account, now.Account)
+	return api.ServiceAccountCreated{ServiceAccount: now.Account, Key: secret}, nil
+}
+
+// sweepKeys forgets keys that were rotated away and have ended.
+func (s *Service) sweepKeys(ctx context.Context) error {
+	return each(ctx, s, prefixAccount, func(f found[account]) error {
+		if f.Value.PreviousHash == "" || s.now().Before(f.Value.Account.PreviousKeyUntil) {
+			return nil
+		}
+		_, err := s.commit(ctx, internal, func(ch *change) error {
+			acc, err := optional[account](ctx, s, f.Key)
+			if err != nil || acc.Value.PreviousHash == "" || s.now().Before(acc.Value.Account.PreviousKeyUntil) {
+				return err
+			}
+			ch.drop(keyKey(acc.Value.PreviousHash))
+			acc.Value.PreviousHash, acc.Value.Account.PreviousKeyPrefix, acc.Value.Account.PreviousKeyUntil = "", "", time.Time{}
+			ch.update(acc.Key, acc.Revision, acc.Value)
+			return nil
+		})
+		return err
+	})
+}
+
+// replaceKey gives an account a new key for the control plane's own process; every
+// earlier one stops working, Warpgates that it let in go on.
+func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
+	var out api.ServiceAccountCreated
+	_, err := s.commit(ctx, internal, func(ch *change) error {
+		acc, err := get[account](ctx, s, key)
+		if err != nil {
+			return err
+		}
+		out, err = s.rekey(ch, acc, 0)
+		return err
+	})
+	return out.Key, err
+}
