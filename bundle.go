@@ -21,6 +21,8 @@ type Bundle struct {
 	// Removed says that the environment is gone: the statement takes it off
 	// the edges and stays as the last word.
 	Removed bool `json:"removed,omitempty"`
+	// Draining are the ids of Warpgates to which edges send nothing new.
+	Draining []string `json:"draining,omitempty"`
 	// Directory is the id of the directory whose users may pass, empty if there
 	// is none.
 	Directory string `json:"directory,omitempty"`
@@ -53,6 +55,9 @@ func (b *Bundle) Validate() error {
 		if err := ValidateID("directory", PrefixDirectory, b.Directory); err != nil {
 			return err
 		}
+	}
+	if len(b.Draining) > MaxDraining {
+		return Invalid("draining", "at most %d Warpgates", MaxDraining)
 	}
 	if err := b.WAF.validate("waf"); err != nil {
 		return err

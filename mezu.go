@@ -37,7 +37,7 @@ var serverFields = map[string][]string{
 	"environment":     {"organization", "project", "endpoint", "url", "directory_id"},
 	"route":           {},
 	"service_account": {"key", "key_prefix", "previous_key_prefix", "previous_key_until", "project", "last_used_at"},
-	"warpgate":        {"environment", "status", "address", "version", "edges", "bundle", "last_seen_at", "registered_by", "serial"},
+	"warpgate":        {"environment", "status", "address", "version", "draining", "edges", "bundle", "last_seen_at", "registered_by", "serial"},
 	"edge":            {"serial", "version"},
 	"member":          {"organization", "person", "email"},
 	"token":           {},

@@ -27,6 +27,9 @@ type Warpgate struct {
 	// Address is the IP address from which it dials.
 	Address string `json:"address,omitempty"`
 	Version string `json:"version,omitempty"`
+	// Draining says that edges send it nothing new, whether it is connected or comes
+	// back, until it is undrained.
+	Draining bool `json:"draining,omitempty"`
 	// Edges are the ids of the edges that hold a tunnel of it now.
 	Edges []string `json:"edges,omitempty"`
 	// Bundle is the position of the bundle that it last acknowledged.
@@ -37,6 +40,10 @@ type Warpgate struct {
 	// Serial is the serial number of its current certificate, in hexadecimal.
 	Serial string `json:"serial,omitempty"`
 }
+
+// MaxDraining is how many Warpgates of one environment can be draining: their ids are
+// in its bundle, and more than one fleet of them is switched off as an environment.
+const MaxDraining = 1000
 
 // StatusOf derives a Warpgate's status from the edges that claim it: live ones
 // that hold a tunnel, and silent ones that held one when last heard of.

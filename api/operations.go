@@ -87,6 +87,8 @@ var (
 	OpListWarpgates        = Operation{"list-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates", "List Warpgates"}
 	OpGetWarpgate          = Operation{"get-warpgate", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Show a Warpgate"}
 	OpDeleteWarpgate       = Operation{"delete-warpgate", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Remove a Warpgate and revoke its certificate"}
+	OpDrainWarpgate        = Operation{"drain-warpgate", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}/drain", "Send a Warpgate nothing new; what is under way ends"}
+	OpUndrainWarpgate      = Operation{"undrain-warpgate", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}/undrain", "Let a Warpgate take requests again"}
 	OpCreateEnrolmentToken = Operation{"create-enrolment-token", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/enrolment-tokens", "Let one Warpgate register without a key"}
 
 	OpRegisterWarpgate = Operation{"register-warpgate", "POST", "/v1/warpgates/register", "Register a Warpgate by key or enrolment token"}
@@ -123,6 +125,7 @@ func Operations() []Operation {
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,
 		OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
+		OpDrainWarpgate, OpUndrainWarpgate,
 		OpUpdateServiceAccount, OpRotateServiceAccount,
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,

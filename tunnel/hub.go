@@ -250,13 +250,18 @@ func (h *Hub) all() []*Session {
 // among equals by turns, leaving out those of not. Sessions that have no data
 // connection yet come last. It is nil when there is none.
 func (h *Hub) Pick(environment string, not ...*Session) *Session {
+	return h.PickBut(environment, nil, not...)
+}
+
+// PickBut is Pick that leaves out the Warpgates with these ids too.
+func (h *Hub) PickBut(environment string, drained []string, not ...*Session) *Session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	g := h.environments[environment]
 	if g == nil {
 		return nil
 	}
-	if len(g.sessions) == 1 && len(not) == 0 {
+	if len(g.sessions) == 1 && len(not) == 0 && len(drained) == 0 {
 		return g.sessions[0]
 	}
 	var best *Session
@@ -264,7 +269,7 @@ func (h *Hub) Pick(environment string, not ...*Session) *Session {
 	start := int(g.turn.Add(1) % uint32(len(g.sessions)))
 	for i := range g.sessions {
 		s := g.sessions[(start+i)%len(g.sessions)]
-		if slices.Contains(not, s) {
+		if slices.Contains(not, s) || slices.Contains(drained, s.id.ID) {
 			continue
 		}
 		if load := s.load.Load(); best == nil || load < least {

@@ -108,6 +108,9 @@ func TestHub_PickSpreadsAndLeavesOut(t *testing.T) {
 	if a == nil || b == nil || a == b {
 		t.Fatal("Pick did not leave out a session")
 	}
+	if e.PickBut(environment, []string{a.Identity().ID}) != b || e.PickBut(environment, []string{"wgt_other"}, a) != b || e.PickBut(environment, []string{a.Identity().ID}, b) != nil {
+		t.Error("a drained Warpgate is picked")
+	}
 	if e.Pick(environment, a, b) != nil || e.Pick("env_other") != nil {
 		t.Fatal("Pick found a session where there is none")
 	}

@@ -82,6 +82,7 @@ func TestA9_EveryOperation(t *testing.T) {
 	var key, token string
 	var invited api.InvitationCreated
 	var member mezu.Member
+	var made api.TokenCreated
 	invite := func(email string) func() {
 		return func() { invited = in.invite(op, "acme", email, mezu.RoleViewer) }
 	}
@@ -121,6 +122,12 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpRenewWarpgate, func() {
 			call[any](t, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
 		}, "warpgate", true, "warpgate", `"serial":"`, `"serial":"`},
+		deed{api.OpDrainWarpgate, func() { as(api.OpDrainWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"serial":"`, `"draining":true`},
+		deed{api.OpUndrainWarpgate, func() { as(api.OpUndrainWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"draining":true`, `"serial":"`},
+		deed{api.OpUpdateServiceAccount, as(api.OpUpdateServiceAccount, `{"environment":"staging"}`, "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, `"environment":"staging"`},
+		deed{api.OpRotateServiceAccount, func() {
+			in.secret(call[api.ServiceAccountCreated](t, op, api.OpRotateServiceAccount, body(`{}`), "acme", "shop", "gate").Key)
+		}, "operator", true, "service_account", `"name":"gate"`, `"previous_key_until":"`},
 		deed{api.OpDeleteWarpgate, func() { as(api.OpDeleteWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"serial":"`, "-"},
 		deed{api.OpCreateEnrolmentToken, func() {
 			out := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: spki(t, w.csr)}, env...)
@@ -154,6 +161,13 @@ func TestA9_EveryOperation(t *testing.T) {
 			in.secret(out.Token)
 		}, "anonymous", true, "member", "-", `"role":"viewer"`},
 		deed{api.OpUpdateMember, func() { as(api.OpUpdateMember, `{"role":"admin"}`, "acme", member.ID)() }, "operator", true, "member", `"role":"viewer"`, `"role":"admin"`},
+		deed{api.OpCreateOperator, func() { call[any](t, op, api.OpCreateOperator, api.OperatorRequest{Person: member.Person}) }, "operator", false, "operator", "-", `"email":"hmac:`},
+		deed{api.OpDeleteOperator, func() { as(api.OpDeleteOperator, "", member.Person)() }, "operator", false, "operator", `"email":"hmac:`, "-"},
+		deed{api.OpCreateToken, func() {
+			made = call[api.TokenCreated](t, op, api.OpCreateToken, body(`{"permissions":["projects.read"]}`))
+			in.secret(made.Secret)
+		}, "operator", false, "token", "-", `"permissions":["projects.read"]`},
+		deed{api.OpDeleteToken, func() { as(api.OpDeleteToken, "", made.ID)() }, "operator", false, "token", `"permissions":["projects.read"]`, "-"},
 		deed{api.OpDeleteMember, func() { as(api.OpDeleteMember, "", "acme", member.ID)() }, "operator", true, "member", `"role":"admin"`, "-"},
 		deed{api.OpDeleteServiceAccount, as(api.OpDeleteServiceAccount, "", "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, "-"},
 		deed{api.OpDeleteEnvironment, as(api.OpDeleteEnvironment, "", env...), "operator", true, "environment", `"endpoint":"shop-acme"`, "-"},

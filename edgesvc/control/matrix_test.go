@@ -99,6 +99,8 @@ var allowed = map[string]string{
 	api.OpListWarpgates.ID:        "owner admin developer viewer account",
 	api.OpGetWarpgate.ID:          "owner admin developer viewer account",
 	api.OpDeleteWarpgate.ID:       "owner admin developer account",
+	api.OpDrainWarpgate.ID:        "owner admin developer account",
+	api.OpUndrainWarpgate.ID:      "owner admin developer account",
 	api.OpCreateEnrolmentToken.ID: "owner admin developer account",
 	api.OpRegisterWarpgate.ID:     "account enrolment",
 	api.OpRenewWarpgate.ID:        "warpgate",

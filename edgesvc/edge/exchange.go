@@ -140,10 +140,10 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 func (x *exchange) run(d relay.Downstream) error {
 	var tried []*tunnel.Session
 	var last error = errNoWarpgate
-	environment := x.table.Bundle().Environment
+	bundle := x.table.Bundle()
 	failovers := x.decision.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {
-		s := x.e.hub.Pick(environment, tried...)
+		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining, tried...)
 		if s == nil {
 			return last
 		}
@@ -166,7 +166,7 @@ func (x *exchange) run(d relay.Downstream) error {
 			return err
 		}
 		last = err
-		if stale && again == anywhere && (failovers == 0 || x.e.hub.Pick(environment, append(tried, s)...) == nil) {
+		if stale && again == anywhere && (failovers == 0 || x.e.hub.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
 		tried = append(tried, s)

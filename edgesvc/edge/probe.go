@@ -99,14 +99,15 @@ func hopEdge(query string) bool {
 
 // probeWarpgate makes a round trip to a Warpgate of the environment.
 func (x *exchange) probeWarpgate() (time.Duration, error) {
-	if !x.table.Bundle().Enabled {
+	bundle := x.table.Bundle()
+	if !bundle.Enabled {
 		return 0, &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: "the environment is switched off"}
 	}
 	ctx, cancel := context.WithTimeout(x.e.cut, probeTimeout)
 	defer cancel()
 	start := time.Now()
 	for range maxAttempts {
-		s := x.e.hub.Pick(x.table.Bundle().Environment)
+		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining)
 		if s == nil {
 			break
 		}

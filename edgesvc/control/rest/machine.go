@@ -13,6 +13,8 @@ func (r *rest) bindMachines() {
 	read(r, api.OpListWarpgates, listed(s.ListWarpgates))
 	read(r, api.OpGetWarpgate, shown(s.GetWarpgate))
 	remove(r, api.OpDeleteWarpgate, removed(s.DeleteWarpgate))
+	read(r, api.OpDrainWarpgate, shown(s.DrainWarpgate))
+	read(r, api.OpUndrainWarpgate, shown(s.UndrainWarpgate))
 	write(r, api.OpCreateEnrolmentToken, api.MaxBody, created(s.CreateEnrolmentToken))
 	write(r, api.OpRegisterWarpgate, api.MaxBody, func(ctx context.Context, req *request, in api.RegisterRequest) (api.RegisterResponse, error) {
 		return s.RegisterWarpgate(ctx, req.caller, in)

@@ -11,12 +11,21 @@ import (
 	"github.com/mezusphere/mezu/policy"
 )
 
-// stateBundle adds an environment's new bundle to a change. One that does not
-// compile is refused, so that its author hears of it in the same answer.
+// stateBundle adds an environment's new bundle to a change.
 func (s *Service) stateBundle(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
+	draining, err := optional[[]string](ctx, s, keyDraining(env.ID))
+	if err != nil {
+		return err
+	}
+	return s.stateDraining(ctx, ch, org, prj, env, routes, draining.Value)
+}
+
+// stateDraining is stateBundle with these Warpgates draining. A bundle that does not
+// compile is refused, so that its author hears of it in the same answer.
+func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
 	b := &mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
-		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
+		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
 	}
 	if env.DirectoryID != "" {
 		_, err := byID[mezu.Directory](ctx, s, env.DirectoryID)

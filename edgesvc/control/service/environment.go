@@ -174,6 +174,7 @@ func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		ch.remove(env.Key, env.Revision)
 		ch.drop(keyID(id))
 		ch.drop(keyRoutes(id))
+		ch.drop(keyDraining(id))
 		ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
 		ch.owe(owed)
 		ch.audit(sc.target(kindEnvironment, id, env.Value.Name), env.Value, nil)

@@ -145,7 +145,7 @@ func (s *Service) isNoMember(ctx context.Context, org, email string) error {
 // priorInvitation is the place of an address's invitation. One that has ended is
 // replaced; one that stands is in the way.
 func (s *Service) priorInvitation(ctx context.Context, ch *change, org, email string) (found[invitation], error) {
-	prior, err := optional[invitation](ctx, s, invitationsOf(org)+addressHash(email))
+	prior, err := optional[invitation](ctx, s, invitationsOf(org)+s.addressHash(email))
 	if err != nil || prior.Revision == 0 {
 		return prior, err
 	}

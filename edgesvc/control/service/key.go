@@ -30,6 +30,7 @@ const (
 	prefixAccount      = "sva/"
 	prefixInvitation   = "invitation/"
 	prefixOutbox       = "outbox/"
+	prefixAddress      = "address/"
 
 	keyKeyset = "stream/keyset"
 	keyEdges  = "stream/edges"
@@ -43,6 +44,7 @@ func directoriesOf(owner string) string             { return "dir/" + owner + "/
 func accountsOf(project string) string              { return prefixAccount + project + "/" }
 func warpgatesOf(environment string) string         { return prefixWarpgate + environment + "/" }
 func keyRoutes(environment string) string           { return prefixRoutes + environment }
+func keyDraining(environment string) string         { return "draining/" + environment }
 func keyBundle(environment string) string           { return prefixBundle + environment }
 func keyChildren(parent string) string              { return "children/" + parent }
 func membersOf(org string) string                   { return "member/" + org + "/" }
@@ -51,7 +53,6 @@ func membershipsOf(person string) string            { return "membership/" + per
 func invitationsOf(org string) string               { return prefixInvitation + org + "/" }
 func keyInvite(hash string) string                  { return "invite/" + hash }
 func keyOutbox(id string) string                    { return prefixOutbox + id }
-func keyAddress(email string) string                { return "address/" + addressHash(email) }
 func keyPerson(id string) string                    { return prefixPerson + id }
 func keyOperator(person string) string              { return prefixOperator + person }
 func tokensOf(person string) string                 { return prefixTokens + person + "/" }
@@ -64,10 +65,6 @@ func keyLive(edge string) string                    { return prefixLive + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string                 { return "held/" + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
-
-// addressHash stands for a mail address in a key, so that a listing of keys shows
-// none.
-func addressHash(email string) string { return mezu.HashSecret(mezu.CanonicalEmail(email)) }
 
 // keyRevocation sorts as positions do.
 func keyRevocation(p mezu.Position) string {

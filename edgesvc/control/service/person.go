@@ -2,6 +2,9 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -34,15 +37,28 @@ func (s *Service) makePerson(ctx context.Context, ch *change, email string, oper
 		if taken != "" {
 			return p, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "somebody has this address already", Hint: "use that person's own token"}
 		}
-		ch.create(keyAddress(p.Email), p.ID)
+		ch.create(s.keyAddress(p.Email), p.ID)
 	}
 	ch.create(keyPerson(p.ID), p)
 	return p, nil
 }
 
+// purposeAddresses derives the key of the index of persons' addresses.
+const purposeAddresses = "addresses of persons"
+
+// addressHash stands for a mail address in a key of the store: keyed (HMAC-SHA-256),
+// so that whoever reads keys can't guess addresses.
+func (s *Service) addressHash(email string) string {
+	h := hmac.New(sha256.New, s.store.Derive(purposeAddresses))
+	h.Write([]byte(mezu.CanonicalEmail(email)))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (s *Service) keyAddress(email string) string { return prefixAddress + s.addressHash(email) }
+
 // personByAddress gives the id of the person who has an address, or none.
 func (s *Service) personByAddress(ctx context.Context, email string) (string, error) {
-	id, err := optional[string](ctx, s, keyAddress(email))
+	id, err := optional[string](ctx, s, s.keyAddress(email))
 	return id.Value, err
 }
 

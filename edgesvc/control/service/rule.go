@@ -104,6 +104,8 @@ var rules = map[string]rule{
 	api.OpListWarpgates.ID:        {tenants, mezu.PermWarpgatesRead},
 	api.OpGetWarpgate.ID:          {tenants, mezu.PermWarpgatesRead},
 	api.OpDeleteWarpgate.ID:       {tenants, mezu.PermWarpgatesWrite},
+	api.OpDrainWarpgate.ID:        {tenants, mezu.PermWarpgatesWrite},
+	api.OpUndrainWarpgate.ID:      {tenants, mezu.PermWarpgatesWrite},
 	api.OpCreateEnrolmentToken.ID: {tenants, mezu.PermWarpgateRegister},
 
 	api.OpRegisterWarpgate.ID: {registrants, mezu.PermWarpgateRegister},

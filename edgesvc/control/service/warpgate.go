@@ -127,6 +127,11 @@ func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id 
 		}
 		ch.remove(f.Key, f.Revision)
 		ch.drop(keyID(id))
+		if f.Value.Draining {
+			if _, err := s.noteDraining(ctx, ch, environment, id, false); err != nil {
+				return err
+			}
+		}
 		ch.audit(f.Value.target(), f.Value.Warpgate, nil)
 		s.revoke(ch, f.Value.Certificates)
 		return nil
