@@ -74,13 +74,15 @@ soak: ## the long forms of tests; then everything that moves bytes SOAK times, a
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
-# The race detector needs a C compiler; strace fails system calls of a real process.
-# A test whose tool can't be had here says so and is skipped.
+# The race detector needs a C compiler; strace fails system calls of a real process; the
+# store's tests run on the etcd that Debian has too. A test whose tool can't be had here
+# says so and is skipped.
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler and strace: nothing to install"; \
+	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace and etcd: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 
 tools-for-bench:

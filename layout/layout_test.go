@@ -148,6 +148,9 @@ func rules() []rule {
 		{from: "edgesvc/archive", not: ours("api", "edgesvc/control", "edgesvc/ca", "edgesvc/store", "policy"), reason: "what is archived is verified years later, with nothing else at hand"},
 		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},
 		{from: "", but: []string{"edgesvc/store/badger"}, not: []string{"github.com/dgraph-io/badger"}, reason: "one driver knows the engine, everyone else the contract"},
+		{from: "", but: []string{"edgesvc/store/etcd", "edgesvc/store/etcdtest"}, not: []string{"go.etcd.io"}, reason: "one driver knows the engine, everyone else the contract"},
+		{from: "", but: []string{"edgesvc/store/etcdtest"}, not: ours("edgesvc/store/etcdtest", "edgesvc/store/storetest"), reason: "what tests run on stays in tests: it holds the whole of etcd"},
+		{from: "", but: []string{"edgesvc/store/storetest"}, not: []string{"github.com/anishathalye/porcupine"}, reason: "a checker of histories is for tests"},
 		{from: "", but: []string{"edgesvc"}, not: []string{"github.com/danielgtaylor/huma"}, reason: "the server framework stays at the server; the client is linked into small programs"},
 		{from: "", but: []string{"cli"}, not: []string{"github.com/urfave/cli"}, reason: "the flag library ends where the command line does"},
 		{from: "", not: []string{"github.com/golang/protobuf", "golang.org/x/net/http2"}, but: []string{"bench", "daemon/forward", "relay", "edgesvc/edge"}, reason: "the public HTTP/2 is net/http's own server"},
@@ -212,6 +215,13 @@ func linked() map[string]map[string]string {
 			"go.yaml.in":                  "as github.com/goccy",
 			module + "/edgesvc":           "a Warpgate holds no part of the services",
 			module + "/tui":               "the sidecar has no dashboard",
+		},
+		"cmd/mezusphere": {
+			"go.etcd.io/etcd/server":            "etcd runs in processes of its own; its client alone is linked",
+			"go.etcd.io/raft":                   "etcd runs in processes of its own; its client alone is linked",
+			module + "/edgesvc/store/etcdtest":  "it is for tests",
+			module + "/edgesvc/store/storetest": "it is for tests",
+			"github.com/anishathalye/porcupine": "it is for tests",
 		},
 		"cmd/mezu": {
 			"go.etcd.io": "etcd is for installations of many machines",

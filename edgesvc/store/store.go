@@ -1,7 +1,8 @@
 // Package store is the contract between the control plane and the engine that
 // keeps its records: an embedded Badger on one machine, etcd on many.
 //
-// What lives here: the contract, its limits and its errors. What may not:
+// What lives here: the contract, its limits and its errors, and what every driver
+// does alike. What may not:
 // an engine (drivers live below, one folder each, and pass the suite of
 // storetest), knowledge of any entity, and anything that a driver would have to
 // emulate by locks of its own. Only edgesvc packages import it.
@@ -47,6 +48,11 @@ const (
 	// that large documents can't fill the disk with their past.
 	WatchHistoryBytes = 256 << 20
 )
+
+// MaxCall is how long a call may take that needs engines which can't be had: the
+// control plane answers within three seconds that it can't write now, and leaves the
+// rest for what lies around the call.
+const MaxCall = 2500 * time.Millisecond
 
 // MinLease is the shortest life of a lease, and drivers may round one up to
 // whole seconds, because etcd counts in them.
@@ -154,11 +160,10 @@ type Event struct {
 	Position Position
 }
 
-// Store is one engine. Its methods are safe for concurrent use, honour ctx, and
+// Reader reads records. Its methods are safe for concurrent use, honour ctx, and
 // give no record to the caller that it may not keep.
-type Store interface {
-	// Get reads one record, or ErrNotFound. Reads see every write that was
-	// acknowledged before they began.
+type Reader interface {
+	// Get reads one record, or ErrNotFound.
 	Get(ctx context.Context, key string) (Record, error)
 	// List reads up to limit records (DefaultPage if 0 or less, MaxPage at most)
 	// with the prefix in key order, after the token of an earlier page. If prefix
@@ -166,6 +171,21 @@ type Store interface {
 	// exists throughout a listing appears in it exactly once, whatever is
 	// written meanwhile.
 	List(ctx context.Context, prefix, token string, limit int) (Page, error)
+}
+
+// Store is one engine. Its methods are safe for concurrent use and honour ctx. Where
+// several engines are one cluster, each call that needs a majority of them answers
+// within MaxCall, with ErrUnavailable if there is none.
+type Store interface {
+	// Reads see every write that was acknowledged before they began.
+	Reader
+	// Stale is a reader for the few reads that must go on when the engines have no
+	// majority. What it reads may be older than what was acknowledged, by seconds
+	// usually and by the whole outage at worst, but it is a state that the store was in,
+	// and one Reader never steps back: what it reads is no older than what it read
+	// before. Nothing that it says may be the ground of a write; a check of the write's
+	// transaction may. Its positions can be watched from like all others.
+	Stale() Reader
 	// Commit checks and writes. When it returns nil the write is durable, and the
 	// position is the one after it.
 	Commit(ctx context.Context, txn Txn) (Position, error)
@@ -176,7 +196,7 @@ type Store interface {
 	// Err. A watcher that reads slowly delays no one.
 	Watch(ctx context.Context, prefix string, from Position) (Watcher, error)
 	// Grant makes a lease that ends ttl after its last KeepAlive. Time during which
-	// the store was closed doesn't count: reopened, each lease has its full ttl.
+	// the engine was down doesn't count: when it is back, each lease has its full ttl.
 	// Records of an ended lease vanish soon after, in commits of their own.
 	Grant(ctx context.Context, ttl time.Duration) (LeaseID, error)
 	// KeepAlive prolongs a lease by its ttl, or says ErrLeaseExpired.

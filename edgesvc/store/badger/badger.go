@@ -14,7 +14,6 @@ package badger
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,7 +21,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -322,6 +320,10 @@ func (db *DB) unview(v *view) {
 	}
 }
 
+// Stale implements store.Store: what is read here is always the last durable state,
+// also while the disk takes no writes.
+func (db *DB) Stale() store.Reader { return db }
+
 // Get reads one record, or says store.ErrNotFound.
 func (db *DB) Get(ctx context.Context, key string) (store.Record, error) {
 	if err := db.enter(ctx); err != nil {
@@ -363,14 +365,11 @@ func getRecord(txn *engine.Txn, key string) (stored, error) {
 
 // List reads a page of the records with the prefix.
 func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.Page, error) {
-	after, err := parseToken(prefix, token)
+	after, err := store.ParsePageToken(prefix, token)
 	if err != nil {
 		return store.Page{}, err
 	}
-	if limit <= 0 {
-		limit = store.DefaultPage
-	}
-	limit = min(limit, store.MaxPage)
+	limit = store.PageLimit(limit)
 	if err := db.enter(ctx); err != nil {
 		return store.Page{}, err
 	}
@@ -391,7 +390,7 @@ func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.
 	size := 0
 	for it.Seek(start); it.Valid(); it.Next() {
 		if len(page.Records) == limit || size >= store.MaxPageBytes {
-			page.Next = formatToken(page.Records[len(page.Records)-1].Key)
+			page.Next = store.PageToken(page.Records[len(page.Records)-1].Key)
 			break
 		}
 		if err := ctx.Err(); err != nil {
@@ -410,17 +409,4 @@ func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.
 		size += len(key) + len(s.value)
 	}
 	return page, nil
-}
-
-// A token is the last key of its page, so that it means the same whatever was
-// written meanwhile.
-func formatToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
-
-func parseToken(prefix, token string) (string, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	key := string(b)
-	if err != nil || token != "" && (!strings.HasPrefix(key, prefix) || len(key) > store.MaxKeyBytes) {
-		return "", fmt.Errorf("listing %q: page token: %w", prefix, store.ErrInvalid)
-	}
-	return key, nil
 }

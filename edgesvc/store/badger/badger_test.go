@@ -343,3 +343,8 @@ func TestS3FailedSync(t *testing.T) {
 	}
 	commit(t, db, put("a", "3"))
 }
+
+func TestLinearizable(t *testing.T) {
+	db := open(t, badger.Options{Dir: t.TempDir()})
+	storetest.Linearizable(t, []store.Store{db, db, db}, nil)
+}

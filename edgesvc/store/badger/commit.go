@@ -67,47 +67,9 @@ func (r *request) cost() (entries, size int64) {
 	return entries + 1, size
 }
 
-// validate applies the limits of the contract.
-func validate(txn store.Txn) error {
-	if len(txn.Ops) > store.MaxOps || len(txn.Checks) > store.MaxChecks {
-		return fmt.Errorf("%d operations, %d checks: %w", len(txn.Ops), len(txn.Checks), store.ErrTooLarge)
-	}
-	for _, c := range txn.Checks {
-		if err := validateKey(c.Key); err != nil {
-			return err
-		}
-	}
-	size := 0
-	seen := make(map[string]struct{}, len(txn.Ops))
-	for _, op := range txn.Ops {
-		if err := validateKey(op.Key); err != nil {
-			return err
-		}
-		if _, twice := seen[op.Key]; twice {
-			return fmt.Errorf("key %q is written twice: %w", op.Key, store.ErrInvalid)
-		}
-		seen[op.Key] = struct{}{}
-		size += len(op.Key) + len(op.Value)
-	}
-	if size > store.MaxTxnBytes {
-		return fmt.Errorf("%d bytes: %w", size, store.ErrTooLarge)
-	}
-	return nil
-}
-
-func validateKey(key string) error {
-	if key == "" {
-		return fmt.Errorf("empty key: %w", store.ErrInvalid)
-	}
-	if len(key) > store.MaxKeyBytes {
-		return fmt.Errorf("key of %d bytes: %w", len(key), store.ErrTooLarge)
-	}
-	return nil
-}
-
 // Commit checks and writes. When it returns nil the write is durable.
 func (db *DB) Commit(ctx context.Context, txn store.Txn) (store.Position, error) {
-	if err := validate(txn); err != nil {
+	if err := txn.Validate(); err != nil {
 		return "", fmt.Errorf("committing: %w", err)
 	}
 	if err := db.enter(ctx); err != nil {
@@ -321,7 +283,7 @@ func (b *batch) write(c *commit, op store.Op, old stored) {
 }
 
 // set and delete add an entry. An error can't happen within the limits that fits
-// and validate apply; if it does, the whole batch is refused.
+// and Txn.Validate apply; if it does, the whole batch is refused.
 func (b *batch) set(key, value []byte) {
 	if err := b.txn.Set(key, value); err != nil {
 		b.broken = errors.Join(b.broken, err)

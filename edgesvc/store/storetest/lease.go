@@ -34,6 +34,28 @@ func (s *suite) gone(key string) {
 	})
 }
 
+// keep keeps a lease alive until stop is called, as a driver needs whose leases run
+// on real time.
+func (s *suite) keep(id store.LeaseID) (stop func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(ttl / 10)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if err := s.KeepAlive(ctx, id); err != nil && ctx.Err() == nil {
+				s.Error(err)
+			}
+		}
+	})
+	return func() { cancel(); running.Wait() }
+}
+
 func testLeaseEnds(s *suite) {
 	a, b := s.grant(), s.grant()
 	from := s.commit(leased("p/a", "1", a), leased("p/b", "1", b), put("p/c", "1"))
@@ -41,10 +63,12 @@ func testLeaseEnds(s *suite) {
 	s.clock.advance(ttl - time.Millisecond)
 	s.is(s.KeepAlive(s.ctx, b), nil)
 	s.want("p/a", "1", 1)
+	stop := s.keep(b)
 	s.clock.advance(time.Millisecond)
 	if got := format(s.event(w)); got != "-p/a@1" {
 		s.Errorf("event %q; want the deletion", got)
 	}
+	stop()
 	s.want("p/a", "", 0)
 	s.is(s.KeepAlive(s.ctx, a), store.ErrLeaseExpired)
 	_, err := s.Commit(s.ctx, store.Txn{Ops: []store.Op{leased("p/d", "1", a), put("p/e", "")}})
@@ -55,12 +79,16 @@ func testLeaseEnds(s *suite) {
 }
 
 func testLeaseKept(s *suite) {
-	id := s.grant()
-	s.commit(leased("a", "1", id))
+	id, idle := s.grant(), s.grant()
+	s.commit(leased("a", "1", id), leased("idle", "1", idle))
 	for range 5 {
 		s.clock.advance(ttl / 2)
 		s.is(s.KeepAlive(s.ctx, id), nil)
 	}
+	// On real time too, one that nobody keeps ends while the other lives.
+	stop := s.keep(id)
+	s.gone("idle")
+	stop()
 	s.want("a", "1", 1)
 	s.clock.advance(ttl)
 	s.gone("a")
@@ -156,6 +184,10 @@ func (s *suite) each(st store.Store, ctx context.Context, pos store.Position, id
 	_, err := st.Get(ctx, "a")
 	s.is(err, want)
 	_, err = st.List(ctx, "", "", 0)
+	s.is(err, want)
+	_, err = st.Stale().Get(ctx, "a")
+	s.is(err, want)
+	_, err = st.Stale().List(ctx, "", "", 0)
 	s.is(err, want)
 	_, err = st.Commit(ctx, store.Txn{Ops: []store.Op{put("new", "1")}})
 	s.is(err, want)

@@ -170,7 +170,7 @@ func testWatchSlow(s *suite) {
 // many commits n times, from many goroutines.
 func (s *suite) many(n int, prefix string) {
 	s.Helper()
-	const workers = 128
+	const workers = 32
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {

@@ -1,0 +1,253 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	engine "go.etcd.io/etcd/client/v3"
+
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// commitAttempts is how often one Commit tries when others write the same keys in
+// between. Each attempt brings what the next one needs, so that one loses only to
+// writers that are faster every time.
+const commitAttempts = 16
+
+// found is what is known of a record: when etcd wrote it and its own revision; both
+// are zero if there is none. Of one etcd revision the other never changes.
+type found struct {
+	mod      int64
+	revision uint64
+}
+
+// Commit checks and writes. When it returns nil a majority of the members has the
+// write on its disks.
+func (db *DB) Commit(ctx context.Context, txn store.Txn) (store.Position, error) {
+	if err := txn.Validate(); err != nil {
+		return "", fmt.Errorf("committing: %w", err)
+	}
+	if err := db.enter(ctx); err != nil {
+		return "", err
+	}
+	defer db.leave()
+	revision, err := db.commit(ctx, txn)
+	if err != nil {
+		return "", fmt.Errorf("committing: %w", err)
+	}
+	return db.position(revision), nil
+}
+
+func (db *DB) commit(ctx context.Context, txn store.Txn) (int64, error) {
+	limited, cancel := context.WithTimeout(ctx, db.callTime)
+	defer cancel()
+	p, err := newPlan(db.space, txn)
+	if err != nil {
+		return 0, err
+	}
+	revision, err := db.run(limited, p)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return 0, fmt.Errorf("no answer from a majority of the cluster in time: %w", store.ErrUnavailable)
+	}
+	return revision, err
+}
+
+// run tries until the plan is carried out or refused. What it knows at first may be
+// old, because one member alone was asked; it refuses only on what a majority says.
+func (db *DB) run(ctx context.Context, p *plan) (int64, error) {
+	if err := db.look(ctx, p, engine.WithSerializable()); err != nil {
+		return 0, err
+	}
+	var pause backoff.Backoff
+	for range commitAttempts {
+		if p.refusal() != nil || len(p.txn.Ops) == 0 {
+			if err := db.look(ctx, p); err != nil {
+				return 0, err
+			}
+			if err := p.refusal(); err != nil || len(p.txn.Ops) == 0 {
+				return p.revision, err
+			}
+		}
+		done, err := db.try(ctx, p)
+		if err != nil || done {
+			return p.revision, err
+		}
+		if err := p.refusal(); err != nil {
+			return 0, err
+		}
+		if err := pause.Wait(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("others wrote the same records %d times meanwhile: %w", commitAttempts, store.ErrUnavailable)
+}
+
+// look reads what the plan needs to know.
+func (db *DB) look(ctx context.Context, p *plan, opts ...engine.OpOption) error {
+	fresh := len(opts) == 0
+	if len(p.keys) == 0 && !fresh {
+		return nil
+	}
+	if len(p.keys) == 0 {
+		// An empty transaction would be answered by one member alone.
+		resp, err := db.fresh(ctx, db.space.id(), engine.WithCountOnly())
+		if err == nil {
+			p.revision = resp.Header.Revision
+		}
+		return err
+	}
+	reads := p.reads(opts...)
+	var resp *engine.TxnResponse
+	err := db.call(ctx, again, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
+		if resp, err = db.client.Txn(ctx).Then(reads...).Commit(); err != nil || !fresh {
+			return nil, err
+		}
+		return resp.Header, nil
+	})
+	if err != nil {
+		return err
+	}
+	p.revision = resp.Header.Revision
+	return p.learn(db.space, resp)
+}
+
+// try sends the plan. It is not done when a record was not as the plan knew it; then
+// the plan knows better.
+func (db *DB) try(ctx context.Context, p *plan) (done bool, err error) {
+	compares, writes, reads := p.compares(), p.writes(), p.reads()
+	var resp *engine.TxnResponse
+	err = db.call(ctx, once, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
+		if resp, err = db.client.Txn(ctx).If(compares...).Then(writes...).Else(reads...).Commit(); err != nil {
+			return nil, err
+		}
+		return resp.Header, nil
+	})
+	if err != nil {
+		return false, err
+	}
+	p.revision = resp.Header.Revision
+	if resp.Succeeded {
+		if p.changed(resp) {
+			raise(&db.committed, p.revision)
+		}
+		return true, nil
+	}
+	return false, p.learn(db.space, resp)
+}
+
+// changed tells whether the answer to writes is that of a commit with effect.
+func (p *plan) changed(resp *engine.TxnResponse) bool {
+	for i, op := range p.txn.Ops {
+		if !op.Delete || resp.Responses[i].GetResponseDeleteRange().GetDeleted() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// plan is a transaction with what is known of the records that it checks and writes.
+type plan struct {
+	space    space
+	txn      store.Txn
+	leases   []engine.LeaseID // of txn.Ops
+	keys     []string         // to know about: checked or put, each once
+	known    map[string]found // of keys
+	revision int64            // of the last answer
+}
+
+func newPlan(space space, txn store.Txn) (*plan, error) {
+	p := &plan{space: space, txn: txn, leases: make([]engine.LeaseID, len(txn.Ops)), known: make(map[string]found, len(txn.Ops)+len(txn.Checks))}
+	need := func(key string) {
+		if _, ok := p.known[key]; !ok {
+			p.known[key] = found{}
+			p.keys = append(p.keys, key)
+		}
+	}
+	for _, c := range txn.Checks {
+		need(c.Key)
+	}
+	for i, op := range txn.Ops {
+		if op.Delete {
+			continue // deletes whatever is there
+		}
+		need(op.Key)
+		if op.Lease == "" {
+			continue
+		}
+		id, err := parseLease(op.Lease)
+		if err != nil {
+			return nil, fmt.Errorf("writing %q: %w", op.Key, err)
+		}
+		p.leases[i] = id
+	}
+	return p, nil
+}
+
+// refusal says which check fails by what is known.
+func (p *plan) refusal() error {
+	for _, c := range p.txn.Checks {
+		if now := p.known[c.Key].revision; now != c.Revision {
+			return fmt.Errorf("%q has revision %d, not %d: %w", c.Key, now, c.Revision, store.ErrConflict)
+		}
+	}
+	return nil
+}
+
+func (p *plan) reads(opts ...engine.OpOption) []engine.Op {
+	reads := make([]engine.Op, len(p.keys))
+	for i, key := range p.keys {
+		reads[i] = engine.OpGet(p.space.record(key), opts...)
+	}
+	return reads
+}
+
+// learn takes in the answers to reads.
+func (p *plan) learn(space space, resp *engine.TxnResponse) error {
+	if len(resp.Responses) != len(p.keys) {
+		return fmt.Errorf("reading records: %w", errCorrupt)
+	}
+	for i, key := range p.keys {
+		var kvs []*mvccpb.KeyValue
+		if r := resp.Responses[i].GetResponseRange(); r != nil {
+			kvs = r.Kvs
+		}
+		p.known[key] = found{}
+		if len(kvs) == 0 {
+			continue
+		}
+		r, err := space.decode(kvs[0])
+		if err != nil {
+			return err
+		}
+		p.known[key] = found{kvs[0].ModRevision, r.Revision}
+	}
+	return nil
+}
+
+// compares are true as long as the records are as they are known.
+func (p *plan) compares() []engine.Cmp {
+	compares := make([]engine.Cmp, len(p.keys))
+	for i, key := range p.keys {
+		compares[i] = engine.Compare(engine.ModRevision(p.space.record(key)), "=", p.known[key].mod)
+	}
+	return compares
+}
+
+func (p *plan) writes() []engine.Op {
+	writes := make([]engine.Op, len(p.txn.Ops))
+	for i, op := range p.txn.Ops {
+		key := p.space.record(op.Key)
+		switch {
+		case op.Delete:
+			writes[i] = engine.OpDelete(key)
+		case op.Lease != "":
+			writes[i] = engine.OpPut(key, encode(p.known[op.Key].revision+1, op.Value), engine.WithLease(p.leases[i]))
+		default:
+			writes[i] = engine.OpPut(key, encode(p.known[op.Key].revision+1, op.Value))
+		}
+	}
+	return writes
+}

@@ -1,0 +1,126 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	engine "go.etcd.io/etcd/client/v3"
+
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// errTorn is a watch that broke etcd's promise to deliver transactions whole, once
+// and in order.
+var errTorn = errors.New("etcd delivered a part of a transaction, or one twice")
+
+// follow keeps the one watch of this process on all records, and feeds the history
+// with it. It ends with Close.
+func (db *DB) follow() {
+	var pause backoff.Backoff
+	for {
+		last, _ := db.history.through()
+		err := db.feed(last, &pause)
+		switch {
+		case db.ctx.Err() != nil:
+			return
+		case errors.Is(err, store.ErrCompacted), errors.Is(err, errTorn):
+			db.log.Warn("store watch lost its place; watchers that lag list anew", "error", err)
+			if err := db.refeed(); err != nil {
+				db.log.Warn("store watch", "error", err)
+			}
+		case errors.Is(err, errCorrupt):
+			db.damage(err.Error())
+			return
+		default:
+			db.log.Debug("store watch begins again", "error", err)
+		}
+		if pause.Wait(db.ctx) != nil {
+			return
+		}
+	}
+}
+
+// refeed begins the history anew at what the cluster is at now.
+func (db *DB) refeed() error {
+	resp, err := db.fresh(db.ctx, db.space.id(), engine.WithCountOnly())
+	if err != nil {
+		return err
+	}
+	db.history.restart(resp.Header.Revision)
+	return nil
+}
+
+// feed carries the commits after a revision to the history until the watch ends. A
+// member that is cut off from its leader would be silent; it is asked to say so.
+func (db *DB) feed(after int64, pause *backoff.Backoff) error {
+	ctx, cancel := context.WithCancel(engine.WithRequireLeader(db.ctx))
+	defer cancel()
+	for resp := range db.records(ctx, after) {
+		commits, err := db.commits(resp, after)
+		if err != nil {
+			return err
+		}
+		if len(commits) > 0 {
+			after = commits[len(commits)-1].revision
+			db.heard(after)
+			db.history.append(commits)
+		}
+		pause.Reset()
+	}
+	return db.ctx.Err()
+}
+
+// records watches all records from the revision that follows one. Of a deleted
+// record the one before is delivered too, because it has the revision.
+func (db *DB) records(ctx context.Context, after int64) engine.WatchChan {
+	return db.client.Watch(ctx, db.space.record(""), engine.WithPrefix(), engine.WithRev(after+1), engine.WithPrevKV(), engine.WithFragment())
+}
+
+// commits reads the transactions out of an answer to records. The client puts
+// fragments together again, and an answer has transactions as wholes; one that goes on
+// where the last one should have ended is refused.
+func (db *DB) commits(resp engine.WatchResponse, after int64) ([]*commit, error) {
+	if err := resp.Err(); err != nil {
+		if errors.Is(err, rpctypes.ErrCompacted) {
+			return nil, store.ErrCompacted
+		}
+		return nil, err
+	}
+	var commits []*commit
+	for _, e := range resp.Events {
+		revision := e.Kv.ModRevision
+		if revision <= after {
+			return nil, errTorn
+		}
+		if len(commits) == 0 || commits[len(commits)-1].revision != revision {
+			if len(commits) > 0 {
+				after = commits[len(commits)-1].revision
+			}
+			commits = append(commits, &commit{revision: revision})
+		}
+		ch, err := db.change(e)
+		if err != nil {
+			return nil, err
+		}
+		c := commits[len(commits)-1]
+		c.changes = append(c.changes, ch)
+		c.size += len(ch.Key) + len(ch.Value)
+	}
+	return commits, nil
+}
+
+func (db *DB) change(e *engine.Event) (store.Change, error) {
+	if e.Type == engine.EventTypePut {
+		r, err := db.space.decode(e.Kv)
+		return store.Change{Record: r}, err
+	}
+	if e.PrevKv == nil {
+		return store.Change{}, fmt.Errorf("what was deleted is gone from the history: %w", store.ErrCompacted)
+	}
+	r, err := db.space.decode(e.PrevKv)
+	r.Value = nil
+	return store.Change{Record: r, Deleted: true}, err
+}

@@ -1,0 +1,181 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	engine "go.etcd.io/etcd/client/v3"
+
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// replayTime is how long a member may take to bring the next part of the history; then
+// another is asked.
+const replayTime = 10 * time.Second
+
+// Watch delivers the commits after from that touch the prefix.
+func (db *DB) Watch(ctx context.Context, prefix string, from store.Position) (store.Watcher, error) {
+	if err := db.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer db.leave()
+	if err := db.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	p, ok := parsePosition(from)
+	if !ok || p.cluster != db.cluster || p.id != db.id || p.revision < db.history.floor() {
+		return nil, fmt.Errorf("watching %q: %w", prefix, store.ErrCompacted)
+	}
+	if p.revision > db.seen.Load() {
+		// Another control plane's, or none of this cluster's.
+		if _, err := db.fresh(ctx, db.space.id(), engine.WithCountOnly()); err != nil {
+			return nil, fmt.Errorf("watching %q: %w", prefix, err)
+		}
+		if p.revision > db.seen.Load() {
+			return nil, fmt.Errorf("watching %q: %w", prefix, store.ErrCompacted)
+		}
+	}
+	w := &watcher{db: db, prefix: prefix, cursor: p.revision, events: make(chan store.Event), done: make(chan struct{})}
+	db.wg.Go(func() { w.run(ctx) })
+	return w, nil
+}
+
+// catchUp waits until the history has what this process committed, so that it
+// judges positions as of now. Where the feed stands still, it is judged by what is
+// there.
+func (db *DB) catchUp(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, db.callTime)
+	defer cancel()
+	for {
+		through, wake := db.history.through()
+		if through >= db.committed.Load() {
+			return nil
+		}
+		select {
+		case <-wake:
+		case <-limited.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watcher is one watch; its goroutine reads the history at its own pace.
+type watcher struct {
+	db     *DB
+	prefix string
+	cursor int64 // everything up to here was looked at
+	events chan store.Event
+	done   chan struct{} // closed just before events
+	err    error         // set before done is closed
+}
+
+// Events implements store.Watcher.
+func (w *watcher) Events() <-chan store.Event { return w.events }
+
+// Err implements store.Watcher.
+func (w *watcher) Err() error {
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		return nil
+	}
+}
+
+// run delivers until the watch ends.
+func (w *watcher) run(ctx context.Context) {
+	defer close(w.events)
+	defer close(w.done)
+	var pause backoff.Backoff
+	for {
+		commits, through, behind, wake, err := w.db.history.after(w.cursor)
+		if behind {
+			if commits, err = w.db.replay(ctx, w.cursor); err == nil {
+				through = commits[len(commits)-1].revision
+				pause.Reset()
+			}
+		}
+		switch {
+		case errors.Is(err, store.ErrCompacted):
+			w.err = fmt.Errorf("watching %q: %w", w.prefix, err)
+			return
+		case err != nil:
+			w.db.log.Debug("store watch reads its history again", "error", err)
+			if !w.sleep(ctx, pause.Next()) {
+				return
+			}
+			continue
+		case wake != nil:
+			select {
+			case <-wake:
+			case <-ctx.Done():
+				return
+			case <-w.db.ctx.Done():
+				w.err = w.db.ended()
+				return
+			}
+			continue
+		}
+		if !w.deliver(ctx, commits) {
+			return
+		}
+		w.cursor = through
+	}
+}
+
+// sleep waits; it reports false when the watch ends meanwhile.
+func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-w.db.ctx.Done():
+		w.err = w.db.ended()
+	}
+	return false
+}
+
+// deliver hands out what the commits have under the prefix. It reports false when the
+// watch ended.
+func (w *watcher) deliver(ctx context.Context, commits []*commit) bool {
+	for _, c := range commits {
+		event := c.event(w.prefix, w.db.position(c.revision))
+		if len(event.Changes) == 0 {
+			continue
+		}
+		select {
+		case w.events <- event:
+		case <-ctx.Done():
+			return false
+		case <-w.db.ctx.Done():
+			w.err = w.db.ended()
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// replay reads commits after a revision from the cluster, some at least: there are
+// some, or memory would not have dropped them. One member alone does, so that it works
+// without a majority too.
+func (db *DB) replay(ctx context.Context, after int64) ([]*commit, error) {
+	ctx, cancel := context.WithTimeout(ctx, replayTime)
+	defer cancel()
+	stop := context.AfterFunc(db.ctx, cancel)
+	defer stop()
+	for resp := range db.records(ctx, after) {
+		commits, err := db.commits(resp, after)
+		if err != nil {
+			return nil, err
+		}
+		if len(commits) > 0 {
+			return commits, nil
+		}
+	}
+	return nil, fmt.Errorf("reading history: %w", store.ErrUnavailable)
+}

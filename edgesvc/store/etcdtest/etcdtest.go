@@ -1,0 +1,208 @@
+// Package etcdtest runs etcd clusters of three members with mutual TLS for tests:
+// embedded in the test's process, or as processes of the etcd that is installed.
+//
+// What lives here: starting members, killing them and bringing them back. What may not:
+// anything that is linked into a program: it contains the whole of etcd. Only tests
+// import it.
+package etcdtest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	engine "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// Members is how many a cluster has.
+const Members = 3
+
+// Times of the raft protocol: etcd's own heartbeat, and twice its election time-out, so
+// that a machine that is busy with other tests loses no leader. The shortest lease is
+// half as long again.
+const (
+	heartbeat = 100 * time.Millisecond
+	election  = 2 * time.Second
+)
+
+// startTime bounds the start of a cluster on a busy machine.
+const startTime = 60 * time.Second
+
+// Cluster is a running cluster. Its methods are for one goroutine at a time.
+type Cluster struct {
+	// Endpoints are the members' client URLs, in their order.
+	Endpoints []string
+	// CAFile, CertFile and KeyFile are what a client needs.
+	CAFile, CertFile, KeyFile string
+
+	t       testing.TB
+	members []member
+	sites   []site
+}
+
+// member is one of a cluster. start may be called again after kill.
+type member interface {
+	start() error
+	kill()
+}
+
+// site is what a member is started with.
+type site struct {
+	name, dir    string
+	peer, client url.URL
+	initial      string // all members
+	files        files
+}
+
+// Start runs a cluster in this process until the test ends.
+func Start(t testing.TB) *Cluster {
+	return start(t, func(s site) member { return &embedded{site: s} })
+}
+
+// StartProcesses runs a cluster of the etcd on PATH until the test ends, and skips the
+// test where there is none.
+func StartProcesses(t testing.TB) *Cluster {
+	t.Helper()
+	path := program(t)
+	return start(t, func(s site) member { return &process{site: s, path: path, t: t} })
+}
+
+func start(t testing.TB, make func(site) member) *Cluster {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := writeFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{t: t, CAFile: f.ca, CertFile: f.cert, KeyFile: f.key}
+	addrs := freeAddrs(t, 2*Members)
+	sites, initial := []site{}, ""
+	for i := range Members {
+		s := site{name: fmt.Sprint("member", i), dir: filepath.Join(dir, fmt.Sprint("member", i)), files: f,
+			peer: url.URL{Scheme: "https", Host: addrs[2*i]}, client: url.URL{Scheme: "https", Host: addrs[2*i+1]}}
+		if i > 0 {
+			initial += ","
+		}
+		initial += s.name + "=" + s.peer.String()
+		sites = append(sites, s)
+		c.Endpoints = append(c.Endpoints, s.client.String())
+	}
+	t.Cleanup(c.stop)
+	for _, s := range sites {
+		s.initial = initial
+		m := make(s)
+		if err := m.start(); err != nil {
+			t.Fatalf("starting %s: %v", s.name, err)
+		}
+		c.members, c.sites = append(c.members, m), append(c.sites, s)
+	}
+	c.Leader()
+	return c
+}
+
+// freeAddrs finds ports that nobody listens on now.
+func freeAddrs(t testing.TB, n int) []string {
+	t.Helper()
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs
+}
+
+func (c *Cluster) stop() {
+	for _, m := range c.members {
+		m.kill()
+	}
+}
+
+// TLS is a client's configuration.
+func (c *Cluster) TLS() *tls.Config {
+	c.t.Helper()
+	config, err := files{c.CAFile, c.CertFile, c.KeyFile}.client()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return config
+}
+
+// Kill ends a member as a power failure would: nothing is handed over.
+func (c *Cluster) Kill(i int) { c.members[i].kill() }
+
+// Restart starts a killed member on what it had on disk.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	if err := c.members[i].start(); err != nil {
+		c.t.Errorf("restarting member %d: %v", i, err)
+	}
+}
+
+// Wipe kills all members and starts them on empty disks, as a cluster that was
+// rebuilt in a hurry: it has the same id, and none of the data.
+func (c *Cluster) Wipe() {
+	c.t.Helper()
+	for i, m := range c.members {
+		m.kill()
+		if err := os.RemoveAll(c.sites[i].dir); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for i := range c.members {
+		c.Restart(i)
+	}
+	c.Leader()
+}
+
+// Leader waits until a majority agrees on a leader, and tells which member that is.
+func (c *Cluster) Leader() int {
+	c.t.Helper()
+	client, err := engine.New(engine.Config{Endpoints: c.Endpoints, TLS: c.TLS(), Logger: zap.NewNop()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	deadline := time.Now().Add(startTime)
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for time.Now().Before(deadline) {
+		if i, ok := leader(client, c.Endpoints); ok {
+			return i
+		}
+		<-tick.C
+	}
+	c.t.Fatalf("no leader within %v", startTime)
+	return 0
+}
+
+// leader asks every member. The leader counts when a majority names it.
+func leader(client *engine.Client, endpoints []string) (int, bool) {
+	votes, where := map[uint64]int{}, map[uint64]int{}
+	for i, e := range endpoints {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		resp, err := client.Status(ctx, e)
+		cancel()
+		if err != nil {
+			continue
+		}
+		votes[resp.Leader]++
+		where[resp.Header.MemberId] = i
+	}
+	for id, n := range votes {
+		if i, here := where[id]; here && id != 0 && n > Members/2 {
+			return i, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// Validate applies the limits of the contract. A driver refuses what it refuses
+// before anything is sent to its engine, so that every driver refuses the same.
+func (t Txn) Validate() error {
+	if len(t.Ops) > MaxOps || len(t.Checks) > MaxChecks {
+		return fmt.Errorf("%d operations, %d checks: %w", len(t.Ops), len(t.Checks), ErrTooLarge)
+	}
+	for _, c := range t.Checks {
+		if err := validateKey(c.Key); err != nil {
+			return err
+		}
+	}
+	size := 0
+	seen := make(map[string]struct{}, len(t.Ops))
+	for _, op := range t.Ops {
+		if err := validateKey(op.Key); err != nil {
+			return err
+		}
+		if _, twice := seen[op.Key]; twice {
+			return fmt.Errorf("key %q is written twice: %w", op.Key, ErrInvalid)
+		}
+		seen[op.Key] = struct{}{}
+		size += len(op.Key) + len(op.Value)
+	}
+	if size > MaxTxnBytes {
+		return fmt.Errorf("%d bytes: %w", size, ErrTooLarge)
+	}
+	return nil
+}
+
+func validateKey(key string) error {
+	if key == "" {
+		return fmt.Errorf("empty key: %w", ErrInvalid)
+	}
+	if len(key) > MaxKeyBytes {
+		return fmt.Errorf("key of %d bytes: %w", len(key), ErrTooLarge)
+	}
+	return nil
+}
+
+// PageToken is the token of the page that follows the record key: the key itself, so
+// that it means the same whatever was written meanwhile.
+func PageToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
+// ParsePageToken gives the key that a listing of prefix goes on after; it is empty
+// for the first page.
+func ParsePageToken(prefix, token string) (string, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	key := string(b)
+	if err != nil || token != "" && (!strings.HasPrefix(key, prefix) || len(key) > MaxKeyBytes) {
+		return "", fmt.Errorf("listing %q: page token: %w", prefix, ErrInvalid)
+	}
+	return key, nil
+}
+
+// PageLimit is how many records a page that was asked for with limit may have.
+func PageLimit(limit int) int {
+	if limit <= 0 {
+		limit = DefaultPage
+	}
+	return min(limit, MaxPage)
+}
