@@ -1,10 +1,6 @@
 package store
 
-import (
-	"encoding/base64"
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Validate applies the limits of the contract. A driver refuses what it refuses
 // before anything is sent to its engine, so that every driver refuses the same.
@@ -43,21 +39,6 @@ func validateKey(key string) error {
 		return fmt.Errorf("key of %d bytes: %w", len(key), ErrTooLarge)
 	}
 	return nil
-}
-
-// PageToken is the token of the page that follows the record key: the key itself, so
-// that it means the same whatever was written meanwhile.
-func PageToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
-
-// ParsePageToken gives the key that a listing of prefix goes on after; it is empty
-// for the first page.
-func ParsePageToken(prefix, token string) (string, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	key := string(b)
-	if err != nil || token != "" && (!strings.HasPrefix(key, prefix) || len(key) > MaxKeyBytes) {
-		return "", fmt.Errorf("listing %q: page token: %w", prefix, ErrInvalid)
-	}
-	return key, nil
 }
 
 // PageLimit is how many records a page that was asked for with limit may have.
