@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -22,6 +23,7 @@ const commitAttempts = 16
 type found struct {
 	mod      int64
 	revision uint64
+	value    []byte
 }
 
 // Commit checks and writes. When it returns nil a majority of the members has the
@@ -192,6 +194,9 @@ func (p *plan) refusal() error {
 		if now := p.known[c.Key].revision; now != c.Revision {
 			return fmt.Errorf("%q has revision %d, not %d: %w", c.Key, now, c.Revision, store.ErrConflict)
 		}
+		if c.Value != nil && !bytes.Equal(p.known[c.Key].value, c.Value) {
+			return fmt.Errorf("%q has another value: %w", c.Key, store.ErrConflict)
+		}
 	}
 	return nil
 }
@@ -222,7 +227,7 @@ func (p *plan) learn(space space, resp *engine.TxnResponse) error {
 		if err != nil {
 			return err
 		}
-		p.known[key] = found{kvs[0].ModRevision, r.Revision}
+		p.known[key] = found{kvs[0].ModRevision, r.Revision, r.Value}
 	}
 	return nil
 }
@@ -240,14 +245,22 @@ func (p *plan) writes() []engine.Op {
 	writes := make([]engine.Op, len(p.txn.Ops))
 	for i, op := range p.txn.Ops {
 		key := p.space.record(op.Key)
-		switch {
-		case op.Delete:
+		if op.Delete {
 			writes[i] = engine.OpDelete(key)
-		case op.Lease != "":
-			writes[i] = engine.OpPut(key, encode(p.known[op.Key].revision+1, op.Value), engine.WithLease(p.leases[i]))
-		default:
-			writes[i] = engine.OpPut(key, encode(p.known[op.Key].revision+1, op.Value))
+			continue
 		}
+		revision := op.Revision
+		if revision == 0 {
+			revision = p.known[op.Key].revision + 1
+		}
+		var opts []engine.OpOption
+		switch {
+		case op.Lease != "":
+			opts = append(opts, engine.WithLease(p.leases[i]))
+		case op.KeepLease && p.known[op.Key].mod != 0:
+			opts = append(opts, engine.WithIgnoreLease())
+		}
+		writes[i] = engine.OpPut(key, encode(revision, op.Value), opts...)
 	}
 	return writes
 }

@@ -201,10 +201,29 @@ func reopen(read func() error) error {
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
+	return reader{s, s.inner}.Get(ctx, key)
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, prefix, token string, limit int) (store.Page, error) {
+	return reader{s, s.inner}.List(ctx, prefix, token, limit)
+}
+
+// Stale implements store.Store.
+func (s *Store) Stale() store.Reader { return reader{s, s.inner.Stale()} }
+
+// reader opens what another reads.
+type reader struct {
+	s     *Store
+	inner store.Reader
+}
+
+// Get implements store.Reader.
+func (r reader) Get(ctx context.Context, key string) (store.Record, error) {
 	var rec store.Record
 	err := reopen(func() (err error) {
-		if rec, err = s.inner.Get(ctx, key); err == nil {
-			rec.Value, err = s.open(ctx, key, rec.Value)
+		if rec, err = r.inner.Get(ctx, key); err == nil {
+			rec.Value, err = r.s.open(ctx, key, rec.Value)
 		}
 		return err
 	})
@@ -214,16 +233,16 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	return rec, nil
 }
 
-// List implements store.Store.
-func (s *Store) List(ctx context.Context, prefix, token string, limit int) (store.Page, error) {
+// List implements store.Reader.
+func (r reader) List(ctx context.Context, prefix, token string, limit int) (store.Page, error) {
 	var page store.Page
 	err := reopen(func() (err error) {
-		if page, err = s.inner.List(ctx, prefix, token, limit); err != nil {
+		if page, err = r.inner.List(ctx, prefix, token, limit); err != nil {
 			return err
 		}
 		for i := range page.Records {
-			r := &page.Records[i]
-			if r.Value, err = s.open(ctx, r.Key, r.Value); err != nil {
+			rec := &page.Records[i]
+			if rec.Value, err = r.s.open(ctx, rec.Key, rec.Value); err != nil {
 				return err
 			}
 		}

@@ -120,7 +120,7 @@ func testBlindRevisions(s *suite) {
 func testWatchLarge(s *suite) {
 	const commits = 12
 	from := s.position()
-	value := strings.Repeat("v", store.MaxTxnBytes/store.MaxOps-16)
+	value := strings.Repeat("v", store.MaxTxnBytes/store.MaxOps-100) // room for keys and for a layer
 	for n := range commits {
 		ops := make([]store.Op, store.MaxOps)
 		for i := range ops {
