@@ -82,6 +82,8 @@ type installation struct {
 	driver       store.Store // if nil, the control plane's own
 	store        store.Store // what driver holds, opened; nil without one
 	stop         func()
+	// tlsTime is the time by which clients judge certificates; if nil, the true one.
+	tlsTime func() time.Time
 	// secrets are all that were given out, for the scan at the end.
 	secrets []string
 	// contract is what the API says of itself.
@@ -159,7 +161,7 @@ func (in *installation) secret(s string) string {
 // client speaks with a token, a certificate, both or none.
 func (in *installation) client(token string, cert *tls.Certificate) *api.Client {
 	in.t.Helper()
-	config := &tls.Config{RootCAs: in.roots}
+	config := &tls.Config{RootCAs: in.roots, Time: in.tlsTime}
 	if cert != nil {
 		config.Certificates = []tls.Certificate{*cert}
 	}
@@ -310,7 +312,7 @@ func (in *installation) enrol(operator *api.Client, name string) (*identity, api
 // raw sends a request as it is and gives status and body.
 func (in *installation) raw(method, path, token, contentType, body string, header ...string) (int, http.Header, string) {
 	in.t.Helper()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: in.roots}, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: in.roots, Time: in.tlsTime}, DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(in.t.Context(), method, "https://"+in.plane.Addr()+path, strings.NewReader(body))
 	if err != nil {
 		in.t.Fatal(err)

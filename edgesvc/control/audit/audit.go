@@ -33,7 +33,7 @@ const Installation = "installation"
 const (
 	prefixRecord = "audit/"
 	prefixHead   = "audithead/"
-	keyMask      = "meta/auditmask"
+	keyMask      = "auditmask" // not below "meta/", which is not sealed
 )
 
 // Prefix is where the records of a scope lie.
