@@ -29,6 +29,7 @@ type workload struct {
 	release chan struct{} // lets /hold answer
 	left    chan string   // paths of requests whose client went away
 	echoes  atomic.Int64  // requests that were echoed
+	holds   atomic.Int64  // requests that /hold took
 }
 
 func newWorkload(t *testing.T, h2c bool) *workload {
@@ -106,6 +107,7 @@ func (wl *workload) events(w http.ResponseWriter, r *http.Request) {
 
 // hold answers when released.
 func (wl *workload) hold(w http.ResponseWriter, r *http.Request) {
+	wl.holds.Add(1)
 	select {
 	case <-wl.release:
 		fmt.Fprint(w, "held")

@@ -289,6 +289,16 @@ func (h *Hub) Sessions(environment string) int {
 	return 0
 }
 
+// Waiting is how many exchanges wait for a data connection.
+func (h *Hub) Waiting() (n int) {
+	for _, s := range h.all() {
+		s.mu.Lock()
+		n += s.waiters.length
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // Presence is the state of every connected Warpgate.
 func (h *Hub) Presence() []mezu.Presence {
 	all := h.all()

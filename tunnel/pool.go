@@ -99,18 +99,11 @@ func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
 		s.mu.Unlock()
 		return nil, ErrGone
 	}
-	s.stir()
-	if n := len(s.idle) - 1; n >= 0 {
-		c := s.idle[n]
-		s.idle[n] = nil
-		s.idle = s.idle[:n]
-		c.held = true
-		s.inUse++
-		s.settle()
-		s.refill()
+	if c := s.takeWarmest(); c != nil {
 		s.mu.Unlock()
 		return c, nil
 	}
+	s.stir()
 	if s.leaving && len(s.open) == 0 {
 		s.mu.Unlock()
 		return nil, ErrGone
@@ -124,6 +117,35 @@ func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
 	s.refill()
 	s.mu.Unlock()
 	return s.await(ctx, w)
+}
+
+// TryCheckout takes the connection released last, or returns nil where Checkout
+// would wait or fail.
+func (s *Session) TryCheckout() *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why != nil || s.retired {
+		return nil
+	}
+	return s.takeWarmest()
+}
+
+// takeWarmest checks out the connection released last, if one is idle. The lock is
+// held.
+func (s *Session) takeWarmest() *Conn {
+	n := len(s.idle) - 1
+	if n < 0 {
+		return nil
+	}
+	s.stir()
+	c := s.idle[n]
+	s.idle[n] = nil
+	s.idle = s.idle[:n]
+	c.held = true
+	s.inUse++
+	s.settle()
+	s.refill()
+	return c
 }
 
 // await waits for w's connection.

@@ -183,6 +183,56 @@ func TestPool_OverloadIsSaid(t *testing.T) {
 	})
 }
 
+// A Checkout that gives up leaves at once, and who came behind it is next.
+func TestPool_WhoLeavesGivesUpItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, tunnel.Limits{MaxConns: 1, MaxWaiters: 2})
+		g := join(t, h, newWarpgateID())
+		g.dial(1)
+		g.beat()
+		s := h.Pick(environment)
+		c := checkout(t, s)
+		if s.TryCheckout() != nil {
+			t.Fatal("a connection over the cap")
+		}
+		start := time.Now()
+		ctx, leave := context.WithCancel(context.Background())
+		left, next := make(chan error, 1), make(chan *tunnel.Conn, 1)
+		go func() {
+			_, err := s.Checkout(ctx)
+			left <- err
+		}()
+		synctest.Wait()
+		go func() {
+			c, _ := s.Checkout(context.Background())
+			next <- c
+		}()
+		synctest.Wait()
+		if h.Waiting() != 2 {
+			t.Errorf("%d wait", h.Waiting())
+		}
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) || time.Since(start) != 0 || h.Waiting() != 1 {
+			t.Errorf("%v after %v, %d still wait", err, time.Since(start), h.Waiting())
+		}
+		c.Release()
+		if c := <-next; c == nil || time.Since(start) != 0 {
+			t.Errorf("who came behind got %v after %v", c, time.Since(start))
+		} else {
+			c.Release()
+		}
+		if c := s.TryCheckout(); c == nil || s.Outstanding() != 1 {
+			t.Errorf("%v, %d outstanding", c, s.Outstanding())
+		} else {
+			c.Release()
+		}
+		g.leave()
+		if s.TryCheckout() != nil {
+			t.Error("a connection of a session that has ended")
+		}
+	})
+}
+
 // pass lets time pass on a bubble's clock.
 func pass(d time.Duration) { <-time.After(d) }
 

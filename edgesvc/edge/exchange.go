@@ -147,12 +147,15 @@ func (x *exchange) run(d relay.Downstream) error {
 		if s == nil {
 			return last
 		}
-		conn, err := s.Checkout(x.e.cut)
+		conn, err := x.checkout(s, d)
 		if errors.Is(err, tunnel.ErrGone) {
 			last, tried = checkoutError(err), append(tried, s)
 			continue // of a session that ended nothing was tried
 		}
 		attempts++
+		if errors.Is(err, context.Canceled) {
+			return relay.ErrClientGone
+		}
 		if err != nil {
 			last, tried = checkoutError(err), append(tried, s)
 			if failovers--; failovers < 0 {
@@ -177,12 +180,28 @@ func (x *exchange) run(d relay.Downstream) error {
 	return last
 }
 
+// checkout takes a data connection. A client that leaves while it waits for one
+// gives its place to the next; of one that has sent more than a buffer full behind
+// its request only HTTP/2 tells.
+func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn, error) {
+	if conn := s.TryCheckout(); conn != nil {
+		return conn, nil
+	}
+	ctx, leave := context.WithCancel(x.e.cut)
+	defer leave()
+	d.Watch(leave)
+	conn, err := s.Checkout(ctx)
+	d.Unwatch()
+	if err == nil && ctx.Err() != nil { // it came in the same moment
+		conn.Release()
+		return nil, ctx.Err()
+	}
+	return conn, err
+}
+
 func checkoutError(err error) error {
-	switch {
-	case errors.Is(err, tunnel.ErrOverloaded):
+	if errors.Is(err, tunnel.ErrOverloaded) {
 		return &mezu.Error{Code: mezu.CodeOverloaded, Detail: "all connections to the workload are in use", Cause: err}
-	case errors.Is(err, context.Canceled):
-		return relay.ErrClientGone
 	}
 	return &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "the Warpgate went away", Cause: err}
 }
