@@ -260,6 +260,11 @@ func TestFailover(t *testing.T) {
 			if got := getSeen(t, client, "GET", base+"/x", nil); got.URI != "/x" {
 				t.Errorf("the workload saw %+v over %s", got, name)
 			}
+			// A small body goes elsewhere with its request, once: nothing of it reached
+			// the first workload.
+			if got := getSeen(t, client, "POST", base+"/x", strings.NewReader("small")); got.Method != "POST" || got.Body != "small" {
+				t.Errorf("the workload saw %+v over %s", got, name)
+			}
 		}
 	}
 }

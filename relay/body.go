@@ -20,6 +20,8 @@ type Body struct {
 	overhead int64 // bytes of chunk lines
 	data     int64 // bytes of body
 	limit    int64 // 0 = none
+	start    int   // where the body begins in the Reader's buffer, if whole
+	whole    bool  // all of it was buffered when reading began
 	trailer  []Field
 	big      *[]byte
 }
@@ -48,6 +50,23 @@ func (b *Body) Bytes() int64 { return b.data }
 // It is valid until the next head is read.
 func (b *Body) Trailer() []Field { return b.trailer }
 
+// Rewind makes the body begin anew, and reports whether it could: as long as
+// nothing of it was read, or what was is still in the buffer, where the head that
+// stands before it is, too. No head may have been read since.
+func (b *Body) Rewind() bool {
+	switch {
+	case b.err != nil:
+		return false
+	case b.data == 0 && !b.started:
+		return true
+	case !b.whole:
+		return false
+	}
+	b.r.r, b.left = b.start, b.left+b.data
+	b.data, b.done = 0, false
+	return true
+}
+
 // Close gives borrowed memory back.
 func (b *Body) Close() {
 	if b.big != nil {
@@ -71,6 +90,9 @@ func (b *Body) Next() ([]byte, error) {
 	}
 	if b.done {
 		return nil, io.EOF
+	}
+	if b.framing == Length && b.data == 0 {
+		b.start, b.whole = b.r.r, b.Complete()
 	}
 	if b.framing == Chunked && b.left == 0 {
 		if err := b.nextChunk(); err != nil {

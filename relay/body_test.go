@@ -310,3 +310,98 @@ func checkReady(t *testing.T, name string, raw []byte, framing relay.Framing, le
 		}
 	}
 }
+
+// TestRewind: what was read comes once more, or it is said that it can't.
+func TestRewind(t *testing.T) {
+	const head, body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "hello"
+	for name, c := range map[string]struct {
+		raw   string
+		limit int64
+		cut   int // bytes of a read
+		reads int // pieces before Rewind
+		ok    bool
+	}{
+		"buffered":            {head + body, 0, 0, 9, true},
+		"buffered, read half": {head + body + "GET ", 0, 0, 1, true},
+		"not touched":         {head + body, 0, len(head), 0, true},
+		"came later":          {head + body, 0, len(head), 9, false},
+		"over the limit":      {head + body, 4, 0, 9, false},
+		"chunked":             {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 0, 0, 9, false},
+	} {
+		src := io.Reader(strings.NewReader(c.raw))
+		if c.cut > 0 {
+			src = io.MultiReader(strings.NewReader(c.raw[:c.cut]), strings.NewReader(c.raw[c.cut:]))
+		}
+		var r relay.Reader
+		var h relay.RequestHead
+		var b relay.Body
+		r.Reset(src)
+		if err := r.ReadRequest(&h); err != nil {
+			t.Fatal(name, err)
+		}
+		b.Reset(&r, h.Framing, h.Length, c.limit)
+		for range c.reads {
+			if _, err := b.Next(); err != nil {
+				break
+			}
+		}
+		if got := b.Rewind(); got != c.ok || got && string(h.Method) != "POST" {
+			t.Errorf("%s: Rewind says %t of %s", name, got, h.Method)
+		} else if got {
+			var again string
+			for {
+				p, err := b.Next()
+				if again += string(p); err != nil {
+					break
+				}
+			}
+			if again != body || !b.Done() {
+				t.Errorf("%s: %q the second time", name, again)
+			}
+		}
+		b.Close()
+		r.Release()
+	}
+}
+
+// TestStreamRewind is the same for a stream, of which one piece is kept.
+func TestStreamRewind(t *testing.T) {
+	for name, c := range map[string]struct {
+		pieces []string
+		reads  int
+		ok     bool
+	}{
+		"none":       {nil, 9, true},
+		"untouched":  {[]string{"hel", "lo"}, 0, true},
+		"one":        {[]string{"hello"}, 9, true},
+		"one of two": {[]string{"hel", "lo"}, 1, true},
+		"two":        {[]string{"hel", "lo"}, 2, false},
+	} {
+		var readers []io.Reader
+		for _, p := range c.pieces {
+			readers = append(readers, strings.NewReader(p))
+		}
+		var s relay.StreamSource
+		s.Reset(io.MultiReader(readers...), nil, 0)
+		for range c.reads {
+			if _, err := s.Next(); err != nil {
+				break
+			}
+		}
+		if got := s.Rewind(); got != c.ok {
+			t.Errorf("%s: Rewind says %t", name, got)
+		} else if got {
+			var again string
+			for {
+				p, err := s.Next()
+				if again += string(p); err != nil {
+					break
+				}
+			}
+			if again != strings.Join(c.pieces, "") {
+				t.Errorf("%s: %q the second time", name, again)
+			}
+		}
+		s.Close()
+	}
+}

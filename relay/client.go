@@ -31,6 +31,7 @@ type Client struct {
 	Typed bool
 
 	typed bool // that was sent
+	shut  bool // the body can't be read any more
 	ahead chan struct{}
 }
 
@@ -46,7 +47,7 @@ func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
 // Begin prepares the exchange whose head was read: limit bounds its body, if not
 // zero.
 func (c *Client) Begin(limit int64) {
-	c.typed = false
+	c.typed, c.shut = false, false
 	c.Body.Reset(&c.Reader, c.Head.Framing, c.Head.Length, limit)
 }
 
@@ -59,6 +60,9 @@ func (c *Client) BodyDone() bool {
 
 // Source is the request's body.
 func (c *Client) Source() Source { return &c.Body }
+
+// Rewind makes the body begin anew, while all of it is in the buffer.
+func (c *Client) Rewind() bool { return !c.shut && c.Body.Rewind() }
 
 // UploadNow reports whether the body is buffered as a whole.
 func (c *Client) UploadNow() bool { return c.Body.Complete() }
@@ -97,7 +101,10 @@ func (c *Client) Unwatch() {
 }
 
 // StopUpload ends a read of the body.
-func (c *Client) StopUpload() { c.Timed.Expire() }
+func (c *Client) StopUpload() {
+	c.shut = true
+	c.Timed.Expire()
+}
 
 // room is where a head is put together, behind its typed head if it needs one.
 func (c *Client) room() []byte {

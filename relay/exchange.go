@@ -54,6 +54,9 @@ type Downstream interface {
 	Watch(gone func())
 	// Unwatch ends that, and returns when nothing reads from the client.
 	Unwatch()
+	// Rewind makes Source begin anew, so that the request can be sent once more,
+	// and reports whether it could. It is called between exchanges.
+	Rewind() bool
 	// StopUpload makes a read of Source under way end with an error.
 	StopUpload()
 	// Interim sends a 1xx response; nil stands for 100 Continue.
@@ -94,6 +97,7 @@ type Exchange struct {
 	typed    bool // the upstream precedes its heads with typed ones
 	refused  bool // the upstream answered with a failure instead of a response
 	heard    bool // something of an answer came
+	unsent   bool // the head did not go out whole, so that nobody has the request
 	gone     atomic.Bool
 }
 
@@ -111,7 +115,7 @@ func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *R
 	x.Reader.Reset(&x.up)
 	x.Writer.Reset(&x.up)
 	x.upload.reset()
-	x.watching, x.typed, x.refused, x.heard = false, false, false, false
+	x.watching, x.typed, x.refused, x.heard, x.unsent = false, false, false, false, false
 	x.Reader.Tunnel = false
 	x.gone.Store(false)
 }
@@ -129,7 +133,7 @@ func (x *Exchange) Send(d Downstream) error {
 func (x *Exchange) send(d Downstream) error {
 	if x.req.Framing == NoBody {
 		x.upload.finished = true
-		return x.Writer.Flush()
+		return x.sendHead()
 	}
 	if !x.req.Expect && d.UploadNow() {
 		n, err := x.Writer.Body(d.Source(), x.req.Framing)
@@ -137,12 +141,20 @@ func (x *Exchange) send(d Downstream) error {
 		x.upload.finished = err == nil
 		return sourceFault(err)
 	}
-	if err := x.Writer.Flush(); err != nil {
+	if err := x.sendHead(); err != nil {
 		return err
 	}
 	x.upload.start(x.req)
 	go x.runUpload(d)
 	return nil
+}
+
+// sendHead writes the heads alone. A connection that fails has not taken all of
+// them, or Write would say so, and half a head is no request.
+func (x *Exchange) sendHead() error {
+	err := x.Writer.Flush()
+	x.unsent = err != nil
+	return err
 }
 
 // Typed waits for the typed head of the answer.
@@ -309,10 +321,14 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 // exchange is complete on the upstream connection, which may carry another.
 func (x *Exchange) Finish(d Downstream) (clean bool) {
 	x.upload.settle()
+	if x.refused && !x.upload.join() && !x.upload.waiting() {
+		x.upload.linger() // a small body that is just coming can go elsewhere, whole
+	}
 	if !x.upload.join() {
+		reads := !x.upload.waiting() && !x.upload.ended.Load()
 		x.upload.stopped.Store(true)
 		x.upload.proceed()
-		if !x.upload.ended.Load() {
+		if reads {
 			d.StopUpload()
 		}
 		x.abortUp()
@@ -332,8 +348,9 @@ func (x *Exchange) Finish(d Downstream) (clean bool) {
 
 // Lost is the answer to a connection that broke before a response: the given
 // error when it is one to answer, workload_reset otherwise. replayable says that
-// the request may be sent again although it may have been carried out: it has no
-// body, its method is idempotent, and nothing of an answer came.
+// the request may be sent again: its head did not go out, or it may have been
+// carried out but has no body, its method is idempotent, and nothing of an answer
+// came.
 func (x *Exchange) Lost(err error) (replayable bool, answer error) {
 	var known *mezu.Error
 	switch {
@@ -347,7 +364,7 @@ func (x *Exchange) Lost(err error) (replayable bool, answer error) {
 	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
 	untouched := !x.heard && x.Reader.Buffered() == 0
-	return untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method), answer
+	return x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method), answer
 }
 
 // watch looks out for the client, unless the upload does; then it reports

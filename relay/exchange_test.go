@@ -31,14 +31,15 @@ type rig struct {
 }
 
 type outcome struct {
-	err    error
-	again  bool // Lost called it replayable
-	clean  bool // the upstream connection carries on
-	last   bool // the client's does not
-	body   bool // the request's body was read to its end
-	status int
-	in     int64
-	out    int64
+	err     error
+	again   bool // Lost called it replayable
+	clean   bool // the upstream connection carries on
+	last    bool // the client's does not
+	body    bool // the request's body was read to its end
+	rewound bool // it could be sent once more
+	status  int
+	in      int64
+	out     int64
 }
 
 func newRig(t *testing.T) *rig {
@@ -88,6 +89,7 @@ func (r *rig) serve(down, up net.Conn) {
 	}
 	o.clean = x.Finish(&c)
 	o.last, o.body, o.status, o.in, o.out = c.Last, c.Body.Done(), x.Status, x.BytesIn, x.BytesOut
+	o.rewound = c.Rewind()
 	if !o.clean {
 		up.Close()
 	}
@@ -326,6 +328,26 @@ func TestReplay(t *testing.T) {
 		r.upstream.Close()
 		if o := r.end(t); code(o.err) != mezu.CodeWorkloadReset || o.again != c.again || o.clean {
 			t.Errorf("%s: %+v", c.name, o)
+		}
+	}
+}
+
+// brokenConn fails its first write.
+type brokenConn struct{ net.Conn }
+
+func (c brokenConn) Write([]byte) (int, error) { return 0, net.ErrClosed }
+
+// TestReplayOfWhatDidNotGoOut: a head that could not be written is no request, so
+// that another may be sent, whatever its method, and its body was not touched.
+func TestReplayOfWhatDidNotGoOut(t *testing.T) {
+	const chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, request := range []string{get, "POST / HTTP/1.1\r\nHost: a\r\n\r\n", chunks, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"} {
+		r := newRig(t)
+		r.wrap = func(c net.Conn) net.Conn { return brokenConn{c} }
+		r.start(t)
+		r.ask(t, request)
+		if o := r.end(t); code(o.err) != mezu.CodeWorkloadReset || !o.again || o.clean || !o.rewound {
+			t.Errorf("%q: %+v", request, o)
 		}
 	}
 }

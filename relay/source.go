@@ -13,6 +13,10 @@ type StreamSource struct {
 	eof     bool
 	limit   int64
 	moved   int64
+	first   int  // length of the first piece, which is in buf while there was no other
+	pieces  int  // that were read
+	again   bool // the first piece comes once more
+	failed  bool
 }
 
 // Reset makes it read from r. trailer, if not nil, is asked after the end. limit
@@ -24,6 +28,10 @@ func (s *StreamSource) Reset(r io.Reader, trailer func() http.Header, limit int6
 
 // Next reads once.
 func (s *StreamSource) Next() ([]byte, error) {
+	if s.again {
+		s.again = false
+		return (*s.buf)[:s.first], nil
+	}
 	if s.eof {
 		return nil, io.EOF
 	}
@@ -34,20 +42,34 @@ func (s *StreamSource) Next() ([]byte, error) {
 		n, err := s.r.Read(*s.buf)
 		s.moved += int64(n)
 		if s.limit > 0 && s.moved > s.limit {
+			s.failed = true
 			return nil, ErrOverrun
 		}
 		s.eof = err == io.EOF
 		switch {
 		case n > 0:
+			s.first = n
+			s.pieces++
 			return (*s.buf)[:n], nil
 		case err != nil:
+			s.failed = err != io.EOF
 			return nil, err
 		}
 	}
 }
 
+// Rewind makes the body begin anew, and reports whether it could: while at most
+// one piece was read.
+func (s *StreamSource) Rewind() bool {
+	if s.failed || s.pieces > 1 {
+		return false
+	}
+	s.again = s.pieces == 1
+	return true
+}
+
 // Ready is false: a reader can't say.
-func (s *StreamSource) Ready() bool { return s.eof }
+func (s *StreamSource) Ready() bool { return s.eof || s.again }
 
 // Trailer is what the stream ended with.
 func (s *StreamSource) Trailer() []Field {

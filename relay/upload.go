@@ -84,6 +84,11 @@ func (u *upload) settle() {
 	if u.join() || !u.ended.Load() {
 		return
 	}
+	u.linger()
+}
+
+// linger gives a goroutine a moment to end.
+func (u *upload) linger() {
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
 	select {

@@ -169,6 +169,12 @@ func (x *exchange) run(d relay.Downstream) error {
 			return err
 		}
 		last = err
+		if x.req.Framing != relay.NoBody {
+			if !d.Rewind() {
+				return err
+			}
+			x.bytesIn = 0
+		}
 		if stale && again == anywhere && (failovers == 0 || x.e.hub.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
@@ -257,7 +263,7 @@ func (x *exchange) failure(payload []byte) (retry, error) {
 		return never, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed", Cause: err}
 	}
 	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
-	if f.Unsent && x.req.Framing == relay.NoBody {
+	if f.Unsent {
 		return elsewhere, err
 	}
 	return never, err

@@ -138,6 +138,7 @@ type http2 struct {
 	src  relay.StreamSource
 	stop func() bool
 	over chan struct{} // closed when the watch has called
+	shut bool          // the body can't be read any more
 }
 
 // streamStack is how deep a stream's stack gets: a write of TLS is at its bottom.
@@ -157,7 +158,7 @@ func deepen(at uint) byte {
 func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	deepen(0)
 	c := s.pool.Get().(*http2)
-	c.w, c.r = w, r
+	c.w, c.r, c.shut = w, r, false
 	err := c.serve()
 	c.src.Close()
 	c.w, c.r = nil, nil
@@ -216,7 +217,13 @@ func (c *http2) Unwatch() {
 }
 
 // StopUpload ends a read of the body.
-func (c *http2) StopUpload() { c.r.Body.Close() }
+func (c *http2) StopUpload() {
+	c.shut = true
+	c.r.Body.Close()
+}
+
+// Rewind makes the body begin anew, while no more than a piece of it was read.
+func (c *http2) Rewind() bool { return !c.shut && c.src.Rewind() }
 
 // Interim sends a 1xx response; net/http says 100 itself when the body is first
 // read.
