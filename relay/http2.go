@@ -24,6 +24,9 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 	if err := req.takeHeader(in.Header); err != nil {
 		return err
 	}
+	for name := range in.Trailer { // net/http has taken them out of the header
+		req.announce([]byte(name))
+	}
 	if err := mezu.ValidateMethod(in.Method); err != nil {
 		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
 	}

@@ -32,6 +32,10 @@ type Request struct {
 	Expect bool
 	// Trailers says that the client accepts trailers (TE: trailers).
 	Trailers bool
+	// Announced lists the names of the trailers that the client says will follow
+	// the body (RFC 9110, 6.6.2), those that may stand in one. HTTP/2 servers are
+	// known to drop any that were not announced.
+	Announced string
 	// ID is the request id: the client's when it is well-formed, else a new
 	// one.
 	ID string
@@ -98,9 +102,36 @@ func (r *Request) takeFields(h *RequestHead) error {
 			r.Fields = append(r.Fields, *f)
 		case fieldLookalike:
 			return malformed("a field name passes for a reserved one")
+		case fieldTrailer:
+			for name := range bytes.SplitSeq(f.Value, []byte{','}) {
+				if name = trimOWS(name); !h.listed || !h.isListed(name) {
+					r.announce(name)
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// announce adds the name of a trailer, if it may be one.
+func (r *Request) announce(name []byte) {
+	if r.Framing != Chunked || !mezu.ValidHeaderName(name) || kindOf(name) != fieldOther {
+		return
+	}
+	if r.Announced != "" {
+		r.Announced += ", "
+	}
+	r.Announced += string(name)
+}
+
+// AnnouncedNames calls add for each name of Announced.
+func (r *Request) AnnouncedNames(add func(name string)) {
+	if r.Announced == "" {
+		return
+	}
+	for name := range strings.SplitSeq(r.Announced, ", ") {
+		add(name)
+	}
 }
 
 // originForm is the target as path and query. An absolute form is taken when it
@@ -272,6 +303,11 @@ func (r *Request) appendEnd(dst []byte) []byte {
 	}
 	if r.Trailers {
 		dst = append(dst, "TE: trailers\r\n"...)
+	}
+	if r.Announced != "" {
+		dst = append(dst, "Trailer: "...)
+		dst = append(dst, r.Announced...)
+		dst = append(dst, "\r\n"...)
 	}
 	if r.Expect {
 		dst = append(dst, "Expect: 100-continue\r\n"...)

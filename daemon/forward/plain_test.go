@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -83,10 +84,19 @@ func exchanges(t *testing.T, secure bool) {
 func TestTrailers(t *testing.T) {
 	wl := tcpWorkload(t)
 	e := newWorld(t, wl.addr()).connect(false)
-	e.ask(chunkedPost + "3\r\nabc\r\n0\r\nX-Sum: 1\r\nContent-Length: 5\r\nX-Forwarded-For: evil\r\n\r\n")
+	const announced = "Trailer: X-Sum, Content-Length, X-Gone\r\nConnection: X-Gone\r\nTrailer: x-more,X-Mezu-User-Id, \"\r\n\r\n"
+	e.ask(strings.TrimSuffix(chunkedPost, "\r\n") + announced + "3\r\nabc\r\n0\r\nX-Sum: 1\r\nContent-Length: 5\r\nX-Forwarded-For: evil\r\n\r\n")
 	s := wl.conn()
-	r, _ := s.request()
-	if len(r.Trailer) != 1 || r.Trailer.Get("X-Sum") != "1" {
+	head := s.head()
+	if !strings.Contains(head, "\r\nTrailer: X-Sum, x-more\r\n") || strings.Count(head, "Trailer") != 1 {
+		t.Errorf("the workload saw the head %q", head)
+	}
+	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(head), s.r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, r.Body)
+	if len(r.Trailer) != 2 || r.Trailer.Get("X-Sum") != "1" {
 		t.Errorf("the workload saw the trailers %v", r.Trailer)
 	}
 	s.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nGrpc-Status: 0\r\nTransfer-Encoding: chunked\r\n\r\n")

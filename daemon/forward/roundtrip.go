@@ -61,9 +61,7 @@ func onLoopback(address string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// roundTrip carries the request by net/http. Trailers of the request reach
-// workloads of HTTP/1.1 only: net/http wants those of HTTP/2 announced, and the
-// announcement is a field of one hop.
+// roundTrip carries the request by net/http.
 func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
@@ -139,7 +137,9 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 		r.Body, r.ContentLength = body, w.req.Length
 	default:
 		r.Body, r.ContentLength = body, -1
+		// What the client announced is announced; what comes beside is sent, too.
 		r.Trailer = http.Header{}
+		w.req.AnnouncedNames(func(name string) { r.Trailer[http.CanonicalHeaderKey(name)] = nil })
 		body.trailer = r.Trailer
 	}
 	return r.WithContext(ctx)

@@ -450,3 +450,29 @@ func TestP18_GarbageByRoundTrip(t *testing.T) {
 		})
 	}
 }
+
+// TestRoundTripTrailers: the trailers of a request reach workloads of every version
+// of HTTP, those that may stand in one, even when they end a stream that the
+// workload has begun to answer.
+func TestRoundTripTrailers(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	overEach(t, func(rw http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(rw).EnableFullDuplex()
+		io.WriteString(rw, "begun")
+		http.NewResponseController(rw).Flush()
+		io.Copy(io.Discard, r.Body)
+		seen <- r.Trailer
+	}, func(t *testing.T, w *world) {
+		e := w.connect(true)
+		e.ask(strings.TrimSuffix(chunkedPost, "\r\n") + "Trailer: X-Sum, X-None, Content-Length\r\nTE: trailers\r\n\r\n3\r\nabc\r\n")
+		resp := e.response("POST")
+		e.write("0\r\nX-Sum: 1\r\nX-Sum: 2\r\nContent-Length: 5\r\nX-Forwarded-For: evil\r\nX-Mezu-User-Id: evil\r\n\r\n")
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "begun" {
+			t.Errorf("%q, %v", body, err)
+		}
+		got := receive(t, seen, "trailers")
+		if fmt.Sprint(got["X-Sum"]) != "[1 2]" || len(got["Content-Length"])+len(got["X-Forwarded-For"])+len(got["X-Mezu-User-Id"])+len(got["X-None"]) > 0 {
+			t.Errorf("the workload saw the trailers %v", got)
+		}
+	})
+}
