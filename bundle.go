@@ -7,6 +7,12 @@ import (
 
 // Bundle is the shared part of what one environment needs: for the edges that
 // serve it and for its Warpgates alike. It holds no secret.
+//
+// A build that gets a field which it doesn't know can't tell what that field would
+// have forbidden, so it closes what the field may be about: in a route, at any
+// depth, that route; elsewhere, all of them (Unknown, package policy). So that an
+// installation can be upgraded, a new field is left out of the JSON as long as
+// nobody has set it, and edges and Warpgates are upgraded before it is used.
 type Bundle struct {
 	Position     Position `json:"position"`
 	Organization string   `json:"organization"` // id
@@ -34,6 +40,19 @@ type Bundle struct {
 	Routes []Route                `json:"routes,omitempty"`
 	Roles  map[string]ProjectRole `json:"roles,omitempty"`
 	Issued time.Time              `json:"issued"`
+
+	unknown   string         // a field of the bundle itself that this build doesn't know
+	unknownOf map[int]string // the same by route
+}
+
+// Unknown names a field that this build does not know and that may be about the
+// route of this index; it is empty where there is none. It is set by decoding
+// only.
+func (b *Bundle) Unknown(route int) string {
+	if b.unknown != "" {
+		return b.unknown
+	}
+	return b.unknownOf[route]
 }
 
 // Validate checks that the bundle is whole. A bundle that fails is rejected as

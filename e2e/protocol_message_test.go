@@ -27,8 +27,11 @@ func ancient(c net.Conn, _ *bufio.Reader, r *http.Request) {
 // version on either side.
 func TestMessages(t *testing.T) {
 	tk, old, wide := newTalker(t, false), rawWorkload(t, ancient), rawWorkload(t, largestAnswer)
-	w := newWorld(t, 1, open, mezu.Route{Prefix: "/old/", Upstream: old}, mezu.Route{Prefix: "/wide/", Upstream: wide})
-	w.addGate("gate", tk.addr(), "--allow-target", old, "--allow-target", wide)
+	two := newTalker(t, true)
+	h2c := "h2c://" + two.addr()
+	w := newWorld(t, 1, open, mezu.Route{Prefix: "/old/", Upstream: old}, mezu.Route{Prefix: "/wide/", Upstream: wide}, mezu.Route{Exact: "/trailers", Headers: map[string]string{"X-Version": "2"}, Upstream: h2c},
+		mezu.Route{Exact: "/trailers"})
+	w.addGate("gate", tk.addr(), "--allow-target", old, "--allow-target", wide, "--allow-target", h2c)
 	e := w.edges[0]
 	base := "https://" + w.host
 	for name, client := range map[string]*http.Client{"h1": w.http(e), "h2": w.http2(e)} {
@@ -41,6 +44,7 @@ func TestMessages(t *testing.T) {
 		} {
 			t.Run(name+"/"+test.name, func(t *testing.T) { test.run(t, client, base, tk) })
 		}
+		t.Run(name+"/trailers to h2c", func(t *testing.T) { trailersTo(t, client, base, two, "2") })
 	}
 	for _, test := range []struct {
 		name string
@@ -96,8 +100,14 @@ func earlyHints(t *testing.T, client *http.Client, base string, _ *talker) {
 }
 
 func trailers(t *testing.T, client *http.Client, base string, tk *talker) {
+	trailersTo(t, client, base, tk, "1")
+}
+
+// trailersTo sends and receives trailers, with a workload of this version.
+func trailersTo(t *testing.T, client *http.Client, base string, tk *talker, version string) {
 	req, _ := http.NewRequest("POST", base+"/trailers", io.MultiReader(strings.NewReader("of unknown "), strings.NewReader("length")))
 	req.Trailer = http.Header{"X-Digest": {"d1"}}
+	req.Header.Set("X-Version", version)
 	resp := do(t, client, req)
 	if body := readAll(t, resp); body != "body" || resp.Trailer.Get("X-Sum") != "42" || resp.Trailer.Get("X-Late") != "also" {
 		t.Errorf("the answer is %q with the trailer %v", body, resp.Trailer)

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -335,6 +336,44 @@ func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 	r := request(t, "GET", "/")
 	r.Grant = grant()
 	expect(t, table(t, route), r, "", "r")
+}
+
+// TestR12_WhatIsUnknownIsClosed: a field that this build has never heard of closes
+// what it may be about, on both sides, and nothing else.
+func TestR12_WhatIsUnknownIsClosed(t *testing.T) {
+	const bundle = `{"position": {"epoch": 1, "revision": 2}, "environment": "env_00000000000000000000000001", "endpoint": "shop-acme", "enabled": true,
+		"routes": [{"name": "known", "prefix": "/"}, {"name": "strict", "prefix": "/strict/" FIELD}], "roles": {"staff": {"permissions": ["a.b"]}} BUNDLE}`
+	for name, c := range map[string]struct {
+		field, bundle string
+		known, strict mezu.Code
+	}{
+		"nothing unknown":             {"", "", "", ""},
+		"a known field":               {`, "retries": 1`, "", "", ""},
+		"a route's field":             {`, "quota": {"bytes": 1}`, "", "", mezu.CodeRouteUnavailable},
+		"one that says no":            {`, "quota": null`, "", "", mezu.CodeRouteUnavailable},
+		"a field inside a route's":    {`, "request_headers": {"set": {}, "rename": {}}`, "", "", mezu.CodeRouteUnavailable},
+		"the environment's field":     {"", `, "allow_countries": ["CH"]`, mezu.CodeRouteUnavailable, mezu.CodeRouteUnavailable},
+		"a role's field":              {"", `, "roles": {"staff": {"permissions": [], "until": 1}}`, mezu.CodeRouteUnavailable, mezu.CodeRouteUnavailable},
+		"routes by two names":         {`, "quota": 1`, `, "Routes": [{"prefix": "/"}, {"prefix": "/strict/"}]`, mezu.CodeRouteUnavailable, mezu.CodeRouteUnavailable},
+		"a known one in another case": {`, "Retries": 1`, "", "", ""},
+	} {
+		var b mezu.Bundle
+		if err := json.Unmarshal([]byte(strings.NewReplacer("FIELD", c.field, "BUNDLE", c.bundle).Replace(bundle)), &b); err != nil {
+			t.Fatal(name, err)
+		}
+		compiled, err := policy.Compile(&b)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, side := range []policy.Side{policy.Edge, policy.Warpgate} {
+			for path, want := range map[string]mezu.Code{"/x": c.known, "/strict/x": c.strict} {
+				d := compiled.Decide(side, request(t, "GET", path))
+				if d.Code != want || d.Allowed() && want != "" {
+					t.Errorf("%s: %s is %q, want %q", name, path, d.Code, want)
+				}
+			}
+		}
+	}
 }
 
 func TestR12_EmptyRoleListIsRefused(t *testing.T) {

@@ -41,7 +41,8 @@ type Route struct {
 // condition is a header and the exact value that it must have.
 type condition struct{ name, lower, value string }
 
-func compileRoute(b *mezu.Bundle, configured *mezu.Route) (*Route, error) {
+func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
+	configured := &b.Routes[i]
 	r := &Route{
 		Route:       *configured,
 		Timeout:     time.Duration(configured.Timeout),
@@ -79,7 +80,7 @@ func compileRoute(b *mezu.Bundle, configured *mezu.Route) (*Route, error) {
 		return nil, err
 	}
 	r.compileNeeds(b)
-	r.close(b)
+	r.close(b, b.Unknown(i))
 	return r, nil
 }
 
@@ -123,8 +124,14 @@ func (r *Route) compileNeeds(b *mezu.Bundle) {
 	}
 }
 
-// close sets Closed where the route asks for something that can't be kept.
-func (r *Route) close(b *mezu.Bundle) {
+// close sets Closed where the route asks for something that can't be kept. unknown
+// is the field that may be such and that this build doesn't know, or empty.
+func (r *Route) close(b *mezu.Bundle, unknown string) {
+	if unknown != "" {
+		r.Closed = unknown
+		r.closedDetail = "the route's configuration has a field that this version does not know"
+		return
+	}
 	switch unenforced := r.Route.Unenforced(); {
 	case len(unenforced) > 0:
 		r.Closed = unenforced[0]

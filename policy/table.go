@@ -55,7 +55,7 @@ func Compile(b *mezu.Bundle) (*Table, error) {
 	patterns, prefixed := make(map[string]*group), make(map[string]*group)
 	byMode := map[mezu.MatchMode]map[string]*group{mezu.MatchExact: t.exact, mezu.MatchRegexp: patterns, mezu.MatchPrefix: prefixed}
 	for i := range b.Routes {
-		r, err := compileRoute(b, &b.Routes[i])
+		r, err := compileRoute(b, i)
 		if err != nil {
 			return nil, fmt.Errorf("compiling route %d of bundle %s: %w", i, b.Position, err)
 		}

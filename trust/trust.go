@@ -142,7 +142,7 @@ func (a *Anchor) open(s mezu.Signed, purpose mezu.Purpose, statement any) error 
 }
 
 // OpenBundle verifies, decodes and validates a bundle. Fields that this build
-// doesn't know are passed over: newer control planes add some.
+// doesn't know, since newer control planes add some, close routes: mezu.Bundle.
 func (a *Anchor) OpenBundle(s mezu.Signed) (*mezu.Bundle, error) {
 	var b mezu.Bundle
 	if err := a.open(s, mezu.PurposeBundle, &b); err != nil {

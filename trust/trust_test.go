@@ -137,8 +137,8 @@ func TestOpenBundle(t *testing.T) {
 		mezu.Bundle
 		Novelty string `json:"novelty"`
 	}{good, "x"}
-	if _, err := anchor.OpenBundle(a.sign(mezu.PurposeBundle, a.statements, newer)); err != nil {
-		t.Errorf("a field of a newer control plane: %v", err)
+	if got, err := anchor.OpenBundle(a.sign(mezu.PurposeBundle, a.statements, newer)); err != nil || got.Unknown(0) != "novelty" {
+		t.Errorf("a field of a newer control plane: %v, %v", got, err)
 	}
 
 	altered := a.sign(mezu.PurposeBundle, a.statements, good)

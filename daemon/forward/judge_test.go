@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -283,4 +285,30 @@ func TestEvents(t *testing.T) {
 	if got := receive(t, w.events, "event"); got.Status != 403 || got.Code != mezu.CodeRefusedByWarpgate {
 		t.Errorf("%+v", got)
 	}
+}
+
+// TestR12_UnknownField: the second line closes a route of which it does not know a
+// field, whatever the edge made of it, and no other.
+func TestR12_UnknownField(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	var b mezu.Bundle
+	if err := json.Unmarshal([]byte(`{"position": {"epoch": 1, "revision": 7}, "environment": "env_00000000000000000000000001", "endpoint": "shop-acme", "enabled": true,
+		"routes": [{"prefix": "/"}, {"prefix": "/novel/", "novelty": true}]}`), &b); err != nil {
+		t.Fatal(err)
+	}
+	table, err := policy.Compile(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.table.Store(table)
+	e := w.connect(false)
+	e.ask(getOf("/novel/x"))
+	e.fails(mezu.CodeRefusedByWarpgate)
+	wl.quiet()
+	e.ask(newGet)
+	s := wl.conn()
+	s.request()
+	s.answer(ok5)
+	e.reads("GET", 200, "hello")
 }

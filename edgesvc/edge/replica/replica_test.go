@@ -3,6 +3,7 @@ package replica_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -408,4 +410,35 @@ func TestNewKeysetVerifiesWhatCameBefore(t *testing.T) {
 	if after, _ := e.Trust().Keyset(); bytes.Equal(after.Payload, before.Payload) {
 		t.Error("keyset did not change")
 	}
+}
+
+// TestR12_UnknownField: the edge closes a route of which it doesn't know a field,
+// also after a restart from its disk, and serves the others.
+func TestR12_UnknownField(t *testing.T) {
+	c := newControl(t)
+	env, dir := newEnvironment(), t.TempDir()
+	b := newBundle(env, "shop-acme", "/", "/novel/")
+	c.mu.Lock()
+	b.Position = c.next()
+	plain, err := json.Marshal(b)
+	must(t, err)
+	novel := strings.Replace(string(plain), `"prefix":"/novel/"`, `"prefix":"/novel/","novelty":{"deny":true}`, 1)
+	c.put(env, api.StreamBundle, c.sign(mezu.PurposeBundle, json.RawMessage(novel)))
+	c.mu.Unlock()
+	judged := func(e *edge) {
+		t.Helper()
+		for path, want := range map[string]mezu.Code{"/x": "", "/novel/x": mezu.CodeRouteUnavailable} {
+			if d := e.Host("shop-acme."+testDomain).Decide(policy.Edge, &policy.Request{Method: "GET", Path: mezu.Path{Path: path}}); d.Code != want {
+				t.Errorf("%s is %q, want %q", path, d.Code, want)
+			}
+		}
+	}
+	e := c.startEdge(dir)
+	eventually(t, "the bundle is served", func() bool { return e.serves("shop-acme", b.Position) })
+	judged(e)
+	e.stop()
+	c.stop()
+	e = open(t, c.configure(dir))
+	defer e.stop()
+	judged(e)
 }
