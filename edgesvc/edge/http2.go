@@ -34,6 +34,7 @@ type h2Server struct {
 	srv  *http.Server
 	feed *feedListener
 	pool sync.Pool
+	asks continueField
 	mu   sync.Mutex
 	open map[net.Conn]chan struct{} // closed when net/http is done with it
 }
@@ -189,6 +190,7 @@ func (c *http2) serve() error {
 func (c *http2) canonical() error {
 	err := relay.CanonicalHTTP(c.r, &c.x.req)
 	if err == nil {
+		c.x.req.Expect = c.x.req.Framing != relay.NoBody && c.x.e.h2.asks.continues(c.r.Body)
 		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
 		err = c.x.judge(sni)
 	}
@@ -226,7 +228,7 @@ func (c *http2) StopUpload() {
 func (c *http2) Rewind() bool { return !c.shut && c.src.Rewind() }
 
 // Interim sends a 1xx response; net/http says 100 itself when the body is first
-// read.
+// read, which the exchange puts off until then.
 func (c *http2) Interim(h *relay.ResponseHead) error {
 	if h == nil || h.Status == 100 {
 		return nil
