@@ -84,6 +84,8 @@ func TestDrainEdge(t *testing.T) {
 		}
 	}
 	second := w.rawH2(e)
+	// Two that were taken in and have asked nothing yet.
+	fresh, fresh2 := w.raw(e), w.freshH2(e)
 	ask(t, busy, w.host, "/hold")
 	held, stream := w.hold(e, "POST", 1), w.stream(w.http2(e))
 	g.station.holds(t, 2)
@@ -92,7 +94,6 @@ func TestDrainEdge(t *testing.T) {
 	if _, err := idleReader.ReadByte(); err != io.EOF {
 		t.Errorf("the idle connection ended with %v, want EOF", err)
 	}
-	second.until(t, func(f http2.Frame) bool { g, ok := f.(*http2.GoAwayFrame); return ok && g.ErrCode == http2.ErrCodeNo })
 	eventually(t, "new connections to be refused", func() error {
 		c, err := net.Dial("tcp", e.https)
 		if err == nil {
@@ -101,6 +102,18 @@ func TestDrainEdge(t *testing.T) {
 		}
 		return nil
 	})
+	ask(t, fresh, w.host, "/")
+	freshReader := bufio.NewReader(fresh)
+	if resp := w.readAnswer(freshReader); resp.StatusCode != http.StatusOK || !resp.Close {
+		t.Errorf("the first answer of a connection that was taken in is %d, Connection: close is %v", resp.StatusCode, resp.Close)
+	}
+	if _, err := freshReader.ReadByte(); err != io.EOF {
+		t.Errorf("after its answer the connection ended with %v, want EOF", err)
+	}
+	if resp, err := fresh2(t); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("the first answer of a connection of HTTP/2 that was taken in is %v, %v", resp, err)
+	}
+	second.until(t, func(f http2.Frame) bool { g, ok := f.(*http2.GoAwayFrame); return ok && g.ErrCode == http2.ErrCodeNo })
 	stream.goesOn(t)
 	g.station.holds(t, 2)
 	g.station.release()

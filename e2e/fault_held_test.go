@@ -199,3 +199,31 @@ func (c *h2Conn) until(t *testing.T, wanted func(http2.Frame) bool) {
 		}
 	}
 }
+
+// freshH2 opens a connection on which nothing is asked before the function is
+// called.
+func (w *world) freshH2(e *edgeNode) (ask func(t *testing.T) (*http.Response, error)) {
+	w.t.Helper()
+	conn, err := tls.Dial("tcp", e.https, &tls.Config{RootCAs: w.roots, ServerName: w.host, NextProtos: []string{"h2"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	return func(t *testing.T) (*http.Response, error) {
+		t.Helper()
+		c, err := (&http2.Transport{}).NewClientConn(conn)
+		if err != nil {
+			return nil, err
+		}
+		req, err := http.NewRequest("GET", "https://"+w.host+"/", nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.RoundTrip(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return resp, err
+	}
+}

@@ -21,6 +21,10 @@ const (
 	MaxConnections = 50_000
 	// HandshakeTimeout bounds a TLS handshake from the first byte to the last.
 	HandshakeTimeout = 10 * time.Second
+	// FirstGrace is how long a draining edge waits for the first request of a
+	// connection that it had accepted before: a handshake and a head over a slow
+	// link. Without it a client that came just then would be taken and dropped.
+	FirstGrace = 5 * time.Second
 	// acceptPause is the wait after a failed accept (out of descriptors).
 	acceptPause = 20 * time.Millisecond
 )
@@ -41,16 +45,19 @@ type publicConn struct {
 
 // States of a public connection.
 const (
-	connBusy      int32 = iota // a request is under way
+	connFresh     int32 = iota // no request has come yet: draining gives it FirstGrace
+	connFresh2                 // the same, and net/http drains it
+	connBusy                   // a request is under way
 	connIdle                   // between requests: draining may close it at once
 	connClosing                // draining closed it
 	connElsewhere              // somebody else drains it: net/http or the tunnel hub
 	connHandedOn               // the hub owns it, also past the end of serving
 )
 
-// begin makes an idle connection busy, unless draining closed it before.
+// begin makes a connection busy that waited for a request, unless draining closed
+// it before.
 func (c *publicConn) begin() bool {
-	return c.state.CompareAndSwap(connIdle, connBusy) || c.state.Load() == connBusy
+	return c.state.CompareAndSwap(connIdle, connBusy) || c.state.CompareAndSwap(connFresh, connBusy) || c.state.Load() == connBusy
 }
 
 // add takes a connection in, or reports that there is no room.
@@ -76,25 +83,24 @@ func (t *connTable) remove(c net.Conn) {
 	t.wg.Done()
 }
 
-// drain closes idle connections and waits until the others have ended or ctx
-// does. Connections of HTTP/2 drain by their own server.
-func (t *connTable) drain(ctx context.Context) {
+// drain closes idle connections, at the end of grace also those that had no request
+// yet, and waits until the others have ended or ctx does. It calls met when every
+// connection has had its first request or the grace is over: those of HTTP/2 are
+// drained by their own server from then on.
+func (t *connTable) drain(ctx context.Context, grace time.Duration, met func()) {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
+	late := time.Now().Add(grace)
+	met = sync.OnceFunc(met)
+	defer met()
 	for {
-		busy := 0
-		t.mu.Lock()
-		for c, pc := range t.open {
-			switch {
-			case pc.state.CompareAndSwap(connIdle, connClosing):
-				c.Close()
-			case pc.state.Load() == connBusy:
-				busy++
+		over := !time.Now().Before(late)
+		busy, fresh := t.drainOnce(over)
+		if over || fresh == 0 {
+			met()
+			if busy == 0 {
+				return
 			}
-		}
-		t.mu.Unlock()
-		if busy == 0 {
-			return
 		}
 		select {
 		case <-ctx.Done():
@@ -102,6 +108,27 @@ func (t *connTable) drain(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// drainOnce closes what may be closed now, and counts what is waited for.
+func (t *connTable) drainOnce(over bool) (busy, fresh int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c, pc := range t.open {
+		switch state := pc.state.Load(); {
+		case state == connBusy:
+			busy++
+		case !over && (state == connFresh || state == connFresh2):
+			fresh++
+		case state == connIdle || state == connFresh:
+			if pc.state.CompareAndSwap(state, connClosing) {
+				c.Close()
+			} else {
+				busy++ // a request has come
+			}
+		}
+	}
+	return busy, fresh
 }
 
 // cut closes all connections and takes no more.
@@ -224,8 +251,8 @@ func (e *Edge) servePublic(raw net.Conn, pc *publicConn) {
 		}
 		e.serveTunnel(conn, pc)
 	case "h2":
-		pc.state.Store(connElsewhere)
-		e.h2.handle(conn)
+		pc.state.Store(connFresh2)
+		e.h2.handle(conn, pc)
 	default:
 		e.serveHTTP1(conn, pc)
 	}

@@ -250,7 +250,11 @@ func (e *Edge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	wg.Go(func() { e.acceptLoop(e.public, e.servePublic) })
+	taken := make(chan struct{})
+	wg.Go(func() {
+		defer close(taken)
+		e.acceptLoop(e.public, e.servePublic)
+	})
 	if e.tunnels != nil {
 		wg.Go(func() { e.acceptLoop(e.tunnels, e.serveTunnelOnly) })
 	}
@@ -264,7 +268,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	e.drain()
+	e.drain(taken)
 	stopReplica()
 	e.Close()
 	wg.Wait()
@@ -273,16 +277,21 @@ func (e *Edge) Run(ctx context.Context) error {
 	return err
 }
 
-// drain stops taking work and waits for what is under way, within
-// DrainTimeout.
-func (e *Edge) drain() {
+// drain stops taking work and waits for what is under way, within DrainTimeout:
+// first nobody is sent here any more, then nobody is let in, then each connection
+// that was gets its answer and the word that it is the last. taken is closed when
+// every connection that was accepted is known.
+func (e *Edge) drain(taken <-chan struct{}) {
 	e.draining.Store(true)
 	ctx, cancel := context.WithTimeout(e.cut, e.cfg.DrainTimeout)
 	defer cancel()
 	e.public.Close()
+	<-taken
 	var wg sync.WaitGroup
-	wg.Go(func() { e.h2.shutdown(ctx) })
-	wg.Go(func() { e.conns.drain(ctx) })
+	met := make(chan struct{})
+	wg.Go(func() { e.conns.drain(ctx, FirstGrace, func() { close(met) }) })
+	<-met
+	e.h2.shutdown(ctx)
 	wg.Wait()
 	// Only now: requests under way need their data connections.
 	e.hub.Drain(ctx)

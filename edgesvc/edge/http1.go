@@ -71,8 +71,8 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
 	defer h.c.Reader.Release()
 	e.metrics.conns1.Inc()
 	defer e.metrics.conns1.Dec()
-	for wait := HeadTimeout; ; wait = IdleTimeout {
-		if h.c.Reader.Buffered() == 0 {
+	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
+		if h.c.Reader.Buffered() == 0 && !first {
 			pc.state.Store(connIdle)
 			if e.draining.Load() {
 				return

@@ -36,11 +36,22 @@ type h2Server struct {
 	pool sync.Pool
 	asks continueField
 	mu   sync.Mutex
-	open map[net.Conn]chan struct{} // closed when net/http is done with it
+	open map[net.Conn]*h2Conn
 }
 
+// h2Conn is a connection that net/http serves.
+type h2Conn struct {
+	public *publicConn
+	turns  int           // how often it became active
+	closed chan struct{} // when net/http is done with it
+}
+
+// firstRequest is the turn of the first request: net/http calls a connection active
+// once before, when it begins.
+const firstRequest = 2
+
 func newH2Server(e *Edge) *h2Server {
-	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]chan struct{}{}}
+	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]*h2Conn{}}
 	s.pool.New = s.newStream
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -73,16 +84,16 @@ func (s *h2Server) newStream() any {
 func (s *h2Server) serve() { s.srv.Serve(s.feed) }
 
 // handle serves one connection until it ends.
-func (s *h2Server) handle(conn *tls.Conn) {
+func (s *h2Server) handle(conn *tls.Conn, pc *publicConn) {
 	s.e.metrics.conns2.Inc()
 	defer s.e.metrics.conns2.Dec()
-	closed := make(chan struct{})
+	c := &h2Conn{public: pc, closed: make(chan struct{})}
 	s.mu.Lock()
-	s.open[conn] = closed
+	s.open[conn] = c
 	s.mu.Unlock()
 	select {
 	case s.feed.conns <- conn:
-		<-closed
+		<-c.closed
 	case <-s.feed.over:
 		s.mu.Lock()
 		delete(s.open, conn)
@@ -90,16 +101,24 @@ func (s *h2Server) handle(conn *tls.Conn) {
 	}
 }
 
-// connState tells handle when net/http has closed a connection.
+// connState notes the first request of a connection, and tells handle when net/http
+// has closed it.
 func (s *h2Server) connState(conn net.Conn, state http.ConnState) {
-	if state != http.StateClosed {
+	if state != http.StateClosed && state != http.StateActive {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if closed, ok := s.open[conn]; ok {
+	c := s.open[conn]
+	switch {
+	case c == nil:
+	case state == http.StateClosed:
 		delete(s.open, conn)
-		close(closed)
+		close(c.closed)
+	default:
+		if c.turns++; c.turns == firstRequest {
+			c.public.state.Store(connElsewhere)
+		}
 	}
 }
 
