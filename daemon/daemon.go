@@ -325,7 +325,8 @@ func (d *Daemon) target() string {
 
 // forwarding is what the server works by.
 func (d *Daemon) forwarding() forward.Config {
-	c := forward.Config{Upstream: d.upstream, Allow: d.allow, Table: d.state.Table, Log: d.log}
+	c := forward.Config{Upstream: d.upstream, Allow: d.allow, Table: d.state.Table, Log: d.log,
+		Panicked: func() { d.counters.panics.Add(1) }}
 	if d.cfg.Events != nil {
 		c.Request = d.emit
 	}

@@ -19,7 +19,7 @@ const (
 
 // counters are what /metrics counts.
 type counters struct {
-	registrations, renewals, rejected, connects atomic.Uint64
+	registrations, renewals, rejected, connects, panics atomic.Uint64
 }
 
 // serveHealth serves /livez, /readyz and /metrics until ctx ends.
@@ -81,6 +81,7 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	count("mezu_warpgate_renewals_total", "Renewals tried.", &d.counters.renewals)
 	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &d.counters.rejected)
 	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
+	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", &d.counters.panics)
 	gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine())
 	if s := d.session.Load(); s != nil {
 		s.tunnelSeries(w)

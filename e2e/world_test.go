@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,7 +32,11 @@ type world struct {
 	edges   []*edgeNode
 	host    string
 	key     string // of the service account
+	faulty  string // where edges and Warpgates come from; if empty, binaries
 }
+
+// program is the file of an edge's or a Warpgate's program.
+func (w *world) program(name string) string { return filepath.Join(cmp.Or(w.faulty, binaries), name) }
 
 // path of the environment in the API.
 func (w *world) path(more ...string) []string {
@@ -132,7 +137,7 @@ func (w *world) addEdge(name string, more ...string) *edgeNode {
 
 func (e *edgeNode) run() {
 	e.w.t.Helper()
-	e.process = start(e.w.t, e.name, "mezusphere", e.args...)
+	e.process = startWith(e.w.t, e.name, nil, e.w.program("mezusphere"), e.args...)
 }
 
 func (w *world) secretFile(name, secret string) string {
@@ -182,7 +187,7 @@ func (w *world) startGate(name, upstream string, more ...string) *gate {
 
 func (g *gate) run(name string) {
 	g.w.t.Helper()
-	g.process = start(g.w.t, name, "warpgate", g.args...)
+	g.process = startWith(g.w.t, name, nil, g.w.program("warpgate"), g.args...)
 }
 
 // reachable waits until a probe through the edge comes back from a Warpgate.

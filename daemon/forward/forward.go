@@ -52,6 +52,8 @@ type Config struct {
 	Log   *slog.Logger
 	// Request gets an event for each request; if nil, none is wanted.
 	Request func(mezu.Event)
+	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
+	Panicked func()
 	// WorkloadCA verifies https upstreams; if nil, the system's roots do. The
 	// certificate of a workload on a loopback address is not checked: what
 	// listens there is this machine.
@@ -97,6 +99,8 @@ type worker struct {
 	began time.Time
 	route *policy.Route
 
+	broken bool // a panic left the exchange in an unknown state
+
 	pool   *pool // of the workload used last, spares a look-up
 	pooled mezu.Upstream
 }
@@ -116,10 +120,18 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// survive ends a panic: it costs this data connection and no other.
+// survive ends a panic outside of a request: it costs this data connection and no
+// other.
 func (w *worker) survive() {
 	if p := recover(); p != nil {
-		w.f.cfg.Log.Error("panic while serving an exchange", "request_id", w.info.ID, "panic", p, "stack", string(debug.Stack()))
+		w.panicked(p)
+	}
+}
+
+func (w *worker) panicked(p any) {
+	w.f.cfg.Log.Error("panic while serving an exchange", "request_id", w.info.ID, "panic", p, "stack", string(debug.Stack()))
+	if w.f.cfg.Panicked != nil {
+		w.f.cfg.Panicked()
 	}
 }
 
@@ -161,17 +173,9 @@ func (w *worker) request(payload []byte) bool {
 	}
 	c.Timed.SetRead(bodyTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
-	err := w.judge()
-	limit := int64(0)
-	if w.route != nil {
-		limit = w.route.MaxBody
-	}
-	c.Begin(limit)
 	defer c.Body.Close()
-	unsent := true
-	if err == nil {
-		unsent, err = w.forward()
-	}
+	w.broken = false
+	unsent, err := w.carry()
 	w.report(err)
 	if err == nil {
 		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
@@ -183,7 +187,30 @@ func (w *worker) request(payload []byte) bool {
 	if c.Fail(&relay.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
 		return false
 	}
-	return !c.Last && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
+	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
+}
+
+// carry judges the request and takes it to its workload. unsent says that nothing of
+// it reached one. A panic costs this one request only, and its connection.
+func (w *worker) carry() (unsent bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.broken = true
+			w.panicked(p)
+			unsent, err = false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
+		}
+	}()
+	err = w.judge()
+	limit := int64(0)
+	if w.route != nil {
+		limit = w.route.MaxBody
+	}
+	w.c.Begin(limit)
+	if err != nil {
+		return true, err
+	}
+	relay.Fault(&w.req, "warpgate")
+	return w.forward()
 }
 
 // judge is the second line of defence: the request must be canonical as it

@@ -3,11 +3,15 @@ package forward_test
 import (
 	"bufio"
 	"fmt"
+	"github.com/mezusphere/mezu/daemon/forward"
+	"github.com/mezusphere/mezu/policy"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -686,4 +690,40 @@ func TestRefusedBodies(t *testing.T) {
 	e.fails(mezu.CodeRefusedByWarpgate)
 	io.WriteString(e.conn, strings.Repeat("x", 2_000_000)) // may break half-way
 	receive(t, e.done, "end")
+}
+
+// TestP36_Panic costs one request an answer, and its data connection; it is counted.
+func TestP36_Panic(t *testing.T) {
+	wl := tcpWorkload(t)
+	table := compile(t, position)
+	var broken atomic.Bool
+	var panics atomic.Int64
+	w := &world{t: t}
+	w.f = forward.New(forward.Config{
+		Upstream: parse(t, wl.addr()), Log: slog.New(slog.DiscardHandler), Panicked: func() { panics.Add(1) },
+		Table: func() *policy.Table {
+			if broken.Load() {
+				panic("secret of the inside")
+			}
+			return table
+		},
+	})
+	t.Cleanup(w.f.Close)
+	other := w.connect(false)
+	e := w.connect(false)
+	broken.Store(true)
+	e.ask(newGet)
+	if f := e.fails(mezu.CodeInternal); f.Unsent || strings.Contains(f.Detail, "secret") {
+		t.Errorf("%+v", f)
+	}
+	e.ends()
+	broken.Store(false)
+	other.ask(newGet)
+	s := wl.conn()
+	s.request()
+	s.answer(ok5)
+	other.reads("GET", 200, "hello")
+	if panics.Load() != 1 {
+		t.Errorf("%d panics counted", panics.Load())
+	}
 }

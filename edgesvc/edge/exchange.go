@@ -67,6 +67,7 @@ func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answe
 	if err := prepare(); err != nil {
 		return nil, err
 	}
+	relay.Fault(&x.req, "edge")
 	if reservedPath(x.req.Path.Path) {
 		return x.reservedAnswer()
 	}
