@@ -69,7 +69,8 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	defer silence.Stop()
 	early := &interims{c: &w.c, expect: w.req.Expect}
 	var heard hearing
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn, GotFirstResponseByte: heard.gotByte})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn,
+		WroteHeaderField: heard.sending, GotFirstResponseByte: heard.gotByte})
 	body := &tunnelBody{
 		c:     &w.c,
 		gone:  func() { cancel(relay.ErrClientGone) },
@@ -149,6 +150,7 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 // goroutines of its own, and anew when it tries again.
 type hearing struct {
 	two  atomic.Bool // the connection speaks HTTP/2
+	sent atomic.Bool // the request has begun to go out
 	some atomic.Bool // a byte of the response came
 }
 
@@ -157,6 +159,8 @@ func (h *hearing) gotConn(info httptrace.GotConnInfo) {
 	secure, ok := info.Conn.(*tls.Conn)
 	h.two.Store(!ok || secure.ConnectionState().NegotiatedProtocol == "h2")
 }
+
+func (h *hearing) sending(string, []string) { h.sent.Store(true) }
 
 func (h *hearing) gotByte() { h.some.Store(true) }
 
@@ -178,7 +182,7 @@ func (h *hearing) malformed(err error) bool {
 	var network net.Error
 	var stream streamError
 	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &stream)
-	return !broken && (h.two.Load() || h.some.Load())
+	return !broken && (h.some.Load() || h.two.Load() && h.sent.Load())
 }
 
 func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error, heard *hearing) (unsent bool, _ error) {

@@ -434,8 +434,13 @@ func TestP18_GarbageByRoundTrip(t *testing.T) {
 			if c.proto != "" {
 				conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{c.proto}})
 			}
-			if n, err := conn.Read(make([]byte, 1<<10)); err != nil {
-				t.Fatal(n, err)
+			in := bufio.NewReader(conn)
+			if c.proto == "http/1.1" {
+				if _, err := http.ReadRequest(in); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				readHeaders(t, in)
 			}
 			io.WriteString(conn, c.answer)
 			if half, ok := conn.(interface{ CloseWrite() error }); ok {
@@ -448,6 +453,24 @@ func TestP18_GarbageByRoundTrip(t *testing.T) {
 			e.goesOn()
 			conn.Close()
 		})
+	}
+}
+
+// readHeaders reads what a client of HTTP/2 says up to its first HEADERS (RFC 9113,
+// 3.4 and 6.2).
+func readHeaders(t *testing.T, r io.Reader) {
+	t.Helper()
+	const preface, headers = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1
+	if _, err := io.CopyN(io.Discard, r, int64(len(preface))); err != nil {
+		t.Fatal(err)
+	}
+	for frame := make([]byte, 9); frame[3] != headers; {
+		if _, err := io.ReadFull(r, frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, r, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2])); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
