@@ -68,6 +68,8 @@ const (
 	PermOperatorsWrite       Permission = "operators.write"
 	PermTokensRead           Permission = "tokens.read"
 	PermTokensWrite          Permission = "tokens.write"
+	PermKeysRead             Permission = "keys.read"
+	PermKeysWrite            Permission = "keys.write"
 )
 
 // personPermissions are those that no service account holds: they reach beyond one
@@ -75,7 +77,7 @@ const (
 var personPermissions = []Permission{
 	PermOrganizationsRead, PermOrganizationsWrite, PermOrganizationsDelete, PermMembersRead, PermMembersWrite, PermProjectsWrite,
 	PermServiceAccountsRead, PermServiceAccountsWrite, PermEdgesRead, PermEdgesWrite, PermOperatorsRead, PermOperatorsWrite,
-	PermTokensRead, PermTokensWrite,
+	PermTokensRead, PermTokensWrite, PermKeysRead, PermKeysWrite,
 }
 
 // servicePermissions are those that make sense inside one project.

@@ -101,6 +101,10 @@ var (
 	OpRenewEdge         = Operation{"renew-edge", "POST", "/v1/edges/renew", "Renew an edge's certificate"}
 	OpPublicCertificate = Operation{"public-certificate", "POST", "/v1/edges/public-certificate", "Server certificate for endpoints from the internal CA"}
 	OpEdgeReport        = Operation{"edge-report", "POST", "/v1/edges/report", "Presence and applied positions"}
+	OpShowKeys          = Operation{"show-keys", "GET", "/v1/keys", "Which keys sign and seal, and until when"}
+	OpProposeKeys       = Operation{"propose-keys", "POST", "/v1/keys/proposal", "Make new signing keys and propose the keyset that the offline roots are to sign"}
+	OpInstallKeys       = Operation{"install-keys", "PUT", "/v1/keys/proposal", "Put the proposed keys in force, endorsed by the offline roots"}
+	OpRotateSealKeys    = Operation{"rotate-seal-keys", "POST", "/v1/keys/seal", "Seal everything under a new data key from now on, and the old records in the background"}
 	OpEdgeStream        = Operation{"edge-stream", "GET", "/v1/edges/stream", "Signed bundles, revocations and keys as they change"}
 
 	OpListAudit              = Operation{"list-audit", "GET", "/v1/organizations/{organization}/audit", "Who did what in an organization"}
@@ -120,7 +124,7 @@ func Operations() []Operation {
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport,
-		OpEdgeStream,
+		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,

@@ -25,6 +25,7 @@ type world struct {
 	t       *testing.T
 	dir     string
 	api     string // address of the API
+	token   string // the operator's
 	client  *api.Client
 	roots   *x509.CertPool
 	control *process
@@ -108,7 +109,8 @@ func (w *world) bootstrap() {
 	}
 	_, code, _ := strings.Cut(strings.TrimSpace(string(link)), "#code=")
 	got := invoke[api.TokenResponse](w, w.newClient(""), api.OpBootstrap, api.BootstrapRequest{Code: code})
-	w.client = w.newClient(got.Token)
+	w.token = got.Token
+	w.client = w.newClient(w.token)
 }
 
 func invoke[Out any](w *world, c *api.Client, op api.Operation, in any, params ...string) Out {

@@ -27,6 +27,7 @@ Usage:
    mezusphere check [ROLE] --config FILE judge a configuration and exit
    mezusphere join-token create [FLAGS]  make a token with which one edge enrols
    mezusphere audit verify [FLAGS] DIR   check an archive of audit records
+   mezusphere keys COMMAND [FLAGS]       show and rotate the keys of an installation
    mezusphere version
 
 mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a flag, and an
@@ -73,6 +74,8 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 		err = p.joinToken(ctx, args)
 	case "audit":
 		err = p.auditVerify(args)
+	case "keys":
+		err = p.keys(ctx, args)
 	case "version", "--version":
 		err = p.Printf("mezusphere %s\n", version)
 	case "", "help", "--help", "-h":

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 )
 
@@ -40,7 +41,7 @@ func TestAuthorityWithoutAuditKey(t *testing.T) {
 	if _, err := a.Sign(mezu.PurposeEdges, struct{}{}); err != nil {
 		t.Error(err)
 	}
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	i.advance(ca.ActivationDelay)
 	if err := a.Reload(t.Context()); err != nil {
 		t.Fatal(err)

@@ -3,9 +3,11 @@
 //
 // Two keys are made once into an offline folder and never kept in memory: the
 // trust root (Ed25519), which signs keysets, and the CA root (P-256). Online are an
-// issuing intermediate and one Ed25519 key for each purpose. They change by Rotate and
-// RotateRoot: a keyset that has the new ones beside the old is published first, and
-// the new ones sign ActivationDelay later.
+// issuing intermediate and one Ed25519 key for each purpose. They change in three
+// steps: the control plane makes new ones and proposes a keyset that has them beside the
+// old (Propose), the operator signs it where the offline folder is (Endorse), and the
+// control plane puts it in force (Install): the keyset is published first, and the new
+// keys sign ActivationDelay later.
 //
 // What lives here: making, keeping, rotating and using these keys. What may not:
 // who may have a certificate (control decides), HTTP, the store (a Vault is
@@ -116,6 +118,23 @@ func (a *Authority) NotAfter() time.Time {
 		end = i.certificate.NotAfter
 	}
 	return end
+}
+
+// ActiveAt is when the newest of the keys began to be used, or will.
+func (a *Authority) ActiveAt() time.Time {
+	var at time.Time
+	c := a.current.Load()
+	for _, k := range c.signers {
+		if k.from.After(at) {
+			at = k.from
+		}
+	}
+	for _, i := range c.issuers {
+		if i.from.After(at) {
+			at = i.from
+		}
+	}
+	return at
 }
 
 // Sign signs a statement with the newest active key for its purpose. Keysets are

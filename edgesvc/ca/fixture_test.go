@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/trust"
 	"go.uber.org/goleak"
@@ -124,6 +125,21 @@ func (i *installation) change(f func(context.Context, ca.Vault, string, func() t
 	}
 	if err := i.ca.Reload(i.t.Context()); err != nil {
 		i.t.Fatal(err)
+	}
+}
+
+// rotate is a whole rotation: proposed, endorsed, installed.
+func rotate(what api.Rotation) func(context.Context, ca.Vault, string, func() time.Time) error {
+	return func(ctx context.Context, v ca.Vault, offline string, now func() time.Time) error {
+		p, err := ca.Propose(ctx, v, what, 0, now)
+		if err != nil {
+			return err
+		}
+		e, err := ca.Endorse(offline, p, now)
+		if err != nil {
+			return err
+		}
+		return ca.Install(ctx, v, e, now)
 	}
 }
 

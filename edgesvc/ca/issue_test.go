@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -239,7 +240,7 @@ func TestLeafEndsWithIssuer(t *testing.T) {
 	refused(t, err, "past its end", "rotate")
 	_, err = ca.Open(t.Context(), i.vault, i.now)
 	refused(t, err, "keyset 1 ended")
-	i.change(ca.Rotate) // mends it at once
+	i.change(rotate(api.RotateSigning)) // mends it at once
 	if _, err = i.ca.IssuePeer(csr, edgeID()); err != nil {
 		t.Fatal(err)
 	}

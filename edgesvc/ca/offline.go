@@ -52,17 +52,9 @@ func makeTrustRoot(dir string) (ed25519.PrivateKey, error) {
 	return key, atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// loadTrustRoot reads the trust root and checks that it is this installation's.
-func loadTrustRoot(dir string, public ed25519.PublicKey) (ed25519.PrivateKey, error) {
-	path := filepath.Join(dir, trustRootFile)
-	key, err := readTrustRoot(path)
-	if err != nil {
-		return nil, err
-	}
-	if !public.Equal(key.Public()) {
-		return nil, fmt.Errorf("trust root in %s belongs to another installation", path)
-	}
-	return key, nil
+// loadTrustRoot reads the trust root.
+func loadTrustRoot(dir string) (ed25519.PrivateKey, error) {
+	return readTrustRoot(filepath.Join(dir, trustRootFile))
 }
 
 func readTrustRoot(path string) (ed25519.PrivateKey, error) {

@@ -16,7 +16,12 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 )
+
+// ProposalLife is how long a proposal may be endorsed and installed. As much longer
+// than mezu.KeysetOverlap old keys stay.
+const ProposalLife = 10 * time.Minute
 
 // Create makes the authority of a new installation: both root keys into
 // offlineDir, everything else into the vault, keyset 1. It is done wholly or can be
@@ -37,147 +42,195 @@ func Create(ctx context.Context, v Vault, offlineDir string, now func() time.Tim
 	if err != nil {
 		return fmt.Errorf("creating the certificate authority: %w", err)
 	}
-	s := &state{TrustRoot: trustRoot.Public().(ed25519.PublicKey)}
-	s.Roots = []rootRecord{{Version: 1, Certificate: root.certificate.Raw}}
-	next := &mezu.Keyset{Version: 1}
-	err = s.addIssuer(root, at, time.Time{})
-	if err == nil {
-		s.addKeys(next, at, time.Time{})
-		err = s.publish(ctx, v, next, trustRoot, at)
-	}
-	if err != nil {
+	if err := create(ctx, v, trustRoot, root, at); err != nil {
 		return fmt.Errorf("creating the certificate authority: %w", err)
 	}
 	return nil
 }
 
-// Rotate makes a new issuer and new signing keys and a keyset that has them
-// beside the old. They are used ActivationDelay from now on, or at once if the
-// authority is past its end. Statements of the old keys verify for
-// mezu.KeysetOverlap after that, by when everything that is to stay must have been
-// signed anew. A running Authority learns of it by Reload. The caller lets no two
-// rotations run at once.
-func Rotate(ctx context.Context, v Vault, offlineDir string, now func() time.Time) error {
-	return rotate(ctx, v, offlineDir, clock(now)(), "rotating the signing keys", func(r *rotation) error {
-		root, err := loadRoot(offlineDir, r.state.Roots[len(r.state.Roots)-1].Version)
-		if err != nil {
-			return err
-		}
-		for i, k := range r.keyset.Keys {
-			if end := r.active.Add(mezu.KeysetOverlap); k.NotAfter.After(end) {
-				r.keyset.Keys[i].NotAfter = end
-			}
-		}
-		r.state.addKeys(r.keyset, r.now, r.active)
-		return r.state.addIssuer(root, r.now, r.active)
-	})
+func create(ctx context.Context, v Vault, trustRoot ed25519.PrivateKey, root *rootKey, at time.Time) error {
+	s := &state{TrustRoot: trustRoot.Public().(ed25519.PublicKey), Roots: []rootRecord{{Version: 1, Certificate: root.certificate.Raw}}}
+	next := mezu.Keyset{Version: 1, CARoots: s.rootsPEM()}
+	p := &pending{Keys: newKeys(&next, at)}
+	issuer, err := p.addIssuer()
+	if err != nil {
+		return err
+	}
+	certificate, err := root.certify(issuer, at)
+	if err != nil {
+		return err
+	}
+	if s.Keyset, err = signKeyset(trustRoot, next, at); err != nil {
+		return err
+	}
+	s.activate(p, certificate, time.Time{})
+	return s.save(ctx, v, at)
 }
 
-// RotateRoot makes a new CA root, trusted beside the old from now on, and an
-// issuer under it that is used ActivationDelay later. The old root stays until a Prune
-// at mezu.KeysetOverlap after that, which is longer than any leaf lives. Reload
-// and concurrency are as for Rotate.
-func RotateRoot(ctx context.Context, v Vault, offlineDir string, now func() time.Time) error {
-	return rotate(ctx, v, offlineDir, clock(now)(), "rotating the CA root", func(r *rotation) error {
-		root, err := makeRoot(offlineDir, r.keyset.Version, r.now)
-		if err != nil {
-			return err
-		}
-		for i := range r.state.Roots {
-			if r.state.Roots[i].Until.IsZero() {
-				r.state.Roots[i].Until = r.active.Add(mezu.KeysetOverlap)
-			}
-		}
-		r.state.Roots = append(r.state.Roots, rootRecord{Version: r.keyset.Version, Certificate: root.certificate.Raw})
-		return r.state.addIssuer(root, r.now, r.active)
-	})
+// pending is a rotation that waits for its endorsement.
+type pending struct {
+	Proposal  api.KeyProposal `json:"proposal"`
+	Keys      []keyRecord     `json:"keys,omitempty"`
+	IssuerKey []byte          `json:"issuer_key,omitempty"` // PKCS #8
 }
 
-// Prune publishes a keyset without the CA roots whose overlap is over: what
-// they signed is refused from then on. It also begins the keyset's life anew.
-// Reload and concurrency are as for Rotate.
-func Prune(ctx context.Context, v Vault, offlineDir string, now func() time.Time) error {
-	return rotate(ctx, v, offlineDir, clock(now)(), "pruning the CA roots", func(r *rotation) error {
-		var kept []rootRecord
-		for _, root := range r.state.Roots {
-			if root.Until.IsZero() || r.now.Before(root.Until) {
-				kept = append(kept, root)
-			}
-		}
-		r.state.Roots = kept
-		return nil
-	})
+// Propose makes the new keys of a rotation, keeps them in the vault, unused, and gives
+// what Endorse needs. It takes the place of an earlier proposal. The keyset's version is
+// floor at least: a restored installation has forgotten some that its peers remember.
+func Propose(ctx context.Context, v Vault, what api.Rotation, floor uint64, now func() time.Time) (api.KeyProposal, error) {
+	at := clock(now)()
+	p, err := propose(ctx, v, what, floor, at)
+	if err != nil {
+		return api.KeyProposal{}, fmt.Errorf("proposing new keys: %w", err)
+	}
+	return p.Proposal, nil
 }
 
-// rotation is a change of the authority in the making.
-type rotation struct {
-	state  *state
-	keyset *mezu.Keyset // the next one, with the keys of the previous that are not past their end
-	now    time.Time
-	active time.Time // when what is new begins to sign
-}
-
-// rotate loads the state, has it changed, and publishes the next keyset.
-func rotate(ctx context.Context, v Vault, offlineDir string, now time.Time, doing string, change func(*rotation) error) error {
+func propose(ctx context.Context, v Vault, what api.Rotation, floor uint64, now time.Time) (*pending, error) {
 	s, err := load(ctx, v)
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return nil, err
 	}
 	previous, err := s.previous()
 	if err != nil {
-		return fmt.Errorf("%s: reading the keyset in use: %w", doing, err)
+		return nil, fmt.Errorf("reading the keyset in use: %w", err)
 	}
-	if len(s.Roots) == 0 {
-		return fmt.Errorf("%s: the authority's record has no CA root", doing)
+	next := mezu.Keyset{Version: max(previous.Version+1, floor)}
+	for _, k := range previous.Keys {
+		if !now.After(k.NotAfter) {
+			next.Keys = append(next.Keys, k)
+		}
 	}
-	trustRoot, err := loadTrustRoot(offlineDir, s.TrustRoot)
+	p := &pending{Proposal: api.KeyProposal{What: what, Previous: s.Keyset, ExpiresAt: now.Add(ProposalLife).UTC()}}
+	switch what {
+	case api.RotateSigning:
+		if len(s.Roots) == 0 {
+			return nil, fmt.Errorf("the authority's record has no CA root")
+		}
+		end := now.Add(ProposalLife + ActivationDelay + mezu.KeysetOverlap)
+		for i, k := range next.Keys {
+			if k.NotAfter.After(end) {
+				next.Keys[i].NotAfter = end
+			}
+		}
+		p.Keys = newKeys(&next, now)
+		p.Proposal.RootVersion = s.Roots[len(s.Roots)-1].Version
+	case api.RotateRoot:
+		p.Proposal.RootVersion = next.Version
+	case api.RotatePrune:
+		s.prune(now)
+	default:
+		return nil, mezu.Invalid("what", "is %s, %s or %s", api.RotateSigning, api.RotateRoot, api.RotatePrune)
+	}
+	if what != api.RotatePrune {
+		if p.Proposal.IssuerKey, err = p.addIssuer(); err != nil {
+			return nil, err
+		}
+	}
+	next.CARoots = s.rootsPEM()
+	p.Proposal.Keyset = next
+	if s, err = load(ctx, v); err != nil { // without what was only tried
+		return nil, err
+	}
+	s.Pending = p
+	return p, s.put(ctx, v)
+}
+
+// Install puts an endorsed proposal in force: the keyset at once, the keys in it
+// ActivationDelay from now, or at once if the authority is past its end. Statements of
+// the old keys verify for mezu.KeysetOverlap after that, by when everything that is to
+// stay must have been signed anew. A running Authority learns of it by Reload.
+func Install(ctx context.Context, v Vault, e api.KeyEndorsement, now func() time.Time) error {
+	if err := install(ctx, v, e, clock(now)()); err != nil {
+		return fmt.Errorf("installing new keys: %w", err)
+	}
+	return nil
+}
+
+func install(ctx context.Context, v Vault, e api.KeyEndorsement, now time.Time) error {
+	s, err := load(ctx, v)
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return err
+	}
+	p := s.Pending
+	if p == nil || now.After(p.Proposal.ExpiresAt) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "no proposal waits for an endorsement; each may be installed once, within ten minutes", Hint: "begin the rotation anew"}
+	}
+	if err := s.checkEndorsed(p, e, now); err != nil {
+		return err
 	}
 	active := now.Add(ActivationDelay)
 	if _, err := s.open(now); err != nil {
 		active = now // it is past its end: there is nothing old to go on with
 	}
 	s.dropSuperseded(now)
-	next := &mezu.Keyset{Version: previous.Version + 1}
-	for _, k := range previous.Keys {
-		if !now.After(k.NotAfter) {
-			next.Keys = append(next.Keys, k)
-		}
-	}
 	s.Keys = slices.DeleteFunc(s.Keys, func(r keyRecord) bool {
-		return !slices.ContainsFunc(next.Keys, func(k mezu.PublicKey) bool { return k.ID == r.ID })
+		return !slices.ContainsFunc(p.Proposal.Keyset.Keys, func(k mezu.PublicKey) bool { return k.ID == r.ID })
 	})
-	if err := change(&rotation{s, next, now, active}); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+	switch p.Proposal.What {
+	case api.RotatePrune:
+		s.prune(now)
+	case api.RotateRoot:
+		for i := range s.Roots {
+			if s.Roots[i].Until.IsZero() {
+				s.Roots[i].Until = active.Add(mezu.KeysetOverlap)
+			}
+		}
+		s.Roots = append(s.Roots, rootRecord{Version: p.Proposal.Keyset.Version, Certificate: e.Root})
 	}
-	if err := s.publish(ctx, v, next, trustRoot, now); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+	s.Keyset = e.Keyset
+	s.activate(p, e.Issuer, active)
+	s.Pending = nil
+	return s.save(ctx, v, now)
+}
+
+// checkEndorsed checks that the roots signed what was proposed, and nothing else. The
+// issuer's certificate is judged with the whole state before it is saved.
+func (s *state) checkEndorsed(p *pending, e api.KeyEndorsement, now time.Time) error {
+	signed, err := mezu.OpenKeyset(e.Keyset, s.TrustRoot, now)
+	if err != nil {
+		return mezu.Invalid("keyset", "is not signed by this installation's trust root: %v", err)
+	}
+	want := p.Proposal.Keyset
+	if p.Proposal.What == api.RotateRoot {
+		want.CARoots = append(slices.Clone(want.CARoots), string(certificatePEM(e.Root)))
+	}
+	same := slices.EqualFunc(signed.Keys, want.Keys, func(a, b mezu.PublicKey) bool {
+		return a.ID == b.ID && a.Purpose == b.Purpose && a.Key.Equal(b.Key) && a.NotAfter.Equal(b.NotAfter)
+	})
+	if signed.Version != want.Version || !same || !slices.Equal(signed.CARoots, want.CARoots) {
+		return &mezu.Error{Code: mezu.CodeConflict, Field: "keyset", Detail: "is not what was proposed last", Hint: "begin the rotation anew"}
 	}
 	return nil
 }
 
-// publish completes and signs the next keyset and saves the state with it.
-func (s *state) publish(ctx context.Context, v Vault, next *mezu.Keyset, trustRoot ed25519.PrivateKey, now time.Time) error {
-	next.IssuedAt = now.UTC().Truncate(time.Second)
-	next.NotAfter = next.IssuedAt.Add(KeysetLife)
-	for _, r := range s.Roots {
-		next.CARoots = append(next.CARoots, string(certificatePEM(r.Certificate)))
+// activate adds the keys of a rotation, used from then on.
+func (s *state) activate(p *pending, issuer []byte, from time.Time) {
+	for _, k := range p.Keys {
+		k.From = from
+		s.Keys = append(s.Keys, k)
 	}
-	signed, err := mezu.Sign(mezu.PurposeKeyset, trustRootID, trustRoot, next)
-	if err != nil {
-		return err
+	if p.IssuerKey != nil {
+		s.Issuers = append(s.Issuers, issuerRecord{Certificate: issuer, Key: p.IssuerKey, From: from})
 	}
-	s.Keyset = signed
-	return s.save(ctx, v, now)
 }
 
-// trustRootID is the key id on keysets. It is a name only: keysets are verified
-// under the pinned key.
-const trustRootID = "trust-root"
+// prune drops the roots whose overlap is over.
+func (s *state) prune(now time.Time) {
+	s.Roots = slices.DeleteFunc(s.Roots, func(r rootRecord) bool { return !r.Until.IsZero() && !now.Before(r.Until) })
+}
 
-// addKeys makes one key for each purpose, used from then on.
-func (s *state) addKeys(k *mezu.Keyset, now, from time.Time) {
+func (s *state) rootsPEM() []string {
+	out := []string{}
+	for _, r := range s.Roots {
+		out = append(out, string(certificatePEM(r.Certificate)))
+	}
+	return out
+}
+
+// newKeys makes one key for each purpose and adds their public halves to the keyset.
+func newKeys(k *mezu.Keyset, now time.Time) []keyRecord {
+	var out []keyRecord
 	for _, p := range purposes() {
 		seed := make([]byte, ed25519.SeedSize)
 		var suffix [4]byte // tells the keys of one purpose apart
@@ -185,36 +238,29 @@ func (s *state) addKeys(k *mezu.Keyset, now, from time.Time) {
 		rand.Read(suffix[:])
 		private := ed25519.NewKeyFromSeed(seed)
 		id := string(p) + "-" + hex.EncodeToString(suffix[:])
-		s.Keys = append(s.Keys, keyRecord{ID: id, Purpose: p, Seed: seed, From: from})
+		out = append(out, keyRecord{ID: id, Purpose: p, Seed: seed})
 		k.Keys = append(k.Keys, mezu.PublicKey{
 			ID: id, Purpose: p, Key: private.Public().(ed25519.PublicKey),
 			NotAfter: now.UTC().Truncate(time.Second).Add(KeysetLife),
 		})
 	}
+	return out
 }
 
-// addIssuer makes an issuing intermediate under root, used from then on. It may
-// sign leaves only.
-func (s *state) addIssuer(root *rootKey, now, from time.Time) error {
+// addIssuer makes the key of an issuing intermediate and gives its public half.
+func (p *pending) addIssuer() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("making an issuer's key: %w", err)
+		return nil, fmt.Errorf("making an issuer's key: %w", err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if p.IssuerKey, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+		return nil, fmt.Errorf("encoding an issuer's key: %w", err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
-		return fmt.Errorf("encoding an issuer's key: %w", err)
+		return nil, fmt.Errorf("encoding an issuer's public key: %w", err)
 	}
-	template := caTemplate("Mezusphere issuer", now, IssuerLife)
-	template.MaxPathLenZero = true
-	if template.NotAfter.After(root.certificate.NotAfter) {
-		template.NotAfter = root.certificate.NotAfter
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, root.certificate, &key.PublicKey, root.key)
-	if err != nil {
-		return fmt.Errorf("signing an issuer's certificate: %w", err)
-	}
-	s.Issuers = append(s.Issuers, issuerRecord{Certificate: certificate, Key: der, From: from})
-	return nil
+	return public, nil
 }
 
 // caTemplate is what the certificates of root and issuer have in common.

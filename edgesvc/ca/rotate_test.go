@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -74,8 +75,8 @@ func (i *installation) issue() ca.Issued {
 // TestK10RootsOffline: both root keys are in files of mode 0600 and nowhere else.
 func TestK10RootsOffline(t *testing.T) {
 	i := created(t)
-	i.change(ca.Rotate)
-	i.change(ca.RotateRoot)
+	i.change(rotate(api.RotateSigning))
+	i.change(rotate(api.RotateRoot))
 	record := i.vault.all()
 	files, err := filepath.Glob(filepath.Join(i.offline, "*"))
 	if err != nil || len(files) != 3 {
@@ -235,8 +236,8 @@ func TestK11OfflineFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				err := ca.Rotate(t.Context(), i.vault, i.offline, i.now)
-				refused(t, err, "rotating the signing keys", path)
+				err := rotate(api.RotateSigning)(t.Context(), i.vault, i.offline, i.now)
+				refused(t, err, path)
 				if err := i.ca.Reload(t.Context()); err != nil || i.keyset().Version != 1 {
 					t.Errorf("after a refused rotation: %v", err)
 				}
@@ -244,7 +245,7 @@ func TestK11OfflineFiles(t *testing.T) {
 		}
 	}
 	i, other := created(t), created(t)
-	refused(t, ca.Rotate(t.Context(), i.vault, other.offline, i.now), "belongs to another installation")
+	refused(t, rotate(api.RotateSigning)(t.Context(), i.vault, other.offline, i.now), "belongs to another installation")
 }
 
 // TestRotate: the new keys are published before they sign, the old verify for
@@ -264,7 +265,7 @@ func TestRotate(t *testing.T) {
 	old := sign()
 	oldIssuer := chain(t, i.issue().Chain)[1]
 
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	i.follow(peer)
 	k := i.keyset()
 	if k.Version != 2 || len(k.Keys) != 10 || len(k.CARoots) != 1 {
@@ -293,7 +294,7 @@ func TestRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	i.advance(mezu.KeysetOverlap)
+	i.advance(mezu.KeysetOverlap + ca.ProposalLife)
 	if _, err := peer.OpenRevocation(old); err != nil {
 		t.Fatalf("at the end of the overlap: %v", err)
 	}
@@ -303,7 +304,7 @@ func TestRotate(t *testing.T) {
 	if _, err := peer.OpenRevocation(fresh); err != nil {
 		t.Fatal(err)
 	}
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	if k := i.keyset(); k.Version != 3 || len(k.Keys) != 10 {
 		t.Errorf("keyset %d has %d keys: those past their end are not gone", k.Version, len(k.Keys))
 	}
@@ -315,9 +316,9 @@ func TestRotate(t *testing.T) {
 // nothing.
 func TestRotateTwiceAtOnce(t *testing.T) {
 	i := created(t)
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	i.advance(time.Minute)
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	peer := i.anchor()
 	seen := make(map[string]bool)
 	for range 10 {
@@ -373,7 +374,7 @@ func TestRotateRoot(t *testing.T) {
 		return err == nil
 	}
 
-	i.change(ca.RotateRoot)
+	i.change(rotate(api.RotateRoot))
 	if k := i.keyset(); k.Version != 2 || len(k.CARoots) != 2 || len(k.Keys) != 5 {
 		t.Fatalf("%+v", k)
 	}
@@ -390,7 +391,7 @@ func TestRotateRoot(t *testing.T) {
 	}
 	must() // old Warpgate, new edge
 
-	i.change(ca.Prune) // too early: removes nothing
+	i.change(rotate(api.RotatePrune)) // too early: removes nothing
 	if k := i.keyset(); k.Version != 3 || len(k.CARoots) != 2 {
 		t.Fatalf("keyset %d has %d roots", k.Version, len(k.CARoots))
 	}
@@ -401,7 +402,7 @@ func TestRotateRoot(t *testing.T) {
 	must() // to the last hour of the old Warpgate's certificate
 	i.advance(mezu.KeysetOverlap)
 	gateCert, edgeCert = i.peer(warpgateID()), i.peer(edge)
-	i.change(ca.Prune)
+	i.change(rotate(api.RotatePrune))
 	k := i.keyset()
 	if k.Version != 4 || len(k.CARoots) != 1 || chain(t, k.CARoots[0])[0].Equal(old) {
 		t.Fatalf("keyset %d has %d roots", k.Version, len(k.CARoots))
@@ -420,7 +421,7 @@ func TestPrunedRootIsRefused(t *testing.T) {
 	edge := edgeID()
 	stale := newInstallation(t) // a copy that doesn't know of the rotation goes on issuing
 	stale.vault, stale.offline = &vault{records: map[string][]byte{"authority": i.vault.all()}}, i.offline
-	i.change(ca.RotateRoot)
+	i.change(rotate(api.RotateRoot))
 	i.advance(ca.ActivationDelay + mezu.KeysetOverlap)
 	stale.nanos.Store(i.nanos.Load())
 	var err error
@@ -434,7 +435,7 @@ func TestPrunedRootIsRefused(t *testing.T) {
 	if err := meet(t, server, client); err != nil {
 		t.Fatalf("before the pruning: %v", err)
 	}
-	i.change(ca.Prune)
+	i.change(rotate(api.RotatePrune))
 	i.follow(edgeAnchor)
 	refused(t, meet(t, server, client), "not signed by this installation's certificate authority")
 }
@@ -443,13 +444,21 @@ func TestPrunedRootIsRefused(t *testing.T) {
 // try.
 func TestRotateRootInterrupted(t *testing.T) {
 	i := created(t)
+	p, err := ca.Propose(t.Context(), i.vault, api.RotateRoot, 0, i.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := ca.Endorse(i.offline, p, i.now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	i.vault.failing = errors.New("disk full")
-	if err := ca.RotateRoot(t.Context(), i.vault, i.offline, i.now); !errors.Is(err, i.vault.failing) {
+	if err := ca.Install(t.Context(), i.vault, e, i.now); !errors.Is(err, i.vault.failing) {
 		t.Fatal(err)
 	}
 	i.vault.failing = nil
 	secret, _ := secretOf(t, filepath.Join(i.offline, "ca-root-2.pem"))
-	i.change(ca.RotateRoot)
+	i.change(rotate(api.RotateRoot))
 	again, _ := secretOf(t, filepath.Join(i.offline, "ca-root-2.pem"))
 	if !bytes.Equal(secret, again) {
 		t.Error("the second try made another root")
@@ -457,9 +466,9 @@ func TestRotateRootInterrupted(t *testing.T) {
 	if len(i.keyset().CARoots) != 2 {
 		t.Error("the root is not in the keyset")
 	}
-	i.change(ca.RotateRoot)
+	i.change(rotate(api.RotateRoot))
 	i.advance(ca.ActivationDelay)
-	i.change(ca.Rotate) // under the newest root
+	i.change(rotate(api.RotateSigning)) // under the newest root
 	i.advance(ca.ActivationDelay)
 	newest := chain(t, i.keyset().CARoots[2])[0]
 	if err := chain(t, i.issue().Chain)[1].CheckSignatureFrom(newest); err != nil {
@@ -471,7 +480,7 @@ func TestRotateRootInterrupted(t *testing.T) {
 func TestReloadOlder(t *testing.T) {
 	i := created(t)
 	before := i.vault.all()
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	i.vault.alter(func([]byte) []byte { return before })
 	refused(t, i.ca.Reload(t.Context()), "keyset 1 is older than keyset 2")
 	if i.keyset().Version != 2 {
@@ -487,11 +496,11 @@ func TestNotAfter(t *testing.T) {
 		t.Fatalf("%s left", left)
 	}
 	i.advance(300 * day)
-	i.change(ca.Prune) // a new keyset, with the same keys
+	i.change(rotate(api.RotatePrune)) // a new keyset, with the same keys
 	if !i.ca.NotAfter().Equal(first) {
 		t.Errorf("%s, not %s", i.ca.NotAfter(), first)
 	}
-	i.change(ca.Rotate)
+	i.change(rotate(api.RotateSigning))
 	i.advance(ca.ActivationDelay)
 	if left := i.ca.NotAfter().Sub(i.now()); left < 364*day {
 		t.Errorf("%s left after a rotation", left)
@@ -506,7 +515,7 @@ func TestUseWhileRotating(t *testing.T) {
 	for range 2 {
 		users.Go(func() { use(t, i, stop) })
 	}
-	for _, f := range []func(context.Context, ca.Vault, string, func() time.Time) error{ca.Rotate, ca.RotateRoot, ca.Prune, ca.Rotate} {
+	for _, f := range []func(context.Context, ca.Vault, string, func() time.Time) error{rotate(api.RotateSigning), rotate(api.RotateRoot), rotate(api.RotatePrune), rotate(api.RotateSigning)} {
 		i.change(f)
 		i.advance(ca.ActivationDelay)
 	}
@@ -535,4 +544,64 @@ func use(t *testing.T, i *installation, stop <-chan struct{}) {
 		default:
 		}
 	}
+}
+
+// TestK10Install: what was not proposed, was endorsed elsewhere or too late is
+// refused, and changes nothing.
+func TestK10Install(t *testing.T) {
+	i, other := created(t), created(t)
+	propose := func(of *installation, what api.Rotation) (api.KeyProposal, api.KeyEndorsement) {
+		t.Helper()
+		p, err := ca.Propose(t.Context(), of.vault, what, 0, of.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := ca.Endorse(of.offline, p, of.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, e
+	}
+	install := func(e api.KeyEndorsement) error { return ca.Install(t.Context(), i.vault, e, i.now) }
+	_, stale := propose(i, api.RotateSigning)
+	p, good := propose(i, api.RotateSigning)
+	refused(t, install(stale), "not what was proposed last")
+	_, foreign := propose(other, api.RotateSigning)
+	refused(t, install(foreign), "not signed by this installation's trust root")
+	mixed := good
+	mixed.Issuer = foreign.Issuer
+	refused(t, install(mixed), "issuer")
+	mixed.Issuer = stale.Issuer
+	refused(t, install(mixed), "issuer")
+	rooted := good
+	_, withRoot := propose(other, api.RotateRoot)
+	rooted.Root, rooted.Keyset = withRoot.Root, stale.Keyset
+	refused(t, install(rooted), "proposed last")
+	more := p
+	more.Keyset.Keys = append(more.Keyset.Keys[:len(more.Keyset.Keys):len(more.Keyset.Keys)], more.Keyset.Keys[0])
+	unasked, err := ca.Endorse(i.offline, more, i.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, install(unasked), "proposed last")
+	skipped := p
+	skipped.Keyset.Version = 1
+	_, err = ca.Endorse(i.offline, skipped, i.now)
+	refused(t, err, "no successor")
+	if err := i.ca.Reload(t.Context()); err != nil || i.keyset().Version != 1 {
+		t.Fatalf("after refusals: %v", err)
+	}
+	if err := install(good); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, install(good), "no proposal")
+	_, late := propose(i, api.RotateSigning)
+	i.advance(ca.ProposalLife + time.Second)
+	refused(t, install(late), "no proposal")
+	p, err = ca.Propose(t.Context(), i.vault, api.RotateSigning, 1000, i.now)
+	if err != nil || p.Keyset.Version != 1000 {
+		t.Errorf("version %d with a floor of 1000, %v", p.Keyset.Version, err)
+	}
+	_, err = ca.Propose(t.Context(), i.vault, "other", 0, i.now)
+	refused(t, err, "what")
 }

@@ -28,6 +28,8 @@ type state struct {
 	Roots   []rootRecord   `json:"roots"`
 	Issuers []issuerRecord `json:"issuers"`
 	Keys    []keyRecord    `json:"keys"`
+	// Pending is a rotation that is not in force.
+	Pending *pending `json:"pending,omitempty"`
 }
 
 // rootRecord is one trusted CA root.
@@ -77,6 +79,11 @@ func (s *state) save(ctx context.Context, v Vault, now time.Time) error {
 			return fmt.Errorf("checking what would be saved: %w", err)
 		}
 	}
+	return s.put(ctx, v)
+}
+
+// put writes the record.
+func (s *state) put(ctx context.Context, v Vault) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encoding the authority's record: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -103,6 +104,7 @@ func TestA9_EveryOperation(t *testing.T) {
 			org = call[mezu.Organization](t, op, api.OpCreateOrganization, body(`{"name":"acme"}`))
 		}, "operator", false, "organization", "-", `"name":"acme"`},
 	)
+	var proposal api.KeyProposal
 	env := []string{"acme", "shop", "production"}
 	run(
 		deed{api.OpUpdateOrganization, as(api.OpUpdateOrganization, `{"display_name":"Acme"}`, "acme"), "operator", true, "organization", `"name":"acme"`, `"display_name":"Acme"`},
@@ -146,6 +148,17 @@ func TestA9_EveryOperation(t *testing.T) {
 			call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{TunnelAddress: "127.0.0.1:9444"})
 		}, "edge", false, "edge", `"tunnel_address":"127.0.0.1:9443"`, `"tunnel_address":"127.0.0.1:9444"`},
 		deed{api.OpDeleteEdge, as(api.OpDeleteEdge, "", "edge-1"), "operator", false, "edge", `"name":"edge-1"`, "-"},
+		deed{api.OpProposeKeys, func() {
+			proposal = call[api.KeyProposal](t, op, api.OpProposeKeys, api.RotationRequest{What: api.RotateSigning})
+		}, "operator", false, "keys", "-", `"what":"signing","keyset_version":2`},
+		deed{api.OpInstallKeys, func() {
+			endorsed, err := ca.Endorse(filepath.Join(in.dir, "offline"), proposal, in.clock.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call[api.KeyStatus](t, op, api.OpInstallKeys, endorsed)
+		}, "operator", false, "keys", `"keyset_version":1`, `"keyset_version":2`},
+		deed{api.OpRotateSealKeys, as(api.OpRotateSealKeys, ""), "operator", false, "keys", `"seal_key":"`, "-"},
 		deed{api.OpCreateDirectory, as(api.OpCreateDirectory, `{"name":"people"}`, "acme", "shop"), "operator", true, "directory", "-", `"name":"people"`},
 		deed{api.OpUpdateDirectory, as(api.OpUpdateDirectory, `{"signup":"open"}`, "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, `"signup":"open"`},
 		deed{api.OpDeleteDirectory, as(api.OpDeleteDirectory, "", "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, "-"},

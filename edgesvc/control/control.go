@@ -116,6 +116,7 @@ type Control struct {
 	admin     net.Listener
 	metrics   *metrics
 	handler   http.Handler
+	rotated   chan struct{} // holds one when records are to be sealed anew
 	done      chan struct{} // closed when streams are to end
 	endOnce   sync.Once
 	closeOnce sync.Once
@@ -157,7 +158,7 @@ func New(cfg Config) (*Control, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Control{cfg: cfg, archive: archived, done: make(chan struct{})}, nil
+	return &Control{cfg: cfg, archive: archived, rotated: make(chan struct{}, 1), done: make(chan struct{})}, nil
 }
 
 // Listen opens the state, makes a new installation where there is none, and binds
@@ -186,7 +187,7 @@ func (c *Control) listen(ctx context.Context) error {
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
 		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), MembersFound: c.cfg.MembersFound, Log: c.cfg.Log, Now: c.cfg.Now,
-		Bootstrapped: c.forgetBootstrap,
+		Bootstrapped: c.forgetBootstrap, SealRotated: c.sealRotated,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the installation: %w", err)
@@ -343,6 +344,8 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	running.Go(func() { c.maintain(ctx) })
 	running.Go(func() { c.count(ctx) })
+	running.Go(func() { c.keepSealed(ctx) })
+	running.Go(func() { c.followKeys(ctx) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -384,9 +387,6 @@ func (c *Control) maintain(ctx context.Context) {
 	for {
 		if err := c.service.Sweep(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("sweeping", "error", err)
-		}
-		if _, err := c.store.Maintain(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Log.Error("maintaining the seal keys", "error", err)
 		}
 		if err := c.serving.renew(c.cfg.Now()); err != nil {
 			c.cfg.Log.Error("renewing the API's certificate", "error", err)

@@ -118,6 +118,10 @@ var allowed = map[string]string{
 	api.OpWatchAudit.ID:             "owner admin account",
 	api.OpListInstallationAudit.ID:  "operator",
 	api.OpWatchInstallationAudit.ID: "operator",
+	api.OpShowKeys.ID:               "operator",
+	api.OpProposeKeys.ID:            "operator",
+	api.OpInstallKeys.ID:            "operator",
+	api.OpRotateSealKeys.ID:         "operator",
 }
 
 // bodies are well-formed and ask for nothing that could be done, so that a caller
@@ -150,6 +154,8 @@ var bodies = map[string]any{
 	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},
 	api.OpEdgeReport.ID:                  map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
 	api.OpUpdateMember.ID:                map[string]any{},
+	api.OpProposeKeys.ID:                 map[string]any{"what": "-"},
+	api.OpInstallKeys.ID:                 map[string]any{"keyset": map[string]any{"purpose": "keyset", "key_id": "-", "payload": "", "signature": ""}},
 	api.OpCreateInvitation.ID:            map[string]any{"email": "-", "role": "viewer"},
 	api.OpRedeemInvitation.ID:            map[string]any{"code": "", "email": "a@b.example"},
 }

@@ -8,11 +8,9 @@ import (
 	"sync"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
-
-// prefixVault is where the authority's keys lie in the store.
-const prefixVault = "ca/"
 
 // vault keeps the authority's records in the store, which seals them. A record that
 // changed since it was loaded isn't overwritten: of two rotations at once, one fails.
@@ -27,7 +25,7 @@ func newVault(s store.Store) *vault { return &vault{store: s, revisions: map[str
 
 // Load implements ca.Vault.
 func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
-	rec, err := v.store.Get(ctx, prefixVault+name)
+	rec, err := v.store.Get(ctx, service.PrefixAuthority+name)
 	if errors.Is(err, store.ErrNotFound) {
 		err = fs.ErrNotExist
 	} else if err != nil {
@@ -43,7 +41,7 @@ func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
 func (v *vault) Save(ctx context.Context, name string, data []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	key, over := prefixVault+name, v.revisions[name]
+	key, over := service.PrefixAuthority+name, v.revisions[name]
 	_, err := v.store.Commit(ctx, store.Txn{
 		Checks: []store.Check{{Key: key, Revision: over}},
 		Ops:    []store.Op{{Key: key, Value: data}},

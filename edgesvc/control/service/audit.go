@@ -33,6 +33,7 @@ const (
 	kindToken          = "token"
 	kindJoinToken      = "join_token"
 	kindEnrolmentToken = "enrolment_token"
+	kindKeys           = "keys"
 )
 
 // author is on whose behalf a change is made: a caller's, in an operation, which

@@ -31,6 +31,8 @@ const (
 	prefixInvitation   = "invitation/"
 	prefixOutbox       = "outbox/"
 	prefixAddress      = "address/"
+	// PrefixAuthority is where the certificate authority's records lie.
+	PrefixAuthority = "ca/"
 
 	keyKeyset = "stream/keyset"
 	keyEdges  = "stream/edges"

@@ -124,6 +124,10 @@ var rules = map[string]rule{
 	api.OpWatchAudit.ID:             {tenants, mezu.PermAuditRead},
 	api.OpListInstallationAudit.ID:  {operators, mezu.PermAuditRead},
 	api.OpWatchInstallationAudit.ID: {operators, mezu.PermAuditRead},
+	api.OpShowKeys.ID:               {operators, mezu.PermKeysRead},
+	api.OpProposeKeys.ID:            {operators, mezu.PermKeysWrite},
+	api.OpInstallKeys.ID:            {operators, mezu.PermKeysWrite},
+	api.OpRotateSealKeys.ID:         {operators, mezu.PermKeysWrite},
 }
 
 // rolePermissions is what each role may do in its organization and its projects.
@@ -157,7 +161,10 @@ var (
 	})
 	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite, mezu.PermAuditRead})
 	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})
-	operatorPermissions = []mezu.Permission{mezu.PermOperatorsRead, mezu.PermOperatorsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead}
+	operatorPermissions = []mezu.Permission{
+		mezu.PermOperatorsRead, mezu.PermOperatorsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead,
+		mezu.PermKeysRead, mezu.PermKeysWrite,
+	}
 )
 
 // Admit decides whether a caller may call an operation at all, before anything of

@@ -49,6 +49,9 @@ type Config struct {
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
 	// nothing is.
 	Bootstrapped func()
+	// SealRotated is called after a new data key was made, and must not block; if
+	// nil, nothing is.
+	SealRotated func()
 }
 
 // Service is the operations. Its methods are safe for concurrent use.
@@ -65,8 +68,8 @@ type Service struct {
 	log          *slog.Logger
 	now          func() time.Time
 	epoch        uint64
-	// bootstrapped may be nil.
-	bootstrapped func()
+	// bootstrapped and sealRotated may be nil.
+	bootstrapped, sealRotated func()
 
 	// publishing keeps the writers of one process from colliding at the
 	// revision counter; between processes the counter's check decides.
@@ -82,7 +85,8 @@ type Service struct {
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now, bootstrapped: cfg.Bootstrapped, leases: map[string]lease{}}
+	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now,
+		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, leases: map[string]lease{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

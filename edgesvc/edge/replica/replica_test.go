@@ -395,7 +395,11 @@ func TestNewKeysetVerifiesWhatCameBefore(t *testing.T) {
 	e := c.startEdge(t.TempDir())
 	before, _ := e.Trust().Keyset()
 	// The control plane signs with keys that the edge has not been told of.
-	must(t, ca.Rotate(t.Context(), c.vault, c.offline, c.clock.Now))
+	proposal, err := ca.Propose(t.Context(), c.vault, api.RotateSigning, 0, c.clock.Now)
+	must(t, err)
+	endorsed, err := ca.Endorse(c.offline, proposal, c.clock.Now)
+	must(t, err)
+	must(t, ca.Install(t.Context(), c.vault, endorsed, c.clock.Now))
 	rotated := func() time.Time { return c.clock.Now().Add(time.Hour) }
 	ahead, err := ca.Open(t.Context(), c.vault, rotated)
 	must(t, err)

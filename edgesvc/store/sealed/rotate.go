@@ -45,6 +45,30 @@ func (s *Store) Rotate(ctx context.Context) (Status, error) {
 	return s.Status(), nil
 }
 
+// PlanRotation is Rotate as a part of a caller's transaction, such as one with an audit
+// record. After a conflict it is planned anew; Follow uses what was committed.
+func (s *Store) PlanRotation(ctx context.Context) (store.Txn, error) {
+	if err := s.load(ctx); err != nil {
+		return store.Txn{}, err
+	}
+	r := s.ring.Load()
+	next, err := r.Rotate(ctx, s.wrapper, s.now())
+	if err != nil {
+		return store.Txn{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	value, err := next.Encode()
+	if err != nil {
+		return store.Txn{}, fmt.Errorf("encoding the key ring: %w", err)
+	}
+	return store.Txn{
+		Checks: []store.Check{{Key: RingKey, Revision: r.revision}},
+		Ops:    []store.Op{{Key: RingKey, Value: value}},
+	}, nil
+}
+
+// Follow takes over the keys as they are stored now.
+func (s *Store) Follow(ctx context.Context) error { return s.load(ctx) }
+
 // change writes another ring in place of the present one. After a conflict it is
 // made anew; nil is no change.
 func (s *Store) change(ctx context.Context, next func(*seal.Ring) (*seal.Ring, error)) error {

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Rotation is what a rotation renews.
+type Rotation string
+
+const (
+	// RotateSigning: the keys that sign statements, and the issuer of certificates.
+	RotateSigning Rotation = "signing"
+	// RotateRoot: the CA root, with an issuer under it. The old root goes with a
+	// RotatePrune once the overlap is over.
+	RotateRoot Rotation = "root"
+	// RotatePrune: no key; roots whose overlap is over leave the keyset.
+	RotatePrune Rotation = "prune"
+)
+
+// RotationRequest asks the control plane to make new keys and to propose the keyset
+// that has them.
+type RotationRequest struct {
+	What Rotation `json:"what"`
+}
+
+// KeyProposal is a rotation that waits for the offline roots. It holds no secret: the
+// new keys stay at the control plane, the roots' with the operator.
+type KeyProposal struct {
+	What Rotation `json:"what"`
+	// Previous is the keyset in use.
+	Previous mezu.Signed `json:"previous"`
+	// Keyset is the next one, without its dates and, for RotateRoot, without the new
+	// root, which is made where the others are.
+	Keyset mezu.Keyset `json:"keyset"`
+	// IssuerKey is the new issuer's public key (PKIX, DER), to be certified under the
+	// root of version RootVersion; empty for RotatePrune.
+	IssuerKey   []byte    `json:"issuer_key,omitempty"`
+	RootVersion uint64    `json:"root_version,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at"`
+}
+
+// KeyEndorsement is what the offline roots make of a proposal.
+type KeyEndorsement struct {
+	Keyset mezu.Signed `json:"keyset"`
+	// Issuer and Root are new certificates (DER); Root is there for RotateRoot only.
+	Issuer []byte `json:"issuer,omitempty"`
+	Root   []byte `json:"root,omitempty"`
+}
+
+// KeyStatus is the installation's keys, without any.
+type KeyStatus struct {
+	KeysetVersion uint64 `json:"keyset_version"`
+	// NotAfter is when the first of what signs now ends.
+	NotAfter time.Time `json:"not_after"`
+	// ActiveAt is when the newest keys begin to sign; zero if they do.
+	ActiveAt time.Time  `json:"active_at,omitzero"`
+	Roots    int        `json:"ca_roots"`
+	Seal     SealStatus `json:"seal"`
+}
+
+// SealStatus is the keys that the store is sealed under.
+type SealStatus struct {
+	Key   string    `json:"key"` // the id of the data key that seals
+	Since time.Time `json:"since"`
+	// OldKeys is how many others records still have.
+	OldKeys int `json:"old_keys"`
+	// WrappedBy names the keys outside the store that must not be lost.
+	WrappedBy []string `json:"wrapped_by"`
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cmd/process"
+)
+
+// operatorUsage is the help of the flags that all commands have which ask a running
+// control plane.
+const operatorUsage = `   --api URL          the control plane (MEZU_API)
+   --token-file FILE  the operator's token in FILE
+   --token TOKEN      the same as an argument, which process lists show (MEZU_TOKEN)
+   --ca-file FILE     trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
+`
+
+// operatorOptions are these flags.
+type operatorOptions struct{ api, token, tokenFile, caFile string }
+
+// operatorFlags begins the flags of a command.
+func (p *program) operatorFlags(command string) (*flag.FlagSet, *operatorOptions) {
+	o := &operatorOptions{api: p.getenv("MEZU_API"), token: p.getenv("MEZU_TOKEN"), caFile: p.getenv("MEZU_CA_FILE")}
+	f := flag.NewFlagSet(command, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.api, "api", o.api, "")
+	f.StringVar(&o.tokenFile, "token-file", "", "")
+	f.Func("token", "", func(v string) error {
+		process.WarnArgument(slog.New(slog.NewTextHandler(p.Err, nil)), "--token")
+		o.token = v
+		return nil
+	})
+	f.StringVar(&o.caFile, "ca-file", o.caFile, "")
+	return f, o
+}
+
+// parse parses flags before and after so many arguments.
+func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) ([]string, error) {
+	var rest []string
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, errors.Join(p.Printf("%s", usage), err)
+			}
+			return nil, wrong("%v", err)
+		}
+		if args = f.Args(); len(args) == 0 {
+			break
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+	switch {
+	case len(rest) > want && want == 0:
+		return nil, wrong("mezusphere %s takes no argument, not %q", f.Name(), rest[0])
+	case len(rest) != want:
+		return nil, wrong("mezusphere %s takes %d argument, not %d", f.Name(), want, len(rest))
+	}
+	return rest, nil
+}
+
+// parseOperator is parse for a command that asks the control plane.
+func (p *program) parseOperator(f *flag.FlagSet, o *operatorOptions, args []string, want int, usage string) ([]string, error) {
+	rest, err := p.parse(f, args, want, usage)
+	if err != nil {
+		return nil, err
+	}
+	if o.tokenFile != "" {
+		if o.token, err = process.SecretFile(o.tokenFile, slog.New(slog.NewTextHandler(p.Err, nil))); err != nil {
+			return nil, err
+		}
+	}
+	if o.api == "" {
+		return nil, wrong("--api is missing")
+	}
+	if o.token == "" {
+		return nil, wrong("an operator's token is missing: --token-file or MEZU_TOKEN")
+	}
+	return rest, nil
+}
+
+// client speaks to the control plane. A timeout of zero is the client's own.
+func (o *operatorOptions) client(timeout time.Duration) (*api.Client, error) {
+	config := &tls.Config{}
+	if o.caFile != "" {
+		roots, err := invocation.Roots(o.caFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = roots
+	}
+	return api.NewClient(api.ClientConfig{
+		BaseURL: o.api, TLS: config, UserAgent: "mezusphere/" + version, Timeout: timeout, Token: func() (string, error) { return o.token, nil },
+	})
+}

@@ -1,0 +1,148 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// changeVault is the authority's records as one change sees and writes them.
+type changeVault struct {
+	s        *Service
+	ch       *change
+	revision uint64
+}
+
+// Load implements ca.Vault.
+func (v *changeVault) Load(ctx context.Context, name string) ([]byte, error) {
+	rec, err := v.s.store.Get(ctx, PrefixAuthority+name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fs.ErrNotExist
+	}
+	v.revision = rec.Revision
+	return rec.Value, err
+}
+
+// Save implements ca.Vault. What it plans is durable with the change.
+func (v *changeVault) Save(_ context.Context, name string, data []byte) error {
+	v.ch.update(PrefixAuthority+name, v.revision, json.RawMessage(data))
+	return nil
+}
+
+// keysAudited is what an audit record tells of the keys.
+type keysAudited struct {
+	What    api.Rotation `json:"what,omitempty"`
+	Keyset  uint64       `json:"keyset_version,omitempty"`
+	SealKey string       `json:"seal_key,omitempty"`
+}
+
+// FollowKeys takes over keys that another process put in force, if there are any.
+func (s *Service) FollowKeys(ctx context.Context) error {
+	if err := s.authority.Reload(ctx); err != nil {
+		return err
+	}
+	changed, err := s.anchor.AcceptKeyset(s.authority.Keyset())
+	if err != nil || !changed {
+		return err
+	}
+	return s.openStream(ctx)
+}
+
+// ShowKeys tells which keys sign and seal.
+func (s *Service) ShowKeys(_ context.Context, c Caller) (api.KeyStatus, error) {
+	if _, err := admit(api.OpShowKeys, c); err != nil {
+		return api.KeyStatus{}, err
+	}
+	return s.keyStatus(), nil
+}
+
+func (s *Service) keyStatus() api.KeyStatus {
+	seal := s.store.Status()
+	out := api.KeyStatus{NotAfter: s.authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.authority.ActiveAt().UTC(), Seal: api.SealStatus{
+		Key: seal.Active, Since: seal.Since, OldKeys: seal.Old, WrappedBy: seal.WrappedBy,
+	}}
+	if out.ActiveAt.Before(s.now()) {
+		out.ActiveAt = time.Time{}
+	}
+	if _, keyset := s.anchor.Keyset(); keyset != nil {
+		out.KeysetVersion, out.Roots = keyset.Version, len(keyset.CARoots)
+	}
+	return out
+}
+
+// ProposeKeys makes the keys of a rotation. They are used when the offline roots have
+// endorsed them.
+func (s *Service) ProposeKeys(ctx context.Context, c Caller, in api.RotationRequest) (api.KeyProposal, error) {
+	var out api.KeyProposal
+	if _, err := admit(api.OpProposeKeys, c); err != nil {
+		return out, err
+	}
+	_, err := s.commit(ctx, by(c, api.OpProposeKeys), func(ch *change) (err error) {
+		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.epoch, s.now); err != nil {
+			return err
+		}
+		ch.audit(about(kindKeys, "proposal", string(in.What)), nil, keysAudited{What: in.What, Keyset: out.Keyset.Version})
+		return nil
+	})
+	return out, err
+}
+
+// InstallKeys puts endorsed keys in force and publishes them.
+func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorsement) (api.KeyStatus, error) {
+	if _, err := admit(api.OpInstallKeys, c); err != nil {
+		return api.KeyStatus{}, err
+	}
+	before := s.keyStatus()
+	_, err := s.commit(ctx, by(c, api.OpInstallKeys), func(ch *change) error {
+		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.now); err != nil {
+			return err
+		}
+		next, err := mezu.OpenKeyset(in.Keyset, s.authority.TrustRoot(), s.now())
+		if err != nil {
+			return err
+		}
+		ch.audit(about(kindKeys, "keyset", ""), keysAudited{Keyset: before.KeysetVersion}, keysAudited{Keyset: next.Version})
+		return nil
+	})
+	if err != nil {
+		return api.KeyStatus{}, err
+	}
+	if err := s.takeOverKeys(ctx); err != nil {
+		return api.KeyStatus{}, fmt.Errorf("publishing the new keys: %w", err)
+	}
+	return s.keyStatus(), nil
+}
+
+// RotateSealKeys makes a new data key. Maintain of the store does the rest.
+func (s *Service) RotateSealKeys(ctx context.Context, c Caller) (api.KeyStatus, error) {
+	if _, err := admit(api.OpRotateSealKeys, c); err != nil {
+		return api.KeyStatus{}, err
+	}
+	_, err := s.commit(ctx, by(c, api.OpRotateSealKeys), func(ch *change) error {
+		txn, err := s.store.PlanRotation(ctx)
+		if err != nil {
+			return err
+		}
+		ch.txn.Checks, ch.txn.Ops = append(ch.txn.Checks, txn.Checks...), append(ch.txn.Ops, txn.Ops...)
+		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.store.Status().Active}, nil)
+		return nil
+	})
+	if err == nil {
+		err = s.store.Follow(ctx)
+	}
+	if err != nil {
+		return api.KeyStatus{}, err
+	}
+	if s.sealRotated != nil {
+		s.sealRotated()
+	}
+	return s.keyStatus(), nil
+}
