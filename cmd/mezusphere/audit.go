@@ -112,7 +112,7 @@ func (p *program) report(reports []archive.ScopeReport, asJSON bool) error {
 		}
 	}
 	if faults > 0 {
-		return fmt.Errorf("the archive is not whole: %d faults", faults)
+		return fmt.Errorf("the archive is not whole; faults: %d", faults)
 	}
 	if len(reports) == 0 {
 		p.Sayf("the archive is empty")

@@ -183,6 +183,11 @@ func (c *Control) listen(ctx context.Context) error {
 	if err := c.openAuthority(ctx); err != nil {
 		return err
 	}
+	// Now, and not in a week when the first records go there.
+	if err := atomicfile.EnsureDir(c.archive); err != nil {
+		return &mezu.Error{Code: mezu.CodeInvalid, Field: "archive", Detail: fmt.Sprintf("the archive's directory can't be used: %v", err),
+			Hint: "make it a directory that this user may write, or name another with --archive dir:PATH", Cause: err}
+	}
 	var err error
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
