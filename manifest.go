@@ -92,12 +92,21 @@ func entry(field, name string, err error) error {
 
 // Environment is the entity that the entry of this name asks for.
 func (e ManifestEnvironment) Environment(name string) Environment {
-	return Environment{Name: name, Enabled: e.Enabled, WAF: e.WAF}
+	return Environment{Name: name, Enabled: e.Enabled, Directory: e.Directory, WAF: e.WAF}
 }
 
 // Directory is the entity that the entry of this name asks for.
 func (d ManifestDirectory) Directory(name string) Directory {
 	return Directory{Name: name, Signup: d.Signup, MFA: d.MFA, Password: d.Password}
+}
+
+// Complete writes out what a client may leave out and JSON would show as null.
+func (m *Manifest) Complete() {
+	for name, r := range m.Roles {
+		if r.Permissions == nil {
+			m.Roles[name] = ProjectRole{Permissions: []string{}}
+		}
+	}
 }
 
 // Warnings are remarks about all routes of the manifest, as Warnings has them for one

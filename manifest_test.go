@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,7 +16,15 @@ func ptr[T any](v T) *T { return &v }
 func shown(changes []mezu.Change) string {
 	var b strings.Builder
 	for _, c := range changes {
-		fmt.Fprintf(&b, "%s %s %s %s\n", c.Action, c.Path, c.Before, c.After)
+		fmt.Fprintf(&b, "%s %s", c.Action, c.Path)
+		for _, v := range []any{c.Before, c.After} {
+			data, err := json.Marshal(v)
+			if err != nil {
+				panic(err)
+			}
+			b.WriteString(" " + strings.Replace(string(data), "null", "", 1))
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

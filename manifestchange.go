@@ -28,8 +28,8 @@ type Change struct {
 	Path string `json:"path"`
 	// Before and After are the values, missing of what is made or removed as a
 	// whole.
-	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
+	Before any `json:"before,omitempty"`
+	After  any `json:"after,omitempty"`
 }
 
 // MaxChanges bounds the changes that an answer lists.
@@ -57,19 +57,7 @@ type differ struct {
 }
 
 func (d *differ) add(action ChangeAction, path string, before, after any) {
-	d.out = append(d.out, Change{action, path, text(before), text(after)})
-}
-
-// text encodes a value of the domain, all of which can be.
-func text(v any) json.RawMessage {
-	if v == nil {
-		return nil
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	return data
+	d.out = append(d.out, Change{action, path, before, after})
 }
 
 // compareNamed compares the entries of a map.
@@ -95,10 +83,11 @@ func compareNamed[T any](d *differ, field string, now, wanted map[string]T, comp
 	}
 }
 
-// setting compares one value. An absent one is null.
+// setting compares one value as it is written.
 func (d *differ) setting(path string, now, wanted any) {
-	before, after := text(now), text(wanted)
-	if bytes.Equal(before, after) {
+	before, err := json.Marshal(now)
+	after, errAfter := json.Marshal(wanted)
+	if err == nil && errAfter == nil && bytes.Equal(before, after) {
 		return
 	}
 	d.add(ChangeUpdate, path, now, wanted)

@@ -21,6 +21,9 @@ const (
 	MaxBody = 1 << 20
 	// MaxRoutesBody bounds the one body that replaces all routes of an environment.
 	MaxRoutesBody = mezu.MaxRoutesBytes + 1<<20
+	// MaxApplyBody bounds a manifest: an environment at its limit and as much
+	// again for the others.
+	MaxApplyBody = 16 << 20
 	// DefaultPageSize and MaxPageSize bound listings.
 	DefaultPageSize = 100
 	MaxPageSize     = 1000
@@ -155,6 +158,34 @@ type Applied struct {
 	ID       string        `json:"id"` // edg_… or wgt_…
 	Position mezu.Position `json:"position"`
 }
+
+// ApplyRequest brings a project to what a manifest says.
+type ApplyRequest struct {
+	Manifest mezu.Manifest `json:"manifest"`
+	// Prune removes the environments, directories and roles that the manifest does
+	// not name.
+	Prune bool `json:"prune,omitempty"`
+	// DryRun judges the request and says what it would change, and changes
+	// nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// ApplyResponse says what an apply changed, or would.
+type ApplyResponse struct {
+	Changes []mezu.Change `json:"changes"`
+	// Omitted counts the changes beyond mezu.MaxChanges and MaxChangesBytes.
+	Omitted int `json:"omitted,omitempty"`
+	// Applied is false of a dry run, and where nothing was to be changed.
+	Applied bool `json:"applied"`
+	// Position is that of the last bundle, at least.
+	Position mezu.Position `json:"position"`
+	Warnings []string      `json:"warnings,omitempty"`
+	// Environments are those that the manifest names, as they are now.
+	Environments []mezu.Environment `json:"environments"`
+}
+
+// MaxChangesBytes bounds the changes of an ApplyResponse as they are encoded.
+const MaxChangesBytes = 4 << 20
 
 // JoinTokenResponse lets one edge enrol, once, until ExpiresAt.
 type JoinTokenResponse struct {

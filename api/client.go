@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -181,8 +182,17 @@ func Invoke[Out any](ctx context.Context, c *Client, op Operation, in any, param
 
 // All lists a collection to its end, page by page. The first error ends it.
 func All[T any](ctx context.Context, c *Client, op Operation, params ...string) iter.Seq2[T, error] {
+	return Matching[T](ctx, c, op, nil, params...)
+}
+
+// Matching lists what a query selects of a collection, as All does.
+func Matching[T any](ctx context.Context, c *Client, op Operation, query url.Values, params ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		query := url.Values{"page_size": {strconv.Itoa(MaxPageSize)}}
+		query := maps.Clone(query)
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("page_size", strconv.Itoa(MaxPageSize))
 		for {
 			var page List[T]
 			if err := c.Do(ctx, Call{Operation: op, Params: params, Query: query}, &page); err != nil {

@@ -52,6 +52,9 @@ var (
 	OpUpdateProject = Operation{"update-project", "PATCH", "/v1/organizations/{organization}/projects/{project}", "Change a project"}
 	OpDeleteProject = Operation{"delete-project", "DELETE", "/v1/organizations/{organization}/projects/{project}", "Delete a project without environments"}
 
+	OpApplyProject  = Operation{"apply-project", "POST", "/v1/organizations/{organization}/projects/{project}/apply", "Bring a project to what a manifest says, at once or not at all"}
+	OpExportProject = Operation{"export-project", "GET", "/v1/organizations/{organization}/projects/{project}/export", "A project as a manifest"}
+
 	OpListEnvironments  = Operation{"list-environments", "GET", "/v1/organizations/{organization}/projects/{project}/environments", "List environments"}
 	OpCreateEnvironment = Operation{"create-environment", "POST", "/v1/organizations/{organization}/projects/{project}/environments", "Create an environment"}
 	OpGetEnvironment    = Operation{"get-environment", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}", "Show an environment"}
@@ -118,7 +121,7 @@ func Operations() []Operation {
 	return []Operation{
 		OpBootstrap, OpSelf, OpListOrganizations, OpCreateOrganization, OpGetOrganization,
 		OpUpdateOrganization, OpDeleteOrganization, OpListProjects, OpCreateProject, OpGetProject,
-		OpUpdateProject, OpDeleteProject, OpListEnvironments, OpCreateEnvironment, OpGetEnvironment,
+		OpUpdateProject, OpDeleteProject, OpApplyProject, OpExportProject, OpListEnvironments, OpCreateEnvironment, OpGetEnvironment,
 		OpUpdateEnvironment, OpDeleteEnvironment, OpListRoutes, OpReplaceRoutes, OpCreateRoute,
 		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,

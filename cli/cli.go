@@ -9,17 +9,26 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/cli/argv"
+	"github.com/mezusphere/mezu/cli/declare"
 	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/directories"
+	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/members"
+	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/projects"
+	"github.com/mezusphere/mezu/cli/routes"
+	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/warpgates"
 )
 
 // serving is the category of commands that run until they are interrupted.
@@ -44,7 +53,7 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		return exit.Done
 	}
 	err := run(ctx, app, root, args)
-	if err != nil {
+	if err != nil && !errors.Is(err, exit.ErrDiffers) {
 		inv.Report("mezu", err)
 	}
 	return exit.Of(err)
@@ -81,12 +90,14 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
 		Commands: []*cli.Command{
 			dev.Command(inv, cfg.Dev),
-			projects.Command(inv),
+			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
+			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv),
 			completionCommand(inv),
 			versionCommand(inv),
 		},
 		CustomAppHelpTemplate: appHelp,
 	}
+	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	for _, c := range app.Commands {
 		settle(c)
 	}

@@ -12,8 +12,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/cli/argv"
+	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/projects"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -118,8 +120,14 @@ func flagValues(ctx context.Context, inv *invocation.Invocation, root *cli.Comma
 	case "profile":
 		names, _ := inv.Profiles.Names() // an unreadable folder has nothing to propose
 		return names
+	case "org":
+		names, _ := orgs.Names(ctx, inv)
+		return names
 	case "project", "p":
 		names, _ := projects.Names(ctx, inv)
+		return names
+	case "environment", "e":
+		names, _ := environments.Names(ctx, inv)
 		return names
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,9 +29,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	tty FILE …  the same on a terminal at which someone types FILE; "-" nothing
 //	code N      the exit code of the last run
 func TestScripts(t *testing.T) {
-	endpoint := startControlPlane(t)
+	runScripts(t, "script", startControlPlane(t))
+}
+
+// TestEntityScripts runs the scripts of testdata/entity on a control plane as it is:
+// one for each noun. They have two commands more:
+//
+//	register KEY         registers a Warpgate; its id is $WARPGATE
+//	keep NAME PATTERN    sets NAME to what matches the group of PATTERN in stdout
+func TestEntityScripts(t *testing.T) {
+	runScripts(t, "entity", startRealPlane(t))
+}
+
+func runScripts(t *testing.T, dir string, endpoint endpoint) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: filepath.Join("testdata", dir),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MEZU_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("MEZU_API", endpoint.url)
@@ -49,6 +62,14 @@ func TestScripts(t *testing.T) {
 					typed = ts.ReadFile(args[0])
 				}
 				runMezu(ts, neg, args[1:], typed, true)
+			},
+			"register": endpoint.register,
+			"keep": func(ts *testscript.TestScript, _ bool, args []string) {
+				found := regexp.MustCompile(`(?m)` + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+				if found == nil {
+					ts.Fatalf("%q is not in the output", args[1])
+				}
+				ts.Setenv(args[0], found[1])
 			},
 			"code": func(ts *testscript.TestScript, neg bool, args []string) {
 				want, err := strconv.Atoi(args[0])

@@ -261,6 +261,9 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
+		"cli":                     {20, "assembles the tree of commands, a package for each noun"},
+		"cli/declare":             {8, "a file, the context around it and the control plane meet in four commands"},
+		"cli/routes":              {7, "a request is tried on routes with the code that edges judge by"},
 		"cli/invocation":          {6, "what every command is handed is put together once"},
 		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
 		"edgesvc/control":         {12, "assembles the control plane of its parts, and does nothing else"},

@@ -103,6 +103,7 @@ func Parse(name string, data []byte) (*File, error) {
 	if err := strictjson.Decode(w.out.Bytes(), forbidden, &f.Manifest); err != nil {
 		return nil, f.Explain(err)
 	}
+	f.Manifest.Complete()
 	if err := f.Manifest.Validate(); err != nil {
 		return nil, f.Explain(err)
 	}
@@ -268,23 +269,24 @@ func (w *writer) text(s string) error {
 	return nil
 }
 
-// Explain adds the place in the file to an error that names a field of the manifest,
-// from here or from a control plane. Other errors pass unchanged.
+// Explain adds the place in the file to an error that names a field of the manifest:
+// one from here, or one from a control plane about a request that holds it as
+// "manifest". Other errors pass unchanged.
 func (f *File) Explain(err error) error {
 	var e *mezu.Error
 	if !errors.As(err, &e) || e.Field == "" && e.Code != mezu.CodeInvalid {
 		return err
 	}
-	n := f.find(e.Field)
-	if n == nil {
+	c := *e
+	c.Field = strings.TrimPrefix(strings.TrimPrefix(c.Field, "manifest"), ".")
+	at, value := f.walk(c.Field)
+	if at == nil {
 		return err
 	}
-	if e.Hint == "" && strings.HasSuffix(e.Detail, "does not fit here") && looksTyped(f.valueAt(e.Field)) {
-		c := *e
+	if c.Hint == "" && strings.HasSuffix(c.Detail, "does not fit here") && looksTyped(value) {
 		c.Hint = "text that looks like a number or a boolean stands in quotes"
-		err = &c
 	}
-	return &Error{File: f.Name, Line: n.Line, Column: n.Column, Err: err}
+	return &Error{File: f.Name, Line: at.Line, Column: at.Column, Err: &c}
 }
 
 // looksTyped reports whether a plain scalar was taken for a number or a boolean.
@@ -292,20 +294,10 @@ func looksTyped(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && n.Style == 0 && (n.Value == "true" || n.Value == "false" || number.MatchString(n.Value))
 }
 
-// find gives the node at which a field stands, its key in a mapping, or the innermost
-// one around it that there is; nil if the manifest has not even the first part.
-func (f *File) find(field string) *yaml.Node {
-	key, _ := f.walk(field)
-	return key
-}
-
-// valueAt gives the value of a field, nil if there is none.
-func (f *File) valueAt(field string) *yaml.Node {
-	_, value := f.walk(field)
-	return value
-}
-
-// walk follows a path. Keys may hold dots, so the longest that fits is taken.
+// walk follows a field's path: at is the node at which the field stands, its key in a
+// mapping, or the innermost one around it that there is, and nil if there is not even the
+// first part; value is the field's, nil if there is none. Keys may hold dots, so the
+// longest that fits is taken.
 func (f *File) walk(field string) (at, value *yaml.Node) {
 	at, value = f.root, f.root
 	if field == "" {

@@ -240,6 +240,9 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+	if err := f.Explain(mezu.Invalid("manifest.environments.production.directory", "is nowhere")); err.Error() != "mezu.yaml:9:5: environments.production.directory: is nowhere" {
+		t.Errorf("from a control plane: %v", err)
+	}
 	plain := mezu.Errorf(mezu.CodeForbidden, "no")
 	if got := f.Explain(plain); got != error(plain) {
 		t.Errorf("%v", got)

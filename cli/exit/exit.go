@@ -31,6 +31,9 @@ const (
 	Interrupted = 130 // 128 + SIGINT, as shells report it
 )
 
+// ErrDiffers ends a comparison that found differences and has shown them.
+var ErrDiffers = errors.New("there are differences")
+
 // UsageError is a command line that cannot be run as typed.
 type UsageError struct {
 	Detail string
@@ -52,6 +55,9 @@ func Of(err error) int {
 	}
 	if _, ok := errors.AsType[*UsageError](err); ok {
 		return Usage
+	}
+	if errors.Is(err, ErrDiffers) {
+		return Differs
 	}
 	// An address that is taken is nobody's refusal, whatever code it was given.
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "listen" {

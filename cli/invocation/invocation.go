@@ -112,12 +112,26 @@ func (i *Invocation) Settings() (Settings, error) {
 // RequireOrganization is the organization that a command works in, or an error that
 // says how to name one.
 func (s Settings) RequireOrganization() (string, error) {
-	if s.Organization == "" {
-		e := exit.Usagef("no organization is named")
-		e.Hint = "--org NAME, MEZU_ORG, or organization: NAME in mezu.yaml"
+	return required("organization", s.Organization, "--org NAME, MEZU_ORG, or organization: NAME in mezu.yaml")
+}
+
+// RequireProject is the project that a command works in.
+func (s Settings) RequireProject() (string, error) {
+	return required("project", s.Project, "--project NAME, MEZU_PROJECT, or project: NAME in mezu.yaml")
+}
+
+// RequireEnvironment is the environment that a command works in.
+func (s Settings) RequireEnvironment() (string, error) {
+	return required("environment", s.Environment, "--environment NAME or MEZU_ENVIRONMENT")
+}
+
+func required(what, name, hint string) (string, error) {
+	if name == "" {
+		e := exit.Usagef("no %s is named", what)
+		e.Hint = hint
 		return "", e
 	}
-	return s.Organization, mezu.ValidateName("organization", s.Organization)
+	return name, mezu.ValidateName(what, name)
 }
 
 // Client makes a client of the control plane that the settings name.

@@ -1,5 +1,6 @@
-// Package projects is "mezu projects": one file a verb, each an options value, a
-// constructor that only parses, and a run that only acts.
+// Package projects is "mezu projects": what a project looks like on the command line, and
+// which flags make and change one. What all nouns have in common is in package
+// collection.
 //
 // What may not live here: other nouns. It imports the domain, api and the
 // packages of cli that every command uses; cli imports it.
@@ -8,14 +9,13 @@ package projects
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -23,68 +23,32 @@ import (
 
 // Command is "mezu projects".
 func Command(inv *invocation.Invocation) *cli.Command {
-	return &cli.Command{
-		Name: "projects", Aliases: []string{"project"}, Usage: "List, show, create, change and delete projects", Category: "configuration",
-		Subcommands: []*cli.Command{
-			newList(inv, runList), newShow(inv, runShow), newCreate(inv, runCreate), newUpdate(inv, runUpdate), newDelete(inv, runDelete),
-		},
-	}
+	n := noun()
+	return n.Command("List, show, create, change and delete projects",
+		n.NewList(inv), n.NewShow(inv), n.NewCreate(inv, createFlags(), fromFlags), n.NewUpdate(inv, updateFlags(), patchOf), n.NewDelete(inv))
 }
 
 // Names lists the projects of the organization in the context, for completion.
 func Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
-	client, organization, err := connect(inv)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for p, err := range api.All[mezu.Project](ctx, client, api.OpListProjects, organization) {
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, p.Name)
-	}
-	return names, nil
+	return noun().Names(ctx, inv)
 }
 
-// completeName proposes the projects for the first argument of a command.
-func completeName(inv *invocation.Invocation) cli.BashCompleteFunc {
-	return invocation.Complete(func(ctx context.Context) ([]string, error) { return Names(ctx, inv) })
-}
-
-// connect gives the client and the organization that the context names.
-func connect(inv *invocation.Invocation) (*api.Client, string, error) {
-	s, err := inv.Settings()
-	if err != nil {
-		return nil, "", err
-	}
-	client, err := inv.Client(s)
-	if err != nil {
-		return nil, "", err
-	}
-	organization, err := s.RequireOrganization()
-	return client, organization, err
-}
-
-// columns are what tables show of a project.
-func columns() []terminal.Column[mezu.Project] {
-	return []terminal.Column[mezu.Project]{
+func noun() collection.Noun[mezu.Project] {
+	columns := []terminal.Column[mezu.Project]{
 		{Head: "NAME", Value: func(p mezu.Project) string { return p.Name }},
 		{Head: "DISPLAY NAME", Value: func(p mezu.Project) string { return p.DisplayName }},
 		{Head: "ROLES", Value: roleNames},
-		{Head: "CREATED", Value: func(p mezu.Project) string { return p.CreatedAt.UTC().Format(time.RFC3339) }},
+		{Head: "CREATED", Value: func(p mezu.Project) string { return collection.Time(p.CreatedAt) }},
 	}
-}
-
-// details are the lines of one project.
-func details() []terminal.Column[mezu.Project] {
-	return append([]terminal.Column[mezu.Project]{
-		{Head: "ORGANIZATION", Value: func(p mezu.Project) string { return p.Organization }},
-	}, append(columns(),
-		terminal.Column[mezu.Project]{Head: "UPDATED", Value: func(p mezu.Project) string { return p.UpdatedAt.UTC().Format(time.RFC3339) }},
-		terminal.Column[mezu.Project]{Head: "REVISION", Value: func(p mezu.Project) string { return strconv.FormatUint(p.Revision, 10) }},
-		terminal.Column[mezu.Project]{Head: "ID", Value: func(p mezu.Project) string { return p.ID }},
-	)...)
+	return collection.Noun[mezu.Project]{
+		Name: "projects", One: "project", Many: "projects",
+		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListProjects, Get: api.OpGetProject, Create: api.OpCreateProject, Update: api.OpUpdateProject, Delete: api.OpDeleteProject},
+		Label:      func(p mezu.Project) string { return p.Name }, Columns: columns,
+		Details: slices.Concat([]terminal.Column[mezu.Project]{
+			{Head: "ORGANIZATION", Value: func(p mezu.Project) string { return p.Organization }},
+		}, columns[:3], collection.Meta(func(p mezu.Project) mezu.Meta { return p.Meta })),
+		Empty: "mezu projects create NAME makes one", Fate: "with its service accounts; its environments go first",
+	}
 }
 
 func roleNames(p mezu.Project) string {
@@ -94,6 +58,52 @@ func roleNames(p mezu.Project) string {
 	}
 	slices.Sort(names)
 	return strings.Join(names, ",")
+}
+
+func createFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "display-name", Usage: "`TEXT` for people"},
+		&cli.StringSliceFlag{Name: "role", Usage: "a role that users can be granted, as `NAME=PERMISSION,…` (repeatable)"},
+	}
+}
+
+func fromFlags(c *cli.Context, name string) (any, error) {
+	roles, err := parseRoles(c.StringSlice("role"))
+	if err != nil {
+		return nil, err
+	}
+	p := mezu.Project{Name: name, DisplayName: c.String("display-name"), Roles: roles}
+	return p, p.Validate()
+}
+
+func updateFlags() []cli.Flag {
+	return append(createFlags(), &cli.StringSliceFlag{Name: "remove-role", Usage: "take the role `NAME` away (repeatable)"})
+}
+
+// patchOf makes the merge patch that the flags ask for.
+func patchOf(c *cli.Context) (map[string]any, error) {
+	patch := map[string]any{}
+	if c.IsSet("display-name") {
+		patch["display_name"] = c.String("display-name")
+	}
+	set, err := parseRoles(c.StringSlice("role"))
+	if err != nil {
+		return nil, err
+	}
+	roles := map[string]any{}
+	for name, role := range set {
+		roles[name] = role
+	}
+	for _, name := range c.StringSlice("remove-role") {
+		if _, both := roles[name]; both {
+			return nil, exit.Usagef("the role %q is both set and removed", name)
+		}
+		roles[name] = nil
+	}
+	if len(roles) > 0 {
+		patch["roles"] = roles
+	}
+	return patch, nil
 }
 
 // parseRoles reads the values of --role, each NAME=PERMISSION,… .
@@ -111,12 +121,4 @@ func parseRoles(values []string) (map[string]mezu.ProjectRole, error) {
 		roles[name] = role
 	}
 	return roles, mezu.ValidateRoles("role", roles)
-}
-
-func roleFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "role", Usage: "a role that users can be granted, as `NAME=PERMISSION,…` (repeatable)"}
-}
-
-func displayNameFlag() cli.Flag {
-	return &cli.StringFlag{Name: "display-name", Usage: "`TEXT` for people"}
 }

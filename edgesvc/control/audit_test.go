@@ -112,6 +112,7 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpUpdateProject, as(api.OpUpdateProject, `{"display_name":"Shop"}`, "acme", "shop"), "operator", true, "project", `"revision":1`, `"display_name":"Shop"`},
 		deed{api.OpCreateEnvironment, as(api.OpCreateEnvironment, `{"name":"production"}`, "acme", "shop"), "operator", true, "environment", "-", `"endpoint":"shop-acme"`},
 		deed{api.OpUpdateEnvironment, as(api.OpUpdateEnvironment, `{"enabled":false}`, env...), "operator", true, "environment", `"name":"production"`, `"enabled":false`},
+		deed{api.OpApplyProject, as(api.OpApplyProject, `{"manifest":{"environments":{"production":{"waf":"block"}}}}`, "acme", "shop"), "operator", true, "project", `{"sha256":"`, `"changed":[{"action":"update","path":"environments.production.waf"`},
 		deed{api.OpReplaceRoutes, as(api.OpReplaceRoutes, `{"routes":[{"prefix":"/a"},{"prefix":"/b"}]}`, env...), "operator", true, "routes", `"count":0`, `"count":2`},
 		deed{api.OpCreateRoute, as(api.OpCreateRoute, `{"prefix":"/c","name":"c"}`, env...), "operator", true, "route", "-", `"prefix":"/c"`},
 		deed{api.OpUpdateRoute, as(api.OpUpdateRoute, `{"methods":["GET"]}`, append(env, "c")...), "operator", true, "route", `"prefix":"/c"`, `"methods":["GET"]`},

@@ -64,6 +64,9 @@ var allowed = map[string]string{
 	api.OpUpdateProject.ID: "owner admin developer",
 	api.OpDeleteProject.ID: "owner admin developer",
 
+	api.OpApplyProject.ID:  "owner admin developer viewer account", // those who may read, as long as it changes nothing
+	api.OpExportProject.ID: "owner admin developer viewer account",
+
 	api.OpListEnvironments.ID:  "owner admin developer viewer account",
 	api.OpCreateEnvironment.ID: "owner admin developer account",
 	api.OpGetEnvironment.ID:    "owner admin developer viewer account",
@@ -134,6 +137,7 @@ var bodies = map[string]any{
 	api.OpUpdateOrganization.ID:          map[string]any{},
 	api.OpCreateProject.ID:               map[string]any{"name": "-"},
 	api.OpUpdateProject.ID:               map[string]any{},
+	api.OpApplyProject.ID:                map[string]any{"manifest": map[string]any{}},
 	api.OpCreateEnvironment.ID:           map[string]any{"name": "-"},
 	api.OpUpdateEnvironment.ID:           map[string]any{},
 	api.OpReplaceRoutes.ID:               map[string]any{"routes": []any{}},

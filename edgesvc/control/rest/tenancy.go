@@ -102,6 +102,10 @@ func (r *rest) bindTenancy() {
 	read(r, api.OpGetProject, shown(s.GetProject))
 	patch(r, api.OpUpdateProject, patched(s.UpdateProject))
 	remove(r, api.OpDeleteProject, removed(s.DeleteProject))
+	write(r, api.OpApplyProject, api.MaxApplyBody, func(ctx context.Context, req *request, in api.ApplyRequest) (api.ApplyResponse, error) {
+		return s.Apply(ctx, req.caller, req.place, in)
+	})
+	read(r, api.OpExportProject, shown(s.Export))
 
 	read(r, api.OpListEnvironments, listed(s.ListEnvironments))
 	write(r, api.OpCreateEnvironment, api.MaxBody, created(s.CreateEnvironment))

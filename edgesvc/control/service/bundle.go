@@ -28,7 +28,10 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
 	}
 	if env.DirectoryID != "" {
-		_, err := byID[mezu.Directory](ctx, s, env.DirectoryID)
+		_, made, err := planned[string](ch, keyID(env.DirectoryID))
+		if err == nil && !made {
+			_, err = byID[mezu.Directory](ctx, s, env.DirectoryID)
+		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

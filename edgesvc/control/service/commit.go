@@ -1,9 +1,11 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -27,7 +29,13 @@ type change struct {
 	txn        store.Txn
 	statements []statement
 	deeds      []deed
-	err        error
+	counts     []counted
+	// inline is the size up to which documents stay inside records; if zero,
+	// inlineLimit.
+	inline int
+	// dry says that the change is planned and not committed.
+	dry bool
+	err error
 }
 
 // statement is a signed record of the stream. make gets the position that the
@@ -89,7 +97,20 @@ func (c *change) drop(key string) {
 
 // require makes the change depend on a record's revision.
 func (c *change) require(key string, revision uint64) {
-	c.txn.Checks = append(c.txn.Checks, store.Check{Key: key, Revision: revision})
+	known := slices.ContainsFunc(c.txn.Checks, func(k store.Check) bool { return k.Key == key && k.Revision == revision })
+	if !known {
+		c.txn.Checks = append(c.txn.Checks, store.Check{Key: key, Revision: revision})
+	}
+}
+
+// planned is the value that the change gives to a record, if it writes it.
+func planned[T any](c *change, key string) (value T, ok bool, err error) {
+	i := slices.IndexFunc(c.txn.Ops, func(o store.Op) bool { return o.Key == key && !o.Delete })
+	if i < 0 {
+		return value, false, nil
+	}
+	f, err := decode[T](store.Record{Key: key, Value: c.txn.Ops[i].Value})
+	return f.Value, true, err
 }
 
 func (c *change) state(st statement) { c.statements = append(c.statements, st) }
@@ -116,6 +137,7 @@ func (s *Service) commit(ctx context.Context, a author, plan func(*change) error
 		if err := plan(&ch); err != nil {
 			return mezu.Position{}, err
 		}
+		ch.writeCounts()
 		last, err := s.sign(ctx, &ch, counter)
 		if err != nil {
 			return mezu.Position{}, err
@@ -169,7 +191,7 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 		if err != nil {
 			return position, fmt.Errorf("encoding a signed %s: %w", st.purpose, err)
 		}
-		kept, err := s.keep(ctx, data)
+		kept, err := s.keep(ctx, ch, data)
 		if err != nil {
 			return position, err
 		}
@@ -180,8 +202,8 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 }
 
 // keep stores a document's chunks, if it needs any.
-func (s *Service) keep(ctx context.Context, data []byte) (blob, error) {
-	if len(data) <= inlineLimit {
+func (s *Service) keep(ctx context.Context, ch *change, data []byte) (blob, error) {
+	if ch.dry || len(data) <= cmp.Or(ch.inline, inlineLimit) {
 		return blob{Inline: data}, nil
 	}
 	ref, err := document.Put(ctx, s.store, data)

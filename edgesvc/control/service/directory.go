@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -104,21 +105,26 @@ func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatc
 		if err := matches(ifMatch, dir.Revision); err != nil {
 			return err
 		}
-		id := dir.Value.ID
-		below, err := optional[children](ctx, s, keyChildren(id))
-		if err != nil {
-			return err
-		}
-		if below.Value.Environments > 0 {
-			return &mezu.Error{Code: mezu.CodeConflict, Detail: "an environment names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
-		}
-		ch.remove(dir.Key, dir.Revision)
-		ch.drop(keyID(id))
-		ch.remove(keyChildren(id), below.Revision)
-		ch.audit(sc.target(kindDirectory, id, dir.Value.Name), dir.Value, nil)
-		return s.count(ctx, ch, sc.owner, func(n *children) { n.Directories-- })
+		ch.audit(sc.target(kindDirectory, dir.Value.ID, dir.Value.Name), dir.Value, nil)
+		return s.dropDirectory(ctx, ch, sc.owner, dir)
 	})
 	return err
+}
+
+// dropDirectory plans the end of an owner's directory, if it may come to it.
+func (s *Service) dropDirectory(ctx context.Context, ch *change, owner string, dir found[mezu.Directory]) error {
+	id := dir.Value.ID
+	below, err := s.counters(ctx, ch, id)
+	if err != nil {
+		return err
+	}
+	if below.Value.Environments > 0 {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "an environment names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
+	}
+	below.gone = true
+	ch.remove(dir.Key, dir.Revision)
+	ch.drop(keyID(id))
+	return s.count(ctx, ch, owner, func(n *children) { n.Directories-- })
 }
 
 // nameDirectory plans what follows when an environment that was one thing becomes
@@ -138,7 +144,12 @@ func (s *Service) nameDirectory(ctx context.Context, ch *change, sc scope, was m
 	if is.Directory == "" {
 		return nil
 	}
-	dir, err := optional[mezu.Directory](ctx, s, directoriesOf(sc.project.Value.ID)+is.Directory)
+	own := directoriesOf(sc.project.Value.ID) + is.Directory
+	if made, ok, err := planned[mezu.Directory](ch, own); ok || err != nil {
+		is.DirectoryID = made.ID
+		return errors.Join(err, s.count(ctx, ch, made.ID, func(n *children) { n.Environments++ }))
+	}
+	dir, err := optional[mezu.Directory](ctx, s, own)
 	if err == nil && dir.Revision == 0 {
 		dir, err = optional[mezu.Directory](ctx, s, directoriesOf(sc.organization.Value.ID)+is.Directory)
 	}

@@ -61,6 +61,17 @@ func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in m
 }
 
 func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in mezu.Environment) (mezu.Environment, error) {
+	in, err := s.placeEnvironment(ctx, ch, sc, in)
+	if err != nil {
+		return in, err
+	}
+	ch.create(keyRoutes(in.ID), routesHead{})
+	ch.audit(sc.target(kindEnvironment, in.ID, in.Name), nil, in)
+	return in, s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, in, nil)
+}
+
+// placeEnvironment plans a new environment without its routes and its bundle.
+func (s *Service) placeEnvironment(ctx context.Context, ch *change, sc scope, in mezu.Environment) (mezu.Environment, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
 	}
@@ -78,13 +89,8 @@ func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in m
 	}
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
-	ch.create(keyRoutes(in.ID), routesHead{})
-	ch.audit(sc.target(kindEnvironment, in.ID, in.Name), nil, in)
 	ch.require(prj.Key, prj.Revision)
-	if err := s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ }); err != nil {
-		return in, err
-	}
-	return in, s.stateBundle(ctx, ch, sc.organization.Value, prj.Value, in, nil)
+	return in, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ })
 }
 
 // allocate takes the first free label for the environment.
@@ -169,23 +175,29 @@ func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		if err := matches(ifMatch, env.Revision); err != nil {
 			return err
 		}
-		id := env.Value.ID
-		owed = pending{Kind: pendingEnvironment, ID: id}
-		ch.remove(env.Key, env.Revision)
-		ch.drop(keyID(id))
-		ch.drop(keyRoutes(id))
-		ch.drop(keyDraining(id))
-		ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
-		ch.owe(owed)
-		ch.audit(sc.target(kindEnvironment, id, env.Value.Name), env.Value, nil)
-		if err := s.nameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
-			return err
-		}
-		s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
-		return s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
+		ch.audit(sc.target(kindEnvironment, env.Value.ID, env.Value.Name), env.Value, nil)
+		owed, err = s.dropEnvironment(ctx, ch, sc, env)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	return s.settle(ctx, owed)
+}
+
+// dropEnvironment plans the end of an environment and gives what it owes.
+func (s *Service) dropEnvironment(ctx context.Context, ch *change, sc scope, env found[mezu.Environment]) (pending, error) {
+	id := env.Value.ID
+	owed := pending{Kind: pendingEnvironment, ID: id}
+	ch.remove(env.Key, env.Revision)
+	ch.drop(keyID(id))
+	ch.drop(keyRoutes(id))
+	ch.drop(keyDraining(id))
+	ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
+	ch.owe(owed)
+	if err := s.nameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
+		return owed, err
+	}
+	s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
+	return owed, s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
 }

@@ -48,6 +48,7 @@ func warpgatesOf(environment string) string         { return prefixWarpgate + en
 func keyRoutes(environment string) string           { return prefixRoutes + environment }
 func keyDraining(environment string) string         { return "draining/" + environment }
 func keyBundle(environment string) string           { return prefixBundle + environment }
+func keyApplied(project string) string              { return "applied/" + project }
 func keyChildren(parent string) string              { return "children/" + parent }
 func membersOf(org string) string                   { return "member/" + org + "/" }
 func keyMember(org, person string) string           { return membersOf(org) + person }

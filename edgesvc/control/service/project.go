@@ -128,6 +128,7 @@ func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch 
 		ch.remove(prj.Key, prj.Revision)
 		ch.drop(keyID(id))
 		ch.remove(keyChildren(id), below.Revision)
+		ch.drop(keyApplied(id))
 		ch.owe(owed)
 		ch.audit(sc.target(kindProject, id, prj.Value.Name), prj.Value, nil)
 		return s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Projects-- })

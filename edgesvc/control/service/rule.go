@@ -69,6 +69,10 @@ var rules = map[string]rule{
 	api.OpUpdateProject.ID: {tenants, mezu.PermProjectsWrite},
 	api.OpDeleteProject.ID: {tenants, mezu.PermProjectsWrite},
 
+	// What an apply writes asks for its own verbs: see applying.authorise.
+	api.OpApplyProject.ID:  {tenants, mezu.PermProjectsRead},
+	api.OpExportProject.ID: {tenants, mezu.PermProjectsRead},
+
 	api.OpListEnvironments.ID:  {tenants, mezu.PermEnvironmentsRead},
 	api.OpCreateEnvironment.ID: {tenants, mezu.PermEnvironmentsWrite},
 	api.OpGetEnvironment.ID:    {tenants, mezu.PermEnvironmentsRead},

@@ -177,15 +177,48 @@ func (n children) refuse(owner, what string, of int) error {
 	return &mezu.Error{Code: mezu.CodeConflict, Detail: owner + " still has " + what, Hint: "delete them first"}
 }
 
+// counted is a parent's counters as a change leaves them; gone says that they are
+// deleted with their parent.
+type counted struct {
+	found[children]
+	gone bool
+}
+
+// counters are those of a parent as the change leaves them so far. The pointer is
+// good until the next call.
+func (s *Service) counters(ctx context.Context, ch *change, parent string) (*counted, error) {
+	key := keyChildren(parent)
+	if i := slices.IndexFunc(ch.counts, func(n counted) bool { return n.Key == key }); i >= 0 {
+		return &ch.counts[i], nil
+	}
+	n, err := optional[children](ctx, s, key)
+	if err != nil {
+		return nil, err
+	}
+	ch.counts = append(ch.counts, counted{found: n})
+	return &ch.counts[len(ch.counts)-1], nil
+}
+
 // count changes a parent's counters inside a change.
 func (s *Service) count(ctx context.Context, ch *change, parent string, with func(*children)) error {
-	n, err := optional[children](ctx, s, keyChildren(parent))
+	n, err := s.counters(ctx, ch, parent)
 	if err != nil {
 		return err
 	}
 	with(&n.Value)
-	ch.update(keyChildren(parent), n.Revision, n.Value)
 	return nil
+}
+
+// writeCounts writes each parent's counters once, however often they changed.
+func (c *change) writeCounts() {
+	for _, n := range c.counts {
+		if n.gone {
+			c.remove(n.Key, n.Revision)
+		} else {
+			c.update(n.Key, n.Revision, n.Value)
+		}
+	}
+	c.counts = nil
 }
 
 // ownersOf finds the project and the organization of an environment.

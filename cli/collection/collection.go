@@ -1,0 +1,213 @@
+// Package collection is what the nouns of the mezu command have in common: to list,
+// show, create, change and delete records of the API, each as an options value, a
+// constructor that only parses, and a run that only acts.
+//
+// What may not live here: any noun. It imports the domain, api and the packages of cli
+// that every command uses; the nouns of cli import it.
+package collection
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Noun describes one noun, whose records are T.
+type Noun[T any] struct {
+	// Name is the noun as it is typed, such as "service-accounts"; One and Many are
+	// what texts call it.
+	Name, One, Many string
+	// Arg is what help calls the argument that names a record; if empty, NAME.
+	Arg string
+	// Nameless: a record can be made without the argument.
+	Nameless bool
+	// Operations are those of the noun. Where there are several kinds of places with
+	// operations of their own, Where chooses by PlaceFlags, which all commands have; if
+	// nil, there is one.
+	Operations
+	PlaceFlags []cli.Flag
+	Where      func(*cli.Context) (Operations, error)
+	// Label is by what an argument names a record. Check refuses an argument that
+	// can't be one, before anything is sent; if nil, mezu.ValidateName.
+	Label func(T) string
+	Check func(arg string) error
+	// All lists records where List does not answer page by page; if nil, List does.
+	All func(ctx context.Context, p Place) ([]T, error)
+	// Columns are a table's, Details the lines of one record.
+	Columns, Details []terminal.Column[T]
+	// Empty is what to try where there is nothing yet.
+	Empty string
+	// Fate is what a deletion means beyond the record.
+	Fate string
+	// Filters are flags of list, and Query makes a query of them; both may be nil.
+	Filters []cli.Flag
+	Query   func(*cli.Context) (url.Values, error)
+}
+
+// Operations are the operations of a noun at one kind of place.
+type Operations struct {
+	List, Get, Create, Update, Delete api.Operation
+	// In finds where in the tree the context is.
+	In func(*invocation.Invocation) (Place, error)
+}
+
+// where are the operations that the flags choose.
+func (n Noun[T]) where(c *cli.Context) (Operations, error) {
+	if n.Where == nil {
+		return n.Operations, nil
+	}
+	return n.Where(c)
+}
+
+// Place is where in the tree a command works.
+type Place struct {
+	Client *api.Client
+	// Params fill the path of the collection's operations.
+	Params []string
+	// Text names the place for people, cleaned.
+	Text string
+}
+
+// With appends to the parameters of a place.
+func (p Place) With(params ...string) []string {
+	return append(p.Params[:len(p.Params):len(p.Params)], params...)
+}
+
+// AtTop is the place of what belongs to the installation.
+func AtTop(inv *invocation.Invocation) (Place, error) {
+	s, err := inv.Settings()
+	if err != nil {
+		return Place{}, err
+	}
+	client, err := inv.Client(s)
+	return Place{Client: client, Text: terminal.Clean(s.API)}, err
+}
+
+// InOrganization is the place of what belongs to the organization of the context.
+func InOrganization(inv *invocation.Invocation) (Place, error) { return in(inv, 1) }
+
+// InProject is the place of what belongs to the project of the context.
+func InProject(inv *invocation.Invocation) (Place, error) { return in(inv, 2) }
+
+// InEnvironment is the place of what belongs to the environment of the context.
+func InEnvironment(inv *invocation.Invocation) (Place, error) { return in(inv, 3) }
+
+func in(inv *invocation.Invocation, depth int) (Place, error) {
+	s, err := inv.Settings()
+	if err != nil {
+		return Place{}, err
+	}
+	p := Place{}
+	if p.Client, err = inv.Client(s); err != nil {
+		return Place{}, err
+	}
+	for _, require := range []func() (string, error){s.RequireOrganization, s.RequireProject, s.RequireEnvironment}[:depth] {
+		name, err := require()
+		if err != nil {
+			return Place{}, err
+		}
+		p.Params = append(p.Params, name)
+		if p.Text != "" {
+			p.Text += "/"
+		}
+		p.Text += terminal.Clean(name)
+	}
+	return p, nil
+}
+
+// Command is "mezu NOUN" with its commands.
+func (n Noun[T]) Command(usage string, commands ...*cli.Command) *cli.Command {
+	alias := strings.ReplaceAll(n.One, " ", "-")
+	return &cli.Command{Name: n.Name, Aliases: []string{alias}, Usage: usage, Category: "configuration", Subcommands: commands}
+}
+
+// Names lists what records are called, for completion.
+func (n Noun[T]) Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
+	if n.In == nil {
+		return nil, nil // flags say where, and completion does not read them
+	}
+	p, err := n.In(inv)
+	if err != nil {
+		return nil, err
+	}
+	items, err := n.all(ctx, p, n.List, nil)
+	names := make([]string, 0, len(items))
+	for _, item := range items {
+		names = append(names, n.Label(item))
+	}
+	return names, err
+}
+
+// all lists the records of a place that the query selects.
+func (n Noun[T]) all(ctx context.Context, p Place, list api.Operation, query url.Values) ([]T, error) {
+	if n.All != nil {
+		return n.All(ctx, p)
+	}
+	var items []T
+	for item, err := range api.Matching[T](ctx, p.Client, list, query, p.Params...) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+func (n Noun[T]) complete(inv *invocation.Invocation) cli.BashCompleteFunc {
+	return invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) })
+}
+
+func (n Noun[T]) arg() string {
+	if n.Arg == "" {
+		return "NAME"
+	}
+	return n.Arg
+}
+
+// check refuses what can't name a record.
+func (n Noun[T]) check(arg string) error {
+	if n.Check != nil {
+		return n.Check(arg)
+	}
+	return mezu.ValidateName("name", arg)
+}
+
+// ifRevision is the flag of commands that may insist on a revision.
+func ifRevision(one string) cli.Flag {
+	return &cli.Uint64Flag{Name: "if-revision", Usage: "only if the " + one + " still has revision `N`, else exit 5", DefaultText: "any"}
+}
+
+// Time is a moment as tables show it; empty if there is none.
+func Time(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// Meta are the lines that end the details of every record.
+func Meta[T any](meta func(T) mezu.Meta) []terminal.Column[T] {
+	return []terminal.Column[T]{
+		{Head: "CREATED", Value: func(v T) string { return Time(meta(v).CreatedAt) }},
+		{Head: "UPDATED", Value: func(v T) string { return Time(meta(v).UpdatedAt) }},
+		{Head: "REVISION", Value: func(v T) string { return strconv.FormatUint(meta(v).Revision, 10) }},
+		{Head: "ID", Value: func(v T) string { return meta(v).ID }},
+	}
+}
+
+// NothingNamed is the error of an update without a change.
+func NothingNamed(c *cli.Context) error {
+	e := exit.Usagef("nothing to change is named")
+	e.Hint = c.Command.HelpName + " --help"
+	return e
+}

@@ -1,0 +1,112 @@
+package collection
+
+import (
+	"context"
+	"net/url"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type listOptions struct {
+	*invocation.Invocation
+	Operations
+	Query url.Values
+}
+
+// NewList is "mezu NOUN list".
+func (n Noun[T]) NewList(inv *invocation.Invocation) *cli.Command { return n.newList(inv, n.runList) }
+
+func (n Noun[T]) newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "list", Aliases: []string{"ls"}, Usage: "List " + n.Many, Flags: slices.Concat(n.PlaceFlags, n.Filters),
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			o := &listOptions{Invocation: inv}
+			var err error
+			if o.Operations, err = n.where(c); err != nil {
+				return err
+			}
+			if n.Query != nil {
+				if o.Query, err = n.Query(c); err != nil {
+					return err
+				}
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func (n Noun[T]) runList(ctx context.Context, o *listOptions) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	items, err := n.all(ctx, p, o.List, o.Query)
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		if len(o.Query) > 0 {
+			o.Sayf("%s has no such %s", p.Text, n.Many)
+		} else {
+			o.Sayf("%s has no %s; %s", p.Text, n.Many, n.Empty)
+		}
+		if o.Flags.Output == terminal.Table {
+			return nil
+		}
+	}
+	return terminal.WriteList(o.Streams, o.Flags.Output, items, n.Columns)
+}
+
+type showOptions struct {
+	*invocation.Invocation
+	Operations
+	Name string
+}
+
+// NewShow is "mezu NOUN show".
+func (n Noun[T]) NewShow(inv *invocation.Invocation) *cli.Command { return n.newShow(inv, n.runShow) }
+
+func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *showOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "show", Usage: "Show " + article(n.One), ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, n.arg())
+			if err != nil {
+				return err
+			}
+			at, err := n.where(c)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, &showOptions{inv, at, args[0]})
+		},
+	}
+}
+
+func (n Noun[T]) runShow(ctx context.Context, o *showOptions) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	item, err := api.Invoke[T](ctx, p.Client, o.Get, nil, p.With(o.Name)...)
+	if err != nil {
+		return err
+	}
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+}
+
+func article(noun string) string {
+	switch noun[0] {
+	case 'a', 'e', 'i', 'o':
+		return "an " + noun
+	}
+	return "a " + noun
+}

@@ -1,0 +1,215 @@
+package collection
+
+import (
+	"context"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type createOptions struct {
+	*invocation.Invocation
+	Operations
+	Body any
+}
+
+// NewCreate is "mezu NOUN create ARG". body makes the record of argument and flags, and
+// judges it.
+func (n Noun[T]) NewCreate(inv *invocation.Invocation, flags []cli.Flag, body func(c *cli.Context, arg string) (any, error)) *cli.Command {
+	return n.newCreate(inv, flags, body, n.runCreate)
+}
+
+func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body func(*cli.Context, string) (any, error), run func(context.Context, *createOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PlaceFlags, flags),
+		Action: func(c *cli.Context) error {
+			arg := ""
+			if !n.Nameless || c.NArg() > 0 {
+				args, err := invocation.Arguments(c, n.arg())
+				if err != nil {
+					return err
+				}
+				arg = args[0]
+			}
+			o := &createOptions{Invocation: inv}
+			var err error
+			if o.Operations, err = n.where(c); err != nil {
+				return err
+			}
+			if o.Body, err = body(c, arg); err != nil {
+				return err
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func (n Noun[T]) runCreate(ctx context.Context, o *createOptions) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	item, err := api.Invoke[T](ctx, p.Client, o.Create, o.Body, p.Params...)
+	if err != nil {
+		return err
+	}
+	o.Sayf("created %s %s in %s", n.One, terminal.Clean(n.Label(item)), p.Text)
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+}
+
+type updateOptions struct {
+	*invocation.Invocation
+	Operations
+	Name string
+	// Patch is the merge patch (RFC 7396).
+	Patch map[string]any
+	// Revision is what the record must have; if zero, any.
+	Revision uint64
+	// Done is what happened, for people.
+	Done string
+}
+
+// NewUpdate is "mezu NOUN update ARG". patch makes a merge patch of the flags; an empty
+// one is refused.
+func (n Noun[T]) NewUpdate(inv *invocation.Invocation, flags []cli.Flag, patch func(*cli.Context) (map[string]any, error)) *cli.Command {
+	return n.newUpdate(inv, flags, patch, n.runUpdate)
+}
+
+func (n Noun[T]) newUpdate(inv *invocation.Invocation, flags []cli.Flag, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
+	c := n.newPatch(inv, "changed", patch, run)
+	c.Name, c.Usage = "update", "Change "+article(n.One)+"; what is not named stays as it is"
+	c.Flags = append(flags, c.Flags...)
+	return c
+}
+
+// NewSet is a verb that stands for one fixed patch, such as "enable"; done is what it
+// did, such as "switched on".
+func (n Noun[T]) NewSet(inv *invocation.Invocation, verb, usage, done string, patch map[string]any) *cli.Command {
+	c := n.newPatch(inv, done, func(*cli.Context) (map[string]any, error) { return patch, nil }, n.runUpdate)
+	c.Name, c.Usage = verb, usage
+	return c
+}
+
+// newPatch is a command that sends a patch of the record that its argument names.
+func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
+	return &cli.Command{
+		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: append(slices.Clone(n.PlaceFlags), ifRevision(n.One)),
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, n.arg())
+			if err != nil {
+				return err
+			}
+			o := &updateOptions{Invocation: inv, Name: args[0], Revision: c.Uint64("if-revision"), Done: done}
+			if o.Operations, err = n.where(c); err != nil {
+				return err
+			}
+			if o.Patch, err = patch(c); err != nil {
+				return err
+			}
+			if len(o.Patch) == 0 {
+				return NothingNamed(c)
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	var item T
+	call := api.Call{Operation: o.Update, Params: p.With(o.Name), Body: o.Patch, IfMatch: o.Revision}
+	if err := p.Client.Do(ctx, call, &item); err != nil {
+		return err
+	}
+	o.Sayf("%s %s %s in %s", o.Done, n.One, terminal.Clean(n.Label(item)), p.Text)
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+}
+
+type deleteOptions struct {
+	*invocation.Invocation
+	Operations
+	Name     string
+	Yes      bool
+	Revision uint64 // as for update
+}
+
+// NewDelete is "mezu NOUN delete ARG", which asks for the argument to be typed again.
+func (n Noun[T]) NewDelete(inv *invocation.Invocation) *cli.Command {
+	return n.newDelete(inv, n.runDelete)
+}
+
+func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOptions) error) *cli.Command {
+	usage := "Delete " + article(n.One)
+	if n.Fate != "" {
+		usage += ", " + n.Fate
+	}
+	return &cli.Command{
+		Name: "delete", Aliases: []string{"rm"}, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv),
+		Flags: append(slices.Clone(n.PlaceFlags),
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
+			ifRevision(n.One),
+		),
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, n.arg())
+			if err != nil {
+				return err
+			}
+			at, err := n.where(c)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, &deleteOptions{inv, at, args[0], c.Bool("yes"), c.Uint64("if-revision")})
+		},
+	}
+}
+
+func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	if err := n.check(o.Name); err != nil {
+		return err
+	}
+	what := n.One + " " + terminal.Clean(o.Name) + " of " + p.Text
+	if err := o.confirm(ctx, what, n.Fate); err != nil {
+		return err
+	}
+	call := api.Call{Operation: o.Delete, Params: p.With(o.Name), IfMatch: o.Revision}
+	if err := p.Client.Do(ctx, call, nil); err != nil {
+		return err
+	}
+	o.Sayf("deleted %s", what)
+	return nil
+}
+
+// confirm asks for the name to be typed again.
+func (o *deleteOptions) confirm(ctx context.Context, what, fate string) error {
+	if o.Yes {
+		return nil
+	}
+	if !o.CanPrompt() {
+		e := exit.Usagef("deleting %s has to be confirmed", what)
+		e.Hint = "add --yes"
+		return e
+	}
+	if fate != "" {
+		fate = ", " + fate + ","
+	}
+	answer, err := o.Ask(ctx, "This deletes "+what+fate+" for good. Type its name to go on:")
+	if err != nil {
+		return err
+	}
+	if answer != o.Name {
+		return exit.Usagef("%q is not its name; nothing was deleted", terminal.Clean(answer))
+	}
+	return nil
+}

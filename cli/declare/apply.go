@@ -1,0 +1,121 @@
+package declare
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/manifest"
+)
+
+type applyOptions struct {
+	*invocation.Invocation
+	File          string
+	Prune, DryRun bool
+}
+
+func newApply(inv *invocation.Invocation, run func(context.Context, *applyOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "apply", Usage: "Bring a project to what a file says, at once or not at all", Category: category,
+		Description: "What the file names is then as it says: settings that it leaves out have their defaults, but for the\n" +
+			"switch \"enabled\", which stays as it is. What it doesn't name is left alone, or removed with --prune.",
+		Flags: []cli.Flag{
+			fileFlag(),
+			&cli.BoolFlag{Name: "prune", Usage: "remove environments, directories and roles that the file does not name", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "dry-run", Usage: "judge the file and show the changes; change nothing", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return run(c.Context, &applyOptions{inv, c.Path("file"), c.Bool("prune"), c.Bool("dry-run")})
+		},
+	}
+}
+
+func runApply(ctx context.Context, o *applyOptions) error {
+	f, t, out, err := send(ctx, o)
+	if err != nil {
+		return err
+	}
+	changes, kept := effective(out)
+	switch {
+	case changes == 0:
+		o.Sayf("%s is as %s says; nothing was changed", t, f.Name)
+	case o.DryRun:
+		o.Sayf("%s of %s would change; nothing was changed", things(changes), t)
+	default:
+		o.Sayf("changed %s of %s", things(changes), t)
+		if names := upstreams(&f.Manifest); names != "" {
+			o.Sayf("routes name upstreams; Warpgates forward to them with --allow-target: %s", terminal.Clean(names))
+		}
+	}
+	if kept > 0 {
+		o.Sayf("%s not named by the file; --prune removes them", things(kept))
+	}
+	return show(o.Invocation, out)
+}
+
+// send reads the file and sends it. Errors about a field have its place in the file.
+func send(ctx context.Context, o *applyOptions) (*manifest.File, target, api.ApplyResponse, error) {
+	f, err := readFile(o.Invocation, o.File)
+	if err != nil {
+		return nil, target{}, api.ApplyResponse{}, err
+	}
+	t, err := find(o.Invocation, f)
+	if err != nil {
+		return nil, t, api.ApplyResponse{}, err
+	}
+	body := api.ApplyRequest{Manifest: f.Manifest, Prune: o.Prune, DryRun: o.DryRun}
+	out, err := api.Invoke[api.ApplyResponse](ctx, t.client, api.OpApplyProject, body, t.organization, t.project)
+	return f, t, out, f.Explain(err)
+}
+
+// things counts for people.
+func things(n int) string {
+	if n == 1 {
+		return "1 thing"
+	}
+	return strconv.Itoa(n) + " things"
+}
+
+func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
+
+type diffOptions struct {
+	*invocation.Invocation
+	File string
+}
+
+func newDiff(inv *invocation.Invocation, run func(context.Context, *diffOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "diff", Usage: "Show how a project differs from a file: exit 0 if it doesn't, 8 if it does", Category: category,
+		Description: "What only the project has is shown too: an apply keeps it, or deletes it with --prune.",
+		Flags:       []cli.Flag{fileFlag()},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return run(c.Context, &diffOptions{inv, c.Path("file")})
+		},
+	}
+}
+
+func runDiff(ctx context.Context, o *diffOptions) error {
+	_, _, out, err := send(ctx, &applyOptions{Invocation: o.Invocation, File: o.File, DryRun: true})
+	if err != nil {
+		return err
+	}
+	if err := show(o.Invocation, out); err != nil {
+		return err
+	}
+	if len(out.Changes) > 0 {
+		return exit.ErrDiffers
+	}
+	return nil
+}

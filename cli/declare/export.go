@@ -1,0 +1,83 @@
+package declare
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type exportOptions struct {
+	*invocation.Invocation
+}
+
+func newExport(inv *invocation.Invocation, run func(context.Context, *exportOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "export", Usage: "Write a project as a file that mezu apply reads", Category: category,
+		Description: "Applied to the project that it is of, the file changes nothing.",
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return run(c.Context, &exportOptions{inv})
+		},
+	}
+}
+
+func runExport(ctx context.Context, o *exportOptions) error {
+	p, err := collection.InProject(o.Invocation)
+	if err != nil {
+		return err
+	}
+	m, err := api.Invoke[mezu.Manifest](ctx, p.Client, api.OpExportProject, nil, p.Params...)
+	if err != nil {
+		return err
+	}
+	format := o.Flags.Output
+	if format == terminal.Table {
+		format = terminal.YAML
+	}
+	return o.WriteValue(format, m)
+}
+
+type validateOptions struct {
+	*invocation.Invocation
+	File string
+}
+
+func newValidate(inv *invocation.Invocation, run func(context.Context, *validateOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "validate", Usage: "Judge a file without asking a control plane", Category: category,
+		Flags: []cli.Flag{fileFlag()},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return run(c.Context, &validateOptions{inv, c.Path("file")})
+		},
+	}
+}
+
+func runValidate(_ context.Context, o *validateOptions) error {
+	f, err := readFile(o.Invocation, o.File)
+	if err != nil {
+		return err
+	}
+	warnings := f.Manifest.Warnings()
+	for _, w := range warnings {
+		o.Warnf("%s", terminal.Clean(w))
+	}
+	if o.Flags.Output != terminal.Table {
+		return o.WriteValue(o.Flags.Output, struct {
+			Valid    bool     `json:"valid"`
+			Warnings []string `json:"warnings"`
+		}{true, append([]string{}, warnings...)})
+	}
+	o.Sayf("%s is valid", f.Name)
+	return nil
+}

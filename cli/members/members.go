@@ -1,0 +1,78 @@
+// Package members is "mezu members": the people of an organization and those who are
+// invited, on the command line.
+//
+// What may not live here: other nouns. It imports the domain, api and the packages of cli
+// that every command uses; cli imports it.
+package members
+
+import (
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Command is "mezu members".
+func Command(inv *invocation.Invocation) *cli.Command {
+	n := noun()
+	return n.Command("List, show, invite, change and remove members of an organization",
+		n.NewList(inv), n.NewShow(inv), newInvite(inv, runInvite), invitations(inv), n.NewUpdate(inv, []cli.Flag{roleFlag()}, patchOf), n.NewDelete(inv))
+}
+
+func noun() collection.Noun[mezu.Member] {
+	columns := []terminal.Column[mezu.Member]{
+		{Head: "ID", Value: func(m mezu.Member) string { return m.ID }},
+		{Head: "EMAIL", Value: func(m mezu.Member) string { return m.Email }},
+		{Head: "ROLE", Value: func(m mezu.Member) string { return string(m.Role) }},
+		{Head: "SINCE", Value: func(m mezu.Member) string { return collection.Time(m.CreatedAt) }},
+	}
+	meta := collection.Meta(func(m mezu.Member) mezu.Meta { return m.Meta })
+	return collection.Noun[mezu.Member]{
+		Name: "members", One: "member", Many: "members", Arg: "ID",
+		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListMembers, Get: api.OpGetMember, Update: api.OpUpdateMember, Delete: api.OpDeleteMember},
+		Label:      func(m mezu.Member) string { return m.ID },
+		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixMember, id) },
+		Columns:    columns,
+		Details: slices.Concat(columns[:3], []terminal.Column[mezu.Member]{
+			{Head: "PERSON", Value: func(m mezu.Member) string { return m.Person }},
+		}, meta[:len(meta)-1]), // the id comes first
+		Empty: "mezu members invite EMAIL asks somebody in",
+	}
+}
+
+func roleFlag() cli.Flag {
+	return &cli.StringFlag{Name: "role", Usage: "`ROLE` is owner, admin, developer, viewer or billing"}
+}
+
+func patchOf(c *cli.Context) (map[string]any, error) {
+	if !c.IsSet("role") {
+		return nil, nil
+	}
+	role := mezu.Role(c.String("role"))
+	return map[string]any{"role": role}, role.Validate("role")
+}
+
+// invitations is "mezu members invitations".
+func invitations(inv *invocation.Invocation) *cli.Command {
+	columns := []terminal.Column[mezu.Invitation]{
+		{Head: "ID", Value: func(i mezu.Invitation) string { return i.ID }},
+		{Head: "EMAIL", Value: func(i mezu.Invitation) string { return i.Email }},
+		{Head: "ROLE", Value: func(i mezu.Invitation) string { return string(i.Role) }},
+		{Head: "INVITED BY", Value: func(i mezu.Invitation) string { return i.InvitedBy }},
+		{Head: "EXPIRES", Value: func(i mezu.Invitation) string { return collection.Time(i.ExpiresAt) }},
+	}
+	n := collection.Noun[mezu.Invitation]{
+		Name: "invitations", One: "invitation", Many: "open invitations", Arg: "ID",
+		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListInvitations, Get: api.OpGetInvitation, Delete: api.OpDeleteInvitation},
+		Label:      func(i mezu.Invitation) string { return i.ID },
+		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixInvitation, id) },
+		Columns:    columns, Details: columns,
+		Empty: "mezu members invite EMAIL asks somebody in", Fate: "whose link then opens nothing",
+	}
+	return n.Command("List, show and withdraw invitations that nobody has redeemed", n.NewList(inv), n.NewShow(inv), n.NewDelete(inv))
+}

@@ -1,0 +1,62 @@
+// Package orgs is "mezu orgs": organizations on the command line.
+//
+// What may not live here: other nouns. It imports the domain, api and the packages of cli
+// that every command uses; cli imports it.
+package orgs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Command is "mezu orgs".
+func Command(inv *invocation.Invocation) *cli.Command {
+	n := noun()
+	return n.Command("List, show, create, change and delete organizations",
+		n.NewList(inv), n.NewShow(inv), n.NewCreate(inv, flags(), fromFlags), n.NewUpdate(inv, flags(), patchOf), n.NewDelete(inv))
+}
+
+// Names lists the organizations of the caller, for completion.
+func Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
+	return noun().Names(ctx, inv)
+}
+
+func noun() collection.Noun[mezu.Organization] {
+	columns := []terminal.Column[mezu.Organization]{
+		{Head: "NAME", Value: func(o mezu.Organization) string { return o.Name }},
+		{Head: "DISPLAY NAME", Value: func(o mezu.Organization) string { return o.DisplayName }},
+		{Head: "CREATED", Value: func(o mezu.Organization) string { return collection.Time(o.CreatedAt) }},
+	}
+	return collection.Noun[mezu.Organization]{
+		Name: "orgs", One: "organization", Many: "organizations",
+		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOrganizations, Get: api.OpGetOrganization, Create: api.OpCreateOrganization, Update: api.OpUpdateOrganization, Delete: api.OpDeleteOrganization},
+		Label:      func(o mezu.Organization) string { return o.Name }, Columns: columns,
+		Details: slices.Concat(columns[:2], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
+		Empty:   "ask an owner for an invitation, or an operator for an organization", Fate: "with its members; its projects go first",
+	}
+}
+
+func flags() []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{Name: "display-name", Usage: "`TEXT` for people"}}
+}
+
+func fromFlags(c *cli.Context, name string) (any, error) {
+	o := mezu.Organization{Name: name, DisplayName: c.String("display-name")}
+	return o, o.Validate()
+}
+
+func patchOf(c *cli.Context) (map[string]any, error) {
+	patch := map[string]any{}
+	if c.IsSet("display-name") {
+		patch["display_name"] = c.String("display-name")
+	}
+	return patch, nil
+}

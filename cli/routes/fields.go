@@ -1,0 +1,194 @@
+package routes
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+)
+
+// kind is how a flag's value becomes a field's.
+type kind int
+
+const (
+	text    kind = iota // the value as it is
+	list                // every use of the flag is one item
+	pairs               // every use is NAME=VALUE
+	integer             // a number
+	boolean             // true or false
+)
+
+// field is one flag of a route and where its value goes: a path of JSON names.
+type field struct {
+	flag, path string
+	kind       kind
+	usage      string
+}
+
+// fields are all fields of a route. Nested ones that are given together make one
+// object; what is more than that is for mezu.yaml.
+func fields() []field {
+	return []field{
+		{"exact", "exact", text, "match the path `PATH`"},
+		{"prefix", "prefix", text, "match every path that starts with `PATH`"},
+		{"regexp", "regexp", text, "match paths by the RE2 expression `PATTERN`, anchored at both ends"},
+		{"method", "methods", list, "only the method `NAME` (repeatable)"},
+		{"header", "headers", pairs, "only with the header `NAME=VALUE` (repeatable)"},
+		{"priority", "priority", integer, "try regexp routes in descending order of `N`"},
+		{"upstream", "upstream", text, "forward to `ADDR` instead of the Warpgate's --upstream"},
+		{"auth", "auth", text, "`MODE` is none, optional or required"},
+		{"auth-method", "auth_methods", list, "accept `METHOD`: session, bearer, service_account, basic, webhook:NAME (repeatable)"},
+		{"role", "roles", list, "let users with the role `NAME` pass (repeatable: any of them)"},
+		{"permission", "permissions", list, "let users with the permission `NAME` pass (repeatable: all of them)"},
+		{"any-permission", "any_permissions", list, "let users with the permission `NAME` pass (repeatable: any of them)"},
+		{"waf", "waf", text, "`MODE` is off, detect or block"},
+		{"allow-ip", "allow_ips", list, "let clients at `RANGE` pass (repeatable)"},
+		{"deny-ip", "deny_ips", list, "refuse clients at `RANGE` (repeatable)"},
+		{"max-body", "max_body", text, "refuse request bodies over `SIZE`, such as 16MiB"},
+		{"timeout", "timeout", text, "wait `TIME` for the head of a response"},
+		{"idle-timeout", "idle_timeout", text, "allow `TIME` of silence inside bodies and streams"},
+		{"retries", "retries", integer, "try a replayable request on `N` further Warpgates"},
+		{"websocket", "websocket", boolean, "whether upgrades pass: `true` or false"},
+		{"encoded-slashes", "encoded_slashes", boolean, "whether %2F and %5C pass: `true` or false"},
+		{"host-header", "host_header", text, "send `HOST` to the workload"},
+		{"strip-prefix", "strip_prefix", text, "take `PATH` off before forwarding"},
+		{"redirect-to", "redirect.to", text, "answer with a redirect to `URL`"},
+		{"redirect-status", "redirect.status", integer, "of a redirect: 301, 302, 303, 307 or 308"},
+		{"rate-limit", "rate_limit.requests", integer, "let `N` requests through"},
+		{"rate-limit-per", "rate_limit.per", text, "in each `TIME`"},
+		{"rate-limit-by", "rate_limit.by", text, "counted by `WHAT`: user, ip or key"},
+		{"cors-origin", "cors.allow_origins", list, "let pages of `ORIGIN` call (repeatable)"},
+		{"cors-method", "cors.allow_methods", list, "with the method `NAME` (repeatable)"},
+		{"cors-header", "cors.allow_headers", list, "with the header `NAME` (repeatable)"},
+		{"cors-expose", "cors.expose_headers", list, "and see the header `NAME` (repeatable)"},
+		{"cors-credentials", "cors.allow_credentials", boolean, "with cookies: `true` or false"},
+		{"cors-max-age", "cors.max_age", text, "ask again after `TIME`"},
+		{"set-request-header", "request_headers.set", pairs, "set `NAME=VALUE` for the workload (repeatable)"},
+		{"remove-request-header", "request_headers.remove", list, "keep the header `NAME` from the workload (repeatable)"},
+		{"set-response-header", "response_headers.set", pairs, "set `NAME=VALUE` for the client (repeatable)"},
+		{"remove-response-header", "response_headers.remove", list, "keep the header `NAME` from the client (repeatable)"},
+	}
+}
+
+func flagsOf() []cli.Flag {
+	var out []cli.Flag
+	for _, f := range fields() {
+		switch f.kind {
+		case list, pairs:
+			out = append(out, &cli.StringSliceFlag{Name: f.flag, Usage: f.usage})
+		default:
+			// As text, so that an empty value can mean that the field goes.
+			out = append(out, &cli.StringFlag{Name: f.flag, Usage: f.usage})
+		}
+	}
+	return out
+}
+
+// updateFlags have one more. An empty value of a flag takes the field away.
+func updateFlags() []cli.Flag {
+	return append(flagsOf(), &cli.StringFlag{Name: "rename", Usage: "call the route `NAME`"})
+}
+
+// fromFlags makes a route of its name and flags.
+func fromFlags(c *cli.Context, name string) (any, error) {
+	values, err := read(c)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		values["name"] = name
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a route: %w", err)
+	}
+	var r mezu.Route
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, exit.Usagef("the route: %v", err)
+	}
+	return r, r.Validate()
+}
+
+func patchOf(c *cli.Context) (map[string]any, error) {
+	patch, err := read(c)
+	if err == nil && c.IsSet("rename") {
+		patch["name"] = c.String("rename")
+		if c.String("rename") == "" {
+			patch["name"] = nil
+		}
+	}
+	return patch, err
+}
+
+// read gives the fields that flags set; an empty value is null, which takes a field
+// away.
+func read(c *cli.Context) (map[string]any, error) {
+	out := map[string]any{}
+	for _, f := range fields() {
+		if !c.IsSet(f.flag) {
+			continue
+		}
+		value, err := f.value(c)
+		if err != nil {
+			return nil, err
+		}
+		at := out
+		outer, inner, nested := strings.Cut(f.path, ".")
+		if nested {
+			if at[outer] == nil {
+				at[outer] = map[string]any{}
+			}
+			at = at[outer].(map[string]any)
+			outer = inner
+		}
+		at[outer] = value
+	}
+	return out, nil
+}
+
+func (f field) value(c *cli.Context) (any, error) {
+	switch f.kind {
+	case list:
+		values := c.StringSlice(f.flag)
+		if len(values) == 1 && values[0] == "" {
+			return nil, nil
+		}
+		return values, nil
+	case pairs:
+		return f.pairs(c.StringSlice(f.flag))
+	}
+	value := c.String(f.flag)
+	switch {
+	case value == "":
+		return nil, nil
+	case f.kind == text:
+		return value, nil
+	}
+	var out any
+	err := json.Unmarshal([]byte(value), &out)
+	_, isBool := out.(bool)
+	_, isNumber := out.(float64)
+	if err != nil || f.kind == boolean && !isBool || f.kind == integer && !isNumber {
+		return nil, exit.Usagef("--%s is %s, not %q", f.flag, map[kind]string{integer: "a number", boolean: "true or false"}[f.kind], value)
+	}
+	return json.RawMessage(value), nil
+}
+
+func (f field) pairs(values []string) (any, error) {
+	if len(values) == 1 && values[0] == "" {
+		return nil, nil
+	}
+	out := map[string]any{}
+	for _, v := range values {
+		name, value, ok := strings.Cut(v, "=")
+		if _, twice := out[name]; !ok || name == "" || twice {
+			return nil, exit.Usagef("--%s is NAME=VALUE with each name once, not %q", f.flag, v)
+		}
+		out[name] = value
+	}
+	return out, nil
+}

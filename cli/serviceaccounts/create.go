@@ -1,0 +1,59 @@
+package serviceaccounts
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type createOptions struct {
+	*invocation.Invocation
+	Account mezu.ServiceAccount
+}
+
+func newCreate(inv *invocation.Invocation, run func(context.Context, *createOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: flags(),
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, "NAME")
+			if err != nil {
+				return err
+			}
+			o := &createOptions{inv, mezu.ServiceAccount{Name: args[0], Permissions: permissionsOf(c.StringSlice("permission")), Environment: c.String("default-environment")}}
+			if err := o.Account.Validate(); err != nil {
+				return err
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func runCreate(ctx context.Context, o *createOptions) error {
+	p, err := collection.InProject(o.Invocation)
+	if err != nil {
+		return err
+	}
+	made, err := api.Invoke[api.ServiceAccountCreated](ctx, p.Client, api.OpCreateServiceAccount, o.Account, p.Params...)
+	if err != nil {
+		return err
+	}
+	o.Sayf("created service account %s in %s", terminal.Clean(made.Name), p.Text)
+	return showKey(o.Invocation, made)
+}
+
+// showKey writes an account with its key. Piped as a table, its key is the first line, so
+// that "| head -1 | cut -f2" is the key alone.
+func showKey(inv *invocation.Invocation, made api.ServiceAccountCreated) error {
+	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")
+	lines := []terminal.Column[api.ServiceAccountCreated]{{Head: "KEY", Value: func(c api.ServiceAccountCreated) string { return c.Key }}}
+	for _, d := range details() {
+		lines = append(lines, terminal.Column[api.ServiceAccountCreated]{Head: d.Head, Value: func(c api.ServiceAccountCreated) string { return d.Value(c.ServiceAccount) }})
+	}
+	return terminal.WriteRecord(inv.Streams, inv.Flags.Output, made, lines)
+}

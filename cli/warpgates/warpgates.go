@@ -1,0 +1,59 @@
+// Package warpgates is "mezu warpgates": the connectors of an environment on the command
+// line. They register themselves, so that there is no create.
+//
+// What may not live here: other nouns. It imports the domain, api and the packages of cli
+// that every command uses; cli imports it.
+package warpgates
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Command is "mezu warpgates".
+func Command(inv *invocation.Invocation) *cli.Command {
+	n := noun()
+	return n.Command("List, show and remove the Warpgates of an environment", n.NewList(inv), n.NewShow(inv), n.NewDelete(inv))
+}
+
+func noun() collection.Noun[mezu.Warpgate] {
+	columns := []terminal.Column[mezu.Warpgate]{
+		{Head: "ID", Value: func(w mezu.Warpgate) string { return w.ID }},
+		{Head: "STATUS", Value: func(w mezu.Warpgate) string { return string(w.Status) }},
+		{Head: "ADDRESS", Value: func(w mezu.Warpgate) string { return w.Address }},
+		{Head: "VERSION", Value: func(w mezu.Warpgate) string { return w.Version }},
+		{Head: "EDGES", Value: func(w mezu.Warpgate) string { return strings.Join(w.Edges, ",") }},
+		{Head: "BUNDLE", Value: bundle},
+		{Head: "LAST SEEN", Value: func(w mezu.Warpgate) string { return collection.Time(w.LastSeenAt) }},
+	}
+	meta := collection.Meta(func(w mezu.Warpgate) mezu.Meta { return w.Meta })
+	return collection.Noun[mezu.Warpgate]{
+		Name: "warpgates", One: "Warpgate", Many: "Warpgates", Arg: "ID",
+		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListWarpgates, Get: api.OpGetWarpgate, Delete: api.OpDeleteWarpgate},
+		Label:      func(w mezu.Warpgate) string { return w.ID },
+		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixWarpgate, id) },
+		Columns:    columns,
+		Details: slices.Concat(columns, []terminal.Column[mezu.Warpgate]{
+			{Head: "REGISTERED BY", Value: func(w mezu.Warpgate) string { return w.RegisteredBy }},
+			{Head: "CERTIFICATE", Value: func(w mezu.Warpgate) string { return w.Serial }},
+		}, meta[:len(meta)-1]), // the id comes first
+		Empty: "warpgate --token-file F --upstream HOST:PORT registers one",
+		Fate:  "whose certificate ends; with its key it can register anew",
+	}
+}
+
+// bundle is the position that the Warpgate acknowledged.
+func bundle(w mezu.Warpgate) string {
+	if w.Bundle.IsZero() {
+		return ""
+	}
+	return w.Bundle.String()
+}

@@ -1,0 +1,331 @@
+package service
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/audit"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Apply brings a project to what a manifest says: in one transaction, after the
+// chunks of large documents, or not at all. A project that does not exist is made for
+// who may. An apply that finds all as it should be writes nothing.
+func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequest) (api.ApplyResponse, error) {
+	// Who may not, or asks for nonsense, keeps nobody waiting at the lock.
+	if _, err := s.inApply(ctx, c, p); err != nil {
+		return api.ApplyResponse{}, err
+	}
+	if err := mezu.Below("manifest", in.Manifest.Validate()); err != nil {
+		return api.ApplyResponse{}, err
+	}
+	var a *applying
+	plan := func(ch *change) (err error) {
+		a, err = s.planApply(ctx, ch, c, p, in)
+		return err
+	}
+	var position mezu.Position
+	var err error
+	if in.DryRun {
+		err = plan(&change{dry: true})
+	} else {
+		position, err = s.publish(ctx, by(c, api.OpApplyProject), plan)
+	}
+	if err != nil {
+		return api.ApplyResponse{}, err
+	}
+	for _, owed := range a.owed {
+		if err := s.settle(ctx, owed); err != nil {
+			return api.ApplyResponse{}, err
+		}
+	}
+	return a.response(position)
+}
+
+// inApply admits the caller to a project that exists or that he may make, which then
+// has no key yet.
+func (s *Service) inApply(ctx context.Context, c Caller, p Place) (scope, error) {
+	sc, err := s.inProject(ctx, c, api.OpApplyProject, p)
+	absent := mezu.CodeOf(err) == mezu.CodeNotFound && c.Kind == Member && slices.Contains(sc.grants, mezu.PermProjectsWrite)
+	if absent && mezu.ValidateName("", p.Project) == nil {
+		sc.project, err = found[mezu.Project]{}, nil
+	}
+	if err == nil {
+		err = sc.readsAll(api.OpApplyProject, c)
+	}
+	return sc, err
+}
+
+// readsAll asks for the verbs that reading a project as a whole takes.
+func (sc scope) readsAll(op api.Operation, c Caller) error {
+	for _, verb := range []mezu.Permission{mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead} {
+		if !slices.Contains(sc.grants, verb) {
+			return forbidden(op, rule{tenants, verb}, c)
+		}
+	}
+	return nil
+}
+
+// applying is an apply while it is planned.
+type applying struct {
+	*Service
+	ch    *change
+	scope scope
+	in    *api.ApplyRequest
+	now   projectState
+	// changes are what is to be done, and touched what of it concerns which
+	// environment.
+	changes []mezu.Change
+	touched map[string]*touched
+	roles   bool // the roles change
+	owed    []pending
+	costs   []cost
+	shown   []mezu.Environment
+}
+
+// touched is what changes of one environment.
+type touched struct{ settings, routes bool }
+
+// applied is the record that every apply of a project writes, so that two can't come
+// between each other's reads and writes.
+type applied struct {
+	// SHA256 is the digest of the manifest that was applied last.
+	SHA256 string `json:"sha256"`
+}
+
+// planApply plans an apply. If it found nothing to do, it makes sure that no other
+// apply came between its reads.
+func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, in api.ApplyRequest) (*applying, error) {
+	for {
+		a := &applying{Service: s, ch: ch, in: &in, touched: map[string]*touched{}}
+		var err error
+		if a.scope, err = s.inApply(ctx, c, p); err != nil {
+			return nil, err
+		}
+		if err := a.sameNames(); err != nil {
+			return nil, err
+		}
+		guard, err := a.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if a.idle() {
+			a.showNamed()
+			again, err := optional[applied](ctx, s, guard.Key)
+			if err != nil || again.Revision == guard.Revision {
+				return a, err
+			}
+			continue
+		}
+		if err := a.authorise(c); err != nil {
+			return nil, err
+		}
+		return a, a.plan(ctx, p, guard)
+	}
+}
+
+// sameNames refuses a manifest that was written for another project.
+func (a *applying) sameNames() error {
+	m, org, prj := &a.in.Manifest, a.scope.organization.Value.Name, a.scope.project.Value.Name
+	if m.Organization != "" && m.Organization != org {
+		return mezu.Invalid("manifest.organization", "is %q, and this is the organization %q", m.Organization, org)
+	}
+	if m.Project != "" && prj != "" && m.Project != prj {
+		return mezu.Invalid("manifest.project", "is %q, and this is the project %q", m.Project, prj)
+	}
+	return nil
+}
+
+// read finds what is now and what is to be changed.
+func (a *applying) read(ctx context.Context) (guard found[applied], err error) {
+	guard.Key = keyApplied(a.scope.project.Value.ID)
+	var now *mezu.Manifest
+	if a.scope.project.Key != "" {
+		if guard, err = optional[applied](ctx, a.Service, guard.Key); err != nil {
+			return guard, err
+		}
+		if a.now, err = a.readProject(ctx, a.scope.project, func(name string) bool { _, named := a.in.Manifest.Environments[name]; return named }); err != nil {
+			return guard, err
+		}
+		now = &a.now.manifest
+	}
+	a.changes = a.in.Manifest.Changes(now, a.in.Prune)
+	for _, c := range a.changes {
+		kind, rest, _ := strings.Cut(c.Path, ".")
+		name, field, below := strings.Cut(rest, ".")
+		switch {
+		case c.Action == mezu.ChangeKeep:
+		case kind == "roles":
+			a.roles = true
+		case kind == "environments":
+			if a.touched[name] == nil {
+				a.touched[name] = &touched{}
+			}
+			if below && strings.HasPrefix(field, "routes[") {
+				a.touched[name].routes = true
+			} else {
+				a.touched[name].settings = true
+			}
+		}
+	}
+	return guard, nil
+}
+
+// idle reports whether nothing is to be done.
+func (a *applying) idle() bool {
+	return !slices.ContainsFunc(a.changes, func(c mezu.Change) bool { return c.Action != mezu.ChangeKeep })
+}
+
+// showNamed shows the environments that the manifest names as they are.
+func (a *applying) showNamed() {
+	for _, name := range slices.Sorted(maps.Keys(a.in.Manifest.Environments)) {
+		a.shown = append(a.shown, a.now.environments[name].Value)
+	}
+}
+
+// authorise asks for the verbs that the changes take.
+func (a *applying) authorise(c Caller) error {
+	for _, change := range a.changes {
+		verb := mezu.PermProjectsWrite
+		switch {
+		case change.Action == mezu.ChangeKeep:
+			continue
+		case strings.HasPrefix(change.Path, "directories."):
+			verb = mezu.PermDirectoriesWrite
+		case strings.HasPrefix(change.Path, "environments.") && strings.Contains(change.Path, ".routes["):
+			verb = mezu.PermRoutesWrite
+		case strings.HasPrefix(change.Path, "environments."):
+			verb = mezu.PermEnvironmentsWrite
+		}
+		if !slices.Contains(a.scope.grants, verb) {
+			return forbidden(api.OpApplyProject, rule{tenants, verb}, c)
+		}
+	}
+	return nil
+}
+
+// response is what the caller is told.
+func (a *applying) response(position mezu.Position) (api.ApplyResponse, error) {
+	out := api.ApplyResponse{Changes: []mezu.Change{}, Applied: !a.in.DryRun && !a.idle(), Position: position, Warnings: a.in.Manifest.Warnings(), Environments: []mezu.Environment{}}
+	size := 0
+	for i, c := range a.changes {
+		data, err := encode(c)
+		if err != nil {
+			return out, fmt.Errorf("encoding a change: %w", err)
+		}
+		if size += len(data); i == mezu.MaxChanges || size > api.MaxChangesBytes {
+			out.Omitted = len(a.changes) - i
+			break
+		}
+		out.Changes = append(out.Changes, c)
+	}
+	for _, e := range a.shown {
+		if e.Endpoint != "" {
+			e = a.Service.shown(e)
+		}
+		out.Environments = append(out.Environments, e)
+	}
+	return out, nil
+}
+
+// cost is what one environment takes of a transaction.
+type cost struct {
+	name        string
+	ops, checks int
+}
+
+// size is what the change takes as it is planned so far, with what its commit adds:
+// statements, the counter of positions and the audit record.
+func (c *change) size() cost {
+	n := cost{ops: len(c.txn.Ops) + len(c.counts) + len(c.statements) + 1, checks: len(c.txn.Checks) + len(c.counts) + 1}
+	if len(c.statements) > 0 {
+		n.ops, n.checks = n.ops+1, n.checks+1
+	}
+	return n
+}
+
+// fits refuses a change that is over the limits of one transaction, and says how many
+// of its environments, in the order of their names, are within them.
+func (a *applying) fits() error {
+	total := a.ch.size()
+	within := func(n cost) bool { return n.ops <= store.MaxOps && n.checks <= store.MaxChecks }
+	if within(total) {
+		return nil
+	}
+	sum := total
+	for _, c := range a.costs {
+		sum.ops, sum.checks = sum.ops-c.ops, sum.checks-c.checks
+	}
+	room := 0
+	for within(sum) && room < len(a.costs) {
+		c := a.costs[room]
+		if sum.ops, sum.checks = sum.ops+c.ops, sum.checks+c.checks; within(sum) {
+			room++
+		}
+	}
+	e := mezu.Invalid("manifest.environments", "changing all of this takes %d operations at once, and %d are possible: %d of the %d environments that it changes fit", total.ops, store.MaxOps, room, len(a.costs))
+	e.Hint = "apply a manifest with fewer directories and roles first"
+	if room > 0 {
+		e.Hint = "apply it in parts, the first with the environments up to " + a.costs[room-1].name + " by name"
+	}
+	return e
+}
+
+// auditedManifest is one side of an apply: the digest of the project as a manifest,
+// and on the side of what became of it, what changed.
+type auditedManifest struct {
+	SHA256  string        `json:"sha256"`
+	Changed []mezu.Change `json:"changed,omitempty"`
+	// Omitted counts changes that there is no room for.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// digestOf is the digest of a manifest as it is encoded.
+func digestOf(m *mezu.Manifest) (string, error) {
+	data, err := encode(m)
+	if err != nil {
+		return "", fmt.Errorf("encoding a manifest: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// tell makes the one audit record of the apply. What its parts would have told of
+// themselves is in it.
+func (a *applying) tell(wanted string) error {
+	prj := a.scope.project.Value
+	is := auditedManifest{SHA256: wanted}
+	room := audit.MaxSide - 1<<10 // for what is around them
+	for _, c := range a.changes {
+		if c.Action == mezu.ChangeKeep {
+			continue
+		}
+		data, err := encode(c)
+		if err != nil {
+			return fmt.Errorf("encoding a change: %w", err)
+		}
+		if room -= len(data) + 1; room < 0 {
+			is.Omitted++
+			continue
+		}
+		is.Changed = append(is.Changed, c)
+	}
+	var before any
+	if a.now.manifest.Project != "" {
+		digest, err := digestOf(&a.now.manifest)
+		if err != nil {
+			return err
+		}
+		before = auditedManifest{SHA256: digest}
+	}
+	a.ch.deeds = nil
+	a.ch.audit(a.scope.target(kindProject, prj.ID, prj.Name), before, is)
+	return nil
+}

@@ -1,0 +1,286 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// projectState is a project as it is stored, and as a manifest.
+type projectState struct {
+	manifest     mezu.Manifest
+	directories  map[string]found[mezu.Directory]
+	environments map[string]found[mezu.Environment]
+	heads        map[string]found[routesHead]
+	routes       map[string][]mezu.Route // with their meta
+}
+
+// readProject reads a project. Of environments that are not wanted it reads no more
+// than that they are there.
+func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], wanted func(name string) bool) (projectState, error) {
+	p := prj.Value
+	st := projectState{
+		manifest: mezu.Manifest{Organization: p.Organization, Project: p.Name, Roles: p.Roles,
+			Directories: map[string]mezu.ManifestDirectory{}, Environments: map[string]mezu.ManifestEnvironment{}},
+		directories: map[string]found[mezu.Directory]{}, environments: map[string]found[mezu.Environment]{},
+		heads: map[string]found[routesHead]{}, routes: map[string][]mezu.Route{},
+	}
+	st.manifest.Complete()
+	err := each(ctx, s, directoriesOf(p.ID), func(d found[mezu.Directory]) error {
+		st.directories[d.Value.Name] = d
+		st.manifest.Directories[d.Value.Name] = mezu.ManifestDirectory{Signup: d.Value.Signup, MFA: d.Value.MFA, Password: d.Value.Password}
+		return nil
+	})
+	if err != nil {
+		return st, err
+	}
+	err = each(ctx, s, environmentsOf(p.ID), func(e found[mezu.Environment]) error {
+		st.environments[e.Value.Name] = e
+		st.manifest.Environments[e.Value.Name] = mezu.ManifestEnvironment{}
+		return nil
+	})
+	if err != nil {
+		return st, err
+	}
+	for name, e := range st.environments {
+		if !wanted(name) {
+			continue
+		}
+		on := e.Value.IsEnabled()
+		m := mezu.ManifestEnvironment{Enabled: &on, Directory: e.Value.Directory, WAF: e.Value.WAF}
+		if st.heads[name], st.routes[name], err = s.routes(ctx, e.Value.ID); err != nil {
+			return st, err
+		}
+		for _, r := range st.routes[name] {
+			m.Routes = append(m.Routes, r.Settings())
+		}
+		st.manifest.Environments[name] = m
+	}
+	return st, nil
+}
+
+// Export gives a project as a manifest, which applied to it changes nothing.
+func (s *Service) Export(ctx context.Context, c Caller, p Place) (mezu.Manifest, error) {
+	sc, err := s.inProject(ctx, c, api.OpExportProject, p)
+	if err == nil {
+		err = sc.readsAll(api.OpExportProject, c)
+	}
+	if err != nil {
+		return mezu.Manifest{}, err
+	}
+	st, err := s.readProject(ctx, sc.project, func(string) bool { return true })
+	if err != nil {
+		return mezu.Manifest{}, err
+	}
+	data, err := encode(st.manifest)
+	if err == nil && len(data) > api.MaxApplyBody {
+		err = mezu.Invalid("", "the project takes %d bytes as a manifest, at most %d; list the routes of each environment instead", len(data), api.MaxApplyBody)
+	}
+	return st.manifest, err
+}
+
+// applyInline is how much of a transaction the documents of an apply may take
+// together: half, so that all else of 64 records has the other.
+const applyInline = 256 << 10
+
+// plan plans all changes as one.
+func (a *applying) plan(ctx context.Context, p Place, guard found[applied]) error {
+	// Each environment has two documents, its routes and its bundle.
+	a.ch.inline = min(inlineLimit, applyInline/(2*max(1, len(a.in.Manifest.Environments))))
+	if err := a.project(ctx, p); err != nil {
+		return err
+	}
+	a.scope.owner = a.scope.project.Value.ID
+	for _, name := range slices.Sorted(maps.Keys(a.in.Manifest.Directories)) {
+		if err := a.directory(ctx, name, a.in.Manifest.Directories[name]); err != nil {
+			return mezu.Below("manifest.directories."+name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.in.Manifest.Environments)) {
+		err := a.costing(name, func() error { return a.environment(ctx, name, a.in.Manifest.Environments[name]) })
+		if err != nil {
+			return mezu.Below("manifest.environments."+name, err)
+		}
+	}
+	if a.in.Prune {
+		if err := a.prune(ctx); err != nil {
+			return err
+		}
+	}
+	digest, err := digestOf(&a.in.Manifest)
+	if err != nil {
+		return err
+	}
+	a.ch.update(keyApplied(a.scope.project.Value.ID), guard.Revision, applied{SHA256: digest})
+	if err := a.tell(digest); err != nil {
+		return err
+	}
+	return a.fits()
+}
+
+// project makes the project or changes its roles.
+func (a *applying) project(ctx context.Context, p Place) error {
+	m, prj := &a.in.Manifest, &a.scope.project
+	if prj.Key == "" {
+		made, err := a.addProject(ctx, a.ch, a.scope, mezu.Project{Name: p.Project, Roles: m.Roles})
+		prj.Key, prj.Value = projectsOf(a.scope.organization.Value.ID)+made.Name, made
+		return mezu.Below("manifest", err)
+	}
+	a.ch.require(prj.Key, prj.Revision)
+	if !a.roles {
+		return nil
+	}
+	out := prj.Value
+	out.Roles = map[string]mezu.ProjectRole{}
+	if !a.in.Prune {
+		maps.Copy(out.Roles, prj.Value.Roles)
+	}
+	maps.Copy(out.Roles, m.Roles)
+	if err := mezu.ValidateRoles("manifest.roles", out.Roles); err != nil {
+		return err
+	}
+	out.Meta = a.touch(out.Meta, prj.Revision)
+	a.ch.update(prj.Key, prj.Revision, out)
+	prj.Value = out
+	// Named environments get their bundles with the change, the others soon after.
+	for name := range a.now.environments {
+		if _, named := m.Environments[name]; !named && !a.in.Prune {
+			a.owe(pending{Kind: pendingBundles, ID: out.ID})
+			return nil
+		}
+	}
+	return nil
+}
+
+func (a *applying) owe(p pending) {
+	a.ch.owe(p)
+	a.owed = append(a.owed, p)
+}
+
+// directory makes or changes a directory of the project.
+func (a *applying) directory(ctx context.Context, name string, wanted mezu.ManifestDirectory) error {
+	have, ok := a.now.directories[name]
+	if !ok {
+		_, err := a.addDirectory(ctx, a.ch, a.scope, wanted.Directory(name))
+		return err
+	}
+	same := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{name: wanted}}
+	now := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{name: a.now.manifest.Directories[name]}}
+	if len(same.Changes(&now, false)) == 0 {
+		return nil
+	}
+	out := have.Value
+	out.Signup, out.MFA, out.Password = wanted.Signup, wanted.MFA, wanted.Password
+	out.Meta = a.touch(out.Meta, have.Revision)
+	a.ch.update(have.Key, have.Revision, out)
+	return nil
+}
+
+// costing plans something of an environment and notes what it takes, if anything.
+func (a *applying) costing(name string, plan func() error) error {
+	before := a.ch.size()
+	if len(a.ch.statements) == 0 {
+		// The counter of positions is no environment's own.
+		before.ops, before.checks = before.ops+1, before.checks+1
+	}
+	statements := len(a.ch.statements)
+	if err := plan(); err != nil {
+		return err
+	}
+	if after := a.ch.size(); len(a.ch.statements) > statements {
+		a.costs = append(a.costs, cost{name, after.ops - before.ops, after.checks - before.checks})
+	}
+	return nil
+}
+
+// environment makes or changes an environment and its routes.
+func (a *applying) environment(ctx context.Context, name string, wanted mezu.ManifestEnvironment) error {
+	have, exists := a.now.environments[name]
+	if !exists {
+		return a.newEnvironment(ctx, name, wanted)
+	}
+	env, head, routes := have.Value, a.now.heads[name], a.now.routes[name]
+	touched := a.touched[name]
+	if touched != nil && touched.settings {
+		if wanted.Enabled != nil {
+			env.Enabled = wanted.Enabled
+		}
+		env.Directory, env.WAF = wanted.Directory, wanted.WAF
+		if err := a.nameDirectory(ctx, a.ch, a.scope, have.Value, &env); err != nil {
+			return err
+		}
+		env.Meta = a.touch(env.Meta, have.Revision)
+		a.ch.update(have.Key, have.Revision, env)
+	}
+	a.shown = append(a.shown, env)
+	if touched != nil && touched.routes {
+		routes = a.adopt(routes, wanted.Routes)
+		document, err := a.document(ctx, routes)
+		if err != nil {
+			return err
+		}
+		a.ch.update(head.Key, head.Revision, routesHead{Document: document})
+	}
+	if touched == nil && !a.roles {
+		return nil
+	}
+	return a.stateBundle(ctx, a.ch, a.scope.organization.Value, a.scope.project.Value, env, routes)
+}
+
+func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.ManifestEnvironment) error {
+	env, err := a.placeEnvironment(ctx, a.ch, a.scope, wanted.Environment(name))
+	if err != nil {
+		return err
+	}
+	a.shown = append(a.shown, env)
+	routes := a.adopt(nil, wanted.Routes)
+	document, err := a.document(ctx, routes)
+	if err != nil {
+		return err
+	}
+	a.ch.create(keyRoutes(env.ID), routesHead{Document: document})
+	return a.stateBundle(ctx, a.ch, a.scope.organization.Value, a.scope.project.Value, env, routes)
+}
+
+// document keeps routes as a document.
+func (a *applying) document(ctx context.Context, routes []mezu.Route) (blob, error) {
+	data, err := encode(routes)
+	if err != nil {
+		return blob{}, fmt.Errorf("encoding routes: %w", err)
+	}
+	if len(data) > mezu.MaxRoutesBytes {
+		return blob{}, mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
+	}
+	return a.keep(ctx, a.ch, data)
+}
+
+// prune removes what the manifest does not name: environments first, which name
+// directories.
+func (a *applying) prune(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(a.now.environments)) {
+		if _, named := a.in.Manifest.Environments[name]; named {
+			continue
+		}
+		err := a.costing(name, func() error {
+			owed, err := a.dropEnvironment(ctx, a.ch, a.scope, a.now.environments[name])
+			a.owed = append(a.owed, owed)
+			return err
+		})
+		if err != nil {
+			return mezu.Below("manifest.environments."+name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.now.directories)) {
+		if _, named := a.in.Manifest.Directories[name]; named {
+			continue
+		}
+		if err := a.dropDirectory(ctx, a.ch, a.scope.owner, a.now.directories[name]); err != nil {
+			return mezu.Below("manifest.directories."+name, err)
+		}
+	}
+	return nil
+}
