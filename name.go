@@ -15,9 +15,13 @@ const MaxNameLength = 40
 // MaxLabelLength is DNS's own limit on one label (RFC 1035, 2.3.4).
 const MaxLabelLength = 63
 
+// reservedName can't name a record: where its path would be, the collection's events
+// are.
+const reservedName = "watch"
+
 // ValidateName checks a name: a lower-case DNS label of at most MaxNameLength
 // characters with no "--" at positions 3 and 4, which IDNA reserves (RFC 5891,
-// 4.2.3.1). field is what the error names.
+// 4.2.3.1), and not reservedName. field is what the error names.
 func ValidateName(field, name string) error {
 	switch {
 	case name == "":
@@ -28,6 +32,8 @@ func ValidateName(field, name string) error {
 		return Invalid(field, "a name has only a-z, 0-9 and '-', and starts and ends with a letter or digit")
 	case len(name) >= 4 && name[2:4] == "--":
 		return Invalid(field, "a name may not have '--' at positions 3 and 4")
+	case name == reservedName:
+		return Invalid(field, "%q is a part of the API's paths; choose another name", name)
 	}
 	return nil
 }

@@ -114,6 +114,14 @@ var (
 	OpWatchAudit             = Operation{"watch-audit", "GET", "/v1/organizations/{organization}/audit/watch", "What is done in an organization, as it happens"}
 	OpListInstallationAudit  = Operation{"list-installation-audit", "GET", "/v1/audit", "Who did what to the installation: edges, join tokens, operators, organizations made and deleted"}
 	OpWatchInstallationAudit = Operation{"watch-installation-audit", "GET", "/v1/audit/watch", "What is done to the installation, as it happens"}
+
+	OpWatchProjects                = Operation{"watch-projects", "GET", "/v1/organizations/{organization}/projects/watch", "Projects as they are and change"}
+	OpWatchEnvironments            = Operation{"watch-environments", "GET", "/v1/organizations/{organization}/projects/{project}/environments/watch", "Environments as they are and change"}
+	OpWatchRoutes                  = Operation{"watch-routes", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/watch", "Routes as they are and change"}
+	OpWatchServiceAccounts         = Operation{"watch-service-accounts", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/watch", "Service accounts as they are and change"}
+	OpWatchMembers                 = Operation{"watch-members", "GET", "/v1/organizations/{organization}/members/watch", "Members as they are and change"}
+	OpWatchDirectories             = Operation{"watch-directories", "GET", "/v1/organizations/{organization}/projects/{project}/directories/watch", "Directories of a project as they are and change"}
+	OpWatchOrganizationDirectories = Operation{"watch-organization-directories", "GET", "/v1/organizations/{organization}/directories/watch", "Directories of an organization as they are and change"}
 )
 
 // Operations lists every operation of the API.
@@ -136,6 +144,7 @@ func Operations() []Operation {
 		OpUpdateServiceAccount, OpRotateServiceAccount,
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
+		OpWatchProjects, OpWatchEnvironments, OpWatchRoutes, OpWatchServiceAccounts, OpWatchMembers, OpWatchDirectories, OpWatchOrganizationDirectories,
 		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
 	}
 }

@@ -117,14 +117,21 @@ var allowed = map[string]string{
 	api.OpEdgeReport.ID:        "edge",
 	api.OpEdgeStream.ID:        "edge",
 
-	api.OpListAudit.ID:              "owner admin account",
-	api.OpWatchAudit.ID:             "owner admin account",
-	api.OpListInstallationAudit.ID:  "operator",
-	api.OpWatchInstallationAudit.ID: "operator",
-	api.OpShowKeys.ID:               "operator",
-	api.OpProposeKeys.ID:            "operator",
-	api.OpInstallKeys.ID:            "operator",
-	api.OpRotateSealKeys.ID:         "operator",
+	api.OpListAudit.ID:                    "owner admin account",
+	api.OpWatchAudit.ID:                   "owner admin account",
+	api.OpListInstallationAudit.ID:        "operator",
+	api.OpWatchInstallationAudit.ID:       "operator",
+	api.OpShowKeys.ID:                     "operator",
+	api.OpProposeKeys.ID:                  "operator",
+	api.OpInstallKeys.ID:                  "operator",
+	api.OpRotateSealKeys.ID:               "operator",
+	api.OpWatchProjects.ID:                "owner admin developer viewer account",
+	api.OpWatchEnvironments.ID:            "owner admin developer viewer account",
+	api.OpWatchRoutes.ID:                  "owner admin developer viewer account",
+	api.OpWatchServiceAccounts.ID:         "owner admin developer viewer",
+	api.OpWatchMembers.ID:                 "owner admin developer viewer",
+	api.OpWatchDirectories.ID:             "owner admin developer viewer account",
+	api.OpWatchOrganizationDirectories.ID: "owner admin developer viewer",
 }
 
 // bodies are well-formed and ask for nothing that could be done, so that a caller
@@ -322,6 +329,13 @@ func attempt(t *testing.T, c *api.Client, o api.Operation, params []string) mezu
 		s, err := c.WatchAudit(t.Context(), api.Call{Operation: o, Params: params}, "")
 		if err == nil {
 			s.Close()
+		}
+		return mezu.CodeOf(err)
+	}
+	if strings.HasSuffix(o.Path, "/watch") {
+		w, err := api.Watch[any](t.Context(), c, o, "", params...)
+		if err == nil {
+			w.Close()
 		}
 		return mezu.CodeOf(err)
 	}

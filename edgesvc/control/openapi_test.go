@@ -46,34 +46,24 @@ func newContract(in *installation) (*contract, error) {
 	return c, c.compiler.AddResource("openapi.json", value)
 }
 
-// operation finds the operation of a request.
-func operation(req *http.Request) (api.Operation, bool) {
+// operation finds the operation of a request: of several that fit, the one with the
+// fewest parameters, as the server does.
+func operation(req *http.Request) (best api.Operation, known bool) {
 	path := strings.Split(req.URL.EscapedPath(), "/")
 	for _, op := range api.Operations() {
 		template := strings.Split(op.Path, "/")
 		if op.Method != req.Method || len(template) != len(path) {
 			continue
 		}
-		same := true
+		fits := true
 		for i, part := range template {
-			same = same && (part == path[i] || strings.HasPrefix(part, "{"))
+			fits = fits && (part == path[i] || strings.HasPrefix(part, "{"))
 		}
-		// A literal part wins over a parameter, as for the server.
-		if same && !strings.Contains(op.Path, "{") || same && !literal(req) {
-			return op, true
-		}
-	}
-	return api.Operation{}, false
-}
-
-// literal reports whether some operation has exactly the path of the request.
-func literal(req *http.Request) bool {
-	for _, op := range api.Operations() {
-		if op.Method == req.Method && op.Path == req.URL.EscapedPath() {
-			return true
+		if fits && (!known || len(op.Params()) < len(best.Params())) {
+			best, known = op, true
 		}
 	}
-	return false
+	return best, known
 }
 
 // check holds an answer against the document.

@@ -93,6 +93,7 @@ func New(cfg Config) (http.Handler, error) {
 	r.bindMachines()
 	r.bindAudit()
 	r.bindKeys()
+	r.bindWatches()
 	for _, op := range api.Operations() {
 		if !r.bound[op.ID] {
 			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)

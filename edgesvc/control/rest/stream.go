@@ -77,13 +77,18 @@ type sse struct {
 	begun   bool
 }
 
-// Event writes one event; v is its data in JSON.
+// Event writes one event; v is its data in JSON. An empty id leaves the last one as
+// it is.
 func (s *sse) Event(kind, id string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encoding a %s event: %w", kind, err)
 	}
-	return s.write("event: " + kind + "\nid: " + id + "\ndata: " + string(data) + "\n\n")
+	text := "event: " + kind + "\n"
+	if id != "" {
+		text += "id: " + id + "\n"
+	}
+	return s.write(text + "data: " + string(data) + "\n\n")
 }
 
 // KeepAlive writes a comment.

@@ -63,6 +63,15 @@ var rules = map[string]rule{
 	api.OpDeleteInvitation.ID: {tenants, mezu.PermMembersWrite},
 	api.OpRedeemInvitation.ID: {public, ""},
 
+	// Who may list may watch.
+	api.OpWatchProjects.ID:                {tenants, mezu.PermProjectsRead},
+	api.OpWatchEnvironments.ID:            {tenants, mezu.PermEnvironmentsRead},
+	api.OpWatchRoutes.ID:                  {tenants, mezu.PermRoutesRead},
+	api.OpWatchServiceAccounts.ID:         {tenants, mezu.PermServiceAccountsRead},
+	api.OpWatchMembers.ID:                 {tenants, mezu.PermMembersRead},
+	api.OpWatchDirectories.ID:             {tenants, mezu.PermDirectoriesRead},
+	api.OpWatchOrganizationDirectories.ID: {organizational, mezu.PermDirectoriesRead},
+
 	api.OpListProjects.ID:  {tenants, mezu.PermProjectsRead},
 	api.OpCreateProject.ID: {tenants, mezu.PermProjectsWrite},
 	api.OpGetProject.ID:    {tenants, mezu.PermProjectsRead},

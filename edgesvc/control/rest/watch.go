@@ -1,0 +1,32 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// watchEvents is a watch of a collection.
+type watchEvents struct{ *sse }
+
+// Event writes one event.
+func (s watchEvents) Event(kind api.WatchKind, id string, data any) error {
+	return s.sse.Event(string(kind), id, data)
+}
+
+func (r *rest) bindWatches() {
+	s := r.service
+	for _, w := range []struct {
+		op api.Operation
+		do func(ctx context.Context, c service.Caller, p service.Place, last string, sink service.WatchSink) error
+	}{
+		{api.OpWatchProjects, s.WatchProjects}, {api.OpWatchEnvironments, s.WatchEnvironments}, {api.OpWatchRoutes, s.WatchRoutes},
+		{api.OpWatchServiceAccounts, s.WatchServiceAccounts}, {api.OpWatchMembers, s.WatchMembers},
+		{api.OpWatchDirectories, s.WatchDirectories}, {api.OpWatchOrganizationDirectories, s.WatchDirectories},
+	} {
+		r.watch(w.op, func(ctx context.Context, req *request, last string, out *sse) error {
+			return w.do(ctx, req.caller, req.place, last, watchEvents{out})
+		})
+	}
+}
