@@ -26,6 +26,10 @@ const edgeDomain = "localhost"
 // more than the default.
 const maxConns = "4096"
 
+// callRate is a limit of calls that no measure reaches: what is measured is what lies
+// behind it.
+const callRate = "1000000"
+
 // programs are the built programs and where they came from.
 type programs struct{ mezusphere, warpgate string }
 
@@ -68,7 +72,7 @@ func startControl(ctx context.Context, dir string, bin programs) (*installation,
 	state := filepath.Join(dir, "control")
 	var err error
 	in.control, err = start(dir, "control", false, profileSocket(dir, "control"), bin.mezusphere, "control", "--state", state, "--api-addr", in.api,
-		"--domain", edgeDomain, "--public-port", port(in.https), "--admin-addr", "", "--log-level", "warn")
+		"--domain", edgeDomain, "--public-port", port(in.https), "--admin-addr", "", "--call-rate", callRate, "--log-level", "warn")
 	if err != nil {
 		return in, err
 	}

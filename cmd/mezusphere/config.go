@@ -29,6 +29,7 @@ type config struct {
 
 	Archive    string   `yaml:"archive"`
 	APIAddr    string   `yaml:"api_addr"`
+	CallRate   int      `yaml:"call_rate"`
 	APIHosts   []string `yaml:"api_hosts"`
 	APITLSCert string   `yaml:"api_tls_cert"`
 	APITLSKey  string   `yaml:"api_tls_key"`
@@ -96,6 +97,7 @@ func (c *config) keys() []key {
 
 		{"archive", "control all", "dir:PATH move audit records older than a week to PATH; else below --state", text(&c.Archive)},
 		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
+		{"call_rate", "control all", "N calls a second that one caller of the API may make; 0 for 100", number(&c.CallRate)},
 		{"api_hosts", "control all", "NAME,… names and addresses by which clients know the API", list(&c.APIHosts)},
 		{"api_tls_cert", "control all", "FILE the API's certificate; else the internal CA issues one", text(&c.APITLSCert)},
 		{"api_tls_key", "control all", "FILE its key", text(&c.APITLSKey)},
@@ -223,6 +225,9 @@ func (c *config) validate(role string) error {
 	if c.PublicPort < 1 || c.PublicPort > 65535 {
 		return mezu.Invalid("public_port", "is between 1 and 65535, not %d", c.PublicPort)
 	}
+	if c.CallRate < 0 || c.CallRate > maxCallRate {
+		return mezu.Invalid("call_rate", "is between 1 and %d, or 0 for the default, not %d", maxCallRate, c.CallRate)
+	}
 	if c.MaxConns < 0 || c.MaxConns > maxMaxConns {
 		return mezu.Invalid("max_conns", "is between 1 and %d, or 0 for the default, not %d", maxMaxConns, c.MaxConns)
 	}
@@ -242,6 +247,9 @@ func (c *config) validate(role string) error {
 	}
 	return c.validateRole(role)
 }
+
+// maxCallRate is as good as no limit.
+const maxCallRate = 1_000_000
 
 // maxMaxConns is the highest cap of data connections of one Warpgate: beyond it
 // an edge's descriptors end before its Warpgates do.

@@ -93,7 +93,7 @@ func (p *program) newControl(role string, c *config, log *slog.Logger) (*control
 		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
 	}
 	return control.New(control.Config{
-		StateDir: c.stateOf(role, roleControl), Archive: c.Archive, APIAddr: c.APIAddr, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
+		StateDir: c.stateOf(role, roleControl), Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey,
 		Log: log.With("service", roleControl), Version: version,
 	})

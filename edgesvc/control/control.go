@@ -75,6 +75,9 @@ type Config struct {
 	// Archive is where audit records go after a week: dir:PATH. If empty, a
 	// directory in StateDir; control planes that share a store share one too.
 	Archive string
+	// CallRate is how many calls a second one caller may make of the API; if zero,
+	// rest.DefaultCallRate.
+	CallRate int
 	// APIAddr is the host:port of the API; if empty, DefaultAPIAddr. Port 0
 	// takes a free one.
 	APIAddr string
@@ -204,7 +207,7 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.metrics = newMetrics(c.authority)
-	c.handler, err = rest.New(rest.Config{Service: c.service, Log: c.cfg.Log, Version: c.cfg.Version, Observe: c.metrics.observe, Done: c.done})
+	c.handler, err = rest.New(rest.Config{CallRate: c.cfg.CallRate, Service: c.service, Log: c.cfg.Log, Version: c.cfg.Version, Observe: c.metrics.observe, Done: c.done})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -86,6 +87,8 @@ type installation struct {
 	tlsTime func() time.Time
 	// secrets are all that were given out, for the scan at the end.
 	secrets []string
+	// callRate is the limit of calls; if zero, one that no test reaches.
+	callRate int
 	// contract is what the API says of itself.
 	contract *contract
 }
@@ -100,7 +103,7 @@ func install(t *testing.T) *installation {
 
 func (in *installation) start() {
 	in.t.Helper()
-	plane, err := control.New(control.Config{
+	plane, err := control.New(control.Config{CallRate: cmp.Or(in.callRate, 100_000),
 		StateDir: in.dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
 		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver, MembersFound: in.membersFound,
 	})

@@ -43,6 +43,9 @@ type Config struct {
 	Version string
 	// Observe is told of each answer; if nil, nobody is.
 	Observe func(operation string, status int, took time.Duration)
+	// CallRate is how many calls a second one caller may make; if zero,
+	// DefaultCallRate.
+	CallRate int
 	// Done ends open streams; it must be closed before the server is shut
 	// down, which does not wait for them.
 	Done <-chan struct{}
@@ -54,6 +57,7 @@ type rest struct {
 	log     *slog.Logger
 	observe func(string, int, time.Duration)
 	done    <-chan struct{}
+	limits  *limits
 	huma    huma.API
 	bound   map[string]bool
 }
@@ -82,7 +86,7 @@ func New(cfg Config) (http.Handler, error) {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A bearer token or a service account key."},
 		"peer":   {Type: "mutualTLS", Description: "The certificate of an edge or a Warpgate."},
 	}
-	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, bound: map[string]bool{}}
+	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bound: map[string]bool{}}
 	if r.observe == nil {
 		r.observe = func(string, int, time.Duration) {}
 	}
@@ -256,6 +260,9 @@ func (r *rest) prepare(req *request) (err error) {
 		}
 	}
 	if req.caller, err = r.caller(ctx); err != nil {
+		return err
+	}
+	if err := r.limits.call(req.caller); err != nil {
 		return err
 	}
 	return r.service.Admit(req.op, req.caller)

@@ -33,7 +33,16 @@ func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *req
 			r.observe(op.ID, p.Status, 0)
 			return nil, p
 		}
-		return &streamed{func(hc huma.Context) { r.stream(hc, req, follow) }}, nil
+		done, err := r.limits.open(req.caller)
+		if err != nil {
+			p := r.refuse(ctx, req, err)
+			r.observe(op.ID, p.Status, 0)
+			return nil, p
+		}
+		return &streamed{func(hc huma.Context) {
+			defer done()
+			r.stream(hc, req, follow)
+		}}, nil
 	})
 }
 
