@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -101,4 +102,29 @@ func TestEndpointFits(t *testing.T) {
 	if !mezu.ReservedLabel("localhost") || mezu.ReservedLabel("shop-acme") {
 		t.Error("reserved labels")
 	}
+}
+
+// A name that passes is a label that can stand in a path, in an endpoint and in a key;
+// any text makes one.
+func FuzzValidateName(f *testing.F) {
+	for _, s := range []string{"a", "shop-1", "xn--a", "watch", "-a", "a-", "A", "ä", "a.b", "a/b", "a b", strings.Repeat("a", 41)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if made := mezu.NameFrom(s, "fallback"); mezu.ValidateName("", made) != nil {
+			t.Fatalf("%q makes %q, which is no name", s, made)
+		}
+		if mezu.ValidateName("", s) != nil {
+			return
+		}
+		if url.PathEscape(s) != s || s != strings.ToLower(s) || len(s) > mezu.MaxNameLength || strings.ContainsAny(s, "._/ ") || s == "watch" {
+			t.Fatalf("%q is a name", s)
+		}
+		if host, err := mezu.CanonicalHost(s + ".example"); err != nil || host != s+".example" {
+			t.Fatalf("%q is no label: %q, %v", s, host, err)
+		}
+		if mezu.NameFrom(s, "fallback") != s {
+			t.Fatalf("the name %q makes another one", s)
+		}
+	})
 }

@@ -122,3 +122,37 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A patch that passes leaves what it doesn't name, and done again changes nothing.
+func FuzzPatch(f *testing.F) {
+	for _, s := range []string{`{}`, `{"display_name":"x"}`, `{"roles":{"a":null}}`, `{"roles":{"b":{"permissions":["x"]}}}`, `{"roles":null}`, `{"name":"y","name":"z"}`, `{"display_name":1e999}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, patch []byte) {
+		base := mezu.Project{Name: "shop", DisplayName: "Shop", Roles: map[string]mezu.ProjectRole{"a": {Permissions: []string{"p"}}, "c": {}}}
+		if strictjson.CheckPatch(patch, nil, &base) != nil {
+			return
+		}
+		once := base
+		if strictjson.Patch(patch, &once) != nil {
+			if !reflect.DeepEqual(once, base) {
+				t.Fatalf("%q failed and changed %+v", patch, once)
+			}
+			return
+		}
+		var named map[string]any
+		if err := json.Unmarshal(patch, &named); err != nil {
+			t.Fatalf("%q passed and is no object: %v", patch, err)
+		}
+		if _, ok := named["display_name"]; !ok && once.DisplayName != base.DisplayName {
+			t.Fatalf("%q changed the display name", patch)
+		}
+		if _, ok := named["roles"]; !ok && !reflect.DeepEqual(once.Roles, base.Roles) {
+			t.Fatalf("%q changed the roles", patch)
+		}
+		twice := once
+		if err := strictjson.Patch(patch, &twice); err != nil || !reflect.DeepEqual(twice, once) {
+			t.Fatalf("%q done again: %+v, then %+v, %v", patch, once, twice, err)
+		}
+	})
+}

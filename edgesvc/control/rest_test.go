@@ -245,7 +245,18 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("the document has %s", part)
 		}
 	}
-	if status, _, _ := in.raw("GET", "/docs", "", "", ""); status != 404 {
-		t.Errorf("/docs answers %d", status)
+	status, header, page := in.raw("GET", "/docs", "", "", "")
+	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/html") || !strings.HasPrefix(header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("/docs answers %d, %v", status, header)
+	}
+	for _, op := range api.Operations() {
+		if !strings.Contains(page, `id="`+op.ID+`"`) {
+			t.Errorf("/docs says nothing of %s", op.ID)
+		}
+	}
+	for _, part := range []string{"<script", "http://", "https://", "@import"} {
+		if strings.Contains(page, part) {
+			t.Errorf("/docs has %s", part)
+		}
 	}
 }

@@ -103,6 +103,11 @@ func New(cfg Config) (http.Handler, error) {
 			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)
 		}
 	}
+	page, err := r.docs()
+	if err != nil {
+		return nil, err
+	}
+	mux.HandleFunc("GET /docs", page)
 	return r.outer(mux), nil
 }
 

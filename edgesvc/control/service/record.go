@@ -170,6 +170,9 @@ func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, 
 		token = rest
 	}
 	page, err := s.store.List(ctx, prefix, token, size)
+	if token != "" && errors.Is(err, store.ErrInvalid) {
+		return out, mezu.Invalid("page_token", "is not the next_page_token of this collection")
+	}
 	if err != nil {
 		return out, err
 	}
