@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -212,17 +213,19 @@ func (w *world) freshH2(e *edgeNode) (ask func(t *testing.T) (*http.Response, er
 	conn.SetDeadline(time.Now().Add(patience))
 	return func(t *testing.T) (*http.Response, error) {
 		t.Helper()
-		c, err := (&http2.Transport{}).NewClientConn(conn)
-		if err != nil {
-			return nil, err
-		}
+		protocols := new(http.Protocols)
+		protocols.SetHTTP2(true)
+		c := &http.Transport{Protocols: protocols, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+		t.Cleanup(c.CloseIdleConnections)
 		req, err := http.NewRequest("GET", "https://"+w.host+"/", nil)
 		if err != nil {
 			return nil, err
 		}
 		resp, err := c.RoundTrip(req)
 		if err == nil {
-			resp.Body.Close()
+			if resp.Body.Close(); resp.ProtoMajor != 2 {
+				t.Errorf("it is HTTP/%d", resp.ProtoMajor)
+			}
 		}
 		return resp, err
 	}
