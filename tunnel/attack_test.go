@@ -407,11 +407,15 @@ func TestT7_RevocationsPileUpToABound(t *testing.T) {
 }
 
 func TestTunnel_LargeDocumentOverASlowPath(t *testing.T) {
+	const (
+		dead = 3 * time.Second
+		size = 7 << 20
+	)
 	ca := newAuthority(t)
-	e := startEdge(t, ca, "", tunnel.HubConfig{Limits: tunnel.Limits{Heartbeat: 50 * time.Millisecond, Dead: time.Second}})
+	e := startEdge(t, ca, "", tunnel.HubConfig{Limits: tunnel.Limits{Heartbeat: 50 * time.Millisecond, Dead: dead}})
 	got := make(chan mezu.Signed, 10)
-	// 3 MiB in steps of 16 KiB, 8 ms apart, take longer than the second in which
-	// the two must hear from one another.
+	// 7 MiB in steps of 16 KiB, 8 ms apart, take longer than the time in which the
+	// two must hear from one another, which itself is long for a busy machine.
 	l := startLink(t, e, newWarpgateID(), tunnel.LinkConfig{
 		Document: func(doc mezu.Signed) { got <- doc },
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -423,14 +427,14 @@ func TestTunnel_LargeDocumentOverASlowPath(t *testing.T) {
 		},
 	})
 	l.await(t, tunnel.LinkConnected)
-	doc := signed(mezu.PurposeBundle, strings.Repeat("b", 3<<20))
+	doc := signed(mezu.PurposeBundle, strings.Repeat("b", size))
 	start := time.Now()
 	e.Push(environment, doc)
 	e.Push(environment, signed(mezu.PurposeRevocation, "r"))
-	if d := receive(t, "the document", got); len(d.Payload) != 3<<20 {
+	if d := receive(t, "the document", got); len(d.Payload) != size {
 		t.Fatalf("a document of %d bytes", len(d.Payload))
 	}
-	if took := time.Since(start); took < time.Second {
+	if took := time.Since(start); took < dead {
 		t.Fatalf("the path was not slow: %v", took)
 	}
 	receive(t, "what came after it", got)
