@@ -311,15 +311,17 @@ func TestAppendOnce(t *testing.T) {
 		wg.Go(func() {
 			a := archive.New(dir, s.public())
 			head, err := a.Append(scope, archive.Head{}, lines, s.now, s.sign)
-			if errors.Is(err, fs.ErrExist) {
-				head, _, err = a.Next(scope, archive.Head{})
-			} else if err == nil {
+			switch {
+			case errors.Is(err, fs.ErrExist):
+				if _, _, err := a.Next(scope, archive.Head{}); err != nil {
+					t.Error(err)
+				}
+			case err != nil:
+				t.Error(err)
+			default:
 				mu.Lock()
 				won = append(won, head)
 				mu.Unlock()
-			}
-			if err != nil {
-				t.Error(err)
 			}
 		})
 	}
