@@ -70,6 +70,7 @@ const (
 	PermTokensWrite          Permission = "tokens.write"
 	PermKeysRead             Permission = "keys.read"
 	PermKeysWrite            Permission = "keys.write"
+	PermBackup               Permission = "backup"
 )
 
 // personPermissions are those that no service account holds: they reach beyond one
@@ -77,7 +78,7 @@ const (
 var personPermissions = []Permission{
 	PermOrganizationsRead, PermOrganizationsWrite, PermOrganizationsDelete, PermMembersRead, PermMembersWrite, PermProjectsWrite,
 	PermServiceAccountsRead, PermServiceAccountsWrite, PermEdgesRead, PermEdgesWrite, PermOperatorsRead, PermOperatorsWrite,
-	PermTokensRead, PermTokensWrite, PermKeysRead, PermKeysWrite,
+	PermTokensRead, PermTokensWrite, PermKeysRead, PermKeysWrite, PermBackup,
 }
 
 // servicePermissions are those that make sense inside one project.

@@ -108,6 +108,7 @@ var (
 	OpProposeKeys       = Operation{"propose-keys", "POST", "/v1/keys/proposal", "Make new signing keys and propose the keyset that the offline roots are to sign"}
 	OpInstallKeys       = Operation{"install-keys", "PUT", "/v1/keys/proposal", "Put the proposed keys in force, endorsed by the offline roots"}
 	OpRotateSealKeys    = Operation{"rotate-seal-keys", "POST", "/v1/keys/seal", "Seal everything under a new data key from now on, and the old records in the background"}
+	OpBackup            = Operation{"backup", "POST", "/v1/backup", "A backup of the whole installation, encrypted, as one file"}
 	OpEdgeStream        = Operation{"edge-stream", "GET", "/v1/edges/stream", "Signed bundles, revocations and keys as they change"}
 
 	OpListAudit              = Operation{"list-audit", "GET", "/v1/organizations/{organization}/audit", "Who did what in an organization"}
@@ -135,7 +136,7 @@ func Operations() []Operation {
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport,
-		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys,
+		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,

@@ -73,11 +73,14 @@ func newWorld(t *testing.T, edges int, routes ...mezu.Route) *world {
 	return w
 }
 
-func (w *world) startControl() {
+func (w *world) startControl() { w.startControlIn("control") }
+
+// startControlIn starts the control plane on the state in another folder.
+func (w *world) startControlIn(folder string, more ...string) {
 	w.t.Helper()
 	w.admin = freeAddr(w.t)
-	w.control = start(w.t, "control", "mezusphere", "control", "--state", filepath.Join(w.dir, "control"), "--api-addr", w.api,
-		"--admin-addr", w.admin, "--domain", "localhost")
+	w.control = start(w.t, folder, "mezusphere", append([]string{"control", "--state", filepath.Join(w.dir, folder), "--api-addr", w.api,
+		"--admin-addr", w.admin, "--domain", "localhost"}, more...)...)
 	healthy(w.t, w.admin)
 }
 

@@ -266,7 +266,7 @@ func wide() map[string]struct {
 		"cli/routes":              {7, "a request is tried on routes with the code that edges judge by"},
 		"cli/invocation":          {6, "what every command is handed is put together once"},
 		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
-		"edgesvc/control":         {12, "assembles the control plane of its parts, and does nothing else"},
+		"edgesvc/control":         {13, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/edge":            {8, "the one place where listener, policy, relay, tunnel and replica meet"},
 		"bench":                   {8, "starts everything it compares"},
 		"e2e":                     {12, "tests of whole processes"},

@@ -57,6 +57,8 @@ const (
 	roleControl = "control"
 	roleEdge    = "edge"
 	roleAll     = "all"
+	// roleRestore has the settings by which the store is found.
+	roleRestore = "restore"
 )
 
 // Who may create organizations.
@@ -90,10 +92,10 @@ func (k key) variable() string { return "MEZUSPHERE_" + strings.ToUpper(k.name) 
 // keys are all settings, in the order of help.
 func (c *config) keys() []key {
 	return []key{
-		{"state", "control edge all", "DIR keep everything in DIR", text(&c.State)},
+		{"state", "control edge all restore", "DIR keep everything in DIR", text(&c.State)},
 		{"admin_addr", "control edge all", "ADDR serve /livez, /readyz and /metrics on ADDR; empty for nowhere", text(&c.AdminAddr)},
-		{"log_level", "control edge all", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
-		{"log_format", "control edge all", "FORMAT text or json", text(&c.LogFormat)},
+		{"log_level", "control edge all restore", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
+		{"log_format", "control edge all restore", "FORMAT text or json", text(&c.LogFormat)},
 
 		{"archive", "control all", "dir:PATH move audit records older than a week to PATH; else below --state", text(&c.Archive)},
 		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
@@ -103,7 +105,7 @@ func (c *config) keys() []key {
 		{"api_tls_key", "control all", "FILE its key", text(&c.APITLSKey)},
 		{"domain", "control all", "NAME the edge domain, under which endpoints are labels", text(&c.Domain)},
 		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
-		{"seal_key_file", "control all", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
+		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 
 		{"control", "edge", "URL the control plane", text(&c.Control)},
@@ -262,6 +264,9 @@ func (c *config) validateRole(role string) error {
 	}
 	if c.State == "" {
 		return missing("state", "--state DIR")
+	}
+	if role == roleRestore {
+		return nil
 	}
 	if role == roleEdge {
 		if c.Control == "" {

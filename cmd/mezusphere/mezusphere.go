@@ -28,6 +28,8 @@ Usage:
    mezusphere join-token create [FLAGS]  make a token with which one edge enrols
    mezusphere audit verify [FLAGS] DIR   check an archive of audit records
    mezusphere keys COMMAND [FLAGS]       show and rotate the keys of an installation
+   mezusphere backup FILE [FLAGS]        write a backup of a running installation, encrypted
+   mezusphere restore FILE [FLAGS]       put it into the empty store of a control plane that is stopped
    mezusphere version
 
 mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a flag, and an
@@ -74,6 +76,10 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 		err = p.joinToken(ctx, args)
 	case "audit":
 		err = p.auditVerify(args)
+	case "backup":
+		err = p.backup(ctx, args)
+	case roleRestore:
+		err = p.restore(ctx, args)
 	case "keys":
 		err = p.keys(ctx, args)
 	case "version", "--version":

@@ -3,6 +3,7 @@ package control_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,11 @@ func TestA9_EveryOperation(t *testing.T) {
 			}
 			call[api.KeyStatus](t, op, api.OpInstallKeys, endorsed)
 		}, "operator", false, "keys", `"keyset_version":1`, `"keyset_version":2`},
+		deed{api.OpBackup, func() {
+			if _, err := op.Backup(t.Context(), io.Discard); err != nil {
+				t.Fatal(err)
+			}
+		}, "operator", false, "backup", "-", `"at":"`},
 		deed{api.OpRotateSealKeys, as(api.OpRotateSealKeys, ""), "operator", false, "keys", `"seal_key":"`, "-"},
 		deed{api.OpCreateDirectory, as(api.OpCreateDirectory, `{"name":"people"}`, "acme", "shop"), "operator", true, "directory", "-", `"name":"people"`},
 		deed{api.OpUpdateDirectory, as(api.OpUpdateDirectory, `{"signup":"open"}`, "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, `"signup":"open"`},

@@ -195,7 +195,7 @@ func (c *Control) listen(ctx context.Context) error {
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
 		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), MembersFound: c.cfg.MembersFound, Log: c.cfg.Log, Now: c.cfg.Now,
-		Bootstrapped: c.forgetBootstrap, SealRotated: c.sealRotated,
+		Bootstrapped: c.forgetBootstrap, SealRotated: c.sealRotated, Backup: c.writeBackup,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the installation: %w", err)

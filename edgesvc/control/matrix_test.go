@@ -125,6 +125,7 @@ var allowed = map[string]string{
 	api.OpProposeKeys.ID:                  "operator",
 	api.OpInstallKeys.ID:                  "operator",
 	api.OpRotateSealKeys.ID:               "operator",
+	api.OpBackup.ID:                       "operator",
 	api.OpWatchProjects.ID:                "owner admin developer viewer account",
 	api.OpWatchEnvironments.ID:            "owner admin developer viewer account",
 	api.OpWatchRoutes.ID:                  "owner admin developer viewer account",

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -201,6 +202,9 @@ func newReader(ctx context.Context, from io.Reader, w seal.Wrapper) (*reader, er
 	}
 	key, err := w.Unwrap(ctx, keyName, r.Key)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "seal_key_file", Detail: fmt.Sprintf("the seal key is missing: %v", err),
+			Hint: "put the key file of the control plane that made the backup there, or name it with --seal-key-file", Cause: err}
 	case errors.Is(err, seal.ErrOtherKey):
 		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "seal_key_file", Detail: fmt.Sprintf("the backup of %s opens with the seal key %s, which is not there", r.MadeAt.Format(time.RFC3339), r.KeyBy),
 			Hint: "name the key file that the control plane had then, with --seal-key-file", Cause: err}

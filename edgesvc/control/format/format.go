@@ -28,13 +28,14 @@ import (
 // Current is the version that this program writes.
 const Current = 2
 
+// Restoring is the key of a record that is there while a restore is under way.
+const Restoring = "meta/restoring"
+
 // Records of the store as such. They are plain: they are read before any key is
 // there.
 const (
 	prefixMeta = "meta/"
 	keyFormat  = prefixMeta + "format"
-	// keyRestoring is there while a restore is under way.
-	keyRestoring = prefixMeta + "restoring"
 )
 
 // record is the version's.
@@ -226,7 +227,7 @@ func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
 
 // checkWhole refuses a store that a restore did not finish.
 func checkWhole(ctx context.Context, inner store.Store) error {
-	_, err := inner.Get(ctx, keyRestoring)
+	_, err := inner.Get(ctx, Restoring)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil

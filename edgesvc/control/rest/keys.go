@@ -21,4 +21,5 @@ func (r *rest) bindKeys() {
 	read(r, api.OpRotateSealKeys, func(ctx context.Context, req *request) (api.KeyStatus, error) {
 		return s.RotateSealKeys(ctx, req.caller)
 	})
+	r.bindBackup()
 }

@@ -34,6 +34,7 @@ const (
 	kindJoinToken      = "join_token"
 	kindEnrolmentToken = "enrolment_token"
 	kindKeys           = "keys"
+	kindBackup         = "backup"
 )
 
 // author is on whose behalf a change is made: a caller's, in an operation, which

@@ -149,7 +149,8 @@ func (s *Service) edgesStatement(ctx context.Context, with *mezu.Edge, without s
 }
 
 // openStream brings the stream up to what the authority signs with now: its
-// keyset, an edge list, and bundles signed by a key that was rotated out.
+// keyset, an edge list, and bundles signed by a key that was rotated out or in an epoch
+// before a restore.
 func (s *Service) openStream(ctx context.Context) error {
 	keyset := s.authority.Keyset()
 	_, err := s.publish(ctx, internal, func(ch *change) error {
@@ -165,14 +166,14 @@ func (s *Service) openStream(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if string(stored) != string(data) {
+		if string(stored) != string(data) || current.Value.Position.Epoch != s.epoch {
 			ch.state(statement{key: func(mezu.Position) string { return keyKeyset }, kind: api.StreamKeyset, signed: &keyset})
 		}
 		list, err := optional[streamRecord](ctx, s, keyEdges)
 		if err != nil {
 			return err
 		}
-		if list.Revision == 0 || !s.current(mezu.PurposeEdges, list.Value.KeyID) {
+		if list.Revision == 0 || list.Value.Position.Epoch != s.epoch || !s.current(mezu.PurposeEdges, list.Value.KeyID) {
 			return s.stateEdges(ctx, ch, nil, "")
 		}
 		return nil
@@ -180,15 +181,16 @@ func (s *Service) openStream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var stale []string
+	var stale []found[streamRecord]
 	err = each(ctx, s, prefixBundle, func(f found[streamRecord]) error {
-		if !s.current(mezu.PurposeBundle, f.Value.KeyID) {
-			stale = append(stale, f.Key[len(prefixBundle):])
+		if f.Value.Position.Epoch != s.epoch || !s.current(mezu.PurposeBundle, f.Value.KeyID) {
+			f.Value.Signed = blob{} // all but its document is small
+			stale = append(stale, f)
 		}
 		return nil
 	})
-	for _, environment := range stale {
-		err = errors.Join(err, s.republish(ctx, environment))
+	for _, f := range stale {
+		err = errors.Join(err, s.restate(ctx, f))
 	}
 	return err
 }

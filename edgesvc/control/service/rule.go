@@ -141,6 +141,7 @@ var rules = map[string]rule{
 	api.OpProposeKeys.ID:            {operators, mezu.PermKeysWrite},
 	api.OpInstallKeys.ID:            {operators, mezu.PermKeysWrite},
 	api.OpRotateSealKeys.ID:         {operators, mezu.PermKeysWrite},
+	api.OpBackup.ID:                 {operators, mezu.PermBackup},
 }
 
 // rolePermissions is what each role may do in its organization and its projects.
@@ -176,7 +177,7 @@ var (
 	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})
 	operatorPermissions = []mezu.Permission{
 		mezu.PermOperatorsRead, mezu.PermOperatorsWrite, mezu.PermEdgesRead, mezu.PermEdgesWrite, mezu.PermAuditRead,
-		mezu.PermKeysRead, mezu.PermKeysWrite,
+		mezu.PermKeysRead, mezu.PermKeysWrite, mezu.PermBackup,
 	}
 )
 

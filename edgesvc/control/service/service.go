@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -52,6 +53,8 @@ type Config struct {
 	// SealRotated is called after a new data key was made, and must not block; if
 	// nil, nothing is.
 	SealRotated func()
+	// Backup writes a backup of the store, dated at.
+	Backup func(ctx context.Context, to io.Writer, at time.Time) error
 }
 
 // Service is the operations. Its methods are safe for concurrent use.
@@ -70,6 +73,8 @@ type Service struct {
 	epoch        uint64
 	// bootstrapped and sealRotated may be nil.
 	bootstrapped, sealRotated func()
+	backup                    func(context.Context, io.Writer, time.Time) error
+	backingUp                 sync.Mutex // held while backup runs
 
 	// publishing keeps the writers of one process from colliding at the
 	// revision counter; between processes the counter's check decides.
@@ -86,7 +91,7 @@ type Service struct {
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now,
-		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, leases: map[string]lease{}}
+		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, leases: map[string]lease{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -52,6 +52,9 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if err != nil {
 		return err
 	}
+	if !from.IsZero() && from.Epoch != head.Epoch {
+		return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the installation was restored from a backup since", Hint: "ask for everything"}
+	}
 	if from.Compare(head) > 0 {
 		s.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
 		from = mezu.Position{}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// BackupType is the media type of a backup.
+const BackupType = "application/octet-stream"
+
+// backupIdle is the longest pause within a backup: a page of the store, and a slow
+// line's 64 KiB.
+const backupIdle = time.Minute
+
+// errBackupIdle ends a backup in which nothing came for backupIdle.
+var errBackupIdle = errors.New("nothing came for a minute")
+
+// Backup writes a backup of the installation to w and gives its size in bytes. After
+// an error what was written is worthless. The client's timeout doesn't bound it.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(backupIdle, func() { cancel(errBackupIdle) })
+	defer idle.Stop()
+	req, err := c.request(ctx, Call{Operation: OpBackup}, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", BackupType)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, c.brokenBackup(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 0, problemOf(resp)
+	}
+	n, err := io.Copy(&restarting{w, idle}, resp.Body)
+	if err != nil {
+		return n, c.brokenBackup(ctx, err)
+	}
+	return n, nil
+}
+
+func (c *Client) brokenBackup(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &UnreachableError{URL: c.base, Err: fmt.Errorf("reading the backup: %w", plainCause(err))}
+}
+
+// restarting begins a timer anew with each write.
+type restarting struct {
+	io.Writer
+	timer *time.Timer
+}
+
+// Write implements io.Writer.
+func (r *restarting) Write(p []byte) (int, error) {
+	r.timer.Reset(backupIdle)
+	return r.Writer.Write(p)
+}

@@ -1,0 +1,95 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// KeyEpoch is the record of the epoch, which a restore raises.
+const KeyEpoch = keyEpoch
+
+// keyBackup is the record of the last backup that was begun.
+const keyBackup = "backup/last"
+
+// Leased reports whether a record lives under a lease. No backup has it: restored
+// it would have no end.
+func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) }
+
+// EndsWithRestore reports whether a record is of what goes on at the moment, and not of
+// what is: who is connected, what may be done once, and mail that was about to be sent. A
+// code that was used after the backup must not work again. Whatever else is live or
+// works once belongs here.
+func EndsWithRestore(key string, value []byte) bool {
+	for _, prefix := range []string{"presence/", "held/", "invite/", prefixInvitation, prefixOutbox} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	if !strings.HasPrefix(key, prefixToken) {
+		return false
+	}
+	var t tokenRecord
+	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer
+}
+
+// RaiseEpoch gives the epoch's record after a restore: higher than it was, and, by the
+// clock, than those of other restores of the same backup, whose revisions some peer may
+// have seen.
+func RaiseEpoch(record []byte, now time.Time) ([]byte, error) {
+	var was uint64
+	if err := json.Unmarshal(record, &was); err != nil {
+		return nil, fmt.Errorf("reading the epoch: %w", err)
+	}
+	return encode(max(was+1, uint64(max(now.Unix(), 0))))
+}
+
+// backupAudited is what the audit record of a backup tells, and its record.
+type backupAudited struct {
+	At time.Time `json:"at"`
+}
+
+// Backup writes a backup of the whole store, as it lies there. The caller can't read
+// it: the key is kept outside the store.
+func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
+	if _, err := admit(api.OpBackup, c); err != nil {
+		return err
+	}
+	if !s.backingUp.TryLock() {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "a backup is being written", Hint: "wait until it is done"}
+	}
+	defer s.backingUp.Unlock()
+	at := s.stamp()
+	_, err := s.commit(ctx, by(c, api.OpBackup), func(ch *change) error {
+		ch.put(keyBackup, backupAudited{at})
+		ch.audit(about(kindBackup, "store", ""), nil, backupAudited{at})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.backup(ctx, to, at)
+}
+
+// restate brings a bundle of before a restore to the present epoch: peers take nothing
+// older. One whose environment is gone goes too.
+func (s *Service) restate(ctx context.Context, f found[streamRecord]) error {
+	environment := f.Key[len(prefixBundle):]
+	_, err := get[string](ctx, s, keyID(environment))
+	if !errors.Is(err, store.ErrNotFound) {
+		return errors.Join(err, s.republish(ctx, environment))
+	}
+	_, err = s.housekeep(ctx, store.Txn{
+		Checks: []store.Check{{Key: f.Key, Revision: f.Revision}},
+		Ops:    []store.Op{{Key: f.Key, Delete: true}},
+	})
+	return err
+}
