@@ -114,7 +114,8 @@ func (m *Manifest) Complete() {
 func (m *Manifest) Warnings() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
-		for _, w := range Warnings(m.Environments[name].Routes) {
+		env := m.Environments[name].Environment(name)
+		for _, w := range slices.Concat(env.Warnings(), Warnings(m.Environments[name].Routes)) {
 			if len(out) == MaxWarnings {
 				return append(out, "there are more remarks than these")
 			}

@@ -3,6 +3,7 @@ package mezu_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,42 @@ func TestR8_Warnings(t *testing.T) {
 		got := mezu.Warnings(c.routes)
 		if c.want == "" && len(got) > 0 || c.want != "" && !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A remark about one route is one of those about all that concern it.
+func TestRoute_Warnings(t *testing.T) {
+	all := []mezu.Route{{Prefix: "/admin/", Auth: mezu.AuthRequired}, {Prefix: "/x/", WAF: mezu.WAFBlock}, {Prefix: "/other/", Auth: mezu.AuthRequired}, {Regexp: "/admin/.*"}, {Exact: "/admin/y"}}
+	for i, want := range [][]string{
+		{"public regexp /admin/.* can shadow protected prefix /admin/"},
+		{"prefix /x/: waf is not enforced by this version; the route answers 503 route_unavailable"},
+		nil,
+		{"public regexp /admin/.* can shadow protected prefix /admin/"},
+		nil,
+	} {
+		if got := all[i].Warnings(all); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", all[i].Label(), got, want)
+		}
+	}
+	for mode, n := range map[mezu.WAFMode]int{"": 0, mezu.WAFOff: 0, mezu.WAFDetect: 1, mezu.WAFBlock: 1} {
+		if got := (&mezu.Environment{WAF: mode}).Warnings(); len(got) != n || n == 1 && !strings.HasPrefix(got[0], "waf ") {
+			t.Errorf("%q: %q", mode, got)
+		}
+	}
+}
+
+// TestRoute_Fields: every key of a route in mezu.yaml is a field.
+func TestRoute_Fields(t *testing.T) {
+	has := map[string]bool{}
+	for f := range reflect.TypeFor[mezu.Route]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		has[name] = true
+	}
+	for _, key := range strings.Fields(`exact prefix regexp name methods headers priority upstream auth auth_methods permissions roles cors rate_limit waf
+		encoded_slashes host_header websocket strip_prefix redirect retries allow_ips deny_ips max_body timeout idle_timeout request_headers response_headers`) {
+		if !has[key] {
+			t.Errorf("a route has no field %q", key)
 		}
 	}
 }

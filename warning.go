@@ -19,20 +19,49 @@ const (
 func Warnings(routes []Route) []string {
 	var out []string
 	for i := range routes {
-		r := &routes[i]
-		for _, f := range r.Unenforced() {
-			out = append(out, r.Label()+": "+f+" is not enforced by this version; the route answers 503 route_unavailable")
-		}
-		if r.Mode() == MatchPrefix && !strings.HasSuffix(r.Prefix, "/") {
-			out = append(out, "prefix "+r.Prefix+" also matches "+r.Prefix+"x; write "+r.Prefix+"/ to match below it only")
-		}
+		out = append(out, routes[i].ownWarnings()...)
 		if len(out) > MaxWarnings {
 			break
 		}
 	}
-	out = append(out, shadowWarnings(routes)...)
+	return boundWarnings(append(out, shadowWarnings(routes)...))
+}
+
+func boundWarnings(out []string) []string {
 	if len(out) > MaxWarnings {
 		out = append(out[:MaxWarnings], "there are more remarks than these")
+	}
+	return out
+}
+
+// Warnings are remarks about one route among all of its environment.
+func (r *Route) Warnings(all []Route) []string {
+	concerned := []Route{*r}
+	for i := range all {
+		// Shadows are between a public regexp and a protected prefix.
+		if o := &all[i]; r.Mode() != MatchExact && o.Mode() != MatchExact && o.Mode() != r.Mode() {
+			concerned = append(concerned, *o)
+		}
+	}
+	return boundWarnings(append(r.ownWarnings(), shadowWarnings(concerned)...))
+}
+
+// Warnings are remarks about what the environment itself sets.
+func (e *Environment) Warnings() []string {
+	if e.WAF == WAFDetect || e.WAF == WAFBlock {
+		return []string{"waf is not enforced by this version; routes without a mode of their own answer 503 route_unavailable"}
+	}
+	return nil
+}
+
+// ownWarnings are those for which the other routes don't matter.
+func (r *Route) ownWarnings() []string {
+	var out []string
+	for _, f := range r.Unenforced() {
+		out = append(out, r.Label()+": "+f+" is not enforced by this version; the route answers 503 route_unavailable")
+	}
+	if r.Mode() == MatchPrefix && !strings.HasSuffix(r.Prefix, "/") {
+		out = append(out, "prefix "+r.Prefix+" also matches "+r.Prefix+"x; write "+r.Prefix+"/ to match below it only")
 	}
 	return out
 }

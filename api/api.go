@@ -137,6 +137,20 @@ type RotateRequest struct {
 	Overlap *mezu.Duration `json:"overlap,omitempty"`
 }
 
+// RouteWritten is a route as a write left it. Warnings name what of it is not
+// enforced yet, so that it answers 503, and what it may match that was not meant.
+type RouteWritten struct {
+	mezu.Route
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// EnvironmentWritten is an environment as a write left it. Warnings name what of it
+// is not enforced yet.
+type EnvironmentWritten struct {
+	mezu.Environment
+	Warnings []string `json:"warnings,omitempty"`
+}
+
 // RoutesReplace sets all routes of an environment.
 type RoutesReplace struct {
 	Routes []mezu.Route `json:"routes"`

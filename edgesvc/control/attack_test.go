@@ -17,7 +17,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -210,46 +209,6 @@ func TestK9_RenewalsAreBounded(t *testing.T) {
 	f.until(open(t, in.client("", e.cert), mezu.Position{}), "the snapshot", func() bool { return f.synced })
 	if !f.revoked[trust.Serial(first.Leaf)] || f.revoked[trust.Serial(e.cert.Leaf)] {
 		t.Errorf("revoked %v", f.revoked)
-	}
-}
-
-// T1, T2: endpoints are unique, never the installation's own names, and held for
-// their organization when released.
-func TestT2_Endpoints(t *testing.T) {
-	in := install(t)
-	op := in.client(in.secret(devToken(t, in)), nil)
-	create := func(org, prj, env string) mezu.Environment {
-		t.Helper()
-		_, err := api.Invoke[any](t.Context(), op, api.OpCreateOrganization, map[string]any{"name": org})
-		if err != nil && mezu.CodeOf(err) != mezu.CodeConflict {
-			t.Fatal(err)
-		}
-		_, err = api.Invoke[any](t.Context(), op, api.OpCreateProject, map[string]any{"name": prj}, org)
-		if err != nil && mezu.CodeOf(err) != mezu.CodeConflict {
-			t.Fatal(err)
-		}
-		return call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": env}, org, prj)
-	}
-	a := create("c", "a-b", "production") // a-b-c
-	b := create("b-c", "a", "production") // a-b-c too
-	if a.Endpoint != "a-b-c" || b.Endpoint == a.Endpoint || !strings.HasPrefix(b.Endpoint, "a-b-c-") {
-		t.Fatalf("endpoints %q and %q", a.Endpoint, b.Endpoint)
-	}
-	call[any](t, op, api.OpDeleteEnvironment, nil, "c", "a-b", "production")
-	call[any](t, op, api.OpDeleteEnvironment, nil, "b-c", "a", "production")
-	if again := create("b-c", "a", "production"); again.Endpoint != b.Endpoint {
-		t.Fatalf("%q went to another organization the next moment: %q", a.Endpoint, again.Endpoint)
-	}
-	if back := create("c", "a-b", "production"); back.Endpoint != a.Endpoint {
-		t.Fatalf("its own organization did not get %q back but %q", a.Endpoint, back.Endpoint)
-	}
-	call[any](t, op, api.OpDeleteEnvironment, nil, "c", "a-b", "production")
-	call[any](t, op, api.OpDeleteEnvironment, nil, "b-c", "a", "production")
-	in.clock.advance(service.EndpointHold + time.Minute)
-	refused(t, mezu.CodeUnauthenticated, op, api.OpSelf, nil) // a bearer token lasts as long as the hold
-	op = in.client(in.secret(devToken(t, in)), nil)
-	if late := create("b-c", "a", "production"); late.Endpoint != a.Endpoint {
-		t.Fatalf("after its hold %q is still kept: %q", a.Endpoint, late.Endpoint)
 	}
 }
 

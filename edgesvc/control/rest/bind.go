@@ -97,15 +97,15 @@ func create[Out any](r *rest, op api.Operation, do func(context.Context, *reques
 }
 
 // patch binds a merge patch of an entity.
-func patch[T any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (T, error)) {
+func patch[T, Out any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op, reflect.TypeFor[T](), api.MaxBody), func(ctx context.Context, in *withBody) (*answer[T], error) {
-		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (T, error) {
-			var zero T
+	huma.Register(r.huma, r.document(op, reflect.TypeFor[T](), api.MaxBody), func(ctx context.Context, in *withBody) (*answer[Out], error) {
+		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (Out, error) {
+			var zero Out
 			if err := req.mediaType("application/merge-patch+json", "application/json"); err != nil {
 				return zero, err
 			}
-			if err := strictjson.CheckPatch(req.body, serverField, &zero); err != nil {
+			if err := strictjson.CheckPatch(req.body, serverField, new(T)); err != nil {
 				return zero, err
 			}
 			ifMatch, err := req.ifMatch()
@@ -151,6 +151,10 @@ func metaOf(v any) *mezu.Meta {
 	case mezu.Directory:
 		return &e.Meta
 	case mezu.Route:
+		return &e.Meta
+	case api.RouteWritten:
+		return &e.Meta
+	case api.EnvironmentWritten:
 		return &e.Meta
 	case mezu.ServiceAccount:
 		return &e.Meta

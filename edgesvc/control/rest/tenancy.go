@@ -32,8 +32,8 @@ func created[In, Out any](do func(context.Context, service.Caller, service.Place
 }
 
 // patched adapts a merge patch.
-func patched[T any](do func(context.Context, service.Caller, service.Place, uint64, func(*T) error) (T, error)) func(context.Context, *request, uint64, func(*T) error) (T, error) {
-	return func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (T, error) {
+func patched[T, Out any](do func(context.Context, service.Caller, service.Place, uint64, func(*T) error) (Out, error)) func(context.Context, *request, uint64, func(*T) error) (Out, error) {
+	return func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error) {
 		return do(ctx, req.caller, req.place, ifMatch, with)
 	}
 }

@@ -43,9 +43,14 @@ func (s *Service) shown(e mezu.Environment) mezu.Environment {
 	return e
 }
 
+// written is the answer to a write.
+func (s *Service) written(e mezu.Environment) api.EnvironmentWritten {
+	return api.EnvironmentWritten{Environment: s.shown(e), Warnings: e.Warnings()}
+}
+
 // CreateEnvironment makes an environment with its endpoint and a bundle without
 // routes.
-func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in mezu.Environment, o Once) (mezu.Environment, error) {
+func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in mezu.Environment, o Once) (api.EnvironmentWritten, error) {
 	var out mezu.Environment
 	_, err := s.publish(ctx, by(c, api.OpCreateEnvironment), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpCreateEnvironment, p)
@@ -57,7 +62,7 @@ func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in m
 		})
 		return err
 	})
-	return s.shown(out), err
+	return s.written(out), err
 }
 
 func (s *Service) addEnvironment(ctx context.Context, ch *change, sc scope, in mezu.Environment) (mezu.Environment, error) {
@@ -125,7 +130,7 @@ func (s *Service) GetEnvironment(ctx context.Context, c Caller, p Place) (mezu.E
 }
 
 // UpdateEnvironment changes one and publishes its bundle.
-func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Environment) error) (mezu.Environment, error) {
+func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Environment) error) (api.EnvironmentWritten, error) {
 	var out mezu.Environment
 	_, err := s.publish(ctx, by(c, api.OpUpdateEnvironment), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpUpdateEnvironment, p)
@@ -159,7 +164,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 		}
 		return s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, out, routes)
 	})
-	return s.shown(out), err
+	return s.written(out), err
 }
 
 // DeleteEnvironment takes an environment off the edges, revokes its Warpgates'

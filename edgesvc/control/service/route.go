@@ -44,26 +44,26 @@ func (s *Service) ListRoutes(ctx context.Context, c Caller, p Place) (api.Routes
 	if err != nil {
 		return api.RoutesState{}, err
 	}
-	return s.routesState(ctx, sc.environment.Value.ID, head.Revision, routes)
+	return s.routesState(ctx, sc.environment.Value, head.Revision, routes)
 }
 
-func (s *Service) routesState(ctx context.Context, environment string, revision uint64, routes []mezu.Route) (api.RoutesState, error) {
-	bundle, err := optional[streamRecord](ctx, s, keyBundle(environment))
+func (s *Service) routesState(ctx context.Context, env mezu.Environment, revision uint64, routes []mezu.Route) (api.RoutesState, error) {
+	bundle, err := optional[streamRecord](ctx, s, keyBundle(env.ID))
 	if err != nil {
 		return api.RoutesState{}, err
 	}
 	if routes == nil {
 		routes = []mezu.Route{}
 	}
-	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: mezu.Warnings(routes)}
-	out.Applied, err = s.applied(ctx, environment)
+	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), mezu.Warnings(routes))}
+	out.Applied, err = s.applied(ctx, env.ID)
 	return out, err
 }
 
 // ReplaceRoutes sets all routes. A route that was there before, by its identity,
 // keeps its id.
 func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch uint64, in []mezu.Route) (api.RoutesState, error) {
-	var id string
+	var env mezu.Environment
 	var revision uint64
 	var out []mezu.Route
 	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes), func(ch *change) error {
@@ -71,8 +71,8 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 		if err != nil {
 			return err
 		}
-		id = sc.environment.Value.ID
-		head, old, err := s.routes(ctx, id)
+		env = sc.environment.Value
+		head, old, err := s.routes(ctx, env.ID)
 		if err != nil {
 			return err
 		}
@@ -88,13 +88,13 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 		if err != nil {
 			return err
 		}
-		ch.audit(sc.target(kindRoutes, id, sc.environment.Value.Name), was, is)
+		ch.audit(sc.target(kindRoutes, env.ID, sc.environment.Value.Name), was, is)
 		return s.setRoutes(ctx, ch, sc, head, out)
 	})
 	if err != nil {
 		return api.RoutesState{}, err
 	}
-	return s.routesState(ctx, id, revision, out)
+	return s.routesState(ctx, env, revision, out)
 }
 
 // adopt gives new routes the meta of the old ones with the same identity; a route
@@ -174,45 +174,47 @@ func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, 
 }
 
 // CreateRoute adds a route.
-func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (mezu.Route, error) {
-	var out mezu.Route
+func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (api.RouteWritten, error) {
+	var out api.RouteWritten
 	_, err := s.publish(ctx, by(c, api.OpCreateRoute), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpCreateRoute, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateRoute, o, false, func() (mezu.Route, error) {
+		out, err = once(ctx, s, ch, c, api.OpCreateRoute, o, false, func() (api.RouteWritten, error) {
 			head, routes, err := s.routes(ctx, sc.environment.Value.ID)
 			if err != nil {
-				return in, err
+				return out, err
 			}
 			if err := in.Validate(); err != nil {
-				return in, err
+				return out, err
 			}
 			in.Meta = s.meta(mezu.PrefixRoute)
 			ch.audit(sc.target(kindRoute, in.ID, in.Label()), nil, in)
-			return in, s.setOneRoute(ctx, ch, sc, head, append(routes, in), in)
+			return s.setOneRoute(ctx, ch, sc, head, append(routes, in), in)
 		})
 		return err
 	})
 	return out, err
 }
 
-// setOneRoute writes routes of which one is new or changed; a clash is told of
-// that one.
-func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, one mezu.Route) error {
+// setOneRoute writes routes of which one is new or changed; a clash and remarks are
+// told of that one.
+func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, one mezu.Route) (api.RouteWritten, error) {
+	out := api.RouteWritten{Route: one}
 	if err := mezu.ValidateRoutes("routes", routes); err != nil {
 		if mezu.CodeOf(err) == mezu.CodeConflict {
-			return &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
+			err = &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
 		}
-		return err
+		return out, err
 	}
-	return s.setRoutes(ctx, ch, sc, head, routes)
+	out.Warnings = one.Warnings(routes)
+	return out, s.setRoutes(ctx, ch, sc, head, routes)
 }
 
 // UpdateRoute changes one route.
-func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (mezu.Route, error) {
-	var out mezu.Route
+func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (api.RouteWritten, error) {
+	var out api.RouteWritten
 	_, err := s.publish(ctx, by(c, api.OpUpdateRoute), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpUpdateRoute, p)
 		if err != nil {
@@ -230,17 +232,18 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 		if err := matches(ifMatch, was.Revision); err != nil {
 			return err
 		}
-		out = was
-		if err := with(&out); err != nil {
+		now := was
+		if err := with(&now); err != nil {
 			return err
 		}
-		if err := out.Validate(); err != nil {
+		if err := now.Validate(); err != nil {
 			return err
 		}
-		out.Meta = s.touch(was.Meta, was.Revision)
-		routes[i] = out
-		ch.audit(sc.target(kindRoute, out.ID, out.Label()), was, out)
-		return s.setOneRoute(ctx, ch, sc, head, routes, out)
+		now.Meta = s.touch(was.Meta, was.Revision)
+		routes[i] = now
+		ch.audit(sc.target(kindRoute, now.ID, now.Label()), was, now)
+		out, err = s.setOneRoute(ctx, ch, sc, head, routes, now)
+		return err
 	})
 	return out, err
 }

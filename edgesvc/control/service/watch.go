@@ -275,15 +275,15 @@ func (s *Service) WatchEnvironments(ctx context.Context, c Caller, p Place, last
 func (s *Service) WatchRoutes(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
 	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[routesHead, api.RoutesState], err error) {
 		sc, err := s.inEnvironment(ctx, c, api.OpWatchRoutes, p)
-		id := sc.environment.Value.ID
+		env := sc.environment.Value
 		show := func(ctx context.Context, _ found[routesHead]) (api.RoutesState, error) {
-			head, routes, err := s.routes(ctx, id)
+			head, routes, err := s.routes(ctx, env.ID)
 			if err != nil {
 				return api.RoutesState{}, err
 			}
-			return s.routesState(ctx, id, head.Revision, routes)
+			return s.routesState(ctx, env, head.Revision, routes)
 		}
-		return collection[routesHead, api.RoutesState]{prefix: keyRoutes(id), show: show}, err
+		return collection[routesHead, api.RoutesState]{prefix: keyRoutes(env.ID), show: show}, err
 	})
 }
 
