@@ -2,12 +2,14 @@ package control_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
 )
 
 // redeem is what a person without a token does.
@@ -227,4 +229,30 @@ func TestInvitations_BadInput(t *testing.T) {
 	}
 	_, key := x.account("gate", mezu.PermWarpgateRegister)
 	refused(t, mezu.CodeForbidden, in.client(key, nil), api.OpRedeemInvitation, api.RedeemRequest{Code: "x", Email: "a@b.example"})
+}
+
+// The limit on open invitations holds for those made at once, and those that ended
+// make room.
+func TestInvitations_Limit(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	in.tenant(op, "acme")
+	invite := func(i int) error {
+		_, err := api.Invoke[any](t.Context(), op, api.OpCreateInvitation, map[string]any{"email": fmt.Sprintf("p%d@acme.example", i), "role": "viewer"}, "acme")
+		return err
+	}
+	for i := range service.MaxInvitations - 2 {
+		if err := invite(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := atOnce(5, func(i int) error { return invite(service.MaxInvitations + i) })
+	if got[""] != 2 || got[mezu.CodeConflict] != 3 {
+		t.Errorf("outcomes: %v", got)
+	}
+	first := call[api.List[mezu.Invitation]](t, op, api.OpListInvitations, nil, "acme").Items[0]
+	call[any](t, op, api.OpDeleteInvitation, nil, "acme", first.ID)
+	if err := invite(-1); err != nil {
+		t.Errorf("after one was withdrawn: %v", err)
+	}
 }

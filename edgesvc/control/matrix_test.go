@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -287,6 +288,75 @@ func TestA1_Matrix(t *testing.T) {
 			if kind == "anonymous" && !want && code != mezu.CodeUnauthenticated {
 				t.Errorf("%s by nobody: %q", o.ID, code)
 			}
+		}
+	}
+}
+
+// verbs says which one verb a service account needs for an operation.
+var verbs = map[string]mezu.Permission{
+	api.OpListProjects.ID: mezu.PermProjectsRead, api.OpGetProject.ID: mezu.PermProjectsRead,
+	api.OpListEnvironments.ID: mezu.PermEnvironmentsRead, api.OpGetEnvironment.ID: mezu.PermEnvironmentsRead,
+	api.OpCreateEnvironment.ID: mezu.PermEnvironmentsWrite, api.OpUpdateEnvironment.ID: mezu.PermEnvironmentsWrite, api.OpDeleteEnvironment.ID: mezu.PermEnvironmentsWrite,
+	api.OpListRoutes.ID: mezu.PermRoutesRead, api.OpGetRoute.ID: mezu.PermRoutesRead, api.OpReplaceRoutes.ID: mezu.PermRoutesWrite,
+	api.OpCreateRoute.ID: mezu.PermRoutesWrite, api.OpUpdateRoute.ID: mezu.PermRoutesWrite, api.OpDeleteRoute.ID: mezu.PermRoutesWrite,
+	api.OpListWarpgates.ID: mezu.PermWarpgatesRead, api.OpGetWarpgate.ID: mezu.PermWarpgatesRead, api.OpDeleteWarpgate.ID: mezu.PermWarpgatesWrite,
+	api.OpDrainWarpgate.ID: mezu.PermWarpgatesWrite, api.OpUndrainWarpgate.ID: mezu.PermWarpgatesWrite,
+	api.OpWatchProjects.ID: mezu.PermProjectsRead, api.OpWatchEnvironments.ID: mezu.PermEnvironmentsRead, api.OpWatchRoutes.ID: mezu.PermRoutesRead,
+	api.OpWatchDirectories.ID: mezu.PermDirectoriesRead,
+	api.OpListDirectories.ID:  mezu.PermDirectoriesRead, api.OpGetDirectory.ID: mezu.PermDirectoriesRead,
+	api.OpCreateDirectory.ID: mezu.PermDirectoriesWrite, api.OpUpdateDirectory.ID: mezu.PermDirectoriesWrite, api.OpDeleteDirectory.ID: mezu.PermDirectoriesWrite,
+	api.OpCreateEnrolmentToken.ID: mezu.PermWarpgateRegister, api.OpRegisterWarpgate.ID: mezu.PermWarpgateRegister,
+}
+
+// K4: a service account with the one verb that an operation needs gets past authority,
+// one with every other verb does not, and none that only reads changes anything.
+func TestK4_Verbs(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
+	_, key := x.account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.register(key, "")
+	all := []mezu.Permission{mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite, mezu.PermRoutesRead,
+		mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite, mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite}
+	items := map[string]string{"organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "warpgate": w.id, "directory": "customers"}
+	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
+	past := func(c *api.Client, o api.Operation) bool {
+		t.Helper()
+		var params []string
+		for _, name := range o.Params() {
+			params = append(params, items[name])
+		}
+		code := attempt(t, c, o, params)
+		return code != mezu.CodeForbidden && code != mezu.CodeUnauthenticated && code != mezu.CodeNotFound
+	}
+	for i, verb := range all {
+		_, only := x.account(fmt.Sprintf("only-%d", i), verb)
+		_, but := x.account(fmt.Sprintf("but-%d", i), slices.DeleteFunc(slices.Clone(all), func(p mezu.Permission) bool { return p == verb })...)
+		for _, o := range api.Operations() {
+			needs, listed := verbs[o.ID]
+			if !listed {
+				continue
+			}
+			if got := past(in.client(only, nil), o); got != (needs == verb) {
+				t.Errorf("%s with %s alone: %v", o.ID, verb, got)
+			}
+			if got := past(in.client(but, nil), o); got != (needs != verb) {
+				t.Errorf("%s with all but %s: %v", o.ID, verb, got)
+			}
+		}
+	}
+	for id, expected := range allowed {
+		// Users and the audit log have tests of their own; a whole file asks for the
+		// verbs of all that is in it.
+		elsewhere := id == api.OpBootstrap.ID || id == api.OpSelf.ID || id == api.OpApplyProject.ID || id == api.OpExportProject.ID || strings.Contains(id, "user") || strings.Contains(id, "audit")
+		if _, listed := verbs[id]; !listed && !elsewhere && slices.Contains(strings.Fields(expected), "account") {
+			t.Errorf("%s: nobody said which verb a service account needs", id)
+		}
+	}
+	for _, o := range api.Operations() {
+		if verb := verbs[o.ID]; strings.HasSuffix(string(verb), ".read") && o.Method != "GET" {
+			t.Errorf("%s changes something and asks for %s", o.ID, verb)
 		}
 	}
 }

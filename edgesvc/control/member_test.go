@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"errors"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -260,6 +261,19 @@ func TestK3_AnotherOrganizationsMembers(t *testing.T) {
 	refused(t, mezu.CodeNotFound, owner, api.OpDeleteInvitation, nil, "other", invited.ID)
 	refused(t, mezu.CodeNotFound, owner, api.OpListMembers, nil, "acme")
 	refused(t, mezu.CodeNotFound, owner, api.OpListInvitations, nil, "acme")
+	// Nor does a page token of theirs open anything.
+	in.join(op, "other", "p@other.example", mezu.RoleViewer)
+	var page api.List[mezu.Member]
+	query := url.Values{"page_size": {"1"}}
+	if err := op.Do(t.Context(), api.Call{Operation: api.OpListMembers, Params: []string{"acme"}, Query: query}, &page); err != nil || page.NextPageToken == "" {
+		t.Fatalf("%v, %+v", err, page)
+	}
+	query.Set("page_token", page.NextPageToken)
+	err := owner.Do(t.Context(), api.Call{Operation: api.OpListMembers, Params: []string{"other"}, Query: query}, nil)
+	var e *mezu.Error
+	if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != "page_token" {
+		t.Errorf("another tenant's page token: %v", err)
+	}
 }
 
 // A deleted organization leaves nothing to its members, not even when somebody

@@ -26,7 +26,7 @@ import (
 )
 
 // Current is the version that this program writes.
-const Current = 2
+const Current = 3
 
 // Restoring is the key of a record that is there while a restore is under way.
 const Restoring = "meta/restoring"
@@ -72,6 +72,7 @@ type migration struct {
 func migrations() []migration {
 	return []migration{
 		{2, "sealing all records", sealAll},
+		{3, "indexing people", indexPeople},
 	}
 }
 

@@ -81,12 +81,32 @@ func records(t *testing.T, s store.Store) map[string]store.Record {
 	return out
 }
 
+// indexed are the records that version 3 adds to the fixture, rewritten those that it
+// changes.
+var (
+	indexed = map[string]string{
+		"operator/opr_06h19yqv2a0a3btwq363g00s7w":                              `{"created_at":"2026-11-25T23:12:02.322Z","id":"opr_06h19yqv2a0a3btwq363g00s7w","revision":1,"updated_at":"2026-11-25T23:12:02.322Z"}`,
+		"children/installation":                                                `{"operators":1}`,
+		"id/mbr_06h19yqv2sx9488qgbpnxnxqyr":                                    `"member/org_06h19yqv2t63hpmrsv17v5ceq4/opr_06h19yqv2a0a3btwq363g00s7w"`,
+		"tokens/opr_06h19yqv2a0a3btwq363g00s7w/tok_06h19yqv29j1sn0vkznwagn1mc": `"token/b404597dd12674c2ed4ae1eafa02b1cbe8cfd8969168fd0bb9a740066fd3467c"`,
+	}
+	rewritten = map[string]string{
+		"children/org_06h19yqv2t63hpmrsv17v5ceq4":                              `{"owners":1,"projects":1}`,
+		"member/org_06h19yqv2t63hpmrsv17v5ceq4/opr_06h19yqv2a0a3btwq363g00s7w": `{"created_at":"2026-11-25T23:12:02.326Z","id":"mbr_06h19yqv2sx9488qgbpnxnxqyr","organization":"acme","person":"opr_06h19yqv2a0a3btwq363g00s7w","revision":1,"role":"owner","updated_at":"2026-11-25T23:12:02.326Z"}`,
+	}
+)
+
 // migrated checks that a store holds what the fixture does, sealed.
 func migrated(t *testing.T, f fixture, inner store.Store, s *sealed.Store) {
 	t.Helper()
 	now, below := records(t, s), records(t, inner)
-	if len(now) != len(f.Records)+2 {
-		t.Errorf("%d records, before %d; the version and the ring come to them", len(now), len(f.Records))
+	if len(now) != len(f.Records)+2+len(indexed) {
+		t.Errorf("%d records, before %d; the version, the ring and indexes come to them", len(now), len(f.Records))
+	}
+	for key, want := range indexed {
+		if got := string(now[key].Value); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
+		}
 	}
 	for _, was := range f.Records {
 		got := now[was.Key]
@@ -100,6 +120,10 @@ func migrated(t *testing.T, f fixture, inner store.Store, s *sealed.Store) {
 			if err := json.Unmarshal(got.Value, &state); err != nil || len(state.Keys) == 0 {
 				t.Errorf("%s is %.20q: %v", was.Key, got.Value, err)
 			}
+		} else if want, changed := rewritten[was.Key]; changed {
+			if string(got.Value) != want {
+				t.Errorf("%s is %s, want %s", was.Key, got.Value, want)
+			}
 		} else if !bytes.Equal(got.Value, was.Value) {
 			t.Errorf("%s is %.40q, was %.40q", was.Key, got.Value, was.Value)
 		}
@@ -107,7 +131,7 @@ func migrated(t *testing.T, f fixture, inner store.Store, s *sealed.Store) {
 			t.Errorf("%s lies in the clear", was.Key)
 		}
 	}
-	if v := string(below["meta/format"].Value); v != `{"version":2,"program":"v-test"}` {
+	if v := string(below["meta/format"].Value); v != `{"version":3,"program":"v-test"}` {
 		t.Errorf("the version is %s", v)
 	}
 }
@@ -209,14 +233,14 @@ func TestS6_NewerStoreRefused(t *testing.T) {
 	if _, err := format.Open(t.Context(), inner, options(key)); err != nil {
 		t.Fatal(err)
 	}
-	put(t, inner, "meta/format", `{"version":3,"program":"v9.9"}`)
+	put(t, inner, "meta/format", `{"version":4,"program":"v9.9"}`)
 	before := records(t, inner)
 	_, err := format.Open(t.Context(), inner, options(key))
 	var e *mezu.Error
 	if !errors.As(err, &e) || e.Code != mezu.CodeConflict || e.Hint == "" {
 		t.Fatalf("opened: %v", err)
 	}
-	for _, part := range []string{"format 3", "v9.9", "v-test", "up to 2"} {
+	for _, part := range []string{"format 4", "v9.9", "v-test", "up to 3"} {
 		if !strings.Contains(e.Detail, part) {
 			t.Errorf("%q does not name %q", e.Detail, part)
 		}

@@ -138,9 +138,13 @@ func (s *Service) tokenEnd(c Caller, until time.Time) (time.Time, error) {
 	return c.ExpiresAt, nil
 }
 
-// roomForToken refuses one token too many. The count is written down so that of two
-// tokens made at once one sees the other.
+// roomForToken refuses one token too many. The count is read before the tokens and
+// written after, so that of two tokens made at once one sees the other.
 func (s *Service) roomForToken(ctx context.Context, ch *change, person string) error {
+	n, err := optional[children](ctx, s, keyChildren(person))
+	if err != nil {
+		return err
+	}
 	page, err := s.store.List(ctx, tokensOf(person), "", store.MaxPage)
 	if err != nil {
 		return err
@@ -148,7 +152,9 @@ func (s *Service) roomForToken(ctx context.Context, ch *change, person string) e
 	if len(page.Records) >= MaxTokens {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(MaxTokens) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
 	}
-	return s.count(ctx, ch, person, func(n *children) { n.Tokens = len(page.Records) + 1 })
+	n.Value.Tokens = len(page.Records) + 1
+	ch.update(n.Key, n.Revision, n.Value)
+	return nil
 }
 
 // DeleteToken revokes one of the caller's own, perhaps the one that asks.

@@ -67,7 +67,7 @@ func (s *Service) personID(ctx context.Context, ref string) (string, error) {
 	if strings.Contains(ref, "@") {
 		return s.personByAddress(ctx, ref)
 	}
-	if mezu.ValidateID("", mezu.PrefixPerson, ref) == nil {
+	if isID(ref) { // persons of an old installation have ids of another prefix
 		return ref, nil
 	}
 	return "", nil
