@@ -140,6 +140,11 @@ type Grant struct {
 	NotAfter   time.Time `json:"not_after"`
 }
 
+// MaxGrantLife is the longest life of a session, and so how long the revocation of a
+// user is kept. NIST SP 800-63B-4 asks for a new login after 30 days at its lowest
+// level.
+const MaxGrantLife = 30 * 24 * time.Hour
+
 // MaxGrant bounds a signed grant, which lives in a cookie.
 const MaxGrant = 2 << 10
 

@@ -1,7 +1,5 @@
 package mezu
 
-import "time"
-
 // Directory is a pool of end-user accounts, owned by a project or, if Project
 // is empty, by an organization.
 type Directory struct {
@@ -70,49 +68,4 @@ func (d *Directory) Validate() error {
 		return Invalid("password.min_length", "is between %d and %d", least, MaxMinPasswordLength)
 	}
 	return nil
-}
-
-// UserStatus is whether an account may log in.
-type UserStatus string
-
-// Statuses of a user.
-const (
-	UserActive    UserStatus = "active"
-	UserInactive  UserStatus = "inactive"
-	UserSuspended UserStatus = "suspended"
-)
-
-// User is one end-user account in a directory. Users have no name of their own:
-// they are addressed by id and found by mail.
-type User struct {
-	Meta
-	Directory string     `json:"directory,omitempty"`
-	Status    UserStatus `json:"status,omitempty"`
-	Profile   Profile    `json:"profile"`
-	// Roles are grants of the form project/role.
-	Roles       []string  `json:"roles,omitempty"`
-	LastLoginAt time.Time `json:"last_login_at,omitzero"`
-}
-
-// Profile is what a user says of himself.
-type Profile struct {
-	Name        string `json:"name,omitempty"`
-	Email       string `json:"email"`
-	DisplayName string `json:"display_name,omitempty"`
-}
-
-// Validate checks what a client may set.
-func (u *User) Validate() error {
-	switch u.Status {
-	case "", UserActive, UserInactive, UserSuspended:
-	default:
-		return Invalid("status", "is one of active, inactive, suspended, not %q", u.Status)
-	}
-	if err := ValidateEmail("profile.email", u.Profile.Email); err != nil {
-		return err
-	}
-	if err := validateText("profile.name", u.Profile.Name, MaxDisplayName); err != nil {
-		return err
-	}
-	return validateText("profile.display_name", u.Profile.DisplayName, MaxDisplayName)
 }

@@ -87,6 +87,20 @@ var (
 	OpUpdateOrganizationDirectory = Operation{"update-organization-directory", "PATCH", "/v1/organizations/{organization}/directories/{directory}", "Change a directory of an organization"}
 	OpDeleteOrganizationDirectory = Operation{"delete-organization-directory", "DELETE", "/v1/organizations/{organization}/directories/{directory}", "Delete a directory of an organization that has no users and that no environment names"}
 
+	OpListUsers  = Operation{"list-users", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users", "List users of a project's directory"}
+	OpCreateUser = Operation{"create-user", "POST", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users", "Create a user of a project's directory"}
+	OpGetUser    = Operation{"get-user", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}", "Show a user of a project's directory"}
+	OpUpdateUser = Operation{"update-user", "PATCH", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}", "Change, suspend or activate a user of a project's directory, grant and take roles"}
+	OpDeleteUser = Operation{"delete-user", "DELETE", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}", "Delete a user of a project's directory and end all sessions"}
+	OpGetLogins  = Operation{"get-logins", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/logins", "Show the last logins of a user of a project's directory, the newest first"}
+
+	OpListOrganizationUsers  = Operation{"list-organization-users", "GET", "/v1/organizations/{organization}/directories/{directory}/users", "List users of an organization's directory"}
+	OpCreateOrganizationUser = Operation{"create-organization-user", "POST", "/v1/organizations/{organization}/directories/{directory}/users", "Create a user of an organization's directory"}
+	OpGetOrganizationUser    = Operation{"get-organization-user", "GET", "/v1/organizations/{organization}/directories/{directory}/users/{user}", "Show a user of an organization's directory"}
+	OpUpdateOrganizationUser = Operation{"update-organization-user", "PATCH", "/v1/organizations/{organization}/directories/{directory}/users/{user}", "Change, suspend or activate a user of an organization's directory, grant and take roles"}
+	OpDeleteOrganizationUser = Operation{"delete-organization-user", "DELETE", "/v1/organizations/{organization}/directories/{directory}/users/{user}", "Delete a user of an organization's directory and end all sessions"}
+	OpGetOrganizationLogins  = Operation{"get-organization-logins", "GET", "/v1/organizations/{organization}/directories/{directory}/users/{user}/logins", "Show the last logins of a user of an organization's directory, the newest first"}
+
 	OpListWarpgates        = Operation{"list-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates", "List Warpgates"}
 	OpGetWarpgate          = Operation{"get-warpgate", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Show a Warpgate"}
 	OpDeleteWarpgate       = Operation{"delete-warpgate", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Remove a Warpgate and revoke its certificate"}
@@ -147,6 +161,8 @@ func Operations() []Operation {
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
 		OpWatchProjects, OpWatchEnvironments, OpWatchRoutes, OpWatchServiceAccounts, OpWatchMembers, OpWatchDirectories, OpWatchOrganizationDirectories,
 		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
+		OpListUsers, OpCreateUser, OpGetUser, OpUpdateUser, OpDeleteUser, OpGetLogins,
+		OpListOrganizationUsers, OpCreateOrganizationUser, OpGetOrganizationUser, OpUpdateOrganizationUser, OpDeleteOrganizationUser, OpGetOrganizationLogins,
 	}
 }
 
@@ -162,6 +178,8 @@ func (o Operation) Lists() bool { return strings.HasPrefix(o.ID, "list-") && o.I
 // Parameters names the parameters of the query beside those of paging.
 func (o Operation) Parameters() []string {
 	switch o.ID {
+	case OpListUsers.ID, OpListOrganizationUsers.ID:
+		return []string{"filter"}
 	case OpListAudit.ID, OpListInstallationAudit.ID:
 		return []string{"actor", "operation", "target", "outcome", "since", "until", "order"}
 	case OpWatchAudit.ID, OpWatchInstallationAudit.ID:

@@ -107,6 +107,10 @@ func TestA9_EveryOperation(t *testing.T) {
 	)
 	var proposal api.KeyProposal
 	env := []string{"acme", "shop", "production"}
+	var user mezu.User
+	addUser := func(o api.Operation, params ...string) func() {
+		return func() { user = call[mezu.User](t, op, o, body(`{"profile":{"email":"una@acme.example"}}`), params...) }
+	}
 	run(
 		deed{api.OpUpdateOrganization, as(api.OpUpdateOrganization, `{"display_name":"Acme"}`, "acme"), "operator", true, "organization", `"name":"acme"`, `"display_name":"Acme"`},
 		deed{api.OpCreateProject, as(api.OpCreateProject, `{"name":"shop"}`, "acme"), "operator", true, "project", "-", `"name":"shop"`},
@@ -168,9 +172,19 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpRotateSealKeys, as(api.OpRotateSealKeys, ""), "operator", false, "keys", `"seal_key":"`, "-"},
 		deed{api.OpCreateDirectory, as(api.OpCreateDirectory, `{"name":"people"}`, "acme", "shop"), "operator", true, "directory", "-", `"name":"people"`},
 		deed{api.OpUpdateDirectory, as(api.OpUpdateDirectory, `{"signup":"open"}`, "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, `"signup":"open"`},
+		deed{api.OpCreateUser, addUser(api.OpCreateUser, "acme", "shop", "people"), "operator", true, "user", "-", `{"status":"active"}`},
+		deed{api.OpUpdateUser, func() {
+			as(api.OpUpdateUser, `{"profile":{"name":"Una"},"status":"suspended"}`, "acme", "shop", "people", user.ID)()
+		}, "operator", true, "user", `{"status":"active"}`, `{"status":"suspended","changed":["profile.name"]}`},
+		deed{api.OpDeleteUser, func() { as(api.OpDeleteUser, "", "acme", "shop", "people", user.ID)() }, "operator", true, "user", `{"status":"suspended"}`, "-"},
 		deed{api.OpDeleteDirectory, as(api.OpDeleteDirectory, "", "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, "-"},
 		deed{api.OpCreateOrganizationDirectory, as(api.OpCreateOrganizationDirectory, `{"name":"all"}`, "acme"), "operator", true, "directory", "-", `"name":"all"`},
 		deed{api.OpUpdateOrganizationDirectory, as(api.OpUpdateOrganizationDirectory, `{"signup":"open"}`, "acme", "all"), "operator", true, "directory", `"name":"all"`, `"signup":"open"`},
+		deed{api.OpCreateOrganizationUser, addUser(api.OpCreateOrganizationUser, "acme", "all"), "operator", true, "user", "-", `{"status":"active"}`},
+		deed{api.OpUpdateOrganizationUser, func() {
+			as(api.OpUpdateOrganizationUser, `{"profile":{"name":"Una"},"status":"suspended"}`, "acme", "all", user.ID)()
+		}, "operator", true, "user", `{"status":"active"}`, `{"status":"suspended","changed":["profile.name"]}`},
+		deed{api.OpDeleteOrganizationUser, func() { as(api.OpDeleteOrganizationUser, "", "acme", "all", user.ID)() }, "operator", true, "user", `{"status":"suspended"}`, "-"},
 		deed{api.OpDeleteOrganizationDirectory, as(api.OpDeleteOrganizationDirectory, "", "acme", "all"), "operator", true, "directory", `"name":"all"`, "-"},
 		deed{api.OpCreateInvitation, invite("eve@acme.example"), "operator", true, "invitation", "-", `"role":"viewer"`},
 		deed{api.OpDeleteInvitation, func() { as(api.OpDeleteInvitation, "", "acme", invited.ID)() }, "operator", true, "invitation", `"role":"viewer"`, "-"},
@@ -202,6 +216,7 @@ func TestA9_EveryOperation(t *testing.T) {
 	// Nor do they say who a person is.
 	in.secret("ana@acme.example")
 	in.secret("eve@acme.example")
+	in.secret("una@acme.example")
 	in.scanAudit()
 }
 

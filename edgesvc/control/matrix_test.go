@@ -100,6 +100,20 @@ var allowed = map[string]string{
 	api.OpUpdateOrganizationDirectory.ID: "owner admin",
 	api.OpDeleteOrganizationDirectory.ID: "owner admin",
 
+	api.OpListUsers.ID:  "owner admin developer viewer account",
+	api.OpCreateUser.ID: "owner admin developer account",
+	api.OpGetUser.ID:    "owner admin developer viewer account",
+	api.OpUpdateUser.ID: "owner admin developer account",
+	api.OpDeleteUser.ID: "owner admin developer account",
+	api.OpGetLogins.ID:  "owner admin developer viewer account",
+
+	api.OpListOrganizationUsers.ID:  "owner admin developer viewer",
+	api.OpCreateOrganizationUser.ID: "owner admin",
+	api.OpGetOrganizationUser.ID:    "owner admin developer viewer",
+	api.OpUpdateOrganizationUser.ID: "owner admin",
+	api.OpDeleteOrganizationUser.ID: "owner admin",
+	api.OpGetOrganizationLogins.ID:  "owner admin developer viewer",
+
 	api.OpListWarpgates.ID:        "owner admin developer viewer account",
 	api.OpGetWarpgate.ID:          "owner admin developer viewer account",
 	api.OpDeleteWarpgate.ID:       "owner admin developer account",
@@ -155,6 +169,10 @@ var bodies = map[string]any{
 	api.OpCreateServiceAccount.ID:        map[string]any{"name": "-", "permissions": []any{}},
 	api.OpCreateDirectory.ID:             map[string]any{"name": "-"},
 	api.OpUpdateDirectory.ID:             map[string]any{},
+	api.OpCreateUser.ID:                  map[string]any{"profile": map[string]any{"email": "-"}},
+	api.OpUpdateUser.ID:                  map[string]any{},
+	api.OpCreateOrganizationUser.ID:      map[string]any{"profile": map[string]any{"email": "-"}},
+	api.OpUpdateOrganizationUser.ID:      map[string]any{},
 	api.OpCreateOrganizationDirectory.ID: map[string]any{"name": "-"},
 	api.OpUpdateOrganizationDirectory.ID: map[string]any{},
 	api.OpUpdateServiceAccount.ID:        map[string]any{},
@@ -204,6 +222,18 @@ func (in *installation) join(owner *api.Client, org, email string, role mezu.Rol
 	return in.client(in.secret(out.Token), nil), out.Member
 }
 
+// write puts a record into the store.
+func (in *installation) write(key string, value any) {
+	in.t.Helper()
+	data, err := json.Marshal(value)
+	if err == nil {
+		_, err = in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Value: data}}})
+	}
+	if err != nil {
+		in.t.Fatal(err)
+	}
+}
+
 // A1, K3, K4: every operation × every kind of caller.
 func TestA1_Matrix(t *testing.T) {
 	in := withStore(t)
@@ -250,6 +280,9 @@ func TestA1_Matrix(t *testing.T) {
 	}
 	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
 	call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
+	ann := map[string]any{"profile": map[string]any{"email": "ann@example.com"}}
+	inProject := call[mezu.User](t, op, api.OpCreateUser, ann, x.org, x.prj, "customers")
+	inOrganization := call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.org, "customers")
 	self := call[api.Self](t, operator, api.OpSelf, nil)
 	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
 		"warpgate": w.id, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
@@ -258,6 +291,10 @@ func TestA1_Matrix(t *testing.T) {
 		if !listed {
 			t.Errorf("%s: nobody said who may call it", o.ID)
 			continue
+		}
+		items["user"] = inOrganization.ID
+		if slices.Contains(o.Params(), "project") {
+			items["user"] = inProject.ID
 		}
 		var params []string
 		for _, name := range o.Params() {
@@ -439,11 +476,17 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
 	own := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "own"}, "acme", "shop")
 	wide := call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "wide"}, "acme")
+	ann := map[string]any{"profile": map[string]any{"email": "ann@example.com"}}
+	inOwn := call[mezu.User](t, op, api.OpCreateUser, ann, "acme", "shop", "own")
+	inWide := call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, "acme", "wide")
 
 	// Two strangers: a person with an organization of the same shape, and a key
 	// of another project in the same organization.
 	token := devToken(t, in)
-	in.tenant(in.client(token, nil), "other")
+	other := in.client(token, nil)
+	in.tenant(other, "other")
+	call[any](t, other, api.OpCreateDirectory, map[string]any{"name": "theirs"}, "other", "shop")
+	call[any](t, other, api.OpCreateOrganizationDirectory, map[string]any{"name": "theirs"}, "other")
 	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
 	verbs := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead,
 		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite}
@@ -475,6 +518,10 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 		{"/v1/organizations/other/directories/" + wide.ID, "/v1/organizations/other/directories/nobody"},
 		{"/v1/organizations/other/projects/shop/directories/" + own.ID, "/v1/organizations/other/projects/shop/directories/nobody"},
 		{"/v1/organizations/other/projects/shop/directories/" + wide.ID, "/v1/organizations/other/projects/shop/directories/nobody"},
+		{"/v1/organizations/acme/directories/wide/users/" + inWide.ID, "/v1/organizations/nobody/directories/wide/users/" + inWide.ID},
+		{"/v1/organizations/acme/directories/wide/users?filter=email%3Dann@example.com", "/v1/organizations/acme/directories/nobody/users?filter=email%3Dann@example.com"},
+		{"/v1/organizations/other/directories/theirs/users/" + inWide.ID, "/v1/organizations/other/directories/theirs/users/" + gone},
+		{"/v1/organizations/other/projects/shop/directories/theirs/users/" + inOwn.ID + "/logins", "/v1/organizations/other/projects/shop/directories/theirs/users/" + gone + "/logins"},
 		{"/v1/organizations/other/projects/shop/service-accounts/" + acc.ID, "/v1/organizations/other/projects/shop/service-accounts/nobody"},
 	} {
 		if theirs, missing := get(token, pair[0]), get(token, pair[1]); theirs != missing {
@@ -485,6 +532,9 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
 	}
 	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/directories/own"), get(neighbour, "/v1/organizations/acme/projects/nobody/directories/own"); theirs != missing {
+		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
+	}
+	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/directories/own/users/"+inOwn.ID), get(neighbour, "/v1/organizations/acme/projects/shop/directories/nobody/users/"+inOwn.ID); theirs != missing {
 		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
 	}
 	if own := call[api.List[mezu.Project]](t, in.client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {

@@ -19,10 +19,12 @@ type follower struct {
 	anchor  *trust.Anchor
 	bundles map[string]*mezu.Bundle
 	revoked map[string]bool
-	edges   *mezu.EdgeList
-	at      mezu.Position
-	synced  bool
-	kinds   []api.StreamKind
+	// revocations are all of them, as they came.
+	revocations []mezu.Revocation
+	edges       *mezu.EdgeList
+	at          mezu.Position
+	synced      bool
+	kinds       []api.StreamKind
 }
 
 func newFollower(t *testing.T, enrolled api.EnrolResponse) *follower {
@@ -56,6 +58,7 @@ func (f *follower) take(e api.StreamEvent) {
 			f.t.Fatal(err)
 		}
 		f.revoked[r.Subject] = true
+		f.revocations = append(f.revocations, *r)
 	case api.StreamEdges:
 		l, err := f.anchor.OpenEdges(e.Signed)
 		if err != nil {

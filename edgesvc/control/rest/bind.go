@@ -150,6 +150,8 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case mezu.Directory:
 		return &e.Meta
+	case mezu.User:
+		return &e.Meta
 	case mezu.Route:
 		return &e.Meta
 	case api.RouteWritten:
@@ -205,6 +207,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Project]():        "project",
 	reflect.TypeFor[mezu.Environment]():    "environment",
 	reflect.TypeFor[mezu.Directory]():      "directory",
+	reflect.TypeFor[mezu.User]():           "user",
 	reflect.TypeFor[mezu.Route]():          "route",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
 	reflect.TypeFor[mezu.Member]():         "member",

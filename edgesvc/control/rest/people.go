@@ -1,6 +1,11 @@
 package rest
 
-import "github.com/mezusphere/mezu/api"
+import (
+	"context"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
 
 // bindPeople binds what is about end users. Each operation exists for the
 // directories of a project and for those of an organization; the place tells the
@@ -21,5 +26,33 @@ func (r *rest) bindPeople() {
 	}
 	for _, op := range []api.Operation{api.OpDeleteDirectory, api.OpDeleteOrganizationDirectory} {
 		remove(r, op, removed(s.DeleteDirectory))
+	}
+	for _, op := range []api.Operation{api.OpListUsers, api.OpListOrganizationUsers} {
+		read(r, op, func(ctx context.Context, req *request) (api.List[mezu.User], error) {
+			page, err := req.paging()
+			if err != nil {
+				return api.List[mezu.User]{}, err
+			}
+			filter, err := mezu.ParseUserFilter(req.ctx.Query("filter"))
+			if err != nil {
+				return api.List[mezu.User]{}, err
+			}
+			return s.ListUsers(ctx, req.caller, req.place, filter, page)
+		})
+	}
+	for _, op := range []api.Operation{api.OpCreateUser, api.OpCreateOrganizationUser} {
+		write(r, op, api.MaxBody, created(s.CreateUser))
+	}
+	for _, op := range []api.Operation{api.OpGetUser, api.OpGetOrganizationUser} {
+		read(r, op, shown(s.GetUser))
+	}
+	for _, op := range []api.Operation{api.OpUpdateUser, api.OpUpdateOrganizationUser} {
+		patch(r, op, patched(s.UpdateUser))
+	}
+	for _, op := range []api.Operation{api.OpDeleteUser, api.OpDeleteOrganizationUser} {
+		remove(r, op, removed(s.DeleteUser))
+	}
+	for _, op := range []api.Operation{api.OpGetLogins, api.OpGetOrganizationLogins} {
+		read(r, op, shown(s.ListLogins))
 	}
 }

@@ -143,6 +143,11 @@ func (a *applying) project(ctx context.Context, p Place) error {
 	if err := mezu.ValidateRoles("manifest.roles", out.Roles); err != nil {
 		return err
 	}
+	owed, err := a.dropRoles(ctx, a.ch, a.scope, removedRoles(prj.Value.Roles, out.Roles))
+	if err != nil {
+		return mezu.Below("manifest", err)
+	}
+	a.owed = append(a.owed, owed...)
 	out.Meta = a.touch(out.Meta, prj.Revision)
 	a.ch.update(prj.Key, prj.Revision, out)
 	prj.Value = out

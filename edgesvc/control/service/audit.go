@@ -22,6 +22,7 @@ const (
 	kindProject        = "project"
 	kindEnvironment    = "environment"
 	kindDirectory      = "directory"
+	kindUser           = "user"
 	kindRoute          = "route"
 	kindRoutes         = "routes"
 	kindServiceAccount = "service_account"

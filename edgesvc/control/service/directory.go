@@ -122,6 +122,11 @@ func (s *Service) dropDirectory(ctx context.Context, ch *change, owner string, d
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "an environment names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
 	}
 	below.gone = true
+	if below.Value.HadUsers {
+		if err := s.withoutUsers(ctx, ch, id); err != nil {
+			return err
+		}
+	}
 	ch.remove(dir.Key, dir.Revision)
 	ch.drop(keyID(id))
 	return s.count(ctx, ch, owner, func(n *children) { n.Directories-- })

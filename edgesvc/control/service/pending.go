@@ -21,6 +21,9 @@ const (
 	pendingBundles pendingKind = "bundles"
 	// pendingProject: remove the service accounts of a deleted project.
 	pendingProject pendingKind = "project"
+	// pendingRoles: take roles that a project lost from users who got them
+	// meanwhile.
+	pendingRoles pendingKind = "roles"
 	// pendingEdge: forget what a deleted edge held.
 	pendingEdge pendingKind = "edge"
 	// pendingMember: cut the Warpgates that a removed member let in.
@@ -37,9 +40,11 @@ type pending struct {
 	Kind    pendingKind `json:"kind"`
 	ID      string      `json:"id"`
 	Project string      `json:"project,omitempty"`
-	// Organization and Person are a removed member's.
-	Organization string `json:"organization,omitempty"`
-	Person       string `json:"person,omitempty"`
+	// Organization and Person are a removed member's, Organization and Roles of
+	// roles that a project lost.
+	Organization string   `json:"organization,omitempty"`
+	Person       string   `json:"person,omitempty"`
+	Roles        []string `json:"roles,omitempty"`
 }
 
 func (c *change) owe(p pending) { c.put(keyPending(p.Kind, p.ID), p) }
@@ -60,6 +65,8 @@ func (s *Service) settle(ctx context.Context, p pending) error {
 		err = each(ctx, s, environmentsOf(p.ID), func(f found[mezu.Environment]) error { return s.republish(ctx, f.Value.ID) })
 	case pendingProject:
 		err = s.cutAccounts(ctx, p.ID)
+	case pendingRoles:
+		err = s.takeRoles(ctx, p)
 	case pendingEdge:
 		err = s.forgetEdge(ctx, p.ID)
 	case pendingMember:
@@ -82,6 +89,12 @@ func (s *Service) Settle(ctx context.Context) error {
 		owed = append(owed, f.Value)
 		return nil
 	})
+	return errors.Join(err, s.settleAll(ctx, owed))
+}
+
+// settleAll does all of it; what can't be done does not keep the rest from being done.
+func (s *Service) settleAll(ctx context.Context, owed []pending) error {
+	var err error
 	for _, p := range owed {
 		err = errors.Join(err, s.settle(ctx, p))
 	}

@@ -63,10 +63,10 @@ func (s *Service) GetProject(ctx context.Context, c Caller, p Place) (mezu.Proje
 }
 
 // UpdateProject changes one. New roles reach the bundles of all its environments
-// before the call returns.
+// before the call returns; a role that a user has can't be removed.
 func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Project) error) (mezu.Project, error) {
 	var out mezu.Project
-	var owed *pending
+	var owed []pending
 	_, err := s.commit(ctx, by(c, api.OpUpdateProject), func(ch *change) error {
 		owed = nil
 		sc, err := s.inProject(ctx, c, api.OpUpdateProject, p)
@@ -92,21 +92,26 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 		ch.update(prj.Key, prj.Revision, out)
 		ch.audit(sc.target(kindProject, out.ID, out.Name), prj.Value, out)
 		if !reflect.DeepEqual(prj.Value.Roles, out.Roles) {
-			owed = &pending{Kind: pendingBundles, ID: out.ID}
-			ch.owe(*owed)
+			if owed, err = s.dropRoles(ctx, ch, sc, removedRoles(prj.Value.Roles, out.Roles)); err != nil {
+				return err
+			}
+			bundles := pending{Kind: pendingBundles, ID: out.ID}
+			ch.owe(bundles)
+			owed = append(owed, bundles)
 		}
 		return nil
 	})
-	if err == nil && owed != nil {
-		err = s.settle(ctx, *owed)
+	if err != nil {
+		return out, err
 	}
-	return out, err
+	return out, s.settleAll(ctx, owed)
 }
 
 // DeleteProject removes a project without environments and directories, and its
-// service accounts: they are owed by the change, and find nothing any more as soon as it is made.
+// service accounts: they are owed by the change, and find nothing any more as soon as
+// it is made. A project of whose roles a user of the organization has one stays.
 func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var owed pending
+	var owed []pending
 	_, err := s.commit(ctx, by(c, api.OpDeleteProject), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpDeleteProject, p)
 		if err != nil {
@@ -124,19 +129,23 @@ func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch 
 		if err := below.Value.refuse("the project", "environments", below.Value.Environments); err != nil {
 			return err
 		}
-		owed = pending{Kind: pendingProject, ID: id}
+		if owed, err = s.dropRoles(ctx, ch, sc, removedRoles(prj.Value.Roles, nil)); err != nil {
+			return err
+		}
+		accounts := pending{Kind: pendingProject, ID: id}
+		owed = append(owed, accounts)
 		ch.remove(prj.Key, prj.Revision)
 		ch.drop(keyID(id))
 		ch.remove(keyChildren(id), below.Revision)
 		ch.drop(keyApplied(id))
-		ch.owe(owed)
+		ch.owe(accounts)
 		ch.audit(sc.target(kindProject, id, prj.Value.Name), prj.Value, nil)
 		return s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Projects-- })
 	})
 	if err != nil {
 		return err
 	}
-	return s.settle(ctx, owed)
+	return s.settleAll(ctx, owed)
 }
 
 // cutAccounts removes the service accounts of a project that was deleted.

@@ -114,6 +114,20 @@ var rules = map[string]rule{
 	api.OpUpdateOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
 	api.OpDeleteOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
 
+	api.OpListUsers.ID:  {tenants, mezu.PermUsersRead},
+	api.OpCreateUser.ID: {tenants, mezu.PermUsersWrite},
+	api.OpGetUser.ID:    {tenants, mezu.PermUsersRead},
+	api.OpUpdateUser.ID: {tenants, mezu.PermUsersWrite},
+	api.OpDeleteUser.ID: {tenants, mezu.PermUsersWrite},
+	api.OpGetLogins.ID:  {tenants, mezu.PermUsersRead},
+
+	api.OpListOrganizationUsers.ID:  {organizational, mezu.PermUsersRead},
+	api.OpCreateOrganizationUser.ID: {organizational, mezu.PermUsersWrite},
+	api.OpGetOrganizationUser.ID:    {organizational, mezu.PermUsersRead},
+	api.OpUpdateOrganizationUser.ID: {organizational, mezu.PermUsersWrite},
+	api.OpDeleteOrganizationUser.ID: {organizational, mezu.PermUsersWrite},
+	api.OpGetOrganizationLogins.ID:  {organizational, mezu.PermUsersRead},
+
 	api.OpListWarpgates.ID:        {tenants, mezu.PermWarpgatesRead},
 	api.OpGetWarpgate.ID:          {tenants, mezu.PermWarpgatesRead},
 	api.OpDeleteWarpgate.ID:       {tenants, mezu.PermWarpgatesWrite},

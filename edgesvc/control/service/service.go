@@ -71,6 +71,7 @@ type Service struct {
 	log          *slog.Logger
 	now          func() time.Time
 	epoch        uint64
+	mailKey      []byte // of the blind index of users' addresses
 	// bootstrapped and sealRotated may be nil.
 	bootstrapped, sealRotated func()
 	backup                    func(context.Context, io.Writer, time.Time) error
@@ -111,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mailKey = cfg.Store.Derive(purposeMail)
 	s.anchor = trust.New(cfg.Authority.TrustRoot(), s.now)
 	if _, err := s.anchor.AcceptKeyset(cfg.Authority.Keyset()); err != nil {
 		return nil, err

@@ -1,0 +1,294 @@
+package service
+
+import (
+	"context"
+	"hash/crc32"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// user is a user as it is kept: without the name of the directory, which follows
+// from where it lies, and with roles by the ids of their projects, so that another
+// project that takes a name later is granted nothing. The revision is the user's own
+// and counts changes through the API: a login writes the record too.
+type user struct {
+	User   mezu.User   `json:"user"`
+	Grants []roleGrant `json:"grants,omitempty"`
+}
+
+// roleGrant is a role that a user has, in a project by its id.
+type roleGrant struct {
+	Project string `json:"project"`
+	Role    string `json:"role"`
+}
+
+// countParts is over how many records the count of a directory's users is spread, so
+// that those who sign up at once hardly meet at one. The deletion of a directory that
+// had users checks and drops all of them in one transaction.
+const countParts = 32
+
+// countUsers adds n to a directory's count of users, in a part that depends on an id.
+// Parts may be negative: they count in their sum.
+func (s *Service) countUsers(ctx context.Context, ch *change, directory, id string, n int) error {
+	part, err := optional[int](ctx, s, keyUserCount(directory, int(crc32.ChecksumIEEE([]byte(id))%countParts)))
+	if err != nil {
+		return err
+	}
+	ch.update(part.Key, part.Revision, part.Value+n)
+	known, err := optional[children](ctx, s, keyChildren(directory))
+	if err != nil || known.Value.HadUsers {
+		return err
+	}
+	return s.count(ctx, ch, directory, func(c *children) { c.HadUsers = true })
+}
+
+// withoutUsers plans the end of a directory's count, or refuses while it counts
+// anyone.
+func (s *Service) withoutUsers(ctx context.Context, ch *change, directory string) error {
+	total := 0
+	for i := range countParts {
+		part, err := optional[int](ctx, s, keyUserCount(directory, i))
+		if err != nil {
+			return err
+		}
+		total += part.Value
+		ch.require(part.Key, part.Revision)
+		if part.Revision != 0 {
+			ch.drop(part.Key)
+		}
+	}
+	if total != 0 {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "the directory still has users", Hint: "delete them first"}
+	}
+	return nil
+}
+
+// CreateUser makes a user; of one mail address a directory has one at most.
+func (s *Service) CreateUser(ctx context.Context, c Caller, p Place, in mezu.User, o Once) (mezu.User, error) {
+	var out mezu.User
+	op := p.either(api.OpCreateUser, api.OpCreateOrganizationUser)
+	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inDirectory(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		out, err = once(ctx, s, ch, c, op, o, false, func() (mezu.User, error) {
+			return s.addUser(ctx, ch, sc, in)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) addUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
+	out, err := s.newUser(ctx, ch, sc, in)
+	if err != nil {
+		return in, err
+	}
+	ch.audit(sc.target(kindUser, out.ID, ""), nil, auditUser(out, nil))
+	return out, s.countUsers(ctx, ch, sc.directory.Value.ID, out.ID, 1)
+}
+
+// newUser plans a user and what finds it.
+func (s *Service) newUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
+	if err := in.Validate(); err != nil {
+		return in, err
+	}
+	if in.Status == "" {
+		in.Status = mezu.UserActive
+	}
+	dir := sc.directory.Value
+	in.Meta, in.Directory = s.meta(mezu.PrefixUser), ""
+	u := user{User: in}
+	var err error
+	if u.Grants, err = s.grants(ctx, ch, sc, nil, in.Roles); err != nil {
+		return in, err
+	}
+	if err := s.index(ctx, ch, dir.ID, user{}, u); err != nil {
+		return in, err
+	}
+	u.User.Roles = nil
+	ch.create(usersOf(dir.ID)+in.ID, u)
+	ch.require(sc.directory.Key, sc.directory.Revision)
+	in.Directory = dir.Name
+	return in, nil
+}
+
+// user finds the user that a place names.
+func (s *Service) user(ctx context.Context, sc scope, p Place) (found[user], error) {
+	if mezu.ValidateID("", mezu.PrefixUser, p.Item) != nil {
+		return found[user]{}, notFound("user", "users are named by id; find one by mail with filter=email=ADDRESS")
+	}
+	u, err := optional[user](ctx, s, usersOf(sc.directory.Value.ID)+p.Item)
+	if err == nil && u.Revision == 0 {
+		err = notFound("user", "users are named by id; find one by mail with filter=email=ADDRESS")
+	}
+	return u, err
+}
+
+// GetUser reads one.
+func (s *Service) GetUser(ctx context.Context, c Caller, p Place) (mezu.User, error) {
+	sc, err := s.inDirectory(ctx, c, p.either(api.OpGetUser, api.OpGetOrganizationUser), p)
+	if err != nil {
+		return mezu.User{}, err
+	}
+	u, err := s.user(ctx, sc, p)
+	if err != nil {
+		return mezu.User{}, err
+	}
+	return s.shownUser(ctx, sc, projectNames{}, u.Value)
+}
+
+// projectNames are names of projects that were looked up, by id.
+type projectNames map[string]string
+
+// shownUser is a user as it is served.
+func (s *Service) shownUser(ctx context.Context, sc scope, names projectNames, u user) (mezu.User, error) {
+	out := u.User
+	out.Directory = sc.directory.Value.Name
+	for _, g := range u.Grants {
+		name, known := names[g.Project]
+		if !known {
+			var err error
+			if name, err = s.projectName(ctx, sc.organization.Value.ID, g.Project); err != nil {
+				return out, err
+			}
+			names[g.Project] = name
+		}
+		// What a project that is gone granted is on its way out.
+		if name != "" {
+			out.Roles = append(out.Roles, name+"/"+g.Role)
+		}
+	}
+	return out, nil
+}
+
+// UpdateUser changes one. Whoever may not log in any more, or lacks a role that he
+// had, is cut off from the sessions that he has.
+func (s *Service) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
+	var out mezu.User
+	op := p.either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
+	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inDirectory(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		was, err := s.user(ctx, sc, p)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, was.Value.User.Revision); err != nil {
+			return err
+		}
+		before, err := s.shownUser(ctx, sc, projectNames{}, was.Value)
+		if err != nil {
+			return err
+		}
+		out = before
+		if err := with(&out); err != nil {
+			return err
+		}
+		return s.changeUser(ctx, ch, sc, was, before, &out)
+	})
+	return out, err
+}
+
+// changeUser plans the change of a user to what out says.
+func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was found[user], before mezu.User, out *mezu.User) error {
+	if out.Status == "" {
+		return mezu.Invalid("status", "is one of active, inactive, suspended")
+	}
+	if err := out.Validate(); err != nil {
+		return err
+	}
+	dir := sc.directory.Value
+	out.Meta = s.touch(was.Value.User.Meta, was.Value.User.Revision)
+	out.Directory, out.LastLoginAt = dir.Name, was.Value.User.LastLoginAt
+	is := user{User: *out}
+	is.User.Directory, is.User.Roles = "", nil
+	var err error
+	if is.Grants, err = s.grants(ctx, ch, sc, &was.Value, out.Roles); err != nil {
+		return err
+	}
+	if err := s.index(ctx, ch, dir.ID, was.Value, is); err != nil {
+		return err
+	}
+	ch.update(was.Key, was.Revision, is)
+	ch.audit(sc.target(kindUser, out.ID, ""), auditUser(before, nil), auditUser(*out, &before))
+	barred := out.Status != mezu.UserActive && out.Status != before.Status
+	lost := slices.ContainsFunc(was.Value.Grants, func(g roleGrant) bool { return !slices.Contains(is.Grants, g) })
+	if barred || lost {
+		s.revokeUser(ch, out.ID)
+	}
+	return nil
+}
+
+// revokeUser ends the sessions that a user has now, everywhere.
+func (s *Service) revokeUser(ch *change, id string) {
+	// Stamps are cut to the millisecond; a grant of this very one is older than
+	// the change.
+	from := s.stamp().Add(time.Millisecond)
+	s.stateRevocation(ch, mezu.Revocation{Kind: mezu.RevokeUser, Subject: id, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)})
+}
+
+// DeleteUser removes a user and ends its sessions.
+func (s *Service) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	op := p.either(api.OpDeleteUser, api.OpDeleteOrganizationUser)
+	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
+		sc, err := s.inDirectory(ctx, c, op, p)
+		if err != nil {
+			return err
+		}
+		was, err := s.user(ctx, sc, p)
+		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, was.Value.User.Revision); err != nil {
+			return err
+		}
+		before, err := s.shownUser(ctx, sc, projectNames{}, was.Value)
+		if err != nil {
+			return err
+		}
+		dir, id := sc.directory.Value.ID, before.ID
+		if err := s.index(ctx, ch, dir, was.Value, user{}); err != nil {
+			return err
+		}
+		ch.remove(was.Key, was.Revision)
+		ch.drop(keyLogins(dir, id))
+		ch.audit(sc.target(kindUser, id, ""), auditUser(before, nil), nil)
+		s.revokeUser(ch, id)
+		return s.countUsers(ctx, ch, dir, id, -1)
+	})
+	return err
+}
+
+// auditedUser is what the audit shows of a user: what he may do, and which parts of
+// his profile changed, but nothing that says who he is. Audit records outlive the
+// store in an archive.
+type auditedUser struct {
+	Status  mezu.UserStatus `json:"status"`
+	Roles   []string        `json:"roles,omitempty"`
+	Changed []string        `json:"changed,omitempty"`
+}
+
+// auditUser is one side of an audit record; before is what the side is compared with.
+func auditUser(u mezu.User, before *mezu.User) auditedUser {
+	out := auditedUser{Status: u.Status, Roles: u.Roles}
+	if before == nil {
+		return out
+	}
+	for _, part := range []struct{ name, was, is string }{
+		{"profile.name", before.Profile.Name, u.Profile.Name},
+		{"profile.email", before.Profile.Email, u.Profile.Email},
+		{"profile.display_name", before.Profile.DisplayName, u.Profile.DisplayName},
+	} {
+		if part.was != part.is {
+			out.Changed = append(out.Changed, part.name)
+		}
+	}
+	return out
+}

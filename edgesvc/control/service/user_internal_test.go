@@ -1,0 +1,378 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed/sealedtest"
+)
+
+// shelf is a vault in memory.
+type shelf map[string][]byte
+
+func (s shelf) Load(_ context.Context, name string) ([]byte, error) {
+	if data, ok := s[name]; ok {
+		return data, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (s shelf) Save(_ context.Context, name string, data []byte) error {
+	s[name] = data
+	return nil
+}
+
+// pool is a service with a directory of an organization and its owner.
+type pool struct {
+	*Service
+	owner Caller
+	place Place
+	dir   mezu.Directory
+	now   time.Time
+}
+
+func newPool(t testing.TB) *pool {
+	t.Helper()
+	db := sealedtest.Open(t)
+	p := &pool{owner: Caller{Kind: Member, ID: "opr_x", Operator: true}, place: Place{Organization: "acme", Directory: "people"}, now: time.Now()}
+	now := func() time.Time { return p.now }
+	vault := shelf{}
+	if err := ca.Create(t.Context(), vault, filepath.Join(t.TempDir(), "offline"), now); err != nil {
+		t.Fatal(err)
+	}
+	authority, err := ca.Open(t.Context(), vault, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Service, err = Open(t.Context(), Config{Store: db, Authority: authority, Domain: "localhost", Log: slog.New(slog.DiscardHandler), Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	roles := map[string]mezu.ProjectRole{}
+	for i := range 2 * mezu.MaxUserRoles {
+		roles[fmt.Sprint("r", i)] = mezu.ProjectRole{}
+	}
+	if _, err = p.CreateOrganization(t.Context(), p.owner, mezu.Organization{Name: "acme"}, Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.CreateProject(t.Context(), p.owner, p.place, mezu.Project{Name: "shop", Roles: roles}, Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if p.dir, err = p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "people"}, Once{}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *pool) add(t testing.TB, email string, roles ...string) mezu.User {
+	t.Helper()
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: email}, Roles: roles}, Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func (p *pool) at(id string) Place {
+	place := p.place
+	place.Item = id
+	return place
+}
+
+// everyRole are grants of the roles first to first + MaxUserRoles.
+func everyRole(first int) []string {
+	var out []string
+	for i := range mezu.MaxUserRoles {
+		out = append(out, fmt.Sprint("shop/r", first+i))
+	}
+	return out
+}
+
+// The largest change of a user fits one transaction: another address, another status
+// and all roles exchanged, under an Idempotency-Key for the creation.
+func TestUser_LargestChange(t *testing.T) {
+	p := newPool(t)
+	in := mezu.User{Profile: mezu.Profile{Email: "a@example.com"}, Roles: everyRole(0)}
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, in, Once{Key: strings.Repeat("k", MinOnceKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.UpdateUser(t.Context(), p.owner, p.at(u.ID), 0, func(u *mezu.User) error {
+		u.Profile.Email, u.Status, u.Roles = "b@example.com", mezu.UserSuspended, everyRole(mezu.MaxUserRoles)
+		return nil
+	})
+	if err != nil || len(out.Roles) != mezu.MaxUserRoles || out.Status != mezu.UserSuspended {
+		t.Fatalf("%+v %v", out, err)
+	}
+	if err := p.DeleteUser(t.Context(), p.owner, p.at(u.ID), 0); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing of the user is left that finds him, and nothing counts him.
+	for _, prefix := range []string{prefixUser, prefixLogin, "mail/", "user-status/", "user-role/", "user-role-status/"} {
+		if page, err := p.store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
+			t.Errorf("%s has %d records: %v", prefix, len(page.Records), err)
+		}
+	}
+	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); err != nil {
+		t.Error(err)
+	}
+	if page, err := p.store.List(t.Context(), "user-count/", "", 0); err != nil || len(page.Records) > 0 {
+		t.Errorf("%d counts are left: %v", len(page.Records), err)
+	}
+}
+
+func TestNoteLogin(t *testing.T) {
+	p := newPool(t)
+	u := p.add(t, "a@example.com")
+	begin := p.now.UTC().Truncate(time.Second)
+	note := func(i int, outcome mezu.LoginOutcome) {
+		t.Helper()
+		l := mezu.Login{Time: begin.Add(time.Duration(i) * time.Minute), Address: "2001:db8::1", Method: "password", Outcome: outcome}
+		if err := p.NoteLogin(t.Context(), p.dir.ID, u.ID, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range mezu.MaxLogins + 5 {
+		note(i, mezu.LoginSucceeded)
+	}
+	note(100, mezu.LoginFailed)
+	note(101, mezu.LoginRefused)
+	logins, err := p.ListLogins(t.Context(), p.owner, p.at(u.ID))
+	if err != nil || len(logins.Items) != mezu.MaxLogins || logins.Items[0].Outcome != mezu.LoginRefused || logins.Items[1].Outcome != mezu.LoginFailed ||
+		!logins.Items[2].Time.Equal(begin.Add(54*time.Minute)) || !logins.Items[49].Time.Equal(begin.Add(7*time.Minute)) {
+		t.Errorf("%d logins, %v: %+v", len(logins.Items), err, logins.Items)
+	}
+	now, err := p.GetUser(t.Context(), p.owner, p.at(u.ID))
+	if err != nil || !now.LastLoginAt.Equal(begin.Add(54*time.Minute)) || now.Revision != 1 {
+		t.Errorf("%+v, %v", now, err)
+	}
+	// An update in the revision that was read before a login is not stale.
+	changed, err := p.UpdateUser(t.Context(), p.owner, p.at(u.ID), 1, func(u *mezu.User) error { u.Profile.Name = "A"; return nil })
+	if err != nil || changed.Revision != 2 || !changed.LastLoginAt.Equal(now.LastLoginAt) {
+		t.Errorf("%+v, %v", changed, err)
+	}
+	for _, bad := range []mezu.Login{
+		{}, {Time: begin, Address: "example.com", Method: "password", Outcome: mezu.LoginFailed},
+		{Time: begin, Address: "192.0.2.1", Method: "Pass word", Outcome: mezu.LoginFailed}, {Time: begin, Address: "192.0.2.1", Method: "password"},
+	} {
+		if err := p.NoteLogin(t.Context(), p.dir.ID, u.ID, bad); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	gone := mezu.Login{Time: begin, Address: "192.0.2.1", Method: "password", Outcome: mezu.LoginFailed}
+	if err := p.NoteLogin(t.Context(), p.dir.ID, mezu.NewID(mezu.PrefixUser, begin), gone); mezu.CodeOf(err) != mezu.CodeNotFound {
+		t.Errorf("a login of nobody: %v", err)
+	}
+}
+
+// Grants that came between the look for them and the removal of their role, as when
+// the process is killed right after it, are taken back; until then no role comes back.
+func TestTakeRoles_AfterAKill(t *testing.T) {
+	p := newPool(t)
+	u := p.add(t, "a@example.com", "shop/r0", "shop/r1")
+	prj, err := get[mezu.Project](t.Context(), p.Service, projectsOf(orgID(t, p))+"shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := prj.Value.Roles["r0"]
+	_, err = p.commit(t.Context(), internal, func(ch *change) error {
+		delete(prj.Value.Roles, "r0")
+		ch.update(prj.Key, prj.Revision, prj.Value)
+		ch.owe(pending{Kind: pendingRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := Place{Organization: "acme", Project: "shop"}
+	back := func(prj *mezu.Project) error {
+		prj.Roles = maps.Clone(prj.Roles)
+		prj.Roles["r0"] = role
+		return nil
+	}
+	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); mezu.CodeOf(err) != mezu.CodeConflict {
+		t.Fatalf("a role came back while it was had: %v", err)
+	}
+	if err := p.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now, err := p.GetUser(t.Context(), p.owner, p.at(u.ID))
+	if err != nil || len(now.Roles) != 1 || now.Roles[0] != "shop/r1" || now.Revision != 2 {
+		t.Errorf("%+v, %v", now, err)
+	}
+	revoked, err := p.store.List(t.Context(), prefixRevocation, "", 0)
+	if err != nil || len(revoked.Records) != 1 {
+		t.Errorf("%d revocations, %v", len(revoked.Records), err)
+	}
+	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); err != nil {
+		t.Error(err)
+	}
+	if found, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{Role: "shop/r0"}, Paging{}); err != nil || len(found.Items) != 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+func orgID(t *testing.T, p *pool) string {
+	t.Helper()
+	org, err := p.GetOrganization(t.Context(), p.owner, p.place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return org.ID
+}
+
+// The index of addresses is blind, of one directory each, and outlives a restart and the rotation
+// of the keys at rest.
+func TestUserByMail(t *testing.T) {
+	p := newPool(t)
+	u := p.add(t, "Ann@Example.com")
+	p.add(t, "bob@example.com")
+	found, err := p.UserByMail(t.Context(), p.dir.ID, "ann@EXAMPLE.com")
+	if err != nil || found.ID != u.ID {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if _, err := p.UserByMail(t.Context(), mezu.NewID(mezu.PrefixDirectory, p.now), "ann@example.com"); err == nil {
+		t.Error("found in another directory")
+	}
+	entry := p.mailEntry(p.dir.ID, "ann@example.com")
+	if other := p.mailEntry("dir_x", "ann@example.com"); other[strings.LastIndex(other, "/"):] == entry[strings.LastIndex(entry, "/"):] {
+		t.Error("an address looks the same in two directories")
+	}
+	if _, err := p.store.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), Config{Store: p.store, Authority: p.authority, Domain: "localhost", Log: p.log})
+	if err != nil || again.mailEntry(p.dir.ID, "ann@example.com") != entry {
+		t.Errorf("another index after a restart: %v", err)
+	}
+	page, err := p.store.List(t.Context(), "mail/", "", 0)
+	if err != nil || len(page.Records) != 2 || page.Records[0].Key != entry && page.Records[1].Key != entry {
+		t.Errorf("%+v, %v", page.Records, err)
+	}
+}
+
+// Creations at once do not fail for being many.
+func TestCreateUser_ManyAtOnce(t *testing.T) {
+	p := newPool(t)
+	const many = 64
+	failed := make(chan error, many)
+	for i := range many {
+		go func() {
+			_, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}}, Once{})
+			failed <- err
+		}()
+	}
+	for range many {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	total := 0
+	err := each(t.Context(), p.Service, "user-count/"+p.dir.ID+"/", func(f found[int]) error { total += f.Value; return nil })
+	if err != nil || total != many {
+		t.Errorf("counted %d, %v", total, err)
+	}
+}
+
+// An import makes users as others are, in transactions that fit, and stops at the
+// first that can't be.
+func TestImportUsers(t *testing.T) {
+	p := newPool(t)
+	var in []mezu.User
+	for i := range 100 {
+		in = append(in, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}, Roles: everyRole(0)[:i%(mezu.MaxUserRoles+1)]})
+	}
+	if n, err := p.ImportUsers(t.Context(), p.place, in); n != 100 || err != nil {
+		t.Fatalf("%d made, %v", n, err)
+	}
+	for filter, want := range map[mezu.UserFilter]int{{}: 100, {Email: "U7@example.com"}: 1, {Role: "shop/r11"}: 7, {Role: "shop/r11", Status: mezu.UserActive}: 7, {Status: mezu.UserInactive}: 0} {
+		if out, err := p.ListUsers(t.Context(), p.owner, p.place, filter, Paging{Size: 1000}); err != nil || len(out.Items) != want {
+			t.Errorf("%+v: %d users, %v", filter, len(out.Items), err)
+		}
+	}
+	u := func(mail string) mezu.User { return mezu.User{Profile: mezu.Profile{Email: mail}} }
+	for name, bad := range map[string][]mezu.User{
+		"taken": {u("u1@example.com")}, "twice": {u("x@example.com"), u("X@example.com")}, "invalid": {u("x@example.com"), u("x")},
+	} {
+		if n, err := p.ImportUsers(t.Context(), p.place, bad); n != 0 || err == nil {
+			t.Errorf("%s: %d made, %v", name, n, err)
+		}
+	}
+	if _, err := p.ImportUsers(t.Context(), Place{Organization: "acme", Directory: "none"}, in[:1]); mezu.CodeOf(err) != mezu.CodeNotFound {
+		t.Errorf("into no directory: %v", err)
+	}
+	// They are counted, though not each where it is uncounted.
+	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); mezu.CodeOf(err) != mezu.CodeConflict {
+		t.Errorf("a directory with users: %v", err)
+	}
+	all, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{}, Paging{Size: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range all.Items {
+		if err := p.DeleteUser(t.Context(), p.owner, p.at(u.ID), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNormalizeMail(t *testing.T) {
+	for in, want := range map[string]string{
+		"ann@example.com": "ann@example.com", "ANN@Example.COM": "ann@example.com", "Rene\u0301@example.com": "ren\u00e9@example.com",
+		"a.b+c@example.com": "a.b+c@example.com", "\u212bngstrom@example.com": "\u00e5ngstrom@example.com", "o\u0308@B\u00dcCHER.example": "\u00f6@b\u00fccher.example",
+		"I\u0307@a": "i\u0307@a", "\u0130@a": "i\u0307@a", "I@a": "i@a",
+		"a@xn--bcher-kva.example": "a@xn--bcher-kva.example", "": "",
+	} {
+		if got := NormalizeMail(in); got != want {
+			t.Errorf("%q becomes %q, not %q", in, got, want)
+		}
+	}
+}
+
+func asciiUpper(r rune) rune {
+	if 'a' <= r && r <= 'z' {
+		r += 'A' - 'a'
+	}
+	return r
+}
+
+// Whatever is valid has one form, which is valid UTF-8, its own form, and the same for
+// all cases and compositions of it.
+func FuzzNormalizeMail(f *testing.F) {
+	for _, seed := range []string{"ann@example.com", "Rene\u0301@EXAMPLE.com", "\u0130@example.com", "\u212a@\u2126.example", "\u1e9e\u0323\u0307@a", "\uac00\u11a8@b", "\xff@a"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		if mezu.ValidateEmail("email", address) != nil {
+			return
+		}
+		once := NormalizeMail(address)
+		if again := NormalizeMail(once); again != once {
+			t.Fatalf("%q becomes %q, and then %q", address, once, again)
+		}
+		if strings.ToValidUTF8(once, "") != once || strings.ContainsAny(once, " \x00/") && !strings.ContainsAny(address, "/") {
+			t.Fatalf("%q becomes %q", address, once)
+		}
+		for _, same := range []string{norm.NFC.String(address), norm.NFD.String(address), strings.Map(asciiUpper, address)} {
+			if other := NormalizeMail(same); other != once {
+				t.Fatalf("%q becomes %q, but %q becomes %q", address, once, same, other)
+			}
+		}
+		if strings.Count(once, "@") != strings.Count(address, "@") {
+			t.Fatalf("%q becomes %q", address, once)
+		}
+	})
+}

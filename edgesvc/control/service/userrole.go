@@ -1,0 +1,114 @@
+package service
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// dropRoles plans the removal of roles from a project, or of all with the project. A
+// role that someone has is not removed: its permissions would come back to him with
+// the next role of the name. Grants of this very moment are taken back afterwards, by
+// what the change owes.
+//
+// It is called for every change of roles: one that adds them waits for the end of a
+// removal, too.
+func (s *Service) dropRoles(ctx context.Context, ch *change, sc scope, roles []string) ([]pending, error) {
+	slices.Sort(roles)
+	org, prj := sc.organization.Value.ID, sc.project.Value.ID
+	owed := pending{Kind: pendingRoles, ID: prj, Organization: org, Roles: roles}
+	earlier, err := optional[pending](ctx, s, keyPending(owed.Kind, owed.ID))
+	if err != nil {
+		return nil, err
+	}
+	if earlier.Revision != 0 {
+		return nil, unfinishedRoles()
+	}
+	if len(roles) == 0 {
+		return nil, nil
+	}
+	for _, role := range roles {
+		err := s.eachDirectory(ctx, org, prj, func(dir mezu.Directory) error {
+			page, err := s.store.List(ctx, holdersOf(dir.ID, roleGrant{prj, role}), "", 1)
+			if err == nil && len(page.Records) > 0 {
+				err = &mezu.Error{Code: mezu.CodeConflict, Field: "roles", Detail: "users of the directory " + dir.Name + " have the role " + role,
+					Hint: "take it from them first; filter=role=" + sc.project.Value.Name + "/" + role + " finds them"}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	ch.owe(owed)
+	return []pending{owed}, nil
+}
+
+// unfinishedRoles refuses a change while an earlier removal is not done: a role that
+// came back would find those who had it.
+func unfinishedRoles() error {
+	return &mezu.Error{Code: mezu.CodeConflict, Field: "roles", Detail: "an earlier removal of roles is not finished", Hint: "try again in a moment"}
+}
+
+// removedRoles are the names that was has and is lacks.
+func removedRoles(was, is map[string]mezu.ProjectRole) []string {
+	var out []string
+	for name := range maps.Keys(was) {
+		if _, stays := is[name]; !stays {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// eachDirectory visits the directories whose users can have roles of a project: its
+// own and those of the organization.
+func (s *Service) eachDirectory(ctx context.Context, organization, project string, visit func(mezu.Directory) error) error {
+	for _, owner := range []string{project, organization} {
+		err := each(ctx, s, directoriesOf(owner), func(f found[mezu.Directory]) error { return visit(f.Value) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeRoles takes removed roles from users who were granted them in the moment of the
+// removal.
+func (s *Service) takeRoles(ctx context.Context, p pending) error {
+	return s.eachDirectory(ctx, p.Organization, p.ID, func(dir mezu.Directory) error {
+		for _, role := range p.Roles {
+			g := roleGrant{p.ID, role}
+			prefix := holdersOf(dir.ID, g)
+			err := each(ctx, s, prefix, func(f found[int]) error {
+				return s.takeRole(ctx, dir.ID, strings.TrimPrefix(f.Key, prefix), g)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Service) takeRole(ctx context.Context, directory, id string, g roleGrant) error {
+	_, err := s.publish(ctx, internal, func(ch *change) error {
+		was, err := optional[user](ctx, s, usersOf(directory)+id)
+		if err != nil || !slices.Contains(was.Value.Grants, g) {
+			return err
+		}
+		is := was.Value
+		is.Grants = slices.DeleteFunc(slices.Clone(is.Grants), func(has roleGrant) bool { return has == g })
+		is.User.Meta = s.touch(is.User.Meta, is.User.Revision)
+		if err := s.index(ctx, ch, directory, was.Value, is); err != nil {
+			return err
+		}
+		ch.update(was.Key, was.Revision, is)
+		s.revokeUser(ch, id)
+		return nil
+	})
+	return err
+}
