@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/mezusphere/mezu/bench/people"
 )
 
 // bench is everything that runs.
@@ -17,6 +19,7 @@ type bench struct {
 	dir     string // of this run, removed at its end
 	self    string // this program
 	results results
+	people  *people.Installation // made when a measure first asks for it
 
 	pair     certificateFiles
 	bin      programs
@@ -47,6 +50,9 @@ func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err err
 			err = errors.Join(err, b.close())
 		}
 	}()
+	if !o.needsProcesses() {
+		return b, nil
+	}
 	if b.pair, err = makeCertificate(b.dir); err != nil {
 		return nil, err
 	}
@@ -162,7 +168,11 @@ func (b *bench) close() error {
 	for _, p := range b.helpers {
 		p.stop()
 	}
-	return os.RemoveAll(b.dir)
+	var err error
+	if b.people != nil {
+		err = b.people.Close()
+	}
+	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
 // inTurn calls take for each target that fits, beginning with another one each

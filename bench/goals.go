@@ -9,6 +9,8 @@ const (
 	nameGoProxy   = "ReverseProxy"
 	nameNginx     = "nginx"
 	nameOurs      = "edge + Warpgate"
+	nameEngine    = "bare Badger"
+	nameControl   = "control plane"
 )
 
 // goal is one figure to reach.
@@ -47,6 +49,11 @@ func added(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, difference) }
 }
 
+// growth is a figure of the largest directory through the smallest's.
+func growth(name string) func(*results) float64 {
+	return func(r *results) float64 { return r.against("manyusers", name, nameLargest, sized(leastUsers), ratio) }
+}
+
 // goals, in the order of docs/performance.md.
 var goals = []goal{
 	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
@@ -78,4 +85,7 @@ var goals = []goal{
 	{"a change in force at the edge, p99", false, 1000, " ms", ours("changes", figEffectiveP99)},
 	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
 	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
+	{"lookup by mail, largest directory ÷ 1,000 users", false, 2, "", growth(figLookup)},
+	{"first page, largest directory ÷ 1,000 users", false, 2, "", growth(figFirst)},
+	{"last page, largest directory ÷ 1,000 users", false, 2, "", growth(figLast)},
 }

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,7 @@ const (
 	defaultRounds       = 5
 	defaultSeconds      = 4
 	defaultEnvironments = 100_000
+	defaultUsers        = 1_000_000
 )
 
 const about = `bench - measure edge and Warpgate against references on this machine
@@ -46,6 +48,7 @@ Flags:
    -workload HOST:PORT  where the workload listens, for peers (default a free port)
    -environments N      environments of the measure cold (default 100000)
    -out markdown|json   form of the result on stdout (default markdown)
+   -users N             users of the largest directory of manyusers (default 1000000)
    -control-plane DIR   use the programs mezusphere and warpgate in DIR instead of building them
    -profile DIR         afterwards, build the programs with a profiler, load them as http1,
                         http2 and bulk do, write profiles of edge and Warpgate to DIR and
@@ -66,6 +69,12 @@ type options struct {
 	binaries     string
 	profileFiles string
 	environments int
+	users        int
+}
+
+// needsProcesses reports whether a chosen measure drives processes.
+func (o *options) needsProcesses() bool {
+	return o.profileFiles != "" || slices.ContainsFunc(measures, func(m measure) bool { return o.run.MatchString(m.name) && !slices.Contains(alone, m.name) })
 }
 
 func parse(args []string) (*options, error) {
@@ -81,6 +90,7 @@ func parse(args []string) (*options, error) {
 		o.peers = append(o.peers, t)
 		return err
 	})
+	f.IntVar(&o.users, "users", defaultUsers, "")
 	f.StringVar(&o.workload, "workload", "127.0.0.1:0", "")
 	f.StringVar(&out, "out", out, "")
 	f.StringVar(&o.binaries, "control-plane", "", "")
@@ -99,6 +109,8 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("-out is markdown or json, not %q", out)
 	case o.environments < 1:
 		return nil, errors.New("-environments is at least 1")
+	case o.users < leastUsers:
+		return nil, fmt.Errorf("-users is at least %d", leastUsers)
 	case o.rounds < 1 || o.length < time.Second:
 		return nil, errors.New("-rounds and -seconds are at least 1")
 	}

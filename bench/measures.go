@@ -46,6 +46,9 @@ type measure struct {
 	take        func(ctx context.Context, b *bench, round int) error
 }
 
+// alone are the measures that need none of the processes.
+var alone = []string{"users", "manyusers"}
+
 var measures = []measure{
 	{"http1", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk)", takeHTTP1},
 	{"http2", "Requests for 1 KiB over 8 connections of HTTP/2 with 8 streams each (h2load)", takeHTTP2},
@@ -58,6 +61,8 @@ var measures = []measure{
 	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
 	{"changes", "50 changes of routes a second, until the edge runs each", takeChanges},
 	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments)", takeCold},
+	{"users", "Operations on one user, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
+	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
 }
 
 func overTLS(t target) bool { return t.secure }

@@ -1,0 +1,75 @@
+package people
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// Lookup finds one user of a directory by mail, a different one each time.
+func (in *Installation) Lookup(ctx context.Context, directory string) (time.Duration, error) {
+	address := mail(rand.IntN(in.made[directory]))
+	begin := time.Now()
+	out, err := in.service.ListUsers(ctx, in.caller, place(directory), mezu.UserFilter{Email: address}, service.Paging{})
+	took := time.Since(begin)
+	if err == nil && (len(out.Items) != 1 || out.Items[0].Profile.Email != address) {
+		err = fmt.Errorf("%s finds %d users", address, len(out.Items))
+	}
+	return took, err
+}
+
+// Filters by which pages are timed.
+func Filters() []string { return []string{"", "status=inactive", "role=shop/role1"} }
+
+// Page lists the first page that a filter chooses, or one of the last.
+func (in *Installation) Page(ctx context.Context, directory, filter string, last bool) (time.Duration, error) {
+	f, err := mezu.ParseUserFilter(filter)
+	if err != nil {
+		return 0, err
+	}
+	page := service.Paging{Size: pageSize}
+	if last {
+		if page.Token, err = in.toLast(ctx, directory, filter, f); err != nil {
+			return 0, err
+		}
+	}
+	begin := time.Now()
+	out, err := in.service.ListUsers(ctx, in.caller, place(directory), f, page)
+	took := time.Since(begin)
+	if err == nil && len(out.Items) != pageSize {
+		err = fmt.Errorf("a page of %d users", len(out.Items))
+	}
+	return took, err
+}
+
+// toLast walks through a listing once and remembers the way to a page near its end.
+func (in *Installation) toLast(ctx context.Context, directory, filter string, f mezu.UserFilter) (string, error) {
+	if in.lastPage[directory] == nil {
+		in.lastPage[directory] = pageTokens{}
+	}
+	if token, known := in.lastPage[directory][filter]; known {
+		return token, nil
+	}
+	token, seen := "", 0
+	for next := ""; ; {
+		out, err := in.service.ListUsers(ctx, in.caller, place(directory), f, service.Paging{Size: pageSize, Token: next})
+		if err != nil {
+			return "", err
+		}
+		if seen += len(out.Items); len(out.Items) == pageSize {
+			token = next
+		}
+		if next = out.NextPageToken; next == "" {
+			break
+		}
+	}
+	if filter == "" && seen != in.made[directory] {
+		return "", fmt.Errorf("the listing of %s has %d users of %d", directory, seen, in.made[directory])
+	}
+	in.lastPage[directory][filter] = token
+	return token, nil
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu/bench/people"
+)
+
+// Names of figures about users.
+const (
+	figCreate = "create: p50 µs"
+	figRead   = "show: p50 µs"
+	figList   = "list 100: p50 µs"
+	figLookup = "lookup by mail: p50 µs"
+	figFirst  = "first page: p50 µs"
+	figLast   = "last page: p50 µs"
+	figFill   = "imported/s"
+)
+
+// Sizes of directories, and how often each call is timed in a round.
+const (
+	leastUsers  = 1_000
+	middleUsers = 100_000
+
+	timesCreate = 300
+	timesRead   = 2_000
+	timesList   = 200
+	timesLookup = 2_000
+	timesPage   = 100
+)
+
+// nameLargest is the target of the directory that -users sizes.
+const nameLargest = "largest"
+
+// nameRatio is the column of ratios within rounds.
+const nameRatio = "ratio"
+
+// sized names a directory by its size.
+func sized(n int) string { return fmt.Sprintf("%d users", n) }
+
+// installationOfPeople is the one that all measures about users share.
+func (b *bench) installationOfPeople(ctx context.Context) (*people.Installation, error) {
+	if b.people != nil {
+		return b.people, nil
+	}
+	dir := filepath.Join(b.dir, "people")
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		b.people, err = people.Open(ctx, dir)
+	}
+	return b.people, err
+}
+
+// takeUsers times operations on users beside the bare engine.
+func takeUsers(ctx context.Context, b *bench, round int) error {
+	in, err := b.installationOfPeople(ctx)
+	if err != nil {
+		return err
+	}
+	if round == 0 {
+		if _, err := in.Fill(ctx, "few", 1); err != nil {
+			return err
+		}
+	}
+	for _, m := range []struct {
+		name string
+		take func(context.Context, string, int) (people.Pair, error)
+		n    int
+	}{{figCreate, in.Create, timesCreate}, {figRead, in.Read, timesRead}, {figList, in.List, timesList}} {
+		p, err := m.take(ctx, "few", m.n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		b.results.put(round, "users", nameEngine, m.name, microseconds(middle(p.Bare)))
+		b.results.put(round, "users", nameControl, m.name, microseconds(middle(p.Ours)))
+		b.results.put(round, "users", nameRatio, m.name, microseconds(middle(p.Ours))/microseconds(middle(p.Bare)))
+	}
+	return nil
+}
+
+// takeManyUsers times finding and listing in directories of rising size, which it
+// fills in the first round.
+func takeManyUsers(ctx context.Context, b *bench, round int) error {
+	in, err := b.installationOfPeople(ctx)
+	if err != nil {
+		return err
+	}
+	type pool struct {
+		name, directory string
+		users           int
+	}
+	pools := []pool{{sized(leastUsers), "small", leastUsers}, {sized(middleUsers), "middle", middleUsers}, {nameLargest, "large", b.o.users}}
+	if round == 0 {
+		for _, p := range pools {
+			rate, err := in.Fill(ctx, p.directory, p.users)
+			if err != nil {
+				return err
+			}
+			b.results.put(round, "manyusers", p.name, "users", float64(p.users))
+			b.results.put(round, "manyusers", p.name, figFill, rate)
+			fmt.Fprintf(b.log, "%s: %d users at %.0f a second\n", p.directory, p.users, rate)
+		}
+	}
+	figures := []timed{{figLookup, timesLookup, in.Lookup}}
+	for _, filter := range people.Filters() {
+		suffix := ""
+		if filter != "" {
+			suffix = ", " + filter
+		}
+		figures = append(figures,
+			timed{figFirst + suffix, timesPage, func(ctx context.Context, dir string) (time.Duration, error) { return in.Page(ctx, dir, filter, false) }},
+			timed{figLast + suffix, timesPage, func(ctx context.Context, dir string) (time.Duration, error) { return in.Page(ctx, dir, filter, true) }})
+	}
+	for _, f := range figures {
+		took := make([][]time.Duration, len(pools))
+		for range f.times {
+			for i, p := range pools {
+				d, err := f.take(ctx, p.directory)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", f.name, p.name, err)
+				}
+				took[i] = append(took[i], d)
+			}
+		}
+		for i, p := range pools {
+			b.results.put(round, "manyusers", p.name, f.name, microseconds(middle(took[i])))
+		}
+	}
+	return nil
+}
+
+// timed is a call that is timed in each directory in turn.
+type timed struct {
+	name  string
+	times int
+	take  func(ctx context.Context, directory string) (time.Duration, error)
+}
+
+func microseconds(d time.Duration) float64 { return d.Seconds() * 1e6 }
+
+// middle is the median.
+func middle(took []time.Duration) time.Duration {
+	slices.Sort(took)
+	return took[len(took)/2]
+}
