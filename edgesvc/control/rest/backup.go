@@ -18,13 +18,8 @@ func (r *rest) bindBackup() {
 	r.bound[op.ID] = true
 	doc := r.document(op, nil, 0)
 	doc.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{api.BackupType: {}}}}
-	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*streamed, error) {
-		req := &request{ctx: in.ctx, op: op}
-		if err := r.prepare(req); err != nil {
-			p := r.refuse(ctx, req, err)
-			r.observe(op.ID, p.Status, 0)
-			return nil, p
-		}
+	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
+		req := requestOf(ctx)
 		return &streamed{func(hc huma.Context) { r.backup(hc, req) }}, nil
 	})
 }

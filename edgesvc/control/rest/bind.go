@@ -19,25 +19,11 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// bare is the input of an operation without a body, withBody of one with.
-type bare struct{ ctx huma.Context }
+// bare is the input of an operation without a body, withBody of one with. What else
+// came is in the request that admitted leaves in the context.
+type bare struct{}
 
-type withBody struct {
-	RawBody []byte
-	ctx     huma.Context
-}
-
-// Resolve hands the call's context over; huma calls it before the handler.
-func (b *bare) Resolve(ctx huma.Context) []error {
-	b.ctx = ctx
-	return nil
-}
-
-// Resolve hands the call's context over; huma calls it before the handler.
-func (b *withBody) Resolve(ctx huma.Context) []error {
-	b.ctx = ctx
-	return nil
-}
+type withBody struct{ RawBody []byte }
 
 type answer[Out any] struct {
 	ETag string `header:"ETag"`
@@ -49,8 +35,8 @@ type empty struct{}
 // read binds an operation that has an answer and no body.
 func read[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op, nil, 0), func(ctx context.Context, in *bare) (*answer[Out], error) {
-		return serve(ctx, r, &request{ctx: in.ctx, op: op}, do)
+	huma.Register(r.huma, r.document(op, nil, 0), func(ctx context.Context, _ *bare) (*answer[Out], error) {
+		return serve(ctx, r, nil, do)
 	})
 }
 
@@ -59,8 +45,8 @@ func remove(r *rest, op api.Operation, do func(context.Context, *request) error)
 	r.bound[op.ID] = true
 	doc := r.document(op, nil, 0)
 	doc.DefaultStatus = http.StatusNoContent
-	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*empty, error) {
-		_, err := serve(ctx, r, &request{ctx: in.ctx, op: op}, func(ctx context.Context, req *request) (empty, error) {
+	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*empty, error) {
+		_, err := serve(ctx, r, nil, func(ctx context.Context, req *request) (empty, error) {
 			return empty{}, do(ctx, req)
 		})
 		return &empty{}, err
@@ -75,7 +61,7 @@ func write[In, Out any](r *rest, op api.Operation, limit int64, do func(context.
 		doc.DefaultStatus = http.StatusCreated
 	}
 	huma.Register(r.huma, doc, func(ctx context.Context, in *withBody) (*answer[Out], error) {
-		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (Out, error) {
+		return serve(ctx, r, in.RawBody, func(ctx context.Context, req *request) (Out, error) {
 			var body In
 			if err := req.decode(&body); err != nil {
 				var zero Out
@@ -91,8 +77,8 @@ func create[Out any](r *rest, op api.Operation, do func(context.Context, *reques
 	r.bound[op.ID] = true
 	doc := r.document(op, nil, 0)
 	doc.DefaultStatus = http.StatusCreated
-	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*answer[Out], error) {
-		return serve(ctx, r, &request{ctx: in.ctx, op: op}, do)
+	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*answer[Out], error) {
+		return serve(ctx, r, nil, do)
 	})
 }
 
@@ -100,7 +86,7 @@ func create[Out any](r *rest, op api.Operation, do func(context.Context, *reques
 func patch[T, Out any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error)) {
 	r.bound[op.ID] = true
 	huma.Register(r.huma, r.document(op, reflect.TypeFor[T](), api.MaxBody), func(ctx context.Context, in *withBody) (*answer[Out], error) {
-		return serve(ctx, r, &request{ctx: in.ctx, op: op, body: in.RawBody}, func(ctx context.Context, req *request) (Out, error) {
+		return serve(ctx, r, in.RawBody, func(ctx context.Context, req *request) (Out, error) {
 			var zero Out
 			if err := req.mediaType("application/merge-patch+json", "application/json"); err != nil {
 				return zero, err
@@ -118,14 +104,11 @@ func patch[T, Out any](r *rest, op api.Operation, do func(ctx context.Context, r
 }
 
 // serve runs an operation and turns what it returns into an answer.
-func serve[Out any](ctx context.Context, r *rest, req *request, do func(context.Context, *request) (Out, error)) (*answer[Out], error) {
+func serve[Out any](ctx context.Context, r *rest, body []byte, do func(context.Context, *request) (Out, error)) (*answer[Out], error) {
 	begin := time.Now()
-	out, err := func() (out Out, err error) {
-		if err = r.prepare(req); err != nil {
-			return out, err
-		}
-		return do(ctx, req)
-	}()
+	req := requestOf(ctx)
+	req.body = body
+	out, err := do(ctx, req)
 	if err != nil {
 		p := r.refuse(ctx, req, err)
 		r.observe(req.op.ID, p.Status, time.Since(begin))

@@ -86,6 +86,9 @@ func refusalOf(requestID string, status int, message string, errs []error) *refu
 }
 
 func writeProblem(w http.ResponseWriter, p *refusal) {
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	// The status is out; a client that is gone misses the rest.

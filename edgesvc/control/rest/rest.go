@@ -177,7 +177,7 @@ type request struct {
 func (r *rest) document(op api.Operation, body reflect.Type, limit int64) huma.Operation {
 	out := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
-		SkipValidateBody: true, SkipValidateParams: true,
+		SkipValidateBody: true, SkipValidateParams: true, Middlewares: huma.Middlewares{r.admitted(op)},
 		Security: []map[string][]string{{"bearer": {}}, {"peer": {}}},
 		Errors:   []int{400, 401, 403, 404, 409, 412, 429, 500, 503},
 	}
@@ -231,6 +231,31 @@ func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
 		p.Bearer = token
 	}
 	return r.service.Authenticate(ctx.Context(), p)
+}
+
+type requestKey struct{}
+
+// requestOf is the request that admitted left in the context of a handler.
+func requestOf(ctx context.Context) *request {
+	req, _ := ctx.Value(requestKey{}).(*request)
+	return req
+}
+
+// admitted lets nobody on to the reading of a body who may not call the operation at
+// all or calls too often: what strangers send must not fill the memory.
+func (r *rest) admitted(op api.Operation) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		begin := time.Now()
+		req := &request{ctx: ctx, op: op}
+		if err := r.prepare(req); err != nil {
+			p := r.refuse(ctx.Context(), req, err)
+			r.observe(op.ID, p.Status, time.Since(begin))
+			_, w := humago.Unwrap(ctx)
+			writeProblem(w, p)
+			return
+		}
+		next(huma.WithValue(ctx, requestKey{}, req))
+	}
 }
 
 // prepare checks what all operations have in common and fills the request.

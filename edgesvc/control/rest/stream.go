@@ -26,13 +26,8 @@ func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *req
 	doc := r.document(op, nil, 0)
 	doc.Parameters = append(doc.Parameters, &huma.Param{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}})
 	doc.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
-	huma.Register(r.huma, doc, func(ctx context.Context, in *bare) (*streamed, error) {
-		req := &request{ctx: in.ctx, op: op}
-		if err := r.prepare(req); err != nil {
-			p := r.refuse(ctx, req, err)
-			r.observe(op.ID, p.Status, 0)
-			return nil, p
-		}
+	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
+		req := requestOf(ctx)
 		done, err := r.limits.open(req.caller)
 		if err != nil {
 			p := r.refuse(ctx, req, err)
