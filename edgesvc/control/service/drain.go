@@ -74,6 +74,11 @@ func (s *Service) noteDraining(ctx context.Context, ch *change, environment, id 
 		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: strconv.Itoa(mezu.MaxDraining) + " Warpgates of this environment are draining already", Hint: "remove those that are gone, or disable the environment"}
 	}
 	slices.Sort(now)
-	ch.update(list.Key, list.Revision, now)
+	switch {
+	case len(now) > 0:
+		ch.update(list.Key, list.Revision, now)
+	case list.Revision != 0:
+		ch.remove(list.Key, list.Revision)
+	}
 	return now, nil
 }

@@ -77,6 +77,9 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 			return unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
 		}
 		ch.remove(c.token.Key, c.token.Revision)
+		if err := s.vouchedEdge(ctx, ch, c); err != nil {
+			return err
+		}
 		rec, err := optional[edge](ctx, s, keyEdge(in.Name))
 		if err != nil {
 			return err
@@ -102,6 +105,21 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		return s.stateEdges(ctx, ch, &self, "")
 	})
 	return out, err
+}
+
+// vouchedEdge makes an enrolment depend on whoever made the join token: who is no
+// operator any more lets no edge in. The process's own token is nobody's.
+func (s *Service) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
+	by := c.token.Value.CreatedBy
+	if by == "" {
+		return nil
+	}
+	op, err := optional[mezu.Operator](ctx, s, keyOperator(by))
+	if err == nil && op.Revision == 0 {
+		err = unauthenticated("whoever made this join token is no operator any more", "make another with `mezusphere join-token create`")
+	}
+	ch.require(op.Key, op.Revision)
+	return err
 }
 
 // certifyEdge issues a certificate and writes the record that knows it. was is the

@@ -115,7 +115,7 @@ func (s *Service) cutWarpgates(ctx context.Context, environment, account string)
 		if account != "" && f.Value.RegisteredBy != account {
 			return nil
 		}
-		return s.removeWarpgate(ctx, internal, environment, f.Value.ID)
+		return s.removeWarpgate(ctx, internal, environment, f.Value.ID, 0)
 	})
 }
 

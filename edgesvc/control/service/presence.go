@@ -167,7 +167,15 @@ func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence)
 			return nil
 		}
 		held, err := optional[mezu.Presence](ctx, s, heldBy(f.Value)+edge)
-		if err != nil || !held.Value.Connected {
+		if err != nil {
+			return err
+		}
+		// A process that was killed while it removed the Warpgate left this.
+		there, err := optional[warpgate](ctx, s, warpgatesOf(held.Value.Environment)+f.Value)
+		if err == nil && there.Revision == 0 {
+			err = s.forgetPresence(ctx, edge, f.Value)
+		}
+		if err != nil || there.Revision == 0 || !held.Value.Connected {
 			return err
 		}
 		held.Value.Connected, held.Value.Since = false, s.stamp()
@@ -192,6 +200,7 @@ func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Pr
 			if rec.Revision == 0 {
 				continue
 			}
+			ch.require(rec.Key, rec.Revision)
 			before, err := optional[mezu.Presence](ctx, s, heldBy(p.Warpgate)+edge)
 			if err != nil {
 				return err

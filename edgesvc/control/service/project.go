@@ -6,7 +6,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // ListProjects lists an organization's; to a service account, its own alone.
@@ -151,12 +150,13 @@ func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch 
 // cutAccounts removes the service accounts of a project that was deleted.
 func (s *Service) cutAccounts(ctx context.Context, project string) error {
 	return each(ctx, s, accountsOf(project), func(a found[account]) error {
-		_, err := s.housekeep(ctx, store.Txn{
-			Checks: []store.Check{{Key: a.Key, Revision: a.Revision}},
-			Ops: []store.Op{
-				{Key: a.Key, Delete: true}, {Key: keyID(a.Value.Account.ID), Delete: true},
-				{Key: keyKey(a.Value.KeyHash), Delete: true}, {Key: keyUsed(a.Value.Account.ID), Delete: true},
-			},
+		// One whose key was rotated meanwhile is read again: it must not stay.
+		_, err := s.commit(ctx, internal, func(ch *change) error {
+			acc, err := optional[account](ctx, s, a.Key)
+			if err == nil && acc.Revision != 0 {
+				ch.dropAccount(acc)
+			}
+			return err
 		})
 		return err
 	})

@@ -194,13 +194,7 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 			return err
 		}
 		owed = pending{Kind: pendingAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
-		ch.remove(acc.Key, acc.Revision)
-		ch.drop(keyID(acc.Value.Account.ID))
-		ch.drop(keyKey(acc.Value.KeyHash))
-		if acc.Value.PreviousHash != "" {
-			ch.drop(keyKey(acc.Value.PreviousHash))
-		}
-		ch.drop(keyUsed(acc.Value.Account.ID))
+		ch.dropAccount(acc)
 		ch.owe(owed)
 		ch.audit(acc.Value.target(), acc.Value.Account, nil)
 		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
@@ -209,6 +203,17 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		return err
 	}
 	return s.settle(ctx, owed)
+}
+
+// dropAccount removes an account and all that leads to it.
+func (c *change) dropAccount(acc found[account]) {
+	c.remove(acc.Key, acc.Revision)
+	c.drop(keyID(acc.Value.Account.ID))
+	c.drop(keyKey(acc.Value.KeyHash))
+	if acc.Value.PreviousHash != "" {
+		c.drop(keyKey(acc.Value.PreviousHash))
+	}
+	c.drop(keyUsed(acc.Value.Account.ID))
 }
 
 // noteUse writes down that a key was used, at most once in useInterval. It is a

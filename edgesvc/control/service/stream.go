@@ -69,8 +69,15 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if err != nil {
 		return err
 	}
-	resume := from
+	resume, checked := from, s.now()
 	for _, e := range entries {
+		// A snapshot may take minutes.
+		if now := s.now(); now.Sub(checked) >= watchRecheck {
+			if err := s.stillEdge(ctx, c); err != nil {
+				return err
+			}
+			checked = now
+		}
 		rec, err := get[streamRecord](ctx, s, e.key)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept meanwhile

@@ -115,7 +115,7 @@ func (s *Service) sweepWarpgates(ctx context.Context) error {
 		if err != nil || w.Status == mezu.WarpgateConnected {
 			return err
 		}
-		return s.removeWarpgate(ctx, internal, f.Value.Environment, f.Value.ID)
+		return s.removeWarpgate(ctx, internal, f.Value.Environment, f.Value.ID, 0)
 	})
 }
 

@@ -118,7 +118,8 @@ func (s *Service) BootstrapValid(ctx context.Context, code string) (bool, error)
 	return err == nil, err
 }
 
-// Bootstrap redeems the code and makes the caller operator.
+// Bootstrap redeems the code and makes the caller the first operator. Where there is
+// one, codes that were lost, or other control planes', open nothing.
 func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
 	if _, err := admit(api.OpBootstrap, c); err != nil {
 		return api.TokenResponse{}, err
@@ -133,6 +134,13 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
 			return err
+		}
+		there, err := s.counters(ctx, ch, installationChildren)
+		if err != nil {
+			return err
+		}
+		if there.Value.Operators > 0 {
+			return unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
 		}
 		ch.remove(t.Key, t.Revision)
 		p, err := s.makePerson(ctx, ch, in.Email, true)

@@ -109,20 +109,21 @@ func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch
 	if err != nil {
 		return err
 	}
-	if err := matches(ifMatch, f.Revision); err != nil {
-		return err
-	}
-	return s.removeWarpgate(ctx, by(c, api.OpDeleteWarpgate), environment, f.Value.ID)
+	return s.removeWarpgate(ctx, by(c, api.OpDeleteWarpgate), environment, f.Value.ID, ifMatch)
 }
 
-// removeWarpgate removes a Warpgate, which need not be there any more.
-func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id string) error {
+// removeWarpgate removes a Warpgate in the revision ifMatch, or in any; it need not be
+// there any more.
+func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id string, ifMatch uint64) error {
 	_, err := s.publish(ctx, a, func(ch *change) error {
 		f, err := get[warpgate](ctx, s, warpgatesOf(environment)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if err := matches(ifMatch, f.Revision); err != nil {
 			return err
 		}
 		ch.remove(f.Key, f.Revision)

@@ -1,0 +1,50 @@
+package service
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed/sealedtest"
+)
+
+// sink takes the events of a stream and calls back at each.
+type sink struct{ send func(api.StreamEvent) error }
+
+func (s sink) Send(e api.StreamEvent) error { return s.send(e) }
+func (s sink) KeepAlive() error             { return nil }
+
+// K2: an edge that is removed while it gets the snapshot, which may take minutes, gets
+// no more of it.
+func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
+	now := time.Now()
+	s := &Service{store: sealedtest.Open(t), epoch: 1, now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
+	id := mezu.NewID(mezu.PrefixEdge, now)
+	_, err := s.commit(t.Context(), internal, func(ch *change) error {
+		ch.create(keyRevision, uint64(9))
+		ch.create(keyID(id), keyEdge("edge-1"))
+		ch.create(keyEdge("edge-1"), edge{Certificates: []certificate{{Serial: "1", NotAfter: now.Add(time.Hour)}}})
+		for i, name := range []string{"a", "b", "c"} {
+			ch.create(keyBundle(name), streamRecord{Kind: api.StreamBundle, Position: mezu.Position{Epoch: 1, Revision: uint64(i + 1)}, Signed: blob{Inline: []byte("{}")}})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	err = s.StreamEdge(t.Context(), Caller{Kind: Edge, ID: id, serial: "1", ExpiresAt: now.Add(time.Hour)}, mezu.Position{}, sink{func(api.StreamEvent) error {
+		sent++
+		now = now.Add(watchRecheck)
+		_, err := s.commit(t.Context(), internal, func(ch *change) error {
+			ch.drop(keyEdge("edge-1"))
+			return nil
+		})
+		return err
+	}})
+	if mezu.CodeOf(err) != mezu.CodeUnauthenticated || sent != 1 {
+		t.Errorf("%d events after the edge was removed: %v", sent-1, err)
+	}
+}
