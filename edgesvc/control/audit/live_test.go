@@ -322,3 +322,17 @@ func TestSide(t *testing.T) {
 		last = rec.ID
 	}
 }
+
+// A query whose end is far ahead, as of who writes a year for «no end», is one up to now.
+func TestRead_UntilTheFarFuture(t *testing.T) {
+	in := install(t)
+	in.write(record(in.now(), 1), record(in.now().Add(time.Second), 2))
+	for _, year := range []int{2200, 9999} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		page, err := in.log.Read(ctx, audit.Query{Scope: org, Until: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}, "", 10)
+		if err != nil || len(page.Records) != 2 {
+			t.Errorf("until %d: %d records, %v", year, len(page.Records), err)
+		}
+	}
+}

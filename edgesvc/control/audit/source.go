@@ -43,7 +43,9 @@ type present struct {
 func newPresent(s store.Store, scope string, within span, oldest bool, now time.Time) *present {
 	p := &present{store: s, prefix: Prefix(scope), within: within, oldest: oldest, width: firstWindow, high: now}
 	p.token = p.after(within.after)
-	if t, err := mezu.AuditIDTime(within.before); err == nil {
+	// An end that is far ahead has the first window reach up to it: windows that start
+	// there would be empty for centuries.
+	if t, err := mezu.AuditIDTime(within.before); err == nil && t.Before(now) {
 		p.high = t
 	}
 	return p
