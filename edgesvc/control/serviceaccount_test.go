@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,5 +158,16 @@ func TestServiceAccount_RotatedAtOnce(t *testing.T) {
 	}
 	if keys[0].Key == "" || keys[0].Key != keys[1].Key {
 		t.Error("a repeated rotation gave another key")
+	}
+}
+
+// One key in fourteen million begins as tokens do, and is a key all the same.
+func TestServiceAccount_KeyThatLooksLikeAToken(t *testing.T) {
+	in := install(t)
+	// It is judged as a key, by its checksum, which is wrong here.
+	const key = "mezu0000000000000000000000000000000000000000000000"
+	e := refused(t, mezu.CodeUnauthenticated, in.client(key, nil), api.OpSelf, nil)
+	if !strings.Contains(e.Detail, "service account key") {
+		t.Errorf("%s", e.Detail)
 	}
 }
