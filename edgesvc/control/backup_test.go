@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
@@ -262,4 +263,19 @@ func flipped(b []byte) []byte {
 	b = bytes.Clone(b)
 	b[len(b)/2] ^= 4
 	return b
+}
+
+// A restore leaves invitations out, and they count no more.
+func TestS6_InvitationsAfterARestore(t *testing.T) {
+	in := withStore(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	in.tenant(op, "acme")
+	for i := range service.MaxInvitations {
+		in.invite(op, "acme", fmt.Sprintf("u%d@acme.example", i), mezu.RoleViewer)
+	}
+	r := in.restored(in.backup(op), false)
+	r.start()
+	defer r.stop()
+	r.invite(r.client(token, nil), "acme", "new@acme.example", mezu.RoleViewer)
 }

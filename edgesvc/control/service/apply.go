@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // Apply brings a project to what a manifest says: in one transaction, after the
@@ -255,7 +256,7 @@ func (c *change) size() cost {
 // of its environments, in the order of their names, are within them.
 func (a *applying) fits() error {
 	total := a.ch.size()
-	within := func(n cost) bool { return n.ops <= store.MaxOps && n.checks <= store.MaxChecks }
+	within := func(n cost) bool { return n.ops <= store.MaxOps && n.checks <= sealed.MaxChecks }
 	if within(total) {
 		return nil
 	}
