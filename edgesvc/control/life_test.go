@@ -134,6 +134,15 @@ func TestS8_NoSecretAtRest(t *testing.T) {
 	in.secret(devToken(t, in))
 	refused(t, mezu.CodeUnauthenticated, in.client(key[:40], nil), api.OpSelf, nil)
 	call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/" + in.secret("internal-path")}}}, x.path()...)
+	in.join(op, "acme", in.secret("ana.example.person@acme.example"), mezu.RoleDeveloper)
+	in.invite(op, "acme", in.secret("late.example.person@acme.example"), mezu.RoleViewer)
+	backup, err := os.ReadFile(in.backup(op))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(in.dir, "a backup"), backup, 0o600); err != nil { // among the files that are scanned
+		t.Fatal(err)
+	}
 	in.authorityKeys()
 	if _, err := in.store.(*sealed.Store).Rotate(t.Context()); err != nil {
 		t.Fatal(err)
