@@ -22,7 +22,13 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The members of an embedded cluster leave connections behind, as in the driver's own
+// tests.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
+}
 
 const (
 	markKey   = "meta/backup"
@@ -136,7 +142,12 @@ func TestS6_RestoreEquals(t *testing.T) {
 // S6: a backup of a store that is written meanwhile is one state that existed, that
 // of the marker.
 func TestS6_OneStateUnderLoad(t *testing.T) {
-	from, key := newStore(t), newKey(t)
+	oneStateUnderLoad(t, newStore(t), func() store.Store { return newStore(t) })
+}
+
+func oneStateUnderLoad(t *testing.T, from store.Store, newTarget func() store.Store) {
+	t.Helper()
+	key := newKey(t)
 	for i := 0; i < 3000; i += 50 { // several pages
 		var ops []store.Op
 		for j := range 50 {
@@ -193,7 +204,7 @@ func TestS6_OneStateUnderLoad(t *testing.T) {
 		}
 	}
 	for i, file := range files {
-		to := newStore(t)
+		to := newTarget()
 		if _, err := backup.Restore(t.Context(), bytes.NewReader(file), target(to, key)); err != nil {
 			t.Fatal(err)
 		}
