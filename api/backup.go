@@ -53,7 +53,7 @@ func (c *Client) brokenBackup(ctx context.Context, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &UnreachableError{URL: c.base, Err: fmt.Errorf("reading the backup: %w", plainCause(err))}
+	return &UnreachableError{URL: c.BaseURL(), Err: fmt.Errorf("reading the backup: %w", plainCause(err))}
 }
 
 // restarting begins a timer anew with each write.

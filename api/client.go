@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -47,7 +48,9 @@ const (
 
 // ClientConfig says which control plane a client speaks to and as whom.
 type ClientConfig struct {
-	// BaseURL is https://host[:port], without a path.
+	// BaseURL is https://host[:port], without a path; of several control planes of one
+	// installation all, with commas between, MaxBaseURLs at most. One is called as long as
+	// it answers; then the next one is.
 	BaseURL string
 	// Token gives the bearer token or key for each call; if nil or empty, the
 	// call is anonymous or authorised by TLS's client certificate.
@@ -70,7 +73,8 @@ type ClientConfig struct {
 // Client calls the operations of one control plane. It is safe for concurrent
 // use.
 type Client struct {
-	base      string
+	bases     []string
+	at        atomic.Uint32 // of bases; it only rises
 	token     func() (string, error)
 	userAgent string
 	timeout   time.Duration
@@ -79,9 +83,9 @@ type Client struct {
 
 // NewClient makes a client. It opens no connection.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return nil, mezu.Invalid("api", "the address of a control plane is https://host[:port], not %q", cfg.BaseURL)
+	bases, err := ParseBaseURLs("api", cfg.BaseURL)
+	if err != nil {
+		return nil, err
 	}
 	config := &tls.Config{}
 	if cfg.TLS != nil {
@@ -106,7 +110,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Wrap != nil {
 		carrier = cfg.Wrap(transport)
 	}
-	c := &Client{base: "https://" + u.Host, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
+	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
 		Transport: carrier,
 		// A redirect would carry the token to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -120,8 +124,42 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// BaseURL is the address that the client calls.
-func (c *Client) BaseURL() string { return c.base }
+// MaxBaseURLs is how many control planes a client knows: a call tries each.
+const MaxBaseURLs = 16
+
+// ParseBaseURLs reads the addresses of one or more control planes, with commas
+// between. field is named in the error.
+func ParseBaseURLs(field, text string) ([]string, error) {
+	var out []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		u, err := url.Parse(part)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			return nil, mezu.Invalid(field, "the address of a control plane is https://host[:port], not %q", part)
+		}
+		out = append(out, "https://"+u.Host)
+	}
+	if len(out) > MaxBaseURLs {
+		return nil, mezu.Invalid(field, "has %d addresses, %d at most", len(out), MaxBaseURLs)
+	}
+	return out, nil
+}
+
+// BaseURL is the address that the client calls now.
+func (c *Client) BaseURL() string {
+	base, _ := c.base()
+	return base
+}
+
+// base is the address to call, and its turn.
+func (c *Client) base() (string, uint32) {
+	turn := c.at.Load()
+	return c.bases[int(turn)%len(c.bases)], turn
+}
+
+// leave has the next address called from now on, unless another call left this turn
+// before.
+func (c *Client) leave(turn uint32) { c.at.CompareAndSwap(turn, turn+1) }
 
 // CloseIdle closes connections that carry nothing now. Call it after the client
 // certificate changed and when the client is no longer needed.
@@ -232,9 +270,20 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 	defer cancel()
 	repeatable := call.Operation.Method == http.MethodGet || call.IdempotencyKey != ""
 	pause := retryPause
+	others := len(c.bases) - 1
 	for try := 1; ; try++ {
+		_, turn := c.base()
 		wait, err := c.once(ctx, call, body, out)
-		if err == nil || !repeatable || try == attempts || !temporary(err) || wait > maxRetryAfter {
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if elsewhere(err) {
+			c.leave(turn)
+			if repeatable && try <= others {
+				continue // at once: it is another's turn
+			}
+		}
+		if !repeatable || try == attempts+others || !temporary(err) || wait > maxRetryAfter {
 			return err
 		}
 		select {
@@ -256,6 +305,12 @@ func temporary(err error) bool {
 	return mezu.CodeOf(err) == mezu.CodeUnavailable
 }
 
+// elsewhere reports whether another control plane may do better.
+func elsewhere(err error) bool {
+	var unreachable *UnreachableError
+	return errors.As(err, &unreachable) || mezu.CodeOf(err) == mezu.CodeUnavailable
+}
+
 // once makes one try. The duration is how long the server asks to wait.
 func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (time.Duration, error) {
 	req, err := c.request(ctx, call, body)
@@ -267,7 +322,7 @@ func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (tim
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return 0, ctx.Err()
 		}
-		return 0, &UnreachableError{URL: c.base, Err: plainCause(err)}
+		return 0, &UnreachableError{URL: originOf(req), Err: plainCause(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -276,7 +331,7 @@ func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (tim
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
 	if err != nil {
-		return 0, &UnreachableError{URL: c.base, Err: fmt.Errorf("reading the answer: %w", err)}
+		return 0, &UnreachableError{URL: originOf(req), Err: fmt.Errorf("reading the answer: %w", err)}
 	}
 	if len(data) > MaxResponse {
 		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, MaxResponse)
@@ -290,8 +345,12 @@ func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (tim
 	return 0, nil
 }
 
+// originOf is the address of a control plane that a request goes to.
+func originOf(r *http.Request) string { return r.URL.Scheme + "://" + r.URL.Host }
+
 func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Request, error) {
-	target := c.base + call.Operation.Expand(call.Params...)
+	base, _ := c.base()
+	target := base + call.Operation.Expand(call.Params...)
 	if len(call.Query) > 0 {
 		target += "?" + call.Query.Encode()
 	}
@@ -321,7 +380,7 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 	if c.token != nil {
 		token, err := c.token()
 		if err != nil {
-			return nil, fmt.Errorf("getting the token for %s: %w", c.base, err)
+			return nil, fmt.Errorf("getting the token for %s: %w", base, err)
 		}
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)

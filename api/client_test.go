@@ -320,3 +320,56 @@ func countOperations(t *testing.T) int {
 	}
 	return strings.Count(string(source), "= Operation{")
 }
+
+// Of several control planes one that answers is called; one that doesn't, or can't, is
+// left at once, and its silence costs a call nothing but the try.
+func TestClient_SeveralBases(t *testing.T) {
+	var calls [2]atomic.Int32
+	var away atomic.Bool
+	servers := make([]*httptest.Server, 2)
+	roots := x509.NewCertPool()
+	for i := range servers {
+		servers[i] = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls[i].Add(1)
+			if i == 0 && away.Load() {
+				problem(w, api.Problem{Code: mezu.CodeUnavailable})
+				return
+			}
+			io.WriteString(w, "{}")
+		}))
+		t.Cleanup(servers[i].Close)
+		roots.AddCert(servers[i].Certificate())
+	}
+	dead := httptest.NewUnstartedServer(nil)
+	dead.Close()
+	c, err := api.NewClient(api.ClientConfig{BaseURL: "https://" + dead.Listener.Addr().String() + ", " + servers[0].URL + "," + servers[1].URL, TLS: &tls.Config{RootCAs: roots}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdle)
+	ask := func(op api.Operation, params ...string) error {
+		_, err := api.Invoke[any](t.Context(), c, op, nil, params...)
+		return err
+	}
+	if err := ask(api.OpSelf); err != nil || calls[0].Load() != 1 || c.BaseURL() != servers[0].URL {
+		t.Fatalf("past one that is dead: %v, %d calls, now at %s", err, calls[0].Load(), c.BaseURL())
+	}
+	away.Store(true)
+	// What must not be sent twice fails, and the next call goes elsewhere.
+	if err := ask(api.OpDeleteEdge, "edge-1"); mezu.CodeOf(err) != mezu.CodeUnavailable || calls[0].Load() != 2 || calls[1].Load() != 0 {
+		t.Errorf("a call that may not be repeated: %v, %d and %d calls", err, calls[0].Load(), calls[1].Load())
+	}
+	if err := ask(api.OpDeleteEdge, "edge-1"); err != nil || calls[1].Load() != 1 {
+		t.Errorf("the next call: %v, %d calls", err, calls[1].Load())
+	}
+	for text, want := range map[string]string{
+		"https://a:1,http://b:1":                         "http://b:1",
+		"https://a:1,":                                   `""`,
+		strings.Repeat("https://a:1,", 16) + "x":         `"x"`,
+		strings.Repeat("https://a:1,", 16) + "https://a": "17",
+	} {
+		if _, err := api.ParseBaseURLs("control", text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

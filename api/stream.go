@@ -33,6 +33,7 @@ var ErrStreamIdle = errors.New("nothing came for longer than the server's keep-a
 // events is an open stream of server-sent events (HTML Living Standard, 9.2).
 type events struct {
 	url    string
+	leave  func() // has the client call another control plane
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	body   io.ReadCloser
@@ -45,7 +46,11 @@ type events struct {
 func (c *Client) events(ctx context.Context, call Call, last string) (*events, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	idle := time.AfterFunc(StreamIdle, func() { cancel(ErrStreamIdle) })
+	_, turn := c.base()
 	fail := func(err error) (*events, error) {
+		if elsewhere(err) {
+			c.leave(turn)
+		}
 		idle.Stop()
 		cancel(nil)
 		return nil, err
@@ -66,13 +71,13 @@ func (c *Client) events(ctx context.Context, call Call, last string) (*events, e
 		if errors.Is(err, context.Canceled) {
 			return fail(err)
 		}
-		return fail(&UnreachableError{URL: c.base, Err: plainCause(err)})
+		return fail(&UnreachableError{URL: originOf(req), Err: plainCause(err)})
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		return fail(problemOf(resp))
 	}
-	return &events{url: c.base, cancel: cancel, ctx: ctx, body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 32<<10), idle: idle}, nil
+	return &events{url: originOf(req), leave: func() { c.leave(turn) }, cancel: cancel, ctx: ctx, body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 32<<10), idle: idle}, nil
 }
 
 // Close ends the stream and wakes Next.
@@ -208,7 +213,11 @@ func (s *events) line(limit int) ([]byte, error) {
 
 func (s *events) broken(err error) error {
 	s.idle.Stop()
-	if cause := context.Cause(s.ctx); cause != nil {
+	cause := context.Cause(s.ctx)
+	if cause == nil || errors.Is(cause, ErrStreamIdle) {
+		s.leave()
+	}
+	if cause != nil {
 		err = cause
 	}
 	if errors.Is(err, context.Canceled) {

@@ -69,6 +69,11 @@ func (b *Backoff) Reset() { b.ceiling, b.asked = 0, 0 }
 // Wait waits for Next. It returns early with the context's error when ctx ends.
 func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
 
+// Jitter is a random time under a ceiling.
+func Jitter(ceiling time.Duration) time.Duration {
+	return time.Duration(rand.Float64() * float64(ceiling))
+}
+
 // Sleep waits for d, or less with the context's error when ctx ends.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {

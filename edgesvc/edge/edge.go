@@ -28,7 +28,8 @@ import (
 
 // Config is what an edge is started with.
 type Config struct {
-	// Control is the URL of the control plane's API; CAFile holds its private CA
+	// Control is the URL of the control plane's API, or those of several with commas
+	// between, which are tried in turn; CAFile holds its private CA
 	// in PEM, if empty the system's roots are used.
 	Control, CAFile string
 	// JoinToken gives the token to enrol with when there is no certificate yet.

@@ -30,7 +30,7 @@ import (
 
 // Config says whose copy this is and who is told of changes.
 type Config struct {
-	// Control is the control plane's https URL.
+	// Control is the control plane's https URL; of several all, with commas between.
 	Control string
 	// CAFile holds the roots, in PEM, under which Control is verified; if empty,
 	// the system's. A file that is missing or holds anything else is an error.
