@@ -271,7 +271,7 @@ func wide() map[string]struct {
 		"bench/people":            {7, "puts the operations over a store together as the control plane does, to time them"},
 		"bench":                   {8, "starts everything it compares"},
 		"e2e":                     {12, "tests of whole processes"},
-		"edgesvc/control/service": {9, "every operation of the control plane over authority, store and sealing"},
+		"edgesvc/control/service": {11, "every operation of the control plane over authority, store and sealing; how they retry, and who sweeps"},
 	}
 }
 

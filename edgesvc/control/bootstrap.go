@@ -38,9 +38,13 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 			return nil
 		}
 	}
-	code, err := c.service.BootstrapCode(ctx, earlier)
+	code, elsewhere, err := c.service.BootstrapCode(ctx, c.holder())
 	if err != nil {
 		return fmt.Errorf("making the bootstrap link: %w", err)
+	}
+	if elsewhere != "" {
+		c.cfg.Log.Info("the first operator comes in by the link that another control plane made", "in", elsewhere+"/"+fileBootstrap)
+		return nil
 	}
 	// Behind «#» the code stays out of logs of whatever the link is opened
 	// with.

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -69,6 +70,8 @@ type Config struct {
 	// Store is used instead of an embedded one in StateDir, and not closed. It is
 	// sealed as that is.
 	Store store.Store
+	// StoreDir is where the embedded store lies; if empty, in StateDir.
+	StoreDir string
 	// SealKey is where the key lies under which the store is sealed, as package
 	// seal's NewWrapper reads it; if empty, a file in StateDir.
 	SealKey string
@@ -214,6 +217,15 @@ func (c *Control) listen(ctx context.Context) error {
 	return c.offerBootstrap(ctx)
 }
 
+// holder names this control plane among those that share its store, for people.
+func (c *Control) holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return host + ":" + c.cfg.StateDir
+}
+
 func (c *Control) bind() (err error) {
 	if c.api, err = net.Listen("tcp", c.cfg.APIAddr); err != nil {
 		return listenError("API", "--api-addr", err)
@@ -248,7 +260,11 @@ func (c *Control) openDriver() (err error) {
 		c.raw = c.cfg.Store
 		return nil
 	}
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(c.cfg.StateDir, dirStore), Now: c.cfg.Now, Log: c.cfg.Log})
+	dir := c.cfg.StoreDir
+	if dir == "" {
+		dir = filepath.Join(c.cfg.StateDir, dirStore)
+	}
+	db, err := badger.Open(badger.Options{Dir: dir, Now: c.cfg.Now, Log: c.cfg.Log})
 	if errors.Is(err, atomicfile.ErrLocked) {
 		return c.unusableState(err)
 	}
@@ -393,7 +409,14 @@ func (c *Control) maintain(ctx context.Context) {
 	tick := time.NewTicker(service.SweepInterval)
 	defer tick.Stop()
 	for {
-		if err := c.service.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := c.service.TakeOverKeys(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("taking over rotated keys", "error", err)
+		}
+		// What another control plane owes is finished twice without harm.
+		if err := c.service.Settle(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("finishing changes", "error", err)
+		}
+		if err := c.service.Sweep(ctx, c.holder()); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("sweeping", "error", err)
 		}
 		if err := c.serving.renew(c.cfg.Now()); err != nil {

@@ -101,12 +101,17 @@ func install(t *testing.T) *installation {
 	return in
 }
 
-func (in *installation) start() {
-	in.t.Helper()
-	plane, err := control.New(control.Config{CallRate: cmp.Or(in.callRate, 100_000),
+// assemble makes the control plane and opens nothing.
+func (in *installation) assemble() (*control.Control, error) {
+	return control.New(control.Config{CallRate: cmp.Or(in.callRate, 100_000),
 		StateDir: in.dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
 		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver, MembersFound: in.membersFound,
 	})
+}
+
+func (in *installation) start() {
+	in.t.Helper()
+	plane, err := in.assemble()
 	if err != nil {
 		in.t.Fatal(err)
 	}

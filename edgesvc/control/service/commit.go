@@ -10,14 +10,19 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
 
-// commitAttempts is how often a change is planned anew because another one came
-// between its reads and its write. Writers of one process queue, so more than a
-// few means that many processes write at once.
-const commitAttempts = 16
+// How long a change is planned anew because others came between its reads and its
+// write. Writers of one process queue; those of several lose to each other now and
+// then, and wait a random time under a ceiling that doubles, so that they come apart.
+const (
+	commitPatience = 2 * time.Second // of the three that a caller waits for an answer
+	firstPause     = 10 * time.Millisecond
+	lastPause      = 160 * time.Millisecond
+)
 
 // inlineLimit is the size up to which a document stays inside its record, which
 // saves a second write; larger ones go into chunks of their own.
@@ -128,7 +133,8 @@ func (s *Service) publish(ctx context.Context, a author, plan func(*change) erro
 // one that writes nothing, as the repetition of a creation, leaves no record. The
 // position is that of the last statement.
 func (s *Service) commit(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
-	for range commitAttempts {
+	ceiling := firstPause
+	for begin := time.Now(); ; ceiling = min(2*ceiling, lastPause) {
 		counter, err := optional[uint64](ctx, s, keyRevision)
 		if err != nil {
 			return mezu.Position{}, err
@@ -152,12 +158,16 @@ func (s *Service) commit(ctx context.Context, a author, plan func(*change) error
 			return mezu.Position{}, ch.err
 		}
 		_, err = s.store.Commit(ctx, ch.txn)
-		if errors.Is(err, store.ErrConflict) {
-			continue
+		if !errors.Is(err, store.ErrConflict) {
+			return last, err
 		}
-		return last, err
+		if time.Since(begin) > commitPatience {
+			return mezu.Position{}, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "too many changes at once", Hint: "try again", Cause: err}
+		}
+		if err := backoff.Sleep(ctx, backoff.Jitter(ceiling)); err != nil {
+			return mezu.Position{}, err
+		}
 	}
-	return mezu.Position{}, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "too many changes at once", Hint: "try again"}
 }
 
 // housekeep writes what the control plane does for itself, without a record of

@@ -194,7 +194,6 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 	if err != nil {
 		return err
 	}
-	s.dropLease(ctx, owed.ID)
 	return s.settle(ctx, owed)
 }
 

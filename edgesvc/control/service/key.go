@@ -11,6 +11,7 @@ import (
 const (
 	keyEpoch    = "meta/epoch"
 	keyRevision = "meta/revision"
+	keyOffer    = "meta/bootstrap"
 
 	prefixOrganization = "org/"
 	prefixEdge         = "edge/"

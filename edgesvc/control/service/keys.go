@@ -65,7 +65,7 @@ func (s *Service) ShowKeys(_ context.Context, c Caller) (api.KeyStatus, error) {
 }
 
 func (s *Service) keyStatus() api.KeyStatus {
-	seal := s.store.Status()
+	seal := s.sealed.Status()
 	out := api.KeyStatus{NotAfter: s.authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.authority.ActiveAt().UTC(), Seal: api.SealStatus{
 		Key: seal.Active, Since: seal.Since, OldKeys: seal.Old, WrappedBy: seal.WrappedBy,
 	}}
@@ -115,7 +115,7 @@ func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorseme
 	if err != nil {
 		return api.KeyStatus{}, err
 	}
-	if err := s.takeOverKeys(ctx); err != nil {
+	if err := s.TakeOverKeys(ctx); err != nil {
 		return api.KeyStatus{}, fmt.Errorf("publishing the new keys: %w", err)
 	}
 	return s.keyStatus(), nil
@@ -127,16 +127,16 @@ func (s *Service) RotateSealKeys(ctx context.Context, c Caller) (api.KeyStatus, 
 		return api.KeyStatus{}, err
 	}
 	_, err := s.commit(ctx, by(c, api.OpRotateSealKeys), func(ch *change) error {
-		txn, err := s.store.PlanRotation(ctx)
+		txn, err := s.sealed.PlanRotation(ctx)
 		if err != nil {
 			return err
 		}
 		ch.txn.Checks, ch.txn.Ops = append(ch.txn.Checks, txn.Checks...), append(ch.txn.Ops, txn.Ops...)
-		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.store.Status().Active}, nil)
+		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.sealed.Status().Active}, nil)
 		return nil
 	})
 	if err == nil {
-		err = s.store.Follow(ctx)
+		err = s.sealed.Follow(ctx)
 	}
 	if err != nil {
 		return api.KeyStatus{}, err

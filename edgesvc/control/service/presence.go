@@ -18,12 +18,9 @@ import (
 type liveEdge struct {
 	Applied mezu.Position `json:"applied"`
 	Version string        `json:"version,omitempty"`
-}
-
-// lease is an edge's, as this process keeps it.
-type lease struct {
-	id   store.LeaseID
-	said liveEdge
+	// Lease is the record's own: an edge's next report may reach another control
+	// plane, which prolongs it.
+	Lease store.LeaseID `json:"lease"`
 }
 
 // presenceBatch is how many Warpgates one transaction speaks of: each takes two
@@ -68,19 +65,19 @@ type reached struct{ tunnel, public string }
 // and the edge list, by which Warpgates dial, change with it.
 func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport) error {
 	said := reached{in.TunnelAddress, in.PublicAddress}
-	if last, ok := s.addresses.Load(c.ID); said == (reached{}) || ok && last == said {
-		return nil
+	if said == (reached{}) {
+		return nil // of an older edge
 	}
 	rec, err := s.edgeByID(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	if (reached{rec.Value.TunnelAddress, rec.Value.PublicAddress}) != said {
+	was := rec.Value.Edge
+	if said.tunnel != "" && said.tunnel != was.TunnelAddress || said.public != "" && said.public != was.PublicAddress {
 		if _, err = s.publish(ctx, by(c, api.OpEdgeReport), func(ch *change) error { return s.moveEdge(ctx, ch, c.ID, said) }); err != nil {
 			return err
 		}
 	}
-	s.addresses.Store(c.ID, said)
 	return nil
 }
 
@@ -108,51 +105,33 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, id string, to reache
 
 // heard prolongs an edge's lease and writes its record when that changed.
 func (s *Service) heard(ctx context.Context, edge string, said liveEdge) error {
-	s.leasesMu.Lock()
-	l, known := s.leases[edge]
-	s.leasesMu.Unlock()
-	if known {
-		err := s.store.KeepAlive(ctx, l.id)
-		if err == nil && l.said == said {
-			return nil
-		}
+	rec, err := optional[liveEdge](ctx, s, keyLive(edge))
+	if err != nil {
+		return err
+	}
+	if rec.Value.Lease != "" {
+		err := s.store.KeepAlive(ctx, rec.Value.Lease)
 		if err != nil && !errors.Is(err, store.ErrLeaseExpired) {
 			return err
 		}
-		known = err == nil
+		if err == nil {
+			said.Lease = rec.Value.Lease
+		}
 	}
-	if !known {
-		id, err := s.store.Grant(ctx, api.EdgeSilence)
-		if err != nil {
+	if said == rec.Value && rec.Revision != 0 {
+		return nil
+	}
+	if said.Lease == "" {
+		if said.Lease, err = s.store.Grant(ctx, api.EdgeSilence); err != nil {
 			return err
 		}
-		l.id = id
 	}
 	value, err := encode(said)
 	if err != nil {
 		return err
 	}
-	if _, err := s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: l.id}}}); err != nil {
-		return err
-	}
-	l.said = said
-	s.leasesMu.Lock()
-	s.leases[edge] = l
-	s.leasesMu.Unlock()
-	return nil
-}
-
-// dropLease ends an edge's lease at once.
-func (s *Service) dropLease(ctx context.Context, edge string) {
-	s.leasesMu.Lock()
-	l, known := s.leases[edge]
-	delete(s.leases, edge)
-	s.leasesMu.Unlock()
-	if known {
-		if err := s.store.Revoke(ctx, l.id); err != nil && !errors.Is(err, store.ErrLeaseExpired) {
-			s.log.Warn("ending an edge's lease", "edge", edge, "error", err)
-		}
-	}
+	_, err = s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: said.Lease}}})
+	return err
 }
 
 // retract marks as gone every Warpgate that the edge held before and does not name

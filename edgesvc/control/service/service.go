@@ -59,7 +59,8 @@ type Config struct {
 
 // Service is the operations. Its methods are safe for concurrent use.
 type Service struct {
-	store     *sealed.Store
+	store     records
+	sealed    *sealed.Store // that store, without a layer over it: its keys
 	authority *ca.Authority
 	anchor    *trust.Anchor
 	audit     *audit.Log
@@ -75,24 +76,25 @@ type Service struct {
 	// bootstrapped and sealRotated may be nil.
 	bootstrapped, sealRotated func()
 	backup                    func(context.Context, io.Writer, time.Time) error
-	backingUp                 sync.Mutex // held while backup runs
+	backingUp                 *sync.Mutex // held while backup runs
 
 	// publishing keeps the writers of one process from colliding at the
-	// revision counter; between processes the counter's check decides.
-	publishing sync.Mutex
+	// revision counter; between processes the counter's check decides. Nothing else is
+	// kept in a process that another one would have to know: several serve one store.
+	publishing *sync.Mutex
+}
 
-	leasesMu sync.Mutex
-	leases   map[string]lease
-
-	// addresses are what edges said last of where they are reached, by id.
-	addresses sync.Map
+// records is the sealed store, or a layer over it.
+type records interface {
+	store.Store
+	Derive(purpose string) []byte
 }
 
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now,
-		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, leases: map[string]lease{}}
+	s := &Service{store: cfg.Store, sealed: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now,
+		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, publishing: &sync.Mutex{}, backingUp: &sync.Mutex{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

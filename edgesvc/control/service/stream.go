@@ -46,25 +46,32 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if _, err := admit(api.OpEdgeStream, c); err != nil {
 		return err
 	}
-	// The head is read before the listing: all up to it is in the listing as it
-	// was or as something newer.
-	head, err := s.Head(ctx)
+	var head mezu.Position
+	var entries []entry
+	var position store.Position
+	reader := s
+	err := s.tolerant(ctx, func(r *Service) (err error) {
+		// The head is read before the listing: all up to it is in the listing as it
+		// was or as something newer.
+		if head, err = r.Head(ctx); err != nil {
+			return err
+		}
+		if !from.IsZero() && from.Epoch != head.Epoch {
+			return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the installation was restored from a backup since", Hint: "ask for everything"}
+		}
+		if from.Compare(head) > 0 && r == s {
+			s.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
+			from = mezu.Position{}
+		}
+		reader = r
+		entries, position, err = r.snapshot(ctx, from)
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if !from.IsZero() && from.Epoch != head.Epoch {
-		return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the installation was restored from a backup since", Hint: "ask for everything"}
-	}
-	if from.Compare(head) > 0 {
-		s.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
-		from = mezu.Position{}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the watch
-	entries, position, err := s.snapshot(ctx, from)
-	if err != nil {
-		return err
-	}
 	watcher, err := s.store.Watch(ctx, prefixStream, position)
 	if err != nil {
 		return err
@@ -78,7 +85,7 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			}
 			checked = now
 		}
-		rec, err := get[streamRecord](ctx, s, e.key)
+		rec, err := get[streamRecord](ctx, reader, e.key)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept meanwhile
 		}
@@ -90,7 +97,7 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 		if e.rank() == 2 && e.position.Compare(head) <= 0 {
 			resume = e.position
 		}
-		if err := s.send(ctx, sink, rec.Value, resume); err != nil {
+		if err := reader.send(ctx, sink, rec.Value, resume); err != nil {
 			return err
 		}
 	}
@@ -186,7 +193,15 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 		if err != nil {
 			return err
 		}
-		if err := s.send(ctx, sink, f.Value, f.Value.Position); err != nil {
+		var signed mezu.Signed
+		err = s.tolerant(ctx, func(s *Service) (err error) {
+			signed, err = s.signed(ctx, f.Value)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := sink.Send(api.StreamEvent{Kind: f.Value.Kind, Position: f.Value.Position, Signed: signed}); err != nil {
 			return err
 		}
 		revoked = revoked || f.Value.Kind == api.StreamRevocation
@@ -200,7 +215,11 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 // stillEdge reports an edge that was removed, or whose certificate ended, since its
 // stream began.
 func (s *Service) stillEdge(ctx context.Context, c Caller) error {
-	rec, err := s.edgeByID(ctx, c.ID)
+	var rec found[edge]
+	err := s.tolerant(ctx, func(s *Service) (err error) {
+		rec, err = s.edgeByID(ctx, c.ID)
+		return err
+	})
 	if errors.Is(err, store.ErrNotFound) || err == nil && (!alive(rec.Value.Certificates, c.serial) || s.now().After(c.ExpiresAt)) {
 		return unauthenticated("the certificate was revoked or has ended", "enrol again with a join token")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
@@ -19,15 +20,42 @@ const SweepInterval = 10 * time.Minute
 // writes its chunks before the record that names them.
 const chunkAge = time.Hour
 
-// Sweep removes what has ended, finishes what is owed and takes over keys that were
-// rotated. One part's error does not keep the others from running.
-func (s *Service) Sweep(ctx context.Context) error {
+// office is who sweeps: one control plane of those that share a store.
+const office = "sweep"
+
+// Sweep removes what has ended, if it is time for it and no other control plane is at
+// it. holder names this one. What it writes is fenced: once
+// another sweeps, nothing is written any more.
+func (s *Service) Sweep(ctx context.Context, holder string) error {
+	o := lead.Office{Store: s.store, Name: office, Holder: holder, Every: SweepInterval, Now: s.now}
+	_, err := o.Run(ctx, func(ctx context.Context, fenced *lead.Fenced) error {
+		return s.over(layer{fenced, s.store}).sweepAll(ctx)
+	})
+	return err
+}
+
+// layer is a layer over the sealed store.
+type layer struct {
+	store.Store
+	sealed records
+}
+
+// Derive implements records.
+func (l layer) Derive(purpose string) []byte { return l.sealed.Derive(purpose) }
+
+// over is the service on a layer over its store.
+func (s *Service) over(r records) *Service {
+	c := *s
+	c.store = r
+	return &c
+}
+
+// sweepAll does every part; one's error does not keep the others from running.
+func (s *Service) sweepAll(ctx context.Context) error {
 	steps := []struct {
 		name string
 		run  func(context.Context) error
 	}{
-		{"finishing changes", s.Settle},
-		{"taking over rotated keys", s.takeOverKeys},
 		{"sweeping tokens", s.sweepTokens},
 		{"sweeping invitations", s.sweepInvitations},
 		{"sweeping rotated keys", s.sweepKeys},
@@ -47,8 +75,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return all
 }
 
-// takeOverKeys reads the authority anew and publishes what follows from it.
-func (s *Service) takeOverKeys(ctx context.Context) error {
+// TakeOverKeys reads the authority anew and publishes what follows from it. Each control
+// plane does, because each signs.
+func (s *Service) TakeOverKeys(ctx context.Context) error {
 	if err := s.authority.Reload(ctx); err != nil {
 		return err
 	}

@@ -95,18 +95,39 @@ func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
 	return Caller{}, unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
 }
 
-// BootstrapCode makes the single-use code of a new installation; an earlier one stops
-// working.
-func (s *Service) BootstrapCode(ctx context.Context, earlier string) (string, error) {
-	var code string
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		if earlier != "" {
-			ch.drop(keyToken(mezu.HashSecret(earlier)))
+// offerLife is how long the bootstrap code of one control plane keeps another from
+// making a new one: its machine may be gone.
+const offerLife = time.Hour
+
+// offer is the one bootstrap code that can be redeemed.
+type offer struct {
+	Token  string    `json:"token"` // the key of its record
+	Holder string    `json:"holder"`
+	Until  time.Time `json:"until"`
+}
+
+// BootstrapCode makes the single-use code of a new installation; the one before stops
+// working. If another control plane made one lately there is no new one, and elsewhere
+// says which that is: there is one code, however many control planes start.
+func (s *Service) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
+	_, err = s.commit(ctx, internal, func(ch *change) error {
+		code, elsewhere = "", ""
+		before, err := optional[offer](ctx, s, keyOffer)
+		if err != nil {
+			return err
+		}
+		if before.Revision != 0 && before.Value.Holder != holder && s.now().Before(before.Value.Until) {
+			elsewhere = before.Value.Holder
+			return nil
+		}
+		if before.Value.Token != "" {
+			ch.drop(before.Value.Token)
 		}
 		code, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
+		ch.update(keyOffer, before.Revision, offer{Token: keyToken(mezu.HashSecret(code)), Holder: holder, Until: s.stamp().Add(offerLife)})
 		return nil
 	})
-	return code, err
+	return code, elsewhere, err
 }
 
 // BootstrapValid reports whether a code can still be redeemed.

@@ -248,10 +248,10 @@ func TestUserByMail(t *testing.T) {
 	if other := p.mailEntry("dir_x", "ann@example.com"); other[strings.LastIndex(other, "/"):] == entry[strings.LastIndex(entry, "/"):] {
 		t.Error("an address looks the same in two directories")
 	}
-	if _, err := p.store.Rotate(t.Context()); err != nil {
+	if _, err := p.sealed.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), Config{Store: p.store, Authority: p.authority, Domain: "localhost", Log: p.log})
+	again, err := Open(t.Context(), Config{Store: p.sealed, Authority: p.authority, Domain: "localhost", Log: p.log})
 	if err != nil || again.mailEntry(p.dir.ID, "ann@example.com") != entry {
 		t.Errorf("another index after a restart: %v", err)
 	}

@@ -126,7 +126,7 @@ func putTime(value []byte) time.Time {
 func content(value []byte) []byte { return value[min(len(value), timeSize):] }
 
 // Get reads a document and verifies every byte of it.
-func Get(ctx context.Context, st store.Store, ref Ref) ([]byte, error) {
+func Get(ctx context.Context, st store.Reader, ref Ref) ([]byte, error) {
 	if err := ref.validate(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,154 @@
+package lead_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/badger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock moves when the test says so.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func open(t *testing.T) (store.Store, *clock) {
+	t.Helper()
+	c := &clock{now: time.Now()}
+	st, err := badger.Open(badger.Options{Dir: t.TempDir(), Now: c.Now, Ballast: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st, c
+}
+
+func write(ctx context.Context, st store.Store, value string) error {
+	_, err := st.Commit(ctx, store.Txn{Ops: []store.Op{{Key: "x", Value: []byte(value)}}})
+	return err
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting for %s", what)
+		}
+	}
+}
+
+func TestOneAtATime(t *testing.T) {
+	st, c := open(t)
+	a := lead.Office{Store: st, Name: "sweep", Holder: "a", Every: time.Minute, Now: c.Now}
+	b := a
+	b.Holder = "b"
+	ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+		if ran, err := b.Run(ctx, func(context.Context, *lead.Fenced) error { return errors.New("two at once") }); ran || err != nil {
+			t.Errorf("the second ran: %v, %v", ran, err)
+		}
+		return write(ctx, f, "a")
+	})
+	if !ran || err != nil {
+		t.Fatalf("the first: %v, %v", ran, err)
+	}
+	never := func(context.Context, *lead.Fenced) error { return errors.New("done again too early") }
+	if ran, err := b.Run(t.Context(), never); ran || err != nil {
+		t.Errorf("before its time: %v, %v", ran, err)
+	}
+	c.advance(time.Minute)
+	failed := errors.New("failed")
+	if ran, err := b.Run(t.Context(), func(context.Context, *lead.Fenced) error { return failed }); !ran || !errors.Is(err, failed) {
+		t.Errorf("a job that fails: %v, %v", ran, err)
+	}
+	if ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error { return write(ctx, f, "a") }); !ran || err != nil {
+		t.Errorf("after one that failed: %v, %v", ran, err)
+	}
+}
+
+// A holder that was paused until its office was another's writes nothing, whatever it
+// believes, and its successor's record looks like its own but for the content.
+func TestPausedHolderCannotWrite(t *testing.T) {
+	st, c := open(t)
+	a := lead.Office{Store: st, Name: "sweep", Holder: "same"}
+	b := a
+	ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+		if err := write(ctx, f, "a"); err != nil {
+			t.Error(err)
+		}
+		c.advance(lead.Term)
+		until(t, "the office to fall free", func() bool {
+			_, err := st.Get(ctx, "meta/lead/sweep")
+			return errors.Is(err, store.ErrNotFound)
+		})
+		if err := write(ctx, f, "nobody's"); !errors.Is(err, lead.ErrLost) {
+			t.Errorf("writing without the office: %v", err)
+		}
+		if ran, err := b.Run(ctx, func(ctx context.Context, g *lead.Fenced) error {
+			if err := write(ctx, g, "b"); err != nil {
+				t.Error(err)
+			}
+			if err := write(ctx, f, "ghost"); !errors.Is(err, lead.ErrLost) {
+				t.Errorf("writing in another's office: %v", err)
+			}
+			return nil
+		}); !ran || err != nil {
+			t.Errorf("the successor: %v, %v", ran, err)
+		}
+		return nil
+	})
+	if !ran || err != nil && !errors.Is(err, lead.ErrLost) {
+		t.Errorf("the paused: %v, %v", ran, err)
+	}
+	if r, err := st.Get(t.Context(), "x"); err != nil || string(r.Value) != "b" {
+		t.Errorf("the record is %q, %v", r.Value, err)
+	}
+}
+
+// A conflict of the job's own is no loss of the office.
+func TestOwnConflict(t *testing.T) {
+	st, _ := open(t)
+	_, err := lead.Office{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+		_, err := f.Commit(ctx, store.Txn{Checks: []store.Check{{Key: "x", Revision: 7}}})
+		return err
+	})
+	if !errors.Is(err, store.ErrConflict) || errors.Is(err, lead.ErrLost) {
+		t.Errorf("error %v; want ErrConflict", err)
+	}
+}
+
+// A holder whose lease ends while it works is told by its context.
+func TestLostWhileWorking(t *testing.T) {
+	st, c := open(t)
+	ran, err := lead.Office{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+		c.advance(lead.Term)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !ran || !errors.Is(err, lead.ErrLost) {
+		t.Errorf("%v, %v; want ErrLost", ran, err)
+	}
+}
