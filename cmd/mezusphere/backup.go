@@ -118,7 +118,18 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	}
 	drain, _, stop := process.Signals(ctx)
 	defer stop()
-	got, err := control.Restore(drain, control.Config{StateDir: c.State, SealKey: c.SealKey, Log: log, Version: version}, path, live)
+	st, err := c.openStore(drain, log)
+	if err != nil {
+		return err
+	}
+	if st != nil {
+		defer closeStore(st, log)
+	}
+	dir, _, err := c.storePlace()
+	if err != nil {
+		return err
+	}
+	got, err := control.Restore(drain, control.Config{StateDir: c.State, Store: st, StoreDir: dir, SealKey: c.SealKey, Log: log, Version: version}, path, live)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cmd/process"
 )
@@ -34,14 +34,19 @@ func (c *config) checkFiles() error {
 			return fmt.Errorf("ca_file: %w", err)
 		}
 	}
+	if c.StoreCAFile != "" {
+		if _, err := c.storeTLS(); err != nil {
+			return err
+		}
+	}
 	if c.JoinTokenFile != "" {
 		if _, err := process.SecretFile(c.JoinTokenFile, slog.New(slog.DiscardHandler)); err != nil {
 			return fmt.Errorf("join_token_file: %w", err)
 		}
 	}
 	if c.Control != "" {
-		if u, err := url.Parse(c.Control); err != nil || u.Scheme != "https" || u.Host == "" {
-			return mezu.Invalid("control", "is https://host[:port], not %q", c.Control)
+		if _, err := api.ParseBaseURLs("control", c.Control); err != nil {
+			return err
 		}
 	}
 	if c.Domain != "" {

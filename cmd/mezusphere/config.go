@@ -36,7 +36,12 @@ type config struct {
 	Domain     string   `yaml:"domain"`
 	PublicPort int      `yaml:"public_port"`
 	SealKey    string   `yaml:"seal_key_file"`
-	Founders   string   `yaml:"founders"`
+
+	Store         string `yaml:"store"`
+	StoreCAFile   string `yaml:"store_ca_file"`
+	StoreCertFile string `yaml:"store_cert_file"`
+	StoreKeyFile  string `yaml:"store_key_file"`
+	Founders      string `yaml:"founders"`
 
 	Control       string `yaml:"control"`
 	CAFile        string `yaml:"ca_file"`
@@ -97,6 +102,10 @@ func (c *config) keys() []key {
 		{"log_level", "control edge all restore", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
 		{"log_format", "control edge all restore", "FORMAT text or json", text(&c.LogFormat)},
 
+		{"store", "control all restore", "badger:DIR|etcd:URL,… keep everything in DIR, or in the etcd cluster with these members; else below --state", text(&c.Store)},
+		{"store_ca_file", "control all restore", "FILE the CA of etcd's members", text(&c.StoreCAFile)},
+		{"store_cert_file", "control all restore", "FILE the certificate to show them", text(&c.StoreCertFile)},
+		{"store_key_file", "control all restore", "FILE its key", text(&c.StoreKeyFile)},
 		{"archive", "control all", "dir:PATH move audit records older than a week to PATH; else below --state", text(&c.Archive)},
 		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
 		{"call_rate", "control all", "N calls a second that one caller of the API may make; 0 for 100", number(&c.CallRate)},
@@ -108,7 +117,7 @@ func (c *config) keys() []key {
 		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 
-		{"control", "edge", "URL the control plane", text(&c.Control)},
+		{"control", "edge", "URL,… the control planes of the installation, or one", text(&c.Control)},
 		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},
 		{"join_token_file", "edge", "FILE the token of the first start; mezusphere join-token create makes one", text(&c.JoinTokenFile)},
 		{"name", "edge all", "NAME of this edge, unique in the installation", text(&c.Name)},
@@ -246,6 +255,9 @@ func (c *config) validate(role string) error {
 		if _, err := archive.ParseLocation(c.Archive); err != nil {
 			return err
 		}
+	}
+	if err := c.validateStore(); err != nil {
+		return err
 	}
 	return c.validateRole(role)
 }

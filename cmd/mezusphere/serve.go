@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // serve runs the services of a role until a signal or a failure ends them.
@@ -53,8 +54,14 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 	var parts []process.Part
 	var ctl *control.Control
 	if role != roleEdge {
-		var err error
-		if ctl, err = p.newControl(role, c, log); err != nil {
+		st, err := c.openStore(drain, log)
+		if err != nil {
+			return err
+		}
+		if st != nil {
+			defer closeStore(st, log) // after the control plane
+		}
+		if ctl, err = p.newControl(role, c, st, log); err != nil {
 			return err
 		}
 		if err := ctl.Listen(); err != nil {
@@ -87,13 +94,25 @@ func closeControl(c *control.Control, log *slog.Logger) {
 	}
 }
 
-func (p *program) newControl(role string, c *config, log *slog.Logger) (*control.Control, error) {
+func closeStore(s store.Store, log *slog.Logger) {
+	if err := s.Close(); err != nil {
+		log.Error("closing the store", "error", err)
+	}
+}
+
+// newControl assembles the control plane over a store, or over an embedded one if
+// that is nil.
+func (p *program) newControl(role string, c *config, st store.Store, log *slog.Logger) (*control.Control, error) {
+	dir, _, err := c.storePlace()
+	if err != nil {
+		return nil, err
+	}
 	hosts := c.APIHosts
 	if role == roleAll {
 		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
 	}
 	return control.New(control.Config{
-		StateDir: c.stateOf(role, roleControl), Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
+		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey,
 		Log: log.With("service", roleControl), Version: version,
 	})
