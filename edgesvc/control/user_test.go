@@ -224,6 +224,10 @@ func TestUsers_Filters(t *testing.T) {
 			t.Errorf("%q: %d %s", filter, code, body)
 		}
 	}
+	code, _, body := in.raw("GET", "/v1/organizations/acme/directories/customers/users?filter=status=active,role=shop/staff", token, "", "")
+	if code != 200 || !strings.Contains(body, ids["b"]) {
+		t.Errorf("a filter that is not escaped: %d %s", code, body)
+	}
 	if code, _, body := in.raw("GET", "/v1/organizations/acme/directories?filter=status%3Dactive", token, "", ""); code != 400 {
 		t.Errorf("a filter where there is none: %d %s", code, body)
 	}

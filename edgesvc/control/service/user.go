@@ -166,24 +166,29 @@ func (s *Service) shownUser(ctx context.Context, sc scope, names projectNames, u
 	return out, nil
 }
 
+// userToChange admits the caller to the change of a user and gives it as it is kept
+// and as it is served.
+func (s *Service) userToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, was found[user], before mezu.User, err error) {
+	if sc, err = s.inDirectory(ctx, c, op, p); err != nil {
+		return sc, was, before, err
+	}
+	if was, err = s.user(ctx, sc, p); err != nil {
+		return sc, was, before, err
+	}
+	if err = matches(ifMatch, was.Value.User.Revision); err != nil {
+		return sc, was, before, err
+	}
+	before, err = s.shownUser(ctx, sc, projectNames{}, was.Value)
+	return sc, was, before, err
+}
+
 // UpdateUser changes one. Whoever may not log in any more, or lacks a role that he
 // had, is cut off from the sessions that he has.
 func (s *Service) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
 	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
-		sc, err := s.inDirectory(ctx, c, op, p)
-		if err != nil {
-			return err
-		}
-		was, err := s.user(ctx, sc, p)
-		if err != nil {
-			return err
-		}
-		if err := matches(ifMatch, was.Value.User.Revision); err != nil {
-			return err
-		}
-		before, err := s.shownUser(ctx, sc, projectNames{}, was.Value)
+		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
 		}
@@ -238,18 +243,7 @@ func (s *Service) revokeUser(ch *change, id string) {
 func (s *Service) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteUser, api.OpDeleteOrganizationUser)
 	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
-		sc, err := s.inDirectory(ctx, c, op, p)
-		if err != nil {
-			return err
-		}
-		was, err := s.user(ctx, sc, p)
-		if err != nil {
-			return err
-		}
-		if err := matches(ifMatch, was.Value.User.Revision); err != nil {
-			return err
-		}
-		before, err := s.shownUser(ctx, sc, projectNames{}, was.Value)
+		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
 		}
