@@ -48,6 +48,10 @@ type Config struct {
 	Upstream string
 	// AllowTargets are further upstreams that routes may name.
 	AllowTargets []string
+	// MayForward allows targets besides, for as long as it says so of them: those
+	// of a file that changes. It is asked for each request that goes to one; if nil,
+	// there are none.
+	MayForward func(mezu.Upstream) bool
 	// Environment by name; if empty, the service account's.
 	Environment string
 	// StateDir keeps identity and configuration; it is made if need be and
@@ -325,7 +329,7 @@ func (d *Daemon) target() string {
 
 // forwarding is what the server works by.
 func (d *Daemon) forwarding() forward.Config {
-	c := forward.Config{Upstream: d.upstream, Allow: d.allow, Table: d.state.Table, Log: d.log,
+	c := forward.Config{Upstream: d.upstream, Allow: d.allow, MayForward: d.cfg.MayForward, Table: d.state.Table, Log: d.log,
 		Panicked: func() { d.counters.panics.Add(1) }}
 	if d.cfg.Events != nil {
 		c.Request = d.emit

@@ -2,15 +2,18 @@
 //
 // What may not live here: running anything. The services are the business of
 // packages that cli may not know; cmd/mezu hands a Runner in. It imports the
-// domain and the packages of cli that every command uses; cli and cmd/mezu
+// domain, manifest and the packages of cli that every command uses; cli and cmd/mezu
 // import it.
 package dev
 
 import (
 	"context"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/manifest"
 )
 
 // Addresses on which mezu dev listens unless told otherwise: this machine only.
@@ -51,6 +55,10 @@ type Options struct {
 	Ephemeral bool
 	// HTTPSAddr and APIAddr are where public HTTPS and the REST API listen.
 	HTTPSAddr, APIAddr string
+	// File is applied at the start and whenever it changes; if nil, none is.
+	File *manifest.File
+	// FilePath is where it is.
+	FilePath string
 	// JSON asks for events as JSON, one a line.
 	JSON                               bool
 	Organization, Project, Environment string
@@ -67,6 +75,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 			"https://NAME.localhost:8443. Without an argument a built-in demo answers. Writes the profile " + Profile + ",\n" +
 			"so that other commands work against it.",
 		Flags: []cli.Flag{
+			&cli.PathFlag{Name: "file", Aliases: []string{"f"}, Usage: "apply `FILE` (mezu.yaml) now and whenever it changes; its routes may name upstreams on this machine and elsewhere"},
 			&cli.PathFlag{Name: "state", Usage: "keep everything in `DIR` (default: dev in the state folder of the user)"},
 			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder and remove it at the end", DisableDefaultText: true},
 			&cli.StringFlag{Name: "https-addr", Usage: "serve public HTTPS on `ADDR`", Value: DefaultHTTPSAddr},
@@ -107,6 +116,13 @@ func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 			return Options{}, exit.Usagef("--%s is host:port, not %q", flag, addr)
 		}
 	}
+	if path := c.Path("file"); path != "" {
+		var err error
+		o.FilePath = inv.Path(path)
+		if o.File, err = manifest.Read(o.FilePath, path); err != nil {
+			return Options{}, err
+		}
+	}
 	return o, o.names()
 }
 
@@ -114,18 +130,48 @@ func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 // belongs to some other control plane, or to an earlier run of this one.
 func (o *Options) names() error {
 	file, err := profile.Find(o.Dir)
+	if o.File != nil {
+		file, err = profile.Directory{Organization: o.File.Manifest.Organization, Project: o.File.Manifest.Project}, nil
+	}
 	if err != nil {
+		return err
+	}
+	if o.Environment, err = o.environment(); err != nil {
 		return err
 	}
 	o.Organization = first(o.Flags.Organization, o.Getenv("MEZU_ORG"), file.Organization, DefaultOrganization)
 	o.Project = first(o.Flags.Project, o.Getenv("MEZU_PROJECT"), file.Project, mezu.NameFrom(filepath.Base(o.Dir), fallbackProject))
-	o.Environment = first(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"), DefaultEnvironment)
 	for _, n := range []struct{ field, name string }{{"org", o.Organization}, {"project", o.Project}, {"environment", o.Environment}} {
 		if err := mezu.ValidateName(n.field, n.name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// environment is the one that the Warpgate of this machine serves.
+func (o *Options) environment() (string, error) {
+	name := first(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"))
+	if o.File == nil {
+		return first(name, DefaultEnvironment), nil
+	}
+	named := o.File.Manifest.Environments
+	if _, ok := named[DefaultEnvironment]; name == "" && (ok || len(named) == 0) {
+		name = DefaultEnvironment
+	}
+	if name == "" {
+		all := slices.Sorted(maps.Keys(named))
+		if len(all) > 1 {
+			e := exit.Usagef("%s has the environments %s, and one of them is served here", o.File.Name, strings.Join(all, ", "))
+			e.Hint = "choose it: -e " + all[0]
+			return "", e
+		}
+		name = all[0]
+	}
+	if e := named[name]; e.Enabled != nil && !*e.Enabled {
+		return "", exit.Usagef("%s switches the environment %s off, and nothing can be served there", o.File.Name, name)
+	}
+	return name, nil
 }
 
 // checkListenAddress accepts an address to listen on; port 0 means any.

@@ -39,7 +39,8 @@ type devRun struct {
 	control *control.Control
 	edge    *edge.Edge
 	daemon  *daemon.Daemon
-	demo    *demo // nil with a workload of the user's
+	demo    *demo    // nil with a workload of the user's
+	file    *devFile // nil without one
 	setup   control.SetupResult
 	token   string
 	port    int // of public HTTPS
@@ -76,6 +77,9 @@ func (r *devRun) parts() []process.Part {
 		{Name: "waiting for the first request", Run: r.announce},
 		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
 		{Name: "Warpgate", Run: r.runDaemon, Close: r.daemon.Close},
+	}
+	if r.file != nil {
+		parts = append(parts, process.Part{Name: "watching the file", Run: r.file.watch})
 	}
 	if r.demo != nil {
 		parts = append(parts, process.Part{Name: "demo workload", Run: r.demo.Run, Close: r.demo.Close})
@@ -134,6 +138,9 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("setting up %s/%s/%s: %w", r.Organization, r.Project, r.Environment, err)
 	}
+	if err := r.applyFile(ctx); err != nil {
+		return err
+	}
 	if r.token, err = r.control.DevToken(ctx); err != nil {
 		return fmt.Errorf("issuing a token: %w", err)
 	}
@@ -141,6 +148,19 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 		return err
 	}
 	return r.makeDaemon()
+}
+
+// applyFile applies the file, if there is one, before anything is served.
+func (r *devRun) applyFile(ctx context.Context) (err error) {
+	if r.File == nil {
+		return nil
+	}
+	r.file = &devFile{run: r}
+	if r.file.last, err = r.file.look(); err != nil {
+		return err
+	}
+	// It may have changed since its names were read.
+	return r.file.reapply(ctx)
 }
 
 // listenEdge makes the edge. Its name and folder belong to its address, which the
@@ -213,10 +233,13 @@ func (r *devRun) makeDaemon() (err error) {
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 		// Its warnings are events, and shown as such.
-		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event,
+		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event, MayForward: r.mayForward,
 	})
 	return err
 }
+
+// mayForward allows what the file names.
+func (r *devRun) mayForward(u mezu.Upstream) bool { return r.file != nil && r.file.mayForward(u) }
 
 // edgePoll is how often to look whether the edge has enrolled.
 const edgePoll = 20 * time.Millisecond

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -53,6 +55,25 @@ func (d *devOutput) event(e mezu.Event) {
 		if e.Hint != "" {
 			d.Sayf("  try: %s", terminal.Clean(e.Hint))
 		}
+	}
+}
+
+// applied says that the file was applied anew, or why it was not.
+func (d *devOutput) applied(name string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.ending && errors.Is(err, context.Canceled):
+	case err != nil && d.JSON:
+		d.events.Write(process.Fail(err))
+	case err != nil:
+		what, hint := terminal.Explain(err)
+		d.Warnf("%s; all stays as it was", terminal.Clean(what))
+		if hint != "" {
+			d.Sayf("  try: %s", terminal.Clean(hint))
+		}
+	case !d.JSON: // there, the Warpgate's event tells of the new configuration
+		d.Sayf("applied %s", terminal.Clean(name))
 	}
 }
 

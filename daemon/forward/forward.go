@@ -47,6 +47,9 @@ type Config struct {
 	Upstream mezu.Upstream
 	// Allow are the further targets that routes may name.
 	Allow []mezu.Upstream
+	// MayForward says of a target that is none of these whether routes may name it
+	// now. It is asked for each request; if nil, they may not.
+	MayForward func(mezu.Upstream) bool
 	// Table is the configuration in force, nil while there is none.
 	Table func() *policy.Table
 	Log   *slog.Logger
@@ -284,7 +287,7 @@ func (w *worker) target() (mezu.Upstream, error) {
 	if u.Address == "" {
 		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
 	}
-	if !w.f.allowed[u.Network()+" "+u.Address] {
+	if further := w.f.cfg.MayForward; !w.f.allowed[u.Network()+" "+u.Address] && (further == nil || !further(u)) {
 		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "the Warpgate was not started with this upstream as --upstream or --allow-target"}
 	}
 	return u, nil

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/ca"
@@ -499,4 +500,11 @@ func (c *Control) JoinToken(ctx context.Context) (string, error) {
 // first.
 func (c *Control) DevSetup(ctx context.Context, in Setup) (SetupResult, error) {
 	return c.service.SetUp(ctx, in)
+}
+
+// DevApply brings a developer's project to what a manifest says, as the developer. Listen
+// comes first.
+func (c *Control) DevApply(ctx context.Context, organization, project string, m mezu.Manifest) error {
+	_, err := c.service.ApplyAsDeveloper(ctx, service.Place{Organization: organization, Project: project}, api.ApplyRequest{Manifest: m})
+	return err
 }

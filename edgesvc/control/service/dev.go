@@ -56,19 +56,34 @@ func (s *Service) developer(ctx context.Context, ch *change) (string, error) {
 	return p.ID, err
 }
 
+// asDeveloper is the developer as a caller.
+func (s *Service) asDeveloper(ctx context.Context) (Caller, error) {
+	c := Caller{Kind: Member, Operator: true}
+	_, err := s.commit(ctx, internal, func(ch *change) (err error) {
+		c.ID, err = s.developer(ctx, ch)
+		return err
+	})
+	return c, err
+}
+
+// ApplyAsDeveloper is Apply by the developer of this machine. It is for the process that
+// runs the installation; no operation reaches it.
+func (s *Service) ApplyAsDeveloper(ctx context.Context, p Place, in api.ApplyRequest) (api.ApplyResponse, error) {
+	c, err := s.asDeveloper(ctx)
+	if err != nil {
+		return api.ApplyResponse{}, err
+	}
+	return s.Apply(ctx, c, p, in)
+}
+
 // SetUp makes what is missing of a developer's installation; repeated, it finds
 // all there.
 func (s *Service) SetUp(ctx context.Context, in Setup) (SetupResult, error) {
 	var out SetupResult
-	var id string
-	_, err := s.commit(ctx, internal, func(ch *change) (err error) {
-		id, err = s.developer(ctx, ch)
-		return err
-	})
+	c, err := s.asDeveloper(ctx)
 	if err != nil {
 		return out, err
 	}
-	c := Caller{Kind: Member, ID: id, Operator: true}
 	p := Place{Organization: in.Organization, Project: in.Project, Environment: in.Environment}
 	_, err = s.CreateOrganization(ctx, c, mezu.Organization{Name: in.Organization}, Once{})
 	if err != nil && mezu.CodeOf(err) != mezu.CodeConflict {
