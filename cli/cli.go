@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/cli/argv"
+	"github.com/mezusphere/mezu/cli/audit"
 	"github.com/mezusphere/mezu/cli/declare"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/directories"
@@ -91,7 +92,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		Commands: []*cli.Command{
 			dev.Command(inv, cfg.Dev),
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
-			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv),
+			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), audit.Command(inv),
 			completionCommand(inv),
 			versionCommand(inv),
 		},

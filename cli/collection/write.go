@@ -95,6 +95,41 @@ func (n Noun[T]) NewSet(inv *invocation.Invocation, verb, usage, done string, pa
 	return c
 }
 
+// NewAct is a verb that is an operation of its own without a body, such as "drain";
+// done is what it did.
+func (n Noun[T]) NewAct(inv *invocation.Invocation, verb, usage, done string, op api.Operation) *cli.Command {
+	return &cli.Command{
+		Name: verb, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, n.arg())
+			if err != nil {
+				return err
+			}
+			at, err := n.where(c)
+			if err != nil {
+				return err
+			}
+			return n.runAct(c.Context, &showOptions{inv, at, args[0]}, op, done)
+		},
+	}
+}
+
+func (n Noun[T]) runAct(ctx context.Context, o *showOptions, op api.Operation, done string) error {
+	p, err := o.In(o.Invocation)
+	if err != nil {
+		return err
+	}
+	if err := n.check(o.Name); err != nil {
+		return err
+	}
+	item, err := api.Invoke[T](ctx, p.Client, op, nil, p.With(o.Name)...)
+	if err != nil {
+		return err
+	}
+	o.Sayf("%s %s %s of %s", done, n.One, terminal.Clean(n.Label(item)), p.Text)
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+}
+
 // newPatch is a command that sends a patch of the record that its argument names.
 func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
 	return &cli.Command{

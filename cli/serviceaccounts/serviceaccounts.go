@@ -21,15 +21,15 @@ import (
 // Command is "mezu service-accounts".
 func Command(inv *invocation.Invocation) *cli.Command {
 	n := noun()
-	return n.Command("List, show, create and delete service accounts",
-		n.NewList(inv), n.NewShow(inv), newCreate(inv, runCreate), n.NewDelete(inv))
+	return n.Command("List, show, create, change, rotate and delete service accounts",
+		n.NewList(inv), n.NewShow(inv), newCreate(inv, runCreate), n.NewUpdate(inv, flags(), patchOf), newRotate(inv, runRotate), n.NewDelete(inv))
 }
 
 func noun() collection.Noun[mezu.ServiceAccount] {
 	columns := columns()
 	return collection.Noun[mezu.ServiceAccount]{
 		Name: "service-accounts", One: "service account", Many: "service accounts",
-		Operations: collection.Operations{In: collection.InProject, List: api.OpListServiceAccounts, Get: api.OpGetServiceAccount, Delete: api.OpDeleteServiceAccount},
+		Operations: collection.Operations{In: collection.InProject, List: api.OpListServiceAccounts, Get: api.OpGetServiceAccount, Update: api.OpUpdateServiceAccount, Delete: api.OpDeleteServiceAccount},
 		Label:      func(a mezu.ServiceAccount) string { return a.Name }, Columns: columns, Details: details(),
 		Empty: "mezu service-accounts create NAME --permission warpgate.register makes one",
 		Fate:  "whose key ends, with the certificates of the Warpgates that it let in",
@@ -63,6 +63,19 @@ func flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "permission", Usage: "let it do `VERB`, such as warpgate.register (repeatable)"},
 		&cli.StringFlag{Name: "default-environment", Usage: "Warpgates with its key serve the environment `NAME` unless they name one", DefaultText: mezu.EnvironmentProduction},
 	}
+}
+
+// patchOf makes the merge patch that the flags ask for. Permissions are replaced as a
+// whole.
+func patchOf(c *cli.Context) (map[string]any, error) {
+	patch := map[string]any{}
+	if c.IsSet("permission") {
+		patch["permissions"] = permissionsOf(c.StringSlice("permission"))
+	}
+	if c.IsSet("default-environment") {
+		patch["environment"] = c.String("default-environment")
+	}
+	return patch, nil
 }
 
 func permissionsOf(values []string) []mezu.Permission {

@@ -21,13 +21,16 @@ import (
 // Command is "mezu warpgates".
 func Command(inv *invocation.Invocation) *cli.Command {
 	n := noun()
-	return n.Command("List, show and remove the Warpgates of an environment", n.NewList(inv), n.NewShow(inv), n.NewDelete(inv))
+	return n.Command("List, show, drain and remove the Warpgates of an environment", n.NewList(inv), n.NewShow(inv),
+		n.NewAct(inv, "drain", "Send a Warpgate nothing new; what is under way ends", "draining", api.OpDrainWarpgate),
+		n.NewAct(inv, "undrain", "Send a drained Warpgate requests again", "no longer draining", api.OpUndrainWarpgate),
+		n.NewDelete(inv))
 }
 
 func noun() collection.Noun[mezu.Warpgate] {
 	columns := []terminal.Column[mezu.Warpgate]{
 		{Head: "ID", Value: func(w mezu.Warpgate) string { return w.ID }},
-		{Head: "STATUS", Value: func(w mezu.Warpgate) string { return string(w.Status) }},
+		{Head: "STATUS", Value: status},
 		{Head: "ADDRESS", Value: func(w mezu.Warpgate) string { return w.Address }},
 		{Head: "VERSION", Value: func(w mezu.Warpgate) string { return w.Version }},
 		{Head: "EDGES", Value: func(w mezu.Warpgate) string { return strings.Join(w.Edges, ",") }},
@@ -48,6 +51,13 @@ func noun() collection.Noun[mezu.Warpgate] {
 		Empty: "warpgate --token-file F --upstream HOST:PORT registers one",
 		Fate:  "whose certificate ends; with its key it can register anew",
 	}
+}
+
+func status(w mezu.Warpgate) string {
+	if w.Draining {
+		return string(w.Status) + ",draining"
+	}
+	return string(w.Status)
 }
 
 // bundle is the position that the Warpgate acknowledged.

@@ -1,0 +1,57 @@
+package serviceaccounts
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type rotateOptions struct {
+	*invocation.Invocation
+	Name    string
+	Overlap mezu.Duration
+}
+
+func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOptions) error) *cli.Command {
+	n := noun()
+	return &cli.Command{
+		Name: "rotate", Usage: "Give a service account a new key and show it, this once", ArgsUsage: "NAME",
+		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "overlap", Usage: "let the key before be good for `TIME` more; 0s ends it now", Value: time.Duration(mezu.DefaultKeyOverlap)},
+		},
+		Action: func(c *cli.Context) error {
+			args, err := invocation.Arguments(c, "NAME")
+			if err != nil {
+				return err
+			}
+			o := &rotateOptions{inv, args[0], mezu.Duration(c.Duration("overlap"))}
+			if o.Overlap < 0 || o.Overlap > mezu.MaxKeyOverlap {
+				return exit.Usagef("--overlap is between 0s and %v", time.Duration(mezu.MaxKeyOverlap))
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func runRotate(ctx context.Context, o *rotateOptions) error {
+	p, err := collection.InProject(o.Invocation)
+	if err != nil {
+		return err
+	}
+	body := api.RotateRequest{Overlap: &o.Overlap}
+	made, err := api.Invoke[api.ServiceAccountCreated](ctx, p.Client, api.OpRotateServiceAccount, body, p.With(o.Name)...)
+	if err != nil {
+		return err
+	}
+	o.Sayf("service account %s of %s has a new key; the one before ends in %v", terminal.Clean(made.Name), p.Text, time.Duration(o.Overlap))
+	return showKey(o.Invocation, made)
+}
