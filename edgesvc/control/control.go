@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/ca"
@@ -505,6 +504,5 @@ func (c *Control) DevSetup(ctx context.Context, in Setup) (SetupResult, error) {
 // DevApply brings a developer's project to what a manifest says, as the developer. Listen
 // comes first.
 func (c *Control) DevApply(ctx context.Context, organization, project string, m mezu.Manifest) error {
-	_, err := c.service.ApplyAsDeveloper(ctx, service.Place{Organization: organization, Project: project}, api.ApplyRequest{Manifest: m})
-	return err
+	return c.service.ApplyAsDeveloper(ctx, service.Place{Organization: organization, Project: project}, m)
 }

@@ -68,12 +68,12 @@ func (s *Service) asDeveloper(ctx context.Context) (Caller, error) {
 
 // ApplyAsDeveloper is Apply by the developer of this machine. It is for the process that
 // runs the installation; no operation reaches it.
-func (s *Service) ApplyAsDeveloper(ctx context.Context, p Place, in api.ApplyRequest) (api.ApplyResponse, error) {
+func (s *Service) ApplyAsDeveloper(ctx context.Context, p Place, m mezu.Manifest) error {
 	c, err := s.asDeveloper(ctx)
-	if err != nil {
-		return api.ApplyResponse{}, err
+	if err == nil {
+		_, err = s.Apply(ctx, c, p, api.ApplyRequest{Manifest: m})
 	}
-	return s.Apply(ctx, c, p, in)
+	return err
 }
 
 // SetUp makes what is missing of a developer's installation; repeated, it finds
