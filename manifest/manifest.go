@@ -101,11 +101,11 @@ func Parse(name string, data []byte) (*File, error) {
 		return nil, err
 	}
 	if err := strictjson.Decode(w.out.Bytes(), forbidden, &f.Manifest); err != nil {
-		return nil, f.Explain(err)
+		return nil, f.place(err)
 	}
 	f.Manifest.Complete()
 	if err := f.Manifest.Validate(); err != nil {
-		return nil, f.Explain(err)
+		return nil, f.place(err)
 	}
 	return f, nil
 }
@@ -269,20 +269,34 @@ func (w *writer) text(s string) error {
 	return nil
 }
 
-// Explain adds the place in the file to an error that names a field of the manifest:
-// one from here, or one from a control plane about a request that holds it as
-// "manifest". Other errors pass unchanged.
+// Explain adds the place in the file to an answer of a control plane about a field of
+// the manifest, which a request to apply it holds as "manifest". Other errors pass
+// unchanged.
 func (f *File) Explain(err error) error {
 	var e *mezu.Error
-	if !errors.As(err, &e) || e.Field == "" && e.Code != mezu.CodeInvalid {
+	if !errors.As(err, &e) {
+		return err
+	}
+	field, ok := strings.CutPrefix(e.Field, "manifest.")
+	if !ok && e.Field != "manifest" {
 		return err
 	}
 	c := *e
-	c.Field = strings.TrimPrefix(strings.TrimPrefix(c.Field, "manifest"), ".")
-	at, value := f.walk(c.Field)
-	if at == nil {
+	c.Field = field
+	if !ok {
+		c.Field = ""
+	}
+	return f.place(&c)
+}
+
+// place adds the place in the file to an error about one of its fields.
+func (f *File) place(err error) error {
+	var e *mezu.Error
+	if !errors.As(err, &e) {
 		return err
 	}
+	c := *e
+	at, value := f.walk(c.Field)
 	if c.Hint == "" && strings.HasSuffix(c.Detail, "does not fit here") && looksTyped(value) {
 		c.Hint = "text that looks like a number or a boolean stands in quotes"
 	}
@@ -295,20 +309,16 @@ func looksTyped(n *yaml.Node) bool {
 }
 
 // walk follows a field's path: at is the node at which the field stands, its key in a
-// mapping, or the innermost one around it that there is, and nil if there is not even the
-// first part; value is the field's, nil if there is none. Keys may hold dots, so the
+// mapping, or the innermost one around it that there is; value is the field's, nil if there is none. Keys may hold dots, so the
 // longest that fits is taken.
 func (f *File) walk(field string) (at, value *yaml.Node) {
 	at, value = f.root, f.root
 	if field == "" {
 		return at, value
 	}
-	for first := true; field != ""; first = false {
+	for field != "" {
 		key, next, rest := step(value, field)
 		if next == nil {
-			if first {
-				return nil, nil
-			}
 			return at, nil
 		}
 		at, value, field = key, next, rest

@@ -228,12 +228,13 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, want := range map[string]string{
-		"environments.production.routes[2].regexp":                 "mezu.yaml:21:10: ",
-		"environments.production.routes[1].rate_limit.by":          "mezu.yaml:20:",
-		"environments.production.routes[1].cors.expose_headers[3]": "mezu.yaml:19:9: ", // not there: what is around it
-		"environments.production":                                  "mezu.yaml:7:3: ",
-		"environments":                                             "mezu.yaml:6:1: ",
-		"If-Match":                                                 "If-Match: ", // of no file
+		"manifest.environments.production.routes[2].regexp":                 "mezu.yaml:21:10: ",
+		"manifest.environments.production.routes[1].rate_limit.by":          "mezu.yaml:20:",
+		"manifest.environments.production.routes[1].cors.expose_headers[3]": "mezu.yaml:19:9: ", // not there: what is around it
+		"manifest.environments.production":                                  "mezu.yaml:7:3: ",
+		"manifest.environments":                                             "mezu.yaml:6:1: ",
+		"manifest":                                                          "mezu.yaml:2:1: is wrong",
+		"If-Match":                                                          "If-Match: ", // of no file
 	} {
 		err := f.Explain(mezu.Invalid(field, "is wrong"))
 		if !strings.HasPrefix(err.Error(), want) || mezu.CodeOf(err) != mezu.CodeInvalid {

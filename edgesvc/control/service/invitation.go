@@ -285,6 +285,10 @@ func mayRedeem(c Caller, in api.RedeemRequest) error {
 	return mezu.ValidateEmail("email", in.Email)
 }
 
+func errKnownAddress() error {
+	return unauthenticated("the person with this address has a token here already", "redeem the invitation with that token")
+}
+
 func (s *Service) invitationByCode(ctx context.Context, code string) (found[invitation], error) {
 	key, err := get[string](ctx, s, keyInvite(mezu.HashSecret(code)))
 	if errors.Is(err, store.ErrNotFound) {
@@ -310,7 +314,7 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 	case mezu.CanonicalEmail(email) != inv.Value.Email, c.Kind == Member && known != c.ID:
 		return out, errWrongAddress
 	case c.Kind != Member && known != "":
-		return out, unauthenticated("the person with this address has a token here already", "redeem the invitation with that token")
+		return out, errKnownAddress()
 	}
 	org, err := s.invitedTo(ctx, ch, inv.Value)
 	if err != nil {
@@ -319,6 +323,9 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 	who := known
 	if who == "" {
 		made, err := s.makePerson(ctx, ch, inv.Value.Email, false)
+		if mezu.CodeOf(err) == mezu.CodeConflict { // somebody came to be meanwhile
+			return out, errKnownAddress()
+		}
 		if err != nil {
 			return out, err
 		}
