@@ -53,7 +53,7 @@ create roles.new
 update roles.new.permissions [] ["x"]
 keep roles.gone  
 update environments.production.waf "block" "off"
-update environments.production.routes[api] {"name":"api","prefix":"/api/","upstream":"localhost:1"} {"name":"api","prefix":"/v2/","upstream":"localhost:1"}
+update environments.production.routes[api].prefix "/api/" "/v2/"
 create environments.production.routes[exact /new]  {"exact":"/new"}
 delete environments.production.routes[exact /old] {"exact":"/old"} 
 create environments.staging  

@@ -26,8 +26,8 @@ type Change struct {
 	// Path is where, in a manifest's own notation; a route stands under its name,
 	// else under mode and value: environments.production.routes[prefix /api/].
 	Path string `json:"path"`
-	// Before and After are the values, missing of what is made or removed as a
-	// whole.
+	// Before and After are the values; one is missing of what is made or removed,
+	// both of what is more than one value.
 	Before any `json:"before,omitempty"`
 	After  any `json:"after,omitempty"`
 }
@@ -145,13 +145,48 @@ func (d *differ) routes(path string, now, wanted []Route) {
 			d.add(ChangeCreate, here, nil, r.Settings())
 			continue
 		}
-		d.setting(here, was.Settings(), r.Settings())
+		d.route(here, was, r)
 	}
 	for i := range now {
 		if r := &now[i]; known[r.Identity()] != nil {
 			d.add(ChangeDelete, path+"["+r.Label()+"]", r.Settings(), nil)
 		}
 	}
+}
+
+// route compares a route field by field.
+func (d *differ) route(path string, now, wanted *Route) {
+	before, err := now.fields()
+	after, errAfter := wanted.fields()
+	if err != nil || errAfter != nil {
+		d.add(ChangeUpdate, path, now.Settings(), wanted.Settings())
+		return
+	}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if !bytes.Equal(before[name], after[name]) {
+			d.add(ChangeUpdate, path+"."+name, orNothing(before[name]), orNothing(after[name]))
+		}
+	}
+}
+
+// fields are the settings of a route as they are written, by name.
+func (r *Route) fields() (map[string]json.RawMessage, error) {
+	data, err := json.Marshal(r.Settings())
+	if err != nil {
+		return nil, err
+	}
+	var out map[string]json.RawMessage
+	return out, json.Unmarshal(data, &out)
+}
+
+// orNothing is a value that may be missing.
+func orNothing(v json.RawMessage) any {
+	if v == nil {
+		return nil
+	}
+	return v
 }
 
 // Settings is the route without what the server sets.

@@ -29,6 +29,7 @@ import (
 	"github.com/mezusphere/mezu/cli/routes"
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/warpgates"
 )
 
@@ -92,7 +93,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		Commands: []*cli.Command{
 			dev.Command(inv, cfg.Dev),
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
-			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), audit.Command(inv),
+			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			completionCommand(inv),
 			versionCommand(inv),
 		},

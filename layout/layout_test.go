@@ -264,7 +264,7 @@ func wide() map[string]struct {
 		"cli":                     {20, "assembles the tree of commands, a package for each noun"},
 		"cli/declare":             {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/audit":               {7, "a log is followed over a connection that is tried again"},
-		"cli/routes":              {7, "a request is tried on routes with the code that edges judge by"},
+		"cli/routes":              {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"cli/invocation":          {6, "what every command is handed is put together once"},
 		"daemon":                  {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
 		"edgesvc/control":         {13, "assembles the control plane of its parts, and does nothing else"},

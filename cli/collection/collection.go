@@ -43,6 +43,8 @@ type Noun[T any] struct {
 	Check func(arg string) error
 	// All lists records where List does not answer page by page; if nil, List does.
 	All func(ctx context.Context, p Place) ([]T, error)
+	// Resolve turns an argument into what paths name a record by; if nil, it is that.
+	Resolve func(ctx context.Context, p Place, o Operations, arg string) (string, error)
 	// Columns are a table's, Details the lines of one record.
 	Columns, Details []terminal.Column[T]
 	// Empty is what to try where there is nothing yet.
@@ -180,6 +182,21 @@ func (n Noun[T]) check(arg string) error {
 		return n.Check(arg)
 	}
 	return mezu.ValidateName("name", arg)
+}
+
+// at finds the place and the path of the record that an argument names.
+func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operations, arg string) (Place, []string, error) {
+	p, err := o.In(inv)
+	if err != nil {
+		return p, nil, err
+	}
+	ref := arg
+	if n.Resolve != nil {
+		if ref, err = n.Resolve(ctx, p, o, arg); err != nil {
+			return p, nil, err
+		}
+	}
+	return p, p.With(ref), nil
 }
 
 // ifRevision is the flag of commands that may insist on a revision.

@@ -92,11 +92,11 @@ func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *
 }
 
 func (n Noun[T]) runShow(ctx context.Context, o *showOptions) error {
-	p, err := o.In(o.Invocation)
+	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
 	if err != nil {
 		return err
 	}
-	item, err := api.Invoke[T](ctx, p.Client, o.Get, nil, p.With(o.Name)...)
+	item, err := api.Invoke[T](ctx, p.Client, o.Get, nil, params...)
 	if err != nil {
 		return err
 	}

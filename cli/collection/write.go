@@ -115,14 +115,14 @@ func (n Noun[T]) NewAct(inv *invocation.Invocation, verb, usage, done string, op
 }
 
 func (n Noun[T]) runAct(ctx context.Context, o *showOptions, op api.Operation, done string) error {
-	p, err := o.In(o.Invocation)
-	if err != nil {
-		return err
-	}
 	if err := n.check(o.Name); err != nil {
 		return err
 	}
-	item, err := api.Invoke[T](ctx, p.Client, op, nil, p.With(o.Name)...)
+	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	if err != nil {
+		return err
+	}
+	item, err := api.Invoke[T](ctx, p.Client, op, nil, params...)
 	if err != nil {
 		return err
 	}
@@ -155,12 +155,12 @@ func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*c
 }
 
 func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
-	p, err := o.In(o.Invocation)
+	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
 	if err != nil {
 		return err
 	}
 	var item T
-	call := api.Call{Operation: o.Update, Params: p.With(o.Name), Body: o.Patch, IfMatch: o.Revision}
+	call := api.Call{Operation: o.Update, Params: params, Body: o.Patch, IfMatch: o.Revision}
 	if err := p.Client.Do(ctx, call, &item); err != nil {
 		return err
 	}
@@ -207,18 +207,18 @@ func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context,
 }
 
 func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
-	p, err := o.In(o.Invocation)
-	if err != nil {
+	if err := n.check(o.Name); err != nil {
 		return err
 	}
-	if err := n.check(o.Name); err != nil {
+	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	if err != nil {
 		return err
 	}
 	what := n.One + " " + terminal.Clean(o.Name) + " of " + p.Text
 	if err := o.confirm(ctx, what, n.Fate); err != nil {
 		return err
 	}
-	call := api.Call{Operation: o.Delete, Params: p.With(o.Name), IfMatch: o.Revision}
+	call := api.Call{Operation: o.Delete, Params: params, IfMatch: o.Revision}
 	if err := p.Client.Do(ctx, call, nil); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -56,6 +57,9 @@ func readFile(inv *invocation.Invocation, name string) (*manifest.File, error) {
 			return nil, e
 		}
 		name = d.Path
+		if rel, err := filepath.Rel(inv.Dir, name); err == nil {
+			name = rel
+		}
 	}
 	return manifest.Read(inv.Path(name), name)
 }

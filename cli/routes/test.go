@@ -17,6 +17,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/policy"
 )
 
@@ -26,7 +27,9 @@ type testOptions struct {
 	URL    *url.URL
 	Header map[string]string // by name in lower case
 	Client netip.Addr
-	// User says that someone is logged in, with Roles.
+	// As is a user by mail or id who is logged in; if empty, User says whether
+	// somebody is, with Roles.
+	As    string
 	User  bool
 	Roles []string
 }
@@ -34,11 +37,12 @@ type testOptions struct {
 func newTest(inv *invocation.Invocation, run func(context.Context, *testOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "test", Usage: "Say what the routes make of a request, without sending one", ArgsUsage: "METHOD URL",
-		Description: "URL is the address of the environment with a path, or a path alone. Without --role nobody is logged in;\n" +
-			"--role \"\" is a user without roles. The routes are judged as edges and Warpgates do.",
+		Description: "URL is the address of the environment with a path, or a path alone. Without --as and --role nobody is\n" +
+			"logged in; --role \"\" is a user without roles. The routes are judged as edges and Warpgates do.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "header", Usage: "the request has the header `NAME=VALUE` (repeatable)"},
 			&cli.StringFlag{Name: "ip", Usage: "the client's address is `ADDR`", Value: "192.0.2.1"},
+			&cli.StringFlag{Name: "as", Usage: "the `USER` of the environment's directory, by mail or id, is logged in"},
 			&cli.StringSliceFlag{Name: "role", Usage: "a user with the role `NAME` is logged in (repeatable)"},
 		},
 		Action: func(c *cli.Context) error {
@@ -46,7 +50,7 @@ func newTest(inv *invocation.Invocation, run func(context.Context, *testOptions)
 			if err != nil {
 				return err
 			}
-			o := &testOptions{Invocation: inv, Method: args[0], Header: map[string]string{}, User: c.IsSet("role")}
+			o := &testOptions{Invocation: inv, Method: args[0], Header: map[string]string{}, User: c.IsSet("role"), As: c.String("as")}
 			if err := o.parse(c, args[1]); err != nil {
 				return err
 			}
@@ -71,6 +75,9 @@ func (o *testOptions) parse(c *cli.Context, target string) (err error) {
 			return exit.Usagef("--header is NAME=VALUE, not %q", h)
 		}
 		o.Header[strings.ToLower(name)] = value
+	}
+	if o.As != "" && o.User {
+		return exit.Usagef("--as is a user with the roles that he has; --role has no meaning beside it")
 	}
 	for _, r := range c.StringSlice("role") {
 		if r != "" {
@@ -114,6 +121,9 @@ func runTest(ctx context.Context, o *testOptions) error {
 	if at, err := url.Parse(env.URL); o.URL.Host != "" && (err != nil || !strings.EqualFold(at.Hostname(), o.URL.Hostname())) {
 		return exit.Usagef("%s is not an address of %s, which is at %s", terminal.Clean(o.URL.Host), p.Text, terminal.Clean(env.URL))
 	}
+	if err := o.logIn(ctx, p, env, prj); err != nil {
+		return err
+	}
 	v, err := o.judge(s, env, prj)
 	if err != nil {
 		return err
@@ -122,6 +132,31 @@ func runTest(ctx context.Context, o *testOptions) error {
 		return o.WriteValue(o.Flags.Output, v)
 	}
 	return o.write(v)
+}
+
+// logIn finds the user who is to be logged in, and his roles in the project.
+func (o *testOptions) logIn(ctx context.Context, p collection.Place, env mezu.Environment, prj mezu.Project) error {
+	if o.As == "" {
+		return nil
+	}
+	if env.DirectoryID == "" {
+		return exit.Usagef("%s has no directory, so that nobody can log in", p.Text)
+	}
+	u, err := users.Of(ctx, p.Client, p.Params[0], p.Params[1], env.DirectoryID, o.As)
+	if err != nil {
+		return err
+	}
+	if u.Status != mezu.UserActive {
+		o.Warnf("%s is %s and can't log in", terminal.Clean(u.Profile.Email), u.Status)
+		return nil
+	}
+	o.User = true
+	for _, grant := range u.Roles {
+		if project, role, err := mezu.SplitGrant("roles", grant); err == nil && project == prj.Name {
+			o.Roles = append(o.Roles, role)
+		}
+	}
+	return nil
 }
 
 // judge compiles the environment's routes as edges do and asks them.
@@ -147,7 +182,7 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 		return value, ok
 	}}
 	if o.User {
-		request.Grant = &mezu.Grant{Environment: env.ID, Roles: o.Roles}
+		request.Grant = &mezu.Grant{Environment: env.ID, Directory: env.DirectoryID, Roles: o.Roles}
 	}
 	d, steps := table.Explain(policy.Edge, request)
 	v.Allowed, v.Code, v.Detail, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Allow, steps

@@ -169,7 +169,7 @@ func TestApply_ChangesWhatDiffers(t *testing.T) {
 	e.Routes = []mezu.Route{{Name: "api", Prefix: "/v2/"}, {Exact: "/health"}, {Exact: "/new"}}
 	m.Environments["production"] = e
 	got := x.apply(m)
-	if !got.Applied || len(got.Changes) != 2 {
+	if !got.Applied || len(got.Changes) != 6 { // five fields of a route, and a route
 		t.Errorf("%+v", got.Changes)
 	}
 	after := list("production")

@@ -1,0 +1,195 @@
+// Package users is "mezu users": the end-user accounts of a directory on the command line.
+//
+// What may not live here: other nouns. It imports the domain, api and the packages of cli
+// that every command uses; cli and routes, which tries requests as a user, import it.
+package users
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// Command is "mezu users".
+func Command(inv *invocation.Invocation) *cli.Command {
+	n := noun()
+	create := n.NewCreate(inv, append(flags(), statusFlag()), fromFlags)
+	create.ArgsUsage = "EMAIL"
+	return n.Command("List, show, create, change, suspend, activate and delete users of a directory",
+		n.NewList(inv), n.NewShow(inv), create, n.NewUpdate(inv, append(flags(), statusFlag(), emailFlag()), patchOf),
+		n.NewSet(inv, "suspend", "Keep a user out: all of his sessions end", "suspended", map[string]any{"status": mezu.UserSuspended}),
+		n.NewSet(inv, "activate", "Let a user log in (again)", "activated", map[string]any{"status": mezu.UserActive}),
+		newLogins(inv, n, runLogins), n.NewDelete(inv))
+}
+
+func noun() collection.Noun[mezu.User] {
+	columns := []terminal.Column[mezu.User]{
+		{Head: "ID", Value: func(u mezu.User) string { return u.ID }},
+		{Head: "EMAIL", Value: func(u mezu.User) string { return u.Profile.Email }},
+		{Head: "STATUS", Value: func(u mezu.User) string { return string(u.Status) }},
+		{Head: "ROLES", Value: func(u mezu.User) string { return strings.Join(u.Roles, ",") }},
+		{Head: "LAST LOGIN", Value: func(u mezu.User) string { return collection.Time(u.LastLoginAt) }},
+	}
+	meta := collection.Meta(func(u mezu.User) mezu.Meta { return u.Meta })
+	return collection.Noun[mezu.User]{
+		Name: "users", One: "user", Many: "users", Arg: "USER",
+		PlaceFlags: []cli.Flag{
+			&cli.StringFlag{Name: "directory", Aliases: []string{"d"}, Usage: "of the directory `NAME`"},
+			&cli.BoolFlag{Name: "shared", Usage: "of a directory of the organization", DisableDefaultText: true},
+		},
+		Where: where,
+		Label: func(u mezu.User) string { return u.Profile.Email },
+		Check: check,
+		Resolve: func(ctx context.Context, p collection.Place, o collection.Operations, arg string) (string, error) {
+			if strings.Contains(arg, "@") {
+				u, err := find(ctx, p.Client, o.List, arg, p.Params...)
+				return u.ID, err
+			}
+			return arg, nil
+		},
+		Columns: columns,
+		Details: slices.Concat(columns, []terminal.Column[mezu.User]{
+			{Head: "NAME", Value: func(u mezu.User) string { return u.Profile.Name }},
+			{Head: "DISPLAY NAME", Value: func(u mezu.User) string { return u.Profile.DisplayName }},
+			{Head: "DIRECTORY", Value: func(u mezu.User) string { return u.Directory }},
+		}, meta[:len(meta)-1]), // the id comes first
+		Empty: "mezu users create EMAIL makes one", Fate: "whose sessions end",
+		Filters: []cli.Flag{
+			&cli.StringFlag{Name: "email", Usage: "with the address `EMAIL`"},
+			&cli.StringFlag{Name: "status", Usage: "`STATUS` is active, inactive or suspended"},
+			&cli.StringFlag{Name: "role", Usage: "with the role `PROJECT/ROLE`"},
+		},
+		Query: query,
+	}
+}
+
+// where chooses the directory.
+func where(c *cli.Context) (collection.Operations, error) {
+	name := c.String("directory")
+	if name == "" {
+		e := exit.Usagef("no directory is named")
+		e.Hint = "--directory NAME; mezu directories list shows them"
+		return collection.Operations{}, e
+	}
+	if err := mezu.ValidateName("directory", name); err != nil {
+		return collection.Operations{}, err
+	}
+	in := func(place func(*invocation.Invocation) (collection.Place, error)) func(*invocation.Invocation) (collection.Place, error) {
+		return func(inv *invocation.Invocation) (collection.Place, error) {
+			p, err := place(inv)
+			p.Params, p.Text = p.With(name), p.Text+"/"+name
+			return p, err
+		}
+	}
+	if c.Bool("shared") {
+		return collection.Operations{In: in(collection.InOrganization), List: api.OpListOrganizationUsers, Get: api.OpGetOrganizationUser,
+			Create: api.OpCreateOrganizationUser, Update: api.OpUpdateOrganizationUser, Delete: api.OpDeleteOrganizationUser}, nil
+	}
+	return collection.Operations{In: in(collection.InProject), List: api.OpListUsers, Get: api.OpGetUser,
+		Create: api.OpCreateUser, Update: api.OpUpdateUser, Delete: api.OpDeleteUser}, nil
+}
+
+// check accepts an id or a mail address.
+func check(arg string) error {
+	if strings.Contains(arg, "@") {
+		return mezu.ValidateEmail("user", arg)
+	}
+	return mezu.ValidateID("user", mezu.PrefixUser, arg)
+}
+
+// find looks a user up by mail. list is the operation that lists users of the
+// directory that params name.
+func find(ctx context.Context, client *api.Client, list api.Operation, email string, params ...string) (mezu.User, error) {
+	query := url.Values{"filter": {mezu.UserFilter{Email: email}.String()}}
+	for u, err := range api.Matching[mezu.User](ctx, client, list, query, params...) {
+		return u, err
+	}
+	return mezu.User{}, &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email}
+}
+
+// Of finds a user by mail or id in the directory with an id, which belongs to a project or
+// to its organization.
+func Of(ctx context.Context, client *api.Client, organization, project, directory, user string) (mezu.User, error) {
+	if err := check(user); err != nil {
+		return mezu.User{}, err
+	}
+	u, err := of(ctx, client, api.OpListUsers, api.OpGetUser, user, organization, project, directory)
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		u, err = of(ctx, client, api.OpListOrganizationUsers, api.OpGetOrganizationUser, user, organization, directory)
+	}
+	return u, err
+}
+
+func of(ctx context.Context, client *api.Client, list, get api.Operation, user string, params ...string) (mezu.User, error) {
+	if strings.Contains(user, "@") {
+		return find(ctx, client, list, user, params...)
+	}
+	return api.Invoke[mezu.User](ctx, client, get, nil, append(params, user)...)
+}
+
+// query makes a filter of the flags of list.
+func query(c *cli.Context) (url.Values, error) {
+	f := mezu.UserFilter{Email: c.String("email"), Status: mezu.UserStatus(c.String("status")), Role: c.String("role")}
+	if f == (mezu.UserFilter{}) {
+		return nil, nil
+	}
+	_, err := mezu.ParseUserFilter(f.String())
+	return url.Values{"filter": {f.String()}}, err
+}
+
+func flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "name", Usage: "the user's `NAME`"},
+		&cli.StringFlag{Name: "display-name", Usage: "what others see: `TEXT`"},
+		&cli.StringSliceFlag{Name: "role", Usage: "grant `PROJECT/ROLE` (repeatable: all that the user has; empty for none)"},
+	}
+}
+
+func emailFlag() cli.Flag { return &cli.StringFlag{Name: "email", Usage: "the new address `EMAIL`"} }
+
+func statusFlag() cli.Flag {
+	return &cli.StringFlag{Name: "status", Usage: "`STATUS` is active, inactive or suspended", DefaultText: string(mezu.UserActive)}
+}
+
+func fromFlags(c *cli.Context, email string) (any, error) {
+	u := mezu.User{Status: mezu.UserStatus(c.String("status")), Roles: roles(c),
+		Profile: mezu.Profile{Email: email, Name: c.String("name"), DisplayName: c.String("display-name")}}
+	return u, u.Validate()
+}
+
+// roles are the grants of --role; one empty value is none.
+func roles(c *cli.Context) []string {
+	if list := c.StringSlice("role"); len(list) != 1 || list[0] != "" {
+		return list
+	}
+	return nil
+}
+
+func patchOf(c *cli.Context) (map[string]any, error) {
+	patch, profile := map[string]any{}, map[string]any{}
+	for flag, field := range map[string]string{"name": "name", "display-name": "display_name", "email": "email"} {
+		if c.IsSet(flag) {
+			profile[field] = c.String(flag)
+		}
+	}
+	if len(profile) > 0 {
+		patch["profile"] = profile
+	}
+	if c.IsSet("status") {
+		patch["status"] = c.String("status")
+	}
+	if c.IsSet("role") {
+		patch["roles"] = append([]string{}, roles(c)...)
+	}
+	return patch, nil
+}
