@@ -54,6 +54,21 @@ func growth(name string) func(*results) float64 {
 	return func(r *results) float64 { return r.against("manyusers", name, nameLargest, sized(leastUsers), ratio) }
 }
 
+// within is one figure of a target through another of its own, in the same round.
+func within(measure, name, reference, target string) func(*results) float64 {
+	return func(r *results) float64 {
+		a, b := r.find(measure, target, name), r.find(measure, target, reference)
+		if a == nil || b == nil {
+			return math.NaN()
+		}
+		var out []value
+		for i := range min(len(a.Rounds), len(b.Rounds)) {
+			out = append(out, a.Rounds[i]/b.Rounds[i])
+		}
+		return float64(median(out))
+	}
+}
+
 // goals, in the order of docs/performance.md.
 var goals = []goal{
 	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
@@ -83,6 +98,8 @@ var goals = []goal{
 	{"first registration", false, 300, " ms", ours("start", figRegistration)},
 	{"a change in force at the edge, median", false, 50, " ms", ours("changes", figEffectiveP50)},
 	{"a change in force at the edge, p99", false, 1000, " ms", ours("changes", figEffectiveP99)},
+	{"p99 of small requests beside 5,000 slow heads ÷ alone", false, 2, "", within("crowd", figCrowd+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
 	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
 	{"lookup by mail, largest directory ÷ 1,000 users", false, 2, "", growth(figLookup)},

@@ -64,15 +64,17 @@ type installation struct {
 }
 
 // startControl starts a control plane on a fresh state and sets up the environment.
-func startControl(ctx context.Context, dir string, bin programs) (*installation, error) {
+// Of a flag that is given twice the last one counts.
+func startControl(ctx context.Context, dir string, bin programs, more ...string) (*installation, error) {
 	in := &installation{dir: dir, bin: bin}
 	if err := in.prepare(); err != nil {
 		return nil, err
 	}
 	state := filepath.Join(dir, "control")
 	var err error
-	in.control, err = start(dir, "control", false, profileSocket(dir, "control"), bin.mezusphere, "control", "--state", state, "--api-addr", in.api,
-		"--domain", edgeDomain, "--public-port", port(in.https), "--admin-addr", "", "--call-rate", callRate, "--log-level", "warn")
+	args := []string{bin.mezusphere, "control", "--state", state, "--api-addr", in.api,
+		"--domain", edgeDomain, "--public-port", port(in.https), "--admin-addr", "", "--call-rate", callRate, "--log-level", "warn"}
+	in.control, err = start(dir, "control", false, profileSocket(dir, "control"), append(args, more...)...)
 	if err != nil {
 		return in, err
 	}
