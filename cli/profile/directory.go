@@ -13,8 +13,8 @@ import (
 // FileName is the declarative file that a directory may hold.
 const FileName = "mezu.yaml"
 
-// maxDirectoryFile is room for the routes of an environment at their limit.
-const maxDirectoryFile = mezu.MaxRoutesBytes + 1<<20
+// maxDirectoryFile is what mezu apply takes (manifest.MaxSize).
+const maxDirectoryFile = 16 << 20
 
 // Directory is what mezu.yaml says about where one is: names of an organization
 // and a project, either of which may be empty.
