@@ -29,6 +29,9 @@ const (
 const (
 	changesRate         = 50
 	changesEnvironments = 100
+	// effectivePause is between two looks at whether a change is in force: short
+	// against what is measured, and so long that looking is not the load.
+	effectivePause      = 4 * time.Millisecond
 	changesOrganization = "changes"
 	changesProject      = "p"
 )
@@ -109,7 +112,7 @@ func (b *bench) changeOnce(ctx context.Context, client *http.Client, environment
 		if resp.StatusCode != http.StatusNotFound { // 503: the route is there, a Warpgate is not
 			return acknowledged, time.Since(begin), nil
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(effectivePause)
 	}
 	return 0, 0, fmt.Errorf("the edge doesn't run %s of %s", path, host)
 }
