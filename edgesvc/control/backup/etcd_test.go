@@ -8,13 +8,13 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/backup"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/etcd"
-	"github.com/mezusphere/mezu/edgesvc/store/etcdtest"
+	"github.com/mezusphere/mezu/edgesvc/store/etcdtest/inprocess"
 )
 
 // S6: a backup moves an installation from either driver to the other, taken while it
 // is written, and what is restored goes on from the revisions that it had.
 func TestS6_BetweenDrivers(t *testing.T) {
-	cluster := etcdtest.Start(t)
+	cluster := inprocess.Start(t)
 	n := 0
 	newEtcd := func() store.Store {
 		n++

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/etcdtest"
+	"github.com/mezusphere/mezu/edgesvc/store/etcdtest/inprocess"
 	"github.com/mezusphere/mezu/edgesvc/store/storetest"
 )
 
@@ -43,12 +44,16 @@ func killLeaders(c *etcdtest.Cluster) {
 	}
 }
 
+// Tests of how long something takes are not parallel, and run before those that are.
+
 func TestLinearizable_LeaderKilled(t *testing.T) {
-	c := etcdtest.Start(t)
+	t.Parallel()
+	c := inprocess.Start(t)
 	storetest.Linearizable(t, openThree(t, c, ""), func() { killLeaders(c) })
 }
 
 func TestLinearizable_LeaderKilled_Processes(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.StartProcesses(t)
 	storetest.Linearizable(t, openThree(t, c, ""), func() { killLeaders(c) })
 }
@@ -65,7 +70,7 @@ func within(t *testing.T, what string, call func() error) {
 	}
 }
 
-func TestNoQuorum(t *testing.T) { noQuorum(t, etcdtest.Start(t)) }
+func TestNoQuorum(t *testing.T) { noQuorum(t, inprocess.Start(t)) }
 
 func TestNoQuorum_Processes(t *testing.T) { noQuorum(t, etcdtest.StartProcesses(t)) }
 
@@ -170,7 +175,8 @@ func TestFrozenMember(t *testing.T) {
 // S6: a cluster that came back without what it acknowledged is found out, and nothing
 // is served or written until the control plane starts anew.
 func TestS6ClusterThatForgot(t *testing.T) {
-	c := etcdtest.Start(t)
+	t.Parallel()
+	c := inprocess.Start(t)
 	db := open(t, c, "")
 	var pos store.Position
 	for i := range 5 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	engine "go.etcd.io/etcd/client/v3"
@@ -16,13 +17,16 @@ import (
 // and in order.
 var errTorn = errors.New("etcd delivered a part of a transaction, or one twice")
 
+// feedPause is the longest wait before a watch that ended is begun again: however long
+// the cluster was away, its first commits after that are seen at once.
+const feedPause = 400 * time.Millisecond
+
 // follow keeps the one watch of this process on all records, and feeds the history
 // with it. It ends with Close.
 func (db *DB) follow() {
-	var pause backoff.Backoff
 	for {
 		last, _ := db.history.through()
-		err := db.feed(last, &pause)
+		err := db.feed(last)
 		switch {
 		case db.ctx.Err() != nil:
 			return
@@ -37,7 +41,7 @@ func (db *DB) follow() {
 		default:
 			db.log.Debug("store watch begins again", "error", err)
 		}
-		if pause.Wait(db.ctx) != nil {
+		if backoff.Sleep(db.ctx, backoff.Jitter(feedPause)) != nil {
 			return
 		}
 	}
@@ -55,7 +59,7 @@ func (db *DB) refeed() error {
 
 // feed carries the commits after a revision to the history until the watch ends. A
 // member that is cut off from its leader would be silent; it is asked to say so.
-func (db *DB) feed(after int64, pause *backoff.Backoff) error {
+func (db *DB) feed(after int64) error {
 	ctx, cancel := context.WithCancel(engine.WithRequireLeader(db.ctx))
 	defer cancel()
 	for resp := range db.records(ctx, after) {
@@ -68,7 +72,6 @@ func (db *DB) feed(after int64, pause *backoff.Backoff) error {
 			db.heard(after)
 			db.history.append(commits)
 		}
-		pause.Reset()
 	}
 	return db.ctx.Err()
 }

@@ -89,13 +89,11 @@ func (w *watcher) Err() error {
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.events)
 	defer close(w.done)
-	var pause backoff.Backoff
 	for {
 		commits, through, behind, wake, err := w.db.history.after(w.cursor)
 		if behind {
 			if commits, err = w.db.replay(ctx, w.cursor); err == nil {
 				through = commits[len(commits)-1].revision
-				pause.Reset()
 			}
 		}
 		switch {
@@ -104,7 +102,7 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		case err != nil:
 			w.db.log.Debug("store watch reads its history again", "error", err)
-			if !w.sleep(ctx, pause.Next()) {
+			if !w.sleep(ctx, backoff.Jitter(feedPause)) {
 				return
 			}
 			continue

@@ -1,9 +1,8 @@
-// Package etcdtest runs etcd clusters of three members with mutual TLS for tests:
-// embedded in the test's process, or as processes of the etcd that is installed.
+// Package etcdtest runs etcd clusters of three members with mutual TLS for tests, as
+// processes of the etcd that is installed; package inprocess below embeds them.
 //
 // What lives here: starting members, killing them and bringing them back. What may not:
-// anything that is linked into a program: it contains the whole of etcd. Only tests
-// import it.
+// anything that is linked into a program. Only tests import it.
 package etcdtest
 
 import (
@@ -28,8 +27,8 @@ const Members = 3
 // that a machine that is busy with other tests loses no leader. The shortest lease is
 // half as long again.
 const (
-	heartbeat = 100 * time.Millisecond
-	election  = 2 * time.Second
+	Heartbeat = 100 * time.Millisecond
+	Election  = 2 * time.Second
 )
 
 // startTime bounds the start of a cluster on a busy machine.
@@ -43,27 +42,28 @@ type Cluster struct {
 	CAFile, CertFile, KeyFile string
 
 	t       testing.TB
-	members []member
-	sites   []site
+	members []Member
+	sites   []Site
 }
 
-// member is one of a cluster. start may be called again after kill.
-type member interface {
-	start() error
-	kill()
+// Member is one of a cluster, owned by it.
+type Member interface {
+	// Start may be called again after Kill.
+	Start() error
+	// Kill ends the member without a warning to anybody.
+	Kill()
+	// Leads tells what is known without asking.
+	Leads() bool
 }
 
-// site is what a member is started with.
-type site struct {
-	name, dir    string
-	peer, client url.URL
-	initial      string // all members
-	files        files
-}
-
-// Start runs a cluster in this process until the test ends.
-func Start(t testing.TB) *Cluster {
-	return start(t, func(s site) member { return &embedded{site: s} })
+// Site is what a member is started with.
+type Site struct {
+	Name, Dir    string
+	Peer, Client url.URL
+	// Initial is etcd's list of all members.
+	Initial string
+	// CAFile, CertFile and KeyFile are for members and clients alike.
+	CAFile, CertFile, KeyFile string
 }
 
 // StartProcesses runs a cluster of the etcd on PATH until the test ends, and skips the
@@ -71,10 +71,11 @@ func Start(t testing.TB) *Cluster {
 func StartProcesses(t testing.TB) *Cluster {
 	t.Helper()
 	path := program(t)
-	return start(t, func(s site) member { return &process{site: s, path: path, t: t} })
+	return StartMembers(t, func(s Site) Member { return &process{site: s, path: path, t: t} })
 }
 
-func start(t testing.TB, make func(site) member) *Cluster {
+// StartMembers runs a cluster of members of some kind until the test ends.
+func StartMembers(t testing.TB, make func(Site) Member) *Cluster {
 	t.Helper()
 	dir := t.TempDir()
 	f, err := writeFiles(dir)
@@ -83,23 +84,23 @@ func start(t testing.TB, make func(site) member) *Cluster {
 	}
 	c := &Cluster{t: t, CAFile: f.ca, CertFile: f.cert, KeyFile: f.key}
 	addrs := freeAddrs(t, 2*Members)
-	sites, initial := []site{}, ""
+	sites, initial := []Site{}, ""
 	for i := range Members {
-		s := site{name: fmt.Sprint("member", i), dir: filepath.Join(dir, fmt.Sprint("member", i)), files: f,
-			peer: url.URL{Scheme: "https", Host: addrs[2*i]}, client: url.URL{Scheme: "https", Host: addrs[2*i+1]}}
+		s := Site{Name: fmt.Sprint("member", i), Dir: filepath.Join(dir, fmt.Sprint("member", i)), CAFile: f.ca, CertFile: f.cert, KeyFile: f.key,
+			Peer: url.URL{Scheme: "https", Host: addrs[2*i]}, Client: url.URL{Scheme: "https", Host: addrs[2*i+1]}}
 		if i > 0 {
 			initial += ","
 		}
-		initial += s.name + "=" + s.peer.String()
+		initial += s.Name + "=" + s.Peer.String()
 		sites = append(sites, s)
-		c.Endpoints = append(c.Endpoints, s.client.String())
+		c.Endpoints = append(c.Endpoints, s.Client.String())
 	}
 	t.Cleanup(c.stop)
 	for _, s := range sites {
-		s.initial = initial
+		s.Initial = initial
 		m := make(s)
-		if err := m.start(); err != nil {
-			t.Fatalf("starting %s: %v", s.name, err)
+		if err := m.Start(); err != nil {
+			t.Fatalf("starting %s: %v", s.Name, err)
 		}
 		c.members, c.sites = append(c.members, m), append(c.sites, s)
 	}
@@ -122,9 +123,15 @@ func freeAddrs(t testing.TB, n int) []string {
 	return addrs
 }
 
+// stop ends all members, the leader last: whoever would lead after it is gone by
+// then.
 func (c *Cluster) stop() {
-	for _, m := range c.members {
-		m.kill()
+	for _, last := range []bool{false, true} {
+		for _, m := range c.members {
+			if m.Leads() == last {
+				m.Kill()
+			}
+		}
 	}
 }
 
@@ -139,12 +146,12 @@ func (c *Cluster) TLS() *tls.Config {
 }
 
 // Kill ends a member as a power failure would: nothing is handed over.
-func (c *Cluster) Kill(i int) { c.members[i].kill() }
+func (c *Cluster) Kill(i int) { c.members[i].Kill() }
 
 // Restart starts a killed member on what it had on disk.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
-	if err := c.members[i].start(); err != nil {
+	if err := c.members[i].Start(); err != nil {
 		c.t.Errorf("restarting member %d: %v", i, err)
 	}
 }
@@ -153,9 +160,9 @@ func (c *Cluster) Restart(i int) {
 // rebuilt in a hurry: it has the same id, and none of the data.
 func (c *Cluster) Wipe() {
 	c.t.Helper()
-	for i, m := range c.members {
-		m.kill()
-		if err := os.RemoveAll(c.sites[i].dir); err != nil {
+	c.stop()
+	for _, s := range c.sites {
+		if err := os.RemoveAll(s.Dir); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -174,7 +181,7 @@ func (c *Cluster) Leader() int {
 	}
 	defer client.Close()
 	deadline := time.Now().Add(startTime)
-	tick := time.NewTicker(heartbeat)
+	tick := time.NewTicker(Heartbeat)
 	defer tick.Stop()
 	for time.Now().Before(deadline) {
 		if i, ok := leader(client, c.Endpoints); ok {

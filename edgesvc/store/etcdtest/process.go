@@ -1,8 +1,8 @@
 package etcdtest
 
 import (
-	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -11,7 +11,7 @@ import (
 
 // process is a member in a process of its own.
 type process struct {
-	site
+	site    Site
 	path    string
 	t       testing.TB
 	running *exec.Cmd
@@ -27,41 +27,50 @@ func program(t testing.TB) string {
 	return path
 }
 
-func (m *process) start() error {
+// Start implements Member.
+func (m *process) Start() error {
 	cmd := exec.Command(m.path,
-		"--name", m.name, "--data-dir", m.dir,
-		"--listen-peer-urls", m.peer.String(), "--initial-advertise-peer-urls", m.peer.String(),
-		"--listen-client-urls", m.client.String(), "--advertise-client-urls", m.client.String(),
-		"--initial-cluster", m.initial, "--initial-cluster-token", "mezusphere-test",
-		"--cert-file", m.files.cert, "--key-file", m.files.key, "--trusted-ca-file", m.files.ca, "--client-cert-auth",
-		"--peer-cert-file", m.files.cert, "--peer-key-file", m.files.key, "--peer-trusted-ca-file", m.files.ca, "--peer-client-cert-auth",
-		"--heartbeat-interval", strconv.FormatInt(heartbeat.Milliseconds(), 10), "--election-timeout", strconv.FormatInt(election.Milliseconds(), 10),
+		"--name", m.site.Name, "--data-dir", m.site.Dir,
+		"--listen-peer-urls", m.site.Peer.String(), "--initial-advertise-peer-urls", m.site.Peer.String(),
+		"--listen-client-urls", m.site.Client.String(), "--advertise-client-urls", m.site.Client.String(),
+		"--initial-cluster", m.site.Initial, "--initial-cluster-token", "mezusphere-test",
+		"--cert-file", m.site.CertFile, "--key-file", m.site.KeyFile, "--trusted-ca-file", m.site.CAFile, "--client-cert-auth",
+		"--peer-cert-file", m.site.CertFile, "--peer-key-file", m.site.KeyFile, "--peer-trusted-ca-file", m.site.CAFile, "--peer-client-cert-auth",
+		"--heartbeat-interval", strconv.FormatInt(Heartbeat.Milliseconds(), 10), "--election-timeout", strconv.FormatInt(Election.Milliseconds(), 10),
 		"--log-level", "error", "--logger", "zap")
 	cmd.Env = []string{}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	said, err := os.OpenFile(m.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer said.Close() // the process has its own
+	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", m.path, err)
 	}
 	m.running = cmd
-	m.t.Cleanup(func() {
-		if m.t.Failed() {
-			m.t.Logf("%s said: %s", m.name, out.String())
-		}
-	})
 	return nil
 }
 
-// kill is kill -9.
-func (m *process) kill() {
+// log is the file with what the member says.
+func (m *process) log() string { return m.site.Dir + ".log" }
+
+// Leads implements Member.
+func (m *process) Leads() bool { return false }
+
+// Kill is kill -9.
+func (m *process) Kill() {
 	if m.running == nil {
 		return
 	}
 	if err := m.running.Process.Kill(); err != nil {
-		m.t.Errorf("killing %s: %v", m.name, err)
+		m.t.Errorf("killing %s: %v", m.site.Name, err)
 	}
 	m.running.Wait() // says that it was killed
 	m.running = nil
+	if said, err := os.ReadFile(m.log()); m.t.Failed() && err == nil {
+		m.t.Logf("%s said: %s", m.site.Name, said)
+	}
 }
 
 // Freeze stops a member of StartProcesses without closing its connections, until
