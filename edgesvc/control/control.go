@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -292,23 +291,6 @@ func (c *Control) unusableState(cause error) error {
 	}
 	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
 		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
-}
-
-// openAuthority opens the certificate authority, or makes it on a store that has
-// none.
-func (c *Control) openAuthority(ctx context.Context) (err error) {
-	c.vault = newVault(c.store)
-	c.authority, err = ca.Open(ctx, c.vault, c.cfg.Now)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	offline := filepath.Join(c.cfg.StateDir, dirOffline)
-	if err := ca.Create(ctx, c.vault, offline, c.cfg.Now); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	c.cfg.Log.Warn("made the keys of a new installation; move the offline folder to a safe place, it is needed for rotations only", "folder", offline)
-	c.authority, err = ca.Open(ctx, c.vault, c.cfg.Now)
-	return err
 }
 
 // writeCA puts the CA's roots where clients of this machine find them, and the trust

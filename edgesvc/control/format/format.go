@@ -196,7 +196,7 @@ func haveKey(w seal.Wrapper, isNew bool) error {
 		return &mezu.Error{
 			Code: mezu.CodeInvalid, Field: "seal_key_file",
 			Detail: fmt.Sprintf("the store was sealed under a key that is not in %s", file.Path),
-			Hint:   "put the key file back, or name it with --seal-key-file; without it the store can't be opened",
+			Hint:   "copy it from a control plane that uses this store (seal.key in its state directory), put it back from a copy, or name it with --seal-key-file; without it the store can't be opened",
 		}
 	}
 	return nil
