@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/daemon/enrol"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/daemon/state"
@@ -139,8 +140,8 @@ func New(cfg Config) (*Daemon, error) {
 	if d.cfg.DrainTimeout <= 0 {
 		d.cfg.DrainTimeout = DrainTimeout
 	}
-	if u, err := url.Parse(cfg.API); err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, mezu.Invalid("api", "the address of a control plane is https://host[:port], not %q", cfg.API)
+	if _, err := api.ParseBaseURLs("api", cfg.API); err != nil {
+		return nil, err
 	}
 	if cfg.StateDir == "" {
 		return nil, mezu.Invalid("state", "a state directory is required")

@@ -30,7 +30,7 @@ Usage:
    warpgate --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
 
 Flags:
-   --api URL            the control plane (MEZU_API)
+   --api URL,…          the control planes of the installation, or one (MEZU_API)
    --token-file FILE    the service account key or enrolment token in FILE; needed once,
                         then the certificate in the state folder serves
    --token TOKEN        the same as an argument, which process lists show (MEZU_TOKEN)
