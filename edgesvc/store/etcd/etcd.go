@@ -122,6 +122,7 @@ type DB struct {
 	damaged   atomic.Pointer[string] // why nothing is served any more
 
 	history history
+	past    past
 	compact compaction
 
 	callTime time.Duration // store.MaxCall, but in tests of what is no matter of time
@@ -188,6 +189,7 @@ func (db *DB) begin(ctx context.Context) error {
 	db.id, db.cluster = binary.BigEndian.Uint64(kvs[0].Value), resp.Header.ClusterId
 	db.seen.Store(resp.Header.Revision)
 	db.history.init(resp.Header.Revision)
+	db.past.init()
 	return nil
 }
 

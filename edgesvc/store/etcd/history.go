@@ -2,6 +2,8 @@ package etcd
 
 import (
 	"bytes"
+	"slices"
+	"sort"
 	"strings"
 	"sync"
 
@@ -148,13 +150,13 @@ func (h *history) after(revision int64) (commits []*commit, through int64, behin
 	case revision < h.tailFrom:
 		return nil, 0, true, nil, nil
 	}
-	for i, c := range h.tail {
-		if c.revision > revision {
-			commits = append(commits, h.tail[i:]...)
-			break
-		}
-	}
-	return commits, h.last, false, nil, nil
+	return slices.Clone(following(h.tail, revision)), h.last, false, nil, nil
+}
+
+// following is the part of commits, which are in order, that follows a revision.
+// Hundreds of watchers ask at each commit.
+func following(commits []*commit, revision int64) []*commit {
+	return commits[sort.Search(len(commits), func(i int) bool { return commits[i].revision > revision }):]
 }
 
 // through is the revision up to which everything was seen, and what wakes when it

@@ -43,15 +43,17 @@ func (db *DB) Watch(ctx context.Context, prefix string, from store.Position) (st
 	return w, nil
 }
 
-// catchUp waits until the history has what this process committed, so that it
-// judges positions as of now. Where the feed stands still, it is judged by what is
+// catchUp waits until the history has what this process had committed when it was
+// called, so that it judges positions as of then: what is committed meanwhile must not
+// hold it up for ever. Where the feed stands still, it is judged by what is
 // there.
 func (db *DB) catchUp(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, db.callTime)
 	defer cancel()
+	target := db.committed.Load()
 	for {
 		through, wake := db.history.through()
-		if through >= db.committed.Load() {
+		if through >= target {
 			return nil
 		}
 		select {
@@ -158,10 +160,50 @@ func (w *watcher) deliver(ctx context.Context, commits []*commit) bool {
 	return ctx.Err() == nil
 }
 
-// replay reads commits after a revision from the cluster, some at least: there are
-// some, or memory would not have dropped them. One member alone does, so that it works
-// without a majority too.
+// past is what was read last of the history that memory no longer holds. One watcher
+// reads at a time: hundreds that fell behind together would otherwise have the cluster
+// send each of them the same, and drown it and this process.
+type past struct {
+	turn    chan struct{} // holds one token; whoever has it may use the rest
+	after   int64
+	commits []*commit // those that follow after, some at least, or none
+}
+
+func (p *past) init() { p.turn = make(chan struct{}, 1); p.turn <- struct{}{} }
+
+// replay gives commits after a revision that memory no longer holds, some at least:
+// there are some, or memory would not have dropped them.
 func (db *DB) replay(ctx context.Context, after int64) ([]*commit, error) {
+	p := &db.past
+	select {
+	case <-p.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-db.ctx.Done():
+		return nil, db.ended()
+	}
+	defer func() { p.turn <- struct{}{} }()
+	if n := len(p.commits); n > 0 && p.after <= after && after < p.commits[n-1].revision {
+		return following(p.commits, after), nil
+	}
+	commits, err := db.read(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	p.after, p.commits = after, commits
+	size := 0
+	for _, c := range commits {
+		size += c.size
+	}
+	if size > tailBytes {
+		p.commits = nil // too large to be kept for others
+	}
+	return commits, nil
+}
+
+// read reads commits after a revision from the cluster, some at least. One member
+// alone does it, so that it works without a majority too.
+func (db *DB) read(ctx context.Context, after int64) ([]*commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, replayTime)
 	defer cancel()
 	stop := context.AfterFunc(db.ctx, cancel)
