@@ -231,7 +231,8 @@ func (e *edge) fails(code mezu.Code) *relay.Failure {
 	e.t.Helper()
 	kind, payload := e.typed()
 	if kind != relay.KindFailure {
-		e.t.Fatalf("typed head of kind %d, want the failure %s", kind, code)
+		head, _ := e.r.Peek(e.r.Buffered())
+		e.t.Fatalf("typed head of kind %d, want the failure %s; buffered: %q", kind, code, head)
 	}
 	f, err := relay.ParseFailure(payload)
 	if err != nil || f.Code != code {

@@ -86,7 +86,13 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	}()
 	out, err := w.f.transport(u).RoundTrip(in)
 	fault := cmp.Or(early.end(), body.calm()) // from here on the response's silence counts
-	silence.Stop()
+	if late := !silence.Stop(); err == nil && (late || ctx.Err() != nil) {
+		// A workload that notices the cancellation may answer it, and net/http may
+		// return that answer.
+		cancel(context.DeadlineExceeded)
+		out.Body.Close()
+		err = context.Cause(ctx)
+	}
 	switch {
 	case err == nil:
 	case fault != nil:
@@ -369,17 +375,21 @@ func (b *tunnelBody) Close() error {
 	b.mu.Lock()
 	over := b.finished || b.watching || b.closed
 	b.closed = true
+	if !over {
+		b.c.StopUpload()
+	}
 	b.mu.Unlock()
 	if over {
 		return nil
 	}
-	b.c.StopUpload()
 	b.reading.Lock() // a Read under way has ended
 	defer b.reading.Unlock()
-	b.c.Timed.Rearm()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.startWatch()
+	if !b.finished { // else the connection belongs to the exchange again
+		b.c.Timed.Rearm()
+		b.startWatch()
+	}
 	return nil
 }
 
@@ -426,12 +436,14 @@ func (b *tunnelBody) finish() {
 	b.mu.Lock()
 	b.finished = true
 	watching := b.watching
+	if !watching {
+		b.c.StopUpload()
+	}
 	b.mu.Unlock()
 	if watching {
 		b.c.Unwatch()
 		return
 	}
-	b.c.StopUpload()
 	b.reading.Lock() // a Read under way has ended
 	defer b.reading.Unlock()
 	b.c.Timed.Rearm()
