@@ -9,14 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	engine "go.etcd.io/etcd/client/v3"
 
-	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
-
-// commitAttempts is how often one Commit tries when others write the same keys in
-// between. Each attempt brings what the next one needs, so that one loses only to
-// writers that are faster every time.
-const commitAttempts = 16
 
 // found is what is known of a record: when etcd wrote it and its own revision; both
 // are zero if there is none. Of one etcd revision the other never changes.
@@ -50,41 +44,42 @@ func (db *DB) commit(ctx context.Context, txn store.Txn) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	revision, err := db.run(limited, p)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return 0, fmt.Errorf("no answer from a majority of the cluster in time: %w", store.ErrUnavailable)
+	revision, lost, err := db.run(limited, p)
+	switch {
+	case err == nil || ctx.Err() != nil || limited.Err() == nil:
+		return revision, err
+	case lost > 0:
+		return 0, fmt.Errorf("others wrote the same records first, %d times until the time was over: %w", lost, store.ErrUnavailable)
 	}
-	return revision, err
+	return 0, fmt.Errorf("no answer from a majority of the cluster in time: %w", store.ErrUnavailable)
 }
 
-// run tries until the plan is carried out or refused. What it knows at first may be
-// old, because one member alone was asked; it refuses only on what a majority says.
-func (db *DB) run(ctx context.Context, p *plan) (int64, error) {
+// run tries until the plan is carried out or refused, and counts how often another
+// commit to the same records came first. It goes again at once, because what it
+// learned from losing is old after a pause, and each loss is a commit of somebody's.
+// What it knows at first may be old, because one member alone was asked; it refuses
+// only on what a majority says.
+func (db *DB) run(ctx context.Context, p *plan) (revision int64, lost int, err error) {
 	if err := db.look(ctx, p, engine.WithSerializable()); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var pause backoff.Backoff
-	for range commitAttempts {
+	for ; ; lost++ {
 		if p.refusal() != nil || len(p.txn.Ops) == 0 {
 			if err := db.look(ctx, p); err != nil {
-				return 0, err
+				return 0, lost, err
 			}
 			if err := p.refusal(); err != nil || len(p.txn.Ops) == 0 {
-				return p.revision, err
+				return p.revision, lost, err
 			}
 		}
 		done, err := db.try(ctx, p)
 		if err != nil || done {
-			return p.revision, err
+			return p.revision, lost, err
 		}
 		if err := p.refusal(); err != nil {
-			return 0, err
-		}
-		if err := pause.Wait(ctx); err != nil {
-			return 0, err
+			return 0, lost, err
 		}
 	}
-	return 0, fmt.Errorf("others wrote the same records %d times meanwhile: %w", commitAttempts, store.ErrUnavailable)
 }
 
 // look reads what the plan needs to know.

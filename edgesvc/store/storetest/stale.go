@@ -90,7 +90,7 @@ func testStaleNeverStepsBack(s *suite) {
 // Blind writes from many at once: each counts once, and the watch has every
 // revision.
 func testBlindRevisions(s *suite) {
-	const workers, each = 4, 25
+	const workers, each = 10, 12
 	w := s.watch("n", s.position())
 	var wg sync.WaitGroup
 	for i := range workers {
