@@ -27,7 +27,7 @@ func Command(inv *invocation.Invocation) *cli.Command {
 	create.ArgsUsage = "EMAIL"
 	return n.Command("List, show, create, change, suspend, activate and delete users of a directory",
 		n.NewList(inv), n.NewShow(inv), create, n.NewUpdate(inv, append(flags(), statusFlag(), emailFlag()), patchOf),
-		n.NewSet(inv, "suspend", "Keep a user out: all of his sessions end", "suspended", map[string]any{"status": mezu.UserSuspended}),
+		n.NewSet(inv, "suspend", "Keep a user out: all sessions of the user end", "suspended", map[string]any{"status": mezu.UserSuspended}),
 		n.NewSet(inv, "activate", "Let a user log in (again)", "activated", map[string]any{"status": mezu.UserActive}),
 		newLogins(inv, n, runLogins), n.NewDelete(inv))
 }

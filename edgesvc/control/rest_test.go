@@ -122,6 +122,29 @@ func TestA10_IfMatch(t *testing.T) {
 
 // A creation repeated under its Idempotency-Key gives the same answer and makes
 // nothing more, also at once and after a restart; a secret for ten minutes.
+// What is said twice, or so that it could be read in two ways, means nothing.
+func TestA3_AmbiguousCalls(t *testing.T) {
+	in := install(t)
+	token := in.operatorToken()
+	for _, c := range []struct {
+		field, query string
+		header       []string
+	}{
+		{"Authorization", "", []string{"Authorization", "Bearer x"}},
+		{"Authorization", "", []string{"Authorization", "Bearer " + token}},
+		{"If-Match", "", []string{"If-Match", "1", "If-Match", "2"}},
+		{"page_size", "?page_size=1&page_size=2", nil},
+		{"query", "?page_size=1&x=%zz", nil},
+		{"query", "?page_size=1;page_token=x", nil},
+	} {
+		status, _, body := in.raw("GET", "/v1/organizations"+c.query, token, "", "", c.header...)
+		var p api.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil || status != 400 || p.Field != c.field {
+			t.Errorf("%s %s %q: %d, %s", c.field, c.query, c.header, status, body)
+		}
+	}
+}
+
 func TestIdempotency(t *testing.T) {
 	in := install(t)
 	token := in.operatorToken()

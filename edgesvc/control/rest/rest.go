@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"reflect"
 	"strings"
@@ -233,6 +234,10 @@ func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
 	return r.service.Authenticate(ctx.Context(), p)
 }
 
+// singleHeaders decide what a call means: two of one would leave it to chance which
+// of them counts, here and at a proxy before.
+var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-Id"}
+
 type requestKey struct{}
 
 // requestOf is the request that admitted left in the context of a handler.
@@ -265,8 +270,18 @@ func (r *rest) prepare(req *request) (err error) {
 	for _, name := range req.op.Parameters() {
 		allowed[name] = true
 	}
+	httpReq, _ := humago.Unwrap(ctx)
+	for _, name := range singleHeaders {
+		if len(httpReq.Header.Values(name)) > 1 {
+			return mezu.Invalid(name, "is given twice")
+		}
+	}
 	u := ctx.URL()
-	for name, values := range u.Query() {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return mezu.Invalid("query", "is malformed: a '%' is followed by two hexadecimal digits, and parameters are separated by '&'")
+	}
+	for name, values := range query {
 		if !allowed[name] {
 			return mezu.Invalid(name, "is not a parameter of this operation")
 		}

@@ -63,7 +63,7 @@ func (s *Service) index(ctx context.Context, ch *change, directory string, was, 
 }
 
 func takenMail() error {
-	return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: "another user of the directory has this mail address", Hint: "find him with filter=email=ADDRESS"}
+	return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: "another user of the directory has this mail address", Hint: "filter=email=ADDRESS lists that user"}
 }
 
 // grants turns roles as they are written into grants. What the user has stays as it
