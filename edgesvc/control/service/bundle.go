@@ -80,6 +80,9 @@ func (s *Service) republish(ctx context.Context, environment string) error {
 			return err
 		}
 		org, prj, err := s.ownersOf(ctx, env)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // they go after it: it was deleted since it was read
+		}
 		if err != nil {
 			return err
 		}

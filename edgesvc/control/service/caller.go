@@ -118,28 +118,39 @@ func unauthenticated(detail, hint string) error {
 	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: detail, Hint: hint}
 }
 
+// unknownKey is the answer to a service account key that opens nothing.
+func unknownKey() error {
+	return unauthenticated("this service account key opens nothing here: it was revoked, or belongs to another installation", "check --api and the key; a new key comes with `mezu service-accounts rotate`")
+}
+
+// orUnknownKey is what a failed read of something that a service account hangs on
+// means to the holder of its key.
+func orUnknownKey(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return unknownKey()
+	}
+	return err
+}
+
 // keyholder looks a service account key up by its hash.
 func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
 	if err := mezu.ValidateKey(key); err != nil {
 		return Caller{}, err
 	}
-	unknown := unauthenticated("this service account key opens nothing here: it was revoked, or belongs to another installation", "check --api and the key; a new key comes with `mezu service-accounts rotate`")
 	target, err := get[string](ctx, s, keyKey(mezu.HashSecret(key)))
-	if errors.Is(err, store.ErrNotFound) {
-		return Caller{}, unknown
-	}
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, orUnknownKey(err)
 	}
 	acc, err := get[account](ctx, s, target.Value)
-	if errors.Is(err, store.ErrNotFound) {
-		return Caller{}, unknown
-	}
-	if err == nil && !acc.Value.opensBy(mezu.HashSecret(key), s.now()) {
-		return Caller{}, unknown
-	}
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, orUnknownKey(err)
+	}
+	if !acc.Value.opensBy(mezu.HashSecret(key), s.now()) {
+		return Caller{}, unknownKey()
+	}
+	// A deleted project's accounts may be there a while longer.
+	if _, err := get[string](ctx, s, keyID(acc.Value.Project)); err != nil {
+		return Caller{}, orUnknownKey(err)
 	}
 	s.noteUse(ctx, acc.Value.Account.ID)
 	return Caller{Kind: ServiceAccount, ID: acc.Value.Account.ID, Organization: acc.Value.Organization, Project: acc.Value.Project,
@@ -168,6 +179,11 @@ func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Calle
 	case mezu.PeerWarpgate:
 		c.Kind = Warpgate
 		err := s.tolerant(ctx, func(s *Service) error {
+			// A deleted environment's Warpgates may be there a while longer.
+			env, err := optional[string](ctx, s, keyID(id.Environment))
+			if err != nil || env.Revision == 0 {
+				return err
+			}
 			rec, err := optional[warpgate](ctx, s, warpgatesOf(id.Environment)+id.ID)
 			live = rec.Value.Certificates
 			return err

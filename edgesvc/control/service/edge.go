@@ -24,6 +24,15 @@ func (s *Service) edgeByID(ctx context.Context, id string) (found[edge], error) 
 	return byID[edge](ctx, s, id)
 }
 
+// ownEdge is the edge that calls, if it was not removed meanwhile.
+func (s *Service) ownEdge(ctx context.Context, c Caller) (found[edge], error) {
+	rec, err := s.edgeByID(ctx, c.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
+		err = unauthenticated("the certificate was revoked", "enrol again with a join token")
+	}
+	return rec, err
+}
+
 // ListEdges lists all edges.
 func (s *Service) ListEdges(ctx context.Context, c Caller, page Paging) (api.List[mezu.Edge], error) {
 	if _, err := admit(api.OpListEdges, c); err != nil {
@@ -149,10 +158,7 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 		return out, err
 	}
 	_, err := s.publish(ctx, by(c, api.OpRenewEdge), func(ch *change) error {
-		rec, err := s.edgeByID(ctx, c.ID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
-			return unauthenticated("the certificate was revoked", "enrol again with a join token")
-		}
+		rec, err := s.ownEdge(ctx, c)
 		if err != nil {
 			return err
 		}

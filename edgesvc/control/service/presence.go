@@ -68,21 +68,21 @@ func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport
 	if said == (reached{}) {
 		return nil // of an older edge
 	}
-	rec, err := s.edgeByID(ctx, c.ID)
+	rec, err := s.ownEdge(ctx, c)
 	if err != nil {
 		return err
 	}
 	was := rec.Value.Edge
 	if said.tunnel != "" && said.tunnel != was.TunnelAddress || said.public != "" && said.public != was.PublicAddress {
-		if _, err = s.publish(ctx, by(c, api.OpEdgeReport), func(ch *change) error { return s.moveEdge(ctx, ch, c.ID, said) }); err != nil {
+		if _, err = s.publish(ctx, by(c, api.OpEdgeReport), func(ch *change) error { return s.moveEdge(ctx, ch, c, said) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) moveEdge(ctx context.Context, ch *change, id string, to reached) error {
-	rec, err := s.edgeByID(ctx, id)
+func (s *Service) moveEdge(ctx context.Context, ch *change, c Caller, to reached) error {
+	rec, err := s.ownEdge(ctx, c)
 	if err != nil {
 		return err
 	}

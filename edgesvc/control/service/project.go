@@ -16,7 +16,10 @@ func (s *Service) ListProjects(ctx context.Context, c Caller, p Place, page Pagi
 	}
 	if c.Kind == ServiceAccount {
 		own, err := byID[mezu.Project](ctx, s, c.Project)
-		return api.List[mezu.Project]{Items: []mezu.Project{own.Value}}, err
+		if err != nil {
+			return api.List[mezu.Project]{}, orUnknownKey(err)
+		}
+		return api.List[mezu.Project]{Items: []mezu.Project{own.Value}}, nil
 	}
 	return list(ctx, s, projectsOf(sc.organization.Value.ID), page, func(f found[mezu.Project]) (mezu.Project, error) { return f.Value, nil })
 }

@@ -143,7 +143,7 @@ func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found
 		}
 		env, err := byID[mezu.Environment](ctx, s, c.Environment)
 		if errors.Is(err, store.ErrNotFound) {
-			return env, notFound("environment", "")
+			return env, notFound("environment", "it was deleted; ask for an enrolment token of another one")
 		}
 		if err == nil && name != "" && name != env.Value.Name {
 			return env, &mezu.Error{Code: mezu.CodeForbidden, Field: "environment", Detail: "the enrolment token is bound to another environment", Hint: "leave the environment out"}
@@ -248,7 +248,11 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 		if err != nil {
 			return err
 		}
-		if env, err = byID[mezu.Environment](ctx, s, c.Environment); err != nil {
+		env, err = byID[mezu.Environment](ctx, s, c.Environment)
+		if errors.Is(err, store.ErrNotFound) {
+			return unauthenticated("the environment of this Warpgate was deleted", "register again, in an environment that exists")
+		}
+		if err != nil {
 			return err
 		}
 		was := rec.Value.Warpgate

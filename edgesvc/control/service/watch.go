@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -252,7 +251,7 @@ func (s *Service) WatchProjects(ctx context.Context, c Caller, p Place, last str
 		if c.Kind == ServiceAccount {
 			own, err := byID[mezu.Project](ctx, s, c.Project)
 			if err != nil {
-				return w, fmt.Errorf("finding the project of a service account: %w", err)
+				return w, orUnknownKey(err)
 			}
 			w.only = own.Key
 		}
