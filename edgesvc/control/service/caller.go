@@ -152,7 +152,7 @@ func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
 	if _, err := get[string](ctx, s, keyID(acc.Value.Project)); err != nil {
 		return Caller{}, orUnknownKey(err)
 	}
-	s.noteUse(ctx, acc.Value.Account.ID)
+	s.noteUse(ctx, acc)
 	return Caller{Kind: ServiceAccount, ID: acc.Value.Account.ID, Organization: acc.Value.Organization, Project: acc.Value.Project,
 		Permissions: slices.Clone(acc.Value.Account.Permissions)}, nil
 }

@@ -193,6 +193,12 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		if err := matches(ifMatch, acc.Revision); err != nil {
 			return err
 		}
+		// With its project an account's counters went, and it goes itself.
+		prj, err := get[string](ctx, s, keyID(acc.Value.Project))
+		if err != nil {
+			return err
+		}
+		ch.require(prj.Key, prj.Revision)
 		owed = pending{Kind: pendingAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
 		ch.dropAccount(acc)
 		ch.owe(owed)
@@ -218,12 +224,18 @@ func (c *change) dropAccount(acc found[account]) {
 
 // noteUse writes down that a key was used, at most once in useInterval. It is a
 // remark for people: when it can't be written the call goes on.
-func (s *Service) noteUse(ctx context.Context, id string) {
+func (s *Service) noteUse(ctx context.Context, of found[account]) {
+	id := of.Value.Account.ID
 	used, err := optional[time.Time](ctx, s, keyUsed(id))
 	if err != nil || s.now().Sub(used.Value) < useInterval {
 		return
 	}
 	_, err = s.commit(ctx, internal, func(ch *change) error {
+		acc, err := optional[account](ctx, s, of.Key)
+		if err != nil || acc.Value.Account.ID != id {
+			return err // deleted meanwhile, and perhaps made anew
+		}
+		ch.require(acc.Key, acc.Revision)
 		ch.put(keyUsed(id), s.stamp())
 		return nil
 	})

@@ -1,0 +1,77 @@
+package service
+
+import (
+	"testing"
+
+	"github.com/mezusphere/mezu"
+)
+
+// newAccount makes a service account of the pool's project and gives it as it is kept.
+func (p *pool) newAccount(t *testing.T) (Place, found[account]) {
+	t.Helper()
+	place := Place{Organization: "acme", Project: "shop", Item: "gate"}
+	_, err := p.CreateServiceAccount(t.Context(), p.owner, place, mezu.ServiceAccount{Name: place.Item, Permissions: []mezu.Permission{mezu.PermWarpgateRegister}}, Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prj, err := p.GetProject(t.Context(), p.owner, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acc, err := get[account](t.Context(), p.Service, accountsOf(prj.ID)+place.Item)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return place, acc
+}
+
+func (p *pool) left(t *testing.T, key string) bool {
+	t.Helper()
+	rec, err := optional[any](t.Context(), p.Service, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec.Revision != 0
+}
+
+// A key that is used while its account is deleted leaves no record of its use.
+func TestNoteUse_OfADeletedAccount(t *testing.T) {
+	p := newPool(t)
+	place, acc := p.newAccount(t)
+	p.noteUse(t.Context(), acc)
+	if !p.left(t, keyUsed(acc.Value.Account.ID)) {
+		t.Error("no use was noted")
+	}
+	if err := p.DeleteServiceAccount(t.Context(), p.owner, place, 0); err != nil {
+		t.Fatal(err)
+	}
+	p.noteUse(t.Context(), acc)
+	if p.left(t, keyUsed(acc.Value.Account.ID)) {
+		t.Error("a record of use is left behind")
+	}
+}
+
+// An account that is deleted while its project is leaves no counters of that project.
+func TestDeleteServiceAccount_OfADeletedProject(t *testing.T) {
+	p := newPool(t)
+	_, acc := p.newAccount(t)
+	prj, err := byID[mezu.Project](t.Context(), p.Service, acc.Value.Project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.commit(t.Context(), internal, func(ch *change) error {
+		for _, key := range []string{prj.Key, keyID(prj.Value.ID), keyChildren(prj.Value.ID)} {
+			ch.drop(key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.removeAccount(t.Context(), internal, acc.Key, 0); err == nil {
+		t.Error("an account of no project was deleted")
+	}
+	if p.left(t, keyChildren(prj.Value.ID)) {
+		t.Error("counters are left behind")
+	}
+}
