@@ -255,4 +255,8 @@ func TestInvitations_Limit(t *testing.T) {
 	if err := invite(-1); err != nil {
 		t.Errorf("after one was withdrawn: %v", err)
 	}
+	in.clock.advance(mezu.InvitationLife + time.Minute)
+	if err := invite(-2); err != nil {
+		t.Errorf("after all have ended: %v", err)
+	}
 }

@@ -101,6 +101,21 @@ func TestTokens_Limit(t *testing.T) {
 	}
 }
 
+// Tokens that have ended count for nothing, also before they are swept.
+func TestTokens_EndedMakeRoom(t *testing.T) {
+	in := install(t)
+	op := in.operator()
+	for range service.MaxTokens - 1 { // and the one it came with
+		in.token(op, map[string]any{"expires_at": in.clock.now().Add(time.Hour)})
+	}
+	refused(t, mezu.CodeConflict, op, api.OpCreateToken, map[string]any{})
+	in.clock.advance(2 * time.Hour)
+	for range service.MaxTokens - 1 {
+		in.token(op, map[string]any{})
+	}
+	refused(t, mezu.CodeConflict, op, api.OpCreateToken, map[string]any{})
+}
+
 func TestOperators(t *testing.T) {
 	in := install(t)
 	code := in.secret(in.bootstrapCode())

@@ -138,8 +138,14 @@ func (s *Service) tokenEnd(c Caller, until time.Time) (time.Time, error) {
 	return c.ExpiresAt, nil
 }
 
-// roomForToken refuses one token too many. The count is read before the tokens and
-// written after, so that of two tokens made at once one sees the other.
+// sweptTokens is how many ended tokens the creation of one removes at most, when there
+// is no room else: more than one, so that they don't pile up between sweeps, and few
+// enough for its transaction.
+const sweptTokens = 8
+
+// roomForToken refuses one token too many. Those that have ended don't count. The count
+// is read before the tokens and written after, so that of two tokens made at once one
+// sees the other.
 func (s *Service) roomForToken(ctx context.Context, ch *change, person string) error {
 	n, err := optional[children](ctx, s, keyChildren(person))
 	if err != nil {
@@ -149,12 +155,44 @@ func (s *Service) roomForToken(ctx context.Context, ch *change, person string) e
 	if err != nil {
 		return err
 	}
-	if len(page.Records) >= MaxTokens {
+	entries := len(page.Records)
+	live := entries
+	if entries >= MaxTokens {
+		ended, err := s.endedTokens(ctx, page.Records)
+		if err != nil {
+			return err
+		}
+		live -= len(ended)
+		for _, entry := range ended[:min(len(ended), sweptTokens)] {
+			ch.drop(entry.Key)
+			ch.drop(entry.Value)
+			entries--
+		}
+	}
+	if live >= MaxTokens {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(MaxTokens) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
 	}
-	n.Value.Tokens = len(page.Records) + 1
+	n.Value.Tokens = entries + 1
 	ch.update(n.Key, n.Revision, n.Value)
 	return nil
+}
+
+// endedTokens are the entries of a person's list whose tokens are over.
+func (s *Service) endedTokens(ctx context.Context, entries []store.Record) ([]found[string], error) {
+	var out []found[string]
+	for _, r := range entries {
+		entry, err := decode[string](r)
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.tokenAt(ctx, entry.Value)
+		if errors.Is(err, errGone) {
+			out = append(out, entry)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // DeleteToken revokes one of the caller's own, perhaps the one that asks.

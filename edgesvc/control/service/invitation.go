@@ -174,7 +174,18 @@ func (s *Service) countInvitation(ctx context.Context, ch *change, org string) e
 		return err
 	}
 	n.Value.Invitations = len(page.Records) + 1
-	if n.Value.Invitations > MaxInvitations {
+	open := 0
+	for _, r := range page.Records {
+		inv, err := decode[invitation](r)
+		if err != nil {
+			return err
+		}
+		// One whose attempts are used up counts until its end: its mail was sent.
+		if s.now().Before(inv.Value.ExpiresAt) {
+			open++
+		}
+	}
+	if open >= MaxInvitations {
 		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization has " + strconv.Itoa(MaxInvitations) + " open invitations already", Hint: "wait until some are redeemed or have ended, or withdraw some"}
 	}
 	return err
