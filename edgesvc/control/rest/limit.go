@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -19,8 +20,11 @@ const (
 	// script begins.
 	burstSeconds = 5
 	// strangerShare is the part of that for everybody without a credential at one
-	// address, wrong credentials included.
+	// address, or of one network of strangerBits, wrong credentials included.
 	strangerShare = 5
+	// strangerBits is how much of an IPv6 address tells strangers apart: whoever has
+	// one has all of its /64, which is the size of a network (RFC 4291, 2.5.4).
+	strangerBits = 64
 	// maxStreams is how many streams a caller may hold open: each costs a goroutine
 	// and a place in the store's fan-out.
 	maxStreams = 64
@@ -49,12 +53,25 @@ func newLimits(rate int) *limits {
 func (l *limits) call(c service.Caller) error {
 	limiter, key := l.callers, string(c.Kind)+" "+c.ID
 	if c.Kind == service.Anonymous {
-		limiter, key = l.strangers, c.Address
+		limiter, key = l.strangers, networkOf(c.Address)
 	}
 	if _, ok := limiter.Allow(key, time.Now()); ok {
 		return nil
 	}
 	return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "too many calls in a short time", Hint: "wait as Retry-After says, and call less often; watch instead of asking again and again"}
+}
+
+// networkOf is what strangers who share it are one by: an IPv4 address, in whatever
+// form it comes, or the network of an IPv6 one.
+func networkOf(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, strangerBits).Masked().String()
 }
 
 // open counts a stream of a caller until done is called, or refuses it.
