@@ -279,7 +279,7 @@ func (r *rest) prepare(req *request) (err error) {
 	u := ctx.URL()
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return mezu.Invalid("query", "is malformed: a '%' is followed by two hexadecimal digits, and parameters are separated by '&'")
+		return mezu.Invalid("query", "is malformed: a '%%' is followed by two hexadecimal digits, and parameters are separated by '&'")
 	}
 	for name, values := range query {
 		if !allowed[name] {
