@@ -89,7 +89,8 @@ func (c *Control) finishRestore(ctx context.Context, live bool) (int, []store.Op
 			return 0, nil, fmt.Errorf("reading the restored store: %w", err)
 		}
 		for _, r := range page.Records {
-			if live || !service.EndsWithRestore(r.Key, r.Value) {
+			// A backup of an earlier program may have what lived under a lease.
+			if !service.Leased(r.Key) && (live || !service.EndsWithRestore(r.Key, r.Value)) {
 				records++
 				continue
 			}

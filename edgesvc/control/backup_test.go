@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,11 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/backup"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -278,4 +282,70 @@ func TestS6_InvitationsAfterARestore(t *testing.T) {
 	r.start()
 	defer r.stop()
 	r.invite(r.client(token, nil), "acme", "new@acme.example", mezu.RoleViewer)
+}
+
+// S6: what lives under a lease is in no backup, and a restored store has none of it:
+// without its lease an office would be held for ever, and nobody would sweep.
+func TestS6_NothingLeasedComesBack(t *testing.T) {
+	in := withStore(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	in.joinToken(op)
+	e, _ := in.enrol(op, "edge-1")
+	call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{Full: true})
+	eventually(t, "the first sweep", func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 })
+	var path string
+	held := lead.Office{Store: in.store, Name: "sweep", Holder: "the one before"}
+	if ran, err := held.Run(t.Context(), func(context.Context, *lead.Fenced) error {
+		if offices, edges := in.keys("meta/lead/"), in.keys("live/"); len(offices) != 1 || len(edges) != 1 {
+			t.Errorf("held and live: %v, %v", offices, edges)
+		}
+		path = in.backup(op)
+		return nil
+	}); err != nil || !ran {
+		t.Fatal(ran, err)
+	}
+	// As an earlier program made it: with all of it, and no lease.
+	early := filepath.Join(t.TempDir(), "early")
+	file, err := os.Create(early)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the one before"}`)}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := backup.Write(t.Context(), file, backup.Source{Store: in.driver, Wrapper: seal.NewWrapper(filepath.Join(in.dir, "seal.key")),
+		Leave: func(string) bool { return false }, Mark: "meta/backup", Header: backup.Header{Format: format.Current, Program: "test"}}); err != nil {
+		t.Fatal(err)
+	}
+	for what, path := range map[string]string{"a backup": path, "an early one": early} {
+		for _, live := range []bool{false, true} {
+			r := in.restored(path, live)
+			for key := range r.opened() {
+				if service.Leased(key) {
+					t.Errorf("%s, live %v: %s came back", what, live, key)
+				}
+			}
+			db, err := badger.Open(badger.Options{Dir: filepath.Join(r.dir, "store"), Ballast: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, err := db.Get(t.Context(), "meta/done/sweep")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.driver, r.clock = db, &clock{shift: time.Hour}
+			r.tlsTime = r.clock.now
+			r.start()
+			eventually(t, "a sweep after "+what, func() bool {
+				now, err := db.Get(t.Context(), "meta/done/sweep")
+				return err == nil && now.Revision > last.Revision
+			})
+			r.stop()
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ const (
 // ErrLost: the office was lost to another, or its lease ended; the write did not
 // happen.
 var ErrLost = errors.New("the office was lost")
+
+// Held reports whether a record is that of an office which is held.
+func Held(key string) bool { return strings.HasPrefix(key, prefixOffice) }
 
 // Office is one job of the installation.
 type Office struct {
