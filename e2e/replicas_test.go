@@ -111,28 +111,6 @@ func TestReplicas(t *testing.T) {
 	l.judge()
 }
 
-// TestMoveToEtcd moves a running installation from its embedded store to a cluster, by
-// backup and restore.
-func TestMoveToEtcd(t *testing.T) {
-	t.Parallel()
-	c := etcdtest.StartProcesses(t)
-	w := newWorld(t, 1, open)
-	w.addStationGates(1)
-	l := startLoad(w)
-	l.flows("the start", time.Now())
-	file := filepath.Join(w.dir, "backup")
-	w.operate(0, "backup", file)
-	over := l.fault("the move", nothing)
-	w.control.down(false)
-	there := []string{"--store", "etcd:" + strings.Join(c.Endpoints, ","), "--store-ca-file", c.CAFile, "--store-cert-file", c.CertFile,
-		"--store-key-file", c.KeyFile, "--seal-key-file", filepath.Join(w.dir, "control", "seal.key")}
-	w.operate(0, append([]string{"restore", file, "--keep-live", "--state", filepath.Join(w.dir, "moved")}, there...)...)
-	w.startControlIn("moved", there...)
-	over(time.Now())
-	w.changeArrives()
-	l.judge()
-}
-
 // routesAt changes the routes by the control planes with these addresses.
 func (w *world) routesAt(addr, path string) {
 	w.t.Helper()
