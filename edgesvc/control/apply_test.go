@@ -1,11 +1,10 @@
 package control_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // apply applies a manifest, which must succeed.
@@ -371,13 +371,7 @@ func TestA10_TwoAppliesAreNeverMixed(t *testing.T) {
 	token := in.operatorToken()
 	x := in.tenant(in.client(token, nil), "acme")
 	other := &installation{t: t, dir: t.TempDir(), clock: in.clock, log: in.log, notice: in.notice, driver: in.driver}
-	key, err := os.ReadFile(filepath.Join(in.dir, "seal.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(other.dir, "seal.key"), key, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	other.copyKey(in)
 	other.start()
 	t.Cleanup(func() { other.stop() })
 	clients := []*api.Client{x.owner, other.client(token, nil)}
@@ -406,6 +400,51 @@ func TestA10_TwoAppliesAreNeverMixed(t *testing.T) {
 				t.Errorf("role %s, environment %s has %s", one, name, e.Routes[0].Prefix)
 			}
 		}
+	}
+}
+
+// between is a store that lets something happen before a record is first read by its
+// key.
+type between struct {
+	store.Store
+	key  string
+	once sync.Once
+	do   func()
+}
+
+func (b *between) Get(ctx context.Context, key string) (store.Record, error) {
+	if key == b.key {
+		b.once.Do(b.do)
+	}
+	return b.Store.Get(ctx, key)
+}
+
+// A10: what another apply or a creation makes between an apply's look at the project and
+// its plan is nothing that is in its way.
+func TestA10_ApplyAfterAnotherCreation(t *testing.T) {
+	in := withStore(t)
+	token := in.operatorToken()
+	x := in.tenant(in.client(token, nil), "acme")
+	prj := call[mezu.Project](t, x.owner, api.OpGetProject, nil, x.org, x.prj).ID
+	for name, do := range map[string]func(m mezu.Manifest){
+		"an apply": func(m mezu.Manifest) { x.apply(m) },
+		"a creation": func(mezu.Manifest) {
+			call[any](t, x.owner, api.OpCreateEnvironment, map[string]any{"name": "a-creation"}, x.org, x.prj)
+		},
+	} {
+		made := strings.ReplaceAll(name, " ", "-")
+		one := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{made: {Routes: routes("/one/")}}}
+		two := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{made: {Routes: routes("/two/")}}}
+		ran := false
+		other := &installation{t: t, dir: t.TempDir(), clock: in.clock, log: in.log, notice: in.notice,
+			driver: &between{Store: in.driver, key: "env/" + prj + "/" + made, do: func() { ran = true; do(one) }}}
+		other.copyKey(in)
+		other.start()
+		call[api.ApplyResponse](t, other.client(token, nil), api.OpApplyProject, api.ApplyRequest{Manifest: two}, x.org, x.prj)
+		if got := x.export().Environments[made].Routes; !ran || got[0].Prefix != "/two/" {
+			t.Errorf("after %s (%v): %+v", name, ran, got)
+		}
+		other.stop()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -102,9 +103,11 @@ type applied struct {
 }
 
 // planApply plans an apply. If it found nothing to do, it makes sure that no other
-// apply came between its reads.
+// apply came between its reads; and that something is in the way it believes when it
+// is there again with the same changes to be made: what another made meanwhile is
+// nothing that this apply has to make.
 func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, in api.ApplyRequest) (*applying, error) {
-	for {
+	for refused := (*applying)(nil); ; {
 		a := &applying{Service: s, ch: ch, in: &in, touched: map[string]*touched{}}
 		var err error
 		if a.scope, err = s.inApply(ctx, c, p); err != nil {
@@ -128,7 +131,11 @@ func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, 
 		if err := a.authorise(c); err != nil {
 			return nil, err
 		}
-		return a, a.plan(ctx, p, guard)
+		err = a.plan(ctx, p, guard)
+		if mezu.CodeOf(err) != mezu.CodeConflict || refused != nil && reflect.DeepEqual(refused.changes, a.changes) {
+			return a, err
+		}
+		refused, *ch = a, change{dry: ch.dry}
 	}
 }
 
