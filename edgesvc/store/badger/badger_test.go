@@ -344,7 +344,7 @@ func TestS3FailedSync(t *testing.T) {
 	commit(t, db, put("a", "3"))
 }
 
-func TestLinearizable(t *testing.T) {
+func TestS7Linearizable(t *testing.T) {
 	db := open(t, badger.Options{Dir: t.TempDir()})
 	storetest.Linearizable(t, []store.Store{db, db, db}, nil)
 }

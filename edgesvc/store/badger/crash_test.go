@@ -297,7 +297,7 @@ func replay(t *testing.T, db *badger.DB, replica map[string]string, from, to sto
 }
 
 // Damaged files give an error or the right records, never wrong ones.
-func TestDamagedFiles(t *testing.T) {
+func TestS2DamagedFiles(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, badger.Options{Dir: dir})
 	fillStore(t, db, 0)

@@ -46,13 +46,13 @@ func killLeaders(c *etcdtest.Cluster) {
 
 // Tests of how long something takes are not parallel, and run before those that are.
 
-func TestLinearizable_LeaderKilled(t *testing.T) {
+func TestS7Linearizable_LeaderKilled(t *testing.T) {
 	t.Parallel()
 	c := inprocess.Start(t)
 	storetest.Linearizable(t, openThree(t, c, ""), func() { killLeaders(c) })
 }
 
-func TestLinearizable_LeaderKilled_Processes(t *testing.T) {
+func TestS7Linearizable_LeaderKilled_Processes(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.StartProcesses(t)
 	storetest.Linearizable(t, openThree(t, c, ""), func() { killLeaders(c) })
