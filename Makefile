@@ -77,15 +77,16 @@ soak: ## the long forms of tests; then everything that moves bytes SOAK times, a
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
-# The race detector needs a C compiler; strace fails system calls of a real process; the
-# store's tests run on the etcd that Debian has too. A test whose tool can't be had here
-# says so and is skipped.
+# The race detector needs a C compiler; strace fails system calls of a real process;
+# power fails over a file system of e2fsprogs in an image; the store's tests run on the
+# etcd that Debian has too. A test whose tool can't be had here says so and is skipped.
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing="$$missing e2fsprogs"; \
 	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace and etcd: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4 and etcd: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 
 tools-for-bench:

@@ -164,9 +164,9 @@ func command(t *testing.T, job, dir string) *exec.Cmd {
 	return cmd
 }
 
-// writeAndKill runs a writer, kills it after some acknowledgements and gives the last
-// one of each writer.
-func writeAndKill(t *testing.T, dir string, after int) [writers]int {
+// writeAndKill runs a writer, ends it by kill after some acknowledgements and gives the
+// last one of each writer.
+func writeAndKill(t *testing.T, dir string, after int, kill func(*os.Process) error) [writers]int {
 	t.Helper()
 	cmd := command(t, jobWrite, dir)
 	var stderr bytes.Buffer
@@ -194,8 +194,9 @@ func writeAndKill(t *testing.T, dir string, after int) [writers]int {
 		}
 		acked[i] = count
 		if n == after {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
+			if err := kill(cmd.Process); err != nil {
+				t.Error(err)
+				cmd.Process.Kill()
 			}
 		}
 	}
@@ -214,32 +215,11 @@ func TestS1Kill(t *testing.T) {
 		kills = 1000
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	replica := make(map[string]string)
-	var from store.Position
+	var after aftermath
 	var slowest time.Duration
-	for round := range kills {
-		acked := writeAndKill(t, dir, random.IntN(400))
-		begin := time.Now()
-		db := open(t, badger.Options{Dir: dir})
-		took := time.Since(begin)
-		slowest = max(slowest, took)
-		all, pos, err := dump(t.Context(), db)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, want := range acked {
-			checkWriter(t, all, i, want)
-		}
-		if round > 0 {
-			replay(t, db, replica, from, pos)
-		} else {
-			replica = all
-		}
-		if !maps.Equal(replica, all) {
-			t.Errorf("round %d: the history doesn't lead to the records", round)
-		}
-		from = pos
-		closeNow(t, db)
+	for range kills {
+		acked := writeAndKill(t, dir, random.IntN(400), (*os.Process).Kill)
+		slowest = max(slowest, after.check(t, dir, acked))
 		if t.Failed() {
 			return
 		}
@@ -249,6 +229,39 @@ func TestS1Kill(t *testing.T) {
 		t.Errorf("the slowest of %d openings took %v", kills, slowest)
 	}
 	t.Logf("%d kills, the slowest opening after one took %v", kills, slowest)
+}
+
+// aftermath follows a store from one sudden end of its process to the next.
+type aftermath struct {
+	replica map[string]string
+	from    store.Position
+}
+
+// check opens the store, checks records and history, and gives how long the opening
+// took.
+func (a *aftermath) check(t *testing.T, dir string, acked [writers]int) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	db := open(t, badger.Options{Dir: dir})
+	took := time.Since(begin)
+	all, pos, err := dump(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range acked {
+		checkWriter(t, all, i, want)
+	}
+	if a.replica != nil {
+		replay(t, db, a.replica, a.from, pos)
+	} else {
+		a.replica = all
+	}
+	if !maps.Equal(a.replica, all) {
+		t.Error("the history doesn't lead to the records")
+	}
+	a.from = pos
+	closeNow(t, db)
+	return took
 }
 
 // checkWriter checks the records of one writer against its last acknowledgement.

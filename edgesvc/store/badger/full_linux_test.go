@@ -126,7 +126,7 @@ func TestS5OpenOnFullDisk(t *testing.T) {
 	db := open(t, opts)
 	until(t, "the ballast", hasBallast(dir))
 	closeNow(t, db)
-	acked := writeAndKill(t, opts.Dir, 500)
+	acked := writeAndKill(t, opts.Dir, 500, (*os.Process).Kill)
 	filler := fillDisk(t, dir, 0)
 
 	db = open(t, opts)
