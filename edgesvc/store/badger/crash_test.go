@@ -38,8 +38,13 @@ const (
 
 const writers = 8
 
+// smallOptions are of a store on a small disk.
+func smallOptions(dir string) badger.Options {
+	return badger.Options{Dir: dir, Ballast: -1, MinFree: 8 << 20}
+}
+
 func child(job, dir string) int {
-	db, err := badger.Open(badger.Options{Dir: dir, Ballast: -1, MinFree: 8 << 20})
+	db, err := badger.Open(smallOptions(dir))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 3
@@ -242,7 +247,7 @@ type aftermath struct {
 func (a *aftermath) check(t *testing.T, dir string, acked [writers]int) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	db := open(t, badger.Options{Dir: dir})
+	db := open(t, smallOptions(dir))
 	took := time.Since(begin)
 	all, pos, err := dump(t.Context(), db)
 	if err != nil {
