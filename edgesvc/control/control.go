@@ -338,7 +338,7 @@ func (c *Control) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	servers := []*http.Server{c.apiServer()}
-	listeners := []net.Listener{tls.NewListener(c.api, c.tlsConfig())}
+	listeners := []net.Listener{tls.NewListener(pacedListener{c.api}, c.tlsConfig())}
 	if c.admin != nil {
 		servers = append(servers, c.adminServer())
 		listeners = append(listeners, c.admin)
@@ -382,7 +382,7 @@ func serve(server *http.Server, listener net.Listener, failed chan<- error) {
 func (c *Control) apiServer() *http.Server {
 	return &http.Server{
 		Handler: c.handler, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
-		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug), ConnContext: withPacer,
 	}
 }
 

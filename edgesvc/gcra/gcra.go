@@ -53,6 +53,9 @@ func New(r Rate) *Limiter {
 	return &Limiter{interval: interval, tolerance: interval * time.Duration(r.Burst-1), seed: maphash.MakeSeed()}
 }
 
+// Interval is how far apart a key's events are once its burst is over.
+func (l *Limiter) Interval() time.Duration { return l.interval }
+
 // Allow counts an event of a key at now, or says after how long it would be allowed and
 // counts nothing.
 func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool) {

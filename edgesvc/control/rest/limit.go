@@ -1,6 +1,11 @@
 package rest
 
 import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -28,6 +33,9 @@ const (
 	// maxStreams is how many streams a caller may hold open: each costs a goroutine
 	// and a place in the store's fan-out.
 	maxStreams = 64
+	// maxSpent bounds the memory of credentials that have no call left: some hundred
+	// kilobytes. Beyond it callers are refused as well, only not as cheaply.
+	maxSpent = 4096
 )
 
 // limits counts what callers do, in this process.
@@ -36,7 +44,39 @@ type limits struct {
 
 	mu      sync.Mutex
 	streams map[string]int
+	spent   map[credential]spent
 }
+
+// credential stands for what a caller presents, and where he calls from.
+type credential [sha256.Size]byte
+
+// credentialOf reads a request. It proves nothing.
+func credentialOf(req *http.Request) credential {
+	h := sha256.New()
+	io.WriteString(h, networkOf(addressOf(req.RemoteAddr))+"\x00")
+	if header := req.Header.Get("Authorization"); header != "" {
+		io.WriteString(h, header)
+	} else if req.TLS != nil && len(req.TLS.PeerCertificates) > 0 {
+		h.Write(req.TLS.PeerCertificates[0].Raw)
+	}
+	return credential(h.Sum(nil))
+}
+
+// addressOf is the host of host:port, empty if it is not that.
+func addressOf(remote string) string {
+	host, _, _ := net.SplitHostPort(remote)
+	return host
+}
+
+// spent says until when a credential has no call left, and how far apart its calls
+// have to be.
+type spent struct {
+	until    time.Time
+	interval time.Duration
+}
+
+// errTooOften refuses a call beyond the limit.
+var errTooOften = &mezu.Error{Code: mezu.CodeRateLimited, Detail: "too many calls in a short time", Hint: "wait as Retry-After says, and call less often; watch instead of asking again and again"}
 
 // newLimits makes the limits for a rate of calls a second; zero is DefaultCallRate.
 func newLimits(rate int) *limits {
@@ -46,19 +86,70 @@ func newLimits(rate int) *limits {
 	of := func(events int) *gcra.Limiter {
 		return gcra.New(gcra.Rate{Events: events, Per: time.Second, Burst: events * burstSeconds})
 	}
-	return &limits{callers: of(rate), strangers: of(max(1, rate/strangerShare)), streams: map[string]int{}}
+	return &limits{callers: of(rate), strangers: of(max(1, rate/strangerShare)), streams: map[string]int{}, spent: map[credential]spent{}}
 }
 
-// call counts a call or refuses it.
-func (l *limits) call(c service.Caller) error {
+// call counts a call or refuses it, and remembers the credential then.
+func (l *limits) call(c service.Caller, by credential) error {
 	limiter, key := l.callers, string(c.Kind)+" "+c.ID
 	if c.Kind == service.Anonymous {
 		limiter, key = l.strangers, networkOf(c.Address)
 	}
-	if _, ok := limiter.Allow(key, time.Now()); ok {
+	now := time.Now()
+	wait, ok := limiter.Allow(key, now)
+	if ok {
 		return nil
 	}
-	return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "too many calls in a short time", Hint: "wait as Retry-After says, and call less often; watch instead of asking again and again"}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spent) >= maxSpent {
+		clear(l.spent)
+	}
+	l.spent[by] = spent{now.Add(wait), limiter.Interval()}
+	return errTooOften
+}
+
+// refuses reports whether a credential is known to have no call left, and how far
+// apart its calls have to be. Nothing is counted, as nothing is when call refuses.
+func (l *limits) refuses(by credential, now time.Time) (interval time.Duration, refused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, known := l.spent[by]
+	if known && !now.Before(s.until) {
+		delete(l.spent, by)
+		return 0, false
+	}
+	return s.interval, known
+}
+
+// Pacer is a connection that can be read less often when its caller calls too much. Its
+// methods are safe for concurrent use.
+type Pacer interface {
+	// Seen is told of each call who makes it.
+	Seen(credential [sha256.Size]byte)
+	// Refused is told of a call beyond the limit, and how far apart calls have to be.
+	Refused(interval time.Duration)
+}
+
+type pacerKey struct{}
+
+// WithPacer gives the calls of a connection something to be slowed down by.
+func WithPacer(ctx context.Context, p Pacer) context.Context {
+	return context.WithValue(ctx, pacerKey{}, p)
+}
+
+// tooLoud refuses who is known to have no call left, before anything is read or looked
+// up for him: what a caller does beyond his limit must not cost others their time.
+func (r *rest) tooLoud(req *http.Request, by credential) bool {
+	pacer, _ := req.Context().Value(pacerKey{}).(Pacer)
+	if pacer != nil {
+		pacer.Seen(by)
+	}
+	interval, refused := r.limits.refuses(by, time.Now())
+	if refused && pacer != nil {
+		pacer.Refused(interval)
+	}
+	return refused
 }
 
 // networkOf is what strangers who share it are one by: an IPv4 address, in whatever

@@ -2,7 +2,9 @@ package rest
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
@@ -11,7 +13,7 @@ import (
 // A8: a stranger has one allowance, however many addresses his network gives him.
 func TestA8_StrangersOfOneNetwork(t *testing.T) {
 	stranger := func(l *limits, address string) bool {
-		return mezu.CodeOf(l.call(service.Caller{Kind: service.Anonymous, Address: address})) == mezu.CodeRateLimited
+		return mezu.CodeOf(l.call(service.Caller{Kind: service.Anonymous, Address: address}, credential{})) == mezu.CodeRateLimited
 	}
 	for _, c := range []struct {
 		name, other string
@@ -36,5 +38,40 @@ func TestA8_StrangersOfOneNetwork(t *testing.T) {
 		if stranger(l, c.other) {
 			t.Errorf("%s: another network's call was refused", c.name)
 		}
+	}
+}
+
+// A8: a credential that has no call left is refused without being looked up, until it
+// has one again; others are not.
+func TestA8_SpentCredentials(t *testing.T) {
+	l := newLimits(1)
+	of := func(token string) credential {
+		req := httptest.NewRequest("GET", "/v1/self", nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		return credentialOf(req)
+	}
+	loud, quiet := of("loud"), of("quiet")
+	c := service.Caller{Kind: service.ServiceAccount, ID: "sva_loud"}
+	begin := time.Now()
+	for l.call(c, loud) == nil {
+		if _, refused := l.refuses(loud, time.Now()); refused {
+			t.Fatal("refused before its calls were spent")
+		}
+	}
+	if interval, refused := l.refuses(loud, begin); !refused || interval != time.Second {
+		t.Errorf("a spent credential is refused: %v, for %v", refused, interval)
+	}
+	if _, refused := l.refuses(quiet, begin); refused {
+		t.Error("another credential is refused")
+	}
+	if _, refused := l.refuses(loud, begin.Add(time.Minute)); refused {
+		t.Error("a credential is refused for ever")
+	}
+	// A flood of credentials takes no more room than it may.
+	for i := range 2 * maxSpent {
+		l.call(c, credential{byte(i), byte(i >> 8), 1})
+	}
+	if n := len(l.spent); n > maxSpent {
+		t.Errorf("%d spent credentials are remembered", n)
 	}
 }

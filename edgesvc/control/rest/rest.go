@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -61,6 +60,8 @@ type rest struct {
 	limits  *limits
 	huma    huma.API
 	bound   map[string]bool
+	// operations are their ids by the pattern of the mux.
+	operations map[string]string
 }
 
 // replaceErrors makes every refusal of huma's own one of ours. huma.NewError is a
@@ -87,7 +88,7 @@ func New(cfg Config) (http.Handler, error) {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A bearer token or a service account key."},
 		"peer":   {Type: "mutualTLS", Description: "The certificate of an edge or a Warpgate."},
 	}
-	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bound: map[string]bool{}}
+	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bound: map[string]bool{}, operations: map[string]string{}}
 	if r.observe == nil {
 		r.observe = func(string, int, time.Duration) {}
 	}
@@ -103,6 +104,7 @@ func New(cfg Config) (http.Handler, error) {
 		if !r.bound[op.ID] {
 			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)
 		}
+		r.operations[op.Method+" "+op.Path] = op.ID
 	}
 	page, err := r.docs()
 	if err != nil {
@@ -132,6 +134,14 @@ func (r *rest) outer(mux *http.ServeMux) http.Handler {
 			r.unknown(w, req, mux)
 			return
 		}
+		if by := credentialOf(req); r.operations[pattern] != "" {
+			if r.tooLoud(req, by) {
+				r.observe(r.operations[pattern], errTooOften.Code.Status(), 0)
+				writeProblem(w, problem(errTooOften, id))
+				return
+			}
+			req = req.WithContext(context.WithValue(req.Context(), credentialKey{}, by))
+		}
 		mux.ServeHTTP(w, req)
 	})
 }
@@ -158,7 +168,10 @@ func printableMethod(m string) string {
 	return m
 }
 
-type requestIDKey struct{}
+type (
+	requestIDKey  struct{}
+	credentialKey struct{}
+)
 
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
@@ -220,10 +233,7 @@ func conditional(op api.Operation) bool {
 
 // caller finds out who calls.
 func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
-	p := service.Presented{TLS: ctx.TLS(), RequestID: requestID(ctx.Context())}
-	if host, _, err := net.SplitHostPort(ctx.RemoteAddr()); err == nil {
-		p.Address = host
-	}
+	p := service.Presented{TLS: ctx.TLS(), RequestID: requestID(ctx.Context()), Address: addressOf(ctx.RemoteAddr())}
 	if header := ctx.Header("Authorization"); header != "" {
 		scheme, token, ok := strings.Cut(header, " ")
 		if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -307,7 +317,8 @@ func (r *rest) prepare(req *request) (err error) {
 	if req.caller, err = r.caller(ctx); err != nil {
 		return err
 	}
-	if err := r.limits.call(req.caller); err != nil {
+	by, _ := ctx.Context().Value(credentialKey{}).(credential)
+	if err := r.limits.call(req.caller, by); err != nil {
 		return err
 	}
 	return r.service.Admit(req.op, req.caller)

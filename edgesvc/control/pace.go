@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu/edgesvc/control/rest"
+)
+
+// maxPause bounds how long a connection is not read: what is asked of a refused caller
+// by Retry-After, and short beside the patience of whoever pings.
+const maxPause = time.Second
+
+// pacedListener accepts connections that can be read less often.
+type pacedListener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l pacedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &pacedConn{Conn: c, closed: make(chan struct{})}, nil
+}
+
+// withPacer is an http.Server's ConnContext.
+func withPacer(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if p, ok := c.(*pacedConn); ok {
+		ctx = rest.WithPacer(ctx, p)
+	}
+	return ctx
+}
+
+// pacedConn is a connection that is read at its caller's pace once he calls beyond his
+// limit: what waits in it costs a refusal only when it is read, and the caller feels
+// that it waits. A connection that several credentials share is always read at once, so
+// that none of them waits for another.
+type pacedConn struct {
+	net.Conn
+	closed    chan struct{}
+	closeOnce sync.Once
+
+	mu     sync.Mutex
+	used   bool
+	by     [sha256.Size]byte // of the first call
+	shared bool
+	until  time.Time
+}
+
+// Seen implements rest.Pacer.
+func (c *pacedConn) Seen(credential [sha256.Size]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.used:
+		c.used, c.by = true, credential
+	case c.by != credential:
+		c.shared, c.until = true, time.Time{}
+	}
+}
+
+// Refused implements rest.Pacer.
+func (c *pacedConn) Refused(interval time.Duration) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shared {
+		return
+	}
+	if c.until.Before(now) {
+		c.until = now
+	}
+	c.until = c.until.Add(interval)
+	if last := now.Add(maxPause); c.until.After(last) {
+		c.until = last
+	}
+}
+
+// pause is how long the next read has to wait.
+func (c *pacedConn) pause() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.until.IsZero() {
+		return 0
+	}
+	return time.Until(c.until)
+}
+
+// Read implements net.Conn. Close ends a pause; a deadline does not.
+func (c *pacedConn) Read(p []byte) (int, error) {
+	if pause := c.pause(); pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.closed:
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+// Close implements net.Conn.
+func (c *pacedConn) Close() error {
+	c.closeOnce.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
