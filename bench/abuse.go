@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -19,86 +19,93 @@ import (
 // Names of figures about abuse.
 const (
 	figCrowd      = "beside 5,000 slow heads"
+	figPerHead    = "KiB per slow head"
 	figQuiet      = "quiet tenant, alone"
 	figQuietNoisy = "quiet tenant, beside a loud one"
+	figLoudRate   = "loud tenant: answers/s"
+	figLoudCPU    = "the server's part of one core beside it"
 )
+
+// nameRefuser is a server that does nothing but refuse the loud one.
+const nameRefuser = "net/http, refusing"
 
 const (
 	// slowCrowd is how many connections send the beginning of a head and then a byte
 	// now and then; the edge cuts them after ten seconds.
-	slowCrowd   = 5000
-	slowDialers = 32
+	slowCrowd = 5000
 	// crowdLength is shorter than what is left of those ten seconds when the last of
 	// the crowd is there.
-	crowdLength = 2 * time.Second
-	// The quiet tenant asks every quietPause; the loud one has loudClients that never
-	// pause, some hundred times as much.
-	quietPause  = 20 * time.Millisecond
-	loudClients = 8
+	crowdLength = 4 * time.Second
+	// The quiet tenant asks every quietPause, so long that some ten calls are beyond
+	// the 99th percentile; the loud one asks loudTimes as often.
+	quietPause   = 20 * time.Millisecond
+	quietLengths = 5
+	loudTimes    = 100
 )
+
+// crowdTargets are those beside which a crowd of slow heads is put.
+func crowdTargets(t target) bool {
+	return t.secure && slices.Contains([]string{nameOurs, nameGoProxy, nameNginx}, t.name)
+}
 
 // takeCrowd is case P19: what small requests take beside a crowd of slow heads.
 func takeCrowd(ctx context.Context, b *bench, round int) error {
-	if !b.have() {
-		return errNotOurs
-	}
-	alone, err := smallRequests(ctx, b.ours, crowdLength)
+	return b.inTurn(ctx, round, crowdTargets, func(t target) error { return b.takeCrowdAt(ctx, round, t) })
+}
+
+func (b *bench) takeCrowdAt(ctx context.Context, round int, t target) error {
+	alone, err := smallRequests(ctx, t, crowdLength)
 	if err != nil {
 		return err
 	}
-	conns := make(chan *conn, slowCrowd)
-	defer func() {
-		close(conns)
-		for c := range conns {
-			c.Close()
-		}
-	}()
-	if err := b.openCrowd(ctx, conns); err != nil {
-		return err
-	}
-	beside, err := smallRequests(ctx, b.ours, crowdLength)
+	before, err := t.procs[0].rss()
 	if err != nil {
 		return err
 	}
-	for name, took := range map[string][]float64{figAlone: alone, figCrowd: beside} {
-		slices.Sort(took)
-		b.results.put(round, "crowd", nameOurs, name+p50Suffix, percentile(took, 50))
-		b.results.put(round, "crowd", nameOurs, name+p99Suffix, percentile(took, 99))
+	crowd, _, err := b.startHelper("crowd", "-addr", t.addr, "-host", t.host, "-n", strconv.Itoa(slowCrowd))
+	if err != nil {
+		return err
+	}
+	defer crowd.stop()
+	beside, err := smallRequests(ctx, t, crowdLength)
+	if err != nil {
+		return err
+	}
+	after, err := t.procs[0].rss()
+	if err != nil {
+		return err
+	}
+	putPercentiles(b, round, "crowd", t.name, figAlone, alone)
+	putPercentiles(b, round, "crowd", t.name, figCrowd, beside)
+	if t.name != nameNginx { // whose workers hold its connections
+		b.results.put(round, "crowd", t.name, figPerHead, (after-before)/slowCrowd)
 	}
 	return nil
 }
 
-func (b *bench) openCrowd(ctx context.Context, conns chan<- *conn) error {
-	var mu sync.Mutex
-	var errs error
-	var dialers sync.WaitGroup
-	for range slowDialers {
-		dialers.Go(func() {
-			for range slowCrowd / slowDialers {
-				c, err := dial(ctx, b.ours)
-				if err == nil {
-					_, err = c.Write([]byte("GET / HTTP/1.1\r\nHost: "))
-					conns <- c
-				}
-				if err != nil {
-					mu.Lock()
-					errs = errors.Join(errs, err)
-					mu.Unlock()
-					return
-				}
-			}
-		})
-	}
-	dialers.Wait()
-	return errs
+// putPercentiles keeps the median and the 99th percentile of milliseconds.
+func putPercentiles(b *bench, round int, measure, target, name string, took []float64) {
+	slices.Sort(took)
+	b.results.put(round, measure, target, name+p50Suffix, percentile(took, 50))
+	b.results.put(round, measure, target, name+p99Suffix, percentile(took, 99))
 }
 
-// takeTenants is case A8: what one tenant's calls take beside another's that never
-// pause, under the limit of calls that a control plane has when nothing else is said.
+// takeTenants is case A8: what one tenant's calls take beside another's with a hundred
+// times as many, under the limit of calls that a control plane has when nothing else is
+// said. A server that only refuses shows what the machine takes of that.
 func takeTenants(ctx context.Context, b *bench, round int) error {
 	if b.bin.mezusphere == "" {
 		return errNotOurs
 	}
+	takes := []func(context.Context, *bench, int) error{takeTenantsOfControl, takeTenantsOfRefuser}
+	var errs error
+	for i := range takes {
+		errs = errors.Join(errs, takes[(i+round)%len(takes)](ctx, b, round))
+	}
+	return errs
+}
+
+func takeTenantsOfControl(ctx context.Context, b *bench, round int) error {
 	dir := filepath.Join(b.dir, fmt.Sprintf("tenants-%d", round))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -108,62 +115,104 @@ func takeTenants(ctx context.Context, b *bench, round int) error {
 	if err != nil {
 		return err
 	}
-	quiet, err := in.reader(ctx, "quiet")
+	quietKey, err := in.reader(ctx, "quiet")
 	if err != nil {
 		return err
 	}
-	loud, err := in.reader(ctx, "loud")
+	loudKey, err := in.reader(ctx, "loud")
 	if err != nil {
 		return err
-	}
-	put := func(name string, took []float64) {
-		slices.Sort(took)
-		b.results.put(round, "tenants", nameControl, name+p50Suffix, percentile(took, 50))
-		b.results.put(round, "tenants", nameControl, name+p99Suffix, percentile(took, 99))
-	}
-	took, err := callSteadily(ctx, quiet, b.o.length)
-	if err != nil {
-		return err
-	}
-	put(figQuiet, took)
-	noise, cancel := context.WithCancel(ctx)
-	var clients sync.WaitGroup
-	for range loudClients {
-		clients.Go(func() {
-			for noise.Err() == nil {
-				_, _ = api.Invoke[any](noise, loud, api.OpSelf, nil) // most are refused, which is the point
-			}
-		})
-	}
-	took, err = callSteadily(ctx, quiet, b.o.length)
-	cancel()
-	clients.Wait()
-	if err == nil {
-		put(figQuietNoisy, took)
-	}
-	return err
-}
-
-// reader is a client with the key of a service account of an organization of its own.
-func (in *installation) reader(ctx context.Context, organization string) (*api.Client, error) {
-	const project = "p"
-	if _, err := api.Invoke[mezu.Organization](ctx, in.client, api.OpCreateOrganization, mezu.Organization{Name: organization}); err != nil {
-		return nil, err
-	}
-	if _, err := api.Invoke[mezu.Project](ctx, in.client, api.OpCreateProject, mezu.Project{Name: project}, organization); err != nil {
-		return nil, err
-	}
-	account := mezu.ServiceAccount{Name: "reader", Permissions: []mezu.Permission{mezu.PermProjectsRead}}
-	made, err := api.Invoke[api.ServiceAccountCreated](ctx, in.client, api.OpCreateServiceAccount, account, organization, project)
-	if err != nil {
-		return nil, err
 	}
 	roots, err := trust.LoadRoots(in.ca)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return api.NewClient(api.ClientConfig{BaseURL: "https://" + in.api, TLS: &tls.Config{RootCAs: roots}, UserAgent: "bench",
-		Token: func() (string, error) { return made.Key, nil }})
+	quiet, err := apiClient(in.api, &tls.Config{RootCAs: roots}, quietKey)
+	if err != nil {
+		return err
+	}
+	return b.takeTenantsAt(ctx, round, nameControl, in.control, in.api, quiet, loudKey)
+}
+
+func takeTenantsOfRefuser(ctx context.Context, b *bench, round int) error {
+	p, addr, err := b.startHelper("refuser", "-cert", b.pair.cert, "-key", b.pair.key)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	quiet, err := apiClient(addr, &tls.Config{InsecureSkipVerify: true}, quietToken)
+	if err != nil {
+		return err
+	}
+	return b.takeTenantsAt(ctx, round, nameRefuser, p, addr, quiet, "loud")
+}
+
+// takeTenantsAt times the quiet one's calls, alone and beside the loud one, which is a
+// process of its own.
+func (b *bench) takeTenantsAt(ctx context.Context, round int, name string, server *process, addr string, quiet *api.Client, loudKey string) error {
+	length := quietLengths * b.o.length
+	took, err := callSteadily(ctx, quiet, length)
+	if err != nil {
+		return err
+	}
+	putPercentiles(b, round, "tenants", name, figQuiet, took)
+	key := filepath.Join(b.dir, "loud.key")
+	if err := os.WriteFile(key, []byte(loudKey), 0o600); err != nil {
+		return err
+	}
+	loud, err := start(b.dir, "loud", true, nil, b.self, "loud", "-addr", addr, "-key", key, "-pause", (quietPause / loudTimes).String(), "-for", (length + 2*settleTime).String())
+	if err != nil {
+		return err
+	}
+	defer loud.stop()
+	ended := make(chan string, 1)
+	_, err = loud.line()
+	go func() {
+		defer loud.discard()
+		said, _ := loud.line()
+		ended <- said
+	}()
+	if err != nil {
+		return err
+	}
+	time.Sleep(settleTime) // its burst is over then
+	before, err := server.cpu()
+	if err != nil {
+		return err
+	}
+	if took, err = callSteadily(ctx, quiet, length); err != nil {
+		return err
+	}
+	after, err := server.cpu()
+	if err != nil {
+		return err
+	}
+	putPercentiles(b, round, "tenants", name, figQuietNoisy, took)
+	b.results.put(round, "tenants", name, figLoudCPU, (after-before)/length.Seconds())
+	rate, err := strconv.ParseFloat(<-ended, 64)
+	if err != nil {
+		return fmt.Errorf("the loud tenant: %w", err)
+	}
+	b.results.put(round, "tenants", name, figLoudRate, rate)
+	return nil
+}
+
+func apiClient(addr string, config *tls.Config, key string) (*api.Client, error) {
+	return api.NewClient(api.ClientConfig{BaseURL: "https://" + addr, TLS: config, UserAgent: "bench", Token: func() (string, error) { return key, nil }})
+}
+
+// reader makes an organization with a service account and gives its key.
+func (in *installation) reader(ctx context.Context, organization string) (string, error) {
+	const project = "p"
+	if _, err := api.Invoke[mezu.Organization](ctx, in.client, api.OpCreateOrganization, mezu.Organization{Name: organization}); err != nil {
+		return "", err
+	}
+	if _, err := api.Invoke[mezu.Project](ctx, in.client, api.OpCreateProject, mezu.Project{Name: project}, organization); err != nil {
+		return "", err
+	}
+	account := mezu.ServiceAccount{Name: "reader", Permissions: []mezu.Permission{mezu.PermProjectsRead}}
+	made, err := api.Invoke[api.ServiceAccountCreated](ctx, in.client, api.OpCreateServiceAccount, account, organization, project)
+	return made.Key, err
 }
 
 // callSteadily calls at a steady pace and gives milliseconds.

@@ -157,3 +157,20 @@ func TestFreeAddr(t *testing.T) {
 		t.Errorf("%s is not free", addr)
 	}
 }
+
+func TestWorse(t *testing.T) {
+	var r results
+	for round, v := range [][4]float64{{1, 3, 1, 2}, {2, 8, 2, 4}} {
+		r.put(round, "m", "ours", "alone", v[0])
+		r.put(round, "m", "ours", "beside", v[1])
+		r.put(round, "m", "theirs", "alone", v[2])
+		r.put(round, "m", "theirs", "beside", v[3])
+	}
+	// 3/1 against 2/1, and 8/2 against 4/2.
+	if got := worse("m", "beside", "alone", "ours", "theirs")(&r); got != 1.75 {
+		t.Errorf("it grows %v times as much, want 1.75", got)
+	}
+	if got := worse("m", "beside", "alone", "ours", "nobody")(&r); !math.IsNaN(got) {
+		t.Errorf("against what was not measured it is %v", got)
+	}
+}

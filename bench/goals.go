@@ -69,6 +69,23 @@ func within(measure, name, reference, target string) func(*results) float64 {
 	}
 }
 
+// worse is how much more a figure of ours grows over another of its own than a
+// reference's does, in the same round.
+func worse(measure, name, base, target, reference string) func(*results) float64 {
+	return func(r *results) float64 {
+		a, b := r.find(measure, target, name), r.find(measure, target, base)
+		c, d := r.find(measure, reference, name), r.find(measure, reference, base)
+		if a == nil || b == nil || c == nil || d == nil {
+			return math.NaN()
+		}
+		var out []value
+		for i := range min(len(a.Rounds), len(b.Rounds), len(c.Rounds), len(d.Rounds)) {
+			out = append(out, a.Rounds[i]/b.Rounds[i]/(c.Rounds[i]/d.Rounds[i]))
+		}
+		return float64(median(out))
+	}
+}
+
 // goals, in the order of docs/performance.md.
 var goals = []goal{
 	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
@@ -99,7 +116,9 @@ var goals = []goal{
 	{"a change in force at the edge, median", false, 50, " ms", ours("changes", figEffectiveP50)},
 	{"a change in force at the edge, p99", false, 1000, " ms", ours("changes", figEffectiveP99)},
 	{"p99 of small requests beside 5,000 slow heads ÷ alone", false, 2, "", within("crowd", figCrowd+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("crowd", figCrowd+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
+	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
 	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
 	{"lookup by mail, largest directory ÷ 1,000 users", false, 2, "", growth(figLookup)},

@@ -153,6 +153,9 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"goproxy":   runGoProxy,
 	"fetch":     runFetch,
 	"warpgates": runWarpgates,
+	"crowd":     runCrowd,
+	"loud":      runLoud,
+	"refuser":   runRefuser,
 }
 
 // measureAll starts everything, takes the measures, and prints them.

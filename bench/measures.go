@@ -61,8 +61,8 @@ var measures = []measure{
 	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
 	{"changes", "50 changes of routes a second, until the edge runs each", takeChanges},
 	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments)", takeCold},
-	{"crowd", "200 small requests a second, alone and beside 5,000 connections that send a head a byte at a time", takeCrowd},
-	{"tenants", "One tenant's calls of the API, alone and beside another tenant's that never pause", takeTenants},
+	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
+	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
 	{"users", "Operations on one user, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
 }
