@@ -83,21 +83,31 @@ func fill(f *os.File, data []byte, perm fs.FileMode) error {
 }
 
 // EnsureDir makes the directory at path, with its parents, for its owner only
-// (0700), and checks that this process can write to it. The mode of a directory that
+// (0700), and checks that this process may write to it. A disk that is full is no error:
+// it has space again some day, and what is there can be read. The mode of a directory that
 // is there already is left as it is: it may be one that others share.
 func EnsureDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(path, partialPrefix+"writable-*"+partialSuffix)
-	if err != nil {
-		return fmt.Errorf("directory %s is not writable: %w", path, err)
-	}
-	_, err = f.Write([]byte{0})
-	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+	if err := tryWriting(path); err != nil && !isFull(err) {
 		return fmt.Errorf("directory %s is not writable: %w", path, err)
 	}
 	return nil
+}
+
+// tryWriting writes a byte to a new file in the directory and removes it. It stops at
+// the first error.
+func tryWriting(dir string) error {
+	f, err := os.CreateTemp(dir, partialPrefix+"writable-*"+partialSuffix)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte{0})
+	if closeErr := errors.Join(f.Close(), os.Remove(f.Name())); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // Lock takes the directory for this process, without waiting; when another

@@ -20,3 +20,8 @@ func tryLock(f *os.File) error {
 // SyncDir does nothing: Windows can't sync a directory, and its file systems
 // order a rename themselves.
 func SyncDir(string) error { return nil }
+
+// isFull reports whether a write failed because there is no space.
+func isFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
+}

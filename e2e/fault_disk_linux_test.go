@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -10,15 +12,16 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 )
 
-// smallDisk mounts a file system of its own for a directory.
-func smallDisk(t *testing.T, dir string) {
+// smallDisk mounts a file system of its own, of so many MiB, for a directory.
+func smallDisk(t *testing.T, dir string, size int) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m,mode=0700"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", size)); err != nil {
 		t.Skipf("no file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -59,7 +62,7 @@ func TestDiskFull(t *testing.T) {
 	w := newWorld(t, 0, open)
 	disks := []string{filepath.Join(w.dir, "edge-1"), filepath.Join(w.dir, "gate-1")}
 	for _, dir := range disks {
-		smallDisk(t, dir)
+		smallDisk(t, dir, 4)
 	}
 	e := w.addEdge("edge-1")
 	g := w.addStationGates(1)[0]
@@ -99,5 +102,109 @@ func TestDiskFull(t *testing.T) {
 	over(time.Now().Add(slower(gateRecovers)))
 	overEdge(time.Now().Add(slower(edgeRecovers)))
 	w.inForce(began, "/changed", mezu.CodeMethodNotAllowed)
+	l.judge()
+}
+
+// TestS5_ControlPlaneDiskFull takes all space from a control plane while it is written:
+// writes answer unavailable, all that reads goes on, a killed one opens again, and once
+// there is space everything is there that was acknowledged, and no half of what was not.
+func TestS5_ControlPlaneDiskFull(t *testing.T) {
+	t.Parallel()
+	// What the store keeps free (256 MiB) and gives up to open (64 MiB), and room for
+	// what it writes.
+	const size = 640
+	w := &world{t: t, dir: t.TempDir(), api: freeAddr(t)}
+	disk := filepath.Join(w.dir, "control")
+	smallDisk(t, disk, size)
+	w.startControl()
+	w.bootstrap()
+	w.addEdge("edge-1")
+	w.makeProject([]mezu.Route{open})
+	w.addStationGates(1)
+	reader := invoke[api.ServiceAccountCreated](w, w.client, api.OpCreateServiceAccount,
+		mezu.ServiceAccount{Name: "reader", Permissions: []mezu.Permission{mezu.PermProjectsRead}}, "acme", "shop").Key
+	eventually(t, "the ballast", func() error {
+		info, err := os.Stat(filepath.Join(disk, "store", "ballast"))
+		if err == nil && info.Size() < 64<<20 {
+			err = fmt.Errorf("%d bytes", info.Size())
+		}
+		return err
+	})
+	l := startLoad(w)
+	l.flows("the start", time.Now())
+
+	over := l.fault("the control plane's disk is full", nothing)
+	acked := map[string]bool{}
+	create := func() error {
+		name := fmt.Sprintf("p%d", len(acked))
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := api.Invoke[mezu.Project](ctx, w.client, api.OpCreateProject, mezu.Project{Name: name}, "acme")
+		if err == nil {
+			acked[name] = true
+		}
+		return err
+	}
+	refused := func(when string) {
+		t.Helper()
+		began := time.Now()
+		if err := create(); mezu.CodeOf(err) != mezu.CodeUnavailable {
+			t.Errorf("a write %s: %v", when, err)
+		} else if took := time.Since(began); took > slower(3*time.Second) {
+			t.Errorf("a write %s was refused after %v", when, took)
+		}
+	}
+	reads := func(when string) {
+		t.Helper()
+		there := map[string]bool{}
+		for p, err := range api.All[mezu.Project](t.Context(), w.client, api.OpListProjects, "acme") {
+			if err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+			there[p.Name] = true
+		}
+		delete(there, "shop")
+		if !maps.Equal(there, acked) {
+			t.Errorf("%s: projects %v, acknowledged %v", when, there, acked)
+		}
+		if got := invoke[mezu.Project](w, w.newClient(reader), api.OpGetProject, nil, "acme", "shop"); got.Name != "shop" {
+			t.Errorf("%s: a service account reads %+v", when, got)
+		}
+	}
+	filled := make(chan func(), 1)
+	go func() { filled <- fill(t, disk) }()
+	for {
+		err := create()
+		if mezu.CodeOf(err) == mezu.CodeUnavailable {
+			break
+		}
+		if err != nil {
+			t.Fatalf("writing while the disk fills up: %v, after %d", err, len(acked))
+		}
+	}
+	free := <-filled
+	t.Logf("refused after %d writes", len(acked))
+	refused("on the full disk")
+	reads("on the full disk")
+	l.flows("the disk is full", time.Now())
+
+	for range 2 {
+		w.control.down(true)
+		w.startControl()
+		refused("after a start on the full disk")
+		reads("after a start on the full disk")
+	}
+	w.inStep()
+	free()
+	eventually(t, "writes", create)
+	reads("with space again")
+	w.changeArrives()
+	w.control.down(true)
+	w.startControl()
+	reads("after a restart")
+	if err := create(); err != nil {
+		t.Errorf("a write after a restart: %v", err)
+	}
+	over(time.Now())
 	l.judge()
 }

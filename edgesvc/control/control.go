@@ -7,6 +7,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -296,14 +297,23 @@ func (c *Control) unusableState(cause error) error {
 // writeCA puts the CA's roots where clients of this machine find them, and the trust
 // root's public key where a copy for verifying the archive is taken from.
 func (c *Control) writeCA() error {
-	if err := atomicfile.Write(c.CAFile(), c.authority.RootsPEM(), 0o644); err != nil {
+	if err := publicFile(c.CAFile(), c.authority.RootsPEM()); err != nil {
 		return fmt.Errorf("writing the CA file: %w", err)
 	}
 	root := base64.StdEncoding.EncodeToString(c.authority.TrustRoot()) + "\n"
-	if err := atomicfile.Write(filepath.Join(c.cfg.StateDir, fileTrustRoot), []byte(root), 0o644); err != nil {
+	if err := publicFile(filepath.Join(c.cfg.StateDir, fileTrustRoot), []byte(root)); err != nil {
 		return fmt.Errorf("writing the trust root's public key: %w", err)
 	}
 	return nil
+}
+
+// publicFile makes a file that everybody may read have this content. One that has it is
+// left alone: a full disk keeps no control plane from starting.
+func publicFile(path string, content []byte) error {
+	if is, err := os.ReadFile(path); err == nil && bytes.Equal(is, content) {
+		return nil
+	}
+	return atomicfile.Write(path, content, 0o644)
 }
 
 // Addr is the API's host:port, once Listen has returned.
