@@ -48,8 +48,8 @@ type File struct {
 	root     *yaml.Node
 }
 
-// Error says where in a file something is wrong. Line and Column count from 1; a zero
-// Column is unknown.
+// Error says where in a file something is wrong. Line and Column count from 1, columns
+// in characters.
 type Error struct {
 	File         string
 	Line, Column int
@@ -58,11 +58,7 @@ type Error struct {
 
 // Error is FILE:LINE:COLUMN: and what is wrong.
 func (e *Error) Error() string {
-	at := e.File + ":" + strconv.Itoa(e.Line)
-	if e.Column > 0 {
-		at += ":" + strconv.Itoa(e.Column)
-	}
-	return at + ": " + e.Err.Error()
+	return e.File + ":" + strconv.Itoa(e.Line) + ":" + strconv.Itoa(e.Column) + ": " + e.Err.Error()
 }
 
 // Unwrap gives what is wrong.
@@ -111,7 +107,7 @@ func Parse(name string, data []byte) (*File, error) {
 }
 
 func tooLarge(name string, data []byte, at int, detail string) error {
-	return &Error{File: name, Line: 1 + bytes.Count(data[:at], []byte("\n")), Err: mezu.Errorf(mezu.CodeInvalid, "the file %s; a manifest of one project is smaller", detail)}
+	return placed(name, data, at, mezu.Errorf(mezu.CodeInvalid, "the file %s; a manifest of one project is smaller", detail))
 }
 
 // excess is where the text has more marks than MaxMarks, or -1.
@@ -133,10 +129,6 @@ func forbidden(t reflect.Type, field string) bool {
 	return t == reflect.TypeFor[mezu.Route]() && mezu.ServerField("route", field)
 }
 
-// syntaxLine finds the line in a message of the YAML reader, which has no other place
-// for it.
-var syntaxLine = regexp.MustCompile(`^line (\d+): `)
-
 // parse gives the one value of the text. An empty text is an empty mapping.
 func parse(name string, data []byte) (*yaml.Node, error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -146,28 +138,16 @@ func parse(name string, data []byte) (*yaml.Node, error) {
 		return &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}, nil
 	}
 	if err != nil {
-		return nil, syntax(name, err)
+		return nil, syntax(name, data, err)
 	}
 	var second yaml.Node
 	switch err := d.Decode(&second); {
 	case errors.Is(err, io.EOF):
 		return doc.Content[0], nil
 	case err != nil:
-		return nil, syntax(name, err)
+		return nil, syntax(name, data, err)
 	}
 	return nil, wrong(name, &second, "", "a second document begins; a file has one")
-}
-
-// syntax turns an error of the YAML reader into one with a place.
-func syntax(name string, err error) error {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	e := &Error{File: name, Line: 1}
-	if m := syntaxLine.FindStringSubmatch(text); m != nil {
-		e.Line, _ = strconv.Atoi(m[1]) // digits of a line that was counted
-		text = text[len(m[0]):]
-	}
-	e.Err = mezu.Errorf(mezu.CodeInvalid, "is not YAML: %s", text)
-	return e
 }
 
 func wrong(name string, n *yaml.Node, field, detail string) error {

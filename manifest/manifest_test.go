@@ -146,16 +146,29 @@ func TestC7_ErrorsHaveAPlace(t *testing.T) {
 		{"rule of a role", "roles:\n  a.b: {permissions: [x, Y]}\n", "2:9", "roles.a.b.permissions", "has only a-z"},
 		{"rule of a directory", "directories:\n  users: {password: {min_length: 3}}\n", "2:22", "directories.users.password.min_length", "between"},
 		{"anchor", "roles:\n  a: &x {permissions: [y]}\n", "2:6", "roles.a", "anchors"},
-		{"alias", "roles:\n  a: {permissions: [y]}\n  b: *x\n", "1", "", "unknown anchor"},
+		{"alias", "roles:\n  a: {permissions: [y]}\n  b: *x\n", "3:7", "", "unknown anchor"},
 		{"merge key", "roles:\n  <<: {a: {permissions: []}}\n", "2:3", "roles", "merge keys"},
 		{"tag", "project: !!str shop\n", "1:10", "project", "tags"},
 		{"key of a list", "? [a]\n: b\n", "1:3", "", "plain text"},
 		{"second document", "project: a\n---\nproject: b\n", "2:1", "", "second document"},
-		{"not YAML", "project: [a\nroles: {}\n", "1", "", "not YAML"},
-		{"tab", "roles:\n\ta: b\n", "2", "", "not YAML"},
-		{"not UTF-8", "project: \xff\n", "1", "", "not YAML"},
+		{"not YAML", "project: [a\nroles: {}\n", "2:9", "", "not YAML"},
+		{"tab", "roles:\n\ta: b\n", "2:1", "", "not YAML"},
+		{"not UTF-8", "project: \xff\n", "1:10", "", "not YAML"},
+		{"not UTF-8 below", "project: ü\nroles: ü\xff\n", "2:9", "", "not YAML"},
+		{"two colons", "project: a: b\n", "1:11", "", "mapping values"},
+		{"indented key", "project: a\n  roles: {}\n", "2:8", "", "mapping values"},
+		{"key too far left", "environments:\n  a:\n    routes:\n    - {prefix: /, upstream: \"localhost:80\"}\n   - {exact: /x}\n", "5:4", "", "expected key"},
+		{"list in a mapping", "project: a\n- b\n", "2:1", "", "expected key"},
+		{"at sign", "project: @a\n", "1:10", "", "cannot start"},
+		{"no colon", "project: a\nroles\nenvironments: {}\n", "2:1", "", "could not find"},
+		{"bracket that closes nothing", "project: a\nroles: ]\n", "2:8", "", "node content"},
+		{"other bracket", "project: a\nroles: {a: 1]\n", "2:13", "", "',' or '}'"},
+		{"two commas", "roles:\n  a: {permissions: [x,\n    y,,\n    z]}\n", "4:7", "", "node content"},
+		{"quote that is not closed", "project: a\nroles: \"x\nenvironments: {}\n", "2:1", "", "end of stream"},
+		{"escape", "project: a\nroles: \"\\q\"\n", "2:9", "", "escape"},
+		{"control character", "project: a\nroles: a\x01b\n", "2:9", "", "control characters"},
 		{"deep", strings.Repeat("[", 40) + strings.Repeat("]", 40), "1:34", "", "nested"},
-		{"deeper", strings.Repeat("- ", 20000) + "x", "1", "", "depth"},
+		{"deeper", strings.Repeat("- ", 20000) + "x", "1:20001", "", "depth"},
 		{"a list", "- a\n", "1:1", "", "a list does not fit"},
 		{"text", "shop\n", "1:1", "", "does not fit"},
 	} {
@@ -187,7 +200,7 @@ func TestC7_BoundedMemory(t *testing.T) {
 		"100 MB":         {strings.Repeat("# a comment\n", 100<<20/12), "more than 16777216 bytes", 1 << 20},
 		"alias bomb":     {bomb, "anchors and aliases", 4 << 20},
 		"too many nodes": {"a: [" + strings.Repeat("1,", manifest.MaxMarks+1) + "]", "values and keys", 1 << 20},
-		"deep flow":      {strings.Repeat("[", 2<<20), "depth", 64 << 20},
+		"deep flow":      {strings.Repeat("[", 2<<20), "depth", 128 << 20},
 		"one long text":  {"project: " + strings.Repeat("a", 2<<20), "at most 40", 64 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,7 +273,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			var at *manifest.Error
 			var e *mezu.Error
-			if file != nil || !errors.As(err, &at) || !errors.As(err, &e) || at.Line < 1 {
+			if file != nil || !errors.As(err, &at) || !errors.As(err, &e) || at.Line < 1 || at.Column < 1 {
 				t.Fatalf("%+v with %v", file, err)
 			}
 			return
