@@ -136,6 +136,9 @@ var (
 	OpWatchServiceAccounts         = Operation{"watch-service-accounts", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/watch", "Service accounts as they are and change"}
 	OpWatchMembers                 = Operation{"watch-members", "GET", "/v1/organizations/{organization}/members/watch", "Members as they are and change"}
 	OpWatchDirectories             = Operation{"watch-directories", "GET", "/v1/organizations/{organization}/projects/{project}/directories/watch", "Directories of a project as they are and change"}
+	OpWatchUsers                   = Operation{"watch-users", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/watch", "Users of a project's directory as they are and change"}
+	OpWatchOrganizationUsers       = Operation{"watch-organization-users", "GET", "/v1/organizations/{organization}/directories/{directory}/users/watch", "Users of an organization's directory as they are and change"}
+	OpWatchWarpgates               = Operation{"watch-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/watch", "Warpgates and their status as they are and change"}
 	OpWatchOrganizationDirectories = Operation{"watch-organization-directories", "GET", "/v1/organizations/{organization}/directories/watch", "Directories of an organization as they are and change"}
 )
 
@@ -160,6 +163,7 @@ func Operations() []Operation {
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,
 		OpListInvitations, OpCreateInvitation, OpGetInvitation, OpDeleteInvitation, OpRedeemInvitation,
 		OpWatchProjects, OpWatchEnvironments, OpWatchRoutes, OpWatchServiceAccounts, OpWatchMembers, OpWatchDirectories, OpWatchOrganizationDirectories,
+		OpWatchUsers, OpWatchOrganizationUsers, OpWatchWarpgates,
 		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
 		OpListUsers, OpCreateUser, OpGetUser, OpUpdateUser, OpDeleteUser, OpGetLogins,
 		OpListOrganizationUsers, OpCreateOrganizationUser, OpGetOrganizationUser, OpUpdateOrganizationUser, OpDeleteOrganizationUser, OpGetOrganizationLogins,

@@ -148,6 +148,9 @@ var allowed = map[string]string{
 	api.OpWatchMembers.ID:                 "owner admin developer viewer",
 	api.OpWatchDirectories.ID:             "owner admin developer viewer account",
 	api.OpWatchOrganizationDirectories.ID: "owner admin developer viewer",
+	api.OpWatchUsers.ID:                   "owner admin developer viewer account",
+	api.OpWatchOrganizationUsers.ID:       "owner admin developer viewer",
+	api.OpWatchWarpgates.ID:               "owner admin developer viewer account",
 }
 
 // bodies are well-formed and ask for nothing that could be done, so that a caller
@@ -345,6 +348,7 @@ var verbs = map[string][]mezu.Permission{
 	api.OpCreateDirectory.ID: {mezu.PermDirectoriesWrite}, api.OpUpdateDirectory.ID: {mezu.PermDirectoriesWrite}, api.OpDeleteDirectory.ID: {mezu.PermDirectoriesWrite},
 	api.OpListUsers.ID: {mezu.PermUsersRead}, api.OpGetUser.ID: {mezu.PermUsersRead}, api.OpGetLogins.ID: {mezu.PermUsersRead},
 	api.OpCreateUser.ID: {mezu.PermUsersWrite}, api.OpUpdateUser.ID: {mezu.PermUsersWrite}, api.OpDeleteUser.ID: {mezu.PermUsersWrite},
+	api.OpWatchUsers.ID: {mezu.PermUsersRead}, api.OpWatchWarpgates.ID: {mezu.PermWarpgatesRead},
 	api.OpListAudit.ID: {mezu.PermAuditRead}, api.OpWatchAudit.ID: {mezu.PermAuditRead},
 	// As long as it changes nothing; see TestApply_Authority.
 	api.OpApplyProject.ID:         {mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead},

@@ -1,8 +1,10 @@
 package control_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -80,6 +82,139 @@ func TestWatch_Resumes(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		}
+	}
+}
+
+// A watch of users shows them as reading them does, and goes on where it was left.
+func TestWatch_Users(t *testing.T) {
+	in := install(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	in.tenant(op, "acme")
+	call[any](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"a.b"}}}}, "acme", "shop")
+	for _, c := range []struct {
+		directory, watch, create, get, update, remove api.Operation
+		at                                            []string
+		role                                          string
+	}{
+		{api.OpCreateDirectory, api.OpWatchUsers, api.OpCreateUser, api.OpGetUser, api.OpUpdateUser, api.OpDeleteUser, []string{"acme", "shop"}, "shop/staff"},
+		{api.OpCreateOrganizationDirectory, api.OpWatchOrganizationUsers, api.OpCreateOrganizationUser, api.OpGetOrganizationUser, api.OpUpdateOrganizationUser, api.OpDeleteOrganizationUser, []string{"acme"}, "shop/staff"},
+	} {
+		call[any](t, op, c.directory, map[string]any{"name": "people"}, c.at...)
+		call[any](t, op, c.directory, map[string]any{"name": "others"}, c.at...)
+		at := append(slices.Clone(c.at), "people")
+		ann := call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, at...)
+		one := append(slices.Clone(at), ann.ID)
+		shown := func(e api.WatchEvent[mezu.User]) {
+			t.Helper()
+			if now := call[mezu.User](t, op, c.get, nil, one...); !reflect.DeepEqual(e.Record, now) {
+				t.Errorf("%s: %+v, and reading it gives %+v", c.watch.ID, e.Record, now)
+			}
+		}
+		w := watching[mezu.User](t, op, c.watch, "", at...)
+		shown(nextOf(t, w, api.WatchPut))
+		synced := nextOf(t, w, api.WatchSynced)
+		// Another directory's is not seen.
+		call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "bob@example.com"}}, append(slices.Clone(c.at), "others")...)
+		call[any](t, op, c.update, map[string]any{"roles": []string{c.role}}, one...)
+		e := nextOf(t, w, api.WatchPut)
+		shown(e)
+		if e.Record.Revision != 2 || !slices.Equal(e.Record.Roles, []string{c.role}) || e.ID == "" {
+			t.Errorf("%s: %+v", c.watch.ID, e)
+		}
+		w.Close()
+		call[any](t, op, c.update, map[string]any{"status": "suspended"}, one...)
+		call[any](t, op, c.remove, nil, one...)
+		in.restart()
+		op = in.client(token, nil)
+		w = watching[mezu.User](t, op, c.watch, e.ID, at...)
+		if e := nextOf(t, w, api.WatchPut); e.Record.Status != mezu.UserSuspended || e.Record.Revision != 3 {
+			t.Errorf("%s: %+v", c.watch.ID, e)
+		}
+		if e := nextOf(t, w, api.WatchDelete); e.Deleted.Key != ann.ID || e.Deleted.Revision != 3 {
+			t.Errorf("%s: %+v", c.watch.ID, e)
+		}
+		// The id is good for this directory alone.
+		if _, err := api.Watch[any](t.Context(), op, c.watch, synced.ID, append(slices.Clone(c.at), "others")...); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%s of another directory: %v", c.watch.ID, err)
+		}
+	}
+}
+
+// A watch of Warpgates tells of what changes of their status, and not that they are
+// still there.
+func TestWatch_Warpgates(t *testing.T) {
+	in := withStore(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	_, key := x.account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.register(key, "")
+	e, enrolled := in.enrol(op, "edge-1")
+	edge := in.client("", e.cert)
+	other := call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
+	elsewhere, _ := in.register(key, "staging")
+	say := func(connected bool, address string) {
+		t.Helper()
+		call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{
+			{Warpgate: w.id, Environment: x.environment.ID, Connected: connected, Address: address},
+			{Warpgate: elsewhere.id, Environment: other.ID, Connected: connected, Address: address}}})
+	}
+	watch := watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, "", x.path()...)
+	next := func(want mezu.WarpgateStatus, address string) mezu.Warpgate {
+		t.Helper()
+		ev := nextOf(t, watch, api.WatchPut)
+		got := ev.Record
+		now := call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...)
+		now.LastSeenAt, got.LastSeenAt = time.Time{}, time.Time{}
+		if got.ID != w.id || got.Status != want || got.Address != address || !reflect.DeepEqual(got, now) {
+			t.Fatalf("%+v, want it %s at %q; reading it gives %+v", got, want, address, now)
+		}
+		return got
+	}
+	next(mezu.WarpgateDisconnected, "127.0.0.1")
+	synced := nextOf(t, watch, api.WatchSynced)
+	say(true, "192.0.2.1")
+	if got := next(mezu.WarpgateConnected, "192.0.2.1"); !slices.Equal(got.Edges, []string{enrolled.Edge}) {
+		t.Errorf("edges %v", got.Edges)
+	}
+	// What changes nothing of what is shown is no event: the next one is of the address.
+	for range 3 {
+		say(true, "192.0.2.1")
+		call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Applied: mezu.Position{Epoch: 1, Revision: 1}})
+	}
+	say(true, "192.0.2.2")
+	next(mezu.WarpgateConnected, "192.0.2.2")
+	call[any](t, op, api.OpDrainWarpgate, nil, x.path(w.id)...)
+	if got := next(mezu.WarpgateConnected, "192.0.2.2"); !got.Draining {
+		t.Errorf("%+v is not draining", got)
+	}
+	// The edge falls silent.
+	rec, err := in.store.Get(t.Context(), "live/"+enrolled.Edge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var live struct{ Lease store.LeaseID }
+	if err := json.Unmarshal(rec.Value, &live); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.store.Revoke(t.Context(), live.Lease); err != nil {
+		t.Fatal(err)
+	}
+	next(mezu.WarpgateUnknown, "127.0.0.1")
+	watch.Close()
+	say(false, "")
+	// Taken up again, what was missed of the record comes, and how it is.
+	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.path()...)
+	if got := next(mezu.WarpgateDisconnected, "127.0.0.1"); !got.Draining {
+		t.Errorf("%+v is not draining", got)
+	}
+	watch.Close()
+	say(true, "192.0.2.3")
+	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.path()...)
+	next(mezu.WarpgateConnected, "192.0.2.3")
+	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
+	if ev := nextOf(t, watch, api.WatchDelete); ev.Deleted.Key != w.id {
+		t.Errorf("%+v", ev)
 	}
 }
 

@@ -24,6 +24,7 @@ func (r *rest) bindWatches() {
 		{api.OpWatchProjects, s.WatchProjects}, {api.OpWatchEnvironments, s.WatchEnvironments}, {api.OpWatchRoutes, s.WatchRoutes},
 		{api.OpWatchServiceAccounts, s.WatchServiceAccounts}, {api.OpWatchMembers, s.WatchMembers},
 		{api.OpWatchDirectories, s.WatchDirectories}, {api.OpWatchOrganizationDirectories, s.WatchDirectories},
+		{api.OpWatchUsers, s.WatchUsers}, {api.OpWatchOrganizationUsers, s.WatchUsers}, {api.OpWatchWarpgates, s.WatchWarpgates},
 	} {
 		r.watch(w.op, func(ctx context.Context, req *request, last string, out *sse) error {
 			return w.do(ctx, req.caller, req.place, last, watchEvents{out})

@@ -22,6 +22,7 @@ const (
 	prefixRevocation   = "stream/revocation/"
 	prefixBundle       = "stream/bundle/"
 	prefixLive         = "live/"
+	prefixHeld         = "held/"
 	prefixPending      = "pending/"
 	prefixIdempotency  = "idempotency/"
 	prefixEndpoint     = "endpoint/"
@@ -67,7 +68,7 @@ func keyEdge(name string) string                    { return prefixEdge + name }
 func keyEndpoint(label string) string               { return prefixEndpoint + label }
 func keyLive(edge string) string                    { return prefixLive + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
-func heldBy(warpgate string) string                 { return "held/" + warpgate + "/" }
+func heldBy(warpgate string) string                 { return prefixHeld + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
 
 // keyRevocation sorts as positions do.

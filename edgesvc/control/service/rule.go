@@ -71,6 +71,9 @@ var rules = map[string]rule{
 	api.OpWatchMembers.ID:                 {tenants, mezu.PermMembersRead},
 	api.OpWatchDirectories.ID:             {tenants, mezu.PermDirectoriesRead},
 	api.OpWatchOrganizationDirectories.ID: {organizational, mezu.PermDirectoriesRead},
+	api.OpWatchUsers.ID:                   {tenants, mezu.PermUsersRead},
+	api.OpWatchOrganizationUsers.ID:       {organizational, mezu.PermUsersRead},
+	api.OpWatchWarpgates.ID:               {tenants, mezu.PermWarpgatesRead},
 
 	api.OpListProjects.ID:  {tenants, mezu.PermProjectsRead},
 	api.OpCreateProject.ID: {tenants, mezu.PermProjectsWrite},

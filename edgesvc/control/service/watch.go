@@ -6,6 +6,8 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"errors"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -31,6 +33,10 @@ type collection[T, Out any] struct {
 	// only is the one key that exists for this caller; if empty, all do.
 	only string
 	show func(context.Context, found[T]) (Out, error)
+	// same, if set, reports whether what was sent of a record need not be sent again.
+	same func(was, is Out) bool
+	// presence, if set, is what show reads besides the record.
+	presence *presence
 }
 
 func (w collection[T, Out]) has(key string) bool { return w.only == "" || w.only == key }
@@ -46,7 +52,7 @@ func watch[T, Out any](ctx context.Context, s *Service, c Caller, last string, s
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the watch
-	f := &follower[T, Out]{s: s, caller: c, sink: sink, of: w, enter: enter}
+	f := &follower[T, Out]{s: s, caller: c, sink: sink, of: w, enter: enter, sent: map[string]Out{}}
 	var watcher store.Watcher
 	if last != "" {
 		from, err := s.openWatchID(w.prefix, last)
@@ -74,8 +80,12 @@ func watch[T, Out any](ctx context.Context, s *Service, c Caller, last string, s
 		if err := sink.Event(api.WatchSynced, s.sealWatchID(w.prefix, from), struct{}{}); err != nil {
 			return err
 		}
-	} else if err := sink.KeepAlive(); err != nil { // the head of the answer
-		return err
+	} else {
+		if err := sink.KeepAlive(); err != nil { // the head of the answer
+			return err
+		}
+		// Presence has no history: what changed of it meanwhile is what is sent now.
+		w.presence.missed()
 	}
 	return f.follow(ctx, watcher)
 }
@@ -87,6 +97,7 @@ type follower[T, Out any] struct {
 	sink   WatchSink
 	of     collection[T, Out]
 	enter  func(context.Context, Caller) (collection[T, Out], error)
+	sent   map[string]Out // by key, if of.same is set
 }
 
 // snapshot sends all records and gives the position from which to watch.
@@ -126,7 +137,43 @@ func (f *follower[T, Out]) put(ctx context.Context, r store.Record, id string) e
 	if err != nil {
 		return err
 	}
+	if f.of.same != nil {
+		if was, ok := f.sent[r.Key]; ok && f.of.same(was, out) {
+			return nil
+		}
+		f.sent[r.Key] = out
+	}
 	return f.sink.Event(api.WatchPut, id, out)
+}
+
+// again sends of the records that presence concerns what is shown otherwise now.
+func (f *follower[T, Out]) again(ctx context.Context) error {
+	items, all := f.of.presence.changed()
+	// What is not known is another collection's, or its record comes yet.
+	items = slices.DeleteFunc(items, func(item string) bool { _, known := f.sent[f.of.prefix+item]; return !known })
+	if len(items) == 0 && !all {
+		return nil
+	}
+	if err := f.allowed(ctx); err != nil {
+		return err
+	}
+	if all {
+		_, err := f.snapshot(ctx)
+		return err
+	}
+	for _, item := range items {
+		r, err := f.s.store.Get(ctx, f.of.prefix+item)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // the event of its deletion comes
+		}
+		if err == nil {
+			err = f.put(ctx, r, "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // follow sends changes as they are committed.
@@ -138,12 +185,23 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
-				if err := watcher.Err(); err != nil {
-					return err
-				}
-				return ctx.Err()
+				return ended(ctx, watcher)
 			}
 			if err := f.pass(ctx, event); err != nil {
+				return err
+			}
+		case event, ok := <-f.of.presence.ofWarpgates():
+			if !ok {
+				return ended(ctx, f.of.presence.held)
+			}
+			f.of.presence.noteWarpgates(event)
+		case event, ok := <-f.of.presence.ofEdges():
+			if !ok {
+				return ended(ctx, f.of.presence.edges)
+			}
+			f.of.presence.noteEdges(event)
+		case <-f.of.presence.due():
+			if err := f.again(ctx); err != nil {
 				return err
 			}
 		case <-check.C:
@@ -158,6 +216,14 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 			return ctx.Err()
 		}
 	}
+}
+
+// ended is why a watcher's events ended.
+func ended(ctx context.Context, w store.Watcher) error {
+	if err := w.Err(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // pass sends one commit. Only its last change moves the id, so that who resumes gets
@@ -180,6 +246,7 @@ func (f *follower[T, Out]) pass(ctx context.Context, event store.Event) error {
 		if !f.of.has(ch.Key) {
 			continue
 		}
+		delete(f.sent, ch.Key)
 		if err := f.sink.Event(api.WatchDelete, id, api.WatchDeleted{Key: ch.Key[len(f.of.prefix):], Revision: ch.Revision}); err != nil {
 			return err
 		}
@@ -314,4 +381,46 @@ func (s *Service) WatchDirectories(ctx context.Context, c Caller, p Place, last 
 		sc, err := s.inOwner(ctx, c, p.either(api.OpWatchDirectories, api.OpWatchOrganizationDirectories), p)
 		return collection[mezu.Directory, mezu.Directory]{prefix: directoriesOf(sc.owner), show: plain[mezu.Directory]}, err
 	})
+}
+
+// WatchUsers watches the users of a directory. A login is a change of the user.
+func (s *Service) WatchUsers(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[user, mezu.User], err error) {
+		sc, err := s.inDirectory(ctx, c, p.either(api.OpWatchUsers, api.OpWatchOrganizationUsers), p)
+		show := func(ctx context.Context, f found[user]) (mezu.User, error) {
+			return s.shownUser(ctx, sc, projectNames{}, f.Value)
+		}
+		return collection[user, mezu.User]{prefix: usersOf(sc.directory.Value.ID), show: show}, err
+	})
+}
+
+// WatchWarpgates watches an environment's Warpgates with their status. That one is still
+// there, or has a new time at which it was seen, is no event.
+func (s *Service) WatchWarpgates(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	if _, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watches of presence
+	live, err := s.watchPresence(ctx)
+	if err != nil {
+		return err
+	}
+	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[warpgate, mezu.Warpgate], err error) {
+		sc, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p)
+		show := func(ctx context.Context, f found[warpgate]) (mezu.Warpgate, error) {
+			return s.shownWarpgate(ctx, f.Value.Warpgate, live.live)
+		}
+		return collection[warpgate, mezu.Warpgate]{prefix: warpgatesOf(sc.environment.Value.ID), show: show, same: sameWarpgate, presence: live}, err
+	})
+}
+
+// sameWarpgate reports whether a Warpgate is as it was sent, but for when it was seen
+// last, or in an earlier state of its record: presence is read ahead of changes.
+func sameWarpgate(was, is mezu.Warpgate) bool {
+	if is.Revision != was.Revision {
+		return is.Revision < was.Revision
+	}
+	was.LastSeenAt, is.LastSeenAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(was, is)
 }
