@@ -277,6 +277,15 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("/docs says nothing of %s", op.ID)
 		}
 	}
+	for op, group := range map[string]string{
+		"list-audit": "audit", "watch-audit": "audit", "list-installation-audit": "audit", "watch-projects": "projects", "watch-organization-users": "users",
+		"watch-warpgates": "warpgates", "apply-project": "projects", "rotate-service-account": "service accounts", "redeem-invitation": "invitations", "get-member": "members",
+	} {
+		before, _, _ := strings.Cut(page, `id="`+op+`"`)
+		if _, under, _ := strings.Cut(before[strings.LastIndex(before, "<h2"):], `id="`); !strings.HasPrefix(under, group+`"`) {
+			t.Errorf("/docs has %s not under %s", op, group)
+		}
+	}
 	for _, part := range []string{"<script", "http://", "https://", "@import"} {
 		if strings.Contains(page, part) {
 			t.Errorf("/docs has %s", part)

@@ -72,16 +72,16 @@ func (r *rest) docsGroups() []docsGroup {
 }
 
 // docsNoun is the last collection of a path: its last part that is neither a parameter
-// nor something that is done to one record.
+// nor something that is done to one record or to all.
 func docsNoun(op api.Operation) string {
-	parts := strings.Split(strings.TrimPrefix(op.Path, "/v1/"), "/")
+	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(op.Path, "/v1/"), "/watch"), "/")
 	noun := parts[0]
 	for i, part := range parts {
 		if strings.HasPrefix(part, "{") && i > 0 {
 			noun = parts[i-1]
 		}
 	}
-	if last := parts[len(parts)-1]; strings.HasSuffix(last, "s") && last != "redeem" {
+	if last := parts[len(parts)-1]; strings.HasSuffix(last, "s") || last == "audit" {
 		noun = last
 	}
 	return strings.ReplaceAll(noun, "-", " ")
