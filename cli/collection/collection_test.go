@@ -66,7 +66,7 @@ func TestParseList(t *testing.T) {
 }
 
 func TestParseShow(t *testing.T) {
-	var got *showOptions
+	var got *oneOptions
 	if err := parse(t, things().newShow(&invocation.Invocation{}, keep(&got)), "--", "a"); err != nil || got.Name != "a" || got.List != api.OpListProjects {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -65,33 +65,40 @@ func (n Noun[T]) runList(ctx context.Context, o *listOptions) error {
 	return terminal.WriteList(o.Streams, o.Flags.Output, items, n.Columns)
 }
 
-type showOptions struct {
+// oneOptions are those of a command on one record.
+type oneOptions struct {
 	*invocation.Invocation
 	Operations
 	Name string
 }
 
+// named reads which record a command is about.
+func (n Noun[T]) named(inv *invocation.Invocation, c *cli.Context) (oneOptions, error) {
+	args, err := invocation.Arguments(c, n.arg())
+	if err != nil {
+		return oneOptions{}, err
+	}
+	at, err := n.where(c)
+	return oneOptions{inv, at, args[0]}, err
+}
+
 // NewShow is "mezu NOUN show".
 func (n Noun[T]) NewShow(inv *invocation.Invocation) *cli.Command { return n.newShow(inv, n.runShow) }
 
-func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *showOptions) error) *cli.Command {
+func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *oneOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "show", Usage: "Show " + article(n.One), ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, n.arg())
+			o, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			at, err := n.where(c)
-			if err != nil {
-				return err
-			}
-			return run(c.Context, &showOptions{inv, at, args[0]})
+			return run(c.Context, &o)
 		},
 	}
 }
 
-func (n Noun[T]) runShow(ctx context.Context, o *showOptions) error {
+func (n Noun[T]) runShow(ctx context.Context, o *oneOptions) error {
 	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
 	if err != nil {
 		return err

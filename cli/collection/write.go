@@ -63,9 +63,7 @@ func (n Noun[T]) runCreate(ctx context.Context, o *createOptions) error {
 }
 
 type updateOptions struct {
-	*invocation.Invocation
-	Operations
-	Name string
+	oneOptions
 	// Patch is the merge patch (RFC 7396).
 	Patch map[string]any
 	// Revision is what the record must have; if zero, any.
@@ -101,20 +99,16 @@ func (n Noun[T]) NewAct(inv *invocation.Invocation, verb, usage, done string, op
 	return &cli.Command{
 		Name: verb, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, n.arg())
+			o, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			at, err := n.where(c)
-			if err != nil {
-				return err
-			}
-			return n.runAct(c.Context, &showOptions{inv, at, args[0]}, op, done)
+			return n.runAct(c.Context, &o, op, done)
 		},
 	}
 }
 
-func (n Noun[T]) runAct(ctx context.Context, o *showOptions, op api.Operation, done string) error {
+func (n Noun[T]) runAct(ctx context.Context, o *oneOptions, op api.Operation, done string) error {
 	if err := n.check(o.Name); err != nil {
 		return err
 	}
@@ -135,14 +129,11 @@ func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*c
 	return &cli.Command{
 		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: append(slices.Clone(n.PlaceFlags), ifRevision(n.One)),
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, n.arg())
+			one, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			o := &updateOptions{Invocation: inv, Name: args[0], Revision: c.Uint64("if-revision"), Done: done}
-			if o.Operations, err = n.where(c); err != nil {
-				return err
-			}
+			o := &updateOptions{oneOptions: one, Revision: c.Uint64("if-revision"), Done: done}
 			if o.Patch, err = patch(c); err != nil {
 				return err
 			}
@@ -169,9 +160,7 @@ func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
 }
 
 type deleteOptions struct {
-	*invocation.Invocation
-	Operations
-	Name     string
+	oneOptions
 	Yes      bool
 	Revision uint64 // as for update
 }
@@ -193,15 +182,11 @@ func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context,
 			ifRevision(n.One),
 		),
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, n.arg())
+			o, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			at, err := n.where(c)
-			if err != nil {
-				return err
-			}
-			return run(c.Context, &deleteOptions{inv, at, args[0], c.Bool("yes"), c.Uint64("if-revision")})
+			return run(c.Context, &deleteOptions{o, c.Bool("yes"), c.Uint64("if-revision")})
 		},
 	}
 }

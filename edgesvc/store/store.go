@@ -217,3 +217,11 @@ type Watcher interface {
 	// when the store was closed, ErrCompacted when it fell behind.
 	Err() error
 }
+
+// Ended is why the events of a watch under ctx ended: the watch's error, else ctx's.
+func Ended(ctx context.Context, w Watcher) error {
+	if err := w.Err(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

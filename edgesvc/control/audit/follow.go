@@ -110,10 +110,7 @@ func (l *Log) follow(ctx context.Context, q Query, watcher store.Watcher, sent m
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
-				if err := watcher.Err(); err != nil {
-					return err
-				}
-				return ctx.Err()
+				return store.Ended(ctx, watcher)
 			}
 			records, err := matching(q, event, sent)
 			if err != nil {

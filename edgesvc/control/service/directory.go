@@ -60,19 +60,25 @@ func (s *Service) GetDirectory(ctx context.Context, c Caller, p Place) (mezu.Dir
 	return sc.directory.Value, err
 }
 
+// directoryToChange admits the caller to the change of a directory.
+func (s *Service) directoryToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (scope, error) {
+	sc, err := s.inDirectory(ctx, c, op, p)
+	if err == nil {
+		err = matches(ifMatch, sc.directory.Revision)
+	}
+	return sc, err
+}
+
 // UpdateDirectory changes one; its name and owner are fixed.
 func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
 	var out mezu.Directory
 	op := p.either(api.OpUpdateDirectory, api.OpUpdateOrganizationDirectory)
 	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
-		sc, err := s.inDirectory(ctx, c, op, p)
+		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
 		}
 		dir := sc.directory
-		if err := matches(ifMatch, dir.Revision); err != nil {
-			return err
-		}
 		out = dir.Value
 		if err := with(&out); err != nil {
 			return err
@@ -97,14 +103,11 @@ func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatc
 func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteDirectory, api.OpDeleteOrganizationDirectory)
 	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
-		sc, err := s.inDirectory(ctx, c, op, p)
+		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
 		}
 		dir := sc.directory
-		if err := matches(ifMatch, dir.Revision); err != nil {
-			return err
-		}
 		ch.audit(sc.target(kindDirectory, dir.Value.ID, dir.Value.Name), dir.Value, nil)
 		return s.dropDirectory(ctx, ch, sc.owner, dir)
 	})

@@ -212,26 +212,30 @@ func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head fo
 	return out, s.setRoutes(ctx, ch, sc, head, routes)
 }
 
+// routeToChange admits the caller to the change of a route and gives it as the i-th of
+// its environment's.
+func (s *Service) routeToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, head found[routesHead], routes []mezu.Route, i int, err error) {
+	if sc, err = s.inEnvironment(ctx, c, op, p); err != nil {
+		return sc, head, nil, 0, err
+	}
+	if head, routes, err = s.routes(ctx, sc.environment.Value.ID); err != nil {
+		return sc, head, nil, 0, err
+	}
+	if i = findRoute(routes, p.Item); i < 0 {
+		return sc, head, nil, 0, noRoute()
+	}
+	return sc, head, routes, i, matches(ifMatch, routes[i].Revision)
+}
+
 // UpdateRoute changes one route.
 func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (api.RouteWritten, error) {
 	var out api.RouteWritten
 	_, err := s.publish(ctx, by(c, api.OpUpdateRoute), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, api.OpUpdateRoute, p)
+		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpUpdateRoute, p, ifMatch)
 		if err != nil {
 			return err
-		}
-		head, routes, err := s.routes(ctx, sc.environment.Value.ID)
-		if err != nil {
-			return err
-		}
-		i := findRoute(routes, p.Item)
-		if i < 0 {
-			return noRoute()
 		}
 		was := routes[i]
-		if err := matches(ifMatch, was.Revision); err != nil {
-			return err
-		}
 		now := was
 		if err := with(&now); err != nil {
 			return err
@@ -251,19 +255,8 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 // DeleteRoute removes one route.
 func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	_, err := s.publish(ctx, by(c, api.OpDeleteRoute), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, api.OpDeleteRoute, p)
+		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpDeleteRoute, p, ifMatch)
 		if err != nil {
-			return err
-		}
-		head, routes, err := s.routes(ctx, sc.environment.Value.ID)
-		if err != nil {
-			return err
-		}
-		i := findRoute(routes, p.Item)
-		if i < 0 {
-			return noRoute()
-		}
-		if err := matches(ifMatch, routes[i].Revision); err != nil {
 			return err
 		}
 		ch.audit(sc.target(kindRoute, routes[i].ID, routes[i].Label()), routes[i], nil)

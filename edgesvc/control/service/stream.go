@@ -160,10 +160,7 @@ func (s *Service) follow(ctx context.Context, c Caller, watcher store.Watcher, s
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
-				if err := watcher.Err(); err != nil {
-					return err
-				}
-				return ctx.Err()
+				return store.Ended(ctx, watcher)
 			}
 			if err := s.pass(ctx, c, event, sink); err != nil {
 				return err

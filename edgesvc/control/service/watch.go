@@ -185,19 +185,19 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
-				return ended(ctx, watcher)
+				return store.Ended(ctx, watcher)
 			}
 			if err := f.pass(ctx, event); err != nil {
 				return err
 			}
 		case event, ok := <-f.of.presence.ofWarpgates():
 			if !ok {
-				return ended(ctx, f.of.presence.held)
+				return store.Ended(ctx, f.of.presence.held)
 			}
 			f.of.presence.noteWarpgates(event)
 		case event, ok := <-f.of.presence.ofEdges():
 			if !ok {
-				return ended(ctx, f.of.presence.edges)
+				return store.Ended(ctx, f.of.presence.edges)
 			}
 			f.of.presence.noteEdges(event)
 		case <-f.of.presence.due():
@@ -216,14 +216,6 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 			return ctx.Err()
 		}
 	}
-}
-
-// ended is why a watcher's events ended.
-func ended(ctx context.Context, w store.Watcher) error {
-	if err := w.Err(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
 // pass sends one commit. Only its last change moves the id, so that who resumes gets

@@ -85,35 +85,6 @@ func dump(ctx context.Context, st store.Store) (map[string]string, store.Positio
 	}
 }
 
-// next reads an event.
-func next(t *testing.T, w store.Watcher) store.Event {
-	t.Helper()
-	select {
-	case e, ok := <-w.Events():
-		if !ok {
-			t.Fatalf("watch ended: %v", w.Err())
-		}
-		return e
-	case <-time.After(30 * time.Second):
-		t.Fatal("no event")
-	}
-	return store.Event{}
-}
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waiting for %s", what)
-		}
-	}
-}
-
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, badger.Options{Dir: dir})
@@ -132,7 +103,7 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []store.Position{second, third} {
-		if e := next(t, w); e.Position != want {
+		if e := storetest.Next(t, w); e.Position != want {
 			t.Errorf("event at %q; want %q", e.Position, want)
 		}
 	}
@@ -160,7 +131,7 @@ func TestForkedStore(t *testing.T) {
 	if err != nil {
 		t.Fatalf("position from before the copy: %v", err)
 	}
-	if e := next(t, w); string(e.Changes[0].Value) != "fork" {
+	if e := storetest.Next(t, w); string(e.Changes[0].Value) != "fork" {
 		t.Errorf("event %+v", e)
 	}
 }
@@ -179,7 +150,7 @@ func TestFilesArePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state", "store")
 	db := open(t, badger.Options{Dir: dir, Ballast: 1 << 20})
 	commit(t, db, put("a", "1"))
-	until(t, "the ballast", func() bool {
+	storetest.Until(t, "the ballast", func() bool {
 		fi, err := os.Stat(filepath.Join(dir, "ballast"))
 		return err == nil && fi.Size() == 1<<20
 	})
@@ -229,7 +200,7 @@ func TestLeaseAfterRestart(t *testing.T) {
 		t.Error(err)
 	}
 	advance(1)
-	until(t, "the records' end", func() bool {
+	storetest.Until(t, "the records' end", func() bool {
 		all, _, err := dump(t.Context(), db)
 		return err == nil && len(all) == 0
 	})
@@ -261,7 +232,7 @@ func TestHistoryIsTrimmed(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	until(t, "trimming", func() bool { n := db.TestOnlyEngineKeys()['c']; return n <= store.WatchHistory+1001 })
+	storetest.Until(t, "trimming", func() bool { n := db.TestOnlyEngineKeys()['c']; return n <= store.WatchHistory+1001 })
 	if n := db.TestOnlyEngineKeys()['c']; n <= store.WatchHistory {
 		t.Errorf("%d commits kept; want %d at least", n, store.WatchHistory+1)
 	}
@@ -295,7 +266,7 @@ func TestHistoryBytes(t *testing.T) {
 		t.Fatalf("within the limit: %v", err)
 	}
 	for i := range n {
-		if e := next(t, w); e.Changes[0].Revision != uint64(i+1) {
+		if e := storetest.Next(t, w); e.Changes[0].Revision != uint64(i+1) {
 			t.Fatalf("event %d has revision %d", i, e.Changes[0].Revision)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/edgesvc/store/storetest"
 )
 
 // The test binary runs itself as a child that does one of these jobs in a store.
@@ -300,7 +301,7 @@ func replay(t *testing.T, db *badger.DB, replica map[string]string, from, to sto
 		t.Fatal(err)
 	}
 	for {
-		e := next(t, w)
+		e := storetest.Next(t, w)
 		for _, ch := range e.Changes {
 			if ch.Deleted {
 				delete(replica, ch.Key)

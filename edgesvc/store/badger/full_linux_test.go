@@ -12,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/edgesvc/store/storetest"
 )
 
 // The disk of these tests, and a store that fits it.
@@ -82,7 +83,7 @@ func hasBallast(dir string) func() bool {
 func TestS5DiskFull(t *testing.T) {
 	dir := smallDisk(t)
 	db := open(t, diskOptions(dir))
-	until(t, "the ballast", hasBallast(dir))
+	storetest.Until(t, "the ballast", hasBallast(dir))
 	filler := fillDisk(t, dir, diskMinFree+2<<20)
 	value := strings.Repeat("v", 64<<10)
 	acked := 0
@@ -124,7 +125,7 @@ func TestS5OpenOnFullDisk(t *testing.T) {
 	dir := smallDisk(t)
 	opts := diskOptions(dir)
 	db := open(t, opts)
-	until(t, "the ballast", hasBallast(dir))
+	storetest.Until(t, "the ballast", hasBallast(dir))
 	closeNow(t, db)
 	acked := writeAndKill(t, opts.Dir, 500, (*os.Process).Kill)
 	filler := fillDisk(t, dir, 0)
@@ -153,5 +154,5 @@ func TestS5OpenOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit(t, db, put("x", "v"))
-	until(t, "the ballast", hasBallast(dir))
+	storetest.Until(t, "the ballast", hasBallast(dir))
 }

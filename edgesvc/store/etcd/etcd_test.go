@@ -80,35 +80,6 @@ func commit(t *testing.T, st store.Store, ops ...store.Op) store.Position {
 	return pos
 }
 
-// next reads an event.
-func next(t *testing.T, w store.Watcher) store.Event {
-	t.Helper()
-	select {
-	case e, ok := <-w.Events():
-		if !ok {
-			t.Fatalf("watch ended: %v", w.Err())
-		}
-		return e
-	case <-time.After(30 * time.Second):
-		t.Fatal("no event")
-	}
-	return store.Event{}
-}
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(60 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waiting for %s", what)
-		}
-	}
-}
-
 func TestOptions(t *testing.T) {
 	many := make([]string, etcd.MaxEndpoints+1)
 	for i := range many {
@@ -181,7 +152,7 @@ func replicas(t *testing.T, c *etcdtest.Cluster) {
 			t.Fatal(err)
 		}
 		for _, want := range []store.Position{second, third} {
-			if e := next(t, w); e.Position != want {
+			if e := storetest.Next(t, w); e.Position != want {
 				t.Errorf("event at %q; want %q", e.Position, want)
 			}
 		}
@@ -252,7 +223,7 @@ func compacts(t *testing.T, c *etcdtest.Cluster) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := next(t, w); e.Position != deleted || !e.Changes[0].Deleted || e.Changes[0].Revision != 1 {
+		if e := storetest.Next(t, w); e.Position != deleted || !e.Changes[0].Deleted || e.Changes[0].Revision != 1 {
 			t.Errorf("event %+v", e)
 		}
 	}
@@ -343,7 +314,7 @@ func historyBytes(t *testing.T, c *etcdtest.Cluster) {
 		t.Fatalf("within the limit: %v", err)
 	}
 	for i := range n {
-		if e := next(t, w); e.Changes[0].Revision != uint64(i+2) {
+		if e := storetest.Next(t, w); e.Changes[0].Revision != uint64(i+2) {
 			t.Fatalf("event %d has revision %d", i, e.Changes[0].Revision)
 		}
 	}
@@ -377,7 +348,7 @@ func realLease(t *testing.T, c *etcdtest.Cluster) {
 			t.Fatalf("%v after the grant: %v", time.Since(begin), err)
 		}
 	}
-	until(t, "the record to go", func() bool {
+	storetest.Until(t, "the record to go", func() bool {
 		_, err := db.Get(t.Context(), "a")
 		return errors.Is(err, store.ErrNotFound)
 	})

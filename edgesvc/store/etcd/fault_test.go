@@ -89,7 +89,7 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 		t.Fatal(err)
 	}
 	second := commit(t, db, put("a", "2"))
-	if e := next(t, w); e.Position != second {
+	if e := storetest.Next(t, w); e.Position != second {
 		t.Fatalf("event %+v", e)
 	}
 	left := c.Leader()
@@ -117,7 +117,7 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 	}
 	refused.Wait()
 	// A leader prolongs leases by itself until it finds out that it leads nobody.
-	until(t, "the last member to lead no more", func() bool { return db.KeepAlive(ctx, lease) != nil })
+	storetest.Until(t, "the last member to lead no more", func() bool { return db.KeepAlive(ctx, lease) != nil })
 	within(t, "KeepAlive", func() error { return db.KeepAlive(ctx, lease) })
 	r := db.Stale()
 	rec, err := r.Get(ctx, "a")
@@ -143,12 +143,12 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 		}
 	}
 	var third store.Position
-	until(t, "writes to go on", func() bool {
+	storetest.Until(t, "writes to go on", func() bool {
 		third, err = db.Commit(ctx, store.Txn{Checks: []store.Check{{Key: "a", Revision: 2}}, Ops: []store.Op{put("a", "3")}})
 		return err == nil
 	})
 	for _, w := range []store.Watcher{w, fromStale} {
-		if e := next(t, w); e.Position != third || string(e.Changes[0].Value) != "3" {
+		if e := storetest.Next(t, w); e.Position != third || string(e.Changes[0].Value) != "3" {
 			t.Errorf("event %+v; want the commit at %q", e, third)
 		}
 	}
@@ -166,7 +166,7 @@ func TestFrozenMember(t *testing.T) {
 			t.Errorf("Get: %v", err)
 		}
 	}
-	until(t, "writes to go on", func() bool {
+	storetest.Until(t, "writes to go on", func() bool {
 		_, err := db.Commit(t.Context(), store.Txn{Ops: []store.Op{put("a", "2")}})
 		return err == nil
 	})
@@ -187,7 +187,7 @@ func TestS6ClusterThatForgot(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Wipe()
-	until(t, "the store to notice", func() bool {
+	storetest.Until(t, "the store to notice", func() bool {
 		_, err := db.Get(t.Context(), "a")
 		if err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("read of a cluster that forgot: %v", err)

@@ -1,7 +1,7 @@
 // Package storetest is the conformance suite of the store contract: each sentence
 // of package store that a caller could notice, as a test that every driver passes.
 //
-// What lives here: Run and its cases. What may not: anything about one engine; what a
+// What lives here: Run and its cases, and how tests of stores wait. What may not: anything about one engine; what a
 // driver promises beyond the contract is tested beside it. Only tests import it.
 package storetest
 
@@ -20,7 +20,7 @@ import (
 
 // wait is how long the suite waits for what must happen: long enough for a busy
 // machine and for drivers whose leases run on real time.
-const wait = 30 * time.Second
+const wait = time.Minute
 
 // Open makes an empty store for one test. The driver takes the time that leases
 // end by from now, if it can; else it takes the real time and the suite waits for it.
@@ -186,6 +186,12 @@ func (s *suite) is(err, want error) {
 // until waits for a condition.
 func (s *suite) until(what string, ok func() bool) {
 	s.Helper()
+	Until(s.T, what, ok)
+}
+
+// Until waits for a condition, and fails the test if it isn't met in a minute.
+func Until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
 	deadline := time.After(wait)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -193,7 +199,7 @@ func (s *suite) until(what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			s.Fatalf("waiting for %s: not within %v", what, wait)
+			t.Fatalf("waiting for %s: not within %v", what, wait)
 		}
 	}
 }
@@ -236,14 +242,20 @@ func (s *suite) watch(prefix string, from store.Position) store.Watcher {
 // event reads the next event.
 func (s *suite) event(w store.Watcher) store.Event {
 	s.Helper()
+	return Next(s.T, w)
+}
+
+// Next reads the next event of a watch, which must come in a minute.
+func Next(t *testing.T, w store.Watcher) store.Event {
+	t.Helper()
 	select {
 	case e, ok := <-w.Events():
 		if !ok {
-			s.Fatalf("watch ended: %v", w.Err())
+			t.Fatalf("watch ended: %v", w.Err())
 		}
 		return e
 	case <-time.After(wait):
-		s.Fatal("no event")
+		t.Fatal("no event")
 	}
 	return store.Event{}
 }
