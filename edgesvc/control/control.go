@@ -392,7 +392,7 @@ func serve(server *http.Server, listener net.Listener, failed chan<- error) {
 func (c *Control) apiServer() *http.Server {
 	return &http.Server{
 		Handler: c.handler, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
-		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug), ConnContext: withPacer,
+		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug), ConnContext: withConn,
 	}
 }
 

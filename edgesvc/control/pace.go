@@ -27,8 +27,10 @@ func (l pacedListener) Accept() (net.Conn, error) {
 	return &pacedConn{Conn: c, closed: make(chan struct{})}, nil
 }
 
-// withPacer is an http.Server's ConnContext.
-func withPacer(ctx context.Context, c net.Conn) context.Context {
+// withConn is an http.Server's ConnContext: the API ends streams and sets the pace of
+// callers by their connections.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	ctx = rest.WithConn(ctx, c)
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}

@@ -16,9 +16,6 @@ const (
 	// differ, so that one with a lower id may come after. Who resumes drops by id what
 	// he has.
 	Overlap = time.Minute
-	// recheck is how often the right to read is looked at; with the time of a check
-	// that leaves five seconds between its end and the stream's.
-	recheck = 2 * time.Second
 	// backlogPage is how many records are read at a time.
 	backlogPage = 500
 )
@@ -28,7 +25,7 @@ type Follower struct {
 	Send      func(mezu.AuditRecord) error
 	KeepAlive func() error
 	// Allowed says whether the reader still may. It is asked before each record or
-	// batch of them, and while nothing comes.
+	// batch of them; while nothing comes, or nothing is taken, whoever follows asks.
 	Allowed func(context.Context) error
 }
 
@@ -103,8 +100,7 @@ func (l *Log) backlog(ctx context.Context, q Query, after string, f Follower) (m
 
 // follow sends what is committed.
 func (l *Log) follow(ctx context.Context, q Query, watcher store.Watcher, sent map[string]bool, f Follower) error {
-	check, alive := time.NewTicker(recheck), time.NewTicker(api.StreamKeepAlive)
-	defer check.Stop()
+	alive := time.NewTicker(api.StreamKeepAlive)
 	defer alive.Stop()
 	for {
 		select {
@@ -126,10 +122,6 @@ func (l *Log) follow(ctx context.Context, q Query, watcher store.Watcher, sent m
 				if err := f.Send(rec); err != nil {
 					return err
 				}
-			}
-		case <-check.C:
-			if err := f.Allowed(ctx); err != nil {
-				return err
 			}
 		case <-alive.C:
 			if err := f.KeepAlive(); err != nil {

@@ -32,7 +32,7 @@ const (
 	// stream has a deadline for each event instead.
 	callTime = 30 * time.Second
 	// eventTime bounds the writing of one event: the largest at a slow line's
-	// pace.
+	// pace. Who may not have the stream any more is cut off before.
 	eventTime = 30 * time.Second
 )
 

@@ -2,9 +2,13 @@ package rest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -48,7 +52,11 @@ func (r *rest) stream(hc huma.Context, req *request, follow func(context.Context
 	ctx, cancel := context.WithCancel(hc.Context())
 	defer cancel()
 	go cancelWhen(r.done, ctx, cancel)
-	out := &sse{w: w, control: http.NewResponseController(w)}
+	conn, _ := hc.Context().Value(connKey{}).(*tls.Conn)
+	out := &sse{w: w, control: http.NewResponseController(w), conn: conn}
+	// Whatever ends the stream does not wait for a reader who takes nothing.
+	ended := context.AfterFunc(ctx, out.End)
+	defer out.close(ended)
 	// The deadline of calls is not the stream's.
 	_ = out.control.SetReadDeadline(time.Time{})
 	begin := time.Now()
@@ -60,7 +68,7 @@ func (r *rest) stream(hc huma.Context, req *request, follow func(context.Context
 		return
 	}
 	r.observe(req.op.ID, http.StatusOK, time.Since(begin))
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		r.log.Info("stream ended", "operation", req.op.ID, "caller", req.caller.ID, "error", err)
 	}
 }
@@ -78,7 +86,51 @@ func cancelWhen(done <-chan struct{}, ctx context.Context, cancel context.Cancel
 type sse struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	begun   bool
+	conn    *tls.Conn // nil without WithConn
+
+	mu           sync.Mutex // guards what follows and the deadline of writes
+	begun, ended bool
+	cut          *time.Timer // closes the connection; nil before End
+}
+
+// endTime is how long an ended stream's last write may still take: a closed one of TLS
+// and the reset of a stream of HTTP/2 are written too, and wait for who takes nothing.
+const endTime = 500 * time.Millisecond
+
+type connKey struct{}
+
+// WithConn is for the ConnContext of the server of the API: with it the stream of a
+// reader who takes nothing can be ended by closing his connection.
+func WithConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// errEnded fails writes to a stream that was ended.
+var errEnded = errors.New("the stream was ended")
+
+// End has the write that is under way and all later ones fail at once.
+func (s *sse) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun && !s.ended {
+		// A connection that is broken already needs neither.
+		_ = s.control.SetWriteDeadline(time.Unix(1, 0))
+		if s.conn != nil {
+			s.cut = time.AfterFunc(endTime, func() { _ = s.conn.NetConn().Close() })
+		}
+	}
+	s.ended = true
+}
+
+// close leaves the answer to its server: stop ends whatever would still end the stream.
+func (s *sse) close(stop func() bool) {
+	stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.cut != nil {
+		s.cut.Stop()
+	}
 }
 
 // Event writes one event; v is its data in JSON. An empty id leaves the last one as
@@ -99,6 +151,22 @@ func (s *sse) Event(kind, id string, v any) error {
 func (s *sse) KeepAlive() error { return s.write(":\n\n") }
 
 func (s *sse) write(text string) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return fmt.Errorf("writing to the stream: %w", err)
+	}
+	return s.control.Flush()
+}
+
+// begin prepares the writing of one event.
+func (s *sse) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return errEnded
+	}
 	if err := s.control.SetWriteDeadline(time.Now().Add(eventTime)); err != nil {
 		return fmt.Errorf("setting a deadline on the stream: %w", err)
 	}
@@ -107,10 +175,7 @@ func (s *sse) write(text string) error {
 		s.w.Header().Set("Content-Type", "text/event-stream")
 		s.w.WriteHeader(http.StatusOK)
 	}
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return fmt.Errorf("writing to the stream: %w", err)
-	}
-	return s.control.Flush()
+	return nil
 }
 
 // edgeEvents is the stream of an edge.

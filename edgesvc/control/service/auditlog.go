@@ -120,6 +120,7 @@ func (s *Service) ListAudit(ctx context.Context, c Caller, op api.Operation, p P
 type AuditSink interface {
 	Record(mezu.AuditRecord) error
 	KeepAlive() error
+	ender
 }
 
 // WatchAudit sends records as they are written, until ctx ends, the sink fails or the
@@ -136,19 +137,19 @@ func (s *Service) WatchAudit(ctx context.Context, c Caller, op api.Operation, p 
 	if after != "" && mezu.ValidateID("", mezu.PrefixAudit, after) != nil {
 		return mezu.Invalid("Last-Event-ID", "is the id of an event of this stream")
 	}
-	return s.audit.Follow(ctx, q, after, audit.Follower{
-		Send: sink.Record, KeepAlive: sink.KeepAlive,
-		Allowed: func(ctx context.Context) error {
-			now, err := s.identify(ctx, c.presented)
-			if err != nil {
-				return err
-			}
-			same, err := s.auditQuery(ctx, now, op, p, f)
-			if err == nil && same != q {
-				err = s.noOrganization()
-			}
+	allowed := func(ctx context.Context) error {
+		now, err := s.identify(ctx, c.presented)
+		if err != nil {
 			return err
-		},
+		}
+		same, err := s.auditQuery(ctx, now, op, p, f)
+		if err == nil && same != q {
+			err = s.noOrganization()
+		}
+		return err
+	}
+	return guarded(ctx, sink, allowed, func(ctx context.Context) error {
+		return s.audit.Follow(ctx, q, after, audit.Follower{Send: sink.Record, KeepAlive: sink.KeepAlive, Allowed: allowed})
 	})
 }
 

@@ -18,6 +18,7 @@ type Sink interface {
 	Send(api.StreamEvent) error
 	// KeepAlive says that the stream lives.
 	KeepAlive() error
+	ender
 }
 
 // entry is a stream record to be sent in a snapshot.
@@ -46,6 +47,11 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if _, err := admit(api.OpEdgeStream, c); err != nil {
 		return err
 	}
+	still := func(ctx context.Context) error { return s.stillEdge(ctx, c) }
+	return guarded(ctx, sink, still, func(ctx context.Context) error { return s.streamEdge(ctx, c, from, sink) })
+}
+
+func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
 	var head mezu.Position
 	var entries []entry
 	var position store.Position
@@ -70,21 +76,12 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watch
 	watcher, err := s.store.Watch(ctx, prefixStream, position)
 	if err != nil {
 		return err
 	}
-	resume, checked := from, s.now()
+	resume := from
 	for _, e := range entries {
-		// A snapshot may take minutes.
-		if now := s.now(); now.Sub(checked) >= watchRecheck {
-			if err := s.stillEdge(ctx, c); err != nil {
-				return err
-			}
-			checked = now
-		}
 		rec, err := get[streamRecord](ctx, reader, e.key)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept meanwhile
@@ -166,9 +163,6 @@ func (s *Service) follow(ctx context.Context, c Caller, watcher store.Watcher, s
 				return err
 			}
 		case <-alive.C:
-			if err := s.stillEdge(ctx, c); err != nil {
-				return err
-			}
 			if err := sink.KeepAlive(); err != nil {
 				return err
 			}

@@ -15,8 +15,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// watchRecheck is how often the right to watch is looked at while nothing comes; with
-// the time of a check that leaves five seconds between its end and the stream's.
+// watchRecheck is how often the right to a stream is looked at; with the time of a
+// check that leaves five seconds between its end and the stream's.
 const watchRecheck = 2 * time.Second
 
 // WatchSink takes the events of one watch of a collection. Its methods return an error
@@ -25,6 +25,7 @@ type WatchSink interface {
 	// Event sends one; an empty id is none.
 	Event(kind api.WatchKind, id string, data any) error
 	KeepAlive() error
+	ender
 }
 
 // collection is what a caller may watch: the records under a prefix.
@@ -50,19 +51,33 @@ func watch[T, Out any](ctx context.Context, s *Service, c Caller, last string, s
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watch
 	f := &follower[T, Out]{s: s, caller: c, sink: sink, of: w, enter: enter, sent: map[string]Out{}}
+	return guarded(ctx, sink, f.allowed, func(ctx context.Context) error { return f.run(ctx, last) })
+}
+
+// follower is one running watch.
+type follower[T, Out any] struct {
+	s      *Service
+	caller Caller
+	sink   WatchSink
+	of     collection[T, Out]
+	enter  func(context.Context, Caller) (collection[T, Out], error)
+	sent   map[string]Out // by key, if of.same is set
+}
+
+// run sends what came since the event last, or all, and then changes.
+func (f *follower[T, Out]) run(ctx context.Context, last string) error {
+	s, prefix := f.s, f.of.prefix
 	var watcher store.Watcher
 	if last != "" {
-		from, err := s.openWatchID(w.prefix, last)
+		from, err := s.openWatchID(prefix, last)
 		if err != nil {
 			return err
 		}
-		watcher, err = s.store.Watch(ctx, w.prefix, from)
+		watcher, err = s.store.Watch(ctx, prefix, from)
 		switch {
 		case errors.Is(err, store.ErrCompacted):
-			if err := sink.Event(api.WatchReset, "", struct{}{}); err != nil {
+			if err := f.sink.Event(api.WatchReset, "", struct{}{}); err != nil {
 				return err
 			}
 		case err != nil:
@@ -74,30 +89,20 @@ func watch[T, Out any](ctx context.Context, s *Service, c Caller, last string, s
 		if err != nil {
 			return err
 		}
-		if watcher, err = s.store.Watch(ctx, w.prefix, from); err != nil {
+		if watcher, err = s.store.Watch(ctx, prefix, from); err != nil {
 			return err
 		}
-		if err := sink.Event(api.WatchSynced, s.sealWatchID(w.prefix, from), struct{}{}); err != nil {
+		if err := f.sink.Event(api.WatchSynced, s.sealWatchID(prefix, from), struct{}{}); err != nil {
 			return err
 		}
 	} else {
-		if err := sink.KeepAlive(); err != nil { // the head of the answer
+		if err := f.sink.KeepAlive(); err != nil { // the head of the answer
 			return err
 		}
 		// Presence has no history: what changed of it meanwhile is what is sent now.
-		w.presence.missed()
+		f.of.presence.missed()
 	}
 	return f.follow(ctx, watcher)
-}
-
-// follower is one running watch.
-type follower[T, Out any] struct {
-	s      *Service
-	caller Caller
-	sink   WatchSink
-	of     collection[T, Out]
-	enter  func(context.Context, Caller) (collection[T, Out], error)
-	sent   map[string]Out // by key, if of.same is set
 }
 
 // snapshot sends all records and gives the position from which to watch.
@@ -178,8 +183,7 @@ func (f *follower[T, Out]) again(ctx context.Context) error {
 
 // follow sends changes as they are committed.
 func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) error {
-	check, alive := time.NewTicker(watchRecheck), time.NewTicker(api.StreamKeepAlive)
-	defer check.Stop()
+	alive := time.NewTicker(api.StreamKeepAlive)
 	defer alive.Stop()
 	for {
 		select {
@@ -202,10 +206,6 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 			f.of.presence.noteEdges(event)
 		case <-f.of.presence.due():
 			if err := f.again(ctx); err != nil {
-				return err
-			}
-		case <-check.C:
-			if err := f.allowed(ctx); err != nil {
 				return err
 			}
 		case <-alive.C:
