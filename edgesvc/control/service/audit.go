@@ -35,6 +35,7 @@ const (
 	kindJoinToken      = "join_token"
 	kindEnrolmentToken = "enrolment_token"
 	kindKeys           = "keys"
+	kindCertificate    = "certificate"
 	kindBackup         = "backup"
 )
 
@@ -193,6 +194,13 @@ type auditedToken struct {
 	Environment     string    `json:"environment,omitempty"` // id
 	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
 	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+}
+
+// auditedCertificate is what a record tells of a server certificate that was issued; its
+// serial is the target's id.
+type auditedCertificate struct {
+	Hosts    []string  `json:"hosts"`
+	NotAfter time.Time `json:"not_after"`
 }
 
 func (t tokenRecord) audited() auditedToken {

@@ -130,8 +130,8 @@ func (s *Service) publish(ctx context.Context, a author, plan func(*change) erro
 // commit plans and writes a change with its audit record; when another writer came
 // between, it plans again. plan reads what it needs each time and has no other
 // effect. A change by a caller says once what it does (change.audit), or is refused;
-// one that writes nothing, as the repetition of a creation, leaves no record. The
-// position is that of the last statement.
+// one that neither writes nor says anything, as the repetition of a creation, leaves no
+// record. The position is that of the last statement.
 func (s *Service) commit(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
 	ceiling := firstPause
 	for begin := time.Now(); ; ceiling = min(2*ceiling, lastPause) {
@@ -148,7 +148,7 @@ func (s *Service) commit(ctx context.Context, a author, plan func(*change) error
 		if err != nil {
 			return mezu.Position{}, err
 		}
-		if len(ch.txn.Ops) == 0 {
+		if len(ch.txn.Ops) == 0 && len(ch.deeds) == 0 {
 			return last, nil
 		}
 		if err := s.book(&ch, a); err != nil {

@@ -228,6 +228,17 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 		}
 	}
 	issued, err := s.authority.IssueServer(in.CSR, in.Hosts, nil)
+	if err != nil {
+		return out, err
+	}
+	// Nothing is kept of it but that it was issued, to whom and for what.
+	_, err = s.commit(ctx, by(c, api.OpPublicCertificate), func(ch *change) error {
+		ch.audit(about(kindCertificate, issued.Serial, in.Hosts[0]), nil, auditedCertificate{in.Hosts, issued.NotAfter})
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
 	out.Certificates = issued.Chain
-	return out, err
+	return out, nil
 }
