@@ -52,7 +52,8 @@ const (
 // AuditActor is who called.
 type AuditActor struct {
 	// Kind is that of the credential: member, operator, service_account, warpgate,
-	// edge, join_token, enrolment_token or anonymous.
+	// edge, join_token, enrolment_token or anonymous; process is the control plane's
+	// own at its start.
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	// Address is the IP address from which the call came.

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -215,6 +218,65 @@ func TestA9_EveryOperation(t *testing.T) {
 	in.secret("ana@acme.example")
 	in.secret("eve@acme.example")
 	in.secret("una@acme.example")
+	in.scanAudit()
+}
+
+// A9: what the process does at its start leaves records, too, and names itself.
+func TestA9_Start(t *testing.T) {
+	in := withStore(t)
+	before := map[string]bool{}
+	left := func(what string, want ...string) {
+		t.Helper()
+		var got []string
+		for key, rec := range in.audited() {
+			if before[key] {
+				continue
+			}
+			before[key] = true
+			if rec.Actor.Kind == "process" {
+				got = append(got, rec.Operation+" "+rec.Target.Kind)
+			}
+			if rec.Outcome != mezu.AuditDone || rec.Target.ID == "" || rec.After == nil {
+				t.Errorf("%s: %+v", what, rec)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, not %q", what, got, want)
+		}
+	}
+	in.secret(in.bootstrapCode())
+	left("a new installation", "start-bootstrap-code bootstrap_code")
+	join, err := in.plane.JoinToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.secret(join)
+	left("an edge of the process", "start-join-token join_token")
+	dev := func() string {
+		token, err := in.plane.DevToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in.secret(token)
+	}
+	token := dev()
+	left("mezu dev", "start-developer operator", "start-developer-token token")
+	dev()
+	left("mezu dev again", "start-developer-token token")
+	for _, want := range [][]string{nil, {"start-developer-key service_account"}} {
+		out, err := in.plane.DevSetup(t.Context(), control.Setup{Organization: "dev", Project: "shop", Environment: "development"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.secret(out.Key)
+		left("the setup", want...)
+	}
+	var list api.AuditList
+	err = in.client(token, nil).Do(t.Context(), api.Call{Operation: api.OpListInstallationAudit, Query: url.Values{"operation": {"start-join-token"}}}, &list)
+	if err != nil || len(list.Items) != 1 || list.Items[0].Actor != (mezu.AuditActor{Kind: "process"}) {
+		t.Errorf("%+v, %v", list.Items, err)
+	}
 	in.scanAudit()
 }
 

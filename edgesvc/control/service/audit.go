@@ -36,6 +36,7 @@ const (
 	kindEnrolmentToken = "enrolment_token"
 	kindKeys           = "keys"
 	kindCertificate    = "certificate"
+	kindBootstrapCode  = "bootstrap_code"
 	kindBackup         = "backup"
 )
 
@@ -52,8 +53,26 @@ type author struct {
 func by(c Caller, op api.Operation) author { return author{caller: c, operation: op.ID} }
 
 // internal is the control plane itself: sweeps, presence, notes of last use, what an
-// audited change owes, and what the process does at its start.
+// audited change owes, and bringing records up to date at a start.
 var internal = author{own: true}
+
+// What the control plane's own process does at its start that lets somebody in, as the
+// audit log names it. No operation of the API has one of these names.
+const (
+	startBootstrapCode  = "start-bootstrap-code"
+	startDeveloper      = "start-developer"
+	startDeveloperToken = "start-developer-token"
+	startDeveloperKey   = "start-developer-key"
+	startJoinToken      = "start-join-token"
+)
+
+// startOperations are all of them.
+var startOperations = []string{startBootstrapCode, startDeveloper, startDeveloperToken, startDeveloperKey, startJoinToken}
+
+// byProcess is the process in one of startOperations.
+func byProcess(operation string) author {
+	return author{caller: Caller{Kind: process}, operation: operation}
+}
 
 // target is what a change is about, and in which organization and project, by ids.
 // Without an organization it is the installation's.

@@ -26,6 +26,8 @@ const (
 	Enrolment      CallerKind = "enrolment_token"
 	Warpgate       CallerKind = "warpgate"
 	Edge           CallerKind = "edge"
+	// process is the control plane's own; no credential makes it.
+	process CallerKind = "process"
 )
 
 // Caller is who calls, proved. The zero value is anonymous.

@@ -33,16 +33,18 @@ type SetupResult struct {
 // operator. It is for the process that runs the installation; no operation
 // reaches it.
 func (s *Service) DeveloperToken(ctx context.Context) (string, error) {
-	var token string
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		id, err := s.developer(ctx, ch)
-		if err != nil {
-			return err
-		}
-		token, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: id}, mezu.DefaultTokenLife)
+	c, err := s.asDeveloper(ctx)
+	if err != nil {
+		return "", err
+	}
+	var secret string
+	_, err = s.commit(ctx, byProcess(startDeveloperToken), func(ch *change) error {
+		var token tokenRecord
+		secret, token = s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: c.ID}, mezu.DefaultTokenLife)
+		ch.audit(about(kindToken, token.ID, ""), nil, token.shown())
 		return nil
 	})
-	return token, err
+	return secret, err
 }
 
 // developer finds or makes the developer.
@@ -53,13 +55,14 @@ func (s *Service) developer(ctx context.Context, ch *change) (string, error) {
 	}
 	p, err := s.makePerson(ctx, ch, "", true)
 	ch.create(keyDeveloper, p.ID)
+	ch.audit(about(kindOperator, p.ID, ""), nil, mezu.Operator{Meta: p.Meta})
 	return p.ID, err
 }
 
 // asDeveloper is the developer as a caller.
 func (s *Service) asDeveloper(ctx context.Context) (Caller, error) {
 	c := Caller{Kind: Member, Operator: true}
-	_, err := s.commit(ctx, internal, func(ch *change) (err error) {
+	_, err := s.commit(ctx, byProcess(startDeveloper), func(ch *change) (err error) {
 		c.ID, err = s.developer(ctx, ch)
 		return err
 	})

@@ -45,8 +45,10 @@ func (s *Service) ListEdges(ctx context.Context, c Caller, page Paging) (api.Lis
 // plane; no operation reaches it.
 func (s *Service) LocalJoinToken(ctx context.Context) (string, error) {
 	var secret string
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		secret, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
+	_, err := s.commit(ctx, byProcess(startJoinToken), func(ch *change) error {
+		var token tokenRecord
+		secret, token = s.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
+		ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
 		return nil
 	})
 	return secret, err

@@ -83,11 +83,10 @@ func (s *Service) sweepKeys(ctx context.Context) error {
 	})
 }
 
-// replaceKey gives an account a new key for the control plane's own process; every
-// earlier one stops working, Warpgates that it let in go on.
+// replaceKey gives the account of `mezu dev` a new key for the process; every earlier one stops working, Warpgates that it let in go on.
 func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
 	var out api.ServiceAccountCreated
-	_, err := s.commit(ctx, internal, func(ch *change) error {
+	_, err := s.commit(ctx, byProcess(startDeveloperKey), func(ch *change) error {
 		acc, err := get[account](ctx, s, key)
 		if err != nil {
 			return err

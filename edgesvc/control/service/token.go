@@ -106,11 +106,17 @@ type offer struct {
 	Until  time.Time `json:"until"`
 }
 
+// auditedOffer is what a record tells of a bootstrap code that was made: the control
+// plane on whose machine it is.
+type auditedOffer struct {
+	Holder string `json:"holder"`
+}
+
 // BootstrapCode makes the single-use code of a new installation; the one before stops
 // working. If another control plane made one lately there is no new one, and elsewhere
 // says which that is: there is one code, however many control planes start.
 func (s *Service) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
-	_, err = s.commit(ctx, internal, func(ch *change) error {
+	_, err = s.commit(ctx, byProcess(startBootstrapCode), func(ch *change) error {
 		code, elsewhere = "", ""
 		before, err := optional[offer](ctx, s, keyOffer)
 		if err != nil {
@@ -123,7 +129,9 @@ func (s *Service) BootstrapCode(ctx context.Context, holder string) (code, elsew
 		if before.Value.Token != "" {
 			ch.drop(before.Value.Token)
 		}
-		code, _ = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
+		var token tokenRecord
+		code, token = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
+		ch.audit(about(kindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
 		ch.update(keyOffer, before.Revision, offer{Token: keyToken(mezu.HashSecret(code)), Holder: holder, Until: s.stamp().Add(offerLife)})
 		return nil
 	})
