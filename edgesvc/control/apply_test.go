@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // apply applies a manifest, which must succeed.
@@ -362,6 +364,32 @@ func TestApply_TooManyEnvironments(t *testing.T) {
 			x.apply(mezu.Manifest{}, prune)
 		}
 	}
+}
+
+// A manifest that is within the operations of a transaction and over its checks is
+// told so, and the numbers are those of the store.
+func TestApply_TooManyChecks(t *testing.T) {
+	in := withStore(t)
+	x := in.tenant(in.operator(), "acme")
+	m := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{}}
+	var err error
+	for n := 0; err == nil; n++ {
+		m.Directories[fmt.Sprintf("d%02d", n)] = mezu.ManifestDirectory{}
+		_, err = api.Invoke[api.ApplyResponse](t.Context(), x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, DryRun: true}, x.org, x.prj)
+	}
+	var e *mezu.Error
+	if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != "manifest.directories" {
+		t.Fatal(err)
+	}
+	var ops, checks, mostOps, mostChecks int
+	if _, err := fmt.Sscanf(e.Detail, "changing all of this takes %d operations and %d checks at once, and %d and %d are possible", &ops, &checks, &mostOps, &mostChecks); err != nil {
+		t.Fatalf("%v: %s", err, e.Detail)
+	}
+	if mostOps != store.MaxOps || mostChecks != sealed.MaxChecks || ops > mostOps || checks <= mostChecks {
+		t.Errorf("%s", e.Detail)
+	}
+	delete(m.Directories, "d00")
+	x.apply(m)
 }
 
 // A10: applies at once come one after the other, in any order, also at two control

@@ -278,7 +278,11 @@ func (a *applying) fits() error {
 			room++
 		}
 	}
-	e := mezu.Invalid("manifest.environments", "changing all of this takes %d operations at once, and %d are possible: %d of the %d environments that it changes fit", total.ops, store.MaxOps, room, len(a.costs))
+	takes := fmt.Sprintf("changing all of this takes %d operations and %d checks at once, and %d and %d are possible", total.ops, total.checks, store.MaxOps, sealed.MaxChecks)
+	e := mezu.Invalid("manifest.directories", "%s", takes)
+	if len(a.costs) > 0 {
+		e = mezu.Invalid("manifest.environments", "%s: %d of the %d environments that it changes fit", takes, room, len(a.costs))
+	}
 	e.Hint = "apply a manifest with fewer directories and roles first"
 	if room > 0 {
 		e.Hint = "apply it in parts, the first with the environments up to " + a.costs[room-1].name + " by name"
