@@ -151,6 +151,38 @@ func (p Paging) size() (int, error) {
 	return p.Size, nil
 }
 
+func foreignToken() error {
+	return mezu.Invalid("page_token", "is not the next_page_token of this collection")
+}
+
+// lookup is a listing that can have one record, whose key is known: the engine reads
+// that by its filters, while a prefix makes it look into every table that could have it.
+func lookup[T, Out any](ctx context.Context, s *Service, key string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
+	out := api.List[Out]{Items: []Out{}}
+	if _, err := p.size(); err != nil {
+		return out, err
+	}
+	if p.Token != "" {
+		return out, foreignToken()
+	}
+	f, err := get[T](ctx, s, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	item, err := show(f)
+	if errors.Is(err, errGone) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Items = append(out.Items, item)
+	return out, nil
+}
+
 // list reads one page under a prefix. A page token belongs to its prefix: under
 // another one it is refused.
 func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
@@ -165,13 +197,13 @@ func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, 
 		raw, err := base64.RawURLEncoding.DecodeString(p.Token)
 		rest, ok := strings.CutPrefix(string(raw), scope)
 		if err != nil || !ok {
-			return out, mezu.Invalid("page_token", "is not the next_page_token of this collection")
+			return out, foreignToken()
 		}
 		token = rest
 	}
 	page, err := s.store.List(ctx, prefix, token, size)
 	if token != "" && errors.Is(err, store.ErrInvalid) {
-		return out, mezu.Invalid("page_token", "is not the next_page_token of this collection")
+		return out, foreignToken()
 	}
 	if err != nil {
 		return out, err

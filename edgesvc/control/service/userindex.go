@@ -170,7 +170,7 @@ func (s *Service) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.
 	}
 	switch {
 	case filter.Email != "":
-		return list(ctx, s, s.mailEntry(dir, filter.Email), page, func(f found[string]) (mezu.User, error) {
+		return lookup(ctx, s, s.mailEntry(dir, filter.Email), page, func(f found[string]) (mezu.User, error) {
 			return showID(f.Value)
 		})
 	case wanted != nil && filter.Status != "":
