@@ -122,6 +122,7 @@ var goals = []goal{
 	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
 	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
 	{"lookup by mail, largest directory ÷ 1,000 users", false, 2, "", growth(figLookup)},
+	{"lookup by mail ÷ bare Badger, largest directory ÷ 1,000 users", false, 1, "", growth(figTimes)},
 	{"first page, largest directory ÷ 1,000 users", false, 2, "", growth(figFirst)},
 	{"last page, largest directory ÷ 1,000 users", false, 2, "", growth(figLast)},
 }

@@ -17,6 +17,8 @@ const (
 	figRead   = "show: p50 µs"
 	figList   = "list 100: p50 µs"
 	figLookup = "lookup by mail: p50 µs"
+	figBare   = "the same records by bare Badger: p50 µs"
+	figTimes  = "lookup by mail ÷ bare Badger"
 	figFirst  = "first page: p50 µs"
 	figLast   = "last page: p50 µs"
 	figFill   = "imported/s"
@@ -90,10 +92,6 @@ func takeManyUsers(ctx context.Context, b *bench, round int) error {
 	if err != nil {
 		return err
 	}
-	type pool struct {
-		name, directory string
-		users           int
-	}
 	pools := []pool{{sized(leastUsers), "small", leastUsers}, {sized(middleUsers), "middle", middleUsers}, {nameLargest, "large", b.o.users}}
 	if round == 0 {
 		for _, p := range pools {
@@ -106,7 +104,10 @@ func takeManyUsers(ctx context.Context, b *bench, round int) error {
 			fmt.Fprintf(b.log, "%s: %d users at %.0f a second\n", p.directory, p.users, rate)
 		}
 	}
-	figures := []timed{{figLookup, timesLookup, in.Lookup}}
+	if err := b.takeLookups(ctx, round, in, pools); err != nil {
+		return err
+	}
+	var figures []timed
 	for _, filter := range people.Filters() {
 		suffix := ""
 		if filter != "" {
@@ -130,6 +131,37 @@ func takeManyUsers(ctx context.Context, b *bench, round int) error {
 		for i, p := range pools {
 			b.results.put(round, "manyusers", p.name, f.name, microseconds(middle(took[i])))
 		}
+	}
+	return nil
+}
+
+// pool is a directory of some size.
+type pool struct {
+	name, directory string
+	users           int
+}
+
+// takeLookups times finding one user in each directory beside the bare engine, in turn.
+func (b *bench) takeLookups(ctx context.Context, round int, in *people.Installation, pools []pool) error {
+	pairs := make([]people.Pair, len(pools))
+	for range timesLookup {
+		for i, p := range pools {
+			ours, err := in.Lookup(ctx, p.directory)
+			if err != nil {
+				return fmt.Errorf("a lookup in %s: %w", p.name, err)
+			}
+			bare, err := in.LookupBare(p.directory)
+			if err != nil {
+				return fmt.Errorf("a lookup by the engine in %s: %w", p.name, err)
+			}
+			pairs[i].Ours, pairs[i].Bare = append(pairs[i].Ours, ours), append(pairs[i].Bare, bare)
+		}
+	}
+	for i, p := range pools {
+		ours, bare := microseconds(middle(pairs[i].Ours)), microseconds(middle(pairs[i].Bare))
+		b.results.put(round, "manyusers", p.name, figLookup, ours)
+		b.results.put(round, "manyusers", p.name, figBare, bare)
+		b.results.put(round, "manyusers", p.name, figTimes, ours/bare)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Installation struct {
 	made     map[string]int        // users by directory
 	ids      map[string]string     // a user's id by directory
 	lastPage map[string]pageTokens // by directory and filter
+	copied   map[string][2]keys    // of index and users, which bare has too, by directory
 }
 
 // pageTokens lead to a listing's last pages.
@@ -87,7 +88,7 @@ func (s shelf) Save(_ context.Context, name string, data []byte) error {
 // Open makes an installation in dir with a project that has roles.
 func Open(ctx context.Context, dir string) (in *Installation, err error) {
 	in = &Installation{caller: service.Caller{Kind: service.Member, ID: mezu.NewID("opr", time.Now()), Operator: true},
-		made: map[string]int{}, ids: map[string]string{}, lastPage: map[string]pageTokens{}}
+		made: map[string]int{}, ids: map[string]string{}, lastPage: map[string]pageTokens{}, copied: map[string][2]keys{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.Close())
@@ -157,8 +158,9 @@ func user(i int) mezu.User {
 	return u
 }
 
-// Fill imports users into a directory, which it makes if need be, until it has n. It
-// returns how many a second it made.
+// Fill imports users into a directory, which it makes if need be, until it has n, and
+// writes what finds them with the engine alone. It returns how many a second it
+// imported.
 func (in *Installation) Fill(ctx context.Context, directory string, n int) (float64, error) {
 	if _, there := in.made[directory]; !there {
 		if _, err := in.service.CreateDirectory(ctx, in.caller, service.Place{Organization: "acme"}, mezu.Directory{Name: directory}, service.Once{}); err != nil {
@@ -188,7 +190,11 @@ func (in *Installation) Fill(ctx context.Context, directory string, n int) (floa
 	}
 	wg.Wait()
 	in.made[directory] = n
-	return float64(n-from) / time.Since(begin).Seconds(), errors.Join(append(errs, ctx.Err())...)
+	rate := float64(n-from) / time.Since(begin).Seconds()
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+		return rate, err
+	}
+	return rate, in.copyBare(ctx, directory)
 }
 
 // Pair are the times of an operation and of the bare engine with the same bytes.
@@ -253,19 +259,22 @@ func (in *Installation) Read(ctx context.Context, directory string, n int) (Pair
 			_, err := in.service.GetUser(ctx, in.caller, at)
 			return err
 		}, func() error {
-			return in.bare.View(func(txn *engine.Txn) error {
-				item, err := txn.Get(key)
-				if err == nil {
-					_, err = item.ValueCopy(nil)
-				}
-				return err
-			})
+			return in.bare.View(func(txn *engine.Txn) error { return getBare(txn, key) })
 		})
 		if err != nil {
 			return p, err
 		}
 	}
 	return p, nil
+}
+
+// getBare reads one record.
+func getBare(txn *engine.Txn, key []byte) error {
+	item, err := txn.Get(key)
+	if err == nil {
+		_, err = item.ValueCopy(nil)
+	}
+	return err
 }
 
 // pageSize is that of the listings that are timed, the API's default.

@@ -36,6 +36,9 @@ func TestInstallation(t *testing.T) {
 	if took, err := in.Lookup(t.Context(), "more"); err != nil || took <= 0 {
 		t.Error(took, err)
 	}
+	if took, err := in.LookupBare("more"); err != nil || took <= 0 {
+		t.Error(took, err)
+	}
 	for _, filter := range Filters() {
 		for _, last := range []bool{false, true} {
 			if took, err := in.Page(t.Context(), "more", filter, last); err != nil || took <= 0 {
