@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // ErrLocked is in the chain of Lock's error when another process holds the
@@ -37,6 +39,43 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	return write(path, data, perm, os.Rename)
 }
 
+// File is one of those that WriteAll writes.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// writers is how many files WriteAll writes at a time: file systems make durable in one
+// go what several writers wait for.
+const writers = 16
+
+// WriteAll is Write for many files, which share the syncing of their directory. It
+// returns an error for each of them, nil for those that are on the disk.
+func WriteAll(files []File, perm fs.FileMode) []error {
+	errs := make([]error, len(files))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(writers, len(files)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				errs[i] = replace(files[i].Path, files[i].Data, perm, os.Rename)
+			}
+		})
+	}
+	wg.Wait()
+	synced := map[string]error{}
+	for i, f := range files {
+		dir := filepath.Dir(f.Path)
+		if _, done := synced[dir]; !done {
+			synced[dir] = syncDir(dir)
+		}
+		if errs[i] == nil {
+			errs[i] = synced[dir]
+		}
+	}
+	return errs
+}
+
 // Create is Write for a file that must not be there yet, also when several processes
 // try at once: one wins, the others get an error that is fs.ErrExist. The file system
 // must have hard links.
@@ -46,13 +85,17 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// write fills a partial file, has it put in place, and makes that durable.
+// write replaces a file and makes that durable.
 func write(path string, data []byte, perm fs.FileMode, place func(partial, path string) error) error {
-	dir, name := filepath.Split(path)
-	if dir == "" {
-		dir = "."
+	if err := replace(path, data, perm, place); err != nil {
+		return err
 	}
-	f, err := os.CreateTemp(dir, partialPrefix+name+"-*"+partialSuffix)
+	return syncDir(filepath.Dir(path))
+}
+
+// replace fills a partial file and has it put in place; the directory is not synced.
+func replace(path string, data []byte, perm fs.FileMode, place func(partial, path string) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), partialPrefix+filepath.Base(path)+"-*"+partialSuffix)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -64,6 +107,10 @@ func write(path string, data []byte, perm fs.FileMode, place func(partial, path 
 		os.Remove(f.Name())
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
+	return nil
+}
+
+func syncDir(dir string) error {
 	if err := SyncDir(dir); err != nil {
 		return fmt.Errorf("syncing directory %s: %w", dir, err)
 	}

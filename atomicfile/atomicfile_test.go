@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -59,6 +60,34 @@ func TestWrite(t *testing.T) {
 		t.Errorf("mode is %v", info.Mode())
 	}
 	onlyFile(t, path)
+}
+
+// TestWriteAll: each file has its own outcome.
+func TestWriteAll(t *testing.T) {
+	dir := t.TempDir()
+	var files []atomicfile.File
+	for i := range 50 {
+		files = append(files, atomicfile.File{Path: filepath.Join(dir, fmt.Sprint(i)), Data: []byte(fmt.Sprint("content ", i))})
+	}
+	if err := os.Mkdir(files[7].Path, 0o700); err != nil { // a directory can't be replaced by a file
+		t.Fatal(err)
+	}
+	files[8].Path = filepath.Join(dir, "missing", "f")
+	for i, err := range atomicfile.WriteAll(files, 0o600) {
+		if bad := i == 7 || i == 8; bad != (err != nil) {
+			t.Errorf("file %d: %v", i, err)
+		} else if !bad {
+			if got, err := os.ReadFile(files[i].Path); err != nil || string(got) != string(files[i].Data) {
+				t.Errorf("file %d has %q, %v", i, got, err)
+			}
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != len(files)-1 {
+		t.Errorf("%d entries, %v", len(left), err)
+	}
+	if errs := atomicfile.WriteAll(nil, 0o600); len(errs) != 0 {
+		t.Errorf("no files give %v", errs)
+	}
 }
 
 func TestWriteRelative(t *testing.T) {

@@ -51,7 +51,7 @@ func (r *Replica) applyKeyset(doc mezu.Signed) error {
 	}
 	_, keyset := r.Trust().Keyset()
 	r.log.Info("keyset changed", "version", keyset.Version)
-	r.saveStatement(r.path(keysetFile), doc)
+	r.saveStatement(r.path(keysetFile), doc, r.save)
 	r.tell("", doc)
 	return nil
 }
@@ -74,7 +74,7 @@ func (r *Replica) applyRevocation(doc mezu.Signed) error {
 		r.cfg.OnRevocation(rev, doc)
 	}
 	r.tell("", doc)
-	r.saveStatement(r.path(revocationsDir, name+".json"), doc)
+	r.saveStatement(r.path(revocationsDir, name+".json"), doc, r.save)
 	if s := r.self.Load(); r.Trust().CertificateRevoked(s.serial) {
 		r.log.Error("this edge's certificate has been revoked; Warpgates and the control plane refuse it. Enrol anew with an empty state directory", "edge", s.id)
 	}
@@ -92,7 +92,7 @@ func (r *Replica) applyEdges(doc mezu.Signed) error {
 	if err != nil || known {
 		return err
 	}
-	r.saveStatement(r.path(edgesFile), doc)
+	r.saveStatement(r.path(edgesFile), doc, r.save)
 	r.mu.Lock()
 	r.state.edges = &document{signed: doc, position: list.Position}
 	r.mu.Unlock()
@@ -109,8 +109,9 @@ func (r *Replica) applyBundle(doc mezu.Signed) error {
 	if next.known && r.inForce(environment, doc) {
 		return nil
 	}
-	r.saveStatement(r.path(bundlesDir, environment+".json"), doc)
+	// In force first: many are written at once, and the cursor goes after them.
 	freed := r.show(next)
+	r.saveStatement(r.path(bundlesDir, environment+".json"), doc, r.saveSoon)
 	r.tell(environment, doc)
 	if r.pair == nil {
 		if freed != "" {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
@@ -77,7 +76,7 @@ func (r *Replica) load() error {
 		r.flush()
 		return nil
 	}
-	r.state.cursor = stored.Cursor
+	r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
 	return nil
 }
 
@@ -190,65 +189,41 @@ func (r *Replica) setAside(path string, reason error) {
 	}
 }
 
-// unwritten are files whose write failed, with their content. Whoever holds mu may
-// write into the state directory.
-type unwritten struct {
-	mu    sync.Mutex
-	files map[string][]byte
-}
-
-// save writes a file, or keeps its content to try again.
-func (r *Replica) save(path string, content []byte) {
-	r.disk.mu.Lock()
-	defer r.disk.mu.Unlock()
-	if err := atomicfile.Write(path, content, fileMode); err != nil {
-		r.disk.files[path] = content
-		r.counters.unwritten.Store(int64(len(r.disk.files)))
-		r.counters.unsaved.Add(1)
-		r.log.Error("what the control plane said is in force but not on disk; trying again", "file", path, "error", err)
-		return
-	}
-	delete(r.disk.files, path)
-	r.counters.unwritten.Store(int64(len(r.disk.files)))
-}
-
-// saveStatement writes a signed statement.
-func (r *Replica) saveStatement(path string, doc mezu.Signed) {
+// saveStatement writes a signed statement, by save or saveSoon.
+func (r *Replica) saveStatement(path string, doc mezu.Signed, save func(path string, data []byte)) {
 	content, err := json.Marshal(doc)
 	if err != nil {
 		r.log.Error("encoding a statement", "purpose", doc.Purpose, "error", err)
 		return
 	}
-	r.save(path, content)
+	save(path, content)
 }
 
 // remove takes a file away, and what waits to be written there.
 func (r *Replica) remove(path string) {
-	r.disk.mu.Lock()
-	defer r.disk.mu.Unlock()
-	delete(r.disk.files, path)
-	r.counters.unwritten.Store(int64(len(r.disk.files)))
+	r.disk.writing.Lock()
+	defer r.disk.writing.Unlock()
+	r.disk.remove(path)
 	if err := removeFile(path); err != nil {
 		r.log.Error("tidying the state directory", "error", err)
 	}
 }
 
-// flush writes what could not be written before and then the cursor: the one on
-// disk never lies after a statement that is not there.
+// flush writes what waits and then the cursor: the one on disk never lies after a
+// statement that is not there.
 func (r *Replica) flush() {
-	r.disk.mu.Lock()
-	defer r.disk.mu.Unlock()
-	for path, content := range r.disk.files {
-		if err := atomicfile.Write(path, content, fileMode); err != nil {
-			return // said when it failed first
-		}
-		delete(r.disk.files, path)
-		r.counters.unwritten.Store(int64(len(r.disk.files)))
-	}
+	r.disk.flushing.Lock()
+	defer r.disk.flushing.Unlock()
 	r.mu.Lock()
 	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete}, r.state.dirty
 	r.state.dirty = false
 	r.mu.Unlock()
+	if !r.writeWaiting(true) {
+		r.mu.Lock()
+		r.state.dirty = r.state.dirty || dirty
+		r.mu.Unlock()
+		return
+	}
 	if !dirty {
 		return
 	}

@@ -143,7 +143,7 @@ func TestForeignBundleOnDiskIsNotTrusted(t *testing.T) {
 	e.stop()
 	// Another installation's bundle, and a good one under another's name.
 	other := foreign.startEdge(t.TempDir())
-	eventually(t, "foreign bundle is on disk", func() bool { return other.Host("evil-acme."+testDomain) != nil })
+	eventually(t, "foreign bundle is there", func() bool { return other.Host("evil-acme."+testDomain) != nil && other.Metrics().Unwritten == 0 })
 	content, err := os.ReadFile(filepath.Join(other.cfg.StateDir, "bundles", planted+".json"))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "bundles", planted+".json"), content, 0o600))
@@ -185,9 +185,7 @@ func TestUnwritableDiskKeepsServingWhatComes(t *testing.T) {
 	must(t, os.WriteFile(bundles, nil, 0o600)) // stops root too
 	at := c.bundle(env, "shop-acme", "/")
 	eventually(t, "it is served all the same", func() bool { return e.serves("shop-acme", at) })
-	if m := e.Metrics(); m.Unsaved == 0 || m.Unwritten != 1 {
-		t.Errorf("of the failed write %d tries are counted, and %d files as waiting", m.Unsaved, m.Unwritten)
-	}
+	eventually(t, "it is counted as waiting", func() bool { m := e.Metrics(); return m.Unsaved > 0 && m.Unwritten == 1 })
 	must(t, os.Remove(bundles))
 	must(t, os.Mkdir(bundles, 0o700))
 	eventually(t, "it is written later", func() bool {
@@ -205,4 +203,43 @@ func TestUnwritableDiskKeepsServingWhatComes(t *testing.T) {
 	again := open(t, e.cfg)
 	again.run()
 	eventually(t, "it comes again", func() bool { return again.serves("shop-acme", last) })
+}
+
+// TestKillBetweenServingAndWriting: what was in force and not on disk yet when the
+// process was killed comes again, and nothing on disk claims that it is there.
+func TestKillBetweenServingAndWriting(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	first := c.bundle(env, "shop-acme", "/")
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	eventually(t, "the first is on disk, and a position", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "stream.json"))
+		return err == nil && e.serves("shop-acme", first) && e.Metrics().Unwritten == 0
+	})
+	// The disk stands still: whoever writes a bundle waits until the kill.
+	bundles, aside := filepath.Join(dir, "bundles"), filepath.Join(dir, "aside")
+	must(t, os.Rename(bundles, aside))
+	must(t, os.WriteFile(bundles, nil, 0o600))
+	second := c.bundle(env, "shop-acme", "/", "/new/")
+	eventually(t, "the second is served", func() bool { return e.serves("shop-acme", second) && e.Metrics().Unwritten == 1 })
+
+	killed := t.TempDir()
+	must(t, os.CopyFS(killed, os.DirFS(dir)))
+	must(t, os.Remove(filepath.Join(killed, "bundles")))
+	must(t, os.Rename(filepath.Join(killed, "aside"), filepath.Join(killed, "bundles")))
+	e.stop()
+	cfg := e.cfg
+	cfg.StateDir = killed
+	c.refused(api.OpEdgeStream, mezu.Errorf(mezu.CodeUnavailable, "not now"))
+	again := open(t, cfg)
+	if !again.Ready() || !again.serves("shop-acme", first) {
+		t.Error("it does not serve what is on disk")
+	}
+	if at := again.Metrics().Applied; at.Compare(second) >= 0 {
+		t.Errorf("on disk is position %s, as if %s were", at, second)
+	}
+	c.refused(api.OpEdgeStream, nil)
+	again.run()
+	eventually(t, "the second comes again", func() bool { return again.serves("shop-acme", second) })
 }

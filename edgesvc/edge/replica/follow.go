@@ -106,7 +106,7 @@ func (r *Replica) take(ev api.StreamEvent) error {
 	}
 	incomplete := r.state.incomplete
 	r.mu.Unlock()
-	r.reporter.poke()
+	r.settled()
 	if _, after := r.Trust().Keyset(); incomplete && after != before {
 		r.rewind()
 		return errNewKeys
@@ -132,7 +132,7 @@ func (r *Replica) reject(ev api.StreamEvent, err error) {
 func (r *Replica) rewind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.cursor, r.state.dirty = mezu.Position{}, true
+	r.state.cursor, r.state.settled, r.state.dirty = mezu.Position{}, mezu.Position{}, true
 }
 
 // beginSnapshot notes that all that is current comes now.

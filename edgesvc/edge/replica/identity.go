@@ -286,7 +286,7 @@ func (r *Replica) adopt(stored storedIdentity, keyset mezu.Signed) error {
 		old.client.CloseIdle()
 	}
 	if changed {
-		r.saveStatement(r.path(keysetFile), keyset)
+		r.saveStatement(r.path(keysetFile), keyset, r.save)
 		r.tell("", keyset)
 	}
 	return nil

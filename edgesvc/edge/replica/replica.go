@@ -85,7 +85,7 @@ type Replica struct {
 
 	mu    sync.RWMutex
 	state state
-	disk  unwritten
+	disk  waiting
 
 	stop     atomic.Pointer[context.CancelCauseFunc] // of the open stream
 	reporter reporter
@@ -99,6 +99,8 @@ type state struct {
 	revocations []revocation
 	// cursor is from where the stream resumes, as the control plane said.
 	cursor mezu.Position
+	// settled is the cursor of which every file was written, or tried in vain.
+	settled mezu.Position
 	// head is the highest position seen.
 	head mezu.Position
 	// incomplete: a statement was lost on disk or rejected, so that the next
@@ -133,7 +135,6 @@ type revocation struct {
 // counters of Metrics.
 type counters struct {
 	rejected, backwards, unsaved, reconnects atomic.Uint64
-	unwritten                                atomic.Int64
 }
 
 // Metrics is the state of a replica in numbers.
@@ -147,7 +148,8 @@ type Metrics struct {
 	// older than what is in force, Unsaved writes to disk that failed,
 	// Reconnects streams that ended.
 	Rejected, Backwards, Unsaved, Reconnects uint64
-	// Unwritten are the files whose last write failed and is still to be done.
+	// Unwritten are the files that are still to be written, in a moment or because
+	// the last try failed.
 	Unwritten int
 	// Applied is the position up to which the stream has been applied.
 	Applied mezu.Position
@@ -172,7 +174,7 @@ func Open(cfg Config) (*Replica, error) {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	r.state.documents = map[string]*document{}
-	r.disk.files = map[string][]byte{}
+	r.disk.init()
 	r.reporter.init()
 	r.issuer.init()
 	if cfg.TLSCert != "" || cfg.TLSKey != "" {
@@ -227,6 +229,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	start := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	start(r.follow)
+	start(r.persist)
 	start(r.report)
 	start(r.renew)
 	start(r.maintain)
@@ -366,6 +369,13 @@ func (r *Replica) Head() mezu.Position {
 	return r.state.head
 }
 
+// settledAt is the position up to which the stream is in force for good.
+func (r *Replica) settledAt() mezu.Position {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.settled
+}
+
 // applied is the position up to which the stream has been applied.
 func (r *Replica) applied() mezu.Position {
 	r.mu.RLock()
@@ -379,7 +389,7 @@ func (r *Replica) Metrics() Metrics {
 	m := Metrics{
 		Rejected: r.counters.rejected.Load(), Backwards: r.counters.backwards.Load(),
 		Unsaved: r.counters.unsaved.Load(), Reconnects: r.counters.reconnects.Load(),
-		Unwritten: int(r.counters.unwritten.Load()),
+		Unwritten: r.disk.len(),
 		Applied:   r.applied(), Connected: r.connected.Load(),
 	}
 	if s := r.self.Load(); s != nil {

@@ -141,7 +141,7 @@ func (r *Replica) reportOnce(ctx context.Context) error {
 		n := min(len(changes), api.MaxReportPresence)
 		page := changes[:n]
 		r.reporter.telling(page)
-		body := api.EdgeReport{Full: full, Presence: page, Applied: r.applied(), Version: r.cfg.Version,
+		body := api.EdgeReport{Full: full, Presence: page, Applied: r.settledAt(), Version: r.cfg.Version,
 			TunnelAddress: r.cfg.TunnelAddress, PublicAddress: r.cfg.PublicAddress}
 		if err := client.Do(ctx, api.Call{Operation: api.OpEdgeReport, Body: body}, nil); err != nil {
 			return fmt.Errorf("reporting: %w", err)
