@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +19,8 @@ const (
 	figColdStart    = "cold start ms"
 	figColdResident = "control plane MiB"
 	figColdMade     = "environments made/s"
+	figSnapshot     = "first snapshot at an edge: in force after ms"
+	figSnapshotDisk = "first snapshot at an edge: on its disk after ms"
 )
 
 const (
@@ -25,10 +28,15 @@ const (
 	// coldPerProject keeps projects of a believable size.
 	coldPerProject = 100
 	coldWriters    = 16
+	// snapshotLook is how often it is looked how far a snapshot has come.
+	snapshotLook = 50 * time.Millisecond
 )
 
+// snapshotTime bounds the first snapshot of the largest installation.
+const snapshotTime = 20 * time.Minute
+
 // takeCold fills a control plane in the first round, and then starts it anew and waits
-// until it answers a call that reads.
+// until it answers a call that reads; then it has a new edge fetch everything.
 func takeCold(ctx context.Context, b *bench, round int) error {
 	if b.cold == nil {
 		if err := b.fillCold(ctx); err != nil {
@@ -60,7 +68,56 @@ func takeCold(ctx context.Context, b *bench, round int) error {
 	put("environments", float64(b.o.environments))
 	put(figColdStart, milliseconds(took))
 	put(figColdResident, resident/1024)
+	inForce, onDisk, err := b.takeSnapshot(ctx, fmt.Sprintf("edge-%d", round))
+	if err != nil {
+		return err
+	}
+	put(figSnapshot, milliseconds(inForce))
+	put(figSnapshotDisk, milliseconds(onDisk))
 	return nil
+}
+
+// takeSnapshot starts an edge that knows nothing, with a certificate of its own, and
+// waits until it is in step and until all of it is on its disk.
+func (b *bench) takeSnapshot(ctx context.Context, name string) (inForce, onDisk time.Duration, err error) {
+	https, err1 := freeAddr()
+	admin, err2 := freeAddr()
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, 0, err
+	}
+	begin := time.Now()
+	edge, err := b.cold.startEdge(ctx, name, https, admin, "--tls-cert", b.pair.cert, "--tls-key", b.pair.key)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer edge.stop()
+	until := func(reached func() bool) (time.Duration, error) {
+		for !reached() {
+			if time.Since(begin) > snapshotTime || ctx.Err() != nil || edge.ended() {
+				return 0, fmt.Errorf("the edge does not come into step: %s", edge.tail())
+			}
+			time.Sleep(snapshotLook)
+		}
+		return time.Since(begin), nil
+	}
+	if inForce, err = until(func() bool { return ready(admin) }); err != nil {
+		return 0, 0, err
+	}
+	onDisk, err = until(func() bool {
+		bundles, err := os.ReadDir(filepath.Join(b.cold.dir, name, "bundles"))
+		return err == nil && len(bundles) >= b.o.environments
+	})
+	return inForce, onDisk, err
+}
+
+// ready asks a program's admin listener.
+func ready(admin string) bool {
+	resp, err := http.Get("http://" + admin + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // fillCold makes a control plane of its own with its environments.

@@ -60,7 +60,7 @@ var measures = []measure{
 	{"start", "From a fresh state to the first answer", takeStart},
 	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
 	{"changes", "50 changes of routes a second, until the edge runs each", takeChanges},
-	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments)", takeCold},
+	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments), and of an edge that has none of them yet", takeCold},
 	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
 	{"users", "Operations on one user, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},

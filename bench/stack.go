@@ -88,21 +88,26 @@ func startInstallation(ctx context.Context, dir string, bin programs) (*installa
 	if err != nil {
 		return in, err
 	}
-	join, err := api.Invoke[api.JoinTokenResponse](ctx, in.client, api.OpCreateJoinToken, nil)
-	if err != nil {
-		return in, err
-	}
-	token := filepath.Join(dir, "join")
-	if err := os.WriteFile(token, []byte(join.Token), 0o600); err != nil {
-		return in, err
-	}
-	in.edge, err = start(dir, "edge", false, profileSocket(dir, "edge"), bin.mezusphere, "edge", "--state", filepath.Join(dir, "edge"), "--control", "https://"+in.api,
-		"--ca-file", in.ca, "--join-token-file", token, "--https-addr", in.https, "--admin-addr", "", "--max-conns", maxConns, "--log-level", "warn")
-	if err != nil {
+	if in.edge, err = in.startEdge(ctx, "edge", in.https, "", "--max-conns", maxConns); err != nil {
 		return in, err
 	}
 	_, err = in.edge.awaitListening(ctx, in.https)
 	return in, err
+}
+
+// startEdge starts an edge on a fresh state directory of that name.
+func (in *installation) startEdge(ctx context.Context, name, https, admin string, more ...string) (*process, error) {
+	join, err := api.Invoke[api.JoinTokenResponse](ctx, in.client, api.OpCreateJoinToken, nil)
+	if err != nil {
+		return nil, err
+	}
+	token := filepath.Join(in.dir, name+".join")
+	if err := os.WriteFile(token, []byte(join.Token), 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{in.bin.mezusphere, "edge", "--state", filepath.Join(in.dir, name), "--control", "https://" + in.api,
+		"--ca-file", in.ca, "--join-token-file", token, "--name", name, "--https-addr", https, "--admin-addr", admin, "--log-level", "warn"}
+	return start(in.dir, name, false, profileSocket(in.dir, name), append(args, more...)...)
 }
 
 // startAll starts both in one process, and sets up the same.

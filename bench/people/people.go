@@ -184,7 +184,7 @@ func (in *Installation) Fill(ctx context.Context, directory string, n int) (floa
 				if len(batch) == 0 {
 					return
 				}
-				_, errs[m] = in.service.ImportUsers(ctx, place(directory), batch)
+				errs[m] = in.importAll(ctx, directory, batch)
 			}
 		})
 	}
@@ -195,6 +195,16 @@ func (in *Installation) Fill(ctx context.Context, directory string, n int) (floa
 		return rate, err
 	}
 	return rate, in.copyBare(ctx, directory)
+}
+
+// importAll imports users, again what the makers take from one another.
+func (in *Installation) importAll(ctx context.Context, directory string, batch []mezu.User) error {
+	for {
+		n, err := in.service.ImportUsers(ctx, place(directory), batch)
+		if batch = batch[n:]; mezu.CodeOf(err) != mezu.CodeUnavailable {
+			return err
+		}
+	}
 }
 
 // Pair are the times of an operation and of the bare engine with the same bytes.
