@@ -19,7 +19,8 @@ type bench struct {
 	dir     string // of this run, removed at its end
 	self    string // this program
 	results results
-	people  *people.Installation // made when a measure first asks for it
+	// Installations of package people over either engine.
+	overBadger, overEtcd engineOfPeople
 
 	pair     certificateFiles
 	bin      programs
@@ -38,7 +39,9 @@ type bench struct {
 // returns when each of them serves. What can't be started is left out with a
 // note, but the workload.
 func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err error) {
-	b = &bench{o: o, log: log}
+	b = &bench{o: o, log: log,
+		overBadger: engineOfPeople{measure: "users", name: nameEngine, open: people.Open},
+		overEtcd:   engineOfPeople{measure: "etcd", name: nameEtcd, open: people.OpenEtcd}}
 	if b.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
@@ -169,8 +172,10 @@ func (b *bench) close() error {
 		p.stop()
 	}
 	var err error
-	if b.people != nil {
-		err = b.people.Close()
+	for _, e := range []engineOfPeople{b.overBadger, b.overEtcd} {
+		if e.opened != nil {
+			err = errors.Join(err, e.opened.Close())
+		}
 	}
 	return errors.Join(err, os.RemoveAll(b.dir))
 }

@@ -10,6 +10,7 @@ const (
 	nameNginx     = "nginx"
 	nameOurs      = "edge + Warpgate"
 	nameEngine    = "bare Badger"
+	nameEtcd      = "bare etcd"
 	nameControl   = "control plane"
 )
 

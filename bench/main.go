@@ -55,7 +55,8 @@ Flags:
                         print what leads them; with the measure idle, heaps too
    -list                name the measures
 
-Needs wrk, h2load (nghttp2-client) and nginx (nginx-light). Load stays on 127.0.0.1.
+Needs wrk, h2load (nghttp2-client) and nginx (nginx-light), and etcd (etcd-server) for the measure
+etcd. Load stays on 127.0.0.1.
 `
 
 // options are the command line.

@@ -47,7 +47,7 @@ type measure struct {
 }
 
 // alone are the measures that need none of the processes.
-var alone = []string{"users", "manyusers"}
+var alone = []string{"users", "etcd", "manyusers"}
 
 var measures = []measure{
 	{"http1", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk)", takeHTTP1},
@@ -63,7 +63,8 @@ var measures = []measure{
 	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments), and of an edge that has none of them yet", takeCold},
 	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
-	{"users", "Operations on one user, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
+	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
+	{"etcd", "The same over a cluster of three members of etcd, and its plain client", takeEtcd},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
 }
 

@@ -45,42 +45,59 @@ const nameRatio = "ratio"
 // sized names a directory by its size.
 func sized(n int) string { return fmt.Sprintf("%d users", n) }
 
-// installationOfPeople is the one that all measures about users share.
-func (b *bench) installationOfPeople(ctx context.Context) (*people.Installation, error) {
-	if b.people != nil {
-		return b.people, nil
-	}
-	dir := filepath.Join(b.dir, "people")
-	err := os.Mkdir(dir, 0o700)
-	if err == nil {
-		b.people, err = people.Open(ctx, dir)
-	}
-	return b.people, err
+// engineOfPeople opens installations over one engine, for all measures that it has.
+type engineOfPeople struct {
+	measure, name string
+	open          func(ctx context.Context, dir string) (*people.Installation, error)
+	opened        *people.Installation
 }
 
-// takeUsers times operations on users beside the bare engine.
+// installationOfPeople is the one over an engine that all measures share.
+func (b *bench) installationOfPeople(ctx context.Context, e *engineOfPeople) (*people.Installation, error) {
+	if e.opened != nil {
+		return e.opened, nil
+	}
+	dir := filepath.Join(b.dir, "people-"+e.measure)
+	err := os.Mkdir(dir, 0o700)
+	if err != nil {
+		return nil, err
+	}
+	in, err := e.open(ctx, dir)
+	if err == nil {
+		e.opened = in
+	}
+	return in, err
+}
+
 func takeUsers(ctx context.Context, b *bench, round int) error {
-	in, err := b.installationOfPeople(ctx)
+	return b.takePairs(ctx, round, &b.overBadger)
+}
+
+func takeEtcd(ctx context.Context, b *bench, round int) error {
+	return b.takePairs(ctx, round, &b.overEtcd)
+}
+
+// takePairs times operations on one record, or a page of them, beside the bare engine.
+func (b *bench) takePairs(ctx context.Context, round int, e *engineOfPeople) error {
+	in, err := b.installationOfPeople(ctx, e)
 	if err != nil {
 		return err
 	}
-	if round == 0 {
-		if _, err := in.Fill(ctx, "few", 1); err != nil {
-			return err
-		}
-	}
-	for _, m := range []struct {
-		name string
-		take func(context.Context, string, int) (people.Pair, error)
-		n    int
-	}{{figCreate, in.Create, timesCreate}, {figRead, in.Read, timesRead}, {figList, in.List, timesList}} {
-		p, err := m.take(ctx, "few", m.n)
+	for _, k := range people.Kinds() {
+		t, err := in.Take(ctx, k, timesCreate, timesRead, timesList)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("a %s: %w", k.Name, err)
 		}
-		b.results.put(round, "users", nameEngine, m.name, microseconds(middle(p.Bare)))
-		b.results.put(round, "users", nameControl, m.name, microseconds(middle(p.Ours)))
-		b.results.put(round, "users", nameRatio, m.name, microseconds(middle(p.Ours))/microseconds(middle(p.Bare)))
+		for _, f := range []struct {
+			name string
+			people.Pair
+		}{{figCreate, t.Create}, {figRead, t.Show}, {figList, t.List}} {
+			ours, bare := microseconds(middle(f.Ours)), microseconds(middle(f.Bare))
+			name := k.Name + ", " + f.name
+			b.results.put(round, e.measure, e.name, name, bare)
+			b.results.put(round, e.measure, nameControl, name, ours)
+			b.results.put(round, e.measure, nameRatio, name, ours/bare)
+		}
 	}
 	return nil
 }
@@ -88,7 +105,7 @@ func takeUsers(ctx context.Context, b *bench, round int) error {
 // takeManyUsers times finding and listing in directories of rising size, which it
 // fills in the first round.
 func takeManyUsers(ctx context.Context, b *bench, round int) error {
-	in, err := b.installationOfPeople(ctx)
+	in, err := b.installationOfPeople(ctx, &b.overBadger)
 	if err != nil {
 		return err
 	}
@@ -96,6 +113,9 @@ func takeManyUsers(ctx context.Context, b *bench, round int) error {
 	if round == 0 {
 		for _, p := range pools {
 			rate, err := in.Fill(ctx, p.directory, p.users)
+			if err == nil {
+				err = in.CopyBare(ctx, p.directory)
+			}
 			if err != nil {
 				return err
 			}
@@ -150,7 +170,7 @@ func (b *bench) takeLookups(ctx context.Context, round int, in *people.Installat
 			if err != nil {
 				return fmt.Errorf("a lookup in %s: %w", p.name, err)
 			}
-			bare, err := in.LookupBare(p.directory)
+			bare, err := in.LookupBare(ctx, p.directory)
 			if err != nil {
 				return fmt.Errorf("a lookup by the engine in %s: %w", p.name, err)
 			}

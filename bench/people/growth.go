@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	engine "github.com/dgraph-io/badger/v4"
-
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -42,27 +40,27 @@ func (k *keys) any() []byte {
 	return k.packed[i : i+k.length]
 }
 
-// copyBare writes the records that lookups in a directory read, as the driver has them,
+// CopyBare writes the records that lookups in a directory read, as the driver has them,
 // with the engine alone, and remembers their keys.
-func (in *Installation) copyBare(ctx context.Context, directory string) error {
+func (in *Installation) CopyBare(ctx context.Context, directory string) error {
 	dir, err := in.service.GetDirectory(ctx, in.caller, place(directory))
 	if err != nil {
 		return err
 	}
-	batch := in.bare.NewWriteBatch()
-	defer batch.Cancel()
 	var copied [2]keys
 	for i, kind := range []string{"mail/", "user/"} {
 		for token := ""; ; {
-			page, err := in.db.List(ctx, kind+dir.ID+"/", token, store.MaxPage)
+			page, err := in.driver.List(ctx, kind+dir.ID+"/", token, store.MaxPage)
 			if err != nil {
 				return err
 			}
+			var ops []store.Op
 			for _, r := range page.Records {
 				copied[i].add(r.Key)
-				if err := batch.Set([]byte(r.Key), r.Value); err != nil {
-					return err
-				}
+				ops = append(ops, store.Op{Key: r.Key, Value: r.Value})
+			}
+			if err := in.bare.load(ctx, ops); err != nil {
+				return err
 			}
 			if token = page.Next; token == "" {
 				break
@@ -70,22 +68,16 @@ func (in *Installation) copyBare(ctx context.Context, directory string) error {
 		}
 	}
 	in.copied[directory] = copied
-	return batch.Flush()
+	return nil
 }
 
 // LookupBare gets a record of the index and one of a user of a directory with the
 // engine alone, others each time.
-func (in *Installation) LookupBare(directory string) (time.Duration, error) {
+func (in *Installation) LookupBare(ctx context.Context, directory string) (time.Duration, error) {
 	copied := in.copied[directory]
+	index, user := copied[0].any(), copied[1].any()
 	begin := time.Now()
-	err := in.bare.View(func(txn *engine.Txn) error {
-		for i := range copied {
-			if err := getBare(txn, copied[i].any()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := in.bare.get(ctx, index, user)
 	return time.Since(begin), err
 }
 

@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) { conform(t, inprocess.Start) }
 
 func TestConformance_Processes(t *testing.T) { conform(t, etcdtest.StartProcesses) }
 
-func conform(t *testing.T, start func(testing.TB) *etcdtest.Cluster) {
+func conform(t *testing.T, start func(etcdtest.Test) *etcdtest.Cluster) {
 	t.Parallel()
 	c := start(t)
 	var n atomic.Int64

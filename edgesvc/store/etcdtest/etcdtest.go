@@ -2,7 +2,7 @@
 // processes of the etcd that is installed; package inprocess below embeds them.
 //
 // What lives here: starting members, killing them and bringing them back. What may not:
-// anything that is linked into a program. Only tests import it.
+// anything that is linked into a program. Only tests and benchmarks import it.
 package etcdtest
 
 import (
@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 
 	engine "go.etcd.io/etcd/client/v3"
@@ -34,6 +33,21 @@ const (
 // startTime bounds the start of a cluster on a busy machine.
 const startTime = 60 * time.Second
 
+// Test is what a cluster needs of the test that it runs for; *testing.T and *testing.B
+// are such. Fatal, Fatalf and Skip don't return.
+type Test interface {
+	Helper()
+	TempDir() string
+	Cleanup(func())
+	Failed() bool
+	Skip(args ...any)
+	Logf(format string, args ...any)
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Cluster is a running cluster. Its methods are for one goroutine at a time.
 type Cluster struct {
 	// Endpoints are the members' client URLs, in their order.
@@ -41,7 +55,7 @@ type Cluster struct {
 	// CAFile, CertFile and KeyFile are what a client needs.
 	CAFile, CertFile, KeyFile string
 
-	t       testing.TB
+	t       Test
 	members []Member
 	sites   []Site
 }
@@ -68,14 +82,14 @@ type Site struct {
 
 // StartProcesses runs a cluster of the etcd on PATH until the test ends, and skips the
 // test where there is none.
-func StartProcesses(t testing.TB) *Cluster {
+func StartProcesses(t Test) *Cluster {
 	t.Helper()
 	path := program(t)
 	return StartMembers(t, func(s Site) Member { return &process{site: s, path: path, t: t} })
 }
 
 // StartMembers runs a cluster of members of some kind until the test ends.
-func StartMembers(t testing.TB, make func(Site) Member) *Cluster {
+func StartMembers(t Test, make func(Site) Member) *Cluster {
 	t.Helper()
 	dir := t.TempDir()
 	f, err := writeFiles(dir)
@@ -109,7 +123,7 @@ func StartMembers(t testing.TB, make func(Site) Member) *Cluster {
 }
 
 // freeAddrs finds ports that nobody listens on now.
-func freeAddrs(t testing.TB, n int) []string {
+func freeAddrs(t Test, n int) []string {
 	t.Helper()
 	var addrs []string
 	for range n {

@@ -6,19 +6,18 @@ import (
 	"os/exec"
 	"strconv"
 	"syscall"
-	"testing"
 )
 
 // process is a member in a process of its own.
 type process struct {
 	site    Site
 	path    string
-	t       testing.TB
+	t       Test
 	running *exec.Cmd
 }
 
 // program finds etcd.
-func program(t testing.TB) string {
+func program(t Test) string {
 	t.Helper()
 	path, err := exec.LookPath("etcd")
 	if err != nil {

@@ -9,7 +9,6 @@ package inprocess
 import (
 	"context"
 	"net/url"
-	"testing"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
@@ -21,7 +20,7 @@ import (
 )
 
 // Start runs a cluster in this process until the test ends.
-func Start(t testing.TB) *etcdtest.Cluster {
+func Start(t etcdtest.Test) *etcdtest.Cluster {
 	t.Helper()
 	return etcdtest.StartMembers(t, func(s etcdtest.Site) etcdtest.Member { return &embedded{site: s} })
 }
