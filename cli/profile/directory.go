@@ -44,10 +44,10 @@ func Find(dir string) (Directory, error) {
 	}
 }
 
-// readDirectory takes the two names from lines that begin with their key, which
-// in YAML's block style are those of the top level. Every command reads this
-// file, so it is read line by line: a YAML parser's time and depth are in the
-// hands of whoever wrote the file.
+// readDirectory takes the two names from lines that begin with their key, in column 1,
+// which in YAML's block style are those of the top level. Every command reads this file,
+// so it is read line by line: a YAML parser's time and depth are in the hands of whoever
+// wrote the file.
 func readDirectory(path, text string) (Directory, error) {
 	d := Directory{Path: path}
 	number := 0
@@ -65,7 +65,7 @@ func readDirectory(path, text string) (Directory, error) {
 		}
 		name := scalar(value)
 		if *into != "" || mezu.ValidateName("", name) != nil {
-			return Directory{}, mezu.Invalid(strings.TrimSpace(key), "%s:%d: one name is expected", path, number)
+			return Directory{}, mezu.Invalid(strings.TrimSpace(key), "%s:%d:1: one name is expected", path, number)
 		}
 		*into = name
 	}

@@ -120,9 +120,9 @@ func TestFind(t *testing.T) {
 		{"\ufefforganization: \"acme\"  # us\nenvironments:\n  x:\n    project: no\n", "acme", "", ""},
 		{"project : 'shop'\r\n", "", "shop", ""},
 		{"", "", "", ""},
-		{"a: 1\nproject: Not A Name\n", "", "", "mezu.yaml:2: one name"},
-		{"project: a\nproject: b\n", "", "", "mezu.yaml:2: one name"},
-		{"project:\n  - a\n", "", "", "mezu.yaml:1: one name"},
+		{"a: 1\nproject: Not A Name\n", "", "", "mezu.yaml:2:1: one name"},
+		{"project: a\nproject: b\n", "", "", "mezu.yaml:2:1: one name"},
+		{"project:\n  - a\n", "", "", "mezu.yaml:1:1: one name"},
 	} {
 		if err := os.WriteFile(filepath.Join(top, "mezu.yaml"), []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
