@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -53,10 +54,17 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 
 // stateRemoved adds the last word on an environment.
 func (s *Service) stateRemoved(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
-	ch.state(bundleStatement(&mezu.Bundle{
-		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
-		Endpoint: env.Endpoint, Removed: true, Issued: s.stamp(),
-	}))
+	ch.state(bundleStatement(removedBundle(mezu.Bundle{
+		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name, Endpoint: env.Endpoint,
+	}, s.stamp())))
+}
+
+// removedBundle is the last word on the environment of a bundle.
+func removedBundle(of mezu.Bundle, at time.Time) *mezu.Bundle {
+	return &mezu.Bundle{
+		Organization: of.Organization, Project: of.Project, Environment: of.Environment, ProjectName: of.ProjectName, EnvironmentName: of.EnvironmentName,
+		Endpoint: of.Endpoint, Removed: true, Issued: at,
+	}
 }
 
 func bundleStatement(b *mezu.Bundle) statement {
