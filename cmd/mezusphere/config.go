@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/edgesvc/archive"
+	"github.com/mezusphere/mezu/edgesvc/control"
 )
 
 // config is every setting of every service. The YAML names are the keys of the
@@ -42,6 +43,8 @@ type config struct {
 	StoreCertFile string `yaml:"store_cert_file"`
 	StoreKeyFile  string `yaml:"store_key_file"`
 	Founders      string `yaml:"founders"`
+
+	Quotas []string `yaml:"quotas"`
 
 	Control       string `yaml:"control"`
 	CAFile        string `yaml:"ca_file"`
@@ -116,6 +119,7 @@ func (c *config) keys() []key {
 		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
 		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
+		{"quotas", "control all", "NAME=N,… how many projects of an organization, environments of a project, and so on, there may be (docs/operations.md)", list(&c.Quotas)},
 
 		{"control", "edge", "URL,… the control planes of the installation, or one", text(&c.Control)},
 		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},
@@ -232,6 +236,9 @@ func (c *config) validate(role string) error {
 	}
 	if c.Founders != foundersOperators && c.Founders != foundersMembers {
 		return mezu.Invalid("founders", "is operators or members, not %q", c.Founders)
+	}
+	if _, err := control.ParseQuotas(c.Quotas); err != nil {
+		return err
 	}
 	if c.PublicPort < 1 || c.PublicPort > 65535 {
 		return mezu.Invalid("public_port", "is between 1 and 65535, not %d", c.PublicPort)

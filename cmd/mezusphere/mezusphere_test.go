@@ -84,7 +84,7 @@ func TestEveryKeyIsAFlag(t *testing.T) {
 			t.Errorf("%s: %v", k.name, err)
 		}
 		yaml := write(t, k.name+": 7\n")
-		if strings.HasSuffix(k.name, "hosts") {
+		if strings.HasSuffix(k.name, "hosts") || k.name == "quotas" {
 			yaml = write(t, k.name+": [a]\n")
 		}
 		if err := defaults().readFile(yaml); err != nil {
@@ -109,6 +109,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"name: Not A Name\n":              "name",
 		"archive: /var/archive\n":         "archive: is dir:PATH",
 		"founders: everybody\n":           "founders: is operators or members",
+		"quotas: [orgs=1]\n":              "quotas: there is no quota",
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",
 		"control: http://x\n":             "control",
@@ -121,7 +122,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 			t.Errorf("%.30q: code %d, %s; want %q", text, code, talk, want)
 		}
 	}
-	for _, good := range []string{"", "# nothing\n", "state: /tmp\ndomain: example.com\n", "log_format: json\nmax_conns: 16384\n"} {
+	for _, good := range []string{"", "# nothing\n", "state: /tmp\ndomain: example.com\n", "log_format: json\nmax_conns: 16384\n", "quotas: [projects=5, users=10]\n"} {
 		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good)); code != 0 {
 			t.Errorf("%q: code %d, %s", good, code, talk)
 		}

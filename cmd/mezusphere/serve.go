@@ -107,13 +107,17 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 	if err != nil {
 		return nil, err
 	}
+	quotas, err := control.ParseQuotas(c.Quotas)
+	if err != nil {
+		return nil, err
+	}
 	hosts := c.APIHosts
 	if role == roleAll {
 		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
 	}
 	return control.New(control.Config{
 		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
-		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey,
+		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas,
 		Log: log.With("service", roleControl), Version: version,
 	})
 }

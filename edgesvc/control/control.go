@@ -63,6 +63,12 @@ const (
 	dirArchive    = "archive"
 )
 
+// Quotas bound how many records of a kind one owner may have, by the kind's name.
+type Quotas = service.Quotas
+
+// ParseQuotas reads settings of the form NAME=N.
+func ParseQuotas(settings []string) (Quotas, error) { return service.ParseQuotas(settings) }
+
 // Config is what a control plane runs with.
 type Config struct {
 	// StateDir holds all that the control plane keeps on this machine.
@@ -95,6 +101,8 @@ type Config struct {
 	APIHosts []string
 	// MembersFound lets every member create organizations, else operators alone.
 	MembersFound bool
+	// Quotas bound what one owner may have.
+	Quotas Quotas
 	// AdminAddr is the host:port of health and metrics; if empty, there is no
 	// such listener.
 	AdminAddr string
@@ -197,7 +205,7 @@ func (c *Control) listen(ctx context.Context) error {
 	var err error
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.store, Authority: c.authority, Archive: archive.New(c.archive, c.authority.TrustRoot()),
-		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), MembersFound: c.cfg.MembersFound, Log: c.cfg.Log, Now: c.cfg.Now,
+		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.site(), MembersFound: c.cfg.MembersFound, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now,
 		Bootstrapped: c.forgetBootstrap, SealRotated: c.sealRotated, Backup: c.writeBackup,
 	})
 	if err != nil {

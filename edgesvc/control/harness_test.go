@@ -89,6 +89,7 @@ type installation struct {
 	secrets []string
 	// callRate is the limit of calls; if zero, one that no test reaches.
 	callRate int
+	quotas   control.Quotas
 	// contract is what the API says of itself.
 	contract *contract
 }
@@ -105,7 +106,7 @@ func install(t *testing.T) *installation {
 func (in *installation) assemble() (*control.Control, error) {
 	return control.New(control.Config{CallRate: cmp.Or(in.callRate, 100_000),
 		StateDir: in.dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver, MembersFound: in.membersFound,
+		Log: slog.New(slog.NewTextHandler(in.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.notice, Now: in.clock.now, Version: "test", Store: in.driver, MembersFound: in.membersFound, Quotas: in.quotas,
 	})
 }
 

@@ -253,6 +253,9 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 
 // document keeps routes as a document.
 func (a *applying) document(ctx context.Context, routes []mezu.Route) (blob, error) {
+	if err := a.within(quotaRoutes, len(routes)); err != nil {
+		return blob{}, err
+	}
 	data, err := encode(routes)
 	if err != nil {
 		return blob{}, fmt.Errorf("encoding routes: %w", err)

@@ -11,8 +11,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// MaxTokens is how many tokens one person may have: one for each of his machines and
-// jobs, and few enough for him to look through.
+// MaxTokens is how many tokens one person may have, if no quota says otherwise: one for
+// each of his machines and jobs, and few enough for him to look through.
 const MaxTokens = 100
 
 func noToken() error { return notFound("token", "") }
@@ -157,7 +157,8 @@ func (s *Service) roomForToken(ctx context.Context, ch *change, person string) e
 	}
 	entries := len(page.Records)
 	live := entries
-	if entries >= MaxTokens {
+	most := s.most(quotaTokens)
+	if entries >= most {
 		ended, err := s.endedTokens(ctx, page.Records)
 		if err != nil {
 			return err
@@ -169,8 +170,8 @@ func (s *Service) roomForToken(ctx context.Context, ch *change, person string) e
 			entries--
 		}
 	}
-	if live >= MaxTokens {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(MaxTokens) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
+	if live >= most {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(most) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
 	}
 	n.Value.Tokens = entries + 1
 	ch.update(n.Key, n.Revision, n.Value)

@@ -51,7 +51,7 @@ func (s *Service) addDirectory(ctx context.Context, ch *change, sc scope, in mez
 		ch.require(sc.project.Key, sc.project.Revision)
 	}
 	ch.require(sc.organization.Key, sc.organization.Revision)
-	return in, s.count(ctx, ch, sc.owner, func(n *children) { n.Directories++ })
+	return in, s.add(ctx, ch, sc.owner, quotaDirectories, func(n *children) *int { return &n.Directories })
 }
 
 // GetDirectory reads one.

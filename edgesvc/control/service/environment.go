@@ -95,7 +95,7 @@ func (s *Service) placeEnvironment(ctx context.Context, ch *change, sc scope, in
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
 	ch.require(prj.Key, prj.Revision)
-	return in, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Environments++ })
+	return in, s.add(ctx, ch, prj.Value.ID, quotaEnvironments, func(n *children) *int { return &n.Environments })
 }
 
 // allocate takes the first free label for the environment.

@@ -12,7 +12,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// MaxInvitations is how many invitations of one organization may be open: each is a
+// MaxInvitations is how many invitations of one organization may be open, if no quota
+// says otherwise: each is a
 // mail in the installation's name to somebody who has not asked for it.
 const MaxInvitations = 200
 
@@ -185,8 +186,8 @@ func (s *Service) countInvitation(ctx context.Context, ch *change, org string) e
 			open++
 		}
 	}
-	if open >= MaxInvitations {
-		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization has " + strconv.Itoa(MaxInvitations) + " open invitations already", Hint: "wait until some are redeemed or have ended, or withdraw some"}
+	if most := s.most(quotaInvitations); open >= most {
+		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization has " + strconv.Itoa(most) + " open invitations already", Hint: "wait until some are redeemed or have ended, or withdraw some"}
 	}
 	return err
 }
@@ -382,6 +383,9 @@ func (s *Service) welcome(ctx context.Context, ch *change, org found[mezu.Organi
 	ch.audit(scope{organization: org}.target(kindMember, m.ID, inv.Value.Email), nil, m)
 	ch.remove(inv.Key, inv.Revision)
 	ch.unlink(inv.Value)
+	if err := s.add(ctx, ch, org.Value.ID, quotaMembers, func(n *children) *int { return &n.Members }); err != nil {
+		return m, err
+	}
 	return m, s.count(ctx, ch, org.Value.ID, func(n *children) {
 		n.Invitations--
 		if m.Role == mezu.RoleOwner {

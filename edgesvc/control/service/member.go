@@ -178,6 +178,9 @@ func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch u
 		ch.drop(membershipsOf(m.Value.Person) + sc.organization.Value.ID)
 		ch.owe(owed)
 		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value, nil)
+		if err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Members-- }); err != nil {
+			return err
+		}
 		return s.countOwners(ctx, ch, sc, m.Value.Role, "")
 	})
 	if err != nil {

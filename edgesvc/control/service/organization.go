@@ -63,7 +63,7 @@ func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in 
 	ch.create(keyID(in.ID), key)
 	ch.audit(about(kindOrganization, in.ID, in.Name), nil, in)
 	s.newMember(ch, found[mezu.Organization]{Value: in, Key: key}, c.ID, mezu.RoleOwner)
-	return in, s.count(ctx, ch, in.ID, func(n *children) { n.Owners++ })
+	return in, s.count(ctx, ch, in.ID, func(n *children) { n.Owners, n.Members = 1, 1 })
 }
 
 // free refuses a name that is taken.

@@ -55,7 +55,7 @@ func (s *Service) addProject(ctx context.Context, ch *change, sc scope, in mezu.
 	ch.require(org.Key, org.Revision)
 	sc.project.Value = in
 	ch.audit(sc.target(kindProject, in.ID, in.Name), nil, in)
-	return in, s.count(ctx, ch, org.Value.ID, func(n *children) { n.Projects++ })
+	return in, s.add(ctx, ch, org.Value.ID, quotaProjects, func(n *children) *int { return &n.Projects })
 }
 
 // GetProject reads one.

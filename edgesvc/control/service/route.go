@@ -83,6 +83,9 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 		if err := mezu.ValidateRoutes("routes", in); err != nil {
 			return err
 		}
+		if err := s.within(quotaRoutes, len(in)); err != nil {
+			return err
+		}
 		out = s.adopt(old, in)
 		was, is, err := auditRoutes(old, out)
 		if err != nil {
@@ -187,6 +190,9 @@ func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Ro
 				return out, err
 			}
 			if err := in.Validate(); err != nil {
+				return out, err
+			}
+			if err := s.within(quotaRoutes, len(routes)+1); err != nil {
 				return out, err
 			}
 			in.Meta = s.meta(mezu.PrefixRoute)

@@ -162,8 +162,9 @@ type children struct {
 	// Operators are the installation's, Tokens a person's.
 	Operators int `json:"operators,omitempty"`
 	Tokens    int `json:"tokens,omitempty"`
-	// Owners and Invitations are an organization's.
+	// Owners, Members and Invitations are an organization's.
 	Owners      int `json:"owners,omitempty"`
+	Members     int `json:"members,omitempty"`
 	Invitations int `json:"invitations,omitempty"`
 }
 

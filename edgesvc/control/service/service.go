@@ -44,7 +44,9 @@ type Config struct {
 	Site string
 	// MembersFound lets every member create organizations, else operators alone.
 	MembersFound bool
-	Log          *slog.Logger
+	// Quotas bound what one owner may have.
+	Quotas Quotas
+	Log    *slog.Logger
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
@@ -69,6 +71,7 @@ type Service struct {
 	site      string
 	// membersFound: see Config.
 	membersFound bool
+	quotas       Quotas
 	log          *slog.Logger
 	now          func() time.Time
 	epoch        uint64
@@ -93,12 +96,12 @@ type records interface {
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, sealed: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, log: cfg.Log, now: cfg.Now,
+	s := &Service{store: cfg.Store, sealed: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, quotas: cfg.Quotas, log: cfg.Log, now: cfg.Now,
 		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, publishing: &sync.Mutex{}, backingUp: &sync.Mutex{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if err := validateDomain(cfg.Domain); err != nil {
+	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.Validate()); err != nil {
 		return nil, err
 	}
 	for _, op := range api.Operations() {

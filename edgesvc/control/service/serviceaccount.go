@@ -94,7 +94,7 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	ch.require(prj.Key, prj.Revision)
 	ch.audit(sc.target(kindServiceAccount, in.ID, in.Name), nil, in)
 	out = api.ServiceAccountCreated{ServiceAccount: in, Key: secret}
-	return out, s.count(ctx, ch, prj.Value.ID, func(n *children) { n.Accounts++ })
+	return out, s.add(ctx, ch, prj.Value.ID, quotaAccounts, func(n *children) *int { return &n.Accounts })
 }
 
 // mayGrant refuses verbs that the caller lacks.

@@ -37,12 +37,35 @@ func (s *Service) countUsers(ctx context.Context, ch *change, directory, id stri
 	if err != nil {
 		return err
 	}
+	if n > 0 {
+		if err := s.roomForUsers(ctx, directory, part.Value, n); err != nil {
+			return err
+		}
+	}
 	ch.update(part.Key, part.Revision, part.Value+n)
 	known, err := optional[children](ctx, s, keyChildren(directory))
 	if err != nil || known.Value.HadUsers {
 		return err
 	}
 	return s.count(ctx, ch, directory, func(c *children) { c.HadUsers = true })
+}
+
+// roomForUsers refuses n users too many of a directory. Parts fill alike, so that while
+// this one is under half of its share there is room in all; else they are added up. Of
+// several users made at once some may be over the quota.
+func (s *Service) roomForUsers(ctx context.Context, directory string, part, n int) error {
+	if (part+n)*countParts*2 <= s.most(quotaUsers) {
+		return nil
+	}
+	total := n
+	err := each(ctx, s, userCountsOf(directory), func(f found[int]) error {
+		total += f.Value
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.within(quotaUsers, total)
 }
 
 // withoutUsers plans the end of a directory's count, or refuses while it counts

@@ -18,8 +18,9 @@ func keyMail(directory, blind string) string  { return "mail/" + directory + "/"
 func statusOf(directory string, s mezu.UserStatus) string {
 	return "user-status/" + directory + "/" + string(s) + "/"
 }
+func userCountsOf(directory string) string { return "user-count/" + directory + "/" }
 func keyUserCount(directory string, part int) string {
-	return fmt.Sprintf("user-count/%s/%02d", directory, part)
+	return fmt.Sprintf("%s%02d", userCountsOf(directory), part)
 }
 
 // holdersOf finds who has a role, holdersInStatus those of a status among them. Two

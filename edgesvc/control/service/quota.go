@@ -1,0 +1,109 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Quotas bound how many records of a kind one owner may have, by the kind's name, so
+// that no tenant fills the store of all. What is not named has its default.
+type Quotas map[string]int
+
+// quota is one bound: what it counts, below what, its default and the highest value
+// that it can be set to.
+type quota struct {
+	name, owner   string
+	fallback, max int
+}
+
+// anyNumber is as good as no quota.
+const anyNumber = 1_000_000_000
+
+// listed is the most of what is counted by listing it, in one page with room for what
+// has ended.
+const listed = 500
+
+// Quotas, each far above what a tenant of a believable size has.
+var (
+	// A page of projects or accounts has as many at most, so that one call shows all.
+	quotaProjects = quota{"projects", "the organization", 1000, anyNumber}
+	quotaAccounts = quota{"service_accounts", "the project", 1000, anyNumber}
+	quotaMembers  = quota{"members", "the organization", 1000, anyNumber}
+	// A manifest names as many at most.
+	quotaEnvironments = quota{"environments", "the project", mezu.MaxManifestEnvironments, anyNumber}
+	// The removal of a role looks into each directory that can have given it.
+	quotaDirectories = quota{"directories", "the owner", 100, anyNumber}
+	// What etcd holds beside the rest (docs/architecture.md).
+	quotaUsers = quota{"users", "the directory", 1_000_000, anyNumber}
+	// All of them are one document, which has this bound itself.
+	quotaRoutes      = quota{"routes", "the environment", mezu.MaxRoutes, mezu.MaxRoutes}
+	quotaTokens      = quota{"tokens", "the person", MaxTokens, listed}
+	quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}
+)
+
+var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers}
+
+// ParseQuotas reads settings of the form NAME=N.
+func ParseQuotas(settings []string) (Quotas, error) {
+	out := Quotas{}
+	for _, setting := range settings {
+		name, value, ok := strings.Cut(setting, "=")
+		n, err := strconv.Atoi(value)
+		if !ok || err != nil {
+			return nil, mezu.Invalid("quotas", "is a list of NAME=NUMBER; %q is not", setting)
+		}
+		if _, twice := out[name]; twice {
+			return nil, mezu.Invalid("quotas", "%s is given twice", name)
+		}
+		out[name] = n
+	}
+	return out, out.Validate()
+}
+
+// Validate checks names and numbers.
+func (q Quotas) Validate() error {
+	for name, n := range q {
+		i := slices.IndexFunc(allQuotas, func(a quota) bool { return a.name == name })
+		if i < 0 {
+			var names []string
+			for _, a := range allQuotas {
+				names = append(names, a.name)
+			}
+			return mezu.Invalid("quotas", "there is no quota %q; there are %s", name, strings.Join(names, ", "))
+		}
+		if n < 1 || n > allQuotas[i].max {
+			return mezu.Invalid("quotas", "%s is between 1 and %d, not %d", name, allQuotas[i].max, n)
+		}
+	}
+	return nil
+}
+
+// most is the value of a quota.
+func (s *Service) most(q quota) int { return cmp.Or(s.quotas[q.name], q.fallback) }
+
+// within refuses the n-th record of an owner if it is one too many.
+func (s *Service) within(q quota, n int) error {
+	most := s.most(q)
+	if n <= most {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of %s is %d: %s has no room for more", strings.ReplaceAll(q.name, "_", " "), most, q.owner),
+		Hint: "delete what nobody uses, or ask an operator for a higher `quotas: [" + q.name + "=N]`"}
+}
+
+// add counts one more record below a parent, or refuses it.
+func (s *Service) add(ctx context.Context, ch *change, parent string, q quota, counter func(*children) *int) error {
+	n, err := s.counters(ctx, ch, parent)
+	if err != nil {
+		return err
+	}
+	at := counter(&n.Value)
+	*at++
+	return s.within(q, *at)
+}
