@@ -37,6 +37,10 @@ func isHostPort(s string) bool {
 type EdgeList struct {
 	Position Position   `json:"position"`
 	Edges    []EdgeInfo `json:"edges"`
+	// Gone is the place of the newest last word on an environment that the stream does
+	// not have any more. An edge that has an environment from no later than that, of
+	// which a whole snapshot says nothing, was away when it was removed.
+	Gone Position `json:"gone,omitzero"`
 }
 
 // EdgeInfo is what a Warpgate needs of one edge.

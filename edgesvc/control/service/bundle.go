@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -54,17 +53,72 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 
 // stateRemoved adds the last word on an environment.
 func (s *Service) stateRemoved(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
-	ch.state(bundleStatement(removedBundle(mezu.Bundle{
+	ch.state(s.lastWord(mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name, Endpoint: env.Endpoint,
-	}, s.stamp())))
+	}))
 }
 
-// removedBundle is the last word on the environment of a bundle.
-func removedBundle(of mezu.Bundle, at time.Time) *mezu.Bundle {
-	return &mezu.Bundle{
+// lastWordLife is how long the last word on an environment stays in the stream: twice
+// what an edge can be away and go on where it was, before its certificate ends. One that
+// comes later is sent everything, and told to forget what that says nothing of.
+const lastWordLife = 2 * mezu.LeafLife
+
+// lastWord is the statement that the environment of a bundle is gone.
+func (s *Service) lastWord(of mezu.Bundle) statement {
+	st := bundleStatement(&mezu.Bundle{
 		Organization: of.Organization, Project: of.Project, Environment: of.Environment, ProjectName: of.ProjectName, EnvironmentName: of.EnvironmentName,
-		Endpoint: of.Endpoint, Removed: true, Issued: at,
+		Endpoint: of.Endpoint, Removed: true, Issued: s.stamp(),
+	})
+	st.until = s.stamp().Add(lastWordLife)
+	return st
+}
+
+// sweptWords is how many last words one transaction drops: each takes an operation and
+// a check, and there are those of the edge list beside them.
+const sweptWords = store.MaxOps / 2
+
+// sweepLastWords drops last words from the stream and says up to where: an edge that has
+// not come so far must be sent everything.
+func (s *Service) sweepLastWords(ctx context.Context) error {
+	var over []found[streamRecord]
+	err := each(ctx, s, prefixBundle, func(f found[streamRecord]) error {
+		if !f.Value.Until.IsZero() && s.now().After(f.Value.Until) {
+			f.Value.Signed = blob{} // all but its document is small
+			over = append(over, f)
+		}
+		return nil
+	})
+	for batch := range slices.Chunk(over, sweptWords) {
+		_, swept := s.publish(ctx, internal, func(ch *change) error { return s.dropLastWords(ctx, ch, batch) })
+		err = errors.Join(err, swept)
 	}
+	return err
+}
+
+func (s *Service) dropLastWords(ctx context.Context, ch *change, words []found[streamRecord]) error {
+	was, err := optional[mezu.Position](ctx, s, keyGone)
+	if err != nil {
+		return err
+	}
+	gone := was.Value
+	for _, w := range words {
+		now, err := optional[streamRecord](ctx, s, w.Key)
+		if err != nil {
+			return err
+		}
+		if now.Revision != w.Revision {
+			continue // said again meanwhile
+		}
+		ch.remove(w.Key, w.Revision)
+		if w.Value.Position.Compare(gone) > 0 {
+			gone = w.Value.Position
+		}
+	}
+	if len(ch.txn.Ops) == 0 {
+		return nil
+	}
+	ch.update(was.Key, was.Revision, gone)
+	return s.stateEdges(ctx, ch, nil, "")
 }
 
 func bundleStatement(b *mezu.Bundle) statement {
@@ -129,19 +183,31 @@ func (s *Service) stateRevocation(ch *change, r mezu.Revocation) {
 // stateEdges adds the list of edges to a change: those stored, less without, more
 // with, both by name.
 func (s *Service) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, without string) error {
-	statement, err := s.edgesStatement(ctx, with, without)
+	statement, err := s.edgesStatement(ctx, ch, with, without)
 	if err == nil {
 		ch.state(statement)
 	}
 	return err
 }
 
-func (s *Service) edgesStatement(ctx context.Context, with *mezu.Edge, without string) (statement, error) {
+func (s *Service) edgesStatement(ctx context.Context, ch *change, with *mezu.Edge, without string) (statement, error) {
 	l := mezu.EdgeList{Edges: []mezu.EdgeInfo{}}
+	gone, swept, err := planned[mezu.Position](ch, keyGone)
+	if err != nil {
+		return statement{}, err
+	}
+	if l.Gone = gone; !swept {
+		was, err := optional[mezu.Position](ctx, s, keyGone)
+		if err != nil {
+			return statement{}, err
+		}
+		l.Gone = was.Value
+		ch.require(was.Key, was.Revision)
+	}
 	add := func(e mezu.Edge) {
 		l.Edges = append(l.Edges, mezu.EdgeInfo{ID: e.ID, Name: e.Name, TunnelAddress: e.TunnelAddress})
 	}
-	err := each(ctx, s, prefixEdge, func(f found[edge]) error {
+	err = each(ctx, s, prefixEdge, func(f found[edge]) error {
 		if f.Value.Name != without && (with == nil || f.Value.Name != with.Name) {
 			add(f.Value.Edge)
 		}

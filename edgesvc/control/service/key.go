@@ -12,6 +12,8 @@ const (
 	keyEpoch    = "meta/epoch"
 	keyRevision = "meta/revision"
 	keyOffer    = "meta/bootstrap"
+	// keyGone is the place of the newest last word that was swept.
+	keyGone = "gone"
 
 	prefixOrganization = "org/"
 	prefixEdge         = "edge/"

@@ -104,7 +104,7 @@ func (s *Service) restate(ctx context.Context, f found[streamRecord]) error {
 			return fmt.Errorf("decoding the bundle of %s: %w", environment, err)
 		}
 		ch.require(rec.Key, rec.Revision)
-		ch.state(bundleStatement(removedBundle(was, s.stamp())))
+		ch.state(s.lastWord(was))
 		return nil
 	})
 	return err

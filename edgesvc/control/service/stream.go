@@ -70,7 +70,14 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			from = mezu.Position{}
 		}
 		reader = r
-		entries, position, err = r.snapshot(ctx, from)
+		if entries, position, err = r.snapshot(ctx, from); err != nil {
+			return err
+		}
+		// After the listing: what was swept before it is not in it.
+		gone, err := optional[mezu.Position](ctx, r, keyGone)
+		if err == nil && !from.IsZero() && from.Compare(gone.Value) < 0 {
+			err = errSwept()
+		}
 		return err
 	})
 	if err != nil {
@@ -83,6 +90,9 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	resume := from
 	for _, e := range entries {
 		rec, err := get[streamRecord](ctx, reader, e.key)
+		if errors.Is(err, store.ErrNotFound) && e.kind == api.StreamBundle && !from.IsZero() {
+			return errSwept()
+		}
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept meanwhile
 		}
@@ -107,6 +117,11 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	return s.follow(ctx, c, watcher, sink)
 }
 
+// errSwept refuses to go on from a position after which something was swept.
+func errSwept() error {
+	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "environments were removed since that the stream says nothing of any more", Hint: "ask for everything"}
+}
+
 // snapshot lists what is current after from, in the order in which to send it, and
 // the store's position from which to watch.
 func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, store.Position, error) {
@@ -126,7 +141,8 @@ func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, st
 			if err != nil {
 				return nil, "", err
 			}
-			over := !f.Value.Until.IsZero() && now.After(f.Value.Until)
+			// A last word counts until it is swept: only then does keyGone stand for it.
+			over := f.Value.Kind == api.StreamRevocation && now.After(f.Value.Until)
 			if f.Value.Position.Compare(from) > 0 && !over {
 				entries = append(entries, entry{r.Key, f.Value.Kind, f.Value.Position})
 			}

@@ -61,6 +61,7 @@ func (s *Service) sweepAll(ctx context.Context) error {
 		{"sweeping rotated keys", s.sweepKeys},
 		{"sweeping idempotency records", s.sweepOnce},
 		{"sweeping revocations", s.sweepRevocations},
+		{"sweeping removed environments", s.sweepLastWords},
 		{"sweeping endpoints", s.sweepEndpoints},
 		{"sweeping Warpgates", s.sweepWarpgates},
 		{"sweeping documents", s.sweepDocuments},

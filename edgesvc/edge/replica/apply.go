@@ -94,7 +94,7 @@ func (r *Replica) applyEdges(doc mezu.Signed) error {
 	}
 	r.saveStatement(r.path(edgesFile), doc, r.save)
 	r.mu.Lock()
-	r.state.edges = &document{signed: doc, position: list.Position}
+	r.state.edges, r.state.gone = &document{signed: doc, position: list.Position}, list.Gone
 	r.mu.Unlock()
 	r.tell("", doc)
 	return nil
@@ -239,6 +239,29 @@ func (r *Replica) claim(label string, j *judged) {
 	}
 	e.environment, e.position = j.bundle.Environment, j.bundle.Position
 	e.table.Store(j.table)
+}
+
+// forgetGone drops the environments of which the snapshot that has come to its end said
+// nothing, and that are from no later than the place up to which the control plane says
+// of removed ones nothing more. r.mu is held; the files to be removed are returned.
+func (r *Replica) forgetGone() []string {
+	var files []string
+	if r.state.incomplete {
+		return nil // what was said of them may have been rejected
+	}
+	for environment, d := range r.state.documents {
+		if d.removed || d.named == r.state.snapshots || d.position.Compare(r.state.gone) > 0 {
+			continue
+		}
+		delete(r.state.documents, environment)
+		r.state.envs--
+		files = append(files, r.path(bundlesDir, environment+".json"))
+		if r.release(d.label, environment) && r.pair == nil {
+			files = append(files, r.path(certsDir, d.label+".pem"))
+		}
+		r.log.Info("an environment was removed while this edge was away", "environment", environment, "endpoint", d.label)
+	}
+	return files
 }
 
 // release takes a label from an environment, if it has it; r.mu is held.

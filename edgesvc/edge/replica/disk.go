@@ -41,6 +41,9 @@ type storedStream struct {
 	Cursor     mezu.Position `json:"cursor"`
 	Head       mezu.Position `json:"head"`
 	Incomplete bool          `json:"incomplete,omitempty"`
+	// Whole: the snapshot under way was not at its end. What it has named so far is
+	// not on disk, so that the next start asks for it anew.
+	Whole bool `json:"whole,omitempty"`
 }
 
 func (r *Replica) path(parts ...string) string {
@@ -76,7 +79,9 @@ func (r *Replica) load() error {
 		r.flush()
 		return nil
 	}
-	r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
+	if !stored.Whole {
+		r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
+	}
 	return nil
 }
 
@@ -161,7 +166,7 @@ func (r *Replica) loadEdges(doc mezu.Signed) error {
 	if err != nil {
 		return err
 	}
-	r.state.edges = &document{signed: doc, position: list.Position}
+	r.state.edges, r.state.gone = &document{signed: doc, position: list.Position}, list.Gone
 	return nil
 }
 
@@ -215,7 +220,7 @@ func (r *Replica) flush() {
 	r.disk.flushing.Lock()
 	defer r.disk.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete}, r.state.dirty
+	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete, r.state.whole}, r.state.dirty
 	r.state.dirty = false
 	r.mu.Unlock()
 	if !r.writeWaiting(true) {

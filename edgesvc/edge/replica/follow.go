@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/backoff"
 )
 
@@ -76,7 +77,7 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 		}
 		if ev.Kind == api.StreamSynced {
 			synced = true
-			r.synced(from.IsZero())
+			r.synced()
 		}
 	}
 }
@@ -140,14 +141,19 @@ func (r *Replica) beginSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.snapshots++
-	r.state.incomplete = false
+	r.state.incomplete, r.state.whole = false, true
 }
 
 // synced notes that the present was reached. What a snapshot says nothing of is
-// kept: only a signed statement removes an environment.
-func (r *Replica) synced(snapshot bool) {
+// kept: only a signed statement removes an environment, its own or the edge list's of
+// all that are gone up to a position.
+func (r *Replica) synced() {
+	var gone []string
 	r.mu.Lock()
+	snapshot := r.state.whole
+	r.state.whole = false
 	if snapshot {
+		gone = r.forgetGone()
 		r.state.unnamed = 0
 		for _, d := range r.state.documents {
 			if !d.removed && d.named != r.state.snapshots {
@@ -158,6 +164,15 @@ func (r *Replica) synced(snapshot bool) {
 	unnamed, environments, cursor := r.state.unnamed, r.state.envs, r.state.cursor
 	r.state.dirty = true
 	r.mu.Unlock()
+	for _, path := range gone {
+		r.remove(path)
+	}
+	if len(gone) > 0 {
+		// Before the cursor: after a power cut none of them comes back.
+		if err := atomicfile.SyncDir(r.path(bundlesDir)); err != nil {
+			r.log.Error("tidying the state directory", "error", err)
+		}
+	}
 	if snapshot && unnamed > 0 {
 		r.log.Error("the control plane says nothing of environments that it once had; they are kept. Was it restored from an old backup?",
 			"unnamed", unnamed, "environments", environments)

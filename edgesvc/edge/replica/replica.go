@@ -96,6 +96,7 @@ type Replica struct {
 type state struct {
 	documents   map[string]*document // by environment
 	edges       *document            // nil before the first
+	gone        mezu.Position        // as mezu.EdgeList has it
 	revocations []revocation
 	// cursor is from where the stream resumes, as the control plane said.
 	cursor mezu.Position
@@ -112,6 +113,8 @@ type state struct {
 	// environments of which the last one said nothing.
 	snapshots uint64
 	unnamed   int
+	// whole: not all that was asked for has come; streams may break meanwhile.
+	whole bool
 	// envs counts the documents that are no tombstones.
 	envs int
 }

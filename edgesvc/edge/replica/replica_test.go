@@ -371,6 +371,64 @@ func TestTombstoneRemovesForGood(t *testing.T) {
 	}
 }
 
+// An edge that was away for longer than the control plane says of a removed environment
+// that it is gone forgets it with the next whole snapshot; what is newer than the
+// control plane can know stays.
+func TestForgetsWhatWasRemovedLongAgo(t *testing.T) {
+	c := newControl(t)
+	kept, gone, newer := newEnvironment(), newEnvironment(), newEnvironment()
+	at := c.bundle(kept, "kept-acme", "/")
+	atGone := c.bundle(gone, "gone-acme", "/")
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	eventually(t, "both are served", func() bool { return e.serves("kept-acme", at) && e.serves("gone-acme", atGone) })
+	files := []string{filepath.Join(dir, "bundles", gone+".json"), filepath.Join(dir, "certs", "gone-acme.pem")}
+	eventually(t, "the certificate is on disk", func() bool { _, err := os.Stat(files[1]); return err == nil })
+	c.stop()
+
+	c.mu.Lock()
+	removed := c.next()
+	list := mezu.EdgeList{Position: c.next(), Gone: removed}
+	c.statements = slices.DeleteFunc(c.statements, func(s statement) bool { return s.key == gone })
+	c.put("edges", api.StreamEdges, c.sign(mezu.PurposeEdges, list))
+	c.mu.Unlock()
+	c.refused(api.OpEdgeStream, mezu.Errorf(mezu.CodePreconditionFailed, "ask for everything"))
+	before := c.count(api.OpEdgeStream)
+	c.restart()
+	eventually(t, "the edge hears that it can't go on", func() bool { return c.count(api.OpEdgeStream) > before })
+	if !e.serves("gone-acme", atGone) {
+		t.Error("an environment went before anything was said of it")
+	}
+	c.refused(api.OpEdgeStream, nil)
+	eventually(t, "the removed one is forgotten", func() bool { return e.Host("gone-acme."+testDomain) == nil })
+	for _, file := range files {
+		eventually(t, file+" is gone", func() bool { _, err := os.Stat(file); return errors.Is(err, os.ErrNotExist) })
+	}
+	if m := e.Metrics(); !e.serves("kept-acme", at) || m.Environments != 1 || m.Unnamed != 0 {
+		t.Errorf("%+v", m)
+	}
+
+	// Of one that is newer nothing is said either, as after a restored backup.
+	atNewer := c.bundle(newer, "newer-acme", "/")
+	eventually(t, "the newer one is served", func() bool { return e.serves("newer-acme", atNewer) })
+	c.stop()
+	c.mu.Lock()
+	c.statements = slices.DeleteFunc(c.statements, func(s statement) bool { return s.key == newer })
+	c.at = list.Position
+	c.mu.Unlock()
+	c.restart()
+	eventually(t, "the edge notices", func() bool { return e.Metrics().Unnamed == 1 })
+	if !e.serves("newer-acme", atNewer) {
+		t.Error("what the control plane can't know was forgotten")
+	}
+	e.stop()
+	c.stop()
+	again := open(t, e.cfg)
+	if again.Host("gone-acme."+testDomain) != nil || !again.serves("kept-acme", at) || !again.serves("newer-acme", atNewer) {
+		t.Error("restart served something else")
+	}
+}
+
 func TestTwoEnvironmentsNeverShareALabel(t *testing.T) {
 	c := newControl(t)
 	first, second := newEnvironment(), newEnvironment()
