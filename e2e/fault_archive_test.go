@@ -195,7 +195,7 @@ func TestS1_KillWhileArchiving(t *testing.T) {
 	t.Parallel()
 	kills := 20
 	if os.Getenv(soakVariable) != "" {
-		kills = 300
+		kills = 100
 	}
 	// Some kills come while a segment is written, most while records are removed.
 	const window = 80 * time.Millisecond
