@@ -144,11 +144,7 @@ const quietToken = "quiet"
 // everybody else, with nothing to look up: the least that a loud tenant can cost.
 func runRefuser(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("refuser", flag.ContinueOnError)
-	cert, key := f.String("cert", "", ""), f.String("key", "", "")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(*cert, *key)
+	pair, err := parseWithPair(f, args)
 	if err != nil {
 		return err
 	}

@@ -27,16 +27,22 @@ import (
 // referenceHost is the name under which references are addressed.
 const referenceHost = "bench.localhost"
 
+// parseWithPair parses the flags of a server, -cert and -key among them, and loads
+// its certificate.
+func parseWithPair(f *flag.FlagSet, args []string) (tls.Certificate, error) {
+	cert, key := f.String("cert", "", ""), f.String("key", "", "")
+	if err := f.Parse(args); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.LoadX509KeyPair(*cert, *key)
+}
+
 // runGoProxy is Go's ReverseProxy without a tunnel, set up as one would who wants
 // it fast: connections to the workload are kept, and copies take pooled buffers.
 func runGoProxy(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("goproxy", flag.ContinueOnError)
 	upstream := f.String("upstream", "", "")
-	cert, key := f.String("cert", "", ""), f.String("key", "", "")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(*cert, *key)
+	pair, err := parseWithPair(f, args)
 	if err != nil {
 		return err
 	}

@@ -38,11 +38,7 @@ func runWorkload(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("workload", flag.ContinueOnError)
 	addr := f.String("addr", "127.0.0.1:0", "")
 	tlsAddr := f.String("tls-addr", "127.0.0.1:0", "")
-	cert, key := f.String("cert", "", ""), f.String("key", "", "")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(*cert, *key)
+	pair, err := parseWithPair(f, args)
 	if err != nil {
 		return err
 	}
