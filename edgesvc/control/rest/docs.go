@@ -172,7 +172,7 @@ nav a { display: block; text-decoration: none; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); text-transform: capitalize; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem; }
 summary { cursor: pointer; overflow-wrap: anywhere; }
-summary b { display: inline-block; min-width: 4.2em; }
+summary b { display: inline-block; min-width: 4.8em; }
 summary span { opacity: .75; }
 table { border-collapse: collapse; width: 100%; margin: .4rem 0 .8rem; }
 td { border-top: 1px solid var(--soft); padding: .15rem .6rem .15rem 0; vertical-align: top; }
