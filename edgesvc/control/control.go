@@ -25,9 +25,11 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/control/rest"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
@@ -416,9 +418,6 @@ func (c *Control) maintain(ctx context.Context) {
 		if err := c.service.Settle(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("finishing changes", "error", err)
 		}
-		if err := c.service.Sweep(ctx, c.holder()); err != nil && ctx.Err() == nil {
-			c.cfg.Log.Error("sweeping", "error", err)
-		}
 		if err := c.serving.renew(c.cfg.Now()); err != nil {
 			c.cfg.Log.Error("renewing the API's certificate", "error", err)
 		}
@@ -428,12 +427,34 @@ func (c *Control) maintain(ctx context.Context) {
 				c.cfg.Log.Error("maintaining", "error", err)
 			}
 		}
+		if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("sweeping", "error", err)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// sweepTries, half a term apart, outlast the term of a control plane that died, which the
+// store may notice a little late.
+const sweepTries = 5
+
+// sweep removes what has ended, unless another control plane does. One that died at it
+// shows after a term: then this one takes its place.
+func (c *Control) sweep(ctx context.Context) error {
+	for range sweepTries {
+		err := c.service.Sweep(ctx, c.holder())
+		if !errors.Is(err, lead.ErrHeld) {
+			return err
+		}
+		if err := backoff.Sleep(ctx, lead.Term/2); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // count writes down what was counted of denied attempts. Each process has counts of its

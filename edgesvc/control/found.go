@@ -34,12 +34,12 @@ func (c *Control) openAuthority(ctx context.Context) (err error) {
 			return err
 		}
 		office := lead.Office{Store: c.store, Name: founding, Holder: c.holder(), Now: c.cfg.Now}
-		mine, err := office.Run(ctx, func(ctx context.Context, _ *lead.Fenced) error { return c.found(ctx) })
-		if err != nil {
-			return err
-		}
-		if mine {
+		_, err := office.Run(ctx, func(ctx context.Context, _ *lead.Fenced) error { return c.found(ctx) })
+		if err == nil {
 			continue
+		}
+		if !errors.Is(err, lead.ErrHeld) {
+			return err
 		}
 		if backoff.Sleep(ctx, foundLook) != nil {
 			return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "another control plane began to make the keys of the installation and did not finish", Hint: "start it again, or this one"}

@@ -347,10 +347,16 @@ func (in *installation) raw(method, path, token, contentType, body string, heade
 	return resp.StatusCode, resp.Header, string(data)
 }
 
-// eventually waits for a condition.
+// eventually waits for a condition that nothing but a busy machine delays.
 func eventually(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	eventuallyWithin(t, time.Minute, what, met)
+}
+
+// eventuallyWithin waits for a condition, so long at most.
+func eventuallyWithin(t *testing.T, limit time.Duration, what string, met func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !met() {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // keys lists what the store has under a prefix.
@@ -74,6 +76,32 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s is left behind", k)
 		}
 	}
+}
+
+// A control plane that died while it swept is replaced a term later, not when the next
+// sweep is due.
+func TestSweep_AfterADeath(t *testing.T) {
+	in := withStore(t)
+	swept := func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 }
+	eventually(t, "the first sweep", swept)
+	in.clock.advance(service.SweepInterval)
+	lease, err := in.store.Grant(t.Context(), lead.Term)
+	if err != nil {
+		t.Fatal(err)
+	}
+	office := store.Op{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the dead"}`), Lease: lease}
+	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{office}}); err != nil {
+		t.Fatal(err)
+	}
+	last, err := in.store.Get(t.Context(), "meta/done/sweep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.restart()
+	eventuallyWithin(t, 5*lead.Term, "the office's next sweep", func() bool {
+		now, err := in.store.Get(t.Context(), last.Key)
+		return err == nil && now.Revision > last.Revision
+	})
 }
 
 // New roles of a project reach the bundles of all its environments before the

@@ -41,9 +41,14 @@ const (
 	prefixDone   = "meta/done/"
 )
 
-// ErrLost: the office was lost to another, or its lease ended; the write did not
-// happen.
-var ErrLost = errors.New("the office was lost")
+var (
+	// ErrHeld: the job is due, and another holds the office, who may be dead. Term
+	// later that shows.
+	ErrHeld = errors.New("the office is held by another")
+	// ErrLost: the office was lost to another, or its lease ended; the write did not
+	// happen.
+	ErrLost = errors.New("the office was lost")
+)
 
 // Held reports whether a record is that of an office which is held.
 func Held(key string) bool { return strings.HasPrefix(key, prefixOffice) }
@@ -56,8 +61,8 @@ type Office struct {
 	Name string
 	// Holder is who this process is, for people who look into the store.
 	Holder string
-	// Every is the time from one job to the next, whoever does it; if zero, each
-	// call of Run does it.
+	// Every is the time from the beginning of one job to that of the next, whoever does
+	// it; if zero, each call of Run does it.
 	Every time.Duration
 	// Now is the clock for Every; if nil, time.Now.
 	Now func() time.Time
@@ -69,19 +74,20 @@ type term struct {
 	Nonce  string `json:"nonce"` // of this term alone
 }
 
-// Run does the job if it is due and nobody else is at it, and reports whether it did.
-// The job writes through the store that it is given and no other, and ends when its
-// context does: that is when the office is lost. Of a job that failed nothing is
-// remembered, and the next who comes does it.
+// Run does the job if it is due, and reports whether it did. It says ErrHeld when the job
+// is due and another is at it. The job writes through the store that it is given and no
+// other, and ends when its context does: that is when the office is lost. Of a job that
+// failed nothing is remembered, and the next who comes does it.
 func (o Office) Run(ctx context.Context, job func(ctx context.Context, fenced *Fenced) error) (bool, error) {
 	due, err := o.due(ctx)
 	if err != nil || !due {
 		return false, err
 	}
 	f, err := o.take(ctx)
-	if err != nil || f == nil {
+	if err != nil {
 		return false, err
 	}
+	begun := o.now()
 	defer f.leave(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	var keeping sync.WaitGroup
@@ -95,7 +101,7 @@ func (o Office) Run(ctx context.Context, job func(ctx context.Context, fenced *F
 	if err != nil {
 		return true, fmt.Errorf("office %s: %w", o.Name, err)
 	}
-	return true, o.done(context.WithoutCancel(ctx), f)
+	return true, o.done(context.WithoutCancel(ctx), f, begun)
 }
 
 func (o Office) now() time.Time {
@@ -105,7 +111,7 @@ func (o Office) now() time.Time {
 	return o.Now()
 }
 
-// due looks when the job was done last.
+// due looks when the job that was done last began.
 func (o Office) due(ctx context.Context) (bool, error) {
 	if o.Every == 0 {
 		return true, nil
@@ -125,12 +131,13 @@ func (o Office) due(ctx context.Context) (bool, error) {
 	return since >= o.Every || since < 0, nil
 }
 
-// done notes that the job was done now.
-func (o Office) done(ctx context.Context, f *Fenced) error {
+// done notes that the job was done, and when it began: what came due while it ran it may
+// have passed already.
+func (o Office) done(ctx context.Context, f *Fenced, begun time.Time) error {
 	if o.Every == 0 {
 		return nil
 	}
-	value, err := o.now().UTC().MarshalText()
+	value, err := begun.UTC().MarshalText()
 	if err != nil {
 		return err
 	}
@@ -141,12 +148,12 @@ func (o Office) done(ctx context.Context, f *Fenced) error {
 	return nil
 }
 
-// take takes the office, or gives nil if it is held.
+// take takes the office. It says ErrHeld when another has it.
 func (o Office) take(ctx context.Context) (*Fenced, error) {
 	key := prefixOffice + o.Name
 	_, err := o.Store.Get(ctx, key)
 	if err == nil {
-		return nil, nil
+		return nil, ErrHeld
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("looking at office %s: %w", o.Name, err)
@@ -167,7 +174,7 @@ func (o Office) take(ctx context.Context) (*Fenced, error) {
 	if err != nil {
 		f.leave(context.WithoutCancel(ctx))
 		if errors.Is(err, store.ErrConflict) {
-			return nil, nil
+			return nil, ErrHeld
 		}
 		return nil, fmt.Errorf("taking office %s: %w", o.Name, err)
 	}

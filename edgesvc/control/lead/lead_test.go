@@ -67,7 +67,7 @@ func TestOneAtATime(t *testing.T) {
 	b := a
 	b.Holder = "b"
 	ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
-		if ran, err := b.Run(ctx, func(context.Context, *lead.Fenced) error { return errors.New("two at once") }); ran || err != nil {
+		if ran, err := b.Run(ctx, func(context.Context, *lead.Fenced) error { return errors.New("two at once") }); ran || !errors.Is(err, lead.ErrHeld) {
 			t.Errorf("the second ran: %v, %v", ran, err)
 		}
 		return write(ctx, f, "a")
@@ -86,6 +86,22 @@ func TestOneAtATime(t *testing.T) {
 	}
 	if ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error { return write(ctx, f, "a") }); !ran || err != nil {
 		t.Errorf("after one that failed: %v, %v", ran, err)
+	}
+}
+
+// What comes due while a job runs may be behind it already: the next is due from its
+// beginning on.
+func TestDueFromTheBeginning(t *testing.T) {
+	st, c := open(t)
+	o := lead.Office{Store: st, Name: "sweep", Every: lead.Term / 2, Now: c.Now}
+	long := func(ctx context.Context, f *lead.Fenced) error {
+		c.advance(lead.Term / 2)
+		return write(ctx, f, "a")
+	}
+	for i := range 2 {
+		if ran, err := o.Run(t.Context(), long); !ran || err != nil {
+			t.Errorf("job %d: %v, %v", i, ran, err)
+		}
 	}
 }
 

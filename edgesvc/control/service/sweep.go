@@ -23,8 +23,8 @@ const chunkAge = time.Hour
 // office is who sweeps: one control plane of those that share a store.
 const office = "sweep"
 
-// Sweep removes what has ended, if it is time for it and no other control plane is at
-// it. holder names this one. What it writes is fenced: once
+// Sweep removes what has ended, if it is time for it; it says lead.ErrHeld when another
+// control plane is at it, or was and died. holder names this one. What it writes is fenced: once
 // another sweeps, nothing is written any more.
 func (s *Service) Sweep(ctx context.Context, holder string) error {
 	o := lead.Office{Store: s.store, Name: office, Holder: holder, Every: SweepInterval, Now: s.now}
