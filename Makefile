@@ -11,9 +11,10 @@ BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 # Platforms that the programs are built for.
 CROSS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-# How long each fuzz target runs, and how often the soak repeats each test.
+# How long each fuzz target runs; how often the soak repeats each test: five times take
+# about two hours on two cores.
 FUZZTIME ?= 30s
-SOAK     ?= 20
+SOAK     ?= 5
 # Arguments of the benchmark program.
 BENCH ?=
 
@@ -69,7 +70,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-soak: ## the long forms of tests; then everything that moves bytes SOAK times, and all of e2e with the race detector
+soak: tools-for-test ## the long forms of tests; then everything that moves bytes SOAK times, and all of e2e with the race detector
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/...
 	MEZU_SOAK=1 go test -race -timeout 2h ./e2e

@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 
 // patience bounds every wait of a test: a race build on a busy machine is slow,
 // a hang is for ever.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // process is one program under test.
 type process struct {

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test that has gone wrong.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // message is one request as it was understood.
 type message struct {

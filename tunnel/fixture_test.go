@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test; a healthy run needs a fraction of it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually waits for cond.
 func eventually(t testing.TB, what string, cond func() bool) {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	// patience bounds every wait of a test that has gone wrong.
-	patience = 10 * time.Second
+	patience = time.Minute
 	// brief is the time-out of routes that are meant to run into it.
 	brief = 300 * time.Millisecond
 )

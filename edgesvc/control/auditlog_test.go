@@ -134,7 +134,7 @@ func receive(t *testing.T, from <-chan mezu.AuditRecord, op api.Operation) mezu.
 			t.Fatalf("got %+v, open %v, want %s", rec, open, op.ID)
 		}
 		return rec
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("waited in vain for %s", op.ID)
 	}
 	return mezu.AuditRecord{}
@@ -148,7 +148,7 @@ func cut(t *testing.T, what string, from <-chan mezu.AuditRecord) {
 	t.Helper()
 	began := time.Now()
 	// Patience is more than the promise, so that a slow machine fails by the figure.
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		select {
 		case rec, open := <-from:

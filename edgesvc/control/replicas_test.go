@@ -176,7 +176,7 @@ func TestReplicas_StreamResumesElsewhere(t *testing.T) {
 		default:
 		}
 		in := all[turn%planes]
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		s, err := in.client("", e.cert).Stream(ctx, f.at)
 		if err != nil {
 			t.Fatal(err)

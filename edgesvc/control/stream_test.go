@@ -84,7 +84,7 @@ func (f *follower) until(s *api.Stream, what string, met func() bool) {
 
 func open(t *testing.T, c *api.Client, from mezu.Position) *api.Stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	s, err := c.Stream(ctx, from)
 	if err != nil {

@@ -154,7 +154,7 @@ func (in *installation) follow(f *follower, q audit.Query, after string) (stop f
 	return cancel, end
 }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func await(t *testing.T, what string, met func() bool) {
 	t.Helper()

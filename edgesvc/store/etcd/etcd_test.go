@@ -48,7 +48,7 @@ func conform(t *testing.T, start func(etcdtest.Test) *etcdtest.Cluster) {
 }
 
 // patience is how long calls may take where the test is not about it.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // open opens a store that has patience; it is closed with the test, if not before.
 func open(t *testing.T, c *etcdtest.Cluster, namespace string) *etcd.DB {
