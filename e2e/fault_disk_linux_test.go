@@ -55,8 +55,8 @@ func fill(t *testing.T, dir string) (free func()) {
 }
 
 // TestDiskFull takes all space from an edge's and a Warpgate's state while they
-// serve: they go on, a change is in force too, and it is written once there is
-// space.
+// serve: they go on, a change is in force too, both come back when they are killed, and
+// the change is written once there is space.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 0, open)
@@ -84,6 +84,16 @@ func TestDiskFull(t *testing.T) {
 		return nil
 	})
 	l.flows("the disks are full", time.Now())
+	overGate := l.fault("the Warpgate is killed on a full disk", goneWith(g.station))
+	g.restart(true)
+	w.tunnels(1)
+	overGate(time.Now().Add(slower(gateRecovers)))
+	l.flows("the Warpgate is back on a full disk", time.Now())
+	overEdge := l.fault("the edge is killed on a full disk", broken(e, true))
+	e.restart(true)
+	w.tunnels(1)
+	overEdge(time.Now().Add(slower(edgeRecovers)))
+	l.flows("the edge is back on a full disk", time.Now())
 	for _, f := range free {
 		f()
 	}
@@ -95,7 +105,7 @@ func TestDiskFull(t *testing.T) {
 	began = time.Now()
 	w.control.down(true)
 	up := broken(e, true)
-	overEdge := l.fault("restarts without a control plane", up)
+	overEdge = l.fault("restarts without a control plane", up)
 	e.restart(true)
 	g.restart(true)
 	w.tunnels(1)

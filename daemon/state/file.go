@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
@@ -108,6 +109,11 @@ func (s *State) write(name string, content []byte) error {
 		return fmt.Errorf("writing %s: %w", filepath.Join(s.dir, name), err)
 	}
 	return nil
+}
+
+// full reports whether a write failed for want of room.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // writeJSON replaces one file by v.

@@ -84,6 +84,7 @@ type State struct {
 	edgeList atomic.Pointer[mezu.EdgeList]
 	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
 
+	start uint64 // set once, by Open
 	epoch atomic.Uint64
 }
 
@@ -95,7 +96,8 @@ type revocation struct {
 
 // Open makes the directory if need be, takes its lock, and loads what is whole
 // and verifies. It fails only when the directory can't be used at all: locked
-// by another process, not writable, not a directory.
+// by another process, not writable, not a directory, without a key and without room for
+// one.
 func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 	if err := atomicfile.EnsureDir(dir); err != nil {
 		return nil, unusableDir(dir, err)
@@ -106,7 +108,13 @@ func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 	}
 	s := &State{dir: dir, now: now, log: log, lock: lock, unsaved: map[string]bool{}}
 	s.saved.Store(&mezu.Position{})
-	if err := errors.Join(s.countStart(), s.loadKey()); err != nil {
+	s.countStart()
+	counted := s.saveEpoch()
+	if full(counted) {
+		s.log.Warn("no room for the number of this start; going on with what the disk has", "error", counted)
+		counted = nil
+	}
+	if err := errors.Join(counted, s.loadKey()); err != nil {
 		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
 	}
 	s.load()
@@ -128,17 +136,20 @@ func unusableDir(dir string, cause error) error {
 const epochStep = 1 << 20
 
 // countStart sets the epoch of this start: the time in milliseconds, or the last
-// start's plus one where the clock went back. Thus losing the file doesn't set
-// the epoch back, and edges go on taking this Warpgate's registrations for newer
-// ones.
-func (s *State) countStart() error {
+// start's plus one where the clock went back. Thus losing the file, or having no room for
+// it, doesn't set the epoch back, and edges go on taking this Warpgate's registrations for
+// newer ones.
+func (s *State) countStart() {
 	last := uint64(0)
 	if content, err := s.read(fileEpoch); s.usable(fileEpoch, err) {
 		last, _ = strconv.ParseUint(string(content), 10, 43)
 	}
-	start := max(last+1, uint64(max(s.now().UnixMilli(), 0)))
-	s.epoch.Store(start * epochStep)
-	return s.write(fileEpoch, strconv.AppendUint(nil, start, 10))
+	s.start = max(last+1, uint64(max(s.now().UnixMilli(), 0)))
+	s.epoch.Store(s.start * epochStep)
+}
+
+func (s *State) saveEpoch() error {
+	return s.write(fileEpoch, strconv.AppendUint(nil, s.start, 10))
 }
 
 // Epoch returns a number higher than each that it returned before, across
