@@ -51,8 +51,8 @@ Flags:
    -users N             users of the largest directory of manyusers (default 1000000)
    -control-plane DIR   use the programs mezusphere and warpgate in DIR instead of building them
    -profile DIR         afterwards, build the programs with a profiler, load them as http1,
-                        http2 and bulk do, write profiles of edge and Warpgate to DIR and
-                        print what leads them; with the measure idle, heaps too
+                        http2, connections and bulk do, write profiles of edge and Warpgate
+                        to DIR and print what leads them; with the measure idle, heaps too
    -list                name the measures
 
 Needs wrk, h2load (nghttp2-client) and nginx (nginx-light), and etcd (etcd-server) for the measure

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -204,37 +205,40 @@ func moveBulk(ctx context.Context, t target, streams int64, move func(*conn, int
 	return took, nil
 }
 
-// takeConnections makes a connection for each request.
+// connect makes a connection for each request.
+func connect(ctx context.Context, _ string, t target, length time.Duration) (load, error) {
+	head := t.head("GET", pathSmall, "Connection: close\r\n")
+	var made, failed atomic.Int64
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range 2 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for time.Since(begin) < length && ctx.Err() == nil {
+				if once(ctx, t, head) == nil {
+					made.Add(1)
+				} else {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	l := load{requests: float64(made.Load()), perSecond: float64(made.Load()) / time.Since(begin).Seconds()}
+	if n := failed.Load(); n > 0 {
+		return l, fmt.Errorf("%d connections failed", n)
+	}
+	return l, nil
+}
+
 func takeConnections(ctx context.Context, b *bench, round int) error {
 	return b.inTurn(ctx, round, overTLS, func(t target) error {
 		before, err := t.usage()
 		if err != nil {
 			return err
 		}
-		head := t.head("GET", pathSmall, "Connection: close\r\n")
-		var made, failed atomic.Int64
-		begin := time.Now()
-		var wg sync.WaitGroup
-		for range 2 * runtime.GOMAXPROCS(0) {
-			wg.Go(func() {
-				for time.Since(begin) < b.o.length && ctx.Err() == nil {
-					if once(ctx, t, head) == nil {
-						made.Add(1)
-					} else {
-						failed.Add(1)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		b.results.put(round, "connections", t.name, figRate, float64(made.Load())/time.Since(begin).Seconds())
-		if n := failed.Load(); n > 0 {
-			err = fmt.Errorf("%d connections failed", n)
-		}
-		if cpuErr := b.putCPU(round, "connections", figCPU, t, before, float64(made.Load())/100_000); cpuErr != nil {
-			return cpuErr
-		}
-		return err
+		l, err := connect(ctx, b.dir, t, b.o.length)
+		b.results.put(round, "connections", t.name, figRate, l.perSecond)
+		return errors.Join(err, b.putCPU(round, "connections", figCPU, t, before, l.requests/100_000))
 	})
 }
 

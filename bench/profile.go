@@ -94,8 +94,8 @@ func profileSocket(dir, name string) []string {
 	return []string{"MEZU_BENCH_PROFILE=" + filepath.Join(dir, name+".sock")}
 }
 
-// profile takes CPU profiles of edge and Warpgate at once, under small requests and
-// under bulk, and prints what leads them.
+// profile takes CPU profiles of edge and Warpgate at once, under small requests, new
+// connections and bulk, and prints what leads them.
 func (b *bench) profile(ctx context.Context, out io.Writer) error {
 	if !b.have() {
 		return errNotOurs
@@ -116,7 +116,7 @@ func (b *bench) profile(ctx context.Context, out io.Writer) error {
 	for _, kind := range []struct {
 		name  string
 		drive generator
-	}{{"http1", wrk}, {"http2", h2load}, {"down", keepMoving((*conn).download)}, {"up", keepMoving((*conn).upload)}} {
+	}{{"http1", wrk}, {"http2", h2load}, {"connections", connect}, {"down", keepMoving((*conn).download)}, {"up", keepMoving((*conn).upload)}} {
 		if err := b.profileUnder(ctx, out, i, kind.name, kind.drive); err != nil {
 			return err
 		}
