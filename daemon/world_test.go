@@ -2,7 +2,6 @@ package daemon_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -32,6 +31,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -401,25 +401,7 @@ type gate struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
-	log    *safeBuffer
-}
-
-// safeBuffer is a bytes.Buffer for several goroutines.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log    *testkit.Buffer
 }
 
 // config is a good one.
@@ -431,7 +413,7 @@ func (w *world) config(dir string) daemon.Config {
 // start runs a Warpgate. Its data connections answer each line with the same.
 func (w *world) start(cfg daemon.Config, change ...func(*gate)) *gate {
 	w.t.Helper()
-	g := &gate{t: w.t, events: make(chan mezu.Event, 10_000), done: make(chan struct{}), log: &safeBuffer{}}
+	g := &gate{t: w.t, events: make(chan mezu.Event, 10_000), done: make(chan struct{}), log: &testkit.Buffer{}}
 	if cfg.Now == nil {
 		cfg.Now = g.clock.Now
 	}

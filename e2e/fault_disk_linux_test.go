@@ -2,57 +2,17 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/testkit"
 )
-
-// smallDisk mounts a file system of its own, of so many MiB, for a directory.
-func smallDisk(t *testing.T, dir string, size int) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", size)); err != nil {
-		t.Skipf("no file system can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// fill takes all space of a disk; the function gives it back.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 64 << 10; size > 0; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 // TestDiskFull takes all space from an edge's and a Warpgate's state while they
 // serve: they go on, a change is in force too, both come back when they are killed, and
@@ -62,7 +22,7 @@ func TestDiskFull(t *testing.T) {
 	w := newWorld(t, 0, open)
 	disks := []string{filepath.Join(w.dir, "edge-1"), filepath.Join(w.dir, "gate-1")}
 	for _, dir := range disks {
-		smallDisk(t, dir, 4)
+		testkit.Disk(t, dir, 4<<20)
 	}
 	e := w.addEdge("edge-1")
 	g := w.addStationGates(1)[0]
@@ -70,9 +30,9 @@ func TestDiskFull(t *testing.T) {
 	l.flows("the start", time.Now())
 
 	over := l.fault("the disks are full", nothing)
-	var free []func()
+	var fillers []string
 	for _, dir := range disks {
-		free = append(free, fill(t, dir))
+		fillers = append(fillers, testkit.Fill(t, dir, 0))
 	}
 	began := time.Now()
 	state := w.setRoutes(open, mezu.Route{Exact: "/changed", Methods: []string{"POST"}})
@@ -94,8 +54,10 @@ func TestDiskFull(t *testing.T) {
 	w.tunnels(1)
 	overEdge(time.Now().Add(slower(edgeRecovers)))
 	l.flows("the edge is back on a full disk", time.Now())
-	for _, f := range free {
-		f()
+	for _, f := range fillers {
+		if err := os.Remove(f); err != nil {
+			t.Error(err)
+		}
 	}
 	w.applied(state, 2)
 	metricIs(t, e.admin, "mezu_edge_unwritten_files", 0)
@@ -122,10 +84,10 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 	t.Parallel()
 	// What the store keeps free (256 MiB) and gives up to open (64 MiB), and room for
 	// what it writes.
-	const size = 640
+	const size = 640 << 20
 	w := &world{t: t, dir: t.TempDir(), api: freeAddr(t)}
 	disk := filepath.Join(w.dir, "control")
-	smallDisk(t, disk, size)
+	testkit.Disk(t, disk, size)
 	w.startControl()
 	w.bootstrap()
 	w.addEdge("edge-1")
@@ -181,8 +143,8 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 			t.Errorf("%s: a service account reads %+v", when, got)
 		}
 	}
-	filled := make(chan func(), 1)
-	go func() { filled <- fill(t, disk) }()
+	filled := make(chan string, 1)
+	go func() { filled <- testkit.Fill(t, disk, 0) }()
 	for {
 		err := create()
 		if mezu.CodeOf(err) == mezu.CodeUnavailable {
@@ -192,7 +154,7 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 			t.Fatalf("writing while the disk fills up: %v, after %d", err, len(acked))
 		}
 	}
-	free := <-filled
+	filler := <-filled
 	t.Logf("refused after %d writes", len(acked))
 	refused("on the full disk")
 	reads("on the full disk")
@@ -205,7 +167,9 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 		reads("after a start on the full disk")
 	}
 	w.inStep()
-	free()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "writes", create)
 	reads("with space again")
 	w.changeArrives()

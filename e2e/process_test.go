@@ -11,11 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // binaries is where TestMain puts the programs.
@@ -54,27 +55,10 @@ type process struct {
 	t    *testing.T
 	name string
 	cmd  *exec.Cmd
-	out  lockedBuffer // stdout
-	log  lockedBuffer // stderr
+	out  testkit.Buffer // stdout
+	log  testkit.Buffer // stderr
 	gone chan struct{}
 	err  error
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // start runs a program until the test ends. Its log is shown when the test

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -40,34 +40,16 @@ type running struct {
 	t      *testing.T
 	home   string
 	events chan mezu.Event
-	errors *safeBuffer
+	errors *testkit.Buffer
 	cancel context.CancelFunc
 	code   chan int
 	ready  mezu.Event
 }
 
-// safeBuffer is a buffer that one goroutine may read while others write.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // start runs the program on free ports and waits until it is ready.
 func start(t *testing.T, home string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, home: home, events: make(chan mezu.Event, 1000), errors: &safeBuffer{}, code: make(chan int, 1)}
+	r := &running{t: t, home: home, events: make(chan mezu.Event, 1000), errors: &testkit.Buffer{}, code: make(chan int, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	out, in := io.Pipe()

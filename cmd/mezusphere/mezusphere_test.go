@@ -12,7 +12,6 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,29 +21,12 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
-}
-
-// safeBuffer is a buffer that one goroutine may read while others write.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // mezusphere runs the program to its end.
@@ -170,7 +152,7 @@ func TestUsage(t *testing.T) {
 const startTimeout = 60 * time.Second
 
 // until waits for a match in what the program says.
-func until(t *testing.T, from *safeBuffer, pattern string) []string {
+func until(t *testing.T, from *testkit.Buffer, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(startTimeout)
@@ -193,7 +175,7 @@ func TestAll(t *testing.T) {
 	state := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var talk safeBuffer
+	var talk testkit.Buffer
 	done := make(chan int, 1)
 	args := []string{"all", "--state", state, "--domain", "localhost", "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0",
 		"--admin-addr", "127.0.0.1:0", "--edge-admin-addr", "127.0.0.1:0"}

@@ -23,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // backup writes a backup of the installation into a file.
@@ -44,7 +45,7 @@ func (in *installation) backup(op *api.Client) string {
 // own, not started.
 func (in *installation) restored(path string, live bool) *installation {
 	in.t.Helper()
-	r := &installation{t: in.t, dir: in.t.TempDir(), clock: in.clock, log: &lockedBuffer{}, notice: &lockedBuffer{}}
+	r := &installation{t: in.t, dir: in.t.TempDir(), clock: in.clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
 	key, err := os.ReadFile(filepath.Join(in.dir, "seal.key"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(r.dir, "seal.key"), key, 0o600)

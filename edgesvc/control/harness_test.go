@@ -1,7 +1,6 @@
 package control_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -26,28 +25,11 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// lockedBuffer is a log that several goroutines write.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
 
 // clock is a time that tests move.
 type clock struct {
@@ -72,8 +54,8 @@ type installation struct {
 	t       *testing.T
 	dir     string
 	clock   *clock
-	log     *lockedBuffer
-	notice  *lockedBuffer
+	log     *testkit.Buffer
+	notice  *testkit.Buffer
 	plane   *control.Control
 	roots   *x509.CertPool
 	mu      sync.Mutex // guards clients
@@ -96,7 +78,7 @@ type installation struct {
 
 func install(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}}
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
 	in.start()
 	t.Cleanup(func() { in.stop() })
 	return in

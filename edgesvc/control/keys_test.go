@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/seal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // rotate is one rotation as the command makes it.
@@ -33,7 +34,7 @@ func TestK10_Rotation(t *testing.T) {
 	x := in.tenant(op, "acme")
 	_, key := x.account("gate", mezu.PermWarpgateRegister)
 	w, _ := in.register(key, "")
-	second := &installation{t: t, dir: in.dir, clock: in.clock, log: &lockedBuffer{}, notice: &lockedBuffer{}, driver: in.driver}
+	second := &installation{t: t, dir: in.dir, clock: in.clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: in.driver}
 	second.start()
 	defer second.stop()
 	before := call[api.KeyStatus](t, op, api.OpShowKeys, nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // many makes calls at once and counts those that were limited.
@@ -32,7 +33,7 @@ func many(t *testing.T, c *api.Client, n int) (limited int) {
 // A8: who calls too much is told to wait; everybody else is served. Strangers have
 // less, together for each address.
 func TestA8_CallsAreLimited(t *testing.T) {
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}, callRate: 10}
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, callRate: 10}
 	in.start()
 	t.Cleanup(func() { in.stop() })
 	op := in.operator()

@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // everyone is all kinds of callers.
@@ -197,7 +198,7 @@ var bodies = map[string]any{
 // withStore gives the installation a store that the test can write to.
 func withStore(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}}
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
 	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store")})
 	if err != nil {
 		t.Fatal(err)

@@ -9,13 +9,14 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // A8: of each kind an owner has as many records as the quota says and no more, by
 // whatever way they come; what is deleted makes room, and what another owner has is
 // nobody else's matter.
 func TestA8_Quotas(t *testing.T) {
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &lockedBuffer{}, notice: &lockedBuffer{}, quotas: control.Quotas{
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, quotas: control.Quotas{
 		"projects": 2, "environments": 2, "routes": 2, "service_accounts": 2, "directories": 2, "users": 40, "members": 2, "invitations": 2, "tokens": 3,
 	}}
 	in.start()

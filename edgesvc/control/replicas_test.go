@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // Control planes that share a store, here one in this process: what they must not keep
@@ -31,7 +32,7 @@ func replicas(t *testing.T, n int) []*installation {
 	t.Cleanup(func() { db.Close() })
 	var all []*installation
 	for i := range n {
-		in := &installation{t: t, dir: filepath.Join(dir, fmt.Sprint(i)), clock: moves, log: &lockedBuffer{}, notice: &lockedBuffer{}, driver: db, tlsTime: moves.now}
+		in := &installation{t: t, dir: filepath.Join(dir, fmt.Sprint(i)), clock: moves, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: db, tlsTime: moves.now}
 		if i > 0 {
 			in.copyKey(all[0])
 		}
@@ -79,7 +80,7 @@ func TestReplicas_OneBootstrapCode(t *testing.T) {
 // A control plane without the key of the others doesn't start, and says what to copy.
 func TestReplicas_OtherSealKey(t *testing.T) {
 	in := replicas(t, 1)[0]
-	stranger := &installation{t: t, dir: filepath.Join(t.TempDir(), "x"), clock: in.clock, log: &lockedBuffer{}, notice: &lockedBuffer{}, driver: in.driver}
+	stranger := &installation{t: t, dir: filepath.Join(t.TempDir(), "x"), clock: in.clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: in.driver}
 	other := install(t)
 	for name, prepare := range map[string]func(){
 		"no key":      func() {},
@@ -246,7 +247,7 @@ func TestReplicas_OneSweeps(t *testing.T) {
 	all[0].clock.advance(25 * time.Hour)
 	var others []*installation
 	for i := range 3 {
-		in := &installation{t: t, dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), clock: all[0].clock, log: &lockedBuffer{}, notice: &lockedBuffer{}, driver: db, tlsTime: all[0].clock.now}
+		in := &installation{t: t, dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), clock: all[0].clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: db, tlsTime: all[0].clock.now}
 		in.copyKey(all[0])
 		in.start()
 		t.Cleanup(func() { in.stop() })

@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/edgesvc/store/storetest"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // The disk of these tests, and a store that fits it.
@@ -21,49 +22,6 @@ const (
 	diskMinFree = 32 << 20
 	diskBallast = 24 << 20
 )
-
-// smallDisk mounts a small file system.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskSize)); err != nil {
-		t.Skipf("needs the right to mount a tmpfs, to fill it: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Errorf("unmounting: %v", err)
-		}
-	})
-	return dir
-}
-
-// fillDisk takes all free space but leave bytes, and gives the file that holds it.
-func fillDisk(t *testing.T, dir string, leave int64) string {
-	t.Helper()
-	path := filepath.Join(dir, "filler")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	chunk := make([]byte, 64<<10)
-	for {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err != nil {
-			t.Fatal(err)
-		}
-		free := int64(st.Bavail)*st.Bsize - leave
-		if free <= 0 {
-			return path
-		}
-		if _, err := f.Write(chunk[:min(free, int64(len(chunk)))]); err != nil {
-			if errors.Is(err, unix.ENOSPC) {
-				return path
-			}
-			t.Fatal(err)
-		}
-	}
-}
 
 func diskOptions(dir string) badger.Options {
 	return badger.Options{Dir: filepath.Join(dir, "store"), MinFree: diskMinFree, Ballast: diskBallast}
@@ -81,10 +39,11 @@ func hasBallast(dir string) func() bool {
 // S5: writes stop before the disk is full, reads go on, and writes do again when
 // there is space.
 func TestS5DiskFull(t *testing.T) {
-	dir := smallDisk(t)
+	dir := t.TempDir()
+	testkit.Disk(t, dir, diskSize)
 	db := open(t, diskOptions(dir))
 	storetest.Until(t, "the ballast", hasBallast(dir))
-	filler := fillDisk(t, dir, diskMinFree+2<<20)
+	filler := testkit.Fill(t, dir, diskMinFree+2<<20)
 	value := strings.Repeat("v", 64<<10)
 	acked := 0
 	for {
@@ -122,13 +81,14 @@ func TestS5DiskFull(t *testing.T) {
 // Killed and then left without a byte, the store opens at the price of its ballast,
 // serves what was acknowledged, refuses writes, and gets all of it back with space.
 func TestS5OpenOnFullDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := t.TempDir()
+	testkit.Disk(t, dir, diskSize)
 	opts := diskOptions(dir)
 	db := open(t, opts)
 	storetest.Until(t, "the ballast", hasBallast(dir))
 	closeNow(t, db)
 	acked := writeAndKill(t, opts.Dir, 500, (*os.Process).Kill)
-	filler := fillDisk(t, dir, 0)
+	filler := testkit.Fill(t, dir, 0)
 
 	db = open(t, opts)
 	all, _, err := dump(t.Context(), db)

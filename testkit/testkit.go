@@ -1,0 +1,33 @@
+// Package testkit has what the tests of several packages need: a buffer that processes
+// and goroutines write while a test reads, and disks that a test may fill.
+//
+// What lives here: what at least two packages' tests share and no package's own. What may
+// not: a double of anything of this project, which belongs beside the real one, and an
+// import of this project. Only tests import it.
+package testkit
+
+import (
+	"bytes"
+	"sync"
+)
+
+// Buffer is a bytes.Buffer that several goroutines may write and read at once. The zero
+// value is empty.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer. It never fails.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// String is all that was written so far.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
