@@ -28,6 +28,7 @@ type bench struct {
 	upstream string // the workload's plain address
 	helpers  []*process
 	in       *installation
+	before   *installation // of an earlier build, if one is asked for
 	warpgate *process
 	ours     target
 	targets  []target      // all of them, in the order of tables
@@ -70,6 +71,11 @@ func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err err
 		fmt.Fprintln(log, "starting edge and Warpgate:", err)
 	} else {
 		b.targets = append(b.targets, b.ours)
+	}
+	if o.before != "" {
+		if err := b.startBefore(ctx); err != nil {
+			return nil, fmt.Errorf("starting the programs of -before: %w", err)
+		}
 	}
 	for _, t := range b.targets {
 		if _, err := awaitGood(ctx, t); err != nil {
@@ -127,29 +133,52 @@ func (b *bench) startOurs(ctx context.Context) (err error) {
 	if b.bin, err = b.buildPrograms(ctx); err != nil {
 		return err
 	}
-	dir := filepath.Join(b.dir, "installation")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	if b.in, err = startInstallation(ctx, dir, b.bin); err != nil {
-		return err
-	}
-	if b.warpgate, err = b.in.startWarpgate("warpgate", b.upstream, false); err != nil {
-		return err
-	}
-	b.ours = b.in.target(b.warpgate)
-	_, err = awaitGood(ctx, b.ours)
+	b.in, b.warpgate, b.ours, err = b.startPrograms(ctx, "installation", b.bin)
+	return err
+}
+
+// startBefore starts the same of an earlier build, as one target more.
+func (b *bench) startBefore(ctx context.Context) error {
+	bin, err := programsIn(b.o.before)
 	if err != nil {
-		return fmt.Errorf("%w\nedge: %s\nWarpgate: %s", err, b.in.edge.tail(), b.warpgate.tail())
+		return err
 	}
+	in, warpgate, t, err := b.startPrograms(ctx, "before", bin)
+	b.before = in
+	if warpgate != nil {
+		b.helpers = append(b.helpers, warpgate)
+	}
+	if err != nil {
+		return err
+	}
+	t.name = nameBefore
+	b.targets = append(b.targets, t)
 	return nil
+}
+
+// startPrograms starts control plane, edge and Warpgate, and waits until they serve.
+func (b *bench) startPrograms(ctx context.Context, name string, bin programs) (in *installation, warpgate *process, t target, err error) {
+	dir := filepath.Join(b.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, nil, t, err
+	}
+	if in, err = startInstallation(ctx, dir, bin); err != nil {
+		return in, nil, t, err
+	}
+	if warpgate, err = in.startWarpgate("warpgate", b.upstream, false); err != nil {
+		return in, nil, t, err
+	}
+	t = in.target(warpgate)
+	if _, err = awaitGood(ctx, t); err != nil {
+		err = fmt.Errorf("%w\nedge: %s\nWarpgate: %s", err, in.edge.tail(), warpgate.tail())
+	}
+	return in, warpgate, t, err
 }
 
 // buildPrograms finds or makes the programs.
 func (b *bench) buildPrograms(ctx context.Context) (programs, error) {
 	if b.o.binaries != "" {
-		dir, err := filepath.Abs(b.o.binaries)
-		return programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}, err
+		return programsIn(b.o.binaries)
 	}
 	dir := filepath.Join(b.dir, "bin")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -167,6 +196,7 @@ func (b *bench) close() error {
 		b.warpgate.stop()
 	}
 	b.in.stop()
+	b.before.stop()
 	b.cold.stop()
 	for _, p := range b.helpers {
 		p.stop()

@@ -9,6 +9,7 @@ const (
 	nameGoProxy   = "ReverseProxy"
 	nameNginx     = "nginx"
 	nameOurs      = "edge + Warpgate"
+	nameBefore    = "before"
 	nameEngine    = "bare Badger"
 	nameEtcd      = "bare etcd"
 	nameControl   = "control plane"

@@ -49,6 +49,8 @@ Flags:
    -environments N      environments of the measure cold (default 100000)
    -out markdown|json   form of the result on stdout (default markdown)
    -users N             users of the largest directory of manyusers (default 1000000)
+   -before DIR          measure the programs mezusphere and warpgate in DIR, of an earlier build, in
+                        turn with today's, and print the ratios round by round
    -control-plane DIR   use the programs mezusphere and warpgate in DIR instead of building them
    -profile DIR         afterwards, build the programs with a profiler, load them as http1,
                         http2, connections and bulk do, write profiles of edge and Warpgate
@@ -68,6 +70,7 @@ type options struct {
 	workload     string
 	json, list   bool
 	binaries     string
+	before       string
 	profileFiles string
 	environments int
 	users        int
@@ -95,6 +98,7 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.workload, "workload", "127.0.0.1:0", "")
 	f.StringVar(&out, "out", out, "")
 	f.StringVar(&o.binaries, "control-plane", "", "")
+	f.StringVar(&o.before, "before", "", "")
 	f.StringVar(&o.profileFiles, "profile", "", "")
 	f.IntVar(&o.environments, "environments", defaultEnvironments, "")
 	f.BoolVar(&o.list, "list", false, "")

@@ -137,6 +137,7 @@ func (r *results) writeMarkdown(w io.Writer, command string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`: %s\n\n", command, r.about)
 	r.appendGoals(&b)
+	r.appendBefore(&b)
 	for _, m := range measures {
 		r.appendMeasure(&b, m)
 	}
@@ -164,6 +165,25 @@ func (r *results) appendGoals(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", g.what, g.reach(), format(v), verdict)
 	}
 	b.WriteString("\n")
+}
+
+// appendBefore says what became of each figure since an earlier build: the median of
+// the ratios of each round.
+func (r *results) appendBefore(b *strings.Builder) {
+	began := false
+	for _, f := range r.list {
+		if f.Target != nameOurs || r.find(f.Measure, nameBefore, f.Name) == nil {
+			continue
+		}
+		if !began {
+			began = true
+			b.WriteString("| measure | figure | now ÷ before |\n|---|---|---|\n")
+		}
+		fmt.Fprintf(b, "| %s | %s | %.3f |\n", f.Measure, f.Name, r.against(f.Measure, f.Name, nameOurs, nameBefore, ratio))
+	}
+	if began {
+		b.WriteString("\n")
+	}
 }
 
 func (r *results) appendMeasure(b *strings.Builder, m measure) {

@@ -33,6 +33,12 @@ const callRate = "1000000"
 // programs are the built programs and where they came from.
 type programs struct{ mezusphere, warpgate string }
 
+// programsIn are those that lie in a directory.
+func programsIn(dir string) (programs, error) {
+	dir, err := filepath.Abs(dir)
+	return programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}, err
+}
+
 // build makes the programs as they are shipped. With an overlay they get what the
 // overlay adds.
 func build(ctx context.Context, dir, overlay string) (programs, error) {
