@@ -1,8 +1,8 @@
 // Package atomicfile keeps the files of a state directory whole: replaced as
 // one, locked against a second process, readable by their owner only.
 //
-// What lives here: writing a file, locking a directory, making a directory.
-// What may not: any format or meaning of the files. It imports the standard
+// What lives here: writing a file, locking a directory, making a directory, and who else
+// could change either. What may not: any format or meaning of the files. It imports the standard
 // library and x/sys only, and everything but the root package may import it.
 package atomicfile
 
@@ -141,6 +141,18 @@ func EnsureDir(path string) error {
 		return fmt.Errorf("directory %s is not writable: %w", path, err)
 	}
 	return nil
+}
+
+// EnsureOwnDir is EnsureDir for a directory of which every file is taken for this
+// process's own: it also does what CheckDir does.
+func EnsureOwnDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("making directory %s: %w", path, err)
+	}
+	if err := CheckDir(path); err != nil {
+		return err
+	}
+	return EnsureDir(path)
 }
 
 // tryWriting writes a byte to a new file in the directory and removes it. It stops at

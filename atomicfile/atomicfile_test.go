@@ -21,9 +21,31 @@ import (
 // testOnlyHold makes the test binary a process that locks the directory it names.
 const testOnlyHold = "MEZU_TEST_ONLY_HOLD"
 
+// testOnlyCheck makes the test binary a process that judges the paths which it names.
+const testOnlyCheck = "MEZU_TEST_ONLY_CHECK"
+
+// check prints a line for each path: a directory's EnsureOwnDir, a file's ReadKey.
+func check(paths string) {
+	for _, path := range filepath.SplitList(paths) {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			err = atomicfile.EnsureOwnDir(path)
+		default:
+			_, err = atomicfile.ReadKey(path, 100)
+		}
+		fmt.Println(filepath.Base(path), err)
+	}
+}
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(testOnlyHold); dir != "" {
 		hold(dir)
+		return
+	}
+	if paths := os.Getenv(testOnlyCheck); paths != "" {
+		check(paths)
 		return
 	}
 	goleak.VerifyTestMain(m)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestServe(t *testing.T) {
@@ -700,9 +701,7 @@ func TestK9ClonedState(t *testing.T) {
 	g := w.start(w.config(dir))
 	g.ready()
 	g.stop()
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.CopyDir(t, dir, copied)
 	a, b := w.start(w.config(dir)), w.start(w.config(copied))
 	hinted := func(e mezu.Event) bool { return isError(mezu.CodeConflict, "copy of this state directory")(e) }
 	eventually(t, "one is told", func() bool {

@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/daemon/state"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -109,9 +110,7 @@ func TestD8DamagedFiles(t *testing.T) {
 		}
 		for how, damaged := range damages(data) {
 			copied := t.TempDir()
-			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-				t.Fatal(err)
-			}
+			testkit.CopyDir(t, dir, copied)
 			if err := os.WriteFile(filepath.Join(copied, name), damaged, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -160,9 +159,7 @@ func TestD8StartsWithDamagedFile(t *testing.T) {
 	for _, name := range stateFiles(t, dir) {
 		t.Run(name, func(t *testing.T) {
 			copied := t.TempDir()
-			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-				t.Fatal(err)
-			}
+			testkit.CopyDir(t, dir, copied)
 			path := filepath.Join(copied, name)
 			info, err := os.Stat(path)
 			if err != nil {

@@ -8,7 +8,11 @@ package testkit
 
 import (
 	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
+	"testing"
 )
 
 // Buffer is a bytes.Buffer that several goroutines may write and read at once. The zero
@@ -30,4 +34,22 @@ func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// CopyDir copies a directory of a program, as "cp -rp" does: what is in it stays its
+// owner's alone.
+func CopyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Chmod(path, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -11,6 +11,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+
+	"github.com/mezusphere/mezu/atomicfile"
 )
 
 // NewKey makes a P-256 key for a certificate, and its PEM text (PKCS #8) to be
@@ -64,6 +68,28 @@ func KeyPair(chain, key []byte) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("reading a certificate and its key: %w", err)
 	}
 	return &pair, nil
+}
+
+// maxPairFile bounds the file of a chain or a key; a long chain has some 20 KiB.
+const maxPairFile = 1 << 20
+
+// LoadKeyPair is KeyPair for the files that an administrator keeps elsewhere. A key that
+// others could change, or could have put there, is refused.
+func LoadKeyPair(chainFile, keyFile string) (*tls.Certificate, error) {
+	f, err := os.Open(chainFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	defer f.Close()
+	chain, err := io.ReadAll(io.LimitReader(f, maxPairFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	key, err := atomicfile.ReadGivenKey(keyFile, maxPairFile)
+	if err != nil {
+		return nil, err
+	}
+	return KeyPair(chain, key)
 }
 
 // KeyAllowed reports whether a public key is of a type that peers may have:

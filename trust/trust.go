@@ -5,8 +5,8 @@
 // What lives here: verifying, reading CA files, and the TLS configurations of both
 // ends of a mutually authenticated connection. What may not: signing or issuing
 // (edgesvc/ca does), writing files, HTTP, and system roots, which are never
-// consulted. It imports the root package only; edges, control planes and Warpgates
-// import it.
+// consulted. It imports the root package and atomicfile only; edges, control planes and
+// Warpgates import it.
 package trust
 
 import (

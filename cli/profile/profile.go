@@ -51,7 +51,7 @@ func (s Store) Load(name string) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readBounded(path, maxFile)
+	data, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &mezu.Error{Code: mezu.CodeNotFound, Field: "profile", Detail: fmt.Sprintf("there is no profile %q in %s", name, s.Dir),
 			Hint: "mezu dev writes the profile dev", Cause: ErrNone}
@@ -102,19 +102,19 @@ func (s Store) Token(name string) (token string, repaired bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	info, err := os.Stat(path)
+	data, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
+	if err != nil {
+		return "", false, fmt.Errorf("reading the credentials of profile %s: %w", name, err)
+	}
+	info, err := os.Stat(path)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		repaired, err = true, os.Chmod(path, 0o600)
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("checking the credentials of profile %s: %w", name, err)
-	}
-	data, err := readBounded(path, maxFile)
-	if err != nil {
-		return "", false, fmt.Errorf("reading the credentials of profile %s: %w", name, err)
+		return "", false, fmt.Errorf("making the credentials of profile %s private: %w", name, err)
 	}
 	return strings.TrimSpace(string(data)), repaired, nil
 }
@@ -143,7 +143,7 @@ func (s Store) Remove(name string) error {
 // Default is the name of the profile that is used when none is named; "" if none
 // was chosen.
 func (s Store) Default() (string, error) {
-	data, err := readBounded(filepath.Join(s.Dir, "default"), maxFile)
+	data, err := s.read(filepath.Join(s.Dir, "default"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -190,17 +190,41 @@ func (s Store) path(folder, name, suffix string) (string, error) {
 	return filepath.Join(s.Dir, folder, name+suffix), nil
 }
 
-// private makes a folder that only its owner can enter, and closes one that was
-// open to others.
+// read reads a file of the store. One that others could have written, or put there, is
+// refused: the next command would go where they like.
+func (s Store) read(path string) ([]byte, error) {
+	// Of the folder first: what it says holds for those in it.
+	for _, dir := range []string{s.Dir, filepath.Dir(path)} {
+		if err := atomicfile.CheckDir(dir); err != nil {
+			return nil, exposed(err)
+		}
+	}
+	data, err := atomicfile.ReadGivenKey(path, maxFile)
+	return bytes.TrimPrefix(data, byteOrderMark), exposed(err)
+}
+
+// exposed adds what to type to an error about a file or folder that others can write.
+func exposed(err error) error {
+	if remedy := atomicfile.Remedy(err); remedy != "" {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: err.Error(), Hint: remedy, Cause: err}
+	}
+	return err
+}
+
+// private makes a folder that only its owner can enter, and closes one that others could
+// look into. One that they could write is refused.
 func private(dir string) error {
-	if err := atomicfile.EnsureDir(dir); err != nil {
-		return err
+	if err := atomicfile.EnsureOwnDir(dir); err != nil {
+		return exposed(err)
 	}
 	if runtime.GOOS == "windows" {
 		return nil
 	}
 	return os.Chmod(dir, 0o700)
 }
+
+// byteOrderMark begins files that some editors write.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // readBounded reads a whole file of at most max bytes.
 func readBounded(path string, max int64) ([]byte, error) {
@@ -216,5 +240,5 @@ func readBounded(path string, max int64) ([]byte, error) {
 	if int64(len(data)) > max {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, max)
 	}
-	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+	return bytes.TrimPrefix(data, byteOrderMark), nil
 }

@@ -82,6 +82,41 @@ func TestC4CredentialFilesArePrivate(t *testing.T) {
 	}
 }
 
+// Issue 7, row 13: what others could have written or put there sends no token anywhere.
+func TestRow13ConfigurationOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are those of Unix")
+	}
+	dir := filepath.Join(t.TempDir(), "config")
+	s := profile.Store{Dir: dir}
+	if err := s.Save("dev", profile.Profile{API: "https://a"}, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"", "profiles", "credentials", "profiles/dev.yaml", "credentials/dev"} {
+		path := filepath.Join(dir, at)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		_, loaded := s.Load("dev")
+		_, _, token := s.Token("dev")
+		err = errors.Join(loaded, token)
+		var refused *mezu.Error
+		if !errors.As(err, &refused) || !strings.Contains(refused.Detail, path) || refused.Hint == "" || !strings.Contains(refused.Hint, "chmod go-w "+path) {
+			t.Errorf("%s of mode 0777: %v", at, err)
+		}
+		if err := os.Chmod(path, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Load("dev"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBadNamesAndFiles(t *testing.T) {
 	s := profile.Store{Dir: t.TempDir()}
 	for _, name := range []string{"", "../x", "a/b", "A", "."} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,6 +115,10 @@ func (r *devRun) chooseState(folders home.Home) (remove func() error, err error)
 		r.state = r.Path(r.Options.State)
 	default:
 		r.state = filepath.Join(folders.State, "dev")
+	}
+	if err := atomicfile.EnsureOwnDir(r.state); err != nil {
+		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the folder can't be used: %v", err),
+			Hint: cmp.Or(atomicfile.Remedy(err), "name another with --state DIR, or use --ephemeral"), Cause: err}
 	}
 	return keep, nil
 }

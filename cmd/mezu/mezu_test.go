@@ -317,6 +317,10 @@ func TestDevRefuses(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	open := t.TempDir()
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	r := &running{t: t, home: t.TempDir()}
 	for name, c := range map[string]struct {
 		args []string
@@ -326,6 +330,8 @@ func TestDevRefuses(t *testing.T) {
 		"public port in use": {[]string{"--https-addr", taken.Addr().String(), "--api-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--https-addr"}},
 		"API port in use":    {[]string{"--api-addr", taken.Addr().String(), "--https-addr", "127.0.0.1:0"}, 1, []string{taken.Addr().String(), "--api-addr"}},
 		"no folder":          {[]string{"--state", file, "--api-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0"}, 2, []string{file}},
+		// Issue 7, row 13.
+		"folder of everyone": {[]string{"--state", open}, 2, []string{open + " can be written by everyone", "chmod go-w " + open}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, talk := r.mezu(append([]string{"dev"}, c.args...)...)

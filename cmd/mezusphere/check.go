@@ -1,18 +1,18 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/trust"
 )
 
 // checkFiles judges what a configuration points at, and what the services would
@@ -25,8 +25,8 @@ func (c *config) checkFiles() error {
 		if pair.cert == "" {
 			continue
 		}
-		if _, err := tls.LoadX509KeyPair(pair.cert, pair.secret); err != nil {
-			return fmt.Errorf("%s: %w", pair.key, err)
+		if _, err := trust.LoadKeyPair(pair.cert, pair.secret); err != nil {
+			return &mezu.Error{Code: mezu.CodeInvalid, Field: pair.key, Detail: err.Error(), Hint: atomicfile.Remedy(err), Cause: err}
 		}
 	}
 	if c.CAFile != "" {
@@ -55,10 +55,8 @@ func (c *config) checkFiles() error {
 		}
 	}
 	if c.State != "" {
-		if info, err := os.Stat(c.State); err == nil && !info.IsDir() {
-			return mezu.Invalid("state", "%s is not a folder", c.State)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("state: %w", err)
+		if err := atomicfile.CheckDir(c.State); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: err.Error(), Hint: atomicfile.Remedy(err), Cause: err}
 		}
 	}
 	return nil

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/seal"
@@ -134,6 +136,9 @@ func (p *program) addSealKey(args []string) error {
 		return err
 	}
 	id, err := (&seal.File{Path: rest[0]}).Add()
+	if remedy := atomicfile.Remedy(err); remedy != "" {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: err.Error(), Hint: remedy, Cause: err}
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/etcd"
 	"github.com/mezusphere/mezu/trust"
@@ -76,11 +78,11 @@ func (c *config) storeTLS() (*tls.Config, error) {
 	if err != nil {
 		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "store_ca_file", Detail: err.Error(), Hint: "it holds the certificates, in PEM, of the CA that the members' are from", Cause: err}
 	}
-	pair, err := tls.LoadX509KeyPair(c.StoreCertFile, c.StoreKeyFile)
+	pair, err := trust.LoadKeyPair(c.StoreCertFile, c.StoreKeyFile)
 	if err != nil {
-		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "store_cert_file", Detail: err.Error(), Hint: "store_cert_file and store_key_file hold, in PEM, a client certificate that the members accept and its key", Cause: err}
+		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "store_cert_file", Detail: err.Error(), Hint: cmp.Or(atomicfile.Remedy(err), "store_cert_file and store_key_file hold, in PEM, a client certificate that the members accept and its key"), Cause: err}
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{*pair}}, nil
 }
 
 // openStore opens the store if it is not an embedded one, which the control plane

@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 
@@ -69,18 +67,18 @@ func unframe(data []byte) ([]byte, error) {
 
 // read returns the content of one file, an fs.ErrNotExist or an errDamaged.
 func (s *State) read(name string) ([]byte, error) {
-	f, err := os.Open(filepath.Join(s.dir, name))
-	if err != nil {
-		return nil, err
+	path := filepath.Join(s.dir, name)
+	read := atomicfile.ReadFile
+	if name == fileKey {
+		read = atomicfile.ReadKey
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+	data, err := read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
 	content, err := unframe(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return content, nil
 }

@@ -10,6 +10,7 @@
 package state
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -99,7 +100,7 @@ type revocation struct {
 // by another process, not writable, not a directory, without a key and without room for
 // one.
 func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
-	if err := atomicfile.EnsureDir(dir); err != nil {
+	if err := atomicfile.EnsureOwnDir(dir); err != nil {
 		return nil, unusableDir(dir, err)
 	}
 	lock, err := atomicfile.Lock(dir)
@@ -128,7 +129,7 @@ func unusableDir(dir string, cause error) error {
 			Hint: "stop the other Warpgate, or give this one a directory of its own with --state", Cause: cause}
 	}
 	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
+		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
 }
 
 // epochStep is the room for registrations between one start and the next: far

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/atomicfile"
 )
 
 // Endorse signs a proposal with the roots in offlineDir, where the operator is: no
@@ -21,7 +23,7 @@ func Endorse(offlineDir string, p api.KeyProposal, now func() time.Time) (api.Ke
 	e, err := endorse(offlineDir, p, clock(now)())
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, &mezu.Error{Code: mezu.CodeInvalid, Field: "offline", Detail: fmt.Sprintf("the offline folder lacks a key: %v", err),
-			Hint: "name the folder that the first start made, with all files that rotations added, with --offline DIR", Cause: err}
+			Hint: cmp.Or(atomicfile.Remedy(err), "name the folder that the first start made, with all files that rotations added, with --offline DIR"), Cause: err}
 	}
 	if err != nil {
 		return e, fmt.Errorf("endorsing new keys: %w", err)

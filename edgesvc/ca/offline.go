@@ -10,13 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu/atomicfile"
 )
+
+// maxOffline is far more than the certificate and the key of a root are.
+const maxOffline = 64 << 10
 
 // trustRootFile has the trust root's key in the offline folder.
 const trustRootFile = "trust-root.pem"
@@ -33,7 +35,7 @@ type rootKey struct {
 
 // makeTrustRoot makes the trust root's file, or reads it if it is there.
 func makeTrustRoot(dir string) (ed25519.PrivateKey, error) {
-	if err := atomicfile.EnsureDir(dir); err != nil {
+	if err := atomicfile.EnsureOwnDir(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, trustRootFile)
@@ -58,7 +60,7 @@ func loadTrustRoot(dir string) (ed25519.PrivateKey, error) {
 }
 
 func readTrustRoot(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadKey(path, maxOffline)
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust root: %w", err)
 	}
@@ -77,7 +79,7 @@ func readTrustRoot(path string) (ed25519.PrivateKey, error) {
 // makeRoot makes a CA root's file, or reads it if it is there: a call that was
 // interrupted before anybody was told of the root.
 func makeRoot(dir string, version uint64, now time.Time) (*rootKey, error) {
-	if err := atomicfile.EnsureDir(dir); err != nil {
+	if err := atomicfile.EnsureOwnDir(dir); err != nil {
 		return nil, err
 	}
 	root, err := loadRoot(dir, version)
@@ -109,7 +111,7 @@ func makeRoot(dir string, version uint64, now time.Time) (*rootKey, error) {
 // loadRoot reads a CA root's file.
 func loadRoot(dir string, version uint64) (*rootKey, error) {
 	path := filepath.Join(dir, rootFile(version))
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadKey(path, maxOffline)
 	if err != nil {
 		return nil, fmt.Errorf("reading a CA root: %w", err)
 	}

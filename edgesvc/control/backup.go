@@ -52,14 +52,14 @@ func Restore(ctx context.Context, cfg Config, path string, live bool) (Restored,
 		return Restored{}, fmt.Errorf("opening the backup: %w", err)
 	}
 	defer file.Close()
-	if err := atomicfile.EnsureDir(c.cfg.StateDir); err != nil {
+	if err := atomicfile.EnsureOwnDir(c.cfg.StateDir); err != nil {
 		return Restored{}, c.unusableState(err)
 	}
 	if err := c.openDriver(); err != nil {
 		return Restored{}, err
 	}
 	out, err := c.restore(ctx, file, live)
-	return out, errors.Join(err, c.Close())
+	return out, errors.Join(exposed(err), c.Close())
 }
 
 func (c *Control) restore(ctx context.Context, file io.ReadSeeker, live bool) (Restored, error) {

@@ -196,9 +196,7 @@ func TestS6_EdgesFollowTheRestored(t *testing.T) {
 	if err != nil || len(key) == 0 {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(r.dir, "offline"), os.DirFS(filepath.Join(in.dir, "offline"))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.CopyDir(t, filepath.Join(in.dir, "offline"), filepath.Join(r.dir, "offline"))
 	if status := r.rotate(r.client(token, nil), api.RotateSigning); status.KeysetVersion < 1_000_000 {
 		t.Errorf("keyset %d after a restore", status.KeysetVersion)
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -55,11 +57,11 @@ func (c *Control) hosts() []string {
 
 func (s *serverCertificate) load(now time.Time) error {
 	if s.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
+		pair, err := trust.LoadKeyPair(s.certFile, s.keyFile)
 		if err != nil {
-			return &mezu.Error{Code: mezu.CodeInvalid, Field: "tls_cert", Detail: fmt.Sprintf("reading the API's certificate: %v", err), Hint: "check --tls-cert and --tls-key", Cause: err}
+			return &mezu.Error{Code: mezu.CodeInvalid, Field: "api_tls_cert", Detail: fmt.Sprintf("reading the API's certificate: %v", err), Hint: cmp.Or(atomicfile.Remedy(err), "check --api-tls-cert and --api-tls-key"), Cause: err}
 		}
-		s.current.Store(&pair)
+		s.current.Store(pair)
 		return nil
 	}
 	key, keyPEM, err := trust.NewKey()

@@ -8,6 +8,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -181,13 +182,13 @@ func New(cfg Config) (*Control, error) {
 // the listeners. When it fails everything is released again.
 func (c *Control) Listen() error {
 	if err := c.listen(context.Background()); err != nil {
-		return errors.Join(err, c.Close())
+		return errors.Join(exposed(err), c.Close())
 	}
 	return nil
 }
 
 func (c *Control) listen(ctx context.Context) error {
-	if err := atomicfile.EnsureDir(c.cfg.StateDir); err != nil {
+	if err := atomicfile.EnsureOwnDir(c.cfg.StateDir); err != nil {
 		return c.unusableState(err)
 	}
 	if err := c.bind(); err != nil {
@@ -275,7 +276,7 @@ func (c *Control) openDriver() (err error) {
 		dir = filepath.Join(c.cfg.StateDir, dirStore)
 	}
 	db, err := badger.Open(badger.Options{Dir: dir, Now: c.cfg.Now, Log: c.cfg.Log})
-	if errors.Is(err, atomicfile.ErrLocked) {
+	if errors.Is(err, atomicfile.ErrLocked) || atomicfile.Remedy(err) != "" {
 		return c.unusableState(err)
 	}
 	if err != nil {
@@ -294,6 +295,16 @@ func (c *Control) sealKey() seal.Wrapper {
 	return seal.NewWrapper(setting)
 }
 
+// exposed adds what to type to an error about a file or directory that others could have
+// changed.
+func exposed(err error) error {
+	var told *mezu.Error
+	if remedy := atomicfile.Remedy(err); remedy != "" && !errors.As(err, &told) {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: err.Error(), Hint: remedy, Cause: err}
+	}
+	return err
+}
+
 // unusableState says what is wrong with the state directory.
 func (c *Control) unusableState(cause error) error {
 	if errors.Is(cause, atomicfile.ErrLocked) {
@@ -301,7 +312,7 @@ func (c *Control) unusableState(cause error) error {
 			Hint: "stop the other control plane, or give this one a directory of its own with --state", Cause: cause}
 	}
 	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
+		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
 }
 
 // writeCA puts the CA's roots where clients of this machine find them, and the trust

@@ -6,11 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/mezusphere/mezu/atomicfile"
@@ -115,8 +113,8 @@ func line(secret []byte) string {
 	return fileHead + base64.StdEncoding.EncodeToString(secret) + "\n"
 }
 
-// load reads the keys; there is one at least. A file that others than its owner may
-// read is refused.
+// load reads the keys; there is one at least. A file that others may read, or could
+// have put there, is refused.
 func (f *File) load() ([]key, error) {
 	keys, err := load(f.Path)
 	if err != nil {
@@ -126,19 +124,7 @@ func (f *File) load() ([]key, error) {
 }
 
 func load(path string) ([]key, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if perm := fi.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s has mode %04o: chmod 600 it, if it is known to no one else", path, perm)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	b, err := atomicfile.ReadKey(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +132,6 @@ func load(path string) ([]key, error) {
 		return nil, fmt.Errorf("%s is no seal key", path)
 	}
 	damaged := fmt.Errorf("%s is damaged", path)
-	if len(b) > maxFile {
-		return nil, damaged
-	}
 	var keys []key
 	for text := range strings.Lines(string(b)) {
 		text, whole := strings.CutPrefix(text, fileHead)
@@ -168,36 +151,12 @@ func load(path string) ([]key, error) {
 // create makes the key file unless there is one meanwhile. It appears under its name
 // only when it is whole and on the disk.
 func create(path string) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*.partial") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(line(newSecret()))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the names in dir durable, where the system can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
+	err := atomicfile.Create(path, []byte(line(newSecret())), 0o600)
+	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }

@@ -54,8 +54,8 @@ func (r *Replica) path(parts ...string) string {
 // error.
 func (r *Replica) load() error {
 	for _, dir := range []string{bundlesDir, revocationsDir, certsDir} {
-		if err := atomicfile.EnsureDir(r.path(dir)); err != nil {
-			return fmt.Errorf("opening the state directory: %w", err)
+		if err := atomicfile.EnsureOwnDir(r.path(dir)); err != nil {
+			return unusableState(r.cfg.StateDir, err)
 		}
 	}
 	if err := r.loadIdentity(); err != nil || r.self.Load() == nil {
@@ -247,31 +247,22 @@ func (r *Replica) flush() {
 
 // readJSON reads a file of at most maxFile bytes.
 func readJSON(path string, into any) error {
-	content, err := readFile(path)
+	content, err := atomicfile.ReadFile(path, maxFile)
 	if err != nil {
 		return err
 	}
+	return decodeJSON(path, content, into)
+}
+
+func decodeJSON(path string, content []byte, into any) error {
 	if err := json.Unmarshal(content, into); err != nil {
 		return fmt.Errorf("decoding %s: %w", path, err)
 	}
 	return nil
 }
 
-// readFile reads a file of at most maxFile bytes.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading a file: %w", err)
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("reading a file: %s has %d bytes, at most %d are expected", path, info.Size(), maxFile)
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading a file: %w", err)
-	}
-	return content, nil
-}
+// readKey reads a file that has a private key.
+func readKey(path string) ([]byte, error) { return atomicfile.ReadKey(path, maxFile) }
 
 // removeFile removes a file that may be gone already.
 func removeFile(path string) error {

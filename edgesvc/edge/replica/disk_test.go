@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestRestartWithTheControlPlaneDown(t *testing.T) {
@@ -225,7 +226,7 @@ func TestKillBetweenServingAndWriting(t *testing.T) {
 	eventually(t, "the second is served", func() bool { return e.serves("shop-acme", second) && e.Metrics().Unwritten == 1 })
 
 	killed := t.TempDir()
-	must(t, os.CopyFS(killed, os.DirFS(dir)))
+	testkit.CopyDir(t, dir, killed)
 	must(t, os.Remove(filepath.Join(killed, "bundles")))
 	must(t, os.Rename(filepath.Join(killed, "aside"), filepath.Join(killed, "bundles")))
 	e.stop()

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -90,9 +91,13 @@ func (r *Replica) newClient(token string, cert *tls.Certificate) (*api.Client, e
 // loadIdentity reads who the edge is, if it has enrolled.
 func (r *Replica) loadIdentity() error {
 	var stored storedIdentity
-	err := readJSON(r.path(identityFile), &stored)
+	path := r.path(identityFile)
+	content, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil {
+		err = decodeJSON(path, content, &stored)
 	}
 	var s *self
 	if err == nil {
@@ -100,8 +105,8 @@ func (r *Replica) loadIdentity() error {
 	}
 	if err != nil {
 		return &mezu.Error{Code: mezu.CodeInternal, Cause: err,
-			Detail: fmt.Sprintf("the edge's identity in %s can't be used: %v", r.path(identityFile), err),
-			Hint:   "put the file back from a backup, or enrol anew: an empty state directory and a token of mezusphere join-token create"}
+			Detail: fmt.Sprintf("the edge's identity in %s can't be used: %v", path, err),
+			Hint:   cmp.Or(atomicfile.Remedy(err), "put the file back from a backup, or enrol anew: an empty state directory and a token of mezusphere join-token create")}
 	}
 	r.self.Store(s)
 	return nil
@@ -211,12 +216,16 @@ func (r *Replica) joinKey() ([]byte, error) {
 		return s.key, nil
 	}
 	path := r.path(joinKeyFile)
-	if content, err := readFile(path); err == nil {
+	content, err := readKey(path)
+	if atomicfile.Remedy(err) != "" {
+		return nil, unusableState(r.cfg.StateDir, err)
+	}
+	if err == nil {
 		if _, err := trust.ParseKey(content); err == nil {
 			return content, nil
 		}
 	}
-	_, content, err := trust.NewKey()
+	_, content, err = trust.NewKey()
 	if err != nil {
 		return nil, err
 	}

@@ -279,7 +279,7 @@ func (r *Replica) loadCertificates() {
 			}
 			continue
 		}
-		content, err := readFile(path)
+		content, err := readKey(path)
 		var cert *tls.Certificate
 		if err == nil {
 			cert, err = serverPair(content, content, label+suffix)
@@ -346,15 +346,7 @@ func (p *pair) read() error {
 	if p.cert.Load() != nil && stamps == p.changed {
 		return nil
 	}
-	chain, err := readFile(p.certFile)
-	if err != nil {
-		return err
-	}
-	key, err := readFile(p.keyFile)
-	if err != nil {
-		return err
-	}
-	cert, err := trust.KeyPair(chain, key)
+	cert, err := trust.LoadKeyPair(p.certFile, p.keyFile)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -190,7 +191,7 @@ func Open(cfg Config) (*Replica, error) {
 	if _, err := r.newClient("", nil); err != nil {
 		return nil, err
 	}
-	if err := atomicfile.EnsureDir(cfg.StateDir); err != nil {
+	if err := atomicfile.EnsureOwnDir(cfg.StateDir); err != nil {
 		return nil, unusableState(cfg.StateDir, err)
 	}
 	lock, err := atomicfile.Lock(cfg.StateDir)
@@ -211,7 +212,7 @@ func unusableState(dir string, cause error) error {
 			Hint: "stop the other edge, or give this one a directory of its own with --state", Cause: cause}
 	}
 	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: "make it a directory that this user may write, or name another with --state", Cause: cause}
+		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
 }
 
 // Close gives the state directory back. Call it after Run has returned; it is

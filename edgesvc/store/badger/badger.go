@@ -138,8 +138,13 @@ func Open(opts Options) (*DB, error) {
 	db.ctx, db.cancel = context.WithCancel(context.Background())
 	// The engine makes some files readable by all: its directory is not.
 	sub := filepath.Join(opts.Dir, engineDir)
-	if err := errors.Join(os.MkdirAll(sub, 0o700), os.Chmod(sub, 0o700)); err != nil {
-		return nil, fmt.Errorf("making store directory: %w", err)
+	for _, dir := range []string{opts.Dir, sub} {
+		if err := atomicfile.EnsureOwnDir(dir); err != nil {
+			return nil, fmt.Errorf("opening store: %w", err)
+		}
+	}
+	if err := os.Chmod(sub, 0o700); err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	lock, err := atomicfile.Lock(opts.Dir)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/edgesvc/store/storetest"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -116,9 +117,7 @@ func TestForkedStore(t *testing.T) {
 	db := open(t, badger.Options{Dir: dir})
 	before := commit(t, db, put("a", "1"))
 	closeNow(t, db)
-	if err := os.CopyFS(filepath.Join(copied, "store"), os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.CopyDir(t, dir, filepath.Join(copied, "store"))
 	db = open(t, badger.Options{Dir: dir})
 	own := commit(t, db, put("a", "original"))
 	fork := open(t, badger.Options{Dir: filepath.Join(copied, "store")})

@@ -23,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/edgesvc/store/storetest"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // The test binary runs itself as a child that does one of these jobs in a store.
@@ -329,9 +330,7 @@ func TestS2DamagedFiles(t *testing.T) {
 	}
 	// As a kill -9 would leave it, with a log.
 	crashed := filepath.Join(t.TempDir(), "crashed")
-	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.CopyDir(t, dir, crashed)
 	closeNow(t, db)
 	if got, err := dumpCopy(t, crashed, func(string) error { return nil }); err != nil || got != want {
 		t.Fatalf("undamaged copy: %q, %v; want %q", got, err, want)
