@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/mezusphere/mezu/admission"
 )
 
 // Limits of the health listener: probes and scrapers send next to nothing.
@@ -28,9 +30,10 @@ func (d *Daemon) serveHealth(ctx context.Context) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", d.readyz)
 	mux.HandleFunc("GET /metrics", d.metrics)
-	srv := &http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader}
+	srv := admission.Serve(&http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader})
+	few := admission.New(admission.Config{Name: "health", Places: admission.AdminPlaces, Log: d.log})
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	if err := srv.Serve(d.health); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(admission.Listener{Listener: d.health, Table: few}); !errors.Is(err, http.ErrServerClosed) {
 		d.log.Error("serving health", "error", err)
 	}
 }

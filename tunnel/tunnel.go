@@ -160,7 +160,7 @@ func (e *RefusedError) Error() string { return "refused by the edge: " + e.Err.E
 // Unwrap gives the domain's error to errors.As.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// rawConn is the connection below TLS, or c itself.
+// rawConn is the socket, below TLS and whatever else.
 func rawConn(c net.Conn) net.Conn {
 	for {
 		over, ok := c.(interface{ NetConn() net.Conn })
@@ -172,8 +172,14 @@ func rawConn(c net.Conn) net.Conn {
 }
 
 // abort closes c without TLS's farewell, which could block for seconds on a peer
-// that reads nothing. The peer sees a connection that broke, as it should.
-func abort(c net.Conn) { rawConn(c).Close() }
+// that reads nothing. The peer sees a connection that broke, as it should. What lies
+// between TLS and the socket may count connections, and is told.
+func abort(c net.Conn) {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	c.Close()
+}
 
 // serialOf is the serial number of the peer's certificate in lower-case
 // hexadecimal, or empty where there is no TLS.

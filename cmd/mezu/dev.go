@@ -132,6 +132,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
 		APIHosts: []string{"localhost", "127.0.0.1"}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
+		Connections: devConnections().API,
 	})
 	if err != nil {
 		return err
@@ -153,6 +154,11 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 		return err
 	}
 	return r.makeDaemon()
+}
+
+// devConnections is how many each service may have open.
+func devConnections() process.Connections {
+	return process.Divide(process.Services{API: true, Edge: true, Warpgate: true})
 }
 
 // applyFile applies the file, if there is one, before anything is served.
@@ -180,7 +186,7 @@ func (r *devRun) listenEdge() (err error) {
 	r.edge, err = edge.New(edge.Config{
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
-		Log: r.log.With("service", "edge"), Version: version,
+		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge,
 	})
 	if err != nil {
 		return err

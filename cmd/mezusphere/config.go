@@ -46,18 +46,19 @@ type config struct {
 
 	Quotas []string `yaml:"quotas"`
 
-	Control       string `yaml:"control"`
-	CAFile        string `yaml:"ca_file"`
-	JoinTokenFile string `yaml:"join_token_file"`
-	Name          string `yaml:"name"`
-	HTTPSAddr     string `yaml:"https_addr"`
-	TunnelAddr    string `yaml:"tunnel_addr"`
-	PublicAddress string `yaml:"public_address"`
-	TunnelAddress string `yaml:"tunnel_address"`
-	MaxConns      int    `yaml:"max_conns"`
-	TLSCert       string `yaml:"tls_cert"`
-	TLSKey        string `yaml:"tls_key"`
-	EdgeAdminAddr string `yaml:"edge_admin_addr"`
+	Control          string `yaml:"control"`
+	CAFile           string `yaml:"ca_file"`
+	JoinTokenFile    string `yaml:"join_token_file"`
+	Name             string `yaml:"name"`
+	HTTPSAddr        string `yaml:"https_addr"`
+	TunnelAddr       string `yaml:"tunnel_addr"`
+	PublicAddress    string `yaml:"public_address"`
+	TunnelAddress    string `yaml:"tunnel_address"`
+	MaxConns         int    `yaml:"max_conns"`
+	EnvironmentShare int    `yaml:"environment_share"`
+	TLSCert          string `yaml:"tls_cert"`
+	TLSKey           string `yaml:"tls_key"`
+	EdgeAdminAddr    string `yaml:"edge_admin_addr"`
 }
 
 // Roles of the program.
@@ -130,6 +131,7 @@ func (c *config) keys() []key {
 		{"public_address", "edge all", "HOST:PORT at which clients reach this edge; else the listener's own", text(&c.PublicAddress)},
 		{"tunnel_address", "edge all", "HOST:PORT at which Warpgates reach this edge; else the listener's own", text(&c.TunnelAddress)},
 		{"max_conns", "edge all", "N data connections of one Warpgate at most; 0 for 1024", number(&c.MaxConns)},
+		{"environment_share", "edge all", "N of a hundred connections one environment may hold while they are scarce; 0 for 25, 100 for all", number(&c.EnvironmentShare)},
 		{"tls_cert", "edge all", "FILE a certificate for the edge domain; else the internal CA issues one an endpoint", text(&c.TLSCert)},
 		{"tls_key", "edge all", "FILE its key", text(&c.TLSKey)},
 		{"edge_admin_addr", "all", "ADDR the same as --admin-addr, for the edge", text(&c.EdgeAdminAddr)},
@@ -248,6 +250,9 @@ func (c *config) validate(role string) error {
 	}
 	if c.MaxConns < 0 || c.MaxConns > maxMaxConns {
 		return mezu.Invalid("max_conns", "is between 1 and %d, or 0 for the default, not %d", maxMaxConns, c.MaxConns)
+	}
+	if c.EnvironmentShare < 0 || c.EnvironmentShare > 100 {
+		return mezu.Invalid("environment_share", "is between 1 and 100, or 0 for the default, not %d", c.EnvironmentShare)
 	}
 	if err := mezu.ValidateName("name", c.Name); err != nil {
 		return err

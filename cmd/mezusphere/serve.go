@@ -118,8 +118,13 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 	return control.New(control.Config{
 		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas,
-		Log: log.With("service", roleControl), Version: version,
+		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API,
 	})
+}
+
+// connections is how many each service of a role may have open.
+func connections(role string) process.Connections {
+	return process.Divide(process.Services{API: role != roleEdge, Edge: role != roleControl})
 }
 
 // edgeConfig is the edge's. In a process with the control plane, ctl is where it
@@ -129,6 +134,7 @@ func (c *config) edgeConfig(role string, ctl *control.Control, log *slog.Logger)
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
 		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: c.MaxConns,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
+		Connections: connections(role).Edge, EnvironmentShare: c.EnvironmentShare,
 	}
 	switch {
 	case ctl != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 )
 
@@ -24,7 +25,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 }
 
-func newMetrics(authority *ca.Authority) *metrics {
+func newMetrics(authority *ca.Authority, places *admission.Table) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -40,6 +41,16 @@ func newMetrics(authority *ca.Authority) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "mezusphere_signing_end_timestamp_seconds", Help: "When the first of the keys that sign now ends; rotate before.",
 		}, func() float64 { return float64(authority.NotAfter().Unix()) }))
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezusphere_api_" + name, Help: help}, read))
+	}
+	counter := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezusphere_api_" + name, Help: help}, read))
+	}
+	gauge("places", "How many connections the API may have.", func() float64 { return float64(places.Places()) })
+	gauge("places_taken", "How many connections the API has.", func() float64 { return float64(places.Len()) })
+	counter("connections_refused_total", "Connections closed because there was no place for them.", func() float64 { return float64(places.Counts().Refused) })
+	counter("connections_evicted_total", "Waiting connections closed because others wanted their places.", func() float64 { return float64(places.Counts().Evicted) })
 	return m
 }
 
@@ -54,10 +65,10 @@ func (c *Control) adminServer() *http.Server {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", c.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
-	return &http.Server{
+	return admission.Serve(&http.Server{
 		Handler: mux, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: idleTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
-	}
+	})
 }
 
 // ready reports whether the store can be read.

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/archive"
@@ -44,6 +45,9 @@ const DefaultAPIAddr = "127.0.0.1:7443"
 
 // Limits of the listeners.
 const (
+	// DefaultConnections of the API are for systems without a limit on descriptors: a
+	// stream of each edge, and calls of some thousand people and Warpgates.
+	DefaultConnections = 16_384
 	// maxHeader bounds a request's head: a token, a few conditions and what
 	// proxies add.
 	maxHeader = 32 << 10
@@ -106,6 +110,10 @@ type Config struct {
 	MembersFound bool
 	// Quotas bound what one owner may have.
 	Quotas Quotas
+	// Connections is how many the API may have open at once; if zero,
+	// DefaultConnections. They must be there: what lies below the process's limit on
+	// descriptors.
+	Connections int
 	// AdminAddr is the host:port of health and metrics; if empty, there is no
 	// such listener.
 	AdminAddr string
@@ -133,8 +141,9 @@ type Control struct {
 	admin     net.Listener
 	metrics   *metrics
 	handler   http.Handler
-	rotated   chan struct{} // holds one when records are to be sealed anew
-	done      chan struct{} // closed when streams are to end
+	places    *admission.Table // of the API's connections
+	rotated   chan struct{}    // holds one when records are to be sealed anew
+	done      chan struct{}    // closed when streams are to end
 	endOnce   sync.Once
 	closeOnce sync.Once
 	closeErr  error
@@ -175,7 +184,11 @@ func New(cfg Config) (*Control, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Control{cfg: cfg, archive: archived, rotated: make(chan struct{}, 1), done: make(chan struct{})}, nil
+	if cfg.Connections == 0 {
+		cfg.Connections = DefaultConnections
+	}
+	places := admission.New(admission.Config{Name: "API", Places: cfg.Connections, Log: cfg.Log})
+	return &Control{cfg: cfg, places: places, archive: archived, rotated: make(chan struct{}, 1), done: make(chan struct{})}, nil
 }
 
 // Listen opens the state, makes a new installation where there is none, and binds
@@ -220,7 +233,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if c.serving, err = newServerCertificate(c.cfg, c.authority, c.hosts()); err != nil {
 		return err
 	}
-	c.metrics = newMetrics(c.authority)
+	c.metrics = newMetrics(c.authority, c.places)
 	c.handler, err = rest.New(rest.Config{CallRate: c.cfg.CallRate, Service: c.service, Log: c.cfg.Log, Version: c.cfg.Version, Observe: c.metrics.observe, Done: c.done})
 	if err != nil {
 		return err
@@ -369,10 +382,11 @@ func (c *Control) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	servers := []*http.Server{c.apiServer()}
-	listeners := []net.Listener{tls.NewListener(pacedListener{c.api}, c.tlsConfig())}
+	listeners := []net.Listener{tls.NewListener(pacedListener{admission.Listener{Listener: c.api, Table: c.places}}, c.tlsConfig())}
 	if c.admin != nil {
+		few := admission.New(admission.Config{Name: "admin", Places: admission.AdminPlaces, Log: c.cfg.Log})
 		servers = append(servers, c.adminServer())
-		listeners = append(listeners, c.admin)
+		listeners = append(listeners, admission.Listener{Listener: c.admin, Table: few})
 	}
 	failed := make(chan error, len(servers))
 	var running sync.WaitGroup
@@ -411,10 +425,10 @@ func serve(server *http.Server, listener net.Listener, failed chan<- error) {
 }
 
 func (c *Control) apiServer() *http.Server {
-	return &http.Server{
+	return admission.Serve(&http.Server{
 		Handler: c.handler, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug), ConnContext: withConn,
-	}
+	})
 }
 
 // maintain does the recurring work.

@@ -56,6 +56,9 @@ type pacedConn struct {
 	until  time.Time
 }
 
+// NetConn is the connection that is read at a pace.
+func (c *pacedConn) NetConn() net.Conn { return c.Conn }
+
 // Seen implements rest.Pacer.
 func (c *pacedConn) Seen(credential [sha256.Size]byte) {
 	c.mu.Lock()

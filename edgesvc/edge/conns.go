@@ -8,17 +8,14 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 )
 
 // Limits of public connections.
 const (
-	// MaxConnections bounds public connections of one edge, as Envoy advises
-	// for an edge; past it new ones are closed at once.
-	MaxConnections = 50_000
 	// HandshakeTimeout bounds a TLS handshake from the first byte to the last.
 	HandshakeTimeout = 10 * time.Second
 	// FirstGrace is how long a draining edge waits for the first request of a
@@ -29,65 +26,11 @@ const (
 	acceptPause = 20 * time.Millisecond
 )
 
-// connTable knows the connections that were accepted, so that draining can wait
-// for them and cutting can end them.
-type connTable struct {
-	mu     sync.Mutex
-	open   map[net.Conn]*publicConn
-	wg     sync.WaitGroup
-	closed bool
-}
-
-// publicConn is one connection in the table.
-type publicConn struct {
-	state atomic.Int32
-}
-
-// States of a public connection.
-const (
-	connFresh     int32 = iota // no request has come yet: draining gives it FirstGrace
-	connFresh2                 // the same, and net/http drains it
-	connBusy                   // a request is under way
-	connIdle                   // between requests: draining may close it at once
-	connClosing                // draining closed it
-	connElsewhere              // somebody else drains it: net/http or the tunnel hub
-	connHandedOn               // the hub owns it, also past the end of serving
-)
-
-// begin makes a connection busy that waited for a request, unless draining closed
-// it before.
-func (c *publicConn) begin() bool {
-	return c.state.CompareAndSwap(connIdle, connBusy) || c.state.CompareAndSwap(connFresh, connBusy) || c.state.Load() == connBusy
-}
-
-// add takes a connection in, or reports that there is no room.
-func (t *connTable) add(c net.Conn) (*publicConn, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || len(t.open) >= MaxConnections {
-		return nil, false
-	}
-	if t.open == nil {
-		t.open = map[net.Conn]*publicConn{}
-	}
-	pc := &publicConn{}
-	t.open[c] = pc
-	t.wg.Add(1)
-	return pc, true
-}
-
-func (t *connTable) remove(c net.Conn) {
-	t.mu.Lock()
-	delete(t.open, c)
-	t.mu.Unlock()
-	t.wg.Done()
-}
-
-// drain closes idle connections, at the end of grace also those that had no request
-// yet, and waits until the others have ended or ctx does. It calls met when every
+// drainPublic closes idle connections, at the end of grace also those that had no
+// request yet, and waits until the others have ended or ctx does. It calls met when every
 // connection has had its first request or the grace is over: those of HTTP/2 are
 // drained by their own server from then on.
-func (t *connTable) drain(ctx context.Context, grace time.Duration, met func()) {
+func (e *Edge) drainPublic(ctx context.Context, grace time.Duration, met func()) {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	late := time.Now().Add(grace)
@@ -95,7 +38,7 @@ func (t *connTable) drain(ctx context.Context, grace time.Duration, met func()) 
 	defer met()
 	for {
 		over := !time.Now().Before(late)
-		busy, fresh := t.drainOnce(over)
+		busy, fresh := e.drainOnce(over)
 		if over || fresh == 0 {
 			met()
 			if busy == 0 {
@@ -111,43 +54,24 @@ func (t *connTable) drain(ctx context.Context, grace time.Duration, met func()) 
 }
 
 // drainOnce closes what may be closed now, and counts what is waited for.
-func (t *connTable) drainOnce(over bool) (busy, fresh int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for c, pc := range t.open {
-		switch state := pc.state.Load(); {
-		case state == connBusy:
-			busy++
-		case !over && (state == connFresh || state == connFresh2):
+func (e *Edge) drainOnce(over bool) (busy, fresh int) {
+	for _, c := range slices.Concat(e.places.arriving.All(), e.places.public.All()) {
+		switch {
+		case c.Silent() && !over:
 			fresh++
-		case state == connIdle || state == connFresh:
-			if pc.state.CompareAndSwap(state, connClosing) {
-				c.Close()
-			} else {
-				busy++ // a request has come
-			}
+		case c.Entrusted():
+		case c.Busy() || !c.Retire():
+			busy++
 		}
 	}
 	return busy, fresh
 }
 
-// cut closes all connections and takes no more.
-func (t *connTable) cut() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = true
-	for c := range t.open {
-		c.Close()
-	}
-}
-
-func (t *connTable) wait() { t.wg.Wait() }
-
 // acceptLoop hands each connection to serve in a goroutine of its own until the
 // listener is closed.
-func (e *Edge) acceptLoop(l net.Listener, serve func(net.Conn, *publicConn)) {
+func (e *Edge) acceptLoop(l net.Listener, arriving *admission.Table, serve func(*admission.Conn) (kept bool)) {
 	for {
-		c, err := l.Accept()
+		c, err := admission.Listener{Listener: l, Table: arriving}.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -161,21 +85,15 @@ func (e *Edge) acceptLoop(l net.Listener, serve func(net.Conn, *publicConn)) {
 			}
 			continue
 		}
-		pc, ok := e.conns.add(c)
-		if !ok {
-			e.metrics.connsRefused.Inc()
-			c.Close()
-			continue
-		}
-		go e.serveConn(c, pc, serve)
+		e.serving.Add(1)
+		go e.serveConn(c.(*admission.Conn), serve)
 	}
 }
 
-// serveConn serves one connection and closes it, unless it was handed on.
-func (e *Edge) serveConn(c net.Conn, pc *publicConn, serve func(net.Conn, *publicConn)) {
-	defer e.conns.remove(c)
-	serve(c, pc)
-	if pc.state.Load() != connHandedOn {
+// serveConn serves one connection and closes it, unless somebody keeps it.
+func (e *Edge) serveConn(c *admission.Conn, serve func(*admission.Conn) (kept bool)) {
+	defer e.serving.Done()
+	if !serve(c) {
 		c.Close()
 	}
 }
@@ -186,9 +104,34 @@ func (e *Edge) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	ctl := slices.Contains(hello.SupportedProtos, mezu.ProtocolControl)
 	data := slices.Contains(hello.SupportedProtos, mezu.ProtocolData)
 	if !ctl && !data {
-		return nil, nil // the public configuration
+		return nil, e.admitPublic(hello)
 	}
 	return e.tunnelConfig(hello, ctl)
+}
+
+// errNoPlace ends the handshake of a client for whom there is no place.
+var errNoPlace = errors.New("no place for another public connection")
+
+// nobodys is the owner of connections for hosts that no environment has.
+const nobodys = "-"
+
+// admitPublic gives a client a place among those of the environment that it asks for,
+// before its handshake costs anything. On a listener for Warpgates it gets none.
+func (e *Edge) admitPublic(hello *tls.ClientHelloInfo) error {
+	c := admission.Of(hello.Conn)
+	if c.Among(e.places.tunnelArriving) {
+		return fmt.Errorf("%w: it came to the listener for Warpgates", errNoPlace)
+	}
+	owner := nobodys
+	if host, err := mezu.CanonicalHost(hello.ServerName); err == nil {
+		if table := e.replica.Host(host); table != nil {
+			owner = table.Bundle().Environment
+		}
+	}
+	if !c.Move(e.places.public, owner) {
+		return errNoPlace
+	}
+	return nil
 }
 
 // errTunnel is in the chain of what ends a tunnel's handshake before it is known
@@ -220,7 +163,7 @@ func (e *Edge) tunnelConfig(hello *tls.ClientHelloInfo, ctl bool) (*tls.Config, 
 
 // handshake completes TLS within its bound. Failures of clients are counted;
 // those of tunnels are logged too, because somebody is waiting for that tunnel.
-func (e *Edge) handshake(raw net.Conn) (*tls.Conn, bool) {
+func (e *Edge) handshake(raw *admission.Conn) (*tls.Conn, bool) {
 	conn := tls.Server(raw, e.publicTLS)
 	raw.SetDeadline(time.Now().Add(HandshakeTimeout))
 	if err := conn.HandshakeContext(e.cut); err != nil {
@@ -237,60 +180,58 @@ func (e *Edge) handshake(raw net.Conn) (*tls.Conn, bool) {
 }
 
 // servePublic serves one connection of the public listener.
-func (e *Edge) servePublic(raw net.Conn, pc *publicConn) {
-	conn, ok := e.handshake(raw)
+func (e *Edge) servePublic(c *admission.Conn) (kept bool) {
+	conn, ok := e.handshake(c)
 	if !ok {
-		return
+		return false
 	}
 	switch conn.ConnectionState().NegotiatedProtocol {
 	case mezu.ProtocolControl, mezu.ProtocolData:
-		pc.state.Store(connElsewhere)
 		if e.tunnels != nil {
-			e.cfg.Log.Warn("refused a tunnel on the public listener", "peer", raw.RemoteAddr().String())
-			return
+			e.cfg.Log.Warn("refused a tunnel on the public listener", "peer", c.RemoteAddr().String())
+			return false
 		}
-		e.serveTunnel(conn, pc)
+		return e.serveTunnel(conn, c)
 	case "h2":
-		pc.state.Store(connFresh2)
-		e.h2.handle(conn, pc)
+		c.Entrust()
+		e.h2.handle(conn)
 	default:
-		e.serveHTTP1(conn, pc)
+		e.serveHTTP1(conn, c)
 	}
+	return false
 }
 
 // serveTunnelOnly serves one connection of the listener for Warpgates.
-func (e *Edge) serveTunnelOnly(raw net.Conn, pc *publicConn) {
-	pc.state.Store(connElsewhere)
-	conn, ok := e.handshake(raw)
-	if !ok {
-		return
-	}
-	switch conn.ConnectionState().NegotiatedProtocol {
-	case mezu.ProtocolControl, mezu.ProtocolData:
-		e.serveTunnel(conn, pc)
-	default:
-		e.cfg.Log.Debug("refused a public connection on the tunnel listener", "peer", raw.RemoteAddr().String())
-	}
+func (e *Edge) serveTunnelOnly(c *admission.Conn) (kept bool) {
+	conn, ok := e.handshake(c)
+	return ok && e.serveTunnel(conn, c)
 }
 
 // serveTunnel hands a tunnel connection to the hub, which owns it from then on.
-func (e *Edge) serveTunnel(conn *tls.Conn, pc *publicConn) {
+func (e *Edge) serveTunnel(conn *tls.Conn, c *admission.Conn) (kept bool) {
 	cs := conn.ConnectionState()
 	id, err := e.replica.Trust().VerifyPeer(cs, mezu.PeerWarpgate)
 	if err != nil {
 		e.cfg.Log.Warn("refused a tunnel", "peer", conn.RemoteAddr().String(), "error", err)
-		return
+		return false
 	}
-	pc.state.Store(connHandedOn)
+	places := e.places.data
+	if cs.NegotiatedProtocol == mezu.ProtocolControl {
+		places = e.places.controls
+	}
+	if !c.Begin() || !c.Move(places, id.Environment) {
+		return false // which the table has told
+	}
 	if cs.NegotiatedProtocol == mezu.ProtocolControl {
 		// In a goroutine of its own: this one's stack has grown in the
 		// handshake, and a Warpgate stays for days.
 		e.controls.Go(func() { e.serveControl(conn, id) })
-		return
+		return true
 	}
 	if err := e.hub.ServeData(conn, id); err != nil {
 		e.cfg.Log.Debug("refused a data connection", "warpgate", id.ID, "error", err)
 	}
+	return true
 }
 
 // serveControl serves a Warpgate's control connection until it ends.

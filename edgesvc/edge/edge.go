@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -51,6 +52,13 @@ type Config struct {
 	// MaxConns bounds the data connections of one Warpgate; if zero, the
 	// tunnel's default.
 	MaxConns int
+	// Connections is how many the edge may have open at once, those of Warpgates
+	// included; if zero, DefaultConnections. They must be there: what lies below the
+	// process's limit on descriptors.
+	Connections int
+	// EnvironmentShare is how many of a hundred public connections one environment may
+	// hold while they are scarce; if zero, DefaultEnvironmentShare.
+	EnvironmentShare int
 	// DrainTimeout bounds how long Run waits for requests under way at its
 	// end; if zero, DefaultDrainTimeout.
 	DrainTimeout time.Duration
@@ -80,7 +88,8 @@ type Edge struct {
 	peerTLS   atomic.Pointer[peerConfigs] // nil until enrolled
 	h2        *h2Server
 
-	conns    connTable
+	places   *places
+	serving  sync.WaitGroup // connections, until they end or are handed on
 	controls sync.WaitGroup // control connections of Warpgates
 	draining atomic.Bool
 	cut      context.Context // ends when nothing may go on
@@ -107,7 +116,10 @@ func New(cfg Config) (*Edge, error) {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = DefaultDrainTimeout
 	}
-	e := &Edge{cfg: cfg, metrics: newMetrics()}
+	if err := cfg.judgePlaces(); err != nil {
+		return nil, err
+	}
+	e := &Edge{cfg: cfg, metrics: newMetrics(), places: newPlaces(cfg)}
 	e.cut, e.cutNow = context.WithCancel(context.Background())
 	e.probes.init()
 	return e, nil
@@ -254,15 +266,15 @@ func (e *Edge) Run(ctx context.Context) error {
 	taken := make(chan struct{})
 	wg.Go(func() {
 		defer close(taken)
-		e.acceptLoop(e.public, e.servePublic)
+		e.acceptLoop(e.public, e.places.arriving, e.servePublic)
 	})
 	if e.tunnels != nil {
-		wg.Go(func() { e.acceptLoop(e.tunnels, e.serveTunnelOnly) })
+		wg.Go(func() { e.acceptLoop(e.tunnels, e.places.tunnelArriving, e.serveTunnelOnly) })
 	}
 	wg.Go(e.h2.serve)
 	if e.admin != nil {
 		e.adminSrv = e.newAdminServer()
-		wg.Go(func() { e.adminSrv.Serve(e.admin) })
+		wg.Go(func() { e.adminSrv.Serve(admission.Listener{Listener: e.admin, Table: e.places.admin}) })
 	}
 	var err error
 	select {
@@ -273,7 +285,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	stopReplica()
 	e.Close()
 	wg.Wait()
-	e.conns.wait()
+	e.serving.Wait()
 	e.controls.Wait()
 	return err
 }
@@ -290,7 +302,7 @@ func (e *Edge) drain(taken <-chan struct{}) {
 	<-taken
 	var wg sync.WaitGroup
 	met := make(chan struct{})
-	wg.Go(func() { e.conns.drain(ctx, FirstGrace, func() { close(met) }) })
+	wg.Go(func() { e.drainPublic(ctx, FirstGrace, func() { close(met) }) })
 	<-met
 	e.h2.shutdown(ctx)
 	wg.Wait()
@@ -312,7 +324,9 @@ func (e *Edge) Close() {
 	if e.h2 != nil {
 		e.h2.close()
 	}
-	e.conns.cut()
+	for _, t := range e.places.all() {
+		t.Close()
+	}
 	if e.hub != nil {
 		e.hub.Close()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -57,7 +58,7 @@ type http1 struct {
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
-func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
+func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	sni, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
@@ -73,14 +74,14 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, pc *publicConn) {
 	defer e.metrics.conns1.Dec()
 	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
 		if h.c.Reader.Buffered() == 0 && !first {
-			pc.state.Store(connIdle)
+			place.Rest(h.x.started)
 			if e.draining.Load() {
 				return
 			}
 		}
 		err := h.readHead(wait)
-		if !pc.begin() {
-			return // draining closed it
+		if !place.Begin() {
+			return // draining closed it, or its place went to another
 		}
 		if err != nil {
 			h.refuseHead(err)

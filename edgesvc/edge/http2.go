@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -36,22 +37,11 @@ type h2Server struct {
 	pool sync.Pool
 	asks continueField
 	mu   sync.Mutex
-	open map[net.Conn]*h2Conn
+	open map[net.Conn]chan struct{} // closed when net/http is done with the connection
 }
-
-// h2Conn is a connection that net/http serves.
-type h2Conn struct {
-	public *publicConn
-	turns  int           // how often it became active
-	closed chan struct{} // when net/http is done with it
-}
-
-// firstRequest is the turn of the first request: net/http calls a connection active
-// once before, when it begins.
-const firstRequest = 2
 
 func newH2Server(e *Edge) *h2Server {
-	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]*h2Conn{}}
+	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]chan struct{}{}}
 	s.pool.New = s.newStream
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -84,16 +74,16 @@ func (s *h2Server) newStream() any {
 func (s *h2Server) serve() { s.srv.Serve(s.feed) }
 
 // handle serves one connection until it ends.
-func (s *h2Server) handle(conn *tls.Conn, pc *publicConn) {
+func (s *h2Server) handle(conn *tls.Conn) {
 	s.e.metrics.conns2.Inc()
 	defer s.e.metrics.conns2.Dec()
-	c := &h2Conn{public: pc, closed: make(chan struct{})}
+	closed := make(chan struct{})
 	s.mu.Lock()
-	s.open[conn] = c
+	s.open[conn] = closed
 	s.mu.Unlock()
 	select {
 	case s.feed.conns <- conn:
-		<-c.closed
+		<-closed
 	case <-s.feed.over:
 		s.mu.Lock()
 		delete(s.open, conn)
@@ -101,24 +91,18 @@ func (s *h2Server) handle(conn *tls.Conn, pc *publicConn) {
 	}
 }
 
-// connState notes the first request of a connection, and tells handle when net/http
-// has closed it.
+// connState notes when requests begin and end, and tells handle when net/http has closed
+// the connection.
 func (s *h2Server) connState(conn net.Conn, state http.ConnState) {
-	if state != http.StateClosed && state != http.StateActive {
+	admission.Track(conn, state)
+	if state != http.StateClosed {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.open[conn]
-	switch {
-	case c == nil:
-	case state == http.StateClosed:
+	if closed := s.open[conn]; closed != nil {
 		delete(s.open, conn)
-		close(c.closed)
-	default:
-		if c.turns++; c.turns == firstRequest {
-			c.public.state.Store(connElsewhere)
-		}
+		close(closed)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,7 +18,6 @@ import (
 type metrics struct {
 	registry        *prometheus.Registry
 	acceptErrors    prometheus.Counter
-	connsRefused    prometheus.Counter
 	handshakeErrors prometheus.Counter
 	conns1, conns2  prometheus.Gauge
 	classes         [6]prometheus.Counter // by status class
@@ -37,7 +37,6 @@ func newMetrics() *metrics {
 		return c
 	}
 	m.acceptErrors = counter("accept_errors_total", "Connections that could not be accepted.")
-	m.connsRefused = counter("connections_refused_total", "Connections closed because the limit was reached.")
 	m.handshakeErrors = counter("handshake_errors_total", "TLS handshakes that failed.")
 	m.aborted = counter("requests_aborted_total", "Requests whose client left or whose response was cut short.")
 	m.bytesIn = counter("request_body_bytes_total", "Bytes of request bodies sent to Warpgates.")
@@ -72,7 +71,25 @@ func (m *metrics) watch(e *Edge) {
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
 		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
 	})
+	m.watchPlaces(e.places)
 	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.draining.Load()) })
+}
+
+// watchPlaces adds what is read of each kind of connection.
+func (m *metrics) watchPlaces(p *places) {
+	for kind, t := range p.all() {
+		labels := prometheus.Labels{"kind": kind}
+		gauge := func(name, help string, read func() float64) {
+			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezu_edge_" + name, Help: help, ConstLabels: labels}, read))
+		}
+		counter := func(name, help string, read func() float64) {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_" + name, Help: help, ConstLabels: labels}, read))
+		}
+		gauge("places", "How many connections of a kind there may be.", func() float64 { return float64(t.Places()) })
+		gauge("places_taken", "How many connections of a kind there are.", func() float64 { return float64(t.Len()) })
+		counter("connections_refused_total", "Connections closed because there was no place for them.", func() float64 { return float64(t.Counts().Refused) })
+		counter("connections_evicted_total", "Waiting connections closed because others wanted their places.", func() float64 { return float64(t.Counts().Evicted) })
+	}
 }
 
 func boolean(b bool) float64 {
@@ -132,5 +149,5 @@ func (e *Edge) newAdminServer() *http.Server {
 		w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
-	return &http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead}
+	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead})
 }

@@ -1,0 +1,130 @@
+package admission
+
+import (
+	"container/list"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// States of a connection.
+const (
+	silent  int32 = iota // no request has come yet
+	idle                 // it waits for its next request
+	busy                 // a request is under way
+	closing              // it gave its place up
+)
+
+// Conn is a connection that has a place until it is closed. Whoever serves it says when
+// requests begin and end: while one is under way nobody takes the place.
+type Conn struct {
+	net.Conn
+	from      netip.Prefix
+	state     atomic.Int32
+	since     atomic.Int64 // when it came, or its last request; Unix time in ns
+	closed    atomic.Bool
+	entrusted atomic.Bool
+	table     atomic.Pointer[Table]
+	turns     int // of net/http's server, which notes them in one goroutine
+
+	// All below is guarded by the table.
+	address, owner *holder // nil without a place
+	ownerName      string
+	listed         *list.Element // among the silent ones
+}
+
+// Of finds the Conn below what wraps it, or nil.
+func Of(c net.Conn) *Conn {
+	for {
+		if own, ok := c.(*Conn); ok {
+			return own
+		}
+		over, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = over.NetConn()
+	}
+}
+
+// NetConn is the connection that has the place.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Close closes the connection and gives its place back.
+func (c *Conn) Close() error {
+	c.closed.Store(true)
+	c.table.Load().leave(c)
+	return c.Conn.Close()
+}
+
+// CloseWrite shuts down the writing side, if the connection can.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Begin makes the connection busy: a request has come. It is false when the place went
+// to another before.
+func (c *Conn) Begin() bool {
+	if c.state.CompareAndSwap(idle, busy) {
+		return true
+	}
+	if c.state.CompareAndSwap(silent, busy) {
+		t := c.table.Load()
+		t.mu.Lock()
+		if c.table.Load() == t {
+			t.spoke(c)
+		}
+		t.mu.Unlock()
+		return true
+	}
+	return c.state.Load() == busy
+}
+
+// Rest ends what Begin began: the connection waits, and has since its last request came.
+func (c *Conn) Rest(since time.Time) {
+	c.since.Store(since.UnixNano())
+	c.state.CompareAndSwap(busy, idle)
+}
+
+// Silent reports whether no request has come yet.
+func (c *Conn) Silent() bool { return c.state.Load() == silent }
+
+// Busy reports whether a request is under way.
+func (c *Conn) Busy() bool { return c.state.Load() == busy }
+
+// retire makes sure that no request begins any more, unless one has.
+func (c *Conn) retire() bool {
+	return c.state.CompareAndSwap(idle, closing) || c.state.CompareAndSwap(silent, closing)
+}
+
+// Retire closes the connection unless a request is under way.
+func (c *Conn) Retire() bool {
+	if !c.retire() {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// Entrust notes that whoever serves the connection ends it in his own way when serving
+// ends.
+func (c *Conn) Entrust() { c.entrusted.Store(true) }
+
+// Entrusted reports whether Entrust was called.
+func (c *Conn) Entrusted() bool { return c.entrusted.Load() }
+
+// Among reports whether t is the table in which the connection has its place, or had its
+// last one.
+func (c *Conn) Among(t *Table) bool { return c.table.Load() == t }
+
+// Move takes the connection from its table to another, where it belongs to an owner, and
+// reports whether it got a place there. If not, it has none, and is to be closed.
+func (c *Conn) Move(to *Table, owner string) bool {
+	c.table.Load().leave(c)
+	return to.enter(c, owner)
+}

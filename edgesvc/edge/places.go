@@ -1,0 +1,82 @@
+package edge
+
+import (
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
+)
+
+// How the connections that an edge may have open are divided: half of them for tunnels,
+// because each request under way has a data connection; of the rest a quarter for those
+// whose handshake isn't done. No kind takes from another, so that neither the silent nor
+// the public keep Warpgates out.
+const (
+	tunnelPart   = 2
+	arrivingPart = 8
+	// controlPart is the part of the tunnels' places that is for control connections:
+	// a Warpgate has one, and two data connections at least.
+	controlPart = 8
+	// MaxConnections bounds public connections of one edge, as Envoy advises
+	// for an edge: idle ones take 1.5 GB then.
+	MaxConnections = 50_000
+	// DefaultConnections is for systems without a limit on descriptors.
+	DefaultConnections = 131_072
+	// MinConnections is room for one of each kind.
+	MinConnections = 64
+	// DefaultEnvironmentShare is how many of a hundred connections one environment may
+	// hold while they are scarce.
+	DefaultEnvironmentShare = 25
+	percent                 = 100
+)
+
+// places are the connections of an edge by kind.
+type places struct {
+	arriving       *admission.Table // of the public listener, before it is known what they want
+	tunnelArriving *admission.Table // the same of the listener for Warpgates, if there is one
+	public         *admission.Table
+	controls, data *admission.Table
+	admin          *admission.Table
+}
+
+// newPlaces divides the connections that there may be.
+func newPlaces(cfg Config) *places {
+	table := func(name string, n, share int) *admission.Table {
+		return admission.New(admission.Config{Name: name, Places: n, OwnerShare: (n*share + percent - 1) / percent, Log: cfg.Log})
+	}
+	tunnels, arriving := cfg.Connections/tunnelPart, cfg.Connections/arrivingPart
+	public := cfg.Connections - tunnels - arriving
+	if cfg.TunnelAddr != "" {
+		arriving /= 2
+	}
+	return &places{
+		arriving:       table("arriving", arriving, 0),
+		tunnelArriving: table("arriving at the listener for Warpgates", arriving, 0),
+		public:         table("public", min(public, MaxConnections), cfg.EnvironmentShare),
+		controls:       table("tunnels", tunnels/controlPart, cfg.EnvironmentShare),
+		data:           table("data connections of tunnels", tunnels-tunnels/controlPart, cfg.EnvironmentShare),
+		admin:          table("admin", admission.AdminPlaces, 0),
+	}
+}
+
+// all are the tables by the name that metrics have for them.
+func (p *places) all() map[string]*admission.Table {
+	return map[string]*admission.Table{
+		"arriving": p.arriving, "arriving_tunnel": p.tunnelArriving, "public": p.public, "control": p.controls, "data": p.data, "admin": p.admin,
+	}
+}
+
+// judgePlaces fills in and checks what is configured of connections.
+func (c *Config) judgePlaces() error {
+	if c.Connections == 0 {
+		c.Connections = DefaultConnections
+	}
+	if c.EnvironmentShare == 0 {
+		c.EnvironmentShare = DefaultEnvironmentShare
+	}
+	if c.Connections < MinConnections {
+		return mezu.Invalid("connections", "an edge needs %d at least, not %d", MinConnections, c.Connections)
+	}
+	if c.EnvironmentShare < 1 || c.EnvironmentShare > percent {
+		return mezu.Invalid("environment_share", "is between 1 and 100, not %d", c.EnvironmentShare)
+	}
+	return nil
+}
