@@ -56,7 +56,8 @@ func (b *Bundle) Unknown(route int) string {
 }
 
 // Validate checks that the bundle is whole. A bundle that fails is rejected as
-// such and the last good one keeps serving.
+// such and the last good one keeps serving. What of its routes may not be written any
+// more is no reason: it was when the bundle was signed.
 func (b *Bundle) Validate() error {
 	if err := ValidateID("environment", PrefixEnvironment, b.Environment); err != nil {
 		return err
@@ -84,7 +85,7 @@ func (b *Bundle) Validate() error {
 	if err := ValidateRoles("roles", b.Roles); err != nil {
 		return err
 	}
-	return ValidateRoutes("routes", b.Routes)
+	return validateSet("routes", b.Routes, (*Route).validateForm)
 }
 
 // PermissionsOf is the sum of the permissions of these roles. Unknown roles add

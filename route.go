@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 )
 
@@ -148,8 +147,6 @@ const ReservedPath = "/.mezu/"
 // inside MaxRoutesBytes.
 const (
 	MaxMatchValue     = 1 << 10
-	MaxRegexpProgram  = 1 << 10 // bytes of pattern: keeps compile time bounded
-	MaxRegexpSteps    = 1 << 12 // steps of a compiled pattern: «.{1000}» is seven bytes and 1,000 steps
 	MaxRouteMethods   = 16
 	MaxRouteHeaders   = 16
 	MaxRouteHeaderLen = 1 << 10
@@ -169,9 +166,6 @@ const (
 const (
 	MaxRoutes      = 10_000
 	MaxRoutesBytes = 8 << 20
-	// MaxRegexpStepsTotal keeps the compiled patterns of an environment under
-	// some 30 MiB, and allows 10,000 of usual size.
-	MaxRegexpStepsTotal = 1 << 19
 )
 
 // Mode is the matching mode of a valid route.
@@ -234,8 +228,27 @@ func (r *Route) Label() string {
 	return string(r.Mode()) + " " + r.Value()
 }
 
-// Validate checks one route by itself; ValidateRoutes checks them together.
+// Validate checks one route by itself, as it is to be written; ValidateRoutes checks
+// them together.
 func (r *Route) Validate() error {
+	if err := r.validateForm(); err != nil {
+		return err
+	}
+	if err := r.validateLimits(); err != nil {
+		return err
+	}
+	if r.Mode() != MatchRegexp {
+		return nil
+	}
+	p, err := CompilePattern(r.Regexp)
+	if err == nil && p.Refused != nil {
+		return p.Refused
+	}
+	return err
+}
+
+// validateForm checks what every build has: a stored route that fails it is none.
+func (r *Route) validateForm() error {
 	if r.Name != "" {
 		if err := ValidateName("name", r.Name); err != nil {
 			return err
@@ -265,7 +278,7 @@ func (r *Route) validateMatch() error {
 		return Invalid(field, "at most %d bytes, this has %d", MaxMatchValue, len(value))
 	}
 	if r.Mode() == MatchRegexp {
-		if _, err := CompileMatch(value); err != nil {
+		if _, err := parsePattern(value); err != nil {
 			return err
 		}
 	} else if err := r.validatePath(field, value); err != nil {
@@ -327,9 +340,6 @@ func (r *Route) validateConditions() error {
 		}
 		if v != strings.Trim(v, " \t") {
 			return Invalid("headers", "the value of %q can never match, because spaces around values are no part of them", k)
-		}
-		if ReservedHeader(k) || LookalikeHeader(k) {
-			return Invalid("headers", "%q can never match, because no client may send it", k)
 		}
 		if lower[strings.ToLower(k)] {
 			return Invalid("headers", "names %q twice", k)
@@ -450,46 +460,110 @@ func (e *HeaderEdits) validate(field string) error {
 		return nil
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Set)) {
-		if !ValidHeaderName(k) || !ValidHeaderValue(e.Set[k]) || ReservedHeader(k) || LookalikeHeader(k) {
+		if !ValidHeaderName(k) || !ValidHeaderValue(e.Set[k]) {
 			return Invalid(field+".set", "%q can't be set", k)
 		}
 	}
 	for _, k := range e.Remove {
-		if !ValidHeaderName(k) || ReservedHeader(k) {
+		if !ValidHeaderName(k) {
 			return Invalid(field+".remove", "%q can't be removed", k)
 		}
 	}
 	return nil
 }
 
-// ValidateRoutes checks all routes of an environment: each by itself, and no
-// two with the same identity, or with equal mode, value, methods and headers
-// (nothing would choose between them).
+// ValidateRoutes checks all routes of an environment as they are to be written: each by
+// itself, what their patterns cost together, and that no two have the same identity, or
+// equal mode, value, methods and headers (nothing would choose between them).
 func ValidateRoutes(field string, routes []Route) error {
+	if err := validateSet(field, routes, func(r *Route) error {
+		if err := r.validateForm(); err != nil {
+			return err
+		}
+		return r.validateLimits()
+	}); err != nil {
+		return err
+	}
+	refused, err := refusedPatterns(field, routes)
+	if err != nil {
+		return err
+	}
+	return firstRefused(field, routes, refused)
+}
+
+// ValidateRouteAmong checks the route of this index as it is to be written, among the
+// others as they are stored: what they have that may not be written any more is not its
+// author's to mend. An error about the route itself names its field alone.
+func ValidateRouteAmong(field string, routes []Route, index int) error {
+	one := &routes[index]
+	if err := one.Validate(); err != nil {
+		return err
+	}
+	if err := validateSet(field, routes, (*Route).validateForm); err != nil || one.Mode() != MatchRegexp {
+		return err
+	}
+	refused, err := refusedPatterns(field, routes)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	if why := refused[one.Regexp]; why != nil {
+		return why
+	}
+	before, err := refusedPatterns(field, slices.Delete(slices.Clone(routes), index, index+1))
+	if err != nil {
+		return err
+	}
+	for source := range before {
+		delete(refused, source)
+	}
+	return firstRefused(field, routes, refused)
+}
+
+// refusedPatterns says by pattern why it may not be used.
+func refusedPatterns(field string, routes []Route) (map[string]*Error, error) {
+	patterns, err := CompilePatterns(field, routes)
+	if err != nil {
+		return nil, err
+	}
+	refused := map[string]*Error{}
+	for _, p := range patterns {
+		if p.Refused != nil {
+			refused[p.Source] = p.Refused
+		}
+	}
+	return refused, nil
+}
+
+// firstRefused is the error of the first route that has one of the refused patterns.
+func firstRefused(field string, routes []Route, refused map[string]*Error) error {
+	for i := range routes {
+		if why := refused[routes[i].Regexp]; why != nil && routes[i].Mode() == MatchRegexp {
+			return at(indexed(field, i), why)
+		}
+	}
+	return nil
+}
+
+// validateSet checks that no two routes are the same, and each as check has it.
+func validateSet(field string, routes []Route, check func(*Route) error) error {
 	if len(routes) > MaxRoutes {
 		return Invalid(field, "at most %d routes, not %d", MaxRoutes, len(routes))
 	}
 	identity := make(map[string]int, len(routes))
 	match := make(map[string]int, len(routes))
-	steps := 0
 	for i := range routes {
 		r := &routes[i]
-		here := field + "[" + strconv.Itoa(i) + "]"
-		if err := r.Validate(); err != nil {
+		here := indexed(field, i)
+		if err := check(r); err != nil {
 			return at(here, err)
 		}
-		if r.Mode() == MatchRegexp {
-			if steps += patternSteps(r.Regexp); steps > MaxRegexpStepsTotal {
-				return Invalid(here+".regexp", "all patterns of an environment together have at most %d steps; write out fewer repetitions and character classes", MaxRegexpStepsTotal)
-			}
-		}
 		if j, dup := identity[r.Identity()]; dup {
-			return &Error{Code: CodeConflict, Field: here, Detail: "is the same route as " + field + "[" + strconv.Itoa(j) + "]", Hint: "give it another name or match"}
+			return &Error{Code: CodeConflict, Field: here, Detail: "is the same route as " + indexed(field, j), Hint: "give it another name or match"}
 		}
 		identity[r.Identity()] = i
 		key := strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
 		if j, dup := match[key]; dup {
-			return &Error{Code: CodeConflict, Field: here, Detail: "matches the same requests as " + field + "[" + strconv.Itoa(j) + "]", Hint: "change its methods or headers"}
+			return &Error{Code: CodeConflict, Field: here, Detail: "matches the same requests as " + indexed(field, j), Hint: "change its methods or headers"}
 		}
 		match[key] = i
 	}

@@ -111,12 +111,65 @@ func TestValidateRoutes(t *testing.T) {
 	accepted(t, "10,000 usual patterns", mezu.ValidateRoutes("routes", usual))
 }
 
-func TestCompileMatch_Anchored(t *testing.T) {
+// TestRow8_SpansAreBounded: the error names the field, what it has and the limit.
+func TestRow8_SpansAreBounded(t *testing.T) {
+	many := make([]string, mezu.MaxRouteEdits+1)
+	set := map[string]string{}
+	for i := range many {
+		many[i] = fmt.Sprintf("X-%d", i)
+		set[many[i]] = "1"
+	}
+	day := mezu.Duration(24 * time.Hour)
+	cors := func(c mezu.CORS) mezu.Route {
+		if c.AllowOrigins == nil {
+			c.AllowOrigins = []string{"*"}
+		}
+		return mezu.Route{CORS: &c}
+	}
+	long := strings.Repeat("x", mezu.MaxRouteHeaderLen+1)
+	for _, c := range []struct {
+		field, says string
+		over, at    mezu.Route
+	}{
+		{"timeout", "is at most 1h, not 2540400h", mezu.Route{Timeout: mezu.Duration(2540400 * time.Hour)}, mezu.Route{Timeout: mezu.MaxTimeout}},
+		{"timeout", "is at most 1h, not 1h0m0.000000001s", mezu.Route{Timeout: mezu.MaxTimeout + 1}, mezu.Route{}},
+		{"idle_timeout", "is at most 24h, not 25h", mezu.Route{IdleTimeout: mezu.Duration(25 * time.Hour)}, mezu.Route{IdleTimeout: day}},
+		{"max_body", "is at most 1024 GiB, not 2048 GiB", mezu.Route{MaxBody: 2 * mezu.MaxBodyLimit}, mezu.Route{MaxBody: mezu.MaxBodyLimit}},
+		{"cors.max_age", "is at most 24h, not 24h30m", cors(mezu.CORS{MaxAge: day + mezu.Duration(30*time.Minute)}), cors(mezu.CORS{MaxAge: day})},
+		{"cors.allow_origins", "is at most 64, not 65", cors(mezu.CORS{AllowOrigins: many}), cors(mezu.CORS{AllowOrigins: many[1:]})},
+		{"cors.allow_methods", "is at most 64", cors(mezu.CORS{AllowMethods: many}), cors(mezu.CORS{AllowMethods: many[1:]})},
+		{"cors.allow_headers[0]", "is at most 1024 bytes", cors(mezu.CORS{AllowHeaders: []string{long}}), cors(mezu.CORS{AllowHeaders: []string{long[1:]}})},
+		{"cors.expose_headers", "is at most 64", cors(mezu.CORS{ExposeHeaders: many}), cors(mezu.CORS{ExposeHeaders: many[1:]})},
+		{"rate_limit.per", "is at most 24h", mezu.Route{RateLimit: &mezu.RateLimit{Requests: 1, Per: day + 1, By: "ip"}}, mezu.Route{RateLimit: &mezu.RateLimit{Requests: 1, Per: day, By: "ip"}}},
+		{"rate_limit.requests", "is at most 1000000000", mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: day, By: "ip"}}, mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests, Per: day, By: "ip"}}},
+		{"strip_prefix", "is at most 1024 bytes", mezu.Route{StripPrefix: "/" + long}, mezu.Route{StripPrefix: "/x"}},
+		{"redirect.to", "is at most 1024 bytes", mezu.Route{Redirect: &mezu.Redirect{To: "/" + long}}, mezu.Route{Redirect: &mezu.Redirect{To: "/x"}}},
+		{"request_headers.set", "is at most 64", mezu.Route{RequestHeaders: &mezu.HeaderEdits{Set: set}}, mezu.Route{RequestHeaders: &mezu.HeaderEdits{Set: map[string]string{"X": "1"}}}},
+		{"request_headers.set", "is at most 1024 bytes", mezu.Route{RequestHeaders: &mezu.HeaderEdits{Set: map[string]string{"X": long}}}, mezu.Route{}},
+		{"response_headers.remove", "is at most 64", mezu.Route{ResponseHeaders: &mezu.HeaderEdits{Remove: many}}, mezu.Route{ResponseHeaders: &mezu.HeaderEdits{Remove: many[1:]}}},
+	} {
+		c.over.Prefix, c.at.Prefix = "/", "/"
+		err := c.over.Validate()
+		refused(t, c.field, err, c.field)
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.field, err, c.says)
+		}
+		accepted(t, c.field, c.at.Validate())
+		// Stored, it is no reason to refuse a change of another route, and shown.
+		stored := []mezu.Route{c.over, {Prefix: "/x/"}}
+		accepted(t, c.field, mezu.ValidateRouteAmong("routes", stored, 1))
+		if !slices.ContainsFunc(mezu.Warnings(stored), func(w string) bool { return strings.Contains(w, c.field+" is at most") }) {
+			t.Errorf("%s: %q", c.field, mezu.Warnings(stored))
+		}
+	}
+}
+
+func TestCompilePattern_Anchored(t *testing.T) {
 	for pattern, want := range map[string][2]string{ // matches, does not
 		"/a|/b": {"/b", "/bx"}, "/a": {"/a", "/a\n"}, "(?m)/a$": {"/a", "/a\n/b"}, "/.*": {"/x/y", "x/"}, "(?i)/a": {"/A", "/b"}, "(?s)/.": {"/x", "/xy"},
 	} {
-		re, err := mezu.CompileMatch(pattern)
-		if err != nil || !re.MatchString(want[0]) || re.MatchString(want[1]) {
+		re, err := mezu.CompilePattern(pattern)
+		if err != nil || !re.Matches(want[0]) || re.Matches(want[1]) {
 			t.Errorf("%s: %v, %q %q", pattern, err, want[0], want[1])
 		}
 	}

@@ -9,8 +9,8 @@ const (
 	// MaxWarnings bounds the remarks on one set of routes: nobody reads more,
 	// and their number could grow with the square of the routes.
 	MaxWarnings = 100
-	// maxShadowSteps bounds the search for shadowed prefixes to well under a
-	// second for any set of routes.
+	// maxShadowSteps bounds the search for shadowed prefixes to some 20 ms for any set
+	// of routes: a step reads one byte of a prefix by one pattern.
 	maxShadowSteps = 1 << 22
 )
 
@@ -21,10 +21,19 @@ func Warnings(routes []Route) []string {
 	for i := range routes {
 		out = append(out, routes[i].ownWarnings()...)
 		if len(out) > MaxWarnings {
-			break
+			return boundWarnings(out)
 		}
 	}
-	return boundWarnings(append(out, shadowWarnings(routes)...))
+	patterns, err := CompilePatterns("", routes)
+	if err != nil {
+		return boundWarnings(out)
+	}
+	for _, p := range patterns {
+		if p.Refused != nil {
+			out = append(out, "regexp "+p.Source+" "+p.Refused.Detail+"; the route answers 503 route_unavailable")
+		}
+	}
+	return boundWarnings(append(out, shadowWarnings(routes, patterns)...))
 }
 
 func boundWarnings(out []string) []string {
@@ -43,7 +52,11 @@ func (r *Route) Warnings(all []Route) []string {
 			concerned = append(concerned, *o)
 		}
 	}
-	return boundWarnings(append(r.ownWarnings(), shadowWarnings(concerned)...))
+	patterns, err := CompilePatterns("", concerned)
+	if err != nil {
+		return boundWarnings(r.ownWarnings())
+	}
+	return boundWarnings(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...))
 }
 
 // Warnings are remarks about what the environment itself sets.
@@ -60,6 +73,7 @@ func (r *Route) ownWarnings() []string {
 	for _, f := range r.Unenforced() {
 		out = append(out, r.Label()+": "+f+" is not enforced by this version; the route answers 503 route_unavailable")
 	}
+	out = append(out, r.limitWarnings()...)
 	if r.Mode() == MatchPrefix && !strings.HasSuffix(r.Prefix, "/") {
 		out = append(out, "prefix "+r.Prefix+" also matches "+r.Prefix+"x; write "+r.Prefix+"/ to match below it only")
 	}
@@ -67,8 +81,8 @@ func (r *Route) ownWarnings() []string {
 }
 
 // shadowWarnings names each public regexp with the protected prefixes from which
-// it can take requests.
-func shadowWarnings(routes []Route) []string {
+// it can take requests. patterns has those of all regexps.
+func shadowWarnings(routes []Route, patterns []*Pattern) []string {
 	var protected []string
 	for i := range routes {
 		if r := &routes[i]; r.Mode() == MatchPrefix && r.Auth == AuthRequired {
@@ -77,26 +91,25 @@ func shadowWarnings(routes []Route) []string {
 	}
 	slices.Sort(protected)
 	protected = slices.Compact(protected)
+	bySource := make(map[string]*Pattern, len(patterns))
+	for _, p := range patterns {
+		bySource[p.Source] = p
+	}
 	var out []string
 	work := 0
 	for i := range routes {
 		r := &routes[i]
-		if r.Mode() != MatchRegexp || r.Auth == AuthRequired || len(protected) == 0 {
-			continue
-		}
-		prog, err := patternProgram(r.Regexp)
-		if err != nil {
+		if r.Mode() != MatchRegexp || r.Auth == AuthRequired {
 			continue
 		}
 		for _, prefix := range protected {
 			if len(out) > MaxWarnings {
 				return out
 			}
-			can, took := canStartWith(prog, prefix)
-			if work += took; work > maxShadowSteps {
+			if work += 1 + len(prefix); work > maxShadowSteps {
 				return append(out, "there are too many routes to look for every public regexp that can shadow a protected prefix")
 			}
-			if can {
+			if bySource[r.Regexp].canStartWith(prefix) {
 				out = append(out, "public regexp "+r.Regexp+" can shadow protected prefix "+prefix)
 			}
 		}

@@ -72,7 +72,10 @@ func (t *Table) decide(r *Request, tr *trace) Decision {
 	case !t.bundle.Enabled:
 		return refuse(nil, mezu.CodeEnvironmentDisabled, "the environment is switched off")
 	}
-	g := t.match(r.Path.Path, tr)
+	g, d := t.match(r.Path.Path, tr)
+	if !d.Allowed() {
+		return d
+	}
 	if g == nil {
 		return refuse(nil, mezu.CodeNoRoute, "no route matches the path")
 	}
@@ -83,7 +86,7 @@ func (t *Table) decide(r *Request, tr *trace) Decision {
 	case named:
 		return refuse(nil, mezu.CodeNoRoute, "no route matches the headers of the request")
 	}
-	d := refuse(nil, mezu.CodeMethodNotAllowed, "the route does not allow the method")
+	d = refuse(nil, mezu.CodeMethodNotAllowed, "the route does not allow the method")
 	d.Allow = g.allow
 	return d
 }

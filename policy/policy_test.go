@@ -492,3 +492,45 @@ func BenchmarkCompile(b *testing.B) {
 		compile(b, source)
 	}
 }
+
+// TestRow4_StoredPatternsClose: a pattern that costs more than is allowed, stored by a
+// build that knew no such limit, closes what it may be about and nothing else.
+func TestRow4_StoredPatternsClose(t *testing.T) {
+	var routes []mezu.Route
+	for i := range 16 {
+		routes = append(routes, mezu.Route{Regexp: fmt.Sprintf("/deep/.*.{1000}.{1000}.{1000}.{900}x%d", i)})
+	}
+	table := table(t, append(routes, mezu.Route{Name: "first", Regexp: "/deep/first", Priority: 1}, mezu.Route{Name: "exact", Exact: "/deep/exact"}, mezu.Route{Name: "open", Prefix: "/"})...)
+	for path, want := range map[string]string{"/deep/first": "first", "/deep/exact": "exact", "/deep": "open", "/other": "open"} {
+		expect(t, table, request(t, "GET", path), "", want)
+	}
+	for _, path := range []string{"/deep/", "/deep/x", "/deep/" + strings.Repeat("a", 15<<10)} {
+		d := table.Decide(policy.Edge, request(t, "GET", path))
+		if d.Code != mezu.CodeRouteUnavailable || d.Route == nil {
+			t.Errorf("%.20s: %q", path, d.Code)
+		}
+	}
+}
+
+// TestRow4_LongPaths: a pattern that would have to read a path to its end reads no more
+// than was counted for, and what it may forbid is not passed by.
+func TestRow4_LongPaths(t *testing.T) {
+	table := table(t, mezu.Route{Name: "search", Regexp: "/s/[a-z]*x", Auth: mezu.AuthRequired}, mezu.Route{Name: "start", Regexp: "/a/[0-9]+/.*"}, mezu.Route{Name: "short", Regexp: "/b/.*"}, mezu.Route{Name: "open", Prefix: "/"})
+	long := strings.Repeat("a", mezu.MaxRegexpPath)
+	if d := table.Decide(policy.Edge, request(t, "GET", "/s/"+long)); d.Code != mezu.CodeURITooLong {
+		t.Errorf("code %q", d.Code)
+	}
+	expect(t, table, request(t, "GET", "/s/"+long[:mezu.MaxRegexpPath-3]), "", "open")
+	expect(t, table, request(t, "GET", "/b/"+long), "", "short")
+	expect(t, table, request(t, "GET", "/c/"+long), "", "open")
+}
+
+// TestRow8_StoredSpansAreClamped: a span or size that may not be written any more counts
+// as the most that may.
+func TestRow8_StoredSpansAreClamped(t *testing.T) {
+	table := table(t, mezu.Route{Prefix: "/", Timeout: mezu.Duration(2540400 * time.Hour), IdleTimeout: 1<<63 - 1, MaxBody: 1<<63 - 1})
+	d := table.Decide(policy.Edge, request(t, "GET", "/"))
+	if d.Route.Timeout != time.Duration(mezu.MaxTimeout) || d.Route.IdleTimeout != time.Duration(mezu.MaxIdleTimeout) || d.Route.MaxBody != int64(mezu.MaxBodyLimit) {
+		t.Errorf("%s, %s, %d", d.Route.Timeout, d.Route.IdleTimeout, d.Route.MaxBody)
+	}
+}

@@ -45,9 +45,9 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	configured := &b.Routes[i]
 	r := &Route{
 		Route:       *configured,
-		Timeout:     time.Duration(configured.Timeout),
-		IdleTimeout: time.Duration(configured.IdleTimeout),
-		MaxBody:     int64(configured.MaxBody),
+		Timeout:     time.Duration(min(configured.Timeout, mezu.MaxTimeout)),
+		IdleTimeout: time.Duration(min(configured.IdleTimeout, mezu.MaxIdleTimeout)),
+		MaxBody:     int64(min(configured.MaxBody, mezu.MaxBodyLimit)),
 		Retries:     mezu.DefaultRetries,
 		WebSocket:   configured.AllowsWebSocket(),
 		order:       [3]string{configured.Name, configured.HeaderKey(), configured.MethodKey()},

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 type Table struct {
 	bundle   *mezu.Bundle
 	exact    map[string]*group
-	patterns []pattern
+	patterns []pattern // in the order in which they are tried
 	prefixes prefixes
 }
 
@@ -30,15 +29,8 @@ type group struct {
 
 // pattern is one regexp and its group.
 type pattern struct {
-	source string
-	// literal begins every path that the pattern matches; to compare it costs
-	// a fraction of running the pattern.
-	literal string
-	re      *regexp.Regexp
-	// priority is the highest of the group: the path chooses the pattern before
-	// method and headers choose the route.
-	priority int
-	group    *group
+	*mezu.Pattern
+	group *group
 }
 
 // Compile validates a bundle and makes a table of it. After an error the bundle
@@ -84,45 +76,43 @@ func (t *Table) Bundle() *mezu.Bundle { return t.bundle }
 func (t *Table) Position() mezu.Position { return t.bundle.Position }
 
 func (t *Table) addPatterns(groups map[string]*group) error {
-	for source, g := range groups {
-		re, err := mezu.CompileMatch(source)
-		if err != nil {
-			return err
-		}
-		bare, err := regexp.Compile(source)
-		if err != nil {
-			return err
-		}
-		p := pattern{source: source, re: re, group: g, priority: g.routes[0].Priority}
-		p.literal, _ = bare.LiteralPrefix()
-		for _, r := range g.routes {
-			p.priority = max(p.priority, r.Priority)
-		}
-		t.patterns = append(t.patterns, p)
+	compiled, err := mezu.CompilePatterns("routes", t.bundle.Routes)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(t.patterns, func(a, b pattern) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), strings.Compare(a.source, b.source))
-	})
+	for _, p := range compiled {
+		t.patterns = append(t.patterns, pattern{p, groups[p.Source]})
+	}
 	return nil
 }
 
-// match finds the group that the path chooses, nil if there is none.
-func (t *Table) match(path string, tr *trace) *group {
+// match finds the group that the path chooses, nil if there is none. With a refusal the
+// path could not be matched.
+func (t *Table) match(path string, tr *trace) (*group, Decision) {
 	if strings.HasPrefix(path, mezu.ReservedPath) {
-		return nil
+		return nil, Decision{}
 	}
 	if g := t.exact[path]; g != nil {
-		return g
+		return g, Decision{}
 	}
 	for i := range t.patterns {
 		p := &t.patterns[i]
-		if strings.HasPrefix(path, p.literal) && p.re.MatchString(path) {
-			return p.group
+		switch {
+		case !strings.HasPrefix(path, p.Literal):
+		case p.Refused != nil:
+			// It may or may not match: what it forbids must not be passed by.
+			return nil, refuse(p.group.routes[0], mezu.CodeRouteUnavailable, "the route has a regexp that costs more than is allowed")
+		case p.TooLong(path):
+			return nil, refuse(nil, mezu.CodeURITooLong, pathTooLong)
+		case p.Matches(path):
+			return p.group, Decision{}
 		}
 		tr.pass(p.group.routes[0], "the pattern does not match")
 	}
-	return t.prefixes.longest(path, tr)
+	return t.prefixes.longest(path, tr), Decision{}
 }
+
+var pathTooLong = fmt.Sprintf("a path of more than %d bytes can't be matched by the routes with a regexp", mezu.MaxRegexpPath)
 
 // seal puts the routes in order and derives allow.
 func (g *group) seal() {

@@ -134,6 +134,9 @@ func required(what, name, hint string) (string, error) {
 	return name, mezu.ValidateName(what, name)
 }
 
+// maxTimeout is how long a call may be waited for: a day is longer than any takes.
+const maxTimeout = 24 * time.Hour
+
 // Client makes a client of the control plane that the settings name.
 func (i *Invocation) Client(s Settings) (*api.Client, error) {
 	if s.API == "" {
@@ -141,6 +144,9 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 	}
 	if s.Token == "" {
 		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "not logged in at " + s.API, Hint: "set MEZU_TOKEN"}
+	}
+	if i.Flags.Timeout < 0 || i.Flags.Timeout > maxTimeout {
+		return nil, exit.Usagef("--timeout is between 0s and %s, not %s", maxTimeout, i.Flags.Timeout)
 	}
 	config := &tls.Config{}
 	if s.CAFile != "" {

@@ -189,26 +189,24 @@ func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Ro
 			if err != nil {
 				return out, err
 			}
-			if err := in.Validate(); err != nil {
-				return out, err
-			}
 			if err := s.within(quotaRoutes, len(routes)+1); err != nil {
 				return out, err
 			}
 			in.Meta = s.meta(mezu.PrefixRoute)
 			ch.audit(sc.target(kindRoute, in.ID, in.Label()), nil, in)
-			return s.setOneRoute(ctx, ch, sc, head, append(routes, in), in)
+			return s.setOneRoute(ctx, ch, sc, head, append(routes, in), len(routes))
 		})
 		return err
 	})
 	return out, err
 }
 
-// setOneRoute writes routes of which one is new or changed; a clash and remarks are
+// setOneRoute writes routes of which that of this index is new or changed; a clash and remarks are
 // told of that one.
-func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, one mezu.Route) (api.RouteWritten, error) {
+func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, index int) (api.RouteWritten, error) {
+	one := routes[index]
 	out := api.RouteWritten{Route: one}
-	if err := mezu.ValidateRoutes("routes", routes); err != nil {
+	if err := mezu.ValidateRouteAmong("routes", routes, index); err != nil {
 		if mezu.CodeOf(err) == mezu.CodeConflict {
 			err = &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
 		}
@@ -246,13 +244,10 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 		if err := with(&now); err != nil {
 			return err
 		}
-		if err := now.Validate(); err != nil {
-			return err
-		}
 		now.Meta = s.touch(was.Meta, was.Revision)
 		routes[i] = now
 		ch.audit(sc.target(kindRoute, now.ID, now.Label()), was, now)
-		out, err = s.setOneRoute(ctx, ch, sc, head, routes, now)
+		out, err = s.setOneRoute(ctx, ch, sc, head, routes, i)
 		return err
 	})
 	return out, err

@@ -1,0 +1,477 @@
+package mezu
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"regexp/syntax"
+	"slices"
+)
+
+// table is a deterministic automaton over the bytes of canonical paths, which are
+// visible ASCII. A row is a state and a column a kind of bytes that the pattern does
+// not tell apart.
+type table struct {
+	// next is the offset of the next state's row. The first row is the state from
+	// which nothing matches, the second the one from which everything does; the last
+	// ones are those in which a path may end.
+	next  []uint16
+	kind  [256]uint8 // the column of a byte; 0 is of bytes that no canonical path has
+	width uint16
+	start uint16
+	ends  uint16 // the first offset of a state in which a path may end
+	// shortest and longest bound the paths that match.
+	shortest, longest int
+	// reads is the highest number of bytes that are looked at, math.MaxInt if there
+	// is no such number.
+	reads int
+}
+
+// The first two rows.
+const (
+	rowNothing = iota
+	rowAnything
+	firstRow
+)
+
+func (t *table) matches(path string) bool {
+	if len(path) < t.shortest || len(path) > t.longest {
+		return false
+	}
+	s := t.start
+	for i := 0; i < len(path); i++ {
+		if s <= t.width {
+			return s == t.width
+		}
+		s = t.next[int(s)+int(t.kind[path[i]])]
+	}
+	return s == t.width || s >= t.ends
+}
+
+// alive reports whether a path that begins with prefix can match.
+func (t *table) alive(prefix string) bool {
+	s := t.start
+	for i := 0; i < len(prefix) && s > t.width; i++ {
+		s = t.next[int(s)+int(t.kind[prefix[i]])]
+	}
+	return s != 0
+}
+
+// literal begins every path that matches.
+func (t *table) literal() string {
+	var sole [256]byte // by column, the byte if it is of one alone
+	for c, k := range t.kind {
+		if sole[k] == 0 {
+			sole[k] = byte(c)
+		} else {
+			sole[k] = math.MaxUint8 // of which there is no path
+		}
+	}
+	var out []byte
+	for s := t.start; s > t.width && s < t.ends && len(out) < MaxRegexpProgram; {
+		row := t.next[s : s+t.width]
+		only := 0
+		for k, n := range row {
+			switch {
+			case n == 0:
+			case only != 0 || sole[k] == math.MaxUint8:
+				return string(out)
+			default:
+				only = k
+			}
+		}
+		out, s = append(out, sole[only]), row[only]
+	}
+	return string(out)
+}
+
+// charset is a set of ASCII characters.
+type charset [2]uint64
+
+func (s *charset) add(c byte)           { s[c>>6] |= 1 << (c & 63) }
+func (s charset) has(c byte) bool       { return s[c>>6]&(1<<(c&63)) != 0 }
+func (s charset) and(o charset) charset { return charset{s[0] & o[0], s[1] & o[1]} }
+func (s charset) not(o charset) charset { return charset{s[0] &^ o[0], s[1] &^ o[1]} }
+
+// first is the lowest character of a set that has one.
+func (s charset) first() byte {
+	if s[0] != 0 {
+		return byte(bits.TrailingZeros64(s[0]))
+	}
+	return byte(64 + bits.TrailingZeros64(s[1]))
+}
+
+// drop takes the lowest character out of a set that has one.
+func (s *charset) drop() {
+	if s[0] != 0 {
+		s[0] &= s[0] - 1
+	} else {
+		s[1] &= s[1] - 1
+	}
+}
+
+// pathBytes are those that a canonical path may have.
+var pathBytes = func() (s charset) {
+	s.add('/')
+	s.add('%')
+	for c, plain := range pathPlain {
+		if plain {
+			s.add(byte(c))
+		}
+	}
+	return s
+}()
+
+// wordBytes are those that «\b» and «\B» tell from the others.
+var wordBytes = func() (s charset) {
+	for c := byte(0); c < 0x80; c++ {
+		if syntax.IsWordChar(rune(c)) {
+			s.add(c)
+		}
+	}
+	return s.and(pathBytes)
+}()
+
+// reads is what an instruction that takes a character takes of a path.
+func reads(i *syntax.Inst) (s charset) {
+	switch i.Op {
+	case syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+		return pathBytes
+	case syntax.InstRune1:
+		if c := i.Rune[0]; c < 0x7f {
+			s.add(byte(c))
+		}
+	case syntax.InstRune:
+		if len(i.Rune) == 1 { // and perhaps what is the same in another case
+			for c := byte('!'); c < 0x7f; c++ {
+				if i.MatchRune(rune(c)) {
+					s.add(c)
+				}
+			}
+			break
+		}
+		for k := 0; k+1 < len(i.Rune); k += 2 {
+			for c := i.Rune[k]; c <= min(i.Rune[k+1], 0x7e); c++ {
+				s.add(byte(c))
+			}
+		}
+	}
+	return s.and(pathBytes)
+}
+
+// subsets makes a table by the construction of subsets: a state is the set of
+// instructions of the program that may come next.
+type subsets struct {
+	prog  *syntax.Prog
+	reads []charset // by instruction: what it takes of a path
+	kinds []charset // characters that no instruction tells apart
+	words bool      // the program looks at word boundaries
+
+	index  map[string]int
+	states []subset
+
+	seen  []int // by instruction: the closure that has it, by number
+	turn  int
+	stack []uint16
+	work  int
+	limit int
+}
+
+// subset is one state.
+type subset struct {
+	set   []uint16 // instructions that take a character, end, or ask for a condition
+	asks  bool     // one asks for a condition, which depends on the characters around
+	after rune     // like the last character, -1 if there was none; 0 unless asks
+	next  []int32  // by kind, -1 where nothing follows
+	final bool     // a path may end here
+}
+
+// newTable makes the table of a program. took is the work; it is above limit where that
+// did not do. ok is false then, and where MaxRegexpTable did not do.
+func newTable(prog *syntax.Prog, limit int) (t table, took int, ok bool) {
+	b := &subsets{prog: prog, limit: limit, index: map[string]int{}, seen: make([]int, len(prog.Inst)), work: len(prog.Inst)}
+	b.split()
+	b.state(b.closure([]uint16{uint16(prog.Start)}, 0), -1)
+	for i := 0; i < len(b.states); i++ {
+		b.expand(i)
+		if b.work > limit {
+			return table{}, b.work, false
+		}
+		// Offsets up to the end of the table are 16 bits.
+		if (len(b.states)+firstRow)*(len(b.kinds)+1) >= MaxRegexpTable {
+			return table{}, b.work, false
+		}
+	}
+	return b.table(), b.work, true
+}
+
+// split divides the characters into kinds.
+func (b *subsets) split() {
+	b.kinds, b.reads = []charset{pathBytes}, make([]charset, len(b.prog.Inst))
+	known := map[charset]bool{}
+	refine := func(s charset) {
+		if known[s] {
+			return
+		}
+		known[s] = true
+		for k := range b.kinds {
+			in, out := b.kinds[k].and(s), b.kinds[k].not(s)
+			if in != (charset{}) && out != (charset{}) {
+				b.kinds[k] = in
+				b.kinds = append(b.kinds, out)
+			}
+		}
+	}
+	for pc := range b.prog.Inst {
+		i := &b.prog.Inst[pc]
+		if i.Op == syntax.InstEmptyWidth && syntax.EmptyOp(i.Arg)&(syntax.EmptyWordBoundary|syntax.EmptyNoWordBoundary) != 0 {
+			b.words = true
+			refine(wordBytes)
+		}
+		b.reads[pc] = reads(i)
+		refine(b.reads[pc])
+	}
+}
+
+// closure follows the instructions that take no character, and conditions that hold. It
+// gives those where that ends.
+func (b *subsets) closure(from []uint16, holds syntax.EmptyOp) []uint16 {
+	var out []uint16
+	b.turn++
+	b.stack = append(b.stack[:0], from...)
+	for len(b.stack) > 0 {
+		pc := b.stack[len(b.stack)-1]
+		b.stack = b.stack[:len(b.stack)-1]
+		if b.seen[pc] == b.turn {
+			continue
+		}
+		b.seen[pc] = b.turn
+		b.work++
+		i := &b.prog.Inst[pc]
+		switch i.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			b.stack = append(b.stack, uint16(i.Out), uint16(i.Arg))
+		case syntax.InstCapture, syntax.InstNop:
+			b.stack = append(b.stack, uint16(i.Out))
+		case syntax.InstEmptyWidth:
+			if syntax.EmptyOp(i.Arg)&^holds == 0 {
+				b.stack = append(b.stack, uint16(i.Out))
+			} else {
+				out = append(out, pc)
+			}
+		case syntax.InstFail:
+		default:
+			out = append(out, pc)
+		}
+	}
+	return out
+}
+
+// state is the number of the state with this set behind this character, -1 if the set
+// is empty.
+func (b *subsets) state(set []uint16, after rune) int32 {
+	if len(set) == 0 {
+		return -1
+	}
+	s := subset{set: set, asks: slices.ContainsFunc(set, func(pc uint16) bool { return b.prog.Inst[pc].Op == syntax.InstEmptyWidth })}
+	if s.asks {
+		s.after = after
+	}
+	slices.Sort(set)
+	key := make([]byte, 0, 2*len(set)+1)
+	for _, pc := range set {
+		key = binary.LittleEndian.AppendUint16(key, pc)
+	}
+	key = append(key, byte(s.after))
+	b.work += len(set)
+	if i, known := b.index[string(key)]; known {
+		return int32(i)
+	}
+	b.index[string(key)] = len(b.states)
+	b.states = append(b.states, s)
+	return int32(len(b.states) - 1)
+}
+
+// at is a state's set once the conditions are followed that hold before this character,
+// -1 at the end.
+func (b *subsets) at(s *subset, now rune) []uint16 {
+	if !s.asks {
+		return s.set
+	}
+	return b.closure(s.set, syntax.EmptyOpContext(s.after, now))
+}
+
+// expand finds the states that follow one.
+func (b *subsets) expand(state int) {
+	s := b.states[state]
+	s.final = slices.ContainsFunc(b.at(&s, -1), func(pc uint16) bool { return b.prog.Inst[pc].Op == syntax.InstMatch })
+	s.next = make([]int32, len(b.kinds))
+	var from []uint16
+	for k, kind := range b.kinds {
+		if b.work > b.limit {
+			break
+		}
+		c := kind.first()
+		from = from[:0]
+		set := b.at(&s, rune(c))
+		for _, pc := range set {
+			if b.reads[pc].has(c) {
+				from = append(from, uint16(b.prog.Inst[pc].Out))
+			}
+		}
+		b.work += 1 + len(set)
+		s.next[k] = b.state(b.closure(from, 0), b.like(rune(c)))
+	}
+	b.states[state] = s
+}
+
+// like is one character in place of all that no condition tells from c.
+func (b *subsets) like(c rune) rune {
+	if b.words && syntax.IsWordChar(c) {
+		return 'a'
+	}
+	return '/'
+}
+
+// leadingTo marks the states from which one comes to those that is says, them included.
+func (b *subsets) leadingTo(is func(*subset) bool) []bool {
+	before := make([][]int32, len(b.states))
+	marked, todo := make([]bool, len(b.states)), []int32(nil)
+	for i := range b.states {
+		for _, n := range b.states[i].next {
+			if n >= 0 {
+				before[n] = append(before[n], int32(i))
+			}
+		}
+		if is(&b.states[i]) {
+			marked[i], todo = true, append(todo, int32(i))
+		}
+	}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for _, p := range before[i] {
+			if !marked[p] {
+				marked[p], todo = true, append(todo, p)
+			}
+		}
+	}
+	return marked
+}
+
+// table writes the states down. Those from which nothing matches are one row, and those
+// from which everything does are one.
+func (b *subsets) table() table {
+	alive := b.leadingTo(func(s *subset) bool { return s.final })
+	open := b.leadingTo(func(s *subset) bool { return !s.final || slices.Contains(s.next, -1) })
+	t := table{width: uint16(len(b.kinds) + 1)}
+	for k, kind := range b.kinds {
+		for ; kind != (charset{}); kind.drop() {
+			t.kind[kind.first()] = uint8(k + 1)
+		}
+	}
+	row, rows := make([]int, len(b.states)), firstRow
+	for _, final := range [...]bool{false, true} {
+		if final {
+			t.ends = uint16(rows) * t.width
+		}
+		for i := range b.states {
+			switch {
+			case !alive[i]:
+				row[i] = rowNothing
+			case !open[i]:
+				row[i] = rowAnything
+			case b.states[i].final == final:
+				row[i] = rows
+				rows++
+			}
+		}
+	}
+	t.next = make([]uint16, rows*int(t.width))
+	for i := range b.states {
+		if row[i] < firstRow {
+			continue
+		}
+		for k, n := range b.states[i].next {
+			if n >= 0 {
+				t.next[row[i]*int(t.width)+k+1] = uint16(row[n]) * t.width
+			}
+		}
+	}
+	t.start = uint16(row[0]) * t.width
+	t.measure()
+	return t
+}
+
+// measure finds how long paths that match are, and how much is read of any.
+func (t *table) measure() {
+	t.shortest, t.longest, t.reads = math.MaxInt, 0, 0
+	width := int(t.width)
+	rows := len(t.next) / width
+	into, depth := make([]int, rows), make([]int, rows)
+	for from := firstRow; from < rows; from++ {
+		for _, n := range t.next[from*width : (from+1)*width] {
+			into[int(n)/width]++
+		}
+	}
+	t.shortest = t.distance()
+	anything := t.start == t.width || into[rowAnything] > 0
+	// Rows in an order in which each comes behind those that lead to it. What is in a
+	// circle never comes.
+	todo, done := []int(nil), firstRow
+	for r := firstRow; r < rows; r++ {
+		if into[r] == 0 {
+			todo = append(todo, r)
+		}
+	}
+	for ; len(todo) > 0; done++ {
+		r := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if uint16(r*width) >= t.ends {
+			t.longest = max(t.longest, depth[r])
+		}
+		for _, n := range t.next[r*width : (r+1)*width] {
+			n := int(n) / width
+			depth[n] = max(depth[n], depth[r]+1)
+			if into[n]--; n >= firstRow && into[n] == 0 {
+				todo = append(todo, n)
+			}
+		}
+	}
+	if anything {
+		t.longest = math.MaxInt
+	}
+	for _, d := range depth {
+		t.reads = max(t.reads, d)
+	}
+	if done < rows {
+		t.longest, t.reads = math.MaxInt, math.MaxInt
+	}
+}
+
+// distance is the length of the shortest path that matches, math.MaxInt if none does.
+func (t *table) distance() int {
+	width := int(t.width)
+	at := make([]int, len(t.next)/width)
+	for i := range at {
+		at[i] = -1
+	}
+	start := int(t.start) / width
+	at[start] = 0
+	for todo := []int{start}; len(todo) > 0; todo = todo[1:] {
+		r := todo[0]
+		if r == rowAnything || r >= firstRow && uint16(r*width) >= t.ends {
+			return at[r]
+		}
+		if r == rowNothing {
+			continue
+		}
+		for _, n := range t.next[r*width : (r+1)*width] {
+			if n := int(n) / width; at[n] < 0 {
+				at[n] = at[r] + 1
+				todo = append(todo, n)
+			}
+		}
+	}
+	return math.MaxInt
+}

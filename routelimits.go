@@ -1,0 +1,190 @@
+package mezu
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The most that a route may ask for. A route that was stored with more, by a build
+// that did not know these, is served with the limit in its place and a remark.
+const (
+	// MaxTimeout is longer than any answer that a person or a program waits for
+	// without hearing anything. Who waits holds a connection to the workload.
+	MaxTimeout = Duration(3600e9)
+	// MaxIdleTimeout lets a stream be silent for a day: what is silent for longer
+	// can't be told from what is dead.
+	MaxIdleTimeout = Duration(24 * 3600e9)
+	// MaxBodyLimit is above any upload that one request carries, and far from where
+	// sums of bytes overflow. Without max_body there is no limit.
+	MaxBodyLimit = Size(1 << 40)
+	// MaxCORSAge is the longest that a browser heeds (Firefox: a day).
+	MaxCORSAge = Duration(24 * 3600e9)
+	// MaxRatePer is how long a client's requests are remembered at most.
+	MaxRatePer = Duration(24 * 3600e9)
+	// MaxRateRequests keeps the span between two requests at a nanosecond or more.
+	MaxRateRequests = 1_000_000_000
+	// MaxRouteEdits bounds the fields that a route sets and removes, and the entries
+	// of each list of its CORS: each is looked at for each request.
+	MaxRouteEdits = 64
+)
+
+// excess is what a route asks for beyond a limit.
+type excess struct {
+	field string
+	// has and most are for people.
+	has, most string
+	// served says that the limit itself is used in its place.
+	served bool
+}
+
+// excesses lists what a route asks for beyond a limit.
+func (r *Route) excesses() []excess {
+	var out []excess
+	span := func(field string, has, most Duration) {
+		if has > most {
+			out = append(out, excess{field, shortSpan(has), shortSpan(most), true})
+		}
+	}
+	count := func(field string, has, most int) {
+		if has > most {
+			out = append(out, excess{field, strconv.Itoa(has), strconv.Itoa(most), false})
+		}
+	}
+	text := func(field string, has string) {
+		if len(has) > MaxRouteHeaderLen {
+			out = append(out, excess{field, strconv.Itoa(len(has)) + " bytes", strconv.Itoa(MaxRouteHeaderLen) + " bytes", false})
+		}
+	}
+	list := func(field string, has []string) {
+		count(field, len(has), MaxRouteEdits)
+		for i := range has[:min(len(has), MaxRouteEdits)] {
+			text(indexed(field, i), has[i])
+		}
+	}
+	if r.MaxBody > MaxBodyLimit {
+		out = append(out, excess{"max_body", sizeText(r.MaxBody), sizeText(MaxBodyLimit), true})
+	}
+	span("timeout", r.Timeout, MaxTimeout)
+	span("idle_timeout", r.IdleTimeout, MaxIdleTimeout)
+	if c := r.CORS; c != nil {
+		span("cors.max_age", c.MaxAge, MaxCORSAge)
+		list("cors.allow_origins", c.AllowOrigins)
+		list("cors.allow_methods", c.AllowMethods)
+		list("cors.allow_headers", c.AllowHeaders)
+		list("cors.expose_headers", c.ExposeHeaders)
+	}
+	if l := r.RateLimit; l != nil {
+		span("rate_limit.per", l.Per, MaxRatePer)
+		count("rate_limit.requests", l.Requests, MaxRateRequests)
+	}
+	text("strip_prefix", r.StripPrefix)
+	if r.Redirect != nil {
+		text("redirect.to", r.Redirect.To)
+	}
+	for field, e := range map[string]*HeaderEdits{"request_headers": r.RequestHeaders, "response_headers": r.ResponseHeaders} {
+		if e == nil {
+			continue
+		}
+		count(field+".set", len(e.Set), MaxRouteEdits)
+		list(field+".remove", e.Remove)
+		for _, k := range slices.Sorted(maps.Keys(e.Set)) {
+			text(field+".set", k)
+			text(field+".set", e.Set[k])
+		}
+	}
+	slices.SortStableFunc(out, func(a, b excess) int { return strings.Compare(a.field, b.field) })
+	return out
+}
+
+// validateLimits checks what builds before this one did not, so that a stored route may
+// fail it.
+func (r *Route) validateLimits() error {
+	if over := r.excesses(); len(over) > 0 {
+		return Invalid(over[0].field, "is at most %s, not %s", over[0].most, over[0].has)
+	}
+	for _, k := range r.neverSent() {
+		return Invalid("headers", "%q can never match, because no client may send it", k)
+	}
+	if err := r.RequestHeaders.validateNames("request_headers"); err != nil {
+		return err
+	}
+	return r.ResponseHeaders.validateNames("response_headers")
+}
+
+// validateNames checks that no reserved field is edited: the Warpgate writes what is
+// true.
+func (e *HeaderEdits) validateNames(field string) error {
+	if e == nil {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(e.Set)) {
+		if ReservedHeader(k) || LookalikeHeader(k) {
+			return Invalid(field+".set", "%q can't be set", k)
+		}
+	}
+	for _, k := range e.Remove {
+		if ReservedHeader(k) {
+			return Invalid(field+".remove", "%q can't be removed", k)
+		}
+	}
+	return nil
+}
+
+// neverSent names header conditions that no request meets, because the field is
+// dropped or refused when a client sends it.
+func (r *Route) neverSent() []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(r.Headers)) {
+		if ReservedHeader(k) || LookalikeHeader(k) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// limitWarnings are remarks about what may not be written any more.
+func (r *Route) limitWarnings() []string {
+	var out []string
+	for _, e := range r.excesses() {
+		remark := r.Label() + ": " + e.field + " is at most " + e.most + ", not " + e.has
+		if e.served {
+			remark += "; " + e.most + " is used in its place"
+		}
+		out = append(out, remark)
+	}
+	for _, k := range r.neverSent() {
+		out = append(out, r.Label()+": no request matches, because no client may send the header "+k)
+	}
+	return out
+}
+
+// shortSpan writes a span without the parts that are zero: 24h, not 24h0m0s.
+func shortSpan(d Duration) string {
+	text, _ := d.MarshalText()
+	s := string(text)
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// sizeText writes a size with the largest unit that divides it.
+func sizeText(s Size) string {
+	for _, u := range []struct {
+		suffix string
+		factor Size
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if s != 0 && s%u.factor == 0 {
+			return strconv.FormatInt(int64(s/u.factor), 10) + " " + u.suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + " B"
+}
+
+// indexed is the name of an entry of a list.
+func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
