@@ -33,7 +33,10 @@ type Event struct {
 	Status   any      `json:"status,omitempty"`
 	Revision Position `json:"revision,omitzero"`
 
-	Code    Code   `json:"code,omitempty"`
+	Code Code `json:"code,omitempty"`
+	// Cause says what kept a request from its proper end, its answer included: a
+	// response that was cut has the status that it began with, and a cause.
+	Cause   Cause  `json:"cause,omitempty"`
 	Message string `json:"message,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }

@@ -108,7 +108,7 @@ type Daemon struct {
 
 	events   sync.Mutex
 	troubles troubles
-	counters counters
+	counters *counters
 	// newServer makes what serves data connections.
 	newServer func(forward.Config) server
 }
@@ -126,7 +126,7 @@ func newForwarder(c forward.Config) server { return forward.New(c) }
 
 // New checks the configuration. It touches nothing outside; Listen does.
 func New(cfg Config) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
+	d := &Daemon{cfg: cfg, counters: newCounters(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
 		place: place{os.DirFS("/"), os.Getenv}}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -331,7 +331,7 @@ func (d *Daemon) target() string {
 // forwarding is what the server works by.
 func (d *Daemon) forwarding() forward.Config {
 	c := forward.Config{Upstream: d.upstream, Allow: d.allow, MayForward: d.cfg.MayForward, Table: d.state.Table, Log: d.log,
-		Panicked: func() { d.counters.panics.Add(1) }}
+		Panicked: func() { d.counters.panics.Add(1) }, Failed: d.counters.failed}
 	if d.cfg.Events != nil {
 		c.Request = d.emit
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 )
 
@@ -22,6 +23,28 @@ const (
 // counters are what /metrics counts.
 type counters struct {
 	registrations, renewals, rejected, connects, panics atomic.Uint64
+
+	failures map[mezu.Cause]*atomic.Uint64 // one of each cause, made once
+}
+
+func newCounters() *counters {
+	c := &counters{failures: map[mezu.Cause]*atomic.Uint64{}}
+	for _, cause := range mezu.Causes() {
+		c.failures[cause] = new(atomic.Uint64)
+	}
+	return c
+}
+
+// failed counts a request that did not end whole.
+func (c *counters) failed(cause mezu.Cause) { c.failures[cause].Add(1) }
+
+// failureSeries writes one line a cause.
+func (c *counters) failureSeries(w io.Writer) {
+	const name = "mezu_warpgate_request_failures_total"
+	fmt.Fprintf(w, "# HELP %s Requests that did not end whole, by cause.\n# TYPE %s counter\n", name, name)
+	for _, cause := range mezu.Causes() {
+		fmt.Fprintf(w, "%s{cause=%q} %d\n", name, cause, c.failures[cause].Load())
+	}
 }
 
 // serveHealth serves /livez, /readyz and /metrics until ctx ends.
@@ -85,6 +108,7 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &d.counters.rejected)
 	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
 	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", &d.counters.panics)
+	d.counters.failureSeries(w)
 	gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine())
 	if s := d.session.Load(); s != nil {
 		s.tunnelSeries(w)

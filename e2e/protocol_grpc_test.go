@@ -23,6 +23,10 @@ import (
 // grpcMessage is larger than the messages of the tests: 4 MiB and some.
 const grpcMessage = 8 << 20
 
+// grpcDetails is how much a status may bring along: less than a head, and more than
+// small servers take.
+const grpcDetails = 20 << 10
+
 // grpcWorkload is a gRPC server without TLS with the behaviours that the tests
 // need.
 type grpcWorkload struct {
@@ -84,7 +88,7 @@ func (wl *grpcWorkload) unary(_ any, ctx context.Context, decode decoder, _ grpc
 // fail answers with an error before anything else, so that the whole response is
 // one header section.
 func (wl *grpcWorkload) fail(_ any, ctx context.Context, decode decoder, _ grpc.UnaryServerInterceptor) (any, error) {
-	grpc.SetTrailer(ctx, metadata.Pairs("why", "because"))
+	grpc.SetTrailer(ctx, metadata.Pairs("why", "because", "details", strings.Repeat("d", grpcDetails)))
 	return nil, status.Error(codes.FailedPrecondition, "not now: 100 % sure, naïve\n")
 }
 
@@ -107,7 +111,7 @@ func (wl *grpcWorkload) down(_ any, s grpc.ServerStream) error {
 			return err
 		}
 	}
-	s.SetTrailer(metadata.Pairs("sent", fmt.Sprint(in.Value)))
+	s.SetTrailer(metadata.Pairs("sent", fmt.Sprint(in.Value), "details", strings.Repeat("d", grpcDetails)))
 	if in.Value == 13 {
 		return status.Error(codes.DataLoss, "after the last message")
 	}
@@ -215,7 +219,7 @@ func grpcError(t *testing.T, c *grpc.ClientConn, _ *grpcWorkload) {
 	if s := status.Convert(err); s.Code() != codes.FailedPrecondition || s.Message() != "not now: 100 % sure, naïve\n" {
 		t.Errorf("the status is %v", s)
 	}
-	if strings.Join(trailer["why"], "|") != "because" {
+	if strings.Join(trailer["why"], "|") != "because" || len(strings.Join(trailer["details"], "|")) != grpcDetails {
 		t.Errorf("the trailer is %q", trailer)
 	}
 	err = c.Invoke(ctx, grpcPrefix+"NoSuch", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/mezusphere/mezu"
@@ -167,9 +168,13 @@ func (b *Body) piece() ([]byte, error) {
 	return p, nil
 }
 
+// errEnded is the end of a connection inside a message that its peer closed. One
+// that was lost gives another error.
+var errEnded = fmt.Errorf("the connection was closed inside a message: %w", io.ErrUnexpectedEOF)
+
 func unexpected(err error, framing Framing) error {
 	if err == io.EOF && framing != UntilClose {
-		return io.ErrUnexpectedEOF
+		return errEnded
 	}
 	if err == nil {
 		return io.ErrNoProgress
@@ -187,7 +192,7 @@ func (b *Body) nextChunk() error {
 			return unexpected(err, Chunked)
 		}
 		if p[0] != '\r' || p[1] != '\n' {
-			return ErrBody
+			return brokenBody("a chunk is longer than it said")
 		}
 		r.r += 2
 	}
@@ -198,7 +203,7 @@ func (b *Body) nextChunk() error {
 	}
 	b.overhead += int64(used)
 	if b.overhead > maxChunkOverheadBase+8*b.data {
-		return ErrBody
+		return brokenBody("the lines of its chunks outweigh their data")
 	}
 	if size > 0 {
 		b.left = size
@@ -207,20 +212,28 @@ func (b *Body) nextChunk() error {
 	section, err := r.section(r.limit(MaxTrailer), true)
 	if err != nil {
 		var refused *mezu.Error
-		if err == errFull || errors.As(err, &refused) {
-			return ErrBody
+		switch {
+		case err == errFull:
+			return errTrailerTooLarge
+		case errors.As(err, &refused):
+			return brokenTrailer(err)
 		}
 		return unexpected(err, Chunked)
 	}
 	var m message
 	m.Fields = b.trailer[:0]
-	if err := m.parseTrailer(section, r.maxFields()); err != nil {
-		return ErrBody
+	switch err := m.parseTrailer(section, r.maxFields()); {
+	case err == errHeadTooLarge:
+		return errTrailerTooLarge
+	case err != nil:
+		return brokenTrailer(err)
 	}
 	b.trailer = m.Fields
 	b.done = true
 	return io.EOF
 }
+
+var errTrailerTooLarge = brokenBody(fmt.Sprintf("its trailer section is larger than %d KiB or more than %d fields", MaxTrailer>>10, MaxFields))
 
 // maxChunkDigits keeps a chunk's size inside int64.
 const maxChunkDigits = 15
@@ -237,14 +250,17 @@ func (b *Body) chunkLine() (size int64, used int, err error) {
 		i := indexLF(p)
 		if i < 0 {
 			if len(p) > MaxChunkLine {
-				return 0, 0, ErrBody
+				return 0, 0, brokenBody(fmt.Sprintf("a chunk's line is longer than %d bytes", MaxChunkLine))
 			}
 			n = len(p)
 			continue
 		}
 		size, ok := parseChunkLine(p[:i])
 		if !ok {
-			return 0, 0, ErrBody
+			if r.Tunnel && p[0] == cutMark {
+				return 0, 0, cutBy(p[1:i])
+			}
+			return 0, 0, brokenBody("a chunk's line is not «size[;extension]» and CRLF")
 		}
 		r.r += i + 1
 		return size, i + 1, nil

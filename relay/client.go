@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/mezusphere/mezu"
 )
 
 // watchForever is the read deadline of a watch, which ends otherwise.
@@ -30,9 +32,10 @@ type Client struct {
 	// Typed says that a typed head precedes each head of a response.
 	Typed bool
 
-	typed bool // that was sent
-	shut  bool // the body can't be read any more
-	ahead chan struct{}
+	typed  bool // that was sent
+	chunks bool // a response in chunks has begun
+	shut   bool // the body can't be read any more
+	ahead  chan struct{}
 }
 
 // Reset begins to serve a connection with these bounds on reads and writes.
@@ -47,7 +50,7 @@ func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
 // Begin prepares the exchange whose head was read: limit bounds its body, if not
 // zero.
 func (c *Client) Begin(limit int64) {
-	c.typed, c.shut = false, false
+	c.typed, c.shut, c.chunks = false, false, false
 	c.Body.Reset(&c.Reader, c.Head.Framing, c.Head.Length, limit)
 }
 
@@ -143,6 +146,8 @@ func (c *Client) Deliver(h *ResponseHead, body Source, closing bool) error {
 		return c.Writer.Flush()
 	}
 	_, err := c.Writer.Body(body, out)
+	var src *SourceError
+	c.chunks = out == Chunked && errors.As(err, &src) && !src.Unsent
 	return err
 }
 
@@ -158,7 +163,21 @@ func (c *Client) Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, o
 	c.Last = true
 	c.Writer.Gathered(h.Append(c.room(), Hop{RequestID: c.RequestID}))
 	if err := c.Writer.Flush(); err != nil {
-		return 0, 0, err
+		return 0, 0, ClientFault(err)
 	}
-	return Pipe(PipeEnd{Conn: c.Conn, Reader: &c.Reader}, up, idle)
+	return Pipe(PipeEnd{Conn: c.Conn, Reader: &c.Reader, Lost: mezu.CauseClientGone}, up, idle)
+}
+
+// tellTimeout bounds the word that a response was cut: nobody waits for it.
+const tellTimeout = time.Second
+
+// TellCut says on a tunnel why a response that had begun is not finished, where its
+// framing has room for a word: in the place of a chunk. The connection ends behind it.
+func (c *Client) TellCut(cause mezu.Cause) {
+	if !c.Typed || !c.chunks {
+		return
+	}
+	c.chunks = false
+	c.Conn.SetWriteDeadline(time.Now().Add(tellTimeout))
+	c.Conn.Write(appendCut(nil, cause))
 }

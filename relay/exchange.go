@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -82,6 +83,9 @@ type Exchange struct {
 	Began  bool
 	// BytesIn and BytesOut count the bodies, complete after Finish.
 	BytesIn, BytesOut int64
+	// Tunnel says that the upstream is a Warpgate's connection, so that what breaks
+	// it is no word about the workload.
+	Tunnel bool
 
 	req      *Request
 	response time.Duration // bound on the wait for the response's head
@@ -167,7 +171,7 @@ func (x *Exchange) Typed(d Downstream) (kind byte, payload []byte, err error) {
 			return kind, payload, nil
 		}
 		if errors.Is(err, ErrTyped) {
-			return 0, nil, badResponse("the Warpgate's answer is malformed", err)
+			return 0, nil, BadResponse("the Warpgate's answer is malformed", err)
 		}
 		if err := x.waitOn(d, err); err != nil {
 			return 0, nil, err
@@ -219,7 +223,7 @@ func (x *Exchange) Respond(d Downstream) error {
 		err := x.Reader.ReadResponse(&x.resp, x.req.Method)
 		switch {
 		case errors.Is(err, ErrMalformedResponse):
-			return badResponse("the workload's response is malformed", err)
+			return BadResponse("the workload's response is malformed", err)
 		case err != nil:
 			if err := x.waitOn(d, err); err != nil {
 				return err
@@ -231,7 +235,7 @@ func (x *Exchange) Respond(d Downstream) error {
 			return x.deliver(d)
 		}
 		if interim++; interim > MaxInterim {
-			return badResponse("the workload sent too many interim responses", nil)
+			return BadResponse("the workload sent too many interim responses", nil)
 		}
 		if err := x.interim(d); err != nil {
 			return err
@@ -265,7 +269,7 @@ func (x *Exchange) interim(d Downstream) error {
 			return &mezu.Error{Code: f.Code, Detail: f.Detail}
 		}
 	}
-	return badResponse("the Warpgate's answer is malformed", nil)
+	return BadResponse("the Warpgate's answer is malformed", nil)
 }
 
 // deliver sends head and body to the client.
@@ -285,36 +289,60 @@ func (x *Exchange) deliver(d Downstream) error {
 	}
 	src := (*SourceError)(nil)
 	switch {
-	case x.gone.Load(), !errors.As(err, &src):
+	case x.gone.Load():
 		return ErrClientGone
+	case !errors.As(err, &src):
+		return ClientFault(err)
 	case !src.Unsent:
-		return ErrAborted
+		return &Cut{x.cutCause(src), src}
 	}
 	x.Status, x.Began, x.BytesOut = 0, false, 0 // the client has seen nothing yet
 	if errors.Is(src, ErrBody) {
-		return badResponse("the body of the workload's response is malformed", err)
+		return BadResponse("the body of the workload's response is malformed", err)
 	}
-	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: err}
+	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: &Cut{x.cutCause(src), src}}
 }
 
-func badResponse(detail string, cause error) error {
-	return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: detail, Cause: cause}
+// ClientFault is what a failed write of a response to its client means.
+func ClientFault(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Cut{mezu.CauseClientSlow, err}
+	}
+	return ErrClientGone
+}
+
+// cutCause is why the upstream's response can't be read to its end.
+func (x *Exchange) cutCause(err error) mezu.Cause {
+	if fault := x.upload.fault(); fault != nil {
+		return CauseOf(fault) // that is what broke the connection
+	}
+	var cut *Cut
+	switch {
+	case errors.As(err, &cut):
+		return cut.Cause
+	case errors.Is(err, ErrBody):
+		return mezu.CauseWorkloadMalformed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return mezu.CauseIdleTimeout
+	case !x.Tunnel:
+		return mezu.CauseWorkloadReset
+	case err == io.EOF, errors.Is(err, errEnded):
+		return mezu.CauseWarpgateCut
+	}
+	return mezu.CauseWarpgateGone
 }
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
 	if x.req.Upgrade == "" || x.resp.Upgrade() != x.req.Upgrade {
-		return badResponse("the workload switched protocols without being asked", nil)
+		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)
 	x.Status, x.Began = 101, true
-	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.Reader}, x.idle)
+	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.Reader, Lost: x.cutCause(errEnded)}, x.idle)
 	x.BytesIn += in
 	x.BytesOut += out
-	if err != nil {
-		return ErrAborted
-	}
-	return nil
+	return err
 }
 
 // Finish joins what runs beside and gives buffers back. clean says that the
@@ -363,6 +391,9 @@ func (x *Exchange) Lost(err error) (replayable bool, answer error) {
 		return false, fault // that is what broke the connection
 	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
+	if x.Tunnel {
+		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &Cut{x.cutCause(err), err}}
+	}
 	untouched := !x.heard && x.Reader.Buffered() == 0
 	return x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method), answer
 }

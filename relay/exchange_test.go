@@ -20,6 +20,7 @@ type rig struct {
 	client   *net.TCPConn
 	upstream *net.TCPConn
 	typed    bool // the upstream is a Warpgate
+	tunnel   bool // the exchange is told so
 	response time.Duration
 	idle     time.Duration
 	limit    int64
@@ -80,7 +81,7 @@ func (r *rig) serve(down, up net.Conn) {
 	if r.wrap != nil {
 		up = r.wrap(up)
 	}
-	var x relay.Exchange
+	x := relay.Exchange{Tunnel: r.tunnel}
 	x.Begin(up, new(time.Time), func() { up.Close() }, &req, r.response, r.idle)
 	x.Writer.Gathered(req.Append(x.Writer.Room()))
 	o.err = r.carry(&x, &c)

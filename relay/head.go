@@ -208,7 +208,7 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 	return nil
 }
 
-var errHeadTooLarge = &mezu.Error{Code: mezu.CodeHeaderTooLarge, Detail: fmt.Sprintf("the header fields are larger than %d KiB or more than %d", MaxHead>>10, MaxFields)}
+var errHeadTooLarge error = &mezu.Error{Code: mezu.CodeHeaderTooLarge, Detail: fmt.Sprintf("the header fields are larger than %d KiB or more than %d", MaxHead>>10, MaxFields)}
 
 // ReadResponse reads a response head to a request with this method. Malformed
 // heads wrap ErrMalformedResponse, as soon as they can't become a response any
@@ -223,7 +223,10 @@ func (r *Reader) ReadResponse(h *ResponseHead, method string) error {
 	}
 	if err != nil {
 		var refused *mezu.Error
-		if errors.Is(err, errFull) || errors.As(err, &refused) {
+		if errors.Is(err, errFull) {
+			err = errHeadTooLarge
+		}
+		if errors.As(err, &refused) {
 			return fmt.Errorf("%w: %w", ErrMalformedResponse, err)
 		}
 		return err
@@ -345,11 +348,12 @@ func (m *message) parseFields(b []byte, maxFields int) error {
 		}
 		colon := bytes.IndexByte(line, ':')
 		if colon <= 0 || !mezu.ValidHeaderName(line[:colon]) {
-			return malformed("a field line has no proper name")
+			name, _, _ := bytes.Cut(line, []byte{':'})
+			return malformedField("a field line has no proper name", name)
 		}
 		value := trimOWS(line[colon+1:])
 		if !mezu.ValidHeaderValue(value) {
-			return malformed("a field value has a control character")
+			return malformedField("a field value has a control character", line[:colon])
 		}
 		f := Field{Name: line[:colon], Value: value}
 		f.kind = kindOf(f.Name)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -122,18 +123,26 @@ func TrailerFields(trailer http.Header) []Field {
 }
 
 // ResponseFrom makes a response head of one that net/http has read, to be sent on
-// in HTTP/1.1. It refuses what the strict parser would.
+// in HTTP/1.1. It refuses what the strict parser would, by the same rules.
 func ResponseFrom(in *http.Response, method string, h *ResponseHead) error {
+	refuse := func(rule error) error { return fmt.Errorf("%w: %w", ErrMalformedResponse, rule) }
 	h.reset()
 	if in.StatusCode < 100 || in.StatusCode > 599 {
-		return ErrMalformedResponse
+		return refuse(malformed("the status line is out of range"))
 	}
+	size := 0
 	h.minor, h.Status, h.Reason = 1, in.StatusCode, []byte(http.StatusText(in.StatusCode))
 	for name, values := range in.Header {
 		kind := kindOf([]byte(name))
 		for _, v := range values {
-			if len(h.Fields) == MaxFields || !mezu.ValidHeaderName(name) || !mezu.ValidHeaderValue(v) {
-				return ErrMalformedResponse
+			size += len(name) + len(v) + fieldFrame
+			switch {
+			case len(h.Fields) == MaxFields || size > MaxHead:
+				return refuse(errHeadTooLarge)
+			case !mezu.ValidHeaderName(name):
+				return refuse(malformedField("a field line has no proper name", []byte(name)))
+			case !mezu.ValidHeaderValue(v):
+				return refuse(malformedField("a field value has a control character", []byte(name)))
 			}
 			h.Fields = append(h.Fields, Field{Name: []byte(name), Value: []byte(v), kind: kind})
 			switch kind {

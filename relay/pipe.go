@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mezusphere/mezu"
 )
 
 // pipeBuffer is what each direction of an upgraded stream holds while it waits:
@@ -24,12 +26,15 @@ type halfCloser interface{ CloseWrite() error }
 type PipeEnd struct {
 	Conn   net.Conn
 	Reader *Reader
+	// Lost is the cause when this end's connection breaks.
+	Lost mezu.Cause
 }
 
 // Pipe carries bytes both ways between two ends until both directions ended, one
 // failed, or nothing moved in either for idle. An end of input is passed on as
 // a half-close and the other direction goes on. It closes neither connection
-// and returns the bytes from a to b and from b to a.
+// and returns the bytes from a to b and from b to a. The error is the first that
+// there was, a Cut.
 func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 	p := &pipe{idle: idle, start: time.Now()}
 	done := make(chan error, 1)
@@ -43,6 +48,9 @@ func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 	if other := <-done; err == nil {
 		err = other
 	}
+	if first := p.first.Load(); first != nil {
+		err = first
+	}
 	return ab, ba, err
 }
 
@@ -51,6 +59,18 @@ type pipe struct {
 	start  time.Time
 	last   atomic.Int64 // when something moved last, in nanoseconds since start
 	broken atomic.Bool
+	first  atomic.Pointer[Cut] // what ended it
+}
+
+// lost is the error of an end whose connection failed.
+func (p *pipe) lost(end PipeEnd, err error) error {
+	cause := end.Lost
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		cause = mezu.CauseIdleTimeout
+	}
+	cut := &Cut{cause, err}
+	p.first.CompareAndSwap(nil, cut)
+	return cut
 }
 
 func (p *pipe) touch() { p.last.Store(int64(time.Since(p.start))) }
@@ -72,7 +92,7 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 	if n := from.Reader.Buffered(); n > 0 {
 		rest := from.Reader.buf[from.Reader.r:from.Reader.w]
 		if err := p.write(to.Conn, rest); err != nil {
-			return err
+			return p.lost(to, err)
 		}
 		*moved += int64(n)
 	}
@@ -93,7 +113,7 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 		n, err := p.read(from.Conn, buf)
 		if n > 0 {
 			if werr := p.write(to.Conn, buf[:n]); werr != nil {
-				return werr
+				return p.lost(to, werr)
 			}
 			*moved += int64(n)
 		}
@@ -104,7 +124,7 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 			}
 			return nil
 		case err != nil:
-			return err
+			return p.lost(from, err)
 		}
 		// Big buffers only while data flows in big pieces.
 		switch {

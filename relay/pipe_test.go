@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -35,7 +36,7 @@ func startPipe(t *testing.T, idle time.Duration, aheadA, aheadB string) *piped {
 
 func (p *piped) run(a, b net.Conn, idle time.Duration, aheadA, aheadB string) {
 	defer close(p.done)
-	ends := [2]relay.PipeEnd{{Conn: a, Reader: ahead(a, aheadA)}, {Conn: b, Reader: ahead(b, aheadB)}}
+	ends := [2]relay.PipeEnd{{Conn: a, Reader: ahead(a, aheadA), Lost: mezu.CauseClientGone}, {Conn: b, Reader: ahead(b, aheadB), Lost: mezu.CauseWorkloadReset}}
 	p.ab, p.ba, p.err = relay.Pipe(ends[0], ends[1], idle)
 	a.Close()
 	b.Close()

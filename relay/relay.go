@@ -28,8 +28,10 @@ const (
 	// MaxFields bounds the number of fields of a head or trailer section:
 	// enough for real clients, few enough for a linear look.
 	MaxFields = 256
-	// MaxTrailer bounds a trailer section.
-	MaxTrailer = 8 << 10
+	// MaxTrailer bounds a trailer section. It is a head's, so that a status which
+	// another proxy took never fails to pass here: gRPC has its status and its
+	// details in trailers.
+	MaxTrailer = MaxHead
 	// tunnelRoom and tunnelFields are how much larger a section may be on a
 	// tunnel: the other end held it to the limits above and wrote it anew, with a
 	// space in each field and some fields of its own (framing, Host, Connection).
@@ -53,7 +55,7 @@ const (
 // Errors of reading a message. Each is a *mezu.Error or one of these.
 var (
 	// ErrBody: the body is not framed as its head says; the message must not
-	// be finished towards the other side.
+	// be finished towards the other side. Rule says which rule it broke.
 	ErrBody = errors.New("malformed message body")
 	// ErrOverrun: more body than the limit of the route.
 	ErrOverrun = &mezu.Error{Code: mezu.CodeBodyTooLarge, Detail: "the request body is larger than this route allows"}

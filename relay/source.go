@@ -46,6 +46,10 @@ func (s *StreamSource) Next() ([]byte, error) {
 			return nil, ErrOverrun
 		}
 		s.eof = err == io.EOF
+		if s.eof && s.trailer != nil && !trailerFits(s.trailer()) {
+			s.eof, s.failed = false, true
+			return nil, errTrailerTooLarge // a part of it would pass for all
+		}
 		switch {
 		case n > 0:
 			s.first = n
@@ -56,6 +60,18 @@ func (s *StreamSource) Next() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// trailerFits reports whether a trailer section is within what the parser takes.
+func trailerFits(trailer http.Header) bool {
+	size, fields := 0, 0
+	for name, values := range trailer {
+		for _, v := range values {
+			size += len(name) + len(v) + fieldFrame
+			fields++
+		}
+	}
+	return size <= MaxTrailer && fields <= MaxFields
 }
 
 // Rewind makes the body begin anew, and reports whether it could: while at most

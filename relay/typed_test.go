@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/netip"
 	"reflect"
@@ -135,7 +136,7 @@ func TestReadTypedHostile(t *testing.T) {
 		var r relay.Reader
 		r.Reset(strings.NewReader(c.raw))
 		_, _, err := r.ReadTyped()
-		if err == nil || c.fails != nil && err != c.fails || c.fails == nil && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+		if err == nil || c.fails != nil && !errors.Is(err, c.fails) || c.fails == nil && (err == io.EOF || err == io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %v, want %v", name, err, c.fails)
 		}
 		r.Release()

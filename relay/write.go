@@ -2,6 +2,9 @@ package relay
 
 import "strconv"
 
+// fieldFrame is what a field line has besides name and value: «: » and CRLF.
+const fieldFrame = 4
+
 // appendFields writes field lines.
 func appendFields(dst []byte, fields []Field) []byte {
 	for i := range fields {

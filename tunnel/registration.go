@@ -59,8 +59,12 @@ type registration struct {
 // dataConn is a data connection at the Warpgate's end.
 type dataConn struct {
 	conn   net.Conn
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 }
+
+// ErrCancelled is the cause of a context that ends because the edge cancelled the
+// exchange of its data connection.
+var ErrCancelled = errors.New("the edge cancelled the exchange")
 
 // newRegistration makes a registration of the edge's WELCOME.
 func newRegistration(ctx context.Context, l *Link, conn net.Conn, reg register, w welcome) (*registration, error) {
@@ -115,7 +119,7 @@ func (r *registration) closeAtEnd() {
 	r.open, r.pending = nil, 0
 	r.mu.Unlock()
 	for _, d := range open {
-		d.cancel()
+		d.cancel(nil)
 		abort(d.conn)
 	}
 	r.out.finish(nil)
@@ -255,9 +259,9 @@ func (r *registration) serveConn(number uint64) {
 		err = context.Cause(r.ctx)
 	}
 	if err == nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(r.ctx)
-		defer cancel()
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(r.ctx)
+		defer cancel(nil)
 		r.open[number] = &dataConn{conn, cancel}
 		r.pace.Reset()
 	}
@@ -323,7 +327,7 @@ func (r *registration) cancelConn(number uint64) {
 	delete(r.open, number)
 	r.mu.Unlock()
 	if d != nil {
-		d.cancel()
+		d.cancel(ErrCancelled)
 		abort(d.conn)
 	}
 }

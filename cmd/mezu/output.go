@@ -90,11 +90,22 @@ func (d *devOutput) request(e mezu.Event) {
 	if d.Color() {
 		status, plain = colorOf(e.Status), "\x1b[0m"
 	}
-	err := d.Printf("%s  %s%v%s  %-6s %s  %.1f ms\n", e.Time.Local().Format("15:04:05"), status, e.Status, plain,
-		terminal.Clean(e.Method), terminal.Clean(e.Path), e.DurationMS)
+	err := d.Printf("%s  %s%v%s  %-6s %s  %.1f ms%s\n", e.Time.Local().Format("15:04:05"), status, e.Status, plain,
+		terminal.Clean(e.Method), terminal.Clean(e.Path), e.DurationMS, terminal.Clean(why(e)))
 	if err != nil {
 		d.events.Log.Error("writing an event", "error", err)
 	}
+}
+
+// why says what kept a request from its proper end, unless its status does.
+func why(e mezu.Event) string {
+	switch {
+	case e.Cause == "" || e.Cause == mezu.CauseRefused:
+		return ""
+	case e.Message == "":
+		return "  " + string(e.Cause)
+	}
+	return "  " + string(e.Cause) + ": " + e.Message
 }
 
 // colorOf marks what a developer looks for among requests.

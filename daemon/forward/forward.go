@@ -57,6 +57,9 @@ type Config struct {
 	Request func(mezu.Event)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
+	// Failed is told the cause of each request that did not end whole; if nil,
+	// nobody is.
+	Failed func(mezu.Cause)
 	// WorkloadCA verifies https upstreams; if nil, the system's roots do. The
 	// certificate of a workload on a loopback address is not checked: what
 	// listens there is this machine.
@@ -184,7 +187,8 @@ func (w *worker) request(payload []byte) bool {
 		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
 	}
 	var refusal *mezu.Error
-	if !errors.As(err, &refusal) || w.x.Began {
+	if w.x.Began || !errors.As(err, &refusal) {
+		w.c.TellCut(w.cause(err))
 		return false // nobody to tell, or the edge must see that it was cut
 	}
 	if c.Fail(&relay.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
@@ -368,23 +372,44 @@ func (w *worker) dialFault(u mezu.Upstream, err error) error {
 	return &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
 }
 
+// cause is why an exchange ended with err; empty for nil. A data connection that
+// this Warpgate cuts at its own end looks like one whose edge went away.
+func (w *worker) cause(err error) mezu.Cause {
+	cause := relay.CauseOf(err)
+	if cause == mezu.CauseClientGone && context.Cause(w.ctx) == context.Canceled {
+		return mezu.CauseShutdown
+	}
+	return cause
+}
+
 // report tells of one request.
 func (w *worker) report(err error) {
-	log := w.f.cfg.Log
-	status := w.x.Status
 	if err == nil && w.f.cfg.Request == nil {
 		return
 	}
+	status, cause, message := w.x.Status, w.cause(err), ""
 	var refusal *mezu.Error
-	if errors.As(err, &refusal) && !w.x.Began {
-		status = refusal.Code.Status()
-		log.Warn("request not served", "request_id", w.info.ID, "code", string(refusal.Code), "detail", refusal.Detail, "error", refusal.Cause)
+	switch {
+	case err == nil:
+	case !w.x.Began && errors.As(err, &refusal):
+		status, message = refusal.Code.Status(), refusal.Detail
+		w.f.cfg.Log.Warn("request not served", "request_id", w.info.ID, "code", string(refusal.Code), "cause", string(cause), "detail", refusal.Detail, "error", refusal.Cause)
+	default:
+		message = relay.Rule(err)
+		level := slog.LevelWarn
+		if cause.OfClient() {
+			level = slog.LevelDebug // as often as clients like
+		}
+		w.f.cfg.Log.Log(w.ctx, level, "request cut short", "request_id", w.info.ID, "cause", string(cause), "status", status, "bytes_out", w.x.BytesOut, "error", err)
+	}
+	if err != nil && w.f.cfg.Failed != nil {
+		w.f.cfg.Failed(cause)
 	}
 	if w.f.cfg.Request == nil {
 		return
 	}
 	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
-		Status: status, DurationMS: float64(time.Since(w.began)) / float64(time.Millisecond), BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
+		Status: status, Cause: cause, Message: message, DurationMS: float64(time.Since(w.began)) / float64(time.Millisecond), BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
 	if w.route != nil {
 		e.Route = w.route.Label()
 	}

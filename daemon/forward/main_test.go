@@ -73,13 +73,47 @@ type world struct {
 	f      *forward.Forwarder
 	table  atomic.Pointer[policy.Table]
 	events chan mezu.Event
+	log    logBuffer
+
+	mu       sync.Mutex
+	failures map[mezu.Cause]int
+}
+
+// failed is how many requests ended by a cause.
+func (w *world) failed(cause mezu.Cause) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failures[cause]
+}
+
+// logBuffer keeps a log.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func newWorld(t testing.TB, upstream string, allow ...string) *world {
 	t.Helper()
-	w := &world{t: t, events: make(chan mezu.Event, 10_000)}
+	w := &world{t: t, events: make(chan mezu.Event, 10_000), failures: map[mezu.Cause]int{}}
 	cfg := forward.Config{
-		Upstream: parse(t, upstream), Table: w.table.Load, Log: slog.New(slog.DiscardHandler),
+		Upstream: parse(t, upstream), Table: w.table.Load, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Failed: func(c mezu.Cause) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.failures[c]++
+		},
 		Request: func(e mezu.Event) { w.events <- e },
 	}
 	for _, a := range allow {

@@ -20,6 +20,11 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
+// headerRoom is what net/http may read of a section of fields. It drops without a word
+// what is beyond it in trailers of HTTP/2, so it gets more than we take, and package
+// relay says no.
+const headerRoom = 4 * relay.MaxHead
+
 // transport is net/http's client for a workload that speaks HTTP/2 or TLS.
 func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 	if t, ok := f.clients.Load(u); ok {
@@ -41,7 +46,7 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleLife,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: relay.MaxHead,
+		MaxResponseHeaderBytes: headerRoom,
 	}
 	actual, _ := f.clients.LoadOrStore(u, t)
 	return actual.(*http.Transport)
@@ -103,7 +108,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	defer out.Body.Close()
 	moving := &movingBody{ReadCloser: out.Body, silence: silence, limit: w.route.IdleTimeout}
 	out.Body = moving
-	err = w.respond(out, w.req.Framing != relay.NoBody && !body.ended.Load())
+	err = w.respond(ctx, out, w.req.Framing != relay.NoBody && !body.ended.Load())
 	w.x.BytesOut = moving.bytes
 	return false, err
 }
@@ -205,29 +210,45 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error,
 	case errors.As(err, &op) && op.Op == "dial", errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, new(tls.RecordHeaderError)):
 		return true, w.dialFault(u, err)
 	case heard.malformed(err):
-		return false, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		return false, relay.BadResponse("the workload's response is malformed", err)
 	}
 	return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload broke the connection before a response came", Cause: err}
 }
 
 // respond sends the response on. closing says that the request's body has not
 // been read to its end.
-func (w *worker) respond(out *http.Response, closing bool) error {
+func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) error {
 	var head relay.ResponseHead
 	if out.StatusCode == http.StatusSwitchingProtocols {
-		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload switched protocols without being asked"}
+		return relay.BadResponse("the workload switched protocols without being asked", nil)
 	}
 	if err := relay.ResponseFrom(out, w.req.Method, &head); err != nil {
-		return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		return relay.BadResponse("the workload's response is malformed", err)
 	}
 	w.x.Status, w.x.Began = out.StatusCode, true
 	var src relay.StreamSource
 	src.Reset(out.Body, func() http.Header { return out.Trailer }, 0)
 	defer src.Close()
 	if err := w.c.Deliver(&head, &src, closing); err != nil {
-		return relay.ErrAborted
+		return cutResponse(ctx, err)
 	}
 	return nil
+}
+
+// cutResponse says why a response that had begun was not delivered whole.
+func cutResponse(ctx context.Context, err error) error {
+	var src *relay.SourceError
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, relay.ErrClientGone):
+		return relay.ErrClientGone
+	case !errors.As(err, &src):
+		return relay.ClientFault(err)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return &relay.Cut{Cause: mezu.CauseIdleTimeout, Err: err}
+	case errors.Is(err, relay.ErrBody):
+		return &relay.Cut{Cause: mezu.CauseWorkloadMalformed, Err: err}
+	}
+	return &relay.Cut{Cause: mezu.CauseWorkloadReset, Err: err}
 }
 
 // movingBody bounds the silence in a response: only while somebody waits for it.
@@ -271,11 +292,11 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 	}
 	var head relay.ResponseHead
 	if err := relay.ResponseFrom(&http.Response{StatusCode: code, Header: http.Header(header)}, http.MethodGet, &head); err != nil {
-		i.fault = &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+		i.fault = relay.BadResponse("the workload's response is malformed", err)
 		return i.fault
 	}
 	if i.count++; i.count > relay.MaxInterim {
-		i.fault = &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload sent too many interim responses"}
+		i.fault = relay.BadResponse("the workload sent too many interim responses", nil)
 		return i.fault
 	}
 	return i.c.Interim(&head)

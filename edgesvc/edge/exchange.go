@@ -18,6 +18,9 @@ const (
 	// graceOverWarpgate is how much longer than the Warpgate the edge waits, so
 	// that the Warpgate's better-informed answer comes first.
 	graceOverWarpgate = 5 * time.Second
+	// idleOverWarpgate is the same for the silence in a response: whoever cuts it
+	// first decides what is told, and the Warpgate knows who was silent.
+	idleOverWarpgate = time.Second
 	// maxAttempts bounds the tries of one request, stale connections included.
 	maxAttempts = mezu.MaxRetries + 2
 )
@@ -78,6 +81,7 @@ func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answe
 func (x *exchange) init(e *Edge) {
 	x.e = e
 	x.ask.Header = x.req.Header
+	x.relay.Tunnel = true
 }
 
 // begin starts the books of one exchange. The request id is there from the
@@ -216,7 +220,7 @@ func checkoutError(err error) error {
 // try carries the request over one data connection.
 func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err error) {
 	r := &x.relay
-	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout)
+	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout+idleOverWarpgate)
 	defer func() {
 		clean := r.Finish(d)
 		x.bytesIn += r.BytesIn
@@ -239,7 +243,7 @@ func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err 
 	case kind == relay.KindFailure:
 		return x.failure(payload)
 	case kind != relay.KindResponse:
-		return never, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed"}
+		return never, relay.BadResponse("the Warpgate's answer is malformed", nil)
 	}
 	err = r.Respond(d)
 	x.status = r.Status
@@ -261,7 +265,7 @@ func (x *exchange) lost(err error) (retry, error) {
 func (x *exchange) failure(payload []byte) (retry, error) {
 	f, err := relay.ParseFailure(payload)
 	if err != nil {
-		return never, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the Warpgate's answer is malformed", Cause: err}
+		return never, relay.BadResponse("the Warpgate's answer is malformed", err)
 	}
 	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
 	if f.Unsent {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -23,6 +24,7 @@ type metrics struct {
 	classes         [6]prometheus.Counter // by status class
 	refusals        *prometheus.CounterVec
 	aborted         prometheus.Counter
+	failures        map[mezu.Cause]prometheus.Counter // one of each cause, made once
 	seconds         prometheus.Histogram
 	bytesIn         prometheus.Counter
 	bytesOut        prometheus.Counter
@@ -46,12 +48,17 @@ func newMetrics() *metrics {
 	for i, class := range []string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		m.classes[i] = requests.WithLabelValues(class)
 	}
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_request_failures_total", Help: "Requests that did not end whole, by cause."}, []string{"cause"})
+	m.failures = map[mezu.Cause]prometheus.Counter{}
+	for _, cause := range mezu.Causes() {
+		m.failures[cause] = failures.WithLabelValues(string(cause))
+	}
 	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_refusals_total", Help: "Answers that the edge made itself, by code."}, []string{"code"})
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_request_seconds", Help: "From the request's head to the response's end.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
 	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
 	m.conns1, m.conns2 = conns.WithLabelValues("1.1"), conns.WithLabelValues("2")
-	m.registry.MustRegister(requests, m.refusals, m.seconds, conns,
+	m.registry.MustRegister(requests, failures, m.refusals, m.seconds, conns,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -115,12 +122,22 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// endBadly counts what went wrong, and sets the status that answers it.
+// endBadly counts and logs what went wrong, and sets the status that answers it.
 func (x *exchange) endBadly(err error) {
-	m := x.e.metrics
+	m, log := x.e.metrics, x.e.cfg.Log
+	cause := relay.CauseOf(err)
+	if x.e.cut.Err() != nil {
+		cause = mezu.CauseShutdown
+	}
+	m.failures[cause].Inc()
 	var refusal *mezu.Error
-	if !errors.As(err, &refusal) {
+	if x.relay.Began || !errors.As(err, &refusal) {
 		m.aborted.Inc()
+		level := slog.LevelInfo
+		if cause.OfClient() {
+			level = slog.LevelDebug // as often as clients like
+		}
+		log.Log(x.e.cut, level, "request cut short", "request_id", x.req.ID, "host", x.req.Host, "cause", string(cause), "status", x.status, "bytes_out", x.bytesOut, "error", err)
 		return
 	}
 	code := refusal.Code
@@ -130,8 +147,11 @@ func (x *exchange) endBadly(err error) {
 	x.status = code.Status()
 	m.refusals.WithLabelValues(string(code)).Inc()
 	if refusal.Cause != nil {
-		x.e.cfg.Log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "error", refusal.Cause)
+		log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "cause", string(cause), "error", refusal.Cause)
+		return
 	}
+	// By rules, by the client's doing, or told by a Warpgate, which has logged it.
+	log.Debug("request refused", "request_id", x.req.ID, "code", string(code), "cause", string(cause), "detail", refusal.Detail)
 }
 
 // Times of the admin listener.
