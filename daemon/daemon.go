@@ -78,6 +78,9 @@ type Config struct {
 	// changes, requests, errors, the end. It must not block, for requests wait
 	// for it. It may be nil.
 	Events func(mezu.Event)
+	// LinesLost is how many lines of the log and events were dropped because nobody
+	// read them; if nil, none are.
+	LinesLost func() uint64
 }
 
 // Daemon is one Warpgate.

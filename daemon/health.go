@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -53,7 +54,8 @@ func (d *Daemon) serveHealth(ctx context.Context) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", d.readyz)
 	mux.HandleFunc("GET /metrics", d.metrics)
-	srv := admission.Serve(&http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader})
+	srv := admission.Serve(&http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader,
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)})
 	few := admission.New(admission.Config{Name: "health", Places: admission.AdminPlaces, Log: d.log})
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	if err := srv.Serve(admission.Listener{Listener: d.health, Table: few}); !errors.Is(err, http.ErrServerClosed) {
@@ -109,6 +111,9 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
 	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", &d.counters.panics)
 	d.counters.failureSeries(w)
+	if d.cfg.LinesLost != nil {
+		series(w, "mezu_warpgate_lines_dropped_total", "counter", "Lines of the log and events that were dropped because nobody read them.", "", d.cfg.LinesLost())
+	}
 	gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine())
 	if s := d.session.Load(); s != nil {
 		s.tunnelSeries(w)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -49,7 +50,7 @@ func listenDemo() (*demo, error) {
 	}
 	d := &demo{listener: l}
 	d.closing, d.closeNow = context.WithCancel(context.Background())
-	d.server = &http.Server{Handler: d.handler(), ReadHeaderTimeout: demoHeaderTime}
+	d.server = &http.Server{Handler: d.handler(), ReadHeaderTimeout: demoHeaderTime, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	return d, nil
 }
 

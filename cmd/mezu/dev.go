@@ -36,6 +36,8 @@ type devRun struct {
 	log   *slog.Logger
 	out   *devOutput
 	state string
+	// linesLost is how many lines were dropped because nobody read them.
+	linesLost func() uint64
 
 	control *control.Control
 	edge    *edge.Edge
@@ -48,11 +50,11 @@ type devRun struct {
 }
 
 // runDev runs everything until ctx ends.
-func runDev(ctx, cut context.Context, folders home.Home, o dev.Options) (err error) {
+func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLost func() uint64) (err error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return err
 	}
-	r := &devRun{Options: o, log: devLogger(o, slog.LevelWarn)}
+	r := &devRun{Options: o, log: devLogger(o, slog.LevelWarn), linesLost: linesLost}
 	r.out = newDevOutput(o, r.log)
 	defer context.AfterFunc(ctx, r.out.stopping)()
 	defer func() { r.out.stopped(err) }()
@@ -132,7 +134,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
 		APIHosts: []string{"localhost", "127.0.0.1"}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
-		Connections: devConnections().API,
+		Connections: devConnections().API, LinesLost: r.linesLost,
 	})
 	if err != nil {
 		return err
@@ -186,7 +188,7 @@ func (r *devRun) listenEdge() (err error) {
 	r.edge, err = edge.New(edge.Config{
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
-		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge,
+		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, LinesLost: r.linesLost,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ var version = "devel"
 // run is the program. The first signal ends ctx for the command, the second also
 // what the command waits for.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	outlets := process.NewOutlets(&s)
+	defer outlets.Close()
 	folders, err := home.Of(getenv)
 	var dir string
 	if err == nil {
@@ -35,7 +37,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config}}
 	code := cli.Main(drain, args, inv, cli.Config{Version: version, Dev: func(ctx context.Context, o dev.Options) error {
-		return runDev(ctx, cut, folders, o)
+		outlets.Serve()
+		return runDev(ctx, cut, folders, o, outlets.Lost)
 	}})
 	if cut.Err() != nil {
 		return exit.Interrupted

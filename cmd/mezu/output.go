@@ -17,7 +17,7 @@ import (
 // concurrent use.
 type devOutput struct {
 	dev.Options
-	events process.Events
+	events *process.Events
 
 	mu       sync.Mutex
 	warpgate string // its id, once known
@@ -26,7 +26,11 @@ type devOutput struct {
 }
 
 func newDevOutput(o dev.Options, log *slog.Logger) *devOutput {
-	return &devOutput{Options: o, events: process.Events{Streams: o.Streams, Log: log}}
+	d := &devOutput{Options: o, events: &process.Events{Streams: o.Streams, Log: log}}
+	if o.JSON {
+		d.events = process.NewEvents(o.Streams, log)
+	}
+	return d
 }
 
 // event takes an event of the Warpgate.

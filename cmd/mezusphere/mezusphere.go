@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/process"
 )
 
 // version is set by the linker.
@@ -43,12 +44,15 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict, 6
 // program is what commands have to work with.
 type program struct {
 	terminal.Streams
-	getenv func(string) string
+	getenv  func(string) string
+	outlets *process.Outlets
 }
 
 // run is the program.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
-	p := &program{s, getenv}
+	outlets := process.NewOutlets(&s)
+	defer outlets.Close()
+	p := &program{s, getenv, outlets}
 	code, err := p.dispatch(ctx, args)
 	if errors.Is(err, flag.ErrHelp) {
 		return exit.Done

@@ -38,6 +38,7 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 	if err := process.CheckDescriptors(least); err != nil {
 		return exit.Of(err), err
 	}
+	p.outlets.Serve()
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
 	err = p.runRole(drain, cut, role, c, log)
@@ -71,7 +72,7 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 		log.Info("control plane listens", "api", ctl.Addr(), "admin", ctl.AdminAddr(), "ca_file", ctl.CAFile())
 	}
 	if role != roleControl {
-		e, err := edge.New(c.edgeConfig(role, ctl, log))
+		e, err := edge.New(p.edgeConfig(role, c, ctl, log))
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 	return control.New(control.Config{
 		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas,
-		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API,
+		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API, LinesLost: p.outlets.Lost,
 	})
 }
 
@@ -129,12 +130,12 @@ func connections(role string) process.Connections {
 
 // edgeConfig is the edge's. In a process with the control plane, ctl is where it
 // enrols; else ctl is nil.
-func (c *config) edgeConfig(role string, ctl *control.Control, log *slog.Logger) edge.Config {
+func (p *program) edgeConfig(role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
 	cfg := edge.Config{
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
 		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: c.MaxConns,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
-		Connections: connections(role).Edge, EnvironmentShare: c.EnvironmentShare,
+		Connections: connections(role).Edge, EnvironmentShare: c.EnvironmentShare, LinesLost: p.outlets.Lost,
 	}
 	switch {
 	case ctl != nil:

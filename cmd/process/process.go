@@ -110,13 +110,17 @@ func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return nil, exit.Usagef("log-level is one of debug, info, warn, error, not %q", level)
 	}
 	options := &slog.HandlerOptions{Level: l}
+	var handler func(io.Writer) slog.Handler
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		handler = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
+	default:
+		return nil, exit.Usagef("log-format is text or json, not %q", format)
 	}
-	return nil, exit.Usagef("log-format is text or json, not %q", format)
+	say(w, logNotice(handler))
+	return slog.New(handler(w)), nil
 }
 
 // maxSecret bounds a file with a key or token; the longest has some 60
@@ -160,6 +164,12 @@ type Events struct {
 	Now func() time.Time
 
 	mu sync.Mutex
+}
+
+// NewEvents makes a stream of events on stdout.
+func NewEvents(s terminal.Streams, log *slog.Logger) *Events {
+	say(s.Out, eventNotice(time.Now))
+	return &Events{Streams: s, Log: log}
 }
 
 // Write writes one event.

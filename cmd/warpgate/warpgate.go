@@ -120,6 +120,8 @@ func wrong(format string, args ...any) error {
 
 // run is the program.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	outlets := process.NewOutlets(&s)
+	defer outlets.Close()
 	o, err := parse(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(s.Out, usage)
@@ -137,19 +139,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 		s.Report("warpgate", err)
 		return exit.Of(err)
 	}
-	return serve(ctx, o, s, log)
+	return serve(ctx, o, s, outlets, log)
 }
 
 // serve runs the Warpgate until a signal or a refusal ends it.
-func serve(ctx context.Context, o *options, s terminal.Streams, log *slog.Logger) int {
+func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process.Outlets, log *slog.Logger) int {
+	outlets.Serve()
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
-	events := process.Events{Streams: s, Log: log}
 	emit := func(mezu.Event) {}
 	if o.json {
-		emit = events.Write
+		emit = process.NewEvents(s, log).Write
 	}
-	d, err := assemble(o, log, emit)
+	d, err := assemble(o, log, emit, outlets.Lost)
 	if err == nil {
 		defer context.AfterFunc(cut, d.Close)()
 		err = d.Run(drain)
@@ -165,7 +167,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, log *slog.Logger
 }
 
 // assemble checks what can be checked before anything is touched.
-func assemble(o *options, log *slog.Logger, emit func(mezu.Event)) (*daemon.Daemon, error) {
+func assemble(o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*daemon.Daemon, error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return nil, err
 	}
@@ -181,7 +183,7 @@ func assemble(o *options, log *slog.Logger, emit func(mezu.Event)) (*daemon.Daem
 	}
 	return daemon.New(daemon.Config{
 		API: o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
-		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit,
+		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit, LinesLost: lost,
 	})
 }
 

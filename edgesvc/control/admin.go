@@ -25,7 +25,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 }
 
-func newMetrics(authority *ca.Authority, places *admission.Table) *metrics {
+func newMetrics(authority *ca.Authority, places *admission.Table, linesLost func() uint64) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -41,6 +41,9 @@ func newMetrics(authority *ca.Authority, places *admission.Table) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "mezusphere_signing_end_timestamp_seconds", Help: "When the first of the keys that sign now ends; rotate before.",
 		}, func() float64 { return float64(authority.NotAfter().Unix()) }))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "mezusphere_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them.",
+	}, func() float64 { return float64(linesLost()) }))
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezusphere_api_" + name, Help: help}, read))
 	}

@@ -121,6 +121,9 @@ type Config struct {
 	// Notice is told, once, of the link with which a new installation's first
 	// operator comes in; never the log. If nil, only the file has it.
 	Notice io.Writer
+	// LinesLost is how many lines of the log were dropped because nobody read them; if
+	// nil, none are.
+	LinesLost func() uint64
 	// Now is the clock; if nil, time.Now.
 	Now     func() time.Time
 	Version string
@@ -184,6 +187,9 @@ func New(cfg Config) (*Control, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.LinesLost == nil {
+		cfg.LinesLost = func() uint64 { return 0 }
+	}
 	if cfg.Connections == 0 {
 		cfg.Connections = DefaultConnections
 	}
@@ -233,7 +239,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if c.serving, err = newServerCertificate(c.cfg, c.authority, c.hosts()); err != nil {
 		return err
 	}
-	c.metrics = newMetrics(c.authority, c.places)
+	c.metrics = newMetrics(c.authority, c.places, c.cfg.LinesLost)
 	c.handler, err = rest.New(rest.Config{CallRate: c.cfg.CallRate, Service: c.service, Log: c.cfg.Log, Version: c.cfg.Version, Observe: c.metrics.observe, Done: c.done})
 	if err != nil {
 		return err

@@ -63,6 +63,9 @@ type Config struct {
 	// end; if zero, DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	Version      string
+	// LinesLost is how many lines of the log were dropped because nobody read them; if
+	// nil, none are.
+	LinesLost func() uint64
 	// Log is required. Now is the clock of certificates; if nil, time.Now.
 	Log *slog.Logger
 	Now func() time.Time
@@ -112,6 +115,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.LinesLost == nil {
+		cfg.LinesLost = func() uint64 { return 0 }
 	}
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = DefaultDrainTimeout

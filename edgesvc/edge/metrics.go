@@ -79,6 +79,9 @@ func (m *metrics) watch(e *Edge) {
 		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
 	})
 	m.watchPlaces(e.places)
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "mezu_edge_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them.",
+	}, func() float64 { return float64(e.cfg.LinesLost()) }))
 	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.draining.Load()) })
 }
 
@@ -169,5 +172,6 @@ func (e *Edge) newAdminServer() *http.Server {
 		w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
-	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead})
+	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead,
+		ErrorLog: slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug)})
 }
