@@ -29,6 +29,8 @@ type Client struct {
 	Last bool
 	// RequestID goes into the response's head, if not empty.
 	RequestID string
+	// Date gives the date of a response that has none; if nil, it gets none.
+	Date func() string
 	// Typed says that a typed head precedes each head of a response.
 	Typed bool
 
@@ -137,6 +139,9 @@ func (c *Client) Interim(h *ResponseHead) error {
 // Deliver sends a response.
 func (c *Client) Deliver(h *ResponseHead, body Source, closing bool) error {
 	hop := Hop{HTTP10: c.Head.HTTP10(), RequestID: c.RequestID}
+	if c.Date != nil {
+		hop.Date = c.Date()
+	}
 	out := h.Out(hop)
 	c.Last = c.Last || closing || out == UntilClose
 	hop.Close = c.Last

@@ -76,6 +76,7 @@ func (r *rig) serve(down, up net.Conn) {
 		r.done <- o
 		return
 	}
+	c.Last = !c.Head.KeepAlive()
 	c.Begin(r.limit)
 	defer c.Body.Close()
 	if r.wrap != nil {
@@ -623,7 +624,7 @@ func TestInterimResponses(t *testing.T) {
 	r.ask(t, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
 	r.request(t)
 	r.answer(t, hint+ok)
-	r.reads(t, ok) // HTTP/1.0 knows no interim responses
+	r.reads(t, strings.Replace(ok, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)) // HTTP/1.0 knows no interim responses
 	r.end(t)
 }
 
@@ -693,4 +694,25 @@ func TestPipelinedBytesSurvive(t *testing.T) {
 	client.Close()
 	receive(t, gone, "notice")
 	c.Unwatch()
+}
+
+// TestRow21_KeepAliveOfHTTP10: a client of HTTP/1.0 that asks for more than one
+// request is told that it may send the next, or that it may not.
+func TestRow21_KeepAliveOfHTTP10(t *testing.T) {
+	for _, c := range []struct{ fields, answer, want string }{
+		{"Connection: Keep-Alive\r\n", "Content-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"},
+		{"Connection: Keep-Alive\r\n", "Content-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"},
+		{"Connection: Keep-Alive\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"},
+		{"", "Content-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"},
+	} {
+		r := newRig(t)
+		r.start(t)
+		r.ask(t, "GET / HTTP/1.0\r\nHost: h\r\n"+c.fields+"\r\n")
+		r.request(t)
+		r.answer(t, "HTTP/1.1 200 OK\r\n"+c.answer)
+		r.reads(t, c.want)
+		if o := r.end(t); o.err != nil || o.last != strings.Contains(c.want, "close") {
+			t.Errorf("%q: %+v", c.fields, o)
+		}
+	}
 }

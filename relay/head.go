@@ -295,11 +295,12 @@ func (m *message) KeepAlive() bool {
 	return !m.close
 }
 
-// DeclaredLength is the value of Content-Length, or -1 without one. For
-// responses to HEAD it speaks of a body that does not come.
-func (m *message) DeclaredLength() int64 {
-	if m.hasLength {
-		return m.Length
+// DeclaredLength is the value of Content-Length that goes on, or -1 without one. For
+// responses to HEAD it speaks of a body that does not come; where there is never
+// one it may not stand (RFC 9110, 8.6).
+func (h *ResponseHead) DeclaredLength() int64 {
+	if h.hasLength && h.Status >= 200 && h.Status != 204 {
+		return h.Length
 	}
 	return -1
 }

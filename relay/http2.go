@@ -156,7 +156,8 @@ func ResponseFrom(in *http.Response, method string, h *ResponseHead) error {
 	switch {
 	case in.StatusCode < 200, in.StatusCode == 204, in.StatusCode == 304, method == "HEAD":
 		h.Framing = NoBody
-		h.hasLength, h.Length = in.ContentLength > 0, in.ContentLength
+		// net/http says 0 where there is no body, too.
+		h.hasLength, h.Length = len(in.Header["Content-Length"]) > 0 && in.ContentLength >= 0, in.ContentLength
 	case in.ContentLength >= 0 && len(in.Trailer) == 0:
 		h.hasLength, h.Length, h.Framing = true, in.ContentLength, Length
 		if in.ContentLength == 0 {

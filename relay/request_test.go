@@ -325,10 +325,12 @@ func TestResponseFrom(t *testing.T) {
 		{200, 5, "GET", http.Header{"Connection": {"X-Hop"}, "X-Hop": {"1"}, "Transfer-Encoding": {"x"}}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
 		{200, 0, "GET", nil, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		{200, -1, "GET", nil, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{200, 5, "HEAD", nil, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
+		{200, 5, "HEAD", http.Header{"Content-Length": {"5"}}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
+		{200, 0, "HEAD", http.Header{"Content-Length": {"0"}}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		{200, -1, "HEAD", nil, "HTTP/1.1 200 OK\r\n\r\n"},
 		{204, 0, "GET", nil, "HTTP/1.1 204 No Content\r\n\r\n"},
-		{304, 5, "GET", nil, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"},
+		{304, 5, "GET", http.Header{"Content-Length": {"5"}}, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"},
+		{304, 0, "GET", nil, "HTTP/1.1 304 Not Modified\r\n\r\n"}, // net/http says 0 of a stream that has ended
 		{103, 0, "GET", http.Header{"Link": {"</a>"}}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"},
 	} {
 		if got, err := from(c.status, c.length, c.method, c.header); err != nil || got != c.want {

@@ -30,6 +30,9 @@ type Hop struct {
 	HTTP10 bool
 	// RequestID replaces the response's own, if not empty.
 	RequestID string
+	// Date is given to a final response that has none, if not empty (RFC 9110,
+	// 6.6.1).
+	Date string
 }
 
 // Out is the framing that a response leaves with: a body of unknown length goes
@@ -51,11 +54,13 @@ func (h *ResponseHead) Append(dst []byte, hop Hop) []byte {
 	dst = append(dst, byte('0'+h.Status/100), byte('0'+h.Status/10%10), byte('0'+h.Status%10), ' ')
 	dst = append(dst, h.Reason...)
 	dst = append(dst, "\r\n"...)
+	dated := hop.Date == "" || h.Status < 200
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.kind == fieldRequestID && hop.RequestID != "" || h.hopByHop(f) {
 			continue
 		}
+		dated = dated || f.Is("date")
 		dst = append(dst, f.Name...)
 		dst = append(dst, ": "...)
 		dst = append(dst, f.Value...)
@@ -66,16 +71,26 @@ func (h *ResponseHead) Append(dst []byte, hop Hop) []byte {
 		dst = append(dst, hop.RequestID...)
 		dst = append(dst, "\r\n"...)
 	}
+	if !dated {
+		dst = append(dst, "Date: "...)
+		dst = append(dst, hop.Date...)
+		dst = append(dst, "\r\n"...)
+	}
 	switch {
 	case h.Status == 101:
 		return append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
 	case h.Out(hop) == Chunked:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
-	case h.hasLength && h.Status >= 200 && h.Status != 204:
+	case h.DeclaredLength() >= 0:
 		dst = appendLength(dst, h.Length)
 	}
-	if hop.Close && h.Status >= 200 {
+	switch {
+	case h.Status < 200:
+	case hop.Close:
 		dst = append(dst, "Connection: close\r\n"...)
+	case hop.HTTP10:
+		// It asked for that, and waits for the end of the connection without this.
+		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	return append(dst, "\r\n"...)
 }

@@ -89,8 +89,8 @@ func (x *exchange) navigates() bool {
 	return strings.Contains(accept, "text/html")
 }
 
-// appendHTTP1 serialises the answer.
-func (a *answer) appendHTTP1(dst []byte, closing, head bool) []byte {
+// appendHTTP1 serialises the answer; without its body to a HEAD.
+func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(a.status), 10)
 	dst = append(dst, ' ')
@@ -107,10 +107,15 @@ func (a *answer) appendHTTP1(dst []byte, closing, head bool) []byte {
 		dst = strconv.AppendInt(dst, int64(len(a.body)), 10)
 		dst = append(dst, "\r\n"...)
 	}
-	if closing {
+	switch {
+	case hop.Close:
 		dst = append(dst, "Connection: close\r\n"...)
+	case hop.HTTP10:
+		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
-	dst = append(dst, "\r\n"...)
+	dst = append(dst, "Date: "...)
+	dst = append(dst, hop.Date...)
+	dst = append(dst, "\r\n\r\n"...)
 	if head {
 		return dst
 	}

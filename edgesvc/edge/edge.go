@@ -90,6 +90,7 @@ type Edge struct {
 	publicTLS *tls.Config
 	peerTLS   atomic.Pointer[peerConfigs] // nil until enrolled
 	h2        *h2Server
+	dates     dateClock
 
 	places   *places
 	serving  sync.WaitGroup // connections, until they end or are handed on

@@ -64,7 +64,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 		return // no name, no environment: nothing may be answered in its stead
 	}
 	h := &http1{conn: conn, sni: sni}
-	h.c.draining = &e.draining
+	h.c.draining, h.c.Date = &e.draining, e.dates.now
 	h.prepare = h.canonical
 	h.x.init(e)
 	h.x.client = clientAddr(conn.RemoteAddr())
@@ -187,7 +187,8 @@ func (h *http1) canonical() error {
 func (h *http1) answer(a *answer) error {
 	w := &h.c.Writer
 	w.Reset(&h.c.Timed)
-	w.Gathered(a.appendHTTP1(w.Room(), h.c.Last, h.x.req.Method == "HEAD"))
+	hop := relay.Hop{Close: h.c.Last, HTTP10: h.c.Head.HTTP10(), Date: h.x.e.dates.now()}
+	w.Gathered(a.appendHTTP1(w.Room(), hop, h.x.req.Method == "HEAD"))
 	return w.Flush()
 }
 

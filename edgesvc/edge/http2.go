@@ -51,7 +51,9 @@ func newH2Server(e *Edge) *h2Server {
 		ConnState:      s.connState,
 		MaxHeaderBytes: relay.MaxHead,
 		IdleTimeout:    IdleTimeout,
-		ErrorLog:       slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug),
+		// «OPTIONS *» is judged like any other.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          h2MaxStreams,
 			MaxReceiveBufferPerStream:     h2StreamWindow,
@@ -242,14 +244,28 @@ func (c *http2) Interim(h *relay.ResponseHead) error {
 	return nil
 }
 
+// asSaid completes a head so that net/http adds nothing to it: a name without a value
+// keeps it from guessing, and is not sent. A guessed type would make a page of what
+// somebody uploaded, beside a nosniff that was meant to forbid that.
+func (c *http2) asSaid(header http.Header, length int64) {
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil
+	}
+	header["Content-Length"] = nil
+	if length >= 0 {
+		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	}
+	if _, ok := header["Date"]; !ok {
+		header["Date"] = []string{c.x.e.dates.now()}
+	}
+}
+
 // Deliver sends a response.
 func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error {
 	header := c.w.Header()
 	h.EndToEnd(header.Add)
-	header.Set(mezu.HeaderRequestID, c.x.req.ID)
-	if n := h.DeclaredLength(); n >= 0 {
-		header.Set("Content-Length", strconv.FormatInt(n, 10))
-	}
+	header[mezu.HeaderRequestID] = []string{c.x.req.ID}
+	c.asSaid(header, h.DeclaredLength())
 	c.w.WriteHeader(h.Status)
 	for h.Framing != relay.NoBody {
 		if !body.Ready() {
