@@ -100,11 +100,12 @@ type Route struct {
 	Retries *int `json:"retries,omitempty"`
 	// MaxBody bounds a request body; if zero, there is no limit of the route's.
 	MaxBody Size `json:"max_body,omitempty"`
-	// Timeout bounds the wait for the head of the workload's response; if
-	// zero, DefaultTimeout.
+	// Timeout bounds the wait for the head of the workload's response, from when
+	// the request may go on, or its body moved last; the time to get a connection
+	// is part of it. If zero, DefaultTimeout.
 	Timeout Duration `json:"timeout,omitempty"`
-	// IdleTimeout bounds the silence inside bodies and upgraded streams; if
-	// zero, DefaultIdleTimeout.
+	// IdleTimeout bounds the silence inside bodies and upgraded streams: no byte
+	// in either direction. If zero, DefaultIdleTimeout.
 	IdleTimeout     Duration     `json:"idle_timeout,omitempty"`
 	RequestHeaders  *HeaderEdits `json:"request_headers,omitempty"`
 	ResponseHeaders *HeaderEdits `json:"response_headers,omitempty"`

@@ -170,27 +170,23 @@ func slowBody(t *testing.T, a *target) {
 }
 
 // slowRead is P20: a client that takes nothing frees its slot, the workload's
-// included, in a minute.
+// included, after the silence that the route allows.
 func slowRead(t *testing.T, a *target) {
-	freed := make(chan time.Duration, 1)
-	a.rec.on("/p/20/read", script{answer: func(conn net.Conn, _ *message) bool {
-		start := time.Now()
+	freed := make(chan struct{}, 1)
+	a.rec.on("/impatient/read", script{answer: func(conn net.Conn, _ *message) bool {
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", int64(1)<<40)
 		io.Copy(conn, pattern{})
-		freed <- time.Since(start)
+		freed <- struct{}{}
 		return false
 	}})
 	c := a.dial(t)
 	c.SetDeadline(time.Now().Add(3 * time.Minute))
 	id := a.newID()
-	a.expect(id, delivery{method: "GET", target: "/p/20/read", route: "p"})
+	a.expect(id, delivery{method: "GET", target: "/impatient/read", route: "impatient"})
 	before := a.edge.resident() + a.gate.resident()
-	c.send(a.fill(head("GET", "/p/20/read")+"\r\n", id))
+	c.send(a.fill(head("GET", "/impatient/read")+"\r\n", id))
 	select {
-	case took := <-freed:
-		if took < 30*time.Second {
-			t.Errorf("the slow reader was cut after %v already", took)
-		}
+	case <-freed:
 	case <-time.After(2 * time.Minute):
 		t.Error("the slow reader holds its slot for ever")
 	}

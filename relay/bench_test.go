@@ -94,7 +94,7 @@ func serveBench(down, up net.Conn) {
 			return
 		}
 		c.Begin(0)
-		x.Begin(up, &writeBy, abort, &req, time.Minute, time.Minute)
+		x.Begin(up, &writeBy, abort, &req, time.Now(), time.Minute, time.Minute)
 		x.Writer.Gathered(req.Append(x.Writer.Room()))
 		if x.Send(&c) != nil || x.Respond(&c) != nil || !x.Finish(&c) {
 			return

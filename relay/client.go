@@ -9,9 +9,6 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// watchForever is the read deadline of a watch, which ends otherwise.
-const watchForever = 24 * time.Hour
-
 // continueHead is the interim response by which the edge lets a client send.
 const continueHead = "HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -76,7 +73,7 @@ func (c *Client) UploadNow() bool { return c.Body.Complete() }
 // pipelining client sends meanwhile stays in the reader.
 func (c *Client) Watch(gone func()) {
 	c.ahead = make(chan struct{})
-	if c.Timed.FixRead(watchForever) != nil {
+	if c.Timed.FixRead(forever) != nil {
 		close(c.ahead)
 		gone()
 		return
@@ -110,6 +107,18 @@ func (c *Client) StopUpload() {
 	c.shut = true
 	c.Timed.Expire()
 }
+
+// ReadWithin bounds each read of the body.
+func (c *Client) ReadWithin(d time.Duration) { c.Timed.SetRead(d) }
+
+// WriteWithin bounds each write of a response.
+func (c *Client) WriteWithin(d time.Duration) { c.Timed.SetWrite(d) }
+
+// WatchesBeside is false: watching reads ahead.
+func (c *Client) WatchesBeside() bool { return false }
+
+// Cut ends reads and writes under way.
+func (c *Client) Cut() { c.Timed.Cut() }
 
 // room is where a head is put together, behind its typed head if it needs one.
 func (c *Client) room() []byte {
@@ -151,9 +160,15 @@ func (c *Client) Deliver(h *ResponseHead, body Source, closing bool) error {
 		return c.Writer.Flush()
 	}
 	_, err := c.Writer.Body(body, out)
-	var src *SourceError
-	c.chunks = out == Chunked && errors.As(err, &src) && !src.Unsent
+	c.chunks = err != nil && out == Chunked && begun(err)
 	return err
+}
+
+// begun reports whether the head of a response had left when its body's source
+// failed.
+func begun(err error) bool {
+	var src *SourceError // on the heap: not on the way of whole responses
+	return errors.As(err, &src) && !src.Unsent
 }
 
 // Fail sends a failure in the place of a response, when none has begun.

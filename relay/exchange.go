@@ -17,8 +17,6 @@ const (
 	// to watch whether its client is still there: fast requests pay nothing
 	// for it.
 	impatience = 10 * time.Millisecond
-	// upstreamWrite bounds one write towards the workload.
-	upstreamWrite = 60 * time.Second
 	// expectTimeout is how long a client that asked for 100 Continue is kept
 	// from sending when the workload says nothing (net/http's default).
 	expectTimeout = time.Second
@@ -50,16 +48,29 @@ type Downstream interface {
 	Source() Source
 	// UploadNow reports whether the whole body is here already.
 	UploadNow() bool
+	// ReadWithin and WriteWithin bound each read of Source and each write of a
+	// response from now on; zero stands for no bound, because the exchange watches
+	// over the silence in both directions itself.
+	ReadWithin(d time.Duration)
+	WriteWithin(d time.Duration)
 	// Watch begins to look whether the client goes away and calls gone, once,
-	// when it does. It is called when nothing else reads from the client.
+	// when it does. Unless WatchesBeside, it is called when nothing else reads
+	// from the client.
 	Watch(gone func())
+	// WatchesBeside reports whether Watch may be called while Source is read.
+	WatchesBeside() bool
 	// Unwatch ends that, and returns when nothing reads from the client.
 	Unwatch()
 	// Rewind makes Source begin anew, so that the request can be sent once more,
 	// and reports whether it could. It is called between exchanges.
 	Rewind() bool
-	// StopUpload makes a read of Source under way end with an error.
+	// StopUpload makes a read of Source under way end with an error. It may be
+	// called from another goroutine.
 	StopUpload()
+	// Cut makes every read and write under way end with an error, and the client
+	// see that the response was cut short. It may be called from another
+	// goroutine, beside Deliver.
+	Cut()
 	// Interim sends a 1xx response; nil stands for 100 Continue.
 	Interim(h *ResponseHead) error
 	// Deliver sends the response. closing says that the client's connection
@@ -89,8 +100,13 @@ type Exchange struct {
 
 	req      *Request
 	response time.Duration // bound on the wait for the response's head
-	idle     time.Duration // bound on the silence in its body
+	idle     time.Duration // bound on the silence in both bodies together
 	started  time.Time
+	down     Downstream // since Send
+	silence  Silence
+	silent   atomic.Pointer[Cut] // how it ended the exchange after the response had begun
+	ends     [2]func()           // of a silence by phase, made once
+	answer   watchedSource       // the response's body
 	conn     net.Conn
 	abortUp  func()
 	up       Timed
@@ -109,24 +125,31 @@ type Exchange struct {
 // deadline in force is kept from one exchange on the connection to the next, since
 // moving it costs a timer; zero if that is unknown. abort breaks it so that
 // reads and writes under way end; it may be called more than once, and beside
-// them. response bounds the wait for the response's head, idle the silence in
-// its body.
-func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *Request, response, idle time.Duration) {
-	x.req, x.response, x.idle, x.started = req, response, idle, time.Now()
+// them, and must not wait. response bounds the wait for the response's head,
+// counted from since or from the last move of the request's body; idle the silence
+// in the bodies, when neither moves.
+func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *Request, since time.Time, response, idle time.Duration) {
+	x.req, x.response, x.idle, x.started = req, response, idle, since
 	x.conn, x.abortUp = conn, abort
 	x.Status, x.Began, x.BytesIn, x.BytesOut = 0, false, 0, 0
-	x.up.wrap(conn, writeBy, impatience, upstreamWrite)
+	x.up.wrap(conn, writeBy, impatience, max(response, impatience))
 	x.Reader.Reset(&x.up)
 	x.Writer.Reset(&x.up)
 	x.upload.reset()
 	x.watching, x.typed, x.refused, x.heard, x.unsent = false, false, false, false, false
 	x.Reader.Tunnel = false
 	x.gone.Store(false)
+	x.silent.Store(nil)
+	if x.ends[0] == nil {
+		x.ends = [2]func(){x.uploadSilent, x.answerSilent}
+	}
 }
 
 // Send writes the heads that were gathered, and the body when it is all here;
 // otherwise it starts the upload beside.
 func (x *Exchange) Send(d Downstream) error {
+	x.down = d
+	d.WriteWithin(x.idle)
 	if err := x.send(d); err != nil {
 		return err
 	}
@@ -193,7 +216,7 @@ func (x *Exchange) waitOn(d Downstream, err error) error {
 	}
 	silent := time.Since(x.upload.lastMove(x.started))
 	if silent >= x.response {
-		return &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
+		return ErrUnanswered
 	}
 	wait := x.response - silent
 	if x.upload.waiting() {
@@ -276,19 +299,23 @@ func (x *Exchange) interim(d Downstream) error {
 func (x *Exchange) deliver(d Downstream) error {
 	x.Status = x.resp.Status
 	x.body.Reset(&x.Reader, x.resp.Framing, x.resp.Length, 0)
-	x.up.SetRead(x.idle)
 	x.upload.settle()
-	if !x.body.Complete() {
-		x.watch(d)
+	var err error
+	if x.body.Complete() {
+		x.silence.Over(Uploading)
+		x.Began = true
+		err = d.Deliver(&x.resp, &x.body, !x.upload.spent())
+	} else {
+		err = x.stream(d)
 	}
-	x.Began = true
-	err := d.Deliver(&x.resp, &x.body, !x.upload.spent())
 	x.BytesOut = x.body.Bytes()
 	if err == nil {
 		return nil
 	}
 	src := (*SourceError)(nil)
 	switch {
+	case x.silent.Load() != nil:
+		return x.silent.Load()
 	case x.gone.Load():
 		return ErrClientGone
 	case !errors.As(err, &src):
@@ -302,6 +329,49 @@ func (x *Exchange) deliver(d Downstream) error {
 	}
 	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: &Cut{x.cutCause(src), src}}
 }
+
+// stream delivers a response whose body is still to come. From here on a client
+// that takes it, a workload that sends it and an upload that goes on beside are
+// bounded together.
+func (x *Exchange) stream(d Downstream) error {
+	x.up.SetRead(0)
+	d.WriteWithin(0)
+	x.watch(d)
+	x.answer.reset(&x.body, &x.silence)
+	x.silence.Begin(Answering, x.idle, x.ends[1])
+	defer x.silence.Over(Answering)
+	x.Began = true
+	return d.Deliver(&x.resp, &x.answer, !x.upload.spent())
+}
+
+// uploadSilent ends an exchange whose request's body has stopped: either the client
+// sends nothing, or the workload takes nothing.
+func (x *Exchange) uploadSilent() {
+	if x.upload.source.waits.Load() {
+		x.upload.verdict.Store(ErrSlowBody)
+		x.down.StopUpload()
+	} else {
+		x.upload.verdict.Store(ErrUntaken)
+	}
+	x.abortUp()
+}
+
+// answerSilent ends an exchange that has fallen silent after its response began:
+// either the workload sends nothing, or the client takes nothing.
+func (x *Exchange) answerSilent() {
+	if x.answer.waits.Load() {
+		x.silent.Store(ErrSilent)
+		x.abortUp()
+		return
+	}
+	x.silent.Store(ErrUnread)
+	x.abortUp()
+	x.down.Cut()
+}
+
+// Abandon ends the exchange because nobody is left to answer. It may be called
+// from another goroutine between Begin and Finish, and does not wait.
+func (x *Exchange) Abandon() { x.abort() }
 
 // ClientFault is what a failed write of a response to its client means.
 func ClientFault(err error) error {
@@ -322,8 +392,6 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 		return cut.Cause
 	case errors.Is(err, ErrBody):
 		return mezu.CauseWorkloadMalformed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return mezu.CauseIdleTimeout
 	case !x.Tunnel:
 		return mezu.CauseWorkloadReset
 	case err == io.EOF, errors.Is(err, errEnded):
@@ -348,6 +416,7 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 // Finish joins what runs beside and gives buffers back. clean says that the
 // exchange is complete on the upstream connection, which may carry another.
 func (x *Exchange) Finish(d Downstream) (clean bool) {
+	x.silence.Over(Uploading)
 	x.upload.settle()
 	if x.refused && !x.upload.join() && !x.upload.waiting() {
 		x.upload.linger() // a small body that is just coming can go elsewhere, whole
@@ -390,6 +459,9 @@ func (x *Exchange) Lost(err error) (replayable bool, answer error) {
 	if fault := x.upload.fault(); fault != nil {
 		return false, fault // that is what broke the connection
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, ErrUntaken // there is no time left to send it again
+	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
 	if x.Tunnel {
 		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &Cut{x.cutCause(err), err}}
@@ -404,7 +476,7 @@ func (x *Exchange) watch(d Downstream) bool {
 	if x.watching {
 		return true
 	}
-	if !x.upload.join() {
+	if !x.upload.join() && !d.WatchesBeside() {
 		return false
 	}
 	x.watching = true

@@ -23,6 +23,7 @@ type rig struct {
 	tunnel   bool // the exchange is told so
 	response time.Duration
 	idle     time.Duration
+	spent    time.Duration // of response, before the exchange begins
 	limit    int64
 	wrap     func(net.Conn) net.Conn // of the upstream connection, if not nil
 
@@ -83,7 +84,7 @@ func (r *rig) serve(down, up net.Conn) {
 		up = r.wrap(up)
 	}
 	x := relay.Exchange{Tunnel: r.tunnel}
-	x.Begin(up, new(time.Time), func() { up.Close() }, &req, r.response, r.idle)
+	x.Begin(up, new(time.Time), func() { up.Close() }, &req, time.Now().Add(-r.spent), r.response, r.idle)
 	x.Writer.Gathered(req.Append(x.Writer.Room()))
 	o.err = r.carry(&x, &c)
 	if o.err != nil {

@@ -1,10 +1,8 @@
 package relay
 
 import (
-	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,23 +29,25 @@ type PipeEnd struct {
 }
 
 // Pipe carries bytes both ways between two ends until both directions ended, one
-// failed, or nothing moved in either for idle. An end of input is passed on as
-// a half-close and the other direction goes on. It closes neither connection
-// and returns the bytes from a to b and from b to a. The error is the first that
-// there was, a Cut.
+// failed, or nothing moved in either for idle. An end of input is passed on as a
+// half-close and the other direction goes on. It closes neither connection and
+// returns the bytes from a to b and from b to a. The error is the first that there
+// was, a Cut: ErrSilent for a silence.
 func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
-	p := &pipe{idle: idle, start: time.Now()}
+	p := &pipe{a: a.Conn, b: b.Conn}
+	for _, c := range []net.Conn{p.a, p.b} {
+		if err := c.SetDeadline(time.Time{}); err != nil {
+			return 0, 0, p.lost(a, err)
+		}
+	}
+	p.silence.Begin(Answering, idle, p.fallSilent)
 	done := make(chan error, 1)
 	go func() { done <- p.carry(a, b, &ab) }()
 	err = p.carry(b, a, &ba)
-	if err != nil {
-		// The stream is broken; the other direction must not wait for it.
-		expire(a.Conn)
-		expire(b.Conn)
-	}
 	if other := <-done; err == nil {
 		err = other
 	}
+	p.silence.Over(Answering)
 	if first := p.first.Load(); first != nil {
 		err = first
 	}
@@ -55,38 +55,35 @@ func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 }
 
 type pipe struct {
-	idle   time.Duration
-	start  time.Time
-	last   atomic.Int64 // when something moved last, in nanoseconds since start
-	broken atomic.Bool
-	first  atomic.Pointer[Cut] // what ended it
+	a, b    net.Conn
+	silence Silence
+	first   atomic.Pointer[Cut] // what ended it
 }
 
 // lost is the error of an end whose connection failed.
 func (p *pipe) lost(end PipeEnd, err error) error {
-	cause := end.Lost
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		cause = mezu.CauseIdleTimeout
-	}
-	cut := &Cut{cause, err}
+	cut := &Cut{end.Lost, err}
 	p.first.CompareAndSwap(nil, cut)
 	return cut
 }
 
-func (p *pipe) touch() { p.last.Store(int64(time.Since(p.start))) }
+func (p *pipe) fallSilent() {
+	p.first.CompareAndSwap(nil, ErrSilent)
+	p.expire()
+}
 
-// silent is for how long nothing has moved.
-func (p *pipe) silent() time.Duration { return time.Since(p.start) - time.Duration(p.last.Load()) }
-
-func expire(c net.Conn) { c.SetDeadline(time.Unix(1, 0)) }
+// expire ends reads and writes of both ends: a stream with one direction broken is
+// broken.
+func (p *pipe) expire() {
+	p.a.SetDeadline(time.Unix(1, 0))
+	p.b.SetDeadline(time.Unix(1, 0))
+}
 
 // carry copies from one end to the other.
 func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 	defer func() {
 		if err != nil {
-			p.broken.Store(true)
-			expire(from.Conn)
-			expire(to.Conn)
+			p.expire()
 		}
 	}()
 	if n := from.Reader.Buffered(); n > 0 {
@@ -110,7 +107,8 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 		if big != nil {
 			buf = *big
 		}
-		n, err := p.read(from.Conn, buf)
+		n, err := from.Conn.Read(buf)
+		p.silence.Moved()
 		if n > 0 {
 			if werr := p.write(to.Conn, buf[:n]); werr != nil {
 				return p.lost(to, werr)
@@ -137,38 +135,8 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 	}
 }
 
-// read waits for input; a wait that ends while the other direction is alive
-// starts over.
-func (p *pipe) read(conn net.Conn, buf []byte) (int, error) {
-	for {
-		if p.broken.Load() {
-			return 0, io.ErrClosedPipe
-		}
-		conn.SetReadDeadline(time.Now().Add(p.idle - p.silent()))
-		if p.broken.Load() { // expire may have come between
-			return 0, io.ErrClosedPipe
-		}
-		n, err := conn.Read(buf)
-		if n > 0 {
-			p.touch()
-			return n, nil
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && p.silent() < p.idle && !p.broken.Load() {
-			continue
-		}
-		return 0, err
-	}
-}
-
 func (p *pipe) write(conn net.Conn, b []byte) error {
-	conn.SetWriteDeadline(time.Now().Add(p.idle))
-	if p.broken.Load() { // expire may have come between
-		return io.ErrClosedPipe
-	}
 	_, err := conn.Write(b)
-	p.touch()
+	p.silence.Moved()
 	return err
 }

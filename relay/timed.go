@@ -20,6 +20,7 @@ type Timed struct {
 	own         time.Time // what writeAt points to, unless it was given
 	fixed       bool      // the read deadline stays where FixRead put it
 	expired     atomic.Bool
+	cut         atomic.Bool
 }
 
 // Wrap takes a connection over with its bounds. The deadlines in force are
@@ -35,10 +36,29 @@ func (t *Timed) wrap(conn net.Conn, writeAt *time.Time, read, write time.Duratio
 	t.Conn, t.read, t.write = conn, read, write
 	t.readAt, t.writeAt, t.fixed = time.Time{}, writeAt, false
 	t.expired.Store(false)
+	t.cut.Store(false)
 }
 
-// SetRead bounds each read from now on.
-func (t *Timed) SetRead(d time.Duration) { t.read, t.fixed = d, false }
+// SetRead bounds each read from now on; zero stands for no bound.
+func (t *Timed) SetRead(d time.Duration) { t.read, t.fixed = orForever(d), false }
+
+// SetWrite bounds each write from now on; zero stands for no bound.
+func (t *Timed) SetWrite(d time.Duration) { t.write = orForever(d) }
+
+func orForever(d time.Duration) time.Duration {
+	if d <= 0 {
+		return forever
+	}
+	return d
+}
+
+// Cut makes the read and the write under way, and all later ones, end at once. It
+// may be called beside them.
+func (t *Timed) Cut() {
+	t.cut.Store(true)
+	t.expired.Store(true)
+	t.Conn.SetDeadline(time.Unix(1, 0))
+}
 
 // FixRead bounds all reads together, until SetRead is called.
 func (t *Timed) FixRead(d time.Duration) error {
@@ -56,7 +76,7 @@ func (t *Timed) Expire() {
 // Rearm takes Expire back, once no read is under way.
 func (t *Timed) Rearm() {
 	t.readAt, t.fixed = time.Time{}, false
-	t.expired.Store(false)
+	t.expired.Store(t.cut.Load())
 }
 
 // Read reads within its bound.
@@ -76,6 +96,9 @@ func (t *Timed) Read(p []byte) (int, error) {
 func (t *Timed) Write(p []byte) (int, error) {
 	if err := extend(t.writeAt, t.write, t.Conn.SetWriteDeadline); err != nil {
 		return 0, err
+	}
+	if t.cut.Load() { // Cut may have come before the deadline was moved
+		return 0, os.ErrDeadlineExceeded
 	}
 	return t.Conn.Write(p)
 }

@@ -22,16 +22,20 @@ type upload struct {
 	ended   atomic.Bool   // the source was read to its end
 	stopped atomic.Bool   // the response made the rest pointless
 	err     atomic.Pointer[error]
-	moved   atomic.Int64 // when a piece went out last, nanoseconds of the Unix epoch
+	verdict atomic.Pointer[mezu.Error] // why a silence ended it
+	source  watchedSource              // the client's body
+	since   time.Time                  // when it was started
+	moved   atomic.Int64               // when it moved last, nanoseconds since then; zero: not yet
 	bytes   atomic.Int64
 }
 
 func (u *upload) reset() {
 	u.running, u.finished, u.went = false, false, false
 	u.over, u.cont = nil, nil
-	if u.moved.Load() != 0 || u.stopped.Load() || u.err.Load() != nil {
+	if u.moved.Load() != 0 || u.stopped.Load() || u.err.Load() != nil || u.verdict.Load() != nil {
 		u.stopped.Store(false)
 		u.err.Store(nil)
+		u.verdict.Store(nil)
 		u.moved.Store(0)
 		u.ended.Store(false)
 	}
@@ -41,7 +45,7 @@ func (u *upload) reset() {
 // start prepares a goroutine for the body of req, which holds it back until
 // proceed if the client waits for 100 Continue.
 func (u *upload) start(req *Request) {
-	u.running = true
+	u.running, u.since = true, time.Now()
 	u.over = make(chan struct{})
 	u.length = -1
 	if req.Framing == Length {
@@ -104,6 +108,9 @@ func (u *upload) spent() bool { return u.join() && u.finished || u.ended.Load() 
 
 // fault is the answer to what went wrong with the client's body, or nil.
 func (u *upload) fault() error {
+	if v := u.verdict.Load(); v != nil {
+		return v
+	}
 	if p := u.err.Load(); p != nil && !u.stopped.Load() {
 		var src *SourceError
 		if errors.As(*p, &src) {
@@ -113,10 +120,13 @@ func (u *upload) fault() error {
 	return nil
 }
 
+// move notes that a piece came, or has gone out.
+func (u *upload) move() { u.moved.Store(int64(time.Since(u.since))) }
+
 // lastMove is when the body moved last, or since.
 func (u *upload) lastMove(since time.Time) time.Time {
-	if n := u.moved.Load(); n > since.UnixNano() {
-		return time.Unix(0, n)
+	if n := u.moved.Load(); n > 0 {
+		return u.since.Add(time.Duration(n))
 	}
 	return since
 }
@@ -132,20 +142,21 @@ func sourceFault(err error) error {
 	case errors.Is(err, ErrBody):
 		return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: "the request body is malformed", Cause: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request body came too slowly"}
+		return ErrSlowBody
 	}
 	return ErrClientGone
 }
 
-// movingSource notes when pieces come.
+// movingSource notes when pieces come and have gone out.
 type movingSource struct {
-	Source
+	*watchedSource
 	u *upload
 }
 
 func (s movingSource) Next() ([]byte, error) {
-	p, err := s.Source.Next()
-	s.u.moved.Store(time.Now().UnixNano())
+	s.u.move()
+	p, err := s.watchedSource.Next()
+	s.u.move()
 	if n := s.u.bytes.Add(int64(len(p))); err == io.EOF || err == nil && n == s.u.length {
 		s.u.ended.Store(true)
 	}
@@ -162,14 +173,19 @@ func (x *Exchange) runUpload(d Downstream) {
 	}
 	err := error(&SourceError{Err: errors.New("upload not begun")})
 	if !u.stopped.Load() {
-		_, err = x.Writer.Body(movingSource{d.Source(), u}, x.req.Framing)
+		u.source.reset(d.Source(), &x.silence)
+		x.silence.Begin(Uploading, x.idle, x.ends[0])
+		d.ReadWithin(0)
+		x.up.SetWrite(0)
+		_, err = x.Writer.Body(movingSource{&u.source, u}, x.req.Framing)
+		x.silence.Over(Uploading)
 	}
 	if err == nil {
 		return
 	}
 	u.err.Store(&err)
 	var src *SourceError
-	if errors.As(err, &src) && !u.stopped.Load() {
+	if errors.As(err, &src) && !u.stopped.Load() && u.verdict.Load() == nil {
 		if errors.Is(sourceFault(err), ErrClientGone) {
 			x.gone.Store(true)
 		}

@@ -50,7 +50,7 @@ func fields() []field {
 		{"deny-ip", "deny_ips", list, "refuse clients at `RANGE` (repeatable)"},
 		{"max-body", "max_body", text, "refuse request bodies over `SIZE`, such as 16MiB"},
 		{"timeout", "timeout", text, "wait `TIME` for the head of a response"},
-		{"idle-timeout", "idle_timeout", text, "allow `TIME` of silence inside bodies and streams"},
+		{"idle-timeout", "idle_timeout", text, "allow `TIME` of silence, of both sides, inside bodies and streams"},
 		{"retries", "retries", integer, "try a replayable request on `N` further Warpgates"},
 		{"websocket", "websocket", boolean, "whether upgrades pass: `true` or false"},
 		{"encoded-slashes", "encoded_slashes", boolean, "whether %2F and %5C pass: `true` or false"},

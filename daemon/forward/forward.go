@@ -27,14 +27,13 @@ import (
 
 // Times of a data connection.
 const (
-	// headTimeout bounds the rest of a request's head once its first bytes came:
-	// the edge writes it at once.
+	// headTimeout bounds the rest of a request's head once its first bytes came,
+	// and each read of a small body that is read away: the edge writes them at once.
 	headTimeout = 10 * time.Second
-	// bodyTimeout bounds the silence inside a request body; the edge gives up
-	// earlier.
-	bodyTimeout = 5 * time.Minute
-	// edgeWriteTimeout bounds one write to the edge.
-	edgeWriteTimeout = 2 * time.Minute
+	// wordTimeout bounds a write of the Warpgate's own word to the edge, a failure
+	// or the answer to a probe: it is small, and the edge waits for it. What passes
+	// through is bounded by its route.
+	wordTimeout = 10 * time.Second
 	// catchUp is how long a request waits that the edge judged by a newer bundle
 	// than the Warpgate has yet: the bundle is on its way on the control
 	// connection.
@@ -107,6 +106,12 @@ type worker struct {
 
 	broken bool // a panic left the exchange in an unknown state
 
+	cutting sync.Mutex
+	busy    bool // x has a workload's connection
+	over    bool // the data connection has ended
+
+	silence relay.Silence // of an exchange by net/http
+
 	pool   *pool // of the workload used last, spares a look-up
 	pooled mezu.Upstream
 }
@@ -117,12 +122,34 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	w := &worker{f: f, ctx: ctx}
 	w.ask.Header = w.req.Header
 	w.c.Typed = true
-	w.c.Reset(conn, tunnel.DataIdle, edgeWriteTimeout)
+	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, w.cut)
 	defer stop()
 	defer w.survive()
 	for w.serveOne() {
+	}
+}
+
+// cut ends the exchange under way, whatever it waits for: the edge has canceled it,
+// or the Warpgate ends.
+func (w *worker) cut() {
+	w.cutting.Lock()
+	w.over = true
+	if w.busy {
+		w.x.Abandon()
+	}
+	w.cutting.Unlock()
+	abort(w.c.Conn)
+}
+
+// hold says whether cut has an exchange to end.
+func (w *worker) hold(busy bool) {
+	w.cutting.Lock()
+	defer w.cutting.Unlock()
+	w.busy = busy
+	if busy && w.over {
+		w.x.Abandon()
 	}
 }
 
@@ -152,6 +179,7 @@ func (w *worker) serveOne() bool {
 	}
 	switch kind {
 	case relay.KindProbe:
+		w.c.Timed.SetWrite(wordTimeout)
 		_, err := w.c.Timed.Write(relay.AppendAlive(nil))
 		return err == nil
 	case relay.KindRequest:
@@ -177,7 +205,7 @@ func (w *worker) request(payload []byte) bool {
 		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
 		return false
 	}
-	c.Timed.SetRead(bodyTimeout)
+	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
 	defer c.Body.Close()
 	w.broken = false
@@ -191,6 +219,8 @@ func (w *worker) request(payload []byte) bool {
 		w.c.TellCut(w.cause(err))
 		return false // nobody to tell, or the edge must see that it was cut
 	}
+	c.Timed.SetRead(headTimeout)
+	c.Timed.SetWrite(wordTimeout)
 	if c.Fail(&relay.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
 		return false
 	}
@@ -320,16 +350,17 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	if w.pool == nil || w.pooled != u {
 		w.pool, w.pooled = w.f.pool(u), u
 	}
-	p := w.pool
-	conn, err := p.get(w.ctx)
+	p, by := w.pool, w.began.Add(w.route.Timeout)
+	conn, err := p.get(w.ctx, by)
 	if err != nil {
-		return true, w.dialFault(u, err)
+		return w.undialled(u, by, err)
 	}
 	again, err := w.try(p, conn)
 	if again && conn.reused {
 		// The workload closed the idle connection just then.
-		if conn, err = p.fresh(w.ctx); err != nil {
-			return false, w.dialFault(u, err)
+		if conn, err = p.fresh(w.ctx, by); err != nil {
+			_, err = w.undialled(u, by, err)
+			return false, err
 		}
 		_, err = w.try(p, conn)
 	}
@@ -340,12 +371,15 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 // once more.
 func (w *worker) try(p *pool, conn *workloadConn) (again bool, err error) {
 	x := &w.x
-	x.Begin(conn.Conn, &conn.writeBy, conn.abort, &w.req, w.route.Timeout, w.route.IdleTimeout)
+	x.Begin(conn.Conn, &conn.writeBy, conn.abort, &w.req, w.began, w.route.Timeout, w.route.IdleTimeout)
+	w.hold(true)
 	defer func() {
-		if x.Finish(&w.c) {
+		clean := x.Finish(&w.c)
+		w.hold(false)
+		if clean {
 			p.put(conn)
 		} else {
-			conn.Close()
+			conn.abort()
 		}
 	}()
 	x.Writer.Gathered(w.req.AppendForwarded(x.Writer.Room(), &w.fwd))
@@ -356,6 +390,15 @@ func (w *worker) try(p *pool, conn *workloadConn) (again bool, err error) {
 		return x.Lost(err)
 	}
 	return false, nil
+}
+
+// undialled is the answer where no connection to the workload came about by the
+// route's time-out or before. There is no time left to try elsewhere after it.
+func (w *worker) undialled(u mezu.Upstream, by time.Time, err error) (unsent bool, _ error) {
+	if w.ctx.Err() == nil && !time.Now().Before(by) {
+		return false, &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload took no connection in time", Cause: fmt.Errorf("connecting to %s: %w", u, err)}
+	}
+	return true, w.dialFault(u, err)
 }
 
 // dialFault says why there is no connection to the workload. The address is for

@@ -12,6 +12,8 @@ import (
 
 // Limits of connections to one workload.
 const (
+	// dialTimeout bounds dial and handshake where the route would wait for longer:
+	// a host that says nothing for this long is gone, and another Warpgate may try.
 	dialTimeout = 10 * time.Second
 	// maxIdle bounds idle connections to one workload: as many as one edge's
 	// default cap of data connections.
@@ -23,7 +25,7 @@ const (
 
 // pool is the idle connections to one workload, the warmest last.
 type pool struct {
-	dial func(ctx context.Context) (net.Conn, error)
+	dial func(ctx context.Context, by time.Time) (net.Conn, error)
 	life time.Duration
 
 	mu     sync.Mutex
@@ -53,36 +55,51 @@ func (f *Forwarder) pool(u mezu.Upstream) *pool {
 }
 
 // dialer makes connections that speak HTTP/1.1.
-func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context) (net.Conn, error) {
-	network, address, plain := u.Network(), u.Address, &net.Dialer{Timeout: dialTimeout}
+func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
+	network, address := u.Network(), u.Address
 	if u.Scheme != mezu.UpstreamHTTPS {
-		return func(ctx context.Context) (net.Conn, error) { return plain.DialContext(ctx, network, address) }
+		return func(ctx context.Context, by time.Time) (net.Conn, error) {
+			d := net.Dialer{Timeout: dialTimeout, Deadline: by}
+			return d.DialContext(ctx, network, address)
+		}
 	}
 	cfg := f.workloadTLS(u)
 	cfg.NextProtos = []string{"http/1.1"}
-	secure := &tls.Dialer{NetDialer: plain, Config: cfg}
-	return func(ctx context.Context) (net.Conn, error) { return secure.DialContext(ctx, network, address) }
+	return func(ctx context.Context, by time.Time) (net.Conn, error) {
+		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout, Deadline: by}, Config: cfg}
+		return d.DialContext(ctx, network, address)
+	}
 }
 
-// fresh makes a new connection.
-func (p *pool) fresh(ctx context.Context) (*workloadConn, error) {
-	conn, err := p.dial(ctx)
+// abort closes a connection without TLS's farewell, which waits for a peer that
+// reads nothing.
+func abort(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	c.Close()
+}
+
+// fresh makes a new connection, by the given time.
+func (p *pool) fresh(ctx context.Context, by time.Time) (*workloadConn, error) {
+	conn, err := p.dial(ctx, by)
 	if err != nil {
 		return nil, err
 	}
-	c := &workloadConn{Conn: conn, abort: func() { conn.Close() }}
+	c := &workloadConn{Conn: conn, abort: func() { abort(conn) }}
 	c.look.at(conn)
 	return c, nil
 }
 
-// get takes the warmest idle connection that is alive, or makes one.
-func (p *pool) get(ctx context.Context) (*workloadConn, error) {
+// get takes the warmest idle connection that is alive, or makes one by the given
+// time.
+func (p *pool) get(ctx context.Context, by time.Time) (*workloadConn, error) {
 	for {
 		p.mu.Lock()
 		n := len(p.idle) - 1
 		if n < 0 {
 			p.mu.Unlock()
-			return p.fresh(ctx)
+			return p.fresh(ctx, by)
 		}
 		c := p.idle[n]
 		p.idle[n] = nil

@@ -16,7 +16,7 @@ func dialled(t *testing.T, life time.Duration) (*pool, chan net.Conn) {
 	}
 	t.Cleanup(func() { l.Close() })
 	ends := make(chan net.Conn, 100)
-	p := &pool{life: life, dial: func(ctx context.Context) (net.Conn, error) {
+	p := &pool{life: life, dial: func(ctx context.Context, _ time.Time) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 		if err != nil {
 			return nil, err
@@ -36,7 +36,7 @@ func dialled(t *testing.T, life time.Duration) (*pool, chan net.Conn) {
 
 func take(t *testing.T, p *pool) *workloadConn {
 	t.Helper()
-	c, err := p.get(context.Background())
+	c, err := p.get(context.Background(), time.Now().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

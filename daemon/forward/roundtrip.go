@@ -70,19 +70,26 @@ func onLoopback(address string) bool {
 func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(w.route.Timeout, func() { cancel(context.DeadlineExceeded) })
-	defer silence.Stop()
+	w.c.ReadWithin(0)
+	w.c.WriteWithin(w.route.IdleTimeout)
+	head := time.AfterFunc(time.Until(w.began.Add(w.route.Timeout)), func() { cancel(relay.ErrUnanswered) })
+	defer head.Stop()
 	early := &interims{c: &w.c, expect: w.req.Expect}
 	var heard hearing
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn,
 		WroteHeaderField: heard.sending, GotFirstResponseByte: heard.gotByte})
 	body := &tunnelBody{
-		c:     &w.c,
-		gone:  func() { cancel(relay.ErrClientGone) },
-		moved: func() { silence.Reset(w.route.Timeout) },
-		early: early,
+		c:       &w.c,
+		gone:    func() { cancel(relay.ErrClientGone) },
+		moved:   func() { head.Reset(w.route.Timeout) },
+		early:   early,
+		silence: &w.silence,
 	}
 	in := w.outgoing(ctx, u, body)
+	if w.req.Framing != relay.NoBody {
+		w.silence.Begin(relay.Uploading, w.route.IdleTimeout, func() { cancel(body.blame()) })
+		defer w.silence.Over(relay.Uploading)
+	}
 	// net/http may wait for a Read of the body even when it has failed already.
 	defer context.AfterFunc(ctx, func() { body.Close() })()
 	defer func() {
@@ -91,10 +98,11 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	}()
 	out, err := w.f.transport(u).RoundTrip(in)
 	fault := cmp.Or(early.end(), body.calm()) // from here on the response's silence counts
-	if late := !silence.Stop(); err == nil && (late || ctx.Err() != nil) {
+	w.silence.Over(relay.Uploading)
+	if late := !head.Stop(); err == nil && (late || ctx.Err() != nil) {
 		// A workload that notices the cancellation may answer it, and net/http may
 		// return that answer.
-		cancel(context.DeadlineExceeded)
+		cancel(relay.ErrUnanswered)
 		out.Body.Close()
 		err = context.Cause(ctx)
 	}
@@ -106,9 +114,19 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		return w.roundTripError(ctx, u, err, &heard)
 	}
 	defer out.Body.Close()
-	moving := &movingBody{ReadCloser: out.Body, silence: silence, limit: w.route.IdleTimeout}
+	moving := &movingBody{ReadCloser: out.Body, silence: &w.silence}
 	out.Body = moving
+	w.c.WriteWithin(0)
+	w.silence.Begin(relay.Answering, w.route.IdleTimeout, func() {
+		if moving.waits.Load() {
+			cancel(relay.ErrSilent)
+			return
+		}
+		cancel(relay.ErrUnread)
+		w.c.Cut()
+	})
 	err = w.respond(ctx, out, w.req.Framing != relay.NoBody && !body.ended.Load())
+	w.silence.Over(relay.Answering)
 	w.x.BytesOut = moving.bytes
 	return false, err
 }
@@ -205,8 +223,8 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error,
 		return false, refusal
 	case errors.Is(cause, relay.ErrClientGone), w.ctx.Err() != nil:
 		return false, relay.ErrClientGone
-	case errors.Is(cause, context.DeadlineExceeded):
-		return false, &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
+	case errors.As(cause, &refusal):
+		return false, refusal
 	case errors.As(err, &op) && op.Op == "dial", errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, new(tls.RecordHeaderError)):
 		return true, w.dialFault(u, err)
 	case heard.malformed(err):
@@ -238,31 +256,35 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 // cutResponse says why a response that had begun was not delivered whole.
 func cutResponse(ctx context.Context, err error) error {
 	var src *relay.SourceError
+	var silent *relay.Cut
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, relay.ErrClientGone):
 		return relay.ErrClientGone
+	case errors.As(cause, &silent):
+		return silent
 	case !errors.As(err, &src):
 		return relay.ClientFault(err)
-	case errors.Is(cause, context.DeadlineExceeded):
-		return &relay.Cut{Cause: mezu.CauseIdleTimeout, Err: err}
 	case errors.Is(err, relay.ErrBody):
 		return &relay.Cut{Cause: mezu.CauseWorkloadMalformed, Err: err}
 	}
 	return &relay.Cut{Cause: mezu.CauseWorkloadReset, Err: err}
 }
 
-// movingBody bounds the silence in a response: only while somebody waits for it.
+// movingBody is a response's body that notes when a piece came and, at the next one,
+// that it has gone out.
 type movingBody struct {
 	io.ReadCloser
-	silence *time.Timer
-	limit   time.Duration
+	silence *relay.Silence
+	waits   atomic.Bool // for the workload, not for the edge to take what came
 	bytes   int64
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
-	b.silence.Reset(b.limit)
+	b.silence.Moved()
+	b.waits.Store(true)
 	n, err := b.ReadCloser.Read(p)
-	b.silence.Stop()
+	b.waits.Store(false)
+	b.silence.Moved()
 	b.bytes += int64(n)
 	return n, err
 }
@@ -328,8 +350,10 @@ type tunnelBody struct {
 	early   *interims
 	gone    func()
 	moved   func() // called when a piece came, until calm
+	silence *relay.Silence
 	trailer http.Header
 	piece   []byte
+	waits   atomic.Bool // for the edge, not for the workload to take more
 	ended   atomic.Bool // all of it was read from the edge
 
 	reading  sync.Mutex // held by a Read under way
@@ -347,14 +371,28 @@ func (b *tunnelBody) Read(p []byte) (int, error) {
 	if b.unwanted() {
 		return 0, relay.ErrClientGone // the piece isn't ours any more either
 	}
+	b.silence.Moved() // what was read before has gone out
 	if len(b.piece) == 0 {
-		if err := b.next(); err != nil {
+		b.waits.Store(true)
+		err := b.next()
+		b.waits.Store(false)
+		b.silence.Moved()
+		if err != nil {
 			return 0, err
 		}
 	}
 	n := copy(p, b.piece)
 	b.piece = b.piece[n:]
 	return n, nil
+}
+
+// blame says why the body stopped: either the edge has no more of it, or the
+// workload takes no more.
+func (b *tunnelBody) blame() error {
+	if b.waits.Load() {
+		return relay.ErrSlowBody
+	}
+	return relay.ErrUntaken
 }
 
 // next takes the next piece from the edge.
@@ -368,6 +406,7 @@ func (b *tunnelBody) next() error {
 	b.progress()
 	if b.c.Body.Done() {
 		b.ended.Store(true)
+		b.silence.Over(relay.Uploading)
 	}
 	switch {
 	case err == nil:

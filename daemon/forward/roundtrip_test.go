@@ -271,7 +271,7 @@ func TestRoundTripEnds(t *testing.T) {
 		// waits for it, until the time is over.
 		e.ask("POST /brief/reset HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\nhello")
 		kind, payload := e.typed()
-		if f, err := relay.ParseFailure(payload); kind != relay.KindFailure || err != nil || f.Code != mezu.CodeWorkloadReset && f.Code != mezu.CodeWorkloadTimeout {
+		if f, err := relay.ParseFailure(payload); kind != relay.KindFailure || err != nil || f.Code != mezu.CodeWorkloadReset && f.Code != mezu.CodeWorkloadTimeout && f.Code != mezu.CodeRequestTimeout {
 			t.Errorf("kind %d, %+v, %v", kind, f, err)
 		}
 

@@ -16,11 +16,11 @@ import (
 
 const (
 	// graceOverWarpgate is how much longer than the Warpgate the edge waits, so
-	// that the Warpgate's better-informed answer comes first.
-	graceOverWarpgate = 5 * time.Second
-	// idleOverWarpgate is the same for the silence in a response: whoever cuts it
-	// first decides what is told, and the Warpgate knows who was silent.
-	idleOverWarpgate = time.Second
+	// graceOverWarpgate is how much longer than the Warpgate the edge waits, for a
+	// response and for a silence to end: the Warpgate knows more, and where its
+	// answer comes first the data connection goes on. It covers a slow path between
+	// them; a Warpgate that hangs makes a time-out longer by no more.
+	graceOverWarpgate = time.Second
 	// maxAttempts bounds the tries of one request, stale connections included.
 	maxAttempts = mezu.MaxRetries + 2
 )
@@ -36,6 +36,7 @@ type exchange struct {
 	decision policy.Decision
 	client   netip.Addr
 	started  time.Time
+	ready    time.Time // the request was here and judged: the route's time-out counts from then
 
 	status            int
 	bytesIn, bytesOut int64
@@ -147,6 +148,7 @@ func (x *exchange) run(d relay.Downstream) error {
 	var last error = errNoWarpgate
 	bundle := x.table.Bundle()
 	failovers := x.decision.Route.Retries
+	x.ready = time.Now()
 	for attempts := 0; attempts < maxAttempts; {
 		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining, tried...)
 		if s == nil {
@@ -163,7 +165,7 @@ func (x *exchange) run(d relay.Downstream) error {
 		}
 		if err != nil {
 			last, tried = checkoutError(err), append(tried, s)
-			if failovers--; failovers < 0 {
+			if failovers--; failovers < 0 || errors.Is(err, context.DeadlineExceeded) {
 				return last
 			}
 			continue
@@ -198,7 +200,7 @@ func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn
 	if conn := s.TryCheckout(); conn != nil {
 		return conn, nil
 	}
-	ctx, leave := context.WithCancel(x.e.cut)
+	ctx, leave := context.WithDeadline(x.e.cut, x.ready.Add(x.decision.Route.Timeout))
 	defer leave()
 	d.Watch(leave)
 	conn, err := s.Checkout(ctx)
@@ -211,7 +213,7 @@ func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn
 }
 
 func checkoutError(err error) error {
-	if errors.Is(err, tunnel.ErrOverloaded) {
+	if errors.Is(err, tunnel.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded) {
 		return &mezu.Error{Code: mezu.CodeOverloaded, Detail: "all connections to the workload are in use", Cause: err}
 	}
 	return &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "the Warpgate went away", Cause: err}
@@ -220,7 +222,7 @@ func checkoutError(err error) error {
 // try carries the request over one data connection.
 func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err error) {
 	r := &x.relay
-	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout+idleOverWarpgate)
+	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.ready, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout+graceOverWarpgate)
 	defer func() {
 		clean := r.Finish(d)
 		x.bytesIn += r.BytesIn

@@ -22,11 +22,9 @@ const (
 	HeadTimeout = 10 * time.Second
 	// IdleTimeout bounds the wait for the next request; nginx's default.
 	IdleTimeout = 75 * time.Second
-	// BodyTimeout bounds the silence inside a request body.
-	BodyTimeout = 60 * time.Second
-	// clientWriteTimeout bounds one write to a client: a reader that takes
-	// less than one record in this time frees its slot.
-	clientWriteTimeout = 60 * time.Second
+	// answerTimeout bounds a write of an answer of the edge's own, which is small.
+	// What passes through is bounded by its route.
+	answerTimeout = 60 * time.Second
 	// lingerTimeout and lingerBytes bound how long a connection that is closed
 	// early still swallows input, so that the client can read the answer
 	// before a reset destroys it. The time decides on every real link; the bytes
@@ -68,7 +66,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	h.prepare = h.canonical
 	h.x.init(e)
 	h.x.client = clientAddr(conn.RemoteAddr())
-	h.c.Reset(conn, HeadTimeout, clientWriteTimeout)
+	h.c.Reset(conn, HeadTimeout, answerTimeout)
 	defer h.c.Reader.Release()
 	e.metrics.conns1.Inc()
 	defer e.metrics.conns1.Dec()
@@ -142,7 +140,6 @@ func (h *http1) refuseHead(err error) {
 func (h *http1) serveOne() bool {
 	x, c := &h.x, &h.c
 	x.begin()
-	c.Timed.SetRead(BodyTimeout)
 	c.Last = !c.Head.KeepAlive() || x.e.draining.Load()
 	reply, err := x.serve(c, h.prepare)
 	defer c.Body.Close()
@@ -176,7 +173,7 @@ func (h *http1) canonical() error {
 		err = x.judge(h.sni)
 	}
 	if r := x.decision.Route; r != nil {
-		c.Timed.SetRead(min(BodyTimeout, r.IdleTimeout))
+		c.Timed.SetRead(r.IdleTimeout)
 	}
 	c.RequestID = x.req.ID
 	c.Begin(x.bodyLimit())
@@ -186,6 +183,7 @@ func (h *http1) canonical() error {
 // answer sends an answer of the edge's own.
 func (h *http1) answer(a *answer) error {
 	w := &h.c.Writer
+	h.c.Timed.SetWrite(answerTimeout)
 	w.Reset(&h.c.Timed)
 	hop := relay.Hop{Close: h.c.Last, HTTP10: h.c.Head.HTTP10(), Date: h.x.e.dates.now()}
 	w.Gathered(a.appendHTTP1(w.Room(), hop, h.x.req.Method == "HEAD"))

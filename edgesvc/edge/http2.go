@@ -216,6 +216,20 @@ func (c *http2) Watch(gone func()) {
 	c.stop = context.AfterFunc(c.r.Context(), func() { defer close(over); gone() })
 }
 
+// WatchesBeside is true: the end of a stream is told apart from its body.
+func (c *http2) WatchesBeside() bool { return true }
+
+// ReadWithin and WriteWithin do nothing: an exchange watches over what it waits for
+// on a stream itself.
+func (c *http2) ReadWithin(time.Duration)  {}
+func (c *http2) WriteWithin(time.Duration) {}
+
+// Cut resets the stream, which ends a write that waits for the client.
+func (c *http2) Cut() {
+	http.NewResponseController(c.w).SetWriteDeadline(time.Unix(1, 0))
+	c.StopUpload()
+}
+
 // Unwatch ends Watch.
 func (c *http2) Unwatch() {
 	if !c.stop() {

@@ -1,0 +1,155 @@
+package relay_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+const (
+	// hush is the idle time-out of exchanges that are meant to run into it, or to
+	// live for longer in spite of it.
+	hush = 200 * time.Millisecond
+	// endless is the head of an upload that has no end.
+	endless = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n"
+	// open is the head of an upload of unknown length, and its first chunk.
+	open = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+)
+
+// flood writes until the connection breaks.
+func flood(t *testing.T, w io.Writer) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for block := make([]byte, 64<<10); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { receive(t, done, "end of the flood") })
+}
+
+// TestUntakenUpload_Row20: an upload that the workload does not read ends within the
+// route's bounds, whichever is less, with an answer.
+func TestUntakenUpload_Row20(t *testing.T) {
+	for name, set := range map[string]func(*rig){
+		"idle_timeout": func(r *rig) { r.idle = hush },
+		"timeout":      func(r *rig) { r.response = hush },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			set(r)
+			r.start(t)
+			r.ask(t, endless)
+			flood(t, r.client)
+			if o := r.end(t); code(o.err) != mezu.CodeWorkloadTimeout || o.clean || o.again {
+				t.Errorf("%+v", o)
+			}
+			if _, err := io.Copy(io.Discard, r.asked); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("the workload sees %v", err)
+			}
+			r.client.Close()
+		})
+	}
+}
+
+// TestSlowClient_Row20: whose silence it is decides the answer.
+func TestSlowClient_Row20(t *testing.T) {
+	r := newRig(t)
+	r.idle = hush
+	r.start(t)
+	r.ask(t, open)
+	if o := r.end(t); code(o.err) != mezu.CodeRequestTimeout || o.clean {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestOneDirectionIsEnough_Row20: neither a stream in which only the workload speaks
+// nor one in which only the client does is silent; when both are, it ends.
+func TestOneDirectionIsEnough_Row20(t *testing.T) {
+	for _, speaker := range []string{"workload", "client"} {
+		t.Run(speaker, func(t *testing.T) {
+			r := newRig(t)
+			r.idle = hush
+			r.start(t)
+			r.ask(t, open)
+			r.answer(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n")
+			r.reads(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\ny\r\n")
+			tick := time.NewTicker(hush / 4)
+			defer tick.Stop()
+			for range 10 {
+				select {
+				case <-tick.C:
+				case o := <-r.done:
+					t.Fatalf("ended while the %s speaks: %+v", speaker, o)
+				}
+				if speaker == "client" {
+					r.ask(t, "1\r\nx\r\n")
+					continue
+				}
+				r.answer(t, "1\r\ny\r\n")
+				r.reads(t, "1\r\ny\r\n")
+			}
+			if o := r.end(t); !errors.Is(o.err, relay.ErrSilent) || relay.CauseOf(o.err) != mezu.CauseIdleTimeout || o.clean {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// TestReaderThatTakesNothing_Row20: a client that takes nothing of a response is
+// bounded by the route, not by a constant.
+func TestReaderThatTakesNothing_Row20(t *testing.T) {
+	r := newRig(t)
+	r.idle = hush
+	r.start(t)
+	r.ask(t, get)
+	r.request(t)
+	r.answer(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+	flood(t, r.upstream)
+	if o := r.end(t); relay.CauseOf(o.err) != mezu.CauseClientSlow || o.clean {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestTimeGoneBefore_Row20: what dialling or waiting in a queue took is gone from the
+// route's time-out.
+func TestTimeGoneBefore_Row20(t *testing.T) {
+	r := newRig(t)
+	r.spent = r.response
+	r.start(t)
+	r.ask(t, get)
+	if o := r.end(t); code(o.err) != mezu.CodeWorkloadTimeout || o.again {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestPipeReaderBehind_Row20: an upgraded stream whose one end reads nothing goes on
+// while that end still speaks.
+func TestPipeReaderBehind_Row20(t *testing.T) {
+	p := startPipe(t, hush, "", "")
+	flood(t, p.right) // left reads nothing of it
+	tick := time.NewTicker(hush / 4)
+	defer tick.Stop()
+	for range 10 {
+		select {
+		case <-tick.C:
+		case <-p.done:
+			t.Fatalf("ended while one end speaks: %v", p.err)
+		}
+		if _, err := p.left.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, p.right, "x")
+	}
+	receive(t, p.done, "end")
+	if !errors.Is(p.err, relay.ErrSilent) {
+		t.Error(p.err)
+	}
+}
