@@ -197,3 +197,45 @@ func TestFounding(t *testing.T) {
 	}
 	refused(t, mezu.CodeForbidden, in.bounded(ana, mezu.PermOrganizationsRead), api.OpCreateOrganization, map[string]any{"name": "more"})
 }
+
+// Row 15 of the attacks: an answer that is kept for its repetition belongs to the
+// credential that it was made with, and not to all of the same caller.
+func TestOnce_BelongsToTheCredential(t *testing.T) {
+	in := withStore(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	_, bounded := in.token(op, map[string]any{"permissions": []string{"tokens.write", "service_accounts.write", "warpgate.register"}})
+	const key = "0123456789abcdef0123456789abcdef"
+	create := func(c *api.Client, o api.Operation, body map[string]any, out any, params ...string) error {
+		return c.Do(t.Context(), api.Call{Operation: o, Params: params, Body: body, IdempotencyKey: key}, out)
+	}
+	// A token without bounds.
+	var made, again, stolen api.TokenCreated
+	if err := create(op, api.OpCreateToken, map[string]any{}, &made); err != nil {
+		t.Fatal(err)
+	}
+	in.secret(made.Secret)
+	if err := create(bounded, api.OpCreateToken, map[string]any{}, &stolen); mezu.CodeOf(err) != mezu.CodeForbidden || stolen.Secret != "" {
+		t.Errorf("a bounded token repeats the creation of an unbounded one: %v", err)
+	}
+	if err := create(op, api.OpCreateToken, map[string]any{}, &again); err != nil || again.Secret != made.Secret {
+		t.Errorf("the same credential again: %v", err)
+	}
+	// A service account.
+	account := map[string]any{"name": "gate", "permissions": []string{"warpgate.register"}}
+	var first, second api.ServiceAccountCreated
+	if err := create(op, api.OpCreateServiceAccount, account, &first, x.org, x.prj); err != nil {
+		t.Fatal(err)
+	}
+	in.secret(first.Key)
+	if err := create(bounded, api.OpCreateServiceAccount, account, &second, x.org, x.prj); mezu.CodeOf(err) != mezu.CodeConflict || second.Key != "" {
+		t.Errorf("another token repeats the creation of an account: %v", err)
+	}
+	// Two tokens of the same bounds are two credentials.
+	_, twin := in.token(op, map[string]any{})
+	var own api.TokenCreated
+	if err := create(twin, api.OpCreateToken, map[string]any{}, &own); err != nil || own.Secret == made.Secret || own.ID == made.ID {
+		t.Errorf("a twin gets %q: %v", own.ID, err)
+	}
+	in.secret(own.Secret)
+}

@@ -48,10 +48,13 @@ type Caller struct {
 	// RequestID is that of the call.
 	RequestID string
 
-	presented Presented          // what Authenticate judged, for streams that outlive the call
-	token     found[tokenRecord] // of single-use tokens
-	serial    string             // of certificates
-	why       error              // of the anonymous: what was wrong with the credential
+	// credential tells what the caller proved himself by from others of his; it is
+	// no secret.
+	credential string
+	presented  Presented          // what Authenticate judged, for streams that outlive the call
+	token      found[tokenRecord] // of single-use tokens
+	serial     string             // of certificates
+	why        error              // of the anonymous: what was wrong with the credential
 }
 
 // Presented is what came with a call.
@@ -68,6 +71,15 @@ type Presented struct {
 // holds reports whether a person's token lets him use a verb that he has.
 func (c Caller) holds(p mezu.Permission) bool {
 	return c.Permissions == nil || slices.Contains(c.Permissions, p)
+}
+
+// key is what the calls of one caller are told by from others'; empty of the control
+// plane's own.
+func (c Caller) key() string {
+	if c.ID == "" {
+		return c.Address
+	}
+	return string(c.Kind) + " " + c.ID
 }
 
 func (c Caller) noun() string {
@@ -155,7 +167,7 @@ func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
 		return Caller{}, orUnknownKey(err)
 	}
 	s.noteUse(ctx, acc)
-	return Caller{Kind: ServiceAccount, ID: acc.Value.Account.ID, Organization: acc.Value.Organization, Project: acc.Value.Project,
+	return Caller{Kind: ServiceAccount, ID: acc.Value.Account.ID, credential: mezu.HashSecret(key), Organization: acc.Value.Organization, Project: acc.Value.Project,
 		Permissions: slices.Clone(acc.Value.Account.Permissions)}, nil
 }
 
@@ -175,7 +187,7 @@ func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Calle
 	if err != nil {
 		return Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the client certificate does not verify: it expired, was revoked, or is another installation's", Hint: again, Cause: err}
 	}
-	c := Caller{ID: id.ID, Organization: id.Organization, Project: id.Project, Environment: id.Environment, serial: trust.Serial(leaf), ExpiresAt: leaf.NotAfter}
+	c := Caller{ID: id.ID, Organization: id.Organization, Project: id.Project, Environment: id.Environment, credential: trust.Serial(leaf), serial: trust.Serial(leaf), ExpiresAt: leaf.NotAfter}
 	var live []certificate
 	switch id.Role {
 	case mezu.PeerWarpgate:

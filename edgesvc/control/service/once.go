@@ -72,7 +72,9 @@ func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.O
 	if o.Key == "" {
 		return create()
 	}
-	key := prefixIdempotency + c.ID + "/" + op.ID + "/" + mezu.HashSecret(o.Key)
+	// Another credential of the same caller may have less than the one that created:
+	// what it repeats is a request of its own.
+	key := prefixIdempotency + c.ID + "/" + c.credential + "/" + op.ID + "/" + mezu.HashSecret(o.Key)
 	prior, err := optional[onceRecord](ctx, s, key)
 	if err != nil {
 		return zero, err

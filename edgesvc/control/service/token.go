@@ -82,7 +82,7 @@ func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
 		if err != nil {
 			return Caller{}, err
 		}
-		c := Caller{Kind: k.caller, ID: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, token: t}
+		c := Caller{Kind: k.caller, ID: t.Value.ID, credential: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, token: t}
 		if k.caller == Member {
 			who, err := s.holder(ctx, t.Value.Person, k.hint)
 			if err != nil {
