@@ -3,6 +3,7 @@ package mezu
 import (
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Manifest is what mezu.yaml says: the wanted state of one project. What it names is
@@ -66,8 +67,13 @@ func (m *Manifest) Validate() error {
 	if n := len(m.Environments); n > MaxManifestEnvironments {
 		return Invalid("environments", "at most %d, not %d", MaxManifestEnvironments, n)
 	}
+	routes := 0
 	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
 		e := m.Environments[name]
+		if routes += len(e.Routes); routes > MaxManifestRoutes {
+			return &Error{Code: CodeInvalid, Field: "environments." + name + ".routes", Detail: "all environments of a manifest have at most " + strconv.Itoa(MaxManifestRoutes) + " routes together",
+				Hint: "apply the environments in two manifests"}
+		}
 		env := e.Environment(name)
 		if err := entry("environments", name, env.Validate()); err != nil {
 			return err

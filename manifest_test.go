@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,5 +103,23 @@ func TestManifestValidate(t *testing.T) {
 	}}
 	if w := warned.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
 		t.Errorf("%q", w)
+	}
+}
+
+// Row 2 of the attacks: the environments of a manifest share its routes.
+func TestManifest_Routes(t *testing.T) {
+	m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{}}
+	routes := make([]mezu.Route, mezu.MaxRoutes)
+	for i := range routes {
+		routes[i].Exact = "/" + strconv.Itoa(i)
+	}
+	m.Environments["a"], m.Environments["b"] = mezu.ManifestEnvironment{Routes: routes}, mezu.ManifestEnvironment{Routes: routes}
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
+	m.Environments["c"] = mezu.ManifestEnvironment{Routes: routes[:1]}
+	var e *mezu.Error
+	if err := m.Validate(); !errors.As(err, &e) || e.Field != "environments.c.routes" || e.Hint == "" {
+		t.Error(err)
 	}
 }

@@ -81,7 +81,7 @@ func TestDevFile(t *testing.T) {
 		"environments:\n  staging:\n    rutes: []\n":          "mezu.yaml:3:5: environments.staging.rutes: is not a field",
 		"environments:\n  staging: {directory: nowhere}\n":    "mezu.yaml:2:13: environments.staging.directory: neither",
 		"organization: other\nenvironments:\n  staging: {}\n": "mezu.yaml:1:1: organization: is \"other\"",
-		"environments: [\n": "mezu.yaml:1:15: is not YAML",
+		"environments: {\n": "mezu.yaml:1:15: is not YAML",
 	} {
 		write(text)
 		if e := r.await(mezu.EventError); !strings.Contains(e.Message, want) || e.Code != mezu.CodeInvalid {

@@ -48,12 +48,15 @@ func (in *installation) unread(op api.Operation, path, token string) int {
 	return status
 }
 
-// A8: of who may not call an operation no body is read, which could be 16 MiB of
-// anybody's.
+// A8: of who may not call an operation where the call goes no body is read, which could
+// be 16 MiB of anybody's.
 func TestA8_StrangersBodiesAreNotRead(t *testing.T) {
 	in := install(t)
-	x := in.tenant(in.operator(), "acme")
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	in.tenant(op, "globex")
 	_, key := x.account("gate", mezu.PermWarpgateRegister)
+	_, writer := x.account("writer", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermDirectoriesRead, mezu.PermUsersWrite)
 	const apply = "/v1/organizations/acme/projects/shop/apply"
 	for _, c := range []struct {
 		op    api.Operation
@@ -65,6 +68,15 @@ func TestA8_StrangersBodiesAreNotRead(t *testing.T) {
 		{api.OpApplyProject, apply, mezu.NewToken(mezu.TokenBearer), http.StatusUnauthorized},
 		{api.OpCreateOrganization, "/v1/organizations", key, http.StatusForbidden},
 		{api.OpApplyProject, apply + "?unknown=1", "", http.StatusBadRequest},
+		// Row 2 of the attacks: who may call it somewhere may not call it anywhere.
+		{api.OpApplyProject, apply, key, http.StatusForbidden},
+		{api.OpApplyProject, "/v1/organizations/acme/projects/other/apply", writer, http.StatusNotFound},
+		{api.OpApplyProject, "/v1/organizations/globex/projects/shop/apply", writer, http.StatusNotFound},
+		{api.OpReplaceRoutes, "/v1/organizations/globex/projects/shop/environments/production/routes", writer, http.StatusNotFound},
+		{api.OpReplaceRoutes, "/v1/organizations/acme/projects/shop/environments/staging/routes", writer, http.StatusNotFound},
+		{api.OpReplaceRoutes, "/v1/organizations/acme/projects/shop/environments/production/routes", key, http.StatusForbidden},
+		{api.OpUpdateOrganization, "/v1/organizations/globex", writer, http.StatusNotFound},
+		{api.OpCreateUser, "/v1/organizations/acme/projects/shop/directories/none/users", writer, http.StatusNotFound},
 	} {
 		if got := in.unread(c.op, c.path, c.token); got != c.want {
 			t.Errorf("%s %s: %d, want %d", c.op.Method, c.path, got, c.want)

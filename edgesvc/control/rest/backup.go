@@ -16,7 +16,7 @@ import (
 func (r *rest) bindBackup() {
 	op := api.OpBackup
 	r.bound[op.ID] = true
-	doc := r.document(op, nil, 0)
+	doc := r.document(op)
 	doc.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{api.BackupType: {}}}}
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
 		req := requestOf(ctx)

@@ -2,9 +2,6 @@ package rest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"mime"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -19,11 +16,9 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// bare is the input of an operation without a body, withBody of one with. What else
-// came is in the request that admitted leaves in the context.
+// bare is the input of an operation. What came with the call is in the request that
+// admitted leaves in the context; bodies are read by us, not by huma.
 type bare struct{}
-
-type withBody struct{ RawBody []byte }
 
 type answer[Out any] struct {
 	ETag string `header:"ETag"`
@@ -35,18 +30,18 @@ type empty struct{}
 // read binds an operation that has an answer and no body.
 func read[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op, nil, 0), func(ctx context.Context, _ *bare) (*answer[Out], error) {
-		return serve(ctx, r, nil, do)
+	huma.Register(r.huma, r.document(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
+		return serve(ctx, r, 0, do)
 	})
 }
 
 // remove binds an operation without body and answer.
 func remove(r *rest, op api.Operation, do func(context.Context, *request) error) {
 	r.bound[op.ID] = true
-	doc := r.document(op, nil, 0)
+	doc := r.document(op)
 	doc.DefaultStatus = http.StatusNoContent
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*empty, error) {
-		_, err := serve(ctx, r, nil, func(ctx context.Context, req *request) (empty, error) {
+		_, err := serve(ctx, r, 0, func(ctx context.Context, req *request) (empty, error) {
 			return empty{}, do(ctx, req)
 		})
 		return &empty{}, err
@@ -56,59 +51,68 @@ func remove(r *rest, op api.Operation, do func(context.Context, *request) error)
 // write binds an operation with a body of type In.
 func write[In, Out any](r *rest, op api.Operation, limit int64, do func(context.Context, *request, In) (Out, error)) {
 	r.bound[op.ID] = true
-	doc := r.document(op, reflect.TypeFor[In](), limit)
+	doc := r.document(op)
 	if op.Creates() {
 		doc.DefaultStatus = http.StatusCreated
 	}
-	huma.Register(r.huma, doc, func(ctx context.Context, in *withBody) (*answer[Out], error) {
-		return serve(ctx, r, in.RawBody, func(ctx context.Context, req *request) (Out, error) {
+	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*answer[Out], error) {
+		return serve(ctx, r, limit, func(ctx context.Context, req *request) (Out, error) {
 			var body In
-			if err := req.decode(&body); err != nil {
+			if err := req.decode(ctx, &body); err != nil {
 				var zero Out
 				return zero, err
 			}
 			return do(ctx, req, body)
 		})
 	})
+	r.describe(op, reflect.TypeFor[In]())
 }
 
 // create binds an operation that makes a record and has no body, or an empty one.
 func create[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
 	r.bound[op.ID] = true
-	doc := r.document(op, nil, 0)
+	doc := r.document(op)
 	doc.DefaultStatus = http.StatusCreated
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*answer[Out], error) {
-		return serve(ctx, r, nil, do)
+		return serve(ctx, r, 0, do)
 	})
 }
 
 // patch binds a merge patch of an entity.
 func patch[T, Out any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op, reflect.TypeFor[T](), api.MaxBody), func(ctx context.Context, in *withBody) (*answer[Out], error) {
-		return serve(ctx, r, in.RawBody, func(ctx context.Context, req *request) (Out, error) {
+	huma.Register(r.huma, r.document(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
+		return serve(ctx, r, api.MaxBody, func(ctx context.Context, req *request) (Out, error) {
 			var zero Out
-			if err := req.mediaType("application/merge-patch+json", "application/json"); err != nil {
-				return zero, err
-			}
-			if err := strictjson.CheckPatch(req.body, serverField, new(T)); err != nil {
+			data, err := req.patch(ctx, new(T))
+			if err != nil {
 				return zero, err
 			}
 			ifMatch, err := req.ifMatch()
 			if err != nil {
 				return zero, err
 			}
-			return do(ctx, req, ifMatch, func(v *T) error { return strictjson.Patch(req.body, v) })
+			return do(ctx, req, ifMatch, func(v *T) error { return strictjson.Patch(data, v) })
 		})
 	})
+	r.describe(op, reflect.TypeFor[T]())
 }
 
-// serve runs an operation and turns what it returns into an answer.
-func serve[Out any](ctx context.Context, r *rest, body []byte, do func(context.Context, *request) (Out, error)) (*answer[Out], error) {
+// serve runs an operation and turns what it returns into an answer. limit is that of
+// its body; zero of an operation without one.
+func serve[Out any](ctx context.Context, r *rest, limit int64, do func(context.Context, *request) (Out, error)) (*answer[Out], error) {
 	begin := time.Now()
 	req := requestOf(ctx)
-	req.body = body
-	out, err := do(ctx, req)
+	var out Out
+	var err error
+	if limit > 0 {
+		if err = r.open(ctx, req, limit); err == nil {
+			defer req.body.done()
+		}
+	}
+	if err == nil {
+		out, err = do(ctx, req)
+	}
 	if err != nil {
 		p := r.refuse(ctx, req, err)
 		r.observe(req.op.ID, p.Status, time.Since(begin))
@@ -165,25 +169,6 @@ func metaOf(v any) *mezu.Meta {
 	return nil
 }
 
-// decode reads the body strictly.
-func (req *request) decode(into any) error {
-	if err := req.mediaType("application/json"); err != nil {
-		return err
-	}
-	return strictjson.Decode(req.body, serverField, into)
-}
-
-func (req *request) mediaType(allowed ...string) error {
-	header := req.ctx.Header("Content-Type")
-	kind, _, err := mime.ParseMediaType(header)
-	for _, a := range allowed {
-		if err == nil && kind == a {
-			return nil
-		}
-	}
-	return mezu.Invalid("Content-Type", "is %s for this operation", strings.Join(allowed, " or "))
-}
-
 // kinds names the entities whose fields mezu.ServerField knows.
 var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Organization]():   "organization",
@@ -218,12 +203,6 @@ func (req *request) ifMatch() (uint64, error) {
 		return 0, mezu.Invalid("If-Match", "is the revision of the record as its last answer had it")
 	}
 	return n, nil
-}
-
-func (req *request) once() service.Once {
-	u := req.ctx.URL()
-	sum := sha256.Sum256(append([]byte(req.op.Method+" "+u.EscapedPath()+"\x00"), req.body...))
-	return service.Once{Key: req.ctx.Header("Idempotency-Key"), Digest: hex.EncodeToString(sum[:])}
 }
 
 func (req *request) paging() (service.Paging, error) {

@@ -91,12 +91,12 @@ func newLimits(rate int) *limits {
 
 // call counts a call or refuses it, and remembers the credential then.
 func (l *limits) call(c service.Caller, by credential) error {
-	limiter, key := l.callers, string(c.Kind)+" "+c.ID
+	limiter := l.callers
 	if c.Kind == service.Anonymous {
-		limiter, key = l.strangers, networkOf(c.Address)
+		limiter = l.strangers
 	}
 	now := time.Now()
-	wait, ok := limiter.Allow(key, now)
+	wait, ok := limiter.Allow(callerKey(c), now)
 	if ok {
 		return nil
 	}
@@ -167,7 +167,7 @@ func networkOf(address string) string {
 
 // open counts a stream of a caller until done is called, or refuses it.
 func (l *limits) open(c service.Caller) (done func(), err error) {
-	key := string(c.Kind) + " " + c.ID
+	key := callerKey(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.streams[key] >= maxStreams {

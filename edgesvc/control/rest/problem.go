@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -49,8 +50,19 @@ func problem(err error, requestID string) *refusal {
 	}
 	status := e.Code.Status()
 	return &refusal{api.Problem{
-		Title: http.StatusText(status), Status: status, Code: e.Code, Detail: e.Detail, Field: e.Field, Hint: e.Hint, RequestID: requestID,
+		Title: http.StatusText(status), Status: status, Code: e.Code, Detail: shortened(e.Detail), Field: shortened(e.Field), Hint: e.Hint, RequestID: requestID,
 	}}
+}
+
+// maxTold bounds what an answer says of a request: it may repeat a part of it.
+const maxTold = 4 << 10
+
+// shortened is a text without what is too long to be told.
+func shortened(text string) string {
+	if len(text) <= maxTold {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxTold], "") + "…"
 }
 
 // refuse makes the answer, has a denial written down and logs what is our own fault. The detail of other
@@ -71,18 +83,10 @@ func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
 // refusalOf turns a refusal of huma's own into ours: what is wrong with a request
 // is 400, whatever huma says.
 func refusalOf(requestID string, status int, message string, errs []error) *refusal {
-	e := mezu.Errorf(mezu.CodeInvalid, "%s", message)
-	switch {
-	case status == http.StatusRequestEntityTooLarge:
-		e = mezu.Errorf(mezu.CodeInvalid, "the body is over the limit of this operation")
-	case status == http.StatusRequestTimeout:
-		e = mezu.Errorf(mezu.CodeInvalid, "the body took too long to arrive")
-	case status >= 500 && message == "cannot read request body":
-		e = mezu.Errorf(mezu.CodeInvalid, "the body ended early")
-	case status >= 500:
+	if status >= 500 {
 		return problem(errors.Join(errs...), requestID)
 	}
-	return problem(e, requestID)
+	return problem(mezu.Errorf(mezu.CodeInvalid, "%s", message), requestID)
 }
 
 func writeProblem(w http.ResponseWriter, p *refusal) {

@@ -8,6 +8,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/strictjson"
 )
 
 // Deadlines of one call.
@@ -58,8 +60,11 @@ type rest struct {
 	observe func(string, int, time.Duration)
 	done    <-chan struct{}
 	limits  *limits
+	bodies  *bodies
 	huma    huma.API
 	bound   map[string]bool
+	// unbounded is what is wrong with the types of bodies.
+	unbounded error
 	// operations are their ids by the pattern of the mux.
 	operations map[string]string
 }
@@ -76,7 +81,7 @@ var replaceErrors = sync.OnceFunc(func() {
 })
 
 // New makes the handler of the API. It fails when an operation has no
-// implementation or no rule of authority.
+// implementation or no rule of authority, or a body whose type doesn't bound it.
 func New(cfg Config) (http.Handler, error) {
 	replaceErrors()
 	mux := http.NewServeMux()
@@ -88,7 +93,7 @@ func New(cfg Config) (http.Handler, error) {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A bearer token or a service account key."},
 		"peer":   {Type: "mutualTLS", Description: "The certificate of an edge or a Warpgate."},
 	}
-	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bound: map[string]bool{}, operations: map[string]string{}}
+	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bodies: &bodies{by: map[string]int{}}, bound: map[string]bool{}, operations: map[string]string{}}
 	if r.observe == nil {
 		r.observe = func(string, int, time.Duration) {}
 	}
@@ -105,6 +110,9 @@ func New(cfg Config) (http.Handler, error) {
 			return nil, fmt.Errorf("binding the API: operation %s has no implementation", op.ID)
 		}
 		r.operations[op.Method+" "+op.Path] = op.ID
+	}
+	if r.unbounded != nil {
+		return nil, r.unbounded
 	}
 	page, err := r.docs()
 	if err != nil {
@@ -184,11 +192,11 @@ type request struct {
 	caller service.Caller
 	op     api.Operation
 	place  service.Place
-	body   []byte
+	body   *body // nil of an operation without one
 }
 
 // document makes huma's description of an operation.
-func (r *rest) document(op api.Operation, body reflect.Type, limit int64) huma.Operation {
+func (r *rest) document(op api.Operation) huma.Operation {
 	out := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
 		SkipValidateBody: true, SkipValidateParams: true, Middlewares: huma.Middlewares{r.admitted(op)},
@@ -213,18 +221,21 @@ func (r *rest) document(op api.Operation, body reflect.Type, limit int64) huma.O
 	if conditional(op) {
 		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header", Schema: text})
 	}
-	if body != nil {
-		// One byte more than allowed is read, so that a body of exactly the
-		// limit passes huma's own check.
-		out.MaxBodyBytes, out.BodyReadTimeout = limit+1, callTime
-		schema := r.huma.OpenAPI().Components.Schemas.Schema(body, true, op.ID+"-request")
-		kind := "application/json"
-		if op.Method == http.MethodPatch {
-			kind = "application/merge-patch+json"
-		}
-		out.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{kind: {Schema: schema}}}
-	}
 	return out
+}
+
+// describe adds the body to the description of an operation that is registered. Before,
+// huma would take it for its own to read.
+func (r *rest) describe(op api.Operation, body reflect.Type) {
+	r.unbounded = errors.Join(r.unbounded, strictjson.CheckType(body))
+	schema := r.huma.OpenAPI().Components.Schemas.Schema(body, true, op.ID+"-request")
+	kind := "application/json"
+	at := r.huma.OpenAPI().Paths[op.Path]
+	described := map[string]*huma.Operation{http.MethodPost: at.Post, http.MethodPut: at.Put, http.MethodPatch: at.Patch}[op.Method]
+	if op.Method == http.MethodPatch {
+		kind = "application/merge-patch+json"
+	}
+	described.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{kind: {Schema: schema}}}
 }
 
 func conditional(op api.Operation) bool {

@@ -27,7 +27,7 @@ type streamed struct{ Body func(huma.Context) }
 // any other.
 func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *request, last string, out *sse) error) {
 	r.bound[op.ID] = true
-	doc := r.document(op, nil, 0)
+	doc := r.document(op)
 	doc.Parameters = append(doc.Parameters, &huma.Param{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}})
 	doc.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {

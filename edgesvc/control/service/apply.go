@@ -36,7 +36,11 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 	var position mezu.Position
 	var err error
 	if in.DryRun {
-		err = plan(&change{dry: true})
+		var leave func()
+		if leave, err = s.publishing.own(ctx, c.key()); err == nil {
+			err = plan(&change{dry: true})
+			leave()
+		}
 	} else {
 		position, err = s.publish(ctx, by(c, api.OpApplyProject), plan)
 	}
@@ -163,6 +167,9 @@ func (a *applying) read(ctx context.Context) (guard found[applied], err error) {
 			return guard, err
 		}
 		now = &a.now.manifest
+	}
+	if err := context.Cause(ctx); err != nil {
+		return guard, err
 	}
 	a.changes = a.in.Manifest.Changes(now, a.in.Prune)
 	for _, c := range a.changes {

@@ -37,6 +37,9 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 		}
 		b.Directory, b.DirectoryMissing = env.DirectoryID, err != nil
 	}
+	if err := context.Cause(ctx); err != nil {
+		return err // the caller hung up; compiling is most of the work
+	}
 	// Any position will do for compiling; the true one is given when the
 	// statement is signed.
 	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}

@@ -122,8 +122,11 @@ func (c *change) state(st statement) { c.statements = append(c.statements, st) }
 
 // publish is commit for changes with statements.
 func (s *Service) publish(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
+	leave, err := s.publishing.publish(ctx, a.caller.key())
+	if err != nil {
+		return mezu.Position{}, err
+	}
+	defer leave()
 	return s.commit(ctx, a, plan)
 }
 

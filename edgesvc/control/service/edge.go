@@ -10,9 +10,6 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// maxPublicHosts bounds the names of one public certificate.
-const maxPublicHosts = 100
-
 // edge is an edge as it is kept.
 type edge struct {
 	mezu.Edge
@@ -212,8 +209,8 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 	if _, err := admit(api.OpPublicCertificate, c); err != nil {
 		return out, err
 	}
-	if len(in.Hosts) == 0 || len(in.Hosts) > maxPublicHosts {
-		return out, mezu.Invalid("hosts", "1 to %d names", maxPublicHosts)
+	if len(in.Hosts) == 0 || len(in.Hosts) > api.MaxPublicHosts {
+		return out, mezu.Invalid("hosts", "1 to %d names", api.MaxPublicHosts)
 	}
 	for _, host := range in.Hosts {
 		label, ok := strings.CutSuffix(host, "."+s.domain)

@@ -84,7 +84,7 @@ type Service struct {
 	// publishing keeps the writers of one process from colliding at the
 	// revision counter; between processes the counter's check decides. Nothing else is
 	// kept in a process that another one would have to know: several serve one store.
-	publishing *sync.Mutex
+	publishing *line
 }
 
 // records is the sealed store, or a layer over it.
@@ -97,7 +97,7 @@ type records interface {
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{store: cfg.Store, sealed: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, quotas: cfg.Quotas, log: cfg.Log, now: cfg.Now,
-		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, publishing: &sync.Mutex{}, backingUp: &sync.Mutex{}}
+		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, publishing: newLine(), backingUp: &sync.Mutex{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -1,0 +1,65 @@
+package mezu
+
+// Limits of lists whose entries are not looked at further.
+const (
+	// MaxPermissions bounds a list of permissions: twice as many as there are.
+	MaxPermissions = 100
+	// MaxManifestRoutes bounds the routes of all environments of a manifest: those of
+	// an environment at its limit, and as many again for the others.
+	MaxManifestRoutes = 2 * MaxRoutes
+)
+
+// What a reader lets the lists and mappings of an entity have (strictjson.Bounded), so
+// that what is over a limit costs no memory before it is judged. Zero is no such field.
+
+// MaxItems bounds the lists of a route.
+func (Route) MaxItems(field string) int {
+	switch field {
+	case "methods":
+		return MaxRouteMethods
+	case "headers":
+		return MaxRouteHeaders
+	case "auth_methods":
+		return MaxRouteAuth
+	case "roles", "permissions", "any_permissions":
+		return MaxRolePermissions
+	case "allow_ips", "deny_ips":
+		return MaxRouteIPs
+	}
+	return 0
+}
+
+// MaxItems bounds the lists of a policy.
+func (CORS) MaxItems(string) int { return MaxRouteEdits }
+
+// MaxItems bounds the edits.
+func (HeaderEdits) MaxItems(string) int { return MaxRouteEdits }
+
+// MaxItems bounds what a manifest names.
+func (Manifest) MaxItems(field string) int {
+	switch field {
+	case "roles":
+		return MaxRoles
+	case "directories", "environments":
+		return MaxManifestEnvironments
+	}
+	return 0
+}
+
+// MaxItems bounds the routes.
+func (ManifestEnvironment) MaxItems(string) int { return MaxRoutes }
+
+// MaxItems bounds the roles.
+func (Project) MaxItems(string) int { return MaxRoles }
+
+// MaxItems bounds the permissions.
+func (ProjectRole) MaxItems(string) int { return MaxRolePermissions }
+
+// MaxItems bounds the permissions.
+func (ServiceAccount) MaxItems(string) int { return MaxPermissions }
+
+// MaxItems bounds the permissions.
+func (Token) MaxItems(string) int { return MaxPermissions }
+
+// MaxItems bounds the roles, those of the caller's own projects included.
+func (User) MaxItems(string) int { return MaxUserRoles }

@@ -1,0 +1,967 @@
+package manifest
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/strictjson"
+)
+
+// parser gives the tokens of a text in the YAML that a manifest is written in, one after
+// the other: no tree is made of them. Every byte is looked at a few times at most.
+//
+// What it takes is YAML 1.2 but for directives, anchors, aliases, tags, merge keys, null,
+// explicit keys («? »), pairs in lists («[a: b]») and keys of more than one line, each
+// of which is refused by name.
+type parser struct {
+	data []byte
+	pos  int
+	// lineStart is where the line of pos begins, and first what stands first in it.
+	lineStart, first int
+	depth            int
+	// text is that of the scalar that was read last, and broken says that it has more
+	// lines than one.
+	text   []byte
+	broken bool
+	yield  func(token) bool
+	steps  int // bytes looked at, for tests
+}
+
+// token is a token and where it begins.
+type token struct {
+	strictjson.Token
+	at int
+}
+
+// stopped ends the parsing when nobody wants a further token.
+type stopped struct{}
+
+// Error implements error.
+func (stopped) Error() string { return "nobody reads on" }
+
+// fault is what is wrong at a place of the text.
+type fault struct {
+	at  int
+	err error
+}
+
+// Error implements error.
+func (f *fault) Error() string { return f.err.Error() }
+
+func faulty(at int, format string, args ...any) error {
+	return &fault{at, mezu.Invalid("", "is not YAML: "+format, args...)}
+}
+
+const (
+	noValue    = "has no value; write one ({} for an entry with defaults), or leave the key out"
+	plainKey   = "a key is plain text; anchors, tags and merge keys are not taken"
+	noAnchors  = "anchors and aliases are not taken; write the value where it is needed"
+	expectKey  = "a key is expected here, as far to the right as the one above"
+	colonAgain = "mapping values are not allowed here: a text with «: » in it stands in quotes"
+)
+
+// tokens gives all tokens to yield. Its error is a *fault, stopped, or nil.
+func (p *parser) tokens() error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	if len(p.data) >= len(bom) && string(p.data[:len(bom)]) == bom {
+		p.pos, p.lineStart = len(bom), len(bom)
+	}
+	if err := p.skip(false); err != nil {
+		return err
+	}
+	if p.pos < len(p.data) && p.data[p.pos] == '%' && p.pos == p.lineStart {
+		return faulty(p.pos, "directives are not taken; leave the line out")
+	}
+	inline := false
+	if p.marker("---") {
+		p.advance(len("---"))
+		if err := p.skip(false); err != nil {
+			return err
+		}
+		inline = p.first != p.pos
+	}
+	if p.pos == len(p.data) || p.marker("---") || p.marker("...") {
+		if err := p.emit(strictjson.ObjectBegin, p.pos); err != nil {
+			return err
+		}
+		if err := p.emit(strictjson.ObjectEnd, p.pos); err != nil {
+			return err
+		}
+	} else if err := p.node(-1, inline); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+const bom = "\ufeff"
+
+// end is what may follow the one document.
+func (p *parser) end() error {
+	if err := p.skip(false); err != nil {
+		return err
+	}
+	if p.marker("...") {
+		p.advance(len("..."))
+		if err := p.skip(false); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.pos == len(p.data):
+		return p.emit(strictjson.End, p.pos)
+	case p.marker("---"):
+		return &fault{p.pos, mezu.Invalid("", "a second document begins; a file has one")}
+	}
+	return faulty(p.pos, "%s", expectKey)
+}
+
+// check refuses what is no text.
+func (p *parser) check() error {
+	for i := 0; i < len(p.data); {
+		c := p.data[i]
+		if ' ' <= c && c < 0x7f || c == '\n' || c == '\t' {
+			i++
+			continue
+		}
+		if c == '\r' && i+1 < len(p.data) && p.data[i+1] == '\n' {
+			i += 2
+			continue
+		}
+		r, size := utf8.DecodeRune(p.data[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return faulty(i, "the text is not UTF-8")
+		case r < 0xa0 && r != 0x85, r == 0xfffe, r == 0xffff:
+			return faulty(i, "control characters are not allowed")
+		}
+		i += size
+	}
+	p.steps += len(p.data)
+	return nil
+}
+
+func (p *parser) emit(kind strictjson.Kind, at int) error {
+	t := token{strictjson.Token{Kind: kind}, at}
+	switch kind {
+	case strictjson.Key, strictjson.String, strictjson.Number:
+		t.Text = p.text
+	}
+	return p.give(t)
+}
+
+func (p *parser) refuse(at int, why string) error {
+	if err := p.give(token{strictjson.Token{Kind: strictjson.Refused, Text: []byte(why)}, at}); err != nil {
+		return err
+	}
+	return faulty(at, "%s", why) // whoever reads on
+}
+
+func (p *parser) give(t token) error {
+	p.steps++
+	if !p.yield(t) {
+		return stopped{}
+	}
+	return nil
+}
+
+func (p *parser) advance(n int) {
+	p.pos += n
+	p.steps += n
+}
+
+// lineEnd is the length of the line end at i, zero if there is none.
+func (p *parser) lineEnd(i int) int {
+	switch {
+	case i < len(p.data) && p.data[i] == '\n':
+		return 1
+	case i+1 < len(p.data) && p.data[i] == '\r' && p.data[i+1] == '\n':
+		return 2
+	}
+	return 0
+}
+
+// newline goes over a line end.
+func (p *parser) newline() {
+	p.advance(p.lineEnd(p.pos))
+	p.lineStart = p.pos
+}
+
+// ends reports whether the text, a line or a word ends at i.
+func (p *parser) ends(i int) bool {
+	return i >= len(p.data) || p.data[i] == ' ' || p.data[i] == '\t' || p.lineEnd(i) > 0
+}
+
+func (p *parser) column() int { return p.pos - p.lineStart }
+
+// indicator reports whether c stands here as a mark, and not as a part of a word.
+func (p *parser) indicator(c byte) bool {
+	return p.pos < len(p.data) && p.data[p.pos] == c && p.ends(p.pos+1)
+}
+
+// marker reports whether a document begins or ends here.
+func (p *parser) marker(mark string) bool {
+	return p.pos == p.lineStart && p.pos+len(mark) <= len(p.data) && string(p.data[p.pos:p.pos+len(mark)]) == mark && p.ends(p.pos+len(mark))
+}
+
+// over reports whether the document ends here.
+func (p *parser) over() bool {
+	return p.pos == len(p.data) || p.marker("---") || p.marker("...")
+}
+
+// skip goes to the next thing that is neither white space nor a comment. Outside of
+// brackets tabs don't indent.
+func (p *parser) skip(flow bool) error {
+	fresh, tab := p.pos == p.lineStart, -1
+	blank := fresh || p.pos > 0 && p.ends(p.pos-1)
+	for p.pos < len(p.data) {
+		c := p.data[p.pos]
+		switch {
+		case c == ' ' || c == '\t':
+			if c == '\t' && tab < 0 {
+				tab = p.pos
+			}
+			p.advance(1)
+			blank = true
+		case p.lineEnd(p.pos) > 0:
+			p.newline()
+			fresh, blank, tab = true, true, -1
+		case c == '#' && blank:
+			for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
+				p.advance(1)
+			}
+		default:
+			if fresh {
+				p.first = p.pos
+			}
+			if fresh && tab >= 0 && !flow {
+				return faulty(tab, "a tab can't indent; use spaces")
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// node reads the value that begins here, inside of a collection whose entries are
+// indented by parent. inline says that it stands behind its key, where no collection can
+// begin but one in brackets.
+func (p *parser) node(parent int, inline bool) error {
+	at := p.pos
+	switch c := p.data[p.pos]; {
+	case p.indicator('-'):
+		if inline {
+			return faulty(at, "a list begins on a line of its own")
+		}
+		return p.sequence()
+	case p.indicator('?'):
+		return p.refuse(at, plainKey)
+	case c == '{' || c == '[':
+		if err := p.flow(); err != nil {
+			return err
+		}
+		return p.noKey(at)
+	case c == '|' || c == '>':
+		return p.blockScalar(parent)
+	case c == '"' || c == '\'':
+		if err := p.quoted(); err != nil {
+			return err
+		}
+		if p.colonFollows() {
+			return p.keyed(at, inline)
+		}
+		return p.emit(strictjson.String, at)
+	}
+	if err := p.begins(false); err != nil {
+		return err
+	}
+	p.text, p.broken = p.text[:0], false
+	if err := p.plainLine(false); err != nil {
+		return err
+	}
+	if p.colonFollows() {
+		return p.keyed(at, inline)
+	}
+	if err := p.plainRest(parent); err != nil {
+		return err
+	}
+	return p.plain(at)
+}
+
+// keyed begins a mapping whose first key, at at, was just read.
+func (p *parser) keyed(at int, inline bool) error {
+	if inline {
+		return p.stray()
+	}
+	p.pos = at
+	return p.mapping()
+}
+
+// stray refuses the colon that follows here.
+func (p *parser) stray() error {
+	for p.data[p.pos] != ':' {
+		p.advance(1)
+	}
+	return faulty(p.pos, "%s", colonAgain)
+}
+
+// noKey refuses what is in brackets as a key.
+func (p *parser) noKey(at int) error {
+	if p.colonFollows() {
+		return p.refuse(at, plainKey)
+	}
+	return nil
+}
+
+// colonFollows reports whether what was just read is a key.
+func (p *parser) colonFollows() bool {
+	i := p.pos
+	for i < len(p.data) && (p.data[i] == ' ' || p.data[i] == '\t') {
+		i++
+		p.steps++
+	}
+	return i < len(p.data) && p.data[i] == ':' && p.ends(i+1)
+}
+
+// deeper counts a collection that begins.
+func (p *parser) deeper(kind strictjson.Kind) error {
+	if p.depth++; p.depth > strictjson.MaxDepth+1 {
+		return p.refuse(p.pos, "is nested more than "+strconv.Itoa(strictjson.MaxDepth)+" deep")
+	}
+	return p.emit(kind, p.pos)
+}
+
+func (p *parser) ended(kind strictjson.Kind) error {
+	p.depth--
+	return p.emit(kind, p.pos)
+}
+
+// more goes to what follows an entry of a collection that is indented by column, and
+// reports whether that is indented alike.
+func (p *parser) more(column int) (bool, error) {
+	if err := p.skip(false); err != nil || p.over() {
+		return false, err
+	}
+	switch {
+	case p.first != p.pos:
+		return false, faulty(p.pos, "nothing may follow a value in its line; a text with «: » or « #» in it stands in quotes")
+	case p.column() > column:
+		return false, faulty(p.pos, "%s", expectKey)
+	}
+	return p.column() == column, nil
+}
+
+func (p *parser) mapping() error {
+	column := p.column()
+	if err := p.deeper(strictjson.ObjectBegin); err != nil {
+		return err
+	}
+	for {
+		if err := p.key(false); err != nil {
+			return err
+		}
+		if err := p.value(column); err != nil {
+			return err
+		}
+		if again, err := p.more(column); err != nil || !again {
+			if err != nil {
+				return err
+			}
+			return p.ended(strictjson.ObjectEnd)
+		}
+	}
+}
+
+// key reads a key and the colon behind it.
+func (p *parser) key(flow bool) error {
+	at := p.pos
+	c := p.data[p.pos]
+	switch {
+	case c == '"' || c == '\'':
+		if err := p.quoted(); err != nil {
+			return err
+		}
+	case p.indicator('-') && !flow:
+		return faulty(at, "%s, not an entry of a list", expectKey)
+	case c == '{' || c == '[' || c == '&' || c == '!' || p.indicator('?'):
+		return p.refuse(at, plainKey)
+	default:
+		if err := p.begins(flow); err != nil {
+			return err
+		}
+		p.text, p.broken = p.text[:0], false
+		if err := p.plainLine(flow); err != nil {
+			return err
+		}
+		if string(p.text) == "<<" {
+			return p.refuse(at, plainKey)
+		}
+	}
+	switch {
+	case p.broken:
+		return faulty(at, "a key stands in one line")
+	case len(p.text) > strictjson.MaxKey:
+		return faulty(at, "a key has at most %d bytes", strictjson.MaxKey)
+	case flow:
+		return p.emit(strictjson.Key, at)
+	case !p.colonFollows():
+		return faulty(at, "a key has a ':' and a blank behind it")
+	}
+	if err := p.emit(strictjson.Key, at); err != nil {
+		return err
+	}
+	for p.data[p.pos] != ':' {
+		p.advance(1)
+	}
+	p.advance(1)
+	return nil
+}
+
+// value reads the value of a key of a mapping that is indented by column.
+func (p *parser) value(column int) error {
+	at := p.pos
+	if err := p.skip(false); err != nil {
+		return err
+	}
+	switch {
+	case p.over():
+	case p.first != p.pos:
+		return p.node(column, true)
+	case p.column() > column:
+		return p.node(column, false)
+	case p.column() == column && p.indicator('-'):
+		return p.sequence()
+	}
+	return p.refuse(at, noValue)
+}
+
+func (p *parser) sequence() error {
+	column := p.column()
+	if err := p.deeper(strictjson.ListBegin); err != nil {
+		return err
+	}
+	for {
+		p.advance(1) // the dash
+		at := p.pos
+		if err := p.skip(false); err != nil {
+			return err
+		}
+		if p.over() || p.first == p.pos && p.column() <= column {
+			return p.refuse(at, noValue)
+		}
+		for i := at; i < p.pos && p.first != p.pos; i++ {
+			if p.data[i] == '\t' {
+				return faulty(i, "a tab can't indent; use spaces")
+			}
+		}
+		if err := p.node(column, false); err != nil {
+			return err
+		}
+		again, err := p.more(column)
+		if err != nil {
+			return err
+		}
+		if !again || !p.indicator('-') {
+			return p.ended(strictjson.ListEnd)
+		}
+	}
+}
+
+// flow reads a collection in brackets.
+func (p *parser) flow() error {
+	at, kind, last := p.pos, strictjson.ListBegin, byte(']')
+	if p.data[p.pos] == '{' {
+		kind, last = strictjson.ObjectBegin, '}'
+	}
+	if err := p.deeper(kind); err != nil {
+		return err
+	}
+	p.advance(1)
+	for {
+		c, err := p.inFlow(at)
+		if err != nil {
+			return err
+		}
+		if c == last {
+			p.advance(1)
+			return p.ended(kind + 1)
+		}
+		if c == ',' || c == ']' || c == '}' {
+			return faulty(p.pos, "a value or %q is expected, not %q", rune(last), rune(c))
+		}
+		if last == '}' {
+			err = p.pair(at)
+		} else {
+			err = p.flowNode()
+		}
+		if err != nil {
+			return err
+		}
+		if c, err = p.inFlow(at); err != nil {
+			return err
+		}
+		switch c {
+		case ',':
+			p.advance(1)
+		case last:
+		case ':':
+			return faulty(p.pos, "a pair in a list stands in braces, and a text with «: » in it in quotes")
+		default:
+			return faulty(p.pos, "',' or %q is expected", rune(last))
+		}
+	}
+}
+
+// inFlow goes to the next thing in brackets that were opened at at.
+func (p *parser) inFlow(at int) (byte, error) {
+	if err := p.skip(true); err != nil {
+		return 0, err
+	}
+	if p.over() {
+		return 0, faulty(at, "this bracket is not closed")
+	}
+	return p.data[p.pos], nil
+}
+
+// pair reads a key and a value in braces.
+func (p *parser) pair(at int) error {
+	plain := p.data[p.pos] != '"' && p.data[p.pos] != '\''
+	if err := p.key(true); err != nil {
+		return err
+	}
+	end := p.pos
+	for p.pos < len(p.data) && (p.data[p.pos] == ' ' || p.data[p.pos] == '\t') {
+		p.advance(1)
+	}
+	if p.pos == len(p.data) || p.data[p.pos] != ':' || plain && !p.ends(p.pos+1) && !isFlowMark(p.data[p.pos+1]) {
+		return p.refuse(end, noValue)
+	}
+	p.advance(1)
+	end = p.pos
+	c, err := p.inFlow(at)
+	if err != nil {
+		return err
+	}
+	if c == ',' || c == '}' {
+		return p.refuse(end, noValue)
+	}
+	return p.flowNode()
+}
+
+func isFlowMark(c byte) bool { return c == ',' || c == '[' || c == ']' || c == '{' || c == '}' }
+
+// flowNode reads a value in brackets.
+func (p *parser) flowNode() error {
+	at := p.pos
+	switch c := p.data[p.pos]; {
+	case c == '{' || c == '[':
+		return p.flow()
+	case c == '"' || c == '\'':
+		if err := p.quoted(); err != nil {
+			return err
+		}
+		return p.emit(strictjson.String, at)
+	}
+	if err := p.begins(true); err != nil {
+		return err
+	}
+	p.text, p.broken = p.text[:0], false
+	for {
+		if err := p.plainLine(true); err != nil {
+			return err
+		}
+		end, start := p.pos, p.lineStart
+		breaks, ok := p.breaks()
+		if !ok || p.marker("---") || p.marker("...") || isFlowMark(p.data[p.pos]) || p.data[p.pos] == ':' && (p.ends(p.pos+1) || isFlowMark(p.data[p.pos+1])) {
+			p.pos, p.lineStart = end, start
+			return p.plain(at)
+		}
+		p.fold(breaks)
+	}
+}
+
+// begins refuses what no plain text begins with.
+func (p *parser) begins(flow bool) error {
+	at := p.pos
+	switch c := p.data[p.pos]; c {
+	case '&', '*':
+		return p.refuse(at, noAnchors)
+	case '!':
+		return p.refuse(at, "tags such as "+strings.ToValidUTF8(string(p.word()), "")+" are not taken")
+	case '%', '@', '`':
+		return faulty(at, "a plain text cannot start with %q; put it in quotes", rune(c))
+	case ',', ']', '}', '[', '{', '|', '>', '"', '\'', '#':
+		return faulty(at, "a value is expected, and %q ends or begins none here", rune(c))
+	case '-', '?', ':':
+		if p.ends(p.pos+1) || flow && isFlowMark(p.data[p.pos+1]) {
+			return faulty(at, "a value is expected, and %q stands alone", rune(c))
+		}
+	}
+	return nil
+}
+
+// word is what stands here up to the next blank, shortened.
+func (p *parser) word() []byte {
+	const most = 40
+	i := p.pos
+	for !p.ends(i) && i < p.pos+most {
+		i++
+	}
+	return p.data[p.pos:i]
+}
+
+// plainLine adds the rest of a plain text that stands in this line.
+func (p *parser) plainLine(flow bool) error {
+	begin, end := p.pos, p.pos
+	for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
+		c := p.data[p.pos]
+		if c == ':' && (p.ends(p.pos+1) || flow && isFlowMark(p.data[p.pos+1])) || flow && isFlowMark(c) || c == '#' && p.pos > begin && p.ends(p.pos-1) {
+			break
+		}
+		p.advance(1)
+		if c != ' ' && c != '\t' {
+			end = p.pos
+		}
+	}
+	p.text = append(p.text, p.data[begin:end]...)
+	p.pos = end
+	return p.fits(begin)
+}
+
+// fits refuses a text that no field takes.
+func (p *parser) fits(at int) error {
+	if len(p.text) > strictjson.MaxString {
+		return faulty(at, "a text has at most %d bytes", strictjson.MaxString)
+	}
+	return nil
+}
+
+// breaks goes to the next line with something in it and counts the line ends. It is not
+// ok where a plain text ends: at the end of the file, a comment, or in the same line.
+func (p *parser) breaks() (n int, ok bool) {
+	for p.pos < len(p.data) {
+		switch c := p.data[p.pos]; {
+		case c == ' ' || c == '\t':
+			p.advance(1)
+		case p.lineEnd(p.pos) > 0:
+			p.newline()
+			n++
+		default:
+			return n, c != '#' && n > 0
+		}
+	}
+	return n, false
+}
+
+// fold puts what line ends mean in a text.
+func (p *parser) fold(breaks int) {
+	p.broken = true
+	if breaks == 1 {
+		p.text = append(p.text, ' ')
+	}
+	for range breaks - 1 {
+		p.text = append(p.text, '\n')
+	}
+}
+
+// plainRest adds the further lines of a plain text: those that are indented more than
+// the collection around it.
+func (p *parser) plainRest(parent int) error {
+	for {
+		end, start := p.pos, p.lineStart
+		breaks, ok := p.breaks()
+		if !ok || p.column() <= parent || p.marker("---") || p.marker("...") {
+			p.pos, p.lineStart = end, start
+			return nil
+		}
+		for i := p.lineStart; i < p.pos; i++ {
+			p.steps++
+			if p.data[i] == '\t' && i-p.lineStart <= parent {
+				return faulty(i, "a tab can't indent; use spaces")
+			}
+		}
+		p.fold(breaks)
+		begin := p.pos
+		if err := p.plainLine(false); err != nil {
+			return err
+		}
+		if p.pos == begin || p.colonFollows() {
+			return p.stray()
+		}
+	}
+}
+
+// plain gives a plain text as what it means.
+func (p *parser) plain(at int) error {
+	switch string(p.text) {
+	case "", "~", "null", "Null", "NULL":
+		return p.refuse(at, noValue)
+	case "true":
+		return p.emit(strictjson.True, at)
+	case "false":
+		return p.emit(strictjson.False, at)
+	}
+	if strictjson.IsNumber(p.text) {
+		return p.emit(strictjson.Number, at)
+	}
+	return p.emit(strictjson.String, at)
+}
+
+// quoted reads a text in quotation marks.
+func (p *parser) quoted() error {
+	at, mark := p.pos, p.data[p.pos]
+	p.advance(1)
+	p.text, p.broken = p.text[:0], false
+	for p.pos < len(p.data) {
+		c := p.data[p.pos]
+		switch {
+		case c == mark && mark == '\'' && p.pos+1 < len(p.data) && p.data[p.pos+1] == mark:
+			p.text = append(p.text, mark)
+			p.advance(2)
+		case c == mark:
+			p.advance(1)
+			return nil
+		case c == '\\' && mark == '"':
+			if err := p.escape(); err != nil {
+				return err
+			}
+		case p.ends(p.pos):
+			if err := p.quotedBlanks(at); err != nil {
+				return err
+			}
+		default:
+			p.text = append(p.text, c)
+			p.advance(1)
+		}
+		if err := p.fits(at); err != nil {
+			return err
+		}
+	}
+	return faulty(at, "this quotation does not end")
+}
+
+// quotedBlanks reads blanks and line ends in a quotation that began at at.
+func (p *parser) quotedBlanks(at int) error {
+	begin := p.pos
+	for p.pos < len(p.data) && (p.data[p.pos] == ' ' || p.data[p.pos] == '\t') {
+		p.advance(1)
+	}
+	if p.lineEnd(p.pos) == 0 {
+		p.text = append(p.text, p.data[begin:p.pos]...)
+		return nil
+	}
+	n, err := p.quotedBreaks(at)
+	if err == nil {
+		p.fold(n)
+	}
+	return err
+}
+
+// quotedBreaks goes over line ends and the blanks around them.
+func (p *parser) quotedBreaks(at int) (n int, err error) {
+	for p.pos < len(p.data) && p.ends(p.pos) {
+		if p.lineEnd(p.pos) == 0 {
+			p.advance(1)
+			continue
+		}
+		p.newline()
+		n++
+		if p.marker("---") || p.marker("...") {
+			return n, faulty(at, "this quotation does not end")
+		}
+	}
+	return n, nil
+}
+
+// Escapes of one character, and what they mean.
+const (
+	escapeNames  = "0abtnvfre \"/\\N_LP\t"
+	escapeValues = "\x00\a\b\t\n\v\f\r\x1b \"/\\\u0085\u00a0\u2028\u2029\t"
+)
+
+// escape reads what a backslash begins.
+func (p *parser) escape() error {
+	at := p.pos
+	p.advance(1)
+	if p.pos == len(p.data) {
+		return nil
+	}
+	if p.lineEnd(p.pos) > 0 {
+		n, err := p.quotedBreaks(at)
+		p.broken = true
+		for range n - 1 {
+			p.text = append(p.text, '\n')
+		}
+		return err
+	}
+	c := p.data[p.pos]
+	values := []rune(escapeValues)
+	for i := range len(escapeNames) {
+		if c == escapeNames[i] {
+			p.text = utf8.AppendRune(p.text, values[i])
+			p.advance(1)
+			return nil
+		}
+	}
+	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[c]
+	if digits == 0 {
+		return faulty(at, "there is no such escape; a backslash is written as two, or in single quotes")
+	}
+	r, err := p.hex(at, digits)
+	if err != nil {
+		return err
+	}
+	if utf16.IsSurrogate(r) && p.pos+1 < len(p.data) && p.data[p.pos] == '\\' && p.data[p.pos+1] == 'u' {
+		// As JSON writes what is beyond four digits.
+		p.advance(1)
+		low, err := p.hex(at, 4)
+		if err != nil {
+			return err
+		}
+		r = utf16.DecodeRune(r, low)
+	}
+	if !utf8.ValidRune(r) || r == utf8.RuneError && digits == 4 && utf16.IsSurrogate(r) {
+		return faulty(at, "the escape is no character")
+	}
+	p.text = utf8.AppendRune(p.text, r)
+	return nil
+}
+
+// hex reads digits behind the letter that stands here.
+func (p *parser) hex(at, digits int) (rune, error) {
+	p.advance(1)
+	if p.pos+digits > len(p.data) {
+		return 0, faulty(at, "the escape lacks hexadecimal digits")
+	}
+	n, err := strconv.ParseUint(string(p.data[p.pos:p.pos+digits]), 16, 32)
+	if err != nil || n > utf8.MaxRune {
+		return 0, faulty(at, "the escape lacks hexadecimal digits")
+	}
+	p.advance(digits)
+	return rune(n), nil
+}
+
+// blockScalar reads the lines behind «|» or «>», inside of a collection whose entries
+// are indented by parent.
+func (p *parser) blockScalar(parent int) error {
+	at, literal := p.pos, p.data[p.pos] == '|'
+	p.advance(1)
+	chomp, indent := byte(0), 0
+	for range 2 {
+		if p.pos == len(p.data) {
+			break
+		}
+		switch c := p.data[p.pos]; {
+		case (c == '+' || c == '-') && chomp == 0:
+			chomp = c
+			p.advance(1)
+		case '1' <= c && c <= '9' && indent == 0:
+			indent = max(parent, 0) + int(c-'0')
+			p.advance(1)
+		}
+	}
+	if !p.ends(p.pos) {
+		return faulty(p.pos, "nothing but + or - and a digit may stand behind %q", rune(p.data[at]))
+	}
+	for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
+		if c := p.data[p.pos]; c == '#' && p.ends(p.pos-1) {
+			for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
+				p.advance(1)
+			}
+			break
+		} else if c != ' ' && c != '\t' {
+			return faulty(p.pos, "the text begins in the next line")
+		}
+		p.advance(1)
+	}
+	if p.pos < len(p.data) {
+		p.newline()
+	}
+	p.text, p.broken = p.text[:0], true
+	if err := p.blockLines(parent, indent, literal, chomp); err != nil {
+		return err
+	}
+	return p.emit(strictjson.String, at)
+}
+
+// blockLines reads the lines of a block scalar. A line end between two lines that are
+// not indented further is a blank in a folded one.
+func (p *parser) blockLines(parent, indent int, literal bool, chomp byte) error {
+	begin := p.pos
+	empty, err := p.emptyLines(parent, &indent)
+	if err != nil {
+		return err
+	}
+	broke, further := false, false
+	for p.column() == indent && p.pos < len(p.data) && !(indent == 0 && (p.marker("---") || p.marker("..."))) {
+		blank := p.data[p.pos] == ' ' || p.data[p.pos] == '\t'
+		switch {
+		case !broke:
+		case literal || further || blank:
+			p.text = append(p.text, '\n')
+		case empty == 0:
+			p.text = append(p.text, ' ')
+		}
+		for range empty {
+			p.text = append(p.text, '\n')
+		}
+		further, broke = blank, false
+		line := p.pos
+		for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
+			p.advance(1)
+		}
+		p.text = append(p.text, p.data[line:p.pos]...)
+		if err := p.fits(begin); err != nil {
+			return err
+		}
+		if p.pos < len(p.data) {
+			p.newline()
+			broke = true
+		}
+		if empty, err = p.emptyLines(parent, &indent); err != nil {
+			return err
+		}
+	}
+	if broke && chomp != '-' {
+		p.text = append(p.text, '\n')
+	}
+	if chomp == '+' {
+		for range empty {
+			p.text = append(p.text, '\n')
+		}
+	}
+	// What stands here is the first of its line.
+	p.first = p.pos
+	if p.column() > 0 {
+		p.pos = p.lineStart
+	}
+	return p.fits(begin)
+}
+
+// emptyLines goes over lines without text to the indentation of the next one, and counts
+// them. The first line with text says what the indentation is, if nothing else did.
+func (p *parser) emptyLines(parent int, indent *int) (n int, err error) {
+	most := 0
+	for {
+		for p.pos < len(p.data) && (*indent == 0 || p.column() < *indent) && p.data[p.pos] == ' ' {
+			p.advance(1)
+		}
+		most = max(most, p.column())
+		if p.pos < len(p.data) && (*indent == 0 || p.column() < *indent) && p.data[p.pos] == '\t' {
+			return n, faulty(p.pos, "a tab can't indent; use spaces")
+		}
+		if p.pos == len(p.data) || p.lineEnd(p.pos) == 0 {
+			break
+		}
+		p.newline()
+		n++
+	}
+	if *indent == 0 {
+		*indent = max(most, parent+1, 1)
+	}
+	return n, nil
+}

@@ -1,0 +1,546 @@
+package strictjson
+
+import (
+	"context"
+	"encoding"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// decoder puts tokens into a value.
+type decoder struct {
+	ctx    context.Context
+	source Source
+	o      Options
+	patch  bool
+
+	path   []part
+	shapes map[reflect.Type]*shape
+	weight int
+	tokens int
+	steps  int // beside those of the source, for tests
+}
+
+// part is one step of the path to what is read now: a key, or a place in a list.
+type part struct {
+	key   string
+	index int // if not negative
+}
+
+// shape is what a type says of the text that it is read from.
+type shape struct {
+	fields    map[string]*field // of a struct
+	readsText bool              // encoding.TextUnmarshaler
+	readsJSON bool              // json.Unmarshaler
+}
+
+// field is one of a struct's.
+type field struct {
+	name  string
+	index []int
+	bit   int
+	most  int
+	// said: the type says it.
+	said bool
+	// forbidden: a client may not send it.
+	forbidden bool
+}
+
+// The context is looked at every so many tokens, some ten microseconds apart.
+const tokensPerLook = 256
+
+func (d *decoder) invalid(format string, args ...any) error {
+	return mezu.Invalid(d.where(), format, args...)
+}
+
+// where is the path as errors have it. It is put together for an error alone.
+func (d *decoder) where() string {
+	var b strings.Builder
+	for _, p := range d.path {
+		d.steps += len(p.key) + 1
+		switch {
+		case p.index >= 0:
+			b.WriteString("[" + strconv.Itoa(p.index) + "]")
+		case b.Len() > 0:
+			b.WriteString("." + p.key)
+		default:
+			b.WriteString(p.key)
+		}
+	}
+	return b.String()
+}
+
+// read reads the one value of the text into what into points to.
+func (d *decoder) read(into any) error {
+	target := reflect.ValueOf(into).Elem()
+	fresh := reflect.New(target.Type()).Elem()
+	if d.patch {
+		fresh.Set(target)
+	}
+	t, err := d.next()
+	if err == nil {
+		err = d.value(t, fresh, MaxItems)
+	}
+	if err != nil {
+		return err
+	}
+	if t, err = d.next(); err != nil {
+		return err
+	}
+	if t.Kind != End {
+		return mezu.Invalid("", "something follows the value")
+	}
+	target.Set(fresh)
+	return nil
+}
+
+func (d *decoder) next() (Token, error) {
+	if d.tokens++; d.tokens%tokensPerLook == 0 {
+		if err := context.Cause(d.ctx); err != nil {
+			return Token{}, err
+		}
+	}
+	d.steps++
+	return d.source.Next()
+}
+
+// charge takes memory for the value.
+func (d *decoder) charge(n int) error {
+	if d.weight += n; d.weight > BaseWeight+WeightPerByte*d.source.Offset() {
+		return d.invalid("takes more memory than a text of this size may: it has too many short entries; send fewer at once")
+	}
+	if d.o.Charge != nil {
+		return d.o.Charge(n)
+	}
+	return nil
+}
+
+// value reads the value that begins with t into v, which holds at most so many elements.
+func (d *decoder) value(t Token, v reflect.Value, most int) error {
+	switch {
+	case t.Kind == Refused:
+		return d.invalid("%s", t.Text)
+	case t.Kind == Null && d.patch:
+		v.SetZero()
+		return nil
+	case t.Kind == Null:
+		return d.invalid("is null; leave the field out instead")
+	case len(d.path) > MaxDepth:
+		return d.invalid("is nested more than %d deep", MaxDepth)
+	}
+	for v.Kind() == reflect.Pointer {
+		if err := d.charge(int(v.Type().Elem().Size())); err != nil {
+			return err
+		}
+		own := reflect.New(v.Type().Elem())
+		if d.patch && !v.IsNil() {
+			own.Elem().Set(v.Elem())
+		}
+		v.Set(own)
+		v = own.Elem()
+	}
+	sh := d.shapeOf(v.Type())
+	switch t.Kind {
+	case ObjectBegin:
+		switch {
+		case sh.readsText || sh.readsJSON:
+		case v.Kind() == reflect.Struct:
+			return d.object(v, sh)
+		case v.Kind() == reflect.Map:
+			return d.mapping(v, most)
+		}
+		return d.invalid("an object does not fit here")
+	case ListBegin:
+		if v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8 && !sh.readsText && !sh.readsJSON {
+			return d.list(v, most)
+		}
+		return d.invalid("a list does not fit here")
+	}
+	return d.scalar(t, v, sh)
+}
+
+func (d *decoder) object(v reflect.Value, sh *shape) error {
+	var seen [maxFields / 64]uint64
+	d.path = append(d.path, part{index: -1})
+	last := len(d.path) - 1
+	for {
+		t, err := d.next()
+		if err != nil {
+			return err
+		}
+		if t.Kind == ObjectEnd {
+			d.path = d.path[:last]
+			return nil
+		}
+		if t.Kind == Refused {
+			d.path = d.path[:last]
+			return d.invalid("%s", t.Text)
+		}
+		f := sh.fields[string(t.Text)]
+		if f == nil {
+			d.path[last].key = string(t.Text)
+			return d.invalid("is not a field that this version knows")
+		}
+		d.path[last].key = f.name
+		bit := uint64(1) << (f.bit % 64)
+		switch {
+		case seen[f.bit/64]&bit != 0:
+			return d.invalid("is given twice")
+		case f.forbidden:
+			return d.invalid("is set by the server alone")
+		}
+		seen[f.bit/64] |= bit
+		if t, err = d.next(); err != nil {
+			return err
+		}
+		into, err := v.FieldByIndexErr(f.index)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f.name, err)
+		}
+		if err := d.value(t, into, f.most); err != nil {
+			return err
+		}
+	}
+}
+
+// Sizes of a map of Go's runtime: itself, and the group of eight places that the first
+// entry takes. From then on two places are there for each entry.
+const (
+	mapSize   = 56
+	mapPlaces = 8
+	spare     = 2
+)
+
+func (d *decoder) mapping(v reflect.Value, most int) error {
+	of := v.Type()
+	entry := int(of.Key().Size() + of.Elem().Size())
+	if err := d.charge(mapSize); err != nil {
+		return err
+	}
+	out := reflect.MakeMap(of)
+	var seen map[string]bool
+	if d.patch {
+		seen = map[string]bool{}
+		for it := v.MapRange(); it.Next(); {
+			out.SetMapIndex(it.Key(), it.Value())
+		}
+	}
+	d.path = append(d.path, part{index: -1})
+	last := len(d.path) - 1
+	for n := 0; ; n++ {
+		t, err := d.next()
+		if err != nil {
+			return err
+		}
+		if t.Kind == ObjectEnd {
+			d.path = d.path[:last]
+			v.Set(out)
+			return nil
+		}
+		if t.Kind == Refused || n == most {
+			d.path = d.path[:last]
+		}
+		if t.Kind == Refused {
+			return d.invalid("%s", t.Text)
+		}
+		if n == most {
+			return d.invalid("has more than %d entries", most)
+		}
+		size := len(t.Text) + spare*entry
+		if n == 0 {
+			size += mapPlaces * entry
+		}
+		if err := d.charge(size); err != nil {
+			return err
+		}
+		name := string(t.Text)
+		d.path[last].key = name
+		key := reflect.ValueOf(name).Convert(of.Key())
+		had := out.MapIndex(key)
+		if d.patch && seen[name] || !d.patch && had.IsValid() {
+			return d.invalid("is given twice")
+		}
+		if d.patch {
+			seen[name] = true
+		}
+		if t, err = d.next(); err != nil {
+			return err
+		}
+		if t.Kind == Null && d.patch {
+			out.SetMapIndex(key, reflect.Value{})
+			continue
+		}
+		element := reflect.New(of.Elem()).Elem()
+		if d.patch && had.IsValid() {
+			element.Set(had)
+		}
+		if err := d.value(t, element, MaxItems); err != nil {
+			return err
+		}
+		out.SetMapIndex(key, element)
+	}
+}
+
+// chunk is how many elements of a long list lie together until all are there: so none of
+// them is copied more than a few times, and no room is left over.
+const chunk = 512
+
+func (d *decoder) list(v reflect.Value, most int) error {
+	of := v.Type()
+	var chunks []reflect.Value
+	out := reflect.MakeSlice(of, 0, 0)
+	d.path = append(d.path, part{})
+	last := len(d.path) - 1
+	for n := 0; ; n++ {
+		t, err := d.next()
+		if err != nil {
+			return err
+		}
+		if t.Kind == ListEnd {
+			d.path = d.path[:last]
+			d.steps += n
+			v.Set(joined(of, n, append(chunks, out)))
+			return nil
+		}
+		if n == most {
+			d.path = d.path[:last]
+			return d.invalid("has more than %d entries", most)
+		}
+		d.path[last] = part{index: n}
+		if out.Len() == out.Cap() {
+			room := min(max(1, 2*out.Len()), chunk)
+			if out.Len() == chunk {
+				chunks = append(chunks, out)
+				out = reflect.MakeSlice(of, 0, 0)
+			}
+			if err := d.charge((room - out.Len()) * int(of.Elem().Size())); err != nil {
+				return err
+			}
+			grown := reflect.MakeSlice(of, out.Len(), room)
+			d.steps += reflect.Copy(grown, out)
+			out = grown
+		}
+		out = out.Slice(0, out.Len()+1)
+		if err := d.value(t, out.Index(out.Len()-1), MaxItems); err != nil {
+			return err
+		}
+	}
+}
+
+// joined is one list of n elements.
+func joined(of reflect.Type, n int, chunks []reflect.Value) reflect.Value {
+	if len(chunks) == 1 {
+		return chunks[0]
+	}
+	out := reflect.MakeSlice(of, n, n)
+	at := 0
+	for _, c := range chunks {
+		at += reflect.Copy(out.Slice(at, n), c)
+	}
+	return out
+}
+
+// scalar reads a text, number or boolean.
+func (d *decoder) scalar(t Token, v reflect.Value, sh *shape) error {
+	switch {
+	case sh.readsJSON:
+		return d.itself(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON, literal(t), t)
+	case sh.readsText && t.Kind == String:
+		return d.itself(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText, t.Text, t)
+	case sh.readsText:
+		return d.unfit(t)
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if t.Kind != String {
+			return d.unfit(t)
+		}
+		if err := d.charge(len(t.Text)); err != nil {
+			return err
+		}
+		v.SetString(string(t.Text))
+	case reflect.Bool:
+		if t.Kind != True && t.Kind != False {
+			return d.unfit(t)
+		}
+		v.SetBool(t.Kind == True)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(string(t.Text), 10, 64)
+		if t.Kind != Number || err != nil || v.OverflowInt(n) {
+			return d.unfit(t)
+		}
+		v.SetInt(n)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(string(t.Text), 10, 64)
+		if t.Kind != Number || err != nil || v.OverflowUint(n) {
+			return d.unfit(t)
+		}
+		v.SetUint(n)
+	case reflect.Slice: // of bytes: a list of anything else is no scalar
+		if t.Kind != String || v.Type().Elem().Kind() != reflect.Uint8 {
+			return d.unfit(t)
+		}
+		size := base64.StdEncoding.DecodedLen(len(t.Text))
+		if err := d.charge(size); err != nil {
+			return err
+		}
+		data := make([]byte, size)
+		n, err := base64.StdEncoding.Decode(data, t.Text)
+		if err != nil {
+			return d.invalid("is bytes in base64")
+		}
+		v.SetBytes(data[:n])
+	default:
+		return d.unfit(t)
+	}
+	return nil
+}
+
+// unfit is the answer to a value of another type.
+func (d *decoder) unfit(t Token) error {
+	what := "a boolean"
+	switch t.Kind {
+	case String:
+		what = "a string"
+	case Number:
+		what = "this number"
+	}
+	return d.invalid("%s does not fit here", what)
+}
+
+// maxLiteral bounds a value that its type reads by itself, a span, a size or a time: its
+// errors repeat it.
+const maxLiteral = 128
+
+// itself has a type read its own text.
+func (d *decoder) itself(read func([]byte) error, text []byte, t Token) error {
+	if len(text) > maxLiteral {
+		return d.invalid("has more than %d bytes", maxLiteral)
+	}
+	err := read(text)
+	var known *mezu.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return d.invalid("%s", known.Detail)
+	}
+	return d.unfit(t)
+}
+
+// literal is a token as JSON writes it.
+func literal(t Token) []byte {
+	switch t.Kind {
+	case True:
+		return []byte("true")
+	case False:
+		return []byte("false")
+	case Number:
+		return t.Text
+	}
+	if len(t.Text) > maxLiteral {
+		return t.Text // too long anyhow
+	}
+	data, _ := json.Marshal(string(t.Text)) // a string has no errors
+	return data
+}
+
+// maxFields bounds the fields of a struct that can be read.
+const maxFields = 128
+
+// shapeOf finds out about a type once in a reading.
+func (d *decoder) shapeOf(t reflect.Type) *shape {
+	if sh := d.shapes[t]; sh != nil {
+		return sh
+	}
+	p := reflect.PointerTo(t)
+	sh := &shape{readsJSON: p.Implements(reflect.TypeFor[json.Unmarshaler]()), readsText: p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())}
+	if t.Kind() == reflect.Struct && !sh.readsJSON && !sh.readsText {
+		sh.fields = map[string]*field{}
+		d.fieldsOf(t, t, nil, sh.fields)
+	}
+	if d.shapes == nil {
+		d.shapes = map[reflect.Type]*shape{}
+	}
+	d.shapes[t] = sh
+	return sh
+}
+
+// fieldsOf adds the fields of a struct by their JSON names, those of embedded structs
+// included, of which outer is the outermost. Names are exact: encoding/json alone would
+// take any case.
+func (d *decoder) fieldsOf(outer, t reflect.Type, at []int, into map[string]*field) {
+	bounded, _ := reflect.Zero(t).Interface().(Bounded)
+	var embedded []reflect.StructField
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" {
+			embedded = append(embedded, f)
+			continue
+		}
+		if name == "-" || !f.IsExported() {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		if into[name] != nil {
+			continue // an outer one hides it
+		}
+		most, said := MaxItems, bounded != nil && bounded.MaxItems(name) > 0
+		if said {
+			most = bounded.MaxItems(name)
+		}
+		into[name] = &field{name: name, said: said, index: append(at[:len(at):len(at)], f.Index...), bit: len(into), most: most, forbidden: d.o.Forbidden != nil && d.o.Forbidden(outer, name)}
+	}
+	for _, f := range embedded {
+		d.fieldsOf(outer, f.Type, append(at[:len(at):len(at)], f.Index...), into)
+	}
+}
+
+// check is CheckType of what stands at where.
+func (d *decoder) check(t reflect.Type, where string) error {
+	if d.shapes[t] != nil {
+		return nil // looked at, or about to be
+	}
+	sh := d.shapeOf(t)
+	if sh.readsJSON || sh.readsText {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return d.check(t.Elem(), where)
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return nil
+	case reflect.Struct:
+	default:
+		return mezu.Errorf(mezu.CodeInternal, "%s is a %s, which no body is read into", where, t)
+	}
+	if len(sh.fields) > maxFields {
+		return mezu.Errorf(mezu.CodeInternal, "%s has more than %d fields", where, maxFields)
+	}
+	for name, f := range sh.fields {
+		of, here := t.FieldByIndex(f.index).Type, where+"."+name
+		switch kind := of.Kind(); {
+		case kind == reflect.Slice && of.Elem().Kind() == reflect.Uint8:
+			continue
+		case kind == reflect.Slice, kind == reflect.Map && of.Key().Kind() == reflect.String:
+			if !f.said {
+				return mezu.Errorf(mezu.CodeInternal, "%s has no bound: %s.MaxItems says it", here, t)
+			}
+			of = of.Elem()
+		}
+		if err := d.check(of, here); err != nil {
+			return err
+		}
+	}
+	return nil
+}
