@@ -53,35 +53,6 @@ const (
 // SessionCookie is the name of the cookie that holds session and grant.
 const SessionCookie = "__Host-mezu_session"
 
-// reservedExact are headers, in lower case, by which a workload or a framework
-// may learn who the client is, where it came from, or which method or path is
-// meant. No client may set them; the Warpgate writes what is true.
-var reservedExact = map[string]bool{
-	"forwarded": true, "x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
-	"cf-connecting-ip": true, "fastly-client-ip": true, "x-rewrite-url": true, "x-http-method": true,
-	"x-http-method-override": true, "x-method-override": true, "x-auth-user": true, "x-remote-user": true,
-	"remote-user": true, "x-user": true, "x-host": true,
-}
-
-// reservedPrefixes are families of such headers.
-var reservedPrefixes = []string{"x-mezu-", "x-forwarded-", "x-original-", "x-auth-request-"}
-
-// maxReservedLength is longer than any name of reservedExact and any prefix;
-// longer names can only be reserved by their prefix.
-const maxReservedLength = 64
-
-// reservedFirst marks the first letters of reserved names, so that the usual
-// header costs one look.
-var reservedFirst = func() (t [256]bool) {
-	for n := range reservedExact {
-		t[n[0]], t[n[0]-32] = true, true
-	}
-	for _, n := range reservedPrefixes {
-		t[n[0]], t[n[0]-32] = true, true
-	}
-	return t
-}()
-
 // ReservedHeader reports whether a header of this name is dropped when a client
 // sends it, whatever its case.
 func ReservedHeader[T string | []byte](name T) bool { return classify(name) == headerReserved }
@@ -99,7 +70,7 @@ const (
 )
 
 func classify[T string | []byte](name T) headerClass {
-	if len(name) == 0 || !reservedFirst[name[0]] {
+	if len(name) < reservedStart || !mayBeReserved(name[0], name[1], name[2]) {
 		return headerPlain
 	}
 	var buf [maxReservedLength]byte
@@ -107,17 +78,12 @@ func classify[T string | []byte](name T) headerClass {
 	changed := false
 	for i := 0; i < n; i++ {
 		c := name[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 32
-		case c == '_' || c == '.':
-			c, changed = '-', true
-		}
-		buf[i] = c
+		buf[i] = reservedFold[c]
+		changed = changed || c == '_' || c == '.'
 	}
 	lower := buf[:n]
-	hit := len(name) <= maxReservedLength && reservedExact[string(lower)]
-	for _, p := range reservedPrefixes {
+	hit := len(name) <= maxReservedLength && reservedNames[string(lower)]
+	for _, p := range reservedFamilies[lower[0]] {
 		hit = hit || len(lower) >= len(p) && string(lower[:len(p)]) == p
 	}
 	switch {

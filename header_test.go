@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -29,12 +30,56 @@ func TestH1_ReservedHeaders(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "X", "X-", "Accept", "Authorization", "Cookie", "X-Request-Id", "X-Custom", "X-Forward", "X-Mezu", "X-Real-IPs", "Remote", "Remote-Users", "Traceparent", "X_Custom", "X.Custom", "Content_Type"} {
+	for _, name := range []string{"", "X", "X-", "Accept", "Authorization", "Cookie", "X-Request-Id", "X-Custom", "X-Forward", "X-Mezu", "X-Real-IPs", "Remote", "X-User-Id", "X-Api-Key", "X-Auth-Token", "Impersonate-User", "Via", "X-Amzn-Trace-Id", "X-Ms-Version", "Cf-Ray", "Proxies", "Client-Ips", "X-Requested-With", "Traceparent", "X_Custom", "X.Custom", "Content_Type"} {
 		for _, n := range append(cases(name), name) {
 			if mezu.ReservedHeader(n) || mezu.LookalikeHeader(n) {
 				t.Errorf("%q is not a plain header", n)
 			}
 		}
+	}
+}
+
+// TestRow11_ReservedFields: each of the list is reserved in every case, passes for
+// nothing else, and stands in docs/security.md with whose it is.
+func TestRow11_ReservedFields(t *testing.T) {
+	page, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "| `") {
+			rows[strings.TrimSpace(line)] = true
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range mezu.ReservedFields() {
+		if row := "| `" + f.Name + "` | " + f.Whose + " |"; !rows[row] {
+			t.Errorf("docs/security.md does not have the row\n%s", row)
+		} else {
+			delete(rows, row)
+		}
+		if seen[f.Name] || f.Name != strings.ToLower(f.Name) || len(f.Name) < 4 || strings.ContainsAny(f.Name, "_.") {
+			t.Errorf("%q is repeated or not as it is compared", f.Name)
+		}
+		seen[f.Name] = true
+		names := []string{f.Name}
+		if family, ok := strings.CutSuffix(f.Name, "*"); ok {
+			names = []string{family, family + "x", family + "Some-Thing", family + long(200)}
+		}
+		for _, name := range names {
+			for _, n := range cases(name) {
+				if !mezu.ReservedHeader(n) || mezu.LookalikeHeader(n) {
+					t.Errorf("%s is not reserved", n)
+				}
+				if other := strings.ReplaceAll(n, "-", "_"); other != n && (!mezu.LookalikeHeader(other) || mezu.ReservedHeader(other)) {
+					t.Errorf("%s does not pass for %s", other, n)
+				}
+			}
+		}
+	}
+	for row := range rows {
+		t.Errorf("docs/security.md lists a field that is not reserved: %s", row)
 	}
 }
 
