@@ -333,7 +333,7 @@ func (d *Daemon) target() string {
 
 // forwarding is what the server works by.
 func (d *Daemon) forwarding() forward.Config {
-	c := forward.Config{Upstream: d.upstream, Allow: d.allow, MayForward: d.cfg.MayForward, Table: d.state.Table, Log: d.log,
+	c := forward.Config{Upstream: d.upstream, Allow: d.allow, MayForward: d.cfg.MayForward, Table: d.state.Table, Serves: d.state.Serves, Log: d.log,
 		Panicked: func() { d.counters.panics.Add(1) }, Failed: d.counters.failed}
 	if d.cfg.Events != nil {
 		c.Request = d.emit

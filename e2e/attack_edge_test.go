@@ -197,10 +197,14 @@ func forbiddenRequests(t *testing.T, a *target, evil *evilEdge) {
 		}
 	}
 	now := told("forbidden", "192.0.2.1", bundle.Position, "")
+	label, _, _ := strings.Cut(a.host, ".")
 	for _, raw := range []string{
 		line("GET //public") + "\r\n", line("GET /public/../admin") + "\r\n", line("GET /public/%61") + "\r\n", line("GET /public/%2fa") + "\r\n", line("GET /public/%00") + "\r\n",
 		line("GET /s/%2f../admin") + "\r\n", line("GET https://"+a.host+"/public") + "\r\n", line("CONNECT /public") + "\r\n", line("get /public") + "\r\n",
 		line("GET /public") + "X_Mezu_User_Id: root\r\n\r\n", line("GET /public") + "x_forwarded_for: 10.0.0.1\r\n\r\n", line("GET /nows/x") + handshake,
+		line("GET /tier/x") + "X-Tier: gold\r\nX-Tier: free\r\n\r\n", line("GET /tier/x") + "X-Tier: free\r\nX-Tier: gold\r\n\r\n",
+		"GET /public HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + label + ".evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + label + "\r\n\r\n",
+		"GET /public HTTP/1.1\r\nHost: x" + a.host + "\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + a.host + ".evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
 	} {
 		if r := evil.exchange(t, bundle.Environment, now, raw); r.kind != relay.KindFailure || r.code != mezu.CodeRefusedByWarpgate {
 			t.Errorf("%.80q was answered with %+v", raw, r)

@@ -25,6 +25,7 @@ func attackRoutes() []mezu.Route {
 		{Name: "no-socket", Prefix: "/nows/", WebSocket: &no},
 		{Name: "filtered", Prefix: "/waf", WAF: "block"},
 		{Name: "small", Prefix: "/small", MaxBody: 1000},
+		{Name: "tier", Prefix: "/tier", Headers: map[string]string{"X-Tier": "gold"}},
 		{Name: "get-only", Prefix: "/get", Methods: []string{"GET", "HEAD"}},
 		{Name: "denied", Prefix: "/denied", DenyIPs: []string{"127.0.0.0/8"}},
 		{Name: "elsewhere", Prefix: "/elsewhere", AllowIPs: []string{"10.0.0.0/8"}},
@@ -51,7 +52,7 @@ func TestAttack(t *testing.T) {
 		{"R1 dot segments", attackR1}, {"R2 encoded slashes", attackR2}, {"R4 semicolons", attackR4}, {"R5 escapes", attackR5},
 		{"R7 near misses", attackR7}, {"R8 prefixes", attackR8}, {"R10 host forms", attackR10}, {"R12 unenforced", attackR12},
 		{"R15 override", attackR15}, {"H1 reserved fields", attackH1}, {"H2 look-alikes", attackH2}, {"H3 Connection", attackH3},
-		{"H9 client address", attackH9}, {"A11 other planes", attackA11}, {"request id", attackRequestID}, {"WebSocket", attackWebSocket}, {"mutations", attackMutations},
+		{"H9 client address", attackH9}, {"header conditions", attackConditions}, {"A11 other planes", attackA11}, {"request id", attackRequestID}, {"WebSocket", attackWebSocket}, {"mutations", attackMutations},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t, a)

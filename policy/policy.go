@@ -30,10 +30,10 @@ type Request struct {
 	Method string
 	// Path is canonical (mezu.CanonicalPath), without query.
 	Path mezu.Path
-	// Header gives the value of a request header by its name in lower case,
-	// however the request wrote it. It is called only where routes have header conditions; if nil,
-	// the request has no header. Of repeated headers the first counts.
-	Header func(name string) (value string, ok bool)
+	// Carries reports whether the request has a header, by its name in lower case,
+	// and every line of it has exactly this value. It is called only where routes have
+	// header conditions; if nil, the request has no header.
+	Carries func(name, value string) bool
 	// Client is the address of the client; the zero address passes no route
 	// that has address rules.
 	Client netip.Addr

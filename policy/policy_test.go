@@ -102,13 +102,13 @@ func TestDecide_MethodsAndHeaders(t *testing.T) {
 	)
 	with := func(method, path string, headers ...string) *policy.Request {
 		r := request(t, method, path)
-		r.Header = func(name string) (string, bool) {
+		r.Carries = func(name, value string) bool {
 			for i := 0; i < len(headers); i += 2 {
 				if strings.EqualFold(headers[i], name) {
-					return headers[i+1], true
+					return headers[i+1] == value
 				}
 			}
-			return "", false
+			return false
 		}
 		return r
 	}
@@ -438,10 +438,10 @@ func TestExplain_IsBounded(t *testing.T) {
 
 func TestDecide_AllocatesNothing(t *testing.T) {
 	table := compile(t, large())
-	header := func(string) (string, bool) { return "1", true }
+	carries := func(_, value string) bool { return value == "1" }
 	for _, raw := range []string{"/exact/77", "/prefix/77/x", "/guarded/x"} {
 		r := request(t, "GET", raw)
-		r.Grant, r.Header = grant("guest", "auditor"), header
+		r.Grant, r.Carries = grant("guest", "auditor"), carries
 		if n := testing.AllocsPerRun(100, func() {
 			if d := table.Decide(policy.Edge, r); !d.Allowed() {
 				t.Fatalf("%s: %s", raw, d.Detail)

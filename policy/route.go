@@ -202,12 +202,9 @@ func hasOne(set map[string]bool, roles []string) bool {
 
 // meets reports whether the request carries every header that the route asks
 // for; missing names the first that it does not.
-func (r *Route) meets(header func(string) (string, bool)) (missing string, ok bool) {
+func (r *Route) meets(carries func(name, value string) bool) (missing string, ok bool) {
 	for _, c := range r.conditions {
-		if header == nil {
-			return c.name, false
-		}
-		if value, has := header(c.lower); !has || value != c.value {
+		if carries == nil || !carries(c.lower, c.value) {
 			return c.name, false
 		}
 	}

@@ -143,7 +143,7 @@ func (g *group) choose(r *Request, tr *trace) (route *Route, named bool) {
 				continue
 			}
 			named = true
-			if missing, ok := c.meets(r.Header); !ok {
+			if missing, ok := c.meets(r.Carries); !ok {
 				if tr != nil {
 					tr.pass(c, "the header "+missing+" is missing or has another value")
 				}

@@ -310,15 +310,14 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// parseTrailer reads a trailer section and drops what may not stand in one:
-// framing, routing, connection and reserved fields (RFC 9110, 6.5.1).
+// parseTrailer reads a trailer section and drops what may not stand in one.
 func (m *message) parseTrailer(section []byte, maxFields int) error {
 	if err := m.parseFields(section, maxFields); err != nil {
 		return err
 	}
 	kept := m.Fields[:0]
 	for i := range m.Fields {
-		if m.Fields[i].kind == fieldOther {
+		if mayTrail(m.Fields[i].Name) {
 			kept = append(kept, m.Fields[i])
 		}
 	}

@@ -133,8 +133,9 @@ type message struct {
 	hosts      int
 	chunked    bool
 	hasLength  bool
-	te         []byte
+	trailers   bool // TE: trailers
 	requestID  []byte
+	requestIDs int
 }
 
 func (m *message) reset() { *m = message{Fields: m.Fields[:0]} }
@@ -395,9 +396,12 @@ func (m *message) note(f *Field) error {
 	case fieldUpgrade:
 		m.upgrade = f.Value
 	case fieldTE:
-		m.te = f.Value
+		m.trailers = m.trailers || hasToken(f.Value, "trailers")
 	case fieldRequestID:
 		m.requestID = f.Value
+		if m.requestIDs++; m.requestIDs > 1 {
+			m.requestID = nil // neither of them
+		}
 	case fieldConnection:
 		m.noteConnection(f.Value)
 	}

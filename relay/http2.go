@@ -72,7 +72,11 @@ func lengthFits(in *http.Request) bool {
 
 // takeHeader takes the end-to-end fields of a header map.
 func (r *Request) takeHeader(header http.Header) error {
-	r.ID = requestID([]byte(header.Get(mezu.HeaderRequestID)))
+	r.ID = ""
+	if ids := header[mezu.HeaderRequestID]; len(ids) == 1 {
+		r.ID = ids[0]
+	}
+	r.ID = requestID([]byte(r.ID))
 	count := 0
 	for name, values := range header {
 		kind := kindOf([]byte(name))
@@ -94,7 +98,7 @@ func (r *Request) takeHeader(header http.Header) error {
 				}
 				r.Fields = append(r.Fields, Field{Name: []byte(name), Value: []byte(v)})
 			case fieldTE:
-				r.Trailers = hasToken([]byte(v), "trailers")
+				r.Trailers = r.Trailers || hasToken([]byte(v), "trailers")
 			case fieldExpect:
 				r.Expect = r.Framing != NoBody && strings.EqualFold(v, "100-continue")
 			}
@@ -110,7 +114,7 @@ func (r *Request) takeHeader(header http.Header) error {
 func TrailerFields(trailer http.Header) []Field {
 	var out []Field
 	for name, values := range trailer {
-		if !mezu.ValidHeaderName(name) || kindOf([]byte(name)) != fieldOther {
+		if !mayTrail([]byte(name)) {
 			continue
 		}
 		for _, v := range values {

@@ -1,7 +1,9 @@
 package relay_test
 
 import (
+	"errors"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/mezusphere/mezu"
@@ -39,7 +41,58 @@ func TestRefusalKeepsWhoAsked(t *testing.T) {
 	in.Header.Set("Accept", "text/html")
 	var req relay.Request
 	err := relay.CanonicalHTTP(in, &req)
-	if accept, _ := req.Header("accept"); err == nil || req.ID != "mine" || accept != "text/html" {
-		t.Errorf("id %q, accept %q, %v", req.ID, accept, err)
+	if err == nil || req.ID != "mine" || !req.Carries("accept", "text/html") {
+		t.Errorf("id %q, fields %q, %v", req.ID, req.Fields, err)
+	}
+}
+
+// TestRow9_Carries: every line of a field counts, in both versions alike.
+func TestRow9_Carries(t *testing.T) {
+	for _, c := range []struct {
+		fields []string
+		want   bool
+	}{
+		{nil, false}, {[]string{"X-Tier", "gold"}, true}, {[]string{"x-tier", "gold"}, true}, {[]string{"X-Tier", "free"}, false}, {[]string{"X-Tier", "Gold"}, false},
+		{[]string{"X-Tier", "gold", "X-Tier", "gold"}, true}, {[]string{"X-Tier", "gold", "X-Tier", "free"}, false}, {[]string{"X-Tier", "free", "X-Tier", "gold"}, false}, {[]string{"X-Tier", "gold", "X-Tier", ""}, false},
+		{[]string{"X-Tier", "gold, free"}, false}, {[]string{"X-Tier", "gold,gold"}, false}, {[]string{"X-Tier", "gold", "X_Tier", "gold"}, false}, {[]string{"X_Tier", "gold"}, false}, {[]string{"X-Tierx", "free", "X-Tier", "gold"}, true},
+	} {
+		raw, in := "GET / HTTP/1.1\r\nHost: a\r\n", httptest.NewRequest("GET", "/", nil)
+		in.RequestURI = "/"
+		for i := 0; i < len(c.fields); i += 2 {
+			raw += c.fields[i] + ": " + c.fields[i+1] + "\r\n"
+			in.Header.Add(c.fields[i], c.fields[i+1])
+		}
+		var one, two relay.Request
+		var head relay.RequestHead
+		var names relay.Names
+		var r relay.Reader
+		r.Reset(strings.NewReader(raw + "\r\n"))
+		if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two)); err != nil {
+			t.Fatal(err)
+		}
+		if one.Carries("x-tier", "gold") != c.want || two.Carries("x-tier", "gold") != c.want {
+			t.Errorf("%q: %v in HTTP/1.1, %v in HTTP/2", c.fields, one.Carries("x-tier", "gold"), two.Carries("x-tier", "gold"))
+		}
+	}
+}
+
+// TestRow9_RepeatedFieldsAreNoTruth: of two request ids neither is taken, and TE is a
+// list over all its lines, in both versions.
+func TestRow9_RepeatedFieldsAreNoTruth(t *testing.T) {
+	in := httptest.NewRequest("GET", "/", nil)
+	in.RequestURI = "/"
+	in.Header["X-Request-Id"], in.Header["Te"] = []string{"first", "second"}, []string{"trailers", "gzip"}
+	var one, two relay.Request
+	var head relay.RequestHead
+	var names relay.Names
+	var r relay.Reader
+	r.Reset(strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: first\r\nX-Request-Id: second\r\nTE: trailers\r\nTE: gzip\r\n\r\n"))
+	if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two)); err != nil {
+		t.Fatal(err)
+	}
+	for _, req := range []*relay.Request{&one, &two} {
+		if req.ID == "first" || req.ID == "second" || req.ID == "" || !req.Trailers {
+			t.Errorf("id %q, trailers %v", req.ID, req.Trailers)
+		}
 	}
 }

@@ -82,8 +82,8 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 	}
 	req.Host, req.Authority = names.host, names.authority
 	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
-	req.Trailers = hasToken(h.te, "trailers")
-	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && fieldIs(req.Fields, "sec-websocket-version", "13") {
+	req.Trailers = h.trailers
+	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && req.Carries("sec-websocket-version", "13") {
 		req.Upgrade = "websocket"
 	}
 	return nil
@@ -115,7 +115,7 @@ func (r *Request) takeFields(h *RequestHead) error {
 
 // announce adds the name of a trailer, if it may be one.
 func (r *Request) announce(name []byte) {
-	if r.Framing != Chunked || !mezu.ValidHeaderName(name) || kindOf(name) != fieldOther {
+	if r.Framing != Chunked || !mayTrail(name) {
 		return
 	}
 	if r.Announced != "" {
@@ -241,24 +241,47 @@ func hasToken(v []byte, lower string) bool {
 	return false
 }
 
-func fieldIs(fields []Field, lower, value string) bool {
-	for i := range fields {
-		if fields[i].Is(lower) {
-			return string(fields[i].Value) == value
+// Carries reports whether the request has a field, by its name in lower case, and
+// every line of it has exactly this value: which of several a workload goes by can't be
+// known. A line is not taken apart at its commas, since not every field is a list. A
+// name that is the same to a workload that reads '_' and '.' as '-' counts as another
+// value.
+func (r *Request) Carries(lower, value string) bool {
+	found := false
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch {
+		case !alike(f.Name, lower):
+		case !f.Is(lower) || string(f.Value) != value:
+			return false
+		default:
+			found = true
 		}
 	}
-	return false
+	return found
 }
 
-// Header looks a field up by its lower-case name; of repeated ones the first
-// counts.
-func (r *Request) Header(lower string) (string, bool) {
-	for i := range r.Fields {
-		if r.Fields[i].Is(lower) {
-			return string(r.Fields[i].Value), true
+// alike compares with a lower-case name as a server does that makes variables of them.
+func alike(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i, c := range name {
+		if c != lower[i] && loosely(c) != loosely(lower[i]) {
+			return false
 		}
 	}
-	return "", false
+	return true
+}
+
+func loosely(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	case c == '_' || c == '.':
+		return '-'
+	}
+	return c
 }
 
 // AddField appends a field; it classifies the name as a parser would.

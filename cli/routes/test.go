@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ type testOptions struct {
 	*invocation.Invocation
 	Method string
 	URL    *url.URL
-	Header map[string]string // by name in lower case
+	Header map[string][]string // by name in lower case
 	Client netip.Addr
 	// As is a user by mail or id who is logged in; if empty, User says whether
 	// somebody is, with Roles.
@@ -50,7 +51,7 @@ func newTest(inv *invocation.Invocation, run func(context.Context, *testOptions)
 			if err != nil {
 				return err
 			}
-			o := &testOptions{Invocation: inv, Method: args[0], Header: map[string]string{}, User: c.IsSet("role"), As: c.String("as")}
+			o := &testOptions{Invocation: inv, Method: args[0], Header: map[string][]string{}, User: c.IsSet("role"), As: c.String("as")}
 			if err := o.parse(c, args[1]); err != nil {
 				return err
 			}
@@ -74,7 +75,8 @@ func (o *testOptions) parse(c *cli.Context, target string) (err error) {
 		if !ok || !mezu.ValidHeaderName(name) {
 			return exit.Usagef("--header is NAME=VALUE, not %q", h)
 		}
-		o.Header[strings.ToLower(name)] = value
+		name = strings.ToLower(name)
+		o.Header[name] = append(o.Header[name], value)
 	}
 	if o.As != "" && o.User {
 		return exit.Usagef("--as is a user with the roles that he has; --role has no meaning beside it")
@@ -177,9 +179,9 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 	if err != nil {
 		return v.refused(err), nil
 	}
-	request := &policy.Request{Method: o.Method, Path: path, Client: o.Client, Header: func(name string) (string, bool) {
-		value, ok := o.Header[name]
-		return value, ok
+	request := &policy.Request{Method: o.Method, Path: path, Client: o.Client, Carries: func(name, value string) bool {
+		lines := o.Header[name]
+		return len(lines) > 0 && !slices.ContainsFunc(lines, func(line string) bool { return line != value })
 	}}
 	if o.User {
 		request.Grant = &mezu.Grant{Environment: env.ID, Directory: env.DirectoryID, Roles: o.Roles}

@@ -51,7 +51,10 @@ type Config struct {
 	MayForward func(mezu.Upstream) bool
 	// Table is the configuration in force, nil while there is none.
 	Table func() *policy.Table
-	Log   *slog.Logger
+	// Serves reports whether a canonical host is that of the environment's endpoint:
+	// no other reaches a workload, which may make links of it. If nil, each is.
+	Serves func(host string) bool
+	Log    *slog.Logger
 	// Request gets an event for each request; if nil, none is wanted.
 	Request func(mezu.Event)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
@@ -120,7 +123,7 @@ type worker struct {
 // It does not close it.
 func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	w := &worker{f: f, ctx: ctx}
-	w.ask.Header = w.req.Header
+	w.ask.Carries = w.req.Carries
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
@@ -264,6 +267,9 @@ func (w *worker) judge() error {
 	table := w.table()
 	if table == nil {
 		return &mezu.Error{Code: mezu.CodeRouteUnavailable, Detail: "the Warpgate has no configuration yet"}
+	}
+	if w.f.cfg.Serves != nil && !w.f.cfg.Serves(w.req.Host) {
+		return refused("the host is not that of the environment", nil)
 	}
 	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
 	d := table.Decide(policy.Warpgate, &w.ask)

@@ -3,6 +3,8 @@ package forward_test
 import (
 	"bufio"
 	"encoding/json"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -311,4 +314,80 @@ func TestR12_UnknownField(t *testing.T) {
 	s.request()
 	s.answer(ok5)
 	e.reads("GET", 200, "hello")
+}
+
+// TestRow9_ConditionsJudgeAllValues: the second line takes no request as one that
+// carries a header of which any line says something else.
+func TestRow9_ConditionsJudgeAllValues(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	w.table.Store(compile(t, position, mezu.Route{Prefix: "/tier/", Headers: map[string]string{"X-Tier": "gold"}}))
+	e := w.connect(false)
+	for _, lines := range [][]string{
+		{}, {"X-Tier: free"}, {"X-Tier: gold", "X-Tier: free"}, {"X-Tier: free", "X-Tier: gold"}, {"X-Tier: gold", "x-tier:"}, {"X-Tier: gold, free"}, {"X-Tier: gold,gold"}, {"X-Tier: Gold"},
+		{"X-Tier: gold", "X_Tier: free"}, {"X.Tier: gold"}, {"X-Tier: gold", "Connection: x-tier"},
+	} {
+		e.ask(getOf("/tier/x", lines...))
+		e.fails(mezu.CodeRefusedByWarpgate)
+	}
+	wl.quiet()
+	var s *served
+	for _, lines := range [][]string{{"X-Tier: gold"}, {"x-tier:gold\t"}, {"X-Tier: gold", "X-TIER: gold"}} {
+		e.ask(getOf("/tier/x", lines...))
+		if s == nil {
+			s = wl.conn()
+		}
+		s.request()
+		s.answer(ok5)
+		e.reads("GET", 200, "hello")
+	}
+}
+
+// TestRow12_ForeignHosts: what the edge says of the host is not taken on trust.
+func TestRow12_ForeignHosts(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	w.f = forward.New(forward.Config{Upstream: parse(t, wl.addr()), Table: w.table.Load, Log: slog.New(slog.DiscardHandler), Serves: func(host string) bool { return host == "app.example" }})
+	t.Cleanup(w.f.Close)
+	e := w.connect(false)
+	for _, host := range []string{"evil.example", "app.example.evil.example", "xapp.example", "127.0.0.1", "[::1]:80", "app.evil.example:443", "app"} {
+		e.ask("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		e.fails(mezu.CodeRefusedByWarpgate)
+	}
+	wl.quiet()
+	e.ask("GET / HTTP/1.1\r\nHost: APP.example:8443\r\n\r\n")
+	s := wl.conn()
+	s.request()
+	s.answer(ok5)
+	e.reads("GET", 200, "hello")
+}
+
+// TestRow10_TrailersAtTheWarpgate: neither an edge nor a workload passes on in trailers
+// what belongs before the body.
+func TestRow10_TrailersAtTheWarpgate(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	e := w.connect(false)
+	const section = "Authorization: Basic eDp5\r\nCookie: a=b\r\nSet-Cookie: a=b\r\nHost: evil\r\nContent-Type: text/html\r\nIf-None-Match: x\r\nCache-Control: public\r\nX-Mezu-User-Id: root\r\nClient-IP: 10.0.0.1\r\nX-Sum: 1\r\n"
+	e.ask("POST / HTTP/1.1\r\nHost: app.example\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization, Cookie, X-Sum, Client-IP\r\n\r\n2\r\nhi\r\n0\r\n" + section + "\r\n")
+	s := wl.conn()
+	raw := s.head()
+	if !strings.Contains(raw, "\r\nTrailer: X-Sum\r\n") {
+		t.Errorf("the head announces other trailers:\n%s", raw)
+	}
+	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(raw), s.r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r.Body); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Trailer) != 1 || r.Trailer.Get("X-Sum") != "1" {
+		t.Errorf("the workload receives the trailers %v", r.Trailer)
+	}
+	s.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie, X-Sum\r\n\r\n5\r\nhello\r\n0\r\n" + section + "\r\n")
+	resp := e.reads("POST", 200, "hello")
+	if len(resp.Trailer) != 1 || resp.Trailer.Get("X-Sum") != "1" {
+		t.Errorf("the edge receives the trailers %v", resp.Trailer)
+	}
 }

@@ -260,6 +260,7 @@ func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, sett
 		}
 	}
 	s.registration = s.nextRegistration(own, resp, settings)
+	s.domain.Store(domainOf(s.registration))
 	errs = append(errs, s.writeJSON(fileRegistration, s.registration), s.write(fileCertificate, []byte(resp.Certificates)))
 	return errors.Join(errs...)
 }

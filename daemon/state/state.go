@@ -18,9 +18,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +86,7 @@ type State struct {
 	table    atomic.Pointer[policy.Table]
 	edgeList atomic.Pointer[mezu.EdgeList]
 	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
+	domain   atomic.Pointer[string]        // under which the endpoint is a label, nil while it is not known
 
 	start uint64 // set once, by Open
 	epoch atomic.Uint64
@@ -164,6 +167,7 @@ func (s *State) load() {
 		mezu.ValidateID("", mezu.PrefixWarpgate, s.registration.Warpgate) != nil {
 		s.registration = nil
 	}
+	s.domain.Store(domainOf(s.registration))
 	root, err := s.readRoot()
 	if !s.usable(fileRoot, err) {
 		return
@@ -243,6 +247,42 @@ func (s *State) Anchor() *trust.Anchor { return s.anchor.Load() }
 
 // Table is the bundle in use, nil while there is none.
 func (s *State) Table() *policy.Table { return s.table.Load() }
+
+// Serves reports whether a canonical host is that of the environment's endpoint: the
+// label is in the bundle, the domain in the control plane's last answer.
+func (s *State) Serves(host string) bool {
+	table := s.table.Load()
+	if table == nil {
+		return false
+	}
+	rest, ok := strings.CutPrefix(host, table.Bundle().Endpoint)
+	if !ok || len(rest) < 2 || rest[0] != '.' {
+		return false
+	}
+	domain := s.domain.Load()
+	return domain == nil || rest[1:] == *domain
+}
+
+// domainOf is the domain of a registration's URL, nil if there is none. A registration
+// without one leaves the label to be checked alone, until the next renewal.
+func domainOf(r *Registration) *string {
+	if r == nil {
+		return nil
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil
+	}
+	host, err := mezu.CanonicalHost(u.Host)
+	if err != nil {
+		return nil
+	}
+	_, domain, ok := strings.Cut(host, ".")
+	if !ok {
+		return nil
+	}
+	return &domain
+}
 
 // Edges is the list in use, nil while there is none.
 func (s *State) Edges() []mezu.EdgeInfo {

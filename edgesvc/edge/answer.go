@@ -82,11 +82,15 @@ func (x *exchange) navigates() bool {
 	if x.req.Method != "GET" && x.req.Method != "HEAD" && x.req.Method != "POST" {
 		return false
 	}
-	if mode, ok := x.req.Header("sec-fetch-mode"); ok {
-		return mode == "navigate"
+	html := false
+	for i := range x.req.Fields {
+		f := &x.req.Fields[i]
+		if f.Is("sec-fetch-mode") {
+			return x.req.Carries("sec-fetch-mode", "navigate")
+		}
+		html = html || f.Is("accept") && bytes.Contains(f.Value, []byte("text/html"))
 	}
-	accept, _ := x.req.Header("accept")
-	return strings.Contains(accept, "text/html")
+	return html
 }
 
 // appendHTTP1 serialises the answer; without its body to a HEAD.

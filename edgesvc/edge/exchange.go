@@ -81,7 +81,7 @@ func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answe
 // init prepares an exchange for the edge that it belongs to.
 func (x *exchange) init(e *Edge) {
 	x.e = e
-	x.ask.Header = x.req.Header
+	x.ask.Carries = x.req.Carries
 	x.relay.Tunnel = true
 }
 
