@@ -48,7 +48,7 @@ type measure struct {
 }
 
 // alone are the measures that need none of the processes.
-var alone = []string{"users", "etcd", "manyusers"}
+var alone = []string{"users", "etcd", "manyusers", "opening"}
 
 var measures = []measure{
 	{"http1", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk)", takeHTTP1},
@@ -67,6 +67,7 @@ var measures = []measure{
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
 	{"etcd", "The same over a cluster of three members of etcd, and its plain client", takeEtcd},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
+	{"opening", "Opening an embedded store of 1 GiB with every table verified, and the bare engine with the same, in turn", takeOpening},
 }
 
 func overTLS(t target) bool { return t.secure }

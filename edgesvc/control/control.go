@@ -298,6 +298,10 @@ func (c *Control) openDriver() (err error) {
 	if errors.Is(err, atomicfile.ErrLocked) || atomicfile.Remedy(err) != "" {
 		return c.unusableState(err)
 	}
+	if damaged := (*badger.DamagedError)(nil); errors.As(err, &damaged) {
+		return &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("opening the store: %v", err), Cause: err,
+			Hint: "check the disk, then put the last backup into a new directory: mezusphere restore FILE --state DIR --seal-key-file KEY; edges and Warpgates serve on meanwhile"}
+	}
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}

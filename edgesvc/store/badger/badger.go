@@ -172,6 +172,9 @@ func (db *DB) open() error {
 	if err := db.mendManifest(); err != nil {
 		return err
 	}
+	if err := verifyTables(filepath.Join(db.opts.Dir, engineDir), func() bool { return false }); err != nil {
+		return err
+	}
 	if err := db.openEngine(); err != nil {
 		return err
 	}
@@ -195,7 +198,7 @@ func (db *DB) openEngine() (failure error) {
 	kv, err := engine.Open(engine.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(true).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(memTables).

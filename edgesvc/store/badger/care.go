@@ -88,7 +88,7 @@ func (db *DB) careLoop() {
 				db.log.Warn("store garbage collection", "error", err)
 			}
 		case <-scrub.C:
-			if err := db.kv.VerifyChecksum(); err != nil {
+			if err := verifyTables(filepath.Join(db.opts.Dir, engineDir), func() bool { return db.ctx.Err() != nil }); err != nil {
 				db.failed.Store(true)
 				db.damaged.Store(true)
 				db.log.Error("store is damaged and stops serving: restore a backup", "error", err)

@@ -70,14 +70,9 @@ func (db *DB) writeDangling(tables []uint64) error {
 
 // missingTables lists the tables that the MANIFEST notes and that are not there.
 func missingTables(dir string) ([]uint64, error) {
-	f, err := os.Open(filepath.Join(dir, engine.ManifestFilename))
+	manifest, err := readManifest(dir)
 	if err != nil {
-		return nil, fmt.Errorf("reading the engine's manifest: %w", err)
-	}
-	defer f.Close()
-	manifest, _, err := engine.ReplayManifestFile(f, 0, engine.DefaultOptions(dir))
-	if err != nil {
-		return nil, fmt.Errorf("reading the engine's manifest: %w", err)
+		return nil, err
 	}
 	var missing []uint64
 	for id := range manifest.Tables {
