@@ -2,6 +2,7 @@ package mezu
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -56,6 +57,28 @@ func CanonicalHost(raw string) (string, error) {
 	}
 	return host, nil
 }
+
+// CanonicalAuthority brings a Host header or :authority into one form for whoever
+// builds addresses or names what it keeps by it: the canonical host, and behind it
+// the port unless it is 443, which https implies. What CanonicalHost refuses is
+// refused.
+func CanonicalAuthority(raw string) (host, authority string, err error) {
+	if host, err = CanonicalHost(raw); err != nil || host == raw {
+		return host, host, err
+	}
+	i := strings.LastIndexByte(raw, ':')
+	if i < 0 || strings.HasSuffix(raw, "]") {
+		return host, host, nil
+	}
+	port, _ := parsePort(raw[i+1:]) // CanonicalHost has read it
+	if port == httpsPort {
+		return host, host, nil
+	}
+	return host, host + ":" + strconv.Itoa(port), nil
+}
+
+// httpsPort is the port that https implies (RFC 9110, 4.2.2).
+const httpsPort = 443
 
 // parsePort reads a port from 1 to 65535, in digits only; strconv would take a
 // sign.

@@ -133,7 +133,7 @@ func attackP7(t *testing.T, a *target) {
 		a.refused(t, head("GET", "/p/7")+fields, bad)
 	}
 	for _, raw := range []string{
-		"GET /p/7 HTTP/1.1\r\n X: a\r\nHost: {host}\r\n\r\n", "GET /p/7 HTTP/1.1\nHost: {host}\n\n", "\r\nGET /p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n",
+		"GET /p/7 HTTP/1.1\r\n X: a\r\nHost: {host}\r\n\r\n", "GET /p/7 HTTP/1.1\nHost: {host}\n\n", "\r\n\r\nGET /p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n", "\nGET /p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n",
 		"GET  /p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n", "GET /p/7  HTTP/1.1\r\nHost: {host}\r\n\r\n", "GET\t/p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n",
 		"GET /p/7 HTTP/1.1 \r\nHost: {host}\r\n\r\n", "GET /p/7\r\nHost: {host}\r\n\r\n", "GET /p/7 HTTP/2.0\r\nHost: {host}\r\n\r\n",
 		"GET /p/7 HTTP/1.2\r\nHost: {host}\r\n\r\n", "GET /p/7 http/1.1\r\nHost: {host}\r\n\r\n", "G\x00ET /p/7 HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -258,11 +258,7 @@ func attackP17(t *testing.T, a *target) {
 		}
 		c.Conn.Close()
 	}
-	// A version that nobody speaks is no upgrade.
-	m := a.accepted(t, head("GET", "/ws/version")+strings.Replace(handshake, "Version: 13", "Version: 12", 1), "socket", "GET", "/ws/version", "")
-	if m.count("Upgrade") > 0 {
-		t.Errorf("the workload received %v", m)
-	}
+	attackP17Versions(t, a)
 	// A 101 that nobody asked for ends the exchange.
 	a.rec.says("/p/101", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", false)
 	a.badResponse(t, "/p/101")
@@ -273,6 +269,34 @@ func attackP17(t *testing.T, a *target) {
 	c.send(a.fill(head("GET", "/ws/101-other")+handshake, id))
 	if got := c.must("GET"); got.code != "workload_bad_response" {
 		t.Errorf("answer is %d %s", got.status, got.code)
+	}
+}
+
+// attackP17Versions: a version that nobody speaks comes to the workload, which can say
+// so; whatever it answers, the connection goes on in HTTP. What is no version at all
+// is no upgrade.
+func attackP17Versions(t *testing.T, a *target) {
+	old := strings.Replace(handshake, "Version: 13", "Version: 12", 1)
+	m := a.accepted(t, head("GET", "/ws/version")+old, "socket", "GET", "/ws/version", "")
+	if m.get("Upgrade") != "websocket" || !strings.EqualFold(m.get("Connection"), "upgrade") || m.get("Sec-WebSocket-Version") != "12" {
+		t.Errorf("the workload received %v", m)
+	}
+	for _, v := range []string{"", "x", "256", "13, 12", "-13", "013"} {
+		m := a.accepted(t, head("GET", "/ws/none")+strings.Replace(handshake, "Version: 13", "Version: "+v, 1), "socket", "GET", "/ws/none", "")
+		if m.count("Upgrade") > 0 {
+			t.Errorf("version %q: the workload received %v", v, m)
+		}
+	}
+	a.rec.says("/ws/101-old", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", false)
+	c := a.dial(t)
+	id, next := a.newID(), a.newID()
+	a.expect(id, delivery{method: "GET", target: "/ws/101-old", route: "socket", status: 502})
+	c.send(a.fill(head("GET", "/ws/101-old")+old, id) + a.fill(head("GET", "/admin")+"\r\n", next))
+	if got := c.must("GET"); got.code != "workload_bad_response" {
+		t.Errorf("answer is %d %s", got.status, got.code)
+	}
+	if got := c.must("GET"); got.code != "unauthenticated" {
+		t.Errorf("the pipelined request was answered with %d %s", got.status, got.code)
 	}
 }
 

@@ -118,6 +118,11 @@ func line(r *bufio.Reader, bad error) (string, error) {
 
 func readHead(r *bufio.Reader) (*message, error) {
 	first, err := line(r, errBadHead)
+	if err == nil && first == "" {
+		// One empty line may stand before a request (RFC 9112, 2.2): there is one
+		// reading of it.
+		first, err = line(r, errBadHead)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -242,7 +242,8 @@ func (x *Exchange) waitOn(d Downstream, err error) error {
 // An error that is a *mezu.Error has not been answered yet. Errors of the
 // upstream before a head came are returned as they are.
 func (x *Exchange) Respond(d Downstream) error {
-	for interim := 0; ; {
+	interims := Interims{Tunnel: x.Tunnel}
+	for {
 		err := x.Reader.ReadResponse(&x.resp, x.req.Method)
 		switch {
 		case errors.Is(err, ErrMalformedResponse):
@@ -257,8 +258,8 @@ func (x *Exchange) Respond(d Downstream) error {
 		case x.resp.Status >= 200:
 			return x.deliver(d)
 		}
-		if interim++; interim > MaxInterim {
-			return BadResponse("the workload sent too many interim responses", nil)
+		if !interims.Take(time.Now()) {
+			return TooManyInterims()
 		}
 		if err := x.interim(d); err != nil {
 			return err
@@ -402,7 +403,7 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
-	if x.req.Upgrade == "" || x.resp.Upgrade() != x.req.Upgrade {
+	if !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)

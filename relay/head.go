@@ -159,6 +159,11 @@ type ResponseHead struct {
 // first byte.
 func (r *Reader) ReadRequest(h *RequestHead) error {
 	h.reset()
+	if !r.Tunnel {
+		if err := r.skipEmptyLine(); err != nil {
+			return err
+		}
+	}
 	section, err := r.section(r.limit(MaxHead), false)
 	if err != nil {
 		if errors.Is(err, errFull) {
@@ -205,6 +210,34 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 		h.Framing = Length
 	default:
 		h.Framing = NoBody
+	}
+	return nil
+}
+
+// EmptyLine consumes an empty line that is all there is, the first before a request:
+// old clients send one behind a body, and it begins no request (RFC 9112, 2.2).
+func (r *Reader) EmptyLine() {
+	if !r.emptied && string(r.buf[r.r:r.w]) == "\r\n" {
+		r.r, r.emptied = r.w, true
+	}
+}
+
+// skipEmptyLine does the same before whatever follows, and waits for its end once it
+// has begun.
+func (r *Reader) skipEmptyLine() error {
+	if r.emptied || r.r < r.w && r.buf[r.r] != '\r' {
+		r.emptied = false
+		return nil
+	}
+	p, err := r.peek(1)
+	if err != nil || p[0] != '\r' {
+		return err
+	}
+	if p, err = r.peek(2); err != nil {
+		return unexpectedIf(true, err)
+	}
+	if p[1] == '\n' {
+		r.r += 2
 	}
 	return nil
 }
@@ -269,10 +302,12 @@ func (h *ResponseHead) parse(section []byte, method string, maxFields int) error
 	}
 	bodiless := h.Status < 200 || h.Status == 204
 	switch {
+	case bodiless && (h.chunked || h.hasLength && h.Length > 0):
+		// It ends with its head, whatever the head says (RFC 9112, 6.3, case 1). If a
+		// body follows nevertheless, nobody may take it for the next response.
+		h.Framing, h.chunked, h.hasLength, h.close = NoBody, false, false, true
 	case h.chunked && (h.hasLength || h.minor == 0):
 		return malformed("Transfer-Encoding stands beside Content-Length or in HTTP/1.0")
-	case bodiless && (h.chunked || h.hasLength && h.Length > 0):
-		return malformed("a response without a body announces one")
 	case bodiless, method == "HEAD", h.Status == 304:
 		h.Framing = NoBody
 	case h.chunked:

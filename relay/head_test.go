@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
@@ -92,7 +94,7 @@ func TestP7Lines(t *testing.T) {
 		{"no colon", get("X\r\n\r\n"), mezu.CodeNotCanonical},
 		{"empty name", get(": a\r\n\r\n"), mezu.CodeNotCanonical},
 		{"leading-space first field", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", mezu.CodeNotCanonical},
-		{"leading empty line", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", mezu.CodeNotCanonical},
+		{"leading empty line", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", accepted},
 		{"CR in the target", "GET /a\rb HTTP/1.1\r\nHost: a\r\n\r\n", mezu.CodeNotCanonical},
 		{"space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", mezu.CodeNotCanonical},
 		{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", mezu.CodeNotCanonical},
@@ -127,8 +129,15 @@ func TestR10HostForms(t *testing.T) {
 		if m.err != nil || m.req.Host != "app.example.com" {
 			t.Errorf("%q: host %q, %v", h, m.req.Host, m.err)
 		}
-		if want := strings.TrimSpace(h); m.req.Authority != want {
-			t.Errorf("%q: authority %q, want as written", h, m.req.Authority)
+		if m.req.Authority != "app.example.com" {
+			t.Errorf("%q: authority %q", h, m.req.Authority)
+		}
+	}
+	// Row 21: it goes on in one form, with a port that isn't the scheme's own.
+	for h, want := range map[string]string{"App.Example.com.:8443": "app.example.com:8443", "a:08080": "a:8080", "a:00443": "a", "[2001:DB8::0:1]:8443": "[2001:db8::1]:8443", "[::1]:443": "[::1]", "[0::1]": "[::1]"} {
+		m := understand(strings.NewReader("GET / HTTP/1.1\r\nHost: " + h + "\r\n\r\n"))
+		if m.err != nil || m.req.Authority != want {
+			t.Errorf("%q: authority %q, %v; want %q", h, m.req.Authority, m.err, want)
 		}
 	}
 }
@@ -179,7 +188,12 @@ func TestP16Upgrades(t *testing.T) {
 		{"h2c", "Upgrade, HTTP2-Settings", "h2c", "13", "", ""},
 		{"both", "Upgrade", "websocket, h2c", "13", "", ""},
 		{"not in Connection", "keep-alive", "websocket", "13", "", ""},
-		{"old version (P17)", "Upgrade", "websocket", "8", "", ""},
+		// The workload may say which it speaks; a 101 to it counts for nothing.
+		{"old version", "Upgrade", "websocket", "8", "", "websocket"},
+		{"two versions (P17)", "Upgrade", "websocket", "13\r\nSec-WebSocket-Version: 8", "", ""},
+		{"list of versions (P17)", "Upgrade", "websocket", "13, 8", "", ""},
+		{"version that is none (P17)", "Upgrade", "websocket", "256", "", ""},
+		{"no version (P17)", "Upgrade", "websocket", "", "", ""},
 		{"version listed as hop-by-hop", "Upgrade, Sec-WebSocket-Version", "websocket", "13", "", ""},
 		{"with a body", "Upgrade", "websocket", "13", "Content-Length: 1\r\n", ""},
 		{"TLS", "Upgrade", "TLS/1.0", "13", "", ""},
@@ -330,9 +344,6 @@ func TestP18Responses(t *testing.T) {
 		"folded":                  "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 1\r\n\r\nx",
 		"1 MiB header":            "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n",
 		"10,000 fields":           "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: a\r\n", 10_000) + "\r\n",
-		"204 with a length":       "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
-		"204 with chunks":         "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"103 with a length":       "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhello",
 		"chunks in HTTP/1.0":      "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"gzip, chunked":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
 		"negative length":         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
@@ -351,6 +362,71 @@ func TestP18Responses(t *testing.T) {
 		if _, _, err := readResponse(strings.NewReader(raw), "GET"); !errors.Is(err, relay.ErrMalformedResponse) {
 			t.Errorf("%s: %v, want ErrMalformedResponse", name, err)
 		}
+	}
+}
+
+// TestRow21_NoBodyWhereThereIsNone: what says that it has a body and never has one
+// ends with its head (RFC 9112, 6.3), and nothing can follow it.
+func TestRow21_NoBodyWhereThereIsNone(t *testing.T) {
+	for _, raw := range []string{
+		"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", "HTTP/1.0 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+	} {
+		h, body, err := readResponse(strings.NewReader(raw+"hello"), "GET")
+		if err != nil || body != "" || h.Framing != relay.NoBody || h.KeepAlive() || h.DeclaredLength() != -1 {
+			t.Errorf("%q: %+v %q, %v", raw, h, body, err)
+		}
+		if out := string(h.Append(nil, relay.Hop{})); strings.Contains(out, "Content-Length") || strings.Contains(out, "Transfer-Encoding") {
+			t.Errorf("%q goes on as %q", raw, out)
+		}
+	}
+	if h, _, err := readResponse(strings.NewReader("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"), "GET"); err != nil || !h.KeepAlive() {
+		t.Errorf("an honest 204 costs its connection: %+v, %v", h, err)
+	}
+}
+
+// TestRow21_InterimsByTheirRate: as many as one likes, if they come slowly enough.
+func TestRow21_InterimsByTheirRate(t *testing.T) {
+	at := time.Unix(1000, 0)
+	var i relay.Interims
+	for n := range 10_000 {
+		if at = at.Add(time.Second / relay.InterimRate); !i.Take(at) {
+			t.Fatalf("the %dth is refused", n)
+		}
+	}
+	for n := range relay.MaxInterim - 1 {
+		if !i.Take(at) {
+			t.Fatalf("the %dth at once is refused", n)
+		}
+	}
+	if i.Take(at) {
+		t.Error("there is no bound on what comes at once")
+	}
+	// What the network held up on a tunnel is not the other end's doing.
+	tunnel := relay.Interims{Tunnel: true}
+	for n := range 10 * relay.MaxInterim {
+		if !tunnel.Take(at) {
+			t.Fatalf("the %dth is refused on a tunnel", n)
+		}
+	}
+}
+
+// TestRow21_EmptyLineFirst: one empty line before a request is none of it.
+func TestRow21_EmptyLineFirst(t *testing.T) {
+	for raw, want := range map[string]mezu.Code{"\r\n": accepted, "\r\n\r\n": mezu.CodeNotCanonical, "\n": mezu.CodeNotCanonical, "\r": mezu.CodeNotCanonical, "\r\r\n": mezu.CodeNotCanonical, " \r\n": mezu.CodeNotCanonical} {
+		if m := understand(iotest.OneByteReader(strings.NewReader(raw + "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))); code(m.err) != want {
+			t.Errorf("%q: %v, want %q", raw, m.err, want)
+		}
+	}
+	if m := understand(strings.NewReader("\r\n")); m.err != io.EOF {
+		t.Errorf("an empty line alone: %v", m.err)
+	}
+	r := relay.Reader{Tunnel: true}
+	r.Reset(strings.NewReader("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	var h relay.RequestHead
+	if err := r.ReadRequest(&h); code(err) != mezu.CodeNotCanonical {
+		t.Errorf("an edge may send one: %v", err)
 	}
 }
 

@@ -51,11 +51,8 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 	if hosts := in.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != in.Host {
 		return malformed("the request names two hosts")
 	}
-	if req.Host, err = mezu.CanonicalHost(in.Host); err != nil {
-		return err
-	}
-	req.Authority = in.Host
-	return nil
+	req.Host, req.Authority, err = mezu.CanonicalAuthority(in.Host)
+	return err
 }
 
 // lengthFits reports whether Content-Length, if it is there, says what net/http

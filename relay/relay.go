@@ -44,8 +44,15 @@ const (
 	// beyond its data, as a multiple of the data plus a constant: a body of
 	// one-byte chunks with long extensions is an attack.
 	maxChunkOverheadBase = 16 << 10
-	// MaxInterim bounds the 1xx responses to one request.
-	MaxInterim = 16
+	// MaxInterim bounds the 1xx responses to one request that come at once, as many
+	// hints as a large page has. Further ones may come at the rate of InterimRate a
+	// second: progress that a person looks at. How long they may go on is for the
+	// route's timeout to say.
+	MaxInterim  = 64
+	InterimRate = 10
+	// tunnelInterims is how many times as many may come at once on a tunnel: the
+	// other end held them to their rate, and the network may have held them up.
+	tunnelInterims = 16
 	// smallBuffer holds the usual head with a small body; bigBuffer a whole TLS
 	// record and is borrowed only while bulk flows.
 	smallBuffer = 4 << 10
@@ -81,12 +88,14 @@ type Reader struct {
 	buf  []byte
 	home *[]byte // where buf came from; nil when grown
 	r, w int
+
+	emptied bool // the empty line that may stand before a request was consumed
 }
 
 // Reset makes the reader read from src and drops what was buffered.
 func (r *Reader) Reset(src io.Reader) {
 	r.Release()
-	r.src = src
+	r.src, r.emptied = src, false
 }
 
 // Release gives the buffer back. What was in it is lost.

@@ -15,7 +15,7 @@ import (
 type Request struct {
 	Method string
 	// Host is the canonical host that names the environment; Authority is the
-	// host with port as the client wrote it, which the workload sees.
+	// same with a port that isn't the scheme's, which the workload sees.
 	Host, Authority string
 	Path            mezu.Path
 	// Query is the raw query with its question mark, or empty.
@@ -83,8 +83,11 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 	req.Host, req.Authority = names.host, names.authority
 	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
 	req.Trailers = h.trailers
-	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" && req.Carries("sec-websocket-version", "13") {
-		req.Upgrade = "websocket"
+	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" {
+		// The version is the workload's to judge: it can say 426 and which it speaks.
+		if _, ok := req.version(); ok {
+			req.Upgrade = "websocket"
+		}
 	}
 	return nil
 }
@@ -177,8 +180,7 @@ func (n *Names) take(raw []byte) error {
 	if len(n.raw) > 0 && bytes.Equal(n.raw, raw) {
 		return nil
 	}
-	authority := string(raw)
-	host, err := mezu.CanonicalHost(authority)
+	host, authority, err := mezu.CanonicalAuthority(string(raw))
 	if err != nil {
 		n.raw = n.raw[:0]
 		return err
@@ -259,6 +261,46 @@ func (r *Request) Carries(lower, value string) bool {
 		}
 	}
 	return found
+}
+
+// version is the version of WebSocket that the request asks for, if it is one and
+// stands once under no second name.
+func (r *Request) version() (value []byte, ok bool) {
+	const lower = "sec-websocket-version"
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if !alike(f.Name, lower) {
+			continue
+		}
+		if ok || !f.Is(lower) || !isVersion(f.Value) {
+			return nil, false
+		}
+		value, ok = f.Value, true
+	}
+	return value, ok
+}
+
+// maySwitch reports whether a 101 answers the request: an upgrade in a version of
+// WebSocket that everybody reads alike.
+func (r *Request) maySwitch() bool {
+	v, _ := r.version()
+	return r.Upgrade != "" && string(v) == "13"
+}
+
+// isVersion reports whether v is a version of WebSocket (RFC 6455, 4.1): a number of
+// one byte.
+func isVersion(v []byte) bool {
+	n := 0
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = n*10 + int(c-'0')
+		if n > 255 {
+			return false
+		}
+	}
+	return len(v) > 0 && (v[0] != '0' || len(v) == 1)
 }
 
 // alike compares with a lower-case name as a server does that makes variables of them.

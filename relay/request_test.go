@@ -272,15 +272,15 @@ func TestForwardedHead(t *testing.T) {
 		t.Fatal(m.err)
 	}
 	f := relay.Forwarded{Client: netip.MustParseAddr("203.0.113.7"), ID: "id1", Identity: []relay.Field{{Name: []byte("X-Mezu-User-Id"), Value: []byte("usr_1")}}}
-	const want = "POST /b?q HTTP/1.1\r\nHost: App.Example:8443\r\nAccept: x\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n" +
-		"X-Forwarded-Host: App.Example:8443\r\nX-Request-Id: id1\r\nX-Mezu-User-Id: usr_1\r\nContent-Length: 2\r\n\r\n"
+	const want = "POST /b?q HTTP/1.1\r\nHost: app.example:8443\r\nAccept: x\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n" +
+		"X-Forwarded-Host: app.example:8443\r\nX-Request-Id: id1\r\nX-Mezu-User-Id: usr_1\r\nContent-Length: 2\r\n\r\n"
 	if got := string(m.req.AppendForwarded(nil, &f)); got != want {
 		t.Errorf("%q, want\n%q", got, want)
 	}
 	// The other way to write it says the same.
 	h := http.Header{}
 	m.req.ForwardedFields(&f, h.Add)
-	for name, value := range map[string]string{"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "App.Example:8443", "X-Request-Id": "id1", "X-Mezu-User-Id": "usr_1", "Accept": "x"} {
+	for name, value := range map[string]string{"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "app.example:8443", "X-Request-Id": "id1", "X-Mezu-User-Id": "usr_1", "Accept": "x"} {
 		if got := h.Values(name); len(got) != 1 || got[0] != value {
 			t.Errorf("%s: %q, want %q", name, got, value)
 		}

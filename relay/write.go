@@ -79,6 +79,11 @@ func (h *ResponseHead) Append(dst []byte, hop Hop) []byte {
 	switch {
 	case h.Status == 101:
 		return append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
+	case h.Status == 426 && h.Upgrade() == "websocket":
+		// RFC 9110, 15.5.22: it says to what.
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	}
+	switch {
 	case h.Out(hop) == Chunked:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	case h.DeclaredLength() >= 0:

@@ -268,7 +268,6 @@ func TestBadWorkloads(t *testing.T) {
 		{"P18 two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", mezu.CodeWorkloadBadResponse},
 		{"P18 header injection", "HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\nContent-Length: 0\r\n\r\n", mezu.CodeWorkloadBadResponse},
 		{"P18 1 MiB header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", mezu.CodeWorkloadBadResponse},
-		{"P18 204 with a body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", mezu.CodeWorkloadBadResponse},
 		{"P18 interim flood", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000), mezu.CodeWorkloadBadResponse},
 		{"P18 one byte of garbage", "\x15", mezu.CodeWorkloadBadResponse},
 		{"P18 garbage right behind the head", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", mezu.CodeWorkloadBadResponse},
@@ -310,6 +309,31 @@ func TestBadWorkloads(t *testing.T) {
 			s.answer(ok5)
 			e.reads("GET", 200, "hello")
 		})
+	}
+}
+
+// TestRow21_BodyBehind204: a 204 has no body, whatever its head says (RFC 9112, 6.3);
+// what follows it reaches nobody (P18).
+func TestRow21_BodyBehind204(t *testing.T) {
+	for _, answer := range []string{
+		"Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+	} {
+		wl := tcpWorkload(t)
+		e := newWorld(t, wl.addr()).connect(false)
+		e.ask(newGet)
+		s := wl.conn()
+		s.request()
+		s.answer("HTTP/1.1 204 No Content\r\n" + answer)
+		if resp := e.reads("GET", 204, ""); len(resp.TransferEncoding) > 0 || resp.Header.Get("Content-Length") != "" || resp.Close {
+			t.Errorf("%q: %+v", answer, resp)
+		}
+		s.dropped()
+		e.ask(newGet)
+		s = wl.conn()
+		s.request()
+		s.answer(ok5)
+		e.reads("GET", 200, "hello")
 	}
 }
 

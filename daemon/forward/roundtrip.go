@@ -296,7 +296,7 @@ type interims struct {
 	expect bool // the client waits for 100 Continue
 
 	mu       sync.Mutex
-	count    int
+	rate     relay.Interims
 	proceeds bool // the client may send
 	over     bool
 	fault    error // what was wrong with them; net/http gives it another name
@@ -317,8 +317,8 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 		i.fault = relay.BadResponse("the workload's response is malformed", err)
 		return i.fault
 	}
-	if i.count++; i.count > relay.MaxInterim {
-		i.fault = relay.BadResponse("the workload sent too many interim responses", nil)
+	if !i.rate.Take(time.Now()) {
+		i.fault = relay.TooManyInterims()
 		return i.fault
 	}
 	return i.c.Interim(&head)

@@ -173,6 +173,7 @@ func (e *Edge) handshake(raw *admission.Conn) (*tls.Conn, bool) {
 			level = e.cfg.Log.Warn
 		}
 		level("refused a handshake", "peer", raw.RemoteAddr().String(), "error", err)
+		e.tellPlain(raw, err)
 		return nil, false
 	}
 	raw.SetDeadline(time.Time{})

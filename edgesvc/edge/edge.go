@@ -203,7 +203,8 @@ func listen(flag, addr string) (net.Listener, error) {
 func (e *Edge) configureTLS() {
 	e.publicTLS = &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
-		NextProtos:                  []string{"h2", "http/1.1"},
+		CipherSuites:                publicSuites,
+		NextProtos:                  []string{"h2", "http/1.1", "http/1.0"},
 		GetCertificate:              e.publicCertificate,
 		GetConfigForClient:          e.configForClient,
 		DynamicRecordSizingDisabled: true,

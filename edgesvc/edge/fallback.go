@@ -42,11 +42,23 @@ func newFallback(now time.Time) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// publicCertificate is the certificate for a handshake with the public.
+// publicCertificate is the certificate for a handshake with the public. To have none
+// and no error ends the handshake with unrecognized_name: no name, no environment.
 func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if hello.ServerName == "" {
+		return nil, nil
+	}
 	c, err := e.replica.PublicCertificate(hello)
-	if errors.Is(err, replica.ErrUnknownServer) && hello.ServerName != "" {
+	if errors.Is(err, replica.ErrUnknownServer) {
 		return e.fallback, nil
 	}
 	return c, err
+}
+
+// publicSuites are those of TLS 1.2 with forward secrecy and an AEAD, as RFC 9325 (4.2)
+// has it; TLS 1.3 has no others. What speaks none of them is older than ten years.
+var publicSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }

@@ -71,6 +71,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	e.metrics.conns1.Inc()
 	defer e.metrics.conns1.Dec()
 	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
+		h.c.Reader.EmptyLine()
 		if h.c.Reader.Buffered() == 0 && !first {
 			place.Rest(h.x.started)
 			if e.draining.Load() {
@@ -101,12 +102,13 @@ func clientAddr(a net.Addr) netip.Addr {
 // readHead waits for a request and then reads its head within HeadTimeout.
 func (h *http1) readHead(wait time.Duration) error {
 	c := &h.c
-	if c.Reader.Buffered() == 0 {
+	for c.Reader.Buffered() == 0 { // a second time after an empty line
 		c.Reader.Rewind()
 		c.Timed.SetRead(wait)
 		if _, err := c.Reader.Fill(); err != nil {
 			return err
 		}
+		c.Reader.EmptyLine()
 	}
 	if !c.Reader.HasHead() {
 		if err := c.Timed.FixRead(HeadTimeout); err != nil {

@@ -1,0 +1,43 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu/relay"
+)
+
+// plainAnswer is what somebody reads who speaks HTTP without TLS to this port.
+const plainAnswer = "This port speaks HTTPS: ask again with https:// in front of the address.\n"
+
+// tellPlain answers a request in the clear, if that is what ended the handshake:
+// without a word it looks like a broken server. Nothing of the request is read.
+func (e *Edge) tellPlain(raw net.Conn, handshake error) {
+	var first tls.RecordHeaderError
+	if !errors.As(handshake, &first) || first.Conn == nil || !startsRequest(first.RecordHeader) {
+		return
+	}
+	a := &answer{status: http.StatusBadRequest, body: []byte(plainAnswer)}
+	a.set("Content-Type", "text/plain; charset=utf-8")
+	a.set("Cache-Control", "no-store")
+	a.set("X-Content-Type-Options", "nosniff")
+	raw.SetDeadline(time.Now().Add(lingerTimeout))
+	if _, err := raw.Write(a.appendHTTP1(nil, relay.Hop{Close: true, Date: e.dates.now()}, string(first.RecordHeader[:]) == "HEAD ")); err != nil {
+		return
+	}
+	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		io.CopyN(io.Discard, raw, relay.MaxHead) // or a reset destroys the answer
+	}
+}
+
+// startsRequest reports whether bytes begin a request of HTTP/1.1: a method in
+// capitals, and perhaps the beginning of its target.
+func startsRequest(b [5]byte) bool {
+	method, _, _ := strings.Cut(string(b[:]), " ")
+	return method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
+}

@@ -1,0 +1,35 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+)
+
+// Interims bounds the 1xx responses to one request by their rate. Its zero value is
+// for a workload's connection; Tunnel makes it one for a Warpgate's.
+type Interims struct {
+	Tunnel bool
+
+	began time.Time
+	spent float64 // of the burst, as of began
+}
+
+// Take takes note of one, and reports whether it may pass.
+func (i *Interims) Take(at time.Time) bool {
+	burst := float64(MaxInterim)
+	if i.Tunnel {
+		burst *= tunnelInterims
+	}
+	if !i.began.IsZero() {
+		i.spent = max(0, i.spent-at.Sub(i.began).Seconds()*InterimRate)
+	}
+	i.began = at
+	i.spent++
+	return i.spent <= burst
+}
+
+// errInterims is what is wrong with one that may not.
+var errInterims = malformed(fmt.Sprintf("more interim responses come than %d a second", InterimRate))
+
+// TooManyInterims is the answer to a workload that sends more.
+func TooManyInterims() error { return BadResponse("the workload's response is malformed", errInterims) }
