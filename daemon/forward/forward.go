@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -73,12 +72,18 @@ type Forwarder struct {
 	cfg     Config
 	allowed map[string]bool // addresses
 	pools   sync.Map        // mezu.Upstream → *pool
-	clients sync.Map        // mezu.Upstream → *http.Transport
+	clients sync.Map        // mezu.Upstream → *lanes
+	life    context.Context // of what net/http does by itself
+	end     context.CancelFunc
+	drops   sync.WaitGroup // bodies that are being closed
+
+	pingAfter, pingTimeout time.Duration
 }
 
 // New makes a Forwarder. It dials nothing.
 func New(cfg Config) *Forwarder {
-	f := &Forwarder{cfg: cfg, allowed: map[string]bool{}}
+	f := &Forwarder{cfg: cfg, allowed: map[string]bool{}, pingAfter: pingAfter, pingTimeout: pingTimeout}
+	f.life, f.end = context.WithCancel(context.Background())
 	for _, u := range append([]mezu.Upstream{cfg.Upstream}, cfg.Allow...) {
 		if u.Address != "" {
 			f.allowed[u.Network()+" "+u.Address] = true
@@ -87,10 +92,11 @@ func New(cfg Config) *Forwarder {
 	return f
 }
 
-// Close closes idle connections to workloads.
+// Close closes the connections to workloads. No ServeConn may run any more.
 func (f *Forwarder) Close() {
 	f.pools.Range(func(_, p any) bool { p.(*pool).close(); return true })
-	f.clients.Range(func(_, t any) bool { t.(*http.Transport).CloseIdleConnections(); return true })
+	f.end()
+	f.drops.Wait()
 }
 
 // worker is one data connection.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,38 +21,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 )
-
-// headerRoom is what net/http may read of a section of fields. It drops without a word
-// what is beyond it in trailers of HTTP/2, so it gets more than we take, and package
-// relay says no.
-const headerRoom = 4 * relay.MaxHead
-
-// transport is net/http's client for a workload that speaks HTTP/2 or TLS.
-func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
-	if t, ok := f.clients.Load(u); ok {
-		return t.(*http.Transport)
-	}
-	protocols := new(http.Protocols)
-	if u.Scheme == mezu.UpstreamH2C {
-		protocols.SetUnencryptedHTTP2(true)
-	} else {
-		protocols.SetHTTP1(true)
-		protocols.SetHTTP2(true)
-	}
-	t := &http.Transport{
-		Protocols:              protocols,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:    dialTimeout,
-		TLSClientConfig:        f.workloadTLS(u),
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleLife,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: headerRoom,
-	}
-	actual, _ := f.clients.LoadOrStore(u, t)
-	return actual.(*http.Transport)
-}
 
 // workloadTLS is how a workload's certificate is checked.
 func (f *Forwarder) workloadTLS(u mezu.Upstream) *tls.Config {
@@ -78,6 +48,9 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	var heard hearing
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn,
 		WroteHeaderField: heard.sending, GotFirstResponseByte: heard.gotByte})
+	way, upload := w.f.lanes(u), uploadOf(&w.req)
+	ln := way.take(upload)
+	defer func() { ln.release(upload) }()
 	body := &tunnelBody{
 		c:       &w.c,
 		gone:    func() { cancel(relay.ErrClientGone) },
@@ -85,25 +58,31 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		early:   early,
 		silence: &w.silence,
 	}
+	body.shrinks = func() {
+		if n := int(min(w.c.Body.Bytes(), sharedUpload)); n < upload {
+			ln.shrink(upload - n)
+			upload = n
+		}
+	}
 	in := w.outgoing(ctx, u, body)
 	if w.req.Framing != relay.NoBody {
 		w.silence.Begin(relay.Uploading, w.route.IdleTimeout, func() { cancel(body.blame()) })
 		defer w.silence.Over(relay.Uploading)
 	}
 	// net/http may wait for a Read of the body even when it has failed already.
-	defer context.AfterFunc(ctx, func() { body.Close() })()
+	defer context.AfterFunc(ctx, body.abandon)()
 	defer func() {
 		body.finish()
 		w.x.BytesIn = w.c.Body.Bytes()
 	}()
-	out, err := w.f.transport(u).RoundTrip(in)
+	out, err := ln.transport.RoundTrip(in)
 	fault := cmp.Or(early.end(), body.calm()) // from here on the response's silence counts
 	w.silence.Over(relay.Uploading)
 	if late := !head.Stop(); err == nil && (late || ctx.Err() != nil) {
 		// A workload that notices the cancellation may answer it, and net/http may
 		// return that answer.
 		cancel(relay.ErrUnanswered)
-		out.Body.Close()
+		w.f.drop(out.Body)
 		err = context.Cause(ctx)
 	}
 	switch {
@@ -113,7 +92,6 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	default:
 		return w.roundTripError(ctx, u, err, &heard)
 	}
-	defer out.Body.Close()
 	moving := &movingBody{ReadCloser: out.Body, silence: &w.silence}
 	out.Body = moving
 	w.c.WriteWithin(0)
@@ -128,8 +106,19 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	err = w.respond(ctx, out, w.req.Framing != relay.NoBody && !body.ended.Load())
 	w.silence.Over(relay.Answering)
 	w.x.BytesOut = moving.bytes
+	cancel(nil)
+	if err != nil {
+		w.f.drop(moving.ReadCloser)
+	} else {
+		moving.Close()
+	}
 	return false, err
 }
+
+// drop closes the body of a response that was not read to its end. It gives back what
+// the body holds of its connection's window, for which it may wait until the
+// workload takes a few bytes.
+func (f *Forwarder) drop(body io.Closer) { f.drops.Go(func() { body.Close() }) }
 
 // outgoing makes the request for net/http. Its fields are the same as those of
 // AppendForwarded.
@@ -162,11 +151,11 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 	}
 	switch w.req.Framing {
 	case relay.NoBody:
-		body.watch()
+		body.watch(nil)
 	case relay.Length:
-		r.Body, r.ContentLength = body, w.req.Length
+		r.Body, r.GetBody, r.ContentLength = body.first(), body.again, w.req.Length
 	default:
-		r.Body, r.ContentLength = body, -1
+		r.Body, r.GetBody, r.ContentLength = body.first(), body.again, -1
 		// What the client announced is announced; what comes beside is sent, too.
 		r.Trailer = http.Header{}
 		w.req.AnnouncedNames(func(name string) { r.Trailer[http.CanonicalHeaderKey(name)] = nil })
@@ -203,14 +192,66 @@ type streamError struct {
 
 func (e streamError) Error() string { return "stream was reset" }
 
+// Codes of RFC 9113, 7, that mean something to us.
+const (
+	protocolError = 1
+	refusedStream = 7
+)
+
+// streamCodes are the names of all.
+var streamCodes = []string{"NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR",
+	"REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"}
+
+// name is the name of the error's code.
+func (e streamError) name() string {
+	if int(e.Code) < len(streamCodes) {
+		return streamCodes[e.Code]
+	}
+	return fmt.Sprintf("code %d", e.Code)
+}
+
+// What net/http says of its connections of HTTP/2 in errors without a type of their
+// own. Where a later one says it in other words the codes are less exact; a test tells.
+const (
+	sayConnection = "http2: client conn"                                      // it was closed, by whomever
+	sayDraining   = "http2: Transport received Server's graceful shutdown GO" // …AWAY, and the stream is not among those that go on
+	sayGoAway     = "http2: Transport received GOAWAY from server"            // the same, with an error
+	sayEnded      = "http2: server sent GOAWAY and closed the connection"     // the stream may have been among those
+	sayPeer       = "received from peer"
+)
+
+// streamFault says what an error of HTTP/2 means, nil if it is none of a stream or of
+// the connection's end. unsent says that the workload has not begun to serve the
+// request: it said so (RFC 9113, 8.7).
+func streamFault(err error) (unsent bool, fault *mezu.Error) {
+	var stream streamError
+	said := err.Error()
+	switch {
+	case errors.Is(err, errNotHeld):
+		return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload refused the request after more of its body had gone out than is kept for another try", Cause: err}
+	case errors.As(err, &stream) && stream.Code == refusedStream:
+		return true, &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: "the workload takes no more requests on this connection (REFUSED_STREAM)", Cause: err}
+	case errors.As(err, &stream) && stream.Cause != nil && stream.Cause.Error() == sayPeer:
+		return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload reset the request's stream (" + stream.name() + ")", Cause: err}
+	case errors.As(err, &stream) && stream.Code == protocolError && stream.Cause != nil:
+		return false, &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload's response is malformed", Cause: err}
+	case strings.HasPrefix(said, sayDraining), strings.HasPrefix(said, sayGoAway):
+		return true, &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: "the workload ends its connection and did not begin with the request (GOAWAY)", Cause: err}
+	case strings.HasPrefix(said, sayEnded):
+		return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload ended its connection (GOAWAY) before a response came", Cause: err}
+	case errors.As(err, &stream), strings.HasPrefix(said, sayConnection):
+		return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
+	}
+	return false, nil
+}
+
 // malformed reports whether err says that something came which is no response,
-// rather than that a connection or stream broke. What HTTP/2 itself finds wrong has
-// no exported type, nor has the end that a server announces (GOAWAY): both count,
-// since the usual case is a workload that does not speak HTTP/2.
+// rather than that a connection broke. What HTTP/2 itself finds wrong with a connection
+// has no exported type: it counts, since the usual case is a workload that does not
+// speak HTTP/2.
 func (h *hearing) malformed(err error) bool {
 	var network net.Error
-	var stream streamError
-	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &stream)
+	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 	return !broken && (h.some.Load() || h.two.Load() && h.sent.Load())
 }
 
@@ -227,7 +268,11 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error,
 		return false, refusal
 	case errors.As(err, &op) && op.Op == "dial", errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, new(tls.RecordHeaderError)):
 		return true, w.dialFault(u, err)
-	case heard.malformed(err):
+	}
+	if unsent, fault := streamFault(err); fault != nil {
+		return unsent, fault
+	}
+	if heard.malformed(err) {
 		return false, relay.BadResponse("the workload's response is malformed", err)
 	}
 	return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload broke the connection before a response came", Cause: err}
@@ -341,170 +386,4 @@ func (i *interims) end() error {
 	defer i.mu.Unlock()
 	i.over = true
 	return i.fault
-}
-
-// tunnelBody is a request body for net/http. At its end it begins to watch
-// whether the edge goes away, which reading the body did until then.
-type tunnelBody struct {
-	c       *relay.Client
-	early   *interims
-	gone    func()
-	moved   func() // called when a piece came, until calm
-	silence *relay.Silence
-	trailer http.Header
-	piece   []byte
-	waits   atomic.Bool // for the edge, not for the workload to take more
-	ended   atomic.Bool // all of it was read from the edge
-
-	reading  sync.Mutex // held by a Read under way
-	mu       sync.Mutex
-	watching bool
-	closed   bool // by net/http
-	finished bool // by the exchange
-	calmed   bool
-	fault    error // why the body could not be read to its end, if that has an answer
-}
-
-func (b *tunnelBody) Read(p []byte) (int, error) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	if b.unwanted() {
-		return 0, relay.ErrClientGone // the piece isn't ours any more either
-	}
-	b.silence.Moved() // what was read before has gone out
-	if len(b.piece) == 0 {
-		b.waits.Store(true)
-		err := b.next()
-		b.waits.Store(false)
-		b.silence.Moved()
-		if err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, b.piece)
-	b.piece = b.piece[n:]
-	return n, nil
-}
-
-// blame says why the body stopped: either the edge has no more of it, or the
-// workload takes no more.
-func (b *tunnelBody) blame() error {
-	if b.waits.Load() {
-		return relay.ErrSlowBody
-	}
-	return relay.ErrUntaken
-}
-
-// next takes the next piece from the edge.
-func (b *tunnelBody) next() error {
-	if b.early.proceed() != nil {
-		b.gone()
-		return relay.ErrClientGone
-	}
-	var err error
-	b.piece, err = b.c.Source().Next()
-	b.progress()
-	if b.c.Body.Done() {
-		b.ended.Store(true)
-		b.silence.Over(relay.Uploading)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case err == io.EOF:
-		for _, f := range b.c.Source().Trailer() {
-			b.trailer.Add(string(f.Name), string(f.Value))
-		}
-		b.watch()
-		return err
-	case errors.Is(err, relay.ErrOverrun):
-		b.mu.Lock()
-		b.fault = relay.ErrOverrun
-		b.mu.Unlock()
-		return err
-	}
-	if !b.unwanted() {
-		b.gone()
-	}
-	return err
-}
-
-// Close is called by net/http, which wants no more of the body and may wait for
-// a Read under way. From then on the edge is watched.
-func (b *tunnelBody) Close() error {
-	b.mu.Lock()
-	over := b.finished || b.watching || b.closed
-	b.closed = true
-	if !over {
-		b.c.StopUpload()
-	}
-	b.mu.Unlock()
-	if over {
-		return nil
-	}
-	b.reading.Lock() // a Read under way has ended
-	defer b.reading.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.finished { // else the connection belongs to the exchange again
-		b.c.Timed.Rearm()
-		b.startWatch()
-	}
-	return nil
-}
-
-// unwanted reports whether nobody wants the body any more.
-func (b *tunnelBody) unwanted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.finished || b.closed
-}
-
-func (b *tunnelBody) progress() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.calmed {
-		b.moved()
-	}
-}
-
-// calm ends calls of moved, and returns what was wrong with the body so far.
-func (b *tunnelBody) calm() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.calmed = true
-	return b.fault
-}
-
-func (b *tunnelBody) watch() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.closed { // else Close does it
-		b.startWatch()
-	}
-}
-
-func (b *tunnelBody) startWatch() {
-	if !b.finished && !b.watching {
-		b.watching = true
-		b.c.Watch(b.gone)
-	}
-}
-
-// finish ends watching and reading; after it nobody touches the connection.
-func (b *tunnelBody) finish() {
-	b.mu.Lock()
-	b.finished = true
-	watching := b.watching
-	if !watching {
-		b.c.StopUpload()
-	}
-	b.mu.Unlock()
-	if watching {
-		b.c.Unwatch()
-		return
-	}
-	b.reading.Lock() // a Read under way has ended
-	defer b.reading.Unlock()
-	b.c.Timed.Rearm()
 }

@@ -1,0 +1,186 @@
+package forward
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// Limits of connections to a workload of HTTP/2. Many exchanges share one, and must
+// not be able to stop one another.
+const (
+	// laneStreams is how many exchanges share a connection: as many as its window
+	// has room for. net/http's is at most 4 MiB.
+	laneStreams = 16
+	// streamWindow is what a workload may send of a response ahead of who reads it,
+	// twice HTTP/2's own default: 128 MB/s over a path of 1 ms, and what a slow
+	// reader costs beyond what he does over HTTP/1.1.
+	streamWindow = 128 << 10
+	// connWindow holds the windows of all streams of a connection, so that a slow
+	// reader takes nothing of the others'.
+	connWindow = laneStreams * streamWindow
+	// sharedUpload is how many bytes of bodies one connection carries at a time: the
+	// window that every workload begins with (RFC 9113, 6.9.2). What fits it goes out
+	// even if the workload reads nothing of the other bodies. A body that may be
+	// larger has a connection without another body.
+	sharedUpload = 65_535
+	// readFrame is the largest frame that a workload may send, the least that
+	// HTTP/2 allows: a connection keeps a buffer of that size.
+	readFrame = 16 << 10
+	// pingAfter is the silence of a connection after which the workload is asked
+	// whether it is there, pingTimeout how long it may take to answer: together, and
+	// with a moment to notice, a dead connection is found within 10 s.
+	pingAfter   = 4 * time.Second
+	pingTimeout = 4 * time.Second
+	// takesNothing is how long a connection may take no byte: a server of HTTP/2
+	// reads its connection whatever becomes of its streams.
+	takesNothing = 8 * time.Second
+)
+
+// headerRoom is what net/http may read of a section of fields. It drops without a word
+// what is beyond it in trailers of HTTP/2, so it gets more than we take, and package
+// relay says no.
+const headerRoom = 4 * relay.MaxHead
+
+// lanes are the connections to one workload that speaks HTTP/2 or TLS.
+type lanes struct {
+	f        *Forwarder
+	upstream mezu.Upstream
+
+	mu   sync.Mutex
+	open []*lane // the first that has room is taken, so that the last grow old
+}
+
+// lane is one connection, as net/http's client keeps it: it makes another one when
+// the workload ends it, and sends again what may be. To a workload that speaks
+// HTTP/1.1 behind TLS it is as many as there are exchanges.
+type lane struct {
+	of        *lanes
+	transport *http.Transport
+	// All below is guarded by of.
+	busy   int       // exchanges
+	upload int       // bytes of bodies, up to sharedUpload
+	since  time.Time // idle since
+}
+
+func (f *Forwarder) lanes(u mezu.Upstream) *lanes {
+	if l, ok := f.clients.Load(u); ok {
+		return l.(*lanes)
+	}
+	l, _ := f.clients.LoadOrStore(u, &lanes{f: f, upstream: u})
+	return l.(*lanes)
+}
+
+// uploadOf is what the body of a request may take of the window of its connection.
+func uploadOf(r *relay.Request) int {
+	switch {
+	case r.Framing == relay.NoBody:
+		return 0
+	case r.Framing == relay.Length && r.Length < sharedUpload:
+		return int(r.Length)
+	}
+	return sharedUpload
+}
+
+// take gives a connection with room for an exchange whose body is of that size.
+func (l *lanes) take(upload int) *lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.open {
+		if c.busy < laneStreams && c.upload+upload <= sharedUpload {
+			c.busy++
+			c.upload += upload
+			return c
+		}
+	}
+	c := &lane{of: l, transport: l.f.transport(l.upstream), busy: 1, upload: upload}
+	l.open = append(l.open, c)
+	return c
+}
+
+// shrink notes that a body turned out to be smaller.
+func (c *lane) shrink(by int) {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.upload -= by
+}
+
+// release ends an exchange whose body was of that size. Connections that have been
+// idle for so long that net/http has closed them are forgotten.
+func (c *lane) release(upload int) {
+	l := c.of
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.busy--
+	c.upload -= upload
+	if c.busy == 0 {
+		c.since = now
+	}
+	for n := len(l.open) - 1; n > 0 && l.open[n].busy == 0 && now.Sub(l.open[n].since) > idleLife; n-- {
+		l.open[n] = nil
+		l.open = l.open[:n]
+	}
+}
+
+// transport makes net/http's client for one lane.
+func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
+	protocols := new(http.Protocols)
+	if u.Scheme == mezu.UpstreamH2C {
+		protocols.SetUnencryptedHTTP2(true)
+	} else {
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(true)
+	}
+	return &http.Transport{
+		Protocols:              protocols,
+		DialContext:            f.dialTracked,
+		TLSHandshakeTimeout:    dialTimeout,
+		TLSClientConfig:        f.workloadTLS(u),
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleLife,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: headerRoom,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerConnection: connWindow,
+			MaxReadFrameSize:              readFrame,
+			SendPingTimeout:               f.pingAfter,
+			PingTimeout:                   f.pingTimeout,
+			WriteByteTimeout:              takesNothing,
+		},
+	}
+}
+
+// dialTracked dials for net/http, which goes on with a dial that nobody waits for any
+// more, until the Forwarder is closed.
+func (f *Forwarder) dialTracked(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.life, cancel)()
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := &trackedConn{Conn: conn}
+	c.forget = context.AfterFunc(f.life, func() { conn.Close() })
+	return c, nil
+}
+
+// trackedConn is a connection that ends with the Forwarder.
+type trackedConn struct {
+	net.Conn
+	forget func() bool
+}
+
+// Close closes it.
+func (c *trackedConn) Close() error {
+	c.forget()
+	return c.Conn.Close()
+}
