@@ -111,18 +111,37 @@ const (
 	RevokeUser        RevocationKind = "user"        // subject: user id; grants issued before NotBefore
 	RevokeCertificate RevocationKind = "certificate" // subject: serial in hexadecimal
 	RevokeToken       RevocationKind = "token"       // subject: SHA-256 of the token in hexadecimal
+	// RevokeDirectory stands for all that was said of users of a directory before
+	// NotBefore: subject: directory id; grants issued before then are void.
+	RevokeDirectory RevocationKind = "directory"
 )
 
 // Revocation ends something before its time. It is kept for as long as the
-// longest life that it can affect.
+// longest life that it can affect. Of one kind and subject the latest counts: it
+// says at least what those before it said.
 type Revocation struct {
 	Position Position       `json:"position"`
 	Kind     RevocationKind `json:"kind"`
 	Subject  string         `json:"subject"`
-	// NotBefore: of a user, grants issued before this moment are void.
+	// Scope is the id of the environment or directory that it is about: only their
+	// Warpgates get it. It is empty where all must have it: of an edge's certificate.
+	Scope string `json:"scope,omitempty"`
+	// NotBefore: of a user or directory, grants issued before this moment are void.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	// Until is when the record may be forgotten.
 	Until time.Time `json:"until"`
+}
+
+// ForEveryone reports whether every Warpgate must have it. A control plane of the
+// version before names no scope: what it says of certificates may be about an edge.
+// It says nothing of sessions that a Warpgate of this version could have seen.
+func (r *Revocation) ForEveryone() bool { return r.Scope == "" && r.Kind == RevokeCertificate }
+
+// Told is how far a peer was told of revocations: of all up to a position that concern
+// its environment, this directory (empty where there is none) or everyone.
+type Told struct {
+	Directory string   `json:"directory,omitempty"`
+	Position  Position `json:"position"`
 }
 
 // Grant is the control plane's signed statement of a session.

@@ -247,11 +247,17 @@ type RegisterResponse struct {
 	URL          string      `json:"url"`
 	Bundle       mezu.Signed `json:"bundle"`
 	Edges        mezu.Signed `json:"edges"`
-	// Revocations still in force.
+	// Revocations are those of edges' certificates, up to MaxAnswerRevocations. Edges
+	// tell the others.
 	Revocations []mezu.Signed `json:"revocations,omitempty"`
 	// Head is the newest position of the installation.
 	Head mezu.Position `json:"head"`
 }
+
+// MaxAnswerRevocations bounds the revocations in a RegisterResponse, which is no larger
+// for whatever tenants end: edges' certificates are seldom ended, and an edge that was
+// removed is not on the list either.
+const MaxAnswerRevocations = 100
 
 // RenewRequest asks for a new certificate for the identity of the client
 // certificate in use.
@@ -322,6 +328,8 @@ type StreamEvent struct {
 	// revocations) does not move it.
 	Position mezu.Position `json:"-"`
 	Signed   mezu.Signed   `json:"signed"`
+	// State comes with StreamSynced.
+	State *StreamState `json:"state,omitempty"`
 }
 
 // StreamKind names an event of the edge stream.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // ExposedError says that others than this process's user and the system's
@@ -44,6 +45,18 @@ func CheckDir(path string) error {
 		return fmt.Errorf("checking directory %s: %w", path, err)
 	}
 	return nil
+}
+
+// CheckFile refuses an open file that somebody else could have written, as ReadFile does.
+func CheckFile(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	return checkFile(f.Name(), info, false)
 }
 
 // ReadFile reads a file of at most max bytes that nobody could have changed but its

@@ -164,6 +164,8 @@ func (l *link) next() *tunnel.Link {
 		Version:  d.cfg.Version,
 		Serve:    l.s.server.ServeConn,
 		Document: l.document,
+		Told:     func() mezu.Told { return d.state.Told(l.edge.ID) },
+		Current:  l.told,
 		Applied:  d.state.Applied,
 		State:    l.state,
 		Log:      d.log,
@@ -326,6 +328,13 @@ func (l *link) document(doc mezu.Signed) {
 		d.emit(mezu.Event{Event: mezu.EventConfig, Revision: pos})
 	case mezu.PurposeEdges:
 		l.s.follow()
+	}
+}
+
+// told hears how far the edge has told of revocations.
+func (l *link) told(told mezu.Told) {
+	if err := l.s.d.state.NoteTold(l.edge.ID, told); err != nil {
+		l.s.d.trouble(doingSave, err)
 	}
 }
 

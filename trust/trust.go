@@ -31,8 +31,8 @@ type Anchor struct {
 	now     func() time.Time
 	current atomic.Pointer[accepted] // nil before the first keyset
 
-	mu      sync.RWMutex
-	revoked map[subject]mezu.Revocation
+	mu    sync.RWMutex
+	ended endings
 }
 
 // accepted is a keyset in force, with its roots compiled.
@@ -44,19 +44,13 @@ type accepted struct {
 	verified verified
 }
 
-// subject is what a revocation speaks of.
-type subject struct {
-	kind mezu.RevocationKind
-	id   string
-}
-
 // New makes an anchor that believes nothing but keysets signed by root. If now
 // is nil, time.Now.
 func New(root ed25519.PublicKey, now func() time.Time) *Anchor {
 	if now == nil {
 		now = time.Now
 	}
-	return &Anchor{root: bytes.Clone(root), now: now, revoked: make(map[subject]mezu.Revocation)}
+	return &Anchor{root: bytes.Clone(root), now: now}
 }
 
 // Root is the pinned trust root.
@@ -179,55 +173,6 @@ func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
 		return nil, fmt.Errorf("revocation %s of a %s has no subject or no end", r.Position, r.Kind)
 	}
 	return &r, nil
-}
-
-// Revoke remembers a revocation until r.Until. added says that it tells
-// something new: its subject was not revoked, or not for as long or as late.
-func (a *Anchor) Revoke(r *mezu.Revocation) (added bool) {
-	now := a.now()
-	if now.After(r.Until) {
-		return false
-	}
-	key := subject{r.Kind, r.Subject}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	old, known := a.revoked[key]
-	if known && !r.Until.After(old.Until) && !r.NotBefore.After(old.NotBefore) {
-		return false
-	}
-	merged := *r
-	if known && old.Until.After(merged.Until) {
-		merged.Until = old.Until
-	}
-	if known && old.NotBefore.After(merged.NotBefore) {
-		merged.NotBefore = old.NotBefore
-	}
-	for k, v := range a.revoked {
-		if now.After(v.Until) {
-			delete(a.revoked, k)
-		}
-	}
-	a.revoked[key] = merged
-	return true
-}
-
-// Revoked is the revocation in force of a subject, if there is one. What the
-// subject is depends on the kind; see mezu.RevocationKind.
-func (a *Anchor) Revoked(kind mezu.RevocationKind, id string) (mezu.Revocation, bool) {
-	a.mu.RLock()
-	r, ok := a.revoked[subject{kind, id}]
-	a.mu.RUnlock()
-	if !ok || a.now().After(r.Until) {
-		return mezu.Revocation{}, false
-	}
-	return r, true
-}
-
-// CertificateRevoked reports whether the certificate with this serial number, in
-// the form of Serial, is revoked.
-func (a *Anchor) CertificateRevoked(serial string) bool {
-	_, revoked := a.Revoked(mezu.RevokeCertificate, serial)
-	return revoked
 }
 
 // maxRootsFile bounds a file of CA certificates; ours has one or two of less than

@@ -32,8 +32,15 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		conn.Close()
 		return nil, refusal
 	}
+	if h.revoked != nil && h.revoked(s.serial) {
+		// It was, between the handshake and its place in the tables: Cut has not
+		// seen it.
+		s.end(ErrCut, revokedFrame())
+		s.out.wait()
+		return nil, ErrCut
+	}
 	first, err := appendTalk(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], h.limits.MaxConns,
-		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds()})
+		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds(), window})
 	if err != nil {
 		s.end(err, nil)
 		return nil, err
@@ -42,7 +49,15 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 	if h.documents != nil {
 		docs = h.sendable(h.documents(id.Environment)...)
 	}
-	s.out.start(first, docs)
+	var feed Feed
+	if h.revocations != nil {
+		var told mezu.Told
+		if reg.Told != nil {
+			told = *reg.Told
+		}
+		feed = h.revocations(id.Environment, told)
+	}
+	s.out.start(first, docs, feed, reg.Told != nil)
 	s.begin()
 	return s, nil
 }
@@ -60,6 +75,7 @@ func (h *Hub) add(conn net.Conn, id mezu.Identity, reg register) (*Session, *Ref
 		h.detach(old)
 	}
 	h.warpgates[id] = s
+	h.members[id.Environment] = append(h.members[id.Environment], s)
 	h.tokens[s.token] = s
 	if !reg.Draining {
 		h.join(s)
@@ -136,6 +152,10 @@ func (h *Hub) detach(s *Session) {
 	}
 	delete(h.tokens, s.token)
 	delete(h.warpgates, s.id)
+	members := slices.DeleteFunc(h.members[s.id.Environment], func(m *Session) bool { return m == s })
+	if h.members[s.id.Environment] = members; len(members) == 0 {
+		delete(h.members, s.id.Environment)
+	}
 	h.leave(s)
 	slot := h.wheel[s.slot]
 	i := slices.Index(slot, s)

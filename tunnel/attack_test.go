@@ -38,7 +38,9 @@ func TestT6_HostileFramesEndTheirConnectionOnly(t *testing.T) {
 	h := newHub(t, tunnel.Limits{})
 	unharmed := bystander(t, h)
 	for name, bad := range map[string][]byte{
-		"unknown type":           {0x0e, 0, 0, 0},
+		"unknown type":           {0x10, 0, 0, 0},
+		"CURRENT upwards":        frame(current, make([]byte, 16)...),
+		"TAKEN of what wasn't":   frame32(taken, 1),
 		"type zero":              {0, 0, 0, 0},
 		"highest type":           {0xff, 0, 0, 0},
 		"length of 2^24-1":       {ack, 0xff, 0xff, 0xff},

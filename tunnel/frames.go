@@ -30,6 +30,8 @@ const (
 	frameDocument  frameType = 0x0b
 	frameAck       frameType = 0x0c
 	frameHello     frameType = 0x0d
+	frameCurrent   frameType = 0x0e
+	frameTaken     frameType = 0x0f
 )
 
 const (
@@ -40,7 +42,9 @@ const (
 	// maxDocumentHead bounds the JSON before a document's payload: a purpose,
 	// a key id and a signature take less than 300 bytes.
 	maxDocumentHead = 1 << 10
-	maxDocument     = 2 + maxDocumentHead + mezu.MaxSignedPayload
+	// maxDirectory bounds the id of a directory in CURRENT.
+	maxDirectory = 64
+	maxDocument  = 2 + maxDocumentHead + mezu.MaxSignedPayload
 	// readStep is how much of a long frame is made room for at first, since a
 	// length is only a claim.
 	readStep = 64 << 10
@@ -93,6 +97,10 @@ func (t frameType) rule() (r frameRule, ok bool) {
 		return frameRule{"ACK", 16, 16, warpgateSide}, true
 	case frameHello:
 		return frameRule{"HELLO", tokenSize + 8, tokenSize + 8, warpgateSide}, true
+	case frameCurrent:
+		return frameRule{"CURRENT", 16, 16 + maxDirectory, edgeSide}, true
+	case frameTaken:
+		return frameRule{"TAKEN", 4, 4, warpgateSide}, true
 	}
 	return frameRule{}, false
 }
@@ -154,7 +162,7 @@ func appendHead(dst []byte, t frameType, length int) []byte {
 // appendEmpty appends a frame without payload.
 func appendEmpty(dst []byte, t frameType) []byte { return appendHead(dst, t, 0) }
 
-// appendCount appends WANT or MISSED.
+// appendCount appends WANT, MISSED or TAKEN.
 func appendCount(dst []byte, t frameType, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendHead(dst, t, 4), n)
 }
@@ -175,6 +183,19 @@ func decodeAck(payload []byte) mezu.Position {
 	return mezu.Position{Epoch: binary.BigEndian.Uint64(payload), Revision: binary.BigEndian.Uint64(payload[8:])}
 }
 
+// appendCurrent appends CURRENT.
+func appendCurrent(dst []byte, t mezu.Told) []byte {
+	dst = appendHead(dst, frameCurrent, 16+len(t.Directory))
+	dst = binary.BigEndian.AppendUint64(dst, t.Position.Epoch)
+	dst = binary.BigEndian.AppendUint64(dst, t.Position.Revision)
+	return append(dst, t.Directory...)
+}
+
+// decodeCurrent reads the payload of CURRENT.
+func decodeCurrent(payload []byte) mezu.Told {
+	return mezu.Told{Position: decodeAck(payload), Directory: printable(string(payload[16:]))}
+}
+
 // appendHello appends HELLO.
 func appendHello(dst []byte, tok token, number uint64) []byte {
 	dst = append(appendHead(dst, frameHello, tokenSize+8), tok[:]...)
@@ -193,6 +214,9 @@ type register struct {
 	Epoch    uint64        `json:"epoch"`
 	Applied  mezu.Position `json:"applied"`
 	Draining bool          `json:"draining,omitempty"`
+	// Told is how far this edge has told the Warpgate of revocations. A Warpgate of
+	// the version before says nothing, and knows neither CURRENT nor TAKEN.
+	Told *mezu.Told `json:"told,omitempty"`
 }
 
 // welcome is the payload of WELCOME.
@@ -203,6 +227,9 @@ type welcome struct {
 	MaxConns    int    `json:"max_conns"`
 	HeartbeatMS int64  `json:"heartbeat_ms"`
 	DeadMS      int64  `json:"dead_ms"`
+	// Window is how many revocations may be under way; zero at an edge that knows
+	// no TAKEN.
+	Window int `json:"window,omitempty"`
 }
 
 // refused is the payload of REFUSED.

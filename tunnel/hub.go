@@ -28,9 +28,15 @@ type HubConfig struct {
 	Now    func() time.Time
 	Limits Limits
 	// Documents are the documents that a Warpgate of the environment needs now,
-	// in the order in which it must take them. They are sent at registration.
-	// If nil, none.
+	// in the order in which it must take them, without revocations. They are sent
+	// at registration. If nil, none.
 	Documents func(environment string) []mezu.Signed
+	// Revocations are those that a Warpgate of the environment must have and was not
+	// told yet. They are sent when nothing else waits. If nil, none.
+	Revocations func(environment string, told mezu.Told) Feed
+	// Revoked reports whether the certificate with this serial is. It is asked once a
+	// session or connection has its place, so that none slips by Cut. If nil, none is.
+	Revoked func(serial string) bool
 	// Changed is told of Warpgates that connected, disconnected or acknowledged
 	// a bundle, one call at a time, in order for each Warpgate; a state that
 	// was overtaken before it could be told is left out. It must not call
@@ -38,15 +44,27 @@ type HubConfig struct {
 	Changed func(mezu.Presence)
 }
 
+// Feed is the revocations that are still to be told on one control connection, each read
+// when there is room for it. It is used by one goroutine at a time.
+type Feed interface {
+	// Next gives up to n more, none when there are none now.
+	Next(n int) []mezu.Signed
+	// Current says, after a Next that gave none, up to where everything was told; ok
+	// is false if that can't be said.
+	Current() (told mezu.Told, ok bool)
+}
+
 // Hub is the edge's end: the sessions of all Warpgates that dialled this edge. It
 // is safe for concurrent use.
 type Hub struct {
-	edge      func() string
-	log       *slog.Logger
-	now       func() time.Time
-	limits    Limits
-	documents func(string) []mezu.Signed
-	changed   func(mezu.Presence)
+	edge        func() string
+	log         *slog.Logger
+	now         func() time.Time
+	limits      Limits
+	documents   func(string) []mezu.Signed
+	revocations func(string, mezu.Told) Feed
+	revoked     func(string) bool
+	changed     func(mezu.Presence)
 
 	step  atomic.Int64  // of the wheel: a coarse clock for idle connections
 	quiet chan struct{} // for Drain: there may be nothing under way any more
@@ -56,6 +74,7 @@ type Hub struct {
 	closed       bool
 	draining     bool
 	warpgates    map[mezu.Identity]*Session
+	members      map[string][]*Session // by environment
 	tokens       map[token]*Session
 	environments map[string]*group
 	wheel        [wheelSlots][]*Session
@@ -84,9 +103,10 @@ type group struct {
 // NewHub makes a Hub. It starts nothing.
 func NewHub(c HubConfig) *Hub {
 	h := &Hub{
-		edge: c.Edge, log: c.Log, now: c.Now, limits: c.Limits.orDefaults(), documents: c.Documents, changed: c.Changed,
+		edge: c.Edge, log: c.Log, now: c.Now, limits: c.Limits.orDefaults(), documents: c.Documents, revocations: c.Revocations, revoked: c.Revoked, changed: c.Changed,
 		quiet:        make(chan struct{}, 1),
 		warpgates:    map[mezu.Identity]*Session{},
+		members:      map[string][]*Session{},
 		tokens:       map[token]*Session{},
 		environments: map[string]*group{},
 		news:         map[string]mezu.Presence{},
@@ -194,11 +214,36 @@ func (h *Hub) Push(environment string, doc mezu.Signed) {
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	for _, s := range h.warpgates {
-		if environment == "" || s.id.Environment == environment {
+	if environment != "" {
+		for _, s := range h.members[environment] {
 			s.out.push(doc)
 		}
+		return
 	}
+	for _, s := range h.warpgates {
+		s.out.push(doc)
+	}
+}
+
+// Look has the Warpgates of an environment, or all if it is empty, be told of new
+// revocations.
+func (h *Hub) Look(environment string) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if environment != "" {
+		for _, s := range h.members[environment] {
+			s.out.look()
+		}
+		return
+	}
+	for _, s := range h.warpgates {
+		s.out.look()
+	}
+}
+
+// revokedFrame is the last word to a Warpgate whose certificate was revoked.
+func revokedFrame() []byte {
+	return appendRefused(nil, mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked"), 0, false)
 }
 
 // sendable drops documents that no DOCUMENT frame can hold.
@@ -224,8 +269,7 @@ func (h *Hub) Cut(match func(id mezu.Identity, serial string) bool, why ...mezu.
 		head, _ := documentHead(doc) // sendable has tried
 		last = slices.Concat(last, head, doc.Payload)
 	}
-	e := mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked")
-	last = appendRefused(last, e, 0, false)
+	last = append(last, revokedFrame()...)
 	for _, s := range h.all() {
 		if match(s.id, s.serial) {
 			s.end(ErrCut, last)

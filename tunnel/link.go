@@ -70,6 +70,11 @@ type LinkConfig struct {
 	// Document takes a document from the edge, one at a time, in order. It may
 	// take its time; exchanges and heartbeats go on. If nil, they are dropped.
 	Document func(doc mezu.Signed)
+	// Told is how far this edge has told of revocations, asked for at each
+	// registration; if nil, of none. Current is told how far it has, after the
+	// documents that came before; if nil, nobody is.
+	Told    func() mezu.Told
+	Current func(mezu.Told)
 	// Applied is the position of the bundle in force, told at registration. If
 	// nil, none.
 	Applied func() mezu.Position
@@ -308,6 +313,10 @@ func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, er
 	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch()}
 	if l.cfg.Applied != nil {
 		reg.Applied = l.cfg.Applied()
+	}
+	reg.Told = new(mezu.Told)
+	if l.cfg.Told != nil {
+		*reg.Told = l.cfg.Told()
 	}
 	l.mu.Lock()
 	reg.Draining = l.draining

@@ -21,6 +21,12 @@ const (
 	// in memory once, however many sessions send them.
 	maxDocuments     = 1024
 	maxDocumentBytes = 64 << 20
+	// window is how many revocations may be under way to a Warpgate that says how
+	// many it took: what is under way lies before everything else that it is told,
+	// and each costs it a signature's verification, so these some 50 ms.
+	window = 1024
+	// revocationBatch is how many revocations are written at once: some 64 KiB.
+	revocationBatch = 128
 	// writeStep is how much of a document must leave within the patience of the
 	// outbox: with 12 s of it, a peer below 5 KiB/s is too slow.
 	writeStep = 64 << 10
@@ -46,7 +52,12 @@ type outbox struct {
 	missed  int64
 	small   []byte
 	docs    []mezu.Signed
-	bytes   int        // of the payloads of docs
+	bytes   int  // of the payloads of docs
+	feed    Feed // nil without revocations
+	due     bool // the feed may have some
+	credit  int  // how many of them may be sent
+	counted bool // the peer says how many it took
+	current mezu.Told
 	idle    []net.Conn // connections that are to be closed politely
 	final   []byte
 	writer  sync.WaitGroup
@@ -58,9 +69,11 @@ func newOutbox(conn net.Conn, patience time.Duration, held bool, broken func(err
 	return &outbox{conn: conn, patience: patience, held: held, broken: broken, over: make(chan struct{})}
 }
 
-// start writes first, then docs, and from then on whatever was and will be added.
-// A document of docs whose successor waits already is left out.
-func (o *outbox) start(first []byte, docs []mezu.Signed) {
+// start writes first, then docs, and from then on whatever was and will be added, and
+// what feed has when there is nothing else: revocations wait where they lie, so that their
+// number is no backlog. If counted, the peer tells how many it took. A document of docs
+// whose successor waits already is left out.
+func (o *outbox) start(first []byte, docs []mezu.Signed, feed Feed, counted bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -68,10 +81,37 @@ func (o *outbox) start(first []byte, docs []mezu.Signed) {
 	}
 	later := o.docs
 	o.held, o.small, o.docs, o.bytes = false, slices.Concat(first, o.small), nil, 0
+	o.feed, o.due, o.credit, o.counted = feed, feed != nil, window, counted
 	for _, doc := range slices.Concat(docs, later) {
 		o.append(doc)
 	}
 	o.wake()
+}
+
+// look has the feed looked into.
+func (o *outbox) look() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.feed == nil {
+		return
+	}
+	o.due = true
+	o.wake()
+}
+
+// took notes that the peer took n revocations; ok is false if it wasn't sent as many.
+func (o *outbox) took(n uint32) (ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return true
+	}
+	if !o.counted || int64(n) > int64(window-o.credit) {
+		return false
+	}
+	o.credit += int(n)
+	o.wake()
+	return true
 }
 
 // send adds small frames.
@@ -137,6 +177,7 @@ func (o *outbox) push(doc mezu.Signed) {
 		return
 	}
 	o.append(doc)
+	o.due = o.feed != nil // a bundle may name another directory
 	o.wake()
 }
 
@@ -177,7 +218,7 @@ func (o *outbox) finish(final []byte) {
 		return
 	}
 	o.closed, o.held = true, false
-	o.small, o.docs, o.final = nil, nil, final
+	o.small, o.docs, o.feed, o.final = nil, nil, nil, final
 	if len(final) == 0 {
 		abort(o.conn)
 	} else {
@@ -208,8 +249,8 @@ func (o *outbox) writeOut() {
 	}
 }
 
-// writeSome writes the small frames, then one document, and reports whether there
-// may be more.
+// writeSome writes the small frames, then one document or some revocations, and reports
+// whether there may be more.
 func (o *outbox) writeSome() bool {
 	o.mu.Lock()
 	if o.closed {
@@ -239,7 +280,14 @@ func (o *outbox) writeSome() bool {
 		o.docs = slices.Delete(o.docs, 0, 1)
 		o.bytes -= len(doc.Payload)
 	}
-	if len(small) == 0 && len(idle) == 0 && !document && !slow {
+	feed, room := o.feed, revocationBatch
+	if o.counted {
+		room = min(room, o.credit)
+	}
+	if document || !o.due || room == 0 {
+		feed = nil
+	}
+	if len(small) == 0 && len(idle) == 0 && !document && feed == nil && !slow {
 		o.docs, o.writing = nil, false
 		o.mu.Unlock()
 		return false
@@ -256,11 +304,52 @@ func (o *outbox) writeSome() bool {
 	if err == nil && document {
 		err = o.writeDocument(doc)
 	}
+	if err == nil && feed != nil {
+		err = o.writeRevocations(feed, room)
+	}
 	if err != nil {
 		o.broken(err)
 	}
 	o.closeIdle(idle)
 	return true
+}
+
+// writeRevocations writes up to n of what the feed has. When that was all, the peer is
+// told up to where it knows everything.
+func (o *outbox) writeRevocations(feed Feed, n int) error {
+	o.mu.Lock()
+	o.due = false // before the look: what comes during it makes another one due
+	o.mu.Unlock()
+	docs := feed.Next(n)
+	if len(docs) == 0 {
+		return o.writeCurrent(feed)
+	}
+	var frames []byte
+	for _, doc := range docs {
+		head, err := documentHead(doc)
+		if err != nil {
+			return err
+		}
+		frames = append(append(frames, head...), doc.Payload...)
+	}
+	o.mu.Lock()
+	o.due = true
+	if o.counted {
+		o.credit -= len(docs)
+	}
+	o.mu.Unlock()
+	return o.writeLong(frames)
+}
+
+// writeCurrent tells a peer that counts up to where it was told of revocations, if that
+// is news.
+func (o *outbox) writeCurrent(feed Feed) error {
+	told, ok := feed.Current()
+	if !ok || !o.counted || told == o.current || len(told.Directory) > maxDirectory {
+		return nil
+	}
+	o.current = told
+	return o.write(appendCurrent(nil, told))
 }
 
 // awaitRead gives the next read of the connection d, unless a farewell has set the
@@ -283,12 +372,17 @@ func (o *outbox) writeDocument(doc mezu.Signed) error {
 	if err := o.write(head); err != nil {
 		return err
 	}
-	for rest := doc.Payload; len(rest) > 0; {
-		n := min(len(rest), writeStep)
-		if err := o.write(rest[:n]); err != nil {
+	return o.writeLong(doc.Payload)
+}
+
+// writeLong writes b in steps, each within the patience of the outbox.
+func (o *outbox) writeLong(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), writeStep)
+		if err := o.write(b[:n]); err != nil {
 			return err
 		}
-		rest = rest[n:]
+		b = b[n:]
 	}
 	return nil
 }

@@ -199,6 +199,9 @@ func (s *Session) adopt(conn net.Conn, number uint64) error {
 		return ErrGone
 	case s.open[number] != nil:
 		return fmt.Errorf("%w: HELLO with the number %d of another connection", ErrProtocol, number)
+	case s.hub.revoked != nil && c.serial != "" && s.hub.revoked(c.serial):
+		// Under the lock that Cut takes: what is revoked after this it finds.
+		return ErrCut
 	case len(s.open) >= s.hub.limits.MaxConns:
 		return fmt.Errorf("%w: more than %d data connections", ErrProtocol, s.hub.limits.MaxConns)
 	}

@@ -32,6 +32,8 @@ const (
 	document  = 0x0b
 	ack       = 0x0c
 	hello     = 0x0d
+	current   = 0x0e
+	taken     = 0x0f
 )
 
 // frame is the bytes of one.

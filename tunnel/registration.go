@@ -24,6 +24,9 @@ const (
 	// waitingDocuments is how many documents are read ahead of the one being
 	// taken; then the edge has to wait.
 	waitingDocuments = 2
+	// takenStep is how many revocations one TAKEN speaks of: a quarter of what may
+	// be under way.
+	takenStep = window / 4
 )
 
 // registration is the Warpgate's end of one control connection after WELCOME, with
@@ -36,6 +39,7 @@ type registration struct {
 	beat, dead   time.Duration
 	applied      mezu.Position // as told in REGISTER
 	sentDraining bool
+	counted      bool // the edge wants to know how many revocations were taken
 
 	// ctx ends with the registration; its cause says why.
 	ctx      context.Context
@@ -56,6 +60,12 @@ type registration struct {
 	pace    backoff.Backoff // of failing dials
 }
 
+// news is a DOCUMENT, or a CURRENT that came after it.
+type news struct {
+	document []byte
+	current  mezu.Told
+}
+
 // dataConn is a data connection at the Warpgate's end.
 type dataConn struct {
 	conn   net.Conn
@@ -73,7 +83,7 @@ func newRegistration(ctx context.Context, l *Link, conn net.Conn, reg register, 
 	}
 	beat := min(max(milliseconds(w.HeartbeatMS), minBeat), maxBeat)
 	r := &registration{
-		link: l, token: token(w.Token), limit: min(w.MaxConns, MaxConns), applied: reg.Applied,
+		link: l, token: token(w.Token), limit: min(w.MaxConns, MaxConns), applied: reg.Applied, counted: w.Window > 0,
 		beat: beat, dead: min(max(milliseconds(w.DeadMS), 2*beat), maxDead),
 		sentDraining: reg.Draining, retired: reg.Draining,
 		draining: make(chan struct{}), drained: make(chan struct{}),
@@ -92,7 +102,7 @@ func milliseconds(n int64) time.Duration {
 // run serves the registration until it ends, and returns when everything that it
 // started has.
 func (r *registration) run() {
-	documents := make(chan []byte, waitingDocuments)
+	documents := make(chan news, waitingDocuments)
 	r.tasks.Go(r.closeAtEnd)
 	r.tasks.Go(r.sendHeartbeats)
 	taken := make(chan struct{})
@@ -140,12 +150,21 @@ func (r *registration) sendHeartbeats() {
 }
 
 // takeDocuments gives documents to the Link's owner, in order.
-func (r *registration) takeDocuments(documents <-chan []byte) {
-	for payload := range documents {
+func (r *registration) takeDocuments(documents <-chan news) {
+	revocations := 0
+	for n := range documents {
 		if r.ctx.Err() != nil {
 			continue
 		}
-		doc, err := decodeDocument(payload)
+		if n.document == nil {
+			if r.link.cfg.Current != nil {
+				r.link.documents.Lock()
+				r.link.cfg.Current(n.current)
+				r.link.documents.Unlock()
+			}
+			continue
+		}
+		doc, err := decodeDocument(n.document)
 		if err != nil {
 			r.end(err)
 			continue
@@ -154,6 +173,12 @@ func (r *registration) takeDocuments(documents <-chan []byte) {
 			r.link.documents.Lock()
 			r.link.cfg.Document(doc)
 			r.link.documents.Unlock()
+		}
+		if doc.Purpose != mezu.PurposeRevocation || !r.counted {
+			continue
+		}
+		if revocations++; revocations%takenStep == 0 {
+			r.out.send(appendCount(nil, frameTaken, takenStep))
 		}
 	}
 }
@@ -169,7 +194,7 @@ func (r *registration) Read(b []byte) (int, error) {
 }
 
 // read reads the control connection until it ends, and says why.
-func (r *registration) read(documents chan<- []byte) error {
+func (r *registration) read(documents chan<- news) error {
 	buf := make([]byte, 64)
 	for {
 		t, payload, err := readFrame(r, edgeSide, buf)
@@ -179,20 +204,24 @@ func (r *registration) read(documents chan<- []byte) error {
 		if err != nil {
 			return err
 		}
-		if t == frameDocument {
-			doc := payload
-			if len(payload) <= cap(buf) {
-				doc = append([]byte(nil), payload...)
+		var n news
+		switch t {
+		case frameDocument:
+			if n.document = payload; len(payload) <= cap(buf) {
+				n.document = append([]byte(nil), payload...)
 			}
-			select {
-			case documents <- doc:
-			case <-r.ctx.Done():
-				return context.Cause(r.ctx)
+		case frameCurrent:
+			n.current = decodeCurrent(payload)
+		default:
+			if err := r.take(t, payload); err != nil {
+				return err
 			}
 			continue
 		}
-		if err := r.take(t, payload); err != nil {
-			return err
+		select {
+		case documents <- n:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
 		}
 	}
 }

@@ -143,6 +143,10 @@ func (s *Session) take(t frameType, payload []byte) error {
 	case frameHeartbeat:
 	case frameAck:
 		s.ack(decodeAck(payload))
+	case frameTaken:
+		if !s.out.took(binary.BigEndian.Uint32(payload)) {
+			return fmt.Errorf("%w: %v of more than was sent", ErrProtocol, t)
+		}
 	case frameMissed:
 		s.missed(binary.BigEndian.Uint32(payload))
 	case frameClosed:

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,10 +13,6 @@ import (
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
 )
-
-// maxRevocations bounds the revocations on disk; the latest are kept. What an
-// edge has in force it sends again at each registration.
-const maxRevocations = 10_000
 
 // Accept judges one signed statement, from whichever edge it came, and applies
 // it. changed is false for one that is in force already. A bundle that does not
@@ -105,15 +102,19 @@ func advances(what string, next, current mezu.Position) (bool, error) {
 	}
 }
 
-// acceptRevocation puts a revocation in force; s.mu is held. The file is left to
+// acceptRevocation puts a revocation in force; s.mu is held. Writing is left to
 // Flush, because revocations come in bursts, unless it is about the own
 // certificate.
 func (s *State) acceptRevocation(doc mezu.Signed) (bool, error) {
-	r, added, err := s.judgeRevocation(s.anchor.Load(), doc)
+	// Each edge tells all of them once: what tells nothing new need not be verified.
+	var claim mezu.Revocation
+	if err := json.Unmarshal(doc.Payload, &claim); err == nil && claim.Subject != "" && !s.anchor.Load().Adds(&claim) {
+		return false, nil
+	}
+	added, err := s.judgeRevocation(s.anchor.Load(), doc)
 	if err != nil || !added {
 		return false, err
 	}
-	s.revocations = append(s.revocations, r)
 	s.unsaved[fileRevocations] = true
 	if s.Revoked() {
 		return true, errors.Join(ErrRevoked, s.save(fileRevocations))
@@ -121,35 +122,36 @@ func (s *State) acceptRevocation(doc mezu.Signed) (bool, error) {
 	return true, nil
 }
 
-// judgeRevocation verifies a revocation and has the anchor remember it. added
-// is false for one that is known or past its end.
-func (s *State) judgeRevocation(anchor *trust.Anchor, doc mezu.Signed) (rev revocation, added bool, err error) {
+// judgeRevocation verifies a revocation and puts it in force. added is false for one
+// that is known or past its end.
+func (s *State) judgeRevocation(anchor *trust.Anchor, doc mezu.Signed) (added bool, err error) {
 	r, err := anchor.OpenRevocation(doc)
 	if err != nil {
-		return revocation{}, false, err
+		return false, err
 	}
-	return revocation{doc, r.Until}, !s.now().After(r.Until) && anchor.Revoke(r), nil
+	return s.revoked.Add(anchor, r, doc)
 }
 
-// currentRevocations drops those that may be forgotten.
-func (s *State) currentRevocations() []mezu.Signed {
-	kept := s.revocations[:0]
-	now := s.now()
-	for _, r := range s.revocations {
-		if !now.After(r.until) {
-			kept = append(kept, r)
-		}
+// Told is how far an edge has told of revocations.
+func (s *State) Told(edge string) mezu.Told {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revoked == nil {
+		return mezu.Told{}
 	}
-	clear(s.revocations[len(kept):])
-	if over := len(kept) - maxRevocations; over > 0 {
-		kept = append(kept[:0], kept[over:]...)
+	return s.revoked.Noted(edge)
+}
+
+// NoteTold keeps how far an edge has told of revocations: it is one edge's word, and what
+// others tell doesn't depend on it.
+func (s *State) NoteTold(edge string, told mezu.Told) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revoked == nil {
+		return ErrUnregistered
 	}
-	s.revocations = kept
-	out := make([]mezu.Signed, len(kept))
-	for i, r := range kept {
-		out[i] = r.signed
-	}
-	return out
+	s.unsaved[fileRevocations] = true
+	return s.revoked.Note(edge, told)
 }
 
 // Answer is what the control plane says to a registration or renewal.
@@ -186,12 +188,11 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 		return Outcome{}, fmt.Errorf("judging the keyset of the answer: %w", err)
 	}
 	for _, doc := range resp.Revocations {
-		r, added, err := s.judgeRevocation(anchor, doc)
+		added, err := s.judgeRevocation(anchor, doc)
 		if err != nil {
 			return Outcome{}, fmt.Errorf("judging a revocation of the answer: %w", err)
 		}
 		if added {
-			s.revocations = append(s.revocations, r)
 			s.unsaved[fileRevocations] = true
 		}
 	}
@@ -212,6 +213,9 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 		s.table.Store(nil)
 		s.saved.Store(&mezu.Position{})
 		delete(s.unsaved, fileBundle)
+		if err := s.revoked.Unnote(); err != nil {
+			return Outcome{}, err
+		}
 	}
 	return Outcome{Adopted: true, Moved: moved}, s.adopt(anchor, own, resp, settings)
 }
@@ -223,8 +227,8 @@ func (s *State) pin(root []byte) (*trust.Anchor, error) {
 		return nil, errors.New("judging the trust root of the answer: it is no Ed25519 key")
 	}
 	if s.root == nil {
-		s.revocations = nil // of an earlier try, whose anchor is gone
-		return trust.New(ed25519.PublicKey(bytes.Clone(root)), s.now), nil
+		anchor := trust.New(ed25519.PublicKey(bytes.Clone(root)), s.now)
+		return anchor, s.openRevocations(anchor, true)
 	}
 	if !s.root.Equal(ed25519.PublicKey(root)) {
 		return nil, &mezu.Error{Code: mezu.CodeForbidden,

@@ -25,9 +25,11 @@ const (
 	fileKeyset       = "keyset.json"       // mezu.Signed, as are those below
 	fileBundle       = "bundle.json"       //
 	fileEdges        = "edges.json"        //
-	fileRevocations  = "revocations.json"  // a list of mezu.Signed
 	fileRegistration = "registration.json" // Registration
 	fileEpoch        = "epoch"             // of the last start, in decimal
+	fileRevocations  = "revocations.log"   // package ledger's, and not replaced as a whole
+	// fileRevocationList is the version before's: a list of mezu.Signed.
+	fileRevocationList = "revocations.json"
 )
 
 // damagedSuffix is what a damaged private key is renamed to, in case a person

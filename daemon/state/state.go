@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -31,6 +32,7 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
+	"github.com/mezusphere/mezu/trust/ledger"
 )
 
 // Errors of statements. Others say that a statement doesn't verify or compile.
@@ -78,7 +80,7 @@ type State struct {
 	bundle       mezu.Signed
 	edges        mezu.Signed
 	edgesAt      mezu.Position
-	revocations  []revocation
+	revoked      *ledger.Ledger  // nil without an anchor
 	unsaved      map[string]bool // files whose write failed or waits for Flush
 
 	anchor   atomic.Pointer[trust.Anchor]
@@ -90,12 +92,6 @@ type State struct {
 
 	start uint64 // set once, by Open
 	epoch atomic.Uint64
-}
-
-// revocation is one in force, with the moment from which it may be forgotten.
-type revocation struct {
-	signed mezu.Signed
-	until  time.Time
 }
 
 // Open makes the directory if need be, takes its lock, and loads what is whole
@@ -121,7 +117,9 @@ func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 	if err := errors.Join(counted, s.loadKey()); err != nil {
 		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
 	}
-	s.load()
+	if err := s.load(); err != nil {
+		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
+	}
 	return s, nil
 }
 
@@ -162,7 +160,7 @@ func (s *State) Epoch() uint64 { return s.epoch.Add(1) }
 
 // load reads all but the key. The order is that of trust: each file is judged by
 // what was read before it.
-func (s *State) load() {
+func (s *State) load() error {
 	if s.readJSON(fileRegistration, &s.registration) && s.registration != nil &&
 		mezu.ValidateID("", mezu.PrefixWarpgate, s.registration.Warpgate) != nil {
 		s.registration = nil
@@ -170,36 +168,71 @@ func (s *State) load() {
 	s.domain.Store(domainOf(s.registration))
 	root, err := s.readRoot()
 	if !s.usable(fileRoot, err) {
-		return
+		return nil
 	}
 	s.root = root
-	s.anchor.Store(trust.New(root, s.now))
+	anchor := trust.New(root, s.now)
+	if err := s.openRevocations(anchor, false); err != nil {
+		return err
+	}
+	s.anchor.Store(anchor)
 
 	var keyset mezu.Signed
 	if !s.readJSON(fileKeyset, &keyset) {
-		return
+		return nil
 	}
 	if _, err := s.anchor.Load().AcceptKeyset(keyset); !s.usable(fileKeyset, err) {
-		return
+		return nil
 	}
 	s.loadRevocations()
 	s.loadCertificate()
 	s.loadDocuments()
+	return nil
 }
 
-// loadRevocations takes what still verifies.
+// openRevocations opens the log of revocations for an anchor: a new one, if what is in it
+// is of another's. s.mu is held or s is not shared yet.
+func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
+	path := filepath.Join(s.dir, fileRevocations)
+	if s.revoked != nil {
+		if err := s.revoked.Close(); err != nil {
+			return err
+		}
+		s.revoked = nil
+	}
+	if anew {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the log of revocations: %w", err)
+		}
+	}
+	log, report, err := ledger.Open(path, anchor, s.now, ledger.Mark{})
+	if err != nil {
+		return err
+	}
+	if !report.Whole {
+		s.log.Warn("the log of revocations was damaged; edges tell anew what is lost", "file", path, "reason", report.Why)
+	}
+	s.revoked = log
+	return nil
+}
+
+// loadRevocations takes in what the version before kept and still verifies.
 func (s *State) loadRevocations() {
 	var list []mezu.Signed
-	if !s.readJSON(fileRevocations, &list) {
+	if !s.readJSON(fileRevocationList, &list) {
 		return
 	}
 	for _, doc := range list {
-		r, _, err := s.judgeRevocation(s.anchor.Load(), doc)
-		if err != nil {
+		if _, err := s.judgeRevocation(s.anchor.Load(), doc); err != nil {
 			s.log.Warn("dropping a revocation", "error", err)
-			continue
 		}
-		s.revocations = append(s.revocations, r)
+	}
+	if err := s.revoked.Flush(); err != nil {
+		s.log.Warn("writing to the state directory", "error", err)
+		return
+	}
+	if err := os.Remove(filepath.Join(s.dir, fileRevocationList)); err != nil {
+		s.log.Warn("tidying the state directory", "error", err)
 	}
 }
 
@@ -357,7 +390,10 @@ func (s *State) save(name string) error {
 	case fileEdges:
 		err = s.writeJSON(name, s.edges)
 	case fileRevocations:
-		err = s.writeJSON(name, s.currentRevocations())
+		if err = s.revoked.Flush(); err == nil {
+			s.anchor.Load().ForgetEnded()
+			_, err = s.revoked.Tidy(s.anchor.Load())
+		}
 	}
 	if err != nil {
 		return err
@@ -375,6 +411,9 @@ func (s *State) Close() error {
 	err := s.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.revoked != nil {
+		err = errors.Join(err, s.revoked.Close())
+	}
 	return errors.Join(err, s.lock.Close())
 }
 

@@ -21,6 +21,7 @@ type follower struct {
 	revoked map[string]bool
 	// revocations are all of them, as they came.
 	revocations []mezu.Revocation
+	scopes      map[string]string // of users, their directories
 	edges       *mezu.EdgeList
 	at          mezu.Position
 	synced      bool
@@ -32,7 +33,7 @@ func newFollower(t *testing.T, enrolled api.EnrolResponse) *follower {
 	if _, err := anchor.AcceptKeyset(enrolled.Keyset); err != nil {
 		t.Fatal(err)
 	}
-	return &follower{t: t, anchor: anchor, bundles: map[string]*mezu.Bundle{}, revoked: map[string]bool{}}
+	return &follower{t: t, anchor: anchor, bundles: map[string]*mezu.Bundle{}, revoked: map[string]bool{}, scopes: map[string]string{}}
 }
 
 func (f *follower) take(e api.StreamEvent) {
@@ -59,6 +60,7 @@ func (f *follower) take(e api.StreamEvent) {
 		}
 		f.revoked[r.Subject] = true
 		f.revocations = append(f.revocations, *r)
+		f.scopes[r.Subject] = r.Scope
 	case api.StreamEdges:
 		l, err := f.anchor.OpenEdges(e.Signed)
 		if err != nil {

@@ -210,6 +210,10 @@ func (e *Edge) serveTunnelOnly(c *admission.Conn) (kept bool) {
 
 // serveTunnel hands a tunnel connection to the hub, which owns it from then on.
 func (e *Edge) serveTunnel(conn *tls.Conn, c *admission.Conn) (kept bool) {
+	if e.replica.Await(e.cut) != nil {
+		return false
+	}
+	// Again: what ends a Warpgate may have come since the handshake.
 	cs := conn.ConnectionState()
 	id, err := e.replica.Trust().VerifyPeer(cs, mezu.PeerWarpgate)
 	if err != nil {

@@ -174,9 +174,11 @@ func (e *Edge) Listen() (err error) {
 	}
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
 		Edge: e.replica.ID, Log: e.cfg.Log, Now: e.cfg.Now,
-		Limits:    tunnel.Limits{MaxConns: e.cfg.MaxConns},
-		Documents: e.replica.Documents,
-		Changed:   e.replica.PresenceChanged,
+		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns},
+		Documents:   e.replica.Documents,
+		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.replica.Revocations(environment, told) },
+		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },
+		Changed:     e.replica.PresenceChanged,
 	})
 	if e.fallback, err = newFallback(e.cfg.Now()); err != nil {
 		return err
@@ -254,7 +256,8 @@ func (e *Edge) AdminAddr() string {
 	return e.admin.Addr().String()
 }
 
-// Ready reports whether the edge has an identity and bundles to serve by.
+// Ready reports whether the edge has an identity and bundles to serve by, compared with
+// what the control plane says if that can be reached.
 func (e *Edge) Ready() bool { return e.replica.Ready() && !e.draining.Load() }
 
 // Run serves until ctx ends, then drains: Warpgates and clients are told to go
@@ -347,10 +350,17 @@ func (e *Edge) onDocument(environment string, doc mezu.Signed) { e.hub.Push(envi
 
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
 
-// onRevocation cuts the tunnels of a revoked certificate.
+// onRevocation cuts the tunnels of a revoked certificate, and has those told whom it
+// concerns.
 func (e *Edge) onRevocation(r *mezu.Revocation, doc mezu.Signed) {
-	if r.Kind != mezu.RevokeCertificate {
-		return
+	if r.Kind == mezu.RevokeCertificate {
+		e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, doc)
 	}
-	e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, doc)
+	environments, all := e.replica.Concerned(r)
+	if all {
+		e.hub.Look("")
+	}
+	for _, environment := range environments {
+		e.hub.Look(environment)
+	}
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -74,6 +75,10 @@ func (m *metrics) watch(e *Edge) {
 	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.replica.Metrics().Connected) })
 	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.replica.Metrics().Rejected) })
 	gauge("unwritten_files", "Files of what is in force that could not be written to the state directory yet.", func() float64 { return float64(e.replica.Metrics().Unwritten) })
+	gauge("revocations", "Revocations in the log of the state directory.", func() float64 { return float64(e.replica.Metrics().Revocations) })
+	gauge("compared", "Whether what is in force was compared with what the control plane says since the start.", func() float64 { return boolean(e.replica.Metrics().Compared) })
+	gauge("statements_lost", "Kinds of statements of which something is missing from the state directory and was not fetched yet.", func() float64 { return float64(e.replica.Metrics().Lost) })
+	gauge("statements_differ", "Whether something else is in force than the control plane says, after all of it has come.", func() float64 { return boolean(e.replica.Metrics().Differs) })
 	gauge("applied_revision", "Revision up to which the stream is applied.", func() float64 { return float64(e.replica.Head().Revision) })
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
 		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
@@ -166,10 +171,13 @@ func (e *Edge) newAdminServer() *http.Server {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !e.Ready() {
-			http.Error(w, "not ready: no identity or bundles yet, or draining", http.StatusServiceUnavailable)
+			http.Error(w, "not ready: no identity or bundles yet, not in step with the control plane yet, or draining", http.StatusServiceUnavailable)
 			return
 		}
 		w.Write([]byte("ok\n"))
+		for _, doubt := range e.replica.Doubts() {
+			fmt.Fprintf(w, "warning: %s\n", doubt)
+		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
 	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead,

@@ -162,27 +162,6 @@ func (s *Service) republish(ctx context.Context, environment string) error {
 	return err
 }
 
-// revoke adds the end of certificates to a change.
-func (s *Service) revoke(ch *change, certificates []certificate) {
-	now := s.now()
-	for _, cert := range certificates {
-		if now.After(cert.NotAfter) {
-			continue
-		}
-		s.stateRevocation(ch, mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: cert.Serial, Until: cert.NotAfter})
-	}
-}
-
-func (s *Service) stateRevocation(ch *change, r mezu.Revocation) {
-	ch.state(statement{
-		key: keyRevocation, kind: api.StreamRevocation, purpose: mezu.PurposeRevocation, until: r.Until,
-		make: func(p mezu.Position) any {
-			r.Position = p
-			return r
-		},
-	})
-}
-
 // stateEdges adds the list of edges to a change: those stored, less without, more
 // with, both by name.
 func (s *Service) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, without string) error {

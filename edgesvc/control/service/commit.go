@@ -52,6 +52,8 @@ type statement struct {
 	make    func(mezu.Position) any
 	signed  *mezu.Signed // instead of purpose and make, for what is signed elsewhere
 	until   time.Time    // when the record may be forgotten; zero is never
+	// notBefore is that of a revocation.
+	notBefore time.Time
 }
 
 // streamRecord is a statement as it is kept.
@@ -61,6 +63,8 @@ type streamRecord struct {
 	Signed   blob           `json:"signed"`
 	KeyID    string         `json:"key_id"`
 	Until    time.Time      `json:"until,omitzero"`
+	// NotBefore is that of a revocation, whose subject is in the key.
+	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
 // blob is a document, inside its record or in chunks.
@@ -208,7 +212,7 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 		if err != nil {
 			return position, err
 		}
-		ch.put(st.key(position), streamRecord{Kind: st.kind, Position: position, Signed: kept, KeyID: signed.KeyID, Until: st.until})
+		ch.put(st.key(position), streamRecord{Kind: st.kind, Position: position, Signed: kept, KeyID: signed.KeyID, Until: st.until, NotBefore: st.notBefore})
 	}
 	ch.update(keyRevision, counter.Revision, position.Revision)
 	return position, nil

@@ -140,7 +140,7 @@ func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr string)
 	}
 	var over []certificate
 	e.Certificates, over = renewed(e.Certificates, issued, s.now())
-	s.revoke(ch, over)
+	s.revoke(ch, "", over)
 	e.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *e)
 	ch.audit(about(kindEdge, e.ID, e.Name), was, e.Edge)
@@ -193,7 +193,7 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 		ch.drop(keyLive(f.Value.ID))
 		ch.owe(owed)
 		ch.audit(about(kindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
-		s.revoke(ch, f.Value.Certificates)
+		s.revoke(ch, "", f.Value.Certificates)
 		return s.stateEdges(ctx, ch, nil, f.Value.Name)
 	})
 	if err != nil {

@@ -1,11 +1,5 @@
 package service
 
-import (
-	"fmt"
-
-	"github.com/mezusphere/mezu"
-)
-
 // Keys of the store. Parents are named by id, children by what is unique under
 // them; "id/" finds a record of any kind by its id.
 const (
@@ -72,8 +66,3 @@ func keyLive(edge string) string                    { return prefixLive + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string                 { return prefixHeld + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }
-
-// keyRevocation sorts as positions do.
-func keyRevocation(p mezu.Position) string {
-	return fmt.Sprintf("%s%020d.%020d", prefixRevocation, p.Epoch, p.Revision)
-}

@@ -45,9 +45,24 @@ var (
 	quotaRoutes      = quota{"routes", "the environment", mezu.MaxRoutes, mezu.MaxRoutes}
 	quotaTokens      = quota{"tokens", "the person", MaxTokens, listed}
 	quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}
+	// Each may have to be revoked, which every edge keeps: 12,500 Warpgates that renew
+	// each day.
+	quotaCertificates = quota{"certificates", "the organization", MaxCertificates, anyNumber}
+	// Users that were ended within the life of a session. It refuses nothing.
+	quotaRevocations = quota{"revocations", "the organization", MaxRevocations, anyNumber}
 )
 
-var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers}
+const (
+	// MaxCertificates is how many certificates an organization's Warpgates get in
+	// eight days: as many as 12,500 of them that renew each day.
+	MaxCertificates = 100_000
+	// MaxRevocations is how many users of an organization are ended one by one within
+	// the life of a session; with the next all sessions of its directory end. It is a
+	// twentieth of what an edge is measured with.
+	MaxRevocations = 10_000
+)
+
+var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers, quotaCertificates, quotaRevocations}
 
 // ParseQuotas reads settings of the form NAME=N.
 func ParseQuotas(settings []string) (Quotas, error) {

@@ -72,7 +72,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 		}
 		ch.require(env.Key, env.Revision)
 		out.Warpgate = w.ID
-		return s.certifyWarpgate(ch, rec, was, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, &out.Credentials)
 	})
 	if err != nil {
 		return out, err
@@ -82,15 +82,18 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 
 // certifyWarpgate issues a certificate and writes the record that knows it. was is
 // the Warpgate before.
-func (s *Service) certifyWarpgate(ch *change, rec found[warpgate], was any, csr string, out *api.Credentials) error {
+func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[warpgate], was any, csr string, out *api.Credentials) error {
 	w := &rec.Value
+	if err := s.countCertificate(ctx, ch, w.Organization); err != nil {
+		return err
+	}
 	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerWarpgate, ID: w.ID, Organization: w.Organization, Project: w.Project, Environment: w.Environment})
 	if err != nil {
 		return err
 	}
 	var over []certificate
 	w.Certificates, over = renewed(w.Certificates, issued, s.now())
-	s.revoke(ch, over)
+	s.revoke(ch, w.Environment, over)
 	w.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *w)
 	ch.audit(w.target(), was, w.Warpgate)
@@ -198,14 +201,25 @@ func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.Regi
 	if out.Edges, err = s.statement(ctx, keyEdges); err != nil {
 		return err
 	}
-	return each(ctx, s, prefixRevocation, func(f found[streamRecord]) error {
+	page, err := s.store.List(ctx, prefixEndedEdge, "", api.MaxAnswerRevocations)
+	if err != nil {
+		return err
+	}
+	for _, r := range page.Records {
+		f, err := decode[streamRecord](r)
+		if err != nil {
+			return err
+		}
 		if s.now().After(f.Value.Until) {
-			return nil
+			continue
 		}
 		signed, err := s.signed(ctx, f.Value)
+		if err != nil {
+			return err
+		}
 		out.Revocations = append(out.Revocations, signed)
-		return err
-	})
+	}
+	return nil
 }
 
 // statement reads a signed statement of the stream.
@@ -262,7 +276,7 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 			rec.Value.Version = in.Version
 		}
 		out.Warpgate = rec.Value.ID
-		return s.certifyWarpgate(ch, rec, was, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, &out.Credentials)
 	})
 	if err != nil {
 		return out, err

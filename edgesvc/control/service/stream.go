@@ -26,6 +26,8 @@ type entry struct {
 	key      string
 	kind     api.StreamKind
 	position mezu.Position
+	// until and notBefore are what was counted of it.
+	until, notBefore time.Time
 }
 
 // rank orders a snapshot: keys first, for nothing else verifies without them, then
@@ -55,6 +57,7 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	var head mezu.Position
 	var entries []entry
 	var position store.Position
+	var has *inventory
 	reader := s
 	err := s.tolerant(ctx, func(r *Service) (err error) {
 		// The head is read before the listing: all up to it is in the listing as it
@@ -70,7 +73,7 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			from = mezu.Position{}
 		}
 		reader = r
-		if entries, position, err = r.snapshot(ctx, from); err != nil {
+		if entries, has, position, err = r.snapshot(ctx, from); err != nil {
 			return err
 		}
 		// After the listing: what was swept before it is not in it.
@@ -94,10 +97,20 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			return errSwept()
 		}
 		if errors.Is(err, store.ErrNotFound) {
+			err = has.count(ctx, reader, e.key, e.record(), -1)
+			if err != nil {
+				return err
+			}
 			continue // swept meanwhile
 		}
 		if err != nil {
 			return err
+		}
+		if rec.Value.Position != e.position { // it became a newer one meanwhile
+			err = errors.Join(has.count(ctx, reader, e.key, e.record(), -1), has.count(ctx, reader, e.key, rec.Value, 1))
+			if err != nil {
+				return err
+			}
 		}
 		// What comes out of turn must not move the position past what has
 		// not been sent, and nothing may move it past the head.
@@ -111,7 +124,7 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if head.Compare(resume) > 0 {
 		resume = head
 	}
-	if err := sink.Send(api.StreamEvent{Kind: api.StreamSynced, Position: resume}); err != nil {
+	if err := sink.Send(api.StreamEvent{Kind: api.StreamSynced, Position: resume, State: &has.state}); err != nil {
 		return err
 	}
 	return s.follow(ctx, c, watcher, sink)
@@ -122,16 +135,17 @@ func errSwept() error {
 	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "environments were removed since that the stream says nothing of any more", Hint: "ask for everything"}
 }
 
-// snapshot lists what is current after from, in the order in which to send it, and
-// the store's position from which to watch.
-func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, store.Position, error) {
+// snapshot lists what is current after from, in the order in which to send it, with what
+// an edge must have then, and the store's position from which to watch.
+func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, *inventory, store.Position, error) {
 	var entries []entry
 	var position store.Position
 	now := s.now()
+	has := newInventory(now)
 	for token := ""; ; {
 		page, err := s.store.List(ctx, prefixStream, token, store.MaxPage)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 		if position == "" {
 			position = page.Position
@@ -139,12 +153,15 @@ func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, st
 		for _, r := range page.Records {
 			f, err := decode[streamRecord](r)
 			if err != nil {
-				return nil, "", err
+				return nil, nil, "", err
+			}
+			if err := has.count(ctx, s, r.Key, f.Value, 1); err != nil {
+				return nil, nil, "", err
 			}
 			// A last word counts until it is swept: only then does keyGone stand for it.
 			over := f.Value.Kind == api.StreamRevocation && now.After(f.Value.Until)
 			if f.Value.Position.Compare(from) > 0 && !over {
-				entries = append(entries, entry{r.Key, f.Value.Kind, f.Value.Position})
+				entries = append(entries, entry{r.Key, f.Value.Kind, f.Value.Position, f.Value.Until, f.Value.NotBefore})
 			}
 		}
 		if token = page.Next; token == "" {
@@ -154,7 +171,7 @@ func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, st
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.position.Compare(b.position))
 	})
-	return entries, position, nil
+	return entries, has, position, nil
 }
 
 func (s *Service) send(ctx context.Context, sink Sink, rec streamRecord, resume mezu.Position) error {

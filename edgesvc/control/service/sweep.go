@@ -100,10 +100,6 @@ func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) b
 	})
 }
 
-func (s *Service) sweepRevocations(ctx context.Context) error {
-	return sweep(ctx, s, prefixRevocation, func(r streamRecord) bool { return s.now().After(r.Until) })
-}
-
 func (s *Service) sweepEndpoints(ctx context.Context) error {
 	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"hash/crc32"
 	"slices"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -249,17 +248,9 @@ func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was foun
 	barred := out.Status != mezu.UserActive && out.Status != before.Status
 	lost := slices.ContainsFunc(was.Value.Grants, func(g roleGrant) bool { return !slices.Contains(is.Grants, g) })
 	if barred || lost {
-		s.revokeUser(ch, out.ID)
+		return s.revokeUser(ctx, ch, sc.organization.Value.ID, dir.ID, out.ID)
 	}
 	return nil
-}
-
-// revokeUser ends the sessions that a user has now, everywhere.
-func (s *Service) revokeUser(ch *change, id string) {
-	// Stamps are cut to the millisecond; a grant of this very one is older than
-	// the change.
-	from := s.stamp().Add(time.Millisecond)
-	s.stateRevocation(ch, mezu.Revocation{Kind: mezu.RevokeUser, Subject: id, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)})
 }
 
 // DeleteUser removes a user and ends its sessions.
@@ -277,7 +268,9 @@ func (s *Service) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uin
 		ch.remove(was.Key, was.Revision)
 		ch.drop(keyLogins(dir, id))
 		ch.audit(sc.target(kindUser, id, ""), auditUser(before, nil), nil)
-		s.revokeUser(ch, id)
+		if err := s.revokeUser(ctx, ch, sc.organization.Value.ID, dir, id); err != nil {
+			return err
+		}
 		return s.countUsers(ctx, ch, dir, id, -1)
 	})
 	return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed/sealedtest"
 )
 
@@ -219,6 +220,69 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 	}
 	if found, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{Role: "shop/r0"}, Paging{}); err != nil || len(found.Items) != 0 {
 		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// Issue 7, row 1: what a directory's revocation covers and what is past its end goes, and
+// the count of those that stay is right afterwards.
+func TestRow1Sweep(t *testing.T) {
+	p := newPool(t)
+	p.quotas = Quotas{quotaRevocations.name: 70}
+	org, dir := orgID(t, p), "dir_a"
+	end := func(n int) {
+		t.Helper()
+		_, err := p.publish(t.Context(), internal, func(ch *change) error {
+			return p.revokeUser(t.Context(), ch, org, dir, fmt.Sprintf("usr_%d", n))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(records, count int) {
+		t.Helper()
+		if err := p.sweepRevocations(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		left, err := p.store.List(t.Context(), prefixRevocation, "", store.MaxPage)
+		n, err2 := optional[int](t.Context(), p.Service, keyEnded(org))
+		if err != nil || err2 != nil || len(left.Records) != records || n.Value != count {
+			t.Errorf("%d records, counted %d, want %d and %d; %v %v", len(left.Records), n.Value, records, count, err, err2)
+		}
+	}
+	for i := range 70 {
+		end(i)
+	}
+	check(70, 70)
+	end(3) // again: it is one still
+	check(70, 70)
+	end(70)
+	check(1, 0) // all of the directory
+	p.now = p.now.Add(time.Second)
+	end(71)
+	check(2, 1)
+	p.now = p.now.Add(mezu.MaxGrantLife + time.Minute)
+	check(0, 0)
+}
+
+// A certificate counts for as long as it may be alive.
+func TestCertificatesOfAWeek(t *testing.T) {
+	p := newPool(t)
+	p.quotas = Quotas{quotaCertificates.name: 8}
+	issue := func() error {
+		_, err := p.commit(t.Context(), internal, func(ch *change) error { return p.countCertificate(t.Context(), ch, "org_a") })
+		return err
+	}
+	for day := range 30 { // one a day is eight at a time
+		if err := issue(); err != nil {
+			t.Fatalf("day %d: %v", day, err)
+		}
+		p.now = p.now.Add(24 * time.Hour)
+	}
+	if err := issue(); err != nil {
+		t.Fatal(err)
+	}
+	if err := issue(); mezu.CodeOf(err) != mezu.CodeConflict {
+		t.Errorf("a ninth within eight days: %v", err)
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Service) takeRoles(ctx context.Context, p pending) error {
 			g := roleGrant{p.ID, role}
 			prefix := holdersOf(dir.ID, g)
 			err := each(ctx, s, prefix, func(f found[int]) error {
-				return s.takeRole(ctx, dir.ID, strings.TrimPrefix(f.Key, prefix), g)
+				return s.takeRole(ctx, p.Organization, dir.ID, strings.TrimPrefix(f.Key, prefix), g)
 			})
 			if err != nil {
 				return err
@@ -94,7 +94,7 @@ func (s *Service) takeRoles(ctx context.Context, p pending) error {
 	})
 }
 
-func (s *Service) takeRole(ctx context.Context, directory, id string, g roleGrant) error {
+func (s *Service) takeRole(ctx context.Context, organization, directory, id string, g roleGrant) error {
 	_, err := s.publish(ctx, internal, func(ch *change) error {
 		was, err := optional[user](ctx, s, usersOf(directory)+id)
 		if err != nil || !slices.Contains(was.Value.Grants, g) {
@@ -107,8 +107,7 @@ func (s *Service) takeRole(ctx context.Context, directory, id string, g roleGran
 			return err
 		}
 		ch.update(was.Key, was.Revision, is)
-		s.revokeUser(ch, id)
-		return nil
+		return s.revokeUser(ctx, ch, organization, directory, id)
 	})
 	return err
 }

@@ -134,7 +134,7 @@ func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id 
 			}
 		}
 		ch.audit(f.Value.target(), f.Value.Warpgate, nil)
-		s.revoke(ch, f.Value.Certificates)
+		s.revoke(ch, environment, f.Value.Certificates)
 		return nil
 	})
 	if err != nil {

@@ -63,22 +63,29 @@ func (r *Replica) applyRevocation(doc mezu.Signed) error {
 	if err != nil {
 		return err
 	}
-	if !r.Trust().Revoke(rev) {
-		return nil
+	added, err := r.revoked.Add(r.Trust(), rev, doc)
+	if !added {
+		return err
 	}
-	name := revocationName(doc)
-	r.mu.Lock()
-	r.state.revocations = append(r.state.revocations, revocation{doc, name, rev.Until})
-	r.mu.Unlock()
+	if err != nil {
+		r.log.Error("forgetting what a revocation of a whole directory stands for", "error", err)
+	}
+	r.markDirty()
+	r.disk.poke()
 	if r.cfg.OnRevocation != nil {
 		r.cfg.OnRevocation(rev, doc)
 	}
-	r.tell("", doc)
-	r.saveStatement(r.path(revocationsDir, name+".json"), doc, r.save)
 	if s := r.self.Load(); r.Trust().CertificateRevoked(s.serial) {
 		r.log.Error("this edge's certificate has been revoked; Warpgates and the control plane refuse it. Enrol anew with an empty state directory", "edge", s.id)
 	}
 	return nil
+}
+
+// markDirty has the position be written again.
+func (r *Replica) markDirty() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.dirty = true
 }
 
 func (r *Replica) applyEdges(doc mezu.Signed) error {
@@ -192,11 +199,12 @@ func (r *Replica) show(j *judged) (freed string) {
 	defer r.mu.Unlock()
 	environment := j.bundle.Environment
 	old := r.state.documents[environment]
-	d := &document{signed: j.signed, position: j.bundle.Position, label: j.bundle.Endpoint, removed: j.bundle.Removed, named: r.state.snapshots}
+	d := &document{signed: j.signed, position: j.bundle.Position, label: j.bundle.Endpoint, removed: j.bundle.Removed, named: r.state.snapshots, directory: j.bundle.Directory}
 	if d.removed {
 		d.label = ""
 	}
 	r.state.documents[environment] = d
+	r.recount(environment, old, d)
 	r.raiseHead(d.position)
 	if old != nil && !old.removed {
 		r.state.envs--
@@ -209,6 +217,39 @@ func (r *Replica) show(j *judged) (freed string) {
 		r.claim(d.label, j)
 	}
 	return freed
+}
+
+// recount keeps what is told of the documents up to date when one takes the place of
+// another; either may be nil. r.mu is held.
+func (r *Replica) recount(environment string, was, is *document) {
+	if was != nil {
+		r.state.bundles.CountBundle(environment, was.position, -1)
+		if !was.removed {
+			r.state.served.CountBundle(environment, was.position, -1)
+		}
+		if of := r.state.directories[was.directory]; of != nil {
+			if delete(of, environment); len(of) == 0 {
+				delete(r.state.directories, was.directory)
+			}
+		}
+	}
+	if is == nil {
+		return
+	}
+	r.state.bundles.CountBundle(environment, is.position, 1)
+	if is.removed {
+		return
+	}
+	r.state.served.CountBundle(environment, is.position, 1)
+	if is.directory == "" {
+		return
+	}
+	of := r.state.directories[is.directory]
+	if of == nil {
+		of = map[string]bool{}
+		r.state.directories[is.directory] = of
+	}
+	of[environment] = true
 }
 
 // raiseHead keeps the highest position; r.mu is held or r is not shared yet.
@@ -254,6 +295,7 @@ func (r *Replica) forgetGone() []string {
 			continue
 		}
 		delete(r.state.documents, environment)
+		r.recount(environment, d, nil)
 		r.state.envs--
 		files = append(files, r.path(bundlesDir, environment+".json"))
 		if r.release(d.label, environment) && r.pair == nil {
@@ -283,20 +325,13 @@ func (r *Replica) tell(environment string, doc mezu.Signed) {
 
 // forgetRevocations drops those that can affect nothing any more.
 func (r *Replica) forgetRevocations() {
-	now := r.now()
-	var gone []string
-	r.mu.Lock()
-	kept := make([]revocation, 0, len(r.state.revocations))
-	for _, rev := range r.state.revocations {
-		if now.After(rev.until) {
-			gone = append(gone, rev.name)
-		} else {
-			kept = append(kept, rev)
-		}
+	r.Trust().ForgetEnded()
+	anew, err := r.revoked.Tidy(r.Trust())
+	if err != nil {
+		r.log.Error("tidying the state directory", "error", err)
 	}
-	r.state.revocations = kept
-	r.mu.Unlock()
-	for _, name := range gone {
-		r.remove(r.path(revocationsDir, name+".json"))
+	if anew {
+		r.markDirty()
+		r.flush()
 	}
 }

@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -92,6 +93,7 @@ type control struct {
 	changed    chan struct{} // closed and replaced at each change
 	at         mezu.Position
 	statements []statement
+	says       bool // what an edge must have
 	tokens     map[string]bool
 	refuse     map[string]*mezu.Error // by operation
 	calls      map[string]int
@@ -405,7 +407,8 @@ func (c *control) stream(w http.ResponseWriter, req *http.Request) {
 		if !synced {
 			synced = true
 			sent = head
-			event(w, api.StreamSynced, head, mezu.Signed{})
+			data, _ := json.Marshal(api.StreamEvent{State: c.state()})
+			fmt.Fprintf(w, "event: %s\nid: %s\ndata: %s\n\n", api.StreamSynced, head, data)
 		}
 		w.(http.Flusher).Flush()
 		select {
@@ -414,6 +417,29 @@ func (c *control) stream(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
+}
+
+// state is what an edge must have, nil of a control plane of the version before.
+func (c *control) state() *api.StreamState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.says {
+		return nil
+	}
+	out := &api.StreamState{At: c.clock.Now(), Keyset: sha256.Sum256(c.authority.Keyset().Payload)}
+	for _, s := range c.statements {
+		switch s.kind {
+		case api.StreamEdges:
+			out.Edges = s.at
+		case api.StreamBundle:
+			out.Bundles.CountBundle(s.key, s.at, 1)
+		case api.StreamRevocation:
+			var r mezu.Revocation
+			must(c.t, json.Unmarshal(s.signed.Payload, &r))
+			out.Revocations.CountRevocation(r, 1)
+		}
+	}
+	return out
 }
 
 func event(w io.Writer, kind api.StreamKind, at mezu.Position, signed mezu.Signed) {

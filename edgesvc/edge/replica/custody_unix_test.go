@@ -27,7 +27,7 @@ func TestRow13EdgeState(t *testing.T) {
 		path   string
 		mode   os.FileMode
 		remedy string // empty: it is only not believed
-	}{{"", 0o777, "chmod go-w "}, {"bundles", 0o777, "chmod go-w "}, {"revocations", 0o733, "chmod go-w "}, {"identity.json", 0o640, "chmod 600 "}, {bundle, 0o666, ""}} {
+	}{{"", 0o777, "chmod go-w "}, {"bundles", 0o777, "chmod go-w "}, {"certs", 0o733, "chmod go-w "}, {"identity.json", 0o640, "chmod 600 "}, {bundle, 0o666, ""}} {
 		path := filepath.Join(dir, at.path)
 		info, err := os.Stat(path)
 		must(t, err)

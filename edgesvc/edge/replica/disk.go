@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +10,10 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/trust"
+	"github.com/mezusphere/mezu/trust/ledger"
 )
 
 // Files of the state directory.
@@ -22,8 +23,9 @@ const (
 	keysetFile     = "keyset.json"
 	edgesFile      = "edges.json"
 	streamFile     = "stream.json"
-	bundlesDir     = "bundles"     // <environment id>.json
-	revocationsDir = "revocations" // <SHA-256 of the payload>.json
+	bundlesDir     = "bundles" // <environment id>.json
+	revocationsLog = "revocations.log"
+	revocationsDir = "revocations" // of the version before: a file each
 	certsDir       = "certs"       // <label>.pem
 )
 
@@ -44,6 +46,12 @@ type storedStream struct {
 	// Whole: the snapshot under way was not at its end. What it has named so far is
 	// not on disk, so that the next start asks for it anew.
 	Whole bool `json:"whole,omitempty"`
+	// What follows is what was on the disk then, to tell whether it still is: of
+	// revocations, bundles, edges and keyset.
+	Revocations ledger.Mark      `json:"revocations,omitzero"`
+	Bundles     api.StatementSet `json:"bundles,omitzero"`
+	Edges       mezu.Position    `json:"edges,omitzero"`
+	Keyset      uint64           `json:"keyset,omitempty"`
 }
 
 func (r *Replica) path(parts ...string) string {
@@ -53,7 +61,7 @@ func (r *Replica) path(parts ...string) string {
 // load reads the state directory into memory. Only an unusable identity is an
 // error.
 func (r *Replica) load() error {
-	for _, dir := range []string{bundlesDir, revocationsDir, certsDir} {
+	for _, dir := range []string{bundlesDir, certsDir} {
 		if err := atomicfile.EnsureOwnDir(r.path(dir)); err != nil {
 			return unusableState(r.cfg.StateDir, err)
 		}
@@ -61,18 +69,27 @@ func (r *Replica) load() error {
 	if err := r.loadIdentity(); err != nil || r.self.Load() == nil {
 		return err
 	}
-	if !r.loadKeyset() {
-		return nil
-	}
-	whole := r.loadStatements()
 	var stored storedStream
 	err := readJSON(r.path(streamFile), &stored)
 	if err != nil {
 		r.setAside(r.path(streamFile), err)
 	}
-	r.ready.Store(err == nil || len(r.state.documents) > 0)
+	lost, logErr := r.openLog(r.Trust(), stored.Revocations)
+	if logErr != nil {
+		return logErr
+	}
+	if !r.loadKeyset() {
+		return nil
+	}
+	whole := r.loadStatements()
+	lost = append(lost, r.lostSince(stored)...)
+	r.start.had = err == nil || len(r.state.documents) > 0
 	r.raiseHead(stored.Head)
-	if !whole || stored.Incomplete {
+	if len(lost) > 0 {
+		r.state.lost = lost
+		r.log.Error("statements that were on this edge's disk are not there any more, or are older ones; asking the control plane for everything", "lost", strings.Join(lost, ", "))
+	}
+	if !whole || len(lost) > 0 || stored.Incomplete {
 		r.log.Warn("asking the control plane for everything: a statement was lost or rejected earlier")
 		// On disk at once: what was set aside is not missed by the next start.
 		r.state.incomplete, r.state.dirty = true, true
@@ -83,6 +100,42 @@ func (r *Replica) load() error {
 		r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
 	}
 	return nil
+}
+
+// lostSince names what is older than when the position was written. What was written
+// after it is newer, which is no loss.
+func (r *Replica) lostSince(stored storedStream) (lost []string) {
+	if _, keyset := r.Trust().Keyset(); keyset.Version < stored.Keyset {
+		lost = append(lost, fmt.Sprintf("keyset (version %d, was %d)", keyset.Version, stored.Keyset))
+	}
+	var edges mezu.Position
+	if r.state.edges != nil {
+		edges = r.state.edges.position
+	}
+	if edges.Compare(stored.Edges) < 0 {
+		lost = append(lost, fmt.Sprintf("list of edges (at %s, was at %s)", edges, stored.Edges))
+	}
+	newer := false
+	for _, d := range r.state.documents {
+		newer = newer || d.position.Compare(stored.Head) > 0
+	}
+	if n := r.state.bundles; n.Count < stored.Bundles.Count || !newer && stored.Bundles.Count > 0 && n != stored.Bundles {
+		lost = append(lost, fmt.Sprintf("bundles (%d, were %d)", n.Count, stored.Bundles.Count))
+	}
+	return lost
+}
+
+// openLog opens the log of revocations for an anchor.
+func (r *Replica) openLog(anchor *trust.Anchor, must ledger.Mark) (lost []string, err error) {
+	log, report, err := ledger.Open(r.path(revocationsLog), anchor, r.now, must)
+	if err != nil {
+		return nil, err
+	}
+	r.revoked = log
+	if !report.Whole {
+		lost = append(lost, "revocations ("+report.Why+")")
+	}
+	return lost, nil
 }
 
 // loadKeyset reports whether there is a keyset. Without one nothing else can be
@@ -103,7 +156,7 @@ func (r *Replica) loadKeyset() bool {
 // loadStatements reads the signed statements and reports whether all files were
 // good.
 func (r *Replica) loadStatements() bool {
-	whole := r.loadDir(revocationsDir, r.loadRevocation)
+	whole := r.takeInRevocations()
 	var edges mezu.Signed
 	err := readJSON(r.path(edgesFile), &edges)
 	if err == nil {
@@ -148,17 +201,35 @@ func (r *Replica) loadDir(dir string, take func(name string, doc mezu.Signed) er
 	return whole
 }
 
-func (r *Replica) loadRevocation(name string, doc mezu.Signed) error {
-	rev, err := r.Trust().OpenRevocation(doc)
-	if err != nil {
+// takeInRevocations moves what the version before kept into the log, each verified. It
+// may be killed at any point: a file goes when the log is on the disk.
+func (r *Replica) takeInRevocations() bool {
+	if _, err := os.Stat(r.path(revocationsDir)); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	var taken []string
+	whole := r.loadDir(revocationsDir, func(name string, doc mezu.Signed) error {
+		rev, err := r.Trust().OpenRevocation(doc)
+		if err == nil {
+			_, err = r.revoked.Add(r.Trust(), rev, doc)
+		}
+		if err == nil {
+			taken = append(taken, r.path(revocationsDir, name+".json"))
+		}
 		return err
+	})
+	if err := r.revoked.Flush(); err != nil {
+		r.unsaved(r.path(revocationsLog), err)
+		return whole
 	}
-	if !r.Trust().Revoke(rev) {
-		// Past its end, or covered by another.
-		return removeFile(r.path(revocationsDir, name+".json"))
+	for _, path := range taken {
+		if err := removeFile(path); err != nil {
+			r.log.Error("tidying the state directory", "error", err)
+		}
 	}
-	r.state.revocations = append(r.state.revocations, revocation{doc, name, rev.Until})
-	return nil
+	// What was set aside stays for whoever looks into it, and the folder with it.
+	_ = os.Remove(r.path(revocationsDir))
+	return whole
 }
 
 func (r *Replica) loadEdges(doc mezu.Signed) error {
@@ -220,7 +291,15 @@ func (r *Replica) flush() {
 	r.disk.flushing.Lock()
 	defer r.disk.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{r.state.cursor, r.state.head, r.state.incomplete, r.state.whole}, r.state.dirty
+	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Whole: r.state.whole, Bundles: r.state.bundles}, r.state.dirty
+	if r.state.edges != nil {
+		stored.Edges = r.state.edges.position
+	}
+	if anchor := r.Trust(); anchor != nil {
+		if _, keyset := anchor.Keyset(); keyset != nil {
+			stored.Keyset = keyset.Version
+		}
+	}
 	r.state.dirty = false
 	r.mu.Unlock()
 	if !r.writeWaiting(true) {
@@ -231,6 +310,10 @@ func (r *Replica) flush() {
 	}
 	if !dirty {
 		return
+	}
+	if r.revoked != nil {
+		// It has what the cursor stands for, and perhaps more, which is as good.
+		stored.Revocations = r.revoked.Mark()
 	}
 	content, err := json.Marshal(stored)
 	if err == nil {
@@ -270,10 +353,4 @@ func removeFile(path string) error {
 		return fmt.Errorf("removing a file: %w", err)
 	}
 	return nil
-}
-
-// revocationName is the file's name of a revocation.
-func revocationName(doc mezu.Signed) string {
-	sum := sha256.Sum256(doc.Payload)
-	return hex.EncodeToString(sum[:])
 }

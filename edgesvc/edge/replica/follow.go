@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -16,6 +17,7 @@ import (
 var (
 	errRenewed  = errors.New("the certificate was renewed")
 	errWentBack = errors.New("the control plane is at an earlier position than it was, as after a restored backup; all that was known is kept and compared with what it has")
+	errDiffers  = errors.New("this edge does not have what the control plane says that it must have; asking for everything")
 	errNewKeys  = errors.New("there is a new keyset and statements were rejected before")
 )
 
@@ -31,6 +33,9 @@ func (r *Replica) follow(ctx context.Context) {
 		r.counters.reconnects.Add(1)
 		if synced {
 			pace.Reset()
+		}
+		if !errors.Is(err, errRenewed) && !errors.Is(err, errDiffers) {
+			r.start.failed(r.away)
 		}
 		level := slog.LevelWarn
 		if errors.Is(err, errRenewed) {
@@ -75,10 +80,22 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 		if err := r.take(ev); err != nil {
 			return synced, err
 		}
-		if ev.Kind == api.StreamSynced {
-			synced = true
-			r.synced()
+		if ev.Kind != api.StreamSynced {
+			continue
 		}
+		if differs := r.differences(ev.State); len(differs) > 0 {
+			if !from.IsZero() {
+				r.log.Error("statements are missing on this edge, or older ones are in force", "kinds", strings.Join(differs, ", "))
+				r.rewind()
+				return synced, errDiffers
+			}
+			r.log.Error("after all that the control plane has said this edge has something else; it keeps what ends things, and what it serves. Was the control plane restored from an old backup?", "kinds", strings.Join(differs, ", "))
+			r.start.differs.Store(true)
+		} else {
+			r.start.differs.Store(false)
+		}
+		synced = true
+		r.synced()
 	}
 }
 
@@ -163,6 +180,9 @@ func (r *Replica) synced() {
 	}
 	unnamed, environments, cursor := r.state.unnamed, r.state.envs, r.state.cursor
 	r.state.dirty = true
+	if !r.state.incomplete {
+		r.state.lost = nil
+	}
 	r.mu.Unlock()
 	for _, path := range gone {
 		r.remove(path)
@@ -178,7 +198,7 @@ func (r *Replica) synced() {
 			"unnamed", unnamed, "environments", environments)
 	}
 	r.log.Info("in step with the control plane", "position", cursor.String(), "environments", environments)
-	r.ready.Store(true)
+	r.start.inStep()
 	r.flush()
 	r.retryCertificates()
 }

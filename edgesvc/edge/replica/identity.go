@@ -19,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/trust"
+	"github.com/mezusphere/mezu/trust/ledger"
 )
 
 // callTimeout bounds a call to the control plane: less than the silence after
@@ -289,6 +290,11 @@ func (r *Replica) adopt(stored storedIdentity, keyset mezu.Signed) error {
 	content, err := json.Marshal(stored)
 	if err != nil {
 		return fmt.Errorf("encoding the identity: %w", err)
+	}
+	if r.revoked == nil {
+		if _, err := r.openLog(s.anchor, ledger.Mark{}); err != nil {
+			return err
+		}
 	}
 	r.save(r.path(identityFile), content)
 	if old := r.self.Swap(s); old != nil {

@@ -172,9 +172,7 @@ func TestExpiredCertificateIsNeverShown(t *testing.T) {
 	late := open(t, e.cfg)
 	late.run()
 	eventually(t, "the end is announced", func() bool { return late.log.has("certificate ends soon") })
-	if !late.Ready() {
-		t.Error("not ready an hour before the end")
-	}
+	eventually(t, "ready an hour before the end", late.Ready)
 	late.stop()
 	c.clock.advance(2 * time.Hour)
 	cfg := e.cfg

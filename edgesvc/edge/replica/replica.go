@@ -24,9 +24,11 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
+	"github.com/mezusphere/mezu/trust/ledger"
 )
 
 // Config says whose copy this is and who is told of changes.
@@ -58,11 +60,12 @@ type Config struct {
 	// Dial replaces the dialler towards the control plane; if nil, TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// OnDocument gets each statement that took effect, in order; environment is
-	// empty for those that concern all. It must not block. If nil, nobody is told.
+	// OnDocument gets each statement that took effect and is no revocation, in order;
+	// environment is empty for those that concern all. It must not block. If nil,
+	// nobody is told.
 	OnDocument func(environment string, doc mezu.Signed)
-	// OnRevocation gets each new revocation once, before OnDocument, and the
-	// statement that it was opened from. It must not block.
+	// OnRevocation gets each new revocation once, and the statement that it was
+	// opened from. It must not block.
 	OnRevocation func(*mezu.Revocation, mezu.Signed)
 	// Presence lists the Warpgates that the edge holds now, for full reports; if
 	// nil, none.
@@ -80,7 +83,10 @@ type Replica struct {
 	hosts *hostTable
 	pair  *pair // nil without a configured certificate
 
-	ready     atomic.Bool
+	// revoked is the log of revocations; it is there before self is.
+	revoked *ledger.Ledger
+	start   start
+
 	connected atomic.Bool
 	counters  counters
 
@@ -95,10 +101,16 @@ type Replica struct {
 
 // state is what the replica's lock guards.
 type state struct {
-	documents   map[string]*document // by environment
-	edges       *document            // nil before the first
-	gone        mezu.Position        // as mezu.EdgeList has it
-	revocations []revocation
+	documents map[string]*document // by environment
+	edges     *document            // nil before the first
+	gone      mezu.Position        // as mezu.EdgeList has it
+	// bundles are the documents, tombstones included; served those that are none.
+	bundles, served api.StatementSet
+	// directories are the environments that name a directory, by its id.
+	directories map[string]map[string]bool
+	// lost are the kinds of statements of which something was here that is not any
+	// more, until everything has come again.
+	lost []string
 	// cursor is from where the stream resumes, as the control plane said.
 	cursor mezu.Position
 	// settled is the cursor of which every file was written, or tried in vain.
@@ -122,18 +134,12 @@ type state struct {
 
 // document is one statement in force.
 type document struct {
-	signed   mezu.Signed
-	position mezu.Position
-	label    string // of a bundle
-	removed  bool   // a bundle's last word
-	named    uint64 // the last snapshot that spoke of it
-}
-
-// revocation is one in force, the file's name and when it may be forgotten.
-type revocation struct {
-	signed mezu.Signed
-	name   string
-	until  time.Time
+	signed    mezu.Signed
+	position  mezu.Position
+	label     string // of a bundle
+	directory string // that it names
+	removed   bool   // a bundle's last word
+	named     uint64 // the last snapshot that spoke of it
 }
 
 // counters of Metrics.
@@ -159,6 +165,12 @@ type Metrics struct {
 	Applied mezu.Position
 	// CertificateNotAfter ends the peer certificate; zero before enrolment.
 	CertificateNotAfter time.Time
+	// Revocations are those in the log. Lost are the kinds of statements of which
+	// something is missing from the disk and was not fetched yet. Compared says that
+	// what is here was compared with the control plane since the start, Differs that
+	// something else was here even after all had come.
+	Revocations, Lost int
+	Compared, Differs bool
 	// PublicCertificates are the server certificates at hand.
 	PublicCertificates int
 	// Connected says that the stream from the control plane is up.
@@ -177,7 +189,8 @@ func Open(cfg Config) (*Replica, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.state.documents = map[string]*document{}
+	r.state.documents, r.state.directories = map[string]*document{}, map[string]map[string]bool{}
+	r.start.init()
 	r.disk.init()
 	r.reporter.init()
 	r.issuer.init()
@@ -200,7 +213,7 @@ func Open(cfg Config) (*Replica, error) {
 	}
 	r.lock = lock
 	if err := r.load(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -217,7 +230,13 @@ func unusableState(dir string, cause error) error {
 
 // Close gives the state directory back. Call it after Run has returned; it is
 // idempotent.
-func (r *Replica) Close() error { return r.lock.Close() }
+func (r *Replica) Close() error {
+	var err error
+	if r.revoked != nil {
+		err = r.revoked.Close()
+	}
+	return errors.Join(err, r.lock.Close())
+}
 
 // Run enrols if there is no usable certificate, then follows the control plane,
 // reports and renews until ctx ends, and returns nil. Before enrolment it
@@ -231,6 +250,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
+	defer r.start.begin(r.away)()
 	start := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	start(r.follow)
 	start(r.persist)
@@ -275,13 +295,6 @@ func (r *Replica) maintain(ctx context.Context) {
 	}
 }
 
-// Ready reports whether the edge can serve: it has a valid certificate and was
-// once in step with the control plane, in this life or an earlier one.
-func (r *Replica) Ready() bool {
-	_, err := r.PeerCertificate()
-	return err == nil && r.ready.Load()
-}
-
 // Host finds the table of a canonical host of the form "<label>.<domain>"; nil if
 // there is none. It allocates nothing.
 func (r *Replica) Host(host string) *policy.Table {
@@ -304,19 +317,16 @@ func (r *Replica) endpoint(host string) *endpoint {
 	return r.hosts.get(host[:n])
 }
 
-// Documents are the statements that a Warpgate of the environment must have:
-// keyset, revocations, edges and bundle, as far as there are any.
+// Documents are the statements that a Warpgate of the environment must have beside
+// revocations: keyset, edges and bundle, as far as there are any.
 func (r *Replica) Documents(environment string) []mezu.Signed {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	out := make([]mezu.Signed, 0, len(r.state.revocations)+3)
+	out := make([]mezu.Signed, 0, 3)
 	if anchor := r.Trust(); anchor != nil {
 		if signed, keyset := anchor.Keyset(); keyset != nil {
 			out = append(out, signed)
 		}
-	}
-	for i := range r.state.revocations {
-		out = append(out, r.state.revocations[i].signed)
 	}
 	if r.state.edges != nil {
 		out = append(out, r.state.edges.signed)
@@ -400,8 +410,15 @@ func (r *Replica) Metrics() Metrics {
 		m.CertificateNotAfter = s.cert.Leaf.NotAfter
 	}
 	r.mu.RLock()
-	m.Environments, m.Unnamed = r.state.envs, r.state.unnamed
+	m.Environments, m.Unnamed, m.Lost = r.state.envs, r.state.unnamed, len(r.state.lost)
 	r.mu.RUnlock()
+	m.Compared, m.Differs = r.start.compared.Load(), r.start.differs.Load()
+	if r.self.Load() != nil {
+		m.Revocations = r.revoked.Len()
+		if _, failed := r.revoked.Unwritten(); failed {
+			m.Unwritten++
+		}
+	}
 	for e := range r.hosts.all {
 		if e.public.Load() != nil {
 			m.PublicCertificates++

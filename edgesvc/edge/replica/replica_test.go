@@ -129,6 +129,20 @@ func (c *control) startEdge(dir string) *edge {
 	return e
 }
 
+// told are the revocations that a Warpgate of the environment gets which knows none.
+func (e *edge) told(environment string) (out []mezu.Revocation) {
+	e.t.Helper()
+	feed := e.Revocations(environment, mezu.Told{})
+	for docs := feed.Next(2); len(docs) > 0; docs = feed.Next(2) {
+		for _, doc := range docs {
+			rev, err := e.Trust().OpenRevocation(doc)
+			must(e.t, err)
+			out = append(out, *rev)
+		}
+	}
+	return out
+}
+
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

@@ -160,12 +160,30 @@ func (r *Replica) unsaved(path string, err error) {
 // writeWaiting writes what waits now, in batches, and reports whether all of it is on
 // disk. What was tried in vain before is tried only with again.
 func (r *Replica) writeWaiting(again bool) (whole bool) {
+	logged := r.writeRevocations(again)
 	for order := r.disk.last(); ; {
 		done, failures := r.writeBatch(order, again)
 		if done || failures {
-			return !failures
+			return !failures && logged
 		}
 	}
+}
+
+// writeRevocations writes what was added to the log of revocations, and reports whether
+// all of it is on disk.
+func (r *Replica) writeRevocations(again bool) bool {
+	if r.revoked == nil {
+		return true
+	}
+	if _, failed := r.revoked.Unwritten(); failed && !again {
+		return false
+	}
+	_, before := r.revoked.Unwritten()
+	err := r.revoked.Flush()
+	if err != nil && !before {
+		r.unsaved(r.path(revocationsLog), err)
+	}
+	return err == nil
 }
 
 // writeBatch writes some of what waits.
@@ -201,6 +219,9 @@ func (r *Replica) persist(ctx context.Context) {
 func (r *Replica) settled() bool {
 	at := r.applied()
 	if !r.disk.idle() {
+		return false
+	}
+	if waits, _ := r.revoked.Unwritten(); waits {
 		return false
 	}
 	r.mu.Lock()

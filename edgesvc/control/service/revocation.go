@@ -1,0 +1,274 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Revocations are records of the stream, one of each subject: a later one takes the
+// place of the one before. Those of the version before have one for each statement,
+// under its position, and are read until they end.
+//
+//	stream/revocation/certificate/ENVIRONMENT/SERIAL	of an edge with "edges" for the environment
+//	stream/revocation/directory/ORGANIZATION/DIRECTORY
+//	stream/revocation/user/ORGANIZATION/DIRECTORY/USER
+const (
+	ofEdges         = "edges"
+	prefixEnded     = "ended/"
+	prefixEndedEdge = prefixRevocation + string(mezu.RevokeCertificate) + "/" + ofEdges + "/"
+)
+
+// keyEnded counts the users of an organization, or of one directory, of whom there is a
+// revocation. What has ended is counted until the next sweep.
+func keyEnded(owner string) string { return prefixEnded + owner }
+
+// keyIssued counts the certificates of an organization's Warpgates by the day.
+func keyIssued(organization string) string { return "issued/" + organization }
+
+func keyRevocation(kind mezu.RevocationKind, path ...string) string {
+	return prefixRevocation + string(kind) + "/" + strings.Join(path, "/")
+}
+
+// revoke adds the end of certificates to a change: of an environment's Warpgates, or of
+// edges if that is empty.
+func (s *Service) revoke(ch *change, environment string, certificates []certificate) {
+	now := s.now()
+	scope := environment
+	if scope == "" {
+		scope = ofEdges
+	}
+	for _, cert := range certificates {
+		if now.After(cert.NotAfter) {
+			continue
+		}
+		r := mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: cert.Serial, Scope: environment, Until: cert.NotAfter}
+		s.stateRevocation(ch, keyRevocation(r.Kind, scope, cert.Serial), r)
+	}
+}
+
+func (s *Service) stateRevocation(ch *change, key string, r mezu.Revocation) {
+	ch.state(statement{
+		key: func(mezu.Position) string { return key }, kind: api.StreamRevocation, purpose: mezu.PurposeRevocation, until: r.Until, notBefore: r.NotBefore,
+		make: func(p mezu.Position) any {
+			r.Position = p
+			return r
+		},
+	})
+}
+
+// revokeUser ends the sessions that a user has now, everywhere. It is never refused: past
+// the quota of an organization all sessions of the user's directory end in one
+// statement, which stands for those of its users until now.
+func (s *Service) revokeUser(ctx context.Context, ch *change, organization, directory, id string) error {
+	// Stamps are cut to the millisecond; a grant of this very one is older than
+	// the change.
+	from := s.stamp().Add(time.Millisecond)
+	r := mezu.Revocation{Kind: mezu.RevokeUser, Subject: id, Scope: directory, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)}
+	key := keyRevocation(r.Kind, organization, directory, id)
+	was, err := optional[streamRecord](ctx, s, key)
+	if err != nil {
+		return err
+	}
+	if was.Revision != 0 {
+		// A clock that went back takes nothing back.
+		r.NotBefore, r.Until = latest(r.NotBefore, was.Value.NotBefore), latest(r.Until, was.Value.Until)
+		s.stateRevocation(ch, key, r)
+		return nil
+	}
+	all, err := optional[int](ctx, s, keyEnded(organization))
+	if err != nil {
+		return err
+	}
+	own, err := optional[int](ctx, s, keyEnded(directory))
+	if err != nil {
+		return err
+	}
+	if all.Value < s.most(quotaRevocations) {
+		ch.update(all.Key, all.Revision, all.Value+1)
+		ch.update(own.Key, own.Revision, own.Value+1)
+		s.stateRevocation(ch, key, r)
+		return nil
+	}
+	s.log.Warn("ending all sessions of a directory: more users were ended within the life of a session than the quota has room for",
+		"quota", quotaRevocations.name, "organization", organization, "directory", directory)
+	ch.update(all.Key, all.Revision, max(all.Value-own.Value, 0))
+	ch.update(own.Key, own.Revision, 0)
+	s.stateRevocation(ch, keyRevocation(mezu.RevokeDirectory, organization, directory),
+		mezu.Revocation{Kind: mezu.RevokeDirectory, Subject: directory, Scope: directory, NotBefore: r.NotBefore, Until: r.Until})
+	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// issued is how many certificates an organization's Warpgates got on which day, counted
+// from 1970.
+type issued map[string]int
+
+// issueDays is how many days' certificates may be alive: a life, and the day that has
+// begun.
+const issueDays = int64(mezu.LeafLife/(24*time.Hour)) + 1
+
+// countCertificate counts one more certificate of an organization's Warpgates, or refuses
+// it. Each that was issued may have to be revoked, so this bounds revocations where
+// nobody is kept in by it.
+func (s *Service) countCertificate(ctx context.Context, ch *change, organization string) error {
+	rec, err := optional[issued](ctx, s, keyIssued(organization))
+	if err != nil {
+		return err
+	}
+	today := s.now().Unix() / int64(24*time.Hour/time.Second)
+	now, n := issued{}, 1
+	for day, count := range rec.Value {
+		if at, err := strconv.ParseInt(day, 10, 64); err == nil && at > today-issueDays {
+			now[day] = count
+			n += count
+		}
+	}
+	now[strconv.FormatInt(today, 10)]++
+	if most := s.most(quotaCertificates); n > most {
+		return &mezu.Error{Code: mezu.CodeConflict,
+			Detail: fmt.Sprintf("the quota of certificates is %d: the organization's Warpgates got as many within %d days", most, issueDays),
+			Hint:   "have each Warpgate keep its state directory, so that it registers once and renews once a day; or ask an operator for a higher `quotas: [" + quotaCertificates.name + "=N]`"}
+	}
+	ch.update(rec.Key, rec.Revision, now)
+	return nil
+}
+
+// revocationOf is what a record says; a record of the version before says it in its
+// statement alone.
+func (s *Service) revocationOf(ctx context.Context, key string, rec streamRecord) (mezu.Revocation, error) {
+	if kind, path, ok := strings.Cut(key[len(prefixRevocation):], "/"); ok {
+		subject := path[strings.LastIndexByte(path, '/')+1:]
+		return mezu.Revocation{Kind: mezu.RevocationKind(kind), Subject: subject, NotBefore: rec.NotBefore, Until: rec.Until}, nil
+	}
+	var r mezu.Revocation
+	signed, err := s.signed(ctx, rec)
+	if err == nil {
+		err = json.Unmarshal(signed.Payload, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading revocation %q: %w", key, err)
+	}
+	return r, nil
+}
+
+// covers are the revocations of whole directories, by the directory.
+type covers map[string]time.Time
+
+// note takes one in, if it is of a directory.
+func (c covers) note(r mezu.Revocation) {
+	if r.Kind == mezu.RevokeDirectory {
+		c[r.Subject] = r.NotBefore
+	}
+}
+
+// over reports whether a revocation of a user is covered by that of his directory.
+func (c covers) over(key string, r mezu.Revocation) bool {
+	path := strings.Split(key[len(prefixRevocation):], "/")
+	if r.Kind != mezu.RevokeUser || len(path) != 4 {
+		return false
+	}
+	from, ok := c[path[2]]
+	return ok && !r.NotBefore.After(from)
+}
+
+// sweepRevocations removes those that are past their end or covered by that of a
+// directory, and counts those that stay.
+func (s *Service) sweepRevocations(ctx context.Context) error {
+	counted := map[string]found[int]{}
+	err := each(ctx, s, prefixEnded, func(f found[int]) error {
+		counted[f.Key] = f
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	wide, stay := covers{}, map[string]int{}
+	var over []found[streamRecord]
+	// Those of directories come before those of users.
+	err = each(ctx, s, prefixRevocation, func(f found[streamRecord]) error {
+		r := mezu.Revocation{Until: f.Value.Until}
+		if !s.now().After(r.Until) {
+			var err error
+			if r, err = s.revocationOf(ctx, f.Key, f.Value); err != nil {
+				return err
+			}
+			wide.note(r)
+		}
+		if s.now().After(r.Until) || wide.over(f.Key, r) {
+			f.Value.Signed = blob{}
+			over = append(over, f)
+			return nil
+		}
+		if path := strings.Split(f.Key[len(prefixRevocation):], "/"); r.Kind == mezu.RevokeUser && len(path) == 4 {
+			stay[keyEnded(path[1])]++
+			stay[keyEnded(path[2])]++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(over, store.MaxOps) {
+		if err := s.dropRevocations(ctx, batch); err != nil {
+			return err
+		}
+	}
+	for key, f := range counted {
+		if err := s.recount(ctx, f, stay[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropRevocations removes records in one transaction, or one by one if one of them
+// changed meanwhile, which stays.
+func (s *Service) dropRevocations(ctx context.Context, records []found[streamRecord]) error {
+	var txn store.Txn
+	for _, f := range records {
+		txn.Checks = append(txn.Checks, store.Check{Key: f.Key, Revision: f.Revision})
+		txn.Ops = append(txn.Ops, store.Op{Key: f.Key, Delete: true})
+	}
+	done, err := s.housekeep(ctx, txn)
+	if err != nil || done || len(records) == 1 {
+		return err
+	}
+	for i := range records {
+		if err := s.dropRevocations(ctx, records[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recount sets a counter to what was counted, unless somebody counted on meanwhile.
+func (s *Service) recount(ctx context.Context, f found[int], n int) error {
+	if f.Value == n && n != 0 {
+		return nil
+	}
+	op := store.Op{Key: f.Key, Delete: n == 0}
+	if n != 0 {
+		value, err := encode(n)
+		if err != nil {
+			return err
+		}
+		op.Value = value
+	}
+	_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{op}})
+	return err
+}

@@ -1,0 +1,203 @@
+package trust
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// endings are the revocations in force, by kind and subject. Looking one up and adding
+// one cost the same however many there are: what is past its end lies in the bucket of
+// its hour and is taken out a few at a time.
+type endings struct {
+	kinds map[mezu.RevocationKind]map[string]ending
+	// buckets are the subjects by the hour in which they end, emptied up to swept.
+	// A subject whose end was moved lies in the bucket of each of its ends.
+	buckets map[int64][]subject
+	swept   int64
+}
+
+// ending is what is known of one subject, in nanoseconds of Unix time; notBefore is 0
+// where there is none.
+type ending struct{ notBefore, until int64 }
+
+// subject is what a revocation speaks of.
+type subject struct {
+	kind mezu.RevocationKind
+	id   string
+}
+
+const (
+	bucketSpan = int64(time.Hour)
+	// sweepSteps is how much of what has ended an addition removes: more than it
+	// adds, so that what has ended never piles up.
+	sweepSteps = 8
+)
+
+// nanos is a moment as an ending keeps it. What lies too far away to be counted so is
+// as good as for ever.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.Year() > 2200:
+		return 1<<63 - 1
+	}
+	return t.UnixNano()
+}
+
+// moment is what nanos was given.
+func moment(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// add merges a revocation into what is known, and reports whether that says more then,
+// and how many steps it took.
+func (e *endings) add(r *mezu.Revocation, now int64) (news bool, steps int) {
+	if e.kinds == nil {
+		e.kinds, e.buckets = map[mezu.RevocationKind]map[string]ending{}, map[int64][]subject{}
+		e.swept = now/bucketSpan - 1
+	}
+	steps = e.sweep(now)
+	known := e.kinds[r.Kind]
+	if known == nil {
+		known = map[string]ending{}
+		e.kinds[r.Kind] = known
+	}
+	was := known[r.Subject]
+	is := ending{max(was.notBefore, nanos(r.NotBefore)), max(was.until, nanos(r.Until))}
+	if is == was {
+		return false, steps + 1
+	}
+	known[r.Subject] = is
+	if is.until != was.until {
+		hour := is.until / bucketSpan
+		e.buckets[hour] = append(e.buckets[hour], subject{r.Kind, r.Subject})
+	}
+	return true, steps + 1
+}
+
+// sweep takes out some of what has ended.
+func (e *endings) sweep(now int64) (steps int) {
+	for e.swept+1 < now/bucketSpan && steps < sweepSteps {
+		steps++
+		bucket := e.buckets[e.swept+1]
+		if len(bucket) == 0 {
+			e.swept++
+			delete(e.buckets, e.swept)
+			continue
+		}
+		last := bucket[len(bucket)-1]
+		e.buckets[e.swept+1] = bucket[:len(bucket)-1]
+		if known := e.kinds[last.kind]; known[last.id].until <= now {
+			delete(known, last.id)
+		}
+	}
+	return steps
+}
+
+// Revoke remembers a revocation until r.Until. added says that it tells
+// something new: its subject was not revoked, or not for as long or as late.
+func (a *Anchor) Revoke(r *mezu.Revocation) (added bool) {
+	now := a.now()
+	if now.After(r.Until) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	added, _ = a.ended.add(r, now.UnixNano())
+	return added
+}
+
+// ForgetEnded takes out what is past its end, in small parts.
+func (a *Anchor) ForgetEnded() {
+	for steps := 1; steps > 0; {
+		now := a.now().UnixNano()
+		a.mu.Lock()
+		steps = a.ended.sweep(now)
+		a.mu.Unlock()
+	}
+}
+
+// Forget takes back what a wider revocation that is in force says too.
+func (a *Anchor) Forget(r *mezu.Revocation) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.ended.kinds[r.Kind], r.Subject)
+}
+
+// Revoked is the revocation in force of a subject, if there is one. What the
+// subject is depends on the kind; see mezu.RevocationKind.
+func (a *Anchor) Revoked(kind mezu.RevocationKind, id string) (mezu.Revocation, bool) {
+	a.mu.RLock()
+	e, ok := a.ended.kinds[kind][id]
+	a.mu.RUnlock()
+	if !ok || a.now().UnixNano() > e.until {
+		return mezu.Revocation{}, false
+	}
+	return mezu.Revocation{Kind: kind, Subject: id, NotBefore: moment(e.notBefore), Until: moment(e.until)}, true
+}
+
+// Tells reports whether a revocation says all that is in force of its subject: not if it
+// is past its end, or if later ones, or a wider one, say more.
+func (a *Anchor) Tells(r *mezu.Revocation) bool {
+	now, known := a.Revoked(r.Kind, r.Subject)
+	return known && !a.covered(r) && nanos(r.Until) == nanos(now.Until) && nanos(r.NotBefore) == nanos(now.NotBefore)
+}
+
+// covered reports whether a revocation of a whole directory says as much.
+func (a *Anchor) covered(r *mezu.Revocation) bool {
+	if r.Kind != mezu.RevokeUser || r.Scope == "" {
+		return false
+	}
+	wide, ok := a.Revoked(mezu.RevokeDirectory, r.Scope)
+	return ok && !r.NotBefore.After(wide.NotBefore)
+}
+
+// Adds reports whether a revocation would tell something that is not in force yet.
+func (a *Anchor) Adds(r *mezu.Revocation) bool {
+	if a.now().After(r.Until) || a.covered(r) {
+		return false
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	e := a.ended.kinds[r.Kind][r.Subject]
+	return nanos(r.Until) > e.until || nanos(r.NotBefore) > e.notBefore
+}
+
+// Revocations calls visit with each revocation that is in force at a moment, in no
+// order, until it returns false. It must not call the anchor.
+func (a *Anchor) Revocations(at time.Time, visit func(mezu.Revocation) bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for kind, known := range a.ended.kinds {
+		for id, e := range known {
+			if e.until > at.UnixNano() && !visit(mezu.Revocation{Kind: kind, Subject: id, NotBefore: moment(e.notBefore), Until: moment(e.until)}) {
+				return
+			}
+		}
+	}
+}
+
+// CertificateRevoked reports whether the certificate with this serial number, in
+// the form of Serial, is revoked.
+func (a *Anchor) CertificateRevoked(serial string) bool {
+	_, revoked := a.Revoked(mezu.RevokeCertificate, serial)
+	return revoked
+}
+
+// GrantRevoked reports whether a grant was ended before its time: by its session, its
+// user, or all of its directory.
+func (a *Anchor) GrantRevoked(g *mezu.Grant) bool {
+	if _, ended := a.Revoked(mezu.RevokeSession, g.Session); ended {
+		return true
+	}
+	if r, ended := a.Revoked(mezu.RevokeUser, g.User); ended && g.IssuedAt.Before(r.NotBefore) {
+		return true
+	}
+	r, ended := a.Revoked(mezu.RevokeDirectory, g.Directory)
+	return ended && g.IssuedAt.Before(r.NotBefore)
+}
