@@ -59,11 +59,12 @@ func StatusOf(holding, silent int) WarpgateStatus {
 
 // Presence is what one edge says of one Warpgate's tunnel to it.
 type Presence struct {
-	Warpgate    string    `json:"warpgate"`
-	Environment string    `json:"environment"`
-	Connected   bool      `json:"connected"`
-	Address     string    `json:"address,omitempty"`
-	Version     string    `json:"version,omitempty"`
-	Bundle      Position  `json:"bundle,omitzero"`
-	Since       time.Time `json:"since,omitzero"`
+	Warpgate    string   `json:"warpgate"`
+	Environment string   `json:"environment"`
+	Connected   bool     `json:"connected"`
+	Address     string   `json:"address,omitempty"`
+	Version     string   `json:"version,omitempty"`
+	Bundle      Position `json:"bundle,omitzero"`
+	// Since is when it connected or, if it isn't, when it was last there.
+	Since time.Time `json:"since,omitzero"`
 }

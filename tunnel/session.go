@@ -90,9 +90,13 @@ func (s *Session) reason() error {
 func (s *Session) presence(connected bool) mezu.Presence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	since := s.since
+	if !connected {
+		since = s.hub.now()
+	}
 	return mezu.Presence{
 		Warpgate: s.id.ID, Environment: s.id.Environment, Connected: connected,
-		Address: s.address, Version: s.version, Bundle: s.applied, Since: s.since,
+		Address: s.address, Version: s.version, Bundle: s.applied, Since: since,
 	}
 }
 

@@ -407,6 +407,7 @@ func (c *Control) Run(ctx context.Context) error {
 	running.Go(func() { c.count(ctx) })
 	running.Go(func() { c.keepSealed(ctx) })
 	running.Go(func() { c.followKeys(ctx) })
+	running.Go(func() { c.followEdges(ctx) })
 	var err error
 	select {
 	case <-ctx.Done():

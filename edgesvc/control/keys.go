@@ -15,7 +15,13 @@ const followPause = 5 * time.Second
 
 // followKeys takes over keys that another control plane put in force, at once: its
 // certificates will be under an issuer that this one must know by then.
-func (c *Control) followKeys(ctx context.Context) {
+func (c *Control) followKeys(ctx context.Context) { c.follow(ctx, "the keys", c.watchKeys) }
+
+// followEdges has it written down when edges fall silent.
+func (c *Control) followEdges(ctx context.Context) { c.follow(ctx, "edges", c.service.FollowEdges) }
+
+// follow begins a watch anew whenever it ends, until ctx does.
+func (c *Control) follow(ctx context.Context, what string, watch func(context.Context) error) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -24,8 +30,8 @@ func (c *Control) followKeys(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := c.watchKeys(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Log.Warn("following the keys", "error", err)
+		if err := watch(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("following "+what, "error", err)
 		}
 		pause.Reset(followPause)
 	}

@@ -18,6 +18,7 @@ const (
 	prefixRevocation   = "stream/revocation/"
 	prefixBundle       = "stream/bundle/"
 	prefixLive         = "live/"
+	prefixSilent       = "silent/"
 	prefixHeld         = "held/"
 	prefixPending      = "pending/"
 	prefixIdempotency  = "idempotency/"
@@ -63,6 +64,7 @@ func keyUsed(account string) string                 { return "used/" + account }
 func keyEdge(name string) string                    { return prefixEdge + name }
 func keyEndpoint(label string) string               { return prefixEndpoint + label }
 func keyLive(edge string) string                    { return prefixLive + edge }
+func keySilent(edge string) string                  { return prefixSilent + edge }
 func presenceOf(edge string) string                 { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string                 { return prefixHeld + warpgate + "/" }
 func keyPending(kind pendingKind, id string) string { return prefixPending + string(kind) + "/" + id }

@@ -121,6 +121,9 @@ func (s *Service) cutWarpgates(ctx context.Context, environment, account string)
 
 // forgetEdge drops the presence that an edge reported.
 func (s *Service) forgetEdge(ctx context.Context, id string) error {
+	if _, err := s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keySilent(id), Delete: true}}}); err != nil {
+		return err
+	}
 	return each(ctx, s, presenceOf(id), func(f found[string]) error {
 		return s.forgetPresence(ctx, id, f.Value)
 	})

@@ -42,11 +42,12 @@ func (s *Service) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) e
 	if err := s.noteAddresses(ctx, c, in); err != nil {
 		return err
 	}
-	if err := s.heard(ctx, c.ID, liveEdge{Applied: in.Applied, Version: in.Version}); err != nil {
+	last, err := s.heard(ctx, c.ID, liveEdge{Applied: in.Applied, Version: in.Version})
+	if err != nil {
 		return err
 	}
 	if in.Full {
-		if err := s.retract(ctx, c.ID, in.Presence); err != nil {
+		if err := s.retract(ctx, c.ID, in.Presence, last); err != nil {
 			return err
 		}
 	}
@@ -103,40 +104,52 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, c Caller, to reached
 	return s.stateEdges(ctx, ch, &e.Edge, "")
 }
 
-// heard prolongs an edge's lease and writes its record when that changed.
-func (s *Service) heard(ctx context.Context, edge string, said liveEdge) error {
+// heard prolongs an edge's lease and writes its record when that changed. It gives when
+// the edge was last heard of until now: now, unless it had fallen silent.
+func (s *Service) heard(ctx context.Context, edge string, said liveEdge) (last time.Time, err error) {
+	last = s.stamp()
 	rec, err := optional[liveEdge](ctx, s, keyLive(edge))
 	if err != nil {
-		return err
+		return last, err
 	}
 	if rec.Value.Lease != "" {
 		err := s.store.KeepAlive(ctx, rec.Value.Lease)
 		if err != nil && !errors.Is(err, store.ErrLeaseExpired) {
-			return err
+			return last, err
 		}
 		if err == nil {
 			said.Lease = rec.Value.Lease
 		}
 	}
 	if said == rec.Value && rec.Revision != 0 {
-		return nil
+		return last, nil
 	}
+	ops := make([]store.Op, 1, 2)
 	if said.Lease == "" {
+		silent, err := optional[time.Time](ctx, s, keySilent(edge))
+		if err != nil {
+			return last, err
+		}
+		if silent.Revision != 0 {
+			last = silent.Value
+			ops = append(ops, store.Op{Key: silent.Key, Delete: true})
+		}
 		if said.Lease, err = s.store.Grant(ctx, api.EdgeSilence); err != nil {
-			return err
+			return last, err
 		}
 	}
 	value, err := encode(said)
 	if err != nil {
-		return err
+		return last, err
 	}
-	_, err = s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keyLive(edge), Value: value, Lease: said.Lease}}})
-	return err
+	ops[0] = store.Op{Key: keyLive(edge), Value: value, Lease: said.Lease}
+	_, err = s.housekeep(ctx, store.Txn{Ops: ops})
+	return last, err
 }
 
 // retract marks as gone every Warpgate that the edge held before and does not name
-// now.
-func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence) error {
+// now. They were last there when the edge was last heard of.
+func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence, last time.Time) error {
 	named := make(map[string]bool, len(now))
 	for _, p := range now {
 		named[p.Warpgate] = true
@@ -157,7 +170,7 @@ func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence)
 		if err != nil || there.Revision == 0 || !held.Value.Connected {
 			return err
 		}
-		held.Value.Connected, held.Value.Since = false, s.stamp()
+		held.Value.Connected, held.Value.Since = false, last
 		return s.notePresence(ctx, edge, []mezu.Presence{held.Value})
 	})
 }
@@ -184,6 +197,9 @@ func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Pr
 			if err != nil {
 				return err
 			}
+			if !p.Connected {
+				p.Since = s.goneSince(before.Value, p.Since)
+			}
 			if before.Revision != 0 && samePresence(before.Value, p) {
 				continue
 			}
@@ -193,6 +209,20 @@ func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Pr
 		return nil
 	})
 	return err
+}
+
+// goneSince is when a Warpgate that an edge doesn't hold any more was last there. What
+// the edge says counts if it is possible: an edge of an earlier version says when the
+// Warpgate had connected.
+func (s *Service) goneSince(before mezu.Presence, said time.Time) time.Time {
+	now := s.stamp()
+	switch {
+	case said.After(before.Since) && !said.After(now):
+		return said
+	case before.Connected:
+		return now
+	}
+	return before.Since
 }
 
 // samePresence compares but for the monotonic parts and locations of times.
@@ -259,6 +289,13 @@ func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[s
 			}
 		case p.Connected:
 			silent++
+			last, err := optional[time.Time](ctx, s, keySilent(edge))
+			if err != nil {
+				return err
+			}
+			if last.Value.After(w.LastSeenAt) {
+				w.LastSeenAt = last.Value
+			}
 		}
 		if p.Since.After(w.LastSeenAt) {
 			w.LastSeenAt = p.Since

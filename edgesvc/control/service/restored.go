@@ -31,7 +31,7 @@ func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || lead
 // code that was used after the backup must not work again. Whatever else is live or
 // works once belongs here.
 func EndsWithRestore(key string, value []byte) bool {
-	for _, prefix := range []string{"presence/", prefixHeld, "invite/", prefixInvitation, prefixOutbox} {
+	for _, prefix := range []string{"presence/", prefixHeld, prefixSilent, "invite/", prefixInvitation, prefixOutbox} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}

@@ -170,7 +170,7 @@ func (r *Replica) everything() (full bool, changes []mezu.Presence) {
 	}
 	for _, c := range p.told {
 		if !held[c.Warpgate] {
-			c.Connected = false
+			c.Connected, c.Since = false, r.now()
 			changes = append(changes, c)
 		}
 	}
