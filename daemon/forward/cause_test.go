@@ -165,3 +165,20 @@ func TestRow22_LargeTrailers(t *testing.T) {
 		})
 	}
 }
+
+// TestRow22_Shutdown: a request that this Warpgate's own end cuts is not blamed on
+// its client.
+func TestRow22_Shutdown(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	e := w.connect(false)
+	e.ask(newGet)
+	s := wl.conn()
+	s.request()
+	s.answer("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("a", 50_000))
+	e.response("GET")
+	e.cancel()
+	if got := receive(t, w.events, "event"); got.Status != 200 || got.Cause != mezu.CauseShutdown {
+		t.Errorf("%+v", got)
+	}
+}
