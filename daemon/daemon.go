@@ -27,6 +27,7 @@ import (
 	"github.com/mezusphere/mezu/daemon/enrol"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/daemon/state"
+	"github.com/mezusphere/mezu/tunnel"
 )
 
 // DrainTimeout is how long requests in flight may take after the end was asked
@@ -61,6 +62,9 @@ type Config struct {
 	// HealthAddr is where /livez, /readyz and /metrics are served; if empty,
 	// nowhere.
 	HealthAddr string
+	// MaxConns bounds the data connections to all edges together, and so the requests
+	// at once; if zero, only what the edges say does.
+	MaxConns int
 	// DrainTimeout bounds the drain; if zero, the package's DrainTimeout.
 	DrainTimeout time.Duration
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
@@ -91,6 +95,7 @@ type Daemon struct {
 	log      *slog.Logger
 	now      func() time.Time
 	place    place
+	room     *tunnel.Room // for data connections, nil without a bound
 	pace     pace
 
 	// hard ends when everything is to be cut.
@@ -142,6 +147,9 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	if d.cfg.DrainTimeout <= 0 {
 		d.cfg.DrainTimeout = DrainTimeout
+	}
+	if cfg.MaxConns > 0 {
+		d.room = tunnel.NewRoom(cfg.MaxConns)
 	}
 	if _, err := api.ParseBaseURLs("api", cfg.API); err != nil {
 		return nil, err

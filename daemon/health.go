@@ -102,6 +102,10 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	gauge("mezu_warpgate_ready", "Whether requests can arrive.", number(ready))
 	gauge("mezu_warpgate_bundle_epoch", "Epoch of the configuration in force.", applied.Epoch)
 	gauge("mezu_warpgate_bundle_revision", "Revision of the configuration in force.", applied.Revision)
+	if limit := d.room.Limit(); limit > 0 {
+		gauge("mezu_warpgate_data_connections_max", "How many requests there may be at once, from all edges together.", limit)
+		gauge("mezu_warpgate_data_connections", "Data connections that are open or on their way.", d.room.Taken())
+	}
 	if !notAfter.IsZero() {
 		gauge("mezu_warpgate_certificate_not_after_seconds", "When the certificate ends, in Unix time.", notAfter.Unix())
 	}

@@ -167,6 +167,7 @@ func (l *link) next() *tunnel.Link {
 		Told:     func() mezu.Told { return d.state.Told(l.edge.ID) },
 		Current:  l.told,
 		Applied:  d.state.Applied,
+		Room:     d.room,
 		State:    l.state,
 		Log:      d.log,
 		Now:      d.now,

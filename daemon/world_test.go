@@ -545,7 +545,7 @@ func (e *edge) checkout(t *testing.T, env string) *tunnel.Conn {
 	eventually(t, "a session at the edge", func() bool { s = e.hub.Pick(env); return s != nil })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, err := s.Checkout(ctx)
+	c, err := s.Checkout(ctx, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func (e *evilEdge) exchange(t *testing.T, environment string, first []byte, raw 
 		}
 		return nil
 	})
-	conn, err := s.Checkout(ctx)
+	conn, err := s.Checkout(ctx, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,7 @@ func TestOverloaded(t *testing.T) {
 	const limit, excess = 64, 20
 	wl := newWorkload(t, false)
 	w := newWorld(t, 0, open)
-	e := w.addEdge("edge-1", "--max-conns", fmt.Sprint(limit))
+	e := w.addEdge("edge-1", "--max-conns", fmt.Sprint(limit), "--client-share", "100")
 	w.addGate("gate", wl.addr())
 	began := time.Now()
 	type result struct {

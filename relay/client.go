@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -31,10 +32,12 @@ type Client struct {
 	// Typed says that a typed head precedes each head of a response.
 	Typed bool
 
-	typed  bool // that was sent
-	chunks bool // a response in chunks has begun
-	shut   bool // the body can't be read any more
+	held   Held        // of the body, if it is held
+	typed  bool        // that was sent
+	chunks bool        // a response in chunks has begun
+	shut   atomic.Bool // the body can't be read any more
 	ahead  chan struct{}
+	blind  bool // the watch under way doesn't look
 }
 
 // Reset begins to serve a connection with these bounds on reads and writes.
@@ -49,7 +52,9 @@ func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
 // Begin prepares the exchange whose head was read: limit bounds its body, if not
 // zero.
 func (c *Client) Begin(limit int64) {
-	c.typed, c.shut, c.chunks = false, false, false
+	c.held.Close()
+	c.typed, c.chunks = false, false
+	c.shut.Store(false)
 	c.Body.Reset(&c.Reader, c.Head.Framing, c.Head.Length, limit)
 }
 
@@ -61,18 +66,50 @@ func (c *Client) BodyDone() bool {
 }
 
 // Source is the request's body.
-func (c *Client) Source() Source { return &c.Body }
+func (c *Client) Source() Source {
+	if c.held.Begun() {
+		return &c.held
+	}
+	return &c.Body
+}
 
-// Rewind makes the body begin anew, while all of it is in the buffer.
-func (c *Client) Rewind() bool { return !c.shut && c.Body.Rewind() }
+// Rewind makes the body begin anew, while all of it is in the buffer or held.
+func (c *Client) Rewind() bool {
+	switch {
+	case c.shut.Load():
+		return false
+	case c.held.Begun():
+		return c.held.Rewind()
+	}
+	return c.Body.Rewind()
+}
 
-// UploadNow reports whether the body is buffered as a whole.
-func (c *Client) UploadNow() bool { return c.Body.Complete() }
+// UploadNow reports whether the body is buffered or held as a whole.
+func (c *Client) UploadNow() bool {
+	if c.held.Begun() {
+		return c.held.Whole()
+	}
+	return c.Body.Complete()
+}
+
+// Settle ends what still reads the body beside.
+func (c *Client) Settle() { c.held.Settle(c) }
+
+// End gives back what the request's body took.
+func (c *Client) End() {
+	c.held.Close()
+	c.Body.Close()
+	c.Reader.unpin()
+}
 
 // Watch reads ahead, which is how the end of a connection is noticed. What a
 // pipelining client sends meanwhile stays in the reader.
 func (c *Client) Watch(gone func()) {
 	c.ahead = make(chan struct{})
+	if c.held.reading() {
+		c.blind = true // whoever reads the body notices
+		return
+	}
 	if c.Timed.FixRead(forever) != nil {
 		close(c.ahead)
 		gone()
@@ -97,19 +134,27 @@ func (c *Client) readAhead(gone func()) {
 
 // Unwatch ends Watch.
 func (c *Client) Unwatch() {
+	if c.blind {
+		c.blind = false
+		return
+	}
 	c.Timed.Expire()
 	<-c.ahead
 	c.Timed.Rearm()
 }
 
-// StopUpload ends a read of the body.
+// StopUpload ends a read of the body. It may be called beside others.
 func (c *Client) StopUpload() {
-	c.shut = true
+	c.shut.Store(true)
 	c.Timed.Expire()
 }
 
 // ReadWithin bounds each read of the body.
-func (c *Client) ReadWithin(d time.Duration) { c.Timed.SetRead(d) }
+func (c *Client) ReadWithin(d time.Duration) {
+	if !c.held.reading() { // that has no bound already
+		c.Timed.SetRead(d)
+	}
+}
 
 // WriteWithin bounds each write of a response.
 func (c *Client) WriteWithin(d time.Duration) { c.Timed.SetWrite(d) }

@@ -92,6 +92,9 @@ type Exchange struct {
 	// went to the client, so that no other answer may follow.
 	Status int
 	Began  bool
+	// Pace is what the client's body is held to until the response begins: then the
+	// call streams. If nil, it may take its time.
+	Pace *Pace
 	// BytesIn and BytesOut count the bodies, complete after Finish.
 	BytesIn, BytesOut int64
 	// Tunnel says that the upstream is a Warpgate's connection, so that what breaks
@@ -136,6 +139,8 @@ func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *R
 	x.Reader.Reset(&x.up)
 	x.Writer.Reset(&x.up)
 	x.upload.reset()
+	x.upload.pace = x.Pace
+	x.Pace.set(false)
 	x.watching, x.typed, x.refused, x.heard, x.unsent = false, false, false, false, false
 	x.Reader.Tunnel = false
 	x.gone.Store(false)
@@ -301,6 +306,7 @@ func (x *Exchange) deliver(d Downstream) error {
 	x.Status = x.resp.Status
 	x.body.Reset(&x.Reader, x.resp.Framing, x.resp.Length, 0)
 	x.upload.settle()
+	x.Pace.set(true)
 	var err error
 	if x.body.Complete() {
 		x.silence.Over(Uploading)
@@ -418,6 +424,7 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 // exchange is complete on the upstream connection, which may carry another.
 func (x *Exchange) Finish(d Downstream) (clean bool) {
 	x.silence.Over(Uploading)
+	x.Pace.set(true) // from here on the body is stopped here
 	x.upload.settle()
 	if x.refused && !x.upload.join() && !x.upload.waiting() {
 		x.upload.linger() // a small body that is just coming can go elsewhere, whole

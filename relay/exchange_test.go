@@ -26,6 +26,8 @@ type rig struct {
 	spent    time.Duration // of response, before the exchange begins
 	limit    int64
 	wrap     func(net.Conn) net.Conn // of the upstream connection, if not nil
+	pace     *relay.Pace             // of the client's body, with this grace
+	grace    time.Duration
 
 	answers *bufio.Reader // what the client reads
 	asked   *bufio.Reader // what the upstream reads
@@ -83,7 +85,11 @@ func (r *rig) serve(down, up net.Conn) {
 	if r.wrap != nil {
 		up = r.wrap(up)
 	}
-	x := relay.Exchange{Tunnel: r.tunnel}
+	x := relay.Exchange{Tunnel: r.tunnel, Pace: r.pace}
+	if r.pace != nil {
+		r.pace.Begin(1<<20, r.grace, r.grace, &c)
+		defer r.pace.End()
+	}
 	x.Begin(up, new(time.Time), func() { up.Close() }, &req, time.Now().Add(-r.spent), r.response, r.idle)
 	x.Writer.Gathered(req.Append(x.Writer.Room()))
 	o.err = r.carry(&x, &c)

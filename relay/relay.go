@@ -87,6 +87,7 @@ type Reader struct {
 	src  io.Reader
 	buf  []byte
 	home *[]byte // where buf came from; nil when grown
+	pin  *[]byte // holds a head that is still needed, see Pin
 	r, w int
 
 	emptied bool // the empty line that may stand before a request was consumed
@@ -100,10 +101,35 @@ func (r *Reader) Reset(src io.Reader) {
 
 // Release gives the buffer back. What was in it is lost.
 func (r *Reader) Release() {
+	r.unpin()
 	if r.home != nil {
 		smallPool.Put(r.home)
 	}
 	r.buf, r.home, r.r, r.w = nil, nil, 0, 0
+}
+
+// Pin keeps the head that was read last as it is while the body is read: what comes
+// from now on lies in another buffer.
+func (r *Reader) Pin() {
+	if r.buf == nil || r.pin != nil {
+		return
+	}
+	rest := r.buf[r.r:r.w]
+	r.pin, r.home, r.buf = r.home, nil, nil // a grown buffer stays for as long as the head does
+	if len(rest) > smallBuffer {
+		r.buf = make([]byte, len(rest))
+	} else {
+		r.borrow()
+	}
+	r.r, r.w = 0, copy(r.buf, rest)
+}
+
+// unpin gives the buffer of a head back.
+func (r *Reader) unpin() {
+	if r.pin != nil {
+		smallPool.Put(r.pin)
+		r.pin = nil
+	}
 }
 
 // limit is the limit of a section here, max elsewhere.

@@ -9,13 +9,14 @@ import (
 type StreamSource struct {
 	r       io.Reader
 	trailer func() http.Header
-	buf     *[]byte
+	small   *[]byte // of the first reads: most bodies are small, or slow
+	buf     *[]byte // once one has filled that
 	eof     bool
 	limit   int64
 	moved   int64
-	first   int  // length of the first piece, which is in buf while there was no other
-	pieces  int  // that were read
-	again   bool // the first piece comes once more
+	first   []byte // piece, while there was no other
+	pieces  int    // that were read
+	again   bool   // the first piece comes once more
 	failed  bool
 }
 
@@ -30,16 +31,14 @@ func (s *StreamSource) Reset(r io.Reader, trailer func() http.Header, limit int6
 func (s *StreamSource) Next() ([]byte, error) {
 	if s.again {
 		s.again = false
-		return (*s.buf)[:s.first], nil
+		return s.first, nil
 	}
 	if s.eof {
 		return nil, io.EOF
 	}
-	if s.buf == nil {
-		s.buf = bigPool.Get().(*[]byte)
-	}
+	buf := s.room()
 	for {
-		n, err := s.r.Read(*s.buf)
+		n, err := s.r.Read(buf)
 		s.moved += int64(n)
 		if s.limit > 0 && s.moved > s.limit {
 			s.failed = true
@@ -52,9 +51,9 @@ func (s *StreamSource) Next() ([]byte, error) {
 		}
 		switch {
 		case n > 0:
-			s.first = n
+			s.first = buf[:n]
 			s.pieces++
-			return (*s.buf)[:n], nil
+			return s.first, nil
 		case err != nil:
 			s.failed = err != io.EOF
 			return nil, err
@@ -72,6 +71,21 @@ func trailerFits(trailer http.Header) bool {
 		}
 	}
 	return size <= MaxTrailer && fields <= MaxFields
+}
+
+// room is where the next piece goes.
+func (s *StreamSource) room() []byte {
+	switch {
+	case s.buf != nil:
+	case s.small == nil:
+		s.small = smallPool.Get().(*[]byte)
+		fallthrough
+	case len(s.first) < smallBuffer:
+		return *s.small
+	default:
+		s.buf = bigPool.Get().(*[]byte)
+	}
+	return *s.buf
 }
 
 // Rewind makes the body begin anew, and reports whether it could: while at most
@@ -97,8 +111,11 @@ func (s *StreamSource) Trailer() []Field {
 
 // Close gives borrowed memory back.
 func (s *StreamSource) Close() {
+	if s.small != nil {
+		smallPool.Put(s.small)
+	}
 	if s.buf != nil {
 		bigPool.Put(s.buf)
-		s.buf = nil
 	}
+	s.small, s.buf, s.first = nil, nil, nil
 }

@@ -26,6 +26,7 @@ type upload struct {
 	source  watchedSource              // the client's body
 	since   time.Time                  // when it was started
 	moved   atomic.Int64               // when it moved last, nanoseconds since then; zero: not yet
+	pace    *Pace                      // of the client; nil: it may take its time
 	bytes   atomic.Int64
 }
 
@@ -139,6 +140,8 @@ func sourceFault(err error) error {
 		return err
 	case errors.Is(err, ErrOverrun):
 		return ErrOverrun
+	case errors.Is(err, ErrSlowBody):
+		return ErrSlowBody
 	case errors.Is(err, ErrBody):
 		return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: "the request body is malformed", Cause: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -155,7 +158,7 @@ type movingSource struct {
 
 func (s movingSource) Next() ([]byte, error) {
 	s.u.move()
-	p, err := s.watchedSource.Next()
+	p, err := s.u.pace.Next(s.watchedSource)
 	s.u.move()
 	if n := s.u.bytes.Add(int64(len(p))); err == io.EOF || err == nil && n == s.u.length {
 		s.u.ended.Store(true)

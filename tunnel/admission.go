@@ -39,7 +39,7 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		s.out.wait()
 		return nil, ErrCut
 	}
-	first, err := appendTalk(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], h.limits.MaxConns,
+	first, err := appendTalk(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], s.limit,
 		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds(), window})
 	if err != nil {
 		s.end(err, nil)

@@ -35,7 +35,7 @@ func bystander(t *testing.T, h *tunnel.Hub) func() {
 }
 
 func TestT6_HostileFramesEndTheirConnectionOnly(t *testing.T) {
-	h := newHub(t, tunnel.Limits{})
+	h := newHub(t, tunnel.Limits{MaxConns: 1024})
 	unharmed := bystander(t, h)
 	for name, bad := range map[string][]byte{
 		"unknown type":           {0x10, 0, 0, 0},
@@ -194,7 +194,7 @@ func TestT6_MissedWithoutEndIsPaced(t *testing.T) {
 	s := h.Pick(environment)
 	ctx, stop := context.WithCancel(t.Context())
 	var waits sync.WaitGroup
-	waits.Go(func() { s.Checkout(ctx) })
+	waits.Go(func() { s.Checkout(ctx, 0) })
 	defer waits.Wait()
 	defer stop()
 	eventually(t, "it waits", func() bool { return s.Outstanding() == 1 })

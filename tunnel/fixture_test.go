@@ -238,12 +238,18 @@ func (e *testEdge) session() *tunnel.Session {
 	return s
 }
 
-// checkout takes a connection of s.
+// checkout takes a connection of s for a client whose address is unknown.
 func checkout(t testing.TB, s *tunnel.Session) *tunnel.Conn {
+	t.Helper()
+	return checkoutFor(t, s, 0)
+}
+
+// checkoutFor takes a connection of s.
+func checkoutFor(t testing.TB, s *tunnel.Session, client tunnel.Address) *tunnel.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := s.Checkout(ctx)
+	c, err := s.Checkout(ctx, client)
 	if err != nil {
 		t.Fatalf("checking out: %v", err)
 	}

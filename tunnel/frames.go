@@ -217,6 +217,9 @@ type register struct {
 	// Told is how far this edge has told the Warpgate of revocations. A Warpgate of
 	// the version before says nothing, and knows neither CURRENT nor TAKEN.
 	Told *mezu.Told `json:"told,omitempty"`
+	// MaxConns is how many data connections the Warpgate has room for; zero: as many
+	// as the edge allows.
+	MaxConns int `json:"max_conns,omitempty"`
 }
 
 // welcome is the payload of WELCOME.

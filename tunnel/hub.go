@@ -66,9 +66,11 @@ type Hub struct {
 	revoked     func(string) bool
 	changed     func(mezu.Presence)
 
-	step  atomic.Int64  // of the wheel: a coarse clock for idle connections
-	quiet chan struct{} // for Drain: there may be nothing under way any more
-	busy  sync.WaitGroup
+	step atomic.Int64 // of the wheel: a coarse clock for idle connections
+	// reclaimed counts the exchanges that were ended in favour of other addresses.
+	reclaimed atomic.Int64
+	quiet     chan struct{} // for Drain: there may be nothing under way any more
+	busy      sync.WaitGroup
 
 	mu           sync.RWMutex
 	closed       bool
@@ -337,11 +339,18 @@ func (h *Hub) Sessions(environment string) int {
 func (h *Hub) Waiting() (n int) {
 	for _, s := range h.all() {
 		s.mu.Lock()
-		n += s.waiters.length
+		n += s.queued
 		s.mu.Unlock()
 	}
 	return n
 }
+
+// MaxConns is how many data connections one Warpgate may have.
+func (h *Hub) MaxConns() int { return h.limits.MaxConns }
+
+// Reclaimed is how many exchanges were ended because their address held more than its
+// share while others waited.
+func (h *Hub) Reclaimed() int64 { return h.reclaimed.Load() }
 
 // Presence is the state of every connected Warpgate.
 func (h *Hub) Presence() []mezu.Presence {

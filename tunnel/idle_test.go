@@ -198,7 +198,7 @@ func BenchmarkCheckout(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := s.Checkout(ctx)
+		c, err := s.Checkout(ctx, 0)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func BenchmarkCheckoutParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		ctx := context.Background()
 		for pb.Next() {
-			c, err := h.Pick(environment).Checkout(ctx)
+			c, err := h.Pick(environment).Checkout(ctx, 0)
 			if err != nil {
 				b.Error(err)
 				return
@@ -235,7 +235,7 @@ func TestCheckout_AllocatesNothing(t *testing.T) {
 	ctx := context.Background()
 	if n := testing.AllocsPerRun(1000, func() {
 		s := h.Pick(environment)
-		c, err := s.Checkout(ctx)
+		c, err := s.Checkout(ctx, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,6 +78,9 @@ type LinkConfig struct {
 	// Applied is the position of the bundle in force, told at registration. If
 	// nil, none.
 	Applied func() mezu.Position
+	// Room is shared by all Links of one Warpgate. If nil, the edges' word is the only
+	// bound.
+	Room *Room
 	// State is told of changes, one at a time. It must not call Drain. If nil,
 	// nobody is told.
 	State func(LinkState, error)
@@ -100,6 +103,57 @@ type Link struct {
 	acked    mezu.Position
 	draining bool
 	live     []*registration // the one in force comes last; before it those that drain
+}
+
+// Room bounds the data connections of several Links together: they share the
+// descriptors and the memory of one Warpgate. It is safe for concurrent use.
+type Room struct {
+	limit int
+	mu    sync.Mutex
+	taken int
+}
+
+// NewRoom makes a Room for so many connections.
+func NewRoom(limit int) *Room { return &Room{limit: limit} }
+
+// Limit is what it was made with; zero for no Room.
+func (r *Room) Limit() int {
+	if r == nil {
+		return 0
+	}
+	return r.limit
+}
+
+// Taken is how many there are.
+func (r *Room) Taken() int {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.taken
+}
+
+// take is how many of n more connections there is room for, which are taken.
+func (r *Room) take(n int) int {
+	if r == nil {
+		return n
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = max(0, min(n, r.limit-r.taken))
+	r.taken += n
+	return n
+}
+
+// give gives n back.
+func (r *Room) give(n int) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken -= n
 }
 
 // maxLingering bounds the registrations that an edge drains at once. An edge that
@@ -310,7 +364,7 @@ func (l *Link) register(ctx context.Context) (*registration, error) {
 
 // introduce sends REGISTER and reads the answer.
 func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, error) {
-	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch()}
+	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch(), MaxConns: l.cfg.Room.Limit()}
 	if l.cfg.Applied != nil {
 		reg.Applied = l.cfg.Applied()
 	}

@@ -23,7 +23,7 @@ func TestLink_Drain(t *testing.T) {
 	go func() { drained <- l.Drain(context.Background()) }()
 	eventually(t, "the edge picks it no more", func() bool { return e.Pick(environment) == nil })
 	eventually(t, "no new exchange", func() bool {
-		_, err := s.Checkout(t.Context())
+		_, err := s.Checkout(t.Context(), 0)
 		return errors.Is(err, tunnel.ErrGone)
 	})
 	select {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,14 +17,16 @@ type Conn struct {
 	net.Conn
 	// WriteBy is the write deadline in force, which the holder who moves it notes
 	// here; if zero, it is unknown.
-	WriteBy time.Time
-	session *Session
-	number  uint64
-	serial  string // of the certificate that it was established with
+	WriteBy   time.Time
+	session   *Session
+	number    uint64
+	serial    string      // of the certificate that it was established with
+	reclaimed atomic.Bool // ended in favour of others
 	// All below is guarded by the session.
-	held   bool  // checked out
-	reused bool  // has carried an exchange before the one under way
-	used   int64 // step of the hub's wheel at its last release
+	holder       *holder // who has it checked out, or nil
+	older, newer *Conn   // of the same holder
+	reused       bool    // has carried an exchange before the one under way
+	used         int64   // step of the hub's wheel at its last release
 }
 
 // Session is the session that the connection belongs to.
@@ -33,36 +36,36 @@ func (c *Conn) Session() *Session { return c.session }
 // the Warpgate may have closed it in the meantime.
 func (c *Conn) Reused() bool { return c.reused }
 
+// Reclaimed reports whether the hub has ended the exchange because its address held
+// more than its share while others waited.
+func (c *Conn) Reclaimed() bool { return c.reclaimed.Load() }
+
 // Release gives the connection back after an exchange that was read and written
 // to its end.
 func (c *Conn) Release() {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.held {
+	if c.holder == nil {
 		return
 	}
-	if s.why != nil { // closed already
-		s.drop(c)
+	if s.why != nil || c.reclaimed.Load() { // closed already
+		s.discard(c)
 		return
 	}
-	c.reused = true
-	if w := s.waiters.pop(); w != nil { // stays in use, by another
-		s.settle()
-		w.conn <- c
-		return
-	}
-	c.held = false
-	s.inUse--
-	s.settle()
+	s.unhold(c)
 	if s.retired {
 		delete(s.open, c.number)
 		s.out.polite(c.Conn)
+		s.settle()
 		s.drained()
 		return
 	}
+	c.reused = true
 	c.used = s.hub.step.Load()
 	s.idle = append(s.idle, c)
+	s.serveWaiters()
+	s.settle()
 }
 
 // Close is Discard.
@@ -78,28 +81,36 @@ func (c *Conn) Discard() {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.held {
-		return
+	if c.holder != nil {
+		s.discard(c)
 	}
+}
+
+// discard is Discard of a connection in use. The lock is held.
+func (s *Session) discard(c *Conn) {
 	s.drop(c)
 	abort(c.Conn)
 	if s.why == nil {
 		s.out.send(appendNumber(nil, frameCancel, c.number))
 		s.drained()
+		s.serveWaiters()
+		s.settle()
 		s.refill()
 	}
 }
 
-// Checkout takes a connection for one exchange: the one released last, or else it
-// waits for one, up to Limits.Wait. The error wraps ErrOverloaded when there is no
-// room, ErrGone when another session should be tried, or is ctx's.
-func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
+// Checkout takes a connection for one exchange of a client: the one released last, or
+// else it waits for one, up to Limits.Wait. Of those that wait comes first whose
+// address holds fewest. The error wraps ErrOverloaded when there is no room, ErrGone
+// when another session should be tried, or is ctx's.
+func (s *Session) Checkout(ctx context.Context, client Address) (*Conn, error) {
 	s.mu.Lock()
 	if s.why != nil || s.retired {
 		s.mu.Unlock()
 		return nil, ErrGone
 	}
-	if c := s.takeWarmest(); c != nil {
+	h := s.holder(client)
+	if c := s.takeWarmest(h); c != nil {
 		s.mu.Unlock()
 		return c, nil
 	}
@@ -108,11 +119,12 @@ func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
 		s.mu.Unlock()
 		return nil, ErrGone
 	}
-	if s.waiters.length >= s.hub.limits.MaxWaiters {
+	w := s.enqueue(h)
+	if w == nil {
+		s.unneeded(h)
 		s.mu.Unlock()
 		return nil, ErrOverloaded
 	}
-	w := s.waiters.push()
 	s.settle()
 	s.refill()
 	s.mu.Unlock()
@@ -121,45 +133,70 @@ func (s *Session) Checkout(ctx context.Context) (*Conn, error) {
 
 // TryCheckout takes the connection released last, or returns nil where Checkout
 // would wait or fail.
-func (s *Session) TryCheckout() *Conn {
+func (s *Session) TryCheckout(client Address) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil || s.retired {
+	if s.why != nil || s.retired || len(s.idle) == 0 {
 		return nil
 	}
-	return s.takeWarmest()
+	return s.takeWarmest(s.holder(client))
 }
 
-// takeWarmest checks out the connection released last, if one is idle. The lock is
-// held.
-func (s *Session) takeWarmest() *Conn {
-	n := len(s.idle) - 1
-	if n < 0 {
+// takeWarmest checks out the connection released last for h, if one is idle and h may
+// have it. The lock is held.
+func (s *Session) takeWarmest(h *holder) *Conn {
+	if len(s.idle) == 0 || !s.mayHold(h) {
 		return nil
 	}
 	s.stir()
-	c := s.idle[n]
-	s.idle[n] = nil
-	s.idle = s.idle[:n]
-	c.held = true
-	s.inUse++
+	c := s.popIdle()
+	s.hold(h, c)
 	s.settle()
 	s.refill()
 	return c
 }
 
+// popIdle takes the connection released last out of those that are idle. The lock is
+// held.
+func (s *Session) popIdle() *Conn {
+	n := len(s.idle) - 1
+	c := s.idle[n]
+	s.idle[n] = nil
+	s.idle = s.idle[:n]
+	return c
+}
+
 // await waits for w's connection.
 func (s *Session) await(ctx context.Context, w *waiter) (*Conn, error) {
-	timer := time.NewTimer(s.hub.limits.Wait)
+	left := s.hub.limits.Wait
+	step := min(reclaimAfter, left)
+	timer := time.NewTimer(step)
 	defer timer.Stop()
-	select {
-	case c := <-w.conn:
-		return given(c)
-	case <-timer.C:
-	case <-ctx.Done():
+	for {
+		select {
+		case c := <-w.conn:
+			return given(c)
+		case <-timer.C:
+			if left -= step; left > 0 {
+				s.mu.Lock()
+				if w.queued {
+					s.reclaim(w)
+				}
+				s.mu.Unlock()
+				step = min(reclaimAfter, left)
+				timer.Reset(step)
+				continue
+			}
+		case <-ctx.Done():
+		}
+		return s.giveUp(ctx, w)
 	}
+}
+
+// giveUp ends the wait of w, which is over or not wanted any more.
+func (s *Session) giveUp(ctx context.Context, w *waiter) (*Conn, error) {
 	s.mu.Lock()
-	if !s.waiters.remove(w) { // it came in the same moment
+	if !s.dequeue(w) { // it came in the same moment
 		s.mu.Unlock()
 		return given(<-w.conn)
 	}
@@ -202,19 +239,15 @@ func (s *Session) adopt(conn net.Conn, number uint64) error {
 	case s.hub.revoked != nil && c.serial != "" && s.hub.revoked(c.serial):
 		// Under the lock that Cut takes: what is revoked after this it finds.
 		return ErrCut
-	case len(s.open) >= s.hub.limits.MaxConns:
-		return fmt.Errorf("%w: more than %d data connections", ErrProtocol, s.hub.limits.MaxConns)
+	case len(s.open) >= s.limit:
+		return fmt.Errorf("%w: more than %d data connections", ErrProtocol, s.limit)
 	}
 	s.open[number] = c
+	s.capacity = max(s.capacity, len(s.open))
 	s.proven = true
-	if w := s.waiters.pop(); w != nil {
-		c.held = true
-		s.inUse++
-		w.conn <- c
-	} else {
-		c.used = s.hub.step.Load()
-		s.idle = append(s.idle, c)
-	}
+	c.used = s.hub.step.Load()
+	s.idle = append(s.idle, c)
+	s.serveWaiters()
 	s.settle()
 	return nil
 }
@@ -225,7 +258,8 @@ func (s *Session) missed(n uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wanted -= int(min(int64(n), int64(s.wanted)))
-	if s.why == nil && s.waiters.length > 0 {
+	s.capacity = max(1, len(s.open)+s.wanted)
+	if s.why == nil && s.queued > 0 {
 		s.refill()
 	}
 }
@@ -236,7 +270,7 @@ func (s *Session) forget(number uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.open[number]
-	if c == nil || c.held {
+	if c == nil || c.holder != nil {
 		return
 	}
 	if i := slices.Index(s.idle, c); i >= 0 {
@@ -248,9 +282,8 @@ func (s *Session) forget(number uint64) {
 
 // drop takes c out of the pool, whether it is in use or not. The lock is held.
 func (s *Session) drop(c *Conn) {
-	if c.held {
-		c.held = false
-		s.inUse--
+	if c.holder != nil {
+		s.unhold(c)
 	} else if i := slices.Index(s.idle, c); i >= 0 {
 		s.idle = slices.Delete(s.idle, i, i+1)
 	}
@@ -261,7 +294,7 @@ func (s *Session) drop(c *Conn) {
 // settle brings load up to date, and tells a draining hub of the last exchange.
 // The lock is held.
 func (s *Session) settle() {
-	load := int64(s.inUse + s.waiters.length)
+	load := int64(s.inUse + s.queued)
 	quiet := load == 0
 	if !s.proven {
 		load += unproven
@@ -293,11 +326,11 @@ func (s *Session) lowWater() int {
 // missing or a quarter of what is in use, whichever is more, since load that rises
 // goes on rising. The lock is held.
 func (s *Session) refill() {
-	missing := s.waiters.length + s.lowWater() - len(s.idle) - s.wanted
+	missing := s.queued + s.lowWater() - len(s.idle) - s.wanted
 	if missing <= 0 || s.retired || s.leaving {
 		return
 	}
-	n := min(max(missing, s.inUse/4), s.hub.limits.MaxConns-len(s.open)-s.wanted)
+	n := min(max(missing, s.inUse/4), s.limit-len(s.open)-s.wanted)
 	if n <= 0 {
 		return
 	}
@@ -340,19 +373,20 @@ func (s *Session) takeIdle(n int) []net.Conn {
 // will be none.
 type waiter struct {
 	conn       chan *Conn
+	holder     *holder
 	prev, next *waiter
 	queued     bool
 }
 
-// waiters is a queue of them, first come first served.
+// waiters is a queue of them, of one address, first come first served.
 type waiters struct {
 	first, last *waiter
 	length      int
 }
 
 // push adds a new waiter.
-func (q *waiters) push() *waiter {
-	w := &waiter{conn: make(chan *Conn, 1), prev: q.last, queued: true}
+func (q *waiters) push(h *holder) *waiter {
+	w := &waiter{conn: make(chan *Conn, 1), holder: h, prev: q.last, queued: true}
 	if q.last == nil {
 		q.first = w
 	} else {
@@ -390,11 +424,4 @@ func (q *waiters) remove(w *waiter) bool {
 	w.queued, w.prev, w.next = false, nil, nil
 	q.length--
 	return true
-}
-
-// failAll tells every waiter that there will be no connection.
-func (q *waiters) failAll() {
-	for w := q.pop(); w != nil; w = q.pop() {
-		w.conn <- nil
-	}
 }

@@ -39,8 +39,8 @@ func TestPool_AsksForWhatIsMissing(t *testing.T) {
 		t.Fatalf("WANT %d at the second exchange, want the low water of 2", n)
 	}
 	g.dial(2)
-	for range 60 { // idle connections fall below the low water each time
-		held = append(held, checkout(t, s))
+	for i := range 60 { // idle connections fall below the low water each time
+		held = append(held, checkoutFor(t, s, tunnel.Address(i)))
 		for n := len(g.frames); n > 0; n-- {
 			g.dial(g.wanted())
 		}
@@ -73,7 +73,7 @@ func TestPool_WantsStayUnderTheCap(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	for range 50 {
 		all.Go(func() {
-			if c, err := s.Checkout(ctx); err == nil {
+			if c, err := s.Checkout(ctx, 0); err == nil {
 				c.Release()
 			}
 		})
@@ -91,7 +91,7 @@ func TestPool_WantsStayUnderTheCap(t *testing.T) {
 	// None will come: the edge must ask again when somebody needs one.
 	g.write(frame32(missed, 1<<31))
 	go func() {
-		if c, err := s.Checkout(t.Context()); err == nil {
+		if c, err := s.Checkout(t.Context(), 0); err == nil {
 			c.Release()
 		}
 	}()
@@ -159,11 +159,11 @@ func TestPool_OverloadIsSaid(t *testing.T) {
 		start := time.Now()
 		late := make(chan error, 1)
 		go func() {
-			_, err := s.Checkout(context.Background())
+			_, err := s.Checkout(context.Background(), 0)
 			late <- err
 		}()
 		synctest.Wait()
-		if _, err := s.Checkout(context.Background()); !errors.Is(err, tunnel.ErrOverloaded) || time.Since(start) != 0 {
+		if _, err := s.Checkout(context.Background(), 0); !errors.Is(err, tunnel.ErrOverloaded) || time.Since(start) != 0 {
 			t.Errorf("with a full queue: %v after %v", err, time.Since(start))
 		}
 		if err := <-late; !errors.Is(err, tunnel.ErrOverloaded) || time.Since(start) != 10*time.Second {
@@ -171,7 +171,7 @@ func TestPool_OverloadIsSaid(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err := s.Checkout(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Checkout(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("one that gives up: %v", err)
 		}
 		if s.Outstanding() != 1 {
@@ -192,19 +192,19 @@ func TestPool_WhoLeavesGivesUpItsPlace(t *testing.T) {
 		g.beat()
 		s := h.Pick(environment)
 		c := checkout(t, s)
-		if s.TryCheckout() != nil {
+		if s.TryCheckout(0) != nil {
 			t.Fatal("a connection over the cap")
 		}
 		start := time.Now()
 		ctx, leave := context.WithCancel(context.Background())
 		left, next := make(chan error, 1), make(chan *tunnel.Conn, 1)
 		go func() {
-			_, err := s.Checkout(ctx)
+			_, err := s.Checkout(ctx, 0)
 			left <- err
 		}()
 		synctest.Wait()
 		go func() {
-			c, _ := s.Checkout(context.Background())
+			c, _ := s.Checkout(context.Background(), 1)
 			next <- c
 		}()
 		synctest.Wait()
@@ -221,13 +221,13 @@ func TestPool_WhoLeavesGivesUpItsPlace(t *testing.T) {
 		} else {
 			c.Release()
 		}
-		if c := s.TryCheckout(); c == nil || s.Outstanding() != 1 {
+		if c := s.TryCheckout(0); c == nil || s.Outstanding() != 1 {
 			t.Errorf("%v, %d outstanding", c, s.Outstanding())
 		} else {
 			c.Release()
 		}
 		g.leave()
-		if s.TryCheckout() != nil {
+		if s.TryCheckout(0) != nil {
 			t.Error("a connection of a session that has ended")
 		}
 	})
@@ -242,7 +242,7 @@ func TestPool_WaitersLearnOfTheEnd(t *testing.T) {
 	s := h.Pick(environment)
 	got := make(chan error, 1)
 	go func() {
-		_, err := s.Checkout(t.Context())
+		_, err := s.Checkout(t.Context(), 0)
 		got <- err
 	}()
 	eventually(t, "it waits", func() bool { return s.Outstanding() == 1 })
@@ -257,7 +257,7 @@ func TestPool_SessionWithoutDataIsGivenUp(t *testing.T) {
 		h := newHub(t, tunnel.Limits{})
 		g := join(t, h, newWarpgateID())
 		g.beat()
-		if _, err := h.Pick(environment).Checkout(context.Background()); !errors.Is(err, tunnel.ErrGone) {
+		if _, err := h.Pick(environment).Checkout(context.Background(), 0); !errors.Is(err, tunnel.ErrGone) {
 			t.Errorf("checkout: %v", err)
 		}
 		if err := <-g.ended; !errors.Is(err, tunnel.ErrGone) {

@@ -21,6 +21,9 @@ const (
 	minBeat = 10 * time.Millisecond
 	maxBeat = 30 * time.Second
 	maxDead = 2 * time.Minute
+	// roomPause is how long a Warpgate without room for more connections waits before
+	// it says so: the edge asks again at once while somebody waits for one.
+	roomPause = 250 * time.Millisecond
 	// waitingDocuments is how many documents are read ahead of the one being
 	// taken; then the edge has to wait.
 	waitingDocuments = 2
@@ -54,10 +57,12 @@ type registration struct {
 	retired bool // DRAIN was sent
 	done    bool // drained is closed
 	pending int  // wanted and not being dialled yet
-	dialing int
-	number  uint64 // of the last data connection
-	open    map[uint64]*dataConn
-	pace    backoff.Backoff // of failing dials
+	// roomless is wanted and without room, which the edge is still to be told.
+	roomless int
+	dialing  int
+	number   uint64 // of the last data connection
+	open     map[uint64]*dataConn
+	pace     backoff.Backoff // of failing dials
 }
 
 // news is a DOCUMENT, or a CURRENT that came after it.
@@ -126,7 +131,8 @@ func (r *registration) closeAtEnd() {
 	r.mu.Lock()
 	r.ended = true
 	open := r.open
-	r.open, r.pending = nil, 0
+	r.open = nil
+	r.forgetPending()
 	r.mu.Unlock()
 	for _, d := range open {
 		d.cancel(nil)
@@ -257,14 +263,34 @@ func (r *registration) want(n uint32) {
 	defer r.mu.Unlock()
 	take := 0
 	if !r.leaving && !r.retired && !r.ended {
-		take = int(min(int64(n), int64(r.limit-len(r.open)-r.dialing-r.pending)))
-		take = max(take, 0)
+		take = max(0, int(min(int64(n), int64(r.limit-len(r.open)-r.dialing-r.pending))))
 	}
-	r.pending += take
 	if over := int64(n) - int64(take); over > 0 {
 		r.out.miss(over)
 	}
+	room := r.link.cfg.Room.take(take)
+	r.pending += room
+	r.missLater(take - room)
 	r.dialMore()
+}
+
+// missLater reports n connections for which there is no room now. The edge may ask
+// again at once, so it is told after a while. The lock is held.
+func (r *registration) missLater(n int) {
+	if n == 0 {
+		return
+	}
+	if r.roomless += n; r.roomless > n {
+		return // somebody waits already
+	}
+	r.tasks.Go(func() {
+		backoff.Sleep(r.ctx, roomPause)
+		r.mu.Lock()
+		n := r.roomless
+		r.roomless = 0
+		r.mu.Unlock()
+		r.out.miss(int64(n))
+	})
 }
 
 // dialMore starts dials up to the limit of those under way. The lock is held.
@@ -278,8 +304,15 @@ func (r *registration) dialMore() {
 	}
 }
 
+// forgetPending drops what is wanted and not being dialled yet. The lock is held.
+func (r *registration) forgetPending() {
+	r.link.cfg.Room.give(r.pending)
+	r.pending = 0
+}
+
 // serveConn dials a data connection and serves it to its end.
 func (r *registration) serveConn(number uint64) {
+	defer r.link.cfg.Room.give(1)
 	conn, err := r.dial(number)
 	var ctx context.Context
 	r.mu.Lock()
@@ -369,7 +402,7 @@ func (r *registration) drain() {
 		return
 	}
 	r.retired = true
-	r.pending = 0
+	r.forgetPending()
 	r.out.send(appendEmpty(nil, frameDrain))
 }
 
@@ -381,7 +414,7 @@ func (r *registration) drainEdge() {
 		return
 	}
 	r.leaving = true
-	r.pending = 0
+	r.forgetPending()
 	close(r.draining)
 }
 

@@ -54,7 +54,19 @@ type Session struct {
 	wantedAt int64 // step of the last WANT
 	stirred  int64 // step of the last exchange's beginning
 	lively   bool  // that came less than Limits.SurplusIdle after the one before, and ago
-	waiters  waiters
+
+	limit     int // of data connections, as both ends have it
+	capacity  int // that, or what there is while no more come
+	holders   map[Address]*holder
+	spare     *holder // for the next address, or nil
+	waiting   queues  // the holders that wait
+	queued    int     // waiters of all of them
+	served    uint64  // counts them
+	pressedAt int64   // step at which somebody waited because of others; zero: never
+	// Of reclaim: who held most at a step, and what has not been given back since.
+	heaviest   *holder
+	weighedAt  int64
+	reclaiming int
 }
 
 // unproven is the load of a session without a data connection: behind all others.
@@ -67,7 +79,12 @@ func newSession(h *Hub, conn net.Conn, id mezu.Identity, reg register) *Session 
 		address: addressOf(conn), version: reg.Version, since: h.now(),
 		applied: reg.Applied, retired: reg.Draining, open: map[uint64]*Conn{},
 		stirred: h.step.Load() - h.steps(h.limits.SurplusIdle),
+		limit:   h.limits.MaxConns,
 	}
+	if reg.MaxConns > 0 {
+		s.limit = min(s.limit, reg.MaxConns)
+	}
+	s.capacity = s.limit
 	s.out = newOutbox(conn, h.limits.Dead, true, func(err error) { s.end(err, nil) })
 	s.load.Store(unproven)
 	return s
@@ -140,7 +157,7 @@ func (s *Session) read() error {
 
 // take acts on one frame.
 func (s *Session) take(t frameType, payload []byte) error {
-	if s.frames.Add(1) > int64(maxFrames+2*s.hub.limits.MaxConns) {
+	if s.frames.Add(1) > int64(maxFrames+2*s.limit) {
 		return fmt.Errorf("%w: more than %d frames in one interval", ErrProtocol, maxFrames)
 	}
 	switch t {
@@ -191,7 +208,7 @@ func (s *Session) drainWarpgate() {
 		return
 	}
 	s.retired = true
-	s.waiters.failAll()
+	s.failWaiters()
 	s.settle()
 	s.out.polite(s.takeIdle(len(s.idle))...)
 	s.drained()
@@ -227,6 +244,8 @@ func (s *Session) beat(step int64) {
 	}
 	s.lively = s.lively && step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
 	s.out.polite(s.sweep(step)...)
+	s.forgetHolders()
+	s.capacity = s.limit
 	if s.wanted > 0 && step-s.wantedAt > s.hub.steps(2*dialTimeout) {
 		s.wanted = 0 // a Warpgate that forgot to say MISSED
 	}
@@ -244,7 +263,7 @@ func (s *Session) end(why error, final []byte) {
 	s.why = why
 	open := s.open
 	s.open, s.idle, s.wanted = nil, nil, 0
-	s.waiters.failAll()
+	s.failWaiters()
 	s.settle()
 	s.mu.Unlock()
 

@@ -74,22 +74,30 @@ const (
 	// that resets the backoff; two processes with one identity fence one
 	// another in turn and must not do it at full speed.
 	stableAfter = time.Second
+	// leastWaiters is how many exchanges may wait for a connection of a Warpgate that
+	// has few: each is a request that is held, some 10 KiB.
+	leastWaiters = 1024
 	// maxVersion bounds the version text of a Warpgate.
 	maxVersion = 64
 )
 
 // Limits of the edge's end. A zero field takes its default.
 type Limits struct {
-	// MaxConns caps the data connections of one Warpgate. If zero, 1,024; more
-	// than MaxConns counts as MaxConns.
+	// MaxConns caps the data connections of one Warpgate. If zero, MaxConns, as more
+	// counts too: whoever starts the edge knows its memory and descriptors.
 	MaxConns int
+	// Share is the part of a Warpgate's data connections, in percent, that one client
+	// address holds at most while others wait for one. While nobody else does it may
+	// hold 90. If zero, DefaultShare; 100 is no bound.
+	Share int
 	// LowWater and HighWater are the least and the most idle connections that
 	// are kept warm; between them an eighth of the exchanges under way decides.
 	// At rest, when no exchange has begun less than SurplusIdle after another,
 	// the least is 1. If zero, 2 and 8.
 	LowWater, HighWater int
 	// MaxWaiters bounds the exchanges of one Warpgate that wait for a
-	// connection. If zero, 1,024.
+	// connection. If zero, as many as may have one, so that all can come back at once;
+	// 1,024 at least.
 	MaxWaiters int
 	// Wait bounds how long one waits. If zero, 10 s.
 	Wait time.Duration
@@ -127,12 +135,13 @@ func (l Limits) orDefaults() Limits {
 			*v = d
 		}
 	}
-	number(&l.MaxConns, 1024)
+	number(&l.MaxConns, MaxConns)
 	l.MaxConns = min(l.MaxConns, MaxConns)
+	number(&l.Share, DefaultShare)
 	number(&l.LowWater, 2)
 	number(&l.HighWater, 8)
 	l.HighWater = max(l.HighWater, l.LowWater)
-	number(&l.MaxWaiters, 1024)
+	number(&l.MaxWaiters, max(l.MaxConns, leastWaiters))
 	number(&l.MaxSessions, 20_000)
 	span(&l.Wait, 10*time.Second)
 	span(&l.Heartbeat, 5*time.Second)

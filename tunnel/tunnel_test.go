@@ -45,7 +45,7 @@ func TestTunnel_CarriesExchanges(t *testing.T) {
 	if err := receive(t, "end of the session", e.ended); err != nil {
 		t.Fatalf("ServeControl: %v", err)
 	}
-	if _, err := s.Checkout(t.Context()); !errors.Is(err, tunnel.ErrGone) {
+	if _, err := s.Checkout(t.Context(), 0); !errors.Is(err, tunnel.ErrGone) {
 		t.Fatalf("checkout of an ended session: %v", err)
 	}
 	if e.Pick(environment) != nil || e.Sessions(environment) != 0 || len(e.Presence()) != 0 {
@@ -66,7 +66,7 @@ func TestTunnel_ManyExchangesAtOnce(t *testing.T) {
 		all.Go(func() {
 			for j := range 20 {
 				s := e.Pick(environment)
-				c, err := s.Checkout(t.Context())
+				c, err := s.Checkout(t.Context(), 0)
 				if err != nil {
 					t.Errorf("checking out: %v", err)
 					return
@@ -291,7 +291,7 @@ func TestHub_Drain(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.dead()
-	if _, err := s.Checkout(t.Context()); !errors.Is(err, tunnel.ErrGone) {
+	if _, err := s.Checkout(t.Context(), 0); !errors.Is(err, tunnel.ErrGone) {
 		t.Fatalf("checkout after Close: %v", err)
 	}
 }
@@ -353,7 +353,7 @@ func TestHub_CutClosesWhatIsInUse(t *testing.T) {
 	serial := cert.Leaf.SerialNumber.Text(16)
 	why := mezu.Signed{Purpose: mezu.PurposeRevocation, Payload: []byte("revoked")}
 	e.Cut(func(_ mezu.Identity, sn string) bool { return sn == serial }, why)
-	if _, err := s.Checkout(t.Context()); !errors.Is(err, tunnel.ErrGone) {
+	if _, err := s.Checkout(t.Context(), 0); !errors.Is(err, tunnel.ErrGone) {
 		t.Fatalf("checkout of a cut session: %v", err)
 	}
 	if err := exchange(c, "on"); err == nil {

@@ -30,6 +30,9 @@ const (
 	DefaultAPIAddr   = "127.0.0.1:7443"
 )
 
+// MaxMaxConns is the highest --max-conns: what one Warpgate may have at one edge.
+const MaxMaxConns = 16_384
+
 // Names used when neither flags nor environment variables nor mezu.yaml say
 // otherwise. The project is called after the working directory.
 const (
@@ -55,6 +58,9 @@ type Options struct {
 	Ephemeral bool
 	// HTTPSAddr and APIAddr are where public HTTPS and the REST API listen.
 	HTTPSAddr, APIAddr string
+	// MaxConns is how many requests there may be at once; zero for what memory and
+	// descriptors carry.
+	MaxConns int
 	// File is applied at the start and whenever it changes; if nil, none is.
 	File *manifest.File
 	// FilePath is where it is.
@@ -80,6 +86,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder and remove it at the end", DisableDefaultText: true},
 			&cli.StringFlag{Name: "https-addr", Usage: "serve public HTTPS on `ADDR`", Value: DefaultHTTPSAddr},
 			&cli.StringFlag{Name: "api-addr", Usage: "serve the REST API on `ADDR`", Value: DefaultAPIAddr},
+			&cli.IntFlag{Name: "max-conns", Usage: "serve `N` requests at once (default: what memory and descriptors carry)", DefaultText: " "},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
@@ -95,7 +102,10 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 	o := Options{
 		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json"),
-		HTTPSAddr: c.String("https-addr"), APIAddr: c.String("api-addr"),
+		HTTPSAddr: c.String("https-addr"), APIAddr: c.String("api-addr"), MaxConns: c.Int("max-conns"),
+	}
+	if o.MaxConns < 0 || o.MaxConns > MaxMaxConns {
+		return Options{}, exit.Usagef("--max-conns is between 1 and %d, or 0 for the default, not %d", MaxMaxConns, o.MaxConns)
 	}
 	if c.NArg() > 0 {
 		args, err := invocation.Arguments(c, "PORT or URL")

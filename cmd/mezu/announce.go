@@ -37,7 +37,7 @@ func (r *devRun) announce(ctx context.Context) error {
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.token,
-	}, r.demo != nil)
+	}, r.demo != nil, r.maxConns())
 	<-ctx.Done()
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
+	"github.com/mezusphere/mezu/tunnel"
 )
 
 // domain is the edge domain of mezu dev: browsers resolve every name below
@@ -188,12 +189,18 @@ func (r *devRun) listenEdge() (err error) {
 	r.edge, err = edge.New(edge.Config{
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
-		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, LinesLost: r.linesLost,
+		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, MaxConns: r.maxConns(), LinesLost: r.linesLost,
 	})
 	if err != nil {
 		return err
 	}
 	return r.edge.Listen()
+}
+
+// maxConns is how many requests there may be at once.
+func (r *devRun) maxConns() int {
+	n, _ := process.DataConns(r.MaxConns, edge.DataPlaces(devConnections().Edge), tunnel.MaxConns)
+	return n
 }
 
 // removeOthers removes the folders in dir that begin with prefix, but for
@@ -244,6 +251,7 @@ func (r *devRun) makeDaemon() (err error) {
 	}
 	r.daemon, err = daemon.New(daemon.Config{
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
+		MaxConns: r.maxConns(),
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 		// Its warnings are events, and shown as such.
 		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event, MayForward: r.mayForward,

@@ -123,8 +123,8 @@ func colorOf(status any) string {
 	return "\x1b[32m"
 }
 
-// ready says where the workload answers.
-func (d *devOutput) ready(e mezu.Event, demo bool) {
+// ready says where the workload answers, and how many requests there may be at once.
+func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e.WarpgateID, e.Upstream = d.warpgate, d.target
@@ -141,6 +141,7 @@ func (d *devOutput) ready(e mezu.Event, demo bool) {
 	}
 	d.Sayf("  workload   %s", terminal.Clean(what))
 	d.Sayf("  context    %s/%s/%s, profile %s", e.Organization, e.Project, e.Environment, dev.Profile)
+	d.Sayf("  room for   %d requests at once; --max-conns for more or fewer", maxConns)
 	d.Sayf("  API        %s", e.API)
 	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
 	d.Sayf("  try: curl --cacert %s %s/", shellQuote(e.CAFile), e.URL)

@@ -17,6 +17,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/tunnel"
 )
 
 // config is every setting of every service. The YAML names are the keys of the
@@ -55,6 +56,7 @@ type config struct {
 	PublicAddress    string `yaml:"public_address"`
 	TunnelAddress    string `yaml:"tunnel_address"`
 	MaxConns         int    `yaml:"max_conns"`
+	ClientShare      int    `yaml:"client_share"`
 	EnvironmentShare int    `yaml:"environment_share"`
 	TLSCert          string `yaml:"tls_cert"`
 	TLSKey           string `yaml:"tls_key"`
@@ -130,7 +132,8 @@ func (c *config) keys() []key {
 		{"tunnel_addr", "edge all", "ADDR serve Warpgates on ADDR instead", text(&c.TunnelAddr)},
 		{"public_address", "edge all", "HOST:PORT at which clients reach this edge; else the listener's own", text(&c.PublicAddress)},
 		{"tunnel_address", "edge all", "HOST:PORT at which Warpgates reach this edge; else the listener's own", text(&c.TunnelAddress)},
-		{"max_conns", "edge all", "N data connections of one Warpgate at most; 0 for 1024", number(&c.MaxConns)},
+		{"max_conns", "edge all", "N data connections of one Warpgate at most; 0 for what memory and descriptors carry", number(&c.MaxConns)},
+		{"client_share", "edge all", "N of a hundred of them one client address may hold while others wait; 0 for 50, 100 for all", number(&c.ClientShare)},
 		{"environment_share", "edge all", "N of a hundred connections one environment may hold while they are scarce; 0 for 25, 100 for all", number(&c.EnvironmentShare)},
 		{"tls_cert", "edge all", "FILE a certificate for the edge domain; else the internal CA issues one an endpoint", text(&c.TLSCert)},
 		{"tls_key", "edge all", "FILE its key", text(&c.TLSKey)},
@@ -254,6 +257,9 @@ func (c *config) validate(role string) error {
 	if c.EnvironmentShare < 0 || c.EnvironmentShare > 100 {
 		return mezu.Invalid("environment_share", "is between 1 and 100, or 0 for the default, not %d", c.EnvironmentShare)
 	}
+	if c.ClientShare < 0 || c.ClientShare > 100 {
+		return mezu.Invalid("client_share", "is between 1 and 100, or 0 for the default, not %d", c.ClientShare)
+	}
 	if err := mezu.ValidateName("name", c.Name); err != nil {
 		return err
 	}
@@ -277,9 +283,8 @@ func (c *config) validate(role string) error {
 // maxCallRate is as good as no limit.
 const maxCallRate = 1_000_000
 
-// maxMaxConns is the highest cap of data connections of one Warpgate: beyond it
-// an edge's descriptors end before its Warpgates do.
-const maxMaxConns = 16384
+// maxMaxConns is the highest cap of data connections of one Warpgate: the tunnel's.
+const maxMaxConns = tunnel.MaxConns
 
 // validateRole checks what only one role needs; an empty role needs nothing.
 func (c *config) validateRole(role string) error {

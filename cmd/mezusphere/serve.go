@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/tunnel"
 )
 
 // serve runs the services of a role until a signal or a failure ends them.
@@ -81,6 +82,8 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 		}
 		defer e.Close()
 		log.Info("edge listens", "https", e.HTTPSAddr(), "tunnel", e.TunnelAddr(), "admin", e.AdminAddr())
+		conns, because := c.dataConns(role)
+		log.Info("data connections of one Warpgate", "most", conns, "because_of", because)
 		parts = append(parts, process.Part{Name: roleEdge, Run: e.Run, Close: e.Close})
 	}
 	if ctl != nil {
@@ -131,9 +134,10 @@ func connections(role string) process.Connections {
 // edgeConfig is the edge's. In a process with the control plane, ctl is where it
 // enrols; else ctl is nil.
 func (p *program) edgeConfig(role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
+	conns, _ := c.dataConns(role)
 	cfg := edge.Config{
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
-		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: c.MaxConns,
+		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: conns, ClientShare: c.ClientShare,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
 		Connections: connections(role).Edge, EnvironmentShare: c.EnvironmentShare, LinesLost: p.outlets.Lost,
 	}
@@ -150,6 +154,11 @@ func (p *program) edgeConfig(role string, c *config, ctl *control.Control, log *
 		cfg.JoinToken = func() (string, error) { return process.SecretFile(c.JoinTokenFile, log) }
 	}
 	return cfg
+}
+
+// dataConns is how many data connections one Warpgate may have at the edge, and why.
+func (c *config) dataConns(role string) (n int, because string) {
+	return process.DataConns(c.MaxConns, edge.DataPlaces(connections(role).Edge), tunnel.MaxConns)
 }
 
 // stateOf is the folder of one service; two in one process have one each.

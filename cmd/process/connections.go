@@ -14,7 +14,8 @@ const (
 
 // Connections is how many connections the services of a process may have open, so that
 // together they stay below its limit on descriptors; zero means that nothing limits them.
-type Connections struct{ API, Edge int }
+// Of a Warpgate these are data connections: each has one to the workload beside it.
+type Connections struct{ API, Edge, Warpgate int }
 
 // Services are those in one process.
 type Services struct {
@@ -49,6 +50,10 @@ func divide(limit int, s Services) (c Connections) {
 			// end here, and another connection beyond that.
 			c.Edge = rest / 2
 		}
+		rest -= c.Edge
+	}
+	if s.Warpgate {
+		c.Warpgate = rest / 2
 	}
 	return c
 }

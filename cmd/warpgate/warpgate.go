@@ -41,6 +41,8 @@ Flags:
                         account's, else production
    --state DIR          keep certificate and configuration in DIR
    --health-addr ADDR   serve /livez, /readyz and /metrics on ADDR
+   --max-conns N        requests at once, from all edges together; else what memory and
+                        descriptors carry
    --ca-file FILE       trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
    --json               print events to stdout as JSON, one a line
    --log-format FORMAT  text or json
@@ -59,6 +61,7 @@ type options struct {
 	json, version                   bool
 	logFormat, logLevel             string
 	tokenIsArgument                 bool
+	maxConns                        int
 }
 
 // parse reads arguments and environment. It touches nothing else.
@@ -74,6 +77,7 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.StringVar(&o.environment, "environment", o.environment, "")
 	f.StringVar(&o.state, "state", "", "")
 	f.StringVar(&o.health, "health-addr", "", "")
+	f.IntVar(&o.maxConns, "max-conns", 0, "")
 	f.StringVar(&o.ca, "ca-file", o.ca, "")
 	f.BoolVar(&o.json, "json", false, "")
 	f.BoolVar(&o.version, "version", false, "")
@@ -93,6 +97,9 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	}
 	if o.version {
 		return o, nil
+	}
+	if o.maxConns < 0 {
+		return nil, wrong("--max-conns is a number of requests, or 0 for the default, not %d", o.maxConns)
 	}
 	if o.tokenFile != "" && o.tokenIsArgument {
 		return nil, wrong("--token and --token-file exclude each other")
@@ -181,8 +188,11 @@ func assemble(o *options, log *slog.Logger, emit func(mezu.Event), lost func() u
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 	}
+	conns, because := process.DataConns(o.maxConns, process.Divide(process.Services{Warpgate: true}).Warpgate, 0)
+	log.Info("requests at once", "most", conns, "because_of", because)
 	return daemon.New(daemon.Config{
-		API: o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
+		MaxConns: conns,
+		API:      o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
 		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit, LinesLost: lost,
 	})
 }

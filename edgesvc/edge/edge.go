@@ -59,6 +59,9 @@ type Config struct {
 	// EnvironmentShare is how many of a hundred public connections one environment may
 	// hold while they are scarce; if zero, DefaultEnvironmentShare.
 	EnvironmentShare int
+	// ClientShare is the part of a Warpgate's data connections, in percent, that one
+	// client address holds at most while others wait; if zero, the tunnel's default.
+	ClientShare int
 	// DrainTimeout bounds how long Run waits for requests under way at its
 	// end; if zero, DefaultDrainTimeout.
 	DrainTimeout time.Duration
@@ -81,6 +84,7 @@ type Edge struct {
 	hub     *tunnel.Hub
 	metrics *metrics
 	probes  probeLimiter
+	held    heldBodies
 
 	public    net.Listener
 	tunnels   net.Listener // nil when Warpgates dial the public listener
@@ -129,6 +133,7 @@ func New(cfg Config) (*Edge, error) {
 	e := &Edge{cfg: cfg, metrics: newMetrics(), places: newPlaces(cfg)}
 	e.cut, e.cutNow = context.WithCancel(context.Background())
 	e.probes.init()
+	e.held.init()
 	return e, nil
 }
 
@@ -174,7 +179,7 @@ func (e *Edge) Listen() (err error) {
 	}
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
 		Edge: e.replica.ID, Log: e.cfg.Log, Now: e.cfg.Now,
-		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns},
+		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns, Share: e.cfg.ClientShare},
 		Documents:   e.replica.Documents,
 		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.replica.Revocations(environment, told) },
 		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },

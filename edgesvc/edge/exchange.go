@@ -31,6 +31,7 @@ type exchange struct {
 	e        *Edge
 	req      relay.Request
 	relay    relay.Exchange
+	pace     relay.Pace // of the request's body
 	table    *policy.Table
 	ask      policy.Request
 	decision policy.Decision
@@ -46,7 +47,7 @@ type exchange struct {
 // serve serves one request: prepare makes it canonical and judges it; d is its
 // client. A reply is still to be sent; with an error there is nobody to send one
 // to.
-func (x *exchange) serve(d relay.Downstream, prepare func() error) (*answer, error) {
+func (x *exchange) serve(d downstream, prepare func() error) (*answer, error) {
 	reply, err := x.carry(d, prepare)
 	x.end(err)
 	if err == nil {
@@ -60,7 +61,7 @@ func (x *exchange) serve(d relay.Downstream, prepare func() error) (*answer, err
 }
 
 // carry is serve without its books. A panic costs this one request only.
-func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answer, err error) {
+func (x *exchange) carry(d downstream, prepare func() error) (reply *answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.broken = true
@@ -81,6 +82,7 @@ func (x *exchange) carry(d relay.Downstream, prepare func() error) (reply *answe
 // init prepares an exchange for the edge that it belongs to.
 func (x *exchange) init(e *Edge) {
 	x.e = e
+	x.relay.Pace = &x.pace
 	x.ask.Carries = x.req.Carries
 	x.relay.Tunnel = true
 }
@@ -143,16 +145,33 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 
 // run carries the request to a Warpgate and its response back. An error that is
 // a *mezu.Error has not been answered yet, unless the response began.
-func (x *exchange) run(d relay.Downstream) error {
+func (x *exchange) run(d downstream) error {
+	gathered := false
+	defer func() {
+		if gathered {
+			x.pace.End()
+			d.Settle()
+		}
+	}()
 	var tried []*tunnel.Session
 	var last error = errNoWarpgate
 	bundle := x.table.Bundle()
 	failovers := x.decision.Route.Retries
-	x.ready = time.Now()
 	for attempts := 0; attempts < maxAttempts; {
 		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining, tried...)
 		if s == nil {
 			return last
+		}
+		if !gathered {
+			gathered = true
+			waited, err := x.gather(d)
+			if err != nil {
+				return err
+			}
+			x.ready = time.Now()
+			if waited {
+				continue // s may be busy or gone by now
+			}
 		}
 		conn, err := x.checkout(s, d)
 		if errors.Is(err, tunnel.ErrGone) {
@@ -197,13 +216,14 @@ func (x *exchange) run(d relay.Downstream) error {
 // gives its place to the next; of one that has sent more than a buffer full behind
 // its request only HTTP/2 tells.
 func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn, error) {
-	if conn := s.TryCheckout(); conn != nil {
+	client := tunnel.AddressOf(x.client)
+	if conn := s.TryCheckout(client); conn != nil {
 		return conn, nil
 	}
 	ctx, leave := context.WithDeadline(x.e.cut, x.ready.Add(x.decision.Route.Timeout))
 	defer leave()
 	d.Watch(leave)
-	conn, err := s.Checkout(ctx)
+	conn, err := s.Checkout(ctx, client)
 	d.Unwatch()
 	if err == nil && ctx.Err() != nil { // it came in the same moment
 		conn.Release()
@@ -211,6 +231,9 @@ func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn
 	}
 	return conn, err
 }
+
+// errReclaimed: the exchange was ended in favour of others.
+var errReclaimed = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "this address holds more than its share of the connections to the workload"}
 
 func checkoutError(err error) error {
 	if errors.Is(err, tunnel.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded) {
@@ -227,6 +250,11 @@ func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err 
 		clean := r.Finish(d)
 		x.bytesIn += r.BytesIn
 		x.bytesOut += r.BytesOut
+		if err != nil && conn.Reclaimed() {
+			if again, err = never, errReclaimed; r.Began {
+				err = &relay.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
+			}
+		}
 		if clean {
 			conn.Release()
 		} else {

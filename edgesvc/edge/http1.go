@@ -144,7 +144,7 @@ func (h *http1) serveOne() bool {
 	x.begin()
 	c.Last = !c.Head.KeepAlive() || x.e.draining.Load()
 	reply, err := x.serve(c, h.prepare)
-	defer c.Body.Close()
+	defer c.End()
 	if err != nil {
 		return false // the client is gone, or must see that the response is cut
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -142,9 +143,10 @@ type http2 struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	src  relay.StreamSource
+	held relay.Held // of src, if it is held
 	stop func() bool
 	over chan struct{} // closed when the watch has called
-	shut bool          // the body can't be read any more
+	shut atomic.Bool   // the body can't be read any more
 }
 
 // streamStack is how deep a stream's stack gets: a write of TLS is at its bottom.
@@ -164,8 +166,10 @@ func deepen(at uint) byte {
 func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	deepen(0)
 	c := s.pool.Get().(*http2)
-	c.w, c.r, c.shut = w, r, false
+	c.w, c.r = w, r
+	c.shut.Store(false)
 	err := c.serve()
+	c.held.Close()
 	c.src.Close()
 	c.w, c.r = nil, nil
 	if !c.x.broken {
@@ -204,10 +208,23 @@ func (c *http2) canonical() error {
 }
 
 // Source is the stream's body.
-func (c *http2) Source() relay.Source { return &c.src }
+func (c *http2) Source() relay.Source {
+	if c.held.Begun() {
+		return &c.held
+	}
+	return &c.src
+}
 
-// UploadNow is false: a stream can't say.
-func (c *http2) UploadNow() bool { return false }
+// UploadNow reports whether the body is held as a whole; else a stream can't say.
+func (c *http2) UploadNow() bool { return c.held.Whole() }
+
+// Hold reads the body as far as it is to be held.
+func (c *http2) Hold(pace *relay.Pace, store relay.Store) error {
+	return c.held.Hold(&c.x.req, &c.src, pace, store)
+}
+
+// Settle ends what still reads the body beside.
+func (c *http2) Settle() { c.held.Settle(c) }
 
 // Watch notices the end of the stream: a reset, or the end of its connection.
 func (c *http2) Watch(gone func()) {
@@ -239,12 +256,18 @@ func (c *http2) Unwatch() {
 
 // StopUpload ends a read of the body.
 func (c *http2) StopUpload() {
-	c.shut = true
+	c.shut.Store(true)
 	c.r.Body.Close()
 }
 
-// Rewind makes the body begin anew, while no more than a piece of it was read.
-func (c *http2) Rewind() bool { return !c.shut && c.src.Rewind() }
+// Rewind makes the body begin anew, while it is held, or no more than a piece of it was
+// read.
+func (c *http2) Rewind() bool {
+	if c.held.Begun() {
+		return !c.shut.Load() && c.held.Rewind()
+	}
+	return !c.shut.Load() && c.src.Rewind()
+}
 
 // Interim sends a 1xx response; net/http says 100 itself when the body is first
 // read, which the exchange puts off until then.

@@ -71,6 +71,10 @@ func (m *metrics) watch(e *Edge) {
 	}
 	gauge("warpgates", "Warpgates with a live tunnel.", func() float64 { return float64(len(e.hub.Presence())) })
 	gauge("requests_queued", "Requests that wait for a data connection.", func() float64 { return float64(e.hub.Waiting()) })
+	gauge("data_connections_max", "How many data connections one Warpgate may have.", func() float64 { return float64(e.hub.MaxConns()) })
+	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.held.bytes()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_places_reclaimed_total",
+		Help: "Exchanges ended because their client's address held more than its share while others waited."}, func() float64 { return float64(e.hub.Reclaimed()) }))
 	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.replica.Metrics().Environments) })
 	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.replica.Metrics().Connected) })
 	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.replica.Metrics().Rejected) })

@@ -52,9 +52,16 @@ func newPlaces(cfg Config) *places {
 		tunnelArriving: table("arriving at the listener for Warpgates", arriving, 0),
 		public:         table("public", min(public, MaxConnections), cfg.EnvironmentShare),
 		controls:       table("tunnels", tunnels/controlPart, cfg.EnvironmentShare),
-		data:           table("data connections of tunnels", tunnels-tunnels/controlPart, cfg.EnvironmentShare),
+		data:           table("data connections of tunnels", DataPlaces(cfg.Connections), cfg.EnvironmentShare),
 		admin:          table("admin", admission.AdminPlaces, 0),
 	}
+}
+
+// DataPlaces is how many of the connections that an edge may have open are for data
+// connections.
+func DataPlaces(connections int) int {
+	tunnels := connections / tunnelPart
+	return tunnels - tunnels/controlPart
 }
 
 // all are the tables by the name that metrics have for them.

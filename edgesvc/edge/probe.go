@@ -111,7 +111,7 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 		if s == nil {
 			break
 		}
-		conn, err := s.Checkout(ctx)
+		conn, err := s.Checkout(ctx, tunnel.AddressOf(x.client))
 		if err != nil {
 			return 0, checkoutError(err)
 		}

@@ -1,0 +1,336 @@
+package relay_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// shelf is a Store of so many bytes.
+type shelf struct {
+	left, out atomic.Int64
+	spare     bool
+}
+
+func newShelf(n int64) *shelf {
+	s := &shelf{}
+	s.left.Store(n)
+	return s
+}
+
+func (s *shelf) Take(n int) bool {
+	if s.left.Load() < int64(n) {
+		return false
+	}
+	s.left.Add(-int64(n))
+	s.out.Add(int64(n))
+	return true
+}
+
+func (s *shelf) Spare() bool { return s.spare }
+
+func (s *shelf) Give(n int) {
+	s.left.Add(int64(n))
+	s.out.Add(-int64(n))
+}
+
+// readAllOf reads a source to its end.
+func readAllOf(src relay.Source) (string, error) {
+	var out bytes.Buffer
+	for {
+		p, err := src.Next()
+		if err == io.EOF {
+			return out.String(), nil
+		}
+		if err != nil {
+			return out.String(), err
+		}
+		out.Write(p)
+	}
+}
+
+// What is held comes out as it went in, however it came, and again after Rewind as long as
+// nothing was read beyond it; memory goes back.
+func TestRow7_HeldBodiesAreWhole(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef", 8<<10) // 128 KiB
+	for _, n := range []int{1, 100, 4 << 10, 5000, 36 << 10, relay.MaxHeld - 1, relay.MaxHeld, relay.MaxHeld + 1, 100 << 10} {
+		for _, known := range []bool{true, false} {
+			for _, room := range []int64{0, 8 << 10, 1 << 20} {
+				for name, slow := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "a byte each": iotest.OneByteReader, "whose end comes along": iotest.DataErrReader} {
+					what := fmt.Sprintf("%d bytes %s, known %v, room %d", n, name, known, room)
+					var src relay.StreamSource
+					src.Reset(slow(strings.NewReader(text[:n])), func() http.Header { return nil }, 0)
+					req := relay.Request{Framing: relay.Chunked}
+					if known {
+						req.Framing, req.Length = relay.Length, int64(n)
+					}
+					var h relay.Held
+					s := newShelf(room)
+					if err := h.Hold(&req, &src, nil, s); err != nil {
+						t.Fatalf("%s: %v", what, err)
+					}
+					if n <= relay.MaxHeld && room > 1<<19 && !h.Whole() || n > relay.MaxHeld && !known && h.Whole() {
+						t.Errorf("%s: whole %v", what, h.Whole())
+					}
+					if !h.Ready() {
+						t.Errorf("%s: it isn't ready", what)
+					}
+					for range 2 {
+						got, err := readAllOf(&h)
+						if err != nil || got != text[:n] {
+							t.Fatalf("%s: %d bytes, %v", what, len(got), err)
+						}
+						if again := h.Rewind(); again != h.Whole() {
+							t.Errorf("%s: again %v, whole %v", what, again, h.Whole())
+						} else if !again {
+							break
+						}
+					}
+					h.Close()
+					src.Close()
+					if s.out.Load() != 0 {
+						t.Errorf("%s: %d bytes are not given back", what, s.out.Load())
+					}
+				}
+			}
+		}
+	}
+}
+
+// A body of unknown length that pauses is sent on as it comes where there is plenty of
+// room, and not a byte of it is lost or doubled; where there is not, it waits to be whole.
+func TestRow7_WhoSpeaksByTurnsIsHeard(t *testing.T) {
+	for _, spare := range []bool{true, false} {
+		for _, cut := range []bool{true, false} {
+			out, in := io.Pipe()
+			var src relay.StreamSource
+			src.Reset(out, func() http.Header { return nil }, 0)
+			s := newShelf(1 << 20)
+			s.spare = spare
+			var h relay.Held
+			held := make(chan error, 1)
+			go func() { held <- h.Hold(&relay.Request{Framing: relay.Chunked}, &src, nil, s) }()
+			io.WriteString(in, "first, ")
+			io.WriteString(in, "second, ")
+			if !spare {
+				select {
+				case err := <-held:
+					t.Fatalf("it is sent on before it is whole: %v", err)
+				case <-time.After(600 * time.Millisecond):
+				}
+			} else if err := receive(t, held, "body"); err != nil || h.Whole() {
+				t.Fatalf("%v, whole %v", err, h.Whole())
+			}
+			if cut {
+				out.CloseWithError(errors.New("cut"))
+			} else {
+				io.WriteString(in, "third")
+				in.Close()
+			}
+			if !spare {
+				if err := receive(t, held, "body"); (err == nil) == cut {
+					t.Errorf("cut %v: %v", cut, err)
+				}
+			}
+			if spare || !cut {
+				got, err := readAllOf(&h)
+				if want := "first, second, third"; (err == nil) == cut || got != want && !cut || cut && got != "first, second, " {
+					t.Errorf("spare %v, cut %v: %q, %v", spare, cut, got, err)
+				}
+			}
+			h.Settle(&stopper{})
+			h.Close()
+			src.Close()
+			if s.out.Load() != 0 {
+				t.Errorf("%d bytes are not given back", s.out.Load())
+			}
+			out.Close()
+		}
+	}
+}
+
+// The head stays what it was while the body is held, whatever the body's bytes.
+func TestRow7_HeadsOutliveTheirHeldBody(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 60000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"} {
+		near, far := pair(t)
+		var c relay.Client
+		c.Reset(far, patience, patience)
+		head := "POST /x HTTP/1.1\r\nHost: a\r\nX-Long: " + strings.Repeat("l", 3000) + "\r\n" + framing
+		body := strings.Repeat("B", 60000)
+		sent := body
+		if strings.HasPrefix(framing, "T") {
+			sent = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+		}
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			io.WriteString(near, head+sent[:2000])
+			io.WriteString(near, sent[2000:]+"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+		})
+		if err := c.Reader.ReadRequest(&c.Head); err != nil {
+			t.Fatal(err)
+		}
+		var req relay.Request
+		var names relay.Names
+		if err := c.Head.Canonical(&req, &names); err != nil {
+			t.Fatal(err)
+		}
+		c.Begin(0)
+		s := newShelf(1 << 20)
+		if err := c.Hold(nil, s); err != nil || !c.UploadNow() {
+			t.Fatalf("%s: %v, whole %v", framing, err, c.UploadNow())
+		}
+		writing.Wait()
+		for range 2 {
+			if got, err := readAllOf(c.Source()); err != nil || got != body {
+				t.Fatalf("%s: %d bytes, %v", framing, len(got), err)
+			}
+			if !c.Rewind() {
+				t.Errorf("%s: it can't begin anew", framing)
+			}
+		}
+		if got := fieldLines(req.Fields); !strings.Contains(got, strings.Repeat("l", 3000)) {
+			t.Errorf("%s: the head became %.40q", framing, got)
+		}
+		if !c.BodyDone() {
+			t.Errorf("%s: the body is not done", framing)
+		}
+		c.End()
+		if s.out.Load() != 0 {
+			t.Errorf("%s: %d bytes are not given back", framing, s.out.Load())
+		}
+		if err := c.Reader.ReadRequest(&c.Head); err != nil || string(c.Head.Target) != "/next" {
+			t.Errorf("%s: behind it came %q, %v", framing, c.Head.Target, err)
+		}
+		c.Reader.Release()
+	}
+}
+
+// stopper counts the ends of reads, and makes them.
+type stopper struct {
+	n    atomic.Int64
+	stop func()
+}
+
+func (s *stopper) StopUpload() {
+	s.n.Add(1)
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+// A sender is held to its rate only while somebody waits for it, and not at all once the
+// bound has ended.
+func TestRow7_PaceCountsTheSendersTimeOnly(t *testing.T) {
+	const grace = 60 * time.Millisecond
+	read := func(p *relay.Pace, pieces int, pause, between time.Duration, size int) (err error) {
+		out, in := io.Pipe()
+		defer out.Close()
+		over := make(chan struct{})
+		defer close(over)
+		s := &stopper{stop: func() { out.CloseWithError(errors.New("stopped")) }}
+		go func() {
+			for range pieces {
+				select {
+				case <-time.After(pause):
+				case <-over:
+					return
+				}
+				if _, err := in.Write(make([]byte, size)); err != nil {
+					return
+				}
+			}
+			in.Close()
+		}()
+		var src relay.StreamSource
+		src.Reset(out, nil, 0)
+		defer src.Close()
+		p.Begin(1<<20, grace, grace, s)
+		defer func() {
+			p.End()
+			n := s.n.Load()
+			<-time.After(2 * grace)
+			if s.n.Load() != n || (err == nil) != (n == 0) {
+				t.Errorf("stopped %d times, then %d: %v", n, s.n.Load(), err)
+			}
+		}()
+		for {
+			_, err := p.Next(&src)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			<-time.After(between)
+		}
+	}
+	var p relay.Pace // used again for each
+	if err := read(&p, 1000, 2*time.Millisecond, 0, 1); !errors.Is(err, relay.ErrSlowBody) || mezu.CodeOf(err) != mezu.CodeRequestTimeout {
+		t.Errorf("a byte now and then: %v", err)
+	}
+	if err := read(&p, 1, time.Hour, 0, 1); !errors.Is(err, relay.ErrSlowBody) {
+		t.Errorf("nothing: %v", err)
+	}
+	if err := read(&p, 3, 0, 2*grace, 1); err != nil {
+		t.Errorf("a receiver that takes its time: %v", err)
+	}
+	if err := read(&p, 20, 10*time.Millisecond, 0, 4<<10*16); err != nil {
+		t.Errorf("fast enough: %v", err)
+	}
+}
+
+// A call is held to a rate until its response begins: from then on it streams.
+func TestRow7_StreamsAreFreeOnceTheResponseBegins(t *testing.T) {
+	for _, answers := range []bool{false, true} {
+		r := newRig(t)
+		r.pace = &relay.Pace{}
+		r.grace = 100 * time.Millisecond
+		r.start(t)
+		r.ask(t, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+		req, err := http.ReadRequest(r.asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !answers {
+			if o := receive(t, r.done, "outcome"); !errors.Is(o.err, relay.ErrSlowBody) || o.clean {
+				t.Errorf("without an answer: %+v", o)
+			}
+			continue
+		}
+		io.WriteString(r.upstream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+		if _, err := http.ReadResponse(r.answers, nil); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(3 * r.grace)
+		r.ask(t, "0\r\n\r\n")
+		if body, err := io.ReadAll(req.Body); err != nil || string(body) != "x" {
+			t.Errorf("the upstream read %q, %v", body, err)
+		}
+		io.WriteString(r.upstream, "b")
+		if o := receive(t, r.done, "outcome"); o.err != nil || o.status != 200 {
+			t.Errorf("with an answer under way: %+v", o)
+		}
+	}
+}
+
+func TestRequestStreams(t *testing.T) {
+	for kind, want := range map[string]bool{"application/grpc": true, "Application/gRPC-Web+proto": true, "application/connect+json": true,
+		" application/grpc+proto": true, "application/json": false, "": false, "application/gr": false, "text/event-stream": false} {
+		var r relay.Request
+		r.AddField("Content-Type", kind)
+		if r.Streams() != want {
+			t.Errorf("%q: %v", kind, !want)
+		}
+	}
+}
