@@ -568,7 +568,7 @@ func TestApply_LargeDocuments(t *testing.T) {
 	if !got.Applied || len(got.Changes) != mezu.MaxChanges || got.Omitted != 8*601+1-mezu.MaxChanges {
 		t.Errorf("%d changes and %d more", len(got.Changes), got.Omitted)
 	}
-	if chunks := in.records("chunk/"); len(chunks) < 16 {
+	if chunks := in.records("piece/"); len(chunks) < 16 {
 		t.Errorf("%d chunks", len(chunks))
 	}
 	if again := x.apply(x.export()); again.Applied {

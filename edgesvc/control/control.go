@@ -405,6 +405,7 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	running.Go(func() { c.maintain(ctx) })
 	running.Go(func() { c.count(ctx) })
+	running.Go(func() { c.tidy(ctx) })
 	running.Go(func() { c.keepSealed(ctx) })
 	running.Go(func() { c.followKeys(ctx) })
 	running.Go(func() { c.followEdges(ctx) })
@@ -503,6 +504,22 @@ func (c *Control) count(ctx context.Context) {
 		case <-tick.C:
 			if err := c.service.FlushDenials(ctx, false); err != nil && ctx.Err() == nil {
 				c.cfg.Log.Error("writing down denied attempts", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tidy deletes what documents left behind. Each process knows of its own.
+func (c *Control) tidy(ctx context.Context) {
+	tick := time.NewTicker(service.TidyInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := c.service.TidyDocuments(ctx); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Error("tidying documents", "error", err)
 			}
 		case <-ctx.Done():
 			return

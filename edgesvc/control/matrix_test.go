@@ -14,6 +14,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/testkit"
@@ -198,7 +199,12 @@ var bodies = map[string]any{
 // withStore gives the installation a store that the test can write to.
 func withStore(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
+	return withQuotas(t, nil)
+}
+
+func withQuotas(t *testing.T, quotas control.Quotas) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, quotas: quotas}
 	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store")})
 	if err != nil {
 		t.Fatal(err)

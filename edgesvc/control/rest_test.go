@@ -292,3 +292,30 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 }
+
+// Row 5 of the attacks: who makes and deletes a large route again and again doesn't leave
+// its answer each time; the repetition says that it was done.
+func TestIdempotency_LargeAnswers(t *testing.T) {
+	in := withStore(t)
+	op := in.operator()
+	x := in.tenant(op, "acme")
+	ips := make([]string, 1000)
+	for i := range ips {
+		ips[i] = fmt.Sprintf("2001:db8:%x::/48", i)
+	}
+	create := func(body map[string]any) error {
+		return op.Do(t.Context(), api.Call{Operation: api.OpCreateRoute, Params: x.path(), Body: body, IdempotencyKey: "0123456789abcdef"}, nil)
+	}
+	body := map[string]any{"name": "large", "exact": "/large", "allow_ips": ips, "deny_ips": ips}
+	if err := create(body); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range in.records("idempotency/") {
+		if len(value) > 20<<10 {
+			t.Errorf("%s has %d bytes", key, len(value))
+		}
+	}
+	if err := create(body); mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), "was done") {
+		t.Errorf("repeated: %v", err)
+	}
+}

@@ -36,8 +36,9 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 	var position mezu.Position
 	var err error
 	if in.DryRun {
+		// In the same line, so that one table is compiled at a time.
 		var leave func()
-		if leave, err = s.publishing.own(ctx, c.key()); err == nil {
+		if leave, err = s.publishing.publish(ctx, c.key()); err == nil {
 			err = plan(&change{dry: true})
 			leave()
 		}

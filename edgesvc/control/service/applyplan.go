@@ -224,7 +224,7 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 	a.shown = append(a.shown, env)
 	if touched != nil && touched.routes {
 		routes = a.adopt(routes, wanted.Routes)
-		document, err := a.document(ctx, routes)
+		document, err := a.document(ctx, env.ID, routes)
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 	}
 	a.shown = append(a.shown, env)
 	routes := a.adopt(nil, wanted.Routes)
-	document, err := a.document(ctx, routes)
+	document, err := a.document(ctx, env.ID, routes)
 	if err != nil {
 		return err
 	}
@@ -251,8 +251,8 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 	return a.stateBundle(ctx, a.ch, a.scope.organization.Value, a.scope.project.Value, env, routes)
 }
 
-// document keeps routes as a document.
-func (a *applying) document(ctx context.Context, routes []mezu.Route) (blob, error) {
+// document keeps the routes of an environment as a document.
+func (a *applying) document(ctx context.Context, environment string, routes []mezu.Route) (blob, error) {
 	if err := a.within(quotaRoutes, len(routes)); err != nil {
 		return blob{}, err
 	}
@@ -263,7 +263,7 @@ func (a *applying) document(ctx context.Context, routes []mezu.Route) (blob, err
 	if len(data) > mezu.MaxRoutesBytes {
 		return blob{}, mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
 	}
-	return a.keep(ctx, a.ch, data)
+	return a.keep(ctx, a.ch, ownerOf(a.scope.organization.Value.ID, environment), data)
 }
 
 // prune removes what the manifest does not name: environments first, which name

@@ -127,6 +127,7 @@ func (s *Service) dropLastWords(ctx context.Context, ch *change, words []found[s
 func bundleStatement(b *mezu.Bundle) statement {
 	return statement{
 		key: func(mezu.Position) string { return keyBundle(b.Environment) }, kind: api.StreamBundle, purpose: mezu.PurposeBundle,
+		owner: ownerOf(b.Organization, b.Environment),
 		make: func(p mezu.Position) any {
 			b.Position = p
 			return b

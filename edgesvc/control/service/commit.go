@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
+	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // How long a change is planned anew because others came between its reads and its
@@ -38,6 +39,9 @@ type change struct {
 	// inline is the size up to which documents stay inside records; if zero,
 	// inlineLimit.
 	inline int
+	// documents are the heads of those that it refers to, written since kept.
+	documents []store.Check
+	kept      time.Time
 	// dry says that the change is planned and not committed.
 	dry bool
 	err error
@@ -50,8 +54,9 @@ type statement struct {
 	kind    api.StreamKind
 	purpose mezu.Purpose
 	make    func(mezu.Position) any
-	signed  *mezu.Signed // instead of purpose and make, for what is signed elsewhere
-	until   time.Time    // when the record may be forgotten; zero is never
+	owner   document.Owner // of its document
+	signed  *mezu.Signed   // instead of purpose and make, for what is signed elsewhere
+	until   time.Time      // when the record may be forgotten; zero is never
 	// notBefore is that of a revocation.
 	notBefore time.Time
 }
@@ -164,6 +169,9 @@ func (s *Service) commit(ctx context.Context, a author, plan func(*change) error
 		if ch.err != nil {
 			return mezu.Position{}, ch.err
 		}
+		if err := ch.hold(); err != nil {
+			return mezu.Position{}, err
+		}
 		_, err = s.store.Commit(ctx, ch.txn)
 		if !errors.Is(err, store.ErrConflict) {
 			return last, err
@@ -208,7 +216,7 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 		if err != nil {
 			return position, fmt.Errorf("encoding a signed %s: %w", st.purpose, err)
 		}
-		kept, err := s.keep(ctx, ch, data)
+		kept, err := s.keep(ctx, ch, st.owner, data)
 		if err != nil {
 			return position, err
 		}
@@ -218,16 +226,42 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 	return position, nil
 }
 
-// keep stores a document's chunks, if it needs any.
-func (s *Service) keep(ctx context.Context, ch *change, data []byte) (blob, error) {
-	if ch.dry || len(data) <= cmp.Or(ch.inline, inlineLimit) {
+// keep stores a document's chunks, if it needs any. What the owner had before goes soon.
+func (s *Service) keep(ctx context.Context, ch *change, owner document.Owner, data []byte) (blob, error) {
+	if ch.dry {
 		return blob{Inline: data}, nil
 	}
-	ref, err := document.Put(ctx, s.store, data)
+	s.tidier.Name(owner)
+	if len(data) <= cmp.Or(ch.inline, inlineLimit) {
+		return blob{Inline: data}, nil
+	}
+	if ch.kept.IsZero() {
+		ch.kept = time.Now()
+	}
+	ref, err := document.Put(ctx, s.store, owner, s.most(quotaBytes), data)
+	if errors.Is(err, document.ErrFull) {
+		return blob{}, s.noBytes()
+	}
 	if err != nil {
 		return blob{}, fmt.Errorf("storing a document: %w", err)
 	}
+	ch.documents = append(ch.documents, store.Check{Key: ref.Head(), Revision: 1})
 	return blob{Ref: &ref}, nil
+}
+
+// hold has the commit fail when a document is not there any more. A change of many
+// environments has no room for that: its time alone bounds it.
+func (c *change) hold() error {
+	if len(c.documents) == 0 {
+		return nil
+	}
+	if len(c.txn.Checks)+len(c.documents) <= sealed.MaxChecks {
+		c.txn.Checks = append(c.txn.Checks, c.documents...)
+	}
+	if time.Since(c.kept) > document.PutToCommit {
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the store takes too long to take the documents of this change", Hint: "try again in a moment"}
+	}
+	return nil
 }
 
 // read gives a document back.

@@ -27,6 +27,9 @@ const (
 	// guessable; a UUID is long enough.
 	MinOnceKey = 16
 	MaxOnceKey = 255
+	// maxKeptAnswer bounds an answer that is kept: a route can be a hundred times as
+	// large, and who makes and deletes it again and again keeps each.
+	maxKeptAnswer = 16 << 10
 )
 
 // Once makes a creation repeatable.
@@ -96,6 +99,9 @@ func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.O
 	if err != nil {
 		return zero, fmt.Errorf("encoding an answer: %w", err)
 	}
+	if len(answer) > maxKeptAnswer {
+		answer = nil // what was made can be read where it lies
+	}
 	rec := onceRecord{Digest: o.Digest, Answer: answer, ExpiresAt: s.stamp().Add(OnceLife)}
 	if secret {
 		rec.SealedEnd = s.stamp().Add(SecretLife)
@@ -121,6 +127,9 @@ func repeat[T any](s *Service, rec onceRecord, key string, o Once) (T, error) {
 		if answer, err = openAnswer(o.Key, key, answer); err != nil {
 			return out, err
 		}
+	}
+	if len(answer) == 0 {
+		return out, &mezu.Error{Code: mezu.CodeConflict, Field: "Idempotency-Key", Detail: "this was done, and its answer is too large to be kept", Hint: "read what was made"}
 	}
 	if err := json.Unmarshal(answer, &out); err != nil {
 		return out, fmt.Errorf("decoding a kept answer: %w", err)

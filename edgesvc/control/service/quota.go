@@ -42,7 +42,9 @@ var (
 	// What etcd holds beside the rest (docs/architecture.md).
 	quotaUsers = quota{"users", "the directory", 1_000_000, anyNumber}
 	// All of them are one document, which has this bound itself.
-	quotaRoutes      = quota{"routes", "the environment", mezu.MaxRoutes, mezu.MaxRoutes}
+	quotaRoutes = quota{"routes", "the environment", mezu.MaxRoutes, mezu.MaxRoutes}
+	// Fifty environments at their limit; what was replaced counts for a minute.
+	quotaBytes       = quota{"bytes", "the organization", 1 << 30, 1 << 40}
 	quotaTokens      = quota{"tokens", "the person", MaxTokens, listed}
 	quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}
 	// Each may have to be revoked, which every edge keeps: 12,500 Warpgates that renew
@@ -62,7 +64,7 @@ const (
 	MaxRevocations = 10_000
 )
 
-var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers, quotaCertificates, quotaRevocations}
+var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers, quotaCertificates, quotaRevocations, quotaBytes}
 
 // ParseQuotas reads settings of the form NAME=N.
 func ParseQuotas(settings []string) (Quotas, error) {
@@ -110,6 +112,13 @@ func (s *Service) within(q quota, n int) error {
 	}
 	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of %s is %d: %s has no room for more", strings.ReplaceAll(q.name, "_", " "), most, q.owner),
 		Hint: "delete what nobody uses, or ask an operator for a higher `quotas: [" + q.name + "=N]`"}
+}
+
+// noBytes refuses a document that an organization has no room for.
+func (s *Service) noBytes() error {
+	most := s.most(quotaBytes)
+	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of bytes is %d: the routes and bundles of the organization have no room for more", most),
+		Hint: "what was replaced makes room within a minute; else delete what nobody uses, or ask an operator for a higher `quotas: [" + quotaBytes.name + "=N]`"}
 }
 
 // add counts one more record below a parent, or refuses it.

@@ -142,7 +142,7 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 	if err := s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
 		return err
 	}
-	document, err := s.keep(ctx, ch, data)
+	document, err := s.keep(ctx, ch, ownerOf(sc.organization.Value.ID, sc.environment.Value.ID), data)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -85,6 +86,8 @@ type Service struct {
 	// revision counter; between processes the counter's check decides. Nothing else is
 	// kept in a process that another one would have to know: several serve one store.
 	publishing *line
+	// tidier deletes what documents left behind.
+	tidier *document.Tidier
 }
 
 // records is the sealed store, or a layer over it.
@@ -101,6 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.tidier = document.NewTidier(s.now)
 	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.Validate()); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
 
 // Sink takes the events of one stream. Its methods return an error when the other
@@ -222,6 +223,9 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 			signed, err = s.signed(ctx, f.Value)
 			return err
 		})
+		if errors.Is(err, document.ErrDamaged) && s.replaced(ctx, f) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -234,6 +238,13 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 		return s.stillEdge(ctx, c)
 	}
 	return nil
+}
+
+// replaced reports whether another statement took the place of this one, whose document
+// may be gone then. The other comes in the stream after it.
+func (s *Service) replaced(ctx context.Context, f found[streamRecord]) bool {
+	now, err := optional[streamRecord](ctx, s, f.Key)
+	return err == nil && now.Value.Position != f.Value.Position
 }
 
 // stillEdge reports an edge that was removed, or whose certificate ended, since its

@@ -16,9 +16,9 @@ import (
 // room: every reader checks the time itself.
 const SweepInterval = 10 * time.Minute
 
-// chunkAge is how old an unreferenced chunk must be before it goes: a change
-// writes its chunks before the record that names them.
-const chunkAge = time.Hour
+// TidyInterval is how often each control plane looks for documents of its own changes
+// that nothing refers to any more: they are gone within a minute.
+const TidyInterval = 10 * time.Second
 
 // office is who sweeps: one control plane of those that share a store.
 const office = "sweep"
@@ -145,9 +145,41 @@ func (s *Service) sweepWarpgates(ctx context.Context) error {
 	})
 }
 
+// sweepDocuments finds what other processes left behind when they ended.
 func (s *Service) sweepDocuments(ctx context.Context) error {
-	_, err := document.Sweep(ctx, s.store, s.keepDocuments, chunkAge)
-	return err
+	_, err := document.SweepShared(ctx, s.store, s.keepDocuments)
+	return errors.Join(err, s.tidier.NameAll(ctx, s.store))
+}
+
+// TidyDocuments deletes documents that were replaced, or whose change came to nothing.
+func (s *Service) TidyDocuments(ctx context.Context) error {
+	return s.tidier.Tidy(ctx, s.store, s.documentsOf)
+}
+
+// ownerOf is whose documents those of an environment are.
+func ownerOf(organization, environment string) document.Owner {
+	return document.Owner{Tenant: organization, Name: environment}
+}
+
+// documentsOf names the documents of one owner that a record refers to.
+func (s *Service) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
+	if owner == (document.Owner{}) {
+		return s.keepDocuments(ctx, keep)
+	}
+	routes, err := optional[routesHead](ctx, s, keyRoutes(owner.Name))
+	if err != nil {
+		return err
+	}
+	bundle, err := optional[streamRecord](ctx, s, keyBundle(owner.Name))
+	if err != nil {
+		return err
+	}
+	for _, b := range []blob{routes.Value.Document, bundle.Value.Signed} {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	return nil
 }
 
 // keepDocuments names the documents that some record refers to.

@@ -1,24 +1,25 @@
-// Package document keeps documents that are larger than one record: as
-// content-addressed chunks, which a record of the caller refers to.
+// Package document keeps documents that are larger than one record: in chunks, which a
+// record of the caller refers to.
 //
-// What lives here: cutting, putting together and sweeping of chunks. What may not:
-// what the documents say, and the records that refer to them. Only edgesvc packages
-// import it.
+// What lives here: cutting, putting together and removing of chunks, and the count of
+// what a tenant's take. What may not: what the documents say, and the records that refer
+// to them. Only edgesvc packages import it.
 //
-// A document is written in two steps: Put writes the chunks that are missing, in
-// several transactions, and then the caller commits the Ref in a record of its own. Chunks
-// that no record refers to, left by a caller that never came to the second step or by a
-// newer version, are deleted by Sweep.
+// A document is written in two steps: Put writes it, in several transactions, and then
+// the caller commits the Ref in a record of its own. It belongs to an owner and shares
+// nothing with another one. What no record refers to, left by a caller that never came to
+// the second step or by a newer version, a Tidier deletes.
 package document
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -30,100 +31,163 @@ const (
 	MaxChunk = 256 << 10
 	// MaxSize is the largest document in bytes: the signed bundle of the largest
 	// environment (mezu.MaxSignedPayload, a third more in base64, and its
-	// envelope).
+	// envelope). All of its chunks are deleted in one transaction.
 	MaxSize = 13 << 20
-	// PutToCommit is how long after Put its Ref may be committed: as long the chunks
-	// are safe from Sweep, whoever else drops them.
-	PutToCommit = time.Hour
+	// PutToCommit is how long after the beginning of Put its Ref may be committed.
+	PutToCommit = 15 * time.Second
+	// Grace is how long a document that nothing refers to is seen before it goes: who
+	// put it may commit it yet, and who read the record before may be reading it.
+	Grace = 2 * PutToCommit
 
-	// refreshAfter is the age at which Put renews a chunk that is there already. Sweep
-	// spares what is younger than refreshAfter + PutToCommit.
-	refreshAfter = time.Hour
-	minSweepAge  = refreshAfter + PutToCommit
+	// timeSize is how much stands before the bytes in the chunk of a document without
+	// an ID.
+	timeSize = 8
 
-	prefix   = "chunk/"
-	timeSize = 8 // a chunk's record is the second of its last Put, and its bytes
+	prefix      = "piece/"    // and owner, id and number
+	prefixHead  = "document/" // and owner and id
+	prefixCount = "stored/"   // and tenant
 )
 
 var (
 	// ErrTooLarge: the document is over MaxSize.
 	ErrTooLarge = errors.New("document too large")
-	// ErrDamaged: a chunk is missing or isn't what its name says, or the Ref is
-	// malformed.
+	// ErrFull: the tenant's documents take all that they may.
+	ErrFull = errors.New("no room for the tenant's document")
+	// ErrDamaged: a chunk is missing or isn't what it was, or the Ref is malformed.
 	ErrDamaged = errors.New("document damaged")
 )
 
-// Ref names a document by its content. It is a part of the record that refers to the
-// document. The zero Ref is the empty document.
+// Owner is whose a document is. The zero owner is the installation.
+type Owner struct {
+	// Tenant is whose documents are counted together, Name one of its things.
+	Tenant, Name string
+}
+
+// String is the owner as keys have it.
+func (o Owner) String() string {
+	if o == (Owner{}) {
+		return "installation"
+	}
+	return o.Tenant + "/" + o.Name
+}
+
+// Ref names a document. It is a part of the record that refers to the document. The zero
+// Ref is the empty document.
 type Ref struct {
 	Size   int      `json:"size"`             // bytes
 	Chunks []string `json:"chunks,omitempty"` // SHA-256 of each, lower-case hex, in order
+	Owner  string   `json:"owner,omitempty"`
+	// ID tells it from the owner's others. A document of before owners were told apart
+	// has none, and its chunks their SHA-256 as keys.
+	ID string `json:"id,omitempty"`
 }
+
+// Head is the record of a document that tells of it before and after its chunks are
+// there: as long as it is, they are.
+func (r Ref) Head() string { return keyHead(r.Owner, r.ID) }
+
+func keyHead(owner, id string) string { return prefixHead + owner + "/" + id }
+
+// key is that of the n-th chunk.
+func (r Ref) key(n int) string {
+	if r.ID == "" {
+		return prefixShared + r.Chunks[n]
+	}
+	return keyChunk(r.Owner, r.ID, n)
+}
+
+func keyChunk(owner, id string, n int) string {
+	return prefix + owner + "/" + id + "/" + strconv.Itoa(n)
+}
+
+// chunksOf is how many chunks so many bytes take.
+func chunksOf(size int) int { return (size + MaxChunk - 1) / MaxChunk }
 
 // validate checks what a Ref says of itself.
 func (r Ref) validate() error {
-	if r.Size < 0 || r.Size > MaxSize || len(r.Chunks) != (r.Size+MaxChunk-1)/MaxChunk {
+	if r.Size < 0 || r.Size > MaxSize || len(r.Chunks) != chunksOf(r.Size) {
 		return fmt.Errorf("%d chunks for %d bytes: %w", len(r.Chunks), r.Size, ErrDamaged)
 	}
 	return nil
 }
 
-// Put writes the chunks of data that the store doesn't have and gives back the
-// document's name, which the caller commits within PutToCommit.
-func Put(ctx context.Context, st store.Store, data []byte) (Ref, error) {
-	return put(ctx, st, data, time.Now())
+// head is what the record at Head says.
+type head struct {
+	Size int `json:"size"`
 }
 
-func put(ctx context.Context, st store.Store, data []byte, now time.Time) (Ref, error) {
+// Put writes a document and gives back its name, which the caller commits within
+// PutToCommit. Of a tenant's documents, which are counted from here until they are
+// deleted, all together have at most so many bytes; zero is any number.
+func Put(ctx context.Context, st store.Store, owner Owner, most int, data []byte) (Ref, error) {
 	if len(data) > MaxSize {
 		return Ref{}, fmt.Errorf("%d bytes: %w", len(data), ErrTooLarge)
 	}
-	ref := Ref{Size: len(data)}
-	for len(data) > 0 {
+	ref := Ref{Size: len(data), Owner: owner.String(), ID: rand.Text()}
+	about, err := json.Marshal(head{len(data)})
+	if err != nil {
+		return Ref{}, err
+	}
+	if err := change(ctx, st, owner.Tenant, len(data), most, store.Txn{Ops: []store.Op{{Key: ref.Head(), Value: about}}}); err != nil {
+		return Ref{}, fmt.Errorf("beginning a document: %w", err)
+	}
+	for n := 0; len(data) > 0; n++ {
 		chunk := data[:min(len(data), MaxChunk)]
 		data = data[len(chunk):]
 		sum := sha256.Sum256(chunk)
-		name := hex.EncodeToString(sum[:])
-		if err := putChunk(ctx, st, prefix+name, chunk, now); err != nil {
-			return Ref{}, fmt.Errorf("writing chunk %s: %w", name, err)
+		ref.Chunks = append(ref.Chunks, hex.EncodeToString(sum[:]))
+		if _, err := st.Commit(ctx, store.Txn{Ops: []store.Op{{Key: ref.key(n), Value: chunk}}}); err != nil {
+			return Ref{}, fmt.Errorf("writing a chunk: %w", err)
 		}
-		ref.Chunks = append(ref.Chunks, name)
 	}
 	return ref, nil
 }
 
-// putChunk makes sure that the chunk is there and young.
-func putChunk(ctx context.Context, st store.Store, key string, chunk []byte, now time.Time) error {
+// change commits a transaction that takes so many bytes more of a tenant.
+func change(ctx context.Context, st store.Store, tenant string, bytes, most int, txn store.Txn) error {
+	if tenant == "" {
+		_, err := st.Commit(ctx, txn)
+		return err
+	}
 	for {
-		r, err := st.Get(ctx, key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		count, revision, err := Stored(ctx, st, tenant)
+		if err != nil {
 			return err
 		}
-		if err == nil && now.Sub(putTime(r.Value)) < refreshAfter && bytes.Equal(content(r.Value), chunk) {
-			return nil
+		count += bytes
+		if bytes > 0 && most > 0 && count > most {
+			return ErrFull
 		}
-		value := make([]byte, timeSize, timeSize+len(chunk))
-		binary.BigEndian.PutUint64(value, uint64(now.Unix()))
+		op := store.Op{Key: prefixCount + tenant, Value: []byte(strconv.Itoa(count)), Delete: count <= 0}
 		_, err = st.Commit(ctx, store.Txn{
-			Checks: []store.Check{{Key: key, Revision: r.Revision}},
-			Ops:    []store.Op{{Key: key, Value: append(value, chunk...)}},
+			Checks: append(txn.Checks[:len(txn.Checks):len(txn.Checks)], store.Check{Key: op.Key, Revision: revision}),
+			Ops:    append(txn.Ops[:len(txn.Ops):len(txn.Ops)], op),
 		})
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
+		if len(txn.Checks) > 0 {
+			// Which of the checks it was decides whether to try again.
+			if now, _, readErr := Stored(ctx, st, tenant); readErr != nil || now == count-bytes {
+				return err
+			}
+		}
 	}
 }
 
-// putTime is when the chunk was put last; the beginning of time if its record is
-// malformed.
-func putTime(value []byte) time.Time {
-	if len(value) < timeSize {
-		return time.Unix(0, 0)
+// Stored is how many bytes a tenant's documents have, those included that are about to
+// go, and the revision of that count.
+func Stored(ctx context.Context, st store.Reader, tenant string) (bytes int, revision uint64, err error) {
+	r, err := st.Get(ctx, prefixCount+tenant)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, 0, nil
 	}
-	return time.Unix(int64(binary.BigEndian.Uint64(value)), 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	bytes, err = strconv.Atoi(string(r.Value))
+	return bytes, r.Revision, err
 }
-
-func content(value []byte) []byte { return value[min(len(value), timeSize):] }
 
 // Get reads a document and verifies every byte of it.
 func Get(ctx context.Context, st store.Reader, ref Ref) ([]byte, error) {
@@ -131,15 +195,18 @@ func Get(ctx context.Context, st store.Reader, ref Ref) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, 0, ref.Size)
-	for _, name := range ref.Chunks {
-		r, err := st.Get(ctx, prefix+name)
+	for n, name := range ref.Chunks {
+		r, err := st.Get(ctx, ref.key(n))
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("chunk %s is missing: %w", name, ErrDamaged)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading chunk %s: %w", name, err)
 		}
-		chunk := content(r.Value)
+		chunk := r.Value
+		if ref.ID == "" {
+			chunk = chunk[min(len(chunk), timeSize):]
+		}
 		if sum := sha256.Sum256(chunk); hex.EncodeToString(sum[:]) != name {
 			return nil, fmt.Errorf("chunk %s has another content: %w", name, ErrDamaged)
 		}
@@ -149,66 +216,4 @@ func Get(ctx context.Context, st store.Reader, ref Ref) ([]byte, error) {
 		return nil, fmt.Errorf("%d bytes instead of %d: %w", len(data), ref.Size, ErrDamaged)
 	}
 	return data, nil
-}
-
-// Sweep deletes the chunks that were put longer than minAge ago (two hours at least,
-// whatever minAge says) and that nothing refers to, and counts them. It calls live once,
-// which calls keep with the Ref of every record that refers to a document; if live
-// returns an error, nothing is deleted.
-func Sweep(ctx context.Context, st store.Store, live func(ctx context.Context, keep func(Ref)) error, minAge time.Duration) (int, error) {
-	return sweep(ctx, st, live, minAge, time.Now())
-}
-
-func sweep(ctx context.Context, st store.Store, live func(context.Context, func(Ref)) error, minAge time.Duration, now time.Time) (int, error) {
-	old, err := oldChunks(ctx, st, now.Add(-max(minAge, minSweepAge)))
-	if err != nil {
-		return 0, fmt.Errorf("listing chunks: %w", err)
-	}
-	// A record that refers to one of these from now on comes from a Put that renewed
-	// it, and so changed the revision that the deletion checks.
-	if len(old) == 0 {
-		return 0, nil
-	}
-	err = live(ctx, func(ref Ref) {
-		for _, name := range ref.Chunks {
-			delete(old, prefix+name)
-		}
-	})
-	if err != nil {
-		return 0, fmt.Errorf("finding live documents: %w", err)
-	}
-	deleted := 0
-	for key, revision := range old {
-		_, err := st.Commit(ctx, store.Txn{
-			Checks: []store.Check{{Key: key, Revision: revision}},
-			Ops:    []store.Op{{Key: key, Delete: true}},
-		})
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return deleted, fmt.Errorf("deleting %s: %w", key, err)
-		}
-		deleted++
-	}
-	return deleted, nil
-}
-
-// oldChunks lists the chunks put before an instant, with their revisions.
-func oldChunks(ctx context.Context, st store.Store, before time.Time) (map[string]uint64, error) {
-	old := make(map[string]uint64)
-	for token := ""; ; {
-		page, err := st.List(ctx, prefix, token, store.DefaultPage)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.Records {
-			if putTime(r.Value).Before(before) {
-				old[r.Key] = r.Revision
-			}
-		}
-		if token = page.Next; token == "" {
-			return old, nil
-		}
-	}
 }

@@ -1,12 +1,6 @@
 package document
 
 // Entry points with a clock, and limits, for the tests of this package.
-var (
-	TestOnlyPut   = put
-	TestOnlySweep = sweep
-)
+var TestOnlySweepShared = sweepShared
 
-const (
-	TestOnlyRefreshAfter = refreshAfter
-	TestOnlyMinSweepAge  = minSweepAge
-)
+const TestOnlyMinSweepAge = minSweepAge

@@ -1,0 +1,80 @@
+package control_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
+)
+
+// large are routes of about a megabyte, told apart from others by their mark.
+func large(mark string) map[string]any {
+	list := make([]any, 1000)
+	for i := range list {
+		list[i] = map[string]any{"exact": fmt.Sprintf("/%s/%d/%s", mark, i, strings.Repeat("x", 1000))}
+	}
+	return map[string]any{"routes": list}
+}
+
+// Row 5 of the attacks: what an organization's routes and bundles take is bounded, what
+// was replaced, refused or deleted included; that is gone within a minute, and makes room.
+func TestStored_IsBoundedAndGoes(t *testing.T) {
+	const most = 6 << 20 // two of these environments: routes, and a bundle a third larger
+	in := withQuotas(t, control.Quotas{"bytes": most})
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	x, y := in.tenant(op, "acme"), in.tenant(op, "globex")
+	replace := func(x *tenant, mark string) error {
+		_, err := api.Invoke[api.RoutesState](t.Context(), op, api.OpReplaceRoutes, large(mark), x.path()...)
+		return err
+	}
+	n := 0
+	var err error
+	for ; err == nil && n < 10; n++ {
+		err = replace(x, strconv.Itoa(n))
+	}
+	if mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), "quota of bytes") || n < 2 {
+		t.Fatalf("put %d times: %v", n, err)
+	}
+	if err := replace(y, "0"); err != nil {
+		t.Errorf("another organization: %v", err)
+	}
+	documents := func() (n int) { return len(in.records("document/")) }
+	before := documents()
+	// What one PUT left goes, and the environment's own stays.
+	tidied := func() bool {
+		if err := in.plane.TestOnlyTidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return documents() == 4
+	}
+	if tidied() || documents() != before {
+		t.Errorf("%d documents of %d are left at once", documents(), before)
+	}
+	in.clock.advance(document.Grace + time.Second)
+	eventually(t, "what was replaced to go", tidied)
+	state := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	if want := fmt.Sprintf("/%d/", n-2); len(state.Routes) != 1000 || !strings.HasPrefix(state.Routes[0].Exact, want) {
+		t.Errorf("%d routes of %.20s, want %s", len(state.Routes), state.Routes[0].Exact, want)
+	}
+	if err := replace(x, "again"); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+	// A process that ended leaves it to the next sweep.
+	in.restart()
+	call[any](t, in.client(token, nil), api.OpDeleteEnvironment, nil, x.path()...)
+	in.clock.advance(document.Grace + time.Second)
+	eventually(t, "what is left of a deleted environment to go", func() bool {
+		if err := in.plane.TestOnlyTidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		in.clock.advance(document.Grace + time.Second)
+		return documents() == 2 && len(in.records("stored/")) == 1
+	})
+}
