@@ -41,6 +41,11 @@ func ours(measure, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get(measure, nameOurs, name) }
 }
 
+// ofControl is a figure of a control plane by itself.
+func ofControl(measure, name string) func(*results) float64 {
+	return func(r *results) float64 { return r.get(measure, nameControl, name) }
+}
+
 // over is a figure of ours through a reference's.
 func over(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, ratio) }
@@ -121,6 +126,9 @@ var goals = []goal{
 	{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("crowd", figCrowd+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
+	{"dearest body of the API", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},
+	{"memory of the dearest body of 2 MiB or more ÷ its size", false, 8, "", ofControl("bodies", figBodyMemory)},
+	{"memory of mezu validate ÷ size of the file", false, 10, "", ofControl("bodies", figFileMemory)},
 	{"cold start of a control plane with 100,000 environments", false, 10_000, " ms", ours("cold", figColdStart)},
 	{"its resident memory", false, 1536, " MiB", ours("cold", figColdResident)},
 	{"lookup by mail, largest directory ÷ 1,000 users", false, 2, "", growth(figLookup)},

@@ -64,6 +64,7 @@ var measures = []measure{
 	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments), and of an edge that has none of them yet", takeCold},
 	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
+	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
 	{"etcd", "The same over a cluster of three members of etcd, and its plain client", takeEtcd},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
