@@ -22,8 +22,8 @@ import (
 // directory.
 var ErrLocked = errors.New("in use by another process")
 
-// lockName is the file whose lock stands for the directory's.
-const lockName = "lock"
+// LockName is the file whose lock stands for the directory's.
+const LockName = "lock"
 
 // Marks of a file that is being written; Lock removes those left behind.
 const (
@@ -174,7 +174,7 @@ func tryWriting(dir string) error {
 // is idempotent, or with the process. Once held, files that a killed Write left behind
 // in the directory or below are removed.
 func Lock(dir string) (io.Closer, error) {
-	path := filepath.Join(dir, lockName)
+	path := filepath.Join(dir, LockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking directory %s: %w", dir, err)

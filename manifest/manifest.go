@@ -15,13 +15,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/namedfile"
 	"github.com/mezusphere/mezu/strictjson"
 )
 
@@ -53,14 +52,10 @@ func (e *Error) Error() string {
 // Unwrap gives what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Read reads the file at path; name is what errors call it.
-func Read(path, name string) (*File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+// Read reads the file at path; name is what errors call it. It may be a pipe, for whose
+// writer Read waits until ctx ends.
+func Read(ctx context.Context, path, name string) (*File, error) {
+	data, err := namedfile.ReadPipe(ctx, path, MaxSize+1)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}

@@ -261,7 +261,7 @@ func TestC7_BoundedMemory(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mezu.yaml")
-	if _, err := manifest.Read(path, "mezu.yaml"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := manifest.Read(t.Context(), path, "mezu.yaml"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	// A sparse file costs no disk, and is not read to its end.
@@ -271,7 +271,7 @@ func TestRead(t *testing.T) {
 	if err := os.Truncate(path, 100<<20); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manifest.Read(path, "mezu.yaml"); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := manifest.Read(t.Context(), path, "mezu.yaml"); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("100 MB: %v", err)
 	}
 }

@@ -11,10 +11,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 // NewKey makes a P-256 key for a certificate, and its PEM text (PKCS #8) to be
@@ -76,12 +75,7 @@ const maxPairFile = 1 << 20
 // LoadKeyPair is KeyPair for the files that an administrator keeps elsewhere. A key that
 // others could change, or could have put there, is refused.
 func LoadKeyPair(chainFile, keyFile string) (*tls.Certificate, error) {
-	f, err := os.Open(chainFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading a certificate: %w", err)
-	}
-	defer f.Close()
-	chain, err := io.ReadAll(io.LimitReader(f, maxPairFile))
+	chain, err := namedfile.Read(chainFile, maxPairFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading a certificate: %w", err)
 	}

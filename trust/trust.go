@@ -16,12 +16,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 // Anchor holds what one peer believes. It is safe for concurrent use and its
@@ -183,16 +183,12 @@ const maxRootsFile = 1 << 20
 // empty, larger than 1 MiB or has anything else in it is an error: there is no
 // falling back to the system's roots.
 func LoadRoots(path string) (*x509.CertPool, error) {
-	info, err := os.Stat(path)
+	data, err := namedfile.Read(path, maxRootsFile+1)
 	if err != nil {
 		return nil, fmt.Errorf("reading CA certificates: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxRootsFile {
-		return nil, fmt.Errorf("reading CA certificates: %s is no file of at most %d bytes", path, maxRootsFile)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading CA certificates: %w", err)
+	if len(data) > maxRootsFile {
+		return nil, fmt.Errorf("reading CA certificates: %s has more than %d bytes", path, maxRootsFile)
 	}
 	pool, err := ParseRoots(data)
 	if err != nil {

@@ -64,7 +64,7 @@ func runApply(ctx context.Context, o *applyOptions) error {
 
 // send reads the file and sends it. Errors about a field have its place in the file.
 func send(ctx context.Context, o *applyOptions) (*manifest.File, target, api.ApplyResponse, error) {
-	f, err := readFile(o.Invocation, o.File)
+	f, err := readFile(ctx, o.Invocation, o.File)
 	if err != nil {
 		return nil, target{}, api.ApplyResponse{}, err
 	}

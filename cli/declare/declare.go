@@ -7,9 +7,8 @@
 package declare
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -38,12 +37,12 @@ func fileFlag() cli.Flag {
 
 // readFile reads the file that was named, or the one that the working directory belongs
 // to.
-func readFile(inv *invocation.Invocation, name string) (*manifest.File, error) {
+func readFile(ctx context.Context, inv *invocation.Invocation, name string) (*manifest.File, error) {
 	switch name {
 	case "-":
-		data, err := io.ReadAll(io.LimitReader(inv.In, manifest.MaxSize+1))
+		data, err := inv.ReadAll(ctx, manifest.MaxSize+1)
 		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
+			return nil, err
 		}
 		return manifest.Parse("standard input", data)
 	case "":
@@ -61,7 +60,7 @@ func readFile(inv *invocation.Invocation, name string) (*manifest.File, error) {
 			name = rel
 		}
 	}
-	return manifest.Read(inv.Path(name), name)
+	return manifest.Read(ctx, inv.Path(name), name)
 }
 
 // target is where a manifest is applied.

@@ -63,8 +63,8 @@ func newValidate(inv *invocation.Invocation, run func(context.Context, *validate
 	}
 }
 
-func runValidate(_ context.Context, o *validateOptions) error {
-	f, err := readFile(o.Invocation, o.File)
+func runValidate(ctx context.Context, o *validateOptions) error {
+	f, err := readFile(ctx, o.Invocation, o.File)
 	if err != nil {
 		return err
 	}

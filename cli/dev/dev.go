@@ -129,7 +129,7 @@ func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 	if path := c.Path("file"); path != "" {
 		var err error
 		o.FilePath = inv.Path(path)
-		if o.File, err = manifest.Read(o.FilePath, path); err != nil {
+		if o.File, err = manifest.Read(c.Context, o.FilePath, path); err != nil {
 			return Options{}, err
 		}
 	}

@@ -11,9 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -25,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 // Invocation is what a command has to work with.
@@ -176,12 +175,7 @@ const maxCAFile = 1 << 20
 // Roots reads a private CA's certificates. A file without any is an error: it
 // never means the system's roots.
 func Roots(path string) (*x509.CertPool, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the CA file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCAFile))
+	data, err := namedfile.Read(path, maxCAFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA file: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 // Profile is one named connection to a control plane. All but API may be empty.
@@ -228,12 +228,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // readBounded reads a whole file of at most max bytes.
 func readBounded(path string, max int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	data, err := namedfile.Read(path, max+1)
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,29 @@ func (s Streams) Warnf(format string, args ...any) {
 // maxAnswer bounds what a person types at a prompt.
 const maxAnswer = 1 << 10
 
+// ReadAll reads standard input to its end, as far as max bytes. When ctx ends, the read is
+// left to end with the process: nothing can interrupt it.
+func (s Streams) ReadAll(ctx context.Context, max int64) ([]byte, error) {
+	type input struct {
+		data []byte
+		err  error
+	}
+	read := make(chan input, 1)
+	go func() {
+		data, err := io.ReadAll(io.LimitReader(s.In, max))
+		read <- input{data, err}
+	}()
+	select {
+	case in := <-read:
+		if in.err != nil {
+			return nil, fmt.Errorf("reading standard input: %w", in.err)
+		}
+		return in.data, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading standard input: %w", ctx.Err())
+	}
+}
+
 // Ask prints a question to stderr and reads one line. Callers check CanPrompt
 // first. At the end of the input the answer is empty. When ctx ends, the read from
 // the terminal is left to end with the process: nothing can interrupt it.

@@ -59,6 +59,7 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 	r.out = newDevOutput(o, r.log)
 	defer context.AfterFunc(ctx, r.out.stopping)()
 	defer func() { r.out.stopped(err) }()
+	removeAbandoned(time.Now())
 	remove, err := r.chooseState(folders)
 	if err != nil {
 		return err
@@ -107,13 +108,11 @@ func (r *devRun) chooseState(folders home.Home) (remove func() error, err error)
 	keep := func() error { return nil }
 	switch {
 	case r.Ephemeral:
-		if r.state, err = os.MkdirTemp("", "mezu-dev-"); err != nil {
-			return nil, fmt.Errorf("making a temporary folder: %w", err)
+		var removeState func() error
+		if r.state, removeState, err = makeEphemeral(); err != nil {
+			return nil, err
 		}
-		return func() error {
-			err := os.RemoveAll(r.state)
-			return errors.Join(err, r.forgetProfile())
-		}, nil
+		return func() error { return errors.Join(removeState(), r.forgetProfile()) }, nil
 	case r.Options.State != "":
 		r.state = r.Path(r.Options.State)
 	default:

@@ -108,7 +108,7 @@ func (d *devFile) watch(ctx context.Context) error {
 }
 
 func (d *devFile) reapply(ctx context.Context) error {
-	f, err := manifest.Read(d.run.FilePath, d.run.File.Name)
+	f, err := manifest.Read(ctx, d.run.FilePath, d.run.File.Name)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/archive"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 const auditUsage = `Usage:
@@ -75,12 +76,7 @@ func (p *program) auditVerify(args []string) error {
 const maxTrustRoot = 1 << 10
 
 func readTrustRoot(path string) (ed25519.PublicKey, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the trust root: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxTrustRoot))
+	text, err := namedfile.Read(path, maxTrustRoot)
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust root: %w", err)
 	}

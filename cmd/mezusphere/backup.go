@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 const backupUsage = `Usage:
@@ -30,7 +31,7 @@ Flags:
 // backup is "mezusphere backup".
 func (p *program) backup(ctx context.Context, args []string) error {
 	f, o := p.operatorFlags("backup")
-	rest, err := p.parseOperator(f, o, args, 1, backupUsage)
+	rest, err := p.parseOperator(ctx, f, o, args, 1, backupUsage)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	if path == "" || len(rest) > 0 {
 		return wrong("mezusphere restore takes one file")
 	}
-	c, err := load(roleRestore, file, flags, p.getenv)
+	c, err := load(ctx, roleRestore, file, flags, p.getenv)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,12 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	got, err := control.Restore(drain, control.Config{StateDir: c.State, Store: st, StoreDir: dir, SealKey: c.SealKey, Log: log, Version: version}, path, live)
+	backup, err := namedfile.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening the backup: %w", err)
+	}
+	defer backup.Close()
+	got, err := control.Restore(drain, control.Config{StateDir: c.State, Store: st, StoreDir: dir, SealKey: c.SealKey, Log: log, Version: version}, backup, live)
 	if err != nil {
 		return err
 	}

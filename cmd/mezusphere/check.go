@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 
 // checkFiles judges what a configuration points at, and what the services would
 // find wrong at their start.
-func (c *config) checkFiles() error {
+func (c *config) checkFiles(ctx context.Context) error {
 	if _, err := process.Logger(io.Discard, c.LogFormat, c.LogLevel); err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (c *config) checkFiles() error {
 		}
 	}
 	if c.JoinTokenFile != "" {
-		if _, err := process.SecretFile(c.JoinTokenFile, slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := process.SecretFile(ctx, c.JoinTokenFile, slog.New(slog.DiscardHandler)); err != nil {
 			return fmt.Errorf("join_token_file: %w", err)
 		}
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -17,6 +17,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/namedfile"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -173,10 +174,10 @@ type given struct{ flag, value string }
 
 // load makes the configuration of a role: defaults, then the file, then the
 // environment, then the flags.
-func load(role, file string, flags []given, getenv func(string) string) (*config, error) {
+func load(ctx context.Context, role, file string, flags []given, getenv func(string) string) (*config, error) {
 	c := defaults()
 	if file = first(file, getenv("MEZUSPHERE_CONFIG")); file != "" {
-		if err := c.readFile(file); err != nil {
+		if err := c.readFile(ctx, file); err != nil {
 			return nil, err
 		}
 	}
@@ -205,13 +206,8 @@ const maxConfig = 32 << 10
 
 // readFile reads the YAML file. An unknown or doubled key, or a value of the wrong
 // type, is an error that names its line.
-func (c *config) readFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+func (c *config) readFile(ctx context.Context, path string) error {
+	data, err := namedfile.ReadPipe(ctx, path, maxConfig+1)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}

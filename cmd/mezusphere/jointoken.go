@@ -28,7 +28,7 @@ func (p *program) joinToken(ctx context.Context, args []string) error {
 	f, o := p.operatorFlags("join-token create")
 	var asJSON bool
 	f.BoolVar(&asJSON, "json", false, "")
-	if _, err := p.parseOperator(f, o, args[1:], 0, joinTokenUsage); err != nil {
+	if _, err := p.parseOperator(ctx, f, o, args[1:], 0, joinTokenUsage); err != nil {
 		return err
 	}
 	drain, _, stop := process.Signals(ctx)

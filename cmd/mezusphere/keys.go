@@ -59,7 +59,7 @@ func (p *program) askKeys(ctx context.Context, name string, args []string) error
 		f.StringVar(&what, "what", "", "")
 		f.StringVar(&offline, "offline", "", "")
 	}
-	if _, err := p.parseOperator(f, o, args, 0, keysUsage); err != nil {
+	if _, err := p.parseOperator(ctx, f, o, args, 0, keysUsage); err != nil {
 		return err
 	}
 	if name == "rotate" {

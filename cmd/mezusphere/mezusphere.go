@@ -37,7 +37,7 @@ mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a 
 environment variable: api_addr is --api-addr and MEZUSPHERE_API_ADDR. Flags win over the
 environment, the environment over the file.
 
-SIGTERM lets requests end, a second one cuts them.
+SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts them.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict, 6 unreachable, 7 timed out.
 `
 
@@ -75,7 +75,7 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 	case roleControl, roleEdge, roleAll:
 		return p.serve(ctx, name, args)
 	case "check":
-		err = p.check(args)
+		err = p.check(ctx, args)
 	case "join-token":
 		err = p.joinToken(ctx, args)
 	case "audit":
@@ -143,7 +143,7 @@ func (p *program) roleHelp(role string) error {
 }
 
 // check judges a configuration as a start would, and starts nothing.
-func (p *program) check(args []string) error {
+func (p *program) check(ctx context.Context, args []string) error {
 	role := ""
 	if len(args) > 0 && (args[0] == roleControl || args[0] == roleEdge || args[0] == roleAll) {
 		role, args = args[0], args[1:]
@@ -155,11 +155,11 @@ func (p *program) check(args []string) error {
 	if len(rest) > 0 {
 		return wrong("check takes control, edge or all, not %q", rest[0])
 	}
-	c, err := load(role, file, flags, p.getenv)
+	c, err := load(ctx, role, file, flags, p.getenv)
 	if err != nil {
 		return err
 	}
-	if err := c.checkFiles(); err != nil {
+	if err := c.checkFiles(ctx); err != nil {
 		return err
 	}
 	p.Sayf("the configuration is good")

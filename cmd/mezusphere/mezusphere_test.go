@@ -48,7 +48,7 @@ func write(t *testing.T, text string) string {
 func TestPrecedence(t *testing.T) {
 	file := write(t, "domain: file.example\nname: from-file\napi_hosts: [a.example, b.example]\nmax_conns: 10\nstate: /s\n")
 	env := map[string]string{"MEZUSPHERE_NAME": "from-env", "MEZUSPHERE_MAX_CONNS": "20", "MEZUSPHERE_CONFIG": file, "MEZU_CA_FILE": "ca.pem"}
-	c, err := load(roleAll, "", []given{{"max-conns", "30"}}, func(k string) string { return env[k] })
+	c, err := load(t.Context(), roleAll, "", []given{{"max-conns", "30"}}, func(k string) string { return env[k] })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestEveryKeyIsAFlag(t *testing.T) {
 		if strings.HasSuffix(k.name, "hosts") || k.name == "quotas" {
 			yaml = write(t, k.name+": [a]\n")
 		}
-		if err := defaults().readFile(yaml); err != nil {
+		if err := defaults().readFile(t.Context(), yaml); err != nil {
 			t.Errorf("%s is no key of the file: %v", k.name, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -65,13 +66,13 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) 
 }
 
 // parseOperator is parse for a command that asks the control plane.
-func (p *program) parseOperator(f *flag.FlagSet, o *operatorOptions, args []string, want int, usage string) ([]string, error) {
+func (p *program) parseOperator(ctx context.Context, f *flag.FlagSet, o *operatorOptions, args []string, want int, usage string) ([]string, error) {
 	rest, err := p.parse(f, args, want, usage)
 	if err != nil {
 		return nil, err
 	}
 	if o.tokenFile != "" {
-		if o.token, err = process.SecretFile(o.tokenFile, slog.New(slog.NewTextHandler(p.Err, nil))); err != nil {
+		if o.token, err = process.SecretFile(ctx, o.tokenFile, slog.New(slog.NewTextHandler(p.Err, nil))); err != nil {
 			return nil, err
 		}
 	}

@@ -24,7 +24,7 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 	if err != nil {
 		return exit.Of(err), err
 	}
-	c, err := load(role, file, flags, p.getenv)
+	c, err := load(ctx, role, file, flags, p.getenv)
 	if err != nil {
 		return exit.Of(err), err
 	}
@@ -73,7 +73,7 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 		log.Info("control plane listens", "api", ctl.Addr(), "admin", ctl.AdminAddr(), "ca_file", ctl.CAFile())
 	}
 	if role != roleControl {
-		e, err := edge.New(p.edgeConfig(role, c, ctl, log))
+		e, err := edge.New(p.edgeConfig(drain, role, c, ctl, log))
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func connections(role string) process.Connections {
 
 // edgeConfig is the edge's. In a process with the control plane, ctl is where it
 // enrols; else ctl is nil.
-func (p *program) edgeConfig(role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
+func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
 	conns, _ := c.dataConns(role)
 	cfg := edge.Config{
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
@@ -151,7 +151,7 @@ func (p *program) edgeConfig(role string, c *config, ctl *control.Control, log *
 		}
 		cfg.JoinToken = func() (string, error) { return ctl.JoinToken(context.Background()) }
 	case c.JoinTokenFile != "":
-		cfg.JoinToken = func() (string, error) { return process.SecretFile(c.JoinTokenFile, log) }
+		cfg.JoinToken = func() (string, error) { return process.SecretFile(ctx, c.JoinTokenFile, log) }
 	}
 	return cfg
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 // Descriptor limits below which a program refuses to start: what it would need
@@ -46,13 +47,19 @@ func CheckDescriptors(least uint64) error {
 		Hint: fmt.Sprintf("ulimit -Hn %d, or LimitNOFILE=%d in the service's unit", least, least)}
 }
 
-// Signals gives two contexts: drain ends with the first SIGINT or SIGTERM, or with
-// parent; cut ends with the second. Call stop when the work is done.
+// Signals gives two contexts: drain ends with the first SIGINT, SIGTERM or SIGHUP, or with
+// parent; cut ends with the second SIGINT or SIGTERM. Call stop when the work is done. On
+// Windows they are Ctrl-C and the closing of the console. SIGHUP counts unless nohup had
+// it ignored.
 func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
 	cut, cutNow := context.WithCancel(context.WithoutCancel(parent))
 	drain, drainNow := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ending = append(ending, syscall.SIGHUP)
+	}
+	signal.Notify(signals, ending...)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
 	wg.Go(func() { follow(done, signals, drainNow, cutNow) })
@@ -69,13 +76,14 @@ func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
 // timeout(1) and some supervisors signal both a process and its group.
 const sameSignal = 100 * time.Millisecond
 
-// follow ends one context per signal.
+// follow ends one context per signal. When a terminal goes away, kernel and shell both
+// say so: a second SIGHUP asks for nothing new.
 func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.CancelFunc) {
 	var last time.Time
 	for len(ends) > 0 {
 		select {
-		case <-signals:
-			if !last.IsZero() && time.Since(last) < sameSignal {
+		case s := <-signals:
+			if !last.IsZero() && (time.Since(last) < sameSignal || s == syscall.SIGHUP) {
 				continue
 			}
 			last = time.Now()
@@ -127,19 +135,14 @@ func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 // characters.
 const maxSecret = 4 << 10
 
-// SecretFile reads a key or token from a file. What others may read is warned
-// about.
-func SecretFile(path string, log *slog.Logger) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("reading a secret: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+// SecretFile reads a key or token from a file, or from a pipe, for whose writer it waits
+// until ctx ends. What others may read is warned about.
+func SecretFile(ctx context.Context, path string, log *slog.Logger) (string, error) {
+	info, err := os.Stat(path)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
 		log.Warn("everyone on this machine can read the secret; chmod 600 it", "file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	data, err := namedfile.ReadPipe(ctx, path, maxSecret+1)
 	if err != nil {
 		return "", fmt.Errorf("reading a secret: %w", err)
 	}

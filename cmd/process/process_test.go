@@ -156,14 +156,14 @@ func TestSecretFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("  abc\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := process.SecretFile(path, log); got != "abc" || err != nil || logged.Len() > 0 {
+	if got, err := process.SecretFile(t.Context(), path, log); got != "abc" || err != nil || logged.Len() > 0 {
 		t.Errorf("%q, %v, logged %q", got, err, logged.String())
 	}
 	if runtime.GOOS != "windows" {
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := process.SecretFile(path, log); err != nil || !strings.Contains(logged.String(), "chmod 600") {
+		if _, err := process.SecretFile(t.Context(), path, log); err != nil || !strings.Contains(logged.String(), "chmod 600") {
 			t.Errorf("%v, logged %q", err, logged.String())
 		}
 	}
@@ -171,11 +171,11 @@ func TestSecretFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := process.SecretFile(path, log); err == nil {
+		if got, err := process.SecretFile(t.Context(), path, log); err == nil {
 			t.Errorf("%.10q read as %.10q", bad, got)
 		}
 	}
-	if _, err := process.SecretFile(filepath.Join(dir, "none"), log); !errors.Is(err, os.ErrNotExist) {
+	if _, err := process.SecretFile(t.Context(), filepath.Join(dir, "none"), log); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

@@ -34,6 +34,28 @@ func TestSignals(t *testing.T) {
 	wait(t, cut)
 }
 
+// TestHangup: SIGHUP drains as SIGTERM does; when it comes again, from the kernel and from
+// a shell, that cuts nothing.
+func TestHangup(t *testing.T) {
+	drain, cut, stop := process.Signals(context.Background())
+	defer stop()
+	for range 3 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, drain)
+		select {
+		case <-cut.Done():
+			t.Fatal("a hangup cut")
+		case <-time.After(150 * time.Millisecond):
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, cut)
+}
+
 func wait(t *testing.T, ctx context.Context) {
 	t.Helper()
 	select {

@@ -49,7 +49,8 @@ Flags:
    --log-level LEVEL    debug, info, warn or error
    --version            print the version
 
-SIGTERM lets requests end, a second one cuts them. HTTPS_PROXY and NO_PROXY are honoured.
+SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts them.
+HTTPS_PROXY and NO_PROXY are honoured.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 6 unreachable, 7 timed out.
 `
 
@@ -158,7 +159,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 	if o.json {
 		emit = process.NewEvents(s, log).Write
 	}
-	d, err := assemble(o, log, emit, outlets.Lost)
+	d, err := assemble(drain, o, log, emit, outlets.Lost)
 	if err == nil {
 		defer context.AfterFunc(cut, d.Close)()
 		err = d.Run(drain)
@@ -174,7 +175,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 }
 
 // assemble checks what can be checked before anything is touched.
-func assemble(o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*daemon.Daemon, error) {
+func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*daemon.Daemon, error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return nil, err
 	}
@@ -184,7 +185,7 @@ func assemble(o *options, log *slog.Logger, emit func(mezu.Event), lost func() u
 	// Later the file may go and come: the certificate serves, and a registration
 	// is tried again. Before the first one its lack is a mistake.
 	if files, _ := os.ReadDir(o.state); o.tokenFile != "" && len(files) == 0 {
-		if _, err := process.SecretFile(o.tokenFile, log); err != nil {
+		if _, err := process.SecretFile(ctx, o.tokenFile, log); err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 	}
@@ -192,17 +193,17 @@ func assemble(o *options, log *slog.Logger, emit func(mezu.Event), lost func() u
 	log.Info("requests at once", "most", conns, "because_of", because)
 	return daemon.New(daemon.Config{
 		MaxConns: conns,
-		API:      o.api, CAFile: o.ca, Token: o.secret(log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
+		API:      o.api, CAFile: o.ca, Token: o.secret(ctx, log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
 		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit, LinesLost: lost,
 	})
 }
 
 // secret is where the key comes from; nil if nowhere. A file is read at each use,
 // so that it can be replaced while the program runs.
-func (o *options) secret(log *slog.Logger) func() (string, error) {
+func (o *options) secret(ctx context.Context, log *slog.Logger) func() (string, error) {
 	switch {
 	case o.tokenFile != "":
-		return func() (string, error) { return process.SecretFile(o.tokenFile, log) }
+		return func() (string, error) { return process.SecretFile(ctx, o.tokenFile, log) }
 	case o.token != "":
 		return func() (string, error) { return strings.TrimSpace(o.token), nil }
 	}

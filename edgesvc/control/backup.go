@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/mezusphere/mezu/atomicfile"
@@ -34,12 +33,12 @@ type Restored struct {
 	Records int
 }
 
-// Restore puts the backup in a file into the empty store of a control plane that
+// Restore puts a backup into the empty store of a control plane that
 // isn't running, and raises its epoch, so that edges and Warpgates take what it says for
 // newer than all before. What goes on at the moment is not taken up again (see
 // service.EndsWithRestore), unless live is true: a control plane that moves to another
 // store.
-func Restore(ctx context.Context, cfg Config, path string, live bool) (Restored, error) {
+func Restore(ctx context.Context, cfg Config, file io.ReadSeeker, live bool) (Restored, error) {
 	if cfg.Domain == "" {
 		cfg.Domain = "localhost" // no restored record depends on it
 	}
@@ -47,11 +46,6 @@ func Restore(ctx context.Context, cfg Config, path string, live bool) (Restored,
 	if err != nil {
 		return Restored{}, err
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return Restored{}, fmt.Errorf("opening the backup: %w", err)
-	}
-	defer file.Close()
 	if err := atomicfile.EnsureOwnDir(c.cfg.StateDir); err != nil {
 		return Restored{}, c.unusableState(err)
 	}

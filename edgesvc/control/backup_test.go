@@ -53,7 +53,7 @@ func (in *installation) restored(path string, live bool) *installation {
 	if err != nil {
 		in.t.Fatal(err)
 	}
-	got, err := control.Restore(in.t.Context(), control.Config{StateDir: r.dir, Now: in.clock.now}, path, live)
+	got, err := control.Restore(in.t.Context(), control.Config{StateDir: r.dir, Now: in.clock.now}, opened(in.t, path), live)
 	if err != nil || got.Records < 20 || got.Program != "test" {
 		in.t.Fatalf("%+v, %v", got, err)
 	}
@@ -210,7 +210,7 @@ func TestRestore_Refuses(t *testing.T) {
 	path := in.backup(op)
 	try := func(what string, want mezu.Code, part string, cfg control.Config, path string) {
 		t.Helper()
-		_, err := control.Restore(t.Context(), cfg, path, false)
+		_, err := control.Restore(t.Context(), cfg, opened(t, path), false)
 		var e *mezu.Error
 		if !errors.As(err, &e) || e.Code != want || e.Hint == "" || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", what, err)
@@ -241,12 +241,12 @@ func TestRestore_Refuses(t *testing.T) {
 		if err := os.WriteFile(bad, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := control.Restore(t.Context(), empty, bad, false)
+		_, err := control.Restore(t.Context(), empty, opened(t, bad), false)
 		if mezu.CodeOf(err) != mezu.CodeInvalid {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := control.Restore(t.Context(), empty, path, false); err != nil {
+	if _, err := control.Restore(t.Context(), empty, opened(t, path), false); err != nil {
 		t.Errorf("into the directory that refused them: %v", err)
 	}
 	// The key that is named is the one that the control plane needs then.
@@ -347,4 +347,15 @@ func TestS6_NothingLeasedComesBack(t *testing.T) {
 			}
 		}
 	}
+}
+
+// opened opens a backup until the test ends.
+func opened(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }
