@@ -63,10 +63,15 @@ type statement struct {
 
 // streamRecord is a statement as it is kept.
 type streamRecord struct {
+	streamHead
+	Signed blob   `json:"signed"`
+	KeyID  string `json:"key_id"`
+}
+
+// streamHead is what is listed of a statement.
+type streamHead struct {
 	Kind     api.StreamKind `json:"kind"`
 	Position mezu.Position  `json:"position"`
-	Signed   blob           `json:"signed"`
-	KeyID    string         `json:"key_id"`
 	Until    time.Time      `json:"until,omitzero"`
 	// NotBefore is that of a revocation, whose subject is in the key.
 	NotBefore time.Time `json:"not_before,omitzero"`
@@ -220,7 +225,7 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 		if err != nil {
 			return position, err
 		}
-		ch.put(st.key(position), streamRecord{Kind: st.kind, Position: position, Signed: kept, KeyID: signed.KeyID, Until: st.until, NotBefore: st.notBefore})
+		ch.put(st.key(position), streamRecord{streamHead{st.kind, position, st.until, st.notBefore}, kept, signed.KeyID})
 	}
 	ch.update(keyRevision, counter.Revision, position.Revision)
 	return position, nil

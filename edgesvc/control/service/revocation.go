@@ -150,13 +150,13 @@ func (s *Service) countCertificate(ctx context.Context, ch *change, organization
 
 // revocationOf is what a record says; a record of the version before says it in its
 // statement alone.
-func (s *Service) revocationOf(ctx context.Context, key string, rec streamRecord) (mezu.Revocation, error) {
+func (s *Service) revocationOf(ctx context.Context, key string, rec streamHead) (mezu.Revocation, error) {
 	if kind, path, ok := strings.Cut(key[len(prefixRevocation):], "/"); ok {
 		subject := path[strings.LastIndexByte(path, '/')+1:]
 		return mezu.Revocation{Kind: mezu.RevocationKind(kind), Subject: subject, NotBefore: rec.NotBefore, Until: rec.Until}, nil
 	}
 	var r mezu.Revocation
-	signed, err := s.signed(ctx, rec)
+	signed, err := s.statement(ctx, key)
 	if err == nil {
 		err = json.Unmarshal(signed.Payload, &r)
 	}
@@ -204,7 +204,7 @@ func (s *Service) sweepRevocations(ctx context.Context) error {
 		r := mezu.Revocation{Until: f.Value.Until}
 		if !s.now().After(r.Until) {
 			var err error
-			if r, err = s.revocationOf(ctx, f.Key, f.Value); err != nil {
+			if r, err = s.revocationOf(ctx, f.Key, f.Value.streamHead); err != nil {
 				return err
 			}
 			wide.note(r)

@@ -1,10 +1,12 @@
 package service
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -108,7 +110,7 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			return err
 		}
 		if rec.Value.Position != e.position { // it became a newer one meanwhile
-			err = errors.Join(has.count(ctx, reader, e.key, e.record(), -1), has.count(ctx, reader, e.key, rec.Value, 1))
+			err = errors.Join(has.count(ctx, reader, e.key, e.record(), -1), has.count(ctx, reader, e.key, rec.Value.streamHead, 1))
 			if err != nil {
 				return err
 			}
@@ -152,7 +154,7 @@ func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, *i
 			position = page.Position
 		}
 		for _, r := range page.Records {
-			f, err := decode[streamRecord](r)
+			f, err := decodeHead(r)
 			if err != nil {
 				return nil, nil, "", err
 			}
@@ -173,6 +175,18 @@ func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, *i
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.position.Compare(b.position))
 	})
 	return entries, has, position, nil
+}
+
+// decodeHead decodes a record without its document. Of revocations there may be hundreds of
+// thousands, and reading over their documents would take most of the time: as this version
+// writes them, the document comes after all that is listed.
+func decodeHead(r store.Record) (found[streamHead], error) {
+	if of, ok := strings.CutPrefix(r.Key, prefixRevocation); ok && strings.Contains(of, "/") {
+		if head, _, ok := bytes.Cut(r.Value, []byte(`,"signed":`)); ok {
+			r.Value = append(head[:len(head):len(head)], '}')
+		}
+	}
+	return decode[streamHead](r)
 }
 
 func (s *Service) send(ctx context.Context, sink Sink, rec streamRecord, resume mezu.Position) error {

@@ -35,7 +35,7 @@ func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 		ch.create(keyID(id), keyEdge("edge-1"))
 		ch.create(keyEdge("edge-1"), edge{Certificates: []certificate{{Serial: "1", NotAfter: now.Add(time.Hour)}}})
 		for i, name := range []string{"a", "b", "c"} {
-			ch.create(keyBundle(name), streamRecord{Kind: api.StreamBundle, Position: mezu.Position{Epoch: 1, Revision: uint64(i + 1)}, Signed: blob{Inline: []byte("{}")}})
+			ch.create(keyBundle(name), streamRecord{streamHead: streamHead{Kind: api.StreamBundle, Position: mezu.Position{Epoch: 1, Revision: uint64(i + 1)}}, Signed: blob{Inline: []byte("{}")}})
 		}
 		return nil
 	})

@@ -1,0 +1,73 @@
+package service
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// counter takes the events of a stream and ends it after the snapshot.
+type counter struct{ sent int }
+
+func (c *counter) KeepAlive() error { return nil }
+func (c *counter) End()             {}
+func (c *counter) Send(e api.StreamEvent) error {
+	c.sent++
+	if e.Kind == api.StreamSynced {
+		return errGone
+	}
+	return nil
+}
+
+// BenchmarkRevocations is what an edge's stream costs with 200,000 revocations in force:
+// one that resumes at the present, and one that gets everything.
+func BenchmarkRevocations(b *testing.B) {
+	const many = 200_000
+	p := newPool(b)
+	p.now = p.now.Truncate(time.Millisecond)
+	signature, err := p.authority.Sign(mezu.PurposeRevocation, mezu.Revocation{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	id := make([]byte, 13)
+	for i := 0; i < many; {
+		var txn store.Txn
+		for range store.MaxOps {
+			rand.Read(id)
+			at := mezu.Position{Epoch: p.epoch, Revision: uint64(i + 1)}
+			r := mezu.Revocation{Position: at, Kind: mezu.RevokeUser, Subject: "usr_" + hex.EncodeToString(id), Scope: p.dir.ID, NotBefore: p.now, Until: p.now.Add(mezu.MaxGrantLife)}
+			doc := signature
+			doc.Payload, _ = encode(r)
+			signed, _ := encode(doc)
+			value, err := encode(streamRecord{streamHead{api.StreamRevocation, at, r.Until, r.NotBefore}, blob{Inline: signed}, doc.KeyID})
+			if err != nil {
+				b.Fatal(err)
+			}
+			txn.Ops = append(txn.Ops, store.Op{Key: keyRevocation(r.Kind, "org_a", p.dir.ID, r.Subject), Value: value})
+			i++
+		}
+		if _, err := p.store.Commit(b.Context(), txn); err != nil {
+			b.Fatal(err)
+		}
+	}
+	head := mezu.Position{Epoch: p.epoch, Revision: many + 1000}
+	if _, err := p.commit(b.Context(), internal, func(ch *change) error { ch.put(keyRevision, head.Revision); return nil }); err != nil {
+		b.Fatal(err)
+	}
+	for name, from := range map[string]mezu.Position{"resumed": head, "everything": {}} {
+		b.Run(fmt.Sprint(name), func(b *testing.B) {
+			for b.Loop() {
+				var out counter
+				if err := p.streamEdge(b.Context(), Caller{}, from, &out); err != errGone {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
