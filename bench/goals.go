@@ -76,6 +76,21 @@ func within(measure, name, reference, target string) func(*results) float64 {
 	}
 }
 
+// beyond is one figure of a target less another of its own, in the same round.
+func beyond(measure, name, reference, target string) func(*results) float64 {
+	return func(r *results) float64 {
+		a, b := r.find(measure, target, name), r.find(measure, target, reference)
+		if a == nil || b == nil {
+			return math.NaN()
+		}
+		var out []value
+		for i := range min(len(a.Rounds), len(b.Rounds)) {
+			out = append(out, a.Rounds[i]-b.Rounds[i])
+		}
+		return float64(median(out))
+	}
+}
+
 // worse is how much more a figure of ours grows over another of its own than a
 // reference's does, in the same round.
 func worse(measure, name, base, target, reference string) func(*results) float64 {
@@ -127,6 +142,11 @@ var goals = []goal{
 	{"p99 of small requests beside a silent crowd at the limit ÷ alone", false, 2, "", within("silent", figKeptBeside+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"the same on new connections", false, 2, "", within("silent", figNewBeside+p99Suffix, figNewAlone+p99Suffix, nameOurs)},
 	{"p99 of calls of the API beside the same ÷ alone", false, 2, "", within("silent", figKeptBeside+p99Suffix, figAlone+p99Suffix, nameControl)},
+	{"a slow reader over h2c:// beyond one over http://", false, 256, " KiB", beyond("slowreaders", figSlowReader+"h2c", figSlowReader+"http", nameOurs)},
+	{"a slow reader over https:// beyond one over http://", false, 256, " KiB", beyond("slowreaders", figSlowReader+"https", figSlowReader+"http", nameOurs)},
+	{"failed POSTs beyond net/http's client, before a workload that refuses streams", false, 0, "", func(r *results) float64 {
+		return r.against("refusals", figFailedPosts, nameOurs, nameStock, difference)
+	}},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

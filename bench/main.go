@@ -154,14 +154,15 @@ func first(args []string) string {
 // helpers are what the program is when it starts itself. Each says in its first
 // line that it is ready, and ends with ctx.
 var helpers = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	"workload":  runWorkload,
-	"goproxy":   runGoProxy,
-	"fetch":     runFetch,
-	"warpgates": runWarpgates,
-	"crowd":     runCrowd,
-	"silent":    runSilent,
-	"loud":      runLoud,
-	"refuser":   runRefuser,
+	"workload":   runWorkload,
+	"goproxy":    runGoProxy,
+	"fetch":      runFetch,
+	"warpgates":  runWarpgates,
+	"crowd":      runCrowd,
+	"silent":     runSilent,
+	"loud":       runLoud,
+	"refuser":    runRefuser,
+	"h2workload": runH2Workload,
 }
 
 // measureAll starts everything, takes the measures, and prints them.

@@ -182,3 +182,25 @@ func TestRow22_Shutdown(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestRow22_CanceledIsNoReset: a response that the edge cancels is not the workload's
+// doing, by whichever way it came.
+func TestRow22_CanceledIsNoReset(t *testing.T) {
+	overAll(t, func(rw http.ResponseWriter, r *http.Request, release <-chan struct{}) {
+		io.WriteString(rw, "begun")
+		http.NewResponseController(rw).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-release:
+		}
+	}, func(t *testing.T, w *world) {
+		e := w.connect(true)
+		e.ask(getOf("/"))
+		e.response("GET")
+		e.cancel()
+		receive(t, e.done, "end")
+		if got := receive(t, w.events, "event"); got.Cause != mezu.CauseShutdown && got.Cause != mezu.CauseClientGone {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -293,17 +293,17 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 	src.Reset(out.Body, func() http.Header { return out.Trailer }, 0)
 	defer src.Close()
 	if err := w.c.Deliver(&head, &src, closing); err != nil {
-		return cutResponse(ctx, err)
+		return w.cutResponse(ctx, err)
 	}
 	return nil
 }
 
 // cutResponse says why a response that had begun was not delivered whole.
-func cutResponse(ctx context.Context, err error) error {
+func (w *worker) cutResponse(ctx context.Context, err error) error {
 	var src *relay.SourceError
 	var silent *relay.Cut
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, relay.ErrClientGone):
+	case errors.Is(cause, relay.ErrClientGone), w.ctx.Err() != nil: // the edge has canceled it
 		return relay.ErrClientGone
 	case errors.As(cause, &silent):
 		return silent
