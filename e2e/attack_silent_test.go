@@ -125,6 +125,9 @@ func TestAttackSilentEdge(t *testing.T) {
 // request under way, held all that an edge has. Beyond its share it gets no further one
 // while they are scarce, and another environment does.
 func TestAttackEnvironmentOfAll(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a thousand handshakes under the race detector take longer than they teach; package admission's tests have it")
+	}
 	t.Parallel()
 	w := newWorldOfOne(t, 4096, open)
 	e := w.edges[0]
