@@ -147,6 +147,9 @@ var goals = []goal{
 	{"failed POSTs beyond net/http's client, before a workload that refuses streams", false, 0, "", func(r *results) float64 {
 		return r.against("refusals", figFailedPosts, nameOurs, nameStock, difference)
 	}},
+	{"p99 of small requests beside 5,000 slow small bodies over HTTP/2 ÷ alone", false, 2, "", within("places", figSmallSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"the same over HTTP/1.1", false, 2, "", within("places", figSmallSlow1+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"beside 3,000 slow large bodies over HTTP/2", false, 2, "", within("places", figLargeSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

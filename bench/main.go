@@ -159,6 +159,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"fetch":      runFetch,
 	"warpgates":  runWarpgates,
 	"crowd":      runCrowd,
+	"hoard":      runHoard,
 	"silent":     runSilent,
 	"loud":       runLoud,
 	"refuser":    runRefuser,

@@ -66,6 +66,7 @@ var measures = []measure{
 	{"silent", "Small requests and calls, alone and beside 4,500 connections that say nothing, 1,000 of them new each second, where the process may open 4,096 files", takeSilent},
 	{"slowreaders", "Memory of edge and Warpgate per reader that takes nothing of a large response, by the workload's version of HTTP", takeSlowReaders},
 	{"refusals", "4,000 POSTs of 7 bytes to a workload of HTTP/2 that refuses streams and ends connections, and net/http's client beside", takeRefusals},
+	{"places", "200 small requests a second, alone and beside thousands of bodies of which one address sends a byte now and then", takePlaces},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
 	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
