@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,6 +73,28 @@ func NewToken(kind string) string {
 	var raw [32]byte
 	rand.Read(raw[:])
 	return kind + base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+// byteOrderMark is what some editors and shells put before a text.
+const byteOrderMark = "\ufeff"
+
+// ParseSecret reads a key or token as files and variables hold it: without the line end,
+// the spaces and the byte order mark that editors and shells leave around it. Its error
+// shows nothing of the secret. Nothing at all is "" and no error.
+func ParseSecret(text string) (string, error) {
+	text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), byteOrderMark))
+	if strings.IndexByte(text, 0) >= 0 {
+		return "", &Error{Code: CodeInvalid, Detail: "is UTF-16", Hint: "write the key or token as plain ASCII; PowerShell does with Set-Content -Encoding ascii"}
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '\n' || c == '\r':
+			return "", &Error{Code: CodeInvalid, Detail: "holds more than one line", Hint: "a key or token is one word; leave everything else out"}
+		case c <= ' ' || c > '~':
+			return "", &Error{Code: CodeInvalid, Detail: fmt.Sprintf("holds a character that no key or token has, at place %d", i+1), Hint: "copy the key or token anew, and nothing else"}
+		}
+	}
+	return text, nil
 }
 
 // HashSecret is how a random secret is kept: SHA-256 in hexadecimal. A slow

@@ -30,6 +30,7 @@ import (
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/users"
+	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cli/warpgates"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 // its exit code. It writes to the streams of inv only, reads the environment
 // through inv only, and returns when ctx ends.
 func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Config) int {
-	inv.Version = cfg.Version
+	inv.Version, inv.Getenv = cfg.Version, variable.Read(inv.Getenv)
 	app := newApp(&inv, cfg)
 	root := &cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}
 	if len(args) > 0 && args[0] == completeCommand {

@@ -28,6 +28,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	mezu ARG…   runs the command; "! mezu" expects a code other than 0
 //	tty FILE …  the same on a terminal at which someone types FILE; "-" nothing
 //	code N      the exit code of the last run
+//	mezu-token HOW       sets MEZU_TOKEN to $GOOD as files and shells spoil it
+//	mezu-line-ends NAME…  puts a line end behind variables
 func TestScripts(t *testing.T) {
 	runScripts(t, "script", startControlPlane(t))
 }
@@ -63,7 +65,9 @@ func runScripts(t *testing.T, dir string, endpoint endpoint) {
 				}
 				runMezu(ts, neg, args[1:], typed, true)
 			},
-			"register": endpoint.register,
+			"mezu-token":     spoilToken,
+			"mezu-line-ends": addLineEnds,
+			"register":       endpoint.register,
 			"keep": func(ts *testscript.TestScript, _ bool, args []string) {
 				found := regexp.MustCompile(`(?m)` + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
 				if found == nil {
@@ -82,10 +86,24 @@ func runScripts(t *testing.T, dir string, endpoint endpoint) {
 	})
 }
 
+func spoilToken(ts *testscript.TestScript, _ bool, args []string) {
+	good := ts.Getenv("GOOD")
+	spoilt, ok := map[string]string{"lf": good + "\n", "crlf": good + "\r\n", "bom": "\ufeff" + good + " \n", "twolines": good + "\n" + good, "umlaut": good + "ä", "empty": "\r\n"}[args[0]]
+	if !ok {
+		ts.Fatalf("there is no way %q", args[0])
+	}
+	ts.Setenv("MEZU_TOKEN", spoilt)
+}
+
+func addLineEnds(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Setenv(name, ts.Getenv(name)+"\r\n")
+	}
+}
+
 // runMezu is the program as a script sees it.
 func runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, tty bool) {
-	folders, err := home.Of(ts.Getenv)
-	ts.Check(err)
+	folders, _ := home.Of(ts.Getenv) // some scripts have no home
 	inv := invocation.Invocation{
 		Streams: terminal.Streams{
 			In: strings.NewReader(typed), Out: ts.Stdout(), Err: ts.Stderr(),

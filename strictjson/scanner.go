@@ -139,6 +139,10 @@ func (s *Scanner) Next() (Token, error) {
 			return Token{}, s.broken(errEarly())
 		}
 		switch s.state {
+		case wantFirst:
+			if s.Offset() == 1 && c == byteOrderMark[0] && s.skips(byteOrderMark[1:]) {
+				continue
+			}
 		case wantNothing:
 			return Token{}, mezu.Invalid("", "something follows the JSON value")
 		case wantCommaOrEnd:
@@ -165,6 +169,22 @@ func (s *Scanner) Next() (Token, error) {
 		}
 		return s.value(c)
 	}
+}
+
+// byteOrderMark may stand before a text, which means nothing (RFC 8259, 8.1). Editors
+// and shells put it there.
+const byteOrderMark = "\ufeff"
+
+// skips reads over these bytes if they are next.
+func (s *Scanner) skips(bytes string) bool {
+	for i := range len(bytes) {
+		if !s.fill() || s.buf[s.pos] != bytes[i] {
+			return false
+		}
+		s.pos++
+		s.steps++
+	}
+	return true
 }
 
 func (s *Scanner) inObject() bool { return len(s.nesting) > 0 && s.nesting[len(s.nesting)-1] == '{' }

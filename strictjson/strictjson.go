@@ -74,7 +74,7 @@ func Read(ctx context.Context, s Source, o Options, into any) error {
 // CheckPatch checks a merge patch against the type of target, a pointer: like
 // Decode, except that null is allowed everywhere.
 func CheckPatch(ctx context.Context, patch []byte, o Options, target any) error {
-	if trimmed := bytes.TrimLeft(patch, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
+	if trimmed := bytes.TrimLeft(bytes.TrimPrefix(patch, []byte(byteOrderMark)), " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
 		return mezu.Invalid("", "a merge patch is a JSON object")
 	}
 	d := decoder{ctx: ctx, source: NewScanner(bytes.NewReader(patch)), o: o, patch: true}

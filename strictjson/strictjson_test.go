@@ -74,6 +74,29 @@ func TestDecode_Accepts(t *testing.T) {
 	}
 }
 
+// Issue 7, row 25: a byte order mark before a body means nothing; anywhere else it is no
+// JSON.
+func TestRow25ByteOrderMark(t *testing.T) {
+	const bom = "\ufeff"
+	var into routes
+	if err := decode(bom+`{"routes":[{"prefix":"/"}]}`, &into); err != nil || len(into.Routes) != 1 {
+		t.Errorf("%+v, %v", into, err)
+	}
+	for _, body := range []string{bom, bom + bom + "{}", " " + bom + "{}", bom[:2] + "{}", "{" + bom + "}", "{}" + bom} {
+		if err := decode(body, &into); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	var p patched
+	patch := []byte(bom + `{"a":"b"}`)
+	if err := strictjson.CheckPatch(t.Context(), patch, strictjson.Options{}, &p); err != nil {
+		t.Error(err)
+	}
+	if err := strictjson.Patch(patch, &p); err != nil || p.A == nil || *p.A != "b" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 // patched is a type for the examples of RFC 7396.
 type patched struct {
 	A *string                      `json:"a,omitempty"`

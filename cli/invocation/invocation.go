@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -70,10 +71,16 @@ func (i *Invocation) Settings() (Settings, error) {
 			return Settings{}, err
 		}
 	}
+	given, err := mezu.ParseSecret(i.Getenv("MEZU_TOKEN"))
+	if wrong, ok := errors.AsType[*mezu.Error](err); ok {
+		out := *wrong
+		out.Field = "MEZU_TOKEN"
+		return Settings{}, &out
+	}
 	s := Settings{
 		API:    first(i.Flags.API, i.Getenv("MEZU_API")),
 		CAFile: first(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
-		Token:  i.Getenv("MEZU_TOKEN"),
+		Token:  given,
 	}
 	var p profile.Profile
 	if name != "" {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 
@@ -35,7 +36,8 @@ type Profile struct {
 
 // Store is the folder with profiles. The folder need not exist for reading.
 type Store struct {
-	// Dir holds profiles/NAME.yaml, credentials/NAME and default.
+	// Dir holds profiles/NAME.yaml, credentials/NAME and default. If empty, there is
+	// no place for them: none is found, and none is saved.
 	Dir string
 }
 
@@ -45,6 +47,13 @@ const maxFile = 64 << 10
 // ErrNone is in the chain of the error about a profile that does not exist.
 var ErrNone = errors.New("no such profile")
 
+// homeHint is what to do when there is no place for profiles.
+const homeHint = "set HOME, or MEZU_HOME to a directory of yours"
+
+func errNoFolder() error {
+	return &mezu.Error{Code: mezu.CodeInvalid, Detail: "there is no home directory to keep profiles in", Hint: homeHint}
+}
+
 // Load reads a profile by name.
 func (s Store) Load(name string) (*Profile, error) {
 	path, err := s.path("profiles", name, ".yaml")
@@ -53,8 +62,12 @@ func (s Store) Load(name string) (*Profile, error) {
 	}
 	data, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		hint := "mezu dev writes the profile dev"
+		if s.Dir == "" {
+			hint = homeHint
+		}
 		return nil, &mezu.Error{Code: mezu.CodeNotFound, Field: "profile", Detail: fmt.Sprintf("there is no profile %q in %s", name, s.Dir),
-			Hint: "mezu dev writes the profile dev", Cause: ErrNone}
+			Hint: hint, Cause: ErrNone}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading profile %s: %w", name, err)
@@ -76,6 +89,9 @@ func (s Store) Save(name string, p Profile, token string) error {
 	secret, err := s.path("credentials", name, "")
 	if err != nil {
 		return err
+	}
+	if s.Dir == "" {
+		return errNoFolder()
 	}
 	data, err := yaml.Marshal(p)
 	if err != nil {
@@ -116,7 +132,11 @@ func (s Store) Token(name string) (token string, repaired bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("making the credentials of profile %s private: %w", name, err)
 	}
-	return strings.TrimSpace(string(data)), repaired, nil
+	token, err = mezu.ParseSecret(string(data))
+	if err != nil {
+		return "", repaired, fmt.Errorf("reading the credentials of profile %s: %s %w", name, path, err)
+	}
+	return token, repaired, nil
 }
 
 // Remove deletes a profile, its token, and its place as the default. One that is
@@ -158,6 +178,9 @@ func (s Store) SetDefault(name string) error {
 	if err := mezu.ValidateName("profile", name); err != nil {
 		return err
 	}
+	if s.Dir == "" {
+		return errNoFolder()
+	}
 	if err := private(s.Dir); err != nil {
 		return fmt.Errorf("choosing profile %s: %w", name, err)
 	}
@@ -193,6 +216,9 @@ func (s Store) path(folder, name, suffix string) (string, error) {
 // read reads a file of the store. One that others could have written, or put there, is
 // refused: the next command would go where they like.
 func (s Store) read(path string) ([]byte, error) {
+	if s.Dir == "" || missing(path) {
+		return nil, fs.ErrNotExist
+	}
 	// Of the folder first: what it says holds for those in it.
 	for _, dir := range []string{s.Dir, filepath.Dir(path)} {
 		if err := atomicfile.CheckDir(dir); err != nil {
@@ -201,6 +227,13 @@ func (s Store) read(path string) ([]byte, error) {
 	}
 	data, err := atomicfile.ReadGivenKey(path, maxFile)
 	return bytes.TrimPrefix(data, byteOrderMark), exposed(err)
+}
+
+// missing reports whether a file can't be there, be it that what should be a folder is
+// none.
+func missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // exposed adds what to type to an error about a file or folder that others can write.

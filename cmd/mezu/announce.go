@@ -32,7 +32,10 @@ func (r *devRun) announce(ctx context.Context) error {
 		return err
 	}
 	if err := r.saveProfile(); err != nil {
-		return err
+		// Everything runs; only other commands don't find it by themselves.
+		r.log.Warn("the profile could not be written: other commands need --api, --ca-file and MEZU_TOKEN, as --json shows them", "error", err)
+	} else {
+		r.profiled.Store(true)
 	}
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -48,6 +49,8 @@ type devRun struct {
 	setup   control.SetupResult
 	token   string
 	port    int // of public HTTPS
+	// profiled: the profile was written.
+	profiled atomic.Bool
 }
 
 // runDev runs everything until ctx ends.
@@ -316,6 +319,9 @@ func (r *devRun) saveProfile() error {
 // forgetProfile removes the profile of a run that leaves nothing behind, unless
 // another run has written it since.
 func (r *devRun) forgetProfile() error {
+	if !r.profiled.Load() {
+		return nil
+	}
 	token, _, err := r.Profiles.Token(dev.Profile)
 	if err != nil || token == "" || token != r.token {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/exit"
@@ -13,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
 )
 
@@ -24,20 +26,22 @@ var version = "devel"
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
-	folders, err := home.Of(getenv)
-	var dir string
-	if err == nil {
-		dir, err = os.Getwd()
-	}
+	getenv = variable.Read(getenv)
+	// Who has no home can do everything that keeps nothing there; and relative paths of
+	// a working directory that is gone are not found, as they should be.
+	folders, homeless := home.Of(getenv)
+	dir, err := os.Getwd()
 	if err != nil {
-		s.Report("mezu", err)
-		return exit.Of(err)
+		dir = "."
 	}
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config}}
 	code := cli.Main(drain, args, inv, cli.Config{Version: version, Dev: func(ctx context.Context, o dev.Options) error {
 		outlets.Serve()
+		if homeless != nil && o.State == "" && !o.Ephemeral {
+			return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: homeless.Error(), Hint: "or name a folder with --state DIR, or use --ephemeral"}
+		}
 		return runDev(ctx, cut, folders, o, outlets.Lost)
 	}})
 	if cut.Err() != nil {

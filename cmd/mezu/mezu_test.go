@@ -307,6 +307,30 @@ func TestDevEphemeral(t *testing.T) {
 	}
 }
 
+// Issue 7, row 25: without a home, or with one that can't be written, mezu dev runs where
+// it is told to, and says that other commands won't find it; else it says what to do.
+func TestRow25DevWithoutHome(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, filepath.Join(file, "below"), "--state", t.TempDir())
+	if code := r.stop(); code != 0 || !strings.Contains(r.errors.String(), "the profile could not be written") {
+		t.Errorf("code %d: %s", code, r.errors)
+	}
+	for what, env := range map[string]map[string]string{"no home": {}, "a file": {"MEZU_HOME": file}} {
+		var out, talk bytes.Buffer
+		code := run(t.Context(), []string{"dev", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"}, func(k string) string { return env[k] }, terminal.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+		if code != 2 || !strings.Contains(talk.String(), "--state DIR") || !strings.Contains(talk.String(), "--ephemeral") {
+			t.Errorf("%s: code %d, %s", what, code, &talk)
+		}
+		talk.Reset()
+		if code := run(t.Context(), []string{"--help"}, func(k string) string { return env[k] }, terminal.Streams{In: strings.NewReader(""), Out: &out, Err: &talk}); code != 0 || out.Len() == 0 {
+			t.Errorf("%s: --help: code %d, %s", what, code, &talk)
+		}
+	}
+}
+
 func TestDevRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

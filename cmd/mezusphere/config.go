@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
@@ -32,12 +34,12 @@ type config struct {
 
 	Archive    string   `yaml:"archive"`
 	APIAddr    string   `yaml:"api_addr"`
-	CallRate   int      `yaml:"call_rate"`
+	CallRate   decimal  `yaml:"call_rate"`
 	APIHosts   []string `yaml:"api_hosts"`
 	APITLSCert string   `yaml:"api_tls_cert"`
 	APITLSKey  string   `yaml:"api_tls_key"`
 	Domain     string   `yaml:"domain"`
-	PublicPort int      `yaml:"public_port"`
+	PublicPort decimal  `yaml:"public_port"`
 	SealKey    string   `yaml:"seal_key_file"`
 
 	Store         string `yaml:"store"`
@@ -48,20 +50,20 @@ type config struct {
 
 	Quotas []string `yaml:"quotas"`
 
-	Control          string `yaml:"control"`
-	CAFile           string `yaml:"ca_file"`
-	JoinTokenFile    string `yaml:"join_token_file"`
-	Name             string `yaml:"name"`
-	HTTPSAddr        string `yaml:"https_addr"`
-	TunnelAddr       string `yaml:"tunnel_addr"`
-	PublicAddress    string `yaml:"public_address"`
-	TunnelAddress    string `yaml:"tunnel_address"`
-	MaxConns         int    `yaml:"max_conns"`
-	ClientShare      int    `yaml:"client_share"`
-	EnvironmentShare int    `yaml:"environment_share"`
-	TLSCert          string `yaml:"tls_cert"`
-	TLSKey           string `yaml:"tls_key"`
-	EdgeAdminAddr    string `yaml:"edge_admin_addr"`
+	Control          string  `yaml:"control"`
+	CAFile           string  `yaml:"ca_file"`
+	JoinTokenFile    string  `yaml:"join_token_file"`
+	Name             string  `yaml:"name"`
+	HTTPSAddr        string  `yaml:"https_addr"`
+	TunnelAddr       string  `yaml:"tunnel_addr"`
+	PublicAddress    string  `yaml:"public_address"`
+	TunnelAddress    string  `yaml:"tunnel_address"`
+	MaxConns         decimal `yaml:"max_conns"`
+	ClientShare      decimal `yaml:"client_share"`
+	EnvironmentShare decimal `yaml:"environment_share"`
+	TLSCert          string  `yaml:"tls_cert"`
+	TLSKey           string  `yaml:"tls_key"`
+	EdgeAdminAddr    string  `yaml:"edge_admin_addr"`
 }
 
 // Roles of the program.
@@ -158,15 +160,33 @@ func list(to *[]string) func(string) error {
 	}
 }
 
-func number(to *int) func(string) error {
+func number(to *decimal) func(string) error {
 	return func(v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			return fmt.Errorf("%q is not a number", v)
 		}
-		*to = n
+		*to = decimal(n)
 		return nil
 	}
+}
+
+// decimal is a whole number as people write it. YAML has older ways: 0443 would be 291 and
+// 0x1bb would be 443, to some readers.
+type decimal int
+
+// UnmarshalYAML reads the number as it stands in the file.
+func (d *decimal) UnmarshalYAML(node ast.Node) error {
+	at := node.GetToken()
+	n, err := strconv.Atoi(at.Value)
+	if err != nil {
+		return &yaml.SyntaxError{Message: fmt.Sprintf("%q is not a number in decimal", at.Value), Token: at}
+	}
+	if strconv.Itoa(n) != at.Value {
+		return &yaml.SyntaxError{Message: fmt.Sprintf("%q is octal to some readers and decimal to others: write %d if that is meant", at.Value, n), Token: at}
+	}
+	*d = decimal(n)
+	return nil
 }
 
 // given is one flag as typed.
@@ -214,6 +234,7 @@ func (c *config) readFile(ctx context.Context, path string) error {
 	if len(data) > maxConfig {
 		return mezu.Invalid("", "%s has more than %d bytes", path, maxConfig)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // of some editors
 	read := *c
 	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
 		return mezu.Invalid("", "%s: %s", path, yaml.FormatError(err, false, true))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
 )
 
@@ -52,7 +53,7 @@ type program struct {
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
-	p := &program{s, getenv, outlets}
+	p := &program{s, variable.Read(getenv), outlets}
 	code, err := p.dispatch(ctx, args)
 	if errors.Is(err, flag.ErrHelp) {
 		return exit.Done

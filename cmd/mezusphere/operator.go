@@ -76,6 +76,9 @@ func (p *program) parseOperator(ctx context.Context, f *flag.FlagSet, o *operato
 			return nil, err
 		}
 	}
+	if o.token, err = process.SecretVariable("MEZU_TOKEN", o.token); err != nil {
+		return nil, err
+	}
 	if o.api == "" {
 		return nil, wrong("--api is missing")
 	}

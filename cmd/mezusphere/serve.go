@@ -120,7 +120,7 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
 	}
 	return control.New(control.Config{
-		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: c.CallRate, Domain: c.Domain, PublicPort: c.PublicPort, MembersFound: c.Founders == foundersMembers,
+		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersFound: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas,
 		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API, LinesLost: p.outlets.Lost,
 	})
@@ -137,9 +137,9 @@ func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *c
 	conns, _ := c.dataConns(role)
 	cfg := edge.Config{
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
-		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: conns, ClientShare: c.ClientShare,
+		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: conns, ClientShare: int(c.ClientShare),
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
-		Connections: connections(role).Edge, EnvironmentShare: c.EnvironmentShare, LinesLost: p.outlets.Lost,
+		Connections: connections(role).Edge, EnvironmentShare: int(c.EnvironmentShare), LinesLost: p.outlets.Lost,
 	}
 	switch {
 	case ctl != nil:
@@ -158,7 +158,7 @@ func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *c
 
 // dataConns is how many data connections one Warpgate may have at the edge, and why.
 func (c *config) dataConns(role string) (n int, because string) {
-	return process.DataConns(c.MaxConns, edge.DataPlaces(connections(role).Edge), tunnel.MaxConns)
+	return process.DataConns(int(c.MaxConns), edge.DataPlaces(connections(role).Edge), tunnel.MaxConns)
 }
 
 // stateOf is the folder of one service; two in one process have one each.

@@ -8,13 +8,13 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -146,11 +146,36 @@ func SecretFile(ctx context.Context, path string, log *slog.Logger) (string, err
 	if err != nil {
 		return "", fmt.Errorf("reading a secret: %w", err)
 	}
-	secret := strings.TrimSpace(string(data))
+	secret, err := mezu.ParseSecret(string(data))
+	if err != nil {
+		return "", named(path, err)
+	}
 	if secret == "" || len(data) > maxSecret {
 		return "", &mezu.Error{Code: mezu.CodeInvalid, Detail: path + " holds no key or token", Hint: "write the key or token, and nothing else, into the file"}
 	}
 	return secret, nil
+}
+
+// named says in which file something is wrong.
+func named(path string, err error) error {
+	wrong, ok := errors.AsType[*mezu.Error](err)
+	if !ok {
+		return err
+	}
+	out := *wrong
+	out.Detail = path + " " + out.Detail
+	return &out
+}
+
+// SecretVariable reads a key or token from what an environment variable holds.
+func SecretVariable(name, value string) (string, error) {
+	secret, err := mezu.ParseSecret(value)
+	if wrong, ok := errors.AsType[*mezu.Error](err); ok {
+		out := *wrong
+		out.Field = name
+		return "", &out
+	}
+	return secret, err
 }
 
 // WarnArgument says why a secret should not be an argument.

@@ -167,7 +167,16 @@ func TestSecretFile(t *testing.T) {
 			t.Errorf("%v, logged %q", err, logged.String())
 		}
 	}
-	for _, bad := range []string{"", " \n", strings.Repeat("x", 5000)} {
+	// Issue 7, row 25.
+	for _, good := range []string{"abc\r\n", "\ufeffabc\r\n"} {
+		if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := process.SecretFile(t.Context(), path, log); got != "abc" || err != nil {
+			t.Errorf("%q read as %q, %v", good, got, err)
+		}
+	}
+	for _, bad := range []string{"", " \n", "a\nb", "a b", "\xff\xfea\x00b\x00", "ab\x00", "ä", strings.Repeat("x", 5000)} {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}

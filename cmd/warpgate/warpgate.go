@@ -11,12 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/home"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/daemon"
 )
@@ -78,7 +79,12 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.StringVar(&o.environment, "environment", o.environment, "")
 	f.StringVar(&o.state, "state", "", "")
 	f.StringVar(&o.health, "health-addr", "", "")
-	f.IntVar(&o.maxConns, "max-conns", 0, "")
+	f.Func("max-conns", "", func(v string) (err error) {
+		if o.maxConns, err = strconv.Atoi(v); err != nil { // IntVar reads 010 as 8
+			err = fmt.Errorf("%q is not a number", v)
+		}
+		return err
+	})
 	f.StringVar(&o.ca, "ca-file", o.ca, "")
 	f.BoolVar(&o.json, "json", false, "")
 	f.BoolVar(&o.version, "version", false, "")
@@ -101,6 +107,16 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	}
 	if o.maxConns < 0 {
 		return nil, wrong("--max-conns is a number of requests, or 0 for the default, not %d", o.maxConns)
+	}
+	from := "MEZU_TOKEN"
+	if o.tokenIsArgument {
+		from = "--token"
+	}
+	if o.tokenFile == "" || o.tokenIsArgument {
+		var err error
+		if o.token, err = process.SecretVariable(from, o.token); err != nil {
+			return nil, err
+		}
 	}
 	if o.tokenFile != "" && o.tokenIsArgument {
 		return nil, wrong("--token and --token-file exclude each other")
@@ -130,7 +146,7 @@ func wrong(format string, args ...any) error {
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
-	o, err := parse(args, getenv)
+	o, err := parse(args, variable.Read(getenv))
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(s.Out, usage)
 		return exit.Done
@@ -205,7 +221,7 @@ func (o *options) secret(ctx context.Context, log *slog.Logger) func() (string, 
 	case o.tokenFile != "":
 		return func() (string, error) { return process.SecretFile(ctx, o.tokenFile, log) }
 	case o.token != "":
-		return func() (string, error) { return strings.TrimSpace(o.token), nil }
+		return func() (string, error) { return o.token, nil }
 	}
 	return nil
 }

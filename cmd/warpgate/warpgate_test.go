@@ -114,6 +114,23 @@ func TestSecrets(t *testing.T) {
 	if code != 3 || !strings.Contains(talk, "checksum") {
 		t.Errorf("mistyped key: code %d, %s", code, talk)
 	}
+	// Issue 7, row 25: a line end is no part of a key, and two lines are none.
+	code, _, talk = warpgate(environment("MEZU_TOKEN", key+"\n"+key), "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	if code != 2 || !strings.Contains(talk, "MEZU_TOKEN: holds more than one line") || strings.Contains(talk, key) {
+		t.Errorf("two lines: code %d, %s", code, talk)
+	}
+	o, err := parse([]string{"--api", "https://127.0.0.1:1", "--upstream", "08080", "--state", "/s"}, environment("MEZU_TOKEN", key+"\r\n", "WARPGATE_PORT", "tcp://10.0.0.1:443"))
+	if err != nil || o.token != key {
+		t.Errorf("with a line end: %+v, %v", o, err)
+	}
+	code, out, talk := warpgate(environment(), "--help")
+	if code != 0 || !strings.Contains(out, "Usage") {
+		t.Errorf("without a home: code %d, %s", code, talk)
+	}
+	code, _, talk = warpgate(environment("HOME", file), "--api", "https://127.0.0.1:1", "--upstream", "80", "--token", key)
+	if code != 2 || !strings.Contains(talk, file) || !strings.Contains(talk, "--state") {
+		t.Errorf("a home that is a file: code %d, %s", code, talk)
+	}
 	code, _, talk = warpgate(environment(), "--token-file", file+"x", "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
 	if code == 0 || !strings.Contains(talk, file+"x") {
 		t.Errorf("no such file: code %d, %s", code, talk)
