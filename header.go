@@ -55,23 +55,26 @@ const SessionCookie = "__Host-mezu_session"
 
 // ReservedHeader reports whether a header of this name is dropped when a client
 // sends it, whatever its case.
-func ReservedHeader[T string | []byte](name T) bool { return classify(name) == headerReserved }
+func ReservedHeader[T string | []byte](name T) bool { return ClassifyHeader(name) == HeaderReserved }
 
 // LookalikeHeader reports whether name becomes a reserved name when '_' and '.'
 // are read as '-', as CGI-like servers do. Such a request is refused.
-func LookalikeHeader[T string | []byte](name T) bool { return classify(name) == headerLookalike }
+func LookalikeHeader[T string | []byte](name T) bool { return ClassifyHeader(name) == HeaderLookalike }
 
-type headerClass uint8
+// HeaderClass is what a header's name makes of it.
+type HeaderClass uint8
 
+// Classes of headers, as ReservedHeader and LookalikeHeader have them.
 const (
-	headerPlain headerClass = iota
-	headerReserved
-	headerLookalike
+	HeaderPlain HeaderClass = iota
+	HeaderReserved
+	HeaderLookalike
 )
 
-func classify[T string | []byte](name T) headerClass {
-	if len(name) < reservedStart || !mayBeReserved(name[0], name[1], name[2]) {
-		return headerPlain
+// ClassifyHeader tells reserved names and those that pass for them from all others.
+func ClassifyHeader[T string | []byte](name T) HeaderClass {
+	if len(name) < reservedStart || !reservedStarts[startHash(reservedFold[name[0]], reservedFold[name[1]], reservedFold[name[2]], reservedFold[name[3]])] {
+		return HeaderPlain
 	}
 	var buf [maxReservedLength]byte
 	n := min(len(name), len(buf))
@@ -88,9 +91,9 @@ func classify[T string | []byte](name T) headerClass {
 	}
 	switch {
 	case !hit:
-		return headerPlain
+		return HeaderPlain
 	case changed:
-		return headerLookalike
+		return HeaderLookalike
 	}
-	return headerReserved
+	return HeaderReserved
 }

@@ -187,7 +187,7 @@ const maxReservedLength = 64
 
 // reservedStart is how many characters of a name tell most of those that are not
 // reserved.
-const reservedStart = 3
+const reservedStart = 4
 
 // reservedFold brings names together that CGI-like servers don't tell apart: lower case,
 // and '-' for '_' and '.'.
@@ -218,17 +218,20 @@ var reservedNames, reservedFamilies = func() (names map[string]bool, families [2
 
 // reservedStarts marks the hashes of how reserved names begin, so that the usual header
 // costs one look.
-var reservedStarts = func() (t [1 << 10]bool) {
+var reservedStarts = func() (t [1 << 12]bool) {
 	for _, f := range reservedFields {
-		t[startHash(f.Name[0], f.Name[1], f.Name[2])] = true
+		start := strings.TrimSuffix(f.Name, "*")
+		if len(start) >= reservedStart {
+			t[startHash(start[0], start[1], start[2], start[3])] = true
+			continue
+		}
+		for n := byte(0); n < 0x80; n++ { // of a short family whatever follows
+			t[startHash(start[0], start[1], start[2], n)] = true
+		}
 	}
 	return t
 }()
 
-func startHash(a, b, c byte) int {
-	return (int(a)<<10 ^ int(b)<<5 ^ int(c)) * 0x9e3b >> 7 & (1<<10 - 1)
-}
-
-func mayBeReserved(a, b, c byte) bool {
-	return reservedStarts[startHash(reservedFold[a], reservedFold[b], reservedFold[c])]
+func startHash(a, b, c, d byte) uint32 {
+	return (uint32(a) | uint32(b)<<8 | uint32(c)<<16 | uint32(d)<<24) * 0x9e3779b1 >> 20
 }

@@ -150,6 +150,8 @@ var goals = []goal{
 	{"p99 of small requests beside 5,000 slow small bodies over HTTP/2 ÷ alone", false, 2, "", within("places", figSmallSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"the same over HTTP/1.1", false, 2, "", within("places", figSmallSlow1+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"beside 3,000 slow large bodies over HTTP/2", false, 2, "", within("places", figLargeSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"one request by the dearest patterns that are accepted", false, 2, " ms", ours("patterns", figHostileCost)},
+	{"p99 of small requests beside 100 of them a second ÷ alone", false, 2, "", within("patterns", figBesideHostile+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

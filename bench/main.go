@@ -160,6 +160,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"warpgates":  runWarpgates,
 	"crowd":      runCrowd,
 	"hoard":      runHoard,
+	"hostile":    runHostile,
 	"silent":     runSilent,
 	"loud":       runLoud,
 	"refuser":    runRefuser,

@@ -69,6 +69,7 @@ var measures = []measure{
 	{"places", "200 small requests a second, alone and beside thousands of bodies of which one address sends a byte now and then", takePlaces},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
 	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
+	{"patterns", "One request to an environment with the dearest patterns that are accepted, and small requests of another beside them", takePatterns},
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
 	{"etcd", "The same over a cluster of three members of etcd, and its plain client", takeEtcd},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},

@@ -106,10 +106,10 @@ func kindOf(name []byte) fieldKind {
 			return fieldHopByHop
 		}
 	}
-	if mezu.ReservedHeader(name) {
+	switch mezu.ClassifyHeader(name) {
+	case mezu.HeaderReserved:
 		return fieldReserved
-	}
-	if mezu.LookalikeHeader(name) {
+	case mezu.HeaderLookalike:
 		return fieldLookalike
 	}
 	return fieldOther
