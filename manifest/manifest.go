@@ -25,8 +25,7 @@ import (
 )
 
 // MaxSize is that of a request that applies a file. Reading takes the file itself, what
-// strictjson lets its values become, and a few hundred kilobytes: less than ten times
-// its size of a file of some megabytes, and less than twenty-odd megabytes of a smaller.
+// strictjson lets its values become, and a few hundred kilobytes.
 const MaxSize = 16 << 20
 
 // File is one file that was read.
