@@ -68,6 +68,7 @@ var measures = []measure{
 	{"refusals", "4,000 POSTs of 7 bytes to a workload of HTTP/2 that refuses streams and ends connections, and net/http's client beside", takeRefusals},
 	{"places", "200 small requests a second, alone and beside thousands of bodies of which one address sends a byte now and then", takePlaces},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
+	{"revocations", "200,000 revocations in force in one directory: an edge's start and memory, and the registration of a Warpgate that they concern", takeRevocations},
 	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
 	{"patterns", "One request to an environment with the dearest patterns that are accepted, and small requests of another beside them", takePatterns},
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
