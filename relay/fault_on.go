@@ -2,9 +2,12 @@
 
 package relay
 
-// Fault panics where the request's Test-Fault field names the place.
+// Fault panics where a line of the request's Test-Fault field names the place.
 func Fault(r *Request, place string) {
-	if v, ok := r.Header("test-fault"); ok && v == place {
-		panic("fault at " + place + ", as the request says")
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if f.Is("test-fault") && string(f.Value) == place {
+			panic("fault at " + place + ", as the request says")
+		}
 	}
 }

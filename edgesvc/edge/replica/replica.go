@@ -250,7 +250,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	defer r.start.begin(r.away)()
+	defer r.start.begin(r.connected.Load, r.away)()
 	start := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	start(r.follow)
 	start(r.persist)

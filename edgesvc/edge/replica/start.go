@@ -17,10 +17,12 @@ import (
 // disk, which may have lost something or be an older one: a Warpgate that was revoked
 // must not be let in because of that.
 const (
-	// awayAfter is how long the control plane may refuse or not be there: an edge
-	// that starts with it on one machine is the quicker of the two.
+	// awayAfter is how long the control plane may refuse, not be there or not begin to
+	// answer: an edge that starts with it on one machine is the quicker of the two, and
+	// one whose store has lost its majority takes seconds to say so, in which nobody
+	// would be served.
 	awayAfter = time.Second
-	// silentAfter is how long it may say nothing, or take to say everything.
+	// silentAfter is how long it may take to say everything once it has begun.
 	silentAfter = 10 * time.Second
 )
 
@@ -37,13 +39,21 @@ type start struct {
 
 func (s *start) init() { s.open = make(chan struct{}) }
 
-// begin starts the clock; away is called if the control plane doesn't come in time. The
-// returned function ends that.
-func (s *start) begin(away func()) (end func()) {
+// begin starts the clock; away is called if the control plane doesn't answer in time, or
+// doesn't come to an end. The returned function ends that.
+func (s *start) begin(answers func() bool, away func()) (end func()) {
 	now := time.Now()
 	s.begun.Store(&now)
-	t := time.AfterFunc(silentAfter, away)
-	return func() { t.Stop() }
+	first := time.AfterFunc(awayAfter, func() {
+		if !answers() {
+			away()
+		}
+	})
+	last := time.AfterFunc(silentAfter, away)
+	return func() {
+		first.Stop()
+		last.Stop()
+	}
 }
 
 // failed notes that a stream ended or could not be opened.
