@@ -32,6 +32,10 @@ const (
 	// addressShare is the part of the places that one address may hold while they are
 	// scarce: four addresses at least are needed to take them all.
 	addressShare = 4
+	// crowdKept is the part of the places before those kept for other owners that is for
+	// the addresses of an owner that hold less than addressShare of what it has. Without
+	// it one address could end an owner's reach for everybody else.
+	crowdKept = 16
 	// sweepPart is the part of the places that one search for idle connections frees: a
 	// search looks at all connections, and so costs each newcomer a few of them.
 	sweepPart = 64
@@ -86,6 +90,8 @@ type holder struct {
 	silent list.List // an address's connections that never said anything, oldest first
 	at     int       // in the heap; no meaning without silent ones
 	barren time.Time // until when nothing of it is idle
+	// by counts an owner's places by address.
+	by map[netip.Prefix]int
 }
 
 // Counts are what happened so far.
@@ -159,7 +165,7 @@ func origin(a net.Addr) netip.Prefix {
 // enter gives c a place and reports whether there was one.
 func (t *Table) enter(c *Conn, owner string) bool {
 	t.mu.Lock()
-	victims, ok := t.room(t.addresses[c.from], t.owners[owner])
+	victims, ok := t.room(c.from, t.owners[owner])
 	if ok {
 		t.add(c, owner)
 	} else {
@@ -179,11 +185,17 @@ func (t *Table) enter(c *Conn, owner string) bool {
 	return ok
 }
 
-// room finds a place for a connection of an address and an owner, which are nil as long
-// as they have none. What must go for it has no place any more. The lock is held.
-func (t *Table) room(address, owner *holder) (victims []*Conn, ok bool) {
+// room finds a place for a connection of an address and an owner, who is nil as long as
+// it has none. What must go for it has no place any more. The lock is held.
+func (t *Table) room(from netip.Prefix, owner *holder) (victims []*Conn, ok bool) {
 	if t.closed {
 		return nil, false
+	}
+	address := t.addresses[from]
+	if address != nil && owner != nil && t.crowds(from, owner) {
+		its := func(c *Conn) bool { return c.address == address && c.owner == owner }
+		victims = t.sweep(address, its, its)
+		return victims, len(victims) > 0
 	}
 	for _, h := range []*holder{address, owner} {
 		if h == nil || !t.over(h) {
@@ -205,6 +217,14 @@ func (t *Table) room(address, owner *holder) (victims []*Conn, ok bool) {
 // over reports whether a holder may have no further place. The lock is held.
 func (t *Table) over(h *holder) bool {
 	return h.share > 0 && h.places >= h.share && len(t.open) >= h.scarce
+}
+
+// crowds reports whether an address has so much of what an owner may have that the rest
+// is for its other addresses. The lock is held.
+func (t *Table) crowds(from netip.Prefix, owner *holder) bool {
+	kept := t.cfg.Places / crowdKept
+	return owner.share > 0 && owner.share < t.cfg.Places && owner.places >= owner.share-owner.share/addressesKept &&
+		len(t.open) >= owner.scarce-kept && owner.by[from] > owner.places/addressShare
 }
 
 // take frees places of an address or an owner. The lock is held.
@@ -299,10 +319,11 @@ func (t *Table) add(c *Conn, owner string) {
 	c.address.places++
 	if owner != "" {
 		if c.owner = t.owners[owner]; c.owner == nil {
-			c.owner = &holder{share: t.cfg.OwnerShare, scarce: t.cfg.Places - t.cfg.Places/ownersKept}
+			c.owner = &holder{share: t.cfg.OwnerShare, scarce: t.cfg.Places - t.cfg.Places/ownersKept, by: map[netip.Prefix]int{}}
 			t.owners[owner] = c.owner
 		}
 		c.owner.places++
+		c.owner.by[c.from]++
 		c.ownerName = owner
 	}
 	if c.state.Load() == silent {
@@ -322,6 +343,9 @@ func (t *Table) remove(c *Conn) {
 		delete(t.addresses, c.from)
 	}
 	if c.owner != nil {
+		if c.owner.by[c.from]--; c.owner.by[c.from] == 0 {
+			delete(c.owner.by, c.from)
+		}
 		if c.owner.places--; c.owner.places == 0 {
 			delete(t.owners, c.ownerName)
 		}

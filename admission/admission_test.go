@@ -146,6 +146,41 @@ func TestOneAddressLeavesSome(t *testing.T) {
 	}
 }
 
+// One address fills what an owner may have, each connection with a request under way.
+// What is left is for the owner's other addresses.
+func TestOneAddressLeavesSomeOfAnOwner(t *testing.T) {
+	f := newField(t)
+	arriving, table := New(Config{Places: 100}), New(Config{Places: 64, OwnerShare: 16})
+	enter := func(address int, owner string) bool {
+		c := f.admit(arriving, address, 1)[0]
+		if !c.Move(table, owner) {
+			return false
+		}
+		begin(t, []*Conn{c})
+		return true
+	}
+	crowd := 0
+	for range 64 {
+		if enter(1, "shop") {
+			crowd++
+		}
+	}
+	if crowd != 44 {
+		t.Errorf("one address got %d of 64 places, of which one owner may have 48", crowd)
+	}
+	for range 2 {
+		if !enter(2, "shop") {
+			t.Error("another address of the owner got no place")
+		}
+	}
+	if enter(1, "shop") {
+		t.Error("the crowd got a place that is kept for others")
+	}
+	if !enter(1, "other") {
+		t.Error("the address got no place of another owner")
+	}
+}
+
 // An owner beyond its share gets no further place while places are scarce, unless one of
 // its own connections waits; others do.
 func TestOwnersHaveShares(t *testing.T) {

@@ -129,7 +129,7 @@ func TestTenThousandSlowRequests(t *testing.T) {
 	w := newWorld(t, 0, open)
 	var all []*process
 	for i := range 2 {
-		all = append(all, w.addEdge(fmt.Sprintf("edge-%d", i+1), "--max-conns", "4096").process)
+		all = append(all, w.addEdge(fmt.Sprintf("edge-%d", i+1), "--max-conns", "4096", "--environment-share", "100").process)
 	}
 	for i := range 2 {
 		all = append(all, w.addGate(fmt.Sprintf("gate-%d", i+1), wl.addr).process)

@@ -191,7 +191,8 @@ func (r *devRun) listenEdge() (err error) {
 	r.edge, err = edge.New(edge.Config{
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
-		Log: r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, MaxConns: r.maxConns(), LinesLost: r.linesLost,
+		EnvironmentShare: 100, // nobody else is here
+		Log:              r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, MaxConns: r.maxConns(), LinesLost: r.linesLost,
 	})
 	if err != nil {
 		return err
