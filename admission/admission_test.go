@@ -205,8 +205,10 @@ func TestOwnersHaveShares(t *testing.T) {
 	if len(loud) != 12 {
 		t.Fatalf("one owner got %d of 16 places", len(loud))
 	}
-	if enter("quiet") == nil || enter("quiet") == nil {
-		t.Fatal("another owner got no place")
+	for range 2 {
+		if enter("quiet") == nil {
+			t.Fatal("another owner got no place")
+		}
 	}
 	loud[5].Rest(time.Now())
 	table.owners["loud"].barren = time.Time{}
