@@ -57,8 +57,10 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		}
 		feed = h.revocations(id.Environment, told)
 	}
-	s.out.start(first, docs, feed, reg.Told != nil)
+	// Connections are asked for before the documents: a Warpgate that takes its time
+	// with those serves meanwhile.
 	s.begin()
+	s.out.start(first, docs, feed, reg.Told != nil)
 	return s, nil
 }
 

@@ -59,9 +59,13 @@ func TestA3_StrictBodies(t *testing.T) {
 	if after.Position != before.Position {
 		t.Error("a refused body published a bundle")
 	}
-	huge := `{"name":"` + strings.Repeat("a", api.MaxBody) + `"}`
-	if status, _, body := in.raw("POST", projects, token, "application/json", huge); status != 400 {
-		t.Errorf("a body over the limit: %d %s", status, body)
+	for _, c := range []struct {
+		method, path string
+		limit        int
+	}{{"POST", projects, api.MaxBody}, {"PUT", routes, api.MaxRoutesBody}, {"POST", projects + "/shop/apply", api.MaxApplyBody}} {
+		if status, _, body := in.raw(c.method, c.path, token, "application/json", strings.Repeat(" ", c.limit)+"{}"); status != 400 || !strings.Contains(body, "bytes") {
+			t.Errorf("%s %s with a body over the limit: %d %s", c.method, c.path, status, body)
+		}
 	}
 	if status, header, body := in.raw("POST", projects+"/shop", token, "application/json", "{}"); status != 405 || !strings.Contains(header.Get("Allow"), "GET") {
 		t.Errorf("a wrong method: %d %s", status, body)
@@ -120,8 +124,6 @@ func TestA10_IfMatch(t *testing.T) {
 	refused(t, mezu.CodeNotFound, op, api.OpGetRoute, nil, x.path("a")...)
 }
 
-// A creation repeated under its Idempotency-Key gives the same answer and makes
-// nothing more, also at once and after a restart; a secret for ten minutes.
 // What is said twice, or so that it could be read in two ways, means nothing.
 func TestA3_AmbiguousCalls(t *testing.T) {
 	in := install(t)
@@ -135,6 +137,7 @@ func TestA3_AmbiguousCalls(t *testing.T) {
 		{"If-Match", "", []string{"If-Match", "1", "If-Match", "2"}},
 		{"page_size", "?page_size=1&page_size=2", nil},
 		{"query", "?page_size=1&x=%zz", nil},
+		{"page_size", fmt.Sprint("?page_size=", api.MaxPageSize+1), nil},
 		{"query", "?page_size=1;page_token=x", nil},
 	} {
 		status, _, body := in.raw("GET", "/v1/organizations"+c.query, token, "", "", c.header...)
@@ -145,6 +148,8 @@ func TestA3_AmbiguousCalls(t *testing.T) {
 	}
 }
 
+// A creation repeated under its Idempotency-Key gives the same answer and makes
+// nothing more, also at once and after a restart; a secret for ten minutes.
 func TestIdempotency(t *testing.T) {
 	in := install(t)
 	token := in.operatorToken()
@@ -155,6 +160,9 @@ func TestIdempotency(t *testing.T) {
 		err := c.Do(t.Context(), api.Call{Operation: api.OpCreateServiceAccount, Params: []string{"acme", "shop"}, IdempotencyKey: key,
 			Body: map[string]any{"name": name, "permissions": []string{"warpgate.register"}}}, &out)
 		return out, err
+	}
+	if _, err := create(op, strings.Repeat("k", 256), "long"); mezu.CodeOf(err) != mezu.CodeInvalid {
+		t.Errorf("a key of 256 characters: %v", err)
 	}
 	const key = "3f1a7c52-0c4e-4b0a-9a35-9a0d2f6b0001"
 	var mu sync.Mutex
