@@ -46,7 +46,13 @@ type delivery struct {
 // newTarget starts a world for attacks with these routes.
 func newTarget(t *testing.T, routes ...mezu.Route) *target {
 	t.Helper()
-	a := &target{world: newWorld(t, 1, routes...), rec: newRecorder(t), books: map[string]delivery{}}
+	return newTargetAt(newWorld(t, 1, routes...))
+}
+
+// newTargetAt is newTarget in a world that has an edge.
+func newTargetAt(w *world) *target {
+	w.t.Helper()
+	a := &target{world: w, rec: newRecorder(w.t), books: map[string]delivery{}}
 	a.edge = a.edges[0]
 	a.gate = a.addGate("gate", a.rec.addr(), "--json")
 	return a

@@ -67,7 +67,10 @@ func TestAttackSlowCrowd(t *testing.T) {
 	if len(raceFlag) > 0 {
 		t.Skip("the race detector's memory for so many connections says nothing more")
 	}
-	a := newTarget(t, attackRoutes()...)
+	// All of them are of one address and one environment, which may have all places here.
+	w := newWorld(t, 0, attackRoutes()...)
+	w.addEdge("edge-1", "--environment-share", "100")
+	a := newTargetAt(w)
 	before := a.edge.resident()
 	crowd := make([]net.Conn, slowCrowd)
 	var dialling, cut sync.WaitGroup

@@ -93,6 +93,9 @@ func TestK2DeletedKeyCutsItsWarpgates(t *testing.T) {
 	w := newWorld(t, 2, open)
 	gates := w.addStationGates(2)
 	client := w.http(w.edges[0])
+	for _, g := range gates { // until then the other one is preferred
+		eventually(t, "an answer of "+g.name, func() error { return w.edges[0].servedBy(client, g.station) })
+	}
 	held := w.hold(w.edges[0], "POST", 4)
 	eventually(t, "two held requests on each", func() error {
 		for _, g := range gates {
