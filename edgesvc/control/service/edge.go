@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -57,9 +58,13 @@ func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.Jo
 	if _, err := admit(api.OpCreateJoinToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken), func(ch *change) (err error) {
+	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken), func(ch *change) error {
+		op, err := s.standOperator(ctx, ch, c, api.OpCreateJoinToken)
+		if err != nil {
+			return err
+		}
 		out, err = once(ctx, s, ch, c, api.OpCreateJoinToken, o, true, func() (api.JoinTokenResponse, error) {
-			secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID}, mezu.JoinTokenLife)
+			secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
 			ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
 			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 		})
@@ -115,15 +120,19 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 	return out, err
 }
 
+// appointment tells one time of being operator from a later one of the same person.
+func appointment(o mezu.Operator) string { return o.CreatedAt.Format(time.RFC3339Nano) }
+
 // vouchedEdge makes an enrolment depend on whoever made the join token: who is no
-// operator any more lets no edge in. The process's own token is nobody's.
+// operator any more, or was none at any time since, lets no edge in. The process's own token is nobody's.
 func (s *Service) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
 	by := c.token.Value.CreatedBy
 	if by == "" {
 		return nil
 	}
 	op, err := optional[mezu.Operator](ctx, s, keyOperator(by))
-	if err == nil && op.Revision == 0 {
+	then := c.token.Value.Standing
+	if err == nil && (op.Revision == 0 || then != "" && then != appointment(op.Value)) {
 		err = unauthenticated("whoever made this join token is no operator any more", "make another with `mezusphere join-token create`")
 	}
 	ch.require(op.Key, op.Revision)

@@ -26,6 +26,11 @@ type invitation struct {
 	CodeHash string `json:"code_hash"`
 	// Attempts counts the right code with a wrong address.
 	Attempts int `json:"attempts,omitempty"`
+	// Membership is the inviter's: who is removed and comes back has another. It is
+	// empty in one that an earlier version made.
+	Membership string `json:"membership,omitempty"`
+	// Lost is the inviter's count (losses.inviting) for the role.
+	Lost uint64 `json:"lost,omitempty"`
 }
 
 // message is a mail that is owed, for whoever sends mail. It is written with what
@@ -111,7 +116,7 @@ func (s *Service) addInvitation(ctx context.Context, ch *change, sc scope, c Cal
 	in.Meta, in.Organization, in.InvitedBy = s.meta(mezu.PrefixInvitation), org.Name, c.ID
 	in.Revision, in.ExpiresAt = prior.Revision+1, in.CreatedAt.Add(mezu.InvitationLife)
 	code := mezu.NewToken(mezu.TokenInvitation)
-	rec := invitation{Invitation: in, In: org.ID, CodeHash: mezu.HashSecret(code)}
+	rec := invitation{Invitation: in, In: org.ID, CodeHash: mezu.HashSecret(code), Membership: sc.member.Value.ID, Lost: sc.member.Value.Lost.inviting(in.Role)}
 	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.site + "/invitations#code=" + code}
 	from, err := s.address(ctx, c.ID)
 	if err != nil {
@@ -355,7 +360,8 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 }
 
 // invitedTo is the organization of an invitation, if it is there and whoever
-// invited may still give the role: who was removed leaves no way back in behind.
+// invited may give the role and could at all times since: who was removed or demoted
+// leaves no way back in behind, whatever became of him after that.
 func (s *Service) invitedTo(ctx context.Context, ch *change, inv invitation) (found[mezu.Organization], error) {
 	org, err := byID[mezu.Organization](ctx, s, inv.In)
 	if errors.Is(err, store.ErrNotFound) {
@@ -364,12 +370,15 @@ func (s *Service) invitedTo(ctx context.Context, ch *change, inv invitation) (fo
 	if err != nil {
 		return org, err
 	}
-	by, err := optional[mezu.Member](ctx, s, keyMember(inv.In, inv.InvitedBy))
+	by, err := optional[membership](ctx, s, keyMember(inv.In, inv.InvitedBy))
 	if err != nil {
 		return org, err
 	}
 	sc := scope{organization: org, member: by, grants: rolePermissions[by.Value.Role]}
 	if !slices.Contains(sc.grants, mezu.PermMembersWrite) || sc.mayGive(inv.Role) != nil {
+		return org, refusedInvitation()
+	}
+	if inv.Membership != "" && inv.Membership != by.Value.ID || inv.Lost != by.Value.Lost.inviting(inv.Role) {
 		return org, refusedInvitation()
 	}
 	sc.stand(ch)

@@ -9,6 +9,12 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
+// membership is a member as it is kept.
+type membership struct {
+	mezu.Member
+	Lost losses `json:"lost,omitempty"`
+}
+
 func noMember() error { return notFound("member", "") }
 
 // mayGive refuses a role that lets its holder do what the caller may not: such a
@@ -32,18 +38,18 @@ func (sc scope) stand(ch *change) {
 }
 
 // findMember finds a membership by its id, the person's id or the person's address.
-func (s *Service) findMember(ctx context.Context, org, ref string) (found[mezu.Member], error) {
+func (s *Service) findMember(ctx context.Context, org, ref string) (found[membership], error) {
 	if strings.HasPrefix(ref, mezu.PrefixMember+"_") {
-		return child[mezu.Member](ctx, s, membersOf(org), ref, "member", "")
+		return child[membership](ctx, s, membersOf(org), ref, "member", "")
 	}
 	id, err := s.personID(ctx, ref)
 	if err != nil {
-		return found[mezu.Member]{}, err
+		return found[membership]{}, err
 	}
 	if id == "" {
-		return found[mezu.Member]{}, noMember()
+		return found[membership]{}, noMember()
 	}
-	m, err := optional[mezu.Member](ctx, s, keyMember(org, id))
+	m, err := optional[membership](ctx, s, keyMember(org, id))
 	if err == nil && m.Revision == 0 {
 		err = noMember()
 	}
@@ -52,7 +58,7 @@ func (s *Service) findMember(ctx context.Context, org, ref string) (found[mezu.M
 
 // memberOrSelf finds the membership that a path names. What is asked of the caller
 // for another's is not asked for his own; self says that it is.
-func (s *Service) memberOrSelf(ctx context.Context, c Caller, op api.Operation, p Place) (sc scope, m found[mezu.Member], self bool, err error) {
+func (s *Service) memberOrSelf(ctx context.Context, c Caller, op api.Operation, p Place) (sc scope, m found[membership], self bool, err error) {
 	sc, r, err := s.enter(ctx, c, op, p)
 	if err != nil {
 		return sc, m, false, err
@@ -88,13 +94,14 @@ func (s *Service) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member
 	if err != nil {
 		return mezu.Member{}, err
 	}
-	return s.shownMember(ctx, m.Value)
+	return s.shownMember(ctx, m.Value.Member)
 }
 
-// UpdateMember changes a role. Nobody gives or takes a role above his own, and an
+// UpdateMember changes a role. What was given out in the member's name ends with the
+// verbs that it rests on. Nobody gives or takes a role above his own, and an
 // organization keeps an owner.
 func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
-	var out mezu.Member
+	var out membership
 	_, err := s.commit(ctx, by(c, api.OpUpdateMember), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpUpdateMember, p)
 		if err != nil {
@@ -108,7 +115,7 @@ func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch u
 			return err
 		}
 		out = m.Value
-		if err := with(&out); err != nil {
+		if err := with(&out.Member); err != nil {
 			return err
 		}
 		if err := out.Validate(); err != nil {
@@ -120,15 +127,16 @@ func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch u
 			}
 		}
 		out.Meta = s.touch(m.Value.Meta, m.Revision)
+		out.Lost = m.Value.Lost.after(rolePermissions[m.Value.Role], rolePermissions[out.Role])
 		sc.stand(ch)
 		ch.update(m.Key, m.Revision, out)
-		ch.audit(sc.target(kindMember, out.ID, ""), m.Value, out)
+		ch.audit(sc.target(kindMember, out.ID, ""), m.Value.Member, out.Member)
 		return s.countOwners(ctx, ch, sc, m.Value.Role, out.Role)
 	})
 	if err != nil {
-		return out, err
+		return out.Member, err
 	}
-	return s.shownMember(ctx, out)
+	return s.shownMember(ctx, out.Member)
 }
 
 // countOwners follows a member from one role to another, empty for none, and
@@ -177,7 +185,7 @@ func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch u
 		ch.drop(keyID(m.Value.ID))
 		ch.drop(membershipsOf(m.Value.Person) + sc.organization.Value.ID)
 		ch.owe(owed)
-		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value, nil)
+		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value.Member, nil)
 		if err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Members-- }); err != nil {
 			return err
 		}

@@ -75,13 +75,13 @@ func (s *Service) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Oper
 }
 
 // standOperator makes a change depend on the caller's still being operator.
-func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) error {
+func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) (found[mezu.Operator], error) {
 	f, err := get[mezu.Operator](ctx, s, keyOperator(c.ID))
 	if errors.Is(err, store.ErrNotFound) {
-		return forbidden(op, rules[op.ID], c)
+		return f, forbidden(op, rules[op.ID], c)
 	}
 	ch.require(f.Key, f.Revision)
-	return err
+	return f, err
 }
 
 // CreateOperator makes a person whom the installation knows operator.
@@ -98,7 +98,7 @@ func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorR
 		return out, mezu.Invalid(field, "a person is named by either person or email")
 	}
 	_, err := s.commit(ctx, by(c, api.OpCreateOperator), func(ch *change) error {
-		if err := s.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
+		if _, err := s.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
 			return err
 		}
 		var err error
@@ -139,7 +139,7 @@ func (s *Service) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch
 		return err
 	}
 	_, err := s.commit(ctx, by(c, api.OpDeleteOperator), func(ch *change) error {
-		if err := s.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
+		if _, err := s.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
 			return err
 		}
 		f, err := s.findOperator(ctx, p.Item)

@@ -38,6 +38,8 @@ func decode[T any](r store.Record) (found[T], error) {
 		v.Revision = r.Revision
 	case *mezu.Member:
 		v.Revision = r.Revision
+	case *membership:
+		v.Member.Revision = r.Revision
 	case *mezu.Operator:
 		v.Revision = r.Revision
 	case *invitation:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -105,32 +106,52 @@ func (s *Service) credentials(chain string) api.Credentials {
 	return api.Credentials{Certificates: chain, TrustRoot: s.authority.TrustRoot(), Keyset: s.authority.Keyset()}
 }
 
-// vouched makes a registration depend on whoever lets the Warpgate in: the service
-// account, or the member or account that made the enrolment token. Gone meanwhile,
-// or without the verb, they let nobody in; removed later, they take the Warpgate
-// with them.
-func (s *Service) vouched(ctx context.Context, ch *change, c Caller) error {
-	by := c.ID
-	if c.Kind == Enrolment {
-		by = c.token.Value.CreatedBy
-	}
-	var granted []mezu.Permission
-	if mezu.ValidateID("", mezu.PrefixServiceAccount, by) == nil {
-		acc, err := byID[account](ctx, s, by)
+// granter is who lets Warpgates in: a member or a service account.
+type granter struct {
+	key      string
+	revision uint64
+	verbs    []mezu.Permission
+	// standing names the membership or account and how often it lost the verb.
+	standing string
+}
+
+// granter finds one by the id of the person or account. Somebody who is gone has no verbs.
+func (s *Service) granter(ctx context.Context, organization, id string) (granter, error) {
+	var g granter
+	var lost losses
+	if mezu.ValidateID("", mezu.PrefixServiceAccount, id) == nil {
+		acc, err := byID[account](ctx, s, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
+			return g, err
 		}
-		ch.require(acc.Key, acc.Revision)
-		granted = acc.Value.Account.Permissions
+		g, lost = granter{key: acc.Key, revision: acc.Revision, verbs: acc.Value.Account.Permissions}, acc.Value.Lost
 	} else {
-		m, err := optional[mezu.Member](ctx, s, keyMember(c.Organization, by))
+		m, err := optional[membership](ctx, s, keyMember(organization, id))
 		if err != nil {
-			return err
+			return g, err
 		}
-		ch.require(m.Key, m.Revision)
-		granted = rolePermissions[m.Value.Role]
+		g, lost = granter{key: m.Key, revision: m.Revision, verbs: rolePermissions[m.Value.Role]}, m.Value.Lost
+		id = m.Value.ID
 	}
-	if !slices.Contains(granted, mezu.PermWarpgateRegister) {
+	g.standing = id + "." + strconv.FormatUint(lost.of(mezu.PermWarpgateRegister), 10)
+	return g, nil
+}
+
+// vouched makes a registration depend on whoever lets the Warpgate in: the service
+// account, or the member or account that made the enrolment token. Gone, or without the
+// verb, now or at any time since the token was made, they let nobody in; removed later,
+// they take the Warpgate with them.
+func (s *Service) vouched(ctx context.Context, ch *change, c Caller) error {
+	by, then := c.ID, ""
+	if c.Kind == Enrolment {
+		by, then = c.token.Value.CreatedBy, c.token.Value.Standing
+	}
+	g, err := s.granter(ctx, c.Organization, by)
+	if err != nil {
+		return err
+	}
+	ch.require(g.key, g.revision)
+	if !slices.Contains(g.verbs, mezu.PermWarpgateRegister) || then != "" && then != g.standing {
 		return unauthenticated("whoever let this Warpgate in may not do so any more", "ask for another key or token")
 	}
 	return nil

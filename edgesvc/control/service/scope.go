@@ -20,7 +20,7 @@ type scope struct {
 	// owner is the id of the project or organization whose directories are meant.
 	owner string
 	// member is the caller's own membership, if the caller is a person.
-	member found[mezu.Member]
+	member found[membership]
 	// grants are the verbs that the caller has here.
 	grants []mezu.Permission
 }
@@ -65,7 +65,7 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 		sc.grants = c.Permissions
 		return sc, r, nil
 	}
-	sc.member, err = get[mezu.Member](ctx, s, keyMember(id, c.ID))
+	sc.member, err = get[membership](ctx, s, keyMember(id, c.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return sc, r, hidden(s.noOrganization())
 	}

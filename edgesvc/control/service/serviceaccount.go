@@ -23,6 +23,7 @@ type account struct {
 	KeyHash      string `json:"key_hash"`
 	// PreviousHash is that of the key before, good until Account.PreviousKeyUntil.
 	PreviousHash string `json:"previous_hash,omitempty"`
+	Lost         losses `json:"lost,omitempty"`
 }
 
 // opensBy reports whether a key of this hash is one of the account's now.
@@ -154,6 +155,7 @@ func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, i
 		}
 		sc.stand(ch)
 		out.Account.Meta = s.touch(acc.Value.Account.Meta, acc.Revision)
+		out.Lost = acc.Value.Lost.after(acc.Value.Account.Permissions, out.Account.Permissions)
 		ch.update(acc.Key, acc.Revision, out)
 		ch.audit(out.target(), acc.Value.Account, out.Account)
 		return nil

@@ -27,6 +27,9 @@ type tokenRecord struct {
 	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
 	CreatedBy       string    `json:"created_by,omitempty"`
 	CreatedAt       time.Time `json:"created_at"`
+	// Standing is what CreatedBy was then (granter.standing, or appointment): a token is
+	// void under another. It is empty in one that an earlier version made.
+	Standing string `json:"standing,omitempty"`
 	// ExpiresAt: if zero, never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }

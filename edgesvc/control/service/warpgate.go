@@ -157,10 +157,14 @@ func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, i
 			return mezu.Invalid("public_key_sha256", "is SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal")
 		}
 		out, err = once(ctx, s, ch, c, api.OpCreateEnrolmentToken, o, true, func() (api.JoinTokenResponse, error) {
+			g, err := s.granter(ctx, sc.organization.Value.ID, c.ID)
+			if err != nil {
+				return api.JoinTokenResponse{}, err
+			}
 			ch.require(sc.environment.Key, sc.environment.Revision)
 			secret, token := s.issue(ch, tokenRecord{
 				Kind: mezu.TokenEnrolment, Organization: sc.organization.Value.ID, Project: sc.project.Value.ID, Environment: sc.environment.Value.ID,
-				PublicKeySHA256: in.PublicKeySHA256, CreatedBy: c.ID,
+				PublicKeySHA256: in.PublicKeySHA256, CreatedBy: c.ID, Standing: g.standing,
 			}, mezu.EnrolmentTokenLife)
 			ch.audit(sc.target(kindEnrolmentToken, token.ID, sc.environment.Value.Name), nil, token.audited())
 			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
