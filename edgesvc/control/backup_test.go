@@ -268,6 +268,49 @@ func flipped(b []byte) []byte {
 	return b
 }
 
+// Row 17: what a restore brings back, and that the commands of docs/operations.md end it.
+func TestRow17WhatARestoreBringsBack(t *testing.T) {
+	in := withStore(t)
+	token := in.operatorToken()
+	op := in.client(token, nil)
+	x := in.tenant(op, "acme")
+	ana, member := in.join(op, "acme", "ana@acme.example", mezu.RoleAdmin)
+	anaToken := in.secret(call[api.TokenCreated](t, ana, api.OpCreateToken, map[string]any{"name": "laptop"}).Secret)
+	_, old := x.account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.register(old, "")
+	path := in.backup(op)
+	x.rotate("gate", map[string]any{"overlap": "0s"})
+	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
+	call[any](t, op, api.OpDeleteMember, nil, "acme", member.ID)
+	in.stop()
+
+	r := in.restored(path, false)
+	r.start()
+	defer r.stop()
+	op = r.client(token, nil)
+	back := func() map[string]error {
+		_, renewed := api.Invoke[any](t.Context(), r.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
+		_, read := api.Invoke[any](t.Context(), r.client(anaToken, nil), api.OpGetOrganization, nil, "acme")
+		_, registered := api.Invoke[any](t.Context(), r.client(old, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr})
+		return map[string]error{"Warpgate": renewed, "member": read, "key": registered}
+	}
+	for what, err := range back() {
+		if err != nil {
+			t.Errorf("the %s is not back: %v", what, err)
+		}
+	}
+	x.owner = op
+	x.in = r
+	x.rotate("gate", map[string]any{"overlap": "0s"})
+	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
+	call[any](t, op, api.OpDeleteMember, nil, "acme", "ana@acme.example")
+	for what, err := range back() {
+		if err == nil {
+			t.Errorf("the %s is back after it was ended anew", what)
+		}
+	}
+}
+
 // A restore leaves invitations out, and they count no more.
 func TestS6_InvitationsAfterARestore(t *testing.T) {
 	in := withStore(t)

@@ -386,7 +386,12 @@ func (c *control) stream(w http.ResponseWriter, req *http.Request) {
 	c.mu.Lock()
 	c.resumed = append(c.resumed, sent)
 	c.serials = append(c.serials, trust.Serial(req.TLS.PeerCertificates[0]))
+	restored := !sent.IsZero() && sent.Epoch != c.at.Epoch
 	c.mu.Unlock()
+	if restored {
+		problem(w, mezu.Errorf(mezu.CodePreconditionFailed, "restored from a backup since"))
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	event(w, api.StreamKeyset, sent, c.authority.Keyset())
 	synced := false

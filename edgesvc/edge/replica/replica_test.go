@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -350,6 +351,43 @@ func TestRestoredControlPlaneDeletesNothing(t *testing.T) {
 	eventually(t, "the edge notices the empty one", func() bool { return e.Metrics().Unnamed == 4 })
 	if !e.serves("lost-acme", at) || !e.serves("fourth-acme", at4) {
 		t.Fatal("an empty control plane took something away")
+	}
+}
+
+// Row 17: a restored control plane does not know the revocations since its backup. An edge
+// that holds them keeps them, over everything that is said anew and over its own restart.
+func TestRow17RestoredControlPlaneRevivesNothing(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	c.bundle(env, "shop-acme", "/")
+	early := look(c, func() []statement { return slices.Clone(c.statements) })
+	dir := t.TempDir()
+	e := c.startEdge(dir)
+	session := mezu.NewID("ses", time.Now())
+	c.revoke(mezu.Revocation{Kind: mezu.RevokeSession, Subject: session, Until: c.clock.Now().Add(time.Hour)})
+	c.revoke(mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: "0abc", Scope: env, Until: c.clock.Now().Add(48 * time.Hour)})
+	ended := func(a *trust.Anchor) bool {
+		_, ok := a.Revoked(mezu.RevokeSession, session)
+		return ok && a.CertificateRevoked("0abc")
+	}
+	eventually(t, "the revocations are in force", func() bool { return ended(e.Trust()) })
+
+	c.stop()
+	c.mu.Lock()
+	c.statements, c.at, c.resumed = early, mezu.Position{Epoch: 2}, nil
+	c.mu.Unlock()
+	c.restart()
+	eventually(t, "the edge asks for everything", func() bool {
+		return look(c, func() bool { return slices.Contains(c.resumed, mezu.Position{}) })
+	})
+	at := c.bundle(env, "shop-acme", "/restored/")
+	eventually(t, "the restored one is followed", func() bool { return e.serves("shop-acme", at) })
+	if !ended(e.Trust()) {
+		t.Error("the edge forgot revocations that the restored control plane does not know")
+	}
+	e.stop()
+	if again := c.startEdge(dir); !ended(again.Trust()) {
+		t.Error("the edge forgot them in a restart")
 	}
 }
 
