@@ -106,11 +106,7 @@ func takeTenants(ctx context.Context, b *bench, round int) error {
 }
 
 func takeTenantsOfControl(ctx context.Context, b *bench, round int) error {
-	dir := filepath.Join(b.dir, fmt.Sprintf("tenants-%d", round))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	in, err := startControl(ctx, dir, b.bin, "--call-rate", "0")
+	in, err := b.freshControl(ctx, "tenants", round, "--call-rate", "0")
 	defer func() { in.stop() }()
 	if err != nil {
 		return err

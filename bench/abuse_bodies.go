@@ -95,11 +95,7 @@ func takeBodies(ctx context.Context, b *bench, round int) error {
 	if b.bin.mezusphere == "" {
 		return errNotOurs
 	}
-	dir := filepath.Join(b.dir, fmt.Sprintf("bodies-%d", round))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	in, err := startControl(ctx, dir, b.bin)
+	in, err := b.freshControl(ctx, "bodies", round)
 	defer func() { in.stop() }()
 	if err != nil {
 		return err
@@ -172,7 +168,7 @@ func takeBodies(ctx context.Context, b *bench, round int) error {
 	if err := b.takePuts(ctx, round, in, s); err != nil {
 		return err
 	}
-	return b.takeFiles(ctx, round, dir)
+	return b.takeFiles(ctx, round, in.dir)
 }
 
 // takePuts sends ten lists of routes of 6 MiB.

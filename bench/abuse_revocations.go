@@ -39,11 +39,7 @@ func takeRevocations(ctx context.Context, b *bench, round int) error {
 	if b.bin.mezusphere == "" {
 		return errNotOurs
 	}
-	dir := filepath.Join(b.dir, fmt.Sprintf("revocations-%d", round))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	in, err := startControl(ctx, dir, b.bin)
+	in, err := b.freshControl(ctx, "revocations", round)
 	defer func() { in.stop() }()
 	if err != nil {
 		return err
@@ -63,7 +59,7 @@ func takeRevocations(ctx context.Context, b *bench, round int) error {
 		return err
 	}
 	in.edge.stop()
-	if err := fillLog(filepath.Join(dir, "edge", "revocations.log"), directory); err != nil {
+	if err := fillLog(filepath.Join(in.dir, "edge", "revocations.log"), directory); err != nil {
 		return err
 	}
 	begin := time.Now()

@@ -175,6 +175,16 @@ func (b *bench) startPrograms(ctx context.Context, name string, bin programs) (i
 	return in, warpgate, t, err
 }
 
+// freshControl starts a control plane on a fresh state, for one round of a measure.
+// What it gives is to be stopped, also with an error.
+func (b *bench) freshControl(ctx context.Context, name string, round int, more ...string) (*installation, error) {
+	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", name, round))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return startControl(ctx, dir, b.bin, more...)
+}
+
 // buildPrograms finds or makes the programs.
 func (b *bench) buildPrograms(ctx context.Context) (programs, error) {
 	if b.o.binaries != "" {
