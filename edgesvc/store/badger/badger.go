@@ -175,6 +175,9 @@ func (db *DB) open() error {
 	if err := verifyTables(filepath.Join(db.opts.Dir, engineDir), func() bool { return false }); err != nil {
 		return err
 	}
+	if err := db.roomToOpen(); err != nil {
+		return err
+	}
 	if err := db.openEngine(); err != nil {
 		return err
 	}

@@ -49,6 +49,31 @@ func (db *DB) roomFor(min int64) error {
 	return fmt.Errorf("%d MiB free of the %d MiB that writing needs: %w", free>>20, min>>20, store.ErrUnavailable)
 }
 
+// openRoom is what the engine writes while it opens, beside the tables of old logs: the
+// heads of new logs, its lists, and a little of what follows.
+const openRoom = 4 << 20
+
+// roomToOpen refuses if opening the engine would fill the disk, which ends the process
+// without a word: each log left behind is first written again as a table.
+func (db *DB) roomToOpen() error {
+	need := int64(openRoom)
+	logs, err := filepath.Glob(filepath.Join(db.opts.Dir, engineDir, "*.mem"))
+	for _, path := range logs {
+		var used int64
+		if used, err = usedSpace(path); err != nil {
+			break
+		}
+		need += used
+	}
+	if err != nil {
+		return fmt.Errorf("measuring the store's logs: %w", err)
+	}
+	if err := db.roomFor(need); err != nil {
+		return fmt.Errorf("the disk is too full to open the store, make room on it and start again: %w", err)
+	}
+	return nil
+}
+
 // spendBallast deletes the ballast if the disk is too full to open the engine.
 func (db *DB) spendBallast() error {
 	if db.roomFor(db.opts.minFree()/2) == nil {
@@ -123,10 +148,11 @@ func (db *DB) writeBallast(path string, size int64) error {
 	noise := make([]byte, 1<<20)
 	rand.Read(noise)
 	for left := size; left > 0 && err == nil; {
-		n := min(left, int64(len(noise)))
-		_, err = f.Write(noise[:n])
-		left -= n
-		err = errors.Join(err, db.ctx.Err())
+		if err = db.ctx.Err(); err == nil {
+			n := min(left, int64(len(noise)))
+			_, err = f.Write(noise[:n])
+			left -= n
+		}
 	}
 	if err == nil {
 		err = f.Sync()

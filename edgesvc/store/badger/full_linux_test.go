@@ -116,3 +116,31 @@ func TestS5OpenOnFullDisk(t *testing.T) {
 	commit(t, db, put("x", "v"))
 	storetest.Until(t, "the ballast", hasBallast(dir))
 }
+
+// S5: without ballast and without room the store says so, and the process lives: the
+// engine would write to a mapped file that has no block, and die of the signal.
+func TestS5OpenWithoutBallast(t *testing.T) {
+	dir := t.TempDir()
+	testkit.Disk(t, dir, diskSize)
+	opts := diskOptions(dir)
+	opts.Ballast = -1
+	closeNow(t, open(t, opts))
+	acked := writeAndKill(t, opts.Dir, 500, (*os.Process).Kill)
+	filler := testkit.Fill(t, dir, 0)
+	if db, err := badger.Open(opts); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "make room") {
+		if err == nil {
+			closeNow(t, db)
+		}
+		t.Fatalf("opened on a full disk: %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := dump(t.Context(), open(t, opts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range acked {
+		checkWriter(t, all, i, want)
+	}
+}
