@@ -29,11 +29,12 @@ func (c *Cut) Is(target error) bool { return target == ErrAborted }
 
 // CauseOf is why an exchange ended with err, or empty if it did not end badly.
 func CauseOf(err error) mezu.Cause {
+	if err == nil {
+		return "" // before the targets below, which cost an allocation each
+	}
 	var cut *Cut
 	var refusal *mezu.Error
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &cut):
 		return cut.Cause
 	case errors.Is(err, ErrClientGone):

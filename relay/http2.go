@@ -8,11 +8,34 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
+// Text holds the bytes of a request's fields, so that a stream's next request needs no
+// new memory. If zero, it is empty.
+type Text struct{ bytes []byte }
+
+// maxKeptText is how much of a Text the next request gets: what browsers send takes half
+// of it.
+const maxKeptText = 4 << 10
+
+func (t *Text) reset() {
+	if t.bytes = t.bytes[:0]; cap(t.bytes) > maxKeptText {
+		t.bytes = nil
+	}
+}
+
+// add copies s; what was added before stays where it is.
+func (t *Text) add(s string) []byte {
+	n := len(t.bytes)
+	t.bytes = append(t.bytes, s...)
+	return t.bytes[n:len(t.bytes):len(t.bytes)]
+}
+
 // CanonicalHTTP brings a request that net/http's server of HTTP/2 has read into
 // the same form as Canonical does. That server has checked pseudo-headers,
 // field names and the length of the body; the path is taken raw.
-func CanonicalHTTP(in *http.Request, req *Request) error {
+// req.Fields is reused; they alias text.
+func CanonicalHTTP(in *http.Request, req *Request, text *Text) error {
 	*req = Request{Method: in.Method, Fields: req.Fields[:0]}
+	text.reset()
 	if !lengthFits(in) {
 		return malformed("Content-Length is not the length of the body")
 	}
@@ -22,7 +45,7 @@ func CanonicalHTTP(in *http.Request, req *Request) error {
 	case in.ContentLength < 0:
 		req.Framing = Chunked
 	}
-	if err := req.takeHeader(in.Header); err != nil {
+	if err := req.takeHeader(in.Header, text); err != nil {
 		return err
 	}
 	for name := range in.Trailer { // net/http has taken them out of the header
@@ -68,7 +91,7 @@ func lengthFits(in *http.Request) bool {
 }
 
 // takeHeader takes the end-to-end fields of a header map.
-func (r *Request) takeHeader(header http.Header) error {
+func (r *Request) takeHeader(header http.Header, text *Text) error {
 	r.ID = ""
 	if ids := header[mezu.HeaderRequestID]; len(ids) == 1 {
 		r.ID = ids[0]
@@ -93,7 +116,7 @@ func (r *Request) takeHeader(header http.Header) error {
 				if !mezu.ValidHeaderValue(v) {
 					return malformed("a field value has a control character")
 				}
-				r.Fields = append(r.Fields, Field{Name: []byte(name), Value: []byte(v)})
+				r.Fields = append(r.Fields, Field{Name: text.add(name), Value: text.add(v)})
 			case fieldTE:
 				r.Trailers = r.Trailers || hasToken([]byte(v), "trailers")
 			case fieldExpect:

@@ -26,7 +26,7 @@ func TestP12LengthOfStream(t *testing.T) {
 		in.ContentLength = c.length
 		in.Header["Content-Length"] = c.lengths
 		var req relay.Request
-		if err := relay.CanonicalHTTP(in, &req); (err == nil) != c.ok || err != nil && mezu.CodeOf(err) != mezu.CodeNotCanonical {
+		if err := relay.CanonicalHTTP(in, &req, new(relay.Text)); (err == nil) != c.ok || err != nil && mezu.CodeOf(err) != mezu.CodeNotCanonical {
 			t.Errorf("%q where the length is %d: %v", c.lengths, c.length, err)
 		}
 	}
@@ -40,7 +40,7 @@ func TestRefusalKeepsWhoAsked(t *testing.T) {
 	in.Header.Set("X-Request-Id", "mine")
 	in.Header.Set("Accept", "text/html")
 	var req relay.Request
-	err := relay.CanonicalHTTP(in, &req)
+	err := relay.CanonicalHTTP(in, &req, new(relay.Text))
 	if err == nil || req.ID != "mine" || !req.Carries("accept", "text/html") {
 		t.Errorf("id %q, fields %q, %v", req.ID, req.Fields, err)
 	}
@@ -67,7 +67,7 @@ func TestRow9_Carries(t *testing.T) {
 		var names relay.Names
 		var r relay.Reader
 		r.Reset(strings.NewReader(raw + "\r\n"))
-		if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two)); err != nil {
+		if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two, new(relay.Text))); err != nil {
 			t.Fatal(err)
 		}
 		if one.Carries("x-tier", "gold") != c.want || two.Carries("x-tier", "gold") != c.want {
@@ -87,7 +87,7 @@ func TestRow9_RepeatedFieldsAreNoTruth(t *testing.T) {
 	var names relay.Names
 	var r relay.Reader
 	r.Reset(strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: first\r\nX-Request-Id: second\r\nTE: trailers\r\nTE: gzip\r\n\r\n"))
-	if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two)); err != nil {
+	if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names), relay.CanonicalHTTP(in, &two, new(relay.Text))); err != nil {
 		t.Fatal(err)
 	}
 	for _, req := range []*relay.Request{&one, &two} {

@@ -223,7 +223,7 @@ func TestCanonicalHTTP(t *testing.T) {
 		}
 		one := understand(strings.NewReader(raw.String()))
 		two := message{body: one.body, trailer: one.trailer}
-		two.err = relay.CanonicalHTTP(&http.Request{Method: c.method, RequestURI: c.target, Host: c.host, Header: c.header, ContentLength: c.length}, &two.req)
+		two.err = relay.CanonicalHTTP(&http.Request{Method: c.method, RequestURI: c.target, Host: c.host, Header: c.header, ContentLength: c.length}, &two.req, new(relay.Text))
 		if code(one.err) != code(two.err) {
 			t.Errorf("%s %.40s: %v in HTTP/1.1, %v in HTTP/2", c.method, c.target, one.err, two.err)
 			continue
@@ -248,20 +248,20 @@ func TestCanonicalHTTPAlone(t *testing.T) {
 		return &http.Request{Method: "GET", RequestURI: "/", Host: "a", Header: header}
 	}
 	var req relay.Request
-	if err := relay.CanonicalHTTP(in(http.Header{"Cookie": {"a=1", "b=2", "c=3"}}), &req); err != nil || fieldLines(req.Fields) != "Cookie: a=1; b=2; c=3\n" {
+	if err := relay.CanonicalHTTP(in(http.Header{"Cookie": {"a=1", "b=2", "c=3"}}), &req, new(relay.Text)); err != nil || fieldLines(req.Fields) != "Cookie: a=1; b=2; c=3\n" {
 		t.Errorf("crumbs: %q, %v", fieldLines(req.Fields), err)
 	}
-	if err := relay.CanonicalHTTP(in(http.Header{"Cookie": {"a=1", "b=\r\nX: y"}}), &req); code(err) != mezu.CodeNotCanonical {
+	if err := relay.CanonicalHTTP(in(http.Header{"Cookie": {"a=1", "b=\r\nX: y"}}), &req, new(relay.Text)); code(err) != mezu.CodeNotCanonical {
 		t.Errorf("a hostile crumb: %v", err)
 	}
-	if err := relay.CanonicalHTTP(in(http.Header{"Host": {"b"}}), &req); code(err) != mezu.CodeNotCanonical {
+	if err := relay.CanonicalHTTP(in(http.Header{"Host": {"b"}}), &req, new(relay.Text)); code(err) != mezu.CodeNotCanonical {
 		t.Errorf("P11, two hosts: %v", err)
 	}
 	many := http.Header{}
 	for i := range relay.MaxFields + 1 {
 		many.Set(fmt.Sprintf("X-%d", i), "1")
 	}
-	if err := relay.CanonicalHTTP(in(many), &req); code(err) != mezu.CodeHeaderTooLarge {
+	if err := relay.CanonicalHTTP(in(many), &req, new(relay.Text)); code(err) != mezu.CodeHeaderTooLarge {
 		t.Errorf("P25: %v", err)
 	}
 }

@@ -74,7 +74,7 @@ func TestRow10_Trailers(t *testing.T) {
 	}
 	two := httptest.NewRequest("POST", "/", strings.NewReader(""))
 	two.RequestURI, two.ContentLength, two.Trailer = "/", -1, in
-	if err := relay.CanonicalHTTP(two, &req); err != nil {
+	if err := relay.CanonicalHTTP(two, &req, new(relay.Text)); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Split(req.Announced, ", "); !slices.Equal(slices.Sorted(slices.Values(got)), want) {

@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	// graceOverWarpgate is how much longer than the Warpgate the edge waits, so
 	// graceOverWarpgate is how much longer than the Warpgate the edge waits, for a
 	// response and for a silence to end: the Warpgate knows more, and where its
 	// answer comes first the data connection goes on. It covers a slow path between

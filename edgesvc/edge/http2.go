@@ -143,6 +143,7 @@ type http2 struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	src  relay.StreamSource
+	text relay.Text // of its fields
 	held relay.Held // of src, if it is held
 	stop func() bool
 	over chan struct{} // closed when the watch has called
@@ -197,7 +198,7 @@ func (c *http2) serve() error {
 // canonical brings the request into its one form, judges it, and makes the body
 // readable once its limit is known.
 func (c *http2) canonical() error {
-	err := relay.CanonicalHTTP(c.r, &c.x.req)
+	err := relay.CanonicalHTTP(c.r, &c.x.req, &c.text)
 	if err == nil {
 		c.x.req.Expect = c.x.req.Framing != relay.NoBody && c.x.e.h2.asks.continues(c.r.Body)
 		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
