@@ -69,7 +69,7 @@ func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) er
 	}
 	// What serves until it is interrupted has its own use for --timeout; a wrong
 	// value is reported by the flag library.
-	if d, err := time.ParseDuration(line.Value("timeout")); err == nil && d > 0 && line.Command().Category != serving {
+	if d, err := time.ParseDuration(line.Global("timeout")); err == nil && d > 0 && line.Command().Category != serving {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()

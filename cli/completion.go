@@ -103,8 +103,8 @@ func read(inv *invocation.Invocation, root *cli.Command, words []string) (*argv.
 		return nil, false
 	}
 	inv.Flags = invocation.Flags{
-		Output: terminal.Table, Organization: line.Value("org"), Project: line.Value("project"), Environment: line.Value("environment"),
-		API: line.Value("api"), CAFile: line.Value("ca-file"), Profile: line.Value("profile"), Timeout: completionTimeout,
+		Output: terminal.Table, Organization: line.Global("org"), Project: line.Global("project"), Environment: line.Global("environment"),
+		API: line.Global("api"), CAFile: line.Global("ca-file"), Profile: line.Global("profile"), Timeout: completionTimeout,
 	}
 	return line, true
 }

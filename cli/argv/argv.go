@@ -25,7 +25,7 @@ type Line struct {
 	// flags are those of each command of Path as --name=value.
 	flags [][]string
 	// values are the same by the flag's first name; the last one wins.
-	values map[string]string
+	values []map[string]string
 }
 
 // Arranged is the line as the flag library reads it right: each command's flags
@@ -41,8 +41,19 @@ func (l *Line) Arranged() []string {
 // Command is the last command of the line.
 func (l *Line) Command() *cli.Command { return l.Path[len(l.Path)-1] }
 
-// Value is what the flag was given, with its first name; "" if it was not.
-func (l *Line) Value(flag string) string { return l.values[flag] }
+// Global is what the flag of all commands was given, by its first name; "" if it was
+// not. A command may have a flag of its own by that name: a route has a --timeout, too.
+func (l *Line) Global(flag string) string { return l.values[0][flag] }
+
+// WantsHelp reports whether help is asked for, of whichever command.
+func (l *Line) WantsHelp() bool {
+	for _, level := range l.values {
+		if level["help"] != "" {
+			return true
+		}
+	}
+	return false
+}
 
 // Read reads the arguments that follow the program's name. A flag belongs to the
 // nearest command on the path that has it. A value may follow its flag as the
@@ -50,7 +61,7 @@ func (l *Line) Value(flag string) string { return l.values[flag] }
 // a value may be joined (-qh). "help" before a command's name is "--help" after it;
 // each command has a flag of that name of its own.
 func Read(root *cli.Command, args []string) (*Line, error) {
-	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: map[string]string{}}
+	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: []map[string]string{{}}}
 	wantHelp := false
 	for len(args) > 0 {
 		word := args[0]
@@ -84,7 +95,7 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 	if wantHelp {
 		l.add(len(l.Path)-1, "help", "true")
 	}
-	if l.values["help"] != "" {
+	if l.WantsHelp() {
 		l.Args = nil // the flag library takes an argument for a topic of help
 	}
 	return l, nil
@@ -110,6 +121,7 @@ func (l *Line) descend(word string) error {
 	}
 	l.Path = append(l.Path, next)
 	l.flags = append(l.flags, nil)
+	l.values = append(l.values, map[string]string{})
 	return nil
 }
 
@@ -174,7 +186,7 @@ func (l *Line) add(level int, name, value string) {
 		dashes = "-"
 	}
 	l.flags[level] = append(l.flags[level], dashes+name+"="+value)
-	l.values[name] = value
+	l.values[level][name] = value
 }
 
 // find looks for a flag from the last command up.

@@ -151,8 +151,8 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 			continue
 		}
-		if l.Value("help") != "true" || l.Command().Name != "show" {
-			t.Errorf("%s: help %q of %s", line, l.Value("help"), l.Command().Name)
+		if !l.WantsHelp() || l.Command().Name != "show" {
+			t.Errorf("%s: help %v of %s", line, l.WantsHelp(), l.Command().Name)
 		}
 	}
 }
@@ -189,4 +189,19 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%q arranged as %q: arguments %q", args, l.Arranged(), got.args)
 		}
 	})
+}
+
+// The timeout of a route is not that of the call which sets it.
+func TestGlobalIsOfAllCommands(t *testing.T) {
+	app := tree(new(seen))
+	app.Commands[1].Flags = append(app.Commands[1].Flags, &cli.StringFlag{Name: "org"})
+	for line, want := range map[string]string{"tunnel --org own": "", "--org all tunnel --org own": "all", "projects show --org all": "all"} {
+		l, err := argv.Read(root(app), strings.Split(line, " "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Global("org"); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
 }
