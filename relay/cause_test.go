@@ -15,6 +15,7 @@ import (
 // TestRow22_CausesOfCutResponses: a response that is cut says by what, whoever was
 // at the other end.
 func TestRow22_CausesOfCutResponses(t *testing.T) {
+	t.Parallel()
 	length, chunks := "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	first := "4001\r\n" + strings.Repeat("a", 16385) // more than is gathered: the head is on its way
 	for _, c := range []struct {
@@ -29,7 +30,7 @@ func TestRow22_CausesOfCutResponses(t *testing.T) {
 		{"workload ends", chunks + "5\r\nhello\r\n", false, patience, shut, mezu.CauseWorkloadReset, ""},
 		{"workload breaks a rule", chunks + first + "X\r\n", false, patience, nil, mezu.CauseWorkloadMalformed, "a chunk is longer than it said"},
 		{"workload sends too large trailers", chunks + first + "\r\n0\r\nX: " + strings.Repeat("y", relay.MaxTrailer) + "\r\n\r\n", false, patience, nil, mezu.CauseWorkloadMalformed, "its trailer section is larger than 32 KiB"},
-		{"workload is silent", length + "hello", false, 50 * time.Millisecond, nil, mezu.CauseIdleTimeout, ""},
+		{"workload is silent", length + "hello", false, hush, nil, mezu.CauseIdleTimeout, ""},
 		{"Warpgate is gone", length + "hello", true, patience, reset, mezu.CauseWarpgateGone, ""},
 		{"Warpgate cuts", length + "hello", true, patience, shut, mezu.CauseWarpgateCut, ""},
 		{"Warpgate says why", chunks + first + "\r\n!idle_timeout\r\n", true, patience, nil, mezu.CauseIdleTimeout, ""},
@@ -37,6 +38,7 @@ func TestRow22_CausesOfCutResponses(t *testing.T) {
 		{"workload uses a Warpgate's word", chunks + first + "\r\n!idle_timeout\r\n", false, patience, nil, mezu.CauseWorkloadMalformed, "a chunk's line is not"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			r.idle, r.typed, r.tunnel = c.idle, c.tunnel, c.tunnel
 			r.start(t)

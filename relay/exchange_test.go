@@ -389,8 +389,9 @@ func TestTrickleIsBounded(t *testing.T) {
 }
 
 func TestSilenceInABody(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	r.idle = 50 * time.Millisecond
+	r.idle = hush
 	r.start(t)
 	r.ask(t, get)
 	r.request(t)

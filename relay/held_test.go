@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -111,6 +112,10 @@ func TestRow7_HeldBodiesAreWhole(t *testing.T) {
 // A body of unknown length that pauses is sent on as it comes where there is plenty of
 // room, and not a byte of it is lost or doubled; where there is not, it waits to be whole.
 func TestRow7_WhoSpeaksByTurnsIsHeard(t *testing.T) {
+	synctest.Test(t, testWhoSpeaksByTurnsIsHeard)
+}
+
+func testWhoSpeaksByTurnsIsHeard(t *testing.T) {
 	for _, spare := range []bool{true, false} {
 		for _, cut := range []bool{true, false} {
 			out, in := io.Pipe()
@@ -232,6 +237,11 @@ func (s *stopper) StopUpload() {
 // A sender is held to its rate only while somebody waits for it, and not at all once the
 // bound has ended.
 func TestRow7_PaceCountsTheSendersTimeOnly(t *testing.T) {
+	synctest.Test(t, testPaceCountsTheSendersTimeOnly)
+}
+
+// testPaceCountsTheSendersTimeOnly runs on the bubble's clock: a busy machine delays nobody.
+func testPaceCountsTheSendersTimeOnly(t *testing.T) {
 	const grace = 60 * time.Millisecond
 	read := func(p *relay.Pace, pieces int, pause, between time.Duration, size int) (err error) {
 		out, in := io.Pipe()
@@ -292,35 +302,39 @@ func TestRow7_PaceCountsTheSendersTimeOnly(t *testing.T) {
 
 // A call is held to a rate until its response begins: from then on it streams.
 func TestRow7_StreamsAreFreeOnceTheResponseBegins(t *testing.T) {
-	for _, answers := range []bool{false, true} {
-		r := newRig(t)
-		r.pace = &relay.Pace{}
-		r.grace = 100 * time.Millisecond
-		r.start(t)
-		r.ask(t, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
-		req, err := http.ReadRequest(r.asked)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !answers {
-			if o := receive(t, r.done, "outcome"); !errors.Is(o.err, relay.ErrSlowBody) || o.clean {
-				t.Errorf("without an answer: %+v", o)
+	t.Parallel()
+	for name, answers := range map[string]bool{"no answer": false, "answer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.pace = &relay.Pace{}
+			r.grace = time.Second
+			r.start(t)
+			r.ask(t, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+			req, err := http.ReadRequest(r.asked)
+			if err != nil {
+				t.Fatal(err)
 			}
-			continue
-		}
-		io.WriteString(r.upstream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
-		if _, err := http.ReadResponse(r.answers, nil); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(3 * r.grace)
-		r.ask(t, "0\r\n\r\n")
-		if body, err := io.ReadAll(req.Body); err != nil || string(body) != "x" {
-			t.Errorf("the upstream read %q, %v", body, err)
-		}
-		io.WriteString(r.upstream, "b")
-		if o := receive(t, r.done, "outcome"); o.err != nil || o.status != 200 {
-			t.Errorf("with an answer under way: %+v", o)
-		}
+			if !answers {
+				if o := receive(t, r.done, "outcome"); !errors.Is(o.err, relay.ErrSlowBody) || o.clean {
+					t.Errorf("%+v", o)
+				}
+				return
+			}
+			io.WriteString(r.upstream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+			if _, err := http.ReadResponse(r.answers, nil); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(3 * r.grace / 2)
+			r.ask(t, "0\r\n\r\n")
+			if body, err := io.ReadAll(req.Body); err != nil || string(body) != "x" {
+				t.Errorf("the upstream read %q, %v", body, err)
+			}
+			io.WriteString(r.upstream, "b")
+			if o := receive(t, r.done, "outcome"); o.err != nil || o.status != 200 {
+				t.Errorf("%+v", o)
+			}
+		})
 	}
 }
 
