@@ -46,6 +46,7 @@ func fullBacklog(t *testing.T) string {
 // TestFullBacklog_Row20: the time that dialling takes is the route's, and who cancels
 // meanwhile is heard.
 func TestFullBacklog_Row20(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"http://", "https://", "h2c://"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@ import (
 // TestRow22_FailuresAreTold: a response that is cut is told with its cause in the
 // event, in the log, to the counter and, where the framing has room, to the edge.
 func TestRow22_FailuresAreTold(t *testing.T) {
+	t.Parallel()
 	begun := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n" + strings.Repeat("a", 1<<14+1)
 	for _, c := range []struct {
 		name, path, answer string

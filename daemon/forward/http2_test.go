@@ -199,6 +199,7 @@ func TestRefusedStreams_Row18(t *testing.T) {
 // readers that take nothing stop anybody else, and none of them holds more than its
 // window.
 func TestManyShareAWorkload_Row18(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB, http.HandlerFunc) string{
 		"h2c":      h2cWorkload,
 		"https h2": func(t testing.TB, h http.HandlerFunc) string { return httpsWorkload(t, true, h) },
@@ -288,7 +289,7 @@ func TestDeadConnection_Row18(t *testing.T) {
 			c.answer(id, body)
 		}
 	}))
-	w.f.PingSooner(200*time.Millisecond, 200*time.Millisecond)
+	w.f.PingSooner(200*time.Millisecond, time.Second)
 	e := w.connect(false)
 	e.ask(postOf("/", "one"))
 	e.reads("POST", 200, "one")

@@ -144,6 +144,7 @@ func TestStreamsAreNotHeldBack(t *testing.T) {
 }
 
 func TestInterim(t *testing.T) {
+	t.Parallel()
 	wl := tcpWorkload(t)
 	e := newWorld(t, wl.addr()).connect(false)
 	e.ask(newGet)
@@ -365,6 +366,7 @@ func TestTwoResponses(t *testing.T) {
 
 // TestLateAnswer: the answer that came too late must not be the next one's.
 func TestLateAnswer(t *testing.T) {
+	t.Parallel()
 	wl := tcpWorkload(t)
 	e := newWorld(t, wl.addr()).connect(false)
 	e.ask(getOf("/brief/x"))
@@ -381,6 +383,7 @@ func TestLateAnswer(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	wl := tcpWorkload(t)
 	w := newWorld(t, wl.addr())
 	e := w.connect(false)
@@ -600,6 +603,7 @@ func expect(t *testing.T, r io.Reader, want string) {
 
 // TestUpgradeEnds: half-close from the workload, idleness, resets.
 func TestUpgradeEnds(t *testing.T) {
+	t.Parallel()
 	open := func(path string) (*edge, *served) {
 		wl := tcpWorkload(t)
 		e := newWorld(t, wl.addr()).connect(false)

@@ -227,6 +227,7 @@ func TestRoundTripInterim(t *testing.T) {
 
 // TestRoundTripEnds: time-outs, resets, cuts, cancels, each with a word of its own.
 func TestRoundTripEnds(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	noticed := make(chan struct{}, 100)
 	hold := func(r *http.Request) {
@@ -332,6 +333,7 @@ func waitUnderWay(t *testing.T, _ *world, e *edge) {
 // TestRoundTripUpgrade: WebSocket to a workload behind TLS, in HTTP/1.1 even if
 // it offers HTTP/2; and to one of h2c, where there is none.
 func TestRoundTripUpgrade(t *testing.T) {
+	t.Parallel()
 	hijack := func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			rw.WriteHeader(http.StatusUpgradeRequired)
