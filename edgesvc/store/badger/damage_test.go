@@ -3,13 +3,10 @@ package badger_test
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -46,6 +43,7 @@ func tableRegions(t *testing.T, path string, step int64) []region {
 // Issue 7, row 16: a bit that flipped anywhere in the store is an error that names the
 // file, or harmless, and never the end of the process.
 func TestRow16FlippedBits(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := open(t, badger.Options{Dir: dir})
 	fillStore(t, db, 0)
@@ -85,18 +83,12 @@ func TestRow16FlippedBits(t *testing.T) {
 			}
 		}
 	}
-	var named, next atomic.Int64
-	var wg sync.WaitGroup
-	for range 4 { // children wait for the disk most of the time
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(flips); i = int(next.Add(1)) - 1 {
-				if flips[i].check(t, crashed, want) {
-					named.Add(1)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	var named atomic.Int64
+	beside(len(flips), func(i int) {
+		if flips[i].check(t, crashed, want) {
+			named.Add(1)
+		}
+	})
 	if tables == 0 || named.Load() < 15 {
 		t.Errorf("%d of %d damages of %d tables were told", named.Load(), len(flips), tables)
 	}
@@ -111,7 +103,7 @@ type flipped struct {
 // check has a child read a copy of the store with that bit flipped, and reports whether
 // it was told of it.
 func (f flipped) check(t *testing.T, dir, want string) (told bool) {
-	got, said, code := f.dump(t, dir)
+	got, said, code := dumpCopy(t, dir, func(dir string) error { return flip(filepath.Join(dir, f.name), f.at) })
 	where := fmt.Sprintf("%s of %s, byte %d", f.what, f.name, f.at)
 	switch {
 	case code == 0 && got != want:
@@ -124,28 +116,4 @@ func (f flipped) check(t *testing.T, dir, want string) (told bool) {
 		t.Errorf("%s: the error doesn't name the file: %s", where, said)
 	}
 	return true
-}
-
-func (f flipped) dump(t *testing.T, dir string) (digest, said string, code int) {
-	work, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer os.RemoveAll(work)
-	for _, name := range files(t, dir) {
-		copyFile(t, filepath.Join(dir, name), filepath.Join(work, name))
-	}
-	if err := flip(filepath.Join(work, f.name), f.at); err != nil {
-		t.Error(err)
-	}
-	cmd := command(t, jobDump, work)
-	var out, talk bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &talk
-	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		t.Error(err)
-		return
-	}
-	return strings.TrimSpace(out.String()), talk.String(), cmd.ProcessState.ExitCode()
 }

@@ -30,6 +30,7 @@ func canInject(t *testing.T) {
 // there, and reads go on.
 func TestS3InjectedEIO(t *testing.T) {
 	canInject(t)
+	t.Parallel()
 	// A commit syncs its log by msync. The other calls are for tables and the list of
 	// them, which come with every eight megabytes or so. strace counts calls by
 	// thread, so that one failure is often several. That of the value log is no
@@ -45,6 +46,7 @@ func TestS3InjectedEIO(t *testing.T) {
 	} {
 		for _, when := range c.when {
 			t.Run(c.name+" "+when, func(t *testing.T) {
+				t.Parallel()
 				if refused := injectEIO(t, c.calls, c.file, when, c.writes); c.bites && refused == 0 {
 					t.Error("the failure was not noticed")
 				}
