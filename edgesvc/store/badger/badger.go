@@ -211,6 +211,9 @@ func (db *DB) openEngine() (failure error) {
 		WithNumLevelZeroTables(levelZero).
 		WithNumLevelZeroTablesStall(levelZeroFull).
 		WithNumCompactors(compactors).
+		// Nearly every value comes sealed, and what is encrypted does not shrink; trying
+		// takes a second copy of each table while it is built.
+		WithCompression(options.None).
 		WithMetricsEnabled(false).
 		WithLogger(talk))
 	if err != nil {
