@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -57,8 +58,9 @@ func (b *Bundle) Unknown(route int) string {
 
 // Validate checks that the bundle is whole. A bundle that fails is rejected as
 // such and the last good one keeps serving. What of its routes may not be written any
-// more is no reason: it was when the bundle was signed.
-func (b *Bundle) Validate() error {
+// more is no reason: it was when the bundle was signed. What is whole can be compiled
+// (package policy).
+func (b *Bundle) Validate(ctx context.Context) error {
 	if err := ValidateID("environment", PrefixEnvironment, b.Environment); err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (b *Bundle) Validate() error {
 	if err := ValidateRoles("roles", b.Roles); err != nil {
 		return err
 	}
-	return validateSet("routes", b.Routes, (*Route).validateForm)
+	return validateSet(ctx, "routes", b.Routes, (*Route).validateShape, newCompiler(false))
 }
 
 // PermissionsOf is the sum of the permissions of these roles. Unknown roles add

@@ -119,7 +119,7 @@ func TestStatusOf(t *testing.T) {
 
 func TestBundle_Validate(t *testing.T) {
 	good := mezu.Bundle{Position: mezu.Position{Epoch: 1}, Environment: "env_" + id26, Endpoint: "shop-acme", Issued: time.Unix(0, 0), Routes: []mezu.Route{{Prefix: "/"}}}
-	accepted(t, "good", good.Validate())
+	accepted(t, "good", good.Validate(t.Context()))
 	for field, change := range map[string]func(*mezu.Bundle){
 		"environment":      func(b *mezu.Bundle) { b.Environment = "prj_" + id26 },
 		"position":         func(b *mezu.Bundle) { b.Position = mezu.Position{} },
@@ -131,10 +131,10 @@ func TestBundle_Validate(t *testing.T) {
 	} {
 		b := good
 		change(&b)
-		refused(t, field, b.Validate(), field)
+		refused(t, field, b.Validate(t.Context()), field)
 	}
 	removed := mezu.Bundle{Position: mezu.Position{Epoch: 1}, Environment: "env_" + id26, Removed: true}
-	accepted(t, "removed", removed.Validate())
+	accepted(t, "removed", removed.Validate(t.Context()))
 }
 
 func TestBundle_PermissionsOf(t *testing.T) {

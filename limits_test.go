@@ -64,7 +64,7 @@ func TestLimits_OfRecords(t *testing.T) {
 		{"draining", mezu.MaxDraining, func(n int) error {
 			b := mezu.Bundle{Environment: mezu.NewID(mezu.PrefixEnvironment, time.Now()), Position: mezu.Position{Epoch: 1, Revision: 1}, Endpoint: "shop-acme"}
 			b.Draining = make([]string, n)
-			err := b.Validate()
+			err := b.Validate(t.Context())
 			if e := (*mezu.Error)(nil); errors.As(err, &e) && e.Field != "draining" {
 				return nil // it has more faults, and not this one
 			}

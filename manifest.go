@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -47,7 +48,45 @@ const MaxManifestEnvironments = 1000
 
 // Validate checks a manifest by itself. Its errors name the field by its path, such
 // as environments.production.routes[2].prefix.
-func (m *Manifest) Validate() error {
+func (m *Manifest) Validate(ctx context.Context) error {
+	_, err := m.Judge(ctx)
+	return err
+}
+
+// Judge is Validate, and gives remarks about all routes of the manifest, as Warnings has
+// them for one environment, each with the environment's name. Of what that takes no more
+// is kept than of one environment.
+func (m *Manifest) Judge(ctx context.Context) (warnings []string, err error) {
+	if err := m.validateHead(); err != nil {
+		return nil, err
+	}
+	routes := 0
+	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
+		e := m.Environments[name]
+		if routes += len(e.Routes); routes > MaxManifestRoutes {
+			return nil, &Error{Code: CodeInvalid, Field: "environments." + name + ".routes", Detail: "all environments of a manifest have at most " + strconv.Itoa(MaxManifestRoutes) + " routes together",
+				Hint: "apply the environments in two manifests"}
+		}
+		env := e.Environment(name)
+		if err := entry("environments", name, env.Validate()); err != nil {
+			return nil, err
+		}
+		remarks, err := JudgeRoutes(ctx, "routes", e.Routes)
+		if err != nil {
+			return nil, Below("environments."+name, err)
+		}
+		for _, w := range slices.Concat(env.Warnings(), remarks) {
+			if len(warnings) > MaxWarnings {
+				break
+			}
+			warnings = append(warnings, "environment "+name+": "+w)
+		}
+	}
+	return boundWarnings(warnings), nil
+}
+
+// validateHead checks all but the environments.
+func (m *Manifest) validateHead() error {
 	for _, n := range []struct{ field, name string }{{"organization", m.Organization}, {"project", m.Project}} {
 		if n.name != "" {
 			if err := ValidateName(n.field, n.name); err != nil {
@@ -66,21 +105,6 @@ func (m *Manifest) Validate() error {
 	}
 	if n := len(m.Environments); n > MaxManifestEnvironments {
 		return Invalid("environments", "at most %d, not %d", MaxManifestEnvironments, n)
-	}
-	routes := 0
-	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
-		e := m.Environments[name]
-		if routes += len(e.Routes); routes > MaxManifestRoutes {
-			return &Error{Code: CodeInvalid, Field: "environments." + name + ".routes", Detail: "all environments of a manifest have at most " + strconv.Itoa(MaxManifestRoutes) + " routes together",
-				Hint: "apply the environments in two manifests"}
-		}
-		env := e.Environment(name)
-		if err := entry("environments", name, env.Validate()); err != nil {
-			return err
-		}
-		if err := Below("environments."+name, ValidateRoutes("routes", e.Routes)); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -113,22 +137,6 @@ func (m *Manifest) Complete() {
 			m.Roles[name] = ProjectRole{Permissions: []string{}}
 		}
 	}
-}
-
-// Warnings are remarks about all routes of the manifest, as Warnings has them for one
-// environment, each with the environment's name.
-func (m *Manifest) Warnings() []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
-		env := m.Environments[name].Environment(name)
-		for _, w := range slices.Concat(env.Warnings(), Warnings(m.Environments[name].Routes)) {
-			if len(out) == MaxWarnings {
-				return append(out, "there are more remarks than these")
-			}
-			out = append(out, "environment "+name+": "+w)
-		}
-	}
-	return out
 }
 
 // Upstreams are the upstreams that routes of an environment name, each once.

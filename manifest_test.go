@@ -94,15 +94,15 @@ func TestManifestValidate(t *testing.T) {
 		"roles.a b":                         {Roles: map[string]mezu.ProjectRole{"a b": {}}},
 	} {
 		var e *mezu.Error
-		if err := m.Validate(); !errors.As(err, &e) || e.Field != field {
+		if err := m.Validate(t.Context()); !errors.As(err, &e) || e.Field != field {
 			t.Errorf("%v, want one about %s", err, field)
 		}
 	}
 	warned := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{
 		"a": {Routes: []mezu.Route{{Prefix: "/x/", WAF: mezu.WAFBlock}}}, "b": {Routes: []mezu.Route{{Prefix: "/x/"}}},
 	}}
-	if w := warned.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
-		t.Errorf("%q", w)
+	if w, err := warned.Judge(t.Context()); err != nil || len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
+		t.Errorf("%q, %v", w, err)
 	}
 }
 
@@ -114,12 +114,12 @@ func TestManifest_Routes(t *testing.T) {
 		routes[i].Exact = "/" + strconv.Itoa(i)
 	}
 	m.Environments["a"], m.Environments["b"] = mezu.ManifestEnvironment{Routes: routes}, mezu.ManifestEnvironment{Routes: routes}
-	if err := m.Validate(); err != nil {
+	if err := m.Validate(t.Context()); err != nil {
 		t.Error(err)
 	}
 	m.Environments["c"] = mezu.ManifestEnvironment{Routes: routes[:1]}
 	var e *mezu.Error
-	if err := m.Validate(); !errors.As(err, &e) || e.Field != "environments.c.routes" || e.Hint == "" {
+	if err := m.Validate(t.Context()); !errors.As(err, &e) || e.Field != "environments.c.routes" || e.Hint == "" {
 		t.Error(err)
 	}
 }

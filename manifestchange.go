@@ -130,8 +130,22 @@ func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
 	d.routes(path+".routes", have.Routes, wanted.Routes)
 }
 
+// changedRoute is a route as a change shows it. It refers to the route, so that a change
+// of many routes takes no copy of each.
+type changedRoute struct{ *Route }
+
+// MarshalJSON implements json.Marshaler.
+func (r changedRoute) MarshalJSON() ([]byte, error) { return json.Marshal(r.Settings()) }
+
 // routes compares routes by their identity; their order means nothing.
 func (d *differ) routes(path string, now, wanted []Route) {
+	d.out = slices.Grow(d.out, len(wanted))
+	if len(now) == 0 {
+		for i := range wanted {
+			d.add(ChangeCreate, path+"["+wanted[i].Label()+"]", nil, changedRoute{&wanted[i]})
+		}
+		return
+	}
 	known := make(map[string]*Route, len(now))
 	for i := range now {
 		known[now[i].Identity()] = &now[i]
@@ -142,14 +156,14 @@ func (d *differ) routes(path string, now, wanted []Route) {
 		was := known[r.Identity()]
 		delete(known, r.Identity())
 		if was == nil {
-			d.add(ChangeCreate, here, nil, r.Settings())
+			d.add(ChangeCreate, here, nil, changedRoute{r})
 			continue
 		}
 		d.route(here, was, r)
 	}
 	for i := range now {
 		if r := &now[i]; known[r.Identity()] != nil {
-			d.add(ChangeDelete, path+"["+r.Label()+"]", r.Settings(), nil)
+			d.add(ChangeDelete, path+"["+r.Label()+"]", changedRoute{r}, nil)
 		}
 	}
 }
@@ -159,7 +173,7 @@ func (d *differ) route(path string, now, wanted *Route) {
 	before, err := now.fields()
 	after, errAfter := wanted.fields()
 	if err != nil || errAfter != nil {
-		d.add(ChangeUpdate, path, now.Settings(), wanted.Settings())
+		d.add(ChangeUpdate, path, changedRoute{now}, changedRoute{wanted})
 		return
 	}
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))

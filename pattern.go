@@ -2,6 +2,7 @@ package mezu
 
 import (
 	"cmp"
+	"context"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -107,53 +108,123 @@ func CompilePattern(source string) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, _ := newPattern(source, prog, maxRegexpWork)
+	p := &Pattern{Source: source}
+	p.compile(new(subsets), prog, maxRegexpWork)
 	return p, nil
 }
 
-// newPattern makes the table with at most this work, and gives what it took.
-func newPattern(source string, prog *syntax.Prog, work int) (p *Pattern, took int) {
-	p = &Pattern{Source: source}
-	table, took, ok := newTable(prog, min(work, maxRegexpWork))
+// compile makes the table with at most this work, and gives what it took.
+func (p *Pattern) compile(b *subsets, prog *syntax.Prog, limit int) (took int) {
+	table, took, ok := b.newTable(prog, limit)
 	switch {
 	case ok:
 		p.table, p.Literal = table, table.literal()
-	case took > work:
-		p.Refused = Invalid("regexp", "all patterns of an environment together may take %d steps to compile, and the ones tried before this take most of them; write fewer patterns that begin with «.*» or alternatives before a repetition", maxRegexpWorkTotal)
-	case took > maxRegexpWork:
+		return took
+	case took > limit:
 		p.Refused = Invalid("regexp", "takes more than %d steps to compile, which is the most that is allowed, because each repetition behind «.*» or behind alternatives multiplies its states; say with narrower classes what may stand there («[^/]+» for «.*»), or match by prefix", maxRegexpWork)
 	default:
 		p.Refused = Invalid("regexp", "compiles to a table of more than %d entries, which is the most that is allowed; repeat less often, use fewer kinds of characters, or match by prefix", MaxRegexpTable)
 	}
-	if p.Refused != nil {
-		p.Literal, _ = prog.Prefix()
-	}
-	return p, took
+	p.Literal, _ = prog.Prefix()
+	return took
 }
 
 // CompilePatterns compiles the patterns of an environment's routes, in the order in which
 // they are tried: by descending priority, then by their bytes. Those that would make a
 // request, or the environment, cost more than is allowed are Refused, the first in this
 // order last. Its error is of a pattern's form, and names the route below field.
-func CompilePatterns(field string, routes []Route) ([]*Pattern, error) {
-	out, err := parsePatterns(field, routes)
-	if err != nil || len(out) == 0 {
-		return nil, err
+func CompilePatterns(ctx context.Context, field string, routes []Route) ([]*Pattern, error) {
+	c := newCompiler(true)
+	for i := range routes {
+		if err := look(ctx, i); err != nil {
+			return nil, err
+		}
+		if routes[i].Mode() != MatchRegexp {
+			continue
+		}
+		if err := c.add(&routes[i]); err != nil {
+			return nil, at(indexed(field, i), err)
+		}
 	}
-	slices.SortFunc(out, func(a, b parsed) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), strings.Compare(a.source, b.source))
+	return c.finish(ctx)
+}
+
+// compiler compiles the patterns of an environment's routes, each once. A program is
+// dropped as soon as its table is made.
+type compiler struct {
+	tables  bool // else patterns are parsed and no more
+	most    int  // work that all tables may take
+	subsets subsets
+	index   map[string]int
+	all     []compiled
+	steps   int // of all programs
+	work    int // of all tables
+}
+
+// compiled is a pattern and what its table took; zero while there is none.
+type compiled struct {
+	*Pattern
+	took int
+}
+
+func newCompiler(tables bool) *compiler {
+	return &compiler{tables: tables, most: maxRegexpWorkTotal, index: map[string]int{}}
+}
+
+// add adds a route with a pattern. Its error is of the pattern's form.
+func (c *compiler) add(r *Route) error {
+	if k, known := c.index[r.Regexp]; known {
+		if c.tables {
+			c.all[k].Priority = max(c.all[k].Priority, r.Priority)
+		}
+		return nil
+	}
+	prog, err := parsePattern(r.Regexp)
+	if err != nil {
+		return err
+	}
+	if c.steps += len(prog.Inst); c.steps > MaxRegexpStepsTotal {
+		return Invalid("regexp", "all patterns of an environment together have at most %d steps; write out fewer repetitions and character classes", MaxRegexpStepsTotal)
+	}
+	c.index[r.Regexp] = len(c.all)
+	if !c.tables {
+		return nil
+	}
+	p := compiled{Pattern: &Pattern{Source: r.Regexp, Priority: r.Priority}}
+	// Once all together take more than is allowed, which of them may counts their order.
+	if c.work <= c.most {
+		p.took = p.compile(&c.subsets, prog, maxRegexpWork)
+		c.work += p.took
+	}
+	c.all = append(c.all, p)
+	return nil
+}
+
+// finish gives the patterns as CompilePatterns does.
+func (c *compiler) finish(ctx context.Context) ([]*Pattern, error) {
+	if len(c.all) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(c.all, func(a, b compiled) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), strings.Compare(a.Source, b.Source))
 	})
-	patterns := make([]*Pattern, len(out))
-	work := 0
-	for i := range out {
-		p, took := newPattern(out[i].source, out[i].prog, maxRegexpWorkTotal-work)
-		out[i].prog = nil
-		p.Priority = out[i].priority
-		work += took
-		patterns[i] = p
+	patterns := make([]*Pattern, len(c.all))
+	left := c.most
+	for i, p := range c.all {
+		if err := look(ctx, i); err != nil {
+			return nil, err
+		}
+		if err := c.within(&p, left); err != nil {
+			return nil, err
+		}
+		left -= p.took
+		patterns[i] = p.Pattern
 	}
 	costs := newChains(patterns)
-	for _, p := range patterns {
+	for i, p := range patterns {
+		if err := look(ctx, i); err != nil {
+			return nil, err
+		}
 		if p.Refused != nil {
 			continue
 		}
@@ -166,42 +237,24 @@ func CompilePatterns(field string, routes []Route) ([]*Pattern, error) {
 	return patterns, nil
 }
 
+// within makes the table of a pattern that has none yet, and refuses the pattern if that
+// takes more than is left of what all may take.
+func (c *compiler) within(p *compiled, left int) error {
+	if p.took == 0 {
+		prog, err := parsePattern(p.Source)
+		if err != nil {
+			return err
+		}
+		p.took = p.compile(&c.subsets, prog, min(left, maxRegexpWork))
+	}
+	if p.took > left {
+		p.refuse(Invalid("regexp", "all patterns of an environment together may take %d steps to compile, and the ones tried before this take most of them; write fewer patterns that begin with «.*» or alternatives before a repetition", c.most))
+	}
+	return nil
+}
+
 // refuse makes a pattern one that may not be used, and drops its table.
 func (p *Pattern) refuse(why *Error) { p.Refused, p.table = why, table{} }
-
-// parsed is a pattern of an environment before its table is made.
-type parsed struct {
-	source   string
-	prog     *syntax.Prog
-	priority int
-}
-
-// parsePatterns parses each pattern once.
-func parsePatterns(field string, routes []Route) ([]parsed, error) {
-	var out []parsed
-	index := map[string]int{}
-	steps := 0
-	for i := range routes {
-		r := &routes[i]
-		if r.Mode() != MatchRegexp {
-			continue
-		}
-		if k, known := index[r.Regexp]; known {
-			out[k].priority = max(out[k].priority, r.Priority)
-			continue
-		}
-		prog, err := parsePattern(r.Regexp)
-		if err != nil {
-			return nil, at(indexed(field, i), err)
-		}
-		if steps += len(prog.Inst); steps > MaxRegexpStepsTotal {
-			return nil, Invalid(indexed(field, i)+".regexp", "all patterns of an environment together have at most %d steps; write out fewer repetitions and character classes", MaxRegexpStepsTotal)
-		}
-		index[r.Regexp] = len(out)
-		out = append(out, parsed{r.Regexp, prog, r.Priority})
-	}
-	return out, nil
-}
 
 // chains adds up the costs of patterns that one path may have to be read by: those whose
 // literals are prefixes of one another.

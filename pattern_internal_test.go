@@ -98,7 +98,7 @@ func BenchmarkCompilePatterns(b *testing.B) {
 		routes = append(routes, Route{Regexp: fmt.Sprintf("/tenants/%d/users/[0-9]+/[a-z-]*", i)})
 	}
 	for b.Loop() {
-		sinkPatterns, _ = CompilePatterns("", routes)
+		sinkPatterns, _ = CompilePatterns(b.Context(), "", routes)
 	}
 	entries := 0
 	for _, p := range sinkPatterns {

@@ -31,7 +31,7 @@ func searches(n int) []mezu.Route {
 // TestRow4_PatternsAreBounded: what one request can cost is known when patterns are
 // written, and refused with the figure.
 func TestRow4_PatternsAreBounded(t *testing.T) {
-	err := mezu.ValidateRoutes("routes", hostile())
+	err := mezu.ValidateRoutes(t.Context(), "routes", hostile())
 	refused(t, "the attack", err, "routes[0].regexp")
 	if !strings.Contains(err.Error(), "at most") && !strings.Contains(err.Error(), "131072") {
 		t.Errorf("%v names no figure", err)
@@ -39,8 +39,8 @@ func TestRow4_PatternsAreBounded(t *testing.T) {
 	one := hostile()[0]
 	refused(t, "one of them", one.Validate(), "regexp")
 
-	accepted(t, "100 searches", mezu.ValidateRoutes("routes", searches(100)))
-	err = mezu.ValidateRoutes("routes", searches(200))
+	accepted(t, "100 searches", mezu.ValidateRoutes(t.Context(), "routes", searches(100)))
+	err = mezu.ValidateRoutes(t.Context(), "routes", searches(200))
 	refused(t, "200 searches", err, "routes[127].regexp")
 	if !strings.Contains(err.Error(), fmt.Sprint(mezu.MaxRegexpCost)) {
 		t.Errorf("%v does not name the limit", err)
@@ -50,16 +50,16 @@ func TestRow4_PatternsAreBounded(t *testing.T) {
 	for i := range 2000 {
 		apart = append(apart, mezu.Route{Regexp: fmt.Sprintf("/t%04d/[a-z]*/x", i)})
 	}
-	accepted(t, "2,000 searches apart", mezu.ValidateRoutes("routes", apart))
+	accepted(t, "2,000 searches apart", mezu.ValidateRoutes(t.Context(), "routes", apart))
 	// A longer literal below many others adds to each of them.
 	under := append(searches(127), mezu.Route{Regexp: "/a/.*b"})
-	refused(t, "one below", mezu.ValidateRoutes("routes", under), "routes[127].regexp")
+	refused(t, "one below", mezu.ValidateRoutes(t.Context(), "routes", under), "routes[127].regexp")
 
 	var exploding []mezu.Route
 	for i := range 1000 {
 		exploding = append(exploding, mezu.Route{Regexp: fmt.Sprintf("/p%d/.*a.{7}", i)})
 	}
-	if err := mezu.ValidateRoutes("routes", exploding); mezu.CodeOf(err) != mezu.CodeInvalid || !strings.Contains(err.Error(), "steps to compile") {
+	if err := mezu.ValidateRoutes(t.Context(), "routes", exploding); mezu.CodeOf(err) != mezu.CodeInvalid || !strings.Contains(err.Error(), "steps to compile") {
 		t.Errorf("1,000 large tables: %v", err)
 	}
 }
@@ -79,25 +79,25 @@ func TestRow4_UsualPatternsPass(t *testing.T) {
 // reason to refuse a change of another route.
 func TestRow4_StoredPatterns(t *testing.T) {
 	stored := append(hostile()[:2], mezu.Route{Prefix: "/", Name: "root"}, mezu.Route{Regexp: "/fine/.*"})
-	warnings := mezu.Warnings(stored)
+	warnings := mezu.Warnings(t.Context(), stored)
 	if n := len(slices.DeleteFunc(warnings, func(w string) bool { return !strings.Contains(w, "503 route_unavailable") })); n != 2 {
 		t.Errorf("%d remarks about closed routes", n)
 	}
-	accepted(t, "a change of another", mezu.ValidateRouteAmong("routes", stored, 2))
-	accepted(t, "a change of another pattern", mezu.ValidateRouteAmong("routes", stored, 3))
-	refused(t, "a change of itself", mezu.ValidateRouteAmong("routes", stored, 1), "regexp")
+	accepted(t, "a change of another", mezu.ValidateRouteAmong(t.Context(), "routes", stored, 2))
+	accepted(t, "a change of another pattern", mezu.ValidateRouteAmong(t.Context(), "routes", stored, 3))
+	refused(t, "a change of itself", mezu.ValidateRouteAmong(t.Context(), "routes", stored, 1), "regexp")
 
 	full := append(searches(127), mezu.Route{Regexp: "/[a-z]*/last"})
-	refused(t, "one more", mezu.ValidateRouteAmong("routes", full, 127), "regexp")
+	refused(t, "one more", mezu.ValidateRouteAmong(t.Context(), "routes", full, 127), "regexp")
 	full[127].Priority = 1 // is tried first, and takes from the last of the others
-	refused(t, "one more before the others", mezu.ValidateRouteAmong("routes", full, 127), "routes[126].regexp")
+	refused(t, "one more before the others", mezu.ValidateRouteAmong(t.Context(), "routes", full, 127), "routes[126].regexp")
 }
 
 // TestRow4_Order: where all can't be afforded, those that are tried first are.
 func TestRow4_Order(t *testing.T) {
 	routes := searches(200)
 	routes[199].Priority = 1
-	patterns, err := mezu.CompilePatterns("routes", routes)
+	patterns, err := mezu.CompilePatterns(t.Context(), "routes", routes)
 	if err != nil {
 		t.Fatal(err)
 	}

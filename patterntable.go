@@ -160,36 +160,65 @@ func reads(i *syntax.Inst) (s charset) {
 }
 
 // subsets makes a table by the construction of subsets: a state is the set of
-// instructions of the program that may come next.
+// instructions of the program that may come next. It makes one table after the other, so
+// that what it needs beside them is there once.
 type subsets struct {
 	prog  *syntax.Prog
 	reads []charset // by instruction: what it takes of a path
 	kinds []charset // characters that no instruction tells apart
 	words bool      // the program looks at word boundaries
 
-	index  map[string]int
+	index  map[string]int32
 	states []subset
+	sets   []uint16 // of all states
+	nexts  []int32  // of all states, by kind; -1 where nothing follows
 
 	seen  []int // by instruction: the closure that has it, by number
 	turn  int
 	stack []uint16
+	from  []uint16
+	out   []uint16 // of the last closure
+	key   []byte
+	ints  []int
+	marks []bool
 	work  int
 	limit int
 }
 
+// maxKeptStates bounds the states that an index is used again after: emptying it takes
+// as long as filling it did.
+const maxKeptStates = 64
+
 // subset is one state.
 type subset struct {
-	set   []uint16 // instructions that take a character, end, or ask for a condition
-	asks  bool     // one asks for a condition, which depends on the characters around
-	after rune     // like the last character, -1 if there was none; 0 unless asks
-	next  []int32  // by kind, -1 where nothing follows
-	final bool     // a path may end here
+	// begin and end are where its instructions stand in sets: those that take a
+	// character, end, or ask for a condition.
+	begin, end int
+	asks       bool // one asks for a condition, which depends on the characters around
+	after      rune // like the last character, -1 if there was none; 0 unless asks
+	final      bool // a path may end here
+}
+
+// sized is a part of a buffer, or of a larger one in its place, with n zero values.
+func sized[T any](buffer *[]T, n int) []T {
+	if cap(*buffer) < n {
+		*buffer = make([]T, n)
+	}
+	*buffer = (*buffer)[:n]
+	clear(*buffer)
+	return *buffer
 }
 
 // newTable makes the table of a program. took is the work; it is above limit where that
 // did not do. ok is false then, and where MaxRegexpTable did not do.
-func newTable(prog *syntax.Prog, limit int) (t table, took int, ok bool) {
-	b := &subsets{prog: prog, limit: limit, index: map[string]int{}, seen: make([]int, len(prog.Inst)), work: len(prog.Inst)}
+func (b *subsets) newTable(prog *syntax.Prog, limit int) (t table, took int, ok bool) {
+	if b.index == nil || len(b.index) > maxKeptStates {
+		b.index = map[string]int32{}
+	}
+	clear(b.index)
+	b.prog, b.limit, b.work, b.words, b.turn = prog, limit, len(prog.Inst), false, 0
+	b.states, b.sets, b.nexts = b.states[:0], b.sets[:0], b.nexts[:0]
+	sized(&b.seen, len(prog.Inst))
 	b.split()
 	b.state(b.closure([]uint16{uint16(prog.Start)}, 0), -1)
 	for i := 0; i < len(b.states); i++ {
@@ -205,15 +234,25 @@ func newTable(prog *syntax.Prog, limit int) (t table, took int, ok bool) {
 	return b.table(), b.work, true
 }
 
+// manyInstructions is from where on it is worth to remember which sets were split by.
+const manyInstructions = 32
+
 // split divides the characters into kinds.
 func (b *subsets) split() {
-	b.kinds, b.reads = []charset{pathBytes}, make([]charset, len(b.prog.Inst))
-	known := map[charset]bool{}
+	b.kinds = append(b.kinds[:0], pathBytes)
+	sized(&b.reads, len(b.prog.Inst))
+	var known map[charset]bool
+	if len(b.prog.Inst) > manyInstructions {
+		known = map[charset]bool{}
+	}
+	last := pathBytes
 	refine := func(s charset) {
-		if known[s] {
+		if s == last || known[s] {
 			return
 		}
-		known[s] = true
+		if last = s; known != nil {
+			known[s] = true
+		}
 		for k := range b.kinds {
 			in, out := b.kinds[k].and(s), b.kinds[k].not(s)
 			if in != (charset{}) && out != (charset{}) {
@@ -234,9 +273,9 @@ func (b *subsets) split() {
 }
 
 // closure follows the instructions that take no character, and conditions that hold. It
-// gives those where that ends.
+// gives those where that ends, until it is asked again.
 func (b *subsets) closure(from []uint16, holds syntax.EmptyOp) []uint16 {
-	var out []uint16
+	out := b.out[:0]
 	b.turn++
 	b.stack = append(b.stack[:0], from...)
 	for len(b.stack) > 0 {
@@ -264,6 +303,7 @@ func (b *subsets) closure(from []uint16, holds syntax.EmptyOp) []uint16 {
 			out = append(out, pc)
 		}
 	}
+	b.out = out
 	return out
 }
 
@@ -273,56 +313,69 @@ func (b *subsets) state(set []uint16, after rune) int32 {
 	if len(set) == 0 {
 		return -1
 	}
-	s := subset{set: set, asks: slices.ContainsFunc(set, func(pc uint16) bool { return b.prog.Inst[pc].Op == syntax.InstEmptyWidth })}
+	var s subset
+	for _, pc := range set {
+		s.asks = s.asks || b.prog.Inst[pc].Op == syntax.InstEmptyWidth
+	}
 	if s.asks {
 		s.after = after
 	}
 	slices.Sort(set)
-	key := make([]byte, 0, 2*len(set)+1)
+	b.key = b.key[:0]
 	for _, pc := range set {
-		key = binary.LittleEndian.AppendUint16(key, pc)
+		b.key = binary.LittleEndian.AppendUint16(b.key, pc)
 	}
-	key = append(key, byte(s.after))
+	b.key = append(b.key, byte(s.after))
 	b.work += len(set)
-	if i, known := b.index[string(key)]; known {
-		return int32(i)
+	if i, known := b.index[string(b.key)]; known {
+		return i
 	}
-	b.index[string(key)] = len(b.states)
+	n := int32(len(b.states))
+	b.index[string(b.key)] = n
+	s.begin, s.end = len(b.sets), len(b.sets)+len(set)
+	b.sets = append(b.sets, set...)
 	b.states = append(b.states, s)
-	return int32(len(b.states) - 1)
+	return n
 }
 
 // at is a state's set once the conditions are followed that hold before this character,
 // -1 at the end.
-func (b *subsets) at(s *subset, now rune) []uint16 {
+func (b *subsets) at(s subset, now rune) []uint16 {
+	set := b.sets[s.begin:s.end]
 	if !s.asks {
-		return s.set
+		return set
 	}
-	return b.closure(s.set, syntax.EmptyOpContext(s.after, now))
+	return b.closure(set, syntax.EmptyOpContext(s.after, now))
+}
+
+// next is what follows a state, by kind.
+func (b *subsets) next(state int) []int32 {
+	return b.nexts[state*len(b.kinds) : (state+1)*len(b.kinds)]
 }
 
 // expand finds the states that follow one.
 func (b *subsets) expand(state int) {
 	s := b.states[state]
-	s.final = slices.ContainsFunc(b.at(&s, -1), func(pc uint16) bool { return b.prog.Inst[pc].Op == syntax.InstMatch })
-	s.next = make([]int32, len(b.kinds))
-	var from []uint16
-	for k, kind := range b.kinds {
-		if b.work > b.limit {
-			break
-		}
-		c := kind.first()
-		from = from[:0]
-		set := b.at(&s, rune(c))
-		for _, pc := range set {
-			if b.reads[pc].has(c) {
-				from = append(from, uint16(b.prog.Inst[pc].Out))
-			}
-		}
-		b.work += 1 + len(set)
-		s.next[k] = b.state(b.closure(from, 0), b.like(rune(c)))
+	for _, pc := range b.at(s, -1) {
+		s.final = s.final || b.prog.Inst[pc].Op == syntax.InstMatch
 	}
 	b.states[state] = s
+	for _, kind := range b.kinds {
+		n := int32(-1)
+		if b.work <= b.limit {
+			c := kind.first()
+			b.from = b.from[:0]
+			set := b.at(s, rune(c))
+			for _, pc := range set {
+				if b.reads[pc].has(c) {
+					b.from = append(b.from, uint16(b.prog.Inst[pc].Out))
+				}
+			}
+			b.work += 1 + len(set)
+			n = b.state(b.closure(b.from, 0), b.like(rune(c)))
+		}
+		b.nexts = append(b.nexts, n)
+	}
 }
 
 // like is one character in place of all that no condition tells from c.
@@ -333,44 +386,70 @@ func (b *subsets) like(c rune) rune {
 	return '/'
 }
 
-// leadingTo marks the states from which one comes to those that is says, them included.
-func (b *subsets) leadingTo(is func(*subset) bool) []bool {
-	before := make([][]int32, len(b.states))
-	marked, todo := make([]bool, len(b.states)), []int32(nil)
+// before are the states that come before each: those of state n stand in the second
+// from where the first has n to where it has n+1.
+func (b *subsets) before() (begins, states []int) {
+	n, edges := len(b.states), 0
+	begins = sized(&b.ints, n+1+len(b.nexts))
+	begins, states = begins[:n+1], begins[n+1:]
+	for _, to := range b.nexts {
+		if to >= 0 {
+			begins[to]++
+			edges++
+		}
+	}
+	for i, sum := 0, 0; i <= n; i++ {
+		sum += begins[i]
+		begins[i] = sum // where it ends, until it is filled from there
+	}
 	for i := range b.states {
-		for _, n := range b.states[i].next {
-			if n >= 0 {
-				before[n] = append(before[n], int32(i))
+		for _, to := range b.next(i) {
+			if to >= 0 {
+				begins[to]--
+				states[begins[to]] = i
 			}
 		}
-		if is(&b.states[i]) {
-			marked[i], todo = true, append(todo, int32(i))
+	}
+	return begins, states[:edges]
+}
+
+// leadingTo marks the states from which one comes to those that are marked already.
+func (b *subsets) leadingTo(marked []bool, begins, states []int) {
+	todo := make([]int, 0, len(marked))
+	for i, is := range marked {
+		if is {
+			todo = append(todo, i)
 		}
 	}
 	for len(todo) > 0 {
 		i := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		for _, p := range before[i] {
+		for _, p := range states[begins[i]:begins[i+1]] {
 			if !marked[p] {
 				marked[p], todo = true, append(todo, p)
 			}
 		}
 	}
-	return marked
 }
 
 // table writes the states down. Those from which nothing matches are one row, and those
 // from which everything does are one.
 func (b *subsets) table() table {
-	alive := b.leadingTo(func(s *subset) bool { return s.final })
-	open := b.leadingTo(func(s *subset) bool { return !s.final || slices.Contains(s.next, -1) })
+	marks := sized(&b.marks, 2*len(b.states))
+	alive, open := marks[:len(b.states)], marks[len(b.states):]
+	for i, s := range b.states {
+		alive[i], open[i] = s.final, !s.final || slices.Contains(b.next(i), -1)
+	}
+	begins, states := b.before()
+	b.leadingTo(alive, begins, states)
+	b.leadingTo(open, begins, states)
 	t := table{width: uint16(len(b.kinds) + 1)}
 	for k, kind := range b.kinds {
 		for ; kind != (charset{}); kind.drop() {
 			t.kind[kind.first()] = uint8(k + 1)
 		}
 	}
-	row, rows := make([]int, len(b.states)), firstRow
+	row, rows := sized(&b.ints, len(b.states)), firstRow
 	for _, final := range [...]bool{false, true} {
 		if final {
 			t.ends = uint16(rows) * t.width
@@ -392,33 +471,34 @@ func (b *subsets) table() table {
 		if row[i] < firstRow {
 			continue
 		}
-		for k, n := range b.states[i].next {
+		for k, n := range b.next(i) {
 			if n >= 0 {
 				t.next[row[i]*int(t.width)+k+1] = uint16(row[n]) * t.width
 			}
 		}
 	}
 	t.start = uint16(row[0]) * t.width
-	t.measure()
+	t.measure(&b.ints)
 	return t
 }
 
 // measure finds how long paths that match are, and how much is read of any.
-func (t *table) measure() {
+func (t *table) measure(buffer *[]int) {
 	t.shortest, t.longest, t.reads = math.MaxInt, 0, 0
 	width := int(t.width)
 	rows := len(t.next) / width
-	into, depth := make([]int, rows), make([]int, rows)
+	t.shortest = t.distance(sized(buffer, 2*rows))
+	counts := sized(buffer, 3*rows)
+	into, depth, todo := counts[:rows], counts[rows:2*rows], counts[2*rows:2*rows]
 	for from := firstRow; from < rows; from++ {
 		for _, n := range t.next[from*width : (from+1)*width] {
 			into[int(n)/width]++
 		}
 	}
-	t.shortest = t.distance()
 	anything := t.start == t.width || into[rowAnything] > 0
 	// Rows in an order in which each comes behind those that lead to it. What is in a
 	// circle never comes.
-	todo, done := []int(nil), firstRow
+	done := firstRow
 	for r := firstRow; r < rows; r++ {
 		if into[r] == 0 {
 			todo = append(todo, r)
@@ -450,16 +530,17 @@ func (t *table) measure() {
 }
 
 // distance is the length of the shortest path that matches, math.MaxInt if none does.
-func (t *table) distance() int {
+func (t *table) distance(buffer []int) int {
 	width := int(t.width)
-	at := make([]int, len(t.next)/width)
+	at, todo := buffer[:len(t.next)/width], buffer[len(t.next)/width:]
 	for i := range at {
 		at[i] = -1
 	}
 	start := int(t.start) / width
 	at[start] = 0
-	for todo := []int{start}; len(todo) > 0; todo = todo[1:] {
-		r := todo[0]
+	todo[0] = start
+	for done, known := 0, 1; done < known; done++ {
+		r := todo[done]
 		if r == rowAnything || r >= firstRow && uint16(r*width) >= t.ends {
 			return at[r]
 		}
@@ -469,7 +550,8 @@ func (t *table) distance() int {
 		for _, n := range t.next[r*width : (r+1)*width] {
 			if n := int(n) / width; at[n] < 0 {
 				at[n] = at[r] + 1
-				todo = append(todo, n)
+				todo[known] = n
+				known++
 			}
 		}
 	}

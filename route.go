@@ -197,6 +197,9 @@ func (r *Route) AllowsWebSocket() bool { return r.WebSocket == nil || *r.WebSock
 // MethodKey is the set of methods as one comparable string, and HeaderKey that
 // of header conditions.
 func (r *Route) MethodKey() string {
+	if len(r.Methods) < 2 {
+		return strings.Join(r.Methods, "")
+	}
 	m := append([]string(nil), r.Methods...)
 	sort.Strings(m)
 	return strings.Join(m, ",")
@@ -204,6 +207,9 @@ func (r *Route) MethodKey() string {
 
 // HeaderKey is the set of header conditions as one comparable string.
 func (r *Route) HeaderKey() string {
+	if len(r.Headers) == 0 {
+		return ""
+	}
 	lines := make([]string, 0, len(r.Headers))
 	for k, v := range r.Headers {
 		lines = append(lines, strings.ToLower(k)+":"+v)
@@ -218,6 +224,11 @@ func (r *Route) Identity() string {
 	if r.Name != "" {
 		return "name\x00" + r.Name
 	}
+	return r.matchKey()
+}
+
+// matchKey is what the route matches as one comparable string.
+func (r *Route) matchKey() string {
 	return strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
 }
 
@@ -250,6 +261,15 @@ func (r *Route) Validate() error {
 
 // validateForm checks what every build has: a stored route that fails it is none.
 func (r *Route) validateForm() error {
+	if err := r.validateShape(); err != nil || r.Mode() != MatchRegexp {
+		return err
+	}
+	_, err := parsePattern(r.Regexp)
+	return err
+}
+
+// validateShape is validateForm but for what parsing a pattern shows.
+func (r *Route) validateShape() error {
 	if r.Name != "" {
 		if err := ValidateName("name", r.Name); err != nil {
 			return err
@@ -278,12 +298,10 @@ func (r *Route) validateMatch() error {
 	if len(value) > MaxMatchValue {
 		return Invalid(field, "at most %d bytes, this has %d", MaxMatchValue, len(value))
 	}
-	if r.Mode() == MatchRegexp {
-		if _, err := parsePattern(value); err != nil {
+	if r.Mode() != MatchRegexp {
+		if err := r.validatePath(field, value); err != nil {
 			return err
 		}
-	} else if err := r.validatePath(field, value); err != nil {
-		return err
 	}
 	if r.Priority != 0 && r.Mode() != MatchRegexp {
 		return Invalid("priority", "orders regexp routes only; %s routes have a fixed order", r.Mode())
@@ -469,104 +487,6 @@ func (e *HeaderEdits) validate(field string) error {
 		if !ValidHeaderName(k) {
 			return Invalid(field+".remove", "%q can't be removed", k)
 		}
-	}
-	return nil
-}
-
-// ValidateRoutes checks all routes of an environment as they are to be written: each by
-// itself, what their patterns cost together, and that no two have the same identity, or
-// equal mode, value, methods and headers (nothing would choose between them).
-func ValidateRoutes(field string, routes []Route) error {
-	if err := validateSet(field, routes, func(r *Route) error {
-		if err := r.validateForm(); err != nil {
-			return err
-		}
-		return r.validateLimits()
-	}); err != nil {
-		return err
-	}
-	refused, err := refusedPatterns(field, routes)
-	if err != nil {
-		return err
-	}
-	return firstRefused(field, routes, refused)
-}
-
-// ValidateRouteAmong checks the route of this index as it is to be written, among the
-// others as they are stored: what they have that may not be written any more is not its
-// author's to mend. An error about the route itself names its field alone.
-func ValidateRouteAmong(field string, routes []Route, index int) error {
-	one := &routes[index]
-	if err := one.Validate(); err != nil {
-		return err
-	}
-	if err := validateSet(field, routes, (*Route).validateForm); err != nil || one.Mode() != MatchRegexp {
-		return err
-	}
-	refused, err := refusedPatterns(field, routes)
-	if err != nil || len(refused) == 0 {
-		return err
-	}
-	if why := refused[one.Regexp]; why != nil {
-		return why
-	}
-	before, err := refusedPatterns(field, slices.Delete(slices.Clone(routes), index, index+1))
-	if err != nil {
-		return err
-	}
-	for source := range before {
-		delete(refused, source)
-	}
-	return firstRefused(field, routes, refused)
-}
-
-// refusedPatterns says by pattern why it may not be used.
-func refusedPatterns(field string, routes []Route) (map[string]*Error, error) {
-	patterns, err := CompilePatterns(field, routes)
-	if err != nil {
-		return nil, err
-	}
-	refused := map[string]*Error{}
-	for _, p := range patterns {
-		if p.Refused != nil {
-			refused[p.Source] = p.Refused
-		}
-	}
-	return refused, nil
-}
-
-// firstRefused is the error of the first route that has one of the refused patterns.
-func firstRefused(field string, routes []Route, refused map[string]*Error) error {
-	for i := range routes {
-		if why := refused[routes[i].Regexp]; why != nil && routes[i].Mode() == MatchRegexp {
-			return at(indexed(field, i), why)
-		}
-	}
-	return nil
-}
-
-// validateSet checks that no two routes are the same, and each as check has it.
-func validateSet(field string, routes []Route, check func(*Route) error) error {
-	if len(routes) > MaxRoutes {
-		return Invalid(field, "at most %d routes, not %d", MaxRoutes, len(routes))
-	}
-	identity := make(map[string]int, len(routes))
-	match := make(map[string]int, len(routes))
-	for i := range routes {
-		r := &routes[i]
-		here := indexed(field, i)
-		if err := check(r); err != nil {
-			return at(here, err)
-		}
-		if j, dup := identity[r.Identity()]; dup {
-			return &Error{Code: CodeConflict, Field: here, Detail: "is the same route as " + indexed(field, j), Hint: "give it another name or match"}
-		}
-		identity[r.Identity()] = i
-		key := strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
-		if j, dup := match[key]; dup {
-			return &Error{Code: CodeConflict, Field: here, Detail: "matches the same requests as " + indexed(field, j), Hint: "change its methods or headers"}
-		}
-		match[key] = i
 	}
 	return nil
 }

@@ -81,8 +81,8 @@ func TestRoute_Identity(t *testing.T) {
 }
 
 func TestValidateRoutes(t *testing.T) {
-	accepted(t, "none", mezu.ValidateRoutes("routes", nil))
-	accepted(t, "methods and headers apart", mezu.ValidateRoutes("routes", []mezu.Route{
+	accepted(t, "none", mezu.ValidateRoutes(t.Context(), "routes", nil))
+	accepted(t, "methods and headers apart", mezu.ValidateRoutes(t.Context(), "routes", []mezu.Route{
 		{Prefix: "/"}, {Exact: "/"}, {Regexp: "/"}, {Prefix: "/", Methods: []string{"GET"}}, {Prefix: "/", Methods: []string{"GET", "PUT"}}, {Prefix: "/", Headers: map[string]string{"A": "1"}}, {Prefix: "/", Headers: map[string]string{"A": "2"}},
 	}))
 	for name, routes := range map[string][]mezu.Route{
@@ -97,18 +97,18 @@ func TestValidateRoutes(t *testing.T) {
 		if name == "invalid" {
 			field = "routes[1].prefix"
 		}
-		refused(t, name, mezu.ValidateRoutes("routes", routes), field)
+		refused(t, name, mezu.ValidateRoutes(t.Context(), "routes", routes), field)
 	}
-	refused(t, "too many", mezu.ValidateRoutes("x.routes", make([]mezu.Route, mezu.MaxRoutes+1)), "x.routes")
+	refused(t, "too many", mezu.ValidateRoutes(t.Context(), "x.routes", make([]mezu.Route, mezu.MaxRoutes+1)), "x.routes")
 	var greedy, usual []mezu.Route
 	for i := range 200 {
 		greedy = append(greedy, mezu.Route{Regexp: fmt.Sprintf("/%d.{1000}.{1000}.{1000}", i)})
 	}
-	refused(t, "patterns of 600,000 steps", mezu.ValidateRoutes("routes", greedy), "routes[174].regexp")
+	refused(t, "patterns of 600,000 steps", mezu.ValidateRoutes(t.Context(), "routes", greedy), "routes[174].regexp")
 	for i := range mezu.MaxRoutes {
 		usual = append(usual, mezu.Route{Regexp: fmt.Sprintf("/tenants/%d/users/[0-9]+/[a-z-]*", i)})
 	}
-	accepted(t, "10,000 usual patterns", mezu.ValidateRoutes("routes", usual))
+	accepted(t, "10,000 usual patterns", mezu.ValidateRoutes(t.Context(), "routes", usual))
 }
 
 // TestRow8_SpansAreBounded: the error names the field, what it has and the limit.
@@ -157,9 +157,9 @@ func TestRow8_SpansAreBounded(t *testing.T) {
 		accepted(t, c.field, c.at.Validate())
 		// Stored, it is no reason to refuse a change of another route, and shown.
 		stored := []mezu.Route{c.over, {Prefix: "/x/"}}
-		accepted(t, c.field, mezu.ValidateRouteAmong("routes", stored, 1))
-		if !slices.ContainsFunc(mezu.Warnings(stored), func(w string) bool { return strings.Contains(w, c.field+" is at most") }) {
-			t.Errorf("%s: %q", c.field, mezu.Warnings(stored))
+		accepted(t, c.field, mezu.ValidateRouteAmong(t.Context(), "routes", stored, 1))
+		if !slices.ContainsFunc(mezu.Warnings(t.Context(), stored), func(w string) bool { return strings.Contains(w, c.field+" is at most") }) {
+			t.Errorf("%s: %q", c.field, mezu.Warnings(t.Context(), stored))
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestR8_Warnings(t *testing.T) {
 		{"protected regexp", []mezu.Route{protected, {Regexp: "/.*", Auth: mezu.AuthRequired}}, ""},
 		{"public prefix", []mezu.Route{{Prefix: "/admin/"}, {Regexp: "/.*"}}, ""},
 	} {
-		got := mezu.Warnings(c.routes)
+		got := mezu.Warnings(t.Context(), c.routes)
 		if c.want == "" && len(got) > 0 || c.want != "" && !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
@@ -212,7 +212,7 @@ func TestRoute_Warnings(t *testing.T) {
 		{"public regexp /admin/.* can shadow protected prefix /admin/"},
 		nil,
 	} {
-		if got := all[i].Warnings(all); !slices.Equal(got, want) {
+		if got := all[i].Warnings(t.Context(), all); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", all[i].Label(), got, want)
 		}
 	}
@@ -246,10 +246,10 @@ func TestWarnings_AreBounded(t *testing.T) {
 		shadowing = append(shadowing, mezu.Route{Prefix: fmt.Sprintf("/p%d/", i), Auth: mezu.AuthRequired}, mezu.Route{Regexp: fmt.Sprintf("/.*%d", i)})
 		apart = append(apart, mezu.Route{Prefix: fmt.Sprintf("/common/start/p%d/", i), Auth: mezu.AuthRequired}, mezu.Route{Regexp: fmt.Sprintf("/common/start/r%d", i)})
 	}
-	if got := mezu.Warnings(shadowing); len(got) != mezu.MaxWarnings+1 || got[mezu.MaxWarnings] != "there are more remarks than these" {
+	if got := mezu.Warnings(t.Context(), shadowing); len(got) != mezu.MaxWarnings+1 || got[mezu.MaxWarnings] != "there are more remarks than these" {
 		t.Errorf("%d remarks", len(got))
 	}
-	if got := mezu.Warnings(apart); len(got) != 1 || !strings.Contains(got[0], "too many routes") {
+	if got := mezu.Warnings(t.Context(), apart); len(got) != 1 || !strings.Contains(got[0], "too many routes") {
 		t.Errorf("%q", got)
 	}
 }
@@ -297,6 +297,6 @@ func FuzzRoute(f *testing.F) {
 			len(again.Roles) != len(r.Roles) || len(again.AllowIPs) != len(r.AllowIPs) {
 			t.Fatalf("%s is another route than %s", encoded, data)
 		}
-		mezu.Warnings([]mezu.Route{r, {Prefix: "/a/", Auth: mezu.AuthRequired}})
+		mezu.Warnings(t.Context(), []mezu.Route{r, {Prefix: "/a/", Auth: mezu.AuthRequired}})
 	})
 }

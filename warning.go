@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"context"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,12 @@ const (
 
 // Warnings are remarks about routes that are valid and perhaps not meant, at
 // most MaxWarnings of them and a last one that says that there are more.
-func Warnings(routes []Route) []string {
+func Warnings(ctx context.Context, routes []Route) []string {
+	return warningsOf(routes, func() ([]*Pattern, error) { return CompilePatterns(ctx, "", routes) })
+}
+
+// warningsOf is Warnings; compiled gives the patterns of all regexps.
+func warningsOf(routes []Route, compiled func() ([]*Pattern, error)) []string {
 	var out []string
 	for i := range routes {
 		out = append(out, routes[i].ownWarnings()...)
@@ -24,7 +30,7 @@ func Warnings(routes []Route) []string {
 			return boundWarnings(out)
 		}
 	}
-	patterns, err := CompilePatterns("", routes)
+	patterns, err := compiled()
 	if err != nil {
 		return boundWarnings(out)
 	}
@@ -44,7 +50,7 @@ func boundWarnings(out []string) []string {
 }
 
 // Warnings are remarks about one route among all of its environment.
-func (r *Route) Warnings(all []Route) []string {
+func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	concerned := []Route{*r}
 	for i := range all {
 		// Shadows are between a public regexp and a protected prefix.
@@ -52,7 +58,7 @@ func (r *Route) Warnings(all []Route) []string {
 			concerned = append(concerned, *o)
 		}
 	}
-	patterns, err := CompilePatterns("", concerned)
+	patterns, err := CompilePatterns(ctx, "", concerned)
 	if err != nil {
 		return boundWarnings(r.ownWarnings())
 	}

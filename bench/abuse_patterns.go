@@ -37,7 +37,7 @@ func dearestRoutes() []mezu.Route {
 	routes := []mezu.Route{{Exact: "/ready"}}
 	for i := 0; ; i++ {
 		more := append(slices.Clone(routes), mezu.Route{Regexp: fmt.Sprintf("/.*a.{7}b%03d", i)})
-		if mezu.ValidateRoutes("", more) != nil {
+		if mezu.ValidateRoutes(context.Background(), "", more) != nil {
 			return routes
 		}
 		routes = more

@@ -32,6 +32,8 @@ const MaxSize = 16 << 20
 type File struct {
 	Name     string
 	Manifest mezu.Manifest
+	// Warnings are remarks about what is valid and perhaps not meant.
+	Warnings []string
 	data     []byte
 }
 
@@ -58,25 +60,27 @@ func Read(ctx context.Context, path, name string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return Parse(name, data)
+	return Parse(ctx, name, data)
 }
 
 // Parse reads and judges the text of a file, which the result keeps. Its errors are an
 // *Error around a *mezu.Error.
-func Parse(name string, data []byte) (*File, error) {
+func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, placed(name, data, MaxSize, mezu.Errorf(mezu.CodeInvalid, "the file has more than %d bytes; a manifest of one project is smaller", MaxSize))
 	}
 	f := &File{Name: name, data: data}
 	s := newSource(data)
 	defer s.stop()
-	if err := strictjson.Read(context.Background(), s, strictjson.Options{Forbidden: forbidden}, &f.Manifest); err != nil {
+	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden}, &f.Manifest); err != nil {
 		return nil, s.place(name, err)
 	}
 	f.Manifest.Complete()
-	if err := f.Manifest.Validate(); err != nil {
+	warnings, err := f.Manifest.Judge(ctx)
+	if err != nil {
 		return nil, f.place(err)
 	}
+	f.Warnings = warnings
 	return f, nil
 }
 

@@ -63,7 +63,7 @@ roles:
 `
 
 func TestParse(t *testing.T) {
-	f, err := manifest.Parse("mezu.yaml", []byte(full))
+	f, err := manifest.Parse(t.Context(), "mezu.yaml", []byte(full))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	for _, empty := range []string{"", "\n", "# nothing\n", "---\n", "{}", "\ufeffproject: shop\n"} {
-		if _, err := manifest.Parse("mezu.yaml", []byte(empty)); err != nil && empty != "---\n" {
+		if _, err := manifest.Parse(t.Context(), "mezu.yaml", []byte(empty)); err != nil && empty != "---\n" {
 			t.Errorf("%q: %v", empty, err)
 		}
 	}
@@ -173,7 +173,7 @@ func TestC7_ErrorsHaveAPlace(t *testing.T) {
 		{"text", "shop\n", "1:1", "", "does not fit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, err := manifest.Parse("dir/mezu.yaml", []byte(c.text))
+			f, err := manifest.Parse(t.Context(), "dir/mezu.yaml", []byte(c.text))
 			var at *manifest.Error
 			var e *mezu.Error
 			if f != nil || !errors.As(err, &at) || !errors.As(err, &e) || e.Code != mezu.CodeInvalid && e.Code != mezu.CodeConflict {
@@ -234,7 +234,7 @@ func TestC7_BoundedMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			f, err := manifest.Parse("mezu.yaml", []byte(text))
+			f, err := manifest.Parse(t.Context(), "mezu.yaml", []byte(text))
 			if err == nil {
 				runtime.GC() // of what is taken, what is held counts
 				runtime.ReadMemStats(&after)
@@ -254,7 +254,7 @@ func TestC7_BoundedMemory(t *testing.T) {
 			}
 		})
 	}
-	if _, err := manifest.Parse("mezu.yaml", make([]byte, manifest.MaxSize+1)); err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {
+	if _, err := manifest.Parse(t.Context(), "mezu.yaml", make([]byte, manifest.MaxSize+1)); err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {
 		t.Errorf("%.300v", err)
 	}
 }
@@ -277,7 +277,7 @@ func TestRead(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	f, err := manifest.Parse("mezu.yaml", []byte(full))
+	f, err := manifest.Parse(t.Context(), "mezu.yaml", []byte(full))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := manifest.Parse("f", data)
+		file, err := manifest.Parse(t.Context(), "f", data)
 		if err != nil {
 			var at *manifest.Error
 			var e *mezu.Error
@@ -324,7 +324,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := manifest.Parse("f", text)
+		again, err := manifest.Parse(t.Context(), "f", text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

@@ -227,7 +227,7 @@ func drawBundle(t *rapid.T) *mezu.Bundle {
 	var routes []mezu.Route
 	for i := range rapid.IntRange(0, 14).Draw(t, "routes") {
 		r := drawRoute(t, string(rune('a'+i)))
-		if mezu.ValidateRoutes("routes", append(slices.Clone(routes), r)) == nil {
+		if mezu.ValidateRoutes(t.Context(), "routes", append(slices.Clone(routes), r)) == nil {
 			routes = append(routes, r)
 		}
 	}

@@ -534,3 +534,28 @@ func TestRow8_StoredSpansAreClamped(t *testing.T) {
 		t.Errorf("%s, %s, %d", d.Route.Timeout, d.Route.IdleTimeout, d.Route.MaxBody)
 	}
 }
+
+// The control plane judges a bundle without compiling it, and so must not take one that
+// its readers can't compile.
+func TestCompile_TakesWhatIsValid(t *testing.T) {
+	var greedy []mezu.Route
+	for i := range 200 {
+		greedy = append(greedy, mezu.Route{Regexp: fmt.Sprintf("/%d.{3000}", i)})
+	}
+	for name, routes := range map[string][]mezu.Route{
+		"programs beyond the limit": greedy,
+		"a bad pattern":             {{Regexp: "/("}},
+		"a bad upstream":            {{Prefix: "/", Upstream: "ftp://x"}},
+		"a bad range":               {{Prefix: "/", AllowIPs: []string{"x"}}},
+		"two of one name":           {{Prefix: "/", Name: "a"}, {Exact: "/b", Name: "a"}},
+		"two of one match":          {{Prefix: "/"}, {Prefix: "/", Name: "a"}},
+		"patterns that cost much":   {{Regexp: "/.*.{1000}.{1000}x"}},
+		"any":                       {{Prefix: "/", Upstream: "localhost:1"}, {Regexp: "/.*"}},
+	} {
+		b := bundle(routes...)
+		valid := b.Validate(t.Context())
+		if _, err := policy.Compile(b); (err == nil) != (valid == nil) {
+			t.Errorf("%s: valid is %v, and compiling gives %v", name, valid, err)
+		}
+	}
+}

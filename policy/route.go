@@ -10,9 +10,10 @@ import (
 )
 
 // Route is a route as it is used: compiled, with defaults applied, read only.
-// Its fields hide those of the same name of the configured route.
+// Its fields hide those of the same name of the configured route, which is the bundle's
+// own: a copy for each would double what a table takes.
 type Route struct {
-	mezu.Route
+	*mezu.Route
 	// Upstream is the target if HasUpstream; else the Warpgate's own counts.
 	Upstream    mezu.Upstream
 	HasUpstream bool
@@ -44,7 +45,7 @@ type condition struct{ name, lower, value string }
 func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	configured := &b.Routes[i]
 	r := &Route{
-		Route:       *configured,
+		Route:       configured,
 		Timeout:     time.Duration(min(configured.Timeout, mezu.MaxTimeout)),
 		IdleTimeout: time.Duration(min(configured.IdleTimeout, mezu.MaxIdleTimeout)),
 		MaxBody:     int64(min(configured.MaxBody, mezu.MaxBodyLimit)),

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ type pattern struct {
 // must be rejected as a whole and the last good one kept. The bundle belongs to
 // the table from then on.
 func Compile(b *mezu.Bundle) (*Table, error) {
-	if err := b.Validate(); err != nil {
+	if err := b.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("compiling bundle %s: %w", b.Position, err)
 	}
 	t := &Table{bundle: b, exact: make(map[string]*group)}
@@ -76,7 +77,7 @@ func (t *Table) Bundle() *mezu.Bundle { return t.bundle }
 func (t *Table) Position() mezu.Position { return t.bundle.Position }
 
 func (t *Table) addPatterns(groups map[string]*group) error {
-	compiled, err := mezu.CompilePatterns("routes", t.bundle.Routes)
+	compiled, err := mezu.CompilePatterns(context.Background(), "routes", t.bundle.Routes)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type decoder struct {
 
 	path   []part
 	shapes map[reflect.Type]*shape
+	chunks map[reflect.Type][]reflect.Value // empty ones, of lists that were joined
 	weight int
 	tokens int
 	steps  int // beside those of the source, for tests
@@ -295,7 +296,8 @@ const chunk = 512
 func (d *decoder) list(v reflect.Value, most int) error {
 	of := v.Type()
 	var chunks []reflect.Value
-	out := reflect.MakeSlice(of, 0, 0)
+	out := reflect.New(of).Elem()
+	out.Set(reflect.MakeSlice(of, 0, 0))
 	d.path = append(d.path, part{})
 	last := len(d.path) - 1
 	for n := 0; ; n++ {
@@ -306,7 +308,7 @@ func (d *decoder) list(v reflect.Value, most int) error {
 		if t.Kind == ListEnd {
 			d.path = d.path[:last]
 			d.steps += n
-			v.Set(joined(of, n, append(chunks, out)))
+			v.Set(d.joined(of, n, append(chunks, out)))
 			return nil
 		}
 		if n == most {
@@ -317,32 +319,50 @@ func (d *decoder) list(v reflect.Value, most int) error {
 		if out.Len() == out.Cap() {
 			room := min(max(1, 2*out.Len()), chunk)
 			if out.Len() == chunk {
-				chunks = append(chunks, out)
-				out = reflect.MakeSlice(of, 0, 0)
+				chunks = append(chunks, out.Slice(0, chunk))
+				out.SetZero()
 			}
 			if err := d.charge((room - out.Len()) * int(of.Elem().Size())); err != nil {
 				return err
 			}
-			grown := reflect.MakeSlice(of, out.Len(), room)
+			grown := d.grown(of, out.Len(), room)
 			d.steps += reflect.Copy(grown, out)
-			out = grown
+			out.Set(grown)
 		}
-		out = out.Slice(0, out.Len()+1)
+		out.SetLen(out.Len() + 1)
 		if err := d.value(t, out.Index(out.Len()-1), MaxItems); err != nil {
 			return err
 		}
 	}
 }
 
-// joined is one list of n elements.
-func joined(of reflect.Type, n int, chunks []reflect.Value) reflect.Value {
+// grown is a list of n empty elements with room for more: a chunk that another list left,
+// if there is one.
+func (d *decoder) grown(of reflect.Type, n, room int) reflect.Value {
+	left := d.chunks[of]
+	if room < chunk || len(left) == 0 {
+		return reflect.MakeSlice(of, n, room)
+	}
+	d.chunks[of] = left[:len(left)-1]
+	return left[len(left)-1].Slice(0, n)
+}
+
+// joined is one list of n elements. It leaves their chunks to the next list.
+func (d *decoder) joined(of reflect.Type, n int, chunks []reflect.Value) reflect.Value {
 	if len(chunks) == 1 {
 		return chunks[0]
 	}
 	out := reflect.MakeSlice(of, n, n)
 	at := 0
+	if d.chunks == nil {
+		d.chunks = map[reflect.Type][]reflect.Value{}
+	}
 	for _, c := range chunks {
 		at += reflect.Copy(out.Slice(at, n), c)
+		if c.Cap() == chunk {
+			c.Clear()
+			d.chunks[of] = append(d.chunks[of], c)
+		}
 	}
 	return out
 }

@@ -11,6 +11,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -142,7 +143,7 @@ func (a *Anchor) OpenBundle(s mezu.Signed) (*mezu.Bundle, error) {
 	if err := a.open(s, mezu.PurposeBundle, &b); err != nil {
 		return nil, err
 	}
-	if err := b.Validate(); err != nil {
+	if err := b.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("validating the bundle of %q: %w", b.Environment, err)
 	}
 	return &b, nil

@@ -44,7 +44,7 @@ func readFile(ctx context.Context, inv *invocation.Invocation, name string) (*ma
 		if err != nil {
 			return nil, err
 		}
-		return manifest.Parse("standard input", data)
+		return manifest.Parse(ctx, "standard input", data)
 	case "":
 		d, err := profile.Find(inv.Dir)
 		if err != nil {

@@ -68,15 +68,14 @@ func runValidate(ctx context.Context, o *validateOptions) error {
 	if err != nil {
 		return err
 	}
-	warnings := f.Manifest.Warnings()
-	for _, w := range warnings {
+	for _, w := range f.Warnings {
 		o.Warnf("%s", terminal.Clean(w))
 	}
 	if o.Flags.Output != terminal.Table {
 		return o.WriteValue(o.Flags.Output, struct {
 			Valid    bool     `json:"valid"`
 			Warnings []string `json:"warnings"`
-		}{true, append([]string{}, warnings...)})
+		}{true, append([]string{}, f.Warnings...)})
 	}
 	o.Sayf("%s is valid", f.Name)
 	return nil

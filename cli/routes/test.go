@@ -192,8 +192,7 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 		v.Status = d.Code.Status()
 	}
 	if d.Route != nil {
-		r := d.Route.Route
-		v.Route = &r
+		v.Route = d.Route.Route
 	}
 	return v, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -25,8 +27,9 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 	if _, err := s.inApply(ctx, c, p); err != nil {
 		return api.ApplyResponse{}, err
 	}
-	if err := mezu.Below("manifest", in.Manifest.Validate()); err != nil {
-		return api.ApplyResponse{}, err
+	warnings, err := in.Manifest.Judge(ctx)
+	if err != nil {
+		return api.ApplyResponse{}, mezu.Below("manifest", err)
 	}
 	var a *applying
 	plan := func(ch *change) (err error) {
@@ -34,7 +37,6 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 		return err
 	}
 	var position mezu.Position
-	var err error
 	if in.DryRun {
 		// In the same line, so that one table is compiled at a time.
 		var leave func()
@@ -53,7 +55,7 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 			return api.ApplyResponse{}, err
 		}
 	}
-	return a.response(position)
+	return a.response(position, warnings)
 }
 
 // inApply admits the caller to a project that exists or that he may make, which then
@@ -228,8 +230,8 @@ func (a *applying) authorise(c Caller) error {
 }
 
 // response is what the caller is told.
-func (a *applying) response(position mezu.Position) (api.ApplyResponse, error) {
-	out := api.ApplyResponse{Changes: []mezu.Change{}, Applied: !a.in.DryRun && !a.idle(), Position: position, Warnings: a.in.Manifest.Warnings(), Environments: []mezu.Environment{}}
+func (a *applying) response(position mezu.Position, warnings []string) (api.ApplyResponse, error) {
+	out := api.ApplyResponse{Changes: []mezu.Change{}, Applied: !a.in.DryRun && !a.idle(), Position: position, Warnings: warnings, Environments: []mezu.Environment{}}
 	size := 0
 	for i, c := range a.changes {
 		data, err := encode(c)
@@ -307,14 +309,29 @@ type auditedManifest struct {
 	Omitted int `json:"omitted,omitempty"`
 }
 
-// digestOf is the digest of a manifest as it is encoded.
+// digestOf is the digest of a manifest: of what it says in JSON, environment by
+// environment, and route by route without what the server sets.
 func digestOf(m *mezu.Manifest) (string, error) {
-	data, err := encode(m)
+	sum := sha256.New()
+	out := json.NewEncoder(sum)
+	head := *m
+	head.Environments = nil
+	err := out.Encode(head)
+	var r mezu.Route
+	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {
+		env := m.Environments[name]
+		routes := env.Routes
+		env.Routes = nil
+		err = errors.Join(err, out.Encode(name), out.Encode(env))
+		for i := range routes {
+			r = routes[i].Settings()
+			err = errors.Join(err, out.Encode(&r))
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("encoding a manifest: %w", err)
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // tell makes the one audit record of the apply. What its parts would have told of
@@ -325,6 +342,10 @@ func (a *applying) tell(wanted string) error {
 	room := audit.MaxSide - 1<<10 // for what is around them
 	for _, c := range a.changes {
 		if c.Action == mezu.ChangeKeep {
+			continue
+		}
+		if room < 0 {
+			is.Omitted++
 			continue
 		}
 		data, err := encode(c)

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -16,7 +15,7 @@ type projectState struct {
 	directories  map[string]found[mezu.Directory]
 	environments map[string]found[mezu.Environment]
 	heads        map[string]found[routesHead]
-	routes       map[string][]mezu.Route // with their meta
+	routes       map[string][]mezu.Route // the manifest's, with their meta
 }
 
 // readProject reads a project. Of environments that are not wanted it reads no more
@@ -55,9 +54,7 @@ func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], want
 		if st.heads[name], st.routes[name], err = s.routes(ctx, e.Value.ID); err != nil {
 			return st, err
 		}
-		for _, r := range st.routes[name] {
-			m.Routes = append(m.Routes, r.Settings())
-		}
+		m.Routes = st.routes[name]
 		st.manifest.Environments[name] = m
 	}
 	return st, nil
@@ -75,6 +72,11 @@ func (s *Service) Export(ctx context.Context, c Caller, p Place) (mezu.Manifest,
 	st, err := s.readProject(ctx, sc.project, func(string) bool { return true })
 	if err != nil {
 		return mezu.Manifest{}, err
+	}
+	for _, routes := range st.routes {
+		for i := range routes {
+			routes[i].Meta = mezu.Meta{}
+		}
 	}
 	data, err := encode(st.manifest)
 	if err == nil && len(data) > api.MaxApplyBody {
@@ -111,14 +113,17 @@ func (a *applying) plan(ctx context.Context, p Place, guard found[applied]) erro
 			return err
 		}
 	}
-	digest, err := digestOf(&a.in.Manifest)
-	if err != nil {
-		return err
+	var digest string
+	if !a.ch.dry {
+		var err error
+		if digest, err = digestOf(&a.in.Manifest); err != nil {
+			return err
+		}
+		if err := a.tell(digest); err != nil {
+			return err
+		}
 	}
 	a.ch.update(keyApplied(a.scope.project.Value.ID), guard.Revision, applied{SHA256: digest})
-	if err := a.tell(digest); err != nil {
-		return err
-	}
 	return a.fits()
 }
 
@@ -256,12 +261,9 @@ func (a *applying) document(ctx context.Context, environment string, routes []me
 	if err := a.within(quotaRoutes, len(routes)); err != nil {
 		return blob{}, err
 	}
-	data, err := encode(routes)
+	data, err := encodeRoutes(routes, a.ch.dry)
 	if err != nil {
-		return blob{}, fmt.Errorf("encoding routes: %w", err)
-	}
-	if len(data) > mezu.MaxRoutesBytes {
-		return blob{}, mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
+		return blob{}, err
 	}
 	return a.keep(ctx, a.ch, ownerOf(a.scope.organization.Value.ID, environment), data)
 }

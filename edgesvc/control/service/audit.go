@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -179,19 +180,15 @@ func auditRoutes(before, after []mezu.Route) (was, is auditedRoutes, err error) 
 
 func routesSide(of, other []mezu.Route) (auditedRoutes, error) {
 	out := auditedRoutes{Count: len(of), Changed: []mezu.Route{}}
-	all, err := encode(of)
-	if err != nil {
-		return out, fmt.Errorf("encoding routes: %w", err)
+	var err error
+	if out.SHA256, err = digestOfRoutes(of); err != nil {
+		return out, err
 	}
-	sum := sha256.Sum256(all)
-	out.SHA256 = hex.EncodeToString(sum[:])
-	known := make(map[string]mezu.Route, len(other))
-	for _, r := range other {
-		known[r.Identity()] = r
-	}
+	known := byIdentity(other)
 	room := audit.MaxSide - 1<<10 // for what is around them
-	for _, r := range of {
-		if was, ok := known[r.Identity()]; ok && sameRoute(was, r) {
+	for i := range of {
+		r := &of[i]
+		if was := known[r.Identity()]; was != nil && sameRoute(was, r) {
 			continue
 		}
 		data, err := encode(r)
@@ -203,9 +200,40 @@ func routesSide(of, other []mezu.Route) (auditedRoutes, error) {
 			out.cut = true
 			break
 		}
-		out.Changed = append(out.Changed, r)
+		out.Changed = append(out.Changed, *r)
 	}
 	return out, nil
+}
+
+// digestOfRoutes is the digest of routes as they are encoded, one by one.
+func digestOfRoutes(routes []mezu.Route) (string, error) {
+	sum := sha256.New()
+	if err := writeRoutes(sum, routes); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// writeRoutes writes routes as a list in JSON, one after the other: all of them encoded
+// at once are held twice.
+func writeRoutes(w io.Writer, routes []mezu.Route) error {
+	out := json.NewEncoder(w)
+	for i, separator := range []string{"[", "]"} {
+		if _, err := io.WriteString(w, separator); err != nil || i == 1 {
+			return err
+		}
+		for i := range routes {
+			if i > 0 {
+				if _, err := io.WriteString(w, ","); err != nil {
+					return err
+				}
+			}
+			if err := out.Encode(&routes[i]); err != nil {
+				return fmt.Errorf("encoding a route: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // auditedToken is what a record tells of a token that was issued.

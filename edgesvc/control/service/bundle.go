@@ -8,7 +8,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/policy"
 )
 
 // stateBundle adds an environment's new bundle to a change.
@@ -20,8 +19,8 @@ func (s *Service) stateBundle(ctx context.Context, ch *change, org mezu.Organiza
 	return s.stateDraining(ctx, ch, org, prj, env, routes, draining.Value)
 }
 
-// stateDraining is stateBundle with these Warpgates draining. A bundle that does not
-// compile is refused, so that its author hears of it in the same answer.
+// stateDraining is stateBundle with these Warpgates draining. A bundle that edges would
+// not take is refused, so that its author hears of it in the same answer.
 func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
 	b := &mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
@@ -37,18 +36,11 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 		}
 		b.Directory, b.DirectoryMissing = env.DirectoryID, err != nil
 	}
-	if err := context.Cause(ctx); err != nil {
-		return err // the caller hung up; compiling is most of the work
-	}
-	// Any position will do for compiling; the true one is given when the
-	// statement is signed.
+	// Any position will do for judging it; the true one is given when the statement is
+	// signed.
 	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}
-	if _, err := policy.Compile(b); err != nil {
-		var known *mezu.Error
-		if errors.As(err, &known) {
-			return known
-		}
-		return mezu.Invalid("routes", "can't be compiled: %v", err)
+	if err := b.Validate(ctx); err != nil {
+		return err
 	}
 	ch.state(bundleStatement(b))
 	return nil

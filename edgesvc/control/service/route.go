@@ -44,10 +44,10 @@ func (s *Service) ListRoutes(ctx context.Context, c Caller, p Place) (api.Routes
 	if err != nil {
 		return api.RoutesState{}, err
 	}
-	return s.routesState(ctx, sc.environment.Value, head.Revision, routes)
+	return s.routesState(ctx, sc.environment.Value, head.Revision, routes, mezu.Warnings(ctx, routes))
 }
 
-func (s *Service) routesState(ctx context.Context, env mezu.Environment, revision uint64, routes []mezu.Route) (api.RoutesState, error) {
+func (s *Service) routesState(ctx context.Context, env mezu.Environment, revision uint64, routes []mezu.Route, warnings []string) (api.RoutesState, error) {
 	bundle, err := optional[streamRecord](ctx, s, keyBundle(env.ID))
 	if err != nil {
 		return api.RoutesState{}, err
@@ -55,7 +55,7 @@ func (s *Service) routesState(ctx context.Context, env mezu.Environment, revisio
 	if routes == nil {
 		routes = []mezu.Route{}
 	}
-	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), mezu.Warnings(routes))}
+	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), warnings)}
 	out.Applied, err = s.applied(ctx, env.ID)
 	return out, err
 }
@@ -66,6 +66,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 	var env mezu.Environment
 	var revision uint64
 	var out []mezu.Route
+	var warnings []string
 	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
 		if err != nil {
@@ -80,7 +81,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 			return err
 		}
 		revision = head.Revision + 1
-		if err := mezu.ValidateRoutes("routes", in); err != nil {
+		if warnings, err = mezu.JudgeRoutes(ctx, "routes", in); err != nil {
 			return err
 		}
 		if err := s.within(quotaRoutes, len(in)); err != nil {
@@ -97,47 +98,52 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 	if err != nil {
 		return api.RoutesState{}, err
 	}
-	return s.routesState(ctx, env, revision, out)
+	return s.routesState(ctx, env, revision, out, warnings)
 }
 
-// adopt gives new routes the meta of the old ones with the same identity; a route
-// that did not change keeps its revision.
+// adopt gives new routes, where they are, the meta of the old ones with the same
+// identity; a route that did not change keeps its revision.
 func (s *Service) adopt(old, in []mezu.Route) []mezu.Route {
-	known := make(map[string]mezu.Route, len(old))
-	for _, r := range old {
-		known[r.Identity()] = r
-	}
-	out := slices.Clone(in)
-	for i := range out {
-		was, ok := known[out[i].Identity()]
+	known := byIdentity(old)
+	for i := range in {
+		r := &in[i]
+		var was *mezu.Route
+		if len(known) > 0 {
+			was = known[r.Identity()]
+		}
 		switch {
-		case !ok:
-			out[i].Meta = s.meta(mezu.PrefixRoute)
-		case sameRoute(was, out[i]):
-			out[i].Meta = was.Meta
+		case was == nil:
+			r.Meta = s.meta(mezu.PrefixRoute)
+		case sameRoute(was, r):
+			r.Meta = was.Meta
 		default:
-			out[i].Meta = s.touch(was.Meta, was.Revision)
+			r.Meta = s.touch(was.Meta, was.Revision)
 		}
 	}
-	return out
+	return in
+}
+
+// byIdentity finds routes by what makes them the same.
+func byIdentity(routes []mezu.Route) map[string]*mezu.Route {
+	known := make(map[string]*mezu.Route, len(routes))
+	for i := range routes {
+		known[routes[i].Identity()] = &routes[i]
+	}
+	return known
 }
 
 // sameRoute compares what a client can set.
-func sameRoute(a, b mezu.Route) bool {
-	a.Meta, b.Meta = mezu.Meta{}, mezu.Meta{}
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
+func sameRoute(a, b *mezu.Route) bool {
+	x, errX := json.Marshal(a.Settings())
+	y, errY := json.Marshal(b.Settings())
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // setRoutes writes an environment's routes and its bundle.
 func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route) error {
-	data, err := encode(routes)
+	data, err := encodeRoutes(routes, false)
 	if err != nil {
-		return fmt.Errorf("encoding routes: %w", err)
-	}
-	if len(data) > mezu.MaxRoutesBytes {
-		return mezu.Invalid("routes", "take %d bytes together; at most %d", len(data), mezu.MaxRoutesBytes)
+		return err
 	}
 	if err := s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
 		return err
@@ -150,6 +156,34 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 	ch.require(sc.environment.Key, sc.environment.Revision)
 	ch.require(sc.project.Key, sc.project.Revision)
 	return nil
+}
+
+// encodeRoutes are routes as they are stored, within their limit; dry has them counted
+// and gives none.
+func encodeRoutes(routes []mezu.Route, dry bool) ([]byte, error) {
+	var size byteCount
+	if err := writeRoutes(&size, routes); err != nil {
+		return nil, err
+	}
+	if size > mezu.MaxRoutesBytes {
+		return nil, mezu.Invalid("routes", "take %d bytes together; at most %d", size, mezu.MaxRoutesBytes)
+	}
+	if dry {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	out.Grow(int(size))
+	err := writeRoutes(&out, routes)
+	return out.Bytes(), err
+}
+
+// byteCount counts what is written.
+type byteCount int
+
+// Write implements io.Writer.
+func (c *byteCount) Write(p []byte) (int, error) {
+	*c += byteCount(len(p))
+	return len(p), nil
 }
 
 func noRoute() error { return notFound("route", "") }
@@ -206,13 +240,13 @@ func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Ro
 func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, index int) (api.RouteWritten, error) {
 	one := routes[index]
 	out := api.RouteWritten{Route: one}
-	if err := mezu.ValidateRouteAmong("routes", routes, index); err != nil {
+	if err := mezu.ValidateRouteAmong(ctx, "routes", routes, index); err != nil {
 		if mezu.CodeOf(err) == mezu.CodeConflict {
 			err = &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
 		}
 		return out, err
 	}
-	out.Warnings = one.Warnings(routes)
+	out.Warnings = one.Warnings(ctx, routes)
 	return out, s.setRoutes(ctx, ch, sc, head, routes)
 }
 

@@ -339,7 +339,7 @@ func (s *Service) WatchRoutes(ctx context.Context, c Caller, p Place, last strin
 			if err != nil {
 				return api.RoutesState{}, err
 			}
-			return s.routesState(ctx, env, head.Revision, routes)
+			return s.routesState(ctx, env, head.Revision, routes, mezu.Warnings(ctx, routes))
 		}
 		return collection[routesHead, api.RoutesState]{prefix: keyRoutes(env.ID), show: show}, err
 	})
