@@ -419,11 +419,11 @@ func offset(t *testing.T, path string, i int, random *rand.Rand) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := len(bytes.TrimRight(b, "\x00"))
-	if i == 0 || used == 0 {
+	n := len(used(b))
+	if i == 0 || n == 0 {
 		return random.Int64N(int64(len(b)))
 	}
-	return random.Int64N(int64(used))
+	return random.Int64N(int64(n))
 }
 
 func flip(path string, at int64) error {
@@ -484,6 +484,16 @@ func dumpCopy(t *testing.T, dir string, damage func(dir string) error) (digest, 
 	return strings.TrimSpace(out.String()), talk.String(), cmd.ProcessState.ExitCode()
 }
 
+// used is b without the zeros at its end. They go by blocks first, because a loop over
+// the bytes of 80 megabytes takes the race detector half a second.
+func used(b []byte) []byte {
+	zeros := make([]byte, 64<<10)
+	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros) {
+		b = b[:len(b)-len(zeros)]
+	}
+	return bytes.TrimRight(b, "\x00")
+}
+
 // copyFile copies a file and leaves the zeros at its end unwritten: logs have
 // megabytes of them.
 func copyFile(t *testing.T, from, to string) {
@@ -493,7 +503,7 @@ func copyFile(t *testing.T, from, to string) {
 		err = os.MkdirAll(filepath.Dir(to), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(to, bytes.TrimRight(b, "\x00"), 0o600)
+		err = os.WriteFile(to, used(b), 0o600)
 	}
 	if err == nil {
 		err = os.Truncate(to, int64(len(b)))

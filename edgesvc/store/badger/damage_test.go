@@ -1,7 +1,6 @@
 package badger_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -69,8 +68,8 @@ func TestRow16FlippedBits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		used := int64(len(bytes.TrimRight(b, "\x00")))
-		regions := []region{{"all", 0, used, max(1, used/(step/2))}}
+		n := int64(len(used(b)))
+		regions := []region{{"all", 0, n, max(1, n/(step/2))}}
 		if strings.HasSuffix(name, ".sst") {
 			if tables++; tables > 1 && step < 100 {
 				continue
