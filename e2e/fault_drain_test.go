@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -89,6 +90,14 @@ func TestDrainEdge(t *testing.T) {
 	ask(t, busy, w.host, "/hold")
 	held, stream := w.hold(e, "POST", 1), w.stream(w.http2(e))
 	g.station.holds(t, 2)
+	// Three data connections are in use. Those that have asked nothing need another, and
+	// the Warpgate can't dial an edge whose listener is closed.
+	eventually(t, "a data connection to spare", func() error {
+		if v, err := metric(e.admin, `mezu_edge_places_taken{kind="data"}`); err != nil || v < 4 {
+			return fmt.Errorf("there are %v, %v", v, err)
+		}
+		return nil
+	})
 	e.signal(syscall.SIGTERM)
 	unready(t, e.admin)
 	if _, err := idleReader.ReadByte(); err != io.EOF {

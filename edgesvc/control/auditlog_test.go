@@ -39,6 +39,7 @@ func (m *muted) Commit(ctx context.Context, txn store.Txn) (store.Position, erro
 // A9: what can't be audited is not done: nothing is written, and the caller is told to
 // try again. Reads go on.
 func TestA9_UnauditedIsRefused(t *testing.T) {
+	t.Parallel()
 	in := withStore(t)
 	m := &muted{Store: in.driver}
 	in.stop()

@@ -313,6 +313,7 @@ func TestRow17WhatARestoreBringsBack(t *testing.T) {
 
 // A restore leaves invitations out, and they count no more.
 func TestS6_InvitationsAfterARestore(t *testing.T) {
+	t.Parallel()
 	in := withStore(t)
 	token := in.operatorToken()
 	op := in.client(token, nil)

@@ -234,6 +234,7 @@ func TestInvitations_BadInput(t *testing.T) {
 // The limit on open invitations holds for those made at once, and those that ended
 // make room.
 func TestInvitations_Limit(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	op := in.operator()
 	in.tenant(op, "acme")

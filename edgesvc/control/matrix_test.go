@@ -246,6 +246,7 @@ func (in *installation) write(key string, value any) {
 
 // A1, K3, K4: every operation × every kind of caller.
 func TestA1_Matrix(t *testing.T) {
+	t.Parallel()
 	in := withStore(t)
 	operator := in.operator()
 	x := in.tenant(operator, "acme")
@@ -383,6 +384,7 @@ func servicePermissions(t *testing.T, x *tenant) []mezu.Permission {
 // one that lacks one of them does not, and none that only reads changes anything. No
 // verb and no operation of a service account is left out.
 func TestK4_Verbs(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	op := in.operator()
 	x := in.tenant(op, "acme")

@@ -57,6 +57,7 @@ func (in *installation) copyKey(from *installation) {
 
 // However many control planes start, one code makes an operator, once.
 func TestReplicas_OneBootstrapCode(t *testing.T) {
+	t.Parallel()
 	all := replicas(t, 3)
 	for _, in := range all[1:] {
 		if _, err := os.Stat(filepath.Join(in.dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {

@@ -16,6 +16,7 @@ import (
 // A3 and strict JSON: what is not understood, or is the server's to set, is named
 // and changes nothing.
 func TestA3_StrictBodies(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	token := in.operatorToken()
 	op := in.client(token, nil)

@@ -25,6 +25,7 @@ func large(mark string) map[string]any {
 // Row 5 of the attacks: what an organization's routes and bundles take is bounded, what
 // was replaced, refused or deleted included; that is gone within a minute, and makes room.
 func TestStored_IsBoundedAndGoes(t *testing.T) {
+	t.Parallel()
 	const most = 6 << 20 // two of these environments: routes, and a bundle a third larger
 	in := withQuotas(t, control.Quotas{"bytes": most})
 	token := in.operatorToken()

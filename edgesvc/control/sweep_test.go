@@ -81,6 +81,7 @@ func TestSweep(t *testing.T) {
 // A control plane that died while it swept is replaced a term later, not when the next
 // sweep is due.
 func TestSweep_AfterADeath(t *testing.T) {
+	t.Parallel()
 	in := withStore(t)
 	swept := func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 }
 	eventually(t, "the first sweep", swept)
