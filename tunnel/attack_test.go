@@ -252,7 +252,7 @@ func TestT6_MillionWantsOfAHostileEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "64 dials at once", func() bool { return most.Load() == 64 })
+	eventually(t, "32 dials at once", func() bool { return most.Load() == 32 })
 	close(gate)
 	for range limit {
 		receive(t, "a data connection", e.data)
@@ -260,7 +260,7 @@ func TestT6_MillionWantsOfAHostileEdge(t *testing.T) {
 	if n := len(dials); n != limit+1 {
 		t.Fatalf("%d dials, want %d and the control connection", n-1, limit)
 	}
-	if n := most.Load(); n > 64 {
+	if n := most.Load(); n > 32 {
 		t.Fatalf("%d dials at once", n)
 	}
 }

@@ -97,7 +97,9 @@ type Link struct {
 	log *slog.Logger
 
 	documents sync.Mutex // one at a time, over all registrations
-	running   sync.WaitGroup
+	// shaking holds one for each data connection that shakes hands.
+	shaking chan struct{}
+	running sync.WaitGroup
 
 	mu       sync.Mutex
 	acked    mezu.Position
@@ -163,7 +165,7 @@ const maxLingering = 2
 
 // NewLink makes a Link. It starts nothing.
 func NewLink(c LinkConfig) *Link {
-	l := &Link{cfg: c, log: c.Log}
+	l := &Link{cfg: c, log: c.Log, shaking: make(chan struct{}, maxConcurrentHandshakes)}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -308,7 +310,7 @@ func (l *Link) connect(ctx context.Context, alpn string) (*tls.Conn, error) {
 	}
 	setCongestionControl(raw)
 	conn := tls.Client(raw, l.cfg.TLS(alpn))
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if err := l.shake(ctx, conn, alpn); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("shaking hands: %w", err)
 	}
@@ -317,6 +319,20 @@ func (l *Link) connect(ctx context.Context, alpn string) (*tls.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// shake shakes hands, for a data connection when fewer than the most do. Control
+// connections wait for nobody.
+func (l *Link) shake(ctx context.Context, conn *tls.Conn, alpn string) error {
+	if alpn == mezu.ProtocolData {
+		select {
+		case l.shaking <- struct{}{}:
+			defer func() { <-l.shaking }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return conn.HandshakeContext(ctx)
 }
 
 // check checks that the edge is the one that was to be dialled. That its

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,6 +186,68 @@ func TestLink_DataDialsThatFailAreMadeUpFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Release()
+}
+
+// shaker is a connection that counts as shaking hands from its first write, which waits
+// for let, to its second.
+type shaker struct {
+	net.Conn
+	writes     int
+	under      *atomic.Int64
+	most, made *atomic.Int64
+	let        chan struct{}
+}
+
+func (c *shaker) Write(p []byte) (int, error) {
+	switch c.writes++; c.writes {
+	case 1:
+		n := c.under.Add(1)
+		for was := c.most.Load(); n > was && !c.most.CompareAndSwap(was, n); was = c.most.Load() {
+		}
+		<-c.let
+	case 2:
+		c.under.Add(-1)
+		c.made.Add(1)
+	}
+	return c.Conn.Write(p)
+}
+
+// However many data connections an edge wants, a few shake hands at once: what edge and
+// Warpgate do for others waits behind those.
+func TestRow7_FewHandshakesAtOnce(t *testing.T) {
+	const crowd = 100
+	ca := newAuthority(t)
+	e := startEdge(t, ca, "", tunnel.HubConfig{Limits: tunnel.Limits{Share: 100}})
+	var dials, under, most, made atomic.Int64
+	let := make(chan struct{})
+	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil || dials.Add(1) == 1 {
+			return conn, err // the control connection
+		}
+		return &shaker{Conn: conn, under: &under, most: &most, made: &made, let: let}, nil
+	}})
+	s := e.session()
+	var all sync.WaitGroup
+	for i := range crowd {
+		all.Go(func() {
+			c, err := s.Checkout(context.Background(), tunnel.Address(i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(c.Discard)
+		})
+	}
+	eventually(t, "as many dials as there may be", func() bool { return dials.Load() == 1+32 })
+	close(let)
+	all.Wait()
+	if n := most.Load(); n == 0 || n > 16 {
+		t.Errorf("%d shook hands at once", n)
+	}
+	if n := made.Load(); n < crowd {
+		t.Errorf("%d connections were made for %d exchanges", n, crowd)
+	}
 }
 
 func TestLinkState_Words(t *testing.T) {

@@ -145,7 +145,7 @@ func (s *Session) TryCheckout(client Address) *Conn {
 // takeWarmest checks out the connection released last for h, if one is idle and h may
 // have it. The lock is held.
 func (s *Session) takeWarmest(h *holder) *Conn {
-	if len(s.idle) == 0 || !s.mayHold(h) {
+	if len(s.idle) == 0 || !s.mayTake(h) {
 		return nil
 	}
 	s.stir()
@@ -260,6 +260,7 @@ func (s *Session) missed(n uint32) {
 	s.wanted -= int(min(int64(n), int64(s.wanted)))
 	s.capacity = max(1, len(s.open)+s.wanted)
 	if s.why == nil && s.queued > 0 {
+		s.serveWaiters() // what was left to others because these were to come
 		s.refill()
 	}
 }

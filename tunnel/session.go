@@ -249,6 +249,7 @@ func (s *Session) beat(step int64) {
 	if s.wanted > 0 && step-s.wantedAt > s.hub.steps(2*dialTimeout) {
 		s.wanted = 0 // a Warpgate that forgot to say MISSED
 	}
+	s.serveWaiters() // what was left to others for what doesn't come
 	s.refill()
 }
 

@@ -18,6 +18,13 @@ const (
 	// spareInUse and spareHeld are the parts of the places that all, and one address, hold
 	// at most while there is plenty of room: a quarter, and a sixteenth.
 	spareInUse, spareHeld = 4, 16
+	// crowd is how many places one address holds before it leaves the last idle
+	// connections to others while more are on their way, and leftIdle is how many those
+	// are. Otherwise a burst of thousands takes each connection as it comes, also those
+	// that others give back, and all others wait for handshakes with it. A page, a script
+	// or a small office stays below it; what is left is half of what is kept idle under
+	// load, so that the rest of that goes to the crowd.
+	crowd, leftIdle = 64, 4
 	// reclaimAfter is how long an exchange waits before its address gets a place that
 	// another holds beyond its share: longer than most exchanges take, so that what
 	// ends by itself is not ended.
@@ -192,16 +199,23 @@ func (s *Session) mayHold(h *holder) bool {
 	return h.held < s.share() || !s.pressed()
 }
 
+// mayTake reports whether h may have one of the idle connections now, or leaves it to
+// others because more are on their way. The lock is held.
+func (s *Session) mayTake(h *holder) bool {
+	return s.mayHold(h) && (h.held < crowd || len(s.idle) > leftIdle || s.wanted == 0)
+}
+
 // Spare reports whether there is plenty of room: most places are free, and the address
-// holds few of them. What need not hold one yet may take it then.
+// holds few of them. Whoever waits counts as if it held one: a burst finds no more room
+// than those that come one by one. What need not hold one yet may take it then.
 func (s *Session) Spare(client Address) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := 0
 	if h := s.holders[client]; h != nil {
-		held = h.held
+		held = h.held + h.queue.length
 	}
-	return (s.inUse+1)*spareInUse <= s.capacity && (held+1)*spareHeld <= s.capacity
+	return (s.inUse+s.queued+1)*spareInUse <= s.capacity && (held+1)*spareHeld <= s.capacity
 }
 
 // share is how many places one address holds at most while others wait. The lock is
@@ -244,7 +258,7 @@ func (s *Session) dequeue(w *waiter) bool {
 // serveWaiters gives idle connections to those that wait, first to the address that
 // holds fewest. When that one may have no more, none may. The lock is held.
 func (s *Session) serveWaiters() {
-	for len(s.idle) > 0 && len(s.waiting) > 0 && s.mayHold(s.waiting[0]) {
+	for len(s.idle) > 0 && len(s.waiting) > 0 && s.mayTake(s.waiting[0]) {
 		h := s.waiting[0]
 		w := h.queue.first
 		s.served++

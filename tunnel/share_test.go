@@ -63,6 +63,84 @@ func TestRow7_OneAddressLeavesSomeToOthers(t *testing.T) {
 	})
 }
 
+// A crowd of one address that waits for connections on their way takes neither the last
+// idle ones nor what others give back: they are served at once beside it.
+func TestRow7_ACrowdLeavesIdleConnectionsToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const open, crowd = 100, 300
+		h := newHub(t, tunnel.Limits{MaxConns: 1000})
+		g := join(t, h, newWarpgateID())
+		g.beat()
+		g.dial(open)
+		s := h.Pick(environment)
+		served := make(chan *tunnel.Conn, crowd)
+		for range crowd {
+			go func() {
+				c, err := s.Checkout(context.Background(), greedy)
+				if err != nil {
+					t.Error(err)
+				}
+				served <- c
+			}()
+		}
+		synctest.Wait()
+		took := len(served)
+		if took < open/2 || took == open {
+			t.Errorf("the crowd took %d of %d at once", took, open)
+		}
+		if s.Spare(greedy) {
+			t.Error("there is plenty of room beside all who wait")
+		}
+		for range 10 { // one by one, each finds what the one before gave back
+			c := s.TryCheckout(modest)
+			if c == nil {
+				t.Fatal("another address waits behind the crowd")
+			}
+			c.Release()
+			synctest.Wait()
+		}
+		if len(served) != took {
+			t.Error("the crowd took what another gave back")
+		}
+		g.dial(crowd) // what was wanted comes, and nobody of the crowd waits any longer
+		synctest.Wait()
+		if len(served) != crowd {
+			t.Errorf("%d of the crowd of %d were served", len(served), crowd)
+		}
+		g.leave()
+	})
+}
+
+// What is left to others is only lent: when those on their way don't come, the crowd is
+// served with it.
+func TestRow7_ACrowdIsServedWhenNoMoreCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const open = 100
+		h := newHub(t, tunnel.Limits{MaxConns: 1000, Share: 100})
+		g := join(t, h, newWarpgateID())
+		g.beat()
+		g.dial(open)
+		s := h.Pick(environment)
+		served := make(chan *tunnel.Conn, open)
+		for range open {
+			go func() {
+				if c, err := s.Checkout(context.Background(), greedy); err == nil {
+					served <- c
+				}
+			}()
+		}
+		synctest.Wait()
+		if len(served) == open {
+			t.Error("it left nothing while more were wanted")
+		}
+		for len(served) < open {
+			g.write(frame32(missed, uint32(g.wanted())))
+			synctest.Wait()
+		}
+		g.leave()
+	})
+}
+
 // Who waits is served by how little his address holds, not by when he came.
 func TestRow7_FewestHeldIsServedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
