@@ -148,8 +148,10 @@ var goals = []goal{
 		return r.against("refusals", figFailedPosts, nameOurs, nameStock, difference)
 	}},
 	{"p99 of small requests beside 5,000 slow small bodies over HTTP/2 ÷ alone", false, 2, "", within("places", figSmallSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("places", figSmallSlow+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
 	{"the same over HTTP/1.1", false, 2, "", within("places", figSmallSlow1+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"beside 3,000 slow large bodies over HTTP/2", false, 2, "", within("places", figLargeSlow+p99Suffix, figAlone+p99Suffix, nameOurs)},
+	{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("places", figLargeSlow+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
 	{"one request by the dearest patterns that are accepted", false, 2, " ms", ours("patterns", figHostileCost)},
 	{"p99 of small requests beside 100 of them a second ÷ alone", false, 2, "", within("patterns", figBesideHostile+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"an edge with 200,000 revocations is ready again", false, 3000, " ms", ours("revocations", figRevokedStart)},

@@ -216,6 +216,19 @@ func (p *process) rss() (float64, error) {
 	return 0, fmt.Errorf("no VmRSS of %s", p.name)
 }
 
+// descriptors is how many files and connections the process has open, all of its kind
+// together.
+func (p *process) descriptors() (n int, err error) {
+	for _, pid := range p.pids {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			return 0, err
+		}
+		n += len(open)
+	}
+	return n, nil
+}
+
 // freeAddr is an address of this machine that was free a moment ago.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
