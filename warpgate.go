@@ -13,6 +13,9 @@ const (
 	WarpgateDisconnected WarpgateStatus = "disconnected"
 	// WarpgateUnknown: the edge that held it is silent.
 	WarpgateUnknown WarpgateStatus = "unknown"
+	// WarpgateRevoked: it was ended before the installation was restored from a backup
+	// that has it. It does not come back.
+	WarpgateRevoked WarpgateStatus = "revoked"
 )
 
 // WarpgateStatusDelay bounds how long a shown status may lag behind the truth.

@@ -313,6 +313,24 @@ type EdgeReport struct {
 // MaxReportPresence is how many Warpgates one report speaks of.
 const MaxReportPresence = 1000
 
+// EdgeRevocations are signed revocations that an edge holds and the control plane does
+// not name among those that it must have, as after a restore.
+type EdgeRevocations struct {
+	Revocations []mezu.Signed `json:"revocations"`
+}
+
+// MaxEdgeRevocations is how many go in one call: each may end a Warpgate, which is a
+// write of its own, and all must fit the time of a call.
+const MaxEdgeRevocations = 200
+
+// RevocationsTaken says what became of an EdgeRevocations. What the control plane knew,
+// or is past its end, is neither taken nor refused.
+type RevocationsTaken struct {
+	Taken int `json:"taken"`
+	// Refused are those that no key of the present keyset signed.
+	Refused int `json:"refused"`
+}
+
 // EdgeReportInterval is how often an edge reports even when nothing changed; the
 // control plane holds an edge for silent after EdgeSilence.
 const (

@@ -10,6 +10,9 @@ func (RoutesReplace) MaxItems(string) int { return mezu.MaxRoutes }
 // MaxItems bounds what a report speaks of.
 func (EdgeReport) MaxItems(string) int { return MaxReportPresence }
 
+// MaxItems bounds what an edge hands up.
+func (EdgeRevocations) MaxItems(string) int { return MaxEdgeRevocations }
+
 // MaxPublicHosts bounds the names of one public certificate.
 const MaxPublicHosts = 100
 

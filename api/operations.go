@@ -118,6 +118,7 @@ var (
 	OpRenewEdge         = Operation{"renew-edge", "POST", "/v1/edges/renew", "Renew an edge's certificate"}
 	OpPublicCertificate = Operation{"public-certificate", "POST", "/v1/edges/public-certificate", "Server certificate for endpoints from the internal CA"}
 	OpEdgeReport        = Operation{"edge-report", "POST", "/v1/edges/report", "Presence and applied positions"}
+	OpEdgeRevocations   = Operation{"edge-revocations", "POST", "/v1/edges/revocations", "Revocations that an edge holds and a restored control plane does not know"}
 	OpShowKeys          = Operation{"show-keys", "GET", "/v1/keys", "Which keys sign and seal, and until when"}
 	OpProposeKeys       = Operation{"propose-keys", "POST", "/v1/keys/proposal", "Make new signing keys and propose the keyset that the offline roots are to sign"}
 	OpInstallKeys       = Operation{"install-keys", "PUT", "/v1/keys/proposal", "Put the proposed keys in force, endorsed by the offline roots"}
@@ -152,7 +153,7 @@ func Operations() []Operation {
 		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
-		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport,
+		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport, OpEdgeRevocations,
 		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,

@@ -54,6 +54,15 @@ func (s *StatementSet) add(n int, format string, args ...any) {
 	}
 }
 
+// Without is by what a set differs from another: empty of equal ones.
+func (s StatementSet) Without(other StatementSet) StatementSet {
+	s.Count -= other.Count
+	for i := range s.Sum {
+		s.Sum[i] ^= other.Sum[i]
+	}
+	return s
+}
+
 // CountBundle counts the bundle of an environment at a position in, or out with n = -1.
 func (s *StatementSet) CountBundle(environment string, at mezu.Position, n int) {
 	s.add(n, "bundle %s %s", environment, at)

@@ -132,6 +132,7 @@ var allowed = map[string]string{
 	api.OpRenewEdge.ID:         "edge",
 	api.OpPublicCertificate.ID: "edge",
 	api.OpEdgeReport.ID:        "edge",
+	api.OpEdgeRevocations.ID:   "edge",
 	api.OpEdgeStream.ID:        "edge",
 
 	api.OpListAudit.ID:                    "owner admin account",
@@ -189,6 +190,7 @@ var bodies = map[string]any{
 	api.OpRenewEdge.ID:                   map[string]any{"csr": "-"},
 	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},
 	api.OpEdgeReport.ID:                  map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
+	api.OpEdgeRevocations.ID:             map[string]any{"revocations": []any{}},
 	api.OpUpdateMember.ID:                map[string]any{},
 	api.OpProposeKeys.ID:                 map[string]any{"what": "-"},
 	api.OpInstallKeys.ID:                 map[string]any{"keyset": map[string]any{"purpose": "keyset", "key_id": "-", "payload": "", "signature": ""}},

@@ -21,6 +21,7 @@ type follower struct {
 	revoked map[string]bool
 	// revocations are all of them, as they came.
 	revocations []mezu.Revocation
+	signed      []mezu.Signed     // the same
 	scopes      map[string]string // of users, their directories
 	edges       *mezu.EdgeList
 	at          mezu.Position
@@ -60,6 +61,7 @@ func (f *follower) take(e api.StreamEvent) {
 		}
 		f.revoked[r.Subject] = true
 		f.revocations = append(f.revocations, *r)
+		f.signed = append(f.signed, e.Signed)
 		f.scopes[r.Subject] = r.Scope
 	case api.StreamEdges:
 		l, err := f.anchor.OpenEdges(e.Signed)

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/trust"
 )
 
 // Feed reads the revocations of some scopes, each once, in the order of additions
@@ -52,16 +55,7 @@ func (f *Feed) Next(n int) ([]mezu.Signed, error) {
 		if from == nil {
 			continue
 		}
-		first, _ := slices.BinarySearchFunc(from.items, c.order+1, func(it item, order uint64) int {
-			switch {
-			case it.order < order:
-				return -1
-			case it.order > order:
-				return 1
-			}
-			return 0
-		})
-		for _, it := range from.items[first:] {
+		for _, it := range from.after(c.order) {
 			if len(out) == n {
 				return out, nil
 			}
@@ -75,6 +69,59 @@ func (f *Feed) Next(n int) ([]mezu.Signed, error) {
 				}
 			}
 			c.order = it.order
+		}
+	}
+	return out, nil
+}
+
+// after are the items that came after one.
+func (t *list) after(order uint64) []item {
+	first, _ := slices.BinarySearchFunc(t.items, order+1, func(it item, order uint64) int { return cmp.Compare(it.order, order) })
+	return t.items[first:]
+}
+
+// Walk reads once what is in force of all scopes, if its place is one of those asked
+// for. It is for one goroutine.
+type Walk struct {
+	ledger *Ledger
+	of     func(mezu.Position) bool
+	scopes []string // the first is being read
+	order  uint64
+}
+
+// Walk begins to read what is there now.
+func (l *Ledger) Walk(of func(mezu.Position) bool) *Walk {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return &Walk{ledger: l, of: of, scopes: slices.Sorted(maps.Keys(l.scopes))}
+}
+
+// Next reads up to n more, none at the end.
+func (w *Walk) Next(anchor *trust.Anchor, n int) ([]mezu.Signed, error) {
+	l := w.ledger
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var out []mezu.Signed
+	for ; len(w.scopes) > 0; w.scopes, w.order = w.scopes[1:], 0 {
+		from := l.scopes[w.scopes[0]]
+		if from == nil {
+			continue
+		}
+		for _, it := range from.after(w.order) {
+			if len(out) == n {
+				return out, nil
+			}
+			w.order = it.order
+			if !w.of(it.at) {
+				continue
+			}
+			r, doc, err := l.readLocked(it)
+			if err != nil {
+				return out, err
+			}
+			if l.tellsLocked(anchor, r) {
+				out = append(out, doc)
+			}
 		}
 	}
 	return out, nil

@@ -489,7 +489,7 @@ func (l *Ledger) copyLocked(anchor *trust.Anchor, next *Ledger, f *os.File) erro
 			if err != nil {
 				return err
 			}
-			if !anchor.Tells(r) && !(l.partial[subject{r.Kind, r.Subject}] && !l.now().After(r.Until)) {
+			if !l.tellsLocked(anchor, r) {
 				continue
 			}
 			body, err := encode(doc)
@@ -509,6 +509,11 @@ func (l *Ledger) copyLocked(anchor *trust.Anchor, next *Ledger, f *os.File) erro
 		}
 	}
 	return spill(0)
+}
+
+// tellsLocked reports whether a revocation in the log still tells something.
+func (l *Ledger) tellsLocked(anchor *trust.Anchor, r *mezu.Revocation) bool {
+	return anchor.Tells(r) || l.partial[subject{r.Kind, r.Subject}] && !l.now().After(r.Until)
 }
 
 // copyStep is how much of the new file is gathered before it is written.

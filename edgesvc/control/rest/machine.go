@@ -42,5 +42,8 @@ func (r *rest) bindMachines() {
 	write(r, api.OpEdgeReport, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeReport) (struct{}, error) {
 		return struct{}{}, s.ReportEdge(ctx, req.caller, in)
 	})
+	write(r, api.OpEdgeRevocations, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeRevocations) (api.RevocationsTaken, error) {
+		return s.TakeRevocations(ctx, req.caller, in)
+	})
 	r.bindStream()
 }

@@ -112,7 +112,7 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		}
 		rec.Value.Edge, rec.Value.KeySHA256 = self, hash
 		out.Edge = self.ID
-		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR); err != nil {
+		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, ""); err != nil {
 			return err
 		}
 		return s.stateEdges(ctx, ch, &self, "")
@@ -140,15 +140,15 @@ func (s *Service) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
 }
 
 // certifyEdge issues a certificate and writes the record that knows it. was is the
-// edge before.
-func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr string) (api.Credentials, error) {
+// edge before, by the serial number of the certificate that is renewed.
+func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr, by string) (api.Credentials, error) {
 	e := &rec.Value
 	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
 	if err != nil {
 		return api.Credentials{}, err
 	}
 	var over []certificate
-	e.Certificates, over = renewed(e.Certificates, issued, s.now())
+	e.Certificates, over = renewed(e.Certificates, s.issued(e.Certificates, issued, by), s.now())
 	s.revoke(ch, "", over)
 	e.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *e)
@@ -176,7 +176,7 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 		if in.Version != "" {
 			rec.Value.Version = in.Version
 		}
-		out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR)
+		out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, c.serial)
 		return err
 	})
 	return out, err
@@ -196,19 +196,25 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 		if err := matches(ifMatch, f.Revision); err != nil {
 			return err
 		}
-		owed = pending{Kind: pendingEdge, ID: f.Value.ID}
-		ch.remove(f.Key, f.Revision)
-		ch.drop(keyID(f.Value.ID))
-		ch.drop(keyLive(f.Value.ID))
-		ch.owe(owed)
-		ch.audit(about(kindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
-		s.revoke(ch, "", f.Value.Certificates)
-		return s.stateEdges(ctx, ch, nil, f.Value.Name)
+		owed, err = s.removeEdge(ctx, ch, f)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	return s.settle(ctx, owed)
+}
+
+// removeEdge plans the removal of an edge, and gives what is owed after it.
+func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (owed pending, err error) {
+	owed = pending{Kind: pendingEdge, ID: f.Value.ID}
+	ch.remove(f.Key, f.Revision)
+	ch.drop(keyID(f.Value.ID))
+	ch.drop(keyLive(f.Value.ID))
+	ch.owe(owed)
+	ch.audit(about(kindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
+	s.revoke(ch, "", f.Value.Certificates)
+	return owed, s.stateEdges(ctx, ch, nil, f.Value.Name)
 }
 
 // PublicCertificate issues a server certificate for endpoints of environments that

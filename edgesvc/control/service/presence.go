@@ -268,6 +268,9 @@ func (s *Service) liveEdges(ctx context.Context) (map[string]liveEdge, error) {
 
 // shownWarpgate adds what edges say.
 func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
+	if w.Status == mezu.WarpgateRevoked {
+		return w, nil
+	}
 	holding, silent := 0, 0
 	err := each(ctx, s, heldBy(w.ID), func(f found[mezu.Presence]) error {
 		p := f.Value

@@ -73,7 +73,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 		}
 		ch.require(env.Key, env.Revision)
 		out.Warpgate = w.ID
-		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, "", &out.Credentials)
 	})
 	if err != nil {
 		return out, err
@@ -82,8 +82,8 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 }
 
 // certifyWarpgate issues a certificate and writes the record that knows it. was is
-// the Warpgate before.
-func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[warpgate], was any, csr string, out *api.Credentials) error {
+// the Warpgate before, by the serial number of the certificate that is renewed.
+func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[warpgate], was any, csr, by string, out *api.Credentials) error {
 	w := &rec.Value
 	if err := s.countCertificate(ctx, ch, w.Organization); err != nil {
 		return err
@@ -93,7 +93,7 @@ func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[war
 		return err
 	}
 	var over []certificate
-	w.Certificates, over = renewed(w.Certificates, issued, s.now())
+	w.Certificates, over = renewed(w.Certificates, s.issued(w.Certificates, issued, by), s.now())
 	s.revoke(ch, w.Environment, over)
 	w.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *w)
@@ -204,6 +204,9 @@ func (s *Service) earlier(ctx context.Context, c Caller, environment, id, hash s
 	if err == nil && rec.Revision != 0 && rec.Value.KeySHA256 != hash {
 		return found[warpgate]{}, &mezu.Error{Code: mezu.CodeForbidden, Field: "warpgate", Detail: "this identity belongs to another key", Hint: "leave the id out to register as a new Warpgate"}
 	}
+	if err == nil && rec.Value.Status == mezu.WarpgateRevoked {
+		return found[warpgate]{}, &mezu.Error{Code: mezu.CodeForbidden, Field: "warpgate", Detail: "this Warpgate was revoked before the installation was restored from a backup", Hint: "if it is to come back, remove its state directory and start it with a valid key"}
+	}
 	return rec, err
 }
 
@@ -297,7 +300,7 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 			rec.Value.Version = in.Version
 		}
 		out.Warpgate = rec.Value.ID
-		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, &out.Credentials)
+		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, c.serial, &out.Credentials)
 	})
 	if err != nil {
 		return out, err

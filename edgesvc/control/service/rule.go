@@ -148,6 +148,7 @@ var rules = map[string]rule{
 	api.OpRenewEdge.ID:         {edges, ""},
 	api.OpPublicCertificate.ID: {edges, ""},
 	api.OpEdgeReport.ID:        {edges, ""},
+	api.OpEdgeRevocations.ID:   {edges, ""},
 	api.OpEdgeStream.ID:        {edges, ""},
 
 	api.OpListAudit.ID:              {tenants, mezu.PermAuditRead},

@@ -137,6 +137,9 @@ func (s *Service) sweepWarpgates(ctx context.Context) error {
 				return nil
 			}
 		}
+		if s.now().Before(f.Value.RevokedUntil) {
+			return nil // it is refused, and shown, until then
+		}
 		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)
 		if err != nil || w.Status == mezu.WarpgateConnected {
 			return err

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +25,28 @@ const maxCertificates = 16
 type certificate struct {
 	Serial   string    `json:"serial"`
 	NotAfter time.Time `json:"not_after"`
+	// Epoch is that in which it was issued; zero of earlier versions.
+	Epoch uint64 `json:"epoch,omitempty"`
+	// From is the certificate of an earlier epoch by whose renewal, or renewals, it
+	// came; empty if none did. An edge may say yet that that one was revoked before the
+	// restore: then this one ends with it.
+	From string `json:"from,omitempty"`
+}
+
+// issued is a certificate that was issued now, by the renewal of the certificate with the
+// serial number by, or by a key or token if that is empty.
+func (s *Service) issued(live []certificate, is ca.Issued, by string) certificate {
+	out := certificate{Serial: is.Serial, NotAfter: is.NotAfter, Epoch: s.epoch}
+	for _, c := range live {
+		switch {
+		case c.Serial != by:
+		case c.Epoch < s.epoch:
+			out.From = c.Serial
+		default:
+			out.From = c.From
+		}
+	}
+	return out
 }
 
 // warpgate is a Warpgate as it is kept. What edges say of it is kept apart.
@@ -34,6 +57,8 @@ type warpgate struct {
 	Project      string        `json:"project"`
 	KeySHA256    string        `json:"key_sha256"`
 	Certificates []certificate `json:"certificates"`
+	// RevokedUntil is when the last certificate of a revoked one would have ended.
+	RevokedUntil time.Time `json:"revoked_until,omitzero"`
 }
 
 // target is the Warpgate in an audit record.
@@ -43,12 +68,35 @@ func (w warpgate) target() target {
 	return t
 }
 
-// renewed adds a new certificate to those alive and says which to revoke for it.
-func renewed(live []certificate, issued ca.Issued, now time.Time) (kept, over []certificate) {
-	live = slices.DeleteFunc(slices.Clone(live), func(c certificate) bool { return now.After(c.NotAfter) })
-	live = append(live, certificate{issued.Serial, issued.NotAfter})
-	n := max(0, len(live)-maxCertificates)
-	return live[n:], live[:n]
+// renewed adds a new certificate to those alive and says which to revoke for it: the
+// oldest, but none from which another came.
+func renewed(live []certificate, next certificate, now time.Time) (kept, over []certificate) {
+	kept = slices.DeleteFunc(slices.Clone(live), func(c certificate) bool { return now.After(c.NotAfter) })
+	kept = append(kept, next)
+	for i := 0; len(kept) > maxCertificates && i < len(kept)-1; {
+		if slices.ContainsFunc(kept, func(c certificate) bool { return c.From == kept[i].Serial }) {
+			i++
+			continue
+		}
+		over = append(over, kept[i])
+		kept = slices.Delete(kept, i, i+1)
+	}
+	return kept, over
+}
+
+// ended parts certificates into those that are revoked with some serial numbers, by
+// themselves or by what they came from, and the others.
+func ended(live []certificate, serials map[string]bool) (gone, kept []certificate) {
+	over := maps.Clone(serials)
+	for _, c := range live { // each after what it came from
+		if over[c.Serial] || c.From != "" && over[c.From] {
+			over[c.Serial] = true
+			gone = append(gone, c)
+		} else {
+			kept = append(kept, c)
+		}
+	}
+	return gone, kept
 }
 
 // keyHash is SHA-256 of the SubjectPublicKeyInfo of a request, in hexadecimal.

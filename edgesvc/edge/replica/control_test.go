@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -99,6 +100,8 @@ type control struct {
 	calls      map[string]int
 	resumed    []mezu.Position
 	reports    []api.EdgeReport
+	takes      bool            // what edges hand up, as a control plane of this version
+	handed     [][]mezu.Signed // by call
 	hosts      []string
 	serials    []string             // of client certificates on the stream
 	enrolled   map[string][2]string // hash of the key and id by name
@@ -273,7 +276,7 @@ func look[T any](c *control, f func() T) T {
 // ServeHTTP speaks the operations of an edge.
 func (c *control) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	ops := map[string]api.Operation{}
-	for _, op := range []api.Operation{api.OpEnrolEdge, api.OpRenewEdge, api.OpEdgeStream, api.OpEdgeReport, api.OpPublicCertificate} {
+	for _, op := range []api.Operation{api.OpEnrolEdge, api.OpRenewEdge, api.OpEdgeStream, api.OpEdgeReport, api.OpEdgeRevocations, api.OpPublicCertificate} {
 		ops[op.Method+" "+op.Path] = op
 	}
 	op, ok := ops[req.Method+" "+req.URL.Path]
@@ -315,6 +318,8 @@ func (c *control) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.reports = append(c.reports, in)
 		c.mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
+	case api.OpEdgeRevocations.ID:
+		c.handUp(w, req)
 	case api.OpPublicCertificate.ID:
 		c.publicCertificate(w, req)
 	case api.OpEdgeStream.ID:
@@ -356,6 +361,30 @@ func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
 	}
 	encode(w, api.EnrolResponse{Edge: id.ID, Domain: testDomain,
 		Credentials: api.Credentials{Certificates: issued.Chain, TrustRoot: c.authority.TrustRoot(), Keyset: c.authority.Keyset()}})
+}
+
+// handUp takes over what it does not know, signed anew, or refuses all.
+func (c *control) handUp(w http.ResponseWriter, req *http.Request) {
+	var in api.EdgeRevocations
+	decode(req, &in)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handed = append(c.handed, in.Revocations)
+	out := api.RevocationsTaken{Refused: len(in.Revocations)}
+	if c.takes {
+		out.Refused = 0
+		for _, doc := range in.Revocations {
+			r, err := c.anchor.OpenRevocation(doc)
+			must(c.t, err)
+			if slices.ContainsFunc(c.statements, func(s statement) bool { return bytes.Contains(s.signed.Payload, []byte(`"subject":"`+r.Subject+`"`)) }) {
+				continue
+			}
+			r.Position = c.next()
+			c.put("revocation "+r.Subject, api.StreamRevocation, c.sign(mezu.PurposeRevocation, r))
+			out.Taken++
+		}
+	}
+	encode(w, out)
 }
 
 func (c *control) publicCertificate(w http.ResponseWriter, req *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/mezusphere/mezu"
@@ -18,6 +19,7 @@ var (
 	errRenewed  = errors.New("the certificate was renewed")
 	errWentBack = errors.New("the control plane is at an earlier position than it was, as after a restored backup; all that was known is kept and compared with what it has")
 	errDiffers  = errors.New("this edge does not have what the control plane says that it must have; asking for everything")
+	errHanded   = errors.New("revocations were handed up to the control plane; comparing again")
 	errNewKeys  = errors.New("there is a new keyset and statements were rejected before")
 )
 
@@ -34,11 +36,11 @@ func (r *Replica) follow(ctx context.Context) {
 		if synced {
 			pace.Reset()
 		}
-		if !errors.Is(err, errRenewed) && !errors.Is(err, errDiffers) {
+		if !errors.Is(err, errRenewed) && !errors.Is(err, errDiffers) && !errors.Is(err, errHanded) {
 			r.start.failed(r.away)
 		}
 		level := slog.LevelWarn
-		if errors.Is(err, errRenewed) {
+		if errors.Is(err, errRenewed) || errors.Is(err, errHanded) {
 			level = slog.LevelInfo
 		}
 		r.log.Log(ctx, level, "the stream from the control plane ended; serving what is known", "error", err)
@@ -83,20 +85,51 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 		if ev.Kind != api.StreamSynced {
 			continue
 		}
-		if differs := r.differences(ev.State); len(differs) > 0 {
-			if !from.IsZero() {
-				r.log.Error("statements are missing on this edge, or older ones are in force", "kinds", strings.Join(differs, ", "))
-				r.rewind()
-				return synced, errDiffers
-			}
-			r.log.Error("after all that the control plane has said this edge has something else; it keeps what ends things, and what it serves. Was the control plane restored from an old backup?", "kinds", strings.Join(differs, ", "))
-			r.start.differs.Store(true)
-		} else {
-			r.start.differs.Store(false)
+		if err := r.compare(ev, from.IsZero()); err != nil {
+			return synced, err
 		}
 		synced = true
 		r.synced()
 	}
+}
+
+// compare holds what is here against what the control plane says must be. whole says that
+// all of it has come now. The error ends the stream, to ask for that.
+func (r *Replica) compare(ev api.StreamEvent, whole bool) error {
+	differs := r.differences(ev.State)
+	switch {
+	case len(differs) == 0:
+		r.start.differs.Store(false)
+		r.start.rest = nil
+	case whole:
+		r.log.Error("after all that the control plane has said this edge has something else; it keeps what ends things, and what it serves. Was the control plane restored from an old backup?", "kinds", kinds(differs))
+		r.start.differs.Store(true)
+		r.start.rest = differs
+		r.hand.order(ev.Position)
+	case !sameDifferences(differs, r.start.rest):
+		r.log.Error("statements are missing on this edge, or older ones are in force", "kinds", kinds(differs))
+		r.rewind()
+		return errDiffers
+	default:
+		r.hand.order(ev.Position) // if that failed before
+	}
+	return nil
+}
+
+// sameDifferences reports whether just the same is different as before, however many
+// statements both sides have by now. Of a kind that is one statement everything is asked
+// for again: the next may be newer.
+func sameDifferences(a, b []difference) bool {
+	return slices.EqualFunc(a, b, func(a, b difference) bool { return a.kind == b.kind && a.by == b.by && a.by != (api.StatementSet{}) })
+}
+
+// kinds are differences in words.
+func kinds(differs []difference) string {
+	words := make([]string, len(differs))
+	for i, d := range differs {
+		words[i] = d.String()
+	}
+	return strings.Join(words, ", ")
 }
 
 // cannotResume reports whether the control plane refuses the position, not the

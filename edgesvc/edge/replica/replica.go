@@ -96,6 +96,7 @@ type Replica struct {
 
 	stop     atomic.Pointer[context.CancelCauseFunc] // of the open stream
 	reporter reporter
+	hand     handing
 	issuer   issuer
 }
 
@@ -193,6 +194,7 @@ func Open(cfg Config) (*Replica, error) {
 	r.start.init()
 	r.disk.init()
 	r.reporter.init()
+	r.hand.init()
 	r.issuer.init()
 	if cfg.TLSCert != "" || cfg.TLSKey != "" {
 		p, err := openPair(cfg.TLSCert, cfg.TLSKey, r.now)
@@ -255,6 +257,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	start(r.follow)
 	start(r.persist)
 	start(r.report)
+	start(r.handUp)
 	start(r.renew)
 	start(r.maintain)
 	if r.pair == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -389,6 +390,90 @@ func TestRow17RestoredControlPlaneRevivesNothing(t *testing.T) {
 	if again := c.startEdge(dir); !ended(again.Trust()) {
 		t.Error("the edge forgot them in a restart")
 	}
+}
+
+// Row 17: an edge hands up what the restored control plane does not know, in pages, once.
+// Then both say the same, and everything is not asked for again.
+func TestRow17HandsUpWhatARestoreLost(t *testing.T) {
+	const lost = api.MaxEdgeRevocations + 5
+	c := newControl(t)
+	c.says = true
+	env := newEnvironment()
+	c.edges()
+	c.bundle(env, "shop-acme", "/")
+	known := mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: "0known", Scope: env, Until: c.clock.Now().Add(48 * time.Hour)}
+	c.revoke(known)
+	early := look(c, func() []statement { return slices.Clone(c.statements) })
+	e := c.startEdge(t.TempDir())
+	for i := range lost {
+		c.revoke(mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: fmt.Sprintf("0%03d", i), Scope: []string{env, newEnvironment()}[i%2], Until: c.clock.Now().Add(48 * time.Hour)})
+	}
+	eventually(t, "the revocations are in force", func() bool { return e.Metrics().Revocations == lost+1 })
+
+	restore := func(epoch uint64, takes bool) {
+		c.stop()
+		c.mu.Lock()
+		c.statements, c.at, c.resumed, c.handed, c.takes = early, mezu.Position{Epoch: epoch, Revision: 1}, nil, nil, takes
+		c.mu.Unlock()
+		c.restart()
+	}
+	full := func() (n int) {
+		return look(c, func() (n int) {
+			for _, from := range c.resumed {
+				if from.IsZero() {
+					n++
+				}
+			}
+			return n
+		})
+	}
+	// It restarts the stream until it was asked for it once more.
+	again := func() {
+		t.Helper()
+		n := len(look(c, func() []mezu.Position { return c.resumed }))
+		c.stop()
+		c.restart()
+		eventually(t, "it comes back", func() bool { return look(c, func() int { return len(c.resumed) }) > n && e.Metrics().Connected })
+	}
+	restore(2, true)
+	eventually(t, "all is handed up", func() bool { return look(c, func() int { return len(c.statements) }) == len(early)+lost })
+	eventually(t, "both say the same", func() bool { return !e.Metrics().Differs && len(e.Doubts()) == 0 && e.Metrics().Connected })
+	again()
+	eventually(t, "they still do", func() bool { return len(e.Doubts()) == 0 })
+	if n := full(); n != 1 {
+		t.Errorf("everything was asked for %d times", n)
+	}
+	pages := look(c, func() (sizes []int) {
+		for _, page := range c.handed {
+			sizes = append(sizes, len(page))
+		}
+		return sizes
+	})
+	// What the backup has is of the epoch before as well: the edge can't tell.
+	if !slices.Equal(pages, []int{api.MaxEdgeRevocations, lost + 1 - api.MaxEdgeRevocations}) {
+		t.Errorf("pages of %v", pages)
+	}
+
+	// One that has not the key takes nothing: the edge says so, and asks once.
+	restore(3, false)
+	eventually(t, "it is refused", func() bool {
+		return e.Metrics().Differs && e.log.has("refused=200") && e.log.has("refused=6")
+	})
+	again()
+	again()
+	if n, handed := full(), len(look(c, func() [][]mezu.Signed { return c.handed })); n != 1 || handed != 2 {
+		t.Errorf("everything was asked for %d times, %d pages were handed up", n, handed)
+	}
+	if !e.Metrics().Differs || !e.Trust().CertificateRevoked("0000") {
+		t.Error("what the control plane refuses was forgotten")
+	}
+	// What is missing then is noticed as before.
+	c.mu.Lock()
+	r := mezu.Revocation{Position: c.at, Kind: mezu.RevokeCertificate, Subject: "0new", Scope: env, Until: c.clock.Now().Add(48 * time.Hour)}
+	c.statements = append(c.statements, statement{"revocation", api.StreamRevocation, r.Position, c.sign(mezu.PurposeRevocation, r)})
+	c.mu.Unlock()
+	again()
+	eventually(t, "what is missing is fetched", func() bool { return e.Trust().CertificateRevoked("0new") })
 }
 
 func TestTombstoneRemovesForGood(t *testing.T) {

@@ -35,7 +35,23 @@ type start struct {
 	// compared: the replica was in step with the control plane in this life; isAway:
 	// it was waited for in vain; differs: see Metrics.
 	compared, isAway, differs atomic.Bool
+	// rest is what was different even after everything had come. As long as it is just
+	// that, asking again brings nothing. Only the goroutine of the stream uses it.
+	rest []difference
 }
+
+// difference is one kind of statement of which something else is here than the control
+// plane says.
+type difference struct {
+	kind string
+	// by is what only one side has; empty of a kind that is one statement.
+	by api.StatementSet
+	// detail is for people.
+	detail string
+}
+
+// String is the difference in words.
+func (d difference) String() string { return d.kind + d.detail }
 
 func (s *start) init() { s.open = make(chan struct{}) }
 
@@ -124,13 +140,13 @@ func (r *Replica) doubts() (out []string) {
 
 // differences names what is not as the control plane says. A control plane of the version
 // before says nothing.
-func (r *Replica) differences(want *api.StreamState) (kinds []string) {
+func (r *Replica) differences(want *api.StreamState) (kinds []difference) {
 	if want == nil {
 		return nil
 	}
 	signed, _ := r.Trust().Keyset()
 	if sha256.Sum256(signed.Payload) != want.Keyset {
-		kinds = append(kinds, "keyset")
+		kinds = append(kinds, difference{kind: "keyset"})
 	}
 	r.mu.RLock()
 	var edges mezu.Position
@@ -140,15 +156,19 @@ func (r *Replica) differences(want *api.StreamState) (kinds []string) {
 	served := r.state.served
 	r.mu.RUnlock()
 	if edges != want.Edges {
-		kinds = append(kinds, fmt.Sprintf("edges (at %s, not %s)", edges, want.Edges))
+		kinds = append(kinds, difference{kind: "edges", detail: fmt.Sprintf(" (at %s, not %s)", edges, want.Edges)})
 	}
 	if served != want.Bundles {
-		kinds = append(kinds, fmt.Sprintf("bundles (%d, not %d)", served.Count, want.Bundles.Count))
+		kinds = append(kinds, difference{"bundles", served.Without(want.Bundles), numbers(served, want.Bundles)})
 	}
 	if have := r.revocationsAt(want.At); have != want.Revocations {
-		kinds = append(kinds, fmt.Sprintf("revocations (%d, not %d)", have.Count, want.Revocations.Count))
+		kinds = append(kinds, difference{"revocations", have.Without(want.Revocations), numbers(have, want.Revocations)})
 	}
 	return kinds
+}
+
+func numbers(have, want api.StatementSet) string {
+	return fmt.Sprintf(" (%d, not %d)", have.Count, want.Count)
 }
 
 // revocationsAt is the set of those in force at a moment.
