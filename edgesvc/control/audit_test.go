@@ -154,6 +154,7 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpEdgeReport, func() {
 			call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{TunnelAddress: "127.0.0.1:9444"})
 		}, "edge", false, "edge", `"tunnel_address":"127.0.0.1:9443"`, `"tunnel_address":"127.0.0.1:9444"`},
+		deed{api.OpEdgeRevocations, func() { in.handUp(e, in.lostRevocation(e)) }, "edge", false, "edge", "-", `"revocations":1`},
 		deed{api.OpDeleteEdge, as(api.OpDeleteEdge, "", "edge-1"), "operator", false, "edge", `"name":"edge-1"`, "-"},
 		deed{api.OpProposeKeys, func() {
 			proposal = call[api.KeyProposal](t, op, api.OpProposeKeys, api.RotationRequest{What: api.RotateSigning})

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -18,6 +20,31 @@ import (
 func (in *installation) handUp(e *identity, docs ...mezu.Signed) api.RevocationsTaken {
 	in.t.Helper()
 	return call[api.RevocationsTaken](in.t, in.client("", e.cert), api.OpEdgeRevocations, api.EdgeRevocations{Revocations: docs})
+}
+
+// lostRevocation takes a revocation out of the store, as a restore does, and gives it.
+func (in *installation) lostRevocation(e *identity) mezu.Signed {
+	in.t.Helper()
+	s := open(in.t, in.client("", e.cert), mezu.Position{})
+	defer s.Close()
+	for {
+		ev, err := s.Next()
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		var r mezu.Revocation
+		if ev.Kind != api.StreamRevocation {
+			continue
+		}
+		if err := json.Unmarshal(ev.Signed.Payload, &r); err != nil {
+			in.t.Fatal(err)
+		}
+		key := "stream/revocation/certificate/" + r.Scope + "/" + r.Subject
+		if _, err := in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Delete: true}}}); err != nil {
+			in.t.Fatal(err)
+		}
+		return ev.Signed
+	}
 }
 
 // renew asks for a certificate by the one in use, and uses it then.

@@ -337,3 +337,34 @@ func FuzzOpen(f *testing.F) {
 		must(t, l.Close())
 	})
 }
+
+// Walk reads what still tells something of all scopes, once, whatever is added or written
+// anew meanwhile.
+func TestWalk(t *testing.T) {
+	b := newBook(t)
+	for i := range 10 {
+		b.add(user(i, fmt.Sprint("dir_", i%3), b.now))
+	}
+	b.add(user(4, "dir_1", b.now.Add(time.Minute))) // says more than the one before
+	walk := b.Walk(func(at mezu.Position) bool { return at.Revision > 3 })
+	var got []string
+	for page := range 10 {
+		docs, err := walk.Next(b.anchor, 2)
+		must(t, err)
+		for _, doc := range docs {
+			var r mezu.Revocation
+			must(t, json.Unmarshal(doc.Payload, &r))
+			got = append(got, fmt.Sprint(r.Subject, "@", r.Position.Revision))
+		}
+		if len(docs) == 0 {
+			break
+		}
+		if page == 0 {
+			must(t, b.Flush())
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"usr_3@4", "usr_4@11", "usr_5@6", "usr_6@7", "usr_7@8", "usr_8@9", "usr_9@10"}; !slices.Equal(got, want) {
+		t.Errorf("read %v", got)
+	}
+}
