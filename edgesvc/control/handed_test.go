@@ -177,7 +177,7 @@ func TestRow17HandedUpLies(t *testing.T) {
 	good := told.signed[0]
 	altered := good
 	altered.Payload = bytes.Replace(good.Payload, []byte(told.revocations[0].Subject), []byte(trust.Serial(alive.cert.Leaf)), 1)
-	foreign, stranger := install(t), good
+	foreign := install(t)
 	foreignOp := foreign.operator()
 	fp := foreign.pool(foreignOp)
 	fe, fenrolled := foreign.enrol(foreignOp, "edge-1")
@@ -185,7 +185,7 @@ func TestRow17HandedUpLies(t *testing.T) {
 	fw, _ := foreign.register(fkey, "")
 	call[any](t, foreignOp, api.OpDeleteWarpgate, nil, fp.path(fw.id)...)
 	ftold, _ := foreign.stated(fe, fenrolled)
-	stranger = ftold.signed[0]
+	stranger := ftold.signed[0]
 	renamed := stranger
 	renamed.KeyID = good.KeyID
 	other := good
