@@ -61,6 +61,15 @@ func (b *Bundle) Unknown(route int) string {
 // more is no reason: it was when the bundle was signed. What is whole can be compiled
 // (package policy).
 func (b *Bundle) Validate(ctx context.Context) error {
+	if err := b.ValidateHead(); err != nil || b.Removed {
+		return err
+	}
+	return validateSet(ctx, "routes", b.Routes, (*Route).validateShape, newCompiler(false))
+}
+
+// ValidateHead is Validate of all but the routes. It is enough where those have passed
+// ValidateRoutes, which asks for more.
+func (b *Bundle) ValidateHead() error {
 	if err := ValidateID("environment", PrefixEnvironment, b.Environment); err != nil {
 		return err
 	}
@@ -84,10 +93,7 @@ func (b *Bundle) Validate(ctx context.Context) error {
 	if err := b.WAF.validate("waf"); err != nil {
 		return err
 	}
-	if err := ValidateRoles("roles", b.Roles); err != nil {
-		return err
-	}
-	return validateSet(ctx, "routes", b.Routes, (*Route).validateShape, newCompiler(false))
+	return ValidateRoles("roles", b.Roles)
 }
 
 // PermissionsOf is the sum of the permissions of these roles. Unknown roles add

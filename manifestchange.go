@@ -39,7 +39,12 @@ const MaxChanges = 1000
 // their paths' kinds: directories, roles, environments. What is not named is deleted if
 // prune, else kept. A nil now is a project that does not exist.
 func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
-	d := differ{prune: prune}
+	routes := 0
+	for _, e := range m.Environments {
+		routes += len(e.Routes)
+	}
+	// Of new environments, each route is a change.
+	d := differ{prune: prune, out: make([]Change, 0, routes)}
 	if now == nil {
 		d.add(ChangeCreate, "project", nil, nil)
 		now = &Manifest{}
@@ -139,7 +144,6 @@ func (r changedRoute) MarshalJSON() ([]byte, error) { return json.Marshal(r.Sett
 
 // routes compares routes by their identity; their order means nothing.
 func (d *differ) routes(path string, now, wanted []Route) {
-	d.out = slices.Grow(d.out, len(wanted))
 	if len(now) == 0 {
 		for i := range wanted {
 			d.add(ChangeCreate, path+"["+wanted[i].Label()+"]", nil, changedRoute{&wanted[i]})

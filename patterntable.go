@@ -60,9 +60,9 @@ func (t *table) alive(prefix string) bool {
 // literal begins every path that matches.
 func (t *table) literal() string {
 	var sole [256]byte // by column, the byte if it is of one alone
-	for c, k := range t.kind {
-		if sole[k] == 0 {
-			sole[k] = byte(c)
+	for _, c := range pathList {
+		if k := t.kind[c]; sole[k] == 0 {
+			sole[k] = c
 		} else {
 			sole[k] = math.MaxUint8 // of which there is no path
 		}
@@ -101,6 +101,9 @@ func (s charset) first() byte {
 	return byte(64 + bits.TrailingZeros64(s[1]))
 }
 
+// size is how many characters a set has.
+func (s charset) size() int { return bits.OnesCount64(s[0]) + bits.OnesCount64(s[1]) }
+
 // drop takes the lowest character out of a set that has one.
 func (s *charset) drop() {
 	if s[0] != 0 {
@@ -120,6 +123,14 @@ var pathBytes = func() (s charset) {
 		}
 	}
 	return s
+}()
+
+// pathList are the same, one after the other.
+var pathList = func() (list []byte) {
+	for s := pathBytes; s != (charset{}); s.drop() {
+		list = append(list, s.first())
+	}
+	return list
 }()
 
 // wordBytes are those that «\b» and «\B» tell from the others.
@@ -168,7 +179,7 @@ type subsets struct {
 	kinds []charset // characters that no instruction tells apart
 	words bool      // the program looks at word boundaries
 
-	index  map[string]int32
+	index  map[string]int32 // of states, once there are more than fewStates
 	states []subset
 	sets   []uint16 // of all states
 	nexts  []int32  // of all states, by kind; -1 where nothing follows
@@ -184,6 +195,9 @@ type subsets struct {
 	work  int
 	limit int
 }
+
+// fewStates is up to where looking through all states is cheaper than an index of them.
+const fewStates = 16
 
 // maxKeptStates bounds the states that an index is used again after: emptying it takes
 // as long as filling it did.
@@ -321,21 +335,39 @@ func (b *subsets) state(set []uint16, after rune) int32 {
 		s.after = after
 	}
 	slices.Sort(set)
+	b.work += len(set)
+	if len(b.states) <= fewStates {
+		for i, o := range b.states {
+			if o.after == s.after && slices.Equal(b.sets[o.begin:o.end], set) {
+				return int32(i)
+			}
+		}
+	} else if i, known := b.index[string(b.keyOf(set, s.after))]; known {
+		return i
+	}
+	n := int32(len(b.states))
+	s.begin, s.end = len(b.sets), len(b.sets)+len(set)
+	b.sets = append(b.sets, set...)
+	b.states = append(b.states, s)
+	switch {
+	case n == fewStates: // the last one that is found without the index
+		for i, o := range b.states {
+			b.index[string(b.keyOf(b.sets[o.begin:o.end], o.after))] = int32(i)
+		}
+	case n > fewStates:
+		b.index[string(b.keyOf(set, s.after))] = n
+	}
+	return n
+}
+
+// keyOf is what a state is found by in the index.
+func (b *subsets) keyOf(set []uint16, after rune) []byte {
 	b.key = b.key[:0]
 	for _, pc := range set {
 		b.key = binary.LittleEndian.AppendUint16(b.key, pc)
 	}
-	b.key = append(b.key, byte(s.after))
-	b.work += len(set)
-	if i, known := b.index[string(b.key)]; known {
-		return i
-	}
-	n := int32(len(b.states))
-	b.index[string(b.key)] = n
-	s.begin, s.end = len(b.sets), len(b.sets)+len(set)
-	b.sets = append(b.sets, set...)
-	b.states = append(b.states, s)
-	return n
+	b.key = append(b.key, byte(after))
+	return b.key
 }
 
 // at is a state's set once the conditions are followed that hold before this character,
@@ -444,8 +476,18 @@ func (b *subsets) table() table {
 	b.leadingTo(alive, begins, states)
 	b.leadingTo(open, begins, states)
 	t := table{width: uint16(len(b.kinds) + 1)}
+	// Most characters are of one kind, that of all which the pattern does not name.
+	most := 0
 	for k, kind := range b.kinds {
-		for ; kind != (charset{}); kind.drop() {
+		if kind.size() > b.kinds[most].size() {
+			most = k
+		}
+	}
+	for _, c := range pathList {
+		t.kind[c] = uint8(most + 1)
+	}
+	for k, kind := range b.kinds {
+		for ; k != most && kind != (charset{}); kind.drop() {
 			t.kind[kind.first()] = uint8(k + 1)
 		}
 	}
@@ -492,7 +534,7 @@ func (t *table) measure(buffer *[]int) {
 	into, depth, todo := counts[:rows], counts[rows:2*rows], counts[2*rows:2*rows]
 	for from := firstRow; from < rows; from++ {
 		for _, n := range t.next[from*width : (from+1)*width] {
-			into[int(n)/width]++
+			into[n/t.width]++
 		}
 	}
 	anything := t.start == t.width || into[rowAnything] > 0
@@ -511,7 +553,7 @@ func (t *table) measure(buffer *[]int) {
 			t.longest = max(t.longest, depth[r])
 		}
 		for _, n := range t.next[r*width : (r+1)*width] {
-			n := int(n) / width
+			n := int(n / t.width)
 			depth[n] = max(depth[n], depth[r]+1)
 			if into[n]--; n >= firstRow && into[n] == 0 {
 				todo = append(todo, n)
@@ -548,7 +590,7 @@ func (t *table) distance(buffer []int) int {
 			continue
 		}
 		for _, n := range t.next[r*width : (r+1)*width] {
-			if n := int(n) / width; at[n] < 0 {
+			if n := int(n / t.width); at[n] < 0 {
 				at[n] = at[r] + 1
 				todo[known] = n
 				known++

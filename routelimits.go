@@ -83,9 +83,9 @@ func (r *Route) excesses() []excess {
 	if r.Redirect != nil {
 		text("redirect.to", r.Redirect.To)
 	}
-	for field, e := range map[string]*HeaderEdits{"request_headers": r.RequestHeaders, "response_headers": r.ResponseHeaders} {
+	edits := func(field string, e *HeaderEdits) {
 		if e == nil {
-			continue
+			return
 		}
 		count(field+".set", len(e.Set), MaxRouteEdits)
 		list(field+".remove", e.Remove)
@@ -94,6 +94,8 @@ func (r *Route) excesses() []excess {
 			text(field+".set", e.Set[k])
 		}
 	}
+	edits("request_headers", r.RequestHeaders)
+	edits("response_headers", r.ResponseHeaders)
 	slices.SortStableFunc(out, func(a, b excess) int { return strings.Compare(a.field, b.field) })
 	return out
 }
@@ -135,6 +137,9 @@ func (e *HeaderEdits) validateNames(field string) error {
 // neverSent names header conditions that no request meets, because the field is
 // dropped or refused when a client sends it.
 func (r *Route) neverSent() []string {
+	if len(r.Headers) == 0 {
+		return nil // most routes, which need no room for names
+	}
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(r.Headers)) {
 		if ReservedHeader(k) || LookalikeHeader(k) {

@@ -95,6 +95,9 @@ func shadowWarnings(routes []Route, patterns []*Pattern) []string {
 			protected = append(protected, r.Prefix)
 		}
 	}
+	if len(protected) == 0 {
+		return nil
+	}
 	slices.Sort(protected)
 	protected = slices.Compact(protected)
 	bySource := make(map[string]*Pattern, len(patterns))

@@ -296,8 +296,8 @@ const chunk = 512
 func (d *decoder) list(v reflect.Value, most int) error {
 	of := v.Type()
 	var chunks []reflect.Value
-	out := reflect.New(of).Elem()
-	out.Set(reflect.MakeSlice(of, 0, 0))
+	out := v // which grows where it is: a short list takes no more than its elements
+	out.SetZero()
 	d.path = append(d.path, part{})
 	last := len(d.path) - 1
 	for n := 0; ; n++ {
@@ -308,7 +308,12 @@ func (d *decoder) list(v reflect.Value, most int) error {
 		if t.Kind == ListEnd {
 			d.path = d.path[:last]
 			d.steps += n
-			v.Set(d.joined(of, n, append(chunks, out)))
+			switch {
+			case n == 0:
+				v.Set(reflect.MakeSlice(of, 0, 0))
+			case len(chunks) > 0:
+				v.Set(d.joined(of, n, append(chunks, out.Slice(0, out.Len()))))
+			}
 			return nil
 		}
 		if n == most {
@@ -316,18 +321,23 @@ func (d *decoder) list(v reflect.Value, most int) error {
 			return d.invalid("has more than %d entries", most)
 		}
 		d.path[last] = part{index: n}
-		if out.Len() == out.Cap() {
+		if full := out.Len() == chunk; full || out.Len() == out.Cap() {
 			room := min(max(1, 2*out.Len()), chunk)
-			if out.Len() == chunk {
+			if full {
 				chunks = append(chunks, out.Slice(0, chunk))
 				out.SetZero()
 			}
 			if err := d.charge((room - out.Len()) * int(of.Elem().Size())); err != nil {
 				return err
 			}
-			grown := d.grown(of, out.Len(), room)
-			d.steps += reflect.Copy(grown, out)
-			out.Set(grown)
+			d.steps += out.Len()
+			if room < chunk {
+				out.Grow(room - out.Len())
+			} else {
+				grown := d.chunk(of, out.Len())
+				reflect.Copy(grown, out)
+				out.Set(grown)
+			}
 		}
 		out.SetLen(out.Len() + 1)
 		if err := d.value(t, out.Index(out.Len()-1), MaxItems); err != nil {
@@ -336,12 +346,11 @@ func (d *decoder) list(v reflect.Value, most int) error {
 	}
 }
 
-// grown is a list of n empty elements with room for more: a chunk that another list left,
-// if there is one.
-func (d *decoder) grown(of reflect.Type, n, room int) reflect.Value {
+// chunk is a chunk of n empty elements: one that another list left, if there is one.
+func (d *decoder) chunk(of reflect.Type, n int) reflect.Value {
 	left := d.chunks[of]
-	if room < chunk || len(left) == 0 {
-		return reflect.MakeSlice(of, n, room)
+	if len(left) == 0 {
+		return reflect.MakeSlice(of, n, chunk)
 	}
 	d.chunks[of] = left[:len(left)-1]
 	return left[len(left)-1].Slice(0, n)
@@ -349,9 +358,6 @@ func (d *decoder) grown(of reflect.Type, n, room int) reflect.Value {
 
 // joined is one list of n elements. It leaves their chunks to the next list.
 func (d *decoder) joined(of reflect.Type, n int, chunks []reflect.Value) reflect.Value {
-	if len(chunks) == 1 {
-		return chunks[0]
-	}
 	out := reflect.MakeSlice(of, n, n)
 	at := 0
 	if d.chunks == nil {

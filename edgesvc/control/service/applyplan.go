@@ -229,6 +229,7 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 	a.shown = append(a.shown, env)
 	if touched != nil && touched.routes {
 		routes = a.adopt(routes, wanted.Routes)
+		a.ch.judge(env.ID)
 		document, err := a.document(ctx, env.ID, routes)
 		if err != nil {
 			return err
@@ -248,6 +249,7 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 	}
 	a.shown = append(a.shown, env)
 	routes := a.adopt(nil, wanted.Routes)
+	a.ch.judge(env.ID)
 	document, err := a.document(ctx, env.ID, routes)
 	if err != nil {
 		return err

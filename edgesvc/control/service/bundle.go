@@ -39,7 +39,11 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 	// Any position will do for judging it; the true one is given when the statement is
 	// signed.
 	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}
-	if err := b.Validate(ctx); err != nil {
+	judge := b.Validate
+	if ch.judged[env.ID] {
+		judge = func(context.Context) error { return b.ValidateHead() }
+	}
+	if err := judge(ctx); err != nil {
 		return err
 	}
 	ch.state(bundleStatement(b))

@@ -42,6 +42,9 @@ type change struct {
 	// documents are the heads of those that it refers to, written since kept.
 	documents []store.Check
 	kept      time.Time
+	// judged are the ids of environments whose routes passed mezu.ValidateRoutes for this
+	// change, and need not be looked at again for their bundle.
+	judged map[string]bool
 	// dry says that the change is planned and not committed.
 	dry bool
 	err error
@@ -130,6 +133,14 @@ func planned[T any](c *change, key string) (value T, ok bool, err error) {
 	}
 	f, err := decode[T](store.Record{Key: key, Value: c.txn.Ops[i].Value})
 	return f.Value, true, err
+}
+
+// judge notes that the routes of an environment passed mezu.ValidateRoutes.
+func (c *change) judge(environment string) {
+	if c.judged == nil {
+		c.judged = map[string]bool{}
+	}
+	c.judged[environment] = true
 }
 
 func (c *change) state(st statement) { c.statements = append(c.statements, st) }

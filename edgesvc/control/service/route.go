@@ -87,6 +87,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 		if err := s.within(quotaRoutes, len(in)); err != nil {
 			return err
 		}
+		ch.judge(env.ID)
 		out = s.adopt(old, in)
 		was, is, err := auditRoutes(old, out)
 		if err != nil {
