@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // entries are the names in a folder.
@@ -51,6 +52,7 @@ func ephemeralDev(t *testing.T, tmp, upstream string, wrap ...string) (*process,
 // a request end, and nothing is left.
 func TestSignalsClean(t *testing.T) {
 	t.Parallel()
+	testkit.Hangups(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
@@ -119,6 +121,7 @@ func TestNohup(t *testing.T) {
 // TestHangupDrains is row 24 for the other programs: SIGHUP ends them as SIGTERM does.
 func TestHangupDrains(t *testing.T) {
 	t.Parallel()
+	testkit.Hangups(t)
 	w := newWorld(t, 1, open)
 	g := w.addGate("gate", newWorkload(t, false).addr())
 	for _, p := range []*process{g.process, w.edges[0].process, w.control} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // TestSignals: the first signal drains, a second one cuts, and a signal that
@@ -37,6 +38,7 @@ func TestSignals(t *testing.T) {
 // TestHangup: SIGHUP drains as SIGTERM does; when it comes again, from the kernel and from
 // a shell, that cuts nothing.
 func TestHangup(t *testing.T) {
+	testkit.Hangups(t)
 	drain, cut, stop := process.Signals(context.Background())
 	defer stop()
 	for range 3 {
