@@ -139,12 +139,13 @@ func certificatesAtControl(t *testing.T, a *target) {
 	bodies := map[string]any{
 		api.OpRenewWarpgate.ID: api.RenewRequest{CSR: csr}, api.OpRenewEdge.ID: api.RenewRequest{CSR: csr}, api.OpPublicCertificate.ID: api.PublicCertificateRequest{CSR: csr, Hosts: []string{a.host}},
 		api.OpEdgeReport.ID: api.EdgeReport{Full: true}, api.OpRegisterWarpgate.ID: api.RegisterRequest{CSR: csr}, api.OpEnrolEdge.ID: api.EnrolRequest{CSR: csr, Name: "x", TunnelAddress: "127.0.0.1:1"},
-		api.OpReplaceRoutes.ID: api.RoutesReplace{Routes: []mezu.Route{open}},
+		api.OpReplaceRoutes.ID:   api.RoutesReplace{Routes: []mezu.Route{open}},
+		api.OpEdgeRevocations.ID: api.EdgeRevocations{Revocations: []mezu.Signed{{KeyID: "none", Payload: []byte("{}"), Signature: []byte("x")}}}, // counted as refused
 	}
 	params := map[string]string{"organization": "acme", "project": "shop", "environment": "production", "route": "public", "service_account": "gate", "warpgate": gate.ID, "edge": edge.ID}
 	for role, own := range map[*peer]map[string]bool{
 		gate: {api.OpRenewWarpgate.ID: true},
-		edge: {api.OpRenewEdge.ID: true, api.OpPublicCertificate.ID: true, api.OpEdgeReport.ID: true, api.OpEdgeStream.ID: true},
+		edge: {api.OpRenewEdge.ID: true, api.OpPublicCertificate.ID: true, api.OpEdgeReport.ID: true, api.OpEdgeStream.ID: true, api.OpEdgeRevocations.ID: true},
 	} {
 		client := a.calls(t, role)
 		for _, op := range api.Operations() {
