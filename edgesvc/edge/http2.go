@@ -276,7 +276,7 @@ func (c *http2) Interim(h *relay.ResponseHead) error {
 	if h == nil || h.Status == 100 {
 		return nil
 	}
-	h.EndToEnd(c.w.Header().Add)
+	h.EndToEnd(c.w.Header())
 	c.w.WriteHeader(h.Status)
 	clear(c.w.Header())
 	return nil
@@ -301,7 +301,7 @@ func (c *http2) asSaid(header http.Header, length int64) {
 // Deliver sends a response.
 func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error {
 	header := c.w.Header()
-	h.EndToEnd(header.Add)
+	h.EndToEnd(header)
 	header[mezu.HeaderRequestID] = []string{c.x.req.ID}
 	c.asSaid(header, h.DeclaredLength())
 	c.w.WriteHeader(h.Status)
