@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 )
@@ -193,27 +195,26 @@ func attackP13(t *testing.T, a *target) {
 			"/p/13/early":    "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
 			"/p/13/redirect": "HTTP/1.1 302 Found\r\nLocation: /p/elsewhere\r\nContent-Length: 0\r\n\r\n",
 		} {
-			a.rec.on(path, script{early: true, answer: func(conn net.Conn, _ *message) bool {
+			ended := make(chan struct{})
+			a.rec.on(path, script{early: true, ended: sync.OnceFunc(func() { close(ended) }), answer: func(conn net.Conn, _ *message) bool {
 				io.WriteString(conn, answer)
 				return false
 			}})
-			// The workload closes connections that it said stay: a request that takes one
-			// in that moment gets workload_reset, and isn't repeated, being a POST.
-			for try := 0; ; try++ {
-				id := a.newID()
-				a.expect(id, delivery{method: "POST", target: path, body: body, route: "p", any: true})
-				c := a.dial(t)
-				c.send(a.fill(head("POST", path), id) + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)))
-				go io.WriteString(c.Conn, body)
-				got := c.must("POST")
-				c.Conn.Close()
-				if got.code == string(mezu.CodeWorkloadReset) && try < 3 {
-					continue
-				}
-				if got.status != 403 && got.status != 302 {
-					t.Errorf("answer is %d %s", got.status, got.body)
-				}
-				break
+			id := a.newID()
+			a.expect(id, delivery{method: "POST", target: path, body: body, route: "p", any: true})
+			c := a.dial(t)
+			c.send(a.fill(head("POST", path), id) + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)))
+			go io.WriteString(c.Conn, body)
+			if got := c.must("POST"); got.status != 403 && got.status != 302 {
+				t.Errorf("answer is %d %s", got.status, got.body)
+			}
+			c.Conn.Close()
+			// It ends a connection that it said would stay, and the next request must not
+			// take that one in the same moment.
+			select {
+			case <-ended:
+			case <-time.After(patience):
+				t.Fatal("the workload's connection goes on")
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type recorder struct {
 type script struct {
 	early  bool
 	answer func(conn net.Conn, m *message) bool
+	ended  func() // called, if not nil, when its connection sends nothing more, maybe twice
 }
 
 // recording is one connection of the Warpgate to the workload.
@@ -102,7 +103,11 @@ func (c *recording) Write(p []byte) (int, error) {
 
 // serve reads requests to the end of the connection and answers them.
 func (r *recorder) serve(conn net.Conn, rec *recording) {
-	defer conn.Close()
+	var last script
+	defer func() {
+		conn.Close()
+		last.tell()
+	}()
 	in := bufio.NewReader(io.TeeReader(conn, rec))
 	for {
 		answered, goOn := false, true
@@ -110,8 +115,8 @@ func (r *recorder) serve(conn net.Conn, rec *recording) {
 			rec.mu.Lock()
 			rec.partial = m
 			rec.mu.Unlock()
-			if s := r.script(m.path()); s.early {
-				answered, goOn = true, s.answer(conn, m)
+			if last = r.script(m.path()); last.early {
+				answered, goOn = true, last.answer(conn, m)
 			} else if m.get("Expect") != "" {
 				io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
 			}
@@ -126,22 +131,30 @@ func (r *recorder) serve(conn net.Conn, rec *recording) {
 			return
 		}
 		if !answered {
-			goOn = r.script(m.path()).answer(conn, m)
+			goOn = last.answer(conn, m)
 		}
 		if !goOn {
-			closeGently(conn)
+			if t, ok := conn.(*net.TCPConn); ok {
+				t.CloseWrite()
+				last.tell()
+				drain(t)
+			}
 			return
 		}
 	}
 }
 
-// closeGently ends the sending side first, so that what was sent is not lost in
-// a reset.
-func closeGently(conn net.Conn) {
-	if t, ok := conn.(*net.TCPConn); ok {
-		t.CloseWrite()
-		t.SetReadDeadline(time.Now().Add(patience))
-		io.Copy(io.Discard, t)
+// drain reads what still comes after the sending side has ended, so that what was sent
+// is not lost in a reset.
+func drain(conn net.Conn) {
+	conn.SetReadDeadline(time.Now().Add(patience))
+	io.Copy(io.Discard, conn)
+}
+
+// tell says that nothing more is sent.
+func (s *script) tell() {
+	if s.ended != nil {
+		s.ended()
 	}
 }
 
