@@ -101,6 +101,7 @@ type control struct {
 	resumed    []mezu.Position
 	reports    []api.EdgeReport
 	takes      bool            // what edges hand up, as a control plane of this version
+	faster     bool            // another edge handed up the same a moment before
 	handed     [][]mezu.Signed // by call
 	hosts      []string
 	serials    []string             // of client certificates on the stream
@@ -384,6 +385,9 @@ func (c *control) handUp(w http.ResponseWriter, req *http.Request) {
 			out.Taken++
 		}
 	}
+	if c.faster {
+		out.Taken = 0
+	}
 	encode(w, out)
 }
 
@@ -424,6 +428,8 @@ func (c *control) stream(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	event(w, api.StreamKeyset, sent, c.authority.Keyset())
 	synced := false
+	alive := time.NewTicker(api.StreamKeepAlive)
+	defer alive.Stop()
 	for {
 		c.mu.Lock()
 		changed, head := c.changed, c.at
@@ -447,6 +453,8 @@ func (c *control) stream(w http.ResponseWriter, req *http.Request) {
 		w.(http.Flusher).Flush()
 		select {
 		case <-changed:
+		case <-alive.C:
+			io.WriteString(w, ":\n\n") // else the edge takes it for dead
 		case <-req.Context().Done():
 			return
 		}

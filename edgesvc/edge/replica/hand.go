@@ -39,15 +39,19 @@ func (r *Replica) handUp(ctx context.Context) {
 		if at.Epoch == done {
 			continue
 		}
-		taken, ok := r.handUpAll(ctx, at)
+		taken, accepted, ok := r.handUpAll(ctx, at)
 		if !ok {
 			continue
 		}
 		done = at.Epoch
-		if taken == 0 {
+		if taken > 0 {
+			r.log.Info("the control plane took revocations over that it did not know", "taken", taken)
+		}
+		if accepted == 0 {
 			continue
 		}
-		r.log.Info("the control plane took revocations over that it did not know", "taken", taken)
+		// It compares again also if nothing was taken: another edge may have handed up the
+		// same since the comparison that found a difference.
 		if stop := r.stop.Load(); stop != nil {
 			(*stop)(errHanded)
 		}
@@ -55,26 +59,27 @@ func (r *Replica) handUp(ctx context.Context) {
 }
 
 // handUpAll hands up what a control plane at a position can't have made: what is of
-// another epoch, or newer. It reports whether all was judged there.
-func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken int, ok bool) {
+// another epoch, or newer. taken counts what was new there, accepted that and what was known
+// already. ok reports whether all was judged there.
+func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken, accepted int, ok bool) {
 	walk := r.revoked.Walk(func(p mezu.Position) bool { return p.Epoch != at.Epoch || p.Compare(at) > 0 })
 	for {
 		page, err := walk.Next(r.Trust(), api.MaxEdgeRevocations)
 		if err != nil {
 			r.log.Error("reading revocations to hand up", "error", err)
-			return taken, false
+			return taken, accepted, false
 		}
 		if len(page) == 0 {
-			return taken, true
+			return taken, accepted, true
 		}
 		answer, err := r.handUpPage(ctx, page)
 		if err != nil {
 			if ctx.Err() == nil {
 				r.log.Error("handing revocations up to the control plane", "error", err)
 			}
-			return taken, false
+			return taken, accepted, false
 		}
-		taken += answer.Taken
+		taken, accepted = taken+answer.Taken, accepted+len(page)-answer.Refused
 		if answer.Refused > 0 {
 			r.log.Error("the control plane refuses revocations that this edge holds: a key signed them that it does not have. End anew what was ended since its backup", "refused", answer.Refused)
 		}

@@ -454,8 +454,18 @@ func TestRow17HandsUpWhatARestoreLost(t *testing.T) {
 		t.Errorf("pages of %v", pages)
 	}
 
+	// Another edge hands up the same between this one's comparison and its call: nothing is
+	// left to take, and both say the same all the same.
+	c.mu.Lock()
+	c.faster = true
+	c.mu.Unlock()
+	restore(3, true)
+	eventually(t, "what another edge handed up is compared", func() bool {
+		return look(c, func() int { return len(c.handed) }) == 2 && !e.Metrics().Differs && len(e.Doubts()) == 0 && e.Metrics().Connected
+	})
+
 	// One that has not the key takes nothing: the edge says so, and asks once.
-	restore(3, false)
+	restore(4, false)
 	eventually(t, "it is refused", func() bool {
 		return e.Metrics().Differs && e.log.has("refused=200") && e.log.has("refused=6")
 	})
