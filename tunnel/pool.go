@@ -309,6 +309,12 @@ func (s *Session) settle() {
 // stir notes that an exchange begins. The lock is held.
 func (s *Session) stir() {
 	step := s.hub.step.Load()
+	if step != s.stirred {
+		s.before = s.level
+		if s.level = s.inUse; step > s.stirred+1 {
+			s.before = s.level // nothing began in the step before
+		}
+	}
 	s.lively = step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
 	s.stirred = step
 }
@@ -323,15 +329,29 @@ func (s *Session) lowWater() int {
 	return min(max(least, s.inUse/8), s.hub.limits.HighWater)
 }
 
+// rise is by how many more exchanges are under way than when the step before the present
+// one began. The lock is held.
+func (s *Session) rise() int {
+	switch step := s.hub.step.Load(); {
+	case step > s.stirred+1:
+		return 0
+	case step == s.stirred+1:
+		return s.inUse - s.level
+	}
+	return s.inUse - s.before
+}
+
 // refill asks for connections if too few are idle or on their way: for what is
-// missing or a quarter of what is in use, whichever is more, since load that rises
-// goes on rising. The lock is held.
+// missing or a quarter of what the load rose by, whichever is more, since load that rises
+// goes on rising. What stands doesn't count: beside thousands of slow exchanges each
+// handful of quick ones asked for as many handshakes as a quarter of those, and waited
+// behind them. The lock is held.
 func (s *Session) refill() {
 	missing := s.queued + s.lowWater() - len(s.idle) - s.wanted
 	if missing <= 0 || s.retired || s.leaving {
 		return
 	}
-	n := min(max(missing, s.inUse/4), s.limit-len(s.open)-s.wanted)
+	n := min(max(missing, s.rise()/4), s.limit-len(s.open)-s.wanted)
 	if n <= 0 {
 		return
 	}

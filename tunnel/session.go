@@ -53,6 +53,8 @@ type Session struct {
 	wanted   int
 	wantedAt int64 // step of the last WANT
 	stirred  int64 // step of the last exchange's beginning
+	level    int   // exchanges under way when that step began
+	before   int   // and when the step before it did
 	lively   bool  // that came less than Limits.SurplusIdle after the one before, and ago
 
 	limit     int // of data connections, as both ends have it

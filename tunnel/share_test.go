@@ -111,6 +111,55 @@ func TestRow7_ACrowdLeavesIdleConnectionsToOthers(t *testing.T) {
 	})
 }
 
+// A crowd that holds its connections and does nothing makes none be asked for: what others
+// begin beside it is replaced one for one.
+func TestRow7_AStandingCrowdAsksForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd, others, highWater = 400, 150, 8
+		h := newHub(t, tunnel.Limits{MaxConns: 1000, HighWater: highWater})
+		g := join(t, h, newWarpgateID())
+		g.beat()
+		wants := func() (sum int) {
+			for synctest.Wait(); len(g.frames) > 0; synctest.Wait() {
+				n := g.wanted()
+				sum += n
+				g.dial(n)
+			}
+			return sum
+		}
+		wants()
+		s := h.Pick(environment)
+		served := make(chan *tunnel.Conn, crowd)
+		for range crowd {
+			go func() {
+				c, err := s.Checkout(context.Background(), greedy)
+				if err != nil {
+					t.Error(err)
+				}
+				served <- c
+			}()
+		}
+		if wants(); len(served) != crowd {
+			t.Fatalf("%d of %d were served", len(served), crowd)
+		}
+		var held []*tunnel.Conn
+		for range others { // more than lay idle
+			pass(time.Second)
+			held = append(held, checkoutFor(t, s, modest))
+			if sum := wants(); sum > highWater {
+				t.Errorf("beside a crowd of %d that stands one exchange had %d connections made", crowd, sum)
+			}
+		}
+		for _, c := range held {
+			c.Release()
+		}
+		if sum := wants(); sum > 0 {
+			t.Errorf("%d are asked for though %d lie idle", sum, len(held))
+		}
+		g.leave()
+	})
+}
+
 // What is left to others is only lent: when those on their way don't come, the crowd is
 // served with it.
 func TestRow7_ACrowdIsServedWhenNoMoreCome(t *testing.T) {
