@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,5 +123,34 @@ func TestManifest_Routes(t *testing.T) {
 	var e *mezu.Error
 	if err := m.Validate(t.Context()); !errors.As(err, &e) || e.Field != "environments.c.routes" || e.Hint == "" {
 		t.Error(err)
+	}
+}
+
+// Row 2 of the attacks: judging many routes takes less than a quarter of what they
+// themselves take, and saying what would change little more than the list of it.
+func TestRow2_RoutesAreJudgedWhereTheyAre(t *testing.T) {
+	routes := make([]mezu.Route, mezu.MaxRoutes)
+	for i := range routes {
+		routes[i] = mezu.Route{Exact: fmt.Sprintf("/some/path/%d", i), Methods: []string{"GET", "POST"}, Upstream: "localhost:8080", AllowIPs: []string{"10.0.0.0/8"}}
+	}
+	m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"e": {Routes: routes}}}
+	var before, judged, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := m.Judge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&judged)
+	changes := m.Changes(nil, false)
+	runtime.ReadMemStats(&after)
+	if len(changes) < len(routes) {
+		t.Fatalf("%d changes", len(changes))
+	}
+	own := reflect.TypeFor[mezu.Route]().Size() * uintptr(len(routes))
+	if took := judged.TotalAlloc - before.TotalAlloc; took > uint64(own/4) {
+		t.Errorf("routes of %d bytes were judged with %d", own, took)
+	}
+	list := reflect.TypeFor[mezu.Change]().Size()*uintptr(len(changes)) + uintptr(len(changes)*len("environments.e.routes[exact /some/path/1234]"))
+	if took := after.TotalAlloc - judged.TotalAlloc; took > uint64(list+list/4) {
+		t.Errorf("a list of %d bytes took %d", list, took)
 	}
 }

@@ -35,16 +35,20 @@ type Change struct {
 // MaxChanges bounds the changes that an answer lists.
 const MaxChanges = 1000
 
+// changesOfOne is how many changes of a directory, role or environment there are at most,
+// its routes aside.
+const changesOfOne = 4
+
 // Changes are the differences between a manifest and what is now, in the order of
 // their paths' kinds: directories, roles, environments. What is not named is deleted if
 // prune, else kept. A nil now is a project that does not exist.
 func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
-	routes := 0
-	for _, e := range m.Environments {
-		routes += len(e.Routes)
-	}
 	// Of new environments, each route is a change.
-	d := differ{prune: prune, out: make([]Change, 0, routes)}
+	most := 1 + changesOfOne*(len(m.Directories)+len(m.Roles)+len(m.Environments))
+	for _, e := range m.Environments {
+		most += len(e.Routes)
+	}
+	d := differ{prune: prune, out: make([]Change, 0, most)}
 	if now == nil {
 		d.add(ChangeCreate, "project", nil, nil)
 		now = &Manifest{}
@@ -140,13 +144,26 @@ func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
 type changedRoute struct{ *Route }
 
 // MarshalJSON implements json.Marshaler.
-func (r changedRoute) MarshalJSON() ([]byte, error) { return json.Marshal(r.Settings()) }
+func (r changedRoute) MarshalJSON() ([]byte, error) {
+	if r.Meta == (Meta{}) {
+		return json.Marshal(r.Route) // there is nothing to leave out, and so no need of a copy
+	}
+	return json.Marshal(r.Settings())
+}
+
+// below is where the route stands below a path.
+func (r *Route) below(path string) string {
+	if r.Name != "" {
+		return path + "[" + r.Name + "]"
+	}
+	return path + "[" + string(r.Mode()) + " " + r.Value() + "]"
+}
 
 // routes compares routes by their identity; their order means nothing.
 func (d *differ) routes(path string, now, wanted []Route) {
 	if len(now) == 0 {
 		for i := range wanted {
-			d.add(ChangeCreate, path+"["+wanted[i].Label()+"]", nil, changedRoute{&wanted[i]})
+			d.add(ChangeCreate, wanted[i].below(path), nil, changedRoute{&wanted[i]})
 		}
 		return
 	}
@@ -156,7 +173,7 @@ func (d *differ) routes(path string, now, wanted []Route) {
 	}
 	for i := range wanted {
 		r := &wanted[i]
-		here := path + "[" + r.Label() + "]"
+		here := r.below(path)
 		was := known[r.Identity()]
 		delete(known, r.Identity())
 		if was == nil {
@@ -167,7 +184,7 @@ func (d *differ) routes(path string, now, wanted []Route) {
 	}
 	for i := range now {
 		if r := &now[i]; known[r.Identity()] != nil {
-			d.add(ChangeDelete, path+"["+r.Label()+"]", changedRoute{r}, nil)
+			d.add(ChangeDelete, r.below(path), changedRoute{r}, nil)
 		}
 	}
 }

@@ -266,13 +266,13 @@ type chains struct {
 }
 
 func newChains(patterns []*Pattern) *chains {
-	c := &chains{}
+	c := &chains{literals: make([]string, 0, len(patterns))}
 	for _, p := range patterns {
 		c.literals = append(c.literals, p.Literal)
 	}
 	slices.Sort(c.literals)
 	c.literals = slices.Compact(c.literals)
-	c.own, c.below = make([]int, len(c.literals)), make([]int, len(c.literals))
+	c.own, c.below, c.parent = make([]int, len(c.literals)), make([]int, len(c.literals)), make([]int, 0, len(c.literals))
 	for i, l := range c.literals {
 		// In sorted order a literal follows its parent or another descendant of it.
 		parent := i - 1

@@ -192,6 +192,7 @@ type subsets struct {
 	key   []byte
 	ints  []int
 	marks []bool
+	todo  []int
 	work  int
 	limit int
 }
@@ -261,7 +262,7 @@ func (b *subsets) split() {
 	}
 	last := pathBytes
 	refine := func(s charset) {
-		if s == last || known[s] {
+		if s == last || s == (charset{}) || known[s] {
 			return
 		}
 		if last = s; known != nil {
@@ -404,7 +405,9 @@ func (b *subsets) expand(state int) {
 				}
 			}
 			b.work += 1 + len(set)
-			n = b.state(b.closure(b.from, 0), b.like(rune(c)))
+			if len(b.from) > 0 { // most kinds lead nowhere
+				n = b.state(b.closure(b.from, 0), b.like(rune(c)))
+			}
 		}
 		b.nexts = append(b.nexts, n)
 	}
@@ -447,7 +450,7 @@ func (b *subsets) before() (begins, states []int) {
 
 // leadingTo marks the states from which one comes to those that are marked already.
 func (b *subsets) leadingTo(marked []bool, begins, states []int) {
-	todo := make([]int, 0, len(marked))
+	todo := b.todo[:0]
 	for i, is := range marked {
 		if is {
 			todo = append(todo, i)
@@ -462,6 +465,7 @@ func (b *subsets) leadingTo(marked []bool, begins, states []int) {
 			}
 		}
 	}
+	b.todo = todo
 }
 
 // table writes the states down. Those from which nothing matches are one row, and those

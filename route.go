@@ -200,8 +200,9 @@ func (r *Route) MethodKey() string {
 	if len(r.Methods) < 2 {
 		return strings.Join(r.Methods, "")
 	}
-	m := append([]string(nil), r.Methods...)
-	sort.Strings(m)
+	var few [MaxRouteMethods]string
+	m := append(few[:0], r.Methods...)
+	slices.Sort(m)
 	return strings.Join(m, ",")
 }
 

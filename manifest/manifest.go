@@ -72,7 +72,7 @@ func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	f := &File{Name: name, data: data}
 	s := newSource(data)
 	defer s.stop()
-	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden}, &f.Manifest); err != nil {
+	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden, Length: len(data)}, &f.Manifest); err != nil {
 		return nil, s.place(name, err)
 	}
 	f.Manifest.Complete()

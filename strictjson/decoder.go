@@ -23,7 +23,8 @@ type decoder struct {
 
 	path   []part
 	shapes map[reflect.Type]*shape
-	chunks map[reflect.Type][]reflect.Value // empty ones, of lists that were joined
+	slabs  map[reflect.Type]reflect.Value // what ended lists left of them
+	texts  *[sharedTexts]string
 	weight int
 	tokens int
 	steps  int // beside those of the source, for tests
@@ -114,13 +115,26 @@ func (d *decoder) next() (Token, error) {
 
 // charge takes memory for the value.
 func (d *decoder) charge(n int) error {
+	if err := d.weigh(n); err != nil {
+		return err
+	}
+	return d.count(n)
+}
+
+// weigh bounds the memory by the text.
+func (d *decoder) weigh(n int) error {
 	if d.weight += n; d.weight > BaseWeight+WeightPerByte*d.source.Offset() {
 		return d.invalid("takes more memory than a text of this size may: it has too many short entries; send fewer at once")
 	}
-	if d.o.Charge != nil {
-		return d.o.Charge(n)
-	}
 	return nil
+}
+
+// count tells whoever keeps account.
+func (d *decoder) count(n int) error {
+	if d.o.Charge == nil {
+		return nil
+	}
+	return d.o.Charge(n)
 }
 
 // value reads the value that begins with t into v, which holds at most so many elements.
@@ -261,7 +275,7 @@ func (d *decoder) mapping(v reflect.Value, most int) error {
 		if err := d.charge(size); err != nil {
 			return err
 		}
-		name := string(t.Text)
+		name := d.text(t)
 		d.path[last].key = name
 		key := reflect.ValueOf(name).Convert(of.Key())
 		had := out.MapIndex(key)
@@ -289,17 +303,23 @@ func (d *decoder) mapping(v reflect.Value, most int) error {
 	}
 }
 
-// chunk is how many elements of a long list lie together until all are there: so none of
-// them is copied more than a few times, and no room is left over.
-const chunk = 512
+// Lists.
+const (
+	// fewElements is up to where a list grows by itself. A longer one lies in a slab.
+	fewElements = 16
+	// slabLists is how many times the elements that a list may have fit into a slab: the
+	// routes of a manifest are at most those of two environments.
+	slabLists = 2
+	// chargeStep bounds the elements that are charged at once.
+	chargeStep = 512
+)
 
 func (d *decoder) list(v reflect.Value, most int) error {
 	of := v.Type()
-	var chunks []reflect.Value
-	out := v // which grows where it is: a short list takes no more than its elements
-	out.SetZero()
+	v.SetZero()
 	d.path = append(d.path, part{})
 	last := len(d.path) - 1
+	begin, charged, inSlab := d.source.Offset(), 0, false
 	for n := 0; ; n++ {
 		t, err := d.next()
 		if err != nil {
@@ -307,12 +327,12 @@ func (d *decoder) list(v reflect.Value, most int) error {
 		}
 		if t.Kind == ListEnd {
 			d.path = d.path[:last]
-			d.steps += n
 			switch {
 			case n == 0:
 				v.Set(reflect.MakeSlice(of, 0, 0))
-			case len(chunks) > 0:
-				v.Set(d.joined(of, n, append(chunks, out.Slice(0, out.Len()))))
+			case inSlab:
+				d.slabs[of] = v.Slice(n, n)
+				v.Set(v.Slice3(0, n, n))
 			}
 			return nil
 		}
@@ -321,56 +341,82 @@ func (d *decoder) list(v reflect.Value, most int) error {
 			return d.invalid("has more than %d entries", most)
 		}
 		d.path[last] = part{index: n}
-		if full := out.Len() == chunk; full || out.Len() == out.Cap() {
-			room := min(max(1, 2*out.Len()), chunk)
-			if full {
-				chunks = append(chunks, out.Slice(0, chunk))
-				out.SetZero()
+		if n == charged {
+			step := min(max(1, n), chargeStep)
+			charge := d.charge
+			if n >= fewElements {
+				charge = d.weigh // the slab is counted
 			}
-			if err := d.charge((room - out.Len()) * int(of.Elem().Size())); err != nil {
+			if err := charge(step * int(of.Elem().Size())); err != nil {
 				return err
 			}
-			d.steps += out.Len()
-			if room < chunk {
-				out.Grow(room - out.Len())
-			} else {
-				grown := d.chunk(of, out.Len())
-				reflect.Copy(grown, out)
-				out.Set(grown)
+			charged += step
+		}
+		if n == v.Cap() {
+			d.steps += n
+			if inSlab = n >= fewElements; !inSlab {
+				v.Grow(max(1, n))
+			} else if err := d.move(v, most, begin); err != nil {
+				return err
 			}
 		}
-		out.SetLen(out.Len() + 1)
-		if err := d.value(t, out.Index(out.Len()-1), MaxItems); err != nil {
+		v.SetLen(n + 1)
+		if err := d.value(t, v.Index(n), MaxItems); err != nil {
 			return err
 		}
 	}
 }
 
-// chunk is a chunk of n empty elements: one that another list left, if there is one.
-func (d *decoder) chunk(of reflect.Type, n int) reflect.Value {
-	left := d.chunks[of]
-	if len(left) == 0 {
-		return reflect.MakeSlice(of, n, chunk)
-	}
-	d.chunks[of] = left[:len(left)-1]
-	return left[len(left)-1].Slice(0, n)
-}
-
-// joined is one list of n elements. It leaves their chunks to the next list.
-func (d *decoder) joined(of reflect.Type, n int, chunks []reflect.Value) reflect.Value {
-	out := reflect.MakeSlice(of, n, n)
-	at := 0
-	if d.chunks == nil {
-		d.chunks = map[reflect.Type][]reflect.Value{}
-	}
-	for _, c := range chunks {
-		at += reflect.Copy(out.Slice(at, n), c)
-		if c.Cap() == chunk {
-			c.Clear()
-			d.chunks[of] = append(d.chunks[of], c)
+// move moves a list that began here to a slab: what the last list of the type left of
+// one, or a new one for as many elements as the rest of the text has, if they are as long
+// as those so far. So a long list is hardly copied, and no room is left over.
+func (d *decoder) move(v reflect.Value, most, begin int) error {
+	of, n := v.Type(), v.Len()
+	slab, left := d.slabs[of]
+	delete(d.slabs, of) // until the list has ended
+	if !left || slab.Cap() <= n {
+		at := d.source.Offset()
+		room := min(max(2*n, n+n*max(0, d.o.Length-at)/max(1, at-begin)), slabLists*most)
+		if err := d.count(room * int(of.Elem().Size())); err != nil {
+			return err
+		}
+		slab = reflect.MakeSlice(of, 0, room)
+		if d.slabs == nil {
+			d.slabs = map[reflect.Type]reflect.Value{}
 		}
 	}
-	return out
+	slab = slab.Slice(0, n)
+	reflect.Copy(slab, v)
+	v.Set(slab)
+	return nil
+}
+
+// Texts that are used again.
+const (
+	// sharedLength bounds their length: methods, addresses, names.
+	sharedLength = 32
+	// sharedTexts is how many are remembered, and a power of two.
+	sharedTexts = 256
+)
+
+// text is a token's text. One that stood there a short while ago is used again: what is
+// said of one route is said of the next.
+func (d *decoder) text(t Token) string {
+	if len(t.Text) > sharedLength || d.tokens < sharedTexts { // a short text gains nothing
+		return string(t.Text)
+	}
+	sum := uint32(2166136261) // FNV-1a: who makes texts that have one place gains nothing
+	for _, c := range t.Text {
+		sum = (sum ^ uint32(c)) * 16777619
+	}
+	if d.texts == nil {
+		d.texts = new([sharedTexts]string)
+	}
+	at := &d.texts[(sum^sum>>16)%sharedTexts]
+	if *at != string(t.Text) {
+		*at = string(t.Text)
+	}
+	return *at
 }
 
 // scalar reads a text, number or boolean.
@@ -391,7 +437,7 @@ func (d *decoder) scalar(t Token, v reflect.Value, sh *shape) error {
 		if err := d.charge(len(t.Text)); err != nil {
 			return err
 		}
-		v.SetString(string(t.Text))
+		v.SetString(d.text(t))
 	case reflect.Bool:
 		if t.Kind != True && t.Kind != False {
 			return d.unfit(t)

@@ -56,6 +56,9 @@ type Options struct {
 	// Charge is told of the memory that the value is about to take, and ends the
 	// reading with its error. If nil, nobody is told.
 	Charge func(bytes int) error
+	// Length is how many bytes the text has, or at most has; zero if nobody knows. It
+	// decides about nothing but how much room is made for a list at once.
+	Length int
 }
 
 // Decode reads exactly one JSON value into into, a non-nil pointer, which is left alone

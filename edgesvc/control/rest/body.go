@@ -81,6 +81,7 @@ type body struct {
 	holders []string
 	taken   int // all of it
 	counted int // without what is free
+	length  int // as its caller says; the limit if he doesn't
 	reader  io.Reader
 	digest  hash.Hash // of what was read, if it can be asked for
 }
@@ -139,7 +140,10 @@ func (r *rest) open(ctx context.Context, req *request, limit int64) error {
 	if organization != "" {
 		holders = append(holders, organization)
 	}
-	req.body = &body{bodies: r.bodies, holders: holders, reader: http.MaxBytesReader(w, httpReq.Body, limit)}
+	req.body = &body{bodies: r.bodies, holders: holders, length: int(limit), reader: http.MaxBytesReader(w, httpReq.Body, limit)}
+	if said := httpReq.ContentLength; said >= 0 {
+		req.body.length = int(min(said, limit))
+	}
 	if req.op.Creates() && req.ctx.Header("Idempotency-Key") != "" {
 		req.body.digest = req.newDigest()
 	}
@@ -159,7 +163,7 @@ func (req *request) decode(ctx context.Context, into any) error {
 	if err := req.mediaType("application/json"); err != nil {
 		return err
 	}
-	return strictjson.Decode(ctx, req.body, strictjson.Options{Forbidden: serverField, Charge: req.body.charge}, into)
+	return strictjson.Decode(ctx, req.body, strictjson.Options{Forbidden: serverField, Charge: req.body.charge, Length: req.body.length}, into)
 }
 
 // patch reads the body as a merge patch and checks it against the type of target.

@@ -228,7 +228,7 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 	}
 	a.shown = append(a.shown, env)
 	if touched != nil && touched.routes {
-		routes = a.adopt(routes, wanted.Routes)
+		routes = a.adopt(routes, wanted.Routes, a.ch.dry)
 		a.ch.judge(env.ID)
 		document, err := a.document(ctx, env.ID, routes)
 		if err != nil {
@@ -248,7 +248,7 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 		return err
 	}
 	a.shown = append(a.shown, env)
-	routes := a.adopt(nil, wanted.Routes)
+	routes := a.adopt(nil, wanted.Routes, a.ch.dry)
 	a.ch.judge(env.ID)
 	document, err := a.document(ctx, env.ID, routes)
 	if err != nil {
@@ -263,7 +263,7 @@ func (a *applying) document(ctx context.Context, environment string, routes []me
 	if err := a.within(quotaRoutes, len(routes)); err != nil {
 		return blob{}, err
 	}
-	data, err := encodeRoutes(routes, a.ch.dry)
+	data, err := a.encodeRoutes(routes, a.ch.dry)
 	if err != nil {
 		return blob{}, err
 	}

@@ -88,7 +88,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 			return err
 		}
 		ch.judge(env.ID)
-		out = s.adopt(old, in)
+		out = s.adopt(old, in, false)
 		was, is, err := auditRoutes(old, out)
 		if err != nil {
 			return err
@@ -103,8 +103,9 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 }
 
 // adopt gives new routes, where they are, the meta of the old ones with the same
-// identity; a route that did not change keeps its revision.
-func (s *Service) adopt(old, in []mezu.Route) []mezu.Route {
+// identity; a route that did not change keeps its revision. In a dry run, of which nobody
+// sees them, new ones get none.
+func (s *Service) adopt(old, in []mezu.Route, dry bool) []mezu.Route {
 	known := byIdentity(old)
 	for i := range in {
 		r := &in[i]
@@ -113,6 +114,8 @@ func (s *Service) adopt(old, in []mezu.Route) []mezu.Route {
 			was = known[r.Identity()]
 		}
 		switch {
+		case was == nil && dry:
+			r.Meta = mezu.Meta{}
 		case was == nil:
 			r.Meta = s.meta(mezu.PrefixRoute)
 		case sameRoute(was, r):
@@ -142,7 +145,7 @@ func sameRoute(a, b *mezu.Route) bool {
 
 // setRoutes writes an environment's routes and its bundle.
 func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route) error {
-	data, err := encodeRoutes(routes, false)
+	data, err := s.encodeRoutes(routes, false)
 	if err != nil {
 		return err
 	}
@@ -159,12 +162,23 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 	return nil
 }
 
-// encodeRoutes are routes as they are stored, within their limit; dry has them counted
-// and gives none.
-func encodeRoutes(routes []mezu.Route, dry bool) ([]byte, error) {
+// encodeRoutes are routes as they are stored, within their limit; dry has them counted,
+// new ones with the meta that they would have, and gives none.
+func (s *Service) encodeRoutes(routes []mezu.Route, dry bool) ([]byte, error) {
 	var size byteCount
 	if err := writeRoutes(&size, routes); err != nil {
 		return nil, err
+	}
+	if dry {
+		meta, err := encode(s.meta(mezu.PrefixRoute))
+		if err != nil {
+			return nil, fmt.Errorf("encoding a meta: %w", err)
+		}
+		for i := range routes {
+			if routes[i].ID == "" {
+				size += byteCount(len(meta) - len("{}") + len(","))
+			}
+		}
 	}
 	if size > mezu.MaxRoutesBytes {
 		return nil, mezu.Invalid("routes", "take %d bytes together; at most %d", size, mezu.MaxRoutesBytes)
