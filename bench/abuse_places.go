@@ -83,11 +83,12 @@ func (b *bench) takePlacesOf(ctx context.Context, round int, t target, name stri
 		return err
 	}
 	putPercentiles(b, round, "places", t.name, name, beside)
-	return nil
+	p.stop()
+	return stands(ctx, t) // what is measured next has nothing of its end
 }
 
-// stands waits until nothing is made any more for a crowd: the connections of all kinds
-// stay as many as they are.
+// stands waits until nothing is made or ended any more for a crowd: the connections of
+// all kinds stay as many as they are.
 func stands(ctx context.Context, t target) error {
 	tick := time.NewTicker(standLook)
 	defer tick.Stop()
