@@ -135,6 +135,7 @@ func (p *Pattern) compile(b *subsets, prog *syntax.Prog, limit int) (took int) {
 // order last. Its error is of a pattern's form, and names the route below field.
 func CompilePatterns(ctx context.Context, field string, routes []Route) ([]*Pattern, error) {
 	c := newCompiler(true)
+	c.expect(routes)
 	for i := range routes {
 		if err := look(ctx, i); err != nil {
 			return nil, err
@@ -169,6 +170,20 @@ type compiled struct {
 
 func newCompiler(tables bool) *compiler {
 	return &compiler{tables: tables, most: maxRegexpWorkTotal, index: map[string]int{}}
+}
+
+// expect makes room for the patterns of these routes.
+func (c *compiler) expect(routes []Route) {
+	n := 0
+	for i := range routes {
+		if routes[i].Mode() == MatchRegexp {
+			n++
+		}
+	}
+	c.index = make(map[string]int, n)
+	if c.tables {
+		c.all = make([]compiled, 0, n)
+	}
 }
 
 // add adds a route with a pattern. Its error is of the pattern's form.

@@ -120,6 +120,7 @@ func validateSet(ctx context.Context, field string, routes []Route, check func(*
 	if len(routes) > MaxRoutes {
 		return Invalid(field, "at most %d routes, not %d", MaxRoutes, len(routes))
 	}
+	c.expect(routes)
 	same := sameRoutes{routes: routes, seed: maphash.MakeSeed(), names: map[string]int32{}, matches: make(map[uint64]int32, len(routes))}
 	for i := range routes {
 		if err := look(ctx, i); err != nil {
