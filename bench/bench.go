@@ -49,9 +49,10 @@ func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err err
 	if b.dir, err = os.MkdirTemp("", "mezu-bench-"); err != nil {
 		return nil, err
 	}
+	begun := b // what is returned beside an error is nil
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.close())
+			err = errors.Join(err, begun.close())
 		}
 	}()
 	if !o.needsProcesses() {
