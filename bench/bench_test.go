@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,32 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the test's program the helpers too, which newBench starts from it.
+func TestMain(m *testing.M) {
+	if helpers[first(os.Args[1:])] != nil {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// TestNewBench_UndoesWhatItBegan: whoever hangs up while everything starts, or has no
+// nginx, gets an error, and neither files nor processes are left.
+func TestNewBench_UndoesWhatItBegan(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	o, err := parse([]string{"-run", "^http1$"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if b, err := newBench(ctx, o, io.Discard); b != nil || err == nil {
+		t.Errorf("newBench gives %v, %v", b, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
 
 func TestReadWrk(t *testing.T) {
 	const out = `Running 4s test @ https://load-bench.localhost:8443/small
