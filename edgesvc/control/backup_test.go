@@ -16,8 +16,8 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/backup"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -338,8 +338,8 @@ func TestS6_NothingLeasedComesBack(t *testing.T) {
 	call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{Full: true})
 	eventually(t, "the first sweep", func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 })
 	var path string
-	held := lead.Office{Store: in.store, Name: "sweep", Holder: "the one before"}
-	if ran, err := held.Run(t.Context(), func(context.Context, *lead.Fenced) error {
+	held := election.Lease{Store: in.store, Name: "sweep", Holder: "the one before"}
+	if ran, err := held.Run(t.Context(), func(context.Context, *election.Fenced) error {
 		if offices, edges := in.keys("meta/lead/"), in.keys("live/"); len(offices) != 1 || len(edges) != 1 {
 			t.Errorf("held and live: %v, %v", offices, edges)
 		}

@@ -30,8 +30,8 @@ import (
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
 	"github.com/mezusphere/mezu/edgesvc/control/rest"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
@@ -484,10 +484,10 @@ const sweepTries = 5
 func (c *Control) sweep(ctx context.Context) error {
 	for range sweepTries {
 		err := c.service.Sweep(ctx, c.holder())
-		if !errors.Is(err, lead.ErrHeld) {
+		if !errors.Is(err, election.ErrHeld) {
 			return err
 		}
-		if err := backoff.Sleep(ctx, lead.Term/2); err != nil {
+		if err := backoff.Sleep(ctx, election.Term/2); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/ca"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 )
 
 // Founding the installation.
@@ -33,12 +33,12 @@ func (c *Control) openAuthority(ctx context.Context) (err error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		office := lead.Office{Store: c.store, Name: founding, Holder: c.holder(), Now: c.cfg.Now}
-		_, err := office.Run(ctx, func(ctx context.Context, _ *lead.Fenced) error { return c.found(ctx) })
+		office := election.Lease{Store: c.store, Name: founding, Holder: c.holder(), Now: c.cfg.Now}
+		_, err := office.Run(ctx, func(ctx context.Context, _ *election.Fenced) error { return c.found(ctx) })
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, lead.ErrHeld) {
+		if !errors.Is(err, election.ErrHeld) {
 			return err
 		}
 		if backoff.Sleep(ctx, foundLook) != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
@@ -86,12 +86,12 @@ func TestSweep_AfterADeath(t *testing.T) {
 	swept := func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 }
 	eventually(t, "the first sweep", swept)
 	in.clock.advance(service.SweepInterval)
-	lease, err := in.store.Grant(t.Context(), lead.Term)
+	lease, err := in.store.Grant(t.Context(), election.Term)
 	if err != nil {
 		t.Fatal(err)
 	}
-	office := store.Op{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the dead"}`), Lease: lease}
-	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{office}}); err != nil {
+	held := store.Op{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the dead"}`), Lease: lease}
+	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{held}}); err != nil {
 		t.Fatal(err)
 	}
 	last, err := in.store.Get(t.Context(), "meta/done/sweep")
@@ -99,7 +99,7 @@ func TestSweep_AfterADeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.restart()
-	eventuallyWithin(t, 5*lead.Term, "the office's next sweep", func() bool {
+	eventuallyWithin(t, 5*election.Term, "the held's next sweep", func() bool {
 		now, err := in.store.Get(t.Context(), last.Key)
 		return err == nil && now.Revision > last.Revision
 	})

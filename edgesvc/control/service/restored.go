@@ -11,7 +11,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -21,10 +21,10 @@ const KeyEpoch = keyEpoch
 // keyBackup is the record of the last backup that was begun.
 const keyBackup = "backup/last"
 
-// Leased reports whether a record lives under a lease: an edge that is there, an office
+// Leased reports whether a record lives under a lease: an edge that is there, a lease of package election
 // that is held. No backup and no restored store has it: without its lease it would have
 // no end.
-func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || lead.Held(key) }
+func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of
 // what is: who is connected, what may be done once, and mail that was about to be sent. A

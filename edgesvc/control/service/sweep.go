@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
@@ -20,15 +20,15 @@ const SweepInterval = 10 * time.Minute
 // that nothing refers to any more: they are gone within a minute.
 const TidyInterval = 10 * time.Second
 
-// office is who sweeps: one control plane of those that share a store.
-const office = "sweep"
+// sweepLease is held by the control plane that sweeps: one of those that share a store.
+const sweepLease = "sweep"
 
-// Sweep removes what has ended, if it is time for it; it says lead.ErrHeld when another
+// Sweep removes what has ended, if it is time for it; it says election.ErrHeld when another
 // control plane is at it, or was and died. holder names this one. What it writes is fenced: once
 // another sweeps, nothing is written any more.
 func (s *Service) Sweep(ctx context.Context, holder string) error {
-	o := lead.Office{Store: s.store, Name: office, Holder: holder, Every: SweepInterval, Now: s.now}
-	_, err := o.Run(ctx, func(ctx context.Context, fenced *lead.Fenced) error {
+	lease := election.Lease{Store: s.store, Name: sweepLease, Holder: holder, Every: SweepInterval, Now: s.now}
+	_, err := lease.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
 		return s.over(layer{fenced, s.store}).sweepAll(ctx)
 	})
 	return err

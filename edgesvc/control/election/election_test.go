@@ -1,4 +1,4 @@
-package lead_test
+package election_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mezusphere/mezu/edgesvc/control/lead"
+	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
 )
@@ -63,11 +63,11 @@ func until(t *testing.T, what string, ok func() bool) {
 
 func TestOneAtATime(t *testing.T) {
 	st, c := open(t)
-	a := lead.Office{Store: st, Name: "sweep", Holder: "a", Every: time.Minute, Now: c.Now}
+	a := election.Lease{Store: st, Name: "sweep", Holder: "a", Every: time.Minute, Now: c.Now}
 	b := a
 	b.Holder = "b"
-	ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
-		if ran, err := b.Run(ctx, func(context.Context, *lead.Fenced) error { return errors.New("two at once") }); ran || !errors.Is(err, lead.ErrHeld) {
+	ran, err := a.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {
+		if ran, err := b.Run(ctx, func(context.Context, *election.Fenced) error { return errors.New("two at once") }); ran || !errors.Is(err, election.ErrHeld) {
 			t.Errorf("the second ran: %v, %v", ran, err)
 		}
 		return write(ctx, f, "a")
@@ -75,16 +75,16 @@ func TestOneAtATime(t *testing.T) {
 	if !ran || err != nil {
 		t.Fatalf("the first: %v, %v", ran, err)
 	}
-	never := func(context.Context, *lead.Fenced) error { return errors.New("done again too early") }
+	never := func(context.Context, *election.Fenced) error { return errors.New("done again too early") }
 	if ran, err := b.Run(t.Context(), never); ran || err != nil {
 		t.Errorf("before its time: %v, %v", ran, err)
 	}
 	c.advance(time.Minute)
 	failed := errors.New("failed")
-	if ran, err := b.Run(t.Context(), func(context.Context, *lead.Fenced) error { return failed }); !ran || !errors.Is(err, failed) {
+	if ran, err := b.Run(t.Context(), func(context.Context, *election.Fenced) error { return failed }); !ran || !errors.Is(err, failed) {
 		t.Errorf("a job that fails: %v, %v", ran, err)
 	}
-	if ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error { return write(ctx, f, "a") }); !ran || err != nil {
+	if ran, err := a.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error { return write(ctx, f, "a") }); !ran || err != nil {
 		t.Errorf("after one that failed: %v, %v", ran, err)
 	}
 }
@@ -93,9 +93,9 @@ func TestOneAtATime(t *testing.T) {
 // beginning on.
 func TestDueFromTheBeginning(t *testing.T) {
 	st, c := open(t)
-	o := lead.Office{Store: st, Name: "sweep", Every: lead.Term / 2, Now: c.Now}
-	long := func(ctx context.Context, f *lead.Fenced) error {
-		c.advance(lead.Term / 2)
+	o := election.Lease{Store: st, Name: "sweep", Every: election.Term / 2, Now: c.Now}
+	long := func(ctx context.Context, f *election.Fenced) error {
+		c.advance(election.Term / 2)
 		return write(ctx, f, "a")
 	}
 	for i := range 2 {
@@ -109,25 +109,25 @@ func TestDueFromTheBeginning(t *testing.T) {
 // believes, and its successor's record looks like its own but for the content.
 func TestPausedHolderCannotWrite(t *testing.T) {
 	st, c := open(t)
-	a := lead.Office{Store: st, Name: "sweep", Holder: "same"}
+	a := election.Lease{Store: st, Name: "sweep", Holder: "same"}
 	b := a
-	ran, err := a.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+	ran, err := a.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {
 		if err := write(ctx, f, "a"); err != nil {
 			t.Error(err)
 		}
-		c.advance(lead.Term)
+		c.advance(election.Term)
 		until(t, "the office to fall free", func() bool {
 			_, err := st.Get(ctx, "meta/lead/sweep")
 			return errors.Is(err, store.ErrNotFound)
 		})
-		if err := write(ctx, f, "nobody's"); !errors.Is(err, lead.ErrLost) {
+		if err := write(ctx, f, "nobody's"); !errors.Is(err, election.ErrLost) {
 			t.Errorf("writing without the office: %v", err)
 		}
-		if ran, err := b.Run(ctx, func(ctx context.Context, g *lead.Fenced) error {
+		if ran, err := b.Run(ctx, func(ctx context.Context, g *election.Fenced) error {
 			if err := write(ctx, g, "b"); err != nil {
 				t.Error(err)
 			}
-			if err := write(ctx, f, "ghost"); !errors.Is(err, lead.ErrLost) {
+			if err := write(ctx, f, "ghost"); !errors.Is(err, election.ErrLost) {
 				t.Errorf("writing in another's office: %v", err)
 			}
 			return nil
@@ -136,7 +136,7 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 		}
 		return nil
 	})
-	if !ran || err != nil && !errors.Is(err, lead.ErrLost) {
+	if !ran || err != nil && !errors.Is(err, election.ErrLost) {
 		t.Errorf("the paused: %v, %v", ran, err)
 	}
 	if r, err := st.Get(t.Context(), "x"); err != nil || string(r.Value) != "b" {
@@ -147,11 +147,11 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 // A conflict of the job's own is no loss of the office.
 func TestOwnConflict(t *testing.T) {
 	st, _ := open(t)
-	_, err := lead.Office{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
+	_, err := election.Lease{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {
 		_, err := f.Commit(ctx, store.Txn{Checks: []store.Check{{Key: "x", Revision: 7}}})
 		return err
 	})
-	if !errors.Is(err, store.ErrConflict) || errors.Is(err, lead.ErrLost) {
+	if !errors.Is(err, store.ErrConflict) || errors.Is(err, election.ErrLost) {
 		t.Errorf("error %v; want ErrConflict", err)
 	}
 }
@@ -159,12 +159,12 @@ func TestOwnConflict(t *testing.T) {
 // A holder whose lease ends while it works is told by its context.
 func TestLostWhileWorking(t *testing.T) {
 	st, c := open(t)
-	ran, err := lead.Office{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *lead.Fenced) error {
-		c.advance(lead.Term)
+	ran, err := election.Lease{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {
+		c.advance(election.Term)
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if !ran || !errors.Is(err, lead.ErrLost) {
+	if !ran || !errors.Is(err, election.ErrLost) {
 		t.Errorf("%v, %v; want ErrLost", ran, err)
 	}
 }

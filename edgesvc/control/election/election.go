@@ -9,7 +9,7 @@
 //
 // What lives here: offices, terms and the fenced store. What may not: the jobs. Only
 // edgesvc/control and its folders import it.
-package lead
+package election
 
 import (
 	"bytes"
@@ -53,8 +53,8 @@ var (
 // Held reports whether a record is that of an office which is held.
 func Held(key string) bool { return strings.HasPrefix(key, prefixOffice) }
 
-// Office is one job of the installation.
-type Office struct {
+// Lease is one job of the installation.
+type Lease struct {
 	// Store has the office's record.
 	Store store.Store
 	// Name is the office's, one for all control planes.
@@ -78,7 +78,7 @@ type term struct {
 // is due and another is at it. The job writes through the store that it is given and no
 // other, and ends when its context does: that is when the office is lost. Of a job that
 // failed nothing is remembered, and the next who comes does it.
-func (o Office) Run(ctx context.Context, job func(ctx context.Context, fenced *Fenced) error) (bool, error) {
+func (o Lease) Run(ctx context.Context, job func(ctx context.Context, fenced *Fenced) error) (bool, error) {
 	due, err := o.due(ctx)
 	if err != nil || !due {
 		return false, err
@@ -104,7 +104,7 @@ func (o Office) Run(ctx context.Context, job func(ctx context.Context, fenced *F
 	return true, o.done(context.WithoutCancel(ctx), f, begun)
 }
 
-func (o Office) now() time.Time {
+func (o Lease) now() time.Time {
 	if o.Now == nil {
 		return time.Now()
 	}
@@ -112,7 +112,7 @@ func (o Office) now() time.Time {
 }
 
 // due looks when the job that was done last began.
-func (o Office) due(ctx context.Context) (bool, error) {
+func (o Lease) due(ctx context.Context) (bool, error) {
 	if o.Every == 0 {
 		return true, nil
 	}
@@ -133,7 +133,7 @@ func (o Office) due(ctx context.Context) (bool, error) {
 
 // done notes that the job was done, and when it began: what came due while it ran it may
 // have passed already.
-func (o Office) done(ctx context.Context, f *Fenced, begun time.Time) error {
+func (o Lease) done(ctx context.Context, f *Fenced, begun time.Time) error {
 	if o.Every == 0 {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (o Office) done(ctx context.Context, f *Fenced, begun time.Time) error {
 }
 
 // take takes the office. It says ErrHeld when another has it.
-func (o Office) take(ctx context.Context) (*Fenced, error) {
+func (o Lease) take(ctx context.Context) (*Fenced, error) {
 	key := prefixOffice + o.Name
 	_, err := o.Store.Get(ctx, key)
 	if err == nil {
