@@ -328,7 +328,7 @@ func TestS6_InvitationsAfterARestore(t *testing.T) {
 }
 
 // S6: what lives under a lease is in no backup, and a restored store has none of it:
-// without its lease an office would be held for ever, and nobody would sweep.
+// without its end a lease would be held for ever, and nobody would sweep.
 func TestS6_NothingLeasedComesBack(t *testing.T) {
 	in := withStore(t)
 	token := in.operatorToken()

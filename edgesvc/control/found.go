@@ -15,7 +15,7 @@ import (
 
 // Founding the installation.
 const (
-	founding = "founding" // the office
+	founding = "founding" // the name of the lease
 	// foundTime bounds the wait for another control plane that is at it.
 	foundTime = 30 * time.Second
 	foundLook = 100 * time.Millisecond
@@ -33,8 +33,8 @@ func (c *Control) openAuthority(ctx context.Context) (err error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		office := election.Lease{Store: c.store, Name: founding, Holder: c.holder(), Now: c.cfg.Now}
-		_, err := office.Run(ctx, func(ctx context.Context, _ *election.Fenced) error { return c.found(ctx) })
+		lease := election.Lease{Store: c.store, Name: founding, Holder: c.holder(), Now: c.cfg.Now}
+		_, err := lease.Run(ctx, func(ctx context.Context, _ *election.Fenced) error { return c.found(ctx) })
 		if err == nil {
 			continue
 		}

@@ -239,7 +239,7 @@ func (c *counted) Commit(ctx context.Context, txn store.Txn) (store.Position, er
 	return pos, err
 }
 
-// What has ended is swept once, by one of them, and whoever swept leaves its office.
+// What has ended is swept once, by one of them, and whoever swept releases its lease.
 func TestReplicas_OneSweeps(t *testing.T) {
 	all := replicas(t, 1)
 	op := all[0].operator()
@@ -260,7 +260,7 @@ func TestReplicas_OneSweeps(t *testing.T) {
 		return len(db.deleted) > 0
 	})
 	// All have tried when their offices are left and all that they were to do is done.
-	eventually(t, "the office to be left", func() bool { return len(others[0].keys("meta/lead/")) == 0 })
+	eventually(t, "the lease to be released", func() bool { return len(others[0].keys("meta/lead/")) == 0 })
 	for _, in := range others {
 		in.stop()
 	}

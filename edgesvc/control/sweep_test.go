@@ -99,7 +99,7 @@ func TestSweep_AfterADeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.restart()
-	eventuallyWithin(t, 5*election.Term, "the held's next sweep", func() bool {
+	eventuallyWithin(t, 5*election.Term, "the next sweep after the lease ended", func() bool {
 		now, err := in.store.Get(t.Context(), last.Key)
 		return err == nil && now.Revision > last.Revision
 	})

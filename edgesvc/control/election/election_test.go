@@ -105,7 +105,7 @@ func TestDueFromTheBeginning(t *testing.T) {
 	}
 }
 
-// A holder that was paused until its office was another's writes nothing, whatever it
+// A holder that was paused until its lease was another's writes nothing, whatever it
 // believes, and its successor's record looks like its own but for the content.
 func TestPausedHolderCannotWrite(t *testing.T) {
 	st, c := open(t)
@@ -116,19 +116,19 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 			t.Error(err)
 		}
 		c.advance(election.Term)
-		until(t, "the office to fall free", func() bool {
+		until(t, "the lease to end", func() bool {
 			_, err := st.Get(ctx, "meta/lead/sweep")
 			return errors.Is(err, store.ErrNotFound)
 		})
 		if err := write(ctx, f, "nobody's"); !errors.Is(err, election.ErrLost) {
-			t.Errorf("writing without the office: %v", err)
+			t.Errorf("writing without the lease: %v", err)
 		}
 		if ran, err := b.Run(ctx, func(ctx context.Context, g *election.Fenced) error {
 			if err := write(ctx, g, "b"); err != nil {
 				t.Error(err)
 			}
 			if err := write(ctx, f, "ghost"); !errors.Is(err, election.ErrLost) {
-				t.Errorf("writing in another's office: %v", err)
+				t.Errorf("writing under another's lease: %v", err)
 			}
 			return nil
 		}); !ran || err != nil {
@@ -144,7 +144,7 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 	}
 }
 
-// A conflict of the job's own is no loss of the office.
+// A conflict of the job's own is no loss of the lease.
 func TestOwnConflict(t *testing.T) {
 	st, _ := open(t)
 	_, err := election.Lease{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {

@@ -21,9 +21,9 @@ const KeyEpoch = keyEpoch
 // keyBackup is the record of the last backup that was begun.
 const keyBackup = "backup/last"
 
-// Leased reports whether a record lives under a lease: an edge that is there, a lease of package election
-// that is held. No backup and no restored store has it: without its lease it would have
-// no end.
+// Leased reports whether a record lives under a lease of the store: an edge that is
+// connected, or a lease of package election that is held. No backup and no restored store
+// has it: without its lease it would never end.
 func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of

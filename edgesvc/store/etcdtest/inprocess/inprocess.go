@@ -56,7 +56,7 @@ func (m *embedded) Leads() bool {
 }
 
 // Kill implements etcdtest.Member. It cuts the member off first, and lets it find out that it leads no more: a leader
-// that is asked to stop would hand over its office, which one that dies can't. And one
+// that is asked to stop would hand over its leadership, which one that dies can't. And one
 // that is asked to stop would wait for its clients.
 func (m *embedded) Kill() {
 	if m.running == nil {
