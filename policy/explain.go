@@ -26,7 +26,10 @@ func (t *Table) Explain(_ Side, r *Request) (Decision, []Step) {
 	if d.Route != nil {
 		verdict.Route = d.Route.Label()
 	}
-	if !d.Allowed() {
+	switch {
+	case d.Answer != nil:
+		verdict.Result = "answered with " + strconv.Itoa(d.Answer.Status)
+	case !d.Allowed():
 		verdict.Result = string(d.Code) + ": " + d.Detail
 	}
 	return d, append(tr.steps, verdict)

@@ -54,10 +54,25 @@ type Decision struct {
 	// Allow lists the methods for a CodeMethodNotAllowed, sorted. It belongs
 	// to the table and must not be changed.
 	Allow []string
+	// Answer is the response to give in the workload's place, for a request that is
+	// neither refused nor sent on; nil if there is none. It belongs to the table and must
+	// not be changed.
+	Answer *Answer
 }
 
+// Answer is a response that no workload gave: a redirect, the answer to a preflight, a
+// canned page.
+type Answer struct {
+	Status int
+	Header []Header
+	Body   []byte
+}
+
+// Header is a field of an Answer.
+type Header struct{ Name, Value string }
+
 // Allowed reports whether the request may go on to the workload.
-func (d Decision) Allowed() bool { return d.Code == "" }
+func (d Decision) Allowed() bool { return d.Code == "" && d.Answer == nil }
 
 // Decide judges a request. It allocates nothing for a request that an exact or
 // prefix route allows.

@@ -73,6 +73,13 @@ func TestDecide_NothingMatches(t *testing.T) {
 	}
 }
 
+// What the edge answers itself goes to no workload.
+func TestDecision_AnAnswerIsNotForwarded(t *testing.T) {
+	if (policy.Decision{Answer: &policy.Answer{Status: 308}}).Allowed() || !(policy.Decision{}).Allowed() {
+		t.Error("an answer is no permission, and the lack of one no refusal")
+	}
+}
+
 func TestDecide_ReservedPathIsNeverForwarded(t *testing.T) {
 	all := table(t, mezu.Route{Name: "root", Prefix: "/"}, mezu.Route{Name: "any", Regexp: "/[.]mezu.*"})
 	expect(t, all, request(t, "GET", "/.mezu/session"), mezu.CodeNoRoute, "")

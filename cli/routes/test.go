@@ -188,7 +188,10 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 	}
 	d, steps := table.Explain(policy.Edge, request)
 	v.Allowed, v.Code, v.Detail, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Allow, steps
-	if !v.Allowed {
+	switch {
+	case d.Answer != nil:
+		v.Status = d.Answer.Status
+	case !v.Allowed:
 		v.Status = d.Code.Status()
 	}
 	if d.Route != nil {

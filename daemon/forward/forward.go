@@ -286,6 +286,9 @@ func (w *worker) judge() error {
 		}
 		return refused(fmt.Sprintf("the Warpgate's own check says %s", d.Code), nil)
 	}
+	if d.Answer != nil {
+		return refused("the edge answers the request itself", nil)
+	}
 	w.route = d.Route
 	if w.req.Upgrade != "" && !d.Route.WebSocket {
 		return refused("the route allows no upgrade", nil)
