@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/warpgate"
 )
 
 // registering is how many Warpgates register at once.
@@ -44,7 +44,7 @@ func runWarpgates(ctx context.Context, args []string, out io.Writer) error {
 				<-turns
 				connected <- struct{}{}
 			})
-			d, err := daemon.New(daemon.Config{API: *api, CAFile: *ca, Token: secret,
+			d, err := warpgate.New(warpgate.Config{API: *api, CAFile: *ca, Token: secret,
 				Upstream: "127.0.0.1:1", StateDir: filepath.Join(*state, strconv.Itoa(i)), DrainTimeout: stopTime,
 				Events: func(e mezu.Event) {
 					if e.Event == mezu.EventWarpgate && e.Status == mezu.WarpgateConnected {

@@ -22,7 +22,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
 	"github.com/mezusphere/mezu/tunnel"
@@ -43,7 +43,7 @@ type devRun struct {
 
 	control *control.Control
 	edge    *edge.Edge
-	daemon  *daemon.Daemon
+	daemon  *warpgate.Daemon
 	demo    *demo    // nil with a workload of the user's
 	file    *devFile // nil without one
 	setup   control.SetupResult
@@ -252,7 +252,7 @@ func (r *devRun) makeDaemon() (err error) {
 		}
 		upstream = r.demo.Addr()
 	}
-	r.daemon, err = daemon.New(daemon.Config{
+	r.daemon, err = warpgate.New(warpgate.Config{
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
 		MaxConns: r.maxConns(),
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,

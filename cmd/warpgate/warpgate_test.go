@@ -30,8 +30,8 @@ func environment(pairs ...string) func(string) string {
 	}
 }
 
-// warpgate runs the program to its end.
-func warpgate(env func(string) string, args ...string) (code int, out, talk string) {
+// runToEnd runs the program to its end.
+func runToEnd(env func(string) string, args ...string) (code int, out, talk string) {
 	var stdout, stderr bytes.Buffer
 	code = run(context.Background(), args, env, terminal.Streams{Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
@@ -61,11 +61,11 @@ func TestParse(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"-h"}, {"--version"}, {"version"}} {
-		if code, out, talk := warpgate(environment(), args...); code != 0 || out == "" || talk != "" {
+		if code, out, talk := runToEnd(environment(), args...); code != 0 || out == "" || talk != "" {
 			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
 		}
 	}
-	if code, out, talk := warpgate(environment(), "--upstrm", "x"); code != 2 || out != "" || !strings.Contains(talk, "try: warpgate --help") {
+	if code, out, talk := runToEnd(environment(), "--upstrm", "x"); code != 2 || out != "" || !strings.Contains(talk, "try: warpgate --help") {
 		t.Errorf("code %d, %q, %q", code, out, talk)
 	}
 }
@@ -83,7 +83,7 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 		"a bad level":  {[]string{"--api", "https://x", "--upstream", "80", "--log-level", "loud"}, "log-level"},
 		"a bad name":   {[]string{"--api", "https://x", "--upstream", "80", "--environment", "No"}, "environment"},
 	} {
-		code, out, talk := warpgate(environment(), append(c.args, "--state", state)...)
+		code, out, talk := runToEnd(environment(), append(c.args, "--state", state)...)
 		if code != 2 || out != "" || !strings.Contains(talk, c.want) {
 			t.Errorf("%s: code %d, %q, %q", name, code, out, talk)
 		}
@@ -91,7 +91,7 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 	if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the state folder was made: %v", err)
 	}
-	code, out, _ := warpgate(environment(), "--json", "--api", "http://x", "--upstream", "80", "--state", state)
+	code, out, _ := runToEnd(environment(), "--json", "--api", "http://x", "--upstream", "80", "--state", state)
 	var e mezu.Event
 	if err := json.Unmarshal([]byte(out), &e); code != 2 || err != nil || e.Event != mezu.EventError || e.Code != mezu.CodeInvalid {
 		t.Errorf("as JSON: code %d, %q, %v", code, out, err)
@@ -101,7 +101,7 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 // TestSecrets: where a key comes from, and what is said of an argument (C3).
 func TestSecrets(t *testing.T) {
 	key := mezu.NewKey()
-	code, _, talk := warpgate(environment(), "--token", key, "--api", "https://x", "--upstream", "no port", "--state", t.TempDir())
+	code, _, talk := runToEnd(environment(), "--token", key, "--api", "https://x", "--upstream", "no port", "--state", t.TempDir())
 	if code != 2 || !strings.Contains(talk, "process lists") || strings.Contains(talk, key) {
 		t.Errorf("code %d, %s", code, talk)
 	}
@@ -110,12 +110,12 @@ func TestSecrets(t *testing.T) {
 	if err := os.WriteFile(file, []byte(key[:49]+"!"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, talk = warpgate(environment(), "--token-file", file, "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	code, _, talk = runToEnd(environment(), "--token-file", file, "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
 	if code != 3 || !strings.Contains(talk, "checksum") {
 		t.Errorf("mistyped key: code %d, %s", code, talk)
 	}
 	// Issue 7, row 25: a line end is no part of a key, and two lines are none.
-	code, _, talk = warpgate(environment("MEZU_TOKEN", key+"\n"+key), "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	code, _, talk = runToEnd(environment("MEZU_TOKEN", key+"\n"+key), "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
 	if code != 2 || !strings.Contains(talk, "MEZU_TOKEN: holds more than one line") || strings.Contains(talk, key) {
 		t.Errorf("two lines: code %d, %s", code, talk)
 	}
@@ -123,15 +123,15 @@ func TestSecrets(t *testing.T) {
 	if err != nil || o.token != key {
 		t.Errorf("with a line end: %+v, %v", o, err)
 	}
-	code, out, talk := warpgate(environment(), "--help")
+	code, out, talk := runToEnd(environment(), "--help")
 	if code != 0 || !strings.Contains(out, "Usage") {
 		t.Errorf("without a home: code %d, %s", code, talk)
 	}
-	code, _, talk = warpgate(environment("HOME", file), "--api", "https://127.0.0.1:1", "--upstream", "80", "--token", key)
+	code, _, talk = runToEnd(environment("HOME", file), "--api", "https://127.0.0.1:1", "--upstream", "80", "--token", key)
 	if code != 2 || !strings.Contains(talk, file) || !strings.Contains(talk, "--state") {
 		t.Errorf("a home that is a file: code %d, %s", code, talk)
 	}
-	code, _, talk = warpgate(environment(), "--token-file", file+"x", "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
+	code, _, talk = runToEnd(environment(), "--token-file", file+"x", "--api", "https://127.0.0.1:1", "--upstream", "80", "--state", t.TempDir())
 	if code == 0 || !strings.Contains(talk, file+"x") {
 		t.Errorf("no such file: code %d, %s", code, talk)
 	}

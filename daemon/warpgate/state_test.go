@@ -1,4 +1,4 @@
-package daemon_test
+package warpgate_test
 
 import (
 	"bytes"

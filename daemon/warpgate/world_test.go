@@ -1,4 +1,4 @@
-package daemon_test
+package warpgate_test
 
 import (
 	"bufio"
@@ -30,7 +30,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/tunnel"
@@ -394,7 +394,7 @@ func (w *world) counts() (registers, renewals int) {
 
 // gate is a running Warpgate.
 type gate struct {
-	*daemon.Daemon
+	*warpgate.Daemon
 	t      *testing.T
 	clock  clock
 	events chan mezu.Event
@@ -405,13 +405,13 @@ type gate struct {
 }
 
 // config is a good one.
-func (w *world) config(dir string) daemon.Config {
-	return daemon.Config{API: w.url(), CAFile: w.caFile, Token: func() (string, error) { return w.key, nil }, Upstream: "127.0.0.1:9",
+func (w *world) config(dir string) warpgate.Config {
+	return warpgate.Config{API: w.url(), CAFile: w.caFile, Token: func() (string, error) { return w.key, nil }, Upstream: "127.0.0.1:9",
 		StateDir: dir, HealthAddr: "127.0.0.1:0", Version: "1.2.3", DrainTimeout: 5 * time.Second}
 }
 
 // start runs a Warpgate. Its data connections answer each line with the same.
-func (w *world) start(cfg daemon.Config, change ...func(*gate)) *gate {
+func (w *world) start(cfg warpgate.Config, change ...func(*gate)) *gate {
 	w.t.Helper()
 	g := &gate{t: w.t, events: make(chan mezu.Event, 10_000), done: make(chan struct{}), log: &testkit.Buffer{}}
 	if cfg.Now == nil {
@@ -419,7 +419,7 @@ func (w *world) start(cfg daemon.Config, change ...func(*gate)) *gate {
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cfg.Events = func(e mezu.Event) { g.events <- e }
-	d, err := daemon.New(cfg)
+	d, err := warpgate.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package daemon is the Warpgate: it registers with the control plane, keeps a
+// Package warpgate is the Warpgate: it registers with the control plane, keeps a
 // tunnel to each edge of its environment, judges each request a second time and
 // forwards it to the workload.
 //
@@ -7,7 +7,7 @@
 // (its calls to the control plane) and forward (one exchange to the workload).
 // What may not: flags, terminals, signals. cmd imports it; cli, tui and edgesvc
 // may not.
-package daemon
+package warpgate
 
 import (
 	"context"

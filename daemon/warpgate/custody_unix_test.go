@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemon_test
+package warpgate_test
 
 import (
 	"errors"

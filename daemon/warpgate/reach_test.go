@@ -1,4 +1,4 @@
-package daemon_test
+package warpgate_test
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 	"testing/fstest"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/warpgate"
 )
 
 // proxy is an HTTP proxy that answers each CONNECT as told.
@@ -120,7 +120,7 @@ func TestProxyThatDoesNot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startProxy(t, c.answer, nil)
 			u := &url.URL{Scheme: "http", User: url.UserPassword("u", "secret"), Host: p.ln.Addr().String()}
-			conn, err := daemon.DialThrough(t.Context(), u, nil, "edge.example:443")
+			conn, err := warpgate.DialThrough(t.Context(), u, nil, "edge.example:443")
 			if err == nil {
 				conn.Close()
 				t.Fatal("connected")
@@ -134,13 +134,13 @@ func TestProxyThatDoesNot(t *testing.T) {
 		p := startProxy(t, "silence", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { <-p.asked; cancel() }()
-		if conn, err := daemon.DialThrough(ctx, &url.URL{Scheme: "http", Host: p.ln.Addr().String()}, nil, "edge.example:443"); err == nil {
+		if conn, err := warpgate.DialThrough(ctx, &url.URL{Scheme: "http", Host: p.ln.Addr().String()}, nil, "edge.example:443"); err == nil {
 			conn.Close()
 			t.Fatal("connected")
 		}
 	})
 	t.Run("is of another kind", func(t *testing.T) {
-		if _, err := daemon.DialThrough(t.Context(), &url.URL{Scheme: "socks5", Host: "127.0.0.1:1"}, nil, "edge.example:443"); err == nil || !strings.Contains(err.Error(), "socks5") {
+		if _, err := warpgate.DialThrough(t.Context(), &url.URL{Scheme: "socks5", Host: "127.0.0.1:1"}, nil, "edge.example:443"); err == nil || !strings.Contains(err.Error(), "socks5") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -155,12 +155,12 @@ func TestHTTPSProxy(t *testing.T) {
 	defer target.Close()
 	p := startProxy(t, "", &tls.Config{Certificates: []tls.Certificate{*w.pair(nil)}})
 	u := &url.URL{Scheme: "https", Host: p.ln.Addr().String()}
-	if _, err := daemon.DialThrough(t.Context(), u, x509.NewCertPool(), target.Addr().String()); err == nil {
+	if _, err := warpgate.DialThrough(t.Context(), u, x509.NewCertPool(), target.Addr().String()); err == nil {
 		t.Error("a proxy with an unknown certificate is used")
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(w.ca)
-	conn, err := daemon.DialThrough(t.Context(), u, roots, target.Addr().String())
+	conn, err := warpgate.DialThrough(t.Context(), u, roots, target.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestWorkloadHint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := daemon.HintFor(u, c.files, c.env); !strings.Contains(got, c.want) {
+		if got := warpgate.HintFor(u, c.files, c.env); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.upstream, got, c.want)
 		}
 	}

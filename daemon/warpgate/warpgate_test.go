@@ -1,4 +1,4 @@
-package daemon_test
+package warpgate_test
 
 import (
 	"crypto/ed25519"
@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -224,27 +224,27 @@ func TestBadConfig(t *testing.T) {
 	}
 	defer busy.Close()
 	for name, c := range map[string]struct {
-		change func(*daemon.Config)
+		change func(*warpgate.Config)
 		field  string
 	}{
-		"no API":               {func(c *daemon.Config) { c.API = "" }, "api"},
-		"API without TLS":      {func(c *daemon.Config) { c.API = "http://127.0.0.1:1" }, "api"},
-		"upstream":             {func(c *daemon.Config) { c.Upstream = "ftp://x" }, "upstream"},
-		"target":               {func(c *daemon.Config) { c.AllowTargets = []string{"nothing"} }, "allow-target"},
-		"environment":          {func(c *daemon.Config) { c.Environment = "No" }, "environment"},
-		"no state":             {func(c *daemon.Config) { c.StateDir = "" }, "state"},
-		"state is a file":      {func(c *daemon.Config) { c.StateDir = file }, "state"},
-		"state not writable":   {func(c *daemon.Config) { c.StateDir = "/proc/mezu" }, "state"},
-		"health port in use":   {func(c *daemon.Config) { c.HealthAddr = busy.Addr().String() }, "health-addr"},
-		"TestK11 CA missing":   {func(c *daemon.Config) { c.CAFile = file + ".none" }, "ca-file"},
-		"TestK11 CA empty":     {func(c *daemon.Config) { c.CAFile = empty }, "ca-file"},
-		"TestK11 CA garbage":   {func(c *daemon.Config) { c.CAFile = garbage }, "ca-file"},
-		"TestK11 CA directory": {func(c *daemon.Config) { c.CAFile = t.TempDir() }, "ca-file"},
+		"no API":               {func(c *warpgate.Config) { c.API = "" }, "api"},
+		"API without TLS":      {func(c *warpgate.Config) { c.API = "http://127.0.0.1:1" }, "api"},
+		"upstream":             {func(c *warpgate.Config) { c.Upstream = "ftp://x" }, "upstream"},
+		"target":               {func(c *warpgate.Config) { c.AllowTargets = []string{"nothing"} }, "allow-target"},
+		"environment":          {func(c *warpgate.Config) { c.Environment = "No" }, "environment"},
+		"no state":             {func(c *warpgate.Config) { c.StateDir = "" }, "state"},
+		"state is a file":      {func(c *warpgate.Config) { c.StateDir = file }, "state"},
+		"state not writable":   {func(c *warpgate.Config) { c.StateDir = "/proc/mezu" }, "state"},
+		"health port in use":   {func(c *warpgate.Config) { c.HealthAddr = busy.Addr().String() }, "health-addr"},
+		"TestK11 CA missing":   {func(c *warpgate.Config) { c.CAFile = file + ".none" }, "ca-file"},
+		"TestK11 CA empty":     {func(c *warpgate.Config) { c.CAFile = empty }, "ca-file"},
+		"TestK11 CA garbage":   {func(c *warpgate.Config) { c.CAFile = garbage }, "ca-file"},
+		"TestK11 CA directory": {func(c *warpgate.Config) { c.CAFile = t.TempDir() }, "ca-file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := w.config(t.TempDir())
 			c.change(&cfg)
-			d, err := daemon.New(cfg)
+			d, err := warpgate.New(cfg)
 			if err == nil {
 				err = d.Run(t.Context())
 			}
@@ -264,7 +264,7 @@ func TestStateDirLocked(t *testing.T) {
 	dir := t.TempDir()
 	g := w.start(w.config(dir))
 	g.ready()
-	d, err := daemon.New(w.config(dir))
+	d, err := warpgate.New(w.config(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestStateDirLocked(t *testing.T) {
 
 func TestCloseBeforeRun(t *testing.T) {
 	w := newWorld(t, 0)
-	d, err := daemon.New(w.config(t.TempDir()))
+	d, err := warpgate.New(w.config(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
