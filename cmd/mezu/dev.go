@@ -43,7 +43,7 @@ type devRun struct {
 
 	control *control.Control
 	edge    *edge.Edge
-	daemon  *warpgate.Daemon
+	daemon  *warpgate.Warpgate
 	demo    *demo    // nil with a workload of the user's
 	file    *devFile // nil without one
 	setup   control.SetupResult

@@ -191,7 +191,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 }
 
 // assemble checks what can be checked before anything is touched.
-func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*warpgate.Daemon, error) {
+func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*warpgate.Warpgate, error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return nil, err
 	}

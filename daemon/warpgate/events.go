@@ -8,22 +8,22 @@ import (
 )
 
 // emit stamps and delivers an event, one at a time.
-func (d *Daemon) emit(e mezu.Event) {
-	if d.cfg.Events == nil {
+func (g *Warpgate) emit(e mezu.Event) {
+	if g.cfg.Events == nil {
 		return
 	}
-	d.events.Lock()
-	defer d.events.Unlock()
+	g.events.Lock()
+	defer g.events.Unlock()
 	if e.Time.IsZero() {
-		e.Time = d.now()
+		e.Time = g.now()
 	}
-	d.cfg.Events(e)
+	g.cfg.Events(e)
 }
 
 // status is a warpgate event with all that is known of this Warpgate.
-func (d *Daemon) status(s mezu.WarpgateStatus) mezu.Event {
-	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: d.state.Identity().ID, Upstream: d.target(), Revision: d.state.Applied()}
-	if r := d.state.Registration(); r != nil {
+func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {
+	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: g.state.Identity().ID, Upstream: g.target(), Revision: g.state.Applied()}
+	if r := g.state.Registration(); r != nil {
 		e.URL, e.Organization, e.Project, e.Environment = r.URL, r.Organization, r.Project, r.Environment
 	}
 	return e
@@ -55,19 +55,19 @@ func (t *troubles) news(what, text string) bool {
 }
 
 // trouble logs what went wrong and will be tried again, and tells it.
-func (d *Daemon) trouble(what string, err error) {
-	_, message, hint := enrol.Explain(err, d.now())
-	d.log.Warn(what, "error", message, "hint", hint)
-	d.tell(what, err)
+func (g *Warpgate) trouble(what string, err error) {
+	_, message, hint := enrol.Explain(err, g.now())
+	g.log.Warn(what, "error", message, "hint", hint)
+	g.tell(what, err)
 }
 
 // tell makes what went wrong an event, if that is news.
-func (d *Daemon) tell(what string, err error) {
-	code, message, hint := enrol.Explain(err, d.now())
-	if d.troubles.news(what, message) {
-		d.emit(mezu.Event{Event: mezu.EventError, Code: code, Message: what + ": " + message, Hint: hint})
+func (g *Warpgate) tell(what string, err error) {
+	code, message, hint := enrol.Explain(err, g.now())
+	if g.troubles.news(what, message) {
+		g.emit(mezu.Event{Event: mezu.EventError, Code: code, Message: what + ": " + message, Hint: hint})
 	}
 }
 
 // over ends a trouble.
-func (d *Daemon) over(what string) { d.troubles.news(what, "") }
+func (g *Warpgate) over(what string) { g.troubles.news(what, "") }

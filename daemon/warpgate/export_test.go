@@ -20,14 +20,14 @@ func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn) { f(ctx, conn) 
 func (f serveFunc) Close()                                       {}
 
 // TestOnlyServe has f serve the data connections.
-func (d *Daemon) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
-	d.newServer = func(forward.Config) server { return serveFunc(f) }
+func (g *Warpgate) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
+	g.newServer = func(forward.Config) server { return serveFunc(f) }
 }
 
 // TestOnlyHurry makes everything that is looked after now and then be looked
 // after at once.
-func (d *Daemon) TestOnlyHurry() {
-	d.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, linkless: 300 * time.Millisecond, refused: 20 * time.Millisecond}
+func (g *Warpgate) TestOnlyHurry() {
+	g.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, linkless: 300 * time.Millisecond, refused: 20 * time.Millisecond}
 }
 
 // HintFor is the hint for an upstream in a place.

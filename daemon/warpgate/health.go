@@ -49,30 +49,30 @@ func (c *counters) failureSeries(w io.Writer) {
 }
 
 // serveHealth serves /livez, /readyz and /metrics until ctx ends.
-func (d *Daemon) serveHealth(ctx context.Context) {
+func (g *Warpgate) serveHealth(ctx context.Context) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", d.readyz)
-	mux.HandleFunc("GET /metrics", d.metrics)
+	mux.HandleFunc("GET /readyz", g.readyz)
+	mux.HandleFunc("GET /metrics", g.metrics)
 	srv := admission.Serve(&http.Server{Handler: mux, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, MaxHeaderBytes: maxHealthHeader,
-		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)})
-	few := admission.New(admission.Config{Name: "health", Places: admission.AdminPlaces, Log: d.log})
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)})
+	few := admission.New(admission.Config{Name: "health", Places: admission.AdminPlaces, Log: g.log})
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	if err := srv.Serve(admission.Listener{Listener: d.health, Table: few}); !errors.Is(err, http.ErrServerClosed) {
-		d.log.Error("serving health", "error", err)
+	if err := srv.Serve(admission.Listener{Listener: g.health, Table: few}); !errors.Is(err, http.ErrServerClosed) {
+		g.log.Error("serving health", "error", err)
 	}
 }
 
 // Ready reports whether requests can arrive: a tunnel is registered, a bundle is
 // in force, and no drain has begun. If not, why says what is missing.
-func (d *Daemon) Ready() (ready bool, why string) {
-	s := d.session.Load()
+func (g *Warpgate) Ready() (ready bool, why string) {
+	s := g.session.Load()
 	switch {
 	case s == nil:
 		return false, "not registered with the control plane"
 	case s.isClosed():
 		return false, "draining"
-	case d.state.Table() == nil:
+	case g.state.Table() == nil:
 		return false, "no configuration received"
 	case s.registered() == 0:
 		return false, "no edge holds a tunnel"
@@ -81,8 +81,8 @@ func (d *Daemon) Ready() (ready bool, why string) {
 }
 
 // readyz answers 200 when Ready, else 503 with what is missing.
-func (d *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
-	if ready, why := d.Ready(); !ready {
+func (g *Warpgate) readyz(w http.ResponseWriter, _ *http.Request) {
+	if ready, why := g.Ready(); !ready {
 		http.Error(w, why, http.StatusServiceUnavailable)
 		return
 	}
@@ -91,35 +91,35 @@ func (d *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 
 // metrics writes the Prometheus text format (0.0.4). It is written by hand,
 // because the client library would be a third of the program.
-func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
+func (g *Warpgate) metrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	ready, _ := d.Ready()
-	applied := d.state.Applied()
-	_, notAfter := d.state.Lifetime()
+	ready, _ := g.Ready()
+	applied := g.state.Applied()
+	_, notAfter := g.state.Lifetime()
 	gauge := func(name, help string, v any) { series(w, name, "gauge", help, "", v) }
 	count := func(name, help string, v *atomic.Uint64) { series(w, name, "counter", help, "", v.Load()) }
-	series(w, "mezu_warpgate_info", "gauge", "Which Warpgate this is.", fmt.Sprintf("{id=%q,version=%q}", d.state.Identity().ID, d.cfg.Version), 1)
+	series(w, "mezu_warpgate_info", "gauge", "Which Warpgate this is.", fmt.Sprintf("{id=%q,version=%q}", g.state.Identity().ID, g.cfg.Version), 1)
 	gauge("mezu_warpgate_ready", "Whether requests can arrive.", number(ready))
 	gauge("mezu_warpgate_bundle_epoch", "Epoch of the configuration in force.", applied.Epoch)
 	gauge("mezu_warpgate_bundle_revision", "Revision of the configuration in force.", applied.Revision)
-	if limit := d.room.Limit(); limit > 0 {
+	if limit := g.room.Limit(); limit > 0 {
 		gauge("mezu_warpgate_data_connections_max", "How many requests there may be at once, from all edges together.", limit)
-		gauge("mezu_warpgate_data_connections", "Data connections that are open or on their way.", d.room.Taken())
+		gauge("mezu_warpgate_data_connections", "Data connections that are open or on their way.", g.room.Taken())
 	}
 	if !notAfter.IsZero() {
 		gauge("mezu_warpgate_certificate_not_after_seconds", "When the certificate ends, in Unix time.", notAfter.Unix())
 	}
-	count("mezu_warpgate_registrations_total", "Registrations tried.", &d.counters.registrations)
-	count("mezu_warpgate_renewals_total", "Renewals tried.", &d.counters.renewals)
-	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &d.counters.rejected)
-	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &d.counters.connects)
-	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", &d.counters.panics)
-	d.counters.failureSeries(w)
-	if d.cfg.LinesLost != nil {
-		series(w, "mezu_warpgate_lines_dropped_total", "counter", "Lines of the log and events that were dropped because nobody read them.", "", d.cfg.LinesLost())
+	count("mezu_warpgate_registrations_total", "Registrations tried.", &g.counters.registrations)
+	count("mezu_warpgate_renewals_total", "Renewals tried.", &g.counters.renewals)
+	count("mezu_warpgate_statements_refused_total", "Signed statements that were refused.", &g.counters.rejected)
+	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", &g.counters.connects)
+	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", &g.counters.panics)
+	g.counters.failureSeries(w)
+	if g.cfg.LinesLost != nil {
+		series(w, "mezu_warpgate_lines_dropped_total", "counter", "Lines of the log and events that were dropped because nobody read them.", "", g.cfg.LinesLost())
 	}
 	gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine())
-	if s := d.session.Load(); s != nil {
+	if s := g.session.Load(); s != nil {
 		s.tunnelSeries(w)
 	}
 }

@@ -54,19 +54,19 @@ var errMoved = errors.New("registered as another Warpgate")
 
 // register tries until there is a certificate. It returns an error only if
 // trying again is no use, and nil when ctx ends.
-func (d *Daemon) register(ctx context.Context) error {
+func (g *Warpgate) register(ctx context.Context) error {
 	var pause backoff.Backoff
 	for {
-		_, err := d.registerOnce(ctx)
+		_, err := g.registerOnce(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return nil
 		case errors.Is(err, state.ErrRevoked):
-			return d.revoked()
+			return g.revoked()
 		case enrol.Permanent(err):
 			return err
 		}
-		d.trouble(doingRegister, err)
+		g.trouble(doingRegister, err)
 		if pause.Wait(ctx) != nil {
 			return nil
 		}
@@ -78,56 +78,56 @@ func (d *Daemon) register(ctx context.Context) error {
 // control plane restored from an old backup may not know it, and what is really
 // over is revoked by a signed statement.
 func (s *session) final(err error) bool {
-	return enrol.Permanent(err) && (!s.d.state.Certified() || s.linkless() > s.d.pace.linkless)
+	return enrol.Permanent(err) && (!s.gate.state.Certified() || s.linkless() > s.gate.pace.linkless)
 }
 
 // registerOnce asks for a certificate by key.
-func (d *Daemon) registerOnce(ctx context.Context) (moved bool, err error) {
-	if _, err := d.client.Token(); err != nil {
+func (g *Warpgate) registerOnce(ctx context.Context) (moved bool, err error) {
+	if _, err := g.client.Token(); err != nil {
 		return false, err
 	}
-	key, err := d.state.Key()
+	key, err := g.state.Key()
 	if err != nil {
 		return false, err
 	}
-	settings := d.settings()
-	warpgate := d.offered
-	if was := d.state.Registration(); was != nil && was.API == settings.API && was.Wanted == settings.Wanted {
+	settings := g.settings()
+	warpgate := g.offered
+	if was := g.state.Registration(); was != nil && was.API == settings.API && was.Wanted == settings.Wanted {
 		warpgate = was.Warpgate
 	}
-	d.counters.registrations.Add(1)
-	resp, err := d.client.Register(ctx, key, warpgate)
+	g.counters.registrations.Add(1)
+	resp, err := g.client.Register(ctx, key, warpgate)
 	if err != nil {
 		return false, err
 	}
-	if moved, err = d.adopt(resp, &settings); err != nil {
+	if moved, err = g.adopt(resp, &settings); err != nil {
 		if mezu.ValidateID("", mezu.PrefixWarpgate, resp.Warpgate) == nil {
-			d.offered = resp.Warpgate
+			g.offered = resp.Warpgate
 		}
 		return false, err
 	}
-	d.offered = ""
-	d.over(doingRegister)
+	g.offered = ""
+	g.over(doingRegister)
 	return moved, nil
 }
 
 // renewOnce asks for a certificate by the one in use, or by key if that is past
 // its end or the control plane doesn't take it.
-func (d *Daemon) renewOnce(ctx context.Context) (moved bool, err error) {
-	if !d.state.Certified() {
-		return d.registerOnce(ctx)
+func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
+	if !g.state.Certified() {
+		return g.registerOnce(ctx)
 	}
-	key, err := d.state.Key()
+	key, err := g.state.Key()
 	if err != nil {
 		return false, err
 	}
-	d.counters.renewals.Add(1)
-	resp, err := d.client.Renew(ctx, key)
+	g.counters.renewals.Add(1)
+	resp, err := g.client.Renew(ctx, key)
 	switch code := mezu.CodeOf(err); {
 	case err == nil:
-		return d.adopt(resp, nil)
+		return g.adopt(resp, nil)
 	case code == mezu.CodeUnauthenticated, code == mezu.CodeNotFound, enrol.Refused(err):
-		moved, again := d.registerOnce(ctx)
+		moved, again := g.registerOnce(ctx)
 		if again != nil {
 			return false, errors.Join(err, again)
 		}
@@ -137,51 +137,51 @@ func (d *Daemon) renewOnce(ctx context.Context) (moved bool, err error) {
 }
 
 // adopt applies an answer of the control plane.
-func (d *Daemon) adopt(resp *state.Answer, settings *state.Registration) (moved bool, err error) {
-	before := d.state.Applied()
-	out, err := d.state.Register(resp, settings)
+func (g *Warpgate) adopt(resp *state.Answer, settings *state.Registration) (moved bool, err error) {
+	before := g.state.Applied()
+	out, err := g.state.Register(resp, settings)
 	if !out.Adopted {
 		return false, err
 	}
 	if err != nil {
-		d.trouble("applying the control plane's answer", err)
+		g.trouble("applying the control plane's answer", err)
 	}
-	issued, notAfter := d.state.Lifetime()
-	d.log.Info("certificate received", "warpgate", d.state.Identity().ID, "serial", d.state.Serial(), "until", notAfter.UTC().Format(time.RFC3339))
-	if now := d.now(); now.Sub(issued).Abs() > maxSkew {
-		d.trouble("checking the clock", state.ClockError(now, issued, nil))
+	issued, notAfter := g.state.Lifetime()
+	g.log.Info("certificate received", "warpgate", g.state.Identity().ID, "serial", g.state.Serial(), "until", notAfter.UTC().Format(time.RFC3339))
+	if now := g.now(); now.Sub(issued).Abs() > maxSkew {
+		g.trouble("checking the clock", state.ClockError(now, issued, nil))
 	} else {
-		d.over("checking the clock")
+		g.over("checking the clock")
 	}
-	d.compare(resp.Head, before, out.Moved)
+	g.compare(resp.Head, before, out.Moved)
 	return out.Moved, nil
 }
 
 // compare holds what edges sent against what the control plane says. An edge
 // that delays policy shows here.
-func (d *Daemon) compare(head, before mezu.Position, moved bool) {
-	after := d.state.Applied()
+func (g *Warpgate) compare(head, before mezu.Position, moved bool) {
+	after := g.state.Applied()
 	switch {
 	case head.IsZero() || moved:
 	case head.Compare(after) < 0:
-		d.trouble("comparing with the control plane", fmt.Errorf("its newest statement is %s, older than the configuration in use, %s", head, after))
+		g.trouble("comparing with the control plane", fmt.Errorf("its newest statement is %s, older than the configuration in use, %s", head, after))
 	case !before.IsZero() && after.Compare(before) > 0:
-		d.log.Warn("the edges were behind the control plane", "had", before.String(), "now", after.String())
+		g.log.Warn("the edges were behind the control plane", "had", before.String(), "now", after.String())
 	}
 }
 
 // keep renews what runs out and saves what waits to be saved, until ctx ends. It
 // returns errMoved, or an error with which the Warpgate can't go on.
 func (s *session) keep(ctx context.Context) error {
-	d := s.d
+	g := s.gate
 	var urgent backoff.Backoff
 	next := time.Now() // wall clocks jump; this one doesn't
-	ticker := time.NewTicker(d.pace.tick)
+	ticker := time.NewTicker(g.pace.tick)
 	defer ticker.Stop()
 	for {
 		s.save()
-		if d.state.Revoked() {
-			return d.revoked()
+		if g.state.Revoked() {
+			return g.revoked()
 		}
 		why, pressing := s.due()
 		if why == "" || time.Now().Before(next) {
@@ -192,32 +192,32 @@ func (s *session) keep(ctx context.Context) error {
 				continue
 			}
 		}
-		d.log.Info(doingRenew, "reason", why)
-		moved, err := d.renewOnce(ctx)
+		g.log.Info(doingRenew, "reason", why)
+		moved, err := g.renewOnce(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case moved:
 			return errMoved
 		case err == nil:
-			d.over(doingRenew)
+			g.over(doingRenew)
 			s.refreshed()
 			if s.stranded() {
-				next = time.Now().Add(max(urgent.Next(), d.pace.tick))
+				next = time.Now().Add(max(urgent.Next(), g.pace.tick))
 			} else {
 				urgent.Reset()
-				next = time.Now().Add(d.pace.atLeast)
+				next = time.Now().Add(g.pace.atLeast)
 			}
 		case errors.Is(err, state.ErrRevoked):
-			return d.revoked()
+			return g.revoked()
 		case s.final(err):
 			return err
 		default:
-			d.trouble(doingRenew, err)
+			g.trouble(doingRenew, err)
 			if pressing {
 				next = time.Now().Add(urgent.Next())
 			} else {
-				next = time.Now().Add(d.pace.retry/2 + rand.N(d.pace.retry/2+1))
+				next = time.Now().Add(g.pace.retry/2 + rand.N(g.pace.retry/2+1))
 			}
 		}
 	}
@@ -226,8 +226,8 @@ func (s *session) keep(ctx context.Context) error {
 // due says why the control plane is to be asked, empty if there is no reason.
 // pressing is true if nothing can be served until it answers.
 func (s *session) due() (why string, pressing bool) {
-	st := s.d.state
-	now := s.d.now()
+	st := s.gate.state
+	now := s.gate.now()
 	issued, notAfter := st.Lifetime()
 	switch {
 	case now.After(notAfter):
@@ -242,7 +242,7 @@ func (s *session) due() (why string, pressing bool) {
 		return "the certificate is old enough", false
 	case st.Registration() == nil:
 		return "the record of the registration is lost", false
-	case s.linkless() > s.d.pace.linkless:
+	case s.linkless() > s.gate.pace.linkless:
 		return "no edge takes a tunnel", false
 	}
 	return "", false
@@ -251,7 +251,7 @@ func (s *session) due() (why string, pressing bool) {
 // stranded reports whether there is no edge to go to, so that an answer of the
 // control plane that named none is asked for again soon.
 func (s *session) stranded() bool {
-	return len(s.d.state.Edges()) == 0 || s.linkless() > s.d.pace.linkless
+	return len(s.gate.state.Edges()) == 0 || s.linkless() > s.gate.pace.linkless
 }
 
 // spread is how long after RenewAge this certificate is renewed: the same at
@@ -264,13 +264,13 @@ func spread(serial string) time.Duration {
 
 // save writes what could not be written before, and acknowledges it.
 func (s *session) save() {
-	before := s.d.state.Applied()
-	if err := s.d.state.Flush(); err != nil {
-		s.d.trouble(doingSave, err)
+	before := s.gate.state.Applied()
+	if err := s.gate.state.Flush(); err != nil {
+		s.gate.trouble(doingSave, err)
 		return
 	}
-	s.d.over(doingSave)
-	if s.d.state.Applied() != before {
+	s.gate.over(doingSave)
+	if s.gate.state.Applied() != before {
 		s.acknowledge()
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // session is what runs under one identity: a link per edge, and the server.
 type session struct {
-	d      *Daemon
+	gate   *Warpgate
 	server server
 	dialer *proxyDialer
 	// hard ends when every link is to be cut.
@@ -53,14 +53,14 @@ type link struct {
 
 // serve runs a session until ctx ends, the Warpgate becomes another one, or it
 // can't go on; then it drains, or cuts if the certificate was revoked.
-func (d *Daemon) serve(ctx context.Context) error {
-	hard, cut := context.WithCancel(d.hard)
+func (g *Warpgate) serve(ctx context.Context) error {
+	hard, cut := context.WithCancel(g.hard)
 	defer cut()
-	srv := d.newServer(d.forwarding())
-	s := &session{d: d, server: srv, dialer: &proxyDialer{proxy: d.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
+	srv := g.newServer(g.forwarding())
+	s := &session{gate: g, server: srv, dialer: &proxyDialer{proxy: g.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
 		links: map[string]*link{}, since: time.Now()}
-	d.session.Store(s)
-	d.log.Info("serving", "identity", d.state.Identity().String(), "upstream", d.target(), "bundle", d.state.Applied().String())
+	g.session.Store(s)
+	g.log.Info("serving", "identity", g.state.Identity().String(), "upstream", g.target(), "bundle", g.state.Applied().String())
 	s.follow()
 
 	keeping, stopKeeping := context.WithCancel(hard)
@@ -80,7 +80,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	keeper.Wait()
 	s.tasks.Wait()
 	srv.Close()
-	d.session.Store(nil)
+	g.session.Store(nil)
 	return err
 }
 
@@ -107,7 +107,7 @@ func (s *session) follow() {
 	if s.closed {
 		return
 	}
-	edges := s.d.state.Edges()
+	edges := s.gate.state.Edges()
 	for _, e := range edges {
 		old := s.links[e.ID]
 		if old != nil && old.edge == e {
@@ -121,7 +121,7 @@ func (s *session) follow() {
 	for id, l := range s.links {
 		if !slices.ContainsFunc(edges, func(e mezu.EdgeInfo) bool { return e.ID == id }) {
 			delete(s.links, id)
-			s.d.log.Info("edge is no longer on the list", "edge", l.edge.Name)
+			s.gate.log.Info("edge is no longer on the list", "edge", l.edge.Name)
 			s.tasks.Go(l.retire)
 		}
 	}
@@ -142,8 +142,8 @@ func (l *link) run(before *link) {
 			return
 		}
 		// Only a signed statement ends a Warpgate, not one edge's word.
-		l.s.d.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
-		if pause := l.s.d.pace.refused; backoff.Sleep(l.cut, pause/2+rand.N(pause/2+1)) != nil {
+		l.s.gate.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
+		if pause := l.s.gate.pace.refused; backoff.Sleep(l.cut, pause/2+rand.N(pause/2+1)) != nil {
 			return
 		}
 	}
@@ -151,26 +151,26 @@ func (l *link) run(before *link) {
 
 // next makes the tunnel's end for another run.
 func (l *link) next() *tunnel.Link {
-	d := l.s.d
+	g := l.s.gate
 	configs := map[string]*tls.Config{}
 	for _, protocol := range []string{mezu.ProtocolControl, mezu.ProtocolData} {
-		configs[protocol] = d.state.Anchor().EdgeTLS(d.certificate, l.edge.ID, protocol)
+		configs[protocol] = g.state.Anchor().EdgeTLS(g.certificate, l.edge.ID, protocol)
 	}
 	t := tunnel.NewLink(tunnel.LinkConfig{
 		Edge:     l.edge,
 		Dial:     l.s.dialer.DialContext,
 		TLS:      func(protocol string) *tls.Config { return configs[protocol] },
-		Epoch:    d.state.Epoch,
-		Version:  d.cfg.Version,
+		Epoch:    g.state.Epoch,
+		Version:  g.cfg.Version,
 		Serve:    l.s.server.ServeConn,
 		Document: l.document,
-		Told:     func() mezu.Told { return d.state.Told(l.edge.ID) },
+		Told:     func() mezu.Told { return g.state.Told(l.edge.ID) },
 		Current:  l.told,
-		Applied:  d.state.Applied,
-		Room:     d.room,
+		Applied:  g.state.Applied,
+		Room:     g.room,
 		State:    l.state,
-		Log:      d.log,
-		Now:      d.now,
+		Log:      g.log,
+		Now:      g.now,
 	})
 	l.mu.Lock()
 	l.current = t
@@ -188,11 +188,11 @@ func (l *link) tunnel() *tunnel.Link {
 // retire tells the edge to send nothing new, waits for what is in flight, and
 // ends the link.
 func (l *link) retire() {
-	ctx, cancel := context.WithTimeout(l.cut, l.s.d.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(l.cut, l.s.gate.cfg.DrainTimeout)
 	defer cancel()
 	if t := l.tunnel(); t != nil {
 		if err := t.Drain(ctx); err != nil {
-			l.s.d.log.Warn("draining a tunnel", "edge", l.edge.Name, "error", err)
+			l.s.gate.log.Warn("draining a tunnel", "edge", l.edge.Name, "error", err)
 		}
 	}
 	l.stop()
@@ -201,22 +201,22 @@ func (l *link) retire() {
 
 // state hears what the tunnel is doing. The tunnel logs it.
 func (l *link) state(st tunnel.LinkState, err error) {
-	d := l.s.d
+	g := l.s.gate
 	what := "keeping the tunnel to edge " + l.edge.Name
 	switch st {
 	case tunnel.LinkConnected:
-		d.counters.connects.Add(1)
+		g.counters.connects.Add(1)
 		l.changed(true)
-		d.over(what)
+		g.over(what)
 	case tunnel.LinkDisconnected, tunnel.LinkDraining:
 		l.changed(false)
 		var refusal *tunnel.RefusedError
 		switch {
 		case err == nil || l.cut.Err() != nil:
 		case errors.As(err, &refusal) && refusal.Err.Code == mezu.CodeConflict:
-			d.trouble(what, cloned(refusal)) // the tunnel logs what happened, not what to do
+			g.trouble(what, cloned(refusal)) // the tunnel logs what happened, not what to do
 		default:
-			d.tell(what, err)
+			g.tell(what, err)
 		}
 	}
 }
@@ -253,9 +253,9 @@ func (l *link) changed(registered bool) {
 	s.mu.Unlock()
 	switch {
 	case before == 0:
-		s.d.emit(s.d.status(mezu.WarpgateConnected))
+		s.gate.emit(s.gate.status(mezu.WarpgateConnected))
 	case now == 0:
-		s.d.emit(s.d.status(mezu.WarpgateDisconnected))
+		s.gate.emit(s.gate.status(mezu.WarpgateDisconnected))
 	}
 }
 
@@ -302,21 +302,21 @@ func drain(links []*link) {
 
 // document judges what an edge relays.
 func (l *link) document(doc mezu.Signed) {
-	d := l.s.d
-	changed, err := d.state.Accept(doc)
+	g := l.s.gate
+	changed, err := g.state.Accept(doc)
 	switch {
 	case errors.Is(err, state.ErrRevoked):
-		l.s.end(d.revoked())
+		l.s.end(g.revoked())
 		return
 	case errors.Is(err, state.ErrBackwards):
 		// An edge that was away; it catches up by itself.
-		d.counters.rejected.Add(1)
-		d.log.Warn("refusing a statement", "edge", l.edge.Name, "purpose", doc.Purpose, "error", err)
+		g.counters.rejected.Add(1)
+		g.log.Warn("refusing a statement", "edge", l.edge.Name, "purpose", doc.Purpose, "error", err)
 	case err != nil && changed:
-		d.trouble(doingSave, err)
+		g.trouble(doingSave, err)
 	case err != nil:
-		d.counters.rejected.Add(1)
-		d.trouble("judging a statement of edge "+l.edge.Name, err)
+		g.counters.rejected.Add(1)
+		g.trouble("judging a statement of edge "+l.edge.Name, err)
 	}
 	if !changed {
 		return
@@ -324,9 +324,9 @@ func (l *link) document(doc mezu.Signed) {
 	switch doc.Purpose {
 	case mezu.PurposeBundle:
 		l.s.acknowledge()
-		pos := d.state.Table().Position()
-		d.log.Info("configuration in force", "revision", pos.String(), "edge", l.edge.Name)
-		d.emit(mezu.Event{Event: mezu.EventConfig, Revision: pos})
+		pos := g.state.Table().Position()
+		g.log.Info("configuration in force", "revision", pos.String(), "edge", l.edge.Name)
+		g.emit(mezu.Event{Event: mezu.EventConfig, Revision: pos})
 	case mezu.PurposeEdges:
 		l.s.follow()
 	}
@@ -334,8 +334,8 @@ func (l *link) document(doc mezu.Signed) {
 
 // told hears how far the edge has told of revocations.
 func (l *link) told(told mezu.Told) {
-	if err := l.s.d.state.NoteTold(l.edge.ID, told); err != nil {
-		l.s.d.trouble(doingSave, err)
+	if err := l.s.gate.state.NoteTold(l.edge.ID, told); err != nil {
+		l.s.gate.trouble(doingSave, err)
 	}
 }
 
@@ -347,7 +347,7 @@ func (s *session) refreshed() {
 
 // acknowledge tells every edge which bundle is in force and on disk.
 func (s *session) acknowledge() {
-	pos := s.d.state.Applied()
+	pos := s.gate.state.Applied()
 	if pos.IsZero() {
 		return
 	}

@@ -87,8 +87,8 @@ type Config struct {
 	LinesLost func() uint64
 }
 
-// Daemon is one Warpgate.
-type Daemon struct {
+// Warpgate is the connector beside one workload, under one identity.
+type Warpgate struct {
 	cfg      Config
 	upstream mezu.Upstream
 	allow    []mezu.Upstream
@@ -133,23 +133,23 @@ type server interface {
 func newForwarder(c forward.Config) server { return forward.New(c) }
 
 // New checks the configuration. It touches nothing outside; Listen does.
-func New(cfg Config) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, counters: newCounters(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
+func New(cfg Config) (*Warpgate, error) {
+	g := &Warpgate{cfg: cfg, counters: newCounters(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
 		place: place{os.DirFS("/"), os.Getenv}}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
 	}
-	if d.now == nil {
-		d.now = time.Now
+	if g.now == nil {
+		g.now = time.Now
 	}
-	if d.cfg.Proxy == nil {
-		d.cfg.Proxy = environmentProxy
+	if g.cfg.Proxy == nil {
+		g.cfg.Proxy = environmentProxy
 	}
-	if d.cfg.DrainTimeout <= 0 {
-		d.cfg.DrainTimeout = DrainTimeout
+	if g.cfg.DrainTimeout <= 0 {
+		g.cfg.DrainTimeout = DrainTimeout
 	}
 	if cfg.MaxConns > 0 {
-		d.room = tunnel.NewRoom(cfg.MaxConns)
+		g.room = tunnel.NewRoom(cfg.MaxConns)
 	}
 	if _, err := api.ParseBaseURLs("api", cfg.API); err != nil {
 		return nil, err
@@ -162,27 +162,27 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, err
 		}
 	}
-	if err := d.parseTargets(); err != nil {
+	if err := g.parseTargets(); err != nil {
 		return nil, err
 	}
-	d.hard, d.cut = context.WithCancel(context.Background())
-	return d, nil
+	g.hard, g.cut = context.WithCancel(context.Background())
+	return g, nil
 }
 
 // parseTargets reads the upstreams.
-func (d *Daemon) parseTargets() error {
+func (g *Warpgate) parseTargets() error {
 	var err error
-	if d.cfg.Upstream != "" || len(d.cfg.AllowTargets) == 0 {
-		if d.upstream, err = mezu.ParseUpstream(d.cfg.Upstream); err != nil {
+	if g.cfg.Upstream != "" || len(g.cfg.AllowTargets) == 0 {
+		if g.upstream, err = mezu.ParseUpstream(g.cfg.Upstream); err != nil {
 			return named("upstream", err)
 		}
 	}
-	for _, text := range d.cfg.AllowTargets {
+	for _, text := range g.cfg.AllowTargets {
 		u, err := mezu.ParseUpstream(text)
 		if err != nil {
 			return named("allow-target", err)
 		}
-		d.allow = append(d.allow, u)
+		g.allow = append(g.allow, u)
 	}
 	return nil
 }
@@ -200,63 +200,63 @@ func named(field string, err error) error {
 
 // Listen takes the state directory and the health address. Run calls it if need
 // be. Errors name what to change.
-func (d *Daemon) Listen() error {
-	d.listen.Lock()
-	defer d.listen.Unlock()
-	if d.open {
+func (g *Warpgate) Listen() error {
+	g.listen.Lock()
+	defer g.listen.Unlock()
+	if g.open {
 		return nil
 	}
-	if d.hard.Err() != nil {
+	if g.hard.Err() != nil {
 		return errors.New("the Warpgate was closed")
 	}
-	client, err := enrol.New(enrol.Config{API: d.cfg.API, CAFile: d.cfg.CAFile, Token: d.cfg.Token, Environment: d.cfg.Environment,
-		Version: d.cfg.Version, Now: d.now, Certificate: d.certificate})
+	client, err := enrol.New(enrol.Config{API: g.cfg.API, CAFile: g.cfg.CAFile, Token: g.cfg.Token, Environment: g.cfg.Environment,
+		Version: g.cfg.Version, Now: g.now, Certificate: g.certificate})
 	if err != nil {
 		return err
 	}
-	st, err := state.Open(d.cfg.StateDir, d.now, d.log)
+	st, err := state.Open(g.cfg.StateDir, g.now, g.log)
 	if err != nil {
 		return err
 	}
-	if d.cfg.HealthAddr != "" {
-		if d.health, err = net.Listen("tcp", d.cfg.HealthAddr); err != nil {
+	if g.cfg.HealthAddr != "" {
+		if g.health, err = net.Listen("tcp", g.cfg.HealthAddr); err != nil {
 			return errors.Join(&mezu.Error{Code: mezu.CodeInvalid, Field: "health-addr", Detail: fmt.Sprintf("can't listen: %v", err),
 				Hint: "choose another address with --health-addr, or 127.0.0.1:0 for any free port", Cause: err}, st.Close())
 		}
 	}
-	d.client, d.state, d.open = client, st, true
+	g.client, g.state, g.open = client, st, true
 	return nil
 }
 
 // HealthAddr is where the health listener is bound, empty if there is none or
 // before Listen.
-func (d *Daemon) HealthAddr() string {
-	d.listen.Lock()
-	defer d.listen.Unlock()
-	if d.health == nil {
+func (g *Warpgate) HealthAddr() string {
+	g.listen.Lock()
+	defer g.listen.Unlock()
+	if g.health == nil {
 		return ""
 	}
-	return d.health.Addr().String()
+	return g.health.Addr().String()
 }
 
 // release gives back what Listen took.
-func (d *Daemon) release() error {
-	d.listen.Lock()
-	defer d.listen.Unlock()
-	if !d.open {
+func (g *Warpgate) release() error {
+	g.listen.Lock()
+	defer g.listen.Unlock()
+	if !g.open {
 		return nil
 	}
-	d.open = false
-	d.client.Close()
-	if d.health != nil {
-		d.health.Close()
+	g.open = false
+	g.client.Close()
+	if g.health != nil {
+		g.health.Close()
 	}
-	return d.state.Close()
+	return g.state.Close()
 }
 
 // Close cuts everything at once, requests in flight included; Run then returns
 // soon. It is idempotent and may be called before Run.
-func (d *Daemon) Close() { d.cut() }
+func (g *Warpgate) Close() { g.cut() }
 
 // Run registers if need be and serves until ctx ends; then it drains: edges are
 // told to send nothing new, requests in flight get until DrainTimeout, and the
@@ -265,95 +265,95 @@ func (d *Daemon) Close() { d.cut() }
 // (unauthenticated, forbidden, not_found) or its certificate was revoked. What
 // passes by itself (no network, no control plane, no edge, no workload) never
 // ends it.
-func (d *Daemon) Run(ctx context.Context) error {
-	if err := d.Listen(); err != nil {
+func (g *Warpgate) Run(ctx context.Context) error {
+	if err := g.Listen(); err != nil {
 		return err
 	}
 	soft, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(d.hard, stop)()
+	defer context.AfterFunc(g.hard, stop)()
 	var tasks sync.WaitGroup
-	serving, stopServing := context.WithCancel(d.hard)
-	if d.health != nil {
-		tasks.Go(func() { d.serveHealth(serving) })
+	serving, stopServing := context.WithCancel(g.hard)
+	if g.health != nil {
+		tasks.Go(func() { g.serveHealth(serving) })
 	}
-	if d.upstream.Address != "" {
-		tasks.Go(func() { d.watchWorkload(soft, d.upstream) })
+	if g.upstream.Address != "" {
+		tasks.Go(func() { g.watchWorkload(soft, g.upstream) })
 	}
-	err := d.work(soft)
+	err := g.work(soft)
 	stop()
 	stopServing()
 	tasks.Wait()
-	err = errors.Join(err, d.release())
+	err = errors.Join(err, g.release())
 	end := mezu.Event{Event: mezu.EventStopped}
 	if err != nil {
-		end.Code, end.Message, end.Hint = enrol.Explain(err, d.now())
+		end.Code, end.Message, end.Hint = enrol.Explain(err, g.now())
 	}
-	d.emit(end)
+	g.emit(end)
 	return err
 }
 
 // work registers and serves, again if the Warpgate becomes another one.
-func (d *Daemon) work(ctx context.Context) error {
-	if d.state.Revoked() {
-		return d.revoked()
+func (g *Warpgate) work(ctx context.Context) error {
+	if g.state.Revoked() {
+		return g.revoked()
 	}
-	if !d.fromDisk() {
-		if err := d.register(ctx); err != nil || ctx.Err() != nil {
+	if !g.fromDisk() {
+		if err := g.register(ctx); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
 	for {
-		err := d.serve(ctx)
+		err := g.serve(ctx)
 		if !errors.Is(err, errMoved) {
 			return err
 		}
-		d.log.Info("registered as another Warpgate; starting anew", "warpgate", d.state.Identity().ID)
+		g.log.Info("registered as another Warpgate; starting anew", "warpgate", g.state.Identity().ID)
 	}
 }
 
 // fromDisk reports whether the state directory is enough to serve, and made
 // under the settings in use.
-func (d *Daemon) fromDisk() bool {
-	if !d.state.Certified() {
+func (g *Warpgate) fromDisk() bool {
+	if !g.state.Certified() {
 		return false
 	}
-	was := d.state.Registration()
+	was := g.state.Registration()
 	if was == nil {
 		return true
 	}
-	is := d.settings()
+	is := g.settings()
 	return was.API == is.API && was.Wanted == is.Wanted && (is.TokenHash == "" || was.TokenHash == "" || was.TokenHash == is.TokenHash)
 }
 
 // settings are those that decide which Warpgate this is.
-func (d *Daemon) settings() state.Registration {
-	return state.Registration{API: d.cfg.API, Wanted: d.cfg.Environment, TokenHash: d.client.KeyHash()}
+func (g *Warpgate) settings() state.Registration {
+	return state.Registration{API: g.cfg.API, Wanted: g.cfg.Environment, TokenHash: g.client.KeyHash()}
 }
 
 // target is the upstream in its own notation, empty if there is none.
-func (d *Daemon) target() string {
-	if d.upstream.Address == "" {
+func (g *Warpgate) target() string {
+	if g.upstream.Address == "" {
 		return ""
 	}
-	return d.upstream.String()
+	return g.upstream.String()
 }
 
 // forwarding is what the server works by.
-func (d *Daemon) forwarding() forward.Config {
-	c := forward.Config{Upstream: d.upstream, Allow: d.allow, MayForward: d.cfg.MayForward, Table: d.state.Table, Serves: d.state.Serves, Log: d.log,
-		Panicked: func() { d.counters.panics.Add(1) }, Failed: d.counters.failed}
-	if d.cfg.Events != nil {
-		c.Request = d.emit
+func (g *Warpgate) forwarding() forward.Config {
+	c := forward.Config{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward, Table: g.state.Table, Serves: g.state.Serves, Log: g.log,
+		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
+	if g.cfg.Events != nil {
+		c.Request = g.emit
 	}
 	return c
 }
 
 // certificate is asked for at each handshake.
-func (d *Daemon) certificate() (*tls.Certificate, error) { return d.state.Certificate() }
+func (g *Warpgate) certificate() (*tls.Certificate, error) { return g.state.Certificate() }
 
 // revoked is the error that ends a Warpgate whose certificate was revoked.
-func (d *Daemon) revoked() error {
-	return &mezu.Error{Code: mezu.CodeForbidden, Detail: fmt.Sprintf("the certificate of this Warpgate (%s) has been revoked", d.state.Identity().ID),
-		Hint: "if it is to come back, remove " + d.cfg.StateDir + " and start it with a valid key", Cause: state.ErrRevoked}
+func (g *Warpgate) revoked() error {
+	return &mezu.Error{Code: mezu.CodeForbidden, Detail: fmt.Sprintf("the certificate of this Warpgate (%s) has been revoked", g.state.Identity().ID),
+		Hint: "if it is to come back, remove " + g.cfg.StateDir + " and start it with a valid key", Cause: state.ErrRevoked}
 }

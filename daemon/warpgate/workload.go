@@ -21,14 +21,14 @@ const (
 // watchWorkload says once when nothing answers at the upstream, and once when
 // it does. It only informs: requests are tried whatever it finds. It returns
 // at the first connection.
-func (d *Daemon) watchWorkload(ctx context.Context, u mezu.Upstream) {
+func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 	dialer := &net.Dialer{Timeout: probeTimeout}
 	for said := false; ; {
 		conn, err := dialer.DialContext(ctx, u.Network(), u.Address)
 		if err == nil {
 			conn.Close()
 			if said {
-				d.log.Info("the workload is up", "upstream", u.String())
+				g.log.Info("the workload is up", "upstream", u.String())
 			}
 			return
 		}
@@ -38,11 +38,11 @@ func (d *Daemon) watchWorkload(ctx context.Context, u mezu.Upstream) {
 		if !said {
 			said = true
 			hint := hintHere
-			if !d.cfg.SameMachine {
-				hint = workloadHint(u, d.place)
+			if !g.cfg.SameMachine {
+				hint = workloadHint(u, g.place)
 			}
-			d.log.Warn("nothing answers at the upstream yet; requests get 502 until it is up", "upstream", u.String(), "error", err, "hint", hint)
-			d.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
+			g.log.Warn("nothing answers at the upstream yet; requests get 502 until it is up", "upstream", u.String(), "error", err, "hint", hint)
+			g.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
 				Message: fmt.Sprintf("nothing answers at %s yet; waiting for it", u)})
 		}
 		if !wait(ctx, probeInterval) {

@@ -394,7 +394,7 @@ func (w *world) counts() (registers, renewals int) {
 
 // gate is a running Warpgate.
 type gate struct {
-	*warpgate.Daemon
+	*warpgate.Warpgate
 	t      *testing.T
 	clock  clock
 	events chan mezu.Event
@@ -423,7 +423,7 @@ func (w *world) start(cfg warpgate.Config, change ...func(*gate)) *gate {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g.Daemon = d
+	g.Warpgate = d
 	d.TestOnlyServe(echo)
 	d.TestOnlyHurry()
 	for _, f := range change {
