@@ -84,7 +84,7 @@ func serveBench(down, up net.Conn) {
 	var req relay.Request
 	var names relay.Names
 	var writeBy time.Time
-	abort := func() { up.Close() }
+	abort, head := func() { up.Close() }, req.Append
 	c.Reset(down, time.Minute, time.Minute)
 	defer c.Reader.Release()
 	for {
@@ -94,9 +94,8 @@ func serveBench(down, up net.Conn) {
 			return
 		}
 		c.Begin(0)
-		x.Begin(up, &writeBy, abort, &req, time.Now(), time.Minute, time.Minute)
-		x.Writer.Gathered(req.Append(x.Writer.Room()))
-		if x.Send(&c) != nil || x.Respond(&c) != nil || !x.Finish(&c) {
+		call := relay.Call{Request: &req, Head: head, Since: time.Now(), Response: time.Minute, Idle: time.Minute}
+		if _, err := x.Carry(relay.Upstream{Conn: up, WriteBy: &writeBy, Abort: abort}, &call, &c); err != nil || !x.Clean {
 			return
 		}
 	}

@@ -40,7 +40,7 @@ func TestRow22_CausesOfCutResponses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.idle, r.typed, r.tunnel = c.idle, c.tunnel, c.tunnel
+			r.idle, r.tunnel = c.idle, c.tunnel
 			r.start(t)
 			r.ask(t, get)
 			r.request(t)
@@ -119,7 +119,7 @@ func TestRow22_CausesBeforeAResponse(t *testing.T) {
 		{"Warpgate closes", true, shut, mezu.CauseWarpgateCut},
 	} {
 		r := newRig(t)
-		r.typed, r.tunnel = c.tunnel, c.tunnel
+		r.tunnel = c.tunnel
 		r.start(t)
 		r.ask(t, get)
 		r.request(t)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,31 +82,69 @@ type Downstream interface {
 	Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, out int64, err error)
 }
 
-// Exchange carries one request to an upstream connection and its response back.
-// Call Begin, gather the heads in Writer, then Send, Typed if the upstream
-// precedes its answers with typed heads, Respond, and Finish in any case. It is
-// reused for the next request.
+// Upstream is a connection that a request is carried over.
+type Upstream struct {
+	Conn net.Conn
+	// WriteBy is where the write deadline in force is kept from one exchange on the
+	// connection to the next, since moving it costs a timer; zero if that is unknown.
+	WriteBy *time.Time
+	// Abort breaks the connection, so that reads and writes under way end. It may be
+	// called more than once, and beside them, and must not wait.
+	Abort func()
+}
+
+// Call is one request that is to be carried.
+type Call struct {
+	Request *Request
+	// Head appends what goes to the upstream before the body. Whoever carries many
+	// requests makes this function once.
+	Head func(dst []byte) []byte
+	// Response bounds the wait for the response's head, counted from Since or from the
+	// last move of the request's body.
+	Since    time.Time
+	Response time.Duration
+	// Idle bounds the silence in the bodies, when neither moves.
+	Idle time.Duration
+}
+
+// Retry says where a request that got no response may be sent again.
+type Retry uint8
+
+const (
+	// Never: it was answered, or may have been carried out.
+	Never Retry = iota
+	// Anywhere: the connection was lost, and the request is replayable.
+	Anywhere
+	// Elsewhere: this Warpgate can't serve it, and nothing of it reached a workload.
+	Elsewhere
+)
+
+// Exchange carries one request to an upstream connection and its response back. It
+// is reused for the next request.
 type Exchange struct {
-	Writer Writer
-	Reader Reader // of the upstream
 	// Status is the response's, once there is one. Began says that its head
 	// went to the client, so that no other answer may follow.
 	Status int
 	Began  bool
+	// Clean says after Carry that the exchange is complete on the upstream
+	// connection, which may carry another.
+	Clean bool
 	// Pace is what the client's body is held to until the response begins: then the
 	// call streams. If nil, it may take its time.
 	Pace *Pace
-	// BytesIn and BytesOut count the bodies, complete after Finish.
+	// BytesIn and BytesOut count the bodies, complete after Carry.
 	BytesIn, BytesOut int64
-	// Tunnel says that the upstream is a Warpgate's connection, so that what breaks
-	// it is no word about the workload.
+	// Tunnel says that the upstream is a Warpgate's connection: a typed head precedes
+	// each of its answers, and what breaks it is no word about the workload.
 	Tunnel bool
 
+	writer   Writer
+	reader   Reader // of the upstream
 	req      *Request
 	response time.Duration // bound on the wait for the response's head
 	idle     time.Duration // bound on the silence in both bodies together
 	started  time.Time
-	down     Downstream // since Send
+	down     Downstream // since send
 	silence  Silence
 	silent   atomic.Pointer[Cut] // how it ended the exchange after the response had begun
 	ends     [2]func()           // of a silence by phase, made once
@@ -117,58 +156,117 @@ type Exchange struct {
 	body     Body
 	upload   upload
 	watching bool
-	typed    bool // the upstream precedes its heads with typed ones
 	refused  bool // the upstream answered with a failure instead of a response
 	heard    bool // something of an answer came
 	unsent   bool // the head did not go out whole, so that nobody has the request
 	gone     atomic.Bool
+
+	ending    sync.Mutex // guards the two below
+	underWay  bool       // between begin and the end of finish
+	abandoned bool
 }
 
-// Begin takes an upstream connection for a request. writeBy is where the write
-// deadline in force is kept from one exchange on the connection to the next, since
-// moving it costs a timer; zero if that is unknown. abort breaks it so that
-// reads and writes under way end; it may be called more than once, and beside
-// them, and must not wait. response bounds the wait for the response's head,
-// counted from since or from the last move of the request's body; idle the silence
-// in the bodies, when neither moves.
-func (x *Exchange) Begin(conn net.Conn, writeBy *time.Time, abort func(), req *Request, since time.Time, response, idle time.Duration) {
-	x.req, x.response, x.idle, x.started = req, response, idle, since
-	x.conn, x.abortUp = conn, abort
-	x.Status, x.Began, x.BytesIn, x.BytesOut = 0, false, 0, 0
-	x.up.wrap(conn, writeBy, impatience, max(response, impatience))
-	x.Reader.Reset(&x.up)
-	x.Writer.Reset(&x.up)
+// Carry sends the request over the connection, with its body, and the response to d.
+// An error that is a *mezu.Error has not been answered yet, unless Began. again says
+// where the request may be sent once more, by another Carry.
+func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, err error) {
+	x.begin(up, call)
+	defer x.finish(d)
+	x.writer.Gathered(call.Head(x.writer.Room()))
+	if err := x.send(d); err != nil {
+		return x.lost(err)
+	}
+	if x.Tunnel {
+		kind, payload, err := x.readTyped(d)
+		switch {
+		case err != nil:
+			return x.lost(err)
+		case kind == KindFailure:
+			return failure(payload)
+		case kind != KindResponse:
+			return Never, BadResponse("the Warpgate's answer is malformed", nil)
+		}
+	}
+	if err := x.respond(d); err != nil {
+		return x.lost(err)
+	}
+	return Never, nil
+}
+
+// failure is the Warpgate's word that there is no response.
+func failure(payload []byte) (Retry, error) {
+	f, err := ParseFailure(payload)
+	if err != nil {
+		return Never, BadResponse("the Warpgate's answer is malformed", err)
+	}
+	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
+	if f.Unsent {
+		return Elsewhere, err
+	}
+	return Never, err
+}
+
+// begin takes the connection for the request.
+func (x *Exchange) begin(up Upstream, call *Call) {
+	x.req, x.response, x.idle, x.started = call.Request, call.Response, call.Idle, call.Since
+	x.conn, x.abortUp = up.Conn, up.Abort
+	x.Status, x.Began, x.Clean, x.BytesIn, x.BytesOut = 0, false, false, 0, 0
+	x.up.wrap(up.Conn, up.WriteBy, impatience, max(call.Response, impatience))
+	x.reader.Reset(&x.up)
+	x.writer.Reset(&x.up)
 	x.upload.reset()
 	x.upload.pace = x.Pace
 	x.Pace.set(false)
-	x.watching, x.typed, x.refused, x.heard, x.unsent = false, false, false, false, false
-	x.Reader.Tunnel = false
+	x.watching, x.refused, x.heard, x.unsent = false, false, false, false
+	x.reader.Tunnel = x.Tunnel
 	x.gone.Store(false)
 	x.silent.Store(nil)
 	if x.ends[0] == nil {
 		x.ends = [2]func(){x.uploadSilent, x.answerSilent}
 	}
+	x.setUnderWay(true)
 }
 
-// Send writes the heads that were gathered, and the body when it is all here;
+// setUnderWay says whether there is an exchange that Abandon can end.
+func (x *Exchange) setUnderWay(underWay bool) {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	x.underWay = underWay
+	if underWay && x.abandoned {
+		x.abort()
+	}
+}
+
+// Abandon ends the exchange under way, and each later one at once, because nobody is
+// left to answer. It may be called from another goroutine, and does not wait.
+func (x *Exchange) Abandon() {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	x.abandoned = true
+	if x.underWay {
+		x.abort()
+	}
+}
+
+// send writes the heads that were gathered, and the body when it is all here;
 // otherwise it starts the upload beside.
-func (x *Exchange) Send(d Downstream) error {
+func (x *Exchange) send(d Downstream) error {
 	x.down = d
 	d.WriteWithin(x.idle)
-	if err := x.send(d); err != nil {
+	if err := x.sendRequest(d); err != nil {
 		return err
 	}
 	// One bound for the wait as a whole: a trickle must not stretch it.
 	return x.up.FixRead(impatience)
 }
 
-func (x *Exchange) send(d Downstream) error {
+func (x *Exchange) sendRequest(d Downstream) error {
 	if x.req.Framing == NoBody {
 		x.upload.finished = true
 		return x.sendHead()
 	}
 	if !x.req.Expect && d.UploadNow() {
-		n, err := x.Writer.Body(d.Source(), x.req.Framing)
+		n, err := x.writer.Body(d.Source(), x.req.Framing)
 		x.BytesIn += n
 		x.upload.finished = err == nil
 		return sourceFault(err)
@@ -184,16 +282,15 @@ func (x *Exchange) send(d Downstream) error {
 // sendHead writes the heads alone. A connection that fails has not taken all of
 // them, or Write would say so, and half a head is no request.
 func (x *Exchange) sendHead() error {
-	err := x.Writer.Flush()
+	err := x.writer.Flush()
 	x.unsent = err != nil
 	return err
 }
 
-// Typed waits for the typed head of the answer.
-func (x *Exchange) Typed(d Downstream) (kind byte, payload []byte, err error) {
-	x.typed, x.Reader.Tunnel = true, true
+// readTyped waits for the typed head of the answer.
+func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error) {
 	for {
-		kind, payload, err = x.Reader.ReadTyped()
+		kind, payload, err = x.reader.ReadTyped()
 		if err == nil {
 			x.heard, x.refused = true, kind == KindFailure
 			return kind, payload, nil
@@ -243,13 +340,13 @@ func (x *Exchange) waitOn(d Downstream, err error) error {
 	return nil
 }
 
-// Respond reads the response's head, passing interim ones on, and delivers it.
+// respond reads the response's head, passing interim ones on, and delivers it.
 // An error that is a *mezu.Error has not been answered yet. Errors of the
 // upstream before a head came are returned as they are.
-func (x *Exchange) Respond(d Downstream) error {
+func (x *Exchange) respond(d Downstream) error {
 	interims := Interims{Tunnel: x.Tunnel}
 	for {
-		err := x.Reader.ReadResponse(&x.resp, x.req.Method)
+		err := x.reader.ReadResponse(&x.resp, x.req.Method)
 		switch {
 		case errors.Is(err, ErrMalformedResponse):
 			return BadResponse("the workload's response is malformed", err)
@@ -284,10 +381,10 @@ func (x *Exchange) interim(d Downstream) error {
 			return ErrClientGone
 		}
 	}
-	if !x.typed {
+	if !x.Tunnel {
 		return nil
 	}
-	kind, payload, err := x.Typed(d)
+	kind, payload, err := x.readTyped(d)
 	switch {
 	case err != nil:
 		return err
@@ -304,7 +401,7 @@ func (x *Exchange) interim(d Downstream) error {
 // deliver sends head and body to the client.
 func (x *Exchange) deliver(d Downstream) error {
 	x.Status = x.resp.Status
-	x.body.Reset(&x.Reader, x.resp.Framing, x.resp.Length, 0)
+	x.body.Reset(&x.reader, x.resp.Framing, x.resp.Length, 0)
 	x.upload.settle()
 	x.Pace.set(true)
 	var err error
@@ -376,10 +473,6 @@ func (x *Exchange) answerSilent() {
 	x.down.Cut()
 }
 
-// Abandon ends the exchange because nobody is left to answer. It may be called
-// from another goroutine between Begin and Finish, and does not wait.
-func (x *Exchange) Abandon() { x.abort() }
-
 // ClientFault is what a failed write of a response to its client means.
 func ClientFault(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -414,15 +507,14 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 	}
 	x.unwatch(d)
 	x.Status, x.Began = 101, true
-	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.Reader, Lost: x.cutCause(errEnded)}, x.idle)
+	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
 	x.BytesIn += in
 	x.BytesOut += out
 	return err
 }
 
-// Finish joins what runs beside and gives buffers back. clean says that the
-// exchange is complete on the upstream connection, which may carry another.
-func (x *Exchange) Finish(d Downstream) (clean bool) {
+// finish joins what runs beside and gives buffers back.
+func (x *Exchange) finish(d Downstream) {
 	x.silence.Over(Uploading)
 	x.Pace.set(true) // from here on the body is stopped here
 	x.upload.settle()
@@ -444,38 +536,40 @@ func (x *Exchange) Finish(d Downstream) (clean bool) {
 	x.unwatch(d)
 	answered := x.refused && x.BytesIn <= MaxDrain ||
 		x.Began && x.Status != 101 && x.body.Done() && x.resp.Framing != UntilClose && x.resp.KeepAlive()
-	clean = answered && x.upload.finished && x.Reader.Buffered() == 0 && !x.gone.Load()
+	x.Clean = answered && x.upload.finished && x.reader.Buffered() == 0 && !x.gone.Load()
 	x.body.Close()
-	x.Reader.Release()
-	x.Writer.drop()
-	return clean
+	x.reader.Release()
+	x.writer.drop()
+	x.setUnderWay(false)
 }
 
-// Lost is the answer to a connection that broke before a response: the given
-// error when it is one to answer, workload_reset otherwise. replayable says that
-// the request may be sent again: its head did not go out, or it may have been
-// carried out but has no body, its method is idempotent, and nothing of an answer
-// came.
-func (x *Exchange) Lost(err error) (replayable bool, answer error) {
+// lost is the answer to a connection that broke before a response: the given
+// error when it is one to answer, workload_reset otherwise. The request may be sent
+// again if its head did not go out, or if it may have been carried out but has no
+// body, its method is idempotent, and nothing of an answer came.
+func (x *Exchange) lost(err error) (again Retry, answer error) {
 	var known *mezu.Error
 	switch {
 	case x.gone.Load(), errors.Is(err, ErrClientGone):
-		return false, ErrClientGone
+		return Never, ErrClientGone
 	case errors.As(err, &known), errors.Is(err, ErrAborted):
-		return false, err
+		return Never, err
 	}
 	if fault := x.upload.fault(); fault != nil {
-		return false, fault // that is what broke the connection
+		return Never, fault // that is what broke the connection
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false, ErrUntaken // there is no time left to send it again
+		return Never, ErrUntaken // there is no time left to send it again
 	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
 	if x.Tunnel {
 		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &Cut{x.cutCause(err), err}}
 	}
-	untouched := !x.heard && x.Reader.Buffered() == 0
-	return x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method), answer
+	untouched := !x.heard && x.reader.Buffered() == 0
+	if x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method) {
+		return Anywhere, answer
+	}
+	return Never, answer
 }
 
 // watch looks out for the client, unless the upload does; then it reports

@@ -19,8 +19,7 @@ import (
 type rig struct {
 	client   *net.TCPConn
 	upstream *net.TCPConn
-	typed    bool // the upstream is a Warpgate
-	tunnel   bool // the exchange is told so
+	tunnel   bool // the upstream is a Warpgate
 	response time.Duration
 	idle     time.Duration
 	spent    time.Duration // of response, before the exchange begins
@@ -36,7 +35,7 @@ type rig struct {
 
 type outcome struct {
 	err     error
-	again   bool // Lost called it replayable
+	again   bool // it may be sent anywhere once more
 	clean   bool // the upstream connection carries on
 	last    bool // the client's does not
 	body    bool // the request's body was read to its end
@@ -90,39 +89,16 @@ func (r *rig) serve(down, up net.Conn) {
 		r.pace.Begin(1<<20, r.grace, r.grace, &c)
 		defer r.pace.End()
 	}
-	x.Begin(up, new(time.Time), func() { up.Close() }, &req, time.Now().Add(-r.spent), r.response, r.idle)
-	x.Writer.Gathered(req.Append(x.Writer.Room()))
-	o.err = r.carry(&x, &c)
-	if o.err != nil {
-		o.again, o.err = x.Lost(o.err)
-	}
-	o.clean = x.Finish(&c)
+	var again relay.Retry
+	again, o.err = x.Carry(relay.Upstream{Conn: up, WriteBy: new(time.Time), Abort: func() { up.Close() }},
+		&relay.Call{Request: &req, Head: req.Append, Since: time.Now().Add(-r.spent), Response: r.response, Idle: r.idle}, &c)
+	o.again, o.clean = again == relay.Anywhere, x.Clean
 	o.last, o.body, o.status, o.in, o.out = c.Last, c.Body.Done(), x.Status, x.BytesIn, x.BytesOut
 	o.rewound = c.Rewind()
 	if !o.clean {
 		up.Close()
 	}
 	r.done <- o
-}
-
-func (r *rig) carry(x *relay.Exchange, c *relay.Client) error {
-	if err := x.Send(c); err != nil {
-		return err
-	}
-	if r.typed {
-		kind, payload, err := x.Typed(c)
-		if err != nil {
-			return err
-		}
-		if kind == relay.KindFailure {
-			f, err := relay.ParseFailure(payload)
-			if err != nil {
-				return err
-			}
-			return &mezu.Error{Code: f.Code, Detail: f.Detail}
-		}
-	}
-	return x.Respond(c)
 }
 
 func (r *rig) ask(t *testing.T, raw string) {
@@ -176,7 +152,7 @@ const (
 func TestExchange(t *testing.T) {
 	for _, typed := range []bool{false, true} {
 		r := newRig(t)
-		r.typed = typed
+		r.tunnel = typed
 		r.start(t)
 		r.ask(t, get)
 		r.request(t)
@@ -216,7 +192,7 @@ func TestConnectionIsKeptOnlyAfterAnAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
-			r.typed = c.typed
+			r.tunnel = c.typed
 			if c.code == mezu.CodeWorkloadTimeout {
 				r.response = 60 * time.Millisecond
 			}
@@ -614,7 +590,7 @@ func TestExpectContinue(t *testing.T) {
 func TestInterimResponses(t *testing.T) {
 	const hint = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 	r := newRig(t)
-	r.typed = true
+	r.tunnel = true
 	r.start(t)
 	r.ask(t, get)
 	r.request(t)

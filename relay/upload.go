@@ -180,7 +180,7 @@ func (x *Exchange) runUpload(d Downstream) {
 		x.silence.Begin(Uploading, x.idle, x.ends[0])
 		d.ReadWithin(0)
 		x.up.SetWrite(0)
-		_, err = x.Writer.Body(movingSource{&u.source, u}, x.req.Framing)
+		_, err = x.writer.Body(movingSource{&u.source, u}, x.req.Framing)
 		x.silence.Over(Uploading)
 	}
 	if err == nil {

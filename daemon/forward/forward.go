@@ -109,15 +109,12 @@ type worker struct {
 	names relay.Names
 	fwd   relay.Forwarded
 	x     relay.Exchange
+	head  func([]byte) []byte // appendHead, as a value made once
 	ask   policy.Request
 	began time.Time
 	route *policy.Route
 
 	broken bool // a panic left the exchange in an unknown state
-
-	cutting sync.Mutex
-	busy    bool // x has a workload's connection
-	over    bool // the data connection has ended
 
 	silence relay.Silence // of an exchange by net/http
 
@@ -130,6 +127,7 @@ type worker struct {
 func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	w := &worker{f: f, ctx: ctx}
 	w.ask.Carries = w.req.Carries
+	w.head = w.appendHead
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
@@ -143,23 +141,8 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 // cut ends the exchange under way, whatever it waits for: the edge has canceled it,
 // or the Warpgate ends.
 func (w *worker) cut() {
-	w.cutting.Lock()
-	w.over = true
-	if w.busy {
-		w.x.Abandon()
-	}
-	w.cutting.Unlock()
+	w.x.Abandon()
 	abort(w.c.Conn)
-}
-
-// hold says whether cut has an exchange to end.
-func (w *worker) hold(busy bool) {
-	w.cutting.Lock()
-	defer w.cutting.Unlock()
-	w.busy = busy
-	if busy && w.over {
-		w.x.Abandon()
-	}
 }
 
 // survive ends a panic outside of a request: it costs this data connection and no
@@ -371,7 +354,7 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 		return w.undialled(u, by, err)
 	}
 	again, err := w.try(p, conn)
-	if again && conn.reused {
+	if again == relay.Anywhere && conn.reused {
 		// The workload closed the idle connection just then.
 		if conn, err = p.fresh(w.ctx, by); err != nil {
 			_, err = w.undialled(u, by, err)
@@ -382,30 +365,21 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	return false, err
 }
 
-// try carries the request over one connection. again says that it may be sent
-// once more.
-func (w *worker) try(p *pool, conn *workloadConn) (again bool, err error) {
-	x := &w.x
-	x.Begin(conn.Conn, &conn.writeBy, conn.abort, &w.req, w.began, w.route.Timeout, w.route.IdleTimeout)
-	w.hold(true)
+// try carries the request over one connection.
+func (w *worker) try(p *pool, conn *workloadConn) (again relay.Retry, err error) {
 	defer func() {
-		clean := x.Finish(&w.c)
-		w.hold(false)
-		if clean {
+		if w.x.Clean {
 			p.put(conn)
 		} else {
 			conn.abort()
 		}
 	}()
-	x.Writer.Gathered(w.req.AppendForwarded(x.Writer.Room(), &w.fwd))
-	if err := x.Send(&w.c); err != nil {
-		return x.Lost(err)
-	}
-	if err := x.Respond(&w.c); err != nil {
-		return x.Lost(err)
-	}
-	return false, nil
+	up := relay.Upstream{Conn: conn.Conn, WriteBy: &conn.writeBy, Abort: conn.abort}
+	return w.x.Carry(up, &relay.Call{Request: &w.req, Head: w.head, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, &w.c)
 }
+
+// appendHead writes the head of the request to the workload.
+func (w *worker) appendHead(dst []byte) []byte { return w.req.AppendForwarded(dst, &w.fwd) }
 
 // undialled is the answer where no connection to the workload came about by the
 // route's time-out or before. There is no time left to try elsewhere after it.

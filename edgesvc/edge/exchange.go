@@ -30,7 +30,8 @@ type exchange struct {
 	e        *Edge
 	req      relay.Request
 	relay    relay.Exchange
-	pace     relay.Pace // of the request's body
+	head     func([]byte) []byte // appendHead, as a value made once
+	pace     relay.Pace          // of the request's body
 	table    *policy.Table
 	ask      policy.Request
 	decision policy.Decision
@@ -84,6 +85,7 @@ func (x *exchange) init(e *Edge) {
 	x.relay.Pace = &x.pace
 	x.ask.Carries = x.req.Carries
 	x.relay.Tunnel = true
+	x.head = x.appendHead
 }
 
 // begin starts the books of one exchange. The request id is there from the
@@ -130,15 +132,6 @@ func (x *exchange) bodyLimit() int64 {
 	}
 	return x.decision.Route.MaxBody
 }
-
-// retry says where a request may be tried again.
-type retry uint8
-
-const (
-	never     retry = iota
-	anywhere        // the connection was lost and the request is replayable
-	elsewhere       // this Warpgate can't, and nothing reached its workload
-)
 
 var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 
@@ -190,7 +183,7 @@ func (x *exchange) run(d downstream) error {
 		}
 		stale := conn.Reused()
 		again, err := x.try(conn, d)
-		if err == nil || again == never {
+		if err == nil || again == relay.Never {
 			return err
 		}
 		last = err
@@ -200,7 +193,7 @@ func (x *exchange) run(d downstream) error {
 			}
 			x.bytesIn = 0
 		}
-		if stale && again == anywhere && (failovers == 0 || x.e.hub.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
+		if stale && again == relay.Anywhere && (failovers == 0 || x.e.hub.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
 		tried = append(tried, s)
@@ -242,63 +235,30 @@ func checkoutError(err error) error {
 }
 
 // try carries the request over one data connection.
-func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again retry, err error) {
-	r := &x.relay
-	r.Begin(conn, &conn.WriteBy, conn.Abort, &x.req, x.ready, x.decision.Route.Timeout+graceOverWarpgate, x.decision.Route.IdleTimeout+graceOverWarpgate)
+func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again relay.Retry, err error) {
+	r, route := &x.relay, x.decision.Route
 	defer func() {
-		clean := r.Finish(d)
 		x.bytesIn += r.BytesIn
 		x.bytesOut += r.BytesOut
 		if err != nil && conn.Reclaimed() {
-			if again, err = never, errReclaimed; r.Began {
+			if again, err = relay.Never, errReclaimed; r.Began {
 				err = &relay.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
 			}
 		}
-		if clean {
+		if r.Clean {
 			conn.Release()
 		} else {
 			conn.Discard()
 		}
 	}()
-	info := relay.RequestInfo{Client: x.client, ID: x.req.ID, Position: x.table.Position()}
-	r.Writer.Gathered(x.req.Append(relay.AppendRequestInfo(r.Writer.Room(), &info)))
-	if err := r.Send(d); err != nil {
-		return x.lost(err)
-	}
-	kind, payload, err := r.Typed(d)
-	switch {
-	case err != nil:
-		return x.lost(err)
-	case kind == relay.KindFailure:
-		return x.failure(payload)
-	case kind != relay.KindResponse:
-		return never, relay.BadResponse("the Warpgate's answer is malformed", nil)
-	}
-	err = r.Respond(d)
+	up := relay.Upstream{Conn: conn, WriteBy: &conn.WriteBy, Abort: conn.Abort}
+	again, err = r.Carry(up, &relay.Call{Request: &x.req, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, d)
 	x.status = r.Status
-	if err != nil {
-		_, err = r.Lost(err)
-	}
-	return never, err
+	return again, err
 }
 
-func (x *exchange) lost(err error) (retry, error) {
-	replayable, err := x.relay.Lost(err)
-	if replayable {
-		return anywhere, err
-	}
-	return never, err
-}
-
-// failure is the Warpgate's word that there is no response.
-func (x *exchange) failure(payload []byte) (retry, error) {
-	f, err := relay.ParseFailure(payload)
-	if err != nil {
-		return never, relay.BadResponse("the Warpgate's answer is malformed", err)
-	}
-	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
-	if f.Unsent {
-		return elsewhere, err
-	}
-	return never, err
+// appendHead writes what precedes the request's body on a data connection.
+func (x *exchange) appendHead(dst []byte) []byte {
+	info := relay.RequestInfo{Client: x.client, ID: x.req.ID, Position: x.table.Position()}
+	return x.req.Append(relay.AppendRequestInfo(dst, &info))
 }
