@@ -132,6 +132,9 @@ type Exchange struct {
 	// Pace is what the client's body is held to until the response begins: then the
 	// call streams. If nil, it may take its time.
 	Pace *Pace
+	// Response is shown the head of the response before it goes to the client, once,
+	// and may change its fields; not its status nor its framing. If nil, nobody is.
+	Response func(*ResponseHead)
 	// BytesIn and BytesOut count the bodies, complete after Carry.
 	BytesIn, BytesOut int64
 	// Tunnel says that the upstream is a Warpgate's connection: a typed head precedes
@@ -404,6 +407,7 @@ func (x *Exchange) deliver(d Downstream) error {
 	x.body.Reset(&x.reader, x.resp.Framing, x.resp.Length, 0)
 	x.upload.settle()
 	x.Pace.set(true)
+	x.show()
 	var err error
 	if x.body.Complete() {
 		x.silence.Over(Uploading)
@@ -432,6 +436,13 @@ func (x *Exchange) deliver(d Downstream) error {
 		return BadResponse("the body of the workload's response is malformed", err)
 	}
 	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: &Cut{x.cutCause(src), src}}
+}
+
+// show shows the response's head to whoever wants it.
+func (x *Exchange) show() {
+	if x.Response != nil {
+		x.Response(&x.resp)
+	}
 }
 
 // stream delivers a response whose body is still to come. From here on a client
@@ -506,6 +517,7 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)
+	x.show()
 	x.Status, x.Began = 101, true
 	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
 	x.BytesIn += in

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,8 @@ type rig struct {
 	spent    time.Duration // of response, before the exchange begins
 	limit    int64
 	wrap     func(net.Conn) net.Conn // of the upstream connection, if not nil
-	pace     *relay.Pace             // of the client's body, with this grace
+	shown    func(*relay.ResponseHead)
+	pace     *relay.Pace // of the client's body, with this grace
 	grace    time.Duration
 
 	answers *bufio.Reader // what the client reads
@@ -84,7 +86,7 @@ func (r *rig) serve(down, up net.Conn) {
 	if r.wrap != nil {
 		up = r.wrap(up)
 	}
-	x := relay.Exchange{Tunnel: r.tunnel, Pace: r.pace}
+	x := relay.Exchange{Tunnel: r.tunnel, Pace: r.pace, Response: r.shown}
 	if r.pace != nil {
 		r.pace.Begin(1<<20, r.grace, r.grace, &c)
 		defer r.pace.End()
@@ -610,6 +612,23 @@ func TestInterimResponses(t *testing.T) {
 	r.answer(t, hint+ok)
 	r.reads(t, strings.Replace(ok, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)) // HTTP/1.0 knows no interim responses
 	r.end(t)
+}
+
+// TestResponseIsShownFirst: what is changed in the head of a response goes out; interim
+// ones are not shown.
+func TestResponseIsShownFirst(t *testing.T) {
+	r := newRig(t)
+	r.shown = func(h *relay.ResponseHead) {
+		h.Fields = append(h.Fields, relay.Field{Name: []byte("X-Status"), Value: strconv.AppendInt(nil, int64(h.Status), 10)})
+	}
+	r.start(t)
+	r.ask(t, get)
+	r.request(t)
+	r.answer(t, "HTTP/1.1 103 Early Hints\r\n\r\n"+ok)
+	r.reads(t, "HTTP/1.1 103 Early Hints\r\n\r\n"+strings.Replace(ok, "Content-Length", "X-Status: 200\r\nContent-Length", 1))
+	if o := r.end(t); o.err != nil || !o.clean {
+		t.Errorf("%+v", o)
+	}
 }
 
 func TestP18InterimFlood(t *testing.T) {
