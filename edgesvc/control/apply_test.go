@@ -13,46 +13,27 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // apply applies a manifest, which must succeed.
-func (x *tenant) apply(m mezu.Manifest, with ...func(*api.ApplyRequest)) api.ApplyResponse {
-	x.in.t.Helper()
+func apply(x *controltest.Tenant, m mezu.Manifest, with ...func(*api.ApplyRequest)) api.ApplyResponse {
+	x.In.T.Helper()
 	req := api.ApplyRequest{Manifest: m}
 	for _, w := range with {
 		w(&req)
 	}
-	return call[api.ApplyResponse](x.in.t, x.owner, api.OpApplyProject, req, x.org, x.prj)
+	return controltest.Call[api.ApplyResponse](x.In.T, x.Owner, api.OpApplyProject, req, x.Org, x.Prj)
 }
 
 func prune(r *api.ApplyRequest)  { r.Prune = true }
 func dryRun(r *api.ApplyRequest) { r.DryRun = true }
 
-func (x *tenant) export() mezu.Manifest {
-	x.in.t.Helper()
-	return call[mezu.Manifest](x.in.t, x.owner, api.OpExportProject, nil, x.org, x.prj)
-}
-
-// records are the store's, by key; those that rise by being read are left out.
-func (in *installation) records(prefix string) map[string]string {
-	in.t.Helper()
-	out := map[string]string{}
-	for token := ""; ; {
-		page, err := in.store.List(in.t.Context(), prefix, token, 0)
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		for _, r := range page.Records {
-			if !strings.HasPrefix(r.Key, "used/") {
-				out[r.Key] = string(r.Value)
-			}
-		}
-		if token = page.Next; token == "" {
-			return out
-		}
-	}
+func export(x *controltest.Tenant) mezu.Manifest {
+	x.In.T.Helper()
+	return controltest.Call[mezu.Manifest](x.In.T, x.Owner, api.OpExportProject, nil, x.Org, x.Prj)
 }
 
 func routes(values ...string) []mezu.Route {
@@ -81,18 +62,18 @@ func shopManifest() mezu.Manifest {
 }
 
 func TestApply_WholeManifest(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	call[mezu.Organization](t, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
-	edge, enrolled := in.enrol(op, "edge-1")
-	x := &tenant{in: in, owner: op, org: "acme", prj: "shop"}
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	controltest.Call[mezu.Organization](t, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
+	edge, enrolled := in.Enrol(op, "edge-1")
+	x := &controltest.Tenant{In: in, Owner: op, Org: "acme", Prj: "shop"}
 
-	planned := x.apply(shopManifest(), dryRun)
+	planned := apply(x, shopManifest(), dryRun)
 	if planned.Applied || len(planned.Changes) == 0 {
 		t.Fatalf("%+v", planned)
 	}
-	refused(t, mezu.CodeNotFound, op, api.OpGetProject, nil, "acme", "shop")
-	done := x.apply(shopManifest())
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpGetProject, nil, "acme", "shop")
+	done := apply(x, shopManifest())
 	if !done.Applied || len(done.Changes) != len(planned.Changes) || done.Changes[0].Path != "project" || len(done.Environments) != 3 || done.Environments[1].URL != "https://shop-acme.localhost:8443" {
 		t.Fatalf("%+v", done)
 	}
@@ -100,43 +81,43 @@ func TestApply_WholeManifest(t *testing.T) {
 		t.Error(w)
 	}
 	// The edges got all of it.
-	f := newFollower(t, enrolled)
-	stream, err := in.client("", edge.cert).Stream(t.Context(), mezu.Position{})
+	f := controltest.NewFollower(t, enrolled)
+	stream, err := in.Client("", edge.Cert).Stream(t.Context(), mezu.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	for !f.synced {
+	for !f.Synced {
 		e, err := stream.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.take(e)
+		f.Take(e)
 	}
-	production := f.bundles[done.Environments[1].ID]
-	if len(f.bundles) != 3 || production == nil || len(production.Routes) != 2 || production.Directory == "" || production.DirectoryMissing || production.Roles["staff"].Permissions[0] != "orders.read" {
+	production := f.Bundles[done.Environments[1].ID]
+	if len(f.Bundles) != 3 || production == nil || len(production.Routes) != 2 || production.Directory == "" || production.DirectoryMissing || production.Roles["staff"].Permissions[0] != "orders.read" {
 		t.Errorf("%+v", production)
 	}
-	if b := f.bundles[done.Environments[2].ID]; b == nil || b.Enabled {
+	if b := f.Bundles[done.Environments[2].ID]; b == nil || b.Enabled {
 		t.Errorf("%+v", b)
 	}
 	// An apply of an export changes nothing: no record is written, no bundle made.
-	before := in.records("")
-	exported := x.export()
-	again := x.apply(exported)
+	before := in.Records("")
+	exported := export(x)
+	again := apply(x, exported)
 	if again.Applied || len(again.Changes) != 0 || len(again.Environments) != 3 || again.Environments[1].URL != done.Environments[1].URL {
 		t.Errorf("%+v", again)
 	}
-	if after := in.records(""); !maps.Equal(before, after) {
+	if after := in.Records(""); !maps.Equal(before, after) {
 		t.Error("an apply of an export wrote to the store")
 	}
 	// And one of the file does neither.
-	if again := x.apply(shopManifest(), prune); again.Applied {
+	if again := apply(x, shopManifest(), prune); again.Applied {
 		t.Errorf("%+v", again)
 	}
 	// A9: one record for all of it.
 	var audited []mezu.AuditRecord
-	for _, value := range in.records("audit/" + mustOrganization(t, op).ID) {
+	for _, value := range in.Records("audit/" + mustOrganization(t, op).ID) {
 		var r mezu.AuditRecord
 		if err := json.Unmarshal([]byte(value), &r); err != nil {
 			t.Fatal(err)
@@ -152,16 +133,16 @@ func TestApply_WholeManifest(t *testing.T) {
 
 func mustOrganization(t *testing.T, op *api.Client) mezu.Organization {
 	t.Helper()
-	return call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	return controltest.Call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
 }
 
 func TestApply_ChangesWhatDiffers(t *testing.T) {
-	in := install(t)
-	x := in.tenant(in.operator(), "acme")
+	in := controltest.Install(t)
+	x := in.Tenant(in.Operator(), "acme")
 	m := shopManifest()
-	x.apply(m)
+	apply(x, m)
 	list := func(env string) api.RoutesState {
-		return call[api.RoutesState](t, x.owner, api.OpListRoutes, nil, x.org, x.prj, env)
+		return controltest.Call[api.RoutesState](t, x.Owner, api.OpListRoutes, nil, x.Org, x.Prj, env)
 	}
 	before := list("production")
 	staging := list("staging")
@@ -170,7 +151,7 @@ func TestApply_ChangesWhatDiffers(t *testing.T) {
 	e := m.Environments["production"]
 	e.Routes = []mezu.Route{{Name: "api", Prefix: "/v2/"}, {Exact: "/health"}, {Exact: "/new"}}
 	m.Environments["production"] = e
-	got := x.apply(m)
+	got := apply(x, m)
 	if !got.Applied || len(got.Changes) != 6 { // five fields of a route, and a route
 		t.Errorf("%+v", got.Changes)
 	}
@@ -183,21 +164,21 @@ func TestApply_ChangesWhatDiffers(t *testing.T) {
 	}
 	// The order of routes means nothing.
 	slices.Reverse(e.Routes)
-	if got := x.apply(m); got.Applied {
+	if got := apply(x, m); got.Applied {
 		t.Errorf("%+v", got.Changes)
 	}
 	// What somebody switched off stays off unless the manifest says otherwise.
-	call[mezu.Environment](t, x.owner, api.OpUpdateEnvironment, map[string]any{"enabled": false}, x.path()...)
+	controltest.Call[mezu.Environment](t, x.Owner, api.OpUpdateEnvironment, map[string]any{"enabled": false}, x.Path()...)
 	e.Enabled = nil
 	m.Environments["production"] = e
-	if got := x.apply(m); got.Applied {
+	if got := apply(x, m); got.Applied {
 		t.Errorf("%+v", got.Changes)
 	}
 	// Roles reach every environment's bundle, named or not.
-	call[mezu.Environment](t, x.owner, api.OpCreateEnvironment, map[string]any{"name": "other"}, x.org, x.prj)
+	controltest.Call[mezu.Environment](t, x.Owner, api.OpCreateEnvironment, map[string]any{"name": "other"}, x.Org, x.Prj)
 	other := list("other")
 	m.Roles["staff"] = mezu.ProjectRole{Permissions: []string{"orders.write"}}
-	x.apply(m)
+	apply(x, m)
 	if now := list("staging"); now.Position == staging.Position {
 		t.Error("a named environment has no bundle with the new role")
 	}
@@ -206,8 +187,8 @@ func TestApply_ChangesWhatDiffers(t *testing.T) {
 	}
 	// Settings that are left out are their defaults.
 	m.Environments["production"] = mezu.ManifestEnvironment{}
-	x.apply(m)
-	if env := call[mezu.Environment](t, x.owner, api.OpGetEnvironment, nil, x.path()...); env.WAF != "" || env.Directory != "" || *env.Enabled {
+	apply(x, m)
+	if env := controltest.Call[mezu.Environment](t, x.Owner, api.OpGetEnvironment, nil, x.Path()...); env.WAF != "" || env.Directory != "" || *env.Enabled {
 		t.Errorf("%+v", env)
 	}
 	if now := list("production"); len(now.Routes) != 0 {
@@ -216,20 +197,20 @@ func TestApply_ChangesWhatDiffers(t *testing.T) {
 }
 
 func TestApply_Prune(t *testing.T) {
-	in := withStore(t)
-	x := in.tenant(in.operator(), "acme")
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
 	m := shopManifest()
-	x.apply(m)
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "staging")
+	apply(x, m)
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "staging")
 	delete(m.Environments, "staging")
 	delete(m.Directories, "customers")
 	delete(m.Roles, "staff")
 	p := m.Environments["production"]
 	p.Directory = ""
 	m.Environments["production"] = p
-	kept := x.apply(m)
-	if names := slices.Sorted(maps.Keys(x.export().Environments)); len(names) != 3 || x.export().Roles["staff"].Permissions == nil {
+	kept := apply(x, m)
+	if names := slices.Sorted(maps.Keys(export(x).Environments)); len(names) != 3 || export(x).Roles["staff"].Permissions == nil {
 		t.Errorf("without prune %q went", names)
 	}
 	keeps := 0
@@ -242,22 +223,22 @@ func TestApply_Prune(t *testing.T) {
 		t.Errorf("%+v", kept.Changes)
 	}
 	// The directory is still named by the environment that goes with it.
-	if got := x.apply(m, prune); !got.Applied || len(got.Changes) != 3 {
+	if got := apply(x, m, prune); !got.Applied || len(got.Changes) != 3 {
 		t.Errorf("%+v", got.Changes)
 	}
-	got := x.export()
+	got := export(x)
 	if len(got.Environments) != 2 || len(got.Directories) != 0 || len(got.Roles) != 0 {
 		t.Errorf("%+v", got)
 	}
-	refused(t, mezu.CodeUnauthenticated, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
-	if left := in.records("pending/"); len(left) != 0 {
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
+	if left := in.Records("pending/"); len(left) != 0 {
 		t.Errorf("left to do: %v", left)
 	}
 	// A directory that stays named stays.
-	call[mezu.Directory](t, x.owner, api.OpCreateDirectory, map[string]any{"name": "used"}, x.org, x.prj)
+	controltest.Call[mezu.Directory](t, x.Owner, api.OpCreateDirectory, map[string]any{"name": "used"}, x.Org, x.Prj)
 	p.Directory = "used"
 	m.Environments["production"] = p
-	if e := refused(t, mezu.CodeConflict, x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, Prune: true}, x.org, x.prj); e.Field != "manifest.directories.used" {
+	if e := controltest.Refused(t, mezu.CodeConflict, x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, Prune: true}, x.Org, x.Prj); e.Field != "manifest.directories.used" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -265,10 +246,10 @@ func TestApply_Prune(t *testing.T) {
 // An apply takes effect at once or not at all: whatever is wrong with its last part
 // undoes the first.
 func TestApply_NothingOfWhatIsRefused(t *testing.T) {
-	in := withStore(t)
-	x := in.tenant(in.operator(), "acme")
-	x.apply(shopManifest())
-	before := in.records("")
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
+	apply(x, shopManifest())
+	before := in.Records("")
 	with := func(name string, e mezu.ManifestEnvironment) mezu.Manifest {
 		m := shopManifest()
 		m.Environments["empty"] = mezu.ManifestEnvironment{Routes: routes("/changed/")}
@@ -287,7 +268,7 @@ func TestApply_NothingOfWhatIsRefused(t *testing.T) {
 		"manifest.project":                           renamed,
 		"manifest.organization":                      moved,
 	} {
-		if e := refused(t, mezu.CodeInvalid, x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: m}, x.org, x.prj); e.Field != field {
+		if e := controltest.Refused(t, mezu.CodeInvalid, x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: m}, x.Org, x.Prj); e.Field != field {
 			t.Errorf("%+v, want one about %s", e, field)
 		}
 	}
@@ -297,11 +278,11 @@ func TestApply_NothingOfWhatIsRefused(t *testing.T) {
 		`{"manifest":{"environments":{"a":{},"a":{}}}}`:                                "manifest.environments.a",
 		`{"manifest":{"environments":{"a":{"endpoint":"x"}}}}`:                         "manifest.environments.a.endpoint",
 	} {
-		if e := refused(t, mezu.CodeInvalid, x.owner, api.OpApplyProject, json.RawMessage(body), x.org, x.prj); e.Field != field {
+		if e := controltest.Refused(t, mezu.CodeInvalid, x.Owner, api.OpApplyProject, json.RawMessage(body), x.Org, x.Prj); e.Field != field {
 			t.Errorf("%s: %+v", body, e)
 		}
 	}
-	if after := in.records(""); !maps.Equal(before, after) {
+	if after := in.Records(""); !maps.Equal(before, after) {
 		t.Error("something was written")
 	}
 }
@@ -309,8 +290,8 @@ func TestApply_NothingOfWhatIsRefused(t *testing.T) {
 // A manifest that needs more than one transaction holds is refused with the number of
 // environments that fit, which is exact, and nothing is changed.
 func TestApply_TooManyEnvironments(t *testing.T) {
-	in := withStore(t)
-	x := in.tenant(in.operator(), "acme")
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
 	many := func(n int, more func(*mezu.Manifest)) mezu.Manifest {
 		m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{}}
 		for i := range n {
@@ -322,7 +303,7 @@ func TestApply_TooManyEnvironments(t *testing.T) {
 		return m
 	}
 	fits := func(prj string, m mezu.Manifest) error {
-		_, err := api.Invoke[api.ApplyResponse](t.Context(), x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, DryRun: true}, x.org, prj)
+		_, err := api.Invoke[api.ApplyResponse](t.Context(), x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, DryRun: true}, x.Org, prj)
 		return err
 	}
 	for name, c := range map[string]struct {
@@ -348,20 +329,20 @@ func TestApply_TooManyEnvironments(t *testing.T) {
 		if mezu.CodeOf(err) != mezu.CodeInvalid || !strings.Contains(err.Error(), fmt.Sprintf(": %d of the 20 environments that it changes fit", most)) || most < 8 {
 			t.Errorf("%s: %d fit: %v", name, most, err)
 		}
-		before := in.records("")
-		if e := refused(t, mezu.CodeInvalid, x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: many(most+1, c.more)}, x.org, c.project); e.Field != "manifest.environments" || e.Hint == "" {
+		before := in.Records("")
+		if e := controltest.Refused(t, mezu.CodeInvalid, x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: many(most+1, c.more)}, x.Org, c.project); e.Field != "manifest.environments" || e.Hint == "" {
 			t.Errorf("%s: %+v", name, e)
 		}
-		if after := in.records(""); !maps.Equal(before, after) {
+		if after := in.Records(""); !maps.Equal(before, after) {
 			t.Errorf("%s: something was written", name)
 		}
 		// What is said to fit does, for good.
-		call[api.ApplyResponse](t, x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: many(most, c.more)}, x.org, c.project)
+		controltest.Call[api.ApplyResponse](t, x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: many(most, c.more)}, x.Org, c.project)
 		if c.project == "shop" {
-			for name := range x.export().Environments {
-				call[any](t, x.owner, api.OpDeleteEnvironment, nil, x.org, x.prj, name)
+			for name := range export(x).Environments {
+				controltest.Call[any](t, x.Owner, api.OpDeleteEnvironment, nil, x.Org, x.Prj, name)
 			}
-			x.apply(mezu.Manifest{}, prune)
+			apply(x, mezu.Manifest{}, prune)
 		}
 	}
 }
@@ -369,13 +350,13 @@ func TestApply_TooManyEnvironments(t *testing.T) {
 // A manifest that is within the operations of a transaction and over its checks is
 // told so, and the numbers are those of the store.
 func TestApply_TooManyChecks(t *testing.T) {
-	in := withStore(t)
-	x := in.tenant(in.operator(), "acme")
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
 	m := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{}}
 	var err error
 	for n := 0; err == nil; n++ {
 		m.Directories[fmt.Sprintf("d%02d", n)] = mezu.ManifestDirectory{}
-		_, err = api.Invoke[api.ApplyResponse](t.Context(), x.owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, DryRun: true}, x.org, x.prj)
+		_, err = api.Invoke[api.ApplyResponse](t.Context(), x.Owner, api.OpApplyProject, api.ApplyRequest{Manifest: m, DryRun: true}, x.Org, x.Prj)
 	}
 	var e *mezu.Error
 	if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != "manifest.directories" {
@@ -389,20 +370,20 @@ func TestApply_TooManyChecks(t *testing.T) {
 		t.Errorf("%s", e.Detail)
 	}
 	delete(m.Directories, "d00")
-	x.apply(m)
+	apply(x, m)
 }
 
 // A10: applies at once come one after the other, in any order, also at two control
 // planes on one store; none leaves a mix.
 func TestA10_TwoAppliesAreNeverMixed(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	x := in.tenant(in.client(token, nil), "acme")
-	other := &installation{t: t, dir: t.TempDir(), clock: in.clock, log: in.log, notice: in.notice, driver: in.driver}
-	other.copyKey(in)
-	other.start()
-	t.Cleanup(func() { other.stop() })
-	clients := []*api.Client{x.owner, other.client(token, nil)}
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	x := in.Tenant(in.Client(token, nil), "acme")
+	other := in.Beside(t.TempDir())
+	other.CopyKey(in)
+	other.Start()
+	t.Cleanup(func() { other.Stop() })
+	clients := []*api.Client{x.Owner, other.Client(token, nil)}
 	manifest := func(i int) mezu.Manifest {
 		m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{}, Roles: map[string]mezu.ProjectRole{"r": {Permissions: []string{fmt.Sprint(i)}}}}
 		for _, name := range []string{"production", "a", "b", "c"} {
@@ -414,14 +395,14 @@ func TestA10_TwoAppliesAreNeverMixed(t *testing.T) {
 		var running sync.WaitGroup
 		for i := range 6 {
 			running.Go(func() {
-				_, err := api.Invoke[api.ApplyResponse](t.Context(), clients[i%2], api.OpApplyProject, api.ApplyRequest{Manifest: manifest(i)}, x.org, x.prj)
+				_, err := api.Invoke[api.ApplyResponse](t.Context(), clients[i%2], api.OpApplyProject, api.ApplyRequest{Manifest: manifest(i)}, x.Org, x.Prj)
 				if err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		running.Wait()
-		got := x.export()
+		got := export(x)
 		one := got.Roles["r"].Permissions[0]
 		for name, e := range got.Environments {
 			if e.Routes[0].Prefix != "/"+one+"/" {
@@ -450,38 +431,38 @@ func (b *between) Get(ctx context.Context, key string) (store.Record, error) {
 // A10: what another apply or a creation makes between an apply's look at the project and
 // its plan is nothing that is in its way.
 func TestA10_ApplyAfterAnotherCreation(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	x := in.tenant(in.client(token, nil), "acme")
-	prj := call[mezu.Project](t, x.owner, api.OpGetProject, nil, x.org, x.prj).ID
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	x := in.Tenant(in.Client(token, nil), "acme")
+	prj := controltest.Call[mezu.Project](t, x.Owner, api.OpGetProject, nil, x.Org, x.Prj).ID
 	for name, do := range map[string]func(m mezu.Manifest){
-		"an apply": func(m mezu.Manifest) { x.apply(m) },
+		"an apply": func(m mezu.Manifest) { apply(x, m) },
 		"a creation": func(mezu.Manifest) {
-			call[any](t, x.owner, api.OpCreateEnvironment, map[string]any{"name": "a-creation"}, x.org, x.prj)
+			controltest.Call[any](t, x.Owner, api.OpCreateEnvironment, map[string]any{"name": "a-creation"}, x.Org, x.Prj)
 		},
 	} {
 		made := strings.ReplaceAll(name, " ", "-")
 		one := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{made: {Routes: routes("/one/")}}}
 		two := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{made: {Routes: routes("/two/")}}}
 		ran := false
-		other := &installation{t: t, dir: t.TempDir(), clock: in.clock, log: in.log, notice: in.notice,
-			driver: &between{Store: in.driver, key: "env/" + prj + "/" + made, do: func() { ran = true; do(one) }}}
-		other.copyKey(in)
-		other.start()
-		call[api.ApplyResponse](t, other.client(token, nil), api.OpApplyProject, api.ApplyRequest{Manifest: two}, x.org, x.prj)
-		if got := x.export().Environments[made].Routes; !ran || got[0].Prefix != "/two/" {
+		other := in.Beside(t.TempDir())
+		other.Driver = &between{Store: in.Driver, key: "env/" + prj + "/" + made, do: func() { ran = true; do(one) }}
+		other.CopyKey(in)
+		other.Start()
+		controltest.Call[api.ApplyResponse](t, other.Client(token, nil), api.OpApplyProject, api.ApplyRequest{Manifest: two}, x.Org, x.Prj)
+		if got := export(x).Environments[made].Routes; !ran || got[0].Prefix != "/two/" {
 			t.Errorf("after %s (%v): %+v", name, ran, got)
 		}
-		other.stop()
+		other.Stop()
 	}
 }
 
 // An apply needs the verbs of what it writes, and what is not the caller's is not
 // there.
 func TestApply_Authority(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	read := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead}
 	changes := map[mezu.Permission]mezu.Manifest{
 		mezu.PermRoutesWrite:       {Environments: map[string]mezu.ManifestEnvironment{"production": {Routes: routes("/")}}},
@@ -493,48 +474,48 @@ func TestApply_Authority(t *testing.T) {
 		for _, w := range with {
 			w(&req)
 		}
-		_, err := api.Invoke[api.ApplyResponse](t.Context(), c, api.OpApplyProject, req, x.org, prj)
+		_, err := api.Invoke[api.ApplyResponse](t.Context(), c, api.OpApplyProject, req, x.Org, prj)
 		return err
 	}
 	for verb, m := range changes {
 		for other := range changes {
-			_, key := x.account("a", append(slices.Clone(read), other)...)
-			err := attempt(in.client(key, nil), m, x.prj)
+			_, key := x.Account("a", append(slices.Clone(read), other)...)
+			err := attempt(in.Client(key, nil), m, x.Prj)
 			switch {
 			case other == verb && err != nil:
 				t.Errorf("%s with the verb: %v", verb, err)
 			case other != verb && (mezu.CodeOf(err) != mezu.CodeForbidden || !strings.Contains(err.Error(), string(verb))):
 				t.Errorf("%s with %s: %v", verb, other, err)
 			}
-			call[any](t, op, api.OpDeleteServiceAccount, nil, x.org, x.prj, "a")
-			x.apply(mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"production": {}}}, prune)
+			controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, "a")
+			apply(x, mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"production": {}}}, prune)
 		}
 	}
 	// No account changes roles, makes a project or reads less than all of it.
-	_, key := x.account("all", append(slices.Clone(read), mezu.PermRoutesWrite, mezu.PermEnvironmentsWrite, mezu.PermDirectoriesWrite)...)
-	account := in.client(key, nil)
-	if err := attempt(account, mezu.Manifest{Roles: map[string]mezu.ProjectRole{"r": {Permissions: []string{"x"}}}}, x.prj); mezu.CodeOf(err) != mezu.CodeForbidden {
+	_, key := x.Account("all", append(slices.Clone(read), mezu.PermRoutesWrite, mezu.PermEnvironmentsWrite, mezu.PermDirectoriesWrite)...)
+	account := in.Client(key, nil)
+	if err := attempt(account, mezu.Manifest{Roles: map[string]mezu.ProjectRole{"r": {Permissions: []string{"x"}}}}, x.Prj); mezu.CodeOf(err) != mezu.CodeForbidden {
 		t.Errorf("roles by an account: %v", err)
 	}
 	if err := attempt(account, mezu.Manifest{}, "blog"); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("a new project by an account: %v", err)
 	}
 	for i := range read {
-		_, key := x.account("few", slices.Delete(slices.Clone(read), i, i+1)...)
-		few := in.client(key, nil)
-		if err := attempt(few, mezu.Manifest{}, x.prj); mezu.CodeOf(err) != mezu.CodeForbidden {
+		_, key := x.Account("few", slices.Delete(slices.Clone(read), i, i+1)...)
+		few := in.Client(key, nil)
+		if err := attempt(few, mezu.Manifest{}, x.Prj); mezu.CodeOf(err) != mezu.CodeForbidden {
 			t.Errorf("apply without %s: %v", read[i], err)
 		}
-		refused(t, mezu.CodeForbidden, few, api.OpExportProject, nil, x.org, x.prj)
-		call[any](t, op, api.OpDeleteServiceAccount, nil, x.org, x.prj, "few")
+		controltest.Refused(t, mezu.CodeForbidden, few, api.OpExportProject, nil, x.Org, x.Prj)
+		controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, "few")
 	}
 	// Who reads may compare.
-	viewer, _ := in.join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
-	if err := attempt(viewer, mezu.Manifest{}, x.prj, dryRun); err != nil {
+	viewer, _ := in.Join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
+	if err := attempt(viewer, mezu.Manifest{}, x.Prj, dryRun); err != nil {
 		t.Error(err)
 	}
 	for _, m := range changes {
-		if err := attempt(viewer, m, x.prj); mezu.CodeOf(err) != mezu.CodeForbidden {
+		if err := attempt(viewer, m, x.Prj); mezu.CodeOf(err) != mezu.CodeForbidden {
 			t.Errorf("a viewer's apply: %v", err)
 		}
 	}
@@ -542,20 +523,20 @@ func TestApply_Authority(t *testing.T) {
 		t.Errorf("a viewer's new project: %v", err)
 	}
 	// Another tenant finds nothing, neither by name nor by id.
-	stranger := in.client(devToken(t, in), nil)
-	prj := call[mezu.Project](t, op, api.OpGetProject, nil, x.org, x.prj)
-	for _, ref := range []string{x.prj, prj.ID, "blog"} {
+	stranger := in.Client(controltest.DevToken(t, in), nil)
+	prj := controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, x.Org, x.Prj)
+	for _, ref := range []string{x.Prj, prj.ID, "blog"} {
 		if err := attempt(stranger, mezu.Manifest{}, ref); mezu.CodeOf(err) != mezu.CodeNotFound {
 			t.Errorf("%s by a stranger: %v", ref, err)
 		}
-		refused(t, mezu.CodeNotFound, stranger, api.OpExportProject, nil, x.org, ref)
+		controltest.Refused(t, mezu.CodeNotFound, stranger, api.OpExportProject, nil, x.Org, ref)
 	}
 }
 
 // Documents that don't fit a transaction go first, as chunks.
 func TestApply_LargeDocuments(t *testing.T) {
-	in := withStore(t)
-	x := in.tenant(in.operator(), "acme")
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
 	m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{}}
 	for i := range 8 {
 		var list []string
@@ -564,14 +545,14 @@ func TestApply_LargeDocuments(t *testing.T) {
 		}
 		m.Environments[fmt.Sprintf("e%d", i)] = mezu.ManifestEnvironment{Routes: routes(list...)}
 	}
-	got := x.apply(m)
+	got := apply(x, m)
 	if !got.Applied || len(got.Changes) != mezu.MaxChanges || got.Omitted != 8*601+1-mezu.MaxChanges {
 		t.Errorf("%d changes and %d more", len(got.Changes), got.Omitted)
 	}
-	if chunks := in.records("piece/"); len(chunks) < 16 {
+	if chunks := in.Records("piece/"); len(chunks) < 16 {
 		t.Errorf("%d chunks", len(chunks))
 	}
-	if again := x.apply(x.export()); again.Applied {
+	if again := apply(x, export(x)); again.Applied {
 		t.Errorf("%+v", again.Changes[:1])
 	}
 }

@@ -1,55 +1,29 @@
 package control_test
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/trust"
 )
 
-// race runs n calls at once and counts the ones that win.
-func race(n int, try func(i int) error) (won int, lost []error) {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	start := make(chan struct{})
-	for i := range n {
-		wg.Go(func() {
-			<-start
-			err := try(i)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				won++
-			} else {
-				lost = append(lost, err)
-			}
-		})
-	}
-	close(start)
-	wg.Wait()
-	return won, lost
-}
-
 // K7: a single-use secret used by many at once lets exactly one in.
 func TestK7_SingleUse(t *testing.T) {
-	in := install(t)
+	in := controltest.Install(t)
 	const many = 8
-	code := in.bootstrapCode()
-	won, lost := race(many, func(int) error {
-		_, err := api.Invoke[api.TokenResponse](t.Context(), in.client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: code})
+	code := in.BootstrapCode()
+	won, lost := controltest.Race(many, func(int) error {
+		_, err := api.Invoke[api.TokenResponse](t.Context(), in.Client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: code})
 		return err
 	})
 	if won != 1 {
@@ -60,133 +34,122 @@ func TestK7_SingleUse(t *testing.T) {
 			t.Errorf("bootstrap: lost with %v", err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(in.dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(in.Dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the file of the used link is there: %v", err)
 	}
 
-	token, err := in.plane.DevToken(t.Context())
+	token, err := in.Plane.DevToken(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := in.client(token, nil)
-	join := in.joinToken(op)
-	ids := make([]*identity, many)
+	op := in.Client(token, nil)
+	join := in.JoinToken(op)
+	ids := make([]*controltest.Identity, many)
 	for i := range ids {
-		ids[i] = newIdentity(t)
+		ids[i] = controltest.NewIdentity(t)
 	}
-	won, lost = race(many, func(i int) error {
-		_, err := api.Invoke[any](t.Context(), in.client(join, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[i].csr, Name: "edge-" + string(rune('a'+i)), TunnelAddress: "127.0.0.1:9443"})
+	won, lost = controltest.Race(many, func(i int) error {
+		_, err := api.Invoke[any](t.Context(), in.Client(join, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[i].CSR, Name: "edge-" + string(rune('a'+i)), TunnelAddress: "127.0.0.1:9443"})
 		return err
 	})
 	if won != 1 {
 		t.Fatalf("join token: %d won: %v", won, lost)
 	}
-	if n := len(call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items); n != 1 {
+	if n := len(controltest.Call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items); n != 1 {
 		t.Fatalf("%d edges", n)
 	}
-	e := refused(t, mezu.CodeUnauthenticated, in.client(join, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[0].csr, Name: "again", TunnelAddress: "127.0.0.1:9443"})
+	e := controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(join, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[0].CSR, Name: "again", TunnelAddress: "127.0.0.1:9443"})
 	if !strings.Contains(e.Hint, "join-token create") {
 		t.Errorf("hint %q", e.Hint)
 	}
 
-	x := in.tenant(op, "acme")
-	gate := newIdentity(t)
-	enrolment := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: spki(t, gate.csr)}, x.path()...)
-	refused(t, mezu.CodeForbidden, in.client(enrolment.Token, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr})
-	won, lost = race(many, func(int) error {
-		_, err := api.Invoke[any](t.Context(), in.client(enrolment.Token, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: gate.csr})
+	x := in.Tenant(op, "acme")
+	gate := controltest.NewIdentity(t)
+	enrolment := controltest.Call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: controltest.SPKI(t, gate.CSR)}, x.Path()...)
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(enrolment.Token, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR})
+	won, lost = controltest.Race(many, func(int) error {
+		_, err := api.Invoke[any](t.Context(), in.Client(enrolment.Token, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: gate.CSR})
 		return err
 	})
 	if won != 1 {
 		t.Fatalf("enrolment token: %d won: %v", won, lost)
 	}
-	if n := len(call[api.List[mezu.Warpgate]](t, op, api.OpListWarpgates, nil, x.path()...).Items); n != 1 {
+	if n := len(controltest.Call[api.List[mezu.Warpgate]](t, op, api.OpListWarpgates, nil, x.Path()...).Items); n != 1 {
 		t.Fatalf("%d Warpgates", n)
 	}
 
-	late := in.joinToken(op)
-	in.clock.advance(mezu.JoinTokenLife + time.Second)
-	refused(t, mezu.CodeUnauthenticated, in.client(late, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[1].csr, Name: "late", TunnelAddress: "127.0.0.1:9443"})
-}
-
-func spki(t *testing.T, csr string) string {
-	t.Helper()
-	block, _ := pem.Decode([]byte(csr))
-	req, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(req.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:])
+	late := in.JoinToken(op)
+	in.Clock.Advance(mezu.JoinTokenLife + time.Second)
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(late, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: ids[1].CSR, Name: "late", TunnelAddress: "127.0.0.1:9443"})
 }
 
 // K1, K2: what is wrong with a key is told, with what to do next; a deleted
 // account's key and the Warpgates that it let in are cut.
 func TestK2_Keys(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	acc, key := x.account("gate", mezu.PermWarpgateRegister)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	acc, key := x.Account("gate", mezu.PermWarpgateRegister)
 	if acc.KeyPrefix != key[:mezu.KeyPrefixLength] {
 		t.Errorf("prefix %q", acc.KeyPrefix)
 	}
-	shown := call[map[string]any](t, op, api.OpGetServiceAccount, nil, x.org, x.prj, "gate")
+	shown := controltest.Call[map[string]any](t, op, api.OpGetServiceAccount, nil, x.Org, x.Prj, "gate")
 	if _, there := shown["key"]; there || shown["last_used_at"] != nil {
 		t.Errorf("a read shows %v", shown)
 	}
-	w, _ := in.register(key, "")
-	if used := call[mezu.ServiceAccount](t, op, api.OpGetServiceAccount, nil, x.org, x.prj, acc.ID); used.LastUsedAt.IsZero() {
+	w, _ := in.Register(key, "")
+	if used := controltest.Call[mezu.ServiceAccount](t, op, api.OpGetServiceAccount, nil, x.Org, x.Prj, acc.ID); used.LastUsedAt.IsZero() {
 		t.Error("the use of the key is not shown")
 	}
-	csr := newIdentity(t).csr
+	csr := controltest.NewIdentity(t).CSR
 	flipped := []byte(key)
 	flipped[3] ^= 1
 	for name, bad := range map[string]string{
 		"truncated": key[:30], "mistyped": string(flipped), "foreign": mezu.NewKey(), "nonsense": "mezu_x", "another kind": mezu.NewToken("mezunone_"),
 	} {
-		e := refused(t, mezu.CodeUnauthenticated, in.client(bad, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr})
+		e := controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(bad, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr})
 		if e.Hint == "" || e.Detail == "" {
 			t.Errorf("%s: %+v has no hint", name, e)
 		}
 	}
-	call[any](t, op, api.OpDeleteServiceAccount, nil, x.org, x.prj, "gate")
-	if e := refused(t, mezu.CodeUnauthenticated, in.client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr}); e.Hint == "" {
+	controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, "gate")
+	if e := controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr}); e.Hint == "" {
 		t.Errorf("revoked: %+v", e)
 	}
-	refused(t, mezu.CodeUnauthenticated, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
-	refused(t, mezu.CodeNotFound, op, api.OpGetWarpgate, nil, x.path(w.id)...)
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpGetWarpgate, nil, x.Path(w.ID)...)
 }
 
 // K8, K9, T8: a certificate opens only what its role, its life and the registry
 // let it.
 func TestK8_Certificates(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	e, _ := in.enrol(op, "edge-1")
-	csr := newIdentity(t).csr
-	refused(t, mezu.CodeForbidden, in.client("", w.cert), api.OpRenewEdge, api.RenewRequest{CSR: csr})
-	refused(t, mezu.CodeForbidden, in.client("", w.cert), api.OpEdgeReport, api.EdgeReport{})
-	refused(t, mezu.CodeForbidden, in.client("", e.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
-	refused(t, mezu.CodeForbidden, in.client("", e.cert), api.OpListEdges, nil)
-	refused(t, mezu.CodeForbidden, in.client("", w.cert), api.OpGetProject, nil, x.org, x.prj)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	e, _ := in.Enrol(op, "edge-1")
+	csr := controltest.NewIdentity(t).CSR
+	controltest.Refused(t, mezu.CodeForbidden, in.Client("", w.Cert), api.OpRenewEdge, api.RenewRequest{CSR: csr})
+	controltest.Refused(t, mezu.CodeForbidden, in.Client("", w.Cert), api.OpEdgeReport, api.EdgeReport{})
+	controltest.Refused(t, mezu.CodeForbidden, in.Client("", e.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
+	controltest.Refused(t, mezu.CodeForbidden, in.Client("", e.Cert), api.OpListEdges, nil)
+	controltest.Refused(t, mezu.CodeForbidden, in.Client("", w.Cert), api.OpGetProject, nil, x.Org, x.Prj)
 
 	// A certificate of another installation with the same identity in it.
-	other := install(t)
-	oop := other.operator()
-	f, _ := other.enrol(oop, "edge-1")
-	refused(t, mezu.CodeUnauthenticated, in.client("", f.cert), api.OpEdgeReport, api.EdgeReport{})
+	other := controltest.Install(t)
+	oop := other.Operator()
+	f, _ := other.Enrol(oop, "edge-1")
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", f.Cert), api.OpEdgeReport, api.EdgeReport{})
 
 	// Another key under the same Warpgate id.
-	refused(t, mezu.CodeForbidden, in.client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr, Warpgate: w.id})
-	again := call[api.RegisterResponse](t, in.client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: w.csr, Warpgate: w.id})
-	if again.Warpgate != w.id {
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr, Warpgate: w.ID})
+	again := controltest.Call[api.RegisterResponse](t, in.Client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: w.CSR, Warpgate: w.ID})
+	if again.Warpgate != w.ID {
 		t.Errorf("the same key registered as %s", again.Warpgate)
 	}
-	in.clock.advance(mezu.LeafLife + time.Hour)
-	e2 := refused(t, mezu.CodeUnauthenticated, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
+	in.Clock.Advance(mezu.LeafLife + time.Hour)
+	e2 := controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: csr})
 	if e2.Hint == "" {
 		t.Errorf("expired: %+v", e2)
 	}
@@ -194,37 +157,28 @@ func TestK8_Certificates(t *testing.T) {
 
 // A peer that renews without end keeps a bounded number of certificates alive.
 func TestK9_RenewalsAreBounded(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	e, enrolled := in.enrol(op, "edge-1")
-	first := e.cert
+	in := controltest.Install(t)
+	op := in.Operator()
+	e, enrolled := in.Enrol(op, "edge-1")
+	first := e.Cert
 	for range 20 {
-		n := newIdentity(t)
-		out := call[api.EnrolResponse](t, in.client("", e.cert), api.OpRenewEdge, api.RenewRequest{CSR: n.csr})
-		n.take(t, out.Certificates, e.id)
+		n := controltest.NewIdentity(t)
+		out := controltest.Call[api.EnrolResponse](t, in.Client("", e.Cert), api.OpRenewEdge, api.RenewRequest{CSR: n.CSR})
+		n.Take(t, out.Certificates, e.ID)
 		e = n
 	}
-	refused(t, mezu.CodeUnauthenticated, in.client("", first), api.OpEdgeReport, api.EdgeReport{})
-	f := newFollower(t, enrolled)
-	f.until(open(t, in.client("", e.cert), mezu.Position{}), "the snapshot", func() bool { return f.synced })
-	if !f.revoked[trust.Serial(first.Leaf)] || f.revoked[trust.Serial(e.cert.Leaf)] {
-		t.Errorf("revoked %v", f.revoked)
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", first), api.OpEdgeReport, api.EdgeReport{})
+	f := controltest.NewFollower(t, enrolled)
+	f.Until(controltest.OpenStream(t, in.Client("", e.Cert), mezu.Position{}), "the snapshot", func() bool { return f.Synced })
+	if !f.Revoked[trust.Serial(first.Leaf)] || f.Revoked[trust.Serial(e.Cert.Leaf)] {
+		t.Errorf("revoked %v", f.Revoked)
 	}
-}
-
-func devToken(t *testing.T, in *installation) string {
-	t.Helper()
-	token, err := in.plane.DevToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
 }
 
 // A foreign TLS authority: the client says so and names the way out.
 func TestClient_ForeignCA(t *testing.T) {
-	in := install(t)
-	c, err := api.NewClient(api.ClientConfig{BaseURL: "https://" + in.plane.Addr(), TLS: &tls.Config{RootCAs: x509.NewCertPool()}})
+	in := controltest.Install(t)
+	c, err := api.NewClient(api.ClientConfig{BaseURL: "https://" + in.Plane.Addr(), TLS: &tls.Config{RootCAs: x509.NewCertPool()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package control_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,30 +13,8 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control"
-	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
-
-// audited gives every audit record in the store, by key.
-func (in *installation) audited() map[string]mezu.AuditRecord {
-	in.t.Helper()
-	out := map[string]mezu.AuditRecord{}
-	for token := ""; ; {
-		page, err := in.store.List(in.t.Context(), "audit/", token, store.MaxPage)
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		for _, r := range page.Records {
-			var rec mezu.AuditRecord
-			if err := json.Unmarshal(r.Value, &rec); err != nil {
-				in.t.Fatal(err)
-			}
-			out[r.Key] = rec
-		}
-		if token = page.Next; token == "" {
-			return out
-		}
-	}
-}
 
 // deed is one operation that changes something, and what its record must say.
 type deed struct {
@@ -56,18 +32,18 @@ type deed struct {
 // tenant, target and before → after, and no record holds a secret. An operation
 // without a line here fails the test.
 func TestA9_EveryOperation(t *testing.T) {
-	in := withStore(t)
+	in := controltest.InstallWithStore(t)
 	seen := map[string]bool{}
 	var op *api.Client // operator and owner of the organization
 	var org mezu.Organization
 	// run does deeds in their order.
 	run := func(deeds ...deed) {
 		for _, d := range deeds {
-			before := in.audited()
+			before := in.Audited()
 			d.do()
 			seen[d.op.ID] = true
 			var records []mezu.AuditRecord
-			for key, rec := range in.audited() {
+			for key, rec := range in.Audited() {
 				if _, old := before[key]; !old {
 					records = append(records, rec)
 				}
@@ -75,8 +51,8 @@ func TestA9_EveryOperation(t *testing.T) {
 			if len(records) != 1 {
 				t.Fatalf("%s left %d records: %+v", d.op.ID, len(records), records)
 			}
-			in.judge(d, records[0], org.ID)
-			in.served(op, d, records[0])
+			judge(in, d, records[0], org.ID)
+			served(in, op, d, records[0])
 		}
 	}
 	var key, token string
@@ -84,9 +60,9 @@ func TestA9_EveryOperation(t *testing.T) {
 	var member mezu.Member
 	var made api.TokenCreated
 	invite := func(email string) func() {
-		return func() { invited = in.invite(op, "acme", email, mezu.RoleViewer) }
+		return func() { invited = in.Invite(op, "acme", email, mezu.RoleViewer) }
 	}
-	var w, e *identity
+	var w, e *controltest.Identity
 	body := func(s string) any { return json.RawMessage(s) }
 	as := func(o api.Operation, in string, params ...string) func() {
 		return func() {
@@ -94,20 +70,22 @@ func TestA9_EveryOperation(t *testing.T) {
 			if in != "" {
 				b = body(in)
 			}
-			call[any](t, op, o, b, params...)
+			controltest.Call[any](t, op, o, b, params...)
 		}
 	}
 	run(
-		deed{api.OpBootstrap, func() { op = in.operator() }, "anonymous", false, "operator", "-", `"id":"prs_`},
+		deed{api.OpBootstrap, func() { op = in.Operator() }, "anonymous", false, "operator", "-", `"id":"prs_`},
 		deed{api.OpCreateOrganization, func() {
-			org = call[mezu.Organization](t, op, api.OpCreateOrganization, body(`{"name":"acme"}`))
+			org = controltest.Call[mezu.Organization](t, op, api.OpCreateOrganization, body(`{"name":"acme"}`))
 		}, "operator", false, "organization", "-", `"name":"acme"`},
 	)
 	var proposal api.KeyProposal
 	env := []string{"acme", "shop", "production"}
 	var user mezu.User
 	addUser := func(o api.Operation, params ...string) func() {
-		return func() { user = call[mezu.User](t, op, o, body(`{"profile":{"email":"una@acme.example"}}`), params...) }
+		return func() {
+			user = controltest.Call[mezu.User](t, op, o, body(`{"profile":{"email":"una@acme.example"}}`), params...)
+		}
 	}
 	run(
 		deed{api.OpUpdateOrganization, as(api.OpUpdateOrganization, `{"display_name":"Acme"}`, "acme"), "operator", true, "organization", `"name":"acme"`, `"display_name":"Acme"`},
@@ -121,50 +99,50 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpUpdateRoute, as(api.OpUpdateRoute, `{"methods":["GET"]}`, append(env, "c")...), "operator", true, "route", `"prefix":"/c"`, `"methods":["GET"]`},
 		deed{api.OpDeleteRoute, as(api.OpDeleteRoute, "", append(env, "c")...), "operator", true, "route", `"methods":["GET"]`, "-"},
 		deed{api.OpCreateServiceAccount, func() {
-			out := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, body(`{"name":"gate","permissions":["warpgate.register"]}`), "acme", "shop")
-			key = in.secret(out.Key)
+			out := controltest.Call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, body(`{"name":"gate","permissions":["warpgate.register"]}`), "acme", "shop")
+			key = in.Secret(out.Key)
 		}, "operator", true, "service_account", "-", `"permissions":["warpgate.register"]`},
-		deed{api.OpRegisterWarpgate, func() { w, _ = in.register(key, "") }, "service_account", true, "warpgate", "-", `"serial":"`},
+		deed{api.OpRegisterWarpgate, func() { w, _ = in.Register(key, "") }, "service_account", true, "warpgate", "-", `"serial":"`},
 		deed{api.OpRenewWarpgate, func() {
-			call[any](t, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
+			controltest.Call[any](t, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
 		}, "warpgate", true, "warpgate", `"serial":"`, `"serial":"`},
-		deed{api.OpDrainWarpgate, func() { as(api.OpDrainWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"serial":"`, `"draining":true`},
-		deed{api.OpUndrainWarpgate, func() { as(api.OpUndrainWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"draining":true`, `"serial":"`},
+		deed{api.OpDrainWarpgate, func() { as(api.OpDrainWarpgate, "", append(env, w.ID)...)() }, "operator", true, "warpgate", `"serial":"`, `"draining":true`},
+		deed{api.OpUndrainWarpgate, func() { as(api.OpUndrainWarpgate, "", append(env, w.ID)...)() }, "operator", true, "warpgate", `"draining":true`, `"serial":"`},
 		deed{api.OpUpdateServiceAccount, as(api.OpUpdateServiceAccount, `{"environment":"staging"}`, "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, `"environment":"staging"`},
 		deed{api.OpRotateServiceAccount, func() {
-			in.secret(call[api.ServiceAccountCreated](t, op, api.OpRotateServiceAccount, body(`{}`), "acme", "shop", "gate").Key)
+			in.Secret(controltest.Call[api.ServiceAccountCreated](t, op, api.OpRotateServiceAccount, body(`{}`), "acme", "shop", "gate").Key)
 		}, "operator", true, "service_account", `"name":"gate"`, `"previous_key_until":"`},
-		deed{api.OpDeleteWarpgate, func() { as(api.OpDeleteWarpgate, "", append(env, w.id)...)() }, "operator", true, "warpgate", `"serial":"`, "-"},
+		deed{api.OpDeleteWarpgate, func() { as(api.OpDeleteWarpgate, "", append(env, w.ID)...)() }, "operator", true, "warpgate", `"serial":"`, "-"},
 		deed{api.OpCreateEnrolmentToken, func() {
-			out := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: spki(t, w.csr)}, env...)
-			in.secret(out.Token)
+			out := controltest.Call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: controltest.SPKI(t, w.CSR)}, env...)
+			in.Secret(out.Token)
 		}, "operator", true, "enrolment_token", "-", `"public_key_sha256":"`},
-		deed{api.OpCreateJoinToken, func() { token = in.joinToken(op) }, "operator", false, "join_token", "-", `"expires_at"`},
+		deed{api.OpCreateJoinToken, func() { token = in.JoinToken(op) }, "operator", false, "join_token", "-", `"expires_at"`},
 		deed{api.OpEnrolEdge, func() {
-			e = newIdentity(t)
-			out := call[api.EnrolResponse](t, in.client(token, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: e.csr, Name: "edge-1", TunnelAddress: "127.0.0.1:9443"})
-			e.take(t, out.Certificates, out.Edge)
+			e = controltest.NewIdentity(t)
+			out := controltest.Call[api.EnrolResponse](t, in.Client(token, nil), api.OpEnrolEdge, api.EnrolRequest{CSR: e.CSR, Name: "edge-1", TunnelAddress: "127.0.0.1:9443"})
+			e.Take(t, out.Certificates, out.Edge)
 		}, "join_token", false, "edge", "-", `"name":"edge-1"`},
 		deed{api.OpRenewEdge, func() {
-			call[any](t, in.client("", e.cert), api.OpRenewEdge, api.RenewRequest{CSR: e.csr})
+			controltest.Call[any](t, in.Client("", e.Cert), api.OpRenewEdge, api.RenewRequest{CSR: e.CSR})
 		}, "edge", false, "edge", `"serial":"`, `"serial":"`},
 		deed{api.OpPublicCertificate, func() {
-			call[any](t, in.client("", e.cert), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: e.csr, Hosts: []string{"shop-acme.localhost"}})
+			controltest.Call[any](t, in.Client("", e.Cert), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: e.CSR, Hosts: []string{"shop-acme.localhost"}})
 		}, "edge", false, "certificate", "-", `"hosts":["shop-acme.localhost"]`},
 		deed{api.OpEdgeReport, func() {
-			call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{TunnelAddress: "127.0.0.1:9444"})
+			controltest.Call[any](t, in.Client("", e.Cert), api.OpEdgeReport, api.EdgeReport{TunnelAddress: "127.0.0.1:9444"})
 		}, "edge", false, "edge", `"tunnel_address":"127.0.0.1:9443"`, `"tunnel_address":"127.0.0.1:9444"`},
-		deed{api.OpEdgeRevocations, func() { in.handUp(e, in.lostRevocation(e)) }, "edge", false, "edge", "-", `"revocations":1`},
+		deed{api.OpEdgeRevocations, func() { in.HandUp(e, in.LostRevocation(e)) }, "edge", false, "edge", "-", `"revocations":1`},
 		deed{api.OpDeleteEdge, as(api.OpDeleteEdge, "", "edge-1"), "operator", false, "edge", `"name":"edge-1"`, "-"},
 		deed{api.OpProposeKeys, func() {
-			proposal = call[api.KeyProposal](t, op, api.OpProposeKeys, api.RotationRequest{What: api.RotateSigning})
+			proposal = controltest.Call[api.KeyProposal](t, op, api.OpProposeKeys, api.RotationRequest{What: api.RotateSigning})
 		}, "operator", false, "keys", "-", `"what":"signing","keyset_version":2`},
 		deed{api.OpInstallKeys, func() {
-			endorsed, err := ca.Endorse(filepath.Join(in.dir, "offline"), proposal, in.clock.now)
+			endorsed, err := ca.Endorse(filepath.Join(in.Dir, "offline"), proposal, in.Clock.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			call[api.KeyStatus](t, op, api.OpInstallKeys, endorsed)
+			controltest.Call[api.KeyStatus](t, op, api.OpInstallKeys, endorsed)
 		}, "operator", false, "keys", `"keyset_version":1`, `"keyset_version":2`},
 		deed{api.OpBackup, func() {
 			if _, err := op.Backup(t.Context(), io.Discard); err != nil {
@@ -192,16 +170,16 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpDeleteInvitation, func() { as(api.OpDeleteInvitation, "", "acme", invited.ID)() }, "operator", true, "invitation", `"role":"viewer"`, "-"},
 		deed{api.OpCreateInvitation, invite("ana@acme.example"), "operator", true, "invitation", "-", `"email":"hmac:`},
 		deed{api.OpRedeemInvitation, func() {
-			out := call[api.RedeemResponse](t, in.client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: in.secret(invited.Code), Email: "ana@acme.example"})
+			out := controltest.Call[api.RedeemResponse](t, in.Client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: in.Secret(invited.Code), Email: "ana@acme.example"})
 			member = out.Member
-			in.secret(out.Token)
+			in.Secret(out.Token)
 		}, "anonymous", true, "member", "-", `"role":"viewer"`},
 		deed{api.OpUpdateMember, func() { as(api.OpUpdateMember, `{"role":"admin"}`, "acme", member.ID)() }, "operator", true, "member", `"role":"viewer"`, `"role":"admin"`},
-		deed{api.OpCreateOperator, func() { call[any](t, op, api.OpCreateOperator, api.OperatorRequest{Person: member.Person}) }, "operator", false, "operator", "-", `"email":"hmac:`},
+		deed{api.OpCreateOperator, func() { controltest.Call[any](t, op, api.OpCreateOperator, api.OperatorRequest{Person: member.Person}) }, "operator", false, "operator", "-", `"email":"hmac:`},
 		deed{api.OpDeleteOperator, func() { as(api.OpDeleteOperator, "", member.Person)() }, "operator", false, "operator", `"email":"hmac:`, "-"},
 		deed{api.OpCreateToken, func() {
-			made = call[api.TokenCreated](t, op, api.OpCreateToken, body(`{"permissions":["projects.read"]}`))
-			in.secret(made.Secret)
+			made = controltest.Call[api.TokenCreated](t, op, api.OpCreateToken, body(`{"permissions":["projects.read"]}`))
+			in.Secret(made.Secret)
 		}, "operator", false, "token", "-", `"permissions":["projects.read"]`},
 		deed{api.OpDeleteToken, func() { as(api.OpDeleteToken, "", made.ID)() }, "operator", false, "token", `"permissions":["projects.read"]`, "-"},
 		deed{api.OpDeleteMember, func() { as(api.OpDeleteMember, "", "acme", member.ID)() }, "operator", true, "member", `"role":"admin"`, "-"},
@@ -216,20 +194,20 @@ func TestA9_EveryOperation(t *testing.T) {
 		}
 	}
 	// Nor do they say who a person is.
-	in.secret("ana@acme.example")
-	in.secret("eve@acme.example")
-	in.secret("una@acme.example")
-	in.scanAudit()
+	in.Secret("ana@acme.example")
+	in.Secret("eve@acme.example")
+	in.Secret("una@acme.example")
+	in.ScanAudit()
 }
 
 // A9: what the process does at its start leaves records, too, and names itself.
 func TestA9_Start(t *testing.T) {
-	in := withStore(t)
+	in := controltest.InstallWithStore(t)
 	before := map[string]bool{}
 	left := func(what string, want ...string) {
 		t.Helper()
 		var got []string
-		for key, rec := range in.audited() {
+		for key, rec := range in.Audited() {
 			if before[key] {
 				continue
 			}
@@ -246,47 +224,47 @@ func TestA9_Start(t *testing.T) {
 			t.Errorf("%s: %q, not %q", what, got, want)
 		}
 	}
-	in.secret(in.bootstrapCode())
+	in.Secret(in.BootstrapCode())
 	left("a new installation", "start-bootstrap-code bootstrap_code")
-	join, err := in.plane.JoinToken(t.Context())
+	join, err := in.Plane.JoinToken(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.secret(join)
+	in.Secret(join)
 	left("an edge of the process", "start-join-token join_token")
 	dev := func() string {
-		token, err := in.plane.DevToken(t.Context())
+		token, err := in.Plane.DevToken(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return in.secret(token)
+		return in.Secret(token)
 	}
 	token := dev()
 	left("mezu dev", "start-developer operator", "start-developer-token token")
 	dev()
 	left("mezu dev again", "start-developer-token token")
 	for _, want := range [][]string{nil, {"start-developer-key service_account"}} {
-		out, err := in.plane.DevSetup(t.Context(), control.Setup{Organization: "dev", Project: "shop", Environment: "development"})
+		out, err := in.Plane.DevSetup(t.Context(), control.Setup{Organization: "dev", Project: "shop", Environment: "development"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		in.secret(out.Key)
+		in.Secret(out.Key)
 		left("the setup", want...)
 	}
 	var list api.AuditList
-	err = in.client(token, nil).Do(t.Context(), api.Call{Operation: api.OpListInstallationAudit, Query: url.Values{"operation": {"start-join-token"}}}, &list)
+	err = in.Client(token, nil).Do(t.Context(), api.Call{Operation: api.OpListInstallationAudit, Query: url.Values{"operation": {"start-join-token"}}}, &list)
 	if err != nil || len(list.Items) != 1 || list.Items[0].Actor != (mezu.AuditActor{Kind: "process"}) {
 		t.Errorf("%+v, %v", list.Items, err)
 	}
-	in.scanAudit()
+	in.ScanAudit()
 }
 
 // judge compares a record with what is expected of it.
-func (in *installation) judge(d deed, rec mezu.AuditRecord, org string) {
-	in.t.Helper()
+func judge(in *controltest.Installation, d deed, rec mezu.AuditRecord, org string) {
+	in.T.Helper()
 	side := func(name string, got json.RawMessage, want string) {
 		if want == "-" && got != nil || want != "-" && !strings.Contains(string(got), want) {
-			in.t.Errorf("%s: %s is %s, not %s", d.op.ID, name, got, want)
+			in.T.Errorf("%s: %s is %s, not %s", d.op.ID, name, got, want)
 		}
 	}
 	side("before", rec.Before, d.before)
@@ -297,52 +275,19 @@ func (in *installation) judge(d deed, rec mezu.AuditRecord, org string) {
 	if rec.Operation != d.op.ID || rec.Outcome != mezu.AuditDone || rec.Organization != org || rec.Target.Kind != d.target || rec.Target.ID == "" ||
 		rec.Actor.Kind != d.actor || rec.Actor.ID == "" && d.actor != "anonymous" || rec.Actor.Address != "127.0.0.1" ||
 		!strings.HasPrefix(rec.RequestID, "req_") || rec.Time.IsZero() {
-		in.t.Errorf("%s: %+v", d.op.ID, rec)
+		in.T.Errorf("%s: %+v", d.op.ID, rec)
 	}
 }
 
 // served checks that the API gives the record first, to those who may read it.
-func (in *installation) served(op *api.Client, d deed, rec mezu.AuditRecord) {
-	in.t.Helper()
+func served(in *controltest.Installation, op *api.Client, d deed, rec mezu.AuditRecord) {
+	in.T.Helper()
 	o, params := api.OpListInstallationAudit, []string(nil)
 	if d.tenant {
 		o, params = api.OpListAudit, []string{"acme"}
 	}
-	list := call[api.AuditList](in.t, op, o, nil, params...)
+	list := controltest.Call[api.AuditList](in.T, op, o, nil, params...)
 	if len(list.Items) == 0 || list.Items[0].ID != rec.ID || string(list.Items[0].After) != string(rec.After) {
-		in.t.Errorf("%s: the log begins with %+v", d.op.ID, list.Items[:min(1, len(list.Items))])
-	}
-}
-
-// scanAudit looks for every secret that was given out in what audit wrote.
-func (in *installation) scanAudit() {
-	in.t.Helper()
-	if len(in.secrets) < 4 {
-		in.t.Fatalf("only %d secrets to look for", len(in.secrets))
-	}
-	look := func(where string, data []byte) {
-		for _, s := range in.secrets {
-			if bytes.Contains(data, []byte(s)) || bytes.Contains(data, []byte(mezu.HashSecret(s))) {
-				in.t.Errorf("%s holds a secret, or its hash", where)
-			}
-		}
-	}
-	for key, rec := range in.audited() {
-		data, err := json.Marshal(rec)
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		look(key, data)
-	}
-	paths, err := filepath.Glob(filepath.Join(in.dir, "archive", "*", "*"))
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		look(path, data)
+		in.T.Errorf("%s: the log begins with %+v", d.op.ID, list.Items[:min(1, len(list.Items))])
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -40,16 +41,16 @@ func (m *muted) Commit(ctx context.Context, txn store.Txn) (store.Position, erro
 // try again. Reads go on.
 func TestA9_UnauditedIsRefused(t *testing.T) {
 	t.Parallel()
-	in := withStore(t)
-	m := &muted{Store: in.driver}
-	in.stop()
-	in.driver = m
-	in.start()
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	before := in.everything()
+	in := controltest.InstallWithStore(t)
+	m := &muted{Store: in.Driver}
+	in.Stop()
+	in.Driver = m
+	in.Start()
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	before := everything(in)
 	m.mute.Store(true)
 	for _, c := range []struct {
 		client *api.Client
@@ -59,12 +60,12 @@ func TestA9_UnauditedIsRefused(t *testing.T) {
 	}{
 		{op, api.OpCreateProject, map[string]any{"name": "blog"}, []string{"acme"}},
 		{op, api.OpUpdateProject, map[string]any{"display_name": "Shop"}, []string{"acme", "shop"}},
-		{op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/"}}}, x.path()},
-		{op, api.OpDeleteEnvironment, nil, x.path()},
+		{op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/"}}}, x.Path()},
+		{op, api.OpDeleteEnvironment, nil, x.Path()},
 		{op, api.OpDeleteServiceAccount, nil, []string{"acme", "shop", "gate"}},
-		{op, api.OpDeleteWarpgate, nil, x.path(w.id)},
+		{op, api.OpDeleteWarpgate, nil, x.Path(w.ID)},
 		{op, api.OpCreateJoinToken, nil, nil},
-		{in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr}, nil},
+		{in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR}, nil},
 		{op, api.OpDeleteOrganization, nil, []string{"acme"}},
 	} {
 		// Once: the client's own repetitions only take time.
@@ -75,23 +76,23 @@ func TestA9_UnauditedIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", c.op.ID, err)
 		}
 	}
-	call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
-	if after := in.everything(); !slices.Equal(after, before) {
+	controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	if after := everything(in); !slices.Equal(after, before) {
 		t.Errorf("it left something:\n%v\n%v", before, after)
 	}
 	m.mute.Store(false)
-	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	controltest.Call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
 }
 
 // everything is what the store has, but for notes of use and chunks of documents, as
 // keys and revisions.
-func (in *installation) everything() []string {
-	in.t.Helper()
+func everything(in *controltest.Installation) []string {
+	in.T.Helper()
 	var out []string
 	for token := ""; ; {
-		page, err := in.store.List(in.t.Context(), "", token, store.MaxPage)
+		page, err := in.Store.List(in.T.Context(), "", token, store.MaxPage)
 		if err != nil {
-			in.t.Fatal(err)
+			in.T.Fatal(err)
 		}
 		for _, r := range page.Records {
 			if !strings.HasPrefix(r.Key, "used/") && !strings.HasPrefix(r.Key, "doc") {
@@ -105,13 +106,13 @@ func (in *installation) everything() []string {
 }
 
 // watching follows an audit log into a channel that is closed at the end.
-func (in *installation) watching(c *api.Client, after string, op api.Operation, params ...string) <-chan mezu.AuditRecord {
-	in.t.Helper()
-	s, err := c.WatchAudit(in.t.Context(), api.Call{Operation: op, Params: params}, after)
+func watchingAudit(in *controltest.Installation, c *api.Client, after string, op api.Operation, params ...string) <-chan mezu.AuditRecord {
+	in.T.Helper()
+	s, err := c.WatchAudit(in.T.Context(), api.Call{Operation: op, Params: params}, after)
 	if err != nil {
-		in.t.Fatalf("%s: %v", op.ID, err)
+		in.T.Fatalf("%s: %v", op.ID, err)
 	}
-	in.t.Cleanup(s.Close)
+	in.T.Cleanup(s.Close)
 	out := make(chan mezu.AuditRecord, 100)
 	go func() {
 		defer close(out)
@@ -171,15 +172,15 @@ func cut(t *testing.T, what string, from <-chan mezu.AuditRecord) {
 // within five seconds when its reader may not read them any more, before the first record
 // that he may not. It resumes by the last id on what was written meanwhile.
 func TestA7_AuditWatch(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	in.tenant(op, "other")
-	admin, adminMember := in.join(op, "acme", "admin@acme.example", mezu.RoleAdmin)
-	gone, goneMember := in.join(op, "acme", "gone@acme.example", mezu.RoleAdmin)
-	_, key := x.account("reader", mezu.PermAuditRead)
-	viewer, _ := in.join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
-	reader := in.client(key, nil)
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	in.Tenant(op, "other")
+	admin, adminMember := in.Join(op, "acme", "admin@acme.example", mezu.RoleAdmin)
+	gone, goneMember := in.Join(op, "acme", "gone@acme.example", mezu.RoleAdmin)
+	_, key := x.Account("reader", mezu.PermAuditRead)
+	viewer, _ := in.Join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
+	reader := in.Client(key, nil)
 
 	refused := func(c *api.Client, code mezu.Code, op api.Operation, params ...string) {
 		t.Helper()
@@ -194,14 +195,14 @@ func TestA7_AuditWatch(t *testing.T) {
 	refused(viewer, mezu.CodeForbidden, api.OpWatchAudit, "acme")
 	refused(admin, mezu.CodeNotFound, api.OpWatchAudit, "other")
 	refused(admin, mezu.CodeForbidden, api.OpWatchInstallationAudit)
-	refused(in.client("", nil), mezu.CodeUnauthenticated, api.OpWatchAudit, "acme")
+	refused(in.Client("", nil), mezu.CodeUnauthenticated, api.OpWatchAudit, "acme")
 
-	byAdmin, byGone := in.watching(admin, "", api.OpWatchAudit, "acme"), in.watching(gone, "", api.OpWatchAudit, "acme")
-	byReader, byOperator := in.watching(reader, "", api.OpWatchAudit, "acme"), in.watching(op, "", api.OpWatchInstallationAudit)
-	call[any](t, op, api.OpCreateProject, map[string]any{"name": "theirs"}, "other")
-	call[any](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
-	call[any](t, op, api.OpUpdateProject, map[string]any{"display_name": "S"}, "acme", "shop")
-	in.joinToken(op)
+	byAdmin, byGone := watchingAudit(in, admin, "", api.OpWatchAudit, "acme"), watchingAudit(in, gone, "", api.OpWatchAudit, "acme")
+	byReader, byOperator := watchingAudit(in, reader, "", api.OpWatchAudit, "acme"), watchingAudit(in, op, "", api.OpWatchInstallationAudit)
+	controltest.Call[any](t, op, api.OpCreateProject, map[string]any{"name": "theirs"}, "other")
+	controltest.Call[any](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	controltest.Call[any](t, op, api.OpUpdateProject, map[string]any{"display_name": "S"}, "acme", "shop")
+	in.JoinToken(op)
 	last := receive(t, byAdmin, api.OpCreateProject)
 	receive(t, byAdmin, api.OpUpdateProject)
 	receive(t, byGone, api.OpCreateProject)
@@ -212,7 +213,7 @@ func TestA7_AuditWatch(t *testing.T) {
 	// After the id of a record come those since then; what is close to it may come
 	// again, and is known.
 	known := map[string]bool{last.ID: true}
-	resumed := in.watching(admin, last.ID, api.OpWatchAudit, "acme")
+	resumed := watchingAudit(in, admin, last.ID, api.OpWatchAudit, "acme")
 	for {
 		rec := <-resumed
 		if rec.Organization != last.Organization {
@@ -226,15 +227,15 @@ func TestA7_AuditWatch(t *testing.T) {
 		}
 	}
 
-	call[any](t, op, api.OpUpdateMember, map[string]any{"role": "viewer"}, "acme", adminMember.ID)
+	controltest.Call[any](t, op, api.OpUpdateMember, map[string]any{"role": "viewer"}, "acme", adminMember.ID)
 	cut(t, "a demoted admin", byAdmin)
-	call[any](t, op, api.OpDeleteMember, nil, "acme", goneMember.ID)
+	controltest.Call[any](t, op, api.OpDeleteMember, nil, "acme", goneMember.ID)
 	for rec := range byGone { // it may see how the admin was demoted
 		if rec.Operation != api.OpUpdateMember.ID {
 			t.Errorf("a removed member still got %+v", rec)
 		}
 	}
-	call[any](t, op, api.OpDeleteServiceAccount, nil, "acme", "shop", "reader")
+	controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, "acme", "shop", "reader")
 	cut(t, "a revoked key", byReader)
 }
 
@@ -242,12 +243,12 @@ func TestA7_AuditWatch(t *testing.T) {
 // belong to, and what they tried at another's in the installation's, without its name;
 // what nobody tries is not.
 func TestAuditOfDenials(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	in.tenant(op, "secret-name")
-	viewer, member := in.join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
-	acc, key := x.account("few", mezu.PermProjectsRead)
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	in.Tenant(op, "secret-name")
+	viewer, member := in.Join(op, "acme", "viewer@acme.example", mezu.RoleViewer)
+	acc, key := x.Account("few", mezu.PermProjectsRead)
 	list := func(o api.Operation, q url.Values, params ...string) []mezu.AuditRecord {
 		t.Helper()
 		var out api.AuditList
@@ -261,13 +262,13 @@ func TestAuditOfDenials(t *testing.T) {
 		return out.Items
 	}
 	for range 30 {
-		refused(t, mezu.CodeForbidden, viewer, api.OpDeleteProject, nil, "acme", "shop")
+		controltest.Refused(t, mezu.CodeForbidden, viewer, api.OpDeleteProject, nil, "acme", "shop")
 	}
-	refused(t, mezu.CodeForbidden, in.client(key, nil), api.OpCreateProject, map[string]any{"name": "x"}, "acme")
-	refused(t, mezu.CodeNotFound, viewer, api.OpGetOrganization, nil, "secret-name")
-	refused(t, mezu.CodeNotFound, viewer, api.OpGetOrganization, nil, "nobody") // no matter of authority
-	refused(t, mezu.CodeForbidden, viewer, api.OpListEdges, nil)
-	refused(t, mezu.CodeUnauthenticated, in.client("", nil), api.OpListEdges, nil)
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpCreateProject, map[string]any{"name": "x"}, "acme")
+	controltest.Refused(t, mezu.CodeNotFound, viewer, api.OpGetOrganization, nil, "secret-name")
+	controltest.Refused(t, mezu.CodeNotFound, viewer, api.OpGetOrganization, nil, "nobody") // no matter of authority
+	controltest.Refused(t, mezu.CodeForbidden, viewer, api.OpListEdges, nil)
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", nil), api.OpListEdges, nil)
 
 	theirs := list(api.OpListAudit, url.Values{"actor": {member.Person}}, "acme")
 	if len(theirs) != audit.DenialRecords {
@@ -287,10 +288,10 @@ func TestAuditOfDenials(t *testing.T) {
 		t.Errorf("operators learn what was asked for: %s", text)
 	}
 	// What was only counted is written at the end of the process.
-	in.restart()
-	op = in.client(devToken(t, in), nil)
+	in.Restart()
+	op = in.Client(controltest.DevToken(t, in), nil)
 	n := 0
-	for _, r := range in.audited() {
+	for _, r := range in.Audited() {
 		if r.Outcome == mezu.AuditDenied && r.Actor.ID == member.Person && r.Operation == api.OpDeleteProject.ID {
 			n += max(1, r.Count)
 		}
@@ -303,25 +304,25 @@ func TestAuditOfDenials(t *testing.T) {
 // A bad question is answered with the field; pages go on where they ended, also when
 // the records went into the archive between them, and belong to their question.
 func TestAuditPages(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
 	for _, name := range []string{"a", "b"} {
-		x.account(name, mezu.PermProjectsRead)
+		x.Account(name, mezu.PermProjectsRead)
 	}
 	for _, c := range []struct{ query, field string }{
 		{"since=yesterday", "since"}, {"until=1969-01-01T00:00:00Z", "until"}, {"outcome=maybe", "outcome"}, {"order=random", "order"},
 		{"operation=drop-table", "operation"}, {"actor=" + strings.Repeat("a", 200), "actor"}, {"page_token=x", "page_token"}, {"page_size=0", "page_size"},
 		{"since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "until"}, {"name=x", "name"}, {"actor=a&actor=b", "actor"},
 	} {
-		status, _, body := in.raw("GET", "/v1/organizations/acme/audit?"+c.query, token, "", "")
+		status, _, body := in.Raw("GET", "/v1/organizations/acme/audit?"+c.query, token, "", "")
 		if status != 400 || !strings.Contains(body, `"field":"`+c.field+`"`) {
 			t.Errorf("%s: %d %s", c.query, status, body)
 		}
 	}
 	for n := range 7 {
-		call[any](t, op, api.OpUpdateProject, map[string]any{"display_name": strings.Repeat("x", n+1)}, "acme", "shop")
+		controltest.Call[any](t, op, api.OpUpdateProject, map[string]any{"display_name": strings.Repeat("x", n+1)}, "acme", "shop")
 	}
 	page := func(token string, q url.Values) api.AuditList {
 		t.Helper()
@@ -343,11 +344,11 @@ func TestAuditPages(t *testing.T) {
 			t.Errorf("a token of another question: %v", err)
 		}
 	}
-	in.clock.advance(audit.Life + 25*time.Hour)
-	in.tlsTime = in.clock.now
-	in.restart() // which sweeps
-	eventually(t, "the archive", func() bool { return len(in.keys("audithead/")) == 2 })
-	op = in.client(token, nil)
+	in.Clock.Advance(audit.Life + 25*time.Hour)
+	in.TLSTime = in.Clock.Now
+	in.Restart() // which sweeps
+	controltest.Eventually(t, "the archive", func() bool { return len(in.Keys("audithead/")) == 2 })
+	op = in.Client(token, nil)
 	got := first.Items
 	for next := first.NextPageToken; next != ""; {
 		p := page(next, mine())
@@ -359,30 +360,30 @@ func TestAuditPages(t *testing.T) {
 	}
 	// What lies there verifies with what an operator has: the directory and a copy of
 	// the public key.
-	if _, err := os.Stat(filepath.Join(in.dir, "trust-root.pub")); err != nil {
+	if _, err := os.Stat(filepath.Join(in.Dir, "trust-root.pub")); err != nil {
 		t.Error(err)
 	}
-	dirs, err := filepath.Glob(filepath.Join(in.dir, "archive", "*"))
+	dirs, err := filepath.Glob(filepath.Join(in.Dir, "archive", "*"))
 	if err != nil || len(dirs) != 3 { // the two scopes and the keysets
 		t.Errorf("%v %v", dirs, err)
 	}
-	reports, err := archive.New(filepath.Join(in.dir, "archive"), in.trustRoot()).Verify()
+	reports, err := archive.New(filepath.Join(in.Dir, "archive"), trustRoot(in)).Verify()
 	if err != nil || len(reports) != 2 || len(reports[0].Faults)+len(reports[1].Faults) != 0 {
 		t.Errorf("%+v %v", reports, err)
 	}
-	in.scanAudit()
+	in.ScanAudit()
 }
 
 // trustRoot reads the file for verifiers.
-func (in *installation) trustRoot() []byte {
-	in.t.Helper()
-	text, err := os.ReadFile(filepath.Join(in.dir, "trust-root.pub"))
+func trustRoot(in *controltest.Installation) []byte {
+	in.T.Helper()
+	text, err := os.ReadFile(filepath.Join(in.Dir, "trust-root.pub"))
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	return key
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/backup"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
@@ -26,63 +27,29 @@ import (
 	"github.com/mezusphere/mezu/testkit"
 )
 
-// backup writes a backup of the installation into a file.
-func (in *installation) backup(op *api.Client) string {
-	in.t.Helper()
-	var b bytes.Buffer
-	n, err := op.Backup(in.t.Context(), &b)
-	if err != nil || n != int64(b.Len()) {
-		in.t.Fatal(n, err)
-	}
-	path := filepath.Join(in.t.TempDir(), "backup")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
-		in.t.Fatal(err)
-	}
-	return path
-}
-
-// restored is an installation that was put back from a file into a directory of its
-// own, not started.
-func (in *installation) restored(path string, live bool) *installation {
-	in.t.Helper()
-	r := &installation{t: in.t, dir: in.t.TempDir(), clock: in.clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
-	key, err := os.ReadFile(filepath.Join(in.dir, "seal.key"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(r.dir, "seal.key"), key, 0o600)
-	}
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	got, err := control.Restore(in.t.Context(), control.Config{StateDir: r.dir, Now: in.clock.now}, opened(in.t, path), live)
-	if err != nil || got.Records < 20 || got.Program != "test" {
-		in.t.Fatalf("%+v, %v", got, err)
-	}
-	return r
-}
-
 // opened opens the store of an installation that doesn't run.
-func (in *installation) opened() map[string]store.Record {
-	in.t.Helper()
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store"), Ballast: -1})
+func openedStore(in *controltest.Installation) map[string]store.Record {
+	in.T.Helper()
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.Dir, "store"), Ballast: -1})
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	defer db.Close()
-	return in.recordsOf(db)
+	return recordsOf(in, db)
 }
 
 // recordsOf gives all that a driver holds, opened.
-func (in *installation) recordsOf(db store.Store) map[string]store.Record {
-	in.t.Helper()
-	s, err := sealed.Open(in.t.Context(), db, sealed.Options{Wrapper: seal.NewWrapper(filepath.Join(in.dir, "seal.key")), Plain: format.Plain})
+func recordsOf(in *controltest.Installation, db store.Store) map[string]store.Record {
+	in.T.Helper()
+	s, err := sealed.Open(in.T.Context(), db, sealed.Options{Wrapper: seal.NewWrapper(filepath.Join(in.Dir, "seal.key")), Plain: format.Plain})
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	out := map[string]store.Record{}
 	for token := ""; ; {
-		page, err := s.List(in.t.Context(), "", token, store.MaxPage)
+		page, err := s.List(in.T.Context(), "", token, store.MaxPage)
 		if err != nil {
-			in.t.Fatal(err)
+			in.T.Fatal(err)
 		}
 		for _, r := range page.Records {
 			out[r.Key] = r
@@ -96,25 +63,25 @@ func (in *installation) recordsOf(db store.Store) map[string]store.Record {
 // S6: a restored installation is the one that was, record by record with revisions,
 // but for the epoch and for what went on at the moment.
 func TestS6_RestoredInstallation(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	in.joinToken(op)
-	e, _ := in.enrol(op, "edge-1")
-	env := call[mezu.Environment](t, op, api.OpGetEnvironment, nil, x.path()...)
-	call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{{Warpgate: w.id, Environment: env.ID, Connected: true}}})
-	invitation := in.invite(op, "acme", "late@acme.example", mezu.RoleViewer)
-	path := in.backup(op)
-	was := in.recordsOf(in.driver)
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	in.JoinToken(op)
+	e, _ := in.Enrol(op, "edge-1")
+	env := controltest.Call[mezu.Environment](t, op, api.OpGetEnvironment, nil, x.Path()...)
+	controltest.Call[any](t, in.Client("", e.Cert), api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{{Warpgate: w.ID, Environment: env.ID, Connected: true}}})
+	invitation := in.Invite(op, "acme", "late@acme.example", mezu.RoleViewer)
+	path := in.Backup(op)
+	was := recordsOf(in, in.Driver)
 	ends := func(key string) bool {
 		return slices.ContainsFunc([]string{"live/", "presence/", "held/", "invit", "outbox/", "token/"}, func(p string) bool { return strings.HasPrefix(key, p) })
 	}
 	for _, live := range []bool{false, true} {
-		r := in.restored(path, live)
-		now := r.opened()
+		r := in.Restored(path, live)
+		now := openedStore(r)
 		for k, rec := range was {
 			got := now[k]
 			switch {
@@ -139,11 +106,11 @@ func TestS6_RestoredInstallation(t *testing.T) {
 			t.Errorf("live %v: presence, held, invitations, mail, tokens: %s, want %s", live, got, want)
 		}
 	}
-	r := in.restored(path, false)
-	r.start()
-	defer r.stop()
-	refused(t, mezu.CodeUnauthenticated, r.client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: invitation.Code, Email: "late@acme.example"})
-	state := call[api.RoutesState](t, r.client(token, nil), api.OpListRoutes, nil, x.path()...)
+	r := in.Restored(path, false)
+	r.Start()
+	defer r.Stop()
+	controltest.Refused(t, mezu.CodeUnauthenticated, r.Client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: invitation.Code, Email: "late@acme.example"})
+	state := controltest.Call[api.RoutesState](t, r.Client(token, nil), api.OpListRoutes, nil, x.Path()...)
 	if state.Position.Epoch < 1_000_000 {
 		t.Errorf("the restored installation is at %s", state.Position)
 	}
@@ -152,22 +119,22 @@ func TestS6_RestoredInstallation(t *testing.T) {
 // Decision 6: an edge that resumes finds the restored installation in a higher epoch,
 // gets all of it, and takes nothing from the one before any more.
 func TestS6_EdgesFollowTheRestored(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
-	e, _ := in.enrol(op, "edge-1")
-	path := in.backup(op)
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
+	e, _ := in.Enrol(op, "edge-1")
+	path := in.Backup(op)
 	// Changes that the backup doesn't have, and the edge does.
-	after := call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/late"}}}, x.path()...)
-	in.stop()
-	r := in.restored(path, false)
-	r.start()
-	defer r.stop()
-	if _, err := r.client("", e.cert).Stream(t.Context(), after.Position); mezu.CodeOf(err) != mezu.CodePreconditionFailed {
+	after := controltest.Call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/late"}}}, x.Path()...)
+	in.Stop()
+	r := in.Restored(path, false)
+	r.Start()
+	defer r.Stop()
+	if _, err := r.Client("", e.Cert).Stream(t.Context(), after.Position); mezu.CodeOf(err) != mezu.CodePreconditionFailed {
 		t.Fatalf("resuming in another epoch: %v", err)
 	}
-	s, err := r.client("", e.cert).Stream(t.Context(), mezu.Position{})
+	s, err := r.Client("", e.Cert).Stream(t.Context(), mezu.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,12 +159,12 @@ func TestS6_EdgesFollowTheRestored(t *testing.T) {
 		t.Errorf("%d bundles", bundles)
 	}
 	// A rotation goes past every keyset that peers may have seen since the backup.
-	key, err := os.ReadFile(filepath.Join(in.dir, "offline", "trust-root.pem"))
+	key, err := os.ReadFile(filepath.Join(in.Dir, "offline", "trust-root.pem"))
 	if err != nil || len(key) == 0 {
 		t.Fatal(err)
 	}
-	testkit.CopyDir(t, filepath.Join(in.dir, "offline"), filepath.Join(r.dir, "offline"))
-	if status := r.rotate(r.client(token, nil), api.RotateSigning); status.KeysetVersion < 1_000_000 {
+	testkit.CopyDir(t, filepath.Join(in.Dir, "offline"), filepath.Join(r.Dir, "offline"))
+	if status := r.RotateKeys(r.Client(token, nil), api.RotateSigning); status.KeysetVersion < 1_000_000 {
 		t.Errorf("keyset %d after a restore", status.KeysetVersion)
 	}
 }
@@ -205,26 +172,26 @@ func TestS6_EdgesFollowTheRestored(t *testing.T) {
 // What a restore can't do it says, with the next step, and leaves everything as it
 // was.
 func TestRestore_Refuses(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	path := in.backup(op)
+	in := controltest.Install(t)
+	op := in.Operator()
+	path := in.Backup(op)
 	try := func(what string, want mezu.Code, part string, cfg control.Config, path string) {
 		t.Helper()
-		_, err := control.Restore(t.Context(), cfg, opened(t, path), false)
+		_, err := control.Restore(t.Context(), cfg, controltest.OpenFile(t, path), false)
 		var e *mezu.Error
 		if !errors.As(err, &e) || e.Code != want || e.Hint == "" || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	here := control.Config{StateDir: in.dir}
+	here := control.Config{StateDir: in.Dir}
 	try("a running control plane", mezu.CodeConflict, "in use by another process", here, path)
-	in.stop()
-	before := in.opened()
+	in.Stop()
+	before := openedStore(in)
 	try("a store in use", mezu.CodeConflict, "not empty", here, path)
-	if after := in.opened(); len(after) != len(before) {
+	if after := openedStore(in); len(after) != len(before) {
 		t.Errorf("%d records after a refusal, %d before", len(after), len(before))
 	}
-	key := filepath.Join(in.dir, "seal.key")
+	key := filepath.Join(in.Dir, "seal.key")
 	empty := control.Config{StateDir: filepath.Join(t.TempDir(), "new"), SealKey: key}
 	try("without the key", mezu.CodeInvalid, "seal key is missing", control.Config{StateDir: t.TempDir()}, path)
 	other := &seal.File{Path: filepath.Join(t.TempDir(), "other.key")}
@@ -241,12 +208,12 @@ func TestRestore_Refuses(t *testing.T) {
 		if err := os.WriteFile(bad, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := control.Restore(t.Context(), empty, opened(t, bad), false)
+		_, err := control.Restore(t.Context(), empty, controltest.OpenFile(t, bad), false)
 		if mezu.CodeOf(err) != mezu.CodeInvalid {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := control.Restore(t.Context(), empty, opened(t, path), false); err != nil {
+	if _, err := control.Restore(t.Context(), empty, controltest.OpenFile(t, path), false); err != nil {
 		t.Errorf("into the directory that refused them: %v", err)
 	}
 	// The key that is named is the one that the control plane needs then.
@@ -270,28 +237,28 @@ func flipped(b []byte) []byte {
 
 // Row 17: what a restore brings back, and that the commands of docs/operations.md end it.
 func TestRow17WhatARestoreBringsBack(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
-	ana, member := in.join(op, "acme", "ana@acme.example", mezu.RoleAdmin)
-	anaToken := in.secret(call[api.TokenCreated](t, ana, api.OpCreateToken, map[string]any{"name": "laptop"}).Secret)
-	_, old := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(old, "")
-	path := in.backup(op)
-	x.rotate("gate", map[string]any{"overlap": "0s"})
-	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
-	call[any](t, op, api.OpDeleteMember, nil, "acme", member.ID)
-	in.stop()
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
+	ana, member := in.Join(op, "acme", "ana@acme.example", mezu.RoleAdmin)
+	anaToken := in.Secret(controltest.Call[api.TokenCreated](t, ana, api.OpCreateToken, map[string]any{"name": "laptop"}).Secret)
+	_, old := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(old, "")
+	path := in.Backup(op)
+	x.Rotate("gate", map[string]any{"overlap": "0s"})
+	controltest.Call[any](t, op, api.OpDeleteWarpgate, nil, x.Path(w.ID)...)
+	controltest.Call[any](t, op, api.OpDeleteMember, nil, "acme", member.ID)
+	in.Stop()
 
-	r := in.restored(path, false)
-	r.start()
-	defer r.stop()
-	op = r.client(token, nil)
+	r := in.Restored(path, false)
+	r.Start()
+	defer r.Stop()
+	op = r.Client(token, nil)
 	back := func() map[string]error {
-		_, renewed := api.Invoke[any](t.Context(), r.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
-		_, read := api.Invoke[any](t.Context(), r.client(anaToken, nil), api.OpGetOrganization, nil, "acme")
-		_, registered := api.Invoke[any](t.Context(), r.client(old, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr})
+		_, renewed := api.Invoke[any](t.Context(), r.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
+		_, read := api.Invoke[any](t.Context(), r.Client(anaToken, nil), api.OpGetOrganization, nil, "acme")
+		_, registered := api.Invoke[any](t.Context(), r.Client(old, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR})
 		return map[string]error{"Warpgate": renewed, "member": read, "key": registered}
 	}
 	for what, err := range back() {
@@ -299,11 +266,11 @@ func TestRow17WhatARestoreBringsBack(t *testing.T) {
 			t.Errorf("the %s is not back: %v", what, err)
 		}
 	}
-	x.owner = op
-	x.in = r
-	x.rotate("gate", map[string]any{"overlap": "0s"})
-	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
-	call[any](t, op, api.OpDeleteMember, nil, "acme", "ana@acme.example")
+	x.Owner = op
+	x.In = r
+	x.Rotate("gate", map[string]any{"overlap": "0s"})
+	controltest.Call[any](t, op, api.OpDeleteWarpgate, nil, x.Path(w.ID)...)
+	controltest.Call[any](t, op, api.OpDeleteMember, nil, "acme", "ana@acme.example")
 	for what, err := range back() {
 		if err == nil {
 			t.Errorf("the %s is back after it was ended anew", what)
@@ -314,36 +281,36 @@ func TestRow17WhatARestoreBringsBack(t *testing.T) {
 // A restore leaves invitations out, and they count no more.
 func TestS6_InvitationsAfterARestore(t *testing.T) {
 	t.Parallel()
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	in.tenant(op, "acme")
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	in.Tenant(op, "acme")
 	for i := range service.MaxInvitations {
-		in.invite(op, "acme", fmt.Sprintf("u%d@acme.example", i), mezu.RoleViewer)
+		in.Invite(op, "acme", fmt.Sprintf("u%d@acme.example", i), mezu.RoleViewer)
 	}
-	r := in.restored(in.backup(op), false)
-	r.start()
-	defer r.stop()
-	r.invite(r.client(token, nil), "acme", "new@acme.example", mezu.RoleViewer)
+	r := in.Restored(in.Backup(op), false)
+	r.Start()
+	defer r.Stop()
+	r.Invite(r.Client(token, nil), "acme", "new@acme.example", mezu.RoleViewer)
 }
 
 // S6: what lives under a lease is in no backup, and a restored store has none of it:
 // without its end a lease would be held for ever, and nobody would sweep.
 func TestS6_NothingLeasedComesBack(t *testing.T) {
-	in := withStore(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	in.joinToken(op)
-	e, _ := in.enrol(op, "edge-1")
-	call[any](t, in.client("", e.cert), api.OpEdgeReport, api.EdgeReport{Full: true})
-	eventually(t, "the first sweep", func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 })
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	in.JoinToken(op)
+	e, _ := in.Enrol(op, "edge-1")
+	controltest.Call[any](t, in.Client("", e.Cert), api.OpEdgeReport, api.EdgeReport{Full: true})
+	controltest.Eventually(t, "the first sweep", func() bool { return len(in.Keys("meta/done/sweep")) == 1 && len(in.Keys("meta/lead/")) == 0 })
 	var path string
-	held := election.Lease{Store: in.store, Name: "sweep", Holder: "the one before"}
+	held := election.Lease{Store: in.Store, Name: "sweep", Holder: "the one before"}
 	if ran, err := held.Run(t.Context(), func(context.Context, *election.Fenced) error {
-		if offices, edges := in.keys("meta/lead/"), in.keys("live/"); len(offices) != 1 || len(edges) != 1 {
+		if offices, edges := in.Keys("meta/lead/"), in.Keys("live/"); len(offices) != 1 || len(edges) != 1 {
 			t.Errorf("held and live: %v, %v", offices, edges)
 		}
-		path = in.backup(op)
+		path = in.Backup(op)
 		return nil
 	}); err != nil || !ran {
 		t.Fatal(ran, err)
@@ -355,22 +322,22 @@ func TestS6_NothingLeasedComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the one before"}`)}}}); err != nil {
+	if _, err := in.Store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the one before"}`)}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := backup.Write(t.Context(), file, backup.Source{Store: in.driver, Wrapper: seal.NewWrapper(filepath.Join(in.dir, "seal.key")),
+	if err := backup.Write(t.Context(), file, backup.Source{Store: in.Driver, Wrapper: seal.NewWrapper(filepath.Join(in.Dir, "seal.key")),
 		Leave: func(string) bool { return false }, Mark: "meta/backup", Header: backup.Header{Format: format.Current, Program: "test"}}); err != nil {
 		t.Fatal(err)
 	}
 	for what, path := range map[string]string{"a backup": path, "an early one": early} {
 		for _, live := range []bool{false, true} {
-			r := in.restored(path, live)
-			for key := range r.opened() {
+			r := in.Restored(path, live)
+			for key := range openedStore(r) {
 				if service.Leased(key) {
 					t.Errorf("%s, live %v: %s came back", what, live, key)
 				}
 			}
-			db, err := badger.Open(badger.Options{Dir: filepath.Join(r.dir, "store"), Ballast: -1})
+			db, err := badger.Open(badger.Options{Dir: filepath.Join(r.Dir, "store"), Ballast: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -378,28 +345,17 @@ func TestS6_NothingLeasedComesBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.driver, r.clock = db, &clock{shift: time.Hour}
-			r.tlsTime = r.clock.now
-			r.start()
-			eventually(t, "a sweep after "+what, func() bool {
+			r.Driver, r.Clock = db, &controltest.Clock{Shift: time.Hour}
+			r.TLSTime = r.Clock.Now
+			r.Start()
+			controltest.Eventually(t, "a sweep after "+what, func() bool {
 				now, err := db.Get(t.Context(), "meta/done/sweep")
 				return err == nil && now.Revision > last.Revision
 			})
-			r.stop()
+			r.Stop()
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-}
-
-// opened opens a backup until the test ends.
-func opened(t *testing.T, path string) *os.File {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
 }

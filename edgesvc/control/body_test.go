@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // begun is a call whose body comes in part.
@@ -22,9 +23,9 @@ type begun struct {
 }
 
 // begin sends the head of a call and the beginning of its body.
-func (in *installation) begin(method, path, token, begin string) begun {
-	in.t.Helper()
-	conn, err := tls.Dial("tcp", in.plane.Addr(), &tls.Config{RootCAs: in.roots, Time: in.tlsTime})
+func beginCall(in *controltest.Installation, method, path, token, begin string) begun {
+	in.T.Helper()
+	conn, err := tls.Dial("tcp", in.Plane.Addr(), &tls.Config{RootCAs: in.Roots, Time: in.TLSTime})
 	if err == nil {
 		err = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	}
@@ -32,9 +33,9 @@ func (in *installation) begin(method, path, token, begin string) begun {
 		_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", method, path, token, max(len(begin)+1, api.MaxBody))
 	}
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
-	in.t.Cleanup(func() { _ = conn.Close() })
+	in.T.Cleanup(func() { _ = conn.Close() })
 	// The rest may be refused while it is sent.
 	_, _ = io.WriteString(conn, begin)
 	return begun{conn, bufio.NewReader(conn)}
@@ -59,10 +60,10 @@ func (s begun) refusal(t *testing.T) (int, http.Header, api.Problem) {
 // own is not read; what may be sent is refused where its type ends it, and not at its
 // own end.
 func TestBodies_EndWhereTheTypeDoes(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("writer", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("writer", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead)
 	const apply = "/v1/organizations/acme/projects/shop/apply"
 	for _, c := range []struct{ begin, field, detail string }{
 		{`{"manifest":{"environments":{"e":{"routes":[{}` + strings.Repeat(",{}", mezu.MaxRoutes), "manifest.environments.e.routes", "more than 10000"},
@@ -70,7 +71,7 @@ func TestBodies_EndWhereTheTypeDoes(t *testing.T) {
 		{`{"manifest":{"roles":{"` + strings.Repeat("k", 2000), "", "a key has at most"},
 		{`{"manifest":{"project":"` + strings.Repeat("k", 300<<10), "", "a text has at most"},
 	} {
-		status, _, p := in.begin("POST", apply, key, c.begin).refusal(t)
+		status, _, p := beginCall(in, "POST", apply, key, c.begin).refusal(t)
 		if status != http.StatusBadRequest || p.Field != c.field || !strings.Contains(p.Detail, c.detail) {
 			t.Errorf("%.60s…: %d %+v", c.begin, status, p)
 		}
@@ -80,14 +81,14 @@ func TestBodies_EndWhereTheTypeDoes(t *testing.T) {
 // Row 2 of the attacks: bodies that are read take a share of the memory, which those get
 // back that end, or whose caller hangs up.
 func TestBodies_HaveAShare(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	read := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead}
-	_, key := x.account("a", read...)
-	_, second := x.account("b", read...)
-	y := in.tenant(op, "globex")
-	_, other := y.account("c", read...)
+	_, key := x.Account("a", read...)
+	_, second := x.Account("b", read...)
+	y := in.Tenant(op, "globex")
+	_, other := y.Account("c", read...)
 	apply := func(organization string) string { return "/v1/organizations/" + organization + "/projects/shop/apply" }
 	// What becomes 15 MiB.
 	routes := strings.TrimSuffix(strings.Repeat(`{"exact":"/"},`, 9900), ",")
@@ -96,7 +97,7 @@ func TestBodies_HaveAShare(t *testing.T) {
 	answers := make(chan int, many+1)
 	var open []begun
 	send := func(organization, token string) {
-		s := in.begin("POST", apply(organization), token, begin)
+		s := beginCall(in, "POST", apply(organization), token, begin)
 		open = append(open, s)
 		go func() {
 			resp, err := http.ReadResponse(s.answers, nil)
@@ -119,14 +120,14 @@ func TestBodies_HaveAShare(t *testing.T) {
 		}
 	}
 	whole := begin + `{}}}}`
-	if status, _, body := in.raw("POST", apply("globex"), other, "application/json", whole); status != http.StatusConflict {
+	if status, _, body := in.Raw("POST", apply("globex"), other, "application/json", whole); status != http.StatusConflict {
 		t.Errorf("another organization gets %d %.200s", status, body)
 	}
 	for _, s := range open {
 		_ = s.Close() // those that were refused are closed
 	}
-	eventually(t, "the share to come back", func() bool {
-		status, _, _ := in.raw("POST", apply("acme"), key, "application/json", whole)
+	controltest.Eventually(t, "the share to come back", func() bool {
+		status, _, _ := in.Raw("POST", apply("acme"), key, "application/json", whole)
 		return status == http.StatusConflict
 	})
 	for range many / 2 {

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/testkit"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // stranger is a user that no process of these tests is.
@@ -36,11 +36,11 @@ func TestRow13ControlState(t *testing.T) {
 			if c.root && os.Geteuid() != 0 {
 				t.Skip("only root can give a file away")
 			}
-			in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}}
-			if err := c.prepare(in.dir); err != nil {
+			in := controltest.New(t)
+			if err := c.prepare(in.Dir); err != nil {
 				t.Fatal(err)
 			}
-			plane, err := in.assemble()
+			plane, err := in.Assemble()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestRow13ControlState(t *testing.T) {
 			if !errors.As(err, &refused) || refused.Code != mezu.CodeInvalid || refused.Hint == "" {
 				t.Fatalf("%v", err)
 			}
-			culprit := filepath.Join(in.dir, c.culprit)
+			culprit := filepath.Join(in.Dir, c.culprit)
 			if !strings.Contains(refused.Detail, culprit) || !strings.Contains(refused.Hint, c.remedy) || !strings.Contains(refused.Hint, culprit) {
 				t.Errorf("%s; hint: %s", refused.Detail, refused.Hint)
 			}

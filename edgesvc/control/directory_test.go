@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/policy"
 )
@@ -15,120 +16,120 @@ import (
 // Directories of a project and of its organization live beside each other under the
 // same names and rules.
 func TestDirectories(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	for _, scope := range []struct {
 		list, create, get, update, remove api.Operation
 		params                            []string
 		project                           string
 	}{
-		{api.OpListDirectories, api.OpCreateDirectory, api.OpGetDirectory, api.OpUpdateDirectory, api.OpDeleteDirectory, []string{x.org, x.prj}, x.prj},
+		{api.OpListDirectories, api.OpCreateDirectory, api.OpGetDirectory, api.OpUpdateDirectory, api.OpDeleteDirectory, []string{x.Org, x.Prj}, x.Prj},
 		{api.OpListOrganizationDirectories, api.OpCreateOrganizationDirectory, api.OpGetOrganizationDirectory, api.OpUpdateOrganizationDirectory,
-			api.OpDeleteOrganizationDirectory, []string{x.org}, ""},
+			api.OpDeleteOrganizationDirectory, []string{x.Org}, ""},
 	} {
-		made := call[mezu.Directory](t, op, scope.create, map[string]any{"name": "customers", "signup": "open"}, scope.params...)
-		if made.Organization != x.org || made.Project != scope.project || mezu.ValidateID("", mezu.PrefixDirectory, made.ID) != nil || made.Revision != 1 {
+		made := controltest.Call[mezu.Directory](t, op, scope.create, map[string]any{"name": "customers", "signup": "open"}, scope.params...)
+		if made.Organization != x.Org || made.Project != scope.project || mezu.ValidateID("", mezu.PrefixDirectory, made.ID) != nil || made.Revision != 1 {
 			t.Fatalf("%s: %+v", scope.create.ID, made)
 		}
 		one := append(scope.params[:len(scope.params):len(scope.params)], "customers")
-		refused(t, mezu.CodeConflict, op, scope.create, map[string]any{"name": "customers"}, scope.params...)
-		if got := call[mezu.Directory](t, op, scope.get, nil, append(one[:len(one)-1:len(one)-1], made.ID)...); got != made {
+		controltest.Refused(t, mezu.CodeConflict, op, scope.create, map[string]any{"name": "customers"}, scope.params...)
+		if got := controltest.Call[mezu.Directory](t, op, scope.get, nil, append(one[:len(one)-1:len(one)-1], made.ID)...); got != made {
 			t.Errorf("%s by id: %+v", scope.get.ID, got)
 		}
-		changed := call[mezu.Directory](t, op, scope.update, map[string]any{"mfa": "required", "password": map[string]any{"min_length": 8}}, one...)
+		changed := controltest.Call[mezu.Directory](t, op, scope.update, map[string]any{"mfa": "required", "password": map[string]any{"min_length": 8}}, one...)
 		if changed.Signup != mezu.SignupOpen || changed.MFA != mezu.MFARequired || changed.Revision != 2 || changed.Project != scope.project {
 			t.Errorf("%s: %+v", scope.update.ID, changed)
 		}
-		if e := refused(t, mezu.CodeInvalid, op, scope.update, map[string]any{"mfa": "off"}, one...); e.Field != "password.min_length" {
+		if e := controltest.Refused(t, mezu.CodeInvalid, op, scope.update, map[string]any{"mfa": "off"}, one...); e.Field != "password.min_length" {
 			t.Errorf("%s: %v", scope.update.ID, e)
 		}
-		if e := refused(t, mezu.CodeInvalid, op, scope.update, map[string]any{"name": "others"}, one...); e.Field != "name" {
+		if e := controltest.Refused(t, mezu.CodeInvalid, op, scope.update, map[string]any{"name": "others"}, one...); e.Field != "name" {
 			t.Errorf("%s: %v", scope.update.ID, e)
 		}
 		if err := op.Do(t.Context(), api.Call{Operation: scope.remove, Params: one, IfMatch: 1}, nil); mezu.CodeOf(err) != mezu.CodePreconditionFailed {
 			t.Errorf("%s in an old revision: %v", scope.remove.ID, err)
 		}
-		if all := call[api.List[mezu.Directory]](t, op, scope.list, nil, scope.params...); len(all.Items) != 1 || all.Items[0] != changed {
+		if all := controltest.Call[api.List[mezu.Directory]](t, op, scope.list, nil, scope.params...); len(all.Items) != 1 || all.Items[0] != changed {
 			t.Errorf("%s: %+v", scope.list.ID, all)
 		}
 	}
 	// An owner goes when nothing of it is left.
-	call[any](t, op, api.OpDeleteEnvironment, nil, x.path()...)
-	if e := refused(t, mezu.CodeConflict, op, api.OpDeleteProject, nil, x.org, x.prj); !strings.Contains(e.Detail, "directories") {
+	controltest.Call[any](t, op, api.OpDeleteEnvironment, nil, x.Path()...)
+	if e := controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteProject, nil, x.Org, x.Prj); !strings.Contains(e.Detail, "directories") {
 		t.Error(e)
 	}
-	call[any](t, op, api.OpDeleteDirectory, nil, x.org, x.prj, "customers")
-	refused(t, mezu.CodeNotFound, op, api.OpGetDirectory, nil, x.org, x.prj, "customers")
-	call[any](t, op, api.OpDeleteProject, nil, x.org, x.prj)
-	if e := refused(t, mezu.CodeConflict, op, api.OpDeleteOrganization, nil, x.org); !strings.Contains(e.Detail, "directories") {
+	controltest.Call[any](t, op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "customers")
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpGetDirectory, nil, x.Org, x.Prj, "customers")
+	controltest.Call[any](t, op, api.OpDeleteProject, nil, x.Org, x.Prj)
+	if e := controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteOrganization, nil, x.Org); !strings.Contains(e.Detail, "directories") {
 		t.Error(e)
 	}
-	call[any](t, op, api.OpDeleteOrganizationDirectory, nil, x.org, "customers")
-	call[any](t, op, api.OpDeleteOrganization, nil, x.org)
+	controltest.Call[any](t, op, api.OpDeleteOrganizationDirectory, nil, x.Org, "customers")
+	controltest.Call[any](t, op, api.OpDeleteOrganization, nil, x.Org)
 }
 
 // An environment names a directory of its project before one of the organization,
 // and keeps the one that it got; a directory that is named stays.
 func TestEnvironment_Directory(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	if e := refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.path()...); e.Field != "directory" {
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	if e := controltest.Refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.Path()...); e.Field != "directory" {
 		t.Error(e)
 	}
-	if e := refused(t, mezu.CodeInvalid, op, api.OpCreateEnvironment, map[string]any{"name": "e", "directory": "customers"}, x.org, x.prj); e.Field != "directory" {
+	if e := controltest.Refused(t, mezu.CodeInvalid, op, api.OpCreateEnvironment, map[string]any{"name": "e", "directory": "customers"}, x.Org, x.Prj); e.Field != "directory" {
 		t.Error(e)
 	}
-	wide := call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
-	env := call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.path()...)
+	wide := controltest.Call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.Org)
+	env := controltest.Call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.Path()...)
 	if env.DirectoryID != wide.ID {
 		t.Fatalf("environment %+v", env)
 	}
-	own := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
-	env = call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"enabled": false, "directory": "customers"}, x.path()...)
+	own := controltest.Call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	env = controltest.Call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"enabled": false, "directory": "customers"}, x.Path()...)
 	if env.DirectoryID != wide.ID {
 		t.Errorf("another directory of the name took over: %+v", env)
 	}
-	staging := call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging", "directory": "customers"}, x.org, x.prj)
+	staging := controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging", "directory": "customers"}, x.Org, x.Prj)
 	if staging.DirectoryID != own.ID {
 		t.Errorf("the project's own does not come first: %+v", staging)
 	}
-	refused(t, mezu.CodeConflict, op, api.OpDeleteOrganizationDirectory, nil, x.org, "customers")
-	refused(t, mezu.CodeConflict, op, api.OpDeleteDirectory, nil, x.org, x.prj, "customers")
-	env = call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, x.path()...)
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteOrganizationDirectory, nil, x.Org, "customers")
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "customers")
+	env = controltest.Call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, x.Path()...)
 	if env.Directory != "" || env.DirectoryID != "" {
 		t.Errorf("environment %+v", env)
 	}
-	call[any](t, op, api.OpDeleteOrganizationDirectory, nil, x.org, "customers")
-	call[any](t, op, api.OpDeleteEnvironment, nil, x.org, x.prj, "staging")
-	call[any](t, op, api.OpDeleteDirectory, nil, x.org, x.prj, "customers")
+	controltest.Call[any](t, op, api.OpDeleteOrganizationDirectory, nil, x.Org, "customers")
+	controltest.Call[any](t, op, api.OpDeleteEnvironment, nil, x.Org, x.Prj, "staging")
+	controltest.Call[any](t, op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "customers")
 }
 
 // Environments that name a directory while it is deleted: one of the two fails, and
 // no environment is left with a directory that does not exist.
 func TestEnvironment_DirectoryDeletedMeanwhile(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	for range 8 {
-		dir := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "d"}, x.org, x.prj)
-		won, lost := race(2, func(i int) error {
+		dir := controltest.Call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "d"}, x.Org, x.Prj)
+		won, lost := controltest.Race(2, func(i int) error {
 			if i == 0 {
-				_, err := api.Invoke[any](t.Context(), op, api.OpDeleteDirectory, nil, x.org, x.prj, "d")
+				_, err := api.Invoke[any](t.Context(), op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "d")
 				return err
 			}
-			_, err := api.Invoke[any](t.Context(), op, api.OpUpdateEnvironment, map[string]any{"directory": "d"}, x.path()...)
+			_, err := api.Invoke[any](t.Context(), op, api.OpUpdateEnvironment, map[string]any{"directory": "d"}, x.Path()...)
 			return err
 		})
-		env := call[mezu.Environment](t, op, api.OpGetEnvironment, nil, x.path()...)
-		_, err := api.Invoke[mezu.Directory](t.Context(), op, api.OpGetDirectory, nil, x.org, x.prj, "d")
+		env := controltest.Call[mezu.Environment](t, op, api.OpGetEnvironment, nil, x.Path()...)
+		_, err := api.Invoke[mezu.Directory](t.Context(), op, api.OpGetDirectory, nil, x.Org, x.Prj, "d")
 		if won != 1 || (env.DirectoryID == dir.ID) != (err == nil) {
 			t.Fatalf("%d won, lost %v; environment names %q, directory: %v", won, lost, env.DirectoryID, err)
 		}
 		if err == nil {
-			call[any](t, op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, x.path()...)
-			call[any](t, op, api.OpDeleteDirectory, nil, x.org, x.prj, "d")
+			controltest.Call[any](t, op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, x.Path()...)
+			controltest.Call[any](t, op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "d")
 		}
 	}
 }
@@ -136,21 +137,21 @@ func TestEnvironment_DirectoryDeletedMeanwhile(t *testing.T) {
 // A directory that is missing, though nothing here lets it go, closes the routes that
 // ask for a login and no others.
 func TestEnvironment_MissingDirectoryClosesRoutes(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	e, enrolled := in.enrol(op, "edge-1")
-	dir := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
-	call[any](t, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.path()...)
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	e, enrolled := in.Enrol(op, "edge-1")
+	dir := controltest.Call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	controltest.Call[any](t, op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, x.Path()...)
 	routes := []any{map[string]any{"prefix": "/"}, map[string]any{"prefix": "/in/", "auth": "required"}, map[string]any{"prefix": "/both/", "auth": "optional"}}
-	call[any](t, op, api.OpReplaceRoutes, map[string]any{"routes": routes}, x.path()...)
-	f := newFollower(t, enrolled)
-	s := open(t, in.client("", e.cert), mezu.Position{})
-	f.until(s, "the snapshot", func() bool { return f.synced })
-	if b := f.bundles[x.environment.ID]; b.Directory != dir.ID || b.DirectoryMissing {
+	controltest.Call[any](t, op, api.OpReplaceRoutes, map[string]any{"routes": routes}, x.Path()...)
+	f := controltest.NewFollower(t, enrolled)
+	s := controltest.OpenStream(t, in.Client("", e.Cert), mezu.Position{})
+	f.Until(s, "the snapshot", func() bool { return f.Synced })
+	if b := f.Bundles[x.Environment.ID]; b.Directory != dir.ID || b.DirectoryMissing {
 		t.Fatalf("bundle %+v", b)
 	}
-	key, err := in.store.Get(t.Context(), "id/"+dir.ID)
+	key, err := in.Store.Get(t.Context(), "id/"+dir.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,16 +159,16 @@ func TestEnvironment_MissingDirectoryClosesRoutes(t *testing.T) {
 	if err := json.Unmarshal(key.Value, &record); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: record, Delete: true}}}); err != nil {
+	if _, err := in.Store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: record, Delete: true}}}); err != nil {
 		t.Fatal(err)
 	}
-	call[any](t, op, api.OpUpdateEnvironment, map[string]any{"waf": "off"}, x.path()...)
-	f.until(s, "the bundle without its directory", func() bool { return f.bundles[x.environment.ID].DirectoryMissing })
-	table, err := policy.Compile(f.bundles[x.environment.ID])
+	controltest.Call[any](t, op, api.OpUpdateEnvironment, map[string]any{"waf": "off"}, x.Path()...)
+	f.Until(s, "the bundle without its directory", func() bool { return f.Bundles[x.Environment.ID].DirectoryMissing })
+	table, err := policy.Compile(f.Bundles[x.Environment.ID])
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := &mezu.Grant{User: "usr_1", Directory: dir.ID, Environment: x.environment.ID, NotAfter: time.Now().Add(time.Hour)}
+	grant := &mezu.Grant{User: "usr_1", Directory: dir.ID, Environment: x.Environment.ID, NotAfter: time.Now().Add(time.Hour)}
 	for raw, want := range map[string]mezu.Code{"/": "", "/in/": mezu.CodeRouteUnavailable, "/both/": mezu.CodeRouteUnavailable} {
 		path, err := mezu.CanonicalPath(raw)
 		if err != nil {

@@ -1,66 +1,56 @@
 package control_test
 
 import (
-	"encoding/json"
 	"slices"
 	"testing"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
-// decodeBundle reads a bundle whose signature others verify.
-func decodeBundle(t *testing.T, signed mezu.Signed) mezu.Bundle {
-	t.Helper()
-	var b mezu.Bundle
-	if err := json.Unmarshal(signed.Payload, &b); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestDrain(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	other, _ := in.register(key, "")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	other, _ := in.Register(key, "")
 	bundle := func() []string {
 		t.Helper()
-		out := call[api.RegisterResponse](t, in.client("", other.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: other.csr})
-		return decodeBundle(t, out.Bundle).Draining
+		out := controltest.Call[api.RegisterResponse](t, in.Client("", other.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: other.CSR})
+		return controltest.DecodeBundle(t, out.Bundle).Draining
 	}
-	before := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...).Position
-	got := call[mezu.Warpgate](t, op, api.OpDrainWarpgate, nil, x.path(w.id)...)
-	if !got.Draining || !slices.Equal(bundle(), []string{w.id}) {
+	before := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...).Position
+	got := controltest.Call[mezu.Warpgate](t, op, api.OpDrainWarpgate, nil, x.Path(w.ID)...)
+	if !got.Draining || !slices.Equal(bundle(), []string{w.ID}) {
 		t.Errorf("drained: %+v, bundle %v", got, bundle())
 	}
-	after := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...).Position
+	after := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...).Position
 	if after.Compare(before) <= 0 {
 		t.Error("no new bundle")
 	}
 	// Again, nothing happens.
-	call[mezu.Warpgate](t, op, api.OpDrainWarpgate, nil, x.path(w.id)...)
-	if again := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...).Position; again != after {
+	controltest.Call[mezu.Warpgate](t, op, api.OpDrainWarpgate, nil, x.Path(w.ID)...)
+	if again := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...).Position; again != after {
 		t.Error("a bundle for nothing")
 	}
 	// It survives whatever else changes: routes, the switch, a renewal of its own.
-	call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
-	call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"enabled": false}, x.path()...)
-	call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"a"}}}}, x.org, x.prj)
-	call[api.RegisterResponse](t, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
-	if !slices.Equal(bundle(), []string{w.id}) || !call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...).Draining {
+	controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
+	controltest.Call[mezu.Environment](t, op, api.OpUpdateEnvironment, map[string]any{"enabled": false}, x.Path()...)
+	controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"a"}}}}, x.Org, x.Prj)
+	controltest.Call[api.RegisterResponse](t, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
+	if !slices.Equal(bundle(), []string{w.ID}) || !controltest.Call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.Path(w.ID)...).Draining {
 		t.Errorf("bundle %v", bundle())
 	}
 	// Several at once are all on the list.
-	ids := []string{w.id, other.id}
+	ids := []string{w.ID, other.ID}
 	for range 4 {
-		v, _ := in.register(key, "")
-		ids = append(ids, v.id)
+		v, _ := in.Register(key, "")
+		ids = append(ids, v.ID)
 	}
-	got2 := atOnce(len(ids), func(i int) error {
-		_, err := api.Invoke[any](t.Context(), op, api.OpDrainWarpgate, nil, x.path(ids[i])...)
+	got2 := controltest.AtOnce(len(ids), func(i int) error {
+		_, err := api.Invoke[any](t.Context(), op, api.OpDrainWarpgate, nil, x.Path(ids[i])...)
 		return err
 	})
 	slices.Sort(ids)
@@ -68,15 +58,15 @@ func TestDrain(t *testing.T) {
 		t.Errorf("outcomes %v, bundle %v, want %v", got2, bundle(), ids)
 	}
 	// Removed, it is off the list from the next bundle on.
-	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
-	if got := call[mezu.Warpgate](t, op, api.OpUndrainWarpgate, nil, x.path(other.id)...); got.Draining {
+	controltest.Call[any](t, op, api.OpDeleteWarpgate, nil, x.Path(w.ID)...)
+	if got := controltest.Call[mezu.Warpgate](t, op, api.OpUndrainWarpgate, nil, x.Path(other.ID)...); got.Draining {
 		t.Error("still draining")
 	}
-	if list := bundle(); len(list) != 4 || slices.Contains(list, w.id) || slices.Contains(list, other.id) {
+	if list := bundle(); len(list) != 4 || slices.Contains(list, w.ID) || slices.Contains(list, other.ID) {
 		t.Errorf("bundle %v", list)
 	}
 	// K3: another tenant's Warpgate is none.
-	stranger := in.tenant(op, "other")
-	refused(t, mezu.CodeNotFound, op, api.OpDrainWarpgate, nil, stranger.path(other.id)...)
-	refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{"draining": []string{}}, x.path()...)
+	stranger := in.Tenant(op, "other")
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpDrainWarpgate, nil, stranger.Path(other.ID)...)
+	controltest.Refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{"draining": []string{}}, x.Path()...)
 }

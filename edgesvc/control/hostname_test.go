@@ -7,32 +7,33 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 )
 
 // environmentOf makes an organization, a project and an environment of these names.
-func (in *installation) environmentOf(owner *api.Client, org, prj, env string) mezu.Environment {
-	in.t.Helper()
+func environmentOf(in *controltest.Installation, owner *api.Client, org, prj, env string) mezu.Environment {
+	in.T.Helper()
 	ensure := func(o api.Operation, name string, params ...string) {
-		_, err := api.Invoke[any](in.t.Context(), owner, o, map[string]any{"name": name}, params...)
+		_, err := api.Invoke[any](in.T.Context(), owner, o, map[string]any{"name": name}, params...)
 		if err != nil && mezu.CodeOf(err) != mezu.CodeConflict {
-			in.t.Fatal(err)
+			in.T.Fatal(err)
 		}
 	}
 	ensure(api.OpCreateOrganization, org)
 	ensure(api.OpCreateProject, prj, org)
-	return call[mezu.Environment](in.t, owner, api.OpCreateEnvironment, map[string]any{"name": env}, org, prj)
+	return controltest.Call[mezu.Environment](in.T, owner, api.OpCreateEnvironment, map[string]any{"name": env}, org, prj)
 }
 
 // T1: no name that one may choose gives the endpoint of somebody else or of the
 // installation.
 func TestT1_ClaimingAName(t *testing.T) {
-	in := install(t)
-	op := in.operator()
+	in := controltest.Install(t)
+	op := in.Operator()
 	// Three tenants whose names run together to the same label.
 	taken := map[string]bool{}
 	for _, n := range [][3]string{{"b-c", "a", "production"}, {"c", "a-b", "production"}, {"c", "a", "b"}} {
-		got := in.environmentOf(op, n[0], n[1], n[2]).Endpoint
+		got := environmentOf(in, op, n[0], n[1], n[2]).Endpoint
 		if taken[got] || !strings.HasPrefix(got, "a-b-c") || !mezu.EndpointFits(got) {
 			t.Errorf("%v got %q, taken are %v", n, got, taken)
 		}
@@ -42,7 +43,7 @@ func TestT1_ClaimingAName(t *testing.T) {
 		t.Errorf("nobody has the plain label: %v", taken)
 	}
 	// A label of the installation's own comes with a suffix or not at all.
-	if got := in.environmentOf(op, "sts", "mta", "production").Endpoint; got == "mta-sts" || !strings.HasPrefix(got, "mta-sts-") {
+	if got := environmentOf(in, op, "sts", "mta", "production").Endpoint; got == "mta-sts" || !strings.HasPrefix(got, "mta-sts-") {
 		t.Errorf("mta-sts is given away as %q", got)
 	}
 	// What is no name is no part of a label.
@@ -51,39 +52,39 @@ func TestT1_ClaimingAName(t *testing.T) {
 			op   api.Operation
 			path []string
 		}{{api.OpCreateOrganization, nil}, {api.OpCreateProject, []string{"c"}}, {api.OpCreateEnvironment, []string{"c", "a"}}} {
-			if e := refused(t, mezu.CodeInvalid, op, c.op, map[string]any{"name": name}, c.path...); e.Field != "name" {
+			if e := controltest.Refused(t, mezu.CodeInvalid, op, c.op, map[string]any{"name": name}, c.path...); e.Field != "name" {
 				t.Errorf("%s %q: %+v", c.op.ID, name, e)
 			}
 		}
 	}
 	// Nobody names an endpoint.
 	for _, field := range []string{"endpoint", "url"} {
-		refused(t, mezu.CodeInvalid, op, api.OpCreateEnvironment, map[string]any{"name": "x", field: "www"}, "c", "a")
-		refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{field: "www"}, "c", "a", "b")
+		controltest.Refused(t, mezu.CodeInvalid, op, api.OpCreateEnvironment, map[string]any{"name": "x", field: "www"}, "c", "a")
+		controltest.Refused(t, mezu.CodeInvalid, op, api.OpUpdateEnvironment, map[string]any{field: "www"}, "c", "a", "b")
 	}
 	// Nor does an edge get a certificate for what no environment has.
-	e, _ := in.enrol(op, "edge-1")
-	edge := in.client("", e.cert)
+	e, _ := in.Enrol(op, "edge-1")
+	edge := in.Client("", e.Cert)
 	for _, host := range []string{
 		"localhost", ".localhost", "www.localhost", "api.localhost", "console.localhost", "login.localhost", "_acme-challenge.localhost",
 		"_acme-challenge.a-b-c.localhost", "A-B-C.localhost", "a-b-c.localhost.", "a-b-c.LOCALHOST", "x.a-b-c.localhost", "*.localhost", "mta-sts.localhost", "nobody.localhost",
 	} {
-		refused(t, mezu.CodeForbidden, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: newIdentity(t).csr, Hosts: []string{"a-b-c.localhost", host}})
+		controltest.Refused(t, mezu.CodeForbidden, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost", host}})
 	}
-	call[api.PublicCertificateResponse](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: newIdentity(t).csr, Hosts: []string{"a-b-c.localhost"}})
+	controltest.Call[api.PublicCertificateResponse](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost"}})
 }
 
 // T1: of many who want the same label at once each gets one of his own.
 func TestT1_ClaimedAtOnce(t *testing.T) {
-	in := install(t)
-	op := in.operator()
+	in := controltest.Install(t)
+	op := in.Operator()
 	var places [][3]string
 	for _, n := range [][3]string{{"b-c-d", "a", "production"}, {"c-d", "a-b", "production"}, {"d", "a-b-c", "production"}, {"c-d", "a", "b"}, {"d", "a-b", "c"}, {"d", "a", "b-c"}} {
-		in.environmentOf(op, n[0], n[1], "other-"+n[2])
+		environmentOf(in, op, n[0], n[1], "other-"+n[2])
 		places = append(places, n)
 	}
 	endpoints := make([]string, len(places))
-	got := atOnce(len(places), func(i int) error {
+	got := controltest.AtOnce(len(places), func(i int) error {
 		env, err := api.Invoke[mezu.Environment](t.Context(), op, api.OpCreateEnvironment, map[string]any{"name": places[i][2]}, places[i][0], places[i][1])
 		endpoints[i] = env.Endpoint
 		return err
@@ -103,18 +104,18 @@ func TestT1_ClaimedAtOnce(t *testing.T) {
 // T2: a released label stays with its organization for thirty days, comes back to it at
 // once, and is free after that; what belonged to the old environment opens nothing.
 func TestT2_ReleasedName(t *testing.T) {
-	in := install(t)
-	_, op := in.token(in.operator(), map[string]any{"expires_at": in.clock.now().Add(mezu.MaxTokenLife)})
-	if got := in.environmentOf(op, "b-c", "a", "production").Endpoint; got != "a-b-c" {
+	in := controltest.Install(t)
+	_, op := in.Token(in.Operator(), map[string]any{"expires_at": in.Clock.Now().Add(mezu.MaxTokenLife)})
+	if got := environmentOf(in, op, "b-c", "a", "production").Endpoint; got != "a-b-c" {
 		t.Fatalf("endpoint %q", got)
 	}
-	acc := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "gate", "permissions": []string{"warpgate.register"}}, "b-c", "a")
-	w, _ := in.register(in.secret(acc.Key), "")
-	e, _ := in.enrol(op, "edge-1")
-	edge := in.client("", e.cert)
-	release := func(org, prj, env string) { call[any](t, op, api.OpDeleteEnvironment, nil, org, prj, env) }
+	acc := controltest.Call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "gate", "permissions": []string{"warpgate.register"}}, "b-c", "a")
+	w, _ := in.Register(in.Secret(acc.Key), "")
+	e, _ := in.Enrol(op, "edge-1")
+	edge := in.Client("", e.Cert)
+	release := func(org, prj, env string) { controltest.Call[any](t, op, api.OpDeleteEnvironment, nil, org, prj, env) }
 	certificate := func() error {
-		_, err := api.Invoke[any](t.Context(), edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: newIdentity(t).csr, Hosts: []string{"a-b-c.localhost"}})
+		_, err := api.Invoke[any](t.Context(), edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost"}})
 		return err
 	}
 	if err := certificate(); err != nil {
@@ -122,27 +123,27 @@ func TestT2_ReleasedName(t *testing.T) {
 	}
 	release("b-c", "a", "production")
 	// A's old Warpgate and certificates for the host are no use any more.
-	refused(t, mezu.CodeUnauthenticated, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.csr})
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
 	if code := mezu.CodeOf(certificate()); code != mezu.CodeForbidden {
 		t.Errorf("a certificate for a released name: %q", code)
 	}
 	// A stranger gets another label, now and on the last day.
-	if got := in.environmentOf(op, "c", "a-b", "production").Endpoint; got == "a-b-c" {
+	if got := environmentOf(in, op, "c", "a-b", "production").Endpoint; got == "a-b-c" {
 		t.Error("a stranger has the name a second later")
 	}
-	in.clock.advance(service.EndpointHold - time.Hour)
-	if got := in.environmentOf(op, "c", "a", "b").Endpoint; got == "a-b-c" {
+	in.Clock.Advance(service.EndpointHold - time.Hour)
+	if got := environmentOf(in, op, "c", "a", "b").Endpoint; got == "a-b-c" {
 		t.Error("a stranger has the name before the hold is over")
 	}
 	// Its own organization has it back, in any of its projects.
-	if got := in.environmentOf(op, "b-c", "a", "production").Endpoint; got != "a-b-c" {
+	if got := environmentOf(in, op, "b-c", "a", "production").Endpoint; got != "a-b-c" {
 		t.Errorf("the own organization gets %q", got)
 	}
-	refused(t, mezu.CodeNotFound, in.client(acc.Key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr, Environment: "b"})
+	controltest.Refused(t, mezu.CodeNotFound, in.Client(acc.Key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR, Environment: "b"})
 	release("b-c", "a", "production")
-	in.clock.advance(service.EndpointHold + time.Hour)
+	in.Clock.Advance(service.EndpointHold + time.Hour)
 	release("c", "a-b", "production")
-	if got := in.environmentOf(op, "c", "a-b", "production").Endpoint; got != "a-b-c" {
+	if got := environmentOf(in, op, "c", "a-b", "production").Endpoint; got != "a-b-c" {
 		t.Errorf("after the hold a stranger gets %q", got)
 	}
 }
@@ -150,28 +151,28 @@ func TestT2_ReleasedName(t *testing.T) {
 // T3: only Warpgates that the environment's own project let in get a share of its
 // traffic, each under an identity of its own.
 func TestT3_StrangerAtTheName(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x, y := in.tenant(op, "acme"), in.tenant(op, "other")
-	_, ours := x.account("gate", mezu.PermWarpgateRegister)
-	_, theirs := y.account("gate", mezu.PermWarpgateRegister)
-	w, mine := in.register(ours, "")
-	_, stranger := in.register(theirs, "")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x, y := in.Tenant(op, "acme"), in.Tenant(op, "other")
+	_, ours := x.Account("gate", mezu.PermWarpgateRegister)
+	_, theirs := y.Account("gate", mezu.PermWarpgateRegister)
+	w, mine := in.Register(ours, "")
+	_, stranger := in.Register(theirs, "")
 	if mine.Environment != stranger.Environment || mine.URL == stranger.URL {
 		t.Errorf("%s and %s", mine.URL, stranger.URL)
 	}
 	// Neither the id nor the name of another project's environment is one to join,
 	// and an identity goes on only with its own key.
-	for _, env := range []string{x.environment.ID, "acme/shop/production", x.environment.Endpoint} {
-		refused(t, mezu.CodeNotFound, in.client(theirs, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr, Environment: env})
+	for _, env := range []string{x.Environment.ID, "acme/shop/production", x.Environment.Endpoint} {
+		controltest.Refused(t, mezu.CodeNotFound, in.Client(theirs, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR, Environment: env})
 	}
-	refused(t, mezu.CodeForbidden, in.client(ours, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr, Warpgate: w.id})
-	taken := call[api.RegisterResponse](t, in.client(theirs, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: w.csr, Warpgate: w.id})
-	if taken.Warpgate == w.id {
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(ours, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR, Warpgate: w.ID})
+	taken := controltest.Call[api.RegisterResponse](t, in.Client(theirs, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: w.CSR, Warpgate: w.ID})
+	if taken.Warpgate == w.ID {
 		t.Error("a stranger with the CSR has the identity")
 	}
-	all := call[api.List[mezu.Warpgate]](t, op, api.OpListWarpgates, nil, x.path()...)
-	if len(all.Items) != 1 || all.Items[0].ID != w.id {
+	all := controltest.Call[api.List[mezu.Warpgate]](t, op, api.OpListWarpgates, nil, x.Path()...)
+	if len(all.Items) != 1 || all.Items[0].ID != w.ID {
 		t.Errorf("the environment's Warpgates: %+v", all.Items)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/testkit"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // many makes calls at once and counts those that were limited.
@@ -33,36 +33,37 @@ func many(t *testing.T, c *api.Client, n int) (limited int) {
 // A8: who calls too much is told to wait; everybody else is served. Strangers have
 // less, together for each address.
 func TestA8_CallsAreLimited(t *testing.T) {
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, callRate: 10}
-	in.start()
-	t.Cleanup(func() { in.stop() })
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, loud := x.account("loud", mezu.PermProjectsRead)
-	_, quiet := x.account("quiet", mezu.PermProjectsRead)
-	if n := many(t, in.client(loud, nil), 200); n == 0 {
+	in := controltest.New(t)
+	in.CallRate = 10
+	in.Start()
+	t.Cleanup(func() { in.Stop() })
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, loud := x.Account("loud", mezu.PermProjectsRead)
+	_, quiet := x.Account("quiet", mezu.PermProjectsRead)
+	if n := many(t, in.Client(loud, nil), 200); n == 0 {
 		t.Error("200 calls at once passed a limit of 10 a second")
 	}
-	if n := many(t, in.client(quiet, nil), 5); n != 0 {
+	if n := many(t, in.Client(quiet, nil), 5); n != 0 {
 		t.Errorf("%d calls of another caller were limited", n)
 	}
-	status, header, _ := in.raw("GET", "/v1/self", "", "", "")
+	status, header, _ := in.Raw("GET", "/v1/self", "", "", "")
 	for n := 0; status != 429 && n < 200; n++ {
-		status, header, _ = in.raw("GET", "/v1/self", "", "", "")
+		status, header, _ = in.Raw("GET", "/v1/self", "", "", "")
 	}
 	if status != 429 || header.Get("Retry-After") == "" {
 		t.Errorf("strangers get %d, Retry-After %q", status, header.Get("Retry-After"))
 	}
-	if n := many(t, in.client(quiet, nil), 5); n != 0 {
+	if n := many(t, in.Client(quiet, nil), 5); n != 0 {
 		t.Errorf("%d calls were limited because of strangers", n)
 	}
 }
 
 // A8: streams are counted while they are open.
 func TestA8_StreamsAreLimited(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	in.tenant(op, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
 	open := func() error {
 		w, err := api.Watch[mezu.Project](t.Context(), op, api.OpWatchProjects, "", "acme")
 		if err == nil {

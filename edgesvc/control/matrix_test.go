@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,10 +13,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/badger"
-	"github.com/mezusphere/mezu/testkit"
 )
 
 // everyone is all kinds of callers.
@@ -198,85 +195,37 @@ var bodies = map[string]any{
 	api.OpRedeemInvitation.ID:            map[string]any{"code": "", "email": "a@b.example"},
 }
 
-// withStore gives the installation a store that the test can write to.
-func withStore(t *testing.T) *installation {
-	t.Helper()
-	return withQuotas(t, nil)
-}
-
-func withQuotas(t *testing.T, quotas control.Quotas) *installation {
-	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, quotas: quotas}
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.dir, "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	in.driver = db
-	in.start()
-	t.Cleanup(func() { in.stop() })
-	return in
-}
-
-// invite has an owner invite an address, which anybody may redeem once.
-func (in *installation) invite(owner *api.Client, org, email string, role mezu.Role) api.InvitationCreated {
-	in.t.Helper()
-	out := call[api.InvitationCreated](in.t, owner, api.OpCreateInvitation, map[string]any{"email": email, "role": role}, org)
-	in.secret(out.Code)
-	return out
-}
-
-// join makes a new person with a role in an organization.
-func (in *installation) join(owner *api.Client, org, email string, role mezu.Role) (*api.Client, mezu.Member) {
-	in.t.Helper()
-	code := in.invite(owner, org, email, role).Code
-	out := call[api.RedeemResponse](in.t, in.client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: code, Email: email})
-	return in.client(in.secret(out.Token), nil), out.Member
-}
-
-// write puts a record into the store.
-func (in *installation) write(key string, value any) {
-	in.t.Helper()
-	data, err := json.Marshal(value)
-	if err == nil {
-		_, err = in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Value: data}}})
-	}
-	if err != nil {
-		in.t.Fatal(err)
-	}
-}
-
 // A1, K3, K4: every operation × every kind of caller.
 func TestA1_Matrix(t *testing.T) {
 	t.Parallel()
-	in := withStore(t)
-	operator := in.operator()
-	x := in.tenant(operator, "acme")
-	op, _ := in.join(operator, "acme", "owner@acme.example", mezu.RoleOwner)
-	in.leave(operator, "acme") // founded it, and runs the installation only
-	x.owner = op
-	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
-	_, full := x.account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
+	in := controltest.InstallWithStore(t)
+	operator := in.Operator()
+	x := in.Tenant(operator, "acme")
+	op, _ := in.Join(operator, "acme", "owner@acme.example", mezu.RoleOwner)
+	in.Leave(operator, "acme") // founded it, and runs the installation only
+	x.Owner = op
+	route := controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
+	_, full := x.Account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
 		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
 		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite, mezu.PermAuditRead)
 	// A verb that no operation asks of it: this account may do nothing but be.
-	_, few := x.account("few", mezu.PermProjectsRead)
+	_, few := x.Account("few", mezu.PermProjectsRead)
 	stripPermissions(in, "few", x)
-	w, _ := in.register(full, "")
-	e, _ := in.enrol(operator, "edge-1")
-	enrolment := call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.path()...)
-	in.tenant(operator, "elsewhere")
-	foreign, _ := in.join(operator, "elsewhere", "owner@elsewhere.example", mezu.RoleOwner)
-	in.leave(operator, "elsewhere")
-	_, other := in.join(op, "acme", "other@acme.example", mezu.RoleViewer)
-	invitation := in.invite(op, "acme", "late@acme.example", mezu.RoleViewer)
+	w, _ := in.Register(full, "")
+	e, _ := in.Enrol(operator, "edge-1")
+	enrolment := controltest.Call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.Path()...)
+	in.Tenant(operator, "elsewhere")
+	foreign, _ := in.Join(operator, "elsewhere", "owner@elsewhere.example", mezu.RoleOwner)
+	in.Leave(operator, "elsewhere")
+	_, other := in.Join(op, "acme", "other@acme.example", mezu.RoleViewer)
+	invitation := in.Invite(op, "acme", "late@acme.example", mezu.RoleViewer)
 	as := func(role mezu.Role) *api.Client {
-		c, _ := in.join(op, "acme", string(role)+"-2@acme.example", role)
+		c, _ := in.Join(op, "acme", string(role)+"-2@acme.example", role)
 		return c
 	}
 
 	callers := map[string]*api.Client{
-		"anonymous": in.client("", nil),
+		"anonymous": in.Client("", nil),
 		"foreign":   foreign,
 		"operator":  operator,
 		"owner":     op,
@@ -284,21 +233,21 @@ func TestA1_Matrix(t *testing.T) {
 		"developer": as(mezu.RoleDeveloper),
 		"viewer":    as(mezu.RoleViewer),
 		"billing":   as(mezu.RoleBilling),
-		"account":   in.client(full, nil),
-		"verbless":  in.client(few, nil),
-		"warpgate":  in.client("", w.cert),
-		"edge":      in.client("", e.cert),
-		"joiner":    in.client(in.joinToken(operator), nil),
-		"enrolment": in.client(enrolment.Token, nil),
+		"account":   in.Client(full, nil),
+		"verbless":  in.Client(few, nil),
+		"warpgate":  in.Client("", w.Cert),
+		"edge":      in.Client("", e.Cert),
+		"joiner":    in.Client(in.JoinToken(operator), nil),
+		"enrolment": in.Client(enrolment.Token, nil),
 	}
-	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
-	call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.org)
+	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	controltest.Call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.Org)
 	ann := map[string]any{"profile": map[string]any{"email": "ann@example.com"}}
-	inProject := call[mezu.User](t, op, api.OpCreateUser, ann, x.org, x.prj, "customers")
-	inOrganization := call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.org, "customers")
-	self := call[api.Self](t, operator, api.OpSelf, nil)
-	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "service_account": "full",
-		"warpgate": w.id, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
+	inProject := controltest.Call[mezu.User](t, op, api.OpCreateUser, ann, x.Org, x.Prj, "customers")
+	inOrganization := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.Org, "customers")
+	self := controltest.Call[api.Self](t, operator, api.OpSelf, nil)
+	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "service_account": "full",
+		"warpgate": w.ID, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]
 		if !listed {
@@ -368,9 +317,9 @@ var verbs = map[string][]mezu.Permission{
 
 // servicePermissions are all verbs that the server lets a service account have, as it
 // says itself.
-func servicePermissions(t *testing.T, x *tenant) []mezu.Permission {
+func servicePermissions(t *testing.T, x *controltest.Tenant) []mezu.Permission {
 	t.Helper()
-	e := refused(t, mezu.CodeInvalid, x.owner, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"none"}}, x.org, x.prj)
+	e := controltest.Refused(t, mezu.CodeInvalid, x.Owner, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"none"}}, x.Org, x.Prj)
 	_, list, ok := strings.Cut(e.Detail, " is none of ")
 	if !ok {
 		t.Fatal(e)
@@ -387,15 +336,15 @@ func servicePermissions(t *testing.T, x *tenant) []mezu.Permission {
 // verb and no operation of a service account is left out.
 func TestK4_Verbs(t *testing.T) {
 	t.Parallel()
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.org, x.prj)
-	ann := call[mezu.User](t, op, api.OpCreateUser, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, x.org, x.prj, "customers")
-	items := map[string]string{"organization": x.org, "project": x.prj, "environment": x.environment.Name, "route": route.ID, "warpgate": w.id, "directory": "customers", "user": ann.ID}
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	route := controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	ann := controltest.Call[mezu.User](t, op, api.OpCreateUser, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, x.Org, x.Prj, "customers")
+	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "warpgate": w.ID, "directory": "customers", "user": ann.ID}
 	past := func(c *api.Client, o api.Operation) bool {
 		t.Helper()
 		var params []string
@@ -407,18 +356,18 @@ func TestK4_Verbs(t *testing.T) {
 	}
 	all := servicePermissions(t, x)
 	for i, verb := range all {
-		_, only := x.account(fmt.Sprintf("only-%d", i), verb)
-		_, but := x.account(fmt.Sprintf("but-%d", i), slices.DeleteFunc(slices.Clone(all), func(p mezu.Permission) bool { return p == verb })...)
+		_, only := x.Account(fmt.Sprintf("only-%d", i), verb)
+		_, but := x.Account(fmt.Sprintf("but-%d", i), slices.DeleteFunc(slices.Clone(all), func(p mezu.Permission) bool { return p == verb })...)
 		exercised := false
 		for _, o := range api.Operations() {
 			needs, listed := verbs[o.ID]
 			if !listed {
 				continue
 			}
-			if got := past(in.client(only, nil), o); got != (len(needs) == 1 && needs[0] == verb) {
+			if got := past(in.Client(only, nil), o); got != (len(needs) == 1 && needs[0] == verb) {
 				t.Errorf("%s with %s alone: %v", o.ID, verb, got)
 			}
-			if got := past(in.client(but, nil), o); got == slices.Contains(needs, verb) {
+			if got := past(in.Client(but, nil), o); got == slices.Contains(needs, verb) {
 				t.Errorf("%s with all but %s: %v", o.ID, verb, got)
 			}
 			exercised = exercised || slices.Contains(needs, verb)
@@ -434,8 +383,8 @@ func TestK4_Verbs(t *testing.T) {
 			t.Errorf("%s: a service account may call it: %v; the verbs that it needs: %v", o.ID, byAccount, needs)
 		}
 		if len(needs) > 1 {
-			_, exact := x.account("exact-"+o.ID, needs...)
-			if !past(in.client(exact, nil), o) {
+			_, exact := x.Account("exact-"+o.ID, needs...)
+			if !past(in.Client(exact, nil), o) {
 				t.Errorf("%s with %v: refused", o.ID, needs)
 			}
 		}
@@ -450,28 +399,21 @@ func TestK4_Verbs(t *testing.T) {
 	}
 }
 
-// leave ends the caller's membership.
-func (in *installation) leave(c *api.Client, org string) {
-	in.t.Helper()
-	self := call[api.Self](in.t, c, api.OpSelf, nil)
-	call[any](in.t, c, api.OpDeleteMember, nil, org, self.ID)
-}
-
 // stripPermissions takes the verbs of an account away in the store.
-func stripPermissions(in *installation, name string, x *tenant) {
-	in.t.Helper()
-	prj := call[mezu.Project](in.t, x.owner, api.OpGetProject, nil, x.org, x.prj)
+func stripPermissions(in *controltest.Installation, name string, x *controltest.Tenant) {
+	in.T.Helper()
+	prj := controltest.Call[mezu.Project](in.T, x.Owner, api.OpGetProject, nil, x.Org, x.Prj)
 	key := "sva/" + prj.ID + "/" + name
-	rec, err := in.store.Get(in.t.Context(), key)
+	rec, err := in.Store.Get(in.T.Context(), key)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	value := strings.Replace(string(rec.Value), `["projects.read"]`, `["none"]`, 1)
 	if value == string(rec.Value) {
-		in.t.Fatal("the account has no such verb")
+		in.T.Fatal("the account has no such verb")
 	}
-	if _, err := in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Value: []byte(value)}}}); err != nil {
-		in.t.Fatal(err)
+	if _, err := in.Store.Commit(in.T.Context(), store.Txn{Ops: []store.Op{{Key: key, Value: []byte(value)}}}); err != nil {
+		in.T.Fatal(err)
 	}
 }
 
@@ -518,35 +460,35 @@ func stale(o api.Operation) uint64 {
 // K3, A7: what belongs to another tenant looks, byte for byte but for the request
 // id, as if it were not there: in the path, by name and id, and in page tokens.
 func TestK3_AnotherTenantIsMissing(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	route := call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/", "name": "all"}, x.path()...)
-	acc, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	org := call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
-	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
-	own := call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "own"}, "acme", "shop")
-	wide := call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "wide"}, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	route := controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/", "name": "all"}, x.Path()...)
+	acc, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	org := controltest.Call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	prj := controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	own := controltest.Call[mezu.Directory](t, op, api.OpCreateDirectory, map[string]any{"name": "own"}, "acme", "shop")
+	wide := controltest.Call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "wide"}, "acme")
 	ann := map[string]any{"profile": map[string]any{"email": "ann@example.com"}}
-	inOwn := call[mezu.User](t, op, api.OpCreateUser, ann, "acme", "shop", "own")
-	inWide := call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, "acme", "wide")
+	inOwn := controltest.Call[mezu.User](t, op, api.OpCreateUser, ann, "acme", "shop", "own")
+	inWide := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, "acme", "wide")
 
 	// Two strangers: a person with an organization of the same shape, and a key
 	// of another project in the same organization.
-	token := devToken(t, in)
-	other := in.client(token, nil)
-	in.tenant(other, "other")
-	call[any](t, other, api.OpCreateDirectory, map[string]any{"name": "theirs"}, "other", "shop")
-	call[any](t, other, api.OpCreateOrganizationDirectory, map[string]any{"name": "theirs"}, "other")
-	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	token := controltest.DevToken(t, in)
+	other := in.Client(token, nil)
+	in.Tenant(other, "other")
+	controltest.Call[any](t, other, api.OpCreateDirectory, map[string]any{"name": "theirs"}, "other", "shop")
+	controltest.Call[any](t, other, api.OpCreateOrganizationDirectory, map[string]any{"name": "theirs"}, "other")
+	controltest.Call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
 	verbs := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead,
 		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite}
-	neighbour := call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "n", "permissions": verbs}, "acme", "blog").Key
+	neighbour := controltest.Call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, map[string]any{"name": "n", "permissions": verbs}, "acme", "blog").Key
 
 	get := func(token, path string) string {
 		t.Helper()
-		status, _, body := in.raw("GET", path, token, "", "")
+		status, _, body := in.Raw("GET", path, token, "", "")
 		var p map[string]any
 		if err := json.Unmarshal([]byte(body), &p); err != nil || status != 404 {
 			t.Errorf("GET %s: %d %s", path, status, body)
@@ -562,10 +504,10 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 		{"/v1/organizations/acme/projects", "/v1/organizations/nobody/projects"},
 		{"/v1/organizations/acme/projects/shop", "/v1/organizations/nobody/projects/shop"},
 		{"/v1/organizations/other/projects/" + prj.ID, "/v1/organizations/other/projects/nobody"},
-		{"/v1/organizations/other/projects/shop/environments/" + x.environment.ID, "/v1/organizations/other/projects/shop/environments/nobody"},
+		{"/v1/organizations/other/projects/shop/environments/" + x.Environment.ID, "/v1/organizations/other/projects/shop/environments/nobody"},
 		{"/v1/organizations/other/projects/shop/environments/production/routes/" + route.ID, "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
 		{"/v1/organizations/other/projects/shop/environments/production/routes/all", "/v1/organizations/other/projects/shop/environments/production/routes/nobody"},
-		{"/v1/organizations/other/projects/shop/environments/production/warpgates/" + w.id, "/v1/organizations/other/projects/shop/environments/production/warpgates/" + mezu.NewID("wgt", time.Now())},
+		{"/v1/organizations/other/projects/shop/environments/production/warpgates/" + w.ID, "/v1/organizations/other/projects/shop/environments/production/warpgates/" + mezu.NewID("wgt", time.Now())},
 		{"/v1/organizations/acme/directories/wide", "/v1/organizations/nobody/directories/wide"},
 		{"/v1/organizations/other/directories/" + wide.ID, "/v1/organizations/other/directories/nobody"},
 		{"/v1/organizations/other/projects/shop/directories/" + own.ID, "/v1/organizations/other/projects/shop/directories/nobody"},
@@ -589,36 +531,36 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 	if theirs, missing := get(neighbour, "/v1/organizations/acme/projects/shop/directories/own/users/"+inOwn.ID), get(neighbour, "/v1/organizations/acme/projects/shop/directories/nobody/users/"+inOwn.ID); theirs != missing {
 		t.Errorf("for a key of another project:\n%s\n%s", theirs, missing)
 	}
-	if own := call[api.List[mezu.Project]](t, in.client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {
+	if own := controltest.Call[api.List[mezu.Project]](t, in.Client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {
 		t.Errorf("a key sees %+v", own.Items)
 	}
-	refused(t, mezu.CodeNotFound, in.client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: newIdentity(t).csr, Environment: "staging"})
+	controltest.Refused(t, mezu.CodeNotFound, in.Client(key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR, Environment: "staging"})
 
-	call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
-	_, _, page := in.raw("GET", "/v1/organizations/acme/projects/shop/environments?page_size=1", keyOf(t, op, in), "", "")
+	controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
+	_, _, page := in.Raw("GET", "/v1/organizations/acme/projects/shop/environments?page_size=1", keyOf(t, op, in), "", "")
 	var first api.List[mezu.Environment]
 	if err := json.Unmarshal([]byte(page), &first); err != nil || first.NextPageToken == "" {
 		t.Fatalf("%v %s", err, page)
 	}
-	status, _, body := in.raw("GET", "/v1/organizations/other/projects/shop/environments?page_token="+first.NextPageToken, token, "", "")
+	status, _, body := in.Raw("GET", "/v1/organizations/other/projects/shop/environments?page_token="+first.NextPageToken, token, "", "")
 	if status != 400 || !strings.Contains(body, "page_token") {
 		t.Errorf("another tenant's page token: %d %s", status, body)
 	}
 }
 
 // keyOf makes a key that reads environments.
-func keyOf(t *testing.T, op *api.Client, in *installation) string {
+func keyOf(t *testing.T, op *api.Client, in *controltest.Installation) string {
 	t.Helper()
-	return in.secret(call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount,
+	return in.Secret(controltest.Call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount,
 		map[string]any{"name": "reader", "permissions": []mezu.Permission{mezu.PermEnvironmentsRead}}, "acme", "shop").Key)
 }
 
 // A4: nobody grants what he lacks.
 func TestA4_GrantingMore(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	viewer, _ := in.join(op, "acme", "v@acme.example", mezu.RoleViewer)
-	refused(t, mezu.CodeForbidden, viewer, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"routes.write"}}, x.org, x.prj)
-	refused(t, mezu.CodeInvalid, op, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"edges.write"}}, x.org, x.prj)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	viewer, _ := in.Join(op, "acme", "v@acme.example", mezu.RoleViewer)
+	controltest.Refused(t, mezu.CodeForbidden, viewer, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"routes.write"}}, x.Org, x.Prj)
+	controltest.Refused(t, mezu.CodeInvalid, op, api.OpCreateServiceAccount, map[string]any{"name": "x", "permissions": []string{"edges.write"}}, x.Org, x.Prj)
 }

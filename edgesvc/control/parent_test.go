@@ -6,40 +6,41 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // vanish deletes a record with an id as its deletion does, and nothing of what that
 // owes: so it is when the process is killed in between.
-func (in *installation) vanish(id string) {
-	in.t.Helper()
-	at, err := in.store.Get(in.t.Context(), "id/"+id)
+func vanish(in *controltest.Installation, id string) {
+	in.T.Helper()
+	at, err := in.Store.Get(in.T.Context(), "id/"+id)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	key := string(at.Value[1 : len(at.Value)-1]) // in JSON
-	_, err = in.store.Commit(in.t.Context(), store.Txn{Ops: []store.Op{{Key: key, Delete: true}, {Key: at.Key, Delete: true}}})
+	_, err = in.Store.Commit(in.T.Context(), store.Txn{Ops: []store.Op{{Key: key, Delete: true}, {Key: at.Key, Delete: true}}})
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 }
 
 // K2: the key of a service account whose project was deleted opens as much as one that
 // never was, at once: also while the account is still to be removed.
 func TestK2_KeyOfADeletedProject(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	account, key := x.account("all", mezu.PermProjectsRead, mezu.PermWarpgateRegister)
-	holder, bad := in.client(key, nil), in.client(mezu.NewKey(), nil)
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	account, key := x.Account("all", mezu.PermProjectsRead, mezu.PermWarpgateRegister)
+	holder, bad := in.Client(key, nil), in.Client(mezu.NewKey(), nil)
 	w, err := api.Watch[mezu.Project](t.Context(), holder, api.OpWatchProjects, "", "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	in.vanish(x.environment.ID)
-	in.vanish(call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop").ID)
-	register := api.RegisterRequest{CSR: newIdentity(t).csr}
+	vanish(in, x.Environment.ID)
+	vanish(in, controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop").ID)
+	register := api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR}
 	for _, c := range []struct {
 		op     api.Operation
 		in     any
@@ -48,8 +49,8 @@ func TestK2_KeyOfADeletedProject(t *testing.T) {
 		{api.OpListProjects, nil, []string{"acme"}}, {api.OpWatchProjects, nil, []string{"acme"}}, {api.OpGetProject, nil, []string{"acme", "shop"}},
 		{api.OpSelf, nil, nil}, {api.OpRegisterWarpgate, register, nil},
 	} {
-		want := refused(t, mezu.CodeUnauthenticated, bad, c.op, c.in, c.params...)
-		if got := refused(t, mezu.CodeUnauthenticated, holder, c.op, c.in, c.params...); got.Detail != want.Detail || got.Hint == "" {
+		want := controltest.Refused(t, mezu.CodeUnauthenticated, bad, c.op, c.in, c.params...)
+		if got := controltest.Refused(t, mezu.CodeUnauthenticated, holder, c.op, c.in, c.params...); got.Detail != want.Detail || got.Hint == "" {
 			t.Errorf("%s: %v, a bad key gets %v", c.op.ID, got, want)
 		}
 	}
@@ -59,7 +60,7 @@ func TestK2_KeyOfADeletedProject(t *testing.T) {
 	if errors.Is(err, api.ErrStreamIdle) {
 		t.Error("the watch of a deleted project goes on")
 	}
-	if rec, err := in.store.Get(t.Context(), "id/"+account.ID); err != nil {
+	if rec, err := in.Store.Get(t.Context(), "id/"+account.ID); err != nil {
 		t.Errorf("the account was removed already: %v, %v", rec, err)
 	}
 }
@@ -67,13 +68,13 @@ func TestK2_KeyOfADeletedProject(t *testing.T) {
 // K8, K9: the certificate of a Warpgate whose environment was deleted opens nothing, at
 // once: also while the Warpgate is still to be removed.
 func TestK8_CertificateOfADeletedEnvironment(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	in.vanish(x.environment.ID)
-	got := refused(t, mezu.CodeUnauthenticated, in.client("", w.cert), api.OpRenewWarpgate, api.RenewRequest{CSR: newIdentity(t).csr})
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	vanish(in, x.Environment.ID)
+	got := controltest.Refused(t, mezu.CodeUnauthenticated, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: controltest.NewIdentity(t).CSR})
 	if got.Hint == "" {
 		t.Errorf("no next step: %v", got)
 	}

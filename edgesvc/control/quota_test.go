@@ -9,23 +9,24 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
-	"github.com/mezusphere/mezu/testkit"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // A8: of each kind an owner has as many records as the quota says and no more, by
 // whatever way they come; what is deleted makes room, and what another owner has is
 // nobody else's matter.
 func TestA8_Quotas(t *testing.T) {
-	in := &installation{t: t, dir: t.TempDir(), clock: &clock{}, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, quotas: control.Quotas{
+	in := controltest.New(t)
+	in.Quotas = control.Quotas{
 		"projects": 2, "environments": 2, "routes": 2, "service_accounts": 2, "directories": 2, "users": 40, "members": 2, "invitations": 2, "tokens": 3,
-	}}
-	in.start()
-	t.Cleanup(func() { in.stop() })
-	op := in.operator()
-	x := in.tenant(op, "acme") // with one project and one environment
+	}
+	in.Start()
+	t.Cleanup(func() { in.Stop() })
+	op := in.Operator()
+	x := in.Tenant(op, "acme") // with one project and one environment
 	full := func(c *api.Client, op api.Operation, body any, params ...string) {
 		t.Helper()
-		if e := refused(t, mezu.CodeConflict, c, op, body, params...); e.Hint == "" {
+		if e := controltest.Refused(t, mezu.CodeConflict, c, op, body, params...); e.Hint == "" {
 			t.Errorf("%s: no next step: %v", op.ID, e)
 		}
 	}
@@ -45,17 +46,17 @@ func TestA8_Quotas(t *testing.T) {
 		{api.OpCreateServiceAccount, api.OpDeleteServiceAccount, 0, account, []string{"acme", "shop"}},
 		{api.OpCreateDirectory, api.OpDeleteDirectory, 0, named, []string{"acme", "shop"}},
 		{api.OpCreateOrganizationDirectory, api.OpDeleteOrganizationDirectory, 0, named, []string{"acme"}},
-		{api.OpCreateRoute, api.OpDeleteRoute, 0, func(name string) map[string]any { return map[string]any{"name": name, "exact": "/" + name} }, x.path()},
+		{api.OpCreateRoute, api.OpDeleteRoute, 0, func(name string) map[string]any { return map[string]any{"name": name, "exact": "/" + name} }, x.Path()},
 	} {
 		for i := range 2 - c.have {
-			call[any](t, op, c.create, c.body(fmt.Sprint("n", i)), c.params...)
+			controltest.Call[any](t, op, c.create, c.body(fmt.Sprint("n", i)), c.params...)
 		}
 		full(op, c.create, c.body("more"), c.params...)
-		call[any](t, op, c.remove, nil, append(c.params, "n0")...)
-		call[any](t, op, c.create, c.body("n0"), c.params...)
+		controltest.Call[any](t, op, c.remove, nil, append(c.params, "n0")...)
+		controltest.Call[any](t, op, c.create, c.body("n0"), c.params...)
 		full(op, c.create, c.body("more"), c.params...)
 	}
-	full(op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"exact": "/a"}, map[string]any{"exact": "/b"}, map[string]any{"exact": "/c"}}}, x.path()...)
+	full(op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"exact": "/a"}, map[string]any{"exact": "/b"}, map[string]any{"exact": "/c"}}}, x.Path()...)
 	for _, m := range []mezu.Manifest{
 		{Environments: map[string]mezu.ManifestEnvironment{"more": {}}},
 		{Directories: map[string]mezu.ManifestDirectory{"more": {}}},
@@ -69,28 +70,28 @@ func TestA8_Quotas(t *testing.T) {
 	}
 	var last mezu.User
 	for i := range 40 {
-		last = call[mezu.User](t, op, api.OpCreateUser, user(i), users...)
+		last = controltest.Call[mezu.User](t, op, api.OpCreateUser, user(i), users...)
 	}
 	full(op, api.OpCreateUser, user(40), users...)
-	call[any](t, op, api.OpDeleteUser, nil, append(users, last.ID)...)
-	call[any](t, op, api.OpCreateUser, user(40), users...)
+	controltest.Call[any](t, op, api.OpDeleteUser, nil, append(users, last.ID)...)
+	controltest.Call[any](t, op, api.OpCreateUser, user(40), users...)
 	full(op, api.OpCreateUser, user(41), users...)
 
-	_, member := in.join(op, "acme", "ana@acme.example", mezu.RoleViewer)
-	late := in.invite(op, "acme", "eve@acme.example", mezu.RoleViewer)
-	in.invite(op, "acme", "una@acme.example", mezu.RoleViewer)
+	_, member := in.Join(op, "acme", "ana@acme.example", mezu.RoleViewer)
+	late := in.Invite(op, "acme", "eve@acme.example", mezu.RoleViewer)
+	in.Invite(op, "acme", "una@acme.example", mezu.RoleViewer)
 	full(op, api.OpCreateInvitation, map[string]any{"email": "ida@acme.example", "role": "viewer"}, "acme")
 	redeem := api.RedeemRequest{Code: late.Code, Email: "eve@acme.example"}
-	full(in.client("", nil), api.OpRedeemInvitation, redeem)
-	call[any](t, op, api.OpDeleteMember, nil, "acme", member.ID)
-	in.secret(call[api.RedeemResponse](t, in.client("", nil), api.OpRedeemInvitation, redeem).Token)
+	full(in.Client("", nil), api.OpRedeemInvitation, redeem)
+	controltest.Call[any](t, op, api.OpDeleteMember, nil, "acme", member.ID)
+	in.Secret(controltest.Call[api.RedeemResponse](t, in.Client("", nil), api.OpRedeemInvitation, redeem).Token)
 
-	in.token(op, map[string]any{})
-	in.token(op, map[string]any{}) // and the one it came with
+	in.Token(op, map[string]any{})
+	in.Token(op, map[string]any{}) // and the one it came with
 	full(op, api.OpCreateToken, map[string]any{})
 
-	y := in.tenant(op, "other")
-	call[mezu.Environment](t, op, api.OpCreateEnvironment, named("staging"), y.org, y.prj)
+	y := in.Tenant(op, "other")
+	controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, named("staging"), y.Org, y.Prj)
 }
 
 func TestQuotas_Settings(t *testing.T) {

@@ -13,46 +13,35 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
-	"github.com/mezusphere/mezu/testkit"
 )
 
 // Control planes that share a store, here one in this process: what they must not keep
 // to themselves is the same whatever the engine. e2e runs them over etcd.
 
 // replicas are control planes over one store.
-func replicas(t *testing.T, n int) []*installation {
+func replicas(t *testing.T, n int) []*controltest.Installation {
 	t.Helper()
-	moves, dir := &clock{}, t.TempDir()
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(dir, "store"), Now: moves.now})
+	moves, dir := &controltest.Clock{}, t.TempDir()
+	db, err := badger.Open(badger.Options{Dir: filepath.Join(dir, "store"), Now: moves.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	var all []*installation
+	var all []*controltest.Installation
 	for i := range n {
-		in := &installation{t: t, dir: filepath.Join(dir, fmt.Sprint(i)), clock: moves, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: db, tlsTime: moves.now}
+		in := controltest.New(t)
+		in.Dir, in.Clock, in.Driver, in.TLSTime = filepath.Join(dir, fmt.Sprint(i)), moves, db, moves.Now
 		if i > 0 {
-			in.copyKey(all[0])
+			in.CopyKey(all[0])
 		}
-		in.start()
-		t.Cleanup(func() { in.stop() })
+		in.Start()
+		t.Cleanup(func() { in.Stop() })
 		all = append(all, in)
 	}
 	return all
-}
-
-// copyKey gives an installation another's seal key, as an operator does.
-func (in *installation) copyKey(from *installation) {
-	in.t.Helper()
-	key, err := os.ReadFile(filepath.Join(from.dir, "seal.key"))
-	if err == nil {
-		err = errors.Join(os.MkdirAll(in.dir, 0o700), os.WriteFile(filepath.Join(in.dir, "seal.key"), key, 0o600))
-	}
-	if err != nil {
-		in.t.Fatal(err)
-	}
 }
 
 // However many control planes start, one code makes an operator, once.
@@ -60,35 +49,35 @@ func TestReplicas_OneBootstrapCode(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3)
 	for _, in := range all[1:] {
-		if _, err := os.Stat(filepath.Join(in.dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(in.Dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a second bootstrap link: %v", err)
 		}
 	}
-	code := all[0].bootstrapCode()
-	all[0].restart()
-	if again := all[0].bootstrapCode(); again != code {
+	code := all[0].BootstrapCode()
+	all[0].Restart()
+	if again := all[0].BootstrapCode(); again != code {
 		t.Error("a restart changed a link that works")
 	}
 	// One whose machine is gone for long is not waited for.
-	all[0].clock.advance(2 * time.Hour)
-	all[1].restart()
-	newer := all[1].bootstrapCode()
-	refused(t, mezu.CodeUnauthenticated, all[2].client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: code})
-	call[api.TokenResponse](t, all[2].client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: newer})
-	refused(t, mezu.CodeUnauthenticated, all[0].client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: newer})
+	all[0].Clock.Advance(2 * time.Hour)
+	all[1].Restart()
+	newer := all[1].BootstrapCode()
+	controltest.Refused(t, mezu.CodeUnauthenticated, all[2].Client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: code})
+	controltest.Call[api.TokenResponse](t, all[2].Client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: newer})
+	controltest.Refused(t, mezu.CodeUnauthenticated, all[0].Client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: newer})
 }
 
 // A control plane without the key of the others doesn't start, and says what to copy.
 func TestReplicas_OtherSealKey(t *testing.T) {
 	in := replicas(t, 1)[0]
-	stranger := &installation{t: t, dir: filepath.Join(t.TempDir(), "x"), clock: in.clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: in.driver}
-	other := install(t)
+	stranger := in.Beside(filepath.Join(t.TempDir(), "x"))
+	other := controltest.Install(t)
 	for name, prepare := range map[string]func(){
 		"no key":      func() {},
-		"another key": func() { stranger.copyKey(other) },
+		"another key": func() { stranger.CopyKey(other) },
 	} {
 		prepare()
-		plane, err := stranger.assemble()
+		plane, err := stranger.Assemble()
 		if err == nil {
 			err = plane.Listen()
 		}
@@ -103,37 +92,37 @@ func TestReplicas_OtherSealKey(t *testing.T) {
 // last counts, and nothing that an earlier one remembers gets in the way.
 func TestReplicas_EdgeWanders(t *testing.T) {
 	all := replicas(t, 2)
-	op := all[0].operator()
-	x := all[0].tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := all[0].register(key, "")
-	e, _ := all[0].enrol(op, "edge-1")
+	op := all[0].Operator()
+	x := all[0].Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := all[0].Register(key, "")
+	e, _ := all[0].Enrol(op, "edge-1")
 	var edges []*api.Client
 	for _, in := range all {
-		edges = append(edges, in.client("", e.cert))
+		edges = append(edges, in.Client("", e.Cert))
 	}
 	report := func(i int, in api.EdgeReport) {
 		t.Helper()
-		call[any](t, edges[i%2], api.OpEdgeReport, in)
+		controltest.Call[any](t, edges[i%2], api.OpEdgeReport, in)
 	}
-	report(0, api.EdgeReport{Full: true, Presence: []mezu.Presence{{Warpgate: w.id, Environment: x.environment.ID, Connected: true}}})
+	report(0, api.EdgeReport{Full: true, Presence: []mezu.Presence{{Warpgate: w.ID, Environment: x.Environment.ID, Connected: true}}})
 	for i := range 8 {
 		// Two steps are longer than a lease.
-		all[0].clock.advance(api.EdgeSilence * 2 / 3)
-		if s := call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...).Status; s != mezu.WarpgateConnected {
+		all[0].Clock.Advance(api.EdgeSilence * 2 / 3)
+		if s := controltest.Call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.Path(w.ID)...).Status; s != mezu.WarpgateConnected {
 			t.Fatalf("step %d: the Warpgate is %s", i, s)
 		}
 		report(i, api.EdgeReport{})
 	}
 	for i, address := range []string{"a.example:1", "b.example:1", "a.example:1", "b.example:1"} {
 		report(i, api.EdgeReport{TunnelAddress: address})
-		if is := call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items[0].TunnelAddress; is != address {
+		if is := controltest.Call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items[0].TunnelAddress; is != address {
 			t.Errorf("report %d: the edge is at %s, listed at %s", i, address, is)
 		}
 	}
-	all[0].clock.advance(api.EdgeSilence + mezu.WarpgateStatusDelay)
-	eventually(t, "the silent edge to be missed", func() bool {
-		return call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...).Status == mezu.WarpgateUnknown
+	all[0].Clock.Advance(api.EdgeSilence + mezu.WarpgateStatusDelay)
+	controltest.Eventually(t, "the silent edge to be missed", func() bool {
+		return controltest.Call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.Path(w.ID)...).Status == mezu.WarpgateUnknown
 	})
 }
 
@@ -143,19 +132,19 @@ func TestReplicas_EdgeWanders(t *testing.T) {
 func TestReplicas_StreamResumesElsewhere(t *testing.T) {
 	const planes, writers, each = 3, 2, 8
 	all := replicas(t, planes)
-	token := all[0].operatorToken()
-	op := all[0].client(token, nil)
-	x := all[0].tenant(op, "acme")
-	e, enrolled := all[0].enrol(op, "edge-1")
+	token := all[0].OperatorToken()
+	op := all[0].Client(token, nil)
+	x := all[0].Tenant(op, "acme")
+	e, enrolled := all[0].Enrol(op, "edge-1")
 	want := map[string]bool{}
 	var mu sync.Mutex
 	var writing sync.WaitGroup
 	for p, in := range all {
 		for w := range writers {
 			writing.Go(func() {
-				c := in.client(token, nil)
+				c := in.Client(token, nil)
 				for n := range each {
-					env, err := api.Invoke[mezu.Environment](t.Context(), c, api.OpCreateEnvironment, map[string]any{"name": fmt.Sprintf("e%d-%d-%d", p, w, n)}, x.org, x.prj)
+					env, err := api.Invoke[mezu.Environment](t.Context(), c, api.OpCreateEnvironment, map[string]any{"name": fmt.Sprintf("e%d-%d-%d", p, w, n)}, x.Org, x.Prj)
 					if err != nil {
 						t.Errorf("control plane %d: %v", p, err)
 						return
@@ -167,7 +156,7 @@ func TestReplicas_StreamResumesElsewhere(t *testing.T) {
 			})
 		}
 	}
-	f := newFollower(t, enrolled)
+	f := controltest.NewFollower(t, enrolled)
 	stop := make(chan struct{})
 	go func() { writing.Wait(); close(stop) }()
 	for turn := 0; ; turn++ {
@@ -179,39 +168,39 @@ func TestReplicas_StreamResumesElsewhere(t *testing.T) {
 		}
 		in := all[turn%planes]
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		s, err := in.client("", e.cert).Stream(ctx, f.at)
+		s, err := in.Client("", e.Cert).Stream(ctx, f.At)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.synced = false
-		f.until(s, "the present", func() bool { return f.synced })
+		f.Synced = false
+		f.Until(s, "the present", func() bool { return f.Synced })
 		if ended {
 			s.Close()
 			cancel()
 			break
 		}
 		for range 5 { // some of what comes live
-			if len(f.bundles) > planes*writers*each {
+			if len(f.Bundles) > planes*writers*each {
 				break
 			}
 			event, err := s.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.take(event)
+			f.Take(event)
 		}
 		s.Close()
 		cancel()
 	}
 	positions := map[mezu.Position]string{}
-	for id, b := range f.bundles {
+	for id, b := range f.Bundles {
 		if other := positions[b.Position]; other != "" {
 			t.Errorf("%s and %s have position %s", id, other, b.Position)
 		}
 		positions[b.Position] = id
 	}
 	for id := range want {
-		if f.bundles[id] == nil {
+		if f.Bundles[id] == nil {
 			t.Errorf("environment %s never came", id)
 		}
 	}
@@ -242,27 +231,28 @@ func (c *counted) Commit(ctx context.Context, txn store.Txn) (store.Position, er
 // What has ended is swept once, by one of them, and whoever swept releases its lease.
 func TestReplicas_OneSweeps(t *testing.T) {
 	all := replicas(t, 1)
-	op := all[0].operator()
-	all[0].joinToken(op)
-	db := &counted{Store: all[0].driver, deleted: map[string]int{}}
-	all[0].clock.advance(25 * time.Hour)
-	var others []*installation
+	op := all[0].Operator()
+	all[0].JoinToken(op)
+	db := &counted{Store: all[0].Driver, deleted: map[string]int{}}
+	all[0].Clock.Advance(25 * time.Hour)
+	var others []*controltest.Installation
 	for i := range 3 {
-		in := &installation{t: t, dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), clock: all[0].clock, log: &testkit.Buffer{}, notice: &testkit.Buffer{}, driver: db, tlsTime: all[0].clock.now}
-		in.copyKey(all[0])
-		in.start()
-		t.Cleanup(func() { in.stop() })
+		in := all[0].Beside(filepath.Join(t.TempDir(), fmt.Sprint(i)))
+		in.Driver, in.TLSTime = db, all[0].Clock.Now
+		in.CopyKey(all[0])
+		in.Start()
+		t.Cleanup(func() { in.Stop() })
 		others = append(others, in)
 	}
-	eventually(t, "the sweep", func() bool {
+	controltest.Eventually(t, "the sweep", func() bool {
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		return len(db.deleted) > 0
 	})
 	// All have tried when their offices are left and all that they were to do is done.
-	eventually(t, "the lease to be released", func() bool { return len(others[0].keys("meta/lead/")) == 0 })
+	controltest.Eventually(t, "the lease to be released", func() bool { return len(others[0].Keys("meta/lead/")) == 0 })
 	for _, in := range others {
-		in.stop()
+		in.Stop()
 	}
 	for key, n := range db.deleted {
 		if n > 1 {

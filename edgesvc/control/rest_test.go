@@ -10,6 +10,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 )
 
@@ -17,12 +18,12 @@ import (
 // and changes nothing.
 func TestA3_StrictBodies(t *testing.T) {
 	t.Parallel()
-	in := install(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
 	projects, routes := "/v1/organizations/acme/projects", "/v1/organizations/acme/projects/shop/environments/production/routes"
-	before := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	before := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
 	for _, c := range []struct{ name, method, path, contentType, body, field string }{
 		{"unknown", "POST", projects, "application/json", `{"name":"a","colour":"red"}`, "colour"},
 		{"duplicate", "POST", projects, "application/json", `{"name":"a","name":"b"}`, "name"},
@@ -43,7 +44,7 @@ func TestA3_StrictBodies(t *testing.T) {
 		{"page size", "GET", projects + "?page_size=100000", "", ``, "page_size"},
 		{"page token", "GET", projects + "?page_token=x", "", ``, "page_token"},
 	} {
-		status, header, body := in.raw(c.method, c.path, token, c.contentType, c.body)
+		status, header, body := in.Raw(c.method, c.path, token, c.contentType, c.body)
 		var p api.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil {
 			t.Errorf("%s: %v in %s", c.name, err, body)
@@ -53,10 +54,10 @@ func TestA3_StrictBodies(t *testing.T) {
 			t.Errorf("%s: %d %s, want field %q", c.name, status, body, c.field)
 		}
 	}
-	if n := len(call[api.List[mezu.Project]](t, op, api.OpListProjects, nil, "acme").Items); n != 1 {
+	if n := len(controltest.Call[api.List[mezu.Project]](t, op, api.OpListProjects, nil, "acme").Items); n != 1 {
 		t.Errorf("%d projects", n)
 	}
-	after := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	after := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
 	if after.Position != before.Position {
 		t.Error("a refused body published a bundle")
 	}
@@ -64,25 +65,25 @@ func TestA3_StrictBodies(t *testing.T) {
 		method, path string
 		limit        int
 	}{{"POST", projects, api.MaxBody}, {"PUT", routes, api.MaxRoutesBody}, {"POST", projects + "/shop/apply", api.MaxApplyBody}} {
-		if status, _, body := in.raw(c.method, c.path, token, "application/json", strings.Repeat(" ", c.limit)+"{}"); status != 400 || !strings.Contains(body, "bytes") {
+		if status, _, body := in.Raw(c.method, c.path, token, "application/json", strings.Repeat(" ", c.limit)+"{}"); status != 400 || !strings.Contains(body, "bytes") {
 			t.Errorf("%s %s with a body over the limit: %d %s", c.method, c.path, status, body)
 		}
 	}
-	if status, header, body := in.raw("POST", projects+"/shop", token, "application/json", "{}"); status != 405 || !strings.Contains(header.Get("Allow"), "GET") {
+	if status, header, body := in.Raw("POST", projects+"/shop", token, "application/json", "{}"); status != 405 || !strings.Contains(header.Get("Allow"), "GET") {
 		t.Errorf("a wrong method: %d %s", status, body)
 	}
-	if status, header, body := in.raw("GET", "/v2/nothing", token, "", ""); status != 404 || header.Get("Content-Type") != "application/problem+json" {
+	if status, header, body := in.Raw("GET", "/v2/nothing", token, "", ""); status != 404 || header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("a wrong path: %d %s", status, body)
 	}
 }
 
 // A10: with If-Match no update is lost; without it the last one wins.
 func TestA10_IfMatch(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	prj := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
-	won, lost := race(6, func(i int) error {
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	prj := controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	won, lost := controltest.Race(6, func(i int) error {
 		return op.Do(t.Context(), api.Call{Operation: api.OpUpdateProject, Params: []string{"acme", "shop"}, Body: map[string]any{"display_name": fmt.Sprint("Shop ", i)}, IfMatch: prj.Revision}, nil)
 	})
 	if won != 1 {
@@ -93,42 +94,42 @@ func TestA10_IfMatch(t *testing.T) {
 			t.Errorf("lost with %v", err)
 		}
 	}
-	now := call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
+	now := controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, "acme", "shop")
 	if now.Revision != prj.Revision+1 || now.DisplayName == "" || !now.UpdatedAt.After(prj.CreatedAt) {
 		t.Errorf("project %+v", now)
 	}
-	cleared := call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": nil}, "acme", "shop")
+	cleared := controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": nil}, "acme", "shop")
 	if cleared.DisplayName != "" {
 		t.Errorf("null left %q", cleared.DisplayName)
 	}
 
-	state := call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/a", "name": "a"}, map[string]any{"prefix": "/b"}}}, x.path()...)
-	again := call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/b", "auth": "required"}, map[string]any{"prefix": "/a", "name": "a"}}}, x.path()...)
+	state := controltest.Call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/a", "name": "a"}, map[string]any{"prefix": "/b"}}}, x.Path()...)
+	again := controltest.Call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/b", "auth": "required"}, map[string]any{"prefix": "/a", "name": "a"}}}, x.Path()...)
 	if again.Routes[1].ID != state.Routes[0].ID || again.Routes[1].Revision != 1 || again.Routes[0].ID != state.Routes[1].ID || again.Routes[0].Revision != 2 {
 		t.Errorf("routes lost their identity: %+v then %+v", state.Routes, again.Routes)
 	}
-	err := op.Do(t.Context(), api.Call{Operation: api.OpReplaceRoutes, Params: x.path(), Body: map[string]any{"routes": []any{}}, IfMatch: state.Revision}, nil)
+	err := op.Do(t.Context(), api.Call{Operation: api.OpReplaceRoutes, Params: x.Path(), Body: map[string]any{"routes": []any{}}, IfMatch: state.Revision}, nil)
 	if mezu.CodeOf(err) != mezu.CodePreconditionFailed {
 		t.Errorf("a stale list of routes: %v", err)
 	}
-	changed := call[mezu.Route](t, op, api.OpUpdateRoute, map[string]any{"methods": []string{"GET"}, "timeout": "10s"}, x.path("a")...)
+	changed := controltest.Call[mezu.Route](t, op, api.OpUpdateRoute, map[string]any{"methods": []string{"GET"}, "timeout": "10s"}, x.Path("a")...)
 	if changed.Prefix != "/a" || len(changed.Methods) != 1 || changed.Timeout != mezu.Duration(10*time.Second) {
 		t.Errorf("route %+v", changed)
 	}
-	err = op.Do(t.Context(), api.Call{Operation: api.OpDeleteRoute, Params: x.path("a"), IfMatch: 1}, nil)
+	err = op.Do(t.Context(), api.Call{Operation: api.OpDeleteRoute, Params: x.Path("a"), IfMatch: 1}, nil)
 	if mezu.CodeOf(err) != mezu.CodePreconditionFailed {
 		t.Errorf("a stale route: %v", err)
 	}
-	refused(t, mezu.CodeConflict, op, api.OpCreateRoute, map[string]any{"prefix": "/b"}, x.path()...)
-	refused(t, mezu.CodeConflict, op, api.OpUpdateRoute, map[string]any{"prefix": "/a", "name": "b", "methods": []string{"GET"}}, x.path(again.Routes[0].ID)...)
-	call[any](t, op, api.OpDeleteRoute, nil, x.path("a")...)
-	refused(t, mezu.CodeNotFound, op, api.OpGetRoute, nil, x.path("a")...)
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpCreateRoute, map[string]any{"prefix": "/b"}, x.Path()...)
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpUpdateRoute, map[string]any{"prefix": "/a", "name": "b", "methods": []string{"GET"}}, x.Path(again.Routes[0].ID)...)
+	controltest.Call[any](t, op, api.OpDeleteRoute, nil, x.Path("a")...)
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpGetRoute, nil, x.Path("a")...)
 }
 
 // What is said twice, or so that it could be read in two ways, means nothing.
 func TestA3_AmbiguousCalls(t *testing.T) {
-	in := install(t)
-	token := in.operatorToken()
+	in := controltest.Install(t)
+	token := in.OperatorToken()
 	for _, c := range []struct {
 		field, query string
 		header       []string
@@ -141,7 +142,7 @@ func TestA3_AmbiguousCalls(t *testing.T) {
 		{"page_size", fmt.Sprint("?page_size=", api.MaxPageSize+1), nil},
 		{"query", "?page_size=1;page_token=x", nil},
 	} {
-		status, _, body := in.raw("GET", "/v1/organizations"+c.query, token, "", "", c.header...)
+		status, _, body := in.Raw("GET", "/v1/organizations"+c.query, token, "", "", c.header...)
 		var p api.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil || status != 400 || p.Field != c.field {
 			t.Errorf("%s %s %q: %d, %s", c.field, c.query, c.header, status, body)
@@ -152,10 +153,10 @@ func TestA3_AmbiguousCalls(t *testing.T) {
 // A creation repeated under its Idempotency-Key gives the same answer and makes
 // nothing more, also at once and after a restart; a secret for ten minutes.
 func TestIdempotency(t *testing.T) {
-	in := install(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	in.tenant(op, "acme")
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	in.Tenant(op, "acme")
 	create := func(c *api.Client, key, name string) (api.ServiceAccountCreated, error) {
 		var out api.ServiceAccountCreated
 		err := c.Do(t.Context(), api.Call{Operation: api.OpCreateServiceAccount, Params: []string{"acme", "shop"}, IdempotencyKey: key,
@@ -168,7 +169,7 @@ func TestIdempotency(t *testing.T) {
 	const key = "3f1a7c52-0c4e-4b0a-9a35-9a0d2f6b0001"
 	var mu sync.Mutex
 	keys := map[string]bool{}
-	won, lost := race(6, func(int) error {
+	won, lost := controltest.Race(6, func(int) error {
 		out, err := create(op, key, "gate")
 		mu.Lock()
 		defer mu.Unlock()
@@ -178,10 +179,10 @@ func TestIdempotency(t *testing.T) {
 	if won != 6 || len(keys) != 1 {
 		t.Fatalf("%d done with %d keys: %v", won, len(keys), lost)
 	}
-	in.restart()
-	op = in.client(token, nil)
+	in.Restart()
+	op = in.Client(token, nil)
 	again, err := create(op, key, "gate")
-	if err != nil || !keys[in.secret(again.Key)] {
+	if err != nil || !keys[in.Secret(again.Key)] {
 		t.Fatalf("after a restart: %v", err)
 	}
 	if _, err := create(op, key, "other"); mezu.CodeOf(err) != mezu.CodeConflict {
@@ -190,28 +191,28 @@ func TestIdempotency(t *testing.T) {
 	if _, err := create(op, "short", "other"); mezu.CodeOf(err) != mezu.CodeInvalid {
 		t.Errorf("a short key: %v", err)
 	}
-	if _, err := create(in.client(devToken(t, in), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
+	if _, err := create(in.Client(controltest.DevToken(t, in), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("another caller under the same key: %v", err)
 	}
-	in.clock.advance(service.SecretLife + time.Second)
+	in.Clock.Advance(service.SecretLife + time.Second)
 	if _, err := create(op, key, "gate"); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Errorf("the secret after its time: %v", err)
 	}
-	in.scan()
+	in.Scan()
 }
 
 // The tree: what still has something below it stays; lists come page by page and
 // each record once.
 func TestTree(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	refused(t, mezu.CodeConflict, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
-	refused(t, mezu.CodeConflict, op, api.OpCreateProject, map[string]any{"name": "shop"}, "acme")
-	refused(t, mezu.CodeConflict, op, api.OpDeleteOrganization, nil, "acme")
-	refused(t, mezu.CodeConflict, op, api.OpDeleteProject, nil, "acme", "shop")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpCreateProject, map[string]any{"name": "shop"}, "acme")
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteOrganization, nil, "acme")
+	controltest.Refused(t, mezu.CodeConflict, op, api.OpDeleteProject, nil, "acme", "shop")
 	for i := range 7 {
-		call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": fmt.Sprint("e", i)}, "acme", "shop")
+		controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": fmt.Sprint("e", i)}, "acme", "shop")
 	}
 	seen := map[string]bool{}
 	token := ""
@@ -243,23 +244,23 @@ func TestTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		n++
-		call[any](t, op, api.OpDeleteEnvironment, nil, "acme", "shop", e.ID)
+		controltest.Call[any](t, op, api.OpDeleteEnvironment, nil, "acme", "shop", e.ID)
 	}
 	if n != 8 {
 		t.Errorf("All gave %d", n)
 	}
-	_, key := x.account("gate", mezu.PermProjectsRead)
-	call[any](t, op, api.OpDeleteProject, nil, "acme", "shop")
-	refused(t, mezu.CodeUnauthenticated, in.client(key, nil), api.OpSelf, nil)
-	call[any](t, op, api.OpDeleteOrganization, nil, "acme")
-	refused(t, mezu.CodeNotFound, op, api.OpGetOrganization, nil, "acme")
+	_, key := x.Account("gate", mezu.PermProjectsRead)
+	controltest.Call[any](t, op, api.OpDeleteProject, nil, "acme", "shop")
+	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(key, nil), api.OpSelf, nil)
+	controltest.Call[any](t, op, api.OpDeleteOrganization, nil, "acme")
+	controltest.Refused(t, mezu.CodeNotFound, op, api.OpGetOrganization, nil, "acme")
 }
 
 // The OpenAPI document names every operation, and no page loads anything from
 // elsewhere.
 func TestOpenAPI(t *testing.T) {
-	in := install(t)
-	status, _, body := in.raw("GET", "/openapi.json", "", "", "")
+	in := controltest.Install(t)
+	status, _, body := in.Raw("GET", "/openapi.json", "", "", "")
 	var doc struct {
 		OpenAPI string
 		Paths   map[string]map[string]struct{ OperationID string }
@@ -277,7 +278,7 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("the document has %s", part)
 		}
 	}
-	status, header, page := in.raw("GET", "/docs", "", "", "")
+	status, header, page := in.Raw("GET", "/docs", "", "", "")
 	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/html") || !strings.HasPrefix(header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("/docs answers %d, %v", status, header)
 	}
@@ -305,21 +306,21 @@ func TestOpenAPI(t *testing.T) {
 // Row 5 of the attacks: who makes and deletes a large route again and again doesn't leave
 // its answer each time; the repetition says that it was done.
 func TestIdempotency_LargeAnswers(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	ips := make([]string, 1000)
 	for i := range ips {
 		ips[i] = fmt.Sprintf("2001:db8:%x::/48", i)
 	}
 	create := func(body map[string]any) error {
-		return op.Do(t.Context(), api.Call{Operation: api.OpCreateRoute, Params: x.path(), Body: body, IdempotencyKey: "0123456789abcdef"}, nil)
+		return op.Do(t.Context(), api.Call{Operation: api.OpCreateRoute, Params: x.Path(), Body: body, IdempotencyKey: "0123456789abcdef"}, nil)
 	}
 	body := map[string]any{"name": "large", "exact": "/large", "allow_ips": ips, "deny_ips": ips}
 	if err := create(body); err != nil {
 		t.Fatal(err)
 	}
-	for key, value := range in.records("idempotency/") {
+	for key, value := range in.Records("idempotency/") {
 		if len(value) > 20<<10 {
 			t.Errorf("%s has %d bytes", key, len(value))
 		}

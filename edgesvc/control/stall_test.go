@@ -14,6 +14,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // gate is a connection from which nothing is read once it is shut, until it opens.
@@ -32,24 +33,24 @@ func (g *gate) Read(p []byte) (int, error) {
 
 // stall opens a stream over a protocol and reads nothing of it but what shows that it
 // has begun; of the connection, too, if gated says so.
-func (in *installation) stall(protocol, path, token string, cert *tls.Certificate, gated bool) {
-	in.t.Helper()
-	config := &tls.Config{RootCAs: in.roots, Time: in.tlsTime, NextProtos: []string{protocol}}
+func stall(in *controltest.Installation, protocol, path, token string, cert *tls.Certificate, gated bool) {
+	in.T.Helper()
+	config := &tls.Config{RootCAs: in.Roots, Time: in.TLSTime, NextProtos: []string{protocol}}
 	if cert != nil {
 		config.Certificates = []tls.Certificate{*cert}
 	}
-	conn, err := net.Dial("tcp", in.plane.Addr())
+	conn, err := net.Dial("tcp", in.Plane.Addr())
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	// What the kernel takes in the reader's place is soon full.
 	if err := conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	g := &gate{Conn: conn, open: make(chan struct{})}
-	req, err := http.NewRequestWithContext(in.t.Context(), "GET", "https://"+in.plane.Addr()+path, nil)
+	req, err := http.NewRequestWithContext(in.T.Context(), "GET", "https://"+in.Plane.Addr()+path, nil)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -58,16 +59,16 @@ func (in *installation) stall(protocol, path, token string, cert *tls.Certificat
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return g, nil }}
 	resp, err := carrier.RoundTrip(req)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	g.shut.Store(gated)
-	in.t.Cleanup(func() {
+	in.T.Cleanup(func() {
 		close(g.open)
 		_ = resp.Body.Close()
 		carrier.CloseIdleConnections()
 	})
 	if resp.StatusCode != http.StatusOK || (resp.ProtoMajor == 2) != (protocol == "h2") {
-		in.t.Fatalf("%s, %s", resp.Status, resp.Proto)
+		in.T.Fatalf("%s, %s", resp.Status, resp.Proto)
 	}
 }
 
@@ -75,10 +76,10 @@ func (in *installation) stall(protocol, path, token string, cert *tls.Certificat
 // it ends within five seconds, also where a write waits for him.
 func TestK2_StalledReader(t *testing.T) {
 	t.Parallel()
-	in := install(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
 	headers := map[string]any{}
 	for i := range mezu.MaxRouteHeaders {
 		headers[fmt.Sprint("X-", i)] = strings.Repeat("x", mezu.MaxRouteHeaderLen)
@@ -95,7 +96,7 @@ func TestK2_StalledReader(t *testing.T) {
 	// More than what is on the way between two sockets.
 	fill := func() {
 		for range 3 {
-			if status, _, answer := in.raw("PUT", path, token, "application/json", string(body)); status != http.StatusOK {
+			if status, _, answer := in.Raw("PUT", path, token, "application/json", string(body)); status != http.StatusOK {
 				t.Fatalf("%d: %s", status, answer)
 			}
 		}
@@ -107,17 +108,17 @@ func TestK2_StalledReader(t *testing.T) {
 		{api.OpWatchRoutes.ID, "http/1.1", false}, {api.OpWatchRoutes.ID, "h2", false}, {api.OpWatchRoutes.ID, "h2", true}, {api.OpEdgeStream.ID, "http/1.1", false},
 	} {
 		t.Run(fmt.Sprint(c.operation, "/", c.protocol, "/", c.gated), func(t *testing.T) {
-			over := func() int { return strings.Count(in.log.String(), `msg="stream ended" operation=`+c.operation) }
+			over := func() int { return strings.Count(in.Log.String(), `msg="stream ended" operation=`+c.operation) }
 			before := over()
 			var end func()
 			if c.operation == api.OpEdgeStream.ID {
-				e, _ := in.enrol(op, "edge-1")
-				in.stall(c.protocol, api.OpEdgeStream.Path, "", e.cert, c.gated)
-				end = func() { call[any](t, op, api.OpDeleteEdge, nil, e.id) }
+				e, _ := in.Enrol(op, "edge-1")
+				stall(in, c.protocol, api.OpEdgeStream.Path, "", e.Cert, c.gated)
+				end = func() { controltest.Call[any](t, op, api.OpDeleteEdge, nil, e.ID) }
 			} else {
-				account, key := x.account(fmt.Sprint("reader-", i), mezu.PermRoutesRead)
-				in.stall(c.protocol, path+"/watch", key, nil, c.gated)
-				end = func() { call[any](t, op, api.OpDeleteServiceAccount, nil, x.org, x.prj, account.ID) }
+				account, key := x.Account(fmt.Sprint("reader-", i), mezu.PermRoutesRead)
+				stall(in, c.protocol, path+"/watch", key, nil, c.gated)
+				end = func() { controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, account.ID) }
 			}
 			fill()
 			if over() != before {
@@ -125,7 +126,7 @@ func TestK2_StalledReader(t *testing.T) {
 			}
 			end()
 			// Five seconds are promised, and a busy machine takes its own.
-			eventuallyWithin(t, 20*time.Second, "the stream to end", func() bool { return over() > before })
+			controltest.EventuallyWithin(t, 20*time.Second, "the stream to end", func() bool { return over() > before })
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
 
@@ -27,12 +28,12 @@ func large(mark string) map[string]any {
 func TestStored_IsBoundedAndGoes(t *testing.T) {
 	t.Parallel()
 	const most = 6 << 20 // two of these environments: routes, and a bundle a third larger
-	in := withQuotas(t, control.Quotas{"bytes": most})
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	x, y := in.tenant(op, "acme"), in.tenant(op, "globex")
-	replace := func(x *tenant, mark string) error {
-		_, err := api.Invoke[api.RoutesState](t.Context(), op, api.OpReplaceRoutes, large(mark), x.path()...)
+	in := controltest.InstallWithQuotas(t, control.Quotas{"bytes": most})
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x, y := in.Tenant(op, "acme"), in.Tenant(op, "globex")
+	replace := func(x *controltest.Tenant, mark string) error {
+		_, err := api.Invoke[api.RoutesState](t.Context(), op, api.OpReplaceRoutes, large(mark), x.Path()...)
 		return err
 	}
 	n := 0
@@ -46,11 +47,11 @@ func TestStored_IsBoundedAndGoes(t *testing.T) {
 	if err := replace(y, "0"); err != nil {
 		t.Errorf("another organization: %v", err)
 	}
-	documents := func() (n int) { return len(in.records("document/")) }
+	documents := func() (n int) { return len(in.Records("document/")) }
 	before := documents()
 	// What one PUT left goes, and the environment's own stays.
 	tidied := func() bool {
-		if err := in.plane.TestOnlyTidy(t.Context()); err != nil {
+		if err := in.Plane.TestOnlyTidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return documents() == 4
@@ -58,9 +59,9 @@ func TestStored_IsBoundedAndGoes(t *testing.T) {
 	if tidied() || documents() != before {
 		t.Errorf("%d documents of %d are left at once", documents(), before)
 	}
-	in.clock.advance(document.Grace + time.Second)
-	eventually(t, "what was replaced to go", tidied)
-	state := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	in.Clock.Advance(document.Grace + time.Second)
+	controltest.Eventually(t, "what was replaced to go", tidied)
+	state := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
 	if want := fmt.Sprintf("/%d/", n-2); len(state.Routes) != 1000 || !strings.HasPrefix(state.Routes[0].Exact, want) {
 		t.Errorf("%d routes of %.20s, want %s", len(state.Routes), state.Routes[0].Exact, want)
 	}
@@ -68,14 +69,14 @@ func TestStored_IsBoundedAndGoes(t *testing.T) {
 		t.Errorf("there is room again: %v", err)
 	}
 	// A process that ended leaves it to the next sweep.
-	in.restart()
-	call[any](t, in.client(token, nil), api.OpDeleteEnvironment, nil, x.path()...)
-	in.clock.advance(document.Grace + time.Second)
-	eventually(t, "what is left of a deleted environment to go", func() bool {
-		if err := in.plane.TestOnlyTidy(t.Context()); err != nil {
+	in.Restart()
+	controltest.Call[any](t, in.Client(token, nil), api.OpDeleteEnvironment, nil, x.Path()...)
+	in.Clock.Advance(document.Grace + time.Second)
+	controltest.Eventually(t, "what is left of a deleted environment to go", func() bool {
+		if err := in.Plane.TestOnlyTidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		in.clock.advance(document.Grace + time.Second)
-		return documents() == 2 && len(in.records("stored/")) == 1
+		in.Clock.Advance(document.Grace + time.Second)
+		return documents() == 2 && len(in.Records("stored/")) == 1
 	})
 }

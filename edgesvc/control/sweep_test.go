@@ -8,44 +8,31 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// keys lists what the store has under a prefix.
-func (in *installation) keys(prefix string) []string {
-	in.t.Helper()
-	page, err := in.store.List(in.t.Context(), prefix, "", 1000)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	var out []string
-	for _, r := range page.Records {
-		out = append(out, r.Key)
-	}
-	return out
-}
-
 // What has ended goes by itself: tokens, remembered creations, revocations, and
 // Warpgates that can't come back.
 func TestSweep(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	dead, _ := in.register(key, "")
-	revoked, _ := in.register(key, "")
-	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(revoked.id)...)
-	in.joinToken(op)
-	if len(in.keys("stream/revocation/")) != 1 || len(in.keys("idempotency/")) == 0 || len(in.keys("token/")) != 2 {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	dead, _ := in.Register(key, "")
+	revoked, _ := in.Register(key, "")
+	controltest.Call[any](t, op, api.OpDeleteWarpgate, nil, x.Path(revoked.ID)...)
+	in.JoinToken(op)
+	if len(in.Keys("stream/revocation/")) != 1 || len(in.Keys("idempotency/")) == 0 || len(in.Keys("token/")) != 2 {
 		t.Fatal("there is nothing to sweep")
 	}
-	in.clock.advance(service.SecretLife + time.Minute)
-	in.restart()
+	in.Clock.Advance(service.SecretLife + time.Minute)
+	in.Restart()
 	sealed := func() (n int) {
-		for _, k := range in.keys("idempotency/") {
-			rec, err := in.store.Get(t.Context(), k)
+		for _, k := range in.Keys("idempotency/") {
+			rec, err := in.Store.Get(t.Context(), k)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,17 +49,17 @@ func TestSweep(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "sealed answers to go", func() bool { return sealed() == 0 })
-	if len(in.keys("idempotency/")) == 0 {
+	controltest.Eventually(t, "sealed answers to go", func() bool { return sealed() == 0 })
+	if len(in.Keys("idempotency/")) == 0 {
 		t.Error("remembered creations went before their time")
 	}
-	in.clock.advance(mezu.LeafLife + time.Hour)
-	in.restart()
-	eventually(t, "what ended to go", func() bool {
-		return len(in.keys("stream/revocation/")) == 0 && len(in.keys("idempotency/")) == 0 && len(in.keys("token/")) == 1 && len(in.keys("wgt/")) == 0
+	in.Clock.Advance(mezu.LeafLife + time.Hour)
+	in.Restart()
+	controltest.Eventually(t, "what ended to go", func() bool {
+		return len(in.Keys("stream/revocation/")) == 0 && len(in.Keys("idempotency/")) == 0 && len(in.Keys("token/")) == 1 && len(in.Keys("wgt/")) == 0
 	})
-	for _, k := range in.keys("id/") {
-		if strings.HasSuffix(k, dead.id) {
+	for _, k := range in.Keys("id/") {
+		if strings.HasSuffix(k, dead.ID) {
 			t.Errorf("%s is left behind", k)
 		}
 	}
@@ -82,25 +69,25 @@ func TestSweep(t *testing.T) {
 // sweep is due.
 func TestSweep_AfterADeath(t *testing.T) {
 	t.Parallel()
-	in := withStore(t)
-	swept := func() bool { return len(in.keys("meta/done/sweep")) == 1 && len(in.keys("meta/lead/")) == 0 }
-	eventually(t, "the first sweep", swept)
-	in.clock.advance(service.SweepInterval)
-	lease, err := in.store.Grant(t.Context(), election.Term)
+	in := controltest.InstallWithStore(t)
+	swept := func() bool { return len(in.Keys("meta/done/sweep")) == 1 && len(in.Keys("meta/lead/")) == 0 }
+	controltest.Eventually(t, "the first sweep", swept)
+	in.Clock.Advance(service.SweepInterval)
+	lease, err := in.Store.Grant(t.Context(), election.Term)
 	if err != nil {
 		t.Fatal(err)
 	}
 	held := store.Op{Key: "meta/lead/sweep", Value: []byte(`{"holder":"the dead"}`), Lease: lease}
-	if _, err := in.store.Commit(t.Context(), store.Txn{Ops: []store.Op{held}}); err != nil {
+	if _, err := in.Store.Commit(t.Context(), store.Txn{Ops: []store.Op{held}}); err != nil {
 		t.Fatal(err)
 	}
-	last, err := in.store.Get(t.Context(), "meta/done/sweep")
+	last, err := in.Store.Get(t.Context(), "meta/done/sweep")
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.restart()
-	eventuallyWithin(t, 5*election.Term, "the next sweep after the lease ended", func() bool {
-		now, err := in.store.Get(t.Context(), last.Key)
+	in.Restart()
+	controltest.EventuallyWithin(t, 5*election.Term, "the next sweep after the lease ended", func() bool {
+		now, err := in.Store.Get(t.Context(), last.Key)
 		return err == nil && now.Revision > last.Revision
 	})
 }
@@ -108,24 +95,24 @@ func TestSweep_AfterADeath(t *testing.T) {
 // New roles of a project reach the bundles of all its environments before the
 // change is answered.
 func TestProject_RolesReachBundles(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	in.tenant(op, "acme")
-	call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
-	e, enrolled := in.enrol(op, "edge-1")
-	call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"orders.read"}}}}, "acme", "shop")
-	f := newFollower(t, enrolled)
-	f.until(open(t, in.client("", e.cert), mezu.Position{}), "the snapshot", func() bool { return f.synced })
-	if len(f.bundles) != 2 {
-		t.Fatalf("%d bundles", len(f.bundles))
+	in := controltest.Install(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
+	controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
+	e, enrolled := in.Enrol(op, "edge-1")
+	controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"orders.read"}}}}, "acme", "shop")
+	f := controltest.NewFollower(t, enrolled)
+	f.Until(controltest.OpenStream(t, in.Client("", e.Cert), mezu.Position{}), "the snapshot", func() bool { return f.Synced })
+	if len(f.Bundles) != 2 {
+		t.Fatalf("%d bundles", len(f.Bundles))
 	}
-	for _, b := range f.bundles {
+	for _, b := range f.Bundles {
 		if got := b.PermissionsOf([]string{"staff"}); len(got) != 1 || got[0] != "orders.read" {
 			t.Errorf("bundle of %s: roles %v", b.EnvironmentName, b.Roles)
 		}
 	}
-	refused(t, mezu.CodeInvalid, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"Staff!": map[string]any{"permissions": []string{}}}}, "acme", "shop")
-	org := call[mezu.Organization](t, op, api.OpUpdateOrganization, map[string]any{"display_name": "Acme, Inc."}, "acme")
+	controltest.Refused(t, mezu.CodeInvalid, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"Staff!": map[string]any{"permissions": []string{}}}}, "acme", "shop")
+	org := controltest.Call[mezu.Organization](t, op, api.OpUpdateOrganization, map[string]any{"display_name": "Acme, Inc."}, "acme")
 	if org.DisplayName != "Acme, Inc." || org.Revision != 2 {
 		t.Errorf("organization %+v", org)
 	}

@@ -8,20 +8,21 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/policy"
 )
 
 // What this version does not enforce yet is kept, its route is closed, and its author
 // is told in the same answer, by field.
 func TestUnenforcedFields(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
 	judged := func(path string) mezu.Code {
 		t.Helper()
-		_, out := in.register(key, "")
-		b := decodeBundle(t, out.Bundle)
+		_, out := in.Register(key, "")
+		b := controltest.DecodeBundle(t, out.Bundle)
 		table, err := policy.Compile(&b)
 		if err != nil {
 			t.Fatal(err)
@@ -40,40 +41,40 @@ func TestUnenforcedFields(t *testing.T) {
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		value := fields[field]
 		exact := "/" + field
-		plain := call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": exact, "name": strings.ReplaceAll(field, "_", "-")}, x.path()...)
+		plain := controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": exact, "name": strings.ReplaceAll(field, "_", "-")}, x.Path()...)
 		if len(plain.Warnings) != 0 || judged(exact) != "" {
 			t.Errorf("%s: a plain route: %q, %q", field, plain.Warnings, judged(exact))
 		}
-		got := call[api.RouteWritten](t, op, api.OpUpdateRoute, map[string]any{field: value}, x.path(plain.ID)...)
+		got := controltest.Call[api.RouteWritten](t, op, api.OpUpdateRoute, map[string]any{field: value}, x.Path(plain.ID)...)
 		if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], ": "+field+" is not enforced") {
 			t.Errorf("%s: warnings %q", field, got.Warnings)
 		}
 		if code := judged(exact); code != mezu.CodeRouteUnavailable {
 			t.Errorf("%s: the route answers %q", field, code)
 		}
-		if shown := call[mezu.Route](t, op, api.OpGetRoute, nil, x.path(plain.ID)...); len(shown.Unenforced()) != 1 {
+		if shown := controltest.Call[mezu.Route](t, op, api.OpGetRoute, nil, x.Path(plain.ID)...); len(shown.Unenforced()) != 1 {
 			t.Errorf("%s was not kept: %+v", field, shown)
 		}
-		call[any](t, op, api.OpDeleteRoute, nil, x.path(plain.ID)...)
-		if made := call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": exact, field: value}, x.path()...); len(made.Warnings) != 1 {
+		controltest.Call[any](t, op, api.OpDeleteRoute, nil, x.Path(plain.ID)...)
+		if made := controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": exact, field: value}, x.Path()...); len(made.Warnings) != 1 {
 			t.Errorf("%s: warnings at creation %q", field, made.Warnings)
 		}
 	}
 	// The environment's own default likewise, wherever no route says otherwise.
-	call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/plain"}, x.path()...)
-	call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/off", "waf": "off"}, x.path()...)
-	env := call[api.EnvironmentWritten](t, op, api.OpUpdateEnvironment, map[string]any{"waf": "detect"}, x.path()...)
+	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/plain"}, x.Path()...)
+	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/off", "waf": "off"}, x.Path()...)
+	env := controltest.Call[api.EnvironmentWritten](t, op, api.OpUpdateEnvironment, map[string]any{"waf": "detect"}, x.Path()...)
 	if len(env.Warnings) != 1 || !strings.HasPrefix(env.Warnings[0], "waf is not enforced") || env.WAF != mezu.WAFDetect {
 		t.Errorf("the environment: %+v", env)
 	}
 	if judged("/plain") != mezu.CodeRouteUnavailable || judged("/off") != "" {
 		t.Errorf("/plain answers %q, /off %q", judged("/plain"), judged("/off"))
 	}
-	state := call[api.RoutesState](t, op, api.OpListRoutes, nil, x.path()...)
+	state := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
 	if len(state.Warnings) != len(fields)+1 || !strings.HasPrefix(state.Warnings[0], "waf is not enforced") {
 		t.Errorf("listed warnings: %q", state.Warnings)
 	}
-	made := call[api.EnvironmentWritten](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging", "waf": "block"}, x.org, x.prj)
+	made := controltest.Call[api.EnvironmentWritten](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging", "waf": "block"}, x.Org, x.Prj)
 	if len(made.Warnings) != 1 {
 		t.Errorf("created: %+v", made)
 	}

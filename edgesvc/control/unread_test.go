@@ -11,19 +11,20 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
 // unread sends the head of a call, and nothing of the body that it announces, and gives
 // the status of the answer.
-func (in *installation) unread(op api.Operation, path, token string) int {
-	in.t.Helper()
-	conn, err := tls.Dial("tcp", in.plane.Addr(), &tls.Config{RootCAs: in.roots, Time: in.tlsTime})
+func unread(in *controltest.Installation, op api.Operation, path, token string) int {
+	in.T.Helper()
+	conn, err := tls.Dial("tcp", in.Plane.Addr(), &tls.Config{RootCAs: in.Roots, Time: in.TLSTime})
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", op.Method, path, api.MaxBody)
 	if err == nil && token != "" {
@@ -33,17 +34,17 @@ func (in *installation) unread(op api.Operation, path, token string) int {
 		_, err = fmt.Fprint(conn, "\r\n")
 	}
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	// "HTTP/1.1 401": the rest is the problem document.
 	head := make([]byte, len("HTTP/1.1 401"))
 	if _, err := io.ReadFull(conn, head); err != nil {
-		in.t.Errorf("no answer before the body: %v", err)
+		in.T.Errorf("no answer before the body: %v", err)
 		return 0
 	}
 	status, err := strconv.Atoi(string(head[len(head)-3:]))
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	return status
 }
@@ -51,12 +52,12 @@ func (in *installation) unread(op api.Operation, path, token string) int {
 // A8: of who may not call an operation where the call goes no body is read, which could
 // be 16 MiB of anybody's.
 func TestA8_StrangersBodiesAreNotRead(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	in.tenant(op, "globex")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	_, writer := x.account("writer", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermDirectoriesRead, mezu.PermUsersWrite)
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	in.Tenant(op, "globex")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	_, writer := x.Account("writer", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermDirectoriesRead, mezu.PermUsersWrite)
 	const apply = "/v1/organizations/acme/projects/shop/apply"
 	for _, c := range []struct {
 		op    api.Operation
@@ -78,7 +79,7 @@ func TestA8_StrangersBodiesAreNotRead(t *testing.T) {
 		{api.OpUpdateOrganization, "/v1/organizations/globex", writer, http.StatusNotFound},
 		{api.OpCreateUser, "/v1/organizations/acme/projects/shop/directories/none/users", writer, http.StatusNotFound},
 	} {
-		if got := in.unread(c.op, c.path, c.token); got != c.want {
+		if got := unread(in, c.op, c.path, c.token); got != c.want {
 			t.Errorf("%s %s: %d, want %d", c.op.Method, c.path, got, c.want)
 		}
 	}

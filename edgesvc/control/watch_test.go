@@ -11,6 +11,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -37,23 +38,23 @@ func nextOf[T any](t *testing.T, w *api.CollectionWatch[T], kind api.WatchKind) 
 // A watch shows what is there and what changes, and goes on where it was left, on
 // another control plane process as well.
 func TestWatch_Resumes(t *testing.T) {
-	in := install(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
 	w := watching[mezu.Project](t, op, api.OpWatchProjects, "", "acme")
 	if e := nextOf(t, w, api.WatchPut); e.Record.Name != "shop" || e.ID != "" {
 		t.Errorf("%+v", e)
 	}
 	synced := nextOf(t, w, api.WatchSynced)
-	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	controltest.Call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
 	if e := nextOf(t, w, api.WatchPut); e.Record.Name != "blog" || e.Record.Revision != 1 || e.ID == "" {
 		t.Errorf("%+v", e)
 	}
 	w.Close()
-	call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "The blog"}, "acme", "blog")
-	call[any](t, op, api.OpDeleteProject, nil, "acme", "blog")
-	in.restart()
-	op = in.client(in.secrets[1], nil)
+	controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "The blog"}, "acme", "blog")
+	controltest.Call[any](t, op, api.OpDeleteProject, nil, "acme", "blog")
+	in.Restart()
+	op = in.Client(in.Secrets[1], nil)
 	w = watching[mezu.Project](t, op, api.OpWatchProjects, synced.ID, "acme")
 	for _, want := range []uint64{1, 2} {
 		if e := nextOf(t, w, api.WatchPut); e.Record.Name != "blog" || e.Record.Revision != want {
@@ -66,7 +67,7 @@ func TestWatch_Resumes(t *testing.T) {
 
 	// Every other collection begins and ends its beginning.
 	for _, o := range []api.Operation{api.OpWatchEnvironments, api.OpWatchRoutes, api.OpWatchServiceAccounts, api.OpWatchMembers, api.OpWatchDirectories, api.OpWatchOrganizationDirectories} {
-		w := watching[map[string]any](t, op, o, "", x.path()[:len(o.Params())]...)
+		w := watching[map[string]any](t, op, o, "", x.Path()[:len(o.Params())]...)
 		for {
 			e, err := w.Next()
 			if err != nil {
@@ -77,7 +78,7 @@ func TestWatch_Resumes(t *testing.T) {
 			}
 		}
 		if o.ID == api.OpWatchRoutes.ID {
-			call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.path()...)
+			controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
 			if e := nextOf(t, w, api.WatchPut); len(e.Record["routes"].([]any)) != 1 {
 				t.Errorf("%+v", e)
 			}
@@ -87,11 +88,11 @@ func TestWatch_Resumes(t *testing.T) {
 
 // A watch of users shows them as reading them does, and goes on where it was left.
 func TestWatch_Users(t *testing.T) {
-	in := install(t)
-	token := in.operatorToken()
-	op := in.client(token, nil)
-	in.tenant(op, "acme")
-	call[any](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"a.b"}}}}, "acme", "shop")
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	in.Tenant(op, "acme")
+	controltest.Call[any](t, op, api.OpUpdateProject, map[string]any{"roles": map[string]any{"staff": map[string]any{"permissions": []string{"a.b"}}}}, "acme", "shop")
 	for _, c := range []struct {
 		directory, watch, create, get, update, remove api.Operation
 		at                                            []string
@@ -100,14 +101,14 @@ func TestWatch_Users(t *testing.T) {
 		{api.OpCreateDirectory, api.OpWatchUsers, api.OpCreateUser, api.OpGetUser, api.OpUpdateUser, api.OpDeleteUser, []string{"acme", "shop"}, "shop/staff"},
 		{api.OpCreateOrganizationDirectory, api.OpWatchOrganizationUsers, api.OpCreateOrganizationUser, api.OpGetOrganizationUser, api.OpUpdateOrganizationUser, api.OpDeleteOrganizationUser, []string{"acme"}, "shop/staff"},
 	} {
-		call[any](t, op, c.directory, map[string]any{"name": "people"}, c.at...)
-		call[any](t, op, c.directory, map[string]any{"name": "others"}, c.at...)
+		controltest.Call[any](t, op, c.directory, map[string]any{"name": "people"}, c.at...)
+		controltest.Call[any](t, op, c.directory, map[string]any{"name": "others"}, c.at...)
 		at := append(slices.Clone(c.at), "people")
-		ann := call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, at...)
+		ann := controltest.Call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, at...)
 		one := append(slices.Clone(at), ann.ID)
 		shown := func(e api.WatchEvent[mezu.User]) {
 			t.Helper()
-			if now := call[mezu.User](t, op, c.get, nil, one...); !reflect.DeepEqual(e.Record, now) {
+			if now := controltest.Call[mezu.User](t, op, c.get, nil, one...); !reflect.DeepEqual(e.Record, now) {
 				t.Errorf("%s: %+v, and reading it gives %+v", c.watch.ID, e.Record, now)
 			}
 		}
@@ -115,18 +116,18 @@ func TestWatch_Users(t *testing.T) {
 		shown(nextOf(t, w, api.WatchPut))
 		synced := nextOf(t, w, api.WatchSynced)
 		// Another directory's is not seen.
-		call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "bob@example.com"}}, append(slices.Clone(c.at), "others")...)
-		call[any](t, op, c.update, map[string]any{"roles": []string{c.role}}, one...)
+		controltest.Call[mezu.User](t, op, c.create, map[string]any{"profile": map[string]any{"email": "bob@example.com"}}, append(slices.Clone(c.at), "others")...)
+		controltest.Call[any](t, op, c.update, map[string]any{"roles": []string{c.role}}, one...)
 		e := nextOf(t, w, api.WatchPut)
 		shown(e)
 		if e.Record.Revision != 2 || !slices.Equal(e.Record.Roles, []string{c.role}) || e.ID == "" {
 			t.Errorf("%s: %+v", c.watch.ID, e)
 		}
 		w.Close()
-		call[any](t, op, c.update, map[string]any{"status": "suspended"}, one...)
-		call[any](t, op, c.remove, nil, one...)
-		in.restart()
-		op = in.client(token, nil)
+		controltest.Call[any](t, op, c.update, map[string]any{"status": "suspended"}, one...)
+		controltest.Call[any](t, op, c.remove, nil, one...)
+		in.Restart()
+		op = in.Client(token, nil)
 		w = watching[mezu.User](t, op, c.watch, e.ID, at...)
 		if e := nextOf(t, w, api.WatchPut); e.Record.Status != mezu.UserSuspended || e.Record.Revision != 3 {
 			t.Errorf("%s: %+v", c.watch.ID, e)
@@ -144,29 +145,29 @@ func TestWatch_Users(t *testing.T) {
 // A watch of Warpgates tells of what changes of their status, and not that they are
 // still there.
 func TestWatch_Warpgates(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	_, key := x.account("gate", mezu.PermWarpgateRegister)
-	w, _ := in.register(key, "")
-	e, enrolled := in.enrol(op, "edge-1")
-	edge := in.client("", e.cert)
-	other := call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
-	elsewhere, _ := in.register(key, "staging")
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	_, key := x.Account("gate", mezu.PermWarpgateRegister)
+	w, _ := in.Register(key, "")
+	e, enrolled := in.Enrol(op, "edge-1")
+	edge := in.Client("", e.Cert)
+	other := controltest.Call[mezu.Environment](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging"}, "acme", "shop")
+	elsewhere, _ := in.Register(key, "staging")
 	say := func(connected bool, address string) {
 		t.Helper()
-		call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{
-			{Warpgate: w.id, Environment: x.environment.ID, Connected: connected, Address: address},
-			{Warpgate: elsewhere.id, Environment: other.ID, Connected: connected, Address: address}}})
+		controltest.Call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{
+			{Warpgate: w.ID, Environment: x.Environment.ID, Connected: connected, Address: address},
+			{Warpgate: elsewhere.ID, Environment: other.ID, Connected: connected, Address: address}}})
 	}
-	watch := watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, "", x.path()...)
+	watch := watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, "", x.Path()...)
 	next := func(want mezu.WarpgateStatus, address string) mezu.Warpgate {
 		t.Helper()
 		ev := nextOf(t, watch, api.WatchPut)
 		got := ev.Record
-		now := call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.path(w.id)...)
+		now := controltest.Call[mezu.Warpgate](t, op, api.OpGetWarpgate, nil, x.Path(w.ID)...)
 		now.LastSeenAt, got.LastSeenAt = time.Time{}, time.Time{}
-		if got.ID != w.id || got.Status != want || got.Address != address || !reflect.DeepEqual(got, now) {
+		if got.ID != w.ID || got.Status != want || got.Address != address || !reflect.DeepEqual(got, now) {
 			t.Fatalf("%+v, want it %s at %q; reading it gives %+v", got, want, address, now)
 		}
 		return got
@@ -180,16 +181,16 @@ func TestWatch_Warpgates(t *testing.T) {
 	// What changes nothing of what is shown is no event: the next one is of the address.
 	for range 3 {
 		say(true, "192.0.2.1")
-		call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Applied: mezu.Position{Epoch: 1, Revision: 1}})
+		controltest.Call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Applied: mezu.Position{Epoch: 1, Revision: 1}})
 	}
 	say(true, "192.0.2.2")
 	next(mezu.WarpgateConnected, "192.0.2.2")
-	call[any](t, op, api.OpDrainWarpgate, nil, x.path(w.id)...)
+	controltest.Call[any](t, op, api.OpDrainWarpgate, nil, x.Path(w.ID)...)
 	if got := next(mezu.WarpgateConnected, "192.0.2.2"); !got.Draining {
 		t.Errorf("%+v is not draining", got)
 	}
 	// The edge falls silent.
-	rec, err := in.store.Get(t.Context(), "live/"+enrolled.Edge)
+	rec, err := in.Store.Get(t.Context(), "live/"+enrolled.Edge)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,33 +198,33 @@ func TestWatch_Warpgates(t *testing.T) {
 	if err := json.Unmarshal(rec.Value, &live); err != nil {
 		t.Fatal(err)
 	}
-	if err := in.store.Revoke(t.Context(), live.Lease); err != nil {
+	if err := in.Store.Revoke(t.Context(), live.Lease); err != nil {
 		t.Fatal(err)
 	}
 	next(mezu.WarpgateUnknown, "127.0.0.1")
 	watch.Close()
 	say(false, "")
 	// Taken up again, what was missed of the record comes, and how it is.
-	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.path()...)
+	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.Path()...)
 	if got := next(mezu.WarpgateDisconnected, "127.0.0.1"); !got.Draining {
 		t.Errorf("%+v is not draining", got)
 	}
 	watch.Close()
 	say(true, "192.0.2.3")
-	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.path()...)
+	watch = watching[mezu.Warpgate](t, op, api.OpWatchWarpgates, synced.ID, x.Path()...)
 	next(mezu.WarpgateConnected, "192.0.2.3")
-	call[any](t, op, api.OpDeleteWarpgate, nil, x.path(w.id)...)
-	if ev := nextOf(t, watch, api.WatchDelete); ev.Deleted.Key != w.id {
+	controltest.Call[any](t, op, api.OpDeleteWarpgate, nil, x.Path(w.ID)...)
+	if ev := nextOf(t, watch, api.WatchDelete); ev.Deleted.Key != w.ID {
 		t.Errorf("%+v", ev)
 	}
 }
 
 // An id that is none of this watch is refused; one that lies too far back begins anew.
 func TestWatch_Ids(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	in.tenant(op, "acme")
-	in.tenant(op, "other")
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
+	in.Tenant(op, "other")
 	w := watching[mezu.Project](t, op, api.OpWatchProjects, "", "acme")
 	nextOf(t, w, api.WatchPut)
 	id := nextOf(t, w, api.WatchSynced).ID
@@ -240,7 +241,7 @@ func TestWatch_Ids(t *testing.T) {
 		for i := range 100 {
 			ops = append(ops, store.Txn{Ops: []store.Op{{Key: fmt.Sprintf("test/%d", i), Value: []byte("x")}}})
 		}
-		commitAll(t, in.driver, ops)
+		commitAll(t, in.Driver, ops)
 	}
 	w = watching[mezu.Project](t, op, api.OpWatchProjects, id, "acme")
 	nextOf(t, w, api.WatchReset)
@@ -268,22 +269,22 @@ func commitAll(t *testing.T, st store.Store, all []store.Txn) {
 // A7: a watch ends with the right to it, and shows a service account its own project
 // alone.
 func TestA7_WatchIsCut(t *testing.T) {
-	in := withStore(t)
-	op := in.operator()
-	x := in.tenant(op, "acme")
-	call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
-	account, key := x.account("reader", mezu.PermProjectsRead)
-	w := watching[mezu.Project](t, in.client(key, nil), api.OpWatchProjects, "", "acme")
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	controltest.Call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	account, key := x.Account("reader", mezu.PermProjectsRead)
+	w := watching[mezu.Project](t, in.Client(key, nil), api.OpWatchProjects, "", "acme")
 	if e := nextOf(t, w, api.WatchPut); e.Record.Name != "shop" {
 		t.Errorf("%+v", e)
 	}
 	nextOf(t, w, api.WatchSynced)
-	call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "x"}, "acme", "blog")
-	call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "y"}, "acme", "shop")
+	controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "x"}, "acme", "blog")
+	controltest.Call[mezu.Project](t, op, api.OpUpdateProject, map[string]any{"display_name": "y"}, "acme", "shop")
 	if e := nextOf(t, w, api.WatchPut); e.Record.Name != "shop" || e.Record.DisplayName != "y" {
 		t.Errorf("another project's change came: %+v", e)
 	}
-	call[any](t, op, api.OpDeleteServiceAccount, nil, "acme", "shop", account.Name)
+	controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, "acme", "shop", account.Name)
 	begin := time.Now()
 	if e, err := w.Next(); err == nil {
 		t.Errorf("after the account was deleted: %+v", e)
@@ -292,7 +293,7 @@ func TestA7_WatchIsCut(t *testing.T) {
 		t.Errorf("the watch was cut after %v", took)
 	}
 	var e *mezu.Error
-	if _, err := api.Watch[mezu.Project](t.Context(), in.client(key, nil), api.OpWatchProjects, "", "acme"); !errors.As(err, &e) || !slices.Contains([]mezu.Code{mezu.CodeUnauthenticated, mezu.CodeNotFound}, e.Code) {
+	if _, err := api.Watch[mezu.Project](t.Context(), in.Client(key, nil), api.OpWatchProjects, "", "acme"); !errors.As(err, &e) || !slices.Contains([]mezu.Code{mezu.CodeUnauthenticated, mezu.CodeNotFound}, e.Code) {
 		t.Errorf("a new watch: %v", err)
 	}
 }
