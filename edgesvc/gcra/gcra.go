@@ -12,24 +12,26 @@ import (
 )
 
 const (
-	// shards keep callers with different keys from waiting for one another.
+	// shards is how many parts the table has, each with its own lock, so that callers with
+	// different keys seldom wait for one another.
 	shards = 64
-	// maxKeys bounds a shard, and so the table to some ten megabytes. Keys that come
-	// when it is full of keys in use share one allowance.
+	// maxKeys bounds a shard, which bounds the table to some ten megabytes. When a shard is
+	// full of keys in use, all further keys share one allowance.
 	maxKeys = 4096
-	// tidyPause is between two passes over a full shard, so that a flood of keys
-	// does not make each of them cost a pass.
+	// tidyPause is the least time between two passes over a full shard. Without it, each
+	// new key of a flood would cost a pass.
 	tidyPause = time.Second
 )
 
-// Rate is what one key may do: Burst at once, and Events each Per from then on.
+// Rate is how many events one key may have: Burst at once, and Events in each Per after
+// that.
 type Rate struct {
 	Events int
 	Per    time.Duration
 	Burst  int
 }
 
-// Limiter counts what keys do. It is safe for concurrent use.
+// Limiter limits the events of each key. It is safe for concurrent use.
 type Limiter struct {
 	interval, tolerance time.Duration
 	seed                maphash.Seed
@@ -38,26 +40,26 @@ type Limiter struct {
 
 type shard struct {
 	mu sync.Mutex
-	// due is the theoretical arrival time of each key's next event. A key that is
-	// not there has had none lately.
+	// due is the theoretical arrival time of each key's next event. A key that isn't in
+	// it has had no event lately.
 	due map[string]time.Time
-	// shared is that of all keys for which there was no room.
+	// shared is the same for all keys together that found no room in due.
 	shared time.Time
 	// tidied is when room was last made.
 	tidied time.Time
 }
 
-// New makes a limiter of a rate whose numbers are all positive.
+// New makes a limiter of a rate. All numbers of the rate must be positive.
 func New(r Rate) *Limiter {
 	interval := r.Per / time.Duration(r.Events)
 	return &Limiter{interval: interval, tolerance: interval * time.Duration(r.Burst-1), seed: maphash.MakeSeed()}
 }
 
-// Interval is how far apart a key's events are once its burst is over.
+// Interval is the time between two events of a key that has used up its burst.
 func (l *Limiter) Interval() time.Duration { return l.interval }
 
-// Allow counts an event of a key at now, or says after how long it would be allowed and
-// counts nothing.
+// Allow reports whether a key may have an event now, and counts it if so. If not, wait is
+// the time after which it would be allowed.
 func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool) {
 	s := &l.shards[maphash.String(l.seed, key)%shards]
 	s.mu.Lock()
@@ -82,8 +84,8 @@ func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool)
 	return 0, true
 }
 
-// room makes room for one more key, if it can: keys whose time has come say nothing
-// any more.
+// room reports whether the shard has room for one more key. If it is full it removes the keys
+// whose time has passed, because a key that is missing means the same.
 func (s *shard) room(now time.Time) bool {
 	if s.due == nil {
 		s.due = map[string]time.Time{}

@@ -2,8 +2,8 @@ package store
 
 import "fmt"
 
-// Validate applies the limits of the contract. A driver refuses what it refuses
-// before anything is sent to its engine, so that every driver refuses the same.
+// Validate applies the limits of the contract. Every driver calls it before it sends
+// anything to its engine, so that all drivers refuse the same transactions.
 func (t Txn) Validate() error {
 	if len(t.Ops) > MaxOps || len(t.Checks) > MaxChecks {
 		return fmt.Errorf("%d operations, %d checks: %w", len(t.Ops), len(t.Checks), ErrTooLarge)
@@ -41,7 +41,7 @@ func validateKey(key string) error {
 	return nil
 }
 
-// PageLimit is how many records a page that was asked for with limit may have.
+// PageLimit is how many records a page may have for the limit that a caller gave.
 func PageLimit(limit int) int {
 	if limit <= 0 {
 		limit = DefaultPage

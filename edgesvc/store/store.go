@@ -2,16 +2,15 @@
 // keeps its records: an embedded Badger on one machine, etcd on many.
 //
 // What lives here: the contract, its limits and its errors, and what every driver
-// does alike. What may not:
-// an engine (drivers live below, one folder each, and pass the suite of
-// storetest), knowledge of any entity, and anything that a driver would have to
+// does alike. What may not: an engine (drivers live below, one folder each, and pass the
+// suite of storetest), knowledge of any entity, and anything that a driver would have to
 // emulate by locks of its own. Only edgesvc packages import it.
 //
-// Keys are byte-ordered paths such as "prj/org_…/name"; any bytes will do, from
-// one byte to MaxKeyBytes. Values are opaque. Each record carries a revision of its
-// own, a counter that starts at 1 and rises by one with each write; it is the
-// store's, not the engine's, so that backup and restore keep it. A record that is
-// deleted and made anew starts at 1 again.
+// Keys are byte-ordered paths such as "prj/org_…/name", of any bytes, from one byte to
+// MaxKeyBytes. Values are opaque. Each record has a revision of its own, a counter that
+// starts at 1 and rises by one with each write. It is the store's and not the engine's, so
+// that backup and restore keep it. A record that is deleted and made again starts at 1
+// again.
 package store
 
 import (
@@ -20,10 +19,9 @@ import (
 	"time"
 )
 
-// Limits of one transaction, the same in every driver: etcd allows 128
-// operations and 1.5 MiB by default, and a Badger transaction holds about
-// 1.2 MB with small memtables; half of each leaves room for the driver's own
-// records.
+// Limits of one transaction, the same in every driver. By default etcd allows 128
+// operations and 1.5 MiB; a Badger transaction holds about 1.2 MB with small memtables.
+// About half of each leaves room for the driver's own records.
 const (
 	MaxOps      = 64
 	MaxChecks   = 64
@@ -40,8 +38,8 @@ const (
 	MaxPageBytes = 4 << 20
 )
 
-// Limits of the history that watchers read. A watcher may lag as many commits
-// behind as are within both; one more is ErrCompacted.
+// Limits of the history that watchers read. It has the last commits that are within both
+// limits. A watcher that falls behind the oldest of them gets ErrCompacted.
 const (
 	WatchHistory = 10_000 // commits
 	// WatchHistoryBytes is the sum of the keys and values of these commits, so
@@ -49,13 +47,13 @@ const (
 	WatchHistoryBytes = 256 << 20
 )
 
-// MaxCall is how long a call may take that needs engines which can't be had: the
-// control plane answers within three seconds that it can't write now, and leaves the
-// rest for what lies around the call.
+// MaxCall is how long a call may take when the engines that it needs don't answer. The
+// control plane has three seconds to answer that it can't write now; what is left of them
+// is for the work around the call.
 const MaxCall = 2500 * time.Millisecond
 
-// MinLease is the shortest life of a lease, and drivers may round one up to
-// whole seconds, because etcd counts in them.
+// MinLease is the shortest time to live of a lease. Drivers may round a time to live up to
+// whole seconds, because etcd counts in seconds.
 const MinLease = time.Second
 
 // Errors of the contract. Drivers wrap them; callers use errors.Is. After
@@ -69,11 +67,11 @@ var (
 	ErrConflict = errors.New("record changed meanwhile")
 	// ErrTooLarge: the transaction is over a limit; nothing was written.
 	ErrTooLarge = errors.New("transaction over the store's limits")
-	// ErrInvalid: the caller's mistake: an empty key, a key written twice in one
+	// ErrInvalid: the call is wrong: an empty key, a key written twice in one
 	// transaction, a page token of another listing, a lease under MinLease.
 	ErrInvalid = errors.New("invalid use of the store")
-	// ErrCompacted: the position lies before what the store remembers, or is none
-	// of this store's (restored from a backup, say); list anew and watch from the
+	// ErrCompacted: the position is older than the history, or was not made by this
+	// store (it was restored from a backup, for example). List again and watch from the
 	// listing's position.
 	ErrCompacted = errors.New("position is no longer in the history")
 	// ErrUnavailable: the engine can't do it now (disk full, no quorum, a failed
@@ -85,9 +83,9 @@ var (
 	ErrClosed = errors.New("store closed")
 )
 
-// Position is an opaque place in the history of one store. It is comparable for
-// equality only and never leaves the control plane. It stays good when the store
-// is closed and opened again.
+// Position names a commit in the history of one store. It is opaque: it can be compared for
+// equality only, and never leaves the control plane. It stays valid when the store is closed
+// and opened again.
 type Position string
 
 // LeaseID names a lease.
@@ -105,44 +103,50 @@ type Record struct {
 type Check struct {
 	Key      string
 	Revision uint64
-	// Value, if not nil, is what the record holds besides: it tells a record from one
-	// that was deleted and made anew since it was read.
+	// Value, if not nil, is a second condition: the record has this value too. A record
+	// that was deleted and made again may have the same revision as the one that was
+	// read; the value tells them apart.
 	Value []byte
 }
 
-// Op is one write. A record written with a lease is deleted when the lease ends;
-// written again without one, or with another, it outlives the first.
+// Op is one write.
 type Op struct {
 	Key    string
 	Value  []byte
 	Delete bool // deleting a key that doesn't exist is no error
-	Lease  LeaseID
-	// Revision is what the record has after the write; if zero, one more than
-	// before. It is for what gives a record another form and not another content: a
-	// restore, and sealing anew. A transaction that sets it checks the revision it
-	// replaces, or is the only writer.
+	// Lease, if not empty, is the lease that the record lives under: when the lease ends,
+	// the record is deleted. Each write sets it anew. A record that is written again with
+	// another lease, or with none, does not end with the first.
+	Lease LeaseID
+	// Revision is the record's revision after the write; if zero, one more than before.
+	// It is for writes that change the form of a record but not its content: a restore,
+	// and encrypting it under a new key. A transaction that sets it must check the
+	// revision that it replaces, or be the only writer.
 	Revision uint64
-	// KeepLease leaves the record the lease that it has, which no one knows who
-	// reads it. The record exists: the transaction checks its revision. Lease is
-	// empty then.
+	// KeepLease leaves the record under the lease that it has, for a writer that doesn't
+	// know it: a read doesn't tell. Lease must be empty then, and the transaction must
+	// check the record's revision, so that the record exists.
 	KeepLease bool
 }
 
-// Txn is a set of checks and writes that takes effect as a whole or not at all.
-// No key may be written twice in it. Without effect (no writes, or deletes of
-// nothing) it is no event, and its position is the current one.
+// Txn is a set of checks and writes of which all take effect or none. No key may be
+// written twice in it. A transaction that changes nothing (it has no writes, or deletes
+// what doesn't exist) makes no event, and its position is the current one.
 type Txn struct {
 	Checks []Check
 	Ops    []Op
 }
 
-// Page is a part of a listing. Next is the token of the following page, empty
-// on the last one, and the only sign of the end: a page may be shorter than asked. Position is the same on all pages of one listing or later than
-// the first page's; watching from the first page's Position misses nothing that
-// happened after that page was read.
+// Page is a part of a listing.
 type Page struct {
-	Records  []Record
-	Next     string
+	// Records may be fewer than were asked for, on any page.
+	Records []Record
+	// Next is the token of the following page. It is empty on the last page, and nothing
+	// else tells which page is the last.
+	Next string
+	// Position is the state of the store that the page shows. On later pages of a listing
+	// it is that of the first page or a later one. A watch from the first page's Position
+	// misses nothing that happened after that page was read.
 	Position Position
 }
 
@@ -160,52 +164,53 @@ type Event struct {
 	Position Position
 }
 
-// Reader reads records. Its methods are safe for concurrent use, honour ctx, and
-// give no record to the caller that it may not keep.
+// Reader reads records. Its methods are safe for concurrent use and honour ctx. The caller
+// may keep and change the records that it gets.
 type Reader interface {
 	// Get reads one record, or ErrNotFound.
 	Get(ctx context.Context, key string) (Record, error)
 	// List reads up to limit records (DefaultPage if 0 or less, MaxPage at most)
-	// with the prefix in key order, after the token of an earlier page. If prefix
-	// is empty, all records; if token is empty, from the first. A record that
-	// exists throughout a listing appears in it exactly once, whatever is
+	// with the prefix in key order, after the token of an earlier page. An empty prefix
+	// is that of all records; with an empty token the listing begins. A record that
+	// exists during the whole listing appears in it exactly once, whatever else is
 	// written meanwhile.
 	List(ctx context.Context, prefix, token string, limit int) (Page, error)
 }
 
-// Store is one engine. Its methods are safe for concurrent use and honour ctx. Where
-// several engines are one cluster, each call that needs a majority of them answers
-// within MaxCall, with ErrUnavailable if there is none.
+// Store is one engine, or a cluster of several. Its methods are safe for concurrent use and
+// honour ctx. In a cluster, each call that needs a majority of the engines answers within
+// MaxCall, with ErrUnavailable if there is no majority.
 type Store interface {
 	// Reads see every write that was acknowledged before they began.
 	Reader
 	// Stale is a reader for the few reads that must go on when the engines have no
-	// majority. What it reads may be older than what was acknowledged, by seconds
-	// usually and by the whole outage at worst, but it is a state that the store was in,
-	// and one Reader never steps back: what it reads is no older than what it read
-	// before. Nothing that it says may be the ground of a write; a check of the write's
-	// transaction may. Its positions can be watched from like all others.
+	// majority. What it reads may be older than what was acknowledged: usually by
+	// seconds, at worst by the whole outage. But it is always a state that the store was
+	// in, and a Reader never steps back: each read is at least as new as the one before.
+	// A write must not rely on it, unless its transaction checks what was read. Its
+	// positions can be watched from like all others.
 	Stale() Reader
 	// Commit checks and writes. When it returns nil the write is durable, and the
 	// position is the one after it.
 	Commit(ctx context.Context, txn Txn) (Position, error)
-	// Watch delivers every commit after from that touches the prefix, in
-	// order, without gap or duplicate, until ctx ends or the store closes; then
-	// the channel is closed. If from is out of the history, ErrCompacted. A watcher
-	// that lags so far behind gets its channel closed and ErrCompacted from its
-	// Err. A watcher that reads slowly delays no one.
+	// Watch delivers every commit after from that touches the prefix, in order, without
+	// gap or duplicate. It ends when ctx ends or the store closes; then the channel is
+	// closed. It says ErrCompacted if from is not in the history. A watcher that falls so
+	// far behind that its next commit leaves the history has its channel closed and
+	// ErrCompacted as its Err. A watcher that reads slowly delays no one.
 	Watch(ctx context.Context, prefix string, from Position) (Watcher, error)
-	// Grant makes a lease that ends ttl after its last KeepAlive. Time during which
-	// the engine was down doesn't count: when it is back, each lease has its full ttl.
-	// Records of an ended lease vanish soon after, in commits of their own.
+	// Grant makes a lease with a time to live: it ends when no KeepAlive came for ttl.
+	// Time during which the engine was down doesn't count: when it is back, each lease
+	// has its full ttl again. Records of an ended lease vanish soon after, in commits of
+	// their own.
 	Grant(ctx context.Context, ttl time.Duration) (LeaseID, error)
-	// KeepAlive prolongs a lease by its ttl, or says ErrLeaseExpired.
+	// KeepAlive lets a lease end ttl from now, or says ErrLeaseExpired.
 	KeepAlive(ctx context.Context, id LeaseID) error
 	// Revoke ends a lease at once and deletes its records before it returns, or
 	// says ErrLeaseExpired.
 	Revoke(ctx context.Context, id LeaseID) error
-	// Close waits for the calls in progress, ends all watches and releases the
-	// engine. It is idempotent; every other method then says ErrClosed.
+	// Close waits for the calls in progress, ends all watches and closes the engine. It is
+	// idempotent. Every other method says ErrClosed from then on.
 	Close() error
 }
 
@@ -213,12 +218,12 @@ type Store interface {
 type Watcher interface {
 	// Events is closed when the watch ends.
 	Events() <-chan Event
-	// Err says why, once Events is closed: nil when its context ended, ErrClosed
-	// when the store was closed, ErrCompacted when it fell behind.
+	// Err says why the watch ended, once Events is closed: nil when its context ended,
+	// ErrClosed when the store was closed, ErrCompacted when it fell behind.
 	Err() error
 }
 
-// Ended is why the events of a watch under ctx ended: the watch's error, else ctx's.
+// Ended says why a watch under ctx ended: it is the watch's error, or else that of ctx.
 func Ended(ctx context.Context, w Watcher) error {
 	if err := w.Err(); err != nil {
 		return err

@@ -3,8 +3,8 @@
 //
 // What lives here: that driver, and what Badger leaves to its caller: a history
 // that can be watched from a position, leases, one durable write for many
-// concurrent transactions, and care for a full or failing disk. What may not:
-// knowledge of any entity. Only the control plane and its tests import it.
+// concurrent transactions, and what keeps the store safe on a full or failing disk.
+// What may not: knowledge of any entity. Only the control plane and its tests import it.
 //
 // One goroutine commits, so that the order of commits is the order of the history.
 // Reads see the state after the last durable commit, never one that is being
@@ -32,15 +32,15 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Sizes of the engine, small because the control plane shares its machine. A
-// transaction may hold 15 % of a memtable, 1.2 MiB here, which is twice the contract's
-// limit and room for the records of this driver.
+// Sizes of the engine, small because the control plane shares its machine. The engine
+// allows a transaction 15 % of a memtable, here 1.2 MiB. That is twice the contract's
+// limit, with room for the driver's own entries.
 const (
 	memTableSize  = 8 << 20
 	memTables     = 2
 	valueLogSize  = 16 << 20
 	cacheSize     = 8 << 20
-	levelZero     = 3 // tables that start a compaction; few, so that one needs little disk
+	levelZero     = 3 // tables that start a compaction; few, so that it needs little disk
 	levelZeroFull = 8 // tables that stall writes
 	compactors    = 2 // the engine's minimum
 )
@@ -58,14 +58,14 @@ type Options struct {
 	Dir string
 	// Now is the clock that leases end by. If nil, time.Now.
 	Now func() time.Time
-	// Log gets the engine's talk and this driver's warnings. If nil, nothing is
+	// Log gets the engine's messages and this driver's warnings. If nil, nothing is
 	// logged.
 	Log *slog.Logger
 	// MinFree is the free space in bytes under which writes are refused. If zero,
 	// DefaultMinFree.
 	MinFree int64
-	// Ballast is the size in bytes of the file that is given up to open the store on
-	// a full disk. If zero, DefaultBallast; if negative, there is none.
+	// Ballast is the size in bytes of a file that is deleted when the disk is too full to
+	// open the store. If zero, DefaultBallast; if negative, there is none.
 	Ballast int64
 }
 
@@ -104,18 +104,18 @@ type DB struct {
 	log  *slog.Logger
 	lock io.Closer // of Options.Dir
 	kv   *engine.DB
-	run  uint64 // this opening; see place
-	mark *mark
+	run  uint64 // random number of this opening; see commitID
+	mark *highWaterMark
 
-	life   sync.RWMutex    // held for reading by calls in progress, for good by Close
+	life   sync.RWMutex    // read-locked by calls in progress, locked by Close
 	closed bool            // under life
-	ctx    context.Context // ends with Close; of the goroutines in wg
+	ctx    context.Context // of the goroutines in wg; ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	queue   chan *request
-	failed  atomic.Bool // the disk failed; only a new opening writes again
-	damaged atomic.Bool // what is on it is wrong; nothing is read any more either
+	failed  atomic.Bool // the disk failed: nothing is written until the store is opened anew
+	damaged atomic.Bool // files are damaged: nothing is read any more either
 
 	viewMu sync.Mutex
 	view   *view
@@ -123,20 +123,20 @@ type DB struct {
 	history history
 	leases  leases
 
-	testOnlyCommit func(*engine.Txn) error // in place of Commit, if not nil
+	testOnlyCommit func(*engine.Txn) error // if not nil, in place of the engine's Commit
 }
 
 var _ store.Store = (*DB)(nil)
 
-// Open opens the store in opts.Dir, or makes it. It fails rather than serve less
-// than was acknowledged: on a corrupt file, on a lost tail, on a gap in the history.
+// Open opens the store in opts.Dir, or makes it. It fails if anything that was acknowledged
+// is missing: a file is corrupt, the end of the log is lost, or the history has a gap.
 func Open(opts Options) (*DB, error) {
 	db := &DB{
 		opts: opts, now: opts.now(), log: opts.log(),
 		queue: make(chan *request, maxGroup),
 	}
 	db.ctx, db.cancel = context.WithCancel(context.Background())
-	// The engine makes some files readable by all: its directory is not.
+	// The engine makes some files readable by all, so its directory must not be.
 	sub := filepath.Join(opts.Dir, engineDir)
 	for _, dir := range []string{opts.Dir, sub} {
 		if err := atomicfile.EnsureOwnDir(dir); err != nil {
@@ -156,17 +156,17 @@ func Open(opts Options) (*DB, error) {
 	}
 	db.wg.Go(db.commitLoop)
 	db.wg.Go(db.sweepLoop)
-	db.wg.Go(db.careLoop)
+	db.wg.Go(db.maintainLoop)
 	return db, nil
 }
 
-// open does what needs the lock.
+// open is the part of Open that needs the lock.
 func (db *DB) open() error {
 	if err := db.spendBallast(); err != nil {
 		return err
 	}
 	var err error
-	if db.mark, err = openMark(filepath.Join(db.opts.Dir, markName)); err != nil {
+	if db.mark, err = openHighWaterMark(filepath.Join(db.opts.Dir, markName)); err != nil {
 		return err
 	}
 	if err := db.mendManifest(); err != nil {
@@ -187,17 +187,17 @@ func (db *DB) open() error {
 	return db.load()
 }
 
-// openEngine opens Badger, whose code for damaged files also panics and, in one
-// branch, logs an error and goes on without the table.
+// openEngine opens Badger. On damaged files Badger may also panic, and in one branch it
+// only logs an error and goes on without the table; both are errors here.
 func (db *DB) openEngine() (failure error) {
 	defer func() {
 		if r := recover(); r != nil {
 			failure = fmt.Errorf("opening engine: panic: %v", r)
 		}
 	}()
-	talk := &engineLog{log: db.log, complained: db.complained}
+	messages := &engineLog{log: db.log, complained: db.complained}
 	dir := filepath.Join(db.opts.Dir, engineDir)
-	// What comes beside an error is half open, and its Close panics.
+	// With an error the engine also gives a database that is half open, whose Close panics.
 	kv, err := engine.Open(engine.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(true).
@@ -211,19 +211,19 @@ func (db *DB) openEngine() (failure error) {
 		WithNumLevelZeroTables(levelZero).
 		WithNumLevelZeroTablesStall(levelZeroFull).
 		WithNumCompactors(compactors).
-		// Nearly every value comes sealed, and what is encrypted does not shrink; trying
-		// takes a second copy of each table while it is built.
+		// Nearly every value is encrypted, and compression doesn't make that smaller. It
+		// would only need a second copy of each table while it is built.
 		WithCompression(options.None).
 		WithMetricsEnabled(false).
-		WithLogger(talk))
+		WithLogger(messages))
 	if err != nil {
 		return fmt.Errorf("opening engine: %w", err)
 	}
 	db.kv = kv
-	if msg := talk.firstError(); msg != "" {
+	if msg := messages.firstError(); msg != "" {
 		return fmt.Errorf("opening engine: %s", msg)
 	}
-	talk.opened()
+	messages.opened()
 	return nil
 }
 
@@ -259,7 +259,7 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// release gives back whatever Open took.
+// release closes and unlocks whatever Open has opened and locked.
 func (db *DB) release() error {
 	db.cancel()
 	var errs []error
@@ -275,8 +275,8 @@ func (db *DB) release() error {
 	return errors.Join(append(errs, db.lock.Close())...)
 }
 
-// enter marks the begin of a call; leave, its end. A call that Close precedes gets
-// ErrClosed, also while Close waits.
+// enter marks the beginning of a call, leave its end. A call that comes after Close gets
+// ErrClosed, even while Close still waits for others.
 func (db *DB) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -299,14 +299,15 @@ func (db *DB) leave() { db.life.RUnlock() }
 
 // view is the state after the last durable commit. Many readers share it.
 type view struct {
-	txn   *engine.Txn // read only
-	place place
-	refs  int // under viewMu; the DB holds one
+	txn    *engine.Txn // read only
+	commit commitID    // the last one that it includes
+	refs   int         // under viewMu; the DB holds one
 }
 
-// publish makes the engine's present state the one that is read.
-func (db *DB) publish(p place) {
-	next := &view{txn: db.kv.NewTransaction(false), place: p, refs: 1}
+// publish makes the engine's present state, which is that after the commit, the one that
+// readers see.
+func (db *DB) publish(id commitID) {
+	next := &view{txn: db.kv.NewTransaction(false), commit: id, refs: 1}
 	db.viewMu.Lock()
 	old := db.view
 	db.view = next
@@ -316,7 +317,7 @@ func (db *DB) publish(p place) {
 	}
 }
 
-// acquire takes the view; the caller gives it back with unview.
+// acquire takes the present view. The caller gives it back with unview.
 func (db *DB) acquire() *view {
 	db.viewMu.Lock()
 	defer db.viewMu.Unlock()
@@ -334,8 +335,8 @@ func (db *DB) unview(v *view) {
 	}
 }
 
-// Stale implements store.Store: what is read here is always the last durable state,
-// also while the disk takes no writes.
+// Stale implements store.Store. Every read here is of the last durable state and needs no
+// other engine, even while the disk takes no writes.
 func (db *DB) Stale() store.Reader { return db }
 
 // Get reads one record, or says store.ErrNotFound.
@@ -356,8 +357,8 @@ func (db *DB) Get(ctx context.Context, key string) (store.Record, error) {
 	return store.Record{Key: key, Value: s.value, Revision: s.revision}, nil
 }
 
-// getRecord reads one record; its revision is 0 when there is none. The value is
-// the caller's.
+// getRecord reads one record. Its revision is 0 when there is none. The value is a copy,
+// which the caller may keep.
 func getRecord(txn *engine.Txn, key string) (stored, error) {
 	item, err := txn.Get(recordKey(key))
 	if errors.Is(err, engine.ErrKeyNotFound) {
@@ -400,7 +401,7 @@ func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.
 	if after != "" {
 		start = append(recordKey(after), 0)
 	}
-	page := store.Page{Position: v.place.position()}
+	page := store.Page{Position: v.commit.position()}
 	size := 0
 	for it.Seek(start); it.Valid(); it.Next() {
 		if len(page.Records) == limit || size >= store.MaxPageBytes {

@@ -9,8 +9,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// The engine's key space. Every key starts with one of these bytes, so that no key
-// of a caller can meet one of ours, or the engine's own "!badger!".
+// The engine's key space. Every key starts with one of these bytes, so that no key of a
+// caller can clash with one of the driver's, or with the engine's own "!badger!".
 const (
 	recordSpace = 'r' // r | key                      → revision | lease | value
 	changeSpace = 'c' // c | sequence (big endian)    → run | changes of one commit
@@ -18,7 +18,7 @@ const (
 	leasedSpace = 'k' // k | lease | 0 | key          → nothing
 )
 
-// errCorrupt is an entry that passed the engine's checksum and makes no sense.
+// errCorrupt is an entry that has the right checksum and yet makes no sense.
 var errCorrupt = errors.New("entry is malformed")
 
 // recordKey is where the engine keeps the record key.
@@ -37,14 +37,14 @@ func leaseKey(id store.LeaseID) []byte {
 	return append([]byte{leaseSpace}, id...)
 }
 
-// leasedPrefix is the common start of the keys of the records of a lease. Lease ids
-// hold no zero byte.
+// leasedPrefix is the prefix of leasedKey for all records of a lease. The zero byte that
+// ends the id is unambiguous, because no id of a lease contains one.
 func leasedPrefix(id store.LeaseID) []byte {
 	b := append([]byte{leasedSpace}, id...)
 	return append(b, 0)
 }
 
-// leasedKey says that the record key has the lease.
+// leasedKey is the entry that lists the record key under its lease.
 func leasedKey(id store.LeaseID, key string) []byte {
 	return append(leasedPrefix(id), key...)
 }
@@ -56,7 +56,7 @@ type stored struct {
 	value    []byte
 }
 
-// maxLeaseID is one byte's worth; ours are 26.
+// maxLeaseID is the most bytes of an id that encode can write. The ids made here have 26.
 const maxLeaseID = 255
 
 func (s stored) encode() []byte {
@@ -67,7 +67,7 @@ func (s stored) encode() []byte {
 	return append(b, s.value...)
 }
 
-// decodeRecord reads what encode wrote. The value is a part of b.
+// decodeRecord reads what encode wrote. The value shares the bytes of b.
 func decodeRecord(b []byte) (stored, error) {
 	if len(b) < 9 || len(b) < 9+int(b[8]) {
 		return stored{}, errCorrupt
@@ -78,7 +78,7 @@ func decodeRecord(b []byte) (stored, error) {
 
 // commit is one entry of the history.
 type commit struct {
-	place
+	commitID
 	changes []store.Change
 	size    int // bytes of keys and values
 }
@@ -89,8 +89,8 @@ func (c *commit) add(ch store.Change) {
 	c.size += len(ch.Key) + len(ch.Value)
 }
 
-// encode writes the run, the size and the changes; the sequence is in the key. The
-// size comes early so that opening need not decode the rest.
+// encode writes the run, the size and the changes; the sequence is in the key. The size
+// comes before the changes, so that opening the store needn't decode those.
 func (c *commit) encode() []byte {
 	b := make([]byte, 0, 8+binary.MaxVarintLen64+c.size+len(c.changes)*16)
 	b = binary.BigEndian.AppendUint64(b, c.run)
@@ -112,7 +112,7 @@ func appendBytes[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decodeHead reads the place and size of a commit and leaves its changes undecoded.
+// decodeHead reads the id and size of a commit and leaves its changes undecoded.
 func decodeHead(key, value []byte) (c commit, changes []byte, err error) {
 	if len(key) != 9 || len(value) < 8 {
 		return commit{}, nil, errCorrupt
@@ -125,7 +125,7 @@ func decodeHead(key, value []byte) (c commit, changes []byte, err error) {
 	return c, value[8+n:], nil
 }
 
-// decodeCommit reads what encode wrote. The values are parts of value.
+// decodeCommit reads what encode wrote. The changes share the bytes of value.
 func decodeCommit(key, value []byte) (*commit, error) {
 	c, b, err := decodeHead(key, value)
 	if err != nil {
@@ -160,21 +160,21 @@ func cutBytes(b []byte) (head, rest []byte, err error) {
 	return b[w:end:end], b[end:], nil
 }
 
-// place is one commit in the history: its number, and the random number of the
-// opening that wrote it. Two stores that were one until a copy was made differ in the
-// second from their first own commit on, so that a position taken in one is never
-// mistaken for one of the other.
-type place struct{ seq, run uint64 }
+// commitID names one commit of the history: its sequence number, and the random number
+// that the store drew when it was opened. When a store was copied, the commits of the copy
+// and of the original have the same sequence numbers but other random numbers. So a position
+// of one is never taken for one of the other.
+type commitID struct{ seq, run uint64 }
 
-func (p place) position() store.Position {
-	return store.Position(fmt.Sprintf("%016x%016x", p.seq, p.run))
+func (id commitID) position() store.Position {
+	return store.Position(fmt.Sprintf("%016x%016x", id.seq, id.run))
 }
 
 // parsePosition reads what position wrote.
-func parsePosition(pos store.Position) (place, bool) {
+func parsePosition(pos store.Position) (commitID, bool) {
 	b, err := hex.DecodeString(string(pos))
 	if err != nil || len(b) != 16 {
-		return place{}, false
+		return commitID{}, false
 	}
-	return place{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, true
+	return commitID{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, true
 }

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// maxGroup is how many transactions wait for the committer, and so the most that
-	// share one write to the disk.
+	// maxGroup is how many transactions can wait for the committer, and therefore how many
+	// can share one write to the disk.
 	maxGroup = 256
 	// trimBatch is how many old commits one request removes from the history.
 	trimBatch = 1000
-	// entryCost is what the engine adds to an entry's key and value in its count of a
-	// transaction's size, rounded up, and commitCost covers the rest of a history
-	// entry.
+	// The engine limits the size of a transaction. entryCost is how much it adds for each
+	// entry to the bytes of key and value, rounded up. commitCost is the size of a history
+	// entry without its changes.
 	entryCost  = 48
 	commitCost = 64
 )
 
-// request is one piece of work for the committer. Exactly one of its kinds is set.
+// request is one piece of work for the committer. Exactly one of the four kinds is set.
 type request struct {
 	ctx  context.Context
 	done chan struct{} // closed when pos and err are set
@@ -34,21 +34,21 @@ type request struct {
 	txn   store.Txn     // kind 1: a caller's transaction
 	grant store.LeaseID // kind 2: a lease to keep
 	ttl   time.Duration // of grant
-	sweep store.LeaseID // kind 3: an ended lease, some of whose records to delete
-	trim  [2]uint64     // kind 4: commits from, to (exclusive) to forget
+	sweep store.LeaseID // kind 3: an ended lease; a part of its records is deleted
+	trim  [2]uint64     // kind 4: old commits to delete: from, to (exclusive)
 
 	pos  store.Position
 	more bool // of sweep: records are left
 	err  error
 }
 
-// frees tells whether the request gives space back in the long run, and may use
-// the space that others may not.
+// frees tells whether the request gives space back in the long run. Such a request may
+// still be written when the disk is too full for others.
 func (r *request) frees() bool { return r.sweep != "" || r.trim[1] != 0 }
 
-// cost is an upper bound of the request's share of an engine transaction: an
-// entry for the record, one for its lease and one for a former lease, and the history's
-// copy.
+// cost is an upper bound of the entries and bytes that the request adds to an engine
+// transaction. Each write has an entry for the record, one for its lease, one for a former
+// lease, and a copy in the history.
 func (r *request) cost() (entries, size int64) {
 	switch {
 	case r.trim[1] != 0:
@@ -76,8 +76,8 @@ func (db *DB) Commit(ctx context.Context, txn store.Txn) (store.Position, error)
 		return "", err
 	}
 	defer db.leave()
-	// The history keeps the values, and the committer may still read them when ctx
-	// has ended and the caller is gone.
+	// The history keeps the values, and when ctx ends the committer may read them after
+	// this call has returned. Therefore they are copied.
 	own := store.Txn{Checks: slices.Clone(txn.Checks), Ops: slices.Clone(txn.Ops)}
 	for i := range own.Ops {
 		own.Ops[i].Value = bytes.Clone(own.Ops[i].Value)
@@ -89,8 +89,8 @@ func (db *DB) Commit(ctx context.Context, txn store.Txn) (store.Position, error)
 	return r.pos, nil
 }
 
-// submit hands r to the committer and waits for the outcome or the end of ctx. The
-// caller has entered, or is a goroutine that Close waits for.
+// submit hands r to the committer and waits for the outcome or the end of ctx. Its caller
+// has called enter, or is a goroutine that Close waits for.
 func (db *DB) submit(ctx context.Context, r *request) error {
 	r.ctx, r.done = ctx, make(chan struct{})
 	select {
@@ -106,7 +106,7 @@ func (db *DB) submit(ctx context.Context, r *request) error {
 	}
 }
 
-// commitLoop is the committer: it takes what waits and writes it together.
+// commitLoop is the committer: it takes all requests that wait and writes them together.
 func (db *DB) commitLoop() {
 	group := make([]*request, 0, maxGroup)
 	for {
@@ -148,7 +148,8 @@ func (db *DB) commitSome(requests []*request) int {
 	}
 	err := b.commit()
 	for _, r := range requests[:n] {
-		// A refusal may rest on a predecessor that is not durable: it is no answer then.
+		// If the write failed, no request has an answer. Even a refusal may be due to an
+		// earlier request of the batch, which was not written.
 		if err != nil {
 			r.err = err
 		}
@@ -157,7 +158,7 @@ func (db *DB) commitSome(requests []*request) int {
 	return n
 }
 
-// admit refuses a request that can't be written now.
+// admit refuses a request if the store can't write now, or its caller is gone.
 func (db *DB) admit(r *request) error {
 	if db.failed.Load() {
 		return fmt.Errorf("writing failed before: %w", store.ErrUnavailable)
@@ -175,11 +176,11 @@ func (db *DB) admit(r *request) error {
 type batch struct {
 	db      *DB
 	txn     *engine.Txn
-	last    place
+	last    commitID
 	commits []*commit
 	entries int64
 	size    int64
-	broken  error // an entry couldn't be added: the transaction is no longer whole
+	broken  error // an entry couldn't be added: the transaction is incomplete
 }
 
 // fits tells whether the batch has room for r.
@@ -188,8 +189,8 @@ func (b *batch) fits(r *request) bool {
 	return b.entries+entries < b.db.kv.MaxBatchCount() && b.size+size < b.db.kv.MaxBatchSize()
 }
 
-// apply judges r against the state after its predecessors and adds its writes. If
-// it returns an error it has added none.
+// apply checks r against the state after the earlier requests of the batch, and adds its
+// writes. If it returns an error it has added none.
 func (b *batch) apply(r *request) error {
 	entries, size := r.cost()
 	b.entries, b.size = b.entries+entries, b.size+size
@@ -241,9 +242,9 @@ func (b *batch) applyTxn(r *request) error {
 	return nil
 }
 
-// begin starts a commit; end makes it part of the batch, unless it is empty.
+// begin starts a commit. end makes it part of the batch, unless it has no changes.
 func (b *batch) begin() *commit {
-	return &commit{place: place{b.last.seq + 1, b.db.run}}
+	return &commit{commitID: commitID{b.last.seq + 1, b.db.run}}
 }
 
 func (b *batch) end(c *commit) {
@@ -252,10 +253,10 @@ func (b *batch) end(c *commit) {
 	}
 	b.set(changeKey(c.seq), c.encode())
 	b.commits = append(b.commits, c)
-	b.last = c.place
+	b.last = c.commitID
 }
 
-// write adds one operation to c, given what is there.
+// write adds one operation to c. old is the record as it is before.
 func (b *batch) write(c *commit, op store.Op, old stored) {
 	if op.KeepLease {
 		op.Lease = old.lease
@@ -282,8 +283,8 @@ func (b *batch) write(c *commit, op store.Op, old stored) {
 	c.add(store.Change{Record: store.Record{Key: op.Key, Value: op.Value, Revision: now.revision}})
 }
 
-// set and delete add an entry. An error can't happen within the limits that fits
-// and Txn.Validate apply; if it does, the whole batch is refused.
+// set and delete add an entry. They can't fail within the limits that fits and
+// Txn.Validate apply. If one does, commit refuses the whole batch.
 func (b *batch) set(key, value []byte) {
 	if err := b.txn.Set(key, value); err != nil {
 		b.broken = errors.Join(b.broken, err)
@@ -304,7 +305,7 @@ func (db *DB) commitEngine(txn *engine.Txn) error {
 	return txn.Commit()
 }
 
-// commit makes the batch durable, and then visible.
+// commit makes the batch durable, and then visible to readers and watchers.
 func (b *batch) commit() error {
 	db := b.db
 	if b.broken != nil {
@@ -312,7 +313,8 @@ func (b *batch) commit() error {
 		return fmt.Errorf("writing: %w: %w", store.ErrUnavailable, b.broken)
 	}
 	if err := db.commitEngine(b.txn); err != nil {
-		// What a failed sync wrote is unknown, and a second sync would not tell.
+		// Whether the bytes are on the disk is unknown after a failed sync, and a second
+		// sync would succeed without writing them.
 		db.failed.Store(true)
 		db.log.Error("store stops writing until it is opened anew", "error", err)
 		return fmt.Errorf("writing: %w: %w", store.ErrUnavailable, err)

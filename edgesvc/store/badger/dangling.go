@@ -19,17 +19,16 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 )
 
-// The engine notes each new table in its MANIFEST before it uses it. When the sync of
-// that note fails it deletes the table and goes on with what it had (a log, or the
-// tables that the new one was to replace), but the note stays, and the store could
-// never be opened again: "file does not exist for table 3".
+// The engine lists each new table in its MANIFEST before it uses it. If the sync of that
+// entry fails, it deletes the table and goes on with what it had: a log, or the tables that
+// the new one was to replace. But the entry stays, and the store could never be opened
+// again: "file does not exist for table 3".
 //
-// While the engine runs, a table that is noted and not there can have come about in
-// this way only, since it deletes files after it noted that. So when the engine
-// complains, the driver looks for such tables, writes their numbers down and lets
-// nothing more be written. The next opening takes those notes out again, and only
-// those: a table that is missing for any other reason is still a store that does not
-// open.
+// While the engine runs, nothing else makes a table that is listed and missing, because the
+// engine deletes a file only after it has listed the deletion. So when the engine logs an
+// error or a warning, the driver looks for such tables, writes their numbers to a file, and
+// lets nothing more be written. The next opening removes the entries of these tables from
+// the MANIFEST. If a table is missing for any other reason, the store does not open.
 
 // danglingName is the file in Options.Dir with these numbers.
 const danglingName = "dangling"
@@ -39,7 +38,7 @@ type dangling struct {
 	Tables []uint64 `json:"tables"`
 }
 
-// complained is called when the engine reports an error or warns.
+// complained is called when the engine logs an error or a warning.
 func (db *DB) complained() {
 	missing, err := missingTables(filepath.Join(db.opts.Dir, engineDir))
 	if err == nil && len(missing) == 0 {
@@ -52,7 +51,8 @@ func (db *DB) complained() {
 	db.log.Error("a sync of the store failed; nothing more is written until it is opened anew: check the disk, then restart", "tables", missing, "error", err)
 }
 
-// danglingTries is how often the file is tried at once: the disk has just failed.
+// danglingTries is how often writing the file is tried. The disk has just failed, and may
+// fail again.
 const danglingTries = 5
 
 func (db *DB) writeDangling(tables []uint64) error {
@@ -68,7 +68,7 @@ func (db *DB) writeDangling(tables []uint64) error {
 	return fmt.Errorf("writing down which tables dangle: %w", err)
 }
 
-// missingTables lists the tables that the MANIFEST notes and that are not there.
+// missingTables gives the tables that the MANIFEST lists and that don't exist.
 func missingTables(dir string) ([]uint64, error) {
 	manifest, err := readManifest(dir)
 	if err != nil {
@@ -84,7 +84,7 @@ func missingTables(dir string) ([]uint64, error) {
 	return missing, nil
 }
 
-// mendManifest takes the notes of dangling tables out of the MANIFEST.
+// mendManifest removes the entries of dangling tables from the MANIFEST.
 func (db *DB) mendManifest() error {
 	path := filepath.Join(db.opts.Dir, danglingName)
 	content, err := os.ReadFile(path)
@@ -123,15 +123,16 @@ func (db *DB) mendManifest() error {
 	return nil
 }
 
-// Form of the MANIFEST: magic and versions, then change sets, each behind its
-// length and CRC-32C in big-endian order.
+// Format of the MANIFEST: magic and versions, then change sets, each after its length and
+// CRC-32C in big-endian order.
 const (
 	manifestHead  = 8
 	changeSetHead = 8
 )
 
-// without copies a MANIFEST but for the change sets that create one of these tables.
-// A change set is a whole: what it deletes is still there if what it creates is not.
+// without copies a MANIFEST, leaving out the change sets that create one of these tables. A
+// change set is left out entirely: since the table that it creates is missing, the tables
+// that it deletes still exist.
 func without(log []byte, tables []uint64) ([]byte, error) {
 	if len(log) < manifestHead {
 		return nil, errors.New("it is cut off")

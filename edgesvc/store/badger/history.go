@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// The part of the history that is kept in memory, for watchers that keep up. The
-// others read from the engine.
+// The part of the history that is kept in memory, for watchers that keep up. Watchers that
+// are further behind read from the engine.
 const (
 	tailCommits = 1024
 	tailBytes   = 4 << 20
@@ -20,12 +20,12 @@ const (
 // errLost says that the files hold less than was acknowledged.
 var errLost = errors.New("acknowledged writes are missing: restore a backup")
 
-// history knows the extent of the commits that can be watched, and holds the last
-// of them. The committer writes to it, watchers read.
+// history knows which commits can be watched, and holds the last of them. The committer
+// writes to it, watchers read.
 type history struct {
 	mu    sync.Mutex
-	last  place
-	floor uint64 // the earliest place to watch from
+	last  commitID
+	floor uint64 // the earliest commit that a watch can begin after
 	first uint64 // the earliest commit that the engine still has, ≤ floor
 	sizes []int  // of commits floor+1 … last
 	bytes int    // their sum
@@ -40,21 +40,22 @@ func (h *history) init() {
 	h.wake, h.limit = make(chan struct{}), store.WatchHistoryBytes
 }
 
-// head is the last commit's place.
-func (h *history) head() place {
+// head is the last commit.
+func (h *history) head() commitID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last
 }
 
-// grow counts one commit and moves the floor. Callers hold mu or are alone.
-func (h *history) grow(p place, size int) {
+// grow adds one commit, and moves the floor if the history is now over a limit. Its callers
+// hold mu, or are the only goroutine yet.
+func (h *history) grow(id commitID, size int) {
 	if h.first == 0 {
-		h.first, h.floor = p.seq, p.seq
-		h.last = p
+		h.first, h.floor = id.seq, id.seq
+		h.last = id
 		return
 	}
-	h.last = p
+	h.last = id
 	h.sizes = append(h.sizes, size)
 	h.bytes += size
 	for len(h.sizes) > store.WatchHistory || h.bytes > h.limit {
@@ -64,9 +65,9 @@ func (h *history) grow(p place, size int) {
 	}
 }
 
-// append adds durable commits and wakes the watchers. It publishes the state after
-// them in the same moment, so that a position that was read is always in the history,
-// and what was watched can always be read.
+// append adds durable commits and wakes the watchers. Under the same lock it publishes the
+// state after them. So a position that was read is always in the history, and a change that
+// was watched can always be read.
 func (h *history) append(commits []*commit, publish func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,7 +76,7 @@ func (h *history) append(commits []*commit, publish func()) {
 		return
 	}
 	for _, c := range commits {
-		h.grow(c.place, c.size)
+		h.grow(c.commitID, c.size)
 		h.tail = append(h.tail, c)
 		h.tailBytes += c.size
 		for len(h.tail) > tailCommits || h.tailBytes > tailBytes && len(h.tail) > 1 {
@@ -88,8 +89,8 @@ func (h *history) append(commits []*commit, publish func()) {
 	h.wake = make(chan struct{})
 }
 
-// after looks for the commits that follow seq. If there are none yet, wake says when
-// to look again; if memory no longer holds them, fromDisk is set.
+// after gives the commits that follow seq. If there are none yet, wake is closed when there
+// are. If memory no longer holds them, fromDisk is true.
 func (h *history) after(seq uint64) (commits []*commit, fromDisk bool, wake <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,30 +106,30 @@ func (h *history) after(seq uint64) (commits []*commit, fromDisk bool, wake <-ch
 	return append([]*commit(nil), part...), false, nil, nil
 }
 
-// holds tells whether p is in the history and may be watched from. The run of p
-// must be checked against the engine's.
-func (h *history) holds(p place) bool {
+// holds tells whether a watch can begin after a commit with the sequence number of id. The
+// caller still has to compare the run of id with that of the commit.
+func (h *history) holds(id commitID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.floor <= p.seq && p.seq <= h.last.seq
+	return h.floor <= id.seq && id.seq <= h.last.seq
 }
 
-// old is the range of commits that the engine still has and no watcher may read.
+// old is the range of commits that the engine still has but no watcher may read.
 func (h *history) old() (first, floor uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.first, h.floor
 }
 
-// trimmed says that the commits before first are gone.
+// trimmed notes that the commits before first have been deleted.
 func (h *history) trimmed(first uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.first = max(h.first, first)
 }
 
-// loadHistory reads the extent of the history from the engine, checks it against
-// the mark, and begins it if the store is new.
+// loadHistory reads from the engine which commits there are, and checks them against the
+// high-water mark. If the store is new it begins the history.
 func (db *DB) loadHistory(txn *engine.Txn) error {
 	it := txn.NewIterator(engine.IteratorOptions{Prefix: []byte{changeSpace}})
 	defer it.Close()
@@ -145,8 +146,8 @@ func (db *DB) loadHistory(txn *engine.Txn) error {
 		if h.first != 0 && c.seq != h.last.seq+1 {
 			return fmt.Errorf("commit %d follows %d: %w", c.seq, h.last.seq, errLost)
 		}
-		h.grow(c.place, c.size)
-		marked = marked || c.place == db.mark.last
+		h.grow(c.commitID, c.size)
+		marked = marked || c.commitID == db.mark.last
 	}
 	if want := db.mark.last; want.seq > h.last.seq || want.seq >= h.first && want.seq > 0 && !marked {
 		return fmt.Errorf("history ends at commit %d, commit %d was acknowledged: %w", h.last.seq, want.seq, errLost)
@@ -157,8 +158,8 @@ func (db *DB) loadHistory(txn *engine.Txn) error {
 	return nil
 }
 
-// begin writes the first commit of a new store, which changes nothing: from then on
-// each state has a place.
+// begin writes the first commit of a new store. It changes nothing, but from then on every
+// state has a commit and therefore a position.
 func (db *DB) begin(txn *engine.Txn) error {
 	it := txn.NewIterator(engine.IteratorOptions{Prefix: []byte{recordSpace}})
 	defer it.Close()
@@ -168,16 +169,16 @@ func (db *DB) begin(txn *engine.Txn) error {
 	if err := db.roomFor(db.opts.minFree()); err != nil {
 		return err
 	}
-	c := &commit{place: place{1, db.run}}
+	c := &commit{commitID: commitID{1, db.run}}
 	err := db.kv.Update(func(txn *engine.Txn) error { return txn.Set(changeKey(c.seq), c.encode()) })
 	if err != nil {
 		return fmt.Errorf("beginning history: %w", err)
 	}
-	db.history.grow(c.place, 0)
+	db.history.grow(c.commitID, 0)
 	return nil
 }
 
-// replay reads commits after seq from the engine, some at least.
+// replay reads at least one of the commits after seq from the engine.
 func (db *DB) replay(seq uint64) ([]*commit, error) {
 	v := db.acquire()
 	defer db.unview(v)
@@ -203,7 +204,7 @@ func (db *DB) replay(seq uint64) ([]*commit, error) {
 		seq, size = c.seq, size+c.size
 	}
 	if len(commits) == 0 {
-		// Trimmed since the caller looked.
+		// They were trimmed since the caller looked.
 		return nil, store.ErrCompacted
 	}
 	return commits, nil

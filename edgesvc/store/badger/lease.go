@@ -14,12 +14,12 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// leases knows which leases live and until when. When they end is kept in memory
-// only: a reopened store gives each its full ttl again.
+// leases knows which leases are live and when they end. The ends are kept in memory only:
+// when the store is opened again, each lease has its full ttl again.
 type leases struct {
 	mu    sync.Mutex
 	live  map[store.LeaseID]lease
-	ended map[store.LeaseID]struct{} // with records that are still to be deleted
+	ended map[store.LeaseID]struct{} // whose records are still to be deleted
 }
 
 type lease struct {
@@ -34,7 +34,8 @@ func (l *leases) add(id store.LeaseID, ttl time.Duration, now time.Time) {
 	l.live[id] = lease{ttl, now.Add(ttl)}
 }
 
-// alive tells whether the lease lives. Once it doesn't it never will again.
+// alive tells whether the lease is live, and ends it if its time is up. An ended lease
+// never becomes live again.
 func (l *leases) alive(id store.LeaseID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +56,7 @@ func (l *leases) endLocked(id store.LeaseID) {
 	l.ended[id] = struct{}{}
 }
 
-// prolong gives a living lease its ttl anew.
+// prolong lets a live lease end its ttl from now. It reports false if the lease isn't live.
 func (l *leases) prolong(id store.LeaseID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +69,7 @@ func (l *leases) prolong(id store.LeaseID, now time.Time) bool {
 	return true
 }
 
-// end ends a living lease.
+// end ends a live lease. It reports false if the lease isn't live.
 func (l *leases) end(id store.LeaseID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,14 +80,14 @@ func (l *leases) end(id store.LeaseID, now time.Time) bool {
 	return true
 }
 
-// swept forgets an ended lease that has no records any more.
+// swept forgets an ended lease whose records have all been deleted.
 func (l *leases) swept(id store.LeaseID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.ended, id)
 }
 
-// due ends what has run out and lists what is to be swept.
+// due ends the leases whose time is up, and lists all that have records to delete.
 func (l *leases) due(now time.Time) []store.LeaseID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,12 +101,13 @@ func (l *leases) due(now time.Time) []store.LeaseID {
 	return ids
 }
 
-// encodeTTL is the engine's value of a lease.
+// encodeTTL is the value of a lease's entry in the engine.
 func encodeTTL(ttl time.Duration) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(ttl))
 }
 
-// loadLeases reads the leases, and finds the records of those that had ended.
+// loadLeases reads the leases when the store is opened. A lease that had ended before but
+// still has records is found too.
 func (db *DB) loadLeases(txn *engine.Txn) error {
 	db.leases.live = make(map[store.LeaseID]lease)
 	db.leases.ended = make(map[store.LeaseID]struct{})
@@ -129,7 +131,8 @@ func (db *DB) loadLeases(txn *engine.Txn) error {
 	return db.loadEnded(txn)
 }
 
-// loadEnded looks at one record of each lease that has any.
+// loadEnded finds the leases that have records but are not live. It looks at the first
+// record of each lease only.
 func (db *DB) loadEnded(txn *engine.Txn) error {
 	it := txn.NewIterator(engine.IteratorOptions{Prefix: []byte{leasedSpace}})
 	defer it.Close()
@@ -149,7 +152,7 @@ func (db *DB) loadEnded(txn *engine.Txn) error {
 	return nil
 }
 
-// leaseOf reads the lease out of what leasedKey made.
+// leaseOf is the lease in a key that leasedKey made.
 func leaseOf(key []byte) (store.LeaseID, error) {
 	for i, c := range key {
 		if c == 0 {
@@ -169,7 +172,8 @@ func (db *DB) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, erro
 	}
 	defer db.leave()
 	id := store.LeaseID(rand.Text())
-	// Known before it is durable: if the outcome stays unknown it runs out unused.
+	// The lease is live before it is durable. If the write's outcome stays unknown, it
+	// expires unused.
 	db.leases.add(id, ttl, db.now())
 	if err := db.submit(ctx, &request{grant: id, ttl: ttl}); err != nil {
 		return "", fmt.Errorf("granting a lease: %w", err)
@@ -221,8 +225,9 @@ func (db *DB) sweepLease(ctx context.Context, id store.LeaseID) error {
 	}
 }
 
-// sweep deletes the lease itself first: should the process die halfway, the lease
-// doesn't come back to life with half of its records.
+// sweep deletes a part of an ended lease's records. The lease itself goes with the first
+// part: if the process dies halfway, the lease is not live again, with half of its records,
+// when the store is opened.
 func (b *batch) sweep(r *request) error {
 	keys, more, err := b.leased(r.sweep)
 	if err != nil {
@@ -244,7 +249,7 @@ func (b *batch) sweep(r *request) error {
 	return nil
 }
 
-// leased lists keys of records with the lease, as many as one commit may delete.
+// leased lists keys of records with the lease, at most as many as one commit may delete.
 func (b *batch) leased(id store.LeaseID) (keys []string, more bool, err error) {
 	prefix := leasedPrefix(id)
 	it := b.txn.NewIterator(engine.IteratorOptions{Prefix: prefix})
@@ -258,12 +263,12 @@ func (b *batch) leased(id store.LeaseID) (keys []string, more bool, err error) {
 	return keys, false, nil
 }
 
-// sweepTick is how often leases and the history are looked at: an ended lease's
-// records outlive it by about so much.
+// sweepTick is how often leases and the history are looked at. The records of a lease
+// vanish at most about so much after it ended.
 const sweepTick = 500 * time.Millisecond
 
-// sweepLoop deletes the records of ended leases and the commits that are out of the
-// history.
+// sweepLoop deletes the records of ended leases, and the commits that can't be watched any
+// more.
 func (db *DB) sweepLoop() {
 	tick := time.NewTicker(sweepTick)
 	defer tick.Stop()
@@ -279,8 +284,7 @@ func (db *DB) sweepLoop() {
 	}
 }
 
-// sweepDue does what is due now. While the store can't write it waits for a later
-// tick.
+// sweepDue deletes what is due now. If the store can't write, the next tick tries again.
 func (db *DB) sweepDue(ctx context.Context) error {
 	for _, id := range db.leases.due(db.now()) {
 		if err := db.sweepLease(ctx, id); err != nil {

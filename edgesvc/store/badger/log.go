@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// engineLog carries the engine's talk to slog and remembers its first error.
+// engineLog passes the engine's messages on to slog and remembers the first error.
 type engineLog struct {
 	log *slog.Logger
 	// complained is called at each error and warning, once the engine is open.
@@ -18,7 +18,7 @@ type engineLog struct {
 	open  bool
 }
 
-// opened tells that the engine is open.
+// opened notes that the engine is open.
 func (l *engineLog) opened() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,8 +63,8 @@ func (l *engineLog) Infof(format string, args ...any) {
 	l.log.Debug("store engine: " + message(format, args))
 }
 
-// Debugf implements the engine's logger and drops what it says: it is called for
-// every write.
+// Debugf implements the engine's logger and drops the message, because the engine calls it
+// for every write.
 func (l *engineLog) Debugf(string, ...any) {}
 
 func message(format string, args []any) string {

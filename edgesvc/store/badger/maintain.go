@@ -14,33 +14,33 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// On a full disk the engine dies of SIGBUS, because it writes to mapped files
-// whose blocks don't exist yet, and dies again whenever it is opened. Therefore writes
-// are refused before the disk is full, and a file stands by to be deleted if it got
-// full all the same.
+// On a full disk the engine dies of SIGBUS, because it writes to mapped files whose blocks
+// don't exist yet. It dies again whenever it is opened. Therefore writes are refused before
+// the disk is full. If the disk gets full all the same, a file of ballast is deleted to make
+// room.
 const (
-	// DefaultMinFree covers what the engine may still write when the last commit was
-	// let through: three memtables as log and as table, a value log, and two compactions
-	// of the first levels.
+	// DefaultMinFree covers what the engine may still write after the last commit that was
+	// admitted: three memtables as log and as table, a value log, and two compactions of
+	// the first levels.
 	DefaultMinFree = 256 << 20
-	// DefaultBallast covers what the engine writes while it opens: new logs and the
-	// tables of the old ones.
+	// DefaultBallast covers what the engine writes while it opens: new logs, and the
+	// tables that it makes of the old ones.
 	DefaultBallast = 64 << 20
 )
 
-// What careLoop does when. The first ballast is written a little after opening, which
-// it would otherwise slow down.
+// How often maintainLoop does what. The first ballast is written a tick after opening, so
+// that it doesn't slow that down.
 const (
-	careTick  = time.Second
-	gcEvery   = 5 * time.Minute
-	scrubTime = 24 * time.Hour
-	// gcRatio is the part of a value log that must be garbage to rewrite it; the
-	// engine's own advice.
+	ballastTick = time.Second
+	gcEvery     = 5 * time.Minute
+	scrubEvery  = 24 * time.Hour
+	// gcRatio is the part of a value log that must be garbage for it to be rewritten, as
+	// the engine's authors advise.
 	gcRatio = 0.5
 )
 
-// roomFor refuses if less than min bytes are free. A file system that can't tell is
-// taken to have room.
+// roomFor refuses if less than min bytes are free. If the file system can't tell, it is
+// assumed to have room.
 func (db *DB) roomFor(min int64) error {
 	free, err := freeSpace(db.opts.Dir)
 	if err != nil || free >= min {
@@ -49,12 +49,13 @@ func (db *DB) roomFor(min int64) error {
 	return fmt.Errorf("%d MiB free of the %d MiB that writing needs: %w", free>>20, min>>20, store.ErrUnavailable)
 }
 
-// openRoom is what the engine writes while it opens, beside the tables of old logs: the
-// heads of new logs, its lists, and a little of what follows.
+// openRoom is what the engine writes while it opens, besides the tables of old logs: the
+// headers of new logs, its lists, and a reserve for the first writes.
 const openRoom = 4 << 20
 
-// roomToOpen refuses if opening the engine would fill the disk, which ends the process
-// without a word: each log left behind is first written again as a table.
+// roomToOpen refuses if opening the engine would fill the disk, which would kill the
+// process without a message. The engine first writes each log that was left behind as a
+// table.
 func (db *DB) roomToOpen() error {
 	need := int64(openRoom)
 	logs, err := filepath.Glob(filepath.Join(db.opts.Dir, engineDir, "*.mem"))
@@ -90,14 +91,14 @@ func (db *DB) spendBallast() error {
 	return nil
 }
 
-// careLoop keeps the ballast, collects the engine's garbage and reads all tables
-// once a day, to find damage while a backup is recent.
-func (db *DB) careLoop() {
-	tick := time.NewTicker(careTick)
+// maintainLoop keeps the ballast in place and collects the engine's garbage. Once a day it
+// reads all tables, so that damage is found while there is a recent backup.
+func (db *DB) maintainLoop() {
+	tick := time.NewTicker(ballastTick)
 	defer tick.Stop()
 	gc := time.NewTicker(gcEvery)
 	defer gc.Stop()
-	scrub := time.NewTicker(scrubTime)
+	scrub := time.NewTicker(scrubEvery)
 	defer scrub.Stop()
 	for {
 		select {
@@ -138,8 +139,8 @@ func (db *DB) keepBallast() error {
 	return nil
 }
 
-// writeBallast fills the file with noise, which no file system can leave out or
-// compress. It stops early, with an error, when the store closes.
+// writeBallast fills the file with random bytes, so that no file system can compress it or
+// leave it sparse. It stops early, with an error, when the store closes.
 func (db *DB) writeBallast(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

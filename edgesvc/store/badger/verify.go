@@ -24,16 +24,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The engine maps a table and believes the lengths in it before it looks at any
-// checksum: a flipped bit ends the process, by a signal or a panic in a goroutine of the
-// engine's, and no file is named. So all tables are read and verified here before the
-// engine opens them, and the engine is not asked to do it again.
+// The engine maps a table into memory and trusts the lengths in it before it looks at any
+// checksum. One flipped bit can end the process, by a signal or by a panic in a goroutine of
+// the engine, with no word about the file. So all tables are read and verified here before
+// the engine opens them, and the engine is not asked to do it again.
 //
-// A table is blocks, then the index, the index's length, a checksum of the index, and
-// the checksum's length. A block ends in its entries' offsets, their number, a checksum
-// of all that, and the checksum's length; as a whole it may be compressed.
+// A table has blocks, then the index, the index's length, a checksum of the index, and the
+// checksum's length. A block ends with the offsets of its entries, their number, a checksum
+// of all before, and the checksum's length. The block with all of these may be compressed.
 
-// DamagedError says which file of a store is not as it was written.
+// DamagedError names a file of a store that is damaged.
 type DamagedError struct {
 	File string
 	Err  error
@@ -47,12 +47,12 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // lengthSize is the size of a length in a table.
 const lengthSize = 4
 
-// maxVerifiers is how many tables are verified at a time: a disk gives no more to more
-// readers.
+// maxVerifiers is how many tables are verified at a time. More readers get no more out of a
+// disk.
 const maxVerifiers = 4
 
-// verifyTables verifies every table that the engine's MANIFEST notes, until stop says so.
-// Those that are not there are for the engine to miss.
+// verifyTables verifies every table that the engine's MANIFEST lists, until stop returns
+// true. A table that doesn't exist is no error here: the engine reports it.
 func verifyTables(dir string, stop func() bool) error {
 	manifest, err := readManifest(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,8 +77,8 @@ func verifyTables(dir string, stop func() bool) error {
 	if err == nil {
 		return nil
 	}
-	// The engine notes that a table is gone, empties it and deletes it: one that is gone
-	// by now was not damaged.
+	// The engine deletes a table by listing the deletion, emptying the file and removing
+	// it. A table that isn't listed any more was not damaged, but on its way out.
 	now, again := readManifest(dir)
 	if again != nil {
 		return again
@@ -106,7 +106,7 @@ func readManifest(dir string) (engine.Manifest, error) {
 	return manifest, nil
 }
 
-// errCutOff says that something is longer than what holds it.
+// errCutOff: a part is longer than what it lies in.
 var errCutOff = errors.New("it is cut off, or a length in it is wrong")
 
 // verifyTable verifies one table.
@@ -149,7 +149,8 @@ func (r *tableReader) verify(size int64) (err error) {
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	// What has the right checksum was written so; the accessors panic if it was not.
+	// An index with the right checksum should be well-formed. If it isn't, its accessors
+	// panic.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("index: %v", r)
@@ -165,7 +166,7 @@ func (r *tableReader) verify(size int64) (err error) {
 		if int64(at.Offset())+int64(at.Len()) > rest {
 			return fmt.Errorf("block %d: %w", i, errCutOff)
 		}
-		// No block is longer than all of them.
+		// UncompressedSize is the sum of all blocks, and so a bound for each.
 		block, err := r.block(int64(at.Offset()), int(at.Len()), int(listed.UncompressedSize()))
 		if err == nil {
 			err = verifyBlock(block)
@@ -177,7 +178,8 @@ func (r *tableReader) verify(size int64) (err error) {
 	return nil
 }
 
-// tail reads what ends before end, where its length stands, and gives where it begins.
+// tail reads a part that is followed by its length, which ends at end. It gives the offset
+// at which the part begins.
 func (r *tableReader) tail(end int64) (at int64, data []byte, err error) {
 	var length [lengthSize]byte
 	if end -= lengthSize; end < 0 {
@@ -194,8 +196,8 @@ func (r *tableReader) tail(end int64) (at int64, data []byte, err error) {
 	return at, data, err
 }
 
-// block reads a block, which has at most so many bytes when it is not compressed. It is
-// valid until the next one is read.
+// block reads a block, which has most bytes at most when it is not compressed. The result is
+// valid until the next call.
 func (r *tableReader) block(at int64, size, most int) ([]byte, error) {
 	r.raw = slices.Grow(r.raw[:0], size)[:size]
 	if _, err := r.file.ReadAt(r.raw, at); err != nil {
@@ -215,7 +217,7 @@ func (r *tableReader) block(at int64, size, most int) ([]byte, error) {
 	return r.plain, err
 }
 
-// verifyBlock checks a block that is not compressed any more.
+// verifyBlock checks a decompressed block.
 func verifyBlock(data []byte) error {
 	data, text, err := cutTail(data)
 	if err != nil {
@@ -224,7 +226,7 @@ func verifyBlock(data []byte) error {
 	if err := verify(data, text); err != nil {
 		return err
 	}
-	// The engine takes so many offsets off the end.
+	// The engine will read that many offsets from the end.
 	offsets := len(data) - lengthSize
 	if offsets < 0 || uint64(binary.BigEndian.Uint32(data[offsets:]))*lengthSize > uint64(offsets) {
 		return errCutOff
@@ -232,7 +234,8 @@ func verifyBlock(data []byte) error {
 	return nil
 }
 
-// cutTail takes what is as long as the last number says off the end of data.
+// cutTail is tail in memory: it splits data into the part at its end, which is followed by
+// its length, and the rest.
 func cutTail(data []byte) (rest, tail []byte, err error) {
 	end := len(data) - lengthSize
 	if end < 0 {
@@ -246,7 +249,7 @@ func cutTail(data []byte) (rest, tail []byte, err error) {
 	return data[:at], data[at:end], nil
 }
 
-// verify compares data with its checksum as it is written down.
+// verify compares data with its checksum in the encoded form.
 func verify(data, text []byte) error {
 	var sum pb.Checksum
 	if err := proto.Unmarshal(text, &sum); err != nil {

@@ -18,45 +18,45 @@ func (db *DB) Watch(ctx context.Context, prefix string, from store.Position) (st
 		return nil, err
 	}
 	defer db.leave()
-	p, err := db.find(from)
+	id, err := db.find(from)
 	if err != nil {
 		return nil, fmt.Errorf("watching %q: %w", prefix, err)
 	}
-	w := &watcher{db: db, prefix: prefix, cursor: p.seq, events: make(chan store.Event), done: make(chan struct{})}
+	w := &watcher{db: db, prefix: prefix, cursor: id.seq, events: make(chan store.Event), done: make(chan struct{})}
 	db.wg.Go(func() { w.run(ctx) })
 	return w, nil
 }
 
-// find checks that the position is in this store's history.
-func (db *DB) find(pos store.Position) (place, error) {
-	p, ok := parsePosition(pos)
-	if !ok || !db.history.holds(p) {
-		return place{}, store.ErrCompacted
+// find gives the commit of a position, if it is in this store's history.
+func (db *DB) find(pos store.Position) (commitID, error) {
+	id, ok := parsePosition(pos)
+	if !ok || !db.history.holds(id) {
+		return commitID{}, store.ErrCompacted
 	}
 	v := db.acquire()
 	defer db.unview(v)
-	item, err := v.txn.Get(changeKey(p.seq))
+	item, err := v.txn.Get(changeKey(id.seq))
 	if errors.Is(err, engine.ErrKeyNotFound) {
-		return place{}, store.ErrCompacted
+		return commitID{}, store.ErrCompacted
 	}
 	if err != nil {
-		return place{}, fmt.Errorf("reading history: %w", err)
+		return commitID{}, fmt.Errorf("reading history: %w", err)
 	}
 	err = item.Value(func(b []byte) error {
-		c, _, err := decodeHead(changeKey(p.seq), b)
-		if err == nil && c.run != p.run {
+		c, _, err := decodeHead(changeKey(id.seq), b)
+		if err == nil && c.run != id.run {
 			return store.ErrCompacted
 		}
 		return err
 	})
-	return p, err
+	return id, err
 }
 
 // watcher is one watch; its goroutine reads the history at its own pace.
 type watcher struct {
 	db     *DB
 	prefix string
-	cursor uint64 // the commit that was looked at last
+	cursor uint64 // the last commit that was looked at
 	events chan store.Event
 	done   chan struct{} // closed just before events
 	err    error         // set before done is closed
@@ -115,7 +115,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// next returns commits after the cursor, or the channel to wait on for some.
+// next gives commits after the cursor. If there are none yet, it gives the channel that is
+// closed when there are.
 func (w *watcher) next() ([]*commit, <-chan struct{}, error) {
 	commits, fromDisk, wake, err := w.db.history.after(w.cursor)
 	if fromDisk {
@@ -127,8 +128,8 @@ func (w *watcher) next() ([]*commit, <-chan struct{}, error) {
 	return commits, wake, nil
 }
 
-// event is what a watcher of the prefix sees of the commit. Its bytes are the
-// watcher's to keep.
+// event is the commit as a watcher of the prefix sees it. Its bytes are copies, which the
+// watcher may keep.
 func (c *commit) event(prefix string) store.Event {
 	e := store.Event{Position: c.position()}
 	for _, ch := range c.changes {

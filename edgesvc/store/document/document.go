@@ -1,14 +1,14 @@
-// Package document keeps documents that are larger than one record: in chunks, which a
-// record of the caller refers to.
+// Package document keeps documents, which are values that may be larger than a record, in
+// chunks. A record of the caller refers to the document.
 //
-// What lives here: cutting, putting together and removing of chunks, and the count of
-// what a tenant's take. What may not: what the documents say, and the records that refer
-// to them. Only edgesvc packages import it.
+// What lives here: cutting documents into chunks, reading and deleting them, and counting
+// how many bytes a tenant's documents take. What may not: the content of documents, and the
+// records that refer to them. Only edgesvc packages import it.
 //
-// A document is written in two steps: Put writes it, in several transactions, and then
-// the caller commits the Ref in a record of its own. It belongs to an owner and shares
-// nothing with another one. What no record refers to, left by a caller that never came to
-// the second step or by a newer version, a Tidier deletes.
+// A document is written in two steps. Put writes it, in several transactions; then the
+// caller commits the Ref in a record of its own. A document belongs to one owner and shares
+// no chunk with others. If the caller never reaches the second step, or a newer version
+// replaces the document, no record refers to it any more. A Tidier deletes such documents.
 package document
 
 import (
@@ -35,11 +35,12 @@ const (
 	MaxSize = 13 << 20
 	// PutToCommit is how long after the beginning of Put its Ref may be committed.
 	PutToCommit = 15 * time.Second
-	// Grace is how long a document that nothing refers to is seen before it goes: who
-	// put it may commit it yet, and who read the record before may be reading it.
+	// Grace is how long a document must have been seen unreferenced before it is deleted.
+	// Its writer may still be about to commit the Ref, and a reader of an older record may
+	// still be reading it.
 	Grace = 2 * PutToCommit
 
-	// timeSize is how much stands before the bytes in the chunk of a document without
+	// timeSize is the size of the time before the bytes in a chunk of a document without
 	// an ID.
 	timeSize = 8
 
@@ -57,13 +58,13 @@ var (
 	ErrDamaged = errors.New("document damaged")
 )
 
-// Owner is whose a document is. The zero owner is the installation.
+// Owner is what a document belongs to. The zero owner is the installation.
 type Owner struct {
-	// Tenant is whose documents are counted together, Name one of its things.
+	// Tenant is whose documents are counted together. Name is the owner within the tenant.
 	Tenant, Name string
 }
 
-// String is the owner as keys have it.
+// String is the owner as it is written in keys.
 func (o Owner) String() string {
 	if o == (Owner{}) {
 		return "installation"
@@ -71,19 +72,18 @@ func (o Owner) String() string {
 	return o.Tenant + "/" + o.Name
 }
 
-// Ref names a document. It is a part of the record that refers to the document. The zero
-// Ref is the empty document.
+// Ref refers to a document, in a record of the caller. The zero Ref is the empty document.
 type Ref struct {
 	Size   int      `json:"size"`             // bytes
 	Chunks []string `json:"chunks,omitempty"` // SHA-256 of each, lower-case hex, in order
 	Owner  string   `json:"owner,omitempty"`
-	// ID tells it from the owner's others. A document of before owners were told apart
-	// has none, and its chunks their SHA-256 as keys.
+	// ID tells the owner's documents apart. A document that an earlier version wrote has
+	// none, and the keys of its chunks are their SHA-256; see shared.go.
 	ID string `json:"id,omitempty"`
 }
 
-// Head is the record of a document that tells of it before and after its chunks are
-// there: as long as it is, they are.
+// Head is the key of the document's head, a record that is written before the first chunk
+// and deleted together with all chunks. So there is no chunk without a head.
 func (r Ref) Head() string { return keyHead(r.Owner, r.ID) }
 
 func keyHead(owner, id string) string { return prefixHead + owner + "/" + id }
@@ -100,10 +100,10 @@ func keyChunk(owner, id string, n int) string {
 	return prefix + owner + "/" + id + "/" + strconv.Itoa(n)
 }
 
-// chunksOf is how many chunks so many bytes take.
+// chunksOf is how many chunks a document of this size has.
 func chunksOf(size int) int { return (size + MaxChunk - 1) / MaxChunk }
 
-// validate checks what a Ref says of itself.
+// validate checks that the fields of a Ref agree.
 func (r Ref) validate() error {
 	if r.Size < 0 || r.Size > MaxSize || len(r.Chunks) != chunksOf(r.Size) {
 		return fmt.Errorf("%d chunks for %d bytes: %w", len(r.Chunks), r.Size, ErrDamaged)
@@ -111,14 +111,14 @@ func (r Ref) validate() error {
 	return nil
 }
 
-// head is what the record at Head says.
+// head is the record at Ref.Head.
 type head struct {
 	Size int `json:"size"`
 }
 
-// Put writes a document and gives back its name, which the caller commits within
-// PutToCommit. Of a tenant's documents, which are counted from here until they are
-// deleted, all together have at most so many bytes; zero is any number.
+// Put writes a document and gives its Ref, which the caller must commit within PutToCommit.
+// All documents of a tenant together may have most bytes; if zero, any number. A document
+// counts from the beginning of Put until it is deleted.
 func Put(ctx context.Context, st store.Store, owner Owner, most int, data []byte) (Ref, error) {
 	if len(data) > MaxSize {
 		return Ref{}, fmt.Errorf("%d bytes: %w", len(data), ErrTooLarge)
@@ -143,7 +143,8 @@ func Put(ctx context.Context, st store.Store, owner Owner, most int, data []byte
 	return ref, nil
 }
 
-// change commits a transaction that takes so many bytes more of a tenant.
+// change commits a transaction together with the tenant's count, which rises by bytes and
+// must not exceed most.
 func change(ctx context.Context, st store.Store, tenant string, bytes, most int, txn store.Txn) error {
 	if tenant == "" {
 		_, err := st.Commit(ctx, txn)
@@ -167,7 +168,7 @@ func change(ctx context.Context, st store.Store, tenant string, bytes, most int,
 			return err
 		}
 		if len(txn.Checks) > 0 {
-			// Which of the checks it was decides whether to try again.
+			// If the count has not changed, another check failed: trying again is no use.
 			if now, _, readErr := Stored(ctx, st, tenant); readErr != nil || now == count-bytes {
 				return err
 			}
@@ -175,8 +176,8 @@ func change(ctx context.Context, st store.Store, tenant string, bytes, most int,
 	}
 }
 
-// Stored is how many bytes a tenant's documents have, those included that are about to
-// go, and the revision of that count.
+// Stored is how many bytes a tenant's documents have, including those that nothing refers to
+// but that are not deleted yet. It gives the revision of that count too.
 func Stored(ctx context.Context, st store.Reader, tenant string) (bytes int, revision uint64, err error) {
 	r, err := st.Get(ctx, prefixCount+tenant)
 	if errors.Is(err, store.ErrNotFound) {

@@ -10,20 +10,20 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Documents without an ID were written before owners were told apart: their chunks have
-// their SHA-256 as keys, were shared by all, and say when they were put last. None is
-// written any more; they are read, and go when nothing refers to them.
+// Documents without an ID were written by an earlier version, in which documents had no
+// owner. The key of a chunk is its SHA-256, documents with the same bytes share chunks, and
+// a chunk begins with the time at which it was last put. Such documents are not written any
+// more. They are read, and deleted when nothing refers to them.
 
-// prefixShared is where these chunks lie.
+// prefixShared begins the keys of these chunks.
 const prefixShared = "chunk/"
 
-// minSweepAge is how old such a chunk is at least when it goes: a program of before, which
-// may share the store while an installation is brought up to date, commits within an hour
-// what it put, and renews what is an hour old.
+// minSweepAge is how old such a chunk must be to be deleted. A process of the earlier version
+// may use the same store during an update. It commits what it put within an hour, and puts a
+// chunk again when it is an hour old.
 const minSweepAge = 2 * time.Hour
 
-// putTime is when the chunk was put last; the beginning of time if its record is
-// malformed.
+// putTime is when the chunk was last put; if its record is malformed, long ago.
 func putTime(value []byte) time.Time {
 	if len(value) < timeSize {
 		return time.Unix(0, 0)
@@ -44,8 +44,8 @@ func sweepShared(ctx context.Context, st store.Store, live func(context.Context,
 	if err != nil {
 		return 0, fmt.Errorf("listing chunks: %w", err)
 	}
-	// A record that refers to one of these from now on comes from a Put that renewed
-	// it, and so changed the revision that the deletion checks.
+	// If a new record refers to one of these from now on, its writer has put the chunk
+	// again. That changed the chunk's revision, which the deletion checks.
 	if len(old) == 0 {
 		return 0, nil
 	}
@@ -74,7 +74,7 @@ func sweepShared(ctx context.Context, st store.Store, live func(context.Context,
 	return deleted, nil
 }
 
-// oldChunks lists the chunks put before an instant, with their revisions.
+// oldChunks lists the chunks that were last put before an instant, with their revisions.
 func oldChunks(ctx context.Context, st store.Store, before time.Time) (map[string]uint64, error) {
 	old := make(map[string]uint64)
 	for token := ""; ; {

@@ -12,15 +12,15 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Tidier deletes documents that nothing refers to, once it has seen each so for Grace by
-// its own clock: no clock of another machine counts. Its methods are safe for concurrent
-// use.
+// Tidier deletes documents that no record refers to. It does so once it has known for Grace
+// that nothing refers to the document. It measures Grace by its own clock, because clocks of
+// other machines may differ. Its methods are safe for concurrent use.
 type Tidier struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	owners map[Owner]int        // that may have some, and how often they were named
-	seen   map[string]time.Time // heads of documents that nothing refers to, and since when
+	owners map[Owner]int        // that may have such documents: how often each was named
+	seen   map[string]time.Time // when a document was first seen unreferenced, by its head
 }
 
 // NewTidier makes a Tidier that goes by a clock.
@@ -28,7 +28,8 @@ func NewTidier(now func() time.Time) *Tidier {
 	return &Tidier{now: now, owners: map[Owner]int{}, seen: map[string]time.Time{}}
 }
 
-// Name says that an owner may have documents that nothing refers to, now or soon.
+// Name tells the Tidier that an owner may have documents that nothing refers to, now or
+// soon.
 func (t *Tidier) Name(owner Owner) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -38,8 +39,8 @@ func (t *Tidier) Name(owner Owner) {
 // Live calls keep with the Ref of every record that refers to a document of an owner.
 type Live func(ctx context.Context, owner Owner, keep func(Ref)) error
 
-// Tidy looks at the owners that were named. Whoever has nothing left that could go is
-// looked at again when he is named again.
+// Tidy looks at the owners that were named. An owner that has nothing left to delete is
+// forgotten until it is named again.
 func (t *Tidier) Tidy(ctx context.Context, st store.Store, live Live) error {
 	t.mu.Lock()
 	owners := make(map[Owner]int, len(t.owners))
@@ -60,7 +61,7 @@ func (t *Tidier) Tidy(ctx context.Context, st store.Store, live Live) error {
 	return all
 }
 
-// NameAll names every owner of documents, as after another process ended.
+// NameAll names every owner of documents. It finds what a process that ended left behind.
 func (t *Tidier) NameAll(ctx context.Context, st store.Reader) error {
 	return heads(ctx, st, prefixHead, func(key string, _ store.Record) error {
 		if owner, ok := ownerOf(key); ok {
@@ -70,7 +71,7 @@ func (t *Tidier) NameAll(ctx context.Context, st store.Reader) error {
 	})
 }
 
-// ownerOf reads the key of a head.
+// ownerOf gives the owner in the key of a head.
 func ownerOf(key string) (Owner, bool) {
 	parts := strings.Split(strings.TrimPrefix(key, prefixHead), "/")
 	switch len(parts) {
@@ -99,8 +100,8 @@ func heads(ctx context.Context, st store.Reader, under string, visit func(string
 	}
 }
 
-// tidy looks at an owner's documents and counts those that nothing refers to and that
-// are left for now.
+// tidy looks at the documents of one owner. left is how many of them nothing refers to but
+// can't be deleted yet.
 func (t *Tidier) tidy(ctx context.Context, st store.Store, owner Owner, live Live) (left int, err error) {
 	var all []store.Record
 	err = heads(ctx, st, prefixHead+owner.String()+"/", func(_ string, r store.Record) error {
@@ -141,7 +142,8 @@ func (t *Tidier) tidy(ctx context.Context, st store.Store, owner Owner, live Liv
 	return left, nil
 }
 
-// overdue notes a document that nothing refers to and reports whether its time is over.
+// overdue reports whether a document that nothing refers to has been so for Grace. The first
+// call notes the time.
 func (t *Tidier) overdue(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +161,7 @@ func (t *Tidier) forget(key string) {
 	delete(t.seen, key)
 }
 
-// remove deletes a document, its head and all of its chunks at once.
+// remove deletes a document: its head and all of its chunks, in one transaction.
 func remove(ctx context.Context, st store.Store, owner Owner, r store.Record) error {
 	var about head
 	if err := json.Unmarshal(r.Value, &about); err != nil {

@@ -15,31 +15,30 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// attempts is how many members a read may find frozen: each is asked for an equal
-// part of the time of a call, and then another. A healthy cluster answers in
+// attempts is how many members a read tries, one after the other, in the time of one
+// call. A member that is frozen costs its part of that time; a healthy one answers in
 // milliseconds.
 const attempts = 3
 
 func (db *DB) attemptTime() time.Duration { return db.callTime / attempts }
 
-// repeats tells whether a call may be sent again after an attempt whose outcome is
-// unknown.
-type repeats bool
+// kind tells whether a call may be sent again after an attempt whose outcome is unknown.
+type kind bool
 
 const (
-	again repeats = true  // a read, or what has the same effect twice
-	once  repeats = false // a write
+	idempotent    kind = true  // a read, or a write that has the same effect twice
+	notIdempotent kind = false // any other write
 )
 
 // call runs one call that needs a majority, within db.callTime. It gives back
 // errors of the contract.
-func (db *DB) call(ctx context.Context, r repeats, do func(context.Context) (*pb.ResponseHeader, error)) error {
+func (db *DB) call(ctx context.Context, k kind, do func(context.Context) (*pb.ResponseHeader, error)) error {
 	limited, cancel := context.WithTimeout(engine.WithRequireLeader(ctx), db.callTime)
 	defer cancel()
 	before := db.seen.Load()
 	var header *pb.ResponseHeader
 	attempt := func(ctx context.Context) (err error) {
-		if r == again {
+		if k == idempotent {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, db.attemptTime())
 			defer cancel()
@@ -48,7 +47,7 @@ func (db *DB) call(ctx context.Context, r repeats, do func(context.Context) (*pb
 		return err
 	}
 	var err error
-	if r == again {
+	if k == idempotent {
 		err = db.retry(limited, attempt)
 	} else {
 		err = db.retryUnsent(limited, attempt)
@@ -56,7 +55,7 @@ func (db *DB) call(ctx context.Context, r repeats, do func(context.Context) (*pb
 	if err != nil {
 		return db.fail(ctx, err)
 	}
-	return db.note(before, header)
+	return db.verify(before, header)
 }
 
 // retry asks until there is an answer, or ctx ends.
@@ -73,8 +72,8 @@ func (db *DB) retry(ctx context.Context, attempt func(context.Context) error) er
 	}
 }
 
-// retryUnsent asks again only while the member that was asked says that it passed
-// nothing on.
+// retryUnsent asks again only after a member has answered that it has no leader: then it
+// has not passed the call on, and nothing was written.
 func (db *DB) retryUnsent(ctx context.Context, attempt func(context.Context) error) error {
 	var pause backoff.Backoff
 	for {
@@ -88,7 +87,7 @@ func (db *DB) retryUnsent(ctx context.Context, attempt func(context.Context) err
 	}
 }
 
-// passes tells whether an error may be gone at the next attempt.
+// passes tells whether another attempt may succeed after this error.
 func passes(err error) bool {
 	for _, lasting := range []error{
 		rpctypes.ErrLeaseNotFound, rpctypes.ErrLeaseExist, rpctypes.ErrLeaseTTLTooLarge, rpctypes.ErrCompacted, rpctypes.ErrNoSpace,
@@ -123,11 +122,11 @@ func (db *DB) fail(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
-// note takes in the head of an answer that a majority stands behind. It can't be
-// older than what was known before the question: if it is, the cluster forgot what
-// it acknowledged, or is another one, and nothing that this process knows is true
-// any more.
-func (db *DB) note(before int64, h *pb.ResponseHeader) error {
+// verify checks the header of an answer that a majority gave. Its revision can't be lower
+// than the one that was known before the call. If it is, the cluster has lost what it
+// acknowledged, or is another one; then nothing that this process knows can be relied on,
+// and the store stops.
+func (db *DB) verify(before int64, h *pb.ResponseHeader) error {
 	if h == nil {
 		return nil
 	}
@@ -136,14 +135,14 @@ func (db *DB) note(before int64, h *pb.ResponseHeader) error {
 	} else if h.Revision < before {
 		db.damage("the etcd cluster lost acknowledged writes, or was restored from a snapshot while this process ran")
 	} else {
-		db.heard(h.Revision)
+		db.saw(h.Revision)
 		return nil
 	}
 	return db.ended()
 }
 
-// heard takes in a revision that some member knows.
-func (db *DB) heard(revision int64) { raise(&db.seen, revision) }
+// saw notes a revision that some member has.
+func (db *DB) saw(revision int64) { raise(&db.seen, revision) }
 
 // raise makes n at least to.
 func raise(n *atomic.Int64, to int64) {

@@ -14,12 +14,11 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// errCorrupt is an entry in the store's namespace that no driver of this kind
-// wrote.
+// errCorrupt is an entry in the store's namespace that this driver can't have written.
 var errCorrupt = errors.New("entry is malformed")
 
-// space is the start of a store's keys in the cluster. Behind it a letter tells the
-// kinds apart, so that no key of a caller can meet one of ours.
+// space is the prefix of a store's keys in the cluster. A letter after it tells records
+// from the driver's own entries, so that no key of a caller can clash with one of those.
 type space string
 
 const (
@@ -32,7 +31,7 @@ func (s space) id() string               { return string(s) + idName }
 func (s space) compacted() string        { return string(s) + compactName }
 func (s space) record(key string) string { return string(s) + recordSpace + key }
 
-// key gives back what record got.
+// key is the inverse of record.
 func (s space) key(b []byte) (string, bool) { return strings.CutPrefix(string(b), s.record("")) }
 
 // after is the first etcd key of the records that follow key.
@@ -45,12 +44,11 @@ const (
 	idSize     = 8
 	formatSize = 1
 	headSize   = formatSize + 8
-	// format is the first byte of every value, so that a later layout can be told
-	// from this one.
+	// format is the first byte of every value. A later layout will have another one.
 	format = 1
 )
 
-// encode is the value in etcd of a record.
+// encode gives the value that etcd keeps for a record.
 func encode(revision uint64, value []byte) string {
 	var b strings.Builder
 	b.Grow(headSize + len(value))
@@ -62,7 +60,7 @@ func encode(revision uint64, value []byte) string {
 	return b.String()
 }
 
-// decode reads a record out of what etcd keeps. The value is a part of kv's.
+// decode reads a record out of what etcd keeps. The record's value shares the bytes of kv.
 func (s space) decode(kv *mvccpb.KeyValue) (store.Record, error) {
 	key, ok := s.key(kv.Key)
 	if !ok || len(kv.Value) < headSize || kv.Value[0] != format {
@@ -71,10 +69,10 @@ func (s space) decode(kv *mvccpb.KeyValue) (store.Record, error) {
 	return store.Record{Key: key, Revision: binary.BigEndian.Uint64(kv.Value[formatSize:]), Value: kv.Value[headSize:]}, nil
 }
 
-// place is a position: an etcd revision, of one store in one cluster.
-type place struct {
-	cluster, id uint64
-	revision    int64
+// commitID is what a position stands for: an etcd revision, of one store in one cluster.
+type commitID struct {
+	cluster, store uint64
+	revision       int64
 }
 
 func (db *DB) position(revision int64) store.Position {
@@ -82,13 +80,13 @@ func (db *DB) position(revision int64) store.Position {
 }
 
 // parsePosition reads what position wrote.
-func parsePosition(pos store.Position) (place, bool) {
+func parsePosition(pos store.Position) (commitID, bool) {
 	b, err := hex.DecodeString(string(pos))
 	if err != nil || len(b) != 24 {
-		return place{}, false
+		return commitID{}, false
 	}
-	p := place{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), int64(binary.BigEndian.Uint64(b[16:]))}
-	return p, p.revision > 0
+	id := commitID{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), int64(binary.BigEndian.Uint64(b[16:]))}
+	return id, id.revision > 0
 }
 
 // Lease ids are etcd's, in hexadecimal.
@@ -96,8 +94,7 @@ func formatLease(id engine.LeaseID) store.LeaseID {
 	return store.LeaseID(strconv.FormatInt(int64(id), 16))
 }
 
-// parseLease reads what formatLease wrote; anything else is a lease that doesn't
-// exist.
+// parseLease reads what formatLease wrote. Anything else names no lease that exists.
 func parseLease(id store.LeaseID) (engine.LeaseID, error) {
 	n, err := strconv.ParseInt(string(id), 16, 64)
 	if err != nil || n <= 0 || formatLease(engine.LeaseID(n)) != id {

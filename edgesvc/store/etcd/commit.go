@@ -12,11 +12,11 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// found is what is known of a record: when etcd wrote it and its own revision; both
-// are zero if there is none. Of one etcd revision the other never changes.
-type found struct {
-	mod      int64
-	revision uint64
+// version is one version of a record as etcd has it. All is zero if there is no record.
+// The same mod always comes with the same revision and value.
+type version struct {
+	mod      int64  // the etcd revision that wrote it
+	revision uint64 // the record's own
 	value    []byte
 }
 
@@ -54,11 +54,13 @@ func (db *DB) commit(ctx context.Context, txn store.Txn) (int64, error) {
 	return 0, fmt.Errorf("no answer from a majority of the cluster in time: %w", store.ErrUnavailable)
 }
 
-// run tries until the plan is carried out or refused, and counts how often another
-// commit to the same records came first. It goes again at once, because what it
-// learned from losing is old after a pause, and each loss is a commit of somebody's.
-// What it knows at first may be old, because one member alone was asked; it refuses
-// only on what a majority says.
+// run tries until the plan is carried out or refused. It counts in lost how often another
+// commit to the same records came first. It tries again without a pause: the answer to a
+// lost attempt has the records as they are now, and a pause would make them old. This ends,
+// because each lost attempt is another caller's commit.
+//
+// The first look asks one member alone, which may be behind. A check that fails by it is
+// looked at again with a majority before the transaction is refused.
 func (db *DB) run(ctx context.Context, p *plan) (revision int64, lost int, err error) {
 	if err := db.look(ctx, p, engine.WithSerializable()); err != nil {
 		return 0, 0, err
@@ -82,7 +84,7 @@ func (db *DB) run(ctx context.Context, p *plan) (revision int64, lost int, err e
 	}
 }
 
-// look reads what the plan needs to know.
+// look reads the records of the plan: with a majority, or as opts say.
 func (db *DB) look(ctx context.Context, p *plan, opts ...engine.OpOption) error {
 	fresh := len(opts) == 0
 	if len(p.keys) == 0 && !fresh {
@@ -98,7 +100,7 @@ func (db *DB) look(ctx context.Context, p *plan, opts ...engine.OpOption) error 
 	}
 	reads := p.reads(opts...)
 	var resp *engine.TxnResponse
-	err := db.call(ctx, again, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
+	err := db.call(ctx, idempotent, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
 		if resp, err = db.client.Txn(ctx).Then(reads...).Commit(); err != nil || !fresh {
 			return nil, err
 		}
@@ -111,12 +113,12 @@ func (db *DB) look(ctx context.Context, p *plan, opts ...engine.OpOption) error 
 	return p.learn(db.space, resp)
 }
 
-// try sends the plan. It is not done when a record was not as the plan knew it; then
-// the plan knows better.
+// try sends the plan. If a record had changed since the plan read it, nothing is written,
+// and the plan learns the record's new version from the same answer.
 func (db *DB) try(ctx context.Context, p *plan) (done bool, err error) {
 	compares, writes, reads := p.compares(), p.writes(), p.reads()
 	var resp *engine.TxnResponse
-	err = db.call(ctx, once, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
+	err = db.call(ctx, notIdempotent, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
 		if resp, err = db.client.Txn(ctx).If(compares...).Then(writes...).Else(reads...).Commit(); err != nil {
 			return nil, err
 		}
@@ -135,7 +137,7 @@ func (db *DB) try(ctx context.Context, p *plan) (done bool, err error) {
 	return false, p.learn(db.space, resp)
 }
 
-// changed tells whether the answer to writes is that of a commit with effect.
+// changed tells from the answer to writes whether the commit had any effect.
 func (p *plan) changed(resp *engine.TxnResponse) bool {
 	for i, op := range p.txn.Ops {
 		if !op.Delete || resp.Responses[i].GetResponseDeleteRange().GetDeleted() > 0 {
@@ -149,17 +151,17 @@ func (p *plan) changed(resp *engine.TxnResponse) bool {
 type plan struct {
 	space    space
 	txn      store.Txn
-	leases   []engine.LeaseID // of txn.Ops
-	keys     []string         // to know about: checked or put, each once
-	known    map[string]found // of keys
-	revision int64            // of the last answer
+	leases   []engine.LeaseID   // of txn.Ops
+	keys     []string           // of the records that are checked or put, each once
+	known    map[string]version // of keys
+	revision int64              // of the last answer
 }
 
 func newPlan(space space, txn store.Txn) (*plan, error) {
-	p := &plan{space: space, txn: txn, leases: make([]engine.LeaseID, len(txn.Ops)), known: make(map[string]found, len(txn.Ops)+len(txn.Checks))}
+	p := &plan{space: space, txn: txn, leases: make([]engine.LeaseID, len(txn.Ops)), known: make(map[string]version, len(txn.Ops)+len(txn.Checks))}
 	need := func(key string) {
 		if _, ok := p.known[key]; !ok {
-			p.known[key] = found{}
+			p.known[key] = version{}
 			p.keys = append(p.keys, key)
 		}
 	}
@@ -183,7 +185,7 @@ func newPlan(space space, txn store.Txn) (*plan, error) {
 	return p, nil
 }
 
-// refusal says which check fails by what is known.
+// refusal is the error of the first check that fails by what is known.
 func (p *plan) refusal() error {
 	for _, c := range p.txn.Checks {
 		if now := p.known[c.Key].revision; now != c.Revision {
@@ -204,7 +206,7 @@ func (p *plan) reads(opts ...engine.OpOption) []engine.Op {
 	return reads
 }
 
-// learn takes in the answers to reads.
+// learn takes the known versions from the answer to reads.
 func (p *plan) learn(space space, resp *engine.TxnResponse) error {
 	if len(resp.Responses) != len(p.keys) {
 		return fmt.Errorf("reading records: %w", errCorrupt)
@@ -214,7 +216,7 @@ func (p *plan) learn(space space, resp *engine.TxnResponse) error {
 		if r := resp.Responses[i].GetResponseRange(); r != nil {
 			kvs = r.Kvs
 		}
-		p.known[key] = found{}
+		p.known[key] = version{}
 		if len(kvs) == 0 {
 			continue
 		}
@@ -222,12 +224,12 @@ func (p *plan) learn(space space, resp *engine.TxnResponse) error {
 		if err != nil {
 			return err
 		}
-		p.known[key] = found{kvs[0].ModRevision, r.Revision, r.Value}
+		p.known[key] = version{kvs[0].ModRevision, r.Revision, r.Value}
 	}
 	return nil
 }
 
-// compares are true as long as the records are as they are known.
+// compares hold as long as every record has the version that is known.
 func (p *plan) compares() []engine.Cmp {
 	compares := make([]engine.Cmp, len(p.keys))
 	for i, key := range p.keys {

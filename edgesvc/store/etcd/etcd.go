@@ -8,9 +8,10 @@
 // the engine itself, which runs in processes of its own (edgesvc/store/etcdtest
 // embeds it, for tests only). Only the control plane and its tests import it.
 //
-// A record's value in etcd begins with its revision. A write therefore knows what
-// it replaces: it reads first, and its transaction compares the etcd revisions of
-// all that it read. What changed in between is read again in the same round trip.
+// A record's value in etcd begins with the record's own revision, which a write must
+// raise by one. A write therefore reads first, and its transaction compares the etcd
+// revisions of all that was read. If something changed in between, the same round trip
+// reads it again.
 package etcd
 
 import (
@@ -37,8 +38,8 @@ import (
 // DefaultNamespace begins all keys of a store in its cluster.
 const DefaultNamespace = "mezusphere/"
 
-// MaxEndpoints is more members than an etcd cluster should have; seven is the
-// most that its makers advise.
+// MaxEndpoints bounds the list of endpoints. The makers of etcd advise seven members at
+// most.
 const MaxEndpoints = 16
 
 // Times of the connections.
@@ -48,13 +49,13 @@ const (
 	// probeEvery is how often a silent connection is probed; members refuse clients that
 	// probe more than every five seconds.
 	probeEvery = 10 * time.Second
-	// probeTime is how long a probe, or bytes that were sent, may go unanswered until
-	// the connection is given up and another member is asked.
+	// probeTime is how long a probe, or bytes that were sent, may go unanswered. Then the
+	// connection is given up and another member is asked.
 	probeTime = 2 * time.Second
 )
 
 // maxSend bounds a request: a transaction of the largest size, its comparisons, and
-// the reads of its other branch, each with keys of the largest size.
+// the reads of its Else branch, each with keys of the largest size.
 const maxSend = store.MaxTxnBytes + (4*store.MaxOps+4*store.MaxChecks)*(2*store.MaxKeyBytes)
 
 // Options of a store.
@@ -64,9 +65,10 @@ type Options struct {
 	// TLS has the roots of the members' certificates and this client's own; it is
 	// required.
 	TLS *tls.Config
-	// Namespace begins all keys in the cluster, so that stores may share one. If empty,
-	// DefaultNamespace. Stores that share a cluster share its history too: each remembers
-	// fewer commits of its own from before it was opened.
+	// Namespace begins all keys in the cluster, so that several stores may share one. If
+	// empty, DefaultNamespace. Stores that share a cluster share its revisions too.
+	// Therefore each can be watched from fewer of its own commits from before it was
+	// opened.
 	Namespace string
 	// Log gets this driver's warnings. If nil, nothing is logged.
 	Log *slog.Logger
@@ -111,26 +113,26 @@ type DB struct {
 	cluster uint64 // the cluster's id
 	id      uint64 // the store's own, random
 
-	life   sync.RWMutex // held for reading by calls in progress, for good by Close
+	life   sync.RWMutex // read-locked by calls in progress, locked by Close
 	closed bool         // under life
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	seen   atomic.Int64 // the highest etcd revision that was heard of
-	// committed is the highest that a commit of this process made.
+	seen   atomic.Int64 // the highest etcd revision in any answer of a member
+	// committed is the highest etcd revision of a commit by this process.
 	committed atomic.Int64
 	damaged   atomic.Pointer[string] // why nothing is served any more
 
 	history history
-	past    past
+	replays replayCache
 	compact compaction
 
-	callTime time.Duration // store.MaxCall, but in tests of what is no matter of time
+	callTime time.Duration // store.MaxCall; longer in tests that don't measure time
 }
 
 var _ store.Store = (*DB)(nil)
 
-// Open connects to the cluster, and makes the store in it if it has none. It fails
+// Open connects to the cluster, and makes the store if the cluster has none. It fails
 // when the cluster has no majority.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	if err := opts.Validate(); err != nil {
@@ -160,8 +162,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	return db, nil
 }
 
-// begin reads or makes the store's id, and starts the history where the cluster is
-// now.
+// begin reads or makes the store's id, and starts the history at the cluster's present
+// revision.
 func (db *DB) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
@@ -189,7 +191,7 @@ func (db *DB) begin(ctx context.Context) error {
 	db.id, db.cluster = binary.BigEndian.Uint64(kvs[0].Value), resp.Header.ClusterId
 	db.seen.Store(resp.Header.Revision)
 	db.history.init(resp.Header.Revision)
-	db.past.init()
+	db.replays.init()
 	return nil
 }
 
@@ -210,8 +212,8 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// enter marks the begin of a call; leave, its end. A call that Close precedes gets
-// ErrClosed, also while Close waits.
+// enter marks the beginning of a call, leave its end. A call that comes after Close gets
+// ErrClosed, even while Close still waits for others.
 func (db *DB) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -232,7 +234,7 @@ func (db *DB) enter(ctx context.Context) error {
 
 func (db *DB) leave() { db.life.RUnlock() }
 
-// damage ends all service: what the cluster says can't be true.
+// damage stops all service, because an answer of the cluster can't be true.
 func (db *DB) damage(why string) {
 	if db.damaged.CompareAndSwap(nil, &why) {
 		db.log.Error("store stops serving until it is opened anew", "why", why)
@@ -240,7 +242,7 @@ func (db *DB) damage(why string) {
 	}
 }
 
-// ended says why nothing is served any more.
+// ended is the error of every call after the store was closed or damaged.
 func (db *DB) ended() error {
 	if why := db.damaged.Load(); why != nil {
 		return fmt.Errorf("%s: %w", *why, store.ErrUnavailable)
@@ -253,8 +255,8 @@ func (db *DB) Get(ctx context.Context, key string) (store.Record, error) {
 	return db.get(ctx, key, db.fresh)
 }
 
-// get reads one record by a reading.
-func (db *DB) get(ctx context.Context, key string, read reading) (store.Record, error) {
+// get reads one record with a read of either kind.
+func (db *DB) get(ctx context.Context, key string, read readFunc) (store.Record, error) {
 	if err := db.enter(ctx); err != nil {
 		return store.Record{}, err
 	}
@@ -273,13 +275,13 @@ func (db *DB) get(ctx context.Context, key string, read reading) (store.Record, 
 	return r, nil
 }
 
-// reading reads a key or a range of etcd.
-type reading func(ctx context.Context, key string, opts ...engine.OpOption) (*engine.GetResponse, error)
+// readFunc reads a key or a range of etcd: fresh, or that of a stale reader.
+type readFunc func(ctx context.Context, key string, opts ...engine.OpOption) (*engine.GetResponse, error)
 
-// fresh is the reading that sees every write acknowledged before it began.
+// fresh reads with a majority: it sees every write that was acknowledged before it began.
 func (db *DB) fresh(ctx context.Context, key string, opts ...engine.OpOption) (*engine.GetResponse, error) {
 	var resp *engine.GetResponse
-	err := db.call(ctx, again, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
+	err := db.call(ctx, idempotent, func(ctx context.Context) (_ *pb.ResponseHeader, err error) {
 		if resp, err = db.client.Get(ctx, key, opts...); err != nil {
 			return nil, err
 		}

@@ -13,16 +13,16 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// errTorn is a watch that broke etcd's promise to deliver transactions whole, once
+// errTorn is a watch that broke etcd's promise to deliver transactions complete, once
 // and in order.
 var errTorn = errors.New("etcd delivered a part of a transaction, or one twice")
 
-// feedPause is the longest wait before a watch that ended is begun again: however long
-// the cluster was away, its first commits after that are seen at once.
+// feedPause is the longest wait before a watch that ended is begun again. It doesn't grow,
+// so that commits are seen soon however long the cluster was unreachable.
 const feedPause = 400 * time.Millisecond
 
-// follow keeps the one watch of this process on all records, and feeds the history
-// with it. It ends with Close.
+// follow runs the one watch of this process on all records, which feeds the history, and
+// begins it again when it ends. It returns with Close.
 func (db *DB) follow() {
 	for {
 		last, _ := db.history.through()
@@ -47,7 +47,7 @@ func (db *DB) follow() {
 	}
 }
 
-// refeed begins the history anew at what the cluster is at now.
+// refeed begins the history anew at the cluster's present revision.
 func (db *DB) refeed() error {
 	resp, err := db.fresh(db.ctx, db.space.id(), engine.WithCountOnly())
 	if err != nil {
@@ -57,8 +57,9 @@ func (db *DB) refeed() error {
 	return nil
 }
 
-// feed carries the commits after a revision to the history until the watch ends. A
-// member that is cut off from its leader would be silent; it is asked to say so.
+// feed adds the commits after a revision to the history until the watch ends. It asks for
+// a leader (WithRequireLeader), because a member that is cut off from the leader would
+// otherwise just fall silent.
 func (db *DB) feed(after int64) error {
 	ctx, cancel := context.WithCancel(engine.WithRequireLeader(db.ctx))
 	defer cancel()
@@ -69,22 +70,22 @@ func (db *DB) feed(after int64) error {
 		}
 		if len(commits) > 0 {
 			after = commits[len(commits)-1].revision
-			db.heard(after)
+			db.saw(after)
 			db.history.append(commits)
 		}
 	}
 	return db.ctx.Err()
 }
 
-// records watches all records from the revision that follows one. Of a deleted
-// record the one before is delivered too, because it has the revision.
+// records watches all records from the revision after the given one. A deletion comes with
+// the record that it deleted, because only that has the record's own revision.
 func (db *DB) records(ctx context.Context, after int64) engine.WatchChan {
 	return db.client.Watch(ctx, db.space.record(""), engine.WithPrefix(), engine.WithRev(after+1), engine.WithPrevKV(), engine.WithFragment())
 }
 
-// commits reads the transactions out of an answer to records. The client puts
-// fragments together again, and an answer has transactions as wholes; one that goes on
-// where the last one should have ended is refused.
+// commits reads the transactions out of one answer to records. The client has already
+// joined fragments, so that an answer holds complete transactions. An answer that goes on
+// with a transaction of an earlier answer is refused.
 func (db *DB) commits(resp engine.WatchResponse, after int64) ([]*commit, error) {
 	if err := resp.Err(); err != nil {
 		if errors.Is(err, rpctypes.ErrCompacted) {

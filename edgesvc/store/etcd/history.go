@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// The part of the history that is kept in memory, for watchers that keep up. The
-// others read from the cluster.
+// The part of the history that is kept in memory, for watchers that keep up. Watchers that
+// are further behind read from the cluster.
 const (
 	tailCommits = 1024
 	tailBytes   = 4 << 20
@@ -24,8 +24,8 @@ type commit struct {
 	size     int // bytes of keys and values
 }
 
-// event is what a watcher of the prefix sees of the commit. Its bytes are the
-// watcher's to keep.
+// event is the commit as a watcher of the prefix sees it. Its bytes are copies, which the
+// watcher may keep.
 func (c *commit) event(prefix string, position store.Position) store.Event {
 	e := store.Event{Position: position}
 	for _, ch := range c.changes {
@@ -37,30 +37,30 @@ func (c *commit) event(prefix string, position store.Position) store.Event {
 	return e
 }
 
-// history knows how far back watchers may lag, and holds the last commits. The
-// feed writes to it, watchers read.
+// history knows how far back a watch may begin, and holds the last commits. The feed
+// writes to it, watchers read.
 //
-// It counts what it saw since it was opened. What was before, it takes to be one
-// commit for each revision of the cluster, of no size: in a cluster of its own that is
-// right but for the size.
+// It knows the commits since the store was opened. For those before it assumes that each
+// revision of the cluster was one commit, of no bytes. In a cluster that holds nothing else,
+// the number is right and only the bytes are not.
 type history struct {
 	mu      sync.Mutex
-	base    int64    // where it began
-	before  int      // commits before base that may still be watched
-	recent  []weight // commits since base that may be watched, in order
-	dropped int64    // the last commit since base that may not, or base
+	base    int64    // the revision where it began
+	before  int      // how many commits before base can still be watched
+	recent  []extent // the commits since base that can be watched, in order
+	dropped int64    // the last commit since base that can't be watched any more, or base
 	bytes   int      // of recent
 	limit   int      // of bytes
-	last    int64    // everything up to here was seen
+	last    int64    // the revision up to which everything was seen
 
 	tail      []*commit // the last commits, in order
-	tailFrom  int64     // after this revision all commits are in tail
+	tailFrom  int64     // all commits after this revision are in tail
 	tailBytes int
 	wake      chan struct{} // closed at the next commit
 }
 
-// weight is what is remembered of each commit.
-type weight struct {
+// extent is what is kept of each commit in recent: where it is and how large.
+type extent struct {
 	revision int64
 	size     int
 }
@@ -70,7 +70,7 @@ func (h *history) init(revision int64) {
 	h.restart(revision)
 }
 
-// restart begins anew at revision, after commits that were not seen.
+// restart begins anew at revision, when the commits before it were not seen.
 func (h *history) restart(revision int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,9 +99,9 @@ func (h *history) append(commits []*commit) {
 	h.signal()
 }
 
-// grow counts one commit and moves the floor.
+// grow adds one commit to recent, and drops those that are now out of the limits.
 func (h *history) grow(c *commit) {
-	h.recent = append(h.recent, weight{c.revision, c.size})
+	h.recent = append(h.recent, extent{c.revision, c.size})
 	h.bytes += c.size
 	if len(h.recent)+h.before > store.WatchHistory && h.before > 0 {
 		h.before--
@@ -122,7 +122,7 @@ func (h *history) signal() {
 	h.wake = make(chan struct{})
 }
 
-// floor is the earliest revision to watch from.
+// floor is the earliest revision that a watch can begin from.
 func (h *history) floor() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,9 +136,9 @@ func (h *history) floorLocked() int64 {
 	return h.dropped
 }
 
-// after looks for the commits that follow a revision. If there are none yet, wake says
-// when to look again; if memory no longer holds them, behind is set. through is what
-// the watcher has seen everything up to, when it has the commits.
+// after gives the commits that follow a revision. If there are none yet, wake is closed
+// when there are. If memory no longer holds them, behind is true. through is the revision
+// up to which a watcher with these commits has seen everything.
 func (h *history) after(revision int64) (commits []*commit, through int64, behind bool, wake <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -153,14 +153,14 @@ func (h *history) after(revision int64) (commits []*commit, through int64, behin
 	return slices.Clone(following(h.tail, revision)), h.last, false, nil, nil
 }
 
-// following is the part of commits, which are in order, that follows a revision.
-// Hundreds of watchers ask at each commit.
+// following is the part of commits, which are in order, that follows a revision. It is a
+// binary search because hundreds of watchers call it at each commit.
 func following(commits []*commit, revision int64) []*commit {
 	return commits[sort.Search(len(commits), func(i int) bool { return commits[i].revision > revision }):]
 }
 
-// through is the revision up to which everything was seen, and what wakes when it
-// moves.
+// through is the revision up to which everything was seen, and a channel that is closed
+// when there is more.
 func (h *history) through() (int64, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

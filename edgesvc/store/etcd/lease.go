@@ -12,8 +12,8 @@ import (
 )
 
 // Grant makes a lease that ends ttl, rounded up to whole seconds, after its last
-// KeepAlive. Members refuse to let one end before about two elections could happen, and
-// then make it longer.
+// KeepAlive. A lease shorter than about two elections of the cluster is made that long by
+// its members.
 func (db *DB) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, error) {
 	if ttl < store.MinLease {
 		return "", fmt.Errorf("granting a lease of %v: %w", ttl, store.ErrInvalid)
@@ -23,8 +23,8 @@ func (db *DB) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, erro
 	}
 	defer db.leave()
 	var id engine.LeaseID
-	// Sent twice, one of two leases runs out unused.
-	err := db.leaseCall(ctx, again, func(ctx context.Context) error {
+	// If it is sent twice, one of two leases expires unused.
+	err := db.leaseCall(ctx, idempotent, func(ctx context.Context) error {
 		resp, err := db.client.Grant(ctx, int64((ttl+time.Second-1)/time.Second))
 		if err == nil {
 			id = resp.ID
@@ -39,7 +39,7 @@ func (db *DB) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, erro
 
 // KeepAlive prolongs a lease by its ttl, or says store.ErrLeaseExpired.
 func (db *DB) KeepAlive(ctx context.Context, id store.LeaseID) error {
-	return db.onLease(ctx, "keeping", again, id, func(ctx context.Context, id engine.LeaseID) error {
+	return db.onLease(ctx, "keeping", idempotent, id, func(ctx context.Context, id engine.LeaseID) error {
 		_, err := db.client.KeepAliveOnce(ctx, id)
 		return err
 	})
@@ -47,20 +47,20 @@ func (db *DB) KeepAlive(ctx context.Context, id store.LeaseID) error {
 
 // Revoke ends a lease at once and deletes its records.
 func (db *DB) Revoke(ctx context.Context, id store.LeaseID) error {
-	return db.onLease(ctx, "revoking", once, id, func(ctx context.Context, id engine.LeaseID) error {
+	return db.onLease(ctx, "revoking", notIdempotent, id, func(ctx context.Context, id engine.LeaseID) error {
 		_, err := db.client.Revoke(ctx, id)
 		return err
 	})
 }
 
-func (db *DB) onLease(ctx context.Context, doing string, r repeats, id store.LeaseID, do func(context.Context, engine.LeaseID) error) error {
+func (db *DB) onLease(ctx context.Context, doing string, k kind, id store.LeaseID, do func(context.Context, engine.LeaseID) error) error {
 	if err := db.enter(ctx); err != nil {
 		return err
 	}
 	defer db.leave()
 	lease, err := parseLease(id)
 	if err == nil {
-		err = db.leaseCall(ctx, r, func(ctx context.Context) error { return do(ctx, lease) })
+		err = db.leaseCall(ctx, k, func(ctx context.Context) error { return do(ctx, lease) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s lease %q: %w", doing, id, err)
@@ -68,8 +68,8 @@ func (db *DB) onLease(ctx context.Context, doing string, r repeats, id store.Lea
 	return nil
 }
 
-// leaseCall runs a call about leases. The revision in its answer is what one member
-// knows and says nothing about the cluster.
-func (db *DB) leaseCall(ctx context.Context, r repeats, do func(context.Context) error) error {
-	return db.call(ctx, r, func(ctx context.Context) (*pb.ResponseHeader, error) { return nil, do(ctx) })
+// leaseCall runs a call about leases. It passes on no header: the revision in the answer is
+// that of one member, not of the cluster.
+func (db *DB) leaseCall(ctx context.Context, k kind, do func(context.Context) error) error {
+	return db.call(ctx, k, func(ctx context.Context) (*pb.ResponseHeader, error) { return nil, do(ctx) })
 }

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// firstRead is how many records a page reads at first, not knowing how large they
-	// are: 16 MiB at most.
+	// firstRead is how many records the first read of a page asks for. Their size is not
+	// known yet; it is 16 MiB at most.
 	firstRead = 32
-	// maxRead bounds what one further read is expected to bring.
+	// maxRead bounds the bytes that one further read is expected to bring.
 	maxRead = store.MaxPageBytes
 )
 
@@ -22,10 +22,10 @@ func (db *DB) List(ctx context.Context, prefix, token string, limit int) (store.
 	return db.list(ctx, prefix, token, limit, db.fresh)
 }
 
-// list reads a page in few reads, all at the revision of the first. Its size in bytes
-// can't be bounded by etcd, therefore each read asks for as many records as are expected
-// to fit.
-func (db *DB) list(ctx context.Context, prefix, token string, limit int, read reading) (store.Page, error) {
+// list reads a page in a few reads, all at the revision of the first. etcd can't bound an
+// answer in bytes. Therefore each read asks for as many records as should fit, by the mean
+// size of those before.
+func (db *DB) list(ctx context.Context, prefix, token string, limit int, read readFunc) (store.Page, error) {
 	after, err := store.ParsePageToken(prefix, token)
 	if err != nil {
 		return store.Page{}, err
@@ -81,5 +81,5 @@ func (db *DB) list(ctx context.Context, prefix, token string, limit int, read re
 	}
 }
 
-// Stale gives a reader whose reads one member answers alone.
+// Stale gives a reader whose reads are answered by one member alone.
 func (db *DB) Stale() store.Reader { return &stale{db: db} }

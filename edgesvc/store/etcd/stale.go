@@ -11,9 +11,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// stale reads what one member knows, without asking the others. The next read may
-// reach another member, which may know less: it is asked again, and whoever answers
-// then, until one knows as much.
+// stale reads from one member, which doesn't ask the others. A later read may reach a
+// member that is further behind. Then the read is repeated until a member answers that has
+// at least what was read before.
 type stale struct {
 	db   *DB
 	read atomic.Int64 // the highest revision that was read
@@ -29,7 +29,7 @@ func (s *stale) List(ctx context.Context, prefix, token string, limit int) (stor
 	return s.db.list(ctx, prefix, token, limit, s.local)
 }
 
-// local is the reading of a member alone.
+// local reads from one member alone.
 func (s *stale) local(ctx context.Context, key string, opts ...engine.OpOption) (*engine.GetResponse, error) {
 	limited, cancel := context.WithTimeout(ctx, s.db.callTime)
 	defer cancel()
@@ -47,7 +47,7 @@ func (s *stale) local(ctx context.Context, key string, opts ...engine.OpOption) 
 			return nil, s.db.fail(ctx, err)
 		}
 		if resp.Header.ClusterId != s.db.cluster {
-			return nil, s.db.note(0, resp.Header)
+			return nil, s.db.verify(0, resp.Header)
 		}
 		if resp.Header.Revision >= floor {
 			break
@@ -60,6 +60,6 @@ func (s *stale) local(ctx context.Context, key string, opts ...engine.OpOption) 
 		}
 	}
 	raise(&s.read, resp.Header.Revision)
-	s.db.heard(resp.Header.Revision)
+	s.db.saw(resp.Header.Revision)
 	return resp, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// replayTime is how long a member may take to bring the next part of the history; then
+// replayTime is how long a member may take to send the next part of the history. Then
 // another is asked.
 const replayTime = 10 * time.Second
 
@@ -25,28 +25,28 @@ func (db *DB) Watch(ctx context.Context, prefix string, from store.Position) (st
 	if err := db.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	p, ok := parsePosition(from)
-	if !ok || p.cluster != db.cluster || p.id != db.id || p.revision < db.history.floor() {
+	id, ok := parsePosition(from)
+	if !ok || id.cluster != db.cluster || id.store != db.id || id.revision < db.history.floor() {
 		return nil, fmt.Errorf("watching %q: %w", prefix, store.ErrCompacted)
 	}
-	if p.revision > db.seen.Load() {
-		// Another control plane's, or none of this cluster's.
+	if id.revision > db.seen.Load() {
+		// Another control plane's commit, or a position that the cluster has lost.
 		if _, err := db.fresh(ctx, db.space.id(), engine.WithCountOnly()); err != nil {
 			return nil, fmt.Errorf("watching %q: %w", prefix, err)
 		}
-		if p.revision > db.seen.Load() {
+		if id.revision > db.seen.Load() {
 			return nil, fmt.Errorf("watching %q: %w", prefix, store.ErrCompacted)
 		}
 	}
-	w := &watcher{db: db, prefix: prefix, cursor: p.revision, events: make(chan store.Event), done: make(chan struct{})}
+	w := &watcher{db: db, prefix: prefix, cursor: id.revision, events: make(chan store.Event), done: make(chan struct{})}
 	db.wg.Go(func() { w.run(ctx) })
 	return w, nil
 }
 
-// catchUp waits until the history has what this process had committed when it was
-// called, so that it judges positions as of then: what is committed meanwhile must not
-// hold it up for ever. Where the feed stands still, it is judged by what is
-// there.
+// catchUp waits until the history has every commit that this process made before the call.
+// Watch needs them to judge whether a position is still in the history. Commits made during
+// the call don't count, or a busy process would wait for ever. If the feed stands still,
+// catchUp gives up after db.callTime, and Watch goes by what the history has.
 func (db *DB) catchUp(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, db.callTime)
 	defer cancel()
@@ -68,7 +68,7 @@ func (db *DB) catchUp(ctx context.Context) error {
 type watcher struct {
 	db     *DB
 	prefix string
-	cursor int64 // everything up to here was looked at
+	cursor int64 // the revision up to which everything was delivered
 	events chan store.Event
 	done   chan struct{} // closed just before events
 	err    error         // set before done is closed
@@ -140,8 +140,8 @@ func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// deliver hands out what the commits have under the prefix. It reports false when the
-// watch ended.
+// deliver sends the changes under the prefix to the reader. It reports false when the watch
+// ended.
 func (w *watcher) deliver(ctx context.Context, commits []*commit) bool {
 	for _, c := range commits {
 		event := c.event(w.prefix, w.db.position(c.revision))
@@ -160,21 +160,22 @@ func (w *watcher) deliver(ctx context.Context, commits []*commit) bool {
 	return ctx.Err() == nil
 }
 
-// past is what was read last of the history that memory no longer holds. One watcher
-// reads at a time: hundreds that fell behind together would otherwise have the cluster
-// send each of them the same, and drown it and this process.
-type past struct {
-	turn    chan struct{} // holds one token; whoever has it may use the rest
+// replayCache has the part of the older history that was read from the cluster last. One
+// watcher reads at a time and the others use what it read. Otherwise hundreds of watchers
+// that fell behind together would have the cluster send each of them the same commits,
+// which would overload it and this process.
+type replayCache struct {
+	turn    chan struct{} // holds one token; whoever has it may use the other fields
 	after   int64
-	commits []*commit // those that follow after, some at least, or none
+	commits []*commit // commits that follow after, in order and without a gap; may be empty
 }
 
-func (p *past) init() { p.turn = make(chan struct{}, 1); p.turn <- struct{}{} }
+func (p *replayCache) init() { p.turn = make(chan struct{}, 1); p.turn <- struct{}{} }
 
-// replay gives commits after a revision that memory no longer holds, some at least:
-// there are some, or memory would not have dropped them.
+// replay gives at least one of the commits that follow a revision which memory no longer
+// holds. There is one, or memory would still hold the revision.
 func (db *DB) replay(ctx context.Context, after int64) ([]*commit, error) {
-	p := &db.past
+	p := &db.replays
 	select {
 	case <-p.turn:
 	case <-ctx.Done():
@@ -201,8 +202,8 @@ func (db *DB) replay(ctx context.Context, after int64) ([]*commit, error) {
 	return commits, nil
 }
 
-// read reads commits after a revision from the cluster, some at least. One member
-// alone does it, so that it works without a majority too.
+// read reads at least one of the commits after a revision from the cluster. One member is
+// enough for it, so that it works without a majority too.
 func (db *DB) read(ctx context.Context, after int64) ([]*commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, replayTime)
 	defer cancel()

@@ -35,10 +35,10 @@ func TestCatchUp_WhileCommitting(t *testing.T) {
 // Watchers that fell behind together read the past once.
 func TestReplay_Shared(t *testing.T) {
 	db := &DB{ctx: t.Context()}
-	db.past.init()
-	db.past.after = 10
+	db.replays.init()
+	db.replays.after = 10
 	for r := int64(12); r < 20; r += 2 {
-		db.past.commits = append(db.past.commits, &commit{revision: r})
+		db.replays.commits = append(db.replays.commits, &commit{revision: r})
 	}
 	// There is no client: what is not at hand would panic.
 	for after, first := range map[int64]int64{10: 12, 11: 12, 12: 14, 13: 14, 17: 18} {
@@ -47,7 +47,7 @@ func TestReplay_Shared(t *testing.T) {
 			t.Errorf("after %d: %v, %v; want %d first", after, got, err, first)
 		}
 	}
-	<-db.past.turn // somebody reads
+	<-db.replays.turn // somebody reads
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := db.replay(ctx, 10); err == nil {

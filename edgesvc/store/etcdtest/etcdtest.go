@@ -19,12 +19,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// Members is how many a cluster has.
+// Members is how many members a cluster has.
 const Members = 3
 
-// Times of the raft protocol: etcd's own heartbeat, and twice its election time-out, so
-// that a machine that is busy with other tests loses no leader. The shortest lease is
-// half as long again.
+// Times of the raft protocol: etcd's own heartbeat, and twice its election timeout, so that
+// a machine that is busy with other tests loses no leader. The shortest lease is one and a
+// half times Election.
 const (
 	Heartbeat = 100 * time.Millisecond
 	Election  = 2 * time.Second
@@ -33,8 +33,8 @@ const (
 // startTime bounds the start of a cluster on a busy machine.
 const startTime = 60 * time.Second
 
-// Test is what a cluster needs of the test that it runs for; *testing.T and *testing.B
-// are such. Fatal, Fatalf and Skip don't return.
+// Test is what a cluster needs of the test that it runs for, such as a *testing.T or a
+// *testing.B. Fatal, Fatalf and Skip don't return.
 type Test interface {
 	Helper()
 	TempDir() string
@@ -52,7 +52,7 @@ type Test interface {
 type Cluster struct {
 	// Endpoints are the members' client URLs, in their order.
 	Endpoints []string
-	// CAFile, CertFile and KeyFile are what a client needs.
+	// CAFile, CertFile and KeyFile are the files that a client needs.
 	CAFile, CertFile, KeyFile string
 
 	t       Test
@@ -60,13 +60,13 @@ type Cluster struct {
 	sites   []Site
 }
 
-// Member is one of a cluster, owned by it.
+// Member is one member of a cluster, which owns it.
 type Member interface {
 	// Start may be called again after Kill.
 	Start() error
 	// Kill ends the member without a warning to anybody.
 	Kill()
-	// Leads tells what is known without asking.
+	// Leads reports whether the member is the leader, as far as is known without asking.
 	Leads() bool
 }
 
@@ -137,8 +137,7 @@ func freeAddrs(t Test, n int) []string {
 	return addrs
 }
 
-// stop ends all members, the leader last: whoever would lead after it is gone by
-// then.
+// stop ends all members, the leader last: then none is left that would be elected.
 func (c *Cluster) stop() {
 	for _, last := range []bool{false, true} {
 		for _, m := range c.members {
@@ -159,7 +158,7 @@ func (c *Cluster) TLS() *tls.Config {
 	return config
 }
 
-// Kill ends a member as a power failure would: nothing is handed over.
+// Kill ends a member as a power failure would: it hands nothing over.
 func (c *Cluster) Kill(i int) { c.members[i].Kill() }
 
 // Restart starts a killed member on what it had on disk.
@@ -207,7 +206,7 @@ func (c *Cluster) Leader() int {
 	return 0
 }
 
-// leader asks every member. The leader counts when a majority names it.
+// leader asks every member, and gives the leader that a majority names.
 func leader(client *engine.Client, endpoints []string) (int, bool) {
 	votes, where := map[uint64]int{}, map[uint64]int{}
 	for i, e := range endpoints {

@@ -19,7 +19,7 @@ import (
 // files are a cluster's CA and the one certificate that members and clients share.
 type files struct{ ca, cert, key string }
 
-// writeFiles makes them.
+// writeFiles makes the files in a directory.
 func writeFiles(dir string) (files, error) {
 	f := files{filepath.Join(dir, "etcd-ca.pem"), filepath.Join(dir, "etcd.pem"), filepath.Join(dir, "etcd-key.pem")}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -58,7 +58,7 @@ func write(path, kind string, der []byte) error {
 	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// client is a TLS configuration of them.
+// client is a client's TLS configuration with these files.
 func (f files) client() (*tls.Config, error) {
 	text, err := os.ReadFile(f.ca)
 	if err != nil {

@@ -51,7 +51,7 @@ func (m *process) Start() error {
 	return nil
 }
 
-// log is the file with what the member says.
+// log is the file with the member's output.
 func (m *process) log() string { return m.site.Dir + ".log" }
 
 // Leads implements Member.

@@ -11,32 +11,32 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Size of the transactions that seal anew: small beside what callers commit
-// meanwhile.
+// Size of the transactions that seal records again. They are smaller than the limits, so
+// that callers' commits wait less.
 const (
-	againOps   = 32
-	againBytes = store.MaxTxnBytes / 2
+	resealOps   = 32
+	resealBytes = store.MaxTxnBytes / 2
 )
 
-// Status is what there is to know of the keys.
+// Status tells which keys are in use.
 type Status struct {
-	// Active names the data key that seals; Since is when it was made.
+	// Active is the id of the data key that seals new values; Since is when it was made.
 	Active string
 	Since  time.Time
-	// Old is how many other data keys records still have.
+	// Old is how many other data keys there are, which records may still be sealed under.
 	Old int
-	// WrappedBy names the keys outside the store under which the data keys are.
+	// WrappedBy names the keys outside the store that the data keys are wrapped under.
 	WrappedBy []string
 }
 
-// Status tells of the ring in use.
+// Status gives the status of the ring in use.
 func (s *Store) Status() Status {
 	r := s.ring.Load()
 	return Status{Active: r.ActiveID(), Since: r.Since(), Old: r.Old(), WrappedBy: r.WrappedBy()}
 }
 
-// Rotate makes a new data key, under which everything is sealed from now on, and
-// wraps all of them under the Wrapper's present key. SealAnew does the rest.
+// Rotate makes a new data key, which seals everything from now on, and wraps all data keys
+// under the Wrapper's present key. Maintain then seals old records again.
 func (s *Store) Rotate(ctx context.Context) (Status, error) {
 	err := s.change(ctx, func(r *seal.Ring) (*seal.Ring, error) { return r.Rotate(ctx, s.wrapper, s.now()) })
 	if err != nil {
@@ -45,8 +45,9 @@ func (s *Store) Rotate(ctx context.Context) (Status, error) {
 	return s.Status(), nil
 }
 
-// PlanRotation is Rotate as a part of a caller's transaction, such as one with an audit
-// record. After a conflict it is planned anew; Follow uses what was committed.
+// PlanRotation gives Rotate as a part of a caller's own transaction, such as one with an
+// audit entry. After a conflict the caller plans again. Once it is committed, Follow makes
+// this store use it.
 func (s *Store) PlanRotation(ctx context.Context) (store.Txn, error) {
 	if err := s.load(ctx); err != nil {
 		return store.Txn{}, err
@@ -66,11 +67,11 @@ func (s *Store) PlanRotation(ctx context.Context) (store.Txn, error) {
 	}, nil
 }
 
-// Follow takes over the keys as they are stored now.
+// Follow makes the stored keys the ones in use.
 func (s *Store) Follow(ctx context.Context) error { return s.load(ctx) }
 
-// change writes another ring in place of the present one. After a conflict it is
-// made anew; nil is no change.
+// change replaces the ring by the one that next makes of it, and calls next again after a
+// conflict. If next gives nil, the ring stays.
 func (s *Store) change(ctx context.Context, next func(*seal.Ring) (*seal.Ring, error)) error {
 	for range attempts {
 		if err := s.load(ctx); err != nil {
@@ -88,9 +89,10 @@ func (s *Store) change(ctx context.Context, next func(*seal.Ring) (*seal.Ring, e
 	return fmt.Errorf("the key ring changes all the time: %w", store.ErrUnavailable)
 }
 
-// Maintain rotates a data key that is old and, when there are old keys, seals
-// what is under them anew and drops them. It counts the records that it sealed. It may
-// be interrupted at any point and run in several processes at once.
+// Maintain does what keeps the keys fresh. It rotates a data key that is too old. If there
+// are old data keys, it seals the records under them again with the active key, and drops
+// the old keys. It counts the records that it sealed. It may be interrupted at any point,
+// and may run in several processes at once.
 func (s *Store) Maintain(ctx context.Context) (int, error) {
 	if err := s.load(ctx); err != nil {
 		return 0, err
@@ -104,13 +106,12 @@ func (s *Store) Maintain(ctx context.Context) (int, error) {
 	if r.Old() == 0 {
 		return 0, nil
 	}
-	n, err := s.sealAnew(ctx, r)
+	n, err := s.resealOld(ctx, r)
 	if err != nil {
 		return n, fmt.Errorf("sealing records anew: %w", err)
 	}
-	// Whatever was written since the pass began is sealed under r's active key, because
-	// each write checks the ring. So nothing is under the old ones, if the ring is
-	// still r.
+	// What was written since the pass began is sealed under r's active key, because each
+	// write checks the ring. So if the ring is still r, no record needs the old keys.
 	err = s.change(ctx, func(now *seal.Ring) (*seal.Ring, error) {
 		if now != r.Ring {
 			return nil, nil
@@ -123,14 +124,13 @@ func (s *Store) Maintain(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// sealAnew passes once over all records and seals those of old keys under r's active
-// one.
-func (s *Store) sealAnew(ctx context.Context, r *ring) (int, error) {
+// resealOld seals all records that are under old keys again, under r's active key.
+func (s *Store) resealOld(ctx context.Context, r *ring) (int, error) {
 	return s.pass(ctx, r, func(rec store.Record) ([]byte, error) { return r.Open(rec.Key, rec.Value) })
 }
 
-// Adopt seals what lies in the clear, for a store that was not sealed before. read
-// gives a record's plain text. It may be interrupted at any point and repeated.
+// Adopt seals the records of a store that was not sealed before. read gives a record's
+// plain value. It may be interrupted at any point and repeated.
 func (s *Store) Adopt(ctx context.Context, read func(store.Record) ([]byte, error)) (int, error) {
 	r := s.ring.Load()
 	return s.pass(ctx, r, func(rec store.Record) ([]byte, error) {
@@ -141,7 +141,7 @@ func (s *Store) Adopt(ctx context.Context, read func(store.Record) ([]byte, erro
 	})
 }
 
-// pass goes once over all records and seals under r's active key what isn't.
+// pass goes over all records once, and seals those that are not under r's active key.
 func (s *Store) pass(ctx context.Context, r *ring, read func(store.Record) ([]byte, error)) (int, error) {
 	total := 0
 	for token := ""; ; {
@@ -152,7 +152,7 @@ func (s *Store) pass(ctx context.Context, r *ring, read func(store.Record) ([]by
 		old := slices.DeleteFunc(page.Records, func(rec store.Record) bool { return s.plain(rec.Key) || r.Current(rec.Value) })
 		for len(old) > 0 {
 			n := batch(old)
-			if err := s.again(ctx, r, old[:n], read); err != nil {
+			if err := s.reseal(ctx, r, old[:n], read); err != nil {
 				return total, err
 			}
 			total, old = total+n, old[n:]
@@ -163,12 +163,12 @@ func (s *Store) pass(ctx context.Context, r *ring, read func(store.Record) ([]by
 	}
 }
 
-// batch is how many of the records make one transaction, one at least.
+// batch is how many of the records go into one transaction, at least one.
 func batch(records []store.Record) int {
 	n, size := 0, 0
 	for _, rec := range records {
 		// A value counts twice: it is checked and written.
-		if size += len(rec.Key) + 2*len(rec.Value); n > 0 && (n == againOps || size > againBytes) {
+		if size += len(rec.Key) + 2*len(rec.Value); n > 0 && (n == resealOps || size > resealBytes) {
 			break
 		}
 		n++
@@ -176,9 +176,10 @@ func batch(records []store.Record) int {
 	return n
 }
 
-// again seals some records anew, in one transaction, or one by one if some of them
-// changed meanwhile. What changed is sealed under the active key already, or is gone.
-func (s *Store) again(ctx context.Context, r *ring, records []store.Record, read func(store.Record) ([]byte, error)) error {
+// reseal seals some records again, in one transaction. If some of them changed meanwhile it
+// does so one by one and leaves those out: they have been sealed under the active key by
+// whoever changed them, or are gone.
+func (s *Store) reseal(ctx context.Context, r *ring, records []store.Record, read func(store.Record) ([]byte, error)) error {
 	txn := store.Txn{Checks: []store.Check{{Key: RingKey, Revision: r.revision}}}
 	for _, rec := range records {
 		plain, err := read(rec)
@@ -202,7 +203,7 @@ func (s *Store) again(ctx context.Context, r *ring, records []store.Record, read
 		return nil
 	}
 	for one := range slices.Chunk(records, 1) {
-		if err := s.again(ctx, r, one, read); err != nil {
+		if err := s.reseal(ctx, r, one, read); err != nil {
 			return err
 		}
 	}

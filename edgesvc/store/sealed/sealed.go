@@ -1,15 +1,16 @@
-// Package sealed is a store whose values are encrypted at rest: it lies over a driver
-// and keeps the contract of package store, so that nothing above it can write a
-// record in the clear, or forget to seal one.
+// Package sealed is a store whose values are encrypted at rest. It is a layer over a driver
+// and has the contract of package store itself, so that nothing above it can forget to
+// encrypt a record.
 //
-// Every value is sealed, bound to its key, but for those whose keys the owner of the
-// records names as plain. Keys and revisions are in the clear: what must not be read
-// doesn't belong into a key. The data keys lie in the store, in the record RingKey,
-// wrapped under a key that doesn't (package seal).
+// Sealing means encrypting a value in a way that binds it to the record's key; opening is
+// the reverse. Every value is sealed, except those of records that Options.Plain names. Keys
+// and revisions are not encrypted, so a secret must never be part of a key. The data keys
+// are in the store, in the record RingKey (the ring). They are wrapped, that is encrypted,
+// under a key that is outside the store (package seal).
 //
-// What lives here: sealing and opening on the way, the ring's record, its rotation and
-// the sealing anew of old records. What may not: knowledge of any entity, and keys of
-// any other use. Only the control plane imports it.
+// What lives here: sealing and opening, the ring's record and its rotation, and sealing old
+// records again under a new key. What may not: knowledge of any entity, and keys of any
+// other use. Only the control plane imports it.
 package sealed
 
 import (
@@ -26,26 +27,26 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// RingKey is the record of the data keys. It must be among the plain ones.
+// RingKey is the record of the data keys. Options.Plain must name it.
 const RingKey = "meta/keyring"
 
-// Limits of one transaction. They are a little lower than the contract's: each
-// write of a sealed record also checks that the ring is the one it was sealed under,
-// and a sealed value is larger by seal.Overhead.
+// Limits of one transaction. They are a little lower than the contract's, because each
+// write of a sealed record also checks the revision of the ring's record, and a sealed value
+// is larger by seal.Overhead.
 const (
 	MaxChecks   = store.MaxChecks - 1
 	MaxTxnBytes = store.MaxTxnBytes - store.MaxOps*seal.Overhead
 )
 
-// attempts is how often a call is repeated because the ring changed under it. A
-// rotation is rare and each changes it twice.
+// attempts is how often a call is tried when the ring changes while it runs. A rotation is
+// rare, and changes the ring twice.
 const attempts = 8
 
 // Options of a sealed store.
 type Options struct {
 	// Wrapper holds the key that is kept outside the store.
 	Wrapper seal.Wrapper
-	// Plain reports whether the value of a key lies in the clear.
+	// Plain reports whether the value of a record with this key is not encrypted.
 	Plain func(key string) bool
 	// Now dates data keys; if nil, time.Now.
 	Now func() time.Time
@@ -58,9 +59,9 @@ type Store struct {
 	plain   func(string) bool
 	now     func() time.Time
 	ring    atomic.Pointer[ring]
-	reading sync.Mutex // of the ring's record
+	reading sync.Mutex // held while the ring's record is read
 
-	life     sync.Mutex     // of watches
+	life     sync.Mutex     // guards closed and the start of watches
 	closed   bool           // under life
 	closing  chan struct{}  // closed by Close
 	watching sync.WaitGroup // watchers' goroutines
@@ -74,8 +75,9 @@ type ring struct {
 	revision uint64
 }
 
-// Open opens the sealed store over inner, which it then owns, and makes its ring if
-// there is none: a ring that was lost is not found out here, but by the first record.
+// Open opens the sealed store over inner, which it then owns. It makes a ring if there is
+// none. If the ring was lost, that is not noticed here, but when the first record can't be
+// opened.
 func Open(ctx context.Context, inner store.Store, opts Options) (*Store, error) {
 	s := &Store{inner: inner, wrapper: opts.Wrapper, plain: opts.Plain, now: opts.Now, closing: make(chan struct{})}
 	if s.now == nil {
@@ -100,7 +102,7 @@ func Open(ctx context.Context, inner store.Store, opts Options) (*Store, error) 
 	return nil, fmt.Errorf("opening the sealed store: its ring changes all the time: %w", store.ErrUnavailable)
 }
 
-// load reads the ring's record, unless it is the one in use.
+// load makes the stored ring the one in use, if it isn't already.
 func (s *Store) load(ctx context.Context) error {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -131,14 +133,14 @@ func (s *Store) create(ctx context.Context) error {
 	return s.save(ctx, r, 0)
 }
 
-// save writes the ring over exactly this revision of its record and uses it.
-func (s *Store) save(ctx context.Context, r *seal.Ring, over uint64) error {
+// save writes the ring if its record still has the revision replaced, and uses it.
+func (s *Store) save(ctx context.Context, r *seal.Ring, replaced uint64) error {
 	value, err := r.Encode()
 	if err != nil {
 		return fmt.Errorf("encoding the key ring: %w", err)
 	}
 	_, err = s.inner.Commit(ctx, store.Txn{
-		Checks: []store.Check{{Key: RingKey, Revision: over}},
+		Checks: []store.Check{{Key: RingKey, Revision: replaced}},
 		Ops:    []store.Op{{Key: RingKey, Value: value}},
 	})
 	if err != nil {
@@ -147,24 +149,24 @@ func (s *Store) save(ctx context.Context, r *seal.Ring, over uint64) error {
 	return s.load(ctx)
 }
 
-// refresh reads the ring anew because was did not do, and reports whether it is
-// another by now.
+// refresh reads the ring again after a failure that an outdated ring would explain, and
+// reports whether the ring is another one than was.
 func (s *Store) refresh(ctx context.Context, was *ring) (bool, error) {
 	if s.ring.Load() != was {
 		return true, nil
 	}
 	if err := s.load(ctx); err != nil {
-		// Without the key that lies outside no new data key can be opened.
+		// A new data key can't be unwrapped without the key outside the store.
 		return false, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return s.ring.Load() != was, nil
 }
 
-// Derive gives a key of 32 bytes for one purpose that rotations and restores don't
-// change; see seal.Ring.
+// Derive gives a key of 32 bytes for one purpose. It stays the same through rotations and
+// restores; see seal.Ring.
 func (s *Store) Derive(purpose string) []byte { return s.ring.Load().Derive(purpose) }
 
-// open opens one value.
+// open decrypts the value of the record with this key.
 func (s *Store) open(ctx context.Context, key string, value []byte) ([]byte, error) {
 	if s.plain(key) {
 		return value, nil
@@ -189,8 +191,10 @@ func (s *Store) open(ctx context.Context, key string, value []byte) ([]byte, err
 	return nil, fmt.Errorf("opening record %q: the key ring changes all the time: %w", key, store.ErrUnavailable)
 }
 
-// reopen opens what read gives. A record may be read, and its key dropped before it
-// is opened; then it is sealed anew by now, and reading once more finds that.
+// reopen calls read, which reads and opens records, and calls it again if a data key was
+// missing. A data key is dropped from the ring after a rotation, once all records have been
+// sealed again under the new one. A record that was read before that and opened after it
+// can't be opened any more, but its new version can.
 func reopen(read func() error) error {
 	err := read()
 	if errors.Is(err, seal.ErrOtherKey) {
@@ -212,7 +216,7 @@ func (s *Store) List(ctx context.Context, prefix, token string, limit int) (stor
 // Stale implements store.Store.
 func (s *Store) Stale() store.Reader { return reader{s, s.inner.Stale()} }
 
-// reader opens what another reads.
+// reader opens the records that another reader reads.
 type reader struct {
 	s     *Store
 	inner store.Reader
@@ -254,8 +258,9 @@ func (r reader) List(ctx context.Context, prefix, token string, limit int) (stor
 	return page, nil
 }
 
-// Commit implements store.Store. A transaction with a sealed record checks the ring's
-// record too, so that no record is ever written under a key that was dropped meanwhile.
+// Commit implements store.Store. A transaction with a sealed record also checks that the
+// ring has not changed. So no record is ever written under a data key that was dropped
+// meanwhile.
 func (s *Store) Commit(ctx context.Context, txn store.Txn) (store.Position, error) {
 	for range attempts {
 		r := s.ring.Load()
@@ -278,7 +283,7 @@ func (s *Store) Commit(ctx context.Context, txn store.Txn) (store.Position, erro
 	return "", fmt.Errorf("committing: the key ring changes all the time: %w", store.ErrUnavailable)
 }
 
-// seal is the transaction as the inner store gets it.
+// seal gives the transaction with its values sealed, and reports whether there are any.
 func (s *Store) seal(r *ring, txn store.Txn) (out store.Txn, seals bool) {
 	out = store.Txn{Checks: slices.Clone(txn.Checks), Ops: slices.Clone(txn.Ops)}
 	for i, op := range out.Ops {
@@ -292,8 +297,10 @@ func (s *Store) seal(r *ring, txn store.Txn) (out store.Txn, seals bool) {
 	return out, seals
 }
 
-// sealChecks turns checks of plain values into such of sealed ones: what is there
-// now is compared here, and that it is still there by the inner store.
+// sealChecks replaces checks of plain values by checks of sealed ones. The same plain value
+// is sealed differently each time, so the inner store can't compare it. Instead sealChecks
+// reads the record, compares its plain value, and has the inner store check that the sealed
+// value is still the one that was read.
 func (s *Store) sealChecks(ctx context.Context, txn *store.Txn) error {
 	for i, c := range txn.Checks {
 		if c.Value == nil || s.plain(c.Key) {

@@ -9,8 +9,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Watch implements store.Store. Records that were only sealed anew are no event. A
-// change whose key was dropped is out of the history: store.ErrCompacted.
+// Watch implements store.Store. A record that was only sealed again, under a new key, makes
+// no event. A change that was sealed under a data key which has been dropped since counts as
+// out of the history: the watch ends with store.ErrCompacted.
 func (s *Store) Watch(ctx context.Context, prefix string, from store.Position) (store.Watcher, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	inner, err := s.inner.Watch(ctx, prefix, from)
@@ -29,7 +30,7 @@ func (s *Store) Watch(ctx context.Context, prefix string, from store.Position) (
 	return w, nil
 }
 
-// watcher opens what another watch delivers.
+// watcher opens the changes that another watcher delivers.
 type watcher struct {
 	store  *Store
 	inner  store.Watcher
@@ -51,14 +52,13 @@ func (w *watcher) Err() error {
 	}
 }
 
-// run ends when the inner watch has: with the context, with the store, or on its
-// own.
+// run delivers until the inner watch ends: with the context, with the store, or by itself.
 func (w *watcher) run(ctx context.Context, cancel context.CancelFunc) {
 	defer close(w.events)
 	defer close(w.done)
 	defer func() {
 		cancel()
-		for range w.inner.Events() { // until it has ended too
+		for range w.inner.Events() { // waits until it has ended too
 		}
 	}()
 	for event := range w.inner.Events() {
@@ -69,7 +69,7 @@ func (w *watcher) run(ctx context.Context, cancel context.CancelFunc) {
 	w.err = w.inner.Err()
 }
 
-// pass opens and delivers one event, unless nothing in it is news.
+// pass opens and delivers one event, without the records that were only sealed again.
 func (w *watcher) pass(ctx context.Context, event store.Event) error {
 	kept := event.Changes[:0]
 	for _, ch := range event.Changes {

@@ -289,7 +289,7 @@ func (l *linear) check(seen [][]store.Event) {
 	l.Logf("%d operations answered, %d not, %d commits watched", l.done.Load(), l.lost.Load(), len(order))
 }
 
-// mark is a value by which a commit is known again, or 0.
+// mark is a value that identifies a commit, or 0.
 func (in linearInput) mark() int {
 	for _, v := range in.writes {
 		if v > 0 {

@@ -1,8 +1,9 @@
 // Package storetest is the conformance suite of the store contract: each sentence
 // of package store that a caller could notice, as a test that every driver passes.
 //
-// What lives here: Run and its cases, and how tests of stores wait. What may not: anything about one engine; what a
-// driver promises beyond the contract is tested beside it. Only tests import it.
+// What lives here: Run and its cases, and how tests of stores wait. What may not: anything
+// about one engine. What a driver promises beyond the contract is tested beside the driver.
+// Only tests import it.
 package storetest
 
 import (
@@ -22,9 +23,8 @@ import (
 // machine and for drivers whose leases run on real time.
 const wait = time.Minute
 
-// Open makes an empty store for one test. The driver takes the time that leases
-// end by from now, if it can; else it takes the real time and the suite waits for it.
-// The suite closes the store.
+// Open makes an empty store for one test, which the suite closes. If the driver can, it ends
+// leases by the clock now. Otherwise it goes by real time, and the suite waits.
 type Open func(t *testing.T, now func() time.Time) store.Store
 
 // Run runs the suite.
@@ -34,8 +34,8 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// RunLayer runs the suite against a store that lies over another and takes a little of
-// its limits for itself: all but the cases of exactly these.
+// RunLayer runs the suite against a store that is a layer over another and has slightly
+// lower limits. It leaves out the cases that test the exact limits.
 func RunLayer(t *testing.T, open Open) {
 	for _, c := range cases() {
 		if !strings.HasPrefix(c.name, "LimitChecks") && !strings.HasPrefix(c.name, "LimitBytes") {

@@ -55,9 +55,10 @@ func (m *embedded) Leads() bool {
 	return m.running != nil && m.running.Server.Leader() == m.running.Server.MemberID()
 }
 
-// Kill implements etcdtest.Member. It cuts the member off first, and lets it find out that it leads no more: a leader
-// that is asked to stop would hand over its leadership, which one that dies can't. And one
-// that is asked to stop would wait for its clients.
+// Kill implements etcdtest.Member. etcd can only be stopped in an orderly way: a leader hands
+// over its leadership, and every member waits for its clients. A member that dies does
+// neither. Therefore Kill first cuts the member off from its peers and clients, and waits
+// until it has noticed that it leads no more.
 func (m *embedded) Kill() {
 	if m.running == nil {
 		return
@@ -101,7 +102,7 @@ func cutStream(life context.Context) grpc.StreamServerInterceptor {
 	}
 }
 
-// mortal is a stream with another context.
+// mortal is a stream whose context ends when the member is killed.
 type mortal struct {
 	grpc.ServerStream
 	ctx context.Context
