@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// AuditRecord says who did what to what, from where and when. It is written in the
-// transaction of the change that it tells of, or the change is refused. All of it is
-// set by the server, and none of it is secret.
+// AuditRecord says who did what to what, from where and when. It is written in the same
+// transaction as the change that it tells of: without the record there is no change. All of
+// it is set by the server, and none of it is secret.
 type AuditRecord struct {
 	// ID sorts by time; see NewAuditID.
 	ID   string    `json:"id"`
@@ -25,25 +25,24 @@ type AuditRecord struct {
 	Project      string `json:"project,omitempty"`
 	// Target is what it was done to.
 	Target AuditTarget `json:"target,omitzero"`
-	// Before and After are the served entity, or the part of it that changed. Before
-	// is missing of what was made, After of what was removed.
+	// Before and After are the served entity, or the part of it that changed. What was
+	// created has no Before, what was removed has no After.
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
-	// Truncated: Before or After was too large and holds a digest in its place, or
-	// a part.
+	// Truncated: Before or After was too large, and has only a part or a digest.
 	Truncated bool   `json:"truncated,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
 	// Code is why an attempt was denied.
 	Code Code `json:"code,omitempty"`
-	// Count is how many attempts one record of denial stands for; if zero, one.
+	// Count is how many denied attempts the record stands for; if zero, one.
 	Count int `json:"count,omitempty"`
 }
 
 // AuditOutcome is what became of an operation.
 type AuditOutcome string
 
-// Outcomes of operations. One that failed for another reason than authority changed
-// nothing and has no record.
+// Outcomes of operations. An operation that failed for another reason than a missing
+// permission changed nothing and has no record.
 const (
 	AuditDone   AuditOutcome = "done"
 	AuditDenied AuditOutcome = "denied"
@@ -51,9 +50,9 @@ const (
 
 // AuditActor is who called.
 type AuditActor struct {
-	// Kind is that of the credential: member, operator, service_account, warpgate,
-	// edge, join_token, enrolment_token or anonymous; process is the control plane's
-	// own at its start.
+	// Kind is the kind of the credential: member, operator, service_account, warpgate,
+	// edge, join_token, enrolment_token or anonymous. It is process for what the control
+	// plane does itself when it starts.
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	// Address is the IP address from which the call came.
@@ -70,8 +69,8 @@ type AuditTarget struct {
 // PrefixAudit is the prefix of ids of audit records.
 const PrefixAudit = "aud"
 
-// NewAuditID makes an id that sorts by time, unlike others: prefix, underscore, 56
-// bits of microseconds and 72 random bits. Between control planes its order is only
+// NewAuditID makes an id that, unlike others, sorts by time: prefix, underscore, 56
+// bits of microseconds and 72 random bits. Across control planes the order is only
 // as good as their clocks.
 func NewAuditID(at time.Time) string {
 	var random [9]byte

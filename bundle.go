@@ -9,11 +9,11 @@ import (
 // Bundle is the shared part of what one environment needs: for the edges that
 // serve it and for its Warpgates alike. It holds no secret.
 //
-// A build that gets a field which it doesn't know can't tell what that field would
-// have forbidden, so it closes what the field may be about: in a route, at any
-// depth, that route; elsewhere, all of them (Unknown, package policy). So that an
-// installation can be upgraded, a new field is left out of the JSON as long as
-// nobody has set it, and edges and Warpgates are upgraded before it is used.
+// A build that gets a field which it doesn't know can't tell what the field forbids.
+// Therefore it closes everything that the field may be about: one route if the field is in
+// that route, at any depth; otherwise all routes (Unknown, package policy). For upgrades
+// this means that a new field must be left out of the JSON while nobody has set it, and that
+// edges and Warpgates are upgraded before somebody sets it.
 type Bundle struct {
 	Position     Position `json:"position"`
 	Organization string   `json:"organization"` // id
@@ -25,10 +25,10 @@ type Bundle struct {
 	// Endpoint is the DNS label under the edge domain.
 	Endpoint string `json:"endpoint"`
 	Enabled  bool   `json:"enabled"`
-	// Removed says that the environment is gone: the statement takes it off
-	// the edges and stays as the last word.
+	// Removed says that the environment is gone. Such a bundle is a tombstone: edges drop
+	// the environment because of it, and it stays in the stream for those that are away.
 	Removed bool `json:"removed,omitempty"`
-	// Draining are the ids of Warpgates to which edges send nothing new.
+	// Draining are the ids of Warpgates that get no new requests from edges.
 	Draining []string `json:"draining,omitempty"`
 	// Directory is the id of the directory whose users may pass, empty if there
 	// is none.
@@ -43,12 +43,11 @@ type Bundle struct {
 	Issued time.Time              `json:"issued"`
 
 	unknown   string         // a field of the bundle itself that this build doesn't know
-	unknownOf map[int]string // the same by route
+	unknownOf map[int]string // the same for each route, by its index
 }
 
-// Unknown names a field that this build does not know and that may be about the
-// route of this index; it is empty where there is none. It is set by decoding
-// only.
+// Unknown names a field that this build does not know and that may be about the route with
+// this index. It is empty if there is none. Only decoding from JSON sets it.
 func (b *Bundle) Unknown(route int) string {
 	if b.unknown != "" {
 		return b.unknown
@@ -56,10 +55,10 @@ func (b *Bundle) Unknown(route int) string {
 	return b.unknownOf[route]
 }
 
-// Validate checks that the bundle is whole. A bundle that fails is rejected as
-// such and the last good one keeps serving. What of its routes may not be written any
-// more is no reason: it was when the bundle was signed. What is whole can be compiled
-// (package policy).
+// Validate checks that the bundle can be served, which is that package policy can compile
+// it. A bundle that fails is rejected, and the last good one keeps serving. Limits that apply
+// when routes are written don't count here: the routes may have been written before there
+// were such limits.
 func (b *Bundle) Validate(ctx context.Context) error {
 	if err := b.ValidateHead(); err != nil || b.Removed {
 		return err
@@ -67,8 +66,8 @@ func (b *Bundle) Validate(ctx context.Context) error {
 	return validateSet(ctx, "routes", b.Routes, (*Route).validateShape, newCompiler(false))
 }
 
-// ValidateHead is Validate of all but the routes. It is enough where those have passed
-// ValidateRoutes, which asks for more.
+// ValidateHead is Validate without the routes. It is enough when the routes have passed
+// ValidateRoutes, which is stricter.
 func (b *Bundle) ValidateHead() error {
 	if err := ValidateID("environment", PrefixEnvironment, b.Environment); err != nil {
 		return err
@@ -96,7 +95,7 @@ func (b *Bundle) ValidateHead() error {
 	return ValidateRoles("roles", b.Roles)
 }
 
-// PermissionsOf is the sum of the permissions of these roles. Unknown roles add
+// PermissionsOf gives the permissions of all these roles together. Unknown roles add
 // nothing.
 func (b *Bundle) PermissionsOf(roles []string) []string {
 	var out []string
@@ -119,34 +118,35 @@ const (
 	RevokeUser        RevocationKind = "user"        // subject: user id; grants issued before NotBefore
 	RevokeCertificate RevocationKind = "certificate" // subject: serial in hexadecimal
 	RevokeToken       RevocationKind = "token"       // subject: SHA-256 of the token in hexadecimal
-	// RevokeDirectory stands for all that was said of users of a directory before
-	// NotBefore: subject: directory id; grants issued before then are void.
+	// RevokeDirectory replaces all revocations of users of one directory; subject:
+	// directory id; grants issued before NotBefore.
 	RevokeDirectory RevocationKind = "directory"
 )
 
-// Revocation ends something before its time. It is kept for as long as the
-// longest life that it can affect. Of one kind and subject the latest counts: it
-// says at least what those before it said.
+// Revocation ends something before its time. It is kept as long as anything that it ends
+// could otherwise live. Of several with the same kind and subject only the latest counts: it
+// ends at least what the earlier ones ended.
 type Revocation struct {
 	Position Position       `json:"position"`
 	Kind     RevocationKind `json:"kind"`
 	Subject  string         `json:"subject"`
-	// Scope is the id of the environment or directory that it is about: only their
-	// Warpgates get it. It is empty where all must have it: of an edge's certificate.
+	// Scope is the id of the environment or directory that it is about: only Warpgates of
+	// these get it. It is empty if all must have it, as for an edge's certificate.
 	Scope string `json:"scope,omitempty"`
-	// NotBefore: of a user or directory, grants issued before this moment are void.
+	// NotBefore is for a user or directory: grants issued before this moment are void.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	// Until is when the record may be forgotten.
 	Until time.Time `json:"until"`
 }
 
-// ForEveryone reports whether every Warpgate must have it. A control plane of the
-// version before names no scope: what it says of certificates may be about an edge.
-// It says nothing of sessions that a Warpgate of this version could have seen.
+// ForEveryone reports whether every Warpgate must have it. A control plane of the version
+// before this one never sets a scope. Its revocations of certificates may be about an edge,
+// so they are for everyone. Its others end sessions, which it never gave to any Warpgate of
+// this version.
 func (r *Revocation) ForEveryone() bool { return r.Scope == "" && r.Kind == RevokeCertificate }
 
-// Told is how far a peer was told of revocations: of all up to a position that concern
-// its environment, this directory (empty where there is none) or everyone.
+// Told is how far a Warpgate has been sent revocations: it has all up to the position that
+// concern its environment, this directory (empty if there is none) or everyone.
 type Told struct {
 	Directory string   `json:"directory,omitempty"`
 	Position  Position `json:"position"`
@@ -168,7 +168,7 @@ type Grant struct {
 	NotAfter   time.Time `json:"not_after"`
 }
 
-// MaxGrantLife is the longest life of a session, and so how long the revocation of a
+// MaxGrantLife is the longest life of a session, and therefore how long the revocation of a
 // user is kept. NIST SP 800-63B-4 asks for a new login after 30 days at its lowest
 // level.
 const MaxGrantLife = 30 * 24 * time.Hour

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// UnmarshalJSON reads a bundle and notes the fields that this build does not know,
-// see Bundle.Unknown. A bundle without any costs no more than decoding it.
+// UnmarshalJSON reads a bundle and notes the fields that this build does not know; see
+// Bundle.Unknown. A bundle without any costs no more than plain decoding.
 func (b *Bundle) UnmarshalJSON(data []byte) error {
 	type bare Bundle // without this method
 	var known bare
@@ -52,8 +52,8 @@ func (b *Bundle) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// unknownField names a field of a route, or a field with one inside, that this
-// build does not know.
+// unknownField names a field of a route that this build does not know, or a field that has
+// one inside.
 func unknownField(route json.RawMessage) string {
 	if strictly(route, new(Route)) == nil {
 		return ""
@@ -66,10 +66,10 @@ func unknownField(route json.RawMessage) string {
 			}
 		}
 	}
-	return "a field" // that is known by itself and not beside the others
+	return "a field" // each is known by itself, but not all together
 }
 
-// knows reports whether a T has this field, with all that is in its value.
+// knows reports whether T has this field, with everything in its value.
 func knows[T any](name string, value json.RawMessage) bool {
 	one, err := json.Marshal(map[string]json.RawMessage{name: value})
 	return err == nil && strictly(one, new(T)) == nil

@@ -1,13 +1,13 @@
 package mezu
 
 // Cause is one word for who or what kept an exchange from its proper end. Edge and
-// Warpgate use the same closed set in logs, events and metrics, so that the two
-// sides of one request can be laid beside each other. A response that went out
-// whole has none. It is part of the public contract, as codes are.
+// Warpgate use the same closed set in logs, events and metrics, so that both sides of one
+// request can be compared. A response that was sent completely has no cause. Causes are part
+// of the public contract, as codes are.
 type Cause string
 
-// Causes. On a Warpgate «client» is whoever is at the other end of the tunnel's
-// connection: the edge breaks it when its own client is gone.
+// Causes. On a Warpgate, the client is the other end of the tunnel's connection, which is an
+// edge. The edge breaks that connection when its own client is gone.
 const (
 	CauseClientGone        Cause = "client_gone"        // the client hung up or reset its stream
 	CauseClientSlow        Cause = "client_slow"        // it sent or took nothing for as long as it may
@@ -32,7 +32,7 @@ func Causes() []Cause {
 		CauseWorkloadMalformed, CauseTimeout, CauseIdleTimeout, CauseWarpgateGone, CauseWarpgateCut, CauseOverloaded, CauseShutdown, CauseInternal}
 }
 
-// causes are those of the codes that are more than a refusal by rules.
+// causes are the causes of those codes that don't just mean a refusal by the rules.
 var causes = map[Code]Cause{
 	CodeNotCanonical:        CauseClientMalformed,
 	CodeURITooLong:          CauseClientMalformed,
@@ -48,7 +48,7 @@ var causes = map[Code]Cause{
 	CodeInternal:            CauseInternal,
 }
 
-// Cause is why an exchange ended that was answered with the code.
+// Cause is the cause of an exchange that was answered with the code.
 func (c Code) Cause() Cause {
 	switch cause, ok := causes[c]; {
 	case ok:
@@ -59,8 +59,8 @@ func (c Code) Cause() Cause {
 	return CauseInternal
 }
 
-// OfClient reports whether the client alone brought it about: what anybody can do
-// as often as he likes, so that it is no news.
+// OfClient reports whether the client alone brought it about. Any client can do that as
+// often as it likes, so it is not worth a line in a log.
 func (c Cause) OfClient() bool {
 	switch c {
 	case CauseClientGone, CauseClientSlow, CauseClientMalformed, CauseOverrun:

@@ -13,7 +13,7 @@ type Edge struct {
 	Serial        string `json:"serial,omitempty"`
 }
 
-// Validate checks what an edge says of itself when it enrols.
+// Validate checks what an edge sends when it enrols.
 func (e *Edge) Validate() error {
 	if err := ValidateName("name", e.Name); err != nil {
 		return err
@@ -37,9 +37,10 @@ func isHostPort(s string) bool {
 type EdgeList struct {
 	Position Position   `json:"position"`
 	Edges    []EdgeInfo `json:"edges"`
-	// Gone is the place of the newest last word on an environment that the stream does
-	// not have any more. An edge that has an environment from no later than that, of
-	// which a whole snapshot says nothing, was away when it was removed.
+	// Gone is the position of the newest tombstone (see Bundle.Removed) that the stream
+	// has dropped. An edge that was away may have missed such tombstones. It drops an
+	// environment that a complete snapshot doesn't name, if its bundle is not newer than
+	// Gone.
 	Gone Position `json:"gone,omitzero"`
 }
 

@@ -51,9 +51,9 @@ func (e *Environment) Validate() error {
 	return e.WAF.validate("waf")
 }
 
-// ReservedLabels are labels under the edge domain that no environment gets:
-// they would pass for a part of the installation or steer a certificate
-// authority.
+// ReservedLabels are labels under the edge domain that no environment gets, because users
+// would take them for a part of the installation, or because certificate authorities look
+// there for instructions.
 var reservedLabels = map[string]bool{
 	"www": true, "api": true, "console": true, "login": true, "auth": true, "account": true, "accounts": true,
 	"admin": true, "control": true, "edge": true, "tunnel": true, "mezu": true, "mezusphere": true, "status": true,

@@ -25,8 +25,8 @@ type Identity struct {
 	Organization, Project, Environment string
 }
 
-// Life of a leaf certificate (decision: static stability). Renewal from RenewAge
-// leaves six days in which the control plane may be away.
+// Life of a leaf certificate. It is renewed from RenewAge on, so that edges and Warpgates
+// outlive six days without a control plane.
 const (
 	LeafLife = 7 * 24 * time.Hour
 	RenewAge = 24 * time.Hour
@@ -34,8 +34,8 @@ const (
 	LeafBackdate = 5 * time.Minute
 )
 
-// TunnelServerName is the server name that Warpgates ask an edge for; together
-// with the protocol it tells tunnels from the public on one port.
+// TunnelServerName is the server name (SNI) that Warpgates ask an edge for. Name and ALPN
+// protocol together tell tunnels from public connections on the same port.
 const TunnelServerName = "tunnel.mezusphere.internal"
 
 // ALPN protocols of the tunnel.

@@ -9,7 +9,7 @@ type Invitation struct {
 	Organization string `json:"organization,omitempty"` // name
 	Email        string `json:"email"`
 	Role         Role   `json:"role"`
-	// InvitedBy is the id of the person who invited. The invitation stands as
+	// InvitedBy is the id of the person who invited. The invitation is valid as
 	// long as that person may give its role.
 	InvitedBy string    `json:"invited_by,omitempty"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`

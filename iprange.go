@@ -9,7 +9,7 @@ import (
 // ParseIPRange reads an address or a CIDR range and masks it. IPv4 in IPv6
 // notation becomes IPv4, because client addresses are compared in that form.
 func ParseIPRange(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") { // of which an address has none, and its error takes memory
+	if !strings.Contains(s, "/") { // not with ParsePrefix first, whose error takes memory
 		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 			a = a.Unmap()
 			return netip.PrefixFrom(a, a.BitLen()), nil

@@ -1,16 +1,17 @@
 package mezu
 
-// Limits of lists whose entries are not looked at further.
+// Limits of lists that have no limit of their own elsewhere.
 const (
-	// MaxPermissions bounds a list of permissions: twice as many as there are.
+	// MaxPermissions bounds a list of permissions. It is twice as many as there are.
 	MaxPermissions = 100
 	// MaxManifestRoutes bounds the routes of all environments of a manifest: those of
 	// an environment at its limit, and as many again for the others.
 	MaxManifestRoutes = 2 * MaxRoutes
 )
 
-// What a reader lets the lists and mappings of an entity have (strictjson.Bounded), so
-// that what is over a limit costs no memory before it is judged. Zero is no such field.
+// The methods MaxItems implement strictjson.Bounded: how many entries a reader accepts in a
+// list or mapping of the entity, by the field's JSON name. So a list over its limit is
+// refused before it takes memory. Zero means that the field is no list.
 
 // MaxItems bounds the lists of a route.
 func (Route) MaxItems(field string) int {

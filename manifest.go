@@ -7,13 +7,13 @@ import (
 	"strconv"
 )
 
-// Manifest is what mezu.yaml says: the wanted state of one project. What it names is
-// to be as it says: a setting that is left out has its default, routes that are left
-// out are none. What it doesn't name is left alone, or removed by an apply that
-// prunes.
+// Manifest is what mezu.yaml says: the wanted state of one project. An apply makes
+// everything that it names exactly as it says: a setting that is left out gets its default,
+// and an environment without routes has none. What the manifest doesn't name is left alone,
+// or removed by an apply that prunes.
 type Manifest struct {
-	// Organization and Project are names. If empty, they come from where the
-	// manifest is applied; if not, they must be the same.
+	// Organization and Project are names. If they are empty, the manifest is for the
+	// project that it is applied to; if not, they must be those of that project.
 	Organization string                         `json:"organization,omitempty"`
 	Project      string                         `json:"project,omitempty"`
 	Directories  map[string]ManifestDirectory   `json:"directories,omitempty"`
@@ -25,8 +25,8 @@ type Manifest struct {
 // Environment that a client sets.
 type ManifestEnvironment struct {
 	// Enabled is the on/off switch. If nil, the switch stays as it is, so that an
-	// apply does not put back on what somebody switched off; a new environment is
-	// on.
+	// apply does not turn an environment on again that somebody switched off. A new
+	// environment is on.
 	Enabled *bool `json:"enabled,omitempty"`
 	// Directory names the pool of users who may log in.
 	Directory string  `json:"directory,omitempty"`
@@ -42,8 +42,8 @@ type ManifestDirectory struct {
 	Password PasswordPolicy `json:"password,omitzero"`
 }
 
-// MaxManifestEnvironments bounds a manifest. One transaction can't change so many:
-// more are refused without looking at each.
+// MaxManifestEnvironments bounds a manifest. It is more than one transaction can change, so
+// a manifest with more is refused without looking at each.
 const MaxManifestEnvironments = 1000
 
 // Validate checks a manifest by itself. Its errors name the field by its path, such
@@ -53,9 +53,9 @@ func (m *Manifest) Validate(ctx context.Context) error {
 	return err
 }
 
-// Judge is Validate, and gives remarks about all routes of the manifest, as Warnings has
-// them for one environment, each with the environment's name. Of what that takes no more
-// is kept than of one environment.
+// Judge is Validate, and gives warnings about all routes of the manifest, as Warnings does
+// for one environment, each with the environment's name. It goes through one environment
+// after the other, so that it needs the memory of one only.
 func (m *Manifest) Judge(ctx context.Context) (warnings []string, err error) {
 	if err := m.validateHead(); err != nil {
 		return nil, err
@@ -109,7 +109,8 @@ func (m *Manifest) validateHead() error {
 	return nil
 }
 
-// entry puts an error below an entry of a map; one about the name is about the key.
+// entry says in an error which entry of a map it is about. If the error is about the name,
+// which is the key, it is about the entry itself.
 func entry(field, name string, err error) error {
 	if err == nil {
 		return nil
@@ -120,12 +121,12 @@ func entry(field, name string, err error) error {
 	return Below(field+"."+name, err)
 }
 
-// Environment is the entity that the entry of this name asks for.
+// Environment is the entity that the entry with this name describes.
 func (e ManifestEnvironment) Environment(name string) Environment {
 	return Environment{Name: name, Enabled: e.Enabled, Directory: e.Directory, WAF: e.WAF}
 }
 
-// Directory is the entity that the entry of this name asks for.
+// Directory is the entity that the entry with this name describes.
 func (d ManifestDirectory) Directory(name string) Directory {
 	return Directory{Name: name, Signup: d.Signup, MFA: d.MFA, Password: d.Password}
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// ChangeAction is what becomes of a thing.
+// ChangeAction is what an apply does with a thing.
 type ChangeAction string
 
 // Actions of changes.
@@ -15,19 +15,19 @@ const (
 	ChangeCreate ChangeAction = "create"
 	ChangeUpdate ChangeAction = "update"
 	ChangeDelete ChangeAction = "delete"
-	// ChangeKeep: the manifest does not name it, and nothing but an apply that
-	// prunes would remove it.
+	// ChangeKeep: the manifest does not name it. Only an apply that prunes would remove
+	// it.
 	ChangeKeep ChangeAction = "keep"
 )
 
 // Change is one difference between what is and what a manifest asks for.
 type Change struct {
 	Action ChangeAction `json:"action"`
-	// Path is where, in a manifest's own notation; a route stands under its name,
-	// else under mode and value: environments.production.routes[prefix /api/].
+	// Path is what changes, in a manifest's own notation. A route is written with its
+	// name, or else with mode and value: environments.production.routes[prefix /api/].
 	Path string `json:"path"`
-	// Before and After are the values; one is missing of what is made or removed,
-	// both of what is more than one value.
+	// Before and After are the values. What is created has no Before, what is deleted no
+	// After, and what consists of several values has neither.
 	Before any `json:"before,omitempty"`
 	After  any `json:"after,omitempty"`
 }
@@ -35,15 +35,15 @@ type Change struct {
 // MaxChanges bounds the changes that an answer lists.
 const MaxChanges = 1000
 
-// changesOfOne is how many changes of a directory, role or environment there are at most,
-// its routes aside.
+// changesOfOne is the most changes that one directory, role or environment can have, apart
+// from its routes.
 const changesOfOne = 4
 
-// Changes are the differences between a manifest and what is now, in the order of
-// their paths' kinds: directories, roles, environments. What is not named is deleted if
-// prune, else kept. A nil now is a project that does not exist.
+// Changes lists the differences between a manifest and the present state: first of
+// directories, then of roles, then of environments. What is not named is deleted if prune is
+// set, else kept. If now is nil, the project does not exist.
 func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
-	// Of new environments, each route is a change.
+	// Each route of a new environment is a change.
 	most := 1 + changesOfOne*(len(m.Directories)+len(m.Roles)+len(m.Environments))
 	for _, e := range m.Environments {
 		most += len(e.Routes)
@@ -92,7 +92,7 @@ func compareNamed[T any](d *differ, field string, now, wanted map[string]T, comp
 	}
 }
 
-// setting compares one value as it is written.
+// setting compares one value in its written form.
 func (d *differ) setting(path string, now, wanted any) {
 	before, err := json.Marshal(now)
 	after, errAfter := json.Marshal(wanted)
@@ -120,7 +120,7 @@ func (d *differ) role(path string, now, wanted *ProjectRole) {
 	d.setting(path+".permissions", sorted(have.Permissions), sorted(wanted.Permissions))
 }
 
-// sorted is a set in its one form.
+// sorted is a set as a list in one order.
 func sorted(names []string) []string {
 	return append([]string{}, slices.Compact(slices.Sorted(slices.Values(names)))...)
 }
@@ -139,19 +139,19 @@ func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
 	d.routes(path+".routes", have.Routes, wanted.Routes)
 }
 
-// changedRoute is a route as a change shows it. It refers to the route, so that a change
-// of many routes takes no copy of each.
+// changedRoute is a route as a change shows it. It only points to the route, so that a
+// change of many routes copies none.
 type changedRoute struct{ *Route }
 
 // MarshalJSON implements json.Marshaler.
 func (r changedRoute) MarshalJSON() ([]byte, error) {
 	if r.Meta == (Meta{}) {
-		return json.Marshal(r.Route) // there is nothing to leave out, and so no need of a copy
+		return json.Marshal(r.Route) // nothing is left out, so no copy is needed
 	}
 	return json.Marshal(r.Settings())
 }
 
-// below is where the route stands below a path.
+// below is the path of the route, below that of its environment.
 func (r *Route) below(path string) string {
 	if r.Name != "" {
 		return path + "[" + r.Name + "]"
@@ -159,7 +159,7 @@ func (r *Route) below(path string) string {
 	return path + "[" + string(r.Mode()) + " " + r.Value() + "]"
 }
 
-// routes compares routes by their identity; their order means nothing.
+// routes compares routes by their identity. Their order doesn't matter.
 func (d *differ) routes(path string, now, wanted []Route) {
 	if len(now) == 0 {
 		for i := range wanted {
@@ -206,7 +206,7 @@ func (d *differ) route(path string, now, wanted *Route) {
 	}
 }
 
-// fields are the settings of a route as they are written, by name.
+// fields gives the settings of a route in their written form, by name.
 func (r *Route) fields() (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(r.Settings())
 	if err != nil {
@@ -224,7 +224,7 @@ func orNothing(v json.RawMessage) any {
 	return v
 }
 
-// Settings is the route without what the server sets.
+// Settings is the route without the fields that the server sets.
 func (r *Route) Settings() Route {
 	out := *r
 	out.Meta = Meta{}

@@ -3,8 +3,8 @@
 //
 // Every entity is a struct here, one noun a file, and the same struct is the
 // body of the REST API, the record in the store, an entry of mezu.yaml and the
-// output of "--output json". Validate is the only rule book: whoever accepts an
-// entity from outside calls it, and nobody repeats its rules.
+// output of "--output json". All rules about an entity are in its Validate: whoever
+// accepts an entity from outside calls it, and nobody repeats its rules.
 //
 // What may live here: entities, their rules, names, ids, error codes and the
 // signed statements (bundle, keyset, grant, revocation, assertion). What may

@@ -15,8 +15,8 @@ const MaxNameLength = 40
 // MaxLabelLength is DNS's own limit on one label (RFC 1035, 2.3.4).
 const MaxLabelLength = 63
 
-// reservedName can't name a record: where its path would be, the collection's events
-// are.
+// reservedName can't be the name of a record, because the path of that record is the path
+// of the collection's events.
 const reservedName = "watch"
 
 // ValidateName checks a name: a lower-case DNS label of at most MaxNameLength
@@ -118,7 +118,7 @@ func ValidateID(field, prefix, id string) error {
 	if !ok || len(rest) != idLength {
 		return Invalid(field, "an id of the form %s_… with %d characters is expected", prefix, idLength)
 	}
-	// Not by decoding: base32 skips line breaks and ignores the last two bits.
+	// Decoding would be too lax: base32 skips line breaks and ignores the last two bits.
 	if strings.Trim(rest, idCharacters) != "" {
 		return Invalid(field, "an id has only the characters 0-9 and a-z without i, l, o, u")
 	}

@@ -41,15 +41,15 @@ func (r Role) Validate(field string) error {
 	return Invalid(field, "a role is one of owner, admin, developer, viewer, billing, not %q", r)
 }
 
-// Member is a person of the team in an organization. The role is all of it that a
-// client sets: a person comes in by an Invitation.
+// Member is a person who works in an organization. A client can set the role only: a
+// person becomes a member by an Invitation.
 type Member struct {
 	Meta
 	Organization string `json:"organization,omitempty"` // name
 	// Person is the id of the person, the same in every organization.
 	Person string `json:"person,omitempty"`
-	// Email is the person's address; the developer of a machine and an operator
-	// who gave none have no address.
+	// Email is the person's address. It is empty for the developer of "mezu dev", and for
+	// an operator who gave none.
 	Email string `json:"email,omitempty"`
 	Role  Role   `json:"role"`
 }

@@ -38,8 +38,8 @@ func canonicalise(raw string) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
-	// Judged before the dot segments are resolved, so that none of them can
-	// take the encoded slash, and with it the reason to refuse, away.
+	// This is checked before dot segments are resolved. Resolving one could remove the
+	// encoded slash, and with it the reason to refuse.
 	if slash && hasDotSegment(decoded) {
 		return Path{}, notCanonical("the path has a dot segment beside an encoded slash")
 	}
@@ -48,8 +48,8 @@ func canonicalise(raw string) (Path, error) {
 
 func notCanonical(detail string) error { return &Error{Code: CodeNotCanonical, Detail: detail} }
 
-// pathPlain marks bytes that a canonical path may hold as they stand, except '/',
-// which needs a look at what follows.
+// pathPlain marks the bytes that are canonical wherever they stand in a path. '/' is not
+// among them, because it depends on what follows.
 var pathPlain = func() (t [256]bool) {
 	for c := 0x21; c < 0x7f; c++ {
 		t[c] = true
@@ -60,8 +60,8 @@ var pathPlain = func() (t [256]bool) {
 	return t
 }()
 
-// plainPath reports whether raw is canonical at a glance: no escape, nothing to
-// refuse, and no segment that is empty, "." or "..", but for an empty last one.
+// plainPath reports whether raw is canonical without further work: it has no escape, nothing
+// to refuse, and no segment that is empty, "." or "..", except an empty last one.
 func plainPath(raw string) bool {
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
@@ -75,8 +75,8 @@ func plainPath(raw string) bool {
 	return true
 }
 
-// plainSegment reports whether the segment at the start of rest, which follows
-// a slash, stays when dot segments and double slashes are resolved.
+// plainSegment reports whether the segment at the start of rest, which follows a slash, is
+// kept when dot segments and double slashes are resolved.
 func plainSegment(rest string) bool {
 	if rest == "" {
 		return true

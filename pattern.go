@@ -8,61 +8,61 @@ import (
 	"strings"
 )
 
-// Limits of patterns. What a path costs is counted in steps, one for each of its bytes
-// that a pattern reads, so that it does not depend on how a pattern is written.
+// Limits of patterns. The cost of a path is counted in steps, one for each byte of it that
+// a pattern reads. So the cost does not depend on how a pattern is written.
 const (
-	// MaxRegexpProgram bounds the bytes of a pattern, and so what parsing it costs.
+	// MaxRegexpProgram bounds the bytes of a pattern, and with them the cost of parsing it.
 	MaxRegexpProgram = 1 << 10
-	// MaxRegexpSteps bounds the program that a pattern is parsed to: «.{1000}» is
-	// seven bytes and 1,000 instructions.
+	// MaxRegexpSteps bounds the instructions of the program that a pattern is parsed to:
+	// «.{1000}» is seven bytes and 1,000 instructions.
 	MaxRegexpSteps = 1 << 12
-	// MaxRegexpStepsTotal bounds the programs of an environment, and so what parsing
-	// all of them costs. 10,000 patterns of usual size are allowed.
+	// MaxRegexpStepsTotal bounds the programs of an environment together, and with them
+	// the cost of parsing all. 10,000 patterns of usual size are allowed.
 	MaxRegexpStepsTotal = 1 << 19
 	// MaxRegexpTable bounds the table of one pattern, states × kinds of characters:
-	// 128 KiB stay in the second cache of a processor.
+	// 128 KiB fit the level 2 cache of a processor.
 	MaxRegexpTable = 1 << 16
-	// maxRegexpWork bounds what making one table costs to some 3 ms. What a usual
-	// pattern takes is a hundredth of that.
+	// maxRegexpWork bounds the work of making one table to some 3 ms. A usual pattern
+	// takes a hundredth of that.
 	maxRegexpWork = 1 << 17
-	// maxRegexpWorkTotal bounds what making the tables of an environment costs to some
-	// 0.3 s, and to 16 MiB: an entry takes two steps. 10,000 patterns of usual size
-	// take half of it.
+	// maxRegexpWorkTotal bounds the work of making the tables of an environment to some
+	// 0.3 s, and their size to 16 MiB, because an entry takes two steps. 10,000 patterns
+	// of usual size take half of it.
 	maxRegexpWorkTotal = 1 << 24
-	// MaxRegexpPath is the longest path that a pattern may have to read to its end. A
-	// longer one is answered 414 where a pattern would.
+	// MaxRegexpPath is the longest path for which the steps of patterns are counted. A
+	// longer path is answered 414 if a pattern would have to read more of it.
 	MaxRegexpPath = 4 << 10
-	// MaxRegexpCost bounds the steps that one request can cost with all patterns of
-	// its environment to 2 ms, tables that are in no cache included.
+	// MaxRegexpCost bounds the steps that all patterns of an environment together can
+	// cost one request, to 2 ms even when no table is in a cache.
 	MaxRegexpCost = 1 << 19
 )
 
-// tableShare is how many entries of a table count as one step: reading them into the
-// cache takes as long.
+// tableShare is how many entries of a table count as one step, because reading them into
+// the cache takes as long as a step.
 const tableShare = 16
 
-// Pattern is a regular expression of a route, compiled to a table of states by which it
-// reads a path once, a byte a step. It is immutable and safe for concurrent use.
+// Pattern is a regular expression of a route, compiled to a table of states. With the table
+// it reads a path once, one byte a step. It is immutable and safe for concurrent use.
 type Pattern struct {
 	// Source is the expression (RE2), anchored at both ends.
 	Source string
-	// Priority is the highest of the routes that have it.
+	// Priority is the highest priority of the routes that have this pattern.
 	Priority int
-	// Literal begins every path that it matches.
+	// Literal is what every path that it matches begins with.
 	Literal string
-	// Refused says why the pattern may not be used, nil if it may. Matches must not
-	// be asked then.
+	// Refused says why the pattern may not be used; nil if it may. A refused pattern has
+	// no table: Matches must not be called.
 	Refused *Error
 
 	table table
 }
 
-// Matches reports whether it matches the whole of a canonical path.
+// Matches reports whether the pattern matches a canonical path from end to end.
 func (p *Pattern) Matches(path string) bool {
 	return strings.HasPrefix(path, p.Literal) && p.table.matches(path)
 }
 
-// TooLong reports whether reading a path may take more steps than were counted for.
+// TooLong reports whether reading a path may take more steps than its cost.
 func (p *Pattern) TooLong(path string) bool {
 	return len(path) > MaxRegexpPath && p.table.reads > MaxRegexpPath
 }
@@ -72,7 +72,7 @@ func (p *Pattern) cost() int {
 	return min(p.table.reads, MaxRegexpPath) + len(p.table.next)/tableShare
 }
 
-// canStartWith reports whether it matches a path that begins with prefix.
+// canStartWith reports whether it matches any path that begins with prefix.
 func (p *Pattern) canStartWith(prefix string) bool {
 	if p.Refused != nil {
 		return strings.HasPrefix(prefix, p.Literal) || strings.HasPrefix(p.Literal, prefix)
@@ -80,8 +80,8 @@ func (p *Pattern) canStartWith(prefix string) bool {
 	return p.table.alive(prefix)
 }
 
-// parsePattern parses a pattern to a program. Its error is of the pattern's form, and
-// names the field.
+// parsePattern parses a pattern to a program. Its error is about the syntax, and names the
+// field.
 func parsePattern(source string) (*syntax.Prog, error) {
 	if len(source) > MaxRegexpProgram {
 		return nil, Invalid("regexp", "at most %d bytes, this has %d", MaxRegexpProgram, len(source))
@@ -101,8 +101,8 @@ func parsePattern(source string) (*syntax.Prog, error) {
 	return prog, nil
 }
 
-// CompilePattern compiles one pattern. Its error is of the pattern's form; what it costs
-// too much is in Refused.
+// CompilePattern compiles one pattern. Its error is about the syntax. A pattern that costs
+// too much is no error, but Refused.
 func CompilePattern(source string) (*Pattern, error) {
 	prog, err := parsePattern(source)
 	if err != nil {
@@ -113,7 +113,7 @@ func CompilePattern(source string) (*Pattern, error) {
 	return p, nil
 }
 
-// compile makes the table with at most this work, and gives what it took.
+// compile makes the table with at most this work, and gives the work that it took.
 func (p *Pattern) compile(b *subsets, prog *syntax.Prog, limit int) (took int) {
 	table, took, ok := b.newTable(prog, limit)
 	switch {
@@ -129,10 +129,11 @@ func (p *Pattern) compile(b *subsets, prog *syntax.Prog, limit int) (took int) {
 	return took
 }
 
-// CompilePatterns compiles the patterns of an environment's routes, in the order in which
-// they are tried: by descending priority, then by their bytes. Those that would make a
-// request, or the environment, cost more than is allowed are Refused, the first in this
-// order last. Its error is of a pattern's form, and names the route below field.
+// CompilePatterns compiles the patterns of an environment's routes. It gives them in the
+// order in which they are tried: by descending priority, then by their bytes. If a request
+// or the environment would cost more than is allowed, patterns are Refused, beginning with
+// the last in this order. Its error is about a pattern's syntax, and names the route below
+// field.
 func CompilePatterns(ctx context.Context, field string, routes []Route) ([]*Pattern, error) {
 	c := newCompiler(true)
 	c.expect(routes)
@@ -150,11 +151,11 @@ func CompilePatterns(ctx context.Context, field string, routes []Route) ([]*Patt
 	return c.finish(ctx)
 }
 
-// compiler compiles the patterns of an environment's routes, each once. A program is
-// dropped as soon as its table is made.
+// compiler compiles the patterns of an environment's routes, each once. It drops a program
+// as soon as it has made the table.
 type compiler struct {
-	tables  bool // else patterns are parsed and no more
-	most    int  // work that all tables may take
+	tables  bool // false: patterns are only parsed
+	most    int  // the most work for all tables
 	subsets subsets
 	index   map[string]int
 	all     []compiled
@@ -162,7 +163,7 @@ type compiler struct {
 	work    int // of all tables
 }
 
-// compiled is a pattern and what its table took; zero while there is none.
+// compiled is a pattern and the work that its table took; zero while there is no table.
 type compiled struct {
 	*Pattern
 	took int
@@ -172,7 +173,7 @@ func newCompiler(tables bool) *compiler {
 	return &compiler{tables: tables, most: maxRegexpWorkTotal, index: map[string]int{}}
 }
 
-// expect makes room for the patterns of these routes.
+// expect allocates room for the patterns of these routes.
 func (c *compiler) expect(routes []Route) {
 	n := 0
 	for i := range routes {
@@ -186,7 +187,7 @@ func (c *compiler) expect(routes []Route) {
 	}
 }
 
-// add adds a route with a pattern. Its error is of the pattern's form.
+// add adds a route with a pattern. Its error is about the pattern's syntax.
 func (c *compiler) add(r *Route) error {
 	if k, known := c.index[r.Regexp]; known {
 		if c.tables {
@@ -206,7 +207,8 @@ func (c *compiler) add(r *Route) error {
 		return nil
 	}
 	p := compiled{Pattern: &Pattern{Source: r.Regexp, Priority: r.Priority}}
-	// Once all together take more than is allowed, which of them may counts their order.
+	// All together take more than is allowed. Which of them are refused depends on their
+	// order, which finish knows.
 	if c.work <= c.most {
 		p.took = p.compile(&c.subsets, prog, maxRegexpWork)
 		c.work += p.took
@@ -252,8 +254,8 @@ func (c *compiler) finish(ctx context.Context) ([]*Pattern, error) {
 	return patterns, nil
 }
 
-// within makes the table of a pattern that has none yet, and refuses the pattern if that
-// takes more than is left of what all may take.
+// within makes the table of a pattern that has none yet. It refuses the pattern if that
+// takes more than is left of the work for all.
 func (c *compiler) within(p *compiled, left int) error {
 	if p.took == 0 {
 		prog, err := parsePattern(p.Source)
@@ -268,16 +270,16 @@ func (c *compiler) within(p *compiled, left int) error {
 	return nil
 }
 
-// refuse makes a pattern one that may not be used, and drops its table.
+// refuse marks a pattern as refused, and drops its table.
 func (p *Pattern) refuse(why *Error) { p.Refused, p.table = why, table{} }
 
-// chains adds up the costs of patterns that one path may have to be read by: those whose
+// chains adds up the costs of those patterns that may all have to read the same path: their
 // literals are prefixes of one another.
 type chains struct {
 	literals []string // sorted, each once
 	parent   []int    // the longest other literal that is a prefix of it, -1 if none
-	own      []int    // what the patterns with this literal cost
-	below    []int    // the most that a chain of longer ones costs
+	own      []int    // the cost of the patterns with this literal
+	below    []int    // the highest cost of a chain of longer ones
 }
 
 func newChains(patterns []*Pattern) *chains {
@@ -289,7 +291,7 @@ func newChains(patterns []*Pattern) *chains {
 	c.literals = slices.Compact(c.literals)
 	c.own, c.below, c.parent = make([]int, len(c.literals)), make([]int, len(c.literals)), make([]int, 0, len(c.literals))
 	for i, l := range c.literals {
-		// In sorted order a literal follows its parent or another descendant of it.
+		// In sorted order a literal follows its parent, or another descendant of its parent.
 		parent := i - 1
 		for parent >= 0 && !strings.HasPrefix(l, c.literals[parent]) {
 			parent = c.parent[parent]
@@ -299,7 +301,7 @@ func newChains(patterns []*Pattern) *chains {
 	return c
 }
 
-// with is the most that a path costs which is read by this pattern and those added.
+// with is the highest cost of a path that is read by this pattern, with all that were added.
 func (c *chains) with(p *Pattern) int {
 	i, _ := slices.BinarySearch(c.literals, p.Literal)
 	sum := p.cost() + c.below[i]

@@ -9,12 +9,12 @@ import (
 )
 
 // table is a deterministic automaton over the bytes of canonical paths, which are
-// visible ASCII. A row is a state and a column a kind of bytes that the pattern does
-// not tell apart.
+// visible ASCII. A row is a state, a column a kind of bytes. Bytes are of the same kind if
+// the pattern doesn't tell them apart.
 type table struct {
-	// next is the offset of the next state's row. The first row is the state from
-	// which nothing matches, the second the one from which everything does; the last
-	// ones are those in which a path may end.
+	// next is the offset of the next state's row. The first row is the state from which
+	// nothing matches, the second the one from which everything does. The last rows are
+	// the states in which a path may end.
 	next  []uint16
 	kind  [256]uint8 // the column of a byte; 0 is of bytes that no canonical path has
 	width uint16
@@ -57,14 +57,14 @@ func (t *table) alive(prefix string) bool {
 	return s != 0
 }
 
-// literal begins every path that matches.
+// literal is what every path that matches begins with.
 func (t *table) literal() string {
-	var sole [256]byte // by column, the byte if it is of one alone
+	var sole [256]byte // by column: its byte, if the column has only one
 	for _, c := range pathList {
 		if k := t.kind[c]; sole[k] == 0 {
 			sole[k] = c
 		} else {
-			sole[k] = math.MaxUint8 // of which there is no path
+			sole[k] = math.MaxUint8 // a byte that is in no path
 		}
 	}
 	var out []byte
@@ -113,7 +113,7 @@ func (s *charset) drop() {
 	}
 }
 
-// pathBytes are those that a canonical path may have.
+// pathBytes are the bytes that a canonical path may have.
 var pathBytes = func() (s charset) {
 	s.add('/')
 	s.add('%')
@@ -125,7 +125,7 @@ var pathBytes = func() (s charset) {
 	return s
 }()
 
-// pathList are the same, one after the other.
+// pathList is pathBytes as a list.
 var pathList = func() (list []byte) {
 	for s := pathBytes; s != (charset{}); s.drop() {
 		list = append(list, s.first())
@@ -133,7 +133,7 @@ var pathList = func() (list []byte) {
 	return list
 }()
 
-// wordBytes are those that «\b» and «\B» tell from the others.
+// wordBytes are the bytes of words, of which «\b» and «\B» look for the boundaries.
 var wordBytes = func() (s charset) {
 	for c := byte(0); c < 0x80; c++ {
 		if syntax.IsWordChar(rune(c)) {
@@ -143,7 +143,7 @@ var wordBytes = func() (s charset) {
 	return s.and(pathBytes)
 }()
 
-// reads is what an instruction that takes a character takes of a path.
+// reads gives the characters that an instruction accepts.
 func reads(i *syntax.Inst) (s charset) {
 	switch i.Op {
 	case syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
@@ -153,7 +153,7 @@ func reads(i *syntax.Inst) (s charset) {
 			s.add(byte(c))
 		}
 	case syntax.InstRune:
-		if len(i.Rune) == 1 { // and perhaps what is the same in another case
+		if len(i.Rune) == 1 { // one character, which may be folded: then either case
 			for c := byte('!'); c < 0x7f; c++ {
 				if i.MatchRune(rune(c)) {
 					s.add(c)
@@ -170,21 +170,21 @@ func reads(i *syntax.Inst) (s charset) {
 	return s.and(pathBytes)
 }
 
-// subsets makes a table by the construction of subsets: a state is the set of
-// instructions of the program that may come next. It makes one table after the other, so
-// that what it needs beside them is there once.
+// subsets makes tables by the subset construction: a state is the set of instructions of
+// the program that may come next. It makes one table after the other and uses its buffers
+// again.
 type subsets struct {
 	prog  *syntax.Prog
-	reads []charset // by instruction: what it takes of a path
+	reads []charset // by instruction: the characters that it accepts
 	kinds []charset // characters that no instruction tells apart
 	words bool      // the program looks at word boundaries
 
-	index  map[string]int32 // of states, once there are more than fewStates
+	index  map[string]int32 // of states, by their key; used from fewStates on
 	states []subset
 	sets   []uint16 // of all states
 	nexts  []int32  // of all states, by kind; -1 where nothing follows
 
-	seen  []int // by instruction: the closure that has it, by number
+	seen  []int // by instruction: the number of the last closure that has it
 	turn  int
 	stack []uint16
 	from  []uint16
@@ -197,24 +197,25 @@ type subsets struct {
 	limit int
 }
 
-// fewStates is up to where looking through all states is cheaper than an index of them.
+// fewStates is the number of states up to which a search through all is cheaper than an
+// index.
 const fewStates = 16
 
-// maxKeptStates bounds the states that an index is used again after: emptying it takes
-// as long as filling it did.
+// maxKeptStates is the number of states up to which an index is cleared and used again.
+// Clearing a larger one takes as long as filling it did.
 const maxKeptStates = 64
 
 // subset is one state.
 type subset struct {
-	// begin and end are where its instructions stand in sets: those that take a
-	// character, end, or ask for a condition.
+	// begin and end are where its instructions are in sets: those that accept a
+	// character, end the match, or ask for a condition.
 	begin, end int
-	asks       bool // one asks for a condition, which depends on the characters around
-	after      rune // like the last character, -1 if there was none; 0 unless asks
+	asks       bool // one asks for a condition, which depends on the characters on both sides
+	after      rune // a character like the last one, -1 if there was none; 0 unless asks
 	final      bool // a path may end here
 }
 
-// sized is a part of a buffer, or of a larger one in its place, with n zero values.
+// sized gives n zero values, in the buffer if it is large enough, else in a new one.
 func sized[T any](buffer *[]T, n int) []T {
 	if cap(*buffer) < n {
 		*buffer = make([]T, n)
@@ -224,8 +225,9 @@ func sized[T any](buffer *[]T, n int) []T {
 	return *buffer
 }
 
-// newTable makes the table of a program. took is the work; it is above limit where that
-// did not do. ok is false then, and where MaxRegexpTable did not do.
+// newTable makes the table of a program. took is the work that it took. ok is false if the
+// work would exceed limit, and then took is above it, or if the table would exceed
+// MaxRegexpTable.
 func (b *subsets) newTable(prog *syntax.Prog, limit int) (t table, took int, ok bool) {
 	if b.index == nil || len(b.index) > maxKeptStates {
 		b.index = map[string]int32{}
@@ -249,7 +251,8 @@ func (b *subsets) newTable(prog *syntax.Prog, limit int) (t table, took int, ok 
 	return b.table(), b.work, true
 }
 
-// manyInstructions is from where on it is worth to remember which sets were split by.
+// manyInstructions is the number of instructions from which on it pays to remember by which
+// sets the characters have been split already.
 const manyInstructions = 32
 
 // split divides the characters into kinds.
@@ -287,8 +290,8 @@ func (b *subsets) split() {
 	}
 }
 
-// closure follows the instructions that take no character, and conditions that hold. It
-// gives those where that ends, until it is asked again.
+// closure follows the instructions that accept no character, and the conditions that hold.
+// It gives the instructions where that ends. The result is valid until the next call.
 func (b *subsets) closure(from []uint16, holds syntax.EmptyOp) []uint16 {
 	out := b.out[:0]
 	b.turn++
@@ -322,8 +325,8 @@ func (b *subsets) closure(from []uint16, holds syntax.EmptyOp) []uint16 {
 	return out
 }
 
-// state is the number of the state with this set behind this character, -1 if the set
-// is empty.
+// state is the number of the state with this set of instructions after this character. It
+// is -1 if the set is empty.
 func (b *subsets) state(set []uint16, after rune) int32 {
 	if len(set) == 0 {
 		return -1
@@ -351,7 +354,7 @@ func (b *subsets) state(set []uint16, after rune) int32 {
 	b.sets = append(b.sets, set...)
 	b.states = append(b.states, s)
 	switch {
-	case n == fewStates: // the last one that is found without the index
+	case n == fewStates: // from now on states are found by the index
 		for i, o := range b.states {
 			b.index[string(b.keyOf(b.sets[o.begin:o.end], o.after))] = int32(i)
 		}
@@ -361,7 +364,7 @@ func (b *subsets) state(set []uint16, after rune) int32 {
 	return n
 }
 
-// keyOf is what a state is found by in the index.
+// keyOf is the key of a state in the index.
 func (b *subsets) keyOf(set []uint16, after rune) []byte {
 	b.key = b.key[:0]
 	for _, pc := range set {
@@ -371,8 +374,8 @@ func (b *subsets) keyOf(set []uint16, after rune) []byte {
 	return b.key
 }
 
-// at is a state's set once the conditions are followed that hold before this character,
-// -1 at the end.
+// at is a state's set after following the conditions that hold before the character c; c is
+// -1 at the end of the path.
 func (b *subsets) at(s subset, now rune) []uint16 {
 	set := b.sets[s.begin:s.end]
 	if !s.asks {
@@ -381,7 +384,7 @@ func (b *subsets) at(s subset, now rune) []uint16 {
 	return b.closure(set, syntax.EmptyOpContext(s.after, now))
 }
 
-// next is what follows a state, by kind.
+// next gives the states that follow a state, by kind of character.
 func (b *subsets) next(state int) []int32 {
 	return b.nexts[state*len(b.kinds) : (state+1)*len(b.kinds)]
 }
@@ -405,7 +408,7 @@ func (b *subsets) expand(state int) {
 				}
 			}
 			b.work += 1 + len(set)
-			if len(b.from) > 0 { // most kinds lead nowhere
+			if len(b.from) > 0 { // for most kinds it is empty
 				n = b.state(b.closure(b.from, 0), b.like(rune(c)))
 			}
 		}
@@ -413,7 +416,7 @@ func (b *subsets) expand(state int) {
 	}
 }
 
-// like is one character in place of all that no condition tells from c.
+// like gives one character for all those that conditions don't tell from c.
 func (b *subsets) like(c rune) rune {
 	if b.words && syntax.IsWordChar(c) {
 		return 'a'
@@ -421,8 +424,8 @@ func (b *subsets) like(c rune) rune {
 	return '/'
 }
 
-// before are the states that come before each: those of state n stand in the second
-// from where the first has n to where it has n+1.
+// before lists the states that lead to each state. Those that lead to state n are
+// states[begins[n]:begins[n+1]].
 func (b *subsets) before() (begins, states []int) {
 	n, edges := len(b.states), 0
 	begins = sized(&b.ints, n+1+len(b.nexts))
@@ -435,7 +438,7 @@ func (b *subsets) before() (begins, states []int) {
 	}
 	for i, sum := 0, 0; i <= n; i++ {
 		sum += begins[i]
-		begins[i] = sum // where it ends, until it is filled from there
+		begins[i] = sum // its end; filling it goes from there to its beginning
 	}
 	for i := range b.states {
 		for _, to := range b.next(i) {
@@ -448,7 +451,7 @@ func (b *subsets) before() (begins, states []int) {
 	return begins, states[:edges]
 }
 
-// leadingTo marks the states from which one comes to those that are marked already.
+// leadingTo also marks all states that lead to a marked one, directly or not.
 func (b *subsets) leadingTo(marked []bool, begins, states []int) {
 	todo := b.todo[:0]
 	for i, is := range marked {
@@ -468,8 +471,8 @@ func (b *subsets) leadingTo(marked []bool, begins, states []int) {
 	b.todo = todo
 }
 
-// table writes the states down. Those from which nothing matches are one row, and those
-// from which everything does are one.
+// table makes the table of the states. All states from which nothing matches share one row,
+// and so do all from which everything matches.
 func (b *subsets) table() table {
 	marks := sized(&b.marks, 2*len(b.states))
 	alive, open := marks[:len(b.states)], marks[len(b.states):]
@@ -480,7 +483,7 @@ func (b *subsets) table() table {
 	b.leadingTo(alive, begins, states)
 	b.leadingTo(open, begins, states)
 	t := table{width: uint16(len(b.kinds) + 1)}
-	// Most characters are of one kind, that of all which the pattern does not name.
+	// Most characters are of one kind: that of all which the pattern does not name.
 	most := 0
 	for k, kind := range b.kinds {
 		if kind.size() > b.kinds[most].size() {
@@ -528,7 +531,7 @@ func (b *subsets) table() table {
 	return t
 }
 
-// measure finds how long paths that match are, and how much is read of any.
+// measure finds how long paths that match can be, and how much of any path is read.
 func (t *table) measure(buffer *[]int) {
 	t.shortest, t.longest, t.reads = math.MaxInt, 0, 0
 	width := int(t.width)
@@ -542,8 +545,8 @@ func (t *table) measure(buffer *[]int) {
 		}
 	}
 	anything := t.start == t.width || into[rowAnything] > 0
-	// Rows in an order in which each comes behind those that lead to it. What is in a
-	// circle never comes.
+	// The rows are taken in an order in which each comes after those that lead to it.
+	// Rows in a cycle never come.
 	done := firstRow
 	for r := firstRow; r < rows; r++ {
 		if into[r] == 0 {

@@ -6,15 +6,15 @@ import "strings"
 type ReservedField struct {
 	// Name is in lower case. A family ends in '*', which stands for anything.
 	Name string
-	// Whose says who sets it where it is true, or who believes it.
+	// Whose says which program sets the field, or believes it.
 	Whose string
 }
 
-// ReservedFields are those by which a workload, or the framework that it is made with,
-// learns who the client is, where it came from, how it came, or which host, method or
-// path is meant. No client may set them; the Warpgate writes what is true. What a client
-// proves itself with (Authorization, Cookie, X-Api-Key, X-Auth-Token) is none of them,
-// and neither is what clients of a well-known product send (X-User-Id of Rocket.Chat,
+// ReservedFields are the fields from which a workload, or its framework, learns who the
+// client is, where it comes from, by which protocol it came, or which host, method or path is
+// meant. No client may set them; the Warpgate writes the true values. Credentials of the
+// client (Authorization, Cookie, X-Api-Key, X-Auth-Token) are not reserved, and neither are
+// fields that clients of a well-known product send (X-User-Id of Rocket.Chat,
 // Impersonate-User of Kubernetes).
 func ReservedFields() []ReservedField {
 	return append([]ReservedField(nil), reservedFields[:]...)
@@ -202,7 +202,7 @@ var reservedFold = func() (t [256]byte) {
 	return t
 }()
 
-// reservedNames and reservedFamilies are reservedFields to look up; families by their
+// reservedNames and reservedFamilies hold reservedFields for look-ups; families by their
 // first letter.
 var reservedNames, reservedFamilies = func() (names map[string]bool, families [256][]string) {
 	names = map[string]bool{}
@@ -216,8 +216,8 @@ var reservedNames, reservedFamilies = func() (names map[string]bool, families [2
 	return names, families
 }()
 
-// reservedStarts marks the hashes of how reserved names begin, so that the usual header
-// costs one look.
+// reservedStarts marks the hashes of the beginnings of reserved names, so that a usual
+// header costs one look-up.
 var reservedStarts = func() (t [1 << 12]bool) {
 	for _, f := range reservedFields {
 		start := strings.TrimSuffix(f.Name, "*")
@@ -225,7 +225,7 @@ var reservedStarts = func() (t [1 << 12]bool) {
 			t[startHash(start[0], start[1], start[2], start[3])] = true
 			continue
 		}
-		for n := byte(0); n < 0x80; n++ { // of a short family whatever follows
+		for n := byte(0); n < 0x80; n++ { // a short family can go on with any character
 			t[startHash(start[0], start[1], start[2], n)] = true
 		}
 	}

@@ -81,8 +81,7 @@ type Route struct {
 	CORS      *CORS      `json:"cors,omitempty"`
 	RateLimit *RateLimit `json:"rate_limit,omitempty"`
 	WAF       WAFMode    `json:"waf,omitempty"`
-	// AllowIPs and DenyIPs judge the client's address; a denied address loses
-	// even when it is allowed too.
+	// AllowIPs and DenyIPs are ranges of client addresses. DenyIPs wins over AllowIPs.
 	AllowIPs []string `json:"allow_ips,omitempty"`
 	DenyIPs  []string `json:"deny_ips,omitempty"`
 
@@ -91,18 +90,18 @@ type Route struct {
 	EncodedSlashes bool `json:"encoded_slashes,omitempty"`
 	// HostHeader replaces the Host that the workload sees.
 	HostHeader string `json:"host_header,omitempty"`
-	// WebSocket lets upgrades through; if nil, they are.
+	// WebSocket allows upgrades; if nil, they are allowed.
 	WebSocket   *bool     `json:"websocket,omitempty"`
 	StripPrefix string    `json:"strip_prefix,omitempty"`
 	Redirect    *Redirect `json:"redirect,omitempty"`
 	// Retries is how many further Warpgates a replayable request is tried on;
 	// if nil, DefaultRetries.
 	Retries *int `json:"retries,omitempty"`
-	// MaxBody bounds a request body; if zero, there is no limit of the route's.
+	// MaxBody bounds a request body; if zero, the route sets no limit.
 	MaxBody Size `json:"max_body,omitempty"`
-	// Timeout bounds the wait for the head of the workload's response, from when
-	// the request may go on, or its body moved last; the time to get a connection
-	// is part of it. If zero, DefaultTimeout.
+	// Timeout bounds the wait for the head of the workload's response. It begins when the
+	// request is admitted, includes the wait for a connection, and begins again whenever
+	// a part of the body is sent. If zero, DefaultTimeout.
 	Timeout Duration `json:"timeout,omitempty"`
 	// IdleTimeout bounds the silence inside bodies and upgraded streams: no byte
 	// in either direction. If zero, DefaultIdleTimeout.
@@ -121,7 +120,7 @@ type CORS struct {
 	MaxAge           Duration `json:"max_age,omitempty"`
 }
 
-// RateLimit lets Requests through per span, counted by user, address or key.
+// RateLimit allows so many Requests per time span, counted by user, address or key.
 type RateLimit struct {
 	Requests int      `json:"requests"`
 	Per      Duration `json:"per"`
@@ -134,7 +133,7 @@ type Redirect struct {
 	Status int    `json:"status,omitempty"`
 }
 
-// HeaderEdits changes headers on their way.
+// HeaderEdits sets and removes headers.
 type HeaderEdits struct {
 	Set    map[string]string `json:"set,omitempty"`
 	Remove []string          `json:"remove,omitempty"`
@@ -144,8 +143,8 @@ type HeaderEdits struct {
 // No route matches below it and nothing below it reaches a workload.
 const ReservedPath = "/.mezu/"
 
-// Limits and defaults of one route. The lengths keep 10,000 routes of usual size
-// inside MaxRoutesBytes.
+// Limits and defaults of one route. With these lengths, 10,000 routes of usual size fit
+// MaxRoutesBytes.
 const (
 	MaxMatchValue     = 1 << 10
 	MaxRouteMethods   = 16
@@ -163,7 +162,7 @@ const (
 	DefaultIdleTimeout = Duration(300e9)
 )
 
-// Limits of an environment's routes as one document.
+// Limits of all routes of an environment together.
 const (
 	MaxRoutes      = 10_000
 	MaxRoutesBytes = 8 << 20
@@ -191,7 +190,7 @@ func (r *Route) Value() string {
 	return r.Prefix
 }
 
-// AllowsWebSocket is whether upgrades pass.
+// AllowsWebSocket reports whether upgrades are allowed.
 func (r *Route) AllowsWebSocket() bool { return r.WebSocket == nil || *r.WebSocket }
 
 // MethodKey is the set of methods as one comparable string, and HeaderKey that
@@ -228,12 +227,12 @@ func (r *Route) Identity() string {
 	return r.matchKey()
 }
 
-// matchKey is what the route matches as one comparable string.
+// matchKey is what the route matches, as one comparable string.
 func (r *Route) matchKey() string {
 	return strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
 }
 
-// Label is how people are told of a route: its name, else mode and value.
+// Label names a route for readers: by its name, else by mode and value.
 func (r *Route) Label() string {
 	if r.Name != "" {
 		return r.Name
@@ -241,8 +240,8 @@ func (r *Route) Label() string {
 	return string(r.Mode()) + " " + r.Value()
 }
 
-// Validate checks one route by itself, as it is to be written; ValidateRoutes checks
-// them together.
+// Validate checks one route by itself when it is written. ValidateRoutes checks all routes
+// together.
 func (r *Route) Validate() error {
 	if err := r.validateForm(); err != nil {
 		return err
@@ -260,7 +259,7 @@ func (r *Route) Validate() error {
 	return err
 }
 
-// validateForm checks what every build has: a stored route that fails it is none.
+// validateForm checks the rules that every build has had. No stored route can fail them.
 func (r *Route) validateForm() error {
 	if err := r.validateShape(); err != nil || r.Mode() != MatchRegexp {
 		return err
@@ -269,7 +268,7 @@ func (r *Route) validateForm() error {
 	return err
 }
 
-// validateShape is validateForm but for what parsing a pattern shows.
+// validateShape is validateForm without parsing the pattern.
 func (r *Route) validateShape() error {
 	if r.Name != "" {
 		if err := ValidateName("name", r.Name); err != nil {
@@ -348,7 +347,7 @@ func (r *Route) validateConditions() error {
 		}
 	}
 	if len(r.Headers) == 0 {
-		return nil // most routes, which need no room for names
+		return nil // most routes: they need no memory for names
 	}
 	if len(r.Headers) > MaxRouteHeaders {
 		return Invalid("headers", "at most %d", MaxRouteHeaders)
@@ -388,8 +387,7 @@ func (r *Route) validateAuth() error {
 			return Invalid("auth_methods", "is one of session, bearer, service_account, basic, webhook:<name>, not %q", m)
 		}
 	}
-	// A list that is there and empty reads as "nobody" and would act as
-	// "everybody".
+	// An empty list reads like "nobody", but would act like a missing one: "everybody".
 	if r.AuthMethods != nil && len(r.AuthMethods) == 0 {
 		return Invalid("auth_methods", "is empty; leave it out to allow the default methods")
 	}
@@ -475,7 +473,7 @@ func (r *Route) validateHandling() error {
 	return r.ResponseHeaders.validate("response_headers")
 }
 
-// validate checks edits; nil has none.
+// validate checks edits; nil means none.
 func (e *HeaderEdits) validate(field string) error {
 	if e == nil {
 		return nil

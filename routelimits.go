@@ -7,35 +7,35 @@ import (
 	"strings"
 )
 
-// The most that a route may ask for. A route that was stored with more, by a build
-// that did not know these, is served with the limit in its place and a remark.
+// The most that a route may ask for. An earlier build without these limits may have stored a
+// route with more. Such a route is served with the limit instead, and with a warning.
 const (
-	// MaxTimeout is longer than any answer that a person or a program waits for
-	// without hearing anything. Who waits holds a connection to the workload.
+	// MaxTimeout is longer than a person or a program waits for an answer in silence. It is
+	// bounded because each request that waits holds a connection to the workload.
 	MaxTimeout = Duration(3600e9)
-	// MaxIdleTimeout lets a stream be silent for a day: what is silent for longer
-	// can't be told from what is dead.
+	// MaxIdleTimeout lets a stream be silent for a day. A stream that is silent for longer
+	// can't be told from a dead one.
 	MaxIdleTimeout = Duration(24 * 3600e9)
-	// MaxBodyLimit is above any upload that one request carries, and far from where
-	// sums of bytes overflow. Without max_body there is no limit.
+	// MaxBodyLimit is more than any upload in one request, and so small that sums of bytes
+	// don't overflow. A route without max_body has no limit.
 	MaxBodyLimit = Size(1 << 40)
-	// MaxCORSAge is the longest that a browser heeds (Firefox: a day).
+	// MaxCORSAge is the most that any browser honours (Firefox: a day).
 	MaxCORSAge = Duration(24 * 3600e9)
-	// MaxRatePer is how long a client's requests are remembered at most.
+	// MaxRatePer bounds how long a client's requests are remembered.
 	MaxRatePer = Duration(24 * 3600e9)
 	// MaxRateRequests keeps the span between two requests at a nanosecond or more.
 	MaxRateRequests = 1_000_000_000
-	// MaxRouteEdits bounds the fields that a route sets and removes, and the entries
-	// of each list of its CORS: each is looked at for each request.
+	// MaxRouteEdits bounds the fields that a route sets and removes, and the entries of each
+	// list of its CORS, because every request looks at each of them.
 	MaxRouteEdits = 64
 )
 
 // excess is what a route asks for beyond a limit.
 type excess struct {
 	field string
-	// has and most are for people.
+	// has and most are texts for messages.
 	has, most string
-	// served says that the limit itself is used in its place.
+	// served: a stored route is served with the limit instead.
 	served bool
 }
 
@@ -100,11 +100,10 @@ func (r *Route) excesses() []excess {
 	return out
 }
 
-// validateLimits checks what builds before this one did not, so that a stored route may
-// fail it.
+// validateLimits checks rules that earlier builds did not have. A stored route may fail them.
 func (r *Route) validateLimits() error {
-	if over := r.excesses(); len(over) > 0 {
-		return Invalid(over[0].field, "is at most %s, not %s", over[0].most, over[0].has)
+	if all := r.excesses(); len(all) > 0 {
+		return Invalid(all[0].field, "is at most %s, not %s", all[0].most, all[0].has)
 	}
 	for _, k := range r.neverSent() {
 		return Invalid("headers", "%q can never match, because no client may send it", k)
@@ -115,8 +114,8 @@ func (r *Route) validateLimits() error {
 	return r.ResponseHeaders.validateNames("response_headers")
 }
 
-// validateNames checks that no reserved field is edited: the Warpgate writes what is
-// true.
+// validateNames checks that no reserved field is edited, because only the Warpgate writes
+// those.
 func (e *HeaderEdits) validateNames(field string) error {
 	if e == nil {
 		return nil
@@ -134,11 +133,11 @@ func (e *HeaderEdits) validateNames(field string) error {
 	return nil
 }
 
-// neverSent names header conditions that no request meets, because the field is
+// neverSent names header conditions that no request can meet, because their field is
 // dropped or refused when a client sends it.
 func (r *Route) neverSent() []string {
 	if len(r.Headers) == 0 {
-		return nil // most routes, which need no room for names
+		return nil // most routes: they need no memory for names
 	}
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(r.Headers)) {
@@ -149,7 +148,7 @@ func (r *Route) neverSent() []string {
 	return out
 }
 
-// limitWarnings are remarks about what may not be written any more.
+// limitWarnings are warnings about a stored route that could not be written any more.
 func (r *Route) limitWarnings() []string {
 	var out []string
 	for _, e := range r.excesses() {

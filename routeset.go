@@ -6,11 +6,13 @@ import (
 	"slices"
 )
 
-// looksEvery is how many routes or patterns are worked on between two looks at whether
-// anybody waits for the result: a route takes a few microseconds, a pattern 3 ms at most.
+// looksEvery is how many routes or patterns are processed between two looks at whether
+// anybody still waits for the result. A route takes a few microseconds, a pattern 3 ms at
+// most.
 const looksEvery = 32
 
-// look is the end of a context, asked for before the n-th of many things.
+// look gives the error of a context that has ended. It is called before the n-th of many
+// things, and looks only now and then.
 func look(ctx context.Context, n int) error {
 	if n%looksEvery == 0 && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -18,9 +20,9 @@ func look(ctx context.Context, n int) error {
 	return nil
 }
 
-// ValidateRoutes checks all routes of an environment as they are to be written: each by
-// itself, what their patterns cost together, and that no two have the same identity, or
-// equal mode, value, methods and headers (nothing would choose between them).
+// ValidateRoutes checks all routes of an environment when they are written: each by itself,
+// the cost of their patterns together, and that no two have the same identity or the same
+// mode, value, methods and headers, because nothing would choose between those.
 func ValidateRoutes(ctx context.Context, field string, routes []Route) error {
 	_, err := validatedPatterns(ctx, field, routes)
 	return err
@@ -36,7 +38,7 @@ func JudgeRoutes(ctx context.Context, field string, routes []Route) (warnings []
 	return warningsOf(routes, func() ([]*Pattern, error) { return patterns, nil }), nil
 }
 
-// validatedPatterns is ValidateRoutes, and gives the patterns, none of which is refused.
+// validatedPatterns is ValidateRoutes, and gives the patterns. None of them is refused.
 func validatedPatterns(ctx context.Context, field string, routes []Route) ([]*Pattern, error) {
 	c := newCompiler(true)
 	if err := validateSet(ctx, field, routes, (*Route).validateNew, c); err != nil {
@@ -49,7 +51,7 @@ func validatedPatterns(ctx context.Context, field string, routes []Route) ([]*Pa
 	return patterns, firstRefused(field, routes, refusals(patterns))
 }
 
-// validateNew checks a route as it is to be written, but for its pattern.
+// validateNew checks a route when it is written, except its pattern.
 func (r *Route) validateNew() error {
 	if err := r.validateShape(); err != nil {
 		return err
@@ -57,9 +59,9 @@ func (r *Route) validateNew() error {
 	return r.validateLimits()
 }
 
-// ValidateRouteAmong checks the route of this index as it is to be written, among the
-// others as they are stored: what they have that may not be written any more is not its
-// author's to mend. An error about the route itself names its field alone.
+// ValidateRouteAmong checks one route when it is written, and the others as stored ones: a
+// limit that those exceed, because there was no such limit before, is no reason to refuse
+// this one. An error about the route itself names the route's field only.
 func ValidateRouteAmong(ctx context.Context, field string, routes []Route, index int) error {
 	one := &routes[index]
 	if err := one.Validate(); err != nil {
@@ -90,7 +92,7 @@ func ValidateRouteAmong(ctx context.Context, field string, routes []Route, index
 	return firstRefused(field, routes, refused)
 }
 
-// refusals says by pattern why it may not be used.
+// refusals gives for each refused pattern why it may not be used.
 func refusals(patterns []*Pattern) map[string]*Error {
 	refused := map[string]*Error{}
 	for _, p := range patterns {
@@ -114,8 +116,8 @@ func firstRefused(field string, routes []Route, refused map[string]*Error) error
 	return nil
 }
 
-// validateSet checks that no two routes are the same, and each as check has it. Their
-// patterns are added to c.
+// validateSet checks each route with check, and that no two are the same. It adds their
+// patterns to c.
 func validateSet(ctx context.Context, field string, routes []Route, check func(*Route) error, c *compiler) error {
 	if len(routes) > MaxRoutes {
 		return Invalid(field, "at most %d routes, not %d", MaxRoutes, len(routes))
@@ -141,7 +143,7 @@ func validateSet(ctx context.Context, field string, routes []Route, check func(*
 	return nil
 }
 
-// sameRoutes finds routes that are the same, or match the same. It keeps no text of any.
+// sameRoutes finds routes that are the same, or match the same. It keeps hashes, not texts.
 type sameRoutes struct {
 	routes  []Route
 	seed    maphash.Seed
@@ -149,7 +151,7 @@ type sameRoutes struct {
 	matches map[uint64]int32 // by a hash of what they match; the next number after one of another's
 }
 
-// add adds the i-th route. detail says how it and the j-th are alike, if they are.
+// add adds the i-th route. If an earlier one, the j-th, is the same, detail says how.
 func (s *sameRoutes) add(i int) (j int, detail, hint string) {
 	r := &s.routes[i]
 	if r.Name != "" {
@@ -175,7 +177,7 @@ func (s *sameRoutes) add(i int) (j int, detail, hint string) {
 	}
 }
 
-// sum is a hash of what a route matches, by a seed that nobody knows.
+// sum is a hash of what a route matches, with a secret seed.
 func (s *sameRoutes) sum(r *Route) uint64 {
 	var h maphash.Hash
 	h.SetSeed(s.seed)

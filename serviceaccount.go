@@ -19,20 +19,20 @@ type ServiceAccount struct {
 	// Environment is the one that a Warpgate with this key serves unless it
 	// names another; if empty, EnvironmentProduction.
 	Environment string `json:"environment,omitempty"`
-	// KeyPrefix is the start of the key, by which people tell keys apart.
+	// KeyPrefix is the start of the key, by which readers tell keys apart.
 	KeyPrefix string `json:"key_prefix,omitempty"`
-	// PreviousKeyPrefix is that of the key before the last rotation, which is good
-	// until PreviousKeyUntil.
+	// PreviousKeyPrefix is the start of the key before the last rotation. That key is
+	// valid until PreviousKeyUntil.
 	PreviousKeyPrefix string    `json:"previous_key_prefix,omitempty"`
 	PreviousKeyUntil  time.Time `json:"previous_key_until,omitzero"`
 	LastUsedAt        time.Time `json:"last_used_at,omitzero"`
 }
 
-// How long a key is good after it was rotated.
+// How long a key stays valid after it was rotated.
 const (
 	DefaultKeyOverlap = Duration(24 * time.Hour)
-	// MaxKeyOverlap is a week: a key that nobody replaced by then is in use where
-	// nobody knows.
+	// MaxKeyOverlap is a week. A key that nobody has replaced by then is in use where
+	// nobody knows of it.
 	MaxKeyOverlap = Duration(7 * 24 * time.Hour)
 )
 
@@ -73,8 +73,8 @@ const (
 	PermBackup               Permission = "backup"
 )
 
-// personPermissions are those that no service account holds: they reach beyond one
-// project, or would let a key give what it may to others and outlive its revocation.
+// personPermissions are those that a service account can't have: they reach beyond one
+// project, or would let a key give its permissions to others and so outlive its revocation.
 var personPermissions = []Permission{
 	PermOrganizationsRead, PermOrganizationsWrite, PermOrganizationsDelete, PermMembersRead, PermMembersWrite, PermProjectsWrite,
 	PermServiceAccountsRead, PermServiceAccountsWrite, PermEdgesRead, PermEdgesWrite, PermOperatorsRead, PermOperatorsWrite,
@@ -105,7 +105,7 @@ func (s *ServiceAccount) Validate() error {
 	return validatePermissions("permissions", s.Permissions, servicePermissions)
 }
 
-// validatePermissions checks that each is one of known and none is there twice.
+// validatePermissions checks that each permission is a known one and none is given twice.
 func validatePermissions(field string, list, known []Permission) error {
 	for i, p := range list {
 		if !slices.Contains(known, p) {
@@ -140,7 +140,7 @@ func NewKey() string {
 	for len(out) < KeyLength-KeyChecksumLength {
 		rand.Read(raw[:])
 		for _, b := range raw {
-			// Bytes from 248 on would make the first characters likelier.
+			// 248 is a multiple of 62. Higher bytes would make some characters likelier.
 			if b < 248 && len(out) < KeyLength-KeyChecksumLength {
 				out = append(out, base62[b%62])
 			}

@@ -27,15 +27,15 @@ func (p Position) Compare(q Position) int {
 	return 1
 }
 
-// IsZero reports whether p lies before every statement.
+// IsZero reports whether p is before every statement.
 func (p Position) IsZero() bool { return p == Position{} }
 
-// String is the form "epoch.revision", the id of an event in a stream.
+// String is "epoch.revision", which is also the id of an event in a stream.
 func (p Position) String() string {
 	return strconv.FormatUint(p.Epoch, 10) + "." + strconv.FormatUint(p.Revision, 10)
 }
 
-// ParsePosition reads what String writes.
+// ParsePosition parses what String gives.
 func ParsePosition(s string) (Position, error) {
 	e, r, ok := strings.Cut(s, ".")
 	epoch, err1 := strconv.ParseUint(e, 10, 64)
@@ -46,9 +46,9 @@ func ParsePosition(s string) (Position, error) {
 	return Position{epoch, revision}, nil
 }
 
-// Purpose is what a signing key may sign, and the type of every signed
-// statement. One key serves one purpose; the purpose is part of what is signed, so
-// a statement of one type can never pass for another.
+// Purpose is what a signing key may sign, and the type of every signed statement. Each key
+// has one purpose. The purpose is part of the signed bytes, so that a statement of one type
+// never passes for one of another.
 type Purpose string
 
 // Purposes of signed statements.
@@ -61,8 +61,8 @@ const (
 	PurposeAudit      Purpose = "audit" // segments of the archive
 )
 
-// Signed is a statement and its signature. Payload is JSON and is signed as the
-// bytes it is; it is never re-encoded between signer and verifier.
+// Signed is a statement and its signature. Payload is JSON. The signature is over exactly
+// these bytes: nobody encodes them again between signer and verifier.
 type Signed struct {
 	Purpose   Purpose `json:"purpose"`
 	KeyID     string  `json:"key_id"`
@@ -70,11 +70,11 @@ type Signed struct {
 	Signature []byte  `json:"signature"`
 }
 
-// MaxSignedPayload bounds a statement: the largest is a bundle with
-// MaxRoutesBytes of routes, with room for the rest of it.
+// MaxSignedPayload bounds a statement. The largest is a bundle: MaxRoutesBytes of routes,
+// and room for the rest.
 const MaxSignedPayload = MaxRoutesBytes + 1<<20
 
-// signedMessage is what is signed: a prefix with the type and a version, then
+// signedMessage gives the bytes that are signed: a prefix with the type and a version, then
 // the payload.
 func signedMessage(purpose Purpose, payload []byte) []byte {
 	m := make([]byte, 0, len(payload)+32)
@@ -96,8 +96,8 @@ func Sign(purpose Purpose, keyID string, key ed25519.PrivateKey, statement any) 
 	return Signed{purpose, keyID, payload, ed25519.Sign(key, signedMessage(purpose, payload))}, nil
 }
 
-// Verify checks the signature under one public key, for one purpose. It decides
-// nothing about the key's own validity; Keyset.Open does.
+// Verify checks the signature under one public key, for one purpose. It does not check
+// whether the key itself is valid; Keyset.Open does.
 func (s *Signed) Verify(purpose Purpose, key ed25519.PublicKey) error {
 	if s.Purpose != purpose {
 		return fmt.Errorf("statement is a %q where a %q is expected", s.Purpose, purpose)

@@ -40,13 +40,13 @@ func ValidateEmail(field, s string) error {
 	return nil
 }
 
-// CanonicalEmail is the one form of an address by which it is compared and kept:
-// lower case. No provider of today tells boxes apart by case, and two accounts of
-// one box would be a way around every rule about addresses.
+// CanonicalEmail is the form in which addresses are compared and looked up: lower case. No
+// mail provider of today tells mailboxes apart by case. Two accounts for one mailbox would be
+// a way around every rule about addresses.
 func CanonicalEmail(s string) string { return strings.ToLower(s) }
 
-// maxGrantName is the longest name of a role or a permission; it goes into a
-// header and a token.
+// maxGrantName is the longest name of a role or a permission, which are sent in a header and
+// in a token.
 const maxGrantName = 64
 
 // validateGrantName checks a role's or permission's name: [a-z0-9._-]{1,64}.

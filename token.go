@@ -27,14 +27,14 @@ const (
 	TokenInvitation = "mezuinvite_"
 )
 
-// Token is one bearer token of a person: all that he may do, or a part of it. The
-// secret is shown once, at creation, and never stored.
+// Token is one bearer token of a person. It allows all that the person may do, or a part of
+// that. The secret is shown once, at creation, and never stored.
 type Token struct {
 	Meta
 	// Name is for its holder; any text, or none.
 	Name string `json:"name,omitempty"`
-	// Permissions bound what the token may do of what the person may; if nil,
-	// nothing is taken away.
+	// Permissions restrict the token to a part of what the person may do; if nil, it may
+	// do all of that.
 	Permissions []Permission `json:"permissions,omitempty"`
 	// ExpiresAt is at most MaxTokenLife away; if zero, DefaultTokenLife.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
@@ -42,19 +42,19 @@ type Token struct {
 
 // Lives of bearer tokens.
 const (
-	// DefaultTokenLife is a month, which bounds the harm of a lost one.
+	// DefaultTokenLife is a month, to bound the harm of a token that was lost.
 	DefaultTokenLife = 30 * 24 * time.Hour
 	// MaxTokenLife is for machines that nobody looks at every month.
 	MaxTokenLife = 90 * 24 * time.Hour
 )
 
-// Validate checks what a client may set, but for the end, which depends on now.
+// Validate checks what a client may set, except the end, which depends on the time.
 func (t *Token) Validate() error {
 	if err := validateText("name", t.Name, MaxDisplayName); err != nil {
 		return err
 	}
-	// A list that is there and empty reads as "nothing" and would be kept as
-	// "everything".
+	// An empty list reads like "nothing", but would be stored like a missing one, which
+	// means "everything".
 	if t.Permissions != nil && len(t.Permissions) == 0 {
 		return Invalid("permissions", "is empty; leave it out to take nothing away")
 	}
@@ -67,8 +67,8 @@ const (
 	EnrolmentTokenLife = 10 * time.Minute
 )
 
-// NewToken makes a secret of 256 random bits behind a prefix that tells people
-// and secret scanners what it is.
+// NewToken makes a secret of 256 random bits, with a prefix by which people and secret
+// scanners see what it is.
 func NewToken(kind string) string {
 	var raw [32]byte
 	rand.Read(raw[:])
@@ -78,9 +78,9 @@ func NewToken(kind string) string {
 // byteOrderMark is what some editors and shells put before a text.
 const byteOrderMark = "\ufeff"
 
-// ParseSecret reads a key or token as files and variables hold it: without the line end,
-// the spaces and the byte order mark that editors and shells leave around it. Its error
-// shows nothing of the secret. Nothing at all is "" and no error.
+// ParseSecret reads a key or token from the text of a file or variable. It removes the line
+// end, spaces and byte order mark that editors and shells leave around it. Its error shows
+// nothing of the secret. An empty text gives "" and no error.
 func ParseSecret(text string) (string, error) {
 	text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), byteOrderMark))
 	if strings.IndexByte(text, 0) >= 0 {
@@ -97,7 +97,7 @@ func ParseSecret(text string) (string, error) {
 	return text, nil
 }
 
-// HashSecret is how a random secret is kept: SHA-256 in hexadecimal. A slow
+// HashSecret is the form in which a random secret is stored: SHA-256 in hexadecimal. A slow
 // hash would add nothing, because these secrets can't be guessed.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))

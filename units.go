@@ -39,7 +39,7 @@ func (s Size) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int6
 func (s *Size) UnmarshalJSON(data []byte) error {
 	text := string(data)
 	if text == "null" {
-		return nil // as encoding/json has it for every other number
+		return nil // as encoding/json does for every other number
 	}
 	if strings.HasPrefix(text, `"`) {
 		if err := json.Unmarshal(data, &text); err != nil {

@@ -44,7 +44,7 @@ func (u Upstream) Network() string {
 	return "tcp"
 }
 
-// upstreamForms is what the errors of ParseUpstream say is expected.
+// upstreamForms ends the errors of ParseUpstream.
 const upstreamForms = "host:port, http://, https://, h2c:// or unix:/path is expected"
 
 // ParseUpstream reads host:port, http://host[:port], https://host[:port],
@@ -121,8 +121,8 @@ func cutPort(s string) (host, port string) {
 }
 
 // canonicalTarget brings a name, an IPv4 address or a bracketed IPv6 address to
-// its one form, without brackets. IPv6 zones stay: a link-local workload can't be
-// dialled without.
+// its one form, without brackets. An IPv6 zone stays, because a link-local workload can't
+// be dialled without it.
 func canonicalTarget(host string) (string, bool) {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, ok = strings.CutSuffix(inner, "]")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// UserStatus is whether an account may log in: an active one alone may.
+// UserStatus says whether an account may log in. Only an active one may.
 type UserStatus string
 
 // Statuses of a user.
@@ -42,13 +42,13 @@ type User struct {
 	LastLoginAt time.Time `json:"last_login_at,omitzero"`
 }
 
-// MaxUserRoles bounds the roles of one user over all projects: each is found by four
-// index records when it is exchanged for another, and a change of all of them at once
-// has to fit the 64 operations of one transaction beside the user, its mail, its
-// status, a revocation and the audit record.
+// MaxUserRoles bounds the roles of one user over all projects. To replace one role takes
+// four writes of index records. Replacing all at once must fit the 64 operations of one
+// transaction, together with the user, their mail, their status, a revocation and the audit
+// record.
 const MaxUserRoles = 12
 
-// Profile is what a user says of himself.
+// Profile is what users say of themselves.
 type Profile struct {
 	Name string `json:"name,omitempty"`
 	// Email is kept as it was written; two addresses that differ in case or in
@@ -88,7 +88,7 @@ func (u *User) Validate() error {
 	return nil
 }
 
-// SplitGrant reads the grant of a role to a user, project/role.
+// SplitGrant splits the grant of a role to a user, project/role.
 func SplitGrant(field, grant string) (project, role string, err error) {
 	project, role, ok := strings.Cut(grant, "/")
 	if !ok {
@@ -100,19 +100,19 @@ func SplitGrant(field, grant string) (project, role string, err error) {
 	return project, role, validateGrantName(field, role)
 }
 
-// UserFilter chooses users: those for which everything holds that is set.
+// UserFilter selects the users for whom every condition that is set holds.
 type UserFilter struct {
 	Email  string
 	Status UserStatus
 	Role   string // project/role
 }
 
-// MaxFilter bounds the text of a filter: an address, a status and a role, each at
-// its longest, and their names.
+// MaxFilter bounds the text of a filter. It fits the longest address, status and role, with
+// their names.
 const MaxFilter = 512
 
 // ParseUserFilter reads conditions such as "status=suspended,role=shop/staff", each at
-// most once. The empty text chooses everybody.
+// most once. The empty text selects everybody.
 func ParseUserFilter(text string) (UserFilter, error) {
 	const field = "filter"
 	var f UserFilter
@@ -152,7 +152,7 @@ func ParseUserFilter(text string) (UserFilter, error) {
 	return f, nil
 }
 
-// String is what ParseUserFilter reads.
+// String is the notation that ParseUserFilter reads.
 func (f UserFilter) String() string {
 	var out []string
 	for _, c := range [][2]string{{"email", f.Email}, {"status", string(f.Status)}, {"role", f.Role}} {
@@ -168,12 +168,12 @@ type Login struct {
 	Time time.Time `json:"time"`
 	// Address is the IP address from which it came.
 	Address string `json:"address"`
-	// Method is what the user proved himself with, such as password or passkey.
+	// Method is how the user was authenticated, such as password or passkey.
 	Method  string       `json:"method"`
 	Outcome LoginOutcome `json:"outcome"`
 }
 
-// LoginOutcome is what became of an attempt to log in.
+// LoginOutcome is the outcome of an attempt to log in.
 type LoginOutcome string
 
 // Outcomes of attempts.
@@ -183,10 +183,10 @@ const (
 	LoginRefused   LoginOutcome = "refused" // the proof was right, the user may not
 )
 
-// MaxLogins is how many attempts are kept of one user, the newest.
+// MaxLogins is how many attempts of one user are kept: the newest.
 const MaxLogins = 50
 
-// Validate checks an attempt as it is written down.
+// Validate checks an attempt as it is stored.
 func (l *Login) Validate() error {
 	if l.Time.IsZero() {
 		return Invalid("time", "an attempt has a time")

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// MaxWarnings bounds the remarks on one set of routes: nobody reads more,
-	// and their number could grow with the square of the routes.
+	// MaxWarnings bounds the warnings about one set of routes. Nobody reads more, and their
+	// number could grow with the square of the number of routes.
 	MaxWarnings = 100
-	// maxShadowSteps bounds the search for shadowed prefixes to some 20 ms for any set
-	// of routes: a step reads one byte of a prefix by one pattern.
+	// maxShadowSteps bounds the search for shadowed prefixes to some 20 ms for any set of
+	// routes. In one step one pattern reads one byte of a prefix.
 	maxShadowSteps = 1 << 22
 )
 
-// Warnings are remarks about routes that are valid and perhaps not meant, at
-// most MaxWarnings of them and a last one that says that there are more.
+// Warnings are remarks about routes that are valid but may not do what was meant. There are
+// at most MaxWarnings, and a last one if there are more.
 func Warnings(ctx context.Context, routes []Route) []string {
 	return warningsOf(routes, func() ([]*Pattern, error) { return CompilePatterns(ctx, "", routes) })
 }
 
-// warningsOf is Warnings; compiled gives the patterns of all regexps.
+// warningsOf is Warnings. The function compiled gives the patterns of all regexps.
 func warningsOf(routes []Route, compiled func() ([]*Pattern, error)) []string {
 	var out []string
 	for i := range routes {
@@ -49,11 +49,11 @@ func boundWarnings(out []string) []string {
 	return out
 }
 
-// Warnings are remarks about one route among all of its environment.
+// Warnings are remarks about one route, given all routes of its environment.
 func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	concerned := []Route{*r}
 	for i := range all {
-		// Shadows are between a public regexp and a protected prefix.
+		// Only a public regexp and a protected prefix can shadow each other.
 		if o := &all[i]; r.Mode() != MatchExact && o.Mode() != MatchExact && o.Mode() != r.Mode() {
 			concerned = append(concerned, *o)
 		}
@@ -65,7 +65,7 @@ func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	return boundWarnings(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...))
 }
 
-// Warnings are remarks about what the environment itself sets.
+// Warnings are remarks about the environment's own settings.
 func (e *Environment) Warnings() []string {
 	if e.WAF == WAFDetect || e.WAF == WAFBlock {
 		return []string{"waf is not enforced by this version; routes without a mode of their own answer 503 route_unavailable"}
@@ -73,7 +73,7 @@ func (e *Environment) Warnings() []string {
 	return nil
 }
 
-// ownWarnings are those for which the other routes don't matter.
+// ownWarnings are the warnings that don't depend on other routes.
 func (r *Route) ownWarnings() []string {
 	var out []string
 	for _, f := range r.Unenforced() {
@@ -86,8 +86,8 @@ func (r *Route) ownWarnings() []string {
 	return out
 }
 
-// shadowWarnings names each public regexp with the protected prefixes from which
-// it can take requests. patterns has those of all regexps.
+// shadowWarnings names each public regexp that can take requests from protected prefixes,
+// with those prefixes. patterns has those of all regexps.
 func shadowWarnings(routes []Route, patterns []*Pattern) []string {
 	var protected []string
 	for i := range routes {
@@ -146,9 +146,9 @@ func (r *Route) Unenforced() []string {
 	return out
 }
 
-// defaultAuthMethods reports whether the route accepts session, bearer and
-// service_account and nothing else. A grant does not say by which of them it was
-// obtained, so a narrower choice could not be kept.
+// defaultAuthMethods reports whether the route accepts session, bearer and service_account
+// and nothing else. A narrower choice could not be enforced, because a grant does not say by
+// which of these methods it was obtained.
 func (r *Route) defaultAuthMethods() bool {
 	if len(r.AuthMethods) == 0 {
 		return true

@@ -13,8 +13,8 @@ const (
 	WarpgateDisconnected WarpgateStatus = "disconnected"
 	// WarpgateUnknown: the edge that held it is silent.
 	WarpgateUnknown WarpgateStatus = "unknown"
-	// WarpgateRevoked: it was ended before the installation was restored from a backup
-	// that has it. It does not come back.
+	// WarpgateRevoked: it was removed, but the installation was then restored from a
+	// backup that still has it. It stays refused.
 	WarpgateRevoked WarpgateStatus = "revoked"
 )
 
@@ -30,8 +30,8 @@ type Warpgate struct {
 	// Address is the IP address from which it dials.
 	Address string `json:"address,omitempty"`
 	Version string `json:"version,omitempty"`
-	// Draining says that edges send it nothing new, whether it is connected or comes
-	// back, until it is undrained.
+	// Draining says that edges send it no new requests until it is undrained, also when it
+	// reconnects.
 	Draining bool `json:"draining,omitempty"`
 	// Edges are the ids of the edges that hold a tunnel of it now.
 	Edges []string `json:"edges,omitempty"`
@@ -44,12 +44,12 @@ type Warpgate struct {
 	Serial string `json:"serial,omitempty"`
 }
 
-// MaxDraining is how many Warpgates of one environment can be draining: their ids are
-// in its bundle, and more than one fleet of them is switched off as an environment.
+// MaxDraining is how many Warpgates of one environment can be draining at a time, because
+// their ids are in its bundle. To stop more, one disables the environment.
 const MaxDraining = 1000
 
-// StatusOf derives a Warpgate's status from the edges that claim it: live ones
-// that hold a tunnel, and silent ones that held one when last heard of.
+// StatusOf derives a Warpgate's status from the edges that report it: live edges that hold
+// its tunnel, and silent ones that held one in their last report.
 func StatusOf(holding, silent int) WarpgateStatus {
 	switch {
 	case holding > 0:
@@ -68,6 +68,6 @@ type Presence struct {
 	Address     string   `json:"address,omitempty"`
 	Version     string   `json:"version,omitempty"`
 	Bundle      Position `json:"bundle,omitzero"`
-	// Since is when it connected or, if it isn't, when it was last there.
+	// Since is when it connected or, if it isn't connected, when it last was.
 	Since time.Time `json:"since,omitzero"`
 }

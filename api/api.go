@@ -62,7 +62,7 @@ type AuditList struct {
 const AuditEvent = "audit"
 
 // BootstrapRequest redeems the single-use code of a new installation. Email, if
-// given, becomes the new operator's address, by which others find and invite him.
+// given, becomes the new operator's address, by which others find and invite them.
 type BootstrapRequest struct {
 	Code  string `json:"code"`
 	Email string `json:"email,omitempty"`
@@ -74,25 +74,24 @@ type TokenCreated struct {
 	Secret string `json:"token"`
 }
 
-// OperatorRequest names a person whom this installation knows, by id or address;
-// one of the two.
+// OperatorRequest names a person whom this installation knows, either by id or by address.
 type OperatorRequest struct {
 	Person string `json:"person,omitempty"`
 	Email  string `json:"email,omitempty"`
 }
 
 // InvitationCreated is a new invitation with its code, which is never shown again,
-// and the link that carries it. The code alone lets nobody in: it comes with the
-// invited address, which the link doesn't have.
+// and a link that contains the code. The code alone lets nobody in: it must be redeemed
+// together with the invited address, which the link doesn't contain.
 type InvitationCreated struct {
 	mezu.Invitation
 	Code string `json:"code"`
 	Link string `json:"link"`
 }
 
-// RedeemRequest joins an organization. Called with a bearer token, the token's
-// holder joins if Email is his own address; called without, a new person is made,
-// unless somebody has that address already.
+// RedeemRequest joins an organization. With a bearer token, the token's holder joins if
+// Email is their own address. Without one, a new person is made, unless somebody has that
+// address already.
 type RedeemRequest struct {
 	Code  string `json:"code"`
 	Email string `json:"email"`
@@ -130,22 +129,22 @@ type ServiceAccountCreated struct {
 	Key string `json:"key"`
 }
 
-// RotateRequest asks for a new key. The one before is good for Overlap, at most
-// mezu.MaxKeyOverlap; if nil, mezu.DefaultKeyOverlap. Zero ends every earlier key at
+// RotateRequest asks for a new key. The one before stays valid for Overlap, at most
+// mezu.MaxKeyOverlap; if nil, for mezu.DefaultKeyOverlap. Zero ends every earlier key at
 // once.
 type RotateRequest struct {
 	Overlap *mezu.Duration `json:"overlap,omitempty"`
 }
 
-// RouteWritten is a route as a write left it. Warnings name what of it is not
-// enforced yet, so that it answers 503, and what it may match that was not meant.
+// RouteWritten is a route after a write. Warnings name its fields that this build doesn't
+// enforce yet, so that the route answers 503, and what it may match unintentionally.
 type RouteWritten struct {
 	mezu.Route
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// EnvironmentWritten is an environment as a write left it. Warnings name what of it
-// is not enforced yet.
+// EnvironmentWritten is an environment after a write. Warnings name its fields that this
+// build doesn't enforce yet.
 type EnvironmentWritten struct {
 	mezu.Environment
 	Warnings []string `json:"warnings,omitempty"`
@@ -156,13 +155,13 @@ type RoutesReplace struct {
 	Routes []mezu.Route `json:"routes"`
 }
 
-// RoutesState is all routes of an environment and who runs them.
+// RoutesState is all routes of an environment, and which edges and Warpgates run them.
 type RoutesState struct {
 	Routes   []mezu.Route  `json:"routes"`
 	Position mezu.Position `json:"position"`
 	Revision uint64        `json:"revision"`
 	Warnings []string      `json:"warnings,omitempty"`
-	// Applied lists the edges and Warpgates with the position that each
+	// Applied lists the edges and Warpgates, each with the position that it has
 	// acknowledged.
 	Applied []Applied `json:"applied,omitempty"`
 }
@@ -179,8 +178,7 @@ type ApplyRequest struct {
 	// Prune removes the environments, directories and roles that the manifest does
 	// not name.
 	Prune bool `json:"prune,omitempty"`
-	// DryRun judges the request and says what it would change, and changes
-	// nothing.
+	// DryRun checks the request and tells what it would change, but changes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
@@ -189,9 +187,9 @@ type ApplyResponse struct {
 	Changes []mezu.Change `json:"changes"`
 	// Omitted counts the changes beyond mezu.MaxChanges and MaxChangesBytes.
 	Omitted int `json:"omitted,omitempty"`
-	// Applied is false of a dry run, and where nothing was to be changed.
+	// Applied is false for a dry run, and if there was nothing to change.
 	Applied bool `json:"applied"`
-	// Position is that of the last bundle, at least.
+	// Position is at least that of the last bundle that this apply made.
 	Position mezu.Position `json:"position"`
 	Warnings []string      `json:"warnings,omitempty"`
 	// Environments are those that the manifest names, as they are now.
@@ -213,7 +211,7 @@ type EnrolmentTokenRequest struct {
 	PublicKeySHA256 string `json:"public_key_sha256"`
 }
 
-// Credentials are what a new edge or Warpgate goes on with.
+// Credentials are what a new edge or Warpgate identifies itself with.
 type Credentials struct {
 	// Certificates is the chain in PEM, leaf first, without the root.
 	Certificates string `json:"certificates"`
@@ -247,16 +245,16 @@ type RegisterResponse struct {
 	URL          string      `json:"url"`
 	Bundle       mezu.Signed `json:"bundle"`
 	Edges        mezu.Signed `json:"edges"`
-	// Revocations are those of edges' certificates, up to MaxAnswerRevocations. Edges
-	// tell the others.
+	// Revocations are those of edges' certificates, up to MaxAnswerRevocations. All others
+	// come from the edges.
 	Revocations []mezu.Signed `json:"revocations,omitempty"`
 	// Head is the newest position of the installation.
 	Head mezu.Position `json:"head"`
 }
 
-// MaxAnswerRevocations bounds the revocations in a RegisterResponse, which is no larger
-// for whatever tenants end: edges' certificates are seldom ended, and an edge that was
-// removed is not on the list either.
+// MaxAnswerRevocations bounds the revocations in a RegisterResponse. They are few: tenants
+// can't add any, edges' certificates are seldom revoked, and an edge that was removed is not
+// on the list of edges any more.
 const MaxAnswerRevocations = 100
 
 // RenewRequest asks for a new certificate for the identity of the client
@@ -295,44 +293,44 @@ type PublicCertificateResponse struct {
 	Certificates string `json:"certificates"`
 }
 
-// EdgeReport is what an edge tells the control plane: presence of Warpgates and
-// positions that it and they run. Full replaces all that the edge said before;
-// otherwise Presence holds changes only.
+// EdgeReport is what an edge tells the control plane: which Warpgates are connected to it,
+// and which positions it and they run. A Full report replaces all earlier ones; otherwise
+// Presence has changes only.
 type EdgeReport struct {
 	Full     bool            `json:"full,omitempty"`
 	Presence []mezu.Presence `json:"presence,omitempty"`
 	// Applied is the position up to which the edge has applied the stream.
 	Applied mezu.Position `json:"applied"`
 	Version string        `json:"version,omitempty"`
-	// TunnelAddress and PublicAddress are where the edge is reached now: they
-	// change when it is started on others. If empty, they are as before.
+	// TunnelAddress and PublicAddress are the edge's present addresses. They change when
+	// the edge is started on others. If empty, they are as before.
 	TunnelAddress string `json:"tunnel_address,omitempty"`
 	PublicAddress string `json:"public_address,omitempty"`
 }
 
-// MaxReportPresence is how many Warpgates one report speaks of.
+// MaxReportPresence is how many Warpgates one report can contain.
 const MaxReportPresence = 1000
 
-// EdgeRevocations are signed revocations that an edge holds and the control plane does
-// not name among those that it must have, as after a restore.
+// EdgeRevocations are signed revocations that an edge has but the control plane doesn't
+// list, because it was restored from an older backup.
 type EdgeRevocations struct {
 	Revocations []mezu.Signed `json:"revocations"`
 }
 
-// MaxEdgeRevocations is how many go in one call: each may end a Warpgate, which is a
-// write of its own, and all must fit the time of a call.
+// MaxEdgeRevocations is how many go in one call. Each may end a Warpgate, which is a write of
+// its own, and all must be done within the time of a call.
 const MaxEdgeRevocations = 200
 
-// RevocationsTaken says what became of an EdgeRevocations. What the control plane knew,
-// or is past its end, is neither taken nor refused.
+// RevocationsTaken is the outcome of an EdgeRevocations. A revocation that the control plane
+// had already, or that has expired, is neither taken nor refused.
 type RevocationsTaken struct {
 	Taken int `json:"taken"`
-	// Refused are those that no key of the present keyset signed.
+	// Refused counts those that no key of the present keyset has signed.
 	Refused int `json:"refused"`
 }
 
-// EdgeReportInterval is how often an edge reports even when nothing changed; the
-// control plane holds an edge for silent after EdgeSilence.
+// EdgeReportInterval is how often an edge reports even when nothing changed. The control
+// plane counts an edge as silent after EdgeSilence.
 const (
 	EdgeReportInterval = 4 * time.Second
 	EdgeSilence        = 12 * time.Second
@@ -341,9 +339,9 @@ const (
 // StreamEvent is one event of the edge stream.
 type StreamEvent struct {
 	Kind StreamKind `json:"-"` // the SSE event name
-	// Position is the SSE id: from where to resume after this event. It is not
-	// always that of the statement: what a snapshot sends out of turn (keys,
-	// revocations) does not move it.
+	// Position is the SSE id, from which the stream can be resumed after this event. It
+	// may be lower than the statement's own position: a snapshot sends keys and
+	// revocations first, and these don't advance it.
 	Position mezu.Position `json:"-"`
 	Signed   mezu.Signed   `json:"signed"`
 	// State comes with StreamSynced.
@@ -353,8 +351,8 @@ type StreamEvent struct {
 // StreamKind names an event of the edge stream.
 type StreamKind string
 
-// Kinds of stream events. After StreamSynced the edge has all that was current
-// when it connected.
+// Kinds of stream events. With StreamSynced the edge has everything that was current when
+// it connected.
 const (
 	StreamKeyset     StreamKind = "keyset"
 	StreamRevocation StreamKind = "revocation"

@@ -12,15 +12,15 @@ import (
 // BackupType is the media type of a backup.
 const BackupType = "application/octet-stream"
 
-// backupIdle is the longest pause within a backup: a page of the store, and a slow
-// line's 64 KiB.
+// backupIdle is the longest pause within a backup: the time to read a page of the store and
+// to send 64 KiB over a slow line.
 const backupIdle = time.Minute
 
-// errBackupIdle ends a backup in which nothing came for backupIdle.
+// errBackupIdle: nothing of a backup came for backupIdle.
 var errBackupIdle = errors.New("nothing came for a minute")
 
-// Backup writes a backup of the installation to w and gives its size in bytes. After
-// an error what was written is worthless. The client's timeout doesn't bound it.
+// Backup writes a backup of the installation to w and gives its size in bytes. If there is
+// an error, what was written can't be used. The client's timeout doesn't apply.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -56,7 +56,7 @@ func (c *Client) brokenBackup(ctx context.Context, err error) error {
 	return &UnreachableError{URL: c.BaseURL(), Err: fmt.Errorf("reading the backup: %w", plainCause(err))}
 }
 
-// restarting begins a timer anew with each write.
+// restarting is a writer that restarts a timer with each write.
 type restarting struct {
 	io.Writer
 	timer *time.Timer

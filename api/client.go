@@ -37,20 +37,20 @@ const (
 	dialTimeout         = 10 * time.Second
 	tlsHandshakeTimeout = 10 * time.Second
 	maxResponseHeader   = 64 << 10
-	// attempts is how often a call that is safe to repeat is tried; retryPause
-	// lies between two tries and doubles.
+	// attempts is how often a call that is safe to repeat is tried. retryPause is the
+	// first pause between two attempts; each further one is twice as long.
 	attempts   = 3
 	retryPause = 200 * time.Millisecond
-	// maxRetryAfter is the longest pause asked for by the server that the
-	// client waits out by itself.
+	// maxRetryAfter is the longest Retry-After of a server that the client waits out by
+	// itself.
 	maxRetryAfter = 5 * time.Second
 )
 
 // ClientConfig says which control plane a client speaks to and as whom.
 type ClientConfig struct {
-	// BaseURL is https://host[:port], without a path; of several control planes of one
-	// installation all, with commas between, MaxBaseURLs at most. One is called as long as
-	// it answers; then the next one is.
+	// BaseURL is https://host[:port], without a path. If an installation has several
+	// control planes, it lists all, separated by commas, MaxBaseURLs at most. The client
+	// calls one as long as that answers, and then the next one.
 	BaseURL string
 	// Token gives the bearer token or key for each call; if nil or empty, the
 	// call is anonymous or authorised by TLS's client certificate.
@@ -65,8 +65,8 @@ type ClientConfig struct {
 	// DialContext replaces the dialler; if nil, TCP, through the proxy that
 	// HTTPS_PROXY and NO_PROXY name.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// Wrap puts itself between the client and the network, to see calls and
-	// answers as they are; if nil, nothing does.
+	// Wrap, if not nil, wraps the transport of the client, to see calls and answers as
+	// they are sent.
 	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
@@ -74,7 +74,7 @@ type ClientConfig struct {
 // use.
 type Client struct {
 	bases     []string
-	at        atomic.Uint32 // of bases; it only rises
+	at        atomic.Uint32 // turn: the index of the base in use, modulo their number
 	token     func() (string, error)
 	userAgent string
 	timeout   time.Duration
@@ -112,7 +112,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
 		Transport: carrier,
-		// A redirect would carry the token to another place.
+		// A redirect would send the token to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if c.userAgent == "" {
@@ -124,7 +124,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// MaxBaseURLs is how many control planes a client knows: a call tries each.
+// MaxBaseURLs is how many control planes a client can have. A call may try each.
 const MaxBaseURLs = 16
 
 // ParseBaseURLs reads the addresses of one or more control planes, with commas
@@ -151,14 +151,14 @@ func (c *Client) BaseURL() string {
 	return base
 }
 
-// base is the address to call, and its turn.
+// base is the address to call now, and its turn.
 func (c *Client) base() (string, uint32) {
 	turn := c.at.Load()
 	return c.bases[int(turn)%len(c.bases)], turn
 }
 
-// leave has the next address called from now on, unless another call left this turn
-// before.
+// leave makes the next address the one to call, unless another call has already done so
+// since this turn.
 func (c *Client) leave(turn uint32) { c.at.CompareAndSwap(turn, turn+1) }
 
 // CloseIdle closes connections that carry nothing now. Call it after the client
@@ -198,8 +198,8 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// ResponseError is the cause inside a *mezu.Error that an answer was turned
-// into: what the server's log has about it.
+// ResponseError is the cause of a *mezu.Error that was made from an answer. It has what is
+// needed to find the answer in the server's log.
 type ResponseError struct {
 	Status    int
 	RequestID string
@@ -223,7 +223,7 @@ func All[T any](ctx context.Context, c *Client, op Operation, params ...string) 
 	return Matching[T](ctx, c, op, nil, params...)
 }
 
-// Matching lists what a query selects of a collection, as All does.
+// Matching is All with a query, which selects a part of the collection.
 func Matching[T any](ctx context.Context, c *Client, op Operation, query url.Values, params ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		query := maps.Clone(query)
@@ -273,14 +273,14 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 	others := len(c.bases) - 1
 	for try := 1; ; try++ {
 		_, turn := c.base()
-		wait, err := c.once(ctx, call, body, out)
+		wait, err := c.attempt(ctx, call, body, out)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		if elsewhere(err) {
 			c.leave(turn)
 			if repeatable && try <= others {
-				continue // at once: it is another's turn
+				continue // without a pause, because another control plane is called
 			}
 		}
 		if !repeatable || try == attempts+others || !temporary(err) || wait > maxRetryAfter {
@@ -305,14 +305,14 @@ func temporary(err error) bool {
 	return mezu.CodeOf(err) == mezu.CodeUnavailable
 }
 
-// elsewhere reports whether another control plane may do better.
+// elsewhere reports whether the same call may succeed at another control plane.
 func elsewhere(err error) bool {
 	var unreachable *UnreachableError
 	return errors.As(err, &unreachable) || mezu.CodeOf(err) == mezu.CodeUnavailable
 }
 
-// once makes one try. The duration is how long the server asks to wait.
-func (c *Client) once(ctx context.Context, call Call, body []byte, out any) (time.Duration, error) {
+// attempt sends the call one time. The duration is how long the server asks to wait.
+func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (time.Duration, error) {
 	req, err := c.request(ctx, call, body)
 	if err != nil {
 		return 0, err
@@ -389,8 +389,8 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 	return req, nil
 }
 
-// problemOf turns an answer other than 2xx into an error. One that is not from a
-// control plane (a proxy's page) is told by its status alone.
+// problemOf turns an answer other than 2xx into an error. If the answer is not from a
+// control plane (but from a proxy, for example), only its status counts.
 func problemOf(resp *http.Response) error {
 	cause := &ResponseError{Status: resp.StatusCode, RequestID: printable(resp.Header.Get("X-Request-Id"))}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem))
@@ -422,7 +422,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// plainCause leaves out what *url.Error repeats: method and address.
+// plainCause is the error inside a *url.Error, which would repeat method and address.
 func plainCause(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

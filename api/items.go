@@ -2,15 +2,15 @@ package api
 
 import "github.com/mezusphere/mezu"
 
-// What a reader lets the lists of a body have (strictjson.Bounded).
+// The methods MaxItems implement strictjson.Bounded for the lists of bodies.
 
 // MaxItems bounds the routes.
 func (RoutesReplace) MaxItems(string) int { return mezu.MaxRoutes }
 
-// MaxItems bounds what a report speaks of.
+// MaxItems bounds the presences of a report.
 func (EdgeReport) MaxItems(string) int { return MaxReportPresence }
 
-// MaxItems bounds what an edge hands up.
+// MaxItems bounds the revocations that an edge sends up.
 func (EdgeRevocations) MaxItems(string) int { return MaxEdgeRevocations }
 
 // MaxPublicHosts bounds the names of one public certificate.

@@ -25,14 +25,14 @@ type RotationRequest struct {
 	What Rotation `json:"what"`
 }
 
-// KeyProposal is a rotation that waits for the offline roots. It holds no secret: the
-// new keys stay at the control plane, the roots' with the operator.
+// KeyProposal is a rotation that waits to be endorsed by the offline roots. It holds no
+// secret: the new keys stay at the control plane, those of the roots with the operator.
 type KeyProposal struct {
 	What Rotation `json:"what"`
 	// Previous is the keyset in use.
 	Previous mezu.Signed `json:"previous"`
-	// Keyset is the next one, without its dates and, for RotateRoot, without the new
-	// root, which is made where the others are.
+	// Keyset is the next one, without its dates. For RotateRoot it lacks the new root too,
+	// which is made where the offline roots are.
 	Keyset mezu.Keyset `json:"keyset"`
 	// IssuerKey is the new issuer's public key (PKIX, DER), to be certified under the
 	// root of version RootVersion; empty for RotatePrune.
@@ -41,7 +41,7 @@ type KeyProposal struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
-// KeyEndorsement is what the offline roots make of a proposal.
+// KeyEndorsement is a proposal's endorsement by the offline roots.
 type KeyEndorsement struct {
 	Keyset mezu.Signed `json:"keyset"`
 	// Issuer and Root are new certificates (DER); Root is there for RotateRoot only.
@@ -49,22 +49,22 @@ type KeyEndorsement struct {
 	Root   []byte `json:"root,omitempty"`
 }
 
-// KeyStatus is the installation's keys, without any.
+// KeyStatus tells about the installation's keys, without the keys.
 type KeyStatus struct {
 	KeysetVersion uint64 `json:"keyset_version"`
-	// NotAfter is when the first of what signs now ends.
+	// NotAfter is when the first of the keys that sign now expires.
 	NotAfter time.Time `json:"not_after"`
-	// ActiveAt is when the newest keys begin to sign; zero if they do.
+	// ActiveAt is when the newest keys begin to sign; zero if they do already.
 	ActiveAt time.Time  `json:"active_at,omitzero"`
 	Roots    int        `json:"ca_roots"`
 	Seal     SealStatus `json:"seal"`
 }
 
-// SealStatus is the keys that the store is sealed under.
+// SealStatus tells under which keys the store is encrypted.
 type SealStatus struct {
 	Key   string    `json:"key"` // the id of the data key that seals
 	Since time.Time `json:"since"`
-	// OldKeys is how many others records still have.
+	// OldKeys is how many other data keys some records are still sealed under.
 	OldKeys int `json:"old_keys"`
 	// WrappedBy names the keys outside the store that must not be lost.
 	WrappedBy []string `json:"wrapped_by"`

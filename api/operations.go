@@ -171,8 +171,8 @@ func Operations() []Operation {
 	}
 }
 
-// Creates reports whether the operation makes something that is shown or happens
-// once, and therefore takes an Idempotency-Key.
+// Creates reports whether the operation must not happen twice, because it makes something
+// new, and therefore takes an Idempotency-Key.
 func (o Operation) Creates() bool {
 	return strings.HasPrefix(o.ID, "create-") || o.ID == OpRedeemInvitation.ID || o.ID == OpRotateServiceAccount.ID
 }
@@ -180,7 +180,7 @@ func (o Operation) Creates() bool {
 // Lists reports whether the operation answers page by page.
 func (o Operation) Lists() bool { return strings.HasPrefix(o.ID, "list-") && o.ID != OpListRoutes.ID }
 
-// Parameters names the parameters of the query beside those of paging.
+// Parameters names the parameters of the query, without those of paging.
 func (o Operation) Parameters() []string {
 	switch o.ID {
 	case OpListUsers.ID, OpListOrganizationUsers.ID:

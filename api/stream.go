@@ -19,21 +19,20 @@ const (
 	// StreamKeepAlive is how often the server writes a comment when it has
 	// nothing else to say.
 	StreamKeepAlive = 5 * time.Second
-	// StreamIdle is the silence after which the client gives a stream up: three
-	// keep-alives missed.
+	// StreamIdle is the silence after which the client gives a stream up, because three
+	// keep-alives in a row are missing.
 	StreamIdle = 15 * time.Second
-	// MaxStreamEvent bounds one event: the largest payload, in base64, with its
-	// signature around it.
+	// MaxStreamEvent bounds one event: the largest payload in base64, with its signature.
 	MaxStreamEvent = mezu.MaxSignedPayload/3*4 + 64<<10
 )
 
-// ErrStreamIdle ends a stream on which nothing came for StreamIdle.
+// ErrStreamIdle: nothing came on a stream for StreamIdle.
 var ErrStreamIdle = errors.New("nothing came for longer than the server's keep-alive")
 
 // events is an open stream of server-sent events (HTML Living Standard, 9.2).
 type events struct {
 	url    string
-	leave  func() // has the client call another control plane
+	leave  func() // makes the client call another control plane from now on
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	body   io.ReadCloser
@@ -41,8 +40,8 @@ type events struct {
 	idle   *time.Timer
 }
 
-// events calls an operation that answers with events, from those after the event last on,
-// or as a first connection if that is empty.
+// events calls an operation that answers with events. They begin after the event last, or
+// at the beginning if that is empty.
 func (c *Client) events(ctx context.Context, call Call, last string) (*events, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	idle := time.AfterFunc(StreamIdle, func() { cancel(ErrStreamIdle) })
@@ -87,7 +86,7 @@ func (s *events) Close() {
 	s.body.Close()
 }
 
-// event is one as it came.
+// event is one event as it was received.
 type event struct {
 	kind, id string
 	data     []byte
@@ -127,8 +126,8 @@ func (s *events) next() (event, error) {
 // come from any.
 type Stream struct{ *events }
 
-// Stream opens the edge stream: everything after from that is still current, then
-// StreamSynced, then changes as they come. The caller closes it.
+// Stream opens the edge stream. It delivers everything after from that is still current,
+// then StreamSynced, then changes as they come. The caller closes it.
 func (c *Client) Stream(ctx context.Context, from mezu.Position) (*Stream, error) {
 	last := ""
 	if !from.IsZero() {
@@ -165,10 +164,10 @@ func (s *Stream) Next() (StreamEvent, error) {
 // Close may come from any.
 type AuditStream struct{ *events }
 
-// WatchAudit opens the watch that a call of OpWatchAudit or OpWatchInstallationAudit
-// asks for: records as they are written, after the id of a record first those since
-// then. Some of those around it may come again; drop by id what is known. The caller
-// closes it.
+// WatchAudit opens a watch with a call of OpWatchAudit or OpWatchInstallationAudit. It
+// delivers records as they are written. If after is the id of a record, those since that
+// record come first; some near it may come twice, which the caller recognises by their ids.
+// The caller closes the watch.
 func (c *Client) WatchAudit(ctx context.Context, call Call, after string) (*AuditStream, error) {
 	s, err := c.events(ctx, call, after)
 	if err != nil {
@@ -177,8 +176,8 @@ func (c *Client) WatchAudit(ctx context.Context, call Call, after string) (*Audi
 	return &AuditStream{s}, nil
 }
 
-// Next waits for one record. Its errors are final, as those of Stream.Next: open the
-// watch anew after the last record's ID.
+// Next waits for one record. Its errors are final, like those of Stream.Next: open the watch
+// again after the last record's ID.
 func (s *AuditStream) Next() (mezu.AuditRecord, error) {
 	var rec mezu.AuditRecord
 	raw, err := s.next()
@@ -191,8 +190,8 @@ func (s *AuditStream) Next() (mezu.AuditRecord, error) {
 	return rec, nil
 }
 
-// line reads one line without its end, of at most limit bytes, and pushes the idle
-// deadline out while bytes come.
+// line reads one line, of at most limit bytes without its end. It moves the idle deadline
+// forward whenever bytes come.
 func (s *events) line(limit int) ([]byte, error) {
 	var out []byte
 	for {

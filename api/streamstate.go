@@ -9,16 +9,16 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// StreamState names what an edge must have once it is in step, of every kind of
-// statement. An edge that has something else has lost a statement, or was given back an
-// older disk, and asks for everything.
+// StreamState describes which statements of each kind an edge must have when it is in step
+// with the control plane. An edge that has others has lost a statement, or has an older copy
+// of its disk, and asks for everything.
 type StreamState struct {
-	// At is the control plane's time: revocations that end before it don't count.
+	// At is the control plane's time. Revocations that end before it are not counted.
 	At time.Time `json:"at"`
-	// Keyset is the digest of the keyset's payload, Edges the place of the list.
+	// Keyset is the digest of the keyset's payload, Edges the position of the list of edges.
 	Keyset Digest        `json:"keyset"`
 	Edges  mezu.Position `json:"edges"`
-	// Bundles are those of environments that are there, Revocations those in force.
+	// Bundles are those of all environments that exist, Revocations those in force.
 	Bundles     StatementSet `json:"bundles"`
 	Revocations StatementSet `json:"revocations"`
 }
@@ -37,15 +37,15 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// StatementSet names a set of statements, in whatever order they came: how many they
-// are, and all bits of their digests added without carry. It is against loss and not
-// against whoever makes statements to fit, who is the control plane.
+// StatementSet identifies a set of statements, in any order: by their number, and by the XOR
+// of their digests. It is there to notice a loss. It can't resist somebody who makes
+// statements whose digests fit, but only the control plane makes statements.
 type StatementSet struct {
 	Count int    `json:"count"`
 	Sum   Digest `json:"sum"`
 }
 
-// add counts a statement in, or out with n = -1.
+// add adds a statement with n = 1, or takes it out with n = -1.
 func (s *StatementSet) add(n int, format string, args ...any) {
 	one := sha256.Sum256(fmt.Appendf(nil, format, args...))
 	s.Count += n
@@ -54,7 +54,7 @@ func (s *StatementSet) add(n int, format string, args ...any) {
 	}
 }
 
-// Without is by what a set differs from another: empty of equal ones.
+// Without is the difference of two sets. It is empty if they are equal.
 func (s StatementSet) Without(other StatementSet) StatementSet {
 	s.Count -= other.Count
 	for i := range s.Sum {
@@ -63,17 +63,17 @@ func (s StatementSet) Without(other StatementSet) StatementSet {
 	return s
 }
 
-// CountBundle counts the bundle of an environment at a position in, or out with n = -1.
+// CountBundle adds the bundle of an environment at a position, or takes it out with n = -1.
 func (s *StatementSet) CountBundle(environment string, at mezu.Position, n int) {
 	s.add(n, "bundle %s %s", environment, at)
 }
 
-// CountRevocation counts what is in force of one subject in, or out with n = -1.
+// CountRevocation adds the revocation in force of one subject, or takes it out with n = -1.
 func (s *StatementSet) CountRevocation(r mezu.Revocation, n int) {
 	s.add(n, "%s %s %d %d", r.Kind, r.Subject, unixMilli(r.NotBefore), unixMilli(r.Until))
 }
 
-// unixMilli is as exactly as control planes count; 0 where there is none.
+// unixMilli is a time to the millisecond, in which control planes count; 0 if there is none.
 func unixMilli(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -9,10 +9,10 @@ import (
 // WatchKind names an event of the watch of a collection.
 type WatchKind string
 
-// Kinds of events. A watch begins with a put for each record, in the order of their
-// names, and WatchSynced; then come changes. Taken up again after the id of an event it
-// goes on with changes; if that lies too far back, it says WatchReset and begins anew:
-// what is not named then is gone.
+// Kinds of events. A watch begins with a put for each record, in the order of their names,
+// and then WatchSynced. After that come changes. A watch that is resumed after the id of an
+// event goes on with changes. If that event is too old, the watch says WatchReset and begins
+// from the start: a record that doesn't come again is gone.
 const (
 	WatchPut    WatchKind = "put"    // a record as it is now
 	WatchDelete WatchKind = "delete" // a WatchDeleted
@@ -20,8 +20,8 @@ const (
 	WatchReset  WatchKind = "reset"
 )
 
-// WatchDeleted says which record is gone: its name, or its id if it has none, and the
-// revision that it had.
+// WatchDeleted says which record was deleted: its name, or its id if it has no name, and the
+// last revision.
 type WatchDeleted struct {
 	Key      string `json:"key"`
 	Revision uint64 `json:"revision"`
@@ -30,7 +30,7 @@ type WatchDeleted struct {
 // WatchEvent is one event of the watch of a collection of T.
 type WatchEvent[T any] struct {
 	Kind WatchKind
-	// ID is from where to take the watch up again; empty where it can't be.
+	// ID is the id to resume the watch after; empty if it can't be resumed here.
 	ID string
 	// Record is set by WatchPut, Deleted by WatchDelete.
 	Record  T
@@ -51,8 +51,8 @@ func Watch[T any](ctx context.Context, c *Client, op Operation, last string, par
 	return &CollectionWatch[T]{s}, nil
 }
 
-// Next waits for one event. Its errors are final, as those of Stream.Next: open the
-// watch anew after the last ID that was not empty.
+// Next waits for one event. Its errors are final, like those of Stream.Next: open the watch
+// again after the last ID that was not empty.
 func (w *CollectionWatch[T]) Next() (WatchEvent[T], error) {
 	var e WatchEvent[T]
 	raw, err := w.next()
