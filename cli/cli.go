@@ -102,22 +102,22 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	}
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	for _, c := range app.Commands {
-		settle(c)
+		tighten(c)
 	}
 	return app
 }
 
-// settle gives every command what the flag library would otherwise decide in a
+// tighten gives every command what the flag library would otherwise decide in a
 // way that scripts can't rely on: "help" is no subcommand of a command that takes
 // arguments, a wrong flag is an error without a page of help on stdout. The flag for
 // help is its own: the library's is one variable for all that run.
-func settle(c *cli.Command) {
+func tighten(c *cli.Command) {
 	c.HideHelp, c.HideHelpCommand = true, true
 	c.Flags = append(c.Flags, helpFlag())
 	c.CustomHelpTemplate = commandHelp
 	c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return exit.Usagef("%v", err) }
 	for _, s := range c.Subcommands {
-		settle(s)
+		tighten(s)
 	}
 }
 

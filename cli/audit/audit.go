@@ -114,7 +114,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 // list shows the newest records.
-func (o *options) list(ctx context.Context, p collection.Place, op api.Operation) error {
+func (o *options) list(ctx context.Context, p collection.Path, op api.Operation) error {
 	records := []mezu.AuditRecord{}
 	o.Query.Set("page_size", strconv.Itoa(min(o.Limit, api.MaxPageSize)))
 	for {
@@ -142,7 +142,7 @@ func (o *options) list(ctx context.Context, p collection.Place, op api.Operation
 
 // follow shows records as they are written; where the connection is lost, it goes on
 // after the last one.
-func (o *options) follow(ctx context.Context, p collection.Place, call api.Call) error {
+func (o *options) follow(ctx context.Context, p collection.Path, call api.Call) error {
 	last := ""
 	retry := backoff.Backoff{}
 	for {
@@ -161,7 +161,7 @@ func (o *options) follow(ctx context.Context, p collection.Place, call api.Call)
 	}
 }
 
-func (o *options) stream(ctx context.Context, p collection.Place, call api.Call, last *string, arrived func()) error {
+func (o *options) stream(ctx context.Context, p collection.Path, call api.Call, last *string, arrived func()) error {
 	s, err := p.Client.WatchAudit(ctx, call, *last)
 	if err != nil {
 		return err

@@ -42,15 +42,15 @@ type Noun[T any] struct {
 	Label func(T) string
 	Check func(arg string) error
 	// All lists records where List does not answer page by page; if nil, List does.
-	All func(ctx context.Context, p Place) ([]T, error)
+	All func(ctx context.Context, p Path) ([]T, error)
 	// Resolve turns an argument into what paths name a record by; if nil, it is that.
-	Resolve func(ctx context.Context, p Place, o Operations, arg string) (string, error)
+	Resolve func(ctx context.Context, p Path, o Operations, arg string) (string, error)
 	// Columns are a table's, Details the lines of one record.
 	Columns, Details []terminal.Column[T]
 	// Empty is what to try where there is nothing yet.
 	Empty string
-	// Fate is what a deletion means beyond the record.
-	Fate string
+	// DeleteNote is what a deletion means beyond the record.
+	DeleteNote string
 	// Filters are flags of list, and Query makes a query of them; both may be nil.
 	Filters []cli.Flag
 	Query   func(*cli.Context) (url.Values, error)
@@ -60,7 +60,7 @@ type Noun[T any] struct {
 type Operations struct {
 	List, Get, Create, Update, Delete api.Operation
 	// In finds where in the tree the context is.
-	In func(*invocation.Invocation) (Place, error)
+	In func(*invocation.Invocation) (Path, error)
 }
 
 // where are the operations that the flags choose.
@@ -71,8 +71,8 @@ func (n Noun[T]) where(c *cli.Context) (Operations, error) {
 	return n.Where(c)
 }
 
-// Place is where in the tree a command works.
-type Place struct {
+// Path is where in the tree a command works.
+type Path struct {
 	Client *api.Client
 	// Params fill the path of the collection's operations.
 	Params []string
@@ -81,42 +81,42 @@ type Place struct {
 }
 
 // With appends to the parameters of a place.
-func (p Place) With(params ...string) []string {
+func (p Path) With(params ...string) []string {
 	return append(p.Params[:len(p.Params):len(p.Params)], params...)
 }
 
 // AtTop is the place of what belongs to the installation.
-func AtTop(inv *invocation.Invocation) (Place, error) {
+func AtTop(inv *invocation.Invocation) (Path, error) {
 	s, err := inv.Settings()
 	if err != nil {
-		return Place{}, err
+		return Path{}, err
 	}
 	client, err := inv.Client(s)
-	return Place{Client: client, Text: terminal.Clean(s.API)}, err
+	return Path{Client: client, Text: terminal.Clean(s.API)}, err
 }
 
 // InOrganization is the place of what belongs to the organization of the context.
-func InOrganization(inv *invocation.Invocation) (Place, error) { return in(inv, 1) }
+func InOrganization(inv *invocation.Invocation) (Path, error) { return in(inv, 1) }
 
 // InProject is the place of what belongs to the project of the context.
-func InProject(inv *invocation.Invocation) (Place, error) { return in(inv, 2) }
+func InProject(inv *invocation.Invocation) (Path, error) { return in(inv, 2) }
 
 // InEnvironment is the place of what belongs to the environment of the context.
-func InEnvironment(inv *invocation.Invocation) (Place, error) { return in(inv, 3) }
+func InEnvironment(inv *invocation.Invocation) (Path, error) { return in(inv, 3) }
 
-func in(inv *invocation.Invocation, depth int) (Place, error) {
+func in(inv *invocation.Invocation, depth int) (Path, error) {
 	s, err := inv.Settings()
 	if err != nil {
-		return Place{}, err
+		return Path{}, err
 	}
-	p := Place{}
+	p := Path{}
 	if p.Client, err = inv.Client(s); err != nil {
-		return Place{}, err
+		return Path{}, err
 	}
 	for _, require := range []func() (string, error){s.RequireOrganization, s.RequireProject, s.RequireEnvironment}[:depth] {
 		name, err := require()
 		if err != nil {
-			return Place{}, err
+			return Path{}, err
 		}
 		p.Params = append(p.Params, name)
 		if p.Text != "" {
@@ -151,7 +151,7 @@ func (n Noun[T]) Names(ctx context.Context, inv *invocation.Invocation) ([]strin
 }
 
 // all lists the records of a place that the query selects.
-func (n Noun[T]) all(ctx context.Context, p Place, list api.Operation, query url.Values) ([]T, error) {
+func (n Noun[T]) all(ctx context.Context, p Path, list api.Operation, query url.Values) ([]T, error) {
 	if n.All != nil {
 		return n.All(ctx, p)
 	}
@@ -185,7 +185,7 @@ func (n Noun[T]) check(arg string) error {
 }
 
 // at finds the place and the path of the record that an argument names.
-func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operations, arg string) (Place, []string, error) {
+func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operations, arg string) (Path, []string, error) {
 	p, err := o.In(inv)
 	if err != nil {
 		return p, nil, err

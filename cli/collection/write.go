@@ -172,8 +172,8 @@ func (n Noun[T]) NewDelete(inv *invocation.Invocation) *cli.Command {
 
 func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOptions) error) *cli.Command {
 	usage := "Delete " + article(n.One)
-	if n.Fate != "" {
-		usage += ", " + n.Fate
+	if n.DeleteNote != "" {
+		usage += ", " + n.DeleteNote
 	}
 	return &cli.Command{
 		Name: "delete", Aliases: []string{"rm"}, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv),
@@ -200,7 +200,7 @@ func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
 		return err
 	}
 	what := n.One + " " + terminal.Clean(o.Name) + " of " + p.Text
-	if err := o.confirm(ctx, what, n.Fate); err != nil {
+	if err := o.confirm(ctx, what, n.DeleteNote); err != nil {
 		return err
 	}
 	call := api.Call{Operation: o.Delete, Params: params, IfMatch: o.Revision}
@@ -212,7 +212,7 @@ func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
 }
 
 // confirm asks for the name to be typed again.
-func (o *deleteOptions) confirm(ctx context.Context, what, fate string) error {
+func (o *deleteOptions) confirm(ctx context.Context, what, note string) error {
 	if o.Yes {
 		return nil
 	}
@@ -221,10 +221,10 @@ func (o *deleteOptions) confirm(ctx context.Context, what, fate string) error {
 		e.Hint = "add --yes"
 		return e
 	}
-	if fate != "" {
-		fate = ", " + fate + ","
+	if note != "" {
+		note = ", " + note + ","
 	}
-	answer, err := o.Ask(ctx, "This deletes "+what+fate+" for good. Type its name to go on:")
+	answer, err := o.Ask(ctx, "This deletes "+what+note+" for good. Type its name to go on:")
 	if err != nil {
 		return err
 	}

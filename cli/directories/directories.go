@@ -46,7 +46,7 @@ func noun() collection.Noun[mezu.Directory] {
 			{Head: "ORGANIZATION", Value: func(d mezu.Directory) string { return d.Organization }},
 			{Head: "PROJECT", Value: func(d mezu.Directory) string { return d.Project }},
 		}, columns, collection.Meta(func(d mezu.Directory) mezu.Meta { return d.Meta })),
-		Empty: "mezu directories create NAME makes one", Fate: "which no environment may name and no user be in",
+		Empty: "mezu directories create NAME makes one", DeleteNote: "which no environment may name and no user be in",
 	}
 }
 

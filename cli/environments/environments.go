@@ -49,7 +49,7 @@ func noun() collection.Noun[mezu.Environment] {
 			{Head: "ORGANIZATION", Value: func(e mezu.Environment) string { return e.Organization }},
 			{Head: "PROJECT", Value: func(e mezu.Environment) string { return e.Project }},
 		}, columns, collection.Meta(func(e mezu.Environment) mezu.Meta { return e.Meta })),
-		Empty: "mezu environments create NAME makes one", Fate: "with its routes, its endpoint and the certificates of its Warpgates",
+		Empty: "mezu environments create NAME makes one", DeleteNote: "with its routes, its endpoint and the certificates of its Warpgates",
 	}
 }
 

@@ -72,7 +72,7 @@ func invitations(inv *invocation.Invocation) *cli.Command {
 		Label:      func(i mezu.Invitation) string { return i.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixInvitation, id) },
 		Columns:    columns, Details: columns,
-		Empty: "mezu members invite EMAIL asks somebody in", Fate: "whose link then opens nothing",
+		Empty: "mezu members invite EMAIL asks somebody in", DeleteNote: "whose link then opens nothing",
 	}
 	return n.Command("List, show and withdraw invitations that nobody has redeemed", n.NewList(inv), n.NewShow(inv), n.NewDelete(inv))
 }

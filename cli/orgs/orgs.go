@@ -40,7 +40,7 @@ func noun() collection.Noun[mezu.Organization] {
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOrganizations, Get: api.OpGetOrganization, Create: api.OpCreateOrganization, Update: api.OpUpdateOrganization, Delete: api.OpDeleteOrganization},
 		Label:      func(o mezu.Organization) string { return o.Name }, Columns: columns,
 		Details: slices.Concat(columns[:2], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
-		Empty:   "ask an owner for an invitation, or an operator for an organization", Fate: "with its members; its projects go first",
+		Empty:   "ask an owner for an invitation, or an operator for an organization", DeleteNote: "with its members; its projects go first",
 	}
 }
 

@@ -47,7 +47,7 @@ func noun() collection.Noun[mezu.Project] {
 		Details: slices.Concat([]terminal.Column[mezu.Project]{
 			{Head: "ORGANIZATION", Value: func(p mezu.Project) string { return p.Organization }},
 		}, columns[:3], collection.Meta(func(p mezu.Project) mezu.Meta { return p.Meta })),
-		Empty: "mezu projects create NAME makes one", Fate: "with its service accounts; its environments go first",
+		Empty: "mezu projects create NAME makes one", DeleteNote: "with its service accounts; its environments go first",
 	}
 }
 

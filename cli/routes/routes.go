@@ -44,7 +44,7 @@ func noun() collection.Noun[mezu.Route] {
 			{Head: "NOT ENFORCED YET", Value: func(r mezu.Route) string { return strings.Join(r.Unenforced(), ",") }},
 		}, collection.Meta(func(r mezu.Route) mezu.Meta { return r.Meta })),
 		Empty: "mezu routes create --prefix / makes one",
-		All: func(ctx context.Context, p collection.Place) ([]mezu.Route, error) {
+		All: func(ctx context.Context, p collection.Path) ([]mezu.Route, error) {
 			state, err := state(ctx, p)
 			return state.Routes, err
 		},
@@ -52,7 +52,7 @@ func noun() collection.Noun[mezu.Route] {
 }
 
 // state reads the routes of an environment and who runs them.
-func state(ctx context.Context, p collection.Place) (api.RoutesState, error) {
+func state(ctx context.Context, p collection.Path) (api.RoutesState, error) {
 	return api.Invoke[api.RoutesState](ctx, p.Client, api.OpListRoutes, nil, p.Params...)
 }
 

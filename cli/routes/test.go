@@ -137,7 +137,7 @@ func runTest(ctx context.Context, o *testOptions) error {
 }
 
 // logIn finds the user who is to be logged in, and his roles in the project.
-func (o *testOptions) logIn(ctx context.Context, p collection.Place, env mezu.Environment, prj mezu.Project) error {
+func (o *testOptions) logIn(ctx context.Context, p collection.Path, env mezu.Environment, prj mezu.Project) error {
 	if o.As == "" {
 		return nil
 	}

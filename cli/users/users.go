@@ -50,7 +50,7 @@ func noun() collection.Noun[mezu.User] {
 		Where: where,
 		Label: func(u mezu.User) string { return u.Profile.Email },
 		Check: check,
-		Resolve: func(ctx context.Context, p collection.Place, o collection.Operations, arg string) (string, error) {
+		Resolve: func(ctx context.Context, p collection.Path, o collection.Operations, arg string) (string, error) {
 			if strings.Contains(arg, "@") {
 				u, err := find(ctx, p.Client, o.List, arg, p.Params...)
 				return u.ID, err
@@ -63,7 +63,7 @@ func noun() collection.Noun[mezu.User] {
 			{Head: "DISPLAY NAME", Value: func(u mezu.User) string { return u.Profile.DisplayName }},
 			{Head: "DIRECTORY", Value: func(u mezu.User) string { return u.Directory }},
 		}, meta[:len(meta)-1]), // the id comes first
-		Empty: "mezu users create EMAIL makes one", Fate: "whose sessions end",
+		Empty: "mezu users create EMAIL makes one", DeleteNote: "whose sessions end",
 		Filters: []cli.Flag{
 			&cli.StringFlag{Name: "email", Usage: "with the address `EMAIL`"},
 			&cli.StringFlag{Name: "status", Usage: "`STATUS` is active, inactive or suspended"},
@@ -84,9 +84,9 @@ func where(c *cli.Context) (collection.Operations, error) {
 	if err := mezu.ValidateName("directory", name); err != nil {
 		return collection.Operations{}, err
 	}
-	in := func(place func(*invocation.Invocation) (collection.Place, error)) func(*invocation.Invocation) (collection.Place, error) {
-		return func(inv *invocation.Invocation) (collection.Place, error) {
-			p, err := place(inv)
+	in := func(parent func(*invocation.Invocation) (collection.Path, error)) func(*invocation.Invocation) (collection.Path, error) {
+		return func(inv *invocation.Invocation) (collection.Path, error) {
+			p, err := parent(inv)
 			p.Params, p.Text = p.With(name), p.Text+"/"+name
 			return p, err
 		}
