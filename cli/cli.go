@@ -1,6 +1,6 @@
 // Package cli is the mezu command. Folders mirror what the user types: a noun is
-// a folder, its verbs are its files. Beside the nouns lie the packages that all
-// of them use: argv, exit, home, invocation, profile, terminal.
+// a folder, its verbs are its files. Beside the nouns are the packages that all
+// of them use: argv, collection, exit, home, invocation, profile, terminal, variable.
 //
 // What may not live here: the hosted services, the daemon and the dashboard, which
 // cmd/mezu hands in; what an operation means, which is the control plane's
@@ -67,8 +67,8 @@ func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) er
 	if err != nil {
 		return err
 	}
-	// What serves until it is interrupted has its own use for --timeout; a wrong
-	// value is reported by the flag library.
+	// Commands that run until they are interrupted have their own meaning of --timeout. A
+	// wrong value is reported by the flag library.
 	if d, err := time.ParseDuration(line.Global("timeout")); err == nil && d > 0 && line.Command().Category != serving {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
@@ -107,10 +107,10 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	return app
 }
 
-// tighten gives every command what the flag library would otherwise decide in a
-// way that scripts can't rely on: "help" is no subcommand of a command that takes
-// arguments, a wrong flag is an error without a page of help on stdout. The flag for
-// help is its own: the library's is one variable for all that run.
+// tighten changes defaults of the flag library that scripts can't rely on, for every
+// command: "help" is no subcommand where a command takes arguments, and a wrong flag is an
+// error without a page of help on stdout. Each command gets a help flag of its own, because
+// the library's is one variable for all commands in the process.
 func tighten(c *cli.Command) {
 	c.HideHelp, c.HideHelpCommand = true, true
 	c.Flags = append(c.Flags, helpFlag())

@@ -22,12 +22,12 @@ import (
 
 // completeCommand is what the completion scripts call: it takes the words typed
 // so far, the last one unfinished or empty, and prints candidates, one a line.
-// The flag library's own mechanism reads the arguments of the process and is
-// off behind "--".
+// The flag library's own mechanism would read the arguments of the process, and doesn't
+// work after "--".
 const completeCommand = "__complete"
 
-// completionTimeout bounds a look-up behind the tab key: past it no candidates
-// are better than a shell that hangs.
+// completionTimeout bounds the look-up when somebody presses the tab key. No candidates are
+// better than a shell that hangs.
 const completionTimeout = 2 * time.Second
 
 // completionCommand is "mezu completion".
@@ -83,8 +83,7 @@ func complete(ctx context.Context, inv *invocation.Invocation, root *cli.Command
 	}
 }
 
-// wantsValue reports whether the last word is a flag whose value is still to
-// come.
+// wantsValue reports whether the word typed last is a flag whose value comes next.
 func wantsValue(root *cli.Command, words []string) bool {
 	last := words[len(words)-1]
 	if !strings.HasPrefix(last, "-") || strings.Contains(last, "=") {
@@ -118,7 +117,7 @@ func flagValues(ctx context.Context, inv *invocation.Invocation, root *cli.Comma
 	case "output", "o":
 		return terminal.Formats()
 	case "profile":
-		names, _ := inv.Profiles.Names() // an unreadable folder has nothing to propose
+		names, _ := inv.Profiles.Names() // if the folder can't be read, nothing is proposed
 		return names
 	case "org":
 		names, _ := orgs.Names(ctx, inv)
@@ -149,8 +148,7 @@ func flagNames(root *cli.Command, words []string) []string {
 	return slices.Compact(names)
 }
 
-// arguments are the subcommands, or what the last command proposes for its one
-// argument.
+// arguments are the subcommands, or the candidates of the last command for its argument.
 func arguments(ctx context.Context, inv *invocation.Invocation, root *cli.Command, words []string) []string {
 	line, ok := read(inv, root, words)
 	if !ok {

@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not logged in or not allowed, 4 not fou
 5 conflict, 6 unreachable, 7 timed out, 8 differs, 130 interrupted.
 `
 
-// commandHelp is the page of a command, of one with subcommands too.
+// commandHelp is the help page of a command, with or without subcommands.
 const commandHelp = `{{.HelpName}} - {{.Usage}}
 
 Usage:

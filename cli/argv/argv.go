@@ -1,6 +1,6 @@
 // Package argv reads a command line against a tree of commands before the flag
-// library does. That library takes every flag that stands after an argument for
-// an argument, silently; here flags may stand anywhere up to "--".
+// library does. That library silently takes every flag after an argument for another
+// argument. Here flags may be anywhere before "--".
 //
 // What may not live here: what flags mean, and any command. It imports
 // urfave/cli and cli/exit only; cli imports it.
@@ -19,17 +19,17 @@ import (
 type Line struct {
 	// Path is the commands from the root on, the root included.
 	Path []*cli.Command
-	// Args are the arguments of the last command. Whatever followed "--" is in
-	// it byte for byte, with the "--" before it.
+	// Args are the arguments of the last command. What followed "--" is in it unchanged,
+	// after the "--" itself.
 	Args []string
 	// flags are those of each command of Path as --name=value.
 	flags [][]string
-	// values are the same by the flag's first name; the last one wins.
+	// values are the values of flags, by the flag's first name; the last one wins.
 	values []map[string]string
 }
 
-// Arranged is the line as the flag library reads it right: each command's flags
-// before its arguments, which stand behind a "--" of our own.
+// Arranged is the line in the order that the flag library understands: each command's flags,
+// then a "--", then its arguments.
 func (l *Line) Arranged() []string {
 	var out []string
 	for i, c := range l.Path {
@@ -41,11 +41,11 @@ func (l *Line) Arranged() []string {
 // Command is the last command of the line.
 func (l *Line) Command() *cli.Command { return l.Path[len(l.Path)-1] }
 
-// Global is what the flag of all commands was given, by its first name; "" if it was
-// not. A command may have a flag of its own by that name: a route has a --timeout, too.
+// Global is the value of a global flag, by its first name; "" if it was not given. A command
+// may have a flag of its own with that name: a route has a --timeout, too.
 func (l *Line) Global(flag string) string { return l.values[0][flag] }
 
-// WantsHelp reports whether help is asked for, of whichever command.
+// WantsHelp reports whether the help of any command of the line is asked for.
 func (l *Line) WantsHelp() bool {
 	for _, level := range l.values {
 		if level["help"] != "" {
@@ -96,7 +96,7 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 		l.add(len(l.Path)-1, "help", "true")
 	}
 	if l.WantsHelp() {
-		l.Args = nil // the flag library takes an argument for a topic of help
+		l.Args = nil // the flag library would take an argument for a topic of help
 	}
 	return l, nil
 }
@@ -164,8 +164,8 @@ func (l *Line) short(word string, rest []string) (int, error) {
 	return 0, nil
 }
 
-// take gives a flag its value from the following word, if it needs one. "--" is
-// no value; one that really is "--" is written --flag=--.
+// take gives a flag its value from the following word, if it needs one. "--" is not taken as
+// a value; whoever means it writes --flag=--.
 func (l *Line) take(level int, flag cli.Flag, written string, rest []string) (int, error) {
 	if !takesValue(flag) {
 		l.add(level, flag.Names()[0], "true")
@@ -203,8 +203,8 @@ func (l *Line) find(name string) (level int, flag cli.Flag) {
 	return 0, nil
 }
 
-// unknown is the error for a flag that no command of the path has. like is what
-// to look for among the long names.
+// unknown is the error for a flag that no command of the path has. It suggests the long flag
+// whose name is most like the one given.
 func (l *Line) unknown(written, like string) error {
 	var names []string
 	for _, c := range l.Path {
@@ -240,8 +240,8 @@ func takesValue(f cli.Flag) bool {
 	return ok && d.TakesValue()
 }
 
-// nearest is the candidate with the fewest letters wrong, "" if all have more
-// than a third wrong.
+// nearest is the candidate that differs in the fewest letters, or "" if all differ in more
+// than a third of theirs.
 func nearest(word string, candidates []string) string {
 	best, least := "", maxSuggest
 	for _, c := range candidates {
@@ -252,10 +252,10 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// maxSuggest is the longest word that a suggestion is looked for.
+// maxSuggest is the longest word for which a suggestion is looked for.
 const maxSuggest = 64
 
-// distance is how many letters must be put, dropped or changed to make b of a
+// distance is how many letters must be inserted, deleted or replaced to make b from a
 // (Levenshtein).
 func distance(a, b string) int {
 	if len(a) > maxSuggest {

@@ -30,7 +30,7 @@ const defaultLimit = 100
 
 type options struct {
 	*invocation.Invocation
-	// Installation is the log of what belongs to no organization.
+	// Installation selects the log of everything that belongs to no organization.
 	Installation, Follow bool
 	Query                url.Values
 	Limit                int
@@ -140,8 +140,8 @@ func (o *options) list(ctx context.Context, p collection.Path, op api.Operation)
 	return terminal.WriteList(o.Streams, o.Flags.Output, records[:min(len(records), o.Limit)], columns())
 }
 
-// follow shows records as they are written; where the connection is lost, it goes on
-// after the last one.
+// follow shows records as they are written. When the connection is lost, it connects again
+// and goes on after the last record.
 func (o *options) follow(ctx context.Context, p collection.Path, call api.Call) error {
 	last := ""
 	retry := backoff.Backoff{}
@@ -174,7 +174,7 @@ func (o *options) stream(ctx context.Context, p collection.Path, call api.Call, 
 		}
 		arrived()
 		if rec.ID == *last {
-			continue // some around the last may come again
+			continue // records near the last one may come twice
 		}
 		*last = rec.ID
 		if err := o.show(rec); err != nil {
@@ -183,7 +183,7 @@ func (o *options) stream(ctx context.Context, p collection.Path, call api.Call, 
 	}
 }
 
-// show writes one record: a row, or a line of JSON in every other format.
+// show writes one record: as a row of the table, or as a line of JSON in other formats.
 func (o *options) show(rec mezu.AuditRecord) error {
 	if o.Flags.Output != terminal.Table {
 		return o.WriteLine(rec)

@@ -24,46 +24,47 @@ import (
 
 // Noun describes one noun, whose records are T.
 type Noun[T any] struct {
-	// Name is the noun as it is typed, such as "service-accounts"; One and Many are
-	// what texts call it.
+	// Name is the noun as it is typed, such as "service-accounts". One and Many are its
+	// names in texts.
 	Name, One, Many string
-	// Arg is what help calls the argument that names a record; if empty, NAME.
+	// Arg is the name in help texts of the argument that names a record; if empty, NAME.
 	Arg string
-	// Nameless: a record can be made without the argument.
+	// Nameless: a record can be created without the argument.
 	Nameless bool
-	// Operations are those of the noun. Where there are several kinds of places with
-	// operations of their own, Where chooses by PlaceFlags, which all commands have; if
-	// nil, there is one.
+	// Operations are the API's operations on the noun. If the noun exists at several
+	// kinds of paths, with operations of their own, Where chooses among them by
+	// PathFlags, which all commands then have; if nil, there is one kind.
 	Operations
-	PlaceFlags []cli.Flag
-	Where      func(*cli.Context) (Operations, error)
-	// Label is by what an argument names a record. Check refuses an argument that
-	// can't be one, before anything is sent; if nil, mezu.ValidateName.
+	PathFlags []cli.Flag
+	Where     func(*cli.Context) (Operations, error)
+	// Label is what an argument must be to name a record. Check refuses an argument that
+	// can't be a label, before anything is sent; if nil, mezu.ValidateName.
 	Label func(T) string
 	Check func(arg string) error
-	// All lists records where List does not answer page by page; if nil, List does.
+	// All lists all records, if List doesn't answer page by page; if nil, List does.
 	All func(ctx context.Context, p Path) ([]T, error)
-	// Resolve turns an argument into what paths name a record by; if nil, it is that.
+	// Resolve turns an argument into the last part of a record's path; if nil, it is the
+	// argument itself.
 	Resolve func(ctx context.Context, p Path, o Operations, arg string) (string, error)
-	// Columns are a table's, Details the lines of one record.
+	// Columns are the columns of a table, Details the lines that show one record.
 	Columns, Details []terminal.Column[T]
-	// Empty is what to try where there is nothing yet.
+	// Empty says what to try when there is no record yet.
 	Empty string
-	// DeleteNote is what a deletion means beyond the record.
+	// DeleteNote says what else ends with the record when it is deleted.
 	DeleteNote string
-	// Filters are flags of list, and Query makes a query of them; both may be nil.
+	// Filters are flags of list, and Query makes a query from them; both may be nil.
 	Filters []cli.Flag
 	Query   func(*cli.Context) (url.Values, error)
 }
 
-// Operations are the operations of a noun at one kind of place.
+// Operations are the operations on a noun at one kind of path.
 type Operations struct {
 	List, Get, Create, Update, Delete api.Operation
-	// In finds where in the tree the context is.
+	// In gives the path of the collection's parent in the present context.
 	In func(*invocation.Invocation) (Path, error)
 }
 
-// where are the operations that the flags choose.
+// where gives the operations that the flags choose.
 func (n Noun[T]) where(c *cli.Context) (Operations, error) {
 	if n.Where == nil {
 		return n.Operations, nil
@@ -71,21 +72,21 @@ func (n Noun[T]) where(c *cli.Context) (Operations, error) {
 	return n.Where(c)
 }
 
-// Path is where in the tree a command works.
+// Path is a resource path of the API, below which a command works.
 type Path struct {
 	Client *api.Client
 	// Params fill the path of the collection's operations.
 	Params []string
-	// Text names the place for people, cleaned.
+	// Text shows the path in messages; it is cleaned.
 	Text string
 }
 
-// With appends to the parameters of a place.
+// With appends to the parameters of a path.
 func (p Path) With(params ...string) []string {
 	return append(p.Params[:len(p.Params):len(p.Params)], params...)
 }
 
-// AtTop is the place of what belongs to the installation.
+// AtTop is the path of the installation.
 func AtTop(inv *invocation.Invocation) (Path, error) {
 	s, err := inv.Settings()
 	if err != nil {
@@ -95,13 +96,13 @@ func AtTop(inv *invocation.Invocation) (Path, error) {
 	return Path{Client: client, Text: terminal.Clean(s.API)}, err
 }
 
-// InOrganization is the place of what belongs to the organization of the context.
+// InOrganization is the path of the organization of the context.
 func InOrganization(inv *invocation.Invocation) (Path, error) { return in(inv, 1) }
 
-// InProject is the place of what belongs to the project of the context.
+// InProject is the path of the project of the context.
 func InProject(inv *invocation.Invocation) (Path, error) { return in(inv, 2) }
 
-// InEnvironment is the place of what belongs to the environment of the context.
+// InEnvironment is the path of the environment of the context.
 func InEnvironment(inv *invocation.Invocation) (Path, error) { return in(inv, 3) }
 
 func in(inv *invocation.Invocation, depth int) (Path, error) {
@@ -133,10 +134,10 @@ func (n Noun[T]) Command(usage string, commands ...*cli.Command) *cli.Command {
 	return &cli.Command{Name: n.Name, Aliases: []string{alias}, Usage: usage, Category: "configuration", Subcommands: commands}
 }
 
-// Names lists what records are called, for completion.
+// Names lists the labels of records, for completion.
 func (n Noun[T]) Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
 	if n.In == nil {
-		return nil, nil // flags say where, and completion does not read them
+		return nil, nil // the path depends on flags, which completion does not read
 	}
 	p, err := n.In(inv)
 	if err != nil {
@@ -150,7 +151,7 @@ func (n Noun[T]) Names(ctx context.Context, inv *invocation.Invocation) ([]strin
 	return names, err
 }
 
-// all lists the records of a place that the query selects.
+// all lists the records below a path that the query selects.
 func (n Noun[T]) all(ctx context.Context, p Path, list api.Operation, query url.Values) ([]T, error) {
 	if n.All != nil {
 		return n.All(ctx, p)
@@ -176,7 +177,7 @@ func (n Noun[T]) arg() string {
 	return n.Arg
 }
 
-// check refuses what can't name a record.
+// check refuses an argument that can't name a record.
 func (n Noun[T]) check(arg string) error {
 	if n.Check != nil {
 		return n.Check(arg)
@@ -184,7 +185,8 @@ func (n Noun[T]) check(arg string) error {
 	return mezu.ValidateName("name", arg)
 }
 
-// at finds the place and the path of the record that an argument names.
+// at gives the parent's path, and the parameters of the path of the record that an argument
+// names.
 func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operations, arg string) (Path, []string, error) {
 	p, err := o.In(inv)
 	if err != nil {
@@ -199,12 +201,12 @@ func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operation
 	return p, p.With(ref), nil
 }
 
-// ifRevision is the flag of commands that may insist on a revision.
+// ifRevision is the flag by which a command insists on a revision of the record.
 func ifRevision(one string) cli.Flag {
 	return &cli.Uint64Flag{Name: "if-revision", Usage: "only if the " + one + " still has revision `N`, else exit 5", DefaultText: "any"}
 }
 
-// Time is a moment as tables show it; empty if there is none.
+// Time is a time as tables show it; empty if it is zero.
 func Time(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -212,7 +214,7 @@ func Time(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// Meta are the lines that end the details of every record.
+// Meta are the last lines of the details of every record.
 func Meta[T any](meta func(T) mezu.Meta) []terminal.Column[T] {
 	return []terminal.Column[T]{
 		{Head: "CREATED", Value: func(v T) string { return Time(meta(v).CreatedAt) }},

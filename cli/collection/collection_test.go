@@ -33,7 +33,7 @@ func keep[O any](got *O) func(context.Context, O) error {
 func things() Noun[mezu.Project] {
 	return Noun[mezu.Project]{
 		Name: "things", One: "thing", Many: "things", Operations: Operations{List: api.OpListProjects},
-		PlaceFlags: []cli.Flag{&cli.BoolFlag{Name: "other"}},
+		PathFlags: []cli.Flag{&cli.BoolFlag{Name: "other"}},
 		Where: func(c *cli.Context) (Operations, error) {
 			if c.Bool("other") {
 				return Operations{List: api.OpListEnvironments}, nil

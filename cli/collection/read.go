@@ -23,7 +23,7 @@ func (n Noun[T]) NewList(inv *invocation.Invocation) *cli.Command { return n.new
 
 func (n Noun[T]) newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "list", Aliases: []string{"ls"}, Usage: "List " + n.Many, Flags: slices.Concat(n.PlaceFlags, n.Filters),
+		Name: "list", Aliases: []string{"ls"}, Usage: "List " + n.Many, Flags: slices.Concat(n.PathFlags, n.Filters),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -65,14 +65,14 @@ func (n Noun[T]) runList(ctx context.Context, o *listOptions) error {
 	return terminal.WriteList(o.Streams, o.Flags.Output, items, n.Columns)
 }
 
-// oneOptions are those of a command on one record.
+// oneOptions are the options of a command on one record.
 type oneOptions struct {
 	*invocation.Invocation
 	Operations
 	Name string
 }
 
-// named reads which record a command is about.
+// named reads the argument that names the record of a command.
 func (n Noun[T]) named(inv *invocation.Invocation, c *cli.Context) (oneOptions, error) {
 	args, err := invocation.Arguments(c, n.arg())
 	if err != nil {
@@ -87,7 +87,7 @@ func (n Noun[T]) NewShow(inv *invocation.Invocation) *cli.Command { return n.new
 
 func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *oneOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "show", Usage: "Show " + article(n.One), ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
+		Name: "show", Usage: "Show " + article(n.One), ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PathFlags,
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {

@@ -18,15 +18,15 @@ type createOptions struct {
 	Body any
 }
 
-// NewCreate is "mezu NOUN create ARG". body makes the record of argument and flags, and
-// judges it.
+// NewCreate is "mezu NOUN create ARG". body makes the record from argument and flags, and
+// validates it.
 func (n Noun[T]) NewCreate(inv *invocation.Invocation, flags []cli.Flag, body func(c *cli.Context, arg string) (any, error)) *cli.Command {
 	return n.newCreate(inv, flags, body, n.runCreate)
 }
 
 func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body func(*cli.Context, string) (any, error), run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PlaceFlags, flags),
+		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PathFlags, flags),
 		Action: func(c *cli.Context) error {
 			arg := ""
 			if !n.Nameless || c.NArg() > 0 {
@@ -66,14 +66,14 @@ type updateOptions struct {
 	oneOptions
 	// Patch is the merge patch (RFC 7396).
 	Patch map[string]any
-	// Revision is what the record must have; if zero, any.
+	// Revision is the revision that the record must have; if zero, any.
 	Revision uint64
-	// Done is what happened, for people.
+	// Done says in the message what happened.
 	Done string
 }
 
-// NewUpdate is "mezu NOUN update ARG". patch makes a merge patch of the flags; an empty
-// one is refused.
+// NewUpdate is "mezu NOUN update ARG". patch makes a merge patch from the flags. An empty
+// patch is refused.
 func (n Noun[T]) NewUpdate(inv *invocation.Invocation, flags []cli.Flag, patch func(*cli.Context) (map[string]any, error)) *cli.Command {
 	return n.newUpdate(inv, flags, patch, n.runUpdate)
 }
@@ -85,19 +85,19 @@ func (n Noun[T]) newUpdate(inv *invocation.Invocation, flags []cli.Flag, patch f
 	return c
 }
 
-// NewSet is a verb that stands for one fixed patch, such as "enable"; done is what it
-// did, such as "switched on".
+// NewSet is a verb that sends one fixed patch, such as "enable". done is the message about
+// it, such as "switched on".
 func (n Noun[T]) NewSet(inv *invocation.Invocation, verb, usage, done string, patch map[string]any) *cli.Command {
 	c := n.newPatch(inv, done, func(*cli.Context) (map[string]any, error) { return patch, nil }, n.runUpdate)
 	c.Name, c.Usage = verb, usage
 	return c
 }
 
-// NewAct is a verb that is an operation of its own without a body, such as "drain";
-// done is what it did.
+// NewAct is a verb with an operation of its own that has no body, such as "drain". done is
+// the message about it.
 func (n Noun[T]) NewAct(inv *invocation.Invocation, verb, usage, done string, op api.Operation) *cli.Command {
 	return &cli.Command{
-		Name: verb, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PlaceFlags,
+		Name: verb, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PathFlags,
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {
@@ -124,10 +124,10 @@ func (n Noun[T]) runAct(ctx context.Context, o *oneOptions, op api.Operation, do
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
 }
 
-// newPatch is a command that sends a patch of the record that its argument names.
+// newPatch is a command that patches the record that its argument names.
 func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
 	return &cli.Command{
-		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: append(slices.Clone(n.PlaceFlags), ifRevision(n.One)),
+		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: append(slices.Clone(n.PathFlags), ifRevision(n.One)),
 		Action: func(c *cli.Context) error {
 			one, err := n.named(inv, c)
 			if err != nil {
@@ -177,7 +177,7 @@ func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context,
 	}
 	return &cli.Command{
 		Name: "delete", Aliases: []string{"rm"}, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv),
-		Flags: append(slices.Clone(n.PlaceFlags),
+		Flags: append(slices.Clone(n.PathFlags),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
 			ifRevision(n.One),
 		),

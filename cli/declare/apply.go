@@ -62,7 +62,8 @@ func runApply(ctx context.Context, o *applyOptions) error {
 	return show(o.Invocation, out)
 }
 
-// send reads the file and sends it. Errors about a field have its place in the file.
+// send reads the file and sends it. An error about a field says where the field is in the
+// file.
 func send(ctx context.Context, o *applyOptions) (*manifest.File, target, api.ApplyResponse, error) {
 	f, err := readFile(ctx, o.Invocation, o.File)
 	if err != nil {
@@ -77,7 +78,7 @@ func send(ctx context.Context, o *applyOptions) (*manifest.File, target, api.App
 	return f, t, out, f.Explain(err)
 }
 
-// things counts for people.
+// things is a number of things, in words.
 func things(n int) string {
 	if n == 1 {
 		return "1 thing"

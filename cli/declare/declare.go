@@ -1,5 +1,5 @@
 // Package declare is "mezu apply", "diff", "export" and "validate": a project as mezu.yaml
-// has it.
+// declares it.
 //
 // What may not live here: reading the file (package manifest) and what an apply means,
 // which is the control plane's business. It imports the domain, api, manifest and the
@@ -23,10 +23,10 @@ import (
 	"github.com/mezusphere/mezu/manifest"
 )
 
-// category is under which help lists these commands.
+// category is the heading under which help lists these commands.
 const category = "declarative file"
 
-// Commands are the four.
+// Commands are the four commands.
 func Commands(inv *invocation.Invocation) []*cli.Command {
 	return []*cli.Command{newApply(inv, runApply), newDiff(inv, runDiff), newExport(inv, runExport), newValidate(inv, runValidate)}
 }
@@ -35,8 +35,8 @@ func fileFlag() cli.Flag {
 	return &cli.PathFlag{Name: "file", Aliases: []string{"f"}, Usage: "read `FILE`; - is standard input", DefaultText: "mezu.yaml here or above"}
 }
 
-// readFile reads the file that was named, or the one that the working directory belongs
-// to.
+// readFile reads the file that was named, or else mezu.yaml of the working directory or of
+// one above it.
 func readFile(ctx context.Context, inv *invocation.Invocation, name string) (*manifest.File, error) {
 	switch name {
 	case "-":
@@ -63,7 +63,7 @@ func readFile(ctx context.Context, inv *invocation.Invocation, name string) (*ma
 	return manifest.Read(ctx, inv.Path(name), name)
 }
 
-// target is where a manifest is applied.
+// target is the project that a manifest is applied to.
 type target struct {
 	client                *api.Client
 	organization, project string
@@ -73,8 +73,8 @@ func (t target) String() string {
 	return terminal.Clean(t.organization) + "/" + terminal.Clean(t.project)
 }
 
-// find resolves the context. What it says must not contradict the file, which may be of
-// another project than the shell's.
+// find resolves the context. The context must not contradict the names in the file, because
+// the file may belong to another project than the shell's variables.
 func find(inv *invocation.Invocation, f *manifest.File) (target, error) {
 	s, err := inv.Settings()
 	if err != nil {
@@ -110,7 +110,7 @@ func find(inv *invocation.Invocation, f *manifest.File) (target, error) {
 	return t, err
 }
 
-// columns are what tables show of a change.
+// columns are the columns of a table of changes.
 func columns() []terminal.Column[mezu.Change] {
 	value := func(v any) string {
 		if v == nil {
@@ -153,7 +153,7 @@ func show(inv *invocation.Invocation, out api.ApplyResponse) error {
 	return nil
 }
 
-// effective counts the changes that are not only things to keep.
+// effective counts the changes that change anything.
 func effective(out api.ApplyResponse) (changes, kept int) {
 	for _, c := range out.Changes {
 		if c.Action == mezu.ChangeKeep {
@@ -163,7 +163,7 @@ func effective(out api.ApplyResponse) (changes, kept int) {
 	return len(out.Changes) + out.Omitted - kept, kept
 }
 
-// upstreams are those that the routes of a manifest name.
+// upstreams are the upstreams that the routes of a manifest name.
 func upstreams(m *mezu.Manifest) string {
 	seen := map[string]bool{}
 	var out []string

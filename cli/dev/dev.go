@@ -1,7 +1,7 @@
 // Package dev is "mezu dev" as it is typed: flags, defaults and what they mean.
 //
-// What may not live here: running anything. The services are the business of
-// packages that cli may not know; cmd/mezu hands a Runner in. It imports the
+// What may not live here: running anything. The services are packages that cli may not
+// import, so cmd/mezu hands a Runner in. It imports the
 // domain, manifest and the packages of cli that every command uses; cli and cmd/mezu
 // import it.
 package dev
@@ -30,47 +30,48 @@ const (
 	DefaultAPIAddr   = "127.0.0.1:7443"
 )
 
-// MaxMaxConns is the highest --max-conns: what one Warpgate may have at one edge.
+// MaxMaxConns is the highest --max-conns: as many connections as one Warpgate may have at
+// one edge.
 const MaxMaxConns = 16_384
 
-// Names used when neither flags nor environment variables nor mezu.yaml say
-// otherwise. The project is called after the working directory.
+// Names that are used unless flags, environment variables or mezu.yaml set others. The
+// project has the name of the working directory.
 const (
 	DefaultOrganization = "dev"
 	DefaultEnvironment  = "development"
 	fallbackProject     = "app"
 )
 
-// Category is under which help lists commands that serve until interrupted.
+// Category is the heading under which help lists commands that run until interrupted.
 const Category = "development"
 
 // Profile is the name of the profile that mezu dev writes.
 const Profile = "dev"
 
-// Options are what was asked for, checked and complete.
+// Options are the options of one run, checked and complete.
 type Options struct {
 	*invocation.Invocation
 	// Target is the workload; if zero, a built-in demo.
 	Target mezu.Upstream
-	// State is the folder for everything that is kept; if empty, the usual one.
+	// State is the folder for everything that is kept; if empty, the default one.
 	State string
 	// Ephemeral keeps everything in a new folder that is removed at the end.
 	Ephemeral bool
 	// HTTPSAddr and APIAddr are where public HTTPS and the REST API listen.
 	HTTPSAddr, APIAddr string
-	// MaxConns is how many requests there may be at once; zero for what memory and
-	// descriptors carry.
+	// MaxConns is how many requests there may be at once; if zero, as many as memory and
+	// descriptors allow.
 	MaxConns int
 	// File is applied at the start and whenever it changes; if nil, none is.
 	File *manifest.File
-	// FilePath is where it is.
+	// FilePath is the path of File.
 	FilePath string
 	// JSON asks for events as JSON, one a line.
 	JSON                               bool
 	Organization, Project, Environment string
 }
 
-// Runner runs what the options ask for until ctx ends.
+// Runner runs mezu dev with the options until ctx ends.
 type Runner func(ctx context.Context, o Options) error
 
 // Command is "mezu dev".
@@ -136,8 +137,8 @@ func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 	return o, o.names()
 }
 
-// names resolves organization, project and environment. A profile has no say: it
-// belongs to some other control plane, or to an earlier run of this one.
+// names resolves organization, project and environment. Profiles don't count: they belong
+// to another control plane, or to an earlier run of this one.
 func (o *Options) names() error {
 	file, err := profile.Find(o.Dir)
 	if o.File != nil {

@@ -34,7 +34,7 @@ func noun() collection.Noun[mezu.Directory] {
 	}
 	return collection.Noun[mezu.Directory]{
 		Name: "directories", One: "directory", Many: "directories",
-		Operations: ofProject(), PlaceFlags: []cli.Flag{SharedFlag()},
+		Operations: ofProject(), PathFlags: []cli.Flag{SharedFlag()},
 		Where: func(c *cli.Context) (collection.Operations, error) {
 			if c.Bool("shared") {
 				return ofOrganization(), nil

@@ -59,12 +59,12 @@ func Of(err error) int {
 	if errors.Is(err, ErrDiffers) {
 		return Differs
 	}
-	// An address that is taken is nobody's refusal, whatever code it was given.
+	// An address that is taken is not a refusal by a service, whatever code the error has.
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "listen" {
 		return Failed
 	}
-	// A refusal that was received decides before the transport errors that may
-	// be its cause.
+	// A refusal that a service sent decides, before transport errors that may be its
+	// cause.
 	if e, ok := errors.AsType[*mezu.Error](err); ok {
 		if code := ofCode(e.Code); code != Failed || e.Cause == nil {
 			return code
@@ -85,8 +85,8 @@ func Of(err error) int {
 	return Failed
 }
 
-// unreachable reports whether a peer could not be reached. Errors of files look
-// much alike: system calls make both.
+// unreachable reports whether a peer could not be reached. Errors of files are left out:
+// they look much the same, because both come from system calls.
 func unreachable(err error) bool {
 	if _, ok := errors.AsType[*api.UnreachableError](err); ok {
 		return true
@@ -101,7 +101,7 @@ func unreachable(err error) bool {
 	return ok
 }
 
-// ofCode is the exit code of a refusal by its code.
+// ofCode is the exit code for a refusal with this code.
 func ofCode(c mezu.Code) int {
 	switch c {
 	case mezu.CodeInvalid:

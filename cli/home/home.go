@@ -1,4 +1,4 @@
-// Package home says where the files of a person who runs our programs lie.
+// Package home says where the files of the person who runs our programs are.
 //
 // What may not live here: reading or writing them. It imports the standard
 // library only; cli and cmd import it.
@@ -18,9 +18,9 @@ type Home struct {
 	State string
 }
 
-// Of finds the folders: below MEZU_HOME if it is set, else after the XDG base
-// directory specification ($XDG_CONFIG_HOME/mezu, $XDG_STATE_HOME/mezu) and, for
-// want of its variables, in the places that the system has for these things.
+// Of finds the folders. They are below MEZU_HOME if it is set, else where the XDG base
+// directory specification says ($XDG_CONFIG_HOME/mezu, $XDG_STATE_HOME/mezu), or, if its
+// variables are not set, where the system keeps such files.
 func Of(getenv func(string) string) (Home, error) {
 	if root := getenv("MEZU_HOME"); root != "" {
 		abs, err := filepath.Abs(root)
@@ -30,8 +30,8 @@ func Of(getenv func(string) string) (Home, error) {
 		return Home{Config: filepath.Join(abs, "config"), State: filepath.Join(abs, "state")}, nil
 	}
 	config, state := getenv("XDG_CONFIG_HOME"), getenv("XDG_STATE_HOME")
-	// A relative path in one of the variables is to be ignored, says the
-	// specification.
+	// The specification says that a relative path in one of the variables is to be
+	// ignored.
 	if !filepath.IsAbs(config) {
 		config = ""
 	}

@@ -47,8 +47,8 @@ type Flags struct {
 	Timeout time.Duration
 }
 
-// Settings are what flags, environment variables, mezu.yaml and the profile come
-// to, in this order.
+// Settings are the result of flags, environment variables, mezu.yaml and the profile. The
+// first of these that sets a value wins.
 type Settings struct {
 	API, CAFile, Token                 string
 	Organization, Project, Environment string
@@ -57,8 +57,8 @@ type Settings struct {
 	Profile string
 }
 
-// Settings resolves the context. Missing values stay empty: what is needed is for
-// the command to say.
+// Settings resolves the context. Missing values stay empty, because only the command knows
+// what it needs.
 func (i *Invocation) Settings() (Settings, error) {
 	file, err := profile.Find(i.Dir)
 	if err != nil {
@@ -92,8 +92,8 @@ func (i *Invocation) Settings() (Settings, error) {
 			p = *loaded
 		}
 	}
-	// The credential, the CA and the defaults of a profile belong to its control
-	// plane: sent to another they would be a secret in the wrong hands.
+	// The credential, the CA and the defaults of a profile belong to its control plane.
+	// They must not be used with another, which would learn the credential.
 	if p.API != "" && (s.API == "" || sameHost(s.API, p.API)) {
 		s.API, s.Profile, s.CAFile = p.API, name, first(s.CAFile, p.CAFile)
 		if s.Token == "" {
@@ -140,7 +140,7 @@ func required(what, name, hint string) (string, error) {
 	return name, mezu.ValidateName(what, name)
 }
 
-// maxTimeout is how long a call may be waited for: a day is longer than any takes.
+// maxTimeout is the longest timeout of a call. A day is longer than any call takes.
 const maxTimeout = 24 * time.Hour
 
 // Client makes a client of the control plane that the settings name.
@@ -179,7 +179,7 @@ func (i *Invocation) Path(p string) string {
 // maxCAFile is room for some hundred certificates.
 const maxCAFile = 1 << 20
 
-// Roots reads a private CA's certificates. A file without any is an error: it
+// Roots reads a private CA's certificates. A file without a certificate is an error, and
 // never means the system's roots.
 func Roots(path string) (*x509.CertPool, error) {
 	data, err := namedfile.Read(path, maxCAFile)
@@ -193,9 +193,8 @@ func Roots(path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Complete turns a function that lists candidates for a command's argument into
-// what the flag library keeps for it. Errors mean that there is nothing to
-// propose.
+// Complete turns a function that lists candidates for a command's argument into the form
+// that the flag library wants. If the function fails, nothing is proposed.
 func Complete(candidates func(ctx context.Context) ([]string, error)) cli.BashCompleteFunc {
 	return func(c *cli.Context) {
 		names, err := candidates(c.Context)
@@ -206,8 +205,8 @@ func Complete(candidates func(ctx context.Context) ([]string, error)) cli.BashCo
 	}
 }
 
-// Arguments checks the number of a command's arguments and gives them. names are
-// what help calls them; more or fewer are a usage error.
+// Arguments gives the arguments of a command. names are their names in help texts. Another
+// number of arguments is a usage error.
 func Arguments(c *cli.Context, names ...string) ([]string, error) {
 	args := c.Args().Slice()
 	if len(args) > 0 && args[0] == "--" {

@@ -1,5 +1,5 @@
-// Package members is "mezu members": the people of an organization and those who are
-// invited, on the command line.
+// Package members is "mezu members": the members of an organization and the invitations to
+// it, on the command line.
 //
 // What may not live here: other nouns. It imports the domain, api and the packages of cli
 // that every command uses; cli imports it.

@@ -16,8 +16,8 @@ const FileName = "mezu.yaml"
 // maxDirectoryFile is what mezu apply takes (manifest.MaxSize).
 const maxDirectoryFile = 16 << 20
 
-// Directory is what mezu.yaml says about where one is: names of an organization
-// and a project, either of which may be empty.
+// Directory is the part of mezu.yaml that is a default for commands: the names of an
+// organization and a project. Either may be empty.
 type Directory struct {
 	Path                  string // of the file
 	Organization, Project string
@@ -44,10 +44,10 @@ func Find(dir string) (Directory, error) {
 	}
 }
 
-// readDirectory takes the two names from lines that begin with their key, in column 1,
-// which in YAML's block style are those of the top level. Every command reads this file,
-// so it is read line by line: a YAML parser's time and depth are in the hands of whoever
-// wrote the file.
+// readDirectory reads the two names from lines that begin with their key in column 1, which
+// in YAML's block style are the lines of the top level. It uses no YAML parser, because every
+// command reads this file, and whoever wrote the file controls how much time and depth a
+// parser needs.
 func readDirectory(path, text string) (Directory, error) {
 	d := Directory{Path: path}
 	number := 0
@@ -72,7 +72,7 @@ func readDirectory(path, text string) (Directory, error) {
 	return d, nil
 }
 
-// scalar is the value behind a key, without a comment and quotes.
+// scalar is the value after a key, without comment and quotes.
 func scalar(s string) string {
 	if i := strings.Index(s, " #"); i >= 0 {
 		s = s[:i]

@@ -36,18 +36,18 @@ type Profile struct {
 
 // Store is the folder with profiles. The folder need not exist for reading.
 type Store struct {
-	// Dir holds profiles/NAME.yaml, credentials/NAME and default. If empty, there is
-	// no place for them: none is found, and none is saved.
+	// Dir holds profiles/NAME.yaml, credentials/NAME and default. If empty, there are no
+	// profiles, and none can be saved.
 	Dir string
 }
 
-// maxFile bounds a file of this package; what we write has some hundred bytes.
+// maxFile bounds a file of this package. Those that we write have a few hundred bytes.
 const maxFile = 64 << 10
 
 // ErrNone is in the chain of the error about a profile that does not exist.
 var ErrNone = errors.New("no such profile")
 
-// homeHint is what to do when there is no place for profiles.
+// homeHint says what to do when there is no folder for profiles.
 const homeHint = "set HOME, or MEZU_HOME to a directory of yours"
 
 func errNoFolder() error {
@@ -79,8 +79,8 @@ func (s Store) Load(name string) (*Profile, error) {
 	return &p, nil
 }
 
-// Save writes a profile and its token. The token is written first: a profile
-// without its token would send the next command away.
+// Save writes a profile and its token. The token is written first, because with a profile
+// that lacks its token the next command would fail.
 func (s Store) Save(name string, p Profile, token string) error {
 	path, err := s.path("profiles", name, ".yaml")
 	if err != nil {
@@ -111,8 +111,8 @@ func (s Store) Save(name string, p Profile, token string) error {
 	return nil
 }
 
-// Token reads the credential of a profile. A file that others could read is made
-// private again, and repaired says so: whoever could read it may have.
+// Token reads the credential of a profile. If others could read the file, it is made private
+// again, and repaired tells so, because somebody may have read it.
 func (s Store) Token(name string) (token string, repaired bool, err error) {
 	path, err := s.path("credentials", name, "")
 	if err != nil {
@@ -139,8 +139,8 @@ func (s Store) Token(name string) (token string, repaired bool, err error) {
 	return token, repaired, nil
 }
 
-// Remove deletes a profile, its token, and its place as the default. One that is
-// not there is no error.
+// Remove deletes a profile and its token, and makes it the default no more. If it doesn't
+// exist, that is no error.
 func (s Store) Remove(name string) error {
 	path, err := s.path("profiles", name, ".yaml")
 	if err != nil {
@@ -160,8 +160,7 @@ func (s Store) Remove(name string) error {
 	return nil
 }
 
-// Default is the name of the profile that is used when none is named; "" if none
-// was chosen.
+// Default is the name of the profile that is used when none is named; "" if there is none.
 func (s Store) Default() (string, error) {
 	data, err := s.read(filepath.Join(s.Dir, "default"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -213,13 +212,13 @@ func (s Store) path(folder, name, suffix string) (string, error) {
 	return filepath.Join(s.Dir, folder, name+suffix), nil
 }
 
-// read reads a file of the store. One that others could have written, or put there, is
-// refused: the next command would go where they like.
+// read reads a file of the store. It refuses a file that others could have written or put
+// there, because they could make the next command talk to any server.
 func (s Store) read(path string) ([]byte, error) {
 	if s.Dir == "" || missing(path) {
 		return nil, fs.ErrNotExist
 	}
-	// Of the folder first: what it says holds for those in it.
+	// The folder is checked first: if others can write it, no file in it can be trusted.
 	for _, dir := range []string{s.Dir, filepath.Dir(path)} {
 		if err := atomicfile.CheckDir(dir); err != nil {
 			return nil, exposed(err)
@@ -229,14 +228,14 @@ func (s Store) read(path string) ([]byte, error) {
 	return bytes.TrimPrefix(data, byteOrderMark), exposed(err)
 }
 
-// missing reports whether a file can't be there, be it that what should be a folder is
-// none.
+// missing reports whether a file doesn't exist. That includes a path on which something is
+// not a folder.
 func missing(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// exposed adds what to type to an error about a file or folder that others can write.
+// exposed adds the command to type to an error about a file or folder that others can write.
 func exposed(err error) error {
 	if remedy := atomicfile.Remedy(err); remedy != "" {
 		return &mezu.Error{Code: mezu.CodeInvalid, Detail: err.Error(), Hint: remedy, Cause: err}
@@ -244,8 +243,8 @@ func exposed(err error) error {
 	return err
 }
 
-// private makes a folder that only its owner can enter, and closes one that others could
-// look into. One that they could write is refused.
+// private makes a folder that only its owner can enter. If the folder exists and others can
+// look into it, it is closed to them. If others can write it, it is refused.
 func private(dir string) error {
 	if err := atomicfile.EnsureOwnDir(dir); err != nil {
 		return exposed(err)
@@ -259,7 +258,7 @@ func private(dir string) error {
 // byteOrderMark begins files that some editors write.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// readBounded reads a whole file of at most max bytes.
+// readBounded reads a file of at most max bytes.
 func readBounded(path string, max int64) ([]byte, error) {
 	data, err := namedfile.Read(path, max+1)
 	if err != nil {

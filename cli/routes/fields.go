@@ -11,7 +11,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 )
 
-// kind is how a flag's value becomes a field's.
+// kind is how the value of a flag becomes the value of a field.
 type kind int
 
 const (
@@ -29,8 +29,8 @@ type field struct {
 	usage      string
 }
 
-// fields are all fields of a route. Nested ones that are given together make one
-// object; what is more than that is for mezu.yaml.
+// fields are the fields of a route that flags can set. Nested fields that are given together
+// make one object. What can't be written so needs mezu.yaml.
 func fields() []field {
 	return []field{
 		{"exact", "exact", text, "match the path `PATH`"},
@@ -81,19 +81,19 @@ func flagsOf() []cli.Flag {
 		case list, pairs:
 			out = append(out, &cli.StringSliceFlag{Name: f.flag, Usage: f.usage})
 		default:
-			// As text, so that an empty value can mean that the field goes.
+			// Read as text, so that an empty value can remove the field.
 			out = append(out, &cli.StringFlag{Name: f.flag, Usage: f.usage})
 		}
 	}
 	return out
 }
 
-// updateFlags have one more. An empty value of a flag takes the field away.
+// updateFlags are the flags of update, where an empty value removes the field.
 func updateFlags() []cli.Flag {
 	return append(flagsOf(), &cli.StringFlag{Name: "rename", Usage: "call the route `NAME`"})
 }
 
-// fromFlags makes a route of its name and flags.
+// fromFlags makes a route from its name and flags.
 func fromFlags(c *cli.Context, name string) (any, error) {
 	values, err := read(c)
 	if err != nil {
@@ -124,8 +124,7 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 	return patch, err
 }
 
-// read gives the fields that flags set; an empty value is null, which takes a field
-// away.
+// read gives the fields that flags set. An empty value is null, which removes the field.
 func read(c *cli.Context) (map[string]any, error) {
 	out := map[string]any{}
 	for _, f := range fields() {

@@ -54,7 +54,7 @@ func runList(ctx context.Context, o *listOptions) error {
 	return nil
 }
 
-// applied says who runs the routes as they are, and who lags behind.
+// applied says which edges and Warpgates run the present routes, and which are behind.
 func applied(s api.RoutesState) []string {
 	if len(s.Applied) == 0 {
 		return []string{"no edge and no Warpgate runs them; they are at " + s.Position.String()}

@@ -1,5 +1,5 @@
-// Package routes is "mezu routes": the rules of an environment on the command line, which
-// edges and Warpgates run them, and what they make of a request.
+// Package routes is "mezu routes": the routes of an environment on the command line, which
+// edges and Warpgates run them, and how they decide about a request.
 //
 // What may not live here: other nouns, and how a request is judged (package policy). It
 // imports the domain, api, policy and the packages of cli that every command uses; cli
@@ -51,12 +51,12 @@ func noun() collection.Noun[mezu.Route] {
 	}
 }
 
-// state reads the routes of an environment and who runs them.
+// state reads the routes of an environment, and which edges and Warpgates run them.
 func state(ctx context.Context, p collection.Path) (api.RoutesState, error) {
 	return api.Invoke[api.RoutesState](ctx, p.Client, api.OpListRoutes, nil, p.Params...)
 }
 
-// columns are what tables show of a route. The first is by what commands name it.
+// columns are the columns of a table of routes. The first is what commands name a route by.
 func columns() []terminal.Column[mezu.Route] {
 	return []terminal.Column[mezu.Route]{
 		{Head: "ROUTE", Value: reference},
@@ -67,7 +67,7 @@ func columns() []terminal.Column[mezu.Route] {
 	}
 }
 
-// reference is by what a command names a route: its name, else its id.
+// reference is what a command names a route by: its name, or else its id.
 func reference(r mezu.Route) string {
 	if r.Name != "" {
 		return r.Name

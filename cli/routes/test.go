@@ -28,8 +28,8 @@ type testOptions struct {
 	URL    *url.URL
 	Header map[string][]string // by name in lower case
 	Client netip.Addr
-	// As is a user by mail or id who is logged in; if empty, User says whether
-	// somebody is, with Roles.
+	// As is the mail or id of the user who is logged in. If it is empty, User says whether
+	// anybody is, and Roles with which roles.
 	As    string
 	User  bool
 	Roles []string
@@ -92,7 +92,7 @@ func (o *testOptions) parse(c *cli.Context, target string) (err error) {
 // verdict is the result of a test.
 type verdict struct {
 	Allowed bool `json:"allowed"`
-	// Status is what the edge answers by itself; zero if the workload answers.
+	// Status is the status of an answer by the edge itself; zero if the workload answers.
 	Status int       `json:"status,omitempty"`
 	Code   mezu.Code `json:"code,omitempty"`
 	Detail string    `json:"detail,omitempty"`
@@ -136,7 +136,7 @@ func runTest(ctx context.Context, o *testOptions) error {
 	return o.write(v)
 }
 
-// logIn finds the user who is to be logged in, and his roles in the project.
+// logIn finds the user who is to be logged in, and their roles in the project.
 func (o *testOptions) logIn(ctx context.Context, p collection.Path, env mezu.Environment, prj mezu.Project) error {
 	if o.As == "" {
 		return nil
@@ -161,7 +161,7 @@ func (o *testOptions) logIn(ctx context.Context, p collection.Path, env mezu.Env
 	return nil
 }
 
-// judge compiles the environment's routes as edges do and asks them.
+// judge compiles the environment's routes as edges do, and lets them decide.
 func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Project) (verdict, error) {
 	table, err := policy.Compile(&mezu.Bundle{
 		Position: mezu.Position{Epoch: max(1, s.Position.Epoch), Revision: max(1, s.Position.Revision)}, Environment: env.ID, Endpoint: env.Endpoint,
@@ -200,7 +200,7 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 	return v, nil
 }
 
-// refused is the verdict on what no route is asked about.
+// refused is the verdict on a request that is refused before any route is asked.
 func (v verdict) refused(err error) verdict {
 	v.Code, v.Detail = mezu.CodeOf(err), err.Error()
 	var e *mezu.Error
@@ -211,7 +211,7 @@ func (v verdict) refused(err error) verdict {
 	return v
 }
 
-// write shows a verdict as lines, and how it came to it to people.
+// write shows a verdict as lines; on a terminal also the steps that led to it.
 func (o *testOptions) write(v verdict) error {
 	err := terminal.WriteRecord(o.Streams, terminal.Table, v, []terminal.Column[verdict]{
 		{Head: "VERDICT", Value: func(v verdict) string {
@@ -230,7 +230,7 @@ func (o *testOptions) write(v verdict) error {
 			return v.Route.Label()
 		}},
 	})
-	for _, s := range v.Steps[:max(0, len(v.Steps)-1)] { // the last is the verdict again
+	for _, s := range v.Steps[:max(0, len(v.Steps)-1)] { // the last step is the verdict itself
 		o.Sayf("passed over %s: %s", terminal.Clean(s.Route), terminal.Clean(s.Result))
 	}
 	return err

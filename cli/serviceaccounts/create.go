@@ -47,8 +47,8 @@ func runCreate(ctx context.Context, o *createOptions) error {
 	return showKey(o.Invocation, made)
 }
 
-// showKey writes an account with its key. Piped as a table, its key is the first line, so
-// that "| head -1 | cut -f2" is the key alone.
+// showKey writes an account with its key. In a piped table the key is the first line, so
+// that "| head -1 | cut -f2" gives the key alone.
 func showKey(inv *invocation.Invocation, made api.ServiceAccountCreated) error {
 	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")
 	lines := []terminal.Column[api.ServiceAccountCreated]{{Head: "KEY", Value: func(c api.ServiceAccountCreated) string { return c.Key }}}

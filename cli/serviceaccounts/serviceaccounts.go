@@ -65,8 +65,8 @@ func flags() []cli.Flag {
 	}
 }
 
-// patchOf makes the merge patch that the flags ask for. Permissions are replaced as a
-// whole.
+// patchOf makes the merge patch that the flags ask for. The list of permissions is replaced,
+// not added to.
 func patchOf(c *cli.Context) (map[string]any, error) {
 	patch := map[string]any{}
 	if c.IsSet("permission") {

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Clean makes text from outside safe for one line of a terminal: control
-// characters (escape sequences begin with one), formatting characters (they
-// reverse what is read), line separators and bytes that aren't UTF-8 appear as
-// Go would escape them. Everything else is as it was.
+// Clean makes text from outside safe for one line of a terminal. It escapes, in Go's
+// notation, control characters (escape sequences begin with one), formatting characters
+// (some reverse the text), line separators, and bytes that aren't UTF-8. Everything else
+// stays.
 func Clean(s string) string {
 	if strings.IndexFunc(s, unsafeRune) < 0 {
 		return s
@@ -32,15 +32,14 @@ func Clean(s string) string {
 	return b.String()
 }
 
-// unsafeRune reports whether a terminal might act on r instead of showing it.
-// The replacement character counts, so that broken bytes are looked at.
+// unsafeRune reports whether a terminal might act on r instead of showing it. It includes
+// the replacement character, which stands for bytes that aren't UTF-8.
 func unsafeRune(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// escapeJSON rewrites the characters of a JSON text that a terminal might act
-// on as \u escapes; the text means the same after it. encoding/json escapes
-// C0 only.
+// escapeJSON replaces the characters of a JSON text that a terminal might act on by \u
+// escapes. The text means the same. encoding/json itself escapes only C0.
 func escapeJSON(data []byte) []byte {
 	const hex = "0123456789abcdef"
 	out := make([]byte, 0, len(data))
@@ -58,7 +57,7 @@ func escapeJSON(data []byte) []byte {
 	return out
 }
 
-// utf16Units are the one or two units that JSON's \u notation names r by.
+// utf16Units are the one or two units with which JSON's \u notation writes r.
 func utf16Units(r rune) []uint16 {
 	if r < 0x10000 {
 		return []uint16{uint16(r)}

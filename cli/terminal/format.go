@@ -67,8 +67,8 @@ func WriteList[T any](s Streams, f Format, items []T, columns []Column[T]) error
 	return s.writeRows(rows)
 }
 
-// WriteRecord writes one record: as an object, or as lines of head and value for
-// those columns that have one.
+// WriteRecord writes one record: as an object, or as lines of head and value. Columns
+// without a value are left out.
 func WriteRecord[T any](s Streams, f Format, item T, columns []Column[T]) error {
 	if f != Table {
 		return s.WriteValue(f, item)
@@ -124,7 +124,7 @@ func (s Streams) WriteValue(f Format, v any) error {
 	return nil
 }
 
-// WriteLine writes v as one line of JSON, as event streams have it.
+// WriteLine writes v as one line of JSON, as in a stream of events.
 func (s Streams) WriteLine(v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {

@@ -48,7 +48,7 @@ func Explain(err error) (what, hint string) {
 	return what, hint
 }
 
-// cleanLines cleans text that may have lines, such as a quoted file.
+// cleanLines cleans text that may have several lines, such as a quoted file.
 func cleanLines(s string) string {
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	for i, l := range lines {

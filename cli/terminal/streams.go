@@ -1,6 +1,6 @@
-// Package terminal is all that a command says: the streams value with results
-// on stdout and talk on stderr, output formats, and the cleaning of text that
-// did not come from this program.
+// Package terminal is for everything that a command prints: the streams, with results on
+// stdout and messages on stderr, the output formats, and the cleaning of text that did not
+// come from this program.
 //
 // What may not live here: what is said, commands, the network. It imports the
 // domain, cli/exit and x/sys only; cli and cmd/mezu import it.
@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Streams are the ends of a process. The zero value of each switch is that of a
-// pipe: no terminal, no colour, talk on.
+// Streams are the standard streams of a process, and what may be printed to them. The zero
+// value is right for pipes: no terminal, no colour, messages on.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -25,7 +25,7 @@ type Streams struct {
 	InTerminal, OutTerminal, ErrTerminal bool
 	// ColorOff and PromptOff forbid what a terminal would allow.
 	ColorOff, PromptOff bool
-	// Quiet drops talk. Errors and warnings remain.
+	// Quiet drops messages. Errors and warnings remain.
 	Quiet bool
 }
 
@@ -62,7 +62,7 @@ func (s Streams) Printf(format string, args ...any) error {
 	return err
 }
 
-// Sayf writes talk to stderr, unless quiet.
+// Sayf writes a message to stderr, unless quiet.
 func (s Streams) Sayf(format string, args ...any) {
 	if !s.Quiet {
 		fmt.Fprintf(s.Err, format+"\n", args...)
@@ -77,8 +77,8 @@ func (s Streams) Warnf(format string, args ...any) {
 // maxAnswer bounds what a person types at a prompt.
 const maxAnswer = 1 << 10
 
-// ReadAll reads standard input to its end, as far as max bytes. When ctx ends, the read is
-// left to end with the process: nothing can interrupt it.
+// ReadAll reads standard input to its end, at most max bytes. Nothing can interrupt the
+// read. When ctx ends, ReadAll returns and the read goes on until the process ends.
 func (s Streams) ReadAll(ctx context.Context, max int64) ([]byte, error) {
 	type input struct {
 		data []byte
@@ -100,9 +100,9 @@ func (s Streams) ReadAll(ctx context.Context, max int64) ([]byte, error) {
 	}
 }
 
-// Ask prints a question to stderr and reads one line. Callers check CanPrompt
-// first. At the end of the input the answer is empty. When ctx ends, the read from
-// the terminal is left to end with the process: nothing can interrupt it.
+// Ask prints a question to stderr and reads one line. Callers check CanPrompt first. At the
+// end of the input the answer is empty. Nothing can interrupt the read from the terminal.
+// When ctx ends, Ask returns and the read goes on until the process ends.
 func (s Streams) Ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(s.Err, question+" ")
 	answers := make(chan answer, 1)
@@ -119,7 +119,7 @@ func (s Streams) Ask(ctx context.Context, question string) (string, error) {
 	}
 }
 
-// answer is what came from the terminal.
+// answer is the result of reading a line from the terminal.
 type answer struct {
 	line string
 	err  error

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal asks the driver behind f; only a terminal has line settings.
+// isTerminal asks the driver of f. Only a terminal has line settings.
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isTerminal asks the console behind f and, for an output, turns escape
-// sequences on, which old consoles show as text.
+// isTerminal asks the console of f. For an output it also turns on escape sequences, which
+// old consoles would show as text.
 func isTerminal(f *os.File) bool {
 	var mode uint32
 	h := windows.Handle(f.Fd())

@@ -8,14 +8,12 @@ import (
 	"strings"
 )
 
-// plainScalar matches strings that every YAML reader takes for the string
-// itself: they begin with a letter and hold no indicator, and no reader makes
-// a number or a time of them. Words with a meaning of their own are in
-// yamlWord.
+// plainScalar matches strings that every YAML reader reads as that string when they are not
+// quoted: they begin with a letter, have no indicator, and can't be a number or a time.
+// yamlWord has the words with a meaning of their own.
 var plainScalar = regexp.MustCompile(`^[A-Za-z_/][A-Za-z0-9_./@+-]*$`)
 
-// yamlWord matches the words that YAML 1.1 or 1.2 readers take for a boolean or
-// null.
+// yamlWord matches the words that readers of YAML 1.1 or 1.2 read as a boolean or null.
 var yamlWord = regexp.MustCompile(`(?i)^(y|n|yes|no|true|false|on|off|null)$`)
 
 // yamlFromJSON writes a JSON text as YAML in block style with the same order of
@@ -36,8 +34,8 @@ type yamlWriter struct {
 	out bytes.Buffer
 }
 
-// value writes the next JSON value. lead is what stands before it on the
-// current line when it fits there, " " after a key.
+// value writes the next JSON value. If the value fits on the current line, lead is written
+// before it: " " after a key.
 func (w *yamlWriter) value(indent int, lead string) error {
 	t, err := w.d.Token()
 	if err != nil {
@@ -64,8 +62,8 @@ func (w *yamlWriter) value(indent int, lead string) error {
 	return nil
 }
 
-// mapping writes the entries of an object. After "- " the first stands on the
-// same line, after a key it stands on the next.
+// mapping writes the entries of an object. The first entry is on the same line after "- ",
+// and on the next line after a key.
 func (w *yamlWriter) mapping(indent int, lead string) error {
 	first := lead == "- "
 	if first {
@@ -108,7 +106,7 @@ func (w *yamlWriter) sequence(indent int, lead string) error {
 	return err
 }
 
-// yamlString writes a string plain when nothing can misread it.
+// yamlString writes a string without quotes if no reader can misread it.
 func yamlString(s string) string {
 	if plainScalar.MatchString(s) && !yamlWord.MatchString(s) {
 		return s

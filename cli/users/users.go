@@ -43,7 +43,7 @@ func noun() collection.Noun[mezu.User] {
 	meta := collection.Meta(func(u mezu.User) mezu.Meta { return u.Meta })
 	return collection.Noun[mezu.User]{
 		Name: "users", One: "user", Many: "users", Arg: "USER",
-		PlaceFlags: []cli.Flag{
+		PathFlags: []cli.Flag{
 			&cli.StringFlag{Name: "directory", Aliases: []string{"d"}, Usage: "of the directory `NAME`"},
 			&cli.BoolFlag{Name: "shared", Usage: "of a directory of the organization", DisableDefaultText: true},
 		},
@@ -62,7 +62,7 @@ func noun() collection.Noun[mezu.User] {
 			{Head: "NAME", Value: func(u mezu.User) string { return u.Profile.Name }},
 			{Head: "DISPLAY NAME", Value: func(u mezu.User) string { return u.Profile.DisplayName }},
 			{Head: "DIRECTORY", Value: func(u mezu.User) string { return u.Directory }},
-		}, meta[:len(meta)-1]), // the id comes first
+		}, meta[:len(meta)-1]), // without the id, which comes first
 		Empty: "mezu users create EMAIL makes one", DeleteNote: "whose sessions end",
 		Filters: []cli.Flag{
 			&cli.StringFlag{Name: "email", Usage: "with the address `EMAIL`"},
@@ -107,8 +107,8 @@ func check(arg string) error {
 	return mezu.ValidateID("user", mezu.PrefixUser, arg)
 }
 
-// find looks a user up by mail. list is the operation that lists users of the
-// directory that params name.
+// find looks a user up by mail. list is the operation that lists the users of a directory,
+// which params name.
 func find(ctx context.Context, client *api.Client, list api.Operation, email string, params ...string) (mezu.User, error) {
 	query := url.Values{"filter": {mezu.UserFilter{Email: email}.String()}}
 	for u, err := range api.Matching[mezu.User](ctx, client, list, query, params...) {
@@ -117,8 +117,8 @@ func find(ctx context.Context, client *api.Client, list api.Operation, email str
 	return mezu.User{}, &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email}
 }
 
-// Of finds a user by mail or id in the directory with an id, which belongs to a project or
-// to its organization.
+// Of finds a user, given by mail or id, in a directory, given by id. The directory belongs
+// to the project or to its organization.
 func Of(ctx context.Context, client *api.Client, organization, project, directory, user string) (mezu.User, error) {
 	if err := check(user); err != nil {
 		return mezu.User{}, err
@@ -137,7 +137,7 @@ func of(ctx context.Context, client *api.Client, list, get api.Operation, user s
 	return api.Invoke[mezu.User](ctx, client, get, nil, append(params, user)...)
 }
 
-// query makes a filter of the flags of list.
+// query makes a filter from the flags of list.
 func query(c *cli.Context) (url.Values, error) {
 	f := mezu.UserFilter{Email: c.String("email"), Status: mezu.UserStatus(c.String("status")), Role: c.String("role")}
 	if f == (mezu.UserFilter{}) {
@@ -167,7 +167,7 @@ func fromFlags(c *cli.Context, email string) (any, error) {
 	return u, u.Validate()
 }
 
-// roles are the grants of --role; one empty value is none.
+// roles are the grants of --role. A single empty value means none.
 func roles(c *cli.Context) []string {
 	if list := c.StringSlice("role"); len(list) != 1 || list[0] != "" {
 		return list

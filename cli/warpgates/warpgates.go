@@ -47,7 +47,7 @@ func noun() collection.Noun[mezu.Warpgate] {
 		Details: slices.Concat(columns, []terminal.Column[mezu.Warpgate]{
 			{Head: "REGISTERED BY", Value: func(w mezu.Warpgate) string { return w.RegisteredBy }},
 			{Head: "CERTIFICATE", Value: func(w mezu.Warpgate) string { return w.Serial }},
-		}, meta[:len(meta)-1]), // the id comes first
+		}, meta[:len(meta)-1]), // without the id, which comes first
 		Empty:      "warpgate --token-file F --upstream HOST:PORT registers one",
 		DeleteNote: "whose certificate ends; with its key it can register anew",
 	}
@@ -60,7 +60,7 @@ func status(w mezu.Warpgate) string {
 	return string(w.Status)
 }
 
-// bundle is the position that the Warpgate acknowledged.
+// bundle is the position of the bundle that the Warpgate acknowledged last.
 func bundle(w mezu.Warpgate) string {
 	if w.Bundle.IsZero() {
 		return ""
