@@ -144,6 +144,7 @@ func rules() []rule {
 		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
 		{from: "trust", not: ours("policy", "api", "relay", "tunnel"), reason: "what a peer may believe depends on signatures alone"},
 		{from: "edgesvc/edge", not: ours("edgesvc/control", "edgesvc/ca", "edgesvc/store", "edgesvc/identity"), reason: "an edge can be stolen: it holds no key and no store of the control plane, not even in its program's reach"},
+		{from: "edgesvc/edge/front", not: append(ours("policy", "relay", "tunnel", "trust"), "net/http"), reason: "what is spoken inside TLS is its handlers' business"},
 		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
 		{from: "edgesvc/archive", not: ours("api", "edgesvc/control", "edgesvc/ca", "edgesvc/store", "policy"), reason: "what is archived is verified years later, with nothing else at hand"},
 		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},

@@ -18,11 +18,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/edge/front"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -86,22 +86,18 @@ type Edge struct {
 	probes  probeLimiter
 	held    heldBodies
 
-	public    net.Listener
-	tunnels   net.Listener // nil when Warpgates dial the public listener
-	admin     net.Listener
-	adminSrv  *http.Server
-	fallback  *tls.Certificate
-	publicTLS *tls.Config
-	peerTLS   atomic.Pointer[peerConfigs] // nil until enrolled
-	h2        *h2Server
-	dates     dateClock
+	public   net.Listener
+	tunnels  net.Listener // nil when Warpgates dial the public listener
+	admin    net.Listener
+	adminSrv *http.Server
+	front    *front.Front
+	gate     *gate
+	h2       *h2Server
+	dates    dateClock
 
-	places   *places
-	serving  sync.WaitGroup // connections, until they end or are handed on
-	controls sync.WaitGroup // control connections of Warpgates
-	draining atomic.Bool
-	cut      context.Context // ends when nothing may go on
-	cutNow   context.CancelFunc
+	places *places
+	cut    context.Context // ends when nothing may go on
+	cutNow context.CancelFunc
 }
 
 // New assembles an edge. It opens no socket and no file.
@@ -185,14 +181,60 @@ func (e *Edge) Listen() (err error) {
 		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },
 		Changed:     e.replica.PresenceChanged,
 	})
-	if e.fallback, err = newFallback(e.cfg.Now()); err != nil {
+	e.h2 = newH2Server(e)
+	e.gate = &gate{replica: e.replica, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
+	e.front, err = front.New(front.Config{
+		Listener: e.public, PeerListener: e.tunnels,
+		Arriving: e.places.arriving, PeersArriving: e.places.tunnelArriving,
+		Public: front.Public{
+			Handler: web{e}, Protocols: []string{"h2", "http/1.1", "http/1.0"}, Places: e.places.public,
+			Owner: e.environmentOf, Certificate: e.publicCertificate, NotTLS: e.tellPlain,
+		},
+		Peers: front.Peers{
+			Handler: e.gate, ServerName: mezu.TunnelServerName,
+			Protocols: []string{mezu.ProtocolControl, mezu.ProtocolData}, TLS: e.gate.tls,
+		},
+		Meter: e.metrics, Cut: e.cut, Log: e.cfg.Log,
+	}, e.cfg.Now())
+	if err != nil {
 		return err
 	}
-	e.configureTLS()
-	e.h2 = newH2Server(e)
 	e.metrics.watch(e)
 	return nil
 }
+
+// environmentOf names the environment that has a host, if there is one.
+func (e *Edge) environmentOf(serverName string) string {
+	if host, err := mezu.CanonicalHost(serverName); err == nil {
+		if table := e.replica.Host(host); table != nil {
+			return table.Bundle().Environment
+		}
+	}
+	return ""
+}
+
+// publicCertificate is the certificate for a handshake with the public.
+func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate, known bool, err error) {
+	c, err = e.replica.PublicCertificate(hello)
+	return c, !errors.Is(err, replica.ErrUnknownServer), err
+}
+
+// web serves the public.
+type web struct{ e *Edge }
+
+// ServeConn serves one connection until it ends.
+func (w web) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		place.Entrust()
+		w.e.h2.handle(conn)
+	} else {
+		w.e.serveHTTP1(conn, place)
+	}
+	return false
+}
+
+// Drain ends the connections of HTTP/2 when no request is under way on them.
+func (w web) Drain(ctx context.Context) { w.e.h2.shutdown(ctx) }
 
 // listen names the setting when an address can't be bound.
 func listen(flag, addr string) (net.Listener, error) {
@@ -202,43 +244,6 @@ func listen(flag, addr string) (net.Listener, error) {
 			Hint: "stop what uses the port or choose another with --" + flag, Cause: err}
 	}
 	return l, nil
-}
-
-// configureTLS makes the public configuration once; its certificates are asked
-// for at each handshake. Records are always full-sized: Go's dynamic sizing would
-// cut the usual small response in two.
-func (e *Edge) configureTLS() {
-	e.publicTLS = &tls.Config{
-		MinVersion:                  tls.VersionTLS12,
-		CipherSuites:                publicSuites,
-		NextProtos:                  []string{"h2", "http/1.1", "http/1.0"},
-		GetCertificate:              e.publicCertificate,
-		GetConfigForClient:          e.configForClient,
-		DynamicRecordSizingDisabled: true,
-	}
-}
-
-// peerConfigs are the two configurations of tunnel handshakes.
-type peerConfigs struct{ control, data *tls.Config }
-
-// tunnelTLS makes the tunnels' configurations once the edge has an identity;
-// before that it returns nil.
-func (e *Edge) tunnelTLS() *peerConfigs {
-	if p := e.peerTLS.Load(); p != nil {
-		return p
-	}
-	a := e.replica.Trust()
-	if a == nil {
-		return nil
-	}
-	p := &peerConfigs{
-		control: a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolControl),
-		data:    a.ServerTLS(e.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolData),
-	}
-	if !e.peerTLS.CompareAndSwap(nil, p) {
-		return e.peerTLS.Load()
-	}
-	return p
 }
 
 // HTTPSAddr is the public listener's address, TunnelAddr the one that Warpgates
@@ -263,7 +268,7 @@ func (e *Edge) AdminAddr() string {
 
 // Ready reports whether the edge has an identity and bundles to serve by, compared with
 // what the control plane says if that can be reached.
-func (e *Edge) Ready() bool { return e.replica.Ready() && !e.draining.Load() }
+func (e *Edge) Ready() bool { return e.replica.Ready() && !e.front.Draining() }
 
 // Run serves until ctx ends, then drains: Warpgates and clients are told to go
 // elsewhere, requests under way get DrainTimeout, and what is left then is cut.
@@ -279,14 +284,7 @@ func (e *Edge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	taken := make(chan struct{})
-	wg.Go(func() {
-		defer close(taken)
-		e.acceptLoop(e.public, e.places.arriving, e.servePublic)
-	})
-	if e.tunnels != nil {
-		wg.Go(func() { e.acceptLoop(e.tunnels, e.places.tunnelArriving, e.serveTunnelOnly) })
-	}
+	wg.Go(e.front.Run)
 	wg.Go(e.h2.serve)
 	if e.admin != nil {
 		e.adminSrv = e.newAdminServer()
@@ -297,31 +295,19 @@ func (e *Edge) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	e.drain(taken)
+	e.drain()
 	stopReplica()
 	e.Close()
 	wg.Wait()
-	e.serving.Wait()
-	e.controls.Wait()
+	e.gate.wait()
 	return err
 }
 
-// drain stops taking work and waits for what is under way, within DrainTimeout:
-// first nobody is sent here any more, then nobody is let in, then each connection
-// that was gets its answer and the word that it is the last. taken is closed when
-// every connection that was accepted is known.
-func (e *Edge) drain(taken <-chan struct{}) {
-	e.draining.Store(true)
+// drain stops taking work and waits for what is under way, within DrainTimeout.
+func (e *Edge) drain() {
 	ctx, cancel := context.WithTimeout(e.cut, e.cfg.DrainTimeout)
 	defer cancel()
-	e.public.Close()
-	<-taken
-	var wg sync.WaitGroup
-	met := make(chan struct{})
-	wg.Go(func() { e.drainPublic(ctx, FirstGrace, func() { close(met) }) })
-	<-met
-	e.h2.shutdown(ctx)
-	wg.Wait()
+	e.front.Drain(ctx)
 	// Only now: requests under way need their data connections.
 	e.hub.Drain(ctx)
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -37,12 +36,12 @@ const (
 // drain since its request came.
 type publicClient struct {
 	relay.Client
-	draining *atomic.Bool
+	draining func() bool
 }
 
 // Deliver sends a response.
 func (c *publicClient) Deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
-	return c.Client.Deliver(h, body, closing || c.draining.Load())
+	return c.Client.Deliver(h, body, closing || c.draining())
 }
 
 // http1 is one public connection of HTTP/1.1.
@@ -62,7 +61,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 		return // no name, no environment: nothing may be answered in its stead
 	}
 	h := &http1{conn: conn, sni: sni}
-	h.c.draining, h.c.Date = &e.draining, e.dates.now
+	h.c.draining, h.c.Date = e.front.Draining, e.dates.now
 	h.prepare = h.canonical
 	h.x.init(e)
 	h.x.client = clientAddr(conn.RemoteAddr())
@@ -74,7 +73,7 @@ func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 		h.c.Reader.EmptyLine()
 		if h.c.Reader.Buffered() == 0 && !first {
 			place.Rest(h.x.started)
-			if e.draining.Load() {
+			if e.front.Draining() {
 				return
 			}
 		}
@@ -142,7 +141,7 @@ func (h *http1) refuseHead(err error) {
 func (h *http1) serveOne() bool {
 	x, c := &h.x, &h.c
 	x.begin()
-	c.Last = !c.Head.KeepAlive() || x.e.draining.Load()
+	c.Last = !c.Head.KeepAlive() || x.e.front.Draining()
 	reply, err := x.serve(c, h.prepare)
 	defer c.End()
 	if err != nil {

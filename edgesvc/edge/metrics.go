@@ -64,6 +64,12 @@ func newMetrics() *metrics {
 	return m
 }
 
+// AcceptFailed counts a connection that could not be accepted.
+func (m *metrics) AcceptFailed() { m.acceptErrors.Inc() }
+
+// HandshakeFailed counts a TLS handshake that failed.
+func (m *metrics) HandshakeFailed() { m.handshakeErrors.Inc() }
+
 // watch adds what is read when somebody asks.
 func (m *metrics) watch(e *Edge) {
 	gauge := func(name, help string, read func() float64) {
@@ -91,7 +97,7 @@ func (m *metrics) watch(e *Edge) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "mezu_edge_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them.",
 	}, func() float64 { return float64(e.cfg.LinesLost()) }))
-	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.draining.Load()) })
+	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.front.Draining()) })
 }
 
 // watchPlaces adds what is read of each kind of connection.

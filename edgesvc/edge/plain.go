@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -15,11 +13,10 @@ import (
 // plainAnswer is what somebody reads who speaks HTTP without TLS to this port.
 const plainAnswer = "This port speaks HTTPS: ask again with https:// in front of the address.\n"
 
-// tellPlain answers a request in the clear, if that is what ended the handshake:
-// without a word it looks like a broken server. Nothing of the request is read.
-func (e *Edge) tellPlain(raw net.Conn, handshake error) {
-	var first tls.RecordHeaderError
-	if !errors.As(handshake, &first) || first.Conn == nil || !startsRequest(first.RecordHeader) {
+// tellPlain answers a request in the clear, if that is what came instead of a handshake:
+// without a word it looks like a broken server. Nothing of the request is read but first.
+func (e *Edge) tellPlain(raw net.Conn, first [5]byte) {
+	if !startsRequest(first) {
 		return
 	}
 	a := &answer{status: http.StatusBadRequest, body: []byte(plainAnswer)}
@@ -27,7 +24,7 @@ func (e *Edge) tellPlain(raw net.Conn, handshake error) {
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
 	raw.SetDeadline(time.Now().Add(lingerTimeout))
-	if _, err := raw.Write(a.appendHTTP1(nil, relay.Hop{Close: true, Date: e.dates.now()}, string(first.RecordHeader[:]) == "HEAD ")); err != nil {
+	if _, err := raw.Write(a.appendHTTP1(nil, relay.Hop{Close: true, Date: e.dates.now()}, string(first[:]) == "HEAD ")); err != nil {
 		return
 	}
 	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
