@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/front"
 	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -83,8 +84,6 @@ type Edge struct {
 	replica *replica.Replica
 	hub     *tunnel.Hub
 	metrics *metrics
-	probes  probeLimiter
-	held    heldBodies
 
 	public   net.Listener
 	tunnels  net.Listener // nil when Warpgates dial the public listener
@@ -92,8 +91,7 @@ type Edge struct {
 	adminSrv *http.Server
 	front    *front.Front
 	gate     *gate
-	h2       *h2Server
-	dates    dateClock
+	web      *web.Server
 
 	places *places
 	cut    context.Context // ends when nothing may go on
@@ -128,8 +126,6 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e := &Edge{cfg: cfg, metrics: newMetrics(), places: newPlaces(cfg)}
 	e.cut, e.cutNow = context.WithCancel(context.Background())
-	e.probes.init()
-	e.held.init()
 	return e, nil
 }
 
@@ -181,14 +177,17 @@ func (e *Edge) Listen() (err error) {
 		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },
 		Changed:     e.replica.PresenceChanged,
 	})
-	e.h2 = newH2Server(e)
+	e.web = web.New(web.Config{
+		Hosts: e.replica, Tunnels: e.hub, Meter: e.metrics, Addr: e.public.Addr(),
+		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
+	})
 	e.gate = &gate{replica: e.replica, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{
 		Listener: e.public, PeerListener: e.tunnels,
 		Arriving: e.places.arriving, PeersArriving: e.places.tunnelArriving,
 		Public: front.Public{
-			Handler: web{e}, Protocols: []string{"h2", "http/1.1", "http/1.0"}, Places: e.places.public,
-			Owner: e.environmentOf, Certificate: e.publicCertificate, NotTLS: e.tellPlain,
+			Handler: e.web, Protocols: web.Protocols(), Places: e.places.public,
+			Owner: e.environmentOf, Certificate: e.publicCertificate, NotTLS: e.web.NotTLS,
 		},
 		Peers: front.Peers{
 			Handler: e.gate, ServerName: mezu.TunnelServerName,
@@ -202,6 +201,8 @@ func (e *Edge) Listen() (err error) {
 	e.metrics.watch(e)
 	return nil
 }
+
+func (e *Edge) draining() bool { return e.front.Draining() }
 
 // environmentOf names the environment that has a host, if there is one.
 func (e *Edge) environmentOf(serverName string) string {
@@ -218,23 +219,6 @@ func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate
 	c, err = e.replica.PublicCertificate(hello)
 	return c, !errors.Is(err, replica.ErrUnknownServer), err
 }
-
-// web serves the public.
-type web struct{ e *Edge }
-
-// ServeConn serves one connection until it ends.
-func (w web) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
-	if conn.ConnectionState().NegotiatedProtocol == "h2" {
-		place.Entrust()
-		w.e.h2.handle(conn)
-	} else {
-		w.e.serveHTTP1(conn, place)
-	}
-	return false
-}
-
-// Drain ends the connections of HTTP/2 when no request is under way on them.
-func (w web) Drain(ctx context.Context) { w.e.h2.shutdown(ctx) }
 
 // listen names the setting when an address can't be bound.
 func listen(flag, addr string) (net.Listener, error) {
@@ -285,7 +269,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(e.front.Run)
-	wg.Go(e.h2.serve)
+	wg.Go(e.web.Run)
 	if e.admin != nil {
 		e.adminSrv = e.newAdminServer()
 		wg.Go(func() { e.adminSrv.Serve(admission.Listener{Listener: e.admin, Table: e.places.admin}) })
@@ -323,8 +307,8 @@ func (e *Edge) Close() {
 	if e.adminSrv != nil {
 		e.adminSrv.Close()
 	}
-	if e.h2 != nil {
-		e.h2.close()
+	if e.web != nil {
+		e.web.Close()
 	}
 	for _, t := range e.places.all() {
 		t.Close()

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,7 +21,7 @@ type metrics struct {
 	registry        *prometheus.Registry
 	acceptErrors    prometheus.Counter
 	handshakeErrors prometheus.Counter
-	conns1, conns2  prometheus.Gauge
+	conns           map[web.Version]prometheus.Gauge
 	classes         [6]prometheus.Counter // by status class
 	refusals        *prometheus.CounterVec
 	aborted         prometheus.Counter
@@ -58,7 +58,10 @@ func newMetrics() *metrics {
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_request_seconds", Help: "From the request's head to the response's end.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
 	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
-	m.conns1, m.conns2 = conns.WithLabelValues("1.1"), conns.WithLabelValues("2")
+	m.conns = map[web.Version]prometheus.Gauge{}
+	for _, v := range []web.Version{web.HTTP1, web.HTTP2} {
+		m.conns[v] = conns.WithLabelValues(string(v))
+	}
 	m.registry.MustRegister(requests, failures, m.refusals, m.seconds, conns,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -70,6 +73,35 @@ func (m *metrics) AcceptFailed() { m.acceptErrors.Inc() }
 // HandshakeFailed counts a TLS handshake that failed.
 func (m *metrics) HandshakeFailed() { m.handshakeErrors.Inc() }
 
+// Opened counts a public connection.
+func (m *metrics) Opened(v web.Version) { m.conns[v].Inc() }
+
+// Closed counts that one has ended.
+func (m *metrics) Closed(v web.Version) { m.conns[v].Dec() }
+
+// Panicked counts a request that ended in a panic.
+func (m *metrics) Panicked() { m.panics.Inc() }
+
+// Ended counts a request.
+func (m *metrics) Ended(o web.Outcome) {
+	if o.Cause != "" {
+		m.failures[o.Cause].Inc()
+		if o.Refusal == "" {
+			m.aborted.Inc()
+		} else {
+			m.refusals.WithLabelValues(string(o.Refusal)).Inc()
+		}
+	}
+	m.classes[min(max(o.Status/100, 0), 5)].Inc()
+	m.seconds.Observe(o.Took.Seconds())
+	if o.BytesIn > 0 {
+		m.bytesIn.Add(float64(o.BytesIn))
+	}
+	if o.BytesOut > 0 {
+		m.bytesOut.Add(float64(o.BytesOut))
+	}
+}
+
 // watch adds what is read when somebody asks.
 func (m *metrics) watch(e *Edge) {
 	gauge := func(name, help string, read func() float64) {
@@ -78,7 +110,7 @@ func (m *metrics) watch(e *Edge) {
 	gauge("warpgates", "Warpgates with a live tunnel.", func() float64 { return float64(len(e.hub.Presence())) })
 	gauge("requests_queued", "Requests that wait for a data connection.", func() float64 { return float64(e.hub.Waiting()) })
 	gauge("data_connections_max", "How many data connections one Warpgate may have.", func() float64 { return float64(e.hub.MaxConns()) })
-	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.held.bytes()) })
+	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.web.HeldBytes()) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_places_reclaimed_total",
 		Help: "Exchanges ended because their client's address held more than its share while others waited."}, func() float64 { return float64(e.hub.Reclaimed()) }))
 	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.replica.Metrics().Environments) })
@@ -122,54 +154,6 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// end closes the books of one exchange.
-func (x *exchange) end(err error) {
-	m := x.e.metrics
-	if err != nil {
-		x.endBadly(err)
-	}
-	m.classes[min(max(x.status/100, 0), 5)].Inc()
-	m.seconds.Observe(time.Since(x.started).Seconds())
-	if x.bytesIn > 0 {
-		m.bytesIn.Add(float64(x.bytesIn))
-	}
-	if x.bytesOut > 0 {
-		m.bytesOut.Add(float64(x.bytesOut))
-	}
-}
-
-// endBadly counts and logs what went wrong, and sets the status that answers it.
-func (x *exchange) endBadly(err error) {
-	m, log := x.e.metrics, x.e.cfg.Log
-	cause := relay.CauseOf(err)
-	if x.e.cut.Err() != nil {
-		cause = mezu.CauseShutdown
-	}
-	m.failures[cause].Inc()
-	var refusal *mezu.Error
-	if x.relay.Began || !errors.As(err, &refusal) {
-		m.aborted.Inc()
-		level := slog.LevelInfo
-		if cause.OfClient() {
-			level = slog.LevelDebug // as often as clients like
-		}
-		log.Log(x.e.cut, level, "request cut short", "request_id", x.req.ID, "host", x.req.Host, "cause", string(cause), "status", x.status, "bytes_out", x.bytesOut, "error", err)
-		return
-	}
-	code := refusal.Code
-	if !code.Known() {
-		code = mezu.CodeInternal
-	}
-	x.status = code.Status()
-	m.refusals.WithLabelValues(string(code)).Inc()
-	if refusal.Cause != nil {
-		log.Warn("request failed", "request_id", x.req.ID, "code", string(code), "cause", string(cause), "error", refusal.Cause)
-		return
-	}
-	// By rules, by the client's doing, or told by a Warpgate, which has logged it.
-	log.Debug("request refused", "request_id", x.req.ID, "code", string(code), "cause", string(cause), "detail", refusal.Detail)
 }
 
 // Times of the admin listener.

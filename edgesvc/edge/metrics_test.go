@@ -1,56 +1,45 @@
 package edge
 
 import (
-	"errors"
-	"io"
-	"strings"
 	"testing"
 
-	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/web"
 )
 
-// TestRow22_EachEndIsCounted: an exchange that does not end whole is counted by its
-// cause and logged, unless a client could fill the log with it.
-func TestRow22_EachEndIsCounted(t *testing.T) {
-	cut := &relay.Cut{Cause: mezu.CauseIdleTimeout, Err: io.ErrUnexpectedEOF}
-	for _, c := range []struct {
-		name         string
-		err          error
-		began, ended bool
-		want         mezu.Cause
-		status       int
-		logged       string
-	}{
-		{"cut", cut, true, false, mezu.CauseIdleTimeout, 200, "request cut short"},
-		{"client", relay.ErrClientGone, true, false, mezu.CauseClientGone, 200, ""},
-		{"refusal", &mezu.Error{Code: mezu.CodeNoRoute}, false, false, mezu.CauseRefused, 404, ""},
-		{"failure", &mezu.Error{Code: mezu.CodeWorkloadReset, Cause: cut}, false, false, mezu.CauseIdleTimeout, 502, "request failed"},
-		{"failure behind a head", &mezu.Error{Code: mezu.CodeWorkloadBadResponse}, true, false, mezu.CauseWorkloadMalformed, 200, "request cut short"},
-		{"the end of the edge", relay.ErrClientGone, true, true, mezu.CauseShutdown, 200, "request cut short"},
-		{"what nobody foresaw", errors.New("odd"), true, false, mezu.CauseInternal, 200, "request cut short"},
-	} {
-		x, log := newExchange(t)
-		x.status, x.relay.Began = 200, c.began
-		if c.ended {
-			x.e.cutNow()
+// TestMetrics_EachEndIsCounted: a request counts for its cause alone, and as a refusal or
+// as aborted.
+func TestMetrics_EachEndIsCounted(t *testing.T) {
+	value := func(c prometheus.Metric) float64 {
+		var m dto.Metric
+		if err := c.Write(&m); err != nil {
+			t.Fatal(err)
 		}
-		x.end(c.err)
-		for _, cause := range mezu.Causes() {
-			var m dto.Metric
-			if err := x.e.metrics.failures[cause].Write(&m); err != nil {
-				t.Fatal(err)
+		return m.GetCounter().GetValue()
+	}
+	for _, want := range mezu.Causes() {
+		for _, refusal := range []mezu.Code{"", mezu.CodeNoRoute} {
+			m := newMetrics()
+			m.Ended(web.Outcome{Status: 404, Cause: want, Refusal: refusal, BytesIn: 3, BytesOut: 5})
+			for _, cause := range mezu.Causes() {
+				if n := value(m.failures[cause]); (n == 1) != (cause == want) {
+					t.Errorf("%s: %v counted for %s", want, n, cause)
+				}
 			}
-			if n := m.GetCounter().GetValue(); (n == 1) != (cause == c.want) {
-				t.Errorf("%s: %v counted for %s", c.name, n, cause)
+			if aborted, refused := value(m.aborted), value(m.refusals.WithLabelValues(string(mezu.CodeNoRoute))); (aborted == 1) != (refusal == "") || aborted+refused != 1 {
+				t.Errorf("%s: %v aborted, %v refused", want, aborted, refused)
+			}
+			if in, out, class := value(m.bytesIn), value(m.bytesOut), value(m.classes[4]); in != 3 || out != 5 || class != 1 {
+				t.Errorf("%v bytes in, %v out, %v of the class", in, out, class)
 			}
 		}
-		if x.status != c.status {
-			t.Errorf("%s: status %d", c.name, x.status)
-		}
-		if l := log.String(); c.logged == "" && l != "" || !strings.Contains(l, c.logged) || c.logged != "" && !strings.Contains(l, "cause="+string(c.want)) {
-			t.Errorf("%s: the log says %q", c.name, l)
-		}
+	}
+	m := newMetrics()
+	m.Panicked()
+	if n := value(m.panics); n != 1 {
+		t.Errorf("%v panics counted", n)
 	}
 }

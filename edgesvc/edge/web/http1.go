@@ -1,4 +1,4 @@
-package edge
+package web
 
 import (
 	"crypto/tls"
@@ -55,25 +55,25 @@ type http1 struct {
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
-func (e *Edge) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
+func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	sni, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
 	}
 	h := &http1{conn: conn, sni: sni}
-	h.c.draining, h.c.Date = e.front.Draining, e.dates.now
+	h.c.draining, h.c.Date = s.cfg.Draining, s.dates.now
 	h.prepare = h.canonical
-	h.x.init(e)
+	h.x.init(s)
 	h.x.client = clientAddr(conn.RemoteAddr())
 	h.c.Reset(conn, HeadTimeout, answerTimeout)
 	defer h.c.Reader.Release()
-	e.metrics.conns1.Inc()
-	defer e.metrics.conns1.Dec()
+	s.cfg.Meter.Opened(HTTP1)
+	defer s.cfg.Meter.Closed(HTTP1)
 	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
 		h.c.Reader.EmptyLine()
 		if h.c.Reader.Buffered() == 0 && !first {
 			place.Rest(h.x.started)
-			if e.front.Draining() {
+			if s.cfg.Draining() {
 				return
 			}
 		}
@@ -141,7 +141,7 @@ func (h *http1) refuseHead(err error) {
 func (h *http1) serveOne() bool {
 	x, c := &h.x, &h.c
 	x.begin()
-	c.Last = !c.Head.KeepAlive() || x.e.front.Draining()
+	c.Last = !c.Head.KeepAlive() || x.s.cfg.Draining()
 	reply, err := x.serve(c, h.prepare)
 	defer c.End()
 	if err != nil {
@@ -186,7 +186,7 @@ func (h *http1) answer(a *answer) error {
 	w := &h.c.Writer
 	h.c.Timed.SetWrite(answerTimeout)
 	w.Reset(&h.c.Timed)
-	hop := relay.Hop{Close: h.c.Last, HTTP10: h.c.Head.HTTP10(), Date: h.x.e.dates.now()}
+	hop := relay.Hop{Close: h.c.Last, HTTP10: h.c.Head.HTTP10(), Date: h.x.s.dates.now()}
 	w.Gathered(a.appendHTTP1(w.Room(), hop, h.x.req.Method == "HEAD"))
 	return w.Flush()
 }

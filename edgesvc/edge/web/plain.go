@@ -1,4 +1,4 @@
-package edge
+package web
 
 import (
 	"io"
@@ -13,9 +13,9 @@ import (
 // plainAnswer is what somebody reads who speaks HTTP without TLS to this port.
 const plainAnswer = "This port speaks HTTPS: ask again with https:// in front of the address.\n"
 
-// tellPlain answers a request in the clear, if that is what came instead of a handshake:
+// NotTLS answers a request in the clear, if that is what came instead of a handshake:
 // without a word it looks like a broken server. Nothing of the request is read but first.
-func (e *Edge) tellPlain(raw net.Conn, first [5]byte) {
+func (s *Server) NotTLS(raw net.Conn, first [5]byte) {
 	if !startsRequest(first) {
 		return
 	}
@@ -24,7 +24,7 @@ func (e *Edge) tellPlain(raw net.Conn, first [5]byte) {
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
 	raw.SetDeadline(time.Now().Add(lingerTimeout))
-	if _, err := raw.Write(a.appendHTTP1(nil, relay.Hop{Close: true, Date: e.dates.now()}, string(first[:]) == "HEAD ")); err != nil {
+	if _, err := raw.Write(a.appendHTTP1(nil, relay.Hop{Close: true, Date: s.dates.now()}, string(first[:]) == "HEAD ")); err != nil {
 		return
 	}
 	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {

@@ -1,7 +1,8 @@
-package edge
+package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,25 +16,34 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
-	dto "github.com/prometheus/client_model/go"
 )
 
-func newExchange(t *testing.T) (*exchange, *bytes.Buffer) {
+// counts keeps what a Meter is told.
+type counts struct {
+	panics int
+	ended  []Outcome
+}
+
+func (c *counts) Opened(Version)  {}
+func (c *counts) Closed(Version)  {}
+func (c *counts) Panicked()       { c.panics++ }
+func (c *counts) Ended(o Outcome) { c.ended = append(c.ended, o) }
+
+// newExchange makes an exchange of a server that ends with cut.
+func newExchange(t *testing.T, cut context.Context) (*exchange, *counts, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	e, err := New(Config{StateDir: t.TempDir(), Name: "edge-1", Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	meter := &counts{}
+	s := New(Config{Meter: meter, Cut: cut, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	x := &exchange{}
-	x.init(e)
+	x.init(s)
 	x.begin()
-	return x, &log
+	return x, meter, &log
 }
 
 // A panic costs its own request a 500 that tells nothing; the log has the stack.
 func TestP36_Panic(t *testing.T) {
-	x, log := newExchange(t)
+	x, meter, log := newExchange(t, t.Context())
 	reply, err := x.serve(nil, func() error { panic("secret of the inside") })
 	if err != nil || reply == nil || reply.status != 500 {
 		t.Fatalf("reply %+v, %v", reply, err)
@@ -45,12 +55,8 @@ func TestP36_Panic(t *testing.T) {
 	if !strings.Contains(log.String(), "secret of the inside") || !strings.Contains(log.String(), "exchange_test.go") {
 		t.Errorf("log %s", log)
 	}
-	var m dto.Metric
-	if err := x.e.metrics.panics.Write(&m); err != nil {
-		t.Fatal(err)
-	}
-	if n := m.GetCounter().GetValue(); n != 1 || !x.broken {
-		t.Errorf("%v panics counted, broken %v", n, x.broken)
+	if meter.panics != 1 || !x.broken {
+		t.Errorf("%v panics counted, broken %v", meter.panics, x.broken)
 	}
 }
 
@@ -59,7 +65,7 @@ func TestP36_Panic(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	for _, code := range []mezu.Code{mezu.CodeNotCanonical, mezu.CodeUnauthenticated, mezu.CodeUnknownHost, mezu.CodeMethodNotAllowed,
 		mezu.CodeRateLimited, mezu.CodeOverloaded, mezu.CodeNoWarpgate, mezu.CodeWorkloadTimeout, "not a code"} {
-		x, _ := newExchange(t)
+		x, _, _ := newExchange(t, t.Context())
 		x.decision.Allow = []string{"GET", "POST"}
 		a := x.answerTo(&mezu.Error{Code: code, Detail: "why"})
 		header := map[string]string{}
@@ -93,7 +99,7 @@ func TestAnswer_Page(t *testing.T) {
 		"an old browser": {map[string]string{"Accept": "text/html,*/*"}, true},
 		"curl":           {map[string]string{"Accept": "*/*"}, false},
 	} {
-		x, _ := newExchange(t)
+		x, _, _ := newExchange(t, t.Context())
 		x.req.Method = "GET"
 		for k, v := range c.header {
 			x.req.AddField(k, v)
@@ -140,24 +146,22 @@ func TestProbe_LeavesNoDeadlineBehind(t *testing.T) {
 }
 
 func TestProbeLimiter(t *testing.T) {
-	var l probeLimiter
-	l.init()
+	x, _, _ := newExchange(t, t.Context())
 	a, b, at := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), time.Unix(1000, 0)
-	for i := range probeBurst {
-		if !l.allow(a, at) {
+	allowed := func(client netip.Addr, at time.Time) bool {
+		x.client, x.started = client, at
+		return x.mayProbe()
+	}
+	const burst, perSecond = 10, 10
+	for i := range burst {
+		if !allowed(a, at) {
 			t.Fatalf("probe %d was refused", i)
 		}
 	}
-	if l.allow(a, at) || !l.allow(b, at) {
+	if allowed(a, at) || !allowed(b, at) {
 		t.Error("the limit is not one of each address")
 	}
-	if !l.allow(a, at.Add(time.Second/probesPerSecond)) || l.allow(a, at.Add(time.Second/probesPerSecond)) {
+	if !allowed(a, at.Add(time.Second/perSecond)) || allowed(a, at.Add(time.Second/perSecond)) {
 		t.Error("the bucket does not fill at its rate")
-	}
-	for i := range probeAddresses {
-		l.allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), at)
-	}
-	if len(l.buckets) > probeAddresses {
-		t.Errorf("%d addresses are remembered", len(l.buckets))
 	}
 }

@@ -1,4 +1,4 @@
-package edge
+package web
 
 import (
 	"context"
@@ -27,7 +27,7 @@ const (
 // exchange is one request on its way through the edge. It is reused by a
 // connection for its next one.
 type exchange struct {
-	e        *Edge
+	s        *Server
 	req      relay.Request
 	relay    relay.Exchange
 	head     func([]byte) []byte // appendHead, as a value made once
@@ -65,7 +65,7 @@ func (x *exchange) carry(d downstream, prepare func() error) (reply *answer, err
 	defer func() {
 		if p := recover(); p != nil {
 			x.broken = true
-			x.e.metrics.panics.Inc()
+			x.s.cfg.Meter.Panicked()
 			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
@@ -79,9 +79,9 @@ func (x *exchange) carry(d downstream, prepare func() error) (reply *answer, err
 	return nil, x.run(d)
 }
 
-// init prepares an exchange for the edge that it belongs to.
-func (x *exchange) init(e *Edge) {
-	x.e = e
+// init prepares an exchange for the server that it belongs to.
+func (x *exchange) init(s *Server) {
+	x.s = s
 	x.relay.Pace = &x.pace
 	x.ask.Carries = x.req.Carries
 	x.relay.Tunnel = true
@@ -104,7 +104,7 @@ func (x *exchange) judge(sni string) error {
 	if x.req.Host != sni {
 		return &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
 	}
-	x.table = x.e.replica.Host(x.req.Host)
+	x.table = x.s.cfg.Hosts.Host(x.req.Host)
 	if x.table == nil {
 		return &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
 	}
@@ -150,7 +150,7 @@ func (x *exchange) run(d downstream) error {
 	bundle := x.table.Bundle()
 	failovers := x.decision.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {
-		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining, tried...)
+		s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, tried...)
 		if s == nil {
 			return last
 		}
@@ -193,7 +193,7 @@ func (x *exchange) run(d downstream) error {
 			}
 			x.bytesIn = 0
 		}
-		if stale && again == relay.Anywhere && (failovers == 0 || x.e.hub.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
+		if stale && again == relay.Anywhere && (failovers == 0 || x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
 		tried = append(tried, s)
@@ -212,7 +212,7 @@ func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn
 	if conn := s.TryCheckout(client); conn != nil {
 		return conn, nil
 	}
-	ctx, leave := context.WithDeadline(x.e.cut, x.ready.Add(x.decision.Route.Timeout))
+	ctx, leave := context.WithDeadline(x.s.cfg.Cut, x.ready.Add(x.decision.Route.Timeout))
 	defer leave()
 	d.Watch(leave)
 	conn, err := s.Checkout(ctx, client)

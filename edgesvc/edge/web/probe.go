@@ -1,61 +1,24 @@
-package edge
+package web
 
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
-// Limits of probes.
-const (
-	// probesPerSecond and probeBurst bound probes of one address, so that the
-	// endpoint can't be used to load a Warpgate.
-	probesPerSecond = 10
-	probeBurst      = 10
-	// probeAddresses bounds how many addresses are remembered.
-	probeAddresses = 10_000
-	probeTimeout   = 5 * time.Second
-)
+// probeTimeout bounds the round trip to a Warpgate.
+const probeTimeout = 5 * time.Second
 
-// probeLimiter is a token bucket an address. When the table is full it starts
-// over: that forgives a few probes and bounds memory.
-type probeLimiter struct {
-	mu      sync.Mutex
-	buckets map[netip.Addr]bucket
-}
-
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-func (l *probeLimiter) init() { l.buckets = map[netip.Addr]bucket{} }
-
-func (l *probeLimiter) allow(a netip.Addr, at time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.buckets) >= probeAddresses {
-		l.buckets = map[netip.Addr]bucket{}
-	}
-	b, ok := l.buckets[a]
-	if !ok {
-		b = bucket{probeBurst, at}
-	}
-	b.tokens = min(probeBurst, b.tokens+at.Sub(b.at).Seconds()*probesPerSecond)
-	b.at = at
-	ok = b.tokens >= 1
-	if ok {
-		b.tokens--
-	}
-	l.buckets[a] = b
-	return ok
+// newProbeLimiter bounds the probes of one address, so that they can't be used to load a
+// Warpgate.
+func newProbeLimiter() *gcra.Limiter {
+	return gcra.New(gcra.Rate{Events: 10, Per: time.Second, Burst: 10})
 }
 
 // reservedAnswer serves a path below /.mezu/.
@@ -67,7 +30,7 @@ func (x *exchange) reservedAnswer() (*answer, error) {
 		x.decision.Allow = []string{"GET", "HEAD"}
 		return nil, &mezu.Error{Code: mezu.CodeMethodNotAllowed, Detail: "a probe is a GET"}
 	}
-	if !x.e.probes.allow(x.client, x.started) {
+	if !x.mayProbe() {
 		return nil, &mezu.Error{Code: mezu.CodeRateLimited, Detail: "at most 10 probes a second"}
 	}
 	timing := fmt.Sprintf("edge;dur=%.3f", millis(time.Since(x.started)))
@@ -84,6 +47,12 @@ func (x *exchange) reservedAnswer() (*answer, error) {
 	a.set("Cache-Control", "no-store")
 	a.set(mezu.HeaderRequestID, x.req.ID)
 	return a, nil
+}
+
+// mayProbe counts a probe of the client's address, if it may make one now.
+func (x *exchange) mayProbe() bool {
+	_, ok := x.s.probes.Allow(x.client.String(), x.started)
+	return ok
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -103,11 +72,11 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 	if !bundle.Enabled {
 		return 0, &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: "the environment is switched off"}
 	}
-	ctx, cancel := context.WithTimeout(x.e.cut, probeTimeout)
+	ctx, cancel := context.WithTimeout(x.s.cfg.Cut, probeTimeout)
 	defer cancel()
 	start := time.Now()
 	for range maxAttempts {
-		s := x.e.hub.PickBut(bundle.Environment, bundle.Draining)
+		s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
 		if s == nil {
 			break
 		}

@@ -1,4 +1,4 @@
-package edge
+package web
 
 import (
 	"sync"
@@ -78,19 +78,19 @@ func (h *heldBodies) bytes() int {
 
 // Take asks for memory for this exchange's body.
 func (x *exchange) Take(n int) bool {
-	return x.e.held.take(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
+	return x.s.held.take(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
 }
 
 // Give gives it back.
 func (x *exchange) Give(n int) {
-	x.e.held.give(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
+	x.s.held.give(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
 }
 
 // Spare reports whether there is so much room for this exchange's client that its body
 // may be sent on before it is whole.
 func (x *exchange) Spare() bool {
 	bundle := x.table.Bundle()
-	s := x.e.hub.PickBut(bundle.Environment, bundle.Draining)
+	s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
 	return s != nil && s.Spare(tunnel.AddressOf(x.client))
 }
 

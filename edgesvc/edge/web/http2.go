@@ -1,4 +1,4 @@
-package edge
+package web
 
 import (
 	"context"
@@ -32,7 +32,7 @@ const (
 // h2Server feeds net/http's server with connections whose handshake is done and
 // agreed on HTTP/2.
 type h2Server struct {
-	e    *Edge
+	s    *Server
 	srv  *http.Server
 	feed *feedListener
 	pool sync.Pool
@@ -41,8 +41,8 @@ type h2Server struct {
 	open map[net.Conn]chan struct{} // closed when net/http is done with the connection
 }
 
-func newH2Server(e *Edge) *h2Server {
-	s := &h2Server{e: e, feed: newFeedListener(e.public.Addr()), open: map[net.Conn]chan struct{}{}}
+func newH2Server(server *Server) *h2Server {
+	s := &h2Server{s: server, feed: newFeedListener(server.cfg.Addr), open: map[net.Conn]chan struct{}{}}
 	s.pool.New = s.newStream
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -54,7 +54,7 @@ func newH2Server(e *Edge) *h2Server {
 		IdleTimeout:    IdleTimeout,
 		// «OPTIONS *» is judged like any other.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:                     slog.NewLogLogger(server.cfg.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          h2MaxStreams,
 			MaxReceiveBufferPerStream:     h2StreamWindow,
@@ -70,7 +70,7 @@ func newH2Server(e *Edge) *h2Server {
 
 func (s *h2Server) newStream() any {
 	c := &http2{}
-	c.x.init(s.e)
+	c.x.init(s.s)
 	return c
 }
 
@@ -78,8 +78,8 @@ func (s *h2Server) serve() { s.srv.Serve(s.feed) }
 
 // handle serves one connection until it ends.
 func (s *h2Server) handle(conn *tls.Conn) {
-	s.e.metrics.conns2.Inc()
-	defer s.e.metrics.conns2.Dec()
+	s.s.cfg.Meter.Opened(HTTP2)
+	defer s.s.cfg.Meter.Closed(HTTP2)
 	closed := make(chan struct{})
 	s.mu.Lock()
 	s.open[conn] = closed
@@ -200,7 +200,7 @@ func (c *http2) serve() error {
 func (c *http2) canonical() error {
 	err := relay.CanonicalHTTP(c.r, &c.x.req, &c.text)
 	if err == nil {
-		c.x.req.Expect = c.x.req.Framing != relay.NoBody && c.x.e.h2.asks.continues(c.r.Body)
+		c.x.req.Expect = c.x.req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
 		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
 		err = c.x.judge(sni)
 	}
@@ -294,7 +294,7 @@ func (c *http2) asSaid(header http.Header, length int64) {
 		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
 	if _, ok := header["Date"]; !ok {
-		header["Date"] = []string{c.x.e.dates.now()}
+		header["Date"] = []string{c.x.s.dates.now()}
 	}
 }
 

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// end counts and logs how the request ended.
+func (x *exchange) end(err error) {
+	o := Outcome{Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
+	var refusal *mezu.Error
+	if err != nil {
+		o.Cause = relay.CauseOf(err)
+		if x.s.cfg.Cut.Err() != nil {
+			o.Cause = mezu.CauseShutdown
+		}
+		if !x.relay.Began && errors.As(err, &refusal) {
+			o.Refusal = refusal.Code
+			if !refusal.Code.Known() {
+				o.Refusal = mezu.CodeInternal
+			}
+			x.status = o.Refusal.Status()
+		}
+	}
+	o.Status = x.status
+	x.s.cfg.Meter.Ended(o)
+	if err != nil {
+		x.tell(o, refusal, err)
+	}
+}
+
+// tell logs a request that did not end whole.
+func (x *exchange) tell(o Outcome, refusal *mezu.Error, err error) {
+	log := x.s.cfg.Log
+	switch {
+	case o.Refusal == "":
+		level := slog.LevelInfo
+		if o.Cause.OfClient() {
+			level = slog.LevelDebug // as often as clients like
+		}
+		log.Log(x.s.cfg.Cut, level, "request cut short", "request_id", x.req.ID, "host", x.req.Host, "cause", string(o.Cause), "status", o.Status, "bytes_out", o.BytesOut, "error", err)
+	case refusal.Cause != nil:
+		log.Warn("request failed", "request_id", x.req.ID, "code", string(o.Refusal), "cause", string(o.Cause), "error", refusal.Cause)
+	default:
+		// By rules, by the client's doing, or told by a Warpgate, which has logged it.
+		log.Debug("request refused", "request_id", x.req.ID, "code", string(o.Refusal), "cause", string(o.Cause), "detail", refusal.Detail)
+	}
+}

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// TestRow22_EachEndIsCounted: an exchange that does not end whole is counted by its
+// cause and logged, unless a client could fill the log with it.
+func TestRow22_EachEndIsCounted(t *testing.T) {
+	cut := &relay.Cut{Cause: mezu.CauseIdleTimeout, Err: io.ErrUnexpectedEOF}
+	for _, c := range []struct {
+		name         string
+		err          error
+		began, ended bool
+		want         mezu.Cause
+		status       int
+		logged       string
+	}{
+		{"cut", cut, true, false, mezu.CauseIdleTimeout, 200, "request cut short"},
+		{"client", relay.ErrClientGone, true, false, mezu.CauseClientGone, 200, ""},
+		{"refusal", &mezu.Error{Code: mezu.CodeNoRoute}, false, false, mezu.CauseRefused, 404, ""},
+		{"failure", &mezu.Error{Code: mezu.CodeWorkloadReset, Cause: cut}, false, false, mezu.CauseIdleTimeout, 502, "request failed"},
+		{"failure behind a head", &mezu.Error{Code: mezu.CodeWorkloadBadResponse}, true, false, mezu.CauseWorkloadMalformed, 200, "request cut short"},
+		{"the end of the edge", relay.ErrClientGone, true, true, mezu.CauseShutdown, 200, "request cut short"},
+		{"what nobody foresaw", errors.New("odd"), true, false, mezu.CauseInternal, 200, "request cut short"},
+	} {
+		cut, cutNow := context.WithCancel(t.Context())
+		x, meter, log := newExchange(t, cut)
+		x.status, x.relay.Began = 200, c.began
+		if c.ended {
+			cutNow()
+		}
+		x.end(c.err)
+		cutNow()
+		if n := meter.ended; len(n) != 1 || n[0].Cause != c.want || n[0].Status != c.status {
+			t.Errorf("%s: %+v counted", c.name, n)
+		}
+		if x.status != c.status {
+			t.Errorf("%s: status %d", c.name, x.status)
+		}
+		if l := log.String(); c.logged == "" && l != "" || !strings.Contains(l, c.logged) || c.logged != "" && !strings.Contains(l, "cause="+string(c.want)) {
+			t.Errorf("%s: the log says %q", c.name, l)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+// Package web serves HTTP to the public: it brings each request into its one canonical
+// form, judges it by the bundle of its environment, and carries what is allowed to a
+// Warpgate and the response back.
+//
+// What lives here: the servers of HTTP/1.1 and HTTP/2, the exchange that both make of a
+// request, and the answers that the edge gives itself. What may not: listeners and
+// handshakes (package front), the tunnel (package tunnel), the form of messages (package
+// relay), decisions (package policy), and where bundles come from. Package edge alone
+// imports it.
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// Hosts finds environments.
+type Hosts interface {
+	// Host gives the configuration of the environment with this canonical host, nil if
+	// there is none.
+	Host(host string) *policy.Table
+}
+
+// Tunnels finds Warpgates.
+type Tunnels interface {
+	// PickBut chooses a Warpgate of the environment that is neither one of drained, by its
+	// id, nor one of not; nil if there is none.
+	PickBut(environment string, drained []string, not ...*tunnel.Session) *tunnel.Session
+}
+
+// Version is a version of HTTP.
+type Version string
+
+// The versions that are served.
+const (
+	HTTP1 Version = "1.1"
+	HTTP2 Version = "2"
+)
+
+// Meter counts. Its methods are called from many goroutines.
+type Meter interface {
+	// Opened and Closed count connections.
+	Opened(v Version)
+	Closed(v Version)
+	// Panicked counts requests that ended in a panic.
+	Panicked()
+	// Ended counts a request that has ended.
+	Ended(o Outcome)
+}
+
+// Outcome is how a request ended.
+type Outcome struct {
+	Status            int // 0 if the client got none
+	Took              time.Duration
+	BytesIn, BytesOut int64
+	// Cause is why it did not end whole, empty if it did.
+	Cause mezu.Cause
+	// Refusal is the code of an answer that the edge gave itself; if it is empty and Cause
+	// is not, the client left or its response was cut short.
+	Refusal mezu.Code
+}
+
+// Config is what a Server is made of. All of it is required.
+type Config struct {
+	Hosts   Hosts
+	Tunnels Tunnels
+	Meter   Meter
+	// Addr is the address of the listener.
+	Addr net.Addr
+	// Draining reports whether connections are to end as soon as no request is under way.
+	Draining func() bool
+	// Cut ends when nothing may go on.
+	Cut context.Context
+	Log *slog.Logger
+}
+
+// Server serves connections of HTTP. Make it with New; Run serves those of HTTP/2.
+type Server struct {
+	cfg    Config
+	h2     *h2Server
+	dates  dateClock
+	held   heldBodies
+	probes *gcra.Limiter
+}
+
+// New assembles a Server.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, probes: newProbeLimiter()}
+	s.held.init()
+	s.h2 = newH2Server(s)
+	return s
+}
+
+// Protocols are the versions of HTTP by the names that handshakes have for them (ALPN).
+func Protocols() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+
+// Run serves HTTP/2 until Drain or Close.
+func (s *Server) Run() { s.h2.serve() }
+
+// ServeConn serves one connection until it ends.
+func (s *Server) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		place.Entrust()
+		s.h2.handle(conn)
+	} else {
+		s.serveHTTP1(conn, place)
+	}
+	return false
+}
+
+// Drain ends each connection of HTTP/2 when no request is under way on it, and returns
+// when all have ended or ctx has.
+func (s *Server) Drain(ctx context.Context) { s.h2.shutdown(ctx) }
+
+// Close ends the connections of HTTP/2 at once. It may be called twice.
+func (s *Server) Close() { s.h2.close() }
+
+// HeldBytes is the memory of request bodies that are not whole yet.
+func (s *Server) HeldBytes() int { return s.held.bytes() }
