@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -71,6 +72,16 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	case a.status == http.StatusUnauthorized:
 		a.set("WWW-Authenticate", "Bearer")
 	}
+	return a
+}
+
+// given renders an answer that the configuration gives.
+func (x *exchange) given(configured *policy.Answer) *answer {
+	a := &answer{status: configured.Status, body: configured.Body}
+	for _, h := range configured.Header {
+		a.set(h.Name, h.Value)
+	}
+	a.set(mezu.HeaderRequestID, x.req.ID)
 	return a
 }
 

@@ -24,8 +24,24 @@ const (
 	maxAttempts = mezu.MaxRetries + 2
 )
 
-// exchange is one request on its way through the edge. It is reused by a
-// connection for its next one.
+// client is the public side of an exchange, in the version of HTTP that it speaks. Its
+// methods are called from the exchange's goroutine, one request after another.
+type client interface {
+	relay.Downstream
+	// canonical brings the request into its one form. host is what the connection was made
+	// for, as the handshake says, in canonical form too.
+	canonical(req *relay.Request) (host string, err error)
+	// open makes the request's body readable, once it is judged: limit bounds it, if not
+	// zero. route is the one that was chosen, nil if none was.
+	open(route *policy.Route, limit int64)
+	// Hold reads the body as far as it is to be held before it is sent on.
+	Hold(pace *relay.Pace, store relay.Store) error
+	// Settle ends what Hold left reading the body.
+	Settle()
+}
+
+// exchange is one request on its way through the edge, and its response. A connection of
+// HTTP/1.1 uses it again for its next request, a stream of HTTP/2 for another stream.
 type exchange struct {
 	s        *Server
 	req      relay.Request
@@ -44,41 +60,6 @@ type exchange struct {
 	broken            bool // a panic left it in an unknown state
 }
 
-// serve serves one request: prepare makes it canonical and judges it; d is its
-// client. A reply is still to be sent; with an error there is nobody to send one
-// to.
-func (x *exchange) serve(d downstream, prepare func() error) (*answer, error) {
-	reply, err := x.carry(d, prepare)
-	x.end(err)
-	if err == nil {
-		return reply, nil
-	}
-	var refusal *mezu.Error
-	if errors.As(err, &refusal) && !x.relay.Began {
-		return x.answerTo(refusal), nil
-	}
-	return reply, err
-}
-
-// carry is serve without its books. A panic costs this one request only.
-func (x *exchange) carry(d downstream, prepare func() error) (reply *answer, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			x.broken = true
-			x.s.cfg.Meter.Panicked()
-			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
-		}
-	}()
-	if err := prepare(); err != nil {
-		return nil, err
-	}
-	relay.Fault(&x.req, "edge")
-	if reservedPath(x.req.Path.Path) {
-		return x.reservedAnswer()
-	}
-	return nil, x.run(d)
-}
-
 // init prepares an exchange for the server that it belongs to.
 func (x *exchange) init(s *Server) {
 	x.s = s
@@ -88,8 +69,7 @@ func (x *exchange) init(s *Server) {
 	x.head = x.appendHead
 }
 
-// begin starts the books of one exchange. The request id is there from the
-// start, so that even a refusal of the head names one.
+// begin forgets the request before.
 func (x *exchange) begin() {
 	x.started = time.Now()
 	x.req = relay.Request{Fields: x.req.Fields[:0]}
@@ -98,31 +78,77 @@ func (x *exchange) begin() {
 	x.relay.Began = false
 }
 
-// judge finds the environment and decides by its bundle. A nil error means that
-// the request may be sent on.
-func (x *exchange) judge(sni string) error {
-	if x.req.Host != sni {
-		return &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
+// serve serves one request of c. A reply is still to be sent. With an error there is
+// nobody to send one to.
+func (x *exchange) serve(c client) (*answer, error) {
+	reply, err := x.carry(c)
+	if err == nil && reply != nil {
+		x.status = reply.status
 	}
-	x.table = x.s.cfg.Hosts.Host(x.req.Host)
+	x.end(err)
+	if err == nil {
+		return reply, nil
+	}
+	var refusal *mezu.Error
+	if errors.As(err, &refusal) && !x.relay.Began {
+		return x.answerTo(refusal), nil
+	}
+	return nil, err
+}
+
+// carry judges the request and answers it or carries it to a workload. A panic costs this
+// one request only.
+func (x *exchange) carry(c client) (reply *answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.broken = true
+			x.s.cfg.Meter.Panicked()
+			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	host, err := c.canonical(&x.req)
+	if err == nil {
+		reply, err = x.judge(host)
+	}
+	c.open(x.decision.Route, x.bodyLimit())
+	if err != nil || reply != nil {
+		return reply, err
+	}
+	relay.Fault(&x.req, "edge")
+	if x.decision.Route == nil {
+		return x.reserved()
+	}
+	return nil, x.run(c)
+}
+
+// judge finds the environment and decides by its bundle. Without an error and a reply the
+// request goes to a workload if a route was chosen, and is the edge's own if not.
+func (x *exchange) judge(host string) (reply *answer, err error) {
+	if x.req.Host != host {
+		return nil, &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
+	}
+	x.table = x.s.cfg.Hosts.Host(host)
 	if x.table == nil {
-		return &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
+		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
 	}
 	if reservedPath(x.req.Path.Path) {
-		return nil
+		return nil, nil
 	}
 	x.ask.Method, x.ask.Path, x.ask.Client = x.req.Method, x.req.Path, x.client
 	x.decision = x.table.Decide(policy.Edge, &x.ask)
-	if x.decision.Code != "" {
-		return &mezu.Error{Code: x.decision.Code, Detail: x.decision.Detail}
+	switch {
+	case x.decision.Code != "":
+		return nil, &mezu.Error{Code: x.decision.Code, Detail: x.decision.Detail}
+	case x.decision.Answer != nil:
+		return x.given(x.decision.Answer), nil
 	}
 	if x.req.Upgrade != "" && !x.decision.Route.WebSocket {
 		x.req.Upgrade = ""
 	}
-	if max := x.decision.Route.MaxBody; max > 0 && x.req.Framing == relay.Length && x.req.Length > max {
-		return relay.ErrOverrun
+	if max := x.bodyLimit(); max > 0 && x.req.Framing == relay.Length && x.req.Length > max {
+		return nil, relay.ErrOverrun
 	}
-	return nil
+	return nil, nil
 }
 
 // bodyLimit is the route's bound on the body; zero if there is none.
@@ -137,12 +163,12 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 
 // run carries the request to a Warpgate and its response back. An error that is
 // a *mezu.Error has not been answered yet, unless the response began.
-func (x *exchange) run(d downstream) error {
+func (x *exchange) run(c client) error {
 	gathered := false
 	defer func() {
 		if gathered {
 			x.pace.End()
-			d.Settle()
+			c.Settle()
 		}
 	}()
 	var tried []*tunnel.Session
@@ -156,7 +182,7 @@ func (x *exchange) run(d downstream) error {
 		}
 		if !gathered {
 			gathered = true
-			waited, err := x.gather(d)
+			waited, err := x.gather(c)
 			if err != nil {
 				return err
 			}
@@ -165,7 +191,7 @@ func (x *exchange) run(d downstream) error {
 				continue // s may be busy or gone by now
 			}
 		}
-		conn, err := x.checkout(s, d)
+		conn, err := x.checkout(s, c)
 		if errors.Is(err, tunnel.ErrGone) {
 			last, tried = checkoutError(err), append(tried, s)
 			continue // of a session that ended nothing was tried
@@ -182,13 +208,13 @@ func (x *exchange) run(d downstream) error {
 			continue
 		}
 		stale := conn.Reused()
-		again, err := x.try(conn, d)
+		again, err := x.try(conn, c)
 		if err == nil || again == relay.Never {
 			return err
 		}
 		last = err
 		if x.req.Framing != relay.NoBody {
-			if !d.Rewind() {
+			if !c.Rewind() {
 				return err
 			}
 			x.bytesIn = 0
@@ -207,16 +233,16 @@ func (x *exchange) run(d downstream) error {
 // checkout takes a data connection. A client that leaves while it waits for one
 // gives its place to the next; of one that has sent more than a buffer full behind
 // its request only HTTP/2 tells.
-func (x *exchange) checkout(s *tunnel.Session, d relay.Downstream) (*tunnel.Conn, error) {
-	client := tunnel.AddressOf(x.client)
-	if conn := s.TryCheckout(client); conn != nil {
+func (x *exchange) checkout(s *tunnel.Session, c client) (*tunnel.Conn, error) {
+	address := tunnel.AddressOf(x.client)
+	if conn := s.TryCheckout(address); conn != nil {
 		return conn, nil
 	}
 	ctx, leave := context.WithDeadline(x.s.cfg.Cut, x.ready.Add(x.decision.Route.Timeout))
 	defer leave()
-	d.Watch(leave)
-	conn, err := s.Checkout(ctx, client)
-	d.Unwatch()
+	c.Watch(leave)
+	conn, err := s.Checkout(ctx, address)
+	c.Unwatch()
 	if err == nil && ctx.Err() != nil { // it came in the same moment
 		conn.Release()
 		return nil, ctx.Err()
@@ -235,7 +261,7 @@ func checkoutError(err error) error {
 }
 
 // try carries the request over one data connection.
-func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again relay.Retry, err error) {
+func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err error) {
 	r, route := &x.relay, x.decision.Route
 	defer func() {
 		x.bytesIn += r.BytesIn
@@ -252,7 +278,7 @@ func (x *exchange) try(conn *tunnel.Conn, d relay.Downstream) (again relay.Retry
 		}
 	}()
 	up := relay.Upstream{Conn: conn, WriteBy: &conn.WriteBy, Abort: conn.Abort}
-	again, err = r.Carry(up, &relay.Call{Request: &x.req, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, d)
+	again, err = r.Carry(up, &relay.Call{Request: &x.req, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
 	x.status = r.Status
 	return again, err
 }

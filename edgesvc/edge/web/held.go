@@ -94,27 +94,18 @@ func (x *exchange) Spare() bool {
 	return s != nil && s.Spare(tunnel.AddressOf(x.client))
 }
 
-// downstream is a client whose body can be held.
-type downstream interface {
-	relay.Downstream
-	// Hold reads the body as far as it is to be held, before it is sent on.
-	Hold(pace *relay.Pace, store relay.Store) error
-	// Settle ends what Hold left reading the body.
-	Settle()
-}
-
 // gather has the body come, if it is to come before a data connection is taken for it:
 // one that is small, or may be. It reports whether that may have taken time. Each body that
 // isn't here yet is held to a rate from now on, but for one side of a streaming call.
-func (x *exchange) gather(d downstream) (waited bool, err error) {
+func (x *exchange) gather(c client) (waited bool, err error) {
 	r := &x.req
-	if r.Framing == relay.NoBody || d.UploadNow() && !r.Expect || r.Streams() {
+	if r.Framing == relay.NoBody || c.UploadNow() && !r.Expect || r.Streams() {
 		return false, nil
 	}
 	idle := x.decision.Route.IdleTimeout
-	x.pace.Begin(leastBodyRate, min(bodyGrace, idle), min(bodyCredit, idle), d)
+	x.pace.Begin(leastBodyRate, min(bodyGrace, idle), min(bodyCredit, idle), c)
 	if r.Expect || r.Framing == relay.Length && r.Length > relay.MaxHeld {
 		return false, nil
 	}
-	return true, d.Hold(&x.pace, x)
+	return true, c.Hold(&x.pace, x)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -32,46 +33,33 @@ const (
 	lingerBytes   = 64 << 20
 )
 
-// publicClient is a client that learns by its response when the edge has begun to
-// drain since its request came.
-type publicClient struct {
-	relay.Client
-	draining func() bool
-}
-
-// Deliver sends a response.
-func (c *publicClient) Deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
-	return c.Client.Deliver(h, body, closing || c.draining())
-}
-
-// http1 is one public connection of HTTP/1.1.
+// http1 is one public connection of HTTP/1.1: the client of its requests.
 type http1 struct {
-	x       exchange
-	c       publicClient
-	conn    *tls.Conn
-	sni     string
-	names   relay.Names
-	prepare func() error // canonical, as a value made once
+	relay.Client
+	x     exchange
+	conn  *tls.Conn
+	host  string // that the handshake named
+	names relay.Names
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
 func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
-	sni, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
+	host, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
 	}
-	h := &http1{conn: conn, sni: sni}
-	h.c.draining, h.c.Date = s.cfg.Draining, s.dates.now
-	h.prepare = h.canonical
+	h := &http1{conn: conn, host: host}
+	h.Date = s.dates.now
 	h.x.init(s)
 	h.x.client = clientAddr(conn.RemoteAddr())
-	h.c.Reset(conn, HeadTimeout, answerTimeout)
-	defer h.c.Reader.Release()
+	h.x.relay.Response = h.respond
+	h.Reset(conn, HeadTimeout, answerTimeout)
+	defer h.Reader.Release()
 	s.cfg.Meter.Opened(HTTP1)
 	defer s.cfg.Meter.Closed(HTTP1)
 	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
-		h.c.Reader.EmptyLine()
-		if h.c.Reader.Buffered() == 0 && !first {
+		h.Reader.EmptyLine()
+		if h.Reader.Buffered() == 0 && !first {
 			place.Rest(h.x.started)
 			if s.cfg.Draining() {
 				return
@@ -100,95 +88,93 @@ func clientAddr(a net.Addr) netip.Addr {
 
 // readHead waits for a request and then reads its head within HeadTimeout.
 func (h *http1) readHead(wait time.Duration) error {
-	c := &h.c
-	for c.Reader.Buffered() == 0 { // a second time after an empty line
-		c.Reader.Rewind()
-		c.Timed.SetRead(wait)
-		if _, err := c.Reader.Fill(); err != nil {
+	for h.Reader.Buffered() == 0 { // a second time after an empty line
+		h.Reader.Rewind()
+		h.Timed.SetRead(wait)
+		if _, err := h.Reader.Fill(); err != nil {
 			return err
 		}
-		c.Reader.EmptyLine()
+		h.Reader.EmptyLine()
 	}
-	if !c.Reader.HasHead() {
-		if err := c.Timed.FixRead(HeadTimeout); err != nil {
+	if !h.Reader.HasHead() {
+		if err := h.Timed.FixRead(HeadTimeout); err != nil {
 			return err
 		}
 	}
-	err := c.Reader.ReadRequest(&c.Head)
+	err := h.Reader.ReadRequest(&h.Head)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request head came too slowly"}
 	}
 	return err
 }
 
-// refuseHead answers a head that could not be read, if it was the client's
-// doing.
+// refuseHead answers a head that could not be read, if that was the client's doing.
 func (h *http1) refuseHead(err error) {
 	var refusal *mezu.Error
 	if !errors.As(err, &refusal) {
 		return
 	}
 	h.x.begin()
-	h.c.Last = true
+	h.Last = true
 	h.x.end(err)
 	if h.answer(h.x.answerTo(refusal)) == nil {
 		h.linger()
 	}
 }
 
-// serveOne serves the request whose head was read and reports whether the
-// connection goes on.
+// serveOne serves the request whose head was read, and reports whether the connection
+// goes on.
 func (h *http1) serveOne() bool {
-	x, c := &h.x, &h.c
-	x.begin()
-	c.Last = !c.Head.KeepAlive() || x.s.cfg.Draining()
-	reply, err := x.serve(c, h.prepare)
-	defer c.End()
+	h.x.begin()
+	h.Last = !h.Head.KeepAlive() || h.x.s.cfg.Draining()
+	reply, err := h.x.serve(h)
+	defer h.End()
 	if err != nil {
 		return false // the client is gone, or must see that the response is cut
 	}
-	done := c.BodyDone()
+	done := h.BodyDone()
 	if reply != nil {
 		// Who sent a head without one meaning may see its end elsewhere, too.
-		c.Last = c.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
+		h.Last = h.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
 		if h.answer(reply) != nil {
 			return false
 		}
 	}
-	if x.status == 101 || x.broken {
+	if h.x.status == 101 || h.x.broken {
 		return false
 	}
-	if c.Last || !done {
+	if h.Last || !done {
 		h.linger()
 		return false
 	}
 	return true
 }
 
-// canonical brings the head into its one form, judges it, and makes the body
-// readable once its limit is known.
-func (h *http1) canonical() error {
-	x, c := &h.x, &h.c
-	err := c.Head.Canonical(&x.req, &h.names)
-	if err == nil {
-		err = x.judge(h.sni)
+func (h *http1) canonical(req *relay.Request) (host string, err error) {
+	return h.host, h.Head.Canonical(req, &h.names)
+}
+
+func (h *http1) open(route *policy.Route, limit int64) {
+	if route != nil {
+		h.Timed.SetRead(route.IdleTimeout)
 	}
-	if r := x.decision.Route; r != nil {
-		c.Timed.SetRead(r.IdleTimeout)
-	}
-	c.RequestID = x.req.ID
-	c.Begin(x.bodyLimit())
-	return err
+	h.RequestID = h.x.req.ID
+	h.Begin(limit)
+}
+
+// respond is shown each response before it goes to the client, who learns by it when the
+// edge has begun to drain since the request came.
+func (h *http1) respond(*relay.ResponseHead) {
+	h.Last = h.Last || h.x.s.cfg.Draining()
 }
 
 // answer sends an answer of the edge's own.
 func (h *http1) answer(a *answer) error {
-	w := &h.c.Writer
-	h.c.Timed.SetWrite(answerTimeout)
-	w.Reset(&h.c.Timed)
-	hop := relay.Hop{Close: h.c.Last, HTTP10: h.c.Head.HTTP10(), Date: h.x.s.dates.now()}
-	w.Gathered(a.appendHTTP1(w.Room(), hop, h.x.req.Method == "HEAD"))
-	return w.Flush()
+	h.Timed.SetWrite(answerTimeout)
+	h.Writer.Reset(&h.Timed)
+	hop := relay.Hop{Close: h.Last, HTTP10: h.Head.HTTP10(), Date: h.x.s.dates.now()}
+	h.Writer.Gathered(a.appendHTTP1(h.Writer.Room(), hop, h.x.req.Method == "HEAD"))
+	return h.Writer.Flush()
 }
 
 // linger closes the sending side and swallows input for a moment.

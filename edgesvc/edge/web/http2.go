@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -188,24 +189,24 @@ func (c *http2) serve() error {
 	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		x.client = ap.Addr().Unmap()
 	}
-	reply, err := x.serve(c, c.canonical)
+	reply, err := x.serve(c)
 	if reply != nil {
 		return reply.writeHTTP(c.w)
 	}
 	return err
 }
 
-// canonical brings the request into its one form, judges it, and makes the body
-// readable once its limit is known.
-func (c *http2) canonical() error {
-	err := relay.CanonicalHTTP(c.r, &c.x.req, &c.text)
-	if err == nil {
-		c.x.req.Expect = c.x.req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
-		sni, _ := mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
-		err = c.x.judge(sni)
+func (c *http2) canonical(req *relay.Request) (host string, err error) {
+	if err := relay.CanonicalHTTP(c.r, req, &c.text); err != nil {
+		return "", err
 	}
-	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, c.x.bodyLimit())
-	return err
+	req.Expect = req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
+	host, _ = mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
+	return host, nil
+}
+
+func (c *http2) open(_ *policy.Route, limit int64) {
+	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, limit)
 }
 
 // Source is the stream's body.

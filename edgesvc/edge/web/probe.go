@@ -21,8 +21,9 @@ func newProbeLimiter() *gcra.Limiter {
 	return gcra.New(gcra.Rate{Events: 10, Per: time.Second, Burst: 10})
 }
 
-// reservedAnswer serves a path below /.mezu/.
-func (x *exchange) reservedAnswer() (*answer, error) {
+// reserved answers a request of a path below /.mezu/, which is the edge's own on every
+// host.
+func (x *exchange) reserved() (*answer, error) {
 	if x.req.Path.Path != "/.mezu/probe" {
 		return nil, &mezu.Error{Code: mezu.CodeNoRoute, Detail: "there is nothing under this reserved path"}
 	}
@@ -42,7 +43,6 @@ func (x *exchange) reservedAnswer() (*answer, error) {
 		timing += fmt.Sprintf(", warpgate;dur=%.3f", millis(took))
 	}
 	a := &answer{status: 204}
-	x.status = a.status
 	a.set("Server-Timing", timing)
 	a.set("Cache-Control", "no-store")
 	a.set(mezu.HeaderRequestID, x.req.ID)
