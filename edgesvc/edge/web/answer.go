@@ -40,11 +40,11 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	if !code.Known() {
 		code = mezu.CodeInternal
 	}
-	if x.req.ID == "" {
-		x.req.ID = relay.NewRequestID() // the head was refused before it had one
+	if x.Request.ID == "" {
+		x.Request.ID = relay.NewRequestID() // the head was refused before it had one
 	}
 	a := &answer{status: code.Status()}
-	p := problem{http.StatusText(a.status), a.status, code, refusal.Detail, x.req.ID}
+	p := problem{http.StatusText(a.status), a.status, code, refusal.Detail, x.Request.ID}
 	if code == mezu.CodeInternal {
 		p.Detail = ""
 	}
@@ -63,10 +63,10 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	a.set("Content-Type", contentType)
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
-	a.set(mezu.HeaderRequestID, x.req.ID)
+	a.set(mezu.HeaderRequestID, x.Request.ID)
 	switch {
 	case a.status == http.StatusMethodNotAllowed:
-		a.set("Allow", strings.Join(x.decision.Allow, ", "))
+		a.set("Allow", strings.Join(x.allow, ", "))
 	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
 		a.set("Retry-After", retryAfter)
 	case a.status == http.StatusUnauthorized:
@@ -81,7 +81,7 @@ func (x *exchange) given(configured *policy.Answer) *answer {
 	for _, h := range configured.Header {
 		a.set(h.Name, h.Value)
 	}
-	a.set(mezu.HeaderRequestID, x.req.ID)
+	a.set(mezu.HeaderRequestID, x.Request.ID)
 	return a
 }
 
@@ -90,14 +90,14 @@ func (a *answer) set(name, value string) { a.header = append(a.header, [2]string
 // navigates reports whether a person's browser is about to show the answer as a
 // page.
 func (x *exchange) navigates() bool {
-	if x.req.Method != "GET" && x.req.Method != "HEAD" && x.req.Method != "POST" {
+	if x.Request.Method != "GET" && x.Request.Method != "HEAD" && x.Request.Method != "POST" {
 		return false
 	}
 	html := false
-	for i := range x.req.Fields {
-		f := &x.req.Fields[i]
+	for i := range x.Request.Fields {
+		f := &x.Request.Fields[i]
 		if f.Is("sec-fetch-mode") {
-			return x.req.Carries("sec-fetch-mode", "navigate")
+			return x.Request.Carries("sec-fetch-mode", "navigate")
 		}
 		html = html || f.Is("accept") && bytes.Contains(f.Value, []byte("text/html"))
 	}

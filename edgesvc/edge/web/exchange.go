@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime/debug"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -43,17 +43,16 @@ type client interface {
 // exchange is one request on its way through the edge, and its response. A connection of
 // HTTP/1.1 uses it again for its next request, a stream of HTTP/2 for another stream.
 type exchange struct {
-	s        *Server
-	req      relay.Request
-	relay    relay.Exchange
-	head     func([]byte) []byte // appendHead, as a value made once
-	pace     relay.Pace          // of the request's body
-	table    *policy.Table
-	ask      policy.Request
-	decision policy.Decision
-	client   netip.Addr
-	started  time.Time
-	ready    time.Time // the request was here and judged: the route's time-out counts from then
+	filter.Exchange
+	s       *Server
+	relay   relay.Exchange
+	head    func([]byte) []byte // appendHead, as a value made once
+	pace    relay.Pace          // of the request's body
+	table   *policy.Table
+	ask     policy.Request
+	allow   []string // the methods that would be allowed, of a refusal for the method
+	started time.Time
+	ready   time.Time // the request was here and judged: the route's time-out counts from then
 
 	status            int
 	bytesIn, bytesOut int64
@@ -64,16 +63,17 @@ type exchange struct {
 func (x *exchange) init(s *Server) {
 	x.s = s
 	x.relay.Pace = &x.pace
-	x.ask.Carries = x.req.Carries
+	x.ask.Carries = x.Request.Carries
 	x.relay.Tunnel = true
+	x.relay.Response = x.respond
 	x.head = x.appendHead
 }
 
 // begin forgets the request before.
 func (x *exchange) begin() {
 	x.started = time.Now()
-	x.req = relay.Request{Fields: x.req.Fields[:0]}
-	x.table, x.decision = nil, policy.Decision{}
+	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
+	x.table, x.Route, x.allow, x.BodyLimit = nil, nil, nil, 0
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
 	x.relay.Began = false
 }
@@ -106,16 +106,16 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	host, err := c.canonical(&x.req)
+	host, err := c.canonical(&x.Request)
 	if err == nil {
 		reply, err = x.judge(host)
 	}
-	c.open(x.decision.Route, x.bodyLimit())
+	c.open(x.Route, x.BodyLimit)
 	if err != nil || reply != nil {
 		return reply, err
 	}
-	relay.Fault(&x.req, "edge")
-	if x.decision.Route == nil {
+	relay.Fault(&x.Request, "edge")
+	if x.Route == nil {
 		return x.reserved()
 	}
 	return nil, x.run(c)
@@ -124,40 +124,37 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 // judge finds the environment and decides by its bundle. Without an error and a reply the
 // request goes to a workload if a route was chosen, and is the edge's own if not.
 func (x *exchange) judge(host string) (reply *answer, err error) {
-	if x.req.Host != host {
+	if x.Request.Host != host {
 		return nil, &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
 	}
 	x.table = x.s.cfg.Hosts.Host(host)
 	if x.table == nil {
 		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
 	}
-	if reservedPath(x.req.Path.Path) {
+	if reservedPath(x.Request.Path.Path) {
 		return nil, nil
 	}
-	x.ask.Method, x.ask.Path, x.ask.Client = x.req.Method, x.req.Path, x.client
-	x.decision = x.table.Decide(policy.Edge, &x.ask)
+	x.ask.Method, x.ask.Path, x.ask.Client = x.Request.Method, x.Request.Path, x.Client
+	d := x.table.Decide(policy.Edge, &x.ask)
+	x.Route, x.allow = d.Route, d.Allow
+	if d.Route != nil {
+		x.BodyLimit = d.Route.MaxBody
+	}
 	switch {
-	case x.decision.Code != "":
-		return nil, &mezu.Error{Code: x.decision.Code, Detail: x.decision.Detail}
-	case x.decision.Answer != nil:
-		return x.given(x.decision.Answer), nil
+	case d.Code != "":
+		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
+	case d.Answer != nil:
+		return x.given(d.Answer), nil
 	}
-	if x.req.Upgrade != "" && !x.decision.Route.WebSocket {
-		x.req.Upgrade = ""
+	a, err := x.s.filters.Request(&x.Exchange)
+	if a != nil {
+		return x.given(a), nil
 	}
-	if max := x.bodyLimit(); max > 0 && x.req.Framing == relay.Length && x.req.Length > max {
-		return nil, relay.ErrOverrun
-	}
-	return nil, nil
+	return nil, err
 }
 
-// bodyLimit is the route's bound on the body; zero if there is none.
-func (x *exchange) bodyLimit() int64 {
-	if x.decision.Route == nil {
-		return 0
-	}
-	return x.decision.Route.MaxBody
-}
+// respond has the filters look at the workload's response before it goes to the client.
+func (x *exchange) respond(h *relay.ResponseHead) { x.s.filters.Response(&x.Exchange, h) }
 
 var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 
@@ -174,7 +171,7 @@ func (x *exchange) run(c client) error {
 	var tried []*tunnel.Session
 	var last error = errNoWarpgate
 	bundle := x.table.Bundle()
-	failovers := x.decision.Route.Retries
+	failovers := x.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {
 		s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, tried...)
 		if s == nil {
@@ -213,7 +210,7 @@ func (x *exchange) run(c client) error {
 			return err
 		}
 		last = err
-		if x.req.Framing != relay.NoBody {
+		if x.Request.Framing != relay.NoBody {
 			if !c.Rewind() {
 				return err
 			}
@@ -234,11 +231,11 @@ func (x *exchange) run(c client) error {
 // gives its place to the next; of one that has sent more than a buffer full behind
 // its request only HTTP/2 tells.
 func (x *exchange) checkout(s *tunnel.Session, c client) (*tunnel.Conn, error) {
-	address := tunnel.AddressOf(x.client)
+	address := tunnel.AddressOf(x.Client)
 	if conn := s.TryCheckout(address); conn != nil {
 		return conn, nil
 	}
-	ctx, leave := context.WithDeadline(x.s.cfg.Cut, x.ready.Add(x.decision.Route.Timeout))
+	ctx, leave := context.WithDeadline(x.s.cfg.Cut, x.ready.Add(x.Route.Timeout))
 	defer leave()
 	c.Watch(leave)
 	conn, err := s.Checkout(ctx, address)
@@ -262,7 +259,7 @@ func checkoutError(err error) error {
 
 // try carries the request over one data connection.
 func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err error) {
-	r, route := &x.relay, x.decision.Route
+	r, route := &x.relay, x.Route
 	defer func() {
 		x.bytesIn += r.BytesIn
 		x.bytesOut += r.BytesOut
@@ -278,13 +275,13 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 		}
 	}()
 	up := relay.Upstream{Conn: conn, WriteBy: &conn.WriteBy, Abort: conn.Abort}
-	again, err = r.Carry(up, &relay.Call{Request: &x.req, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
+	again, err = r.Carry(up, &relay.Call{Request: &x.Request, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
 	x.status = r.Status
 	return again, err
 }
 
 // appendHead writes what precedes the request's body on a data connection.
 func (x *exchange) appendHead(dst []byte) []byte {
-	info := relay.RequestInfo{Client: x.client, ID: x.req.ID, Position: x.table.Position()}
-	return x.req.Append(relay.AppendRequestInfo(dst, &info))
+	info := relay.RequestInfo{Client: x.Client, ID: x.Request.ID, Position: x.table.Position()}
+	return x.Request.Append(relay.AppendRequestInfo(dst, &info))
 }

@@ -71,7 +71,7 @@ func TestAnswer(t *testing.T) {
 	for _, code := range []mezu.Code{mezu.CodeNotCanonical, mezu.CodeUnauthenticated, mezu.CodeUnknownHost, mezu.CodeMethodNotAllowed,
 		mezu.CodeRateLimited, mezu.CodeOverloaded, mezu.CodeNoWarpgate, mezu.CodeWorkloadTimeout, "not a code"} {
 		x, _, _ := newExchange(t, t.Context())
-		x.decision.Allow = []string{"GET", "POST"}
+		x.allow = []string{"GET", "POST"}
 		a := x.answerTo(&mezu.Error{Code: code, Detail: "why"})
 		header := map[string]string{}
 		for _, h := range a.header {
@@ -105,9 +105,9 @@ func TestAnswer_Page(t *testing.T) {
 		"curl":           {map[string]string{"Accept": "*/*"}, false},
 	} {
 		x, _, _ := newExchange(t, t.Context())
-		x.req.Method = "GET"
+		x.Request.Method = "GET"
 		for k, v := range c.header {
-			x.req.AddField(k, v)
+			x.Request.AddField(k, v)
 		}
 		a := x.answerTo(&mezu.Error{Code: mezu.CodeNoRoute, Detail: "<script>"})
 		if page := strings.HasPrefix(string(a.body), "<!doctype html>"); page != c.page {
@@ -154,7 +154,7 @@ func TestProbeLimiter(t *testing.T) {
 	x, _, _ := newExchange(t, t.Context())
 	a, b, at := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), time.Unix(1000, 0)
 	allowed := func(client netip.Addr, at time.Time) bool {
-		x.client, x.started = client, at
+		x.Client, x.started = client, at
 		return x.mayProbe()
 	}
 	const burst, perSecond = 10, 10

@@ -78,12 +78,12 @@ func (h *heldBodies) bytes() int {
 
 // Take asks for memory for this exchange's body.
 func (x *exchange) Take(n int) bool {
-	return x.s.held.take(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
+	return x.s.held.take(tunnel.AddressOf(x.Client), x.table.Bundle().Environment, n)
 }
 
 // Give gives it back.
 func (x *exchange) Give(n int) {
-	x.s.held.give(tunnel.AddressOf(x.client), x.table.Bundle().Environment, n)
+	x.s.held.give(tunnel.AddressOf(x.Client), x.table.Bundle().Environment, n)
 }
 
 // Spare reports whether there is so much room for this exchange's client that its body
@@ -91,18 +91,18 @@ func (x *exchange) Give(n int) {
 func (x *exchange) Spare() bool {
 	bundle := x.table.Bundle()
 	s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
-	return s != nil && s.Spare(tunnel.AddressOf(x.client))
+	return s != nil && s.Spare(tunnel.AddressOf(x.Client))
 }
 
 // gather has the body come, if it is to come before a data connection is taken for it:
 // one that is small, or may be. It reports whether that may have taken time. Each body that
 // isn't here yet is held to a rate from now on, but for one side of a streaming call.
 func (x *exchange) gather(c client) (waited bool, err error) {
-	r := &x.req
+	r := &x.Request
 	if r.Framing == relay.NoBody || c.UploadNow() && !r.Expect || r.Streams() {
 		return false, nil
 	}
-	idle := x.decision.Route.IdleTimeout
+	idle := x.Route.IdleTimeout
 	x.pace.Begin(leastBodyRate, min(bodyGrace, idle), min(bodyCredit, idle), c)
 	if r.Expect || r.Framing == relay.Length && r.Length > relay.MaxHeld {
 		return false, nil

@@ -51,7 +51,7 @@ func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	h := &http1{conn: conn, host: host}
 	h.Date = s.dates.now
 	h.x.init(s)
-	h.x.client = clientAddr(conn.RemoteAddr())
+	h.x.Client = clientAddr(conn.RemoteAddr())
 	h.x.relay.Response = h.respond
 	h.Reset(conn, HeadTimeout, answerTimeout)
 	defer h.Reader.Release()
@@ -158,14 +158,15 @@ func (h *http1) open(route *policy.Route, limit int64) {
 	if route != nil {
 		h.Timed.SetRead(route.IdleTimeout)
 	}
-	h.RequestID = h.x.req.ID
+	h.RequestID = h.x.Request.ID
 	h.Begin(limit)
 }
 
-// respond is shown each response before it goes to the client, who learns by it when the
-// edge has begun to drain since the request came.
-func (h *http1) respond(*relay.ResponseHead) {
+// respond tells the client by its response when the edge has begun to drain since the
+// request came.
+func (h *http1) respond(head *relay.ResponseHead) {
 	h.Last = h.Last || h.x.s.cfg.Draining()
+	h.x.respond(head)
 }
 
 // answer sends an answer of the edge's own.
@@ -173,7 +174,7 @@ func (h *http1) answer(a *answer) error {
 	h.Timed.SetWrite(answerTimeout)
 	h.Writer.Reset(&h.Timed)
 	hop := relay.Hop{Close: h.Last, HTTP10: h.Head.HTTP10(), Date: h.x.s.dates.now()}
-	h.Writer.Gathered(a.appendHTTP1(h.Writer.Room(), hop, h.x.req.Method == "HEAD"))
+	h.Writer.Gathered(a.appendHTTP1(h.Writer.Room(), hop, h.x.Request.Method == "HEAD"))
 	return h.Writer.Flush()
 }
 

@@ -185,9 +185,9 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *http2) serve() error {
 	x := &c.x
 	x.begin()
-	x.client = netip.Addr{}
+	x.Client = netip.Addr{}
 	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		x.client = ap.Addr().Unmap()
+		x.Client = ap.Addr().Unmap()
 	}
 	reply, err := x.serve(c)
 	if reply != nil {
@@ -222,7 +222,7 @@ func (c *http2) UploadNow() bool { return c.held.Whole() }
 
 // Hold reads the body as far as it is to be held.
 func (c *http2) Hold(pace *relay.Pace, store relay.Store) error {
-	return c.held.Hold(&c.x.req, &c.src, pace, store)
+	return c.held.Hold(&c.x.Request, &c.src, pace, store)
 }
 
 // Settle ends what still reads the body beside.
@@ -303,7 +303,7 @@ func (c *http2) asSaid(header http.Header, length int64) {
 func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error {
 	header := c.w.Header()
 	h.EndToEnd(header)
-	header[mezu.HeaderRequestID] = []string{c.x.req.ID}
+	header[mezu.HeaderRequestID] = []string{c.x.Request.ID}
 	c.asSaid(header, h.DeclaredLength())
 	c.w.WriteHeader(h.Status)
 	for h.Framing != relay.NoBody {

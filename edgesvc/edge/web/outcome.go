@@ -42,11 +42,11 @@ func (x *exchange) tell(o Outcome, refusal *mezu.Error, err error) {
 		if o.Cause.OfClient() {
 			level = slog.LevelDebug // as often as clients like
 		}
-		log.Log(x.s.cfg.Cut, level, "request cut short", "request_id", x.req.ID, "host", x.req.Host, "cause", string(o.Cause), "status", o.Status, "bytes_out", o.BytesOut, "error", err)
+		log.Log(x.s.cfg.Cut, level, "request cut short", "request_id", x.Request.ID, "host", x.Request.Host, "cause", string(o.Cause), "status", o.Status, "bytes_out", o.BytesOut, "error", err)
 	case refusal.Cause != nil:
-		log.Warn("request failed", "request_id", x.req.ID, "code", string(o.Refusal), "cause", string(o.Cause), "error", refusal.Cause)
+		log.Warn("request failed", "request_id", x.Request.ID, "code", string(o.Refusal), "cause", string(o.Cause), "error", refusal.Cause)
 	default:
 		// By rules, by the client's doing, or told by a Warpgate, which has logged it.
-		log.Debug("request refused", "request_id", x.req.ID, "code", string(o.Refusal), "cause", string(o.Cause), "detail", refusal.Detail)
+		log.Debug("request refused", "request_id", x.Request.ID, "code", string(o.Refusal), "cause", string(o.Cause), "detail", refusal.Detail)
 	}
 }

@@ -24,18 +24,18 @@ func newProbeLimiter() *gcra.Limiter {
 // reserved answers a request of a path below /.mezu/, which is the edge's own on every
 // host.
 func (x *exchange) reserved() (*answer, error) {
-	if x.req.Path.Path != "/.mezu/probe" {
+	if x.Request.Path.Path != "/.mezu/probe" {
 		return nil, &mezu.Error{Code: mezu.CodeNoRoute, Detail: "there is nothing under this reserved path"}
 	}
-	if x.req.Method != "GET" && x.req.Method != "HEAD" {
-		x.decision.Allow = []string{"GET", "HEAD"}
+	if x.Request.Method != "GET" && x.Request.Method != "HEAD" {
+		x.allow = []string{"GET", "HEAD"}
 		return nil, &mezu.Error{Code: mezu.CodeMethodNotAllowed, Detail: "a probe is a GET"}
 	}
 	if !x.mayProbe() {
 		return nil, &mezu.Error{Code: mezu.CodeRateLimited, Detail: "at most 10 probes a second"}
 	}
 	timing := fmt.Sprintf("edge;dur=%.3f", millis(time.Since(x.started)))
-	if !hopEdge(x.req.Query) {
+	if !hopEdge(x.Request.Query) {
 		took, err := x.probeWarpgate()
 		if err != nil {
 			return nil, err
@@ -45,13 +45,13 @@ func (x *exchange) reserved() (*answer, error) {
 	a := &answer{status: 204}
 	a.set("Server-Timing", timing)
 	a.set("Cache-Control", "no-store")
-	a.set(mezu.HeaderRequestID, x.req.ID)
+	a.set(mezu.HeaderRequestID, x.Request.ID)
 	return a, nil
 }
 
 // mayProbe counts a probe of the client's address, if it may make one now.
 func (x *exchange) mayProbe() bool {
-	_, ok := x.s.probes.Allow(x.client.String(), x.started)
+	_, ok := x.s.probes.Allow(x.Client.String(), x.started)
 	return ok
 }
 
@@ -80,7 +80,7 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 		if s == nil {
 			break
 		}
-		conn, err := s.Checkout(ctx, tunnel.AddressOf(x.client))
+		conn, err := s.Checkout(ctx, tunnel.AddressOf(x.Client))
 		if err != nil {
 			return 0, checkoutError(err)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/tunnel"
@@ -90,11 +91,13 @@ type Server struct {
 	dates  dateClock
 	held   heldBodies
 	probes *gcra.Limiter
+
+	filters filter.Chain
 }
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, probes: newProbeLimiter()}
+	s := &Server{cfg: cfg, probes: newProbeLimiter(), filters: filter.All()}
 	s.held.init()
 	s.h2 = newH2Server(s)
 	return s
