@@ -272,7 +272,7 @@ func wide() map[string]struct {
 		"cli/audit":                   {7, "a log is followed over a connection that is tried again"},
 		"cli/routes":                  {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"cli/invocation":              {6, "what every command is handed is put together once"},
-		"daemon/warpgate":             {8, "the life of a Warpgate: enrolment, state, trust, tunnel, policy and forwarding meet here and only here"},
+		"daemon/warpgate":             {7, "the life of a Warpgate: enrolment, state, tunnel and forwarding meet here and only here"},
 		"edgesvc/control":             {16, "assembles the control plane of its parts, and does nothing else; its listeners have places"},
 		"edgesvc/edge/replica":        {7, "the edge's copy of everything: what it believes, how it judges, and where both are kept"},
 		"edgesvc/edge/web":            {7, "the hub of a request: form, decision, filter, tunnel and relay meet here"},

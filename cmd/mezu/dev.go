@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
@@ -43,7 +44,7 @@ type devRun struct {
 
 	control *control.Control
 	edge    *edge.Edge
-	daemon  *warpgate.Warpgate
+	daemon  *daemon.Daemon
 	demo    *demo    // nil with a workload of the user's
 	file    *devFile // nil without one
 	setup   control.SetupResult
@@ -252,13 +253,13 @@ func (r *devRun) makeDaemon() (err error) {
 		}
 		upstream = r.demo.Addr()
 	}
-	r.daemon, err = warpgate.New(warpgate.Config{
+	// Its warnings are events, and shown as such.
+	log := devLogger(r.Options, slog.LevelError).With("service", "warpgate")
+	r.daemon, err = daemon.New(daemon.Config{MaxConns: r.maxConns(), Log: log, Warpgates: []warpgate.Config{{
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
-		MaxConns: r.maxConns(),
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
-		// Its warnings are events, and shown as such.
-		Log: devLogger(r.Options, slog.LevelError).With("service", "warpgate"), Version: version, Events: r.out.event, MayForward: r.mayForward,
-	})
+		Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,
+	}}})
 	return err
 }
 

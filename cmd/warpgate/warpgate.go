@@ -19,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 )
 
@@ -191,7 +192,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 }
 
 // assemble checks what can be checked before anything is touched.
-func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*warpgate.Warpgate, error) {
+func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*daemon.Daemon, error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return nil, err
 	}
@@ -207,11 +208,10 @@ func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.
 	}
 	conns, because := process.DataConns(o.maxConns, process.Divide(process.Services{Warpgate: true}).Warpgate, 0)
 	log.Info("requests at once", "most", conns, "because_of", because)
-	return warpgate.New(warpgate.Config{
-		MaxConns: conns,
-		API:      o.api, CAFile: o.ca, Token: o.secret(ctx, log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
-		StateDir: o.state, HealthAddr: o.health, Version: version, Log: log, Events: emit, LinesLost: lost,
-	})
+	return daemon.New(daemon.Config{HealthAddr: o.health, MaxConns: conns, LinesLost: lost, Log: log, Warpgates: []warpgate.Config{{
+		API: o.api, CAFile: o.ca, Token: o.secret(ctx, log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
+		StateDir: o.state, Version: version, Log: log, Events: emit,
+	}}})
 }
 
 // secret is where the key comes from; nil if nowhere. A file is read at each use,

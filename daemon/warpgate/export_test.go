@@ -24,6 +24,9 @@ func (g *Warpgate) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
 	g.newServer = func(forward.Config) server { return serveFunc(f) }
 }
 
+// TestOnlyRequest says that a request ended, as what serves data connections does.
+func (g *Warpgate) TestOnlyRequest(e mezu.Event) { g.forwarding().Request(e) }
+
 // TestOnlyHurry makes everything that is looked after now and then be looked
 // after at once.
 func (g *Warpgate) TestOnlyHurry() {

@@ -167,7 +167,7 @@ func (l *link) next() *tunnel.Link {
 		Told:     func() mezu.Told { return g.state.Told(l.edge.ID) },
 		Current:  l.told,
 		Applied:  g.state.Applied,
-		Room:     g.room,
+		Room:     g.cfg.Room,
 		State:    l.state,
 		Log:      g.log,
 		Now:      g.now,

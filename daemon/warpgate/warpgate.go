@@ -1,12 +1,12 @@
-// Package warpgate is the Warpgate: it registers with the control plane, keeps a
+// Package warpgate is one Warpgate: it registers with the control plane, keeps a
 // tunnel to each edge of its environment, judges each request a second time and
 // forwards it to the workload.
 //
-// What lives here: the life of a Warpgate from start to drain, its health
-// listener, its way through proxies; below it state (what it holds on disk), enrol
-// (its calls to the control plane) and forward (one exchange to the workload).
-// What may not: flags, terminals, signals. cmd imports it; cli, tui and edgesvc
-// may not.
+// What lives here: the life of a Warpgate from start to drain, and its way through
+// proxies. Beside it are state (what it holds on disk), enrol (its calls to the
+// control plane) and forward (one exchange to the workload). What may not: what a
+// process has one of (that is package daemon's), flags, terminals, signals. daemon
+// imports it; cli, tui and edgesvc may not.
 package warpgate
 
 import (
@@ -59,12 +59,10 @@ type Config struct {
 	// StateDir keeps identity and configuration; it is made if need be and
 	// used by one process at a time.
 	StateDir string
-	// HealthAddr is where /livez, /readyz and /metrics are served; if empty,
-	// nowhere.
-	HealthAddr string
-	// MaxConns bounds the data connections to all edges together, and so the requests
-	// at once; if zero, only what the edges say does.
-	MaxConns int
+	// Room bounds the data connections to all edges together, and so the requests at
+	// once. Warpgates of one process share it; if nil, only what the edges say bounds
+	// them.
+	Room *tunnel.Room
 	// DrainTimeout bounds the drain; if zero, the package's DrainTimeout.
 	DrainTimeout time.Duration
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
@@ -82,9 +80,6 @@ type Config struct {
 	// changes, requests, errors, the end. It must not block, for requests wait
 	// for it. It may be nil.
 	Events func(mezu.Event)
-	// LinesLost is how many lines of the log and events were dropped because nobody
-	// read them; if nil, none are.
-	LinesLost func() uint64
 }
 
 // Warpgate is the connector beside one workload, under one identity.
@@ -95,7 +90,6 @@ type Warpgate struct {
 	log      *slog.Logger
 	now      func() time.Time
 	place    place
-	room     *tunnel.Room // for data connections, nil without a bound
 	pace     pace
 
 	// hard ends when everything is to be cut.
@@ -103,10 +97,10 @@ type Warpgate struct {
 	cut  context.CancelFunc
 
 	listen  sync.Mutex
-	open    bool
+	open    bool // what Listen took is held
+	running bool // Run gives it back
 	state   *state.State
 	client  *enrol.Client
-	health  net.Listener
 	session atomic.Pointer[session]
 
 	// offered is the id in an answer that could not be used (the clock was
@@ -147,9 +141,6 @@ func New(cfg Config) (*Warpgate, error) {
 	}
 	if g.cfg.DrainTimeout <= 0 {
 		g.cfg.DrainTimeout = DrainTimeout
-	}
-	if cfg.MaxConns > 0 {
-		g.room = tunnel.NewRoom(cfg.MaxConns)
 	}
 	if _, err := api.ParseBaseURLs("api", cfg.API); err != nil {
 		return nil, err
@@ -198,11 +189,16 @@ func named(field string, err error) error {
 	return &c
 }
 
-// Listen takes the state directory and the health address. Run calls it if need
-// be. Errors name what to change.
+// Listen takes the state directory. Run calls it if need be. Errors name what to
+// change.
 func (g *Warpgate) Listen() error {
 	g.listen.Lock()
 	defer g.listen.Unlock()
+	return g.take()
+}
+
+// take is Listen under its lock.
+func (g *Warpgate) take() error {
 	if g.open {
 		return nil
 	}
@@ -218,45 +214,59 @@ func (g *Warpgate) Listen() error {
 	if err != nil {
 		return err
 	}
-	if g.cfg.HealthAddr != "" {
-		if g.health, err = net.Listen("tcp", g.cfg.HealthAddr); err != nil {
-			return errors.Join(&mezu.Error{Code: mezu.CodeInvalid, Field: "health-addr", Detail: fmt.Sprintf("can't listen: %v", err),
-				Hint: "choose another address with --health-addr, or 127.0.0.1:0 for any free port", Cause: err}, st.Close())
-		}
-	}
 	g.client, g.state, g.open = client, st, true
 	return nil
 }
 
-// HealthAddr is where the health listener is bound, empty if there is none or
-// before Listen.
-func (g *Warpgate) HealthAddr() string {
+// ID is the Warpgate's id, empty before Listen and before the first registration.
+func (g *Warpgate) ID() string {
 	g.listen.Lock()
 	defer g.listen.Unlock()
-	if g.health == nil {
+	if g.state == nil {
 		return ""
 	}
-	return g.health.Addr().String()
+	return g.state.Identity().ID
 }
 
-// release gives back what Listen took.
-func (g *Warpgate) release() error {
+// begin takes what Listen takes, for Run.
+func (g *Warpgate) begin() error {
 	g.listen.Lock()
 	defer g.listen.Unlock()
+	err := g.take()
+	g.running = err == nil
+	return err
+}
+
+// end gives back what Listen took, when Run is over.
+func (g *Warpgate) end() error {
+	g.listen.Lock()
+	defer g.listen.Unlock()
+	g.running = false
+	return g.giveBack()
+}
+
+// giveBack gives back what take took. The lock of Listen is held.
+func (g *Warpgate) giveBack() error {
 	if !g.open {
 		return nil
 	}
 	g.open = false
 	g.client.Close()
-	if g.health != nil {
-		g.health.Close()
-	}
 	return g.state.Close()
 }
 
 // Close cuts everything at once, requests in flight included; Run then returns
-// soon. It is idempotent and may be called before Run.
-func (g *Warpgate) Close() { g.cut() }
+// soon. Without Run it gives back what Listen took. It is idempotent, and after it
+// Run is refused.
+func (g *Warpgate) Close() error {
+	g.cut()
+	g.listen.Lock()
+	defer g.listen.Unlock()
+	if g.running {
+		return nil
+	}
+	return g.giveBack()
+}
 
 // Run registers if need be and serves until ctx ends; then it drains: edges are
 // told to send nothing new, requests in flight get until DrainTimeout, and the
@@ -266,25 +276,20 @@ func (g *Warpgate) Close() { g.cut() }
 // passes by itself (no network, no control plane, no edge, no workload) never
 // ends it.
 func (g *Warpgate) Run(ctx context.Context) error {
-	if err := g.Listen(); err != nil {
+	if err := g.begin(); err != nil {
 		return err
 	}
 	soft, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(g.hard, stop)()
 	var tasks sync.WaitGroup
-	serving, stopServing := context.WithCancel(g.hard)
-	if g.health != nil {
-		tasks.Go(func() { g.serveHealth(serving) })
-	}
 	if g.upstream.Address != "" {
 		tasks.Go(func() { g.watchWorkload(soft, g.upstream) })
 	}
 	err := g.work(soft)
 	stop()
-	stopServing()
 	tasks.Wait()
-	err = errors.Join(err, g.release())
+	err = errors.Join(err, g.end())
 	end := mezu.Event{Event: mezu.EventStopped}
 	if err != nil {
 		end.Code, end.Message, end.Hint = enrol.Explain(err, g.now())
@@ -339,12 +344,16 @@ func (g *Warpgate) target() string {
 	return g.upstream.String()
 }
 
-// forwarding is what the server works by.
+// forwarding is what the server works by, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward, Table: g.state.Table, Serves: g.state.Serves, Log: g.log,
 		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
 	if g.cfg.Events != nil {
-		c.Request = g.emit
+		id := g.state.Identity().ID
+		c.Request = func(e mezu.Event) {
+			e.WarpgateID = id
+			g.emit(e)
+		}
 	}
 	return c
 }

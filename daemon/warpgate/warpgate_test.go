@@ -4,9 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -44,43 +43,6 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.event("stopped", func(e mezu.Event) bool { return e.Event == mezu.EventStopped && e.Code == "" })
-}
-
-func TestHealth(t *testing.T) {
-	w := newWorld(t, 1)
-	w.edges[0].kill()
-	g := w.start(w.config(t.TempDir()))
-	get := func(path string) (int, string) {
-		resp, err := http.Get("http://" + g.HealthAddr() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		defer http.DefaultClient.CloseIdleConnections()
-		body, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, string(body)
-	}
-	eventually(t, "health listener", func() bool { return g.HealthAddr() != "" })
-	if code, _ := get("/livez"); code != 200 {
-		t.Errorf("livez %d", code)
-	}
-	eventually(t, "not ready without an edge", func() bool { _, why := get("/readyz"); return strings.Contains(why, "no edge") })
-	w.setEdges(w.addEdge()) // found by asking the control plane
-	g.ready()
-	if code, _ := get("/readyz"); code != 200 {
-		t.Errorf("readyz %d", code)
-	}
-	_, text := get("/metrics")
-	for _, want := range []string{"mezu_warpgate_ready 1\n", `version="1.2.3"`, "mezu_warpgate_bundle_revision 1\n", "mezu_warpgate_tunnel_up{edge=\"" + w.edges[1].info.ID + "\"} 1\n"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("metrics lack %q:\n%s", want, text)
-		}
-	}
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "#") && len(strings.Fields(line)) != 2 {
-			t.Errorf("malformed line %q", line)
-		}
-	}
 }
 
 func TestStaticStability(t *testing.T) {
@@ -218,11 +180,6 @@ func TestBadConfig(t *testing.T) {
 	os.WriteFile(empty, nil, 0o600)
 	file := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(file, nil, 0o600)
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer busy.Close()
 	for name, c := range map[string]struct {
 		change func(*warpgate.Config)
 		field  string
@@ -235,7 +192,6 @@ func TestBadConfig(t *testing.T) {
 		"no state":             {func(c *warpgate.Config) { c.StateDir = "" }, "state"},
 		"state is a file":      {func(c *warpgate.Config) { c.StateDir = file }, "state"},
 		"state not writable":   {func(c *warpgate.Config) { c.StateDir = "/proc/mezu" }, "state"},
-		"health port in use":   {func(c *warpgate.Config) { c.HealthAddr = busy.Addr().String() }, "health-addr"},
 		"TestK11 CA missing":   {func(c *warpgate.Config) { c.CAFile = file + ".none" }, "ca-file"},
 		"TestK11 CA empty":     {func(c *warpgate.Config) { c.CAFile = empty }, "ca-file"},
 		"TestK11 CA garbage":   {func(c *warpgate.Config) { c.CAFile = garbage }, "ca-file"},
@@ -248,14 +204,32 @@ func TestBadConfig(t *testing.T) {
 			if err == nil {
 				err = d.Run(t.Context())
 			}
-			var e *mezu.Error
-			if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != c.field {
-				t.Fatalf("error %#v (%v), want field %s", err, err, c.field)
-			}
+			invalid(t, err, c.field)
 		})
 	}
+	t.Run("health port in use", func(t *testing.T) {
+		busy, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer busy.Close()
+		d, err := daemon.New(daemon.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, HealthAddr: busy.Addr().String()})
+		if err == nil {
+			err = d.Run(t.Context())
+		}
+		invalid(t, err, "health-addr")
+	})
 	if n, _ := w.counts(); n != 0 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// invalid wants an error of this field.
+func invalid(t *testing.T, err error, field string) {
+	t.Helper()
+	var e *mezu.Error
+	if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != field {
+		t.Fatalf("error %#v (%v), want field %s", err, err, field)
 	}
 }
 

@@ -407,43 +407,59 @@ type gate struct {
 // config is a good one.
 func (w *world) config(dir string) warpgate.Config {
 	return warpgate.Config{API: w.url(), CAFile: w.caFile, Token: func() (string, error) { return w.key, nil }, Upstream: "127.0.0.1:9",
-		StateDir: dir, HealthAddr: "127.0.0.1:0", Version: "1.2.3", DrainTimeout: 5 * time.Second}
+		StateDir: dir, Version: "1.2.3", DrainTimeout: 5 * time.Second}
 }
 
 // start runs a Warpgate. Its data connections answer each line with the same.
 func (w *world) start(cfg warpgate.Config, change ...func(*gate)) *gate {
 	w.t.Helper()
-	g := &gate{t: w.t, events: make(chan mezu.Event, 10_000), done: make(chan struct{}), log: &testkit.Buffer{}}
+	g := watch(w.t, &cfg)
+	made, err := warpgate.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	g.is(made)
+	for _, f := range change {
+		f(g)
+	}
+	g.run(made.Run)
+	return g
+}
+
+// watch has the Warpgate that cfg will make tell a gate of what it does.
+func watch(t *testing.T, cfg *warpgate.Config) *gate {
+	g := &gate{t: t, events: make(chan mezu.Event, 10_000), done: make(chan struct{}), log: &testkit.Buffer{}}
 	if cfg.Now == nil {
 		cfg.Now = g.clock.Now
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cfg.Events = func(e mezu.Event) { g.events <- e }
-	d, err := warpgate.New(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	g.Warpgate = d
-	d.TestOnlyServe(echo)
-	d.TestOnlyHurry()
-	for _, f := range change {
-		f(g)
-	}
+	return g
+}
+
+// is says which Warpgate it is, and prepares that for tests.
+func (g *gate) is(made *warpgate.Warpgate) {
+	g.Warpgate = made
+	made.TestOnlyServe(echo)
+	made.TestOnlyHurry()
+}
+
+// run runs it until the end of the test.
+func (g *gate) run(run func(context.Context) error) {
 	var ctx context.Context
 	ctx, g.cancel = context.WithCancel(context.Background())
 	go func() {
 		defer close(g.done)
-		g.err = d.Run(ctx)
+		g.err = run(ctx)
 	}()
-	w.t.Cleanup(func() {
+	g.t.Cleanup(func() {
 		g.Close()
 		g.cancel()
 		<-g.done
-		if w.t.Failed() {
-			w.t.Log("log of the Warpgate:\n" + g.log.String())
+		if g.t.Failed() {
+			g.t.Log("log of the Warpgate:\n" + g.log.String())
 		}
 	})
-	return g
 }
 
 // echo answers each line with the line. The line "slow" is answered once the
