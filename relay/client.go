@@ -32,6 +32,7 @@ type Client struct {
 	// Typed says that a typed head precedes each head of a response.
 	Typed bool
 
+	names  Names       // of the requests so far
 	held   Held        // of the body, if it is held
 	typed  bool        // that was sent
 	chunks bool        // a response in chunks has begun
@@ -47,6 +48,40 @@ func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
 	c.Timed.Wrap(conn, read, write)
 	c.Reader.Reset(&c.Timed)
 	c.Writer.Reset(&c.Timed)
+}
+
+// Await returns when a request begins to come, or wait is over.
+func (c *Client) Await(wait time.Duration) error {
+	for c.Reader.Buffered() == 0 { // a second time after an empty line
+		c.Reader.Rewind()
+		c.Timed.SetRead(wait)
+		if _, err := c.Reader.Fill(); err != nil {
+			return err
+		}
+		c.Reader.EmptyLine()
+	}
+	return nil
+}
+
+// errSlowHead is the answer to a head that does not come to its end in time.
+var errSlowHead = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request head came too slowly"}
+
+// ReadRequest reads the head of a request that has begun to come, within a bound of the
+// whole of it, and brings it into its canonical form. whole says that all of the head was
+// read: only then may the connection go on after an error.
+func (c *Client) ReadRequest(req *Request, within time.Duration) (whole bool, err error) {
+	if !c.Reader.HasHead() {
+		if err := c.Timed.FixRead(within); err != nil {
+			return false, err
+		}
+	}
+	if err := c.Reader.ReadRequest(&c.Head); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errSlowHead
+		}
+		return false, err
+	}
+	return true, c.Head.Canonical(req, &c.names)
 }
 
 // Begin prepares the exchange whose head was read: limit bounds its body, if not

@@ -28,9 +28,9 @@ const (
 // methods are called from the exchange's goroutine, one request after another.
 type client interface {
 	relay.Downstream
-	// canonical brings the request into its one form. host is what the connection was made
-	// for, as the handshake says, in canonical form too.
-	canonical(req *relay.Request) (host string, err error)
+	// read brings the request into its one form, and sets when it started. host is what the
+	// connection was made for, as the handshake says, in canonical form too.
+	read(req *relay.Request) (host string, err error)
 	// open makes the request's body readable, once it is judged: limit bounds it, if not
 	// zero. route is the one that was chosen, nil if none was.
 	open(route *policy.Route, limit int64)
@@ -69,9 +69,11 @@ func (x *exchange) init(s *Server) {
 	x.head = x.appendHead
 }
 
+// errNoRequest ends a connection on which no request came.
+var errNoRequest = errors.New("no request came")
+
 // begin forgets the request before.
 func (x *exchange) begin() {
-	x.started = time.Now()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.table, x.Route, x.allow, x.BodyLimit = nil, nil, nil, 0
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
@@ -81,7 +83,11 @@ func (x *exchange) begin() {
 // serve serves one request of c. A reply is still to be sent. With an error there is
 // nobody to send one to.
 func (x *exchange) serve(c client) (*answer, error) {
+	x.begin()
 	reply, err := x.carry(c)
+	if err == errNoRequest {
+		return nil, err
+	}
 	if err == nil && reply != nil {
 		x.status = reply.status
 	}
@@ -106,7 +112,7 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	host, err := c.canonical(&x.Request)
+	host, err := c.read(&x.Request)
 	if err == nil {
 		reply, err = x.judge(host)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -38,8 +37,9 @@ type http1 struct {
 	relay.Client
 	x     exchange
 	conn  *tls.Conn
+	place *admission.Conn
 	host  string // that the handshake named
-	names relay.Names
+	whole bool   // the head of the request was read to its end
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
@@ -48,7 +48,7 @@ func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
 	}
-	h := &http1{conn: conn, host: host}
+	h := &http1{conn: conn, place: place, host: host}
 	h.Date = s.dates.now
 	h.x.init(s)
 	h.x.Client = clientAddr(conn.RemoteAddr())
@@ -65,15 +65,7 @@ func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
 				return
 			}
 		}
-		err := h.readHead(wait)
-		if !place.Begin() {
-			return // draining closed it, or its place went to another
-		}
-		if err != nil {
-			h.refuseHead(err)
-			return
-		}
-		if !h.serveOne() {
+		if h.Await(wait) != nil || !h.serveOne() {
 			return
 		}
 	}
@@ -86,53 +78,15 @@ func clientAddr(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// readHead waits for a request and then reads its head within HeadTimeout.
-func (h *http1) readHead(wait time.Duration) error {
-	for h.Reader.Buffered() == 0 { // a second time after an empty line
-		h.Reader.Rewind()
-		h.Timed.SetRead(wait)
-		if _, err := h.Reader.Fill(); err != nil {
-			return err
-		}
-		h.Reader.EmptyLine()
-	}
-	if !h.Reader.HasHead() {
-		if err := h.Timed.FixRead(HeadTimeout); err != nil {
-			return err
-		}
-	}
-	err := h.Reader.ReadRequest(&h.Head)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request head came too slowly"}
-	}
-	return err
-}
-
-// refuseHead answers a head that could not be read, if that was the client's doing.
-func (h *http1) refuseHead(err error) {
-	var refusal *mezu.Error
-	if !errors.As(err, &refusal) {
-		return
-	}
-	h.x.begin()
-	h.Last = true
-	h.x.end(err)
-	if h.answer(h.x.answerTo(refusal)) == nil {
-		h.linger()
-	}
-}
-
-// serveOne serves the request whose head was read, and reports whether the connection
-// goes on.
+// serveOne serves the request that begins to come, and reports whether the connection goes
+// on.
 func (h *http1) serveOne() bool {
-	h.x.begin()
-	h.Last = !h.Head.KeepAlive() || h.x.s.cfg.Draining()
-	reply, err := h.x.serve(h)
 	defer h.End()
+	reply, err := h.x.serve(h)
 	if err != nil {
 		return false // the client is gone, or must see that the response is cut
 	}
-	done := h.BodyDone()
+	done := h.whole && h.BodyDone()
 	if reply != nil {
 		// Who sent a head without one meaning may see its end elsewhere, too.
 		h.Last = h.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
@@ -150,8 +104,23 @@ func (h *http1) serveOne() bool {
 	return true
 }
 
-func (h *http1) canonical(req *relay.Request) (host string, err error) {
-	return h.host, h.Head.Canonical(req, &h.names)
+func (h *http1) read(req *relay.Request) (host string, err error) {
+	h.whole, err = h.ReadRequest(req, HeadTimeout)
+	if !h.place.Begin() {
+		return "", errNoRequest // draining closed it, or its place went to another
+	}
+	if err != nil && !refused(err) {
+		return "", errNoRequest
+	}
+	h.x.started = time.Now()
+	h.Last = !h.whole || !h.Head.KeepAlive() || h.x.s.cfg.Draining()
+	return h.host, err
+}
+
+// refused reports whether an error is the client's to know.
+func refused(err error) bool {
+	var refusal *mezu.Error
+	return errors.As(err, &refusal)
 }
 
 func (h *http1) open(route *policy.Route, limit int64) {
@@ -159,7 +128,9 @@ func (h *http1) open(route *policy.Route, limit int64) {
 		h.Timed.SetRead(route.IdleTimeout)
 	}
 	h.RequestID = h.x.Request.ID
-	h.Begin(limit)
+	if h.whole {
+		h.Begin(limit)
+	}
 }
 
 // respond tells the client by its response when the edge has begun to drain since the

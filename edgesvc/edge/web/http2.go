@@ -184,7 +184,7 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *http2) serve() error {
 	x := &c.x
-	x.begin()
+	x.started = time.Now()
 	x.Client = netip.Addr{}
 	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		x.Client = ap.Addr().Unmap()
@@ -196,7 +196,7 @@ func (c *http2) serve() error {
 	return err
 }
 
-func (c *http2) canonical(req *relay.Request) (host string, err error) {
+func (c *http2) read(req *relay.Request) (host string, err error) {
 	if err := relay.CanonicalHTTP(c.r, req, &c.text); err != nil {
 		return "", err
 	}

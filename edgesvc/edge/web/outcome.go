@@ -11,26 +11,31 @@ import (
 
 // end counts and logs how the request ended.
 func (x *exchange) end(err error) {
-	o := Outcome{Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
-	var refusal *mezu.Error
+	o := Outcome{Status: x.status, Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
 	if err != nil {
-		o.Cause = relay.CauseOf(err)
-		if x.s.cfg.Cut.Err() != nil {
-			o.Cause = mezu.CauseShutdown
-		}
-		if !x.relay.Began && errors.As(err, &refusal) {
-			o.Refusal = refusal.Code
-			if !refusal.Code.Known() {
-				o.Refusal = mezu.CodeInternal
-			}
-			x.status = o.Refusal.Status()
-		}
+		x.endBadly(o, err)
+		return
 	}
-	o.Status = x.status
 	x.s.cfg.Meter.Ended(o)
-	if err != nil {
-		x.tell(o, refusal, err)
+}
+
+// endBadly is end of a request that did not end whole. It sets the status that answers it.
+func (x *exchange) endBadly(o Outcome, err error) {
+	o.Cause = relay.CauseOf(err)
+	if x.s.cfg.Cut.Err() != nil {
+		o.Cause = mezu.CauseShutdown
 	}
+	var refusal *mezu.Error
+	if !x.relay.Began && errors.As(err, &refusal) {
+		o.Refusal = refusal.Code
+		if !refusal.Code.Known() {
+			o.Refusal = mezu.CodeInternal
+		}
+		o.Status = o.Refusal.Status()
+		x.status = o.Status
+	}
+	x.s.cfg.Meter.Ended(o)
+	x.tell(o, refusal, err)
 }
 
 // tell logs a request that did not end whole.
