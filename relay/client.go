@@ -127,8 +127,8 @@ func (c *Client) UploadNow() bool {
 	return c.Body.Complete()
 }
 
-// Settle ends what still reads the body beside.
-func (c *Client) Settle() { c.held.Settle(c) }
+// EndHold ends what Hold left reading the body.
+func (c *Client) EndHold() { c.held.EndHold(c) }
 
 // End gives back what the request's body took.
 func (c *Client) End() {

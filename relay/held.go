@@ -153,8 +153,8 @@ func (h *Held) reading() bool {
 	}
 }
 
-// Settle ends a read beside.
-func (h *Held) Settle(stop interface{ StopUpload() }) {
+// EndHold ends the read that goes on beside, and returns when it has ended.
+func (h *Held) EndHold(stop interface{ StopUpload() }) {
 	if h.reading() {
 		stop.StopUpload()
 		<-h.filled

@@ -154,7 +154,7 @@ func testWhoSpeaksByTurnsIsHeard(t *testing.T) {
 					t.Errorf("spare %v, cut %v: %q, %v", spare, cut, got, err)
 				}
 			}
-			h.Settle(&stopper{})
+			h.EndHold(&stopper{})
 			h.Close()
 			src.Close()
 			if s.out.Load() != 0 {

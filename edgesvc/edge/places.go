@@ -20,8 +20,8 @@ const (
 	MaxConnections = 50_000
 	// DefaultConnections is for systems without a limit on descriptors.
 	DefaultConnections = 131_072
-	// MinConnections is room for one of each kind.
-	MinConnections = 64
+	// minConnections is room for one of each kind.
+	minConnections = 64
 	// DefaultEnvironmentShare is how many of a hundred connections one environment may
 	// hold while they are scarce.
 	DefaultEnvironmentShare = 25
@@ -79,8 +79,8 @@ func (c *Config) judgePlaces() error {
 	if c.EnvironmentShare == 0 {
 		c.EnvironmentShare = DefaultEnvironmentShare
 	}
-	if c.Connections < MinConnections {
-		return mezu.Invalid("connections", "an edge needs %d at least, not %d", MinConnections, c.Connections)
+	if c.Connections < minConnections {
+		return mezu.Invalid("connections", "an edge needs %d at least, not %d", minConnections, c.Connections)
 	}
 	if c.EnvironmentShare < 1 || c.EnvironmentShare > percent {
 		return mezu.Invalid("environment_share", "is between 1 and 100, not %d", c.EnvironmentShare)

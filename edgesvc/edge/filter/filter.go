@@ -44,7 +44,7 @@ type Filter interface {
 }
 
 // Chain is filters in the order in which they see a request. They see the response in the
-// opposite order, so that the first one has the last word.
+// opposite order, so that what the first one says of it counts.
 type Chain []Filter
 
 // All are the filters of this build.

@@ -22,8 +22,8 @@ import (
 
 // Limits of connections.
 const (
-	// HandshakeTimeout bounds a TLS handshake from the first byte to the last.
-	HandshakeTimeout = 10 * time.Second
+	// handshakeTimeout bounds a TLS handshake from the first byte to the last.
+	handshakeTimeout = 10 * time.Second
 	// acceptPause is the wait after a failed accept (out of descriptors).
 	acceptPause = 20 * time.Millisecond
 )
@@ -183,11 +183,11 @@ func (f *Front) servePeer(place *admission.Conn) (kept bool) {
 	return ok && f.cfg.Peers.Handler.ServeConn(conn, place)
 }
 
-// handshake completes TLS within HandshakeTimeout. Failures are counted. Those of peers
+// handshake completes TLS within handshakeTimeout. Failures are counted. Those of peers
 // are logged as warnings too, because somebody waits for that connection.
 func (f *Front) handshake(place *admission.Conn) (*tls.Conn, bool) {
 	conn := tls.Server(place, f.tls)
-	place.SetDeadline(time.Now().Add(HandshakeTimeout))
+	place.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := conn.HandshakeContext(f.cfg.Cut); err != nil {
 		f.cfg.Meter.HandshakeFailed()
 		level := f.cfg.Log.Debug

@@ -12,7 +12,7 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// retryAfter is what 429 and 503 ask for, in seconds: a Warpgate that restarts
+// retryAfter is what answers with 429 and 503 ask for, in seconds. A Warpgate that restarts
 // is usually back by then.
 const retryAfter = "1"
 
@@ -32,16 +32,16 @@ type problem struct {
 	RequestID string    `json:"request_id"`
 }
 
-// answerTo renders a refusal: as a page for a navigating browser, as a problem
-// for everything else, always with the code and the request id and never with
-// internals.
+// answerTo renders a refusal, as a page for a browser that navigates and as a problem for
+// everybody else. It always has the code and the request id, and never what went wrong
+// inside.
 func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	code := refusal.Code
 	if !code.Known() {
 		code = mezu.CodeInternal
 	}
 	if x.Request.ID == "" {
-		x.Request.ID = relay.NewRequestID() // the head was refused before it had one
+		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
 	}
 	a := &answer{status: code.Status()}
 	p := problem{http.StatusText(a.status), a.status, code, refusal.Detail, x.Request.ID}
@@ -75,7 +75,7 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	return a
 }
 
-// given renders an answer that the configuration gives.
+// given renders an answer that policy or a filter has made.
 func (x *exchange) given(configured *policy.Answer) *answer {
 	a := &answer{status: configured.Status, body: configured.Body}
 	for _, h := range configured.Header {
@@ -87,8 +87,7 @@ func (x *exchange) given(configured *policy.Answer) *answer {
 
 func (a *answer) set(name, value string) { a.header = append(a.header, [2]string{name, value}) }
 
-// navigates reports whether a person's browser is about to show the answer as a
-// page.
+// navigates reports whether a browser will show the answer as a page.
 func (x *exchange) navigates() bool {
 	if x.Request.Method != "GET" && x.Request.Method != "HEAD" && x.Request.Method != "POST" {
 		return false
@@ -104,7 +103,7 @@ func (x *exchange) navigates() bool {
 	return html
 }
 
-// appendHTTP1 serialises the answer; without its body to a HEAD.
+// appendHTTP1 appends the answer in HTTP/1.1, without its body for a HEAD.
 func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(a.status), 10)

@@ -7,13 +7,13 @@ import (
 )
 
 // continueField finds out whether the client of a stream waits for 100 Continue.
-// net/http's server of HTTP/2 says it when the body is first read, so all that is
-// needed is to read no sooner than the workload wants it. But it takes Expect out
-// of the header, and what is left of it is a field of its body that it doesn't
-// export; to read the body of every client late would hang all those that never
-// asked. The field is looked at here, not changed. Where a later net/http has none of
-// that name nobody seems to wait, and 100 is said too soon, as net/http does; a
-// test tells.
+//
+// net/http's server of HTTP/2 sends 100 when the body is first read. So it is enough to
+// read no sooner than the workload wants the body. But this may be done only for clients
+// that asked: all others would hang. net/http takes Expect out of the header, and keeps it
+// in a field of the body that it doesn't export. That field is looked at here, and not
+// changed. Should a later net/http have no field of that name, nobody seems to wait, and
+// 100 is sent too soon; a test tells.
 type continueField struct {
 	once  sync.Once
 	of    reflect.Type // of the bodies that have it, or nil

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// dateClock is the date for responses that have none: the same text for all of one
-// second, so that a response costs no more than a look. If zero, it is ready.
+// dateClock gives the date for responses that have none. It renders the date once a second.
+// If zero, it is ready.
 type dateClock struct{ last atomic.Pointer[dated] }
 
 type dated struct {

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// graceOverWarpgate is how much longer than the Warpgate the edge waits, for a
-	// response and for a silence to end: the Warpgate knows more, and where its
-	// answer comes first the data connection goes on. It covers a slow path between
-	// them; a Warpgate that hangs makes a time-out longer by no more.
+	// graceOverWarpgate is how much longer than the Warpgate the edge waits, for a response
+	// and for a silence to end. The Warpgate knows more of the reason, and where its answer
+	// comes first the data connection can go on. This covers a slow path between them. A
+	// Warpgate that hangs makes a time-out longer by this.
 	graceOverWarpgate = time.Second
-	// maxAttempts bounds the tries of one request, stale connections included.
+	// maxAttempts bounds the tries of one request, those on stale connections included.
 	maxAttempts = mezu.MaxRetries + 2
 )
 
@@ -36,8 +36,8 @@ type client interface {
 	open(route *policy.Route, limit int64)
 	// Hold reads the body as far as it is to be held before it is sent on.
 	Hold(pace *relay.Pace, store relay.Store) error
-	// Settle ends what Hold left reading the body.
-	Settle()
+	// EndHold ends what Hold left reading the body, and returns when that has ended.
+	EndHold()
 }
 
 // exchange is one request on its way through the edge, and its response. A connection of
@@ -52,11 +52,11 @@ type exchange struct {
 	ask     policy.Request
 	allow   []string // the methods that would be allowed, of a refusal for the method
 	started time.Time
-	ready   time.Time // the request was here and judged: the route's time-out counts from then
+	ready   time.Time // when it could be sent on: the route's time-out counts from then
 
 	status            int
 	bytesIn, bytesOut int64
-	broken            bool // a panic left it in an unknown state
+	broken            bool // a panic left it in an unknown state: it is not used again
 }
 
 // init prepares an exchange for the server that it belongs to.
@@ -164,14 +164,15 @@ func (x *exchange) respond(h *relay.ResponseHead) { x.s.filters.Response(&x.Exch
 
 var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 
-// run carries the request to a Warpgate and its response back. An error that is
-// a *mezu.Error has not been answered yet, unless the response began.
+// run carries the request to a Warpgate and its response back, by another Warpgate if one
+// fails and the request can be sent again. An error that is a *mezu.Error has not been
+// answered yet, unless the response began.
 func (x *exchange) run(c client) error {
 	gathered := false
 	defer func() {
 		if gathered {
 			x.pace.End()
-			c.Settle()
+			c.EndHold()
 		}
 	}()
 	var tried []*tunnel.Session
@@ -197,7 +198,7 @@ func (x *exchange) run(c client) error {
 		conn, err := x.checkout(s, c)
 		if errors.Is(err, tunnel.ErrGone) {
 			last, tried = checkoutError(err), append(tried, s)
-			continue // of a session that ended nothing was tried
+			continue // the session had ended before anything was sent: that is no attempt
 		}
 		attempts++
 		if errors.Is(err, context.Canceled) {
@@ -233,9 +234,9 @@ func (x *exchange) run(c client) error {
 	return last
 }
 
-// checkout takes a data connection. A client that leaves while it waits for one
-// gives its place to the next; of one that has sent more than a buffer full behind
-// its request only HTTP/2 tells.
+// checkout takes a data connection, and waits for one if none is free. If the client leaves
+// meanwhile, the next one that waits gets its turn. Over HTTP/1.1 it isn't noticed that a
+// client leaves that has sent more than a buffer full behind its request.
 func (x *exchange) checkout(s *tunnel.Session, c client) (*tunnel.Conn, error) {
 	address := tunnel.AddressOf(x.Client)
 	if conn := s.TryCheckout(address); conn != nil {
@@ -246,16 +247,17 @@ func (x *exchange) checkout(s *tunnel.Session, c client) (*tunnel.Conn, error) {
 	c.Watch(leave)
 	conn, err := s.Checkout(ctx, address)
 	c.Unwatch()
-	if err == nil && ctx.Err() != nil { // it came in the same moment
+	if err == nil && ctx.Err() != nil { // both happened in the same moment
 		conn.Release()
 		return nil, ctx.Err()
 	}
 	return conn, err
 }
 
-// errReclaimed: the exchange was ended in favour of others.
+// errReclaimed is why an exchange was ended whose connection others wait for.
 var errReclaimed = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "this address holds more than its share of the connections to the workload"}
 
+// checkoutError is the answer to a client for whom there is no data connection.
 func checkoutError(err error) error {
 	if errors.Is(err, tunnel.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded) {
 		return &mezu.Error{Code: mezu.CodeOverloaded, Detail: "all connections to the workload are in use", Cause: err}
@@ -286,7 +288,8 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 	return again, err
 }
 
-// appendHead writes what precedes the request's body on a data connection.
+// appendHead appends what goes before the request's body on a data connection: what the
+// edge knows of the client, and the request's head.
 func (x *exchange) appendHead(dst []byte) []byte {
 	info := relay.RequestInfo{Client: x.Client, ID: x.Request.ID, Position: x.table.Position()}
 	return x.Request.Append(relay.AppendRequestInfo(dst, &info))

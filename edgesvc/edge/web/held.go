@@ -8,24 +8,24 @@ import (
 	"github.com/mezusphere/mezu/tunnel"
 )
 
-// What a request's body may cost before it is all there.
+// Bounds on a request's body until all of it has come.
 const (
-	// leastBodyRate is how many bytes of a body must come in a second on average, for as
-	// long as the edge waits for them: a modem of 1990 is faster, and a thousand bodies
-	// that hold a data connection each cost their sender a megabyte a second.
+	// leastBodyRate is how many bytes of a body must come in a second on average, while the
+	// edge waits for them. A modem of 1990 is faster. Whoever wants to hold a thousand data
+	// connections by slow bodies has to send a megabyte a second for it.
 	leastBodyRate = 1 << 10
-	// bodyGrace is how long a body may fall behind that at its beginning: a phone that
-	// looks for another cell sends nothing meanwhile.
+	// bodyGrace is how far a body may fall behind that rate at its beginning. A phone sends
+	// nothing while it looks for another cell.
 	bodyGrace = 20 * time.Second
-	// bodyCredit is how long a body that came fast enough may stop: what it was ahead
-	// counts, up to this.
+	// bodyCredit is how long a body may stop that came faster before: the time by which it is
+	// ahead counts, up to this.
 	bodyCredit = time.Minute
-	// maxHeldBodies bounds the memory of the bodies that are held until they are whole:
-	// 8,000 slow ones of a few bytes each. Those for which there is no room hold a data
-	// connection instead.
+	// maxHeldBodies bounds the memory of bodies that are held until all of them has come. It
+	// is enough for 8,000 slow ones of a few bytes each. A body for which there is no room
+	// is sent on as it comes, and so takes a data connection for longer.
 	maxHeldBodies = 64 << 20
-	// heldAddressShare and heldEnvironmentShare are the parts of that, in percent, that one
-	// client address and one environment take at most.
+	// heldAddressShare and heldEnvironmentShare are the parts of what is left of that
+	// memory, in percent, that one client address and one environment may take.
 	heldAddressShare     = 50
 	heldEnvironmentShare = 80
 )
@@ -76,7 +76,7 @@ func (h *heldBodies) bytes() int {
 	return h.total
 }
 
-// Take asks for memory for this exchange's body.
+// Take asks for n bytes for this exchange's body, and reports whether it got them.
 func (x *exchange) Take(n int) bool {
 	return x.s.held.take(tunnel.AddressOf(x.Client), x.table.Bundle().Environment, n)
 }
@@ -86,17 +86,18 @@ func (x *exchange) Give(n int) {
 	x.s.held.give(tunnel.AddressOf(x.Client), x.table.Bundle().Environment, n)
 }
 
-// Spare reports whether there is so much room for this exchange's client that its body
-// may be sent on before it is whole.
+// Spare reports whether so many data connections are free, and its client holds so few of
+// them, that this exchange's body may be sent on before all of it has come.
 func (x *exchange) Spare() bool {
 	bundle := x.table.Bundle()
 	s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
 	return s != nil && s.Spare(tunnel.AddressOf(x.Client))
 }
 
-// gather has the body come, if it is to come before a data connection is taken for it:
-// one that is small, or may be. It reports whether that may have taken time. Each body that
-// isn't here yet is held to a rate from now on, but for one side of a streaming call.
+// gather waits for a body that is small, or may be, so that the request takes a data
+// connection only when it can be sent in one go. waited says that this may have taken time.
+// From now on each body that isn't here yet must come at a rate, except for one side of a
+// streaming call.
 func (x *exchange) gather(c client) (waited bool, err error) {
 	r := &x.Request
 	if r.Framing == relay.NoBody || c.UploadNow() && !r.Expect || r.Streams() {

@@ -16,18 +16,18 @@ import (
 
 // Times of a public connection.
 const (
-	// HeadTimeout bounds a request head from its first byte (or from the
-	// handshake) to its last.
-	HeadTimeout = 10 * time.Second
-	// IdleTimeout bounds the wait for the next request; nginx's default.
-	IdleTimeout = 75 * time.Second
-	// answerTimeout bounds a write of an answer of the edge's own, which is small.
-	// What passes through is bounded by its route.
+	// headTimeout bounds the head of a request, from its first byte to its last, and the
+	// wait for the first byte after the handshake.
+	headTimeout = 10 * time.Second
+	// idleTimeout bounds the wait for the next request; nginx's default.
+	idleTimeout = 75 * time.Second
+	// answerTimeout bounds the write of an answer that the edge gives itself. Such an
+	// answer is small. A workload's response is bounded by its route.
 	answerTimeout = 60 * time.Second
-	// lingerTimeout and lingerBytes bound how long a connection that is closed
-	// early still swallows input, so that the client can read the answer
-	// before a reset destroys it. The time decides on every real link; the bytes
-	// are what a client on this machine sends before it gets to look.
+	// lingerTimeout and lingerBytes bound what is still read from a client whose
+	// connection is closed early. If nothing were read, a reset would destroy the answer
+	// before the client has read it. On a real link the time ends it. The bytes are what a
+	// client on the same machine sends before it looks for an answer.
 	lingerTimeout = 2 * time.Second
 	lingerBytes   = 64 << 20
 )
@@ -35,32 +35,32 @@ const (
 // http1 is one public connection of HTTP/1.1: the client of its requests.
 type http1 struct {
 	relay.Client
-	x     exchange
-	conn  *tls.Conn
-	place *admission.Conn
-	host  string // that the handshake named
-	whole bool   // the head of the request was read to its end
+	x        exchange
+	conn     *tls.Conn
+	admitted *admission.Conn // the same connection below TLS
+	host     string          // the canonical form of what the handshake named
+	headRead bool            // to its end, of the present request
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
-func (s *Server) serveHTTP1(conn *tls.Conn, place *admission.Conn) {
+func (s *Server) serveHTTP1(conn *tls.Conn, admitted *admission.Conn) {
 	host, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
 	if err != nil {
 		return // no name, no environment: nothing may be answered in its stead
 	}
-	h := &http1{conn: conn, place: place, host: host}
+	h := &http1{conn: conn, admitted: admitted, host: host}
 	h.Date = s.dates.now
 	h.x.init(s)
 	h.x.Client = clientAddr(conn.RemoteAddr())
 	h.x.relay.Response = h.respond
-	h.Reset(conn, HeadTimeout, answerTimeout)
+	h.Reset(conn, headTimeout, answerTimeout)
 	defer h.Reader.Release()
 	s.cfg.Meter.Opened(HTTP1)
 	defer s.cfg.Meter.Closed(HTTP1)
-	for wait, first := HeadTimeout, true; ; wait, first = IdleTimeout, false {
+	for wait, first := headTimeout, true; ; wait, first = idleTimeout, false {
 		h.Reader.EmptyLine()
 		if h.Reader.Buffered() == 0 && !first {
-			place.Rest(h.x.started)
+			admitted.Rest(h.x.started)
 			if s.cfg.Draining() {
 				return
 			}
@@ -86,9 +86,10 @@ func (h *http1) serveOne() bool {
 	if err != nil {
 		return false // the client is gone, or must see that the response is cut
 	}
-	done := h.whole && h.BodyDone()
+	done := h.headRead && h.BodyDone()
 	if reply != nil {
-		// Who sent a head without one meaning may see its end elsewhere, too.
+		// A head that can be read in two ways may end elsewhere for the client than here:
+		// what follows it is not taken for another request.
 		h.Last = h.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
 		if h.answer(reply) != nil {
 			return false
@@ -105,15 +106,15 @@ func (h *http1) serveOne() bool {
 }
 
 func (h *http1) read(req *relay.Request) (host string, err error) {
-	h.whole, err = h.ReadRequest(req, HeadTimeout)
-	if !h.place.Begin() {
+	h.headRead, err = h.ReadRequest(req, headTimeout)
+	if !h.admitted.Begin() {
 		return "", errNoRequest // draining closed it, or its place went to another
 	}
 	if err != nil && !refused(err) {
 		return "", errNoRequest
 	}
 	h.x.started = time.Now()
-	h.Last = !h.whole || !h.Head.KeepAlive() || h.x.s.cfg.Draining()
+	h.Last = !h.headRead || !h.Head.KeepAlive() || h.x.s.cfg.Draining()
 	return h.host, err
 }
 
@@ -128,7 +129,7 @@ func (h *http1) open(route *policy.Route, limit int64) {
 		h.Timed.SetRead(route.IdleTimeout)
 	}
 	h.RequestID = h.x.Request.ID
-	if h.whole {
+	if h.headRead {
 		h.Begin(limit)
 	}
 }
@@ -149,7 +150,7 @@ func (h *http1) answer(a *answer) error {
 	return h.Writer.Flush()
 }
 
-// linger closes the sending side and swallows input for a moment.
+// linger closes the sending side, and reads what still comes for a moment.
 func (h *http1) linger() {
 	if h.conn.CloseWrite() != nil {
 		return

@@ -30,20 +30,19 @@ const (
 	h2WriteProgress = 60 * time.Second // a connection that takes nothing for this long is closed
 )
 
-// h2Server feeds net/http's server with connections whose handshake is done and
-// agreed on HTTP/2.
+// h2Server hands connections whose handshake has agreed on HTTP/2 to net/http's server.
 type h2Server struct {
 	s    *Server
 	srv  *http.Server
-	feed *feedListener
+	feed *handedListener
 	pool sync.Pool
 	asks continueField
 	mu   sync.Mutex
-	open map[net.Conn]chan struct{} // closed when net/http is done with the connection
+	open map[net.Conn]chan struct{} // each is closed when net/http has closed the connection
 }
 
 func newH2Server(server *Server) *h2Server {
-	s := &h2Server{s: server, feed: newFeedListener(server.cfg.Addr), open: map[net.Conn]chan struct{}{}}
+	s := &h2Server{s: server, feed: newHandedListener(server.cfg.Addr), open: map[net.Conn]chan struct{}{}}
 	s.pool.New = s.newStream
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -52,8 +51,8 @@ func newH2Server(server *Server) *h2Server {
 		Protocols:      protocols,
 		ConnState:      s.connState,
 		MaxHeaderBytes: relay.MaxHead,
-		IdleTimeout:    IdleTimeout,
-		// «OPTIONS *» is judged like any other.
+		IdleTimeout:    idleTimeout,
+		// «OPTIONS *» is judged as any other request is.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(server.cfg.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
@@ -88,15 +87,15 @@ func (s *h2Server) handle(conn *tls.Conn) {
 	select {
 	case s.feed.conns <- conn:
 		<-closed
-	case <-s.feed.over:
+	case <-s.feed.ended:
 		s.mu.Lock()
 		delete(s.open, conn)
 		s.mu.Unlock()
 	}
 }
 
-// connState notes when requests begin and end, and tells handle when net/http has closed
-// the connection.
+// connState notes for admission when requests begin and end, and has handle return when
+// net/http has closed the connection.
 func (s *h2Server) connState(conn net.Conn, state http.ConnState) {
 	admission.Track(conn, state)
 	if state != http.StateClosed {
@@ -114,49 +113,49 @@ func (s *h2Server) shutdown(ctx context.Context) { s.srv.Shutdown(ctx) }
 
 func (s *h2Server) close() { s.srv.Close() }
 
-// feedListener is a listener whose connections are given to it.
-type feedListener struct {
+// handedListener is a listener that accepts the connections that it is handed.
+type handedListener struct {
 	addr  net.Addr
 	conns chan net.Conn
 	once  sync.Once
-	over  chan struct{}
+	ended chan struct{}
 }
 
-func newFeedListener(addr net.Addr) *feedListener {
-	return &feedListener{addr: addr, conns: make(chan net.Conn), over: make(chan struct{})}
+func newHandedListener(addr net.Addr) *handedListener {
+	return &handedListener{addr: addr, conns: make(chan net.Conn), ended: make(chan struct{})}
 }
 
-func (l *feedListener) Accept() (net.Conn, error) {
+func (l *handedListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.over:
+	case <-l.ended:
 		return nil, net.ErrClosed
 	}
 }
 
-func (l *feedListener) Close() error   { l.once.Do(func() { close(l.over) }); return nil }
-func (l *feedListener) Addr() net.Addr { return l.addr }
+func (l *handedListener) Close() error   { l.once.Do(func() { close(l.ended) }); return nil }
+func (l *handedListener) Addr() net.Addr { return l.addr }
 
-// http2 is one stream and its downstream.
+// http2 is one stream of HTTP/2: the client of one request.
 type http2 struct {
 	x    exchange
 	w    http.ResponseWriter
 	r    *http.Request
 	src  relay.StreamSource
 	text relay.Text // of its fields
-	held relay.Held // of src, if it is held
+	held relay.Held // the body, if it is held before it is sent on
 	stop func() bool
-	over chan struct{} // closed when the watch has called
+	told chan struct{} // closed when the watch has called gone
 	shut atomic.Bool   // the body can't be read any more
 }
 
 // streamStack is how deep a stream's stack gets: a write of TLS is at its bottom.
 const streamStack = 4 << 10
 
-// deepen makes the goroutine's stack grow to what a stream needs, while there is
-// little on it to be moved. net/http starts a goroutine for each stream; moving
-// all frames down to TLS's was a tenth of the edge's work.
+// deepen makes the goroutine's stack grow to what a stream needs, while there is little on
+// it to be moved. net/http starts a goroutine for each stream. When its stack grew with
+// all frames down to those of TLS on it, moving them was a tenth of the edge's work.
 //
 //go:noinline
 func deepen(at uint) byte {
@@ -225,25 +224,25 @@ func (c *http2) Hold(pace *relay.Pace, store relay.Store) error {
 	return c.held.Hold(&c.x.Request, &c.src, pace, store)
 }
 
-// Settle ends what still reads the body beside.
-func (c *http2) Settle() { c.held.Settle(c) }
+// EndHold ends what Hold left reading the body.
+func (c *http2) EndHold() { c.held.EndHold(c) }
 
 // Watch notices the end of the stream: a reset, or the end of its connection.
 func (c *http2) Watch(gone func()) {
-	over := make(chan struct{})
-	c.over = over
-	c.stop = context.AfterFunc(c.r.Context(), func() { defer close(over); gone() })
+	told := make(chan struct{})
+	c.told = told
+	c.stop = context.AfterFunc(c.r.Context(), func() { defer close(told); gone() })
 }
 
-// WatchesBeside is true: the end of a stream is told apart from its body.
+// WatchesBeside is true: the end of a stream is noticed without reading its body.
 func (c *http2) WatchesBeside() bool { return true }
 
-// ReadWithin and WriteWithin do nothing: an exchange watches over what it waits for
-// on a stream itself.
+// ReadWithin and WriteWithin do nothing: on a stream, the exchange itself watches how long
+// it waits.
 func (c *http2) ReadWithin(time.Duration)  {}
 func (c *http2) WriteWithin(time.Duration) {}
 
-// Cut resets the stream, which ends a write that waits for the client.
+// Cut resets the stream. That ends a write that waits for the client, too.
 func (c *http2) Cut() {
 	http.NewResponseController(c.w).SetWriteDeadline(time.Unix(1, 0))
 	c.StopUpload()
@@ -252,7 +251,7 @@ func (c *http2) Cut() {
 // Unwatch ends Watch.
 func (c *http2) Unwatch() {
 	if !c.stop() {
-		<-c.over
+		<-c.told
 	}
 }
 
@@ -262,8 +261,8 @@ func (c *http2) StopUpload() {
 	c.r.Body.Close()
 }
 
-// Rewind makes the body begin anew, while it is held, or no more than a piece of it was
-// read.
+// Rewind makes the body begin anew, and reports whether it could: as long as all that was
+// read is held, or it is one piece at most.
 func (c *http2) Rewind() bool {
 	if c.held.Begun() {
 		return !c.shut.Load() && c.held.Rewind()
@@ -271,8 +270,8 @@ func (c *http2) Rewind() bool {
 	return !c.shut.Load() && c.src.Rewind()
 }
 
-// Interim sends a 1xx response; net/http says 100 itself when the body is first
-// read, which the exchange puts off until then.
+// Interim sends a 1xx response. A 100 is left to net/http, which sends it when the body is
+// first read. The exchange doesn't read the body before the workload wants it.
 func (c *http2) Interim(h *relay.ResponseHead) error {
 	if h == nil || h.Status == 100 {
 		return nil
@@ -283,9 +282,9 @@ func (c *http2) Interim(h *relay.ResponseHead) error {
 	return nil
 }
 
-// asSaid completes a head so that net/http adds nothing to it: a name without a value
-// keeps it from guessing, and is not sent. A guessed type would make a page of what
-// somebody uploaded, beside a nosniff that was meant to forbid that.
+// asSaid completes a head so that net/http adds nothing to it. A name without a value is
+// not sent, and keeps net/http from guessing one. A guessed Content-Type would make a page
+// of what somebody uploaded, although nosniff was meant to forbid that.
 func (c *http2) asSaid(header http.Header, length int64) {
 	if _, ok := header["Content-Type"]; !ok {
 		header["Content-Type"] = nil

@@ -13,8 +13,8 @@ import (
 // plainAnswer is what somebody reads who speaks HTTP without TLS to this port.
 const plainAnswer = "This port speaks HTTPS: ask again with https:// in front of the address.\n"
 
-// NotTLS answers a request in the clear, if that is what came instead of a handshake:
-// without a word it looks like a broken server. Nothing of the request is read but first.
+// NotTLS answers a request of HTTP without TLS, if first begins one: if it were closed
+// without a word, that would look like a broken server. No more of the request is read.
 func (s *Server) NotTLS(raw net.Conn, first [5]byte) {
 	if !startsRequest(first) {
 		return

@@ -15,8 +15,8 @@ import (
 // probeTimeout bounds the round trip to a Warpgate.
 const probeTimeout = 5 * time.Second
 
-// newProbeLimiter bounds the probes of one address, so that they can't be used to load a
-// Warpgate.
+// newProbeLimiter bounds the probes of one client address, so that nobody can load a
+// Warpgate with them.
 func newProbeLimiter() *gcra.Limiter {
 	return gcra.New(gcra.Rate{Events: 10, Per: time.Second, Burst: 10})
 }
@@ -57,6 +57,7 @@ func (x *exchange) mayProbe() bool {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
+// hopEdge reports whether the query asks for an answer of the edge alone.
 func hopEdge(query string) bool {
 	for part := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
 		if part == "hop=edge" {
@@ -97,11 +98,11 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 	return 0, &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 }
 
-// roundTrip asks a Warpgate for a sign of life on a data connection.
+// roundTrip sends a probe to a Warpgate on a data connection, and reads its answer.
 func roundTrip(conn *tunnel.Conn) error {
 	var timed relay.Timed
 	timed.Wrap(conn, probeTimeout, probeTimeout)
-	conn.WriteBy = time.Time{} // the next exchange sets its own
+	conn.WriteBy = time.Time{} // it isn't known any more: the next exchange sets a deadline
 	if _, err := timed.Write(relay.AppendProbe(nil)); err != nil {
 		return err
 	}
