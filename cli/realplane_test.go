@@ -35,12 +35,8 @@ func startRealPlane(t *testing.T) endpoint {
 			t.Error(err)
 		}
 	})
-	token, err := plane.DevToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := endpoint{url: "https://" + plane.Addr(), caFile: plane.CAFile(), token: token}
-	client, err := e.client(token)
+	e := endpoint{url: "https://" + plane.Addr(), caFile: plane.CAFile(), token: firstToken(t, plane)}
+	client, err := e.client(e.token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +50,25 @@ func startRealPlane(t *testing.T) endpoint {
 		return name
 	}
 	return e
+}
+
+// firstToken is that of the first operator.
+func firstToken(t *testing.T, plane *control.Control) string {
+	t.Helper()
+	code, err := plane.BootstrapCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := endpoint{url: "https://" + plane.Addr(), caFile: plane.CAFile()}.client("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdle()
+	out, err := api.Invoke[api.TokenResponse](t.Context(), client, api.OpBootstrap, api.BootstrapRequest{Code: code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Token
 }
 
 // client calls the endpoint with a token of one's choice.

@@ -39,7 +39,7 @@ func (r *devRun) announce(ctx context.Context) error {
 	}
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.token,
+		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.token,
 	}, r.demo != nil, r.maxConns())
 	<-ctx.Done()
 	return nil
@@ -47,7 +47,7 @@ func (r *devRun) announce(ctx context.Context) error {
 
 // publicURL is where the environment answers.
 func (r *devRun) publicURL() string {
-	u := "https://" + r.setup.Environment.Endpoint + "." + domain
+	u := "https://" + r.environment.Endpoint + "." + domain
 	if r.port != 443 {
 		u += ":" + strconv.Itoa(r.port)
 	}

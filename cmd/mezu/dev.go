@@ -19,7 +19,6 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/home"
-	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/daemon"
@@ -47,9 +46,12 @@ type devRun struct {
 	daemon  *daemon.Daemon
 	demo    *demo    // nil with a workload of the user's
 	file    *devFile // nil without one
-	setup   control.SetupResult
-	token   string
-	port    int // of public HTTPS
+	// serving is the control plane at work, which the others are set up through.
+	serving     *serving
+	developer   *developer
+	environment mezu.Environment
+	key         string // with which the Warpgate registers
+	port        int    // of public HTTPS
 	// profiled: the profile was written.
 	profiled atomic.Bool
 }
@@ -93,7 +95,7 @@ func (r *devRun) parts() []process.Part {
 	if r.demo != nil {
 		parts = append(parts, process.Part{Name: "demo workload", Run: r.demo.Run, Close: r.demo.Close})
 	}
-	return append(parts, process.Part{Name: "control plane", Run: r.control.Run, Close: func() { r.control.Close() }})
+	return append(parts, process.Part{Name: "control plane", Run: r.runControl, Close: func() { r.control.Close() }})
 }
 
 // devLogger says what went wrong only: what a developer wants to see of a
@@ -146,20 +148,62 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err := r.control.Listen(); err != nil {
 		return err
 	}
-	r.setup, err = r.control.DevSetup(ctx, control.Setup{Organization: r.Organization, Project: r.Project, Environment: r.Environment})
+	r.serving = serve(r.control.Run)
+	r.developer, err = newDeveloper(r.apiURL(), r.control.CAFile(), filepath.Join(r.state, tokenFile), r.control.BootstrapCode)
+	if err != nil {
+		return err
+	}
+	if err := r.developer.signIn(ctx); err != nil {
+		return fmt.Errorf("issuing a token: %w", err)
+	}
+	r.environment, r.key, err = r.developer.setUp(ctx, r.Organization, r.Project, r.Environment)
 	if err != nil {
 		return fmt.Errorf("setting up %s/%s/%s: %w", r.Organization, r.Project, r.Environment, err)
 	}
 	if err := r.applyFile(ctx); err != nil {
 		return err
 	}
-	if r.token, err = r.control.DevToken(ctx); err != nil {
-		return fmt.Errorf("issuing a token: %w", err)
-	}
 	if err := r.listenEdge(); err != nil {
 		return err
 	}
 	return r.makeDaemon()
+}
+
+// serving is something that runs from the moment that it is begun.
+type serving struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error // after done
+}
+
+// serve begins to run something. Whoever calls it calls end.
+func serve(run func(context.Context) error) *serving {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &serving{stop: stop, done: make(chan struct{})}
+	go s.work(ctx, run)
+	return s
+}
+
+func (s *serving) work(ctx context.Context, run func(context.Context) error) {
+	defer close(s.done)
+	s.err = run(ctx)
+}
+
+// end stops it and waits for it. It may be called twice.
+func (s *serving) end() error {
+	s.stop()
+	<-s.done
+	return s.err
+}
+
+// runControl stays until ctx or the control plane ends.
+func (r *devRun) runControl(ctx context.Context) error {
+	select {
+	case <-r.serving.done:
+	case <-ctx.Done():
+	}
+	r.developer.client.CloseIdle()
+	return r.serving.end()
 }
 
 // devConnections is how many each service may have open.
@@ -224,25 +268,11 @@ func removeOthers(dir, prefix, keep string) error {
 	return nil
 }
 
-// joinToken lets the edge enrol, as the only one: it is asked for when there is a
-// new one.
+// joinToken lets the edge enrol: it is asked for when there is a new one.
 func (r *devRun) joinToken() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), api.DefaultTimeout)
 	defer cancel()
-	client, err := r.Client(invocation.Settings{API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.token})
-	if err != nil {
-		return "", err
-	}
-	defer client.CloseIdle()
-	for e, err := range api.All[mezu.Edge](ctx, client, api.OpListEdges) {
-		if err == nil {
-			err = client.Do(ctx, api.Call{Operation: api.OpDeleteEdge, Params: []string{e.ID}}, nil)
-		}
-		if err != nil {
-			return "", fmt.Errorf("removing the edge of an earlier run: %w", err)
-		}
-	}
-	return r.control.JoinToken(ctx)
+	return r.developer.joinToken(ctx)
 }
 
 func (r *devRun) makeDaemon() (err error) {
@@ -256,7 +286,7 @@ func (r *devRun) makeDaemon() (err error) {
 	// Its warnings are events, and shown as such.
 	log := devLogger(r.Options, slog.LevelError).With("service", "warpgate")
 	r.daemon, err = daemon.New(daemon.Config{MaxConns: r.maxConns(), Log: log, Warpgates: []warpgate.Config{{
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.setup.Key, nil },
+		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.key, nil },
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 		Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,
 	}}})
@@ -292,6 +322,12 @@ func (r *devRun) release() {
 	if r.edge != nil {
 		r.edge.Close()
 	}
+	if r.developer != nil {
+		r.developer.client.CloseIdle()
+	}
+	if r.serving != nil {
+		_ = r.serving.end() // what it says is what Close says
+	}
 	if r.control != nil {
 		if err := r.control.Close(); err != nil {
 			r.log.Error("closing the control plane", "error", err)
@@ -308,7 +344,7 @@ func (r *devRun) apiURL() string {
 // it the default if there is none.
 func (r *devRun) saveProfile() error {
 	p := profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment}
-	if err := r.Profiles.Save(dev.Profile, p, r.token); err != nil {
+	if err := r.Profiles.Save(dev.Profile, p, r.developer.token); err != nil {
 		return err
 	}
 	current, err := r.Profiles.Default()
@@ -325,7 +361,7 @@ func (r *devRun) forgetProfile() error {
 		return nil
 	}
 	token, _, err := r.Profiles.Token(dev.Profile)
-	if err != nil || token == "" || token != r.token {
+	if err != nil || token == "" || token != r.developer.token {
 		return err
 	}
 	return r.Profiles.Remove(dev.Profile)

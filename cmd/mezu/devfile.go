@@ -70,7 +70,7 @@ func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 	}
 	both := slices.Concat(before, wanted)
 	d.targets.Store(&both)
-	err := d.run.control.DevApply(ctx, d.run.Organization, d.run.Project, f.Manifest)
+	err := d.run.developer.apply(ctx, d.run.Organization, d.run.Project, f.Manifest)
 	if err != nil {
 		d.targets.Store(&before)
 		return f.Explain(err)

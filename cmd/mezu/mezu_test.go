@@ -274,6 +274,9 @@ func TestDevAgain(t *testing.T) {
 	if again.ready.URL == r.ready.URL {
 		t.Errorf("still at %s", r.ready.URL)
 	}
+	if again.ready.Token != r.ready.Token {
+		t.Error("the second run has another token")
+	}
 	if again.ready.WarpgateID != r.ready.WarpgateID {
 		t.Errorf("Warpgate %s became %s", r.ready.WarpgateID, again.ready.WarpgateID)
 	}

@@ -523,7 +523,7 @@ func TestApply_Authority(t *testing.T) {
 		t.Errorf("a viewer's new project: %v", err)
 	}
 	// Another tenant finds nothing, neither by name nor by id.
-	stranger := in.Client(controltest.DevToken(t, in), nil)
+	stranger := in.Client(in.OtherOperator(x.Owner), nil)
 	prj := controltest.Call[mezu.Project](t, op, api.OpGetProject, nil, x.Org, x.Prj)
 	for _, ref := range []string{x.Prj, prj.ID, "blog"} {
 		if err := attempt(stranger, mezu.Manifest{}, ref); mezu.CodeOf(err) != mezu.CodeNotFound {

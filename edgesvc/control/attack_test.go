@@ -38,11 +38,7 @@ func TestK7_SingleUse(t *testing.T) {
 		t.Errorf("the file of the used link is there: %v", err)
 	}
 
-	token, err := in.Plane.DevToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	op := in.Client(token, nil)
+	op := in.Client(in.RecoveredToken(), nil)
 	join := in.JoinToken(op)
 	ids := make([]*controltest.Identity, many)
 	for i := range ids {

@@ -12,7 +12,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
-	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
@@ -232,25 +231,10 @@ func TestA9_Start(t *testing.T) {
 	}
 	in.Secret(join)
 	left("an edge of the process", "start-join-token join_token")
-	dev := func() string {
-		token, err := in.Plane.DevToken(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return in.Secret(token)
-	}
-	token := dev()
-	left("mezu dev", "start-developer operator", "start-developer-token token")
-	dev()
-	left("mezu dev again", "start-developer-token token")
-	for _, want := range [][]string{nil, {"start-developer-key service_account"}} {
-		out, err := in.Plane.DevSetup(t.Context(), control.Setup{Organization: "dev", Project: "shop", Environment: "development"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		in.Secret(out.Key)
-		left("the setup", want...)
-	}
+	token := in.OperatorToken()
+	left("the first operator")
+	in.RecoveredToken()
+	left("a token of the first operator", "start-bootstrap-code bootstrap_code")
 	var list api.AuditList
 	err = in.Client(token, nil).Do(t.Context(), api.Call{Operation: api.OpListInstallationAudit, Query: url.Values{"operation": {"start-join-token"}}}, &list)
 	if err != nil || len(list.Items) != 1 || list.Items[0].Actor != (mezu.AuditActor{Kind: "process"}) {

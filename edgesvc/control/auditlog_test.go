@@ -289,7 +289,7 @@ func TestAuditOfDenials(t *testing.T) {
 	}
 	// What was only counted is written at the end of the process.
 	in.Restart()
-	op = in.Client(controltest.DevToken(t, in), nil)
+	op = in.Client(in.RecoveredToken(), nil)
 	n := 0
 	for _, r := range in.Audited() {
 		if r.Outcome == mezu.AuditDenied && r.Actor.ID == member.Person && r.Operation == api.OpDeleteProject.ID {

@@ -23,12 +23,10 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 		c.forgetBootstrap()
 		return nil
 	}
-	path := c.bootstrapFile()
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading the bootstrap link: %w", err)
+	earlier, err := c.offeredCode()
+	if err != nil {
+		return err
 	}
-	_, earlier, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
 	if earlier != "" {
 		valid, err := c.service.BootstrapValid(ctx, earlier)
 		if err != nil {
@@ -48,7 +46,7 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 	}
 	// Behind «#» the code stays out of logs of whatever the link is opened
 	// with.
-	link := c.site() + "/bootstrap#code=" + code
+	link, path := c.site()+"/bootstrap#code="+code, c.bootstrapFile()
 	if err := atomicfile.Write(path, []byte(link+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the bootstrap link: %w", err)
 	}
@@ -58,6 +56,30 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// BootstrapCode is a code with which this process comes in over the API: that of the
+// bootstrap link while there is no operator, else a new one that gives the first operator
+// another token. Listen comes first.
+func (c *Control) BootstrapCode(ctx context.Context) (string, error) {
+	has, err := c.service.HasOperator(ctx)
+	if err != nil {
+		return "", fmt.Errorf("looking for an operator: %w", err)
+	}
+	if has {
+		return c.service.RecoveryCode(ctx, c.holder())
+	}
+	return c.offeredCode()
+}
+
+// offeredCode is the code in the file of the bootstrap link, or "".
+func (c *Control) offeredCode() (string, error) {
+	text, err := os.ReadFile(c.bootstrapFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading the bootstrap link: %w", err)
+	}
+	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
+	return code, nil
 }
 
 func (c *Control) bootstrapFile() string { return filepath.Join(c.cfg.StateDir, fileBootstrap) }

@@ -550,33 +550,7 @@ func (c *Control) Close() error {
 	return c.closeErr
 }
 
-// Setup is what a developer's own installation begins with, and SetupResult what
-// was made or found.
-type (
-	Setup       = service.Setup
-	SetupResult = service.SetupResult
-)
-
-// DevToken issues an operator's bearer token to the developer of this machine,
-// without the bootstrap link. Listen comes first.
-func (c *Control) DevToken(ctx context.Context) (string, error) {
-	return c.service.DeveloperToken(ctx)
-}
-
 // JoinToken lets one edge of this very process enrol. Listen comes first.
 func (c *Control) JoinToken(ctx context.Context) (string, error) {
 	return c.service.LocalJoinToken(ctx)
-}
-
-// DevSetup makes what is missing of a developer's installation. It is idempotent,
-// but for the key: each call gives a new one and ends the one before. Listen comes
-// first.
-func (c *Control) DevSetup(ctx context.Context, in Setup) (SetupResult, error) {
-	return c.service.SetUp(ctx, in)
-}
-
-// DevApply brings a developer's project to what a manifest says, as the developer. Listen
-// comes first.
-func (c *Control) DevApply(ctx context.Context, organization, project string, m mezu.Manifest) error {
-	return c.service.ApplyAsDeveloper(ctx, service.Place{Organization: organization, Project: project}, m)
 }

@@ -52,7 +52,7 @@ func TestK10_Rotation(t *testing.T) {
 		}
 	}
 	in.Clock.Advance(mezu.KeysetOverlap)
-	op = in.Client(controltest.DevToken(t, in), nil) // the first has ended
+	op = in.Client(in.RecoveredToken(), nil) // the first has ended
 	if status := in.RotateKeys(op, api.RotatePrune); status.Roots != 1 || status.KeysetVersion != 4 {
 		t.Errorf("after pruning: %+v", status)
 	}

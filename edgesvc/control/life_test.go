@@ -54,7 +54,7 @@ func TestS8_NoSecretAtRest(t *testing.T) {
 	in.Register(key, "")
 	in.Enrol(op, "edge-1")
 	in.Secret(controltest.Call[api.JoinTokenResponse](t, op, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: mezu.HashSecret("x")}, x.Path()...).Token)
-	in.Secret(controltest.DevToken(t, in))
+	in.RecoveredToken()
 	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(key[:40], nil), api.OpSelf, nil)
 	controltest.Call[api.RoutesState](t, op, api.OpReplaceRoutes, map[string]any{"routes": []any{map[string]any{"prefix": "/" + in.Secret("internal-path")}}}, x.Path()...)
 	in.Join(op, "acme", in.Secret("ana.example.person@acme.example"), mezu.RoleDeveloper)
@@ -174,33 +174,6 @@ func TestBootstrap(t *testing.T) {
 	if self.Kind != "operator" || !self.Operator || self.ExpiresAt.IsZero() {
 		t.Errorf("self %+v", self)
 	}
-}
-
-// The developer's installation is set up once, whatever is repeated.
-func TestDevSetup(t *testing.T) {
-	in := controltest.Install(t)
-	setup := control.Setup{Organization: "dev", Project: "shop", Environment: "development"}
-	first, err := in.Plane.DevSetup(t.Context(), setup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first.Environment.URL != "https://shop-development-dev.localhost:8443" {
-		t.Errorf("environment %+v", first.Environment)
-	}
-	w, _ := in.Register(first.Key, "")
-	dev := in.Client(controltest.DevToken(t, in), nil)
-	state := controltest.Call[api.RoutesState](t, dev, api.OpListRoutes, nil, "dev", "shop", "development")
-	if len(state.Routes) != 1 || state.Routes[0].Prefix != "/" {
-		t.Errorf("routes %+v", state.Routes)
-	}
-	in.Restart()
-	second, err := in.Plane.DevSetup(t.Context(), setup)
-	if err != nil || second.Environment.ID != first.Environment.ID {
-		t.Fatalf("%v %+v", err, second)
-	}
-	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(first.Key, nil), api.OpSelf, nil)
-	in.Register(second.Key, "")
-	controltest.Call[api.RegisterResponse](t, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
 }
 
 // What is in the way at the start is named, and nothing stays behind.

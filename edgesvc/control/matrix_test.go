@@ -476,7 +476,7 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 
 	// Two strangers: a person with an organization of the same shape, and a key
 	// of another project in the same organization.
-	token := controltest.DevToken(t, in)
+	token := in.OtherOperator(op)
 	other := in.Client(token, nil)
 	in.Tenant(other, "other")
 	controltest.Call[any](t, other, api.OpCreateDirectory, map[string]any{"name": "theirs"}, "other", "shop")

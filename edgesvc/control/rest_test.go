@@ -191,7 +191,7 @@ func TestIdempotency(t *testing.T) {
 	if _, err := create(op, "short", "other"); mezu.CodeOf(err) != mezu.CodeInvalid {
 		t.Errorf("a short key: %v", err)
 	}
-	if _, err := create(in.Client(controltest.DevToken(t, in), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
+	if _, err := create(in.Client(in.OtherOperator(op), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("another caller under the same key: %v", err)
 	}
 	in.Clock.Advance(service.SecretLife + time.Second)

@@ -220,10 +220,7 @@ func TestUsers_Filters(t *testing.T) {
 // developerOf is the token of a new owner of the organization, for raw requests.
 func developerOf(in *controltest.Installation, p controltest.Pool) string {
 	in.T.Helper()
-	token := controltest.DevToken(in.T, in)
-	self := controltest.Call[api.Self](in.T, in.Client(token, nil), api.OpSelf, nil)
-	org := controltest.Call[mezu.Organization](in.T, p.Op, api.OpGetOrganization, nil, p.Org)
-	in.Write("member/"+org.ID+"/"+self.ID, mezu.Member{Organization: org.Name, Role: mezu.RoleOwner})
+	token, _ := in.JoinAs(p.Op, p.Org, "late.owner@acme.example", mezu.RoleOwner)
 	return token
 }
 

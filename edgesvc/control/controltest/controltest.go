@@ -56,16 +56,6 @@ func Race(n int, try func(i int) error) (won int, lost []error) {
 	return won, lost
 }
 
-// DevToken is a token of another operator.
-func DevToken(t *testing.T, in *Installation) string {
-	t.Helper()
-	token, err := in.Plane.DevToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
 // Clock is a time that tests move.
 type Clock struct {
 	mu    sync.Mutex
@@ -239,6 +229,29 @@ func (in *Installation) OperatorToken() string {
 		in.T.Fatal(err)
 	}
 	return in.Secret(out.Token)
+}
+
+// RecoveredToken is another token of the first operator, as `mezu dev` gets one.
+func (in *Installation) RecoveredToken() string {
+	in.T.Helper()
+	code, err := in.Plane.BootstrapCode(in.T.Context())
+	if err != nil {
+		in.T.Fatal(err)
+	}
+	out := Call[api.TokenResponse](in.T, in.Client("", nil), api.OpBootstrap, api.BootstrapRequest{Code: in.Secret(code)})
+	return in.Secret(out.Token)
+}
+
+// OtherOperator is the token of an operator who is in no organization.
+func (in *Installation) OtherOperator(op *api.Client) string {
+	in.T.Helper()
+	const elsewhere = "elsewhere"
+	Call[mezu.Organization](in.T, op, api.OpCreateOrganization, map[string]any{"name": elsewhere})
+	token, member := in.JoinAs(op, elsewhere, "other.operator@mezusphere.example", mezu.RoleDeveloper)
+	Call[mezu.Operator](in.T, op, api.OpCreateOperator, api.OperatorRequest{Person: member.Person})
+	in.Leave(in.Client(token, nil), elsewhere)
+	Call[any](in.T, op, api.OpDeleteOrganization, nil, elsewhere)
+	return token
 }
 
 // BootstrapCode is the code in the file of the bootstrap link.

@@ -22,9 +22,16 @@ func (in *Installation) Invite(owner *api.Client, org, email string, role mezu.R
 // Join makes a new person with a role in an organization.
 func (in *Installation) Join(owner *api.Client, org, email string, role mezu.Role) (*api.Client, mezu.Member) {
 	in.T.Helper()
+	token, member := in.JoinAs(owner, org, email, role)
+	return in.Client(token, nil), member
+}
+
+// JoinAs is Join, and gives the person's token.
+func (in *Installation) JoinAs(owner *api.Client, org, email string, role mezu.Role) (string, mezu.Member) {
+	in.T.Helper()
 	code := in.Invite(owner, org, email, role).Code
 	out := Call[api.RedeemResponse](in.T, in.Client("", nil), api.OpRedeemInvitation, api.RedeemRequest{Code: code, Email: email})
-	return in.Client(in.Secret(out.Token), nil), out.Member
+	return in.Secret(out.Token), out.Member
 }
 
 // Leave ends the caller's membership.

@@ -60,15 +60,13 @@ var internal = author{own: true}
 // What the control plane's own process does at its start that lets somebody in, as the
 // audit log names it. No operation of the API has one of these names.
 const (
-	startBootstrapCode  = "start-bootstrap-code"
-	startDeveloper      = "start-developer"
-	startDeveloperToken = "start-developer-token"
-	startDeveloperKey   = "start-developer-key"
-	startJoinToken      = "start-join-token"
+	startBootstrapCode = "start-bootstrap-code"
+	startJoinToken     = "start-join-token"
 )
 
-// startOperations are all of them.
-var startOperations = []string{startBootstrapCode, startDeveloper, startDeveloperToken, startDeveloperKey, startJoinToken}
+// startOperations are the names that a log may have: the last three are in those of
+// `mezu dev` before it set itself up through the API.
+var startOperations = []string{startBootstrapCode, startJoinToken, "start-developer", "start-developer-token", "start-developer-key"}
 
 // byProcess is the process in one of startOperations.
 func byProcess(operation string) author {

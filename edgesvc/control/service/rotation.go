@@ -82,17 +82,3 @@ func (s *Service) sweepKeys(ctx context.Context) error {
 		return err
 	})
 }
-
-// replaceKey gives the account of `mezu dev` a new key for the process; every earlier one stops working, Warpgates that it let in go on.
-func (s *Service) replaceKey(ctx context.Context, key string) (string, error) {
-	var out api.ServiceAccountCreated
-	_, err := s.commit(ctx, byProcess(startDeveloperKey), func(ch *change) error {
-		acc, err := get[account](ctx, s, key)
-		if err != nil {
-			return err
-		}
-		out, err = s.rekey(ch, acc, 0)
-		return err
-	})
-	return out.Key, err
-}

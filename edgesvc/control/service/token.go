@@ -16,8 +16,11 @@ type tokenRecord struct {
 	ID   string `json:"id"`
 	Kind string `json:"kind"` // mezu.TokenBearer, …
 	// Person, Name and Permissions are a bearer's; nil Permissions bound nothing.
-	Name        string            `json:"name,omitempty"`
-	Person      string            `json:"person,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Person string `json:"person,omitempty"`
+	// Operator is whom a bootstrap code gives a new token; if empty, whoever redeems it
+	// becomes the first operator.
+	Operator    string            `json:"operator,omitempty"`
 	Permissions []mezu.Permission `json:"permissions,omitempty"`
 	// Organization, Project, Environment and PublicKeySHA256 bind an
 	// enrolment.
@@ -165,6 +168,11 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 	_, err := s.commit(ctx, by(c, api.OpBootstrap), func(ch *change) error {
 		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
+			return err
+		}
+		if t.Value.Operator != "" {
+			ch.remove(t.Key, t.Revision)
+			out, err = s.readmit(ctx, ch, t.Value.Operator)
 			return err
 		}
 		there, err := s.counters(ctx, ch, installationChildren)
