@@ -16,13 +16,10 @@ FUZZTIME ?= 30s
 SOAK     ?= 5
 # Arguments of the benchmark program.
 BENCH ?=
-# The earlier build that this one must go on with, and where its programs are put.
-COMMIT ?= ec83ff0
-BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test check fmt vet staticcheck tidy cross bench fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test check fmt vet staticcheck tidy cross bench fuzz soak vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -82,17 +79,6 @@ soak: tools-for-test ## the long forms of tests; then with the race detector eve
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h ./edgesvc/store/etcd
 	MEZU_SOAK=1 go test -race -timeout 2h ./e2e
-
-before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
-
-$(BEFORE):
-	@tree="$$(mktemp -d)"; trap 'rm -rf "$$tree"' EXIT; \
-	git archive $(COMMIT) | tar x -C "$$tree"; \
-	$(MAKE) -C "$$tree" build VERSION="$$(git describe --tags --always $(COMMIT))"; \
-	mkdir -p $(@D); mv "$$tree/bin" $@
-
-before-fixture: $(BEFORE) ## record anew what the programs of COMMIT leave on the disk, for ./e2e/before
-	MEZU_PROGRAMS=$(BEFORE) MEZU_RECORD=$(CURDIR)/e2e/before/testdata/before.tar.gz go test -count=1 -run '^TestRecord$$' ./e2e
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mezusphere/mezu"
 )
@@ -26,6 +27,12 @@ const sessionCacheSize = 1
 // Serial is a certificate's serial number in lower-case hexadecimal without
 // leading zeros, as it stands in records and revocations.
 func Serial(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
+
+// RenewAt is when a certificate is old enough to be renewed: at mezu.RenewAge, or half
+// way through a life that its issuer's end cut short.
+func RenewAt(leaf *x509.Certificate) time.Time {
+	return leaf.NotBefore.Add(mezu.LeafBackdate + min(mezu.RenewAge, leaf.NotAfter.Sub(leaf.NotBefore)/2))
+}
 
 // VerifyPeer decides who is at the other end of a TLS connection, resumed ones
 // included: TLS 1.3; a chain to a root of the keyset in force, at this moment by

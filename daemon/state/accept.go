@@ -20,36 +20,45 @@ import (
 // one stays in force. If applying succeeded and only the write failed, changed
 // is true, err is not nil, and Flush tries again. ErrRevoked says that the
 // statement, now in force, ends this Warpgate.
-func (s *State) Accept(doc mezu.Signed) (changed bool, err error) {
+func (s *State) Accept(statement mezu.Signed) (changed bool, err error) {
 	if s.anchor.Load() == nil || s.own.Load() == nil {
 		return false, ErrUnregistered
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch doc.Purpose {
+	switch statement.Purpose {
 	case mezu.PurposeKeyset:
-		if changed, err = s.anchor.Load().AcceptKeyset(doc); changed {
-			err = s.save(fileKeyset)
+		if changed, err = s.anchor.Load().AcceptKeyset(statement); changed {
+			err = s.saveKeyset()
 		}
 	case mezu.PurposeBundle:
-		if changed, err = s.acceptBundle(doc); changed {
-			err = s.save(fileBundle)
+		if changed, err = s.acceptBundle(statement); changed {
+			err = s.saveBundle()
 		}
 	case mezu.PurposeEdges:
-		if changed, err = s.acceptEdges(doc); changed {
-			err = s.save(fileEdges)
+		if changed, err = s.acceptEdges(statement); changed {
+			err = s.saveStatement(fileEdges, s.edges.Signed)
 		}
 	case mezu.PurposeRevocation:
-		changed, err = s.acceptRevocation(doc)
+		changed, err = s.acceptRevocation(statement)
 	default:
-		err = fmt.Errorf("a statement %q is none that a Warpgate takes", doc.Purpose)
+		err = fmt.Errorf("a statement %q is none that a Warpgate takes", statement.Purpose)
 	}
 	return changed, err
 }
 
+// saveKeyset writes the keyset in force; s.mu is held.
+func (s *State) saveKeyset() error {
+	keyset, _ := s.anchor.Load().Keyset()
+	return s.saveStatement(fileKeyset, keyset)
+}
+
 // acceptBundle puts a bundle in force; s.mu is held or s is not shared yet.
-func (s *State) acceptBundle(doc mezu.Signed) (bool, error) {
-	b, err := s.anchor.Load().OpenBundle(doc)
+func (s *State) acceptBundle(statement mezu.Signed) (bool, error) {
+	b, known, err := s.anchor.Load().NextBundle(statement, s.bundleInForce)
+	if known || errors.Is(err, trust.ErrConflict) {
+		return false, nil // what has the position already stays
+	}
 	if err != nil {
 		return false, err
 	}
@@ -60,76 +69,67 @@ func (s *State) acceptBundle(doc mezu.Signed) (bool, error) {
 	if b.Environment != own.identity.Environment {
 		return false, fmt.Errorf("%w: %s, not %s", ErrForeign, b.Environment, own.identity.Environment)
 	}
-	if t := s.table.Load(); t != nil {
-		if later, err := advances("bundle", b.Position, t.Position()); !later {
-			return false, err
-		}
-	}
 	t, err := policy.Compile(b)
 	if err != nil {
 		return false, err
 	}
-	s.bundle = doc
+	s.bundle = &trust.InForce{Signed: statement, Position: b.Position}
 	s.table.Store(t)
 	return true, nil
 }
 
+// bundleInForce is what a bundle of an environment would replace. That of another than
+// this Warpgate's replaces nothing.
+func (s *State) bundleInForce(environment string) *trust.InForce {
+	if own := s.own.Load(); own == nil || own.identity.Environment != environment {
+		return nil
+	}
+	return s.bundle
+}
+
 // acceptEdges puts a list of edges in force; s.mu is held or s is not shared
 // yet.
-func (s *State) acceptEdges(doc mezu.Signed) (bool, error) {
-	l, err := s.anchor.Load().OpenEdges(doc)
+func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
+	l, known, err := s.anchor.Load().NextEdges(statement, s.edges)
+	if known || errors.Is(err, trust.ErrConflict) {
+		return false, nil // what has the position already stays
+	}
 	if err != nil {
 		return false, err
 	}
-	if s.edgeList.Load() != nil {
-		if later, err := advances("list of edges", l.Position, s.edgesAt); !later {
-			return false, err
-		}
-	}
-	s.edges, s.edgesAt = doc, l.Position
+	s.edges = &trust.InForce{Signed: statement, Position: l.Position}
 	s.edgeList.Store(l)
 	return true, nil
-}
-
-// advances reports whether a statement at next may follow one at current, with
-// ErrBackwards if it lies before it.
-func advances(what string, next, current mezu.Position) (bool, error) {
-	switch c := next.Compare(current); {
-	case c < 0:
-		return false, fmt.Errorf("%w: %s at %s, in use %s", ErrBackwards, what, next, current)
-	default:
-		return c > 0, nil
-	}
 }
 
 // acceptRevocation puts a revocation in force; s.mu is held. Writing is left to
 // Flush, because revocations come in bursts, unless it is about the own
 // certificate.
-func (s *State) acceptRevocation(doc mezu.Signed) (bool, error) {
+func (s *State) acceptRevocation(statement mezu.Signed) (bool, error) {
 	// Each edge tells all of them once: what tells nothing new need not be verified.
 	var claim mezu.Revocation
-	if err := json.Unmarshal(doc.Payload, &claim); err == nil && claim.Subject != "" && !s.anchor.Load().Adds(&claim) {
+	if err := json.Unmarshal(statement.Payload, &claim); err == nil && claim.Subject != "" && !s.anchor.Load().Adds(&claim) {
 		return false, nil
 	}
-	added, err := s.judgeRevocation(s.anchor.Load(), doc)
+	added, err := s.judgeRevocation(s.anchor.Load(), statement)
 	if err != nil || !added {
 		return false, err
 	}
-	s.unsaved[fileRevocations] = true
+	s.unflushed = true
 	if s.Revoked() {
-		return true, errors.Join(ErrRevoked, s.save(fileRevocations))
+		return true, errors.Join(ErrRevoked, s.flushRevocations())
 	}
 	return true, nil
 }
 
 // judgeRevocation verifies a revocation and puts it in force. added is false for one
 // that is known or past its end.
-func (s *State) judgeRevocation(anchor *trust.Anchor, doc mezu.Signed) (added bool, err error) {
-	r, err := anchor.OpenRevocation(doc)
+func (s *State) judgeRevocation(anchor *trust.Anchor, statement mezu.Signed) (added bool, err error) {
+	r, err := anchor.OpenRevocation(statement)
 	if err != nil {
 		return false, err
 	}
-	return s.revoked.Add(anchor, r, doc)
+	return s.revoked.Add(anchor, r, statement)
 }
 
 // Told is how far an edge has told of revocations.
@@ -150,7 +150,7 @@ func (s *State) NoteTold(edge string, told mezu.Told) error {
 	if s.revoked == nil {
 		return ErrUnregistered
 	}
-	s.unsaved[fileRevocations] = true
+	s.unflushed = true
 	return s.revoked.Note(edge, told)
 }
 
@@ -187,19 +187,19 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 	if _, err := anchor.AcceptKeyset(resp.Keyset); err != nil {
 		return Outcome{}, fmt.Errorf("judging the keyset of the answer: %w", err)
 	}
-	for _, doc := range resp.Revocations {
-		added, err := s.judgeRevocation(anchor, doc)
+	for _, statement := range resp.Revocations {
+		added, err := s.judgeRevocation(anchor, statement)
 		if err != nil {
 			return Outcome{}, fmt.Errorf("judging a revocation of the answer: %w", err)
 		}
 		if added {
-			s.unsaved[fileRevocations] = true
+			s.unflushed = true
 		}
 	}
 	own, err := parseCertificate(anchor, s.key, []byte(resp.Certificates), s.now())
 	switch {
 	case own != nil && anchor.CertificateRevoked(own.serial):
-		return Outcome{}, errors.Join(ErrRevoked, s.save(fileRevocations))
+		return Outcome{}, errors.Join(ErrRevoked, s.flushRevocations())
 	case err != nil && own != nil:
 		// Issued a moment ago, and out of its time: it is the clock.
 		return Outcome{}, ClockError(s.now(), own.issued(), err)
@@ -212,7 +212,8 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 		// What is known of another environment says nothing about this one.
 		s.table.Store(nil)
 		s.saved.Store(&mezu.Position{})
-		delete(s.unsaved, fileBundle)
+		s.bundle = nil
+		s.files.Forget(fileBundle)
 		if err := s.revoked.Unnote(); err != nil {
 			return Outcome{}, err
 		}
@@ -248,17 +249,17 @@ func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, sett
 	}
 	s.anchor.Store(anchor)
 	s.own.Store(own)
-	errs = append(errs, s.save(fileKeyset), s.save(fileRevocations))
+	errs = append(errs, s.saveKeyset(), s.flushRevocations())
 	if settings != nil || len(resp.Bundle.Payload) != 0 {
 		if changed, err := s.acceptBundle(resp.Bundle); changed {
-			errs = append(errs, s.save(fileBundle))
+			errs = append(errs, s.saveBundle())
 		} else if err != nil {
 			errs = append(errs, fmt.Errorf("judging the bundle of the answer: %w", err))
 		}
 	}
 	if settings != nil || len(resp.Edges.Payload) != 0 {
 		if changed, err := s.acceptEdges(resp.Edges); changed {
-			errs = append(errs, s.save(fileEdges))
+			errs = append(errs, s.saveStatement(fileEdges, s.edges.Signed))
 		} else if err != nil {
 			errs = append(errs, fmt.Errorf("judging the edges of the answer: %w", err))
 		}

@@ -1,23 +1,18 @@
 package state
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"syscall"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/atomicfile"
 )
 
-// Files of a state directory. Each is replaced as a whole and begins with a line
-// that says what its content hashes to, so that a cut or altered file is told
-// from a whole one before anything in it is believed.
+// Files of a state directory. Each but the log begins with a line that says what the rest
+// hashes to, so that a file that was cut or altered is recognized before anything in it is
+// believed.
 const (
 	fileKey          = "identity.key"      // PKCS #8 in PEM
 	fileCertificate  = "certificate.pem"   // chain, leaf first
@@ -36,63 +31,10 @@ const (
 // can still make something of it.
 const damagedSuffix = ".damaged"
 
-// maxFile bounds what is read of one file: the largest is a bundle, whose
-// payload JSON carries in base64.
-const maxFile = mezu.MaxSignedPayload/3*4 + 1<<20
-
-// header begins each file, before the SHA-256 of the rest and a line feed. PEM
-// readers skip it.
-const header = "mezu-state-1 sha256:"
-
-// errDamaged: the file is there, but not as it was written.
-var errDamaged = errors.New("file is cut or altered")
-
-// frame puts the header line before content.
-func frame(content []byte) []byte {
-	sum := sha256.Sum256(content)
-	out := make([]byte, 0, len(header)+2*len(sum)+1+len(content))
-	out = append(out, header...)
-	out = hex.AppendEncode(out, sum[:])
-	out = append(out, '\n')
-	return append(out, content...)
-}
-
-// unframe returns what frame was given, or errDamaged.
-func unframe(data []byte) ([]byte, error) {
-	line, content, ok := bytes.Cut(data, []byte{'\n'})
-	sum := sha256.Sum256(content)
-	if !ok || string(line) != header+hex.EncodeToString(sum[:]) {
-		return nil, errDamaged
-	}
-	return content, nil
-}
-
-// read returns the content of one file, an fs.ErrNotExist or an errDamaged.
-func (s *State) read(name string) ([]byte, error) {
-	path := filepath.Join(s.dir, name)
-	read := atomicfile.ReadFile
-	if name == fileKey {
-		read = atomicfile.ReadKey
-	}
-	data, err := read(path, maxFile)
-	if err != nil {
-		return nil, err
-	}
-	content, err := unframe(data)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return content, nil
-}
-
 // readJSON reads one file into v. A file that isn't there, is damaged or doesn't
 // decode counts as absent; all but the first are logged.
 func (s *State) readJSON(name string, v any) bool {
-	content, err := s.read(name)
-	if err == nil {
-		err = json.Unmarshal(content, v)
-	}
-	return s.usable(name, err)
+	return s.usable(name, s.files.ReadJSON(name, v))
 }
 
 // usable reports whether err is nil, and logs any but fs.ErrNotExist.
@@ -103,10 +45,34 @@ func (s *State) usable(name string, err error) bool {
 	return err == nil
 }
 
-// write replaces one file.
+// write replaces one file. What can't be written is not tried again.
 func (s *State) write(name string, content []byte) error {
-	if err := atomicfile.Write(filepath.Join(s.dir, name), frame(content), 0o600); err != nil {
-		return fmt.Errorf("writing %s: %w", filepath.Join(s.dir, name), err)
+	return s.writing(name, s.files.Write(name, content))
+}
+
+// writeJSON replaces one file by v. What can't be written is not tried again.
+func (s *State) writeJSON(name string, v any) error {
+	content, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", name, err)
+	}
+	return s.write(name, content)
+}
+
+// saveStatement replaces one file by a statement. What can't be written is tried again by
+// Flush.
+func (s *State) saveStatement(name string, statement mezu.Signed) error {
+	content, err := json.Marshal(statement)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", name, err)
+	}
+	return s.writing(name, s.files.Save(name, content))
+}
+
+// writing says which file an error of writing is about.
+func (s *State) writing(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", s.files.Path(name), err)
 	}
 	return nil
 }
@@ -114,13 +80,4 @@ func (s *State) write(name string, content []byte) error {
 // full reports whether a write failed for want of room.
 func full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// writeJSON replaces one file by v.
-func (s *State) writeJSON(name string, v any) error {
-	content, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", name, err)
-	}
-	return s.write(name, content)
 }

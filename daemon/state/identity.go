@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/trust"
+	"github.com/mezusphere/mezu/trust/statedir"
 )
 
 // PEM types of the files.
@@ -41,14 +42,14 @@ func (c *certificate) issued() time.Time { return c.leaf.NotBefore.Add(mezu.Leaf
 func parsePEM(content []byte, kind string) ([]byte, error) {
 	block, rest := pem.Decode(content)
 	if block == nil || block.Type != kind || len(rest) != 0 {
-		return nil, fmt.Errorf("%w: no single PEM block %q", errDamaged, kind)
+		return nil, fmt.Errorf("%w: no single PEM block %q", statedir.ErrDamaged, kind)
 	}
 	return block.Bytes, nil
 }
 
 // readRoot reads the pinned trust root.
 func (s *State) readRoot() (ed25519.PublicKey, error) {
-	content, err := s.read(fileRoot)
+	content, err := s.files.Read(fileRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (s *State) readRoot() (ed25519.PublicKey, error) {
 	}
 	root, ok := key.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: not an Ed25519 key", errDamaged)
+		return nil, fmt.Errorf("%w: not an Ed25519 key", statedir.ErrDamaged)
 	}
 	return root, nil
 }
@@ -79,17 +80,20 @@ func (s *State) writeRoot(root ed25519.PublicKey) error {
 // loadKey reads the private key. A damaged one is set aside; one that can't be
 // read at all is an error, because it would be overwritten.
 func (s *State) loadKey() error {
-	content, err := s.read(fileKey)
+	content, err := s.files.ReadKey(fileKey)
 	if err == nil {
 		if s.key, err = trust.ParseKey(content); err != nil {
-			err = fmt.Errorf("%w: %w", errDamaged, err)
+			err = fmt.Errorf("%w: %w", statedir.ErrDamaged, err)
 		}
 	}
 	switch {
 	case s.usable(fileKey, err) || errors.Is(err, fs.ErrNotExist):
 		return nil
-	case errors.Is(err, errDamaged):
-		return s.setAside(fileKey)
+	case errors.Is(err, statedir.ErrDamaged):
+		if err := s.files.SetAside(fileKey); err != nil {
+			return fmt.Errorf("setting damaged file %s aside: %w", s.files.Path(fileKey), err)
+		}
+		return nil
 	}
 	return err
 }
@@ -116,7 +120,7 @@ func (s *State) Key() (crypto.Signer, error) {
 // loadCertificate reads the own certificate. One that is past its end is kept
 // for the identity in it.
 func (s *State) loadCertificate() {
-	content, err := s.read(fileCertificate)
+	content, err := s.files.Read(fileCertificate)
 	if err == nil && s.key == nil {
 		err = errors.New("there is no private key to it")
 	}
@@ -142,13 +146,13 @@ func parseCertificate(anchor *trust.Anchor, key crypto.Signer, chainPEM []byte, 
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != pemCertificate {
-			return nil, fmt.Errorf("%w: not a chain of certificates", errDamaged)
+			return nil, fmt.Errorf("%w: not a chain of certificates", statedir.ErrDamaged)
 		}
 		chain = append(chain, cert)
 		c.tls.Certificate = append(c.tls.Certificate, block.Bytes)
 	}
 	if len(chain) == 0 {
-		return nil, fmt.Errorf("%w: no certificate", errDamaged)
+		return nil, fmt.Errorf("%w: no certificate", statedir.ErrDamaged)
 	}
 	c.leaf = chain[0]
 	c.tls.Leaf = c.leaf

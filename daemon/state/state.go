@@ -10,18 +10,15 @@
 package state
 
 import (
-	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,16 +26,16 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/trust/ledger"
+	"github.com/mezusphere/mezu/trust/statedir"
 )
 
 // Errors of statements. Others say that a statement doesn't verify or compile.
 var (
 	// ErrBackwards: the statement is older than one seen before.
-	ErrBackwards = errors.New("statement is older than the one in use")
+	ErrBackwards = trust.ErrBackwards
 	// ErrForeign: the bundle is another environment's.
 	ErrForeign = errors.New("bundle belongs to another environment")
 	// ErrRevoked: this Warpgate's own certificate has been revoked.
@@ -68,20 +65,19 @@ type Registration struct {
 
 // State is an open state directory. It is safe for concurrent use.
 type State struct {
-	dir  string
-	now  func() time.Time
-	log  *slog.Logger
-	lock io.Closer
+	dir   string
+	now   func() time.Time
+	log   *slog.Logger
+	files *statedir.Dir
 
 	mu           sync.Mutex // held while a statement is judged and written
 	key          crypto.Signer
 	root         ed25519.PublicKey
 	registration *Registration
-	bundle       mezu.Signed
-	edges        mezu.Signed
-	edgesAt      mezu.Position
-	revoked      *ledger.Ledger  // nil without an anchor
-	unsaved      map[string]bool // files whose write failed or waits for Flush
+	bundle       *trust.InForce // nil while there is none
+	edges        *trust.InForce // likewise
+	revoked      *ledger.Ledger // nil without an anchor
+	unflushed    bool           // something was added to revoked since the last Flush
 
 	anchor   atomic.Pointer[trust.Anchor]
 	own      atomic.Pointer[certificate]
@@ -99,14 +95,11 @@ type State struct {
 // by another process, not writable, not a directory, without a key and without room for
 // one.
 func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
-	if err := atomicfile.EnsureOwnDir(dir); err != nil {
-		return nil, unusableDir(dir, err)
-	}
-	lock, err := atomicfile.Lock(dir)
+	files, err := statedir.Open(statedir.Config{Path: dir, Owner: "Warpgate", Checksums: true, Suffix: damagedSuffix})
 	if err != nil {
-		return nil, unusableDir(dir, err)
+		return nil, err
 	}
-	s := &State{dir: dir, now: now, log: log, lock: lock, unsaved: map[string]bool{}}
+	s := &State{dir: dir, now: now, log: log, files: files}
 	s.saved.Store(&mezu.Position{})
 	s.countStart()
 	counted := s.saveEpoch()
@@ -115,22 +108,12 @@ func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 		counted = nil
 	}
 	if err := errors.Join(counted, s.loadKey()); err != nil {
-		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
+		return nil, files.Unusable(errors.Join(err, files.Close()))
 	}
 	if err := s.load(); err != nil {
-		return nil, unusableDir(dir, errors.Join(err, lock.Close()))
+		return nil, files.Unusable(errors.Join(err, files.Close()))
 	}
 	return s, nil
-}
-
-// unusableDir says what is wrong with the state directory.
-func unusableDir(dir string, cause error) error {
-	if errors.Is(cause, atomicfile.ErrLocked) {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", dir),
-			Hint: "stop the other Warpgate, or give this one a directory of its own with --state", Cause: cause}
-	}
-	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
 }
 
 // epochStep is the room for registrations between one start and the next: far
@@ -143,7 +126,7 @@ const epochStep = 1 << 20
 // newer ones.
 func (s *State) countStart() {
 	last := uint64(0)
-	if content, err := s.read(fileEpoch); s.usable(fileEpoch, err) {
+	if content, err := s.files.Read(fileEpoch); s.usable(fileEpoch, err) {
 		last, _ = strconv.ParseUint(string(content), 10, 43)
 	}
 	s.start = max(last+1, uint64(max(s.now().UnixMilli(), 0)))
@@ -186,14 +169,14 @@ func (s *State) load() error {
 	}
 	s.loadRevocations()
 	s.loadCertificate()
-	s.loadDocuments()
+	s.loadStatements()
 	return nil
 }
 
 // openRevocations opens the log of revocations for an anchor: a new one, if what is in it
 // is of another's. s.mu is held or s is not shared yet.
 func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
-	path := filepath.Join(s.dir, fileRevocations)
+	path := s.files.Path(fileRevocations)
 	if s.revoked != nil {
 		if err := s.revoked.Close(); err != nil {
 			return err
@@ -222,8 +205,8 @@ func (s *State) loadRevocations() {
 	if !s.readJSON(fileRevocationList, &list) {
 		return
 	}
-	for _, doc := range list {
-		if _, err := s.judgeRevocation(s.anchor.Load(), doc); err != nil {
+	for _, statement := range list {
+		if _, err := s.judgeRevocation(s.anchor.Load(), statement); err != nil {
 			s.log.Warn("dropping a revocation", "error", err)
 		}
 	}
@@ -231,28 +214,27 @@ func (s *State) loadRevocations() {
 		s.log.Warn("writing to the state directory", "error", err)
 		return
 	}
-	if err := os.Remove(filepath.Join(s.dir, fileRevocationList)); err != nil {
+	if err := os.Remove(s.files.Path(fileRevocationList)); err != nil {
 		s.log.Warn("tidying the state directory", "error", err)
 	}
 }
 
-// loadDocuments takes bundle and edges from disk.
-func (s *State) loadDocuments() {
-	var doc mezu.Signed
-	if s.readJSON(fileEdges, &doc) {
-		_, err := s.acceptEdges(doc)
+// loadStatements takes bundle and edges from disk.
+func (s *State) loadStatements() {
+	var statement mezu.Signed
+	if s.readJSON(fileEdges, &statement) {
+		_, err := s.acceptEdges(statement)
 		s.usable(fileEdges, err)
 	}
-	doc = mezu.Signed{}
-	if s.readJSON(fileBundle, &doc) {
-		_, err := s.acceptBundle(doc)
+	statement = mezu.Signed{}
+	if s.readJSON(fileBundle, &statement) {
+		_, err := s.acceptBundle(statement)
 		s.usable(fileBundle, err)
 	}
 	if t := s.table.Load(); t != nil {
 		pos := t.Position()
 		s.saved.Store(&pos)
 	}
-	clear(s.unsaved)
 }
 
 // Registration is the last one, nil before the first or if its file was lost.
@@ -368,60 +350,54 @@ func (s *State) Serial() string {
 func (s *State) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
-	for name := range s.unsaved {
-		if err := s.save(name); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return s.flush()
 }
 
-// save writes the file of one kind of statement; s.mu is held.
-func (s *State) save(name string) error {
-	s.unsaved[name] = true
-	var err error
-	switch name {
-	case fileKeyset:
-		keyset, _ := s.anchor.Load().Keyset()
-		err = s.writeJSON(name, keyset)
-	case fileBundle:
-		err = s.writeJSON(name, s.bundle)
-	case fileEdges:
-		err = s.writeJSON(name, s.edges)
-	case fileRevocations:
-		if err = s.revoked.Flush(); err == nil {
-			s.anchor.Load().ForgetEnded()
-			_, err = s.revoked.Tidy(s.anchor.Load())
-		}
+func (s *State) flush() error {
+	var revocations error
+	if s.unflushed {
+		revocations = s.flushRevocations()
 	}
-	if err != nil {
+	err := s.files.Flush(true)
+	s.noteSaved()
+	return errors.Join(err, revocations)
+}
+
+// flushRevocations writes what was added to the log of revocations; s.mu is held.
+func (s *State) flushRevocations() error {
+	s.unflushed = true
+	if err := s.revoked.Flush(); err != nil {
 		return err
 	}
-	delete(s.unsaved, name)
-	if name == fileBundle {
-		pos := s.table.Load().Position()
-		s.saved.Store(&pos)
+	s.anchor.Load().ForgetEnded()
+	if _, err := s.revoked.Tidy(s.anchor.Load()); err != nil {
+		return err
 	}
+	s.unflushed = false
 	return nil
+}
+
+// saveBundle writes the bundle in force; s.mu is held.
+func (s *State) saveBundle() error {
+	err := s.saveStatement(fileBundle, s.bundle.Signed)
+	s.noteSaved()
+	return err
+}
+
+// noteSaved tells Applied that the bundle in force is on disk, if it is; s.mu is held.
+func (s *State) noteSaved() {
+	if s.bundle != nil && !s.files.Waits(fileBundle) {
+		s.saved.Store(&s.bundle.Position)
+	}
 }
 
 // Close flushes and gives the lock back.
 func (s *State) Close() error {
-	err := s.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	err := s.flush()
 	if s.revoked != nil {
 		err = errors.Join(err, s.revoked.Close())
 	}
-	return errors.Join(err, s.lock.Close())
-}
-
-// setAside renames a damaged file so that it is not overwritten.
-func (s *State) setAside(name string) error {
-	path := filepath.Join(s.dir, name)
-	if err := os.Rename(path, path+damagedSuffix); err != nil {
-		return fmt.Errorf("setting damaged file %s aside: %w", path, err)
-	}
-	return nil
+	return errors.Join(err, s.files.Close())
 }

@@ -6,7 +6,7 @@
 // exchange with a Warpgate, the answers that the edge makes itself, and the admin
 // listener. What may not: the tunnel (package tunnel), the wire format of messages
 // (package relay), decisions (package policy), what the control plane says and
-// how it gets here (package replica below). Only cmd imports it.
+// how it gets here (package member below). Only cmd imports it.
 package edge
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/front"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -81,7 +81,7 @@ const DefaultDrainTimeout = 30 * time.Second
 // Edge is one node. Make it with New, then Listen, then Run.
 type Edge struct {
 	cfg     Config
-	replica *replica.Replica
+	replica *member.Member
 	hub     *tunnel.Hub
 	metrics *metrics
 
@@ -158,11 +158,11 @@ func (e *Edge) Listen() (err error) {
 	if e.cfg.PublicAddress == "" {
 		e.cfg.PublicAddress = e.public.Addr().String()
 	}
-	e.replica, err = replica.Open(replica.Config{
+	e.replica, err = member.Open(member.Config{
 		Control: e.cfg.Control, CAFile: e.cfg.CAFile, JoinToken: e.cfg.JoinToken, StateDir: e.cfg.StateDir,
 		Name: e.cfg.Name, TunnelAddress: e.cfg.TunnelAddress, PublicAddress: e.cfg.PublicAddress, Version: e.cfg.Version,
 		TLSCert: e.cfg.TLSCert, TLSKey: e.cfg.TLSKey, Log: e.cfg.Log, Now: e.cfg.Now,
-		OnDocument:   e.onDocument,
+		OnStatement:  e.onStatement,
 		OnRevocation: e.onRevocation,
 		Presence:     e.presence,
 	})
@@ -172,7 +172,7 @@ func (e *Edge) Listen() (err error) {
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
 		Edge: e.replica.ID, Log: e.cfg.Log, Now: e.cfg.Now,
 		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns, Share: e.cfg.ClientShare},
-		Documents:   e.replica.Documents,
+		Documents:   e.replica.Statements,
 		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.replica.Revocations(environment, told) },
 		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },
 		Changed:     e.replica.PresenceChanged,
@@ -217,7 +217,7 @@ func (e *Edge) environmentOf(serverName string) string {
 // publicCertificate is the certificate for a handshake with the public.
 func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate, known bool, err error) {
 	c, err = e.replica.PublicCertificate(hello)
-	return c, !errors.Is(err, replica.ErrUnknownServer), err
+	return c, !errors.Is(err, member.ErrUnknownServer), err
 }
 
 // listen names the setting when an address can't be bound.
@@ -321,7 +321,9 @@ func (e *Edge) Close() {
 	}
 }
 
-func (e *Edge) onDocument(environment string, doc mezu.Signed) { e.hub.Push(environment, doc) }
+func (e *Edge) onStatement(environment string, statement mezu.Signed) {
+	e.hub.Push(environment, statement)
+}
 
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
 

@@ -9,14 +9,14 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
 // gate is where Warpgates come in: it proves who they are and hands their connections to
 // the hub.
 type gate struct {
-	replica  *replica.Replica
+	replica  *member.Member
 	hub      *tunnel.Hub
 	places   *places
 	cut      context.Context // ends when nothing may go on

@@ -2,19 +2,13 @@ package replica
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
 )
-
-// errBackwards: the statement is older than the one in force.
-var errBackwards = errors.New("statement is older than the one in force")
-
-// errConflict: two different statements claim one position.
-var errConflict = errors.New("statement differs from the one in force at the same position")
 
 // judged is a bundle that verifies, compiles and follows the one in force.
 type judged struct {
@@ -44,26 +38,25 @@ func (r *Replica) apply(ev api.StreamEvent) error {
 	return nil
 }
 
-func (r *Replica) applyKeyset(doc mezu.Signed) error {
-	changed, err := r.Trust().AcceptKeyset(doc)
+func (r *Replica) applyKeyset(statement mezu.Signed) error {
+	changed, err := r.trust().AcceptKeyset(statement)
 	if err != nil || !changed {
 		return err
 	}
-	_, keyset := r.Trust().Keyset()
+	_, keyset := r.trust().Keyset()
 	r.log.Info("keyset changed", "version", keyset.Version)
-	r.saveStatement(r.path(keysetFile), doc, r.save)
-	r.tell("", doc)
+	r.KeepKeyset(statement)
 	return nil
 }
 
 // applyRevocation is in force before it is on disk: a full disk must not keep
 // anybody in.
-func (r *Replica) applyRevocation(doc mezu.Signed) error {
-	rev, err := r.Trust().OpenRevocation(doc)
+func (r *Replica) applyRevocation(statement mezu.Signed) error {
+	rev, err := r.trust().OpenRevocation(statement)
 	if err != nil {
 		return err
 	}
-	added, err := r.revoked.Add(r.Trust(), rev, doc)
+	added, err := r.revoked.Add(r.trust(), rev, statement)
 	if !added {
 		return err
 	}
@@ -71,13 +64,8 @@ func (r *Replica) applyRevocation(doc mezu.Signed) error {
 		r.log.Error("forgetting what a revocation of a whole directory stands for", "error", err)
 	}
 	r.markDirty()
-	r.disk.poke()
-	if r.cfg.OnRevocation != nil {
-		r.cfg.OnRevocation(rev, doc)
-	}
-	if s := r.self.Load(); r.Trust().CertificateRevoked(s.serial) {
-		r.log.Error("this edge's certificate has been revoked; Warpgates and the control plane refuse it. Enrol anew with an empty state directory", "edge", s.id)
-	}
+	r.dir.Poke()
+	r.cfg.OnRevocation(rev, statement)
 	return nil
 }
 
@@ -88,75 +76,60 @@ func (r *Replica) markDirty() {
 	r.state.dirty = true
 }
 
-func (r *Replica) applyEdges(doc mezu.Signed) error {
-	list, err := r.Trust().OpenEdges(doc)
-	if err != nil {
-		return err
-	}
+func (r *Replica) applyEdges(statement mezu.Signed) error {
 	r.mu.RLock()
-	known, err := follows(r.state.edges, doc, list.Position)
+	current := r.state.edges
 	r.mu.RUnlock()
+	list, known, err := r.trust().NextEdges(statement, current)
 	if err != nil || known {
 		return err
 	}
-	r.saveStatement(r.path(edgesFile), doc, r.save)
+	r.saveStatement(edgesFile, statement)
 	r.mu.Lock()
-	r.state.edges, r.state.gone = &document{signed: doc, position: list.Position}, list.Gone
+	r.state.edges, r.state.gone = &trust.InForce{Signed: statement, Position: list.Position}, list.Gone
 	r.mu.Unlock()
-	r.tell("", doc)
+	r.cfg.OnStatement("", statement)
 	return nil
 }
 
-func (r *Replica) applyBundle(doc mezu.Signed) error {
-	next, err := r.judgeBundle(doc)
+func (r *Replica) applyBundle(statement mezu.Signed) error {
+	next, err := r.judgeBundle(statement)
 	if err != nil {
 		return err
 	}
 	environment := next.bundle.Environment
-	if next.known && r.inForce(environment, doc) {
+	if next.known && r.inForce(environment, statement) {
 		return nil
 	}
 	// In force first: many are written at once, and the cursor goes after them.
 	freed := r.show(next)
-	r.saveStatement(r.path(bundlesDir, environment+".json"), doc, r.saveSoon)
-	r.tell(environment, doc)
-	if r.pair == nil {
-		if freed != "" {
-			r.remove(r.path(certsDir, freed+".pem"))
-		}
-		if e := r.hosts.get(next.bundle.Endpoint); e != nil && !next.bundle.Removed {
-			r.orderCertificate(e)
-		}
+	r.saveStatementSoon(bundleFile(environment), statement)
+	r.cfg.OnStatement(environment, statement)
+	if freed != "" {
+		r.cfg.Certificates.Drop(freed)
+	}
+	if !next.bundle.Removed {
+		r.cfg.Certificates.Order(next.bundle.Endpoint)
 	}
 	return nil
 }
 
 // inForce reports whether exactly this statement is.
-func (r *Replica) inForce(environment string, doc mezu.Signed) bool {
+func (r *Replica) inForce(environment string, statement mezu.Signed) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	d := r.state.documents[environment]
-	return d != nil && d.signed.KeyID == doc.KeyID && bytes.Equal(d.signed.Signature, doc.Signature)
+	d := r.state.bundles[environment]
+	return d != nil && d.Signed.KeyID == statement.KeyID && bytes.Equal(d.Signed.Signature, statement.Signature)
 }
 
 // judgeBundle verifies and compiles a bundle and checks that it does not fall
 // behind the one in force.
-func (r *Replica) judgeBundle(doc mezu.Signed) (*judged, error) {
-	b, err := r.Trust().OpenBundle(doc)
+func (r *Replica) judgeBundle(statement mezu.Signed) (*judged, error) {
+	b, known, err := r.trust().NextBundle(statement, r.nameBundle)
 	if err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	current := r.state.documents[b.Environment]
-	if current != nil {
-		current.named = r.state.snapshots
-	}
-	known, err := follows(current, doc, b.Position)
-	r.mu.Unlock()
-	if err != nil {
-		return nil, fmt.Errorf("judging the bundle of %s: %w", b.Environment, err)
-	}
-	j := &judged{signed: doc, bundle: b, known: known}
+	j := &judged{signed: statement, bundle: b, known: known}
 	if b.Removed {
 		return j, nil
 	}
@@ -164,6 +137,19 @@ func (r *Replica) judgeBundle(doc mezu.Signed) (*judged, error) {
 		return nil, fmt.Errorf("judging the bundle of %s: %w", b.Environment, err)
 	}
 	return j, nil
+}
+
+// nameBundle notes that the snapshot under way speaks of an environment, and returns the
+// bundle of it that is in force, if there is one.
+func (r *Replica) nameBundle(environment string) *trust.InForce {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	current := r.state.bundles[environment]
+	if current == nil {
+		return nil
+	}
+	current.named = r.state.snapshots
+	return &current.InForce
 }
 
 // compile keeps a bundle that breaks the compiler from breaking the edge.
@@ -176,36 +162,20 @@ func compile(b *mezu.Bundle) (t *policy.Table, err error) {
 	return policy.Compile(b)
 }
 
-// follows judges a statement by its place: known is true for the one in force,
-// whoever signed it; one that lies before it is refused.
-func follows(current *document, doc mezu.Signed, at mezu.Position) (known bool, err error) {
-	if current == nil {
-		return false, nil
-	}
-	switch c := at.Compare(current.position); {
-	case c < 0:
-		return false, fmt.Errorf("%w: at %s, in force %s", errBackwards, at, current.position)
-	case c == 0 && !bytes.Equal(doc.Payload, current.signed.Payload):
-		return false, fmt.Errorf("%w: %s", errConflict, at)
-	default:
-		return c == 0, nil
-	}
-}
-
 // show makes a judged bundle visible. freed is the label that it takes off, if
 // any.
 func (r *Replica) show(j *judged) (freed string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	environment := j.bundle.Environment
-	old := r.state.documents[environment]
-	d := &document{signed: j.signed, position: j.bundle.Position, label: j.bundle.Endpoint, removed: j.bundle.Removed, named: r.state.snapshots, directory: j.bundle.Directory}
+	old := r.state.bundles[environment]
+	d := &bundle{InForce: trust.InForce{Signed: j.signed, Position: j.bundle.Position}, label: j.bundle.Endpoint, removed: j.bundle.Removed, named: r.state.snapshots, directory: j.bundle.Directory}
 	if d.removed {
 		d.label = ""
 	}
-	r.state.documents[environment] = d
+	r.state.bundles[environment] = d
 	r.recount(environment, old, d)
-	r.raiseHead(d.position)
+	r.raiseHead(d.Position)
 	if old != nil && !old.removed {
 		r.state.envs--
 		if old.label != d.label && r.release(old.label, environment) {
@@ -221,11 +191,11 @@ func (r *Replica) show(j *judged) (freed string) {
 
 // recount keeps what is told of the documents up to date when one takes the place of
 // another; either may be nil. r.mu is held.
-func (r *Replica) recount(environment string, was, is *document) {
+func (r *Replica) recount(environment string, was, is *bundle) {
 	if was != nil {
-		r.state.bundles.CountBundle(environment, was.position, -1)
+		r.state.known.CountBundle(environment, was.Position, -1)
 		if !was.removed {
-			r.state.served.CountBundle(environment, was.position, -1)
+			r.state.served.CountBundle(environment, was.Position, -1)
 		}
 		if of := r.state.directories[was.directory]; of != nil {
 			if delete(of, environment); len(of) == 0 {
@@ -236,11 +206,11 @@ func (r *Replica) recount(environment string, was, is *document) {
 	if is == nil {
 		return
 	}
-	r.state.bundles.CountBundle(environment, is.position, 1)
+	r.state.known.CountBundle(environment, is.Position, 1)
 	if is.removed {
 		return
 	}
-	r.state.served.CountBundle(environment, is.position, 1)
+	r.state.served.CountBundle(environment, is.Position, 1)
 	if is.directory == "" {
 		return
 	}
@@ -263,12 +233,13 @@ func (r *Replica) raiseHead(p mezu.Position) {
 // environments: the later statement has it, because a label that was given away
 // must have been free by then.
 func (r *Replica) claim(label string, j *judged) {
-	e := r.hosts.get(label)
+	e := r.hosts.Get(label)
 	switch {
 	case e == nil:
 		e = &endpoint{label: label, environment: j.bundle.Environment, position: j.bundle.Position}
 		e.table.Store(j.table)
-		r.hosts.put(e)
+		r.hosts.Put(label, e)
+		r.cfg.Certificates.Add(label)
 		return
 	case e.environment != j.bundle.Environment:
 		taken := j.bundle.Position.Compare(e.position) > 0
@@ -284,54 +255,47 @@ func (r *Replica) claim(label string, j *judged) {
 
 // forgetGone drops the environments of which the snapshot that has come to its end said
 // nothing, and that are from no later than the place up to which the control plane says
-// of removed ones nothing more. r.mu is held; the files to be removed are returned.
-func (r *Replica) forgetGone() []string {
-	var files []string
+// of removed ones nothing more. It returns them and the labels that are free now. r.mu is
+// held.
+func (r *Replica) forgetGone() (environments, freed []string) {
 	if r.state.incomplete {
-		return nil // what was said of them may have been rejected
+		return nil, nil // what was said of them may have been rejected
 	}
-	for environment, d := range r.state.documents {
-		if d.removed || d.named == r.state.snapshots || d.position.Compare(r.state.gone) > 0 {
+	for environment, d := range r.state.bundles {
+		if d.removed || d.named == r.state.snapshots || d.Position.Compare(r.state.gone) > 0 {
 			continue
 		}
-		delete(r.state.documents, environment)
+		delete(r.state.bundles, environment)
 		r.recount(environment, d, nil)
 		r.state.envs--
-		files = append(files, r.path(bundlesDir, environment+".json"))
-		if r.release(d.label, environment) && r.pair == nil {
-			files = append(files, r.path(certsDir, d.label+".pem"))
+		environments = append(environments, environment)
+		if r.release(d.label, environment) {
+			freed = append(freed, d.label)
 		}
 		r.log.Info("an environment was removed while this edge was away", "environment", environment, "endpoint", d.label)
 	}
-	return files
+	return environments, freed
 }
 
 // release takes a label from an environment, if it has it; r.mu is held.
 func (r *Replica) release(label, environment string) bool {
-	e := r.hosts.get(label)
+	e := r.hosts.Get(label)
 	if e == nil || e.environment != environment {
 		return false
 	}
-	r.hosts.drop(label)
+	r.hosts.Drop(label)
 	return true
-}
-
-// tell hands a statement on.
-func (r *Replica) tell(environment string, doc mezu.Signed) {
-	if r.cfg.OnDocument != nil {
-		r.cfg.OnDocument(environment, doc)
-	}
 }
 
 // forgetRevocations drops those that can affect nothing any more.
 func (r *Replica) forgetRevocations() {
-	r.Trust().ForgetEnded()
-	anew, err := r.revoked.Tidy(r.Trust())
+	r.trust().ForgetEnded()
+	anew, err := r.revoked.Tidy(r.trust())
 	if err != nil {
 		r.log.Error("tidying the state directory", "error", err)
 	}
 	if anew {
 		r.markDirty()
-		r.flush()
+		r.Flush()
 	}
 }

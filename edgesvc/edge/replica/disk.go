@@ -11,32 +11,24 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/trust/ledger"
+	"github.com/mezusphere/mezu/trust/statedir"
 )
+
+// Folder is the one in the state directory for the bundles, <environment id>.json.
+const Folder = "bundles"
 
 // Files of the state directory.
 const (
-	identityFile   = "identity.json"     // who the edge is, with its key
-	joinKeyFile    = "enrolment-key.pem" // of an enrolment under way
 	keysetFile     = "keyset.json"
 	edgesFile      = "edges.json"
 	streamFile     = "stream.json"
-	bundlesDir     = "bundles" // <environment id>.json
 	revocationsLog = "revocations.log"
 	revocationsDir = "revocations" // of the version before: a file each
-	certsDir       = "certs"       // <label>.pem
 )
 
-// rejectedSuffix marks a file that was set aside.
-const rejectedSuffix = ".rejected"
-
-const fileMode = 0o600
-
-// maxFile bounds a file that is read: the largest is a bundle, whose payload is
-// in base64.
-const maxFile = mezu.MaxSignedPayload/3*4 + 64<<10
+func bundleFile(environment string) string { return filepath.Join(Folder, environment+".json") }
 
 // storedStream is the content of streamFile.
 type storedStream struct {
@@ -54,27 +46,20 @@ type storedStream struct {
 	Keyset      uint64           `json:"keyset,omitempty"`
 }
 
-func (r *Replica) path(parts ...string) string {
-	return filepath.Join(append([]string{r.cfg.StateDir}, parts...)...)
-}
-
-// load reads the state directory into memory. Only an unusable identity is an
-// error.
-func (r *Replica) load() error {
-	for _, dir := range []string{bundlesDir, certsDir} {
-		if err := atomicfile.EnsureOwnDir(r.path(dir)); err != nil {
-			return unusableState(r.cfg.StateDir, err)
-		}
-	}
-	if err := r.loadIdentity(); err != nil || r.self.Load() == nil {
-		return err
+// Load reads the state directory into memory, if the edge has enrolled, and keeps there
+// what comes. Files that do not verify are set aside. Only a log of revocations that can't
+// be opened is an error.
+func (r *Replica) Load(dir *statedir.Dir) error {
+	r.dir = dir
+	if r.trust() == nil {
+		return nil
 	}
 	var stored storedStream
-	err := readJSON(r.path(streamFile), &stored)
+	err := r.dir.ReadJSON(streamFile, &stored)
 	if err != nil {
-		r.setAside(r.path(streamFile), err)
+		r.dir.Reject(streamFile, err)
 	}
-	lost, logErr := r.openLog(r.Trust(), stored.Revocations)
+	lost, logErr := r.openLog(r.trust(), stored.Revocations)
 	if logErr != nil {
 		return logErr
 	}
@@ -83,7 +68,7 @@ func (r *Replica) load() error {
 	}
 	whole := r.loadStatements()
 	lost = append(lost, r.lostSince(stored)...)
-	r.start.had = err == nil || len(r.state.documents) > 0
+	r.start.had = err == nil || len(r.state.bundles) > 0
 	r.raiseHead(stored.Head)
 	if len(lost) > 0 {
 		r.state.lost = lost
@@ -93,7 +78,7 @@ func (r *Replica) load() error {
 		r.log.Warn("asking the control plane for everything: a statement was lost or rejected earlier")
 		// On disk at once: what was set aside is not missed by the next start.
 		r.state.incomplete, r.state.dirty = true, true
-		r.flush()
+		r.Flush()
 		return nil
 	}
 	if !stored.Whole {
@@ -105,29 +90,39 @@ func (r *Replica) load() error {
 // lostSince names what is older than when the position was written. What was written
 // after it is newer, which is no loss.
 func (r *Replica) lostSince(stored storedStream) (lost []string) {
-	if _, keyset := r.Trust().Keyset(); keyset.Version < stored.Keyset {
+	if _, keyset := r.trust().Keyset(); keyset.Version < stored.Keyset {
 		lost = append(lost, fmt.Sprintf("keyset (version %d, was %d)", keyset.Version, stored.Keyset))
 	}
 	var edges mezu.Position
 	if r.state.edges != nil {
-		edges = r.state.edges.position
+		edges = r.state.edges.Position
 	}
 	if edges.Compare(stored.Edges) < 0 {
 		lost = append(lost, fmt.Sprintf("list of edges (at %s, was at %s)", edges, stored.Edges))
 	}
 	newer := false
-	for _, d := range r.state.documents {
-		newer = newer || d.position.Compare(stored.Head) > 0
+	for _, d := range r.state.bundles {
+		newer = newer || d.Position.Compare(stored.Head) > 0
 	}
-	if n := r.state.bundles; n.Count < stored.Bundles.Count || !newer && stored.Bundles.Count > 0 && n != stored.Bundles {
+	if n := r.state.known; n.Count < stored.Bundles.Count || !newer && stored.Bundles.Count > 0 && n != stored.Bundles {
 		lost = append(lost, fmt.Sprintf("bundles (%d, were %d)", n.Count, stored.Bundles.Count))
 	}
 	return lost
 }
 
+// Pin opens the log of revocations when the edge enrols, for what it believes from now on.
+// After that it does nothing.
+func (r *Replica) Pin(anchor *trust.Anchor) error {
+	if r.revoked != nil {
+		return nil
+	}
+	_, err := r.openLog(anchor, ledger.Mark{})
+	return err
+}
+
 // openLog opens the log of revocations for an anchor.
 func (r *Replica) openLog(anchor *trust.Anchor, must ledger.Mark) (lost []string, err error) {
-	log, report, err := ledger.Open(r.path(revocationsLog), anchor, r.now, must)
+	log, report, err := ledger.Open(r.dir.Path(revocationsLog), anchor, r.now, must)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +138,9 @@ func (r *Replica) openLog(anchor *trust.Anchor, must ledger.Mark) (lost []string
 // aside.
 func (r *Replica) loadKeyset() bool {
 	var keyset mezu.Signed
-	err := readJSON(r.path(keysetFile), &keyset)
+	err := r.dir.ReadJSON(keysetFile, &keyset)
 	if err == nil {
-		_, err = r.Trust().AcceptKeyset(keyset)
+		_, err = r.trust().AcceptKeyset(keyset)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.log.Error("the keyset on disk can't be used; nothing is served before the control plane sends one", "error", err)
@@ -158,25 +153,21 @@ func (r *Replica) loadKeyset() bool {
 func (r *Replica) loadStatements() bool {
 	whole := r.takeInRevocations()
 	var edges mezu.Signed
-	err := readJSON(r.path(edgesFile), &edges)
+	err := r.dir.ReadJSON(edgesFile, &edges)
 	if err == nil {
 		err = r.loadEdges(edges)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.setAside(r.path(edgesFile), err)
+		r.dir.Reject(edgesFile, err)
 		whole = false
 	}
-	whole = r.loadDir(bundlesDir, r.loadBundle) && whole
-	if r.pair == nil {
-		r.loadCertificates()
-	}
-	return whole
+	return r.loadDir(Folder, r.loadBundle) && whole
 }
 
 // loadDir hands each statement of a folder to take, with its file's name. It
 // reports whether all were good.
-func (r *Replica) loadDir(dir string, take func(name string, doc mezu.Signed) error) bool {
-	entries, err := os.ReadDir(r.path(dir))
+func (r *Replica) loadDir(dir string, take func(name string, statement mezu.Signed) error) bool {
+	entries, err := os.ReadDir(r.dir.Path(dir))
 	if err != nil {
 		r.log.Error("reading the state directory", "folder", dir, "error", err)
 		return false
@@ -187,14 +178,14 @@ func (r *Replica) loadDir(dir string, take func(name string, doc mezu.Signed) er
 		if !ok || !entry.Type().IsRegular() {
 			continue
 		}
-		path := r.path(dir, entry.Name())
-		var doc mezu.Signed
-		err := readJSON(path, &doc)
+		file := filepath.Join(dir, entry.Name())
+		var statement mezu.Signed
+		err := r.dir.ReadJSON(file, &statement)
 		if err == nil {
-			err = take(name, doc)
+			err = take(name, statement)
 		}
 		if err != nil {
-			r.setAside(path, err)
+			r.dir.Reject(file, err)
 			whole = false
 		}
 	}
@@ -204,45 +195,43 @@ func (r *Replica) loadDir(dir string, take func(name string, doc mezu.Signed) er
 // takeInRevocations moves what the version before kept into the log, each verified. It
 // may be killed at any point: a file goes when the log is on the disk.
 func (r *Replica) takeInRevocations() bool {
-	if _, err := os.Stat(r.path(revocationsDir)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(r.dir.Path(revocationsDir)); errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
 	var taken []string
-	whole := r.loadDir(revocationsDir, func(name string, doc mezu.Signed) error {
-		rev, err := r.Trust().OpenRevocation(doc)
+	whole := r.loadDir(revocationsDir, func(name string, statement mezu.Signed) error {
+		rev, err := r.trust().OpenRevocation(statement)
 		if err == nil {
-			_, err = r.revoked.Add(r.Trust(), rev, doc)
+			_, err = r.revoked.Add(r.trust(), rev, statement)
 		}
 		if err == nil {
-			taken = append(taken, r.path(revocationsDir, name+".json"))
+			taken = append(taken, filepath.Join(revocationsDir, name+".json"))
 		}
 		return err
 	})
 	if err := r.revoked.Flush(); err != nil {
-		r.unsaved(r.path(revocationsLog), err)
+		r.dir.Unsaved(revocationsLog, err)
 		return whole
 	}
-	for _, path := range taken {
-		if err := removeFile(path); err != nil {
-			r.log.Error("tidying the state directory", "error", err)
-		}
+	for _, name := range taken {
+		r.remove(name)
 	}
 	// What was set aside stays for whoever looks into it, and the folder with it.
-	_ = os.Remove(r.path(revocationsDir))
+	_ = os.Remove(r.dir.Path(revocationsDir))
 	return whole
 }
 
-func (r *Replica) loadEdges(doc mezu.Signed) error {
-	list, err := r.Trust().OpenEdges(doc)
+func (r *Replica) loadEdges(statement mezu.Signed) error {
+	list, err := r.trust().OpenEdges(statement)
 	if err != nil {
 		return err
 	}
-	r.state.edges, r.state.gone = &document{signed: doc, position: list.Position}, list.Gone
+	r.state.edges, r.state.gone = &trust.InForce{Signed: statement, Position: list.Position}, list.Gone
 	return nil
 }
 
-func (r *Replica) loadBundle(name string, doc mezu.Signed) error {
-	next, err := r.judgeBundle(doc)
+func (r *Replica) loadBundle(name string, statement mezu.Signed) error {
+	next, err := r.judgeBundle(statement)
 	if err != nil {
 		return err
 	}
@@ -253,49 +242,53 @@ func (r *Replica) loadBundle(name string, doc mezu.Signed) error {
 	return nil
 }
 
-// setAside takes a bad file out of use and keeps it for whoever looks into it. A
-// missing file is none.
-func (r *Replica) setAside(path string, reason error) {
-	if errors.Is(reason, fs.ErrNotExist) {
-		return
-	}
-	r.log.Error("setting a bad file aside", "file", path, "to", path+rejectedSuffix, "error", reason)
-	if err := os.Rename(path, path+rejectedSuffix); err != nil {
-		r.log.Error("setting a bad file aside", "file", path, "error", err)
+// KeepKeyset keeps a keyset that was put in force, and tells of it.
+func (r *Replica) KeepKeyset(statement mezu.Signed) {
+	r.saveStatement(keysetFile, statement)
+	r.cfg.OnStatement("", statement)
+}
+
+// saveStatement writes a statement before it returns, or has it tried again.
+func (r *Replica) saveStatement(name string, statement mezu.Signed) {
+	if content := r.encode(statement); content != nil {
+		_ = r.dir.Save(name, content) // the directory says so, and tries again
 	}
 }
 
-// saveStatement writes a signed statement, by save or saveSoon.
-func (r *Replica) saveStatement(path string, doc mezu.Signed, save func(path string, data []byte)) {
-	content, err := json.Marshal(doc)
-	if err != nil {
-		r.log.Error("encoding a statement", "purpose", doc.Purpose, "error", err)
-		return
+// saveStatementSoon writes a statement together with others that come at the same time.
+func (r *Replica) saveStatementSoon(name string, statement mezu.Signed) {
+	if content := r.encode(statement); content != nil {
+		r.dir.SaveSoon(name, content)
 	}
-	save(path, content)
+}
+
+func (r *Replica) encode(statement mezu.Signed) []byte {
+	content, err := json.Marshal(statement)
+	if err != nil {
+		r.log.Error("encoding a statement", "purpose", statement.Purpose, "error", err)
+		return nil
+	}
+	return content
 }
 
 // remove takes a file away, and what waits to be written there.
-func (r *Replica) remove(path string) {
-	r.disk.writing.Lock()
-	defer r.disk.writing.Unlock()
-	r.disk.remove(path)
-	if err := removeFile(path); err != nil {
+func (r *Replica) remove(name string) {
+	if err := r.dir.Remove(name); err != nil {
 		r.log.Error("tidying the state directory", "error", err)
 	}
 }
 
-// flush writes what waits and then the cursor: the one on disk never lies after a
+// Flush writes what waits and then the cursor: the one on disk never lies after a
 // statement that is not there.
-func (r *Replica) flush() {
-	r.disk.flushing.Lock()
-	defer r.disk.flushing.Unlock()
+func (r *Replica) Flush() {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Whole: r.state.whole, Bundles: r.state.bundles}, r.state.dirty
+	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Whole: r.state.snapshot, Bundles: r.state.known}, r.state.dirty
 	if r.state.edges != nil {
-		stored.Edges = r.state.edges.position
+		stored.Edges = r.state.edges.Position
 	}
-	if anchor := r.Trust(); anchor != nil {
+	if anchor := r.trust(); anchor != nil {
 		if _, keyset := anchor.Keyset(); keyset != nil {
 			stored.Keyset = keyset.Version
 		}
@@ -317,7 +310,7 @@ func (r *Replica) flush() {
 	}
 	content, err := json.Marshal(stored)
 	if err == nil {
-		err = atomicfile.Write(r.path(streamFile), content, fileMode)
+		err = r.dir.Write(streamFile, content)
 	}
 	if err != nil {
 		r.counters.unsaved.Add(1)
@@ -326,31 +319,4 @@ func (r *Replica) flush() {
 		r.state.dirty = true
 		r.mu.Unlock()
 	}
-}
-
-// readJSON reads a file of at most maxFile bytes.
-func readJSON(path string, into any) error {
-	content, err := atomicfile.ReadFile(path, maxFile)
-	if err != nil {
-		return err
-	}
-	return decodeJSON(path, content, into)
-}
-
-func decodeJSON(path string, content []byte, into any) error {
-	if err := json.Unmarshal(content, into); err != nil {
-		return fmt.Errorf("decoding %s: %w", path, err)
-	}
-	return nil
-}
-
-// readKey reads a file that has a private key.
-func readKey(path string) ([]byte, error) { return atomicfile.ReadKey(path, maxFile) }
-
-// removeFile removes a file that may be gone already.
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing a file: %w", err)
-	}
-	return nil
 }

@@ -33,14 +33,14 @@ func (r *Replica) Revocations(environment string, told mezu.Told) *Feed {
 // is not told; then Current says nothing, and all is told again at the next registration.
 func (f *Feed) Next(n int) []mezu.Signed {
 	f.follow()
-	docs, err := f.log.Next(n)
+	statements, err := f.log.Next(n)
 	if err != nil {
 		if !f.faulty {
 			f.r.log.Error("telling a Warpgate of revocations", "environment", f.environment, "error", err)
 		}
 		f.faulty = true
 	}
-	return docs
+	return statements
 }
 
 // follow turns to the directory that the environment names now. That, and how far the
@@ -49,11 +49,11 @@ func (f *Feed) follow() {
 	r := f.r
 	r.mu.RLock()
 	directory := ""
-	if d := r.state.documents[f.environment]; d != nil {
+	if d := r.state.bundles[f.environment]; d != nil {
 		directory = d.directory
 	}
 	f.upTo = r.state.cursor
-	if r.state.incomplete || r.state.whole {
+	if r.state.incomplete || r.state.snapshot {
 		f.upTo = mezu.Position{} // something may be missing
 	}
 	r.mu.RUnlock()

@@ -10,8 +10,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/trust"
 )
 
 // Reasons why a stream is left and opened again at once.
@@ -57,7 +57,7 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 	defer cancel(nil)
 	r.stop.Store(&cancel)
 	from := r.applied()
-	s, err := r.self.Load().client.Stream(ctx, from)
+	s, err := r.cfg.Identity.Client().Stream(ctx, from)
 	if err != nil {
 		if !from.IsZero() && cannotResume(err) {
 			r.rewind()
@@ -66,7 +66,7 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 	}
 	defer s.Close()
 	r.connected.Store(true)
-	r.reporter.requireFull()
+	r.cfg.OnConnected()
 	if from.IsZero() {
 		r.beginSnapshot()
 	}
@@ -146,7 +146,7 @@ func cannotResume(err error) bool {
 // is logged and counted, and the one before it stays in force. The error ends the
 // stream.
 func (r *Replica) take(ev api.StreamEvent) error {
-	_, before := r.Trust().Keyset()
+	_, before := r.trust().Keyset()
 	if err := r.apply(ev); err != nil {
 		r.reject(ev, err)
 	}
@@ -158,7 +158,7 @@ func (r *Replica) take(ev api.StreamEvent) error {
 	incomplete := r.state.incomplete
 	r.mu.Unlock()
 	r.settled()
-	if _, after := r.Trust().Keyset(); incomplete && after != before {
+	if _, after := r.trust().Keyset(); incomplete && after != before {
 		r.rewind()
 		return errNewKeys
 	}
@@ -167,7 +167,7 @@ func (r *Replica) take(ev api.StreamEvent) error {
 
 // reject counts and logs a statement that was not applied.
 func (r *Replica) reject(ev api.StreamEvent, err error) {
-	if errors.Is(err, errBackwards) {
+	if errors.Is(err, trust.ErrBackwards) {
 		r.counters.backwards.Add(1)
 		r.log.Error("refusing an older statement", "kind", ev.Kind, "position", ev.Position.String(), "error", err)
 		return
@@ -186,26 +186,33 @@ func (r *Replica) rewind() {
 	r.state.cursor, r.state.settled, r.state.dirty = mezu.Position{}, mezu.Position{}, true
 }
 
+// Renewed opens the stream again, under the certificate that the edge has now.
+func (r *Replica) Renewed() {
+	if stop := r.stop.Load(); stop != nil {
+		(*stop)(errRenewed)
+	}
+}
+
 // beginSnapshot notes that all that is current comes now.
 func (r *Replica) beginSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.snapshots++
-	r.state.incomplete, r.state.whole = false, true
+	r.state.incomplete, r.state.snapshot = false, true
 }
 
 // synced notes that the present was reached. What a snapshot says nothing of is
 // kept: only a signed statement removes an environment, its own or the edge list's of
 // all that are gone up to a position.
 func (r *Replica) synced() {
-	var gone []string
+	var gone, freed []string
 	r.mu.Lock()
-	snapshot := r.state.whole
-	r.state.whole = false
+	snapshot := r.state.snapshot
+	r.state.snapshot = false
 	if snapshot {
-		gone = r.forgetGone()
+		gone, freed = r.forgetGone()
 		r.state.unnamed = 0
-		for _, d := range r.state.documents {
+		for _, d := range r.state.bundles {
 			if !d.removed && d.named != r.state.snapshots {
 				r.state.unnamed++
 			}
@@ -217,12 +224,15 @@ func (r *Replica) synced() {
 		r.state.lost = nil
 	}
 	r.mu.Unlock()
-	for _, path := range gone {
-		r.remove(path)
+	for _, environment := range gone {
+		r.remove(bundleFile(environment))
+	}
+	for _, label := range freed {
+		r.cfg.Certificates.Drop(label)
 	}
 	if len(gone) > 0 {
 		// Before the cursor: after a power cut none of them comes back.
-		if err := atomicfile.SyncDir(r.path(bundlesDir)); err != nil {
+		if err := r.dir.SyncDir(Folder); err != nil {
 			r.log.Error("tidying the state directory", "error", err)
 		}
 	}
@@ -232,6 +242,6 @@ func (r *Replica) synced() {
 	}
 	r.log.Info("in step with the control plane", "position", cursor.String(), "environments", environments)
 	r.start.inStep()
-	r.flush()
-	r.retryCertificates()
+	r.Flush()
+	r.cfg.Certificates.Retry()
 }

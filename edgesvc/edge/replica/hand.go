@@ -2,11 +2,9 @@ package replica
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/backoff"
 )
 
 // handing is the handing up of revocations that a restored control plane does not know.
@@ -64,7 +62,7 @@ func (r *Replica) handUp(ctx context.Context) {
 func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken, accepted int, ok bool) {
 	walk := r.revoked.Walk(func(p mezu.Position) bool { return p.Epoch != at.Epoch || p.Compare(at) > 0 })
 	for {
-		page, err := walk.Next(r.Trust(), api.MaxEdgeRevocations)
+		page, err := walk.Next(r.trust(), api.MaxEdgeRevocations)
 		if err != nil {
 			r.log.Error("reading revocations to hand up", "error", err)
 			return taken, accepted, false
@@ -86,16 +84,9 @@ func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken, accep
 	}
 }
 
-// handUpPage tries until the control plane has judged a page, or says that it will not.
+// handUpPage hands up so many that they fit into one call.
 func (r *Replica) handUpPage(ctx context.Context, page []mezu.Signed) (out api.RevocationsTaken, err error) {
-	var pace backoff.Backoff
-	for {
-		err = r.self.Load().client.Do(ctx, api.Call{Operation: api.OpEdgeRevocations, Body: api.EdgeRevocations{Revocations: page}}, &out)
-		if err == nil || permanent(err) != nil {
-			return out, err
-		}
-		if pace.Wait(ctx) != nil {
-			return out, fmt.Errorf("handing up: %w", ctx.Err())
-		}
-	}
+	call := api.Call{Operation: api.OpEdgeRevocations, Body: api.EdgeRevocations{Revocations: page}}
+	err = r.cfg.Identity.Insist(ctx, call, &out)
+	return out, err
 }

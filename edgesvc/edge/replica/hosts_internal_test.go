@@ -6,19 +6,27 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/labels"
 )
+
+// domain is an identity of which only the domain is asked.
+type domain struct {
+	Identity
+	suffix string
+}
+
+func (d domain) Label(host string) (string, bool) { return strings.CutSuffix(host, d.suffix) }
 
 // R10: every form of a host finds its one endpoint, whether there is one host or
 // so many that another way of looking it up might be taken.
 func TestR10_ManyHosts(t *testing.T) {
 	const suffix = ".edge.example"
 	label := func(i int) string { return fmt.Sprintf("app%d-acme", i) }
-	r := &Replica{hosts: newHostTable()}
-	r.self.Store(&self{suffix: suffix})
+	r := &Replica{cfg: Config{Identity: domain{suffix: suffix}}, hosts: labels.New[endpoint]()}
 	have := 0
 	for _, n := range []int{1, 101, 10_000} {
 		for ; have < n; have++ {
-			r.hosts.put(&endpoint{label: label(have)})
+			r.hosts.Put(label(have), &endpoint{label: label(have)})
 		}
 		for i := range n {
 			name := label(i) + suffix

@@ -105,12 +105,9 @@ func (r *Replica) Await(ctx context.Context) error {
 	}
 }
 
-// Ready reports whether the edge can serve: it has a valid certificate, and is in step
-// with the control plane, or was in an earlier life and can't reach it now.
+// Ready reports whether what is here can be served: it is in step with the control plane,
+// or was in an earlier life and the control plane can't be reached now.
 func (r *Replica) Ready() bool {
-	if _, err := r.PeerCertificate(); err != nil {
-		return false
-	}
 	return r.start.compared.Load() || r.start.isAway.Load() && r.start.had
 }
 
@@ -144,14 +141,14 @@ func (r *Replica) differences(want *api.StreamState) (kinds []difference) {
 	if want == nil {
 		return nil
 	}
-	signed, _ := r.Trust().Keyset()
+	signed, _ := r.trust().Keyset()
 	if sha256.Sum256(signed.Payload) != want.Keyset {
 		kinds = append(kinds, difference{kind: "keyset"})
 	}
 	r.mu.RLock()
 	var edges mezu.Position
 	if r.state.edges != nil {
-		edges = r.state.edges.position
+		edges = r.state.edges.Position
 	}
 	served := r.state.served
 	r.mu.RUnlock()
@@ -173,7 +170,7 @@ func numbers(have, want api.StatementSet) string {
 
 // revocationsAt is the set of those in force at a moment.
 func (r *Replica) revocationsAt(at time.Time) (set api.StatementSet) {
-	r.Trust().Revocations(at, func(rev mezu.Revocation) bool {
+	r.trust().Revocations(at, func(rev mezu.Revocation) bool {
 		set.CountRevocation(rev, 1)
 		return true
 	})

@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"crypto/tls"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -33,7 +33,7 @@ func TestPublicCertificates(t *testing.T) {
 		t.Errorf("a name in capitals: %v", err)
 	}
 	for _, name := range []string{"", "nobody." + testDomain, testDomain, "x." + host, "shop-acme.other.example", "127.0.0.1"} {
-		if _, err := e.certificate(name); !errors.Is(err, replica.ErrUnknownServer) {
+		if _, err := e.certificate(name); !errors.Is(err, member.ErrUnknownServer) {
 			t.Errorf("server name %q: %v", name, err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestConfiguredPair(t *testing.T) {
 		t.Errorf("a host under the domain: %v", err)
 	}
 	for _, name := range []string{"", testDomain, "shop-acme.other.example"} {
-		if _, err := e.certificate(name); !errors.Is(err, replica.ErrUnknownServer) {
+		if _, err := e.certificate(name); !errors.Is(err, member.ErrUnknownServer) {
 			t.Errorf("server name %q: %v", name, err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestConfiguredPair(t *testing.T) {
 		t.Errorf("the new pair is not in use: %v", err)
 	}
 	cfg.StateDir, cfg.TLSKey = t.TempDir(), certFile
-	if _, err := replica.Open(cfg); err == nil {
+	if _, err := member.Open(cfg); err == nil {
 		t.Error("a pair that does not fit is taken")
 	}
 }

@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"bytes"
@@ -151,8 +151,11 @@ func (c *control) start(address string) {
 	c.server.StartTLS()
 }
 
-// stop takes the control plane away, with all connections.
+// stop takes the control plane away, with all connections. The listener goes first: Close
+// waits for requests, and would wait for ever for the stream of an edge that had come back
+// before it.
 func (c *control) stop() {
+	c.server.Listener.Close()
 	c.server.CloseClientConnections()
 	c.server.Close()
 }

@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -43,7 +43,7 @@ func TestRestartWithTheControlPlaneDown(t *testing.T) {
 	if !again.Trust().CertificateRevoked("0abc") {
 		t.Error("a revocation did not survive the restart")
 	}
-	if n, told := len(again.Documents(env)), again.told(env); n != 3 || len(told) != 1 || told[0].Subject != "0abc" {
+	if n, told := len(again.Statements(env)), again.told(env); n != 3 || len(told) != 1 || told[0].Subject != "0abc" {
 		t.Errorf("%d documents, want keyset, edges and bundle; told of %v", n, told)
 	}
 	again.run()
@@ -97,7 +97,7 @@ func TestTornFilesAreSetAside(t *testing.T) {
 	again.stop()
 	again = open(t, e.cfg) // the second start misses it too
 	again.run()
-	eventually(t, "what was lost is fetched again", func() bool { return again.serves("shop-acme", at) && len(again.Documents(env)) == 3 })
+	eventually(t, "what was lost is fetched again", func() bool { return again.serves("shop-acme", at) && len(again.Statements(env)) == 3 })
 }
 
 func TestTornKeysetServesNothingAndLosesNothing(t *testing.T) {
@@ -167,7 +167,7 @@ func TestLockedDirectory(t *testing.T) {
 	c := newControl(t)
 	dir := t.TempDir()
 	e := open(t, c.configure(dir))
-	if _, err := replica.Open(e.cfg); !errors.Is(err, atomicfile.ErrLocked) {
+	if _, err := member.Open(e.cfg); !errors.Is(err, atomicfile.ErrLocked) {
 		t.Fatalf("second open says %v", err)
 	}
 	must(t, e.Close())

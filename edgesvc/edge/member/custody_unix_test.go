@@ -1,6 +1,6 @@
 //go:build unix
 
-package replica_test
+package member_test
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 )
 
 // Issue 7, row 13: an edge uses no directory that others can write and no key that they
@@ -32,7 +32,7 @@ func TestRow13EdgeState(t *testing.T) {
 		info, err := os.Stat(path)
 		must(t, err)
 		must(t, os.Chmod(path, at.mode))
-		again, err := replica.Open(e.cfg)
+		again, err := member.Open(e.cfg)
 		if err == nil {
 			if at.remedy != "" || again.Host("shop-acme."+again.Domain()) != nil {
 				t.Errorf("%s of mode %v is used", at.path, at.mode)

@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -31,7 +31,7 @@ func TestEnrolmentRefusals(t *testing.T) {
 	} {
 		cfg := c.configure(t.TempDir())
 		cfg.JoinToken = token
-		r, err := replica.Open(cfg)
+		r, err := member.Open(cfg)
 		must(t, err)
 		err = r.Run(t.Context())
 		var refusal *mezu.Error
@@ -77,20 +77,20 @@ func TestK11CAFile(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(content), 0o600))
 		cfg := c.configure(t.TempDir())
 		cfg.CAFile = path
-		if _, err := replica.Open(cfg); err == nil {
+		if _, err := member.Open(cfg); err == nil {
 			t.Errorf("a CA file that is %s is taken", name)
 		}
 	}
 	cfg := c.configure(t.TempDir())
 	cfg.CAFile = filepath.Join(dir, "missing")
-	if _, err := replica.Open(cfg); !errors.Is(err, os.ErrNotExist) {
+	if _, err := member.Open(cfg); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing CA file: %v", err)
 	}
 	// Another installation's CA: no token is sent.
 	foreign := newControl(t)
 	cfg.CAFile = foreign.caFile
 	cfg.JoinToken = func() (string, error) { return c.token(), nil }
-	r, err := replica.Open(cfg)
+	r, err := member.Open(cfg)
 	must(t, err)
 	defer r.Close()
 	var refusal *mezu.Error
@@ -112,7 +112,7 @@ func TestUnusableIdentityIsAnError(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(path, content[:len(content)/2], 0o600))
 	var refusal *mezu.Error
-	if _, err := replica.Open(e.cfg); !errors.As(err, &refusal) || refusal.Hint == "" {
+	if _, err := member.Open(e.cfg); !errors.As(err, &refusal) || refusal.Hint == "" {
 		t.Fatalf("open says %v", err)
 	}
 	must(t, os.WriteFile(path, content, 0o600))

@@ -1,4 +1,4 @@
-package replica
+package statedir
 
 import (
 	"errors"
@@ -7,32 +7,32 @@ import (
 )
 
 func TestWaiting(t *testing.T) {
-	var w waiting
+	var w queue
 	w.init()
 	w.put("a", []byte("1"), false)
 	if n := w.put("a", []byte("2"), false); n != 1 {
 		t.Fatalf("%d files wait, one was put twice", n)
 	}
 	files, contents := w.take(w.last(), false)
-	if len(files) != 1 || string(files[0].Data) != "2" {
+	if len(files) != 1 || string(contents[0].data) != "2" {
 		t.Fatalf("took %v", files)
 	}
 	// While it is written, a later content comes: it goes on waiting.
 	w.put("a", []byte("3"), false)
-	if news := w.settle("a", contents[0], nil); news || w.idle() || w.len() != 1 {
+	if news := w.written("a", contents[0], nil); news || w.idle() || w.len() != 1 {
 		t.Error("a write settled what came after it")
 	}
 	_, contents = w.take(w.last(), false)
-	if !w.settle("a", contents[0], errors.New("no space")) || !w.idle() || w.len() != 1 {
+	if !w.written("a", contents[0], errors.New("no space")) || !w.idle() || w.len() != 1 {
 		t.Error("a failure is no news, or ends the waiting")
 	}
-	if w.settle("a", contents[0], errors.New("no space")) {
+	if w.written("a", contents[0], errors.New("no space")) {
 		t.Error("a failure is news twice")
 	}
 	if files, _ = w.take(w.last(), false); len(files) != 0 {
 		t.Error("what was tried in vain is tried at once again")
 	}
-	if files, contents = w.take(w.last(), true); len(files) != 1 || w.settle("a", contents[0], nil) || w.len() != 0 {
+	if files, contents = w.take(w.last(), true); len(files) != 1 || w.written("a", contents[0], nil) || w.len() != 0 {
 		t.Error("the next try does not count")
 	}
 	before := w.last()

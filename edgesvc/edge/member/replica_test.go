@@ -1,4 +1,4 @@
-package replica_test
+package member_test
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
-	"github.com/mezusphere/mezu/edgesvc/edge/replica"
+	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -48,9 +48,9 @@ func (j *journal) has(s string) bool {
 
 // edge is a replica under test.
 type edge struct {
-	*replica.Replica
+	*member.Member
 	t      *testing.T
-	cfg    replica.Config
+	cfg    member.Config
 	log    *journal
 	cancel context.CancelFunc
 	ended  chan error
@@ -62,17 +62,17 @@ type edge struct {
 }
 
 // configure makes the configuration of an edge of this control plane.
-func (c *control) configure(dir string) replica.Config {
-	return replica.Config{Control: c.server.URL, CAFile: c.caFile, StateDir: dir, Name: "edge-1", TunnelAddress: "127.0.0.1:8444",
+func (c *control) configure(dir string) member.Config {
+	return member.Config{Control: c.server.URL, CAFile: c.caFile, StateDir: dir, Name: "edge-1", TunnelAddress: "127.0.0.1:8444",
 		Version: "test", Now: c.clock.Now}
 }
 
 // open opens a replica without running it.
-func open(t *testing.T, cfg replica.Config) *edge {
+func open(t *testing.T, cfg member.Config) *edge {
 	t.Helper()
 	e := &edge{t: t, log: &journal{}}
 	cfg.Log = slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg.OnDocument = func(environment string, doc mezu.Signed) {
+	cfg.OnStatement = func(environment string, doc mezu.Signed) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.documents = append(e.documents, environment+" "+string(doc.Purpose))
@@ -88,9 +88,9 @@ func open(t *testing.T, cfg replica.Config) *edge {
 		return slices.Clone(e.presence)
 	}
 	e.cfg = cfg
-	r, err := replica.Open(cfg)
+	r, err := member.Open(cfg)
 	must(t, err)
-	e.Replica = r
+	e.Member = r
 	t.Cleanup(func() {
 		e.stop()
 		if t.Failed() {
@@ -103,10 +103,10 @@ func open(t *testing.T, cfg replica.Config) *edge {
 func (e *edge) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel, e.ended = cancel, make(chan error, 1)
-	go runEdge(ctx, e.Replica, e.ended)
+	go runEdge(ctx, e.Member, e.ended)
 }
 
-func runEdge(ctx context.Context, r *replica.Replica, ended chan<- error) { ended <- r.Run(ctx) }
+func runEdge(ctx context.Context, r *member.Member, ended chan<- error) { ended <- r.Run(ctx) }
 
 // stop ends and closes the replica; it may be called again.
 func (e *edge) stop() {
@@ -186,7 +186,7 @@ func TestFollowsTheControlPlane(t *testing.T) {
 		}
 	}
 	var kinds []mezu.Purpose
-	for _, d := range e.Documents(env) {
+	for _, d := range e.Statements(env) {
 		kinds = append(kinds, d.Purpose)
 	}
 	if want := []mezu.Purpose{mezu.PurposeKeyset, mezu.PurposeEdges, mezu.PurposeBundle}; !slices.Equal(kinds, want) {
@@ -504,7 +504,7 @@ func TestTombstoneRemovesForGood(t *testing.T) {
 	eventually(t, "so is its certificate", func() bool { _, err := os.Stat(certificate); return errors.Is(err, os.ErrNotExist) })
 	c.raw("old", api.StreamBundle, old.signed)
 	eventually(t, "the old bundle is refused", func() bool { return e.Metrics().Backwards == 1 })
-	if docs := e.Documents(env); docs[len(docs)-1].Purpose != mezu.PurposeBundle {
+	if docs := e.Statements(env); docs[len(docs)-1].Purpose != mezu.PurposeBundle {
 		t.Error("Warpgates are not told of the removal")
 	}
 	// The label goes to another environment; after a restart it still has it.
