@@ -172,7 +172,7 @@ func (in *installation) listen(ctx context.Context, key string, told *mezu.Told)
 	}
 	var count, epoch atomic.Uint64
 	welcomed, over := make(chan time.Time, 1), make(chan mezu.Told, 1)
-	config := anchor.ClientTLS(func() (*tls.Certificate, error) { return cert, nil }, mezu.PeerEdge, mezu.TunnelServerName, mezu.ProtocolControl)
+	config := anchor.EdgeTLS(func() (*tls.Certificate, error) { return cert, nil }, "", mezu.ProtocolControl)
 	link := tunnel.NewLink(tunnel.LinkConfig{
 		Edge: mezu.EdgeInfo{TunnelAddress: in.https}, TLS: func(string) *tls.Config { return config }, Epoch: func() uint64 { return epoch.Add(1) },
 		Serve: func(ctx context.Context, _ net.Conn) { <-ctx.Done() },

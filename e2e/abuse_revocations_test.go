@@ -42,7 +42,7 @@ func (w *world) listen(t *testing.T, p *peer, e *edgeNode) *listener {
 	l.epoch.Store(uint64(time.Now().UnixNano()))
 	configs := map[string]*tls.Config{}
 	for _, protocol := range []string{mezu.ProtocolControl, mezu.ProtocolData} {
-		configs[protocol] = p.anchor.ClientTLS(p.certificate, mezu.PeerEdge, mezu.TunnelServerName, protocol)
+		configs[protocol] = p.anchor.EdgeTLS(p.certificate, "", protocol)
 	}
 	l.link = tunnel.NewLink(tunnel.LinkConfig{
 		Edge: mezu.EdgeInfo{TunnelAddress: e.https}, TLS: func(protocol string) *tls.Config { return configs[protocol] },

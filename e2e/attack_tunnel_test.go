@@ -206,7 +206,7 @@ type rawTunnel struct{ *tls.Conn }
 
 func (a *target) dialTunnel(t *testing.T, addr string, p *peer, protocol string) *rawTunnel {
 	t.Helper()
-	conn, err := tls.Dial("tcp", addr, p.anchor.ClientTLS(p.certificate, mezu.PeerEdge, mezu.TunnelServerName, protocol))
+	conn, err := tls.Dial("tcp", addr, p.anchor.EdgeTLS(p.certificate, "", protocol))
 	if err != nil {
 		t.Fatal(err)
 	}

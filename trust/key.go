@@ -59,7 +59,7 @@ func CSR(key crypto.Signer) (string, error) {
 }
 
 // KeyPair puts a certificate chain and its key, both PEM, together for the
-// certificate functions of ServerTLS and ClientTLS. Parse once and keep it:
+// certificate functions of ServerTLS and EdgeTLS. Parse once and keep it:
 // those functions are asked at each handshake.
 func KeyPair(chain, key []byte) (*tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(chain, key)

@@ -131,22 +131,13 @@ func (a *Anchor) ServerTLS(cert Certificate, peer mezu.PeerRole, alpn ...string)
 	return c
 }
 
-// ClientTLS is the configuration of the dialling end, with the same rules. The
-// server name is sent, and decides nothing: the identity in the certificate does.
-// Make one for each server and keep it: it holds the session tickets.
-func (a *Anchor) ClientTLS(cert Certificate, peer mezu.PeerRole, serverName string, alpn ...string) *tls.Config {
-	return a.client(cert, peer, "", serverName, alpn)
-}
-
-// EdgeTLS is ClientTLS for the tunnel to one edge: no other edge is accepted in
-// its place.
+// EdgeTLS is the configuration of the end that dials the tunnel to one edge, with the same
+// rules. No other edge is accepted in its place; if edge is empty, any is. The server name
+// that is sent decides nothing. Make one for each edge and keep it: it holds the session
+// tickets.
 func (a *Anchor) EdgeTLS(cert Certificate, edge string, alpn ...string) *tls.Config {
-	return a.client(cert, mezu.PeerEdge, edge, mezu.TunnelServerName, alpn)
-}
-
-func (a *Anchor) client(cert Certificate, peer mezu.PeerRole, id, serverName string, alpn []string) *tls.Config {
-	c := a.config(peer, id, alpn)
-	c.ServerName = serverName
+	c := a.config(mezu.PeerEdge, edge, alpn)
+	c.ServerName = mezu.TunnelServerName
 	c.InsecureSkipVerify = true // VerifyConnection decides
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return a.own(cert) }
 	c.ClientSessionCache = &sessions{cert: cert, cache: tls.NewLRUClientSessionCache(sessionCacheSize)}

@@ -312,7 +312,7 @@ func TestProtocol(t *testing.T) {
 		refused(t, connect(t, u.edgeConfig, client).serverErr, "protocol")
 	}
 	free := u.edgeAnchor.ServerTLS(current(&u.edgeCurrent), mezu.PeerWarpgate)
-	client := u.gateAnchor.ClientTLS(current(&u.gateCurrent), mezu.PeerEdge, "api.test")
+	client := u.gateAnchor.EdgeTLS(current(&u.gateCurrent), "")
 	good(t, connect(t, free, client))
 }
 

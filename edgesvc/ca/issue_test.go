@@ -199,7 +199,7 @@ func TestIssueServer(t *testing.T) {
 		}
 	}
 	refused(t, meet(t, server, &tls.Config{RootCAs: roots, ServerName: "a.test", Time: i.now}), "not a.test")
-	client := i.anchor().ClientTLS(present(i.peer(warpgateID())), mezu.PeerEdge, "localhost")
+	client := i.anchor().EdgeTLS(present(i.peer(warpgateID())), "")
 	refused(t, meet(t, server, client), "extended key usages")
 
 	for _, names := range [][]string{nil, {""}, {"A.test"}, {"a..test"}, {"a_b.test"}, {"-a.test"}, {"a.*.test"}, {"*"}, {"a.test."}, {"a b"}, {strings.Repeat("a", 64)}, make([]string, 1000)} {
