@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// maxVerified bounds the remembered chains; at under 200 bytes each it is room
-// for every Warpgate of several edges in a few MiB.
+// maxVerified bounds the remembered chains. At less than 200 bytes each they take a few MiB,
+// for more Warpgates than an edge holds.
 const maxVerified = 32 << 10
 
-// verified remembers chains that led to a root, because verifying one costs as
-// much as a sixth of a handshake and peers come back with the same.
+// verified remembers chains that led to a root: peers come back with the same ones, and
+// verifying one takes a sixth of the time of a handshake.
 type verified struct {
 	mu     sync.RWMutex
 	chains map[[sha256.Size]byte]life // by the hash of all certificates presented
@@ -38,7 +38,7 @@ func (a *accepted) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	found, err := chain[0].Verify(x509.VerifyOptions{
+	chains, err := chain[0].Verify(x509.VerifyOptions{
 		Roots:         a.roots,
 		Intermediates: between,
 		CurrentTime:   now,
@@ -47,8 +47,8 @@ func (a *accepted) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	if err != nil {
 		return explain(err, chain[0], now)
 	}
-	l := life{found[0][0].NotBefore, found[0][0].NotAfter}
-	for _, c := range found[0][1:] {
+	l := life{chains[0][0].NotBefore, chains[0][0].NotAfter}
+	for _, c := range chains[0][1:] {
 		if c.NotBefore.After(l.from) {
 			l.from = c.NotBefore
 		}
@@ -65,8 +65,8 @@ func (a *accepted) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// chainKey tells chains apart. A certificate's DER has its own length, so that no
-// two chains run into the same bytes.
+// chainKey is different for different chains. The DER text of a certificate says how long
+// it is, so the same bytes can't be read as two chains.
 func chainKey(chain []*x509.Certificate) (key [sha256.Size]byte) {
 	h := sha256.New()
 	for _, c := range chain {
@@ -95,8 +95,8 @@ func explain(err error, leaf *x509.Certificate, now time.Time) error {
 	return fmt.Errorf("%s is not valid: %w", name(leaf), err)
 }
 
-// atTime says so when now lies outside a certificate's life. Either the
-// certificate or the clock is wrong, so the error names both.
+// atTime is an error if a certificate isn't valid at a moment. Either the certificate or the
+// clock is wrong, so it names both.
 func atTime(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(c.NotAfter):

@@ -6,13 +6,13 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// endings are the revocations in force, by kind and subject. Looking one up and adding
-// one cost the same however many there are: what is past its end lies in the bucket of
-// its hour and is taken out a few at a time.
+// endings are the revocations in force, by kind and subject. What looking one up and adding
+// one cost does not depend on how many there are: each lies in the bucket of the hour in
+// which it ends, and those that have ended are taken out a few at a time.
 type endings struct {
 	kinds map[mezu.RevocationKind]map[string]ending
-	// buckets are the subjects by the hour in which they end, emptied up to swept.
-	// A subject whose end was moved lies in the bucket of each of its ends.
+	// buckets are the subjects by the hour in which they end; up to the hour swept they
+	// are empty. A subject whose end was moved lies in a bucket for each end that it had.
 	buckets map[int64][]subject
 	swept   int64
 }
@@ -29,13 +29,13 @@ type subject struct {
 
 const (
 	bucketSpan = int64(time.Hour)
-	// sweepSteps is how much of what has ended an addition removes: more than it
-	// adds, so that what has ended never piles up.
+	// sweepSteps is how many of those that have ended go with an addition: more than
+	// one, so that they never pile up.
 	sweepSteps = 8
 )
 
-// nanos is a moment as an ending keeps it. What lies too far away to be counted so is
-// as good as for ever.
+// nanos is a moment as an ending keeps it. One that is too far in the future for that
+// counts as for ever.
 func nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
@@ -54,8 +54,8 @@ func moment(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// add merges a revocation into what is known, and reports whether that says more then,
-// and how many steps it took.
+// add merges a revocation into what is known. It reports whether more is revoked than
+// before, and how many steps that took.
 func (e *endings) add(r *mezu.Revocation, now int64) (news bool, steps int) {
 	if e.kinds == nil {
 		e.kinds, e.buckets = map[mezu.RevocationKind]map[string]ending{}, map[int64][]subject{}
@@ -99,8 +99,8 @@ func (e *endings) sweep(now int64) (steps int) {
 	return steps
 }
 
-// Revoke remembers a revocation until r.Until. added says that it tells
-// something new: its subject was not revoked, or not for as long or as late.
+// Revoke puts a revocation in force until r.Until. added is true if its subject was not
+// revoked, or not for that long, or not up to so late a moment.
 func (a *Anchor) Revoke(r *mezu.Revocation) (added bool) {
 	now := a.now()
 	if now.After(r.Until) {
@@ -112,7 +112,7 @@ func (a *Anchor) Revoke(r *mezu.Revocation) (added bool) {
 	return added
 }
 
-// ForgetEnded takes out what is past its end, in small parts.
+// ForgetEnded takes out all that have ended, a few at a time, so that others need not wait.
 func (a *Anchor) ForgetEnded() {
 	for steps := 1; steps > 0; {
 		now := a.now().UnixNano()
@@ -122,7 +122,7 @@ func (a *Anchor) ForgetEnded() {
 	}
 }
 
-// Forget takes back what a wider revocation that is in force says too.
+// Forget takes out a revocation that a wider one in force makes superfluous.
 func (a *Anchor) Forget(r *mezu.Revocation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,14 +141,14 @@ func (a *Anchor) Revoked(kind mezu.RevocationKind, id string) (mezu.Revocation, 
 	return mezu.Revocation{Kind: kind, Subject: id, NotBefore: moment(e.notBefore), Until: moment(e.until)}, true
 }
 
-// Tells reports whether a revocation says all that is in force of its subject: not if it
-// is past its end, or if later ones, or a wider one, say more.
+// Tells reports whether a revocation alone says all that is in force of its subject. It
+// doesn't if it has ended, if later ones say more, or if a wider one says as much.
 func (a *Anchor) Tells(r *mezu.Revocation) bool {
 	now, known := a.Revoked(r.Kind, r.Subject)
 	return known && !a.covered(r) && nanos(r.Until) == nanos(now.Until) && nanos(r.NotBefore) == nanos(now.NotBefore)
 }
 
-// covered reports whether a revocation of a whole directory says as much.
+// covered reports whether a revocation of the user's directory says as much.
 func (a *Anchor) covered(r *mezu.Revocation) bool {
 	if r.Kind != mezu.RevokeUser || r.Scope == "" {
 		return false
@@ -157,7 +157,7 @@ func (a *Anchor) covered(r *mezu.Revocation) bool {
 	return ok && !r.NotBefore.After(wide.NotBefore)
 }
 
-// Adds reports whether a revocation would tell something that is not in force yet.
+// Adds reports whether Revoke would change anything.
 func (a *Anchor) Adds(r *mezu.Revocation) bool {
 	if a.now().After(r.Until) || a.covered(r) {
 		return false

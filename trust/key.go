@@ -30,8 +30,7 @@ func NewKey() (*ecdsa.PrivateKey, []byte, error) {
 	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// ParseKey reads a private key that NewKey wrote. The error tells nothing of the
-// text.
+// ParseKey reads a private key that NewKey wrote. The error repeats nothing of the text.
 func ParseKey(pemText []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(pemText)
 	if block == nil || block.Type != "PRIVATE KEY" {
@@ -48,8 +47,8 @@ func ParseKey(pemText []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// CSR makes a certificate request for key in PEM. It names nobody: the control
-// plane decides who the certificate is for, and takes nothing but the key.
+// CSR makes a certificate request for key in PEM. It names nobody: the control plane
+// decides who the certificate is for, and reads nothing but the key.
 func CSR(key crypto.Signer) (string, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -59,8 +58,8 @@ func CSR(key crypto.Signer) (string, error) {
 }
 
 // KeyPair puts a certificate chain and its key, both PEM, together for the
-// certificate functions of ServerTLS and EdgeTLS. Parse once and keep it:
-// those functions are asked at each handshake.
+// certificate functions of ServerTLS and EdgeTLS. Keep the result: those functions are
+// called in each handshake.
 func KeyPair(chain, key []byte) (*tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
@@ -72,8 +71,8 @@ func KeyPair(chain, key []byte) (*tls.Certificate, error) {
 // maxPairFile bounds the file of a chain or a key; a long chain has some 20 KiB.
 const maxPairFile = 1 << 20
 
-// LoadKeyPair is KeyPair for the files that an administrator keeps elsewhere. A key that
-// others could change, or could have put there, is refused.
+// LoadKeyPair is KeyPair for files that an administrator keeps elsewhere. It refuses a key
+// that others could change or could have put there.
 func LoadKeyPair(chainFile, keyFile string) (*tls.Certificate, error) {
 	chain, err := namedfile.Read(chainFile, maxPairFile)
 	if err != nil {

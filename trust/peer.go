@@ -21,7 +21,7 @@ const maxChain = 3
 const maxShown = 40
 
 // sessionCacheSize is how many servers a client configuration keeps a session
-// ticket of. It is made for one, and sessions relies on there being one.
+// ticket of. A configuration is made for one server, and sessions relies on that.
 const sessionCacheSize = 1
 
 // Serial is a certificate's serial number in lower-case hexadecimal without
@@ -34,12 +34,16 @@ func RenewAt(leaf *x509.Certificate) time.Time {
 	return leaf.NotBefore.Add(mezu.LeafBackdate + min(mezu.RenewAge, leaf.NotAfter.Sub(leaf.NotBefore)/2))
 }
 
-// VerifyPeer decides who is at the other end of a TLS connection, resumed ones
-// included: TLS 1.3; a chain to a root of the keyset in force, at this moment by
-// the anchor's clock; a key of an allowed type; the usages of a peer; exactly one
-// subject alternative name, the URI of an identity; not revoked; and in the wanted
-// role. If role is empty, any. The error is written to be logged: it names the
-// certificate, and the clock where time decided.
+// VerifyPeer decides who is at the other end of a TLS connection, resumed ones included.
+// It asks for TLS 1.3 and for a certificate
+//   - with a chain to a root of the keyset in force, valid now by the anchor's clock,
+//   - with a key of an allowed type and the usages of a peer,
+//   - with exactly one subject alternative name, the URI of an identity,
+//   - that is not revoked, and
+//   - in the wanted role; if role is empty, in any.
+//
+// The error is written to be logged: it names the certificate, and the clock if the time
+// decided.
 func (a *Anchor) VerifyPeer(cs tls.ConnectionState, role mezu.PeerRole) (mezu.Identity, error) {
 	id, err := a.verify(cs, role)
 	if err != nil {
@@ -100,8 +104,8 @@ func identity(leaf *x509.Certificate) (mezu.Identity, error) {
 	return id, nil
 }
 
-// name is how errors speak of a certificate: by its identity if it has one (of a
-// certificate that doesn't verify that is only a claim), else by its serial.
+// name is how errors speak of a certificate: by its identity if it has one, else by its
+// serial number. The identity is only a claim if the certificate doesn't verify.
 func name(c *x509.Certificate) string {
 	if len(c.URIs) == 1 {
 		if id, err := mezu.ParseIdentity(c.URIs[0]); err == nil {
@@ -115,15 +119,14 @@ func name(c *x509.Certificate) string {
 	return "certificate with serial " + serial
 }
 
-// Certificate gives the certificate to present. It is asked at each handshake
-// and must not parse then.
+// Certificate gives the certificate to present. It is called in each handshake, so it must
+// not parse one.
 type Certificate = func() (*tls.Certificate, error)
 
-// ServerTLS is the configuration of the accepting end: TLS 1.3 only, a peer in
-// this role or no connection, one of these protocols or no connection (if none is
-// given, none is negotiated). Make it once and share it: its session tickets are
-// good for as long as it lives, and what VerifyPeer decides is decided again for each
-// resumed connection.
+// ServerTLS is the configuration of the accepting end. It speaks TLS 1.3 only, and takes
+// only a peer in this role that speaks one of these protocols. If none is given, none is
+// negotiated. Make it once and share it: session tickets that it issued are good for as
+// long as it is used. VerifyPeer decides about each resumed connection again.
 func (a *Anchor) ServerTLS(cert Certificate, peer mezu.PeerRole, alpn ...string) *tls.Config {
 	c := a.config(peer, "", alpn)
 	c.ClientAuth = tls.RequireAnyClientCert // VerifyConnection decides
@@ -170,8 +173,8 @@ func (a *Anchor) config(peer mezu.PeerRole, id string, alpn []string) *tls.Confi
 	}
 }
 
-// own is our certificate for a handshake. One that is out of its time ends the
-// handshake here, where the error can say why.
+// own is our certificate for a handshake. One that isn't valid now ends the handshake here,
+// where the error can say why.
 func (a *Anchor) own(cert Certificate) (*tls.Certificate, error) {
 	c, err := cert()
 	if err != nil {
@@ -186,9 +189,9 @@ func (a *Anchor) own(cert Certificate) (*tls.Certificate, error) {
 	return c, nil
 }
 
-// sessions is a cache of session tickets that passes over those made with
-// another certificate of ours: a resumed connection carries the identity that the
-// first handshake presented, and after a renewal that must be the new one.
+// sessions is a cache of session tickets without those that were made with another
+// certificate of ours. The other end takes a resumed connection for one of the certificate
+// that the first handshake presented, and after a renewal that must be the new one.
 type sessions struct {
 	cert  Certificate
 	cache tls.ClientSessionCache

@@ -2,11 +2,11 @@
 // the keyset, opens signed statements, remembers revocations, and decides who is
 // at the other end of a TLS connection.
 //
-// What lives here: verifying, reading CA files, and the TLS configurations of both
-// ends of a mutually authenticated connection. What may not: signing or issuing
-// (edgesvc/ca does), writing files, HTTP, and system roots, which are never
-// consulted. It imports the root package and atomicfile only; edges, control planes and
-// Warpgates import it.
+// What lives here: verifying, which statement may replace the one in force, reading CA
+// files, and the TLS configurations of both ends of a mutually authenticated connection.
+// What may not: signing or issuing (edgesvc/ca does), writing files (packages ledger and
+// statedir below), HTTP, and system roots, which are never consulted. Edges, control
+// planes and Warpgates import it.
 package trust
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-// Anchor holds what one peer believes. It is safe for concurrent use and its
-// time is the clock that New was given.
+// Anchor holds what one peer believes. It is safe for concurrent use. Its clock is the one
+// that New was given.
 type Anchor struct {
 	root    ed25519.PublicKey
 	now     func() time.Time
@@ -57,9 +57,9 @@ func New(root ed25519.PublicKey, now func() time.Time) *Anchor {
 // Root is the pinned trust root.
 func (a *Anchor) Root() ed25519.PublicKey { return bytes.Clone(a.root) }
 
-// AcceptKeyset verifies a keyset and puts it in force at once. One that is past
-// its end, has a lower version than that in force, or has the same version and
-// other content is refused and changes nothing; the same again is no change.
+// AcceptKeyset verifies a keyset and puts it in force at once. It refuses one that is past
+// its end, that has a lower version than the one in force, or that has the same version
+// and other content. Of the one in force it says that nothing changed.
 func (a *Anchor) AcceptKeyset(s mezu.Signed) (changed bool, err error) {
 	k, err := mezu.OpenKeyset(s, a.root, a.now())
 	if err != nil {
@@ -89,8 +89,8 @@ func (a *Anchor) AcceptKeyset(s mezu.Signed) (changed bool, err error) {
 	}
 }
 
-// Keyset is the keyset in force, read only, as it was signed and decoded; zero
-// and nil before the first.
+// Keyset is the keyset in force, as it was signed and decoded; zero and nil before the
+// first. It must not be changed.
 func (a *Anchor) Keyset() (mezu.Signed, *mezu.Keyset) {
 	c := a.current.Load()
 	if c == nil {
@@ -100,8 +100,8 @@ func (a *Anchor) Keyset() (mezu.Signed, *mezu.Keyset) {
 }
 
 // Roots are the CA roots of the keyset in force, for verifying plain servers of
-// the installation such as its API. Before the first keyset the pool is empty, not
-// nil, which crypto/tls would take for the system's roots.
+// the installation such as its API. Before the first keyset the pool is empty. It is never
+// nil, since crypto/tls would take the system's roots instead.
 func (a *Anchor) Roots() *x509.CertPool {
 	c := a.current.Load()
 	if c == nil {
@@ -110,7 +110,7 @@ func (a *Anchor) Roots() *x509.CertPool {
 	return c.roots.Clone()
 }
 
-// inForce is the keyset to judge by at now, or why there is none.
+// inForce is the keyset that decides at a moment, or an error that says why there is none.
 func (a *Anchor) inForce(now time.Time) (*accepted, error) {
 	c := a.current.Load()
 	if c == nil {
@@ -136,8 +136,8 @@ func (a *Anchor) open(s mezu.Signed, purpose mezu.Purpose, statement any) error 
 	return nil
 }
 
-// OpenBundle verifies, decodes and validates a bundle. Fields that this build
-// doesn't know, since newer control planes add some, close routes: mezu.Bundle.
+// OpenBundle verifies, decodes and validates a bundle. Newer control planes add fields that
+// this build doesn't know; what these do to routes mezu.Bundle says.
 func (a *Anchor) OpenBundle(s mezu.Signed) (*mezu.Bundle, error) {
 	var b mezu.Bundle
 	if err := a.open(s, mezu.PurposeBundle, &b); err != nil {
@@ -163,8 +163,7 @@ func (a *Anchor) OpenEdges(s mezu.Signed) (*mezu.EdgeList, error) {
 	return &l, nil
 }
 
-// OpenRevocation verifies and decodes a revocation. It doesn't remember it;
-// Revoke does.
+// OpenRevocation verifies and decodes a revocation. Revoke puts it in force.
 func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
 	var r mezu.Revocation
 	if err := a.open(s, mezu.PurposeRevocation, &r); err != nil {
@@ -180,9 +179,9 @@ func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
 // 1 KiB, a distribution's bundle of public roots has about 250 KiB.
 const maxRootsFile = 1 << 20
 
-// LoadRoots reads the CA certificates of a PEM file. A file that is missing,
-// empty, larger than 1 MiB or has anything else in it is an error: there is no
-// falling back to the system's roots.
+// LoadRoots reads the CA certificates of a PEM file. It is an error if the file is missing,
+// empty, larger than 1 MiB or has anything else in it. The system's roots never take their
+// place.
 func LoadRoots(path string) (*x509.CertPool, error) {
 	data, err := namedfile.Read(path, maxRootsFile+1)
 	if err != nil {
@@ -207,8 +206,8 @@ func ParseRoots(pemText []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// addRoots adds all certificates of a PEM text to pool. Unlike
-// x509.CertPool.AppendCertsFromPEM it passes nothing over.
+// addRoots adds all certificates of a PEM text to pool. What is no CA certificate is an
+// error, where x509.CertPool.AppendCertsFromPEM would ignore it.
 func addRoots(pool *x509.CertPool, text []byte) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return errors.New("no CA certificate in an empty text")
