@@ -74,11 +74,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-soak: tools-for-test ## the long forms of tests; then with the race detector everything that moves bytes SOAK times, etcd's driver, and all of e2e; hours
+soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, etcd's driver, and all of e2e; hours
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h ./edgesvc/store/etcd
-	MEZU_SOAK=1 go test -race -timeout 2h ./e2e
+	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

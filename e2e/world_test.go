@@ -33,6 +33,7 @@ type world struct {
 	edges   []*edgeNode
 	host    string
 	key     string // of the service account
+	plane   string // where the control plane comes from; if empty, binaries
 	faulty  string // where edges and Warpgates come from; if empty, binaries
 }
 
@@ -79,7 +80,7 @@ func (w *world) startControl() { w.startControlIn("control") }
 func (w *world) startControlIn(folder string, more ...string) {
 	w.t.Helper()
 	w.admin = freeAddr(w.t)
-	w.control = start(w.t, folder, "mezusphere", append([]string{"control", "--state", filepath.Join(w.dir, folder), "--api-addr", w.api,
+	w.control = startWith(w.t, folder, nil, filepath.Join(cmp.Or(w.plane, binaries), "mezusphere"), append([]string{"control", "--state", filepath.Join(w.dir, folder), "--api-addr", w.api,
 		"--admin-addr", w.admin, "--domain", "localhost"}, more...)...)
 	healthy(w.t, w.admin)
 }
