@@ -120,7 +120,7 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
 	}
 	return control.New(control.Config{
-		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersFound: c.Founders == foundersMembers,
+		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersMayCreateOrganizations: c.Founders == foundersMembers,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas,
 		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API, LinesLost: p.outlets.Lost,
 	})

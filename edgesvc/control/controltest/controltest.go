@@ -131,7 +131,7 @@ func Install(t *testing.T) *Installation {
 func (in *Installation) Assemble() (*control.Control, error) {
 	return control.New(control.Config{CallRate: cmp.Or(in.CallRate, 100_000),
 		StateDir: in.Dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersFound: in.MembersMayCreateOrganizations, Quotas: in.Quotas,
+		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersMayCreateOrganizations: in.MembersMayCreateOrganizations, Quotas: in.Quotas,
 	})
 }
 

@@ -1,4 +1,4 @@
-package control
+package front
 
 import (
 	"context"
@@ -63,23 +63,23 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 }
 
 // adminServer serves health and metrics.
-func (c *Control) adminServer() *http.Server {
+func (f *Front) adminServer(ready func(context.Context) error) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	mux.HandleFunc("GET /readyz", c.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { f.ready(w, r, ready) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(f.metrics.registry, promhttp.HandlerOpts{}))
 	return admission.Serve(&http.Server{
 		Handler: mux, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: idleTime, IdleTimeout: idleTime,
-		ErrorLog: slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(f.cfg.Log.Handler(), slog.LevelDebug),
 	})
 }
 
-// ready reports whether the store can be read.
-func (c *Control) ready(w http.ResponseWriter, r *http.Request) {
+// ready answers whether the control plane can serve.
+func (f *Front) ready(w http.ResponseWriter, r *http.Request, check func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
-	if _, err := c.service.Head(ctx); err != nil {
-		c.cfg.Log.Warn("not ready", "error", err)
+	if err := check(ctx); err != nil {
+		f.cfg.Log.Warn("not ready", "error", err)
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}

@@ -1,4 +1,9 @@
-package control
+// Package vault keeps the certificate authority's records in the control plane's store,
+// and makes the authority of a new installation.
+//
+// What lives here: loading and saving the records, and who of several control planes
+// makes the keys. What may not: what a record says (package ca). Only control imports it.
+package vault
 
 import (
 	"context"

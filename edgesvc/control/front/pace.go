@@ -1,4 +1,4 @@
-package control
+package front
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/rest"
 )
 
-// maxPause bounds how long a connection is not read: what is asked of a refused caller
-// by Retry-After, and short beside the patience of whoever pings.
+// maxPause bounds how long a connection is not read. It is what Retry-After asks of a
+// refused caller, and shorter than a client waits for the answer to a ping.
 const maxPause = time.Second
 
 // pacedListener accepts connections that can be read less often.
@@ -27,8 +27,8 @@ func (l pacedListener) Accept() (net.Conn, error) {
 	return &pacedConn{Conn: c, closed: make(chan struct{})}, nil
 }
 
-// withConn is an http.Server's ConnContext: the API ends streams and sets the pace of
-// callers by their connections.
+// withConn is an http.Server's ConnContext: it shows the API the connection of a call,
+// by which the API ends streams and sets the pace of callers.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	ctx = rest.WithConn(ctx, c)
 	if t, ok := c.(*tls.Conn); ok {
@@ -40,10 +40,10 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// pacedConn is a connection that is read at its caller's pace once he calls beyond his
-// limit: what waits in it costs a refusal only when it is read, and the caller feels
-// that it waits. A connection that several credentials share is always read at once, so
-// that none of them waits for another.
+// pacedConn is a connection that is read more slowly once its caller has called beyond
+// the limit. A refusal costs time only when its call is read, and calls that are not read
+// yet make the caller wait. A connection that several credentials share is always read at
+// once: else one of them would wait for another.
 type pacedConn struct {
 	net.Conn
 	closed    chan struct{}
@@ -51,9 +51,9 @@ type pacedConn struct {
 
 	mu     sync.Mutex
 	used   bool
-	by     [sha256.Size]byte // of the first call
+	by     [sha256.Size]byte // the credential of the first call
 	shared bool
-	until  time.Time
+	until  time.Time // nothing is read before
 }
 
 // NetConn is the connection that is read at a pace.

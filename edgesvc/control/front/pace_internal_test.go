@@ -1,4 +1,4 @@
-package control
+package front
 
 import (
 	"crypto/sha256"
@@ -19,7 +19,7 @@ func paced(t *testing.T) *pacedConn {
 	return c
 }
 
-// A8: the connection of a caller who is refused is read at his pace; one that several
+// A8: the connection of a caller who is refused is read slowly; one that several
 // share is not.
 func TestA8_LoudConnectionIsReadSlowly(t *testing.T) {
 	const interval = 20 * time.Millisecond

@@ -1,4 +1,4 @@
-package control
+package front
 
 import (
 	"cmp"
@@ -26,9 +26,9 @@ type serverCertificate struct {
 	issued            time.Time
 }
 
-func newServerCertificate(cfg Config, authority *ca.Authority, hosts []string) (*serverCertificate, error) {
+func newServerCertificate(cfg Config, authority *ca.Authority) (*serverCertificate, error) {
 	s := &serverCertificate{certFile: cfg.TLSCert, keyFile: cfg.TLSKey, authority: authority}
-	for _, h := range hosts {
+	for _, h := range hosts(cfg) {
 		if ip := net.ParseIP(h); ip != nil {
 			s.addresses = append(s.addresses, ip)
 		} else {
@@ -39,17 +39,17 @@ func newServerCertificate(cfg Config, authority *ca.Authority, hosts []string) (
 }
 
 // hosts are the names and addresses that the API answers to.
-func (c *Control) hosts() []string {
+func hosts(cfg Config) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	add := func(h string) {
 		if ip := net.ParseIP(h); h != "" && !slices.Contains(hosts, h) && (ip == nil || !ip.IsUnspecified()) {
 			hosts = append(hosts, h)
 		}
 	}
-	for _, h := range c.cfg.APIHosts {
+	for _, h := range cfg.APIHosts {
 		add(h)
 	}
-	if host, _, err := net.SplitHostPort(c.cfg.APIAddr); err == nil {
+	if host, _, err := net.SplitHostPort(cfg.APIAddr); err == nil {
 		add(host)
 	}
 	return hosts
@@ -85,9 +85,9 @@ func (s *serverCertificate) load(now time.Time) error {
 	return nil
 }
 
-// renew issues another certificate when the current one is old, and reads files
-// again when they changed since they were read. A file that can't be read leaves the
-// current certificate.
+// renew issues another certificate when the current one is old. Files are read again each
+// time: somebody else renews them. A file that can't be read leaves the current
+// certificate in force.
 func (s *serverCertificate) renew(now time.Time) error {
 	if s.certFile == "" && now.Sub(s.issued) < mezu.RenewAge {
 		return nil
@@ -102,11 +102,11 @@ func (s *serverCertificate) renew(now time.Time) error {
 
 // tlsConfig is the API listener's. Client certificates are asked for and judged
 // by the operations, because most callers have none.
-func (c *Control) tlsConfig() *tls.Config {
+func (f *Front) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
 		ClientAuth:     tls.RequestClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.serving.current.Load(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.certificate.current.Load(), nil },
 	}
 }

@@ -1,0 +1,57 @@
+package front
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/mezusphere/mezu/edgesvc/console"
+	"github.com/mezusphere/mezu/edgesvc/control/rest"
+	"github.com/mezusphere/mezu/edgesvc/control/service"
+)
+
+// restPaths are what the REST API answers; a path that ends with a slash or a dot stands
+// for all that begin with it.
+var restPaths = [...]string{"/v1/", "/docs", "/openapi.", "/openapi-"}
+
+// mount gives the REST API its paths and the pages all others. It compares, and cleans
+// nothing: callers are never redirected.
+func mount(rest, pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if isREST(req.URL.Path) {
+			rest.ServeHTTP(w, req)
+			return
+		}
+		pages.ServeHTTP(w, req)
+	})
+}
+
+func isREST(path string) bool {
+	for _, p := range restPaths {
+		if path == p || p != "/docs" && strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// API is what the handler of the API is made of.
+type API struct {
+	Service *service.Service
+	// CallRate is how many calls a second one caller may make; if zero,
+	// rest.DefaultCallRate.
+	CallRate int
+	// Version is this program's.
+	Version string
+	// Done ends open streams when it is closed.
+	Done <-chan struct{}
+}
+
+// Handler serves the REST API, and the console's pages. What neither has the API answers:
+// that there is no such path. Open comes first.
+func (f *Front) Handler(a API) (http.Handler, error) {
+	api, err := rest.New(rest.Config{CallRate: a.CallRate, Service: a.Service, Log: f.cfg.Log, Version: a.Version, Observe: f.metrics.observe, Done: a.Done})
+	if err != nil {
+		return nil, err
+	}
+	return mount(api, console.New(api)), nil
+}
