@@ -68,3 +68,18 @@ func (c Cause) OfClient() bool {
 	}
 	return false
 }
+
+// Cut is the end of an exchange that nobody can be told of in an answer: its response
+// had begun, or it was a stream of bytes.
+type Cut struct {
+	Cause Cause
+	Err   error // for logs
+}
+
+// Error says what happened.
+func (c *Cut) Error() string {
+	if c.Err == nil {
+		return string(c.Cause)
+	}
+	return string(c.Cause) + ": " + c.Err.Error()
+}

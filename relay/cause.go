@@ -9,30 +9,12 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Cut is the end of an exchange that nobody can be told of in an answer: its
-// response had begun. It counts as ErrAborted.
-type Cut struct {
-	Cause mezu.Cause
-	Err   error // for logs
-}
-
-// Error says what happened.
-func (c *Cut) Error() string {
-	if c.Err == nil {
-		return string(c.Cause)
-	}
-	return string(c.Cause) + ": " + c.Err.Error()
-}
-
-// Is makes every Cut an ErrAborted.
-func (c *Cut) Is(target error) bool { return target == ErrAborted }
-
 // CauseOf is why an exchange ended with err, or empty if it did not end badly.
 func CauseOf(err error) mezu.Cause {
 	if err == nil {
 		return "" // before the targets below, which cost an allocation each
 	}
-	var cut *Cut
+	var cut *mezu.Cut
 	var refusal *mezu.Error
 	switch {
 	case errors.As(err, &cut):
@@ -74,7 +56,7 @@ func brokenTrailer(err error) error {
 // go to whoever asked: nothing of the message is in them. It is empty if err names
 // none.
 func Rule(err error) string {
-	var cut *Cut
+	var cut *mezu.Cut
 	var body *rule
 	var head *mezu.Error
 	switch {
@@ -131,5 +113,5 @@ func cutBy(line []byte) error {
 	if !slices.Contains(mezu.Causes(), cause) {
 		cause = mezu.CauseWarpgateCut
 	}
-	return &Cut{Cause: cause, Err: errors.New("the Warpgate says so")}
+	return &mezu.Cut{Cause: cause, Err: errors.New("the Warpgate says so")}
 }

@@ -33,13 +33,8 @@ const (
 // that the connection can go on: a new one costs more than this.
 const MaxDrain = 256 << 10
 
-// Errors that end an exchange without an answer.
-var (
-	// ErrClientGone: there is nobody left to answer.
-	ErrClientGone = errors.New("client went away")
-	// ErrAborted: the response had begun and can't be finished.
-	ErrAborted = errors.New("response cut short")
-)
+// ErrClientGone ends an exchange without an answer: there is nobody left to take one.
+var ErrClientGone = errors.New("client went away")
 
 // Downstream is the client's side of an exchange, in the version of HTTP that it
 // speaks. Its methods are called from the exchange's goroutine, except that
@@ -149,9 +144,9 @@ type Exchange struct {
 	started  time.Time
 	down     Downstream // since send
 	silence  Silence
-	silent   atomic.Pointer[Cut] // how it ended the exchange after the response had begun
-	ends     [2]func()           // of a silence by phase, made once
-	answer   watchedSource       // the response's body
+	silent   atomic.Pointer[mezu.Cut] // how it ended the exchange after the response had begun
+	ends     [2]func()                // of a silence by phase, made once
+	answer   watchedSource            // the response's body
 	conn     net.Conn
 	abortUp  func()
 	up       Timed
@@ -429,13 +424,13 @@ func (x *Exchange) deliver(d Downstream) error {
 	case !errors.As(err, &src):
 		return ClientFault(err)
 	case !src.Unsent:
-		return &Cut{x.cutCause(src), src}
+		return &mezu.Cut{Cause: x.cutCause(src), Err: src}
 	}
 	x.Status, x.Began, x.BytesOut = 0, false, 0 // the client has seen nothing yet
 	if errors.Is(src, ErrBody) {
 		return BadResponse("the body of the workload's response is malformed", err)
 	}
-	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: &Cut{x.cutCause(src), src}}
+	return &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke in its response", Cause: &mezu.Cut{Cause: x.cutCause(src), Err: src}}
 }
 
 // show shows the response's head to whoever wants it.
@@ -487,7 +482,7 @@ func (x *Exchange) answerSilent() {
 // ClientFault is what a failed write of a response to its client means.
 func ClientFault(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &Cut{mezu.CauseClientSlow, err}
+		return &mezu.Cut{Cause: mezu.CauseClientSlow, Err: err}
 	}
 	return ErrClientGone
 }
@@ -497,7 +492,7 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 	if fault := x.upload.fault(); fault != nil {
 		return CauseOf(fault) // that is what broke the connection
 	}
-	var cut *Cut
+	var cut *mezu.Cut
 	switch {
 	case errors.As(err, &cut):
 		return cut.Cause
@@ -561,10 +556,11 @@ func (x *Exchange) finish(d Downstream) {
 // body, its method is idempotent, and nothing of an answer came.
 func (x *Exchange) lost(err error) (again Retry, answer error) {
 	var known *mezu.Error
+	var cut *mezu.Cut
 	switch {
 	case x.gone.Load(), errors.Is(err, ErrClientGone):
 		return Never, ErrClientGone
-	case errors.As(err, &known), errors.Is(err, ErrAborted):
+	case errors.As(err, &known), errors.As(err, &cut):
 		return Never, err
 	}
 	if fault := x.upload.fault(); fault != nil {
@@ -575,7 +571,7 @@ func (x *Exchange) lost(err error) (again Retry, answer error) {
 	}
 	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
 	if x.Tunnel {
-		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &Cut{x.cutCause(err), err}}
+		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &mezu.Cut{Cause: x.cutCause(err), Err: err}}
 	}
 	untouched := !x.heard && x.reader.Buffered() == 0
 	if x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method) {

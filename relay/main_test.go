@@ -112,6 +112,9 @@ func (s *splitReader) Read(p []byte) (int, error) {
 
 func code(err error) mezu.Code { return mezu.CodeOf(err) }
 
+// cutShort reports whether a response had begun and could not be finished.
+func cutShort(err error) bool { return errors.As(err, new(*mezu.Cut)) }
+
 // pair is the two ends of a TCP connection on loopback.
 func pair(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()

@@ -32,7 +32,7 @@ type PipeEnd struct {
 // failed, or nothing moved in either for idle. An end of input is passed on as a
 // half-close and the other direction goes on. It closes neither connection and
 // returns the bytes from a to b and from b to a. The error is the first that there
-// was, a Cut: ErrSilent for a silence.
+// was, a mezu.Cut: ErrSilent for a silence.
 func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 	p := &pipe{a: a.Conn, b: b.Conn}
 	for _, c := range []net.Conn{p.a, p.b} {
@@ -57,12 +57,12 @@ func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
 type pipe struct {
 	a, b    net.Conn
 	silence Silence
-	first   atomic.Pointer[Cut] // what ended it
+	first   atomic.Pointer[mezu.Cut] // what ended it
 }
 
 // lost is the error of an end whose connection failed.
 func (p *pipe) lost(end PipeEnd, err error) error {
-	cut := &Cut{end.Lost, err}
+	cut := &mezu.Cut{Cause: end.Lost, Err: err}
 	p.first.CompareAndSwap(nil, cut)
 	return cut
 }

@@ -16,9 +16,9 @@ const forever = 10 * 365 * 24 * time.Hour
 // Ends of an exchange, or an upgraded stream, whose response had begun and in which
 // no byte moved either way for as long as the route allows.
 var (
-	ErrSilent = &Cut{Cause: mezu.CauseIdleTimeout, Err: errors.New("nothing came either way for the route's idle_timeout")}
+	ErrSilent = &mezu.Cut{Cause: mezu.CauseIdleTimeout, Err: errors.New("nothing came either way for the route's idle_timeout")}
 	// ErrUnread: the client takes nothing.
-	ErrUnread = &Cut{Cause: mezu.CauseClientSlow, Err: errors.New("nothing was taken for the route's idle_timeout")}
+	ErrUnread = &mezu.Cut{Cause: mezu.CauseClientSlow, Err: errors.New("nothing was taken for the route's idle_timeout")}
 )
 
 // Answers to a silence before the response began.

@@ -301,7 +301,7 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 // cutResponse says why a response that had begun was not delivered whole.
 func (w *worker) cutResponse(ctx context.Context, err error) error {
 	var src *relay.SourceError
-	var silent *relay.Cut
+	var silent *mezu.Cut
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, relay.ErrClientGone), w.ctx.Err() != nil: // the edge has canceled it
 		return relay.ErrClientGone
@@ -310,9 +310,9 @@ func (w *worker) cutResponse(ctx context.Context, err error) error {
 	case !errors.As(err, &src):
 		return relay.ClientFault(err)
 	case errors.Is(err, relay.ErrBody):
-		return &relay.Cut{Cause: mezu.CauseWorkloadMalformed, Err: err}
+		return &mezu.Cut{Cause: mezu.CauseWorkloadMalformed, Err: err}
 	}
-	return &relay.Cut{Cause: mezu.CauseWorkloadReset, Err: err}
+	return &mezu.Cut{Cause: mezu.CauseWorkloadReset, Err: err}
 }
 
 // movingBody is a response's body that notes when a piece came and, at the next one,

@@ -273,7 +273,7 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 		x.bytesOut += r.BytesOut
 		if err != nil && conn.Reclaimed() {
 			if again, err = relay.Never, errReclaimed; r.Began {
-				err = &relay.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
+				err = &mezu.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
 			}
 		}
 		if r.Clean {

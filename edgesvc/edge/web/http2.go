@@ -330,5 +330,5 @@ func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error 
 
 // Upgrade is never called: CanonicalHTTP asks for none.
 func (c *http2) Upgrade(*relay.ResponseHead, relay.PipeEnd, time.Duration) (in, out int64, err error) {
-	return 0, 0, &relay.Cut{Cause: mezu.CauseInternal}
+	return 0, 0, &mezu.Cut{Cause: mezu.CauseInternal}
 }

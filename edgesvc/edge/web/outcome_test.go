@@ -14,7 +14,7 @@ import (
 // TestRow22_EachEndIsCounted: an exchange that does not end whole is counted by its
 // cause and logged, unless a client could fill the log with it.
 func TestRow22_EachEndIsCounted(t *testing.T) {
-	cut := &relay.Cut{Cause: mezu.CauseIdleTimeout, Err: io.ErrUnexpectedEOF}
+	cut := &mezu.Cut{Cause: mezu.CauseIdleTimeout, Err: io.ErrUnexpectedEOF}
 	for _, c := range []struct {
 		name         string
 		err          error
