@@ -141,6 +141,7 @@ func rules() []rule {
 		{from: "", but: []string{"manifest"}, not: []string{"go.yaml.in"}, reason: "files of our own are small and strict by goccy; one that others write is read by manifest, whose tests compare"},
 		{from: "policy", not: ours("api", "relay", "tunnel", "trust"), reason: "a decision depends on a bundle and a request, not on how they came"},
 		{from: "relay", not: ours("policy", "api", "trust"), reason: "the relay moves messages and decides nothing"},
+		{from: "pipe", not: append(ours("policy", "api", "trust", "tunnel", "relay"), "net/http"), reason: "bytes are carried whatever their protocol: a stream that is no HTTP needs none"},
 		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
 		{from: "trust", not: ours("policy", "api", "relay", "tunnel"), reason: "what a peer may believe depends on signatures alone"},
 		{from: "edgesvc/edge", not: ours("edgesvc/control", "edgesvc/ca", "edgesvc/store", "edgesvc/identity"), reason: "an edge can be stolen: it holds no key and no store of the control plane, not even in its program's reach"},

@@ -129,24 +129,3 @@ func TestRow22_CausesBeforeAResponse(t *testing.T) {
 		}
 	}
 }
-
-// TestRow22_CausesOfPipes: the first end that breaks is what ended the stream.
-func TestRow22_CausesOfPipes(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		idle time.Duration
-		end  func(p *piped)
-		want mezu.Cause
-	}{
-		{"client", patience, func(p *piped) { reset(p.left) }, mezu.CauseClientGone},
-		{"workload", patience, func(p *piped) { reset(p.right) }, mezu.CauseWorkloadReset},
-		{"silence", 50 * time.Millisecond, func(*piped) {}, mezu.CauseIdleTimeout},
-	} {
-		p := startPipe(t, c.idle, "", "")
-		c.end(p)
-		receive(t, p.done, "end")
-		if got := relay.CauseOf(p.err); got != c.want {
-			t.Errorf("%s: cause %q of %v, want %q", c.name, got, p.err, c.want)
-		}
-	}
-}

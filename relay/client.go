@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 )
 
 // continueHead is the interim response by which the edge lets a client send.
@@ -259,13 +260,13 @@ func (c *Client) Fail(f *Failure) error {
 }
 
 // Upgrade sends the 101 and carries bytes both ways.
-func (c *Client) Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, out int64, err error) {
+func (c *Client) Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error) {
 	c.Last = true
 	c.Writer.Gathered(h.Append(c.room(), Hop{RequestID: c.RequestID}))
 	if err := c.Writer.Flush(); err != nil {
 		return 0, 0, ClientFault(err)
 	}
-	return Pipe(PipeEnd{Conn: c.Conn, Reader: &c.Reader, Lost: mezu.CauseClientGone}, up, idle)
+	return pipe.Run(pipe.End{Conn: c.Conn, Ahead: &c.Reader, Lost: mezu.CauseClientGone}, up, idle)
 }
 
 // tellTimeout bounds the word that a response was cut: nobody waits for it.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 )
 
 // Times of one exchange.
@@ -72,9 +73,14 @@ type Downstream interface {
 	// Deliver sends the response. closing says that the client's connection
 	// can't be used again. An error of body comes as a SourceError.
 	Deliver(h *ResponseHead, body Source, closing bool) error
+}
+
+// Upgrader is a Downstream that can become a stream of bytes. One that can't asks for
+// no upgrade.
+type Upgrader interface {
 	// Upgrade sends the 101 and carries bytes both ways until the end. It returns
 	// what it carried to and from the workload.
-	Upgrade(h *ResponseHead, up PipeEnd, idle time.Duration) (in, out int64, err error)
+	Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error)
 }
 
 // Upstream is a connection that a request is carried over.
@@ -143,7 +149,7 @@ type Exchange struct {
 	idle     time.Duration // bound on the silence in both bodies together
 	started  time.Time
 	down     Downstream // since send
-	silence  Silence
+	silence  pipe.Silence
 	silent   atomic.Pointer[mezu.Cut] // how it ended the exchange after the response had begun
 	ends     [2]func()                // of a silence by phase, made once
 	answer   watchedSource            // the response's body
@@ -470,7 +476,7 @@ func (x *Exchange) uploadSilent() {
 // either the workload sends nothing, or the client takes nothing.
 func (x *Exchange) answerSilent() {
 	if x.answer.waits.Load() {
-		x.silent.Store(ErrSilent)
+		x.silent.Store(pipe.ErrSilent)
 		x.abortUp()
 		return
 	}
@@ -508,13 +514,14 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
-	if !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
+	u, can := d.(Upgrader)
+	if !can || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)
 	x.show()
 	x.Status, x.Began = 101, true
-	in, out, err := d.Upgrade(&x.resp, PipeEnd{Conn: x.conn, Reader: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
+	in, out, err := u.Upgrade(&x.resp, pipe.End{Conn: x.conn, Ahead: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
 	x.BytesIn += in
 	x.BytesOut += out
 	return err

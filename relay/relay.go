@@ -7,7 +7,7 @@
 // Whatever two readers could understand differently is refused, and what goes
 // out is written anew from parsed values, never copied as a block. What may not
 // live here: routing, policy, identity, dialling, pools, listeners. It imports
-// the domain only; edgesvc/edge and daemon/forward import it.
+// the domain and pipe; edgesvc/edge and daemon/forward import it.
 package relay
 
 import (
@@ -150,6 +150,9 @@ func (r *Reader) maxFields() int {
 
 // Buffered is how many bytes were read and not consumed.
 func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Unread is what was read and not consumed. It is valid until the next read.
+func (r *Reader) Unread() []byte { return r.buf[r.r:r.w] }
 
 // Park gives the buffer back when it is empty; the reader stays usable.
 func (r *Reader) Park() {

@@ -2,24 +2,22 @@ package relay
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 )
 
-// forever is the bound on a read or write that something else ends: a Silence, or
-// whoever waits for it. It is longer than a program runs.
-const forever = 10 * 365 * 24 * time.Hour
-
-// Ends of an exchange, or an upgraded stream, whose response had begun and in which
-// no byte moved either way for as long as the route allows.
-var (
-	ErrSilent = &mezu.Cut{Cause: mezu.CauseIdleTimeout, Err: errors.New("nothing came either way for the route's idle_timeout")}
-	// ErrUnread: the client takes nothing.
-	ErrUnread = &mezu.Cut{Cause: mezu.CauseClientSlow, Err: errors.New("nothing was taken for the route's idle_timeout")}
+// Phases of an exchange for a pipe.Silence.
+const (
+	// Uploading: the request's body is under way, and no response yet.
+	Uploading pipe.Phase = iota + 1
+	// Answering: the response's body is under way; the request's body may be, too.
+	Answering
 )
+
+// ErrUnread ends an exchange whose response had begun: the client takes nothing.
+var ErrUnread = &mezu.Cut{Cause: mezu.CauseClientSlow, Err: errors.New("nothing was taken for the route's idle_timeout")}
 
 // Answers to a silence before the response began.
 var (
@@ -28,89 +26,15 @@ var (
 	ErrUnanswered = &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
 )
 
-// Phase says what of an exchange a Silence watches over.
-type Phase uint8
-
-// Phases of an exchange; a later one takes the place of an earlier one.
-const (
-	// Uploading: the request's body is under way, and no response yet.
-	Uploading Phase = iota + 1
-	// Answering: the response's body is under way, or an upgraded stream; the
-	// request's body may be, too.
-	Answering
-)
-
-// Silence ends what has moved no byte in either direction for some time. A
-// deadline of a connection can't do that: it knows one direction of one hop, and
-// TLS can't go on after a write that ran into one. The zero value watches over
-// nothing. It is safe for concurrent use, and reused by the next exchange.
-type Silence struct {
-	mu    sync.Mutex
-	timer *time.Timer // nil before the first use
-	phase Phase       // zero: nothing is watched
-	bound time.Duration
-	end   func()
-	base  time.Time    // of the first Begin; the clock that moved is read from
-	moved atomic.Int64 // when something moved last, nanoseconds since base
-}
-
-// Begin watches over a phase from now on, unless a later one is watched already.
-// end is called once, when nothing has moved for bound, and must make every read
-// and write of the exchange return. It must not wait, nor call Begin or Over.
-func (s *Silence) Begin(phase Phase, bound time.Duration, end func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if phase < s.phase {
-		return
-	}
-	s.phase, s.bound, s.end = phase, bound, end
-	if s.timer == nil {
-		s.base = time.Now()
-		s.timer = time.AfterFunc(bound, s.look)
-	} else {
-		s.timer.Reset(bound)
-	}
-	s.Moved()
-}
-
-// Moved notes that something moved. Whoever calls it has called Begin before.
-func (s *Silence) Moved() { s.moved.Store(int64(time.Since(s.base))) }
-
-// Over ends the watch over a phase, if that is what is watched. Its end is not
-// called after Over has returned.
-func (s *Silence) Over(phase Phase) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase == phase {
-		s.phase = 0
-		s.timer.Stop()
-	}
-}
-
-// look is called when the bound may be reached.
-func (s *Silence) look() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase == 0 {
-		return // it ended in the same moment
-	}
-	if left := s.bound - (time.Since(s.base) - time.Duration(s.moved.Load())); left > 0 {
-		s.timer.Reset(left)
-		return
-	}
-	s.phase = 0
-	s.end()
-}
-
 // watchedSource is a body whose pieces move an exchange: Next is called when the
 // piece before has gone out, and returns when one came.
 type watchedSource struct {
 	Source
-	silence *Silence
+	silence *pipe.Silence
 	waits   atomic.Bool // for the source, not for who takes what came
 }
 
-func (s *watchedSource) reset(src Source, silence *Silence) {
+func (s *watchedSource) reset(src Source, silence *pipe.Silence) {
 	s.Source, s.silence = src, silence
 	s.waits.Store(false)
 }

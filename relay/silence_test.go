@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -102,7 +103,7 @@ func TestOneDirectionIsEnough_Row20(t *testing.T) {
 				r.answer(t, "1\r\ny\r\n")
 				r.reads(t, "1\r\ny\r\n")
 			}
-			if o := r.end(t); !errors.Is(o.err, relay.ErrSilent) || relay.CauseOf(o.err) != mezu.CauseIdleTimeout || o.clean {
+			if o := r.end(t); !errors.Is(o.err, pipe.ErrSilent) || relay.CauseOf(o.err) != mezu.CauseIdleTimeout || o.clean {
 				t.Errorf("%+v", o)
 			}
 		})
@@ -134,31 +135,5 @@ func TestTimeGoneBefore_Row20(t *testing.T) {
 	r.ask(t, get)
 	if o := r.end(t); code(o.err) != mezu.CodeWorkloadTimeout || o.again {
 		t.Errorf("%+v", o)
-	}
-}
-
-// TestPipeReaderBehind_Row20: an upgraded stream whose one end reads nothing goes on
-// while that end still speaks.
-func TestPipeReaderBehind_Row20(t *testing.T) {
-	// A test that gets no CPU for this long is silent itself, so it is longer than hush.
-	const idle = 4 * hush
-	p := startPipe(t, idle, "", "")
-	flood(t, p.right) // left reads nothing of it
-	tick := time.NewTicker(hush / 4)
-	defer tick.Stop()
-	for begun := time.Now(); time.Since(begun) < idle+hush; {
-		select {
-		case <-tick.C:
-		case <-p.done:
-			t.Fatalf("ended while one end speaks: %v", p.err)
-		}
-		if _, err := p.left.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-		expect(t, p.right, "x")
-	}
-	receive(t, p.done, "end")
-	if !errors.Is(p.err, relay.ErrSilent) {
-		t.Error(p.err)
 	}
 }

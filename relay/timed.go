@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// forever is the bound on a read or write that something else ends: a
+// pipe.Silence, or whoever waits for it. It is longer than a program runs.
+const forever = 10 * 365 * 24 * time.Hour
+
 // Timed is a connection on which every read and write has a bound. Moving a
 // deadline costs a timer, so one that is still nearly as far away as asked for is
 // left where it is: a bound may be up to a sixteenth shorter than asked, never

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -27,7 +28,7 @@ type tunnelBody struct {
 	gone    func()
 	moved   func() // called when a piece came, until calm
 	shrinks func() // called when all of it was read
-	silence *relay.Silence
+	silence *pipe.Silence
 	trailer http.Header
 	waits   atomic.Bool // for the edge, not for the workload to take more
 	ended   atomic.Bool // all of it was read from the edge

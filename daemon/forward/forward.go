@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -116,7 +117,7 @@ type worker struct {
 
 	broken bool // a panic left the exchange in an unknown state
 
-	silence relay.Silence // of an exchange by net/http
+	silence pipe.Silence // of an exchange by net/http
 
 	pool   *pool // of the workload used last, spares a look-up
 	pooled mezu.Upstream

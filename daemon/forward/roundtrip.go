@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -97,7 +98,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	w.c.WriteWithin(0)
 	w.silence.Begin(relay.Answering, w.route.IdleTimeout, func() {
 		if moving.waits.Load() {
-			cancel(relay.ErrSilent)
+			cancel(pipe.ErrSilent)
 			return
 		}
 		cancel(relay.ErrUnread)
@@ -319,7 +320,7 @@ func (w *worker) cutResponse(ctx context.Context, err error) error {
 // that it has gone out.
 type movingBody struct {
 	io.ReadCloser
-	silence *relay.Silence
+	silence *pipe.Silence
 	waits   atomic.Bool // for the workload, not for the edge to take what came
 	bytes   int64
 }

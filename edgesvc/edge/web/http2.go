@@ -327,8 +327,3 @@ func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error 
 	}
 	return nil
 }
-
-// Upgrade is never called: CanonicalHTTP asks for none.
-func (c *http2) Upgrade(*relay.ResponseHead, relay.PipeEnd, time.Duration) (in, out int64, err error) {
-	return 0, 0, &mezu.Cut{Cause: mezu.CauseInternal}
-}

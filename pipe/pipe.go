@@ -1,4 +1,10 @@
-package relay
+// Package pipe carries a stream of bytes between two connections, both ways, until it
+// ends, breaks or falls silent.
+//
+// What lives here: the copying of bytes, half-closes, and the watch over silence. What
+// may not: any protocol, since an upgraded connection of HTTP and a stream of TCP are
+// the same here. It imports the domain only; relay and daemon/forward import it.
+package pipe
 
 import (
 	"io"
@@ -10,44 +16,58 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// pipeBuffer is what each direction of an upgraded stream holds while it waits:
-// most streams are idle most of the time.
-const pipeBuffer = 2 << 10
+const (
+	// smallBuffer is what each direction of a stream holds while it waits: most
+	// streams are idle most of the time.
+	smallBuffer = 2 << 10
+	// bigBuffer holds a whole TLS record and more, and is borrowed only while data
+	// flows in big pieces.
+	bigBuffer = 32 << 10
+)
 
-var pipePool = sync.Pool{New: func() any { b := make([]byte, pipeBuffer); return &b }}
+var smallPool = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
 
 // halfCloser is a connection whose sending side can be closed by itself.
 type halfCloser interface{ CloseWrite() error }
 
-// PipeEnd is one end of an upgraded stream: its connection, and the reader with what
-// arrived behind the head.
-type PipeEnd struct {
-	Conn   net.Conn
-	Reader *Reader
+// End is one end of a stream.
+type End struct {
+	Conn net.Conn
+	// Ahead holds what arrived before the pipe began; nil if nothing did.
+	Ahead Ahead
 	// Lost is the cause when this end's connection breaks.
 	Lost mezu.Cause
 }
 
-// Pipe carries bytes both ways between two ends until both directions ended, one
+// Ahead is a buffer of what arrived before.
+type Ahead interface {
+	// Unread is what is in it.
+	Unread() []byte
+	// Release gives its memory back.
+	Release()
+}
+
+// Run carries bytes both ways between two ends until both directions ended, one
 // failed, or nothing moved in either for idle. An end of input is passed on as a
 // half-close and the other direction goes on. It closes neither connection and
 // returns the bytes from a to b and from b to a. The error is the first that there
 // was, a mezu.Cut: ErrSilent for a silence.
-func Pipe(a, b PipeEnd, idle time.Duration) (ab, ba int64, err error) {
+func Run(a, b End, idle time.Duration) (ab, ba int64, err error) {
 	p := &pipe{a: a.Conn, b: b.Conn}
 	for _, c := range []net.Conn{p.a, p.b} {
 		if err := c.SetDeadline(time.Time{}); err != nil {
 			return 0, 0, p.lost(a, err)
 		}
 	}
-	p.silence.Begin(Answering, idle, p.fallSilent)
+	p.silence.Begin(piping, idle, p.fallSilent)
 	done := make(chan error, 1)
 	go func() { done <- p.carry(a, b, &ab) }()
 	err = p.carry(b, a, &ba)
 	if other := <-done; err == nil {
 		err = other
 	}
-	p.silence.Over(Answering)
+	p.silence.Over(piping)
 	if first := p.first.Load(); first != nil {
 		err = first
 	}
@@ -61,7 +81,7 @@ type pipe struct {
 }
 
 // lost is the error of an end whose connection failed.
-func (p *pipe) lost(end PipeEnd, err error) error {
+func (p *pipe) lost(end End, err error) error {
 	cut := &mezu.Cut{Cause: end.Lost, Err: err}
 	p.first.CompareAndSwap(nil, cut)
 	return cut
@@ -80,22 +100,23 @@ func (p *pipe) expire() {
 }
 
 // carry copies from one end to the other.
-func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
+func (p *pipe) carry(from, to End, moved *int64) (err error) {
 	defer func() {
 		if err != nil {
 			p.expire()
 		}
 	}()
-	if n := from.Reader.Buffered(); n > 0 {
-		rest := from.Reader.buf[from.Reader.r:from.Reader.w]
-		if err := p.write(to.Conn, rest); err != nil {
-			return p.lost(to, err)
+	if from.Ahead != nil {
+		if b := from.Ahead.Unread(); len(b) > 0 {
+			if err := p.write(to.Conn, b); err != nil {
+				return p.lost(to, err)
+			}
+			*moved += int64(len(b))
 		}
-		*moved += int64(n)
+		from.Ahead.Release()
 	}
-	from.Reader.Release()
-	small := pipePool.Get().(*[]byte)
-	defer pipePool.Put(small)
+	small := smallPool.Get().(*[]byte)
+	defer smallPool.Put(small)
 	var big *[]byte
 	defer func() {
 		if big != nil {
@@ -126,9 +147,9 @@ func (p *pipe) carry(from, to PipeEnd, moved *int64) (err error) {
 		}
 		// Big buffers only while data flows in big pieces.
 		switch {
-		case big == nil && n == pipeBuffer:
+		case big == nil && n == smallBuffer:
 			big = bigPool.Get().(*[]byte)
-		case big != nil && n < pipeBuffer:
+		case big != nil && n < smallBuffer:
 			bigPool.Put(big)
 			big = nil
 		}

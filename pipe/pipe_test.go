@@ -1,16 +1,16 @@
-package relay_test
+package pipe_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/pipe"
 )
 
 // piped is an upgraded stream between two outer ends.
@@ -36,20 +36,23 @@ func startPipe(t *testing.T, idle time.Duration, aheadA, aheadB string) *piped {
 
 func (p *piped) run(a, b net.Conn, idle time.Duration, aheadA, aheadB string) {
 	defer close(p.done)
-	ends := [2]relay.PipeEnd{{Conn: a, Reader: ahead(a, aheadA), Lost: mezu.CauseClientGone}, {Conn: b, Reader: ahead(b, aheadB), Lost: mezu.CauseWorkloadReset}}
-	p.ab, p.ba, p.err = relay.Pipe(ends[0], ends[1], idle)
+	ends := [2]pipe.End{{Conn: a, Ahead: ahead(aheadA), Lost: mezu.CauseClientGone}, {Conn: b, Ahead: ahead(aheadB), Lost: mezu.CauseWorkloadReset}}
+	p.ab, p.ba, p.err = pipe.Run(ends[0], ends[1], idle)
 	a.Close()
 	b.Close()
 }
 
-// ahead is a reader that has buffered something behind its head.
-func ahead(c net.Conn, data string) *relay.Reader {
-	var r relay.Reader
-	r.Reset(strings.NewReader(data))
-	if data != "" {
-		r.Fill()
+// early is what arrived before the pipe began.
+type early struct{ data []byte }
+
+func (e *early) Unread() []byte { return e.data }
+func (e *early) Release()       { e.data = nil }
+
+func ahead(data string) pipe.Ahead {
+	if data == "" {
+		return nil
 	}
-	return &r
+	return &early{[]byte(data)}
 }
 
 func expect(t *testing.T, c net.Conn, want string) {
@@ -131,7 +134,7 @@ func TestPipeOneDirectionIsEnough(t *testing.T) {
 		b, right := net.Pipe()
 		done := make(chan error, 1)
 		go func() {
-			_, _, err := relay.Pipe(relay.PipeEnd{Conn: a, Reader: ahead(a, "")}, relay.PipeEnd{Conn: b, Reader: ahead(b, "")}, idle)
+			_, _, err := pipe.Run(pipe.End{Conn: a, Ahead: ahead("")}, pipe.End{Conn: b, Ahead: ahead("")}, idle)
 			done <- err
 		}()
 		tick := time.NewTicker(idle - time.Second)
@@ -191,4 +194,60 @@ func TestPipeReaderThatDoesNotRead(t *testing.T) {
 	if p.err == nil {
 		t.Error("ended without an error")
 	}
+}
+
+// TestPipeReaderBehind_Row20: an upgraded stream whose one end reads nothing goes on
+// while that end still speaks.
+func TestPipeReaderBehind_Row20(t *testing.T) {
+	const (
+		hush = time.Second
+		// A test that gets no CPU for this long is silent itself.
+		idle = 4 * hush
+	)
+	p := startPipe(t, idle, "", "")
+	flood(t, p.right) // left reads nothing of it
+	tick := time.NewTicker(hush / 4)
+	defer tick.Stop()
+	for begun := time.Now(); time.Since(begun) < idle+hush; {
+		select {
+		case <-tick.C:
+		case <-p.done:
+			t.Fatalf("ended while one end speaks: %v", p.err)
+		}
+		if _, err := p.left.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, p.right, "x")
+	}
+	receive(t, p.done, "end")
+	if !errors.Is(p.err, pipe.ErrSilent) {
+		t.Error(p.err)
+	}
+}
+
+// TestRow22_CausesOfPipes: the first end that breaks is what ended the stream.
+func TestRow22_CausesOfPipes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		idle time.Duration
+		end  func(p *piped)
+		want mezu.Cause
+	}{
+		{"client", patience, func(p *piped) { reset(p.left) }, mezu.CauseClientGone},
+		{"workload", patience, func(p *piped) { reset(p.right) }, mezu.CauseWorkloadReset},
+		{"silence", 50 * time.Millisecond, func(*piped) {}, mezu.CauseIdleTimeout},
+	} {
+		p := startPipe(t, c.idle, "", "")
+		c.end(p)
+		receive(t, p.done, "end")
+		if cut := (*mezu.Cut)(nil); !errors.As(p.err, &cut) || cut.Cause != c.want {
+			t.Errorf("%s: %v, want the cause %q", c.name, p.err, c.want)
+		}
+	}
+}
+
+// reset ends a connection with a reset.
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
 }
