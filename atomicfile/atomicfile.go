@@ -1,9 +1,9 @@
-// Package atomicfile keeps the files of a state directory whole: replaced as
-// one, locked against a second process, readable by their owner only.
+// Package atomicfile keeps the files of a state directory intact: they are replaced
+// atomically, locked against a second process, and readable by their owner only.
 //
-// What lives here: writing a file, locking a directory, making a directory, and who else
-// could change either. What may not: any format or meaning of the files. It imports the standard
-// library and x/sys only, and everything but the root package may import it.
+// What lives here: writing a file, locking a directory, making a directory, and checking who
+// else could change either. What may not: any format or meaning of the files. It imports the
+// standard library and x/sys only, and everything but the root package may import it.
 package atomicfile
 
 import (
@@ -22,35 +22,36 @@ import (
 // directory.
 var ErrLocked = errors.New("in use by another process")
 
-// LockName is the file whose lock stands for the directory's.
+// LockName is the file that is locked to lock the directory.
 const LockName = "lock"
 
-// Marks of a file that is being written; Lock removes those left behind.
+// Names of files that are being written begin and end so. Lock removes those that were left
+// behind.
 const (
 	partialPrefix = "."
 	partialSuffix = ".partial"
 )
 
-// Write replaces the file at path by one with this content and mode. After a
-// crash at any moment path holds either the old content or the new, and when
-// Write returns nil the new content is on the disk. Concurrent writers of one path
-// don't mix; the last one wins.
+// Write replaces the file at path by one with this content and mode. After a crash at any
+// moment the file has either the old content or the new. When Write returns nil, the new
+// content is on the disk. If several write the same path, the last one wins, and contents are
+// never mixed.
 func Write(path string, data []byte, perm fs.FileMode) error {
 	return write(path, data, perm, os.Rename)
 }
 
-// File is one of those that WriteAll writes.
+// File is one of the files that WriteAll writes.
 type File struct {
 	Path string
 	Data []byte
 }
 
-// writers is how many files WriteAll writes at a time: file systems make durable in one
-// go what several writers wait for.
+// writers is how many files WriteAll writes at a time, because file systems sync for several
+// waiting writers in one operation.
 const writers = 16
 
-// WriteAll is Write for many files, which share the syncing of their directory. It
-// returns an error for each of them, nil for those that are on the disk.
+// WriteAll is Write for many files of one directory, which is synced once for all. It returns
+// an error for each file, which is nil if the file is on the disk.
 func WriteAll(files []File, perm fs.FileMode) []error {
 	errs := make([]error, len(files))
 	var next atomic.Int64
@@ -76,32 +77,32 @@ func WriteAll(files []File, perm fs.FileMode) []error {
 	return errs
 }
 
-// Create is Write for a file that must not be there yet, also when several processes
-// try at once: one wins, the others get an error that is fs.ErrExist. The file system
-// must have hard links.
+// Create is Write for a file that must not exist yet. If several processes try at once, one
+// wins, and the others get an error that is fs.ErrExist. The file system must have hard
+// links.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	return write(path, data, perm, func(partial, path string) error {
 		return errors.Join(os.Link(partial, path), os.Remove(partial))
 	})
 }
 
-// write replaces a file and makes that durable.
-func write(path string, data []byte, perm fs.FileMode, place func(partial, path string) error) error {
-	if err := replace(path, data, perm, place); err != nil {
+// write makes a file with this content, moves it into place, and makes that durable.
+func write(path string, data []byte, perm fs.FileMode, move func(partial, path string) error) error {
+	if err := replace(path, data, perm, move); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// replace fills a partial file and has it put in place; the directory is not synced.
-func replace(path string, data []byte, perm fs.FileMode, place func(partial, path string) error) error {
+// replace writes a partial file and moves it into place. It does not sync the directory.
+func replace(path string, data []byte, perm fs.FileMode, move func(partial, path string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), partialPrefix+filepath.Base(path)+"-*"+partialSuffix)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	err = fill(f, data, perm)
 	if err == nil {
-		err = place(f.Name(), path)
+		err = move(f.Name(), path)
 	}
 	if err != nil {
 		os.Remove(f.Name())
@@ -129,10 +130,10 @@ func fill(f *os.File, data []byte, perm fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// EnsureDir makes the directory at path, with its parents, for its owner only
-// (0700), and checks that this process may write to it. A disk that is full is no error:
-// it has space again some day, and what is there can be read. The mode of a directory that
-// is there already is left as it is: it may be one that others share.
+// EnsureDir makes the directory at path, with its parents, for its owner only (0700), and
+// checks that this process may write to it. A full disk is no error: files can still be read,
+// and there may be space again later. The mode of a directory that exists stays as it is,
+// because others may share it.
 func EnsureDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", path, err)
@@ -143,8 +144,8 @@ func EnsureDir(path string) error {
 	return nil
 }
 
-// EnsureOwnDir is EnsureDir for a directory of which every file is taken for this
-// process's own: it also does what CheckDir does.
+// EnsureOwnDir is EnsureDir for a directory in which this process trusts every file. It also
+// does what CheckDir does.
 func EnsureOwnDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", path, err)
@@ -169,10 +170,9 @@ func tryWriting(dir string) error {
 	return err
 }
 
-// Lock takes the directory for this process, without waiting; when another
-// process has it the error says so and is ErrLocked. The lock ends with Close, which
-// is idempotent, or with the process. Once held, files that a killed Write left behind
-// in the directory or below are removed.
+// Lock locks the directory for this process, without waiting. If another process has it, the
+// error says so and is ErrLocked. The lock ends with Close, which is idempotent, or with the
+// process. Lock also removes files that a killed Write left behind in the directory or below.
 func Lock(dir string) (io.Closer, error) {
 	path := filepath.Join(dir, LockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -193,7 +193,7 @@ func Lock(dir string) (io.Closer, error) {
 	return &lock{f}, nil
 }
 
-// lock is a held lock. Closing the file releases it.
+// lock is a lock that is held. Closing its file releases it.
 type lock struct{ file *os.File }
 
 // Close releases the lock.
@@ -204,7 +204,7 @@ func (l *lock) Close() error {
 	return nil
 }
 
-// removePartial removes the files of killed writes in dir and below.
+// removePartial removes the files that killed writes left in dir and below.
 func removePartial(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -7,28 +7,29 @@ import (
 	"os"
 )
 
-// ExposedError says that others than this process's user and the system's
-// administrator could have put a file where it lies, or could change it.
+// ExposedError says that somebody other than this process's user and the system's
+// administrator could have put a file where it is, or could change it.
 //
-// What is checked on Unix: the owner and the mode bits of a directory and of each
-// above it, of what lies in it, and of a key. A directory that everybody may write is
-// fine above another if it is sticky (/tmp), because there nobody can rename or remove
-// what is another's. One that a group may write is fine if the group is the user's own
-// (its number or its name is the user's), or if it belongs to root and this process is
-// of the group, which is how Kubernetes hands out volumes (fsGroup). On Windows nothing
-// is checked: who may write somewhere is a list there, inherited from the folder above,
-// and folders of a user are closed to others unless somebody opened them.
+// On Unix these are checked: owner and mode bits of a directory, of each directory above it,
+// of what is in it, and of a key. A directory above that everybody may write is fine if it is
+// sticky (/tmp), because in it nobody can rename or remove files of others. A directory that
+// a group may write is fine if the group is the user's own (it has the number or the name of
+// the user), or if it belongs to root and this process is in the group, which is how
+// Kubernetes hands out volumes (fsGroup).
+//
+// On Windows nothing is checked. There the right to write is a list that is inherited from
+// the folder above, and a user's folders are closed to others unless somebody opened them.
 type ExposedError struct {
 	Path string
-	// Problem goes on after the path.
+	// Problem is the sentence that goes on after the path.
 	Problem string
-	// Remedy is what to type.
+	// Remedy is the command to type.
 	Remedy string
 }
 
 func (e *ExposedError) Error() string { return e.Path + " " + e.Problem }
 
-// Remedy is what to type about an ExposedError in the chain of err, or "".
+// Remedy is the command to type about an ExposedError in the chain of err, or "".
 func Remedy(err error) string {
 	var e *ExposedError
 	if errors.As(err, &e) {
@@ -37,9 +38,8 @@ func Remedy(err error) string {
 	return ""
 }
 
-// CheckDir refuses a directory in which others than this process's user and root
-// could put or change a file, and one in which somebody else's lies directly. The error
-// is an ExposedError.
+// CheckDir refuses a directory in which anybody but this process's user and root could put
+// or change a file, or in which a file of somebody else is. The error is an ExposedError.
 func CheckDir(path string) error {
 	if err := checkDir(path); err != nil {
 		return fmt.Errorf("checking directory %s: %w", path, err)
@@ -59,15 +59,15 @@ func CheckFile(f *os.File) error {
 	return checkFile(f.Name(), info, false)
 }
 
-// ReadFile reads a file of at most max bytes that nobody could have changed but its
-// owner, who is this process's user or root. Anything else is an ExposedError. What is
-// checked is the file that was opened. That nobody can put another in its place is for
+// ReadFile reads a file of at most max bytes. Its owner must be this process's user or root,
+// and nobody else may be able to change it; otherwise the error is an ExposedError. It checks
+// the file that it has opened. Whether somebody could put another file there is checked by
 // CheckDir.
 func ReadFile(path string, max int64) ([]byte, error) { return read(path, max, false) }
 
-// ReadKey is ReadFile for a file with a secret, wherever it lies: nobody else can read
-// it either, and the directories that lead to it are checked too. Of root's, one of this
-// process's groups may be allowed to read it.
+// ReadKey is ReadFile for a file with a secret, in any directory. Nobody else may be able to
+// read it either, and the directories on the path to it are checked too. If the file is
+// root's, a group of this process may be allowed to read it.
 func ReadKey(path string, max int64) ([]byte, error) {
 	if err := checkWay(path); err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
@@ -75,8 +75,8 @@ func ReadKey(path string, max int64) ([]byte, error) {
 	return read(path, max, true)
 }
 
-// ReadGivenKey is ReadKey for a key that somebody else keeps, such as a web server's:
-// who may read it is his affair.
+// ReadGivenKey is ReadKey for a key that belongs to another program, such as a web server.
+// It does not check who may read the file.
 func ReadGivenKey(path string, max int64) ([]byte, error) {
 	if err := checkWay(path); err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)

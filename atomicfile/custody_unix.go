@@ -22,19 +22,19 @@ const (
 	groupWrites  = 0o020
 	othersWrite  = 0o002
 	anyoneWrites = groupWrites | othersWrite
-	// beyondOwner is all that others than the owner may do, and beyondGroup what
-	// is more than that a group reads.
+	// beyondOwner is everything that anybody but the owner may do. beyondGroup is the same
+	// without reading by the group.
 	beyondOwner = 0o077
 	beyondGroup = 0o037
-	// stickyBit is the bit as it is typed.
+	// stickyBit is the sticky bit as chmod takes it.
 	stickyBit = 0o1000
 )
 
-// maxLinks bounds the symbolic links on the way to a file, as systems do.
+// maxLinks bounds the symbolic links on a path, as operating systems do.
 const maxLinks = 40
 
-// open opens a file for reading and waits for nobody: what was put in a file's place
-// may be a pipe.
+// open opens a file for reading without blocking, because somebody may have put a pipe in
+// its place.
 func open(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) }
 
 // checkDir is CheckDir without the words around it.
@@ -60,7 +60,7 @@ func checkDir(path string) error {
 	for _, e := range entries {
 		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone meanwhile
+			continue // it was removed meanwhile
 		}
 		if err != nil {
 			return err
@@ -74,14 +74,14 @@ func checkDir(path string) error {
 	return nil
 }
 
-// checkWay judges the directories that lead to a file.
+// checkWay checks the directories on the path to a file.
 func checkWay(path string) error {
 	_, err := follow(path)
 	return err
 }
 
-// follow resolves a path as the system does, name by name from the root on, and judges
-// each directory and each symbolic link on the way. It returns the path without links.
+// follow resolves a path as the system does, name by name from the root on, and checks each
+// directory and symbolic link. It returns the path without links.
 func follow(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -130,12 +130,12 @@ func follow(path string) (string, error) {
 	return at, nil
 }
 
-// names are the parts of a path but those that say nothing.
+// names are the parts of a path, without those that mean nothing.
 func names(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(n string) bool { return n == "" || n == "." })
 }
 
-// judgeDir judges one directory; above says that what is kept lies further down.
+// judgeDir checks one directory. above says that the files are further down.
 func judgeDir(path string, info fs.FileInfo, above bool) error {
 	owner, perm := ownerOf(info), info.Mode().Perm()
 	if !trusted(owner) {
@@ -160,8 +160,8 @@ func judgeDir(path string, info fs.FileInfo, above bool) error {
 	return &ExposedError{Path: path, Problem: fmt.Sprintf("can be written by %s (mode %04o)", who, perm), Remedy: sudo(owner) + "chmod go-w " + path}
 }
 
-// checkFile judges a file that nobody else should have written and, of a secret, nobody
-// else should read.
+// checkFile checks that nobody else could have written a file and, if it is secret, that
+// nobody else can read it.
 func checkFile(path string, info fs.FileInfo, secret bool) error {
 	owner, perm := ownerOf(info), info.Mode().Perm()
 	if !trusted(owner) {
@@ -190,7 +190,7 @@ func checkFile(path string, info fs.FileInfo, secret bool) error {
 		Remedy: sudo(owner) + remedy}
 }
 
-// sudo begins a command about what belongs to owner.
+// sudo is the beginning of a command that must be run as the owner.
 func sudo(owner int) string {
 	if owner == os.Geteuid() {
 		return ""
@@ -198,16 +198,15 @@ func sudo(owner int) string {
 	return "sudo "
 }
 
-// trusted reports whether a user could do anything here anyway.
+// trusted reports whether a user is root or the user of this process.
 func trusted(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
 func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 func groupOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Gid) }
 
-// ownGroup reports whether what a directory's group may do there is no more than what
-// this user and root may: the group is the user's private one, or root's, or root has
-// given the directory to a group that this process is of.
+// ownGroup reports whether a directory's group gives nobody more rights: the group is the
+// user's private one, or root's, or root gave the directory to a group of this process.
 func ownGroup(info fs.FileInfo) bool {
 	group := groupOf(info)
 	if ownerOf(info) == 0 {
@@ -222,8 +221,8 @@ func inGroup(group int) bool {
 	return group == os.Getegid() || err == nil && slices.Contains(groups, group)
 }
 
-// private reports whether a group is the user's own, as systems that make one for each
-// user tell it: by its number or by its name.
+// private reports whether a group is the user's own. Systems that make a group for each user
+// give it the number or the name of the user.
 func private(group int) bool {
 	if group == os.Geteuid() {
 		return true

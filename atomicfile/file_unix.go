@@ -23,7 +23,7 @@ func tryLock(f *os.File) error {
 	}
 }
 
-// SyncDir makes what was renamed, made or removed in dir durable.
+// SyncDir makes renames, creations and removals in dir durable.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -32,6 +32,5 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// isFull reports whether a write failed because there is no space, or none left of a
-// quota.
+// isFull reports whether a write failed because the disk is full or a quota is used up.
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

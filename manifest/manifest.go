@@ -1,14 +1,14 @@
-// Package manifest reads mezu.yaml, the declarative file of a project: strictly, in
-// bounded memory, and with the line and column of whatever is wrong in it, be it found
-// here or by a control plane that judged what the file says.
+// Package manifest reads mezu.yaml, the declarative file of a project: strictly and in
+// bounded memory. Its errors have the line and column in the file, also those that a control
+// plane found.
 //
 // What may not live here: the rules of what a file may say, which are the domain's
-// (mezu.Manifest), and what becomes of it. It imports the domain and strictjson; cli and
+// (mezu.Manifest), and what an apply does. It imports the domain and strictjson; cli and
 // cmd/mezu import it.
 //
-// The file is YAML 1.2 without what lets a reader guess: a plain scalar is a boolean
-// (true, false), a number as JSON writes it, or else text; anchors, aliases, merge keys,
-// tags, null and a second document are refused.
+// The file is YAML 1.2 without everything that readers interpret differently. A plain scalar
+// is a boolean (true, false), a number as in JSON, or else text. Anchors, aliases, merge
+// keys, tags, null and a second document are refused.
 package manifest
 
 import (
@@ -24,15 +24,15 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// MaxSize is that of a request that applies a file. Reading takes the file itself, what
-// strictjson lets its values become, and a few hundred kilobytes.
+// MaxSize is the largest body of a request that applies a file. Reading takes as much memory
+// as the file, what strictjson allows for its values, and a few hundred kilobytes.
 const MaxSize = 16 << 20
 
 // File is one file that was read.
 type File struct {
 	Name     string
 	Manifest mezu.Manifest
-	// Warnings are remarks about what is valid and perhaps not meant.
+	// Warnings are remarks about what is valid but perhaps not meant.
 	Warnings []string
 	data     []byte
 }
@@ -53,8 +53,8 @@ func (e *Error) Error() string {
 // Unwrap gives what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Read reads the file at path; name is what errors call it. It may be a pipe, for whose
-// writer Read waits until ctx ends.
+// Read reads the file at path; errors use name for it. It may be a pipe: then Read waits for
+// the writer until ctx ends.
 func Read(ctx context.Context, path, name string) (*File, error) {
 	data, err := namedfile.ReadPipe(ctx, path, MaxSize+1)
 	if err != nil {
@@ -63,22 +63,22 @@ func Read(ctx context.Context, path, name string) (*File, error) {
 	return Parse(ctx, name, data)
 }
 
-// Parse reads and judges the text of a file, which the result keeps. Its errors are an
+// Parse reads and validates the text of a file. The result keeps the text. Its error is an
 // *Error around a *mezu.Error.
 func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	if len(data) > MaxSize {
-		return nil, placed(name, data, MaxSize, mezu.Errorf(mezu.CodeInvalid, "the file has more than %d bytes; a manifest of one project is smaller", MaxSize))
+		return nil, errorAt(name, data, MaxSize, mezu.Errorf(mezu.CodeInvalid, "the file has more than %d bytes; a manifest of one project is smaller", MaxSize))
 	}
 	f := &File{Name: name, data: data}
 	s := newSource(data)
 	defer s.stop()
 	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden, Length: len(data)}, &f.Manifest); err != nil {
-		return nil, s.place(name, err)
+		return nil, s.locate(name, err)
 	}
 	f.Manifest.Complete()
 	warnings, err := f.Manifest.Judge(ctx)
 	if err != nil {
-		return nil, f.place(err)
+		return nil, f.locate(err)
 	}
 	f.Warnings = warnings
 	return f, nil
@@ -89,9 +89,9 @@ func forbidden(t reflect.Type, field string) bool {
 	return t == reflect.TypeFor[mezu.Route]() && mezu.ServerField("route", field)
 }
 
-// Explain adds the place in the file to an answer of a control plane about a field of
-// the manifest, which a request to apply it holds as "manifest". Other errors pass
-// unchanged.
+// Explain adds line and column to an error that a control plane gave about a field of the
+// manifest. In the request to apply the file, the manifest is the field "manifest". Other
+// errors are returned unchanged.
 func (f *File) Explain(err error) error {
 	var e *mezu.Error
 	if !errors.As(err, &e) {
@@ -106,21 +106,21 @@ func (f *File) Explain(err error) error {
 	if !ok {
 		c.Field = ""
 	}
-	return f.place(&c)
+	return f.locate(&c)
 }
 
-// place adds the place in the file to an error about one of its fields.
-func (f *File) place(err error) error {
+// locate adds line and column to an error about one of the file's fields.
+func (f *File) locate(err error) error {
 	var e *mezu.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	c := *e
-	at, value := locate(f.data, c.Field)
-	return placed(f.Name, f.data, at, hinted(&c, value))
+	at, value := find(f.data, c.Field)
+	return errorAt(f.Name, f.data, at, hinted(&c, value))
 }
 
-// hinted says of text that was taken for a number or a boolean what to do.
+// hinted adds a hint to an error about text that was read as a number or a boolean.
 func hinted(e *mezu.Error, value strictjson.Kind) *mezu.Error {
 	typed := value == strictjson.Number || value == strictjson.True || value == strictjson.False
 	if e.Hint == "" && typed && strings.HasSuffix(e.Detail, "does not fit here") {

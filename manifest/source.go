@@ -12,14 +12,14 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// source is a text as the tokens that strictjson reads, and where it stands.
+// source gives the tokens of a text to strictjson, and knows where each is in the text.
 type source struct {
 	parser *parser
 	next   func() (token, bool)
 	stop   func()
 	failed error
 	last   token
-	// key is where the key of the value that is read stands, if it has one.
+	// key is the offset of the key whose value is being read, or -1.
 	key int
 }
 
@@ -48,12 +48,12 @@ func (s *source) Next() (strictjson.Token, error) {
 // Offset implements strictjson.Source.
 func (s *source) Offset() int { return s.parser.pos }
 
-// place adds the place in the file to an error of the reading: that of a key or an entry
-// whose value is wrong, or where the text is no YAML.
-func (s *source) place(name string, err error) error {
+// locate adds line and column to an error of reading: those of the key or entry whose value
+// is wrong, or those where the text is not YAML.
+func (s *source) locate(name string, err error) error {
 	var f *fault
 	if errors.As(err, &f) {
-		return placed(name, s.parser.data, f.at, f.err)
+		return errorAt(name, s.parser.data, f.at, f.err)
 	}
 	var e *mezu.Error
 	if !errors.As(err, &e) {
@@ -63,11 +63,11 @@ func (s *source) place(name string, err error) error {
 	if s.key >= 0 && s.last.Kind != strictjson.Refused {
 		at = s.key
 	}
-	return placed(name, s.parser.data, at, hinted(e, s.last.Kind))
+	return errorAt(name, s.parser.data, at, hinted(e, s.last.Kind))
 }
 
-// placed is an error at a byte of the text.
-func placed(name string, data []byte, at int, err error) error {
+// errorAt is an error at an offset of the text.
+func errorAt(name string, data []byte, at int, err error) error {
 	at = min(at, len(data))
 	begin := bytes.LastIndexByte(data[:at], '\n') + 1
 	if begin == 0 && bytes.HasPrefix(data, []byte(bom)) {
@@ -76,10 +76,11 @@ func placed(name string, data []byte, at int, err error) error {
 	return &Error{File: name, Line: 1 + bytes.Count(data[:at], []byte("\n")), Column: 1 + utf8.RuneCount(data[begin:at]), Err: err}
 }
 
-// locate finds where the field of this path stands: its key in a mapping, or the
-// innermost one around it that there is. value is what the field's begins with, zero if
-// there is none. Keys may hold dots, so that of several ways the longest counts.
-func locate(data []byte, field string) (at int, value strictjson.Kind) {
+// find gives the offset of the field with this path: that of its key, or of the innermost
+// field around it that exists. value is the kind of the field's value, zero if there is no
+// such field. Since keys may contain dots, a path can be read in several ways; the one that
+// leads furthest counts.
+func find(data []byte, field string) (at int, value strictjson.Kind) {
 	s := newSource(data)
 	defer s.stop()
 	l := locator{source: s, best: -1}
@@ -89,16 +90,16 @@ func locate(data []byte, field string) (at int, value strictjson.Kind) {
 	return l.at, l.kind
 }
 
-// locator walks through a text once.
+// locator goes through a text once.
 type locator struct {
 	*source
 	best, at int
 	kind     strictjson.Kind
 }
 
-// value goes over a value of this kind, which a key or entry at at has. field
-// is what is left of the path below it, of which done bytes are behind; on says that it
-// lies on the way.
+// value goes through a value of this kind, whose key or entry is at the offset at. field is
+// the rest of the path below it, done how many bytes of the path came before. on says
+// whether the value is on the path at all.
 func (l *locator) value(kind strictjson.Kind, at int, field string, done int, on bool) bool {
 	if on && done > l.best {
 		l.best, l.at, l.kind = done, at, 0

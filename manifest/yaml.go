@@ -8,39 +8,40 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// parser gives the tokens of a text in the YAML that a manifest is written in, one after
-// the other: no tree is made of them. Every byte is looked at a few times at most.
+// parser gives the tokens of a text in the YAML of manifests, one after the other, without
+// building a tree. It looks at every byte a few times at most.
 //
-// What it takes is YAML 1.2 but for directives, anchors, aliases, tags, merge keys, null,
-// explicit keys («? »), pairs in lists («[a: b]») and keys of more than one line, each
-// of which is refused by name.
+// It accepts YAML 1.2 without directives, anchors, aliases, tags, merge keys, null, explicit
+// keys («? »), pairs in lists («[a: b]») and keys of more than one line. Each of these is
+// refused with an error that names it.
 type parser struct {
 	data []byte
 	pos  int
-	// lineStart is where the line of pos begins, and first what stands first in it.
+	// lineStart is the offset of the beginning of the line of pos, first that of the first
+	// thing in the line.
 	lineStart, first int
 	depth            int
-	// text is that of the scalar that was read last, and broken says that it has more
-	// lines than one.
+	// text is the text of the scalar that was read last. broken says that it has more than
+	// one line.
 	text   []byte
 	broken bool
 	yield  func(token) bool
 	steps  int // bytes looked at, for tests
 }
 
-// token is a token and where it begins.
+// token is a token with the offset at which it begins.
 type token struct {
 	strictjson.Token
 	at int
 }
 
-// stopped ends the parsing when nobody wants a further token.
+// stopped ends the parsing when the reader wants no further token.
 type stopped struct{}
 
 // Error implements error.
 func (stopped) Error() string { return "nobody reads on" }
 
-// fault is what is wrong at a place of the text.
+// fault is an error at an offset of the text.
 type fault struct {
 	at  int
 	err error
@@ -61,7 +62,7 @@ const (
 	colonAgain = "mapping values are not allowed here: a text with «: » in it stands in quotes"
 )
 
-// tokens gives all tokens to yield. Its error is a *fault, stopped, or nil.
+// tokens passes all tokens to yield. Its error is a *fault, stopped, or nil.
 func (p *parser) tokens() error {
 	if err := p.check(); err != nil {
 		return err
@@ -98,7 +99,7 @@ func (p *parser) tokens() error {
 
 const bom = "\ufeff"
 
-// end is what may follow the one document.
+// end checks what follows the document.
 func (p *parser) end() error {
 	if err := p.skip(false); err != nil {
 		return err
@@ -118,7 +119,7 @@ func (p *parser) end() error {
 	return faulty(p.pos, "%s", expectKey)
 }
 
-// check refuses what is no text.
+// check refuses bytes that are not text.
 func (p *parser) check() error {
 	for i := 0; i < len(p.data); {
 		c := p.data[i]
@@ -156,7 +157,7 @@ func (p *parser) refuse(at int, why string) error {
 	if err := p.give(token{strictjson.Token{Kind: strictjson.Refused, Text: []byte(why)}, at}); err != nil {
 		return err
 	}
-	return faulty(at, "%s", why) // whoever reads on
+	return faulty(at, "%s", why) // in case the reader goes on
 }
 
 func (p *parser) give(t token) error {
@@ -183,7 +184,7 @@ func (p *parser) lineEnd(i int) int {
 	return 0
 }
 
-// newline goes over a line end.
+// newline reads a line end.
 func (p *parser) newline() {
 	p.advance(p.lineEnd(p.pos))
 	p.lineStart = p.pos
@@ -196,23 +197,23 @@ func (p *parser) ends(i int) bool {
 
 func (p *parser) column() int { return p.pos - p.lineStart }
 
-// indicator reports whether c stands here as a mark, and not as a part of a word.
+// indicator reports whether c is an indicator here, and not a part of a word.
 func (p *parser) indicator(c byte) bool {
 	return p.pos < len(p.data) && p.data[p.pos] == c && p.ends(p.pos+1)
 }
 
-// marker reports whether a document begins or ends here.
+// marker reports whether the given marker of a document is here.
 func (p *parser) marker(mark string) bool {
 	return p.pos == p.lineStart && p.pos+len(mark) <= len(p.data) && string(p.data[p.pos:p.pos+len(mark)]) == mark && p.ends(p.pos+len(mark))
 }
 
-// over reports whether the document ends here.
-func (p *parser) over() bool {
+// atEnd reports whether the document ends here.
+func (p *parser) atEnd() bool {
 	return p.pos == len(p.data) || p.marker("---") || p.marker("...")
 }
 
-// skip goes to the next thing that is neither white space nor a comment. Outside of
-// brackets tabs don't indent.
+// skip goes to the next thing that is neither white space nor a comment. Outside of brackets
+// it refuses a tab as indentation.
 func (p *parser) skip(flow bool) error {
 	fresh, tab := p.pos == p.lineStart, -1
 	blank := fresh || p.pos > 0 && p.ends(p.pos-1)
@@ -245,9 +246,9 @@ func (p *parser) skip(flow bool) error {
 	return nil
 }
 
-// node reads the value that begins here, inside of a collection whose entries are
-// indented by parent. inline says that it stands behind its key, where no collection can
-// begin but one in brackets.
+// node reads the value that begins here, inside a collection whose entries are indented by
+// parent. inline says that the value is on the same line as its key, where only a collection
+// in brackets can begin.
 func (p *parser) node(parent int, inline bool) error {
 	at := p.pos
 	switch c := p.data[p.pos]; {
@@ -290,7 +291,7 @@ func (p *parser) node(parent int, inline bool) error {
 	return p.plain(at)
 }
 
-// keyed begins a mapping whose first key, at at, was just read.
+// keyed begins a mapping whose first key, at the offset at, was just read.
 func (p *parser) keyed(at int, inline bool) error {
 	if inline {
 		return p.stray()
@@ -299,7 +300,7 @@ func (p *parser) keyed(at int, inline bool) error {
 	return p.mapping()
 }
 
-// stray refuses the colon that follows here.
+// stray refuses a colon that comes where no key can be.
 func (p *parser) stray() error {
 	for p.data[p.pos] != ':' {
 		p.advance(1)
@@ -307,7 +308,7 @@ func (p *parser) stray() error {
 	return faulty(p.pos, "%s", colonAgain)
 }
 
-// noKey refuses what is in brackets as a key.
+// noKey refuses a collection in brackets as a key.
 func (p *parser) noKey(at int) error {
 	if p.colonFollows() {
 		return p.refuse(at, plainKey)
@@ -325,7 +326,7 @@ func (p *parser) colonFollows() bool {
 	return i < len(p.data) && p.data[i] == ':' && p.ends(i+1)
 }
 
-// deeper counts a collection that begins.
+// deeper counts the depth when a collection begins.
 func (p *parser) deeper(kind strictjson.Kind) error {
 	if p.depth++; p.depth > strictjson.MaxDepth+1 {
 		return p.refuse(p.pos, "is nested more than "+strconv.Itoa(strictjson.MaxDepth)+" deep")
@@ -338,10 +339,10 @@ func (p *parser) ended(kind strictjson.Kind) error {
 	return p.emit(kind, p.pos)
 }
 
-// more goes to what follows an entry of a collection that is indented by column, and
-// reports whether that is indented alike.
+// more goes to what follows an entry of a collection that is indented by column. It reports
+// whether that is a further entry, which is one with the same indentation.
 func (p *parser) more(column int) (bool, error) {
-	if err := p.skip(false); err != nil || p.over() {
+	if err := p.skip(false); err != nil || p.atEnd() {
 		return false, err
 	}
 	switch {
@@ -374,7 +375,7 @@ func (p *parser) mapping() error {
 	}
 }
 
-// key reads a key and the colon behind it.
+// key reads a key and the colon after it.
 func (p *parser) key(flow bool) error {
 	at := p.pos
 	c := p.data[p.pos]
@@ -426,7 +427,7 @@ func (p *parser) value(column int) error {
 		return err
 	}
 	switch {
-	case p.over():
+	case p.atEnd():
 	case p.first != p.pos:
 		return p.node(column, true)
 	case p.column() > column:
@@ -448,7 +449,7 @@ func (p *parser) sequence() error {
 		if err := p.skip(false); err != nil {
 			return err
 		}
-		if p.over() || p.first == p.pos && p.column() <= column {
+		if p.atEnd() || p.first == p.pos && p.column() <= column {
 			return p.refuse(at, noValue)
 		}
 		for i := at; i < p.pos && p.first != p.pos; i++ {
@@ -514,12 +515,12 @@ func (p *parser) flow() error {
 	}
 }
 
-// inFlow goes to the next thing in brackets that were opened at at.
+// inFlow goes to the next thing in brackets that were opened at the offset at.
 func (p *parser) inFlow(at int) (byte, error) {
 	if err := p.skip(true); err != nil {
 		return 0, err
 	}
-	if p.over() {
+	if p.atEnd() {
 		return 0, faulty(at, "this bracket is not closed")
 	}
 	return p.data[p.pos], nil

@@ -214,7 +214,7 @@ func TestSteps_AreLinear(t *testing.T) {
 				if err == nil {
 					t.Fatal("taken")
 				}
-				_ = s.place("f", err)
+				_ = s.locate("f", err)
 				found := newSource(data)
 				defer found.stop()
 				l := locator{source: found, best: -1}

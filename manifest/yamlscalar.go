@@ -9,10 +9,10 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// What follows reads scalars: texts that are plain, quoted, or lines behind «|» and «>».
-// Mappings and lists are in yaml.go.
+// This file reads scalars: texts that are plain, quoted, or lines after «|» and «>». Mappings
+// and lists are in yaml.go.
 
-// begins refuses what no plain text begins with.
+// begins refuses a character that no plain text can begin with.
 func (p *parser) begins(flow bool) error {
 	at := p.pos
 	switch c := p.data[p.pos]; c {
@@ -32,7 +32,7 @@ func (p *parser) begins(flow bool) error {
 	return nil
 }
 
-// word is what stands here up to the next blank, shortened.
+// word is the text from here to the next blank, shortened.
 func (p *parser) word() []byte {
 	const most = 40
 	i := p.pos
@@ -42,7 +42,7 @@ func (p *parser) word() []byte {
 	return p.data[p.pos:i]
 }
 
-// plainLine adds the rest of a plain text that stands in this line.
+// plainLine adds the part of a plain text that is on this line.
 func (p *parser) plainLine(flow bool) error {
 	begin, end := p.pos, p.pos
 	for p.pos < len(p.data) && p.lineEnd(p.pos) == 0 {
@@ -60,7 +60,7 @@ func (p *parser) plainLine(flow bool) error {
 	return p.fits(begin)
 }
 
-// fits refuses a text that no field takes.
+// fits refuses a text that is too long for any field.
 func (p *parser) fits(at int) error {
 	if len(p.text) > strictjson.MaxString {
 		return faulty(at, "a text has at most %d bytes", strictjson.MaxString)
@@ -68,8 +68,8 @@ func (p *parser) fits(at int) error {
 	return nil
 }
 
-// breaks goes to the next line with something in it and counts the line ends. It is not
-// ok where a plain text ends: at the end of the file, a comment, or in the same line.
+// breaks goes to the next line that isn't empty, and counts the line ends. ok is false if a
+// plain text ends here: at the end of the file, at a comment, or within the line.
 func (p *parser) breaks() (n int, ok bool) {
 	for p.pos < len(p.data) {
 		switch c := p.data[p.pos]; {
@@ -85,7 +85,7 @@ func (p *parser) breaks() (n int, ok bool) {
 	return n, false
 }
 
-// fold puts what line ends mean in a text.
+// fold adds what a number of line ends means in a text: a blank or line ends.
 func (p *parser) fold(breaks int) {
 	p.broken = true
 	if breaks == 1 {
@@ -96,8 +96,8 @@ func (p *parser) fold(breaks int) {
 	}
 }
 
-// plainRest adds the further lines of a plain text: those that are indented more than
-// the collection around it.
+// plainRest adds the further lines of a plain text. These are indented more than the
+// collection around it.
 func (p *parser) plainRest(parent int) error {
 	for {
 		end, start := p.pos, p.lineStart
@@ -123,7 +123,7 @@ func (p *parser) plainRest(parent int) error {
 	}
 }
 
-// plain gives a plain text as what it means.
+// plain gives the token of a plain text: a boolean, number or string.
 func (p *parser) plain(at int) error {
 	switch string(p.text) {
 	case "", "~", "null", "Null", "NULL":
@@ -172,7 +172,7 @@ func (p *parser) quoted() error {
 	return faulty(at, "this quotation does not end")
 }
 
-// quotedBlanks reads blanks and line ends in a quotation that began at at.
+// quotedBlanks reads blanks and line ends in a quoted text that began at the offset at.
 func (p *parser) quotedBlanks(at int) error {
 	begin := p.pos
 	for p.pos < len(p.data) && (p.data[p.pos] == ' ' || p.data[p.pos] == '\t') {
@@ -189,7 +189,7 @@ func (p *parser) quotedBlanks(at int) error {
 	return err
 }
 
-// quotedBreaks goes over line ends and the blanks around them.
+// quotedBreaks reads line ends and the blanks around them.
 func (p *parser) quotedBreaks(at int) (n int, err error) {
 	for p.pos < len(p.data) && p.ends(p.pos) {
 		if p.lineEnd(p.pos) == 0 {
@@ -211,7 +211,7 @@ const (
 	escapeValues = "\x00\a\b\t\n\v\f\r\x1b \"/\\\u0085\u00a0\u2028\u2029\t"
 )
 
-// escape reads what a backslash begins.
+// escape reads the escape that a backslash begins.
 func (p *parser) escape() error {
 	at := p.pos
 	p.advance(1)
@@ -244,7 +244,7 @@ func (p *parser) escape() error {
 		return err
 	}
 	if utf16.IsSurrogate(r) && p.pos+1 < len(p.data) && p.data[p.pos] == '\\' && p.data[p.pos+1] == 'u' {
-		// As JSON writes what is beyond four digits.
+		// Characters beyond four digits are a pair, as in JSON.
 		p.advance(1)
 		low, err := p.hex(at, 4)
 		if err != nil {
@@ -259,7 +259,7 @@ func (p *parser) escape() error {
 	return nil
 }
 
-// hex reads digits behind the letter that stands here.
+// hex reads hexadecimal digits after the letter of an escape.
 func (p *parser) hex(at, digits int) (rune, error) {
 	p.advance(1)
 	if p.pos+digits > len(p.data) {
@@ -273,8 +273,8 @@ func (p *parser) hex(at, digits int) (rune, error) {
 	return rune(n), nil
 }
 
-// blockScalar reads the lines behind «|» or «>», inside of a collection whose entries
-// are indented by parent.
+// blockScalar reads the lines after «|» or «>», inside a collection whose entries are
+// indented by parent.
 func (p *parser) blockScalar(parent int) error {
 	at, literal := p.pos, p.data[p.pos] == '|'
 	p.advance(1)
@@ -316,8 +316,8 @@ func (p *parser) blockScalar(parent int) error {
 	return p.emit(strictjson.String, at)
 }
 
-// blockLines reads the lines of a block scalar. A line end between two lines that are
-// not indented further is a blank in a folded one.
+// blockLines reads the lines of a block scalar. In a folded one, a line end between two lines
+// without further indentation becomes a blank.
 func (p *parser) blockLines(parent, indent int, literal bool, chomp byte) error {
 	begin := p.pos
 	empty, err := p.emptyLines(parent, &indent)
@@ -362,7 +362,7 @@ func (p *parser) blockLines(parent, indent int, literal bool, chomp byte) error 
 			p.text = append(p.text, '\n')
 		}
 	}
-	// What stands here is the first of its line.
+	// What comes next is the first thing in its line.
 	p.first = p.pos
 	if p.column() > 0 {
 		p.pos = p.lineStart
@@ -370,8 +370,8 @@ func (p *parser) blockLines(parent, indent int, literal bool, chomp byte) error 
 	return p.fits(begin)
 }
 
-// emptyLines goes over lines without text to the indentation of the next one, and counts
-// them. The first line with text says what the indentation is, if nothing else did.
+// emptyLines counts lines without text, and goes to the indentation of the next line with
+// text. If the indentation was not given, that line sets it.
 func (p *parser) emptyLines(parent int, indent *int) (n int, err error) {
 	most := 0
 	for {

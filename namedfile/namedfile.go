@@ -1,6 +1,6 @@
-// Package namedfile reads files that somebody named, in an argument or a setting. What
-// stands in a file's place (a named pipe, a device, a directory) is refused by its name,
-// and holds nobody up.
+// Package namedfile reads files that somebody named, in an argument or a setting. If the
+// name is not that of a regular file but of a named pipe, a device or a directory, it is
+// refused with an error that says so, and never blocks.
 //
 // What lives here: opening and reading. What may not: what a file means, and files of a
 // state directory, which are atomicfile's. It imports the domain and the standard library
@@ -32,7 +32,7 @@ func Open(path string) (*os.File, error) {
 	return nil, refuse(path, mode)
 }
 
-// Read reads a regular file, as far as max bytes.
+// Read reads a regular file of at most max bytes.
 func Read(path string, max int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -42,8 +42,8 @@ func Read(path string, max int64) ([]byte, error) {
 	return readAll(f, max)
 }
 
-// ReadPipe is Read for what may also come through a pipe, such as <(COMMAND) of a shell.
-// It waits for its writer until ctx ends.
+// ReadPipe is Read for a file that may also be a pipe, such as <(COMMAND) of a shell. It waits
+// for the pipe's writer until ctx ends.
 func ReadPipe(ctx context.Context, path string, max int64) ([]byte, error) {
 	f, mode, err := look(path)
 	if err != nil {
@@ -67,7 +67,7 @@ func ReadPipe(ctx context.Context, path string, max int64) ([]byte, error) {
 	return data, err
 }
 
-// look opens what has this name, without waiting for anybody.
+// look opens what has this name, without blocking.
 func look(path string) (*os.File, fs.FileMode, error) {
 	f, err := open(path)
 	if errors.Is(err, errNoFile) { // a socket
@@ -84,7 +84,7 @@ func look(path string) (*os.File, fs.FileMode, error) {
 	return f, info.Mode(), nil
 }
 
-// refuse says what is in a file's place.
+// refuse is the error that says what was found instead of a regular file.
 func refuse(path string, mode fs.FileMode) error {
 	what := "something else"
 	switch {

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// errNoFile never comes here.
+// errNoFile never occurs on Windows.
 var errNoFile = errors.New("not a file")
 
-// open opens a file; a pipe has a name of its own kind on Windows.
+// open opens a file. On Windows the name of a pipe can't be that of a file.
 func open(path string) (*os.File, error) { return os.Open(path) }

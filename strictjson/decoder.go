@@ -14,7 +14,7 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// decoder puts tokens into a value.
+// decoder reads tokens into a Go value.
 type decoder struct {
 	ctx    context.Context
 	source Source
@@ -23,33 +23,33 @@ type decoder struct {
 
 	path   []part
 	shapes map[reflect.Type]*shape
-	slabs  map[reflect.Type]reflect.Value // what ended lists left of them
+	slabs  map[reflect.Type]reflect.Value // the free part of each slab of list elements
 	texts  *[sharedTexts]string
 	weight int
 	tokens int
-	steps  int // beside those of the source, for tests
+	steps  int // without those of the source, for tests
 }
 
-// part is one step of the path to what is read now: a key, or a place in a list.
+// part is one part of the path to the value that is being read: a key or an index.
 type part struct {
 	key   string
 	index int // if not negative
 }
 
-// shape is what a type says of the text that it is read from.
+// shape is what is known of a type: how its values are read.
 type shape struct {
 	fields    map[string]*field // of a struct
 	readsText bool              // encoding.TextUnmarshaler
 	readsJSON bool              // json.Unmarshaler
 }
 
-// field is one of a struct's.
+// field is one field of a struct.
 type field struct {
 	name  string
 	index []int
 	bit   int
 	most  int
-	// said: the type says it.
+	// said: most comes from Bounded.
 	said bool
 	// forbidden: a client may not send it.
 	forbidden bool
@@ -62,7 +62,7 @@ func (d *decoder) invalid(format string, args ...any) error {
 	return mezu.Invalid(d.where(), format, args...)
 }
 
-// where is the path as errors have it. It is put together for an error alone.
+// where is the path as errors show it. It is only put together for an error.
 func (d *decoder) where() string {
 	var b strings.Builder
 	for _, p := range d.path {
@@ -79,7 +79,7 @@ func (d *decoder) where() string {
 	return b.String()
 }
 
-// read reads the one value of the text into what into points to.
+// read reads the value of the text into what into points to.
 func (d *decoder) read(into any) error {
 	target := reflect.ValueOf(into).Elem()
 	fresh := reflect.New(target.Type()).Elem()
@@ -113,7 +113,7 @@ func (d *decoder) next() (Token, error) {
 	return d.source.Next()
 }
 
-// charge takes memory for the value.
+// charge counts memory for the value, and fails if it is too much.
 func (d *decoder) charge(n int) error {
 	if err := d.weigh(n); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (d *decoder) charge(n int) error {
 	return d.count(n)
 }
 
-// weigh bounds the memory by the text.
+// weigh bounds the memory by the length of the text.
 func (d *decoder) weigh(n int) error {
 	if d.weight += n; d.weight > BaseWeight+WeightPerByte*d.source.Offset() {
 		return d.invalid("takes more memory than a text of this size may: it has too many short entries; send fewer at once")
@@ -129,7 +129,7 @@ func (d *decoder) weigh(n int) error {
 	return nil
 }
 
-// count tells whoever keeps account.
+// count passes the memory on to Options.Charge.
 func (d *decoder) count(n int) error {
 	if d.o.Charge == nil {
 		return nil
@@ -225,8 +225,8 @@ func (d *decoder) object(v reflect.Value, sh *shape) error {
 	}
 }
 
-// Sizes of a map of Go's runtime: itself, and the group of eight places that the first
-// entry takes. From then on two places are there for each entry.
+// Sizes of a map of Go's runtime: the map itself, and the group of eight slots that the first
+// entry takes. After that count two slots for each entry.
 const (
 	mapSize   = 56
 	mapPlaces = 8
@@ -305,12 +305,13 @@ func (d *decoder) mapping(v reflect.Value, most int) error {
 
 // Lists.
 const (
-	// fewElements is up to where a list grows by itself. A longer one lies in a slab.
+	// fewElements is the length up to which a list grows by itself. A longer one is moved
+	// to a slab.
 	fewElements = 16
-	// slabLists is how many times the elements that a list may have fit into a slab: the
+	// slabLists is how many lists of the greatest length fit into a slab. Two, because the
 	// routes of a manifest are at most those of two environments.
 	slabLists = 2
-	// chargeStep bounds the elements that are charged at once.
+	// chargeStep is the most elements that are charged at a time.
 	chargeStep = 512
 )
 
@@ -345,7 +346,7 @@ func (d *decoder) list(v reflect.Value, most int) error {
 			step := min(max(1, n), chargeStep)
 			charge := d.charge
 			if n >= fewElements {
-				charge = d.weigh // the slab is counted
+				charge = d.weigh // the memory of the slab is counted already
 			}
 			if err := charge(step * int(of.Elem().Size())); err != nil {
 				return err
@@ -367,13 +368,14 @@ func (d *decoder) list(v reflect.Value, most int) error {
 	}
 }
 
-// move moves a list that began here to a slab: what the last list of the type left of
-// one, or a new one for as many elements as the rest of the text has, if they are as long
-// as those so far. So a long list is hardly copied, and no room is left over.
+// move moves a list to a slab. That is what the last list of this type left free of its
+// slab, or a new slab. A new one has room for as many elements as the rest of the text can
+// have if they are as long as those so far. So a long list is copied only this time, and
+// little room is wasted.
 func (d *decoder) move(v reflect.Value, most, begin int) error {
 	of, n := v.Type(), v.Len()
 	slab, left := d.slabs[of]
-	delete(d.slabs, of) // until the list has ended
+	delete(d.slabs, of) // the list has it until it ends
 	if !left || slab.Cap() <= n {
 		at := d.source.Offset()
 		room := min(max(2*n, n+n*max(0, d.o.Length-at)/max(1, at-begin)), slabLists*most)
@@ -391,21 +393,21 @@ func (d *decoder) move(v reflect.Value, most, begin int) error {
 	return nil
 }
 
-// Texts that are used again.
+// Short texts are shared.
 const (
-	// sharedLength bounds their length: methods, addresses, names.
+	// sharedLength is the longest text that is shared: methods, addresses, names.
 	sharedLength = 32
-	// sharedTexts is how many are remembered, and a power of two.
+	// sharedTexts is how many texts are remembered. It is a power of two.
 	sharedTexts = 256
 )
 
-// text is a token's text. One that stood there a short while ago is used again: what is
-// said of one route is said of the next.
+// text is a token's text as a string. If the same text was read a short while ago, that
+// string is used again, because one route often has the same values as the next.
 func (d *decoder) text(t Token) string {
-	if len(t.Text) > sharedLength || d.tokens < sharedTexts { // a short text gains nothing
+	if len(t.Text) > sharedLength || d.tokens < sharedTexts { // not worth it at the beginning
 		return string(t.Text)
 	}
-	sum := uint32(2166136261) // FNV-1a: who makes texts that have one place gains nothing
+	sum := uint32(2166136261) // FNV-1a; to provoke collisions only costs the sharing
 	for _, c := range t.Text {
 		sum = (sum ^ uint32(c)) * 16777619
 	}
@@ -455,7 +457,7 @@ func (d *decoder) scalar(t Token, v reflect.Value, sh *shape) error {
 			return d.unfit(t)
 		}
 		v.SetUint(n)
-	case reflect.Slice: // of bytes: a list of anything else is no scalar
+	case reflect.Slice: // of bytes, since a list of anything else is not a scalar
 		if t.Kind != String || v.Type().Elem().Kind() != reflect.Uint8 {
 			return d.unfit(t)
 		}
@@ -475,7 +477,7 @@ func (d *decoder) scalar(t Token, v reflect.Value, sh *shape) error {
 	return nil
 }
 
-// unfit is the answer to a value of another type.
+// unfit is the error for a value of another type.
 func (d *decoder) unfit(t Token) error {
 	what := "a boolean"
 	switch t.Kind {
@@ -487,8 +489,8 @@ func (d *decoder) unfit(t Token) error {
 	return d.invalid("%s does not fit here", what)
 }
 
-// maxLiteral bounds a value that its type reads by itself, a span, a size or a time: its
-// errors repeat it.
+// maxLiteral bounds a value that its type reads by itself, such as a span, a size or a time,
+// because the errors of those types repeat the value.
 const maxLiteral = 128
 
 // itself has a type read its own text.
@@ -507,7 +509,7 @@ func (d *decoder) itself(read func([]byte) error, text []byte, t Token) error {
 	return d.unfit(t)
 }
 
-// literal is a token as JSON writes it.
+// literal is a token in the notation of JSON.
 func literal(t Token) []byte {
 	switch t.Kind {
 	case True:
@@ -518,16 +520,16 @@ func literal(t Token) []byte {
 		return t.Text
 	}
 	if len(t.Text) > maxLiteral {
-		return t.Text // too long anyhow
+		return t.Text // it is refused as too long
 	}
-	data, _ := json.Marshal(string(t.Text)) // a string has no errors
+	data, _ := json.Marshal(string(t.Text)) // never fails for a string
 	return data
 }
 
-// maxFields bounds the fields of a struct that can be read.
+// maxFields bounds the fields that a struct may have.
 const maxFields = 128
 
-// shapeOf finds out about a type once in a reading.
+// shapeOf gives the shape of a type, which it finds out once for each decoder.
 func (d *decoder) shapeOf(t reflect.Type) *shape {
 	if sh := d.shapes[t]; sh != nil {
 		return sh
@@ -545,9 +547,9 @@ func (d *decoder) shapeOf(t reflect.Type) *shape {
 	return sh
 }
 
-// fieldsOf adds the fields of a struct by their JSON names, those of embedded structs
-// included, of which outer is the outermost. Names are exact: encoding/json alone would
-// take any case.
+// fieldsOf adds the fields of a struct by their JSON names, including those of embedded
+// structs; outer is the outermost struct. Names must match exactly, whereas encoding/json
+// would accept any case.
 func (d *decoder) fieldsOf(outer, t reflect.Type, at []int, into map[string]*field) {
 	bounded, _ := reflect.Zero(t).Interface().(Bounded)
 	var embedded []reflect.StructField
@@ -564,7 +566,7 @@ func (d *decoder) fieldsOf(outer, t reflect.Type, at []int, into map[string]*fie
 			name = f.Name
 		}
 		if into[name] != nil {
-			continue // an outer one hides it
+			continue // a field of an outer struct hides it
 		}
 		most, said := MaxItems, bounded != nil && bounded.MaxItems(name) > 0
 		if said {
@@ -577,10 +579,10 @@ func (d *decoder) fieldsOf(outer, t reflect.Type, at []int, into map[string]*fie
 	}
 }
 
-// check is CheckType of what stands at where.
+// check is CheckType for the type of the field at where.
 func (d *decoder) check(t reflect.Type, where string) error {
 	if d.shapes[t] != nil {
-		return nil // looked at, or about to be
+		return nil // it has been checked, or is being checked
 	}
 	sh := d.shapeOf(t)
 	if sh.readsJSON || sh.readsText {

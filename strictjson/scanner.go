@@ -9,7 +9,7 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Kind is what a token is.
+// Kind is the kind of a token.
 type Kind uint8
 
 // Kinds of tokens.
@@ -24,31 +24,31 @@ const (
 	True
 	False
 	Null
-	// Refused is a value that the source understands and does not take; the text
-	// says why.
+	// Refused is a value that the source understands but doesn't accept. Its text says
+	// why.
 	Refused
-	// End follows the one value.
+	// End comes after the value.
 	End
 )
 
-// Token is one part of a text. Text is good until the next token is asked for.
+// Token is one part of a text. Text is valid until the next call of Next.
 type Token struct {
 	Kind Kind
 	Text []byte
 }
 
-// Source makes tokens of a text, in the order of its grammar: after a Key comes a value,
-// what begins also ends, and one value is all.
+// Source gives the tokens of a text. They follow the grammar: after a Key comes a value,
+// every object and list that begins also ends, and the text is one value.
 type Source interface {
 	Next() (Token, error)
-	// Offset is how many bytes of the text were read.
+	// Offset is how many bytes of the text have been read.
 	Offset() int
 }
 
 // readSize is how much of a text is read at once.
 const readSize = 16 << 10
 
-// Scanner makes tokens of JSON (RFC 8259). It looks at each byte once.
+// Scanner gives the tokens of JSON (RFC 8259). It looks at each byte once.
 type Scanner struct {
 	r        io.Reader
 	buf      []byte
@@ -59,7 +59,7 @@ type Scanner struct {
 	nesting []byte // '{' and '['
 	state   state
 	text    []byte
-	half    rune // of a pair of \u escapes, whose other half may follow
+	half    rune // the first half of a surrogate pair of \u escapes; zero if there is none
 	steps   int  // bytes looked at, for tests
 }
 
@@ -86,10 +86,10 @@ func malformed(format string, args ...any) error {
 	return mezu.Invalid("", "is not JSON: "+format, args...)
 }
 
-// errEarly is the answer to a text that is cut off.
+// errEarly is the error for a text that is cut off.
 func errEarly() error { return mezu.Invalid("", "the JSON ends early") }
 
-// fill reads more. It reports whether there is a byte.
+// fill reads more if the buffer is empty. It reports whether there is a further byte.
 func (s *Scanner) fill() bool {
 	for s.pos == s.end && s.failed == nil {
 		if s.buf == nil {
@@ -104,7 +104,7 @@ func (s *Scanner) fill() bool {
 	return s.pos < s.end
 }
 
-// broken is why there is no further byte.
+// broken is the error when there is no further byte.
 func (s *Scanner) broken(atEnd error) error {
 	if errors.Is(s.failed, io.EOF) {
 		return atEnd
@@ -112,7 +112,7 @@ func (s *Scanner) broken(atEnd error) error {
 	return s.failed
 }
 
-// next is the next byte that is no white space.
+// next gives the next byte that is not white space.
 func (s *Scanner) next() (c byte, ok bool) {
 	for s.fill() {
 		c = s.buf[s.pos]
@@ -171,11 +171,11 @@ func (s *Scanner) Next() (Token, error) {
 	}
 }
 
-// byteOrderMark may stand before a text, which means nothing (RFC 8259, 8.1). Editors
-// and shells put it there.
+// byteOrderMark may come before a text and is ignored (RFC 8259, 8.1). Editors and shells
+// write it.
 const byteOrderMark = "\ufeff"
 
-// skips reads over these bytes if they are next.
+// skips skips these bytes if they come next.
 func (s *Scanner) skips(bytes string) bool {
 	for i := range len(bytes) {
 		if !s.fill() || s.buf[s.pos] != bytes[i] {
@@ -264,7 +264,7 @@ func (s *Scanner) value(c byte) (Token, error) {
 	return Token{Kind: Number, Text: s.text}, nil
 }
 
-// word reads a number, true, false or null, of which c is the first byte.
+// word reads a number, true, false or null, whose first byte is c.
 func (s *Scanner) word(c byte) error {
 	s.text = append(s.text[:0], c)
 	for s.fill() && isWord(s.buf[s.pos]) {
@@ -318,7 +318,7 @@ func IsNumber(text []byte) bool {
 	return len(text) == 0
 }
 
-// string reads what follows a quotation mark up to the next into s.text.
+// string reads the text from after a quotation mark to the closing one into s.text.
 func (s *Scanner) string(most int, what string) error {
 	s.text, s.half = s.text[:0], 0
 	for s.fill() {
@@ -327,7 +327,7 @@ func (s *Scanner) string(most int, what string) error {
 			s.pos++
 		}
 		if part := s.buf[begin:s.pos]; len(part) > 0 {
-			s.whole()
+			s.endPair()
 			s.steps += len(part)
 			s.text = append(s.text, part...)
 		}
@@ -342,7 +342,7 @@ func (s *Scanner) string(most int, what string) error {
 		s.steps++
 		switch c {
 		case '"':
-			s.whole()
+			s.endPair()
 			if !utf8.Valid(s.text) {
 				return mezu.Invalid("", "the body is not UTF-8")
 			}
@@ -358,16 +358,16 @@ func (s *Scanner) string(most int, what string) error {
 	return s.broken(errEarly())
 }
 
-// whole ends the wait for the second half of a pair: one that is alone stands for
-// U+FFFD, as encoding/json has it.
-func (s *Scanner) whole() {
+// endPair gives up waiting for the second half of a surrogate pair. A half alone becomes
+// U+FFFD, as in encoding/json.
+func (s *Scanner) endPair() {
 	if s.half != 0 {
 		s.text = utf8.AppendRune(s.text, utf8.RuneError)
 	}
 	s.half = 0
 }
 
-// byte is the next byte inside a string.
+// byte gives the next byte of a string.
 func (s *Scanner) byte() (byte, error) {
 	if !s.fill() {
 		return 0, s.broken(errEarly())
@@ -378,13 +378,13 @@ func (s *Scanner) byte() (byte, error) {
 	return c, nil
 }
 
-// escapes are what follows a backslash, but for u.
+// escapes are the escapes of one character after a backslash.
 const (
 	escapeNames  = `"\/bfnrt`
 	escapeValues = "\"\\/\b\f\n\r\t"
 )
 
-// escape reads what follows a backslash.
+// escape reads the rest of an escape, after its backslash.
 func (s *Scanner) escape() error {
 	c, err := s.byte()
 	if err != nil {
@@ -392,7 +392,7 @@ func (s *Scanner) escape() error {
 	}
 	for i := range len(escapeNames) {
 		if c == escapeNames[i] {
-			s.whole()
+			s.endPair()
 			s.text = append(s.text, escapeValues[i])
 			return nil
 		}
@@ -407,7 +407,7 @@ func (s *Scanner) escape() error {
 	if pair := utf16.DecodeRune(s.half, r); pair != utf8.RuneError {
 		r, s.half = pair, 0
 	}
-	s.whole()
+	s.endPair()
 	if utf16.IsSurrogate(r) {
 		s.half = r
 		return nil

@@ -3,9 +3,9 @@
 // that only the server sets, wrong types, trailing data, invalid UTF-8, too deep
 // nesting, more elements than the type allows. It also applies merge patches (RFC 7396).
 //
-// A text is read token by token, straight into the value that it is for: no tree is
-// built of it, and what is wrong ends the reading where it stands. Time is linear in the
-// text, and memory is bounded by it (BaseWeight, WeightPerByte).
+// A text is read token by token, straight into the Go value, without building a tree. The
+// first error ends the reading. Time is linear in the length of the text, and memory is
+// bounded by it (BaseWeight, WeightPerByte).
 //
 // What may not live here: knowledge of HTTP, of the store, or of files. It imports the
 // domain only; the control plane's REST side and manifest import it.
@@ -22,53 +22,53 @@ import (
 
 // Limits of a text.
 const (
-	// MaxDepth bounds the nesting: a manifest, the deepest type, needs eight.
+	// MaxDepth bounds the nesting. A manifest, the deepest type, needs eight.
 	MaxDepth = 32
-	// MaxKey bounds a key: the name of a header, the longest, has as many bytes.
+	// MaxKey bounds a key. The longest keys are names of headers.
 	MaxKey = mezu.MaxRouteHeaderLen
-	// MaxString bounds a text value: a certificate request, or a signed keyset in
-	// base64, with room.
+	// MaxString bounds a text value. The longest are a certificate request and a signed
+	// keyset in base64.
 	MaxString = 256 << 10
-	// MaxItems bounds a list or mapping of which its type says nothing (see Bounded).
+	// MaxItems bounds a list or mapping for which Bounded gives no number.
 	MaxItems = 1000
-	// BaseWeight is how much memory any text may become: the routes of two full
-	// environments, however short each is written.
+	// BaseWeight is how much memory the value of any text may take, however short the text
+	// is: enough for the routes of two full environments.
 	BaseWeight = 16 << 20
-	// WeightPerByte is how much memory each byte of the text may become beyond that.
-	// Text takes one byte for one; the rest is for what is around it.
+	// WeightPerByte is how much more memory the value may take for each byte of the text. A
+	// byte of a string takes one; the rest is for what is around the strings.
 	WeightPerByte = 2
 )
 
-// maxNumber bounds the digits of a number: no type that we read holds as many.
+// maxNumber bounds the digits of a number. No type that we read has as many.
 const maxNumber = 128
 
-// Bounded is a struct type that says how many elements the list or mapping in one of
-// its fields may have; zero is MaxItems.
+// Bounded is a struct type with limits for its lists and mappings: how many elements the one
+// in a field may have; zero means MaxItems.
 type Bounded interface{ MaxItems(field string) int }
 
-// Forbidden names the fields of a struct type that a client may not send. If nil,
-// all are allowed.
+// Forbidden reports whether a client may not send a field of a struct type. If nil, all are
+// allowed.
 type Forbidden func(t reflect.Type, field string) bool
 
-// Options are what a reading heeds beside the type.
+// Options of reading.
 type Options struct {
 	Forbidden Forbidden
-	// Charge is told of the memory that the value is about to take, and ends the
-	// reading with its error. If nil, nobody is told.
+	// Charge, if not nil, is called with the bytes of memory that the value is about to
+	// take. If it returns an error, that ends the reading.
 	Charge func(bytes int) error
-	// Length is how many bytes the text has, or at most has; zero if nobody knows. It
-	// decides about nothing but how much room is made for a list at once.
+	// Length is how many bytes the text has at most; zero if that isn't known. It only
+	// decides how much memory is allocated for a list at a time.
 	Length int
 }
 
-// Decode reads exactly one JSON value into into, a non-nil pointer, which is left alone
-// unless all is well. Its errors are *mezu.Error with CodeInvalid and, where one is to
-// blame, the field's path; or those of r, of ctx and of Options.Charge.
+// Decode reads exactly one JSON value into what into, a non-nil pointer, points to. After an
+// error that is unchanged. An error is a *mezu.Error with CodeInvalid, which names the field
+// if it is about one, or an error of r, of ctx or of Options.Charge.
 func Decode(ctx context.Context, r io.Reader, o Options, into any) error {
 	return Read(ctx, NewScanner(r), o, into)
 }
 
-// Read is Decode for a text that a source makes tokens of.
+// Read is Decode for the tokens of a source.
 func Read(ctx context.Context, s Source, o Options, into any) error {
 	d := decoder{ctx: ctx, source: s, o: o}
 	return d.read(into)
@@ -84,16 +84,16 @@ func CheckPatch(ctx context.Context, patch []byte, o Options, target any) error 
 	return d.read(reflect.New(reflect.TypeOf(target).Elem()).Interface())
 }
 
-// Patch applies a checked merge patch to target, a pointer, as MergePatch of RFC 7396,
-// section 2, does. What target refers to is not changed, but replaced.
+// Patch applies a checked merge patch to target, a pointer, like MergePatch of RFC 7396,
+// section 2. Lists, mappings and pointers in target are replaced, not changed in place.
 func Patch(patch []byte, target any) error {
 	d := decoder{ctx: context.Background(), source: NewScanner(bytes.NewReader(patch)), patch: true}
 	return d.read(target)
 }
 
-// CheckType reports what of a type can't be read, or is not bounded by the type: a list
-// or mapping that is no field of a Bounded, or of which it says nothing. Whoever reads
-// bodies asks at its start.
+// CheckType returns an error if a type can't be read, or has a list or mapping without a
+// limit of its own, which is one that isn't a field of a Bounded or that Bounded gives no
+// number for. A server calls it at its start for the types of all bodies.
 func CheckType(t reflect.Type) error {
 	d := decoder{shapes: map[reflect.Type]*shape{}}
 	return d.check(t, t.String())

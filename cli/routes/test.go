@@ -211,7 +211,7 @@ func (v verdict) refused(err error) verdict {
 	return v
 }
 
-// write shows a verdict as lines; on a terminal also the steps that led to it.
+// write shows a verdict as lines, and says in messages which routes were passed over and why.
 func (o *testOptions) write(v verdict) error {
 	err := terminal.WriteRecord(o.Streams, terminal.Table, v, []terminal.Column[verdict]{
 		{Head: "VERDICT", Value: func(v verdict) string {
