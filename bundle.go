@@ -175,21 +175,3 @@ const MaxGrantLife = 30 * 24 * time.Hour
 
 // MaxGrant bounds a signed grant, which lives in a cookie.
 const MaxGrant = 2 << 10
-
-// Assertion is the claims of the short-lived statement that a workload receives
-// about the user (a JWT, RFC 7519, signed with EdDSA).
-type Assertion struct {
-	Issuer    string   `json:"iss"` // the Warpgate's id
-	Subject   string   `json:"sub"` // the user's id
-	Audience  string   `json:"aud"` // the environment's id
-	IssuedAt  int64    `json:"iat"`
-	NotBefore int64    `json:"nbf"`
-	Expires   int64    `json:"exp"`
-	ID        string   `json:"jti"`
-	Email     string   `json:"email,omitempty"`
-	Name      string   `json:"name,omitempty"`
-	Roles     []string `json:"roles,omitempty"`
-}
-
-// AssertionLife bounds an assertion.
-const AssertionLife = 5 * time.Minute

@@ -50,9 +50,6 @@ const (
 	HeaderRequestID = "X-Request-Id"
 )
 
-// SessionCookie is the name of the cookie that holds session and grant.
-const SessionCookie = "__Host-mezu_session"
-
 // ReservedHeader reports whether a header of this name is dropped when a client
 // sends it, whatever its case.
 func ReservedHeader[T string | []byte](name T) bool { return ClassifyHeader(name) == HeaderReserved }

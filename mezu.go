@@ -7,7 +7,7 @@
 // accepts an entity from outside calls it, and nobody repeats its rules.
 //
 // What may live here: entities, their rules, names, ids, error codes and the
-// signed statements (bundle, keyset, grant, revocation, assertion). What may
+// signed statements (bundle, keyset, grant, revocation). What may
 // not: HTTP, SQL, flags, terminals, goroutines, files. Secret material is never
 // a field of a struct in this package. It imports the standard library only and
 // everything else may import it.

@@ -26,11 +26,11 @@ func Open(t testing.TB) *sealed.Store {
 			t.Errorf("closing the store: %v", err)
 		}
 	})
-	return Over(t, db)
+	return Wrap(t, db)
 }
 
-// Over seals another store, which is empty, under a new key.
-func Over(t testing.TB, inner store.Store) *sealed.Store {
+// Wrap makes a sealed store over another store, which is empty, under a new key.
+func Wrap(t testing.TB, inner store.Store) *sealed.Store {
 	t.Helper()
 	key := &seal.File{Path: filepath.Join(t.TempDir(), "seal.key")}
 	if err := key.Create(); err != nil {
