@@ -237,7 +237,7 @@ func (r *Replica) claim(label string, j *judged) {
 	switch {
 	case e == nil:
 		e = &endpoint{label: label, environment: j.bundle.Environment, position: j.bundle.Position}
-		e.table.Store(j.table)
+		e.site.Set(j.table)
 		r.hosts.Put(label, e)
 		r.cfg.Certificates.Add(label)
 		return
@@ -250,7 +250,7 @@ func (r *Replica) claim(label string, j *judged) {
 		}
 	}
 	e.environment, e.position = j.bundle.Environment, j.bundle.Position
-	e.table.Store(j.table)
+	e.site.Set(j.table)
 }
 
 // forgetGone drops the environments of which the snapshot that has come to its end said
@@ -284,6 +284,7 @@ func (r *Replica) release(label, environment string) bool {
 		return false
 	}
 	r.hosts.Drop(label)
+	e.site.Set(nil) // for connections that have found it before
 	return true
 }
 

@@ -142,7 +142,7 @@ type endpoint struct {
 	label       string
 	environment string        // written under the replica's lock
 	position    mezu.Position // written under the replica's lock
-	table       atomic.Pointer[policy.Table]
+	site        policy.Site
 }
 
 // counters of Metrics.
@@ -236,7 +236,16 @@ func (r *Replica) maintain(ctx context.Context) {
 // there is none. It allocates nothing.
 func (r *Replica) Host(host string) *policy.Table {
 	if e := r.endpoint(host); e != nil {
-		return e.table.Load()
+		return e.site.Table()
+	}
+	return nil
+}
+
+// Site finds what is in force for such a host, nil if no environment has it. When the
+// environment loses the host, nothing is in force there any more. It allocates nothing.
+func (r *Replica) Site(host string) *policy.Site {
+	if e := r.endpoint(host); e != nil {
+		return &e.site
 	}
 	return nil
 }

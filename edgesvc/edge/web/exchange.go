@@ -28,9 +28,8 @@ const (
 // methods are called from the exchange's goroutine, one request after another.
 type client interface {
 	relay.Downstream
-	// read brings the request into its one form, and sets when it started. host is what the
-	// connection was made for, as the handshake says, in canonical form too.
-	read(req *relay.Request) (host string, err error)
+	// read brings the request into its one form, and sets when it started.
+	read(req *relay.Request) error
 	// open makes the request's body readable, once it is judged: limit bounds it, if not
 	// zero. route is the one that was chosen, nil if none was.
 	open(route *policy.Route, limit int64)
@@ -45,6 +44,7 @@ type client interface {
 type exchange struct {
 	filter.Exchange
 	s       *Server
+	visit   *visit // of the connection
 	relay   relay.Exchange
 	head    func([]byte) []byte // appendHead, as a value made once
 	pace    relay.Pace          // of the request's body
@@ -112,9 +112,9 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	host, err := c.read(&x.Request)
+	err = c.read(&x.Request)
 	if err == nil {
-		reply, err = x.judge(host)
+		reply, err = x.judge()
 	}
 	c.open(x.Route, x.BodyLimit)
 	if err != nil || reply != nil {
@@ -129,19 +129,24 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 
 // judge finds the environment and decides by its bundle. Without an error and a reply the
 // request goes to a workload if a route was chosen, and is the edge's own if not.
-func (x *exchange) judge(host string) (reply *answer, err error) {
-	if x.Request.Host != host {
+func (x *exchange) judge() (reply *answer, err error) {
+	if x.Request.Host != x.visit.host {
 		return nil, &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
 	}
-	x.table = x.s.cfg.Hosts.Host(host)
-	if x.table == nil {
-		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
+	var d policy.Decision
+	own := reservedPath(x.Request.Path.Path)
+	if own {
+		x.table = x.visit.table()
+	} else {
+		x.ask.Method, x.ask.Path, x.ask.Client = x.Request.Method, x.Request.Path, x.Client
+		x.table, d = x.visit.decide(&x.ask)
 	}
-	if reservedPath(x.Request.Path.Path) {
+	switch {
+	case x.table == nil:
+		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
+	case own:
 		return nil, nil
 	}
-	x.ask.Method, x.ask.Path, x.ask.Client = x.Request.Method, x.Request.Path, x.Client
-	d := x.table.Decide(policy.Edge, &x.ask)
 	x.Route, x.allow = d.Route, d.Allow
 	if d.Route != nil {
 		x.BodyLimit = d.Route.MaxBody

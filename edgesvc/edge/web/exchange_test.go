@@ -44,7 +44,7 @@ func newExchange(t *testing.T, cut context.Context) (*exchange, *counts, *bytes.
 // panicking is a client whose request ends in a panic.
 type panicking struct{ client }
 
-func (panicking) read(*relay.Request) (string, error) { panic("secret of the inside") }
+func (panicking) read(*relay.Request) error { panic("secret of the inside") }
 
 // A panic costs its own request a 500 that tells nothing; the log has the stack.
 func TestP36_Panic(t *testing.T) {

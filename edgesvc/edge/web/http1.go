@@ -38,19 +38,19 @@ type http1 struct {
 	x        exchange
 	conn     *tls.Conn
 	admitted *admission.Conn // the same connection below TLS
-	host     string          // the canonical form of what the handshake named
 	headRead bool            // to its end, of the present request
 }
 
 // serveHTTP1 serves a connection until it ends, is refused, or drains.
 func (s *Server) serveHTTP1(conn *tls.Conn, admitted *admission.Conn) {
-	host, err := mezu.CanonicalHost(conn.ConnectionState().ServerName)
-	if err != nil {
+	v := s.visitTo(conn.ConnectionState().ServerName)
+	if v.host == "" {
 		return // no name, no environment: nothing may be answered in its stead
 	}
-	h := &http1{conn: conn, admitted: admitted, host: host}
+	h := &http1{conn: conn, admitted: admitted}
 	h.Date = s.dates.now
 	h.x.init(s)
+	h.x.visit = v
 	h.x.Client = clientAddr(conn.RemoteAddr())
 	h.x.relay.Response = h.respond
 	h.Reset(conn, headTimeout, answerTimeout)
@@ -105,17 +105,17 @@ func (h *http1) serveOne() bool {
 	return true
 }
 
-func (h *http1) read(req *relay.Request) (host string, err error) {
+func (h *http1) read(req *relay.Request) (err error) {
 	h.headRead, err = h.ReadRequest(req, headTimeout)
 	if !h.admitted.Begin() {
-		return "", errNoRequest // draining closed it, or its place went to another
+		return errNoRequest // draining closed it, or its place went to another
 	}
 	if err != nil && !refused(err) {
-		return "", errNoRequest
+		return errNoRequest
 	}
 	h.x.started = time.Now()
 	h.Last = !h.headRead || !h.Head.KeepAlive() || h.x.s.cfg.Draining()
-	return h.host, err
+	return err
 }
 
 // refused reports whether an error is the client's to know.

@@ -49,6 +49,7 @@ func newH2Server(server *Server) *h2Server {
 	s.srv = &http.Server{
 		Handler:        s,
 		Protocols:      protocols,
+		ConnContext:    s.connContext,
 		ConnState:      s.connState,
 		MaxHeaderBytes: relay.MaxHead,
 		IdleTimeout:    idleTimeout,
@@ -92,6 +93,11 @@ func (s *h2Server) handle(conn *tls.Conn) {
 		delete(s.open, conn)
 		s.mu.Unlock()
 	}
+}
+
+// connContext has all streams of a connection know what it is for.
+func (s *h2Server) connContext(ctx context.Context, conn net.Conn) context.Context {
+	return s.s.visitTo(conn.(*tls.Conn).ConnectionState().ServerName).with(ctx)
 }
 
 // connState notes for admission when requests begin and end, and has handle return when
@@ -172,7 +178,7 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := c.serve()
 	c.held.Close()
 	c.src.Close()
-	c.w, c.r = nil, nil
+	c.w, c.r, c.x.visit = nil, nil, nil
 	if !c.x.broken {
 		s.pool.Put(c)
 	}
@@ -184,6 +190,7 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *http2) serve() error {
 	x := &c.x
 	x.started = time.Now()
+	x.visit = visitOf(c.r.Context())
 	x.Client = netip.Addr{}
 	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		x.Client = ap.Addr().Unmap()
@@ -195,13 +202,12 @@ func (c *http2) serve() error {
 	return err
 }
 
-func (c *http2) read(req *relay.Request) (host string, err error) {
-	if err := relay.CanonicalHTTP(c.r, req, &c.text); err != nil {
-		return "", err
+func (c *http2) read(req *relay.Request) error {
+	err := relay.CanonicalHTTP(c.r, req, &c.text)
+	if err == nil {
+		req.Expect = req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
 	}
-	req.Expect = req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
-	host, _ = mezu.CanonicalHost(c.r.TLS.ServerName) // a malformed one equals no host
-	return host, nil
+	return err
 }
 
 func (c *http2) open(_ *policy.Route, limit int64) {

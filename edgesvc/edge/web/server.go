@@ -26,9 +26,9 @@ import (
 
 // Hosts finds environments.
 type Hosts interface {
-	// Host gives the configuration of the environment with this canonical host, nil if
-	// there is none.
-	Host(host string) *policy.Table
+	// Site finds what is in force for a canonical host, nil if no environment has it.
+	// When the environment loses the host, nothing is in force there any more.
+	Site(host string) *policy.Site
 }
 
 // Tunnels finds Warpgates.

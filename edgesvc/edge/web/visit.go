@@ -1,0 +1,68 @@
+package web
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
+)
+
+// visit is what a connection is for: one host, and what is in force for it. Streams of one
+// connection use it beside one another.
+type visit struct {
+	hosts Hosts
+	host  string // in its canonical form; empty if the name in the handshake has none
+	site  atomic.Pointer[policy.Site]
+}
+
+// visitTo begins a visit to the server that a handshake named.
+func (s *Server) visitTo(serverName string) *visit {
+	v := &visit{hosts: s.cfg.Hosts}
+	v.host, _ = mezu.CanonicalHost(serverName)
+	return v
+}
+
+// table is what is in force for the host, nil if nothing is.
+func (v *visit) table() *policy.Table {
+	if s := v.site.Load(); s != nil {
+		if t := s.Table(); t != nil {
+			return t
+		}
+	}
+	if s := v.find(); s != nil {
+		return s.Table()
+	}
+	return nil
+}
+
+// decide judges a request for the host. The table is nil if nothing is in force for it.
+func (v *visit) decide(ask *policy.Request) (*policy.Table, policy.Decision) {
+	if s := v.site.Load(); s != nil {
+		if t, d := s.Decide(policy.Edge, ask); t != nil {
+			return t, d
+		}
+	}
+	if s := v.find(); s != nil {
+		return s.Decide(policy.Edge, ask)
+	}
+	return nil, policy.Decision{}
+}
+
+// find looks for the host: once, as long as an environment has it.
+func (v *visit) find() *policy.Site {
+	s := v.hosts.Site(v.host)
+	v.site.Store(s)
+	return s
+}
+
+// visitKey is the key of a connection's visit in the context of its streams.
+type visitKey struct{}
+
+// with is a context that carries the visit.
+func (v *visit) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+// visitOf is the visit that a context carries.
+func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
