@@ -51,7 +51,7 @@ func (g *gate) tls(protocol string) *tls.Config {
 }
 
 // ServeConn hands a connection to the hub, which owns it from then on.
-func (g *gate) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
+func (g *gate) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 	if g.replica.Await(g.cut) != nil {
 		return false
 	}
@@ -67,7 +67,7 @@ func (g *gate) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
 	if control {
 		places = g.places.controls
 	}
-	if !place.Begin() || !place.Move(places, id.Environment) {
+	if !admitted.Begin() || !admitted.Move(places, id.Environment) {
 		return false // which the table has told
 	}
 	if control {

@@ -31,9 +31,9 @@ const (
 // Handler serves connections whose handshake is done.
 type Handler interface {
 	// ServeConn serves a connection. It returns when the connection has ended, or when
-	// somebody else keeps it. The front closes it then, unless it is kept. place is the
+	// somebody else keeps it. The front closes it then, unless it is kept. admitted is the
 	// same connection below TLS: the handler says there when requests begin and end.
-	ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool)
+	ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool)
 }
 
 // Drainer is a Handler that ends some of its connections in its own way when the edge
@@ -154,52 +154,52 @@ func (f *Front) accept(l net.Listener, arriving *admission.Table, serve func(*ad
 }
 
 // serveAndClose serves one connection and closes it, unless somebody keeps it.
-func (f *Front) serveAndClose(place *admission.Conn, serve func(*admission.Conn) (kept bool)) {
+func (f *Front) serveAndClose(admitted *admission.Conn, serve func(*admission.Conn) (kept bool)) {
 	defer f.serving.Done()
-	if !serve(place) {
-		place.Close()
+	if !serve(admitted) {
+		admitted.Close()
 	}
 }
 
 // serve serves a connection to the public listener.
-func (f *Front) serve(place *admission.Conn) (kept bool) {
-	conn, ok := f.handshake(place)
+func (f *Front) serve(admitted *admission.Conn) (kept bool) {
+	conn, ok := f.handshake(admitted)
 	switch {
 	case !ok:
 		return false
 	case !f.peers(conn.ConnectionState().NegotiatedProtocol):
-		return f.cfg.Public.Handler.ServeConn(conn, place)
+		return f.cfg.Public.Handler.ServeConn(conn, admitted)
 	case f.cfg.PeerListener != nil:
-		f.cfg.Log.Warn("refused a tunnel on the public listener", "peer", place.RemoteAddr().String())
+		f.cfg.Log.Warn("refused a tunnel on the public listener", "peer", admitted.RemoteAddr().String())
 		return false
 	}
-	return f.cfg.Peers.Handler.ServeConn(conn, place)
+	return f.cfg.Peers.Handler.ServeConn(conn, admitted)
 }
 
 // servePeer serves a connection to the listener for peers. The handshake lets nobody else
 // pass there.
-func (f *Front) servePeer(place *admission.Conn) (kept bool) {
-	conn, ok := f.handshake(place)
-	return ok && f.cfg.Peers.Handler.ServeConn(conn, place)
+func (f *Front) servePeer(admitted *admission.Conn) (kept bool) {
+	conn, ok := f.handshake(admitted)
+	return ok && f.cfg.Peers.Handler.ServeConn(conn, admitted)
 }
 
 // handshake completes TLS within handshakeTimeout. Failures are counted. Those of peers
 // are logged as warnings too, because somebody waits for that connection.
-func (f *Front) handshake(place *admission.Conn) (*tls.Conn, bool) {
-	conn := tls.Server(place, f.tls)
-	place.SetDeadline(time.Now().Add(handshakeTimeout))
+func (f *Front) handshake(admitted *admission.Conn) (*tls.Conn, bool) {
+	conn := tls.Server(admitted, f.tls)
+	admitted.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := conn.HandshakeContext(f.cfg.Cut); err != nil {
 		f.cfg.Meter.HandshakeFailed()
 		level := f.cfg.Log.Debug
 		if errors.Is(err, errPeer) || conn.ConnectionState().ServerName == f.cfg.Peers.ServerName {
 			level = f.cfg.Log.Warn
 		}
-		level("refused a handshake", "peer", place.RemoteAddr().String(), "error", err)
+		level("refused a handshake", "peer", admitted.RemoteAddr().String(), "error", err)
 		if first := (tls.RecordHeaderError{}); errors.As(err, &first) && first.Conn != nil {
-			f.cfg.Public.NotTLS(place, first.RecordHeader)
+			f.cfg.Public.NotTLS(admitted, first.RecordHeader)
 		}
 		return nil, false
 	}
-	place.SetDeadline(time.Time{})
+	admitted.SetDeadline(time.Time{})
 	return conn, true
 }

@@ -24,7 +24,7 @@ const fallbackLife = 10 * 365 * 24 * time.Hour
 const nobodys = "-"
 
 var (
-	// errNoPlace ends the handshake of a client for whom there is no place.
+	// errNoPlace ends the handshake of a client for whom there is no admitted.
 	errNoPlace = errors.New("no place for another public connection")
 	// errPeer is in the chain of what ends a peer's handshake before it is known who the
 	// peer is.
@@ -69,15 +69,15 @@ func (f *Front) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error)
 // admitPublic gives a client a place among those of the environment that it asks for,
 // before its handshake costs anything. On a listener for peers it gets none.
 func (f *Front) admitPublic(hello *tls.ClientHelloInfo) error {
-	place := admission.Of(hello.Conn)
-	if place.Among(f.cfg.PeersArriving) {
+	admitted := admission.Of(hello.Conn)
+	if admitted.Among(f.cfg.PeersArriving) {
 		return fmt.Errorf("%w: it came to the listener for Warpgates", errNoPlace)
 	}
 	owner := f.cfg.Public.Owner(hello.ServerName)
 	if owner == "" {
 		owner = nobodys
 	}
-	if !place.Move(f.cfg.Public.Places, owner) {
+	if !admitted.Move(f.cfg.Public.Places, owner) {
 		return errNoPlace
 	}
 	return nil

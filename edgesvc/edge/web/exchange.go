@@ -173,32 +173,19 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 // fails and the request can be sent again. An error that is a *mezu.Error has not been
 // answered yet, unless the response began.
 func (x *exchange) run(c client) error {
-	gathered := false
-	defer func() {
-		if gathered {
-			x.pace.End()
-			c.EndHold()
-		}
-	}()
+	defer c.EndHold()
+	defer x.pace.End()
+	if err := x.gather(c); err != nil {
+		return err
+	}
+	x.ready = time.Now()
 	var tried []*tunnel.Session
 	var last error = errNoWarpgate
-	bundle := x.table.Bundle()
 	failovers := x.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {
-		s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, tried...)
+		s := x.pick(tried...)
 		if s == nil {
 			return last
-		}
-		if !gathered {
-			gathered = true
-			waited, err := x.gather(c)
-			if err != nil {
-				return err
-			}
-			x.ready = time.Now()
-			if waited {
-				continue // s may be busy or gone by now
-			}
 		}
 		conn, err := x.checkout(s, c)
 		if errors.Is(err, tunnel.ErrGone) {
@@ -228,7 +215,7 @@ func (x *exchange) run(c client) error {
 			}
 			x.bytesIn = 0
 		}
-		if stale && again == relay.Anywhere && (failovers == 0 || x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, append(tried, s)...) == nil) {
+		if stale && again == relay.Anywhere && (failovers == 0 || x.pick(append(tried, s)...) == nil) {
 			continue // the next connection of the same Warpgate may be alive
 		}
 		tried = append(tried, s)
@@ -237,6 +224,12 @@ func (x *exchange) run(c client) error {
 		}
 	}
 	return last
+}
+
+// pick chooses a Warpgate that is not one of tried, nil if there is none.
+func (x *exchange) pick(tried ...*tunnel.Session) *tunnel.Session {
+	bundle := x.table.Bundle()
+	return x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, tried...)
 }
 
 // checkout takes a data connection, and waits for one if none is free. If the client leaves

@@ -89,24 +89,26 @@ func (x *exchange) Give(n int) {
 // Spare reports whether so many data connections are free, and its client holds so few of
 // them, that this exchange's body may be sent on before all of it has come.
 func (x *exchange) Spare() bool {
-	bundle := x.table.Bundle()
-	s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
+	s := x.pick()
 	return s != nil && s.Spare(tunnel.AddressOf(x.Client))
 }
 
 // gather waits for a body that is small, or may be, so that the request takes a data
-// connection only when it can be sent in one go. waited says that this may have taken time.
-// From now on each body that isn't here yet must come at a rate, except for one side of a
-// streaming call.
-func (x *exchange) gather(c client) (waited bool, err error) {
+// connection only when it can be sent in one go. It doesn't wait if there is no Warpgate to
+// send it to. From now on each body that isn't here yet must come at a rate, except for one
+// side of a streaming call.
+func (x *exchange) gather(c client) error {
 	r := &x.Request
 	if r.Framing == relay.NoBody || c.UploadNow() && !r.Expect || r.Streams() {
-		return false, nil
+		return nil
 	}
 	idle := x.Route.IdleTimeout
 	x.pace.Begin(leastBodyRate, min(bodyGrace, idle), min(bodyCredit, idle), c)
 	if r.Expect || r.Framing == relay.Length && r.Length > relay.MaxHeld {
-		return false, nil
+		return nil
 	}
-	return true, c.Hold(&x.pace, x)
+	if x.pick() == nil {
+		return errNoWarpgate
+	}
+	return c.Hold(&x.pace, x)
 }

@@ -77,7 +77,7 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 	defer cancel()
 	start := time.Now()
 	for range maxAttempts {
-		s := x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining)
+		s := x.pick()
 		if s == nil {
 			break
 		}

@@ -110,12 +110,12 @@ func Protocols() []string { return []string{"h2", "http/1.1", "http/1.0"} }
 func (s *Server) Run() { s.h2.serve() }
 
 // ServeConn serves one connection until it ends.
-func (s *Server) ServeConn(conn *tls.Conn, place *admission.Conn) (kept bool) {
+func (s *Server) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
-		place.Entrust()
+		admitted.Entrust()
 		s.h2.handle(conn)
 	} else {
-		s.serveHTTP1(conn, place)
+		s.serveHTTP1(conn, admitted)
 	}
 	return false
 }
