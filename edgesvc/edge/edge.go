@@ -1,12 +1,11 @@
-// Package edge is the data plane's public node: it terminates public HTTPS,
-// reads each request into its one canonical form, judges it by the bundle of its
-// environment, and sends what is allowed down a tunnel to a Warpgate.
+// Package edge is the public node of the data plane: it lets the public and Warpgates in,
+// judges what the public asks for, and sends what is allowed to Warpgates.
 //
-// What lives here: listeners, the public server of HTTP/1.1 and HTTP/2, the
-// exchange with a Warpgate, the answers that the edge makes itself, and the admin
-// listener. What may not: the tunnel (package tunnel), the wire format of messages
-// (package relay), decisions (package policy), what the control plane says and
-// how it gets here (package member below). Only cmd imports it.
+// What lives here: what ties its parts together, and their life; the gate by which
+// Warpgates come in; how connections are divided; health and metrics. What may not: any of
+// the parts. Listeners and handshakes are in package front, HTTP in web, rules that only an
+// edge enforces in filter, what the control plane says in member and the packages beside
+// it. Only cmd imports this one.
 package edge
 
 import (
@@ -30,17 +29,17 @@ import (
 
 // Config is what an edge is started with.
 type Config struct {
-	// Control is the URL of the control plane's API, or those of several with commas
-	// between, which are tried in turn; CAFile holds its private CA
-	// in PEM, if empty the system's roots are used.
+	// Control is the URL of the control plane's API. Of several control planes it has all,
+	// with commas between; they are tried in turn. CAFile holds their private CA in PEM; if
+	// empty, the system's roots count.
 	Control, CAFile string
-	// JoinToken gives the token to enrol with when there is no certificate yet.
+	// JoinToken gives the token to enrol with. It is asked only if there is no certificate.
 	JoinToken func() (string, error)
 	// StateDir keeps all that is needed to serve without the control plane.
 	StateDir string
-	// HTTPSAddr is the public listener. TunnelAddr is one for Warpgates alone; if
-	// empty, they dial the public one. AdminAddr is for health and metrics; if
-	// empty, there is none.
+	// HTTPSAddr is where the public listener listens. TunnelAddr is for one that serves
+	// Warpgates alone; if empty, they dial the public one. AdminAddr is for health and
+	// metrics; if empty, there is no such listener.
 	HTTPSAddr, TunnelAddr, AdminAddr string
 	// Name of the edge, unique in the installation.
 	Name string
@@ -53,21 +52,20 @@ type Config struct {
 	// MaxConns bounds the data connections of one Warpgate; if zero, the
 	// tunnel's default.
 	MaxConns int
-	// Connections is how many the edge may have open at once, those of Warpgates
-	// included; if zero, DefaultConnections. They must be there: what lies below the
-	// process's limit on descriptors.
+	// Connections is how many the edge may have open at once, those of Warpgates included;
+	// if zero, DefaultConnections. The process's limit on descriptors must allow them.
 	Connections int
-	// EnvironmentShare is how many of a hundred public connections one environment may
-	// hold while they are scarce; if zero, DefaultEnvironmentShare.
+	// EnvironmentShare is how many of a hundred public connections one environment may hold
+	// while connections are scarce; if zero, DefaultEnvironmentShare.
 	EnvironmentShare int
-	// ClientShare is the part of a Warpgate's data connections, in percent, that one
-	// client address holds at most while others wait; if zero, the tunnel's default.
+	// ClientShare is the part of a Warpgate's data connections, in percent, that one client
+	// address may hold while others wait; if zero, the tunnel's default.
 	ClientShare int
 	// DrainTimeout bounds how long Run waits for requests under way at its
 	// end; if zero, DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	Version      string
-	// LinesLost is how many lines of the log were dropped because nobody read them; if
+	// LinesLost counts the lines of the log that were dropped because nobody read them; if
 	// nil, none are.
 	LinesLost func() uint64
 	// Log is required. Now is the clock of certificates; if nil, time.Now.
@@ -75,13 +73,13 @@ type Config struct {
 	Now func() time.Time
 }
 
-// DefaultDrainTimeout is what cloudflared gives requests under way.
+// DefaultDrainTimeout is as long as cloudflared gives requests under way.
 const DefaultDrainTimeout = 30 * time.Second
 
 // Edge is one node. Make it with New, then Listen, then Run.
 type Edge struct {
 	cfg     Config
-	replica *member.Member
+	member  *member.Member
 	hub     *tunnel.Hub
 	metrics *metrics
 
@@ -129,14 +127,37 @@ func New(cfg Config) (*Edge, error) {
 	return e, nil
 }
 
-// Listen binds the listeners and loads what is on disk, so that a taken port, a
-// locked directory or a broken certificate is an error here.
+// Listen binds the listeners and loads what is on the disk, so that a taken port, a locked
+// directory or a broken certificate is an error here and not later.
 func (e *Edge) Listen() (err error) {
 	defer func() {
 		if err != nil {
 			e.Close()
 		}
 	}()
+	if err = e.bind(); err != nil {
+		return err
+	}
+	e.member, err = member.Open(member.Config{
+		Control: e.cfg.Control, CAFile: e.cfg.CAFile, JoinToken: e.cfg.JoinToken, StateDir: e.cfg.StateDir,
+		Name: e.cfg.Name, TunnelAddress: e.cfg.TunnelAddress, PublicAddress: e.cfg.PublicAddress, Version: e.cfg.Version,
+		TLSCert: e.cfg.TLSCert, TLSKey: e.cfg.TLSKey, Log: e.cfg.Log, Now: e.cfg.Now,
+		OnStatement:  e.onStatement,
+		OnRevocation: e.onRevocation,
+		Presence:     e.presence,
+	})
+	if err != nil {
+		return err
+	}
+	if err = e.assemble(); err != nil {
+		return err
+	}
+	e.metrics.watch(e)
+	return nil
+}
+
+// bind binds the listeners.
+func (e *Edge) bind() (err error) {
 	if e.public, err = listen("https-addr", e.cfg.HTTPSAddr); err != nil {
 		return err
 	}
@@ -158,30 +179,24 @@ func (e *Edge) Listen() (err error) {
 	if e.cfg.PublicAddress == "" {
 		e.cfg.PublicAddress = e.public.Addr().String()
 	}
-	e.replica, err = member.Open(member.Config{
-		Control: e.cfg.Control, CAFile: e.cfg.CAFile, JoinToken: e.cfg.JoinToken, StateDir: e.cfg.StateDir,
-		Name: e.cfg.Name, TunnelAddress: e.cfg.TunnelAddress, PublicAddress: e.cfg.PublicAddress, Version: e.cfg.Version,
-		TLSCert: e.cfg.TLSCert, TLSKey: e.cfg.TLSKey, Log: e.cfg.Log, Now: e.cfg.Now,
-		OnStatement:  e.onStatement,
-		OnRevocation: e.onRevocation,
-		Presence:     e.presence,
-	})
-	if err != nil {
-		return err
-	}
+	return nil
+}
+
+// assemble ties together what serves connections.
+func (e *Edge) assemble() (err error) {
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
-		Edge: e.replica.ID, Log: e.cfg.Log, Now: e.cfg.Now,
+		Edge: e.member.ID, Log: e.cfg.Log, Now: e.cfg.Now,
 		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns, Share: e.cfg.ClientShare},
-		Documents:   e.replica.Statements,
-		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.replica.Revocations(environment, told) },
-		Revoked:     func(serial string) bool { return e.replica.Trust().CertificateRevoked(serial) },
-		Changed:     e.replica.PresenceChanged,
+		Documents:   e.member.Statements,
+		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.member.Revocations(environment, told) },
+		Revoked:     func(serial string) bool { return e.member.Trust().CertificateRevoked(serial) },
+		Changed:     e.member.PresenceChanged,
 	})
 	e.web = web.New(web.Config{
-		Hosts: e.replica, Tunnels: e.hub, Meter: e.metrics, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Meter: e.metrics, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
 	})
-	e.gate = &gate{replica: e.replica, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
+	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{
 		Listener: e.public, PeerListener: e.tunnels,
 		Arriving: e.places.arriving, PeersArriving: e.places.tunnelArriving,
@@ -195,11 +210,7 @@ func (e *Edge) Listen() (err error) {
 		},
 		Meter: e.metrics, Cut: e.cut, Log: e.cfg.Log,
 	}, e.cfg.Now())
-	if err != nil {
-		return err
-	}
-	e.metrics.watch(e)
-	return nil
+	return err
 }
 
 func (e *Edge) draining() bool { return e.front.Draining() }
@@ -207,7 +218,7 @@ func (e *Edge) draining() bool { return e.front.Draining() }
 // environmentOf names the environment that has a host, if there is one.
 func (e *Edge) environmentOf(serverName string) string {
 	if host, err := mezu.CanonicalHost(serverName); err == nil {
-		if table := e.replica.Host(host); table != nil {
+		if table := e.member.Host(host); table != nil {
 			return table.Bundle().Environment
 		}
 	}
@@ -216,7 +227,7 @@ func (e *Edge) environmentOf(serverName string) string {
 
 // publicCertificate is the certificate for a handshake with the public.
 func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate, known bool, err error) {
-	c, err = e.replica.PublicCertificate(hello)
+	c, err = e.member.PublicCertificate(hello)
 	return c, !errors.Is(err, member.ErrUnknownServer), err
 }
 
@@ -230,11 +241,10 @@ func listen(flag, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// HTTPSAddr is the public listener's address, TunnelAddr the one that Warpgates
-// dial, AdminAddr that of health and metrics or empty.
+// HTTPSAddr is the address of the public listener.
 func (e *Edge) HTTPSAddr() string { return e.public.Addr().String() }
 
-// TunnelAddr is the address of the listener for Warpgates.
+// TunnelAddr is the address that Warpgates dial.
 func (e *Edge) TunnelAddr() string {
 	if e.tunnels != nil {
 		return e.tunnels.Addr().String()
@@ -250,21 +260,21 @@ func (e *Edge) AdminAddr() string {
 	return e.admin.Addr().String()
 }
 
-// Ready reports whether the edge has an identity and bundles to serve by, compared with
-// what the control plane says if that can be reached.
-func (e *Edge) Ready() bool { return e.replica.Ready() && !e.front.Draining() }
+// Ready reports whether the edge has an identity and bundles to serve by, and does not
+// drain. If the control plane can be reached, the bundles were compared with what it says.
+func (e *Edge) Ready() bool { return e.member.Ready() && !e.front.Draining() }
 
-// Run serves until ctx ends, then drains: Warpgates and clients are told to go
-// elsewhere, requests under way get DrainTimeout, and what is left then is cut.
-// It returns when all of its goroutines have ended.
+// Run serves until ctx ends, and then drains: Warpgates and clients are told to go
+// elsewhere, requests under way get DrainTimeout, and what is left then is cut. It returns
+// when all of its goroutines have ended.
 func (e *Edge) Run(ctx context.Context) error {
 	defer e.Close()
-	replicaCtx, stopReplica := context.WithCancel(context.Background())
-	defer stopReplica()
+	memberCtx, stopMember := context.WithCancel(context.Background())
+	defer stopMember()
 	failed := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := e.replica.Run(replicaCtx); err != nil {
+		if err := e.member.Run(memberCtx); err != nil {
 			failed <- err
 		}
 	})
@@ -280,7 +290,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	e.drain()
-	stopReplica()
+	stopMember()
 	e.Close()
 	wg.Wait()
 	e.gate.wait()
@@ -316,8 +326,8 @@ func (e *Edge) Close() {
 	if e.hub != nil {
 		e.hub.Close()
 	}
-	if e.replica != nil {
-		e.replica.Close()
+	if e.member != nil {
+		e.member.Close()
 	}
 }
 
@@ -327,13 +337,13 @@ func (e *Edge) onStatement(environment string, statement mezu.Signed) {
 
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
 
-// onRevocation cuts the tunnels of a revoked certificate, and has those told whom it
-// concerns.
-func (e *Edge) onRevocation(r *mezu.Revocation, doc mezu.Signed) {
+// onRevocation cuts the tunnels of a revoked certificate, and has the Warpgates told whom
+// the revocation concerns.
+func (e *Edge) onRevocation(r *mezu.Revocation, statement mezu.Signed) {
 	if r.Kind == mezu.RevokeCertificate {
-		e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, doc)
+		e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, statement)
 	}
-	environments, all := e.replica.Concerned(r)
+	environments, all := e.member.Concerned(r)
 	if all {
 		e.hub.Look("")
 	}

@@ -16,7 +16,7 @@ import (
 // gate is where Warpgates come in: it proves who they are and hands their connections to
 // the hub.
 type gate struct {
-	replica  *member.Member
+	member   *member.Member
 	hub      *tunnel.Hub
 	places   *places
 	cut      context.Context // ends when nothing may go on
@@ -32,13 +32,13 @@ type gateTLS struct{ control, data *tls.Config }
 func (g *gate) tls(protocol string) *tls.Config {
 	c := g.configs.Load()
 	if c == nil {
-		authority := g.replica.Trust()
+		authority := g.member.Trust()
 		if authority == nil {
 			return nil
 		}
 		c = &gateTLS{
-			control: authority.ServerTLS(g.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolControl),
-			data:    authority.ServerTLS(g.replica.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolData),
+			control: authority.ServerTLS(g.member.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolControl),
+			data:    authority.ServerTLS(g.member.PeerCertificate, mezu.PeerWarpgate, mezu.ProtocolData),
 		}
 		if !g.configs.CompareAndSwap(nil, c) {
 			c = g.configs.Load()
@@ -52,12 +52,12 @@ func (g *gate) tls(protocol string) *tls.Config {
 
 // ServeConn hands a connection to the hub, which owns it from then on.
 func (g *gate) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
-	if g.replica.Await(g.cut) != nil {
+	if g.member.Await(g.cut) != nil {
 		return false
 	}
 	// Again: what ends a Warpgate may have come since the handshake.
 	cs := conn.ConnectionState()
-	id, err := g.replica.Trust().VerifyPeer(cs, mezu.PeerWarpgate)
+	id, err := g.member.Trust().VerifyPeer(cs, mezu.PeerWarpgate)
 	if err != nil {
 		g.log.Warn("refused a tunnel", "peer", conn.RemoteAddr().String(), "error", err)
 		return false

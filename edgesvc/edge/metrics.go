@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are the edge's own registry and the series that the hot path touches,
-// looked up once.
+// metrics has the edge's series in a registry of its own. Those that each request touches
+// are looked up once, here.
 type metrics struct {
 	registry        *prometheus.Registry
 	acceptErrors    prometheus.Counter
@@ -102,7 +102,7 @@ func (m *metrics) Ended(o web.Outcome) {
 	}
 }
 
-// watch adds what is read when somebody asks.
+// watch adds the series whose values are read when somebody asks for them.
 func (m *metrics) watch(e *Edge) {
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezu_edge_" + name, Help: help}, read))
@@ -113,17 +113,17 @@ func (m *metrics) watch(e *Edge) {
 	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.web.HeldBytes()) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_places_reclaimed_total",
 		Help: "Exchanges ended because their client's address held more than its share while others waited."}, func() float64 { return float64(e.hub.Reclaimed()) }))
-	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.replica.Metrics().Environments) })
-	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.replica.Metrics().Connected) })
-	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.replica.Metrics().Rejected) })
-	gauge("unwritten_files", "Files of what is in force that could not be written to the state directory yet.", func() float64 { return float64(e.replica.Metrics().Unwritten) })
-	gauge("revocations", "Revocations in the log of the state directory.", func() float64 { return float64(e.replica.Metrics().Revocations) })
-	gauge("compared", "Whether what is in force was compared with what the control plane says since the start.", func() float64 { return boolean(e.replica.Metrics().Compared) })
-	gauge("statements_lost", "Kinds of statements of which something is missing from the state directory and was not fetched yet.", func() float64 { return float64(e.replica.Metrics().Lost) })
-	gauge("statements_differ", "Whether something else is in force than the control plane says, after all of it has come.", func() float64 { return boolean(e.replica.Metrics().Differs) })
-	gauge("applied_revision", "Revision up to which the stream is applied.", func() float64 { return float64(e.replica.Head().Revision) })
+	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.member.Metrics().Environments) })
+	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.member.Metrics().Connected) })
+	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.member.Metrics().Rejected) })
+	gauge("unwritten_files", "Files of what is in force that could not be written to the state directory yet.", func() float64 { return float64(e.member.Metrics().Unwritten) })
+	gauge("revocations", "Revocations in the log of the state directory.", func() float64 { return float64(e.member.Metrics().Revocations) })
+	gauge("compared", "Whether what is in force was compared with what the control plane says since the start.", func() float64 { return boolean(e.member.Metrics().Compared) })
+	gauge("statements_lost", "Kinds of statements of which something is missing from the state directory and was not fetched yet.", func() float64 { return float64(e.member.Metrics().Lost) })
+	gauge("statements_differ", "Whether something else is in force than the control plane says, after all of it has come.", func() float64 { return boolean(e.member.Metrics().Differs) })
+	gauge("applied_revision", "Revision up to which the stream is applied.", func() float64 { return float64(e.member.Head().Revision) })
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
-		return e.replica.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
+		return e.member.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
 	})
 	m.watchPlaces(e.places)
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -132,7 +132,7 @@ func (m *metrics) watch(e *Edge) {
 	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.front.Draining()) })
 }
 
-// watchPlaces adds what is read of each kind of connection.
+// watchPlaces adds such series for each kind of connection.
 func (m *metrics) watchPlaces(p *places) {
 	for kind, t := range p.all() {
 		labels := prometheus.Labels{"kind": kind}
@@ -156,7 +156,7 @@ func boolean(b bool) float64 {
 	return 0
 }
 
-// Times of the admin listener.
+// adminTimeout bounds each read and write at the admin listener.
 const adminTimeout = 10 * time.Second
 
 // newAdminServer serves health and metrics.
@@ -169,7 +169,7 @@ func (e *Edge) newAdminServer() *http.Server {
 			return
 		}
 		w.Write([]byte("ok\n"))
-		for _, doubt := range e.replica.Doubts() {
+		for _, doubt := range e.member.Doubts() {
 			fmt.Fprintf(w, "warning: %s\n", doubt)
 		}
 	})

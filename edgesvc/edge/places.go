@@ -5,33 +5,33 @@ import (
 	"github.com/mezusphere/mezu/admission"
 )
 
-// How the connections that an edge may have open are divided: half of them for tunnels,
-// because each request under way has a data connection; of the rest a quarter for those
-// whose handshake isn't done. No kind takes from another, so that neither the silent nor
-// the public keep Warpgates out.
+// How the connections that an edge may have open are divided. Half of them are for tunnels,
+// because each request under way has a data connection. An eighth are for connections whose
+// handshake isn't done, and the rest for the public. No kind takes from another, so that
+// neither those who say nothing nor the public can keep Warpgates out.
 const (
 	tunnelPart   = 2
 	arrivingPart = 8
-	// controlPart is the part of the tunnels' places that is for control connections:
-	// a Warpgate has one, and two data connections at least.
+	// controlPart is the part of the tunnels' places that is for control connections. A
+	// Warpgate has one of them, and two data connections at least.
 	controlPart = 8
-	// MaxConnections bounds public connections of one edge, as Envoy advises
-	// for an edge: idle ones take 1.5 GB then.
+	// MaxConnections bounds the public connections of one edge, as Envoy advises for an edge.
+	// So many idle ones take 1.5 GB.
 	MaxConnections = 50_000
 	// DefaultConnections is for systems without a limit on descriptors.
 	DefaultConnections = 131_072
-	// minConnections is room for one of each kind.
+	// minConnections leaves room for each kind.
 	minConnections = 64
-	// DefaultEnvironmentShare is how many of a hundred connections one environment may
-	// hold while they are scarce.
+	// DefaultEnvironmentShare is how many of a hundred connections one environment may hold
+	// while connections are scarce.
 	DefaultEnvironmentShare = 25
 	percent                 = 100
 )
 
-// places are the connections of an edge by kind.
+// places are the tables of an edge's connections by kind.
 type places struct {
-	arriving       *admission.Table // of the public listener, before it is known what they want
-	tunnelArriving *admission.Table // the same of the listener for Warpgates, if there is one
+	arriving       *admission.Table // at the public listener, before the handshake says who it is
+	tunnelArriving *admission.Table // the same at the listener for Warpgates, if there is one
 	public         *admission.Table
 	controls, data *admission.Table
 	admin          *admission.Table
@@ -64,14 +64,14 @@ func DataPlaces(connections int) int {
 	return tunnels - tunnels/controlPart
 }
 
-// all are the tables by the name that metrics have for them.
+// all are the tables, by the names that metrics give them.
 func (p *places) all() map[string]*admission.Table {
 	return map[string]*admission.Table{
 		"arriving": p.arriving, "arriving_tunnel": p.tunnelArriving, "public": p.public, "control": p.controls, "data": p.data, "admin": p.admin,
 	}
 }
 
-// judgePlaces fills in and checks what is configured of connections.
+// judgePlaces fills in defaults of the settings about connections, and checks them.
 func (c *Config) judgePlaces() error {
 	if c.Connections == 0 {
 		c.Connections = DefaultConnections
