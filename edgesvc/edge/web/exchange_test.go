@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,14 +21,19 @@ import (
 
 // counts keeps what a Meter is told.
 type counts struct {
+	mu     sync.Mutex
 	panics int
 	ended  []Outcome
 }
 
-func (c *counts) Opened(Version)  {}
-func (c *counts) Closed(Version)  {}
-func (c *counts) Panicked()       { c.panics++ }
-func (c *counts) Ended(o Outcome) { c.ended = append(c.ended, o) }
+func (c *counts) Opened(Version) {}
+func (c *counts) Closed(Version) {}
+func (c *counts) Panicked()      { c.panics++ }
+func (c *counts) Ended(o Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, o)
+}
 
 // newExchange makes an exchange of a server that ends with cut.
 func newExchange(t *testing.T, cut context.Context) (*exchange, *counts, *bytes.Buffer) {

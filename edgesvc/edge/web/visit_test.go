@@ -1,6 +1,7 @@
 package web
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,10 +12,10 @@ import (
 // sites counts how often somebody looks for a host.
 type sites struct {
 	site  *policy.Site
-	looks int
+	looks atomic.Int32
 }
 
-func (s *sites) Site(string) *policy.Site { s.looks++; return s.site }
+func (s *sites) Site(string) *policy.Site { s.looks.Add(1); return s.site }
 
 // A connection looks for its host once, follows what is in force there, and looks again
 // when the environment has lost the host.
@@ -32,12 +33,12 @@ func TestVisit(t *testing.T) {
 	if v.host != "shop.example.com" {
 		t.Errorf("the host is %q", v.host)
 	}
-	expect := func(want *policy.Table, looks int) {
+	expect := func(want *policy.Table, looks int32) {
 		t.Helper()
-		hosts.looks = 0
+		hosts.looks.Store(0)
 		decided, _ := v.decide(&policy.Request{Method: "GET"})
-		if decided != want || v.table() != want || hosts.looks != looks {
-			t.Errorf("decided by %v, in force %v, %d looks", decided, v.table(), hosts.looks)
+		if decided != want || v.table() != want || hosts.looks.Load() != looks {
+			t.Errorf("decided by %v, in force %v, %d looks", decided, v.table(), hosts.looks.Load())
 		}
 	}
 	expect(nil, 2) // nobody has the host

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// noTunnels has no Warpgate.
+type noTunnels struct{}
+
+func (noTunnels) PickBut(string, []string, ...*tunnel.Session) *tunnel.Session { return nil }
+
+// serve runs a server behind TLS, and gives a client of it for each version of HTTP.
+func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
+	t.Helper()
+	certificates := httptest.NewUnstartedServer(nil)
+	certificates.StartTLS() // lends its certificate
+	t.Cleanup(certificates.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := admission.New(admission.Config{Name: "public", Places: 100})
+	s := New(Config{
+		Hosts: hosts, Tunnels: noTunnels{}, Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
+		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
+	})
+	var wg sync.WaitGroup
+	wg.Go(s.Run)
+	wg.Go(func() {
+		for {
+			c, err := admission.Listener{Listener: l, Table: table}.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				conn := tls.Server(c, &tls.Config{Certificates: certificates.TLS.Certificates, NextProtos: Protocols()})
+				if conn.Handshake() == nil {
+					s.ServeConn(conn, c.(*admission.Conn))
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		s.Close()
+		table.Close()
+		wg.Wait()
+	})
+	clients := map[string]*http.Client{}
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		transport := &http.Transport{
+			ForceAttemptHTTP2: http2,
+			TLSClientConfig:   &tls.Config{ServerName: host, InsecureSkipVerify: true},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
+			},
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		clients[name] = &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	}
+	return clients
+}
+
+// Both versions of HTTP are judged alike, also when the connection was there before what
+// is in force changed.
+func TestServer_BothVersionsAreJudgedAlike(t *testing.T) {
+	const host = "shop.example.com"
+	hosts := &sites{site: &policy.Site{}}
+	table, err := policy.Compile(&mezu.Bundle{
+		Environment: "env_00000000000000000000000001", Endpoint: "shop", Issued: time.Unix(0, 0), Position: mezu.Position{Epoch: 1, Revision: 1}, Enabled: true,
+		Routes: []mezu.Route{{Prefix: "/shop/"}, {Prefix: "/office/", DenyIPs: []string{"127.0.0.0/8"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, client := range serve(t, hosts, host) {
+		ask := func(url string, want mezu.Code) {
+			t.Helper()
+			resp, err := client.Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			var p problem
+			if want != "" {
+				err = json.Unmarshal(body, &p)
+			}
+			if resp.Proto != version || err != nil || p.Code != want || want != "" && resp.StatusCode != want.Status() || want == "" && resp.StatusCode != 204 {
+				t.Errorf("%s over %s: %s %s", url, resp.Proto, resp.Status, body)
+			}
+		}
+		hosts.site.Set(nil)
+		ask("https://"+host+"/shop/", mezu.CodeUnknownHost)
+		hosts.site.Set(table)
+		ask("https://"+host+"/shop/", mezu.CodeNoWarpgate)
+		ask("https://"+host+"/office/", mezu.CodeForbidden)
+		ask("https://"+host+"/", mezu.CodeNoRoute)
+		ask("https://other.example.com/shop/", mezu.CodeWrongHost)
+		ask("https://"+host+"/.mezu/probe?hop=edge", "")
+		ask("https://"+host+"/.mezu/probe", mezu.CodeNoWarpgate)
+		ask("https://"+host+"/.mezu/", mezu.CodeNoRoute)
+	}
+}
