@@ -44,6 +44,38 @@ func (u Upstream) Network() string {
 	return "tcp"
 }
 
+// localhost is the one name that means this machine.
+const localhost = "localhost"
+
+// Addresses are what to dial, one after the other until one answers. The name
+// localhost is 127.0.0.1 and then ::1, whatever a resolver would say. Everything else
+// is dialled as it is written.
+func (u Upstream) Addresses() []string {
+	if host, port, err := net.SplitHostPort(u.Address); err == nil && host == localhost && u.Scheme != UpstreamUnix {
+		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+	}
+	return []string{u.Address}
+}
+
+// Loopback reports whether all that is dialled are loopback addresses: then this
+// machine, or this container, answers. A name below localhost is none, because a
+// resolver says where it leads. A unix socket is none, because it has no address.
+func (u Upstream) Loopback() bool {
+	if u.Scheme == UpstreamUnix {
+		return false
+	}
+	for _, address := range u.Addresses() {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return false
+		}
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
 // upstreamForms ends the errors of ParseUpstream.
 const upstreamForms = "host:port, http://, https://, h2c:// or unix:/path is expected"
 
@@ -74,7 +106,7 @@ func ParseUpstream(s string) (Upstream, error) {
 	} else {
 		rest = s
 		if s != "" && strings.Trim(s, "0123456789") == "" {
-			rest = "localhost:" + s
+			rest = localhost + ":" + s
 		}
 	}
 	if strings.ContainsAny(rest, "/?#@ ") {

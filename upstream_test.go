@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,29 @@ func TestParseUpstream(t *testing.T) {
 	}
 	if _, err := mezu.ParseUpstream("unix:/" + long(106)); err != nil {
 		t.Errorf("107 characters: %v", err)
+	}
+}
+
+func TestUpstream_Loopback(t *testing.T) {
+	both := []string{"127.0.0.1:8080", "[::1]:8080"}
+	for s, addresses := range map[string][]string{
+		"8080": both, "localhost:8080": both, "https://LocalHost:8080": both, "h2c://localhost.:8080": both,
+		"127.0.0.1:1": {"127.0.0.1:1"}, "127.8.9.10:1": {"127.8.9.10:1"}, "https://[::1]:1": {"[::1]:1"}, "[::ffff:127.0.0.1]:1": {"127.0.0.1:1"},
+	} {
+		u, err := mezu.ParseUpstream(s)
+		if err != nil || !u.Loopback() || !slices.Equal(u.Addresses(), addresses) {
+			t.Errorf("%q: loopback %v, dialled as %q, %v", s, u.Loopback(), u.Addresses(), err)
+		}
+	}
+	// Names that a resolver is asked for, and addresses of other machines.
+	for _, s := range []string{
+		"x.localhost:1", "https://x.localhost:1", "a.b.localhost:1", "localhost.localdomain:1", "localhost.example:1", "localhost6:1", "notlocalhost:1", "127.1:1", "2130706433:1",
+		"127.0.0.1.example:1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[fe80::1%lo]:1", "app:1", "unix:/run/localhost", "unix:/localhost:1",
+	} {
+		u, err := mezu.ParseUpstream(s)
+		if err != nil || u.Loopback() || !slices.Equal(u.Addresses(), []string{u.Address}) {
+			t.Errorf("%q: loopback %v, dialled as %q, %v", s, u.Loopback(), u.Addresses(), err)
+		}
 	}
 }
 

@@ -139,7 +139,7 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 	}
 	return &http.Transport{
 		Protocols:              protocols,
-		DialContext:            f.dialTracked,
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.dialTracked(ctx, u) },
 		TLSHandshakeTimeout:    dialTimeout,
 		TLSClientConfig:        f.workloadTLS(u),
 		DisableCompression:     true,
@@ -160,11 +160,11 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 
 // dialTracked dials for net/http, which goes on with a dial that nobody waits for any
 // more, until the Forwarder is closed.
-func (f *Forwarder) dialTracked(ctx context.Context, network, address string) (net.Conn, error) {
+func (f *Forwarder) dialTracked(ctx context.Context, u mezu.Upstream) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(f.life, cancel)()
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	conn, err := Dial(ctx, &net.Dialer{Timeout: dialTimeout}, u)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -56,19 +57,52 @@ func (f *Forwarder) pool(u mezu.Upstream) *pool {
 
 // dialer makes connections that speak HTTP/1.1.
 func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
-	network, address := u.Network(), u.Address
+	plain := func(ctx context.Context, by time.Time) (net.Conn, error) {
+		return Dial(ctx, &net.Dialer{Timeout: dialTimeout, Deadline: by}, u)
+	}
 	if u.Scheme != mezu.UpstreamHTTPS {
-		return func(ctx context.Context, by time.Time) (net.Conn, error) {
-			d := net.Dialer{Timeout: dialTimeout, Deadline: by}
-			return d.DialContext(ctx, network, address)
-		}
+		return plain
 	}
 	cfg := f.workloadTLS(u)
 	cfg.NextProtos = []string{"http/1.1"}
+	cfg.ServerName, _, _ = net.SplitHostPort(u.Address)
 	return func(ctx context.Context, by time.Time) (net.Conn, error) {
-		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout, Deadline: by}, Config: cfg}
-		return d.DialContext(ctx, network, address)
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		if !by.IsZero() {
+			ctx, cancel = context.WithDeadline(ctx, by)
+			defer cancel()
+		}
+		raw, err := plain(ctx, by)
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(raw, cfg)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			raw.Close()
+			return nil, err
+		}
+		return conn, nil
 	}
+}
+
+// Dialer connects to one address; it is a net.Dialer outside of tests.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Dial connects to the workload at u, at the first of its addresses that answers. If
+// none does, the error is that of the first.
+func Dial(ctx context.Context, d Dialer, u mezu.Upstream) (net.Conn, error) {
+	var first error
+	for _, address := range u.Addresses() {
+		conn, err := d.DialContext(ctx, u.Network(), address)
+		if err == nil {
+			return conn, nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return nil, first
 }
 
 // abort closes a connection without TLS's farewell, which waits for a peer that

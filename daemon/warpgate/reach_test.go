@@ -196,6 +196,7 @@ func TestWorkloadHint(t *testing.T) {
 		{"http://[::1]:8080", cgroup, nil, "host.docker.internal:8080"},
 		{"8080", docker, pod, "same pod"},
 		{"app:8080", docker, nil, "check host and port"},
+		{"x.localhost:8080", docker, nil, "check host and port"},
 		{"localhost:8080", host, nil, "start the workload, or check the port"},
 		{"localhost:8080", empty, nil, "start the workload, or check the port"},
 		{"unix:/run/app.sock", docker, nil, "mount its socket"},

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward"
 )
 
 // Limits of the look for a workload at start.
@@ -24,7 +24,7 @@ const (
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 	dialer := &net.Dialer{Timeout: probeTimeout}
 	for said := false; ; {
-		conn, err := dialer.DialContext(ctx, u.Network(), u.Address)
+		conn, err := forward.Dial(ctx, dialer, u)
 		if err == nil {
 			conn.Close()
 			if said {
@@ -68,10 +68,10 @@ func workloadHint(u mezu.Upstream, p place) string {
 	if u.Scheme == mezu.UpstreamUnix {
 		return "start the workload, or mount its socket where this process sees it"
 	}
-	host, port, _ := net.SplitHostPort(u.Address)
-	if !isLoopback(host) {
+	if !u.Loopback() {
 		return "start the workload and check host and port"
 	}
+	_, port, _ := net.SplitHostPort(u.Address)
 	switch p.kind() {
 	case inPod:
 		return "localhost is this pod: run the workload in the same pod, or name its Service, for instance --upstream my-service:" + port
@@ -83,15 +83,6 @@ func workloadHint(u mezu.Upstream, p place) string {
 
 // hintHere is for a workload on this very machine.
 const hintHere = "start the workload, or check the port"
-
-// isLoopback reports whether host means this very machine, or container.
-func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
-}
 
 // place is where the process runs, as far as files and environment tell.
 type place struct {
