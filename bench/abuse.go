@@ -156,7 +156,7 @@ func (b *bench) takeTenantsAt(ctx context.Context, round int, name string, serve
 	if err := os.WriteFile(key, []byte(loudKey), 0o600); err != nil {
 		return err
 	}
-	loud, err := start(b.dir, "loud", true, nil, b.self, "loud", "-addr", addr, "-key", key, "-pause", (quietPause / loudTimes).String(), "-for", (length + 2*settleTime).String())
+	loud, err := start(b.dir, "loud", true, nil, b.self, "loud", "-addr", addr, "-key", key, "-pause", (quietPause / loudTimes).String(), "-for", (length + 2*rampTime).String())
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (b *bench) takeTenantsAt(ctx context.Context, round int, name string, serve
 	if err != nil {
 		return err
 	}
-	time.Sleep(settleTime) // its burst is over then
+	time.Sleep(rampTime) // its burst is over then
 	before, err := server.cpu()
 	if err != nil {
 		return err

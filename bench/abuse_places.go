@@ -28,10 +28,10 @@ const (
 	// hoarders is how many bodies one address sends slowly, largeHoarders how many of
 	// those that hold a data connection each. Of HTTP/1.1 each has a connection of its own.
 	hoarders, largeHoarders = 5000, 3000
-	// standLook lies between two looks at how many descriptors a target has, standLooks is
-	// how many are to be alike in a row before the crowd stands, and standTime is how long
+	// steadyLook lies between two looks at how many descriptors a target has, steadyLooks is
+	// how many are to be alike in a row before the crowd counts as complete, and steadyTime is how long
 	// that is waited for: its bodies have 20 s, of which the measure takes some.
-	standLook, standLooks, standTime = 100 * time.Millisecond, 6, 15 * time.Second
+	steadyLook, steadyLooks, steadyTime = 100 * time.Millisecond, 6, 15 * time.Second
 	// hoardStreams is how many of them are on one connection of HTTP/2: what the edge
 	// allows.
 	hoardStreams = 100
@@ -75,7 +75,7 @@ func (b *bench) takePlacesOf(ctx context.Context, round int, t target, name stri
 		return err
 	}
 	defer p.stop()
-	if err := stands(ctx, t); err != nil {
+	if err := awaitSteady(ctx, t); err != nil {
 		return err
 	}
 	beside, err := smallRequests(ctx, t, hoardLength)
@@ -84,16 +84,16 @@ func (b *bench) takePlacesOf(ctx context.Context, round int, t target, name stri
 	}
 	putPercentiles(b, round, "places", t.name, name, beside)
 	p.stop()
-	return stands(ctx, t) // what is measured next has nothing of its end
+	return awaitSteady(ctx, t) // what is measured next has nothing of its end
 }
 
-// stands waits until nothing is made or ended any more for a crowd: the connections of
+// awaitSteady waits until nothing is made or ended any more for a crowd: the connections of
 // all kinds stay as many as they are.
-func stands(ctx context.Context, t target) error {
-	tick := time.NewTicker(standLook)
+func awaitSteady(ctx context.Context, t target) error {
+	tick := time.NewTicker(steadyLook)
 	defer tick.Stop()
 	alike, was := 0, -1
-	for end := time.Now().Add(standTime); alike < standLooks; {
+	for end := time.Now().Add(steadyTime); alike < steadyLooks; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -111,7 +111,7 @@ func stands(ctx context.Context, t target) error {
 			alike, was = 0, n
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the crowd does not stand after %v: %d descriptors", standTime, n)
+			return fmt.Errorf("the crowd is not complete after %v: %d descriptors", steadyTime, n)
 		}
 	}
 	return nil

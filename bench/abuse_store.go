@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/mezusphere/mezu/bench/people"
+	"github.com/mezusphere/mezu/bench/inprocess"
 )
 
 // Figures about opening the embedded store.
@@ -26,13 +26,13 @@ func takeOpening(ctx context.Context, b *bench, round int) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		size, err := people.FillStore(ctx, dir, openingSize)
+		size, err := inprocess.FillStore(ctx, dir, openingSize)
 		if err != nil {
 			return fmt.Errorf("filling the store: %w", err)
 		}
 		b.results.put(round, "opening", nameControl, figOnDisk, float64(size>>20))
 	}
-	ours, bare, err := people.OpenStore(dir)
+	ours, bare, err := inprocess.OpenStore(dir)
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/mezusphere/mezu/bench/people"
+	"github.com/mezusphere/mezu/bench/inprocess"
 )
 
 // bench is everything that runs.
@@ -19,8 +19,8 @@ type bench struct {
 	dir     string // of this run, removed at its end
 	self    string // this program
 	results results
-	// Installations of package people over either engine.
-	overBadger, overEtcd engineOfPeople
+	// Installations of package inprocess over either engine.
+	overBadger, overEtcd storeEngine
 
 	pair     certificateFiles
 	bin      programs
@@ -41,8 +41,8 @@ type bench struct {
 // note, but the workload.
 func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err error) {
 	b = &bench{o: o, log: log,
-		overBadger: engineOfPeople{measure: "users", name: nameEngine, open: people.Open},
-		overEtcd:   engineOfPeople{measure: "etcd", name: nameEtcd, open: people.OpenEtcd}}
+		overBadger: storeEngine{measure: "users", name: nameEngine, open: inprocess.Open},
+		overEtcd:   storeEngine{measure: "etcd", name: nameEtcd, open: inprocess.OpenEtcd}}
 	if b.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (b *bench) close() error {
 		p.stop()
 	}
 	var err error
-	for _, e := range []engineOfPeople{b.overBadger, b.overEtcd} {
+	for _, e := range []storeEngine{b.overBadger, b.overEtcd} {
 		if e.opened != nil {
 			err = errors.Join(err, e.opened.Close())
 		}

@@ -46,8 +46,8 @@ func ofControl(measure, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get(measure, nameControl, name) }
 }
 
-// over is a figure of ours through a reference's.
-func over(measure, name, reference string) func(*results) float64 {
+// ratioTo is a figure of ours through a reference's.
+func ratioTo(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, ratio) }
 }
 
@@ -111,23 +111,23 @@ func worse(measure, name, base, target, reference string) func(*results) float64
 // goals, in the order of docs/performance.md.
 var goals = []goal{
 	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
-	{"the same ÷ ReverseProxy, where the machine differs", false, 1.3, "", over("http1", figCPU, nameGoProxy)},
+	{"the same ÷ ReverseProxy, where the machine differs", false, 1.3, "", ratioTo("http1", figCPU, nameGoProxy)},
 	{"CPU-s per 100,000 HTTP/2 requests", false, 11, "", ours("http2", figCPU)},
-	{"the same ÷ ReverseProxy, where the machine differs", false, 1.2, "", over("http2", figCPU, nameGoProxy)},
-	{"HTTP/1.1 requests/s ÷ ReverseProxy", true, 1, "", over("http1", figRate, nameGoProxy)},
-	{"HTTP/1.1 requests/s ÷ nginx", true, 0.5, "", over("http1", figRate, nameNginx)},
-	{"HTTP/2 requests/s ÷ ReverseProxy", true, 1, "", over("http2", figRate, nameGoProxy)},
-	{"download, one stream ÷ nginx", true, 0.65, "", over("bulk", figDown1, nameNginx)},
-	{"download, eight streams ÷ nginx", true, 0.6, "", over("bulk", figDown8, nameNginx)},
+	{"the same ÷ ReverseProxy, where the machine differs", false, 1.2, "", ratioTo("http2", figCPU, nameGoProxy)},
+	{"HTTP/1.1 requests/s ÷ ReverseProxy", true, 1, "", ratioTo("http1", figRate, nameGoProxy)},
+	{"HTTP/1.1 requests/s ÷ nginx", true, 0.5, "", ratioTo("http1", figRate, nameNginx)},
+	{"HTTP/2 requests/s ÷ ReverseProxy", true, 1, "", ratioTo("http2", figRate, nameGoProxy)},
+	{"download, one stream ÷ nginx", true, 0.65, "", ratioTo("bulk", figDown1, nameNginx)},
+	{"download, eight streams ÷ nginx", true, 0.6, "", ratioTo("bulk", figDown8, nameNginx)},
 	{"CPU-s per GiB down", false, 3.0, "", ours("bulk", figDown1+cpuSuffix)},
-	{"upload, one stream ÷ nginx", true, 0.95, "", over("bulk", figUp1, nameNginx)},
-	{"upload, eight streams ÷ nginx", true, 0.8, "", over("bulk", figUp8, nameNginx)},
+	{"upload, one stream ÷ nginx", true, 0.95, "", ratioTo("bulk", figUp1, nameNginx)},
+	{"upload, eight streams ÷ nginx", true, 0.8, "", ratioTo("bulk", figUp8, nameNginx)},
 	{"CPU-s per GiB up", false, 3.2, "", ours("bulk", figUp1+cpuSuffix)},
 	{"median added at one connection over the workload", false, 250, " µs", added("latency", figP50us, nameDirect)},
-	{"new TLS connections/s ÷ nginx", true, 0.95, "", over("connections", figRate, nameNginx)},
+	{"new TLS connections/s ÷ nginx", true, 0.95, "", ratioTo("connections", figRate, nameNginx)},
 	{"p99 of small requests beside one slow and one fast download", false, 10, " ms", ours("line", figSlowFast+p99Suffix)},
-	{"the same ÷ ReverseProxy, if that is missed", false, 2, "", over("line", figSlowFast+p99Suffix, nameGoProxy)},
-	{"the fast download ÷ nginx", true, 0.6, "", over("line", figSlowFast+rateSuffix, nameNginx)},
+	{"the same ÷ ReverseProxy, if that is missed", false, 2, "", ratioTo("line", figSlowFast+p99Suffix, nameGoProxy)},
+	{"the fast download ÷ nginx", true, 0.6, "", ratioTo("line", figSlowFast+rateSuffix, nameNginx)},
 	{"per idle Warpgate at the edge", false, 64, " KiB", ours("idle", figPerWarpgate)},
 	{"per idle WebSocket at edge + Warpgate", false, 100, " KiB", ours("idle", figPerSocket)},
 	{"good again after the edge was killed and listens", false, 300, " ms", ours("recovery", figEdgeBack)},

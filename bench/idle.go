@@ -64,17 +64,17 @@ func (i *observed) measure(ctx context.Context, dir string) (m memory, err error
 		return m, ctx.Err()
 	}
 	for _, r := range []struct {
-		p               *process
-		socket          string
-		stands, settled *float64
+		p                   *process
+		socket              string
+		resident, collected *float64
 	}{{i.in.edge, "edge", &m.edge, &m.edgeUsed}, {i.warpgate, "warpgate", &m.warpgate, &m.warpgateUsed}} {
-		if *r.stands, err = r.p.rss(); err != nil {
+		if *r.resident, err = r.p.rss(); err != nil {
 			return m, err
 		}
 		if _, err := askProfiler(ctx, filepath.Join(i.in.dir, r.socket+".sock"), "/collect"); err != nil {
 			return m, err
 		}
-		if *r.settled, err = r.p.rss(); err != nil {
+		if *r.collected, err = r.p.rss(); err != nil {
 			return m, err
 		}
 	}

@@ -53,7 +53,7 @@ func takeStart(ctx context.Context, b *bench, round int) error {
 	put(figRegistration, milliseconds(connected.Sub(ready)))
 	put("first answer ms", milliseconds(answered.Sub(ready)))
 	put("all ms", milliseconds(answered.Sub(begin)))
-	time.Sleep(settleTime)
+	time.Sleep(rampTime)
 	resident, err := p.rss()
 	if err != nil {
 		return err

@@ -255,7 +255,7 @@ const (
 	smallPause   = 5 * time.Millisecond // 200 a second
 	smallClients = 16
 	slowPause    = 50 * time.Millisecond // between two reads of 64 KiB: 1.3 MB/s
-	settleTime   = 300 * time.Millisecond
+	rampTime     = 300 * time.Millisecond
 )
 
 // takeLine looks for what holds up small requests.
@@ -292,13 +292,13 @@ func (b *bench) takeScene(ctx context.Context, round int, t target, name string,
 	var fetch *process
 	if bulk {
 		var err error
-		length := settleTime + b.o.length
+		length := rampTime + b.o.length
 		fetch, err = start(b.dir, "fetch", true, nil, b.self, "fetch", "-addr", t.addr, "-host", t.host, "-secure="+strconv.FormatBool(t.secure), "-for", length.String())
 		if err != nil {
 			return err
 		}
 	}
-	time.Sleep(settleTime)
+	time.Sleep(rampTime)
 	took, err := smallRequests(ctx, t, b.o.length)
 	if fetch != nil {
 		line, lineErr := fetch.line()

@@ -129,8 +129,8 @@ func (b *bench) profileUnder(ctx context.Context, out io.Writer, i *observed, na
 	parts := []string{"edge", "warpgate"}
 	errs := make([]error, len(parts)+1)
 	var wg sync.WaitGroup
-	wg.Go(func() { _, errs[len(parts)] = drive(ctx, b.dir, i.t, b.o.length+4*settleTime) })
-	time.Sleep(settleTime)
+	wg.Go(func() { _, errs[len(parts)] = drive(ctx, b.dir, i.t, b.o.length+4*rampTime) })
+	time.Sleep(rampTime)
 	for n, part := range parts {
 		wg.Go(func() {
 			errs[n] = fetchProfile(ctx, filepath.Join(i.in.dir, part+".sock"), int(b.o.length.Seconds()), b.profileFile(part, name))

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mezusphere/mezu/bench/people"
+	"github.com/mezusphere/mezu/bench/inprocess"
 )
 
 // Names of figures about users.
@@ -45,19 +45,19 @@ const nameRatio = "ratio"
 // sized names a directory by its size.
 func sized(n int) string { return fmt.Sprintf("%d users", n) }
 
-// engineOfPeople opens installations over one engine, for all measures that it has.
-type engineOfPeople struct {
+// storeEngine opens installations over one engine, for all measures that it has.
+type storeEngine struct {
 	measure, name string
-	open          func(ctx context.Context, dir string) (*people.Installation, error)
-	opened        *people.Installation
+	open          func(ctx context.Context, dir string) (*inprocess.Installation, error)
+	opened        *inprocess.Installation
 }
 
-// installationOfPeople is the one over an engine that all measures share.
-func (b *bench) installationOfPeople(ctx context.Context, e *engineOfPeople) (*people.Installation, error) {
+// openInProcess is the one over an engine that all measures share.
+func (b *bench) openInProcess(ctx context.Context, e *storeEngine) (*inprocess.Installation, error) {
 	if e.opened != nil {
 		return e.opened, nil
 	}
-	dir := filepath.Join(b.dir, "people-"+e.measure)
+	dir := filepath.Join(b.dir, "inprocess-"+e.measure)
 	err := os.Mkdir(dir, 0o700)
 	if err != nil {
 		return nil, err
@@ -78,19 +78,19 @@ func takeEtcd(ctx context.Context, b *bench, round int) error {
 }
 
 // takePairs times operations on one record, or a page of them, beside the bare engine.
-func (b *bench) takePairs(ctx context.Context, round int, e *engineOfPeople) error {
-	in, err := b.installationOfPeople(ctx, e)
+func (b *bench) takePairs(ctx context.Context, round int, e *storeEngine) error {
+	in, err := b.openInProcess(ctx, e)
 	if err != nil {
 		return err
 	}
-	for _, k := range people.Kinds() {
+	for _, k := range inprocess.Kinds() {
 		t, err := in.Take(ctx, k, timesCreate, timesRead, timesList)
 		if err != nil {
 			return fmt.Errorf("a %s: %w", k.Name, err)
 		}
 		for _, f := range []struct {
 			name string
-			people.Pair
+			inprocess.Pair
 		}{{figCreate, t.Create}, {figRead, t.Show}, {figList, t.List}} {
 			ours, bare := microseconds(middle(f.Ours)), microseconds(middle(f.Bare))
 			name := k.Name + ", " + f.name
@@ -105,7 +105,7 @@ func (b *bench) takePairs(ctx context.Context, round int, e *engineOfPeople) err
 // takeManyUsers times finding and listing in directories of rising size, which it
 // fills in the first round.
 func takeManyUsers(ctx context.Context, b *bench, round int) error {
-	in, err := b.installationOfPeople(ctx, &b.overBadger)
+	in, err := b.openInProcess(ctx, &b.overBadger)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func takeManyUsers(ctx context.Context, b *bench, round int) error {
 		return err
 	}
 	var figures []timed
-	for _, filter := range people.Filters() {
+	for _, filter := range inprocess.Filters() {
 		suffix := ""
 		if filter != "" {
 			suffix = ", " + filter
@@ -162,8 +162,8 @@ type pool struct {
 }
 
 // takeLookups times finding one user in each directory beside the bare engine, in turn.
-func (b *bench) takeLookups(ctx context.Context, round int, in *people.Installation, pools []pool) error {
-	pairs := make([]people.Pair, len(pools))
+func (b *bench) takeLookups(ctx context.Context, round int, in *inprocess.Installation, pools []pool) error {
+	pairs := make([]inprocess.Pair, len(pools))
 	for range timesLookup {
 		for i, p := range pools {
 			ours, err := in.Lookup(ctx, p.directory)

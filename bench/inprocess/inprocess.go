@@ -1,10 +1,10 @@
-// Package people times operations of the control plane in this process, over its embedded
+// Package inprocess times operations of the control plane in this process, over its embedded
 // store or over an etcd cluster, beside the bare engine with the same bytes: above all
 // those on directories and users.
 //
 // What lives here: making records, and clocks around calls. What may not: tables, goals,
 // and anything that a program of ours needs. Only bench imports it.
-package people
+package inprocess
 
 import (
 	"context"
@@ -158,7 +158,7 @@ func (in *Installation) Close() error {
 	return errors.Join(errs...)
 }
 
-func place(directory string) service.Place {
+func directoryPath(directory string) service.Place {
 	return service.Place{Organization: "acme", Directory: directory}
 }
 
@@ -209,7 +209,7 @@ func (in *Installation) Fill(ctx context.Context, directory string, n int) (floa
 // importAll imports users, again what the makers take from one another.
 func (in *Installation) importAll(ctx context.Context, directory string, batch []mezu.User) error {
 	for {
-		n, err := in.service.ImportUsers(ctx, place(directory), batch)
+		n, err := in.service.ImportUsers(ctx, directoryPath(directory), batch)
 		if batch = batch[n:]; mezu.CodeOf(err) != mezu.CodeUnavailable {
 			return err
 		}

@@ -1,4 +1,4 @@
-package people
+package inprocess
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 func (in *Installation) Lookup(ctx context.Context, directory string) (time.Duration, error) {
 	address := mail(rand.IntN(in.made[directory]))
 	begin := time.Now()
-	out, err := in.service.ListUsers(ctx, in.caller, place(directory), mezu.UserFilter{Email: address}, service.Paging{})
+	out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), mezu.UserFilter{Email: address}, service.Paging{})
 	took := time.Since(begin)
 	if err == nil && (len(out.Items) != 1 || out.Items[0].Profile.Email != address) {
 		err = fmt.Errorf("%s finds %d users", address, len(out.Items))
@@ -43,7 +43,7 @@ func (k *keys) any() []byte {
 // CopyBare writes the records that lookups in a directory read, as the driver has them,
 // with the engine alone, and remembers their keys.
 func (in *Installation) CopyBare(ctx context.Context, directory string) error {
-	dir, err := in.service.GetDirectory(ctx, in.caller, place(directory))
+	dir, err := in.service.GetDirectory(ctx, in.caller, directoryPath(directory))
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (in *Installation) Page(ctx context.Context, directory, filter string, last
 		}
 	}
 	begin := time.Now()
-	out, err := in.service.ListUsers(ctx, in.caller, place(directory), f, page)
+	out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), f, page)
 	took := time.Since(begin)
 	if err == nil && len(out.Items) != pageSize {
 		err = fmt.Errorf("a page of %d users", len(out.Items))
@@ -115,7 +115,7 @@ func (in *Installation) toLast(ctx context.Context, directory, filter string, f 
 	}
 	token, seen := "", 0
 	for next := ""; ; {
-		out, err := in.service.ListUsers(ctx, in.caller, place(directory), f, service.Paging{Size: pageSize, Token: next})
+		out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), f, service.Paging{Size: pageSize, Token: next})
 		if err != nil {
 			return "", err
 		}

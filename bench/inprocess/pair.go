@@ -1,4 +1,4 @@
-package people
+package inprocess
 
 import (
 	"context"
@@ -73,15 +73,15 @@ func Kinds() []Kind {
 			return len(out.Items), err
 		}},
 		{"user", "user/", func(ctx context.Context, in *Installation, i int) error {
-			_, err := in.service.CreateUser(ctx, in.caller, place(few), user(i), service.Once{})
+			_, err := in.service.CreateUser(ctx, in.caller, directoryPath(few), user(i), service.Once{})
 			return err
 		}, func(ctx context.Context, in *Installation, item string) error {
-			at := place(few)
+			at := directoryPath(few)
 			at.Item = item
 			_, err := in.service.GetUser(ctx, in.caller, at)
 			return err
 		}, func(ctx context.Context, in *Installation) (int, error) {
-			out, err := in.service.ListUsers(ctx, in.caller, place(few), mezu.UserFilter{}, paging)
+			out, err := in.service.ListUsers(ctx, in.caller, directoryPath(few), mezu.UserFilter{}, paging)
 			return len(out.Items), err
 		}},
 	}
