@@ -33,11 +33,11 @@ const (
 	// slowCrowd is how many connections send the beginning of a head and then a byte
 	// now and then; the edge cuts them after ten seconds.
 	slowCrowd = 5000
-	// crowdLength is shorter than what is left of those ten seconds when the last of
-	// the crowd is there.
+	// crowdLength is shorter than what is left of those ten seconds once the whole crowd
+	// has connected.
 	crowdLength = 4 * time.Second
-	// The quiet tenant asks every quietPause, so long that some ten calls are beyond
-	// the 99th percentile; the loud one asks loudTimes as often.
+	// The quiet tenant calls every quietPause, for so long that some ten calls are beyond
+	// the 99th percentile. The loud one calls loudTimes as often.
 	quietPause   = 20 * time.Millisecond
 	quietLengths = 5
 	loudTimes    = 100
@@ -90,9 +90,9 @@ func putPercentiles(b *bench, round int, measure, target, name string, took []fl
 	b.results.put(round, measure, target, name+p99Suffix, percentile(took, 99))
 }
 
-// takeTenants is case A8: what one tenant's calls take beside another's with a hundred
-// times as many, under the limit of calls that a control plane has when nothing else is
-// said. A server that only refuses shows what the machine takes of that.
+// takeTenants is case A8: how long one tenant's calls take beside a tenant that makes a
+// hundred times as many, with the default limit of calls. A server that only refuses
+// shows how much of that is the machine.
 func takeTenants(ctx context.Context, b *bench, round int) error {
 	if b.bin.mezusphere == "" {
 		return errNotOurs

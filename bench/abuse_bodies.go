@@ -35,7 +35,8 @@ const (
 // bodyBytes is the size of a hostile body: near the largest that an apply takes.
 const bodyBytes = 15 << 20
 
-// hostileBodies are requests that become as much as their size lets them.
+// hostileBodies are requests that take as much memory, once they are decoded, as their
+// size allows.
 func hostileBodies() map[string]string {
 	many := func(head, part, tail string) string {
 		return head + strings.Repeat(part, bodyBytes/len(part)) + tail
@@ -122,8 +123,8 @@ func takeBodies(ctx context.Context, b *bench, round int) error {
 	bodies := hostileBodies()
 	foreign := 0.0
 	seconds, memory := map[bool]float64{}, map[bool]float64{} // by whether it is taken
-	// In one order: what is taken first finds the least memory left over, so the dearest
-	// of those that are taken comes before the others.
+	// Always in the same order. The first body that is accepted finds the least memory
+	// to use again, so the dearest of those comes first.
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		body := bodies[name]
 		mib := float64(len(body)) / (1 << 20)

@@ -25,12 +25,13 @@ const (
 )
 
 const (
-	// hoarders is how many bodies one address sends slowly, largeHoarders how many of
-	// those that hold a data connection each. Of HTTP/1.1 each has a connection of its own.
+	// hoarders is how many small bodies one address sends slowly, and largeHoarders how
+	// many large ones, each of which holds a data connection. Over HTTP/1.1 each body has
+	// a connection of its own.
 	hoarders, largeHoarders = 5000, 3000
-	// steadyLook lies between two looks at how many descriptors a target has, steadyLooks is
-	// how many are to be alike in a row before the crowd counts as complete, and steadyTime is how long
-	// that is waited for: its bodies have 20 s, of which the measure takes some.
+	// A crowd is complete once steadyLooks counts of a target's descriptors, steadyLook
+	// apart, were equal. The wait for that ends after steadyTime: the bodies have 20 s,
+	// and the measure needs some of them.
 	steadyLook, steadyLooks, steadyTime = 100 * time.Millisecond, 6, 15 * time.Second
 	// hoardStreams is how many of them are on one connection of HTTP/2: what the edge
 	// allows.
@@ -46,9 +47,9 @@ const (
 	smallHoard, largeHoard = 1 << 10, 1 << 20
 )
 
-// takePlaces is row 7: what small requests take beside one address's slow bodies. The
-// reference is ReverseProxy beside the same crowd: of what both take longer, some is the
-// crowd's own process, which has the same CPUs.
+// takePlaces is row 7: how long small requests take beside one address's slow bodies. The
+// reference is ReverseProxy beside the same crowd, because part of the delay comes from
+// the crowd's own process, which shares the CPUs.
 func takePlaces(ctx context.Context, b *bench, round int) error {
 	return b.inTurn(ctx, round, func(t target) bool { return t.name == nameOurs || t.name == nameBefore || t.name == nameGoProxy }, func(t target) error {
 		alone, err := smallRequests(ctx, t, hoardLength)
@@ -87,8 +88,8 @@ func (b *bench) takePlacesOf(ctx context.Context, round int, t target, name stri
 	return awaitSteady(ctx, t) // what is measured next has nothing of its end
 }
 
-// awaitSteady waits until nothing is made or ended any more for a crowd: the connections of
-// all kinds stay as many as they are.
+// awaitSteady waits until the number of a target's connections, of all kinds, stays the
+// same: the crowd is complete, or gone.
 func awaitSteady(ctx context.Context, t target) error {
 	tick := time.NewTicker(steadyLook)
 	defer tick.Stop()

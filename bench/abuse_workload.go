@@ -35,7 +35,7 @@ var slowSchemes = []string{"http", "h2c", "https"}
 const (
 	// slowReaders begin a download and read its head, at edge and Warpgate alike.
 	slowReaders = 60
-	// slowRest is what memory gets to come to rest.
+	// slowRest is how long the measure waits for memory to stop changing.
 	slowRest = 2 * time.Second
 	// posts are made by postClients, each one after the other.
 	posts       = 4000

@@ -46,22 +46,22 @@ func ofControl(measure, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get(measure, nameControl, name) }
 }
 
-// ratioTo is a figure of ours through a reference's.
+// ratioTo is a figure of ours divided by a reference's.
 func ratioTo(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, ratio) }
 }
 
-// added is a figure of ours less a reference's.
+// added is a figure of ours minus a reference's.
 func added(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, difference) }
 }
 
-// growth is a figure of the largest directory through the smallest's.
+// growth is a figure of the largest directory divided by the smallest's.
 func growth(name string) func(*results) float64 {
 	return func(r *results) float64 { return r.against("manyusers", name, nameLargest, sized(leastUsers), ratio) }
 }
 
-// within is one figure of a target through another of its own, in the same round.
+// within is one figure of a target divided by another of its own, in the same round.
 func within(measure, name, reference, target string) func(*results) float64 {
 	return func(r *results) float64 {
 		a, b := r.find(measure, target, name), r.find(measure, target, reference)
@@ -76,7 +76,7 @@ func within(measure, name, reference, target string) func(*results) float64 {
 	}
 }
 
-// beyond is one figure of a target less another of its own, in the same round.
+// beyond is one figure of a target minus another of its own, in the same round.
 func beyond(measure, name, reference, target string) func(*results) float64 {
 	return func(r *results) float64 {
 		a, b := r.find(measure, target, name), r.find(measure, target, reference)

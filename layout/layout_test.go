@@ -281,7 +281,7 @@ func wide() map[string]struct {
 		"edgesvc/edge/member":         {7, "assembles what makes an edge a member of an installation, and does nothing else"},
 		"edgesvc/edge/web":            {7, "the hub of a request: form, decision, filter, tunnel and relay meet here"},
 		"edgesvc/edge":                {8, "the one place where listener, policy, relay, tunnel and replica meet"},
-		"bench/inprocess":                {9, "puts the operations over both stores together as the control plane does, to time them"},
+		"bench/inprocess":             {9, "puts the operations over both stores together as the control plane does, to time them"},
 		"bench":                       {8, "starts everything it compares"},
 		"e2e":                         {12, "tests of whole processes"},
 		"edgesvc/control/controltest": {11, "runs a whole control plane for tests, and looks into its store as the drivers have it"},
