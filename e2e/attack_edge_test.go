@@ -20,7 +20,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -124,7 +124,7 @@ func (e *evilEdge) exchange(t *testing.T, environment string, first []byte, raw 
 		t.Fatal(err)
 	}
 	r := reply{kind: head[0]}
-	if r.kind == relay.KindFailure {
+	if r.kind == preface.KindFailure {
 		n := int(payload[1])
 		r.code, r.detail = mezu.Code(payload[2:2+n]), string(payload[2+n:])
 		return r
@@ -137,14 +137,14 @@ func (e *evilEdge) exchange(t *testing.T, environment string, first []byte, raw 
 
 // told is the typed head of a request.
 func told(id, client string, at mezu.Position, grant string) []byte {
-	info := relay.RequestInfo{ID: id, Position: at}
+	info := preface.Request{ID: id, Position: at}
 	if client != "" {
 		info.Client = netip.MustParseAddr(client)
 	}
 	if grant != "" {
 		info.Grant = []byte(grant)
 	}
-	return relay.AppendRequestInfo(nil, &info)
+	return preface.AppendRequest(nil, &info)
 }
 
 // TestAttackSecondLine is the second line of defence: an edge with a true
@@ -191,7 +191,7 @@ func forbiddenRequests(t *testing.T, a *target, evil *evilEdge) {
 				continue // each waits 2 s for the configuration that never comes
 			}
 			r := evil.exchange(t, bundle.Environment, told("forbidden", "192.0.2.1", at, "forged grant"), raw)
-			if r.kind != relay.KindFailure || when != "never" && r.code != mezu.CodeRefusedByWarpgate && r.code != mezu.CodeBodyTooLarge {
+			if r.kind != preface.KindFailure || when != "never" && r.code != mezu.CodeRefusedByWarpgate && r.code != mezu.CodeBodyTooLarge {
 				t.Errorf("%s: %.80q was answered with %+v", when, raw, r)
 			}
 		}
@@ -206,7 +206,7 @@ func forbiddenRequests(t *testing.T, a *target, evil *evilEdge) {
 		"GET /public HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + label + ".evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + label + "\r\n\r\n",
 		"GET /public HTTP/1.1\r\nHost: x" + a.host + "\r\n\r\n", "GET /public HTTP/1.1\r\nHost: " + a.host + ".evil.example\r\n\r\n", "GET /public HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
 	} {
-		if r := evil.exchange(t, bundle.Environment, now, raw); r.kind != relay.KindFailure || r.code != mezu.CodeRefusedByWarpgate {
+		if r := evil.exchange(t, bundle.Environment, now, raw); r.kind != preface.KindFailure || r.code != mezu.CodeRefusedByWarpgate {
 			t.Errorf("%.80q was answered with %+v", raw, r)
 		}
 	}
@@ -220,8 +220,8 @@ func forbiddenRequests(t *testing.T, a *target, evil *evilEdge) {
 		}
 	}
 	for what, first := range map[string][]byte{
-		"no request id": {relay.KindRequest, 0, 0, 22, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "cut short": {relay.KindRequest, 0, 0, 1, 4}, "unknown kind": {9, 0, 0, 0}, "a response": {relay.KindResponse, 0, 0, 0},
-		"huge": {relay.KindRequest, 0xff, 0xff, 0xff}, "an id with a line end": bytes.Replace(now, []byte("forbidden"), []byte("for\r\nden:"), 1),
+		"no request id": {preface.KindRequest, 0, 0, 22, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "cut short": {preface.KindRequest, 0, 0, 1, 4}, "unknown kind": {9, 0, 0, 0}, "a response": {preface.KindResponse, 0, 0, 0},
+		"huge": {preface.KindRequest, 0xff, 0xff, 0xff}, "an id with a line end": bytes.Replace(now, []byte("forbidden"), []byte("for\r\nden:"), 1),
 	} {
 		if r := evil.exchange(t, bundle.Environment, first, line("GET /public")+"\r\n"); r.kind != 0 {
 			t.Errorf("%s was answered with %+v", what, r)
@@ -241,7 +241,7 @@ func reservedFromEdge(t *testing.T, a *target, evil *evilEdge, bundle *mezu.Bund
 	a.expect(id, delivery{method: "GET", target: "/p/reserved", route: "p", status: 200})
 	request := "GET /p/reserved HTTP/1.1\r\nHost: " + a.host + "\r\nConnection: X-Forwarded-For, X-Request-Id\r\nX-Request-Id: other\r\n" + fields.String() + "\r\n"
 	hidden := "GET /p/hidden HTTP/1.1\r\nHost: " + a.host + "\r\n\r\n"
-	if r := evil.exchange(t, bundle.Environment, told(id, "127.0.0.1", bundle.Position, "forged grant"), request+hidden); r.kind != relay.KindResponse {
+	if r := evil.exchange(t, bundle.Environment, told(id, "127.0.0.1", bundle.Position, "forged grant"), request+hidden); r.kind != preface.KindResponse {
 		t.Fatalf("the answer is %+v", r)
 	}
 	a.truth(t, a.rec.find(t, id))
@@ -342,7 +342,7 @@ func disabledEnvironment(t *testing.T, a *target, evil *evilEdge) {
 	a.applied(t, bundle.Position)
 	a.refused(t, head("GET", "/public/off")+"\r\n", mezu.CodeEnvironmentDisabled)
 	r := evil.exchange(t, bundle.Environment, told("forbidden", "127.0.0.1", bundle.Position, ""), "GET /public/off HTTP/1.1\r\nHost: "+a.host+"\r\n\r\n")
-	if r.kind != relay.KindFailure || r.code != mezu.CodeRefusedByWarpgate || !strings.Contains(r.detail, string(mezu.CodeEnvironmentDisabled)) {
+	if r.kind != preface.KindFailure || r.code != mezu.CodeRefusedByWarpgate || !strings.Contains(r.detail, string(mezu.CodeEnvironmentDisabled)) {
 		t.Errorf("the answer is %+v", r)
 	}
 	a.setEnabled("production", true)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -32,7 +33,7 @@ func BenchmarkRequestHead(b *testing.B) {
 	var h relay.RequestHead
 	var req relay.Request
 	var names relay.Names
-	info := relay.RequestInfo{Client: netip.MustParseAddr("203.0.113.7")}
+	info := preface.Request{Client: netip.MustParseAddr("203.0.113.7")}
 	out := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -43,7 +44,7 @@ func BenchmarkRequestHead(b *testing.B) {
 			b.Fatal(err)
 		}
 		info.ID = req.ID
-		out = req.Append(relay.AppendRequestInfo(out[:0], &info))
+		out = req.Append(preface.AppendRequest(out[:0], &info))
 		r.Park()
 	}
 	b.SetBytes(int64(len(browserGet)))

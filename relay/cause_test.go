@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -45,7 +46,7 @@ func TestRow22_CausesOfCutResponses(t *testing.T) {
 			r.ask(t, get)
 			r.request(t)
 			if c.tunnel {
-				r.answer(t, string(relay.AppendResponse(nil)))
+				r.answer(t, string(preface.AppendResponse(nil)))
 			}
 			r.answer(t, c.answer)
 			r.reads(t, "HTTP/1.1 200 OK\r\n")

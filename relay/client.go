@@ -9,6 +9,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/pipe"
+	"github.com/mezusphere/mezu/preface"
 )
 
 // continueHead is the interim response by which the edge lets a client send.
@@ -206,7 +207,7 @@ func (c *Client) room() []byte {
 	b := c.Writer.Room()
 	if c.Typed && !c.typed {
 		c.typed = true
-		b = AppendResponse(b)
+		b = preface.AppendResponse(b)
 	}
 	return b
 }
@@ -253,9 +254,9 @@ func begun(err error) bool {
 }
 
 // Fail sends a failure in the place of a response, when none has begun.
-func (c *Client) Fail(f *Failure) error {
+func (c *Client) Fail(f *preface.Failure) error {
 	c.Writer.Reset(&c.Timed)
-	c.Writer.Gathered(AppendFailure(c.Writer.Room(), f))
+	c.Writer.Gathered(preface.AppendFailure(c.Writer.Room(), f))
 	return c.Writer.Flush()
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/pipe"
+	"github.com/mezusphere/mezu/preface"
 )
 
 // Times of one exchange.
@@ -185,9 +186,9 @@ func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, er
 		switch {
 		case err != nil:
 			return x.lost(err)
-		case kind == KindFailure:
+		case kind == preface.KindFailure:
 			return failure(payload)
-		case kind != KindResponse:
+		case kind != preface.KindResponse:
 			return Never, BadResponse("the Warpgate's answer is malformed", nil)
 		}
 	}
@@ -199,7 +200,7 @@ func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, er
 
 // failure is the Warpgate's word that there is no response.
 func failure(payload []byte) (Retry, error) {
-	f, err := ParseFailure(payload)
+	f, err := preface.ParseFailure(payload)
 	if err != nil {
 		return Never, BadResponse("the Warpgate's answer is malformed", err)
 	}
@@ -294,12 +295,12 @@ func (x *Exchange) sendHead() error {
 // readTyped waits for the typed head of the answer.
 func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error) {
 	for {
-		kind, payload, err = x.reader.ReadTyped()
+		kind, payload, err = preface.Read(&x.reader)
 		if err == nil {
-			x.heard, x.refused = true, kind == KindFailure
+			x.heard, x.refused = true, kind == preface.KindFailure
 			return kind, payload, nil
 		}
-		if errors.Is(err, ErrTyped) {
+		if errors.Is(err, preface.ErrMalformed) {
 			return 0, nil, BadResponse("the Warpgate's answer is malformed", err)
 		}
 		if err := x.waitOn(d, err); err != nil {
@@ -392,10 +393,10 @@ func (x *Exchange) interim(d Downstream) error {
 	switch {
 	case err != nil:
 		return err
-	case kind == KindResponse:
+	case kind == preface.KindResponse:
 		return nil
-	case kind == KindFailure:
-		if f, err := ParseFailure(payload); err == nil {
+	case kind == preface.KindFailure:
+		if f, err := preface.ParseFailure(payload); err == nil {
 			return &mezu.Error{Code: f.Code, Detail: f.Detail}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -172,7 +173,7 @@ func TestExchange(t *testing.T) {
 // TestConnectionIsKeptOnlyAfterAnAnswer: an upstream that owes an answer must not
 // get another request, or its late answer goes to somebody else.
 func TestConnectionIsKeptOnlyAfterAnAnswer(t *testing.T) {
-	failure := string(relay.AppendFailure(nil, &relay.Failure{Code: mezu.CodeWorkloadRefused, Detail: "d"}))
+	failure := string(preface.AppendFailure(nil, &preface.Failure{Code: mezu.CodeWorkloadRefused, Detail: "d"}))
 	for _, c := range []struct {
 		name, answer string
 		typed        bool

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
-	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -110,40 +108,5 @@ func FuzzBody(f *testing.F) {
 			t.Fatal("more came out than went in")
 		}
 		checkReady(t, "fuzz", bytes.Clone(raw), framing, length, int(seed%7)+1)
-	})
-}
-
-// FuzzTyped: whatever is accepted is what would have been written.
-func FuzzTyped(f *testing.F) {
-	info := relay.RequestInfo{ID: "id", Position: mezu.Position{Epoch: 1, Revision: 2}, Grant: []byte("grant")}
-	f.Add(relay.AppendRequestInfo(nil, &info))
-	f.Add(relay.AppendFailure(nil, &relay.Failure{Code: mezu.CodeWorkloadReset, Detail: "detail", Unsent: true}))
-	f.Add(relay.AppendProbe(relay.AppendAlive(relay.AppendResponse(nil))))
-	f.Add([]byte("\x01\xff\xff\xff" + strings.Repeat("x", 100)))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var r relay.Reader
-		r.Reset(bytes.NewReader(raw))
-		defer r.Release()
-		for {
-			kind, p, err := r.ReadTyped()
-			if err != nil {
-				return
-			}
-			var got relay.RequestInfo
-			if kind == relay.KindRequest && relay.ParseRequestInfo(p, &got) == nil {
-				again := relay.AppendRequestInfo(nil, &got)[4:]
-				var twice relay.RequestInfo
-				if err := relay.ParseRequestInfo(again, &twice); err != nil || twice.ID != got.ID || twice.Client != got.Client || twice.Position != got.Position || !bytes.Equal(twice.Grant, got.Grant) {
-					t.Fatalf("%+v became %+v, %v", got, twice, err)
-				}
-			}
-			if kind == relay.KindFailure {
-				if failure, err := relay.ParseFailure(p); err == nil {
-					if !failure.Code.Known() || len(failure.Detail) > 512 || !mezu.ValidHeaderValue(failure.Detail) {
-						t.Fatalf("%+v", failure)
-					}
-				}
-			}
-		}
 	})
 }

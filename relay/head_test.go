@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -307,7 +308,7 @@ func TestH3ConnectionTakesAwayOnlyItsOwn(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
-	for raw, kept := range map[string]bool{"abc-1_2.Z": true, "": false, "a b": false, "a/b": false, strings.Repeat("a", relay.MaxRequestID): true, strings.Repeat("a", relay.MaxRequestID+1): false, "é": false} {
+	for raw, kept := range map[string]bool{"abc-1_2.Z": true, "": false, "a b": false, "a/b": false, strings.Repeat("a", preface.MaxRequestID): true, strings.Repeat("a", preface.MaxRequestID+1): false, "é": false} {
 		m := understand(strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: " + raw + "\r\n\r\n"))
 		if m.err != nil || (m.req.ID == raw) != kept || len(m.req.ID) < 20 && !kept {
 			t.Errorf("%q: id %q, %v", raw, m.req.ID, m.err)

@@ -1,13 +1,12 @@
 // Package relay carries one HTTP exchange from one connection to another: a
 // strict parser of heads, framing of bodies, trailers, interim responses and
-// upgrades, and the typed heads that precede an exchange on a tunnel
-// connection (spec.md). It is the hot path of the edge and of the Warpgate.
+// upgrades (spec.md). It is the hot path of the edge and of the Warpgate.
 //
 // What lives here: reading and writing HTTP/1.1 (RFC 9112) without guessing.
 // Whatever two readers could understand differently is refused, and what goes
 // out is written anew from parsed values, never copied as a block. What may not
 // live here: routing, policy, identity, dialling, pools, listeners. It imports
-// the domain and pipe; edgesvc/edge and daemon/forward import it.
+// the domain, pipe and preface; edgesvc/edge and daemon/forward import it.
 package relay
 
 import (
@@ -229,6 +228,22 @@ func (r *Reader) fillMore(limit int) error {
 }
 
 var errFull = errors.New("message section over its limit")
+
+// Peek is peek for a typed head. A connection that its peer closed is io.EOF where nothing
+// came, and errEnded behind that.
+func (r *Reader) Peek(n int) ([]byte, error) {
+	p, err := r.peek(n)
+	if err == io.EOF && len(p) > 0 {
+		err = errEnded
+	}
+	return p, err
+}
+
+// Discard consumes n bytes that Peek gave.
+func (r *Reader) Discard(n int) (int, error) {
+	r.r += n
+	return n, nil
+}
 
 // peek returns at least n buffered bytes, reading as needed.
 func (r *Reader) peek(n int) ([]byte, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 )
 
 // Request is the one canonical form of a request between a listener and the
@@ -40,9 +41,6 @@ type Request struct {
 	// one.
 	ID string
 }
-
-// MaxRequestID is the longest request id that is kept.
-const MaxRequestID = 128
 
 // Names keeps the last host of a connection, so that requests that repeat it
 // need no new strings. If zero, it is empty.
@@ -202,19 +200,10 @@ func method(b []byte) string {
 
 // requestID keeps a well-formed id and makes one otherwise.
 func requestID(raw []byte) string {
-	if len(raw) > 0 && len(raw) <= MaxRequestID && wellFormedID(raw) {
+	if preface.ValidRequestID(raw) {
 		return string(raw)
 	}
 	return NewRequestID()
-}
-
-func wellFormedID(b []byte) bool {
-	for _, c := range b {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return true
 }
 
 // NewRequestID makes a request id of 125 random bits in lower-case base32.

@@ -21,6 +21,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -106,7 +107,7 @@ type worker struct {
 	ctx   context.Context
 	c     relay.Client
 	req   relay.Request
-	info  relay.RequestInfo
+	info  preface.Request
 	names relay.Names
 	fwd   relay.Forwarded
 	x     relay.Exchange
@@ -166,16 +167,16 @@ func (w *worker) panicked(p any) {
 func (w *worker) serveOne() bool {
 	w.c.Timed.SetRead(tunnel.DataIdle)
 	w.c.Reader.Park()
-	kind, payload, err := w.c.Reader.ReadTyped()
+	kind, payload, err := preface.Read(&w.c.Reader)
 	if err != nil {
 		return false
 	}
 	switch kind {
-	case relay.KindProbe:
+	case preface.KindProbe:
 		w.c.Timed.SetWrite(wordTimeout)
-		_, err := w.c.Timed.Write(relay.AppendAlive(nil))
+		_, err := w.c.Timed.Write(preface.AppendAlive(nil))
 		return err == nil
-	case relay.KindRequest:
+	case preface.KindRequest:
 		return w.request(payload)
 	}
 	w.f.cfg.Log.Warn("edge sent a typed head of an unknown kind", "kind", kind)
@@ -184,7 +185,7 @@ func (w *worker) serveOne() bool {
 
 func (w *worker) request(payload []byte) bool {
 	w.began, w.route = time.Now(), nil
-	if err := relay.ParseRequestInfo(payload, &w.info); err != nil {
+	if err := preface.ParseRequest(payload, &w.info); err != nil {
 		w.f.cfg.Log.Warn("refused an exchange", "error", err)
 		return false
 	}
@@ -214,7 +215,7 @@ func (w *worker) request(payload []byte) bool {
 	}
 	c.Timed.SetRead(headTimeout)
 	c.Timed.SetWrite(wordTimeout)
-	if c.Fail(&relay.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
+	if c.Fail(&preface.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
 		return false
 	}
 	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil

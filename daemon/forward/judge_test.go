@@ -14,7 +14,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/policy"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/preface"
 )
 
 // TestSecondLine: an edge that sends what the bundle forbids gets nothing past
@@ -67,7 +67,7 @@ func TestSecondLine(t *testing.T) {
 func TestMalformedHeads(t *testing.T) {
 	wl := tcpWorkload(t)
 	w := newWorld(t, wl.addr())
-	info := string(relay.AppendRequestInfo(nil, &relay.RequestInfo{ID: "x"}))
+	info := string(preface.AppendRequest(nil, &preface.Request{ID: "x"}))
 	for name, raw := range map[string]string{
 		"P1":                    info + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"P7 bare LF":            info + "GET / HTTP/1.1\nHost: a\n\n",
@@ -251,12 +251,12 @@ func TestH9ClientAddress(t *testing.T) {
 	wl := tcpWorkload(t)
 	w := newWorld(t, wl.addr())
 	e := w.connect(false)
-	info := relay.RequestInfo{ID: "x", Position: position}
+	info := preface.Request{ID: "x", Position: position}
 	info.Client = client.Next() // not in the range
-	e.write(string(relay.AppendRequestInfo(nil, &info)) + getOf("/internal/x", "X-Forwarded-For: 198.51.100.1"))
+	e.write(string(preface.AppendRequest(nil, &info)) + getOf("/internal/x", "X-Forwarded-For: 198.51.100.1"))
 	e.fails(mezu.CodeRefusedByWarpgate)
 	info.Client = netip.MustParseAddr("198.51.100.7")
-	e.write(string(relay.AppendRequestInfo(nil, &info)) + getOf("/internal/x"))
+	e.write(string(preface.AppendRequest(nil, &info)) + getOf("/internal/x"))
 	s := wl.conn()
 	s.request()
 	s.answer(ok5)

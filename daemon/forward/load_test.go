@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -169,7 +170,7 @@ func BenchmarkExchange(b *testing.B) {
 	w.quietEvents()
 	e := w.connect(false)
 	e.conn.SetDeadline(time.Time{})
-	request := append(relay.AppendRequestInfo(nil, &relay.RequestInfo{Client: client, ID: "id", Position: position}),
+	request := append(preface.AppendRequest(nil, &preface.Request{Client: client, ID: "id", Position: position}),
 		getOf("/products/42?ref=home", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)", "Accept: text/html,application/xhtml+xml", "Accept-Language: en-GB,en;q=0.9", "Cookie: theme=dark; basket=9f8e7d6c5b4a")...)
 	buf := make([]byte, len(answer)+4)
 	b.ReportAllocs()

@@ -23,7 +23,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/policy"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/preface"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -207,8 +207,8 @@ func (e *edge) ask(raw string) { e.t.Helper(); e.askAt(position, raw) }
 
 func (e *edge) askAt(at mezu.Position, raw string) {
 	e.t.Helper()
-	info := relay.RequestInfo{Client: client, ID: fmt.Sprintf("id-%d", e.id.Add(1)), Position: at}
-	e.write(string(relay.AppendRequestInfo(nil, &info)) + raw)
+	info := preface.Request{Client: client, ID: fmt.Sprintf("id-%d", e.id.Add(1)), Position: at}
+	e.write(string(preface.AppendRequest(nil, &info)) + raw)
 }
 
 func (e *edge) write(raw string) {
@@ -236,11 +236,11 @@ func (e *edge) typed() (kind byte, payload []byte) {
 func (e *edge) response(method string) *http.Response {
 	e.t.Helper()
 	kind, payload := e.typed()
-	if kind == relay.KindFailure {
-		f, err := relay.ParseFailure(payload)
+	if kind == preface.KindFailure {
+		f, err := preface.ParseFailure(payload)
 		e.t.Fatalf("failure %+v, %v", f, err)
 	}
-	if kind != relay.KindResponse || len(payload) != 0 {
+	if kind != preface.KindResponse || len(payload) != 0 {
 		e.t.Fatalf("typed head of kind %d", kind)
 	}
 	resp, err := http.ReadResponse(e.r, &http.Request{Method: method})
@@ -262,14 +262,14 @@ func (e *edge) reads(method string, status int, body string) *http.Response {
 }
 
 // fails asserts on a failure.
-func (e *edge) fails(code mezu.Code) *relay.Failure {
+func (e *edge) fails(code mezu.Code) *preface.Failure {
 	e.t.Helper()
 	kind, payload := e.typed()
-	if kind != relay.KindFailure {
+	if kind != preface.KindFailure {
 		head, _ := e.r.Peek(e.r.Buffered())
 		e.t.Fatalf("typed head of kind %d, want the failure %s; buffered: %q", kind, code, head)
 	}
-	f, err := relay.ParseFailure(payload)
+	f, err := preface.ParseFailure(payload)
 	if err != nil || f.Code != code {
 		e.t.Fatalf("failure %+v, %v; want %s", f, err, code)
 	}
@@ -279,8 +279,8 @@ func (e *edge) fails(code mezu.Code) *relay.Failure {
 // goesOn asserts that the connection is ready for the next exchange.
 func (e *edge) goesOn() {
 	e.t.Helper()
-	e.write(string(relay.AppendProbe(nil)))
-	if kind, _ := e.typed(); kind != relay.KindAlive {
+	e.write(string(preface.AppendProbe(nil)))
+	if kind, _ := e.typed(); kind != preface.KindAlive {
 		e.t.Fatalf("a probe is answered by kind %d", kind)
 	}
 }

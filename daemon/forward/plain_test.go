@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -289,13 +290,13 @@ func TestBadWorkloads(t *testing.T) {
 			}
 			for {
 				kind, payload := e.typed()
-				if kind == relay.KindResponse { // interim ones up to the limit
+				if kind == preface.KindResponse { // interim ones up to the limit
 					if resp, err := http.ReadResponse(e.r, nil); err != nil || resp.StatusCode != 103 {
 						t.Fatal(resp, err)
 					}
 					continue
 				}
-				f, err := relay.ParseFailure(payload)
+				f, err := preface.ParseFailure(payload)
 				if err != nil || f.Code != c.code || f.Unsent {
 					t.Fatalf("%+v, %v; want %s", f, err, c.code)
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -212,8 +213,8 @@ func TestRoundTripInterim(t *testing.T) {
 		e.ask(getOf("/flood"))
 		for count := 0; ; count++ {
 			kind, payload := e.typed()
-			if kind == relay.KindFailure {
-				if f, err := relay.ParseFailure(payload); err != nil || f.Code != mezu.CodeWorkloadBadResponse {
+			if kind == preface.KindFailure {
+				if f, err := preface.ParseFailure(payload); err != nil || f.Code != mezu.CodeWorkloadBadResponse {
 					t.Errorf("%+v, %v", f, err)
 				}
 				break
@@ -272,7 +273,7 @@ func TestRoundTripEnds(t *testing.T) {
 		// waits for it, until the time is over.
 		e.ask("POST /brief/reset HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\nhello")
 		kind, payload := e.typed()
-		if f, err := relay.ParseFailure(payload); kind != relay.KindFailure || err != nil || f.Code != mezu.CodeWorkloadReset && f.Code != mezu.CodeWorkloadTimeout && f.Code != mezu.CodeRequestTimeout {
+		if f, err := preface.ParseFailure(payload); kind != preface.KindFailure || err != nil || f.Code != mezu.CodeWorkloadReset && f.Code != mezu.CodeWorkloadTimeout && f.Code != mezu.CodeRequestTimeout {
 			t.Errorf("kind %d, %+v, %v", kind, f, err)
 		}
 

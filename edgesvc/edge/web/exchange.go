@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -289,6 +290,6 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 // appendHead appends what goes before the request's body on a data connection: what the
 // edge knows of the client, and the request's head.
 func (x *exchange) appendHead(dst []byte) []byte {
-	info := relay.RequestInfo{Client: x.Client, ID: x.Request.ID, Position: x.table.Position()}
-	return x.Request.Append(relay.AppendRequestInfo(dst, &info))
+	info := preface.Request{Client: x.Client, ID: x.Request.ID, Position: x.table.Position()}
+	return x.Request.Append(preface.AppendRequest(dst, &info))
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -140,11 +141,11 @@ func TestProbe_LeavesNoDeadlineBehind(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() {
 		defer far.Close()
-		if _, err := io.ReadFull(far, make([]byte, len(relay.AppendProbe(nil)))); err != nil {
+		if _, err := io.ReadFull(far, make([]byte, len(preface.AppendProbe(nil)))); err != nil {
 			answered <- err
 			return
 		}
-		_, err := far.Write(relay.AppendAlive(nil))
+		_, err := far.Write(preface.AppendAlive(nil))
 		answered <- err
 	}()
 	conn := &tunnel.Conn{Conn: near, WriteBy: time.Now().Add(time.Minute)}

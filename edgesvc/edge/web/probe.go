@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -103,17 +104,17 @@ func roundTrip(conn *tunnel.Conn) error {
 	var timed relay.Timed
 	timed.Wrap(conn, probeTimeout, probeTimeout)
 	conn.WriteBy = time.Time{} // it isn't known any more: the next exchange sets a deadline
-	if _, err := timed.Write(relay.AppendProbe(nil)); err != nil {
+	if _, err := timed.Write(preface.AppendProbe(nil)); err != nil {
 		return err
 	}
 	var r relay.Reader
 	r.Reset(&timed)
 	defer r.Release()
-	kind, _, err := r.ReadTyped()
+	kind, _, err := preface.Read(&r)
 	switch {
 	case err != nil:
 		return err
-	case kind != relay.KindAlive || r.Buffered() > 0:
+	case kind != preface.KindAlive || r.Buffered() > 0:
 		return fmt.Errorf("answered a probe with a typed head of kind %d and %d further bytes", kind, r.Buffered())
 	}
 	return nil

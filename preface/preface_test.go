@@ -1,6 +1,7 @@
-package relay_test
+package preface_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -13,11 +14,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/preface"
 )
 
-func genInfo(t *rapid.T) relay.RequestInfo {
-	info := relay.RequestInfo{
+// source is a buffer that holds the largest typed head.
+func source(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 16<<10) }
+
+func genInfo(t *rapid.T) preface.Request {
+	info := preface.Request{
 		ID:       rapid.StringMatching(`[A-Za-z0-9._-]{1,128}`).Draw(t, "id"),
 		Position: mezu.Position{Epoch: rapid.Uint64().Draw(t, "epoch"), Revision: rapid.Uint64().Draw(t, "revision")},
 	}
@@ -36,27 +40,25 @@ func genInfo(t *rapid.T) relay.RequestInfo {
 func TestRequestInfoRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := genInfo(t)
-		raw := relay.AppendRequestInfo(relay.AppendProbe(nil), &want)
-		var r relay.Reader
-		r.Reset(iotest.OneByteReader(bytes.NewReader(append(raw, "GET"...))))
-		defer r.Release()
-		if kind, p, err := r.ReadTyped(); kind != relay.KindProbe || len(p) != 0 || err != nil {
+		raw := preface.AppendRequest(preface.AppendProbe(nil), &want)
+		r := source(iotest.OneByteReader(bytes.NewReader(append(raw, "GET"...))))
+		if kind, p, err := preface.Read(r); kind != preface.KindProbe || len(p) != 0 || err != nil {
 			t.Fatal(kind, p, err)
 		}
-		kind, p, err := r.ReadTyped()
-		if kind != relay.KindRequest || err != nil {
+		kind, p, err := preface.Read(r)
+		if kind != preface.KindRequest || err != nil {
 			t.Fatal(kind, err)
 		}
-		got := relay.RequestInfo{ID: "old", Grant: []byte("old"), Client: netip.IPv6Loopback()}
-		if err := relay.ParseRequestInfo(p, &got); err != nil || !reflect.DeepEqual(got, want) {
+		got := preface.Request{ID: "old", Grant: []byte("old"), Client: netip.IPv6Loopback()}
+		if err := preface.ParseRequest(p, &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v, %v; want %+v", got, err, want)
 		}
 		// Every prefix is refused, and so is anything behind it.
 		cut := rapid.IntRange(0, len(p)-1).Draw(t, "cut")
-		if relay.ParseRequestInfo(p[:cut], &got) == nil {
+		if preface.ParseRequest(p[:cut], &got) == nil {
 			t.Fatalf("a prefix of %d of %d bytes is accepted", cut, len(p))
 		}
-		if relay.ParseRequestInfo(append(bytes.Clone(p), 0), &got) == nil {
+		if preface.ParseRequest(append(bytes.Clone(p), 0), &got) == nil {
 			t.Fatal("a byte too many is accepted")
 		}
 	})
@@ -76,32 +78,30 @@ func TestRequestInfoHostile(t *testing.T) {
 		"grant longer than there": "\x00\x01x" + rest[:16] + "\xff\xff" + "abc",
 		"grant shorter":           "\x00\x01x" + rest[:16] + "\x00\x01" + "abc",
 	} {
-		var info relay.RequestInfo
-		if err := relay.ParseRequestInfo([]byte(p), &info); err == nil {
+		var info preface.Request
+		if err := preface.ParseRequest([]byte(p), &info); err == nil {
 			t.Errorf("%s: accepted as %+v", name, info)
 		}
 	}
 }
 
 func TestFailureRoundTrip(t *testing.T) {
-	for _, want := range []relay.Failure{
+	for _, want := range []preface.Failure{
 		{Code: mezu.CodeWorkloadRefused, Detail: "nothing there", Unsent: true},
 		{Code: mezu.CodeInternal},
 		{Code: mezu.CodeRefusedByWarpgate, Detail: strings.Repeat("d", 512)},
 	} {
-		var r relay.Reader
-		r.Reset(bytes.NewReader(relay.AppendFailure(nil, &want)))
-		kind, p, err := r.ReadTyped()
-		if kind != relay.KindFailure || err != nil {
+		r := source(bytes.NewReader(preface.AppendFailure(nil, &want)))
+		kind, p, err := preface.Read(r)
+		if kind != preface.KindFailure || err != nil {
 			t.Fatal(kind, err)
 		}
-		if got, err := relay.ParseFailure(p); err != nil || *got != want {
+		if got, err := preface.ParseFailure(p); err != nil || *got != want {
 			t.Errorf("%+v, %v; want %+v", got, err, want)
 		}
-		r.Release()
 	}
-	long := relay.AppendFailure(nil, &relay.Failure{Code: mezu.CodeInternal, Detail: strings.Repeat("d", 10_000)})
-	if f, err := relay.ParseFailure(long[4:]); err != nil || len(f.Detail) != 512 {
+	long := preface.AppendFailure(nil, &preface.Failure{Code: mezu.CodeInternal, Detail: strings.Repeat("d", 10_000)})
+	if f, err := preface.ParseFailure(long[4:]); err != nil || len(f.Detail) != 512 {
 		t.Errorf("a long detail: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestFailureHostile(t *testing.T) {
 		"CRLF in detail":    "\x00\x08internal\r\nX: y",
 		"long detail":       "\x00\x08internal" + strings.Repeat("d", 513),
 	} {
-		if f, err := relay.ParseFailure([]byte(p)); err == nil {
+		if f, err := preface.ParseFailure([]byte(p)); err == nil {
 			t.Errorf("%s: accepted as %+v", name, f)
 		}
 	}
@@ -133,12 +133,10 @@ func TestReadTypedHostile(t *testing.T) {
 		"too long":    {"\x01\xff\xff\xff" + strings.Repeat("a", 100), nil},
 		"8 KiB + 1":   {"\x01\x00\x20\x01" + strings.Repeat("a", 9000), nil},
 	} {
-		var r relay.Reader
-		r.Reset(strings.NewReader(c.raw))
-		_, _, err := r.ReadTyped()
+		r := source(strings.NewReader(c.raw))
+		_, _, err := preface.Read(r)
 		if err == nil || c.fails != nil && !errors.Is(err, c.fails) || c.fails == nil && (err == io.EOF || err == io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %v, want %v", name, err, c.fails)
 		}
-		r.Release()
 	}
 }

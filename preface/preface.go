@@ -1,9 +1,17 @@
-package relay
+// Package preface is the typed heads that precede what an edge and a Warpgate send each
+// other on a data connection (relay/spec.md): what kind of exchange begins, and what an edge
+// says of it that the protocol behind it has no place for.
+//
+// What lives here: the kinds, and the bytes of each. What may not: HTTP or another protocol
+// that comes behind, and connections. A new kind of stream is a kind here. It imports the
+// domain only; relay, daemon/forward and edgesvc/edge import it.
+package preface
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/mezusphere/mezu"
@@ -19,14 +27,17 @@ const (
 	KindAlive    = 5 // Warpgate → edge
 )
 
-// maxTyped bounds a typed head: a grant of 2 KiB in its envelope and the rest.
-const maxTyped = 8 << 10
+const (
+	// headerSize is what kind and length take.
+	headerSize = 4
+	// maxPayload bounds the payload: a grant of 2 KiB in its envelope, and the rest.
+	maxPayload = 8 << 10
+	// MaxRequestID is the longest request id.
+	MaxRequestID = 128
+)
 
-// typedHeader is kind and length.
-const typedHeader = 4
-
-// RequestInfo is what the edge says about a request beside its HTTP head.
-type RequestInfo struct {
+// Request is what the edge says of a request beside its HTTP head.
+type Request struct {
 	// Client is the address of the end user as the edge saw it.
 	Client netip.Addr
 	// ID is the request id.
@@ -37,8 +48,8 @@ type RequestInfo struct {
 	Grant []byte
 }
 
-// AppendRequestInfo writes the typed head of a request.
-func AppendRequestInfo(dst []byte, info *RequestInfo) []byte {
+// AppendRequest writes the typed head of a request.
+func AppendRequest(dst []byte, info *Request) []byte {
 	start := len(dst)
 	dst = append(dst, KindRequest, 0, 0, 0)
 	addr := info.Client.AsSlice()
@@ -92,39 +103,59 @@ func AppendFailure(dst []byte, f *Failure) []byte {
 }
 
 func putLength(head []byte) {
-	n := len(head) - typedHeader
+	n := len(head) - headerSize
 	head[1], head[2], head[3] = byte(n>>16), byte(n>>8), byte(n)
 }
 
-// ErrTyped wraps the reason why what came is no typed head.
-var ErrTyped = errors.New("malformed typed head")
+// ErrMalformed wraps the reason why what came is no typed head.
+var ErrMalformed = errors.New("malformed typed head")
 
-// ReadTyped reads a typed head. The payload aliases the buffer.
-func (r *Reader) ReadTyped() (kind byte, payload []byte, err error) {
-	if _, err := r.peek(1); err != nil {
-		return 0, nil, err // io.EOF: the connection ended between exchanges
+// Source is what typed heads are read from. A bufio.Reader is one, if its buffer holds the
+// largest of them.
+type Source interface {
+	// Peek gives the next n bytes, or more, without consuming them. With fewer it gives an
+	// error, which is io.EOF if the source ended.
+	Peek(n int) ([]byte, error)
+	// Discard consumes n bytes, which Peek gave.
+	Discard(n int) (int, error)
+}
+
+// Read reads a typed head. The payload is valid until src is read again. io.EOF says that
+// src ended where a typed head would begin.
+func Read(src Source) (kind byte, payload []byte, err error) {
+	if _, err := src.Peek(1); err != nil {
+		return 0, nil, err
 	}
-	p, err := r.peek(typedHeader)
+	p, err := src.Peek(headerSize)
 	if err != nil {
-		return 0, nil, unexpected(err, Length)
+		return 0, nil, inside(err)
 	}
 	kind = p[0]
 	n := int(p[1])<<16 | int(p[2])<<8 | int(p[3])
-	if n > maxTyped {
-		return 0, nil, fmt.Errorf("%w: kind %d, %d bytes, over the limit of %d", ErrTyped, kind, n, maxTyped)
+	if n > maxPayload {
+		return 0, nil, fmt.Errorf("%w: kind %d, %d bytes, over the limit of %d", ErrMalformed, kind, n, maxPayload)
 	}
-	if p, err = r.peek(typedHeader + n); err != nil {
-		return 0, nil, unexpected(err, Length)
+	if p, err = src.Peek(headerSize + n); err != nil {
+		return 0, nil, inside(err)
 	}
-	r.r += typedHeader + n
-	return kind, p[typedHeader : typedHeader+n], nil
+	payload = p[headerSize : headerSize+n]
+	src.Discard(headerSize + n) // never fails: they were peeked
+	return kind, payload, nil
+}
+
+// inside is the error of a source that failed inside a typed head.
+func inside(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 var errShort = errors.New("typed head of a request is cut short")
 
-// ParseRequestInfo reads the payload of a KindRequest. Nothing in the result
+// ParseRequest reads the payload of a KindRequest. Nothing in the result
 // aliases p.
-func ParseRequestInfo(p []byte, info *RequestInfo) error {
+func ParseRequest(p []byte, info *Request) error {
 	take := func(n int) []byte {
 		if n > len(p) {
 			return nil
@@ -151,7 +182,7 @@ func ParseRequestInfo(p []byte, info *RequestInfo) error {
 		return errShort
 	}
 	id := take(int(one[0]))
-	if len(id) == 0 || len(id) > MaxRequestID || !wellFormedID(id) {
+	if !ValidRequestID(id) {
 		return fmt.Errorf("typed head of a request has a malformed request id")
 	}
 	info.ID = string(id)
@@ -187,4 +218,18 @@ func ParseFailure(p []byte) (*Failure, error) {
 	}
 	f.Detail = string(detail)
 	return f, nil
+}
+
+// ValidRequestID reports whether b may be a request id: letters, digits, dots, dashes and
+// underscores, 128 at most.
+func ValidRequestID(b []byte) bool {
+	if len(b) == 0 || len(b) > MaxRequestID {
+		return false
+	}
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
 }
