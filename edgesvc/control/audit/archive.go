@@ -15,9 +15,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Life is how long records stay in the store. They leave it by whole days (UTC), so that
-// a quiet organization has one segment a day and not one a sweep: a record is there for
-// seven days at least and eight at most.
+// Life is how long records stay in the store: seven days at least and eight at most. They
+// are archived by days (UTC), so that a quiet organization has one segment a day, and not
+// one for each sweep.
 const Life = 7 * 24 * time.Hour
 
 const day = 24 * time.Hour
@@ -26,9 +26,9 @@ const day = 24 * time.Hour
 const removeBatch = store.MaxOps
 
 // Archive moves what is older than Life from the store into segments. It may be
-// interrupted at any point and run in several processes at once: a segment is on the
-// disk before the store's head names it, and only what the head's segment has is
-// removed. One scope's error does not keep the others from it.
+// interrupted at any point, and run in several processes at once: a segment is on the
+// disk before the store's head names it, and only records that the head's segment has are
+// removed. An error in one scope does not stop the others.
 func (l *Log) Archive(ctx context.Context) error {
 	if l.cfg.Archive == nil {
 		return nil
@@ -49,7 +49,7 @@ func (l *Log) Archive(ctx context.Context) error {
 		}
 		scope, id, _ := strings.Cut(strings.TrimPrefix(page.Records[0].Key, prefixRecord), "/")
 		err = l.archiveScope(ctx, scope, id < cutoff, cutoff)
-		if err != nil && !errors.Is(err, store.ErrConflict) { // which is another process at the same work
+		if err != nil && !errors.Is(err, store.ErrConflict) { // a conflict is another process at the same work
 			all = errors.Join(all, fmt.Errorf("archiving the audit records of %s: %w", scope, err))
 			if ctx.Err() != nil {
 				return all
@@ -78,8 +78,8 @@ func (l *Log) archiveScope(ctx context.Context, scope string, due bool, cutoff s
 		}
 		next, err := l.cfg.Archive.Append(scope, archive.Head{Sequence: h.Value.Sequence, Hash: h.Value.Hash}, old, l.cfg.Now(), l.cfg.Sign)
 		if errors.Is(err, fs.ErrExist) {
-			// A process was killed after this segment was written, or another is about
-			// to go on: what it has is what is archived.
+			// A process was killed after it wrote this segment, or another one has just
+			// written it. Its records are the ones that are archived now.
 			next, _, err = l.cfg.Archive.Next(scope, archive.Head{Sequence: h.Value.Sequence, Hash: h.Value.Hash})
 		}
 		if err != nil {
@@ -138,7 +138,7 @@ func (l *Log) remove(ctx context.Context, scope string, h storedHead) (storedHea
 	return l.setHead(ctx, scope, h, done)
 }
 
-// setHead writes the head over the one that was read.
+// setHead replaces the head, if it is still the one that was read.
 func (l *Log) setHead(ctx context.Context, scope string, was storedHead, is head) (storedHead, error) {
 	value, err := json.Marshal(is)
 	if err != nil {

@@ -106,8 +106,8 @@ func (l *Log) Begin(actor mezu.AuditActor, operation string) mezu.AuditRecord {
 	return mezu.AuditRecord{ID: mezu.NewAuditID(at), Time: at, Operation: operation, Actor: actor}
 }
 
-// moment is the current time, later than that of every record that this process began
-// before, so that its records sort as they came.
+// moment is the current time, made later than that of every earlier record of this
+// process, so that records sort in the order in which they were begun.
 func (l *Log) moment() time.Time {
 	for {
 		last := l.last.Load()

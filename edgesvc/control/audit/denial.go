@@ -11,22 +11,22 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Bounds of what is written of denied attempts. They are counted in each process by
-// itself, and a process that is killed loses the counts of its last minute: what they
-// protect is the store.
+// Bounds of what is written of denied attempts. They protect the store from a flood of
+// writes. Each process counts for itself, and one that is killed loses the counts of its
+// last minute.
 const (
 	// DenialWindow is the time for which attempts of one caller at one operation are
 	// counted together.
 	DenialWindow = time.Minute
-	// DenialRecords is how many of them have a record each; the rest is one record
-	// with a count, at the window's end.
+	// DenialRecords is how many of them get a record each. All further ones get one record
+	// with their count, at the window's end.
 	DenialRecords = 10
 	// denialsAtOnce bounds the records of all callers together in a window, so that
-	// many stolen keys can't turn refusals into a flood of writes; what is over it
-	// is counted too.
+	// many stolen keys can't turn refusals into a flood of writes. Attempts beyond it
+	// are counted, too.
 	denialsAtOnce = 600
-	// maxWindows bounds the memory. An attempt without a place in it is not recorded;
-	// the metrics of the API and its log have it.
+	// maxWindows bounds the memory. An attempt for which there is no window left is not
+	// recorded; the API's metrics and log have it.
 	maxWindows = 10_000
 )
 
@@ -36,9 +36,9 @@ type attempt struct{ caller, operation string }
 // window counts the attempts of one caller at one operation.
 type window struct {
 	begun   time.Time
-	written int
-	over    int
-	last    mezu.AuditRecord // the first that has no record of its own
+	written int              // attempts with a record of their own
+	counted int              // the others
+	first   mezu.AuditRecord // of those that were counted
 }
 
 type denials struct {
@@ -48,11 +48,11 @@ type denials struct {
 	written int
 }
 
-// Denied writes down a denied attempt, at once while there are few, as a count at the
-// window's end when there are many. where completes the record with its scope; it may
-// read the store and is called only for a record that will be written or counted
-// first. The write is the caller's to wait for: a refusal that is written down costs
-// whoever provokes it.
+// Denied writes down a denied attempt. The first ones of a window are written at once,
+// further ones as a count when the window ends. where completes the record with its scope.
+// It may read the store, and is called only for a record that is written or is the first
+// that is counted. Denied returns when the record is written, so that whoever provokes
+// refusals waits for the writes.
 func (l *Log) Denied(ctx context.Context, rec mezu.AuditRecord, where func(*mezu.AuditRecord) error) error {
 	rec.Outcome = mezu.AuditDenied
 	write, locate := l.count(rec)
@@ -68,13 +68,13 @@ func (l *Log) Denied(ctx context.Context, rec mezu.AuditRecord, where func(*mezu
 	l.denialsMu.Lock()
 	defer l.denialsMu.Unlock()
 	if w := l.denials.windows[attempt{rec.Actor.ID, rec.Operation}]; w != nil {
-		w.last = rec
+		w.first = rec
 	}
 	return nil
 }
 
-// count decides whether an attempt gets a record of its own, and whether its place
-// must be known.
+// count decides whether an attempt gets a record of its own, and whether its scope must
+// be known.
 func (l *Log) count(rec mezu.AuditRecord) (write, locate bool) {
 	now := l.cfg.Now()
 	l.denialsMu.Lock()
@@ -92,24 +92,24 @@ func (l *Log) count(rec mezu.AuditRecord) (write, locate bool) {
 		w = &window{begun: now}
 		d.windows[at] = w
 	}
-	if over := now.Sub(w.begun) >= DenialWindow || now.Before(w.begun); over && w.over == 0 {
+	if ended := now.Sub(w.begun) >= DenialWindow || now.Before(w.begun); ended && w.counted == 0 {
 		*w = window{begun: now}
 	}
-	// A window that has a count waits for FlushDenials.
+	// A window that ended with a count is kept for FlushDenials, and counts on.
 	if w.written < DenialRecords && d.written < denialsAtOnce && now.Sub(w.begun) < DenialWindow {
 		w.written++
 		d.written++
 		return true, true
 	}
-	w.over++
-	return false, w.over == 1
+	w.counted++
+	return false, w.counted == 1
 }
 
 // flushBatch is how many counts one transaction writes.
 const flushBatch = 32
 
-// FlushDenials writes the counts of windows that are over, or of all, as at the end of
-// the process. It is for one goroutine.
+// FlushDenials writes the counts of windows that have ended, or of all when the process
+// ends. It is not for several goroutines at once.
 func (l *Log) FlushDenials(ctx context.Context, all bool) error {
 	now := l.cfg.Now()
 	var due []mezu.AuditRecord
@@ -118,9 +118,9 @@ func (l *Log) FlushDenials(ctx context.Context, all bool) error {
 		if !all && now.Sub(w.begun) < DenialWindow && !now.Before(w.begun) {
 			continue
 		}
-		if w.over > 0 && w.last.ID != "" {
-			rec := w.last
-			rec.Count = w.over
+		if w.counted > 0 && w.first.ID != "" {
+			rec := w.first
+			rec.Count = w.counted
 			due = append(due, rec)
 		}
 		delete(l.denials.windows, at)
@@ -134,7 +134,7 @@ func (l *Log) FlushDenials(ctx context.Context, all bool) error {
 	return nil
 }
 
-// put writes records that belong to no change.
+// put writes records that are part of no other change.
 func (l *Log) put(ctx context.Context, records ...mezu.AuditRecord) error {
 	var txn store.Txn
 	for _, rec := range records {

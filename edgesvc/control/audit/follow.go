@@ -11,10 +11,10 @@ import (
 
 // Times of a watch.
 const (
-	// Overlap is how far before the record from which a watch resumes it begins: a
-	// record is planned before it is committed, and the clocks of control planes
-	// differ, so that one with a lower id may come after. Who resumes drops by id what
-	// he has.
+	// Overlap is how much earlier a resumed watch begins than the record from which it
+	// resumes. A record gets its id before it is committed, and the clocks of control
+	// planes differ, so a record with a lower id may be committed later. A reader who
+	// resumes drops, by id, the records that they have already.
 	Overlap = time.Minute
 	// backlogPage is how many records are read at a time.
 	backlogPage = 500
@@ -24,18 +24,19 @@ const (
 type Follower struct {
 	Send      func(mezu.AuditRecord) error
 	KeepAlive func() error
-	// Allowed says whether the reader still may. It is asked before each record or
-	// batch of them; while nothing comes, or nothing is taken, whoever follows asks.
+	// Allowed says whether the reader may still read. It is asked before each record or
+	// batch of them. While there is no record, or the reader takes none, it is not asked:
+	// whoever calls Follow has to check then.
 	Allowed func(context.Context) error
 }
 
-// Follow sends what matches as it is written; after the id of a record, first what was
-// written since then. Limits and order of q mean nothing here.
+// Follow sends records that match as they are written. If after is the id of a record, it
+// sends first what was written since then. It ignores the limits and the order of q.
 func (l *Log) Follow(ctx context.Context, q Query, after string, f Follower) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the watch
-	// The position comes first: what is committed after it is watched, also while
-	// the backlog is read.
+	// The position is taken before the backlog is read: whatever is committed meanwhile
+	// is watched.
 	page, err := l.cfg.Store.List(ctx, Prefix(q.Scope), "", 1)
 	if err != nil {
 		return err
@@ -54,8 +55,8 @@ func (l *Log) Follow(ctx context.Context, q Query, after string, f Follower) err
 	return l.follow(ctx, q, watcher, sent, f)
 }
 
-// backlog sends what was written since the record after, and gives the ids of what the
-// watch may have too.
+// backlog sends what was written since the record after. It returns the ids of records
+// that the watch may send again.
 func (l *Log) backlog(ctx context.Context, q Query, after string, f Follower) (map[string]bool, error) {
 	sent := map[string]bool{}
 	if after == "" {
@@ -78,7 +79,7 @@ func (l *Log) backlog(ctx context.Context, q Query, after string, f Follower) (m
 		if err != nil {
 			return nil, err
 		}
-		if len(page.Damaged) > 0 { // rather no stream than one with a gap
+		if len(page.Damaged) > 0 { // no stream is better than one with a gap
 			return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: page.Damaged[0].Error(), Hint: "begin after the damage, or without Last-Event-ID, and list what lies before"}
 		}
 		for _, rec := range page.Records {

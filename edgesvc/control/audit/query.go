@@ -61,8 +61,8 @@ type span struct{ after, before string }
 
 func (s span) has(id string) bool { return id > s.after && (s.before == "" || id < s.before) }
 
-// span is what is left of a query after an id. That the first moment's lowest id is left
-// out costs nothing: no record has it (see mezu.AuditIDAt).
+// span is what is left of a query after an id. The lowest id of the first moment is not in
+// it, and no record has that id (see mezu.AuditIDAt).
 func (q *Query) span(id string) span {
 	var s span
 	if !q.Since.IsZero() {
@@ -81,8 +81,7 @@ func (q *Query) span(id string) span {
 	return s
 }
 
-// rereads is how often a page is read anew because records went into the archive while
-// it was read.
+// rereads is how often a page is read again because records were archived meanwhile.
 const rereads = 4
 
 // Read gives up to limit records after an earlier page's Next, from store and archive
@@ -101,8 +100,8 @@ func (l *Log) Read(ctx context.Context, q Query, after string, limit int) (Page,
 		if err != nil {
 			return Page{}, err
 		}
-		// What left the store meanwhile is in a segment that the page may not have
-		// looked for.
+		// Records that left the store meanwhile are in a segment that may have been written
+		// after the page looked for segments.
 		if now.Revision == before.Revision {
 			return page, nil
 		}
@@ -207,7 +206,7 @@ func (m *merge) advance(ctx context.Context, i int) (err error) {
 type head struct {
 	Sequence uint64 `json:"sequence"`
 	Hash     string `json:"hash"`
-	// Removing: records of this segment may be in the store still.
+	// Removing says that records of this segment may still be in the store.
 	Removing bool `json:"removing,omitempty"`
 }
 

@@ -19,9 +19,9 @@ type digest struct {
 	Bytes  int    `json:"bytes"`
 }
 
-// Side encodes what a record tells of an entity before or after a change; nil is
-// nothing. What identifies a person is masked. A side over MaxSide is replaced by its
-// digest, which cut says.
+// Side encodes an entity as it was before or after a change; nil gives nothing. What
+// identifies a person is masked. A side larger than MaxSide is replaced by its digest, and
+// cut is true.
 func (l *Log) Side(v any) (data json.RawMessage, cut bool, err error) {
 	if v == nil {
 		return nil, false, nil
@@ -40,13 +40,13 @@ func (l *Log) Side(v any) (data json.RawMessage, cut bool, err error) {
 	return data, true, err
 }
 
-// identifying are the fields, in any entity, that identify a person. The archive is
-// kept for years and outside of the store's encryption, and those who may read the audit
-// log may not all read users.
+// identifying are the fields, in any entity, that identify a person. They are masked
+// because the archive is kept for years without the store's encryption, and because not
+// everybody who may read the audit log may read users.
 var identifying = [...]string{"email", "profile"}
 
-// masked replaces every string in an identifying field by its keyed hash: who compares
-// records sees whether it changed, or was the same elsewhere, and not what it is.
+// masked replaces every string in an identifying field by its keyed hash. Comparing
+// records shows whether the string changed, or is the same elsewhere, but not what it is.
 func (l *Log) masked(data []byte) ([]byte, error) {
 	found := false
 	for _, name := range identifying {

@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// How the store is read backwards, which it can't be by itself: window by window of
-// time, each of them forwards.
+// How the store, which lists forwards only, is read backwards: one window of time after
+// another, each of them forwards.
 const (
 	// firstWindow is the width of the first; it grows while windows are empty and
 	// shrinks when one has too many.
@@ -43,8 +43,8 @@ type present struct {
 func newPresent(s store.Store, scope string, within span, oldest bool, now time.Time) *present {
 	p := &present{store: s, prefix: Prefix(scope), within: within, oldest: oldest, width: firstWindow, high: now}
 	p.token = p.after(within.after)
-	// An end that is far ahead has the first window reach up to it: windows that start
-	// there would be empty for centuries.
+	// If the end is far in the future the first window reaches up to it: small windows
+	// would all be empty until the present.
 	if t, err := mezu.AuditIDTime(within.before); err == nil && t.Before(now) {
 		p.high = t
 	}
@@ -141,8 +141,8 @@ func (p *present) backwards(ctx context.Context) error {
 	return nil
 }
 
-// window reads all of a span, or gives nil if that is too much and a smaller one will
-// do.
+// window reads all of a span. It gives nil if there are too many records and the span can
+// be made smaller.
 func (p *present) window(ctx context.Context, within span) ([]mezu.AuditRecord, error) {
 	all := []mezu.AuditRecord{}
 	for token := p.after(within.after); ; {
@@ -204,7 +204,8 @@ func (p *past) next(ctx context.Context) (*mezu.AuditRecord, error) {
 }
 
 // overlaps reports whether a segment may have a record that comes before the next one
-// that is ready: ids of several control planes are only as ordered as their clocks.
+// that is ready. It can, because the ids of several control planes are only as ordered as
+// their clocks.
 func (p *past) overlaps(e archive.Entry) bool {
 	if p.oldest {
 		return e.First <= p.ready[0].ID
@@ -212,7 +213,7 @@ func (p *past) overlaps(e archive.Entry) bool {
 	return e.Last == "" || e.Last >= p.ready[0].ID
 }
 
-// load reads the next segment. One that can't be read is noted and passed over.
+// load reads the next segment. A segment that can't be read is noted and skipped.
 func (p *past) load() {
 	e := p.waiting[0]
 	p.waiting = p.waiting[1:]

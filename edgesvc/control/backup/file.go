@@ -1,9 +1,9 @@
-// Package backup is the file of a backup: one state of a store that existed, as it lies
-// there, encrypted once more as a whole.
+// Package backup is the file of a backup: all records of a store as they were at one
+// moment, sealed as they lie there, and the file encrypted once more.
 //
 // What lives here: the file's form, writing one from a running store, checking one, and
 // putting one into an empty store. What may not: who may ask for it, and what records
-// mean. Only control imports it.
+// mean. Package control/snapshot alone imports it.
 //
 // A file is a first line, a header in JSON on a second, and a payload: STREAM over
 // AES-256-GCM in chunks of 64 KiB (as in age-encryption.org/v1; Hoang et al. 2015), with
@@ -149,7 +149,7 @@ func (w *writer) put(e entry) error {
 
 func (w *writer) write(b []byte) error {
 	for len(b) > 0 {
-		// A full chunk waits for more, because the last one is marked.
+		// A full chunk is kept back until more comes: if none does it is marked as the last.
 		if len(w.buf) == chunkSize {
 			if err := w.flush(false); err != nil {
 				return err

@@ -18,10 +18,11 @@ type Target struct {
 	Wrapper seal.Wrapper
 	// Format is the newest that this program knows.
 	Format int
-	// Marker is the key of a record that is there while the store is not whole.
+	// Marker is the key of a record that is there until the restore is complete.
 	Marker string
-	// Finish completes the store before the marker goes; it may be repeated. Its
-	// operations go with the marker in one transaction.
+	// Finish completes the store before the marker is deleted. It is called again when
+	// the restore is repeated. What it returns is committed with the deletion of the
+	// marker.
 	Finish func(ctx context.Context, h Header) ([]store.Op, error)
 }
 
@@ -54,7 +55,7 @@ func open(ctx context.Context, from io.Reader, w seal.Wrapper, format int) (*rea
 	return r, nil
 }
 
-// failed tells a damaged file from other trouble.
+// failed explains an error of a damaged file; others it leaves as they are.
 func failed(err error) error {
 	if errors.Is(err, ErrDamaged) {
 		return &mezu.Error{Code: mezu.CodeInvalid, Detail: err.Error() + ": it was cut or changed; nothing was restored", Hint: "use another copy of it", Cause: err}
@@ -62,9 +63,8 @@ func failed(err error) error {
 	return err
 }
 
-// Restore checks a backup and puts it into an empty store, or into one where a
-// restore was interrupted, which it empties first. Until it is done the store has the
-// marker.
+// Restore checks a backup and puts it into an empty store. A store in which a restore was
+// interrupted has the marker, and is emptied first.
 func Restore(ctx context.Context, from io.ReadSeeker, t Target) (Header, error) {
 	h, err := Check(ctx, from, t.Wrapper, t.Format)
 	if err != nil {
@@ -162,7 +162,7 @@ func (t Target) apply(ctx context.Context, r *reader) error {
 	}
 }
 
-// batch writes operations in transactions as large as may be.
+// batch collects operations into transactions, as large as the store takes.
 type batch struct {
 	store store.Store
 	ops   []store.Op

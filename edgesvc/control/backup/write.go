@@ -21,7 +21,8 @@ type Source struct {
 	// Leave reports whether a record stays out: what lives under a lease, which would
 	// have no end after a restore.
 	Leave func(key string) bool
-	// Mark is the key of a record that the backup writes: the moment of which it is.
+	// Mark is the key of the marker, a record that Write commits: the backup is of that
+	// moment.
 	Mark   string
 	Header Header
 }
@@ -31,10 +32,10 @@ type mark struct {
 	At time.Time `json:"at"`
 }
 
-// Write writes a backup while the store goes on being written. It holds the state
-// right after the commit of the marker: a listing, page by page, and whatever was
-// committed behind the place that the listing had come to, in order, up to the marker.
-// Nothing is held in memory but a page.
+// Write writes a backup while others write to the store. The backup is the state right
+// after the commit of the marker. It has each record as the listing gives it, and after
+// that each change that was committed, up to the marker, to a record that the listing had
+// passed already. Only one page is in memory.
 func Write(ctx context.Context, to io.Writer, s Source) error {
 	w, err := newWriter(ctx, to, s.Wrapper, s.Header)
 	if err == nil {
@@ -70,8 +71,8 @@ func (s Source) copy(ctx context.Context, w *writer) error {
 	}()
 	c := &copying{source: s, w: w}
 	for token := ""; ; {
-		// A page is read after the events before it were written, so it never says
-		// less than they did.
+		// Earlier events were written before this page is read, so that the page is never
+		// older than they are.
 		page, err := s.Store.List(ctx, "", token, store.MaxPage)
 		if err != nil {
 			return fmt.Errorf("listing: %w", err)
@@ -86,7 +87,7 @@ func (s Source) copy(ctx context.Context, w *writer) error {
 			return err
 		}
 	}
-	c.whole = true
+	c.listed = true
 	end, err := s.setMark(ctx)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ type copying struct {
 	source Source
 	w      *writer
 	cursor string // the last key that was listed
-	whole  bool   // all were
+	listed bool   // all keys were
 }
 
 func (c *copying) page(records []store.Record) error {
@@ -127,11 +128,11 @@ func (c *copying) page(records []store.Record) error {
 	return nil
 }
 
-// event writes what changed among the records that were listed already; the others
-// will be listed as they are then.
+// event writes the changes to records that were listed already. The others will be
+// listed, changed as they are.
 func (c *copying) event(e store.Event) error {
 	for _, ch := range e.Changes {
-		if c.source.Leave(ch.Key) || !c.whole && ch.Key > c.cursor {
+		if c.source.Leave(ch.Key) || !c.listed && ch.Key > c.cursor {
 			continue
 		}
 		kind := byte(entryPut)
@@ -145,7 +146,7 @@ func (c *copying) event(e store.Event) error {
 	return nil
 }
 
-// drain writes the events that are there by now.
+// drain writes the events that have come.
 func (c *copying) drain(w store.Watcher) error {
 	for {
 		select {
@@ -162,7 +163,7 @@ func (c *copying) drain(w store.Watcher) error {
 	}
 }
 
-// until writes events up to that of the position.
+// until writes events up to the one at this position.
 func (c *copying) until(w store.Watcher, end store.Position) error {
 	for e := range w.Events() {
 		if err := c.event(e); err != nil {

@@ -22,7 +22,7 @@ type contract struct {
 	compiler *jsonschema.Compiler
 
 	mu      sync.Mutex
-	schemas map[string]*jsonschema.Schema // by place in the document
+	schemas map[string]*jsonschema.Schema // by JSON pointer
 }
 
 // newContract reads an installation's document.
@@ -110,15 +110,15 @@ func pointer(s string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D", "+", "%2B").Replace(s)
 }
 
-func (c *contract) schema(place string) (*jsonschema.Schema, error) {
+func (c *contract) schema(at string) (*jsonschema.Schema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.schemas[place]; s != nil {
+	if s := c.schemas[at]; s != nil {
 		return s, nil
 	}
-	s, err := c.compiler.Compile(place)
+	s, err := c.compiler.Compile(at)
 	if err == nil {
-		c.schemas[place] = s
+		c.schemas[at] = s
 	}
 	return s, err
 }

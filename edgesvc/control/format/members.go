@@ -11,14 +11,14 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
-// fields is a record of which a migration knows some.
+// fields is a record by its fields. A migration knows some of them, and keeps the others.
 type fields map[string]json.RawMessage
 
-// indexPeople is the migration to version 3, from which operators, owners and tokens
-// are found and counted without reading everybody: the indexes and counters are made of
-// what is there. Memberships get the person's id and lose the address, which is the
-// person's.
-func indexPeople(ctx context.Context, s *sealed.Store, _ Options) error {
+// addIndexes is the migration to version 3. It makes indexes and counters of operators,
+// owners and tokens, so that later programs find and count them without reading every
+// record. A membership gets the person's id and loses the address, which the record of the
+// person has.
+func addIndexes(ctx context.Context, s *sealed.Store, _ Options) error {
 	operators := 0
 	err := records(ctx, s, "person/", func(r store.Record, f fields) error {
 		if string(f["operator"]) != "true" {
@@ -99,7 +99,7 @@ func records(ctx context.Context, s *sealed.Store, prefix string, visit func(sto
 	}
 }
 
-// read decodes texts; one that is missing is empty.
+// read decodes fields that are texts; one that is missing is empty.
 func read(key string, f fields, into map[string]*string) error {
 	for name, to := range into {
 		if f[name] == nil {
@@ -112,7 +112,7 @@ func read(key string, f fields, into map[string]*string) error {
 	return nil
 }
 
-// put makes a record that follows from another one.
+// put creates a record that is derived from another one.
 func put(ctx context.Context, s *sealed.Store, from store.Record, key string, v any) error {
 	value, err := json.Marshal(v)
 	if err != nil {
@@ -133,7 +133,7 @@ func overwrite(ctx context.Context, s *sealed.Store, r store.Record, f fields) e
 	})
 }
 
-// commit writes, unless another process that migrates too, or has done so, was faster.
+// commit writes. A conflict is no error: another process migrates too, and was faster.
 func commit(ctx context.Context, s *sealed.Store, txn store.Txn) error {
 	_, err := s.Commit(ctx, txn)
 	if errors.Is(err, store.ErrConflict) {
@@ -145,9 +145,9 @@ func commit(ctx context.Context, s *sealed.Store, txn store.Txn) error {
 // set sets one number of a record of counters.
 func set(ctx context.Context, s *sealed.Store, key, name string, n int) error {
 	r, f := store.Record{Key: key}, fields{}
-	err := records(ctx, s, key, func(found store.Record, now fields) error {
-		if found.Key == key {
-			r, f = found, now
+	err := records(ctx, s, key, func(rec store.Record, now fields) error {
+		if rec.Key == key {
+			r, f = rec, now
 		}
 		return nil
 	})

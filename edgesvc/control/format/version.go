@@ -31,8 +31,8 @@ const Current = 3
 // Restoring is the key of a record that is there while a restore is under way.
 const Restoring = "meta/restoring"
 
-// Records of the store as such. They are plain: they are read before any key is
-// there.
+// Records about the store itself. They are not sealed: they are read before the key
+// is.
 const (
 	prefixMeta = "meta/"
 	keyFormat  = prefixMeta + "format"
@@ -67,23 +67,23 @@ type migration struct {
 	run  func(context.Context, *sealed.Store, Options) error
 }
 
-// migrations are all of them, in order. The first version had no record and sealed the
-// CA's record only.
+// migrations are all of them, in order. A store of the first version has no record of
+// its version, and only the CA's record in it is sealed.
 func migrations() []migration {
 	return []migration{
 		{2, "sealing all records", sealAll},
-		{3, "indexing people", indexPeople},
+		{3, "indexing people", addIndexes},
 	}
 }
 
-// Open opens a store: a new one gets its keys and the current version, an older one
-// is migrated, and one that a newer program wrote is refused, as is one that a restore
-// left half done. The sealed store owns inner.
+// Open opens a store. A new one gets its keys and the current version, an older one is
+// migrated. A store that a newer program wrote, or that a restore left half done, is
+// refused. Closing the sealed store closes inner.
 func Open(ctx context.Context, inner store.Store, opts Options) (*sealed.Store, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := checkWhole(ctx, inner); err != nil {
+	if err := checkRestored(ctx, inner); err != nil {
 		return nil, err
 	}
 	version, revision, err := find(ctx, inner, opts)
@@ -146,8 +146,8 @@ func find(ctx context.Context, inner store.Store, opts Options) (version int, re
 	return r.Version, rec.Revision, nil
 }
 
-// isEmpty reports whether a store was never used. The ring of one that a first start
-// was interrupted in doesn't count.
+// isEmpty reports whether a store was never used. The ring of keys doesn't count: a first
+// start that was interrupted leaves it.
 func isEmpty(ctx context.Context, inner store.Store) (bool, error) {
 	page, err := inner.List(ctx, "", "", 2)
 	if err != nil {
@@ -161,8 +161,8 @@ func isEmpty(ctx context.Context, inner store.Store) (bool, error) {
 	return true, nil
 }
 
-// write writes the version over the record of this revision. Another process that did
-// the same is no error.
+// write writes the version if its record still has this revision. A conflict is no error:
+// another process wrote the same.
 func write(ctx context.Context, inner store.Store, version int, revision uint64, program string) error {
 	value, err := json.Marshal(record{version, program})
 	if err != nil {
@@ -178,8 +178,8 @@ func write(ctx context.Context, inner store.Store, version int, revision uint64,
 	return nil
 }
 
-// haveKey makes the key file of a new store. A store that is in use has one already,
-// and a new one would open nothing.
+// haveKey makes the key file of a new store. Of a store that is in use the file must be
+// there: a new key would open nothing.
 func haveKey(w seal.Wrapper, isNew bool) error {
 	file, ok := w.(*seal.File)
 	if !ok {
@@ -215,7 +215,7 @@ func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
 		if !strings.HasPrefix(r.Key, "ca/") {
 			return r.Value, nil
 		}
-		// Sealed under the key of the file itself, which is what the file unwraps.
+		// The first version sealed under the key in the file itself, without a data key.
 		plain, err := opts.Wrapper.Unwrap(ctx, r.Key, r.Value)
 		if errors.Is(err, seal.ErrOtherKey) {
 			return nil, otherKey(err)
@@ -226,8 +226,8 @@ func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
 	return err
 }
 
-// checkWhole refuses a store that a restore did not finish.
-func checkWhole(ctx context.Context, inner store.Store) error {
+// checkRestored refuses a store that a restore did not finish.
+func checkRestored(ctx context.Context, inner store.Store) error {
 	_, err := inner.Get(ctx, Restoring)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

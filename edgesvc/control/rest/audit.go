@@ -28,7 +28,7 @@ func (r *rest) bindAudit() {
 			if err != nil {
 				return api.AuditList{}, err
 			}
-			return r.service.ListAudit(ctx, req.caller, req.op, req.place, f, page)
+			return r.service.ListAudit(ctx, req.caller, req.op, req.path, f, page)
 		})
 	}
 	for _, op := range []api.Operation{api.OpWatchAudit, api.OpWatchInstallationAudit} {
@@ -37,7 +37,7 @@ func (r *rest) bindAudit() {
 			if err != nil {
 				return err
 			}
-			return r.service.WatchAudit(ctx, req.caller, req.op, req.place, f, last, auditEvents{out})
+			return r.service.WatchAudit(ctx, req.caller, req.op, req.path, f, last, auditEvents{out})
 		})
 	}
 }

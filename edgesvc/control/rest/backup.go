@@ -16,7 +16,7 @@ import (
 func (r *rest) bindBackup() {
 	op := api.OpBackup
 	r.bound[op.ID] = true
-	doc := r.document(op)
+	doc := r.description(op)
 	doc.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{api.BackupType: {}}}}
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
 		req := requestOf(ctx)
@@ -24,8 +24,8 @@ func (r *rest) bindBackup() {
 	})
 }
 
-// backup writes the file. One that can't be finished breaks the connection, so that
-// nobody takes the part for the whole.
+// backup writes the file. If it can't be finished the connection is broken, so that nobody
+// takes a part for a complete backup.
 func (r *rest) backup(hc huma.Context, req *request) {
 	_, w := humago.Unwrap(hc)
 	ctx, cancel := context.WithCancel(hc.Context())

@@ -30,7 +30,7 @@ type empty struct{}
 // read binds an operation that has an answer and no body.
 func read[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
+	huma.Register(r.huma, r.description(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
 		return serve(ctx, r, 0, do)
 	})
 }
@@ -38,7 +38,7 @@ func read[Out any](r *rest, op api.Operation, do func(context.Context, *request)
 // remove binds an operation without body and answer.
 func remove(r *rest, op api.Operation, do func(context.Context, *request) error) {
 	r.bound[op.ID] = true
-	doc := r.document(op)
+	doc := r.description(op)
 	doc.DefaultStatus = http.StatusNoContent
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*empty, error) {
 		_, err := serve(ctx, r, 0, func(ctx context.Context, req *request) (empty, error) {
@@ -51,7 +51,7 @@ func remove(r *rest, op api.Operation, do func(context.Context, *request) error)
 // write binds an operation with a body of type In.
 func write[In, Out any](r *rest, op api.Operation, limit int64, do func(context.Context, *request, In) (Out, error)) {
 	r.bound[op.ID] = true
-	doc := r.document(op)
+	doc := r.description(op)
 	if op.Creates() {
 		doc.DefaultStatus = http.StatusCreated
 	}
@@ -71,7 +71,7 @@ func write[In, Out any](r *rest, op api.Operation, limit int64, do func(context.
 // create binds an operation that makes a record and has no body, or an empty one.
 func create[Out any](r *rest, op api.Operation, do func(context.Context, *request) (Out, error)) {
 	r.bound[op.ID] = true
-	doc := r.document(op)
+	doc := r.description(op)
 	doc.DefaultStatus = http.StatusCreated
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*answer[Out], error) {
 		return serve(ctx, r, 0, do)
@@ -81,7 +81,7 @@ func create[Out any](r *rest, op api.Operation, do func(context.Context, *reques
 // patch binds a merge patch of an entity.
 func patch[T, Out any](r *rest, op api.Operation, do func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error)) {
 	r.bound[op.ID] = true
-	huma.Register(r.huma, r.document(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
+	huma.Register(r.huma, r.description(op), func(ctx context.Context, _ *bare) (*answer[Out], error) {
 		return serve(ctx, r, api.MaxBody, func(ctx context.Context, req *request) (Out, error) {
 			var zero Out
 			data, err := req.patch(ctx, new(T))

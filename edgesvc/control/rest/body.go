@@ -21,16 +21,16 @@ import (
 	"github.com/mezusphere/mezu/strictjson"
 )
 
-// What bodies may take of the memory while their calls are served. It is counted as what
-// they become (strictjson), which for a body of short entries is more than its size.
+// What bodies may take of the memory while their calls are served. Counted is the memory of
+// the decoded body (strictjson), which is more than its size if it has many short entries.
 const (
 	// maxBodies bounds all calls together: five of the largest.
 	maxBodies = 256 << 20
 	// bodyShare bounds the calls of one caller, and those into one organization: one of
 	// the largest, and usual ones beside it.
 	bodyShare = maxBodies / 4
-	// smallBody is what each call may take uncounted, so that those who send little are
-	// served however much others send.
+	// smallBody is what each call may take without being counted, so that callers with
+	// small bodies are served however much others send.
 	smallBody = 16 << 10
 )
 
@@ -41,7 +41,7 @@ type bodies struct {
 	by  map[string]int // callers and organizations
 }
 
-// errBodiesFull refuses a body that all together leave no room for.
+// errBodiesFull refuses a body for which all the others leave no room.
 var errBodiesFull = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the control plane reads as many large bodies as it has room for", Hint: "try again in a moment"}
 
 // take counts n more bytes for each of the holders, or refuses them.
@@ -80,8 +80,8 @@ type body struct {
 	bodies  *bodies
 	holders []string
 	taken   int // all of it
-	counted int // without what is free
-	length  int // as its caller says; the limit if he doesn't
+	counted int // beyond smallBody
+	length  int // as its caller says; the limit if the caller doesn't say
 	reader  io.Reader
 	digest  hash.Hash // of what was read, if it can be asked for
 }
@@ -89,18 +89,18 @@ type body struct {
 // charge counts memory for the body.
 func (b *body) charge(n int) error {
 	b.taken += n
-	owed := max(b.taken-smallBody, 0) - b.counted
-	if owed <= 0 {
+	more := max(b.taken-smallBody, 0) - b.counted
+	if more <= 0 {
 		return nil
 	}
-	if err := b.bodies.take(b.holders, owed); err != nil {
+	if err := b.bodies.take(b.holders, more); err != nil {
 		return err
 	}
-	b.counted += owed
+	b.counted += more
 	return nil
 }
 
-// done ends the count; what the body became is not used any more.
+// done ends the count. What was decoded must not be used any more.
 func (b *body) done() {
 	if b.counted > 0 {
 		b.bodies.give(b.holders, b.counted)
@@ -108,7 +108,7 @@ func (b *body) done() {
 	b.counted = 0
 }
 
-// Read implements io.Reader. Its errors are answers.
+// Read implements io.Reader. Its errors are answers to the caller.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.reader.Read(p)
 	if b.digest != nil {
@@ -129,10 +129,11 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open begins to read the body of a call whose caller may make it where it goes.
+// open prepares the reading of a body, if the caller may make the call at its resource
+// path.
 func (r *rest) open(ctx context.Context, req *request, limit int64) error {
 	httpReq, w := humago.Unwrap(req.ctx)
-	organization, err := r.service.Reach(ctx, req.op, req.caller, req.place)
+	organization, err := r.service.Reach(ctx, req.op, req.caller, req.path)
 	if err != nil {
 		return err
 	}
@@ -207,8 +208,8 @@ func (req *request) newDigest() hash.Hash {
 	return h
 }
 
-// once is what makes the creation repeatable.
-func (req *request) once() service.Once {
+// idempotency is what makes the creation repeatable.
+func (req *request) idempotency() service.Once {
 	key := req.ctx.Header("Idempotency-Key")
 	if key == "" {
 		return service.Once{}

@@ -50,7 +50,7 @@ func (r *rest) docs() (http.HandlerFunc, error) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		w.Header().Set("Referrer-Policy", "no-referrer")
-		// A reader who went away misses the rest.
+		// A reader who has gone misses the rest.
 		_, _ = w.Write(out.Bytes())
 	}, nil
 }

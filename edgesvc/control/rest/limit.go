@@ -24,17 +24,17 @@ const (
 	// burstSeconds is how many seconds' worth of calls may come at once, as when a
 	// script begins.
 	burstSeconds = 5
-	// strangerShare is the part of that for everybody without a credential at one
-	// address, or of one network of strangerBits, wrong credentials included.
+	// strangerShare divides that rate for callers without a valid credential. All of them
+	// at one IPv4 address, or in one IPv6 network of strangerBits, share the result.
 	strangerShare = 5
-	// strangerBits is how much of an IPv6 address tells strangers apart: whoever has
-	// one has all of its /64, which is the size of a network (RFC 4291, 2.5.4).
+	// strangerBits is the length of an IPv6 network whose addresses count as one: whoever
+	// has one address has all of its /64 (RFC 4291, 2.5.4).
 	strangerBits = 64
 	// maxStreams is how many streams a caller may hold open: each costs a goroutine
 	// and a place in the store's fan-out.
 	maxStreams = 64
-	// maxSpent bounds the memory of credentials that have no call left: some hundred
-	// kilobytes. Beyond it callers are refused as well, only not as cheaply.
+	// maxSpent bounds the memory of credentials that have no call left to some hundred
+	// kilobytes. Beyond it callers are still refused, but only after they were looked up.
 	maxSpent = 4096
 )
 
@@ -47,10 +47,10 @@ type limits struct {
 	spent   map[credential]spent
 }
 
-// credential stands for what a caller presents, and where he calls from.
+// credential is a hash of what a caller presents and of the network it comes from.
 type credential [sha256.Size]byte
 
-// credentialOf reads a request. It proves nothing.
+// credentialOf reads the credential of a request. It does not check it.
 func credentialOf(req *http.Request) credential {
 	h := sha256.New()
 	io.WriteString(h, networkOf(addressOf(req.RemoteAddr))+"\x00")
@@ -68,8 +68,8 @@ func addressOf(remote string) string {
 	return host
 }
 
-// spent says until when a credential has no call left, and how far apart its calls
-// have to be.
+// spent is a credential that has no call left: until when, and how far apart its calls have
+// to be.
 type spent struct {
 	until    time.Time
 	interval time.Duration
@@ -89,7 +89,7 @@ func newLimits(rate int) *limits {
 	return &limits{callers: of(rate), strangers: of(max(1, rate/strangerShare)), streams: map[string]int{}, spent: map[credential]spent{}}
 }
 
-// call counts a call or refuses it, and remembers the credential then.
+// call counts a call, or refuses it and remembers the credential.
 func (l *limits) call(c service.Caller, by credential) error {
 	limiter := l.callers
 	if c.Kind == service.Anonymous {
@@ -109,8 +109,8 @@ func (l *limits) call(c service.Caller, by credential) error {
 	return errTooOften
 }
 
-// refuses reports whether a credential is known to have no call left, and how far
-// apart its calls have to be. Nothing is counted, as nothing is when call refuses.
+// refuses reports whether a credential is known to have no call left, and how far apart
+// its calls have to be. It counts nothing, as call does when it refuses.
 func (l *limits) refuses(by credential, now time.Time) (interval time.Duration, refused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +122,7 @@ func (l *limits) refuses(by credential, now time.Time) (interval time.Duration, 
 	return s.interval, known
 }
 
-// Pacer is a connection that can be read less often when its caller calls too much. Its
+// Pacer is a connection that can be read more slowly when its caller calls too often. Its
 // methods are safe for concurrent use.
 type Pacer interface {
 	// Seen is told of each call who makes it.
@@ -138,8 +138,8 @@ func WithPacer(ctx context.Context, p Pacer) context.Context {
 	return context.WithValue(ctx, pacerKey{}, p)
 }
 
-// tooLoud refuses who is known to have no call left, before anything is read or looked
-// up for him: what a caller does beyond his limit must not cost others their time.
+// tooLoud refuses a credential that is known to have no call left, before anything is read
+// or looked up: calls beyond a limit must not cost other callers time.
 func (r *rest) tooLoud(req *http.Request, by credential) bool {
 	pacer, _ := req.Context().Value(pacerKey{}).(Pacer)
 	if pacer != nil {
@@ -152,8 +152,8 @@ func (r *rest) tooLoud(req *http.Request, by credential) bool {
 	return refused
 }
 
-// networkOf is what strangers who share it are one by: an IPv4 address, in whatever
-// form it comes, or the network of an IPv6 one.
+// networkOf is by what strangers are counted: an IPv4 address, in whatever form it comes,
+// or the network of an IPv6 address.
 func networkOf(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {

@@ -28,7 +28,7 @@ func (r *rest) bindMachines() {
 	}))
 	remove(r, api.OpDeleteEdge, removed(s.DeleteEdge))
 	create(r, api.OpCreateJoinToken, func(ctx context.Context, req *request) (api.JoinTokenResponse, error) {
-		return s.CreateJoinToken(ctx, req.caller, req.once())
+		return s.CreateJoinToken(ctx, req.caller, req.idempotency())
 	})
 	write(r, api.OpEnrolEdge, api.MaxBody, func(ctx context.Context, req *request, in api.EnrolRequest) (api.EnrolResponse, error) {
 		return s.EnrolEdge(ctx, req.caller, in)

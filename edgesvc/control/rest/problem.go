@@ -54,10 +54,10 @@ func problem(err error, requestID string) *refusal {
 	}}
 }
 
-// maxTold bounds what an answer says of a request: it may repeat a part of it.
+// maxTold bounds the detail of an answer, which may repeat a part of the request.
 const maxTold = 4 << 10
 
-// shortened is a text without what is too long to be told.
+// shortened cuts a text to maxTold.
 func shortened(text string) string {
 	if len(text) <= maxTold {
 		return text
@@ -65,11 +65,11 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:maxTold], "") + "…"
 }
 
-// refuse makes the answer, has a denial written down and logs what is our own fault. The detail of other
-// refusals is for the caller alone.
+// refuse makes the answer. It has a denial written down, and logs an error that is our own
+// fault; the detail of any other refusal is told to the caller alone.
 func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
 	p := problem(err, requestID(ctx))
-	r.service.Denied(ctx, req.op, req.caller, req.place, err)
+	r.service.Denied(ctx, req.op, req.caller, req.path, err)
 	switch {
 	case ctx.Err() != nil:
 	case p.Status >= 500:
@@ -95,6 +95,6 @@ func writeProblem(w http.ResponseWriter, p *refusal) {
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	// The status is out; a client that is gone misses the rest.
+	// The status is sent; a client that has gone misses the rest.
 	_ = json.NewEncoder(w).Encode(p)
 }

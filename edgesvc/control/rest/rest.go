@@ -33,8 +33,8 @@ const (
 	// callTime bounds an operation from its head to the end of its answer; a
 	// stream has a deadline for each event instead.
 	callTime = 30 * time.Second
-	// eventTime bounds the writing of one event: the largest at a slow line's
-	// pace. Who may not have the stream any more is cut off before.
+	// eventTime bounds the writing of one event: the largest one over a slow line. A caller
+	// who loses the right to the stream is cut off sooner.
 	eventTime = 30 * time.Second
 )
 
@@ -63,7 +63,7 @@ type rest struct {
 	bodies  *bodies
 	huma    huma.API
 	bound   map[string]bool
-	// unbounded is what is wrong with the types of bodies.
+	// unbounded has the types of bodies that have no bound.
 	unbounded error
 	// operations are their ids by the pattern of the mux.
 	operations map[string]string
@@ -100,7 +100,7 @@ func New(cfg Config) (http.Handler, error) {
 	r.huma = humago.New(mux, config)
 	r.bindTenancy()
 	r.bindRoutes()
-	r.bindPeople()
+	r.bindUsers()
 	r.bindMachines()
 	r.bindAudit()
 	r.bindKeys()
@@ -132,7 +132,7 @@ func (r *rest) outer(mux *http.ServeMux) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		control := http.NewResponseController(w)
 		deadline := time.Now().Add(callTime)
-		// Both are supported by the servers of net/http.
+		// The servers of net/http support both.
 		_ = control.SetReadDeadline(deadline)
 		_ = control.SetWriteDeadline(deadline)
 		req = req.WithContext(context.WithValue(req.Context(), requestIDKey{}, id))
@@ -154,8 +154,8 @@ func (r *rest) outer(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// unknown answers what no operation has: another method of a known path, or no such
-// path.
+// unknown answers a request that is no operation: its path is unknown, or has no such
+// method.
 func (r *rest) unknown(w http.ResponseWriter, req *http.Request, mux *http.ServeMux) {
 	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: "the API has no such path", Hint: "see /openapi.json"}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -191,12 +191,12 @@ type request struct {
 	ctx    huma.Context
 	caller service.Caller
 	op     api.Operation
-	place  service.Place
+	path   service.Place
 	body   *body // nil of an operation without one
 }
 
-// document makes huma's description of an operation.
-func (r *rest) document(op api.Operation) huma.Operation {
+// description makes huma's description of an operation.
+func (r *rest) description(op api.Operation) huma.Operation {
 	out := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
 		SkipValidateBody: true, SkipValidateParams: true, Middlewares: huma.Middlewares{r.admitted(op)},
@@ -224,8 +224,8 @@ func (r *rest) document(op api.Operation) huma.Operation {
 	return out
 }
 
-// describe adds the body to the description of an operation that is registered. Before,
-// huma would take it for its own to read.
+// describe adds the body to the description of an operation that is registered already. If
+// it were there before, huma would read the body itself.
 func (r *rest) describe(op api.Operation, body reflect.Type) {
 	r.unbounded = errors.Join(r.unbounded, strictjson.CheckType(body))
 	schema := r.huma.OpenAPI().Components.Schemas.Schema(body, true, op.ID+"-request")
@@ -255,8 +255,8 @@ func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
 	return r.service.Authenticate(ctx.Context(), p)
 }
 
-// singleHeaders decide what a call means: two of one would leave it to chance which
-// of them counts, here and at a proxy before.
+// singleHeaders decide what a call means. A call that has one of them twice is refused: this
+// process and a proxy before it might choose different ones.
 var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-Id"}
 
 type requestKey struct{}
@@ -267,8 +267,8 @@ func requestOf(ctx context.Context) *request {
 	return req
 }
 
-// admitted lets nobody on to the reading of a body who may not call the operation at
-// all or calls too often: what strangers send must not fill the memory.
+// admitted refuses, before the body is read, a caller who may not call the operation at
+// all, or who calls too often: what strangers send must not fill the memory.
 func (r *rest) admitted(op api.Operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		begin := time.Now()
@@ -314,15 +314,15 @@ func (r *rest) prepare(req *request) (err error) {
 		value := ctx.Param(name)
 		switch name {
 		case "organization":
-			req.place.Organization = value
+			req.path.Organization = value
 		case "project":
-			req.place.Project = value
+			req.path.Project = value
 		case "environment":
-			req.place.Environment = value
+			req.path.Environment = value
 		case "directory":
-			req.place.Directory = value
+			req.path.Directory = value
 		default:
-			req.place.Item = value
+			req.path.Item = value
 		}
 	}
 	if req.caller, err = r.caller(ctx); err != nil {

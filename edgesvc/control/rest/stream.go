@@ -21,13 +21,13 @@ import (
 // streamed is an answer that is written as it comes.
 type streamed struct{ Body func(huma.Context) }
 
-// watch binds an operation that answers with events until its caller or the server
-// goes. follow gets the Last-Event-ID, empty at a first connection, and does not return
-// before the stream's end; a refusal before the first event is a problem document like
-// any other.
+// watch binds an operation that answers with events until its caller or the server goes.
+// follow gets the Last-Event-ID, which is empty at a first connection, and returns when the
+// stream has ended. If it refuses before the first event, the answer is a problem document
+// like any other.
 func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *request, last string, out *sse) error) {
 	r.bound[op.ID] = true
-	doc := r.document(op)
+	doc := r.description(op)
 	doc.Parameters = append(doc.Parameters, &huma.Param{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}})
 	doc.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
@@ -54,10 +54,10 @@ func (r *rest) stream(hc huma.Context, req *request, follow func(context.Context
 	go cancelWhen(r.done, ctx, cancel)
 	conn, _ := hc.Context().Value(connKey{}).(*tls.Conn)
 	out := &sse{w: w, control: http.NewResponseController(w), conn: conn}
-	// Whatever ends the stream does not wait for a reader who takes nothing.
+	// Ending the stream must not wait for a reader who takes nothing.
 	ended := context.AfterFunc(ctx, out.End)
 	defer out.close(ended)
-	// The deadline of calls is not the stream's.
+	// A stream has no deadline for all of it, as other calls do.
 	_ = out.control.SetReadDeadline(time.Time{})
 	begin := time.Now()
 	err := follow(ctx, req, req.ctx.Header("Last-Event-ID"), out)
@@ -93,14 +93,15 @@ type sse struct {
 	cut          *time.Timer // closes the connection; nil before End
 }
 
-// endTime is how long an ended stream's last write may still take: a closed one of TLS
-// and the reset of a stream of HTTP/2 are written too, and wait for who takes nothing.
+// endTime is how long the last writes of an ended stream may take. Closing TLS and
+// resetting a stream of HTTP/2 are writes, too, and would wait for a reader who takes
+// nothing.
 const endTime = 500 * time.Millisecond
 
 type connKey struct{}
 
-// WithConn is for the ConnContext of the server of the API: with it the stream of a
-// reader who takes nothing can be ended by closing his connection.
+// WithConn is for the ConnContext of the API's server. It makes a connection known to its
+// calls, so that the stream of a reader who takes nothing can be ended by closing it.
 func WithConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }

@@ -8,33 +8,33 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 )
 
-// listed adapts a listing at a place.
+// listed adapts a listing at a resource path.
 func listed[T any](do func(context.Context, service.Caller, service.Place, service.Paging) (api.List[T], error)) func(context.Context, *request) (api.List[T], error) {
 	return func(ctx context.Context, req *request) (api.List[T], error) {
 		page, err := req.paging()
 		if err != nil {
 			return api.List[T]{}, err
 		}
-		return do(ctx, req.caller, req.place, page)
+		return do(ctx, req.caller, req.path, page)
 	}
 }
 
 // shown adapts the reading of one record.
 func shown[T any](do func(context.Context, service.Caller, service.Place) (T, error)) func(context.Context, *request) (T, error) {
-	return func(ctx context.Context, req *request) (T, error) { return do(ctx, req.caller, req.place) }
+	return func(ctx context.Context, req *request) (T, error) { return do(ctx, req.caller, req.path) }
 }
 
 // created adapts the creation of a record from a body.
 func created[In, Out any](do func(context.Context, service.Caller, service.Place, In, service.Once) (Out, error)) func(context.Context, *request, In) (Out, error) {
 	return func(ctx context.Context, req *request, in In) (Out, error) {
-		return do(ctx, req.caller, req.place, in, req.once())
+		return do(ctx, req.caller, req.path, in, req.idempotency())
 	}
 }
 
 // patched adapts a merge patch.
 func patched[T, Out any](do func(context.Context, service.Caller, service.Place, uint64, func(*T) error) (Out, error)) func(context.Context, *request, uint64, func(*T) error) (Out, error) {
 	return func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error) {
-		return do(ctx, req.caller, req.place, ifMatch, with)
+		return do(ctx, req.caller, req.path, ifMatch, with)
 	}
 }
 
@@ -45,7 +45,7 @@ func removed(do func(context.Context, service.Caller, service.Place, uint64) err
 		if err != nil {
 			return err
 		}
-		return do(ctx, req.caller, req.place, ifMatch)
+		return do(ctx, req.caller, req.path, ifMatch)
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *rest) bindTenancy() {
 		return s.ListTokens(ctx, c, page)
 	}))
 	write(r, api.OpCreateToken, api.MaxBody, func(ctx context.Context, req *request, in mezu.Token) (api.TokenCreated, error) {
-		return s.CreateToken(ctx, req.caller, in, req.once())
+		return s.CreateToken(ctx, req.caller, in, req.idempotency())
 	})
 	read(r, api.OpGetToken, shown(s.GetToken))
 	remove(r, api.OpDeleteToken, removed(s.DeleteToken))
@@ -69,7 +69,7 @@ func (r *rest) bindTenancy() {
 		return s.ListOperators(ctx, c, page)
 	}))
 	write(r, api.OpCreateOperator, api.MaxBody, func(ctx context.Context, req *request, in api.OperatorRequest) (mezu.Operator, error) {
-		return s.CreateOperator(ctx, req.caller, in, req.once())
+		return s.CreateOperator(ctx, req.caller, in, req.idempotency())
 	})
 	read(r, api.OpGetOperator, shown(s.GetOperator))
 	remove(r, api.OpDeleteOperator, removed(s.DeleteOperator))
@@ -78,7 +78,7 @@ func (r *rest) bindTenancy() {
 		return s.ListOrganizations(ctx, c, page)
 	}))
 	write(r, api.OpCreateOrganization, api.MaxBody, func(ctx context.Context, req *request, in mezu.Organization) (mezu.Organization, error) {
-		return s.CreateOrganization(ctx, req.caller, in, req.once())
+		return s.CreateOrganization(ctx, req.caller, in, req.idempotency())
 	})
 	read(r, api.OpGetOrganization, shown(s.GetOrganization))
 	patch(r, api.OpUpdateOrganization, patched(s.UpdateOrganization))
@@ -94,7 +94,7 @@ func (r *rest) bindTenancy() {
 	read(r, api.OpGetInvitation, shown(s.GetInvitation))
 	remove(r, api.OpDeleteInvitation, removed(s.DeleteInvitation))
 	write(r, api.OpRedeemInvitation, api.MaxBody, func(ctx context.Context, req *request, in api.RedeemRequest) (api.RedeemResponse, error) {
-		return s.RedeemInvitation(ctx, req.caller, in, req.once())
+		return s.RedeemInvitation(ctx, req.caller, in, req.idempotency())
 	})
 
 	read(r, api.OpListProjects, listed(s.ListProjects))
@@ -103,7 +103,7 @@ func (r *rest) bindTenancy() {
 	patch(r, api.OpUpdateProject, patched(s.UpdateProject))
 	remove(r, api.OpDeleteProject, removed(s.DeleteProject))
 	write(r, api.OpApplyProject, api.MaxApplyBody, func(ctx context.Context, req *request, in api.ApplyRequest) (api.ApplyResponse, error) {
-		return s.Apply(ctx, req.caller, req.place, in)
+		return s.Apply(ctx, req.caller, req.path, in)
 	})
 	read(r, api.OpExportProject, shown(s.Export))
 
@@ -129,7 +129,7 @@ func (r *rest) bindRoutes() {
 		if err != nil {
 			return api.RoutesState{}, err
 		}
-		return s.ReplaceRoutes(ctx, req.caller, req.place, ifMatch, in.Routes)
+		return s.ReplaceRoutes(ctx, req.caller, req.path, ifMatch, in.Routes)
 	})
 	write(r, api.OpCreateRoute, api.MaxBody, created(s.CreateRoute))
 	read(r, api.OpGetRoute, shown(s.GetRoute))

@@ -7,10 +7,10 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// bindPeople binds what is about end users. Each operation exists for the
-// directories of a project and for those of an organization; the place tells the
-// service which is meant.
-func (r *rest) bindPeople() {
+// bindUsers binds what is about end users. Each operation exists for the directories of a
+// project and for those of an organization; the resource path tells the service which is
+// meant.
+func (r *rest) bindUsers() {
 	s := r.service
 	for _, op := range []api.Operation{api.OpListDirectories, api.OpListOrganizationDirectories} {
 		read(r, op, listed(s.ListDirectories))
@@ -37,7 +37,7 @@ func (r *rest) bindPeople() {
 			if err != nil {
 				return api.List[mezu.User]{}, err
 			}
-			return s.ListUsers(ctx, req.caller, req.place, filter, page)
+			return s.ListUsers(ctx, req.caller, req.path, filter, page)
 		})
 	}
 	for _, op := range []api.Operation{api.OpCreateUser, api.OpCreateOrganizationUser} {

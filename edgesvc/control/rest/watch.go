@@ -27,7 +27,7 @@ func (r *rest) bindWatches() {
 		{api.OpWatchUsers, s.WatchUsers}, {api.OpWatchOrganizationUsers, s.WatchUsers}, {api.OpWatchWarpgates, s.WatchWarpgates},
 	} {
 		r.watch(w.op, func(ctx context.Context, req *request, last string, out *sse) error {
-			return w.do(ctx, req.caller, req.place, last, watchEvents{out})
+			return w.do(ctx, req.caller, req.path, last, watchEvents{out})
 		})
 	}
 }

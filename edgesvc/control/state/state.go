@@ -174,7 +174,7 @@ func (s *State) Close() error {
 	return s.driver.Close()
 }
 
-// Holder names this control plane among those that share its store, for people.
+// Holder names this control plane, among those that share its store, to operators.
 func (s *State) Holder() string {
 	host, err := os.Hostname()
 	if err != nil {

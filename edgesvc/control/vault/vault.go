@@ -46,9 +46,9 @@ func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
 func (v *vault) Save(ctx context.Context, name string, data []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	key, over := service.PrefixAuthority+name, v.revisions[name]
+	key, was := service.PrefixAuthority+name, v.revisions[name]
 	_, err := v.store.Commit(ctx, store.Txn{
-		Checks: []store.Check{{Key: key, Revision: over}},
+		Checks: []store.Check{{Key: key, Revision: was}},
 		Ops:    []store.Op{{Key: key, Value: data}},
 	})
 	if errors.Is(err, store.ErrConflict) {
@@ -57,6 +57,6 @@ func (v *vault) Save(ctx context.Context, name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("writing the authority's record: %w", err)
 	}
-	v.revisions[name] = over + 1
+	v.revisions[name] = was + 1
 	return nil
 }
