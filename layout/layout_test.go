@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -67,9 +68,21 @@ func (p *pkg) at(n ast.Node) string {
 	return fmt.Sprintf("%s:%d", filepath.ToSlash(strings.TrimPrefix(pos.Filename, root+string(filepath.Separator))), pos.Line)
 }
 
-// load parses every package of the module, for all platforms.
+// load gives every package of the module, for all platforms.
 func load(t *testing.T) []*pkg {
 	t.Helper()
+	out, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 5 {
+		t.Fatalf("found %d packages only; is %s the repository?", len(out), root)
+	}
+	return out
+}
+
+// parsed parses every package once for all tests, which only read them.
+var parsed = sync.OnceValues(func() ([]*pkg, error) {
 	var out []*pkg
 	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -84,14 +97,8 @@ func load(t *testing.T) []*pkg {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(out) < 5 {
-		t.Fatalf("found %d packages only; is %s the repository?", len(out), root)
-	}
-	return out
-}
+	return out, err
+})
 
 func parse(dir string) (*pkg, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
