@@ -192,7 +192,7 @@ func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
 	if err != nil {
 		return err
 	}
-	if !report.Whole {
+	if report.Lost {
 		s.log.Warn("the log of revocations was damaged; edges tell anew what is lost", "file", path, "reason", report.Why)
 	}
 	s.revoked = log

@@ -9,9 +9,9 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// Feed reads the revocations of some scopes, each once, in the order of additions
-// within a scope. Reading changes nothing in the log, and no place is taken for what is
-// not read yet: a slow reader costs what a quick one does. It is for one goroutine.
+// Feed reads the revocations of some scopes, each once, and those of a scope in the order in
+// which they were added. What is not read yet takes no memory, so a slow reader costs no
+// more than a quick one. It is for one goroutine.
 type Feed struct {
 	ledger  *Ledger
 	cursors []cursor
@@ -20,15 +20,16 @@ type Feed struct {
 // cursor is how far a scope was read.
 type cursor struct {
 	scope string
-	after mezu.Position // what lies up to there is known
+	after mezu.Position // what lies up to there is left out
 	order uint64
 }
 
-// Feed begins to read what every Warpgate must have.
+// Feed begins to read. Follow says of what.
 func (l *Ledger) Feed() *Feed { return &Feed{ledger: l} }
 
-// Follow sets the scopes, of which an empty one is what concerns all. What was read of
-// those that stay is not read again; of a new one, what lies up to after is left out.
+// Follow sets the scopes; the empty one is what concerns everyone. What was read already of
+// scopes that were set before is not read again. Of new ones what lies up to after is left
+// out.
 func (f *Feed) Follow(scopes []string, after mezu.Position) {
 	cursors := make([]cursor, 0, len(scopes))
 	for _, scope := range scopes {
@@ -42,8 +43,8 @@ func (f *Feed) Follow(scopes []string, after mezu.Position) {
 	f.cursors = cursors
 }
 
-// Next reads up to n more, none when there are no more now. A scope that stands before
-// another is read first.
+// Next reads up to n more, none when there are no more now. Scopes are read in the order in
+// which Follow got them.
 func (f *Feed) Next(n int) ([]mezu.Signed, error) {
 	l := f.ledger
 	l.mu.RLock()
@@ -60,12 +61,12 @@ func (f *Feed) Next(n int) ([]mezu.Signed, error) {
 				return out, nil
 			}
 			if it.at.Compare(c.after) > 0 {
-				r, doc, err := l.readLocked(it)
+				r, statement, err := l.readLocked(it)
 				if err != nil {
 					return out, err
 				}
 				if !l.now().After(r.Until) {
-					out = append(out, doc)
+					out = append(out, statement)
 				}
 			}
 			c.order = it.order
@@ -80,8 +81,8 @@ func (t *list) after(order uint64) []item {
 	return t.items[first:]
 }
 
-// Walk reads once what is in force of all scopes, if its place is one of those asked
-// for. It is for one goroutine.
+// Walk reads once the revocations in force of all scopes, if their position is one of those
+// asked for. It is for one goroutine.
 type Walk struct {
 	ledger *Ledger
 	of     func(mezu.Position) bool
@@ -115,12 +116,12 @@ func (w *Walk) Next(anchor *trust.Anchor, n int) ([]mezu.Signed, error) {
 			if !w.of(it.at) {
 				continue
 			}
-			r, doc, err := l.readLocked(it)
+			r, statement, err := l.readLocked(it)
 			if err != nil {
 				return out, err
 			}
-			if l.tellsLocked(anchor, r) {
-				out = append(out, doc)
+			if l.neededLocked(anchor, r) {
+				out = append(out, statement)
 			}
 		}
 	}

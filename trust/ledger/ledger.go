@@ -1,9 +1,10 @@
-// Package ledger keeps the signed revocations of a peer on its disk: a log that grows
-// by what is added, whose every record depends on all before it, and which is written
-// anew when most of it is over. In memory there is of each no more than where it lies.
+// Package ledger keeps the signed revocations of a peer on its disk, in a log to which they
+// are appended. The checksum of each record covers all records before it. When most of the
+// log is out of date it is rewritten. In memory there is no more of a revocation than where
+// it lies in the file.
 //
-// What lives here: the file, and reading from it in the order of additions what a
-// Warpgate must have (Feed). What may not: what revocations mean (package trust), and
+// What lives here: the file, and reading from it what a Warpgate must have (Feed), in the
+// order in which it was added. What may not: what revocations mean (package trust), and
 // connections. Edges and Warpgates import it.
 package ledger
 
@@ -24,7 +25,7 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// minStale is how many records must be over before the log is written anew: below it
+// minStale is how many records must be out of date before the log is rewritten: with fewer
 // that saves nothing.
 const minStale = 1024
 
@@ -42,9 +43,9 @@ type Ledger struct {
 	writing sync.Mutex
 
 	mu sync.RWMutex
-	// file holds what lies before written, pending what comes after; sum is that of
-	// the last record of pending, or of the file.
-	file    *os.File
+	// file holds the first written bytes of the log, pending those after them. sum is the
+	// checksum of the last record of both.
+	file    *os.File // nil before the first write
 	written int64
 	on      Mark // what is known to be on the disk
 	pending []byte
@@ -55,10 +56,11 @@ type Ledger struct {
 	scopes map[string]*list
 	marks  map[string]mezu.Told
 	count  int
-	// partial are subjects of which no statement says everything, which happens when
-	// a control plane's clock went back: all of theirs are kept.
+	// partial are subjects of which no single statement says everything, which happens
+	// when a control plane's clock went back. All statements about them are kept.
 	partial map[subject]bool
-	// stale counts what is over, ends when more will be, by the hour.
+	// stale counts the records that are out of date. ends are how many more will be when
+	// their revocation ends, by the hour of that.
 	stale int
 	ends  map[int64]int
 }
@@ -69,8 +71,8 @@ type subject struct {
 	id   string
 }
 
-// Mark names a state of the log: what was in it when it had a size. A log that has it
-// has lost nothing since.
+// Mark names a state of the log: the checksum that it had at a size. A log that has the
+// same checksum at that size has lost nothing since.
 type Mark struct {
 	Generation uint64 `json:"generation"`
 	Size       int64  `json:"size"`
@@ -90,18 +92,18 @@ type item struct {
 
 // Report says what Open found.
 type Report struct {
-	// Whole is false when the file was damaged, or a mark of it was not there: what
-	// stood in it may be lost.
-	Whole bool
-	// Why says what was found, if not Whole.
+	// Lost says that revocations may be missing: the file was damaged, or it never had the
+	// state that it must have had.
+	Lost bool
+	// Why says what was found, if Lost.
 	Why string
 }
 
-// Open reads the log, if there is one, and has the anchor remember what is in force.
-// must is a state that the log is known to have had, if it is not zero. What a crash cut
-// off at the end is dropped, unless it belongs to that state; after anything else that
-// is damaged nothing is believed, and the file is set aside. The signatures are not
-// verified again: each was when it was added.
+// Open reads the log, if there is one, and puts into the anchor what is in force. must is a
+// state that the log is known to have had, if it is not zero. A record that a crash cut off
+// at the end is dropped; that is a loss only if it belongs to must. Where the file is
+// damaged otherwise nothing that follows is used, and a copy of it is set aside. Signatures
+// are not verified: each was when it was added.
 func Open(path string, anchor *trust.Anchor, now func() time.Time, must Mark) (*Ledger, Report, error) {
 	l := &Ledger{path: path, now: now, scopes: map[string]*list{}, marks: map[string]mezu.Told{}, ends: map[int64]int{}, partial: map[subject]bool{}}
 	rep, err := l.load(anchor, must)
@@ -113,12 +115,12 @@ func Open(path string, anchor *trust.Anchor, now func() time.Time, must Mark) (*
 
 // load reads the file, or makes one.
 func (l *Ledger) load(anchor *trust.Anchor, must Mark) (Report, error) {
-	rep := Report{Whole: true}
+	var rep Report
 	f, err := os.OpenFile(l.path, os.O_RDWR, fileMode)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if must.Size > 0 {
-			rep = Report{Why: "the log is not there"}
+			rep = Report{Lost: true, Why: "the log is not there"}
 		}
 		l.begin(1)
 		return rep, nil
@@ -127,7 +129,7 @@ func (l *Ledger) load(anchor *trust.Anchor, must Mark) (Report, error) {
 	}
 	l.file = f
 	if err := atomicfile.CheckFile(f); err != nil {
-		return Report{Why: err.Error()}, l.setAside()
+		return Report{Lost: true, Why: err.Error()}, l.setAside()
 	}
 	had := must.Size == 0
 	var wide []*mezu.Revocation
@@ -144,13 +146,13 @@ func (l *Ledger) load(anchor *trust.Anchor, must Mark) (Report, error) {
 	if err != nil && !errors.Is(err, errTorn) && !errors.Is(err, errDamaged) {
 		return rep, errors.Join(err, f.Close())
 	}
-	// One that was written anew since has another generation, and all that was in force.
+	// A log that was rewritten since then has a later generation, and all that was in force.
 	had = had || l.on.Generation > must.Generation
 	switch {
 	case errors.Is(err, errDamaged):
-		rep = Report{Why: err.Error()}
+		rep = Report{Lost: true, Why: err.Error()}
 	case !had:
-		rep = Report{Why: fmt.Sprintf("what it had at %d bytes is not there", must.Size)}
+		rep = Report{Lost: true, Why: fmt.Sprintf("what it had at %d bytes is not there", must.Size)}
 	}
 	if errors.Is(err, errDamaged) {
 		return rep, l.replaceDamaged(end)
@@ -161,14 +163,15 @@ func (l *Ledger) load(anchor *trust.Anchor, must Mark) (Report, error) {
 	return rep, f.Truncate(end)
 }
 
-// setAside goes on with an empty log, and keeps the file for whoever looks into it.
+// setAside goes on with an empty log, and keeps the file under another name for whoever
+// looks into it.
 func (l *Ledger) setAside() error {
 	old := l.file
 	l.begin(l.on.Generation + 1)
 	return errors.Join(old.Close(), os.Rename(l.path, l.path+damagedSuffix))
 }
 
-// replaceDamaged goes on with what is good, and keeps the file likewise.
+// replaceDamaged goes on with the part of the file that is good, and keeps a copy of all.
 func (l *Ledger) replaceDamaged(end int64) error {
 	if end < headerSize {
 		return l.setAside()
@@ -181,14 +184,15 @@ func (l *Ledger) replaceDamaged(end int64) error {
 	return errors.Join(err, copied.Close(), l.file.Truncate(end))
 }
 
-// begin makes an empty log of a generation. Its file is made with the first record.
+// begin makes an empty log of a generation. The file is made when the first record is
+// written.
 func (l *Ledger) begin(generation uint64) {
 	l.file, l.written, l.pending = nil, 0, header(generation)
 	l.sum, l.on = sumOf(checksum{}, l.pending), Mark{Generation: generation}
 }
 
-// remember notes an entry that was read or added; the caller is alone with l, or holds
-// its lock.
+// remember notes an entry that was read or added. added is false if it revokes nothing
+// more. The caller holds l's lock, or l is not shared yet.
 func (l *Ledger) remember(anchor *trust.Anchor, e entry, offset int64, length int) (added bool) {
 	if e.kind == entryMark {
 		l.marks[e.source] = e.at
@@ -223,7 +227,8 @@ func (l *Ledger) remember(anchor *trust.Anchor, e entry, offset int64, length in
 	return true
 }
 
-// unscoped is the list of what names no scope and is not for everyone: nobody gets it.
+// unscoped is the list of revocations that name no scope and are not for everyone: nobody
+// gets them.
 const unscoped = "-"
 
 // scopeOf is the list in which a revocation lies.
@@ -234,10 +239,11 @@ func scopeOf(r *mezu.Revocation) string {
 	return r.Scope
 }
 
-// Add puts a revocation in force and into the log, and reports whether it says anything
-// new. doc is the statement from which it was opened. It is on the disk after Flush.
-func (l *Ledger) Add(anchor *trust.Anchor, r *mezu.Revocation, doc mezu.Signed) (added bool, err error) {
-	body, err := encode(doc)
+// Add puts a revocation in force and into the log, and reports whether it revokes anything
+// more than what is there. statement is what it was opened from. It is on the disk after
+// Flush.
+func (l *Ledger) Add(anchor *trust.Anchor, r *mezu.Revocation, statement mezu.Signed) (added bool, err error) {
+	body, err := encode(statement)
 	if err != nil {
 		return false, err
 	}
@@ -254,7 +260,7 @@ func (l *Ledger) Add(anchor *trust.Anchor, r *mezu.Revocation, doc mezu.Signed) 
 	return true, nil
 }
 
-// Note writes down how far a source has told everything.
+// Note keeps up to where a source has told everything.
 func (l *Ledger) Note(source string, at mezu.Told) error {
 	body, err := encodeMark(source, at)
 	if err != nil {
@@ -271,8 +277,7 @@ func (l *Ledger) Note(source string, at mezu.Told) error {
 	return nil
 }
 
-// Unnote forgets how far all sources have told: what they will tell concerns somebody
-// else.
+// Unnote forgets that of all sources, for when they will speak of another environment.
 func (l *Ledger) Unnote() error {
 	l.mu.RLock()
 	sources := slices.Collect(maps.Keys(l.marks))
@@ -284,7 +289,7 @@ func (l *Ledger) Unnote() error {
 	return errors.Join(errs...)
 }
 
-// Noted is what Note was told of a source.
+// Noted is what Note kept of a source.
 func (l *Ledger) Noted(source string) mezu.Told {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -299,8 +304,9 @@ func (l *Ledger) append(body []byte) {
 	l.pending, l.sum = appendRecord(l.pending, l.sum, body)
 }
 
-// coverLocked forgets what a revocation of a whole directory says too; l.mu is held.
-// It reads as many as there are, which the control plane bounds.
+// coverLocked forgets the users that a revocation of their directory revokes too; l.mu is
+// held. It reads all revocations of the directory; the control plane bounds how many there
+// can be.
 func (l *Ledger) coverLocked(anchor *trust.Anchor, wide *mezu.Revocation) error {
 	to := l.scopes[wide.Subject]
 	if to == nil {
@@ -324,7 +330,7 @@ func (l *Ledger) coverLocked(anchor *trust.Anchor, wide *mezu.Revocation) error 
 	return nil
 }
 
-// readLocked reads one from the file or from what is to be written; l.mu is held.
+// readLocked reads a revocation from the file, or from what is to be written; l.mu is held.
 func (l *Ledger) readLocked(it item) (*mezu.Revocation, mezu.Signed, error) {
 	body := make([]byte, it.length)
 	if it.offset >= l.written {
@@ -336,7 +342,7 @@ func (l *Ledger) readLocked(it item) (*mezu.Revocation, mezu.Signed, error) {
 	if err == nil && e.kind != entryRevocation {
 		err = fmt.Errorf("%w: no revocation at %d", errDamaged, it.offset)
 	}
-	return e.revocation, e.doc, err
+	return e.revocation, e.statement, err
 }
 
 // Unwritten reports whether something waits for its first write, and whether something
@@ -347,12 +353,14 @@ func (l *Ledger) Unwritten() (waits, failed bool) {
 	return l.waits() && !l.failed, l.failed
 }
 
-// waits reports whether there is something to be written; l.mu is held.
+// waits reports whether there is something to be written; l.mu is held. A header alone is
+// written with the first record.
 func (l *Ledger) waits() bool {
 	return len(l.pending) > 0 && (l.file != nil || int64(len(l.pending)) > headerSize)
 }
 
-// Len is how many revocations are in the log and not over, as far as is known.
+// Len is how many revocations are in the log, one of each subject. Those that have ended
+// since they were read or added count until the log is rewritten.
 func (l *Ledger) Len() int {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -366,8 +374,8 @@ func (l *Ledger) Mark() Mark {
 	return l.on
 }
 
-// Flush writes what was added and waits until it is on the disk. After an error what
-// could not be written is in force, and the next Flush tries again.
+// Flush writes what was added and waits until it is on the disk. What can't be written
+// stays in force, and the next Flush tries again.
 func (l *Ledger) Flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -411,7 +419,7 @@ func (l *Ledger) write(f *os.File, data []byte, at int64) (*os.File, error) {
 	return f, err
 }
 
-// Tidy writes the log anew if most of it is over, and reports whether it did.
+// Tidy rewrites the log if most of it is out of date, and reports whether it did.
 func (l *Ledger) Tidy(anchor *trust.Anchor) (bool, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -433,7 +441,7 @@ func (l *Ledger) Tidy(anchor *trust.Anchor) (bool, error) {
 	return true, nil
 }
 
-// rewriteLocked makes a file of what still tells something; both locks are held.
+// rewriteLocked makes a file of the revocations that are still needed; both locks are held.
 func (l *Ledger) rewriteLocked(anchor *trust.Anchor) error {
 	f, err := os.CreateTemp(filepath.Dir(l.path), "."+filepath.Base(l.path)+"-*.partial")
 	if err != nil {
@@ -463,7 +471,8 @@ func (l *Ledger) rewriteLocked(anchor *trust.Anchor) error {
 	return errors.Join(err, atomicfile.SyncDir(filepath.Dir(l.path)))
 }
 
-// copyLocked writes what still tells something into f, and notes in next where.
+// copyLocked writes the revocations that are still needed into f, and notes in next where
+// they lie.
 func (l *Ledger) copyLocked(anchor *trust.Anchor, next *Ledger, f *os.File) error {
 	next.pending = header(l.on.Generation + 1)
 	next.sum = sumOf(checksum{}, next.pending)
@@ -485,14 +494,14 @@ func (l *Ledger) copyLocked(anchor *trust.Anchor, next *Ledger, f *os.File) erro
 	for _, scope := range slices.Sorted(maps.Keys(l.scopes)) {
 		to := &list{}
 		for _, it := range l.scopes[scope].items {
-			r, doc, err := l.readLocked(it)
+			r, statement, err := l.readLocked(it)
 			if err != nil {
 				return err
 			}
-			if !l.tellsLocked(anchor, r) {
+			if !l.neededLocked(anchor, r) {
 				continue
 			}
-			body, err := encode(doc)
+			body, err := encode(statement)
 			if err != nil {
 				return err
 			}
@@ -511,8 +520,9 @@ func (l *Ledger) copyLocked(anchor *trust.Anchor, next *Ledger, f *os.File) erro
 	return spill(0)
 }
 
-// tellsLocked reports whether a revocation in the log still tells something.
-func (l *Ledger) tellsLocked(anchor *trust.Anchor, r *mezu.Revocation) bool {
+// neededLocked reports whether a revocation in the log still says something that others
+// don't; l.mu is held.
+func (l *Ledger) neededLocked(anchor *trust.Anchor, r *mezu.Revocation) bool {
 	return anchor.Tells(r) || l.partial[subject{r.Kind, r.Subject}] && !l.now().After(r.Until)
 }
 

@@ -139,7 +139,7 @@ func TestMerge(t *testing.T) {
 	}
 	must(t, b.Flush())
 	b.reopen(b.Mark())
-	if r, ok := b.anchor.Revoked(mezu.RevokeUser, "usr_1"); !ok || !r.NotBefore.Equal(b.now.Add(time.Hour)) || !b.report.Whole {
+	if r, ok := b.anchor.Revoked(mezu.RevokeUser, "usr_1"); !ok || !r.NotBefore.Equal(b.now.Add(time.Hour)) || b.report.Lost {
 		t.Errorf("%+v %v", r, b.report)
 	}
 }
@@ -199,7 +199,7 @@ func TestRow1NoneIsForgotten(t *testing.T) {
 	}
 	must(t, b.Flush())
 	b.reopen(b.Mark())
-	if b.Len() != many || !b.report.Whole {
+	if b.Len() != many || b.report.Lost {
 		t.Fatalf("%d are left: %+v", b.Len(), b.report)
 	}
 	for i := range many {
@@ -232,7 +232,7 @@ func TestRow1NoneIsForgotten(t *testing.T) {
 		t.Errorf("told of %d more", len(got))
 	}
 	b.reopen(before)
-	if !b.report.Whole || b.Len() != many || b.Noted("edg_1").Position.Revision != 9 {
+	if b.report.Lost || b.Len() != many || b.Noted("edg_1").Position.Revision != 9 {
 		t.Errorf("%+v, %d, %+v", b.report, b.Len(), b.Noted("edg_1"))
 	}
 	// Past its end it goes.
@@ -259,14 +259,14 @@ func TestDamage(t *testing.T) {
 		must(t, b.Close())
 		must(t, os.WriteFile(b.path, data, 0o600))
 		b.open(had)
-		if b.report.Whole == lost || b.Len() != left {
+		if b.report.Lost != lost || b.Len() != left {
 			t.Errorf("%s: %+v, %d are left, want %d", how, b.report, b.Len(), left)
 		}
 		// It can be gone on with.
 		b.add(user(3, "dir_a", b.now))
 		must(t, b.Flush())
 		b.reopen(b.Mark())
-		if !b.report.Whole || b.Len() != left+1 {
+		if b.report.Lost || b.Len() != left+1 {
 			t.Errorf("%s, gone on with: %+v, %d are left", how, b.report, b.Len())
 		}
 	}
@@ -287,14 +287,14 @@ func TestDamage(t *testing.T) {
 		must(t, b.Close())
 		must(t, os.WriteFile(b.path, flipped, 0o600))
 		b.open(second)
-		if b.report.Whole || b.Len() > left {
+		if !b.report.Lost || b.Len() > left {
 			t.Errorf("flipped at %d: %+v, %d are left", at, b.report, b.Len())
 		}
 	}
 	must(t, b.Close())
 	must(t, os.Remove(b.path))
 	b.open(second)
-	if b.report.Whole || !strings.Contains(b.report.Why, "not there") {
+	if !b.report.Lost || !strings.Contains(b.report.Why, "not there") {
 		t.Errorf("removed: %+v", b.report)
 	}
 }
@@ -320,7 +320,7 @@ func TestUnwritable(t *testing.T) {
 	must(t, os.Rename(dir+".away", dir))
 	must(t, b.Flush())
 	b.reopen(b.Mark())
-	if b.Len() != 2 || !b.report.Whole {
+	if b.Len() != 2 || b.report.Lost {
 		t.Errorf("%d are left: %+v", b.Len(), b.report)
 	}
 }

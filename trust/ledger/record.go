@@ -19,9 +19,9 @@ import (
 //
 //	length u32 | body | the first 16 bytes of its sum
 //
-// and its sum is SHA-256 of the sum before it, the length and the body. The sum before
-// the first is that of the header, which names the generation: how often the log was
-// written anew. The body of a revocation is
+// and its sum is SHA-256 of the sum of the record before it, the length and the body. Before
+// the first record the sum is that of the header, which names the generation: how often the
+// log was rewritten. The body of a revocation is
 //
 //	'r' | length u8 | key id | length u8 | signature | payload
 //
@@ -52,7 +52,7 @@ var (
 type entry struct {
 	kind       byte
 	revocation *mezu.Revocation
-	doc        mezu.Signed
+	statement  mezu.Signed
 	source     string
 	at         mezu.Told
 }
@@ -91,14 +91,14 @@ func appendRecord(dst []byte, before checksum, body []byte) ([]byte, checksum) {
 	return append(dst, sum[:sumSize]...), sum
 }
 
-func encode(doc mezu.Signed) ([]byte, error) {
-	if len(doc.KeyID) > 255 || len(doc.Signature) > 255 || len(doc.Payload) > maxBody-1024 {
-		return nil, fmt.Errorf("a revocation of %d + %d + %d bytes is over the limits of the log", len(doc.KeyID), len(doc.Signature), len(doc.Payload))
+func encode(statement mezu.Signed) ([]byte, error) {
+	if len(statement.KeyID) > 255 || len(statement.Signature) > 255 || len(statement.Payload) > maxBody-1024 {
+		return nil, fmt.Errorf("a revocation of %d + %d + %d bytes is over the limits of the log", len(statement.KeyID), len(statement.Signature), len(statement.Payload))
 	}
-	body := append(make([]byte, 0, 3+len(doc.KeyID)+len(doc.Signature)+len(doc.Payload)), entryRevocation, byte(len(doc.KeyID)))
-	body = append(body, doc.KeyID...)
-	body = append(append(body, byte(len(doc.Signature))), doc.Signature...)
-	return append(body, doc.Payload...), nil
+	body := append(make([]byte, 0, 3+len(statement.KeyID)+len(statement.Signature)+len(statement.Payload)), entryRevocation, byte(len(statement.KeyID)))
+	body = append(body, statement.KeyID...)
+	body = append(append(body, byte(len(statement.Signature))), statement.Signature...)
+	return append(body, statement.Payload...), nil
 }
 
 func encodeMark(source string, at mezu.Told) ([]byte, error) {
@@ -109,7 +109,7 @@ func encodeMark(source string, at mezu.Told) ([]byte, error) {
 	return append([]byte{entryMark}, text...), nil
 }
 
-// decode reads a body. What it returns aliases it.
+// decode reads a body. What it returns shares the memory of it.
 func decode(body []byte) (entry, error) {
 	if len(body) == 0 {
 		return entry{}, fmt.Errorf("%w: an empty record", errDamaged)
@@ -130,7 +130,7 @@ func decode(body []byte) (entry, error) {
 		if !ok || !ok2 {
 			return e, fmt.Errorf("%w: a short record", errDamaged)
 		}
-		e.doc = mezu.Signed{Purpose: mezu.PurposeRevocation, KeyID: string(key), Payload: payload, Signature: signature}
+		e.statement = mezu.Signed{Purpose: mezu.PurposeRevocation, KeyID: string(key), Payload: payload, Signature: signature}
 		e.revocation = &mezu.Revocation{}
 		if err := json.Unmarshal(payload, e.revocation); err != nil {
 			return e, fmt.Errorf("%w: %w", errDamaged, err)
@@ -140,7 +140,7 @@ func decode(body []byte) (entry, error) {
 	return e, fmt.Errorf("%w: a record of the unknown kind %q", errDamaged, e.kind)
 }
 
-// field takes a field with its length before it.
+// field reads a field that follows its length.
 func field(b []byte) (value, rest []byte, ok bool) {
 	if len(b) == 0 || len(b) < 1+int(b[0]) {
 		return nil, nil, false
@@ -149,9 +149,9 @@ func field(b []byte) (value, rest []byte, ok bool) {
 	return b[1:n:n], b[n:], true
 }
 
-// scan reads a file from its beginning and sets where l goes on writing. at is told of
-// each state that the log had, by its size and sum, visit of each record. It returns the end of what is good,
-// with errTorn or errDamaged if the file has more.
+// scan reads a file from its beginning and sets where l goes on writing. It calls at with the
+// size and sum of each state that the log had, and visit with each record. It returns where
+// the good part ends, with errTorn or errDamaged if the file goes on after that.
 func (l *Ledger) scan(f *os.File, at func(int64, checksum), visit func(e entry, offset int64, length int)) (int64, error) {
 	in := bufio.NewReaderSize(f, 1<<20)
 	head := make([]byte, headerSize)
@@ -190,7 +190,8 @@ func (l *Ledger) scan(f *os.File, at func(int64, checksum), visit func(e entry, 
 	}
 }
 
-// ending is nil at the end of a file, torn within a record, and the disk's error else.
+// ending is what an error of reading means: nil at the end of a file, torn within a record,
+// else the disk's error.
 func ending(err, torn error) error {
 	switch {
 	case err == io.EOF:
@@ -201,7 +202,7 @@ func ending(err, torn error) error {
 	return err
 }
 
-// tornAt is that for what follows the length of a record.
+// tornAt is ending for what follows the length of a record.
 func tornAt(err error) error {
 	if err == io.EOF {
 		return errTorn

@@ -10,7 +10,7 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// judged is a bundle that verifies, compiles and follows the one in force.
+// judged is a bundle that verifies, compiles and may replace the one in force.
 type judged struct {
 	signed mezu.Signed
 	bundle *mezu.Bundle
@@ -33,7 +33,7 @@ func (r *Replica) apply(ev api.StreamEvent) error {
 	case api.StreamBundle:
 		return r.applyBundle(ev.Signed)
 	}
-	// A newer control plane says more than this build knows.
+	// Newer control planes have kinds that this build doesn't know.
 	r.log.Debug("passing over an event", "kind", ev.Kind)
 	return nil
 }
@@ -49,8 +49,8 @@ func (r *Replica) applyKeyset(statement mezu.Signed) error {
 	return nil
 }
 
-// applyRevocation is in force before it is on disk: a full disk must not keep
-// anybody in.
+// applyRevocation puts a revocation in force before it is on disk: whom it ends must not
+// stay because the disk is full.
 func (r *Replica) applyRevocation(statement mezu.Signed) error {
 	rev, err := r.trust().OpenRevocation(statement)
 	if err != nil {
@@ -69,7 +69,7 @@ func (r *Replica) applyRevocation(statement mezu.Signed) error {
 	return nil
 }
 
-// markDirty has the position be written again.
+// markDirty makes the next flush write the cursor, and with it what is on the disk.
 func (r *Replica) markDirty() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,7 +114,7 @@ func (r *Replica) applyBundle(statement mezu.Signed) error {
 	return nil
 }
 
-// inForce reports whether exactly this statement is.
+// inForce reports whether exactly this statement is in force, with the same signature.
 func (r *Replica) inForce(environment string, statement mezu.Signed) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -122,8 +122,8 @@ func (r *Replica) inForce(environment string, statement mezu.Signed) bool {
 	return d != nil && d.Signed.KeyID == statement.KeyID && bytes.Equal(d.Signed.Signature, statement.Signature)
 }
 
-// judgeBundle verifies and compiles a bundle and checks that it does not fall
-// behind the one in force.
+// judgeBundle verifies and compiles a bundle and checks that it may replace the one in
+// force.
 func (r *Replica) judgeBundle(statement mezu.Signed) (*judged, error) {
 	b, known, err := r.trust().NextBundle(statement, r.nameBundle)
 	if err != nil {
@@ -139,8 +139,8 @@ func (r *Replica) judgeBundle(statement mezu.Signed) (*judged, error) {
 	return j, nil
 }
 
-// nameBundle notes that the snapshot under way speaks of an environment, and returns the
-// bundle of it that is in force, if there is one.
+// nameBundle notes that the snapshot under way names an environment, and returns the bundle
+// of it that is in force, if there is one.
 func (r *Replica) nameBundle(environment string) *trust.InForce {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +152,8 @@ func (r *Replica) nameBundle(environment string) *trust.InForce {
 	return &current.InForce
 }
 
-// compile keeps a bundle that breaks the compiler from breaking the edge.
+// compile compiles a bundle. A panic of the compiler is an error, so that a bundle can't end
+// the edge.
 func compile(b *mezu.Bundle) (t *policy.Table, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -162,8 +163,8 @@ func compile(b *mezu.Bundle) (t *policy.Table, err error) {
 	return policy.Compile(b)
 }
 
-// show makes a judged bundle visible. freed is the label that it takes off, if
-// any.
+// show puts a judged bundle in force. freed is the label that nobody has any more, if there
+// is one.
 func (r *Replica) show(j *judged) (freed string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,8 +190,8 @@ func (r *Replica) show(j *judged) (freed string) {
 	return freed
 }
 
-// recount keeps what is told of the documents up to date when one takes the place of
-// another; either may be nil. r.mu is held.
+// recount brings sums and directories up to date when one bundle takes the place of another;
+// either may be nil. r.mu is held.
 func (r *Replica) recount(environment string, was, is *bundle) {
 	if was != nil {
 		r.state.known.CountBundle(environment, was.Position, -1)
@@ -222,16 +223,16 @@ func (r *Replica) recount(environment string, was, is *bundle) {
 	of[environment] = true
 }
 
-// raiseHead keeps the highest position; r.mu is held or r is not shared yet.
+// raiseHead notes a position if it is the highest; r.mu is held or r is not shared yet.
 func (r *Replica) raiseHead(p mezu.Position) {
 	if p.Compare(r.state.head) > 0 {
 		r.state.head, r.state.dirty = p, true
 	}
 }
 
-// claim puts a table under its label; r.mu is held. No label has two
-// environments: the later statement has it, because a label that was given away
-// must have been free by then.
+// claim puts a table under its label; r.mu is held. If another environment has the label,
+// the later statement wins: the control plane gives a label away only when it is free, so
+// the earlier environment has lost it.
 func (r *Replica) claim(label string, j *judged) {
 	e := r.hosts.Get(label)
 	switch {
@@ -253,13 +254,13 @@ func (r *Replica) claim(label string, j *judged) {
 	e.site.Set(j.table)
 }
 
-// forgetGone drops the environments of which the snapshot that has come to its end said
-// nothing, and that are from no later than the place up to which the control plane says
-// of removed ones nothing more. It returns them and the labels that are free now. r.mu is
-// held.
+// forgetGone ends a snapshot: it drops the environments that the snapshot did not name and
+// that are gone according to the list of edges. The list gives the position up to which the
+// control plane has no tombstones any more, so a bundle from before that which was not named
+// was removed. The environments and the labels that are free now are returned. r.mu is held.
 func (r *Replica) forgetGone() (environments, freed []string) {
 	if r.state.incomplete {
-		return nil, nil // what was said of them may have been rejected
+		return nil, nil // what named them may have been rejected
 	}
 	for environment, d := range r.state.bundles {
 		if d.removed || d.named == r.state.snapshots || d.Position.Compare(r.state.gone) > 0 {
@@ -277,7 +278,8 @@ func (r *Replica) forgetGone() (environments, freed []string) {
 	return environments, freed
 }
 
-// release takes a label from an environment, if it has it; r.mu is held.
+// release takes a label from an environment and reports whether the environment had it; r.mu
+// is held.
 func (r *Replica) release(label, environment string) bool {
 	e := r.hosts.Get(label)
 	if e == nil || e.environment != environment {
@@ -288,14 +290,14 @@ func (r *Replica) release(label, environment string) bool {
 	return true
 }
 
-// forgetRevocations drops those that can affect nothing any more.
+// forgetRevocations drops revocations that have ended.
 func (r *Replica) forgetRevocations() {
 	r.trust().ForgetEnded()
-	anew, err := r.revoked.Tidy(r.trust())
+	rewritten, err := r.revoked.Tidy(r.trust())
 	if err != nil {
 		r.log.Error("tidying the state directory", "error", err)
 	}
-	if anew {
+	if rewritten {
 		r.markDirty()
 		r.Flush()
 	}

@@ -35,11 +35,11 @@ type storedStream struct {
 	Cursor     mezu.Position `json:"cursor"`
 	Head       mezu.Position `json:"head"`
 	Incomplete bool          `json:"incomplete,omitempty"`
-	// Whole: the snapshot under way was not at its end. What it has named so far is
-	// not on disk, so that the next start asks for it anew.
-	Whole bool `json:"whole,omitempty"`
-	// What follows is what was on the disk then, to tell whether it still is: of
-	// revocations, bundles, edges and keyset.
+	// Snapshot: a snapshot had not come to its end. Which environments it had named is not
+	// on disk, so the next start asks for everything.
+	Snapshot bool `json:"whole,omitempty"`
+	// The rest is what was on the disk when this was written, so that a start sees whether
+	// it still is.
 	Revocations ledger.Mark      `json:"revocations,omitzero"`
 	Bundles     api.StatementSet `json:"bundles,omitzero"`
 	Edges       mezu.Position    `json:"edges,omitzero"`
@@ -66,29 +66,29 @@ func (r *Replica) Load(dir *statedir.Dir) error {
 	if !r.loadKeyset() {
 		return nil
 	}
-	whole := r.loadStatements()
+	good := r.loadStatements()
 	lost = append(lost, r.lostSince(stored)...)
-	r.start.had = err == nil || len(r.state.bundles) > 0
+	r.catchUp.had = err == nil || len(r.state.bundles) > 0
 	r.raiseHead(stored.Head)
 	if len(lost) > 0 {
 		r.state.lost = lost
 		r.log.Error("statements that were on this edge's disk are not there any more, or are older ones; asking the control plane for everything", "lost", strings.Join(lost, ", "))
 	}
-	if !whole || len(lost) > 0 || stored.Incomplete {
+	if !good || len(lost) > 0 || stored.Incomplete {
 		r.log.Warn("asking the control plane for everything: a statement was lost or rejected earlier")
-		// On disk at once: what was set aside is not missed by the next start.
+		// Written at once: what was set aside now the next start would not miss.
 		r.state.incomplete, r.state.dirty = true, true
 		r.Flush()
 		return nil
 	}
-	if !stored.Whole {
+	if !stored.Snapshot {
 		r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
 	}
 	return nil
 }
 
-// lostSince names what is older than when the position was written. What was written
-// after it is newer, which is no loss.
+// lostSince names the kinds of statements of which the disk has less, or older ones, than
+// when the position was written. Newer ones are no loss: they were written after it.
 func (r *Replica) lostSince(stored storedStream) (lost []string) {
 	if _, keyset := r.trust().Keyset(); keyset.Version < stored.Keyset {
 		lost = append(lost, fmt.Sprintf("keyset (version %d, was %d)", keyset.Version, stored.Keyset))
@@ -127,15 +127,14 @@ func (r *Replica) openLog(anchor *trust.Anchor, must ledger.Mark) (lost []string
 		return nil, err
 	}
 	r.revoked = log
-	if !report.Whole {
+	if report.Lost {
 		lost = append(lost, "revocations ("+report.Why+")")
 	}
 	return lost, nil
 }
 
-// loadKeyset reports whether there is a keyset. Without one nothing else can be
-// verified; the other files are then left as they are, neither trusted nor set
-// aside.
+// loadKeyset reads the keyset and reports whether there is one. Without it no other
+// statement can be verified; their files are then left as they are.
 func (r *Replica) loadKeyset() bool {
 	var keyset mezu.Signed
 	err := r.dir.ReadJSON(keysetFile, &keyset)
@@ -151,7 +150,7 @@ func (r *Replica) loadKeyset() bool {
 // loadStatements reads the signed statements and reports whether all files were
 // good.
 func (r *Replica) loadStatements() bool {
-	whole := r.takeInRevocations()
+	good := r.importRevocations()
 	var edges mezu.Signed
 	err := r.dir.ReadJSON(edgesFile, &edges)
 	if err == nil {
@@ -159,9 +158,9 @@ func (r *Replica) loadStatements() bool {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.dir.Reject(edgesFile, err)
-		whole = false
+		good = false
 	}
-	return r.loadDir(Folder, r.loadBundle) && whole
+	return r.loadDir(Folder, r.loadBundle) && good
 }
 
 // loadDir hands each statement of a folder to take, with its file's name. It
@@ -172,7 +171,7 @@ func (r *Replica) loadDir(dir string, take func(name string, statement mezu.Sign
 		r.log.Error("reading the state directory", "folder", dir, "error", err)
 		return false
 	}
-	whole := true
+	good := true
 	for _, entry := range entries {
 		name, ok := strings.CutSuffix(entry.Name(), ".json")
 		if !ok || !entry.Type().IsRegular() {
@@ -186,20 +185,21 @@ func (r *Replica) loadDir(dir string, take func(name string, statement mezu.Sign
 		}
 		if err != nil {
 			r.dir.Reject(file, err)
-			whole = false
+			good = false
 		}
 	}
-	return whole
+	return good
 }
 
-// takeInRevocations moves what the version before kept into the log, each verified. It
-// may be killed at any point: a file goes when the log is on the disk.
-func (r *Replica) takeInRevocations() bool {
+// importRevocations moves the files of the version before into the log and reports whether
+// all were good. It may be killed at any point: files are removed after the log is on the
+// disk.
+func (r *Replica) importRevocations() bool {
 	if _, err := os.Stat(r.dir.Path(revocationsDir)); errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
 	var taken []string
-	whole := r.loadDir(revocationsDir, func(name string, statement mezu.Signed) error {
+	good := r.loadDir(revocationsDir, func(name string, statement mezu.Signed) error {
 		rev, err := r.trust().OpenRevocation(statement)
 		if err == nil {
 			_, err = r.revoked.Add(r.trust(), rev, statement)
@@ -211,14 +211,14 @@ func (r *Replica) takeInRevocations() bool {
 	})
 	if err := r.revoked.Flush(); err != nil {
 		r.dir.Unsaved(revocationsLog, err)
-		return whole
+		return good
 	}
 	for _, name := range taken {
 		r.remove(name)
 	}
-	// What was set aside stays for whoever looks into it, and the folder with it.
+	// This fails if a file was set aside, which is as it should be.
 	_ = os.Remove(r.dir.Path(revocationsDir))
-	return whole
+	return good
 }
 
 func (r *Replica) loadEdges(statement mezu.Signed) error {
@@ -278,13 +278,13 @@ func (r *Replica) remove(name string) {
 	}
 }
 
-// Flush writes what waits and then the cursor: the one on disk never lies after a
-// statement that is not there.
+// Flush writes what waits and then the cursor, if all of that could be written: the cursor on
+// disk never stands for a statement that is not on disk.
 func (r *Replica) Flush() {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Whole: r.state.snapshot, Bundles: r.state.known}, r.state.dirty
+	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Snapshot: r.state.snapshot, Bundles: r.state.known}, r.state.dirty
 	if r.state.edges != nil {
 		stored.Edges = r.state.edges.Position
 	}
@@ -305,7 +305,7 @@ func (r *Replica) Flush() {
 		return
 	}
 	if r.revoked != nil {
-		// It has what the cursor stands for, and perhaps more, which is as good.
+		// The log has what the cursor stands for. It may have more, which does no harm.
 		stored.Revocations = r.revoked.Mark()
 	}
 	content, err := json.Marshal(stored)

@@ -8,9 +8,9 @@ import (
 	"github.com/mezusphere/mezu/trust/ledger"
 )
 
-// Feed is the revocations that one Warpgate must have: those of edges, of its
-// environment and of the directory that the environment names at the moment. It is for
-// one goroutine.
+// Feed reads the revocations that one Warpgate must have: those for everyone, those of its
+// environment and those of the directory that the environment names at the moment. It is
+// for one goroutine.
 type Feed struct {
 	r           *Replica
 	environment string
@@ -18,7 +18,7 @@ type Feed struct {
 	directory   string // that is read
 	begun       bool
 	log         *ledger.Feed
-	// upTo is how far everything had come before the last look.
+	// upTo is the position up to which everything had come before the last call of Next.
 	upTo   mezu.Position
 	faulty bool
 }
@@ -29,8 +29,8 @@ func (r *Replica) Revocations(environment string, told mezu.Told) *Feed {
 	return &Feed{r: r, environment: environment, told: told, log: r.revoked.Feed()}
 }
 
-// Next gives up to n more, none when there are none now. What can't be read from the disk
-// is not told; then Current says nothing, and all is told again at the next registration.
+// Next gives up to n more, none when there are none now. If some can't be read from the disk,
+// Current says nothing from then on, so that all are told again at the next registration.
 func (f *Feed) Next(n int) []mezu.Signed {
 	f.follow()
 	statements, err := f.log.Next(n)
@@ -43,8 +43,8 @@ func (f *Feed) Next(n int) []mezu.Signed {
 	return statements
 }
 
-// follow turns to the directory that the environment names now. That, and how far the
-// stream has come, is read before the log: what is told after it is more than enough.
+// follow makes the feed read the directory that the environment names now. It notes how far
+// the stream has come before the log is read, so that what is read is not less than that.
 func (f *Feed) follow() {
 	r := f.r
 	r.mu.RLock()

@@ -37,7 +37,7 @@ func (r *Replica) follow(ctx context.Context) {
 			pace.Reset()
 		}
 		if !errors.Is(err, errRenewed) && !errors.Is(err, errDiffers) && !errors.Is(err, errHanded) {
-			r.start.failed(r.away)
+			r.catchUp.failed(r.away)
 		}
 		level := slog.LevelWarn
 		if errors.Is(err, errRenewed) || errors.Is(err, errHanded) {
@@ -50,8 +50,8 @@ func (r *Replica) follow(ctx context.Context) {
 	}
 }
 
-// stream follows one stream to its end. synced says that it had come to the
-// present before.
+// stream follows one stream to its end. synced says that everything up to the present had
+// come before that.
 func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -93,32 +93,32 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 	}
 }
 
-// compare holds what is here against what the control plane says must be. whole says that
-// all of it has come now. The error ends the stream, to ask for that.
-func (r *Replica) compare(ev api.StreamEvent, whole bool) error {
+// compare compares what is here with what the control plane says that it has. all says that
+// this stream has sent everything. The error ends the stream, so that the next one does.
+func (r *Replica) compare(ev api.StreamEvent, all bool) error {
 	differs := r.differences(ev.State)
 	switch {
 	case len(differs) == 0:
-		r.start.differs.Store(false)
-		r.start.rest = nil
-	case whole:
+		r.catchUp.differs.Store(false)
+		r.catchUp.known = nil
+	case all:
 		r.log.Error("after all that the control plane has said this edge has something else; it keeps what ends things, and what it serves. Was the control plane restored from an old backup?", "kinds", kinds(differs))
-		r.start.differs.Store(true)
-		r.start.rest = differs
-		r.hand.order(ev.Position)
-	case !sameDifferences(differs, r.start.rest):
+		r.catchUp.differs.Store(true)
+		r.catchUp.known = differs
+		r.handover.order(ev.Position)
+	case !sameDifferences(differs, r.catchUp.known):
 		r.log.Error("statements are missing on this edge, or older ones are in force", "kinds", kinds(differs))
 		r.rewind()
 		return errDiffers
 	default:
-		r.hand.order(ev.Position) // if that failed before
+		r.handover.order(ev.Position) // if that failed before
 	}
 	return nil
 }
 
-// sameDifferences reports whether just the same is different as before, however many
-// statements both sides have by now. Of a kind that is one statement everything is asked
-// for again: the next may be newer.
+// sameDifferences reports whether what is different is the same as before, however many
+// statements both sides have by now. It never is for a kind of which there is one statement:
+// that may have been replaced, so it is worth asking for everything again.
 func sameDifferences(a, b []difference) bool {
 	return slices.EqualFunc(a, b, func(a, b difference) bool { return a.kind == b.kind && a.by == b.by && a.by != (api.StatementSet{}) })
 }
@@ -132,8 +132,8 @@ func kinds(differs []difference) string {
 	return strings.Join(words, ", ")
 }
 
-// cannotResume reports whether the control plane refuses the position, not the
-// edge.
+// cannotResume reports whether the control plane refuses the position from which the edge
+// wants to resume, and not the edge.
 func cannotResume(err error) bool {
 	switch mezu.CodeOf(err) {
 	case mezu.CodeInvalid, mezu.CodeNotFound, mezu.CodeConflict, mezu.CodePreconditionFailed:
@@ -142,9 +142,8 @@ func cannotResume(err error) bool {
 	return false
 }
 
-// take applies one event and moves the cursor behind it. A statement that fails
-// is logged and counted, and the one before it stays in force. The error ends the
-// stream.
+// take applies one event and moves the cursor behind it. A statement that can't be applied is
+// logged and counted, and the one before it stays in force. The error ends the stream.
 func (r *Replica) take(ev api.StreamEvent) error {
 	_, before := r.trust().Keyset()
 	if err := r.apply(ev); err != nil {
@@ -179,7 +178,7 @@ func (r *Replica) reject(ev api.StreamEvent, err error) {
 	r.log.Error("rejecting a statement; the last good one stays in force", "kind", ev.Kind, "position", ev.Position.String(), "error", err)
 }
 
-// rewind makes the next stream begin with everything.
+// rewind makes the next stream send everything.
 func (r *Replica) rewind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -193,7 +192,7 @@ func (r *Replica) Renewed() {
 	}
 }
 
-// beginSnapshot notes that all that is current comes now.
+// beginSnapshot notes that the stream sends everything.
 func (r *Replica) beginSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,9 +200,9 @@ func (r *Replica) beginSnapshot() {
 	r.state.incomplete, r.state.snapshot = false, true
 }
 
-// synced notes that the present was reached. What a snapshot says nothing of is
-// kept: only a signed statement removes an environment, its own or the edge list's of
-// all that are gone up to a position.
+// synced notes that everything up to the present has come. An environment that a snapshot
+// does not name is kept, unless a signed statement says that it is gone: its tombstone, or
+// the list of edges, for all up to a position (forgetGone).
 func (r *Replica) synced() {
 	var gone, freed []string
 	r.mu.Lock()
@@ -241,7 +240,7 @@ func (r *Replica) synced() {
 			"unnamed", unnamed, "environments", environments)
 	}
 	r.log.Info("in step with the control plane", "position", cursor.String(), "environments", environments)
-	r.start.inStep()
+	r.catchUp.inStep()
 	r.Flush()
 	r.cfg.Certificates.Retry()
 }

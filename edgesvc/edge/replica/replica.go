@@ -78,8 +78,9 @@ type Replica struct {
 	hosts *labels.Table[endpoint]
 
 	// revoked is the log of revocations. It is there before the identity has an anchor.
-	revoked *ledger.Ledger
-	start   start
+	revoked  *ledger.Ledger
+	catchUp  catchUp
+	handover handover
 
 	connected atomic.Bool
 	counters  counters
@@ -90,7 +91,6 @@ type Replica struct {
 	flushing sync.Mutex
 
 	stop atomic.Pointer[context.CancelCauseFunc] // of the open stream
-	hand handing
 }
 
 // state is what the replica's lock guards.
@@ -102,26 +102,26 @@ type state struct {
 	known, served api.StatementSet
 	// directories are the environments that name a directory, by its id.
 	directories map[string]map[string]bool
-	// lost are the kinds of statements of which something was here that is not any
-	// more, until everything has come again.
+	// lost are the kinds of statements of which the disk has lost some, until everything
+	// has come again.
 	lost []string
-	// cursor is from where the stream resumes, as the control plane said.
+	// cursor is the position from which the stream resumes, as the control plane said.
 	cursor mezu.Position
-	// settled is the cursor of which every file was written, or tried in vain.
+	// settled is the last cursor with every file up to it written, or tried in vain.
 	settled mezu.Position
 	// head is the highest position seen.
 	head mezu.Position
-	// incomplete: a statement was lost on disk or rejected, so that the next
-	// start, and the next keyset, must ask for everything.
+	// incomplete: a statement was lost on disk or rejected. The next start, and the next
+	// keyset, must ask for everything.
 	incomplete bool
 	// dirty: the cursor in memory is not the one on disk.
 	dirty bool
-	// snapshots counts the times that everything was asked for; unnamed are the
-	// environments of which the last one said nothing.
+	// snapshots counts how often everything was asked for. unnamed is how many environments
+	// the last snapshot did not name.
 	snapshots uint64
 	unnamed   int
-	// snapshot: everything was asked for and has not all come yet. It goes on when a stream
-	// breaks meanwhile.
+	// snapshot: everything was asked for and has not all come yet. When a stream breaks
+	// meanwhile, the next one goes on with it.
 	snapshot bool
 	// envs counts the bundles that are no tombstones.
 	envs int
@@ -133,7 +133,7 @@ type bundle struct {
 	label     string // of its endpoint, empty of a tombstone
 	directory string // that it names
 	removed   bool   // it is a tombstone: the environment is gone
-	named     uint64 // the last snapshot that spoke of it
+	named     uint64 // the last snapshot that named the environment
 }
 
 // endpoint is one label under the edge domain. It stays the same for as long as the label
@@ -154,22 +154,22 @@ type counters struct {
 type Metrics struct {
 	// Environments are those served, disabled ones included.
 	Environments int
-	// Unnamed are those among them of which the last snapshot of the control
-	// plane said nothing: they are kept, but it may have lost them.
+	// Unnamed are those among them that the last snapshot of the control plane did not name:
+	// they are kept, but the control plane may have lost them.
 	Unnamed int
 	// Rejected counts statements that did not verify or compile, Backwards those
 	// older than what is in force, Unsaved writes to disk that failed,
 	// Reconnects streams that ended.
 	Rejected, Backwards, Unsaved, Reconnects uint64
-	// Unwritten are the files that are still to be written, in a moment or because
-	// the last try failed.
+	// Unwritten are the files that wait to be written, those included of which the last try
+	// failed.
 	Unwritten int
 	// Applied is the position up to which the stream has been applied.
 	Applied mezu.Position
-	// Revocations are those in the log. Lost are the kinds of statements of which
-	// something is missing from the disk and was not fetched yet. Compared says that
-	// what is here was compared with the control plane since the start, Differs that
-	// something else was here even after all had come.
+	// Revocations are those in the log. Lost are the kinds of statements of which some are
+	// missing from the disk and were not fetched yet. Compared says that what is here was
+	// compared with what the control plane has since the start, Differs that it was
+	// something else even after everything had come.
 	Revocations, Lost int
 	Compared, Differs bool
 	// Connected says that the stream from the control plane is up.
@@ -180,8 +180,8 @@ type Metrics struct {
 func New(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, now: cfg.Now, log: cfg.Log, hosts: labels.New[endpoint]()}
 	r.state.bundles, r.state.directories = map[string]*bundle{}, map[string]map[string]bool{}
-	r.start.init()
-	r.hand.init()
+	r.catchUp.init()
+	r.handover.init()
 	return r
 }
 
@@ -196,7 +196,7 @@ func (r *Replica) Close() error {
 // Run follows the control plane until ctx ends. Nothing that the control plane does or
 // fails to do ends it. The edge must have enrolled.
 func (r *Replica) Run(ctx context.Context) {
-	defer r.start.begin(r.connected.Load, r.away)()
+	defer r.catchUp.begin(r.connected.Load, r.away)()
 	var wg sync.WaitGroup
 	run := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	run(r.follow)
@@ -206,14 +206,14 @@ func (r *Replica) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// maintainInterval is how often unwritten state goes to disk: so much of the
-// stream is sent again after a kill -9, which does no harm.
+// maintainInterval is how often unwritten state goes to disk. What came after that is sent
+// again after a kill -9, which does no harm.
 const maintainInterval = time.Second
 
 // sweepInterval is how often expired revocations are dropped.
 const sweepInterval = time.Minute
 
-// maintain writes what is unwritten and looks after what grows old.
+// maintain writes what is unwritten and drops what has expired, until ctx ends.
 func (r *Replica) maintain(ctx context.Context) {
 	ticker := time.NewTicker(maintainInterval)
 	defer ticker.Stop()
@@ -232,7 +232,7 @@ func (r *Replica) maintain(ctx context.Context) {
 	}
 }
 
-// Host finds the table of a canonical host of the form "<label>.<domain>"; nil if
+// Host is the table of a canonical host of the form "<label>.<domain>"; nil if
 // there is none. It allocates nothing.
 func (r *Replica) Host(host string) *policy.Table {
 	if e := r.endpoint(host); e != nil {
@@ -250,7 +250,7 @@ func (r *Replica) Site(host string) *policy.Site {
 	return nil
 }
 
-// endpoint finds a canonical host.
+// endpoint is the one that a canonical host names; nil if there is none.
 func (r *Replica) endpoint(host string) *endpoint {
 	label, ok := r.cfg.Identity.Label(host)
 	if !ok {
@@ -259,7 +259,7 @@ func (r *Replica) endpoint(host string) *endpoint {
 	return r.hosts.Get(label)
 }
 
-// Statements are what a Warpgate of the environment must have beside
+// Statements are those that a Warpgate of the environment must have beside
 // revocations: keyset, edges and bundle, as far as there are any.
 func (r *Replica) Statements(environment string) []mezu.Signed {
 	r.mu.RLock()
@@ -314,7 +314,7 @@ func (r *Replica) Metrics() Metrics {
 	r.mu.RLock()
 	m.Environments, m.Unnamed, m.Lost = r.state.envs, r.state.unnamed, len(r.state.lost)
 	r.mu.RUnlock()
-	m.Compared, m.Differs = r.start.compared.Load(), r.start.differs.Load()
+	m.Compared, m.Differs = r.catchUp.compared.Load(), r.catchUp.differs.Load()
 	if r.trust() != nil {
 		m.Revocations = r.revoked.Len()
 		if _, failed := r.revoked.Unwritten(); failed {

@@ -13,38 +13,39 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// How long a start waits for the control plane before it goes on with what is on the
-// disk, which may have lost something or be an older one: a Warpgate that was revoked
-// must not be let in because of that.
+// An edge that starts compares what is on its disk with what the control plane has before it
+// lets Warpgates in. The disk may have lost a revocation, or be an older copy, and a Warpgate
+// that was revoked must not be let in because of that. These bound the wait; after it the
+// edge goes on with what the disk has.
 const (
-	// awayAfter is how long the control plane may refuse, not be there or not begin to
-	// answer: an edge that starts with it on one machine is the quicker of the two, and
-	// one whose store has lost its majority takes seconds to say so, in which nobody
-	// would be served.
+	// awayAfter is how long the control plane may be away, refuse, or not begin to answer.
+	// It isn't zero because an edge that starts together with it on one machine is the
+	// quicker of the two. It isn't long because nobody is served meanwhile, and a control
+	// plane whose store has lost its majority takes seconds to say so.
 	awayAfter = time.Second
-	// silentAfter is how long it may take to say everything once it has begun.
+	// silentAfter is how long the control plane may take to send everything.
 	silentAfter = 10 * time.Second
 )
 
-// start is the way from what is on the disk to what is to be served.
-type start struct {
+// catchUp is whether what is here may be served: the comparison with what the control plane
+// has.
+type catchUp struct {
 	had    bool // there was something on the disk to go on with
 	begun  atomic.Pointer[time.Time]
 	open   chan struct{} // closed when Warpgates may be let in
 	opened sync.Once
-	// compared: the replica was in step with the control plane in this life; isAway:
-	// it was waited for in vain; differs: see Metrics.
+	// compared: the replica was in step with the control plane since the start. isAway: it
+	// was waited for in vain. differs: see Metrics.
 	compared, isAway, differs atomic.Bool
-	// rest is what was different even after everything had come. As long as it is just
-	// that, asking again brings nothing. Only the goroutine of the stream uses it.
-	rest []difference
+	// known is what was different even after everything had come. As long as nothing else
+	// is, asking for everything again is no use. Only the goroutine of the stream uses it.
+	known []difference
 }
 
-// difference is one kind of statement of which something else is here than the control
-// plane says.
+// difference is a kind of statement of which the control plane has others than are here.
 type difference struct {
 	kind string
-	// by is what only one side has; empty of a kind that is one statement.
+	// by is what only one side has; empty for a kind of which there is one statement.
 	by api.StatementSet
 	// detail is for people.
 	detail string
@@ -53,11 +54,11 @@ type difference struct {
 // String is the difference in words.
 func (d difference) String() string { return d.kind + d.detail }
 
-func (s *start) init() { s.open = make(chan struct{}) }
+func (s *catchUp) init() { s.open = make(chan struct{}) }
 
-// begin starts the clock; away is called if the control plane doesn't answer in time, or
-// doesn't come to an end. The returned function ends that.
-func (s *start) begin(answers func() bool, away func()) (end func()) {
+// begin starts the clocks. It calls away if the control plane doesn't answer in time, or
+// doesn't send everything in time. The returned function stops them.
+func (s *catchUp) begin(answers func() bool, away func()) (end func()) {
 	now := time.Now()
 	s.begun.Store(&now)
 	first := time.AfterFunc(awayAfter, func() {
@@ -72,56 +73,55 @@ func (s *start) begin(answers func() bool, away func()) (end func()) {
 	}
 }
 
-// failed notes that a stream ended or could not be opened.
-func (s *start) failed(away func()) {
+// failed is called when a stream ended or could not be opened.
+func (s *catchUp) failed(away func()) {
 	if begun := s.begun.Load(); begun != nil && time.Since(*begun) >= awayAfter {
 		away()
 	}
 }
 
-// inStep notes that all that is current is here.
-func (s *start) inStep() {
+// inStep notes that everything up to the present is here.
+func (s *catchUp) inStep() {
 	s.compared.Store(true)
 	s.opened.Do(func() { close(s.open) })
 }
 
 // away goes on without the control plane.
 func (r *Replica) away() {
-	r.start.opened.Do(func() {
-		r.start.isAway.Store(true)
+	r.catchUp.opened.Do(func() {
+		r.catchUp.isAway.Store(true)
 		r.log.Error("the control plane can't be asked whether this edge's disk has all that it said; serving what is there", "detail", strings.Join(r.doubts(), "; "))
-		close(r.start.open)
+		close(r.catchUp.open)
 	})
 }
 
-// Await returns when Warpgates may be let in: what ends them has come, or the control
-// plane was waited for in vain. It returns ctx's error if that ends before.
+// Await returns when Warpgates may be let in: all revocations have come, or the control plane
+// was waited for in vain. It returns ctx's error if ctx ends before.
 func (r *Replica) Await(ctx context.Context) error {
 	select {
-	case <-r.start.open:
+	case <-r.catchUp.open:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Ready reports whether what is here can be served: it is in step with the control plane,
-// or was in an earlier life and the control plane can't be reached now.
+// Ready reports whether what is here can be served: it is in step with the control plane, or
+// it is what an earlier process had and the control plane can't be reached now.
 func (r *Replica) Ready() bool {
-	return r.start.compared.Load() || r.start.isAway.Load() && r.start.had
+	return r.catchUp.compared.Load() || r.catchUp.isAway.Load() && r.catchUp.had
 }
 
-// Doubts say what is not known to be as the control plane said it, a sentence each;
-// none when all is.
+// Doubts say, in a sentence each, in what the edge may not be up to date; none if it is.
 func (r *Replica) Doubts() []string {
-	if r.start.compared.Load() && !r.start.differs.Load() {
+	if r.catchUp.compared.Load() && !r.catchUp.differs.Load() {
 		return nil
 	}
 	return r.doubts()
 }
 
 func (r *Replica) doubts() (out []string) {
-	if !r.start.compared.Load() {
+	if !r.catchUp.compared.Load() {
 		out = append(out, "not compared with the control plane since the start: what its disk lost, or was changed meanwhile, is not known")
 	}
 	r.mu.RLock()
@@ -129,14 +129,14 @@ func (r *Replica) doubts() (out []string) {
 	for _, lost := range r.state.lost {
 		out = append(out, "missing on its disk and not fetched yet: "+lost)
 	}
-	if r.start.differs.Load() {
+	if r.catchUp.differs.Load() {
 		out = append(out, "it has other statements than the control plane says that it must have")
 	}
 	return out
 }
 
-// differences names what is not as the control plane says. A control plane of the version
-// before says nothing.
+// differences are the kinds of statements that are not as the control plane says. One of
+// the version before says nothing, so there are none.
 func (r *Replica) differences(want *api.StreamState) (kinds []difference) {
 	if want == nil {
 		return nil
@@ -168,7 +168,7 @@ func numbers(have, want api.StatementSet) string {
 	return fmt.Sprintf(" (%d, not %d)", have.Count, want.Count)
 }
 
-// revocationsAt is the set of those in force at a moment.
+// revocationsAt sums up the revocations in force at a moment.
 func (r *Replica) revocationsAt(at time.Time) (set api.StatementSet) {
 	r.trust().Revocations(at, func(rev mezu.Revocation) bool {
 		set.CountRevocation(rev, 1)

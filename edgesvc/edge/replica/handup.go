@@ -7,24 +7,25 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// handing is the handing up of revocations that a restored control plane does not know.
-type handing struct {
-	// due has where the control plane was when something else was here than it said.
+// handover gives revocations back to a control plane that was restored from a backup that
+// does not have them.
+type handover struct {
+	// due has the position of a control plane that has other revocations than are here.
 	due chan mezu.Position
 }
 
-func (h *handing) init() { h.due = make(chan mezu.Position, 1) }
+func (h *handover) init() { h.due = make(chan mezu.Position, 1) }
 
-// order asks for it. One that is asked for already is enough. It never blocks.
-func (h *handing) order(at mezu.Position) {
+// order asks for a handover, if none is asked for already. It never blocks.
+func (h *handover) order(at mezu.Position) {
 	select {
 	case h.due <- at:
 	default:
 	}
 }
 
-// handUp hands revocations up when asked to, until ctx ends. That is done once for each
-// epoch: what the control plane did not take then it will not take later.
+// handUp hands revocations up when asked to, until ctx ends. It does so once for each epoch:
+// what the control plane did not take the first time it won't take later.
 func (r *Replica) handUp(ctx context.Context) {
 	var done uint64
 	for {
@@ -32,7 +33,7 @@ func (r *Replica) handUp(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case at = <-r.hand.due:
+		case at = <-r.handover.due:
 		}
 		if at.Epoch == done {
 			continue
@@ -48,17 +49,17 @@ func (r *Replica) handUp(ctx context.Context) {
 		if accepted == 0 {
 			continue
 		}
-		// It compares again also if nothing was taken: another edge may have handed up the
-		// same since the comparison that found a difference.
+		// The next stream compares again. It does so even if nothing was taken: another edge
+		// may have handed up the same revocations since the comparison.
 		if stop := r.stop.Load(); stop != nil {
 			(*stop)(errHanded)
 		}
 	}
 }
 
-// handUpAll hands up what a control plane at a position can't have made: what is of
-// another epoch, or newer. taken counts what was new there, accepted that and what was known
-// already. ok reports whether all was judged there.
+// handUpAll hands up the revocations that a control plane at a position can't have made
+// itself: those of another epoch and those of later positions. taken counts those that it did
+// not know, accepted those and the ones that it knew. ok reports whether it has judged all.
 func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken, accepted int, ok bool) {
 	walk := r.revoked.Walk(func(p mezu.Position) bool { return p.Epoch != at.Epoch || p.Compare(at) > 0 })
 	for {
@@ -84,7 +85,7 @@ func (r *Replica) handUpAll(ctx context.Context, at mezu.Position) (taken, accep
 	}
 }
 
-// handUpPage hands up so many that they fit into one call.
+// handUpPage hands up as many as fit into one call.
 func (r *Replica) handUpPage(ctx context.Context, page []mezu.Signed) (out api.RevocationsTaken, err error) {
 	call := api.Call{Operation: api.OpEdgeRevocations, Body: api.EdgeRevocations{Revocations: page}}
 	err = r.cfg.Identity.Insist(ctx, call, &out)
