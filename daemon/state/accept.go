@@ -14,12 +14,11 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// Accept judges one signed statement, from whichever edge it came, and applies
-// it. changed is false for one that is in force already. A bundle that does not
-// verify, does not compile, is foreign or older changes nothing: the last good
-// one stays in force. If applying succeeded and only the write failed, changed
-// is true, err is not nil, and Flush tries again. ErrRevoked says that the
-// statement, now in force, ends this Warpgate.
+// Accept verifies one signed statement, whichever edge relayed it, and puts it in force.
+// changed is false for one that is in force already. A statement that does not verify, does
+// not compile, is another environment's or is older changes nothing. If only writing it
+// failed, changed is true, err is not nil, and Flush tries again. ErrRevoked says that the
+// statement, which is in force now, revokes this Warpgate.
 func (s *State) Accept(statement mezu.Signed) (changed bool, err error) {
 	if s.anchor.Load() == nil || s.own.Load() == nil {
 		return false, ErrUnregistered
@@ -57,7 +56,7 @@ func (s *State) saveKeyset() error {
 func (s *State) acceptBundle(statement mezu.Signed) (bool, error) {
 	b, known, err := s.anchor.Load().NextBundle(statement, s.bundleInForce)
 	if known || errors.Is(err, trust.ErrConflict) {
-		return false, nil // what has the position already stays
+		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
 		return false, err
@@ -78,8 +77,8 @@ func (s *State) acceptBundle(statement mezu.Signed) (bool, error) {
 	return true, nil
 }
 
-// bundleInForce is what a bundle of an environment would replace. That of another than
-// this Warpgate's replaces nothing.
+// bundleInForce is what a bundle of an environment would replace: nil if the environment is
+// not this Warpgate's.
 func (s *State) bundleInForce(environment string) *trust.InForce {
 	if own := s.own.Load(); own == nil || own.identity.Environment != environment {
 		return nil
@@ -92,7 +91,7 @@ func (s *State) bundleInForce(environment string) *trust.InForce {
 func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
 	l, known, err := s.anchor.Load().NextEdges(statement, s.edges)
 	if known || errors.Is(err, trust.ErrConflict) {
-		return false, nil // what has the position already stays
+		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
 		return false, err
@@ -102,11 +101,10 @@ func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
 	return true, nil
 }
 
-// acceptRevocation puts a revocation in force; s.mu is held. Writing is left to
-// Flush, because revocations come in bursts, unless it is about the own
-// certificate.
+// acceptRevocation puts a revocation in force; s.mu is held. Flush writes it, because
+// revocations come in bursts, but one of the own certificate is written at once.
 func (s *State) acceptRevocation(statement mezu.Signed) (bool, error) {
-	// Each edge tells all of them once: what tells nothing new need not be verified.
+	// Each edge tells all of them once. One that changes nothing need not be verified.
 	var claim mezu.Revocation
 	if err := json.Unmarshal(statement.Payload, &claim); err == nil && claim.Subject != "" && !s.anchor.Load().Adds(&claim) {
 		return false, nil
@@ -122,8 +120,8 @@ func (s *State) acceptRevocation(statement mezu.Signed) (bool, error) {
 	return true, nil
 }
 
-// judgeRevocation verifies a revocation and puts it in force. added is false for one
-// that is known or past its end.
+// judgeRevocation verifies a revocation and puts it in force. added is false for one that
+// changes nothing, because it is known or has ended.
 func (s *State) judgeRevocation(anchor *trust.Anchor, statement mezu.Signed) (added bool, err error) {
 	r, err := anchor.OpenRevocation(statement)
 	if err != nil {
@@ -142,8 +140,8 @@ func (s *State) Told(edge string) mezu.Told {
 	return s.revoked.Noted(edge)
 }
 
-// NoteTold keeps how far an edge has told of revocations: it is one edge's word, and what
-// others tell doesn't depend on it.
+// NoteTold keeps how far an edge has told of revocations. It is about what this edge has to
+// tell, and says nothing of other edges.
 func (s *State) NoteTold(edge string, told mezu.Told) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,18 +163,17 @@ type Outcome struct {
 	Moved bool
 }
 
-// Register applies the control plane's answer to a registration or renewal. A
-// certificate that is not this Warpgate's leaves everything as it was. Once it is
-// adopted, an error is about another part of the answer, or about writing, and
-// what was in force before stays. settings are those under which the registration
-// was made; if nil, this is a renewal, and what the answer leaves out stays as
-// it is. Key must have been called before.
+// Register puts in force what the control plane answers to a registration or renewal. If the
+// certificate is not this Warpgate's, everything stays as it was. If Adopted is true, an
+// error is about another part of the answer, of which what was in force before stays, or
+// about writing. settings are those of the registration. If nil, this is a renewal, and what
+// the answer leaves out stays as it is. Key must have been called before.
 func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Asked for before the revocation came, or by the key that let it in: either
-	// way the revocation was the last word. Judged before the answer's own
-	// revocations, which name what this certificate replaces.
+	// The answer may have been asked for before the revocation came: the revocation
+	// counts. This is checked before the revocations of the answer are in force, because
+	// those name the certificate that the new one replaces.
 	if s.Revoked() {
 		return Outcome{}, ErrRevoked
 	}
@@ -201,7 +198,7 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 	case own != nil && anchor.CertificateRevoked(own.serial):
 		return Outcome{}, errors.Join(ErrRevoked, s.flushRevocations())
 	case err != nil && own != nil:
-		// Issued a moment ago, and out of its time: it is the clock.
+		// It was issued a moment ago and isn't valid now, so the clock is wrong.
 		return Outcome{}, ClockError(s.now(), own.issued(), err)
 	case err != nil:
 		return Outcome{}, fmt.Errorf("judging the certificate of the answer: %w", err)
@@ -209,7 +206,7 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 	before := s.own.Load()
 	moved := before != nil && before.identity != own.identity
 	if moved {
-		// What is known of another environment says nothing about this one.
+		// What is known is about another environment.
 		s.table.Store(nil)
 		s.saved.Store(&mezu.Position{})
 		s.bundle = nil
@@ -239,8 +236,8 @@ func (s *State) pin(root []byte) (*trust.Anchor, error) {
 	return s.anchor.Load(), nil
 }
 
-// adopt writes and applies what was judged. The certificate comes last: until it
-// is there, a restart registers again.
+// adopt puts in force and writes what was judged. The certificate is written last: after a
+// restart without it the Warpgate registers again.
 func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, settings *Registration) error {
 	var errs []error
 	if s.root == nil {

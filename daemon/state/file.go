@@ -27,8 +27,8 @@ const (
 	fileRevocationList = "revocations.json"
 )
 
-// damagedSuffix is what a damaged private key is renamed to, in case a person
-// can still make something of it.
+// damagedSuffix is appended to the name of a damaged private key, which is kept in case
+// somebody can repair it.
 const damagedSuffix = ".damaged"
 
 // readJSON reads one file into v. A file that isn't there, is damaged or doesn't

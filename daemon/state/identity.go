@@ -77,8 +77,8 @@ func (s *State) writeRoot(root ed25519.PublicKey) error {
 	return s.write(fileRoot, pem.EncodeToMemory(&pem.Block{Type: pemPublicKey, Bytes: der}))
 }
 
-// loadKey reads the private key. A damaged one is set aside; one that can't be
-// read at all is an error, because it would be overwritten.
+// loadKey reads the private key. A damaged one is set aside. One that can't be read is an
+// error, because otherwise a new one would overwrite it.
 func (s *State) loadKey() error {
 	content, err := s.files.ReadKey(fileKey)
 	if err == nil {
@@ -117,8 +117,8 @@ func (s *State) Key() (crypto.Signer, error) {
 	return key, nil
 }
 
-// loadCertificate reads the own certificate. One that is past its end is kept
-// for the identity in it.
+// loadCertificate reads the own certificate. One that has ended is kept for the identity in
+// it.
 func (s *State) loadCertificate() {
 	content, err := s.files.Read(fileCertificate)
 	if err == nil && s.key == nil {
@@ -134,8 +134,8 @@ func (s *State) loadCertificate() {
 }
 
 // parseCertificate reads a chain and checks that it is this Warpgate's: for its
-// key, and with the identity of a Warpgate. It returns the certificate together
-// with the error if it is merely out of its time or revoked.
+// key, and with the identity of a Warpgate. If it is, but isn't valid now or is revoked, both
+// the certificate and an error are returned.
 func parseCertificate(anchor *trust.Anchor, key crypto.Signer, chainPEM []byte, now time.Time) (*certificate, error) {
 	c := &certificate{tls: &tls.Certificate{PrivateKey: key}}
 	var chain []*x509.Certificate
@@ -171,7 +171,7 @@ func parseCertificate(anchor *trust.Anchor, key crypto.Signer, chainPEM []byte, 
 		return nil, fmt.Errorf("the certificate is one of a peer in the role %q", id.Role)
 	}
 	c.identity = id
-	// The same judgement that an edge will pass on it.
+	// As an edge will judge it.
 	_, err = anchor.VerifyPeer(tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, PeerCertificates: chain}, mezu.PeerWarpgate)
 	if err != nil && c.validAt(now) && !anchor.CertificateRevoked(c.serial) {
 		return nil, err

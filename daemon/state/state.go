@@ -1,11 +1,11 @@
 // Package state is what a Warpgate holds: its private key and certificate, the
-// pinned trust root, and the signed statements that it runs by, verified,
-// compiled and kept in a state directory so that it serves again after a
-// restart with no control plane in reach.
+// pinned trust root, and the signed statements that it runs by. They are verified,
+// compiled and kept in a state directory, so that the Warpgate serves again after a
+// restart even if it can't reach the control plane.
 //
-// What lives here: the files and the judgement of what may be believed. A file
-// that is cut or altered counts as absent: nothing in it is used, and what it
-// held is fetched anew. What may not: the network, retries, goroutines. Only
+// What lives here: which files there are, and the judgement of what may be believed. A
+// file that was cut or altered counts as absent: nothing in it is used, and what it held is
+// fetched again. What may not: the network, retries, goroutines. Only
 // package daemon imports it.
 package state
 
@@ -84,16 +84,15 @@ type State struct {
 	table    atomic.Pointer[policy.Table]
 	edgeList atomic.Pointer[mezu.EdgeList]
 	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
-	domain   atomic.Pointer[string]        // under which the endpoint is a label, nil while it is not known
+	domain   atomic.Pointer[string]        // the endpoint is a label under it; nil while it is not known
 
 	start uint64 // set once, by Open
 	epoch atomic.Uint64
 }
 
-// Open makes the directory if need be, takes its lock, and loads what is whole
-// and verifies. It fails only when the directory can't be used at all: locked
-// by another process, not writable, not a directory, without a key and without room for
-// one.
+// Open makes the directory if need be, locks it, and loads what verifies. It fails only if
+// the directory can't be used at all: another process has locked it, it can't be written
+// to, it is no directory, or it has no key and no room for one.
 func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 	files, err := statedir.Open(statedir.Config{Path: dir, Owner: "Warpgate", Checksums: true, Suffix: damagedSuffix})
 	if err != nil {
@@ -120,10 +119,10 @@ func Open(dir string, now func() time.Time, log *slog.Logger) (*State, error) {
 // more than there can be in a millisecond.
 const epochStep = 1 << 20
 
-// countStart sets the epoch of this start: the time in milliseconds, or the last
-// start's plus one where the clock went back. Thus losing the file, or having no room for
-// it, doesn't set the epoch back, and edges go on taking this Warpgate's registrations for
-// newer ones.
+// countStart sets the epoch of this start: the time in milliseconds, or one more than the
+// last start's if the clock went back. Because of the time, the epoch still rises if the
+// file is lost or there is no room for it. Edges take a registration with a higher epoch for
+// the newer one.
 func (s *State) countStart() {
 	last := uint64(0)
 	if content, err := s.files.Read(fileEpoch); s.usable(fileEpoch, err) {
@@ -137,12 +136,11 @@ func (s *State) saveEpoch() error {
 	return s.write(fileEpoch, strconv.AppendUint(nil, s.start, 10))
 }
 
-// Epoch returns a number higher than each that it returned before, across
-// restarts.
+// Epoch returns a higher number than at any call before, those before a restart included.
 func (s *State) Epoch() uint64 { return s.epoch.Add(1) }
 
-// load reads all but the key. The order is that of trust: each file is judged by
-// what was read before it.
+// load reads all but the key. Each file is verified by what was read before it, which gives
+// the order.
 func (s *State) load() error {
 	if s.readJSON(fileRegistration, &s.registration) && s.registration != nil &&
 		mezu.ValidateID("", mezu.PrefixWarpgate, s.registration.Warpgate) != nil {
@@ -173,8 +171,8 @@ func (s *State) load() error {
 	return nil
 }
 
-// openRevocations opens the log of revocations for an anchor: a new one, if what is in it
-// is of another's. s.mu is held or s is not shared yet.
+// openRevocations opens the log of revocations for an anchor. anew removes the one that is
+// there, because it was another anchor's. s.mu is held or s is not shared yet.
 func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
 	path := s.files.Path(fileRevocations)
 	if s.revoked != nil {
@@ -199,7 +197,8 @@ func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
 	return nil
 }
 
-// loadRevocations takes in what the version before kept and still verifies.
+// loadRevocations moves the revocations that the version before kept, and that still verify,
+// into the log.
 func (s *State) loadRevocations() {
 	var list []mezu.Signed
 	if !s.readJSON(fileRevocationList, &list) {
@@ -219,7 +218,7 @@ func (s *State) loadRevocations() {
 	}
 }
 
-// loadStatements takes bundle and edges from disk.
+// loadStatements reads bundle and edges.
 func (s *State) loadStatements() {
 	var statement mezu.Signed
 	if s.readJSON(fileEdges, &statement) {
@@ -278,8 +277,8 @@ func (s *State) Serves(host string) bool {
 	return domain == nil || rest[1:] == *domain
 }
 
-// domainOf is the domain of a registration's URL, nil if there is none. A registration
-// without one leaves the label to be checked alone, until the next renewal.
+// domainOf is the domain of a registration's URL, nil if there is none. Without it Serves
+// checks the label alone, until the next renewal brings it.
 func domainOf(r *Registration) *string {
 	if r == nil {
 		return nil
@@ -345,8 +344,8 @@ func (s *State) Serial() string {
 	return ""
 }
 
-// Flush writes what could not be written before, or waited to be written
-// together.
+// Flush writes what could not be written before, and the revocations that came since the
+// last call.
 func (s *State) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package archive keeps what leaves the store for good: append-only segments of
-// audit records on a disk, one directory a scope, each segment signed and chained to
-// the one before, so that a changed or removed one is noticed.
+// Package archive keeps audit records that leave the store, on a disk. Each scope has a chain
+// of segments, which are files that are never changed. Each segment is signed and names the
+// hash of the one before, so that it shows when one was changed or removed.
 //
-// A directory has a folder for each scope with its segments (0000000001.seg, …) and a
-// folder "keysets" with every keyset under whose keys segments were signed. Keysets
-// are signed by the trust root, so that who knows that one public key can verify the
-// whole directory, years later and without the installation.
+// An archive is a directory. It has a folder for each scope with its segments
+// (0000000001.seg, …) and a folder "keysets" with every keyset under whose keys segments
+// were signed. The trust root signed the keysets, so whoever knows its public key can verify
+// everything, years later and without the installation.
 //
 // What lives here: the files, their form and their verification. What may not: the
 // store, who may read which scope, and when something is archived (package
@@ -26,17 +26,17 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 )
 
-// Limits of one segment: room for some hours of a busy organization, small enough to
-// be read as a whole for one page of an answer.
+// Limits of one segment. It has room for some hours of a busy organization, and is small
+// enough to be read completely for one page of an answer.
 const (
 	MaxRecords = 4096
 	MaxBytes   = 8 << 20
 )
 
-// maxFile bounds a segment that is read: the records and the header, with room.
+// maxFile bounds a segment that is read: more than the records and the header.
 const maxFile = MaxBytes + 1<<20
 
-// Head is the end of a scope's chain. The zero value is that of an empty one.
+// Head names the last segment of a scope's chain. It is zero if there is none.
 type Head struct {
 	Sequence uint64 `json:"sequence"`
 	// Hash is SHA-256 of the last segment's header, in hexadecimal.
@@ -77,7 +77,7 @@ const dirKeysets = "keysets"
 
 func (a *Archive) folder(scope string) string { return filepath.Join(a.dir, scope) }
 
-// validateScope keeps what a caller names from leaving the directory.
+// validateScope refuses names that are no scope, such as paths out of the directory.
 func validateScope(scope string) error {
 	if scope == "" || scope == dirKeysets || strings.Trim(scope, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
 		return fmt.Errorf("archive: %q is no scope", scope)

@@ -16,9 +16,9 @@ import (
 // maxKeyset bounds the file of a keyset: a handful of keys and roots.
 const maxKeyset = 1 << 20
 
-// Keep adds a keyset to the directory, so that what its keys sign can be verified when
-// they are long gone. It comes before the first segment under one of them. The same
-// again is no change.
+// Keep adds a keyset to the directory, so that what its keys sign can be verified when no
+// keyset in force has them any more. It must be called before the first segment that one of
+// them signs. For a keyset that is there it does nothing.
 func (a *Archive) Keep(s mezu.Signed) error {
 	k, err := mezu.OpenKeyset(s, a.root, time.Time{})
 	if err != nil {
@@ -49,13 +49,13 @@ func (a *Archive) Keep(s mezu.Signed) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known[name] {
-		return nil // another one that is damaged is for those to tell who need it
+		return nil // if another one is damaged, whoever needs its keys gets the error
 	}
 	return err
 }
 
-// loadKeys reads the keysets that were not read yet. One that does not verify gives no
-// key and is an error.
+// loadKeys reads the keysets that were not read yet. The error names those that do not
+// verify; their keys are not used.
 func (a *Archive) loadKeys() error {
 	paths, err := filepath.Glob(filepath.Join(a.dir, dirKeysets, "*.json"))
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *Archive) loadKeyset(path string) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("decoding a keyset: %w", err)
 	}
-	// Past its end a keyset still says which keys were the installation's.
+	// A keyset that has ended still says which keys were the installation's.
 	k, err := mezu.OpenKeyset(s, a.root, time.Time{})
 	if err != nil {
 		return err
@@ -96,8 +96,8 @@ func (a *Archive) loadKeyset(path string) error {
 		if key.Purpose != mezu.PurposeAudit {
 			continue
 		}
-		// A rotation shortens the life of a key: what the newest keyset that has
-		// it says counts for what is signed after, not for what was.
+		// A rotation shortens the life of a key in the keysets from then on. What was
+		// signed before counts by the longest life that a keyset gives it.
 		if old, ok := a.keys[key.ID]; !ok || key.NotAfter.After(old.NotAfter) {
 			a.keys[key.ID] = key
 		}
@@ -105,7 +105,7 @@ func (a *Archive) loadKeyset(path string) error {
 	return nil
 }
 
-// key finds a public key, in the keysets that were read or are new.
+// key finds a public key, also in keysets that were added since.
 func (a *Archive) key(id string) (mezu.PublicKey, error) {
 	find := func() (mezu.PublicKey, bool) {
 		a.mu.Lock()

@@ -54,10 +54,10 @@ type Line struct {
 	JSON []byte
 }
 
-// Append writes records, which are in order of their ids, as the segment after head
-// and gives the new head. When it returns nil the segment is on the disk. If another
-// process wrote that segment first, or this one before it was killed, nothing is
-// written, and the error is fs.ErrExist; Next has what is there.
+// Append writes records, which are in order of their ids, as the segment after head and
+// returns the new head. When it returns nil, the segment is on the disk. If that segment is
+// there already, nothing is written and the error is fs.ErrExist: another process wrote it,
+// or this one did before it was killed. Next reads it.
 func (a *Archive) Append(scope string, head Head, records []Line, now time.Time, sign func(any) (mezu.Signed, error)) (Head, error) {
 	if err := validateScope(scope); err != nil {
 		return head, err
@@ -98,8 +98,8 @@ func (a *Archive) Append(scope string, head Head, records []Line, now time.Time,
 	return Head{Sequence: head.Sequence + 1, Hash: hash(signed.Payload)}, nil
 }
 
-// Next is the segment after head with its records, if there is one that follows it; if
-// there is none, fs.ErrNotExist.
+// Next is the segment after head, with its records. The error is fs.ErrNotExist if there is
+// none yet.
 func (a *Archive) Next(scope string, head Head) (Head, []mezu.AuditRecord, error) {
 	s, records, err := a.open(scope, head.Sequence+1)
 	if err != nil {
@@ -117,7 +117,7 @@ func (a *Archive) Read(scope string, sequence uint64) ([]mezu.AuditRecord, error
 	return records, err
 }
 
-// open reads and verifies a whole segment.
+// open reads and verifies a segment with all its records.
 func (a *Archive) open(scope string, sequence uint64) (segment, []mezu.AuditRecord, error) {
 	if err := validateScope(scope); err != nil {
 		return segment{}, nil, err
@@ -178,11 +178,10 @@ func (a *Archive) header(scope string, sequence uint64, line []byte) (segment, e
 	return s, nil
 }
 
-// Entry is a segment in the chain of a scope, or the place of one that is missing or
-// damaged.
+// Entry is a segment in the chain of a scope, or stands for one that is missing or damaged.
 type Entry struct {
 	Sequence    uint64
-	First, Last string // ids; of a damaged one, those around it; an empty Last has no bound
+	First, Last string // ids; of a damaged one, the ids around it; an empty Last has no bound
 	// Err, if not nil, names the segment and what is wrong with it.
 	Err error
 	// Hash is as in Head; empty of a damaged one.
@@ -191,8 +190,8 @@ type Entry struct {
 	Count int
 }
 
-// Index lists the chain of a scope in order, up to the last segment in the folder, or
-// to upTo when that comes after it. Segments that are missing in a row are one entry.
+// Index lists the chain of a scope in order, up to the last segment in the folder, or up to
+// upTo if that comes later. Several segments that are missing in a row are one entry.
 func (a *Archive) Index(scope string, upTo uint64) ([]Entry, error) {
 	if err := validateScope(scope); err != nil {
 		return nil, err
@@ -231,7 +230,7 @@ func (a *Archive) Index(scope string, upTo uint64) ([]Entry, error) {
 	return out, nil
 }
 
-// bound gives damaged entries the range that their neighbours leave.
+// bound gives damaged entries the range of ids between their neighbours.
 func bound(entries []Entry) {
 	low := ""
 	for i := range entries {
@@ -251,8 +250,8 @@ func bound(entries []Entry) {
 	}
 }
 
-// cached is the verified header of a segment. Segments never change, so that a
-// header is read once; that its records are whole is found when they are read.
+// cached is the verified header of a segment. Segments never change, so a header is read only
+// once. The records are verified when they are read.
 func (a *Archive) cached(scope string, sequence uint64) (segment, error) {
 	a.mu.Lock()
 	s, ok := a.scopes[scope][sequence]

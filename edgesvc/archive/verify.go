@@ -13,13 +13,13 @@ type ScopeReport struct {
 	Scope    string `json:"scope"`
 	Segments int    `json:"segments"`
 	Records  int    `json:"records"`
-	// Head is the end of the chain. That nothing was cut off behind it shows by
-	// comparing it with one that was noted before, or with the control plane's.
+	// Head is the end of the chain. Whether segments after it were removed shows only by
+	// comparing it with a head that was noted before, or with the control plane's.
 	Head Head `json:"head"`
 	// From and To are the times of the first and the last record.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// Faults name the segments that are missing, changed or out of their place.
+	// Faults name the segments that are missing, changed or not in their place.
 	Faults []string `json:"faults,omitempty"`
 }
 

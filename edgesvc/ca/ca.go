@@ -1,13 +1,13 @@
 // Package ca is the internal certificate authority and the signer of the
 // installation's statements.
 //
-// Two keys are made once into an offline folder and never kept in memory: the
-// trust root (Ed25519), which signs keysets, and the CA root (P-256). Online are an
-// issuing intermediate and one Ed25519 key for each purpose. They change in three
-// steps: the control plane makes new ones and proposes a keyset that has them beside the
-// old (Propose), the operator signs it where the offline folder is (Endorse), and the
-// control plane puts it in force (Install): the keyset is published first, and the new
-// keys sign ActivationDelay later.
+// Two keys are made once in an offline folder and never kept in memory: the trust root
+// (Ed25519), which signs keysets, and the CA root (P-256). The online keys are an issuing
+// intermediate and one Ed25519 key for each purpose. They are replaced in three steps:
+//   - Propose: the control plane makes new keys and a keyset that has them beside the old.
+//   - Endorse: the operator signs that keyset where the offline folder is.
+//   - Install: the control plane publishes the keyset. The new keys sign ActivationDelay
+//     later.
 //
 // What lives here: making, keeping, rotating and using these keys. What may not:
 // who may have a certificate (control decides), HTTP, the store (a Vault is
@@ -28,8 +28,8 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Lives of what the leaves hang on. Keyset and issuer outlive many rotations, so
-// that a rotation that is put off harms nobody; Authority.NotAfter is for the alarm.
+// Lives of what leaf certificates depend on. Keyset and issuer live much longer than the time
+// between rotations, so that a rotation may be put off. Authority.NotAfter is for the alarm.
 const (
 	RootLife   = 10 * 365 * 24 * time.Hour
 	IssuerLife = 365 * 24 * time.Hour
@@ -37,13 +37,13 @@ const (
 )
 
 // ActivationDelay is how long a new keyset is published before its new keys
-// sign: a connected edge has it within seconds, and one that was away gets the
-// keyset before anything else.
+// sign. A connected edge has the keyset within seconds, and one that was away gets it before
+// anything else.
 const ActivationDelay = 5 * time.Minute
 
 // Vault keeps records sealed at rest. Load of a name that was never saved is
-// fs.ErrNotExist; when Save returns nil the record is durable, whole and the only one
-// of its name.
+// fs.ErrNotExist. When Save returns nil, the record is durable and has replaced the one
+// before it.
 type Vault interface {
 	Load(ctx context.Context, name string) ([]byte, error)
 	Save(ctx context.Context, name string, data []byte) error
@@ -57,10 +57,9 @@ type Authority struct {
 	current atomic.Pointer[opened]
 }
 
-// Open reads what Create made and checks that it is whole: the keyset under the
-// trust root and not past its end, each key in it, the issuer under one of its
-// roots. The error is fs.ErrNotExist only if Create was never called. If now is
-// nil, time.Now.
+// Open reads what Create made and checks it: the trust root signed the keyset, which has not
+// ended; the keyset has each key; and one of its roots signed the issuer. The error is
+// fs.ErrNotExist only if Create was never called. If now is nil, time.Now.
 func Open(ctx context.Context, v Vault, now func() time.Time) (*Authority, error) {
 	a := &Authority{vault: v, now: clock(now)}
 	if err := a.Reload(ctx); err != nil {
@@ -69,8 +68,8 @@ func Open(ctx context.Context, v Vault, now func() time.Time) (*Authority, error
 	return a, nil
 }
 
-// Reload reads the vault again, after a rotation. A keyset with a lower version
-// than that in use is refused; after an error the authority goes on as before.
+// Reload reads the vault again, after a rotation. It refuses a keyset with a lower version
+// than the one in use. After an error the authority goes on as before.
 func (a *Authority) Reload(ctx context.Context) error {
 	s, err := load(ctx, a.vault)
 	if err != nil {
@@ -95,7 +94,7 @@ func (a *Authority) Reload(ctx context.Context) error {
 // TrustRoot is the public key that peers pin at registration.
 func (a *Authority) TrustRoot() ed25519.PublicKey { return bytes.Clone(a.current.Load().trustRoot) }
 
-// Keyset is the keyset to publish, read only.
+// Keyset is the keyset to publish. It must not be changed.
 func (a *Authority) Keyset() mezu.Signed { return a.current.Load().signed }
 
 // Roots are the CA roots of the keyset.
@@ -104,8 +103,8 @@ func (a *Authority) Roots() *x509.CertPool { return a.current.Load().roots.Clone
 // RootsPEM are the CA roots of the keyset as one PEM text.
 func (a *Authority) RootsPEM() []byte { return bytes.Clone(a.current.Load().rootsPEM) }
 
-// NotAfter is when the first of what signs now ends: keyset, signing keys or
-// issuer. A rotation moves it; past it nothing is signed.
+// NotAfter is when the first of keyset, signing keys in use and issuer ends. After that
+// nothing is signed, until the keys are rotated.
 func (a *Authority) NotAfter() time.Time {
 	c, now := a.current.Load(), a.now()
 	end := c.keyset.NotAfter
@@ -120,7 +119,7 @@ func (a *Authority) NotAfter() time.Time {
 	return end
 }
 
-// ActiveAt is when the newest of the keys began to be used, or will.
+// ActiveAt is when the newest of the keys began to be used, or will begin to be.
 func (a *Authority) ActiveAt() time.Time {
 	var at time.Time
 	c := a.current.Load()
@@ -137,8 +136,8 @@ func (a *Authority) ActiveAt() time.Time {
 	return at
 }
 
-// Sign signs a statement with the newest active key for its purpose. Keysets are
-// signed by rotations only.
+// Sign signs a statement with the newest active key for its purpose. It signs no keysets:
+// those are signed in rotations, with the trust root.
 func (a *Authority) Sign(p mezu.Purpose, statement any) (mezu.Signed, error) {
 	c, now := a.current.Load(), a.now()
 	key := c.signer(p, now)

@@ -16,9 +16,9 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 )
 
-// Endorse signs a proposal with the roots in offlineDir, where the operator is: no
-// root key comes near the control plane. For a new root it makes the file there, or
-// uses the one that an interrupted call left. If now is nil, time.Now.
+// Endorse signs a proposal with the root keys in offlineDir. It runs where the operator is,
+// so that no root key gets to the control plane. A new root is made in offlineDir; one that
+// an interrupted call left there is used. If now is nil, time.Now.
 func Endorse(offlineDir string, p api.KeyProposal, now func() time.Time) (api.KeyEndorsement, error) {
 	e, err := endorse(offlineDir, p, clock(now)())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +64,7 @@ func endorse(offlineDir string, p api.KeyProposal, now time.Time) (api.KeyEndors
 	return e, err
 }
 
-// rootFor is the root that signs the issuer, made if it is to be a new one.
+// rootFor is the root that signs the issuer. A new one is made if the proposal asks for it.
 func rootFor(offlineDir string, p api.KeyProposal, now time.Time) (*rootKey, error) {
 	if p.What == api.RotateRoot {
 		return makeRoot(offlineDir, p.RootVersion, now)
@@ -79,8 +79,8 @@ func signKeyset(trustRoot ed25519.PrivateKey, k mezu.Keyset, now time.Time) (mez
 	return mezu.Sign(mezu.PurposeKeyset, trustRootID, trustRoot, k)
 }
 
-// trustRootID is the key id on keysets. It is a name only: keysets are verified
-// under the pinned key.
+// trustRootID is the key id on keysets. It is only a name: keysets are verified under the
+// pinned key.
 const trustRootID = "trust-root"
 
 // certify signs the certificate of an issuer, which may sign leaves only.

@@ -29,10 +29,9 @@ type Issued struct {
 	NotAfter time.Time // at most mezu.LeafLife from now
 }
 
-// IssuePeer issues the certificate of an edge, a Warpgate or a control plane.
-// Who it is for comes from id alone; of the request only the key is taken, once its
-// signature shows that the sender has it. A request that is unfit is
-// mezu.CodeInvalid.
+// IssuePeer issues the certificate of an edge, a Warpgate or a control plane. id alone says
+// who it is for. Of the request nothing but the key is used, after its signature has shown
+// that the sender has it. A request that can't be used is mezu.CodeInvalid.
 func (a *Authority) IssuePeer(csrPEM string, id mezu.Identity) (Issued, error) {
 	if parsed, err := mezu.ParseIdentity(id.URI()); err != nil || parsed != id {
 		return Issued{}, fmt.Errorf("issuing a peer's certificate: %q is not an identity", id)
@@ -70,7 +69,7 @@ func (a *Authority) IssueServer(csrPEM string, dnsNames []string, ips []net.IP) 
 	})
 }
 
-// issue signs a leaf that has what every leaf has beside what template says.
+// issue adds to the template what every leaf has, and signs it.
 func (a *Authority) issue(key crypto.PublicKey, template *x509.Certificate) (Issued, error) {
 	now := a.now()
 	by := a.current.Load().issuer(now)

@@ -17,7 +17,7 @@ import (
 	"github.com/mezusphere/mezu/atomicfile"
 )
 
-// maxOffline is far more than the certificate and the key of a root are.
+// maxOffline is many more bytes than the certificate and the key of a root have.
 const maxOffline = 64 << 10
 
 // trustRootFile has the trust root's key in the offline folder.
@@ -76,8 +76,8 @@ func readTrustRoot(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// makeRoot makes a CA root's file, or reads it if it is there: a call that was
-// interrupted before anybody was told of the root.
+// makeRoot makes a CA root's file, or reads it if it is there. It is there if a call was
+// interrupted, before anybody was told of the root.
 func makeRoot(dir string, version uint64, now time.Time) (*rootKey, error) {
 	if err := atomicfile.EnsureOwnDir(dir); err != nil {
 		return nil, err

@@ -19,14 +19,14 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// ProposalLife is how long a proposal may be endorsed and installed. As much longer
-// than mezu.KeysetOverlap old keys stay.
+// ProposalLife is how long a proposal may be endorsed and installed. Old keys stay in the
+// keyset for that much longer than mezu.KeysetOverlap.
 const ProposalLife = 10 * time.Minute
 
-// Create makes the authority of a new installation: both root keys into
-// offlineDir, everything else into the vault, keyset 1. It is done wholly or can be
-// called again: root keys that an interrupted call left in offlineDir are used. On
-// a vault that has an authority the error is fs.ErrExist. If now is nil, time.Now.
+// Create makes the authority of a new installation, with keyset 1. Both root keys go into
+// offlineDir, everything else into the vault. After an interruption it can be called again:
+// it uses the root keys that are in offlineDir. The error is fs.ErrExist if the vault has an
+// authority. If now is nil, time.Now.
 func Create(ctx context.Context, v Vault, offlineDir string, now func() time.Time) error {
 	at := clock(now)()
 	if found, err := exists(ctx, v); err != nil {
@@ -136,10 +136,10 @@ func propose(ctx context.Context, v Vault, what api.Rotation, floor uint64, now 
 	return p, s.put(ctx, v)
 }
 
-// Install puts an endorsed proposal in force: the keyset at once, the keys in it
-// ActivationDelay from now, or at once if the authority is past its end. Statements of
-// the old keys verify for mezu.KeysetOverlap after that, by when everything that is to
-// stay must have been signed anew. A running Authority learns of it by Reload.
+// Install puts an endorsed proposal in force: the keyset at once, and its keys after
+// ActivationDelay, or at once if the authority has ended. Statements that the old keys signed
+// verify for mezu.KeysetOverlap after that. By then everything that is to stay must have been
+// signed again. A running Authority gets to know of it by Reload.
 func Install(ctx context.Context, v Vault, e api.KeyEndorsement, now func() time.Time) error {
 	if err := install(ctx, v, e, clock(now)()); err != nil {
 		return fmt.Errorf("installing new keys: %w", err)
@@ -161,7 +161,7 @@ func install(ctx context.Context, v Vault, e api.KeyEndorsement, now time.Time) 
 	}
 	active := now.Add(ActivationDelay)
 	if _, err := s.open(now); err != nil {
-		active = now // it is past its end: there is nothing old to go on with
+		active = now // the authority has ended: no old key may sign until then
 	}
 	s.dropSuperseded(now)
 	s.Keys = slices.DeleteFunc(s.Keys, func(r keyRecord) bool {
@@ -184,8 +184,8 @@ func install(ctx context.Context, v Vault, e api.KeyEndorsement, now time.Time) 
 	return s.save(ctx, v, now)
 }
 
-// checkEndorsed checks that the roots signed what was proposed, and nothing else. The
-// issuer's certificate is judged with the whole state before it is saved.
+// checkEndorsed checks that the root keys signed what was proposed, and nothing else. Whether
+// the issuer's certificate is right, save checks.
 func (s *state) checkEndorsed(p *pending, e api.KeyEndorsement, now time.Time) error {
 	signed, err := mezu.OpenKeyset(e.Keyset, s.TrustRoot, now)
 	if err != nil {
@@ -204,7 +204,7 @@ func (s *state) checkEndorsed(p *pending, e api.KeyEndorsement, now time.Time) e
 	return nil
 }
 
-// activate adds the keys of a rotation, used from then on.
+// activate adds the keys of a rotation, to be used from a moment on.
 func (s *state) activate(p *pending, issuer []byte, from time.Time) {
 	for _, k := range p.Keys {
 		k.From = from
@@ -215,7 +215,7 @@ func (s *state) activate(p *pending, issuer []byte, from time.Time) {
 	}
 }
 
-// prune drops the roots whose overlap is over.
+// prune drops the roots whose overlap with a newer one has ended.
 func (s *state) prune(now time.Time) {
 	s.Roots = slices.DeleteFunc(s.Roots, func(r rootRecord) bool { return !r.Until.IsZero() && !now.Before(r.Until) })
 }
@@ -233,7 +233,7 @@ func newKeys(k *mezu.Keyset, now time.Time) []keyRecord {
 	var out []keyRecord
 	for _, p := range purposes() {
 		seed := make([]byte, ed25519.SeedSize)
-		var suffix [4]byte // tells the keys of one purpose apart
+		var suffix [4]byte // makes the ids of the keys of one purpose different
 		rand.Read(seed)
 		rand.Read(suffix[:])
 		private := ed25519.NewKeyFromSeed(seed)

@@ -16,8 +16,8 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// recordName is the vault's one record, so that a rotation takes effect as a
-// whole.
+// recordName names the one record in the vault. There is only one so that a rotation takes
+// effect in one write.
 const recordName = "authority"
 
 // state is the record. It has every online key and no root key.
@@ -34,15 +34,15 @@ type state struct {
 
 // rootRecord is one trusted CA root.
 type rootRecord struct {
-	// Version is that of the keyset which brought it, and names its file.
+	// Version is that of the first keyset that had it, and names its file.
 	Version     uint64 `json:"version"`
 	Certificate []byte `json:"certificate"`
-	// Until is when Prune may remove it; zero for the newest.
+	// Until is when a rotation of the kind prune may remove it; zero for the newest.
 	Until time.Time `json:"until,omitzero"`
 }
 
-// issuerRecord is an issuing intermediate. It issues from From on, until a newer
-// one does.
+// issuerRecord is an issuing intermediate. It issues from From on, until a newer one begins
+// to.
 type issuerRecord struct {
 	Certificate []byte    `json:"certificate"`
 	Key         []byte    `json:"key"` // PKCS #8
@@ -57,8 +57,8 @@ type keyRecord struct {
 	From    time.Time    `json:"from,omitzero"`
 }
 
-// load reads the record. An empty or broken one is an error that is not
-// fs.ErrNotExist, so that nobody takes it for a first run.
+// load reads the record. If it is empty or damaged, the error is not fs.ErrNotExist, so that
+// nobody takes this for a first run.
 func load(ctx context.Context, v Vault) (*state, error) {
 	data, err := v.Load(ctx, recordName)
 	if err != nil {
@@ -71,8 +71,8 @@ func load(ctx context.Context, v Vault) (*state, error) {
 	return &s, nil
 }
 
-// save writes the record, if it would open at now and after the activation of
-// what is new in it.
+// save writes the record, if it can be opened now and when what is new in it has become
+// active.
 func (s *state) save(ctx context.Context, v Vault, now time.Time) error {
 	for _, t := range []time.Time{now, now.Add(ActivationDelay)} {
 		if _, err := s.open(t); err != nil {
@@ -94,8 +94,8 @@ func (s *state) put(ctx context.Context, v Vault) error {
 	return nil
 }
 
-// previous is the keyset of the record, also when it is past its end: that is
-// what a rotation mends.
+// previous is the keyset of the record, even if it has ended: a rotation is what replaces it
+// then.
 func (s *state) previous() (*mezu.Keyset, error) {
 	return mezu.OpenKeyset(s.Keyset, s.TrustRoot, time.Time{})
 }
@@ -230,8 +230,8 @@ func (o *opened) signer(p mezu.Purpose, now time.Time) *signer {
 	return nil
 }
 
-// dropSuperseded removes private keys that will never be used again: those
-// older than one that is active. Their public halves stay in the keyset.
+// dropSuperseded removes private keys that are never used again, because a newer one is
+// active. Their public halves stay in the keyset.
 func (s *state) dropSuperseded(now time.Time) {
 	for i := len(s.Issuers) - 1; i > 0; i-- {
 		if !now.Before(s.Issuers[i].From) {

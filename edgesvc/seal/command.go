@@ -19,8 +19,8 @@ const commandTime = 30 * time.Second
 // maxComplaint is how much of what the command says on stderr is kept.
 const maxComplaint = 1 << 10
 
-// otherKeyCode is the exit code by which a command says that the key is not there
-// any more.
+// otherKeyCode is the exit code by which a command says that the key does not exist any
+// more.
 const otherKeyCode = 3
 
 // Command wraps by running a command, so that any key service can hold the key. It is
@@ -31,9 +31,9 @@ const otherKeyCode = 3
 //	unwrap NAME    the reverse
 //
 // NAME is authenticated with the key ("encryption context", "additional data"). Exit
-// code 0 is success, 3 says that the key which wrapped is gone, anything else
-// failure; what is on stderr goes into the error. A run may take 30 seconds. The
-// command inherits the environment.
+// code 0 is success, 3 says that the key which wrapped does not exist any more, anything
+// else is failure. What the command writes to stderr goes into the error. A run may take 30
+// seconds. The command inherits the environment.
 type Command struct{ Args []string }
 
 var _ Wrapper = (*Command)(nil)

@@ -17,16 +17,16 @@ import (
 // fileHead begins each line of a key file, followed by the key in base64.
 const fileHead = "mezu-seal-key-1 "
 
-// maxFileKeys is how many keys a file may hold: that in use, and those of backups
+// maxFileKeys is how many keys a file may hold: the one in use, and those of backups
 // and of a rotation under way.
 const maxFileKeys = 16
 
-// maxFile is more than a key file can have.
+// maxFile is more bytes than a key file can have.
 const maxFile = maxFileKeys * 128
 
 // File wraps under the first of the keys in a file (0600, one key a line) and
-// unwraps under all of them. The file is read at each call: what an operator adds is
-// used at once.
+// unwraps under all of them. The file is read in each call, so that a key which an operator
+// adds is used at once.
 type File struct{ Path string }
 
 var _ Wrapper = (*File)(nil)
@@ -88,7 +88,7 @@ func (f *File) Create() error {
 	return nil
 }
 
-// Add puts a new key before those in the file and gives its id. From then on it
+// Add puts a new key before those in the file and returns its id. From then on the new key
 // wraps; the others still unwrap.
 func (f *File) Add() (string, error) {
 	keys, err := f.load()
@@ -113,8 +113,8 @@ func line(secret []byte) string {
 	return fileHead + base64.StdEncoding.EncodeToString(secret) + "\n"
 }
 
-// load reads the keys; there is one at least. A file that others may read, or could
-// have put there, is refused.
+// load reads the keys; there is at least one. It refuses a file that others may read or
+// could have put there.
 func (f *File) load() ([]key, error) {
 	keys, err := load(f.Path)
 	if err != nil {
@@ -134,9 +134,9 @@ func load(path string) ([]key, error) {
 	damaged := fmt.Errorf("%s is damaged", path)
 	var keys []key
 	for text := range strings.Lines(string(b)) {
-		text, whole := strings.CutPrefix(text, fileHead)
+		text, ok := strings.CutPrefix(text, fileHead)
 		secret, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(text, "\n"))
-		if !whole || err != nil || len(secret) != keySize || len(keys) == maxFileKeys {
+		if !ok || err != nil || len(secret) != keySize || len(keys) == maxFileKeys {
 			return nil, damaged
 		}
 		k, err := newKey(secret)
@@ -148,8 +148,8 @@ func load(path string) ([]key, error) {
 	return keys, nil
 }
 
-// create makes the key file unless there is one meanwhile. It appears under its name
-// only when it is whole and on the disk.
+// create makes the key file, unless another process has made one meanwhile. The file gets its
+// name when its content is on the disk.
 func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// KeyLife is the age at which a data key should be replaced. Until then 2³² records
-// would take more than 500 writes a second.
+// KeyLife is the age at which a data key should be replaced. To seal 2³² records under a key
+// in that time takes more than 500 writes a second.
 const KeyLife = 90 * 24 * time.Hour
 
 // names under which keys are wrapped.
@@ -22,8 +22,8 @@ const (
 	nameIndex = "mezu index key"
 )
 
-// Ring is the data keys of one store: the active one seals, all open. It is immutable;
-// its methods that change give a new one, which its owner stores as Encode gives it.
+// Ring is the data keys of one store: the active one seals, all open. It is immutable:
+// Rotate and DropOld return a new one. Its owner stores what Encode returns.
 type Ring struct {
 	doc    ringDoc
 	keys   map[keyID]key
@@ -36,11 +36,11 @@ type ringDoc struct {
 	// Active is the id of the key that seals.
 	Active string       `json:"active"`
 	Keys   []wrappedKey `json:"keys"`
-	// Index is what other keys are derived from. It never changes.
+	// Index is the key that Derive derives others from. It never changes.
 	Index wrappedKey `json:"index"`
 }
 
-// wrappedKey is a key under a Wrapper's.
+// wrappedKey is a key, wrapped by a Wrapper.
 type wrappedKey struct {
 	ID        string    `json:"id,omitempty"`
 	WrappedBy string    `json:"wrapped_by"` // Wrapper.KeyID
@@ -61,9 +61,9 @@ func NewRing(ctx context.Context, w Wrapper, now time.Time) (*Ring, error) {
 	return r.Rotate(ctx, w, now)
 }
 
-// ParseRing opens a stored ring. Keys that known has, which may be nil, are not
-// unwrapped again, and the ring opens what known opens besides: records of a dropped
-// key that a reader still holds.
+// ParseRing opens a stored ring. known is the ring of the same store that was opened before,
+// or nil. Its keys are not unwrapped again. What they sealed the new ring opens too, even if
+// they were dropped since: readers may still hold such records.
 func ParseRing(ctx context.Context, w Wrapper, stored []byte, known *Ring) (*Ring, error) {
 	r := &Ring{keys: map[keyID]key{}}
 	if err := json.Unmarshal(stored, &r.doc); err != nil {
@@ -127,8 +127,8 @@ func wrap(ctx context.Context, w Wrapper, by, name string, secret []byte, create
 // Encode is the ring as it is stored.
 func (r *Ring) Encode() ([]byte, error) { return json.Marshal(r.doc) }
 
-// Rotate gives a ring with a new active key beside the others, and all of them
-// wrapped under the Wrapper's present key.
+// Rotate returns a ring with a new active key beside the others, all wrapped under the
+// Wrapper's present key.
 func (r *Ring) Rotate(ctx context.Context, w Wrapper, now time.Time) (*Ring, error) {
 	now = now.UTC().Truncate(time.Second)
 	k, err := newKey(newSecret())
@@ -171,18 +171,19 @@ func (r *Ring) secret(id string) []byte {
 	return nil
 }
 
-// DropOld gives a ring without the keys that seal no more. Its owner makes sure that
-// nothing is sealed under them; this process still opens what readers hold.
+// DropOld returns a ring that is stored without the keys that don't seal any more. Its owner
+// has made sure that no record in the store is sealed under them. In this process the ring
+// still opens such records, since readers may hold some.
 func (r *Ring) DropOld() *Ring {
 	next := &Ring{doc: r.doc, keys: r.keys, active: r.active, index: r.index}
 	next.doc.Keys = slices.DeleteFunc(slices.Clone(r.doc.Keys), func(k wrappedKey) bool { return k.ID != r.doc.Active })
 	return next
 }
 
-// Old is how many keys of the stored ring seal no more.
+// Old is how many keys of the stored ring don't seal any more.
 func (r *Ring) Old() int { return len(r.doc.Keys) - 1 }
 
-// ActiveID names the key that seals; Since is when it was made.
+// ActiveID names the key that seals.
 func (r *Ring) ActiveID() string { return r.doc.Active }
 
 // Since is when the active key was made.
@@ -195,8 +196,8 @@ func (r *Ring) Since() time.Time {
 	return time.Time{}
 }
 
-// WrappedBy names the Wrapper's keys under which keys of the ring are: what the
-// operator must not lose.
+// WrappedBy names the keys of the Wrapper under which keys of the ring are wrapped: the
+// operator must not lose any of them.
 func (r *Ring) WrappedBy() []string {
 	names := []string{r.doc.Index.WrappedBy}
 	for _, k := range r.doc.Keys {
@@ -212,26 +213,27 @@ func (r *Ring) Seal(context string, plain []byte) []byte {
 	return r.active.seal(versionRing, context, plain)
 }
 
-// SealAgain is Seal for a record that already had this plain text. IsAgain tells.
+// SealAgain is Seal for a record whose plain text does not change, as when it is sealed
+// under a new key. IsAgain recognizes the result.
 func (r *Ring) SealAgain(context string, plain []byte) []byte {
 	return r.active.seal(versionAgain, context, plain)
 }
 
-// IsAgain reports whether a record comes from SealAgain, which Open proves.
+// IsAgain reports whether a record claims to come from SealAgain. Open verifies the claim.
 func IsAgain(sealed []byte) bool {
 	_, err := idIn(sealed, versionAgain)
 	return err == nil
 }
 
-// Sealed reports whether a record comes from a Ring, which Open proves. Text never
-// does.
+// Sealed reports whether a record claims to come from a Ring, as no text does. Open verifies
+// the claim.
 func Sealed(b []byte) bool {
 	_, err := idIn(b, versionRing, versionAgain)
 	return err == nil
 }
 
-// Open gives back what Seal or SealAgain got, if the context is the same and every
-// byte is as it was written.
+// Open returns what Seal or SealAgain got, if the context is the same and no byte was
+// changed.
 func (r *Ring) Open(context string, sealed []byte) ([]byte, error) {
 	id, err := idIn(sealed, versionRing, versionAgain)
 	if err != nil {
@@ -244,15 +246,15 @@ func (r *Ring) Open(context string, sealed []byte) ([]byte, error) {
 	return k.open(context, sealed)
 }
 
-// Current reports whether a record says that it is sealed under the active key.
+// Current reports whether a record claims to be sealed under the active key.
 func (r *Ring) Current(sealed []byte) bool {
 	id, err := idIn(sealed, versionRing, versionAgain)
 	return err == nil && id == r.active.id
 }
 
-// Derive gives a key of 32 bytes for one purpose, the same for the whole life of the
-// store, rotations and restores included (HKDF-SHA-256, RFC 5869): for a keyed blind
-// index, say. A purpose is a constant of the code, and no two uses share one.
+// Derive derives a key of 32 bytes for one purpose, such as a keyed blind index
+// (HKDF-SHA-256, RFC 5869). It stays the same for the life of the store, rotations and
+// restores included. A purpose is a constant of the code, and no two uses share one.
 func (r *Ring) Derive(purpose string) []byte {
 	k, err := hkdf.Key(sha256.New, r.index, nil, "mezu derived key\x00"+purpose, keySize)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"slices"
 )
 
-// Errors of Open and Unwrap. A record of another key is told apart so that an
-// operator who restored a backup without its key learns which one is missing.
+// Errors of Open and Unwrap. There are two of them so that an operator who restored a backup
+// without its key learns that the key is missing.
 var (
 	// ErrOtherKey: the record was sealed under another key.
 	ErrOtherKey = errors.New("sealed under another key")
@@ -29,17 +29,16 @@ var (
 	ErrNotAuthentic = errors.New("sealed record is not authentic")
 )
 
-// A sealed record is version | key id | nonce | ciphertext and tag; the first two
-// and the context are authenticated with it (AES-256-GCM, NIST SP 800-38D). Random
-// nonces of 96 bits are safe for 2³² records under one key; KeyLife keeps far from
-// that.
+// A sealed record is version | key id | nonce | ciphertext and tag. Version, key id and
+// context are authenticated with it (AES-256-GCM, NIST SP 800-38D). Random nonces of 96
+// bits are safe for 2³² records under one key; KeyLife keeps a key far below that.
 const (
-	// versionFile is sealed under the key of a file itself: wrapped keys, and the
-	// CA's record of stores of the first format.
+	// versionFile is sealed under a key of the key file itself: wrapped data keys, and
+	// the CA's record in stores of the first format.
 	versionFile = 1
 	// versionRing is sealed under a data key of a ring.
 	versionRing = 2
-	// versionAgain is the same, and says that the record before it had the same
+	// versionAgain is the same, of a record that was sealed again without a change of its
 	// plain text.
 	versionAgain = 3
 
@@ -53,7 +52,7 @@ const (
 	Overhead = headSize + nonceSize + tagSize
 )
 
-// keyID tells keys apart. It says nothing about the key.
+// keyID names a key. The key can't be found out from it.
 type keyID [idSize]byte
 
 func (id keyID) String() string { return hex.EncodeToString(id[:]) }
@@ -65,14 +64,14 @@ type key struct {
 	aead   cipher.AEAD
 }
 
-// newSecret makes what a key is made of.
+// newSecret makes the random bytes of a key.
 func newSecret() []byte {
 	secret := make([]byte, keySize)
 	rand.Read(secret)
 	return secret
 }
 
-// newKey makes the key of a secret, which it keeps.
+// newKey makes a key of its random bytes, which it keeps.
 func newKey(secret []byte) (key, error) {
 	block, err := aes.NewCipher(secret)
 	if err != nil {

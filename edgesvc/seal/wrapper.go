@@ -6,22 +6,21 @@ import (
 )
 
 // Wrapper holds the key-encryption key and wraps data keys under it, as key services
-// do. It is asked when a process starts and when keys rotate, never for a record, so
-// that it may be slow and, between these, away.
+// do. It is called when a process starts and when keys rotate, and never for a record. So
+// it may be slow, and away at other times.
 //
-// The same contract holds for the command behind "exec:" (see Command), which is how an
-// operator joins a key service of his own.
+// The same contract holds for the command behind "exec:" (see Command), by which operators
+// connect a key service of their own.
 type Wrapper interface {
 	// KeyID names the key under which Wrap wraps now, in visible ASCII, at most
-	// maxKeyID bytes. A key that was wrapped under another is wrapped anew by the next
-	// rotation.
+	// maxKeyID bytes. The next rotation wraps again what was wrapped under another.
 	KeyID(ctx context.Context) (string, error)
 	// Wrap encrypts a data key of 32 bytes so that only Unwrap with the same name
 	// gives it back, and any change of a byte is noticed. The name is authenticated
 	// and not secret.
 	Wrap(ctx context.Context, name string, secret []byte) ([]byte, error)
-	// Unwrap gives back what Wrap got, also if KeyID is another by now. If the key
-	// is not there any more the error is ErrOtherKey.
+	// Unwrap returns what Wrap got, even if KeyID has changed since. The error is
+	// ErrOtherKey if the key does not exist any more.
 	Unwrap(ctx context.Context, name string, wrapped []byte) ([]byte, error)
 }
 

@@ -31,8 +31,8 @@ import (
 const Folder = "certs"
 
 const (
-	// issuers is how many certificates are got at a time: an edge that starts
-	// anew must not occupy the control plane.
+	// issuers is how many certificates are got at the same time. An edge with an empty
+	// disk needs one for each endpoint and must not occupy the control plane.
 	issuers = 4
 	// handshakeWait bounds how long a handshake waits for a certificate that is
 	// being got: clients give up after some seconds.
@@ -78,7 +78,7 @@ type Store struct {
 	queue []*entry
 }
 
-// entry is an endpoint that is served. It stays the same for as long as that is.
+// entry is an endpoint that is served. There is one for as long as the endpoint is.
 type entry struct {
 	label string
 	cert  atomic.Pointer[tls.Certificate] // nil while there is none
@@ -103,8 +103,8 @@ func (s *Store) SetDir(dir *statedir.Dir) { s.dir = dir }
 
 func file(label string) string { return filepath.Join(Folder, label+".pem") }
 
-// Add begins to serve an endpoint. Its certificate is got when Order or a handshake asks
-// for it.
+// Add makes an endpoint one that is served. Its certificate is got when Order or a handshake
+// asks for it.
 func (s *Store) Add(label string) {
 	if s.pair != nil {
 		return
@@ -116,7 +116,7 @@ func (s *Store) Add(label string) {
 	}
 }
 
-// Drop ends that, and removes the certificate.
+// Drop is the opposite of Add. It removes the certificate too.
 func (s *Store) Drop(label string) {
 	if s.pair != nil {
 		return
@@ -203,8 +203,8 @@ func (s *Store) awaitCertificate(ctx context.Context, e *entry) (*tls.Certificat
 	return nil, fmt.Errorf("getting the certificate of endpoint %s: %w", e.label, e.order.err)
 }
 
-// Load reads the certificates of the endpoints that were added, and removes those of
-// others. It must not be called while it isn't known which endpoints are served.
+// Load reads the certificates of the endpoints that were added, and removes those of all
+// others. So it must not be called before it is known which endpoints are served.
 func (s *Store) Load() {
 	if s.pair != nil {
 		return
@@ -241,7 +241,7 @@ func (s *Store) Load() {
 // obtain gets one certificate and keeps it.
 func (s *Store) obtain(ctx context.Context, e *entry) error {
 	if s.entries.Get(e.label) != e {
-		return nil // taken off meanwhile
+		return nil // it was dropped meanwhile
 	}
 	host := e.label + "." + s.cfg.Identity.Domain()
 	key, keyPEM, err := trust.NewKey()

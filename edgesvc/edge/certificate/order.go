@@ -19,7 +19,7 @@ const (
 
 // order is the state of getting one endpoint's certificate.
 type order struct {
-	done     chan struct{} // closed when the try under way has ended; nil when there is none
+	done     chan struct{} // closed when the try under way has ended; nil if there is none
 	err      error         // of the last try
 	pause    time.Duration // after the last failure
 	notUntil time.Time     // when the next try may begin
@@ -101,14 +101,14 @@ func (s *Store) order(e *entry) {
 	s.poke()
 }
 
-// orderDue queues all of them.
+// orderDue queues all endpoints whose certificate is missing or due.
 func (s *Store) orderDue() {
 	for e := range s.entries.All {
 		s.order(e)
 	}
 }
 
-// Retry forgets pauses after failures: the control plane is back.
+// Retry ends the pauses after failures, because the control plane is back.
 func (s *Store) Retry() {
 	s.mu.Lock()
 	for e := range s.entries.All {
@@ -142,7 +142,7 @@ func (s *Store) issue(ctx context.Context) {
 	}
 }
 
-// finishOrder notes how a try ended and wakes who waits for it.
+// finishOrder notes how a try ended and wakes whoever waits for it.
 func (s *Store) finishOrder(ctx context.Context, e *entry, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("getting the certificate of an endpoint; trying again", "endpoint", e.label, "error", err)

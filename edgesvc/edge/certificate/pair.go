@@ -26,7 +26,7 @@ type pair struct {
 	changed [2]stamp
 }
 
-// stamp tells one state of a file from another.
+// stamp is different for different contents of a file, as far as its directory shows.
 type stamp struct {
 	modified time.Time
 	size     int64
@@ -42,8 +42,8 @@ func openPair(certFile, keyFile string, now func() time.Time) (*pair, error) {
 	return p, nil
 }
 
-// get is the certificate in use. One handshake each pairLook sees whether the
-// files have changed.
+// get is the certificate in use. Every pairLook one handshake checks whether the files have
+// changed.
 func (p *pair) get(log *slog.Logger) *tls.Certificate {
 	now := p.now()
 	if next := p.next.Load(); now.UnixNano() >= next && p.next.CompareAndSwap(next, now.Add(pairLook).UnixNano()) {
@@ -54,7 +54,7 @@ func (p *pair) get(log *slog.Logger) *tls.Certificate {
 	return p.cert.Load()
 }
 
-// read takes the files over if they are not those in use.
+// read reads the files if they have changed.
 func (p *pair) read() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

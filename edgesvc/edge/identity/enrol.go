@@ -69,9 +69,9 @@ func (i *Identity) joinToken(why error) (string, error) {
 	return token, nil
 }
 
-// joinKey returns the key of the enrolment: the edge's own if it had a
-// certificate, so that the control plane knows it again. A new one is on disk
-// before it is used, so that an enrolment cut off half way is repeated with it.
+// joinKey returns the key of the enrolment. If the edge had a certificate, it is the key of
+// that, by which the control plane recognizes the edge. A new key is on disk before it is
+// used, so that an enrolment that was interrupted is repeated with the same key.
 func (i *Identity) joinKey() ([]byte, error) {
 	if s := i.self.Load(); s != nil {
 		return s.key, nil
@@ -95,7 +95,7 @@ func (i *Identity) joinKey() ([]byte, error) {
 	return content, nil
 }
 
-// enrol makes one try.
+// enrol tries once.
 func (i *Identity) enrol(ctx context.Context, client *api.Client, keyPEM []byte) error {
 	key, err := trust.ParseKey(keyPEM)
 	if err != nil {
@@ -122,7 +122,7 @@ func (i *Identity) enrol(ctx context.Context, client *api.Client, keyPEM []byte)
 	return nil
 }
 
-// adopt takes over what an enrolment or a renewal gave. The certificate must
+// adopt goes on with what an enrolment or a renewal gave, and keeps it. The certificate must
 // verify as those of peers do.
 func (i *Identity) adopt(stored storedIdentity, keyset mezu.Signed) error {
 	s, err := i.makeSelf(stored)
@@ -131,8 +131,8 @@ func (i *Identity) adopt(stored storedIdentity, keyset mezu.Signed) error {
 	}
 	changed, err := s.anchor.AcceptKeyset(keyset)
 	if err != nil {
-		// An answer that was overtaken by the stream may carry an older one;
-		// without any there is nothing to go on with.
+		// The stream may have brought a newer one than this answer has, which is no
+		// error. Without any keyset nothing can be verified.
 		if _, have := s.anchor.Keyset(); have == nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (i *Identity) Insist(ctx context.Context, call api.Call, out any) error {
 	}
 }
 
-// permanent returns the refusal if trying again is no use, else nil.
+// permanent returns the refusal if trying again is no use, and nil if it may help.
 func permanent(err error) *mezu.Error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {

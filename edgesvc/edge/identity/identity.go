@@ -35,9 +35,8 @@ const (
 	joinKeyFile  = "enrolment-key.pem" // of an enrolment under way
 )
 
-// callTimeout bounds a call to the control plane: less than the silence after
-// which it gives an edge up, so that a report that hangs can be followed by one
-// that does not.
+// callTimeout bounds a call to the control plane. The control plane takes an edge for away
+// after some silence. With less than that, another report can follow one that hangs.
 const callTimeout = api.EdgeSilence - api.EdgeReportInterval
 
 // Config says who the edge is to become and who is told.
@@ -59,8 +58,9 @@ type Config struct {
 	// Dial replaces the dialler towards the control plane; if nil, TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// OnPinned gets what the edge believes from its enrolment on, before that is kept. An
-	// error undoes the enrolment.
+	// OnPinned gets what the edge believes, before a certificate that is judged by it is
+	// kept: at the enrolment, and the same again at each renewal. An error refuses the
+	// certificate.
 	OnPinned func(*trust.Anchor) error
 	// OnKeyset gets a keyset that an enrolment or a renewal put in force.
 	OnKeyset func(mezu.Signed)
@@ -85,7 +85,7 @@ type self struct {
 	serial string
 	// renewAt is when the renewal of cert is due.
 	renewAt time.Time
-	anchor  *trust.Anchor // stays the same
+	anchor  *trust.Anchor // stays the same from the enrolment on
 	client  *api.Client   // presents cert
 }
 
@@ -155,8 +155,7 @@ func (i *Identity) Load(dir *statedir.Dir) error {
 	return nil
 }
 
-// makeSelf checks that an identity is whole: key, certificate, id and domain
-// belong together.
+// makeSelf checks that key, certificate, id and domain belong together.
 func (i *Identity) makeSelf(stored storedIdentity) (*self, error) {
 	cert, err := trust.KeyPair([]byte(stored.Certificates), []byte(stored.Key))
 	if err != nil {

@@ -14,12 +14,11 @@ import (
 // renewJitter spreads the renewals of edges that enrolled together.
 const renewJitter = mezu.RenewAge / 8
 
-// renewLook is how often the clock is compared with the renewal that is due, so
-// that a clock that jumps is noticed.
+// renewLook is how often it is checked whether the renewal is due, in case the clock jumps.
 const renewLook = time.Minute
 
-// expiryAlarm is how much life of the certificate may be left before each hour's
-// log says so.
+// expiryAlarm is how little life of the certificate must be left for the log to say so every
+// hour.
 const expiryAlarm = 48 * time.Hour
 
 // Renew replaces the certificate when it is due, until ctx ends.
