@@ -275,3 +275,33 @@ func TestOwnCertificateRevoked_AnswerInFlight(t *testing.T) {
 		t.Fatalf("registering after it: %+v, %v", out, err)
 	}
 }
+
+// At the position of the statement in force nothing else takes effect, whoever signed it.
+func TestAnotherStatementAtThePositionInForce(t *testing.T) {
+	w := newWorld(t, 1)
+	dir, _ := registered(t, w)
+	st, err := state.Open(dir, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	table, edges := st.Table(), st.Edges()
+	var bundle mezu.Bundle
+	if err := json.Unmarshal(w.bundle.Payload, &bundle); err != nil {
+		t.Fatal(err)
+	}
+	bundle.Routes = []mezu.Route{{Prefix: "/twin/"}}
+	var list mezu.EdgeList
+	if err := json.Unmarshal(w.edgeDoc.Payload, &list); err != nil {
+		t.Fatal(err)
+	}
+	list.Edges = nil
+	for _, statement := range []mezu.Signed{w.bundle, w.edgeDoc, w.sign(mezu.PurposeBundle, bundle), w.sign(mezu.PurposeEdges, list)} {
+		if changed, err := st.Accept(statement); changed || err != nil {
+			t.Errorf("a %s at the position in force: changed %t, %v", statement.Purpose, changed, err)
+		}
+	}
+	if st.Table() != table || !slices.Equal(st.Edges(), edges) {
+		t.Error("another statement took effect at the position in force")
+	}
+}
