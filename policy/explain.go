@@ -16,7 +16,7 @@ const maxSteps = 200
 // Explain judges a request as Decide does and says how it came to that: each
 // candidate that was passed over and why, up to maxSteps of them, then the
 // verdict.
-func (t *Table) Explain(_ Side, r *Request) (Decision, []Step) {
+func (t *Table) Explain(r *Request) (Decision, []Step) {
 	var tr trace
 	d := t.decide(r, &tr)
 	if tr.left > 0 {

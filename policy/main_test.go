@@ -68,15 +68,12 @@ func name(d policy.Decision) string {
 	return d.Route.Label()
 }
 
-// expect judges on both sides and checks code and route.
+// expect judges and checks code and route.
 func expect(t testing.TB, table *policy.Table, r *policy.Request, code mezu.Code, route string) policy.Decision {
 	t.Helper()
-	d := table.Decide(policy.Edge, r)
+	d := table.Decide(r)
 	if d.Code != code || name(d) != route {
 		t.Errorf("%s %s: code %q by route %q, want %q by %q", r.Method, r.Path.Path, d.Code, name(d), code, route)
-	}
-	if w := table.Decide(policy.Warpgate, r); w.Code != d.Code || w.Route != d.Route {
-		t.Errorf("%s %s: the Warpgate says %q, the edge %q", r.Method, r.Path.Path, w.Code, d.Code)
 	}
 	return d
 }

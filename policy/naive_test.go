@@ -277,11 +277,11 @@ func TestR11_EqualsTheNaiveMatcher(t *testing.T) {
 				code, route, allow := naive(b, r)
 				codes[code]++
 				for _, table := range []*policy.Table{first, second} {
-					d := table.Decide(policy.Edge, r)
+					d := table.Decide(r)
 					if d.Code != code || name(d) != route || !slices.Equal(d.Allow, allow) {
 						t.Fatalf("%s %s: decided %q by %q allow %v, naive says %q by %q allow %v", r.Method, r.Path.Path, d.Code, name(d), d.Allow, code, route, allow)
 					}
-					explained, steps := table.Explain(policy.Edge, r)
+					explained, steps := table.Explain(r)
 					if !reflect.DeepEqual(explained, d) || len(steps) == 0 {
 						t.Fatalf("%s %s: decided %+v, explained %+v", r.Method, r.Path.Path, d, explained)
 					}
@@ -317,11 +317,11 @@ func TestR11_UnnamedRoutesDoNotDependOnTheOrder(t *testing.T) {
 	permute(routes, func(order []mezu.Route) {
 		table := table(t, order...)
 		r := request(t, "POST", "/")
-		if d := table.Decide(policy.Edge, r); d.Route == nil || d.Route.Upstream.Address != "localhost:3" {
+		if d := table.Decide(r); d.Route == nil || d.Route.Upstream.Address != "localhost:3" {
 			t.Fatalf("POST chose %+v", d.Route)
 		}
 		r.Method, r.Carries = "DELETE", func(_, value string) bool { return value == "1" }
-		if d := table.Decide(policy.Edge, r); d.Route == nil || d.Route.Upstream.Address != "localhost:1" {
+		if d := table.Decide(r); d.Route == nil || d.Route.Upstream.Address != "localhost:1" {
 			t.Fatalf("DELETE chose %+v", d.Route)
 		}
 	})
@@ -352,7 +352,7 @@ func TestLongestPrefix_DeepAndWide(t *testing.T) {
 					want = r.Prefix
 				}
 			}
-			d := table.Decide(policy.Edge, &policy.Request{Method: "GET", Path: canonical})
+			d := table.Decide(&policy.Request{Method: "GET", Path: canonical})
 			if got := d.Route; got == nil && want != "" || got != nil && got.Prefix != want {
 				t.Fatalf("%s: %q, want %q", canonical.Path, name(d), want)
 			}
@@ -376,11 +376,11 @@ func FuzzDecide(f *testing.F) {
 		path, err := mezu.CanonicalPath(raw)
 		if err != nil {
 			// Decide is never asked about such a path and must not fall over it.
-			table.Decide(policy.Warpgate, &policy.Request{Method: method, Path: mezu.Path{Path: raw}})
+			table.Decide(&policy.Request{Method: method, Path: mezu.Path{Path: raw}})
 			return
 		}
 		r := &policy.Request{Method: method, Path: path, Client: client}
-		d := table.Decide(policy.Edge, r)
+		d := table.Decide(r)
 		if strings.HasPrefix(path.Path, mezu.ReservedPath) {
 			if d.Code != mezu.CodeNoRoute {
 				t.Fatalf("%q: %q", raw, d.Code)

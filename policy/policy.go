@@ -13,17 +13,6 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Side says which line of defence asks. Every rule that this build enforces is
-// judged on both sides; what one side alone would have to enforce is not yet
-// there and closes its route on both.
-type Side uint8
-
-// The two lines of defence.
-const (
-	Edge Side = iota
-	Warpgate
-)
-
 // Request is what a decision is made of.
 type Request struct {
 	Method string
@@ -74,9 +63,10 @@ type Header struct{ Name, Value string }
 // Allowed reports whether the request may go on to the workload.
 func (d Decision) Allowed() bool { return d.Code == "" && d.Answer == nil }
 
-// Decide judges a request. It allocates nothing for a request that an exact or
+// Decide judges a request. Edge and Warpgate judge by the same rules: a rule that one of
+// them alone could enforce closes its route. It allocates nothing for a request that an exact or
 // prefix route allows.
-func (t *Table) Decide(_ Side, r *Request) Decision { return t.decide(r, nil) }
+func (t *Table) Decide(r *Request) Decision { return t.decide(r, nil) }
 
 // decide is Decide and Explain in one, so that they can't differ. tr may be nil.
 func (t *Table) decide(r *Request, tr *trace) Decision {

@@ -168,7 +168,7 @@ func TestDecide_ClientAddress(t *testing.T) {
 		if c.address != "" {
 			r.Client = netip.MustParseAddr(c.address)
 		}
-		if d := table.Decide(policy.Edge, r); d.Code != c.code {
+		if d := table.Decide(r); d.Code != c.code {
 			t.Errorf("%s from %q: %q, want %q", c.path, c.address, d.Code, c.code)
 		}
 	}
@@ -273,7 +273,7 @@ func TestR7_NearMissesAreNotOpen(t *testing.T) {
 		"/ADMIN": mezu.CodeNoRoute, "/Admin/": mezu.CodeNoRoute, "/admi": mezu.CodeNoRoute, "/%61DMIN": mezu.CodeNoRoute,
 		"/admin.": mezu.CodeUnauthenticated, "/admin%20": mezu.CodeUnauthenticated, "/admin/": mezu.CodeUnauthenticated,
 	} {
-		if d := table.Decide(policy.Edge, request(t, "GET", raw)); d.Code != code {
+		if d := table.Decide(request(t, "GET", raw)); d.Code != code {
 			t.Errorf("%s: %q, want %q", raw, d.Code, code)
 		}
 	}
@@ -372,12 +372,10 @@ func TestR12_WhatIsUnknownIsClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		for _, side := range []policy.Side{policy.Edge, policy.Warpgate} {
-			for path, want := range map[string]mezu.Code{"/x": c.known, "/strict/x": c.strict} {
-				d := compiled.Decide(side, request(t, "GET", path))
-				if d.Code != want || d.Allowed() && want != "" {
-					t.Errorf("%s: %s is %q, want %q", name, path, d.Code, want)
-				}
+		for path, want := range map[string]mezu.Code{"/x": c.known, "/strict/x": c.strict} {
+			d := compiled.Decide(request(t, "GET", path))
+			if d.Code != want || d.Allowed() && want != "" {
+				t.Errorf("%s: %s is %q, want %q", name, path, d.Code, want)
 			}
 		}
 	}
@@ -418,7 +416,7 @@ func TestExplain(t *testing.T) {
 		mezu.Route{Name: "ab-beta", Prefix: "/ab", Methods: []string{"POST"}, Headers: map[string]string{"X-Beta": "1"}},
 		mezu.Route{Name: "ab", Prefix: "/ab", Auth: mezu.AuthRequired},
 	)
-	d, steps := table.Explain(policy.Edge, request(t, "POST", "/abc"))
+	d, steps := table.Explain(request(t, "POST", "/abc"))
 	want := []policy.Step{
 		{"numbers", "the pattern does not match"}, {"a", "a longer prefix matches"}, {"root", "a longer prefix matches"},
 		{"ab-beta", "the header X-Beta is missing or has another value"}, {"ab-get", "does not allow the method"},
@@ -427,7 +425,7 @@ func TestExplain(t *testing.T) {
 	if d.Code != mezu.CodeUnauthenticated || !reflect.DeepEqual(steps, want) {
 		t.Errorf("code %q, steps\n%q\nwant\n%q", d.Code, steps, want)
 	}
-	if _, steps := table.Explain(policy.Edge, request(t, "GET", "/x")); steps[len(steps)-1] != (policy.Step{Route: "root", Result: "allowed"}) {
+	if _, steps := table.Explain(request(t, "GET", "/x")); steps[len(steps)-1] != (policy.Step{Route: "root", Result: "allowed"}) {
 		t.Errorf("steps %q", steps)
 	}
 }
@@ -437,7 +435,7 @@ func TestExplain_IsBounded(t *testing.T) {
 	for i := range 1000 {
 		routes = append(routes, mezu.Route{Regexp: fmt.Sprintf("/%d/.+", i)})
 	}
-	_, steps := table(t, routes...).Explain(policy.Edge, request(t, "GET", "/x"))
+	_, steps := table(t, routes...).Explain(request(t, "GET", "/x"))
 	if n := len(steps); n != 202 || steps[200].Result != "800 more candidates were passed over" || steps[201].Result != "no_route: no route matches the path" {
 		t.Errorf("%d steps, the last %q", n, steps[n-2:])
 	}
@@ -450,7 +448,7 @@ func TestDecide_AllocatesNothing(t *testing.T) {
 		r := request(t, "GET", raw)
 		r.Grant, r.Carries = grant("guest", "auditor"), carries
 		if n := testing.AllocsPerRun(100, func() {
-			if d := table.Decide(policy.Edge, r); !d.Allowed() {
+			if d := table.Decide(r); !d.Allowed() {
 				t.Fatalf("%s: %s", raw, d.Detail)
 			}
 		}); n != 0 {
@@ -485,7 +483,7 @@ func BenchmarkDecide(b *testing.B) {
 			r := request(b, "GET", c.path)
 			b.ReportAllocs()
 			for b.Loop() {
-				if d := c.table.Decide(policy.Edge, r); !d.Allowed() {
+				if d := c.table.Decide(r); !d.Allowed() {
 					b.Fatal(d)
 				}
 			}
@@ -512,7 +510,7 @@ func TestRow4_StoredPatternsClose(t *testing.T) {
 		expect(t, table, request(t, "GET", path), "", want)
 	}
 	for _, path := range []string{"/deep/", "/deep/x", "/deep/" + strings.Repeat("a", 15<<10)} {
-		d := table.Decide(policy.Edge, request(t, "GET", path))
+		d := table.Decide(request(t, "GET", path))
 		if d.Code != mezu.CodeRouteUnavailable || d.Route == nil {
 			t.Errorf("%.20s: %q", path, d.Code)
 		}
@@ -524,7 +522,7 @@ func TestRow4_StoredPatternsClose(t *testing.T) {
 func TestRow4_LongPaths(t *testing.T) {
 	table := table(t, mezu.Route{Name: "search", Regexp: "/s/[a-z]*x", Auth: mezu.AuthRequired}, mezu.Route{Name: "start", Regexp: "/a/[0-9]+/.*"}, mezu.Route{Name: "short", Regexp: "/b/.*"}, mezu.Route{Name: "open", Prefix: "/"})
 	long := strings.Repeat("a", mezu.MaxRegexpPath)
-	if d := table.Decide(policy.Edge, request(t, "GET", "/s/"+long)); d.Code != mezu.CodeURITooLong {
+	if d := table.Decide(request(t, "GET", "/s/"+long)); d.Code != mezu.CodeURITooLong {
 		t.Errorf("code %q", d.Code)
 	}
 	expect(t, table, request(t, "GET", "/s/"+long[:mezu.MaxRegexpPath-3]), "", "open")
@@ -536,7 +534,7 @@ func TestRow4_LongPaths(t *testing.T) {
 // as the most that may.
 func TestRow8_StoredSpansAreClamped(t *testing.T) {
 	table := table(t, mezu.Route{Prefix: "/", Timeout: mezu.Duration(2540400 * time.Hour), IdleTimeout: 1<<63 - 1, MaxBody: 1<<63 - 1})
-	d := table.Decide(policy.Edge, request(t, "GET", "/"))
+	d := table.Decide(request(t, "GET", "/"))
 	if d.Route.Timeout != time.Duration(mezu.MaxTimeout) || d.Route.IdleTimeout != time.Duration(mezu.MaxIdleTimeout) || d.Route.MaxBody != int64(mezu.MaxBodyLimit) {
 		t.Errorf("%s, %s, %d", d.Route.Timeout, d.Route.IdleTimeout, d.Route.MaxBody)
 	}

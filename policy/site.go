@@ -14,10 +14,10 @@ func (s *Site) Table() *Table { return s.table.Load() }
 
 // Decide judges a request by what is in force, and says by what it was judged: nil if
 // nothing is in force.
-func (s *Site) Decide(side Side, r *Request) (*Table, Decision) {
+func (s *Site) Decide(r *Request) (*Table, Decision) {
 	t := s.table.Load()
 	if t == nil {
 		return nil, Decision{}
 	}
-	return t, t.Decide(side, r)
+	return t, t.Decide(r)
 }

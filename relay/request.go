@@ -315,13 +315,6 @@ func loosely(c byte) byte {
 	return c
 }
 
-// AddField appends a field; it classifies the name as a parser would.
-func (r *Request) AddField(name, value string) {
-	f := Field{Name: []byte(name), Value: []byte(value)}
-	f.kind = kindOf(f.Name)
-	r.Fields = append(r.Fields, f)
-}
-
 // Append serialises the head for the next hop, with framing made from the
 // parsed values.
 func (r *Request) Append(dst []byte) []byte {

@@ -22,7 +22,7 @@ import (
 func bystander(t *testing.T, h *tunnel.Hub) func() {
 	g := join(t, h, newWarpgateID())
 	g.dial(2)
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	return func() {
 		t.Helper()
 		select {
@@ -160,9 +160,9 @@ func TestT6_HostileDataConnections(t *testing.T) {
 			}
 		}
 	}
-	s := h.Pick(environment, nil)
+	s := h.PickBut(environment, nil, nil)
 	if s.Identity() != victim.id {
-		s = h.Pick(environment, s)
+		s = h.PickBut(environment, nil, s)
 	}
 	var held []*tunnel.Conn
 	for range 3 {
@@ -191,7 +191,7 @@ func TestT6_PartialFrameThenSilence(t *testing.T) {
 func TestT6_MissedWithoutEndIsPaced(t *testing.T) {
 	h := newHub(t, tunnel.Limits{Heartbeat: time.Hour, Dead: time.Hour})
 	g := join(t, h, newWarpgateID())
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	var waits sync.WaitGroup
 	waits.Go(func() { s.Checkout(ctx, 0) })

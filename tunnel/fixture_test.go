@@ -230,11 +230,20 @@ func (e *testEdge) info() mezu.EdgeInfo {
 	return mezu.EdgeInfo{ID: e.id.ID, Name: "edge", TunnelAddress: e.address}
 }
 
-// session waits for a session that Pick finds.
+// sessions is how many Warpgates take exchanges.
+func (e *testEdge) sessions() int {
+	var all []*tunnel.Session
+	for s := e.PickBut(environment, nil); s != nil; s = e.PickBut(environment, nil, all...) {
+		all = append(all, s)
+	}
+	return len(all)
+}
+
+// session waits for a session that PickBut finds.
 func (e *testEdge) session() *tunnel.Session {
 	e.t.Helper()
 	var s *tunnel.Session
-	eventually(e.t, "a session", func() bool { s = e.Pick(environment); return s != nil })
+	eventually(e.t, "a session", func() bool { s = e.PickBut(environment, nil); return s != nil })
 	return s
 }
 

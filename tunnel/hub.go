@@ -292,14 +292,9 @@ func (h *Hub) all() []*Session {
 	return all
 }
 
-// Pick chooses the session of the environment with the fewest exchanges under way,
-// among equals by turns, leaving out those of not. Sessions that have no data
-// connection yet come last. It is nil when there is none.
-func (h *Hub) Pick(environment string, not ...*Session) *Session {
-	return h.PickBut(environment, nil, not...)
-}
-
-// PickBut is Pick that leaves out the Warpgates with these ids too.
+// PickBut chooses the session of the environment with the fewest exchanges under way,
+// among equals by turns, leaving out the Warpgates with the ids of drained and the sessions
+// of not. Sessions that have no data connection yet come last. It is nil when there is none.
 func (h *Hub) PickBut(environment string, drained []string, not ...*Session) *Session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -323,16 +318,6 @@ func (h *Hub) PickBut(environment string, drained []string, not ...*Session) *Se
 		}
 	}
 	return best
-}
-
-// Sessions is how many Warpgates take exchanges of the environment.
-func (h *Hub) Sessions(environment string) int {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if g := h.environments[environment]; g != nil {
-		return len(g.sessions)
-	}
-	return 0
 }
 
 // Waiting is how many exchanges wait for a data connection.

@@ -173,7 +173,7 @@ func BenchmarkIdleSession(b *testing.B) {
 		b.Fatalf("the fleet says %q: %v", line, err)
 	}
 	eventually(b, "all data connections", func() bool { return e.accepted.Load() == 3*fleetSize })
-	if n := e.Sessions(environment); n != fleetSize {
+	if n := len(e.Presence()); n != fleetSize {
 		b.Fatalf("%d sessions", n)
 	}
 	heapAfter, after := heap(), resident()
@@ -189,7 +189,7 @@ func warm(b *testing.B, n int) *tunnel.Session {
 	h := newHub(b, tunnel.Limits{LowWater: 1, Heartbeat: time.Hour, Dead: time.Hour})
 	g := join(b, h, newWarpgateID())
 	g.dial(n)
-	return h.Pick(environment)
+	return h.PickBut(environment, nil)
 }
 
 // BenchmarkCheckout is the pool's part of one request.
@@ -217,7 +217,7 @@ func BenchmarkCheckoutParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		ctx := context.Background()
 		for pb.Next() {
-			c, err := h.Pick(environment).Checkout(ctx, 0)
+			c, err := h.PickBut(environment, nil).Checkout(ctx, 0)
 			if err != nil {
 				b.Error(err)
 				return
@@ -234,7 +234,7 @@ func TestCheckout_AllocatesNothing(t *testing.T) {
 	join(t, h, newWarpgateID()).dial(16)
 	ctx := context.Background()
 	if n := testing.AllocsPerRun(1000, func() {
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		c, err := s.Checkout(ctx, 0)
 		if err != nil {
 			t.Fatal(err)

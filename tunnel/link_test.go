@@ -22,7 +22,7 @@ func TestLink_Drain(t *testing.T) {
 	c := checkout(t, s)
 	drained := make(chan error, 1)
 	go func() { drained <- l.Drain(context.Background()) }()
-	eventually(t, "the edge picks it no more", func() bool { return e.Pick(environment) == nil })
+	eventually(t, "the edge picks it no more", func() bool { return e.PickBut(environment, nil) == nil })
 	eventually(t, "no new exchange", func() bool {
 		_, err := s.Checkout(t.Context(), 0)
 		return errors.Is(err, tunnel.ErrGone)
@@ -57,7 +57,7 @@ func TestLink_DrainGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Drain(ctx) }()
-	eventually(t, "the edge picks it no more", func() bool { return e.Pick(environment) == nil })
+	eventually(t, "the edge picks it no more", func() bool { return e.PickBut(environment, nil) == nil })
 	cancel()
 	if err := receive(t, "Drain", done); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Drain: %v", err)
@@ -83,7 +83,7 @@ func TestLink_RegistersAnewWhileDraining(t *testing.T) {
 	e.Cut(func(mezu.Identity, string) bool { return true })
 	receive(t, "end of the session", e.ended)
 	eventually(t, "present again", func() bool { return len(e.Presence()) == 1 })
-	if e.Sessions(environment) != 0 {
+	if e.sessions() != 0 {
 		t.Fatal("a draining Warpgate is offered exchanges")
 	}
 	if err := l.Drain(t.Context()); err != nil {
@@ -128,7 +128,7 @@ func TestT5_LinkRefusesAnotherIdentity(t *testing.T) {
 	if err := l.await(t, tunnel.LinkDisconnected); err == nil {
 		t.Error("a Warpgate passed for an edge")
 	}
-	if e.Sessions(environment) != 0 {
+	if e.sessions() != 0 {
 		t.Error("a Warpgate registered with a peer that it must not trust")
 	}
 }

@@ -28,7 +28,7 @@ func TestPool_AsksForWhatIsMissing(t *testing.T) {
 		t.Fatalf("WANT %d at first, want the 1 of a Warpgate at rest", n)
 	}
 	g.dial(1)
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	held := []*tunnel.Conn{checkout(t, s)}
 	if n := g.wanted(); n != 1 {
 		t.Fatalf("WANT %d at the first exchange, want 1", n)
@@ -68,7 +68,7 @@ func TestPool_WantsStayUnderTheCap(t *testing.T) {
 	const limit = 8
 	h := newHub(t, tunnel.Limits{MaxConns: limit})
 	g := join(t, h, newWarpgateID())
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	var all sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	for range 50 {
@@ -104,7 +104,7 @@ func TestPool_LastReleasedIsFirstTaken(t *testing.T) {
 	h := newHub(t, tunnel.Limits{})
 	g := join(t, h, newWarpgateID())
 	g.dial(3)
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	a, b, c := checkout(t, s), checkout(t, s), checkout(t, s)
 	if a.Reused() || b.Reused() || c.Reused() {
 		t.Fatal("a new connection counts as reused")
@@ -126,7 +126,7 @@ func TestPool_WaitersAreServedInOrder(t *testing.T) {
 	h := newHub(t, tunnel.Limits{MaxConns: 1, LowWater: 1})
 	g := join(t, h, newWarpgateID())
 	g.dial(1)
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	c := checkout(t, s)
 	order := make(chan int, 3)
 	var all sync.WaitGroup
@@ -154,7 +154,7 @@ func TestPool_OverloadIsSaid(t *testing.T) {
 		g := join(t, h, newWarpgateID())
 		g.dial(1)
 		g.beat()
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		c := checkout(t, s)
 		start := time.Now()
 		late := make(chan error, 1)
@@ -190,7 +190,7 @@ func TestPool_WhoLeavesGivesUpItsPlace(t *testing.T) {
 		g := join(t, h, newWarpgateID())
 		g.dial(1)
 		g.beat()
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		c := checkout(t, s)
 		if s.TryCheckout(0) != nil {
 			t.Fatal("a connection over the cap")
@@ -239,7 +239,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func TestPool_WaitersLearnOfTheEnd(t *testing.T) {
 	h := newHub(t, tunnel.Limits{})
 	g := join(t, h, newWarpgateID())
-	s := h.Pick(environment)
+	s := h.PickBut(environment, nil)
 	got := make(chan error, 1)
 	go func() {
 		_, err := s.Checkout(t.Context(), 0)
@@ -257,13 +257,13 @@ func TestPool_SessionWithoutDataIsGivenUp(t *testing.T) {
 		h := newHub(t, tunnel.Limits{})
 		g := join(t, h, newWarpgateID())
 		g.beat()
-		if _, err := h.Pick(environment).Checkout(context.Background(), 0); !errors.Is(err, tunnel.ErrGone) {
+		if _, err := h.PickBut(environment, nil).Checkout(context.Background(), 0); !errors.Is(err, tunnel.ErrGone) {
 			t.Errorf("checkout: %v", err)
 		}
 		if err := <-g.ended; !errors.Is(err, tunnel.ErrGone) {
 			t.Errorf("the session ended with: %v", err)
 		}
-		if h.Pick(environment) != nil {
+		if h.PickBut(environment, nil) != nil {
 			t.Error("a Warpgate that never gives a data connection is still picked")
 		}
 	})
@@ -274,17 +274,17 @@ func TestPool_PrefersProvenSessions(t *testing.T) {
 	a, b := join(t, h, newWarpgateID()), join(t, h, newWarpgateID())
 	b.dial(1)
 	for range 4 {
-		if s := h.Pick(environment); s.Identity() != b.id {
+		if s := h.PickBut(environment, nil); s.Identity() != b.id {
 			t.Fatal("a session without data connections was preferred")
 		}
 	}
-	c := checkout(t, h.Pick(environment))
-	if h.Pick(environment).Identity() != b.id {
+	c := checkout(t, h.PickBut(environment, nil))
+	if h.PickBut(environment, nil).Identity() != b.id {
 		t.Fatal("a session without data connections was preferred to a busy one")
 	}
 	c.Release()
 	a.dial(1)
-	if h.Pick(environment, h.Pick(environment)) == nil {
+	if h.PickBut(environment, nil, h.PickBut(environment, nil)) == nil {
 		t.Fatal("a session is missing")
 	}
 }
@@ -340,7 +340,7 @@ func TestPool_OneIsWarmAtRest(t *testing.T) {
 		g := join(t, h, newWarpgateID())
 		g.beat()
 		g.dial(g.wanted())
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		exchange := func(want int) {
 			t.Helper()
 			checkout(t, s).Release()

@@ -34,7 +34,7 @@ func row7(t *testing.T, l tunnel.Limits) (*tunnel.Hub, *rawWarpgate, *tunnel.Ses
 	g := join(t, h, newWarpgateID())
 	g.beat()
 	g.dial(l.MaxConns)
-	return h, g, h.Pick(environment)
+	return h, g, h.PickBut(environment, nil)
 }
 
 // One address takes nearly all while nobody else wants any, never all; what it
@@ -72,7 +72,7 @@ func TestRow7_ACrowdLeavesIdleConnectionsToOthers(t *testing.T) {
 		g := join(t, h, newWarpgateID())
 		g.beat()
 		g.dial(open)
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		served := make(chan *tunnel.Conn, crowd)
 		for range crowd {
 			go func() {
@@ -128,7 +128,7 @@ func TestRow7_AStandingCrowdAsksForNothing(t *testing.T) {
 			return sum
 		}
 		wants()
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		served := make(chan *tunnel.Conn, crowd)
 		for range crowd {
 			go func() {
@@ -169,7 +169,7 @@ func TestRow7_ACrowdIsServedWhenNoMoreCome(t *testing.T) {
 		g := join(t, h, newWarpgateID())
 		g.beat()
 		g.dial(open)
-		s := h.Pick(environment)
+		s := h.PickBut(environment, nil)
 		served := make(chan *tunnel.Conn, open)
 		for range open {
 			go func() {

@@ -48,7 +48,7 @@ func TestTunnel_CarriesExchanges(t *testing.T) {
 	if _, err := s.Checkout(t.Context(), 0); !errors.Is(err, tunnel.ErrGone) {
 		t.Fatalf("checkout of an ended session: %v", err)
 	}
-	if e.Pick(environment) != nil || e.Sessions(environment) != 0 || len(e.Presence()) != 0 {
+	if e.PickBut(environment, nil) != nil || e.sessions() != 0 || len(e.Presence()) != 0 {
 		t.Fatal("an ended session is still known")
 	}
 }
@@ -58,14 +58,14 @@ func TestTunnel_ManyExchangesAtOnce(t *testing.T) {
 	e := startEdge(t, ca, "", tunnel.HubConfig{Limits: tunnel.Limits{MaxConns: 16}})
 	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{})
 	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{})
-	eventually(t, "two sessions", func() bool { return e.Sessions(environment) == 2 })
+	eventually(t, "two sessions", func() bool { return e.sessions() == 2 })
 	used := make(map[*tunnel.Session]int)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i := range 64 {
 		all.Go(func() {
 			for j := range 20 {
-				s := e.Pick(environment)
+				s := e.PickBut(environment, nil)
 				c, err := s.Checkout(t.Context(), 0)
 				if err != nil {
 					t.Errorf("checking out: %v", err)
@@ -102,29 +102,29 @@ func TestHub_PickSpreadsAndLeavesOut(t *testing.T) {
 	e := startEdge(t, ca, "", tunnel.HubConfig{})
 	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{})
 	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{})
-	eventually(t, "two sessions", func() bool { return e.Sessions(environment) == 2 })
-	a := e.Pick(environment)
-	b := e.Pick(environment, a)
+	eventually(t, "two sessions", func() bool { return e.sessions() == 2 })
+	a := e.PickBut(environment, nil)
+	b := e.PickBut(environment, nil, a)
 	if a == nil || b == nil || a == b {
 		t.Fatal("Pick did not leave out a session")
 	}
 	if e.PickBut(environment, []string{a.Identity().ID}) != b || e.PickBut(environment, []string{"wgt_other"}, a) != b || e.PickBut(environment, []string{a.Identity().ID}, b) != nil {
 		t.Error("a drained Warpgate is picked")
 	}
-	if e.Pick(environment, a, b) != nil || e.Pick("env_other") != nil {
+	if e.PickBut(environment, nil, a, b) != nil || e.PickBut("env_other", nil) != nil {
 		t.Fatal("Pick found a session where there is none")
 	}
 	c := checkout(t, a)
 	checkout(t, b).Release()
 	for range 4 {
-		if e.Pick(environment) != b {
+		if e.PickBut(environment, nil) != b {
 			t.Fatal("Pick did not prefer the session with fewer exchanges under way")
 		}
 	}
 	c.Release()
 	seen := map[*tunnel.Session]bool{}
 	for range 4 {
-		seen[e.Pick(environment)] = true
+		seen[e.PickBut(environment, nil)] = true
 	}
 	if len(seen) != 2 {
 		t.Fatal("equals do not take turns")
@@ -276,7 +276,7 @@ func TestHub_Drain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Requests that came before the end of the listeners are still served.
-	more := checkout(t, e.Pick(environment))
+	more := checkout(t, e.PickBut(environment, nil))
 	if err := exchange(more, "late"); err != nil {
 		t.Fatal(err)
 	}
@@ -348,8 +348,8 @@ func TestHub_CutClosesWhatIsInUse(t *testing.T) {
 	l := startLink(t, e, bad, tunnel.LinkConfig{TLS: ca.clientTLS(cert), Document: func(doc mezu.Signed) { told <- doc }})
 	s := e.session()
 	startLink(t, e, good, tunnel.LinkConfig{})
-	eventually(t, "two sessions", func() bool { return e.Sessions(environment) == 2 })
-	c, other := checkout(t, s), checkout(t, e.Pick(environment, s))
+	eventually(t, "two sessions", func() bool { return e.sessions() == 2 })
+	c, other := checkout(t, s), checkout(t, e.PickBut(environment, nil, s))
 	serial := cert.Leaf.SerialNumber.Text(16)
 	why := mezu.Signed{Purpose: mezu.PurposeRevocation, Payload: []byte("revoked")}
 	e.Cut(func(_ mezu.Identity, sn string) bool { return sn == serial }, why)
@@ -394,7 +394,7 @@ func TestHub_CutOfADataConnectionAlone(t *testing.T) {
 		t.Fatal("an exchange went on after its connection's cut")
 	}
 	c.Discard()
-	if s.Outstanding() != 0 || e.Sessions(environment) != 1 {
+	if s.Outstanding() != 0 || e.sessions() != 1 {
 		t.Fatal("the session did not outlive its data connections")
 	}
 }

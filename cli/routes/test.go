@@ -186,7 +186,7 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 	if o.User {
 		request.Grant = &mezu.Grant{Environment: env.ID, Directory: env.DirectoryID, Roles: o.Roles}
 	}
-	d, steps := table.Explain(policy.Edge, request)
+	d, steps := table.Explain(request)
 	v.Allowed, v.Code, v.Detail, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Allow, steps
 	switch {
 	case d.Answer != nil:

@@ -263,7 +263,7 @@ func (w *worker) judge() error {
 		return refused("the host is not that of the environment", nil)
 	}
 	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
-	d := table.Decide(policy.Warpgate, &w.ask)
+	d := table.Decide(&w.ask)
 	if d.Code != "" {
 		if table.Position().Compare(w.info.Position) > 0 {
 			// The edge judged by an older bundle: its answer follows ours.

@@ -271,7 +271,7 @@ func TestDrain(t *testing.T) {
 	}
 	g.cancel()
 	eventually(t, "draining", func() bool { _, why := g.Ready(); return why == "draining" })
-	eventually(t, "no new requests", func() bool { return w.edges[0].hub.Pick(w.env) == nil })
+	eventually(t, "no new requests", func() bool { return w.edges[0].hub.PickBut(w.env, nil) == nil })
 	select {
 	case <-g.done:
 		t.Fatal("ended with a request in flight")
@@ -338,12 +338,12 @@ func TestEdgesChange(t *testing.T) {
 	third := w.addEdge()
 	second.hub.Push("", w.setEdges(second, third))
 	third.ping(t, w.env)
-	eventually(t, "the first edge gets nothing new", func() bool { return first.hub.Pick(w.env) == nil })
+	eventually(t, "the first edge gets nothing new", func() bool { return first.hub.PickBut(w.env, nil) == nil })
 	if got := exchange(t, busy, "late\n"); got != "late\n" {
 		t.Fatalf("what was in flight got %q", got)
 	}
 	busy.Release()
-	eventually(t, "the first edge is left", func() bool { return first.hub.Sessions(w.env) == 0 })
+	eventually(t, "the first edge is left", func() bool { return sessions(first.hub, w.env) == 0 })
 	second.ping(t, w.env)
 
 	// The same edge at another address.
@@ -354,7 +354,7 @@ func TestEdgesChange(t *testing.T) {
 	moved := w.startEdge(ln, third.info.ID)
 	second.hub.Push("", w.setEdges(second, moved))
 	moved.ping(t, w.env)
-	eventually(t, "the old address is left", func() bool { return third.hub.Sessions(w.env) == 0 })
+	eventually(t, "the old address is left", func() bool { return sessions(third.hub, w.env) == 0 })
 }
 
 func TestReconnect(t *testing.T) {
@@ -590,7 +590,7 @@ func TestMoved(t *testing.T) {
 	w.real.Set(27 * time.Hour)
 	g.clock.Set(27 * time.Hour)
 	w.edges[0].ping(t, w.env)
-	if n := w.edges[0].hub.Sessions(was); n != 0 {
+	if n := sessions(w.edges[0].hub, was); n != 0 {
 		t.Errorf("%d sessions of the old environment", n)
 	}
 }

@@ -558,7 +558,7 @@ func (e *edge) ping(t *testing.T, env string) {
 func (e *edge) checkout(t *testing.T, env string) *tunnel.Conn {
 	t.Helper()
 	var s *tunnel.Session
-	eventually(t, "a session at the edge", func() bool { s = e.hub.Pick(env); return s != nil })
+	eventually(t, "a session at the edge", func() bool { s = e.hub.PickBut(env, nil); return s != nil })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, err := s.Checkout(ctx, 0)
@@ -612,4 +612,13 @@ func isError(code mezu.Code, text string) func(mezu.Event) bool {
 	return func(e mezu.Event) bool {
 		return e.Event == mezu.EventError && (code == "" || e.Code == code) && strings.Contains(e.Message+e.Hint, text)
 	}
+}
+
+// sessions is how many Warpgates take exchanges of the environment.
+func sessions(h *tunnel.Hub, environment string) int {
+	var all []*tunnel.Session
+	for s := h.PickBut(environment, nil); s != nil; s = h.PickBut(environment, nil, all...) {
+		all = append(all, s)
+	}
+	return len(all)
 }

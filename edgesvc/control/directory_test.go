@@ -174,7 +174,7 @@ func TestEnvironment_MissingDirectoryClosesRoutes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := table.Decide(policy.Edge, &policy.Request{Method: "GET", Path: path, Grant: grant}); d.Code != want {
+		if d := table.Decide(&policy.Request{Method: "GET", Path: path, Grant: grant}); d.Code != want {
 			t.Errorf("%s: %q, want %q", raw, d.Code, want)
 		}
 	}

@@ -31,7 +31,7 @@ func TestUnenforcedFields(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return table.Decide(policy.Edge, &policy.Request{Method: "GET", Path: canonical}).Code
+		return table.Decide(&policy.Request{Method: "GET", Path: canonical}).Code
 	}
 	fields := map[string]any{
 		"auth_methods": []string{"basic"}, "waf": "block", "rate_limit": map[string]any{"requests": 1, "per": "1s", "by": "ip"},

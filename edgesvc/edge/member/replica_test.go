@@ -637,7 +637,7 @@ func TestR12_UnknownField(t *testing.T) {
 	judged := func(e *edge) {
 		t.Helper()
 		for path, want := range map[string]mezu.Code{"/x": "", "/novel/x": mezu.CodeRouteUnavailable} {
-			if d := e.Host("shop-acme."+testDomain).Decide(policy.Edge, &policy.Request{Method: "GET", Path: mezu.Path{Path: path}}); d.Code != want {
+			if d := e.Host("shop-acme." + testDomain).Decide(&policy.Request{Method: "GET", Path: mezu.Path{Path: path}}); d.Code != want {
 				t.Errorf("%s is %q, want %q", path, d.Code, want)
 			}
 		}

@@ -114,7 +114,7 @@ func TestAnswer_Page(t *testing.T) {
 		x, _, _ := newExchange(t, t.Context())
 		x.Request.Method = "GET"
 		for k, v := range c.header {
-			x.Request.AddField(k, v)
+			x.Request.Fields = append(x.Request.Fields, relay.Field{Name: []byte(k), Value: []byte(v)})
 		}
 		a := x.answerTo(&mezu.Error{Code: mezu.CodeNoRoute, Detail: "<script>"})
 		if page := strings.HasPrefix(string(a.body), "<!doctype html>"); page != c.page {

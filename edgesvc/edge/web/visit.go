@@ -39,12 +39,12 @@ func (v *visit) table() *policy.Table {
 // decide judges a request for the host. The table is nil if nothing is in force for it.
 func (v *visit) decide(ask *policy.Request) (*policy.Table, policy.Decision) {
 	if s := v.site.Load(); s != nil {
-		if t, d := s.Decide(policy.Edge, ask); t != nil {
+		if t, d := s.Decide(ask); t != nil {
 			return t, d
 		}
 	}
 	if s := v.find(); s != nil {
-		return s.Decide(policy.Edge, ask)
+		return s.Decide(ask)
 	}
 	return nil, policy.Decision{}
 }
