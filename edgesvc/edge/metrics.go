@@ -1,18 +1,10 @@
 package edge
 
 import (
-	"fmt"
-	"log/slog"
-	"net/http"
-	"time"
-
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
-	"github.com/mezusphere/mezu/relay"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // metrics has the edge's series in a registry of its own. Those that each request touches
@@ -154,26 +146,4 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// adminTimeout bounds each read and write at the admin listener.
-const adminTimeout = 10 * time.Second
-
-// newAdminServer serves health and metrics.
-func (e *Edge) newAdminServer() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !e.Ready() {
-			http.Error(w, "not ready: no identity or bundles yet, not in step with the control plane yet, or draining", http.StatusServiceUnavailable)
-			return
-		}
-		w.Write([]byte("ok\n"))
-		for _, doubt := range e.member.Doubts() {
-			fmt.Fprintf(w, "warning: %s\n", doubt)
-		}
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
-	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: relay.MaxHead,
-		ErrorLog: slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug)})
 }

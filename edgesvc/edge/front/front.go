@@ -4,7 +4,7 @@
 //
 // What lives here: accepting, handshakes, the places of connections, drain. What may not:
 // anything that is spoken inside TLS, such as HTTP or the tunnel, and what a host stands
-// for. It imports package admission and the domain; package edge alone imports it.
+// for. It imports package admission; package edge alone imports it.
 package front
 
 import (

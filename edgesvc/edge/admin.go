@@ -1,0 +1,37 @@
+package edge
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/mezusphere/mezu/admission"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Bounds of the admin listener: on each read and write, and on the head of a request, which
+// is that of the public listener.
+const (
+	adminTimeout = 10 * time.Second
+	adminHead    = 32 << 10
+)
+
+// newAdminServer serves health and metrics.
+func (e *Edge) newAdminServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !e.Ready() {
+			http.Error(w, "not ready: no identity or bundles yet, not in step with the control plane yet, or draining", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ok\n"))
+		for _, doubt := range e.member.Doubts() {
+			fmt.Fprintf(w, "warning: %s\n", doubt)
+		}
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
+	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: adminHead,
+		ErrorLog: slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug)})
+}
