@@ -93,40 +93,48 @@ func TestK2_StalledReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	const path = "/v1/organizations/acme/projects/shop/environments/production/routes"
-	// More than what is on the way between two sockets.
-	fill := func() {
-		for range 3 {
-			if status, _, answer := in.Raw("PUT", path, token, "application/json", string(body)); status != http.StatusOK {
-				t.Fatalf("%d: %s", status, answer)
-			}
-		}
+	over := func(operation string) int {
+		return strings.Count(in.Log.String(), `msg="stream ended" operation=`+operation)
 	}
-	for i, c := range []struct {
+	readers := []struct {
 		operation, protocol string
 		gated               bool
 	}{
 		{api.OpWatchRoutes.ID, "http/1.1", false}, {api.OpWatchRoutes.ID, "h2", false}, {api.OpWatchRoutes.ID, "h2", true}, {api.OpEdgeStream.ID, "http/1.1", false},
-	} {
+	}
+	// All of them at once, for each takes its five seconds.
+	var ends []func()
+	want := map[string]int{}
+	for i, c := range readers {
+		want[c.operation]++
+		if c.operation == api.OpEdgeStream.ID {
+			e, _ := in.Enrol(op, "edge-1")
+			stall(in, c.protocol, api.OpEdgeStream.Path, "", e.Cert, c.gated)
+			ends = append(ends, func() { controltest.Call[any](t, op, api.OpDeleteEdge, nil, e.ID) })
+		} else {
+			account, key := x.Account(fmt.Sprint("reader-", i), mezu.PermRoutesRead)
+			stall(in, c.protocol, path+"/watch", key, nil, c.gated)
+			ends = append(ends, func() { controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, account.ID) })
+		}
+	}
+	// More than what is on the way between two sockets.
+	for range 3 {
+		if status, _, answer := in.Raw("PUT", path, token, "application/json", string(body)); status != http.StatusOK {
+			t.Fatalf("%d: %s", status, answer)
+		}
+	}
+	for operation := range want {
+		if n := over(operation); n != 0 {
+			t.Fatalf("%d streams of %s have ended before their right did", n, operation)
+		}
+	}
+	for _, end := range ends {
+		end()
+	}
+	for _, c := range readers {
 		t.Run(fmt.Sprint(c.operation, "/", c.protocol, "/", c.gated), func(t *testing.T) {
-			over := func() int { return strings.Count(in.Log.String(), `msg="stream ended" operation=`+c.operation) }
-			before := over()
-			var end func()
-			if c.operation == api.OpEdgeStream.ID {
-				e, _ := in.Enrol(op, "edge-1")
-				stall(in, c.protocol, api.OpEdgeStream.Path, "", e.Cert, c.gated)
-				end = func() { controltest.Call[any](t, op, api.OpDeleteEdge, nil, e.ID) }
-			} else {
-				account, key := x.Account(fmt.Sprint("reader-", i), mezu.PermRoutesRead)
-				stall(in, c.protocol, path+"/watch", key, nil, c.gated)
-				end = func() { controltest.Call[any](t, op, api.OpDeleteServiceAccount, nil, x.Org, x.Prj, account.ID) }
-			}
-			fill()
-			if over() != before {
-				t.Fatal("the stream has ended before its right did")
-			}
-			end()
 			// Five seconds are promised, and a busy machine takes its own.
-			controltest.EventuallyWithin(t, 20*time.Second, "the stream to end", func() bool { return over() > before })
+			controltest.EventuallyWithin(t, 20*time.Second, "the streams to end", func() bool { return over(c.operation) == want[c.operation] })
 		})
 	}
 }
