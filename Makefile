@@ -16,10 +16,13 @@ FUZZTIME ?= 30s
 SOAK     ?= 5
 # Arguments of the benchmark program.
 BENCH ?=
+# The earlier build that this one must go on with, and where its programs are put.
+COMMIT ?= ec83ff0
+BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test check fmt vet staticcheck tidy cross bench fuzz soak vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-etcd check fmt vet staticcheck tidy cross bench fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,16 +34,29 @@ build: ## build the three programs into bin/
 # etcd's driver runs without the race detector here, because the server in the same
 # process takes minutes under it; make soak has it.
 #
-# Many tests wait for time-outs, disks and one another, so one package more than there
-# are cores is tested at once, and e2e beside etcd's driver. A program with the race
-# detector would sleep for a second before it ends, in which other goroutines may show a
-# race: here that is for what a test left running, and most look that nothing is.
+# Many tests wait for time-outs, disks and one another, so more of them run at once than
+# there are cores: two packages more, the longest of them first, and then twice as many
+# tests of e2e, beside etcd's driver. "go vet" has judged the tests, so "go test" does not
+# do it again.
+#
+# A program with the race detector would sleep for a second before it ends, in which other
+# goroutines may show a race: here that is for what a test left running, and most look
+# that nothing is.
+CORES   := $(shell nproc 2>/dev/null || echo 2)
+LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
+
 test: export GORACE ?= atexit_sleep_ms=50
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
 	go vet ./...
-	go test -race -p $$(($(shell nproc 2>/dev/null || echo 2) + 1)) -timeout 15m $$(go list ./... | grep -v -e '/e2e$$' -e '/store/etcd$$')
-	go test -race -timeout 15m -run '^TestTour$$' ./e2e
-	go test -timeout 25m ./e2e ./edgesvc/store/etcd
+	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e '/e2e$$' -e '/store/etcd$$')
+	go test -race -vet=off -timeout 15m -run '^TestTour$$' ./e2e
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-etcd
+
+test-e2e:
+	go test -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
+
+test-etcd:
+	go test -vet=off -timeout 25m ./edgesvc/store/etcd
 
 check: fmt vet staticcheck tidy cross ## everything that CI checks beside the tests
 
@@ -79,6 +95,17 @@ soak: tools-for-test before ## the long forms of tests and an upgrade from COMMI
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h ./edgesvc/store/etcd
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e
+
+before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
+
+$(BEFORE):
+	@tree="$$(mktemp -d)"; trap 'rm -rf "$$tree"' EXIT; \
+	git archive $(COMMIT) | tar x -C "$$tree"; \
+	$(MAKE) -C "$$tree" build VERSION="$$(git describe --tags --always $(COMMIT))"; \
+	mkdir -p $(@D); mv "$$tree/bin" $@
+
+before-fixture: $(BEFORE) ## record anew what the programs of COMMIT leave on the disk, for ./e2e/before
+	MEZU_PROGRAMS=$(BEFORE) MEZU_RECORD=$(CURDIR)/e2e/before/testdata/before.tar.gz go test -count=1 -run '^TestRecord$$' ./e2e
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
