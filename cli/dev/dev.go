@@ -7,6 +7,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net"
@@ -150,8 +151,8 @@ func (o *Options) names() error {
 	if o.Environment, err = o.environment(); err != nil {
 		return err
 	}
-	o.Organization = first(o.Flags.Organization, o.Getenv("MEZU_ORG"), file.Organization, DefaultOrganization)
-	o.Project = first(o.Flags.Project, o.Getenv("MEZU_PROJECT"), file.Project, mezu.NameFrom(filepath.Base(o.Dir), fallbackProject))
+	o.Organization = cmp.Or(o.Flags.Organization, o.Getenv("MEZU_ORG"), file.Organization, DefaultOrganization)
+	o.Project = cmp.Or(o.Flags.Project, o.Getenv("MEZU_PROJECT"), file.Project, mezu.NameFrom(filepath.Base(o.Dir), fallbackProject))
 	for _, n := range []struct{ field, name string }{{"org", o.Organization}, {"project", o.Project}, {"environment", o.Environment}} {
 		if err := mezu.ValidateName(n.field, n.name); err != nil {
 			return err
@@ -162,9 +163,9 @@ func (o *Options) names() error {
 
 // environment is the one that the Warpgate of this machine serves.
 func (o *Options) environment() (string, error) {
-	name := first(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"))
+	name := cmp.Or(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"))
 	if o.File == nil {
-		return first(name, DefaultEnvironment), nil
+		return cmp.Or(name, DefaultEnvironment), nil
 	}
 	named := o.File.Manifest.Environments
 	if _, ok := named[DefaultEnvironment]; name == "" && (ok || len(named) == 0) {
@@ -193,13 +194,4 @@ func checkListenAddress(addr string) error {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

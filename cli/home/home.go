@@ -5,6 +5,7 @@
 package home
 
 import (
+	"cmp"
 	"errors"
 	"path/filepath"
 	"runtime"
@@ -39,19 +40,12 @@ func Of(getenv func(string) string) (Home, error) {
 		state = ""
 	}
 	if runtime.GOOS == "windows" {
-		config, state = first(config, getenv("APPDATA")), first(state, getenv("LOCALAPPDATA"))
+		config, state = cmp.Or(config, getenv("APPDATA")), cmp.Or(state, getenv("LOCALAPPDATA"))
 	} else if user := getenv("HOME"); user != "" {
-		config, state = first(config, filepath.Join(user, ".config")), first(state, filepath.Join(user, ".local", "state"))
+		config, state = cmp.Or(config, filepath.Join(user, ".config")), cmp.Or(state, filepath.Join(user, ".local", "state"))
 	}
 	if config == "" || state == "" {
 		return Home{}, errors.New("there is no home directory: set HOME or MEZU_HOME")
 	}
 	return Home{Config: filepath.Join(config, "mezu"), State: filepath.Join(state, "mezu")}, nil
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

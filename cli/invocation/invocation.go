@@ -7,6 +7,7 @@
 package invocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -64,7 +65,7 @@ func (i *Invocation) Settings() (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	name := first(i.Flags.Profile, i.Getenv("MEZU_PROFILE"))
+	name := cmp.Or(i.Flags.Profile, i.Getenv("MEZU_PROFILE"))
 	named := name != ""
 	if !named {
 		if name, err = i.Profiles.Default(); err != nil {
@@ -78,8 +79,8 @@ func (i *Invocation) Settings() (Settings, error) {
 		return Settings{}, &out
 	}
 	s := Settings{
-		API:    first(i.Flags.API, i.Getenv("MEZU_API")),
-		CAFile: first(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
+		API:    cmp.Or(i.Flags.API, i.Getenv("MEZU_API")),
+		CAFile: cmp.Or(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
 		Token:  given,
 	}
 	var p profile.Profile
@@ -95,7 +96,7 @@ func (i *Invocation) Settings() (Settings, error) {
 	// The credential, the CA and the defaults of a profile belong to its control plane.
 	// They must not be used with another, which would learn the credential.
 	if p.API != "" && (s.API == "" || sameHost(s.API, p.API)) {
-		s.API, s.Profile, s.CAFile = p.API, name, first(s.CAFile, p.CAFile)
+		s.API, s.Profile, s.CAFile = p.API, name, cmp.Or(s.CAFile, p.CAFile)
 		if s.Token == "" {
 			token, repaired, err := i.Profiles.Token(name)
 			if err != nil {
@@ -109,9 +110,9 @@ func (i *Invocation) Settings() (Settings, error) {
 	} else {
 		p = profile.Profile{}
 	}
-	s.Organization = first(i.Flags.Organization, i.Getenv("MEZU_ORG"), file.Organization, p.Organization)
-	s.Project = first(i.Flags.Project, i.Getenv("MEZU_PROJECT"), file.Project, p.Project)
-	s.Environment = first(i.Flags.Environment, i.Getenv("MEZU_ENVIRONMENT"), p.Environment)
+	s.Organization = cmp.Or(i.Flags.Organization, i.Getenv("MEZU_ORG"), file.Organization, p.Organization)
+	s.Project = cmp.Or(i.Flags.Project, i.Getenv("MEZU_PROJECT"), file.Project, p.Project)
+	s.Environment = cmp.Or(i.Flags.Environment, i.Getenv("MEZU_ENVIRONMENT"), p.Environment)
 	return s, nil
 }
 
@@ -232,13 +233,4 @@ func sameHost(a, b string) bool {
 	u, err1 := url.Parse(a)
 	v, err2 := url.Parse(b)
 	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

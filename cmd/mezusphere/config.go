@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,7 +197,7 @@ type given struct{ flag, value string }
 // environment, then the flags.
 func load(ctx context.Context, role, file string, flags []given, getenv func(string) string) (*config, error) {
 	c := defaults()
-	if file = first(file, getenv("MEZUSPHERE_CONFIG")); file != "" {
+	if file = cmp.Or(file, getenv("MEZUSPHERE_CONFIG")); file != "" {
 		if err := c.readFile(ctx, file); err != nil {
 			return nil, err
 		}
@@ -340,11 +341,4 @@ func isHostPort(s string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -149,7 +150,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if len(args) > 0 && (args[0] == roleControl || args[0] == roleEdge || args[0] == roleAll) {
 		role, args = args[0], args[1:]
 	}
-	file, flags, rest, err := p.flags(first(role, "check"), args)
+	file, flags, rest, err := p.flags(cmp.Or(role, "check"), args)
 	if err != nil {
 		return err
 	}
