@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cmd/process"
 )
 
 // Pace of the probes that decide when everything is ready.
@@ -65,7 +66,7 @@ func (r *devRun) awaitReady(ctx context.Context) error {
 		return err
 	}
 	// Names below localhost need not resolve outside a browser.
-	to := dialable(r.edge.HTTPSAddr())
+	to := process.Dialable(r.edge.HTTPSAddr(), loopback)
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -32,6 +32,10 @@ import (
 // localhost to this machine (RFC 6761, 6.3).
 const domain = "localhost"
 
+// loopback is how the parts of a run reach one another. The name and the folder of the
+// edge are made of it.
+const loopback = "127.0.0.1"
+
 // devRun is one run of "mezu dev".
 type devRun struct {
 	dev.Options
@@ -139,7 +143,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	}
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
-		APIHosts: []string{"localhost", "127.0.0.1"}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
+		APIHosts: []string{"localhost", loopback}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
 		Connections: devConnections().API, LinesLost: r.linesLost,
 	})
 	if err != nil {
@@ -228,7 +232,7 @@ func (r *devRun) applyFile(ctx context.Context) (err error) {
 // control plane learns when an edge enrols: at another address it is another
 // edge, and the one before is removed.
 func (r *devRun) listenEdge() (err error) {
-	address := dialable(r.HTTPSAddr)
+	address := process.Dialable(r.HTTPSAddr, loopback)
 	name := mezu.NameFrom("dev-"+address, "dev")
 	if err := removeOthers(r.state, "edge-", name); err != nil {
 		return err
@@ -337,7 +341,7 @@ func (r *devRun) release() {
 
 // apiURL is where the REST API answers.
 func (r *devRun) apiURL() string {
-	return "https://" + dialable(r.control.Addr())
+	return "https://" + process.Dialable(r.control.Addr(), loopback)
 }
 
 // saveProfile writes the profile, so that other commands find this run, and makes
@@ -384,17 +388,4 @@ func fixPort(addr string) (string, int, error) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	return net.JoinHostPort(host, strconv.Itoa(port)), port, l.Close()
-}
-
-// dialable replaces the address that means "every interface" by this machine's
-// own.
-func dialable(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -104,6 +104,10 @@ func closeStore(s store.Store, log *slog.Logger) {
 	}
 }
 
+// ownName is how the edge calls the control plane of the same process, and so a name
+// that its certificate needs.
+const ownName = "localhost"
+
 // newControl assembles the control plane over a store, or over an embedded one if
 // that is nil.
 func (p *program) newControl(role string, c *config, st store.Store, log *slog.Logger) (*control.Control, error) {
@@ -117,7 +121,7 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 	}
 	hosts := c.APIHosts
 	if role == roleAll {
-		hosts = append(slices.Clone(hosts), "localhost") // the edge of this process calls it so
+		hosts = append(slices.Clone(hosts), ownName)
 	}
 	return control.New(control.Config{
 		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersMayCreateOrganizations: c.Founders == foundersMembers,
@@ -144,7 +148,7 @@ func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *c
 	switch {
 	case ctl != nil:
 		cfg.AdminAddr = c.EdgeAdminAddr
-		cfg.Control, cfg.CAFile = "https://"+localAddress(ctl.Addr()), ctl.CAFile()
+		cfg.Control, cfg.CAFile = "https://"+process.Dialable(ctl.Addr(), ownName), ctl.CAFile()
 		if c.APITLSCert != "" { // of another authority, for another name
 			_, port, _ := net.SplitHostPort(ctl.Addr())
 			cfg.Control, cfg.CAFile = "https://"+net.JoinHostPort(c.APIHosts[0], port), c.CAFile
@@ -167,16 +171,4 @@ func (c *config) stateOf(role, service string) string {
 		return filepath.Join(c.State, service)
 	}
 	return c.State
-}
-
-// localAddress is how this process reaches a listener of its own.
-func localAddress(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
 }
