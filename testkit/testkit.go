@@ -1,5 +1,6 @@
-// Package testkit has what the tests of several packages need: a buffer that processes
-// and goroutines write while a test reads, and disks that a test may fill.
+// Package testkit has what the tests of several packages need: a clock that a test
+// moves, a buffer that processes and goroutines write while a test reads, and disks
+// that a test may fill.
 //
 // What lives here: what at least two packages' tests share and no package's own. What may
 // not: a double of anything of this project, which belongs beside the real one, and an

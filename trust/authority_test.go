@@ -13,11 +13,11 @@ import (
 	"math/big"
 	"net"
 	"net/url"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 	"go.uber.org/goleak"
 )
@@ -30,17 +30,7 @@ const patience = time.Minute
 // start is when these tests begin, by their own clock.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// testClock is a clock that tests move.
-type testClock struct{ nanos atomic.Int64 }
-
-func newClock() *testClock {
-	c := new(testClock)
-	c.nanos.Store(start.UnixNano())
-	return c
-}
-
-func (c *testClock) now() time.Time          { return time.Unix(0, c.nanos.Load()) }
-func (c *testClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+func newClock() *testkit.Clock { return testkit.StillClock(start) }
 
 // caKey is a certificate and the key that signs with it.
 type caKey struct {
@@ -56,13 +46,13 @@ func (k *caKey) pem() string {
 // real one would never make.
 type authority struct {
 	t            *testing.T
-	clock        *testClock
+	clock        *testkit.Clock
 	trustRoot    ed25519.PrivateKey
 	statements   ed25519.PrivateKey // for every purpose, as key "k"
 	root, issuer *caKey
 }
 
-func newAuthority(t *testing.T, clock *testClock) *authority {
+func newAuthority(t *testing.T, clock *testkit.Clock) *authority {
 	t.Helper()
 	a := &authority{t: t, clock: clock}
 	_, a.trustRoot, _ = ed25519.GenerateKey(rand.Reader)
@@ -116,7 +106,7 @@ func (a *authority) sign(p mezu.Purpose, key ed25519.PrivateKey, statement any) 
 // anchor believes this authority and has its keyset 1.
 func (a *authority) anchor() *trust.Anchor {
 	a.t.Helper()
-	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.now)
+	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.Now)
 	if changed, err := anchor.AcceptKeyset(a.keyset(1)); err != nil || !changed {
 		a.t.Fatal(changed, err)
 	}
@@ -131,7 +121,7 @@ func (a *authority) leaf(id mezu.Identity, change func(*x509.Certificate)) *tls.
 
 func (a *authority) leafFor(key crypto.Signer, id mezu.Identity, change func(*x509.Certificate)) *tls.Certificate {
 	a.t.Helper()
-	now := a.clock.now()
+	now := a.clock.Now()
 	template := &x509.Certificate{
 		SerialNumber: serial(), NotBefore: now.Add(-mezu.LeafBackdate), NotAfter: now.Add(mezu.LeafLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true, URIs: []*url.URL{id.URI()},

@@ -142,7 +142,7 @@ func TestT5(t *testing.T) {
 	u.edgeCurrent.Store(public.leaf(u.edge, plain))
 	roots := x509.NewCertPool()
 	roots.AddCert(public.root.cert)
-	system := &tls.Config{RootCAs: roots, ServerName: mezu.TunnelServerName, Time: u.clock.now, MinVersion: tls.VersionTLS13}
+	system := &tls.Config{RootCAs: roots, ServerName: mezu.TunnelServerName, Time: u.clock.Now, MinVersion: tls.VersionTLS13}
 	open := u.edgeConfig.Clone()
 	open.ClientAuth, open.VerifyConnection = tls.NoClientCert, nil
 	good(t, connect(t, open, system)) // a public client would believe it
@@ -157,7 +157,7 @@ func TestT5(t *testing.T) {
 func TestExpired(t *testing.T) {
 	u := newTunnel(t)
 	good(t, u.connect()) // known to be good until then
-	u.clock.advance(mezu.LeafLife + time.Second)
+	u.clock.Advance(mezu.LeafLife + time.Second)
 	refused(t, u.connect().serverErr, "presenting our certificate", u.edge.String(), "expired")
 	u.edgeCurrent.Store(u.leaf(u.edge, nil))
 	refused(t, u.connect().clientErr, "presenting our certificate", u.warpgate.String(), "expired 2026-03-08T12:00:00Z", "clock says 2026-03-08T12:00:01Z")
@@ -171,16 +171,16 @@ func TestExpired(t *testing.T) {
 // is, says so.
 func TestClock(t *testing.T) {
 	behind := newClock()
-	behind.advance(-mezu.LeafBackdate + time.Second)
+	behind.Advance(-mezu.LeafBackdate + time.Second)
 	u := newTunnel(t)
-	slow := trust.New(u.trustRoot.Public().(ed25519.PublicKey), behind.now)
+	slow := trust.New(u.trustRoot.Public().(ed25519.PublicKey), behind.Now)
 	if _, err := slow.AcceptKeyset(u.keyset(1)); err != nil {
 		t.Fatal(err)
 	}
 	client := slow.EdgeTLS(current(&u.gateCurrent), u.edge.ID, mezu.ProtocolData)
 	good(t, connect(t, u.edgeConfig, client))
 
-	behind.advance(-24 * time.Hour)
+	behind.Advance(-24 * time.Hour)
 	refused(t, connect(t, u.edgeConfig, client).clientErr, u.edge.String(), "not valid before 2026-03-01T11:55:00Z", "this machine's clock says 2026-02-28", "check it")
 	server := slow.ServerTLS(current(&u.edgeCurrent), mezu.PeerWarpgate, mezu.ProtocolData)
 	refused(t, connect(t, server, u.gateConfig).serverErr, "clock")
@@ -189,7 +189,7 @@ func TestClock(t *testing.T) {
 // TestIssuerExpired: the issuer's end is told from the leaf's.
 func TestIssuerExpired(t *testing.T) {
 	u := newTunnel(t)
-	u.clock.advance(300 * 24 * time.Hour)
+	u.clock.Advance(300 * 24 * time.Hour)
 	forever := func(c *x509.Certificate) { c.NotAfter = start.AddDate(3, 0, 0) }
 	cert := u.leaf(u.warpgate, forever)
 	long := func(version uint64) mezu.Signed {
@@ -198,7 +198,7 @@ func TestIssuerExpired(t *testing.T) {
 	if _, err := u.edgeAnchor.AcceptKeyset(long(2)); err != nil {
 		t.Fatal(err)
 	}
-	u.clock.advance(100 * 24 * time.Hour)
+	u.clock.Advance(100 * 24 * time.Hour)
 	_, err := u.edgeAnchor.VerifyPeer(tls.ConnectionState{Version: tls.VersionTLS13, PeerCertificates: []*x509.Certificate{cert.Leaf, u.issuer.cert}}, "")
 	refused(t, err, u.warpgate.String(), "issuer that is out of its time", "clock")
 }
@@ -287,7 +287,7 @@ func TestP33Expired(t *testing.T) {
 	u := newTunnel(t)
 	u.gateCurrent.Store(u.leaf(u.warpgate, func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(time.Hour) }))
 	u.resumed()
-	u.clock.advance(2 * time.Hour)
+	u.clock.Advance(2 * time.Hour)
 	refused(t, u.connect().clientErr, "presenting our certificate", "expired")
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -30,7 +31,7 @@ func refused(t *testing.T, err error, words ...string) {
 
 func TestAcceptKeyset(t *testing.T) {
 	a := newAuthority(t, newClock())
-	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.now)
+	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.Now)
 	if s, k := anchor.Keyset(); k != nil || s.Payload != nil {
 		t.Fatal("a keyset before the first")
 	}
@@ -62,7 +63,7 @@ func TestAcceptKeysetRefuses(t *testing.T) {
 	a := newAuthority(t, newClock())
 	stranger := newAuthority(t, a.clock)
 	late := newClock()
-	late.advance(366 * 24 * time.Hour)
+	late.Advance(366 * 24 * time.Hour)
 	asBundle := a.sign(mezu.PurposeBundle, a.trustRoot, mezu.Keyset{Version: 1, CARoots: []string{a.root.pem()}, NotAfter: start.AddDate(1, 0, 0)})
 	renamed := asBundle
 	renamed.Purpose = mezu.PurposeKeyset
@@ -71,7 +72,7 @@ func TestAcceptKeysetRefuses(t *testing.T) {
 	leaf := a.leaf(newEdge(), nil)
 	for name, c := range map[string]struct {
 		keyset mezu.Signed
-		clock  *testClock
+		clock  *testkit.Clock
 		words  string
 	}{
 		"foreign trust root":     {stranger.keyset(1), a.clock, "does not verify"},
@@ -91,7 +92,7 @@ func TestAcceptKeysetRefuses(t *testing.T) {
 			if name == "K11 no root" {
 				c.keyset = a.sign(mezu.PurposeKeyset, a.trustRoot, mezu.Keyset{Version: 1, NotAfter: start.AddDate(1, 0, 0)})
 			}
-			anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), c.clock.now)
+			anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), c.clock.Now)
 			_, err := anchor.AcceptKeyset(c.keyset)
 			refused(t, err, "accepting", c.words)
 			if _, k := anchor.Keyset(); k != nil {
@@ -105,7 +106,7 @@ func TestAcceptKeysetRefuses(t *testing.T) {
 // each version is new once.
 func TestAcceptKeysetAtOnce(t *testing.T) {
 	a := newAuthority(t, newClock())
-	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.now)
+	anchor := trust.New(a.trustRoot.Public().(ed25519.PublicKey), a.clock.Now)
 	const versions = 20
 	var all sync.WaitGroup
 	for v := range uint64(versions) {
@@ -169,10 +170,10 @@ func TestEnds(t *testing.T) {
 	a := newAuthority(t, newClock())
 	anchor := a.anchor()
 	s := a.sign(mezu.PurposeBundle, a.statements, bundle())
-	a.clock.advance(200 * 24 * time.Hour)
+	a.clock.Advance(200 * 24 * time.Hour)
 	_, err := anchor.OpenBundle(s)
 	refused(t, err, `key "k"`, "ended")
-	a.clock.advance(200 * 24 * time.Hour)
+	a.clock.Advance(200 * 24 * time.Hour)
 	_, err = anchor.OpenBundle(s)
 	refused(t, err, "keyset 1 ended", "clock")
 }
@@ -219,11 +220,11 @@ func TestRevoke(t *testing.T) {
 	if _, ok := anchor.Revoked(mezu.RevokeToken, "ab12"); ok {
 		t.Fatal("a certificate's revocation revokes a token")
 	}
-	a.clock.advance(90 * time.Minute)
+	a.clock.Advance(90 * time.Minute)
 	if !anchor.CertificateRevoked("ab12") {
 		t.Fatal("the shorter revocation won")
 	}
-	a.clock.advance(time.Hour)
+	a.clock.Advance(time.Hour)
 	if anchor.CertificateRevoked("ab12") || anchor.Revoke(&r) {
 		t.Fatal("remembered past its end")
 	}

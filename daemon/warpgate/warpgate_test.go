@@ -469,8 +469,8 @@ func TestRenewal(t *testing.T) {
 	if _, n := w.counts(); n != 0 {
 		t.Fatalf("%d renewals at once", n)
 	}
-	w.real.Set(27 * time.Hour)
-	g.clock.Set(27 * time.Hour)
+	w.real.Advance(27 * time.Hour)
+	g.clock.Advance(27 * time.Hour)
 	eventually(t, "renewal", func() bool { _, n := w.counts(); return n == 1 })
 	eventually(t, "second certificate", func() bool { return strings.Count(g.log.String(), "certificate received") == 2 })
 	w.edges[0].ping(t, w.env)
@@ -489,8 +489,8 @@ func TestExpiredMeanwhile(t *testing.T) {
 	g := w.start(w.config(dir))
 	g.ready()
 	w.stopAPI()
-	w.real.Set(8 * 24 * time.Hour)
-	g.clock.Set(8 * 24 * time.Hour)
+	w.real.Advance(8 * 24 * time.Hour)
+	g.clock.Advance(8 * 24 * time.Hour)
 	g.event("error", isError(mezu.CodeUnavailable, "unreachable"))
 	w.startAPI(w.addr)
 	eventually(t, "registration", func() bool { n, _ := w.counts(); return n == 2 })
@@ -505,13 +505,13 @@ func TestExpiredMeanwhile(t *testing.T) {
 func TestClock(t *testing.T) {
 	t.Run("a day behind", func(t *testing.T) {
 		w := newWorld(t, 1)
-		g := w.start(w.config(t.TempDir()), func(g *gate) { g.clock.Set(-24 * time.Hour) })
+		g := w.start(w.config(t.TempDir()), func(g *gate) { g.clock.Advance(-24 * time.Hour) })
 		e := g.event("error", isError(mezu.CodeUnavailable, "clock"))
 		if !strings.Contains(e.Message, "24h0m0s behind") || !strings.Contains(e.Hint, "timedatectl") {
 			t.Errorf("event %+v", e)
 		}
 		eventually(t, "more tries", func() bool { n, _ := w.counts(); return n > 2 })
-		g.clock.Set(0) // somebody sets it
+		g.clock.Advance(24 * time.Hour) // somebody sets it
 		g.ready()
 		if len(w.known) != 1 {
 			t.Errorf("the tries made %d Warpgates", len(w.known))
@@ -519,7 +519,7 @@ func TestClock(t *testing.T) {
 	})
 	t.Run("a day ahead", func(t *testing.T) {
 		w := newWorld(t, 1)
-		g := w.start(w.config(t.TempDir()), func(g *gate) { g.clock.Set(24 * time.Hour) })
+		g := w.start(w.config(t.TempDir()), func(g *gate) { g.clock.Advance(24 * time.Hour) })
 		e := g.event("error", isError(mezu.CodeUnavailable, "clock"))
 		if !strings.Contains(e.Message, "24h0m0s ahead") {
 			t.Errorf("event %+v", e)
@@ -539,8 +539,8 @@ func TestTrustRootPinned(t *testing.T) {
 	w.mu.Lock()
 	w.root = other
 	w.mu.Unlock()
-	w.real.Set(27 * time.Hour)
-	g.clock.Set(27 * time.Hour)
+	w.real.Advance(27 * time.Hour)
+	g.clock.Advance(27 * time.Hour)
 	g.event("error", isError(mezu.CodeForbidden, "another trust root"))
 	w.edges[0].ping(t, w.env)
 	if err := g.stop(); err != nil {
@@ -566,8 +566,8 @@ func TestRenewalRefused(t *testing.T) {
 		return mezu.Errorf(mezu.CodeUnauthenticated, "the certificate was revoked")
 	}
 	w.mu.Unlock()
-	w.real.Set(27 * time.Hour)
-	g.clock.Set(27 * time.Hour)
+	w.real.Advance(27 * time.Hour)
+	g.clock.Advance(27 * time.Hour)
 	g.event("told", isError(mezu.CodeUnauthenticated, "revoked"))
 	w.edges[0].ping(t, w.env)
 	w.edges[0].kill()
@@ -587,8 +587,8 @@ func TestMoved(t *testing.T) {
 	w.env = mezu.NewID("env", time.Now())
 	w.bundle = w.makeBundle(w.env, "/")
 	w.mu.Unlock()
-	w.real.Set(27 * time.Hour)
-	g.clock.Set(27 * time.Hour)
+	w.real.Advance(27 * time.Hour)
+	g.clock.Advance(27 * time.Hour)
 	w.edges[0].ping(t, w.env)
 	if n := sessions(w.edges[0].hub, was); n != 0 {
 		t.Errorf("%d sessions of the old environment", n)

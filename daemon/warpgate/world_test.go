@@ -41,16 +41,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen.
 const patience = time.Minute
 
-// clock is time.Now with an offset.
-type clock struct{ offset atomic.Int64 }
-
-func (c *clock) Now() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) Set(by time.Duration) { c.offset.Store(int64(by)) }
-
 // world is a control plane and edges, as far as a Warpgate can tell.
 type world struct {
 	t    *testing.T
-	real clock // the control plane's and the edges'
+	real testkit.Clock // the control plane's and the edges'
 
 	rootKey  ed25519.PrivateKey
 	keys     map[mezu.Purpose]ed25519.PrivateKey
@@ -396,7 +390,7 @@ func (w *world) counts() (registers, renewals int) {
 type gate struct {
 	*warpgate.Warpgate
 	t      *testing.T
-	clock  clock
+	clock  testkit.Clock
 	events chan mezu.Event
 	cancel context.CancelFunc
 	done   chan struct{}

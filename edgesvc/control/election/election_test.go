@@ -3,7 +3,6 @@ package election_test
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,31 +11,14 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock moves when the test says so.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func open(t *testing.T) (store.Store, *clock) {
+func open(t *testing.T) (store.Store, *testkit.Clock) {
 	t.Helper()
-	c := &clock{now: time.Now()}
+	c := testkit.StillClock(time.Now())
 	st, err := badger.Open(badger.Options{Dir: t.TempDir(), Now: c.Now, Ballast: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +61,7 @@ func TestOneAtATime(t *testing.T) {
 	if ran, err := b.Run(t.Context(), never); ran || err != nil {
 		t.Errorf("before its time: %v, %v", ran, err)
 	}
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	failed := errors.New("failed")
 	if ran, err := b.Run(t.Context(), func(context.Context, *election.Fenced) error { return failed }); !ran || !errors.Is(err, failed) {
 		t.Errorf("a job that fails: %v, %v", ran, err)
@@ -95,7 +77,7 @@ func TestDueFromTheBeginning(t *testing.T) {
 	st, c := open(t)
 	o := election.Lease{Store: st, Name: "sweep", Every: election.Term / 2, Now: c.Now}
 	long := func(ctx context.Context, f *election.Fenced) error {
-		c.advance(election.Term / 2)
+		c.Advance(election.Term / 2)
 		return write(ctx, f, "a")
 	}
 	for i := range 2 {
@@ -115,7 +97,7 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 		if err := write(ctx, f, "a"); err != nil {
 			t.Error(err)
 		}
-		c.advance(election.Term)
+		c.Advance(election.Term)
 		until(t, "the lease to end", func() bool {
 			_, err := st.Get(ctx, "meta/lead/sweep")
 			return errors.Is(err, store.ErrNotFound)
@@ -160,7 +142,7 @@ func TestOwnConflict(t *testing.T) {
 func TestLostWhileWorking(t *testing.T) {
 	st, c := open(t)
 	ran, err := election.Lease{Store: st, Name: "sweep"}.Run(t.Context(), func(ctx context.Context, f *election.Fenced) error {
-		c.advance(election.Term)
+		c.Advance(election.Term)
 		<-ctx.Done()
 		return ctx.Err()
 	})

@@ -26,6 +26,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -53,24 +54,6 @@ func (v *vault) Save(_ context.Context, name string, data []byte) error {
 	return nil
 }
 
-// clock is the time of a test, which can be set forward.
-type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead += d
-}
-
 // statement is one current document of the fake control plane.
 type statement struct {
 	key    string // of two with one key the later counts
@@ -82,7 +65,7 @@ type statement struct {
 // control is a control plane that says what a test wants.
 type control struct {
 	t         *testing.T
-	clock     *clock
+	clock     *testkit.Clock
 	vault     *vault
 	offline   string
 	authority *ca.Authority
@@ -110,7 +93,7 @@ type control struct {
 
 func newControl(t *testing.T) *control {
 	t.Helper()
-	c := &control{t: t, clock: &clock{}, vault: &vault{records: map[string][]byte{}}, offline: t.TempDir(), changed: make(chan struct{}),
+	c := &control{t: t, clock: &testkit.Clock{}, vault: &vault{records: map[string][]byte{}}, offline: t.TempDir(), changed: make(chan struct{}),
 		at: mezu.Position{Epoch: 1, Revision: 1}, tokens: map[string]bool{}, refuse: map[string]*mezu.Error{}, calls: map[string]int{},
 		enrolled: map[string][2]string{}}
 	ctx := t.Context()

@@ -55,7 +55,7 @@ func TestRestartWithTheControlPlaneDown(t *testing.T) {
 	again.stop()
 
 	// Past its end a revocation is forgotten, on disk too.
-	c.clock.advance(2 * time.Hour)
+	c.clock.Advance(2 * time.Hour)
 	late := open(t, e.cfg)
 	if _, ended := late.Trust().Revoked(mezu.RevokeSession, session); ended || late.Metrics().Revocations != 1 {
 		t.Errorf("after the end of a revocation it counts: %v, %d are kept", ended, late.Metrics().Revocations)

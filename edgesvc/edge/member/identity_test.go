@@ -132,7 +132,7 @@ func TestK10RenewsFromOneDayOfAge(t *testing.T) {
 	if c.count(api.OpRenewEdge) != 0 {
 		t.Fatal("renewed too early")
 	}
-	c.clock.advance(mezu.RenewAge + 4*time.Hour)
+	c.clock.Advance(mezu.RenewAge + 4*time.Hour)
 	c.stop()
 	again := open(t, e.cfg)
 	again.run()
@@ -166,7 +166,7 @@ func TestExpiredCertificateIsNeverShown(t *testing.T) {
 	e := c.startEdge(dir)
 	c.refused(api.OpRenewEdge, mezu.Errorf(mezu.CodeUnavailable, "not now"))
 	e.stop()
-	c.clock.advance(mezu.LeafLife - time.Hour)
+	c.clock.Advance(mezu.LeafLife - time.Hour)
 	c.stop()
 	c.restart()
 	late := open(t, e.cfg)
@@ -174,7 +174,7 @@ func TestExpiredCertificateIsNeverShown(t *testing.T) {
 	eventually(t, "the end is announced", func() bool { return late.log.has("certificate ends soon") })
 	eventually(t, "ready an hour before the end", late.Ready)
 	late.stop()
-	c.clock.advance(2 * time.Hour)
+	c.clock.Advance(2 * time.Hour)
 	cfg := e.cfg
 	cfg.JoinToken = nil
 	ended := open(t, cfg)

@@ -87,7 +87,7 @@ func TestPublicCertificateIsRenewedInTheBackground(t *testing.T) {
 	first, err := e.certificate(host)
 	must(t, err)
 	e.stop()
-	c.clock.advance(mezu.RenewAge + 4*time.Hour)
+	c.clock.Advance(mezu.RenewAge + 4*time.Hour)
 	c.stop()
 	c.restart()
 	c.refused(api.OpPublicCertificate, mezu.Errorf(mezu.CodeUnavailable, "not now"))
@@ -128,7 +128,7 @@ func TestManyHandshakesAskOnce(t *testing.T) {
 		t.Errorf("50 handshakes asked the control plane %d times", n)
 	}
 	c.refused(api.OpPublicCertificate, nil)
-	c.clock.advance(10 * time.Minute) // past the pause
+	c.clock.Advance(10 * time.Minute) // past the pause
 	_, err := e.certificate(host)
 	must(t, err)
 }
@@ -173,7 +173,7 @@ func TestConfiguredPair(t *testing.T) {
 	}
 	// Half a change is not taken; the whole one is, without a restart.
 	must(t, os.WriteFile(certFile, []byte("torn"), 0o600))
-	c.clock.advance(2 * time.Minute)
+	c.clock.Advance(2 * time.Minute)
 	if cert, err := e.certificate("shop-acme." + testDomain); err != nil || cert != first {
 		t.Errorf("after a bad change: %v", err)
 	}
@@ -181,7 +181,7 @@ func TestConfiguredPair(t *testing.T) {
 	if cert, _ := e.certificate("shop-acme." + testDomain); cert != first {
 		t.Error("looked at the files within the minute")
 	}
-	c.clock.advance(2 * time.Minute)
+	c.clock.Advance(2 * time.Minute)
 	if cert, err := e.certificate("shop-acme." + testDomain); err != nil || cert == first {
 		t.Errorf("the new pair is not in use: %v", err)
 	}

@@ -175,31 +175,28 @@ func TestFilesArePrivate(t *testing.T) {
 
 // A lease gets its full ttl again after a restart, and ends after that.
 func TestLeaseAfterRestart(t *testing.T) {
-	dir, now := t.TempDir(), time.Now()
-	var mu sync.Mutex
-	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	advance := func(d time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(d) }
+	dir, clock := t.TempDir(), testkit.StillClock(time.Now())
 	const ttl = 10 * time.Second
-	db := open(t, badger.Options{Dir: dir, Now: clock})
+	db := open(t, badger.Options{Dir: dir, Now: clock.Now})
 	id, err := db.Grant(t.Context(), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
 	commit(t, db, store.Op{Key: "a", Value: []byte("1"), Lease: id})
 	closeNow(t, db)
-	advance(time.Hour)
+	clock.Advance(time.Hour)
 
-	db = open(t, badger.Options{Dir: dir, Now: clock})
-	advance(ttl - 1)
+	db = open(t, badger.Options{Dir: dir, Now: clock.Now})
+	clock.Advance(ttl - 1)
 	if err := db.KeepAlive(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	advance(ttl - 1)
+	clock.Advance(ttl - 1)
 	commit(t, db, store.Op{Key: "b", Value: []byte("1"), Lease: id})
 	if _, err := db.Get(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
-	advance(1)
+	clock.Advance(1)
 	storetest.Until(t, "the records' end", func() bool {
 		all, _, err := dump(t.Context(), db)
 		return err == nil && len(all) == 0
@@ -209,7 +206,7 @@ func TestLeaseAfterRestart(t *testing.T) {
 		t.Errorf("engine keeps %v", n)
 	}
 	closeNow(t, db)
-	db = open(t, badger.Options{Dir: dir, Now: clock})
+	db = open(t, badger.Options{Dir: dir, Now: clock.Now})
 	if err := db.KeepAlive(t.Context(), id); !errors.Is(err, store.ErrLeaseExpired) {
 		t.Errorf("ended lease after another restart: %v", err)
 	}

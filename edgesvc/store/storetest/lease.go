@@ -60,11 +60,11 @@ func testLeaseEnds(s *suite) {
 	a, b := s.grant(), s.grant()
 	from := s.commit(leased("p/a", "1", a), leased("p/b", "1", b), put("p/c", "1"))
 	w := s.watch("p/", from)
-	s.clock.advance(ttl - time.Millisecond)
+	s.clock.Advance(ttl - time.Millisecond)
 	s.is(s.KeepAlive(s.ctx, b), nil)
 	s.want("p/a", "1", 1)
 	stop := s.keep(b)
-	s.clock.advance(time.Millisecond)
+	s.clock.Advance(time.Millisecond)
 	if got := format(s.event(w)); got != "-p/a@1" {
 		s.Errorf("event %q; want the deletion", got)
 	}
@@ -82,7 +82,7 @@ func testLeaseKept(s *suite) {
 	id, idle := s.grant(), s.grant()
 	s.commit(leased("a", "1", id), leased("idle", "1", idle))
 	for range 5 {
-		s.clock.advance(ttl / 2)
+		s.clock.Advance(ttl / 2)
 		s.is(s.KeepAlive(s.ctx, id), nil)
 	}
 	// On real time too, one that nobody keeps ends while the other lives.
@@ -90,7 +90,7 @@ func testLeaseKept(s *suite) {
 	s.gone("idle")
 	stop()
 	s.want("a", "1", 1)
-	s.clock.advance(ttl)
+	s.clock.Advance(ttl)
 	s.gone("a")
 	s.is(s.KeepAlive(s.ctx, id), store.ErrLeaseExpired)
 }

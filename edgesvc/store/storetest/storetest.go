@@ -12,11 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // wait is how long the suite waits for what must happen: long enough for a busy
@@ -107,12 +107,12 @@ type suite struct {
 	store.Store
 	ctx   context.Context
 	open  Open
-	clock *clock
+	clock *testkit.Clock
 }
 
 func start(t *testing.T, open Open) *suite {
 	t.Helper()
-	s := &suite{T: t, ctx: t.Context(), open: open, clock: &clock{now: time.Now()}}
+	s := &suite{T: t, ctx: t.Context(), open: open, clock: testkit.StillClock(time.Now())}
 	s.Store = s.another()
 	return s
 }
@@ -127,24 +127,6 @@ func (s *suite) another() store.Store {
 		}
 	})
 	return st
-}
-
-// clock moves when the test says so.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 func put(key, value string) store.Op { return store.Op{Key: key, Value: []byte(value)} }

@@ -1,0 +1,28 @@
+package testkit
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Clock is the time of a test, which the test sets forward or back. The zero value runs
+// with the real time. It is safe for concurrent use.
+type Clock struct {
+	still time.Time // what it stands at; zero if it runs
+	ahead atomic.Int64
+}
+
+// StillClock stands at a time until the test moves it.
+func StillClock(at time.Time) *Clock { return &Clock{still: at} }
+
+// Now is the time by this clock.
+func (c *Clock) Now() time.Time {
+	at := c.still
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return at.Add(time.Duration(c.ahead.Load()))
+}
+
+// Advance moves the clock by d.
+func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
