@@ -177,7 +177,7 @@ func (in *installation) listen(ctx context.Context, key string, told *mezu.Told)
 		Edge: mezu.EdgeInfo{TunnelAddress: in.https}, TLS: func(string) *tls.Config { return config }, Epoch: func() uint64 { return epoch.Add(1) },
 		Serve: func(ctx context.Context, _ net.Conn) { <-ctx.Done() },
 		Told:  func() mezu.Told { return *told },
-		Document: func(doc mezu.Signed) {
+		Statement: func(doc mezu.Signed) {
 			if doc.Purpose == mezu.PurposeRevocation {
 				count.Add(1)
 			}

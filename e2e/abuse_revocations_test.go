@@ -47,7 +47,7 @@ func (w *world) listen(t *testing.T, p *peer, e *edgeNode) *listener {
 	l.link = tunnel.NewLink(tunnel.LinkConfig{
 		Edge: mezu.EdgeInfo{TunnelAddress: e.https}, TLS: func(protocol string) *tls.Config { return configs[protocol] },
 		Epoch: func() uint64 { return l.epoch.Add(1) }, Serve: func(ctx context.Context, _ net.Conn) { <-ctx.Done() },
-		Told: l.told, Current: l.upTo, Document: l.take, State: l.state,
+		Told: l.told, Current: l.upTo, Statement: l.take, State: l.state,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -20,7 +20,7 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		return nil, fmt.Errorf("%w: %v before REGISTER", ErrProtocol, t)
 	}
 	var reg register
-	if err := decodeTalk(t, payload, &reg); err != nil {
+	if err := decodeJSON(t, payload, &reg); err != nil {
 		return nil, err
 	}
 	if len(reg.Version) > maxVersion || printable(reg.Version) != reg.Version {
@@ -39,15 +39,15 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		s.out.wait()
 		return nil, ErrCut
 	}
-	first, err := appendTalk(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], s.limit,
+	first, err := appendJSON(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], s.limit,
 		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds(), window})
 	if err != nil {
 		s.end(err, nil)
 		return nil, err
 	}
 	var docs []mezu.Signed
-	if h.documents != nil {
-		docs = h.sendable(h.documents(id.Environment)...)
+	if h.statements != nil {
+		docs = h.sendable(h.statements(id.Environment)...)
 	}
 	var feed Feed
 	if h.revocations != nil {
@@ -57,7 +57,7 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		}
 		feed = h.revocations(id.Environment, told)
 	}
-	// Connections are asked for before the documents: a Warpgate that takes its time
+	// Connections are asked for before the statements: a Warpgate that takes its time
 	// with those serves meanwhile.
 	s.begin()
 	s.out.start(first, docs, feed, reg.Told != nil)
@@ -122,7 +122,7 @@ func (h *Hub) judge(id mezu.Identity, reg register, old *Session) *RefusedError 
 	return nil
 }
 
-// join lets Pick find s. The lock is held.
+// join lets PickBut find s. The lock is held.
 func (h *Hub) join(s *Session) {
 	g := h.environments[s.id.Environment]
 	if g == nil {
@@ -132,7 +132,7 @@ func (h *Hub) join(s *Session) {
 	g.sessions = append(g.sessions, s)
 }
 
-// leave keeps Pick from finding s. The lock is held.
+// leave keeps PickBut from finding s. The lock is held.
 func (h *Hub) leave(s *Session) {
 	g := h.environments[s.id.Environment]
 	if g == nil {

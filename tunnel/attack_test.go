@@ -47,7 +47,7 @@ func TestT6_HostileFramesEndTheirConnectionOnly(t *testing.T) {
 		"length over its type":   frame(ack, make([]byte, 17)...),
 		"length under its type":  frame(missed, 0, 0, 0),
 		"heartbeat that talks":   frame(heartbeat, 0),
-		"document upwards":       frame(document, 0, 2, '{', '}'),
+		"document upwards":       frame(statement, 0, 2, '{', '}'),
 		"WANT upwards":           frame32(want, 1),
 		"CANCEL upwards":         frame64(cancel, 1),
 		"WELCOME upwards":        frame(welcome, '{', '}'),
@@ -271,15 +271,15 @@ func TestT6_HostileEdgeFrames(t *testing.T) {
 	l := startLink(t, &testEdge{ca: ca}, newWarpgateID(), tunnel.LinkConfig{Edge: e.info()})
 	for name, bad := range map[string][]byte{
 		"unknown type":             {0xee, 0, 0, 0},
-		"longest length":           {document, 0xff, 0xff, 0xff},
-		"document without a head":  frame(document, 0, 0),
-		"document of garbage":      frame(document, 0, 4, 'o', 'o', 'p', 's'),
-		"head past the document":   frame(document, 0xff, 0xff),
+		"longest length":           {statement, 0xff, 0xff, 0xff},
+		"document without a head":  frame(statement, 0, 0),
+		"document of garbage":      frame(statement, 0, 4, 'o', 'o', 'p', 's'),
+		"head past the document":   frame(statement, 0xff, 0xff),
 		"ACK downwards":            frame(ack, make([]byte, 16)...),
 		"a second WELCOME":         frame(welcome, []byte(fmt.Sprintf(hi, 10, 1000))...),
 		"DRAINED out of the blue":  frame(drained),
 		"refusal that isn't JSON":  frame(refused, 'n', 'o'),
-		"partial document, silent": {document, 0, 0xff, 0xff, 0, 2, '{'},
+		"partial document, silent": {statement, 0, 0xff, 0xff, 0, 2, '{'},
 		"nothing at all":           nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestT6_HostileEdgeFrames(t *testing.T) {
 			c := receive(t, "the registration", e.control)
 			c.Write(bad)
 			err := l.await(t, tunnel.LinkDisconnected)
-			if len(bad) == 0 || bad[0] == document && bad[2] == 0xff && bad[1] == 0 {
+			if len(bad) == 0 || bad[0] == statement && bad[2] == 0xff && bad[1] == 0 {
 				if !errors.Is(err, tunnel.ErrSilent) {
 					t.Fatalf("the link went down with: %v", err)
 				}
@@ -376,7 +376,7 @@ func TestT7_SlowDocumentReader(t *testing.T) {
 	g.wanted()
 	doc := signed(mezu.PurposeBundle, strings.Repeat("b", mezu.MaxSignedPayload))
 	h.Push(environment, doc)
-	if f := g.next(); f.kind != document || len(f.payload) < mezu.MaxSignedPayload {
+	if f := g.next(); f.kind != statement || len(f.payload) < mezu.MaxSignedPayload {
 		t.Fatalf("frame %#x with %d bytes", f.kind, len(f.payload))
 	}
 	if err := receive(t, "end of the slow one", ended); !errors.Is(err, tunnel.ErrSlow) {
@@ -419,7 +419,7 @@ func TestTunnel_LargeDocumentOverASlowPath(t *testing.T) {
 	// 7 MiB in steps of 16 KiB, 8 ms apart, take longer than the time in which the
 	// two must hear from one another, which itself is long for a busy machine.
 	l := startLink(t, e, newWarpgateID(), tunnel.LinkConfig{
-		Document: func(doc mezu.Signed) { got <- doc },
+		Statement: func(doc mezu.Signed) { got <- doc },
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			if err == nil {
@@ -458,7 +458,7 @@ func (c slowConn) Read(b []byte) (int, error) {
 }
 
 func TestHub_LaterBundleReplacesAWaitingOne(t *testing.T) {
-	h := tunnel.NewHub(tunnel.HubConfig{Documents: func(string) []mezu.Signed {
+	h := tunnel.NewHub(tunnel.HubConfig{Statements: func(string) []mezu.Signed {
 		return []mezu.Signed{signed(mezu.PurposeKeyset, "k1"), signed(mezu.PurposeBundle, "b1")}
 	}})
 	t.Cleanup(h.Close)
@@ -479,7 +479,7 @@ func TestHub_LaterBundleReplacesAWaitingOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.kind == document {
+		if f.kind == statement {
 			seen = append(seen, string(f.payload[len(f.payload)-2:]))
 		}
 	}

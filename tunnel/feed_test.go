@@ -57,7 +57,7 @@ func TestRow1ManyRevocationsAtRegistration(t *testing.T) {
 	feed := &reel{end: many}
 	asked := make(chan mezu.Told, 10)
 	e := startEdge(t, ca, "", tunnel.HubConfig{
-		Documents: func(string) []mezu.Signed { return []mezu.Signed{signed(mezu.PurposeBundle, "b1")} },
+		Statements: func(string) []mezu.Signed { return []mezu.Signed{signed(mezu.PurposeBundle, "b1")} },
 		Revocations: func(env string, told mezu.Told) tunnel.Feed {
 			if env != environment {
 				t.Errorf("revocations of %q", env)
@@ -77,7 +77,7 @@ func TestRow1ManyRevocationsAtRegistration(t *testing.T) {
 	l := startLink(t, e, newWarpgateID(), tunnel.LinkConfig{
 		Told:    func() mezu.Told { return told },
 		Current: func(told mezu.Told) { heard <- word{-2, told} },
-		Document: func(doc mezu.Signed) {
+		Statement: func(doc mezu.Signed) {
 			if doc.Purpose != mezu.PurposeRevocation {
 				heard <- word{number: -1}
 				return
@@ -146,7 +146,7 @@ func TestRow1RevocationsToTheVersionBefore(t *testing.T) {
 	for i := 0; i < 3000; {
 		f := g.next()
 		switch f.kind {
-		case document:
+		case statement:
 			i++
 		case want:
 		default:
@@ -155,7 +155,7 @@ func TestRow1RevocationsToTheVersionBefore(t *testing.T) {
 	}
 	feed.grow(1)
 	h.Look("")
-	if f := g.next(); f.kind != document {
+	if f := g.next(); f.kind != statement {
 		t.Fatalf("frame %#x", f.kind)
 	}
 	g.write(frame32(taken, 1))

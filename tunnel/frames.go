@@ -27,7 +27,7 @@ const (
 	frameClosed    frameType = 0x08
 	frameDrain     frameType = 0x09
 	frameDrained   frameType = 0x0a
-	frameDocument  frameType = 0x0b
+	frameStatement frameType = 0x0b // DOCUMENT
 	frameAck       frameType = 0x0c
 	frameHello     frameType = 0x0d
 	frameCurrent   frameType = 0x0e
@@ -37,14 +37,14 @@ const (
 const (
 	headSize  = 4  // type u8, length u24 big endian
 	tokenSize = 16 // 128 random bits: nobody guesses another session's
-	// maxTalk bounds the JSON of REGISTER, WELCOME and REFUSED.
-	maxTalk = 4 << 10
-	// maxDocumentHead bounds the JSON before a document's payload: a purpose,
+	// maxJSON bounds the JSON of REGISTER, WELCOME and REFUSED.
+	maxJSON = 4 << 10
+	// maxStatementHead bounds the JSON before a statement's payload: a purpose,
 	// a key id and a signature take less than 300 bytes.
-	maxDocumentHead = 1 << 10
+	maxStatementHead = 1 << 10
 	// maxDirectory bounds the id of a directory in CURRENT.
 	maxDirectory = 64
-	maxDocument  = 2 + maxDocumentHead + mezu.MaxSignedPayload
+	maxStatement = 2 + maxStatementHead + mezu.MaxSignedPayload
 	// readStep is how much of a long frame is made room for at first, since a
 	// length is only a claim.
 	readStep = 64 << 10
@@ -72,11 +72,11 @@ type frameRule struct {
 func (t frameType) rule() (r frameRule, ok bool) {
 	switch t {
 	case frameRegister:
-		return frameRule{"REGISTER", 2, maxTalk, warpgateSide}, true
+		return frameRule{"REGISTER", 2, maxJSON, warpgateSide}, true
 	case frameWelcome:
-		return frameRule{"WELCOME", 2, maxTalk, edgeSide}, true
+		return frameRule{"WELCOME", 2, maxJSON, edgeSide}, true
 	case frameRefused:
-		return frameRule{"REFUSED", 2, maxTalk, edgeSide}, true
+		return frameRule{"REFUSED", 2, maxJSON, edgeSide}, true
 	case frameHeartbeat:
 		return frameRule{"HEARTBEAT", 0, 0, edgeSide | warpgateSide}, true
 	case frameWant:
@@ -91,8 +91,8 @@ func (t frameType) rule() (r frameRule, ok bool) {
 		return frameRule{"DRAIN", 0, 0, edgeSide | warpgateSide}, true
 	case frameDrained:
 		return frameRule{"DRAINED", 0, 0, edgeSide}, true
-	case frameDocument:
-		return frameRule{"DOCUMENT", 2, maxDocument, edgeSide}, true
+	case frameStatement:
+		return frameRule{"DOCUMENT", 2, maxStatement, edgeSide}, true
 	case frameAck:
 		return frameRule{"ACK", 16, 16, warpgateSide}, true
 	case frameHello:
@@ -244,22 +244,22 @@ type refused struct {
 	Permanent    bool      `json:"permanent,omitempty"`
 }
 
-// appendTalk appends REGISTER, WELCOME or REFUSED. Its values are short by
+// appendJSON appends REGISTER, WELCOME or REFUSED. Its values are short by
 // construction or were checked before.
-func appendTalk(dst []byte, t frameType, value any) ([]byte, error) {
+func appendJSON(dst []byte, t frameType, value any) ([]byte, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encoding %v: %w", t, err)
 	}
-	if len(text) > maxTalk {
-		return nil, fmt.Errorf("encoding %v: %d bytes are over the limit of %d", t, len(text), maxTalk)
+	if len(text) > maxJSON {
+		return nil, fmt.Errorf("encoding %v: %d bytes are over the limit of %d", t, len(text), maxJSON)
 	}
 	return append(appendHead(dst, t, len(text)), text...), nil
 }
 
-// decodeTalk reads the JSON payload of t. Unknown fields are ignored: newer peers
+// decodeJSON reads the JSON payload of t. Unknown fields are ignored: newer peers
 // add some.
-func decodeTalk(t frameType, payload []byte, value any) error {
+func decodeJSON(t frameType, payload []byte, value any) error {
 	if err := json.Unmarshal(payload, value); err != nil {
 		return fmt.Errorf("%w: %v: %w", ErrProtocol, t, err)
 	}
@@ -268,7 +268,7 @@ func decodeTalk(t frameType, payload []byte, value any) error {
 
 // appendRefused appends REFUSED with what of e may leave the process.
 func appendRefused(dst []byte, e *mezu.Error, retryAfter time.Duration, permanent bool) []byte {
-	frame, err := appendTalk(dst, frameRefused, refused{e.Code, e.Detail, e.Hint, retryAfter.Milliseconds(), permanent})
+	frame, err := appendJSON(dst, frameRefused, refused{e.Code, e.Detail, e.Hint, retryAfter.Milliseconds(), permanent})
 	if err != nil { // a detail as long as that says nothing
 		return appendRefused(dst, &mezu.Error{Code: e.Code}, retryAfter, permanent)
 	}
@@ -279,7 +279,7 @@ func appendRefused(dst []byte, e *mezu.Error, retryAfter time.Duration, permanen
 // made printable.
 func decodeRefused(payload []byte) (*RefusedError, error) {
 	var r refused
-	if err := decodeTalk(frameRefused, payload, &r); err != nil {
+	if err := decodeJSON(frameRefused, payload, &r); err != nil {
 		return nil, err
 	}
 	if !r.Code.Known() {
@@ -299,31 +299,31 @@ func printable(s string) string {
 	}, s)
 }
 
-// documentHead makes the beginning of a DOCUMENT frame, up to its payload, which
+// statementHead makes the beginning of a DOCUMENT frame, up to its payload, which
 // is sent from where it lies.
-func documentHead(doc mezu.Signed) ([]byte, error) {
+func statementHead(doc mezu.Signed) ([]byte, error) {
 	payload := len(doc.Payload)
 	doc.Payload = nil
 	head, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a document: %w", err)
 	}
-	if len(head) > maxDocumentHead || payload > mezu.MaxSignedPayload {
+	if len(head) > maxStatementHead || payload > mezu.MaxSignedPayload {
 		return nil, fmt.Errorf("encoding a document: a %s of %d + %d bytes is over the limit", doc.Purpose, len(head), payload)
 	}
-	frame := appendHead(make([]byte, 0, headSize+2+len(head)), frameDocument, 2+len(head)+payload)
+	frame := appendHead(make([]byte, 0, headSize+2+len(head)), frameStatement, 2+len(head)+payload)
 	frame = binary.BigEndian.AppendUint16(frame, uint16(len(head)))
 	return append(frame, head...), nil
 }
 
-// decodeDocument reads the payload of DOCUMENT. The document's payload aliases it.
-func decodeDocument(payload []byte) (mezu.Signed, error) {
+// decodeStatement reads the payload of DOCUMENT. The statement's payload aliases it.
+func decodeStatement(payload []byte) (mezu.Signed, error) {
 	var doc mezu.Signed
 	length := int(binary.BigEndian.Uint16(payload))
-	if length > maxDocumentHead || 2+length > len(payload) {
+	if length > maxStatementHead || 2+length > len(payload) {
 		return doc, fmt.Errorf("%w: DOCUMENT with a head of %d bytes", ErrProtocol, length)
 	}
-	if err := decodeTalk(frameDocument, payload[2:2+length], &doc); err != nil {
+	if err := decodeJSON(frameStatement, payload[2:2+length], &doc); err != nil {
 		return doc, err
 	}
 	doc.Payload = payload[2+length:]

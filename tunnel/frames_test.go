@@ -16,11 +16,11 @@ import (
 // a frame, never accepts what the rules forbid, and gives back what was encoded.
 func FuzzReadFrame(f *testing.F) {
 	hello := appendHello(nil, token{1, 2, 3}, 4)
-	doc, err := documentHead(mezu.Signed{Purpose: mezu.PurposeBundle, KeyID: "k", Payload: []byte("{}"), Signature: []byte("s")})
+	doc, err := statementHead(mezu.Signed{Purpose: mezu.PurposeBundle, KeyID: "k", Payload: []byte("{}"), Signature: []byte("s")})
 	if err != nil {
 		f.Fatal(err)
 	}
-	talk, err := appendTalk(nil, frameRegister, register{Protocol: 1, Version: "v", Epoch: 1})
+	talk, err := appendJSON(nil, frameRegister, register{Protocol: 1, Version: "v", Epoch: 1})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func FuzzReadFrame(f *testing.F) {
 		appendEmpty(nil, frameHeartbeat), appendCount(nil, frameWant, 1<<32-1), appendCount(nil, frameMissed, 1),
 		appendNumber(nil, frameCancel, 1<<63), appendAck(nil, mezu.Position{Epoch: 1, Revision: 2}),
 		appendRefused(nil, mezu.Errorf(mezu.CodeInvalid, "no"), time.Second, true),
-		{0xff, 0xff, 0xff, 0xff}, {byte(frameDocument), 0x8f, 0xff, 0xff, 1}, {byte(frameAck), 0, 0}, {},
+		{0xff, 0xff, 0xff, 0xff}, {byte(frameStatement), 0x8f, 0xff, 0xff, 1}, {byte(frameAck), 0, 0}, {},
 	} {
 		f.Add(seed, true)
 		f.Add(seed, false)
@@ -58,8 +58,8 @@ func FuzzReadFrame(f *testing.F) {
 			t.Fatal("a frame does not survive decoding and encoding")
 		}
 		switch kind {
-		case frameDocument:
-			if doc, err := decodeDocument(payload); err == nil && !bytes.HasSuffix(payload, doc.Payload) {
+		case frameStatement:
+			if doc, err := decodeStatement(payload); err == nil && !bytes.HasSuffix(payload, doc.Payload) {
 				t.Fatal("a document's payload is not the frame's")
 			}
 		case frameRefused:
@@ -81,13 +81,13 @@ func FuzzReadFrame(f *testing.F) {
 
 func TestReadPayload_RoomFollowsWhatCame(t *testing.T) {
 	allocated := testing.AllocsPerRun(10, func() {
-		_, err := readPayload(strings.NewReader("few"), nil, maxDocument)
+		_, err := readPayload(strings.NewReader("few"), nil, maxStatement)
 		if err != io.ErrUnexpectedEOF {
 			t.Fatal(err)
 		}
 	})
 	buf := make([]byte, 0, 64)
-	if _, err := readPayload(strings.NewReader("few"), buf, maxDocument); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := readPayload(strings.NewReader("few"), buf, maxStatement); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatal(err)
 	}
 	if allocated > 4 {
@@ -106,25 +106,25 @@ func TestReadPayload_RoomFollowsWhatCame(t *testing.T) {
 func TestDocumentHead_RefusesWhatNoFrameHolds(t *testing.T) {
 	for _, doc := range []mezu.Signed{
 		{Payload: make([]byte, mezu.MaxSignedPayload+1)},
-		{KeyID: strings.Repeat("k", maxDocumentHead)},
+		{KeyID: strings.Repeat("k", maxStatementHead)},
 	} {
-		if _, err := documentHead(doc); err == nil {
+		if _, err := statementHead(doc); err == nil {
 			t.Error("accepted")
 		}
 	}
 	largest := mezu.Signed{Payload: make([]byte, mezu.MaxSignedPayload)}
-	head, err := documentHead(largest)
+	head, err := statementHead(largest)
 	if err != nil {
 		t.Fatal(err)
 	}
 	length := int(binary.BigEndian.Uint32(head)) & 0xffffff
-	if length != len(head)-headSize+mezu.MaxSignedPayload || maxDocument >= 1<<24 {
+	if length != len(head)-headSize+mezu.MaxSignedPayload || maxStatement >= 1<<24 {
 		t.Fatalf("length %d in the header", length)
 	}
 }
 
 func TestRefused_WithoutRoomForItsDetail(t *testing.T) {
-	frame := appendRefused(nil, mezu.Errorf(mezu.CodeInvalid, "%s", strings.Repeat("x", 2*maxTalk)), 0, false)
+	frame := appendRefused(nil, mezu.Errorf(mezu.CodeInvalid, "%s", strings.Repeat("x", 2*maxJSON)), 0, false)
 	e, err := decodeRefused(frame[headSize:])
 	if err != nil || e.Err.Code != mezu.CodeInvalid || e.Err.Detail != "" {
 		t.Fatalf("%+v, %v", e, err)

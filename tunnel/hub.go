@@ -27,10 +27,10 @@ type HubConfig struct {
 	// Now is the clock of Presence.Since. If nil, time.Now.
 	Now    func() time.Time
 	Limits Limits
-	// Documents are the documents that a Warpgate of the environment needs now,
-	// in the order in which it must take them, without revocations. They are sent
-	// at registration. If nil, none.
-	Documents func(environment string) []mezu.Signed
+	// Statements gives what a Warpgate of the environment needs now, in the order in
+	// which it must take them, without revocations. They are sent at registration. If
+	// nil, there are none.
+	Statements func(environment string) []mezu.Signed
 	// Revocations are those that a Warpgate of the environment must have and was not
 	// told yet. They are sent when nothing else waits. If nil, none.
 	Revocations func(environment string, told mezu.Told) Feed
@@ -61,7 +61,7 @@ type Hub struct {
 	log         *slog.Logger
 	now         func() time.Time
 	limits      Limits
-	documents   func(string) []mezu.Signed
+	statements  func(string) []mezu.Signed
 	revocations func(string, mezu.Told) Feed
 	revoked     func(string) bool
 	changed     func(mezu.Presence)
@@ -92,20 +92,20 @@ type Hub struct {
 // 10,000 Warpgates are a steady trickle and not a burst.
 const wheelSlots = 16
 
-// lastWords is how much of a Warpgate is read after the last frame to it, so that
-// the frame arrives: a connection that is closed with something unread is reset.
-const lastWords = 64 << 10
+// maxUnread is how much is still read from a Warpgate after the last frame was sent to it.
+// A connection that is closed while something is unread is reset, and the frame lost.
+const maxUnread = 64 << 10
 
 // group is the sessions of one environment that take exchanges.
 type group struct {
 	sessions []*Session
-	turn     atomic.Uint32 // where Pick begins, so that equals take turns
+	turn     atomic.Uint32 // where PickBut begins, so that equals take turns
 }
 
 // NewHub makes a Hub. It starts nothing.
 func NewHub(c HubConfig) *Hub {
 	h := &Hub{
-		edge: c.Edge, log: c.Log, now: c.Now, limits: c.Limits.orDefaults(), documents: c.Documents, revocations: c.Revocations, revoked: c.Revoked, changed: c.Changed,
+		edge: c.Edge, log: c.Log, now: c.Now, limits: c.Limits.orDefaults(), statements: c.Statements, revocations: c.Revocations, revoked: c.Revoked, changed: c.Changed,
 		quiet:        make(chan struct{}, 1),
 		warpgates:    map[mezu.Identity]*Session{},
 		members:      map[string][]*Session{},
@@ -163,7 +163,7 @@ func (h *Hub) ServeControl(ctx context.Context, conn net.Conn, id mezu.Identity)
 	}
 	s.end(err, nil)
 	s.out.wait()
-	io.Copy(io.Discard, io.LimitReader(conn, lastWords)) // until it hung up, or the farewell is over
+	io.Copy(io.Discard, io.LimitReader(conn, maxUnread)) // until it hung up, or the farewell is over
 	if err = s.reason(); errors.Is(err, errHungUp) {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (h *Hub) adopt(conn net.Conn, id mezu.Identity) error {
 	return s.adopt(conn, number)
 }
 
-// Push sends a document to every Warpgate of the environment, or to all of them if
+// Push sends a statement to every Warpgate of the environment, or to all of them if
 // environment is empty. It does not wait; a Warpgate that doesn't read is cut off
 // and gets everything anew when it comes back.
 func (h *Hub) Push(environment string, doc mezu.Signed) {
@@ -227,8 +227,8 @@ func (h *Hub) Push(environment string, doc mezu.Signed) {
 	}
 }
 
-// Look has the Warpgates of an environment, or all if it is empty, be told of new
-// revocations.
+// Look has new revocations sent to the Warpgates of an environment, or to all if environment
+// is empty.
 func (h *Hub) Look(environment string) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -243,16 +243,16 @@ func (h *Hub) Look(environment string) {
 	}
 }
 
-// revokedFrame is the last word to a Warpgate whose certificate was revoked.
+// revokedFrame tells a Warpgate that its certificate was revoked.
 func revokedFrame() []byte {
 	return appendRefused(nil, mezu.Errorf(mezu.CodeUnauthenticated, "the certificate of this Warpgate was revoked"), 0, false)
 }
 
-// sendable drops documents that no DOCUMENT frame can hold.
+// sendable drops statements that no DOCUMENT frame can hold.
 func (h *Hub) sendable(docs ...mezu.Signed) []mezu.Signed {
 	fit := make([]mezu.Signed, 0, len(docs))
 	for _, doc := range docs {
-		if _, err := documentHead(doc); err != nil {
+		if _, err := statementHead(doc); err != nil {
 			h.log.Error("document not sent to Warpgates", "purpose", doc.Purpose, "error", err)
 			continue
 		}
@@ -268,7 +268,7 @@ func (h *Hub) sendable(docs ...mezu.Signed) []mezu.Signed {
 func (h *Hub) Cut(match func(id mezu.Identity, serial string) bool, why ...mezu.Signed) {
 	var last []byte
 	for _, doc := range h.sendable(why...) {
-		head, _ := documentHead(doc) // sendable has tried
+		head, _ := statementHead(doc) // sendable has tried
 		last = slices.Concat(last, head, doc.Payload)
 	}
 	last = append(last, revokedFrame()...)

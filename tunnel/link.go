@@ -67,12 +67,12 @@ type LinkConfig struct {
 	// cancels the exchange or the registration ends. It waits for the next
 	// exchange for DataIdle at least. Required.
 	Serve func(ctx context.Context, conn net.Conn)
-	// Document takes a document from the edge, one at a time, in order. It may
+	// Statement takes a statement from the edge, one at a time, in order. It may
 	// take its time; exchanges and heartbeats go on. If nil, they are dropped.
-	Document func(doc mezu.Signed)
+	Statement func(doc mezu.Signed)
 	// Told is how far this edge has told of revocations, asked for at each
 	// registration; if nil, of none. Current is told how far it has, after the
-	// documents that came before; if nil, nobody is.
+	// statements that came before; if nil, nobody is.
 	Told    func() mezu.Told
 	Current func(mezu.Told)
 	// Applied is the position of the bundle in force, told at registration. If
@@ -96,7 +96,7 @@ type Link struct {
 	cfg LinkConfig
 	log *slog.Logger
 
-	documents sync.Mutex // one at a time, over all registrations
+	statements sync.Mutex // held while one is taken, of whichever registration
 	// shaking holds one for each data connection that shakes hands.
 	shaking chan struct{}
 	running sync.WaitGroup
@@ -247,8 +247,8 @@ func (l *Link) add(r *registration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.live = append(l.live, r)
-	if over := len(l.live) - 1 - maxLingering; over > 0 {
-		for _, old := range l.live[:over] {
+	if surplus := len(l.live) - 1 - maxLingering; surplus > 0 {
+		for _, old := range l.live[:surplus] {
 			old.end(ErrDraining)
 		}
 	}
@@ -391,7 +391,7 @@ func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, er
 	l.mu.Lock()
 	reg.Draining = l.draining
 	l.mu.Unlock()
-	frame, err := appendTalk(nil, frameRegister, reg)
+	frame, err := appendJSON(nil, frameRegister, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -415,7 +415,7 @@ func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, er
 		return nil, fmt.Errorf("%w: %v before WELCOME", ErrProtocol, t)
 	}
 	var w welcome
-	if err := decodeTalk(t, payload, &w); err != nil {
+	if err := decodeJSON(t, payload, &w); err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Time{})

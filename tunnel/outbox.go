@@ -17,24 +17,24 @@ const (
 	// maxSmall bounds the small frames that wait to be sent: 20,000 CANCELs,
 	// more than the connections that there can be.
 	maxSmall = 256 << 10
-	// maxDocuments and maxDocumentBytes bound the documents that wait. They lie
+	// maxStatements and maxStatementBytes bound the statements that wait. They lie
 	// in memory once, however many sessions send them.
-	maxDocuments     = 1024
-	maxDocumentBytes = 64 << 20
-	// window is how many revocations may be under way to a Warpgate that says how
-	// many it took: what is under way lies before everything else that it is told,
-	// and each costs it a signature's verification, so these some 50 ms.
+	maxStatements     = 1024
+	maxStatementBytes = 64 << 20
+	// window is how many revocations may be under way to a Warpgate that says how many it
+	// took. All that it is told later waits behind them. To verify the signatures of so many
+	// takes it some 50 ms.
 	window = 1024
 	// revocationBatch is how many revocations are written at once: some 64 KiB.
 	revocationBatch = 128
-	// writeStep is how much of a document must leave within the patience of the
+	// writeStep is how much of a statement must leave within the patience of the
 	// outbox: with 12 s of it, a peer below 5 KiB/s is too slow.
 	writeStep = 64 << 10
 )
 
-// outbox is what one end still has to send on a control connection. Senders never
-// block: what they add is written by a goroutine that exists only while there is
-// something to write. Small frames overtake documents.
+// outbox is what one end still has to send on a control connection. Adding to it never
+// blocks: a goroutine writes, which exists only while there is something to write. Small
+// frames are sent before statements.
 type outbox struct {
 	conn net.Conn
 	// patience is the deadline of each write.
@@ -61,18 +61,18 @@ type outbox struct {
 	idle    []net.Conn // connections that are to be closed politely
 	final   []byte
 	writer  sync.WaitGroup
-	over    chan struct{} // closed by finish
+	ended   chan struct{} // closed by finish
 }
 
 // newOutbox makes an outbox. A held one writes nothing before start.
 func newOutbox(conn net.Conn, patience time.Duration, held bool, broken func(error)) *outbox {
-	return &outbox{conn: conn, patience: patience, held: held, broken: broken, over: make(chan struct{})}
+	return &outbox{conn: conn, patience: patience, held: held, broken: broken, ended: make(chan struct{})}
 }
 
-// start writes first, then docs, and from then on whatever was and will be added, and
-// what feed has when there is nothing else: revocations wait where they lie, so that their
-// number is no backlog. If counted, the peer tells how many it took. A document of docs
-// whose successor waits already is left out.
+// start has first written, then docs, then whatever was and will be added. When nothing else
+// is left, revocations are taken from feed: they wait where the feed keeps them, and take no
+// memory here however many they are. If counted, the peer tells how many it took. A statement
+// of docs is left out if its successor waits already.
 func (o *outbox) start(first []byte, docs []mezu.Signed, feed Feed, counted bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -169,7 +169,7 @@ func (o *outbox) polite(idle ...net.Conn) {
 	o.wake()
 }
 
-// push adds a document.
+// push adds a statement.
 func (o *outbox) push(doc mezu.Signed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -193,7 +193,7 @@ func (o *outbox) append(doc mezu.Signed) {
 			return false
 		})
 	}
-	if len(o.docs) >= maxDocuments || o.bytes+len(doc.Payload) > maxDocumentBytes {
+	if len(o.docs) >= maxStatements || o.bytes+len(doc.Payload) > maxStatementBytes {
 		o.overrun()
 		return
 	}
@@ -225,12 +225,12 @@ func (o *outbox) finish(final []byte) {
 		o.conn.SetDeadline(time.Now().Add(farewell))
 	}
 	o.wake()
-	close(o.over)
+	close(o.ended)
 }
 
 // wait returns when the outbox was finished and nothing is being written any more.
 func (o *outbox) wait() {
-	<-o.over
+	<-o.ended
 	o.writer.Wait()
 }
 
@@ -249,7 +249,7 @@ func (o *outbox) writeOut() {
 	}
 }
 
-// writeSome writes the small frames, then one document or some revocations, and reports
+// writeSome writes the small frames, then one statement or some revocations, and reports
 // whether there may be more.
 func (o *outbox) writeSome() bool {
 	o.mu.Lock()
@@ -274,8 +274,8 @@ func (o *outbox) writeSome() bool {
 		o.missed = 0
 	}
 	var doc mezu.Signed
-	document := len(o.docs) > 0
-	if document {
+	statement := len(o.docs) > 0
+	if statement {
 		doc = o.docs[0]
 		o.docs = slices.Delete(o.docs, 0, 1)
 		o.bytes -= len(doc.Payload)
@@ -284,10 +284,10 @@ func (o *outbox) writeSome() bool {
 	if o.counted {
 		room = min(room, o.credit)
 	}
-	if document || !o.due || room == 0 {
+	if statement || !o.due || room == 0 {
 		feed = nil
 	}
-	if len(small) == 0 && len(idle) == 0 && !document && feed == nil && !slow {
+	if len(small) == 0 && len(idle) == 0 && !statement && feed == nil && !slow {
 		o.docs, o.writing = nil, false
 		o.mu.Unlock()
 		return false
@@ -296,13 +296,13 @@ func (o *outbox) writeSome() bool {
 
 	var err error
 	if slow {
-		err = fmt.Errorf("%w: more than %d bytes or %d documents wait", ErrSlow, maxSmall, maxDocuments)
+		err = fmt.Errorf("%w: more than %d bytes or %d documents wait", ErrSlow, maxSmall, maxStatements)
 	}
 	if err == nil {
 		err = o.write(small)
 	}
-	if err == nil && document {
-		err = o.writeDocument(doc)
+	if err == nil && statement {
+		err = o.writeStatement(doc)
 	}
 	if err == nil && feed != nil {
 		err = o.writeRevocations(feed, room)
@@ -326,7 +326,7 @@ func (o *outbox) writeRevocations(feed Feed, n int) error {
 	}
 	var frames []byte
 	for _, doc := range docs {
-		head, err := documentHead(doc)
+		head, err := statementHead(doc)
 		if err != nil {
 			return err
 		}
@@ -362,10 +362,10 @@ func (o *outbox) awaitRead(d time.Duration) {
 	}
 }
 
-// writeDocument writes one DOCUMENT frame. A document over the limits is an error
+// writeStatement writes one DOCUMENT frame. A statement over the limits is an error
 // of this side and reported as such.
-func (o *outbox) writeDocument(doc mezu.Signed) error {
-	head, err := documentHead(doc)
+func (o *outbox) writeStatement(doc mezu.Signed) error {
+	head, err := statementHead(doc)
 	if err != nil {
 		return err
 	}
@@ -411,7 +411,7 @@ func (o *outbox) write(b []byte) error {
 func (o *outbox) closeIdle(idle []net.Conn) {
 	for _, c := range idle {
 		select {
-		case <-o.over:
+		case <-o.ended:
 			abort(c)
 		default:
 			c.Close()

@@ -57,7 +57,7 @@ func (c *Conn) Release() {
 	if s.retired {
 		delete(s.open, c.number)
 		s.out.polite(c.Conn)
-		s.settle()
+		s.updateLoad()
 		s.drained()
 		return
 	}
@@ -65,7 +65,7 @@ func (c *Conn) Release() {
 	c.used = s.hub.step.Load()
 	s.idle = append(s.idle, c)
 	s.serveWaiters()
-	s.settle()
+	s.updateLoad()
 }
 
 // Close is Discard.
@@ -74,9 +74,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Discard closes the connection because its exchange can't or must not be
-// finished. The Warpgate is told on the control connection, since what it does for
-// the exchange may not involve the connection.
+// Discard closes the connection because its exchange can't or must not be finished. The
+// Warpgate is told on the control connection, too: while it waits for its workload it may
+// not look at the data connection.
 func (c *Conn) Discard() {
 	s := c.session
 	s.mu.Lock()
@@ -94,15 +94,15 @@ func (s *Session) discard(c *Conn) {
 		s.out.send(appendNumber(nil, frameCancel, c.number))
 		s.drained()
 		s.serveWaiters()
-		s.settle()
+		s.updateLoad()
 		s.refill()
 	}
 }
 
-// Checkout takes a connection for one exchange of a client: the one released last, or
-// else it waits for one, up to Limits.Wait. Of those that wait comes first whose
-// address holds fewest. The error wraps ErrOverloaded when there is no room, ErrGone
-// when another session should be tried, or is ctx's.
+// Checkout takes a connection for one exchange of a client: the one released last. If none
+// is free it waits for one, up to Limits.Wait. Of those that wait, the one whose address
+// holds fewest connections comes first. The error wraps ErrOverloaded if there is no room,
+// and ErrGone if another session should be tried; else it is ctx's.
 func (s *Session) Checkout(ctx context.Context, client Address) (*Conn, error) {
 	s.mu.Lock()
 	if s.why != nil || s.retired {
@@ -114,7 +114,7 @@ func (s *Session) Checkout(ctx context.Context, client Address) (*Conn, error) {
 		s.mu.Unlock()
 		return c, nil
 	}
-	s.stir()
+	s.noteBegin()
 	if s.leaving && len(s.open) == 0 {
 		s.mu.Unlock()
 		return nil, ErrGone
@@ -125,7 +125,7 @@ func (s *Session) Checkout(ctx context.Context, client Address) (*Conn, error) {
 		s.mu.Unlock()
 		return nil, ErrOverloaded
 	}
-	s.settle()
+	s.updateLoad()
 	s.refill()
 	s.mu.Unlock()
 	return s.await(ctx, w)
@@ -148,10 +148,10 @@ func (s *Session) takeWarmest(h *holder) *Conn {
 	if len(s.idle) == 0 || !s.mayTake(h) {
 		return nil
 	}
-	s.stir()
+	s.noteBegin()
 	c := s.popIdle()
 	s.hold(h, c)
-	s.settle()
+	s.updateLoad()
 	s.refill()
 	return c
 }
@@ -200,7 +200,7 @@ func (s *Session) giveUp(ctx context.Context, w *waiter) (*Conn, error) {
 		s.mu.Unlock()
 		return given(<-w.conn)
 	}
-	s.settle()
+	s.updateLoad()
 	dead := len(s.open) == 0
 	s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -248,12 +248,12 @@ func (s *Session) adopt(conn net.Conn, number uint64) error {
 	c.used = s.hub.step.Load()
 	s.idle = append(s.idle, c)
 	s.serveWaiters()
-	s.settle()
+	s.updateLoad()
 	return nil
 }
 
-// missed notes that n wanted connections won't come. Whether to ask again is left
-// to the next exchange or heartbeat, unless somebody waits.
+// missed notes that n wanted connections won't come. The next exchange or heartbeat decides
+// whether to ask again. If somebody waits, that is decided at once.
 func (s *Session) missed(n uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,12 +289,12 @@ func (s *Session) drop(c *Conn) {
 		s.idle = slices.Delete(s.idle, i, i+1)
 	}
 	delete(s.open, c.number)
-	s.settle()
+	s.updateLoad()
 }
 
-// settle brings load up to date, and tells a draining hub of the last exchange.
+// updateLoad brings load up to date, and tells a draining hub of the last exchange.
 // The lock is held.
-func (s *Session) settle() {
+func (s *Session) updateLoad() {
 	load := int64(s.inUse + s.queued)
 	quiet := load == 0
 	if !s.proven {
@@ -306,46 +306,46 @@ func (s *Session) settle() {
 	}
 }
 
-// stir notes that an exchange begins. The lock is held.
-func (s *Session) stir() {
+// noteBegin notes that an exchange begins. The lock is held.
+func (s *Session) noteBegin() {
 	step := s.hub.step.Load()
-	if step != s.stirred {
+	if step != s.lastBegin {
 		s.before = s.level
-		if s.level = s.inUse; step > s.stirred+1 {
+		if s.level = s.inUse; step > s.lastBegin+1 {
 			s.before = s.level // nothing began in the step before
 		}
 	}
-	s.lively = step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
-	s.stirred = step
+	s.active = step-s.lastBegin < s.hub.steps(s.hub.limits.SurplusIdle)
+	s.lastBegin = step
 }
 
-// lowWater is how many idle connections are to be warm: one at rest, because most
-// Warpgates of an edge do nothing most of the time. The lock is held.
+// lowWater is how many idle connections are kept. A Warpgate at rest keeps one, because
+// most Warpgates of an edge do nothing most of the time. The lock is held.
 func (s *Session) lowWater() int {
 	least := 1
-	if s.lively {
+	if s.active {
 		least = s.hub.limits.LowWater
 	}
 	return min(max(least, s.inUse/8), s.hub.limits.HighWater)
 }
 
-// rise is by how many more exchanges are under way than when the step before the present
-// one began. The lock is held.
+// rise is by how many exchanges the load has grown since the step before the present one
+// began. The lock is held.
 func (s *Session) rise() int {
 	switch step := s.hub.step.Load(); {
-	case step > s.stirred+1:
+	case step > s.lastBegin+1:
 		return 0
-	case step == s.stirred+1:
+	case step == s.lastBegin+1:
 		return s.inUse - s.level
 	}
 	return s.inUse - s.before
 }
 
-// refill asks for connections if too few are idle or on their way: for what is
-// missing or a quarter of what the load rose by, whichever is more, since load that rises
-// goes on rising. What stands doesn't count: beside thousands of slow exchanges each
-// handful of quick ones asked for as many handshakes as a quarter of those, and waited
-// behind them. The lock is held.
+// refill asks for connections if too few are idle or on their way. It asks for as many as
+// are missing, or for a quarter of what the load rose by if that is more, because a load
+// that rises goes on rising. The load that there was before doesn't count: with thousands of
+// slow exchanges under way, a quarter of it would be asked for with every handful of quick
+// ones, which would then wait behind all those handshakes. The lock is held.
 func (s *Session) refill() {
 	missing := s.queued + s.lowWater() - len(s.idle) - s.wanted
 	if missing <= 0 || s.retired || s.leaving {

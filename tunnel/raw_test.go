@@ -29,7 +29,7 @@ const (
 	closed    = 0x08
 	drain     = 0x09
 	drained   = 0x0a
-	document  = 0x0b
+	statement = 0x0b
 	ack       = 0x0c
 	hello     = 0x0d
 	current   = 0x0e

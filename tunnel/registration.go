@@ -24,9 +24,9 @@ const (
 	// roomPause is how long a Warpgate without room for more connections waits before
 	// it says so: the edge asks again at once while somebody waits for one.
 	roomPause = 250 * time.Millisecond
-	// waitingDocuments is how many documents are read ahead of the one being
+	// waitingStatements is how many statements are read ahead of the one being
 	// taken; then the edge has to wait.
-	waitingDocuments = 2
+	waitingStatements = 2
 	// takenStep is how many revocations one TAKEN speaks of: a quarter of what may
 	// be under way.
 	takenStep = window / 4
@@ -67,8 +67,8 @@ type registration struct {
 
 // news is a DOCUMENT, or a CURRENT that came after it.
 type news struct {
-	document []byte
-	current  mezu.Told
+	statement []byte
+	current   mezu.Told
 }
 
 // dataConn is a data connection at the Warpgate's end.
@@ -107,13 +107,13 @@ func milliseconds(n int64) time.Duration {
 // run serves the registration until it ends, and returns when everything that it
 // started has.
 func (r *registration) run() {
-	documents := make(chan news, waitingDocuments)
+	statements := make(chan news, waitingStatements)
 	r.tasks.Go(r.closeAtEnd)
 	r.tasks.Go(r.sendHeartbeats)
 	taken := make(chan struct{})
-	r.tasks.Go(func() { defer close(taken); r.takeDocuments(documents) })
-	err := r.read(documents)
-	close(documents)
+	r.tasks.Go(func() { defer close(taken); r.takeStatements(statements) })
+	err := r.read(statements)
+	close(statements)
 	if errors.As(err, new(*RefusedError)) {
 		<-taken // what came before the refusal may be the reason
 	}
@@ -155,30 +155,30 @@ func (r *registration) sendHeartbeats() {
 	}
 }
 
-// takeDocuments gives documents to the Link's owner, in order.
-func (r *registration) takeDocuments(documents <-chan news) {
+// takeStatements gives statements to the Link's owner, in order.
+func (r *registration) takeStatements(statements <-chan news) {
 	revocations := 0
-	for n := range documents {
+	for n := range statements {
 		if r.ctx.Err() != nil {
 			continue
 		}
-		if n.document == nil {
+		if n.statement == nil {
 			if r.link.cfg.Current != nil {
-				r.link.documents.Lock()
+				r.link.statements.Lock()
 				r.link.cfg.Current(n.current)
-				r.link.documents.Unlock()
+				r.link.statements.Unlock()
 			}
 			continue
 		}
-		doc, err := decodeDocument(n.document)
+		doc, err := decodeStatement(n.statement)
 		if err != nil {
 			r.end(err)
 			continue
 		}
-		if r.link.cfg.Document != nil {
-			r.link.documents.Lock()
-			r.link.cfg.Document(doc)
-			r.link.documents.Unlock()
+		if r.link.cfg.Statement != nil {
+			r.link.statements.Lock()
+			r.link.cfg.Statement(doc)
+			r.link.statements.Unlock()
 		}
 		if doc.Purpose != mezu.PurposeRevocation || !r.counted {
 			continue
@@ -200,7 +200,7 @@ func (r *registration) Read(b []byte) (int, error) {
 }
 
 // read reads the control connection until it ends, and says why.
-func (r *registration) read(documents chan<- news) error {
+func (r *registration) read(statements chan<- news) error {
 	buf := make([]byte, 64)
 	for {
 		t, payload, err := readFrame(r, edgeSide, buf)
@@ -212,9 +212,9 @@ func (r *registration) read(documents chan<- news) error {
 		}
 		var n news
 		switch t {
-		case frameDocument:
-			if n.document = payload; len(payload) <= cap(buf) {
-				n.document = append([]byte(nil), payload...)
+		case frameStatement:
+			if n.statement = payload; len(payload) <= cap(buf) {
+				n.statement = append([]byte(nil), payload...)
 			}
 		case frameCurrent:
 			n.current = decodeCurrent(payload)
@@ -225,7 +225,7 @@ func (r *registration) read(documents chan<- news) error {
 			continue
 		}
 		select {
-		case documents <- n:
+		case statements <- n:
 		case <-r.ctx.Done():
 			return context.Cause(r.ctx)
 		}
@@ -256,8 +256,8 @@ func (r *registration) take(t frameType, payload []byte) error {
 	return nil
 }
 
-// want begins to dial n more data connections, as far as the limits allow. What is
-// over them is reported as missed.
+// want begins to dial n more data connections, as far as the limits allow. Those beyond the
+// limits are reported as missed.
 func (r *registration) want(n uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,8 +265,8 @@ func (r *registration) want(n uint32) {
 	if !r.leaving && !r.retired && !r.ended {
 		take = max(0, int(min(int64(n), int64(r.limit-len(r.open)-r.dialing-r.pending))))
 	}
-	if over := int64(n) - int64(take); over > 0 {
-		r.out.miss(over)
+	if beyond := int64(n) - int64(take); beyond > 0 {
+		r.out.miss(beyond)
 	}
 	room := r.link.cfg.Room.take(take)
 	r.pending += room

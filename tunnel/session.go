@@ -36,26 +36,26 @@ type Session struct {
 	since            time.Time
 	slot             int // of the hub's wheel, guarded by the hub
 
-	// load is what Pick compares: exchanges under way and waiting, and a heavy
+	// load is what PickBut compares: exchanges under way and waiting, and a heavy
 	// extra as long as there was no data connection.
 	load   atomic.Int64
 	frames atomic.Int64 // since the last heartbeat
 
-	mu       sync.Mutex
-	applied  mezu.Position
-	why      error // of the end; not nil once ended
-	retired  bool  // the Warpgate drains: no new exchanges
-	leaving  bool  // the edge drains: no new connections
-	proven   bool  // had a data connection
-	idle     []*Conn
-	open     map[uint64]*Conn
-	inUse    int
-	wanted   int
-	wantedAt int64 // step of the last WANT
-	stirred  int64 // step of the last exchange's beginning
-	level    int   // exchanges under way when that step began
-	before   int   // and when the step before it did
-	lively   bool  // that came less than Limits.SurplusIdle after the one before, and ago
+	mu        sync.Mutex
+	applied   mezu.Position
+	why       error // of the end; not nil once ended
+	retired   bool  // the Warpgate drains: no new exchanges
+	leaving   bool  // the edge drains: no new connections
+	proven    bool  // had a data connection
+	idle      []*Conn
+	open      map[uint64]*Conn
+	inUse     int
+	wanted    int
+	wantedAt  int64 // step of the last WANT
+	lastBegin int64 // step at which the last exchange began
+	level     int   // exchanges under way when that step began
+	before    int   // exchanges under way when the step before it began
+	active    bool  // exchanges follow one another within Limits.SurplusIdle, the last one too
 
 	limit     int // of data connections, as both ends have it
 	capacity  int // that, or what there is while no more come
@@ -80,8 +80,8 @@ func newSession(h *Hub, conn net.Conn, id mezu.Identity, reg register) *Session 
 		hub: h, id: id, serial: serialOf(conn), token: newToken(), epoch: reg.Epoch,
 		address: addressOf(conn), version: reg.Version, since: h.now(),
 		applied: reg.Applied, retired: reg.Draining, open: map[uint64]*Conn{},
-		stirred: h.step.Load() - h.steps(h.limits.SurplusIdle),
-		limit:   h.limits.MaxConns,
+		lastBegin: h.step.Load() - h.steps(h.limits.SurplusIdle),
+		limit:     h.limits.MaxConns,
 	}
 	if reg.MaxConns > 0 {
 		s.limit = min(s.limit, reg.MaxConns)
@@ -211,7 +211,7 @@ func (s *Session) drainWarpgate() {
 	}
 	s.retired = true
 	s.failWaiters()
-	s.settle()
+	s.updateLoad()
 	s.out.polite(s.takeIdle(len(s.idle))...)
 	s.drained()
 }
@@ -234,8 +234,8 @@ func (s *Session) drainEdge() {
 	s.out.send(appendEmpty(nil, frameDrain))
 }
 
-// beat is the session's part of a turn of the wheel: a heartbeat, the sweep of
-// idle connections, and a look at what was wanted.
+// beat is what a session does once in each turn of the wheel: it sends a heartbeat, closes
+// connections that were idle for too long, and asks anew for those that did not come.
 func (s *Session) beat(step int64) {
 	s.frames.Store(0)
 	s.out.heartbeat()
@@ -244,7 +244,7 @@ func (s *Session) beat(step int64) {
 	if s.why != nil {
 		return
 	}
-	s.lively = s.lively && step-s.stirred < s.hub.steps(s.hub.limits.SurplusIdle)
+	s.active = s.active && step-s.lastBegin < s.hub.steps(s.hub.limits.SurplusIdle)
 	s.out.polite(s.sweep(step)...)
 	s.forgetHolders()
 	s.capacity = s.limit
@@ -255,8 +255,8 @@ func (s *Session) beat(step int64) {
 	s.refill()
 }
 
-// end ends the session for this reason, closing all of its connections, and says
-// final to the Warpgate if it is not empty. Only the first call counts.
+// end ends the session for this reason. It closes all connections, and sends the Warpgate
+// final, unless that is empty. Only the first call counts.
 func (s *Session) end(why error, final []byte) {
 	s.mu.Lock()
 	if s.why != nil {
@@ -267,7 +267,7 @@ func (s *Session) end(why error, final []byte) {
 	open := s.open
 	s.open, s.idle, s.wanted = nil, nil, 0
 	s.failWaiters()
-	s.settle()
+	s.updateLoad()
 	s.mu.Unlock()
 
 	s.hub.remove(s)

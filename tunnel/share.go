@@ -11,28 +11,28 @@ const (
 	// DefaultShare is the part of a Warpgate's data connections, in percent, that
 	// one address holds at most while others wait for one.
 	DefaultShare = 50
-	// aloneShare is that part, in percent, while nobody else waits: nearly all, for
-	// an office or a load balancer is one address to us. What is left over serves
-	// whoever comes next at once.
+	// aloneShare is that part, in percent, while nobody else waits. It is nearly all,
+	// because a company's network or a load balancer is one address to us. What is left
+	// serves the next address at once.
 	aloneShare = 90
 	// spareInUse and spareHeld are the parts of the places that all, and one address, hold
 	// at most while there is plenty of room: a quarter, and a sixteenth.
 	spareInUse, spareHeld = 4, 16
-	// crowd is how many places one address holds before it leaves the last idle
-	// connections to others while more are on their way, and leftIdle is how many those
-	// are. Otherwise a burst of thousands takes each connection as it comes, also those
-	// that others give back, and all others wait for handshakes with it. A page, a script
-	// or a small office stays below it; what is left is half of what is kept idle under
-	// load, so that the rest of that goes to the crowd.
+	// An address that holds crowd places leaves the last leftIdle idle connections to
+	// others while more connections are on their way. Otherwise a burst of thousands would
+	// take each connection as it comes, also those that others give back, and all others
+	// would wait for handshakes with it. A page, a script or a small network stays below
+	// crowd. leftIdle is half of what is kept idle under load: the other half goes to the
+	// burst.
 	crowd, leftIdle = 64, 4
 	// reclaimAfter is how long an exchange waits before its address gets a place that
-	// another holds beyond its share: longer than most exchanges take, so that what
-	// ends by itself is not ended.
+	// another address holds beyond its share. Most exchanges take less, so that they end by
+	// themselves before.
 	reclaimAfter = time.Second
-	// pressure is how long a session heeds the share after somebody had to wait.
+	// pressure is how long addresses are held to their share after somebody had to wait.
 	pressure = 30 * time.Second
-	// idleHolders is how many addresses a session remembers that hold nothing: who
-	// asks again and again is not noted down anew each time.
+	// idleHolders is how many addresses that hold nothing a session remembers. One that
+	// asks again and again costs no new memory each time.
 	idleHolders = 64
 )
 
@@ -54,10 +54,10 @@ func AddressOf(a netip.Addr) Address {
 	return 0
 }
 
-// MayHold reports whether somebody who holds some of what many share may take one
-// more, when free is what nobody holds. His share is in percent of what he and
-// nobody holds, so that however many take all that they may, a part is left for
-// the next. Whoever holds nothing may take the last; others may not.
+// MayHold reports whether a holder of some of what many share may take one more. free is
+// what nobody holds. share is a percentage of free and held together, so that however many
+// holders take all that they may, a part is left for the next one. The last one that is free
+// goes only to a holder of none.
 func MayHold(held, free, share int) bool {
 	switch {
 	case free <= 0:
@@ -199,15 +199,16 @@ func (s *Session) mayHold(h *holder) bool {
 	return h.held < s.share() || !s.pressed()
 }
 
-// mayTake reports whether h may have one of the idle connections now, or leaves it to
-// others because more are on their way. The lock is held.
+// mayTake reports whether h may have one of the idle connections now. If h holds many and
+// more connections are on their way, it may not: others get it. The lock is held.
 func (s *Session) mayTake(h *holder) bool {
 	return s.mayHold(h) && (h.held < crowd || len(s.idle) > leftIdle || s.wanted == 0)
 }
 
 // Spare reports whether there is plenty of room: most places are free, and the address
-// holds few of them. Whoever waits counts as if it held one: a burst finds no more room
-// than those that come one by one. What need not hold one yet may take it then.
+// holds few of them. An exchange that waits counts as one that holds a place, so that a burst
+// finds no more room than exchanges that come one by one. With plenty of room, an exchange
+// may take a connection before it needs one.
 func (s *Session) Spare(client Address) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,9 +283,9 @@ func (s *Session) failWaiters() {
 	s.waiting, s.queued = s.waiting[:0], 0
 }
 
-// reclaim is for w, which has waited for a while because of what others hold: it notes
-// the pressure, and where one address holds more than its share, it ends the newest of
-// that one's exchanges in favour of those that wait. The lock is held.
+// reclaim is called for w when it has waited for a while. If it waits because of what others
+// hold, every address is held to its share for some time. If one address holds more than
+// that now, its newest exchanges are ended, as many as others wait for. The lock is held.
 func (s *Session) reclaim(w *waiter) {
 	if s.mayHold(w.holder) {
 		return // it waits for one that is on its way
@@ -303,9 +304,9 @@ func (s *Session) reclaim(w *waiter) {
 		return
 	}
 	s.pressedAt = max(step, 1)
-	over := most.held - s.share()
-	for c := most.newest; c != nil && over > 0 && s.reclaiming < s.queued-most.queue.length; c = c.older {
-		over--
+	beyond := most.held - s.share()
+	for c := most.newest; c != nil && beyond > 0 && s.reclaiming < s.queued-most.queue.length; c = c.older {
+		beyond--
 		if !c.reclaimed.Swap(true) {
 			s.reclaiming++
 			s.hub.reclaimed.Add(1)

@@ -178,17 +178,17 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // rawConn is the socket, below TLS and whatever else.
 func rawConn(c net.Conn) net.Conn {
 	for {
-		over, ok := c.(interface{ NetConn() net.Conn })
+		outer, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
 			return c
 		}
-		c = over.NetConn()
+		c = outer.NetConn()
 	}
 }
 
-// abort closes c without TLS's farewell, which could block for seconds on a peer
-// that reads nothing. The peer sees a connection that broke, as it should. What lies
-// between TLS and the socket may count connections, and is told.
+// abort closes c without TLS's close_notify, which could block for seconds on a peer that
+// reads nothing. The peer sees a connection that broke, as it should. It closes what TLS
+// runs on, and not the socket itself, because that may count connections.
 func abort(c net.Conn) {
 	if secure, ok := c.(*tls.Conn); ok {
 		c = secure.NetConn()

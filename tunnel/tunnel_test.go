@@ -131,7 +131,7 @@ func TestHub_PickSpreadsAndLeavesOut(t *testing.T) {
 	}
 }
 
-// signed makes a document; the tunnel looks into none.
+// signed makes a statement; the tunnel looks into none.
 func signed(purpose mezu.Purpose, payload string) mezu.Signed {
 	return mezu.Signed{Purpose: purpose, KeyID: "key", Payload: []byte(payload), Signature: []byte("signature")}
 }
@@ -142,7 +142,7 @@ func TestTunnel_DocumentsAndAcknowledgements(t *testing.T) {
 	docs := []mezu.Signed{signed(mezu.PurposeKeyset, "k1"), signed(mezu.PurposeEdges, "e1"), signed(mezu.PurposeBundle, "b1")}
 	e := startEdge(t, ca, "", tunnel.HubConfig{
 		Changed: func(p mezu.Presence) { news <- p },
-		Documents: func(env string) []mezu.Signed {
+		Statements: func(env string) []mezu.Signed {
 			if env != environment {
 				t.Errorf("documents of %q", env)
 			}
@@ -151,8 +151,8 @@ func TestTunnel_DocumentsAndAcknowledgements(t *testing.T) {
 	})
 	got := make(chan mezu.Signed, 100)
 	l := startLink(t, e, newWarpgateID(), tunnel.LinkConfig{
-		Document: func(doc mezu.Signed) { got <- doc },
-		Applied:  func() mezu.Position { return mezu.Position{Epoch: 1, Revision: 2} },
+		Statement: func(doc mezu.Signed) { got <- doc },
+		Applied:   func() mezu.Position { return mezu.Position{Epoch: 1, Revision: 2} },
 	})
 	want := func(doc mezu.Signed) {
 		t.Helper()
@@ -345,7 +345,7 @@ func TestHub_CutClosesWhatIsInUse(t *testing.T) {
 	bad, good := newWarpgateID(), newWarpgateID()
 	cert := ca.issue(t, bad)
 	told := make(chan mezu.Signed, 1)
-	l := startLink(t, e, bad, tunnel.LinkConfig{TLS: ca.clientTLS(cert), Document: func(doc mezu.Signed) { told <- doc }})
+	l := startLink(t, e, bad, tunnel.LinkConfig{TLS: ca.clientTLS(cert), Statement: func(doc mezu.Signed) { told <- doc }})
 	s := e.session()
 	startLink(t, e, good, tunnel.LinkConfig{})
 	eventually(t, "two sessions", func() bool { return e.sessions() == 2 })

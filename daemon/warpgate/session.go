@@ -157,20 +157,20 @@ func (l *link) next() *tunnel.Link {
 		configs[protocol] = g.state.Anchor().EdgeTLS(g.certificate, l.edge.ID, protocol)
 	}
 	t := tunnel.NewLink(tunnel.LinkConfig{
-		Edge:     l.edge,
-		Dial:     l.s.dialer.DialContext,
-		TLS:      func(protocol string) *tls.Config { return configs[protocol] },
-		Epoch:    g.state.Epoch,
-		Version:  g.cfg.Version,
-		Serve:    l.s.server.ServeConn,
-		Document: l.document,
-		Told:     func() mezu.Told { return g.state.Told(l.edge.ID) },
-		Current:  l.told,
-		Applied:  g.state.Applied,
-		Room:     g.cfg.Room,
-		State:    l.state,
-		Log:      g.log,
-		Now:      g.now,
+		Edge:      l.edge,
+		Dial:      l.s.dialer.DialContext,
+		TLS:       func(protocol string) *tls.Config { return configs[protocol] },
+		Epoch:     g.state.Epoch,
+		Version:   g.cfg.Version,
+		Serve:     l.s.server.ServeConn,
+		Statement: l.document,
+		Told:      func() mezu.Told { return g.state.Told(l.edge.ID) },
+		Current:   l.told,
+		Applied:   g.state.Applied,
+		Room:      g.cfg.Room,
+		State:     l.state,
+		Log:       g.log,
+		Now:       g.now,
 	})
 	l.mu.Lock()
 	l.current = t

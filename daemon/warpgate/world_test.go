@@ -243,7 +243,7 @@ func (w *world) startEdge(ln net.Listener, id string) *edge {
 	e := &edge{info: mezu.EdgeInfo{ID: id, Name: "edge-" + id[len(id)-4:], TunnelAddress: ln.Addr().String()}, ln: ln}
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
-	e.hub = tunnel.NewHub(tunnel.HubConfig{Edge: func() string { return e.info.ID }, Documents: w.documents,
+	e.hub = tunnel.NewHub(tunnel.HubConfig{Edge: func() string { return e.info.ID }, Statements: w.documents,
 		Limits: tunnel.Limits{Heartbeat: 100 * time.Millisecond, Dead: 2 * time.Second, RetryAfter: 10 * time.Millisecond}})
 	cert := w.pair(&mezu.Identity{Role: mezu.PeerEdge, ID: e.info.ID})
 	config := w.anchor.ServerTLS(func() (*tls.Certificate, error) { return cert, nil }, mezu.PeerWarpgate, mezu.ProtocolControl, mezu.ProtocolData)

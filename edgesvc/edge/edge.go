@@ -187,7 +187,7 @@ func (e *Edge) assemble() (err error) {
 	e.hub = tunnel.NewHub(tunnel.HubConfig{
 		Edge: e.member.ID, Log: e.cfg.Log, Now: e.cfg.Now,
 		Limits:      tunnel.Limits{MaxConns: e.cfg.MaxConns, Share: e.cfg.ClientShare},
-		Documents:   e.member.Statements,
+		Statements:  e.member.Statements,
 		Revocations: func(environment string, told mezu.Told) tunnel.Feed { return e.member.Revocations(environment, told) },
 		Revoked:     func(serial string) bool { return e.member.Trust().CertificateRevoked(serial) },
 		Changed:     e.member.PresenceChanged,
