@@ -3,7 +3,7 @@
 //
 // What lives here: writing a file, locking a directory, making a directory, and checking who
 // else could change either. What may not: any format or meaning of the files. It imports the
-// standard library and x/sys only, and everything but the root package may import it.
+// root package and x/sys only, and everything but the root package may import it.
 package atomicfile
 
 import (

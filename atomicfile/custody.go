@@ -1,10 +1,13 @@
 package atomicfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/mezusphere/mezu"
 )
 
 // ExposedError says that somebody other than this process's user and the system's
@@ -36,6 +39,17 @@ func Remedy(err error) string {
 		return e.Remedy
 	}
 	return ""
+}
+
+// UnusableState says, to whoever started a program, why its state directory can't be used.
+// owner is what runs on such directories, as in "stop the other Warpgate".
+func UnusableState(dir, owner string, cause error) error {
+	if errors.Is(cause, ErrLocked) {
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", dir),
+			Hint: "stop the other " + owner + ", or give this one a directory of its own with --state", Cause: cause}
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
+		Hint: cmp.Or(Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
 }
 
 // CheckDir refuses a directory in which anybody but this process's user and root could put

@@ -9,7 +9,6 @@
 package statedir
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,16 +85,8 @@ func Open(cfg Config) (*Dir, error) {
 func (d *Dir) Close() error { return d.lock.Close() }
 
 // Unusable says what is wrong with the directory and what to do about it.
-func (d *Dir) Unusable(cause error) error { return Unusable(d.cfg.Path, d.cfg.Owner, cause) }
-
-// Unusable is Dir.Unusable for a directory that isn't open.
-func Unusable(path, owner string, cause error) error {
-	if errors.Is(cause, atomicfile.ErrLocked) {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", path),
-			Hint: "stop the other " + owner + ", or give this one a directory of its own with --state", Cause: cause}
-	}
-	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
+func (d *Dir) Unusable(cause error) error {
+	return atomicfile.UnusableState(d.cfg.Path, d.cfg.Owner, cause)
 }
 
 // Path is where a file lies.

@@ -16,7 +16,6 @@ package state
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -248,12 +247,7 @@ func (s *State) ForgetBootstrap() {
 
 // unusable says what is wrong with the state directory.
 func (s *State) unusable(cause error) error {
-	if errors.Is(cause, atomicfile.ErrLocked) {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", s.cfg.Dir),
-			Hint: "stop the other control plane, or give this one a directory of its own with --state", Cause: cause}
-	}
-	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
-		Hint: cmp.Or(atomicfile.Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
+	return atomicfile.UnusableState(s.cfg.Dir, "control plane", cause)
 }
 
 // Exposed adds what to type to an error about a file or directory that others could have
