@@ -171,9 +171,9 @@ func (s *State) load() error {
 	return nil
 }
 
-// openRevocations opens the log of revocations for an anchor. anew removes the one that is
+// openRevocations opens the log of revocations for an anchor. fresh removes the one that is
 // there, because it was another anchor's. s.mu is held or s is not shared yet.
-func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
+func (s *State) openRevocations(anchor *trust.Anchor, fresh bool) error {
 	path := s.files.Path(fileRevocations)
 	if s.revoked != nil {
 		if err := s.revoked.Close(); err != nil {
@@ -181,7 +181,7 @@ func (s *State) openRevocations(anchor *trust.Anchor, anew bool) error {
 		}
 		s.revoked = nil
 	}
-	if anew {
+	if fresh {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the log of revocations: %w", err)
 		}

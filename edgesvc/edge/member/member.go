@@ -134,7 +134,7 @@ func (m *Member) assemble(cfg Config) (err error) {
 		return err
 	}
 	m.reports = report.New(report.Config{
-		Client: m.Identity.Client, Applied: func() mezu.Position { return m.Replica.Settled() }, Presence: cfg.Presence,
+		Client: m.Identity.Client, Applied: func() mezu.Position { return m.Replica.Durable() }, Presence: cfg.Presence,
 		TunnelAddress: cfg.TunnelAddress, PublicAddress: cfg.PublicAddress, Version: cfg.Version, Log: cfg.Log, Now: cfg.Now,
 	})
 	m.Replica = replica.New(replica.Config{
@@ -151,7 +151,7 @@ func (m *Member) assemble(cfg Config) (err error) {
 			m.Identity.CheckRevoked()
 		},
 		OnConnected: m.reports.RequireFull,
-		OnSettled:   m.reports.Poke,
+		OnDurable:   m.reports.Poke,
 	})
 	return nil
 }

@@ -82,7 +82,7 @@ func (r *Replica) Load(dir *statedir.Dir) error {
 		return nil
 	}
 	if !stored.Snapshot {
-		r.state.cursor, r.state.settled = stored.Cursor, stored.Cursor
+		r.state.cursor, r.state.durable = stored.Cursor, stored.Cursor
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func (r *Replica) take(ev api.StreamEvent) error {
 	}
 	incomplete := r.state.incomplete
 	r.mu.Unlock()
-	r.settled()
+	r.noteDurable()
 	if _, after := r.trust().Keyset(); incomplete && after != before {
 		r.rewind()
 		return errNewKeys
@@ -182,7 +182,7 @@ func (r *Replica) reject(ev api.StreamEvent, err error) {
 func (r *Replica) rewind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.cursor, r.state.settled, r.state.dirty = mezu.Position{}, mezu.Position{}, true
+	r.state.cursor, r.state.durable, r.state.dirty = mezu.Position{}, mezu.Position{}, true
 }
 
 // Renewed opens the stream again, under the certificate that the edge has now.

@@ -34,15 +34,16 @@ func (r *Replica) persist(ctx context.Context) {
 			return
 		case <-r.dir.Wake():
 		}
-		for !r.settled() && ctx.Err() == nil {
+		for !r.noteDurable() && ctx.Err() == nil {
 			r.writeWaiting(false)
 		}
 	}
 }
 
-// settled reports whether no file waits for its first write. Then the control plane may
-// be told that what it said so far is in force: a kill would not take it back.
-func (r *Replica) settled() bool {
+// noteDurable notes the cursor as durable and reports true, if no file waits for its first
+// write. The control plane may then be told that what it said so far is in force, since a
+// kill would not undo that.
+func (r *Replica) noteDurable() bool {
 	at := r.applied()
 	if !r.dir.Idle() {
 		return false
@@ -51,11 +52,11 @@ func (r *Replica) settled() bool {
 		return false
 	}
 	r.mu.Lock()
-	changed := r.state.settled != at
-	r.state.settled = at
+	changed := r.state.durable != at
+	r.state.durable = at
 	r.mu.Unlock()
 	if changed {
-		r.cfg.OnSettled()
+		r.cfg.OnDurable()
 	}
 	return true
 }

@@ -65,8 +65,8 @@ type Config struct {
 	OnRevocation func(*mezu.Revocation, mezu.Signed)
 	// OnConnected is called when a stream from the control plane has begun.
 	OnConnected func()
-	// OnSettled is called when Settled has changed.
-	OnSettled func()
+	// OnDurable is called when Durable has changed.
+	OnDurable func()
 }
 
 // Replica is the copy. It is safe for concurrent use.
@@ -107,8 +107,8 @@ type state struct {
 	lost []string
 	// cursor is the position from which the stream resumes, as the control plane said.
 	cursor mezu.Position
-	// settled is the last cursor with every file up to it written, or tried in vain.
-	settled mezu.Position
+	// durable is the last cursor with every file up to it written, or tried in vain.
+	durable mezu.Position
 	// head is the highest position seen.
 	head mezu.Position
 	// incomplete: a statement was lost on disk or rejected. The next start, and the next
@@ -289,11 +289,11 @@ func (r *Replica) Head() mezu.Position {
 	return r.state.head
 }
 
-// Settled is the position up to which the stream is in force and on disk.
-func (r *Replica) Settled() mezu.Position {
+// Durable is the position up to which the stream is in force and on disk.
+func (r *Replica) Durable() mezu.Position {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.state.settled
+	return r.state.durable
 }
 
 // applied is the position up to which the stream has been applied.
