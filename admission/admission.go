@@ -25,24 +25,26 @@ const (
 	// there when everything else is taken.
 	AdminPlaces = 32
 
-	// ownersKept is the part of the places that is kept for owners below their share, and
-	// addressesKept that for addresses below theirs. It is less, because a proxy's
-	// address stands for everybody behind it: one owner there leaves room for the others.
+	// ownersKept is the part of the places that is kept for owners below their share:
+	// a quarter. addressesKept is the part for addresses below theirs: an eighth. That is
+	// less, because a proxy's address stands for everybody behind it.
 	ownersKept, addressesKept = 4, 8
 	// addressShare is the part of the places that one address may hold while they are
 	// scarce: four addresses at least are needed to take them all.
 	addressShare = 4
-	// crowdKept is the part of the places before those kept for other owners that is for
-	// the addresses of an owner that hold less than addressShare of what it has. Without
-	// it one address could end an owner's reach for everybody else.
+	// crowdKept is a part of the places. When no more than that are left before owners are
+	// held to their share, an owner's further places are for those of its addresses that
+	// hold less than addressShare of what it has. Without it one address could take all
+	// that an owner may have, and nobody else would reach the owner.
 	crowdKept = 16
-	// sweepPart is the part of the places that one search for idle connections frees: a
-	// search looks at all connections, and so costs each newcomer a few of them.
+	// sweepPart is the part of the places that one search for idle connections frees. A
+	// search looks at all connections. Because it frees several places, not every new
+	// connection costs a search.
 	sweepPart = 64
-	// barrenPause is how long no one searches again where nothing was idle.
+	// barrenPause is how long there is no other search where few were idle.
 	barrenPause = 100 * time.Millisecond
-	// tellInterval is the least time between two lines in the log: what is told is that
-	// it goes on, and how many it met.
+	// tellInterval is the least time between two lines in the log. Each says how many were
+	// turned away since the one before.
 	tellInterval = time.Minute
 )
 
@@ -61,11 +63,14 @@ type Config struct {
 
 // Table is the places of one kind of connection. It is safe for concurrent use.
 //
-// Whoever comes when no place is free gets that of a connection that waits: first of
-// one that never said anything, the oldest of the address that has most of them; then of
-// those that wait for their next request, the longest of those beyond their share, or
-// else the longest of all. Only if nothing waits is the newcomer refused. So one address
-// may hold all places while nobody else wants one, which is what a proxy needs.
+// When no place is free, a new connection gets the place of one that waits:
+//
+//   - first, of one that never sent anything: the oldest of the address that has most such;
+//   - then, of one that waits for its next request: the one that has waited longest among those
+//     whose address or owner has its share or more, or if there is none, among all.
+//
+// If none waits, the new connection is refused. So one address may hold all places while
+// nobody else wants one, which is what a proxy needs.
 type Table struct {
 	cfg     Config
 	refused atomic.Uint64
@@ -198,7 +203,7 @@ func (t *Table) room(from netip.Prefix, owner *holder) (victims []*Conn, ok bool
 		return victims, len(victims) > 0
 	}
 	for _, h := range []*holder{address, owner} {
-		if h == nil || !t.over(h) {
+		if h == nil || !t.exceeds(h) {
 			continue
 		}
 		own := t.take(h)
@@ -214,8 +219,8 @@ func (t *Table) room(from netip.Prefix, owner *holder) (victims []*Conn, ok bool
 	return victims, len(t.open) < t.cfg.Places
 }
 
-// over reports whether a holder may have no further place. The lock is held.
-func (t *Table) over(h *holder) bool {
+// exceeds reports whether a holder may have no further place. The lock is held.
+func (t *Table) exceeds(h *holder) bool {
 	return h.share > 0 && h.places >= h.share && len(t.open) >= h.scarce
 }
 
@@ -244,7 +249,7 @@ func (t *Table) takeAny() []*Conn {
 		}
 	}
 	anybodys := func(*Conn) bool { return true }
-	beyond := func(c *Conn) bool { return t.over(c.address) || c.owner != nil && t.over(c.owner) }
+	beyond := func(c *Conn) bool { return t.exceeds(c.address) || c.owner != nil && t.exceeds(c.owner) }
 	return t.sweep(&t.everybody, anybodys, beyond)
 }
 
@@ -261,9 +266,9 @@ func (t *Table) takeSilent(h *holder) *Conn {
 	return nil
 }
 
-// sweep frees a part of the places, of those that match and wait, and have waited
-// longest: of those that come first at that moment, or if there are none, of any. Where
-// it found few it isn't done again for a moment. The lock is held.
+// sweep frees a part of the places. It takes them from connections that match and wait, those
+// that have waited longest before others, and only from those that first accepts, if there are
+// any. If it finds few that wait, there is no other search for barrenPause. The lock is held.
 func (t *Table) sweep(h *holder, match, first func(*Conn) bool) (victims []*Conn) {
 	now := time.Now()
 	if now.Before(h.barren) {
@@ -353,7 +358,7 @@ func (t *Table) remove(c *Conn) {
 	c.address, c.owner = nil, nil
 }
 
-// spoke takes c from the silent ones. The lock is held.
+// spoke takes c out of the list of those that never sent anything. The lock is held.
 func (t *Table) spoke(c *Conn) {
 	if c.listed == nil {
 		return

@@ -41,11 +41,11 @@ func Of(c net.Conn) *Conn {
 		if own, ok := c.(*Conn); ok {
 			return own
 		}
-		over, ok := c.(interface{ NetConn() net.Conn })
+		outer, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
 			return nil
 		}
-		c = over.NetConn()
+		c = outer.NetConn()
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *Conn) Begin() bool {
 	return c.state.Load() == busy
 }
 
-// Rest ends what Begin began: the connection waits, and has since its last request came.
+// Rest ends what Begin began: the connection waits, and has waited since its last request came.
 func (c *Conn) Rest(since time.Time) {
 	c.since.Store(since.UnixNano())
 	c.state.CompareAndSwap(busy, idle)
@@ -111,8 +111,7 @@ func (c *Conn) Retire() bool {
 	return true
 }
 
-// Entrust notes that whoever serves the connection ends it in his own way when serving
-// ends.
+// Entrust notes that the server of the connection closes it by itself when it ends.
 func (c *Conn) Entrust() { c.entrusted.Store(true) }
 
 // Entrusted reports whether Entrust was called.

@@ -53,9 +53,10 @@ func overHTTP2(conn net.Conn) bool {
 // connKey is the key of a request's connection in its context.
 type connKey struct{}
 
-// Serve makes a server note which of its connections wait. With HTTP/1.1 a request begins
-// when its head is whole: net/http calls a connection active from the first byte, which
-// would let a slow head hold a place. Its listener is a Listener, or wraps one.
+// Serve makes a server note which of its connections wait. Over HTTP/1.1 a connection counts
+// as waiting until the head of a request has come in full. net/http calls it active from the
+// first byte: a slow head would hold a place. The server's listener is a Listener, or wraps
+// one.
 func Serve(s *http.Server) *http.Server {
 	s.ConnState = Track
 	handler, inner := s.Handler, s.ConnContext

@@ -67,7 +67,7 @@ func Run(a, b End, idle time.Duration) (ab, ba int64, err error) {
 	if other := <-done; err == nil {
 		err = other
 	}
-	p.silence.Over(piping)
+	p.silence.End(piping)
 	if first := p.first.Load(); first != nil {
 		err = first
 	}

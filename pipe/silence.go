@@ -20,10 +20,10 @@ type Phase uint8
 // piping is the one phase of a pipe.
 const piping Phase = 1
 
-// Silence ends what has moved no byte in either direction for some time. A
-// deadline of a connection can't do that: it knows one direction of one hop, and
-// TLS can't go on after a write that ran into one. The zero value watches over
-// nothing. It is safe for concurrent use, and reused by the next exchange.
+// Silence ends what has moved no byte in either direction for some time. A deadline of a
+// connection can't do that: it knows one direction of one connection, and TLS can't go on
+// after a write has run into a deadline. The zero value watches nothing. A Silence is safe
+// for concurrent use, and is used again by the next exchange.
 type Silence struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first use
@@ -34,9 +34,9 @@ type Silence struct {
 	moved atomic.Int64 // when something moved last, nanoseconds since base
 }
 
-// Begin watches over a phase from now on, unless a later one is watched already.
-// end is called once, when nothing has moved for bound, and must make every read
-// and write of the exchange return. It must not wait, nor call Begin or Over.
+// Begin watches a phase from now on, unless a later one is watched already. When nothing has
+// moved for bound, end is called, once. It must make every read and write of the exchange
+// return, must not wait, and must not call Begin or End.
 func (s *Silence) Begin(phase Phase, bound time.Duration, end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,9 +56,9 @@ func (s *Silence) Begin(phase Phase, bound time.Duration, end func()) {
 // Moved notes that something moved. Whoever calls it has called Begin before.
 func (s *Silence) Moved() { s.moved.Store(int64(time.Since(s.base))) }
 
-// Over ends the watch over a phase, if that is what is watched. Its end is not
-// called after Over has returned.
-func (s *Silence) Over(phase Phase) {
+// End ends the watch of a phase, if that is the one that is watched. After it the end that
+// Begin was given is not called any more.
+func (s *Silence) End(phase Phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase == phase {

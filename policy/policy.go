@@ -68,7 +68,7 @@ func (d Decision) Allowed() bool { return d.Code == "" && d.Answer == nil }
 // prefix route allows.
 func (t *Table) Decide(r *Request) Decision { return t.decide(r, nil) }
 
-// decide is Decide and Explain in one, so that they can't differ. tr may be nil.
+// decide is both Decide and Explain, so that they can't differ. tr may be nil.
 func (t *Table) decide(r *Request, tr *trace) Decision {
 	switch {
 	case t.bundle.Removed:
@@ -95,8 +95,8 @@ func (t *Table) decide(r *Request, tr *trace) Decision {
 	return d
 }
 
-// judge applies the chosen route's rules, in the order that tells a stranger
-// least.
+// judge applies the chosen route's rules, in the order in which a stranger learns least from
+// the answer.
 func (t *Table) judge(route *Route, r *Request) Decision {
 	switch {
 	case route.Closed != "":

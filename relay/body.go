@@ -9,7 +9,7 @@ import (
 )
 
 // Body reads the body of the message whose head was read last from a Reader.
-// Read returns io.EOF only when the body is whole; a body that is cut short or
+// Next returns io.EOF only at the end that the framing says. A body that is cut short or
 // framed wrongly gives another error, so that nobody finishes it by mistake.
 type Body struct {
 	r        *Reader
@@ -21,8 +21,8 @@ type Body struct {
 	overhead int64 // bytes of chunk lines
 	data     int64 // bytes of body
 	limit    int64 // 0 = none
-	start    int   // where the body begins in the Reader's buffer, if whole
-	whole    bool  // all of it was buffered when reading began
+	start    int   // where the body begins in the Reader's buffer, if buffered
+	buffered bool  // all of it was buffered when reading began
 	trailer  []Field
 	big      *[]byte
 }
@@ -60,7 +60,7 @@ func (b *Body) Rewind() bool {
 		return false
 	case b.data == 0 && !b.started:
 		return true
-	case !b.whole:
+	case !b.buffered:
 		return false
 	}
 	b.r.r, b.left = b.start, b.left+b.data
@@ -93,7 +93,7 @@ func (b *Body) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	if b.framing == Length && b.data == 0 {
-		b.start, b.whole = b.r.r, b.Complete()
+		b.start, b.buffered = b.r.r, b.Complete()
 	}
 	if b.framing == Chunked && b.left == 0 {
 		if err := b.nextChunk(); err != nil {
@@ -126,9 +126,9 @@ func (b *Body) Next() ([]byte, error) {
 	return p, nil
 }
 
-// piece returns between 1 and left bytes. Waiting happens in the Reader's small
-// buffer; only when a read fills it, or a big one was filled before, is a big
-// buffer borrowed.
+// piece returns between 1 and left bytes. While it waits it has the Reader's small buffer
+// alone. It borrows a big one when a read has filled the small one, and keeps it as long as
+// data comes in big pieces.
 func (b *Body) piece() ([]byte, error) {
 	r := b.r
 	if r.r == r.w {

@@ -36,11 +36,11 @@ type Client struct {
 
 	names  Names       // of the requests so far
 	held   Held        // of the body, if it is held
-	typed  bool        // that was sent
+	typed  bool        // the typed head of the present response was sent
 	chunks bool        // a response in chunks has begun
 	shut   atomic.Bool // the body can't be read any more
 	ahead  chan struct{}
-	blind  bool // the watch under way doesn't look
+	blind  bool // the watch under way reads nothing: whoever reads the body notices the end
 }
 
 // Reset begins to serve a connection with these bounds on reads and writes.
@@ -68,10 +68,10 @@ func (c *Client) Await(wait time.Duration) error {
 // errSlowHead is the answer to a head that does not come to its end in time.
 var errSlowHead = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the request head came too slowly"}
 
-// ReadRequest reads the head of a request that has begun to come, within a bound of the
-// whole of it, and brings it into its canonical form. whole says that all of the head was
-// read: only then may the connection go on after an error.
-func (c *Client) ReadRequest(req *Request, within time.Duration) (whole bool, err error) {
+// ReadRequest reads the head of a request that has begun to come, within a bound on all of
+// it, and brings it into its canonical form. complete says that the head was read to its end:
+// only then may the connection go on after an error.
+func (c *Client) ReadRequest(req *Request, within time.Duration) (complete bool, err error) {
 	if !c.Reader.HasHead() {
 		if err := c.Timed.FixRead(within); err != nil {
 			return false, err
@@ -95,9 +95,8 @@ func (c *Client) Begin(limit int64) {
 	c.Body.Reset(&c.Reader, c.Head.Framing, c.Head.Length, limit)
 }
 
-// BodyDone reports whether the request's body was read to its end; a small rest
-// that is here already is read away, because that costs less than a new
-// connection.
+// BodyDone reports whether the request's body was read to its end. A small rest that has
+// come already is read and dropped, because that costs less than a new connection.
 func (c *Client) BodyDone() bool {
 	return c.Body.Done() || c.Body.Complete() && c.Body.Discard(maxGather)
 }
@@ -124,7 +123,7 @@ func (c *Client) Rewind() bool {
 // UploadNow reports whether the body is buffered or held as a whole.
 func (c *Client) UploadNow() bool {
 	if c.held.Begun() {
-		return c.held.Whole()
+		return c.held.Complete()
 	}
 	return c.Body.Complete()
 }
@@ -139,8 +138,8 @@ func (c *Client) End() {
 	c.Reader.unpin()
 }
 
-// Watch reads ahead, which is how the end of a connection is noticed. What a
-// pipelining client sends meanwhile stays in the reader.
+// Watch reads ahead, because the end of a connection is noticed by reading. What a pipelining
+// client sends meanwhile stays in the reader.
 func (c *Client) Watch(gone func()) {
 	c.ahead = make(chan struct{})
 	if c.held.reading() {
@@ -273,8 +272,8 @@ func (c *Client) Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, 
 // tellTimeout bounds the word that a response was cut: nobody waits for it.
 const tellTimeout = time.Second
 
-// TellCut says on a tunnel why a response that had begun is not finished, where its
-// framing has room for a word: in the place of a chunk. The connection ends behind it.
+// TellCut tells an edge why a response that had begun is not finished. Only a response in
+// chunks has room for that, in the place of a chunk. The connection ends behind it.
 func (c *Client) TellCut(cause mezu.Cause) {
 	if !c.Typed || !c.chunks {
 		return

@@ -16,19 +16,19 @@ import (
 
 // Times of one exchange.
 const (
-	// impatience is how long an exchange waits for a response before it begins
-	// to watch whether its client is still there: fast requests pay nothing
-	// for it.
+	// impatience is how long an exchange waits for a response before it begins to watch
+	// whether its client is still there. Fast requests are answered before, and are not
+	// watched.
 	impatience = 10 * time.Millisecond
 	// expectTimeout is how long a client that asked for 100 Continue is kept
 	// from sending when the workload says nothing (net/http's default).
 	expectTimeout = time.Second
-	// uploadPoll is how often the end of an upload is looked for while the
+	// uploadPoll is how often an exchange looks whether its upload has ended while the
 	// workload is silent.
 	uploadPoll = time.Second
-	// settleTime is how long an upload that was read to its end may take to get
-	// the last of it out once the response is there.
-	settleTime = 20 * time.Millisecond
+	// lingerTime is how long an upload that was read to its end may take to send the last
+	// of it, once the response is there.
+	lingerTime = 20 * time.Millisecond
 )
 
 // MaxDrain is how much of the body of a refused request a Warpgate reads away so
@@ -46,9 +46,9 @@ type Downstream interface {
 	Source() Source
 	// UploadNow reports whether the whole body is here already.
 	UploadNow() bool
-	// ReadWithin and WriteWithin bound each read of Source and each write of a
-	// response from now on; zero stands for no bound, because the exchange watches
-	// over the silence in both directions itself.
+	// ReadWithin and WriteWithin bound each read of Source and each write of a response
+	// from now on. Zero is no bound: the exchange itself ends what is silent in both
+	// directions then.
 	ReadWithin(d time.Duration)
 	WriteWithin(d time.Duration)
 	// Watch begins to look whether the client goes away and calls gone, once,
@@ -143,28 +143,28 @@ type Exchange struct {
 	// each of its answers, and what breaks it is no word about the workload.
 	Tunnel bool
 
-	writer   Writer
-	reader   Reader // of the upstream
-	req      *Request
-	response time.Duration // bound on the wait for the response's head
-	idle     time.Duration // bound on the silence in both bodies together
-	started  time.Time
-	down     Downstream // since send
-	silence  pipe.Silence
-	silent   atomic.Pointer[mezu.Cut] // how it ended the exchange after the response had begun
-	ends     [2]func()                // of a silence by phase, made once
-	answer   watchedSource            // the response's body
-	conn     net.Conn
-	abortUp  func()
-	up       Timed
-	resp     ResponseHead
-	body     Body
-	upload   upload
-	watching bool
-	refused  bool // the upstream answered with a failure instead of a response
-	heard    bool // something of an answer came
-	unsent   bool // the head did not go out whole, so that nobody has the request
-	gone     atomic.Bool
+	writer      Writer
+	reader      Reader // of the upstream
+	req         *Request
+	response    time.Duration // bound on the wait for the response's head
+	idle        time.Duration // bound on the silence in both bodies together
+	started     time.Time
+	down        Downstream // since send
+	silence     pipe.Silence
+	silent      atomic.Pointer[mezu.Cut] // why a silence ended the exchange after the response had begun
+	ends        [2]func()                // end the exchange because of a silence, by phase; made once
+	answer      watchedSource            // the response's body
+	conn        net.Conn
+	abortUp     func()
+	up          Timed
+	resp        ResponseHead
+	body        Body
+	upload      upload
+	watching    bool
+	refused     bool // the upstream answered with a failure instead of a response
+	answerBegan bool // something of an answer came
+	unsent      bool // the head did not go out in full, so that nobody has the request
+	gone        atomic.Bool
 
 	ending    sync.Mutex // guards the two below
 	underWay  bool       // between begin and the end of finish
@@ -222,7 +222,7 @@ func (x *Exchange) begin(up Upstream, call *Call) {
 	x.upload.reset()
 	x.upload.pace = x.Pace
 	x.Pace.set(false)
-	x.watching, x.refused, x.heard, x.unsent = false, false, false, false
+	x.watching, x.refused, x.answerBegan, x.unsent = false, false, false, false
 	x.reader.Tunnel = x.Tunnel
 	x.gone.Store(false)
 	x.silent.Store(nil)
@@ -297,7 +297,7 @@ func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error
 	for {
 		kind, payload, err = preface.Read(&x.reader)
 		if err == nil {
-			x.heard, x.refused = true, kind == preface.KindFailure
+			x.answerBegan, x.refused = true, kind == preface.KindFailure
 			return kind, payload, nil
 		}
 		if errors.Is(err, preface.ErrMalformed) {
@@ -309,8 +309,8 @@ func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error
 	}
 }
 
-// waitOn decides what a failed read of the upstream means: nil to read on. The
-// first wait is short; then the client is watched and the real bound counts.
+// waitOn decides what a failed read of the upstream means; nil is to read on. The first wait
+// is short. After it the client is watched, and the bound of the call counts.
 func (x *Exchange) waitOn(d Downstream, err error) error {
 	if fault := x.upload.fault(); fault != nil {
 		return fault
@@ -377,7 +377,7 @@ func (x *Exchange) respond(d Downstream) error {
 // interim passes a 1xx response on and waits for the typed head of what comes
 // next, if the upstream sends those.
 func (x *Exchange) interim(d Downstream) error {
-	x.heard = true
+	x.answerBegan = true
 	if x.resp.Status == 100 {
 		x.upload.proceed()
 	}
@@ -407,12 +407,12 @@ func (x *Exchange) interim(d Downstream) error {
 func (x *Exchange) deliver(d Downstream) error {
 	x.Status = x.resp.Status
 	x.body.Reset(&x.reader, x.resp.Framing, x.resp.Length, 0)
-	x.upload.settle()
+	x.upload.letEnd()
 	x.Pace.set(true)
 	x.show()
 	var err error
 	if x.body.Complete() {
-		x.silence.Over(Uploading)
+		x.silence.End(Uploading)
 		x.Began = true
 		err = d.Deliver(&x.resp, &x.body, !x.upload.spent())
 	} else {
@@ -456,7 +456,7 @@ func (x *Exchange) stream(d Downstream) error {
 	x.watch(d)
 	x.answer.reset(&x.body, &x.silence)
 	x.silence.Begin(Answering, x.idle, x.ends[1])
-	defer x.silence.Over(Answering)
+	defer x.silence.End(Answering)
 	x.Began = true
 	return d.Deliver(&x.resp, &x.answer, !x.upload.spent())
 }
@@ -530,11 +530,11 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 
 // finish joins what runs beside and gives buffers back.
 func (x *Exchange) finish(d Downstream) {
-	x.silence.Over(Uploading)
-	x.Pace.set(true) // from here on the body is stopped here
-	x.upload.settle()
+	x.silence.End(Uploading)
+	x.Pace.set(true) // from here on only this function stops the body
+	x.upload.letEnd()
 	if x.refused && !x.upload.join() && !x.upload.waiting() {
-		x.upload.linger() // a small body that is just coming can go elsewhere, whole
+		x.upload.linger() // a small body that is just coming can go elsewhere in full
 	}
 	if !x.upload.join() {
 		reads := !x.upload.waiting() && !x.upload.ended.Load()
@@ -544,7 +544,7 @@ func (x *Exchange) finish(d Downstream) {
 			d.StopUpload()
 		}
 		x.abortUp()
-		<-x.upload.over
+		<-x.upload.done
 		x.upload.join()
 	}
 	x.BytesIn += x.upload.bytes.Swap(0)
@@ -581,7 +581,7 @@ func (x *Exchange) lost(err error) (again Retry, answer error) {
 	if x.Tunnel {
 		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &mezu.Cut{Cause: x.cutCause(err), Err: err}}
 	}
-	untouched := !x.heard && x.reader.Buffered() == 0
+	untouched := !x.answerBegan && x.reader.Buffered() == 0
 	if x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method) {
 		return Anywhere, answer
 	}

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// earlyPause is how long nothing comes of a body of unknown length before it may be sent
-// on as it comes: what is sent in one go arrives sooner.
+// earlyPause is how long a body of unknown length must pause before it may be sent on as it
+// comes. A body that is sent in one go arrives without such a pause.
 const earlyPause = 250 * time.Millisecond
 
-// MaxHeld is the largest body that is held until it is whole before it is sent on. Of
-// one whose length nobody said, so much is held before it is sent on as it comes.
+// MaxHeld is the largest body that is held until all of it has come before it is sent on. Of
+// a body of unknown length, so much is held before it is sent on as it comes.
 const MaxHeld = 64 << 10
 
 // Store bounds the memory of what is held. Its methods may be called from several
@@ -23,43 +23,43 @@ type Store interface {
 	// Give gives them back.
 	Give(n int)
 	// Spare reports whether there is so much room elsewhere that a body may be sent on
-	// before it is whole.
+	// before all of it has come.
 	Spare() bool
 }
 
-// Held is a body of which the beginning, or all, lies in memory. It is the Source of
-// the whole of it, and can begin anew until what is not held was read.
+// Held is a body whose beginning is held in memory, or all of it. It is the Source of that
+// body, and can begin anew as long as nothing was read beyond what is held.
 type Held struct {
-	src   Source
-	store Store
-	parts [3]*[]byte // a small buffer and then big ones
-	sizes [3]int     // what is in each
-	count int        // of parts
-	n     int        // bytes in all of them
-	tail  []byte     // the last piece, where the source keeps it
-	taken int        // of the store
-	whole bool
-	at    int  // of the part to be given next; count is the tail
-	moved bool // the source was read beyond the tail
+	src      Source
+	store    Store
+	parts    [3]*[]byte // a small buffer and then big ones
+	sizes    [3]int     // what is in each
+	count    int        // of parts
+	n        int        // bytes in all of them
+	tail     []byte     // the last piece, where the source keeps it
+	taken    int        // of the store
+	complete bool
+	at       int  // of the part to be given next; count is the tail
+	moved    bool // the source was read beyond the tail
 
-	// Of a body that is read beside: mu guards the above while it is; filled is closed
-	// when that has ended.
+	// The rest is for a body that a goroutine of its own reads. While it does, mu guards
+	// the fields above; filled is closed when it has ended.
 	mu     sync.Mutex
 	filled chan struct{}
 	came   int  // pieces
-	ended  bool // as far as it is to be read, with this fault
+	ended  bool // nothing more is to be read, because of fault if that is set
 	fault  error
-	let    bool // it is sent on: what is being read is the last that is read beside
-	early  bool // the same, for who reads here
+	let    bool // the body is being sent on: the read under way is the goroutine's last
+	early  bool // the same, for whoever calls Next
 }
 
 // Begun reports whether the body is to be read here.
 func (h *Held) Begun() bool { return h.src != nil }
 
-// Whole reports whether all of the body is here.
-func (h *Held) Whole() bool { return h.whole }
+// Complete reports whether all of the body is here.
+func (h *Held) Complete() bool { return h.complete }
 
-// fill reads the source until the body is whole, more than MaxHeld of it came, or the
+// fill reads the source until the body is complete, more than MaxHeld of it came, or the
 // store has no room. length is the body's, negative if unknown.
 func (h *Held) fill(length int64, pace *Pace) error {
 	for !h.ended {
@@ -78,9 +78,9 @@ func (h *Held) step(length int64, pace *Pace) {
 	switch {
 	case err != nil:
 		h.fault = err
-		h.whole = err == io.EOF && !h.let
+		h.complete = err == io.EOF && !h.let
 	case int64(h.n+len(p)) == length:
-		h.tail, h.whole = p, true // where it is, since nothing is read after it
+		h.tail, h.complete = p, true // where it is, since nothing is read after it
 	case h.let || h.n+len(p) > MaxHeld:
 		h.tail = p
 	default:
@@ -97,9 +97,9 @@ func (h *Held) outcome() error {
 	return sourceFault(&SourceError{Err: h.fault, Unsent: true})
 }
 
-// fillUnknown is fill for a body of unknown length. When nothing has come for a while
-// and the store says that it may, it is sent on as it comes, with what is being read: who
-// speaks by turns would wait for an answer then.
+// fillUnknown is fill for a body of unknown length. When nothing has come for a while, and the
+// store has spare room, the body is sent on as it comes: in a conversation by turns, the
+// client may be waiting for an answer before it sends more.
 func (h *Held) fillUnknown(pace *Pace) error {
 	for !h.ended && h.src.Ready() {
 		h.step(-1, pace)
@@ -132,7 +132,7 @@ func (h *Held) fillUnknown(pace *Pace) error {
 	}
 }
 
-// letGo has the body sent on if no piece came since last, and the store says that it may.
+// letGo has the body sent on if no piece came since last, and the store has spare room.
 func (h *Held) letGo(last int) (came int, early bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -178,7 +178,8 @@ func (h *Held) keep(p []byte) []byte {
 	return p
 }
 
-// grow adds a part. The first one is asked for twice, since its reader holds as much.
+// grow adds a part. For the first one twice its size is asked for, because the reader of the
+// connection has a buffer of that size, too.
 func (h *Held) grow() bool {
 	size := 2 * smallBuffer
 	if h.count > 0 {
@@ -216,7 +217,7 @@ func (h *Held) Next() ([]byte, error) {
 	if h.fault != nil {
 		return nil, h.fault
 	}
-	if h.whole {
+	if h.complete {
 		return nil, io.EOF
 	}
 	if !h.moved {
@@ -231,7 +232,7 @@ func (h *Held) Ready() bool {
 	if h.at < h.count {
 		return true
 	}
-	return !h.reading() && (h.at == h.count && len(h.tail) > 0 || h.whole || h.fault != nil || h.src.Ready())
+	return !h.reading() && (h.at == h.count && len(h.tail) > 0 || h.complete || h.fault != nil || h.src.Ready())
 }
 
 // Trailer is the source's.

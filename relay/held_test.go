@@ -81,8 +81,8 @@ func TestRow7_HeldBodiesAreWhole(t *testing.T) {
 					if err := h.Hold(&req, &src, nil, s); err != nil {
 						t.Fatalf("%s: %v", what, err)
 					}
-					if n <= relay.MaxHeld && room > 1<<19 && !h.Whole() || n > relay.MaxHeld && !known && h.Whole() {
-						t.Errorf("%s: whole %v", what, h.Whole())
+					if n <= relay.MaxHeld && room > 1<<19 && !h.Complete() || n > relay.MaxHeld && !known && h.Complete() {
+						t.Errorf("%s: whole %v", what, h.Complete())
 					}
 					if !h.Ready() {
 						t.Errorf("%s: it isn't ready", what)
@@ -92,8 +92,8 @@ func TestRow7_HeldBodiesAreWhole(t *testing.T) {
 						if err != nil || got != text[:n] {
 							t.Fatalf("%s: %d bytes, %v", what, len(got), err)
 						}
-						if again := h.Rewind(); again != h.Whole() {
-							t.Errorf("%s: again %v, whole %v", what, again, h.Whole())
+						if again := h.Rewind(); again != h.Complete() {
+							t.Errorf("%s: again %v, whole %v", what, again, h.Complete())
 						} else if !again {
 							break
 						}
@@ -134,8 +134,8 @@ func testWhoSpeaksByTurnsIsHeard(t *testing.T) {
 					t.Fatalf("it is sent on before it is whole: %v", err)
 				case <-time.After(600 * time.Millisecond):
 				}
-			} else if err := receive(t, held, "body"); err != nil || h.Whole() {
-				t.Fatalf("%v, whole %v", err, h.Whole())
+			} else if err := receive(t, held, "body"); err != nil || h.Complete() {
+				t.Fatalf("%v, whole %v", err, h.Complete())
 			}
 			if cut {
 				out.CloseWithError(errors.New("cut"))

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Pace holds the sender of a body to a least rate. What counts is the time for which
-// somebody waited for the sender: it is taken from a credit of time that each byte
-// adds to, so a sender may fall behind by so much, and a receiver that doesn't read
-// costs it nothing. Begin starts it for a body; if zero or nil, it holds nobody to
-// anything. Its methods may be called from several goroutines.
+// Pace holds the sender of a body to a least rate. The sender has a credit of time. Waiting
+// for the sender uses it up, and each byte that comes adds to it. So a sender may fall behind
+// by as much as its credit. Time in which the receiver doesn't read costs the sender nothing.
+//
+// Begin starts it for a body. A zero or nil Pace has no least rate. Its methods may be called
+// from several goroutines.
 type Pace struct {
-	each time.Duration // what a byte adds; zero: nothing is held to a rate
-	most time.Duration
+	each time.Duration // what a byte adds to the credit; zero: there is no least rate
+	most time.Duration // the credit's bound
 
 	mu      sync.Mutex
 	stop    interface{ StopUpload() }
@@ -25,9 +26,9 @@ type Pace struct {
 	timer   *time.Timer
 }
 
-// Begin holds the body that comes now to rate bytes a second. grace is the credit at
-// first, most what bytes may raise it to. Once it is used up, stop's StopUpload is called
-// to end the read under way.
+// Begin holds the body that comes now to rate bytes a second. grace is the credit at first,
+// most is the highest that bytes may raise it to. When the credit is used up, StopUpload of
+// stop is called to end the read under way.
 func (p *Pace) Begin(rate int64, grace, most time.Duration, stop interface{ StopUpload() }) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -36,7 +37,7 @@ func (p *Pace) Begin(rate int64, grace, most time.Duration, stop interface{ Stop
 	p.waiting, p.slow, p.off = false, false, false
 }
 
-// End ends what Begin began. When it has returned StopUpload is not called any more.
+// End ends what Begin began. After it StopUpload is not called any more.
 func (p *Pace) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,8 +48,8 @@ func (p *Pace) End() {
 	}
 }
 
-// set switches the bound off or on again between Begin and End. When it has been
-// switched off StopUpload is not called any more.
+// set switches the least rate off or on again, between Begin and End. While it is off
+// StopUpload is not called.
 func (p *Pace) set(off bool) {
 	if p == nil || p.each == 0 {
 		return
@@ -59,7 +60,7 @@ func (p *Pace) set(off bool) {
 	p.waiting = p.waiting && !off
 }
 
-// Next is the source's, under the bound.
+// Next calls the source's Next, and counts the time and the bytes.
 func (p *Pace) Next(src Source) ([]byte, error) {
 	if p == nil || p.each == 0 {
 		return src.Next()
@@ -89,7 +90,7 @@ func (p *Pace) wait() {
 	}
 	p.waiting, p.since = true, time.Now()
 	if p.armed {
-		return // it rings no later than it has to, and looks again
+		return // it rings when it has to or before, and then looks again
 	}
 	p.armed = true
 	if p.timer == nil {
@@ -114,7 +115,7 @@ func (p *Pace) came(n int) (slow bool) {
 	return p.slow
 }
 
-// earn notes n bytes that nobody had to wait for.
+// earn adds n bytes that nobody had to wait for.
 func (p *Pace) earn(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -75,10 +75,10 @@ var ErrMalformedResponse = errors.New("malformed response")
 var smallPool = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
 var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
 
-// Reader reads messages from one connection through a buffer that is borrowed
-// while there is something in it or to come, so that an idle connection holds
-// none. It is not safe for concurrent use. Heads read from it alias its buffer
-// and are valid until the body is read or the next head is.
+// Reader reads messages from one connection through a buffer. It borrows the buffer while
+// something is in it or about to come, so that an idle connection holds none. It is not safe
+// for concurrent use. Heads that were read alias its buffer: they are valid until the body or
+// the next head is read.
 type Reader struct {
 	// Tunnel says that the other end of a tunnel sends, see tunnelRoom.
 	Tunnel bool
@@ -107,8 +107,8 @@ func (r *Reader) Release() {
 	r.buf, r.home, r.r, r.w = nil, nil, 0, 0
 }
 
-// Pin keeps the head that was read last as it is while the body is read: what comes
-// from now on lies in another buffer.
+// Pin keeps the head that was read last valid while the body is read. What comes from now on
+// is read into another buffer.
 func (r *Reader) Pin() {
 	if r.buf == nil || r.pin != nil {
 		return
@@ -176,9 +176,9 @@ func (r *Reader) borrow() {
 	}
 }
 
-// Fill reads once from the source into free room behind the buffered bytes
-// without moving them, and reports whether there was room. It serves to notice
-// that a peer went away while heads still alias the buffer.
+// Fill reads once from the source into free room behind the buffered bytes, and reports
+// whether there was room. It does not move what is buffered, so that heads stay valid: it is
+// used to notice that a peer went away.
 func (r *Reader) Fill() (room bool, err error) {
 	r.borrow()
 	if r.w == len(r.buf) {
@@ -255,9 +255,8 @@ func (r *Reader) peek(n int) ([]byte, error) {
 	return r.buf[r.r:r.w], nil
 }
 
-// startsWith reads until what is buffered begins with prefix, and refuses it with
-// the first byte that differs: garbage without a line's end would be waited for
-// otherwise.
+// startsWith reads until what is buffered begins with prefix. It refuses the first byte that
+// differs: otherwise garbage without an end of line would be waited for.
 func (r *Reader) startsWith(prefix string) error {
 	for {
 		data := r.buf[r.r:r.w]

@@ -370,13 +370,13 @@ type Forwarded struct {
 	ID     string
 	// Host is the Host that the workload sees; if empty, the client's.
 	Host string
-	// Identity are further fields that the Warpgate vouches for.
+	// Identity are further fields, whose values the Warpgate has verified.
 	Identity []Field
 }
 
-// AppendForwarded serialises the head for the workload: reserved fields of the
-// client are gone since Canonical, and those of the Warpgate are written here,
-// where no Connection field can name them.
+// AppendForwarded serialises the head for the workload. Canonical has dropped reserved fields
+// of the client. Those of the Warpgate are written here, so that no Connection field of the
+// client can name them.
 func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
 	host := r.Authority
 	if f.Host != "" {

@@ -26,12 +26,12 @@ var (
 	ErrUnanswered = &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload did not answer in time"}
 )
 
-// watchedSource is a body whose pieces move an exchange: Next is called when the
-// piece before has gone out, and returns when one came.
+// watchedSource tells a Silence of a body's progress. A call of Next means that the piece
+// before has gone out, its return that another has come.
 type watchedSource struct {
 	Source
 	silence *pipe.Silence
-	waits   atomic.Bool // for the source, not for who takes what came
+	waits   atomic.Bool // for the source, not for the taker of what came
 }
 
 func (s *watchedSource) reset(src Source, silence *pipe.Silence) {

@@ -11,11 +11,11 @@ import (
 // pipe.Silence, or whoever waits for it. It is longer than a program runs.
 const forever = 10 * 365 * 24 * time.Hour
 
-// Timed is a connection on which every read and write has a bound. Moving a
-// deadline costs a timer, so one that is still nearly as far away as asked for is
-// left where it is: a bound may be up to a sixteenth shorter than asked, never
-// longer. Reads and writes may run at the same time, one of each; the limits
-// are changed by the reader and the writer respectively.
+// Timed is a connection on which every read and write has a bound. Moving a deadline costs a
+// timer, so a deadline that is nearly far enough away is left where it is. A bound may
+// therefore be up to a sixteenth shorter than asked for, and is never longer. One read and
+// one write may run at the same time. The reader alone changes the bound on reads, the writer
+// alone that on writes.
 type Timed struct {
 	net.Conn
 	read, write time.Duration

@@ -13,16 +13,16 @@ import (
 // upload is a request body on its way beside the wait for the response.
 type upload struct {
 	running  bool // a goroutine was started and not joined
-	finished bool // the body went out whole
+	finished bool // all of the body went out
 
-	over    chan struct{} // closed by the goroutine
+	done    chan struct{} // closed by the goroutine
 	cont    chan struct{} // closed when the client may send (100 Continue)
 	went    bool          // cont is closed
 	length  int64         // of the body; -1 when only its end tells
 	ended   atomic.Bool   // the source was read to its end
 	stopped atomic.Bool   // the response made the rest pointless
 	err     atomic.Pointer[error]
-	verdict atomic.Pointer[mezu.Error] // why a silence ended it
+	verdict atomic.Pointer[mezu.Error] // the answer, if a silence ended it
 	source  watchedSource              // the client's body
 	since   time.Time                  // when it was started
 	moved   atomic.Int64               // when it moved last, nanoseconds since then; zero: not yet
@@ -32,7 +32,7 @@ type upload struct {
 
 func (u *upload) reset() {
 	u.running, u.finished, u.went = false, false, false
-	u.over, u.cont = nil, nil
+	u.done, u.cont = nil, nil
 	if u.moved.Load() != 0 || u.stopped.Load() || u.err.Load() != nil || u.verdict.Load() != nil {
 		u.stopped.Store(false)
 		u.err.Store(nil)
@@ -47,7 +47,7 @@ func (u *upload) reset() {
 // proceed if the client waits for 100 Continue.
 func (u *upload) start(req *Request) {
 	u.running, u.since = true, time.Now()
-	u.over = make(chan struct{})
+	u.done = make(chan struct{})
 	u.length = -1
 	if req.Framing == Length {
 		u.length = req.Length
@@ -74,7 +74,7 @@ func (u *upload) join() bool {
 		return true
 	}
 	select {
-	case <-u.over:
+	case <-u.done:
 		u.running = false
 		u.finished = u.err.Load() == nil
 		return true
@@ -83,9 +83,9 @@ func (u *upload) join() bool {
 	}
 }
 
-// settle gives a goroutine that has read its body to the end, and writes or wrote
-// the last of it, a moment to end: a response comes easily before it does.
-func (u *upload) settle() {
+// letEnd gives the goroutine a moment to end if it has read its body to the end and is
+// writing the last of it. A response may well come before that is done.
+func (u *upload) letEnd() {
 	if u.join() || !u.ended.Load() {
 		return
 	}
@@ -94,10 +94,10 @@ func (u *upload) settle() {
 
 // linger gives a goroutine a moment to end.
 func (u *upload) linger() {
-	timer := time.NewTimer(settleTime)
+	timer := time.NewTimer(lingerTime)
 	defer timer.Stop()
 	select {
-	case <-u.over:
+	case <-u.done:
 		u.join()
 	case <-timer.C:
 	}
@@ -166,11 +166,11 @@ func (s movingSource) Next() ([]byte, error) {
 	return p, err
 }
 
-// runUpload copies the body. When the client's body can't be finished, the
-// upstream connection is broken, so that nobody takes it for whole.
+// runUpload copies the body. If the client's body can't be read to its end, it breaks the
+// upstream connection, so that the workload does not take what it has for all of it.
 func (x *Exchange) runUpload(d Downstream) {
 	u := &x.upload
-	defer close(u.over)
+	defer close(u.done)
 	if u.cont != nil {
 		<-u.cont
 	}
@@ -181,7 +181,7 @@ func (x *Exchange) runUpload(d Downstream) {
 		d.ReadWithin(0)
 		x.up.SetWrite(0)
 		_, err = x.writer.Body(movingSource{&u.source, u}, x.req.Framing)
-		x.silence.Over(Uploading)
+		x.silence.End(Uploading)
 	}
 	if err == nil {
 		return

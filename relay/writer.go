@@ -25,7 +25,7 @@ type Writer struct {
 	dst  io.Writer
 	buf  []byte
 	big  *[]byte
-	went bool // something was written since Reset or Restart
+	went bool // something left since Reset or Restart
 }
 
 var gatherPool = sync.Pool{New: func() any { b := make([]byte, 0, maxGather); return &b }}
@@ -36,8 +36,8 @@ func (w *Writer) Reset(dst io.Writer) {
 	w.dst, w.went = dst, false
 }
 
-// Restart begins a new message: a fault of its body's source is SourceError.Unsent
-// while nothing of it has left.
+// Restart begins a new message. As long as nothing of it has left, a fault of its body's
+// source has SourceError.Unsent.
 func (w *Writer) Restart() { w.went = false }
 
 func (w *Writer) drop() {

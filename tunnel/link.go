@@ -185,7 +185,7 @@ func (l *Link) Run(ctx context.Context) error {
 	pace := backoff.Backoff{Now: l.cfg.Now}
 	for {
 		l.state(LinkConnecting, nil)
-		err := l.runOnce(ctx, &pace)
+		err := l.runRegistration(ctx, &pace)
 		if ctx.Err() != nil {
 			l.state(LinkDisconnected, nil)
 			return nil
@@ -209,8 +209,8 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce registers and returns when the registration is over or drains, and why.
-func (l *Link) runOnce(ctx context.Context, pace *backoff.Backoff) error {
+// runRegistration registers, and returns when the registration has ended or drains, and why.
+func (l *Link) runRegistration(ctx context.Context, pace *backoff.Backoff) error {
 	r, err := l.register(ctx)
 	if err != nil {
 		return fmt.Errorf("registering with edge %s: %w", l.cfg.Edge.ID, err)

@@ -55,7 +55,7 @@ type Session struct {
 	lastBegin int64 // step at which the last exchange began
 	level     int   // exchanges under way when that step began
 	before    int   // exchanges under way when the step before it began
-	active    bool  // exchanges follow one another within Limits.SurplusIdle, the last one too
+	active    bool  // the last two exchanges began less than Limits.SurplusIdle apart, and the last less than that ago
 
 	limit     int // of data connections, as both ends have it
 	capacity  int // that, or what there is while no more come

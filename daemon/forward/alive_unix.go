@@ -28,7 +28,7 @@ func (l *look) at(conn net.Conn) {
 		return
 	}
 	if raw, err := sc.SyscallConn(); err == nil {
-		l.raw, l.peek = raw, l.once
+		l.raw, l.peek = raw, l.peekAt
 	}
 }
 
@@ -42,7 +42,7 @@ func (l *look) quiet() bool {
 	return l.raw.Control(l.peek) == nil && l.still
 }
 
-func (l *look) once(fd uintptr) {
+func (l *look) peekAt(fd uintptr) {
 	var b [1]byte
 	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	l.still = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK

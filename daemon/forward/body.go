@@ -11,17 +11,18 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// maxHeld is how much of a request's body is held until the response comes, so that a
-// stream that the workload refused can be tried again: what a client may send before
-// it hears of the workload, and some more.
+// maxHeld is how much of a request's body is held until the response comes, so that the
+// request can be sent again if the workload refuses its stream. It is more than a client may
+// send before it gets an answer of the workload.
 const maxHeld = 64 << 10
 
 // errNotHeld is the end of a try that the workload refused when more of the body has
 // gone out than is held.
 var errNotHeld = errors.New("the workload refused the stream, and the request's body is not held any more")
 
-// tunnelBody is a request body for net/http, which reads it by attempts. At its end it
-// begins to watch whether the edge goes away, which reading the body did until then.
+// tunnelBody is a request body for net/http, which may read it several times, once for each
+// attempt. While it is read, the read notices if the edge goes away. From its end on it watches
+// for that.
 type tunnelBody struct {
 	c       *relay.Client
 	early   *interims
@@ -88,7 +89,7 @@ func (a *attempt) Read(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	if b.unwanted(a) {
-		return 0, relay.ErrClientGone // the piece isn't ours any more either
+		return 0, relay.ErrClientGone // another try may read the piece by now
 	}
 	b.silence.Moved() // what was read before has gone out
 	if a.at < len(b.held) {
@@ -147,7 +148,7 @@ func (b *tunnelBody) next(a *attempt) error {
 	b.piece, err = b.c.Source().Next()
 	b.progress()
 	if b.c.Body.Done() && !b.ended.Swap(true) {
-		b.silence.Over(relay.Uploading)
+		b.silence.End(relay.Uploading)
 		b.shrinks()
 	}
 	switch {
@@ -172,9 +173,9 @@ func (b *tunnelBody) next(a *attempt) error {
 	return err
 }
 
-// await waits for a piece without taking any of it, as long as there may be another
-// try: one that is closed meanwhile leaves the body whole. It reports whether the
-// piece is still wanted; that the edge is gone Next will say.
+// await waits for a piece, and takes none of it as long as there may be another try: if this
+// try is closed meanwhile, nothing of the body is lost. It reports whether the piece is still
+// wanted. If the edge is gone, Next will say so.
 func (b *tunnelBody) await(a *attempt) bool {
 	for !b.full && !b.c.Source().Ready() {
 		b.c.Reader.Rewind()
@@ -204,13 +205,13 @@ func (b *tunnelBody) abandon() {
 
 func (b *tunnelBody) close(a *attempt) {
 	b.mu.Lock()
-	over := a != b.current || b.finished || b.watching || b.closed
-	if !over {
+	unneeded := a != b.current || b.finished || b.watching || b.closed
+	if !unneeded {
 		b.closed = true
 		b.c.StopUpload()
 	}
 	b.mu.Unlock()
-	if over {
+	if unneeded {
 		return
 	}
 	b.reading.Lock() // a Read under way has ended

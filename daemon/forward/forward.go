@@ -60,8 +60,8 @@ type Config struct {
 	Request func(mezu.Event)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
-	// Failed is told the cause of each request that did not end whole; if nil,
-	// nobody is.
+	// Failed is told the cause of each request whose response was not delivered in full;
+	// if nil, nobody is.
 	Failed func(mezu.Cause)
 	// WorkloadCA verifies https upstreams; if nil, the system's roots do. The
 	// certificate of a workload on a loopback address is not checked: what
@@ -288,9 +288,9 @@ func refused(detail string, cause error) error {
 	return &mezu.Error{Code: mezu.CodeRefusedByWarpgate, Detail: detail, Cause: cause}
 }
 
-// table is the configuration in force, after waiting for the one that the edge
-// judged by if that is newer. A request that the old one judges alike is
-// delayed, never misjudged.
+// table is the configuration in force. If the edge judged by a newer one, it waits for that:
+// a request may be delayed, but is never judged by an older configuration than the edge's,
+// unless the newer one does not come within catchUp.
 func (w *worker) table() *policy.Table {
 	t := w.f.cfg.Table()
 	if t != nil && t.Position().Compare(w.info.Position) >= 0 {

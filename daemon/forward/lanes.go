@@ -17,17 +17,17 @@ const (
 	// laneStreams is how many exchanges share a connection: as many as its window
 	// has room for. net/http's is at most 4 MiB.
 	laneStreams = 16
-	// streamWindow is what a workload may send of a response ahead of who reads it,
-	// twice HTTP/2's own default: 128 MB/s over a path of 1 ms, and what a slow
-	// reader costs beyond what he does over HTTP/1.1.
+	// streamWindow is what a workload may send of a response before any of it is read. It
+	// is twice HTTP/2's own default: 128 MB/s over a path of 1 ms. It is also the memory
+	// that a slow reader costs more than over HTTP/1.1.
 	streamWindow = 128 << 10
 	// connWindow holds the windows of all streams of a connection, so that a slow
 	// reader takes nothing of the others'.
 	connWindow = laneStreams * streamWindow
-	// sharedUpload is how many bytes of bodies one connection carries at a time: the
-	// window that every workload begins with (RFC 9113, 6.9.2). What fits it goes out
-	// even if the workload reads nothing of the other bodies. A body that may be
-	// larger has a connection without another body.
+	// sharedUpload is how many bytes of request bodies one connection carries at a time. It
+	// is the window that every workload begins with (RFC 9113, 6.9.2), so that a body goes
+	// out even if the workload reads none of the others. A body that may be larger gets a
+	// connection that carries no other body.
 	sharedUpload = 65_535
 	// readFrame is the largest frame that a workload may send, the least that
 	// HTTP/2 allows: a connection keeps a buffer of that size.

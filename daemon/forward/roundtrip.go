@@ -37,9 +37,9 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	head := time.AfterFunc(time.Until(w.began.Add(w.route.Timeout)), func() { cancel(relay.ErrUnanswered) })
 	defer head.Stop()
 	early := &interims{c: &w.c, expect: w.req.Expect}
-	var heard hearing
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: heard.gotConn,
-		WroteHeaderField: heard.sending, GotFirstResponseByte: heard.gotByte})
+	var seen responseTrace
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn,
+		WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte})
 	way, upload := w.f.lanes(u), uploadOf(&w.req)
 	ln := way.take(upload)
 	defer func() { ln.release(upload) }()
@@ -59,7 +59,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	in := w.outgoing(ctx, u, body)
 	if w.req.Framing != relay.NoBody {
 		w.silence.Begin(relay.Uploading, w.route.IdleTimeout, func() { cancel(body.blame()) })
-		defer w.silence.Over(relay.Uploading)
+		defer w.silence.End(relay.Uploading)
 	}
 	// net/http may wait for a Read of the body even when it has failed already.
 	defer context.AfterFunc(ctx, body.abandon)()
@@ -69,7 +69,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	}()
 	out, err := ln.transport.RoundTrip(in)
 	fault := cmp.Or(early.end(), body.calm()) // from here on the response's silence counts
-	w.silence.Over(relay.Uploading)
+	w.silence.End(relay.Uploading)
 	if late := !head.Stop(); err == nil && (late || ctx.Err() != nil) {
 		// A workload that notices the cancellation may answer it, and net/http may
 		// return that answer.
@@ -82,7 +82,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	case fault != nil:
 		return false, fault
 	default:
-		return w.roundTripError(ctx, u, err, &heard)
+		return w.roundTripError(ctx, u, err, &seen)
 	}
 	moving := &movingBody{ReadCloser: out.Body, silence: &w.silence}
 	out.Body = moving
@@ -96,7 +96,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		w.c.Cut()
 	})
 	err = w.respond(ctx, out, w.req.Framing != relay.NoBody && !body.ended.Load())
-	w.silence.Over(relay.Answering)
+	w.silence.End(relay.Answering)
 	w.x.BytesOut = moving.bytes
 	cancel(nil)
 	if err != nil {
@@ -156,23 +156,23 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 	return r.WithContext(ctx)
 }
 
-// hearing notes what came of a response that failed; net/http calls it from
-// goroutines of its own, and anew when it tries again.
-type hearing struct {
+// responseTrace notes how far an exchange came, in case it fails. net/http calls it from
+// goroutines of its own, and again for each try.
+type responseTrace struct {
 	two  atomic.Bool // the connection speaks HTTP/2
 	sent atomic.Bool // the request has begun to go out
 	some atomic.Bool // a byte of the response came
 }
 
-func (h *hearing) gotConn(info httptrace.GotConnInfo) {
-	h.some.Store(false)
+func (t *responseTrace) gotConn(info httptrace.GotConnInfo) {
+	t.some.Store(false)
 	secure, ok := info.Conn.(*tls.Conn)
-	h.two.Store(!ok || secure.ConnectionState().NegotiatedProtocol == "h2")
+	t.two.Store(!ok || secure.ConnectionState().NegotiatedProtocol == "h2")
 }
 
-func (h *hearing) sending(string, []string) { h.sent.Store(true) }
+func (t *responseTrace) sending(string, []string) { t.sent.Store(true) }
 
-func (h *hearing) gotByte() { h.some.Store(true) }
+func (t *responseTrace) gotByte() { t.some.Store(true) }
 
 // streamError has the shape of net/http's error for a stream that was reset,
 // which errors.As fills in by shape.
@@ -202,8 +202,8 @@ func (e streamError) name() string {
 	return fmt.Sprintf("code %d", e.Code)
 }
 
-// What net/http says of its connections of HTTP/2 in errors without a type of their
-// own. Where a later one says it in other words the codes are less exact; a test tells.
+// Texts of net/http's errors about connections of HTTP/2 that have no type of their own. If a
+// later net/http has other texts, the codes are less exact, and a test fails.
 const (
 	sayConnection = "http2: client conn"                                      // it was closed, by whomever
 	sayDraining   = "http2: Transport received Server's graceful shutdown GO" // …AWAY, and the stream is not among those that go on
@@ -237,17 +237,16 @@ func streamFault(err error) (unsent bool, fault *mezu.Error) {
 	return false, nil
 }
 
-// malformed reports whether err says that something came which is no response,
-// rather than that a connection broke. What HTTP/2 itself finds wrong with a connection
-// has no exported type: it counts, since the usual case is a workload that does not
-// speak HTTP/2.
-func (h *hearing) malformed(err error) bool {
+// malformed reports whether err means that what came is no response, and not that a
+// connection broke. A violation of HTTP/2 has no exported type. It counts as malformed,
+// because in the usual case the workload does not speak HTTP/2.
+func (t *responseTrace) malformed(err error) bool {
 	var network net.Error
 	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
-	return !broken && (h.some.Load() || h.two.Load() && h.sent.Load())
+	return !broken && (t.some.Load() || t.two.Load() && t.sent.Load())
 }
 
-func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error, heard *hearing) (unsent bool, _ error) {
+func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error, seen *responseTrace) (unsent bool, _ error) {
 	var refusal *mezu.Error
 	var op *net.OpError
 	cause := context.Cause(ctx)
@@ -264,7 +263,7 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error,
 	if unsent, fault := streamFault(err); fault != nil {
 		return unsent, fault
 	}
-	if heard.malformed(err) {
+	if seen.malformed(err) {
 		return false, relay.BadResponse("the workload's response is malformed", err)
 	}
 	return false, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the workload broke the connection before a response came", Cause: err}
@@ -335,7 +334,7 @@ type interims struct {
 	mu       sync.Mutex
 	rate     relay.Interims
 	proceeds bool // the client may send
-	over     bool
+	ended    bool
 	fault    error // what was wrong with them; net/http gives it another name
 }
 
@@ -346,7 +345,7 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.over {
+	if i.ended {
 		return nil
 	}
 	var head relay.ResponseHead
@@ -365,7 +364,7 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 func (i *interims) proceed() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if !i.expect || i.proceeds || i.over {
+	if !i.expect || i.proceeds || i.ended {
 		return nil
 	}
 	i.proceeds = true
@@ -376,6 +375,6 @@ func (i *interims) proceed() error {
 func (i *interims) end() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.over = true
+	i.ended = true
 	return i.fault
 }

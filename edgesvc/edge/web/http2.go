@@ -223,7 +223,7 @@ func (c *http2) Source() relay.Source {
 }
 
 // UploadNow reports whether the body is held as a whole; else a stream can't say.
-func (c *http2) UploadNow() bool { return c.held.Whole() }
+func (c *http2) UploadNow() bool { return c.held.Complete() }
 
 // Hold reads the body as far as it is to be held.
 func (c *http2) Hold(pace *relay.Pace, store relay.Store) error {
