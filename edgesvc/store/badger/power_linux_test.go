@@ -101,6 +101,7 @@ func stopped(pid int) bool {
 // files that were not; every acknowledged write is there, no half one, no deleted
 // record again, and a history that leads from before to after.
 func TestS2PowerLoss(t *testing.T) {
+	t.Parallel()
 	failures := 5
 	if os.Getenv(soakEnv) != "" {
 		failures = 200
