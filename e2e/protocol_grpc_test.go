@@ -170,6 +170,7 @@ func (w *world) grpc(t *testing.T, e *edgeNode) *grpc.ClientConn {
 // TestGRPC sends every kind of call through an edge to a gRPC server behind
 // h2c.
 func TestGRPC(t *testing.T) {
+	t.Parallel()
 	wl := newGRPCWorkload(t)
 	w := newWorld(t, 1, open)
 	w.addGate("gate", "h2c://"+wl.addr)

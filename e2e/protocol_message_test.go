@@ -26,6 +26,7 @@ func ancient(c net.Conn, _ *bufio.Reader, r *http.Request) {
 // TestMessages sends what HTTP has beyond a request and its response, in every
 // version on either side.
 func TestMessages(t *testing.T) {
+	t.Parallel()
 	tk, old, wide := newTalker(t, false), rawWorkload(t, ancient), rawWorkload(t, largestAnswer)
 	two := newTalker(t, true)
 	h2c := "h2c://" + two.addr()

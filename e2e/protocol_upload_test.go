@@ -20,6 +20,7 @@ import (
 // TestUploads sends bodies that are cut off, unwelcome or only wanted on
 // condition.
 func TestUploads(t *testing.T) {
+	t.Parallel()
 	tk, h2c, deaf := newTalker(t, false), newTalker(t, true), rawWorkload(t, neverContinues)
 	w := newWorld(t, 1, open, mezu.Route{Prefix: "/deaf/", Upstream: deaf})
 	w.addGate("gate", tk.addr(), "--allow-target", "h2c://"+h2c.addr(), "--allow-target", deaf)

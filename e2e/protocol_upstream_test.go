@@ -63,6 +63,7 @@ func visit(t *testing.T, w *world, e *edgeNode, path, proto string) {
 // TestUpstreams reaches workloads in every way, named by the Warpgate and by
 // routes.
 func TestUpstreams(t *testing.T) {
+	t.Parallel()
 	u, other := newUpstreams(t), newWorkload(t, false)
 	w := newWorld(t, 1, open)
 	e := w.edges[0]
@@ -119,6 +120,7 @@ func wantCode(t *testing.T, client *http.Client, method, url string, body io.Rea
 // TestRoutes has each field of a route that decides what happens to a request
 // decide.
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	main, a, b, c := newTalker(t, false), newWorkload(t, false), newWorkload(t, false), newWorkload(t, false)
 	no := false
 	w := newWorld(t, 1,
@@ -235,6 +237,7 @@ func cutWhenSilent(t *testing.T, client *http.Client, base string) {
 // TestFailover: what one Warpgate's workload refuses another's serves, if the
 // route allows another try and nothing of the request is lost by it.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	wl, none := newWorkload(t, false), 0
 	w := newWorld(t, 1, open, mezu.Route{Prefix: "/once/", Retries: &none})
 	w.addGate("good", wl.addr())

@@ -19,6 +19,7 @@ import (
 // TestTour is the main job: five processes and a workload, one request after
 // another of every kind.
 func TestTour(t *testing.T) {
+	t.Parallel()
 	wl := newWorkload(t, false)
 	w := newWorld(t, 2, open)
 	w.addGate("gate-1", wl.addr())
