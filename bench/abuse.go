@@ -143,8 +143,8 @@ func takeTenantsOfRefuser(ctx context.Context, b *bench, round int) error {
 	return b.takeTenantsAt(ctx, round, nameRefuser, p, addr, quiet, "loud")
 }
 
-// takeTenantsAt times the quiet one's calls, alone and beside the loud one, which is a
-// process of its own.
+// takeTenantsAt times the quiet tenant's calls, first alone and then beside the loud
+// tenant, which runs as a process of its own.
 func (b *bench) takeTenantsAt(ctx context.Context, round int, name string, server *process, addr string, quiet *api.Client, loudKey string) error {
 	length := quietLengths * b.o.length
 	took, err := callSteadily(ctx, quiet, length)

@@ -278,8 +278,8 @@ func (s sender) send(ctx context.Context, method, path, body string) (int, error
 	return resp.StatusCode, nil
 }
 
-// cost sends a body and gives how many MiB the process took more at most, and for how
-// long, and the status of the answer.
+// cost sends a body. It gives by how many MiB the process grew at most, how long the call
+// took, and the status of the answer.
 func (s sender) cost(ctx context.Context, p *process, method, path, body string) (mib float64, took time.Duration, status int, err error) {
 	before, err := p.rss()
 	if err == nil {

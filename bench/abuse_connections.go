@@ -25,16 +25,16 @@ const (
 	// fewFiles is the least limit of files that an edge starts with: then 448 handshakes
 	// may be under way.
 	fewFiles = 4096
-	// silentCrowd is how many connections that say nothing are kept open, ten times the
-	// places for them, and silentPause how often one of them is made anew.
+	// silentCrowd is how many connections are kept open that send nothing: ten times as
+	// many as there are places. One of them is replaced every silentPause.
 	silentCrowd = 4500
 	silentPause = time.Millisecond
 	// newPause lies between two requests on connections of their own.
 	newPause = 20 * time.Millisecond
 )
 
-// takeSilent is what others notice of a crowd of connections that say nothing, where the
-// process may open few files, so that the crowd meets the limit all the time.
+// takeSilent measures what others notice of a crowd of connections that send nothing. The
+// process may open few files, so that the crowd is at the limit all the time.
 func takeSilent(ctx context.Context, b *bench, round int) (err error) {
 	if b.bin.mezusphere == "" {
 		return errNotOurs
@@ -60,7 +60,7 @@ func takeSilent(ctx context.Context, b *bench, round int) (err error) {
 	return b.takeSilentAPI(ctx, round, in)
 }
 
-// fewFiles are our programs, of which the services may open few files.
+// fewFiles is our programs with a low limit of open files.
 func (b *bench) fewFiles(name string) (programs, error) {
 	script := filepath.Join(b.dir, name+".sh")
 	text := fmt.Sprintf("#!/bin/sh\nulimit -n %d && exec %q \"$@\"\n", fewFiles, b.bin.mezusphere)

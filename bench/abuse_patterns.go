@@ -31,8 +31,8 @@ const (
 	hostileTimes = 200
 )
 
-// dearestRoutes are the patterns of which one path costs most, as many as are accepted:
-// each has a table of some KiB, through which a path of a and b jumps about.
+// dearestRoutes are as many of the most expensive patterns as are accepted. Each has a
+// table of some KiB, and a path of a and b touches all parts of it.
 func dearestRoutes() []mezu.Route {
 	routes := []mezu.Route{{Exact: "/ready"}}
 	for i := 0; ; i++ {
@@ -53,9 +53,9 @@ func dearestPath() string {
 	return string(path)
 }
 
-// takePatterns is what one request costs the edge in an environment with the dearest
-// patterns that are accepted, and what small requests of another environment take beside
-// such.
+// takePatterns measures what one request costs the edge in an environment with the most
+// expensive patterns that are accepted, and how long small requests to another environment
+// take meanwhile.
 func takePatterns(ctx context.Context, b *bench, round int) error {
 	if b.in == nil {
 		return errNotOurs

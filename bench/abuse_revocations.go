@@ -138,8 +138,9 @@ func fillLog(path, directory string) error {
 	return errors.Join(l.Flush(), l.Close())
 }
 
-// listen registers a Warpgate and waits until it was told of everything: how long both
-// took, and of how many revocations it was told. told is how far the last one was.
+// listen registers a Warpgate and waits until it was told of everything. It gives how long
+// the welcome took, how long all of it took, and of how many revocations it was told.
+// *told is how far it was told before, and becomes how far it is told now.
 func (in *installation) listen(ctx context.Context, key string, told *mezu.Told) (welcome, all time.Duration, n int, err error) {
 	roots, err := trust.LoadRoots(in.ca)
 	if err != nil {

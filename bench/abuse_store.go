@@ -18,8 +18,8 @@ const (
 // openingSize is far more than an installation of 10,000 environments has.
 const openingSize = 1 << 30
 
-// takeOpening is the price of proving that no bit has flipped: every table of a large store
-// is verified before it is opened, by ourselves or by the engine.
+// takeOpening measures what it costs to find flipped bits: every table of a large store is
+// verified before it is opened, by our code or by the engine's.
 func takeOpening(ctx context.Context, b *bench, round int) error {
 	dir := filepath.Join(b.dir, "opening")
 	if round == 0 {

@@ -41,9 +41,9 @@ const (
 	posts       = 4000
 	postClients = 32
 	postBody    = "7 bytes"
-	// The moody workload refuses one stream of refusedOf, ends one connection of
-	// drainedOf requests with the stream unserved, and one of brokenOf with
-	// streams that it had begun.
+	// The moody workload refuses one stream in refusedOf. After one request in drainedOf
+	// it ends the connection without serving the stream, and after one in brokenOf while
+	// streams are being served.
 	refusedOf = 100
 	drainedOf = 200
 	brokenOf  = 200

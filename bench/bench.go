@@ -86,7 +86,7 @@ func newBench(ctx context.Context, o *options, log io.Writer) (b *bench, err err
 	return b, nil
 }
 
-// startReferences starts the workload and what stands before it without us.
+// startReferences starts the workload, and the proxies that ours are compared with.
 func (b *bench) startReferences(ctx context.Context) error {
 	p, line, err := b.startHelper("workload", "-addr", b.o.workload, "-cert", b.pair.cert, "-key", b.pair.key)
 	if err != nil {

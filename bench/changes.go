@@ -29,8 +29,8 @@ const (
 const (
 	changesRate         = 50
 	changesEnvironments = 100
-	// effectivePause is between two looks at whether a change is in force: short
-	// against what is measured, and so long that looking is not the load.
+	// effectivePause lies between two checks whether a change is in force. It is short
+	// compared with what is measured, and so long that the checks are no load.
 	effectivePause      = 4 * time.Millisecond
 	changesOrganization = "changes"
 	changesProject      = "p"

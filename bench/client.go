@@ -165,9 +165,9 @@ func (c *conn) upload(n int64) error {
 	return err
 }
 
-// runFetch downloads over one connection for a time, and then says how many bytes
-// a second came. It is a process of its own, so that it isn't in the way of the
-// goroutines that time the small requests beside it.
+// runFetch downloads over one connection for a time, and then says how many bytes a second
+// came. It is a process of its own, so that it does not delay the goroutines that time the
+// small requests.
 func runFetch(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("fetch", flag.ContinueOnError)
 	t := target{}

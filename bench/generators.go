@@ -59,7 +59,7 @@ func lookPath(program, debian string) (string, error) {
 	return path, nil
 }
 
-// generate runs a generator, for as long as it was told and a moment.
+// generate runs a generator and gives it a little more time than it was told to take.
 func generate(ctx context.Context, length time.Duration, program, debian string, args ...string) (string, error) {
 	path, err := lookPath(program, debian)
 	if err != nil {

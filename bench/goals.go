@@ -91,8 +91,8 @@ func beyond(measure, name, reference, target string) func(*results) float64 {
 	}
 }
 
-// worse is how much more a figure of ours grows over another of its own than a
-// reference's does, in the same round.
+// worse is how much more a figure of ours exceeds a base figure of ours than the
+// reference's exceeds its own, in the same round.
 func worse(measure, name, base, target, reference string) func(*results) float64 {
 	return func(r *results) float64 {
 		a, b := r.find(measure, target, name), r.find(measure, target, base)

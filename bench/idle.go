@@ -18,8 +18,8 @@ const (
 	restTime = 3 * time.Second
 )
 
-// memory is the resident memory of edge and Warpgate in KiB: as it stands after a
-// load, and after two collections, when it is what is in use.
+// memory is the resident memory of edge and Warpgate in KiB: after a load, and after two
+// garbage collections, when only what is in use is left.
 type memory struct{ edge, warpgate, edgeUsed, warpgateUsed float64 }
 
 // takeIdle starts an installation of its own with programs that collect their

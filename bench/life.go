@@ -110,9 +110,8 @@ func takeRecovery(ctx context.Context, b *bench, round int) error {
 	return b.withoutControl(ctx, round)
 }
 
-// comeback kills a process, waits, starts it again, and gives the moments from
-// which it listened on addr (if empty, was started) and from which requests came
-// through.
+// comeback kills a process, waits, and starts it again. It gives when the process listened
+// on addr (if that is empty, when it was started) and when requests came through again.
 func (b *bench) comeback(ctx context.Context, p *process, addr string) (from, good time.Time, err error) {
 	p.kill()
 	time.Sleep(absence)

@@ -94,8 +94,9 @@ func openCrowd(ctx context.Context, t target, n int) (conns []net.Conn, err erro
 	return conns, err
 }
 
-// runLoud asks an API who it is, at a pace but for answers that are late, whatever the
-// answers are. It says when it begins, and in the end how many a second it got.
+// runLoud asks an API who the caller is, at a steady pace unless answers are late. It
+// takes any answer. It says when it begins, and in the end how many answers a second it
+// got.
 func runLoud(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("loud", flag.ContinueOnError)
 	addr, key := f.String("addr", "", ""), f.String("key", "", "")

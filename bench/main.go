@@ -124,7 +124,7 @@ func parse(args []string) (*options, error) {
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is the program, or one of the processes that it starts.
+// run is the program, or one of its helpers when it was started as that.
 func run(args []string, out, log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -47,7 +47,7 @@ type measure struct {
 	take        func(ctx context.Context, b *bench, round int) error
 }
 
-// alone are the measures that need none of the processes.
+// alone are the measures that run without edge, Warpgate and references.
 var alone = []string{"users", "etcd", "manyusers", "opening"}
 
 var measures = []measure{
@@ -330,8 +330,8 @@ func readSlowly(c *conn) {
 	}
 }
 
-// smallRequests asks at a steady pace, whatever the answers take, and gives
-// milliseconds from when each was due.
+// smallRequests asks at a steady pace, however late answers are. It gives the milliseconds
+// from when each request was due.
 func smallRequests(ctx context.Context, t target, length time.Duration) ([]float64, error) {
 	due := make(chan time.Time, 1024)
 	var mu sync.Mutex

@@ -91,9 +91,8 @@ func (r *results) get(measure, target, name string) float64 {
 	return math.NaN()
 }
 
-// against is the median over rounds of what combine makes of two targets' numbers
-// of the same round, which the machine's mood moves less than the ratio of two
-// medians.
+// against combines two targets' numbers of each round and gives the median over rounds.
+// Changes in the machine's speed move that less than the ratio of two medians.
 func (r *results) against(measure, name, target, reference string, combine func(a, b float64) float64) float64 {
 	a, b := r.find(measure, target, name), r.find(measure, reference, name)
 	if a == nil || b == nil {

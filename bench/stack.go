@@ -26,8 +26,7 @@ const edgeDomain = "localhost"
 // more than the default.
 const maxConns = "4096"
 
-// callRate is a limit of calls that no measure reaches: what is measured is what lies
-// behind it.
+// callRate is a limit of calls that no measure reaches: what lies behind it is measured.
 const callRate = "1000000"
 
 // programs are the built programs and where they came from.
