@@ -74,7 +74,9 @@ type Store struct {
 	entries *labels.Table[entry]
 	wake    chan struct{} // of the goroutines that work the queue off
 
-	mu    sync.Mutex // guards the queue, the orders, and writing to entries
+	changing sync.Mutex // held by whoever changes entries
+
+	mu    sync.Mutex // guards the queue and the orders
 	queue []*entry
 }
 
@@ -109,8 +111,8 @@ func (s *Store) Add(label string) {
 	if s.pair != nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	if s.entries.Get(label) == nil {
 		s.entries.Put(label, &entry{label: label})
 	}
@@ -121,9 +123,9 @@ func (s *Store) Drop(label string) {
 	if s.pair != nil {
 		return
 	}
-	s.mu.Lock()
+	s.changing.Lock()
 	s.entries.Drop(label)
-	s.mu.Unlock()
+	s.changing.Unlock()
 	s.remove(label)
 }
 
