@@ -99,13 +99,14 @@ type storedIdentity struct {
 	Key          string `json:"key"`          // PEM
 }
 
-// New checks the configuration. It opens no connection.
-func New(cfg Config) (*Identity, error) {
-	i := &Identity{cfg: cfg, now: cfg.Now}
-	if _, err := i.newClient("", nil); err != nil {
-		return nil, err
-	}
-	return i, nil
+// New makes an identity that nobody has yet. Check and Load come next.
+func New(cfg Config) *Identity { return &Identity{cfg: cfg, now: cfg.Now} }
+
+// Check is an error if the control plane can't be called with this configuration. It opens
+// no connection.
+func (i *Identity) Check() error {
+	_, err := i.newClient("", nil)
+	return err
 }
 
 // newClient makes a client of the control plane that shows a join token or a

@@ -118,7 +118,7 @@ func Open(cfg Config) (*Member, error) {
 
 // assemble makes the parts and tells each of the others.
 func (m *Member) assemble(cfg Config) (err error) {
-	m.Identity, err = identity.New(identity.Config{
+	m.Identity = identity.New(identity.Config{
 		Control: cfg.Control, CAFile: cfg.CAFile, JoinToken: cfg.JoinToken, Dial: cfg.Dial,
 		Name: cfg.Name, TunnelAddress: cfg.TunnelAddress, PublicAddress: cfg.PublicAddress, Version: cfg.Version,
 		Log: cfg.Log, Now: cfg.Now,
@@ -126,10 +126,10 @@ func (m *Member) assemble(cfg Config) (err error) {
 		OnKeyset:  func(keyset mezu.Signed) { m.Replica.KeepKeyset(keyset) },
 		OnRenewed: func() { m.Replica.Renewed() },
 	})
-	if err != nil {
-		return err
-	}
 	m.certificates, err = certificate.New(certificate.Config{Identity: m.Identity, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Log: cfg.Log, Now: cfg.Now})
+	if err == nil {
+		err = m.Check()
+	}
 	if err != nil {
 		return err
 	}
