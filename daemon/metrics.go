@@ -52,7 +52,7 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	tunnels(w, all)
 }
 
-// figures are those of one Warpgate, and how it is told from the others.
+// figures are those of one Warpgate, with the name that tells it from the others.
 type figures struct {
 	warpgate.Figures
 	name string // empty if there are no others

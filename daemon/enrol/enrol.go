@@ -2,8 +2,8 @@
 // registers by key or enrolment token, and renews by the certificate in use.
 //
 // What lives here: the two calls, and which refusals are final. What may not:
-// files, retries, judging what the answer says (package state does). Only
-// package daemon imports it.
+// files, retries, and the check of what an answer says, which is package state's. Only
+// package warpgate imports it.
 package enrol
 
 import (
@@ -27,8 +27,8 @@ type Config struct {
 	// CAFile holds the CA of a private control plane in PEM; if empty, the
 	// system's roots.
 	CAFile string
-	// Token gives the service account key or enrolment token. It is called for
-	// each registration, so that a rotated key is found; if nil, there is none.
+	// Token gives the service account key or enrolment token. It is called for each
+	// registration, because a key may be rotated. If nil, there is none.
 	Token func() (string, error)
 	// Certificate is shown at renewal.
 	Certificate trust.Certificate
@@ -45,9 +45,9 @@ type Client struct {
 	byPeer  *api.Client
 }
 
-// New reads the CA file and makes a client; it opens no connection. A CA file
-// that is missing, empty or holds anything else is an error: the system's roots
-// are not taken in its place.
+// New reads the CA file and makes a client; it opens no connection. A CA file that is
+// missing, empty or holds anything else is an error: the system's roots are not
+// used instead.
 func New(cfg Config) (*Client, error) {
 	var roots *x509.CertPool
 	if cfg.CAFile != "" {
@@ -77,9 +77,8 @@ func (c *Client) Close() {
 	c.byPeer.CloseIdle()
 }
 
-// Token is the key or enrolment token as configured, checked in its form, so
-// that a truncated key is told without a call. Errors of the form are
-// mezu.CodeUnauthenticated.
+// Token is the key or enrolment token as configured. Its form is checked, so that a
+// truncated key is found without a call; such an error is mezu.CodeUnauthenticated.
 func (c *Client) Token() (string, error) {
 	missing := &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "there is no key to register with",
 		Hint: "give a service account key with --token-file, or MEZU_TOKEN"}
@@ -100,8 +99,8 @@ func (c *Client) Token() (string, error) {
 	return token, mezu.ValidateKey(token)
 }
 
-// KeyHash is mezu.HashSecret of the service account key, empty for an enrolment
-// token or if there is none to be had.
+// KeyHash is mezu.HashSecret of the service account key. It is empty for an enrolment
+// token, and if there is no key or it can't be read.
 func (c *Client) KeyHash() string {
 	token, err := c.Token()
 	if err != nil || strings.HasPrefix(token, mezu.TokenEnrolment) {
@@ -110,10 +109,10 @@ func (c *Client) KeyHash() string {
 	return mezu.HashSecret(token)
 }
 
-// Register asks once for a certificate for key. warpgate is the id of an
-// earlier registration with the same key, or empty; an id that the control plane
-// doesn't know any more (it was restored from an older backup, or the service
-// account is another project's) is left out in a second call.
+// Register asks once for a certificate for key. warpgate is the id of an earlier
+// registration with the same key, or empty. If the control plane doesn't know the id any
+// more (it was restored from an older backup, or the service account is another
+// project's), a second call leaves it out.
 func (c *Client) Register(ctx context.Context, key crypto.Signer, warpgate string) (*api.RegisterResponse, error) {
 	csr, err := trust.CSR(key)
 	if err != nil {
@@ -137,7 +136,7 @@ func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterRes
 	if err != nil {
 		return nil, err
 	}
-	// A kept connection would show the certificate that it was made with.
+	// An idle connection still has the certificate that it was made with.
 	c.byPeer.CloseIdle()
 	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, api.RenewRequest{CSR: csr, Version: c.cfg.Version})
 	if err != nil {
@@ -146,9 +145,9 @@ func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterRes
 	return &resp, nil
 }
 
-// Permanent reports whether asking again with the same key is no use: the
-// control plane, or a check of the input, said no. Everything else, from a
-// missing name server to an overloaded control plane, passes.
+// Permanent reports whether it is no use to ask again with the same key: the control
+// plane, or a check of the input, refused it. Everything else, from a missing name server
+// to an overloaded control plane, passes.
 func Permanent(err error) bool {
 	switch mezu.CodeOf(err) {
 	case mezu.CodeUnauthenticated, mezu.CodeForbidden, mezu.CodeNotFound, mezu.CodeInvalid, mezu.CodeConflict:

@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// Explain puts an error into the words of an event: what the domain's errors say
-// themselves, and for others the likeliest reason.
+// Explain gives the code, message and hint of an event for an error: its own if it is
+// one of the domain, else the likeliest reason.
 func Explain(err error, now time.Time) (code mezu.Code, message, hint string) {
 	var e *mezu.Error
 	var expired x509.CertificateInvalidError

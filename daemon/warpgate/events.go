@@ -7,7 +7,8 @@ import (
 	"github.com/mezusphere/mezu/daemon/enrol"
 )
 
-// emit stamps and delivers an event, one at a time.
+// emit delivers an event, with the time if it has none. Events are delivered one at a
+// time.
 func (g *Warpgate) emit(e mezu.Event) {
 	if g.cfg.Events == nil {
 		return
@@ -20,7 +21,7 @@ func (g *Warpgate) emit(e mezu.Event) {
 	g.cfg.Events(e)
 }
 
-// status is a warpgate event with all that is known of this Warpgate.
+// status is the event for a status of this Warpgate, with all that is known of it.
 func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {
 	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: g.state.Identity().ID, Upstream: g.target(), Revision: g.state.Applied()}
 	if r := g.state.Registration(); r != nil {
@@ -29,14 +30,15 @@ func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {
 	return e
 }
 
-// troubles remembers what was last said of each thing that is tried again and
-// again, so that an event is not repeated with each try.
+// troubles remembers the last error of each task that is tried again and again, so
+// that an event comes with a new error and not with each try.
 type troubles struct {
 	mu   sync.Mutex
-	said map[string]string
+	said map[string]string // the last error by task
 }
 
-// news reports whether text says something new of what; empty ends the trouble.
+// news notes the error of a task and reports whether it is another one than before. An
+// empty text says that the task succeeded.
 func (t *troubles) news(what, text string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,14 +56,15 @@ func (t *troubles) news(what, text string) bool {
 	return true
 }
 
-// trouble logs what went wrong and will be tried again, and tells it.
+// trouble logs the error of a task that will be tried again, and makes it an event if
+// it is new.
 func (g *Warpgate) trouble(what string, err error) {
 	_, message, hint := enrol.Explain(err, g.now())
 	g.log.Warn(what, "error", message, "hint", hint)
 	g.tell(what, err)
 }
 
-// tell makes what went wrong an event, if that is news.
+// tell makes the error of a task an event if it is new.
 func (g *Warpgate) tell(what string, err error) {
 	code, message, hint := enrol.Explain(err, g.now())
 	if g.troubles.news(what, message) {
@@ -69,5 +72,5 @@ func (g *Warpgate) tell(what string, err error) {
 	}
 }
 
-// over ends a trouble.
-func (g *Warpgate) over(what string) { g.troubles.news(what, "") }
+// resolved says that a task succeeded: its next error is new.
+func (g *Warpgate) resolved(what string) { g.troubles.news(what, "") }

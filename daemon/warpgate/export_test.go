@@ -30,12 +30,12 @@ func (g *Warpgate) TestOnlyRequest(e mezu.Event) { g.forwarding().Request(e) }
 // TestOnlyHurry makes everything that is looked after now and then be looked
 // after at once.
 func (g *Warpgate) TestOnlyHurry() {
-	g.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, linkless: 300 * time.Millisecond, refused: 20 * time.Millisecond}
+	g.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, withoutTunnel: 300 * time.Millisecond, refused: 20 * time.Millisecond}
 }
 
-// HintFor is the hint for an upstream in a place.
+// HintFor is the hint for an upstream in a runtime environment.
 func HintFor(u mezu.Upstream, files fs.FS, env map[string]string) string {
-	return workloadHint(u, place{files, func(name string) string { return env[name] }})
+	return workloadHint(u, runtimeEnvironment{files, func(name string) string { return env[name] }})
 }
 
 // DialThrough dials addr through a proxy whose certificate roots verify.

@@ -25,7 +25,7 @@ type Figures struct {
 	Refused       uint64 // signed statements
 	Connects      uint64 // tunnels registered at an edge
 	Panics        uint64 // requests that ended in one
-	// Failures are the requests that did not end whole, by each cause there is.
+	// Failures counts the requests that did not end as they should, by every cause.
 	Failures map[mezu.Cause]uint64
 	// Tunnels says of each edge, by id, whether it holds a tunnel; nil while the
 	// Warpgate serves none.
@@ -47,7 +47,7 @@ func newCounters() *counters {
 	return c
 }
 
-// failed counts a request that did not end whole.
+// failed counts a request that did not end as it should.
 func (c *counters) failed(cause mezu.Cause) { c.failures[cause].Add(1) }
 
 // Figures are those of now. Call it after Listen.

@@ -14,42 +14,43 @@ import (
 	"github.com/mezusphere/mezu/daemon/state"
 )
 
-// pace is how often things are looked after.
+// pace is how often the Warpgate checks and tries again.
 type pace struct {
-	// tick is between two looks at certificate and unsaved files. It is short
-	// against every deadline, so that a machine that slept notices soon.
+	// tick is the time between two checks of the certificate and of unsaved files. It
+	// is much shorter than any deadline, so that a machine that slept notices soon.
 	tick time.Duration
-	// retry is between two tries at a renewal that can wait; each takes a
-	// random half of it off, so that a million Warpgates don't return in step
-	// to a control plane that was away.
+	// retry is the most time between two tries of a renewal that is not pressing. A
+	// random part of up to half of it is left out, so that a million Warpgates don't
+	// come back all at once to a control plane that was away.
 	retry time.Duration
-	// atLeast is between two renewals that succeeded, whatever the clock does.
+	// atLeast is the least time between two renewals that succeeded, whatever the clock
+	// of the machine says.
 	atLeast time.Duration
-	// linkless is how long there may be no tunnel before the control plane is
-	// asked for the current edges.
-	linkless time.Duration
-	// refused is how long to leave an edge alone that refused for good.
+	// withoutTunnel is how long there may be no tunnel before the control plane is asked for
+	// the current list of edges.
+	withoutTunnel time.Duration
+	// refused is how long an edge is left alone that refused this Warpgate for good.
 	refused time.Duration
 }
 
-var defaultPace = pace{tick: 5 * time.Second, retry: 5 * time.Minute, atLeast: time.Hour, linkless: 30 * time.Second, refused: time.Minute}
+var defaultPace = pace{tick: 5 * time.Second, retry: 5 * time.Minute, atLeast: time.Hour, withoutTunnel: 30 * time.Second, refused: time.Minute}
 
-// renewSpread is over how much of a certificate's life renewals are spread.
+// renewSpread is the part of a certificate's life over which renewals are spread.
 const renewSpread = 2 * time.Hour
 
-// maxSkew is how far the clock may be off without a word: the certificates'
-// backdating covers it.
+// maxSkew is how far the clock may be off without a warning: certificates are
+// backdated by as much.
 const maxSkew = mezu.LeafBackdate
 
-// What is tried again and again, in the words of logs and events.
+// The tasks that are tried again and again, as logs and events name them.
 const (
 	doingRegister = "registering with the control plane"
 	doingRenew    = "renewing the certificate"
 	doingSave     = "writing to the state directory"
 )
 
-// errMoved: the control plane made this another Warpgate, or of another
-// environment.
+// errMoved ends a session because the control plane gave this Warpgate another id, or
+// another environment.
 var errMoved = errors.New("registered as another Warpgate")
 
 // register tries until there is a certificate. It returns an error only if
@@ -73,15 +74,15 @@ func (g *Warpgate) register(ctx context.Context) error {
 	}
 }
 
-// final reports whether the Warpgate can't go on after err: the control plane
-// says no, and no edge takes a tunnel either. As long as one does, it serves: a
-// control plane restored from an old backup may not know it, and what is really
-// over is revoked by a signed statement.
+// final reports whether err ends the Warpgate: the control plane refused it, and no
+// edge takes a tunnel either. While an edge does, the Warpgate serves on, because a
+// control plane that was restored from an old backup may not know it. A Warpgate that
+// is to end is revoked by a signed statement.
 func (s *session) final(err error) bool {
-	return enrol.Permanent(err) && (!s.gate.state.Certified() || s.linkless() > s.gate.pace.linkless)
+	return enrol.Permanent(err) && (!s.gate.state.Certified() || s.withoutTunnel() > s.gate.pace.withoutTunnel)
 }
 
-// registerOnce asks for a certificate by key.
+// registerOnce asks once for a certificate, by key.
 func (g *Warpgate) registerOnce(ctx context.Context) (moved bool, err error) {
 	if _, err := g.client.Token(); err != nil {
 		return false, err
@@ -107,12 +108,12 @@ func (g *Warpgate) registerOnce(ctx context.Context) (moved bool, err error) {
 		return false, err
 	}
 	g.offered = ""
-	g.over(doingRegister)
+	g.resolved(doingRegister)
 	return moved, nil
 }
 
-// renewOnce asks for a certificate by the one in use, or by key if that is past
-// its end or the control plane doesn't take it.
+// renewOnce asks once for a new certificate, by the one in use. It asks by key if that
+// one has expired or the control plane doesn't take it.
 func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
 	if !g.state.Certified() {
 		return g.registerOnce(ctx)
@@ -136,7 +137,8 @@ func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
 	return false, err
 }
 
-// adopt applies an answer of the control plane.
+// adopt applies an answer of the control plane. moved says that it made this another
+// Warpgate.
 func (g *Warpgate) adopt(resp *state.Answer, settings *state.Registration) (moved bool, err error) {
 	before := g.state.Applied()
 	out, err := g.state.Register(resp, settings)
@@ -151,14 +153,15 @@ func (g *Warpgate) adopt(resp *state.Answer, settings *state.Registration) (move
 	if now := g.now(); now.Sub(issued).Abs() > maxSkew {
 		g.trouble("checking the clock", state.ClockError(now, issued, nil))
 	} else {
-		g.over("checking the clock")
+		g.resolved("checking the clock")
 	}
 	g.compare(resp.Head, before, out.Moved)
 	return out.Moved, nil
 }
 
-// compare holds what edges sent against what the control plane says. An edge
-// that delays policy shows here.
+// compare compares what the edges sent with what the control plane says, and so shows
+// an edge that delays policy. head is the control plane's newest position, before was
+// the one in use when the answer came.
 func (g *Warpgate) compare(head, before mezu.Position, moved bool) {
 	after := g.state.Applied()
 	switch {
@@ -170,12 +173,12 @@ func (g *Warpgate) compare(head, before mezu.Position, moved bool) {
 	}
 }
 
-// keep renews what runs out and saves what waits to be saved, until ctx ends. It
-// returns errMoved, or an error with which the Warpgate can't go on.
+// keep renews the certificate in time and saves what could not be saved before, until
+// ctx ends. It returns errMoved, or an error that ends the Warpgate.
 func (s *session) keep(ctx context.Context) error {
 	g := s.gate
 	var urgent backoff.Backoff
-	next := time.Now() // wall clocks jump; this one doesn't
+	next := time.Now() // monotonic: it doesn't jump with the machine's clock
 	ticker := time.NewTicker(g.pace.tick)
 	defer ticker.Stop()
 	for {
@@ -200,7 +203,7 @@ func (s *session) keep(ctx context.Context) error {
 		case moved:
 			return errMoved
 		case err == nil:
-			g.over(doingRenew)
+			g.resolved(doingRenew)
 			s.refreshed()
 			if s.stranded() {
 				next = time.Now().Add(max(urgent.Next(), g.pace.tick))
@@ -223,8 +226,8 @@ func (s *session) keep(ctx context.Context) error {
 	}
 }
 
-// due says why the control plane is to be asked, empty if there is no reason.
-// pressing is true if nothing can be served until it answers.
+// due says why the control plane has to be asked now, or nothing. pressing says that
+// nothing can be served until it answers.
 func (s *session) due() (why string, pressing bool) {
 	st := s.gate.state
 	now := s.gate.now()
@@ -242,34 +245,35 @@ func (s *session) due() (why string, pressing bool) {
 		return "the certificate is old enough", false
 	case st.Registration() == nil:
 		return "the record of the registration is lost", false
-	case s.linkless() > s.gate.pace.linkless:
+	case s.withoutTunnel() > s.gate.pace.withoutTunnel:
 		return "no edge takes a tunnel", false
 	}
 	return "", false
 }
 
-// stranded reports whether there is no edge to go to, so that an answer of the
-// control plane that named none is asked for again soon.
+// stranded reports whether there is still no edge to connect to. Then the control
+// plane is asked again soon, although it has just answered.
 func (s *session) stranded() bool {
-	return len(s.gate.state.Edges()) == 0 || s.linkless() > s.gate.pace.linkless
+	return len(s.gate.state.Edges()) == 0 || s.withoutTunnel() > s.gate.pace.withoutTunnel
 }
 
-// spread is how long after RenewAge this certificate is renewed: the same at
-// each start, and another for each certificate.
+// spread is how long after RenewAge this certificate is renewed. It is made of the
+// serial number: the same after each start, and different for each certificate.
 func spread(serial string) time.Duration {
 	h := fnv.New32a()
 	h.Write([]byte(serial))
 	return time.Duration(uint64(h.Sum32()) * uint64(renewSpread) >> 32)
 }
 
-// save writes what could not be written before, and acknowledges it.
+// save writes what could not be written before. A bundle that is on the disk only now
+// is acknowledged now.
 func (s *session) save() {
 	before := s.gate.state.Applied()
 	if err := s.gate.state.Flush(); err != nil {
 		s.gate.trouble(doingSave, err)
 		return
 	}
-	s.gate.over(doingSave)
+	s.gate.resolved(doingSave)
 	if s.gate.state.Applied() != before {
 		s.acknowledge()
 	}

@@ -16,8 +16,8 @@ import (
 
 // Limits of a connection through a proxy.
 const (
-	// dialTimeout bounds each of name look-up with connect, and the proxy's
-	// answer. Past it another try beats waiting.
+	// dialTimeout bounds each step: the look-up of a name together with the connect, and
+	// the proxy's answer. Another try is better than a longer wait.
 	dialTimeout = 10 * time.Second
 	// maxProxyAnswer is more than any proxy's head needs.
 	maxProxyAnswer = 16 << 10
@@ -101,7 +101,7 @@ func connect(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) er
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("the proxy answers %s", resp.Status)
 	}
-	// The edge speaks second: what is here already is none of its words.
+	// The edge sends nothing before it is spoken to, so these bytes are not its own.
 	if br.Buffered() > 0 {
 		return errors.New("the proxy sent bytes before the tunnel was used")
 	}

@@ -16,31 +16,32 @@ import (
 	"github.com/mezusphere/mezu/tunnel"
 )
 
-// session is what runs under one identity: a link per edge, and the server.
+// session is what runs while the Warpgate has one identity: a link to each edge, and the
+// server of their data connections.
 type session struct {
 	gate   *Warpgate
 	server server
 	dialer *proxyDialer
-	// hard ends when every link is to be cut.
+	// hard ends when every link has to be cut.
 	hard context.Context
-	ends chan error // what ends the session from inside; one is enough
-	// tasks are the goroutines of links, retiring ones included.
+	ends chan error // holds the error that ends the session; the first one counts
+	// tasks are the goroutines of all links, also of those that drain.
 	tasks sync.WaitGroup
 
-	changes sync.Mutex // held while a change is told, so that they are told in order
+	changes sync.Mutex // held while a change is an event, so that events come in order
 
 	mu     sync.Mutex
 	links  map[string]*link // by edge id
 	closed bool
-	up     int       // links that are registered
-	since  time.Time // from when up is zero
+	up     int       // links that are registered at their edges
+	since  time.Time // when up became zero
 }
 
 // link is the tunnel to one edge.
 type link struct {
 	s    *session
 	edge mezu.EdgeInfo
-	// stop ends the link; cut is its context.
+	// cut ends when the link has to; stop ends it.
 	cut  context.Context
 	stop context.CancelFunc
 	done chan struct{}
@@ -51,8 +52,8 @@ type link struct {
 	current *tunnel.Link
 }
 
-// serve runs a session until ctx ends, the Warpgate becomes another one, or it
-// can't go on; then it drains, or cuts if the certificate was revoked.
+// serve runs a session until ctx ends, the Warpgate becomes another one, or an error ends
+// it. Then it drains, or cuts everything if the certificate was revoked.
 func (g *Warpgate) serve(ctx context.Context) error {
 	hard, cut := context.WithCancel(g.hard)
 	defer cut()
@@ -91,7 +92,7 @@ func (s *session) runKeeper(ctx context.Context) {
 	}
 }
 
-// end ends the session with err; the first one counts.
+// end ends the session with err, unless another error has ended it.
 func (s *session) end(err error) {
 	select {
 	case s.ends <- err:
@@ -99,8 +100,8 @@ func (s *session) end(err error) {
 	}
 }
 
-// follow starts and stops links as the list of edges says: new ones first, so
-// that there is always one where there was one.
+// follow makes the links agree with the list of edges. It starts new ones before it
+// retires old ones, so that there is always a tunnel.
 func (s *session) follow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,9 +128,9 @@ func (s *session) follow() {
 	}
 }
 
-// run keeps the tunnel up until l.cut ends. before is the link to the same edge
-// at its former address, which is drained first: an edge holds one session of a
-// Warpgate.
+// run keeps the tunnel up until l.cut ends. before, if not nil, is the link to the same
+// edge at its former address. It is drained first, because an edge holds one session of
+// a Warpgate.
 func (l *link) run(before *link) {
 	defer close(l.done)
 	if before != nil {
@@ -141,7 +142,8 @@ func (l *link) run(before *link) {
 		if l.cut.Err() != nil {
 			return
 		}
-		// Only a signed statement ends a Warpgate, not one edge's word.
+		// The link goes on after a pause: one edge cannot end a Warpgate, only a
+		// signed statement can.
 		l.s.gate.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
 		if pause := l.s.gate.pace.refused; backoff.Sleep(l.cut, pause/2+rand.N(pause/2+1)) != nil {
 			return
@@ -149,7 +151,7 @@ func (l *link) run(before *link) {
 	}
 }
 
-// next makes the tunnel's end for another run.
+// next makes this end of the tunnel for another run.
 func (l *link) next() *tunnel.Link {
 	g := l.s.gate
 	configs := map[string]*tls.Config{}
@@ -163,9 +165,9 @@ func (l *link) next() *tunnel.Link {
 		Epoch:     g.state.Epoch,
 		Version:   g.cfg.Version,
 		Serve:     l.s.server.ServeConn,
-		Statement: l.document,
+		Statement: l.statement,
 		Told:      func() mezu.Told { return g.state.Told(l.edge.ID) },
-		Current:   l.told,
+		Current:   l.noteTold,
 		Applied:   g.state.Applied,
 		Room:      g.cfg.Room,
 		State:     l.state,
@@ -178,7 +180,7 @@ func (l *link) next() *tunnel.Link {
 	return t
 }
 
-// tunnel is the current end, nil before the first.
+// tunnel is this end of the tunnel, nil before the first run.
 func (l *link) tunnel() *tunnel.Link {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,7 +201,7 @@ func (l *link) retire() {
 	<-l.done
 }
 
-// state hears what the tunnel is doing. The tunnel logs it.
+// state is called when the tunnel changes state, which the tunnel has logged itself.
 func (l *link) state(st tunnel.LinkState, err error) {
 	g := l.s.gate
 	what := "keeping the tunnel to edge " + l.edge.Name
@@ -207,29 +209,30 @@ func (l *link) state(st tunnel.LinkState, err error) {
 	case tunnel.LinkConnected:
 		g.counters.connects.Add(1)
 		l.changed(true)
-		g.over(what)
+		g.resolved(what)
 	case tunnel.LinkDisconnected, tunnel.LinkDraining:
 		l.changed(false)
 		var refusal *tunnel.RefusedError
 		switch {
 		case err == nil || l.cut.Err() != nil:
 		case errors.As(err, &refusal) && refusal.Err.Code == mezu.CodeConflict:
-			g.trouble(what, cloned(refusal)) // the tunnel logs what happened, not what to do
+			g.trouble(what, cloned(refusal)) // the tunnel's log has no hint
 		default:
 			g.tell(what, err)
 		}
 	}
 }
 
-// cloned adds to an edge's refusal of an old epoch what is likely behind it.
+// cloned adds the likely reason to an edge's refusal of an old epoch: two processes
+// with copies of one state directory.
 func cloned(refusal *tunnel.RefusedError) error {
 	e := *refusal.Err
 	e.Hint = "does another process run with a copy of this state directory? Each Warpgate needs its own"
 	return &e
 }
 
-// changed counts the registered links and tells when the first comes and the
-// last goes.
+// changed counts the registered links. The first one and the loss of the last one are
+// events.
 func (l *link) changed(registered bool) {
 	s := l.s
 	s.changes.Lock()
@@ -259,15 +262,15 @@ func (l *link) changed(registered bool) {
 	}
 }
 
-// registered is how many edges hold a tunnel.
+// registered is the number of edges that hold a tunnel.
 func (s *session) registered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.up
 }
 
-// linkless is for how long no edge has held a tunnel, zero if one does.
-func (s *session) linkless() time.Duration {
+// withoutTunnel is how long no edge has held a tunnel, zero if one does.
+func (s *session) withoutTunnel() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.up > 0 {
@@ -283,7 +286,7 @@ func (s *session) isClosed() bool {
 	return s.closed
 }
 
-// close makes follow idle and returns the links of now.
+// close begins the drain: from now on follow does nothing. It returns all links.
 func (s *session) close() []*link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,18 +303,18 @@ func drain(links []*link) {
 	all.Wait()
 }
 
-// document judges what an edge relays.
-func (l *link) document(doc mezu.Signed) {
+// statement verifies a signed statement that an edge relays, and applies it.
+func (l *link) statement(signed mezu.Signed) {
 	g := l.s.gate
-	changed, err := g.state.Accept(doc)
+	changed, err := g.state.Accept(signed)
 	switch {
 	case errors.Is(err, state.ErrRevoked):
 		l.s.end(g.revoked())
 		return
 	case errors.Is(err, state.ErrBackwards):
-		// An edge that was away; it catches up by itself.
+		// The edge was away and catches up by itself, so this is no event.
 		g.counters.rejected.Add(1)
-		g.log.Warn("refusing a statement", "edge", l.edge.Name, "purpose", doc.Purpose, "error", err)
+		g.log.Warn("refusing a statement", "edge", l.edge.Name, "purpose", signed.Purpose, "error", err)
 	case err != nil && changed:
 		g.trouble(doingSave, err)
 	case err != nil:
@@ -321,7 +324,7 @@ func (l *link) document(doc mezu.Signed) {
 	if !changed {
 		return
 	}
-	switch doc.Purpose {
+	switch signed.Purpose {
 	case mezu.PurposeBundle:
 		l.s.acknowledge()
 		pos := g.state.Table().Position()
@@ -332,20 +335,20 @@ func (l *link) document(doc mezu.Signed) {
 	}
 }
 
-// told hears how far the edge has told of revocations.
-func (l *link) told(told mezu.Told) {
+// noteTold keeps up to which revocation the edge has sent them all.
+func (l *link) noteTold(told mezu.Told) {
 	if err := l.s.gate.state.NoteTold(l.edge.ID, told); err != nil {
 		l.s.gate.trouble(doingSave, err)
 	}
 }
 
-// refreshed follows what an answer of the control plane changed.
+// refreshed acts on what an answer of the control plane changed.
 func (s *session) refreshed() {
 	s.acknowledge()
 	s.follow()
 }
 
-// acknowledge tells every edge which bundle is in force and on disk.
+// acknowledge tells every edge which bundle is in force and on the disk.
 func (s *session) acknowledge() {
 	pos := s.gate.state.Applied()
 	if pos.IsZero() {

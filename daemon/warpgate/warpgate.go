@@ -41,8 +41,8 @@ type Config struct {
 	// CAFile holds the CA of a private control plane in PEM; if empty, the
 	// system's roots. A file that holds none is an error.
 	CAFile string
-	// Token gives the service account key or an enrolment token. It is asked at
-	// each registration; if nil, the state directory must hold a certificate.
+	// Token gives the service account key or an enrolment token. It is called at
+	// each registration. If nil, the state directory must hold a certificate.
 	Token func() (string, error)
 	// Upstream is where the workload answers, in the notation of
 	// mezu.ParseUpstream. It may be empty if there are AllowTargets: then each
@@ -50,9 +50,9 @@ type Config struct {
 	Upstream string
 	// AllowTargets are further upstreams that routes may name.
 	AllowTargets []string
-	// MayForward allows targets besides, for as long as it says so of them: those
-	// of a file that changes. It is asked for each request that goes to one; if nil,
-	// there are none.
+	// MayForward allows further targets: those of a file that changes. It is asked at
+	// each request to a target that is neither Upstream nor one of AllowTargets. If nil,
+	// it allows none.
 	MayForward func(mezu.Upstream) bool
 	// Environment by name; if empty, the service account's.
 	Environment string
@@ -68,17 +68,17 @@ type Config struct {
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
 	// that HTTPS_PROXY and NO_PROXY name.
 	Proxy func(*url.URL) (*url.URL, error)
-	// SameMachine says that the workload shares this process's machine or
-	// container, whatever that is, so that no hint speaks of containers.
+	// SameMachine says that the workload runs on the same machine or in the same
+	// container as this process, so that no hint speaks of containers.
 	SameMachine bool
 	Version     string
 	// Log may be nil.
 	Log *slog.Logger
 	// Now is the clock for everything that expires; if nil, time.Now.
 	Now func() time.Time
-	// Events gets what happens, one call at a time: status and configuration
-	// changes, requests, errors, the end. It must not block, for requests wait
-	// for it. It may be nil.
+	// Events is called with each event: a change of status or configuration, a request,
+	// an error, the end. Calls come one at a time, and requests wait for them, so it must
+	// not block. It may be nil.
 	Events func(mezu.Event)
 }
 
@@ -89,10 +89,10 @@ type Warpgate struct {
 	allow    []mezu.Upstream
 	log      *slog.Logger
 	now      func() time.Time
-	place    place
+	runtime  runtimeEnvironment
 	pace     pace
 
-	// hard ends when everything is to be cut.
+	// hard ends when everything has to be cut.
 	hard context.Context
 	cut  context.CancelFunc
 
@@ -103,9 +103,9 @@ type Warpgate struct {
 	client  *enrol.Client
 	session atomic.Pointer[session]
 
-	// offered is the id in an answer that could not be used (the clock was
-	// off): the next try asks for the same, so that tries leave no trail of
-	// Warpgates. Only one goroutine registers at a time.
+	// offered is the id in an answer of the control plane that could not be used, for
+	// instance because the clock was off. The next try asks for the same id, so that
+	// tries don't make a Warpgate each. Only one goroutine registers at a time.
 	offered string
 
 	events   sync.Mutex
@@ -129,7 +129,7 @@ func newForwarder(c forward.Config) server { return forward.New(c) }
 // New checks the configuration. It touches nothing outside; Listen does.
 func New(cfg Config) (*Warpgate, error) {
 	g := &Warpgate{cfg: cfg, counters: newCounters(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
-		place: place{os.DirFS("/"), os.Getenv}}
+		runtime: runtimeEnvironment{os.DirFS("/"), os.Getenv}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -317,8 +317,8 @@ func (g *Warpgate) work(ctx context.Context) error {
 	}
 }
 
-// fromDisk reports whether the state directory is enough to serve, and made
-// under the settings in use.
+// fromDisk reports whether the Warpgate can serve by its state directory alone: it has a
+// certificate, and got it under the settings in use.
 func (g *Warpgate) fromDisk() bool {
 	if !g.state.Certified() {
 		return false
@@ -331,12 +331,13 @@ func (g *Warpgate) fromDisk() bool {
 	return was.API == is.API && was.Wanted == is.Wanted && (is.TokenHash == "" || was.TokenHash == "" || was.TokenHash == is.TokenHash)
 }
 
-// settings are those that decide which Warpgate this is.
+// settings are those that decide which Warpgate this is: if they change, it registers
+// again.
 func (g *Warpgate) settings() state.Registration {
 	return state.Registration{API: g.cfg.API, Wanted: g.cfg.Environment, TokenHash: g.client.KeyHash()}
 }
 
-// target is the upstream in its own notation, empty if there is none.
+// target is the upstream as mezu.ParseUpstream reads it, empty if there is none.
 func (g *Warpgate) target() string {
 	if g.upstream.Address == "" {
 		return ""
@@ -344,7 +345,7 @@ func (g *Warpgate) target() string {
 	return g.upstream.String()
 }
 
-// forwarding is what the server works by, under the identity of now.
+// forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward, Table: g.state.Table, Serves: g.state.Serves, Log: g.log,
 		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
@@ -358,7 +359,7 @@ func (g *Warpgate) forwarding() forward.Config {
 	return c
 }
 
-// certificate is asked for at each handshake.
+// certificate is the one in use. TLS asks for it at each handshake.
 func (g *Warpgate) certificate() (*tls.Certificate, error) { return g.state.Certificate() }
 
 // revoked is the error that ends a Warpgate whose certificate was revoked.

@@ -12,15 +12,14 @@ import (
 	"github.com/mezusphere/mezu/daemon/forward"
 )
 
-// Limits of the look for a workload at start.
+// How the workload is waited for at the start.
 const (
 	probeTimeout  = 2 * time.Second
 	probeInterval = time.Second // a person who starts the workload second waits this long for the good news
 )
 
-// watchWorkload says once when nothing answers at the upstream, and once when
-// it does. It only informs: requests are tried whatever it finds. It returns
-// at the first connection.
+// watchWorkload says once that nothing answers at the upstream, and once that something
+// does; then it returns. It only informs: requests are tried whatever it finds.
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 	dialer := &net.Dialer{Timeout: probeTimeout}
 	for said := false; ; {
@@ -39,7 +38,7 @@ func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 			said = true
 			hint := hintHere
 			if !g.cfg.SameMachine {
-				hint = workloadHint(u, g.place)
+				hint = workloadHint(u, g.runtime)
 			}
 			g.log.Warn("nothing answers at the upstream yet; requests get 502 until it is up", "upstream", u.String(), "error", err, "hint", hint)
 			g.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
@@ -63,8 +62,8 @@ func wait(ctx context.Context, t time.Duration) bool {
 	}
 }
 
-// workloadHint is what to try when nothing answers at u.
-func workloadHint(u mezu.Upstream, p place) string {
+// workloadHint says what to try when nothing answers at u.
+func workloadHint(u mezu.Upstream, r runtimeEnvironment) string {
 	if u.Scheme == mezu.UpstreamUnix {
 		return "start the workload, or mount its socket where this process sees it"
 	}
@@ -72,7 +71,7 @@ func workloadHint(u mezu.Upstream, p place) string {
 		return "start the workload and check host and port"
 	}
 	_, port, _ := net.SplitHostPort(u.Address)
-	switch p.kind() {
+	switch r.kind() {
 	case inPod:
 		return "localhost is this pod: run the workload in the same pod, or name its Service, for instance --upstream my-service:" + port
 	case inContainer:
@@ -84,13 +83,14 @@ func workloadHint(u mezu.Upstream, p place) string {
 // hintHere is for a workload on this very machine.
 const hintHere = "start the workload, or check the port"
 
-// place is where the process runs, as far as files and environment tell.
-type place struct {
+// runtimeEnvironment is where the process runs: on a host, in a container or in a pod.
+// Files and environment variables tell.
+type runtimeEnvironment struct {
 	files  fs.FS // the root file system
 	getenv func(string) string
 }
 
-// kinds of places.
+// Kinds of runtime environments.
 const (
 	onHost = iota
 	inContainer
@@ -101,16 +101,16 @@ const (
 const maxCgroup = 64 << 10
 
 // kind looks for the marks that container engines leave.
-func (p place) kind() int {
-	if p.getenv("KUBERNETES_SERVICE_HOST") != "" {
+func (r runtimeEnvironment) kind() int {
+	if r.getenv("KUBERNETES_SERVICE_HOST") != "" {
 		return inPod
 	}
 	for _, name := range []string{".dockerenv", "run/.containerenv"} {
-		if _, err := fs.Stat(p.files, name); err == nil {
+		if _, err := fs.Stat(r.files, name); err == nil {
 			return inContainer
 		}
 	}
-	f, err := p.files.Open("proc/1/cgroup")
+	f, err := r.files.Open("proc/1/cgroup")
 	if err != nil {
 		return onHost
 	}
