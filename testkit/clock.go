@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Clock is the time of a test, which the test sets forward or back. The zero value runs
-// with the real time. It is safe for concurrent use.
+// Clock is a clock that a test sets forward or back. The zero value runs with the real
+// time. It is safe for concurrent use.
 type Clock struct {
-	still time.Time // what it stands at; zero if it runs
+	still time.Time // the time at which it stopped; zero if it runs
 	ahead atomic.Int64
 }
 
-// StillClock stands at a time until the test moves it.
+// StillClock makes a clock that shows one time until the test moves it.
 func StillClock(at time.Time) *Clock { return &Clock{still: at} }
 
 // Now is the time by this clock.

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// Disk mounts a file system of its own over dir, which is made if need be, of so many
-// bytes and in memory, until the test ends. It skips the test where nothing can be
-// mounted.
+// Disk mounts a file system in memory, of so many bytes, on dir until the test ends. It
+// makes dir if need be, and skips the test where nothing can be mounted.
 func Disk(t *testing.T, dir string, bytes int64) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -27,8 +26,8 @@ func Disk(t *testing.T, dir string, bytes int64) {
 	})
 }
 
-// Fill takes all free space of the disk of dir but so many bytes. To remove the file that
-// it returns gives the space back.
+// Fill fills the disk of dir but for so many bytes, with the file that it returns. Remove
+// that to free the space again.
 func Fill(t *testing.T, dir string, leave int64) (file string) {
 	t.Helper()
 	file = filepath.Join(dir, "filler")
@@ -52,7 +51,7 @@ func Fill(t *testing.T, dir string, leave int64) (file string) {
 		_, err := f.Write(make([]byte, size))
 		switch {
 		case errors.Is(err, syscall.ENOSPC):
-			// To the last byte: others write too.
+			// Others write too: go on with less until the last byte is taken.
 			size /= 2
 		case err != nil:
 			t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Hangups has SIGHUP reach this process and those that it starts until the test ends.
-// Whoever runs the tests may have had it ignored, as nohup does, and that is inherited.
+// Hangups makes SIGHUP reach this process, and those that it starts, until the test ends.
+// It may have been ignored before: nohup does that, and processes inherit it.
 func Hangups(t *testing.T) {
 	seen := make(chan os.Signal, 1)
 	signal.Notify(seen, syscall.SIGHUP)

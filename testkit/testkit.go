@@ -2,9 +2,9 @@
 // moves, a buffer that processes and goroutines write while a test reads, and disks
 // that a test may fill.
 //
-// What lives here: what at least two packages' tests share and no package's own. What may
-// not: a double of anything of this project, which belongs beside the real one, and an
-// import of this project. Only tests import it.
+// What lives here: what the tests of two packages or more share and what is not about one
+// package. What may not: a double of anything of this project, which belongs beside the
+// real one, and an import of this project. Only tests import it.
 package testkit
 
 import (
@@ -37,8 +37,8 @@ func (b *Buffer) String() string {
 	return b.b.String()
 }
 
-// CopyDir copies a directory of a program, as "cp -rp" does: what is in it stays its
-// owner's alone.
+// CopyDir copies a program's directory as "cp -rp" does: nobody but the owner may read
+// what is in it.
 func CopyDir(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {

@@ -26,14 +26,14 @@ const (
 	readyTimeout = time.Minute
 )
 
-// announce waits until a request has gone from the public listener to the
-// Warpgate and back, says so, and stays until ctx ends.
+// announce waits until a request has gone from the public listener to the Warpgate and
+// back, says so, and returns when ctx ends.
 func (r *devRun) announce(ctx context.Context) error {
 	if err := r.awaitReady(ctx); err != nil {
 		return err
 	}
 	if err := r.saveProfile(); err != nil {
-		// Everything runs; only other commands don't find it by themselves.
+		// Everything runs, but other commands need flags to find it.
 		r.log.Warn("the profile could not be written: other commands need --api, --ca-file and MEZU_TOKEN, as --json shows them", "error", err)
 	} else {
 		r.profiled.Store(true)
@@ -95,7 +95,7 @@ func (r *devRun) awaitReady(ctx context.Context) error {
 	}
 }
 
-// maxProblem is more than an answer of the edge has.
+// maxProblem is more than any answer of the edge takes.
 const maxProblem = 4 << 10
 
 // probe makes one request; nil means that the Warpgate answered.

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Limits of the demo workload. It is reachable through the edge by whoever the
-// route lets in, so it is as careful as a workload should be.
+// Limits of the demo workload. Everybody whom the route lets in reaches it through the
+// edge, so it has the limits that a workload should have.
 const (
 	demoHeaderTime = 10 * time.Second
 	demoDrain      = 5 * time.Second
@@ -35,8 +35,8 @@ const (
 type demo struct {
 	listener net.Listener
 	server   *http.Server
-	// closing ends streams and upgraded connections, which the server's own
-	// shutdown does not know.
+	// closing ends streams and upgraded connections, which the server's own shutdown
+	// doesn't end.
 	closing  context.Context
 	closeNow context.CancelFunc
 	sockets  sync.WaitGroup
@@ -130,7 +130,7 @@ func showRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'")
-	page.Execute(w, head) // an error is the client's: it left
+	page.Execute(w, head) // an error means that the client left
 }
 
 // echoBody sends the body back as it comes.
@@ -139,7 +139,7 @@ func echoBody(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
 	c := http.NewResponseController(w)
-	c.EnableFullDuplex() // HTTP/2 is anyway
+	c.EnableFullDuplex() // HTTP/2 always is
 	buf := make([]byte, 32<<10)
 	body := io.LimitReader(r.Body, maxEcho)
 	for {

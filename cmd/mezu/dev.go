@@ -28,8 +28,8 @@ import (
 	"github.com/mezusphere/mezu/tunnel"
 )
 
-// domain is the edge domain of mezu dev: browsers resolve every name below
-// localhost to this machine (RFC 6761, 6.3).
+// domain is the edge domain of mezu dev. Browsers resolve every name below localhost to
+// this machine (RFC 6761, 6.3).
 const domain = "localhost"
 
 // loopback is how the parts of a run reach one another. The name and the folder of the
@@ -48,15 +48,15 @@ type devRun struct {
 	control *control.Control
 	edge    *edge.Edge
 	daemon  *daemon.Daemon
-	demo    *demo    // nil with a workload of the user's
-	file    *devFile // nil without one
+	demo    *demo    // nil if the user named a workload
+	file    *devFile // nil if the user named none
 	// serving is the control plane at work, which the others are set up through.
 	serving     *serving
 	developer   *developer
 	environment mezu.Environment
 	key         string // with which the Warpgate registers
 	port        int    // of public HTTPS
-	// profiled: the profile was written.
+	// profiled says that the profile was written.
 	profiled atomic.Bool
 }
 
@@ -85,8 +85,8 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 	return process.RunParts(ctx, cut, r.parts()...)
 }
 
-// parts are the services in the order in which they stop: the edge first, which
-// needs the Warpgate for requests in progress, the control plane last.
+// parts are the services in the order in which they stop. The edge comes first, because
+// it needs the Warpgate for the requests in progress, and the control plane last.
 func (r *devRun) parts() []process.Part {
 	parts := []process.Part{
 		{Name: "waiting for the first request", Run: r.announce},
@@ -102,9 +102,8 @@ func (r *devRun) parts() []process.Part {
 	return append(parts, process.Part{Name: "control plane", Run: r.runControl, Close: func() { r.control.Close() }})
 }
 
-// devLogger says what went wrong only: what a developer wants to see of a
-// healthy run are the events. Of the control plane's warnings nothing is said: they
-// advise operators.
+// devLogger logs what goes wrong and nothing else: a healthy run shows events. The
+// control plane's warnings are left out, because they advise operators.
 func devLogger(o dev.Options, level slog.Level) *slog.Logger {
 	if o.Quiet {
 		level = slog.LevelError
@@ -112,8 +111,8 @@ func devLogger(o dev.Options, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: level}))
 }
 
-// chooseState finds the folder for everything that is kept. remove takes it away
-// again if it is to be.
+// chooseState chooses the folder for everything that is kept. remove removes it after an
+// ephemeral run.
 func (r *devRun) chooseState(folders home.Home) (remove func() error, err error) {
 	keep := func() error { return nil }
 	switch {
@@ -173,14 +172,14 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	return r.makeDaemon()
 }
 
-// serving is something that runs from the moment that it is begun.
+// serving is a service that runs in a goroutine of its own.
 type serving struct {
 	stop context.CancelFunc
 	done chan struct{}
 	err  error // after done
 }
 
-// serve begins to run something. Whoever calls it calls end.
+// serve starts a service. The caller calls end.
 func serve(run func(context.Context) error) *serving {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &serving{stop: stop, done: make(chan struct{})}
@@ -193,7 +192,7 @@ func (s *serving) work(ctx context.Context, run func(context.Context) error) {
 	s.err = run(ctx)
 }
 
-// end stops it and waits for it. It may be called twice.
+// end stops the service and waits for it. It may be called twice.
 func (s *serving) end() error {
 	s.stop()
 	<-s.done
@@ -215,7 +214,7 @@ func devConnections() process.Connections {
 	return process.Divide(process.Services{API: true, Edge: true, Warpgate: true})
 }
 
-// applyFile applies the file, if there is one, before anything is served.
+// applyFile applies the file, if there is one, before requests are served.
 func (r *devRun) applyFile(ctx context.Context) (err error) {
 	if r.File == nil {
 		return nil
@@ -228,9 +227,9 @@ func (r *devRun) applyFile(ctx context.Context) (err error) {
 	return r.file.reapply(ctx)
 }
 
-// listenEdge makes the edge. Its name and folder belong to its address, which the
-// control plane learns when an edge enrols: at another address it is another
-// edge, and the one before is removed.
+// listenEdge makes the edge and binds its listener. The control plane learns the address
+// of an edge only when it enrols. So name and folder are made of the address: at another
+// address it is another edge, and the one before is removed.
 func (r *devRun) listenEdge() (err error) {
 	address := process.Dialable(r.HTTPSAddr, loopback)
 	name := mezu.NameFrom("dev-"+address, "dev")
@@ -303,8 +302,8 @@ func (r *devRun) mayForward(u mezu.Upstream) bool { return r.file != nil && r.fi
 // edgePoll is how often to look whether the edge has enrolled.
 const edgePoll = 20 * time.Millisecond
 
-// runDaemon runs the Warpgate once the edge has enrolled: it asks for the list of
-// edges when it registers, and then again only after a while.
+// runDaemon runs the Warpgate as soon as the edge has enrolled. A Warpgate gets the list
+// of edges when it registers, and would ask again only after a while.
 func (r *devRun) runDaemon(ctx context.Context) error {
 	tick := time.NewTicker(edgePoll)
 	defer tick.Stop()
@@ -318,7 +317,7 @@ func (r *devRun) runDaemon(ctx context.Context) error {
 	return r.daemon.Run(ctx)
 }
 
-// release gives back what listen took when not all of it came to run.
+// release closes what listen made, if not all of it came to run.
 func (r *devRun) release() {
 	if r.demo != nil {
 		r.demo.Close()
@@ -330,7 +329,7 @@ func (r *devRun) release() {
 		r.developer.client.CloseIdle()
 	}
 	if r.serving != nil {
-		_ = r.serving.end() // what it says is what Close says
+		_ = r.serving.end() // Close gives the same error
 	}
 	if r.control != nil {
 		if err := r.control.Close(); err != nil {
@@ -358,8 +357,8 @@ func (r *devRun) saveProfile() error {
 	return r.Profiles.SetDefault(dev.Profile)
 }
 
-// forgetProfile removes the profile of a run that leaves nothing behind, unless
-// another run has written it since.
+// forgetProfile removes the profile of an ephemeral run, unless another run has written
+// it since.
 func (r *devRun) forgetProfile() error {
 	if !r.profiled.Load() {
 		return nil
@@ -371,8 +370,8 @@ func (r *devRun) forgetProfile() error {
 	return r.Profiles.Remove(dev.Profile)
 }
 
-// fixPort chooses a port now where 0 asks for any: the control plane writes the
-// public port into addresses before the edge listens.
+// fixPort chooses a port where 0 asks for any. The control plane needs the public port
+// before the edge listens, because it is part of every address that it gives out.
 func fixPort(addr string) (string, int, error) {
 	host, text, err := net.SplitHostPort(addr)
 	if err != nil {

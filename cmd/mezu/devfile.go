@@ -13,9 +13,9 @@ import (
 	"github.com/mezusphere/mezu/manifest"
 )
 
-// filePoll is how often the file is looked at: a person does not notice the wait, and a
-// look costs microseconds. Editors replace files, rename over them and write them in
-// parts; looking at the name finds all of it on every system.
+// filePoll is how often the file is checked: a person does not notice the wait, and a
+// check costs microseconds. Editors replace a file, rename another over it or write it in
+// parts; a check of the name finds all of that on every system.
 const filePoll = 250 * time.Millisecond
 
 // devFile is the file that "mezu dev --file" applies, and the targets that it allows.
@@ -32,7 +32,7 @@ type fileState struct {
 	inode   os.FileInfo
 }
 
-// look gives the state of the file; a file that isn't there has the zero one.
+// look gives the state of the file; that of a missing file is zero.
 func (d *devFile) look() (fileState, error) {
 	info, err := os.Stat(d.run.FilePath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,8 +54,8 @@ func (d *devFile) mayForward(u mezu.Upstream) bool {
 	return targets != nil && slices.ContainsFunc(*targets, func(t mezu.Upstream) bool { return t.Network() == u.Network() && t.Address == u.Address })
 }
 
-// apply applies what was read. What the routes name is allowed before they are in force;
-// if they don't come to be, it isn't any more.
+// apply applies what was read. The targets of the routes are allowed before the routes
+// are in force, and no more if they could not be applied.
 func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 	var before, wanted []mezu.Upstream
 	if was := d.targets.Load(); was != nil {
@@ -79,12 +79,12 @@ func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 	return nil
 }
 
-// watch applies the file whenever it has changed and then rests for one look, until ctx
-// ends. A file that can't be applied leaves everything as it is.
+// watch applies the file whenever it has changed and was the same at the next check,
+// until ctx ends. A file that can't be applied leaves everything as it is.
 func (d *devFile) watch(ctx context.Context) error {
 	tick := time.NewTicker(filePoll)
 	defer tick.Stop()
-	var seen fileState // changed, perhaps still being written
+	var seen fileState // a change that may not be complete yet
 	for changing := false; ; {
 		select {
 		case <-tick.C:
@@ -93,11 +93,11 @@ func (d *devFile) watch(ctx context.Context) error {
 		}
 		now, err := d.look()
 		if err != nil {
-			continue // it will be looked at again
+			continue // the next check decides
 		}
 		switch {
 		case now.inode == nil, !changing && now.same(d.last):
-			continue // gone for a moment, or as it was
+			continue // missing for a moment, or unchanged
 		case !changing || !now.same(seen):
 			changing, seen = true, now
 			continue

@@ -15,13 +15,13 @@ import (
 const (
 	// ephemeralPrefix begins the names of the temporary folders of "mezu dev --ephemeral".
 	ephemeralPrefix = "mezu-dev-"
-	// ephemeralYouth is the age from which on a folder is looked at: it takes a moment
-	// until a run has locked the one it made.
+	// ephemeralYouth is how old a folder must be to count as abandoned: a run needs a
+	// moment to lock the folder that it made.
 	ephemeralYouth = time.Minute
 )
 
-// makeEphemeral makes a temporary folder, which is this run's as long as it is locked.
-// remove takes it away.
+// makeEphemeral makes a temporary folder and locks it: it belongs to this run as long as
+// it is locked. remove removes it.
 func makeEphemeral() (dir string, remove func() error, err error) {
 	if dir, err = os.MkdirTemp("", ephemeralPrefix); err != nil {
 		return "", nil, fmt.Errorf("making a temporary folder: %w", err)
@@ -33,8 +33,8 @@ func makeEphemeral() (dir string, remove func() error, err error) {
 	return dir, func() error { return errors.Join(lock.Close(), os.RemoveAll(dir)) }, nil
 }
 
-// removeAbandoned removes the temporary folders of runs that were killed: those of this
-// user that were locked once and aren't any more. What can't be judged or removed stays.
+// removeAbandoned removes the temporary folders of runs that were killed: folders of this
+// user that have a lock file which nobody holds. What can't be read or removed stays.
 func removeAbandoned(now time.Time) {
 	entries, err := os.ReadDir(os.TempDir())
 	if err != nil {
@@ -47,7 +47,7 @@ func removeAbandoned(now time.Time) {
 	}
 }
 
-// abandoned reports whether a folder looks like one that a run left. A link is none.
+// abandoned reports whether this looks like a folder that a run left. A link does not.
 func abandoned(dir string, e fs.DirEntry, now time.Time) bool {
 	info, err := e.Info()
 	if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < ephemeralYouth || atomicfile.CheckDir(dir) != nil {
@@ -63,7 +63,8 @@ func removeUnlocked(dir string) {
 	if err != nil {
 		return
 	}
-	// Windows removes no file that is open. Whoever else is at it does the same.
+	// Windows removes no open file, so the lock goes first. Another run that takes it now
+	// removes the folder as well.
 	if lock.Close() == nil {
 		_ = os.RemoveAll(dir) // the next run tries again
 	}

@@ -21,14 +21,14 @@ import (
 // version is set by the linker.
 var version = "devel"
 
-// run is the program. The first signal ends ctx for the command, the second also
-// what the command waits for.
+// run is the program. The first signal ends the command's context, the second cuts what
+// the command still waits for.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
 	getenv = variable.Read(getenv)
-	// Who has no home can do everything that keeps nothing there; and relative paths of
-	// a working directory that is gone are not found, as they should be.
+	// Without a home directory all commands work that keep nothing there. Without a
+	// working directory relative paths are not found.
 	folders, homeless := home.Of(getenv)
 	dir, err := os.Getwd()
 	if err != nil {

@@ -33,16 +33,16 @@ func newDevOutput(o dev.Options, log *slog.Logger) *devOutput {
 	return d
 }
 
-// event takes an event of the Warpgate.
+// event shows an event of the Warpgate.
 func (d *devOutput) event(e mezu.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch e.Event {
 	case mezu.EventStopped:
-		return // the run itself says when all has stopped
+		return // stopped says it when everything has
 	case mezu.EventError:
 		if d.ending {
-			return // the edge goes first, as it should
+			return // the edge ends before the Warpgate, so this is no error
 		}
 	case mezu.EventWarpgate:
 		d.warpgate, d.target = e.WarpgateID, e.Upstream
@@ -62,7 +62,7 @@ func (d *devOutput) event(e mezu.Event) {
 	}
 }
 
-// applied says that the file was applied anew, or why it was not.
+// applied says that the file was applied again, or why it was not.
 func (d *devOutput) applied(name string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,7 +81,7 @@ func (d *devOutput) applied(name string, err error) {
 	}
 }
 
-// stopping is told when the end was asked for.
+// stopping is called when the end was asked for.
 func (d *devOutput) stopping() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -101,7 +101,7 @@ func (d *devOutput) request(e mezu.Event) {
 	}
 }
 
-// why says what kept a request from its proper end, unless its status does.
+// why says why a request did not end as it should, unless its status says it.
 func why(e mezu.Event) string {
 	switch {
 	case e.Cause == "" || e.Cause == mezu.CauseRefused:
@@ -112,7 +112,7 @@ func why(e mezu.Event) string {
 	return "  " + string(e.Cause) + ": " + e.Message
 }
 
-// colorOf marks what a developer looks for among requests.
+// colorOf marks the requests that a developer looks for.
 func colorOf(status any) string {
 	switch code, _ := status.(int); {
 	case code >= 500:
@@ -148,7 +148,7 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.Sayf("Ctrl-C stops.")
 }
 
-// shellQuote makes a path one word of a shell.
+// shellQuote writes a path as one word of a shell command.
 func shellQuote(s string) string {
 	for _, r := range s {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '/' || r == '.' || r == '_' || r == '-') {
@@ -158,7 +158,7 @@ func shellQuote(s string) string {
 	return s
 }
 
-// stopped is the last word of a run.
+// stopped is the last event of a run.
 func (d *devOutput) stopped(err error) {
 	if !d.JSON {
 		return // the command reports an error itself

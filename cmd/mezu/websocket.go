@@ -10,7 +10,7 @@ import (
 
 // Limits of the demo's WebSocket.
 const (
-	// maxFrame bounds one frame, which is read whole before it is sent back.
+	// maxFrame bounds one frame: all of it is read before it is sent back.
 	maxFrame = 1 << 20
 	// socketIdle is how long a silent connection is kept.
 	socketIdle = 10 * time.Minute

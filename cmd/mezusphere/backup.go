@@ -54,7 +54,7 @@ func (p *program) backup(ctx context.Context, args []string) error {
 	return nil
 }
 
-// writeBackup makes the file, which has its name only when it is whole and on the disk.
+// writeBackup writes the file. It gets its name when it is complete and on the disk.
 func writeBackup(ctx context.Context, client *api.Client, path string) (int64, error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.partial") // 0600
 	if err != nil {
@@ -85,7 +85,7 @@ was made does not go on: presence, invitations, mail to be sent, and tokens that
 --keep-live they do, for a move to another store. A restore that was interrupted is run again.
 `
 
-// keepLive is the flag of restore that is no setting.
+// keepLive is a flag of restore that is not a setting.
 const keepLive = "--keep-live"
 
 // restore is "mezusphere restore".
@@ -126,7 +126,7 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	if st != nil {
 		defer closeStore(st, log)
 	}
-	dir, _, err := c.storePlace()
+	dir, _, err := c.storeLocation()
 	if err != nil {
 		return err
 	}

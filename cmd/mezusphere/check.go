@@ -16,8 +16,8 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// checkFiles judges what a configuration points at, and what the services would
-// find wrong at their start.
+// checkFiles checks the files that a configuration names, and everything else that the
+// services would refuse at their start.
 func (c *config) checkFiles(ctx context.Context) error {
 	if _, err := process.Logger(io.Discard, c.LogFormat, c.LogLevel); err != nil {
 		return err

@@ -24,9 +24,9 @@ import (
 	"github.com/mezusphere/mezu/tunnel"
 )
 
-// config is every setting of every service. The YAML names are the keys of the
-// file; with dashes they are the flags, in upper case behind MEZUSPHERE_ the
-// environment variables.
+// config is every setting of every service. The YAML names are the keys of the file. A
+// flag has the same name with dashes, an environment variable in upper case after
+// MEZUSPHERE_.
 type config struct {
 	State     string `yaml:"state"`
 	LogLevel  string `yaml:"log_level"`
@@ -72,7 +72,7 @@ const (
 	roleControl = "control"
 	roleEdge    = "edge"
 	roleAll     = "all"
-	// roleRestore has the settings by which the store is found.
+	// roleRestore has the settings that name the store.
 	roleRestore = "restore"
 )
 
@@ -93,8 +93,8 @@ func defaults() *config {
 // key is one setting.
 type key struct {
 	name  string // as in the file
-	roles string // which have it as a flag
-	usage string // what stands for the value is the first word
+	roles string // those that have it as a flag
+	usage string // its first word names the value
 	set   func(string) error
 }
 
@@ -172,11 +172,11 @@ func number(to *decimal) func(string) error {
 	}
 }
 
-// decimal is a whole number as people write it. YAML has older ways: 0443 would be 291 and
-// 0x1bb would be 443, to some readers.
+// decimal is a number in decimal digits. YAML has other notations: to some readers 0443 is
+// 291 and 0x1bb is 443.
 type decimal int
 
-// UnmarshalYAML reads the number as it stands in the file.
+// UnmarshalYAML reads the number as it is written in the file.
 func (d *decimal) UnmarshalYAML(node ast.Node) error {
 	at := node.GetToken()
 	n, err := strconv.Atoi(at.Value)
@@ -190,7 +190,7 @@ func (d *decimal) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
-// given is one flag as typed.
+// given is one flag as it was typed.
 type given struct{ flag, value string }
 
 // load makes the configuration of a role: defaults, then the file, then the
@@ -221,12 +221,12 @@ func load(ctx context.Context, role, file string, flags []given, getenv func(str
 	return c, c.validate(role)
 }
 
-// maxConfig bounds the file. The parser's time grows with the square of what is
-// nested, and a real file has some twenty lines.
+// maxConfig bounds the file: a real one has some twenty lines, and the parser's time grows
+// with the square of the depth.
 const maxConfig = 32 << 10
 
-// readFile reads the YAML file. An unknown or doubled key, or a value of the wrong
-// type, is an error that names its line.
+// readFile reads the YAML file. An unknown key, a key that comes twice, or a value of the
+// wrong type is an error that names its line.
 func (c *config) readFile(ctx context.Context, path string) error {
 	data, err := namedfile.ReadPipe(ctx, path, maxConfig+1)
 	if err != nil {
@@ -235,12 +235,12 @@ func (c *config) readFile(ctx context.Context, path string) error {
 	if len(data) > maxConfig {
 		return mezu.Invalid("", "%s has more than %d bytes", path, maxConfig)
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff")) // of some editors
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors write it
 	read := *c
 	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
 		return mezu.Invalid("", "%s: %s", path, yaml.FormatError(err, false, true))
 	}
-	// A file without a key empties what it is decoded into.
+	// The parser sets everything to zero if the file has no key.
 	if !reflect.ValueOf(read).IsZero() {
 		*c = read
 	}
@@ -298,7 +298,7 @@ func (c *config) validate(role string) error {
 	return c.validateRole(role)
 }
 
-// maxCallRate is as good as no limit.
+// maxCallRate is as high as no limit.
 const maxCallRate = 1_000_000
 
 // maxMaxConns is the highest cap of data connections of one Warpgate: the tunnel's.

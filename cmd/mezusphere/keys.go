@@ -47,7 +47,7 @@ func (p *program) keys(ctx context.Context, args []string) error {
 	return wrong("mezusphere keys has the commands show, rotate and add-seal-key")
 }
 
-// sealRotation is the rotation that the offline roots have no part in.
+// sealRotation is the one rotation that does not need the offline roots.
 const sealRotation = "seal"
 
 func (p *program) askKeys(ctx context.Context, name string, args []string) error {
@@ -128,7 +128,7 @@ func (p *program) showKeys(s api.KeyStatus) error {
 		strings.Join(s.Seal.WrappedBy, ", "))
 }
 
-// addSealKey is the first half of replacing the key that lies outside the store.
+// addSealKey is the first of the two steps that replace the key outside the store.
 func (p *program) addSealKey(args []string) error {
 	f, _ := p.operatorFlags("keys add-seal-key")
 	rest, err := p.parse(f, args, 1, keysUsage)

@@ -43,7 +43,7 @@ SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts the
 Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict, 6 unreachable, 7 timed out.
 `
 
-// program is what commands have to work with.
+// program is what every command is given.
 type program struct {
 	terminal.Streams
 	getenv  func(string) string
@@ -65,8 +65,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	return code
 }
 
-// dispatch finds the command. A command that serves has its own rule for the
-// exit code.
+// dispatch runs the command that was named. Commands that serve have a rule of their own
+// for the exit code.
 func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 	name := ""
 	if len(args) > 0 {
@@ -104,8 +104,8 @@ func wrong(format string, args ...any) error {
 	return e
 }
 
-// flags reads the flags of a role; all are strings, judged with the rest of the
-// configuration.
+// flags reads the flags of a role. All are strings here; they are checked with the rest of
+// the configuration.
 func (p *program) flags(role string, args []string) (file string, flags []given, rest []string, err error) {
 	f := flag.NewFlagSet(role, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -144,7 +144,7 @@ func (p *program) roleHelp(role string) error {
 	return w.Flush()
 }
 
-// check judges a configuration as a start would, and starts nothing.
+// check checks a configuration as a start would, and starts nothing.
 func (p *program) check(ctx context.Context, args []string) error {
 	role := ""
 	if len(args) > 0 && (args[0] == roleControl || args[0] == roleEdge || args[0] == roleAll) {

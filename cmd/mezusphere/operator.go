@@ -14,18 +14,18 @@ import (
 	"github.com/mezusphere/mezu/cmd/process"
 )
 
-// operatorUsage is the help of the flags that all commands have which ask a running
-// control plane.
+// operatorUsage is the help of the flags of all commands that call a running control
+// plane.
 const operatorUsage = `   --api URL          the control plane (MEZU_API)
    --token-file FILE  the operator's token in FILE
    --token TOKEN      the same as an argument, which process lists show (MEZU_TOKEN)
    --ca-file FILE     trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
 `
 
-// operatorOptions are these flags.
+// operatorOptions are the values of these flags.
 type operatorOptions struct{ api, token, tokenFile, caFile string }
 
-// operatorFlags begins the flags of a command.
+// operatorFlags makes a command's set of flags, with these in it.
 func (p *program) operatorFlags(command string) (*flag.FlagSet, *operatorOptions) {
 	o := &operatorOptions{api: p.getenv("MEZU_API"), token: p.getenv("MEZU_TOKEN"), caFile: p.getenv("MEZU_CA_FILE")}
 	f := flag.NewFlagSet(command, flag.ContinueOnError)
@@ -41,7 +41,8 @@ func (p *program) operatorFlags(command string) (*flag.FlagSet, *operatorOptions
 	return f, o
 }
 
-// parse parses flags before and after so many arguments.
+// parse parses flags, which may come before and after the arguments. There have to be so
+// many of those.
 func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) ([]string, error) {
 	var rest []string
 	for {
@@ -65,7 +66,7 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) 
 	return rest, nil
 }
 
-// parseOperator is parse for a command that asks the control plane.
+// parseOperator is parse for a command that calls the control plane.
 func (p *program) parseOperator(ctx context.Context, f *flag.FlagSet, o *operatorOptions, args []string, want int, usage string) ([]string, error) {
 	rest, err := p.parse(f, args, want, usage)
 	if err != nil {
@@ -88,7 +89,7 @@ func (p *program) parseOperator(ctx context.Context, f *flag.FlagSet, o *operato
 	return rest, nil
 }
 
-// client speaks to the control plane. A timeout of zero is the client's own.
+// client makes a client of the control plane. If timeout is zero, it has its default.
 func (o *operatorOptions) client(timeout time.Duration) (*api.Client, error) {
 	config := &tls.Config{}
 	if o.caFile != "" {

@@ -50,8 +50,8 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 	return code, err
 }
 
-// runRole assembles, binds and runs. What was bound is released whatever
-// happens.
+// runRole assembles the services of a role, binds their listeners and runs them. Before it
+// returns, it releases everything, after an error too.
 func (p *program) runRole(drain, cut context.Context, role string, c *config, log *slog.Logger) error {
 	var parts []process.Part
 	var ctl *control.Control
@@ -108,10 +108,9 @@ func closeStore(s store.Store, log *slog.Logger) {
 // that its certificate needs.
 const ownName = "localhost"
 
-// newControl assembles the control plane over a store, or over an embedded one if
-// that is nil.
+// newControl assembles the control plane on a store, or on an embedded one if st is nil.
 func (p *program) newControl(role string, c *config, st store.Store, log *slog.Logger) (*control.Control, error) {
-	dir, _, err := c.storePlace()
+	dir, _, err := c.storeLocation()
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +134,8 @@ func connections(role string) process.Connections {
 	return process.Divide(process.Services{API: role != roleEdge, Edge: role != roleControl})
 }
 
-// edgeConfig is the edge's. In a process with the control plane, ctl is where it
-// enrols; else ctl is nil.
+// edgeConfig is the configuration of the edge. ctl is the control plane of the same
+// process, with which the edge enrols; nil if there is none.
 func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
 	conns, _ := c.dataConns(role)
 	cfg := edge.Config{
@@ -149,7 +148,7 @@ func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *c
 	case ctl != nil:
 		cfg.AdminAddr = c.EdgeAdminAddr
 		cfg.Control, cfg.CAFile = "https://"+process.Dialable(ctl.Addr(), ownName), ctl.CAFile()
-		if c.APITLSCert != "" { // of another authority, for another name
+		if c.APITLSCert != "" { // it is of another authority, and for another name
 			_, port, _ := net.SplitHostPort(ctl.Addr())
 			cfg.Control, cfg.CAFile = "https://"+net.JoinHostPort(c.APIHosts[0], port), c.CAFile
 		}
@@ -165,7 +164,7 @@ func (c *config) dataConns(role string) (n int, because string) {
 	return process.DataConns(int(c.MaxConns), edge.DataPlaces(connections(role).Edge), tunnel.MaxConns)
 }
 
-// stateOf is the folder of one service; two in one process have one each.
+// stateOf is the state directory of a service. Two services in one process have one each.
 func (c *config) stateOf(role, service string) string {
 	if role == roleAll {
 		return filepath.Join(c.State, service)

@@ -22,9 +22,9 @@ const (
 	storeEtcd   = "etcd"
 )
 
-// storePlace reads the setting: the directory of an embedded store, or the members
-// of an etcd cluster. Without one the store lies in the state directory.
-func (c *config) storePlace() (dir string, endpoints []string, err error) {
+// storeLocation reads the setting: the directory of an embedded store, or the members of
+// an etcd cluster. Without the setting the store is in the state directory.
+func (c *config) storeLocation() (dir string, endpoints []string, err error) {
 	driver, where, _ := strings.Cut(c.Store, ":")
 	switch {
 	case c.Store == "":
@@ -43,9 +43,9 @@ func (c *config) storePlace() (dir string, endpoints []string, err error) {
 	return "", nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "store", Detail: fmt.Sprintf("is badger:DIR or etcd:https://host:2379,…, not %q", c.Store)}
 }
 
-// validateStore checks the setting and those that belong to it.
+// validateStore checks the setting, and the settings that go with it.
 func (c *config) validateStore() error {
-	_, endpoints, err := c.storePlace()
+	_, endpoints, err := c.storeLocation()
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (c *config) validateStore() error {
 	return nil
 }
 
-// storeFile is a file of the etcd client's.
+// storeFile is one file that the etcd client needs.
 type storeFile struct{ key, path string }
 
 func (c *config) storeFiles() []storeFile {
@@ -85,10 +85,10 @@ func (c *config) storeTLS() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{*pair}}, nil
 }
 
-// openStore opens the store if it is not an embedded one, which the control plane
-// opens itself; then it gives nil.
+// openStore opens a store in etcd. It returns nil for an embedded store, which the control
+// plane opens itself.
 func (c *config) openStore(ctx context.Context, log *slog.Logger) (store.Store, error) {
-	_, endpoints, err := c.storePlace()
+	_, endpoints, err := c.storeLocation()
 	if err != nil || len(endpoints) == 0 {
 		return nil, err
 	}

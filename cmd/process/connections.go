@@ -1,27 +1,27 @@
 package process
 
-// What a process with a limit on descriptors keeps for everything but the connections
-// that its listeners accept: the files of the store and of the state directory, listeners,
+// The descriptors that a process keeps back from the connections that its listeners
+// accept. They are for the files of the store and of the state directory, listeners,
 // connections to the control plane and to etcd, health and metrics.
 const (
-	// A part of the limit, but no less than what a small store and the two admin
-	// listeners take, and no more than a store of any size does.
+	// An eighth of the limit, but no less than a small store and the two admin listeners
+	// take, and no more than the largest store takes.
 	keptPart, minKept, maxKept = 8, 128, 4096
-	// apiPart is the part of the rest that the API has beside an edge in one process:
-	// each edge and each Warpgate calls it now and then.
+	// apiPart divides the rest where the API shares a process with an edge: the API gets
+	// this part, because edges and Warpgates call it only now and then.
 	apiPart = 8
 )
 
-// Connections is how many connections the services of a process may have open, so that
-// together they stay below its limit on descriptors; zero means that nothing limits them.
-// Of a Warpgate these are data connections: each has one to the workload beside it.
+// Connections is how many connections each service of a process may have open, so that
+// all of them stay below its limit on descriptors. Zero means that there is no limit. For
+// a Warpgate it counts data connections: with each comes a connection to the workload.
 type Connections struct{ API, Edge, Warpgate int }
 
 // Services are those in one process.
 type Services struct {
 	API, Edge bool
-	// Warpgate says that a Warpgate has its ends of the edge's tunnels and its
-	// connections to the workload in the same process.
+	// Warpgate says that a Warpgate runs in the process: its ends of the tunnels and its
+	// connections to the workload take descriptors too.
 	Warpgate bool
 }
 
@@ -46,8 +46,8 @@ func divide(limit int, s Services) (c Connections) {
 	if s.Edge {
 		c.Edge = rest
 		if s.Warpgate {
-			// Half of an edge's connections are tunnels. Each of them has its other
-			// end here, and another connection beyond that.
+			// Half of an edge's connections are tunnels. The Warpgate has the other end of
+			// each, and a connection to the workload with it.
 			c.Edge = rest / 2
 		}
 		rest -= c.Edge

@@ -11,8 +11,7 @@ func descriptors() (uint64, bool) {
 		return 0, false
 	}
 	if l.Cur < l.Max {
-		// Go raises the limit only of programs that import os; ask again in
-		// case someone lowered it since.
+		// Go has raised the limit at the start, but somebody may have lowered it since.
 		raised := unix.Rlimit{Cur: l.Max, Max: l.Max}
 		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
 			return l.Max, true

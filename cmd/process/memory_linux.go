@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is how much this process may take: the machine's, or less where a control
-// group says so.
+// memory is how much memory this process may take: the machine's, or less where a control
+// group limits it.
 func memory() (uint64, bool) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -21,8 +21,8 @@ func memory() (uint64, bool) {
 	return groupMemory("/sys/fs/cgroup", string(groups), all), true
 }
 
-// groupMemory is the least of all and the limits of the control groups of a process, in
-// either version. In a container the files of its own group may lie at the root.
+// groupMemory is the least of all and the limits of the control groups of a process, of
+// version 1 or 2. In a container the files of its own group may lie at the root.
 func groupMemory(root, groups string, all uint64) uint64 {
 	limit := func(file string) {
 		text, err := os.ReadFile(file)

@@ -18,20 +18,20 @@ import (
 )
 
 const (
-	// maxWaitingLines and maxWaitingBytes bound what waits for a reader who is slow or
-	// has stopped: the log of a busy minute. What comes beyond is dropped.
+	// maxWaitingLines and maxWaitingBytes bound the queue for a reader that is slow or has
+	// stopped: the log of a busy minute. Further lines are dropped.
 	maxWaitingLines = 8192
 	maxWaitingBytes = 1 << 20
-	// maxGathered bounds what is written at once: what a pipe takes.
+	// maxGathered bounds what is written at once: as much as a pipe holds.
 	maxGathered = 64 << 10
 	// lastLines is how long the end of a program waits for somebody to read its last
 	// lines.
 	lastLines = time.Second
 )
 
-// Outlets are stdout and stderr of a program. Until Serve they are written as ever. From
-// then on nobody who writes waits for who reads: lines go through a bounded queue, and
-// those for which it has no room, or that can't be written, are dropped and counted.
+// Outlets are stdout and stderr of a program. Until Serve they are written directly. From
+// then on a writer never waits for the reader: lines go through a bounded queue. Those
+// for which it has no room, or that can't be written, are dropped and counted.
 type Outlets struct {
 	queues   []*queue
 	writers  sync.WaitGroup
@@ -43,14 +43,14 @@ type Outlets struct {
 	serving, closed bool
 }
 
-// NewOutlets puts outlets in the place of the streams. Both use one queue if both lead to
-// the same place, so that their lines stay in order.
+// NewOutlets replaces the streams by outlets. Both use one queue if both lead to the same
+// terminal, pipe or file, so that their lines stay in order.
 func NewOutlets(s *terminal.Streams) *Outlets {
 	o := &Outlets{finished: make(chan struct{})}
 	out, err := &outlet{of: o, to: s.Out, notice: plainNotice}, &outlet{of: o, to: s.Err, notice: plainNotice}
 	out.queue = &queue{wake: make(chan struct{}, 1)}
 	err.queue, o.queues = out.queue, []*queue{out.queue}
-	if !samePlace(s.Out, s.Err) {
+	if !sameFile(s.Out, s.Err) {
 		err.queue = &queue{wake: make(chan struct{}, 1)}
 		o.queues = append(o.queues, err.queue)
 	}
@@ -58,8 +58,8 @@ func NewOutlets(s *terminal.Streams) *Outlets {
 	return o
 }
 
-// samePlace reports whether two streams lead to one terminal, pipe or file.
-func samePlace(a, b io.Writer) bool {
+// sameFile reports whether two streams lead to one terminal, pipe or file.
+func sameFile(a, b io.Writer) bool {
 	f, ok := a.(*os.File)
 	g, also := b.(*os.File)
 	if !ok || !also {
@@ -73,8 +73,8 @@ func samePlace(a, b io.Writer) bool {
 	return err == nil && os.SameFile(is, as)
 }
 
-// Serve says that from now on the program serves. A reader who goes away ends it no more:
-// without this, writing to a closed pipe is a signal that does.
+// Serve says that from now on the program serves. Then a reader that goes away doesn't end
+// it: otherwise SIGPIPE would, at the next write.
 func (o *Outlets) Serve() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,7 +82,7 @@ func (o *Outlets) Serve() {
 		return
 	}
 	o.serving = true
-	// Not ignored, which programs that this one starts would inherit.
+	// It is caught and not ignored: programs that this one starts would inherit that.
 	o.pipe = make(chan os.Signal, 1)
 	signal.Notify(o.pipe, syscall.SIGPIPE)
 	for _, q := range o.queues {
@@ -113,7 +113,7 @@ func (o *Outlets) Close() {
 	defer timer.Stop()
 	select {
 	case <-o.finished:
-	case <-timer.C: // a write that nobody takes ends with the process
+	case <-timer.C: // a write that nobody reads ends with the process
 	}
 	signal.Stop(o.pipe)
 }
@@ -124,7 +124,7 @@ type outlet struct {
 	to     io.Writer
 	queue  *queue
 	notice func(lost uint64) []byte // guarded by the queue
-	lost   uint64                   // dropped and not told yet; the writer's own
+	lost   uint64                   // dropped and not yet said; only the writer uses it
 }
 
 // Write implements io.Writer. While the program serves it never waits and never fails.
@@ -135,7 +135,7 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// plainNotice says in words what was dropped.
+// plainNotice is a line for people about what was dropped.
 func plainNotice(lost uint64) []byte {
 	return fmt.Appendf(nil, "warning: %s\n", droppedWords(lost))
 }
@@ -144,7 +144,7 @@ func droppedWords(lost uint64) string {
 	return fmt.Sprintf("%d lines were dropped here, because they were not read in time", lost)
 }
 
-// say sets the form in which a stream tells what it dropped, if it is an outlet.
+// say sets how a stream says what it dropped, if it is an outlet.
 func say(w io.Writer, notice func(lost uint64) []byte) {
 	if o, ok := w.(*outlet); ok {
 		o.queue.mu.Lock()
@@ -153,7 +153,7 @@ func say(w io.Writer, notice func(lost uint64) []byte) {
 	}
 }
 
-// logNotice is a record of the log.
+// logNotice is a record of the log about what was dropped.
 func logNotice(handler func(io.Writer) slog.Handler) func(uint64) []byte {
 	return func(lost uint64) []byte {
 		var b bytes.Buffer
@@ -162,7 +162,7 @@ func logNotice(handler func(io.Writer) slog.Handler) func(uint64) []byte {
 	}
 }
 
-// eventNotice is an event.
+// eventNotice is an event about what was dropped.
 func eventNotice(now func() time.Time) func(uint64) []byte {
 	return func(lost uint64) []byte {
 		line, err := json.Marshal(mezu.Event{Event: mezu.EventError, Time: now(), Code: mezu.CodeOverloaded, Message: droppedWords(lost)})
@@ -173,7 +173,7 @@ func eventNotice(now func() time.Time) func(uint64) []byte {
 	}
 }
 
-// queue is lines on their way to one or two outlets.
+// queue holds lines on their way to one or two outlets.
 type queue struct {
 	wake chan struct{}
 
@@ -185,7 +185,7 @@ type queue struct {
 	dropped map[*outlet]uint64
 }
 
-// line is what was written at once.
+// line is what one call of Write wrote.
 type line struct {
 	to   *outlet
 	text []byte
@@ -205,7 +205,7 @@ func (q *queue) close() {
 	close(q.wake)
 }
 
-// put takes a line, or drops it. It is false when there is no writer.
+// put queues a line, or drops it. It returns false when nobody writes the queue.
 func (q *queue) put(o *outlet, p []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -232,7 +232,7 @@ func (q *queue) put(o *outlet, p []byte) bool {
 
 func lines(p []byte) uint64 { return uint64(max(1, bytes.Count(p, []byte{'\n'}))) }
 
-// write writes what comes until the queue is closed and empty.
+// write writes lines until the queue is closed and empty.
 func (q *queue) write() {
 	for {
 		_, open := <-q.wake
@@ -254,7 +254,7 @@ func (q *queue) write() {
 	}
 }
 
-// take gives all that waits, and what was dropped after it.
+// take takes all lines that wait, and the numbers of those dropped after them.
 func (q *queue) take() ([]line, map[*outlet]uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -266,7 +266,7 @@ func (q *queue) take() ([]line, map[*outlet]uint64) {
 // gathered are lines of one outlet that are written at once.
 type gathered []line
 
-// gather finds how many of the first lines can be.
+// gather finds how many of the first lines can be written at once.
 func gather(all []line) gathered {
 	size := len(all[0].text)
 	for i, l := range all[1:] {
@@ -277,7 +277,8 @@ func gather(all []line) gathered {
 	return all
 }
 
-// write writes them, and before them what was dropped. It gives their number.
+// write writes them, after a notice of what was dropped before them. It returns how many
+// they are.
 func (g gathered) write() int {
 	o := g[0].to
 	if o.tell(g[0].lost) {
@@ -296,7 +297,8 @@ func (g gathered) write() int {
 	return len(g)
 }
 
-// tell says how many lines are missing here, if any are, and reports whether it could.
+// tell writes a notice of lines that are missing here, if any are. It reports whether it
+// could.
 func (o *outlet) tell(lost uint64) bool {
 	if o.lost += lost; o.lost == 0 {
 		return true

@@ -10,16 +10,16 @@ import (
 // Part is one of several services that make up a process.
 type Part struct {
 	Name string
-	// Run works until ctx ends, then lets work in progress end.
+	// Run works until ctx ends; then it returns when the work in progress is done.
 	Run func(ctx context.Context) error
-	// Close cuts what Run lets end; Run then returns soon. It may be nil.
+	// Close ends the work in progress at once; Run then returns soon. It may be nil.
 	Close func()
 }
 
-// RunParts runs all parts until drain ends or one of them returns. Then they are
-// stopped in the order given, each after the one before has returned, so that
-// a part may rely on those behind it to its end. When cut ends all are closed at
-// once. It returns when every part has, with their errors, or cut's.
+// RunParts runs all parts until drain ends or one of them returns. Then it stops them in
+// the order given. Each is stopped when the one before has returned, so that a part can
+// rely on those after it until its end. When cut ends, all are closed at once. RunParts
+// returns when every part has, with their errors, or with cut's.
 func RunParts(drain, cut context.Context, parts ...Part) error {
 	all := make([]*running, len(parts))
 	first := make(chan struct{})
@@ -43,7 +43,7 @@ func RunParts(drain, cut context.Context, parts ...Part) error {
 		errs = errors.Join(errs, r.stop())
 	}
 	if cut.Err() != nil {
-		return cut.Err() // what parts say of being cut says nothing
+		return cut.Err() // their errors come of being cut
 	}
 	return errs
 }

@@ -1,8 +1,8 @@
-// Package process is what our programs do alike with the process they run in:
-// signals, the limit on descriptors, the log, secrets that come from outside, and
+// Package process is what all programs do in the same way with the process that they run
+// in: signals, the limit on descriptors, the log, secrets that come from outside, and
 // the lines of --json.
 //
-// What may not live here: what any one program does. It imports the domain and
+// What may not live here: what a single program does. It imports the domain and
 // the packages of cli that print; only the programs below cmd import it.
 package process
 
@@ -25,19 +25,19 @@ import (
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-// Descriptor limits below which a program refuses to start: what it would need
-// for one busy Warpgate, and then fail in the middle of.
+// Limits on descriptors below which a program refuses to start. With less it would fail
+// as soon as one Warpgate is busy.
 const (
-	// MinServer is for edges: a data connection and a client for each of 1,024
-	// exchanges, and as much again for idle ones.
+	// MinServer is for edges: a data connection and a client's connection for each of
+	// 1,024 exchanges, and as many idle connections.
 	MinServer = 4096
-	// MinWarpgate is for Warpgates: a data connection and a workload
-	// connection for each of some 500 exchanges.
+	// MinWarpgate is for Warpgates: a data connection and a connection to the workload
+	// for each of some 500 exchanges.
 	MinWarpgate = 1024
 )
 
-// CheckDescriptors refuses a limit below least. Go has raised the soft limit to the
-// hard one before main, so what is found is what there is.
+// CheckDescriptors refuses a limit below least. It sees the hard limit, because Go raised
+// the soft one to it before main.
 func CheckDescriptors(least uint64) error {
 	have, ok := descriptors()
 	if !ok || have >= least {
@@ -47,10 +47,10 @@ func CheckDescriptors(least uint64) error {
 		Hint: fmt.Sprintf("ulimit -Hn %d, or LimitNOFILE=%d in the service's unit", least, least)}
 }
 
-// Signals gives two contexts: drain ends with the first SIGINT, SIGTERM or SIGHUP, or with
+// Signals gives two contexts. drain ends with the first SIGINT, SIGTERM or SIGHUP, or with
 // parent; cut ends with the second SIGINT or SIGTERM. Call stop when the work is done. On
-// Windows they are Ctrl-C and the closing of the console. SIGHUP counts unless nohup had
-// it ignored.
+// Windows the signals are Ctrl-C and the closing of the console. A SIGHUP that nohup had
+// ignored stays ignored.
 func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
 	cut, cutNow := context.WithCancel(context.WithoutCancel(parent))
 	drain, drainNow := context.WithCancel(parent)
@@ -72,12 +72,12 @@ func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
 	})
 }
 
-// sameSignal is the time in which a second signal is the first one again:
+// sameSignal is the time within which a second signal counts as the first one:
 // timeout(1) and some supervisors signal both a process and its group.
 const sameSignal = 100 * time.Millisecond
 
-// follow ends one context per signal. When a terminal goes away, kernel and shell both
-// say so: a second SIGHUP asks for nothing new.
+// follow ends one context with each signal. A second SIGHUP ends none: when a terminal
+// goes away, the kernel and the shell both send one.
 func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.CancelFunc) {
 	var last time.Time
 	for len(ends) > 0 {
@@ -95,8 +95,8 @@ func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.Canc
 	}
 }
 
-// Finish is the exit code of a program that served: an end that was asked for is
-// Done, unless it was cut short.
+// Finish is the exit code of a program that served. It is Done after an end that was
+// asked for, unless that was cut short.
 func Finish(drain, cut context.Context, err error) int {
 	switch {
 	case cut.Err() != nil:
@@ -113,7 +113,7 @@ func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level
 	switch level {
 	case "debug", "info", "warn", "error":
-		l.UnmarshalText([]byte(level)) // one of its own words
+		l.UnmarshalText([]byte(level)) // the names are slog's own
 	default:
 		return nil, exit.Usagef("log-level is one of debug, info, warn, error, not %q", level)
 	}
@@ -135,8 +135,8 @@ func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 // characters.
 const maxSecret = 4 << 10
 
-// SecretFile reads a key or token from a file, or from a pipe, for whose writer it waits
-// until ctx ends. What others may read is warned about.
+// SecretFile reads a key or token from a file or a pipe. It waits for the writer of a pipe
+// until ctx ends, and warns about a file that others may read.
 func SecretFile(ctx context.Context, path string, log *slog.Logger) (string, error) {
 	info, err := os.Stat(path)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
@@ -156,7 +156,7 @@ func SecretFile(ctx context.Context, path string, log *slog.Logger) (string, err
 	return secret, nil
 }
 
-// named says in which file something is wrong.
+// named adds to an error in which file something is wrong.
 func named(path string, err error) error {
 	wrong, ok := errors.AsType[*mezu.Error](err)
 	if !ok {
@@ -186,9 +186,9 @@ func WarnArgument(log *slog.Logger, flag string) {
 // Events writes events as JSON, one a line. It is safe for concurrent use.
 type Events struct {
 	Streams terminal.Streams
-	// Log gets the error when stdout is gone.
+	// Log is where an error goes when stdout can't be written.
 	Log *slog.Logger
-	// Now stamps events without a time; if nil, time.Now.
+	// Now gives the time of events that have none; if nil, time.Now.
 	Now func() time.Time
 
 	mu sync.Mutex

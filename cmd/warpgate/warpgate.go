@@ -56,7 +56,7 @@ HTTPS_PROXY and NO_PROXY are honoured.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 6 unreachable, 7 timed out.
 `
 
-// options are the command line and the environment, not yet judged.
+// options are what command line and environment say, not yet checked.
 type options struct {
 	api, tokenFile, token, upstream string
 	allow                           []string
@@ -183,7 +183,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 	}
 	code := process.Finish(drain, cut, err)
 	if code != exit.Done && err != nil {
-		if d == nil { // else it has said so itself
+		if d == nil { // else the Warpgate has sent the event
 			emit(process.Fail(err))
 		}
 		s.Report("warpgate", err)
@@ -199,8 +199,8 @@ func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.
 	if o.tokenIsArgument {
 		process.WarnArgument(log, "--token")
 	}
-	// Later the file may go and come: the certificate serves, and a registration
-	// is tried again. Before the first one its lack is a mistake.
+	// Before the first registration a missing file is a mistake. Later it may come and
+	// go: the certificate is enough, and a registration is tried again.
 	if files, _ := os.ReadDir(o.state); o.tokenFile != "" && len(files) == 0 {
 		if _, err := process.SecretFile(ctx, o.tokenFile, log); err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
@@ -214,8 +214,8 @@ func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.
 	}}})
 }
 
-// secret is where the key comes from; nil if nowhere. A file is read at each use,
-// so that it can be replaced while the program runs.
+// secret gives the key, and is nil if there is none. A file is read at each use, so that
+// it can be replaced while the program runs.
 func (o *options) secret(ctx context.Context, log *slog.Logger) func() (string, error) {
 	switch {
 	case o.tokenFile != "":
