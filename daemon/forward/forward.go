@@ -199,11 +199,12 @@ func (w *worker) request(payload []byte) bool {
 		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
 		return false
 	}
+	malformed := w.canonical()
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
 	defer c.Body.Close()
 	w.broken = false
-	unsent, err := w.carry()
+	unsent, err := w.carry(malformed)
 	w.report(err)
 	if err == nil {
 		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
@@ -221,9 +222,21 @@ func (w *worker) request(payload []byte) bool {
 	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
 }
 
-// carry judges the request and takes it to its workload. unsent says that nothing of
-// it reached one. A panic costs this one request only, and its connection.
-func (w *worker) carry() (unsent bool, err error) {
+// canonical brings the request into its canonical form, in which an edge must have sent it.
+func (w *worker) canonical() error {
+	if err := w.c.Head.Canonical(&w.req, &w.names); err != nil {
+		return refused("the request is not canonical", err)
+	}
+	if !w.c.Head.HasPath(w.req.Path.Path) {
+		return refused("the path is not canonical", nil)
+	}
+	return nil
+}
+
+// carry judges the request, unless it is malformed, and takes it to its workload. unsent
+// says that nothing of it reached one. A panic costs this one request only, and its
+// connection.
+func (w *worker) carry(malformed error) (unsent bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.broken = true
@@ -231,7 +244,10 @@ func (w *worker) carry() (unsent bool, err error) {
 			unsent, err = false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
 		}
 	}()
-	err = w.judge()
+	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
+	if err = malformed; err == nil {
+		err = w.judge()
+	}
 	limit := int64(0)
 	if w.route != nil {
 		limit = w.route.MaxBody
@@ -244,16 +260,8 @@ func (w *worker) carry() (unsent bool, err error) {
 	return w.forward()
 }
 
-// judge is the second line of defence: the request must be canonical as it
-// came, and the bundle must allow it.
+// judge is the second line of defence: the bundle must allow the request here, too.
 func (w *worker) judge() error {
-	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
-	if err := w.c.Head.Canonical(&w.req, &w.names); err != nil {
-		return refused("the request is not canonical", err)
-	}
-	if !w.c.Head.HasPath(w.req.Path.Path) {
-		return refused("the path is not canonical", nil)
-	}
 	w.req.ID = w.info.ID
 	table := w.table()
 	if table == nil {
