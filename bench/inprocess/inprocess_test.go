@@ -12,6 +12,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Everything that is timed does what it says, in small.
 func TestInstallation(t *testing.T) {
+	t.Parallel()
 	in, err := Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +58,7 @@ func takes(t *testing.T, in *Installation) {
 }
 
 func TestInstallation_Etcd(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("etcd"); err != nil {
 		t.Skip("no etcd on PATH: `make tools-for-test` installs Debian's etcd-server")
 	}

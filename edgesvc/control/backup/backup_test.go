@@ -117,6 +117,7 @@ func same(t testing.TB, got, want map[string]string) {
 // S6: what is restored equals what was there, record by record with revisions: of
 // stores made at random, with records of all sizes.
 func TestS6_RestoreEquals(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(8) {
 		rnd := rand.New(rand.NewPCG(seed, 6))
 		from, to, key := newStore(t), newStore(t), newKey(t)
@@ -142,6 +143,7 @@ func TestS6_RestoreEquals(t *testing.T) {
 // S6: a backup of a store that is written meanwhile is one state that existed, that
 // of the marker.
 func TestS6_OneStateUnderLoad(t *testing.T) {
+	t.Parallel()
 	oneStateUnderLoad(t, newStore(t), func() store.Store { return newStore(t) })
 }
 
@@ -215,6 +217,7 @@ func oneStateUnderLoad(t *testing.T, from store.Store, newTarget func() store.St
 // S8: nothing of the records is readable in the file, and each byte counts: cut,
 // changed or longer it is refused before anything is written.
 func TestS8_DamagedBackupRefused(t *testing.T) {
+	t.Parallel()
 	from, key := newStore(t), newKey(t)
 	put(t, from, store.Op{Key: "org/visible-name", Value: []byte("the secret")}, store.Op{Key: "b", Value: bytes.Repeat([]byte("x"), 200_000)})
 	file := write(t, source(from, key))
@@ -277,6 +280,7 @@ func (d *dying) Commit(ctx context.Context, txn store.Txn) (store.Position, erro
 // S6: a restore that is killed at any commit leaves the marker, and the next begins
 // anew, also with another backup.
 func TestS6_RestoreKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	from, key := newStore(t), newKey(t)
 	for i := range 200 {
 		put(t, from, store.Op{Key: fmt.Sprint("k/", i), Value: bytes.Repeat([]byte("x"), 10_000)})

@@ -14,6 +14,7 @@ import (
 // S6: a backup moves an installation from either driver to the other, taken while it
 // is written, and what is restored goes on from the revisions that it had.
 func TestS6_BetweenDrivers(t *testing.T) {
+	t.Parallel()
 	cluster := inprocess.Start(t)
 	n := 0
 	newEtcd := func() store.Store {
