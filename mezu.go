@@ -28,6 +28,10 @@ type Meta struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
+// SetRevision sets the revision to that under which the store keeps the record. The
+// number written inside the record differs from it after a restore.
+func (m *Meta) SetRevision(revision uint64) { m.Revision = revision }
+
 // serverFields lists, per kind of record, the JSON fields that only the server
 // sets, beside those of Meta. Sent by a client they are CodeInvalid, never
 // ignored: a caller who believes that a field took effect must not be misled.

@@ -25,31 +25,9 @@ func decode[T any](r store.Record) (found[T], error) {
 	if err := json.Unmarshal(r.Value, &f.Value); err != nil {
 		return f, fmt.Errorf("decoding record %q: %w", r.Key, err)
 	}
-	// A record's own revision is the store's; what was written inside it is
-	// the same number unless the record was restored.
-	switch v := any(&f.Value).(type) {
-	case *mezu.Organization:
-		v.Revision = r.Revision
-	case *mezu.Project:
-		v.Revision = r.Revision
-	case *mezu.Environment:
-		v.Revision = r.Revision
-	case *mezu.Directory:
-		v.Revision = r.Revision
-	case *mezu.Member:
-		v.Revision = r.Revision
-	case *membership:
-		v.Member.Revision = r.Revision
-	case *mezu.Operator:
-		v.Revision = r.Revision
-	case *invitation:
-		v.Invitation.Revision = r.Revision
-	case *account:
-		v.Account.Revision = r.Revision
-	case *warpgate:
-		v.Warpgate.Revision = r.Revision
-	case *edge:
-		v.Edge.Revision = r.Revision
+	// A record that shows its revision shows the store's.
+	if v, ok := any(&f.Value).(interface{ SetRevision(uint64) }); ok {
+		v.SetRevision(r.Revision)
 	}
 	return f, nil
 }

@@ -26,6 +26,9 @@ type account struct {
 	Lost         losses `json:"lost,omitempty"`
 }
 
+// SetRevision is that of mezu.Meta.
+func (a *account) SetRevision(revision uint64) { a.Account.SetRevision(revision) }
+
 // opensBy reports whether a key of this hash is one of the account's now.
 func (a account) opensBy(hash string, now time.Time) bool {
 	return hash == a.KeyHash || hash == a.PreviousHash && now.Before(a.Account.PreviousKeyUntil)
