@@ -94,7 +94,7 @@ type applying struct {
 	changes []mezu.Change
 	touched map[string]*touched
 	roles   bool // the roles change
-	owed    []pending
+	owed    []task
 	costs   []cost
 	shown   []mezu.Environment
 }

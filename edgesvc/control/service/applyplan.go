@@ -159,15 +159,15 @@ func (a *applying) project(ctx context.Context, p Place) error {
 	// Named environments get their bundles with the change, the others soon after.
 	for name := range a.now.environments {
 		if _, named := m.Environments[name]; !named && !a.in.Prune {
-			a.owe(pending{Kind: pendingBundles, ID: out.ID})
+			a.enqueue(task{Kind: taskBundles, ID: out.ID})
 			return nil
 		}
 	}
 	return nil
 }
 
-func (a *applying) owe(p pending) {
-	a.ch.owe(p)
+func (a *applying) enqueue(p task) {
+	a.ch.enqueue(p)
 	a.owed = append(a.owed, p)
 }
 

@@ -231,3 +231,8 @@ func (s *Service) sweepTokens(ctx context.Context) error {
 		return err
 	})
 }
+
+// accessJobs remove tokens that have ended.
+func (s *Service) accessJobs() []job {
+	return []job{{"sweeping tokens", SweepInterval, s.sweepTokens}}
+}

@@ -187,7 +187,7 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 	if _, err := admit(api.OpDeleteEdge, c); err != nil {
 		return err
 	}
-	var owed pending
+	var owed task
 	_, err := s.publish(ctx, by(c, api.OpDeleteEdge), func(ch *change) error {
 		f, err := child[edge](ctx, s, prefixEdge, p.Item, "edge", "")
 		if err != nil {
@@ -206,12 +206,12 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 }
 
 // removeEdge plans the removal of an edge, and gives what is owed after it.
-func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (owed pending, err error) {
-	owed = pending{Kind: pendingEdge, ID: f.Value.ID}
+func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (owed task, err error) {
+	owed = task{Kind: taskEdge, ID: f.Value.ID}
 	ch.remove(f.Key, f.Revision)
 	ch.drop(keyID(f.Value.ID))
 	ch.drop(keyLive(f.Value.ID))
-	ch.owe(owed)
+	ch.enqueue(owed)
 	ch.audit(about(kindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
 	s.revoke(ch, "", f.Value.Certificates)
 	return owed, s.stateEdges(ctx, ch, nil, f.Value.Name)

@@ -170,7 +170,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 // DeleteEnvironment takes an environment off the edges, revokes its Warpgates'
 // certificates and holds its endpoint.
 func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var owed pending
+	var owed task
 	_, err := s.publish(ctx, by(c, api.OpDeleteEnvironment), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpDeleteEnvironment, p)
 		if err != nil {
@@ -191,18 +191,32 @@ func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMa
 }
 
 // dropEnvironment plans the end of an environment and gives what it owes.
-func (s *Service) dropEnvironment(ctx context.Context, ch *change, sc scope, env found[mezu.Environment]) (pending, error) {
+func (s *Service) dropEnvironment(ctx context.Context, ch *change, sc scope, env found[mezu.Environment]) (task, error) {
 	id := env.Value.ID
-	owed := pending{Kind: pendingEnvironment, ID: id}
+	owed := task{Kind: taskEnvironment, ID: id}
 	ch.remove(env.Key, env.Revision)
 	ch.drop(keyID(id))
 	ch.drop(keyRoutes(id))
 	ch.drop(keyDraining(id))
 	ch.put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.organization.Value.ID, HeldUntil: s.stamp().Add(EndpointHold)})
-	ch.owe(owed)
+	ch.enqueue(owed)
 	if err := s.nameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
 		return owed, err
 	}
 	s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
 	return owed, s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
+}
+
+// configurationJobs remove what has ended of projects and environments.
+func (s *Service) configurationJobs() []job {
+	return []job{
+		{"sweeping rotated keys", SweepInterval, s.sweepKeys},
+		{"sweeping removed environments", SweepInterval, s.sweepLastWords},
+		{"sweeping endpoints", SweepInterval, s.sweepEndpoints},
+		{"sweeping documents", SweepInterval, s.sweepDocuments},
+	}
+}
+
+func (s *Service) sweepEndpoints(ctx context.Context) error {
+	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
 }

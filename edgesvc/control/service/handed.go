@@ -284,12 +284,12 @@ func (s *Service) endWarpgate(ctx context.Context, ch *change, key string, seria
 
 // endEdges ends the edges that have one of these certificates.
 func (s *Service) endEdges(ctx context.Context, c Caller, serials map[string]bool) error {
-	var owed []pending
+	var owed []task
 	err := each(ctx, s, prefixEdge, func(f found[edge]) error {
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
 			return nil
 		}
-		var after *pending
+		var after *task
 		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations), func(ch *change) (err error) {
 			after, err = s.endEdge(ctx, ch, f.Key, serials)
 			return err
@@ -303,7 +303,7 @@ func (s *Service) endEdges(ctx context.Context, c Caller, serials map[string]boo
 }
 
 // endEdge revokes certificates of an edge, and removes one that has no other.
-func (s *Service) endEdge(ctx context.Context, ch *change, key string, serials map[string]bool) (*pending, error) {
+func (s *Service) endEdge(ctx context.Context, ch *change, key string, serials map[string]bool) (*task, error) {
 	f, err := get[edge](ctx, s, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil

@@ -167,7 +167,7 @@ func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, t
 // DeleteMember removes a member, or lets the caller himself leave, and cuts the
 // Warpgates that he let in by enrolment tokens.
 func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var owed pending
+	var owed task
 	_, err := s.commit(ctx, by(c, api.OpDeleteMember), func(ch *change) error {
 		sc, m, leaves, err := s.memberOrSelf(ctx, c, api.OpDeleteMember, p)
 		if err != nil {
@@ -179,12 +179,12 @@ func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch u
 		if err := sc.mayGive(m.Value.Role); !leaves && err != nil {
 			return err
 		}
-		owed = pending{Kind: pendingMember, ID: m.Value.ID, Organization: sc.organization.Value.ID, Person: m.Value.Person}
+		owed = task{Kind: taskMember, ID: m.Value.ID, Organization: sc.organization.Value.ID, Person: m.Value.Person}
 		sc.stand(ch)
 		ch.remove(m.Key, m.Revision)
 		ch.drop(keyID(m.Value.ID))
 		ch.drop(membershipsOf(m.Value.Person) + sc.organization.Value.ID)
-		ch.owe(owed)
+		ch.enqueue(owed)
 		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value.Member, nil)
 		if err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Members-- }); err != nil {
 			return err
@@ -207,12 +207,9 @@ func (s *Service) newMember(ch *change, org found[mezu.Organization], person str
 	return m
 }
 
-// cutMember removes the Warpgates that somebody who is no member any more let into
-// an organization.
-func (s *Service) cutMember(ctx context.Context, p pending) error {
-	return each(ctx, s, projectsOf(p.Organization), func(f found[mezu.Project]) error {
-		return s.cutAccount(ctx, pending{ID: p.Person, Project: f.Value.ID})
-	})
+// teamTasks are what a team's changes enqueue.
+func (s *Service) teamTasks() taskHandlers {
+	return taskHandlers{taskOrganization: func(ctx context.Context, t task) error { return s.forgetOrganization(ctx, t.ID) }}
 }
 
 // forgetOrganization drops what a deleted organization leaves: its members and
@@ -238,4 +235,9 @@ func (s *Service) forgetOrganization(ctx context.Context, org string) error {
 		})
 		return err
 	})
+}
+
+// teamJobs remove what has ended of invitations.
+func (s *Service) teamJobs() []job {
+	return []job{{"sweeping invitations", SweepInterval, s.sweepInvitations}}
 }

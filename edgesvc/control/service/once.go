@@ -14,6 +14,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // How long a creation can be repeated.
@@ -170,4 +171,24 @@ func openAnswer(onceKey, context string, sealed []byte) ([]byte, error) {
 		return nil, errors.New("opening a kept answer: it is too short")
 	}
 	return aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(context))
+}
+
+// sweepOnce removes old records, and sealed answers from those that stay.
+func (s *Service) sweepOnce(ctx context.Context) error {
+	err := sweep(ctx, s, prefixIdempotency, func(r onceRecord) bool { return s.now().After(r.ExpiresAt) })
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixIdempotency, func(f found[onceRecord]) error {
+		if f.Value.SealedEnd.IsZero() || len(f.Value.Answer) == 0 || s.now().Before(f.Value.SealedEnd) {
+			return nil
+		}
+		f.Value.Answer = nil
+		value, err := encode(f.Value)
+		if err != nil {
+			return err
+		}
+		_, err = s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{{Key: f.Key, Value: value}}})
+		return err
+	})
 }

@@ -130,7 +130,7 @@ func fixedName(was, is string) error {
 // DeleteOrganization removes an organization without projects and directories, its
 // members and its invitations.
 func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var owed pending
+	var owed task
 	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
@@ -153,8 +153,8 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 		ch.remove(keyChildren(id), below.Revision)
 		ch.audit(about(kindOrganization, id, org.Value.Name), org.Value, nil)
 		sc.stand(ch)
-		owed = pending{Kind: pendingOrganization, ID: id}
-		ch.owe(owed)
+		owed = task{Kind: taskOrganization, ID: id}
+		ch.enqueue(owed)
 		return nil
 	})
 	if err != nil {

@@ -68,7 +68,7 @@ func (s *Service) GetProject(ctx context.Context, c Caller, p Place) (mezu.Proje
 // before the call returns; a role that a user has can't be removed.
 func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Project) error) (mezu.Project, error) {
 	var out mezu.Project
-	var owed []pending
+	var owed []task
 	_, err := s.commit(ctx, by(c, api.OpUpdateProject), func(ch *change) error {
 		owed = nil
 		sc, err := s.inProject(ctx, c, api.OpUpdateProject, p)
@@ -97,8 +97,8 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 			if owed, err = s.dropRoles(ctx, ch, sc, removedRoles(prj.Value.Roles, out.Roles)); err != nil {
 				return err
 			}
-			bundles := pending{Kind: pendingBundles, ID: out.ID}
-			ch.owe(bundles)
+			bundles := task{Kind: taskBundles, ID: out.ID}
+			ch.enqueue(bundles)
 			owed = append(owed, bundles)
 		}
 		return nil
@@ -113,7 +113,7 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 // service accounts: they are owed by the change, and find nothing any more as soon as
 // it is made. A project of whose roles a user of the organization has one stays.
 func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	var owed []pending
+	var owed []task
 	_, err := s.commit(ctx, by(c, api.OpDeleteProject), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpDeleteProject, p)
 		if err != nil {
@@ -134,13 +134,13 @@ func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch 
 		if owed, err = s.dropRoles(ctx, ch, sc, removedRoles(prj.Value.Roles, nil)); err != nil {
 			return err
 		}
-		accounts := pending{Kind: pendingProject, ID: id}
+		accounts := task{Kind: taskProject, ID: id}
 		owed = append(owed, accounts)
 		ch.remove(prj.Key, prj.Revision)
 		ch.drop(keyID(id))
 		ch.remove(keyChildren(id), below.Revision)
 		ch.drop(keyApplied(id))
-		ch.owe(accounts)
+		ch.enqueue(accounts)
 		ch.audit(sc.target(kindProject, id, prj.Value.Name), prj.Value, nil)
 		return s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Projects-- })
 	})
@@ -163,4 +163,14 @@ func (s *Service) cutAccounts(ctx context.Context, project string) error {
 		})
 		return err
 	})
+}
+
+// configurationTasks are what changes of projects enqueue.
+func (s *Service) configurationTasks() taskHandlers {
+	return taskHandlers{
+		taskProject: func(ctx context.Context, t task) error { return s.cutAccounts(ctx, t.ID) },
+		taskBundles: func(ctx context.Context, t task) error {
+			return each(ctx, s, environmentsOf(t.ID), func(f found[mezu.Environment]) error { return s.republish(ctx, f.Value.ID) })
+		},
+	}
 }

@@ -88,6 +88,8 @@ type Service struct {
 	publishing *line
 	// tidier deletes what documents left behind.
 	tidier *document.Tidier
+	// handlers do the tasks that changes leave behind.
+	handlers taskHandlers
 }
 
 // records is the sealed store, or a layer over it.
@@ -105,6 +107,10 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		s.now = time.Now
 	}
 	s.tidier = document.NewTidier(s.now)
+	s.handlers = taskHandlers{}
+	for _, of := range []taskHandlers{s.teamTasks(), s.identityTasks(), s.fleetTasks(), s.configurationTasks()} {
+		s.handle(of)
+	}
 	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.Validate()); err != nil {
 		return nil, err
 	}

@@ -189,7 +189,7 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, i
 // removeAccount deletes an account by its key in the store, in the revision
 // ifMatch or any.
 func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMatch uint64) error {
-	var owed pending
+	var owed task
 	_, err := s.commit(ctx, a, func(ch *change) error {
 		acc, err := get[account](ctx, s, key)
 		if err != nil {
@@ -204,9 +204,9 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 			return err
 		}
 		ch.require(prj.Key, prj.Revision)
-		owed = pending{Kind: pendingAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
+		owed = task{Kind: taskAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
 		ch.dropAccount(acc)
-		ch.owe(owed)
+		ch.enqueue(owed)
 		ch.audit(acc.Value.target(), acc.Value.Account, nil)
 		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
 	})

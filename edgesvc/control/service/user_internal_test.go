@@ -189,7 +189,7 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 	_, err = p.commit(t.Context(), internal, func(ch *change) error {
 		delete(prj.Value.Roles, "r0")
 		ch.update(prj.Key, prj.Revision, prj.Value)
-		ch.owe(pending{Kind: pendingRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
+		ch.enqueue(task{Kind: taskRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
 		return nil
 	})
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 //
 // It is called for every change of roles: one that adds them waits for the end of a
 // removal, too.
-func (s *Service) dropRoles(ctx context.Context, ch *change, sc scope, roles []string) ([]pending, error) {
+func (s *Service) dropRoles(ctx context.Context, ch *change, sc scope, roles []string) ([]task, error) {
 	slices.Sort(roles)
 	org, prj := sc.organization.Value.ID, sc.project.Value.ID
-	owed := pending{Kind: pendingRoles, ID: prj, Organization: org, Roles: roles}
-	earlier, err := optional[pending](ctx, s, keyPending(owed.Kind, owed.ID))
+	owed := task{Kind: taskRoles, ID: prj, Organization: org, Roles: roles}
+	earlier, err := optional[task](ctx, s, keyTask(owed.Kind, owed.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func (s *Service) dropRoles(ctx context.Context, ch *change, sc scope, roles []s
 			return nil, err
 		}
 	}
-	ch.owe(owed)
-	return []pending{owed}, nil
+	ch.enqueue(owed)
+	return []task{owed}, nil
 }
 
 // unfinishedRoles refuses a change while an earlier removal is not done: a role that
@@ -76,9 +76,12 @@ func (s *Service) eachDirectory(ctx context.Context, organization, project strin
 	return nil
 }
 
+// identityTasks are what changes of roles enqueue.
+func (s *Service) identityTasks() taskHandlers { return taskHandlers{taskRoles: s.takeRoles} }
+
 // takeRoles takes removed roles from users who were granted them in the moment of the
 // removal.
-func (s *Service) takeRoles(ctx context.Context, p pending) error {
+func (s *Service) takeRoles(ctx context.Context, p task) error {
 	return s.eachDirectory(ctx, p.Organization, p.ID, func(dir mezu.Directory) error {
 		for _, role := range p.Roles {
 			g := roleGrant{p.ID, role}

@@ -221,3 +221,27 @@ func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, i
 	})
 	return out, err
 }
+
+// sweepWarpgates removes those that can't come back by themselves: no certificate
+// of theirs is alive and no edge holds them.
+func (s *Service) sweepWarpgates(ctx context.Context) error {
+	live, err := s.liveEdges(ctx)
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixWarpgate, func(f found[warpgate]) error {
+		for _, c := range f.Value.Certificates {
+			if s.now().Before(c.NotAfter) {
+				return nil
+			}
+		}
+		if s.now().Before(f.Value.RevokedUntil) {
+			return nil // it is refused, and shown, until then
+		}
+		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)
+		if err != nil || w.Status == mezu.WarpgateConnected {
+			return err
+		}
+		return s.removeWarpgate(ctx, internal, f.Value.Environment, f.Value.ID, 0)
+	})
+}

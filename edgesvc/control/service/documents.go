@@ -1,0 +1,70 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mezusphere/mezu/edgesvc/store/document"
+)
+
+// TidyInterval is how often each control plane looks for documents of its own changes
+// that nothing refers to any more: they are gone within a minute.
+const TidyInterval = 10 * time.Second
+
+// sweepDocuments finds what other processes left behind when they ended.
+func (s *Service) sweepDocuments(ctx context.Context) error {
+	_, err := document.SweepShared(ctx, s.store, s.keepDocuments)
+	return errors.Join(err, s.tidier.NameAll(ctx, s.store))
+}
+
+// TidyDocuments deletes documents that were replaced, or whose change came to nothing.
+func (s *Service) TidyDocuments(ctx context.Context) error {
+	return s.tidier.Tidy(ctx, s.store, s.documentsOf)
+}
+
+// ownerOf is whose documents those of an environment are.
+func ownerOf(organization, environment string) document.Owner {
+	return document.Owner{Tenant: organization, Name: environment}
+}
+
+// documentsOf names the documents of one owner that a record refers to.
+func (s *Service) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
+	if owner == (document.Owner{}) {
+		return s.keepDocuments(ctx, keep)
+	}
+	routes, err := optional[routesHead](ctx, s, keyRoutes(owner.Name))
+	if err != nil {
+		return err
+	}
+	bundle, err := optional[streamRecord](ctx, s, keyBundle(owner.Name))
+	if err != nil {
+		return err
+	}
+	for _, b := range []blob{routes.Value.Document, bundle.Value.Signed} {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	return nil
+}
+
+// keepDocuments names the documents that some record refers to.
+func (s *Service) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
+	note := func(b blob) {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	err := each(ctx, s, prefixRoutes, func(f found[routesHead]) error {
+		note(f.Value.Document)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, s, prefixStream, func(f found[streamRecord]) error {
+		note(f.Value.Signed)
+		return nil
+	})
+}
