@@ -40,4 +40,3 @@ func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) b
 		return err
 	})
 }
-

@@ -17,4 +17,3 @@ func (s *Service) over(r records) *Service {
 	c.store = r
 	return &c
 }
-

@@ -72,4 +72,3 @@ func (s *Service) TakeOverKeys(ctx context.Context) error {
 	}
 	return s.openStream(ctx)
 }
-
