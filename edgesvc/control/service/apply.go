@@ -39,13 +39,9 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 	var position mezu.Position
 	if in.DryRun {
 		// In the same line, so that one table is compiled at a time.
-		var leave func()
-		if leave, err = s.publishing.publish(ctx, c.key()); err == nil {
-			err = plan(&change{dry: true})
-			leave()
-		}
+		err = s.rehearse(ctx, by(c, api.OpApplyProject.ID), plan)
 	} else {
-		position, err = s.publish(ctx, by(c, api.OpApplyProject), plan)
+		position, err = s.publish(ctx, by(c, api.OpApplyProject.ID), plan)
 	}
 	if err != nil {
 		return api.ApplyResponse{}, err
@@ -142,7 +138,8 @@ func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, 
 		if mezu.CodeOf(err) != mezu.CodeConflict || refused != nil && reflect.DeepEqual(refused.changes, a.changes) {
 			return a, err
 		}
-		refused, *ch = a, change{dry: ch.dry}
+		refused = a
+		ch.reset()
 	}
 }
 
@@ -255,25 +252,15 @@ func (a *applying) response(position mezu.Position, warnings []string) (api.Appl
 
 // cost is what one environment takes of a transaction.
 type cost struct {
-	name        string
-	ops, checks int
-}
-
-// size is what the change takes as it is planned so far, with what its commit adds:
-// statements, the counter of positions and the audit record.
-func (c *change) size() cost {
-	n := cost{ops: len(c.txn.Ops) + len(c.counts) + len(c.statements) + 1, checks: len(c.txn.Checks) + len(c.counts) + 1}
-	if len(c.statements) > 0 {
-		n.ops, n.checks = n.ops+1, n.checks+1
-	}
-	return n
+	name string
+	size
 }
 
 // fits refuses a change that is over the limits of one transaction, and says how many
 // of its environments, in the order of their names, are within them.
 func (a *applying) fits() error {
 	total := a.ch.size()
-	within := func(n cost) bool { return n.ops <= store.MaxOps && n.checks <= sealed.MaxChecks }
+	within := func(n size) bool { return n.ops <= store.MaxOps && n.checks <= sealed.MaxChecks }
 	if within(total) {
 		return nil
 	}
@@ -366,7 +353,6 @@ func (a *applying) tell(wanted string) error {
 		}
 		before = auditedManifest{SHA256: digest}
 	}
-	a.ch.deeds = nil
-	a.ch.audit(a.scope.target(kindProject, prj.ID, prj.Name), before, is)
+	a.ch.auditAlone(a.scope.target(kindProject, prj.ID, prj.Name), before, is)
 	return nil
 }

@@ -193,16 +193,16 @@ func (a *applying) directory(ctx context.Context, name string, wanted mezu.Manif
 // costing plans something of an environment and notes what it takes, if anything.
 func (a *applying) costing(name string, plan func() error) error {
 	before := a.ch.size()
-	if len(a.ch.statements) == 0 {
+	if a.ch.stated() == 0 {
 		// The counter of positions is no environment's own.
 		before.ops, before.checks = before.ops+1, before.checks+1
 	}
-	statements := len(a.ch.statements)
+	statements := a.ch.stated()
 	if err := plan(); err != nil {
 		return err
 	}
-	if after := a.ch.size(); len(a.ch.statements) > statements {
-		a.costs = append(a.costs, cost{name, after.ops - before.ops, after.checks - before.checks})
+	if after := a.ch.size(); a.ch.stated() > statements {
+		a.costs = append(a.costs, cost{name, size{after.ops - before.ops, after.checks - before.checks}})
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func TestA9_NoChangeWithoutARecord(t *testing.T) {
 	if s.audit, err = audit.Open(t.Context(), audit.Config{Store: db, Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
-	op := by(Caller{Kind: Member, ID: "opr_x", Address: "192.0.2.1", RequestID: "req_x"}, api.OpCreateProject)
+	op := by(Caller{Kind: Member, ID: "opr_x", Address: "192.0.2.1", RequestID: "req_x"}, api.OpCreateProject.ID)
 	thing := about(kindProject, "prj_x", "x")
 	for name, c := range map[string]struct {
 		author author

@@ -181,7 +181,7 @@ func (s *Service) Denied(ctx context.Context, op api.Operation, c Caller, p Plac
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), denialTime)
 	defer cancel()
-	rec := s.auditRecord(c, op.ID)
+	rec := s.beginAudit(by(c, op.ID))
 	rec.Code = mezu.CodeOf(cause)
 	if err := s.audit.Denied(ctx, rec, func(rec *mezu.AuditRecord) error { return s.locate(ctx, c, p, rec) }); err != nil {
 		s.log.Error("writing down a denied attempt", "operation", op.ID, "caller", c.ID, "error", err)

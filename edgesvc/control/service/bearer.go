@@ -77,8 +77,8 @@ func (s *Service) CreateToken(ctx context.Context, c Caller, in mezu.Token, o On
 	if _, err := admit(api.OpCreateToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateToken), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, c, api.OpCreateToken, o, true, func() (api.TokenCreated, error) {
+	_, err := s.commit(ctx, by(c, api.OpCreateToken.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateToken.ID), o, true, func() (api.TokenCreated, error) {
 			return s.addToken(ctx, ch, c, in)
 		})
 		return err
@@ -201,7 +201,7 @@ func (s *Service) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch ui
 	if _, err := admit(api.OpDeleteToken, c); err != nil {
 		return err
 	}
-	_, err := s.commit(ctx, by(c, api.OpDeleteToken), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteToken.ID), func(ch *change) error {
 		entry, t, err := s.ownToken(ctx, c, p.Item)
 		if err != nil {
 			return err
@@ -235,4 +235,15 @@ func (s *Service) sweepTokens(ctx context.Context) error {
 // accessJobs remove tokens that have ended.
 func (s *Service) accessJobs() []job {
 	return []job{{"sweeping tokens", SweepInterval, s.sweepTokens}}
+}
+
+// auditedToken is what a record tells of a token that was issued.
+type auditedToken struct {
+	Environment     string    `json:"environment,omitempty"` // id
+	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
+	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+}
+
+func (t tokenRecord) audited() auditedToken {
+	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
 }

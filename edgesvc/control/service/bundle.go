@@ -40,7 +40,7 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 	// signed.
 	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}
 	judge := b.Validate
-	if ch.judged[env.ID] {
+	if ch.isJudged(env.ID) {
 		judge = func(context.Context) error { return b.ValidateHead() }
 	}
 	if err := judge(ctx); err != nil {
@@ -113,7 +113,7 @@ func (s *Service) dropLastWords(ctx context.Context, ch *change, words []found[s
 			gone = w.Value.Position
 		}
 	}
-	if len(ch.txn.Ops) == 0 {
+	if ch.empty() {
 		return nil
 	}
 	ch.update(was.Key, was.Revision, gone)

@@ -94,6 +94,11 @@ func (c *change) write(key string, v any) {
 	c.txn.Ops = append(c.txn.Ops, store.Op{Key: key, Value: data})
 }
 
+// add adds what somebody else planned.
+func (c *change) add(txn store.Txn) {
+	c.txn.Checks, c.txn.Ops = append(c.txn.Checks, txn.Checks...), append(c.txn.Ops, txn.Ops...)
+}
+
 // put writes whatever is there.
 func (c *change) put(key string, v any) { c.write(key, v) }
 
@@ -135,6 +140,15 @@ func planned[T any](c *change, key string) (value T, ok bool, err error) {
 	return f.Value, true, err
 }
 
+// reset forgets all that was planned.
+func (c *change) reset() { *c = change{dry: c.dry} }
+
+// empty reports whether nothing is written.
+func (c *change) empty() bool { return len(c.txn.Ops) == 0 }
+
+// isJudged reports whether judge was called.
+func (c *change) isJudged(environment string) bool { return c.judged[environment] }
+
 // judge notes that the routes of an environment passed mezu.ValidateRoutes.
 func (c *change) judge(environment string) {
 	if c.judged == nil {
@@ -143,16 +157,29 @@ func (c *change) judge(environment string) {
 	c.judged[environment] = true
 }
 
+// stated is how many statements the change has.
+func (c *change) stated() int { return len(c.statements) }
+
 func (c *change) state(st statement) { c.statements = append(c.statements, st) }
 
 // publish is commit for changes with statements.
 func (s *Service) publish(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
-	leave, err := s.publishing.publish(ctx, a.caller.key())
+	leave, err := s.publishing.publish(ctx, a.line)
 	if err != nil {
 		return mezu.Position{}, err
 	}
 	defer leave()
 	return s.commit(ctx, a, plan)
+}
+
+// rehearse plans a change as publish does, in the same line, and writes nothing.
+func (s *Service) rehearse(ctx context.Context, a author, plan func(*change) error) error {
+	leave, err := s.publishing.publish(ctx, a.line)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return plan(&change{dry: true})
 }
 
 // commit plans and writes a change with its audit record; when another writer came
@@ -290,4 +317,17 @@ func (s *Service) read(ctx context.Context, b blob) ([]byte, error) {
 		return nil, fmt.Errorf("reading a document: %w", err)
 	}
 	return data, nil
+}
+
+// size is what a change takes of a transaction.
+type size struct{ ops, checks int }
+
+// size is what the change takes as it is planned so far, with what its commit adds:
+// statements, the counter of positions and the audit record.
+func (c *change) size() size {
+	n := size{ops: len(c.txn.Ops) + len(c.counts) + len(c.statements) + 1, checks: len(c.txn.Checks) + len(c.counts) + 1}
+	if len(c.statements) > 0 {
+		n.ops, n.checks = n.ops+1, n.checks+1
+	}
+	return n
 }

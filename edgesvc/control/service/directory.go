@@ -22,12 +22,12 @@ func (s *Service) ListDirectories(ctx context.Context, c Caller, p Place, page P
 func (s *Service) CreateDirectory(ctx context.Context, c Caller, p Place, in mezu.Directory, o Once) (mezu.Directory, error) {
 	var out mezu.Directory
 	op := p.either(api.OpCreateDirectory, api.OpCreateOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.inOwner(ctx, c, op, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, op, o, false, func() (mezu.Directory, error) {
+		out, err = once(ctx, s, ch, by(c, op.ID), o, false, func() (mezu.Directory, error) {
 			return s.addDirectory(ctx, ch, sc, in)
 		})
 		return err
@@ -73,7 +73,7 @@ func (s *Service) directoryToChange(ctx context.Context, c Caller, op api.Operat
 func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
 	var out mezu.Directory
 	op := p.either(api.OpUpdateDirectory, api.OpUpdateOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatc
 // names.
 func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteDirectory, api.OpDeleteOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ func (s *Service) UndrainWarpgate(ctx context.Context, c Caller, p Place) (mezu.
 
 func (s *Service) setDraining(ctx context.Context, c Caller, op api.Operation, p Place, on bool) (mezu.Warpgate, error) {
 	var out warpgate
-	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, op, p)
 		if err != nil {
 			return err

@@ -58,12 +58,12 @@ func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.Jo
 	if _, err := admit(api.OpCreateJoinToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken.ID), func(ch *change) error {
 		op, err := s.standOperator(ctx, ch, c, api.OpCreateJoinToken)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateJoinToken, o, true, func() (api.JoinTokenResponse, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateJoinToken.ID), o, true, func() (api.JoinTokenResponse, error) {
 			secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
 			ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
 			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
@@ -85,7 +85,7 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		return out, err
 	}
 	hash := keyHash(in.CSR)
-	_, err := s.publish(ctx, by(c, api.OpEnrolEdge), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpEnrolEdge.ID), func(ch *change) error {
 		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
 			return unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
 		}
@@ -165,7 +165,7 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 	if err := validateVersion(in.Version); err != nil {
 		return out, err
 	}
-	_, err := s.publish(ctx, by(c, api.OpRenewEdge), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRenewEdge.ID), func(ch *change) error {
 		rec, err := s.ownEdge(ctx, c)
 		if err != nil {
 			return err
@@ -188,7 +188,7 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 		return err
 	}
 	var owed task
-	_, err := s.publish(ctx, by(c, api.OpDeleteEdge), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteEdge.ID), func(ch *change) error {
 		f, err := child[edge](ctx, s, prefixEdge, p.Item, "edge", "")
 		if err != nil {
 			return err
@@ -246,7 +246,7 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 		return out, err
 	}
 	// Nothing is kept of it but that it was issued, to whom and for what.
-	_, err = s.commit(ctx, by(c, api.OpPublicCertificate), func(ch *change) error {
+	_, err = s.commit(ctx, by(c, api.OpPublicCertificate.ID), func(ch *change) error {
 		ch.audit(about(kindCertificate, issued.Serial, in.Hosts[0]), nil, auditedCertificate{in.Hosts, issued.NotAfter})
 		return nil
 	})
@@ -255,4 +255,11 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 	}
 	out.Certificates = issued.Chain
 	return out, nil
+}
+
+// auditedCertificate is what a record tells of a server certificate that was issued; its
+// serial is the target's id.
+type auditedCertificate struct {
+	Hosts    []string  `json:"hosts"`
+	NotAfter time.Time `json:"not_after"`
 }

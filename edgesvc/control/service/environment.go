@@ -52,12 +52,12 @@ func (s *Service) written(e mezu.Environment) api.EnvironmentWritten {
 // routes.
 func (s *Service) CreateEnvironment(ctx context.Context, c Caller, p Place, in mezu.Environment, o Once) (api.EnvironmentWritten, error) {
 	var out mezu.Environment
-	_, err := s.publish(ctx, by(c, api.OpCreateEnvironment), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpCreateEnvironment.ID), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpCreateEnvironment, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateEnvironment, o, false, func() (mezu.Environment, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateEnvironment.ID), o, false, func() (mezu.Environment, error) {
 			return s.addEnvironment(ctx, ch, sc, in)
 		})
 		return err
@@ -132,7 +132,7 @@ func (s *Service) GetEnvironment(ctx context.Context, c Caller, p Place) (mezu.E
 // UpdateEnvironment changes one and publishes its bundle.
 func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Environment) error) (api.EnvironmentWritten, error) {
 	var out mezu.Environment
-	_, err := s.publish(ctx, by(c, api.OpUpdateEnvironment), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpUpdateEnvironment.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpUpdateEnvironment, p)
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func (s *Service) UpdateEnvironment(ctx context.Context, c Caller, p Place, ifMa
 // certificates and holds its endpoint.
 func (s *Service) DeleteEnvironment(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed task
-	_, err := s.publish(ctx, by(c, api.OpDeleteEnvironment), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteEnvironment.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpDeleteEnvironment, p)
 		if err != nil {
 			return err

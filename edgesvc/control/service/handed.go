@@ -236,7 +236,7 @@ func (s *Service) endWarpgates(ctx context.Context, c Caller, environment string
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
 			return nil
 		}
-		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations), func(ch *change) error {
+		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
 			return s.endWarpgate(ctx, ch, f.Key, serials)
 		})
 		return err
@@ -290,7 +290,7 @@ func (s *Service) endEdges(ctx context.Context, c Caller, serials map[string]boo
 			return nil
 		}
 		var after *task
-		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations), func(ch *change) (err error) {
+		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) (err error) {
 			after, err = s.endEdge(ctx, ch, f.Key, serials)
 			return err
 		})
@@ -336,7 +336,7 @@ type auditedRevocations struct {
 // stateHanded states what is not known yet. It is never refused for a quota: each was
 // within it when it was made.
 func (s *Service) stateHanded(ctx context.Context, c Caller, batch []handed) error {
-	_, err := s.publish(ctx, by(c, api.OpEdgeRevocations), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
 		n, users := 0, map[string]int{}
 		for _, h := range batch {
 			news, another, err := s.unknownHere(ctx, &h)

@@ -83,12 +83,12 @@ func (s *Service) findInvitation(ctx context.Context, sc scope, id string) (foun
 // same transaction, and the link is returned to the caller once.
 func (s *Service) CreateInvitation(ctx context.Context, c Caller, p Place, in mezu.Invitation, o Once) (api.InvitationCreated, error) {
 	var out api.InvitationCreated
-	_, err := s.commit(ctx, by(c, api.OpCreateInvitation), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateInvitation.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpCreateInvitation, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateInvitation, o, true, func() (api.InvitationCreated, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateInvitation.ID), o, true, func() (api.InvitationCreated, error) {
 			return s.addInvitation(ctx, ch, sc, c, in)
 		})
 		return err
@@ -199,7 +199,7 @@ func (s *Service) countInvitation(ctx context.Context, ch *change, org string) e
 
 // DeleteInvitation withdraws an invitation, and the mail if it was not sent.
 func (s *Service) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, err := s.commit(ctx, by(c, api.OpDeleteInvitation), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteInvitation.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpDeleteInvitation, p)
 		if err != nil {
 			return err
@@ -251,8 +251,8 @@ func (s *Service) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemR
 	if err := mayRedeem(c, in); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpRedeemInvitation), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, c, api.OpRedeemInvitation, o, true, func() (out api.RedeemResponse, err error) {
+	_, err := s.commit(ctx, by(c, api.OpRedeemInvitation.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, by(c, api.OpRedeemInvitation.ID), o, true, func() (out api.RedeemResponse, err error) {
 			inv, err := s.invitationByCode(ctx, in.Code)
 			if err != nil {
 				return out, err

@@ -85,7 +85,7 @@ func (s *Service) ProposeKeys(ctx context.Context, c Caller, in api.RotationRequ
 	if _, err := admit(api.OpProposeKeys, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpProposeKeys), func(ch *change) (err error) {
+	_, err := s.commit(ctx, by(c, api.OpProposeKeys.ID), func(ch *change) (err error) {
 		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.epoch, s.now); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorseme
 		return api.KeyStatus{}, err
 	}
 	before := s.keyStatus()
-	_, err := s.commit(ctx, by(c, api.OpInstallKeys), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpInstallKeys.ID), func(ch *change) error {
 		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.now); err != nil {
 			return err
 		}
@@ -126,12 +126,12 @@ func (s *Service) RotateSealKeys(ctx context.Context, c Caller) (api.KeyStatus, 
 	if _, err := admit(api.OpRotateSealKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpRotateSealKeys), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpRotateSealKeys.ID), func(ch *change) error {
 		txn, err := s.sealed.PlanRotation(ctx)
 		if err != nil {
 			return err
 		}
-		ch.txn.Checks, ch.txn.Ops = append(ch.txn.Checks, txn.Checks...), append(ch.txn.Ops, txn.Ops...)
+		ch.add(txn)
 		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.sealed.Status().Active}, nil)
 		return nil
 	})

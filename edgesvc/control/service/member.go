@@ -102,7 +102,7 @@ func (s *Service) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member
 // organization keeps an owner.
 func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
 	var out membership
-	_, err := s.commit(ctx, by(c, api.OpUpdateMember), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateMember.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpUpdateMember, p)
 		if err != nil {
 			return err
@@ -168,7 +168,7 @@ func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, t
 // Warpgates that he let in by enrolment tokens.
 func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed task
-	_, err := s.commit(ctx, by(c, api.OpDeleteMember), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteMember.ID), func(ch *change) error {
 		sc, m, leaves, err := s.memberOrSelf(ctx, c, api.OpDeleteMember, p)
 		if err != nil {
 			return err

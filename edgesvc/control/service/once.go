@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -68,7 +67,7 @@ type onceRecord struct {
 // once runs a creation inside a change at most once for each key: if it was done,
 // its answer is given again and nothing is planned. secret says that the answer
 // holds one.
-func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.Operation, o Once, secret bool, create func() (T, error)) (T, error) {
+func once[T any](ctx context.Context, s *Service, ch *change, a author, o Once, secret bool, create func() (T, error)) (T, error) {
 	var zero T
 	if err := o.validate(); err != nil {
 		return zero, err
@@ -78,7 +77,7 @@ func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.O
 	}
 	// Another credential of the same caller may have less than the one that created:
 	// what it repeats is a request of its own.
-	key := prefixIdempotency + c.ID + "/" + c.credential + "/" + op.ID + "/" + mezu.HashSecret(o.Key)
+	key := prefixIdempotency + a.actor.ID + "/" + a.credential + "/" + a.operation + "/" + mezu.HashSecret(o.Key)
 	prior, err := optional[onceRecord](ctx, s, key)
 	if err != nil {
 		return zero, err
@@ -91,7 +90,7 @@ func once[T any](ctx context.Context, s *Service, ch *change, c Caller, op api.O
 		// What is in the way may be what the same call made meanwhile.
 		now, readErr := optional[onceRecord](ctx, s, key)
 		if readErr == nil && now.Revision != prior.Revision {
-			*ch = change{} // the half that was planned
+			ch.reset() // the half that was planned
 			return repeat[T](s, now.Value, key, o)
 		}
 		return zero, err

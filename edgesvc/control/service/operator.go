@@ -97,12 +97,12 @@ func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorR
 	if (in.Person == "") == (in.Email == "") {
 		return out, mezu.Invalid(field, "a person is named by either person or email")
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateOperator), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateOperator.ID), func(ch *change) error {
 		if _, err := s.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
 			return err
 		}
 		var err error
-		out, err = once(ctx, s, ch, c, api.OpCreateOperator, o, false, func() (mezu.Operator, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateOperator.ID), o, false, func() (mezu.Operator, error) {
 			return s.promote(ctx, ch, field, ref)
 		})
 		return err
@@ -138,7 +138,7 @@ func (s *Service) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch
 	if _, err := admit(api.OpDeleteOperator, c); err != nil {
 		return err
 	}
-	_, err := s.commit(ctx, by(c, api.OpDeleteOperator), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteOperator.ID), func(ch *change) error {
 		if _, err := s.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
 			return err
 		}

@@ -29,8 +29,8 @@ func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Orga
 	if err := s.mayFound(c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateOrganization), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, c, api.OpCreateOrganization, o, false, func() (mezu.Organization, error) {
+	_, err := s.commit(ctx, by(c, api.OpCreateOrganization.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateOrganization.ID), o, false, func() (mezu.Organization, error) {
 			return s.addOrganization(ctx, ch, c, in)
 		})
 		return err
@@ -92,7 +92,7 @@ func (s *Service) GetOrganization(ctx context.Context, c Caller, p Place) (mezu.
 // UpdateOrganization changes one. with edits a copy; names are fixed.
 func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Organization) error) (mezu.Organization, error) {
 	var out mezu.Organization
-	_, err := s.commit(ctx, by(c, api.OpUpdateOrganization), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateOrganization.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpUpdateOrganization, p)
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func fixedName(was, is string) error {
 // members and its invitations.
 func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed task
-	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
 			return err

@@ -75,7 +75,7 @@ func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport
 	}
 	was := rec.Value.Edge
 	if said.tunnel != "" && said.tunnel != was.TunnelAddress || said.public != "" && said.public != was.PublicAddress {
-		if _, err = s.publish(ctx, by(c, api.OpEdgeReport), func(ch *change) error { return s.moveEdge(ctx, ch, c, said) }); err != nil {
+		if _, err = s.publish(ctx, by(c, api.OpEdgeReport.ID), func(ch *change) error { return s.moveEdge(ctx, ch, c, said) }); err != nil {
 			return err
 		}
 	}

@@ -27,12 +27,12 @@ func (s *Service) ListProjects(ctx context.Context, c Caller, p Place, page Pagi
 // CreateProject makes a project.
 func (s *Service) CreateProject(ctx context.Context, c Caller, p Place, in mezu.Project, o Once) (mezu.Project, error) {
 	var out mezu.Project
-	_, err := s.commit(ctx, by(c, api.OpCreateProject), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateProject.ID), func(ch *change) error {
 		sc, err := s.inOrganization(ctx, c, api.OpCreateProject, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateProject, o, false, func() (mezu.Project, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateProject.ID), o, false, func() (mezu.Project, error) {
 			return s.addProject(ctx, ch, sc, in)
 		})
 		return err
@@ -69,7 +69,7 @@ func (s *Service) GetProject(ctx context.Context, c Caller, p Place) (mezu.Proje
 func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Project) error) (mezu.Project, error) {
 	var out mezu.Project
 	var owed []task
-	_, err := s.commit(ctx, by(c, api.OpUpdateProject), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateProject.ID), func(ch *change) error {
 		owed = nil
 		sc, err := s.inProject(ctx, c, api.OpUpdateProject, p)
 		if err != nil {
@@ -114,7 +114,7 @@ func (s *Service) UpdateProject(ctx context.Context, c Caller, p Place, ifMatch 
 // it is made. A project of whose roles a user of the organization has one stays.
 func (s *Service) DeleteProject(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed []task
-	_, err := s.commit(ctx, by(c, api.OpDeleteProject), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpDeleteProject.ID), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpDeleteProject, p)
 		if err != nil {
 			return err

@@ -43,7 +43,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 	}
 	var out api.RegisterResponse
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, by(c, api.OpRegisterWarpgate), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRegisterWarpgate.ID), func(ch *change) error {
 		var err error
 		if err = s.vouched(ctx, ch, c); err != nil {
 			return err
@@ -278,7 +278,7 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 		return out, err
 	}
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, by(c, api.OpRenewWarpgate), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpRenewWarpgate.ID), func(ch *change) error {
 		rec, err := get[warpgate](ctx, s, warpgatesOf(c.Environment)+c.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
 			return unauthenticated("the certificate was revoked", "register again")

@@ -70,7 +70,7 @@ func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
 	}
 	defer s.backingUp.Unlock()
 	at := s.stamp()
-	_, err := s.commit(ctx, by(c, api.OpBackup), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpBackup.ID), func(ch *change) error {
 		ch.put(keyBackup, backupAudited{at})
 		ch.audit(about(kindBackup, "store", ""), nil, backupAudited{at})
 		return nil

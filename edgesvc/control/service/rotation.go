@@ -17,7 +17,7 @@ func (s *Service) RotateServiceAccount(ctx context.Context, c Caller, p Place, i
 	if in.Overlap != nil {
 		overlap = *in.Overlap
 	}
-	_, err := s.commit(ctx, by(c, api.OpRotateServiceAccount), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpRotateServiceAccount.ID), func(ch *change) error {
 		sc, acc, err := s.account(ctx, c, api.OpRotateServiceAccount, p)
 		if err != nil {
 			return err
@@ -25,7 +25,7 @@ func (s *Service) RotateServiceAccount(ctx context.Context, c Caller, p Place, i
 		if overlap > mezu.MaxKeyOverlap {
 			return mezu.Invalid("overlap", "is at most %s", time.Duration(mezu.MaxKeyOverlap))
 		}
-		out, err = once(ctx, s, ch, c, api.OpRotateServiceAccount, o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpRotateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
 			if err := sc.mayGrant(acc.Value.Account.Permissions); err != nil {
 				return out, err
 			}

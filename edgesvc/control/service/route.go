@@ -67,7 +67,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 	var revision uint64
 	var out []mezu.Route
 	var warnings []string
-	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
 		if err != nil {
 			return err
@@ -228,12 +228,12 @@ func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, 
 // CreateRoute adds a route.
 func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (api.RouteWritten, error) {
 	var out api.RouteWritten
-	_, err := s.publish(ctx, by(c, api.OpCreateRoute), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpCreateRoute.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpCreateRoute, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateRoute, o, false, func() (api.RouteWritten, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateRoute.ID), o, false, func() (api.RouteWritten, error) {
 			head, routes, err := s.routes(ctx, sc.environment.Value.ID)
 			if err != nil {
 				return out, err
@@ -283,7 +283,7 @@ func (s *Service) routeToChange(ctx context.Context, c Caller, op api.Operation,
 // UpdateRoute changes one route.
 func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (api.RouteWritten, error) {
 	var out api.RouteWritten
-	_, err := s.publish(ctx, by(c, api.OpUpdateRoute), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpUpdateRoute.ID), func(ch *change) error {
 		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpUpdateRoute, p, ifMatch)
 		if err != nil {
 			return err
@@ -304,7 +304,7 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 
 // DeleteRoute removes one route.
 func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, err := s.publish(ctx, by(c, api.OpDeleteRoute), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, api.OpDeleteRoute.ID), func(ch *change) error {
 		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpDeleteRoute, p, ifMatch)
 		if err != nil {
 			return err

@@ -62,12 +62,12 @@ func (s *Service) shownAccount(ctx context.Context, a account) (mezu.ServiceAcco
 // himself.
 func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, p Place, in mezu.ServiceAccount, o Once) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
-	_, err := s.commit(ctx, by(c, api.OpCreateServiceAccount), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateServiceAccount.ID), func(ch *change) error {
 		sc, err := s.inProject(ctx, c, api.OpCreateServiceAccount, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateServiceAccount, o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
 			return s.addAccount(ctx, ch, sc, in)
 		})
 		return err
@@ -133,7 +133,7 @@ func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Pla
 // away is gone at the next call; Warpgates that the account let in go on.
 func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
 	var out account
-	_, err := s.commit(ctx, by(c, api.OpUpdateServiceAccount), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpUpdateServiceAccount.ID), func(ch *change) error {
 		sc, acc, err := s.account(ctx, c, api.OpUpdateServiceAccount, p)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, i
 	if err := matches(ifMatch, acc.Revision); err != nil {
 		return err
 	}
-	err = s.removeAccount(ctx, by(c, api.OpDeleteServiceAccount), acc.Key, ifMatch)
+	err = s.removeAccount(ctx, by(c, api.OpDeleteServiceAccount.ID), acc.Key, ifMatch)
 	if errors.Is(err, store.ErrNotFound) {
 		return notFound("service account", "")
 	}

@@ -165,7 +165,7 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 			return out, err
 		}
 	}
-	_, err := s.commit(ctx, by(c, api.OpBootstrap), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpBootstrap.ID), func(ch *change) error {
 		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
 			return err

@@ -92,12 +92,12 @@ func (s *Service) withoutUsers(ctx context.Context, ch *change, directory string
 func (s *Service) CreateUser(ctx context.Context, c Caller, p Place, in mezu.User, o Once) (mezu.User, error) {
 	var out mezu.User
 	op := p.either(api.OpCreateUser, api.OpCreateOrganizationUser)
-	_, err := s.commit(ctx, by(c, op), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.inDirectory(ctx, c, op, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, c, op, o, false, func() (mezu.User, error) {
+		out, err = once(ctx, s, ch, by(c, op.ID), o, false, func() (mezu.User, error) {
 			return s.addUser(ctx, ch, sc, in)
 		})
 		return err
@@ -209,7 +209,7 @@ func (s *Service) userToChange(ctx context.Context, c Caller, op api.Operation, 
 func (s *Service) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
-	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
 		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -256,7 +256,7 @@ func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was foun
 // DeleteUser removes a user and ends its sessions.
 func (s *Service) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteUser, api.OpDeleteOrganizationUser)
-	_, err := s.publish(ctx, by(c, op), func(ch *change) error {
+	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
 		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err

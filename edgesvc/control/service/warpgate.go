@@ -157,7 +157,7 @@ func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch
 	if err != nil {
 		return err
 	}
-	return s.removeWarpgate(ctx, by(c, api.OpDeleteWarpgate), environment, f.Value.ID, ifMatch)
+	return s.removeWarpgate(ctx, by(c, api.OpDeleteWarpgate.ID), environment, f.Value.ID, ifMatch)
 }
 
 // removeWarpgate removes a Warpgate in the revision ifMatch, or in any; it need not be
@@ -196,7 +196,7 @@ func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id 
 // CreateEnrolmentToken lets one Warpgate with a certain key register.
 func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, in api.EnrolmentTokenRequest, o Once) (api.JoinTokenResponse, error) {
 	var out api.JoinTokenResponse
-	_, err := s.commit(ctx, by(c, api.OpCreateEnrolmentToken), func(ch *change) error {
+	_, err := s.commit(ctx, by(c, api.OpCreateEnrolmentToken.ID), func(ch *change) error {
 		sc, err := s.inEnvironment(ctx, c, api.OpCreateEnrolmentToken, p)
 		if err != nil {
 			return err
@@ -204,7 +204,7 @@ func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, i
 		if raw, err := hex.DecodeString(in.PublicKeySHA256); err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != in.PublicKeySHA256 {
 			return mezu.Invalid("public_key_sha256", "is SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal")
 		}
-		out, err = once(ctx, s, ch, c, api.OpCreateEnrolmentToken, o, true, func() (api.JoinTokenResponse, error) {
+		out, err = once(ctx, s, ch, by(c, api.OpCreateEnrolmentToken.ID), o, true, func() (api.JoinTokenResponse, error) {
 			g, err := s.granter(ctx, sc.organization.Value.ID, c.ID)
 			if err != nil {
 				return api.JoinTokenResponse{}, err
