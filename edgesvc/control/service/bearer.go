@@ -247,3 +247,6 @@ type auditedToken struct {
 func (t tokenRecord) audited() auditedToken {
 	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
 }
+
+// quotaTokens bounds how many tokens a person has.
+var quotaTokens = quota{"tokens", "the person", MaxTokens, listed}

@@ -419,3 +419,6 @@ func (s *Service) sweepInvitations(ctx context.Context) error {
 		return err
 	})
 }
+
+// quotaInvitations bounds how many invitations of an organization are open.
+var quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}

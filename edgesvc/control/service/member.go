@@ -241,3 +241,6 @@ func (s *Service) forgetOrganization(ctx context.Context, org string) error {
 func (s *Service) teamJobs() []job {
 	return []job{{"sweeping invitations", SweepInterval, s.sweepInvitations}}
 }
+
+// quotaMembers bounds how many members an organization has.
+var quotaMembers = quota{"members", "the organization", 1000, anyNumber}

@@ -29,45 +29,21 @@ const anyNumber = 1_000_000_000
 // has ended.
 const listed = 500
 
-// Quotas, each far above what a tenant of a believable size has.
+// Quotas of what lies below all nouns.
 var (
-	// A page of projects or accounts has as many at most, so that one call shows all.
-	quotaProjects = quota{"projects", "the organization", 1000, anyNumber}
-	quotaAccounts = quota{"service_accounts", "the project", 1000, anyNumber}
-	quotaMembers  = quota{"members", "the organization", 1000, anyNumber}
-	// A manifest names as many at most.
-	quotaEnvironments = quota{"environments", "the project", mezu.MaxManifestEnvironments, anyNumber}
-	// The removal of a role looks into each directory that can have given it.
-	quotaDirectories = quota{"directories", "the owner", 100, anyNumber}
-	// What etcd holds beside the rest (docs/architecture.md).
-	quotaUsers = quota{"users", "the directory", 1_000_000, anyNumber}
-	// All of them are one document, which has this bound itself.
-	quotaRoutes = quota{"routes", "the environment", mezu.MaxRoutes, mezu.MaxRoutes}
 	// Fifty environments at their limit; what was replaced counts for a minute.
-	quotaBytes       = quota{"bytes", "the organization", 1 << 30, 1 << 40}
-	quotaTokens      = quota{"tokens", "the person", MaxTokens, listed}
-	quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}
-	// Each may have to be revoked, which every edge keeps: 12,500 Warpgates that renew
-	// each day.
-	quotaCertificates = quota{"certificates", "the organization", MaxCertificates, anyNumber}
+	quotaBytes = quota{"bytes", "the organization", 1 << 30, 1 << 40}
 	// Users that were ended within the life of a session. It refuses nothing.
 	quotaRevocations = quota{"revocations", "the organization", MaxRevocations, anyNumber}
 )
 
-const (
-	// MaxCertificates is how many certificates an organization's Warpgates get in
-	// eight days: as many as 12,500 of them that renew each day.
-	MaxCertificates = 100_000
-	// MaxRevocations is how many users of an organization are ended one by one within
-	// the life of a session; with the next all sessions of its directory end. It is a
-	// twentieth of what an edge is measured with.
-	MaxRevocations = 10_000
-)
+// MaxRevocations is how many users of an organization are ended one by one within the
+// life of a session; with the next all sessions of its directory end. It is a twentieth
+// of what an edge is measured with.
+const MaxRevocations = 10_000
 
-var allQuotas = []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers, quotaCertificates, quotaRevocations, quotaBytes}
-
-// ParseQuotas reads settings of the form NAME=N.
-func ParseQuotas(settings []string) (Quotas, error) {
+// parseQuotas reads settings of the form NAME=N of known quotas.
+func parseQuotas(known []quota, settings []string) (Quotas, error) {
 	out := Quotas{}
 	for _, setting := range settings {
 		name, value, ok := strings.Cut(setting, "=")
@@ -80,22 +56,22 @@ func ParseQuotas(settings []string) (Quotas, error) {
 		}
 		out[name] = n
 	}
-	return out, out.Validate()
+	return out, out.validate(known)
 }
 
-// Validate checks names and numbers.
-func (q Quotas) Validate() error {
+// validate checks names and numbers.
+func (q Quotas) validate(known []quota) error {
 	for name, n := range q {
-		i := slices.IndexFunc(allQuotas, func(a quota) bool { return a.name == name })
+		i := slices.IndexFunc(known, func(a quota) bool { return a.name == name })
 		if i < 0 {
 			var names []string
-			for _, a := range allQuotas {
+			for _, a := range known {
 				names = append(names, a.name)
 			}
 			return mezu.Invalid("quotas", "there is no quota %q; there are %s", name, strings.Join(names, ", "))
 		}
-		if n < 1 || n > allQuotas[i].max {
-			return mezu.Invalid("quotas", "%s is between 1 and %d, not %d", name, allQuotas[i].max, n)
+		if n < 1 || n > known[i].max {
+			return mezu.Invalid("quotas", "%s is between 1 and %d, not %d", name, known[i].max, n)
 		}
 	}
 	return nil

@@ -272,3 +272,10 @@ func (s *Service) recount(ctx context.Context, f found[int], n int) error {
 	_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{op}})
 	return err
 }
+
+// MaxCertificates is how many certificates an organization's Warpgates get in eight days:
+// as many as 12,500 of them that renew each day.
+const MaxCertificates = 100_000
+
+// quotaCertificates bounds them: each may have to be revoked, which every edge keeps.
+var quotaCertificates = quota{"certificates", "the organization", MaxCertificates, anyNumber}

@@ -111,7 +111,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	for _, of := range []taskHandlers{s.teamTasks(), s.identityTasks(), s.fleetTasks(), s.configurationTasks()} {
 		s.handle(of)
 	}
-	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.Validate()); err != nil {
+	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.validate(allQuotas())); err != nil {
 		return nil, err
 	}
 	for _, op := range api.Operations() {

@@ -302,3 +302,11 @@ func auditUser(u mezu.User, before *mezu.User) auditedUser {
 	}
 	return out
 }
+
+// Quotas of directories and users.
+var (
+	// The removal of a role looks into each directory that can have given it.
+	quotaDirectories = quota{"directories", "the owner", 100, anyNumber}
+	// What etcd holds beside the rest (docs/architecture.md).
+	quotaUsers = quota{"users", "the directory", 1_000_000, anyNumber}
+)

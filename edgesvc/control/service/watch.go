@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"errors"
-	"reflect"
 	"slices"
 	"time"
 
@@ -36,33 +35,65 @@ type collection[T, Out any] struct {
 	show func(context.Context, found[T]) (Out, error)
 	// same, if set, reports whether what was sent of a record need not be sent again.
 	same func(was, is Out) bool
-	// presence, if set, is what show reads besides the record.
-	presence *presence
+	// beside, if set, is what show reads besides the record.
+	beside Beside
+}
+
+// Beside follows what a collection shows besides its records. It is for one goroutine.
+type Beside interface {
+	// Watchers are those of what it follows.
+	Watchers() [2]store.Watcher
+	// Note takes in an event of the i-th of them.
+	Note(i int, e store.Event)
+	// Missed says that nothing was followed until now.
+	Missed()
+	// Due receives when Changed has something to tell.
+	Due() <-chan time.Time
+	// Changed gives what of the collection may be shown otherwise now, by the rest of
+	// its key, or says that all may be.
+	Changed() (items []string, all bool)
+}
+
+// nothingBeside is for collections that show their records alone.
+type nothingBeside struct{}
+
+func (nothingBeside) Watchers() [2]store.Watcher { return [2]store.Watcher{} }
+func (nothingBeside) Note(int, store.Event)      {}
+func (nothingBeside) Missed()                    {}
+func (nothingBeside) Due() <-chan time.Time      { return nil }
+func (nothingBeside) Changed() ([]string, bool)  { return nil, false }
+
+// events are those of a watcher, none of nil.
+func events(w store.Watcher) <-chan store.Event {
+	if w == nil {
+		return nil
+	}
+	return w.Events()
 }
 
 func (w collection[T, Out]) has(key string) bool { return w.only == "" || w.only == key }
 
 // watch sends a collection as it is and then as it changes, until ctx ends, the sink
-// fails, or enter says that the caller may not watch it any more. With the id of an
-// event it goes on after that event, without a gap, if the store still knows what came
-// since; else it says so and begins anew.
-func watch[T, Out any](ctx context.Context, s *Service, c Caller, last string, sink WatchSink, enter func(context.Context, Caller) (collection[T, Out], error)) error {
-	w, err := enter(ctx, c)
-	if err != nil {
-		return err
+// fails, or again refuses or gives another collection: it is asked every watchRecheck and
+// before what changed is sent. With the id of an event it goes on after that event,
+// without a gap, if the store still knows what came since; else it says so and begins
+// anew.
+func watch[T, Out any](ctx context.Context, s *Service, last string, sink WatchSink, w collection[T, Out], again func(context.Context) (collection[T, Out], error)) error {
+	f := &follower[T, Out]{s: s, sink: sink, of: w, again: again, sent: map[string]Out{}, beside: w.beside}
+	if f.beside == nil {
+		f.beside = nothingBeside{}
 	}
-	f := &follower[T, Out]{s: s, caller: c, sink: sink, of: w, enter: enter, sent: map[string]Out{}}
 	return guarded(ctx, sink, f.allowed, func(ctx context.Context) error { return f.run(ctx, last) })
 }
 
 // follower is one running watch.
 type follower[T, Out any] struct {
 	s      *Service
-	caller Caller
 	sink   WatchSink
 	of     collection[T, Out]
-	enter  func(context.Context, Caller) (collection[T, Out], error)
+	again  func(context.Context) (collection[T, Out], error)
 	sent   map[string]Out // by key, if of.same is set
+	beside Beside
 }
 
 // run sends what came since the event last, or all, and then changes.
@@ -99,8 +130,8 @@ func (f *follower[T, Out]) run(ctx context.Context, last string) error {
 		if err := f.sink.KeepAlive(); err != nil { // the head of the answer
 			return err
 		}
-		// Presence has no history: what changed of it meanwhile is what is sent now.
-		f.of.presence.missed()
+		// It has no history: what changed of it meanwhile is what is sent now.
+		f.beside.Missed()
 	}
 	return f.follow(ctx, watcher)
 }
@@ -151,9 +182,9 @@ func (f *follower[T, Out]) put(ctx context.Context, r store.Record, id string) e
 	return f.sink.Event(api.WatchPut, id, out)
 }
 
-// again sends of the records that presence concerns what is shown otherwise now.
-func (f *follower[T, Out]) again(ctx context.Context) error {
-	items, all := f.of.presence.changed()
+// sendChanged sends of the records that Beside concerns what is shown otherwise now.
+func (f *follower[T, Out]) sendChanged(ctx context.Context) error {
+	items, all := f.beside.Changed()
 	// What is not known is another collection's, or its record comes yet.
 	items = slices.DeleteFunc(items, func(item string) bool { _, known := f.sent[f.of.prefix+item]; return !known })
 	if len(items) == 0 && !all {
@@ -183,6 +214,7 @@ func (f *follower[T, Out]) again(ctx context.Context) error {
 
 // follow sends changes as they are committed.
 func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) error {
+	beside := f.beside.Watchers()
 	alive := time.NewTicker(api.StreamKeepAlive)
 	defer alive.Stop()
 	for {
@@ -194,18 +226,18 @@ func (f *follower[T, Out]) follow(ctx context.Context, watcher store.Watcher) er
 			if err := f.pass(ctx, event); err != nil {
 				return err
 			}
-		case event, ok := <-f.of.presence.ofWarpgates():
+		case event, ok := <-events(beside[0]):
 			if !ok {
-				return store.Ended(ctx, f.of.presence.held)
+				return store.Ended(ctx, beside[0])
 			}
-			f.of.presence.noteWarpgates(event)
-		case event, ok := <-f.of.presence.ofEdges():
+			f.beside.Note(0, event)
+		case event, ok := <-events(beside[1]):
 			if !ok {
-				return store.Ended(ctx, f.of.presence.edges)
+				return store.Ended(ctx, beside[1])
 			}
-			f.of.presence.noteEdges(event)
-		case <-f.of.presence.due():
-			if err := f.again(ctx); err != nil {
+			f.beside.Note(1, event)
+		case <-f.beside.Due():
+			if err := f.sendChanged(ctx); err != nil {
 				return err
 			}
 		case <-alive.C:
@@ -246,14 +278,9 @@ func (f *follower[T, Out]) pass(ctx context.Context, event store.Event) error {
 	return nil
 }
 
-// allowed identifies the caller anew and enters anew: a watch ends with the right to
-// it.
+// allowed reports whether the collection is still what the caller may watch.
 func (f *follower[T, Out]) allowed(ctx context.Context) error {
-	c, err := f.s.identify(ctx, f.caller.presented)
-	if err != nil {
-		return err
-	}
-	now, err := f.enter(ctx, c)
+	now, err := f.again(ctx)
 	if err != nil {
 		return err
 	}
@@ -298,121 +325,3 @@ func (s *Service) openWatchID(prefix, id string) (store.Position, error) {
 
 // plain shows a record as it is kept.
 func plain[T any](_ context.Context, f found[T]) (T, error) { return f.Value, nil }
-
-// WatchProjects watches an organization's projects; a service account, its own.
-func (s *Service) WatchProjects(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Project, mezu.Project], err error) {
-		sc, err := s.inOrganization(ctx, c, api.OpWatchProjects, p)
-		if err != nil {
-			return w, err
-		}
-		w = collection[mezu.Project, mezu.Project]{prefix: projectsOf(sc.organization.Value.ID), show: plain[mezu.Project]}
-		if c.Kind == ServiceAccount {
-			own, err := byID[mezu.Project](ctx, s, c.Project)
-			if err != nil {
-				return w, orUnknownKey(err)
-			}
-			w.only = own.Key
-		}
-		return w, nil
-	})
-}
-
-// WatchEnvironments watches a project's environments.
-func (s *Service) WatchEnvironments(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Environment, mezu.Environment], err error) {
-		sc, err := s.inProject(ctx, c, api.OpWatchEnvironments, p)
-		show := func(_ context.Context, f found[mezu.Environment]) (mezu.Environment, error) {
-			return s.shown(f.Value), nil
-		}
-		return collection[mezu.Environment, mezu.Environment]{prefix: environmentsOf(sc.project.Value.ID), show: show}, err
-	})
-}
-
-// WatchRoutes watches an environment's routes, which change as one.
-func (s *Service) WatchRoutes(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[routesHead, api.RoutesState], err error) {
-		sc, err := s.inEnvironment(ctx, c, api.OpWatchRoutes, p)
-		env := sc.environment.Value
-		show := func(ctx context.Context, _ found[routesHead]) (api.RoutesState, error) {
-			head, routes, err := s.routes(ctx, env.ID)
-			if err != nil {
-				return api.RoutesState{}, err
-			}
-			return s.routesState(ctx, env, head.Revision, routes, mezu.Warnings(ctx, routes))
-		}
-		return collection[routesHead, api.RoutesState]{prefix: keyRoutes(env.ID), show: show}, err
-	})
-}
-
-// WatchServiceAccounts watches a project's service accounts.
-func (s *Service) WatchServiceAccounts(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[account, mezu.ServiceAccount], err error) {
-		sc, err := s.inProject(ctx, c, api.OpWatchServiceAccounts, p)
-		show := func(ctx context.Context, f found[account]) (mezu.ServiceAccount, error) {
-			return s.shownAccount(ctx, f.Value)
-		}
-		return collection[account, mezu.ServiceAccount]{prefix: accountsOf(sc.project.Value.ID), show: show}, err
-	})
-}
-
-// WatchMembers watches an organization's members.
-func (s *Service) WatchMembers(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Member, mezu.Member], err error) {
-		sc, err := s.inOrganization(ctx, c, api.OpWatchMembers, p)
-		show := func(ctx context.Context, f found[mezu.Member]) (mezu.Member, error) {
-			return s.shownMember(ctx, f.Value)
-		}
-		return collection[mezu.Member, mezu.Member]{prefix: membersOf(sc.organization.Value.ID), show: show}, err
-	})
-}
-
-// WatchDirectories watches the directories of a project, or of an organization.
-func (s *Service) WatchDirectories(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Directory, mezu.Directory], err error) {
-		sc, err := s.inOwner(ctx, c, p.either(api.OpWatchDirectories, api.OpWatchOrganizationDirectories), p)
-		return collection[mezu.Directory, mezu.Directory]{prefix: directoriesOf(sc.owner), show: plain[mezu.Directory]}, err
-	})
-}
-
-// WatchUsers watches the users of a directory. A login is a change of the user.
-func (s *Service) WatchUsers(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[user, mezu.User], err error) {
-		sc, err := s.inDirectory(ctx, c, p.either(api.OpWatchUsers, api.OpWatchOrganizationUsers), p)
-		show := func(ctx context.Context, f found[user]) (mezu.User, error) {
-			return s.shownUser(ctx, sc, projectNames{}, f.Value)
-		}
-		return collection[user, mezu.User]{prefix: usersOf(sc.directory.Value.ID), show: show}, err
-	})
-}
-
-// WatchWarpgates watches an environment's Warpgates with their status. That one is still
-// there, or has a new time at which it was seen, is no event.
-func (s *Service) WatchWarpgates(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	if _, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watches of presence
-	live, err := s.watchPresence(ctx)
-	if err != nil {
-		return err
-	}
-	return watch(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[warpgate, mezu.Warpgate], err error) {
-		sc, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p)
-		show := func(ctx context.Context, f found[warpgate]) (mezu.Warpgate, error) {
-			return s.shownWarpgate(ctx, f.Value.Warpgate, live.live)
-		}
-		return collection[warpgate, mezu.Warpgate]{prefix: warpgatesOf(sc.environment.Value.ID), show: show, same: sameWarpgate, presence: live}, err
-	})
-}
-
-// sameWarpgate reports whether a Warpgate is as it was sent, but for when it was seen
-// last, or in an earlier state of its record: presence is read ahead of changes.
-func sameWarpgate(was, is mezu.Warpgate) bool {
-	if is.Revision != was.Revision {
-		return is.Revision < was.Revision
-	}
-	was.LastSeenAt, is.LastSeenAt = time.Time{}, time.Time{}
-	return reflect.DeepEqual(was, is)
-}

@@ -3,25 +3,28 @@ package service
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// presenceSettle is how long changes of presence are gathered before what they concern
+// presenceDelay is how long changes of presence are gathered before what they concern
 // is shown anew: an edge tells of thousands of Warpgates at once.
-const presenceSettle = 200 * time.Millisecond
+const presenceDelay = 200 * time.Millisecond
 
-// presence follows what edges say of Warpgates, for one watch. A nil one says nothing
-// ever. It is for one goroutine.
+// presence follows what edges say of Warpgates, for one watch. It
+// is for one goroutine.
 type presence struct {
 	held, edges store.Watcher
 	live        map[string]liveEdge
 	all         bool            // an edge came or went, and any Warpgate may be concerned
 	items       map[string]bool // ids of Warpgates
-	settle      <-chan time.Time
+	due         <-chan time.Time
 }
 
 // watchPresence begins to follow presence, until ctx ends.
@@ -41,50 +44,39 @@ func (s *Service) watchPresence(ctx context.Context) (*presence, error) {
 	return p, err
 }
 
-// ofWarpgates are the events of what edges say of Warpgates.
-func (p *presence) ofWarpgates() <-chan store.Event {
-	if p == nil {
-		return nil
+// Watchers implements record's Beside.
+func (p *presence) Watchers() [2]store.Watcher { return [2]store.Watcher{p.held, p.edges} }
+
+// Note implements record's Beside.
+func (p *presence) Note(i int, e store.Event) {
+	if i == 0 {
+		p.noteWarpgates(e)
+	} else {
+		p.noteEdges(e)
 	}
-	return p.held.Events()
 }
 
-// ofEdges are the events of edges that come, report or go.
-func (p *presence) ofEdges() <-chan store.Event {
-	if p == nil {
-		return nil
-	}
-	return p.edges.Events()
-}
+// Due implements record's Beside.
+func (p *presence) Due() <-chan time.Time { return p.due }
 
-// due receives when changed has something to tell.
-func (p *presence) due() <-chan time.Time {
-	if p == nil {
-		return nil
-	}
-	return p.settle
-}
-
-// changed gives the ids of the Warpgates of which something else may be shown now, or
+// Changed gives the ids of the Warpgates of which something else may be shown now, or
 // says that all may be.
-func (p *presence) changed() (items []string, all bool) {
+func (p *presence) Changed() (items []string, all bool) {
 	items, all = slices.Sorted(maps.Keys(p.items)), p.all
 	clear(p.items)
-	p.all, p.settle = false, nil
+	p.all, p.due = false, nil
 	return items, all
 }
 
-// missed says that presence was not followed until now.
-func (p *presence) missed() {
-	if p != nil {
-		p.all = true
-		p.note()
-	}
+// Missed says that presence was not followed until now.
+func (p *presence) Missed() {
+	p.all = true
+	p.note()
 }
 
 func (p *presence) note() {
-	if p.settle == nil {
-		p.settle = time.After(presenceSettle)
+	if p.due == nil {
+		p.due = time.After(presenceDelay)
 	}
 }
 
@@ -111,4 +103,35 @@ func (p *presence) noteEdges(e store.Event) {
 		p.all = true
 		p.note()
 	}
+}
+
+// WatchWarpgates watches an environment's Warpgates with their status. That one is still
+// there, or has a new time at which it was seen, is no event.
+func (s *Service) WatchWarpgates(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	if _, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watches of presence
+	live, err := s.watchPresence(ctx)
+	if err != nil {
+		return err
+	}
+	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[warpgate, mezu.Warpgate], err error) {
+		sc, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p)
+		show := func(ctx context.Context, f found[warpgate]) (mezu.Warpgate, error) {
+			return s.shownWarpgate(ctx, f.Value.Warpgate, live.live)
+		}
+		return collection[warpgate, mezu.Warpgate]{prefix: warpgatesOf(sc.environment.Value.ID), show: show, same: sameWarpgate, beside: live}, err
+	})
+}
+
+// sameWarpgate reports whether a Warpgate is as it was sent, but for when it was seen
+// last, or in an earlier state of its record: presence is read ahead of changes.
+func sameWarpgate(was, is mezu.Warpgate) bool {
+	if is.Revision != was.Revision {
+		return is.Revision < was.Revision
+	}
+	was.LastSeenAt, is.LastSeenAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(was, is)
 }
