@@ -3,15 +3,11 @@ package service
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/trust"
 )
 
 // CallerKind is what a caller proved to be.
@@ -115,113 +111,23 @@ func (s *Service) Authenticate(ctx context.Context, p Presented) (Caller, error)
 	return c, err
 }
 
+// identifier finds the caller behind one kind of credential. It reports false for what is
+// none of its kind.
+type identifier func(ctx context.Context, p Presented) (c Caller, ok bool, err error)
+
+// identify asks one identifier after the other. Without a credential a caller is
+// anonymous.
 func (s *Service) identify(ctx context.Context, p Presented) (Caller, error) {
-	switch {
-	case p.Bearer == "" && (p.TLS == nil || len(p.TLS.PeerCertificates) == 0):
-		return Caller{Kind: Anonymous}, nil
-	case p.Bearer == "":
-		return s.certified(ctx, p.TLS)
-	// A key may begin like a token, but no token has a key's length.
-	case strings.HasPrefix(p.Bearer, "mezu") && len(p.Bearer) != mezu.KeyLength:
-		return s.bearer(ctx, p.Bearer)
+	for _, by := range s.identifiers {
+		if c, ok, err := by(ctx, p); ok {
+			return c, err
+		}
 	}
-	return s.keyholder(ctx, p.Bearer)
+	return Caller{Kind: Anonymous}, nil
 }
 
 func unauthenticated(detail, hint string) error {
 	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: detail, Hint: hint}
-}
-
-// unknownKey is the answer to a service account key that opens nothing.
-func unknownKey() error {
-	return unauthenticated("this service account key opens nothing here: it was revoked, or belongs to another installation", "check --api and the key; a new key comes with `mezu service-accounts rotate`")
-}
-
-// orUnknownKey is what a failed read of something that a service account hangs on
-// means to the holder of its key.
-func orUnknownKey(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return unknownKey()
-	}
-	return err
-}
-
-// keyholder looks a service account key up by its hash.
-func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
-	if err := mezu.ValidateKey(key); err != nil {
-		return Caller{}, err
-	}
-	target, err := get[string](ctx, s, keyKey(mezu.HashSecret(key)))
-	if err != nil {
-		return Caller{}, orUnknownKey(err)
-	}
-	acc, err := get[account](ctx, s, target.Value)
-	if err != nil {
-		return Caller{}, orUnknownKey(err)
-	}
-	if !acc.Value.opensBy(mezu.HashSecret(key), s.now()) {
-		return Caller{}, unknownKey()
-	}
-	// A deleted project's accounts may be there a while longer.
-	if _, err := get[string](ctx, s, keyID(acc.Value.Project)); err != nil {
-		return Caller{}, orUnknownKey(err)
-	}
-	s.noteUse(ctx, acc)
-	return Caller{Kind: ServiceAccount, ID: acc.Value.Account.ID, credential: mezu.HashSecret(key), Organization: acc.Value.Organization, Project: acc.Value.Project,
-		Permissions: slices.Clone(acc.Value.Account.Permissions)}, nil
-}
-
-// certified checks a client certificate: chain, role, time, and that the registry
-// still knows it.
-func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Caller, error) {
-	const again = "register or enrol again"
-	leaf := cs.PeerCertificates[0]
-	if len(leaf.URIs) != 1 {
-		return Caller{}, unauthenticated("the client certificate is not one of this installation", again)
-	}
-	claimed, err := mezu.ParseIdentity(leaf.URIs[0])
-	if err != nil {
-		return Caller{}, unauthenticated("the client certificate names no peer of this installation", again)
-	}
-	id, err := s.anchor.VerifyPeer(*cs, claimed.Role)
-	if err != nil {
-		return Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the client certificate does not verify: it expired, was revoked, or is another installation's", Hint: again, Cause: err}
-	}
-	c := Caller{ID: id.ID, Organization: id.Organization, Project: id.Project, Environment: id.Environment, credential: trust.Serial(leaf), serial: trust.Serial(leaf), ExpiresAt: leaf.NotAfter}
-	var live []certificate
-	switch id.Role {
-	case mezu.PeerWarpgate:
-		c.Kind = Warpgate
-		err := s.tolerant(ctx, func(s *Service) error {
-			// A deleted environment's Warpgates may be there a while longer.
-			env, err := optional[string](ctx, s, keyID(id.Environment))
-			if err != nil || env.Revision == 0 {
-				return err
-			}
-			rec, err := optional[warpgate](ctx, s, warpgatesOf(id.Environment)+id.ID)
-			live = rec.Value.Certificates
-			return err
-		})
-		if err != nil {
-			return Caller{}, err
-		}
-	case mezu.PeerEdge:
-		c.Kind = Edge
-		err := s.tolerant(ctx, func(s *Service) error {
-			rec, err := s.edgeByID(ctx, id.ID)
-			live = rec.Value.Certificates
-			return err
-		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return Caller{}, err
-		}
-	default:
-		return Caller{}, unauthenticated("a certificate of this role opens nothing here", again)
-	}
-	if !alive(live, c.serial) {
-		return Caller{}, unauthenticated("the certificate was revoked", again)
-	}
-	return c, nil
 }
 
 // Self tells the caller who it is.

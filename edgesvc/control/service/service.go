@@ -90,6 +90,8 @@ type Service struct {
 	tidier *document.Tidier
 	// handlers do the tasks that changes leave behind.
 	handlers taskHandlers
+	// identifiers find out who calls, each by one kind of credential.
+	identifiers []identifier
 }
 
 // records is the sealed store, or a layer over it.
@@ -107,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		s.now = time.Now
 	}
 	s.tidier = document.NewTidier(s.now)
-	s.handlers = taskHandlers{}
+	s.handlers, s.identifiers = taskHandlers{}, []identifier{s.identifyPeer, s.identifyBearer, s.identifyAccount}
 	for _, of := range []taskHandlers{s.teamTasks(), s.identityTasks(), s.fleetTasks(), s.configurationTasks()} {
 		s.handle(of)
 	}
