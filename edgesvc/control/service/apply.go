@@ -63,13 +63,13 @@ func (s *Service) inApply(ctx context.Context, c Caller, p Place) (scope, error)
 		sc.project, err = found[mezu.Project]{}, nil
 	}
 	if err == nil {
-		err = sc.readsAll(api.OpApplyProject, c)
+		err = readsAll(sc, api.OpApplyProject, c)
 	}
 	return sc, err
 }
 
 // readsAll asks for the verbs that reading a project as a whole takes.
-func (sc scope) readsAll(op api.Operation, c Caller) error {
+func readsAll(sc scope, op api.Operation, c Caller) error {
 	for _, verb := range []mezu.Permission{mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead} {
 		if !slices.Contains(sc.grants, verb) {
 			return forbidden(op, rule{tenants, verb}, c)

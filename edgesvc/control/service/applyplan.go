@@ -64,7 +64,7 @@ func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], want
 func (s *Service) Export(ctx context.Context, c Caller, p Place) (mezu.Manifest, error) {
 	sc, err := s.inProject(ctx, c, api.OpExportProject, p)
 	if err == nil {
-		err = sc.readsAll(api.OpExportProject, c)
+		err = readsAll(sc, api.OpExportProject, c)
 	}
 	if err != nil {
 		return mezu.Manifest{}, err

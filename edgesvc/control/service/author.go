@@ -34,10 +34,3 @@ var startOperations = []string{startBootstrapCode, startJoinToken, "start-develo
 func byProcess(operation string) author {
 	return by(Caller{Kind: process}, operation)
 }
-
-// target names something in the place of the scope.
-func (sc scope) target(kind, id, name string) target {
-	t := about(kind, id, name)
-	t.organization, t.project = sc.organization.Value.ID, sc.project.Value.ID
-	return t
-}

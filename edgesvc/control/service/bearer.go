@@ -17,26 +17,6 @@ const MaxTokens = 100
 
 func noToken() error { return notFound("token", "") }
 
-// shown is the token as its holder sees it.
-func (t tokenRecord) shown() mezu.Token {
-	return mezu.Token{Meta: mezu.Meta{ID: t.ID, Revision: 1, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt}, Name: t.Name, Permissions: t.Permissions, ExpiresAt: t.ExpiresAt}
-}
-
-// over reports whether the token has ended.
-func (t tokenRecord) over(now time.Time) bool {
-	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
-}
-
-// tokenAt reads the token to which an entry of a person's list points; one that is
-// gone or over is errGone.
-func (s *Service) tokenAt(ctx context.Context, key string) (found[tokenRecord], error) {
-	t, err := get[tokenRecord](ctx, s, key)
-	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.over(s.now()) {
-		err = errGone
-	}
-	return t, err
-}
-
 // ListTokens lists the caller's own.
 func (s *Service) ListTokens(ctx context.Context, c Caller, page Paging) (api.List[mezu.Token], error) {
 	if _, err := admit(api.OpListTokens, c); err != nil {
@@ -91,7 +71,7 @@ func (s *Service) addToken(ctx context.Context, ch *change, c Caller, in mezu.To
 	if err := in.Validate(); err != nil {
 		return out, err
 	}
-	if err := c.mayPassOn(in.Permissions); err != nil {
+	if err := mayPassOn(c, in.Permissions); err != nil {
 		return out, err
 	}
 	end, err := s.tokenEnd(c, in.ExpiresAt)
@@ -109,7 +89,7 @@ func (s *Service) addToken(ctx context.Context, ch *change, c Caller, in mezu.To
 }
 
 // mayPassOn refuses what is beyond the bounds of the token that asks.
-func (c Caller) mayPassOn(permissions []mezu.Permission) error {
+func mayPassOn(c Caller, permissions []mezu.Permission) error {
 	beyond := permissions == nil && c.Permissions != nil
 	for _, p := range permissions {
 		beyond = beyond || !c.holds(p)
@@ -215,37 +195,6 @@ func (s *Service) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch ui
 		return nil
 	})
 	return err
-}
-
-// sweepTokens removes tokens that are over, and their entries.
-func (s *Service) sweepTokens(ctx context.Context) error {
-	return each(ctx, s, prefixToken, func(f found[tokenRecord]) error {
-		if !f.Value.over(s.now()) {
-			return nil
-		}
-		ops := []store.Op{{Key: f.Key, Delete: true}}
-		if f.Value.Person != "" {
-			ops = append(ops, store.Op{Key: tokensOf(f.Value.Person) + f.Value.ID, Delete: true})
-		}
-		_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: ops})
-		return err
-	})
-}
-
-// accessJobs remove tokens that have ended.
-func (s *Service) accessJobs() []job {
-	return []job{{"sweeping tokens", SweepInterval, s.sweepTokens}}
-}
-
-// auditedToken is what a record tells of a token that was issued.
-type auditedToken struct {
-	Environment     string    `json:"environment,omitempty"` // id
-	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
-	ExpiresAt       time.Time `json:"expires_at,omitzero"`
-}
-
-func (t tokenRecord) audited() auditedToken {
-	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
 }
 
 // quotaTokens bounds how many tokens a person has.

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
@@ -48,42 +46,6 @@ type change struct {
 	// dry says that the change is planned and not committed.
 	dry bool
 	err error
-}
-
-// statement is a signed record of the stream. make gets the position that the
-// statement takes.
-type statement struct {
-	key     func(mezu.Position) string
-	kind    api.StreamKind
-	purpose mezu.Purpose
-	make    func(mezu.Position) any
-	owner   document.Owner // of its document
-	signed  *mezu.Signed   // instead of purpose and make, for what is signed elsewhere
-	until   time.Time      // when the record may be forgotten; zero is never
-	// notBefore is that of a revocation.
-	notBefore time.Time
-}
-
-// streamRecord is a statement as it is kept.
-type streamRecord struct {
-	streamHead
-	Signed blob   `json:"signed"`
-	KeyID  string `json:"key_id"`
-}
-
-// streamHead is what is listed of a statement.
-type streamHead struct {
-	Kind     api.StreamKind `json:"kind"`
-	Position mezu.Position  `json:"position"`
-	Until    time.Time      `json:"until,omitzero"`
-	// NotBefore is that of a revocation, whose subject is in the key.
-	NotBefore time.Time `json:"not_before,omitzero"`
-}
-
-// blob is a document, inside its record or in chunks.
-type blob struct {
-	Inline []byte        `json:"inline,omitempty"`
-	Ref    *document.Ref `json:"ref,omitempty"`
 }
 
 func (c *change) write(key string, v any) {
@@ -269,29 +231,6 @@ func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (
 	return position, nil
 }
 
-// keep stores a document's chunks, if it needs any. What the owner had before goes soon.
-func (s *Service) keep(ctx context.Context, ch *change, owner document.Owner, data []byte) (blob, error) {
-	if ch.dry {
-		return blob{Inline: data}, nil
-	}
-	s.tidier.Name(owner)
-	if len(data) <= cmp.Or(ch.inline, inlineLimit) {
-		return blob{Inline: data}, nil
-	}
-	if ch.kept.IsZero() {
-		ch.kept = time.Now()
-	}
-	ref, err := document.Put(ctx, s.store, owner, s.most(quotaBytes), data)
-	if errors.Is(err, document.ErrFull) {
-		return blob{}, s.noBytes()
-	}
-	if err != nil {
-		return blob{}, fmt.Errorf("storing a document: %w", err)
-	}
-	ch.documents = append(ch.documents, store.Check{Key: ref.Head(), Revision: 1})
-	return blob{Ref: &ref}, nil
-}
-
 // hold has the commit fail when a document is not there any more. A change of many
 // environments has no room for that: its time alone bounds it.
 func (c *change) hold() error {
@@ -307,18 +246,6 @@ func (c *change) hold() error {
 	return nil
 }
 
-// read gives a document back.
-func (s *Service) read(ctx context.Context, b blob) ([]byte, error) {
-	if b.Ref == nil {
-		return b.Inline, nil
-	}
-	data, err := document.Get(ctx, s.store, *b.Ref)
-	if err != nil {
-		return nil, fmt.Errorf("reading a document: %w", err)
-	}
-	return data, nil
-}
-
 // size is what a change takes of a transaction.
 type size struct{ ops, checks int }
 
@@ -330,4 +257,13 @@ func (c *change) size() size {
 		n.ops, n.checks = n.ops+1, n.checks+1
 	}
 	return n
+}
+
+// Head is the newest position of the installation.
+func (s *Service) Head(ctx context.Context) (mezu.Position, error) {
+	counter, err := get[uint64](ctx, s, keyRevision)
+	if err != nil {
+		return mezu.Position{}, err
+	}
+	return mezu.Position{Epoch: s.epoch, Revision: counter.Value}, nil
 }

@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"slices"
-	"strconv"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -58,27 +56,4 @@ func (s *Service) setDraining(ctx context.Context, c Caller, op api.Operation, p
 		return mezu.Warpgate{}, err
 	}
 	return s.shownWarpgate(ctx, out.Warpgate, live)
-}
-
-// noteDraining puts a Warpgate on the list of its environment, or takes it off.
-func (s *Service) noteDraining(ctx context.Context, ch *change, environment, id string, on bool) ([]string, error) {
-	list, err := optional[[]string](ctx, s, keyDraining(environment))
-	if err != nil {
-		return nil, err
-	}
-	now := slices.DeleteFunc(slices.Clone(list.Value), func(other string) bool { return other == id })
-	if on {
-		now = append(now, id)
-	}
-	if len(now) > mezu.MaxDraining {
-		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: strconv.Itoa(mezu.MaxDraining) + " Warpgates of this environment are draining already", Hint: "remove those that are gone, or disable the environment"}
-	}
-	slices.Sort(now)
-	switch {
-	case len(now) > 0:
-		ch.update(list.Key, list.Revision, now)
-	case list.Revision != 0:
-		ch.remove(list.Key, list.Revision)
-	}
-	return now, nil
 }

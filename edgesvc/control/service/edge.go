@@ -3,7 +3,8 @@ package service
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -217,49 +218,25 @@ func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (ow
 	return owed, s.stateEdges(ctx, ch, nil, f.Value.Name)
 }
 
-// PublicCertificate issues a server certificate for endpoints of environments that
-// exist, and for nothing else.
-func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
-	var out api.PublicCertificateResponse
-	if _, err := admit(api.OpPublicCertificate, c); err != nil {
-		return out, err
-	}
-	if len(in.Hosts) == 0 || len(in.Hosts) > api.MaxPublicHosts {
-		return out, mezu.Invalid("hosts", "1 to %d names", api.MaxPublicHosts)
-	}
-	for _, host := range in.Hosts {
-		label, ok := strings.CutSuffix(host, "."+s.domain)
-		unknown := &mezu.Error{Code: mezu.CodeForbidden, Field: "hosts", Detail: "only endpoints of environments under " + s.domain + " get a certificate"}
-		if !ok || !mezu.EndpointFits(label) {
-			return out, unknown
-		}
-		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
-		if err != nil {
-			return out, err
-		}
-		if holder.Value.Environment == "" {
-			return out, unknown
-		}
-	}
-	issued, err := s.authority.IssueServer(in.CSR, in.Hosts, nil)
+// noteDraining puts a Warpgate on the list of its environment, or takes it off.
+func (s *Service) noteDraining(ctx context.Context, ch *change, environment, id string, on bool) ([]string, error) {
+	list, err := optional[[]string](ctx, s, keyDraining(environment))
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	// Nothing is kept of it but that it was issued, to whom and for what.
-	_, err = s.commit(ctx, by(c, api.OpPublicCertificate.ID), func(ch *change) error {
-		ch.audit(about(kindCertificate, issued.Serial, in.Hosts[0]), nil, auditedCertificate{in.Hosts, issued.NotAfter})
-		return nil
-	})
-	if err != nil {
-		return out, err
+	now := slices.DeleteFunc(slices.Clone(list.Value), func(other string) bool { return other == id })
+	if on {
+		now = append(now, id)
 	}
-	out.Certificates = issued.Chain
-	return out, nil
-}
-
-// auditedCertificate is what a record tells of a server certificate that was issued; its
-// serial is the target's id.
-type auditedCertificate struct {
-	Hosts    []string  `json:"hosts"`
-	NotAfter time.Time `json:"not_after"`
+	if len(now) > mezu.MaxDraining {
+		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: strconv.Itoa(mezu.MaxDraining) + " Warpgates of this environment are draining already", Hint: "remove those that are gone, or disable the environment"}
+	}
+	slices.Sort(now)
+	switch {
+	case len(now) > 0:
+		ch.update(list.Key, list.Revision, now)
+	case list.Revision != 0:
+		ch.remove(list.Key, list.Revision)
+	}
+	return now, nil
 }

@@ -2,27 +2,10 @@ package service
 
 import (
 	"context"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 )
-
-// EndpointHold is how long a released endpoint stays with its organization, so
-// that nobody receives what was meant for the previous holder.
-const EndpointHold = 30 * 24 * time.Hour
-
-// endpointAttempts is how many labels are tried for one environment; each after
-// the first has a suffix of its own, so that two already collide hardly ever.
-const endpointAttempts = 16
-
-// endpoint is who holds a label under the edge domain.
-type endpoint struct {
-	Organization string `json:"organization"`          // id
-	Environment  string `json:"environment,omitempty"` // id; if empty, released
-	// HeldUntil is the end of the hold on a released label.
-	HeldUntil time.Time `json:"held_until,omitzero"`
-}
 
 // ListEnvironments lists a project's.
 func (s *Service) ListEnvironments(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Environment], error) {
@@ -33,14 +16,6 @@ func (s *Service) ListEnvironments(ctx context.Context, c Caller, p Place, page 
 	return list(ctx, s, environmentsOf(sc.project.Value.ID), page, func(f found[mezu.Environment]) (mezu.Environment, error) {
 		return s.shown(f.Value), nil
 	})
-}
-
-// shown adds what is not stored: it follows from the installation's settings.
-func (s *Service) shown(e mezu.Environment) mezu.Environment {
-	e.URL = s.url(e.Endpoint)
-	on := e.IsEnabled()
-	e.Enabled = &on
-	return e
 }
 
 // written is the answer to a write.
@@ -96,28 +71,6 @@ func (s *Service) placeEnvironment(ctx context.Context, ch *change, sc scope, in
 	ch.create(keyID(in.ID), key)
 	ch.require(prj.Key, prj.Revision)
 	return in, s.add(ctx, ch, prj.Value.ID, quotaEnvironments, func(n *children) *int { return &n.Environments })
-}
-
-// allocate takes the first free label for the environment.
-func (s *Service) allocate(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env *mezu.Environment) error {
-	for attempt := range endpointAttempts {
-		label := mezu.EndpointLabel(org.Name, prj.Name, env.Name, attempt)
-		if !mezu.EndpointFits(label) {
-			continue
-		}
-		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
-		if err != nil {
-			return err
-		}
-		released := holder.Value.Environment == "" && (holder.Value.Organization == org.ID || !s.now().Before(holder.Value.HeldUntil))
-		if holder.Revision != 0 && !released {
-			continue
-		}
-		ch.update(keyEndpoint(label), holder.Revision, endpoint{Organization: org.ID, Environment: env.ID})
-		env.Endpoint = label
-		return nil
-	}
-	return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "no endpoint is free for this name", Hint: "choose another name"}
 }
 
 // GetEnvironment reads one.
@@ -205,18 +158,4 @@ func (s *Service) dropEnvironment(ctx context.Context, ch *change, sc scope, env
 	}
 	s.stateRemoved(ch, sc.organization.Value, sc.project.Value, env.Value)
 	return owed, s.count(ctx, ch, sc.project.Value.ID, func(n *children) { n.Environments-- })
-}
-
-// configurationJobs remove what has ended of projects and environments.
-func (s *Service) configurationJobs() []job {
-	return []job{
-		{"sweeping rotated keys", SweepInterval, s.sweepKeys},
-		{"sweeping removed environments", SweepInterval, s.sweepLastWords},
-		{"sweeping endpoints", SweepInterval, s.sweepEndpoints},
-		{"sweeping documents", SweepInterval, s.sweepDocuments},
-	}
-}
-
-func (s *Service) sweepEndpoints(ctx context.Context) error {
-	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
 }

@@ -169,12 +169,6 @@ func (s *Service) ownerOfDirectory(ctx context.Context, directory string) (strin
 	return owner, nil
 }
 
-// merged is what two revocations of one subject say together.
-func merged(a, b mezu.Revocation) mezu.Revocation {
-	a.NotBefore, a.Until = latest(a.NotBefore, b.NotBefore), latest(a.Until, b.Until)
-	return a
-}
-
 // unknownHere reports whether a revocation says something that is not known here, and has
 // it say what is known of its subject too. another tells that nothing was.
 func (s *Service) unknownHere(ctx context.Context, h *handed) (news, another bool, err error) {
@@ -267,7 +261,9 @@ func (s *Service) endWarpgate(ctx context.Context, ch *change, key string, seria
 	} else {
 		w.Status = mezu.WarpgateRevoked
 		for _, cert := range gone {
-			w.RevokedUntil = latest(w.RevokedUntil, cert.NotAfter)
+			if cert.NotAfter.After(w.RevokedUntil) {
+				w.RevokedUntil = cert.NotAfter
+			}
 		}
 	}
 	if w.Status == mezu.WarpgateRevoked && w.Draining {

@@ -79,7 +79,7 @@ func (i *inventory) countRevocation(ctx context.Context, s *Service, key string,
 	of := subject{r.Kind, r.Subject}
 	if was, known := i.earlier[of]; known {
 		i.state.Revocations.CountRevocation(was, -1)
-		r.NotBefore, r.Until = latest(r.NotBefore, was.NotBefore), latest(r.Until, was.Until)
+		r = merged(r, was)
 		delete(i.earlier, of)
 	}
 	if legacy {

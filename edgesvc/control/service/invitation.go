@@ -33,27 +33,6 @@ type invitation struct {
 	Lost uint64 `json:"lost,omitempty"`
 }
 
-// message is a mail that is owed, for whoever sends mail. It is written with what
-// it tells of and goes with it: what was withdrawn must not be sent.
-type message struct {
-	ID   string      `json:"id"`
-	Kind messageKind `json:"kind"`
-	To   string      `json:"to"`
-	// Link holds the secret that the mail carries.
-	Link         string    `json:"link"`
-	Organization string    `json:"organization"` // name
-	Role         mezu.Role `json:"role"`
-	// From is the address of the person who invites, perhaps empty.
-	From      string    `json:"from,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
-}
-
-// messageKind says what a mail is about.
-type messageKind string
-
-const messageInvitation messageKind = "invitation"
-
 // ListInvitations lists an organization's that were neither redeemed nor withdrawn.
 func (s *Service) ListInvitations(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Invitation], error) {
 	sc, err := s.inOrganization(ctx, c, api.OpListInvitations, p)
@@ -158,7 +137,7 @@ func (s *Service) priorInvitation(ctx context.Context, ch *change, org, email st
 	if prior.Value.standing(s.now()) {
 		return prior, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "this address was invited already", Hint: "withdraw that invitation first: " + prior.Value.ID}
 	}
-	ch.unlink(prior.Value)
+	unlink(ch, prior.Value)
 	return prior, nil
 }
 
@@ -224,15 +203,15 @@ func (s *Service) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMat
 // endInvitation removes an invitation that nobody redeems.
 func (s *Service) endInvitation(ctx context.Context, ch *change, f found[invitation]) error {
 	ch.remove(f.Key, f.Revision)
-	ch.unlink(f.Value)
+	unlink(ch, f.Value)
 	return s.count(ctx, ch, f.Value.In, func(n *children) { n.Invitations-- })
 }
 
 // unlink drops all that leads to an invitation, and the mail if it was not sent.
-func (c *change) unlink(i invitation) {
-	c.drop(keyID(i.ID))
-	c.drop(keyInvite(i.CodeHash))
-	c.drop(keyOutbox(i.ID))
+func unlink(ch *change, i invitation) {
+	ch.drop(keyID(i.ID))
+	ch.drop(keyInvite(i.CodeHash))
+	ch.drop(keyOutbox(i.ID))
 }
 
 // errWrongAddress is the right code with a wrong address.
@@ -391,7 +370,7 @@ func (s *Service) welcome(ctx context.Context, ch *change, org found[mezu.Organi
 	m := s.newMember(ch, org, who, inv.Value.Role)
 	ch.audit(scope{organization: org}.target(kindMember, m.ID, inv.Value.Email), nil, m)
 	ch.remove(inv.Key, inv.Revision)
-	ch.unlink(inv.Value)
+	unlink(ch, inv.Value)
 	if err := s.add(ctx, ch, org.Value.ID, quotaMembers, func(n *children) *int { return &n.Members }); err != nil {
 		return m, err
 	}

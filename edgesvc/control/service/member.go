@@ -9,33 +9,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// membership is a member as it is kept.
-type membership struct {
-	mezu.Member
-	Lost losses `json:"lost,omitempty"`
-}
-
 func noMember() error { return notFound("member", "") }
-
-// mayGive refuses a role that lets its holder do what the caller may not: such a
-// role he neither gives nor takes.
-func (sc scope) mayGive(role mezu.Role) error {
-	for _, p := range rolePermissions[role] {
-		if !slices.Contains(sc.grants, p) {
-			return &mezu.Error{Code: mezu.CodeForbidden, Field: "role", Detail: "you can't give or take the role " + string(role) + ": it may do what you may not (" + string(p) + ")", Hint: "ask an owner of the organization"}
-		}
-	}
-	return nil
-}
-
-// stand makes a change depend on what the caller's authority was found in: the
-// organization and his own membership as they were read.
-func (sc scope) stand(ch *change) {
-	ch.require(sc.organization.Key, sc.organization.Revision)
-	if sc.member.Revision != 0 {
-		ch.require(sc.member.Key, sc.member.Revision)
-	}
-}
 
 // findMember finds a membership by its id, the person's id or the person's address.
 func (s *Service) findMember(ctx context.Context, org, ref string) (found[membership], error) {
@@ -230,7 +204,7 @@ func (s *Service) forgetOrganization(ctx context.Context, org string) error {
 	return each(ctx, s, invitationsOf(org), func(f found[invitation]) error {
 		_, err := s.commit(ctx, internal, func(ch *change) error {
 			ch.drop(f.Key)
-			ch.unlink(f.Value)
+			unlink(ch, f.Value)
 			return nil
 		})
 		return err

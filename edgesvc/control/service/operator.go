@@ -12,8 +12,6 @@ import (
 // installationChildren is what stands for the installation where things are counted.
 const installationChildren = "installation"
 
-func noOperator() error { return notFound("operator", "") }
-
 // appoint adds to a change that a person is operator; the person's own record is
 // the caller's to write.
 func (s *Service) appoint(ctx context.Context, ch *change, p person) (mezu.Operator, error) {
@@ -72,16 +70,6 @@ func (s *Service) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Oper
 		return mezu.Operator{}, err
 	}
 	return s.shownOperator(ctx, f.Value)
-}
-
-// standOperator makes a change depend on the caller's still being operator.
-func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) (found[mezu.Operator], error) {
-	f, err := get[mezu.Operator](ctx, s, keyOperator(c.ID))
-	if errors.Is(err, store.ErrNotFound) {
-		return f, forbidden(op, rules[op.ID], c)
-	}
-	ch.require(f.Key, f.Revision)
-	return f, err
 }
 
 // CreateOperator makes a person whom the installation knows operator.

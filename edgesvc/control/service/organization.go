@@ -38,18 +38,6 @@ func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Orga
 	return out, err
 }
 
-// mayFound decides who may create organizations: operators, and members where the
-// installation's setting says so.
-func (s *Service) mayFound(c Caller) error {
-	if _, err := admit(api.OpCreateOrganization, c); err != nil {
-		return err
-	}
-	if !c.Operator && !s.membersFound {
-		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "only operators of this installation create organizations", Hint: "ask an operator, or to be invited into an organization"}
-	}
-	return nil
-}
-
 func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in mezu.Organization) (mezu.Organization, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
@@ -64,23 +52,6 @@ func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in 
 	ch.audit(about(kindOrganization, in.ID, in.Name), nil, in)
 	s.newMember(ch, found[mezu.Organization]{Value: in, Key: key}, c.ID, mezu.RoleOwner)
 	return in, s.count(ctx, ch, in.ID, func(n *children) { n.Owners, n.Members = 1, 1 })
-}
-
-// free refuses a name that is taken.
-func (s *Service) free(ctx context.Context, key, noun, name string) error {
-	taken, err := optional[struct{}](ctx, s, key)
-	if err == nil && taken.Revision != 0 {
-		err = &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is " + article(noun) + " named " + name + " already", Hint: "choose another name"}
-	}
-	return err
-}
-
-func article(noun string) string {
-	switch noun[0] {
-	case 'a', 'e', 'i', 'o', 'u':
-		return "an " + noun
-	}
-	return "a " + noun
 }
 
 // GetOrganization reads one.
@@ -117,14 +88,6 @@ func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifM
 		return nil
 	})
 	return out, err
-}
-
-// fixedName refuses a change of name: endpoints, scripts and files hold it.
-func fixedName(was, is string) error {
-	if was != is {
-		return mezu.Invalid("name", "is fixed at creation")
-	}
-	return nil
 }
 
 // DeleteOrganization removes an organization without projects and directories, its

@@ -5,21 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"strings"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/store"
 )
-
-// person is a member of a team or an operator or both. He is one person in all
-// organizations, known by a mail address that nobody else has; the developer of a
-// machine and an operator who gave none have no address.
-type person struct {
-	mezu.Meta
-	Email    string `json:"email,omitempty"`
-	Operator bool   `json:"operator,omitempty"`
-}
 
 // makePerson adds a new person to a change. A taken address is a conflict.
 func (s *Service) makePerson(ctx context.Context, ch *change, email string, operator bool) (person, error) {
@@ -77,13 +66,4 @@ func (s *Service) personID(ctx context.Context, ref string) (string, error) {
 func (s *Service) address(ctx context.Context, id string) (string, error) {
 	who, err := optional[person](ctx, s, keyPerson(id))
 	return who.Value.Email, err
-}
-
-// holder reads the person behind a token.
-func (s *Service) holder(ctx context.Context, id, hint string) (person, error) {
-	who, err := get[person](ctx, s, keyPerson(id))
-	if errors.Is(err, store.ErrNotFound) {
-		err = unauthenticated("the holder of this token is gone", hint)
-	}
-	return who.Value, err
 }

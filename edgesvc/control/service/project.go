@@ -157,7 +157,7 @@ func (s *Service) cutAccounts(ctx context.Context, project string) error {
 		_, err := s.commit(ctx, internal, func(ch *change) error {
 			acc, err := optional[account](ctx, s, a.Key)
 			if err == nil && acc.Revision != 0 {
-				ch.dropAccount(acc)
+				dropAccount(ch, acc)
 			}
 			return err
 		})

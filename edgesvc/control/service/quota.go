@@ -2,7 +2,6 @@ package service
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -95,15 +94,4 @@ func (s *Service) noBytes() error {
 	most := s.most(quotaBytes)
 	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of bytes is %d: the routes and bundles of the organization have no room for more", most),
 		Hint: "what was replaced makes room within a minute; else delete what nobody uses, or ask an operator for a higher `quotas: [" + quotaBytes.name + "=N]`"}
-}
-
-// add counts one more record below a parent, or refuses it.
-func (s *Service) add(ctx context.Context, ch *change, parent string, q quota, counter func(*children) *int) error {
-	n, err := s.counters(ctx, ch, parent)
-	if err != nil {
-		return err
-	}
-	at := counter(&n.Value)
-	*at++
-	return s.within(q, *at)
 }

@@ -207,3 +207,5 @@ func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, 
 	}
 	return out, nil
 }
+
+func encode(v any) ([]byte, error) { return json.Marshal(v) }

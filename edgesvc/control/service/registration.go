@@ -2,11 +2,9 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -104,37 +102,6 @@ func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[war
 
 func (s *Service) credentials(chain string) api.Credentials {
 	return api.Credentials{Certificates: chain, TrustRoot: s.authority.TrustRoot(), Keyset: s.authority.Keyset()}
-}
-
-// granter is who lets Warpgates in: a member or a service account.
-type granter struct {
-	key      string
-	revision uint64
-	verbs    []mezu.Permission
-	// standing names the membership or account and how often it lost the verb.
-	standing string
-}
-
-// granter finds one by the id of the person or account. Somebody who is gone has no verbs.
-func (s *Service) granter(ctx context.Context, organization, id string) (granter, error) {
-	var g granter
-	var lost losses
-	if mezu.ValidateID("", mezu.PrefixServiceAccount, id) == nil {
-		acc, err := byID[account](ctx, s, id)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return g, err
-		}
-		g, lost = granter{key: acc.Key, revision: acc.Revision, verbs: acc.Value.Account.Permissions}, acc.Value.Lost
-	} else {
-		m, err := optional[membership](ctx, s, keyMember(organization, id))
-		if err != nil {
-			return g, err
-		}
-		g, lost = granter{key: m.Key, revision: m.Revision, verbs: rolePermissions[m.Value.Role]}, m.Value.Lost
-		id = m.Value.ID
-	}
-	g.standing = id + "." + strconv.FormatUint(lost.of(mezu.PermWarpgateRegister), 10)
-	return g, nil
 }
 
 // vouched makes a registration depend on whoever lets the Warpgate in: the service
@@ -244,27 +211,6 @@ func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.Regi
 		out.Revocations = append(out.Revocations, signed)
 	}
 	return nil
-}
-
-// statement reads a signed statement of the stream.
-func (s *Service) statement(ctx context.Context, key string) (mezu.Signed, error) {
-	rec, err := get[streamRecord](ctx, s, key)
-	if err != nil {
-		return mezu.Signed{}, err
-	}
-	return s.signed(ctx, rec.Value)
-}
-
-func (s *Service) signed(ctx context.Context, rec streamRecord) (mezu.Signed, error) {
-	var out mezu.Signed
-	data, err := s.read(ctx, rec.Signed)
-	if err != nil {
-		return out, err
-	}
-	if err := json.Unmarshal(data, &out); err != nil {
-		return out, fmt.Errorf("decoding a statement of the stream: %w", err)
-	}
-	return out, nil
 }
 
 // RenewWarpgate gives the holder of a live certificate another one, perhaps for

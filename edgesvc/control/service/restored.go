@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
-	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // KeyEpoch is the record of the epoch, which a restore raises.
@@ -21,9 +19,9 @@ const KeyEpoch = keyEpoch
 // keyBackup is the record of the last backup that was begun.
 const keyBackup = "backup/last"
 
-// Leased reports whether a record lives under a lease of the store: an edge that is
-// connected, or a lease of package election that is held. No backup and no restored store
-// has it: without its lease it would never end.
+// Leased reports whether a record lives under a lease: an edge that is there, an office
+// that is held. No backup and no restored store has it: without its lease it would have
+// no end.
 func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of
@@ -79,33 +77,4 @@ func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
 		return err
 	}
 	return s.backup(ctx, to, at)
-}
-
-// restate signs a bundle anew, in the present epoch: peers take nothing older, and no key
-// that was rotated out. The last word on an environment that is gone is said again: an
-// edge that was away has the environment until it hears it.
-func (s *Service) restate(ctx context.Context, f found[streamRecord]) error {
-	environment := f.Key[len(prefixBundle):]
-	_, err := get[string](ctx, s, keyID(environment))
-	if !errors.Is(err, store.ErrNotFound) {
-		return errors.Join(err, s.republish(ctx, environment))
-	}
-	_, err = s.publish(ctx, internal, func(ch *change) error {
-		rec, err := optional[streamRecord](ctx, s, f.Key)
-		if err != nil || rec.Revision != f.Revision {
-			return err // said meanwhile by another control plane
-		}
-		signed, err := s.signed(ctx, rec.Value)
-		if err != nil {
-			return err
-		}
-		var was mezu.Bundle
-		if err := json.Unmarshal(signed.Payload, &was); err != nil {
-			return fmt.Errorf("decoding the bundle of %s: %w", environment, err)
-		}
-		ch.require(rec.Key, rec.Revision)
-		ch.state(s.lastWord(was))
-		return nil
-	})
-	return err
 }

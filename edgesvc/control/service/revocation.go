@@ -10,33 +10,11 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Revocations are records of the stream, one of each subject: a later one takes the
-// place of the one before. Those of the version before have one for each statement,
-// under its position, and are read until they end.
-//
-//	stream/revocation/certificate/ENVIRONMENT/SERIAL	of an edge with "edges" for the environment
-//	stream/revocation/directory/ORGANIZATION/DIRECTORY
-//	stream/revocation/user/ORGANIZATION/DIRECTORY/USER
-const (
-	ofEdges         = "edges"
-	prefixEnded     = "ended/"
-	prefixEndedEdge = prefixRevocation + string(mezu.RevokeCertificate) + "/" + ofEdges + "/"
-)
-
-// keyEnded counts the users of an organization, or of one directory, of whom there is a
-// revocation. What has ended is counted until the next sweep.
-func keyEnded(owner string) string { return prefixEnded + owner }
-
 // keyIssued counts the certificates of an organization's Warpgates by the day.
 func keyIssued(organization string) string { return "issued/" + organization }
-
-func keyRevocation(kind mezu.RevocationKind, path ...string) string {
-	return prefixRevocation + string(kind) + "/" + strings.Join(path, "/")
-}
 
 // revoke adds the end of certificates to a change: of an environment's Warpgates, or of
 // edges if that is empty.
@@ -53,65 +31,6 @@ func (s *Service) revoke(ch *change, environment string, certificates []certific
 		r := mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: cert.Serial, Scope: environment, Until: cert.NotAfter}
 		s.stateRevocation(ch, keyRevocation(r.Kind, scope, cert.Serial), r)
 	}
-}
-
-func (s *Service) stateRevocation(ch *change, key string, r mezu.Revocation) {
-	ch.state(statement{
-		key: func(mezu.Position) string { return key }, kind: api.StreamRevocation, purpose: mezu.PurposeRevocation, until: r.Until, notBefore: r.NotBefore,
-		make: func(p mezu.Position) any {
-			r.Position = p
-			return r
-		},
-	})
-}
-
-// revokeUser ends the sessions that a user has now, everywhere. It is never refused: past
-// the quota of an organization all sessions of the user's directory end in one
-// statement, which stands for those of its users until now.
-func (s *Service) revokeUser(ctx context.Context, ch *change, organization, directory, id string) error {
-	// Stamps are cut to the millisecond; a grant of this very one is older than
-	// the change.
-	from := s.stamp().Add(time.Millisecond)
-	r := mezu.Revocation{Kind: mezu.RevokeUser, Subject: id, Scope: directory, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)}
-	key := keyRevocation(r.Kind, organization, directory, id)
-	was, err := optional[streamRecord](ctx, s, key)
-	if err != nil {
-		return err
-	}
-	if was.Revision != 0 {
-		// A clock that went back takes nothing back.
-		r.NotBefore, r.Until = latest(r.NotBefore, was.Value.NotBefore), latest(r.Until, was.Value.Until)
-		s.stateRevocation(ch, key, r)
-		return nil
-	}
-	all, err := optional[int](ctx, s, keyEnded(organization))
-	if err != nil {
-		return err
-	}
-	own, err := optional[int](ctx, s, keyEnded(directory))
-	if err != nil {
-		return err
-	}
-	if all.Value < s.most(quotaRevocations) {
-		ch.update(all.Key, all.Revision, all.Value+1)
-		ch.update(own.Key, own.Revision, own.Value+1)
-		s.stateRevocation(ch, key, r)
-		return nil
-	}
-	s.log.Warn("ending all sessions of a directory: more users were ended within the life of a session than the quota has room for",
-		"quota", quotaRevocations.name, "organization", organization, "directory", directory)
-	ch.update(all.Key, all.Revision, max(all.Value-own.Value, 0))
-	ch.update(own.Key, own.Revision, 0)
-	s.stateRevocation(ch, keyRevocation(mezu.RevokeDirectory, organization, directory),
-		mezu.Revocation{Kind: mezu.RevokeDirectory, Subject: directory, Scope: directory, NotBefore: r.NotBefore, Until: r.Until})
-	return nil
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // issued is how many certificates an organization's Warpgates got on which day, counted

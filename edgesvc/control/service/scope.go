@@ -118,30 +118,6 @@ func (s *Service) inEnvironment(ctx context.Context, c Caller, op api.Operation,
 	return sc, err
 }
 
-// Reach decides whether a caller may call an operation where the call goes, before a byte
-// of its body is read; the operation decides again, at the data. It gives the id of the
-// organization of that place, empty if it lies in none.
-func (s *Service) Reach(ctx context.Context, op api.Operation, c Caller, p Place) (organization string, err error) {
-	var sc scope
-	switch {
-	case op.ID == api.OpApplyProject.ID:
-		sc, err = s.inApply(ctx, c, p)
-	case op.ID == api.OpCreateOrganization.ID:
-		err = s.mayFound(c)
-	case p.Environment != "":
-		sc, err = s.inEnvironment(ctx, c, op, p)
-	case p.Directory != "":
-		sc, err = s.inDirectory(ctx, c, op, p)
-	case p.Project != "":
-		sc, err = s.inProject(ctx, c, op, p)
-	case p.Organization != "":
-		sc, err = s.inOrganization(ctx, c, op, p)
-	default:
-		_, err = admit(op, c)
-	}
-	return sc.organization.Value.ID, err
-}
-
 // either is the operation that means the project where the path names one, and
 // otherwise the one that means the organization.
 func (p Place) either(project, organization api.Operation) api.Operation {
@@ -174,80 +150,6 @@ func (s *Service) inDirectory(ctx context.Context, c Caller, op api.Operation, p
 	return sc, err
 }
 
-// children counts what hangs below a record, so that it can't be deleted while
-// something is being added.
-type children struct {
-	Projects     int `json:"projects,omitempty"`
-	Environments int `json:"environments,omitempty"`
-	Accounts     int `json:"accounts,omitempty"`
-	Directories  int `json:"directories,omitempty"`
-	// HadUsers: a directory has counted users (countUsers), if only earlier.
-	HadUsers bool `json:"had_users,omitempty"`
-	// Operators are the installation's, Tokens a person's.
-	Operators int `json:"operators,omitempty"`
-	Tokens    int `json:"tokens,omitempty"`
-	// Owners, Members and Invitations are an organization's.
-	Owners      int `json:"owners,omitempty"`
-	Members     int `json:"members,omitempty"`
-	Invitations int `json:"invitations,omitempty"`
-}
-
-// refuse is the answer to the deletion of an owner that still has n of something,
-// or directories.
-func (n children) refuse(owner, what string, of int) error {
-	if of == 0 {
-		what, of = "directories", n.Directories
-	}
-	if of == 0 {
-		return nil
-	}
-	return &mezu.Error{Code: mezu.CodeConflict, Detail: owner + " still has " + what, Hint: "delete them first"}
-}
-
-// counted is a parent's counters as a change leaves them; gone says that they are
-// deleted with their parent.
-type counted struct {
-	found[children]
-	gone bool
-}
-
-// counters are those of a parent as the change leaves them so far. The pointer is
-// good until the next call.
-func (s *Service) counters(ctx context.Context, ch *change, parent string) (*counted, error) {
-	key := keyChildren(parent)
-	if i := slices.IndexFunc(ch.counts, func(n counted) bool { return n.Key == key }); i >= 0 {
-		return &ch.counts[i], nil
-	}
-	n, err := optional[children](ctx, s, key)
-	if err != nil {
-		return nil, err
-	}
-	ch.counts = append(ch.counts, counted{found: n})
-	return &ch.counts[len(ch.counts)-1], nil
-}
-
-// count changes a parent's counters inside a change.
-func (s *Service) count(ctx context.Context, ch *change, parent string, with func(*children)) error {
-	n, err := s.counters(ctx, ch, parent)
-	if err != nil {
-		return err
-	}
-	with(&n.Value)
-	return nil
-}
-
-// writeCounts writes each parent's counters once, however often they changed.
-func (c *change) writeCounts() {
-	for _, n := range c.counts {
-		if n.gone {
-			c.remove(n.Key, n.Revision)
-		} else {
-			c.update(n.Key, n.Revision, n.Value)
-		}
-	}
-	c.counts = nil
-}
-
 // ownersOf finds the project and the organization of an environment.
 func (s *Service) ownersOf(ctx context.Context, env found[mezu.Environment]) (org found[mezu.Organization], prj found[mezu.Project], err error) {
 	if org, err = get[mezu.Organization](ctx, s, keyOrganization(env.Value.Organization)); err != nil {
@@ -255,4 +157,41 @@ func (s *Service) ownersOf(ctx context.Context, env found[mezu.Environment]) (or
 	}
 	prj, err = get[mezu.Project](ctx, s, projectsOf(org.Value.ID)+env.Value.Project)
 	return org, prj, err
+}
+
+// target names something in the place of the scope.
+func (sc scope) target(kind, id, name string) target {
+	t := about(kind, id, name)
+	t.organization, t.project = sc.organization.Value.ID, sc.project.Value.ID
+	return t
+}
+
+// mayGive refuses a role that lets its holder do what the caller may not: such a
+// role he neither gives nor takes.
+func (sc scope) mayGive(role mezu.Role) error {
+	for _, p := range rolePermissions[role] {
+		if !slices.Contains(sc.grants, p) {
+			return &mezu.Error{Code: mezu.CodeForbidden, Field: "role", Detail: "you can't give or take the role " + string(role) + ": it may do what you may not (" + string(p) + ")", Hint: "ask an owner of the organization"}
+		}
+	}
+	return nil
+}
+
+// stand makes a change depend on what the caller's authority was found in: the
+// organization and his own membership as they were read.
+func (sc scope) stand(ch *change) {
+	ch.require(sc.organization.Key, sc.organization.Revision)
+	if sc.member.Revision != 0 {
+		ch.require(sc.member.Key, sc.member.Revision)
+	}
+}
+
+// mayGrant refuses verbs that the caller lacks.
+func (sc scope) mayGrant(permissions []mezu.Permission) error {
+	for _, p := range permissions {
+		if !slices.Contains(sc.grants, p) {
+			return &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "you can't grant " + string(p) + ", which you lack", Hint: "ask an owner of the organization"}
+		}
+	}
+	return nil
 }

@@ -9,12 +9,9 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -94,12 +91,6 @@ type Service struct {
 	identifiers []identifier
 }
 
-// records is the sealed store, or a layer over it.
-type records interface {
-	store.Store
-	Derive(purpose string) []byte
-}
-
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
@@ -168,52 +159,5 @@ func (s *Service) openInstallation(ctx context.Context) error {
 	return err
 }
 
-// Head is the newest position of the installation.
-func (s *Service) Head(ctx context.Context) (mezu.Position, error) {
-	counter, err := get[uint64](ctx, s, keyRevision)
-	if err != nil {
-		return mezu.Position{}, err
-	}
-	return mezu.Position{Epoch: s.epoch, Revision: counter.Value}, nil
-}
-
 // Anchor is what the installation's own peers believe.
 func (s *Service) Anchor() *trust.Anchor { return s.anchor }
-
-// url is the public address of an endpoint.
-func (s *Service) url(endpoint string) string {
-	host := endpoint + "." + s.domain
-	if s.port != 0 && s.port != 443 {
-		host = net.JoinHostPort(host, strconv.Itoa(s.port))
-	}
-	return "https://" + host
-}
-
-func (s *Service) meta(prefix string) mezu.Meta {
-	now := s.stamp()
-	return mezu.Meta{ID: mezu.NewID(prefix, now), Revision: 1, CreatedAt: now, UpdatedAt: now}
-}
-
-// touch is the meta of a record that is about to be written over revision.
-func (s *Service) touch(m mezu.Meta, revision uint64) mezu.Meta {
-	m.Revision, m.UpdatedAt = revision+1, s.stamp()
-	return m
-}
-
-// stamp is the current time as records show it.
-func (s *Service) stamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
-
-// matches checks the revision that a caller insists on; zero is any.
-func matches(ifMatch, revision uint64) error {
-	if ifMatch == 0 || ifMatch == revision {
-		return nil
-	}
-	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the record has revision " + strconv.FormatUint(revision, 10) + " now, not " + strconv.FormatUint(ifMatch, 10),
-		Hint: "read it again and repeat the change on what it is now"}
-}
-
-func notFound(noun, hint string) error {
-	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such " + noun, Hint: hint}
-}
-
-func encode(v any) ([]byte, error) { return json.Marshal(v) }

@@ -14,33 +14,6 @@ import (
 // useInterval is how often the last use of a key is written down.
 const useInterval = time.Minute
 
-// account is a service account as it is kept. The key is not: its hash is.
-type account struct {
-	Account mezu.ServiceAccount `json:"account"`
-	// Organization and Project are ids.
-	Organization string `json:"organization"`
-	Project      string `json:"project"`
-	KeyHash      string `json:"key_hash"`
-	// PreviousHash is that of the key before, good until Account.PreviousKeyUntil.
-	PreviousHash string `json:"previous_hash,omitempty"`
-	Lost         losses `json:"lost,omitempty"`
-}
-
-// SetRevision is that of mezu.Meta.
-func (a *account) SetRevision(revision uint64) { a.Account.SetRevision(revision) }
-
-// opensBy reports whether a key of this hash is one of the account's now.
-func (a account) opensBy(hash string, now time.Time) bool {
-	return hash == a.KeyHash || hash == a.PreviousHash && now.Before(a.Account.PreviousKeyUntil)
-}
-
-// target is the account in an audit record.
-func (a account) target() target {
-	t := about(kindServiceAccount, a.Account.ID, a.Account.Name)
-	t.organization, t.project = a.Organization, a.Project
-	return t
-}
-
 // ListServiceAccounts lists a project's.
 func (s *Service) ListServiceAccounts(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.ServiceAccount], error) {
 	sc, err := s.inProject(ctx, c, api.OpListServiceAccounts, p)
@@ -101,16 +74,6 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	return out, s.add(ctx, ch, prj.Value.ID, quotaAccounts, func(n *children) *int { return &n.Accounts })
 }
 
-// mayGrant refuses verbs that the caller lacks.
-func (sc scope) mayGrant(permissions []mezu.Permission) error {
-	for _, p := range permissions {
-		if !slices.Contains(sc.grants, p) {
-			return &mezu.Error{Code: mezu.CodeForbidden, Field: "permissions", Detail: "you can't grant " + string(p) + ", which you lack", Hint: "ask an owner of the organization"}
-		}
-	}
-	return nil
-}
-
 // GetServiceAccount reads one.
 func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
 	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
@@ -118,15 +81,6 @@ func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mez
 		return mezu.ServiceAccount{}, err
 	}
 	return s.shownAccount(ctx, acc.Value)
-}
-
-func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
-	sc, err := s.inProject(ctx, c, op, p)
-	if err != nil {
-		return sc, found[account]{}, err
-	}
-	acc, err := child[account](ctx, s, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
-	return sc, acc, err
 }
 
 // UpdateServiceAccount changes permissions and default environment. What is taken
@@ -205,7 +159,7 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		}
 		ch.require(prj.Key, prj.Revision)
 		owed = task{Kind: taskAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
-		ch.dropAccount(acc)
+		dropAccount(ch, acc)
 		ch.enqueue(owed)
 		ch.audit(acc.Value.target(), acc.Value.Account, nil)
 		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
@@ -217,14 +171,14 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 }
 
 // dropAccount removes an account and all that leads to it.
-func (c *change) dropAccount(acc found[account]) {
-	c.remove(acc.Key, acc.Revision)
-	c.drop(keyID(acc.Value.Account.ID))
-	c.drop(keyKey(acc.Value.KeyHash))
+func dropAccount(ch *change, acc found[account]) {
+	ch.remove(acc.Key, acc.Revision)
+	ch.drop(keyID(acc.Value.Account.ID))
+	ch.drop(keyKey(acc.Value.KeyHash))
 	if acc.Value.PreviousHash != "" {
-		c.drop(keyKey(acc.Value.PreviousHash))
+		ch.drop(keyKey(acc.Value.PreviousHash))
 	}
-	c.drop(keyUsed(acc.Value.Account.ID))
+	ch.drop(keyUsed(acc.Value.Account.ID))
 }
 
 // noteUse writes down that a key was used, at most once in useInterval. It is a

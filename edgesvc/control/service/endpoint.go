@@ -1,0 +1,109 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// PublicCertificate issues a server certificate for endpoints of environments that
+// exist, and for nothing else.
+func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
+	var out api.PublicCertificateResponse
+	if _, err := admit(api.OpPublicCertificate, c); err != nil {
+		return out, err
+	}
+	if len(in.Hosts) == 0 || len(in.Hosts) > api.MaxPublicHosts {
+		return out, mezu.Invalid("hosts", "1 to %d names", api.MaxPublicHosts)
+	}
+	for _, host := range in.Hosts {
+		label, ok := strings.CutSuffix(host, "."+s.domain)
+		unknown := &mezu.Error{Code: mezu.CodeForbidden, Field: "hosts", Detail: "only endpoints of environments under " + s.domain + " get a certificate"}
+		if !ok || !mezu.EndpointFits(label) {
+			return out, unknown
+		}
+		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		if err != nil {
+			return out, err
+		}
+		if holder.Value.Environment == "" {
+			return out, unknown
+		}
+	}
+	issued, err := s.authority.IssueServer(in.CSR, in.Hosts, nil)
+	if err != nil {
+		return out, err
+	}
+	// Nothing is kept of it but that it was issued, to whom and for what.
+	_, err = s.commit(ctx, by(c, api.OpPublicCertificate.ID), func(ch *change) error {
+		ch.audit(about(kindCertificate, issued.Serial, in.Hosts[0]), nil, auditedCertificate{in.Hosts, issued.NotAfter})
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	out.Certificates = issued.Chain
+	return out, nil
+}
+
+// auditedCertificate is what a record tells of a server certificate that was issued; its
+// serial is the target's id.
+type auditedCertificate struct {
+	Hosts    []string  `json:"hosts"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// EndpointHold is how long a released endpoint stays with its organization, so
+// that nobody receives what was meant for the previous holder.
+const EndpointHold = 30 * 24 * time.Hour
+
+// endpointAttempts is how many labels are tried for one environment; each after
+// the first has a suffix of its own, so that two already collide hardly ever.
+const endpointAttempts = 16
+
+// endpoint is who holds a label under the edge domain.
+type endpoint struct {
+	Organization string `json:"organization"`          // id
+	Environment  string `json:"environment,omitempty"` // id; if empty, released
+	// HeldUntil is the end of the hold on a released label.
+	HeldUntil time.Time `json:"held_until,omitzero"`
+}
+
+// allocate takes the first free label for the environment.
+func (s *Service) allocate(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env *mezu.Environment) error {
+	for attempt := range endpointAttempts {
+		label := mezu.EndpointLabel(org.Name, prj.Name, env.Name, attempt)
+		if !mezu.EndpointFits(label) {
+			continue
+		}
+		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		if err != nil {
+			return err
+		}
+		released := holder.Value.Environment == "" && (holder.Value.Organization == org.ID || !s.now().Before(holder.Value.HeldUntil))
+		if holder.Revision != 0 && !released {
+			continue
+		}
+		ch.update(keyEndpoint(label), holder.Revision, endpoint{Organization: org.ID, Environment: env.ID})
+		env.Endpoint = label
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "no endpoint is free for this name", Hint: "choose another name"}
+}
+
+// configurationJobs remove what has ended of projects and environments.
+func (s *Service) configurationJobs() []job {
+	return []job{
+		{"sweeping rotated keys", SweepInterval, s.sweepKeys},
+		{"sweeping removed environments", SweepInterval, s.sweepLastWords},
+		{"sweeping endpoints", SweepInterval, s.sweepEndpoints},
+		{"sweeping documents", SweepInterval, s.sweepDocuments},
+	}
+}
+
+func (s *Service) sweepEndpoints(ctx context.Context) error {
+	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
+}

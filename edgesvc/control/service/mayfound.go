@@ -1,0 +1,18 @@
+package service
+
+import (
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// mayFound decides who may create organizations: operators, and members where the
+// installation's setting says so.
+func (s *Service) mayFound(c Caller) error {
+	if _, err := admit(api.OpCreateOrganization, c); err != nil {
+		return err
+	}
+	if !c.Operator && !s.membersFound {
+		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "only operators of this installation create organizations", Hint: "ask an operator, or to be invited into an organization"}
+	}
+	return nil
+}

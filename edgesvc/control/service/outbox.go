@@ -1,0 +1,30 @@
+package service
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// message is a mail that is owed, for whoever sends mail. It is written with what
+// it tells of and goes with it: what was withdrawn must not be sent.
+type message struct {
+	ID   string      `json:"id"`
+	Kind messageKind `json:"kind"`
+	To   string      `json:"to"`
+	// Link holds the secret that the mail carries.
+	Link         string    `json:"link"`
+	Organization string    `json:"organization"` // name
+	Role         mezu.Role `json:"role"`
+	// From is the address of the person who invites, perhaps empty.
+	From      string    `json:"from,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// messageKind says what a mail is about.
+type messageKind string
+
+const messageInvitation messageKind = "invitation"
+
+func keyOutbox(id string) string { return prefixOutbox + id }

@@ -1,0 +1,25 @@
+package service
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/mezusphere/mezu"
+)
+
+// shown adds what is not stored: it follows from the installation's settings.
+func (s *Service) shown(e mezu.Environment) mezu.Environment {
+	e.URL = s.url(e.Endpoint)
+	on := e.IsEnabled()
+	e.Enabled = &on
+	return e
+}
+
+// url is the public address of an endpoint.
+func (s *Service) url(endpoint string) string {
+	host := endpoint + "." + s.domain
+	if s.port != 0 && s.port != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(s.port))
+	}
+	return "https://" + host
+}
