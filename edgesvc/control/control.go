@@ -182,7 +182,7 @@ func (c *Control) listen(ctx context.Context) error {
 	}
 	c.service, err = service.Open(ctx, service.Config{
 		Store: c.state.Store(), Authority: authority, Archive: archived,
-		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersFound: c.cfg.MembersMayCreateOrganizations, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now,
+		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now,
 		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
 	})

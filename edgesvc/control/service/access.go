@@ -13,8 +13,8 @@ import (
 func noOperator() error { return notFound("operator", "") }
 
 // standOperator makes a change depend on the caller's still being operator.
-func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) (found[mezu.Operator], error) {
-	f, err := get[mezu.Operator](ctx, s, keyOperator(c.ID))
+func (s *Access) standOperator(ctx context.Context, ch *change, c Caller, op api.Operation) (found[mezu.Operator], error) {
+	f, err := get[mezu.Operator](ctx, s.records, keyOperator(c.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return f, forbidden(op, rules[op.ID], c)
 	}
@@ -23,8 +23,8 @@ func (s *Service) standOperator(ctx context.Context, ch *change, c Caller, op ap
 }
 
 // holder reads the person behind a token.
-func (s *Service) holder(ctx context.Context, id, hint string) (person, error) {
-	who, err := get[person](ctx, s, keyPerson(id))
+func (s *Access) holder(ctx context.Context, id, hint string) (person, error) {
+	who, err := get[person](ctx, s.records, keyPerson(id))
 	if errors.Is(err, store.ErrNotFound) {
 		err = unauthenticated("the holder of this token is gone", hint)
 	}
@@ -41,17 +41,17 @@ type granter struct {
 }
 
 // granter finds one by the id of the person or account. Somebody who is gone has no verbs.
-func (s *Service) granter(ctx context.Context, organization, id string) (granter, error) {
+func (s *Access) granter(ctx context.Context, organization, id string) (granter, error) {
 	var g granter
 	var lost losses
 	if mezu.ValidateID("", mezu.PrefixServiceAccount, id) == nil {
-		acc, err := byID[account](ctx, s, id)
+		acc, err := byID[account](ctx, s.records, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return g, err
 		}
 		g, lost = granter{key: acc.Key, revision: acc.Revision, verbs: acc.Value.Account.Permissions}, acc.Value.Lost
 	} else {
-		m, err := optional[membership](ctx, s, keyMember(organization, id))
+		m, err := optional[membership](ctx, s.records, keyMember(organization, id))
 		if err != nil {
 			return g, err
 		}
@@ -61,3 +61,16 @@ func (s *Service) granter(ctx context.Context, organization, id string) (granter
 	g.standing = id + "." + strconv.FormatUint(lost.of(mezu.PermWarpgateRegister), 10)
 	return g, nil
 }
+
+// Access decides who calls and what they may do.
+type Access struct {
+	records *Records
+	// identifiers find out who calls, each by one kind of credential.
+	identifiers []identifier
+}
+
+// newAccess makes it, without identifiers.
+func newAccess(r *Records) *Access { return &Access{records: r} }
+
+// setIdentifiers sets who finds out who calls, in the order in which they are asked.
+func (s *Access) setIdentifiers(of ...identifier) { s.identifiers = of }

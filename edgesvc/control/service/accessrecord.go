@@ -50,11 +50,11 @@ func (a account) target() target {
 	return t
 }
 
-func (s *Service) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
+func (s *Access) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
 	sc, err := s.inProject(ctx, c, op, p)
 	if err != nil {
 		return sc, found[account]{}, err
 	}
-	acc, err := child[account](ctx, s, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
+	acc, err := child[account](ctx, s.records, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
 	return sc, acc, err
 }

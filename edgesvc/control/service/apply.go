@@ -22,7 +22,7 @@ import (
 // Apply brings a project to what a manifest says: in one transaction, after the
 // chunks of large documents, or not at all. A project that does not exist is made for
 // who may. An apply that finds all as it should be writes nothing.
-func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequest) (api.ApplyResponse, error) {
+func (s *Configuration) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequest) (api.ApplyResponse, error) {
 	// Who may not, or asks for nonsense, keeps nobody waiting at the lock.
 	if _, err := s.inApply(ctx, c, p); err != nil {
 		return api.ApplyResponse{}, err
@@ -39,15 +39,15 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 	var position mezu.Position
 	if in.DryRun {
 		// In the same line, so that one table is compiled at a time.
-		err = s.rehearse(ctx, by(c, api.OpApplyProject.ID), plan)
+		err = s.records.rehearse(ctx, by(c, api.OpApplyProject.ID), plan)
 	} else {
-		position, err = s.publish(ctx, by(c, api.OpApplyProject.ID), plan)
+		position, err = s.records.publish(ctx, by(c, api.OpApplyProject.ID), plan)
 	}
 	if err != nil {
 		return api.ApplyResponse{}, err
 	}
 	for _, owed := range a.owed {
-		if err := s.settle(ctx, owed); err != nil {
+		if err := s.records.settle(ctx, owed); err != nil {
 			return api.ApplyResponse{}, err
 		}
 	}
@@ -56,8 +56,8 @@ func (s *Service) Apply(ctx context.Context, c Caller, p Place, in api.ApplyRequ
 
 // inApply admits the caller to a project that exists or that he may make, which then
 // has no key yet.
-func (s *Service) inApply(ctx context.Context, c Caller, p Place) (scope, error) {
-	sc, err := s.inProject(ctx, c, api.OpApplyProject, p)
+func (s *Configuration) inApply(ctx context.Context, c Caller, p Place) (scope, error) {
+	sc, err := s.access.inProject(ctx, c, api.OpApplyProject, p)
 	absent := mezu.CodeOf(err) == mezu.CodeNotFound && c.Kind == Member && slices.Contains(sc.grants, mezu.PermProjectsWrite)
 	if absent && mezu.ValidateName("", p.Project) == nil {
 		sc.project, err = found[mezu.Project]{}, nil
@@ -80,7 +80,7 @@ func readsAll(sc scope, op api.Operation, c Caller) error {
 
 // applying is an apply while it is planned.
 type applying struct {
-	*Service
+	*Configuration
 	ch    *change
 	scope scope
 	in    *api.ApplyRequest
@@ -109,9 +109,9 @@ type applied struct {
 // apply came between its reads; and that something is in the way it believes when it
 // is there again with the same changes to be made: what another made meanwhile is
 // nothing that this apply has to make.
-func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, in api.ApplyRequest) (*applying, error) {
+func (s *Configuration) planApply(ctx context.Context, ch *change, c Caller, p Place, in api.ApplyRequest) (*applying, error) {
 	for refused := (*applying)(nil); ; {
-		a := &applying{Service: s, ch: ch, in: &in, touched: map[string]*touched{}}
+		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}}
 		var err error
 		if a.scope, err = s.inApply(ctx, c, p); err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func (s *Service) planApply(ctx context.Context, ch *change, c Caller, p Place, 
 		}
 		if a.idle() {
 			a.showNamed()
-			again, err := optional[applied](ctx, s, guard.Key)
+			again, err := optional[applied](ctx, s.records, guard.Key)
 			if err != nil || again.Revision == guard.Revision {
 				return a, err
 			}
@@ -160,7 +160,7 @@ func (a *applying) read(ctx context.Context) (guard found[applied], err error) {
 	guard.Key = keyApplied(a.scope.project.Value.ID)
 	var now *mezu.Manifest
 	if a.scope.project.Key != "" {
-		if guard, err = optional[applied](ctx, a.Service, guard.Key); err != nil {
+		if guard, err = optional[applied](ctx, a.Configuration.records, guard.Key); err != nil {
 			return guard, err
 		}
 		if a.now, err = a.readProject(ctx, a.scope.project, func(name string) bool { _, named := a.in.Manifest.Environments[name]; return named }); err != nil {
@@ -243,7 +243,7 @@ func (a *applying) response(position mezu.Position, warnings []string) (api.Appl
 	}
 	for _, e := range a.shown {
 		if e.Endpoint != "" {
-			e = a.Service.shown(e)
+			e = a.Configuration.fleet.shown(e)
 		}
 		out.Environments = append(out.Environments, e)
 	}

@@ -20,7 +20,7 @@ type projectState struct {
 
 // readProject reads a project. Of environments that are not wanted it reads no more
 // than that they are there.
-func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], wanted func(name string) bool) (projectState, error) {
+func (s *Configuration) readProject(ctx context.Context, prj found[mezu.Project], wanted func(name string) bool) (projectState, error) {
 	p := prj.Value
 	st := projectState{
 		manifest: mezu.Manifest{Organization: p.Organization, Project: p.Name, Roles: p.Roles,
@@ -29,7 +29,7 @@ func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], want
 		heads: map[string]found[routesHead]{}, routes: map[string][]mezu.Route{},
 	}
 	st.manifest.Complete()
-	err := each(ctx, s, directoriesOf(p.ID), func(d found[mezu.Directory]) error {
+	err := each(ctx, s.records, directoriesOf(p.ID), func(d found[mezu.Directory]) error {
 		st.directories[d.Value.Name] = d
 		st.manifest.Directories[d.Value.Name] = mezu.ManifestDirectory{Signup: d.Value.Signup, MFA: d.Value.MFA, Password: d.Value.Password}
 		return nil
@@ -37,7 +37,7 @@ func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], want
 	if err != nil {
 		return st, err
 	}
-	err = each(ctx, s, environmentsOf(p.ID), func(e found[mezu.Environment]) error {
+	err = each(ctx, s.records, environmentsOf(p.ID), func(e found[mezu.Environment]) error {
 		st.environments[e.Value.Name] = e
 		st.manifest.Environments[e.Value.Name] = mezu.ManifestEnvironment{}
 		return nil
@@ -61,8 +61,8 @@ func (s *Service) readProject(ctx context.Context, prj found[mezu.Project], want
 }
 
 // Export gives a project as a manifest, which applied to it changes nothing.
-func (s *Service) Export(ctx context.Context, c Caller, p Place) (mezu.Manifest, error) {
-	sc, err := s.inProject(ctx, c, api.OpExportProject, p)
+func (s *Configuration) Export(ctx context.Context, c Caller, p Place) (mezu.Manifest, error) {
+	sc, err := s.access.inProject(ctx, c, api.OpExportProject, p)
 	if err == nil {
 		err = readsAll(sc, api.OpExportProject, c)
 	}
@@ -148,12 +148,12 @@ func (a *applying) project(ctx context.Context, p Place) error {
 	if err := mezu.ValidateRoles("manifest.roles", out.Roles); err != nil {
 		return err
 	}
-	owed, err := a.dropRoles(ctx, a.ch, a.scope, removedRoles(prj.Value.Roles, out.Roles))
+	owed, err := a.identity.dropRoles(ctx, a.ch, a.scope, removedRoles(prj.Value.Roles, out.Roles))
 	if err != nil {
 		return mezu.Below("manifest", err)
 	}
 	a.owed = append(a.owed, owed...)
-	out.Meta = a.touch(out.Meta, prj.Revision)
+	out.Meta = a.records.touch(out.Meta, prj.Revision)
 	a.ch.update(prj.Key, prj.Revision, out)
 	prj.Value = out
 	// Named environments get their bundles with the change, the others soon after.
@@ -175,7 +175,7 @@ func (a *applying) enqueue(p task) {
 func (a *applying) directory(ctx context.Context, name string, wanted mezu.ManifestDirectory) error {
 	have, ok := a.now.directories[name]
 	if !ok {
-		_, err := a.addDirectory(ctx, a.ch, a.scope, wanted.Directory(name))
+		_, err := a.identity.addDirectory(ctx, a.ch, a.scope, wanted.Directory(name))
 		return err
 	}
 	same := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{name: wanted}}
@@ -185,7 +185,7 @@ func (a *applying) directory(ctx context.Context, name string, wanted mezu.Manif
 	}
 	out := have.Value
 	out.Signup, out.MFA, out.Password = wanted.Signup, wanted.MFA, wanted.Password
-	out.Meta = a.touch(out.Meta, have.Revision)
+	out.Meta = a.records.touch(out.Meta, have.Revision)
 	a.ch.update(have.Key, have.Revision, out)
 	return nil
 }
@@ -220,10 +220,10 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 			env.Enabled = wanted.Enabled
 		}
 		env.Directory, env.WAF = wanted.Directory, wanted.WAF
-		if err := a.nameDirectory(ctx, a.ch, a.scope, have.Value, &env); err != nil {
+		if err := a.identity.nameDirectory(ctx, a.ch, a.scope, have.Value, &env); err != nil {
 			return err
 		}
-		env.Meta = a.touch(env.Meta, have.Revision)
+		env.Meta = a.records.touch(env.Meta, have.Revision)
 		a.ch.update(have.Key, have.Revision, env)
 	}
 	a.shown = append(a.shown, env)
@@ -260,14 +260,14 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 
 // document keeps the routes of an environment as a document.
 func (a *applying) document(ctx context.Context, environment string, routes []mezu.Route) (blob, error) {
-	if err := a.within(quotaRoutes, len(routes)); err != nil {
+	if err := a.records.within(quotaRoutes, len(routes)); err != nil {
 		return blob{}, err
 	}
 	data, err := a.encodeRoutes(routes, a.ch.dry)
 	if err != nil {
 		return blob{}, err
 	}
-	return a.keep(ctx, a.ch, ownerOf(a.scope.organization.Value.ID, environment), data)
+	return a.records.keep(ctx, a.ch, ownerOf(a.scope.organization.Value.ID, environment), data)
 }
 
 // prune removes what the manifest does not name: environments first, which name
@@ -290,7 +290,7 @@ func (a *applying) prune(ctx context.Context) error {
 		if _, named := a.in.Manifest.Directories[name]; named {
 			continue
 		}
-		if err := a.dropDirectory(ctx, a.ch, a.scope.owner, a.now.directories[name]); err != nil {
+		if err := a.identity.dropDirectory(ctx, a.ch, a.scope.owner, a.now.directories[name]); err != nil {
 			return mezu.Below("manifest.directories."+name, err)
 		}
 	}

@@ -83,7 +83,7 @@ func (c *change) auditAlone(t target, before, after any) {
 
 // book adds the audit record to a change by a caller. A change that writes and does
 // not tell what it does is a mistake of ours, and refused.
-func (s *Service) book(ch *change, a author) error {
+func (s *Records) book(ch *change, a author) error {
 	if a.own {
 		return nil
 	}
@@ -110,14 +110,14 @@ func (s *Service) book(ch *change, a author) error {
 }
 
 // beginAudit begins a record of what an author does now.
-func (s *Service) beginAudit(a author) mezu.AuditRecord {
+func (s *Records) beginAudit(a author) mezu.AuditRecord {
 	rec := s.audit.Begin(a.actor, a.operation)
 	rec.RequestID = a.requestID
 	return rec
 }
 
 // auditSide encodes one side of a change.
-func (s *Service) auditSide(v any) (data json.RawMessage, cut bool, err error) {
+func (s *Records) auditSide(v any) (data json.RawMessage, cut bool, err error) {
 	data, cut, err = s.audit.Side(v)
 	part, ok := v.(interface{ Incomplete() bool })
 	return data, cut || ok && part.Incomplete(), err

@@ -58,7 +58,7 @@ func TestA9_OnlyTwoWaysToWrite(t *testing.T) {
 // refused, and so is one by nobody.
 func TestA9_NoChangeWithoutARecord(t *testing.T) {
 	db := sealedtest.Open(t)
-	s := &Service{store: db, now: time.Now}
+	s := &Records{store: db, now: time.Now}
 	var err error
 	if s.audit, err = audit.Open(t.Context(), audit.Config{Store: db, Now: time.Now}); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestA9_NoChangeWithoutARecord(t *testing.T) {
 
 // Of all routes only some of the changed ones are shown.
 func TestAuditOfManyRoutesIsBounded(t *testing.T) {
-	s := &Service{audit: &audit.Log{}}
+	s := &Records{audit: &audit.Log{}}
 	var before, after []mezu.Route
 	for i := range 3000 {
 		r := mezu.Route{Prefix: "/" + strings.Repeat("p", 400) + string(rune('a'+i%26)) + strings.Repeat("q", i%50), Name: "r" + strings.Repeat("x", i%30)}

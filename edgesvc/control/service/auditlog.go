@@ -54,7 +54,7 @@ func (f *AuditFilter) Validate() error {
 // auditQuery admits the caller to an audit log and narrows the filter to what is his to
 // read: of an organization, all to owner and admin, its project's to a service
 // account; of the installation, to operators, what belongs to no organization.
-func (s *Service) auditQuery(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter) (audit.Query, error) {
+func (s *Access) auditQuery(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter) (audit.Query, error) {
 	q := audit.Query{Scope: audit.Installation, Actor: f.Actor, Operation: f.Operation, Target: f.Target, Outcome: f.Outcome,
 		Since: f.Since, Until: f.Until, Oldest: f.Oldest}
 	if op.ID == api.OpListInstallationAudit.ID || op.ID == api.OpWatchInstallationAudit.ID {
@@ -73,7 +73,7 @@ func (s *Service) auditQuery(ctx context.Context, c Caller, op api.Operation, p 
 }
 
 // ListAudit reads a page of the audit log of an organization, or of the installation.
-func (s *Service) ListAudit(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter, page Paging) (api.AuditList, error) {
+func (s *Access) ListAudit(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter, page Paging) (api.AuditList, error) {
 	out := api.AuditList{Items: []mezu.AuditRecord{}}
 	q, err := s.auditQuery(ctx, c, op, p, f)
 	if err != nil {
@@ -102,13 +102,13 @@ func (s *Service) ListAudit(ctx context.Context, c Caller, op api.Operation, p P
 		}
 		after = rest
 	}
-	got, err := s.audit.Read(ctx, q, after, size)
+	got, err := s.records.audit.Read(ctx, q, after, size)
 	if err != nil {
 		return out, err
 	}
 	out.Items = append(out.Items, got.Records...)
 	for _, d := range got.Damaged {
-		s.log.Error("reading the audit archive", "error", d)
+		s.records.log.Error("reading the audit archive", "error", d)
 		out.Damaged = append(out.Damaged, d.Error())
 	}
 	if got.Next != "" {
@@ -127,7 +127,7 @@ type AuditSink interface {
 // WatchAudit sends records as they are written, until ctx ends, the sink fails or the
 // caller may not read them any more. After the id of a record it begins with those
 // since then, and may repeat what is close to it (see audit.Overlap).
-func (s *Service) WatchAudit(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter, after string, sink AuditSink) error {
+func (s *Access) WatchAudit(ctx context.Context, c Caller, op api.Operation, p Place, f AuditFilter, after string, sink AuditSink) error {
 	q, err := s.auditQuery(ctx, c, op, p, f)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (s *Service) WatchAudit(ctx context.Context, c Caller, op api.Operation, p 
 		return err
 	}
 	return guarded(ctx, sink, allowed, func(ctx context.Context) error {
-		return s.audit.Follow(ctx, q, after, audit.Follower{Send: sink.Record, KeepAlive: sink.KeepAlive, Allowed: allowed})
+		return s.records.audit.Follow(ctx, q, after, audit.Follower{Send: sink.Record, KeepAlive: sink.KeepAlive, Allowed: allowed})
 	})
 }
 
@@ -175,23 +175,23 @@ const denialTime = 2 * time.Second
 // Denied writes down that an authenticated caller was refused: what he may not do, and
 // what he asked for that is another tenant's. Other errors are no matter of
 // authority, and what the anonymous try is counted by metrics alone.
-func (s *Service) Denied(ctx context.Context, op api.Operation, c Caller, p Place, cause error) {
+func (s *Access) Denied(ctx context.Context, op api.Operation, c Caller, p Place, cause error) {
 	if c.Kind == Anonymous || c.Kind == "" || mezu.CodeOf(cause) != mezu.CodeForbidden && !errors.Is(cause, errHidden) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), denialTime)
 	defer cancel()
-	rec := s.beginAudit(by(c, op.ID))
+	rec := s.records.beginAudit(by(c, op.ID))
 	rec.Code = mezu.CodeOf(cause)
-	if err := s.audit.Denied(ctx, rec, func(rec *mezu.AuditRecord) error { return s.locate(ctx, c, p, rec) }); err != nil {
-		s.log.Error("writing down a denied attempt", "operation", op.ID, "caller", c.ID, "error", err)
+	if err := s.records.audit.Denied(ctx, rec, func(rec *mezu.AuditRecord) error { return s.locate(ctx, c, p, rec) }); err != nil {
+		s.records.log.Error("writing down a denied attempt", "operation", op.ID, "caller", c.ID, "error", err)
 	}
 }
 
 // locate finds the log in which a denial belongs: that of the organization of the
 // credential, or to which the person belongs; else the installation's, which is told
 // nothing of what was asked for.
-func (s *Service) locate(ctx context.Context, c Caller, p Place, rec *mezu.AuditRecord) error {
+func (s *Access) locate(ctx context.Context, c Caller, p Place, rec *mezu.AuditRecord) error {
 	if c.Organization != "" {
 		rec.Organization, rec.Project = c.Organization, c.Project
 		return nil
@@ -199,9 +199,9 @@ func (s *Service) locate(ctx context.Context, c Caller, p Place, rec *mezu.Audit
 	if c.Kind != Member || p.Organization == "" {
 		return nil
 	}
-	org, err := child[mezu.Organization](ctx, s, prefixOrganization, p.Organization, "organization", "")
+	org, err := child[mezu.Organization](ctx, s.records, prefixOrganization, p.Organization, "organization", "")
 	if err == nil {
-		_, err = get[mezu.Member](ctx, s, keyMember(org.Value.ID, c.ID))
+		_, err = get[mezu.Member](ctx, s.records, keyMember(org.Value.ID, c.ID))
 	}
 	if mezu.CodeOf(err) == mezu.CodeNotFound || errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -213,7 +213,7 @@ func (s *Service) locate(ctx context.Context, c Caller, p Place, rec *mezu.Audit
 	if p.Project == "" {
 		return nil
 	}
-	prj, err := child[mezu.Project](ctx, s, projectsOf(org.Value.ID), p.Project, "project", "")
+	prj, err := child[mezu.Project](ctx, s.records, projectsOf(org.Value.ID), p.Project, "project", "")
 	if mezu.CodeOf(err) == mezu.CodeNotFound {
 		return nil
 	}
@@ -223,6 +223,6 @@ func (s *Service) locate(ctx context.Context, c Caller, p Place, rec *mezu.Audit
 }
 
 // FlushDenials writes the counts of denied attempts that are due, or all of them.
-func (s *Service) FlushDenials(ctx context.Context, all bool) error {
-	return s.audit.FlushDenials(ctx, all)
+func (s *Access) FlushDenials(ctx context.Context, all bool) error {
+	return s.records.audit.FlushDenials(ctx, all)
 }

@@ -18,22 +18,22 @@ const MaxTokens = 100
 func noToken() error { return notFound("token", "") }
 
 // ListTokens lists the caller's own.
-func (s *Service) ListTokens(ctx context.Context, c Caller, page Paging) (api.List[mezu.Token], error) {
+func (s *Team) ListTokens(ctx context.Context, c Caller, page Paging) (api.List[mezu.Token], error) {
 	if _, err := admit(api.OpListTokens, c); err != nil {
 		return api.List[mezu.Token]{}, err
 	}
-	return list(ctx, s, tokensOf(c.ID), page, func(entry found[string]) (mezu.Token, error) {
-		t, err := s.tokenAt(ctx, entry.Value)
+	return list(ctx, s.records, tokensOf(c.ID), page, func(entry found[string]) (mezu.Token, error) {
+		t, err := s.access.tokenAt(ctx, entry.Value)
 		return t.Value.shown(), err
 	})
 }
 
-func (s *Service) ownToken(ctx context.Context, c Caller, id string) (entry found[string], t found[tokenRecord], err error) {
+func (s *Team) ownToken(ctx context.Context, c Caller, id string) (entry found[string], t found[tokenRecord], err error) {
 	if mezu.ValidateID("", mezu.PrefixToken, id) != nil {
 		return entry, t, noToken()
 	}
-	if entry, err = get[string](ctx, s, tokensOf(c.ID)+id); err == nil {
-		t, err = s.tokenAt(ctx, entry.Value)
+	if entry, err = get[string](ctx, s.records, tokensOf(c.ID)+id); err == nil {
+		t, err = s.access.tokenAt(ctx, entry.Value)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errGone) {
 		err = noToken()
@@ -42,7 +42,7 @@ func (s *Service) ownToken(ctx context.Context, c Caller, id string) (entry foun
 }
 
 // GetToken reads one of the caller's own.
-func (s *Service) GetToken(ctx context.Context, c Caller, p Place) (mezu.Token, error) {
+func (s *Team) GetToken(ctx context.Context, c Caller, p Place) (mezu.Token, error) {
 	if _, err := admit(api.OpGetToken, c); err != nil {
 		return mezu.Token{}, err
 	}
@@ -52,13 +52,13 @@ func (s *Service) GetToken(ctx context.Context, c Caller, p Place) (mezu.Token, 
 
 // CreateToken makes a token for the caller. One with bounds makes none beyond them,
 // and none that outlives it.
-func (s *Service) CreateToken(ctx context.Context, c Caller, in mezu.Token, o Once) (api.TokenCreated, error) {
+func (s *Team) CreateToken(ctx context.Context, c Caller, in mezu.Token, o Once) (api.TokenCreated, error) {
 	var out api.TokenCreated
 	if _, err := admit(api.OpCreateToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateToken.ID), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, by(c, api.OpCreateToken.ID), o, true, func() (api.TokenCreated, error) {
+	_, err := s.records.commit(ctx, by(c, api.OpCreateToken.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateToken.ID), o, true, func() (api.TokenCreated, error) {
 			return s.addToken(ctx, ch, c, in)
 		})
 		return err
@@ -66,7 +66,7 @@ func (s *Service) CreateToken(ctx context.Context, c Caller, in mezu.Token, o On
 	return out, err
 }
 
-func (s *Service) addToken(ctx context.Context, ch *change, c Caller, in mezu.Token) (api.TokenCreated, error) {
+func (s *Team) addToken(ctx context.Context, ch *change, c Caller, in mezu.Token) (api.TokenCreated, error) {
 	var out api.TokenCreated
 	if err := in.Validate(); err != nil {
 		return out, err
@@ -83,7 +83,7 @@ func (s *Service) addToken(ctx context.Context, ch *change, c Caller, in mezu.To
 	if err := s.roomForToken(ctx, ch, c.ID); err != nil {
 		return out, err
 	}
-	secret, t := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: c.ID, Name: in.Name, Permissions: in.Permissions, ExpiresAt: end}, 0)
+	secret, t := s.access.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: c.ID, Name: in.Name, Permissions: in.Permissions, ExpiresAt: end}, 0)
 	ch.audit(about(kindToken, t.ID, ""), nil, t.shown())
 	return api.TokenCreated{Token: t.shown(), Secret: secret}, nil
 }
@@ -101,12 +101,12 @@ func mayPassOn(c Caller, permissions []mezu.Permission) error {
 }
 
 // tokenEnd is when a new token ends.
-func (s *Service) tokenEnd(c Caller, until time.Time) (time.Time, error) {
+func (s *Team) tokenEnd(c Caller, until time.Time) (time.Time, error) {
 	end := until
 	if end.IsZero() {
-		end = s.stamp().Add(mezu.DefaultTokenLife)
+		end = s.records.stamp().Add(mezu.DefaultTokenLife)
 	}
-	if left := end.Sub(s.now()); left <= 0 || left > mezu.MaxTokenLife {
+	if left := end.Sub(s.records.now()); left <= 0 || left > mezu.MaxTokenLife {
 		return end, mezu.Invalid("expires_at", "is in the future, at most %d days away", mezu.MaxTokenLife/(24*time.Hour))
 	}
 	if c.Permissions == nil || c.ExpiresAt.IsZero() || !end.After(c.ExpiresAt) {
@@ -126,18 +126,18 @@ const sweptTokens = 8
 // roomForToken refuses one token too many. Those that have ended don't count. The count
 // is read before the tokens and written after, so that of two tokens made at once one
 // sees the other.
-func (s *Service) roomForToken(ctx context.Context, ch *change, person string) error {
-	n, err := optional[children](ctx, s, keyChildren(person))
+func (s *Team) roomForToken(ctx context.Context, ch *change, person string) error {
+	n, err := optional[children](ctx, s.records, keyChildren(person))
 	if err != nil {
 		return err
 	}
-	page, err := s.store.List(ctx, tokensOf(person), "", store.MaxPage)
+	page, err := s.records.store.List(ctx, tokensOf(person), "", store.MaxPage)
 	if err != nil {
 		return err
 	}
 	entries := len(page.Records)
 	live := entries
-	most := s.most(quotaTokens)
+	most := s.records.most(quotaTokens)
 	if entries >= most {
 		ended, err := s.endedTokens(ctx, page.Records)
 		if err != nil {
@@ -159,14 +159,14 @@ func (s *Service) roomForToken(ctx context.Context, ch *change, person string) e
 }
 
 // endedTokens are the entries of a person's list whose tokens are over.
-func (s *Service) endedTokens(ctx context.Context, entries []store.Record) ([]found[string], error) {
+func (s *Team) endedTokens(ctx context.Context, entries []store.Record) ([]found[string], error) {
 	var out []found[string]
 	for _, r := range entries {
 		entry, err := decode[string](r)
 		if err != nil {
 			return nil, err
 		}
-		_, err = s.tokenAt(ctx, entry.Value)
+		_, err = s.access.tokenAt(ctx, entry.Value)
 		if errors.Is(err, errGone) {
 			out = append(out, entry)
 		} else if err != nil {
@@ -177,11 +177,11 @@ func (s *Service) endedTokens(ctx context.Context, entries []store.Record) ([]fo
 }
 
 // DeleteToken revokes one of the caller's own, perhaps the one that asks.
-func (s *Service) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Team) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	if _, err := admit(api.OpDeleteToken, c); err != nil {
 		return err
 	}
-	_, err := s.commit(ctx, by(c, api.OpDeleteToken.ID), func(ch *change) error {
+	_, err := s.records.commit(ctx, by(c, api.OpDeleteToken.ID), func(ch *change) error {
 		entry, t, err := s.ownToken(ctx, c, p.Item)
 		if err != nil {
 			return err

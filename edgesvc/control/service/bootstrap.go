@@ -28,14 +28,14 @@ type auditedOffer struct {
 // BootstrapCode makes the single-use code of a new installation; the one before stops
 // working. If another control plane made one lately there is no new one, and elsewhere
 // says which that is: there is one code, however many control planes start.
-func (s *Service) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
-	_, err = s.commit(ctx, byProcess(startBootstrapCode), func(ch *change) error {
+func (s *Team) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
+	_, err = s.records.commit(ctx, byProcess(startBootstrapCode), func(ch *change) error {
 		code, elsewhere = "", ""
-		before, err := optional[offer](ctx, s, keyOffer)
+		before, err := optional[offer](ctx, s.records, keyOffer)
 		if err != nil {
 			return err
 		}
-		if before.Revision != 0 && before.Value.Holder != holder && s.now().Before(before.Value.Until) {
+		if before.Revision != 0 && before.Value.Holder != holder && s.records.now().Before(before.Value.Until) {
 			elsewhere = before.Value.Holder
 			return nil
 		}
@@ -43,17 +43,17 @@ func (s *Service) BootstrapCode(ctx context.Context, holder string) (code, elsew
 			ch.drop(before.Value.Token)
 		}
 		var token tokenRecord
-		code, token = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
+		code, token = s.access.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap}, 0)
 		ch.audit(about(kindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
-		ch.update(keyOffer, before.Revision, offer{Token: keyToken(mezu.HashSecret(code)), Holder: holder, Until: s.stamp().Add(offerLife)})
+		ch.update(keyOffer, before.Revision, offer{Token: keyToken(mezu.HashSecret(code)), Holder: holder, Until: s.records.stamp().Add(offerLife)})
 		return nil
 	})
 	return code, elsewhere, err
 }
 
 // BootstrapValid reports whether a code can still be redeemed.
-func (s *Service) BootstrapValid(ctx context.Context, code string) (bool, error) {
-	_, err := s.redeem(ctx, code, mezu.TokenBootstrap, "code", "")
+func (s *Team) BootstrapValid(ctx context.Context, code string) (bool, error) {
+	_, err := s.access.redeem(ctx, code, mezu.TokenBootstrap, "code", "")
 	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
 		return false, nil
 	}
@@ -62,7 +62,7 @@ func (s *Service) BootstrapValid(ctx context.Context, code string) (bool, error)
 
 // Bootstrap redeems the code and makes the caller the first operator. Where there is
 // one, codes that were lost, or other control planes', open nothing.
-func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
+func (s *Team) Bootstrap(ctx context.Context, c Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
 	if _, err := admit(api.OpBootstrap, c); err != nil {
 		return api.TokenResponse{}, err
 	}
@@ -72,8 +72,8 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 			return out, err
 		}
 	}
-	_, err := s.commit(ctx, by(c, api.OpBootstrap.ID), func(ch *change) error {
-		t, err := s.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+	_, err := s.records.commit(ctx, by(c, api.OpBootstrap.ID), func(ch *change) error {
+		t, err := s.access.redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 			out, err = s.readmit(ctx, ch, t.Value.Operator)
 			return err
 		}
-		there, err := s.counters(ctx, ch, installationChildren)
+		there, err := s.records.counters(ctx, ch, installationChildren)
 		if err != nil {
 			return err
 		}
@@ -94,13 +94,13 @@ func (s *Service) Bootstrap(ctx context.Context, c Caller, in api.BootstrapReque
 		if err != nil {
 			return err
 		}
-		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, mezu.DefaultTokenLife)
+		secret, token := s.access.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: p.ID}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
 		ch.audit(about(kindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
 		return nil
 	})
-	if err == nil && s.bootstrapped != nil {
-		s.bootstrapped()
+	if err == nil && s.cfg.Bootstrapped != nil {
+		s.cfg.Bootstrapped()
 	}
 	return out, err
 }

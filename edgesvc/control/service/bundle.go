@@ -11,8 +11,8 @@ import (
 )
 
 // stateBundle adds an environment's new bundle to a change.
-func (s *Service) stateBundle(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
-	draining, err := optional[[]string](ctx, s, keyDraining(env.ID))
+func (s *Configuration) stateBundle(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route) error {
+	draining, err := optional[[]string](ctx, s.records, keyDraining(env.ID))
 	if err != nil {
 		return err
 	}
@@ -21,15 +21,15 @@ func (s *Service) stateBundle(ctx context.Context, ch *change, org mezu.Organiza
 
 // stateDraining is stateBundle with these Warpgates draining. A bundle that edges would
 // not take is refused, so that its author hears of it in the same answer.
-func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
+func (s *Configuration) stateDraining(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
 	b := &mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
-		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.stamp(),
+		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.records.stamp(),
 	}
 	if env.DirectoryID != "" {
 		_, made, err := planned[string](ch, keyID(env.DirectoryID))
 		if err == nil && !made {
-			_, err = byID[mezu.Directory](ctx, s, env.DirectoryID)
+			_, err = byID[mezu.Directory](ctx, s.records, env.DirectoryID)
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -38,7 +38,7 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 	}
 	// Any position will do for judging it; the true one is given when the statement is
 	// signed.
-	b.Position = mezu.Position{Epoch: s.epoch, Revision: 1}
+	b.Position = mezu.Position{Epoch: s.records.epoch, Revision: 1}
 	judge := b.Validate
 	if ch.isJudged(env.ID) {
 		judge = func(context.Context) error { return b.ValidateHead() }
@@ -51,7 +51,7 @@ func (s *Service) stateDraining(ctx context.Context, ch *change, org mezu.Organi
 }
 
 // stateRemoved adds the last word on an environment.
-func (s *Service) stateRemoved(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
+func (s *Configuration) stateRemoved(ch *change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
 	ch.state(s.lastWord(mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name, Endpoint: env.Endpoint,
 	}))
@@ -63,12 +63,12 @@ func (s *Service) stateRemoved(ch *change, org mezu.Organization, prj mezu.Proje
 const lastWordLife = 2 * mezu.LeafLife
 
 // lastWord is the statement that the environment of a bundle is gone.
-func (s *Service) lastWord(of mezu.Bundle) statement {
+func (s *Configuration) lastWord(of mezu.Bundle) statement {
 	st := bundleStatement(&mezu.Bundle{
 		Organization: of.Organization, Project: of.Project, Environment: of.Environment, ProjectName: of.ProjectName, EnvironmentName: of.EnvironmentName,
-		Endpoint: of.Endpoint, Removed: true, Issued: s.stamp(),
+		Endpoint: of.Endpoint, Removed: true, Issued: s.records.stamp(),
 	})
-	st.until = s.stamp().Add(lastWordLife)
+	st.until = s.records.stamp().Add(lastWordLife)
 	return st
 }
 
@@ -78,30 +78,30 @@ const sweptWords = store.MaxOps / 2
 
 // sweepLastWords drops last words from the stream and says up to where: an edge that has
 // not come so far must be sent everything.
-func (s *Service) sweepLastWords(ctx context.Context) error {
+func (s *Configuration) sweepLastWords(ctx context.Context) error {
 	var over []found[streamRecord]
-	err := each(ctx, s, prefixBundle, func(f found[streamRecord]) error {
-		if !f.Value.Until.IsZero() && s.now().After(f.Value.Until) {
+	err := each(ctx, s.records, prefixBundle, func(f found[streamRecord]) error {
+		if !f.Value.Until.IsZero() && s.records.now().After(f.Value.Until) {
 			f.Value.Signed = blob{} // all but its document is small
 			over = append(over, f)
 		}
 		return nil
 	})
 	for batch := range slices.Chunk(over, sweptWords) {
-		_, swept := s.publish(ctx, internal, func(ch *change) error { return s.dropLastWords(ctx, ch, batch) })
+		_, swept := s.records.publish(ctx, internal, func(ch *change) error { return s.dropLastWords(ctx, ch, batch) })
 		err = errors.Join(err, swept)
 	}
 	return err
 }
 
-func (s *Service) dropLastWords(ctx context.Context, ch *change, words []found[streamRecord]) error {
-	was, err := optional[mezu.Position](ctx, s, keyGone)
+func (s *Configuration) dropLastWords(ctx context.Context, ch *change, words []found[streamRecord]) error {
+	was, err := optional[mezu.Position](ctx, s.records, keyGone)
 	if err != nil {
 		return err
 	}
 	gone := was.Value
 	for _, w := range words {
-		now, err := optional[streamRecord](ctx, s, w.Key)
+		now, err := optional[streamRecord](ctx, s.records, w.Key)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *Service) dropLastWords(ctx context.Context, ch *change, words []found[s
 		return nil
 	}
 	ch.update(was.Key, was.Revision, gone)
-	return s.stateEdges(ctx, ch, nil, "")
+	return s.fleet.stateEdges(ctx, ch, nil, "")
 }
 
 func bundleStatement(b *mezu.Bundle) statement {
@@ -132,16 +132,16 @@ func bundleStatement(b *mezu.Bundle) statement {
 }
 
 // republish makes and signs an environment's bundle anew from what is stored.
-func (s *Service) republish(ctx context.Context, environment string) error {
-	_, err := s.publish(ctx, internal, func(ch *change) error {
-		env, err := byID[mezu.Environment](ctx, s, environment)
+func (s *Configuration) republish(ctx context.Context, environment string) error {
+	_, err := s.records.publish(ctx, internal, func(ch *change) error {
+		env, err := byID[mezu.Environment](ctx, s.records, environment)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		org, prj, err := s.ownersOf(ctx, env)
+		org, prj, err := s.access.ownersOf(ctx, env)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil // they go after it: it was deleted since it was read
 		}

@@ -36,7 +36,7 @@ func TestSweepLastWords(t *testing.T) {
 	}
 	head := func() mezu.Position {
 		t.Helper()
-		at, err := p.Head(t.Context())
+		at, err := p.records.Head(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestSweepLastWords(t *testing.T) {
 	if err := p.DeleteEnvironment(t.Context(), p.owner, place, 0); err != nil {
 		t.Fatal(err)
 	}
-	word, err := get[streamRecord](t.Context(), p.Service, keyBundle(env.ID))
+	word, err := get[streamRecord](t.Context(), p.Service.records, keyBundle(env.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSweepLastWords(t *testing.T) {
 		if e.Kind != api.StreamEdges {
 			continue
 		}
-		if l, err := p.anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
+		if l, err := p.records.anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
 			t.Errorf("the edge list says %+v, %v", l, err)
 		}
 	}
@@ -126,12 +126,12 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 		"of a key that was rotated out": func(r *streamRecord) { r.KeyID = "another" },
 		"of before a restore":           func(r *streamRecord) { r.Position.Epoch-- },
 	} {
-		was, err := get[streamRecord](t.Context(), p.Service, keyBundle(env.ID))
+		was, err := get[streamRecord](t.Context(), p.Service.records, keyBundle(env.ID))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		age(&was.Value)
-		_, err = p.commit(t.Context(), internal, func(ch *change) error {
+		_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
 			ch.update(was.Key, was.Revision, was.Value)
 			return nil
 		})
@@ -141,17 +141,17 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 		if err := p.openStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		is, err := get[streamRecord](t.Context(), p.Service, was.Key)
+		is, err := get[streamRecord](t.Context(), p.Service.records, was.Key)
 		if err != nil {
 			t.Errorf("%s: the last word is gone: %v", name, err)
 			continue
 		}
-		signed, err := p.signed(t.Context(), is.Value)
+		signed, err := p.records.signed(t.Context(), is.Value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := p.anchor.OpenBundle(signed)
-		if err != nil || !b.Removed || b.Environment != env.ID || b.Position.Compare(was.Value.Position) <= 0 || b.Position.Epoch != p.epoch {
+		b, err := p.records.anchor.OpenBundle(signed)
+		if err != nil || !b.Removed || b.Environment != env.ID || b.Position.Compare(was.Value.Position) <= 0 || b.Position.Epoch != p.records.epoch {
 			t.Errorf("%s: %+v, %v", name, b, err)
 		}
 	}

@@ -102,7 +102,7 @@ func (c Caller) refusal() error {
 
 // Authenticate finds out who calls. A credential that opens nothing makes an
 // anonymous caller who is told why at the first thing that he may not do.
-func (s *Service) Authenticate(ctx context.Context, p Presented) (Caller, error) {
+func (s *Access) Authenticate(ctx context.Context, p Presented) (Caller, error) {
 	c, err := s.identify(ctx, p)
 	if err != nil && mezu.CodeOf(err) == mezu.CodeUnauthenticated {
 		c, err = Caller{Kind: Anonymous, why: err}, nil
@@ -117,7 +117,7 @@ type identifier func(ctx context.Context, p Presented) (c Caller, ok bool, err e
 
 // identify asks one identifier after the other. Without a credential a caller is
 // anonymous.
-func (s *Service) identify(ctx context.Context, p Presented) (Caller, error) {
+func (s *Access) identify(ctx context.Context, p Presented) (Caller, error) {
 	for _, by := range s.identifiers {
 		if c, ok, err := by(ctx, p); ok {
 			return c, err
@@ -131,7 +131,7 @@ func unauthenticated(detail, hint string) error {
 }
 
 // Self tells the caller who it is.
-func (s *Service) Self(ctx context.Context, c Caller) (api.Self, error) {
+func (s *Access) Self(ctx context.Context, c Caller) (api.Self, error) {
 	if _, err := admit(api.OpSelf, c); err != nil {
 		return api.Self{}, err
 	}

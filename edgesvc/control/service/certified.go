@@ -11,7 +11,7 @@ import (
 )
 
 // identifyPeer is for client certificates. One counts only where no bearer came.
-func (s *Service) identifyPeer(ctx context.Context, p Presented) (Caller, bool, error) {
+func (s *Fleet) identifyPeer(ctx context.Context, p Presented) (Caller, bool, error) {
 	if p.Bearer != "" || p.TLS == nil || len(p.TLS.PeerCertificates) == 0 {
 		return Caller{}, false, nil
 	}
@@ -21,7 +21,7 @@ func (s *Service) identifyPeer(ctx context.Context, p Presented) (Caller, bool, 
 
 // certified checks a client certificate: chain, role, time, and that the registry
 // still knows it.
-func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Caller, error) {
+func (s *Fleet) certified(ctx context.Context, cs *tls.ConnectionState) (Caller, error) {
 	const again = "register or enrol again"
 	leaf := cs.PeerCertificates[0]
 	if len(leaf.URIs) != 1 {
@@ -31,7 +31,7 @@ func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Calle
 	if err != nil {
 		return Caller{}, unauthenticated("the client certificate names no peer of this installation", again)
 	}
-	id, err := s.anchor.VerifyPeer(*cs, claimed.Role)
+	id, err := s.records.anchor.VerifyPeer(*cs, claimed.Role)
 	if err != nil {
 		return Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the client certificate does not verify: it expired, was revoked, or is another installation's", Hint: again, Cause: err}
 	}
@@ -40,13 +40,13 @@ func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Calle
 	switch id.Role {
 	case mezu.PeerWarpgate:
 		c.Kind = Warpgate
-		err := s.tolerant(ctx, func(s *Service) error {
+		err := s.tolerant(ctx, func(s *Fleet) error {
 			// A deleted environment's Warpgates may be there a while longer.
-			env, err := optional[string](ctx, s, keyID(id.Environment))
+			env, err := optional[string](ctx, s.records, keyID(id.Environment))
 			if err != nil || env.Revision == 0 {
 				return err
 			}
-			rec, err := optional[warpgate](ctx, s, warpgatesOf(id.Environment)+id.ID)
+			rec, err := optional[warpgate](ctx, s.records, warpgatesOf(id.Environment)+id.ID)
 			live = rec.Value.Certificates
 			return err
 		})
@@ -55,7 +55,7 @@ func (s *Service) certified(ctx context.Context, cs *tls.ConnectionState) (Calle
 		}
 	case mezu.PeerEdge:
 		c.Kind = Edge
-		err := s.tolerant(ctx, func(s *Service) error {
+		err := s.tolerant(ctx, func(s *Fleet) error {
 			rec, err := s.edgeByID(ctx, id.ID)
 			live = rec.Value.Certificates
 			return err

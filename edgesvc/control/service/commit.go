@@ -125,7 +125,7 @@ func (c *change) stated() int { return len(c.statements) }
 func (c *change) state(st statement) { c.statements = append(c.statements, st) }
 
 // publish is commit for changes with statements.
-func (s *Service) publish(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
+func (s *Records) publish(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
 	leave, err := s.publishing.publish(ctx, a.line)
 	if err != nil {
 		return mezu.Position{}, err
@@ -135,7 +135,7 @@ func (s *Service) publish(ctx context.Context, a author, plan func(*change) erro
 }
 
 // rehearse plans a change as publish does, in the same line, and writes nothing.
-func (s *Service) rehearse(ctx context.Context, a author, plan func(*change) error) error {
+func (s *Records) rehearse(ctx context.Context, a author, plan func(*change) error) error {
 	leave, err := s.publishing.publish(ctx, a.line)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (s *Service) rehearse(ctx context.Context, a author, plan func(*change) err
 // effect. A change by a caller says once what it does (change.audit), or is refused;
 // one that neither writes nor says anything, as the repetition of a creation, leaves no
 // record. The position is that of the last statement.
-func (s *Service) commit(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
+func (s *Records) commit(ctx context.Context, a author, plan func(*change) error) (mezu.Position, error) {
 	ceiling := firstPause
 	for begin := time.Now(); ; ceiling = min(2*ceiling, lastPause) {
 		counter, err := optional[uint64](ctx, s, keyRevision)
@@ -192,7 +192,7 @@ func (s *Service) commit(ctx context.Context, a author, plan func(*change) error
 
 // housekeep writes what the control plane does for itself, without a record of
 // audit, and reports whether it did: not when a record changed meanwhile.
-func (s *Service) housekeep(ctx context.Context, txn store.Txn) (bool, error) {
+func (s *Records) housekeep(ctx context.Context, txn store.Txn) (bool, error) {
 	_, err := s.store.Commit(ctx, txn)
 	if errors.Is(err, store.ErrConflict) {
 		return false, nil
@@ -202,7 +202,7 @@ func (s *Service) housekeep(ctx context.Context, txn store.Txn) (bool, error) {
 
 // sign gives each statement its position, signs it and adds it and the raised
 // counter to the change.
-func (s *Service) sign(ctx context.Context, ch *change, counter found[uint64]) (mezu.Position, error) {
+func (s *Records) sign(ctx context.Context, ch *change, counter found[uint64]) (mezu.Position, error) {
 	position := mezu.Position{Epoch: s.epoch, Revision: counter.Value}
 	if len(ch.statements) == 0 {
 		return position, nil
@@ -260,7 +260,7 @@ func (c *change) size() size {
 }
 
 // Head is the newest position of the installation.
-func (s *Service) Head(ctx context.Context) (mezu.Position, error) {
+func (s *Records) Head(ctx context.Context) (mezu.Position, error) {
 	counter, err := get[uint64](ctx, s, keyRevision)
 	if err != nil {
 		return mezu.Position{}, err

@@ -8,7 +8,7 @@ import (
 )
 
 // add counts one more record below a parent, or refuses it.
-func (s *Service) add(ctx context.Context, ch *change, parent string, q quota, counter func(*children) *int) error {
+func (s *Records) add(ctx context.Context, ch *change, parent string, q quota, counter func(*children) *int) error {
 	n, err := s.counters(ctx, ch, parent)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ type counted struct {
 
 // counters are those of a parent as the change leaves them so far. The pointer is
 // good until the next call.
-func (s *Service) counters(ctx context.Context, ch *change, parent string) (*counted, error) {
+func (s *Records) counters(ctx context.Context, ch *change, parent string) (*counted, error) {
 	key := keyChildren(parent)
 	if i := slices.IndexFunc(ch.counts, func(n counted) bool { return n.Key == key }); i >= 0 {
 		return &ch.counts[i], nil
@@ -71,7 +71,7 @@ func (s *Service) counters(ctx context.Context, ch *change, parent string) (*cou
 }
 
 // count changes a parent's counters inside a change.
-func (s *Service) count(ctx context.Context, ch *change, parent string, with func(*children)) error {
+func (s *Records) count(ctx context.Context, ch *change, parent string, with func(*children)) error {
 	n, err := s.counters(ctx, ch, parent)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 )
 
 // fleetTasks are what the fleet does for changes of its own and of what lies above it.
-func (s *Service) fleetTasks() taskHandlers {
+func (s *Fleet) fleetTasks() taskHandlers {
 	return taskHandlers{
 		taskAccount:     s.cutAccount,
 		taskEnvironment: func(ctx context.Context, t task) error { return s.cutWarpgates(ctx, t.ID, "") },
@@ -18,16 +18,16 @@ func (s *Service) fleetTasks() taskHandlers {
 }
 
 // cutAccount removes the Warpgates that an account let in.
-func (s *Service) cutAccount(ctx context.Context, p task) error {
-	return each(ctx, s, environmentsOf(p.Project), func(f found[mezu.Environment]) error {
+func (s *Fleet) cutAccount(ctx context.Context, p task) error {
+	return each(ctx, s.records, environmentsOf(p.Project), func(f found[mezu.Environment]) error {
 		return s.cutWarpgates(ctx, f.Value.ID, p.ID)
 	})
 }
 
 // cutWarpgates removes an environment's Warpgates: those that one account let in,
 // or all for an empty account.
-func (s *Service) cutWarpgates(ctx context.Context, environment, account string) error {
-	return each(ctx, s, warpgatesOf(environment), func(f found[warpgate]) error {
+func (s *Fleet) cutWarpgates(ctx context.Context, environment, account string) error {
+	return each(ctx, s.records, warpgatesOf(environment), func(f found[warpgate]) error {
 		if account != "" && f.Value.RegisteredBy != account {
 			return nil
 		}
@@ -36,25 +36,25 @@ func (s *Service) cutWarpgates(ctx context.Context, environment, account string)
 }
 
 // forgetEdge drops the presence that an edge reported.
-func (s *Service) forgetEdge(ctx context.Context, id string) error {
-	if _, err := s.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keySilent(id), Delete: true}}}); err != nil {
+func (s *Fleet) forgetEdge(ctx context.Context, id string) error {
+	if _, err := s.records.housekeep(ctx, store.Txn{Ops: []store.Op{{Key: keySilent(id), Delete: true}}}); err != nil {
 		return err
 	}
-	return each(ctx, s, presenceOf(id), func(f found[string]) error {
+	return each(ctx, s.records, presenceOf(id), func(f found[string]) error {
 		return s.forgetPresence(ctx, id, f.Value)
 	})
 }
 
 // cutMember removes the Warpgates that somebody who is no member any more let into
 // an organization.
-func (s *Service) cutMember(ctx context.Context, p task) error {
-	return each(ctx, s, projectsOf(p.Organization), func(f found[mezu.Project]) error {
+func (s *Fleet) cutMember(ctx context.Context, p task) error {
+	return each(ctx, s.records, projectsOf(p.Organization), func(f found[mezu.Project]) error {
 		return s.cutAccount(ctx, task{ID: p.Person, Project: f.Value.ID})
 	})
 }
 
 // fleetJobs remove what has ended of edges and Warpgates.
-func (s *Service) fleetJobs() []job {
+func (s *Fleet) fleetJobs() []job {
 	return []job{
 		{"sweeping revocations", SweepInterval, s.sweepRevocations},
 		{"sweeping Warpgates", SweepInterval, s.sweepWarpgates},

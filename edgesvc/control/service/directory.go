@@ -10,24 +10,24 @@ import (
 
 // ListDirectories lists those of a project, or those of an organization that
 // belong to none of its projects.
-func (s *Service) ListDirectories(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Directory], error) {
-	sc, err := s.inOwner(ctx, c, p.either(api.OpListDirectories, api.OpListOrganizationDirectories), p)
+func (s *Identity) ListDirectories(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Directory], error) {
+	sc, err := s.access.inOwner(ctx, c, p.either(api.OpListDirectories, api.OpListOrganizationDirectories), p)
 	if err != nil {
 		return api.List[mezu.Directory]{}, err
 	}
-	return list(ctx, s, directoriesOf(sc.owner), page, func(f found[mezu.Directory]) (mezu.Directory, error) { return f.Value, nil })
+	return list(ctx, s.records, directoriesOf(sc.owner), page, func(f found[mezu.Directory]) (mezu.Directory, error) { return f.Value, nil })
 }
 
 // CreateDirectory makes a directory without users.
-func (s *Service) CreateDirectory(ctx context.Context, c Caller, p Place, in mezu.Directory, o Once) (mezu.Directory, error) {
+func (s *Identity) CreateDirectory(ctx context.Context, c Caller, p Place, in mezu.Directory, o Once) (mezu.Directory, error) {
 	var out mezu.Directory
 	op := p.either(api.OpCreateDirectory, api.OpCreateOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
-		sc, err := s.inOwner(ctx, c, op, p)
+	_, err := s.records.commit(ctx, by(c, op.ID), func(ch *change) error {
+		sc, err := s.access.inOwner(ctx, c, op, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, op.ID), o, false, func() (mezu.Directory, error) {
+		out, err = once(ctx, s.records, ch, by(c, op.ID), o, false, func() (mezu.Directory, error) {
 			return s.addDirectory(ctx, ch, sc, in)
 		})
 		return err
@@ -35,15 +35,15 @@ func (s *Service) CreateDirectory(ctx context.Context, c Caller, p Place, in mez
 	return out, err
 }
 
-func (s *Service) addDirectory(ctx context.Context, ch *change, sc scope, in mezu.Directory) (mezu.Directory, error) {
+func (s *Identity) addDirectory(ctx context.Context, ch *change, sc scope, in mezu.Directory) (mezu.Directory, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
 	}
 	key := directoriesOf(sc.owner) + in.Name
-	if err := s.free(ctx, key, "directory", in.Name); err != nil {
+	if err := s.records.free(ctx, key, "directory", in.Name); err != nil {
 		return in, err
 	}
-	in.Meta, in.Organization, in.Project = s.meta(mezu.PrefixDirectory), sc.organization.Value.Name, sc.project.Value.Name
+	in.Meta, in.Organization, in.Project = s.records.meta(mezu.PrefixDirectory), sc.organization.Value.Name, sc.project.Value.Name
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
 	ch.audit(sc.target(kindDirectory, in.ID, in.Name), nil, in)
@@ -51,18 +51,18 @@ func (s *Service) addDirectory(ctx context.Context, ch *change, sc scope, in mez
 		ch.require(sc.project.Key, sc.project.Revision)
 	}
 	ch.require(sc.organization.Key, sc.organization.Revision)
-	return in, s.add(ctx, ch, sc.owner, quotaDirectories, func(n *children) *int { return &n.Directories })
+	return in, s.records.add(ctx, ch, sc.owner, quotaDirectories, func(n *children) *int { return &n.Directories })
 }
 
 // GetDirectory reads one.
-func (s *Service) GetDirectory(ctx context.Context, c Caller, p Place) (mezu.Directory, error) {
-	sc, err := s.inDirectory(ctx, c, p.either(api.OpGetDirectory, api.OpGetOrganizationDirectory), p)
+func (s *Identity) GetDirectory(ctx context.Context, c Caller, p Place) (mezu.Directory, error) {
+	sc, err := s.access.inDirectory(ctx, c, p.either(api.OpGetDirectory, api.OpGetOrganizationDirectory), p)
 	return sc.directory.Value, err
 }
 
 // directoryToChange admits the caller to the change of a directory.
-func (s *Service) directoryToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (scope, error) {
-	sc, err := s.inDirectory(ctx, c, op, p)
+func (s *Identity) directoryToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (scope, error) {
+	sc, err := s.access.inDirectory(ctx, c, op, p)
 	if err == nil {
 		err = matches(ifMatch, sc.directory.Revision)
 	}
@@ -70,10 +70,10 @@ func (s *Service) directoryToChange(ctx context.Context, c Caller, op api.Operat
 }
 
 // UpdateDirectory changes one; its name and owner are fixed.
-func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
+func (s *Identity) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
 	var out mezu.Directory
 	op := p.either(api.OpUpdateDirectory, api.OpUpdateOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
+	_, err := s.records.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatc
 			return err
 		}
 		out.Organization, out.Project = dir.Value.Organization, dir.Value.Project
-		out.Meta = s.touch(dir.Value.Meta, dir.Revision)
+		out.Meta = s.records.touch(dir.Value.Meta, dir.Revision)
 		ch.update(dir.Key, dir.Revision, out)
 		ch.audit(sc.target(kindDirectory, out.ID, out.Name), dir.Value, out)
 		return nil
@@ -100,9 +100,9 @@ func (s *Service) UpdateDirectory(ctx context.Context, c Caller, p Place, ifMatc
 
 // DeleteDirectory removes a directory that has no users and that no environment
 // names.
-func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Identity) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteDirectory, api.OpDeleteOrganizationDirectory)
-	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
+	_, err := s.records.commit(ctx, by(c, op.ID), func(ch *change) error {
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -115,9 +115,9 @@ func (s *Service) DeleteDirectory(ctx context.Context, c Caller, p Place, ifMatc
 }
 
 // dropDirectory plans the end of an owner's directory, if it may come to it.
-func (s *Service) dropDirectory(ctx context.Context, ch *change, owner string, dir found[mezu.Directory]) error {
+func (s *Identity) dropDirectory(ctx context.Context, ch *change, owner string, dir found[mezu.Directory]) error {
 	id := dir.Value.ID
-	below, err := s.counters(ctx, ch, id)
+	below, err := s.records.counters(ctx, ch, id)
 	if err != nil {
 		return err
 	}
@@ -132,19 +132,19 @@ func (s *Service) dropDirectory(ctx context.Context, ch *change, owner string, d
 	}
 	ch.remove(dir.Key, dir.Revision)
 	ch.drop(keyID(id))
-	return s.count(ctx, ch, owner, func(n *children) { n.Directories-- })
+	return s.records.count(ctx, ch, owner, func(n *children) { n.Directories-- })
 }
 
 // nameDirectory plans what follows when an environment that was one thing becomes
 // another: the directory that it names is found and counts that it is named.
 // A name that stays keeps its meaning.
-func (s *Service) nameDirectory(ctx context.Context, ch *change, sc scope, was mezu.Environment, is *mezu.Environment) error {
+func (s *Identity) nameDirectory(ctx context.Context, ch *change, sc scope, was mezu.Environment, is *mezu.Environment) error {
 	is.DirectoryID = was.DirectoryID
 	if is.Directory == was.Directory {
 		return nil
 	}
 	if was.DirectoryID != "" {
-		if err := s.count(ctx, ch, was.DirectoryID, func(n *children) { n.Environments-- }); err != nil {
+		if err := s.records.count(ctx, ch, was.DirectoryID, func(n *children) { n.Environments-- }); err != nil {
 			return err
 		}
 	}
@@ -155,11 +155,11 @@ func (s *Service) nameDirectory(ctx context.Context, ch *change, sc scope, was m
 	own := directoriesOf(sc.project.Value.ID) + is.Directory
 	if made, ok, err := planned[mezu.Directory](ch, own); ok || err != nil {
 		is.DirectoryID = made.ID
-		return errors.Join(err, s.count(ctx, ch, made.ID, func(n *children) { n.Environments++ }))
+		return errors.Join(err, s.records.count(ctx, ch, made.ID, func(n *children) { n.Environments++ }))
 	}
-	dir, err := optional[mezu.Directory](ctx, s, own)
+	dir, err := optional[mezu.Directory](ctx, s.records, own)
 	if err == nil && dir.Revision == 0 {
-		dir, err = optional[mezu.Directory](ctx, s, directoriesOf(sc.organization.Value.ID)+is.Directory)
+		dir, err = optional[mezu.Directory](ctx, s.records, directoriesOf(sc.organization.Value.ID)+is.Directory)
 	}
 	if err != nil {
 		return err
@@ -170,5 +170,5 @@ func (s *Service) nameDirectory(ctx context.Context, ch *change, sc scope, was m
 	}
 	is.DirectoryID = dir.Value.ID
 	ch.require(dir.Key, dir.Revision)
-	return s.count(ctx, ch, dir.Value.ID, func(n *children) { n.Environments++ })
+	return s.records.count(ctx, ch, dir.Value.ID, func(n *children) { n.Environments++ })
 }

@@ -13,14 +13,14 @@ import (
 const TidyInterval = 10 * time.Second
 
 // sweepDocuments finds what other processes left behind when they ended.
-func (s *Service) sweepDocuments(ctx context.Context) error {
-	_, err := document.SweepShared(ctx, s.store, s.keepDocuments)
-	return errors.Join(err, s.tidier.NameAll(ctx, s.store))
+func (s *Configuration) sweepDocuments(ctx context.Context) error {
+	_, err := document.SweepShared(ctx, s.records.store, s.keepDocuments)
+	return errors.Join(err, s.records.tidier.NameAll(ctx, s.records.store))
 }
 
 // TidyDocuments deletes documents that were replaced, or whose change came to nothing.
-func (s *Service) TidyDocuments(ctx context.Context) error {
-	return s.tidier.Tidy(ctx, s.store, s.documentsOf)
+func (s *Configuration) TidyDocuments(ctx context.Context) error {
+	return s.records.tidier.Tidy(ctx, s.records.store, s.documentsOf)
 }
 
 // ownerOf is whose documents those of an environment are.
@@ -29,15 +29,15 @@ func ownerOf(organization, environment string) document.Owner {
 }
 
 // documentsOf names the documents of one owner that a record refers to.
-func (s *Service) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
+func (s *Configuration) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
 	if owner == (document.Owner{}) {
 		return s.keepDocuments(ctx, keep)
 	}
-	routes, err := optional[routesHead](ctx, s, keyRoutes(owner.Name))
+	routes, err := optional[routesHead](ctx, s.records, keyRoutes(owner.Name))
 	if err != nil {
 		return err
 	}
-	bundle, err := optional[streamRecord](ctx, s, keyBundle(owner.Name))
+	bundle, err := optional[streamRecord](ctx, s.records, keyBundle(owner.Name))
 	if err != nil {
 		return err
 	}
@@ -50,20 +50,20 @@ func (s *Service) documentsOf(ctx context.Context, owner document.Owner, keep fu
 }
 
 // keepDocuments names the documents that some record refers to.
-func (s *Service) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
+func (s *Configuration) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
 	note := func(b blob) {
 		if b.Ref != nil {
 			keep(*b.Ref)
 		}
 	}
-	err := each(ctx, s, prefixRoutes, func(f found[routesHead]) error {
+	err := each(ctx, s.records, prefixRoutes, func(f found[routesHead]) error {
 		note(f.Value.Document)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return each(ctx, s, prefixStream, func(f found[streamRecord]) error {
+	return each(ctx, s.records, prefixStream, func(f found[streamRecord]) error {
 		note(f.Value.Signed)
 		return nil
 	})

@@ -10,24 +10,24 @@ import (
 // DrainWarpgate has edges send a Warpgate nothing new. What is under way ends by
 // itself, and a Warpgate that goes and comes back is still draining: the bundle of
 // its environment says so, to every edge and in every edge's file.
-func (s *Service) DrainWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
+func (s *Configuration) DrainWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
 	return s.setDraining(ctx, c, api.OpDrainWarpgate, p, true)
 }
 
 // UndrainWarpgate lets a Warpgate take requests again.
-func (s *Service) UndrainWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
+func (s *Configuration) UndrainWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
 	return s.setDraining(ctx, c, api.OpUndrainWarpgate, p, false)
 }
 
-func (s *Service) setDraining(ctx context.Context, c Caller, op api.Operation, p Place, on bool) (mezu.Warpgate, error) {
+func (s *Configuration) setDraining(ctx context.Context, c Caller, op api.Operation, p Place, on bool) (mezu.Warpgate, error) {
 	var out warpgate
-	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, op, p)
+	_, err := s.records.publish(ctx, by(c, op.ID), func(ch *change) error {
+		sc, err := s.access.inEnvironment(ctx, c, op, p)
 		if err != nil {
 			return err
 		}
 		env := sc.environment.Value
-		f, err := child[warpgate](ctx, s, warpgatesOf(env.ID), p.Item, "Warpgate", "")
+		f, err := child[warpgate](ctx, s.records, warpgatesOf(env.ID), p.Item, "Warpgate", "")
 		if err != nil {
 			return err
 		}
@@ -35,9 +35,9 @@ func (s *Service) setDraining(ctx context.Context, c Caller, op api.Operation, p
 			return nil
 		}
 		out.Draining = on
-		out.Meta = s.touch(out.Meta, f.Revision)
+		out.Meta = s.records.touch(out.Meta, f.Revision)
 		ch.update(f.Key, f.Revision, out)
-		draining, err := s.noteDraining(ctx, ch, env.ID, out.ID, on)
+		draining, err := s.fleet.noteDraining(ctx, ch, env.ID, out.ID, on)
 		if err != nil {
 			return err
 		}
@@ -51,9 +51,9 @@ func (s *Service) setDraining(ctx context.Context, c Caller, op api.Operation, p
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
-	live, err := s.liveEdges(ctx)
+	live, err := s.fleet.liveEdges(ctx)
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
-	return s.shownWarpgate(ctx, out.Warpgate, live)
+	return s.fleet.shownWarpgate(ctx, out.Warpgate, live)
 }

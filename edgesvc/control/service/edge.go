@@ -19,12 +19,12 @@ type edge struct {
 	Certificates []certificate `json:"certificates"`
 }
 
-func (s *Service) edgeByID(ctx context.Context, id string) (found[edge], error) {
-	return byID[edge](ctx, s, id)
+func (s *Fleet) edgeByID(ctx context.Context, id string) (found[edge], error) {
+	return byID[edge](ctx, s.records, id)
 }
 
 // ownEdge is the edge that calls, if it was not removed meanwhile.
-func (s *Service) ownEdge(ctx context.Context, c Caller) (found[edge], error) {
+func (s *Fleet) ownEdge(ctx context.Context, c Caller) (found[edge], error) {
 	rec, err := s.edgeByID(ctx, c.ID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
 		err = unauthenticated("the certificate was revoked", "enrol again with a join token")
@@ -33,20 +33,20 @@ func (s *Service) ownEdge(ctx context.Context, c Caller) (found[edge], error) {
 }
 
 // ListEdges lists all edges.
-func (s *Service) ListEdges(ctx context.Context, c Caller, page Paging) (api.List[mezu.Edge], error) {
+func (s *Fleet) ListEdges(ctx context.Context, c Caller, page Paging) (api.List[mezu.Edge], error) {
 	if _, err := admit(api.OpListEdges, c); err != nil {
 		return api.List[mezu.Edge]{}, err
 	}
-	return list(ctx, s, prefixEdge, page, func(f found[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
+	return list(ctx, s.records, prefixEdge, page, func(f found[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
 }
 
 // LocalJoinToken lets an edge enrol that runs in the process of this control
 // plane; no operation reaches it.
-func (s *Service) LocalJoinToken(ctx context.Context) (string, error) {
+func (s *Fleet) LocalJoinToken(ctx context.Context) (string, error) {
 	var secret string
-	_, err := s.commit(ctx, byProcess(startJoinToken), func(ch *change) error {
+	_, err := s.records.commit(ctx, byProcess(startJoinToken), func(ch *change) error {
 		var token tokenRecord
-		secret, token = s.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
+		secret, token = s.access.issue(ch, tokenRecord{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
 		ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
 		return nil
 	})
@@ -54,18 +54,18 @@ func (s *Service) LocalJoinToken(ctx context.Context) (string, error) {
 }
 
 // CreateJoinToken lets one edge enrol.
-func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.JoinTokenResponse, error) {
+func (s *Fleet) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.JoinTokenResponse, error) {
 	var out api.JoinTokenResponse
 	if _, err := admit(api.OpCreateJoinToken, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateJoinToken.ID), func(ch *change) error {
-		op, err := s.standOperator(ctx, ch, c, api.OpCreateJoinToken)
+	_, err := s.records.commit(ctx, by(c, api.OpCreateJoinToken.ID), func(ch *change) error {
+		op, err := s.access.standOperator(ctx, ch, c, api.OpCreateJoinToken)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpCreateJoinToken.ID), o, true, func() (api.JoinTokenResponse, error) {
-			secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateJoinToken.ID), o, true, func() (api.JoinTokenResponse, error) {
+			secret, token := s.access.issue(ch, tokenRecord{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
 			ch.audit(about(kindJoinToken, token.ID, ""), nil, token.audited())
 			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 		})
@@ -76,7 +76,7 @@ func (s *Service) CreateJoinToken(ctx context.Context, c Caller, o Once) (api.Jo
 
 // EnrolEdge spends a join token on a new edge. An edge that lost its certificate
 // but not its key enrols again under its name.
-func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) (api.EnrolResponse, error) {
+func (s *Fleet) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) (api.EnrolResponse, error) {
 	out := api.EnrolResponse{Domain: s.domain}
 	if _, err := admit(api.OpEnrolEdge, c); err != nil {
 		return out, err
@@ -86,26 +86,26 @@ func (s *Service) EnrolEdge(ctx context.Context, c Caller, in api.EnrolRequest) 
 		return out, err
 	}
 	hash := keyHash(in.CSR)
-	_, err := s.publish(ctx, by(c, api.OpEnrolEdge.ID), func(ch *change) error {
-		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
+	_, err := s.records.publish(ctx, by(c, api.OpEnrolEdge.ID), func(ch *change) error {
+		if _, err := get[tokenRecord](ctx, s.records, c.token.Key); errors.Is(err, store.ErrNotFound) {
 			return unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
 		}
 		ch.remove(c.token.Key, c.token.Revision)
 		if err := s.vouchedEdge(ctx, ch, c); err != nil {
 			return err
 		}
-		rec, err := optional[edge](ctx, s, keyEdge(in.Name))
+		rec, err := optional[edge](ctx, s.records, keyEdge(in.Name))
 		if err != nil {
 			return err
 		}
 		switch {
 		case rec.Revision == 0:
-			self.Meta = s.meta(mezu.PrefixEdge)
+			self.Meta = s.records.meta(mezu.PrefixEdge)
 			ch.create(keyID(self.ID), rec.Key)
 		case rec.Value.KeySHA256 != hash:
 			return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is an edge named " + in.Name + " with another key already", Hint: "give this edge another --name, or remove that one first"}
 		default:
-			self.Meta = s.touch(rec.Value.Meta, rec.Revision)
+			self.Meta = s.records.touch(rec.Value.Meta, rec.Revision)
 		}
 		var was any
 		if rec.Revision != 0 {
@@ -126,12 +126,12 @@ func appointment(o mezu.Operator) string { return o.CreatedAt.Format(time.RFC333
 
 // vouchedEdge makes an enrolment depend on whoever made the join token: who is no
 // operator any more, or was none at any time since, lets no edge in. The process's own token is nobody's.
-func (s *Service) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
+func (s *Fleet) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
 	by := c.token.Value.CreatedBy
 	if by == "" {
 		return nil
 	}
-	op, err := optional[mezu.Operator](ctx, s, keyOperator(by))
+	op, err := optional[mezu.Operator](ctx, s.records, keyOperator(by))
 	then := c.token.Value.Standing
 	if err == nil && (op.Revision == 0 || then != "" && then != appointment(op.Value)) {
 		err = unauthenticated("whoever made this join token is no operator any more", "make another with `mezusphere join-token create`")
@@ -142,14 +142,14 @@ func (s *Service) vouchedEdge(ctx context.Context, ch *change, c Caller) error {
 
 // certifyEdge issues a certificate and writes the record that knows it. was is the
 // edge before, by the serial number of the certificate that is renewed.
-func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr, by string) (api.Credentials, error) {
+func (s *Fleet) certifyEdge(ch *change, rec *found[edge], was any, csr, by string) (api.Credentials, error) {
 	e := &rec.Value
-	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
+	issued, err := s.records.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
 	if err != nil {
 		return api.Credentials{}, err
 	}
 	var over []certificate
-	e.Certificates, over = renewed(e.Certificates, s.issued(e.Certificates, issued, by), s.now())
+	e.Certificates, over = renewed(e.Certificates, s.issued(e.Certificates, issued, by), s.records.now())
 	s.revoke(ch, "", over)
 	e.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *e)
@@ -158,7 +158,7 @@ func (s *Service) certifyEdge(ch *change, rec *found[edge], was any, csr, by str
 }
 
 // RenewEdge gives the holder of a live certificate another one.
-func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) (api.EnrolResponse, error) {
+func (s *Fleet) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) (api.EnrolResponse, error) {
 	out := api.EnrolResponse{Domain: s.domain, Edge: c.ID}
 	if _, err := admit(api.OpRenewEdge, c); err != nil {
 		return out, err
@@ -166,13 +166,13 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 	if err := validateVersion(in.Version); err != nil {
 		return out, err
 	}
-	_, err := s.publish(ctx, by(c, api.OpRenewEdge.ID), func(ch *change) error {
+	_, err := s.records.publish(ctx, by(c, api.OpRenewEdge.ID), func(ch *change) error {
 		rec, err := s.ownEdge(ctx, c)
 		if err != nil {
 			return err
 		}
 		was := rec.Value.Edge
-		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
+		rec.Value.Meta = s.records.touch(rec.Value.Meta, rec.Revision)
 		rec.Value.KeySHA256 = keyHash(in.CSR)
 		if in.Version != "" {
 			rec.Value.Version = in.Version
@@ -184,13 +184,13 @@ func (s *Service) RenewEdge(ctx context.Context, c Caller, in api.RenewRequest) 
 }
 
 // DeleteEdge takes an edge off the list and revokes its certificates.
-func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Fleet) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	if _, err := admit(api.OpDeleteEdge, c); err != nil {
 		return err
 	}
 	var owed task
-	_, err := s.publish(ctx, by(c, api.OpDeleteEdge.ID), func(ch *change) error {
-		f, err := child[edge](ctx, s, prefixEdge, p.Item, "edge", "")
+	_, err := s.records.publish(ctx, by(c, api.OpDeleteEdge.ID), func(ch *change) error {
+		f, err := child[edge](ctx, s.records, prefixEdge, p.Item, "edge", "")
 		if err != nil {
 			return err
 		}
@@ -203,11 +203,11 @@ func (s *Service) DeleteEdge(ctx context.Context, c Caller, p Place, ifMatch uin
 	if err != nil {
 		return err
 	}
-	return s.settle(ctx, owed)
+	return s.records.settle(ctx, owed)
 }
 
 // removeEdge plans the removal of an edge, and gives what is owed after it.
-func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (owed task, err error) {
+func (s *Fleet) removeEdge(ctx context.Context, ch *change, f found[edge]) (owed task, err error) {
 	owed = task{Kind: taskEdge, ID: f.Value.ID}
 	ch.remove(f.Key, f.Revision)
 	ch.drop(keyID(f.Value.ID))
@@ -219,8 +219,8 @@ func (s *Service) removeEdge(ctx context.Context, ch *change, f found[edge]) (ow
 }
 
 // noteDraining puts a Warpgate on the list of its environment, or takes it off.
-func (s *Service) noteDraining(ctx context.Context, ch *change, environment, id string, on bool) ([]string, error) {
-	list, err := optional[[]string](ctx, s, keyDraining(environment))
+func (s *Fleet) noteDraining(ctx context.Context, ch *change, environment, id string, on bool) ([]string, error) {
+	list, err := optional[[]string](ctx, s.records, keyDraining(environment))
 	if err != nil {
 		return nil, err
 	}

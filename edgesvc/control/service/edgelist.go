@@ -9,7 +9,7 @@ import (
 
 // stateEdges adds the list of edges to a change: those stored, less without, more
 // with, both by name.
-func (s *Service) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, without string) error {
+func (s *Fleet) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, without string) error {
 	statement, err := s.edgesStatement(ctx, ch, with, without)
 	if err == nil {
 		ch.state(statement)
@@ -17,14 +17,14 @@ func (s *Service) stateEdges(ctx context.Context, ch *change, with *mezu.Edge, w
 	return err
 }
 
-func (s *Service) edgesStatement(ctx context.Context, ch *change, with *mezu.Edge, without string) (statement, error) {
+func (s *Fleet) edgesStatement(ctx context.Context, ch *change, with *mezu.Edge, without string) (statement, error) {
 	l := mezu.EdgeList{Edges: []mezu.EdgeInfo{}}
 	gone, swept, err := planned[mezu.Position](ch, keyGone)
 	if err != nil {
 		return statement{}, err
 	}
 	if l.Gone = gone; !swept {
-		was, err := optional[mezu.Position](ctx, s, keyGone)
+		was, err := optional[mezu.Position](ctx, s.records, keyGone)
 		if err != nil {
 			return statement{}, err
 		}
@@ -34,7 +34,7 @@ func (s *Service) edgesStatement(ctx context.Context, ch *change, with *mezu.Edg
 	add := func(e mezu.Edge) {
 		l.Edges = append(l.Edges, mezu.EdgeInfo{ID: e.ID, Name: e.Name, TunnelAddress: e.TunnelAddress})
 	}
-	err = each(ctx, s, prefixEdge, func(f found[edge]) error {
+	err = each(ctx, s.records, prefixEdge, func(f found[edge]) error {
 		if f.Value.Name != without && (with == nil || f.Value.Name != with.Name) {
 			add(f.Value.Edge)
 		}

@@ -11,7 +11,7 @@ import (
 
 // PublicCertificate issues a server certificate for endpoints of environments that
 // exist, and for nothing else.
-func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
+func (s *Configuration) PublicCertificate(ctx context.Context, c Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
 	var out api.PublicCertificateResponse
 	if _, err := admit(api.OpPublicCertificate, c); err != nil {
 		return out, err
@@ -20,12 +20,12 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 		return out, mezu.Invalid("hosts", "1 to %d names", api.MaxPublicHosts)
 	}
 	for _, host := range in.Hosts {
-		label, ok := strings.CutSuffix(host, "."+s.domain)
-		unknown := &mezu.Error{Code: mezu.CodeForbidden, Field: "hosts", Detail: "only endpoints of environments under " + s.domain + " get a certificate"}
+		label, ok := strings.CutSuffix(host, "."+s.fleet.domain)
+		unknown := &mezu.Error{Code: mezu.CodeForbidden, Field: "hosts", Detail: "only endpoints of environments under " + s.fleet.domain + " get a certificate"}
 		if !ok || !mezu.EndpointFits(label) {
 			return out, unknown
 		}
-		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		holder, err := optional[endpoint](ctx, s.records, keyEndpoint(label))
 		if err != nil {
 			return out, err
 		}
@@ -33,12 +33,12 @@ func (s *Service) PublicCertificate(ctx context.Context, c Caller, in api.Public
 			return out, unknown
 		}
 	}
-	issued, err := s.authority.IssueServer(in.CSR, in.Hosts, nil)
+	issued, err := s.records.authority.IssueServer(in.CSR, in.Hosts, nil)
 	if err != nil {
 		return out, err
 	}
 	// Nothing is kept of it but that it was issued, to whom and for what.
-	_, err = s.commit(ctx, by(c, api.OpPublicCertificate.ID), func(ch *change) error {
+	_, err = s.records.commit(ctx, by(c, api.OpPublicCertificate.ID), func(ch *change) error {
 		ch.audit(about(kindCertificate, issued.Serial, in.Hosts[0]), nil, auditedCertificate{in.Hosts, issued.NotAfter})
 		return nil
 	})
@@ -73,17 +73,17 @@ type endpoint struct {
 }
 
 // allocate takes the first free label for the environment.
-func (s *Service) allocate(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env *mezu.Environment) error {
+func (s *Configuration) allocate(ctx context.Context, ch *change, org mezu.Organization, prj mezu.Project, env *mezu.Environment) error {
 	for attempt := range endpointAttempts {
 		label := mezu.EndpointLabel(org.Name, prj.Name, env.Name, attempt)
 		if !mezu.EndpointFits(label) {
 			continue
 		}
-		holder, err := optional[endpoint](ctx, s, keyEndpoint(label))
+		holder, err := optional[endpoint](ctx, s.records, keyEndpoint(label))
 		if err != nil {
 			return err
 		}
-		released := holder.Value.Environment == "" && (holder.Value.Organization == org.ID || !s.now().Before(holder.Value.HeldUntil))
+		released := holder.Value.Environment == "" && (holder.Value.Organization == org.ID || !s.records.now().Before(holder.Value.HeldUntil))
 		if holder.Revision != 0 && !released {
 			continue
 		}
@@ -95,7 +95,7 @@ func (s *Service) allocate(ctx context.Context, ch *change, org mezu.Organizatio
 }
 
 // configurationJobs remove what has ended of projects and environments.
-func (s *Service) configurationJobs() []job {
+func (s *Configuration) configurationJobs() []job {
 	return []job{
 		{"sweeping rotated keys", SweepInterval, s.sweepKeys},
 		{"sweeping removed environments", SweepInterval, s.sweepLastWords},
@@ -104,6 +104,6 @@ func (s *Service) configurationJobs() []job {
 	}
 }
 
-func (s *Service) sweepEndpoints(ctx context.Context) error {
-	return sweep(ctx, s, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.now().After(e.HeldUntil) })
+func (s *Configuration) sweepEndpoints(ctx context.Context) error {
+	return sweep(ctx, s.records, prefixEndpoint, func(e endpoint) bool { return e.Environment == "" && s.records.now().After(e.HeldUntil) })
 }

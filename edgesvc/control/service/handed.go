@@ -40,7 +40,7 @@ type handed struct {
 }
 
 // TakeRevocations takes in what an edge holds and this control plane does not know.
-func (s *Service) TakeRevocations(ctx context.Context, c Caller, in api.EdgeRevocations) (api.RevocationsTaken, error) {
+func (s *Fleet) TakeRevocations(ctx context.Context, c Caller, in api.EdgeRevocations) (api.RevocationsTaken, error) {
 	var out api.RevocationsTaken
 	if _, err := admit(api.OpEdgeRevocations, c); err != nil {
 		return out, err
@@ -71,7 +71,7 @@ func (s *Service) TakeRevocations(ctx context.Context, c Caller, in api.EdgeRevo
 		}
 	}
 	if out.Refused > 0 {
-		s.log.Warn("an edge holds revocations that no key of the present keyset signed; they stay unknown here", "edge", c.ID, "refused", out.Refused)
+		s.records.log.Warn("an edge holds revocations that no key of the present keyset signed; they stay unknown here", "edge", c.ID, "refused", out.Refused)
 	}
 	out.Taken = len(news)
 	return out, s.takeOver(ctx, c, news)
@@ -92,7 +92,7 @@ const (
 
 // judgeHanded judges one statement. What is known is found before the signature is
 // verified, which takes most of the time: it changes nothing.
-func (s *Service) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, handedVerdict, error) {
+func (s *Fleet) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, handedVerdict, error) {
 	var r mezu.Revocation
 	if len(doc.Payload) > maxHanded || json.Unmarshal(doc.Payload, &r) != nil || !fitsKey(string(r.Kind)) || !fitsKey(r.Subject) || r.Scope != "" && !fitsKey(r.Scope) {
 		return handed{}, handedAltered, nil
@@ -100,7 +100,7 @@ func (s *Service) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, han
 	if !s.signsRevocations(doc.KeyID) {
 		return handed{}, handedForeign, nil
 	}
-	if s.now().After(r.Until) {
+	if s.records.now().After(r.Until) {
 		return handed{}, handedKnown, nil
 	}
 	h, err := s.placeHanded(ctx, r)
@@ -110,7 +110,7 @@ func (s *Service) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, han
 	if news, _, err := s.unknownHere(ctx, &h); err != nil || !news {
 		return h, handedKnown, err
 	}
-	if _, err := s.anchor.OpenRevocation(doc); err != nil {
+	if _, err := s.records.anchor.OpenRevocation(doc); err != nil {
 		return h, handedAltered, nil
 	}
 	return h, handedNew, nil
@@ -125,15 +125,15 @@ func fitsKey(part string) bool {
 }
 
 // signsRevocations reports whether a key of the present keyset is for revocations.
-func (s *Service) signsRevocations(id string) bool {
-	_, keyset := s.anchor.Keyset()
+func (s *Fleet) signsRevocations(id string) bool {
+	_, keyset := s.records.anchor.Keyset()
 	return slices.ContainsFunc(keyset.Keys, func(k mezu.PublicKey) bool {
-		return k.ID == id && k.Purpose == mezu.PurposeRevocation && !s.now().After(k.NotAfter)
+		return k.ID == id && k.Purpose == mezu.PurposeRevocation && !s.records.now().After(k.NotAfter)
 	})
 }
 
 // placeHanded finds where a revocation belongs.
-func (s *Service) placeHanded(ctx context.Context, r mezu.Revocation) (handed, error) {
+func (s *Fleet) placeHanded(ctx context.Context, r mezu.Revocation) (handed, error) {
 	h := handed{revocation: r}
 	var err error
 	switch r.Kind {
@@ -153,10 +153,10 @@ func (s *Service) placeHanded(ctx context.Context, r mezu.Revocation) (handed, e
 
 // ownerOfDirectory is the id of the organization of a directory, or ofNobody: a directory
 // that was made after the backup is not there.
-func (s *Service) ownerOfDirectory(ctx context.Context, directory string) (string, error) {
+func (s *Fleet) ownerOfDirectory(ctx context.Context, directory string) (string, error) {
 	owner := directory
 	for mezu.ValidateID("", mezu.PrefixOrganization, owner) != nil {
-		at, err := optional[string](ctx, s, keyID(owner))
+		at, err := optional[string](ctx, s.records, keyID(owner))
 		if err != nil {
 			return "", err
 		}
@@ -171,9 +171,9 @@ func (s *Service) ownerOfDirectory(ctx context.Context, directory string) (strin
 
 // unknownHere reports whether a revocation says something that is not known here, and has
 // it say what is known of its subject too. another tells that nothing was.
-func (s *Service) unknownHere(ctx context.Context, h *handed) (news, another bool, err error) {
+func (s *Fleet) unknownHere(ctx context.Context, h *handed) (news, another bool, err error) {
 	r := &h.revocation
-	was, err := optional[streamHead](ctx, s, h.key)
+	was, err := optional[streamHead](ctx, s.records, h.key)
 	if err != nil {
 		return false, false, err
 	}
@@ -182,7 +182,7 @@ func (s *Service) unknownHere(ctx context.Context, h *handed) (news, another boo
 		return false, false, nil
 	}
 	if r.Kind == mezu.RevokeUser {
-		wide, err := optional[streamHead](ctx, s, keyRevocation(mezu.RevokeDirectory, h.organization, cmp.Or(r.Scope, ofNobody)))
+		wide, err := optional[streamHead](ctx, s.records, keyRevocation(mezu.RevokeDirectory, h.organization, cmp.Or(r.Scope, ofNobody)))
 		if err != nil || wide.Revision != 0 && !r.NotBefore.After(wide.Value.NotBefore) {
 			return false, false, err
 		}
@@ -193,7 +193,7 @@ func (s *Service) unknownHere(ctx context.Context, h *handed) (news, another boo
 
 // takeOver ends whom the certificates belong to, each in a change of its own, and then
 // states the rest.
-func (s *Service) takeOver(ctx context.Context, c Caller, news map[string]handed) error {
+func (s *Fleet) takeOver(ctx context.Context, c Caller, news map[string]handed) error {
 	serials := map[string]map[string]bool{} // by environment, empty of edges
 	var all []handed
 	for _, h := range news {
@@ -225,12 +225,12 @@ func (s *Service) takeOver(ctx context.Context, c Caller, news map[string]handed
 }
 
 // endWarpgates ends the Warpgates of an environment that have one of these certificates.
-func (s *Service) endWarpgates(ctx context.Context, c Caller, environment string, serials map[string]bool) error {
-	return each(ctx, s, warpgatesOf(environment), func(f found[warpgate]) error {
+func (s *Fleet) endWarpgates(ctx context.Context, c Caller, environment string, serials map[string]bool) error {
+	return each(ctx, s.records, warpgatesOf(environment), func(f found[warpgate]) error {
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
 			return nil
 		}
-		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
+		_, err := s.records.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
 			return s.endWarpgate(ctx, ch, f.Key, serials)
 		})
 		return err
@@ -241,8 +241,8 @@ func (s *Service) endWarpgates(ctx context.Context, c Caller, environment string
 // is shown as revoked, and can't go on with what it was. One that was renewed so often
 // since the backup that none of those known then is left looks the same, and is refused
 // as well.
-func (s *Service) endWarpgate(ctx context.Context, ch *change, key string, serials map[string]bool) error {
-	f, err := get[warpgate](ctx, s, key)
+func (s *Fleet) endWarpgate(ctx context.Context, ch *change, key string, serials map[string]bool) error {
+	f, err := get[warpgate](ctx, s.records, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -254,7 +254,7 @@ func (s *Service) endWarpgate(ctx context.Context, ch *change, key string, seria
 	if len(gone) == 0 {
 		return nil
 	}
-	w.Meta = s.touch(w.Meta, f.Revision)
+	w.Meta = s.records.touch(w.Meta, f.Revision)
 	w.Certificates = kept
 	if len(kept) > 0 {
 		w.Serial = kept[len(kept)-1].Serial
@@ -279,14 +279,14 @@ func (s *Service) endWarpgate(ctx context.Context, ch *change, key string, seria
 }
 
 // endEdges ends the edges that have one of these certificates.
-func (s *Service) endEdges(ctx context.Context, c Caller, serials map[string]bool) error {
+func (s *Fleet) endEdges(ctx context.Context, c Caller, serials map[string]bool) error {
 	var owed []task
-	err := each(ctx, s, prefixEdge, func(f found[edge]) error {
+	err := each(ctx, s.records, prefixEdge, func(f found[edge]) error {
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
 			return nil
 		}
 		var after *task
-		_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) (err error) {
+		_, err := s.records.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) (err error) {
 			after, err = s.endEdge(ctx, ch, f.Key, serials)
 			return err
 		})
@@ -295,12 +295,12 @@ func (s *Service) endEdges(ctx context.Context, c Caller, serials map[string]boo
 		}
 		return err
 	})
-	return errors.Join(err, s.settleAll(ctx, owed))
+	return errors.Join(err, s.records.settleAll(ctx, owed))
 }
 
 // endEdge revokes certificates of an edge, and removes one that has no other.
-func (s *Service) endEdge(ctx context.Context, ch *change, key string, serials map[string]bool) (*task, error) {
-	f, err := get[edge](ctx, s, key)
+func (s *Fleet) endEdge(ctx context.Context, ch *change, key string, serials map[string]bool) (*task, error) {
+	f, err := get[edge](ctx, s.records, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -316,7 +316,7 @@ func (s *Service) endEdge(ctx context.Context, ch *change, key string, serials m
 		return &owed, err
 	}
 	e := f.Value
-	e.Meta = s.touch(e.Meta, f.Revision)
+	e.Meta = s.records.touch(e.Meta, f.Revision)
 	e.Certificates, e.Serial = kept, kept[len(kept)-1].Serial
 	ch.update(f.Key, f.Revision, e)
 	ch.audit(about(kindEdge, e.ID, e.Name), f.Value.Edge, e.Edge)
@@ -331,8 +331,8 @@ type auditedRevocations struct {
 
 // stateHanded states what is not known yet. It is never refused for a quota: each was
 // within it when it was made.
-func (s *Service) stateHanded(ctx context.Context, c Caller, batch []handed) error {
-	_, err := s.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
+func (s *Fleet) stateHanded(ctx context.Context, c Caller, batch []handed) error {
+	_, err := s.records.publish(ctx, by(c, api.OpEdgeRevocations.ID), func(ch *change) error {
 		n, users := 0, map[string]int{}
 		for _, h := range batch {
 			news, another, err := s.unknownHere(ctx, &h)
@@ -347,10 +347,10 @@ func (s *Service) stateHanded(ctx context.Context, c Caller, batch []handed) err
 				users[keyEnded(h.organization)]++
 				users[keyEnded(cmp.Or(h.revocation.Scope, ofNobody))]++
 			}
-			s.stateRevocation(ch, h.key, h.revocation)
+			s.records.stateRevocation(ch, h.key, h.revocation)
 		}
 		for key, n := range users {
-			was, err := optional[int](ctx, s, key)
+			was, err := optional[int](ctx, s.records, key)
 			if err != nil {
 				return err
 			}

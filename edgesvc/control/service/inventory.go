@@ -39,13 +39,13 @@ func (e entry) record() streamHead {
 // count counts a record in, or out with n = -1. Records come in the order of their keys:
 // what the version before wrote before all other revocations, and those of directories
 // before those of their users.
-func (i *inventory) count(ctx context.Context, s *Service, key string, rec streamHead, n int) error {
+func (i *inventory) count(ctx context.Context, s *Fleet, key string, rec streamHead, n int) error {
 	switch rec.Kind {
 	case api.StreamKeyset:
 		if n < 0 {
 			return nil // the newer one is counted over it
 		}
-		signed, err := s.statement(ctx, key)
+		signed, err := s.records.statement(ctx, key)
 		i.state.Keyset = sha256.Sum256(signed.Payload)
 		return err
 	case api.StreamEdges:
@@ -63,7 +63,7 @@ func (i *inventory) count(ctx context.Context, s *Service, key string, rec strea
 	return nil
 }
 
-func (i *inventory) countRevocation(ctx context.Context, s *Service, key string, rec streamHead, n int) error {
+func (i *inventory) countRevocation(ctx context.Context, s *Fleet, key string, rec streamHead, n int) error {
 	legacy := !strings.Contains(key[len(prefixRevocation):], "/")
 	if legacy && n < 0 {
 		return nil // it is past its end soon; the edge's own clock decides

@@ -34,19 +34,19 @@ type invitation struct {
 }
 
 // ListInvitations lists an organization's that were neither redeemed nor withdrawn.
-func (s *Service) ListInvitations(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Invitation], error) {
-	sc, err := s.inOrganization(ctx, c, api.OpListInvitations, p)
+func (s *Team) ListInvitations(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Invitation], error) {
+	sc, err := s.access.inOrganization(ctx, c, api.OpListInvitations, p)
 	if err != nil {
 		return api.List[mezu.Invitation]{}, err
 	}
-	return list(ctx, s, invitationsOf(sc.organization.Value.ID), page, func(f found[invitation]) (mezu.Invitation, error) {
+	return list(ctx, s.records, invitationsOf(sc.organization.Value.ID), page, func(f found[invitation]) (mezu.Invitation, error) {
 		return f.Value.Invitation, nil
 	})
 }
 
 // GetInvitation reads one.
-func (s *Service) GetInvitation(ctx context.Context, c Caller, p Place) (mezu.Invitation, error) {
-	sc, err := s.inOrganization(ctx, c, api.OpGetInvitation, p)
+func (s *Team) GetInvitation(ctx context.Context, c Caller, p Place) (mezu.Invitation, error) {
+	sc, err := s.access.inOrganization(ctx, c, api.OpGetInvitation, p)
 	if err != nil {
 		return mezu.Invitation{}, err
 	}
@@ -54,20 +54,20 @@ func (s *Service) GetInvitation(ctx context.Context, c Caller, p Place) (mezu.In
 	return f.Value.Invitation, err
 }
 
-func (s *Service) findInvitation(ctx context.Context, sc scope, id string) (found[invitation], error) {
-	return child[invitation](ctx, s, invitationsOf(sc.organization.Value.ID), id, "invitation", "")
+func (s *Team) findInvitation(ctx context.Context, sc scope, id string) (found[invitation], error) {
+	return child[invitation](ctx, s.records, invitationsOf(sc.organization.Value.ID), id, "invitation", "")
 }
 
 // CreateInvitation asks a person into the organization: the mail is owed in the
 // same transaction, and the link is returned to the caller once.
-func (s *Service) CreateInvitation(ctx context.Context, c Caller, p Place, in mezu.Invitation, o Once) (api.InvitationCreated, error) {
+func (s *Team) CreateInvitation(ctx context.Context, c Caller, p Place, in mezu.Invitation, o Once) (api.InvitationCreated, error) {
 	var out api.InvitationCreated
-	_, err := s.commit(ctx, by(c, api.OpCreateInvitation.ID), func(ch *change) error {
-		sc, err := s.inOrganization(ctx, c, api.OpCreateInvitation, p)
+	_, err := s.records.commit(ctx, by(c, api.OpCreateInvitation.ID), func(ch *change) error {
+		sc, err := s.access.inOrganization(ctx, c, api.OpCreateInvitation, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpCreateInvitation.ID), o, true, func() (api.InvitationCreated, error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateInvitation.ID), o, true, func() (api.InvitationCreated, error) {
 			return s.addInvitation(ctx, ch, sc, c, in)
 		})
 		return err
@@ -75,7 +75,7 @@ func (s *Service) CreateInvitation(ctx context.Context, c Caller, p Place, in me
 	return out, err
 }
 
-func (s *Service) addInvitation(ctx context.Context, ch *change, sc scope, c Caller, in mezu.Invitation) (api.InvitationCreated, error) {
+func (s *Team) addInvitation(ctx context.Context, ch *change, sc scope, c Caller, in mezu.Invitation) (api.InvitationCreated, error) {
 	var out api.InvitationCreated
 	if err := in.Validate(); err != nil {
 		return out, err
@@ -92,11 +92,11 @@ func (s *Service) addInvitation(ctx context.Context, ch *change, sc scope, c Cal
 	if err != nil {
 		return out, err
 	}
-	in.Meta, in.Organization, in.InvitedBy = s.meta(mezu.PrefixInvitation), org.Name, c.ID
+	in.Meta, in.Organization, in.InvitedBy = s.records.meta(mezu.PrefixInvitation), org.Name, c.ID
 	in.Revision, in.ExpiresAt = prior.Revision+1, in.CreatedAt.Add(mezu.InvitationLife)
 	code := mezu.NewToken(mezu.TokenInvitation)
 	rec := invitation{Invitation: in, In: org.ID, CodeHash: mezu.HashSecret(code), Membership: sc.member.Value.ID, Lost: sc.member.Value.Lost.inviting(in.Role)}
-	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.site + "/invitations#code=" + code}
+	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.cfg.Site + "/invitations#code=" + code}
 	from, err := s.address(ctx, c.ID)
 	if err != nil {
 		return out, err
@@ -115,12 +115,12 @@ func (s *Service) addInvitation(ctx context.Context, ch *change, sc scope, c Cal
 }
 
 // isNoMember refuses an address whose holder is in the organization already.
-func (s *Service) isNoMember(ctx context.Context, org, email string) error {
+func (s *Team) isNoMember(ctx context.Context, org, email string) error {
 	id, err := s.personByAddress(ctx, email)
 	if err != nil || id == "" {
 		return err
 	}
-	m, err := optional[mezu.Member](ctx, s, keyMember(org, id))
+	m, err := optional[mezu.Member](ctx, s.records, keyMember(org, id))
 	if err == nil && m.Revision != 0 {
 		err = &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "the person with this address is a member already", Hint: "change the member's role instead"}
 	}
@@ -129,12 +129,12 @@ func (s *Service) isNoMember(ctx context.Context, org, email string) error {
 
 // priorInvitation is the place of an address's invitation. One that has ended is
 // replaced; one that stands is in the way.
-func (s *Service) priorInvitation(ctx context.Context, ch *change, org, email string) (found[invitation], error) {
-	prior, err := optional[invitation](ctx, s, invitationsOf(org)+s.addressHash(email))
+func (s *Team) priorInvitation(ctx context.Context, ch *change, org, email string) (found[invitation], error) {
+	prior, err := optional[invitation](ctx, s.records, invitationsOf(org)+s.addressHash(email))
 	if err != nil || prior.Revision == 0 {
 		return prior, err
 	}
-	if prior.Value.standing(s.now()) {
+	if prior.Value.standing(s.records.now()) {
 		return prior, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "this address was invited already", Hint: "withdraw that invitation first: " + prior.Value.ID}
 	}
 	unlink(ch, prior.Value)
@@ -149,12 +149,12 @@ func (i *invitation) standing(now time.Time) bool {
 // countInvitation counts a new invitation, or refuses one too many. What is there is
 // counted anew, because a restore leaves invitations out; the count is read before them
 // and written after, so that of two made at once one sees the other.
-func (s *Service) countInvitation(ctx context.Context, ch *change, org string) error {
-	n, err := s.counters(ctx, ch, org)
+func (s *Team) countInvitation(ctx context.Context, ch *change, org string) error {
+	n, err := s.records.counters(ctx, ch, org)
 	if err != nil {
 		return err
 	}
-	page, err := s.store.List(ctx, invitationsOf(org), "", store.MaxPage)
+	page, err := s.records.store.List(ctx, invitationsOf(org), "", store.MaxPage)
 	if err != nil {
 		return err
 	}
@@ -166,20 +166,20 @@ func (s *Service) countInvitation(ctx context.Context, ch *change, org string) e
 			return err
 		}
 		// One whose attempts are used up counts until its end: its mail was sent.
-		if s.now().Before(inv.Value.ExpiresAt) {
+		if s.records.now().Before(inv.Value.ExpiresAt) {
 			open++
 		}
 	}
-	if most := s.most(quotaInvitations); open >= most {
+	if most := s.records.most(quotaInvitations); open >= most {
 		err = &mezu.Error{Code: mezu.CodeConflict, Detail: "the organization has " + strconv.Itoa(most) + " open invitations already", Hint: "wait until some are redeemed or have ended, or withdraw some"}
 	}
 	return err
 }
 
 // DeleteInvitation withdraws an invitation, and the mail if it was not sent.
-func (s *Service) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, err := s.commit(ctx, by(c, api.OpDeleteInvitation.ID), func(ch *change) error {
-		sc, err := s.inOrganization(ctx, c, api.OpDeleteInvitation, p)
+func (s *Team) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	_, err := s.records.commit(ctx, by(c, api.OpDeleteInvitation.ID), func(ch *change) error {
+		sc, err := s.access.inOrganization(ctx, c, api.OpDeleteInvitation, p)
 		if err != nil {
 			return err
 		}
@@ -201,10 +201,10 @@ func (s *Service) DeleteInvitation(ctx context.Context, c Caller, p Place, ifMat
 }
 
 // endInvitation removes an invitation that nobody redeems.
-func (s *Service) endInvitation(ctx context.Context, ch *change, f found[invitation]) error {
+func (s *Team) endInvitation(ctx context.Context, ch *change, f found[invitation]) error {
 	ch.remove(f.Key, f.Revision)
 	unlink(ch, f.Value)
-	return s.count(ctx, ch, f.Value.In, func(n *children) { n.Invitations-- })
+	return s.records.count(ctx, ch, f.Value.In, func(n *children) { n.Invitations-- })
 }
 
 // unlink drops all that leads to an invitation, and the mail if it was not sent.
@@ -225,13 +225,13 @@ func refusedInvitation() error {
 
 // RedeemInvitation makes the caller a member, or makes a new person with the
 // invited address. Of several who redeem at once one does.
-func (s *Service) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemRequest, o Once) (api.RedeemResponse, error) {
+func (s *Team) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemRequest, o Once) (api.RedeemResponse, error) {
 	var out api.RedeemResponse
 	if err := mayRedeem(c, in); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpRedeemInvitation.ID), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, by(c, api.OpRedeemInvitation.ID), o, true, func() (out api.RedeemResponse, err error) {
+	_, err := s.records.commit(ctx, by(c, api.OpRedeemInvitation.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpRedeemInvitation.ID), o, true, func() (out api.RedeemResponse, err error) {
 			inv, err := s.invitationByCode(ctx, in.Code)
 			if err != nil {
 				return out, err
@@ -247,14 +247,14 @@ func (s *Service) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemR
 }
 
 // countAttempt notes that the right code came with a wrong address, and refuses.
-func (s *Service) countAttempt(ctx context.Context, code string) error {
-	_, err := s.commit(ctx, internal, func(ch *change) error {
+func (s *Team) countAttempt(ctx context.Context, code string) error {
+	_, err := s.records.commit(ctx, internal, func(ch *change) error {
 		inv, err := s.invitationByCode(ctx, code)
 		if err != nil {
 			return err
 		}
 		inv.Value.Attempts++
-		inv.Value.Meta = s.touch(inv.Value.Meta, inv.Revision)
+		inv.Value.Meta = s.records.touch(inv.Value.Meta, inv.Revision)
 		ch.update(inv.Key, inv.Revision, inv.Value)
 		return nil
 	})
@@ -285,23 +285,23 @@ func errKnownAddress() error {
 	return unauthenticated("the person with this address has a token here already", "redeem the invitation with that token")
 }
 
-func (s *Service) invitationByCode(ctx context.Context, code string) (found[invitation], error) {
-	key, err := get[string](ctx, s, keyInvite(mezu.HashSecret(code)))
+func (s *Team) invitationByCode(ctx context.Context, code string) (found[invitation], error) {
+	key, err := get[string](ctx, s.records, keyInvite(mezu.HashSecret(code)))
 	if errors.Is(err, store.ErrNotFound) {
 		return found[invitation]{}, refusedInvitation()
 	}
 	if err != nil {
 		return found[invitation]{}, err
 	}
-	inv, err := optional[invitation](ctx, s, key.Value)
-	if err == nil && (inv.Revision == 0 || !inv.Value.standing(s.now())) {
+	inv, err := optional[invitation](ctx, s.records, key.Value)
+	if err == nil && (inv.Revision == 0 || !inv.Value.standing(s.records.now())) {
 		err = refusedInvitation()
 	}
 	return inv, err
 }
 
 // join spends an invitation.
-func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invitation], email string) (api.RedeemResponse, error) {
+func (s *Team) join(ctx context.Context, ch *change, c Caller, inv found[invitation], email string) (api.RedeemResponse, error) {
 	var out api.RedeemResponse
 	known, err := s.personByAddress(ctx, inv.Value.Email)
 	switch {
@@ -326,7 +326,7 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 			return out, err
 		}
 		who = made.ID
-		secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: who}, mezu.DefaultTokenLife)
+		secret, token := s.access.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: who}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
 	} else if err := s.isNoMember(ctx, org.Value.ID, inv.Value.Email); err != nil {
 		return out, err
@@ -341,15 +341,15 @@ func (s *Service) join(ctx context.Context, ch *change, c Caller, inv found[invi
 // invitedTo is the organization of an invitation, if it is there and whoever
 // invited may give the role and could at all times since: who was removed or demoted
 // leaves no way back in behind, whatever became of him after that.
-func (s *Service) invitedTo(ctx context.Context, ch *change, inv invitation) (found[mezu.Organization], error) {
-	org, err := byID[mezu.Organization](ctx, s, inv.In)
+func (s *Team) invitedTo(ctx context.Context, ch *change, inv invitation) (found[mezu.Organization], error) {
+	org, err := byID[mezu.Organization](ctx, s.records, inv.In)
 	if errors.Is(err, store.ErrNotFound) {
 		return org, refusedInvitation()
 	}
 	if err != nil {
 		return org, err
 	}
-	by, err := optional[membership](ctx, s, keyMember(inv.In, inv.InvitedBy))
+	by, err := optional[membership](ctx, s.records, keyMember(inv.In, inv.InvitedBy))
 	if err != nil {
 		return org, err
 	}
@@ -366,15 +366,15 @@ func (s *Service) invitedTo(ctx context.Context, ch *change, inv invitation) (fo
 
 // welcome turns an invitation into a membership: one change of the organization's
 // counters for both.
-func (s *Service) welcome(ctx context.Context, ch *change, org found[mezu.Organization], who string, inv found[invitation]) (mezu.Member, error) {
+func (s *Team) welcome(ctx context.Context, ch *change, org found[mezu.Organization], who string, inv found[invitation]) (mezu.Member, error) {
 	m := s.newMember(ch, org, who, inv.Value.Role)
 	ch.audit(scope{organization: org}.target(kindMember, m.ID, inv.Value.Email), nil, m)
 	ch.remove(inv.Key, inv.Revision)
 	unlink(ch, inv.Value)
-	if err := s.add(ctx, ch, org.Value.ID, quotaMembers, func(n *children) *int { return &n.Members }); err != nil {
+	if err := s.records.add(ctx, ch, org.Value.ID, quotaMembers, func(n *children) *int { return &n.Members }); err != nil {
 		return m, err
 	}
-	return m, s.count(ctx, ch, org.Value.ID, func(n *children) {
+	return m, s.records.count(ctx, ch, org.Value.ID, func(n *children) {
 		n.Invitations--
 		if m.Role == mezu.RoleOwner {
 			n.Owners++
@@ -383,14 +383,14 @@ func (s *Service) welcome(ctx context.Context, ch *change, org found[mezu.Organi
 }
 
 // sweepInvitations removes what has ended.
-func (s *Service) sweepInvitations(ctx context.Context) error {
-	return each(ctx, s, prefixInvitation, func(f found[invitation]) error {
-		if s.now().Before(f.Value.ExpiresAt) {
+func (s *Team) sweepInvitations(ctx context.Context) error {
+	return each(ctx, s.records, prefixInvitation, func(f found[invitation]) error {
+		if s.records.now().Before(f.Value.ExpiresAt) {
 			return nil
 		}
-		_, err := s.commit(ctx, internal, func(ch *change) error {
-			now, err := optional[invitation](ctx, s, f.Key)
-			if err != nil || now.Revision == 0 || s.now().Before(now.Value.ExpiresAt) {
+		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+			now, err := optional[invitation](ctx, s.records, f.Key)
+			if err != nil || now.Revision == 0 || s.records.now().Before(now.Value.ExpiresAt) {
 				return err
 			}
 			return s.endInvitation(ctx, ch, now)

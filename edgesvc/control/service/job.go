@@ -22,7 +22,7 @@ type job struct {
 }
 
 // recordJobs are those of no noun.
-func (s *Service) recordJobs() []job {
+func (s *Records) recordJobs() []job {
 	return []job{
 		{"sweeping idempotency records", SweepInterval, s.sweepOnce},
 		{"archiving the audit log", SweepInterval, s.audit.Archive},
@@ -31,7 +31,7 @@ func (s *Service) recordJobs() []job {
 
 // sweep removes the records under a prefix that are over. A record that changed
 // meanwhile stays.
-func sweep[T any](ctx context.Context, s *Service, prefix string, over func(T) bool) error {
+func sweep[T any](ctx context.Context, s *Records, prefix string, over func(T) bool) error {
 	return each(ctx, s, prefix, func(f found[T]) error {
 		if !over(f.Value) {
 			return nil

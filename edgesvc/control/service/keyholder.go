@@ -10,7 +10,7 @@ import (
 )
 
 // identifyAccount is for keys of service accounts: whatever else is no token of ours.
-func (s *Service) identifyAccount(ctx context.Context, p Presented) (Caller, bool, error) {
+func (s *Configuration) identifyAccount(ctx context.Context, p Presented) (Caller, bool, error) {
 	if p.Bearer == "" || isToken(p.Bearer) {
 		return Caller{}, false, nil
 	}
@@ -33,23 +33,23 @@ func orUnknownKey(err error) error {
 }
 
 // keyholder looks a service account key up by its hash.
-func (s *Service) keyholder(ctx context.Context, key string) (Caller, error) {
+func (s *Configuration) keyholder(ctx context.Context, key string) (Caller, error) {
 	if err := mezu.ValidateKey(key); err != nil {
 		return Caller{}, err
 	}
-	target, err := get[string](ctx, s, keyKey(mezu.HashSecret(key)))
+	target, err := get[string](ctx, s.records, keyKey(mezu.HashSecret(key)))
 	if err != nil {
 		return Caller{}, orUnknownKey(err)
 	}
-	acc, err := get[account](ctx, s, target.Value)
+	acc, err := get[account](ctx, s.records, target.Value)
 	if err != nil {
 		return Caller{}, orUnknownKey(err)
 	}
-	if !acc.Value.opensBy(mezu.HashSecret(key), s.now()) {
+	if !acc.Value.opensBy(mezu.HashSecret(key), s.records.now()) {
 		return Caller{}, unknownKey()
 	}
 	// A deleted project's accounts may be there a while longer.
-	if _, err := get[string](ctx, s, keyID(acc.Value.Project)); err != nil {
+	if _, err := get[string](ctx, s.records, keyID(acc.Value.Project)); err != nil {
 		return Caller{}, orUnknownKey(err)
 	}
 	s.noteUse(ctx, acc)

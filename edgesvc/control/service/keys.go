@@ -23,7 +23,7 @@ type changeVault struct {
 
 // Load implements ca.Vault.
 func (v *changeVault) Load(ctx context.Context, name string) ([]byte, error) {
-	rec, err := v.s.store.Get(ctx, PrefixAuthority+name)
+	rec, err := v.s.records.store.Get(ctx, PrefixAuthority+name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fs.ErrNotExist
 	}
@@ -46,10 +46,10 @@ type keysAudited struct {
 
 // FollowKeys takes over keys that another process put in force, if there are any.
 func (s *Service) FollowKeys(ctx context.Context) error {
-	if err := s.authority.Reload(ctx); err != nil {
+	if err := s.records.authority.Reload(ctx); err != nil {
 		return err
 	}
-	changed, err := s.anchor.AcceptKeyset(s.authority.Keyset())
+	changed, err := s.records.anchor.AcceptKeyset(s.records.authority.Keyset())
 	if err != nil || !changed {
 		return err
 	}
@@ -65,14 +65,14 @@ func (s *Service) ShowKeys(_ context.Context, c Caller) (api.KeyStatus, error) {
 }
 
 func (s *Service) keyStatus() api.KeyStatus {
-	seal := s.sealed.Status()
-	out := api.KeyStatus{NotAfter: s.authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.authority.ActiveAt().UTC(), Seal: api.SealStatus{
+	seal := s.cfg.Store.Status()
+	out := api.KeyStatus{NotAfter: s.records.authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.records.authority.ActiveAt().UTC(), Seal: api.SealStatus{
 		Key: seal.Active, Since: seal.Since, OldKeys: seal.Old, WrappedBy: seal.WrappedBy,
 	}}
-	if out.ActiveAt.Before(s.now()) {
+	if out.ActiveAt.Before(s.records.now()) {
 		out.ActiveAt = time.Time{}
 	}
-	if _, keyset := s.anchor.Keyset(); keyset != nil {
+	if _, keyset := s.records.anchor.Keyset(); keyset != nil {
 		out.KeysetVersion, out.Roots = keyset.Version, len(keyset.CARoots)
 	}
 	return out
@@ -85,8 +85,8 @@ func (s *Service) ProposeKeys(ctx context.Context, c Caller, in api.RotationRequ
 	if _, err := admit(api.OpProposeKeys, c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpProposeKeys.ID), func(ch *change) (err error) {
-		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.epoch, s.now); err != nil {
+	_, err := s.records.commit(ctx, by(c, api.OpProposeKeys.ID), func(ch *change) (err error) {
+		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.records.epoch, s.records.now); err != nil {
 			return err
 		}
 		ch.audit(about(kindKeys, "proposal", string(in.What)), nil, keysAudited{What: in.What, Keyset: out.Keyset.Version})
@@ -101,11 +101,11 @@ func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorseme
 		return api.KeyStatus{}, err
 	}
 	before := s.keyStatus()
-	_, err := s.commit(ctx, by(c, api.OpInstallKeys.ID), func(ch *change) error {
-		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.now); err != nil {
+	_, err := s.records.commit(ctx, by(c, api.OpInstallKeys.ID), func(ch *change) error {
+		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.records.now); err != nil {
 			return err
 		}
-		next, err := mezu.OpenKeyset(in.Keyset, s.authority.TrustRoot(), s.now())
+		next, err := mezu.OpenKeyset(in.Keyset, s.records.authority.TrustRoot(), s.records.now())
 		if err != nil {
 			return err
 		}
@@ -126,23 +126,23 @@ func (s *Service) RotateSealKeys(ctx context.Context, c Caller) (api.KeyStatus, 
 	if _, err := admit(api.OpRotateSealKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpRotateSealKeys.ID), func(ch *change) error {
-		txn, err := s.sealed.PlanRotation(ctx)
+	_, err := s.records.commit(ctx, by(c, api.OpRotateSealKeys.ID), func(ch *change) error {
+		txn, err := s.cfg.Store.PlanRotation(ctx)
 		if err != nil {
 			return err
 		}
 		ch.add(txn)
-		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.sealed.Status().Active}, nil)
+		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.cfg.Store.Status().Active}, nil)
 		return nil
 	})
 	if err == nil {
-		err = s.sealed.Follow(ctx)
+		err = s.cfg.Store.Follow(ctx)
 	}
 	if err != nil {
 		return api.KeyStatus{}, err
 	}
-	if s.sealRotated != nil {
-		s.sealRotated()
+	if s.cfg.SealRotated != nil {
+		s.cfg.SealRotated()
 	}
 	return s.keyStatus(), nil
 }

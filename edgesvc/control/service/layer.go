@@ -5,15 +5,15 @@ import "github.com/mezusphere/mezu/edgesvc/store"
 // layer is a layer over the sealed store.
 type layer struct {
 	store.Store
-	sealed records
+	sealed sealedStore
 }
 
-// Derive implements records.
+// Derive implements sealedStore.
 func (l layer) Derive(purpose string) []byte { return l.sealed.Derive(purpose) }
 
-// over is the service on a layer over its store.
-func (s *Service) over(r records) *Service {
+// over is the records on a layer over their store. Tasks have no handlers there yet.
+func (s *Records) over(r sealedStore) *Records {
 	c := *s
-	c.store = r
+	c.store, c.handlers = r, taskHandlers{}
 	return &c
 }

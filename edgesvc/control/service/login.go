@@ -12,19 +12,19 @@ import (
 // NoteLogin writes down an attempt to log in as a user of a directory, both by id. The
 // newest mezu.MaxLogins are kept. It is for the login flows; no operation reaches it.
 // Of a user that is gone nothing is noted: mezu.CodeNotFound.
-func (s *Service) NoteLogin(ctx context.Context, directory, id string, l mezu.Login) error {
+func (s *Identity) NoteLogin(ctx context.Context, directory, id string, l mezu.Login) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		u, err := get[user](ctx, s, usersOf(directory)+id)
+	_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		u, err := get[user](ctx, s.records, usersOf(directory)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound("user", "")
 		}
 		if err != nil {
 			return err
 		}
-		history, err := optional[[]mezu.Login](ctx, s, keyLogins(directory, id))
+		history, err := optional[[]mezu.Login](ctx, s.records, keyLogins(directory, id))
 		if err != nil {
 			return err
 		}
@@ -42,9 +42,9 @@ func (s *Service) NoteLogin(ctx context.Context, directory, id string, l mezu.Lo
 }
 
 // ListLogins shows the last attempts to log in as a user, the newest first.
-func (s *Service) ListLogins(ctx context.Context, c Caller, p Place) (api.List[mezu.Login], error) {
+func (s *Identity) ListLogins(ctx context.Context, c Caller, p Place) (api.List[mezu.Login], error) {
 	out := api.List[mezu.Login]{Items: []mezu.Login{}}
-	sc, err := s.inDirectory(ctx, c, p.either(api.OpGetLogins, api.OpGetOrganizationLogins), p)
+	sc, err := s.access.inDirectory(ctx, c, p.either(api.OpGetLogins, api.OpGetOrganizationLogins), p)
 	if err != nil {
 		return out, err
 	}
@@ -52,7 +52,7 @@ func (s *Service) ListLogins(ctx context.Context, c Caller, p Place) (api.List[m
 	if err != nil {
 		return out, err
 	}
-	history, err := optional[[]mezu.Login](ctx, s, keyLogins(sc.directory.Value.ID, u.Value.User.ID))
+	history, err := optional[[]mezu.Login](ctx, s.records, keyLogins(sc.directory.Value.ID, u.Value.User.ID))
 	out.Items = append(out.Items, history.Value...)
 	return out, err
 }

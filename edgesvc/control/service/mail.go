@@ -27,7 +27,7 @@ func NormalizeMail(address string) string {
 // mailEntry is the key under which a directory's user is found by mail: a keyed hash
 // (HMAC-SHA-256) of directory and address. Whoever reads the store can neither guess
 // addresses nor see who has users in two directories.
-func (s *Service) mailEntry(directory, address string) string {
+func (s *Identity) mailEntry(directory, address string) string {
 	h := hmac.New(sha256.New, s.mailKey)
 	h.Write([]byte(directory + "\x00" + NormalizeMail(address)))
 	return keyMail(directory, base64.RawURLEncoding.EncodeToString(h.Sum(nil)))

@@ -7,11 +7,11 @@ import (
 
 // mayFound decides who may create organizations: operators, and members where the
 // installation's setting says so.
-func (s *Service) mayFound(c Caller) error {
+func (s *Team) mayFound(c Caller) error {
 	if _, err := admit(api.OpCreateOrganization, c); err != nil {
 		return err
 	}
-	if !c.Operator && !s.membersFound {
+	if !c.Operator && !s.cfg.MembersMayCreateOrganizations {
 		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "only operators of this installation create organizations", Hint: "ask an operator, or to be invited into an organization"}
 	}
 	return nil

@@ -12,9 +12,9 @@ import (
 func noMember() error { return notFound("member", "") }
 
 // findMember finds a membership by its id, the person's id or the person's address.
-func (s *Service) findMember(ctx context.Context, org, ref string) (found[membership], error) {
+func (s *Team) findMember(ctx context.Context, org, ref string) (found[membership], error) {
 	if strings.HasPrefix(ref, mezu.PrefixMember+"_") {
-		return child[membership](ctx, s, membersOf(org), ref, "member", "")
+		return child[membership](ctx, s.records, membersOf(org), ref, "member", "")
 	}
 	id, err := s.personID(ctx, ref)
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Service) findMember(ctx context.Context, org, ref string) (found[member
 	if id == "" {
 		return found[membership]{}, noMember()
 	}
-	m, err := optional[membership](ctx, s, keyMember(org, id))
+	m, err := optional[membership](ctx, s.records, keyMember(org, id))
 	if err == nil && m.Revision == 0 {
 		err = noMember()
 	}
@@ -32,8 +32,8 @@ func (s *Service) findMember(ctx context.Context, org, ref string) (found[member
 
 // memberOrSelf finds the membership that a path names. What is asked of the caller
 // for another's is not asked for his own; self says that it is.
-func (s *Service) memberOrSelf(ctx context.Context, c Caller, op api.Operation, p Place) (sc scope, m found[membership], self bool, err error) {
-	sc, r, err := s.enter(ctx, c, op, p)
+func (s *Team) memberOrSelf(ctx context.Context, c Caller, op api.Operation, p Place) (sc scope, m found[membership], self bool, err error) {
+	sc, r, err := s.access.enter(ctx, c, op, p)
 	if err != nil {
 		return sc, m, false, err
 	}
@@ -45,25 +45,25 @@ func (s *Service) memberOrSelf(ctx context.Context, c Caller, op api.Operation, 
 	return sc, m, self, err
 }
 
-func (s *Service) shownMember(ctx context.Context, m mezu.Member) (mezu.Member, error) {
+func (s *Team) shownMember(ctx context.Context, m mezu.Member) (mezu.Member, error) {
 	var err error
 	m.Email, err = s.address(ctx, m.Person)
 	return m, err
 }
 
 // ListMembers lists an organization's.
-func (s *Service) ListMembers(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Member], error) {
-	sc, err := s.inOrganization(ctx, c, api.OpListMembers, p)
+func (s *Team) ListMembers(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Member], error) {
+	sc, err := s.access.inOrganization(ctx, c, api.OpListMembers, p)
 	if err != nil {
 		return api.List[mezu.Member]{}, err
 	}
-	return list(ctx, s, membersOf(sc.organization.Value.ID), page, func(f found[mezu.Member]) (mezu.Member, error) {
+	return list(ctx, s.records, membersOf(sc.organization.Value.ID), page, func(f found[mezu.Member]) (mezu.Member, error) {
 		return s.shownMember(ctx, f.Value)
 	})
 }
 
 // GetMember reads one. Everybody reads his own.
-func (s *Service) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member, error) {
+func (s *Team) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member, error) {
 	_, m, _, err := s.memberOrSelf(ctx, c, api.OpGetMember, p)
 	if err != nil {
 		return mezu.Member{}, err
@@ -74,10 +74,10 @@ func (s *Service) GetMember(ctx context.Context, c Caller, p Place) (mezu.Member
 // UpdateMember changes a role. What was given out in the member's name ends with the
 // verbs that it rests on. Nobody gives or takes a role above his own, and an
 // organization keeps an owner.
-func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
+func (s *Team) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
 	var out membership
-	_, err := s.commit(ctx, by(c, api.OpUpdateMember.ID), func(ch *change) error {
-		sc, err := s.inOrganization(ctx, c, api.OpUpdateMember, p)
+	_, err := s.records.commit(ctx, by(c, api.OpUpdateMember.ID), func(ch *change) error {
+		sc, err := s.access.inOrganization(ctx, c, api.OpUpdateMember, p)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch u
 				return err
 			}
 		}
-		out.Meta = s.touch(m.Value.Meta, m.Revision)
+		out.Meta = s.records.touch(m.Value.Meta, m.Revision)
 		out.Lost = m.Value.Lost.after(rolePermissions[m.Value.Role], rolePermissions[out.Role])
 		sc.stand(ch)
 		ch.update(m.Key, m.Revision, out)
@@ -116,7 +116,7 @@ func (s *Service) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch u
 // countOwners follows a member from one role to another, empty for none, and
 // refuses to leave an organization without an owner. The counter is part of every
 // change of an owner, so that of two owners who leave at once one stays.
-func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, to mezu.Role) error {
+func (s *Team) countOwners(ctx context.Context, ch *change, sc scope, from, to mezu.Role) error {
 	owners := 0
 	if from == mezu.RoleOwner {
 		owners--
@@ -128,7 +128,7 @@ func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, t
 		return nil
 	}
 	left := 0
-	err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) {
+	err := s.records.count(ctx, ch, sc.organization.Value.ID, func(n *children) {
 		n.Owners += owners
 		left = n.Owners
 	})
@@ -140,9 +140,9 @@ func (s *Service) countOwners(ctx context.Context, ch *change, sc scope, from, t
 
 // DeleteMember removes a member, or lets the caller himself leave, and cuts the
 // Warpgates that he let in by enrolment tokens.
-func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Team) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed task
-	_, err := s.commit(ctx, by(c, api.OpDeleteMember.ID), func(ch *change) error {
+	_, err := s.records.commit(ctx, by(c, api.OpDeleteMember.ID), func(ch *change) error {
 		sc, m, leaves, err := s.memberOrSelf(ctx, c, api.OpDeleteMember, p)
 		if err != nil {
 			return err
@@ -160,7 +160,7 @@ func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch u
 		ch.drop(membershipsOf(m.Value.Person) + sc.organization.Value.ID)
 		ch.enqueue(owed)
 		ch.audit(sc.target(kindMember, m.Value.ID, ""), m.Value.Member, nil)
-		if err := s.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Members-- }); err != nil {
+		if err := s.records.count(ctx, ch, sc.organization.Value.ID, func(n *children) { n.Members-- }); err != nil {
 			return err
 		}
 		return s.countOwners(ctx, ch, sc, m.Value.Role, "")
@@ -168,12 +168,12 @@ func (s *Service) DeleteMember(ctx context.Context, c Caller, p Place, ifMatch u
 	if err != nil {
 		return err
 	}
-	return s.settle(ctx, owed)
+	return s.records.settle(ctx, owed)
 }
 
 // newMember adds a membership to a change; who adds an owner counts him too.
-func (s *Service) newMember(ch *change, org found[mezu.Organization], person string, role mezu.Role) mezu.Member {
-	m := mezu.Member{Meta: s.meta(mezu.PrefixMember), Organization: org.Value.Name, Person: person, Role: role}
+func (s *Team) newMember(ch *change, org found[mezu.Organization], person string, role mezu.Role) mezu.Member {
+	m := mezu.Member{Meta: s.records.meta(mezu.PrefixMember), Organization: org.Value.Name, Person: person, Role: role}
 	key := keyMember(org.Value.ID, person)
 	ch.create(key, m)
 	ch.create(keyID(m.ID), key)
@@ -182,15 +182,15 @@ func (s *Service) newMember(ch *change, org found[mezu.Organization], person str
 }
 
 // teamTasks are what a team's changes enqueue.
-func (s *Service) teamTasks() taskHandlers {
+func (s *Team) teamTasks() taskHandlers {
 	return taskHandlers{taskOrganization: func(ctx context.Context, t task) error { return s.forgetOrganization(ctx, t.ID) }}
 }
 
 // forgetOrganization drops what a deleted organization leaves: its members and
 // invitations.
-func (s *Service) forgetOrganization(ctx context.Context, org string) error {
-	err := each(ctx, s, membersOf(org), func(f found[mezu.Member]) error {
-		_, err := s.commit(ctx, internal, func(ch *change) error {
+func (s *Team) forgetOrganization(ctx context.Context, org string) error {
+	err := each(ctx, s.records, membersOf(org), func(f found[mezu.Member]) error {
+		_, err := s.records.commit(ctx, internal, func(ch *change) error {
 			ch.drop(f.Key)
 			ch.drop(keyID(f.Value.ID))
 			ch.drop(membershipsOf(f.Value.Person) + org)
@@ -201,8 +201,8 @@ func (s *Service) forgetOrganization(ctx context.Context, org string) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, s, invitationsOf(org), func(f found[invitation]) error {
-		_, err := s.commit(ctx, internal, func(ch *change) error {
+	return each(ctx, s.records, invitationsOf(org), func(f found[invitation]) error {
+		_, err := s.records.commit(ctx, internal, func(ch *change) error {
 			ch.drop(f.Key)
 			unlink(ch, f.Value)
 			return nil
@@ -212,7 +212,7 @@ func (s *Service) forgetOrganization(ctx context.Context, org string) error {
 }
 
 // teamJobs remove what has ended of invitations.
-func (s *Service) teamJobs() []job {
+func (s *Team) teamJobs() []job {
 	return []job{{"sweeping invitations", SweepInterval, s.sweepInvitations}}
 }
 

@@ -67,7 +67,7 @@ type onceRecord struct {
 // once runs a creation inside a change at most once for each key: if it was done,
 // its answer is given again and nothing is planned. secret says that the answer
 // holds one.
-func once[T any](ctx context.Context, s *Service, ch *change, a author, o Once, secret bool, create func() (T, error)) (T, error) {
+func once[T any](ctx context.Context, s *Records, ch *change, a author, o Once, secret bool, create func() (T, error)) (T, error) {
 	var zero T
 	if err := o.validate(); err != nil {
 		return zero, err
@@ -113,7 +113,7 @@ func once[T any](ctx context.Context, s *Service, ch *change, a author, o Once, 
 	return out, nil
 }
 
-func repeat[T any](s *Service, rec onceRecord, key string, o Once) (T, error) {
+func repeat[T any](s *Records, rec onceRecord, key string, o Once) (T, error) {
 	var out T
 	if rec.Digest != o.Digest {
 		return out, &mezu.Error{Code: mezu.CodeConflict, Field: "Idempotency-Key", Detail: "this key was used for another request", Hint: "use a new key for each thing to create"}
@@ -173,7 +173,7 @@ func openAnswer(onceKey, context string, sealed []byte) ([]byte, error) {
 }
 
 // sweepOnce removes old records, and sealed answers from those that stay.
-func (s *Service) sweepOnce(ctx context.Context) error {
+func (s *Records) sweepOnce(ctx context.Context) error {
 	err := sweep(ctx, s, prefixIdempotency, func(r onceRecord) bool { return s.now().After(r.ExpiresAt) })
 	if err != nil {
 		return err

@@ -14,38 +14,38 @@ const installationChildren = "installation"
 
 // appoint adds to a change that a person is operator; the person's own record is
 // the caller's to write.
-func (s *Service) appoint(ctx context.Context, ch *change, p person) (mezu.Operator, error) {
-	op := mezu.Operator{Meta: s.meta(mezu.PrefixPerson)}
+func (s *Team) appoint(ctx context.Context, ch *change, p person) (mezu.Operator, error) {
+	op := mezu.Operator{Meta: s.records.meta(mezu.PrefixPerson)}
 	op.ID = p.ID
 	ch.create(keyOperator(p.ID), op)
 	op.Email = p.Email
-	return op, s.count(ctx, ch, installationChildren, func(n *children) { n.Operators++ })
+	return op, s.records.count(ctx, ch, installationChildren, func(n *children) { n.Operators++ })
 }
 
 // HasOperator reports whether somebody runs the installation already.
-func (s *Service) HasOperator(ctx context.Context) (bool, error) {
-	page, err := s.store.List(ctx, prefixOperator, "", 1)
+func (s *Team) HasOperator(ctx context.Context) (bool, error) {
+	page, err := s.records.store.List(ctx, prefixOperator, "", 1)
 	return len(page.Records) > 0, err
 }
 
-func (s *Service) shownOperator(ctx context.Context, o mezu.Operator) (mezu.Operator, error) {
+func (s *Team) shownOperator(ctx context.Context, o mezu.Operator) (mezu.Operator, error) {
 	var err error
 	o.Email, err = s.address(ctx, o.ID)
 	return o, err
 }
 
 // ListOperators lists all of the installation's.
-func (s *Service) ListOperators(ctx context.Context, c Caller, page Paging) (api.List[mezu.Operator], error) {
+func (s *Team) ListOperators(ctx context.Context, c Caller, page Paging) (api.List[mezu.Operator], error) {
 	if _, err := admit(api.OpListOperators, c); err != nil {
 		return api.List[mezu.Operator]{}, err
 	}
-	return list(ctx, s, prefixOperator, page, func(f found[mezu.Operator]) (mezu.Operator, error) {
+	return list(ctx, s.records, prefixOperator, page, func(f found[mezu.Operator]) (mezu.Operator, error) {
 		return s.shownOperator(ctx, f.Value)
 	})
 }
 
 // findOperator finds one by id or address.
-func (s *Service) findOperator(ctx context.Context, ref string) (found[mezu.Operator], error) {
+func (s *Team) findOperator(ctx context.Context, ref string) (found[mezu.Operator], error) {
 	id, err := s.personID(ctx, ref)
 	if err != nil {
 		return found[mezu.Operator]{}, err
@@ -53,7 +53,7 @@ func (s *Service) findOperator(ctx context.Context, ref string) (found[mezu.Oper
 	if id == "" {
 		return found[mezu.Operator]{}, noOperator()
 	}
-	f, err := get[mezu.Operator](ctx, s, keyOperator(id))
+	f, err := get[mezu.Operator](ctx, s.records, keyOperator(id))
 	if errors.Is(err, store.ErrNotFound) {
 		err = noOperator()
 	}
@@ -61,7 +61,7 @@ func (s *Service) findOperator(ctx context.Context, ref string) (found[mezu.Oper
 }
 
 // GetOperator reads one.
-func (s *Service) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Operator, error) {
+func (s *Team) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Operator, error) {
 	if _, err := admit(api.OpGetOperator, c); err != nil {
 		return mezu.Operator{}, err
 	}
@@ -73,7 +73,7 @@ func (s *Service) GetOperator(ctx context.Context, c Caller, p Place) (mezu.Oper
 }
 
 // CreateOperator makes a person whom the installation knows operator.
-func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorRequest, o Once) (mezu.Operator, error) {
+func (s *Team) CreateOperator(ctx context.Context, c Caller, in api.OperatorRequest, o Once) (mezu.Operator, error) {
 	var out mezu.Operator
 	if _, err := admit(api.OpCreateOperator, c); err != nil {
 		return out, err
@@ -85,12 +85,12 @@ func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorR
 	if (in.Person == "") == (in.Email == "") {
 		return out, mezu.Invalid(field, "a person is named by either person or email")
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateOperator.ID), func(ch *change) error {
-		if _, err := s.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
+	_, err := s.records.commit(ctx, by(c, api.OpCreateOperator.ID), func(ch *change) error {
+		if _, err := s.access.standOperator(ctx, ch, c, api.OpCreateOperator); err != nil {
 			return err
 		}
 		var err error
-		out, err = once(ctx, s, ch, by(c, api.OpCreateOperator.ID), o, false, func() (mezu.Operator, error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateOperator.ID), o, false, func() (mezu.Operator, error) {
 			return s.promote(ctx, ch, field, ref)
 		})
 		return err
@@ -98,12 +98,12 @@ func (s *Service) CreateOperator(ctx context.Context, c Caller, in api.OperatorR
 	return out, err
 }
 
-func (s *Service) promote(ctx context.Context, ch *change, field, ref string) (mezu.Operator, error) {
+func (s *Team) promote(ctx context.Context, ch *change, field, ref string) (mezu.Operator, error) {
 	id, err := s.personID(ctx, ref)
 	if err != nil {
 		return mezu.Operator{}, err
 	}
-	who, err := optional[person](ctx, s, keyPerson(id))
+	who, err := optional[person](ctx, s.records, keyPerson(id))
 	switch {
 	case err != nil:
 		return mezu.Operator{}, err
@@ -113,7 +113,7 @@ func (s *Service) promote(ctx context.Context, ch *change, field, ref string) (m
 		return mezu.Operator{}, &mezu.Error{Code: mezu.CodeConflict, Field: field, Detail: "this person is operator already"}
 	}
 	who.Value.Operator = true
-	who.Value.Meta = s.touch(who.Value.Meta, who.Revision)
+	who.Value.Meta = s.records.touch(who.Value.Meta, who.Revision)
 	ch.update(who.Key, who.Revision, who.Value)
 	op, err := s.appoint(ctx, ch, who.Value)
 	ch.audit(about(kindOperator, op.ID, op.Email), nil, op)
@@ -122,12 +122,12 @@ func (s *Service) promote(ctx context.Context, ch *change, field, ref string) (m
 
 // DeleteOperator ends a person's being operator; whatever else he is he stays. An
 // installation keeps one operator: of two who go at once one stays.
-func (s *Service) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Team) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	if _, err := admit(api.OpDeleteOperator, c); err != nil {
 		return err
 	}
-	_, err := s.commit(ctx, by(c, api.OpDeleteOperator.ID), func(ch *change) error {
-		if _, err := s.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
+	_, err := s.records.commit(ctx, by(c, api.OpDeleteOperator.ID), func(ch *change) error {
+		if _, err := s.access.standOperator(ctx, ch, c, api.OpDeleteOperator); err != nil {
 			return err
 		}
 		f, err := s.findOperator(ctx, p.Item)
@@ -137,18 +137,18 @@ func (s *Service) DeleteOperator(ctx context.Context, c Caller, p Place, ifMatch
 		if err := matches(ifMatch, f.Revision); err != nil {
 			return err
 		}
-		who, err := get[person](ctx, s, keyPerson(f.Value.ID))
+		who, err := get[person](ctx, s.records, keyPerson(f.Value.ID))
 		if err != nil {
 			return err
 		}
 		who.Value.Operator = false
-		who.Value.Meta = s.touch(who.Value.Meta, who.Revision)
+		who.Value.Meta = s.records.touch(who.Value.Meta, who.Revision)
 		ch.update(who.Key, who.Revision, who.Value)
 		ch.remove(f.Key, f.Revision)
 		f.Value.Email = who.Value.Email
 		ch.audit(about(kindOperator, f.Value.ID, f.Value.Email), f.Value, nil)
 		left := 0
-		err = s.count(ctx, ch, installationChildren, func(n *children) {
+		err = s.records.count(ctx, ch, installationChildren, func(n *children) {
 			n.Operators--
 			left = n.Operators
 		})

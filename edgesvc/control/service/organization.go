@@ -10,12 +10,12 @@ import (
 )
 
 // ListOrganizations lists those that the caller belongs to.
-func (s *Service) ListOrganizations(ctx context.Context, c Caller, page Paging) (api.List[mezu.Organization], error) {
+func (s *Team) ListOrganizations(ctx context.Context, c Caller, page Paging) (api.List[mezu.Organization], error) {
 	if _, err := admit(api.OpListOrganizations, c); err != nil {
 		return api.List[mezu.Organization]{}, err
 	}
-	return list(ctx, s, membershipsOf(c.ID), page, func(key found[string]) (mezu.Organization, error) {
-		org, err := get[mezu.Organization](ctx, s, key.Value)
+	return list(ctx, s.records, membershipsOf(c.ID), page, func(key found[string]) (mezu.Organization, error) {
+		org, err := get[mezu.Organization](ctx, s.records, key.Value)
 		if errors.Is(err, store.ErrNotFound) || err == nil && org.Value.ID != key.Key[len(membershipsOf(c.ID)):] {
 			err = errGone // deleted, and the membership not yet
 		}
@@ -24,13 +24,13 @@ func (s *Service) ListOrganizations(ctx context.Context, c Caller, page Paging) 
 }
 
 // CreateOrganization makes an organization of which the caller is the owner.
-func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Organization, o Once) (mezu.Organization, error) {
+func (s *Team) CreateOrganization(ctx context.Context, c Caller, in mezu.Organization, o Once) (mezu.Organization, error) {
 	var out mezu.Organization
 	if err := s.mayFound(c); err != nil {
 		return out, err
 	}
-	_, err := s.commit(ctx, by(c, api.OpCreateOrganization.ID), func(ch *change) (err error) {
-		out, err = once(ctx, s, ch, by(c, api.OpCreateOrganization.ID), o, false, func() (mezu.Organization, error) {
+	_, err := s.records.commit(ctx, by(c, api.OpCreateOrganization.ID), func(ch *change) (err error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateOrganization.ID), o, false, func() (mezu.Organization, error) {
 			return s.addOrganization(ctx, ch, c, in)
 		})
 		return err
@@ -38,33 +38,33 @@ func (s *Service) CreateOrganization(ctx context.Context, c Caller, in mezu.Orga
 	return out, err
 }
 
-func (s *Service) addOrganization(ctx context.Context, ch *change, c Caller, in mezu.Organization) (mezu.Organization, error) {
+func (s *Team) addOrganization(ctx context.Context, ch *change, c Caller, in mezu.Organization) (mezu.Organization, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
 	}
 	key := keyOrganization(in.Name)
-	if err := s.free(ctx, key, "organization", in.Name); err != nil {
+	if err := s.records.free(ctx, key, "organization", in.Name); err != nil {
 		return in, err
 	}
-	in.Meta = s.meta(mezu.PrefixOrganization)
+	in.Meta = s.records.meta(mezu.PrefixOrganization)
 	ch.create(key, in)
 	ch.create(keyID(in.ID), key)
 	ch.audit(about(kindOrganization, in.ID, in.Name), nil, in)
 	s.newMember(ch, found[mezu.Organization]{Value: in, Key: key}, c.ID, mezu.RoleOwner)
-	return in, s.count(ctx, ch, in.ID, func(n *children) { n.Owners, n.Members = 1, 1 })
+	return in, s.records.count(ctx, ch, in.ID, func(n *children) { n.Owners, n.Members = 1, 1 })
 }
 
 // GetOrganization reads one.
-func (s *Service) GetOrganization(ctx context.Context, c Caller, p Place) (mezu.Organization, error) {
-	sc, err := s.inOrganization(ctx, c, api.OpGetOrganization, p)
+func (s *Team) GetOrganization(ctx context.Context, c Caller, p Place) (mezu.Organization, error) {
+	sc, err := s.access.inOrganization(ctx, c, api.OpGetOrganization, p)
 	return sc.organization.Value, err
 }
 
 // UpdateOrganization changes one. with edits a copy; names are fixed.
-func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Organization) error) (mezu.Organization, error) {
+func (s *Team) UpdateOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Organization) error) (mezu.Organization, error) {
 	var out mezu.Organization
-	_, err := s.commit(ctx, by(c, api.OpUpdateOrganization.ID), func(ch *change) error {
-		sc, err := s.inOrganization(ctx, c, api.OpUpdateOrganization, p)
+	_, err := s.records.commit(ctx, by(c, api.OpUpdateOrganization.ID), func(ch *change) error {
+		sc, err := s.access.inOrganization(ctx, c, api.OpUpdateOrganization, p)
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifM
 		if err := out.Validate(); err != nil {
 			return err
 		}
-		out.Meta = s.touch(org.Value.Meta, org.Revision)
+		out.Meta = s.records.touch(org.Value.Meta, org.Revision)
 		ch.update(org.Key, org.Revision, out)
 		ch.audit(sc.target(kindOrganization, out.ID, out.Name), org.Value, out)
 		return nil
@@ -92,10 +92,10 @@ func (s *Service) UpdateOrganization(ctx context.Context, c Caller, p Place, ifM
 
 // DeleteOrganization removes an organization without projects and directories, its
 // members and its invitations.
-func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Team) DeleteOrganization(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	var owed task
-	_, err := s.commit(ctx, by(c, api.OpDeleteOrganization.ID), func(ch *change) error {
-		sc, err := s.inOrganization(ctx, c, api.OpDeleteOrganization, p)
+	_, err := s.records.commit(ctx, by(c, api.OpDeleteOrganization.ID), func(ch *change) error {
+		sc, err := s.access.inOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 		if err := matches(ifMatch, org.Revision); err != nil {
 			return err
 		}
-		below, err := optional[children](ctx, s, keyChildren(id))
+		below, err := optional[children](ctx, s.records, keyChildren(id))
 		if err != nil {
 			return err
 		}
@@ -123,5 +123,5 @@ func (s *Service) DeleteOrganization(ctx context.Context, c Caller, p Place, ifM
 	if err != nil {
 		return err
 	}
-	return s.settle(ctx, owed)
+	return s.records.settle(ctx, owed)
 }

@@ -17,7 +17,7 @@ func TestParentGoesDuringACall(t *testing.T) {
 	cert := certificate{Serial: "1", NotAfter: p.now.Add(time.Hour)}
 	gate, edge := mezu.NewID(mezu.PrefixWarpgate, p.now), mezu.NewID(mezu.PrefixEdge, p.now)
 	environment := mezu.NewID(mezu.PrefixEnvironment, p.now)
-	_, err := p.commit(t.Context(), internal, func(ch *change) error {
+	_, err := p.records.commit(t.Context(), internal, func(ch *change) error {
 		ch.create(warpgatesOf(environment)+gate, warpgate{Certificates: []certificate{cert}})
 		return nil
 	})

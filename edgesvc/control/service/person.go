@@ -11,8 +11,8 @@ import (
 )
 
 // makePerson adds a new person to a change. A taken address is a conflict.
-func (s *Service) makePerson(ctx context.Context, ch *change, email string, operator bool) (person, error) {
-	p := person{Meta: s.meta(mezu.PrefixPerson), Email: mezu.CanonicalEmail(email), Operator: operator}
+func (s *Team) makePerson(ctx context.Context, ch *change, email string, operator bool) (person, error) {
+	p := person{Meta: s.records.meta(mezu.PrefixPerson), Email: mezu.CanonicalEmail(email), Operator: operator}
 	if operator {
 		if _, err := s.appoint(ctx, ch, p); err != nil {
 			return p, err
@@ -37,22 +37,22 @@ const purposeAddresses = "addresses of persons"
 
 // addressHash stands for a mail address in a key of the store: keyed (HMAC-SHA-256),
 // so that whoever reads keys can't guess addresses.
-func (s *Service) addressHash(email string) string {
-	h := hmac.New(sha256.New, s.store.Derive(purposeAddresses))
+func (s *Team) addressHash(email string) string {
+	h := hmac.New(sha256.New, s.records.store.Derive(purposeAddresses))
 	h.Write([]byte(mezu.CanonicalEmail(email)))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (s *Service) keyAddress(email string) string { return prefixAddress + s.addressHash(email) }
+func (s *Team) keyAddress(email string) string { return prefixAddress + s.addressHash(email) }
 
 // personByAddress gives the id of the person who has an address, or none.
-func (s *Service) personByAddress(ctx context.Context, email string) (string, error) {
-	id, err := optional[string](ctx, s, s.keyAddress(email))
+func (s *Team) personByAddress(ctx context.Context, email string) (string, error) {
+	id, err := optional[string](ctx, s.records, s.keyAddress(email))
 	return id.Value, err
 }
 
 // personID finds whom a path names, by id or address; it is empty for nobody.
-func (s *Service) personID(ctx context.Context, ref string) (string, error) {
+func (s *Team) personID(ctx context.Context, ref string) (string, error) {
 	if strings.Contains(ref, "@") {
 		return s.personByAddress(ctx, ref)
 	}
@@ -63,7 +63,7 @@ func (s *Service) personID(ctx context.Context, ref string) (string, error) {
 }
 
 // address is a person's, or empty.
-func (s *Service) address(ctx context.Context, id string) (string, error) {
-	who, err := optional[person](ctx, s, keyPerson(id))
+func (s *Team) address(ctx context.Context, id string) (string, error) {
+	who, err := optional[person](ctx, s.records, keyPerson(id))
 	return who.Value.Email, err
 }

@@ -29,7 +29,7 @@ const presenceBatch = store.MaxOps / 2
 
 // ReportEdge takes in what an edge says. Its life is a lease; a Warpgate's record is
 // written only when something about it changed.
-func (s *Service) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) error {
+func (s *Fleet) ReportEdge(ctx context.Context, c Caller, in api.EdgeReport) error {
 	if _, err := admit(api.OpEdgeReport, c); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ type reached struct{ tunnel, public string }
 
 // noteAddresses follows an edge that was started on other addresses: its record
 // and the edge list, by which Warpgates dial, change with it.
-func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport) error {
+func (s *Fleet) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport) error {
 	said := reached{in.TunnelAddress, in.PublicAddress}
 	if said == (reached{}) {
 		return nil // of an older edge
@@ -75,14 +75,14 @@ func (s *Service) noteAddresses(ctx context.Context, c Caller, in api.EdgeReport
 	}
 	was := rec.Value.Edge
 	if said.tunnel != "" && said.tunnel != was.TunnelAddress || said.public != "" && said.public != was.PublicAddress {
-		if _, err = s.publish(ctx, by(c, api.OpEdgeReport.ID), func(ch *change) error { return s.moveEdge(ctx, ch, c, said) }); err != nil {
+		if _, err = s.records.publish(ctx, by(c, api.OpEdgeReport.ID), func(ch *change) error { return s.moveEdge(ctx, ch, c, said) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) moveEdge(ctx context.Context, ch *change, c Caller, to reached) error {
+func (s *Fleet) moveEdge(ctx context.Context, ch *change, c Caller, to reached) error {
 	rec, err := s.ownEdge(ctx, c)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, c Caller, to reached
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	e.Meta = s.touch(e.Meta, rec.Revision)
+	e.Meta = s.records.touch(e.Meta, rec.Revision)
 	ch.update(rec.Key, rec.Revision, *e)
 	ch.audit(about(kindEdge, e.ID, e.Name), was, e.Edge)
 	return s.stateEdges(ctx, ch, &e.Edge, "")
@@ -106,14 +106,14 @@ func (s *Service) moveEdge(ctx context.Context, ch *change, c Caller, to reached
 
 // heard prolongs an edge's lease and writes its record when that changed. It gives when
 // the edge was last heard of until now: now, unless it had fallen silent.
-func (s *Service) heard(ctx context.Context, edge string, said liveEdge) (last time.Time, err error) {
-	last = s.stamp()
-	rec, err := optional[liveEdge](ctx, s, keyLive(edge))
+func (s *Fleet) heard(ctx context.Context, edge string, said liveEdge) (last time.Time, err error) {
+	last = s.records.stamp()
+	rec, err := optional[liveEdge](ctx, s.records, keyLive(edge))
 	if err != nil {
 		return last, err
 	}
 	if rec.Value.Lease != "" {
-		err := s.store.KeepAlive(ctx, rec.Value.Lease)
+		err := s.records.store.KeepAlive(ctx, rec.Value.Lease)
 		if err != nil && !errors.Is(err, store.ErrLeaseExpired) {
 			return last, err
 		}
@@ -126,7 +126,7 @@ func (s *Service) heard(ctx context.Context, edge string, said liveEdge) (last t
 	}
 	ops := make([]store.Op, 1, 2)
 	if said.Lease == "" {
-		silent, err := optional[time.Time](ctx, s, keySilent(edge))
+		silent, err := optional[time.Time](ctx, s.records, keySilent(edge))
 		if err != nil {
 			return last, err
 		}
@@ -134,7 +134,7 @@ func (s *Service) heard(ctx context.Context, edge string, said liveEdge) (last t
 			last = silent.Value
 			ops = append(ops, store.Op{Key: silent.Key, Delete: true})
 		}
-		if said.Lease, err = s.store.Grant(ctx, api.EdgeSilence); err != nil {
+		if said.Lease, err = s.records.store.Grant(ctx, api.EdgeSilence); err != nil {
 			return last, err
 		}
 	}
@@ -143,27 +143,27 @@ func (s *Service) heard(ctx context.Context, edge string, said liveEdge) (last t
 		return last, err
 	}
 	ops[0] = store.Op{Key: keyLive(edge), Value: value, Lease: said.Lease}
-	_, err = s.housekeep(ctx, store.Txn{Ops: ops})
+	_, err = s.records.housekeep(ctx, store.Txn{Ops: ops})
 	return last, err
 }
 
 // retract marks as gone every Warpgate that the edge held before and does not name
 // now. They were last there when the edge was last heard of.
-func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence, last time.Time) error {
+func (s *Fleet) retract(ctx context.Context, edge string, now []mezu.Presence, last time.Time) error {
 	named := make(map[string]bool, len(now))
 	for _, p := range now {
 		named[p.Warpgate] = true
 	}
-	return each(ctx, s, presenceOf(edge), func(f found[string]) error {
+	return each(ctx, s.records, presenceOf(edge), func(f found[string]) error {
 		if named[f.Value] {
 			return nil
 		}
-		held, err := optional[mezu.Presence](ctx, s, heldBy(f.Value)+edge)
+		held, err := optional[mezu.Presence](ctx, s.records, heldBy(f.Value)+edge)
 		if err != nil {
 			return err
 		}
 		// A process that was killed while it removed the Warpgate left this.
-		there, err := optional[warpgate](ctx, s, warpgatesOf(held.Value.Environment)+f.Value)
+		there, err := optional[warpgate](ctx, s.records, warpgatesOf(held.Value.Environment)+f.Value)
 		if err == nil && there.Revision == 0 {
 			err = s.forgetPresence(ctx, edge, f.Value)
 		}
@@ -177,15 +177,15 @@ func (s *Service) retract(ctx context.Context, edge string, now []mezu.Presence,
 
 // notePresence writes what changed about some Warpgates. What an edge says of one
 // that does not exist, or not there, is dropped.
-func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
-	_, err := s.commit(ctx, internal, func(ch *change) error {
+func (s *Fleet) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
+	_, err := s.records.commit(ctx, internal, func(ch *change) error {
 		seen := map[string]bool{}
 		for _, p := range batch {
 			if !plausible(&p) || seen[p.Warpgate] {
 				continue
 			}
 			seen[p.Warpgate] = true
-			rec, err := optional[warpgate](ctx, s, warpgatesOf(p.Environment)+p.Warpgate)
+			rec, err := optional[warpgate](ctx, s.records, warpgatesOf(p.Environment)+p.Warpgate)
 			if err != nil {
 				return err
 			}
@@ -193,7 +193,7 @@ func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Pr
 				continue
 			}
 			ch.require(rec.Key, rec.Revision)
-			before, err := optional[mezu.Presence](ctx, s, heldBy(p.Warpgate)+edge)
+			before, err := optional[mezu.Presence](ctx, s.records, heldBy(p.Warpgate)+edge)
 			if err != nil {
 				return err
 			}
@@ -214,8 +214,8 @@ func (s *Service) notePresence(ctx context.Context, edge string, batch []mezu.Pr
 // goneSince is when a Warpgate that an edge doesn't hold any more was last there. What
 // the edge says counts if it is possible: an edge of an earlier version says when the
 // Warpgate had connected.
-func (s *Service) goneSince(before mezu.Presence, said time.Time) time.Time {
-	now := s.stamp()
+func (s *Fleet) goneSince(before mezu.Presence, said time.Time) time.Time {
+	now := s.records.stamp()
 	switch {
 	case said.After(before.Since) && !said.After(now):
 		return said
@@ -247,8 +247,8 @@ func plausible(p *mezu.Presence) bool {
 }
 
 // forgetPresence drops what one edge says of one Warpgate.
-func (s *Service) forgetPresence(ctx context.Context, edge, warpgate string) error {
-	_, err := s.commit(ctx, internal, func(ch *change) error {
+func (s *Fleet) forgetPresence(ctx context.Context, edge, warpgate string) error {
+	_, err := s.records.commit(ctx, internal, func(ch *change) error {
 		ch.drop(heldBy(warpgate) + edge)
 		ch.drop(presenceOf(edge) + warpgate)
 		return nil
@@ -257,9 +257,9 @@ func (s *Service) forgetPresence(ctx context.Context, edge, warpgate string) err
 }
 
 // liveEdges are the edges that are heard of now.
-func (s *Service) liveEdges(ctx context.Context) (map[string]liveEdge, error) {
+func (s *Fleet) liveEdges(ctx context.Context) (map[string]liveEdge, error) {
 	out := map[string]liveEdge{}
-	err := each(ctx, s, prefixLive, func(f found[liveEdge]) error {
+	err := each(ctx, s.records, prefixLive, func(f found[liveEdge]) error {
 		out[f.Key[len(prefixLive):]] = f.Value
 		return nil
 	})
@@ -267,12 +267,12 @@ func (s *Service) liveEdges(ctx context.Context) (map[string]liveEdge, error) {
 }
 
 // shownWarpgate adds what edges say.
-func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
+func (s *Fleet) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
 	if w.Status == mezu.WarpgateRevoked {
 		return w, nil
 	}
 	holding, silent := 0, 0
-	err := each(ctx, s, heldBy(w.ID), func(f found[mezu.Presence]) error {
+	err := each(ctx, s.records, heldBy(w.ID), func(f found[mezu.Presence]) error {
 		p := f.Value
 		edge := f.Key[len(heldBy(w.ID)):]
 		if p.Bundle.Compare(w.Bundle) > 0 {
@@ -283,7 +283,7 @@ func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[s
 		case p.Connected && isLive:
 			holding++
 			w.Edges = append(w.Edges, edge)
-			w.LastSeenAt = s.stamp()
+			w.LastSeenAt = s.records.stamp()
 			if p.Address != "" {
 				w.Address = p.Address
 			}
@@ -292,7 +292,7 @@ func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[s
 			}
 		case p.Connected:
 			silent++
-			last, err := optional[time.Time](ctx, s, keySilent(edge))
+			last, err := optional[time.Time](ctx, s.records, keySilent(edge))
 			if err != nil {
 				return err
 			}
@@ -310,7 +310,7 @@ func (s *Service) shownWarpgate(ctx context.Context, w mezu.Warpgate, live map[s
 }
 
 // applied lists the positions that live edges and connected Warpgates run.
-func (s *Service) applied(ctx context.Context, environment string) ([]api.Applied, error) {
+func (s *Fleet) applied(ctx context.Context, environment string) ([]api.Applied, error) {
 	live, err := s.liveEdges(ctx)
 	if err != nil {
 		return nil, err
@@ -319,7 +319,7 @@ func (s *Service) applied(ctx context.Context, environment string) ([]api.Applie
 	for id, e := range live {
 		out = append(out, api.Applied{ID: id, Position: e.Applied})
 	}
-	err = each(ctx, s, warpgatesOf(environment), func(f found[warpgate]) error {
+	err = each(ctx, s.records, warpgatesOf(environment), func(f found[warpgate]) error {
 		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)
 		if err == nil && w.Status == mezu.WarpgateConnected && !w.Bundle.IsZero() {
 			out = append(out, api.Applied{ID: w.ID, Position: w.Bundle})

@@ -77,10 +77,10 @@ func (q Quotas) validate(known []quota) error {
 }
 
 // most is the value of a quota.
-func (s *Service) most(q quota) int { return cmp.Or(s.quotas[q.name], q.fallback) }
+func (s *Records) most(q quota) int { return cmp.Or(s.quotas[q.name], q.fallback) }
 
 // within refuses the n-th record of an owner if it is one too many.
-func (s *Service) within(q quota, n int) error {
+func (s *Records) within(q quota, n int) error {
 	most := s.most(q)
 	if n <= most {
 		return nil
@@ -90,7 +90,7 @@ func (s *Service) within(q quota, n int) error {
 }
 
 // noBytes refuses a document that an organization has no room for.
-func (s *Service) noBytes() error {
+func (s *Records) noBytes() error {
 	most := s.most(quotaBytes)
 	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of bytes is %d: the routes and bundles of the organization have no room for more", most),
 		Hint: "what was replaced makes room within a minute; else delete what nobody uses, or ask an operator for a higher `quotas: [" + quotaBytes.name + "=N]`"}

@@ -13,11 +13,11 @@ import (
 // RecoveryCode makes a bootstrap code that gives the first operator a new token. No
 // operation reaches it: it is for the process of a control plane, on behalf of whoever
 // owns its state directory, and so could read the store and its key as well.
-func (s *Service) RecoveryCode(ctx context.Context, holder string) (string, error) {
+func (s *Team) RecoveryCode(ctx context.Context, holder string) (string, error) {
 	var code string
-	_, err := s.commit(ctx, byProcess(startBootstrapCode), func(ch *change) error {
+	_, err := s.records.commit(ctx, byProcess(startBootstrapCode), func(ch *change) error {
 		// Ids rise with time.
-		page, err := s.store.List(ctx, prefixOperator, "", 1)
+		page, err := s.records.store.List(ctx, prefixOperator, "", 1)
 		if err != nil {
 			return err
 		}
@@ -26,7 +26,7 @@ func (s *Service) RecoveryCode(ctx context.Context, holder string) (string, erro
 		}
 		operator := strings.TrimPrefix(page.Records[0].Key, prefixOperator)
 		var token tokenRecord
-		code, token = s.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap, Operator: operator}, mezu.JoinTokenLife)
+		code, token = s.access.issue(ch, tokenRecord{Kind: mezu.TokenBootstrap, Operator: operator}, mezu.JoinTokenLife)
 		ch.audit(about(kindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
 		return nil
 	})
@@ -35,8 +35,8 @@ func (s *Service) RecoveryCode(ctx context.Context, holder string) (string, erro
 
 // readmit adds a new token of an operator to a change, unless the operator was removed
 // since the code was made.
-func (s *Service) readmit(ctx context.Context, ch *change, operator string) (api.TokenResponse, error) {
-	op, err := get[mezu.Operator](ctx, s, keyOperator(operator))
+func (s *Team) readmit(ctx context.Context, ch *change, operator string) (api.TokenResponse, error) {
+	op, err := get[mezu.Operator](ctx, s.records, keyOperator(operator))
 	if errors.Is(err, store.ErrNotFound) {
 		return api.TokenResponse{}, unauthenticated("this bootstrap code opens nothing any more: its operator was removed", "make another")
 	}
@@ -44,7 +44,7 @@ func (s *Service) readmit(ctx context.Context, ch *change, operator string) (api
 		return api.TokenResponse{}, err
 	}
 	ch.require(op.Key, op.Revision)
-	secret, token := s.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: operator}, mezu.DefaultTokenLife)
+	secret, token := s.access.issue(ch, tokenRecord{Kind: mezu.TokenBearer, Person: operator}, mezu.DefaultTokenLife)
 	ch.audit(about(kindToken, token.ID, ""), nil, token.shown())
 	return api.TokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 }

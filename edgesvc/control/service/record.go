@@ -33,7 +33,7 @@ func decode[T any](r store.Record) (found[T], error) {
 }
 
 // get reads one record, or store.ErrNotFound.
-func get[T any](ctx context.Context, s *Service, key string) (found[T], error) {
+func get[T any](ctx context.Context, s *Records, key string) (found[T], error) {
 	r, err := s.store.Get(ctx, key)
 	if err != nil {
 		return found[T]{Key: key}, err
@@ -42,7 +42,7 @@ func get[T any](ctx context.Context, s *Service, key string) (found[T], error) {
 }
 
 // optional reads one record; a missing one is the zero value with revision 0.
-func optional[T any](ctx context.Context, s *Service, key string) (found[T], error) {
+func optional[T any](ctx context.Context, s *Records, key string) (found[T], error) {
 	f, err := get[T](ctx, s, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return f, nil
@@ -52,7 +52,7 @@ func optional[T any](ctx context.Context, s *Service, key string) (found[T], err
 
 // child finds a record under a prefix by name or id. Anything else that a client
 // writes there is as absent as a name that nobody took.
-func child[T any](ctx context.Context, s *Service, prefix, ref, noun, hint string) (found[T], error) {
+func child[T any](ctx context.Context, s *Records, prefix, ref, noun, hint string) (found[T], error) {
 	key := prefix + ref
 	switch {
 	case mezu.ValidateName("", ref) == nil:
@@ -76,7 +76,7 @@ func child[T any](ctx context.Context, s *Service, prefix, ref, noun, hint strin
 }
 
 // byID finds a record by its id alone.
-func byID[T any](ctx context.Context, s *Service, id string) (found[T], error) {
+func byID[T any](ctx context.Context, s *Records, id string) (found[T], error) {
 	key, err := get[string](ctx, s, keyID(id))
 	if err != nil {
 		return found[T]{}, err
@@ -90,7 +90,7 @@ func isID(ref string) bool {
 }
 
 // each calls visit for every record under a prefix.
-func each[T any](ctx context.Context, s *Service, prefix string, visit func(found[T]) error) error {
+func each[T any](ctx context.Context, s *Records, prefix string, visit func(found[T]) error) error {
 	for token := ""; ; {
 		page, err := s.store.List(ctx, prefix, token, store.MaxPage)
 		if err != nil {
@@ -137,7 +137,7 @@ func foreignToken() error {
 
 // lookup is a listing that can have one record, whose key is known: the engine reads
 // that by its filters, while a prefix makes it look into every table that could have it.
-func lookup[T, Out any](ctx context.Context, s *Service, key string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
+func lookup[T, Out any](ctx context.Context, s *Records, key string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
 	out := api.List[Out]{Items: []Out{}}
 	if _, err := p.size(); err != nil {
 		return out, err
@@ -165,7 +165,7 @@ func lookup[T, Out any](ctx context.Context, s *Service, key string, p Paging, s
 
 // list reads one page under a prefix. A page token belongs to its prefix: under
 // another one it is refused.
-func list[T, Out any](ctx context.Context, s *Service, prefix string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
+func list[T, Out any](ctx context.Context, s *Records, prefix string, p Paging, show func(found[T]) (Out, error)) (api.List[Out], error) {
 	out := api.List[Out]{Items: []Out{}}
 	size, err := p.size()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // Whatever a page token says, a listing stays in its collection and in its order.
 func FuzzPageToken(f *testing.F) {
 	const mine = "prj/org_mine/"
-	s := &Service{store: sealedtest.Open(f)}
+	s := &Records{store: sealedtest.Open(f)}
 	for i := range 20 {
 		for _, prefix := range []string{"prj/org_another/", mine, "prj/org_mine2/"} {
 			key := fmt.Sprintf("%sp%02d", prefix, i)

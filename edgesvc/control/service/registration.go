@@ -28,7 +28,7 @@ func validateVersion(v string) error {
 
 // RegisterWarpgate lets a Warpgate in: a certificate for its key, and all that it
 // needs to serve.
-func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.RegisterRequest) (api.RegisterResponse, error) {
+func (s *Fleet) RegisterWarpgate(ctx context.Context, c Caller, in api.RegisterRequest) (api.RegisterResponse, error) {
 	if _, err := admit(api.OpRegisterWarpgate, c); err != nil {
 		return api.RegisterResponse{}, err
 	}
@@ -41,7 +41,7 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 	}
 	var out api.RegisterResponse
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, by(c, api.OpRegisterWarpgate.ID), func(ch *change) error {
+	_, err := s.records.publish(ctx, by(c, api.OpRegisterWarpgate.ID), func(ch *change) error {
 		var err error
 		if err = s.vouched(ctx, ch, c); err != nil {
 			return err
@@ -56,12 +56,12 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 		w := &rec.Value
 		var was any
 		if rec.Revision == 0 {
-			w.Meta = s.meta(mezu.PrefixWarpgate)
+			w.Meta = s.records.meta(mezu.PrefixWarpgate)
 			rec.Key = warpgatesOf(env.Value.ID) + w.ID
 			ch.create(keyID(w.ID), rec.Key)
 		} else {
 			was = w.Warpgate
-			w.Meta = s.touch(w.Meta, rec.Revision)
+			w.Meta = s.records.touch(w.Meta, rec.Revision)
 		}
 		w.Environment, w.Organization, w.Project, w.KeySHA256 = env.Value.ID, c.Organization, c.Project, hash
 		w.Address, w.Version, w.RegisteredBy = c.Address, in.Version, c.ID
@@ -81,17 +81,17 @@ func (s *Service) RegisterWarpgate(ctx context.Context, c Caller, in api.Registe
 
 // certifyWarpgate issues a certificate and writes the record that knows it. was is
 // the Warpgate before, by the serial number of the certificate that is renewed.
-func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[warpgate], was any, csr, by string, out *api.Credentials) error {
+func (s *Fleet) certifyWarpgate(ctx context.Context, ch *change, rec found[warpgate], was any, csr, by string, out *api.Credentials) error {
 	w := &rec.Value
 	if err := s.countCertificate(ctx, ch, w.Organization); err != nil {
 		return err
 	}
-	issued, err := s.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerWarpgate, ID: w.ID, Organization: w.Organization, Project: w.Project, Environment: w.Environment})
+	issued, err := s.records.authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerWarpgate, ID: w.ID, Organization: w.Organization, Project: w.Project, Environment: w.Environment})
 	if err != nil {
 		return err
 	}
 	var over []certificate
-	w.Certificates, over = renewed(w.Certificates, s.issued(w.Certificates, issued, by), s.now())
+	w.Certificates, over = renewed(w.Certificates, s.issued(w.Certificates, issued, by), s.records.now())
 	s.revoke(ch, w.Environment, over)
 	w.Serial = issued.Serial
 	ch.update(rec.Key, rec.Revision, *w)
@@ -100,20 +100,20 @@ func (s *Service) certifyWarpgate(ctx context.Context, ch *change, rec found[war
 	return nil
 }
 
-func (s *Service) credentials(chain string) api.Credentials {
-	return api.Credentials{Certificates: chain, TrustRoot: s.authority.TrustRoot(), Keyset: s.authority.Keyset()}
+func (s *Fleet) credentials(chain string) api.Credentials {
+	return api.Credentials{Certificates: chain, TrustRoot: s.records.authority.TrustRoot(), Keyset: s.records.authority.Keyset()}
 }
 
 // vouched makes a registration depend on whoever lets the Warpgate in: the service
 // account, or the member or account that made the enrolment token. Gone, or without the
 // verb, now or at any time since the token was made, they let nobody in; removed later,
 // they take the Warpgate with them.
-func (s *Service) vouched(ctx context.Context, ch *change, c Caller) error {
+func (s *Fleet) vouched(ctx context.Context, ch *change, c Caller) error {
 	by, then := c.ID, ""
 	if c.Kind == Enrolment {
 		by, then = c.token.Value.CreatedBy, c.token.Value.Standing
 	}
-	g, err := s.granter(ctx, c.Organization, by)
+	g, err := s.access.granter(ctx, c.Organization, by)
 	if err != nil {
 		return err
 	}
@@ -125,14 +125,14 @@ func (s *Service) vouched(ctx context.Context, ch *change, c Caller) error {
 }
 
 // registersIn finds the environment that a Warpgate joins.
-func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found[mezu.Environment], error) {
+func (s *Fleet) registersIn(ctx context.Context, c Caller, name string) (found[mezu.Environment], error) {
 	if c.Kind == Enrolment {
 		// The token may have been spent since it was read, by another
 		// Warpgate with the same key.
-		if _, err := get[tokenRecord](ctx, s, c.token.Key); errors.Is(err, store.ErrNotFound) {
+		if _, err := get[tokenRecord](ctx, s.records, c.token.Key); errors.Is(err, store.ErrNotFound) {
 			return found[mezu.Environment]{}, unauthenticated("this enrolment token was used", "ask for another; each lets one Warpgate in, within ten minutes")
 		}
-		env, err := byID[mezu.Environment](ctx, s, c.Environment)
+		env, err := byID[mezu.Environment](ctx, s.records, c.Environment)
 		if errors.Is(err, store.ErrNotFound) {
 			return env, notFound("environment", "it was deleted; ask for an enrolment token of another one")
 		}
@@ -142,7 +142,7 @@ func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found
 		return env, err
 	}
 	if name == "" {
-		acc, err := byID[account](ctx, s, c.ID)
+		acc, err := byID[account](ctx, s.records, c.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return found[mezu.Environment]{}, err
 		}
@@ -151,7 +151,7 @@ func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found
 	if name == "" {
 		name = mezu.EnvironmentProduction
 	}
-	env, err := child[mezu.Environment](ctx, s, environmentsOf(c.Project), name, "environment", "")
+	env, err := child[mezu.Environment](ctx, s.records, environmentsOf(c.Project), name, "environment", "")
 	if mezu.CodeOf(err) == mezu.CodeNotFound {
 		return env, &mezu.Error{Code: mezu.CodeNotFound, Field: "environment", Detail: fmt.Sprintf("the service account's project has no environment %q", name), Hint: "create it, or name another with --environment"}
 	}
@@ -160,14 +160,14 @@ func (s *Service) registersIn(ctx context.Context, c Caller, name string) (found
 
 // earlier finds the registration that a Warpgate goes on with. It must have the
 // same key and the same environment; one that is gone makes a new identity.
-func (s *Service) earlier(ctx context.Context, c Caller, environment, id, hash string) (found[warpgate], error) {
+func (s *Fleet) earlier(ctx context.Context, c Caller, environment, id, hash string) (found[warpgate], error) {
 	if id == "" {
 		return found[warpgate]{}, nil
 	}
 	if err := mezu.ValidateID("warpgate", mezu.PrefixWarpgate, id); err != nil {
 		return found[warpgate]{}, err
 	}
-	rec, err := optional[warpgate](ctx, s, warpgatesOf(environment)+id)
+	rec, err := optional[warpgate](ctx, s.records, warpgatesOf(environment)+id)
 	if err == nil && rec.Revision != 0 && rec.Value.KeySHA256 != hash {
 		return found[warpgate]{}, &mezu.Error{Code: mezu.CodeForbidden, Field: "warpgate", Detail: "this identity belongs to another key", Hint: "leave the id out to register as a new Warpgate"}
 	}
@@ -178,21 +178,21 @@ func (s *Service) earlier(ctx context.Context, c Caller, environment, id, hash s
 }
 
 // equip fills in what a Warpgate needs beside its certificate.
-func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.RegisterResponse) error {
+func (s *Fleet) equip(ctx context.Context, env mezu.Environment, out *api.RegisterResponse) error {
 	env = s.shown(env)
 	out.Organization, out.Project, out.Environment, out.URL = env.Organization, env.Project, env.Name, env.URL
 	// The head comes first: what is read after it is at least that new.
 	var err error
-	if out.Head, err = s.Head(ctx); err != nil {
+	if out.Head, err = s.records.Head(ctx); err != nil {
 		return err
 	}
-	if out.Bundle, err = s.statement(ctx, keyBundle(env.ID)); err != nil {
+	if out.Bundle, err = s.records.statement(ctx, keyBundle(env.ID)); err != nil {
 		return err
 	}
-	if out.Edges, err = s.statement(ctx, keyEdges); err != nil {
+	if out.Edges, err = s.records.statement(ctx, keyEdges); err != nil {
 		return err
 	}
-	page, err := s.store.List(ctx, prefixEndedEdge, "", api.MaxAnswerRevocations)
+	page, err := s.records.store.List(ctx, prefixEndedEdge, "", api.MaxAnswerRevocations)
 	if err != nil {
 		return err
 	}
@@ -201,10 +201,10 @@ func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.Regi
 		if err != nil {
 			return err
 		}
-		if s.now().After(f.Value.Until) {
+		if s.records.now().After(f.Value.Until) {
 			continue
 		}
-		signed, err := s.signed(ctx, f.Value)
+		signed, err := s.records.signed(ctx, f.Value)
 		if err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ func (s *Service) equip(ctx context.Context, env mezu.Environment, out *api.Regi
 
 // RenewWarpgate gives the holder of a live certificate another one, perhaps for
 // another key.
-func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewRequest) (api.RegisterResponse, error) {
+func (s *Fleet) RenewWarpgate(ctx context.Context, c Caller, in api.RenewRequest) (api.RegisterResponse, error) {
 	var out api.RegisterResponse
 	if _, err := admit(api.OpRenewWarpgate, c); err != nil {
 		return out, err
@@ -224,15 +224,15 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 		return out, err
 	}
 	var env found[mezu.Environment]
-	_, err := s.publish(ctx, by(c, api.OpRenewWarpgate.ID), func(ch *change) error {
-		rec, err := get[warpgate](ctx, s, warpgatesOf(c.Environment)+c.ID)
+	_, err := s.records.publish(ctx, by(c, api.OpRenewWarpgate.ID), func(ch *change) error {
+		rec, err := get[warpgate](ctx, s.records, warpgatesOf(c.Environment)+c.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.serial) {
 			return unauthenticated("the certificate was revoked", "register again")
 		}
 		if err != nil {
 			return err
 		}
-		env, err = byID[mezu.Environment](ctx, s, c.Environment)
+		env, err = byID[mezu.Environment](ctx, s.records, c.Environment)
 		if errors.Is(err, store.ErrNotFound) {
 			return unauthenticated("the environment of this Warpgate was deleted", "register again, in an environment that exists")
 		}
@@ -240,7 +240,7 @@ func (s *Service) RenewWarpgate(ctx context.Context, c Caller, in api.RenewReque
 			return err
 		}
 		was := rec.Value.Warpgate
-		rec.Value.Meta = s.touch(rec.Value.Meta, rec.Revision)
+		rec.Value.Meta = s.records.touch(rec.Value.Meta, rec.Revision)
 		rec.Value.KeySHA256, rec.Value.Address = keyHash(in.CSR), c.Address
 		if in.Version != "" {
 			rec.Value.Version = in.Version

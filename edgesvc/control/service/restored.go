@@ -67,8 +67,8 @@ func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "a backup is being written", Hint: "wait until it is done"}
 	}
 	defer s.backingUp.Unlock()
-	at := s.stamp()
-	_, err := s.commit(ctx, by(c, api.OpBackup.ID), func(ch *change) error {
+	at := s.records.stamp()
+	_, err := s.records.commit(ctx, by(c, api.OpBackup.ID), func(ch *change) error {
 		ch.put(keyBackup, backupAudited{at})
 		ch.audit(about(kindBackup, "store", ""), nil, backupAudited{at})
 		return nil
@@ -76,5 +76,5 @@ func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return s.backup(ctx, to, at)
+	return s.cfg.Backup(ctx, to, at)
 }

@@ -18,8 +18,8 @@ func keyIssued(organization string) string { return "issued/" + organization }
 
 // revoke adds the end of certificates to a change: of an environment's Warpgates, or of
 // edges if that is empty.
-func (s *Service) revoke(ch *change, environment string, certificates []certificate) {
-	now := s.now()
+func (s *Fleet) revoke(ch *change, environment string, certificates []certificate) {
+	now := s.records.now()
 	scope := environment
 	if scope == "" {
 		scope = ofEdges
@@ -29,7 +29,7 @@ func (s *Service) revoke(ch *change, environment string, certificates []certific
 			continue
 		}
 		r := mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: cert.Serial, Scope: environment, Until: cert.NotAfter}
-		s.stateRevocation(ch, keyRevocation(r.Kind, scope, cert.Serial), r)
+		s.records.stateRevocation(ch, keyRevocation(r.Kind, scope, cert.Serial), r)
 	}
 }
 
@@ -44,12 +44,12 @@ const issueDays = int64(mezu.LeafLife/(24*time.Hour)) + 1
 // countCertificate counts one more certificate of an organization's Warpgates, or refuses
 // it. Each that was issued may have to be revoked, so this bounds revocations where
 // nobody is kept in by it.
-func (s *Service) countCertificate(ctx context.Context, ch *change, organization string) error {
-	rec, err := optional[issued](ctx, s, keyIssued(organization))
+func (s *Fleet) countCertificate(ctx context.Context, ch *change, organization string) error {
+	rec, err := optional[issued](ctx, s.records, keyIssued(organization))
 	if err != nil {
 		return err
 	}
-	today := s.now().Unix() / int64(24*time.Hour/time.Second)
+	today := s.records.now().Unix() / int64(24*time.Hour/time.Second)
 	now, n := issued{}, 1
 	for day, count := range rec.Value {
 		if at, err := strconv.ParseInt(day, 10, 64); err == nil && at > today-issueDays {
@@ -58,7 +58,7 @@ func (s *Service) countCertificate(ctx context.Context, ch *change, organization
 		}
 	}
 	now[strconv.FormatInt(today, 10)]++
-	if most := s.most(quotaCertificates); n > most {
+	if most := s.records.most(quotaCertificates); n > most {
 		return &mezu.Error{Code: mezu.CodeConflict,
 			Detail: fmt.Sprintf("the quota of certificates is %d: the organization's Warpgates got as many within %d days", most, issueDays),
 			Hint:   "have each Warpgate keep its state directory, so that it registers once and renews once a day; or ask an operator for a higher `quotas: [" + quotaCertificates.name + "=N]`"}
@@ -69,13 +69,13 @@ func (s *Service) countCertificate(ctx context.Context, ch *change, organization
 
 // revocationOf is what a record says; a record of the version before says it in its
 // statement alone.
-func (s *Service) revocationOf(ctx context.Context, key string, rec streamHead) (mezu.Revocation, error) {
+func (s *Fleet) revocationOf(ctx context.Context, key string, rec streamHead) (mezu.Revocation, error) {
 	if kind, path, ok := strings.Cut(key[len(prefixRevocation):], "/"); ok {
 		subject := path[strings.LastIndexByte(path, '/')+1:]
 		return mezu.Revocation{Kind: mezu.RevocationKind(kind), Subject: subject, NotBefore: rec.NotBefore, Until: rec.Until}, nil
 	}
 	var r mezu.Revocation
-	signed, err := s.statement(ctx, key)
+	signed, err := s.records.statement(ctx, key)
 	if err == nil {
 		err = json.Unmarshal(signed.Payload, &r)
 	}
@@ -107,9 +107,9 @@ func (c covers) over(key string, r mezu.Revocation) bool {
 
 // sweepRevocations removes those that are past their end or covered by that of a
 // directory, and counts those that stay.
-func (s *Service) sweepRevocations(ctx context.Context) error {
+func (s *Fleet) sweepRevocations(ctx context.Context) error {
 	counted := map[string]found[int]{}
-	err := each(ctx, s, prefixEnded, func(f found[int]) error {
+	err := each(ctx, s.records, prefixEnded, func(f found[int]) error {
 		counted[f.Key] = f
 		return nil
 	})
@@ -119,16 +119,16 @@ func (s *Service) sweepRevocations(ctx context.Context) error {
 	wide, stay := covers{}, map[string]int{}
 	var over []found[streamRecord]
 	// Those of directories come before those of users.
-	err = each(ctx, s, prefixRevocation, func(f found[streamRecord]) error {
+	err = each(ctx, s.records, prefixRevocation, func(f found[streamRecord]) error {
 		r := mezu.Revocation{Until: f.Value.Until}
-		if !s.now().After(r.Until) {
+		if !s.records.now().After(r.Until) {
 			var err error
 			if r, err = s.revocationOf(ctx, f.Key, f.Value.streamHead); err != nil {
 				return err
 			}
 			wide.note(r)
 		}
-		if s.now().After(r.Until) || wide.over(f.Key, r) {
+		if s.records.now().After(r.Until) || wide.over(f.Key, r) {
 			f.Value.Signed = blob{}
 			over = append(over, f)
 			return nil
@@ -157,13 +157,13 @@ func (s *Service) sweepRevocations(ctx context.Context) error {
 
 // dropRevocations removes records in one transaction, or one by one if one of them
 // changed meanwhile, which stays.
-func (s *Service) dropRevocations(ctx context.Context, records []found[streamRecord]) error {
+func (s *Fleet) dropRevocations(ctx context.Context, records []found[streamRecord]) error {
 	var txn store.Txn
 	for _, f := range records {
 		txn.Checks = append(txn.Checks, store.Check{Key: f.Key, Revision: f.Revision})
 		txn.Ops = append(txn.Ops, store.Op{Key: f.Key, Delete: true})
 	}
-	done, err := s.housekeep(ctx, txn)
+	done, err := s.records.housekeep(ctx, txn)
 	if err != nil || done || len(records) == 1 {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *Service) dropRevocations(ctx context.Context, records []found[streamRec
 }
 
 // recount sets a counter to what was counted, unless somebody counted on meanwhile.
-func (s *Service) recount(ctx context.Context, f found[int], n int) error {
+func (s *Fleet) recount(ctx context.Context, f found[int], n int) error {
 	if f.Value == n && n != 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (s *Service) recount(ctx context.Context, f found[int], n int) error {
 		}
 		op.Value = value
 	}
-	_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{op}})
+	_, err := s.records.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: []store.Op{op}})
 	return err
 }
 

@@ -11,21 +11,21 @@ import (
 // RotateServiceAccount gives an account a new key; the one before is good for the
 // overlap. Who gets the key can do what the account may, so he must have all of it
 // himself.
-func (s *Service) RotateServiceAccount(ctx context.Context, c Caller, p Place, in api.RotateRequest, o Once) (api.ServiceAccountCreated, error) {
+func (s *Configuration) RotateServiceAccount(ctx context.Context, c Caller, p Place, in api.RotateRequest, o Once) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
 	overlap := mezu.DefaultKeyOverlap
 	if in.Overlap != nil {
 		overlap = *in.Overlap
 	}
-	_, err := s.commit(ctx, by(c, api.OpRotateServiceAccount.ID), func(ch *change) error {
-		sc, acc, err := s.account(ctx, c, api.OpRotateServiceAccount, p)
+	_, err := s.records.commit(ctx, by(c, api.OpRotateServiceAccount.ID), func(ch *change) error {
+		sc, acc, err := s.access.account(ctx, c, api.OpRotateServiceAccount, p)
 		if err != nil {
 			return err
 		}
 		if overlap > mezu.MaxKeyOverlap {
 			return mezu.Invalid("overlap", "is at most %s", time.Duration(mezu.MaxKeyOverlap))
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpRotateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpRotateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
 			if err := sc.mayGrant(acc.Value.Account.Permissions); err != nil {
 				return out, err
 			}
@@ -39,11 +39,11 @@ func (s *Service) RotateServiceAccount(ctx context.Context, c Caller, p Place, i
 
 // rekey adds an account's new key to a change. A rotation with an overlap waits for
 // the end of the one before: a third key would end one of two that are in use.
-func (s *Service) rekey(ch *change, acc found[account], overlap time.Duration) (api.ServiceAccountCreated, error) {
+func (s *Configuration) rekey(ch *change, acc found[account], overlap time.Duration) (api.ServiceAccountCreated, error) {
 	was, secret := acc.Value, mezu.NewKey()
 	now := was
 	if was.PreviousHash != "" {
-		if overlap > 0 && s.now().Before(was.Account.PreviousKeyUntil) {
+		if overlap > 0 && s.records.now().Before(was.Account.PreviousKeyUntil) {
 			return api.ServiceAccountCreated{}, &mezu.Error{Code: mezu.CodeConflict, Field: "overlap", Detail: "the key before (" + was.Account.PreviousKeyPrefix + "…) is good until " + was.Account.PreviousKeyUntil.Format(time.RFC3339),
 				Hint: "wait for that, or rotate with an overlap of 0s, which ends every earlier key at once"}
 		}
@@ -51,12 +51,12 @@ func (s *Service) rekey(ch *change, acc found[account], overlap time.Duration) (
 	}
 	now.PreviousHash, now.Account.PreviousKeyPrefix, now.Account.PreviousKeyUntil = "", "", time.Time{}
 	if overlap > 0 {
-		now.PreviousHash, now.Account.PreviousKeyPrefix, now.Account.PreviousKeyUntil = was.KeyHash, was.Account.KeyPrefix, s.stamp().Add(overlap)
+		now.PreviousHash, now.Account.PreviousKeyPrefix, now.Account.PreviousKeyUntil = was.KeyHash, was.Account.KeyPrefix, s.records.stamp().Add(overlap)
 	} else {
 		ch.drop(keyKey(was.KeyHash))
 	}
 	now.KeyHash, now.Account.KeyPrefix = mezu.HashSecret(secret), secret[:mezu.KeyPrefixLength]
-	now.Account.Meta = s.touch(was.Account.Meta, acc.Revision)
+	now.Account.Meta = s.records.touch(was.Account.Meta, acc.Revision)
 	ch.update(acc.Key, acc.Revision, now)
 	ch.create(keyKey(now.KeyHash), acc.Key)
 	ch.audit(now.target(), was.Account, now.Account)
@@ -64,14 +64,14 @@ func (s *Service) rekey(ch *change, acc found[account], overlap time.Duration) (
 }
 
 // sweepKeys forgets keys that were rotated away and have ended.
-func (s *Service) sweepKeys(ctx context.Context) error {
-	return each(ctx, s, prefixAccount, func(f found[account]) error {
-		if f.Value.PreviousHash == "" || s.now().Before(f.Value.Account.PreviousKeyUntil) {
+func (s *Configuration) sweepKeys(ctx context.Context) error {
+	return each(ctx, s.records, prefixAccount, func(f found[account]) error {
+		if f.Value.PreviousHash == "" || s.records.now().Before(f.Value.Account.PreviousKeyUntil) {
 			return nil
 		}
-		_, err := s.commit(ctx, internal, func(ch *change) error {
-			acc, err := optional[account](ctx, s, f.Key)
-			if err != nil || acc.Value.PreviousHash == "" || s.now().Before(acc.Value.Account.PreviousKeyUntil) {
+		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+			acc, err := optional[account](ctx, s.records, f.Key)
+			if err != nil || acc.Value.PreviousHash == "" || s.records.now().Before(acc.Value.Account.PreviousKeyUntil) {
 				return err
 			}
 			ch.drop(keyKey(acc.Value.PreviousHash))

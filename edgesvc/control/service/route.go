@@ -18,12 +18,12 @@ type routesHead struct {
 }
 
 // routes reads all routes of an environment.
-func (s *Service) routes(ctx context.Context, environment string) (found[routesHead], []mezu.Route, error) {
-	head, err := optional[routesHead](ctx, s, keyRoutes(environment))
+func (s *Configuration) routes(ctx context.Context, environment string) (found[routesHead], []mezu.Route, error) {
+	head, err := optional[routesHead](ctx, s.records, keyRoutes(environment))
 	if err != nil {
 		return head, nil, err
 	}
-	data, err := s.read(ctx, head.Value.Document)
+	data, err := s.records.read(ctx, head.Value.Document)
 	if err != nil || len(data) == 0 {
 		return head, nil, err
 	}
@@ -35,8 +35,8 @@ func (s *Service) routes(ctx context.Context, environment string) (found[routesH
 }
 
 // ListRoutes shows all routes of an environment and who runs which position.
-func (s *Service) ListRoutes(ctx context.Context, c Caller, p Place) (api.RoutesState, error) {
-	sc, err := s.inEnvironment(ctx, c, api.OpListRoutes, p)
+func (s *Configuration) ListRoutes(ctx context.Context, c Caller, p Place) (api.RoutesState, error) {
+	sc, err := s.access.inEnvironment(ctx, c, api.OpListRoutes, p)
 	if err != nil {
 		return api.RoutesState{}, err
 	}
@@ -47,8 +47,8 @@ func (s *Service) ListRoutes(ctx context.Context, c Caller, p Place) (api.Routes
 	return s.routesState(ctx, sc.environment.Value, head.Revision, routes, mezu.Warnings(ctx, routes))
 }
 
-func (s *Service) routesState(ctx context.Context, env mezu.Environment, revision uint64, routes []mezu.Route, warnings []string) (api.RoutesState, error) {
-	bundle, err := optional[streamRecord](ctx, s, keyBundle(env.ID))
+func (s *Configuration) routesState(ctx context.Context, env mezu.Environment, revision uint64, routes []mezu.Route, warnings []string) (api.RoutesState, error) {
+	bundle, err := optional[streamRecord](ctx, s.records, keyBundle(env.ID))
 	if err != nil {
 		return api.RoutesState{}, err
 	}
@@ -56,19 +56,19 @@ func (s *Service) routesState(ctx context.Context, env mezu.Environment, revisio
 		routes = []mezu.Route{}
 	}
 	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), warnings)}
-	out.Applied, err = s.applied(ctx, env.ID)
+	out.Applied, err = s.fleet.applied(ctx, env.ID)
 	return out, err
 }
 
 // ReplaceRoutes sets all routes. A route that was there before, by its identity,
 // keeps its id.
-func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch uint64, in []mezu.Route) (api.RoutesState, error) {
+func (s *Configuration) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch uint64, in []mezu.Route) (api.RoutesState, error) {
 	var env mezu.Environment
 	var revision uint64
 	var out []mezu.Route
 	var warnings []string
-	_, err := s.publish(ctx, by(c, api.OpReplaceRoutes.ID), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
+	_, err := s.records.publish(ctx, by(c, api.OpReplaceRoutes.ID), func(ch *change) error {
+		sc, err := s.access.inEnvironment(ctx, c, api.OpReplaceRoutes, p)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 		if warnings, err = mezu.JudgeRoutes(ctx, "routes", in); err != nil {
 			return err
 		}
-		if err := s.within(quotaRoutes, len(in)); err != nil {
+		if err := s.records.within(quotaRoutes, len(in)); err != nil {
 			return err
 		}
 		ch.judge(env.ID)
@@ -105,7 +105,7 @@ func (s *Service) ReplaceRoutes(ctx context.Context, c Caller, p Place, ifMatch 
 // adopt gives new routes, where they are, the meta of the old ones with the same
 // identity; a route that did not change keeps its revision. In a dry run, of which nobody
 // sees them, new ones get none.
-func (s *Service) adopt(old, in []mezu.Route, dry bool) []mezu.Route {
+func (s *Configuration) adopt(old, in []mezu.Route, dry bool) []mezu.Route {
 	known := byIdentity(old)
 	for i := range in {
 		r := &in[i]
@@ -117,11 +117,11 @@ func (s *Service) adopt(old, in []mezu.Route, dry bool) []mezu.Route {
 		case was == nil && dry:
 			r.Meta = mezu.Meta{}
 		case was == nil:
-			r.Meta = s.meta(mezu.PrefixRoute)
+			r.Meta = s.records.meta(mezu.PrefixRoute)
 		case sameRoute(was, r):
 			r.Meta = was.Meta
 		default:
-			r.Meta = s.touch(was.Meta, was.Revision)
+			r.Meta = s.records.touch(was.Meta, was.Revision)
 		}
 	}
 	return in
@@ -144,7 +144,7 @@ func sameRoute(a, b *mezu.Route) bool {
 }
 
 // setRoutes writes an environment's routes and its bundle.
-func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route) error {
+func (s *Configuration) setRoutes(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route) error {
 	data, err := s.encodeRoutes(routes, false)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 	if err := s.stateBundle(ctx, ch, sc.organization.Value, sc.project.Value, sc.environment.Value, routes); err != nil {
 		return err
 	}
-	document, err := s.keep(ctx, ch, ownerOf(sc.organization.Value.ID, sc.environment.Value.ID), data)
+	document, err := s.records.keep(ctx, ch, ownerOf(sc.organization.Value.ID, sc.environment.Value.ID), data)
 	if err != nil {
 		return err
 	}
@@ -164,13 +164,13 @@ func (s *Service) setRoutes(ctx context.Context, ch *change, sc scope, head foun
 
 // encodeRoutes are routes as they are stored, within their limit; dry has them counted,
 // new ones with the meta that they would have, and gives none.
-func (s *Service) encodeRoutes(routes []mezu.Route, dry bool) ([]byte, error) {
+func (s *Configuration) encodeRoutes(routes []mezu.Route, dry bool) ([]byte, error) {
 	var size byteCount
 	if err := writeRoutes(&size, routes); err != nil {
 		return nil, err
 	}
 	if dry {
-		meta, err := encode(s.meta(mezu.PrefixRoute))
+		meta, err := encode(s.records.meta(mezu.PrefixRoute))
 		if err != nil {
 			return nil, fmt.Errorf("encoding a meta: %w", err)
 		}
@@ -209,8 +209,8 @@ func findRoute(routes []mezu.Route, ref string) int {
 }
 
 // GetRoute reads one by id or name.
-func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, error) {
-	sc, err := s.inEnvironment(ctx, c, api.OpGetRoute, p)
+func (s *Configuration) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, error) {
+	sc, err := s.access.inEnvironment(ctx, c, api.OpGetRoute, p)
 	if err != nil {
 		return mezu.Route{}, err
 	}
@@ -226,22 +226,22 @@ func (s *Service) GetRoute(ctx context.Context, c Caller, p Place) (mezu.Route, 
 }
 
 // CreateRoute adds a route.
-func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (api.RouteWritten, error) {
+func (s *Configuration) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Route, o Once) (api.RouteWritten, error) {
 	var out api.RouteWritten
-	_, err := s.publish(ctx, by(c, api.OpCreateRoute.ID), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, api.OpCreateRoute, p)
+	_, err := s.records.publish(ctx, by(c, api.OpCreateRoute.ID), func(ch *change) error {
+		sc, err := s.access.inEnvironment(ctx, c, api.OpCreateRoute, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpCreateRoute.ID), o, false, func() (api.RouteWritten, error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateRoute.ID), o, false, func() (api.RouteWritten, error) {
 			head, routes, err := s.routes(ctx, sc.environment.Value.ID)
 			if err != nil {
 				return out, err
 			}
-			if err := s.within(quotaRoutes, len(routes)+1); err != nil {
+			if err := s.records.within(quotaRoutes, len(routes)+1); err != nil {
 				return out, err
 			}
-			in.Meta = s.meta(mezu.PrefixRoute)
+			in.Meta = s.records.meta(mezu.PrefixRoute)
 			ch.audit(sc.target(kindRoute, in.ID, in.Label()), nil, in)
 			return s.setOneRoute(ctx, ch, sc, head, append(routes, in), len(routes))
 		})
@@ -252,7 +252,7 @@ func (s *Service) CreateRoute(ctx context.Context, c Caller, p Place, in mezu.Ro
 
 // setOneRoute writes routes of which that of this index is new or changed; a clash and remarks are
 // told of that one.
-func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, index int) (api.RouteWritten, error) {
+func (s *Configuration) setOneRoute(ctx context.Context, ch *change, sc scope, head found[routesHead], routes []mezu.Route, index int) (api.RouteWritten, error) {
 	one := routes[index]
 	out := api.RouteWritten{Route: one}
 	if err := mezu.ValidateRouteAmong(ctx, "routes", routes, index); err != nil {
@@ -267,8 +267,8 @@ func (s *Service) setOneRoute(ctx context.Context, ch *change, sc scope, head fo
 
 // routeToChange admits the caller to the change of a route and gives it as the i-th of
 // its environment's.
-func (s *Service) routeToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, head found[routesHead], routes []mezu.Route, i int, err error) {
-	if sc, err = s.inEnvironment(ctx, c, op, p); err != nil {
+func (s *Configuration) routeToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, head found[routesHead], routes []mezu.Route, i int, err error) {
+	if sc, err = s.access.inEnvironment(ctx, c, op, p); err != nil {
 		return sc, head, nil, 0, err
 	}
 	if head, routes, err = s.routes(ctx, sc.environment.Value.ID); err != nil {
@@ -281,9 +281,9 @@ func (s *Service) routeToChange(ctx context.Context, c Caller, op api.Operation,
 }
 
 // UpdateRoute changes one route.
-func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (api.RouteWritten, error) {
+func (s *Configuration) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.Route) error) (api.RouteWritten, error) {
 	var out api.RouteWritten
-	_, err := s.publish(ctx, by(c, api.OpUpdateRoute.ID), func(ch *change) error {
+	_, err := s.records.publish(ctx, by(c, api.OpUpdateRoute.ID), func(ch *change) error {
 		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpUpdateRoute, p, ifMatch)
 		if err != nil {
 			return err
@@ -293,7 +293,7 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 		if err := with(&now); err != nil {
 			return err
 		}
-		now.Meta = s.touch(was.Meta, was.Revision)
+		now.Meta = s.records.touch(was.Meta, was.Revision)
 		routes[i] = now
 		ch.audit(sc.target(kindRoute, now.ID, now.Label()), was, now)
 		out, err = s.setOneRoute(ctx, ch, sc, head, routes, i)
@@ -303,8 +303,8 @@ func (s *Service) UpdateRoute(ctx context.Context, c Caller, p Place, ifMatch ui
 }
 
 // DeleteRoute removes one route.
-func (s *Service) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, err := s.publish(ctx, by(c, api.OpDeleteRoute.ID), func(ch *change) error {
+func (s *Configuration) DeleteRoute(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	_, err := s.records.publish(ctx, by(c, api.OpDeleteRoute.ID), func(ch *change) error {
 		sc, head, routes, i, err := s.routeToChange(ctx, c, api.OpDeleteRoute, p, ifMatch)
 		if err != nil {
 			return err

@@ -13,7 +13,8 @@ import (
 // apply would that gives them one.
 func TestEncodeRoutes_Dry(t *testing.T) {
 	now := time.Now()
-	s := &Service{now: func() time.Time { return now }}
+	r := &Records{now: func() time.Time { return now }}
+	s := &Configuration{records: r}
 	// Half of the routes are there already. With the meta of the others all together are
 	// at the limit, and then over it.
 	routes := func(pad int, dry bool) []mezu.Route {
@@ -21,7 +22,7 @@ func TestEncodeRoutes_Dry(t *testing.T) {
 		for i := range out {
 			out[i].Exact = fmt.Sprintf("/%080000d", i)
 			if i%2 == 0 || !dry {
-				out[i].Meta = s.meta(mezu.PrefixRoute)
+				out[i].Meta = r.meta(mezu.PrefixRoute)
 			}
 		}
 		out[0].Exact += strings.Repeat("x", pad)

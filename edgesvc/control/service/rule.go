@@ -199,9 +199,19 @@ var (
 	}
 )
 
+// checkRules reports an operation that has no rule: nobody could decide who may call it.
+func checkRules() error {
+	for _, op := range api.Operations() {
+		if _, ok := rules[op.ID]; !ok {
+			return mezu.Errorf(mezu.CodeInternal, "operation %s has no rule of authority", op.ID)
+		}
+	}
+	return nil
+}
+
 // Admit decides whether a caller may call an operation at all, before anything of
 // the call is read. The operation itself decides again, at the data.
-func (s *Service) Admit(op api.Operation, c Caller) error {
+func (s *Access) Admit(op api.Operation, c Caller) error {
 	_, err := admit(op, c)
 	return err
 }

@@ -32,12 +32,12 @@ type Place struct {
 	Item string
 }
 
-func (s *Service) noOrganization() error { return notFound("organization", "") }
-func noProject() error                   { return notFound("project", "list them with `mezu projects list`") }
+func (s *Access) noOrganization() error { return notFound("organization", "") }
+func noProject() error                  { return notFound("project", "list them with `mezu projects list`") }
 
 // inOrganization admits the caller to an organization. To those who have nothing
 // to do with it, it does not exist.
-func (s *Service) inOrganization(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+func (s *Access) inOrganization(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
 	sc, r, err := s.enter(ctx, c, op, p)
 	if err != nil {
 		return sc, err
@@ -48,13 +48,13 @@ func (s *Service) inOrganization(ctx context.Context, c Caller, op api.Operation
 	return sc, nil
 }
 
-func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place) (scope, rule, error) {
+func (s *Access) enter(ctx context.Context, c Caller, op api.Operation, p Place) (scope, rule, error) {
 	var sc scope
 	r, err := admit(op, c)
 	if err != nil {
 		return sc, r, err
 	}
-	if sc.organization, err = child[mezu.Organization](ctx, s, prefixOrganization, p.Organization, "organization", ""); err != nil {
+	if sc.organization, err = child[mezu.Organization](ctx, s.records, prefixOrganization, p.Organization, "organization", ""); err != nil {
 		return sc, r, err
 	}
 	id := sc.organization.Value.ID
@@ -65,7 +65,7 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 		sc.grants = c.Permissions
 		return sc, r, nil
 	}
-	sc.member, err = get[membership](ctx, s, keyMember(id, c.ID))
+	sc.member, err = get[membership](ctx, s.records, keyMember(id, c.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return sc, r, hidden(s.noOrganization())
 	}
@@ -86,7 +86,7 @@ func (s *Service) enter(ctx context.Context, c Caller, op api.Operation, p Place
 
 // inProject admits the caller to a project. A service account's own project is the
 // only one that exists for it.
-func (s *Service) inProject(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+func (s *Access) inProject(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
 	sc, r, err := s.enter(ctx, c, op, p)
 	if err != nil {
 		return sc, err
@@ -95,7 +95,7 @@ func (s *Service) inProject(ctx context.Context, c Caller, op api.Operation, p P
 	if c.Kind != ServiceAccount && !may {
 		return sc, forbidden(op, r, c)
 	}
-	sc.project, err = child[mezu.Project](ctx, s, projectsOf(sc.organization.Value.ID), p.Project, "project", "list them with `mezu projects list`")
+	sc.project, err = child[mezu.Project](ctx, s.records, projectsOf(sc.organization.Value.ID), p.Project, "project", "list them with `mezu projects list`")
 	if err != nil {
 		return sc, err
 	}
@@ -109,12 +109,12 @@ func (s *Service) inProject(ctx context.Context, c Caller, op api.Operation, p P
 }
 
 // inEnvironment admits the caller to an environment of a project.
-func (s *Service) inEnvironment(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+func (s *Access) inEnvironment(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
 	sc, err := s.inProject(ctx, c, op, p)
 	if err != nil {
 		return sc, err
 	}
-	sc.environment, err = child[mezu.Environment](ctx, s, environmentsOf(sc.project.Value.ID), p.Environment, "environment", "")
+	sc.environment, err = child[mezu.Environment](ctx, s.records, environmentsOf(sc.project.Value.ID), p.Environment, "environment", "")
 	return sc, err
 }
 
@@ -129,7 +129,7 @@ func (p Place) either(project, organization api.Operation) api.Operation {
 
 // inOwner admits the caller to what can own directories: a project where the path
 // names one, else an organization.
-func (s *Service) inOwner(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+func (s *Access) inOwner(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
 	if p.Project == "" {
 		sc, err := s.inOrganization(ctx, c, op, p)
 		sc.owner = sc.organization.Value.ID
@@ -141,21 +141,21 @@ func (s *Service) inOwner(ctx context.Context, c Caller, op api.Operation, p Pla
 }
 
 // inDirectory admits the caller to a directory of a project or organization.
-func (s *Service) inDirectory(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
+func (s *Access) inDirectory(ctx context.Context, c Caller, op api.Operation, p Place) (scope, error) {
 	sc, err := s.inOwner(ctx, c, op, p)
 	if err != nil {
 		return sc, err
 	}
-	sc.directory, err = child[mezu.Directory](ctx, s, directoriesOf(sc.owner), p.Directory, "directory", "")
+	sc.directory, err = child[mezu.Directory](ctx, s.records, directoriesOf(sc.owner), p.Directory, "directory", "")
 	return sc, err
 }
 
 // ownersOf finds the project and the organization of an environment.
-func (s *Service) ownersOf(ctx context.Context, env found[mezu.Environment]) (org found[mezu.Organization], prj found[mezu.Project], err error) {
-	if org, err = get[mezu.Organization](ctx, s, keyOrganization(env.Value.Organization)); err != nil {
+func (s *Access) ownersOf(ctx context.Context, env found[mezu.Environment]) (org found[mezu.Organization], prj found[mezu.Project], err error) {
+	if org, err = get[mezu.Organization](ctx, s.records, keyOrganization(env.Value.Organization)); err != nil {
 		return org, prj, err
 	}
-	prj, err = get[mezu.Project](ctx, s, projectsOf(org.Value.ID)+env.Value.Project)
+	prj, err = get[mezu.Project](ctx, s.records, projectsOf(org.Value.ID)+env.Value.Project)
 	return org, prj, err
 }
 

@@ -1,10 +1,10 @@
-// Package service is the control plane's operations over its store: who may do
-// what to which record, what a change writes and publishes, and what must happen
-// later because of it. Every method takes the caller and decides at the data.
+// Package service is the front of the control plane's operations: it puts the nouns
+// together over one store, and has what belongs to none of them, which is opening, the
+// sweep, keys, backup and restore.
 //
-// What may not live here: HTTP and JSON parsing (package rest), listeners, files
-// and process life (package control), signing keys (package ca). Only control and
-// its folders import it.
+// What may not live here: an operation on a noun (packages identity, team, fleet and
+// config), HTTP and JSON parsing (package rest), listeners, files and process life
+// (package control), signing keys (package ca). Only control and its folders import it.
 package service
 
 import (
@@ -16,11 +16,8 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
-	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/document"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -40,8 +37,8 @@ type Config struct {
 	// Site is https://host[:port] at which people reach this control plane; links
 	// in mails begin with it.
 	Site string
-	// MembersFound lets every member create organizations, else operators alone.
-	MembersFound bool
+	// MembersMayCreateOrganizations lets every member create organizations, else operators alone.
+	MembersMayCreateOrganizations bool
 	// Quotas bound what one owner may have.
 	Quotas Quotas
 	Log    *slog.Logger
@@ -57,78 +54,53 @@ type Config struct {
 	Backup func(ctx context.Context, to io.Writer, at time.Time) error
 }
 
-// Service is the operations. Its methods are safe for concurrent use.
+// Service is the operations of all nouns. Its methods are safe for concurrent use.
 type Service struct {
-	store     records
-	sealed    *sealed.Store // that store, without a layer over it: its keys
-	authority *ca.Authority
-	anchor    *trust.Anchor
-	audit     *audit.Log
-	domain    string
-	port      int
-	site      string
-	// membersFound: see Config.
-	membersFound bool
-	quotas       Quotas
-	log          *slog.Logger
-	now          func() time.Time
-	epoch        uint64
-	mailKey      []byte // of the blind index of users' addresses
-	// bootstrapped and sealRotated may be nil.
-	bootstrapped, sealRotated func()
-	backup                    func(context.Context, io.Writer, time.Time) error
-	backingUp                 *sync.Mutex // held while backup runs
-
-	// publishing keeps the writers of one process from colliding at the
-	// revision counter; between processes the counter's check decides. Nothing else is
-	// kept in a process that another one would have to know: several serve one store.
-	publishing *line
-	// tidier deletes what documents left behind.
-	tidier *document.Tidier
-	// handlers do the tasks that changes leave behind.
-	handlers taskHandlers
-	// identifiers find out who calls, each by one kind of credential.
-	identifiers []identifier
+	*Access
+	*Identity
+	*Team
+	*Fleet
+	*Configuration
+	records   *Records
+	cfg       Config
+	backingUp *sync.Mutex // held while a backup is written
 }
 
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, sealed: cfg.Store, authority: cfg.Authority, domain: cfg.Domain, port: cfg.PublicPort, site: cfg.Site, membersFound: cfg.MembersFound, quotas: cfg.Quotas, log: cfg.Log, now: cfg.Now,
-		bootstrapped: cfg.Bootstrapped, sealRotated: cfg.SealRotated, backup: cfg.Backup, publishing: newLine(), backingUp: &sync.Mutex{}}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	s.tidier = document.NewTidier(s.now)
-	s.handlers, s.identifiers = taskHandlers{}, []identifier{s.identifyPeer, s.identifyBearer, s.identifyAccount}
-	for _, of := range []taskHandlers{s.teamTasks(), s.identityTasks(), s.fleetTasks(), s.configurationTasks()} {
-		s.handle(of)
-	}
 	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.validate(allQuotas())); err != nil {
 		return nil, err
 	}
-	for _, op := range api.Operations() {
-		if _, ok := rules[op.ID]; !ok {
-			return nil, mezu.Errorf(mezu.CodeInternal, "operation %s has no rule of authority", op.ID)
-		}
+	if err := checkRules(); err != nil {
+		return nil, err
 	}
-	var err error
-	s.audit, err = audit.Open(ctx, audit.Config{
-		Store: cfg.Store, Archive: cfg.Archive, Keyset: cfg.Authority.Keyset, Now: s.now,
-		Sign: func(statement any) (mezu.Signed, error) { return cfg.Authority.Sign(mezu.PurposeAudit, statement) },
-	})
+	records, err := openRecords(ctx, RecordsConfig{Store: cfg.Store, Authority: cfg.Authority, Archive: cfg.Archive, Quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now})
 	if err != nil {
 		return nil, err
 	}
-	s.mailKey = cfg.Store.Derive(purposeMail)
-	s.anchor = trust.New(cfg.Authority.TrustRoot(), s.now)
-	if _, err := s.anchor.AcceptKeyset(cfg.Authority.Keyset()); err != nil {
-		return nil, err
-	}
-	if err := s.openInstallation(ctx); err != nil {
-		return nil, err
-	}
+	s := assemble(cfg, records, &sync.Mutex{})
 	return s, s.openStream(ctx)
+}
+
+// assemble puts the nouns together on the records.
+func assemble(cfg Config, r *Records, backingUp *sync.Mutex) *Service {
+	s := &Service{records: r, cfg: cfg, backingUp: backingUp}
+	s.Access = newAccess(r)
+	s.Identity = newIdentity(r, s.Access)
+	s.Team = newTeam(r, s.Access, TeamConfig{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
+	s.Fleet = newFleet(r, s.Access, cfg.Domain, cfg.PublicPort)
+	s.Configuration = newConfiguration(r, s.Access, s.Identity, s.Fleet)
+	s.Access.setIdentifiers(s.Fleet.identifyPeer, s.Access.identifyBearer, s.Configuration.identifyAccount)
+	for _, of := range []taskHandlers{s.Team.teamTasks(), s.Identity.identityTasks(), s.Fleet.fleetTasks(), s.Configuration.configurationTasks()} {
+		r.handle(of)
+	}
+	return s
+}
+
+// on is the service on a layer over its store.
+func (s *Service) on(layer sealedStore) *Service {
+	return assemble(s.cfg, s.records.over(layer), s.backingUp)
 }
 
 func validateDomain(domain string) error {
@@ -139,25 +111,11 @@ func validateDomain(domain string) error {
 	return nil
 }
 
-// openInstallation reads or makes the epoch. A restore raises it; nothing here
-// does.
-func (s *Service) openInstallation(ctx context.Context) error {
-	_, err := s.commit(ctx, internal, func(ch *change) error {
-		epoch, err := get[uint64](ctx, s, keyEpoch)
-		switch {
-		case err == nil:
-			s.epoch = epoch.Value
-			return nil
-		case !errors.Is(err, store.ErrNotFound):
-			return err
-		}
-		s.epoch = 1
-		ch.create(keyEpoch, s.epoch)
-		ch.create(keyRevision, uint64(0))
-		return nil
-	})
-	return err
-}
-
 // Anchor is what the installation's own peers believe.
-func (s *Service) Anchor() *trust.Anchor { return s.anchor }
+func (s *Service) Anchor() *trust.Anchor { return s.records.anchor }
+
+// Head is the newest position of the installation.
+func (s *Service) Head(ctx context.Context) (mezu.Position, error) { return s.records.Head(ctx) }
+
+// Settle does every task that changes left behind, as after a start.
+func (s *Service) Settle(ctx context.Context) error { return s.records.Settle(ctx) }

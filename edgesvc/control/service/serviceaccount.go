@@ -15,32 +15,32 @@ import (
 const useInterval = time.Minute
 
 // ListServiceAccounts lists a project's.
-func (s *Service) ListServiceAccounts(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.ServiceAccount], error) {
-	sc, err := s.inProject(ctx, c, api.OpListServiceAccounts, p)
+func (s *Configuration) ListServiceAccounts(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.ServiceAccount], error) {
+	sc, err := s.access.inProject(ctx, c, api.OpListServiceAccounts, p)
 	if err != nil {
 		return api.List[mezu.ServiceAccount]{}, err
 	}
-	return list(ctx, s, accountsOf(sc.project.Value.ID), page, func(f found[account]) (mezu.ServiceAccount, error) {
+	return list(ctx, s.records, accountsOf(sc.project.Value.ID), page, func(f found[account]) (mezu.ServiceAccount, error) {
 		return s.shownAccount(ctx, f.Value)
 	})
 }
 
-func (s *Service) shownAccount(ctx context.Context, a account) (mezu.ServiceAccount, error) {
-	used, err := optional[time.Time](ctx, s, keyUsed(a.Account.ID))
+func (s *Configuration) shownAccount(ctx context.Context, a account) (mezu.ServiceAccount, error) {
+	used, err := optional[time.Time](ctx, s.records, keyUsed(a.Account.ID))
 	a.Account.LastUsedAt = used.Value
 	return a.Account, err
 }
 
 // CreateServiceAccount makes an account and its key. Nobody grants what he lacks
 // himself.
-func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, p Place, in mezu.ServiceAccount, o Once) (api.ServiceAccountCreated, error) {
+func (s *Configuration) CreateServiceAccount(ctx context.Context, c Caller, p Place, in mezu.ServiceAccount, o Once) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
-	_, err := s.commit(ctx, by(c, api.OpCreateServiceAccount.ID), func(ch *change) error {
-		sc, err := s.inProject(ctx, c, api.OpCreateServiceAccount, p)
+	_, err := s.records.commit(ctx, by(c, api.OpCreateServiceAccount.ID), func(ch *change) error {
+		sc, err := s.access.inProject(ctx, c, api.OpCreateServiceAccount, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpCreateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
 			return s.addAccount(ctx, ch, sc, in)
 		})
 		return err
@@ -48,7 +48,7 @@ func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, p Place, i
 	return out, err
 }
 
-func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.ServiceAccount) (api.ServiceAccountCreated, error) {
+func (s *Configuration) addAccount(ctx context.Context, ch *change, sc scope, in mezu.ServiceAccount) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
 	if err := in.Validate(); err != nil {
 		return out, err
@@ -59,11 +59,11 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	sc.stand(ch)
 	prj := sc.project
 	key := accountsOf(prj.Value.ID) + in.Name
-	if err := s.free(ctx, key, "service account", in.Name); err != nil {
+	if err := s.records.free(ctx, key, "service account", in.Name); err != nil {
 		return out, err
 	}
 	secret := mezu.NewKey()
-	in.Meta, in.Project, in.KeyPrefix = s.meta(mezu.PrefixServiceAccount), prj.Value.Name, secret[:mezu.KeyPrefixLength]
+	in.Meta, in.Project, in.KeyPrefix = s.records.meta(mezu.PrefixServiceAccount), prj.Value.Name, secret[:mezu.KeyPrefixLength]
 	rec := account{Account: in, Organization: sc.organization.Value.ID, Project: prj.Value.ID, KeyHash: mezu.HashSecret(secret)}
 	ch.create(key, rec)
 	ch.create(keyID(in.ID), key)
@@ -71,12 +71,12 @@ func (s *Service) addAccount(ctx context.Context, ch *change, sc scope, in mezu.
 	ch.require(prj.Key, prj.Revision)
 	ch.audit(sc.target(kindServiceAccount, in.ID, in.Name), nil, in)
 	out = api.ServiceAccountCreated{ServiceAccount: in, Key: secret}
-	return out, s.add(ctx, ch, prj.Value.ID, quotaAccounts, func(n *children) *int { return &n.Accounts })
+	return out, s.records.add(ctx, ch, prj.Value.ID, quotaAccounts, func(n *children) *int { return &n.Accounts })
 }
 
 // GetServiceAccount reads one.
-func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
-	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
+func (s *Configuration) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
+	_, acc, err := s.access.account(ctx, c, api.OpGetServiceAccount, p)
 	if err != nil {
 		return mezu.ServiceAccount{}, err
 	}
@@ -85,10 +85,10 @@ func (s *Service) GetServiceAccount(ctx context.Context, c Caller, p Place) (mez
 
 // UpdateServiceAccount changes permissions and default environment. What is taken
 // away is gone at the next call; Warpgates that the account let in go on.
-func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
+func (s *Configuration) UpdateServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
 	var out account
-	_, err := s.commit(ctx, by(c, api.OpUpdateServiceAccount.ID), func(ch *change) error {
-		sc, acc, err := s.account(ctx, c, api.OpUpdateServiceAccount, p)
+	_, err := s.records.commit(ctx, by(c, api.OpUpdateServiceAccount.ID), func(ch *change) error {
+		sc, acc, err := s.access.account(ctx, c, api.OpUpdateServiceAccount, p)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, i
 			return err
 		}
 		sc.stand(ch)
-		out.Account.Meta = s.touch(acc.Value.Account.Meta, acc.Revision)
+		out.Account.Meta = s.records.touch(acc.Value.Account.Meta, acc.Revision)
 		out.Lost = acc.Value.Lost.after(acc.Value.Account.Permissions, out.Account.Permissions)
 		ch.update(acc.Key, acc.Revision, out)
 		ch.audit(out.target(), acc.Value.Account, out.Account)
@@ -125,8 +125,8 @@ func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, p Place, i
 
 // DeleteServiceAccount ends an account and its key, and cuts the Warpgates that it
 // let in.
-func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
+func (s *Configuration) DeleteServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	_, acc, err := s.access.account(ctx, c, api.OpDeleteServiceAccount, p)
 	if err != nil {
 		return err
 	}
@@ -142,10 +142,10 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, c Caller, p Place, i
 
 // removeAccount deletes an account by its key in the store, in the revision
 // ifMatch or any.
-func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMatch uint64) error {
+func (s *Configuration) removeAccount(ctx context.Context, a author, key string, ifMatch uint64) error {
 	var owed task
-	_, err := s.commit(ctx, a, func(ch *change) error {
-		acc, err := get[account](ctx, s, key)
+	_, err := s.records.commit(ctx, a, func(ch *change) error {
+		acc, err := get[account](ctx, s.records, key)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 			return err
 		}
 		// With its project an account's counters went, and it goes itself.
-		prj, err := get[string](ctx, s, keyID(acc.Value.Project))
+		prj, err := get[string](ctx, s.records, keyID(acc.Value.Project))
 		if err != nil {
 			return err
 		}
@@ -162,12 +162,12 @@ func (s *Service) removeAccount(ctx context.Context, a author, key string, ifMat
 		dropAccount(ch, acc)
 		ch.enqueue(owed)
 		ch.audit(acc.Value.target(), acc.Value.Account, nil)
-		return s.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
+		return s.records.count(ctx, ch, acc.Value.Project, func(n *children) { n.Accounts-- })
 	})
 	if err != nil {
 		return err
 	}
-	return s.settle(ctx, owed)
+	return s.records.settle(ctx, owed)
 }
 
 // dropAccount removes an account and all that leads to it.
@@ -183,22 +183,22 @@ func dropAccount(ch *change, acc found[account]) {
 
 // noteUse writes down that a key was used, at most once in useInterval. It is a
 // remark for people: when it can't be written the call goes on.
-func (s *Service) noteUse(ctx context.Context, of found[account]) {
+func (s *Configuration) noteUse(ctx context.Context, of found[account]) {
 	id := of.Value.Account.ID
-	used, err := optional[time.Time](ctx, s, keyUsed(id))
-	if err != nil || s.now().Sub(used.Value) < useInterval {
+	used, err := optional[time.Time](ctx, s.records, keyUsed(id))
+	if err != nil || s.records.now().Sub(used.Value) < useInterval {
 		return
 	}
-	_, err = s.commit(ctx, internal, func(ch *change) error {
-		acc, err := optional[account](ctx, s, of.Key)
+	_, err = s.records.commit(ctx, internal, func(ch *change) error {
+		acc, err := optional[account](ctx, s.records, of.Key)
 		if err != nil || acc.Value.Account.ID != id {
 			return err // deleted meanwhile, and perhaps made anew
 		}
 		ch.require(acc.Key, acc.Revision)
-		ch.put(keyUsed(id), s.stamp())
+		ch.put(keyUsed(id), s.records.stamp())
 		return nil
 	})
 	if err != nil {
-		s.log.Warn("noting the use of a key", "service_account", id, "error", err)
+		s.records.log.Warn("noting the use of a key", "service_account", id, "error", err)
 	}
 }

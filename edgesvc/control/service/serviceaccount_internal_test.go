@@ -18,7 +18,7 @@ func (p *pool) newAccount(t *testing.T) (Place, found[account]) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acc, err := get[account](t.Context(), p.Service, accountsOf(prj.ID)+place.Item)
+	acc, err := get[account](t.Context(), p.Service.records, accountsOf(prj.ID)+place.Item)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func (p *pool) newAccount(t *testing.T) (Place, found[account]) {
 
 func (p *pool) left(t *testing.T, key string) bool {
 	t.Helper()
-	rec, err := optional[any](t.Context(), p.Service, key)
+	rec, err := optional[any](t.Context(), p.Service.records, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +55,11 @@ func TestNoteUse_OfADeletedAccount(t *testing.T) {
 func TestDeleteServiceAccount_OfADeletedProject(t *testing.T) {
 	p := newPool(t)
 	_, acc := p.newAccount(t)
-	prj, err := byID[mezu.Project](t.Context(), p.Service, acc.Value.Project)
+	prj, err := byID[mezu.Project](t.Context(), p.Service.records, acc.Value.Project)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.commit(t.Context(), internal, func(ch *change) error {
+	_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
 		for _, key := range []string{prj.Key, keyID(prj.Value.ID), keyChildren(prj.Value.ID)} {
 			ch.drop(key)
 		}

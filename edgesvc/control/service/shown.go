@@ -8,7 +8,7 @@ import (
 )
 
 // shown adds what is not stored: it follows from the installation's settings.
-func (s *Service) shown(e mezu.Environment) mezu.Environment {
+func (s *Fleet) shown(e mezu.Environment) mezu.Environment {
 	e.URL = s.url(e.Endpoint)
 	on := e.IsEnabled()
 	e.Enabled = &on
@@ -16,7 +16,7 @@ func (s *Service) shown(e mezu.Environment) mezu.Environment {
 }
 
 // url is the public address of an endpoint.
-func (s *Service) url(endpoint string) string {
+func (s *Fleet) url(endpoint string) string {
 	host := endpoint + "." + s.domain
 	if s.port != 0 && s.port != 443 {
 		host = net.JoinHostPort(host, strconv.Itoa(s.port))

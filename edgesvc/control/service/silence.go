@@ -15,14 +15,14 @@ import (
 
 // FollowEdges writes down when edges fall silent, until ctx ends or the store says no
 // more. Several control planes may follow; the first one's word stays.
-func (s *Service) FollowEdges(ctx context.Context) error {
+func (s *Fleet) FollowEdges(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	page, err := s.store.List(ctx, prefixLive, "", 1)
+	page, err := s.records.store.List(ctx, prefixLive, "", 1)
 	if err != nil {
 		cancel()
 		return err
 	}
-	live, err := s.store.Watch(ctx, prefixLive, page.Position)
+	live, err := s.records.store.Watch(ctx, prefixLive, page.Position)
 	if err != nil {
 		cancel()
 		return err
@@ -33,7 +33,7 @@ func (s *Service) FollowEdges(ctx context.Context) error {
 		}
 	}()
 	// Those that fell silent while nobody followed.
-	err = each(ctx, s, prefixEdge, func(f found[edge]) error { return s.noteSilence(ctx, f.Value.ID) })
+	err = each(ctx, s.records, prefixEdge, func(f found[edge]) error { return s.noteSilence(ctx, f.Value.ID) })
 	if err != nil {
 		return err
 	}
@@ -52,19 +52,19 @@ func (s *Service) FollowEdges(ctx context.Context) error {
 
 // noteSilence writes down when an edge was last heard of, unless it is heard of or that
 // is written down already.
-func (s *Service) noteSilence(ctx context.Context, id string) error {
-	exists, err := s.store.Get(ctx, keyID(id))
+func (s *Fleet) noteSilence(ctx context.Context, id string) error {
+	exists, err := s.records.store.Get(ctx, keyID(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // it was removed
 	}
 	if err != nil {
 		return err
 	}
-	value, err := encode(s.stamp().Add(-api.EdgeSilence))
+	value, err := encode(s.records.stamp().Add(-api.EdgeSilence))
 	if err != nil {
 		return err
 	}
-	_, err = s.housekeep(ctx, store.Txn{
+	_, err = s.records.housekeep(ctx, store.Txn{
 		Checks: []store.Check{{Key: exists.Key, Revision: exists.Revision}, {Key: keyLive(id)}, {Key: keySilent(id)}},
 		Ops:    []store.Op{{Key: keySilent(id), Value: value}},
 	})

@@ -9,7 +9,7 @@ import (
 
 // staleRecords reads what may be old and does everything else as the store does.
 type staleRecords struct {
-	records
+	sealedStore
 	reader store.Reader
 }
 
@@ -23,13 +23,13 @@ func (r staleRecords) List(ctx context.Context, prefix, token string, limit int)
 	return r.reader.List(ctx, prefix, token, limit)
 }
 
-// tolerant calls do with the service as it is; when the store can't say what is current,
+// tolerate calls do with the service as it is; when the store can't say what is current,
 // once more with one that reads what may be old. It is for the few reads that the data
 // plane goes on by while the store has no majority: who an edge or a Warpgate is, and an
 // edge's stream. What is read so may be out of date by the length of the outage: a
 // certificate that was revoked in it counts until the store is back, and nothing can be
 // revoked meanwhile.
-func (s *Service) tolerant(ctx context.Context, do func(*Service) error) error {
+func (s *Records) tolerate(ctx context.Context, do func(*Records) error) error {
 	err := do(s)
 	if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 		return err

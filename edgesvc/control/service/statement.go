@@ -30,7 +30,7 @@ const prefixEnded = "ended/"
 const resignMargin = mezu.KeysetOverlap / 2
 
 // current reports whether a key still has a long life in the keyset.
-func (s *Service) current(purpose mezu.Purpose, keyID string) bool {
+func (s *Records) current(purpose mezu.Purpose, keyID string) bool {
 	_, keyset := s.anchor.Keyset()
 	return slices.ContainsFunc(keyset.Keys, func(k mezu.PublicKey) bool {
 		return k.ID == keyID && k.Purpose == purpose && k.NotAfter.After(s.now().Add(resignMargin))
@@ -74,7 +74,7 @@ type blob struct {
 }
 
 // keep stores a document's chunks, if it needs any. What the owner had before goes soon.
-func (s *Service) keep(ctx context.Context, ch *change, owner document.Owner, data []byte) (blob, error) {
+func (s *Records) keep(ctx context.Context, ch *change, owner document.Owner, data []byte) (blob, error) {
 	if ch.dry {
 		return blob{Inline: data}, nil
 	}
@@ -97,7 +97,7 @@ func (s *Service) keep(ctx context.Context, ch *change, owner document.Owner, da
 }
 
 // read gives a document back.
-func (s *Service) read(ctx context.Context, b blob) ([]byte, error) {
+func (s *Records) read(ctx context.Context, b blob) ([]byte, error) {
 	if b.Ref == nil {
 		return b.Inline, nil
 	}
@@ -115,7 +115,7 @@ func merged(a, b mezu.Revocation) mezu.Revocation {
 }
 
 // statement reads a signed statement of the stream.
-func (s *Service) statement(ctx context.Context, key string) (mezu.Signed, error) {
+func (s *Records) statement(ctx context.Context, key string) (mezu.Signed, error) {
 	rec, err := get[streamRecord](ctx, s, key)
 	if err != nil {
 		return mezu.Signed{}, err
@@ -123,7 +123,7 @@ func (s *Service) statement(ctx context.Context, key string) (mezu.Signed, error
 	return s.signed(ctx, rec.Value)
 }
 
-func (s *Service) signed(ctx context.Context, rec streamRecord) (mezu.Signed, error) {
+func (s *Records) signed(ctx context.Context, rec streamRecord) (mezu.Signed, error) {
 	var out mezu.Signed
 	data, err := s.read(ctx, rec.Signed)
 	if err != nil {
@@ -143,7 +143,7 @@ func keyRevocation(kind mezu.RevocationKind, path ...string) string {
 	return prefixRevocation + string(kind) + "/" + strings.Join(path, "/")
 }
 
-func (s *Service) stateRevocation(ch *change, key string, r mezu.Revocation) {
+func (s *Records) stateRevocation(ch *change, key string, r mezu.Revocation) {
 	ch.state(statement{
 		key: func(mezu.Position) string { return key }, kind: api.StreamRevocation, purpose: mezu.PurposeRevocation, until: r.Until, notBefore: r.NotBefore,
 		make: func(p mezu.Position) any {

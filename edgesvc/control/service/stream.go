@@ -48,7 +48,7 @@ func (e entry) rank() int {
 // StreamEdge sends an edge everything after from that is current, then changes as
 // they are committed, until ctx ends, the sink fails, the edge is removed or the
 // stream falls too far behind. The edge resumes from the last position it got.
-func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
+func (s *Fleet) StreamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
 	if _, err := admit(api.OpEdgeStream, c); err != nil {
 		return err
 	}
@@ -56,23 +56,23 @@ func (s *Service) StreamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	return guarded(ctx, sink, still, func(ctx context.Context) error { return s.streamEdge(ctx, c, from, sink) })
 }
 
-func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
+func (s *Fleet) streamEdge(ctx context.Context, c Caller, from mezu.Position, sink Sink) error {
 	var head mezu.Position
 	var entries []entry
 	var position store.Position
 	var has *inventory
 	reader := s
-	err := s.tolerant(ctx, func(r *Service) (err error) {
+	err := s.tolerant(ctx, func(r *Fleet) (err error) {
 		// The head is read before the listing: all up to it is in the listing as it
 		// was or as something newer.
-		if head, err = r.Head(ctx); err != nil {
+		if head, err = r.records.Head(ctx); err != nil {
 			return err
 		}
 		if !from.IsZero() && from.Epoch != head.Epoch {
 			return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "the installation was restored from a backup since", Hint: "ask for everything"}
 		}
 		if from.Compare(head) > 0 && r == s {
-			s.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
+			s.records.log.Warn("edge is ahead of the installation; sending everything", "edge", c.ID, "edge_position", from, "head", head)
 			from = mezu.Position{}
 		}
 		reader = r
@@ -80,7 +80,7 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 			return err
 		}
 		// After the listing: what was swept before it is not in it.
-		gone, err := optional[mezu.Position](ctx, r, keyGone)
+		gone, err := optional[mezu.Position](ctx, r.records, keyGone)
 		if err == nil && !from.IsZero() && from.Compare(gone.Value) < 0 {
 			err = errSwept()
 		}
@@ -89,13 +89,13 @@ func (s *Service) streamEdge(ctx context.Context, c Caller, from mezu.Position, 
 	if err != nil {
 		return err
 	}
-	watcher, err := s.store.Watch(ctx, prefixStream, position)
+	watcher, err := s.records.store.Watch(ctx, prefixStream, position)
 	if err != nil {
 		return err
 	}
 	resume := from
 	for _, e := range entries {
-		rec, err := get[streamRecord](ctx, reader, e.key)
+		rec, err := get[streamRecord](ctx, reader.records, e.key)
 		if errors.Is(err, store.ErrNotFound) && e.kind == api.StreamBundle && !from.IsZero() {
 			return errSwept()
 		}
@@ -140,13 +140,13 @@ func errSwept() error {
 
 // snapshot lists what is current after from, in the order in which to send it, with what
 // an edge must have then, and the store's position from which to watch.
-func (s *Service) snapshot(ctx context.Context, from mezu.Position) ([]entry, *inventory, store.Position, error) {
+func (s *Fleet) snapshot(ctx context.Context, from mezu.Position) ([]entry, *inventory, store.Position, error) {
 	var entries []entry
 	var position store.Position
-	now := s.now()
+	now := s.records.now()
 	has := newInventory(now)
 	for token := ""; ; {
-		page, err := s.store.List(ctx, prefixStream, token, store.MaxPage)
+		page, err := s.records.store.List(ctx, prefixStream, token, store.MaxPage)
 		if err != nil {
 			return nil, nil, "", err
 		}
@@ -189,8 +189,8 @@ func decodeHead(r store.Record) (found[streamHead], error) {
 	return decode[streamHead](r)
 }
 
-func (s *Service) send(ctx context.Context, sink Sink, rec streamRecord, resume mezu.Position) error {
-	signed, err := s.signed(ctx, rec)
+func (s *Fleet) send(ctx context.Context, sink Sink, rec streamRecord, resume mezu.Position) error {
+	signed, err := s.records.signed(ctx, rec)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (s *Service) send(ctx context.Context, sink Sink, rec streamRecord, resume 
 }
 
 // follow sends changes as they are committed.
-func (s *Service) follow(ctx context.Context, c Caller, watcher store.Watcher, sink Sink) error {
+func (s *Fleet) follow(ctx context.Context, c Caller, watcher store.Watcher, sink Sink) error {
 	alive := time.NewTicker(api.StreamKeepAlive)
 	defer alive.Stop()
 	for {
@@ -222,7 +222,7 @@ func (s *Service) follow(ctx context.Context, c Caller, watcher store.Watcher, s
 
 // pass sends the statements of one commit. After a revocation it looks whether it
 // was this edge's.
-func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Sink) error {
+func (s *Fleet) pass(ctx context.Context, c Caller, event store.Event, sink Sink) error {
 	revoked := false
 	for _, ch := range event.Changes {
 		if ch.Deleted {
@@ -233,8 +233,8 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 			return err
 		}
 		var signed mezu.Signed
-		err = s.tolerant(ctx, func(s *Service) (err error) {
-			signed, err = s.signed(ctx, f.Value)
+		err = s.tolerant(ctx, func(s *Fleet) (err error) {
+			signed, err = s.records.signed(ctx, f.Value)
 			return err
 		})
 		if errors.Is(err, document.ErrDamaged) && s.replaced(ctx, f) {
@@ -256,21 +256,36 @@ func (s *Service) pass(ctx context.Context, c Caller, event store.Event, sink Si
 
 // replaced reports whether another statement took the place of this one, whose document
 // may be gone then. The other comes in the stream after it.
-func (s *Service) replaced(ctx context.Context, f found[streamRecord]) bool {
-	now, err := optional[streamRecord](ctx, s, f.Key)
+func (s *Fleet) replaced(ctx context.Context, f found[streamRecord]) bool {
+	now, err := optional[streamRecord](ctx, s.records, f.Key)
 	return err == nil && now.Value.Position != f.Value.Position
 }
 
 // stillEdge reports an edge that was removed, or whose certificate ended, since its
 // stream began.
-func (s *Service) stillEdge(ctx context.Context, c Caller) error {
+func (s *Fleet) stillEdge(ctx context.Context, c Caller) error {
 	var rec found[edge]
-	err := s.tolerant(ctx, func(s *Service) (err error) {
+	err := s.tolerant(ctx, func(s *Fleet) (err error) {
 		rec, err = s.edgeByID(ctx, c.ID)
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && (!alive(rec.Value.Certificates, c.serial) || s.now().After(c.ExpiresAt)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (!alive(rec.Value.Certificates, c.serial) || s.records.now().After(c.ExpiresAt)) {
 		return unauthenticated("the certificate was revoked or has ended", "enrol again with a join token")
 	}
 	return err
+}
+
+// tolerant is tolerate for the fleet.
+func (s *Fleet) tolerant(ctx context.Context, do func(*Fleet) error) error {
+	return s.records.tolerate(ctx, func(r *Records) error { return do(s.on(r)) })
+}
+
+// on is the fleet on other records, for reading.
+func (s *Fleet) on(r *Records) *Fleet {
+	if r == s.records {
+		return s
+	}
+	c := *s
+	c.records = r
+	return &c
 }

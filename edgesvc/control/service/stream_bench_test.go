@@ -31,7 +31,7 @@ func BenchmarkRevocations(b *testing.B) {
 	const many = 200_000
 	p := newPool(b)
 	p.now = p.now.Truncate(time.Millisecond)
-	signature, err := p.authority.Sign(mezu.PurposeRevocation, mezu.Revocation{})
+	signature, err := p.records.authority.Sign(mezu.PurposeRevocation, mezu.Revocation{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func BenchmarkRevocations(b *testing.B) {
 		var txn store.Txn
 		for range store.MaxOps {
 			rand.Read(id)
-			at := mezu.Position{Epoch: p.epoch, Revision: uint64(i + 1)}
+			at := mezu.Position{Epoch: p.records.epoch, Revision: uint64(i + 1)}
 			r := mezu.Revocation{Position: at, Kind: mezu.RevokeUser, Subject: "usr_" + hex.EncodeToString(id), Scope: p.dir.ID, NotBefore: p.now, Until: p.now.Add(mezu.MaxGrantLife)}
 			doc := signature
 			doc.Payload, _ = encode(r)
@@ -52,12 +52,12 @@ func BenchmarkRevocations(b *testing.B) {
 			txn.Ops = append(txn.Ops, store.Op{Key: keyRevocation(r.Kind, "org_a", p.dir.ID, r.Subject), Value: value})
 			i++
 		}
-		if _, err := p.store.Commit(b.Context(), txn); err != nil {
+		if _, err := p.records.store.Commit(b.Context(), txn); err != nil {
 			b.Fatal(err)
 		}
 	}
-	head := mezu.Position{Epoch: p.epoch, Revision: many + 1000}
-	if _, err := p.commit(b.Context(), internal, func(ch *change) error { ch.put(keyRevision, head.Revision); return nil }); err != nil {
+	head := mezu.Position{Epoch: p.records.epoch, Revision: many + 1000}
+	if _, err := p.records.commit(b.Context(), internal, func(ch *change) error { ch.put(keyRevision, head.Revision); return nil }); err != nil {
 		b.Fatal(err)
 	}
 	for name, from := range map[string]mezu.Position{"resumed": head, "everything": {}} {

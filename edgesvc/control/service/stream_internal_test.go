@@ -28,9 +28,10 @@ func (s *stalled) Send(api.StreamEvent) error {
 // no more of it, and doesn't hold the stream open by taking nothing.
 func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 	now := time.Now()
-	s := &Service{store: sealedtest.Open(t), epoch: 1, now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
+	r := &Records{store: sealedtest.Open(t), epoch: 1, now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
+	s := &Fleet{records: r}
 	id := mezu.NewID(mezu.PrefixEdge, now)
-	_, err := s.commit(t.Context(), internal, func(ch *change) error {
+	_, err := r.commit(t.Context(), internal, func(ch *change) error {
 		ch.create(keyRevision, uint64(9))
 		ch.create(keyID(id), keyEdge("edge-1"))
 		ch.create(keyEdge("edge-1"), edge{Certificates: []certificate{{Serial: "1", NotAfter: now.Add(time.Hour)}}})
@@ -43,7 +44,7 @@ func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := &stalled{ended: make(chan struct{})}
-	_, err = s.commit(t.Context(), internal, func(ch *change) error {
+	_, err = r.commit(t.Context(), internal, func(ch *change) error {
 		ch.drop(keyEdge("edge-1"))
 		return nil
 	})

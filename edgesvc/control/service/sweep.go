@@ -19,12 +19,12 @@ const office = "sweep"
 func (s *Service) Sweep(ctx context.Context, holder string) error {
 	var all error
 	for _, every := range intervals(s.jobs()) {
-		o := election.Lease{Store: s.store, Name: office, Holder: holder, Every: every, Now: s.now}
+		o := election.Lease{Store: s.records.store, Name: office, Holder: holder, Every: every, Now: s.records.now}
 		if every != SweepInterval {
 			o.Name += "-" + every.String()
 		}
 		_, err := o.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
-			return runJobs(ctx, s.over(layer{fenced, s.store}).jobs(), every)
+			return runJobs(ctx, s.on(layer{fenced, s.records.store}).jobs(), every)
 		})
 		all = errors.Join(all, err)
 	}
@@ -33,7 +33,7 @@ func (s *Service) Sweep(ctx context.Context, holder string) error {
 
 // jobs are those of all nouns, in the order in which they run.
 func (s *Service) jobs() []job {
-	return slices.Concat(s.accessJobs(), s.teamJobs(), s.configurationJobs(), s.fleetJobs(), s.recordJobs())
+	return slices.Concat(s.accessJobs(), s.teamJobs(), s.configurationJobs(), s.fleetJobs(), s.records.recordJobs())
 }
 
 // intervals are how often some jobs run, each once.
@@ -64,10 +64,10 @@ func runJobs(ctx context.Context, jobs []job, every time.Duration) error {
 // TakeOverKeys reads the authority anew and publishes what follows from it. Each control
 // plane does, because each signs.
 func (s *Service) TakeOverKeys(ctx context.Context) error {
-	if err := s.authority.Reload(ctx); err != nil {
+	if err := s.records.authority.Reload(ctx); err != nil {
 		return err
 	}
-	if _, err := s.anchor.AcceptKeyset(s.authority.Keyset()); err != nil {
+	if _, err := s.records.anchor.AcceptKeyset(s.records.authority.Keyset()); err != nil {
 		return err
 	}
 	return s.openStream(ctx)

@@ -54,10 +54,10 @@ func (c *change) enqueue(t task) { c.put(keyTask(t.Kind, t.ID), t) }
 type taskHandlers map[taskKind]func(context.Context, task) error
 
 // handle adds the handlers of a noun.
-func (s *Service) handle(more taskHandlers) { maps.Copy(s.handlers, more) }
+func (s *Records) handle(more taskHandlers) { maps.Copy(s.handlers, more) }
 
 // settle does a task, unless it was done since.
-func (s *Service) settle(ctx context.Context, t task) error {
+func (s *Records) settle(ctx context.Context, t task) error {
 	key := keyTask(t.Kind, t.ID)
 	before, err := optional[task](ctx, s, key)
 	if err != nil || before.Revision == 0 {
@@ -74,7 +74,7 @@ func (s *Service) settle(ctx context.Context, t task) error {
 }
 
 // Settle does every task that is there, as after a start.
-func (s *Service) Settle(ctx context.Context) error {
+func (s *Records) Settle(ctx context.Context) error {
 	var tasks []task
 	err := each(ctx, s, prefixTask, func(f found[task]) error {
 		tasks = append(tasks, f.Value)
@@ -84,7 +84,7 @@ func (s *Service) Settle(ctx context.Context) error {
 }
 
 // settleAll does all of them; one that fails does not keep the others from being done.
-func (s *Service) settleAll(ctx context.Context, tasks []task) error {
+func (s *Records) settleAll(ctx context.Context, tasks []task) error {
 	var err error
 	for _, t := range tasks {
 		err = errors.Join(err, s.settle(ctx, t))

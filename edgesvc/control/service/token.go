@@ -38,9 +38,9 @@ type tokenRecord struct {
 
 // issue adds a new token to a change and returns its secret and what is kept. If
 // life is zero, it ends when the record says, or never.
-func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret string, kept tokenRecord) {
+func (s *Access) issue(ch *change, t tokenRecord, life time.Duration) (secret string, kept tokenRecord) {
 	secret = mezu.NewToken(t.Kind)
-	now := s.stamp()
+	now := s.records.stamp()
 	t.ID, t.CreatedAt = mezu.NewID(mezu.PrefixToken, now), now
 	if life > 0 {
 		t.ExpiresAt = now.Add(life)
@@ -55,14 +55,14 @@ func (s *Service) issue(ch *change, t tokenRecord, life time.Duration) (secret s
 
 // redeem reads the token behind a secret and checks kind and time. What it returns
 // is spent by removing its key in its revision.
-func (s *Service) redeem(ctx context.Context, secret, kind, noun, hint string) (found[tokenRecord], error) {
-	t, err := get[tokenRecord](ctx, s, keyToken(mezu.HashSecret(secret)))
+func (s *Access) redeem(ctx context.Context, secret, kind, noun, hint string) (found[tokenRecord], error) {
+	t, err := get[tokenRecord](ctx, s.records, keyToken(mezu.HashSecret(secret)))
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && t.Value.Kind != kind:
 		return t, unauthenticated("this "+noun+" opens nothing here: it was used, revoked, or belongs to another installation", hint)
 	case err != nil:
 		return t, err
-	case !t.Value.ExpiresAt.IsZero() && !s.now().Before(t.Value.ExpiresAt):
+	case !t.Value.ExpiresAt.IsZero() && !s.records.now().Before(t.Value.ExpiresAt):
 		return t, unauthenticated("this "+noun+" ended at "+t.Value.ExpiresAt.Format(time.RFC3339), hint)
 	}
 	return t, nil
@@ -75,7 +75,7 @@ func isToken(secret string) bool {
 }
 
 // identifyBearer is for our tokens.
-func (s *Service) identifyBearer(ctx context.Context, p Presented) (Caller, bool, error) {
+func (s *Access) identifyBearer(ctx context.Context, p Presented) (Caller, bool, error) {
 	if !isToken(p.Bearer) {
 		return Caller{}, false, nil
 	}
@@ -84,7 +84,7 @@ func (s *Service) identifyBearer(ctx context.Context, p Presented) (Caller, bool
 }
 
 // bearer finds the caller behind a token of one of our kinds.
-func (s *Service) bearer(ctx context.Context, secret string) (Caller, error) {
+func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 	kinds := []struct {
 		kind       string
 		caller     CallerKind
@@ -127,31 +127,31 @@ func (t tokenRecord) over(now time.Time) bool {
 
 // tokenAt reads the token to which an entry of a person's list points; one that is
 // gone or over is errGone.
-func (s *Service) tokenAt(ctx context.Context, key string) (found[tokenRecord], error) {
-	t, err := get[tokenRecord](ctx, s, key)
-	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.over(s.now()) {
+func (s *Access) tokenAt(ctx context.Context, key string) (found[tokenRecord], error) {
+	t, err := get[tokenRecord](ctx, s.records, key)
+	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.over(s.records.now()) {
 		err = errGone
 	}
 	return t, err
 }
 
 // sweepTokens removes tokens that are over, and their entries.
-func (s *Service) sweepTokens(ctx context.Context) error {
-	return each(ctx, s, prefixToken, func(f found[tokenRecord]) error {
-		if !f.Value.over(s.now()) {
+func (s *Access) sweepTokens(ctx context.Context) error {
+	return each(ctx, s.records, prefixToken, func(f found[tokenRecord]) error {
+		if !f.Value.over(s.records.now()) {
 			return nil
 		}
 		ops := []store.Op{{Key: f.Key, Delete: true}}
 		if f.Value.Person != "" {
 			ops = append(ops, store.Op{Key: tokensOf(f.Value.Person) + f.Value.ID, Delete: true})
 		}
-		_, err := s.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: ops})
+		_, err := s.records.housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: ops})
 		return err
 	})
 }
 
 // accessJobs remove tokens that have ended.
-func (s *Service) accessJobs() []job {
+func (s *Access) accessJobs() []job {
 	return []job{{"sweeping tokens", SweepInterval, s.sweepTokens}}
 }
 

@@ -13,18 +13,18 @@ import (
 // restate signs a bundle anew, in the present epoch: peers take nothing older, and no key
 // that was rotated out. The last word on an environment that is gone is said again: an
 // edge that was away has the environment until it hears it.
-func (s *Service) restate(ctx context.Context, f found[streamRecord]) error {
+func (s *Configuration) restate(ctx context.Context, f found[streamRecord]) error {
 	environment := f.Key[len(prefixBundle):]
-	_, err := get[string](ctx, s, keyID(environment))
+	_, err := get[string](ctx, s.records, keyID(environment))
 	if !errors.Is(err, store.ErrNotFound) {
 		return errors.Join(err, s.republish(ctx, environment))
 	}
-	_, err = s.publish(ctx, internal, func(ch *change) error {
-		rec, err := optional[streamRecord](ctx, s, f.Key)
+	_, err = s.records.publish(ctx, internal, func(ch *change) error {
+		rec, err := optional[streamRecord](ctx, s.records, f.Key)
 		if err != nil || rec.Revision != f.Revision {
 			return err // said meanwhile by another control plane
 		}
-		signed, err := s.signed(ctx, rec.Value)
+		signed, err := s.records.signed(ctx, rec.Value)
 		if err != nil {
 			return err
 		}

@@ -31,8 +31,8 @@ const countParts = 32
 
 // countUsers adds n to a directory's count of users, in a part that depends on an id.
 // Parts may be negative: they count in their sum.
-func (s *Service) countUsers(ctx context.Context, ch *change, directory, id string, n int) error {
-	part, err := optional[int](ctx, s, keyUserCount(directory, int(crc32.ChecksumIEEE([]byte(id))%countParts)))
+func (s *Identity) countUsers(ctx context.Context, ch *change, directory, id string, n int) error {
+	part, err := optional[int](ctx, s.records, keyUserCount(directory, int(crc32.ChecksumIEEE([]byte(id))%countParts)))
 	if err != nil {
 		return err
 	}
@@ -42,37 +42,37 @@ func (s *Service) countUsers(ctx context.Context, ch *change, directory, id stri
 		}
 	}
 	ch.update(part.Key, part.Revision, part.Value+n)
-	known, err := optional[children](ctx, s, keyChildren(directory))
+	known, err := optional[children](ctx, s.records, keyChildren(directory))
 	if err != nil || known.Value.HadUsers {
 		return err
 	}
-	return s.count(ctx, ch, directory, func(c *children) { c.HadUsers = true })
+	return s.records.count(ctx, ch, directory, func(c *children) { c.HadUsers = true })
 }
 
 // roomForUsers refuses n users too many of a directory. Parts fill alike, so that while
 // this one is under half of its share there is room in all; else they are added up. Of
 // several users made at once some may be over the quota.
-func (s *Service) roomForUsers(ctx context.Context, directory string, part, n int) error {
-	if (part+n)*countParts*2 <= s.most(quotaUsers) {
+func (s *Identity) roomForUsers(ctx context.Context, directory string, part, n int) error {
+	if (part+n)*countParts*2 <= s.records.most(quotaUsers) {
 		return nil
 	}
 	total := n
-	err := each(ctx, s, userCountsOf(directory), func(f found[int]) error {
+	err := each(ctx, s.records, userCountsOf(directory), func(f found[int]) error {
 		total += f.Value
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.within(quotaUsers, total)
+	return s.records.within(quotaUsers, total)
 }
 
 // withoutUsers plans the end of a directory's count, or refuses while it counts
 // anyone.
-func (s *Service) withoutUsers(ctx context.Context, ch *change, directory string) error {
+func (s *Identity) withoutUsers(ctx context.Context, ch *change, directory string) error {
 	total := 0
 	for i := range countParts {
-		part, err := optional[int](ctx, s, keyUserCount(directory, i))
+		part, err := optional[int](ctx, s.records, keyUserCount(directory, i))
 		if err != nil {
 			return err
 		}
@@ -89,15 +89,15 @@ func (s *Service) withoutUsers(ctx context.Context, ch *change, directory string
 }
 
 // CreateUser makes a user; of one mail address a directory has one at most.
-func (s *Service) CreateUser(ctx context.Context, c Caller, p Place, in mezu.User, o Once) (mezu.User, error) {
+func (s *Identity) CreateUser(ctx context.Context, c Caller, p Place, in mezu.User, o Once) (mezu.User, error) {
 	var out mezu.User
 	op := p.either(api.OpCreateUser, api.OpCreateOrganizationUser)
-	_, err := s.commit(ctx, by(c, op.ID), func(ch *change) error {
-		sc, err := s.inDirectory(ctx, c, op, p)
+	_, err := s.records.commit(ctx, by(c, op.ID), func(ch *change) error {
+		sc, err := s.access.inDirectory(ctx, c, op, p)
 		if err != nil {
 			return err
 		}
-		out, err = once(ctx, s, ch, by(c, op.ID), o, false, func() (mezu.User, error) {
+		out, err = once(ctx, s.records, ch, by(c, op.ID), o, false, func() (mezu.User, error) {
 			return s.addUser(ctx, ch, sc, in)
 		})
 		return err
@@ -105,7 +105,7 @@ func (s *Service) CreateUser(ctx context.Context, c Caller, p Place, in mezu.Use
 	return out, err
 }
 
-func (s *Service) addUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
+func (s *Identity) addUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
 	out, err := s.newUser(ctx, ch, sc, in)
 	if err != nil {
 		return in, err
@@ -115,7 +115,7 @@ func (s *Service) addUser(ctx context.Context, ch *change, sc scope, in mezu.Use
 }
 
 // newUser plans a user and what finds it.
-func (s *Service) newUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
+func (s *Identity) newUser(ctx context.Context, ch *change, sc scope, in mezu.User) (mezu.User, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
 	}
@@ -123,7 +123,7 @@ func (s *Service) newUser(ctx context.Context, ch *change, sc scope, in mezu.Use
 		in.Status = mezu.UserActive
 	}
 	dir := sc.directory.Value
-	in.Meta, in.Directory = s.meta(mezu.PrefixUser), ""
+	in.Meta, in.Directory = s.records.meta(mezu.PrefixUser), ""
 	u := user{User: in}
 	var err error
 	if u.Grants, err = s.grants(ctx, ch, sc, nil, in.Roles); err != nil {
@@ -140,11 +140,11 @@ func (s *Service) newUser(ctx context.Context, ch *change, sc scope, in mezu.Use
 }
 
 // user finds the user that a place names.
-func (s *Service) user(ctx context.Context, sc scope, p Place) (found[user], error) {
+func (s *Identity) user(ctx context.Context, sc scope, p Place) (found[user], error) {
 	if mezu.ValidateID("", mezu.PrefixUser, p.Item) != nil {
 		return found[user]{}, notFound("user", "users are named by id; find one by mail with filter=email=ADDRESS")
 	}
-	u, err := optional[user](ctx, s, usersOf(sc.directory.Value.ID)+p.Item)
+	u, err := optional[user](ctx, s.records, usersOf(sc.directory.Value.ID)+p.Item)
 	if err == nil && u.Revision == 0 {
 		err = notFound("user", "users are named by id; find one by mail with filter=email=ADDRESS")
 	}
@@ -152,8 +152,8 @@ func (s *Service) user(ctx context.Context, sc scope, p Place) (found[user], err
 }
 
 // GetUser reads one.
-func (s *Service) GetUser(ctx context.Context, c Caller, p Place) (mezu.User, error) {
-	sc, err := s.inDirectory(ctx, c, p.either(api.OpGetUser, api.OpGetOrganizationUser), p)
+func (s *Identity) GetUser(ctx context.Context, c Caller, p Place) (mezu.User, error) {
+	sc, err := s.access.inDirectory(ctx, c, p.either(api.OpGetUser, api.OpGetOrganizationUser), p)
 	if err != nil {
 		return mezu.User{}, err
 	}
@@ -168,7 +168,7 @@ func (s *Service) GetUser(ctx context.Context, c Caller, p Place) (mezu.User, er
 type projectNames map[string]string
 
 // shownUser is a user as it is served.
-func (s *Service) shownUser(ctx context.Context, sc scope, names projectNames, u user) (mezu.User, error) {
+func (s *Identity) shownUser(ctx context.Context, sc scope, names projectNames, u user) (mezu.User, error) {
 	out := u.User
 	out.Directory = sc.directory.Value.Name
 	for _, g := range u.Grants {
@@ -190,8 +190,8 @@ func (s *Service) shownUser(ctx context.Context, sc scope, names projectNames, u
 
 // userToChange admits the caller to the change of a user and gives it as it is kept
 // and as it is served.
-func (s *Service) userToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, was found[user], before mezu.User, err error) {
-	if sc, err = s.inDirectory(ctx, c, op, p); err != nil {
+func (s *Identity) userToChange(ctx context.Context, c Caller, op api.Operation, p Place, ifMatch uint64) (sc scope, was found[user], before mezu.User, err error) {
+	if sc, err = s.access.inDirectory(ctx, c, op, p); err != nil {
 		return sc, was, before, err
 	}
 	if was, err = s.user(ctx, sc, p); err != nil {
@@ -206,10 +206,10 @@ func (s *Service) userToChange(ctx context.Context, c Caller, op api.Operation, 
 
 // UpdateUser changes one. Whoever may not log in any more, or lacks a role that he
 // had, is cut off from the sessions that he has.
-func (s *Service) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
+func (s *Identity) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
-	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
+	_, err := s.records.publish(ctx, by(c, op.ID), func(ch *change) error {
 		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -224,7 +224,7 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, p Place, ifMatch uin
 }
 
 // changeUser plans the change of a user to what out says.
-func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was found[user], before mezu.User, out *mezu.User) error {
+func (s *Identity) changeUser(ctx context.Context, ch *change, sc scope, was found[user], before mezu.User, out *mezu.User) error {
 	if out.Status == "" {
 		return mezu.Invalid("status", "is one of active, inactive, suspended")
 	}
@@ -232,7 +232,7 @@ func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was foun
 		return err
 	}
 	dir := sc.directory.Value
-	out.Meta = s.touch(was.Value.User.Meta, was.Value.User.Revision)
+	out.Meta = s.records.touch(was.Value.User.Meta, was.Value.User.Revision)
 	out.Directory, out.LastLoginAt = dir.Name, was.Value.User.LastLoginAt
 	is := user{User: *out}
 	is.User.Directory, is.User.Roles = "", nil
@@ -254,9 +254,9 @@ func (s *Service) changeUser(ctx context.Context, ch *change, sc scope, was foun
 }
 
 // DeleteUser removes a user and ends its sessions.
-func (s *Service) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+func (s *Identity) DeleteUser(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
 	op := p.either(api.OpDeleteUser, api.OpDeleteOrganizationUser)
-	_, err := s.publish(ctx, by(c, op.ID), func(ch *change) error {
+	_, err := s.records.publish(ctx, by(c, op.ID), func(ch *change) error {
 		sc, was, before, err := s.userToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err

@@ -120,14 +120,14 @@ func TestUser_LargestChange(t *testing.T) {
 	}
 	// Nothing of the user is left that finds him, and nothing counts him.
 	for _, prefix := range []string{prefixUser, prefixLogin, "mail/", "user-status/", "user-role/", "user-role-status/"} {
-		if page, err := p.store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
+		if page, err := p.records.store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
 			t.Errorf("%s has %d records: %v", prefix, len(page.Records), err)
 		}
 	}
 	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); err != nil {
 		t.Error(err)
 	}
-	if page, err := p.store.List(t.Context(), "user-count/", "", 0); err != nil || len(page.Records) > 0 {
+	if page, err := p.records.store.List(t.Context(), "user-count/", "", 0); err != nil || len(page.Records) > 0 {
 		t.Errorf("%d counts are left: %v", len(page.Records), err)
 	}
 }
@@ -181,12 +181,12 @@ func TestNoteLogin(t *testing.T) {
 func TestTakeRoles_AfterAKill(t *testing.T) {
 	p := newPool(t)
 	u := p.add(t, "a@example.com", "shop/r0", "shop/r1")
-	prj, err := get[mezu.Project](t.Context(), p.Service, projectsOf(orgID(t, p))+"shop")
+	prj, err := get[mezu.Project](t.Context(), p.Service.records, projectsOf(orgID(t, p))+"shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	role := prj.Value.Roles["r0"]
-	_, err = p.commit(t.Context(), internal, func(ch *change) error {
+	_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
 		delete(prj.Value.Roles, "r0")
 		ch.update(prj.Key, prj.Revision, prj.Value)
 		ch.enqueue(task{Kind: taskRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
@@ -204,14 +204,14 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Fatalf("a role came back while it was had: %v", err)
 	}
-	if err := p.Settle(t.Context()); err != nil {
+	if err := p.records.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	now, err := p.GetUser(t.Context(), p.owner, p.at(u.ID))
 	if err != nil || len(now.Roles) != 1 || now.Roles[0] != "shop/r1" || now.Revision != 2 {
 		t.Errorf("%+v, %v", now, err)
 	}
-	revoked, err := p.store.List(t.Context(), prefixRevocation, "", 0)
+	revoked, err := p.records.store.List(t.Context(), prefixRevocation, "", 0)
 	if err != nil || len(revoked.Records) != 1 {
 		t.Errorf("%d revocations, %v", len(revoked.Records), err)
 	}
@@ -227,11 +227,11 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 // the count of those that stay is right afterwards.
 func TestRow1Sweep(t *testing.T) {
 	p := newPool(t)
-	p.quotas = Quotas{quotaRevocations.name: 70}
+	p.records.quotas = Quotas{quotaRevocations.name: 70}
 	org, dir := orgID(t, p), "dir_a"
 	end := func(n int) {
 		t.Helper()
-		_, err := p.publish(t.Context(), internal, func(ch *change) error {
+		_, err := p.records.publish(t.Context(), internal, func(ch *change) error {
 			return p.revokeUser(t.Context(), ch, org, dir, fmt.Sprintf("usr_%d", n))
 		})
 		if err != nil {
@@ -243,8 +243,8 @@ func TestRow1Sweep(t *testing.T) {
 		if err := p.sweepRevocations(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		left, err := p.store.List(t.Context(), prefixRevocation, "", store.MaxPage)
-		n, err2 := optional[int](t.Context(), p.Service, keyEnded(org))
+		left, err := p.records.store.List(t.Context(), prefixRevocation, "", store.MaxPage)
+		n, err2 := optional[int](t.Context(), p.Service.records, keyEnded(org))
 		if err != nil || err2 != nil || len(left.Records) != records || n.Value != count {
 			t.Errorf("%d records, counted %d, want %d and %d; %v %v", len(left.Records), n.Value, records, count, err, err2)
 		}
@@ -267,9 +267,9 @@ func TestRow1Sweep(t *testing.T) {
 // A certificate counts for as long as it may be alive.
 func TestCertificatesOfAWeek(t *testing.T) {
 	p := newPool(t)
-	p.quotas = Quotas{quotaCertificates.name: 8}
+	p.records.quotas = Quotas{quotaCertificates.name: 8}
 	issue := func() error {
-		_, err := p.commit(t.Context(), internal, func(ch *change) error { return p.countCertificate(t.Context(), ch, "org_a") })
+		_, err := p.records.commit(t.Context(), internal, func(ch *change) error { return p.countCertificate(t.Context(), ch, "org_a") })
 		return err
 	}
 	for day := range 30 { // one a day is eight at a time
@@ -312,14 +312,14 @@ func TestUserByMail(t *testing.T) {
 	if other := p.mailEntry("dir_x", "ann@example.com"); other[strings.LastIndex(other, "/"):] == entry[strings.LastIndex(entry, "/"):] {
 		t.Error("an address looks the same in two directories")
 	}
-	if _, err := p.sealed.Rotate(t.Context()); err != nil {
+	if _, err := p.cfg.Store.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), Config{Store: p.sealed, Authority: p.authority, Domain: "localhost", Log: p.log})
+	again, err := Open(t.Context(), Config{Store: p.cfg.Store, Authority: p.records.authority, Domain: "localhost", Log: p.records.log})
 	if err != nil || again.mailEntry(p.dir.ID, "ann@example.com") != entry {
 		t.Errorf("another index after a restart: %v", err)
 	}
-	page, err := p.store.List(t.Context(), "mail/", "", 0)
+	page, err := p.records.store.List(t.Context(), "mail/", "", 0)
 	if err != nil || len(page.Records) != 2 || page.Records[0].Key != entry && page.Records[1].Key != entry {
 		t.Errorf("%+v, %v", page.Records, err)
 	}
@@ -342,7 +342,7 @@ func TestCreateUser_ManyAtOnce(t *testing.T) {
 		}
 	}
 	total := 0
-	err := each(t.Context(), p.Service, "user-count/"+p.dir.ID+"/", func(f found[int]) error { total += f.Value; return nil })
+	err := each(t.Context(), p.Service.records, "user-count/"+p.dir.ID+"/", func(f found[int]) error { total += f.Value; return nil })
 	if err != nil || total != many {
 		t.Errorf("counted %d, %v", total, err)
 	}

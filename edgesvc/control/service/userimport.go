@@ -15,11 +15,11 @@ const importOps = store.MaxOps - 2
 // a fraction of the time of one creation each. It is for those who move a directory in
 // and for measuring: no operation reaches it, and it leaves no audit record. It returns
 // how many it made: when it fails, those and no others are there.
-func (s *Service) ImportUsers(ctx context.Context, p Place, in []mezu.User) (int, error) {
+func (s *Identity) ImportUsers(ctx context.Context, p Place, in []mezu.User) (int, error) {
 	made := 0
 	for made < len(in) {
 		n := importable(in[made:])
-		if _, err := s.commit(ctx, internal, func(ch *change) error { return s.planImport(ctx, ch, p, in[made:made+n]) }); err != nil {
+		if _, err := s.records.commit(ctx, internal, func(ch *change) error { return s.planImport(ctx, ch, p, in[made:made+n]) }); err != nil {
 			return made, err
 		}
 		made += n
@@ -39,20 +39,20 @@ func importable(in []mezu.User) int {
 	return len(in)
 }
 
-func (s *Service) planImport(ctx context.Context, ch *change, p Place, in []mezu.User) error {
+func (s *Identity) planImport(ctx context.Context, ch *change, p Place, in []mezu.User) error {
 	var sc scope
 	var err error
-	if sc.organization, err = child[mezu.Organization](ctx, s, prefixOrganization, p.Organization, "organization", ""); err != nil {
+	if sc.organization, err = child[mezu.Organization](ctx, s.records, prefixOrganization, p.Organization, "organization", ""); err != nil {
 		return err
 	}
 	sc.owner = sc.organization.Value.ID
 	if p.Project != "" {
-		if sc.project, err = child[mezu.Project](ctx, s, projectsOf(sc.owner), p.Project, "project", ""); err != nil {
+		if sc.project, err = child[mezu.Project](ctx, s.records, projectsOf(sc.owner), p.Project, "project", ""); err != nil {
 			return err
 		}
 		sc.owner = sc.project.Value.ID
 	}
-	if sc.directory, err = child[mezu.Directory](ctx, s, directoriesOf(sc.owner), p.Directory, "directory", ""); err != nil {
+	if sc.directory, err = child[mezu.Directory](ctx, s.records, directoriesOf(sc.owner), p.Directory, "directory", ""); err != nil {
 		return err
 	}
 	mails := map[string]bool{}

@@ -17,7 +17,7 @@ const indexEntry = 1
 
 // entries are the index records of a user in a directory: by mail, by status, by role
 // and by role and status. The zero user has none.
-func (s *Service) entries(directory string, u user) map[string]any {
+func (s *Identity) entries(directory string, u user) map[string]any {
 	id := u.User.ID
 	if id == "" {
 		return nil
@@ -36,7 +36,7 @@ func (s *Service) entries(directory string, u user) map[string]any {
 // index plans the change of a user's index records from what it was to what it is;
 // the zero user is none. A mail address that another user of the directory has is
 // refused, here and, if he gets it meanwhile, by the transaction.
-func (s *Service) index(ctx context.Context, ch *change, directory string, was, is user) error {
+func (s *Identity) index(ctx context.Context, ch *change, directory string, was, is user) error {
 	old, now := s.entries(directory, was), s.entries(directory, is)
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		if _, stays := now[key]; !stays {
@@ -47,7 +47,7 @@ func (s *Service) index(ctx context.Context, ch *change, directory string, was, 
 		switch _, known := old[key]; {
 		case known:
 		case now[key] != indexEntry: // the mail address
-			taken, err := optional[string](ctx, s, key)
+			taken, err := optional[string](ctx, s.records, key)
 			if err != nil {
 				return err
 			}
@@ -69,7 +69,7 @@ func takenMail() error {
 // grants turns roles as they are written into grants. What the user has stays as it
 // is; what is new must be a role that exists, of the directory's project if it has one.
 // was is nil for a new user.
-func (s *Service) grants(ctx context.Context, ch *change, sc scope, was *user, roles []string) ([]roleGrant, error) {
+func (s *Identity) grants(ctx context.Context, ch *change, sc scope, was *user, roles []string) ([]roleGrant, error) {
 	var out []roleGrant
 	projects := map[string]found[mezu.Project]{}
 	required := map[string]bool{}
@@ -104,19 +104,19 @@ func (s *Service) grants(ctx context.Context, ch *change, sc scope, was *user, r
 
 // grantingProject finds a project whose roles the users of the directory can have;
 // the zero project if there is none of the name.
-func (s *Service) grantingProject(ctx context.Context, sc scope, name string) (found[mezu.Project], error) {
+func (s *Identity) grantingProject(ctx context.Context, sc scope, name string) (found[mezu.Project], error) {
 	if own := sc.project; own.Revision != 0 {
 		if own.Value.Name != name {
 			return found[mezu.Project]{}, nil
 		}
 		return own, nil
 	}
-	return optional[mezu.Project](ctx, s, projectsOf(sc.organization.Value.ID)+name)
+	return optional[mezu.Project](ctx, s.records, projectsOf(sc.organization.Value.ID)+name)
 }
 
 // projectName is the name of an organization's project, empty if it is gone.
-func (s *Service) projectName(ctx context.Context, organization, id string) (string, error) {
-	key, err := optional[string](ctx, s, keyID(id))
+func (s *Identity) projectName(ctx context.Context, organization, id string) (string, error) {
+	key, err := optional[string](ctx, s.records, keyID(id))
 	if err != nil {
 		return "", err
 	}
@@ -126,9 +126,9 @@ func (s *Service) projectName(ctx context.Context, organization, id string) (str
 
 // ListUsers lists a directory's users, or those that a filter chooses. Every filter is
 // read off an index: the work is that of the page.
-func (s *Service) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.UserFilter, page Paging) (api.List[mezu.User], error) {
+func (s *Identity) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.UserFilter, page Paging) (api.List[mezu.User], error) {
 	none := api.List[mezu.User]{Items: []mezu.User{}}
-	sc, err := s.inDirectory(ctx, c, p.either(api.OpListUsers, api.OpListOrganizationUsers), p)
+	sc, err := s.access.inDirectory(ctx, c, p.either(api.OpListUsers, api.OpListOrganizationUsers), p)
 	if err != nil {
 		return none, err
 	}
@@ -154,7 +154,7 @@ func (s *Service) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.
 		return s.shownUser(ctx, sc, names, u)
 	}
 	showID := func(id string) (mezu.User, error) {
-		u, err := get[user](ctx, s, usersOf(dir)+id)
+		u, err := get[user](ctx, s.records, usersOf(dir)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			err = errGone
 		}
@@ -164,13 +164,13 @@ func (s *Service) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.
 		return show(u.Value)
 	}
 	byIndex := func(prefix string) (api.List[mezu.User], error) {
-		return list(ctx, s, prefix, page, func(f found[int]) (mezu.User, error) {
+		return list(ctx, s.records, prefix, page, func(f found[int]) (mezu.User, error) {
 			return showID(strings.TrimPrefix(f.Key, prefix))
 		})
 	}
 	switch {
 	case filter.Email != "":
-		return lookup(ctx, s, s.mailEntry(dir, filter.Email), page, func(f found[string]) (mezu.User, error) {
+		return lookup(ctx, s.records, s.mailEntry(dir, filter.Email), page, func(f found[string]) (mezu.User, error) {
 			return showID(f.Value)
 		})
 	case wanted != nil && filter.Status != "":
@@ -180,17 +180,17 @@ func (s *Service) ListUsers(ctx context.Context, c Caller, p Place, filter mezu.
 	case filter.Status != "":
 		return byIndex(statusOf(dir, filter.Status))
 	}
-	return list(ctx, s, usersOf(dir), page, func(f found[user]) (mezu.User, error) { return show(f.Value) })
+	return list(ctx, s.records, usersOf(dir), page, func(f found[user]) (mezu.User, error) { return show(f.Value) })
 }
 
 // UserByMail finds a directory's user by mail address, or store.ErrNotFound. It is for
 // the login flows; no operation reaches it.
-func (s *Service) UserByMail(ctx context.Context, directory, address string) (mezu.User, error) {
-	id, err := get[string](ctx, s, s.mailEntry(directory, address))
+func (s *Identity) UserByMail(ctx context.Context, directory, address string) (mezu.User, error) {
+	id, err := get[string](ctx, s.records, s.mailEntry(directory, address))
 	if err != nil {
 		return mezu.User{}, err
 	}
-	u, err := get[user](ctx, s, usersOf(directory)+id.Value)
+	u, err := get[user](ctx, s.records, usersOf(directory)+id.Value)
 	if err == nil && NormalizeMail(u.Value.User.Profile.Email) != NormalizeMail(address) {
 		err = store.ErrNotFound // another address now
 	}

@@ -35,12 +35,12 @@ type certificate struct {
 
 // issued is a certificate that was issued now, by the renewal of the certificate with the
 // serial number by, or by a key or token if that is empty.
-func (s *Service) issued(live []certificate, is ca.Issued, by string) certificate {
-	out := certificate{Serial: is.Serial, NotAfter: is.NotAfter, Epoch: s.epoch}
+func (s *Fleet) issued(live []certificate, is ca.Issued, by string) certificate {
+	out := certificate{Serial: is.Serial, NotAfter: is.NotAfter, Epoch: s.records.epoch}
 	for _, c := range live {
 		switch {
 		case c.Serial != by:
-		case c.Epoch < s.epoch:
+		case c.Epoch < s.records.epoch:
 			out.From = c.Serial
 		default:
 			out.From = c.From
@@ -115,8 +115,8 @@ func keyHash(csr string) string {
 }
 
 // ListWarpgates lists an environment's with their status.
-func (s *Service) ListWarpgates(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Warpgate], error) {
-	sc, err := s.inEnvironment(ctx, c, api.OpListWarpgates, p)
+func (s *Fleet) ListWarpgates(ctx context.Context, c Caller, p Place, page Paging) (api.List[mezu.Warpgate], error) {
+	sc, err := s.access.inEnvironment(ctx, c, api.OpListWarpgates, p)
 	if err != nil {
 		return api.List[mezu.Warpgate]{}, err
 	}
@@ -124,18 +124,18 @@ func (s *Service) ListWarpgates(ctx context.Context, c Caller, p Place, page Pag
 	if err != nil {
 		return api.List[mezu.Warpgate]{}, err
 	}
-	return list(ctx, s, warpgatesOf(sc.environment.Value.ID), page, func(f found[warpgate]) (mezu.Warpgate, error) {
+	return list(ctx, s.records, warpgatesOf(sc.environment.Value.ID), page, func(f found[warpgate]) (mezu.Warpgate, error) {
 		return s.shownWarpgate(ctx, f.Value.Warpgate, live)
 	})
 }
 
 // GetWarpgate reads one with its status.
-func (s *Service) GetWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
-	sc, err := s.inEnvironment(ctx, c, api.OpGetWarpgate, p)
+func (s *Fleet) GetWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warpgate, error) {
+	sc, err := s.access.inEnvironment(ctx, c, api.OpGetWarpgate, p)
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
-	f, err := child[warpgate](ctx, s, warpgatesOf(sc.environment.Value.ID), p.Item, "Warpgate", "")
+	f, err := child[warpgate](ctx, s.records, warpgatesOf(sc.environment.Value.ID), p.Item, "Warpgate", "")
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
@@ -147,13 +147,13 @@ func (s *Service) GetWarpgate(ctx context.Context, c Caller, p Place) (mezu.Warp
 }
 
 // DeleteWarpgate removes a Warpgate and revokes its certificates.
-func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	sc, err := s.inEnvironment(ctx, c, api.OpDeleteWarpgate, p)
+func (s *Fleet) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
+	sc, err := s.access.inEnvironment(ctx, c, api.OpDeleteWarpgate, p)
 	if err != nil {
 		return err
 	}
 	environment := sc.environment.Value.ID
-	f, err := child[warpgate](ctx, s, warpgatesOf(environment), p.Item, "Warpgate", "")
+	f, err := child[warpgate](ctx, s.records, warpgatesOf(environment), p.Item, "Warpgate", "")
 	if err != nil {
 		return err
 	}
@@ -162,9 +162,9 @@ func (s *Service) DeleteWarpgate(ctx context.Context, c Caller, p Place, ifMatch
 
 // removeWarpgate removes a Warpgate in the revision ifMatch, or in any; it need not be
 // there any more.
-func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id string, ifMatch uint64) error {
-	_, err := s.publish(ctx, a, func(ch *change) error {
-		f, err := get[warpgate](ctx, s, warpgatesOf(environment)+id)
+func (s *Fleet) removeWarpgate(ctx context.Context, a author, environment, id string, ifMatch uint64) error {
+	_, err := s.records.publish(ctx, a, func(ch *change) error {
+		f, err := get[warpgate](ctx, s.records, warpgatesOf(environment)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
@@ -188,29 +188,29 @@ func (s *Service) removeWarpgate(ctx context.Context, a author, environment, id 
 	if err != nil {
 		return err
 	}
-	return each(ctx, s, heldBy(id), func(f found[mezu.Presence]) error {
+	return each(ctx, s.records, heldBy(id), func(f found[mezu.Presence]) error {
 		return s.forgetPresence(ctx, f.Key[len(heldBy(id)):], id)
 	})
 }
 
 // CreateEnrolmentToken lets one Warpgate with a certain key register.
-func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, in api.EnrolmentTokenRequest, o Once) (api.JoinTokenResponse, error) {
+func (s *Fleet) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, in api.EnrolmentTokenRequest, o Once) (api.JoinTokenResponse, error) {
 	var out api.JoinTokenResponse
-	_, err := s.commit(ctx, by(c, api.OpCreateEnrolmentToken.ID), func(ch *change) error {
-		sc, err := s.inEnvironment(ctx, c, api.OpCreateEnrolmentToken, p)
+	_, err := s.records.commit(ctx, by(c, api.OpCreateEnrolmentToken.ID), func(ch *change) error {
+		sc, err := s.access.inEnvironment(ctx, c, api.OpCreateEnrolmentToken, p)
 		if err != nil {
 			return err
 		}
 		if raw, err := hex.DecodeString(in.PublicKeySHA256); err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != in.PublicKeySHA256 {
 			return mezu.Invalid("public_key_sha256", "is SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal")
 		}
-		out, err = once(ctx, s, ch, by(c, api.OpCreateEnrolmentToken.ID), o, true, func() (api.JoinTokenResponse, error) {
-			g, err := s.granter(ctx, sc.organization.Value.ID, c.ID)
+		out, err = once(ctx, s.records, ch, by(c, api.OpCreateEnrolmentToken.ID), o, true, func() (api.JoinTokenResponse, error) {
+			g, err := s.access.granter(ctx, sc.organization.Value.ID, c.ID)
 			if err != nil {
 				return api.JoinTokenResponse{}, err
 			}
 			ch.require(sc.environment.Key, sc.environment.Revision)
-			secret, token := s.issue(ch, tokenRecord{
+			secret, token := s.access.issue(ch, tokenRecord{
 				Kind: mezu.TokenEnrolment, Organization: sc.organization.Value.ID, Project: sc.project.Value.ID, Environment: sc.environment.Value.ID,
 				PublicKeySHA256: in.PublicKeySHA256, CreatedBy: c.ID, Standing: g.standing,
 			}, mezu.EnrolmentTokenLife)
@@ -224,18 +224,18 @@ func (s *Service) CreateEnrolmentToken(ctx context.Context, c Caller, p Place, i
 
 // sweepWarpgates removes those that can't come back by themselves: no certificate
 // of theirs is alive and no edge holds them.
-func (s *Service) sweepWarpgates(ctx context.Context) error {
+func (s *Fleet) sweepWarpgates(ctx context.Context) error {
 	live, err := s.liveEdges(ctx)
 	if err != nil {
 		return err
 	}
-	return each(ctx, s, prefixWarpgate, func(f found[warpgate]) error {
+	return each(ctx, s.records, prefixWarpgate, func(f found[warpgate]) error {
 		for _, c := range f.Value.Certificates {
-			if s.now().Before(c.NotAfter) {
+			if s.records.now().Before(c.NotAfter) {
 				return nil
 			}
 		}
-		if s.now().Before(f.Value.RevokedUntil) {
+		if s.records.now().Before(f.Value.RevokedUntil) {
 			return nil // it is refused, and shown, until then
 		}
 		w, err := s.shownWarpgate(ctx, f.Value.Warpgate, live)

@@ -78,7 +78,7 @@ func (w collection[T, Out]) has(key string) bool { return w.only == "" || w.only
 // before what changed is sent. With the id of an event it goes on after that event,
 // without a gap, if the store still knows what came since; else it says so and begins
 // anew.
-func watch[T, Out any](ctx context.Context, s *Service, last string, sink WatchSink, w collection[T, Out], again func(context.Context) (collection[T, Out], error)) error {
+func watch[T, Out any](ctx context.Context, s *Records, last string, sink WatchSink, w collection[T, Out], again func(context.Context) (collection[T, Out], error)) error {
 	f := &follower[T, Out]{s: s, sink: sink, of: w, again: again, sent: map[string]Out{}, beside: w.beside}
 	if f.beside == nil {
 		f.beside = nothingBeside{}
@@ -88,7 +88,7 @@ func watch[T, Out any](ctx context.Context, s *Service, last string, sink WatchS
 
 // follower is one running watch.
 type follower[T, Out any] struct {
-	s      *Service
+	s      *Records
 	sink   WatchSink
 	of     collection[T, Out]
 	again  func(context.Context) (collection[T, Out], error)
@@ -293,7 +293,7 @@ func (f *follower[T, Out]) allowed(ctx context.Context) error {
 // The id of an event is the store's position, sealed: it means nothing to a client,
 // can't be made up, and belongs to one collection.
 
-func (s *Service) watchCipher() cipher.AEAD {
+func (s *Records) watchCipher() cipher.AEAD {
 	block, err := aes.NewCipher(s.store.Derive("watch ids"))
 	if err != nil {
 		panic(err) // a derived key has 32 bytes
@@ -305,14 +305,14 @@ func (s *Service) watchCipher() cipher.AEAD {
 	return aead
 }
 
-func (s *Service) sealWatchID(prefix string, at store.Position) string {
+func (s *Records) sealWatchID(prefix string, at store.Position) string {
 	return base64.RawURLEncoding.EncodeToString(s.watchCipher().Seal(nil, nil, []byte(at), []byte(prefix)))
 }
 
 // maxWatchID bounds an id: positions have some dozens of characters.
 const maxWatchID = 512
 
-func (s *Service) openWatchID(prefix, id string) (store.Position, error) {
+func (s *Records) openWatchID(prefix, id string) (store.Position, error) {
 	if len(id) <= maxWatchID {
 		if sealed, err := base64.RawURLEncoding.DecodeString(id); err == nil {
 			if at, err := s.watchCipher().Open(nil, nil, sealed, []byte(prefix)); err == nil {

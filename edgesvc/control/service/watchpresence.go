@@ -28,16 +28,16 @@ type presence struct {
 }
 
 // watchPresence begins to follow presence, until ctx ends.
-func (s *Service) watchPresence(ctx context.Context) (*presence, error) {
-	page, err := s.store.List(ctx, prefixLive, "", 1)
+func (s *Fleet) watchPresence(ctx context.Context) (*presence, error) {
+	page, err := s.records.store.List(ctx, prefixLive, "", 1)
 	if err != nil {
 		return nil, err
 	}
 	p := &presence{items: map[string]bool{}}
-	if p.held, err = s.store.Watch(ctx, prefixHeld, page.Position); err != nil {
+	if p.held, err = s.records.store.Watch(ctx, prefixHeld, page.Position); err != nil {
 		return nil, err
 	}
-	if p.edges, err = s.store.Watch(ctx, prefixLive, page.Position); err != nil {
+	if p.edges, err = s.records.store.Watch(ctx, prefixLive, page.Position); err != nil {
 		return nil, err
 	}
 	p.live, err = s.liveEdges(ctx)
@@ -107,8 +107,8 @@ func (p *presence) noteEdges(e store.Event) {
 
 // WatchWarpgates watches an environment's Warpgates with their status. That one is still
 // there, or has a new time at which it was seen, is no event.
-func (s *Service) WatchWarpgates(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	if _, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
+func (s *Fleet) WatchWarpgates(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	if _, err := s.access.inEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -117,8 +117,8 @@ func (s *Service) WatchWarpgates(ctx context.Context, c Caller, p Place, last st
 	if err != nil {
 		return err
 	}
-	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[warpgate, mezu.Warpgate], err error) {
-		sc, err := s.inEnvironment(ctx, c, api.OpWatchWarpgates, p)
+	return watchAs(ctx, s.access, c, last, sink, func(ctx context.Context, c Caller) (w collection[warpgate, mezu.Warpgate], err error) {
+		sc, err := s.access.inEnvironment(ctx, c, api.OpWatchWarpgates, p)
 		show := func(ctx context.Context, f found[warpgate]) (mezu.Warpgate, error) {
 			return s.shownWarpgate(ctx, f.Value.Warpgate, live.live)
 		}

@@ -8,15 +8,15 @@ import (
 )
 
 // WatchProjects watches an organization's projects; a service account, its own.
-func (s *Service) WatchProjects(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Project, mezu.Project], err error) {
-		sc, err := s.inOrganization(ctx, c, api.OpWatchProjects, p)
+func (s *Configuration) WatchProjects(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	return watchAs(ctx, s.access, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Project, mezu.Project], err error) {
+		sc, err := s.access.inOrganization(ctx, c, api.OpWatchProjects, p)
 		if err != nil {
 			return w, err
 		}
 		w = collection[mezu.Project, mezu.Project]{prefix: projectsOf(sc.organization.Value.ID), show: plain[mezu.Project]}
 		if c.Kind == ServiceAccount {
-			own, err := byID[mezu.Project](ctx, s, c.Project)
+			own, err := byID[mezu.Project](ctx, s.records, c.Project)
 			if err != nil {
 				return w, orUnknownKey(err)
 			}
@@ -27,20 +27,20 @@ func (s *Service) WatchProjects(ctx context.Context, c Caller, p Place, last str
 }
 
 // WatchEnvironments watches a project's environments.
-func (s *Service) WatchEnvironments(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Environment, mezu.Environment], err error) {
-		sc, err := s.inProject(ctx, c, api.OpWatchEnvironments, p)
+func (s *Configuration) WatchEnvironments(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	return watchAs(ctx, s.access, c, last, sink, func(ctx context.Context, c Caller) (w collection[mezu.Environment, mezu.Environment], err error) {
+		sc, err := s.access.inProject(ctx, c, api.OpWatchEnvironments, p)
 		show := func(_ context.Context, f found[mezu.Environment]) (mezu.Environment, error) {
-			return s.shown(f.Value), nil
+			return s.fleet.shown(f.Value), nil
 		}
 		return collection[mezu.Environment, mezu.Environment]{prefix: environmentsOf(sc.project.Value.ID), show: show}, err
 	})
 }
 
 // WatchRoutes watches an environment's routes, which change as one.
-func (s *Service) WatchRoutes(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[routesHead, api.RoutesState], err error) {
-		sc, err := s.inEnvironment(ctx, c, api.OpWatchRoutes, p)
+func (s *Configuration) WatchRoutes(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	return watchAs(ctx, s.access, c, last, sink, func(ctx context.Context, c Caller) (w collection[routesHead, api.RoutesState], err error) {
+		sc, err := s.access.inEnvironment(ctx, c, api.OpWatchRoutes, p)
 		env := sc.environment.Value
 		show := func(ctx context.Context, _ found[routesHead]) (api.RoutesState, error) {
 			head, routes, err := s.routes(ctx, env.ID)
@@ -54,9 +54,9 @@ func (s *Service) WatchRoutes(ctx context.Context, c Caller, p Place, last strin
 }
 
 // WatchServiceAccounts watches a project's service accounts.
-func (s *Service) WatchServiceAccounts(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
-	return watchAs(ctx, s, c, last, sink, func(ctx context.Context, c Caller) (w collection[account, mezu.ServiceAccount], err error) {
-		sc, err := s.inProject(ctx, c, api.OpWatchServiceAccounts, p)
+func (s *Configuration) WatchServiceAccounts(ctx context.Context, c Caller, p Place, last string, sink WatchSink) error {
+	return watchAs(ctx, s.access, c, last, sink, func(ctx context.Context, c Caller) (w collection[account, mezu.ServiceAccount], err error) {
+		sc, err := s.access.inProject(ctx, c, api.OpWatchServiceAccounts, p)
 		show := func(ctx context.Context, f found[account]) (mezu.ServiceAccount, error) {
 			return s.shownAccount(ctx, f.Value)
 		}
