@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 )
 
-// office is who sweeps: one control plane of those that share a store.
-const office = "sweep"
+// sweepLease is held by the control plane that sweeps: one of those that share a store.
+const sweepLease = "sweep"
 
 // Sweep removes what has ended, if it is time for it; it says election.ErrHeld when another
 // control plane is at it, or was and died. holder names this one. What it writes is fenced: once
@@ -19,11 +19,11 @@ const office = "sweep"
 func (s *Service) Sweep(ctx context.Context, holder string) error {
 	var all error
 	for _, every := range intervals(s.jobs()) {
-		o := election.Lease{Store: s.records.store, Name: office, Holder: holder, Every: every, Now: s.records.now}
+		lease := election.Lease{Store: s.records.store, Name: sweepLease, Holder: holder, Every: every, Now: s.records.now}
 		if every != SweepInterval {
-			o.Name += "-" + every.String()
+			lease.Name += "-" + every.String()
 		}
-		_, err := o.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
+		_, err := lease.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
 			return runJobs(ctx, s.on(layer{fenced, s.records.store}).jobs(), every)
 		})
 		all = errors.Join(all, err)
