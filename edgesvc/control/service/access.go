@@ -55,7 +55,7 @@ func (s *Access) granter(ctx context.Context, organization, id string) (granter,
 		if err != nil {
 			return g, err
 		}
-		g, lost = granter{key: m.Key, revision: m.Revision, verbs: rolePermissions[m.Value.Role]}, m.Value.Lost
+		g, lost = granter{key: m.Key, revision: m.Revision, verbs: permissionsOf(m.Value.Role)}, m.Value.Lost
 		id = m.Value.ID
 	}
 	g.standing = id + "." + strconv.FormatUint(lost.of(mezu.PermWarpgateRegister), 10)

@@ -1,11 +1,9 @@
 package service
 
 import (
-	"context"
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 )
 
 // membership is a member as it is kept.
@@ -48,13 +46,4 @@ func (a account) target() target {
 	t := about(kindServiceAccount, a.Account.ID, a.Account.Name)
 	t.organization, t.project = a.Organization, a.Project
 	return t
-}
-
-func (s *Access) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
-	sc, err := s.inProject(ctx, c, op, p)
-	if err != nil {
-		return sc, found[account]{}, err
-	}
-	acc, err := child[account](ctx, s.records, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
-	return sc, acc, err
 }

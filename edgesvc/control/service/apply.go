@@ -72,7 +72,7 @@ func (s *Configuration) inApply(ctx context.Context, c Caller, p Place) (scope, 
 func readsAll(sc scope, op api.Operation, c Caller) error {
 	for _, verb := range []mezu.Permission{mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead} {
 		if !slices.Contains(sc.grants, verb) {
-			return forbidden(op, rule{tenants, verb}, c)
+			return lacks(op, verb, c)
 		}
 	}
 	return nil
@@ -220,7 +220,7 @@ func (a *applying) authorise(c Caller) error {
 			verb = mezu.PermEnvironmentsWrite
 		}
 		if !slices.Contains(a.scope.grants, verb) {
-			return forbidden(api.OpApplyProject, rule{tenants, verb}, c)
+			return lacks(api.OpApplyProject, verb, c)
 		}
 	}
 	return nil

@@ -202,7 +202,7 @@ func (a *applying) costing(name string, plan func() error) error {
 		return err
 	}
 	if after := a.ch.size(); a.ch.stated() > statements {
-		a.costs = append(a.costs, cost{name, size{after.ops - before.ops, after.checks - before.checks}})
+		a.costs = append(a.costs, cost{name, size{ops: after.ops - before.ops, checks: after.checks - before.checks}})
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ type author struct {
 
 // internal is the control plane itself: sweeps, presence, notes of last use, what an
 // audited change owes, and bringing records up to date at a start.
-var internal = author{own: true}
+func internal() author { return author{own: true} }
 
 // target is what a change is about, and in which organization and project, by ids.
 // Without an organization it is the installation's.

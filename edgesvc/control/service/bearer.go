@@ -198,4 +198,4 @@ func (s *Team) DeleteToken(ctx context.Context, c Caller, p Place, ifMatch uint6
 }
 
 // quotaTokens bounds how many tokens a person has.
-var quotaTokens = quota{"tokens", "the person", MaxTokens, listed}
+var quotaTokens = quota{name: "tokens", owner: "the person", fallback: MaxTokens, max: listed}

@@ -88,7 +88,7 @@ func (s *Configuration) sweepLastWords(ctx context.Context) error {
 		return nil
 	})
 	for batch := range slices.Chunk(over, sweptWords) {
-		_, swept := s.records.publish(ctx, internal, func(ch *change) error { return s.dropLastWords(ctx, ch, batch) })
+		_, swept := s.records.publish(ctx, internal(), func(ch *change) error { return s.dropLastWords(ctx, ch, batch) })
 		err = errors.Join(err, swept)
 	}
 	return err
@@ -133,7 +133,7 @@ func bundleStatement(b *mezu.Bundle) statement {
 
 // republish makes and signs an environment's bundle anew from what is stored.
 func (s *Configuration) republish(ctx context.Context, environment string) error {
-	_, err := s.records.publish(ctx, internal, func(ch *change) error {
+	_, err := s.records.publish(ctx, internal(), func(ch *change) error {
 		env, err := byID[mezu.Environment](ctx, s.records, environment)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil

@@ -28,7 +28,7 @@ func (h *heard) Send(e api.StreamEvent) error {
 // far gets no part of the stream, but all of it, which says up to where environments
 // are gone.
 func TestSweepLastWords(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	place := Place{Organization: "acme", Project: "shop", Environment: "staging"}
 	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, Once{})
 	if err != nil {
@@ -70,12 +70,12 @@ func TestSweepLastWords(t *testing.T) {
 			}
 		}
 		if later > time.Hour {
-			if err := p.sweepLastWords(t.Context()); err != nil {
+			if err := p.job(t, "sweeping removed environments")(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := p.sweepLastWords(t.Context()); err != nil {
+	if err := p.job(t, "sweeping removed environments")(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p.left(t, keyBundle(env.ID)) {
@@ -113,7 +113,7 @@ func hears(h *heard, at mezu.Position) bool {
 // The last word on an environment is said again under the keys and in the epoch of now:
 // an edge that was away during a rotation or a restore must not keep the environment.
 func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	place := Place{Organization: "acme", Project: "shop", Environment: "staging"}
 	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, Once{})
 	if err != nil {
@@ -131,7 +131,7 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		age(&was.Value)
-		_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
+		_, err = p.records.commit(t.Context(), internal(), func(ch *change) error {
 			ch.update(was.Key, was.Revision, was.Value)
 			return nil
 		})

@@ -31,7 +31,7 @@ func (s *Fleet) cutWarpgates(ctx context.Context, environment, account string) e
 		if account != "" && f.Value.RegisteredBy != account {
 			return nil
 		}
-		return s.removeWarpgate(ctx, internal, environment, f.Value.ID, 0)
+		return s.removeWarpgate(ctx, internal(), environment, f.Value.ID, 0)
 	})
 }
 
@@ -56,7 +56,7 @@ func (s *Fleet) cutMember(ctx context.Context, p task) error {
 // fleetJobs remove what has ended of edges and Warpgates.
 func (s *Fleet) fleetJobs() []job {
 	return []job{
-		{"sweeping revocations", SweepInterval, s.sweepRevocations},
-		{"sweeping Warpgates", SweepInterval, s.sweepWarpgates},
+		{name: "sweeping revocations", every: SweepInterval, run: s.sweepRevocations},
+		{name: "sweeping Warpgates", every: SweepInterval, run: s.sweepWarpgates},
 	}
 }

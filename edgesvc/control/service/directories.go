@@ -11,3 +11,6 @@ type Identity struct {
 func newIdentity(r *Records, a *Access) *Identity {
 	return &Identity{records: r, access: a, mailKey: r.store.Derive(purposeMail)}
 }
+
+// identityQuotas are those of directories.
+func identityQuotas() []quota { return []quota{quotaDirectories, quotaUsers} }

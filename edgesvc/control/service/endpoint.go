@@ -97,10 +97,10 @@ func (s *Configuration) allocate(ctx context.Context, ch *change, org mezu.Organ
 // configurationJobs remove what has ended of projects and environments.
 func (s *Configuration) configurationJobs() []job {
 	return []job{
-		{"sweeping rotated keys", SweepInterval, s.sweepKeys},
-		{"sweeping removed environments", SweepInterval, s.sweepLastWords},
-		{"sweeping endpoints", SweepInterval, s.sweepEndpoints},
-		{"sweeping documents", SweepInterval, s.sweepDocuments},
+		{name: "sweeping rotated keys", every: SweepInterval, run: s.sweepKeys},
+		{name: "sweeping removed environments", every: SweepInterval, run: s.sweepLastWords},
+		{name: "sweeping endpoints", every: SweepInterval, run: s.sweepEndpoints},
+		{name: "sweeping documents", every: SweepInterval, run: s.sweepDocuments},
 	}
 }
 

@@ -12,3 +12,6 @@ type Fleet struct {
 func newFleet(r *Records, a *Access, domain string, port int) *Fleet {
 	return &Fleet{records: r, access: a, domain: domain, port: port}
 }
+
+// fleetQuotas are those of Warpgates.
+func fleetQuotas() []quota { return []quota{quotaCertificates} }

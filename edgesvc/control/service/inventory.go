@@ -33,7 +33,7 @@ func newInventory(now time.Time) *inventory {
 
 // record is what was counted of an entry that changed since.
 func (e entry) record() streamHead {
-	return streamHead{e.kind, e.position, e.until, e.notBefore}
+	return streamHead{Kind: e.kind, Position: e.position, Until: e.until, NotBefore: e.notBefore}
 }
 
 // count counts a record in, or out with n = -1. Records come in the order of their keys:

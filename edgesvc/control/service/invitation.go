@@ -248,7 +248,7 @@ func (s *Team) RedeemInvitation(ctx context.Context, c Caller, in api.RedeemRequ
 
 // countAttempt notes that the right code came with a wrong address, and refuses.
 func (s *Team) countAttempt(ctx context.Context, code string) error {
-	_, err := s.records.commit(ctx, internal, func(ch *change) error {
+	_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 		inv, err := s.invitationByCode(ctx, code)
 		if err != nil {
 			return err
@@ -353,7 +353,7 @@ func (s *Team) invitedTo(ctx context.Context, ch *change, inv invitation) (found
 	if err != nil {
 		return org, err
 	}
-	sc := scope{organization: org, member: by, grants: rolePermissions[by.Value.Role]}
+	sc := scope{organization: org, member: by, grants: permissionsOf(by.Value.Role)}
 	if !slices.Contains(sc.grants, mezu.PermMembersWrite) || sc.mayGive(inv.Role) != nil {
 		return org, refusedInvitation()
 	}
@@ -388,7 +388,7 @@ func (s *Team) sweepInvitations(ctx context.Context) error {
 		if s.records.now().Before(f.Value.ExpiresAt) {
 			return nil
 		}
-		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 			now, err := optional[invitation](ctx, s.records, f.Key)
 			if err != nil || now.Revision == 0 || s.records.now().Before(now.Value.ExpiresAt) {
 				return err
@@ -400,4 +400,4 @@ func (s *Team) sweepInvitations(ctx context.Context) error {
 }
 
 // quotaInvitations bounds how many invitations of an organization are open.
-var quotaInvitations = quota{"invitations", "the organization", MaxInvitations, listed}
+var quotaInvitations = quota{name: "invitations", owner: "the organization", fallback: MaxInvitations, max: listed}

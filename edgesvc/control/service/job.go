@@ -24,8 +24,8 @@ type job struct {
 // recordJobs are those of no noun.
 func (s *Records) recordJobs() []job {
 	return []job{
-		{"sweeping idempotency records", SweepInterval, s.sweepOnce},
-		{"archiving the audit log", SweepInterval, s.audit.Archive},
+		{name: "sweeping idempotency records", every: SweepInterval, run: s.sweepOnce},
+		{name: "archiving the audit log", every: SweepInterval, run: s.audit.Archive},
 	}
 }
 

@@ -1,5 +1,12 @@
 package service
 
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
 // Keys of what decides who may do what.
 const (
 	prefixOrganization = "org/"
@@ -21,3 +28,13 @@ func keyPerson(id string) string           { return prefixPerson + id }
 func keyOperator(person string) string     { return prefixOperator + person }
 func tokensOf(person string) string        { return prefixTokens + person + "/" }
 func keyToken(hash string) string          { return prefixToken + hash }
+
+// tokenEnds reports whether a record is a token that works once, which ends with a
+// restore.
+func tokenEnds(key string, value []byte) bool {
+	if !strings.HasPrefix(key, prefixToken) {
+		return false
+	}
+	var t tokenRecord
+	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer
+}

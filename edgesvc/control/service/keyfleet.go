@@ -1,6 +1,10 @@
 package service
 
-import "github.com/mezusphere/mezu"
+import (
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
 
 // Keys of edges and Warpgates.
 const (
@@ -26,3 +30,11 @@ const (
 	ofEdges         = "edges"
 	prefixEndedEdge = prefixRevocation + string(mezu.RevokeCertificate) + "/" + ofEdges + "/"
 )
+
+// leasedEdge reports whether a record says that an edge is connected.
+func leasedEdge(key string) bool { return strings.HasPrefix(key, prefixLive) }
+
+// presenceEnds reports whether a record is of who is connected, which ends with a restore.
+func presenceEnds(key string) bool {
+	return strings.HasPrefix(key, "presence/") || strings.HasPrefix(key, prefixHeld) || strings.HasPrefix(key, prefixSilent)
+}

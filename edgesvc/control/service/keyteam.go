@@ -1,5 +1,7 @@
 package service
 
+import "strings"
+
 // Keys of teams.
 const (
 	keyOffer         = "meta/bootstrap"
@@ -10,3 +12,8 @@ const (
 func membershipsOf(person string) string { return "membership/" + person + "/" }
 func invitationsOf(org string) string    { return prefixInvitation + org + "/" }
 func keyInvite(hash string) string       { return "invite/" + hash }
+
+// invitationEnds reports whether a record is of an invitation, which ends with a restore.
+func invitationEnds(key string) bool {
+	return strings.HasPrefix(key, "invite/") || strings.HasPrefix(key, prefixInvitation)
+}

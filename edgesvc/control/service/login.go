@@ -16,7 +16,7 @@ func (s *Identity) NoteLogin(ctx context.Context, directory, id string, l mezu.L
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	_, err := s.records.commit(ctx, internal, func(ch *change) error {
+	_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 		u, err := get[user](ctx, s.records, usersOf(directory)+id)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound("user", "")

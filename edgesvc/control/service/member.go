@@ -101,7 +101,7 @@ func (s *Team) UpdateMember(ctx context.Context, c Caller, p Place, ifMatch uint
 			}
 		}
 		out.Meta = s.records.touch(m.Value.Meta, m.Revision)
-		out.Lost = m.Value.Lost.after(rolePermissions[m.Value.Role], rolePermissions[out.Role])
+		out.Lost = m.Value.Lost.after(permissionsOf(m.Value.Role), permissionsOf(out.Role))
 		sc.stand(ch)
 		ch.update(m.Key, m.Revision, out)
 		ch.audit(sc.target(kindMember, out.ID, ""), m.Value.Member, out.Member)
@@ -190,7 +190,7 @@ func (s *Team) teamTasks() taskHandlers {
 // invitations.
 func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 	err := each(ctx, s.records, membersOf(org), func(f found[mezu.Member]) error {
-		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 			ch.drop(f.Key)
 			ch.drop(keyID(f.Value.ID))
 			ch.drop(membershipsOf(f.Value.Person) + org)
@@ -202,7 +202,7 @@ func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 		return err
 	}
 	return each(ctx, s.records, invitationsOf(org), func(f found[invitation]) error {
-		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 			ch.drop(f.Key)
 			unlink(ch, f.Value)
 			return nil
@@ -213,8 +213,8 @@ func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 
 // teamJobs remove what has ended of invitations.
 func (s *Team) teamJobs() []job {
-	return []job{{"sweeping invitations", SweepInterval, s.sweepInvitations}}
+	return []job{{name: "sweeping invitations", every: SweepInterval, run: s.sweepInvitations}}
 }
 
 // quotaMembers bounds how many members an organization has.
-var quotaMembers = quota{"members", "the organization", 1000, anyNumber}
+var quotaMembers = quota{name: "members", owner: "the organization", fallback: 1000, max: anyNumber}

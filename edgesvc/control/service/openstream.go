@@ -13,7 +13,7 @@ import (
 // before a restore.
 func (s *Service) openStream(ctx context.Context) error {
 	keyset := s.records.authority.Keyset()
-	_, err := s.records.publish(ctx, internal, func(ch *change) error {
+	_, err := s.records.publish(ctx, internal(), func(ch *change) error {
 		current, err := optional[streamRecord](ctx, s.records, keyKeyset)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -28,3 +29,6 @@ type messageKind string
 const messageInvitation messageKind = "invitation"
 
 func keyOutbox(id string) string { return prefixOutbox + id }
+
+// mailEnds reports whether a record is a mail to be sent, which ends with a restore.
+func mailEnds(key string) bool { return strings.HasPrefix(key, prefixOutbox) }

@@ -12,12 +12,12 @@ import (
 // What a caller hangs on may be deleted after it was found out who calls: that ends the
 // call as it would have before.
 func TestParentGoesDuringACall(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	gone := mezu.NewID(mezu.PrefixProject, p.now)
 	cert := certificate{Serial: "1", NotAfter: p.now.Add(time.Hour)}
 	gate, edge := mezu.NewID(mezu.PrefixWarpgate, p.now), mezu.NewID(mezu.PrefixEdge, p.now)
 	environment := mezu.NewID(mezu.PrefixEnvironment, p.now)
-	_, err := p.records.commit(t.Context(), internal, func(ch *change) error {
+	_, err := p.records.commit(t.Context(), internal(), func(ch *change) error {
 		ch.create(warpgatesOf(environment)+gate, warpgate{Certificates: []certificate{cert}})
 		return nil
 	})

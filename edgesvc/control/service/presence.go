@@ -178,7 +178,7 @@ func (s *Fleet) retract(ctx context.Context, edge string, now []mezu.Presence, l
 // notePresence writes what changed about some Warpgates. What an edge says of one
 // that does not exist, or not there, is dropped.
 func (s *Fleet) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
-	_, err := s.records.commit(ctx, internal, func(ch *change) error {
+	_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 		seen := map[string]bool{}
 		for _, p := range batch {
 			if !plausible(&p) || seen[p.Warpgate] {
@@ -248,7 +248,7 @@ func plausible(p *mezu.Presence) bool {
 
 // forgetPresence drops what one edge says of one Warpgate.
 func (s *Fleet) forgetPresence(ctx context.Context, edge, warpgate string) error {
-	_, err := s.records.commit(ctx, internal, func(ch *change) error {
+	_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 		ch.drop(heldBy(warpgate) + edge)
 		ch.drop(presenceOf(edge) + warpgate)
 		return nil

@@ -154,7 +154,7 @@ func (s *Configuration) DeleteProject(ctx context.Context, c Caller, p Place, if
 func (s *Configuration) cutAccounts(ctx context.Context, project string) error {
 	return each(ctx, s.records, accountsOf(project), func(a found[account]) error {
 		// One whose key was rotated meanwhile is read again: it must not stay.
-		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 			acc, err := optional[account](ctx, s.records, a.Key)
 			if err == nil && acc.Revision != 0 {
 				dropAccount(ch, acc)

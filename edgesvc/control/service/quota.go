@@ -31,9 +31,9 @@ const listed = 500
 // Quotas of what lies below all nouns.
 var (
 	// Fifty environments at their limit; what was replaced counts for a minute.
-	quotaBytes = quota{"bytes", "the organization", 1 << 30, 1 << 40}
+	quotaBytes = quota{name: "bytes", owner: "the organization", fallback: 1 << 30, max: 1 << 40}
 	// Users that were ended within the life of a session. It refuses nothing.
-	quotaRevocations = quota{"revocations", "the organization", MaxRevocations, anyNumber}
+	quotaRevocations = quota{name: "revocations", owner: "the organization", fallback: MaxRevocations, max: anyNumber}
 )
 
 // MaxRevocations is how many users of an organization are ended one by one within the
@@ -95,3 +95,9 @@ func (s *Records) noBytes() error {
 	return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the quota of bytes is %d: the routes and bundles of the organization have no room for more", most),
 		Hint: "what was replaced makes room within a minute; else delete what nobody uses, or ask an operator for a higher `quotas: [" + quotaBytes.name + "=N]`"}
 }
+
+// recordQuotas are those of what lies below all nouns.
+func recordQuotas() []quota { return []quota{quotaRevocations, quotaBytes} }
+
+// mostRevocations is how many users of an organization are ended one by one.
+func (s *Records) mostRevocations() int { return s.most(quotaRevocations) }

@@ -1,8 +1,10 @@
 package service
 
+import "slices"
+
 // allQuotas are those of all nouns, in the order in which they are told.
 func allQuotas() []quota {
-	return []quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts, quotaMembers, quotaInvitations, quotaTokens, quotaDirectories, quotaUsers, quotaCertificates, quotaRevocations, quotaBytes}
+	return slices.Concat(configurationQuotas(), teamQuotas(), identityQuotas(), fleetQuotas(), recordQuotas())
 }
 
 // ParseQuotas reads settings of the form NAME=N.

@@ -83,7 +83,7 @@ func openRecords(ctx context.Context, cfg RecordsConfig) (*Records, error) {
 // openInstallation reads or makes the epoch. A restore raises it; nothing here
 // does.
 func (s *Records) openInstallation(ctx context.Context) error {
-	_, err := s.commit(ctx, internal, func(ch *change) error {
+	_, err := s.commit(ctx, internal(), func(ch *change) error {
 		epoch, err := get[uint64](ctx, s, keyEpoch)
 		switch {
 		case err == nil:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -19,26 +18,17 @@ const KeyEpoch = keyEpoch
 // keyBackup is the record of the last backup that was begun.
 const keyBackup = "backup/last"
 
-// Leased reports whether a record lives under a lease: an edge that is there, an office
-// that is held. No backup and no restored store has it: without its lease it would have
-// no end.
-func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) || election.Held(key) }
+// Leased reports whether a record lives under a lease of the store: an edge that is
+// connected, or a lease of package election that is held. No backup and no restored store
+// has it: without its lease it would never end.
+func Leased(key string) bool { return leasedEdge(key) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of
 // what is: who is connected, what may be done once, and mail that was about to be sent. A
 // code that was used after the backup must not work again. Whatever else is live or
-// works once belongs here.
+// works once belongs to what the nouns say here.
 func EndsWithRestore(key string, value []byte) bool {
-	for _, prefix := range []string{"presence/", prefixHeld, prefixSilent, "invite/", prefixInvitation, prefixOutbox} {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	if !strings.HasPrefix(key, prefixToken) {
-		return false
-	}
-	var t tokenRecord
-	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer
+	return presenceEnds(key) || invitationEnds(key) || mailEnds(key) || tokenEnds(key, value)
 }
 
 // RaiseEpoch gives the epoch's record after a restore: higher than it was, and, by the

@@ -197,4 +197,4 @@ func (s *Fleet) recount(ctx context.Context, f found[int], n int) error {
 const MaxCertificates = 100_000
 
 // quotaCertificates bounds them: each may have to be revoked, which every edge keeps.
-var quotaCertificates = quota{"certificates", "the organization", MaxCertificates, anyNumber}
+var quotaCertificates = quota{name: "certificates", owner: "the organization", fallback: MaxCertificates, max: anyNumber}

@@ -34,14 +34,14 @@ func (s *Identity) revokeUser(ctx context.Context, ch *change, organization, dir
 	if err != nil {
 		return err
 	}
-	if all.Value < s.records.most(quotaRevocations) {
+	if all.Value < s.records.mostRevocations() {
 		ch.update(all.Key, all.Revision, all.Value+1)
 		ch.update(own.Key, own.Revision, own.Value+1)
 		s.records.stateRevocation(ch, key, r)
 		return nil
 	}
 	s.records.log.Warn("ending all sessions of a directory: more users were ended within the life of a session than the quota has room for",
-		"quota", quotaRevocations.name, "organization", organization, "directory", directory)
+		"quota", "revocations", "organization", organization, "directory", directory)
 	ch.update(all.Key, all.Revision, max(all.Value-own.Value, 0))
 	ch.update(own.Key, own.Revision, 0)
 	s.records.stateRevocation(ch, keyRevocation(mezu.RevokeDirectory, organization, directory),

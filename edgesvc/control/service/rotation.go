@@ -18,7 +18,7 @@ func (s *Configuration) RotateServiceAccount(ctx context.Context, c Caller, p Pl
 		overlap = *in.Overlap
 	}
 	_, err := s.records.commit(ctx, by(c, api.OpRotateServiceAccount.ID), func(ch *change) error {
-		sc, acc, err := s.access.account(ctx, c, api.OpRotateServiceAccount, p)
+		sc, acc, err := s.account(ctx, c, api.OpRotateServiceAccount, p)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *Configuration) sweepKeys(ctx context.Context) error {
 		if f.Value.PreviousHash == "" || s.records.now().Before(f.Value.Account.PreviousKeyUntil) {
 			return nil
 		}
-		_, err := s.records.commit(ctx, internal, func(ch *change) error {
+		_, err := s.records.commit(ctx, internal(), func(ch *change) error {
 			acc, err := optional[account](ctx, s.records, f.Key)
 			if err != nil || acc.Value.PreviousHash == "" || s.records.now().Before(acc.Value.Account.PreviousKeyUntil) {
 				return err

@@ -209,6 +209,15 @@ func checkRules() error {
 	return nil
 }
 
+// permissionsOf is what a role may do in its organization and its projects.
+func permissionsOf(role mezu.Role) []mezu.Permission { return rolePermissions[role] }
+
+// lacks is the refusal of a caller of an organization who has no verb of an operation
+// that asks for several.
+func lacks(op api.Operation, verb mezu.Permission, c Caller) error {
+	return forbidden(op, rule{tenants, verb}, c)
+}
+
 // Admit decides whether a caller may call an operation at all, before anything of
 // the call is read. The operation itself decides again, at the data.
 func (s *Access) Admit(op api.Operation, c Caller) error {

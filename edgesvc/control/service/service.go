@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
+	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -99,7 +100,7 @@ func assemble(cfg Config, r *Records, backingUp *sync.Mutex) *Service {
 }
 
 // on is the service on a layer over its store.
-func (s *Service) on(layer sealedStore) *Service {
+func (s *Service) on(layer store.Store) *Service {
 	return assemble(s.cfg, s.records.over(layer), s.backingUp)
 }
 

@@ -76,7 +76,7 @@ func (s *Configuration) addAccount(ctx context.Context, ch *change, sc scope, in
 
 // GetServiceAccount reads one.
 func (s *Configuration) GetServiceAccount(ctx context.Context, c Caller, p Place) (mezu.ServiceAccount, error) {
-	_, acc, err := s.access.account(ctx, c, api.OpGetServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
 	if err != nil {
 		return mezu.ServiceAccount{}, err
 	}
@@ -88,7 +88,7 @@ func (s *Configuration) GetServiceAccount(ctx context.Context, c Caller, p Place
 func (s *Configuration) UpdateServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
 	var out account
 	_, err := s.records.commit(ctx, by(c, api.OpUpdateServiceAccount.ID), func(ch *change) error {
-		sc, acc, err := s.access.account(ctx, c, api.OpUpdateServiceAccount, p)
+		sc, acc, err := s.account(ctx, c, api.OpUpdateServiceAccount, p)
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *Configuration) UpdateServiceAccount(ctx context.Context, c Caller, p Pl
 // DeleteServiceAccount ends an account and its key, and cuts the Warpgates that it
 // let in.
 func (s *Configuration) DeleteServiceAccount(ctx context.Context, c Caller, p Place, ifMatch uint64) error {
-	_, acc, err := s.access.account(ctx, c, api.OpDeleteServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (s *Configuration) noteUse(ctx context.Context, of found[account]) {
 	if err != nil || s.records.now().Sub(used.Value) < useInterval {
 		return
 	}
-	_, err = s.records.commit(ctx, internal, func(ch *change) error {
+	_, err = s.records.commit(ctx, internal(), func(ch *change) error {
 		acc, err := optional[account](ctx, s.records, of.Key)
 		if err != nil || acc.Value.Account.ID != id {
 			return err // deleted meanwhile, and perhaps made anew
@@ -201,4 +201,13 @@ func (s *Configuration) noteUse(ctx context.Context, of found[account]) {
 	if err != nil {
 		s.records.log.Warn("noting the use of a key", "service_account", id, "error", err)
 	}
+}
+
+func (s *Configuration) account(ctx context.Context, c Caller, op api.Operation, p Place) (scope, found[account], error) {
+	sc, err := s.access.inProject(ctx, c, op, p)
+	if err != nil {
+		return sc, found[account]{}, err
+	}
+	acc, err := child[account](ctx, s.records, accountsOf(sc.project.Value.ID), p.Item, "service account", "")
+	return sc, acc, err
 }

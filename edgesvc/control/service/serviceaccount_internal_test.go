@@ -25,18 +25,9 @@ func (p *pool) newAccount(t *testing.T) (Place, found[account]) {
 	return place, acc
 }
 
-func (p *pool) left(t *testing.T, key string) bool {
-	t.Helper()
-	rec, err := optional[any](t.Context(), p.Service.records, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec.Revision != 0
-}
-
 // A key that is used while its account is deleted leaves no record of its use.
 func TestNoteUse_OfADeletedAccount(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	place, acc := p.newAccount(t)
 	p.noteUse(t.Context(), acc)
 	if !p.left(t, keyUsed(acc.Value.Account.ID)) {
@@ -53,13 +44,13 @@ func TestNoteUse_OfADeletedAccount(t *testing.T) {
 
 // An account that is deleted while its project is leaves no counters of that project.
 func TestDeleteServiceAccount_OfADeletedProject(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	_, acc := p.newAccount(t)
 	prj, err := byID[mezu.Project](t.Context(), p.Service.records, acc.Value.Project)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
+	_, err = p.records.commit(t.Context(), internal(), func(ch *change) error {
 		for _, key := range []string{prj.Key, keyID(prj.Value.ID), keyChildren(prj.Value.ID)} {
 			ch.drop(key)
 		}
@@ -68,7 +59,7 @@ func TestDeleteServiceAccount_OfADeletedProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.removeAccount(t.Context(), internal, acc.Key, 0); err == nil {
+	if err := p.removeAccount(t.Context(), internal(), acc.Key, 0); err == nil {
 		t.Error("an account of no project was deleted")
 	}
 	if p.left(t, keyChildren(prj.Value.ID)) {

@@ -34,5 +34,5 @@ func (s *Records) tolerate(ctx context.Context, do func(*Records) error) error {
 	if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 		return err
 	}
-	return do(s.over(staleRecords{s.store, s.store.Stale()}))
+	return do(s.with(staleRecords{s.store, s.store.Stale()}))
 }

@@ -29,7 +29,7 @@ func (c *counter) Send(e api.StreamEvent) error {
 // one that resumes at the present, and one that gets everything.
 func BenchmarkRevocations(b *testing.B) {
 	const many = 200_000
-	p := newPool(b)
+	p := newPool(b, nil)
 	p.now = p.now.Truncate(time.Millisecond)
 	signature, err := p.records.authority.Sign(mezu.PurposeRevocation, mezu.Revocation{})
 	if err != nil {
@@ -45,7 +45,7 @@ func BenchmarkRevocations(b *testing.B) {
 			doc := signature
 			doc.Payload, _ = encode(r)
 			signed, _ := encode(doc)
-			value, err := encode(streamRecord{streamHead{api.StreamRevocation, at, r.Until, r.NotBefore}, blob{Inline: signed}, doc.KeyID})
+			value, err := encode(streamRecord{streamHead: streamHead{Kind: api.StreamRevocation, Position: at, Until: r.Until, NotBefore: r.NotBefore}, Signed: blob{Inline: signed}, KeyID: doc.KeyID})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -57,14 +57,14 @@ func BenchmarkRevocations(b *testing.B) {
 		}
 	}
 	head := mezu.Position{Epoch: p.records.epoch, Revision: many + 1000}
-	if _, err := p.records.commit(b.Context(), internal, func(ch *change) error { ch.put(keyRevision, head.Revision); return nil }); err != nil {
+	if _, err := p.records.commit(b.Context(), internal(), func(ch *change) error { ch.put(keyRevision, head.Revision); return nil }); err != nil {
 		b.Fatal(err)
 	}
 	for name, from := range map[string]mezu.Position{"resumed": head, "everything": {}} {
 		b.Run(fmt.Sprint(name), func(b *testing.B) {
 			for b.Loop() {
 				var out counter
-				if err := p.streamEdge(b.Context(), Caller{}, from, &out); err != errGone {
+				if err := p.StreamEdge(b.Context(), Caller{Kind: Edge}, from, &out); err != errGone {
 					b.Fatal(err)
 				}
 			}

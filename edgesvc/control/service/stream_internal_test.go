@@ -31,7 +31,7 @@ func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 	r := &Records{store: sealedtest.Open(t), epoch: 1, now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
 	s := &Fleet{records: r}
 	id := mezu.NewID(mezu.PrefixEdge, now)
-	_, err := r.commit(t.Context(), internal, func(ch *change) error {
+	_, err := r.commit(t.Context(), internal(), func(ch *change) error {
 		ch.create(keyRevision, uint64(9))
 		ch.create(keyID(id), keyEdge("edge-1"))
 		ch.create(keyEdge("edge-1"), edge{Certificates: []certificate{{Serial: "1", NotAfter: now.Add(time.Hour)}}})
@@ -44,7 +44,7 @@ func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := &stalled{ended: make(chan struct{})}
-	_, err = r.commit(t.Context(), internal, func(ch *change) error {
+	_, err = r.commit(t.Context(), internal(), func(ch *change) error {
 		ch.drop(keyEdge("edge-1"))
 		return nil
 	})

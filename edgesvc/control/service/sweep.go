@@ -24,7 +24,7 @@ func (s *Service) Sweep(ctx context.Context, holder string) error {
 			lease.Name += "-" + every.String()
 		}
 		_, err := lease.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
-			return runJobs(ctx, s.on(layer{fenced, s.records.store}).jobs(), every)
+			return runJobs(ctx, s.on(fenced).jobs(), every)
 		})
 		all = errors.Join(all, err)
 	}

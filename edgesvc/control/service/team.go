@@ -23,3 +23,6 @@ type Team struct {
 func newTeam(r *Records, a *Access, cfg TeamConfig) *Team {
 	return &Team{records: r, access: a, cfg: cfg}
 }
+
+// teamQuotas are those of teams.
+func teamQuotas() []quota { return []quota{quotaMembers, quotaInvitations, quotaTokens} }

@@ -152,7 +152,7 @@ func (s *Access) sweepTokens(ctx context.Context) error {
 
 // accessJobs remove tokens that have ended.
 func (s *Access) accessJobs() []job {
-	return []job{{"sweeping tokens", SweepInterval, s.sweepTokens}}
+	return []job{{name: "sweeping tokens", every: SweepInterval, run: s.sweepTokens}}
 }
 
 // auditedToken is what a record tells of a token that was issued.

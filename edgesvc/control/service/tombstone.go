@@ -19,7 +19,7 @@ func (s *Configuration) restate(ctx context.Context, f found[streamRecord]) erro
 	if !errors.Is(err, store.ErrNotFound) {
 		return errors.Join(err, s.republish(ctx, environment))
 	}
-	_, err = s.records.publish(ctx, internal, func(ch *change) error {
+	_, err = s.records.publish(ctx, internal(), func(ch *change) error {
 		rec, err := optional[streamRecord](ctx, s.records, f.Key)
 		if err != nil || rec.Revision != f.Revision {
 			return err // said meanwhile by another control plane

@@ -306,7 +306,7 @@ func auditUser(u mezu.User, before *mezu.User) auditedUser {
 // Quotas of directories and users.
 var (
 	// The removal of a role looks into each directory that can have given it.
-	quotaDirectories = quota{"directories", "the owner", 100, anyNumber}
+	quotaDirectories = quota{name: "directories", owner: "the owner", fallback: 100, max: anyNumber}
 	// What etcd holds beside the rest (docs/architecture.md).
-	quotaUsers = quota{"users", "the directory", 1_000_000, anyNumber}
+	quotaUsers = quota{name: "users", owner: "the directory", fallback: 1_000_000, max: anyNumber}
 )

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/text/unicode/norm"
-
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -43,7 +41,7 @@ type pool struct {
 	now   time.Time
 }
 
-func newPool(t testing.TB) *pool {
+func newPool(t testing.TB, quotas Quotas) *pool {
 	t.Helper()
 	db := sealedtest.Open(t)
 	p := &pool{owner: Caller{Kind: Member, ID: "opr_x", Operator: true}, place: Place{Organization: "acme", Directory: "people"}, now: time.Now()}
@@ -56,7 +54,7 @@ func newPool(t testing.TB) *pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Service, err = Open(t.Context(), Config{Store: db, Authority: authority, Domain: "localhost", Log: slog.New(slog.DiscardHandler), Now: now}); err != nil {
+	if p.Service, err = Open(t.Context(), Config{Store: db, Authority: authority, Domain: "localhost", Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	roles := map[string]mezu.ProjectRole{}
@@ -84,6 +82,27 @@ func (p *pool) add(t testing.TB, email string, roles ...string) mezu.User {
 	return u
 }
 
+// job is one that sweeps.
+func (p *pool) job(t testing.TB, name string) func(context.Context) error {
+	t.Helper()
+	for _, j := range p.jobs() {
+		if j.name == name {
+			return j.run
+		}
+	}
+	t.Fatalf("there is no job %q", name)
+	return nil
+}
+
+func (p *pool) left(t *testing.T, key string) bool {
+	t.Helper()
+	rec, err := optional[any](t.Context(), p.Service.records, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec.Revision != 0
+}
+
 func (p *pool) at(id string) Place {
 	place := p.place
 	place.Item = id
@@ -102,7 +121,7 @@ func everyRole(first int) []string {
 // The largest change of a user fits one transaction: another address, another status
 // and all roles exchanged, under an Idempotency-Key for the creation.
 func TestUser_LargestChange(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	in := mezu.User{Profile: mezu.Profile{Email: "a@example.com"}, Roles: everyRole(0)}
 	u, err := p.CreateUser(t.Context(), p.owner, p.place, in, Once{Key: strings.Repeat("k", MinOnceKey)})
 	if err != nil {
@@ -119,7 +138,7 @@ func TestUser_LargestChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Nothing of the user is left that finds him, and nothing counts him.
-	for _, prefix := range []string{prefixUser, prefixLogin, "mail/", "user-status/", "user-role/", "user-role-status/"} {
+	for _, prefix := range []string{"user/", "login/", "mail/", "user-status/", "user-role/", "user-role-status/"} {
 		if page, err := p.records.store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
 			t.Errorf("%s has %d records: %v", prefix, len(page.Records), err)
 		}
@@ -133,7 +152,7 @@ func TestUser_LargestChange(t *testing.T) {
 }
 
 func TestNoteLogin(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	u := p.add(t, "a@example.com")
 	begin := p.now.UTC().Truncate(time.Second)
 	note := func(i int, outcome mezu.LoginOutcome) {
@@ -179,14 +198,14 @@ func TestNoteLogin(t *testing.T) {
 // Grants that came between the look for them and the removal of their role, as when
 // the process is killed right after it, are taken back; until then no role comes back.
 func TestTakeRoles_AfterAKill(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	u := p.add(t, "a@example.com", "shop/r0", "shop/r1")
 	prj, err := get[mezu.Project](t.Context(), p.Service.records, projectsOf(orgID(t, p))+"shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	role := prj.Value.Roles["r0"]
-	_, err = p.records.commit(t.Context(), internal, func(ch *change) error {
+	_, err = p.records.commit(t.Context(), internal(), func(ch *change) error {
 		delete(prj.Value.Roles, "r0")
 		ch.update(prj.Key, prj.Revision, prj.Value)
 		ch.enqueue(task{Kind: taskRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
@@ -226,12 +245,11 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 // Issue 7, row 1: what a directory's revocation covers and what is past its end goes, and
 // the count of those that stay is right afterwards.
 func TestRow1Sweep(t *testing.T) {
-	p := newPool(t)
-	p.records.quotas = Quotas{quotaRevocations.name: 70}
+	p := newPool(t, Quotas{"revocations": 70})
 	org, dir := orgID(t, p), "dir_a"
 	end := func(n int) {
 		t.Helper()
-		_, err := p.records.publish(t.Context(), internal, func(ch *change) error {
+		_, err := p.records.publish(t.Context(), internal(), func(ch *change) error {
 			return p.revokeUser(t.Context(), ch, org, dir, fmt.Sprintf("usr_%d", n))
 		})
 		if err != nil {
@@ -240,7 +258,7 @@ func TestRow1Sweep(t *testing.T) {
 	}
 	check := func(records, count int) {
 		t.Helper()
-		if err := p.sweepRevocations(t.Context()); err != nil {
+		if err := p.job(t, "sweeping revocations")(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		left, err := p.records.store.List(t.Context(), prefixRevocation, "", store.MaxPage)
@@ -264,28 +282,6 @@ func TestRow1Sweep(t *testing.T) {
 	check(0, 0)
 }
 
-// A certificate counts for as long as it may be alive.
-func TestCertificatesOfAWeek(t *testing.T) {
-	p := newPool(t)
-	p.records.quotas = Quotas{quotaCertificates.name: 8}
-	issue := func() error {
-		_, err := p.records.commit(t.Context(), internal, func(ch *change) error { return p.countCertificate(t.Context(), ch, "org_a") })
-		return err
-	}
-	for day := range 30 { // one a day is eight at a time
-		if err := issue(); err != nil {
-			t.Fatalf("day %d: %v", day, err)
-		}
-		p.now = p.now.Add(24 * time.Hour)
-	}
-	if err := issue(); err != nil {
-		t.Fatal(err)
-	}
-	if err := issue(); mezu.CodeOf(err) != mezu.CodeConflict {
-		t.Errorf("a ninth within eight days: %v", err)
-	}
-}
-
 func orgID(t *testing.T, p *pool) string {
 	t.Helper()
 	org, err := p.GetOrganization(t.Context(), p.owner, p.place)
@@ -298,28 +294,55 @@ func orgID(t *testing.T, p *pool) string {
 // The index of addresses is blind, of one directory each, and outlives a restart and the rotation
 // of the keys at rest.
 func TestUserByMail(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	u := p.add(t, "Ann@Example.com")
 	p.add(t, "bob@example.com")
-	found, err := p.UserByMail(t.Context(), p.dir.ID, "ann@EXAMPLE.com")
-	if err != nil || found.ID != u.ID {
-		t.Errorf("%+v, %v", found, err)
+	byMail, err := p.UserByMail(t.Context(), p.dir.ID, "ann@EXAMPLE.com")
+	if err != nil || byMail.ID != u.ID {
+		t.Errorf("%+v, %v", byMail, err)
+	}
+	entryOf := func(directory, user string) string {
+		t.Helper()
+		entry := ""
+		err := each(t.Context(), p.Service.records, "mail/"+directory+"/", func(f found[string]) error {
+			if f.Value == user {
+				entry = f.Key
+			}
+			return nil
+		})
+		if err != nil || entry == "" {
+			t.Fatalf("no entry of %s: %v", user, err)
+		}
+		return entry
 	}
 	if _, err := p.UserByMail(t.Context(), mezu.NewID(mezu.PrefixDirectory, p.now), "ann@example.com"); err == nil {
 		t.Error("found in another directory")
 	}
-	entry := p.mailEntry(p.dir.ID, "ann@example.com")
-	if other := p.mailEntry("dir_x", "ann@example.com"); other[strings.LastIndex(other, "/"):] == entry[strings.LastIndex(entry, "/"):] {
+	entry := entryOf(p.dir.ID, u.ID)
+	elsewhere, err := p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "others"}, Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := p.place
+	place.Directory = elsewhere.Name
+	same, err := p.CreateUser(t.Context(), p.owner, place, mezu.User{Profile: mezu.Profile{Email: "ann@example.com"}}, Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other := entryOf(elsewhere.ID, same.ID); other[strings.LastIndex(other, "/"):] == entry[strings.LastIndex(entry, "/"):] {
 		t.Error("an address looks the same in two directories")
 	}
 	if _, err := p.cfg.Store.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	again, err := Open(t.Context(), Config{Store: p.cfg.Store, Authority: p.records.authority, Domain: "localhost", Log: p.records.log})
-	if err != nil || again.mailEntry(p.dir.ID, "ann@example.com") != entry {
-		t.Errorf("another index after a restart: %v", err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	page, err := p.records.store.List(t.Context(), "mail/", "", 0)
+	if byMail, err := again.UserByMail(t.Context(), p.dir.ID, "ann@example.com"); err != nil || byMail.ID != u.ID || entryOf(p.dir.ID, u.ID) != entry {
+		t.Errorf("another index after a restart: %+v, %v", byMail, err)
+	}
+	page, err := p.records.store.List(t.Context(), "mail/"+p.dir.ID+"/", "", 0)
 	if err != nil || len(page.Records) != 2 || page.Records[0].Key != entry && page.Records[1].Key != entry {
 		t.Errorf("%+v, %v", page.Records, err)
 	}
@@ -327,7 +350,7 @@ func TestUserByMail(t *testing.T) {
 
 // Creations at once do not fail for being many.
 func TestCreateUser_ManyAtOnce(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	const many = 64
 	failed := make(chan error, many)
 	for i := range many {
@@ -351,7 +374,7 @@ func TestCreateUser_ManyAtOnce(t *testing.T) {
 // An import makes users as others are, in transactions that fit, and stops at the
 // first that can't be.
 func TestImportUsers(t *testing.T) {
-	p := newPool(t)
+	p := newPool(t, nil)
 	var in []mezu.User
 	for i := range 100 {
 		in = append(in, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}, Roles: everyRole(0)[:i%(mezu.MaxUserRoles+1)]})
@@ -391,52 +414,4 @@ func TestImportUsers(t *testing.T) {
 	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestNormalizeMail(t *testing.T) {
-	for in, want := range map[string]string{
-		"ann@example.com": "ann@example.com", "ANN@Example.COM": "ann@example.com", "Rene\u0301@example.com": "ren\u00e9@example.com",
-		"a.b+c@example.com": "a.b+c@example.com", "\u212bngstrom@example.com": "\u00e5ngstrom@example.com", "o\u0308@B\u00dcCHER.example": "\u00f6@b\u00fccher.example",
-		"I\u0307@a": "i\u0307@a", "\u0130@a": "i\u0307@a", "I@a": "i@a",
-		"a@xn--bcher-kva.example": "a@xn--bcher-kva.example", "": "",
-	} {
-		if got := NormalizeMail(in); got != want {
-			t.Errorf("%q becomes %q, not %q", in, got, want)
-		}
-	}
-}
-
-func asciiUpper(r rune) rune {
-	if 'a' <= r && r <= 'z' {
-		r += 'A' - 'a'
-	}
-	return r
-}
-
-// Whatever is valid has one form, which is valid UTF-8, its own form, and the same for
-// all cases and compositions of it.
-func FuzzNormalizeMail(f *testing.F) {
-	for _, seed := range []string{"ann@example.com", "Rene\u0301@EXAMPLE.com", "\u0130@example.com", "\u212a@\u2126.example", "\u1e9e\u0323\u0307@a", "\uac00\u11a8@b", "\xff@a"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, address string) {
-		if mezu.ValidateEmail("email", address) != nil {
-			return
-		}
-		once := NormalizeMail(address)
-		if again := NormalizeMail(once); again != once {
-			t.Fatalf("%q becomes %q, and then %q", address, once, again)
-		}
-		if strings.ToValidUTF8(once, "") != once || strings.ContainsAny(once, " \x00/") && !strings.ContainsAny(address, "/") {
-			t.Fatalf("%q becomes %q", address, once)
-		}
-		for _, same := range []string{norm.NFC.String(address), norm.NFD.String(address), strings.Map(asciiUpper, address)} {
-			if other := NormalizeMail(same); other != once {
-				t.Fatalf("%q becomes %q, but %q becomes %q", address, once, same, other)
-			}
-		}
-		if strings.Count(once, "@") != strings.Count(address, "@") {
-			t.Fatalf("%q becomes %q", address, once)
-		}
-	})
 }

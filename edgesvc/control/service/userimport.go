@@ -19,7 +19,7 @@ func (s *Identity) ImportUsers(ctx context.Context, p Place, in []mezu.User) (in
 	made := 0
 	for made < len(in) {
 		n := importable(in[made:])
-		if _, err := s.records.commit(ctx, internal, func(ch *change) error { return s.planImport(ctx, ch, p, in[made:made+n]) }); err != nil {
+		if _, err := s.records.commit(ctx, internal(), func(ch *change) error { return s.planImport(ctx, ch, p, in[made:made+n]) }); err != nil {
 			return made, err
 		}
 		made += n

@@ -98,7 +98,7 @@ func (s *Identity) takeRoles(ctx context.Context, p task) error {
 }
 
 func (s *Identity) takeRole(ctx context.Context, organization, directory, id string, g roleGrant) error {
-	_, err := s.records.publish(ctx, internal, func(ch *change) error {
+	_, err := s.records.publish(ctx, internal(), func(ch *change) error {
 		was, err := optional[user](ctx, s.records, usersOf(directory)+id)
 		if err != nil || !slices.Contains(was.Value.Grants, g) {
 			return err

@@ -242,6 +242,6 @@ func (s *Fleet) sweepWarpgates(ctx context.Context) error {
 		if err != nil || w.Status == mezu.WarpgateConnected {
 			return err
 		}
-		return s.removeWarpgate(ctx, internal, f.Value.Environment, f.Value.ID, 0)
+		return s.removeWarpgate(ctx, internal(), f.Value.Environment, f.Value.ID, 0)
 	})
 }
