@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -15,7 +15,7 @@ import (
 func (in *Installation) Lookup(ctx context.Context, directory string) (time.Duration, error) {
 	address := mail(rand.IntN(in.made[directory]))
 	begin := time.Now()
-	out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), mezu.UserFilter{Email: address}, service.Paging{})
+	out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), mezu.UserFilter{Email: address}, record.Paging{})
 	took := time.Since(begin)
 	if err == nil && (len(out.Items) != 1 || out.Items[0].Profile.Email != address) {
 		err = fmt.Errorf("%s finds %d users", address, len(out.Items))
@@ -90,7 +90,7 @@ func (in *Installation) Page(ctx context.Context, directory, filter string, last
 	if err != nil {
 		return 0, err
 	}
-	page := service.Paging{Size: pageSize}
+	page := record.Paging{Size: pageSize}
 	if last {
 		if page.Token, err = in.toLast(ctx, directory, filter, f); err != nil {
 			return 0, err
@@ -115,7 +115,7 @@ func (in *Installation) toLast(ctx context.Context, directory, filter string, f 
 	}
 	token, seen := "", 0
 	for next := ""; ; {
-		out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), f, service.Paging{Size: pageSize, Token: next})
+		out, err := in.service.ListUsers(ctx, in.caller, directoryPath(directory), f, record.Paging{Size: pageSize, Token: next})
 		if err != nil {
 			return "", err
 		}

@@ -20,7 +20,9 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -44,7 +46,7 @@ type Installation struct {
 	driver   *recorder
 	bare     bare
 	closers  []func() error // in the order of opening
-	caller   service.Caller
+	caller   access.Caller
 	made     map[string]int        // users by directory
 	created  map[string]int        // one by one, by kind
 	lastPage map[string]pageTokens // by directory and filter
@@ -102,7 +104,7 @@ func Open(ctx context.Context, dir string) (*Installation, error) {
 }
 
 func newInstallation() *Installation {
-	return &Installation{caller: service.Caller{Kind: service.Member, ID: mezu.NewID("opr", time.Now()), Operator: true},
+	return &Installation{caller: access.Caller{Kind: access.Member, ID: mezu.NewID("opr", time.Now()), Operator: true},
 		made: map[string]int{}, created: map[string]int{}, lastPage: map[string]pageTokens{}, copied: map[string][2]keys{}}
 }
 
@@ -131,10 +133,10 @@ func (in *Installation) setUp(ctx context.Context, dir string, db store.Store) e
 	if err != nil {
 		return err
 	}
-	if in.service, err = service.Open(ctx, service.Config{Store: sealed, Authority: authority, Domain: "localhost", Quotas: service.Quotas{"projects": 1_000_000, "users": 10_000_000}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if in.service, err = service.Open(ctx, service.Config{Store: sealed, Authority: authority, Domain: "localhost", Quotas: record.Quotas{"projects": 1_000_000, "users": 10_000_000}, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
-	_, err = in.service.CreateOrganization(ctx, in.caller, mezu.Organization{Name: "acme"}, service.Once{})
+	_, err = in.service.CreateOrganization(ctx, in.caller, mezu.Organization{Name: "acme"}, record.Idempotency{})
 	if err != nil {
 		return err
 	}
@@ -142,7 +144,7 @@ func (in *Installation) setUp(ctx context.Context, dir string, db store.Store) e
 	for i := range roles {
 		prj.Roles[role(i)] = mezu.ProjectRole{Permissions: []string{"orders.read"}}
 	}
-	_, err = in.service.CreateProject(ctx, in.caller, service.Place{Organization: "acme"}, prj, service.Once{})
+	_, err = in.service.CreateProject(ctx, in.caller, access.Path{Organization: "acme"}, prj, record.Idempotency{})
 	return err
 }
 
@@ -158,8 +160,8 @@ func (in *Installation) Close() error {
 	return errors.Join(errs...)
 }
 
-func directoryPath(directory string) service.Place {
-	return service.Place{Organization: "acme", Directory: directory}
+func directoryPath(directory string) access.Path {
+	return access.Path{Organization: "acme", Directory: directory}
 }
 
 func mail(i int) string { return fmt.Sprintf("user.number.%d@mail%d.example.com", i, i%97) }
@@ -176,7 +178,7 @@ func user(i int) mezu.User {
 // returns how many a second it imported.
 func (in *Installation) Fill(ctx context.Context, directory string, n int) (float64, error) {
 	if _, there := in.made[directory]; !there {
-		if _, err := in.service.CreateDirectory(ctx, in.caller, service.Place{Organization: "acme"}, mezu.Directory{Name: directory}, service.Once{}); err != nil {
+		if _, err := in.service.CreateDirectory(ctx, in.caller, access.Path{Organization: "acme"}, mezu.Directory{Name: directory}, record.Idempotency{}); err != nil {
 			return 0, err
 		}
 	}

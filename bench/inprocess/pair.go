@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // pageSize is that of the listings that are timed, the API's default.
@@ -57,11 +58,11 @@ const few = "few"
 
 // Kinds are an ordinary record, and one that has indexes and is sealed.
 func Kinds() []Kind {
-	organization := service.Place{Organization: "acme"}
-	paging := service.Paging{Size: pageSize}
+	organization := access.Path{Organization: "acme"}
+	paging := record.Paging{Size: pageSize}
 	return []Kind{
 		{"project", "prj/", func(ctx context.Context, in *Installation, i int) error {
-			_, err := in.service.CreateProject(ctx, in.caller, organization, mezu.Project{Name: fmt.Sprint("p", i)}, service.Once{})
+			_, err := in.service.CreateProject(ctx, in.caller, organization, mezu.Project{Name: fmt.Sprint("p", i)}, record.Idempotency{})
 			return err
 		}, func(ctx context.Context, in *Installation, item string) error {
 			at := organization
@@ -73,7 +74,7 @@ func Kinds() []Kind {
 			return len(out.Items), err
 		}},
 		{"user", "user/", func(ctx context.Context, in *Installation, i int) error {
-			_, err := in.service.CreateUser(ctx, in.caller, directoryPath(few), user(i), service.Once{})
+			_, err := in.service.CreateUser(ctx, in.caller, directoryPath(few), user(i), record.Idempotency{})
 			return err
 		}, func(ctx context.Context, in *Installation, item string) error {
 			at := directoryPath(few)

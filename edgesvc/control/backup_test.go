@@ -20,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/team"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
@@ -285,7 +286,7 @@ func TestS6_InvitationsAfterARestore(t *testing.T) {
 	token := in.OperatorToken()
 	op := in.Client(token, nil)
 	in.Tenant(op, "acme")
-	for i := range service.MaxInvitations {
+	for i := range team.MaxInvitations {
 		in.Invite(op, "acme", fmt.Sprintf("u%d@acme.example", i), mezu.RoleViewer)
 	}
 	r := in.Restored(in.Backup(op), false)

@@ -7,8 +7,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/config"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
 )
 
 // environmentOf makes an organization, a project and an environment of these names.
@@ -131,7 +131,7 @@ func TestT2_ReleasedName(t *testing.T) {
 	if got := environmentOf(in, op, "c", "a-b", "production").Endpoint; got == "a-b-c" {
 		t.Error("a stranger has the name a second later")
 	}
-	in.Clock.Advance(service.EndpointHold - time.Hour)
+	in.Clock.Advance(config.EndpointHold - time.Hour)
 	if got := environmentOf(in, op, "c", "a", "b").Endpoint; got == "a-b-c" {
 		t.Error("a stranger has the name before the hold is over")
 	}
@@ -141,7 +141,7 @@ func TestT2_ReleasedName(t *testing.T) {
 	}
 	controltest.Refused(t, mezu.CodeNotFound, in.Client(acc.Key, nil), api.OpRegisterWarpgate, api.RegisterRequest{CSR: controltest.NewIdentity(t).CSR, Environment: "b"})
 	release("b-c", "a", "production")
-	in.Clock.Advance(service.EndpointHold + time.Hour)
+	in.Clock.Advance(config.EndpointHold + time.Hour)
 	release("c", "a-b", "production")
 	if got := environmentOf(in, op, "c", "a-b", "production").Endpoint; got != "a-b-c" {
 		t.Errorf("after the hold a stranger gets %q", got)

@@ -10,7 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/team"
 )
 
 func TestInvitations(t *testing.T) {
@@ -237,12 +237,12 @@ func TestInvitations_Limit(t *testing.T) {
 		_, err := api.Invoke[any](t.Context(), op, api.OpCreateInvitation, map[string]any{"email": fmt.Sprintf("p%d@acme.example", i), "role": "viewer"}, "acme")
 		return err
 	}
-	for i := range service.MaxInvitations - 2 {
+	for i := range team.MaxInvitations - 2 {
 		if err := invite(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := controltest.AtOnce(5, func(i int) error { return invite(service.MaxInvitations + i) })
+	got := controltest.AtOnce(5, func(i int) error { return invite(team.MaxInvitations + i) })
 	if got[""] != 2 || got[mezu.CodeConflict] != 3 {
 		t.Errorf("outcomes: %v", got)
 	}

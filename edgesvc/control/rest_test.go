@@ -11,7 +11,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // A3 and strict JSON: what is not understood, or is the server's to set, is named
@@ -194,7 +194,7 @@ func TestIdempotency(t *testing.T) {
 	if _, err := create(in.Client(in.OtherOperator(op), nil), key, "gate"); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("another caller under the same key: %v", err)
 	}
-	in.Clock.Advance(service.SecretLife + time.Second)
+	in.Clock.Advance(record.SecretLife + time.Second)
 	if _, err := create(op, key, "gate"); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Errorf("the secret after its time: %v", err)
 	}

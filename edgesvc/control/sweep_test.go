@@ -10,7 +10,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -28,7 +28,7 @@ func TestSweep(t *testing.T) {
 	if len(in.Keys("stream/revocation/")) != 1 || len(in.Keys("idempotency/")) == 0 || len(in.Keys("token/")) != 2 {
 		t.Fatal("there is nothing to sweep")
 	}
-	in.Clock.Advance(service.SecretLife + time.Minute)
+	in.Clock.Advance(record.SecretLife + time.Minute)
 	in.Restart()
 	sealed := func() (n int) {
 		for _, k := range in.Keys("idempotency/") {
@@ -72,7 +72,7 @@ func TestSweep_AfterADeath(t *testing.T) {
 	in := controltest.InstallWithStore(t)
 	swept := func() bool { return len(in.Keys("meta/done/sweep")) == 1 && len(in.Keys("meta/lead/")) == 0 }
 	controltest.Eventually(t, "the first sweep", swept)
-	in.Clock.Advance(service.SweepInterval)
+	in.Clock.Advance(record.SweepInterval)
 	lease, err := in.Store.Grant(t.Context(), election.Term)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/team"
 )
 
 func TestTokens(t *testing.T) {
@@ -84,7 +84,7 @@ func TestA4_TokenBeyondItself(t *testing.T) {
 func TestTokens_Limit(t *testing.T) {
 	in := controltest.Install(t)
 	op := in.Operator()
-	for range service.MaxTokens - 3 { // and the one it came with
+	for range team.MaxTokens - 3 { // and the one it came with
 		controltest.Call[api.TokenCreated](t, op, api.OpCreateToken, map[string]any{})
 	}
 	got := controltest.AtOnce(6, func(int) error {
@@ -100,12 +100,12 @@ func TestTokens_Limit(t *testing.T) {
 func TestTokens_EndedMakeRoom(t *testing.T) {
 	in := controltest.Install(t)
 	op := in.Operator()
-	for range service.MaxTokens - 1 { // and the one it came with
+	for range team.MaxTokens - 1 { // and the one it came with
 		in.Token(op, map[string]any{"expires_at": in.Clock.Now().Add(time.Hour)})
 	}
 	controltest.Refused(t, mezu.CodeConflict, op, api.OpCreateToken, map[string]any{})
 	in.Clock.Advance(2 * time.Hour)
-	for range service.MaxTokens - 1 {
+	for range team.MaxTokens - 1 {
 		in.Token(op, map[string]any{})
 	}
 	controltest.Refused(t, mezu.CodeConflict, op, api.OpCreateToken, map[string]any{})

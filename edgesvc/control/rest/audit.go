@@ -6,7 +6,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 )
 
 // auditEvents is a stream of audit records.
@@ -43,9 +43,9 @@ func (r *rest) bindAudit() {
 }
 
 // auditFilter reads the parameters of the query.
-func (req *request) auditFilter() (service.AuditFilter, error) {
+func (req *request) auditFilter() (access.AuditFilter, error) {
 	q := req.ctx.Query
-	f := service.AuditFilter{Actor: q("actor"), Operation: q("operation"), Target: q("target"), Outcome: mezu.AuditOutcome(q("outcome"))}
+	f := access.AuditFilter{Actor: q("actor"), Operation: q("operation"), Target: q("target"), Outcome: mezu.AuditOutcome(q("outcome"))}
 	var err error
 	if f.Since, err = req.moment("since"); err != nil {
 		return f, err

@@ -12,7 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/strictjson"
 )
 
@@ -205,8 +205,8 @@ func (req *request) ifMatch() (uint64, error) {
 	return n, nil
 }
 
-func (req *request) paging() (service.Paging, error) {
-	p := service.Paging{Token: req.ctx.Query("page_token")}
+func (req *request) paging() (record.Paging, error) {
+	p := record.Paging{Token: req.ctx.Query("page_token")}
 	if size := req.ctx.Query("page_size"); size != "" {
 		n, err := strconv.Atoi(size)
 		if err != nil || n < 1 || n > api.MaxPageSize {

@@ -17,7 +17,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/strictjson"
 )
 
@@ -152,8 +153,8 @@ func (r *rest) open(ctx context.Context, req *request, limit int64) error {
 }
 
 // callerKey is what the calls of one caller are counted by.
-func callerKey(c service.Caller) string {
-	if c.Kind == service.Anonymous {
+func callerKey(c access.Caller) string {
+	if c.Kind == access.Anonymous {
 		return networkOf(c.Address)
 	}
 	return string(c.Kind) + " " + c.ID
@@ -209,14 +210,14 @@ func (req *request) newDigest() hash.Hash {
 }
 
 // idempotency is what makes the creation repeatable.
-func (req *request) idempotency() service.Once {
+func (req *request) idempotency() record.Idempotency {
 	key := req.ctx.Header("Idempotency-Key")
 	if key == "" {
-		return service.Once{}
+		return record.Idempotency{}
 	}
 	h := req.newDigest()
 	if req.body != nil {
 		h = req.body.digest
 	}
-	return service.Once{Key: key, Digest: hex.EncodeToString(h.Sum(nil))}
+	return record.Idempotency{Key: key, Digest: hex.EncodeToString(h.Sum(nil))}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
 )
 
@@ -90,9 +90,9 @@ func newLimits(rate int) *limits {
 }
 
 // call counts a call, or refuses it and remembers the credential.
-func (l *limits) call(c service.Caller, by credential) error {
+func (l *limits) call(c access.Caller, by credential) error {
 	limiter := l.callers
-	if c.Kind == service.Anonymous {
+	if c.Kind == access.Anonymous {
 		limiter = l.strangers
 	}
 	now := time.Now()
@@ -166,7 +166,7 @@ func networkOf(address string) string {
 }
 
 // open counts a stream of a caller until done is called, or refuses it.
-func (l *limits) open(c service.Caller) (done func(), err error) {
+func (l *limits) open(c access.Caller) (done func(), err error) {
 	key := callerKey(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()

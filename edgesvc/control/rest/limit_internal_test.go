@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 )
 
 // A8: a stranger has one allowance, however many addresses his network gives him.
 func TestA8_StrangersOfOneNetwork(t *testing.T) {
 	stranger := func(l *limits, address string) bool {
-		return mezu.CodeOf(l.call(service.Caller{Kind: service.Anonymous, Address: address}, credential{})) == mezu.CodeRateLimited
+		return mezu.CodeOf(l.call(access.Caller{Kind: access.Anonymous, Address: address}, credential{})) == mezu.CodeRateLimited
 	}
 	for _, c := range []struct {
 		name, other string
@@ -51,7 +51,7 @@ func TestA8_SpentCredentials(t *testing.T) {
 		return credentialOf(req)
 	}
 	loud, quiet := of("loud"), of("quiet")
-	c := service.Caller{Kind: service.ServiceAccount, ID: "sva_loud"}
+	c := access.Caller{Kind: access.ServiceAccount, ID: "sva_loud"}
 	begin := time.Now()
 	for l.call(c, loud) == nil {
 		if _, refused := l.refuses(loud, time.Now()); refused {

@@ -5,7 +5,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 func (r *rest) bindMachines() {
@@ -23,7 +24,7 @@ func (r *rest) bindMachines() {
 		return s.RenewWarpgate(ctx, req.caller, in)
 	})
 
-	read(r, api.OpListEdges, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Edge], error) {
+	read(r, api.OpListEdges, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Edge], error) {
 		return s.ListEdges(ctx, c, page)
 	}))
 	remove(r, api.OpDeleteEdge, removed(s.DeleteEdge))

@@ -24,6 +24,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/strictjson"
 )
@@ -189,9 +190,9 @@ func requestID(ctx context.Context) string {
 // request is one call as handlers see it.
 type request struct {
 	ctx    huma.Context
-	caller service.Caller
+	caller access.Caller
 	op     api.Operation
-	path   service.Place
+	path   access.Path
 	body   *body // nil of an operation without one
 }
 
@@ -243,12 +244,12 @@ func conditional(op api.Operation) bool {
 }
 
 // caller finds out who calls.
-func (r *rest) caller(ctx huma.Context) (service.Caller, error) {
-	p := service.Presented{TLS: ctx.TLS(), RequestID: requestID(ctx.Context()), Address: addressOf(ctx.RemoteAddr())}
+func (r *rest) caller(ctx huma.Context) (access.Caller, error) {
+	p := access.Presented{TLS: ctx.TLS(), RequestID: requestID(ctx.Context()), Address: addressOf(ctx.RemoteAddr())}
 	if header := ctx.Header("Authorization"); header != "" {
 		scheme, token, ok := strings.Cut(header, " ")
 		if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return service.Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the Authorization header is not «Bearer» and a token", Hint: "send Authorization: Bearer TOKEN"}
+			return access.Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the Authorization header is not «Bearer» and a token", Hint: "send Authorization: Bearer TOKEN"}
 		}
 		p.Bearer = token
 	}

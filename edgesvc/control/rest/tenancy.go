@@ -5,11 +5,12 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // listed adapts a listing at a resource path.
-func listed[T any](do func(context.Context, service.Caller, service.Place, service.Paging) (api.List[T], error)) func(context.Context, *request) (api.List[T], error) {
+func listed[T any](do func(context.Context, access.Caller, access.Path, record.Paging) (api.List[T], error)) func(context.Context, *request) (api.List[T], error) {
 	return func(ctx context.Context, req *request) (api.List[T], error) {
 		page, err := req.paging()
 		if err != nil {
@@ -20,26 +21,26 @@ func listed[T any](do func(context.Context, service.Caller, service.Place, servi
 }
 
 // shown adapts the reading of one record.
-func shown[T any](do func(context.Context, service.Caller, service.Place) (T, error)) func(context.Context, *request) (T, error) {
+func shown[T any](do func(context.Context, access.Caller, access.Path) (T, error)) func(context.Context, *request) (T, error) {
 	return func(ctx context.Context, req *request) (T, error) { return do(ctx, req.caller, req.path) }
 }
 
 // created adapts the creation of a record from a body.
-func created[In, Out any](do func(context.Context, service.Caller, service.Place, In, service.Once) (Out, error)) func(context.Context, *request, In) (Out, error) {
+func created[In, Out any](do func(context.Context, access.Caller, access.Path, In, record.Idempotency) (Out, error)) func(context.Context, *request, In) (Out, error) {
 	return func(ctx context.Context, req *request, in In) (Out, error) {
 		return do(ctx, req.caller, req.path, in, req.idempotency())
 	}
 }
 
 // patched adapts a merge patch.
-func patched[T, Out any](do func(context.Context, service.Caller, service.Place, uint64, func(*T) error) (Out, error)) func(context.Context, *request, uint64, func(*T) error) (Out, error) {
+func patched[T, Out any](do func(context.Context, access.Caller, access.Path, uint64, func(*T) error) (Out, error)) func(context.Context, *request, uint64, func(*T) error) (Out, error) {
 	return func(ctx context.Context, req *request, ifMatch uint64, with func(*T) error) (Out, error) {
 		return do(ctx, req.caller, req.path, ifMatch, with)
 	}
 }
 
 // removed adapts a deletion.
-func removed(do func(context.Context, service.Caller, service.Place, uint64) error) func(context.Context, *request) error {
+func removed(do func(context.Context, access.Caller, access.Path, uint64) error) func(context.Context, *request) error {
 	return func(ctx context.Context, req *request) error {
 		ifMatch, err := req.ifMatch()
 		if err != nil {
@@ -56,7 +57,7 @@ func (r *rest) bindTenancy() {
 	})
 	read(r, api.OpSelf, func(ctx context.Context, req *request) (api.Self, error) { return s.Self(ctx, req.caller) })
 
-	read(r, api.OpListTokens, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Token], error) {
+	read(r, api.OpListTokens, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Token], error) {
 		return s.ListTokens(ctx, c, page)
 	}))
 	write(r, api.OpCreateToken, api.MaxBody, func(ctx context.Context, req *request, in mezu.Token) (api.TokenCreated, error) {
@@ -65,7 +66,7 @@ func (r *rest) bindTenancy() {
 	read(r, api.OpGetToken, shown(s.GetToken))
 	remove(r, api.OpDeleteToken, removed(s.DeleteToken))
 
-	read(r, api.OpListOperators, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Operator], error) {
+	read(r, api.OpListOperators, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Operator], error) {
 		return s.ListOperators(ctx, c, page)
 	}))
 	write(r, api.OpCreateOperator, api.MaxBody, func(ctx context.Context, req *request, in api.OperatorRequest) (mezu.Operator, error) {
@@ -74,7 +75,7 @@ func (r *rest) bindTenancy() {
 	read(r, api.OpGetOperator, shown(s.GetOperator))
 	remove(r, api.OpDeleteOperator, removed(s.DeleteOperator))
 
-	read(r, api.OpListOrganizations, listed(func(ctx context.Context, c service.Caller, _ service.Place, page service.Paging) (api.List[mezu.Organization], error) {
+	read(r, api.OpListOrganizations, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Organization], error) {
 		return s.ListOrganizations(ctx, c, page)
 	}))
 	write(r, api.OpCreateOrganization, api.MaxBody, func(ctx context.Context, req *request, in mezu.Organization) (mezu.Organization, error) {

@@ -4,7 +4,8 @@ import (
 	"context"
 
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // watchEvents is a watch of a collection.
@@ -19,7 +20,7 @@ func (r *rest) bindWatches() {
 	s := r.service
 	for _, w := range []struct {
 		op api.Operation
-		do func(ctx context.Context, c service.Caller, p service.Place, last string, sink service.WatchSink) error
+		do func(ctx context.Context, c access.Caller, p access.Path, last string, sink record.WatchSink) error
 	}{
 		{api.OpWatchProjects, s.WatchProjects}, {api.OpWatchEnvironments, s.WatchEnvironments}, {api.OpWatchRoutes, s.WatchRoutes},
 		{api.OpWatchServiceAccounts, s.WatchServiceAccounts}, {api.OpWatchMembers, s.WatchMembers},

@@ -7,6 +7,9 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/config"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // heard collects a stream up to where it is in step.
@@ -29,8 +32,8 @@ func (h *heard) Send(e api.StreamEvent) error {
 // are gone.
 func TestSweepLastWords(t *testing.T) {
 	p := newPool(t, nil)
-	place := Place{Organization: "acme", Project: "shop", Environment: "staging"}
-	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, Once{})
+	place := access.Path{Organization: "acme", Project: "shop", Environment: "staging"}
+	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +48,7 @@ func TestSweepLastWords(t *testing.T) {
 	id := mezu.NewID(mezu.PrefixEdge, p.now)
 	stream := func(from mezu.Position) (*heard, error) {
 		h := &heard{}
-		err := p.StreamEdge(t.Context(), Caller{Kind: Edge, ID: id}, from, h)
+		err := p.StreamEdge(t.Context(), access.Caller{Kind: access.Edge, ID: id}, from, h)
 		if errors.Is(err, errInStep) {
 			err = nil
 		}
@@ -55,13 +58,13 @@ func TestSweepLastWords(t *testing.T) {
 	if err := p.DeleteEnvironment(t.Context(), p.owner, place, 0); err != nil {
 		t.Fatal(err)
 	}
-	word, err := get[streamRecord](t.Context(), p.Service.records, keyBundle(env.ID))
+	word, err := record.Get[record.StreamRecord](t.Context(), p.Service.records, record.KeyBundle(env.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
 	after := head()
 	// While its time is not over, and when it is, until the sweep, it is heard.
-	for _, later := range []time.Duration{lastWordLife - time.Minute, 2 * time.Minute} {
+	for _, later := range []time.Duration{config.TombstoneLife - time.Minute, 2 * time.Minute} {
 		p.now = p.now.Add(later)
 		for _, from := range []mezu.Position{before, {}} {
 			h, err := stream(from)
@@ -78,7 +81,7 @@ func TestSweepLastWords(t *testing.T) {
 	if err := p.job(t, "sweeping removed environments")(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if p.left(t, keyBundle(env.ID)) {
+	if p.left(t, record.KeyBundle(env.ID)) {
 		t.Error("it is still there")
 	}
 	if _, err := stream(before); mezu.CodeOf(err) != mezu.CodePreconditionFailed {
@@ -95,7 +98,7 @@ func TestSweepLastWords(t *testing.T) {
 		if e.Kind != api.StreamEdges {
 			continue
 		}
-		if l, err := p.records.anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
+		if l, err := p.records.Anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
 			t.Errorf("the edge list says %+v, %v", l, err)
 		}
 	}
@@ -114,25 +117,25 @@ func hears(h *heard, at mezu.Position) bool {
 // an edge that was away during a rotation or a restore must not keep the environment.
 func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 	p := newPool(t, nil)
-	place := Place{Organization: "acme", Project: "shop", Environment: "staging"}
-	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, Once{})
+	place := access.Path{Organization: "acme", Project: "shop", Environment: "staging"}
+	env, err := p.CreateEnvironment(t.Context(), p.owner, place, mezu.Environment{Name: place.Environment}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.DeleteEnvironment(t.Context(), p.owner, place, 0); err != nil {
 		t.Fatal(err)
 	}
-	for name, age := range map[string]func(*streamRecord){
-		"of a key that was rotated out": func(r *streamRecord) { r.KeyID = "another" },
-		"of before a restore":           func(r *streamRecord) { r.Position.Epoch-- },
+	for name, age := range map[string]func(*record.StreamRecord){
+		"of a key that was rotated out": func(r *record.StreamRecord) { r.KeyID = "another" },
+		"of before a restore":           func(r *record.StreamRecord) { r.Position.Epoch-- },
 	} {
-		was, err := get[streamRecord](t.Context(), p.Service.records, keyBundle(env.ID))
+		was, err := record.Get[record.StreamRecord](t.Context(), p.Service.records, record.KeyBundle(env.ID))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		age(&was.Value)
-		_, err = p.records.commit(t.Context(), internal(), func(ch *change) error {
-			ch.update(was.Key, was.Revision, was.Value)
+		_, err = p.records.Commit(t.Context(), record.Internal(), func(ch *record.Change) error {
+			ch.Update(was.Key, was.Revision, was.Value)
 			return nil
 		})
 		if err != nil {
@@ -141,17 +144,17 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 		if err := p.openStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		is, err := get[streamRecord](t.Context(), p.Service.records, was.Key)
+		is, err := record.Get[record.StreamRecord](t.Context(), p.Service.records, was.Key)
 		if err != nil {
 			t.Errorf("%s: the last word is gone: %v", name, err)
 			continue
 		}
-		signed, err := p.records.signed(t.Context(), is.Value)
+		signed, err := p.records.Signed(t.Context(), is.Value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := p.records.anchor.OpenBundle(signed)
-		if err != nil || !b.Removed || b.Environment != env.ID || b.Position.Compare(was.Value.Position) <= 0 || b.Position.Epoch != p.records.epoch {
+		b, err := p.records.Anchor.OpenBundle(signed)
+		if err != nil || !b.Removed || b.Environment != env.ID || b.Position.Compare(was.Value.Position) <= 0 || b.Position.Epoch != p.records.Epoch {
 			t.Errorf("%s: %+v, %v", name, b, err)
 		}
 	}

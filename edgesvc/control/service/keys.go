@@ -11,19 +11,21 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // changeVault is the authority's records as one change sees and writes them.
 type changeVault struct {
 	s        *Service
-	ch       *change
+	ch       *record.Change
 	revision uint64
 }
 
 // Load implements ca.Vault.
 func (v *changeVault) Load(ctx context.Context, name string) ([]byte, error) {
-	rec, err := v.s.records.store.Get(ctx, PrefixAuthority+name)
+	rec, err := v.s.records.Store.Get(ctx, record.PrefixAuthority+name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fs.ErrNotExist
 	}
@@ -33,7 +35,7 @@ func (v *changeVault) Load(ctx context.Context, name string) ([]byte, error) {
 
 // Save implements ca.Vault. What it plans is durable with the change.
 func (v *changeVault) Save(_ context.Context, name string, data []byte) error {
-	v.ch.update(PrefixAuthority+name, v.revision, json.RawMessage(data))
+	v.ch.Update(record.PrefixAuthority+name, v.revision, json.RawMessage(data))
 	return nil
 }
 
@@ -46,10 +48,10 @@ type keysAudited struct {
 
 // FollowKeys takes over keys that another process put in force, if there are any.
 func (s *Service) FollowKeys(ctx context.Context) error {
-	if err := s.records.authority.Reload(ctx); err != nil {
+	if err := s.records.Authority.Reload(ctx); err != nil {
 		return err
 	}
-	changed, err := s.records.anchor.AcceptKeyset(s.records.authority.Keyset())
+	changed, err := s.records.Anchor.AcceptKeyset(s.records.Authority.Keyset())
 	if err != nil || !changed {
 		return err
 	}
@@ -57,8 +59,8 @@ func (s *Service) FollowKeys(ctx context.Context) error {
 }
 
 // ShowKeys tells which keys sign and seal.
-func (s *Service) ShowKeys(_ context.Context, c Caller) (api.KeyStatus, error) {
-	if _, err := admit(api.OpShowKeys, c); err != nil {
+func (s *Service) ShowKeys(_ context.Context, c access.Caller) (api.KeyStatus, error) {
+	if _, err := access.Admit(api.OpShowKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
 	return s.keyStatus(), nil
@@ -66,13 +68,13 @@ func (s *Service) ShowKeys(_ context.Context, c Caller) (api.KeyStatus, error) {
 
 func (s *Service) keyStatus() api.KeyStatus {
 	seal := s.cfg.Store.Status()
-	out := api.KeyStatus{NotAfter: s.records.authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.records.authority.ActiveAt().UTC(), Seal: api.SealStatus{
+	out := api.KeyStatus{NotAfter: s.records.Authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.records.Authority.ActiveAt().UTC(), Seal: api.SealStatus{
 		Key: seal.Active, Since: seal.Since, OldKeys: seal.Old, WrappedBy: seal.WrappedBy,
 	}}
-	if out.ActiveAt.Before(s.records.now()) {
+	if out.ActiveAt.Before(s.records.Now()) {
 		out.ActiveAt = time.Time{}
 	}
-	if _, keyset := s.records.anchor.Keyset(); keyset != nil {
+	if _, keyset := s.records.Anchor.Keyset(); keyset != nil {
 		out.KeysetVersion, out.Roots = keyset.Version, len(keyset.CARoots)
 	}
 	return out
@@ -80,36 +82,36 @@ func (s *Service) keyStatus() api.KeyStatus {
 
 // ProposeKeys makes the keys of a rotation. They are used when the offline roots have
 // endorsed them.
-func (s *Service) ProposeKeys(ctx context.Context, c Caller, in api.RotationRequest) (api.KeyProposal, error) {
+func (s *Service) ProposeKeys(ctx context.Context, c access.Caller, in api.RotationRequest) (api.KeyProposal, error) {
 	var out api.KeyProposal
-	if _, err := admit(api.OpProposeKeys, c); err != nil {
+	if _, err := access.Admit(api.OpProposeKeys, c); err != nil {
 		return out, err
 	}
-	_, err := s.records.commit(ctx, by(c, api.OpProposeKeys.ID), func(ch *change) (err error) {
-		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.records.epoch, s.records.now); err != nil {
+	_, err := s.records.Commit(ctx, access.By(c, api.OpProposeKeys.ID), func(ch *record.Change) (err error) {
+		if out, err = ca.Propose(ctx, &changeVault{s: s, ch: ch}, in.What, s.records.Epoch, s.records.Now); err != nil {
 			return err
 		}
-		ch.audit(about(kindKeys, "proposal", string(in.What)), nil, keysAudited{What: in.What, Keyset: out.Keyset.Version})
+		ch.Audit(record.About(record.KindKeys, "proposal", string(in.What)), nil, keysAudited{What: in.What, Keyset: out.Keyset.Version})
 		return nil
 	})
 	return out, err
 }
 
 // InstallKeys puts endorsed keys in force and publishes them.
-func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorsement) (api.KeyStatus, error) {
-	if _, err := admit(api.OpInstallKeys, c); err != nil {
+func (s *Service) InstallKeys(ctx context.Context, c access.Caller, in api.KeyEndorsement) (api.KeyStatus, error) {
+	if _, err := access.Admit(api.OpInstallKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
 	before := s.keyStatus()
-	_, err := s.records.commit(ctx, by(c, api.OpInstallKeys.ID), func(ch *change) error {
-		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.records.now); err != nil {
+	_, err := s.records.Commit(ctx, access.By(c, api.OpInstallKeys.ID), func(ch *record.Change) error {
+		if err := ca.Install(ctx, &changeVault{s: s, ch: ch}, in, s.records.Now); err != nil {
 			return err
 		}
-		next, err := mezu.OpenKeyset(in.Keyset, s.records.authority.TrustRoot(), s.records.now())
+		next, err := mezu.OpenKeyset(in.Keyset, s.records.Authority.TrustRoot(), s.records.Now())
 		if err != nil {
 			return err
 		}
-		ch.audit(about(kindKeys, "keyset", ""), keysAudited{Keyset: before.KeysetVersion}, keysAudited{Keyset: next.Version})
+		ch.Audit(record.About(record.KindKeys, "keyset", ""), keysAudited{Keyset: before.KeysetVersion}, keysAudited{Keyset: next.Version})
 		return nil
 	})
 	if err != nil {
@@ -122,17 +124,17 @@ func (s *Service) InstallKeys(ctx context.Context, c Caller, in api.KeyEndorseme
 }
 
 // RotateSealKeys makes a new data key. Maintain of the store does the rest.
-func (s *Service) RotateSealKeys(ctx context.Context, c Caller) (api.KeyStatus, error) {
-	if _, err := admit(api.OpRotateSealKeys, c); err != nil {
+func (s *Service) RotateSealKeys(ctx context.Context, c access.Caller) (api.KeyStatus, error) {
+	if _, err := access.Admit(api.OpRotateSealKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
-	_, err := s.records.commit(ctx, by(c, api.OpRotateSealKeys.ID), func(ch *change) error {
+	_, err := s.records.Commit(ctx, access.By(c, api.OpRotateSealKeys.ID), func(ch *record.Change) error {
 		txn, err := s.cfg.Store.PlanRotation(ctx)
 		if err != nil {
 			return err
 		}
-		ch.add(txn)
-		ch.audit(about(kindKeys, "seal", ""), keysAudited{SealKey: s.cfg.Store.Status().Active}, nil)
+		ch.Add(txn)
+		ch.Audit(record.About(record.KindKeys, "seal", ""), keysAudited{SealKey: s.cfg.Store.Status().Active}, nil)
 		return nil
 	})
 	if err == nil {

@@ -6,6 +6,9 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/fleet"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -14,11 +17,11 @@ import (
 func TestParentGoesDuringACall(t *testing.T) {
 	p := newPool(t, nil)
 	gone := mezu.NewID(mezu.PrefixProject, p.now)
-	cert := certificate{Serial: "1", NotAfter: p.now.Add(time.Hour)}
+	cert := fleet.Certificate{Serial: "1", NotAfter: p.now.Add(time.Hour)}
 	gate, edge := mezu.NewID(mezu.PrefixWarpgate, p.now), mezu.NewID(mezu.PrefixEdge, p.now)
 	environment := mezu.NewID(mezu.PrefixEnvironment, p.now)
-	_, err := p.records.commit(t.Context(), internal(), func(ch *change) error {
-		ch.create(warpgatesOf(environment)+gate, warpgate{Certificates: []certificate{cert}})
+	_, err := p.records.Commit(t.Context(), record.Internal(), func(ch *record.Change) error {
+		ch.Create(fleet.WarpgatesOf(environment)+gate, fleet.Warpgate{Certificates: []fleet.Certificate{cert}})
 		return nil
 	})
 	if err != nil {
@@ -34,16 +37,16 @@ func TestParentGoesDuringACall(t *testing.T) {
 	}
 	for name, do := range map[string]func() error{
 		"project": func() error {
-			account := Caller{Kind: ServiceAccount, Organization: orgID(t, p), Project: gone, Permissions: []mezu.Permission{mezu.PermProjectsRead}}
-			_, err := p.ListProjects(t.Context(), account, p.place, Paging{})
+			account := access.Caller{Kind: access.ServiceAccount, Organization: orgID(t, p), Project: gone, Permissions: []mezu.Permission{mezu.PermProjectsRead}}
+			_, err := p.ListProjects(t.Context(), account, p.place, record.Paging{})
 			return err
 		},
 		"environment": func() error {
-			_, err := p.RenewWarpgate(t.Context(), Caller{Kind: Warpgate, ID: gate, Environment: environment, serial: cert.Serial}, api.RenewRequest{CSR: csr})
+			_, err := p.RenewWarpgate(t.Context(), access.Caller{Kind: access.Warpgate, ID: gate, Environment: environment, Serial: cert.Serial}, api.RenewRequest{CSR: csr})
 			return err
 		},
 		"edge": func() error {
-			return p.ReportEdge(t.Context(), Caller{Kind: Edge, ID: edge, serial: cert.Serial}, api.EdgeReport{TunnelAddress: "127.0.0.1:1"})
+			return p.ReportEdge(t.Context(), access.Caller{Kind: access.Edge, ID: edge, Serial: cert.Serial}, api.EdgeReport{TunnelAddress: "127.0.0.1:1"})
 		},
 	} {
 		if err := do(); mezu.CodeOf(err) != mezu.CodeUnauthenticated {

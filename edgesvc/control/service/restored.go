@@ -9,11 +9,15 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
+	"github.com/mezusphere/mezu/edgesvc/control/fleet"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/control/team"
 )
 
 // KeyEpoch is the record of the epoch, which a restore raises.
-const KeyEpoch = keyEpoch
+const KeyEpoch = record.KeyEpoch
 
 // keyBackup is the record of the last backup that was begun.
 const keyBackup = "backup/last"
@@ -21,25 +25,25 @@ const keyBackup = "backup/last"
 // Leased reports whether a record lives under a lease of the store: an edge that is
 // connected, or a lease of package election that is held. No backup and no restored store
 // has it: without its lease it would never end.
-func Leased(key string) bool { return leasedEdge(key) || election.Held(key) }
+func Leased(key string) bool { return fleet.Leased(key) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of
 // what is: who is connected, what may be done once, and mail that was about to be sent. A
 // code that was used after the backup must not work again. Whatever else is live or
 // works once belongs to what the nouns say here.
 func EndsWithRestore(key string, value []byte) bool {
-	return presenceEnds(key) || invitationEnds(key) || mailEnds(key) || tokenEnds(key, value)
+	return fleet.EndsWithRestore(key) || team.EndsWithRestore(key) || record.EndsWithRestore(key) || access.EndsWithRestore(key, value)
 }
 
 // RaiseEpoch gives the epoch's record after a restore: higher than it was, and, by the
 // clock, than those of other restores of the same backup, whose revisions some peer may
 // have seen.
-func RaiseEpoch(record []byte, now time.Time) ([]byte, error) {
+func RaiseEpoch(epoch []byte, now time.Time) ([]byte, error) {
 	var was uint64
-	if err := json.Unmarshal(record, &was); err != nil {
+	if err := json.Unmarshal(epoch, &was); err != nil {
 		return nil, fmt.Errorf("reading the epoch: %w", err)
 	}
-	return encode(max(was+1, uint64(max(now.Unix(), 0))))
+	return record.Encode(max(was+1, uint64(max(now.Unix(), 0))))
 }
 
 // backupAudited is what the audit record of a backup tells, and its record.
@@ -49,18 +53,18 @@ type backupAudited struct {
 
 // Backup writes a backup of the whole store, as it lies there. The caller can't read
 // it: the key is kept outside the store.
-func (s *Service) Backup(ctx context.Context, c Caller, to io.Writer) error {
-	if _, err := admit(api.OpBackup, c); err != nil {
+func (s *Service) Backup(ctx context.Context, c access.Caller, to io.Writer) error {
+	if _, err := access.Admit(api.OpBackup, c); err != nil {
 		return err
 	}
 	if !s.backingUp.TryLock() {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "a backup is being written", Hint: "wait until it is done"}
 	}
 	defer s.backingUp.Unlock()
-	at := s.records.stamp()
-	_, err := s.records.commit(ctx, by(c, api.OpBackup.ID), func(ch *change) error {
-		ch.put(keyBackup, backupAudited{at})
-		ch.audit(about(kindBackup, "store", ""), nil, backupAudited{at})
+	at := s.records.Stamp()
+	_, err := s.records.Commit(ctx, access.By(c, api.OpBackup.ID), func(ch *record.Change) error {
+		ch.Put(keyBackup, backupAudited{at})
+		ch.Audit(record.About(record.KindBackup, "store", ""), nil, backupAudited{at})
 		return nil
 	})
 	if err != nil {

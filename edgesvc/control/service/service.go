@@ -17,11 +17,30 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
+	"github.com/mezusphere/mezu/edgesvc/control/config"
+	"github.com/mezusphere/mezu/edgesvc/control/fleet"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/control/team"
+	"github.com/mezusphere/mezu/edgesvc/identity"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/trust"
 )
+
+// What the process of a control plane needs to know of the nouns.
+const (
+	// SweepInterval is how often Sweep is to be called.
+	SweepInterval = record.SweepInterval
+	// TidyInterval is how often TidyDocuments is to be called.
+	TidyInterval = config.TidyInterval
+	// DenialWindow is how often FlushDenials is to be called.
+	DenialWindow = access.DenialWindow
+)
+
+// Quotas bound how many records of a kind one owner may have, by the kind's name.
+type Quotas = record.Quotas
 
 // Config is what a service works with.
 type Config struct {
@@ -41,7 +60,7 @@ type Config struct {
 	// MembersMayCreateOrganizations lets every member create organizations, else operators alone.
 	MembersMayCreateOrganizations bool
 	// Quotas bound what one owner may have.
-	Quotas Quotas
+	Quotas record.Quotas
 	Log    *slog.Logger
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
@@ -57,12 +76,12 @@ type Config struct {
 
 // Service is the operations of all nouns. Its methods are safe for concurrent use.
 type Service struct {
-	*Access
-	*Identity
-	*Team
-	*Fleet
-	*Configuration
-	records   *Records
+	*access.Access
+	*identity.Identity
+	*team.Team
+	*fleet.Fleet
+	*config.Configuration
+	records   *record.Records
 	cfg       Config
 	backingUp *sync.Mutex // held while a backup is written
 }
@@ -70,13 +89,13 @@ type Service struct {
 // Open prepares a service on its store: the installation's epoch and counter, the
 // keyset and the edge list on the stream.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.validate(allQuotas())); err != nil {
+	if err := errors.Join(validateDomain(cfg.Domain), cfg.Quotas.Validate(allQuotas())); err != nil {
 		return nil, err
 	}
-	if err := checkRules(); err != nil {
+	if err := access.CheckRules(); err != nil {
 		return nil, err
 	}
-	records, err := openRecords(ctx, RecordsConfig{Store: cfg.Store, Authority: cfg.Authority, Archive: cfg.Archive, Quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now})
+	records, err := record.Open(ctx, record.Config{Store: cfg.Store, Authority: cfg.Authority, Archive: cfg.Archive, Quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -85,23 +104,23 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 }
 
 // assemble puts the nouns together on the records.
-func assemble(cfg Config, r *Records, backingUp *sync.Mutex) *Service {
+func assemble(cfg Config, r *record.Records, backingUp *sync.Mutex) *Service {
 	s := &Service{records: r, cfg: cfg, backingUp: backingUp}
-	s.Access = newAccess(r)
-	s.Identity = newIdentity(r, s.Access)
-	s.Team = newTeam(r, s.Access, TeamConfig{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
-	s.Fleet = newFleet(r, s.Access, cfg.Domain, cfg.PublicPort)
-	s.Configuration = newConfiguration(r, s.Access, s.Identity, s.Fleet)
-	s.Access.setIdentifiers(s.Fleet.identifyPeer, s.Access.identifyBearer, s.Configuration.identifyAccount)
-	for _, of := range []taskHandlers{s.Team.teamTasks(), s.Identity.identityTasks(), s.Fleet.fleetTasks(), s.Configuration.configurationTasks()} {
-		r.handle(of)
+	s.Access = access.New(r)
+	s.Identity = identity.New(r, s.Access)
+	s.Team = team.New(r, s.Access, team.Config{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
+	s.Fleet = fleet.New(r, s.Access, cfg.Domain, cfg.PublicPort)
+	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
+	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)
+	for _, of := range []record.TaskHandlers{s.Team.Tasks(), s.Identity.Tasks(), s.Fleet.Tasks(), s.Configuration.Tasks()} {
+		r.Handle(of)
 	}
 	return s
 }
 
 // on is the service on a layer over its store.
 func (s *Service) on(layer store.Store) *Service {
-	return assemble(s.cfg, s.records.over(layer), s.backingUp)
+	return assemble(s.cfg, s.records.Over(layer), s.backingUp)
 }
 
 func validateDomain(domain string) error {
@@ -113,10 +132,10 @@ func validateDomain(domain string) error {
 }
 
 // Anchor is what the installation's own peers believe.
-func (s *Service) Anchor() *trust.Anchor { return s.records.anchor }
+func (s *Service) Anchor() *trust.Anchor { return s.records.Anchor }
 
 // Head is the newest position of the installation.
 func (s *Service) Head(ctx context.Context) (mezu.Position, error) { return s.records.Head(ctx) }
 
 // Settle does every task that changes left behind, as after a start.
-func (s *Service) Settle(ctx context.Context) error { return s.records.Settle(ctx) }
+func (s *Service) Settle(ctx context.Context) error { return s.records.SettleRest(ctx) }

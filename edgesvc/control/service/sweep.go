@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/control/election"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // sweepLease is held by the control plane that sweeps: one of those that share a store.
@@ -19,8 +20,8 @@ const sweepLease = "sweep"
 func (s *Service) Sweep(ctx context.Context, holder string) error {
 	var all error
 	for _, every := range intervals(s.jobs()) {
-		lease := election.Lease{Store: s.records.store, Name: sweepLease, Holder: holder, Every: every, Now: s.records.now}
-		if every != SweepInterval {
+		lease := election.Lease{Store: s.cfg.Store, Name: sweepLease, Holder: holder, Every: every, Now: s.records.Now}
+		if every != record.SweepInterval {
 			lease.Name += "-" + every.String()
 		}
 		_, err := lease.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
@@ -32,30 +33,30 @@ func (s *Service) Sweep(ctx context.Context, holder string) error {
 }
 
 // jobs are those of all nouns, in the order in which they run.
-func (s *Service) jobs() []job {
-	return slices.Concat(s.accessJobs(), s.teamJobs(), s.configurationJobs(), s.fleetJobs(), s.records.recordJobs())
+func (s *Service) jobs() []record.Job {
+	return slices.Concat(s.Access.Jobs(), s.Team.Jobs(), s.Configuration.Jobs(), s.Fleet.Jobs(), s.records.Jobs())
 }
 
 // intervals are how often some jobs run, each once.
-func intervals(jobs []job) []time.Duration {
+func intervals(jobs []record.Job) []time.Duration {
 	var out []time.Duration
 	for _, j := range jobs {
-		if !slices.Contains(out, j.every) {
-			out = append(out, j.every)
+		if !slices.Contains(out, j.Every) {
+			out = append(out, j.Every)
 		}
 	}
 	return out
 }
 
 // runJobs runs those of one interval; one's error does not keep the others from running.
-func runJobs(ctx context.Context, jobs []job, every time.Duration) error {
+func runJobs(ctx context.Context, jobs []record.Job, every time.Duration) error {
 	var all error
 	for _, j := range jobs {
-		if j.every != every {
+		if j.Every != every {
 			continue
 		}
-		if err := j.run(ctx); err != nil {
-			all = errors.Join(all, fmt.Errorf("%s: %w", j.name, err))
+		if err := j.Run(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("%s: %w", j.Name, err))
 		}
 	}
 	return all
@@ -64,10 +65,10 @@ func runJobs(ctx context.Context, jobs []job, every time.Duration) error {
 // TakeOverKeys reads the authority anew and publishes what follows from it. Each control
 // plane does, because each signs.
 func (s *Service) TakeOverKeys(ctx context.Context) error {
-	if err := s.records.authority.Reload(ctx); err != nil {
+	if err := s.records.Authority.Reload(ctx); err != nil {
 		return err
 	}
-	if _, err := s.records.anchor.AcceptKeyset(s.records.authority.Keyset()); err != nil {
+	if _, err := s.records.Anchor.AcceptKeyset(s.records.Authority.Keyset()); err != nil {
 		return err
 	}
 	return s.openStream(ctx)

@@ -3,57 +3,36 @@ package service
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/control/record/recordtest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed/sealedtest"
 )
 
-// shelf is a vault in memory.
-type shelf map[string][]byte
-
-func (s shelf) Load(_ context.Context, name string) ([]byte, error) {
-	if data, ok := s[name]; ok {
-		return data, nil
-	}
-	return nil, fs.ErrNotExist
-}
-
-func (s shelf) Save(_ context.Context, name string, data []byte) error {
-	s[name] = data
-	return nil
-}
-
 // pool is a service with a directory of an organization and its owner.
 type pool struct {
 	*Service
-	owner Caller
-	place Place
+	owner access.Caller
+	place access.Path
 	dir   mezu.Directory
 	now   time.Time
 }
 
-func newPool(t testing.TB, quotas Quotas) *pool {
+func newPool(t testing.TB, quotas record.Quotas) *pool {
 	t.Helper()
 	db := sealedtest.Open(t)
-	p := &pool{owner: Caller{Kind: Member, ID: "opr_x", Operator: true}, place: Place{Organization: "acme", Directory: "people"}, now: time.Now()}
+	p := &pool{owner: access.Caller{Kind: access.Member, ID: "opr_x", Operator: true}, place: access.Path{Organization: "acme", Directory: "people"}, now: time.Now()}
 	now := func() time.Time { return p.now }
-	vault := shelf{}
-	if err := ca.Create(t.Context(), vault, filepath.Join(t.TempDir(), "offline"), now); err != nil {
-		t.Fatal(err)
-	}
-	authority, err := ca.Open(t.Context(), vault, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := recordtest.Authority(t, now)
+	var err error
 	if p.Service, err = Open(t.Context(), Config{Store: db, Authority: authority, Domain: "localhost", Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now}); err != nil {
 		t.Fatal(err)
 	}
@@ -61,13 +40,13 @@ func newPool(t testing.TB, quotas Quotas) *pool {
 	for i := range 2 * mezu.MaxUserRoles {
 		roles[fmt.Sprint("r", i)] = mezu.ProjectRole{}
 	}
-	if _, err = p.CreateOrganization(t.Context(), p.owner, mezu.Organization{Name: "acme"}, Once{}); err != nil {
+	if _, err = p.CreateOrganization(t.Context(), p.owner, mezu.Organization{Name: "acme"}, record.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = p.CreateProject(t.Context(), p.owner, p.place, mezu.Project{Name: "shop", Roles: roles}, Once{}); err != nil {
+	if _, err = p.CreateProject(t.Context(), p.owner, p.place, mezu.Project{Name: "shop", Roles: roles}, record.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
-	if p.dir, err = p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "people"}, Once{}); err != nil {
+	if p.dir, err = p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "people"}, record.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -75,7 +54,7 @@ func newPool(t testing.TB, quotas Quotas) *pool {
 
 func (p *pool) add(t testing.TB, email string, roles ...string) mezu.User {
 	t.Helper()
-	u, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: email}, Roles: roles}, Once{})
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: email}, Roles: roles}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +65,8 @@ func (p *pool) add(t testing.TB, email string, roles ...string) mezu.User {
 func (p *pool) job(t testing.TB, name string) func(context.Context) error {
 	t.Helper()
 	for _, j := range p.jobs() {
-		if j.name == name {
-			return j.run
+		if j.Name == name {
+			return j.Run
 		}
 	}
 	t.Fatalf("there is no job %q", name)
@@ -96,14 +75,14 @@ func (p *pool) job(t testing.TB, name string) func(context.Context) error {
 
 func (p *pool) left(t *testing.T, key string) bool {
 	t.Helper()
-	rec, err := optional[any](t.Context(), p.Service.records, key)
+	rec, err := record.Optional[any](t.Context(), p.Service.records, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rec.Revision != 0
 }
 
-func (p *pool) at(id string) Place {
+func (p *pool) at(id string) access.Path {
 	place := p.place
 	place.Item = id
 	return place
@@ -123,7 +102,7 @@ func everyRole(first int) []string {
 func TestUser_LargestChange(t *testing.T) {
 	p := newPool(t, nil)
 	in := mezu.User{Profile: mezu.Profile{Email: "a@example.com"}, Roles: everyRole(0)}
-	u, err := p.CreateUser(t.Context(), p.owner, p.place, in, Once{Key: strings.Repeat("k", MinOnceKey)})
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, in, record.Idempotency{Key: strings.Repeat("k", record.MinIdempotencyKey)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +118,14 @@ func TestUser_LargestChange(t *testing.T) {
 	}
 	// Nothing of the user is left that finds him, and nothing counts him.
 	for _, prefix := range []string{"user/", "login/", "mail/", "user-status/", "user-role/", "user-role-status/"} {
-		if page, err := p.records.store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
+		if page, err := p.records.Store.List(t.Context(), prefix, "", 0); err != nil || len(page.Records) > 0 {
 			t.Errorf("%s has %d records: %v", prefix, len(page.Records), err)
 		}
 	}
 	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); err != nil {
 		t.Error(err)
 	}
-	if page, err := p.records.store.List(t.Context(), "user-count/", "", 0); err != nil || len(page.Records) > 0 {
+	if page, err := p.records.Store.List(t.Context(), "user-count/", "", 0); err != nil || len(page.Records) > 0 {
 		t.Errorf("%d counts are left: %v", len(page.Records), err)
 	}
 }
@@ -200,21 +179,21 @@ func TestNoteLogin(t *testing.T) {
 func TestTakeRoles_AfterAKill(t *testing.T) {
 	p := newPool(t, nil)
 	u := p.add(t, "a@example.com", "shop/r0", "shop/r1")
-	prj, err := get[mezu.Project](t.Context(), p.Service.records, projectsOf(orgID(t, p))+"shop")
+	prj, err := record.Get[mezu.Project](t.Context(), p.Service.records, access.ProjectsOf(orgID(t, p))+"shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	role := prj.Value.Roles["r0"]
-	_, err = p.records.commit(t.Context(), internal(), func(ch *change) error {
+	_, err = p.records.Commit(t.Context(), record.Internal(), func(ch *record.Change) error {
 		delete(prj.Value.Roles, "r0")
-		ch.update(prj.Key, prj.Revision, prj.Value)
-		ch.enqueue(task{Kind: taskRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
+		ch.Update(prj.Key, prj.Revision, prj.Value)
+		ch.Enqueue(record.Task{Kind: record.TaskRoles, ID: prj.Value.ID, Organization: orgID(t, p), Roles: []string{"r0"}})
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	place := Place{Organization: "acme", Project: "shop"}
+	place := access.Path{Organization: "acme", Project: "shop"}
 	back := func(prj *mezu.Project) error {
 		prj.Roles = maps.Clone(prj.Roles)
 		prj.Roles["r0"] = role
@@ -223,21 +202,21 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Fatalf("a role came back while it was had: %v", err)
 	}
-	if err := p.records.Settle(t.Context()); err != nil {
+	if err := p.records.SettleRest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	now, err := p.GetUser(t.Context(), p.owner, p.at(u.ID))
 	if err != nil || len(now.Roles) != 1 || now.Roles[0] != "shop/r1" || now.Revision != 2 {
 		t.Errorf("%+v, %v", now, err)
 	}
-	revoked, err := p.records.store.List(t.Context(), prefixRevocation, "", 0)
+	revoked, err := p.records.Store.List(t.Context(), record.PrefixRevocation, "", 0)
 	if err != nil || len(revoked.Records) != 1 {
 		t.Errorf("%d revocations, %v", len(revoked.Records), err)
 	}
 	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); err != nil {
 		t.Error(err)
 	}
-	if found, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{Role: "shop/r0"}, Paging{}); err != nil || len(found.Items) != 0 {
+	if found, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{Role: "shop/r0"}, record.Paging{}); err != nil || len(found.Items) != 0 {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
@@ -245,12 +224,12 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 // Issue 7, row 1: what a directory's revocation covers and what is past its end goes, and
 // the count of those that stay is right afterwards.
 func TestRow1Sweep(t *testing.T) {
-	p := newPool(t, Quotas{"revocations": 70})
+	p := newPool(t, record.Quotas{"revocations": 70})
 	org, dir := orgID(t, p), "dir_a"
 	end := func(n int) {
 		t.Helper()
-		_, err := p.records.publish(t.Context(), internal(), func(ch *change) error {
-			return p.revokeUser(t.Context(), ch, org, dir, fmt.Sprintf("usr_%d", n))
+		_, err := p.records.Publish(t.Context(), record.Internal(), func(ch *record.Change) error {
+			return p.RevokeUser(t.Context(), ch, org, dir, fmt.Sprintf("usr_%d", n))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -261,8 +240,8 @@ func TestRow1Sweep(t *testing.T) {
 		if err := p.job(t, "sweeping revocations")(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		left, err := p.records.store.List(t.Context(), prefixRevocation, "", store.MaxPage)
-		n, err2 := optional[int](t.Context(), p.Service.records, keyEnded(org))
+		left, err := p.records.Store.List(t.Context(), record.PrefixRevocation, "", store.MaxPage)
+		n, err2 := record.Optional[int](t.Context(), p.Service.records, record.KeyEnded(org))
 		if err != nil || err2 != nil || len(left.Records) != records || n.Value != count {
 			t.Errorf("%d records, counted %d, want %d and %d; %v %v", len(left.Records), n.Value, records, count, err, err2)
 		}
@@ -304,7 +283,7 @@ func TestUserByMail(t *testing.T) {
 	entryOf := func(directory, user string) string {
 		t.Helper()
 		entry := ""
-		err := each(t.Context(), p.Service.records, "mail/"+directory+"/", func(f found[string]) error {
+		err := record.Each(t.Context(), p.Service.records, "mail/"+directory+"/", func(f record.Record[string]) error {
 			if f.Value == user {
 				entry = f.Key
 			}
@@ -319,13 +298,13 @@ func TestUserByMail(t *testing.T) {
 		t.Error("found in another directory")
 	}
 	entry := entryOf(p.dir.ID, u.ID)
-	elsewhere, err := p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "others"}, Once{})
+	elsewhere, err := p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "others"}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	place := p.place
 	place.Directory = elsewhere.Name
-	same, err := p.CreateUser(t.Context(), p.owner, place, mezu.User{Profile: mezu.Profile{Email: "ann@example.com"}}, Once{})
+	same, err := p.CreateUser(t.Context(), p.owner, place, mezu.User{Profile: mezu.Profile{Email: "ann@example.com"}}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,14 +314,14 @@ func TestUserByMail(t *testing.T) {
 	if _, err := p.cfg.Store.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), Config{Store: p.cfg.Store, Authority: p.records.authority, Domain: "localhost", Log: p.records.log})
+	again, err := Open(t.Context(), Config{Store: p.cfg.Store, Authority: p.records.Authority, Domain: "localhost", Log: p.records.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if byMail, err := again.UserByMail(t.Context(), p.dir.ID, "ann@example.com"); err != nil || byMail.ID != u.ID || entryOf(p.dir.ID, u.ID) != entry {
 		t.Errorf("another index after a restart: %+v, %v", byMail, err)
 	}
-	page, err := p.records.store.List(t.Context(), "mail/"+p.dir.ID+"/", "", 0)
+	page, err := p.records.Store.List(t.Context(), "mail/"+p.dir.ID+"/", "", 0)
 	if err != nil || len(page.Records) != 2 || page.Records[0].Key != entry && page.Records[1].Key != entry {
 		t.Errorf("%+v, %v", page.Records, err)
 	}
@@ -355,7 +334,7 @@ func TestCreateUser_ManyAtOnce(t *testing.T) {
 	failed := make(chan error, many)
 	for i := range many {
 		go func() {
-			_, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}}, Once{})
+			_, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}}, record.Idempotency{})
 			failed <- err
 		}()
 	}
@@ -365,7 +344,7 @@ func TestCreateUser_ManyAtOnce(t *testing.T) {
 		}
 	}
 	total := 0
-	err := each(t.Context(), p.Service.records, "user-count/"+p.dir.ID+"/", func(f found[int]) error { total += f.Value; return nil })
+	err := record.Each(t.Context(), p.Service.records, "user-count/"+p.dir.ID+"/", func(f record.Record[int]) error { total += f.Value; return nil })
 	if err != nil || total != many {
 		t.Errorf("counted %d, %v", total, err)
 	}
@@ -383,7 +362,7 @@ func TestImportUsers(t *testing.T) {
 		t.Fatalf("%d made, %v", n, err)
 	}
 	for filter, want := range map[mezu.UserFilter]int{{}: 100, {Email: "U7@example.com"}: 1, {Role: "shop/r11"}: 7, {Role: "shop/r11", Status: mezu.UserActive}: 7, {Status: mezu.UserInactive}: 0} {
-		if out, err := p.ListUsers(t.Context(), p.owner, p.place, filter, Paging{Size: 1000}); err != nil || len(out.Items) != want {
+		if out, err := p.ListUsers(t.Context(), p.owner, p.place, filter, record.Paging{Size: 1000}); err != nil || len(out.Items) != want {
 			t.Errorf("%+v: %d users, %v", filter, len(out.Items), err)
 		}
 	}
@@ -395,14 +374,14 @@ func TestImportUsers(t *testing.T) {
 			t.Errorf("%s: %d made, %v", name, n, err)
 		}
 	}
-	if _, err := p.ImportUsers(t.Context(), Place{Organization: "acme", Directory: "none"}, in[:1]); mezu.CodeOf(err) != mezu.CodeNotFound {
+	if _, err := p.ImportUsers(t.Context(), access.Path{Organization: "acme", Directory: "none"}, in[:1]); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("into no directory: %v", err)
 	}
 	// They are counted, though not each where it is uncounted.
 	if err := p.DeleteDirectory(t.Context(), p.owner, p.place, 0); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Errorf("a directory with users: %v", err)
 	}
-	all, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{}, Paging{Size: 1000})
+	all, err := p.ListUsers(t.Context(), p.owner, p.place, mezu.UserFilter{}, record.Paging{Size: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

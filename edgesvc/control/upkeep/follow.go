@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
@@ -42,11 +43,11 @@ func (u Upkeep) follow(ctx context.Context, what string, watch func(context.Cont
 func (u Upkeep) watchKeys(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	page, err := u.Store.List(ctx, service.PrefixAuthority, "", 1)
+	page, err := u.Store.List(ctx, record.PrefixAuthority, "", 1)
 	if err != nil {
 		return fmt.Errorf("reading the keys: %w", err)
 	}
-	watcher, err := u.Store.Watch(ctx, service.PrefixAuthority, page.Position)
+	watcher, err := u.Store.Watch(ctx, record.PrefixAuthority, page.Position)
 	if err != nil {
 		return fmt.Errorf("watching the keys: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"sync"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -30,7 +30,7 @@ func newVault(s store.Store) *vault { return &vault{store: s, revisions: map[str
 
 // Load implements ca.Vault.
 func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
-	rec, err := v.store.Get(ctx, service.PrefixAuthority+name)
+	rec, err := v.store.Get(ctx, record.PrefixAuthority+name)
 	if errors.Is(err, store.ErrNotFound) {
 		err = fs.ErrNotExist
 	} else if err != nil {
@@ -46,7 +46,7 @@ func (v *vault) Load(ctx context.Context, name string) ([]byte, error) {
 func (v *vault) Save(ctx context.Context, name string, data []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	key, was := service.PrefixAuthority+name, v.revisions[name]
+	key, was := record.PrefixAuthority+name, v.revisions[name]
 	_, err := v.store.Commit(ctx, store.Txn{
 		Checks: []store.Check{{Key: key, Revision: was}},
 		Ops:    []store.Op{{Key: key, Value: data}},

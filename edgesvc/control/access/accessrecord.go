@@ -1,0 +1,50 @@
+package access
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// Membership is a member as it is kept.
+type Membership struct {
+	mezu.Member
+	Lost losses `json:"lost,omitempty"`
+}
+
+// Person is a member of a team or an operator or both. He is one person in all
+// organizations, known by a mail address that nobody else has; the developer of a
+// machine and an operator who gave none have no address.
+type Person struct {
+	mezu.Meta
+	Email    string `json:"email,omitempty"`
+	Operator bool   `json:"operator,omitempty"`
+}
+
+// Account is a service account as it is kept. The key is not: its hash is.
+type Account struct {
+	Account mezu.ServiceAccount `json:"account"`
+	// Organization and Project are ids.
+	Organization string `json:"organization"`
+	Project      string `json:"project"`
+	KeyHash      string `json:"key_hash"`
+	// PreviousHash is that of the key before, good until Account.PreviousKeyUntil.
+	PreviousHash string `json:"previous_hash,omitempty"`
+	Lost         losses `json:"lost,omitempty"`
+}
+
+// SetRevision is that of mezu.Meta.
+func (a *Account) SetRevision(revision uint64) { a.Account.SetRevision(revision) }
+
+// OpensBy reports whether a key of this hash is one of the account's now.
+func (a Account) OpensBy(hash string, now time.Time) bool {
+	return hash == a.KeyHash || hash == a.PreviousHash && now.Before(a.Account.PreviousKeyUntil)
+}
+
+// Target is the account in an audit record.
+func (a Account) Target() record.Target {
+	t := record.About(record.KindServiceAccount, a.Account.ID, a.Account.Name)
+	t.Organization, t.Project = a.Organization, a.Project
+	return t
+}

@@ -1,0 +1,144 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// CallerKind is what a caller proved to be.
+type CallerKind string
+
+// Kinds of callers.
+const (
+	Anonymous      CallerKind = "anonymous"
+	Member         CallerKind = "member" // a person, perhaps an operator too
+	ServiceAccount CallerKind = "service_account"
+	Joiner         CallerKind = "join_token"
+	Enrolment      CallerKind = "enrolment_token"
+	Warpgate       CallerKind = "warpgate"
+	Edge           CallerKind = "edge"
+	// process is the control plane's own; no credential makes it.
+	process CallerKind = "process"
+)
+
+// Caller is who calls, proved. The zero value is anonymous.
+type Caller struct {
+	Kind CallerKind
+	ID   string
+	// Operator marks a person who runs the installation.
+	Operator bool
+	// Organization, Project and Environment are ids that the credential is
+	// bound to.
+	Organization, Project, Environment string
+	// Permissions are all verbs of a service account, and bounds on a
+	// person's, of whom nil asks nothing less than his roles give.
+	Permissions []mezu.Permission
+	ExpiresAt   time.Time
+	// Address is where the call comes from.
+	Address string
+	// RequestID is that of the call.
+	RequestID string
+
+	// Credential tells what the caller proved himself by from others of his; it is
+	// no secret.
+	Credential string
+	presented  Presented            // what Authenticate judged, for streams that outlive the call
+	Token      record.Record[Token] // of single-use tokens
+	Serial     string               // of certificates
+	Refused    error                // of the anonymous: what was wrong with the credential
+}
+
+// Presented is what came with a call.
+type Presented struct {
+	// Bearer is the token of the Authorization header, or empty.
+	Bearer string
+	// TLS is the connection; its client certificate counts only when there is
+	// no bearer.
+	TLS       *tls.ConnectionState
+	Address   string
+	RequestID string
+}
+
+// Holds reports whether a person's token lets him use a verb that he has.
+func (c Caller) Holds(p mezu.Permission) bool {
+	return c.Permissions == nil || slices.Contains(c.Permissions, p)
+}
+
+// key is what the calls of one caller are told by from others'; empty of the control
+// plane's own.
+func (c Caller) key() string {
+	if c.ID == "" {
+		return c.Address
+	}
+	return string(c.Kind) + " " + c.ID
+}
+
+func (c Caller) noun() string {
+	switch c.Kind {
+	case Member:
+		return "token"
+	case ServiceAccount:
+		return "service account"
+	case Joiner:
+		return "join token"
+	case Enrolment:
+		return "enrolment token"
+	}
+	return "certificate"
+}
+
+// refusal is the answer to a caller without a credential that counts.
+func (c Caller) refusal() error {
+	if c.Refused != nil {
+		return c.Refused
+	}
+	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "a token or a key is needed", Hint: "set MEZU_TOKEN, or run `mezu dev`, whose profile has one"}
+}
+
+// Authenticate finds out who calls. A credential that opens nothing makes an
+// anonymous caller who is told why at the first thing that he may not do.
+func (s *Access) Authenticate(ctx context.Context, p Presented) (Caller, error) {
+	c, err := s.identify(ctx, p)
+	if err != nil && mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		c, err = Caller{Kind: Anonymous, Refused: err}, nil
+	}
+	c.Address, c.RequestID, c.presented = p.Address, p.RequestID, p
+	return c, err
+}
+
+// identifier finds the caller behind one kind of credential. It reports false for what is
+// none of its kind.
+type identifier func(ctx context.Context, p Presented) (c Caller, ok bool, err error)
+
+// identify asks one identifier after the other. Without a credential a caller is
+// anonymous.
+func (s *Access) identify(ctx context.Context, p Presented) (Caller, error) {
+	for _, by := range s.identifiers {
+		if c, ok, err := by(ctx, p); ok {
+			return c, err
+		}
+	}
+	return Caller{Kind: Anonymous}, nil
+}
+
+func Unauthenticated(detail, hint string) error {
+	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: detail, Hint: hint}
+}
+
+// Self tells the caller who it is.
+func (s *Access) Self(ctx context.Context, c Caller) (api.Self, error) {
+	if _, err := Admit(api.OpSelf, c); err != nil {
+		return api.Self{}, err
+	}
+	self := api.Self{Kind: string(c.Kind), ID: c.ID, Organization: c.Organization, Project: c.Project, Operator: c.Operator, Permissions: c.Permissions, ExpiresAt: c.ExpiresAt}
+	if c.Operator {
+		self.Kind = "operator"
+	}
+	return self, nil
+}

@@ -1,0 +1,40 @@
+package access
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Keys of what decides who may do what.
+const (
+	PrefixOrganization = "org/"
+	prefixToken        = "token/"
+	prefixTokens       = "tokens/" // by person
+	PrefixOperator     = "operator/"
+	prefixPerson       = "person/"
+	PrefixAccount      = "sva/"
+)
+
+func KeyOrganization(name string) string   { return PrefixOrganization + name }
+func ProjectsOf(org string) string         { return "prj/" + org + "/" }
+func EnvironmentsOf(project string) string { return "env/" + project + "/" }
+func DirectoriesOf(owner string) string    { return "dir/" + owner + "/" }
+func AccountsOf(project string) string     { return PrefixAccount + project + "/" }
+func MembersOf(org string) string          { return "member/" + org + "/" }
+func KeyMember(org, person string) string  { return MembersOf(org) + person }
+func KeyPerson(id string) string           { return prefixPerson + id }
+func KeyOperator(person string) string     { return PrefixOperator + person }
+func TokensOf(person string) string        { return prefixTokens + person + "/" }
+func KeyToken(hash string) string          { return prefixToken + hash }
+
+// EndsWithRestore reports whether a record is a token that works once, which ends with a
+// restore.
+func EndsWithRestore(key string, value []byte) bool {
+	if !strings.HasPrefix(key, prefixToken) {
+		return false
+	}
+	var t Token
+	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer
+}

@@ -1,0 +1,168 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Token is what a random secret opens, kept under the secret's hash.
+type Token struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"` // mezu.TokenBearer, …
+	// Person, Name and Permissions are a bearer's; nil Permissions bound nothing.
+	Name   string `json:"name,omitempty"`
+	Person string `json:"person,omitempty"`
+	// Operator is whom a bootstrap code gives a new token; if empty, whoever redeems it
+	// becomes the first operator.
+	Operator    string            `json:"operator,omitempty"`
+	Permissions []mezu.Permission `json:"permissions,omitempty"`
+	// Organization, Project, Environment and PublicKeySHA256 bind an
+	// enrolment.
+	Organization    string    `json:"organization,omitempty"`
+	Project         string    `json:"project,omitempty"`
+	Environment     string    `json:"environment,omitempty"`
+	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
+	CreatedBy       string    `json:"created_by,omitempty"`
+	CreatedAt       time.Time `json:"created_at"`
+	// Standing is what CreatedBy was then (granter.standing, or appointment): a token is
+	// void under another. It is empty in one that an earlier version made.
+	Standing string `json:"standing,omitempty"`
+	// ExpiresAt: if zero, never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Issue adds a new token to a change and returns its secret and what is kept. If
+// life is zero, it ends when the record says, or never.
+func (s *Access) Issue(ch *record.Change, t Token, life time.Duration) (secret string, kept Token) {
+	secret = mezu.NewToken(t.Kind)
+	now := s.records.Stamp()
+	t.ID, t.CreatedAt = mezu.NewID(mezu.PrefixToken, now), now
+	if life > 0 {
+		t.ExpiresAt = now.Add(life)
+	}
+	key := KeyToken(mezu.HashSecret(secret))
+	ch.Create(key, t)
+	if t.Person != "" {
+		ch.Create(TokensOf(t.Person)+t.ID, key)
+	}
+	return secret, t
+}
+
+// Redeem reads the token behind a secret and checks kind and time. What it returns
+// is spent by removing its key in its revision.
+func (s *Access) Redeem(ctx context.Context, secret, kind, noun, hint string) (record.Record[Token], error) {
+	t, err := record.Get[Token](ctx, s.records, KeyToken(mezu.HashSecret(secret)))
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && t.Value.Kind != kind:
+		return t, Unauthenticated("this "+noun+" opens nothing here: it was used, revoked, or belongs to another installation", hint)
+	case err != nil:
+		return t, err
+	case !t.Value.ExpiresAt.IsZero() && !s.records.Now().Before(t.Value.ExpiresAt):
+		return t, Unauthenticated("this "+noun+" ended at "+t.Value.ExpiresAt.Format(time.RFC3339), hint)
+	}
+	return t, nil
+}
+
+// IsToken reports whether a secret is to be taken for one of our tokens. A key may begin
+// like a token, but no token has a key's length.
+func IsToken(secret string) bool {
+	return strings.HasPrefix(secret, "mezu") && len(secret) != mezu.KeyLength
+}
+
+// IdentifyBearer is for our tokens.
+func (s *Access) IdentifyBearer(ctx context.Context, p Presented) (Caller, bool, error) {
+	if !IsToken(p.Bearer) {
+		return Caller{}, false, nil
+	}
+	c, err := s.bearer(ctx, p.Bearer)
+	return c, true, err
+}
+
+// bearer finds the caller behind a token of one of our kinds.
+func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
+	kinds := []struct {
+		kind       string
+		caller     CallerKind
+		noun, hint string
+	}{
+		{mezu.TokenJoin, Joiner, "join token", "make another with `mezusphere join-token create`"},
+		{mezu.TokenEnrolment, Enrolment, "enrolment token", "ask for another; each lets one Warpgate in, within ten minutes"},
+		{mezu.TokenBearer, Member, "token", "run `mezu dev` again, or ask an operator for another token"},
+	}
+	for _, k := range kinds {
+		if !strings.HasPrefix(secret, k.kind) {
+			continue
+		}
+		t, err := s.Redeem(ctx, secret, k.kind, k.noun, k.hint)
+		if err != nil {
+			return Caller{}, err
+		}
+		c := Caller{Kind: k.caller, ID: t.Value.ID, Credential: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, Token: t}
+		if k.caller == Member {
+			who, err := s.holder(ctx, t.Value.Person, k.hint)
+			if err != nil {
+				return Caller{}, err
+			}
+			c.ID, c.Operator, c.Permissions = who.ID, who.Operator, t.Value.Permissions
+		}
+		return c, nil
+	}
+	return Caller{}, Unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
+}
+
+// Shown is the token as its holder sees it.
+func (t Token) Shown() mezu.Token {
+	return mezu.Token{Meta: mezu.Meta{ID: t.ID, Revision: 1, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt}, Name: t.Name, Permissions: t.Permissions, ExpiresAt: t.ExpiresAt}
+}
+
+// Ended reports whether the token has ended.
+func (t Token) Ended(now time.Time) bool {
+	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+}
+
+// TokenAt reads the token to which an entry of a person's list points; one that is
+// gone or over is errGone.
+func (s *Access) TokenAt(ctx context.Context, key string) (record.Record[Token], error) {
+	t, err := record.Get[Token](ctx, s.records, key)
+	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.Ended(s.records.Now()) {
+		err = record.ErrGone
+	}
+	return t, err
+}
+
+// sweepTokens removes tokens that are over, and their entries.
+func (s *Access) sweepTokens(ctx context.Context) error {
+	return record.Each(ctx, s.records, prefixToken, func(f record.Record[Token]) error {
+		if !f.Value.Ended(s.records.Now()) {
+			return nil
+		}
+		ops := []store.Op{{Key: f.Key, Delete: true}}
+		if f.Value.Person != "" {
+			ops = append(ops, store.Op{Key: TokensOf(f.Value.Person) + f.Value.ID, Delete: true})
+		}
+		_, err := s.records.Housekeep(ctx, store.Txn{Checks: []store.Check{{Key: f.Key, Revision: f.Revision}}, Ops: ops})
+		return err
+	})
+}
+
+// Jobs remove tokens that have ended.
+func (s *Access) Jobs() []record.Job {
+	return []record.Job{{Name: "sweeping tokens", Every: record.SweepInterval, Run: s.sweepTokens}}
+}
+
+// auditedToken is what a record tells of a token that was issued.
+type auditedToken struct {
+	Environment     string    `json:"environment,omitempty"` // id
+	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
+	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+}
+
+func (t Token) Audited() auditedToken {
+	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
+}

@@ -1,0 +1,23 @@
+package access
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// Watch watches what a caller may see. enter decides that, and is asked again with the
+// caller identified anew: a watch ends with the right to it.
+func Watch[T, Out any](ctx context.Context, s *Access, c Caller, last string, sink record.WatchSink, enter func(context.Context, Caller) (record.Collection[T, Out], error)) error {
+	w, err := enter(ctx, c)
+	if err != nil {
+		return err
+	}
+	return record.Watch(ctx, s.records, last, sink, w, func(ctx context.Context) (record.Collection[T, Out], error) {
+		now, err := s.identify(ctx, c.presented)
+		if err != nil {
+			return record.Collection[T, Out]{}, err
+		}
+		return enter(ctx, now)
+	})
+}

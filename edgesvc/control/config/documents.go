@@ -1,0 +1,69 @@
+package config
+
+import (
+	"context"
+	"time"
+
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store/document"
+)
+
+// TidyInterval is how often each control plane looks for documents of its own changes
+// that nothing refers to any more: they are gone within a minute.
+const TidyInterval = 10 * time.Second
+
+// sweepDocuments finds what other processes left behind when they ended.
+func (s *Configuration) sweepDocuments(ctx context.Context) error {
+	return s.records.SweepDocuments(ctx, s.keepDocuments)
+}
+
+// TidyDocuments deletes documents that were replaced, or whose change came to nothing.
+func (s *Configuration) TidyDocuments(ctx context.Context) error {
+	return s.records.TidyDocuments(ctx, s.documentsOf)
+}
+
+// ownerOf is whose documents those of an environment are.
+func ownerOf(organization, environment string) document.Owner {
+	return document.Owner{Tenant: organization, Name: environment}
+}
+
+// documentsOf names the documents of one owner that a record refers to.
+func (s *Configuration) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
+	if owner == (document.Owner{}) {
+		return s.keepDocuments(ctx, keep)
+	}
+	routes, err := record.Optional[routesHead](ctx, s.records, keyRoutes(owner.Name))
+	if err != nil {
+		return err
+	}
+	bundle, err := record.Optional[record.StreamRecord](ctx, s.records, record.KeyBundle(owner.Name))
+	if err != nil {
+		return err
+	}
+	for _, b := range []record.Blob{routes.Value.Document, bundle.Value.Signed} {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	return nil
+}
+
+// keepDocuments names the documents that some record refers to.
+func (s *Configuration) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
+	note := func(b record.Blob) {
+		if b.Ref != nil {
+			keep(*b.Ref)
+		}
+	}
+	err := record.Each(ctx, s.records, prefixRoutes, func(f record.Record[routesHead]) error {
+		note(f.Value.Document)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return record.Each(ctx, s.records, record.PrefixStream, func(f record.Record[record.StreamRecord]) error {
+		note(f.Value.Signed)
+		return nil
+	})
+}

@@ -1,0 +1,244 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// edge is an edge as it is kept.
+type edge struct {
+	mezu.Edge
+	KeySHA256    string        `json:"key_sha256"`
+	Certificates []Certificate `json:"certificates"`
+}
+
+func (s *Fleet) edgeByID(ctx context.Context, id string) (record.Record[edge], error) {
+	return record.ByID[edge](ctx, s.records, id)
+}
+
+// ownEdge is the edge that calls, if it was not removed meanwhile.
+func (s *Fleet) ownEdge(ctx context.Context, c access.Caller) (record.Record[edge], error) {
+	rec, err := s.edgeByID(ctx, c.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.Serial) {
+		err = access.Unauthenticated("the certificate was revoked", "enrol again with a join token")
+	}
+	return rec, err
+}
+
+// ListEdges lists all edges.
+func (s *Fleet) ListEdges(ctx context.Context, c access.Caller, page record.Paging) (api.List[mezu.Edge], error) {
+	if _, err := access.Admit(api.OpListEdges, c); err != nil {
+		return api.List[mezu.Edge]{}, err
+	}
+	return record.List(ctx, s.records, prefixEdge, page, func(f record.Record[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
+}
+
+// LocalJoinToken lets an edge enrol that runs in the process of this control
+// plane; no operation reaches it.
+func (s *Fleet) LocalJoinToken(ctx context.Context) (string, error) {
+	var secret string
+	_, err := s.records.Commit(ctx, access.ByProcess(access.StartJoinToken), func(ch *record.Change) error {
+		var token access.Token
+		secret, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenJoin}, mezu.JoinTokenLife)
+		ch.Audit(record.About(record.KindJoinToken, token.ID, ""), nil, token.Audited())
+		return nil
+	})
+	return secret, err
+}
+
+// CreateJoinToken lets one edge enrol.
+func (s *Fleet) CreateJoinToken(ctx context.Context, c access.Caller, o record.Idempotency) (api.JoinTokenResponse, error) {
+	var out api.JoinTokenResponse
+	if _, err := access.Admit(api.OpCreateJoinToken, c); err != nil {
+		return out, err
+	}
+	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateJoinToken.ID), func(ch *record.Change) error {
+		op, err := s.access.RequireOperator(ctx, ch, c, api.OpCreateJoinToken)
+		if err != nil {
+			return err
+		}
+		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateJoinToken.ID), o, true, func() (api.JoinTokenResponse, error) {
+			secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
+			ch.Audit(record.About(record.KindJoinToken, token.ID, ""), nil, token.Audited())
+			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
+		})
+		return err
+	})
+	return out, err
+}
+
+// EnrolEdge spends a join token on a new edge. An edge that lost its certificate
+// but not its key enrols again under its name.
+func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequest) (api.EnrolResponse, error) {
+	out := api.EnrolResponse{Domain: s.Domain}
+	if _, err := access.Admit(api.OpEnrolEdge, c); err != nil {
+		return out, err
+	}
+	self := mezu.Edge{Name: in.Name, TunnelAddress: in.TunnelAddress, PublicAddress: in.PublicAddress, Version: in.Version}
+	if err := errors.Join(self.Validate(), validateVersion(in.Version)); err != nil {
+		return out, err
+	}
+	hash := keyHash(in.CSR)
+	_, err := s.records.Publish(ctx, access.By(c, api.OpEnrolEdge.ID), func(ch *record.Change) error {
+		if _, err := record.Get[access.Token](ctx, s.records, c.Token.Key); errors.Is(err, store.ErrNotFound) {
+			return access.Unauthenticated("this join token was used", "make another with `mezusphere join-token create`")
+		}
+		ch.Remove(c.Token.Key, c.Token.Revision)
+		if err := s.requireTokenMaker(ctx, ch, c); err != nil {
+			return err
+		}
+		rec, err := record.Optional[edge](ctx, s.records, keyEdge(in.Name))
+		if err != nil {
+			return err
+		}
+		switch {
+		case rec.Revision == 0:
+			self.Meta = s.records.Meta(mezu.PrefixEdge)
+			ch.Create(record.KeyID(self.ID), rec.Key)
+		case rec.Value.KeySHA256 != hash:
+			return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is an edge named " + in.Name + " with another key already", Hint: "give this edge another --name, or remove that one first"}
+		default:
+			self.Meta = s.records.Touch(rec.Value.Meta, rec.Revision)
+		}
+		var was any
+		if rec.Revision != 0 {
+			was = rec.Value.Edge
+		}
+		rec.Value.Edge, rec.Value.KeySHA256 = self, hash
+		out.Edge = self.ID
+		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, ""); err != nil {
+			return err
+		}
+		return s.AddEdgeList(ctx, ch, &self, "")
+	})
+	return out, err
+}
+
+// appointment tells one time of being operator from a later one of the same person.
+func appointment(o mezu.Operator) string { return o.CreatedAt.Format(time.RFC3339Nano) }
+
+// requireTokenMaker makes an enrolment depend on whoever made the join token: who is no
+// operator any more, or was none at any time since, lets no edge in. The process's own token is nobody's.
+func (s *Fleet) requireTokenMaker(ctx context.Context, ch *record.Change, c access.Caller) error {
+	by := c.Token.Value.CreatedBy
+	if by == "" {
+		return nil
+	}
+	op, err := record.Optional[mezu.Operator](ctx, s.records, access.KeyOperator(by))
+	then := c.Token.Value.Standing
+	if err == nil && (op.Revision == 0 || then != "" && then != appointment(op.Value)) {
+		err = access.Unauthenticated("whoever made this join token is no operator any more", "make another with `mezusphere join-token create`")
+	}
+	ch.Require(op.Key, op.Revision)
+	return err
+}
+
+// certifyEdge issues a certificate and writes the record that knows it. was is the
+// edge before, by the serial number of the certificate that is renewed.
+func (s *Fleet) certifyEdge(ch *record.Change, rec *record.Record[edge], was any, csr, by string) (api.Credentials, error) {
+	e := &rec.Value
+	issued, err := s.records.Authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
+	if err != nil {
+		return api.Credentials{}, err
+	}
+	var over []Certificate
+	e.Certificates, over = renewed(e.Certificates, s.issued(e.Certificates, issued, by), s.records.Now())
+	s.revoke(ch, "", over)
+	e.Serial = issued.Serial
+	ch.Update(rec.Key, rec.Revision, *e)
+	ch.Audit(record.About(record.KindEdge, e.ID, e.Name), was, e.Edge)
+	return s.credentials(issued.Chain), nil
+}
+
+// RenewEdge gives the holder of a live certificate another one.
+func (s *Fleet) RenewEdge(ctx context.Context, c access.Caller, in api.RenewRequest) (api.EnrolResponse, error) {
+	out := api.EnrolResponse{Domain: s.Domain, Edge: c.ID}
+	if _, err := access.Admit(api.OpRenewEdge, c); err != nil {
+		return out, err
+	}
+	if err := validateVersion(in.Version); err != nil {
+		return out, err
+	}
+	_, err := s.records.Publish(ctx, access.By(c, api.OpRenewEdge.ID), func(ch *record.Change) error {
+		rec, err := s.ownEdge(ctx, c)
+		if err != nil {
+			return err
+		}
+		was := rec.Value.Edge
+		rec.Value.Meta = s.records.Touch(rec.Value.Meta, rec.Revision)
+		rec.Value.KeySHA256 = keyHash(in.CSR)
+		if in.Version != "" {
+			rec.Value.Version = in.Version
+		}
+		out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, c.Serial)
+		return err
+	})
+	return out, err
+}
+
+// DeleteEdge takes an edge off the list and revokes its certificates.
+func (s *Fleet) DeleteEdge(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
+	if _, err := access.Admit(api.OpDeleteEdge, c); err != nil {
+		return err
+	}
+	var owed record.Task
+	_, err := s.records.Publish(ctx, access.By(c, api.OpDeleteEdge.ID), func(ch *record.Change) error {
+		f, err := record.Child[edge](ctx, s.records, prefixEdge, p.Item, "edge", "")
+		if err != nil {
+			return err
+		}
+		if err := record.CheckRevision(ifMatch, f.Revision); err != nil {
+			return err
+		}
+		owed, err = s.removeEdge(ctx, ch, f)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.records.Settle(ctx, owed)
+}
+
+// removeEdge plans the removal of an edge, and gives what is owed after it.
+func (s *Fleet) removeEdge(ctx context.Context, ch *record.Change, f record.Record[edge]) (owed record.Task, err error) {
+	owed = record.Task{Kind: record.TaskEdge, ID: f.Value.ID}
+	ch.Remove(f.Key, f.Revision)
+	ch.Drop(record.KeyID(f.Value.ID))
+	ch.Drop(keyLive(f.Value.ID))
+	ch.Enqueue(owed)
+	ch.Audit(record.About(record.KindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
+	s.revoke(ch, "", f.Value.Certificates)
+	return owed, s.AddEdgeList(ctx, ch, nil, f.Value.Name)
+}
+
+// NoteDraining puts a Warpgate on the list of its environment, or takes it off.
+func (s *Fleet) NoteDraining(ctx context.Context, ch *record.Change, environment, id string, on bool) ([]string, error) {
+	list, err := record.Optional[[]string](ctx, s.records, KeyDraining(environment))
+	if err != nil {
+		return nil, err
+	}
+	now := slices.DeleteFunc(slices.Clone(list.Value), func(other string) bool { return other == id })
+	if on {
+		now = append(now, id)
+	}
+	if len(now) > mezu.MaxDraining {
+		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: strconv.Itoa(mezu.MaxDraining) + " Warpgates of this environment are draining already", Hint: "remove those that are gone, or disable the environment"}
+	}
+	slices.Sort(now)
+	switch {
+	case len(now) > 0:
+		ch.Update(list.Key, list.Revision, now)
+	case list.Revision != 0:
+		ch.Remove(list.Key, list.Revision)
+	}
+	return now, nil
+}

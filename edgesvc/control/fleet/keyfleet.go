@@ -1,0 +1,41 @@
+package fleet
+
+import (
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// Keys of edges and Warpgates.
+const (
+	prefixEdge     = "edge/"
+	prefixLive     = "live/"
+	prefixSilent   = "silent/"
+	prefixHeld     = "held/"
+	prefixWarpgate = "wgt/"
+	// KeyGone is the place of the newest last word that was swept.
+	KeyGone = "gone"
+)
+
+func WarpgatesOf(environment string) string { return prefixWarpgate + environment + "/" }
+func KeyDraining(environment string) string { return "draining/" + environment }
+func keyEdge(name string) string            { return prefixEdge + name }
+func keyLive(edge string) string            { return prefixLive + edge }
+func keySilent(edge string) string          { return prefixSilent + edge }
+func presenceOf(edge string) string         { return "presence/" + edge + "/" }
+func heldBy(warpgate string) string         { return prefixHeld + warpgate + "/" }
+
+// Certificates of edges are revoked below a word of their own.
+const (
+	ofEdges         = "edges"
+	prefixEndedEdge = record.PrefixRevocation + string(mezu.RevokeCertificate) + "/" + ofEdges + "/"
+)
+
+// Leased reports whether a record says that an edge is connected.
+func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) }
+
+// EndsWithRestore reports whether a record is of who is connected, which ends with a restore.
+func EndsWithRestore(key string) bool {
+	return strings.HasPrefix(key, "presence/") || strings.HasPrefix(key, prefixHeld) || strings.HasPrefix(key, prefixSilent)
+}

@@ -1,0 +1,25 @@
+package fleet
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/mezusphere/mezu"
+)
+
+// ShownEnvironment adds what is not stored: it follows from the installation's settings.
+func (s *Fleet) ShownEnvironment(e mezu.Environment) mezu.Environment {
+	e.URL = s.url(e.Endpoint)
+	on := e.IsEnabled()
+	e.Enabled = &on
+	return e
+}
+
+// url is the public address of an endpoint.
+func (s *Fleet) url(endpoint string) string {
+	host := endpoint + "." + s.Domain
+	if s.port != 0 && s.port != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(s.port))
+	}
+	return "https://" + host
+}

@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// presenceDelay is how long changes of presence are gathered before what they concern
+// is shown anew: an edge tells of thousands of Warpgates at once.
+const presenceDelay = 200 * time.Millisecond
+
+// presence follows what edges say of Warpgates, for one watch. It
+// is for one goroutine.
+type presence struct {
+	held, edges store.Watcher
+	live        map[string]liveEdge
+	all         bool            // an edge came or went, and any Warpgate may be concerned
+	items       map[string]bool // ids of Warpgates
+	due         <-chan time.Time
+}
+
+// watchPresence begins to follow presence, until ctx ends.
+func (s *Fleet) watchPresence(ctx context.Context) (*presence, error) {
+	page, err := s.records.Store.List(ctx, prefixLive, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	p := &presence{items: map[string]bool{}}
+	if p.held, err = s.records.Store.Watch(ctx, prefixHeld, page.Position); err != nil {
+		return nil, err
+	}
+	if p.edges, err = s.records.Store.Watch(ctx, prefixLive, page.Position); err != nil {
+		return nil, err
+	}
+	p.live, err = s.LiveEdges(ctx)
+	return p, err
+}
+
+// Watchers implements record's Beside.
+func (p *presence) Watchers() [2]store.Watcher { return [2]store.Watcher{p.held, p.edges} }
+
+// Note implements record's Beside.
+func (p *presence) Note(i int, e store.Event) {
+	if i == 0 {
+		p.noteWarpgates(e)
+	} else {
+		p.noteEdges(e)
+	}
+}
+
+// Due implements record's Beside.
+func (p *presence) Due() <-chan time.Time { return p.due }
+
+// Changed gives the ids of the Warpgates of which something else may be shown now, or
+// says that all may be.
+func (p *presence) Changed() (items []string, all bool) {
+	items, all = slices.Sorted(maps.Keys(p.items)), p.all
+	clear(p.items)
+	p.all, p.due = false, nil
+	return items, all
+}
+
+// Missed says that presence was not followed until now.
+func (p *presence) Missed() {
+	p.all = true
+	p.note()
+}
+
+func (p *presence) note() {
+	if p.due == nil {
+		p.due = time.After(presenceDelay)
+	}
+}
+
+func (p *presence) noteWarpgates(e store.Event) {
+	for _, ch := range e.Changes {
+		id, _, _ := strings.Cut(ch.Key[len(prefixHeld):], "/")
+		p.items[id] = true
+	}
+	p.note()
+}
+
+// noteEdges notes edges that came or went; most events say which bundles one has.
+func (p *presence) noteEdges(e store.Event) {
+	for _, ch := range e.Changes {
+		id := ch.Key[len(prefixLive):]
+		if _, was := p.live[id]; was != ch.Deleted {
+			continue
+		}
+		if ch.Deleted {
+			delete(p.live, id)
+		} else {
+			p.live[id] = liveEdge{} // that it is there is what counts
+		}
+		p.all = true
+		p.note()
+	}
+}
+
+// WatchWarpgates watches an environment's Warpgates with their status. That one is still
+// there, or has a new time at which it was seen, is no event.
+func (s *Fleet) WatchWarpgates(ctx context.Context, c access.Caller, p access.Path, last string, sink record.WatchSink) error {
+	if _, err := s.access.InEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watches of presence
+	live, err := s.watchPresence(ctx)
+	if err != nil {
+		return err
+	}
+	return access.Watch(ctx, s.access, c, last, sink, func(ctx context.Context, c access.Caller) (w record.Collection[Warpgate, mezu.Warpgate], err error) {
+		sc, err := s.access.InEnvironment(ctx, c, api.OpWatchWarpgates, p)
+		show := func(ctx context.Context, f record.Record[Warpgate]) (mezu.Warpgate, error) {
+			return s.ShownWarpgate(ctx, f.Value.Warpgate, live.live)
+		}
+		return record.Collection[Warpgate, mezu.Warpgate]{Prefix: WarpgatesOf(sc.Environment.Value.ID), Show: show, Same: sameWarpgate, Beside: live}, err
+	})
+}
+
+// sameWarpgate reports whether a Warpgate is as it was sent, but for when it was seen
+// last, or in an earlier state of its record: presence is read ahead of changes.
+func sameWarpgate(was, is mezu.Warpgate) bool {
+	if is.Revision != was.Revision {
+		return is.Revision < was.Revision
+	}
+	was.LastSeenAt, is.LastSeenAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(was, is)
+}

@@ -1,0 +1,25 @@
+package record
+
+// Keys of the store. Parents are named by id, children by what is unique under
+// them; "id/" finds a record of any kind by its id.
+const (
+	KeyEpoch    = "meta/epoch"
+	keyRevision = "meta/revision"
+
+	PrefixStream      = "stream/"
+	PrefixRevocation  = "stream/revocation/"
+	PrefixBundle      = "stream/bundle/"
+	prefixTask        = "pending/"
+	prefixIdempotency = "idempotency/"
+	prefixOutbox      = "outbox/"
+	// PrefixAuthority is where the certificate authority's records lie.
+	PrefixAuthority = "ca/"
+
+	KeyKeyset = "stream/keyset"
+	KeyEdges  = "stream/edges"
+)
+
+func KeyID(id string) string                  { return "id/" + id }
+func KeyBundle(environment string) string     { return PrefixBundle + environment }
+func KeyChildren(parent string) string        { return "children/" + parent }
+func KeyTask(kind taskKind, id string) string { return prefixTask + string(kind) + "/" + id }

@@ -1,0 +1,34 @@
+package record
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Message is a mail that is owed, for whoever sends mail. It is written with what
+// it tells of and goes with it: what was withdrawn must not be sent.
+type Message struct {
+	ID   string      `json:"id"`
+	Kind messageKind `json:"kind"`
+	To   string      `json:"to"`
+	// Link holds the secret that the mail carries.
+	Link         string    `json:"link"`
+	Organization string    `json:"organization"` // name
+	Role         mezu.Role `json:"role"`
+	// From is the address of the person who invites, perhaps empty.
+	From      string    `json:"from,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// messageKind says what a mail is about.
+type messageKind string
+
+const MessageInvitation messageKind = "invitation"
+
+func KeyOutbox(id string) string { return prefixOutbox + id }
+
+// EndsWithRestore reports whether a record is a mail to be sent, which ends with a restore.
+func EndsWithRestore(key string) bool { return strings.HasPrefix(key, prefixOutbox) }

@@ -1,0 +1,93 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// taskKind is what a change left to do that did not fit its transaction.
+type taskKind string
+
+const (
+	// taskAccount: cut the Warpgates that a deleted account let in.
+	TaskAccount taskKind = "account"
+	// taskEnvironment: cut the Warpgates of a deleted environment.
+	TaskEnvironment taskKind = "environment"
+	// taskBundles: publish the bundles of a project's environments.
+	TaskBundles taskKind = "bundles"
+	// taskProject: remove the service accounts of a deleted project.
+	TaskProject taskKind = "project"
+	// taskRoles: take roles that a project lost from users who got them
+	// meanwhile.
+	TaskRoles taskKind = "roles"
+	// taskEdge: forget what a deleted edge held.
+	TaskEdge taskKind = "edge"
+	// taskMember: cut the Warpgates that a removed member let in.
+	TaskMember taskKind = "member"
+	// taskOrganization: forget the members and invitations of a deleted
+	// organization.
+	TaskOrganization taskKind = "organization"
+)
+
+// Task is written in the transaction of the change that owes it and removed
+// when it is done, so that a process that ends in between leaves it to the next.
+// Doing it twice does no harm.
+type Task struct {
+	Kind    taskKind `json:"kind"`
+	ID      string   `json:"id"`
+	Project string   `json:"project,omitempty"`
+	// Organization and Person are a removed member's, Organization and Roles of
+	// roles that a project lost.
+	Organization string   `json:"organization,omitempty"`
+	Person       string   `json:"person,omitempty"`
+	Roles        []string `json:"roles,omitempty"`
+}
+
+// Enqueue adds a task to the change that makes it necessary.
+func (c *Change) Enqueue(t Task) { c.Put(KeyTask(t.Kind, t.ID), t) }
+
+// TaskHandlers do the tasks, by their kind. A task of a kind that has none is dropped.
+type TaskHandlers map[taskKind]func(context.Context, Task) error
+
+// Handle adds the handlers of a noun.
+func (s *Records) Handle(more TaskHandlers) { maps.Copy(s.handlers, more) }
+
+// Settle does a task, unless it was done since.
+func (s *Records) Settle(ctx context.Context, t Task) error {
+	key := KeyTask(t.Kind, t.ID)
+	before, err := Optional[Task](ctx, s, key)
+	if err != nil || before.Revision == 0 {
+		return err
+	}
+	if do := s.handlers[t.Kind]; do != nil {
+		if err := do(ctx, t); err != nil {
+			return fmt.Errorf("finishing %s of %s: %w", t.Kind, t.ID, err)
+		}
+	}
+	// The revision tells whether it was enqueued again meanwhile; then that one stays.
+	_, err = s.Housekeep(ctx, store.Txn{Checks: []store.Check{{Key: key, Revision: before.Revision}}, Ops: []store.Op{{Key: key, Delete: true}}})
+	return err
+}
+
+// SettleRest does every task that is there, as after a start.
+func (s *Records) SettleRest(ctx context.Context) error {
+	var tasks []Task
+	err := Each(ctx, s, prefixTask, func(f Record[Task]) error {
+		tasks = append(tasks, f.Value)
+		return nil
+	})
+	return errors.Join(err, s.SettleAll(ctx, tasks))
+}
+
+// SettleAll does all of them; one that fails does not keep the others from being done.
+func (s *Records) SettleAll(ctx context.Context, tasks []Task) error {
+	var err error
+	for _, t := range tasks {
+		err = errors.Join(err, s.Settle(ctx, t))
+	}
+	return err
+}

@@ -1,0 +1,108 @@
+package team
+
+import (
+	"context"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// offerLife is how long the bootstrap code of one control plane keeps another from
+// making a new one: its machine may be gone.
+const offerLife = time.Hour
+
+// offer is the one bootstrap code that can be redeemed.
+type offer struct {
+	Token  string    `json:"token"` // the key of its record
+	Holder string    `json:"holder"`
+	Until  time.Time `json:"until"`
+}
+
+// auditedOffer is what a record tells of a bootstrap code that was made: the control
+// plane on whose machine it is.
+type auditedOffer struct {
+	Holder string `json:"holder"`
+}
+
+// BootstrapCode makes the single-use code of a new installation; the one before stops
+// working. If another control plane made one lately there is no new one, and elsewhere
+// says which that is: there is one code, however many control planes start.
+func (s *Team) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
+	_, err = s.records.Commit(ctx, access.ByProcess(access.StartBootstrapCode), func(ch *record.Change) error {
+		code, elsewhere = "", ""
+		before, err := record.Optional[offer](ctx, s.records, keyOffer)
+		if err != nil {
+			return err
+		}
+		if before.Revision != 0 && before.Value.Holder != holder && s.records.Now().Before(before.Value.Until) {
+			elsewhere = before.Value.Holder
+			return nil
+		}
+		if before.Value.Token != "" {
+			ch.Drop(before.Value.Token)
+		}
+		var token access.Token
+		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap}, 0)
+		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
+		ch.Update(keyOffer, before.Revision, offer{Token: access.KeyToken(mezu.HashSecret(code)), Holder: holder, Until: s.records.Stamp().Add(offerLife)})
+		return nil
+	})
+	return code, elsewhere, err
+}
+
+// BootstrapValid reports whether a code can still be redeemed.
+func (s *Team) BootstrapValid(ctx context.Context, code string) (bool, error) {
+	_, err := s.access.Redeem(ctx, code, mezu.TokenBootstrap, "code", "")
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Bootstrap redeems the code and makes the caller the first operator. Where there is
+// one, codes that were lost, or other control planes', open nothing.
+func (s *Team) Bootstrap(ctx context.Context, c access.Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
+	if _, err := access.Admit(api.OpBootstrap, c); err != nil {
+		return api.TokenResponse{}, err
+	}
+	var out api.TokenResponse
+	if in.Email != "" {
+		if err := mezu.ValidateEmail("email", in.Email); err != nil {
+			return out, err
+		}
+	}
+	_, err := s.records.Commit(ctx, access.By(c, api.OpBootstrap.ID), func(ch *record.Change) error {
+		t, err := s.access.Redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+		if err != nil {
+			return err
+		}
+		if t.Value.Operator != "" {
+			ch.Remove(t.Key, t.Revision)
+			out, err = s.readmit(ctx, ch, t.Value.Operator)
+			return err
+		}
+		there, err := s.records.Counters(ctx, ch, installationChildren)
+		if err != nil {
+			return err
+		}
+		if there.Value.Operators > 0 {
+			return access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
+		}
+		ch.Remove(t.Key, t.Revision)
+		p, err := s.MakePerson(ctx, ch, in.Email, true)
+		if err != nil {
+			return err
+		}
+		secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: p.ID}, mezu.DefaultTokenLife)
+		out.Token, out.ExpiresAt = secret, token.ExpiresAt
+		ch.Audit(record.About(record.KindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
+		return nil
+	})
+	if err == nil && s.cfg.Bootstrapped != nil {
+		s.cfg.Bootstrapped()
+	}
+	return out, err
+}

@@ -1,0 +1,19 @@
+package team
+
+import "strings"
+
+// Keys of teams.
+const (
+	keyOffer         = "meta/bootstrap"
+	prefixInvitation = "invitation/"
+	prefixAddress    = "address/"
+)
+
+func membershipsOf(person string) string { return "membership/" + person + "/" }
+func invitationsOf(org string) string    { return prefixInvitation + org + "/" }
+func keyInvite(hash string) string       { return "invite/" + hash }
+
+// EndsWithRestore reports whether a record is of an invitation, which ends with a restore.
+func EndsWithRestore(key string) bool {
+	return strings.HasPrefix(key, "invite/") || strings.HasPrefix(key, prefixInvitation)
+}

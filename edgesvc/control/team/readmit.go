@@ -1,0 +1,52 @@
+package team
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// RecoveryCode makes a bootstrap code that gives the first operator a new token. No
+// operation reaches it: it is for the process of a control plane, on behalf of whoever
+// owns its state directory, and so could read the store and its key as well.
+func (s *Team) RecoveryCode(ctx context.Context, holder string) (string, error) {
+	var code string
+	_, err := s.records.Commit(ctx, access.ByProcess(access.StartBootstrapCode), func(ch *record.Change) error {
+		// Ids rise with time.
+		page, err := s.records.Store.List(ctx, access.PrefixOperator, "", 1)
+		if err != nil {
+			return err
+		}
+		if len(page.Records) == 0 {
+			return access.NoOperator()
+		}
+		operator := strings.TrimPrefix(page.Records[0].Key, access.PrefixOperator)
+		var token access.Token
+		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap, Operator: operator}, mezu.JoinTokenLife)
+		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
+		return nil
+	})
+	return code, err
+}
+
+// readmit adds a new token of an operator to a change, unless the operator was removed
+// since the code was made.
+func (s *Team) readmit(ctx context.Context, ch *record.Change, operator string) (api.TokenResponse, error) {
+	op, err := record.Get[mezu.Operator](ctx, s.records, access.KeyOperator(operator))
+	if errors.Is(err, store.ErrNotFound) {
+		return api.TokenResponse{}, access.Unauthenticated("this bootstrap code opens nothing any more: its operator was removed", "make another")
+	}
+	if err != nil {
+		return api.TokenResponse{}, err
+	}
+	ch.Require(op.Key, op.Revision)
+	secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: operator}, mezu.DefaultTokenLife)
+	ch.Audit(record.About(record.KindToken, token.ID, ""), nil, token.Shown())
+	return api.TokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
+}

@@ -1,0 +1,38 @@
+// Package team is the people who run an installation or belong to an organization:
+// operators, organizations, members, invitations, and the bearer tokens of persons.
+//
+// What may not live here: end users (package identity), projects and what lies in them
+// (package config). Only control/service imports it.
+package team
+
+import (
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// Config is what teams work with.
+type Config struct {
+	// Site is https://host[:port] at which people reach this control plane; links
+	// in mails begin with it.
+	Site string
+	// MembersMayCreateOrganizations lets every member create organizations, else
+	// operators alone.
+	MembersMayCreateOrganizations bool
+	// Bootstrapped is called after the bootstrap code was redeemed; if nil, nothing is.
+	Bootstrapped func()
+}
+
+// Team is the operations on those who run an installation or belong to an organization.
+type Team struct {
+	records *record.Records
+	access  *access.Access
+	cfg     Config
+}
+
+// New makes it.
+func New(r *record.Records, a *access.Access, cfg Config) *Team {
+	return &Team{records: r, access: a, cfg: cfg}
+}
+
+// Quotas are those of teams.
+func Quotas() []record.Quota { return []record.Quota{quotaMembers, quotaInvitations, quotaTokens} }

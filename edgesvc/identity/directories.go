@@ -1,0 +1,21 @@
+package identity
+
+import (
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+)
+
+// Identity is the operations on directories and their users.
+type Identity struct {
+	records *record.Records
+	access  *access.Access
+	mailKey []byte // of the blind index of users' addresses
+}
+
+// New makes it.
+func New(r *record.Records, a *access.Access) *Identity {
+	return &Identity{records: r, access: a, mailKey: r.Store.Derive(purposeMail)}
+}
+
+// Quotas are those of directories.
+func Quotas() []record.Quota { return []record.Quota{quotaDirectories, quotaUsers} }
