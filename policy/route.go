@@ -10,11 +10,11 @@ import (
 )
 
 // Route is a route as it is used: compiled, with defaults applied, read only.
-// Its fields hide those of the same name of the configured route, which is the bundle's
-// own: a copy for each would double what a table takes.
+// Its fields hide those of the configured route that have the same name. The configured route
+// is the one in the bundle: copies would double the memory of a table.
 type Route struct {
 	*mezu.Route
-	// Upstream is the target if HasUpstream; else the Warpgate's own counts.
+	// Upstream is the target if HasUpstream; else the Warpgate's own upstream is.
 	Upstream    mezu.Upstream
 	HasUpstream bool
 	// Timeout and IdleTimeout are above zero.
@@ -34,8 +34,8 @@ type Route struct {
 	roles       map[string]bool
 	permissions []map[string]bool // for each one a role that has it
 	any         map[string]bool
-	// order is what makes the sequence of candidates independent of that of
-	// the configuration, behind the number of conditions.
+	// order sorts candidates that have as many conditions, so that their sequence does not
+	// depend on that of the configuration.
 	order [3]string
 }
 
@@ -125,8 +125,8 @@ func (r *Route) compileNeeds(b *mezu.Bundle) {
 	}
 }
 
-// close sets Closed where the route asks for something that can't be kept. unknown
-// is the field that may be such and that this build doesn't know, or empty.
+// close sets Closed if the route asks for something that can't be enforced. unknown is a field
+// that this build doesn't know, or empty: it may ask for such a thing.
 func (r *Route) close(b *mezu.Bundle, unknown string) {
 	if unknown != "" {
 		r.Closed = unknown
@@ -156,8 +156,8 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 	}
 }
 
-// admits judges the client's address. A denied address loses even when it is
-// allowed too, and an unknown one passes only where there is no rule.
+// admits judges the client's address. An address that is both denied and allowed is denied. An
+// unknown address passes only if there is no rule.
 func (r *Route) admits(client netip.Addr) bool {
 	if len(r.allow) == 0 && len(r.deny) == 0 {
 		return true

@@ -214,8 +214,8 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 	return nil
 }
 
-// EmptyLine consumes an empty line that is all there is, the first before a request:
-// old clients send one behind a body, and it begins no request (RFC 9112, 2.2).
+// EmptyLine consumes an empty line before a request, if nothing else has come yet. Old clients
+// send one behind a body; it begins no request (RFC 9112, 2.2). Only one is accepted.
 func (r *Reader) EmptyLine() {
 	if !r.emptied && string(r.buf[r.r:r.w]) == "\r\n" {
 		r.r, r.emptied = r.w, true
@@ -244,10 +244,10 @@ func (r *Reader) skipEmptyLine() error {
 
 var errHeadTooLarge error = &mezu.Error{Code: mezu.CodeHeaderTooLarge, Detail: fmt.Sprintf("the header fields are larger than %d KiB or more than %d", MaxHead>>10, MaxFields)}
 
-// ReadResponse reads a response head to a request with this method. Malformed
-// heads wrap ErrMalformedResponse, as soon as they can't become a response any
-// more; other errors are of the connection. A status
-// of 1xx is returned like any other: the caller reads on after it.
+// ReadResponse reads a response head to a request with this method. The error of a malformed
+// head wraps ErrMalformedResponse, and is returned as soon as what came can't be the beginning
+// of a response. Other errors are of the connection. A status of 1xx is returned like any
+// other: the caller reads on after it.
 func (r *Reader) ReadResponse(h *ResponseHead, method string) error {
 	h.reset()
 	err := r.startsWith(protocol)
@@ -331,9 +331,9 @@ func (m *message) KeepAlive() bool {
 	return !m.close
 }
 
-// DeclaredLength is the value of Content-Length that goes on, or -1 without one. For
-// responses to HEAD it speaks of a body that does not come; where there is never
-// one it may not stand (RFC 9110, 8.6).
+// DeclaredLength is the value of Content-Length that goes on, or -1 if none does. In a response
+// to HEAD it is the length of a body that does not come. A response that never has a body has
+// none (RFC 9110, 8.6).
 func (h *ResponseHead) DeclaredLength() int64 {
 	if h.hasLength && h.Status >= 200 && h.Status != 204 {
 		return h.Length
@@ -537,6 +537,5 @@ func equalFold(b []byte, lower string) bool {
 // HTTP10 reports whether the sender speaks HTTP/1.0.
 func (m *message) HTTP10() bool { return m.minor == 0 }
 
-// HasHead reports whether a whole head is buffered, so that reading it will not
-// block.
+// HasHead reports whether a head is buffered to its end, so that reading it will not block.
 func (r *Reader) HasHead() bool { return bytes.Contains(r.buf[r.r:r.w], []byte("\r\n\r\n")) }

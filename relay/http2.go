@@ -78,9 +78,9 @@ func CanonicalHTTP(in *http.Request, req *Request, text *Text) error {
 	return err
 }
 
-// lengthFits reports whether Content-Length, if it is there, says what net/http
-// goes by. That server compares it with the body as it comes; it passes over one
-// that is malformed, repeated, or beside a stream without a body.
+// lengthFits reports whether Content-Length, if it is there, is the length that net/http goes
+// by. net/http compares that length with the body as it comes. But it ignores a Content-Length
+// that is malformed, repeated, or on a stream without a body.
 func lengthFits(in *http.Request) bool {
 	lengths := in.Header["Content-Length"]
 	if len(lengths) == 0 {
@@ -110,7 +110,7 @@ func (r *Request) takeHeader(header http.Header, text *Text) error {
 			switch kind {
 			case fieldOther:
 				if name == "Cookie" {
-					// RFC 9113, 8.2.3: the crumbs of a cookie are one field in HTTP/1.1.
+					// RFC 9113, 8.2.3: what HTTP/2 has split into several Cookie fields is one in HTTP/1.1.
 					v = strings.Join(values, "; ")
 				}
 				if !mezu.ValidHeaderValue(v) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Interims bounds the 1xx responses to one request by their rate. Its zero value is
-// for a workload's connection; Tunnel makes it one for a Warpgate's.
+// Interims bounds the rate of 1xx responses to one request. With Tunnel it is for a Warpgate's
+// connection, else for a workload's.
 type Interims struct {
 	Tunnel bool
 
@@ -14,7 +14,7 @@ type Interims struct {
 	spent float64 // of the burst, as of began
 }
 
-// Take takes note of one, and reports whether it may pass.
+// Take counts one, and reports whether it may pass.
 func (i *Interims) Take(at time.Time) bool {
 	burst := float64(MaxInterim)
 	if i.Tunnel {

@@ -82,7 +82,7 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 	req.Expect = h.expect && h.Framing != NoBody && h.minor == 1
 	req.Trailers = h.trailers
 	if h.hasUpgrade && h.minor == 1 && req.Framing == NoBody && req.Method == "GET" && h.Upgrade() == "websocket" {
-		// The version is the workload's to judge: it can say 426 and which it speaks.
+		// The workload judges the version: it can answer 426 and say which one it speaks.
 		if _, ok := req.version(); ok {
 			req.Upgrade = "websocket"
 		}
@@ -90,8 +90,8 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 	return nil
 }
 
-// takeFields takes the end-to-end fields. It comes first, so that an answer to a
-// request that is refused later suits who asked.
+// takeFields takes the end-to-end fields. It comes first, so that a refusal for another reason
+// can be answered in the form that the client's fields ask for.
 func (r *Request) takeFields(h *RequestHead) error {
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -135,9 +135,9 @@ func (r *Request) AnnouncedNames(add func(name string)) {
 	}
 }
 
-// originForm is the target as path and query. An absolute form is taken when it
-// names the same host as the Host field (RFC 9112, 3.2.2 would let it win; two
-// readers could then see two hosts).
+// originForm is the target as path and query. An absolute form must name the same host as the
+// Host field. RFC 9112, 3.2.2 would prefer the absolute form; then two readers could see two
+// hosts.
 func (h *RequestHead) originForm() ([]byte, error) {
 	t := h.Target
 	if t[0] == '/' {
@@ -232,11 +232,11 @@ func hasToken(v []byte, lower string) bool {
 	return false
 }
 
-// Carries reports whether the request has a field, by its name in lower case, and
-// every line of it has exactly this value: which of several a workload goes by can't be
-// known. A line is not taken apart at its commas, since not every field is a list. A
-// name that is the same to a workload that reads '_' and '.' as '-' counts as another
-// value.
+// Carries reports whether the request has a field, by its name in lower case, and every line
+// of it has exactly this value. All lines count, because it can't be known which one a
+// workload goes by. A line is not split at commas, because not every field is a list. A field
+// whose name differs in '_' or '.' for '-' makes it false, too: to some workloads it is the
+// same field.
 func (r *Request) Carries(lower, value string) bool {
 	found := false
 	for i := range r.Fields {
@@ -252,8 +252,8 @@ func (r *Request) Carries(lower, value string) bool {
 	return found
 }
 
-// version is the version of WebSocket that the request asks for, if it is one and
-// stands once under no second name.
+// version is the version of WebSocket that the request asks for, if the field is there once
+// and under no other name.
 func (r *Request) version() (value []byte, ok bool) {
 	const lower = "sec-websocket-version"
 	for i := range r.Fields {
@@ -292,7 +292,8 @@ func isVersion(v []byte) bool {
 	return len(v) > 0 && (v[0] != '0' || len(v) == 1)
 }
 
-// alike compares with a lower-case name as a server does that makes variables of them.
+// alike compares with a lower-case name in the way of servers that make variables of fields:
+// for them '_', '.' and '-' are the same.
 func alike(name []byte, lower string) bool {
 	if len(name) != len(lower) {
 		return false

@@ -9,8 +9,8 @@ import (
 type StreamSource struct {
 	r       io.Reader
 	trailer func() http.Header
-	small   *[]byte // of the first reads: most bodies are small, or slow
-	buf     *[]byte // once one has filled that
+	small   *[]byte // for the first reads: most bodies are small, or slow
+	buf     *[]byte // for those after one that has filled small
 	eof     bool
 	limit   int64
 	moved   int64
@@ -47,7 +47,7 @@ func (s *StreamSource) Next() ([]byte, error) {
 		s.eof = err == io.EOF
 		if s.eof && s.trailer != nil && !trailerFits(s.trailer()) {
 			s.eof, s.failed = false, true
-			return nil, errTrailerTooLarge // a part of it would pass for all
+			return nil, errTrailerTooLarge // a part of it would be taken for all of it
 		}
 		switch {
 		case n > 0:

@@ -70,16 +70,17 @@ type LinkConfig struct {
 	// Statement takes a statement from the edge, one at a time, in order. It may
 	// take its time; exchanges and heartbeats go on. If nil, they are dropped.
 	Statement func(doc mezu.Signed)
-	// Told is how far this edge has told of revocations, asked for at each
-	// registration; if nil, of none. Current is told how far it has, after the
-	// statements that came before; if nil, nobody is.
+	// Told gives up to where this edge has told of revocations. It is asked for at each
+	// registration; if nil, the edge has told of none. Current is called when the edge says
+	// that it has told of all up to somewhere, after the statements that came before. If
+	// nil, nobody is told.
 	Told    func() mezu.Told
 	Current func(mezu.Told)
 	// Applied is the position of the bundle in force, told at registration. If
 	// nil, none.
 	Applied func() mezu.Position
-	// Room is shared by all Links of one Warpgate. If nil, the edges' word is the only
-	// bound.
+	// Room is shared by all Links of one Warpgate. If nil, only the edges bound the number
+	// of data connections.
 	Room *Room
 	// State is told of changes, one at a time. It must not call Drain. If nil,
 	// nobody is told.
@@ -158,9 +159,8 @@ func (r *Room) give(n int) {
 	r.taken -= n
 }
 
-// maxLingering bounds the registrations that an edge drains at once. An edge that
-// restarts again while long exchanges of the last restart go on is plausible; one
-// that does so for ever is not.
+// maxLingering bounds the registrations that an edge drains at once. An edge may well restart
+// again while long exchanges from before its last restart go on, but not again and again.
 const maxLingering = 2
 
 // NewLink makes a Link. It starts nothing.
@@ -321,8 +321,8 @@ func (l *Link) connect(ctx context.Context, alpn string) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// shake shakes hands, for a data connection when fewer than the most do. Control
-// connections wait for nobody.
+// shake shakes hands. A data connection waits until fewer than maxConcurrentHandshakes others
+// do. A control connection doesn't wait.
 func (l *Link) shake(ctx context.Context, conn *tls.Conn, alpn string) error {
 	if alpn == mezu.ProtocolData {
 		select {
@@ -335,8 +335,8 @@ func (l *Link) shake(ctx context.Context, conn *tls.Conn, alpn string) error {
 	return conn.HandshakeContext(ctx)
 }
 
-// check checks that the edge is the one that was to be dialled. That its
-// certificate is good at all was checked by the TLS configuration.
+// check checks that the edge is the one that was to be dialled. The TLS configuration has
+// verified its certificate before.
 func (l *Link) check(cs tls.ConnectionState, alpn string) error {
 	if cs.NegotiatedProtocol != alpn {
 		return fmt.Errorf("the peer at %s speaks no %s", l.cfg.Edge.TunnelAddress, alpn)

@@ -4,7 +4,7 @@
 //
 // What lives here: the second line of defence, the headers that a workload may
 // trust, the choice of an allowed target, connections to workloads. What may
-// not: registration, tunnels, files. Package daemon alone imports it.
+// not: registration, tunnels, files. Package daemon/warpgate alone imports it.
 package forward
 
 import (
@@ -31,13 +31,12 @@ const (
 	// headTimeout bounds the rest of a request's head once its first bytes came,
 	// and each read of a small body that is read away: the edge writes them at once.
 	headTimeout = 10 * time.Second
-	// wordTimeout bounds a write of the Warpgate's own word to the edge, a failure
-	// or the answer to a probe: it is small, and the edge waits for it. What passes
-	// through is bounded by its route.
+	// wordTimeout bounds a write of what the Warpgate itself says to the edge: a failure,
+	// or the answer to a probe. Both are small, and the edge waits for them. A response of
+	// the workload is bounded by its route.
 	wordTimeout = 10 * time.Second
-	// catchUp is how long a request waits that the edge judged by a newer bundle
-	// than the Warpgate has yet: the bundle is on its way on the control
-	// connection.
+	// catchUp is how long a request waits for a bundle that the edge had already when it
+	// judged, and the Warpgate not yet. It is on its way on the control connection.
 	catchUp = 2 * time.Second
 )
 
@@ -47,13 +46,14 @@ type Config struct {
 	Upstream mezu.Upstream
 	// Allow are the further targets that routes may name.
 	Allow []mezu.Upstream
-	// MayForward says of a target that is none of these whether routes may name it
-	// now. It is asked for each request; if nil, they may not.
+	// MayForward reports whether routes may name a target now that is none of these. It
+	// is asked for each request; if nil, they may not.
 	MayForward func(mezu.Upstream) bool
 	// Table is the configuration in force, nil while there is none.
 	Table func() *policy.Table
-	// Serves reports whether a canonical host is that of the environment's endpoint:
-	// no other reaches a workload, which may make links of it. If nil, each is.
+	// Serves reports whether a canonical host is that of the environment's endpoint. A
+	// request for another host reaches no workload, because workloads make links of the
+	// host. If nil, every host is served.
 	Serves func(host string) bool
 	Log    *slog.Logger
 	// Request gets an event for each request; if nil, none is wanted.
@@ -274,7 +274,7 @@ func (w *worker) judge() error {
 	d := table.Decide(&w.ask)
 	if d.Code != "" {
 		if table.Position().Compare(w.info.Position) > 0 {
-			// The edge judged by an older bundle: its answer follows ours.
+			// The edge judged by an older bundle. By its next one it will give this answer.
 			return &mezu.Error{Code: d.Code, Detail: d.Detail}
 		}
 		return refused(fmt.Sprintf("the Warpgate's own check says %s", d.Code), nil)
@@ -391,8 +391,8 @@ func (w *worker) try(p *pool, conn *workloadConn) (again relay.Retry, err error)
 // appendHead writes the head of the request to the workload.
 func (w *worker) appendHead(dst []byte) []byte { return w.req.AppendForwarded(dst, &w.fwd) }
 
-// undialled is the answer where no connection to the workload came about by the
-// route's time-out or before. There is no time left to try elsewhere after it.
+// undialled is the answer if there is no connection to the workload. After the route's
+// time-out there is no time left to try elsewhere.
 func (w *worker) undialled(u mezu.Upstream, by time.Time, err error) (unsent bool, _ error) {
 	if w.ctx.Err() == nil && !time.Now().Before(by) {
 		return false, &mezu.Error{Code: mezu.CodeWorkloadTimeout, Detail: "the workload took no connection in time", Cause: fmt.Errorf("connecting to %s: %w", u, err)}
@@ -414,8 +414,8 @@ func (w *worker) dialFault(u mezu.Upstream, err error) error {
 	return &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
 }
 
-// cause is why an exchange ended with err; empty for nil. A data connection that
-// this Warpgate cuts at its own end looks like one whose edge went away.
+// cause is why an exchange ended with err; empty for nil. When this Warpgate ends, it cuts
+// its data connections. That looks as if the edge had gone away, so it is told apart here.
 func (w *worker) cause(err error) mezu.Cause {
 	cause := relay.CauseOf(err)
 	if cause == mezu.CauseClientGone && context.Cause(w.ctx) == context.Canceled {

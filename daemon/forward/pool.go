@@ -13,14 +13,14 @@ import (
 
 // Limits of connections to one workload.
 const (
-	// dialTimeout bounds dial and handshake where the route would wait for longer:
-	// a host that says nothing for this long is gone, and another Warpgate may try.
+	// dialTimeout bounds dial and handshake, even if the route would wait for longer. A
+	// host that says nothing for this long is gone, and another Warpgate may try.
 	dialTimeout = 10 * time.Second
 	// maxIdle bounds idle connections to one workload: as many as one edge's
 	// default cap of data connections.
 	maxIdle = 1024
-	// idleLife is how long one is kept; many servers close theirs after 5 s to 75 s
-	// and a closed one costs a retry.
+	// idleLife is how long an idle connection is kept. Many servers close theirs after 5 s
+	// to 75 s, and to use a closed one costs a retry.
 	idleLife = 30 * time.Second
 )
 
@@ -105,7 +105,7 @@ func Dial(ctx context.Context, d Dialer, u mezu.Upstream) (net.Conn, error) {
 	return nil, first
 }
 
-// abort closes a connection without TLS's farewell, which waits for a peer that
+// abort closes a connection without TLS's close_notify, which would wait for a peer that
 // reads nothing.
 func abort(c net.Conn) {
 	if t, ok := c.(*tls.Conn); ok {
@@ -173,7 +173,8 @@ func (p *pool) arm(d time.Duration) {
 	p.sweeps.Reset(d)
 }
 
-// sweep closes what has been idle for too long: at rest nobody else would look.
+// sweep closes what has been idle for too long. A timer calls it, because at rest no request
+// would come along to do it.
 func (p *pool) sweep() {
 	now := time.Now()
 	p.mu.Lock()

@@ -107,9 +107,9 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	return false, err
 }
 
-// drop closes the body of a response that was not read to its end. It gives back what
-// the body holds of its connection's window, for which it may wait until the
-// workload takes a few bytes.
+// drop closes the body of a response that was not read to its end, on a goroutine of its own.
+// Closing gives the connection its window back. That may wait until the workload takes a few
+// bytes.
 func (f *Forwarder) drop(body io.Closer) { f.drops.Go(func() { body.Close() }) }
 
 // outgoing makes the request for net/http. Its fields are the same as those of
@@ -121,7 +121,7 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 	}
 	r := &http.Request{
 		Method: w.req.Method,
-		// Opaque is what goes out as the path, without another look at it.
+		// Opaque goes out as the path as it is.
 		URL:    &url.URL{Scheme: scheme, Host: u.Address, Opaque: w.req.Path.Path, ForceQuery: w.req.Query == "?"},
 		Host:   w.req.Authority,
 		Header: http.Header{"User-Agent": nil}, // none of net/http's own
@@ -148,7 +148,7 @@ func (w *worker) outgoing(ctx context.Context, u mezu.Upstream, body *tunnelBody
 		r.Body, r.GetBody, r.ContentLength = body.first(), body.again, w.req.Length
 	default:
 		r.Body, r.GetBody, r.ContentLength = body.first(), body.again, -1
-		// What the client announced is announced; what comes beside is sent, too.
+		// The trailers that the client announced are announced. Others are sent, too.
 		r.Trailer = http.Header{}
 		w.req.AnnouncedNames(func(name string) { r.Trailer[http.CanonicalHeaderKey(name)] = nil })
 		body.trailer = r.Trailer
@@ -212,9 +212,9 @@ const (
 	sayPeer       = "received from peer"
 )
 
-// streamFault says what an error of HTTP/2 means, nil if it is none of a stream or of
-// the connection's end. unsent says that the workload has not begun to serve the
-// request: it said so (RFC 9113, 8.7).
+// streamFault says what an error of HTTP/2 means; nil if it is no error of a stream or of the
+// end of a connection. unsent says that the workload has said that it has not begun to serve
+// the request (RFC 9113, 8.7).
 func streamFault(err error) (unsent bool, fault *mezu.Error) {
 	var stream streamError
 	said := err.Error()
@@ -289,7 +289,7 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 	return nil
 }
 
-// cutResponse says why a response that had begun was not delivered whole.
+// cutResponse says why a response that had begun was not delivered in full.
 func (w *worker) cutResponse(ctx context.Context, err error) error {
 	var src *relay.SourceError
 	var silent *mezu.Cut
@@ -306,8 +306,8 @@ func (w *worker) cutResponse(ctx context.Context, err error) error {
 	return &mezu.Cut{Cause: mezu.CauseWorkloadReset, Err: err}
 }
 
-// movingBody is a response's body that notes when a piece came and, at the next one,
-// that it has gone out.
+// movingBody is a response's body that tells a Silence of its progress. A Read means that the
+// piece before has gone out, its return that another has come.
 type movingBody struct {
 	io.ReadCloser
 	silence *pipe.Silence
@@ -325,8 +325,8 @@ func (b *movingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// interims passes 1xx responses on, which net/http gives from a goroutine of its
-// own, until the end of the wait for the response.
+// interims passes 1xx responses on until the response comes. net/http gives them from a
+// goroutine of its own.
 type interims struct {
 	c      *relay.Client
 	expect bool // the client waits for 100 Continue
