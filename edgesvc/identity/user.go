@@ -206,8 +206,8 @@ func (s *Identity) userToChange(ctx context.Context, c access.Caller, op api.Ope
 	return sc, was, before, err
 }
 
-// UpdateUser changes one. Whoever may not log in any more, or lacks a role that he
-// had, is cut off from the sessions that he has.
+// UpdateUser changes a user. The sessions of a user who may not log in any more, or has lost
+// a role, end.
 func (s *Identity) UpdateUser(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.Either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
@@ -278,9 +278,9 @@ func (s *Identity) DeleteUser(ctx context.Context, c access.Caller, p access.Pat
 	return err
 }
 
-// auditedUser is what the audit shows of a user: what he may do, and which parts of
-// his profile changed, but nothing that says who he is. Audit records outlive the
-// store in an archive.
+// auditedUser is what the audit shows of a user: what the user may do, and which parts of the
+// profile changed, but nothing that tells who it is, because audit records are kept in the
+// archive longer than the user in the store.
 type auditedUser struct {
 	Status  mezu.UserStatus `json:"status"`
 	Roles   []string        `json:"roles,omitempty"`

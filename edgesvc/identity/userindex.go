@@ -37,7 +37,7 @@ func (s *Identity) entries(directory string, u user) map[string]any {
 
 // index plans the change of a user's index records from what it was to what it is;
 // the zero user is none. A mail address that another user of the directory has is
-// refused, here and, if he gets it meanwhile, by the transaction.
+// refused: here, or by the transaction if that user gets it meanwhile.
 func (s *Identity) index(ctx context.Context, ch *record.Change, directory string, was, is user) error {
 	old, now := s.entries(directory, was), s.entries(directory, is)
 	for _, key := range slices.Sorted(maps.Keys(old)) {

@@ -11,18 +11,17 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// DropRoles plans the removal of roles from a project, or of all with the project. A
-// role that someone has is not removed: its permissions would come back to him with
-// the next role of the name. Grants of this very moment are taken back afterwards, by
-// what the change owes.
+// DropRoles plans the removal of roles from a project, or of all with the project. A role
+// that a user has is not removed, because a later role of the same name would give the user
+// its permissions. A task takes back what is granted in this very moment.
 //
 // It is called for every change of roles: one that adds them waits for the end of a
 // removal, too.
 func (s *Identity) DropRoles(ctx context.Context, ch *record.Change, sc access.Scope, roles []string) ([]record.Task, error) {
 	slices.Sort(roles)
 	org, prj := sc.Organization.Value.ID, sc.Project.Value.ID
-	owed := record.Task{Kind: record.TaskRoles, ID: prj, Organization: org, Roles: roles}
-	earlier, err := record.Optional[record.Task](ctx, s.records, record.KeyTask(owed.Kind, owed.ID))
+	task := record.Task{Kind: record.TaskRoles, ID: prj, Organization: org, Roles: roles}
+	earlier, err := record.Optional[record.Task](ctx, s.records, record.KeyTask(task.Kind, task.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +44,8 @@ func (s *Identity) DropRoles(ctx context.Context, ch *record.Change, sc access.S
 			return nil, err
 		}
 	}
-	ch.Enqueue(owed)
-	return []record.Task{owed}, nil
+	ch.Enqueue(task)
+	return []record.Task{task}, nil
 }
 
 // unfinishedRoles refuses a change while an earlier removal is not done: a role that

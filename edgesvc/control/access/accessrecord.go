@@ -13,9 +13,9 @@ type Membership struct {
 	Lost losses `json:"lost,omitempty"`
 }
 
-// Person is a member of a team or an operator or both. He is one person in all
-// organizations, known by a mail address that nobody else has; the developer of a
-// machine and an operator who gave none have no address.
+// Person is a member of organizations, or an operator, or both. A person is the same one in
+// all organizations, known by a mail address that nobody else has. The developer of "mezu
+// dev", and an operator who gave none, have no address.
 type Person struct {
 	mezu.Meta
 	Email    string `json:"email,omitempty"`

@@ -52,9 +52,10 @@ func (f *AuditFilter) Validate() error {
 	return nil
 }
 
-// auditQuery admits the caller to an audit log and narrows the filter to what is his to
-// read: of an organization, all to owner and admin, its project's to a service
-// account; of the installation, to operators, what belongs to no organization.
+// auditQuery admits the caller to an audit log and narrows the filter to what the caller may
+// read. Of an organization's log, owner and admin may read all, and a service account what
+// is about its project. The installation's log, of what belongs to no organization, is for
+// operators.
 func (s *Access) auditQuery(ctx context.Context, c Caller, op api.Operation, p Path, f AuditFilter) (audit.Query, error) {
 	q := audit.Query{Scope: audit.Installation, Actor: f.Actor, Operation: f.Operation, Target: f.Target, Outcome: f.Outcome,
 		Since: f.Since, Until: f.Until, Oldest: f.Oldest}
@@ -173,9 +174,9 @@ const DenialWindow = audit.DenialWindow
 // denialTime bounds the writing of a denial.
 const denialTime = 2 * time.Second
 
-// Denied writes down that an authenticated caller was refused: what he may not do, and
-// what he asked for that is another tenant's. Other errors are no matter of
-// authority, and what the anonymous try is counted by metrics alone.
+// Denied records that an authenticated caller was refused: something that the caller may
+// not do, or something of another tenant. Other errors have nothing to do with permissions,
+// and attempts of anonymous callers are only counted, by metrics.
 func (s *Access) Denied(ctx context.Context, op api.Operation, c Caller, p Path, cause error) {
 	if c.Kind == Anonymous || c.Kind == "" || mezu.CodeOf(cause) != mezu.CodeForbidden && !errors.Is(cause, errHidden) {
 		return

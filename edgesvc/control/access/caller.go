@@ -36,8 +36,8 @@ type Caller struct {
 	// Organization, Project and Environment are ids that the credential is
 	// bound to.
 	Organization, Project, Environment string
-	// Permissions are all verbs of a service account, and bounds on a
-	// person's, of whom nil asks nothing less than his roles give.
+	// Permissions are all verbs of a service account. For a person they restrict what the
+	// roles give; nil doesn't restrict that.
 	Permissions []mezu.Permission
 	ExpiresAt   time.Time
 	// Address is where the call comes from.
@@ -45,7 +45,7 @@ type Caller struct {
 	// RequestID is that of the call.
 	RequestID string
 
-	// Credential tells what the caller proved himself by from others of his; it is
+	// Credential tells the credential of this call from others of the same caller. It is
 	// no secret.
 	Credential string
 	presented  Presented            // what Authenticate judged, for streams that outlive the call
@@ -65,7 +65,7 @@ type Presented struct {
 	RequestID string
 }
 
-// Holds reports whether a person's token lets him use a verb that he has.
+// Holds reports whether a person's token allows a verb that the person has.
 func (c Caller) Holds(p mezu.Permission) bool {
 	return c.Permissions == nil || slices.Contains(c.Permissions, p)
 }
@@ -101,8 +101,8 @@ func (c Caller) refusal() error {
 	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "a token or a key is needed", Hint: "set MEZU_TOKEN, or run `mezu dev`, whose profile has one"}
 }
 
-// Authenticate finds out who calls. A credential that opens nothing makes an
-// anonymous caller who is told why at the first thing that he may not do.
+// Authenticate finds out who calls. With a credential that is not valid the caller is
+// anonymous, and is told the reason at the first thing that needs a permission.
 func (s *Access) Authenticate(ctx context.Context, p Presented) (Caller, error) {
 	c, err := s.identify(ctx, p)
 	if err != nil && mezu.CodeOf(err) == mezu.CodeUnauthenticated {

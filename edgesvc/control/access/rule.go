@@ -13,9 +13,9 @@ type audience uint8
 
 const (
 	public         audience = iota + 1 // anyone; the body holds the credential
-	known                              // people and service accounts, about themselves
-	people                             // people, each seeing his own
-	operators                          // people who run the installation
+	known                              // persons and service accounts, about themselves
+	persons                            // persons, each seeing their own
+	operators                          // persons who run the installation
 	tenants                            // members by their role, service accounts by their verbs in their project
 	organizational                     // members by what their role may do to the organization as a whole
 	joiners                            // the holder of a join token
@@ -36,18 +36,18 @@ var rules = map[string]rule{
 	api.OpBootstrap.ID: {public, ""},
 	api.OpSelf.ID:      {known, ""},
 
-	api.OpListTokens.ID:  {people, mezu.PermTokensRead},
-	api.OpCreateToken.ID: {people, mezu.PermTokensWrite},
-	api.OpGetToken.ID:    {people, mezu.PermTokensRead},
-	api.OpDeleteToken.ID: {people, mezu.PermTokensWrite},
+	api.OpListTokens.ID:  {persons, mezu.PermTokensRead},
+	api.OpCreateToken.ID: {persons, mezu.PermTokensWrite},
+	api.OpGetToken.ID:    {persons, mezu.PermTokensRead},
+	api.OpDeleteToken.ID: {persons, mezu.PermTokensWrite},
 
 	api.OpListOperators.ID:  {operators, mezu.PermOperatorsRead},
 	api.OpCreateOperator.ID: {operators, mezu.PermOperatorsWrite},
 	api.OpGetOperator.ID:    {operators, mezu.PermOperatorsRead},
 	api.OpDeleteOperator.ID: {operators, mezu.PermOperatorsWrite},
 
-	api.OpListOrganizations.ID:  {people, mezu.PermOrganizationsRead},
-	api.OpCreateOrganization.ID: {people, mezu.PermOrganizationsWrite}, // operators, or members too: mayFound
+	api.OpListOrganizations.ID:  {persons, mezu.PermOrganizationsRead},
+	api.OpCreateOrganization.ID: {persons, mezu.PermOrganizationsWrite}, // operators, or members too: mayFound
 	api.OpGetOrganization.ID:    {tenants, mezu.PermOrganizationsRead},
 	api.OpUpdateOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
 	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsDelete},
@@ -242,7 +242,7 @@ func Admit(op api.Operation, c Caller) (rule, error) {
 	switch r.audience {
 	case known:
 		ok = c.Kind == Member || c.Kind == ServiceAccount
-	case people:
+	case persons:
 		ok = c.Kind == Member && c.Holds(r.Permission)
 	case operators:
 		ok = c.Kind == Member && c.Operator && slices.Contains(operatorPermissions, r.Permission) && c.Holds(r.Permission)

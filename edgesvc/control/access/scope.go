@@ -167,8 +167,8 @@ func (sc Scope) Target(kind, id, name string) record.Target {
 	return t
 }
 
-// MayGive refuses a role that lets its holder do what the caller may not: such a
-// role he neither gives nor takes.
+// MayGive refuses a role that lets its holder do what the caller may not. The caller can
+// neither give nor take such a role.
 func (sc Scope) MayGive(role mezu.Role) error {
 	for _, p := range rolePermissions[role] {
 		if !slices.Contains(sc.Grants, p) {
@@ -178,8 +178,8 @@ func (sc Scope) MayGive(role mezu.Role) error {
 	return nil
 }
 
-// RequireAuthority makes a change depend on what the caller's authority was found in: the
-// organization and his own membership as they were read.
+// RequireAuthority makes a change depend on the records from which the caller's permissions
+// follow: the organization and the caller's own membership, as they were read.
 func (sc Scope) RequireAuthority(ch *record.Change) {
 	ch.Require(sc.Organization.Key, sc.Organization.Revision)
 	if sc.Member.Revision != 0 {

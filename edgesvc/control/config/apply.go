@@ -48,16 +48,16 @@ func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Pat
 	if err != nil {
 		return api.ApplyResponse{}, err
 	}
-	for _, owed := range a.owed {
-		if err := s.records.Settle(ctx, owed); err != nil {
+	for _, task := range a.tasks {
+		if err := s.records.Finish(ctx, task); err != nil {
 			return api.ApplyResponse{}, err
 		}
 	}
 	return a.response(position, warnings)
 }
 
-// InApply admits the caller to a project that exists or that he may make, which then
-// has no key yet.
+// InApply admits the caller to a project that exists, or that the caller may create. A
+// project that doesn't exist has no key yet.
 func (s *Configuration) InApply(ctx context.Context, c access.Caller, p access.Path) (access.Scope, error) {
 	sc, err := s.access.InProject(ctx, c, api.OpApplyProject, p)
 	absent := mezu.CodeOf(err) == mezu.CodeNotFound && c.Kind == access.Member && slices.Contains(sc.Grants, mezu.PermProjectsWrite)
@@ -92,7 +92,7 @@ type applying struct {
 	changes []mezu.Change
 	touched map[string]*touched
 	roles   bool // the roles change
-	owed    []record.Task
+	tasks   []record.Task
 	costs   []cost
 	shown   []mezu.Environment
 }

@@ -151,11 +151,11 @@ func (a *applying) project(ctx context.Context, p access.Path) error {
 	if err := mezu.ValidateRoles("manifest.roles", out.Roles); err != nil {
 		return err
 	}
-	owed, err := a.identity.DropRoles(ctx, a.ch, a.scope, identity.RemovedRoles(prj.Value.Roles, out.Roles))
+	tasks, err := a.identity.DropRoles(ctx, a.ch, a.scope, identity.RemovedRoles(prj.Value.Roles, out.Roles))
 	if err != nil {
 		return mezu.Below("manifest", err)
 	}
-	a.owed = append(a.owed, owed...)
+	a.tasks = append(a.tasks, tasks...)
 	out.Meta = a.records.Touch(out.Meta, prj.Revision)
 	a.ch.Update(prj.Key, prj.Revision, out)
 	prj.Value = out
@@ -171,7 +171,7 @@ func (a *applying) project(ctx context.Context, p access.Path) error {
 
 func (a *applying) enqueue(p record.Task) {
 	a.ch.Enqueue(p)
-	a.owed = append(a.owed, p)
+	a.tasks = append(a.tasks, p)
 }
 
 // directory makes or changes a directory of the project.
@@ -281,8 +281,8 @@ func (a *applying) prune(ctx context.Context) error {
 			continue
 		}
 		err := a.costing(name, func() error {
-			owed, err := a.dropEnvironment(ctx, a.ch, a.scope, a.now.environments[name])
-			a.owed = append(a.owed, owed)
+			task, err := a.dropEnvironment(ctx, a.ch, a.scope, a.now.environments[name])
+			a.tasks = append(a.tasks, task)
 			return err
 		})
 		if err != nil {

@@ -52,16 +52,16 @@ func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change
 	return nil
 }
 
-// addTombstone adds the last word on an environment.
+// addTombstone adds the statement that an environment is gone.
 func (s *Configuration) addTombstone(ch *record.Change, org mezu.Organization, prj mezu.Project, env mezu.Environment) {
 	ch.AddStatement(s.tombstone(mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name, Endpoint: env.Endpoint,
 	}))
 }
 
-// TombstoneLife is how long the last word on an environment stays in the stream: twice
-// what an edge can be away and go on where it was, before its certificate ends. One that
-// comes later is sent everything, and told to forget what that says nothing of.
+// TombstoneLife is how long a tombstone stays in the stream: twice as long as an edge can be
+// away before its certificate ends. An edge that comes back later is sent everything, and
+// forgets what is not in it.
 const TombstoneLife = 2 * mezu.LeafLife
 
 // tombstone is the statement that the environment of a bundle is gone.
@@ -74,12 +74,12 @@ func (s *Configuration) tombstone(of mezu.Bundle) record.Statement {
 	return st
 }
 
-// sweptTombstones is how many last words one transaction drops: each takes an operation and
-// a check, and there are those of the edge list beside them.
+// sweptTombstones is how many tombstones one transaction drops. Each takes an operation and a
+// check, and the list of edges takes some too.
 const sweptTombstones = store.MaxOps / 2
 
-// sweepTombstones drops last words from the stream and says up to where: an edge that has
-// not come so far must be sent everything.
+// sweepTombstones drops old tombstones from the stream, and notes up to which position: an
+// edge that has not come so far must be sent everything.
 func (s *Configuration) sweepTombstones(ctx context.Context) error {
 	var over []record.Record[record.StreamRecord]
 	err := record.Each(ctx, s.records, record.PrefixBundle, func(f record.Record[record.StreamRecord]) error {

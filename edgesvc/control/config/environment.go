@@ -126,7 +126,7 @@ func (s *Configuration) UpdateEnvironment(ctx context.Context, c access.Caller, 
 // DeleteEnvironment takes an environment off the edges, revokes its Warpgates'
 // certificates and holds its endpoint.
 func (s *Configuration) DeleteEnvironment(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	var owed record.Task
+	var task record.Task
 	_, err := s.records.Publish(ctx, access.By(c, api.OpDeleteEnvironment.ID), func(ch *record.Change) error {
 		sc, err := s.access.InEnvironment(ctx, c, api.OpDeleteEnvironment, p)
 		if err != nil {
@@ -137,28 +137,28 @@ func (s *Configuration) DeleteEnvironment(ctx context.Context, c access.Caller, 
 			return err
 		}
 		ch.Audit(sc.Target(record.KindEnvironment, env.Value.ID, env.Value.Name), env.Value, nil)
-		owed, err = s.dropEnvironment(ctx, ch, sc, env)
+		task, err = s.dropEnvironment(ctx, ch, sc, env)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.records.Settle(ctx, owed)
+	return s.records.Finish(ctx, task)
 }
 
-// dropEnvironment plans the end of an environment and gives what it owes.
+// dropEnvironment plans the end of an environment and gives the task that it leaves.
 func (s *Configuration) dropEnvironment(ctx context.Context, ch *record.Change, sc access.Scope, env record.Record[mezu.Environment]) (record.Task, error) {
 	id := env.Value.ID
-	owed := record.Task{Kind: record.TaskEnvironment, ID: id}
+	task := record.Task{Kind: record.TaskEnvironment, ID: id}
 	ch.Remove(env.Key, env.Revision)
 	ch.Drop(record.KeyID(id))
 	ch.Drop(keyRoutes(id))
 	ch.Drop(fleet.KeyDraining(id))
 	ch.Put(keyEndpoint(env.Value.Endpoint), endpoint{Organization: sc.Organization.Value.ID, HeldUntil: s.records.Stamp().Add(EndpointHold)})
-	ch.Enqueue(owed)
+	ch.Enqueue(task)
 	if err := s.identity.NameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
-		return owed, err
+		return task, err
 	}
 	s.addTombstone(ch, sc.Organization.Value, sc.Project.Value, env.Value)
-	return owed, s.records.Count(ctx, ch, sc.Project.Value.ID, func(n *record.Children) { n.Environments-- })
+	return task, s.records.Count(ctx, ch, sc.Project.Value.ID, func(n *record.Children) { n.Environments-- })
 }

@@ -71,9 +71,9 @@ func (s *Configuration) GetProject(ctx context.Context, c access.Caller, p acces
 // before the call returns; a role that a user has can't be removed.
 func (s *Configuration) UpdateProject(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.Project) error) (mezu.Project, error) {
 	var out mezu.Project
-	var owed []record.Task
+	var tasks []record.Task
 	_, err := s.records.Commit(ctx, access.By(c, api.OpUpdateProject.ID), func(ch *record.Change) error {
-		owed = nil
+		tasks = nil
 		sc, err := s.access.InProject(ctx, c, api.OpUpdateProject, p)
 		if err != nil {
 			return err
@@ -97,26 +97,26 @@ func (s *Configuration) UpdateProject(ctx context.Context, c access.Caller, p ac
 		ch.Update(prj.Key, prj.Revision, out)
 		ch.Audit(sc.Target(record.KindProject, out.ID, out.Name), prj.Value, out)
 		if !reflect.DeepEqual(prj.Value.Roles, out.Roles) {
-			if owed, err = s.identity.DropRoles(ctx, ch, sc, identity.RemovedRoles(prj.Value.Roles, out.Roles)); err != nil {
+			if tasks, err = s.identity.DropRoles(ctx, ch, sc, identity.RemovedRoles(prj.Value.Roles, out.Roles)); err != nil {
 				return err
 			}
 			bundles := record.Task{Kind: record.TaskBundles, ID: out.ID}
 			ch.Enqueue(bundles)
-			owed = append(owed, bundles)
+			tasks = append(tasks, bundles)
 		}
 		return nil
 	})
 	if err != nil {
 		return out, err
 	}
-	return out, s.records.SettleAll(ctx, owed)
+	return out, s.records.FinishAll(ctx, tasks)
 }
 
-// DeleteProject removes a project without environments and directories, and its
-// service accounts: they are owed by the change, and find nothing any more as soon as
-// it is made. A project of whose roles a user of the organization has one stays.
+// DeleteProject removes a project without environments and directories, and its service
+// accounts. The accounts are removed by a task, but find no project from the change on. A
+// project is kept if a user of the organization has one of its roles.
 func (s *Configuration) DeleteProject(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	var owed []record.Task
+	var tasks []record.Task
 	_, err := s.records.Commit(ctx, access.By(c, api.OpDeleteProject.ID), func(ch *record.Change) error {
 		sc, err := s.access.InProject(ctx, c, api.OpDeleteProject, p)
 		if err != nil {
@@ -134,11 +134,11 @@ func (s *Configuration) DeleteProject(ctx context.Context, c access.Caller, p ac
 		if err := below.Value.Refuse("the project", "environments", below.Value.Environments); err != nil {
 			return err
 		}
-		if owed, err = s.identity.DropRoles(ctx, ch, sc, identity.RemovedRoles(prj.Value.Roles, nil)); err != nil {
+		if tasks, err = s.identity.DropRoles(ctx, ch, sc, identity.RemovedRoles(prj.Value.Roles, nil)); err != nil {
 			return err
 		}
 		accounts := record.Task{Kind: record.TaskProject, ID: id}
-		owed = append(owed, accounts)
+		tasks = append(tasks, accounts)
 		ch.Remove(prj.Key, prj.Revision)
 		ch.Drop(record.KeyID(id))
 		ch.Remove(record.KeyChildren(id), below.Revision)
@@ -150,7 +150,7 @@ func (s *Configuration) DeleteProject(ctx context.Context, c access.Caller, p ac
 	if err != nil {
 		return err
 	}
-	return s.records.SettleAll(ctx, owed)
+	return s.records.FinishAll(ctx, tasks)
 }
 
 // cutAccounts removes the service accounts of a project that was deleted.

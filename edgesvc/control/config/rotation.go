@@ -10,9 +10,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// RotateServiceAccount gives an account a new key; the one before is good for the
-// overlap. Who gets the key can do what the account may, so he must have all of it
-// himself.
+// RotateServiceAccount gives an account a new key; the one before stays valid for the
+// overlap. The caller gets the key and with it everything that the account may do, so the
+// caller must have all of that.
 func (s *Configuration) RotateServiceAccount(ctx context.Context, c access.Caller, p access.Path, in api.RotateRequest, o record.Idempotency) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
 	overlap := mezu.DefaultKeyOverlap

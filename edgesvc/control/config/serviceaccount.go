@@ -33,8 +33,8 @@ func (s *Configuration) shownAccount(ctx context.Context, a access.Account) (mez
 	return a.Account, err
 }
 
-// CreateServiceAccount makes an account and its key. Nobody grants what he lacks
-// himself.
+// CreateServiceAccount makes an account and its key. Nobody can grant what they lack
+// themselves.
 func (s *Configuration) CreateServiceAccount(ctx context.Context, c access.Caller, p access.Path, in mezu.ServiceAccount, o record.Idempotency) (api.ServiceAccountCreated, error) {
 	var out api.ServiceAccountCreated
 	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateServiceAccount.ID), func(ch *record.Change) error {
@@ -145,7 +145,7 @@ func (s *Configuration) DeleteServiceAccount(ctx context.Context, c access.Calle
 // removeAccount deletes an account by its key in the store, in the revision
 // ifMatch or any.
 func (s *Configuration) removeAccount(ctx context.Context, a record.Author, key string, ifMatch uint64) error {
-	var owed record.Task
+	var task record.Task
 	_, err := s.records.Commit(ctx, a, func(ch *record.Change) error {
 		acc, err := record.Get[access.Account](ctx, s.records, key)
 		if err != nil {
@@ -160,16 +160,16 @@ func (s *Configuration) removeAccount(ctx context.Context, a record.Author, key 
 			return err
 		}
 		ch.Require(prj.Key, prj.Revision)
-		owed = record.Task{Kind: record.TaskAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
+		task = record.Task{Kind: record.TaskAccount, ID: acc.Value.Account.ID, Project: acc.Value.Project}
 		dropAccount(ch, acc)
-		ch.Enqueue(owed)
+		ch.Enqueue(task)
 		ch.Audit(acc.Value.Target(), acc.Value.Account, nil)
 		return s.records.Count(ctx, ch, acc.Value.Project, func(n *record.Children) { n.Accounts-- })
 	})
 	if err != nil {
 		return err
 	}
-	return s.records.Settle(ctx, owed)
+	return s.records.Finish(ctx, task)
 }
 
 // dropAccount removes an account and all that leads to it.

@@ -11,9 +11,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Resign signs a bundle anew, in the present epoch: peers take nothing older, and no key
-// that was rotated out. The last word on an environment that is gone is said again: an
-// edge that was away has the environment until it hears it.
+// Resign signs a bundle anew, in the present epoch, because peers take nothing of an older
+// one or of a key that was rotated out. A tombstone is signed anew too: an edge that was away
+// keeps the environment until it gets the tombstone.
 func (s *Configuration) Resign(ctx context.Context, f record.Record[record.StreamRecord]) error {
 	environment := f.Key[len(record.PrefixBundle):]
 	_, err := record.Get[string](ctx, s.records, record.KeyID(environment))

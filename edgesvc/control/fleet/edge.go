@@ -190,7 +190,7 @@ func (s *Fleet) DeleteEdge(ctx context.Context, c access.Caller, p access.Path, 
 	if _, err := access.Admit(api.OpDeleteEdge, c); err != nil {
 		return err
 	}
-	var owed record.Task
+	var task record.Task
 	_, err := s.records.Publish(ctx, access.By(c, api.OpDeleteEdge.ID), func(ch *record.Change) error {
 		f, err := record.Child[edge](ctx, s.records, prefixEdge, p.Item, "edge", "")
 		if err != nil {
@@ -199,25 +199,25 @@ func (s *Fleet) DeleteEdge(ctx context.Context, c access.Caller, p access.Path, 
 		if err := record.CheckRevision(ifMatch, f.Revision); err != nil {
 			return err
 		}
-		owed, err = s.removeEdge(ctx, ch, f)
+		task, err = s.removeEdge(ctx, ch, f)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.records.Settle(ctx, owed)
+	return s.records.Finish(ctx, task)
 }
 
-// removeEdge plans the removal of an edge, and gives what is owed after it.
-func (s *Fleet) removeEdge(ctx context.Context, ch *record.Change, f record.Record[edge]) (owed record.Task, err error) {
-	owed = record.Task{Kind: record.TaskEdge, ID: f.Value.ID}
+// removeEdge plans the removal of an edge, and gives the task that it leaves.
+func (s *Fleet) removeEdge(ctx context.Context, ch *record.Change, f record.Record[edge]) (task record.Task, err error) {
+	task = record.Task{Kind: record.TaskEdge, ID: f.Value.ID}
 	ch.Remove(f.Key, f.Revision)
 	ch.Drop(record.KeyID(f.Value.ID))
 	ch.Drop(keyLive(f.Value.ID))
-	ch.Enqueue(owed)
+	ch.Enqueue(task)
 	ch.Audit(record.About(record.KindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
 	s.revoke(ch, "", f.Value.Certificates)
-	return owed, s.AddEdgeList(ctx, ch, nil, f.Value.Name)
+	return task, s.AddEdgeList(ctx, ch, nil, f.Value.Name)
 }
 
 // NoteDraining puts a Warpgate on the list of its environment, or takes it off.

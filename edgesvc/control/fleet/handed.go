@@ -282,7 +282,7 @@ func (s *Fleet) endWarpgate(ctx context.Context, ch *record.Change, key string, 
 
 // endEdges ends the edges that have one of these certificates.
 func (s *Fleet) endEdges(ctx context.Context, c access.Caller, serials map[string]bool) error {
-	var owed []record.Task
+	var tasks []record.Task
 	err := record.Each(ctx, s.records, prefixEdge, func(f record.Record[edge]) error {
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
 			return nil
@@ -293,11 +293,11 @@ func (s *Fleet) endEdges(ctx context.Context, c access.Caller, serials map[strin
 			return err
 		})
 		if err == nil && after != nil {
-			owed = append(owed, *after)
+			tasks = append(tasks, *after)
 		}
 		return err
 	})
-	return errors.Join(err, s.records.SettleAll(ctx, owed))
+	return errors.Join(err, s.records.FinishAll(ctx, tasks))
 }
 
 // endEdge revokes certificates of an edge, and removes one that has no other.
@@ -314,8 +314,8 @@ func (s *Fleet) endEdge(ctx context.Context, ch *record.Change, key string, seri
 	case len(gone) == 0:
 		return nil, nil
 	case len(kept) == 0:
-		owed, err := s.removeEdge(ctx, ch, f)
-		return &owed, err
+		task, err := s.removeEdge(ctx, ch, f)
+		return &task, err
 	}
 	e := f.Value
 	e.Meta = s.records.Touch(e.Meta, f.Revision)

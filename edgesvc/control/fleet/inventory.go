@@ -52,7 +52,7 @@ func (i *inventory) count(ctx context.Context, s *Fleet, key string, rec record.
 	case api.StreamEdges:
 		i.state.Edges = rec.Position
 	case api.StreamBundle:
-		if rec.Until.IsZero() { // else it is a last word
+		if rec.Until.IsZero() { // else it is a tombstone
 			i.state.Bundles.CountBundle(key[len(record.PrefixBundle):], rec.Position, n)
 		}
 	case api.StreamRevocation:

@@ -14,7 +14,7 @@ const (
 	prefixSilent   = "silent/"
 	prefixHeld     = "held/"
 	prefixWarpgate = "wgt/"
-	// KeyGone is the place of the newest last word that was swept.
+	// KeyGone is the position of the newest tombstone that was swept.
 	KeyGone = "gone"
 )
 

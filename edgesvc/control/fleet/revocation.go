@@ -96,7 +96,7 @@ func (c covers) note(r mezu.Revocation) {
 	}
 }
 
-// covered reports whether a revocation of a user is covered by that of his directory.
+// covered reports whether a revocation of a user is covered by one of the directory.
 func (c covers) covered(key string, r mezu.Revocation) bool {
 	path := strings.Split(key[len(record.PrefixRevocation):], "/")
 	if r.Kind != mezu.RevokeUser || len(path) != 4 {

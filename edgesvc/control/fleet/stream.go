@@ -163,7 +163,7 @@ func (s *Fleet) snapshot(ctx context.Context, from mezu.Position) ([]entry, *inv
 			if err := has.count(ctx, s, r.Key, f.Value, 1); err != nil {
 				return nil, nil, "", err
 			}
-			// A last word counts until it is swept: only then does keyGone stand for it.
+			// A tombstone counts until it is swept. From then on KeyGone covers it.
 			over := f.Value.Kind == api.StreamRevocation && now.After(f.Value.Until)
 			if f.Value.Position.Compare(from) > 0 && !over {
 				entries = append(entries, entry{r.Key, f.Value.Kind, f.Value.Position, f.Value.Until, f.Value.NotBefore})

@@ -46,8 +46,8 @@ type Author struct {
 	own  bool
 }
 
-// Internal is the control plane itself: sweeps, presence, notes of last use, what an
-// audited change owes, and bringing records up to date at a start.
+// Internal is the control plane itself: sweeps, presence, notes of last use, tasks of
+// audited changes, and bringing records up to date at a start.
 func Internal() Author { return Author{own: true} }
 
 // Target is what a change is about, and in which organization and project, by ids.
@@ -72,12 +72,12 @@ type auditEntry struct {
 // after, nil for something removed. Records that only the store has, which may hold a
 // hash or a key, are never handed in. Every change by a caller says so once.
 func (c *Change) Audit(t Target, before, after any) {
-	c.deeds = append(c.deeds, auditEntry{t, before, after})
+	c.audited = append(c.audited, auditEntry{t, before, after})
 }
 
 // AuditAlone is audit instead of all that was said before.
 func (c *Change) AuditAlone(t Target, before, after any) {
-	c.deeds = nil
+	c.audited = nil
 	c.Audit(t, before, after)
 }
 
@@ -87,10 +87,10 @@ func (s *Records) appendAudit(ch *Change, a Author) error {
 	if a.own {
 		return nil
 	}
-	if a.Operation == "" || len(ch.deeds) != 1 {
-		return mezu.Errorf(mezu.CodeInternal, "the change of operation %q has %d audit records instead of one", a.Operation, len(ch.deeds))
+	if a.Operation == "" || len(ch.audited) != 1 {
+		return mezu.Errorf(mezu.CodeInternal, "the change of operation %q has %d audit records instead of one", a.Operation, len(ch.audited))
 	}
-	d := ch.deeds[0]
+	d := ch.audited[0]
 	rec := s.BeginAudit(a)
 	rec.Outcome, rec.Organization, rec.Project, rec.Target = mezu.AuditDone, d.target.Organization, d.target.Project, d.target.AuditTarget
 	if mezu.ValidateEmail("", rec.Target.Name) == nil {

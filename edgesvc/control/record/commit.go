@@ -32,7 +32,7 @@ const InlineLimit = 16 << 10
 type Change struct {
 	txn        store.Txn
 	statements []Statement
-	deeds      []auditEntry
+	audited    []auditEntry
 	counts     []counted
 	// Inline is the size up to which documents stay inside records; if zero,
 	// inlineLimit.
@@ -165,7 +165,7 @@ func (s *Records) Commit(ctx context.Context, a Author, plan func(*Change) error
 		if err != nil {
 			return mezu.Position{}, err
 		}
-		if len(ch.txn.Ops) == 0 && len(ch.deeds) == 0 {
+		if len(ch.txn.Ops) == 0 && len(ch.audited) == 0 {
 			return last, nil
 		}
 		if err := s.appendAudit(&ch, a); err != nil {

@@ -139,8 +139,8 @@ func repeat[T any](s *Records, rec idempotencyRecord, key string, o Idempotency)
 
 // answerCipher is AES-256-GCM under a key that only the holder of the
 // Idempotency-Key can derive (HKDF, RFC 5869): the store keeps its hash alone.
-func answerCipher(onceKey, context string) (cipher.AEAD, error) {
-	raw, err := hkdf.Key(sha256.New, []byte(onceKey), nil, "mezu idempotent answer\x00"+context, 32)
+func answerCipher(idempotencyKey, context string) (cipher.AEAD, error) {
+	raw, err := hkdf.Key(sha256.New, []byte(idempotencyKey), nil, "mezu idempotent answer\x00"+context, 32)
 	if err != nil {
 		return nil, fmt.Errorf("deriving a key: %w", err)
 	}
@@ -151,8 +151,8 @@ func answerCipher(onceKey, context string) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-func sealAnswer(onceKey, context string, plain []byte) ([]byte, error) {
-	aead, err := answerCipher(onceKey, context)
+func sealAnswer(idempotencyKey, context string, plain []byte) ([]byte, error) {
+	aead, err := answerCipher(idempotencyKey, context)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ func sealAnswer(onceKey, context string, plain []byte) ([]byte, error) {
 	return aead.Seal(nonce, nonce, plain, []byte(context)), nil
 }
 
-func openAnswer(onceKey, context string, sealed []byte) ([]byte, error) {
-	aead, err := answerCipher(onceKey, context)
+func openAnswer(idempotencyKey, context string, sealed []byte) ([]byte, error) {
+	aead, err := answerCipher(idempotencyKey, context)
 	if err != nil {
 		return nil, err
 	}

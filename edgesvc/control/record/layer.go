@@ -17,8 +17,8 @@ type layer struct {
 // Derive implements sealedStore.
 func (l layer) Derive(purpose string) []byte { return l.sealed.Derive(purpose) }
 
-// Over is the records on a layer over their store. Tasks have no handlers there yet.
-func (s *Records) Over(st store.Store) *Records { return s.with(layer{st, s.store}) }
+// Layered is the records with a layer over their store. Tasks have no handlers there yet.
+func (s *Records) Layered(st store.Store) *Records { return s.with(layer{st, s.store}) }
 
 func (s *Records) with(st sealedStore) *Records {
 	c := *s

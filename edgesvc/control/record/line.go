@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// line is where those wait who publish: one is at it at a time, and of one caller one
-// waits beside those of others, however many calls he makes. Who hangs up leaves it.
+// line is the queue of calls that publish. One publishes at a time. Of each caller only one
+// call waits in the queue with those of others, however many calls the caller makes. A call
+// that is hung up leaves the queue.
 type line struct {
 	turn chan struct{} // holds one while somebody has the turn
 

@@ -7,8 +7,8 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Message is a mail that is owed, for whoever sends mail. It is written with what
-// it tells of and goes with it: what was withdrawn must not be sent.
+// Message is a mail in the outbox, for a program that sends mail. It is written and removed
+// together with what it tells of, because what was withdrawn must not be sent.
 type Message struct {
 	ID   string      `json:"id"`
 	Kind messageKind `json:"kind"`

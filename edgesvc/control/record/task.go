@@ -33,9 +33,9 @@ const (
 	TaskOrganization taskKind = "organization"
 )
 
-// Task is written in the transaction of the change that owes it and removed
-// when it is done, so that a process that ends in between leaves it to the next.
-// Doing it twice does no harm.
+// Task is work that a change leaves for after its transaction. It is written in that
+// transaction and removed when it is done, so that a process that ends in between leaves it
+// to the next one. Doing it twice does no harm.
 type Task struct {
 	Kind    taskKind `json:"kind"`
 	ID      string   `json:"id"`
@@ -56,8 +56,8 @@ type TaskHandlers map[taskKind]func(context.Context, Task) error
 // Handle adds the handlers of a noun.
 func (s *Records) Handle(more TaskHandlers) { maps.Copy(s.handlers, more) }
 
-// Settle does a task, unless it was done since.
-func (s *Records) Settle(ctx context.Context, t Task) error {
+// Finish does a task, unless it has been done since.
+func (s *Records) Finish(ctx context.Context, t Task) error {
 	key := KeyTask(t.Kind, t.ID)
 	before, err := Optional[Task](ctx, s, key)
 	if err != nil || before.Revision == 0 {
@@ -73,21 +73,21 @@ func (s *Records) Settle(ctx context.Context, t Task) error {
 	return err
 }
 
-// SettleRest does every task that is there, as after a start.
-func (s *Records) SettleRest(ctx context.Context) error {
+// FinishRest does every task that there is. It is called after a start.
+func (s *Records) FinishRest(ctx context.Context) error {
 	var tasks []Task
 	err := Each(ctx, s, prefixTask, func(f Record[Task]) error {
 		tasks = append(tasks, f.Value)
 		return nil
 	})
-	return errors.Join(err, s.SettleAll(ctx, tasks))
+	return errors.Join(err, s.FinishAll(ctx, tasks))
 }
 
-// SettleAll does all of them; one that fails does not keep the others from being done.
-func (s *Records) SettleAll(ctx context.Context, tasks []Task) error {
+// FinishAll does all of the tasks; one that fails does not keep the others from being done.
+func (s *Records) FinishAll(ctx context.Context, tasks []Task) error {
 	var err error
 	for _, t := range tasks {
-		err = errors.Join(err, s.Settle(ctx, t))
+		err = errors.Join(err, s.Finish(ctx, t))
 	}
 	return err
 }

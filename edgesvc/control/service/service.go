@@ -120,7 +120,7 @@ func assemble(cfg Config, r *record.Records, backingUp *sync.Mutex) *Service {
 
 // on is the service on a layer over its store.
 func (s *Service) on(layer store.Store) *Service {
-	return assemble(s.cfg, s.records.Over(layer), s.backingUp)
+	return assemble(s.cfg, s.records.Layered(layer), s.backingUp)
 }
 
 func validateDomain(domain string) error {
@@ -137,5 +137,5 @@ func (s *Service) Anchor() *trust.Anchor { return s.records.Anchor }
 // Head is the newest position of the installation.
 func (s *Service) Head(ctx context.Context) (mezu.Position, error) { return s.records.Head(ctx) }
 
-// Settle does every task that changes left behind, as after a start.
-func (s *Service) Settle(ctx context.Context) error { return s.records.SettleRest(ctx) }
+// FinishTasks does every task that changes have left behind. It is called after a start.
+func (s *Service) FinishTasks(ctx context.Context) error { return s.records.FinishRest(ctx) }

@@ -202,7 +202,7 @@ func TestTakeRoles_AfterAKill(t *testing.T) {
 	if _, err := p.UpdateProject(t.Context(), p.owner, place, 0, back); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Fatalf("a role came back while it was had: %v", err)
 	}
-	if err := p.records.SettleRest(t.Context()); err != nil {
+	if err := p.records.FinishRest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	now, err := p.GetUser(t.Context(), p.owner, p.at(u.ID))

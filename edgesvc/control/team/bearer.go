@@ -13,8 +13,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// MaxTokens is how many tokens one person may have, if no quota says otherwise: one for
-// each of his machines and jobs, and few enough for him to look through.
+// MaxTokens is how many tokens one person may have, if no quota says otherwise: one for each
+// of their machines and jobs, and few enough to look through.
 const MaxTokens = 100
 
 func noToken() error { return record.NotFound("token", "") }

@@ -60,8 +60,8 @@ func (s *Team) findInvitation(ctx context.Context, sc access.Scope, id string) (
 	return record.Child[invitation](ctx, s.records, invitationsOf(sc.Organization.Value.ID), id, "invitation", "")
 }
 
-// CreateInvitation asks a person into the organization: the mail is owed in the
-// same transaction, and the link is returned to the caller once.
+// CreateInvitation asks a person into the organization. The mail is put into the outbox in
+// the same transaction, and the link is returned to the caller once.
 func (s *Team) CreateInvitation(ctx context.Context, c access.Caller, p access.Path, in mezu.Invitation, o record.Idempotency) (api.InvitationCreated, error) {
 	var out api.InvitationCreated
 	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateInvitation.ID), func(ch *record.Change) error {
@@ -340,9 +340,9 @@ func (s *Team) join(ctx context.Context, ch *record.Change, c access.Caller, inv
 	return out, nil
 }
 
-// invitedTo is the organization of an invitation, if it is there and whoever
-// invited may give the role and could at all times since: who was removed or demoted
-// leaves no way back in behind, whatever became of him after that.
+// invitedTo is the organization of an invitation, if it exists and the inviting person may
+// give the role and could at all times since. A member who was removed or demoted leaves no
+// way back in, whatever happened after that.
 func (s *Team) invitedTo(ctx context.Context, ch *record.Change, inv invitation) (record.Record[mezu.Organization], error) {
 	org, err := record.ByID[mezu.Organization](ctx, s.records, inv.In)
 	if errors.Is(err, store.ErrNotFound) {

@@ -32,8 +32,8 @@ func (s *Team) findMember(ctx context.Context, org, ref string) (record.Record[a
 	return m, err
 }
 
-// memberOrSelf finds the membership that a path names. What is asked of the caller
-// for another's is not asked for his own; self says that it is.
+// memberOrSelf finds the membership that a path names. For their own, which self tells,
+// callers don't need the permission that they need for another's.
 func (s *Team) memberOrSelf(ctx context.Context, c access.Caller, op api.Operation, p access.Path) (sc access.Scope, m record.Record[access.Membership], self bool, err error) {
 	sc, r, err := s.access.Enter(ctx, c, op, p)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Team) ListMembers(ctx context.Context, c access.Caller, p access.Path, 
 	})
 }
 
-// GetMember reads one. Everybody reads his own.
+// GetMember reads one membership. All members can read their own.
 func (s *Team) GetMember(ctx context.Context, c access.Caller, p access.Path) (mezu.Member, error) {
 	_, m, _, err := s.memberOrSelf(ctx, c, api.OpGetMember, p)
 	if err != nil {
@@ -73,9 +73,9 @@ func (s *Team) GetMember(ctx context.Context, c access.Caller, p access.Path) (m
 	return s.shownMember(ctx, m.Value.Member)
 }
 
-// UpdateMember changes a role. What was given out in the member's name ends with the
-// verbs that it rests on. Nobody gives or takes a role above his own, and an
-// organization keeps an owner.
+// UpdateMember changes a role. What the member has given out, such as tokens, ends with the
+// verbs that it needs. Nobody can give or take a role above their own, and an organization
+// keeps an owner.
 func (s *Team) UpdateMember(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.Member) error) (mezu.Member, error) {
 	var out access.Membership
 	_, err := s.records.Commit(ctx, access.By(c, api.OpUpdateMember.ID), func(ch *record.Change) error {
@@ -140,10 +140,10 @@ func (s *Team) countOwners(ctx context.Context, ch *record.Change, sc access.Sco
 	return err
 }
 
-// DeleteMember removes a member, or lets the caller himself leave, and cuts the
-// Warpgates that he let in by enrolment tokens.
+// DeleteMember removes a member, or lets the caller leave, and cuts the Warpgates that came
+// in by the member's enrolment tokens.
 func (s *Team) DeleteMember(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	var owed record.Task
+	var task record.Task
 	_, err := s.records.Commit(ctx, access.By(c, api.OpDeleteMember.ID), func(ch *record.Change) error {
 		sc, m, leaves, err := s.memberOrSelf(ctx, c, api.OpDeleteMember, p)
 		if err != nil {
@@ -155,12 +155,12 @@ func (s *Team) DeleteMember(ctx context.Context, c access.Caller, p access.Path,
 		if err := sc.MayGive(m.Value.Role); !leaves && err != nil {
 			return err
 		}
-		owed = record.Task{Kind: record.TaskMember, ID: m.Value.ID, Organization: sc.Organization.Value.ID, Person: m.Value.Person}
+		task = record.Task{Kind: record.TaskMember, ID: m.Value.ID, Organization: sc.Organization.Value.ID, Person: m.Value.Person}
 		sc.RequireAuthority(ch)
 		ch.Remove(m.Key, m.Revision)
 		ch.Drop(record.KeyID(m.Value.ID))
 		ch.Drop(membershipsOf(m.Value.Person) + sc.Organization.Value.ID)
-		ch.Enqueue(owed)
+		ch.Enqueue(task)
 		ch.Audit(sc.Target(record.KindMember, m.Value.ID, ""), m.Value.Member, nil)
 		if err := s.records.Count(ctx, ch, sc.Organization.Value.ID, func(n *record.Children) { n.Members-- }); err != nil {
 			return err
@@ -170,10 +170,10 @@ func (s *Team) DeleteMember(ctx context.Context, c access.Caller, p access.Path,
 	if err != nil {
 		return err
 	}
-	return s.records.Settle(ctx, owed)
+	return s.records.Finish(ctx, task)
 }
 
-// newMember adds a membership to a change; who adds an owner counts him too.
+// newMember adds a membership to a change. If it is an owner, the caller counts the owner.
 func (s *Team) newMember(ch *record.Change, org record.Record[mezu.Organization], person string, role mezu.Role) mezu.Member {
 	m := mezu.Member{Meta: s.records.Meta(mezu.PrefixMember), Organization: org.Value.Name, Person: person, Role: role}
 	key := access.KeyMember(org.Value.ID, person)

@@ -122,8 +122,8 @@ func (s *Team) promote(ctx context.Context, ch *record.Change, field, ref string
 	return op, err
 }
 
-// DeleteOperator ends a person's being operator; whatever else he is he stays. An
-// installation keeps one operator: of two who go at once one stays.
+// DeleteOperator makes a person no operator any more, and changes nothing else about them.
+// An installation keeps one operator: of two who leave at once one stays.
 func (s *Team) DeleteOperator(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
 	if _, err := access.Admit(api.OpDeleteOperator, c); err != nil {
 		return err

@@ -95,7 +95,7 @@ func (s *Team) UpdateOrganization(ctx context.Context, c access.Caller, p access
 // DeleteOrganization removes an organization without projects and directories, its
 // members and its invitations.
 func (s *Team) DeleteOrganization(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	var owed record.Task
+	var task record.Task
 	_, err := s.records.Commit(ctx, access.By(c, api.OpDeleteOrganization.ID), func(ch *record.Change) error {
 		sc, err := s.access.InOrganization(ctx, c, api.OpDeleteOrganization, p)
 		if err != nil {
@@ -118,12 +118,12 @@ func (s *Team) DeleteOrganization(ctx context.Context, c access.Caller, p access
 		ch.Remove(record.KeyChildren(id), below.Revision)
 		ch.Audit(record.About(record.KindOrganization, id, org.Value.Name), org.Value, nil)
 		sc.RequireAuthority(ch)
-		owed = record.Task{Kind: record.TaskOrganization, ID: id}
-		ch.Enqueue(owed)
+		task = record.Task{Kind: record.TaskOrganization, ID: id}
+		ch.Enqueue(task)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.records.Settle(ctx, owed)
+	return s.records.Finish(ctx, task)
 }

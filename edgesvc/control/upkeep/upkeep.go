@@ -53,7 +53,7 @@ func (u Upkeep) maintain(ctx context.Context) {
 			u.Log.Error("taking over rotated keys", "error", err)
 		}
 		// Two control planes may finish the same change: it does no harm.
-		if err := u.Service.Settle(ctx); err != nil && ctx.Err() == nil {
+		if err := u.Service.FinishTasks(ctx); err != nil && ctx.Err() == nil {
 			u.Log.Error("finishing changes", "error", err)
 		}
 		if err := u.Renew(); err != nil {
