@@ -16,6 +16,18 @@ var (
 	ErrConflict = errors.New("statement differs from the one in force at the same position")
 )
 
+// BackwardsError is an ErrBackwards with the position of the statement, and of the one in
+// force.
+type BackwardsError struct{ At, InForce mezu.Position }
+
+// Error says which is where.
+func (e *BackwardsError) Error() string {
+	return fmt.Sprintf("%v: at %s, in force %s", ErrBackwards, e.At, e.InForce)
+}
+
+// Is makes it an ErrBackwards.
+func (e *BackwardsError) Is(target error) bool { return target == ErrBackwards }
+
 // InForce is a statement in force and its position.
 type InForce struct {
 	Signed   mezu.Signed
@@ -56,7 +68,7 @@ func (c *InForce) precedes(s mezu.Signed, at mezu.Position) (known bool, err err
 	}
 	switch order := at.Compare(c.Position); {
 	case order < 0:
-		return false, fmt.Errorf("%w: at %s, in force %s", ErrBackwards, at, c.Position)
+		return false, &BackwardsError{at, c.Position}
 	case order > 0:
 		return false, nil
 	case !bytes.Equal(s.Payload, c.Signed.Payload):

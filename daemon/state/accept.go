@@ -59,7 +59,7 @@ func (s *State) acceptBundle(statement mezu.Signed) (bool, error) {
 		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
-		return false, err
+		return false, backwards("bundle", err)
 	}
 	own := s.own.Load()
 	if own == nil {
@@ -94,11 +94,21 @@ func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
 		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
-		return false, err
+		return false, backwards("list of edges", err)
 	}
 	s.edges = &trust.InForce{Signed: statement, Position: l.Position}
 	s.edgeList.Store(l)
 	return true, nil
+}
+
+// backwards is err, and for a statement that is older than the one in use an ErrBackwards that
+// says what it is.
+func backwards(what string, err error) error {
+	var older *trust.BackwardsError
+	if errors.As(err, &older) {
+		return fmt.Errorf("%w: %s at %s, in use %s", ErrBackwards, what, older.At, older.InForce)
+	}
+	return err
 }
 
 // acceptRevocation puts a revocation in force; s.mu is held. Flush writes it, because

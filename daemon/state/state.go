@@ -35,7 +35,7 @@ import (
 // Errors of statements. Others say that a statement doesn't verify or compile.
 var (
 	// ErrBackwards: the statement is older than one seen before.
-	ErrBackwards = trust.ErrBackwards
+	ErrBackwards = errors.New("statement is older than the one in use")
 	// ErrForeign: the bundle is another environment's.
 	ErrForeign = errors.New("bundle belongs to another environment")
 	// ErrRevoked: this Warpgate's own certificate has been revoked.
