@@ -284,11 +284,10 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                         {20, "assembles the tree of commands, a package for each noun"},
+		"cli":                         {17, "assembles the tree of commands, a package for each noun"},
 		"cli/declare":                 {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/audit":                   {7, "a log is followed over a connection that is tried again"},
 		"cli/routes":                  {8, "a request is tried on routes as a user, with the code that edges judge by"},
-		"cli/invocation":              {6, "what every command is handed is put together once"},
 		"daemon/warpgate":             {7, "the life of a Warpgate: enrolment, state, tunnel and forwarding meet here and only here"},
 		"edgesvc/control":             {8, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/control/front":       {8, "the one place where listeners, certificate, REST API and pages meet"},
@@ -297,8 +296,7 @@ func wide() map[string]struct {
 		"edgesvc/edge/member":         {7, "assembles what makes an edge a member of an installation, and does nothing else"},
 		"edgesvc/edge/web":            {8, "the hub of a request: form, decision, filter, tunnel and relay meet here"},
 		"bench/inprocess":             {11, "puts the operations over both stores together as the control plane does, to time them"},
-		"bench":                       {8, "starts everything it compares"},
-		"e2e":                         {12, "tests of whole processes"},
+		"bench":                       {7, "starts everything it compares"},
 		"edgesvc/control/controltest": {11, "runs a whole control plane for tests, and looks into its store as the drivers have it"},
 		"edgesvc/control/service":     {14, "puts the nouns together, and has what belongs to none of them: keys, backup, restore, who sweeps"},
 		"edgesvc/control/record":      {9, "every write is planned, signed, audited and committed here"},
