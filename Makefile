@@ -92,7 +92,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, etcd's driver, and all of e2e; hours
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
-	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
+	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h ./edgesvc/store/etcd
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e
 
