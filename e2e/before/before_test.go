@@ -427,12 +427,20 @@ func eventually(t *testing.T, what string, ok func() error) {
 	}
 }
 
-// needsAddress skips a test where the machine has not the address of the recording.
+// needsAddress takes the addresses of the recording for this test alone, also among
+// other runs on this machine. It skips the test where the machine has no such address.
 func needsAddress(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the recorded services listen on an address of 127.0.0.0/8 that only Linux has from the start")
 	}
+	eventually(t, "another run of these tests to end", func() error {
+		l, err := net.Listen("tcp", "127.8.0.1:28442")
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+		}
+		return err
+	})
 }
 
 // The store is opened, and every record is shown as it was.
