@@ -249,6 +249,7 @@ func TestApply_NothingOfWhatIsRefused(t *testing.T) {
 	in := controltest.InstallWithStore(t)
 	x := in.Tenant(in.Operator(), "acme")
 	apply(x, shopManifest())
+	controltest.Eventually(t, "the first sweep", func() bool { return len(in.Keys("meta/done/sweep")) == 1 && len(in.Keys("meta/lead/")) == 0 })
 	before := in.Records("")
 	with := func(name string, e mezu.ManifestEnvironment) mezu.Manifest {
 		m := shopManifest()

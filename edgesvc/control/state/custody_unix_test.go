@@ -1,6 +1,6 @@
 //go:build unix
 
-package control_test
+package state_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package control_test
+package snapshot_test
 
 import (
 	"bytes"

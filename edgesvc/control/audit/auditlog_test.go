@@ -1,4 +1,4 @@
-package control_test
+package audit_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package control_test
+package rest_test
 
 import (
 	"context"
