@@ -1,4 +1,4 @@
-package control_test
+package team_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package control_test
+package identity_test
 
 import (
 	"fmt"

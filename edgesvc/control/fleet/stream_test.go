@@ -1,4 +1,4 @@
-package control_test
+package fleet_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package control_test
+package access_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package control_test
+package service_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package control_test
+package config_test
 
 import (
 	"slices"
