@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest/leak"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
@@ -73,7 +74,7 @@ func TestS8_NoSecretAtRest(t *testing.T) {
 	if n, err := in.Store.(*sealed.Store).Maintain(t.Context()); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
-	in.Scan()
+	leak.Scan(in)
 }
 
 // A restart finds everything there, in the same epoch, with the counter going on.

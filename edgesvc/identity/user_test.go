@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest/leak"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
@@ -469,5 +470,5 @@ func TestS8_UsersAtRest(t *testing.T) {
 	}
 	gone := controltest.Call[mezu.User](t, op, api.OpCreateUser, controltest.UserBody(in.Secret("marvin@example.com")), p.InProject()...)
 	controltest.Call[any](t, op, api.OpDeleteUser, nil, p.InProject(gone.ID)...)
-	in.Scan()
+	leak.Scan(in)
 }

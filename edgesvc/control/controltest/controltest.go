@@ -25,11 +25,8 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
-	"github.com/mezusphere/mezu/edgesvc/control/format"
-	"github.com/mezusphere/mezu/edgesvc/seal"
+	"github.com/mezusphere/mezu/edgesvc/control/state"
 	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/badger"
-	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -135,6 +132,17 @@ func (in *Installation) Assemble() (*control.Control, error) {
 	})
 }
 
+// state is the state directory, for a look at what the control plane has in it.
+func (in *Installation) state(cfg state.Config) *state.State {
+	in.T.Helper()
+	cfg.Dir, cfg.Program, cfg.Now, cfg.Log = in.Dir, "test", time.Now, slog.New(slog.DiscardHandler)
+	dir, err := state.New(cfg)
+	if err != nil {
+		in.T.Fatal(err)
+	}
+	return dir
+}
+
 // Start opens the control plane and runs it until Stop.
 func (in *Installation) Start() {
 	in.T.Helper()
@@ -146,10 +154,11 @@ func (in *Installation) Start() {
 		in.T.Fatal(err)
 	}
 	if in.Driver != nil {
-		key := seal.NewWrapper(filepath.Join(in.Dir, "seal.key"))
-		if in.Store, err = sealed.Open(in.T.Context(), in.Driver, sealed.Options{Wrapper: key, Plain: format.Plain}); err != nil {
+		dir := in.state(state.Config{Store: in.Driver})
+		if err := dir.OpenStore(in.T.Context()); err != nil {
 			in.T.Fatal(err)
 		}
+		in.Store = dir.Store()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -353,12 +362,12 @@ func InstallWithQuotas(t *testing.T, quotas control.Quotas) *Installation {
 	t.Helper()
 	in := New(t)
 	in.Quotas = quotas
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(in.Dir, "store")})
-	if err != nil {
+	dir := in.state(state.Config{})
+	if err := dir.OpenDriver(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	in.Driver = db
+	t.Cleanup(func() { dir.Close() })
+	in.Driver = dir.Driver()
 	in.Start()
 	t.Cleanup(func() { in.Stop() })
 	return in

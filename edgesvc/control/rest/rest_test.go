@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest/leak"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
@@ -198,7 +199,7 @@ func TestIdempotency(t *testing.T) {
 	if _, err := create(op, key, "gate"); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Errorf("the secret after its time: %v", err)
 	}
-	in.Scan()
+	leak.Scan(in)
 }
 
 // The tree: what still has something below it stays; lists come page by page and
