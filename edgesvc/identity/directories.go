@@ -12,10 +12,10 @@ type Identity struct {
 	mailKey []byte // of the blind index of users' addresses
 }
 
-// New makes it.
+// New makes an Identity.
 func New(r *record.Records, a *access.Access) *Identity {
 	return &Identity{records: r, access: a, mailKey: r.Store.Derive(purposeMail)}
 }
 
-// Quotas are those of directories.
+// Quotas are the quotas of directories and users.
 func Quotas() []record.Quota { return []record.Quota{quotaDirectories, quotaUsers} }

@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// ListDirectories lists those of a project, or those of an organization that
-// belong to none of its projects.
+// ListDirectories lists the directories of a project, or those of an organization that belong
+// to none of its projects.
 func (s *Identity) ListDirectories(ctx context.Context, c access.Caller, p access.Path, page record.Paging) (api.List[mezu.Directory], error) {
 	sc, err := s.access.InOwner(ctx, c, p.Either(api.OpListDirectories, api.OpListOrganizationDirectories), p)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Identity) DeleteDirectory(ctx context.Context, c access.Caller, p acces
 	return err
 }
 
-// DropDirectory plans the end of an owner's directory, if it may come to it.
+// DropDirectory plans the removal of an owner's directory, if it may be removed.
 func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, owner string, dir record.Record[mezu.Directory]) error {
 	id := dir.Value.ID
 	below, err := s.records.Counters(ctx, ch, id)
@@ -137,9 +137,9 @@ func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, owner s
 	return s.records.Count(ctx, ch, owner, func(n *record.Children) { n.Directories-- })
 }
 
-// NameDirectory plans what follows when an environment that was one thing becomes
-// another: the directory that it names is found and counts that it is named.
-// A name that stays keeps its meaning.
+// NameDirectory plans what a change of an environment means for the directories that it named
+// and names: the new one is found by its name, and each counts how often it is named. If the
+// name stays, so does the directory, even if another one has that name now.
 func (s *Identity) NameDirectory(ctx context.Context, ch *record.Change, sc access.Scope, was mezu.Environment, is *mezu.Environment) error {
 	is.DirectoryID = was.DirectoryID
 	if is.Directory == was.Directory {

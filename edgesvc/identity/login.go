@@ -11,9 +11,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// NoteLogin writes down an attempt to log in as a user of a directory, both by id. The
-// newest mezu.MaxLogins are kept. It is for the login flows; no operation reaches it.
-// Of a user that is gone nothing is noted: mezu.CodeNotFound.
+// NoteLogin stores an attempt to log in as a user of a directory, both given by id. The newest
+// mezu.MaxLogins are kept. It is for the login flows; no operation of the API reaches it. If
+// the user is gone it says mezu.CodeNotFound.
 func (s *Identity) NoteLogin(ctx context.Context, directory, id string, l mezu.Login) error {
 	if err := l.Validate(); err != nil {
 		return err

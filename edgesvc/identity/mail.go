@@ -17,9 +17,9 @@ const purposeMail = "mail addresses of users"
 // canonical composition (NFC, UAX #15) and lower case, in the local part as well as in
 // the domain. Lower case is taken of the decomposed form, so that a dotted capital I
 // keeps its dot however it was written. RFC 5321 lets a host tell local parts apart by
-// case; none does, and people don't. Nothing else is taken for the same: neither dots
-// nor +tags, nor a domain in its Unicode and its ASCII form. Mail is sent to the
-// address that is stored, never to one that was typed and found it.
+// case; none does, and users don't. All other differences count: dots, +tags, and a domain in
+// its Unicode or its ASCII form. Mail is sent to the address that is stored, never to one
+// that somebody typed.
 func NormalizeMail(address string) string {
 	return norm.NFC.String(mezu.CanonicalEmail(norm.NFD.String(address)))
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// RevokeUser ends the sessions that a user has now, everywhere. It is never refused: past
-// the quota of an organization all sessions of the user's directory end in one
-// statement, which stands for those of its users until now.
+// RevokeUser ends all sessions that a user has now. It is never refused. Above the
+// organization's quota, one statement ends all sessions of the user's directory, and replaces
+// the statements about its users until now.
 func (s *Identity) RevokeUser(ctx context.Context, ch *record.Change, organization, directory, id string) error {
-	// Stamps are cut to the millisecond; a grant of this very one is older than
-	// the change.
+	// Stamps are cut to the millisecond. A grant of the same millisecond is older than the
+	// change.
 	from := s.records.Stamp().Add(time.Millisecond)
 	r := mezu.Revocation{Kind: mezu.RevokeUser, Subject: id, Scope: directory, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)}
 	key := record.KeyRevocation(r.Kind, organization, directory, id)
@@ -22,7 +22,7 @@ func (s *Identity) RevokeUser(ctx context.Context, ch *record.Change, organizati
 		return err
 	}
 	if was.Revision != 0 {
-		// A clock that went back takes nothing back.
+		// If the clock went back, the later time stays.
 		r = record.MergeRevocations(r, mezu.Revocation{NotBefore: was.Value.NotBefore, Until: was.Value.Until})
 		s.records.AddRevocation(ch, key, r)
 		return nil

@@ -11,10 +11,10 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// user is a user as it is kept: without the name of the directory, which follows
-// from where it lies, and with roles by the ids of their projects, so that another
-// project that takes a name later is granted nothing. The revision is the user's own
-// and counts changes through the API: a login writes the record too.
+// user is a user as it is stored. The name of the directory is left out, because it follows
+// from the record's key. Roles have the ids of their projects, so that a later project of the
+// same name gets nothing. The revision is the user's own and counts changes through the API,
+// because logins write the record too.
 type user struct {
 	User   mezu.User   `json:"user"`
 	Grants []roleGrant `json:"grants,omitempty"`
@@ -26,13 +26,13 @@ type roleGrant struct {
 	Role    string `json:"role"`
 }
 
-// countParts is over how many records the count of a directory's users is spread, so
-// that those who sign up at once hardly meet at one. The deletion of a directory that
-// had users checks and drops all of them in one transaction.
+// countParts is over how many records the count of a directory's users is spread, so that
+// users who sign up at the same time seldom write the same one. The deletion of a directory
+// that had users checks and drops all of them in one transaction.
 const countParts = 32
 
 // countUsers adds n to a directory's count of users, in a part that depends on an id.
-// Parts may be negative: they count in their sum.
+// A part may be negative; only the sum counts.
 func (s *Identity) countUsers(ctx context.Context, ch *record.Change, directory, id string, n int) error {
 	part, err := record.Optional[int](ctx, s.records, keyUserCount(directory, int(crc32.ChecksumIEEE([]byte(id))%countParts)))
 	if err != nil {
@@ -51,9 +51,9 @@ func (s *Identity) countUsers(ctx context.Context, ch *record.Change, directory,
 	return s.records.Count(ctx, ch, directory, func(c *record.Children) { c.HadUsers = true })
 }
 
-// roomForUsers refuses n users too many of a directory. Parts fill alike, so that while
-// this one is under half of its share there is room in all; else they are added up. Of
-// several users made at once some may be over the quota.
+// roomForUsers refuses n further users if the directory's quota is exceeded. All parts fill
+// alike: while this one is under half of its share there is room, and else all are added up.
+// If several users are made at the same time, some may exceed the quota.
 func (s *Identity) roomForUsers(ctx context.Context, directory string, part, n int) error {
 	if (part+n)*countParts*2 <= s.records.Most(quotaUsers) {
 		return nil
@@ -90,7 +90,7 @@ func (s *Identity) withoutUsers(ctx context.Context, ch *record.Change, director
 	return nil
 }
 
-// CreateUser makes a user; of one mail address a directory has one at most.
+// CreateUser makes a user. A directory has at most one user with a mail address.
 func (s *Identity) CreateUser(ctx context.Context, c access.Caller, p access.Path, in mezu.User, o record.Idempotency) (mezu.User, error) {
 	var out mezu.User
 	op := p.Either(api.OpCreateUser, api.OpCreateOrganizationUser)
@@ -116,7 +116,7 @@ func (s *Identity) addUser(ctx context.Context, ch *record.Change, sc access.Sco
 	return out, s.countUsers(ctx, ch, sc.Directory.Value.ID, out.ID, 1)
 }
 
-// newUser plans a user and what finds it.
+// newUser plans a user and its index records.
 func (s *Identity) newUser(ctx context.Context, ch *record.Change, sc access.Scope, in mezu.User) (mezu.User, error) {
 	if err := in.Validate(); err != nil {
 		return in, err
@@ -141,7 +141,7 @@ func (s *Identity) newUser(ctx context.Context, ch *record.Change, sc access.Sco
 	return in, nil
 }
 
-// user finds the user that a place names.
+// user finds the user that a path names.
 func (s *Identity) user(ctx context.Context, sc access.Scope, p access.Path) (record.Record[user], error) {
 	if mezu.ValidateID("", mezu.PrefixUser, p.Item) != nil {
 		return record.Record[user]{}, record.NotFound("user", "users are named by id; find one by mail with filter=email=ADDRESS")
@@ -169,7 +169,7 @@ func (s *Identity) GetUser(ctx context.Context, c access.Caller, p access.Path) 
 // projectNames are names of projects that were looked up, by id.
 type projectNames map[string]string
 
-// shownUser is a user as it is served.
+// shownUser is a user as the API shows it.
 func (s *Identity) shownUser(ctx context.Context, sc access.Scope, names projectNames, u user) (mezu.User, error) {
 	out := u.User
 	out.Directory = sc.Directory.Value.Name
@@ -182,7 +182,7 @@ func (s *Identity) shownUser(ctx context.Context, sc access.Scope, names project
 			}
 			names[g.Project] = name
 		}
-		// What a project that is gone granted is on its way out.
+		// Grants of a project that is gone are being removed.
 		if name != "" {
 			out.Roles = append(out.Roles, name+"/"+g.Role)
 		}
@@ -190,8 +190,8 @@ func (s *Identity) shownUser(ctx context.Context, sc access.Scope, names project
 	return out, nil
 }
 
-// userToChange admits the caller to the change of a user and gives it as it is kept
-// and as it is served.
+// userToChange admits the caller to the change of a user, and gives the user as stored and as
+// shown.
 func (s *Identity) userToChange(ctx context.Context, c access.Caller, op api.Operation, p access.Path, ifMatch uint64) (sc access.Scope, was record.Record[user], before mezu.User, err error) {
 	if sc, err = s.access.InDirectory(ctx, c, op, p); err != nil {
 		return sc, was, before, err
@@ -225,7 +225,7 @@ func (s *Identity) UpdateUser(ctx context.Context, c access.Caller, p access.Pat
 	return out, err
 }
 
-// changeUser plans the change of a user to what out says.
+// changeUser plans the change of a user to out.
 func (s *Identity) changeUser(ctx context.Context, ch *record.Change, sc access.Scope, was record.Record[user], before mezu.User, out *mezu.User) error {
 	if out.Status == "" {
 		return mezu.Invalid("status", "is one of active, inactive, suspended")
@@ -307,8 +307,8 @@ func auditUser(u mezu.User, before *mezu.User) auditedUser {
 
 // Quotas of directories and users.
 var (
-	// The removal of a role looks into each directory that can have given it.
+	// The removal of a role looks into each directory whose users can have the role.
 	quotaDirectories = record.Quota{Name: "directories", Owner: "the owner", Fallback: 100, Max: record.AnyNumber}
-	// What etcd holds beside the rest (docs/architecture.md).
+	// As many as etcd has room for.
 	quotaUsers = record.Quota{Name: "users", Owner: "the directory", Fallback: 1_000_000, Max: record.AnyNumber}
 )

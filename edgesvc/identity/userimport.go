@@ -9,14 +9,14 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// importOps is how many operations of a transaction an import fills with users: all
-// but the count and, at the first, the note that there is one.
+// importOps is how many operations of a transaction are for users: all but the one for the
+// count and one for the note, in the first transaction, that there is a count.
 const importOps = store.MaxOps - 2
 
-// ImportUsers makes users of a directory, as many to a transaction as fit, which takes
-// a fraction of the time of one creation each. It is for those who move a directory in
-// and for measuring: no operation reaches it, and it leaves no audit record. It returns
-// how many it made: when it fails, those and no others are there.
+// ImportUsers makes users of a directory, as many in a transaction as fit, which takes a
+// fraction of the time of single creations. It is for moving in a directory and for measuring.
+// No operation of the API reaches it, and it leaves no audit record. It returns how many users
+// it made: if it fails, the first ones.
 func (s *Identity) ImportUsers(ctx context.Context, p access.Path, in []mezu.User) (int, error) {
 	made := 0
 	for made < len(in) {

@@ -17,8 +17,8 @@ import (
 // indexEntry is the value of an index record whose key says everything.
 const indexEntry = 1
 
-// entries are the index records of a user in a directory: by mail, by status, by role
-// and by role and status. The zero user has none.
+// entries are the index records of a user in a directory: by mail, by status, by role, and by
+// role and status. The zero user has none.
 func (s *Identity) entries(directory string, u user) map[string]any {
 	id := u.User.ID
 	if id == "" {
@@ -68,9 +68,9 @@ func takenMail() error {
 	return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: "another user of the directory has this mail address", Hint: "filter=email=ADDRESS lists that user"}
 }
 
-// grants turns roles as they are written into grants. What the user has stays as it
-// is; what is new must be a role that exists, of the directory's project if it has one.
-// was is nil for a new user.
+// grants turns roles in their written form into grants. Roles that the user has stay. A new
+// one must exist, and belong to the directory's project if it has one. was is nil for a new
+// user.
 func (s *Identity) grants(ctx context.Context, ch *record.Change, sc access.Scope, was *user, roles []string) ([]roleGrant, error) {
 	var out []roleGrant
 	projects := map[string]record.Record[mezu.Project]{}
@@ -104,8 +104,8 @@ func (s *Identity) grants(ctx context.Context, ch *record.Change, sc access.Scop
 	return out, nil
 }
 
-// grantingProject finds a project whose roles the users of the directory can have;
-// the zero project if there is none of the name.
+// grantingProject finds a project whose roles the users of the directory can have. If there
+// is none with the name it gives the zero project.
 func (s *Identity) grantingProject(ctx context.Context, sc access.Scope, name string) (record.Record[mezu.Project], error) {
 	if own := sc.Project; own.Revision != 0 {
 		if own.Value.Name != name {
@@ -126,8 +126,8 @@ func (s *Identity) projectName(ctx context.Context, organization, id string) (st
 	return name, nil
 }
 
-// ListUsers lists a directory's users, or those that a filter chooses. Every filter is
-// read off an index: the work is that of the page.
+// ListUsers lists a directory's users, or those that a filter selects. Every filter has an
+// index, so that a page costs the same in a directory of any size.
 func (s *Identity) ListUsers(ctx context.Context, c access.Caller, p access.Path, filter mezu.UserFilter, page record.Paging) (api.List[mezu.User], error) {
 	none := api.List[mezu.User]{Items: []mezu.User{}}
 	sc, err := s.access.InDirectory(ctx, c, p.Either(api.OpListUsers, api.OpListOrganizationUsers), p)
@@ -146,7 +146,7 @@ func (s *Identity) ListUsers(ctx context.Context, c access.Caller, p access.Path
 		if err != nil {
 			return none, err
 		}
-		// Nobody has a role of a project that is not there.
+		// Nobody has a role of a project that doesn't exist.
 		wanted = &roleGrant{Project: prj.Value.ID, Role: role}
 	}
 	show := func(u user) (mezu.User, error) {
@@ -185,8 +185,8 @@ func (s *Identity) ListUsers(ctx context.Context, c access.Caller, p access.Path
 	return record.List(ctx, s.records, usersOf(dir), page, func(f record.Record[user]) (mezu.User, error) { return show(f.Value) })
 }
 
-// UserByMail finds a directory's user by mail address, or store.ErrNotFound. It is for
-// the login flows; no operation reaches it.
+// UserByMail finds a directory's user by mail address, or says store.ErrNotFound. It is for
+// the login flows; no operation of the API reaches it.
 func (s *Identity) UserByMail(ctx context.Context, directory, address string) (mezu.User, error) {
 	id, err := record.Get[string](ctx, s.records, s.mailEntry(directory, address))
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *Identity) UserByMail(ctx context.Context, directory, address string) (m
 	}
 	u, err := record.Get[user](ctx, s.records, usersOf(directory)+id.Value)
 	if err == nil && NormalizeMail(u.Value.User.Profile.Email) != NormalizeMail(address) {
-		err = store.ErrNotFound // another address now
+		err = store.ErrNotFound // the user has another address now
 	}
 	return u.Value.User, err
 }

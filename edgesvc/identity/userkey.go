@@ -6,7 +6,7 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Keys of users and of what finds them, all below their directory's id.
+// Keys of users and of their index records, all below the id of the directory.
 const (
 	prefixUser  = "user/"
 	prefixLogin = "login/"
@@ -23,8 +23,8 @@ func keyUserCount(directory string, part int) string {
 	return fmt.Sprintf("%s%02d", userCountsOf(directory), part)
 }
 
-// holdersOf finds who has a role, holdersInStatus those of a status among them. Two
-// indexes, so that a change of status moves nobody within the listing of a role.
+// holdersOf is the index of users by role, holdersInStatus that by role and status. There are
+// two, so that a change of status doesn't move a user within the listing of a role.
 func holdersOf(directory string, g roleGrant) string {
 	return "user-role/" + directory + "/" + g.Project + "/" + g.Role + "/"
 }

@@ -15,8 +15,8 @@ import (
 // that a user has is not removed, because a later role of the same name would give the user
 // its permissions. A task takes back what is granted in this very moment.
 //
-// It is called for every change of roles: one that adds them waits for the end of a
-// removal, too.
+// It is called for every change of roles, also one that only adds, which must wait until an
+// earlier removal is done.
 func (s *Identity) DropRoles(ctx context.Context, ch *record.Change, sc access.Scope, roles []string) ([]record.Task, error) {
 	slices.Sort(roles)
 	org, prj := sc.Organization.Value.ID, sc.Project.Value.ID
@@ -48,13 +48,13 @@ func (s *Identity) DropRoles(ctx context.Context, ch *record.Change, sc access.S
 	return []record.Task{task}, nil
 }
 
-// unfinishedRoles refuses a change while an earlier removal is not done: a role that
-// came back would find those who had it.
+// unfinishedRoles refuses a change while an earlier removal is not done. Otherwise users who
+// had a removed role would have it again when a role of the same name is added.
 func unfinishedRoles() error {
 	return &mezu.Error{Code: mezu.CodeConflict, Field: "roles", Detail: "an earlier removal of roles is not finished", Hint: "try again in a moment"}
 }
 
-// RemovedRoles are the names that was has and is lacks.
+// RemovedRoles are the names in was that are not in is.
 func RemovedRoles(was, is map[string]mezu.ProjectRole) []string {
 	var out []string
 	for name := range maps.Keys(was) {
@@ -77,13 +77,12 @@ func (s *Identity) eachDirectory(ctx context.Context, organization, project stri
 	return nil
 }
 
-// Tasks are what changes of roles enqueue.
+// Tasks are the handlers of tasks that changes of roles enqueue.
 func (s *Identity) Tasks() record.TaskHandlers {
 	return record.TaskHandlers{record.TaskRoles: s.takeRoles}
 }
 
-// takeRoles takes removed roles from users who were granted them in the moment of the
-// removal.
+// takeRoles takes removed roles from users who got them at the moment of the removal.
 func (s *Identity) takeRoles(ctx context.Context, p record.Task) error {
 	return s.eachDirectory(ctx, p.Organization, p.ID, func(dir mezu.Directory) error {
 		for _, role := range p.Roles {

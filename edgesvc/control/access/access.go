@@ -19,7 +19,7 @@ import (
 
 func NoOperator() error { return record.NotFound("operator", "") }
 
-// RequireOperator makes a change depend on the caller's still being operator.
+// RequireOperator makes a change depend on the caller being an operator still.
 func (s *Access) RequireOperator(ctx context.Context, ch *record.Change, c Caller, op api.Operation) (record.Record[mezu.Operator], error) {
 	f, err := record.Get[mezu.Operator](ctx, s.records, KeyOperator(c.ID))
 	if errors.Is(err, store.ErrNotFound) {
@@ -43,11 +43,12 @@ type Granter struct {
 	Key      string
 	Revision uint64
 	Verbs    []mezu.Permission
-	// Standing names the membership or account and how often it lost the verb.
+	// Standing identifies the membership or account, and counts how often it lost the verb.
 	Standing string
 }
 
-// FindGranter finds one by the id of the person or account. Somebody who is gone has no verbs.
+// FindGranter finds a granter by the id of the person or account. One that is gone has no
+// verbs.
 func (s *Access) FindGranter(ctx context.Context, organization, id string) (Granter, error) {
 	var g Granter
 	var lost losses
@@ -76,8 +77,8 @@ type Access struct {
 	identifiers []identifier
 }
 
-// New makes it, without identifiers.
+// New makes an Access without identifiers.
 func New(r *record.Records) *Access { return &Access{records: r} }
 
-// SetIdentifiers sets who finds out who calls, in the order in which they are asked.
+// SetIdentifiers sets the identifiers, in the order in which they are asked.
 func (s *Access) SetIdentifiers(of ...identifier) { s.identifiers = of }

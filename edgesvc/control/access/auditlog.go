@@ -17,16 +17,15 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// maxAuditFilter bounds what a filter of the audit log compares with: ids and names are
-// shorter.
+// maxAuditFilter bounds the texts of a filter of the audit log. Ids and names are shorter.
 const maxAuditFilter = 128
 
-// AuditFilter is what a caller wants of an audit log. Empty fields match all.
+// AuditFilter selects records of an audit log. Empty fields match all.
 type AuditFilter struct {
 	// Actor is an id or a kind, Target an id, a name or a kind.
 	Actor, Operation, Target string
 	Outcome                  mezu.AuditOutcome
-	// Since is the first moment, Until the first one after.
+	// Since is the first moment that counts, Until the first one that doesn't any more.
 	Since, Until time.Time
 	// Oldest asks for the oldest first.
 	Oldest bool
@@ -92,8 +91,7 @@ func (s *Access) ListAudit(ctx context.Context, c Caller, op api.Operation, p Pa
 	if err != nil {
 		return out, fmt.Errorf("encoding a query: %w", err)
 	}
-	// A token belongs to what was asked for: another log's, or another filter's, is
-	// refused.
+	// A page token is valid for one log and one filter only.
 	asked := mezu.HashSecret(string(text))[:16]
 	after := ""
 	if page.Token != "" {
@@ -127,8 +125,8 @@ type AuditSink interface {
 }
 
 // WatchAudit sends records as they are written, until ctx ends, the sink fails or the
-// caller may not read them any more. After the id of a record it begins with those
-// since then, and may repeat what is close to it (see audit.Overlap).
+// caller may not read them any more. If it is to go on after the id of a record, it begins
+// with the records since then, and may repeat some near it (see audit.Overlap).
 func (s *Access) WatchAudit(ctx context.Context, c Caller, op api.Operation, p Path, f AuditFilter, after string, sink AuditSink) error {
 	q, err := s.auditQuery(ctx, c, op, p, f)
 	if err != nil {
@@ -156,10 +154,10 @@ func (s *Access) WatchAudit(ctx context.Context, c Caller, op api.Operation, p P
 	})
 }
 
-// errHidden is the cause of a refusal that looks as if there were nothing.
+// errHidden is the cause of a refusal of something that exists but is reported as not found.
 var errHidden = errors.New("it is another tenant's")
 
-// hidden marks a refusal of what exists.
+// hidden gives an error errHidden as its cause.
 func hidden(err error) error {
 	var e *mezu.Error
 	if errors.As(err, &e) {
@@ -190,9 +188,9 @@ func (s *Access) Denied(ctx context.Context, op api.Operation, c Caller, p Path,
 	}
 }
 
-// locate finds the log in which a denial belongs: that of the organization of the
-// credential, or to which the person belongs; else the installation's, which is told
-// nothing of what was asked for.
+// locate finds the log for a denial. It is that of the credential's organization, or of the
+// organization that was asked for if the person belongs to it. Otherwise it is the
+// installation's, without what was asked for.
 func (s *Access) locate(ctx context.Context, c Caller, p Path, rec *mezu.AuditRecord) error {
 	if c.Organization != "" {
 		rec.Organization, rec.Project = c.Organization, c.Project

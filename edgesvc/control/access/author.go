@@ -11,7 +11,7 @@ func By(c Caller, operation string) record.Author {
 		Credential: c.Credential, Line: c.key()}
 }
 
-// actor is the word for the caller's kind.
+// actor is the caller's kind as the audit log names it.
 func (c Caller) actor() string {
 	switch {
 	case c.Kind == "":
@@ -22,15 +22,15 @@ func (c Caller) actor() string {
 	return string(c.Kind)
 }
 
-// What the control plane's own process does at its start that lets somebody in, as the
-// audit log names it. No operation of the API has one of these names.
+// Names in the audit log for what the control plane's own process does at its start and by
+// which somebody is let in. No operation of the API has one of these names.
 const (
 	StartBootstrapCode = "start-bootstrap-code"
 	StartJoinToken     = "start-join-token"
 )
 
-// startOperations are the names that a log may have: the last three are in those of
-// `mezu dev` before it set itself up through the API.
+// startOperations are all such names that a log may have. The last three were written by
+// `mezu dev` of earlier versions.
 var startOperations = []string{StartBootstrapCode, StartJoinToken, "start-developer", "start-developer-token", "start-developer-key"}
 
 // ByProcess is the process in one of startOperations.

@@ -11,7 +11,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// CallerKind is what a caller proved to be.
+// CallerKind is what a caller has proved to be.
 type CallerKind string
 
 // Kinds of callers.
@@ -23,11 +23,11 @@ const (
 	Enrolment      CallerKind = "enrolment_token"
 	Warpgate       CallerKind = "warpgate"
 	Edge           CallerKind = "edge"
-	// process is the control plane's own; no credential makes it.
+	// process is the control plane itself. No credential gives this kind.
 	process CallerKind = "process"
 )
 
-// Caller is who calls, proved. The zero value is anonymous.
+// Caller is who calls, as the credential proves. The zero value is anonymous.
 type Caller struct {
 	Kind CallerKind
 	ID   string
@@ -40,7 +40,7 @@ type Caller struct {
 	// roles give; nil doesn't restrict that.
 	Permissions []mezu.Permission
 	ExpiresAt   time.Time
-	// Address is where the call comes from.
+	// Address is the address that the call comes from.
 	Address string
 	// RequestID is that of the call.
 	RequestID string
@@ -48,13 +48,13 @@ type Caller struct {
 	// Credential tells the credential of this call from others of the same caller. It is
 	// no secret.
 	Credential string
-	presented  Presented            // what Authenticate judged, for streams that outlive the call
+	presented  Presented            // what Authenticate was given, to judge it again during a stream
 	Token      record.Record[Token] // of single-use tokens
 	Serial     string               // of certificates
-	Refused    error                // of the anonymous: what was wrong with the credential
+	Refused    error                // of anonymous callers: what was wrong with the credential
 }
 
-// Presented is what came with a call.
+// Presented is what came with a call to prove who calls.
 type Presented struct {
 	// Bearer is the token of the Authorization header, or empty.
 	Bearer string
@@ -70,8 +70,8 @@ func (c Caller) Holds(p mezu.Permission) bool {
 	return c.Permissions == nil || slices.Contains(c.Permissions, p)
 }
 
-// key is what the calls of one caller are told by from others'; empty of the control
-// plane's own.
+// key is the same for all calls of one caller and differs between callers. It is empty for
+// the control plane itself.
 func (c Caller) key() string {
 	if c.ID == "" {
 		return c.Address
@@ -93,7 +93,7 @@ func (c Caller) noun() string {
 	return "certificate"
 }
 
-// refusal is the answer to a caller without a credential that counts.
+// refusal is the answer to a caller without a valid credential.
 func (c Caller) refusal() error {
 	if c.Refused != nil {
 		return c.Refused
@@ -112,8 +112,8 @@ func (s *Access) Authenticate(ctx context.Context, p Presented) (Caller, error) 
 	return c, err
 }
 
-// identifier finds the caller behind one kind of credential. It reports false for what is
-// none of its kind.
+// identifier finds the caller who has a credential of one kind. It reports false if there is
+// no credential of its kind.
 type identifier func(ctx context.Context, p Presented) (c Caller, ok bool, err error)
 
 // identify asks one identifier after the other. Without a credential a caller is

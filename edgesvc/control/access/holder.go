@@ -7,7 +7,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// Membership is a member as it is kept.
+// Membership is a member as it is stored.
 type Membership struct {
 	mezu.Member
 	Lost losses `json:"lost,omitempty"`
@@ -22,22 +22,23 @@ type Person struct {
 	Operator bool   `json:"operator,omitempty"`
 }
 
-// Account is a service account as it is kept. The key is not: its hash is.
+// Account is a service account as it is stored: with the hash of the key, not the key.
 type Account struct {
 	Account mezu.ServiceAccount `json:"account"`
 	// Organization and Project are ids.
 	Organization string `json:"organization"`
 	Project      string `json:"project"`
 	KeyHash      string `json:"key_hash"`
-	// PreviousHash is that of the key before, good until Account.PreviousKeyUntil.
+	// PreviousHash is that of the previous key, which is valid until
+	// Account.PreviousKeyUntil.
 	PreviousHash string `json:"previous_hash,omitempty"`
 	Lost         losses `json:"lost,omitempty"`
 }
 
-// SetRevision is that of mezu.Meta.
+// SetRevision sets the revision of the account's mezu.Meta.
 func (a *Account) SetRevision(revision uint64) { a.Account.SetRevision(revision) }
 
-// OpensBy reports whether a key of this hash is one of the account's now.
+// OpensBy reports whether the key with this hash is valid for the account now.
 func (a Account) OpensBy(hash string, now time.Time) bool {
 	return hash == a.KeyHash || hash == a.PreviousHash && now.Before(a.Account.PreviousKeyUntil)
 }

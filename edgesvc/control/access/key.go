@@ -7,7 +7,7 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Keys of what decides who may do what.
+// Keys of records that decide who may do what.
 const (
 	PrefixOrganization = "org/"
 	prefixToken        = "token/"
@@ -29,8 +29,7 @@ func KeyOperator(person string) string     { return PrefixOperator + person }
 func TokensOf(person string) string        { return prefixTokens + person + "/" }
 func KeyToken(hash string) string          { return prefixToken + hash }
 
-// EndsWithRestore reports whether a record is a token that works once, which ends with a
-// restore.
+// EndsWithRestore reports whether a record is a single-use token, which a restore leaves out.
 func EndsWithRestore(key string, value []byte) bool {
 	if !strings.HasPrefix(key, prefixToken) {
 		return false

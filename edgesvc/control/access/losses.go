@@ -8,12 +8,12 @@ import (
 )
 
 // losses counts how often the holder of a membership or a service account lost each
-// verb. What the holder gives out, an invitation or an enrolment token, remembers the
-// count of the verbs that it rests on, and is void under any other: what ended with a
-// verb does not come back with it.
+// verb. What the holder gives out, such as an invitation or an enrolment token, remembers
+// the counts of the verbs that it depends on. When a count has changed it is void, so that
+// it doesn't become valid again when the holder gets the verb back.
 type losses map[mezu.Permission]uint64
 
-// After counts what goes when the holder's verbs change.
+// After counts the verbs that are lost when the holder's verbs change.
 func (l losses) After(was, is []mezu.Permission) losses {
 	out := maps.Clone(l)
 	for _, p := range was {
@@ -28,7 +28,7 @@ func (l losses) After(was, is []mezu.Permission) losses {
 	return out
 }
 
-// of is the count of some verbs together. It stays only as long as all of them do.
+// of is the count of some verbs together. It changes when any of them is lost.
 func (l losses) of(verbs ...mezu.Permission) uint64 {
 	var n uint64
 	for _, p := range verbs {
@@ -37,8 +37,8 @@ func (l losses) of(verbs ...mezu.Permission) uint64 {
 	return n
 }
 
-// Inviting is the count of the verbs that an invitation with a role rests on: to invite
-// at all, and all that the role may do.
+// Inviting is the count of the verbs that an invitation with a role depends on: that to
+// invite, and all that the role has.
 func (l losses) Inviting(role mezu.Role) uint64 {
 	verbs := rolePermissions[role]
 	if !slices.Contains(verbs, mezu.PermMembersWrite) {

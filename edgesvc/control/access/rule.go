@@ -7,8 +7,8 @@ import (
 	"github.com/mezusphere/mezu/api"
 )
 
-// audience is who may call an operation at all; what they may do it to is
-// decided at the data.
+// audience is who may call an operation at all. On which records they may do so is decided
+// at the data.
 type audience uint8
 
 const (
@@ -30,8 +30,8 @@ type rule struct {
 	Permission mezu.Permission
 }
 
-// rules is the one table between operations and authority. An operation that is
-// not in it can't be served.
+// rules is the one table of who may call which operation. An operation that is not in it
+// can't be served.
 var rules = map[string]rule{
 	api.OpBootstrap.ID: {public, ""},
 	api.OpSelf.ID:      {known, ""},
@@ -63,7 +63,7 @@ var rules = map[string]rule{
 	api.OpDeleteInvitation.ID: {tenants, mezu.PermMembersWrite},
 	api.OpRedeemInvitation.ID: {public, ""},
 
-	// Who may list may watch.
+	// Whoever may list may watch.
 	api.OpWatchProjects.ID:                {tenants, mezu.PermProjectsRead},
 	api.OpWatchEnvironments.ID:            {tenants, mezu.PermEnvironmentsRead},
 	api.OpWatchRoutes.ID:                  {tenants, mezu.PermRoutesRead},
@@ -81,7 +81,7 @@ var rules = map[string]rule{
 	api.OpUpdateProject.ID: {tenants, mezu.PermProjectsWrite},
 	api.OpDeleteProject.ID: {tenants, mezu.PermProjectsWrite},
 
-	// What an apply writes asks for its own verbs: see applying.authorise.
+	// Everything that an apply writes needs its own verb: see applying.authorise.
 	api.OpApplyProject.ID:  {tenants, mezu.PermProjectsRead},
 	api.OpExportProject.ID: {tenants, mezu.PermProjectsRead},
 
@@ -163,8 +163,8 @@ var rules = map[string]rule{
 }
 
 // rolePermissions is what each role may do in its organization and its projects.
-// Owners alone can delete it, which is also why nobody else can make an owner: who
-// gives a role has all that it may do.
+// Only owners can delete it. Therefore nobody else can make an owner, because whoever gives a
+// role must have all of its verbs.
 var rolePermissions = map[mezu.Role][]mezu.Permission{
 	mezu.RoleOwner:     ownerPermissions,
 	mezu.RoleAdmin:     adminPermissions,
@@ -173,8 +173,8 @@ var rolePermissions = map[mezu.Role][]mezu.Permission{
 	mezu.RoleBilling:   {mezu.PermOrganizationsRead},
 }
 
-// organizationalPermissions is what each role may do to what belongs to the
-// organization as a whole and to all of its projects: a developer reads it.
+// organizationalPermissions is what each role may do with things that belong to the
+// organization itself and not to a project. A developer may read them.
 var organizationalPermissions = map[mezu.Role][]mezu.Permission{
 	mezu.RoleOwner:     ownerPermissions,
 	mezu.RoleAdmin:     adminPermissions,
@@ -212,8 +212,7 @@ func CheckRules() error {
 // PermissionsOf is what a role may do in its organization and its projects.
 func PermissionsOf(role mezu.Role) []mezu.Permission { return rolePermissions[role] }
 
-// Lacks is the refusal of a caller of an organization who has no verb of an operation
-// that asks for several.
+// Lacks is the refusal of a caller who lacks a verb that an operation needs.
 func Lacks(op api.Operation, verb mezu.Permission, c Caller) error {
 	return Forbidden(op, rule{tenants, verb}, c)
 }

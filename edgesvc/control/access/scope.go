@@ -11,8 +11,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// Scope is where in the tree an operation works, after its caller was found to
-// have business there.
+// Scope is where in the tree an operation works. Whoever has a Scope has been admitted there.
 type Scope struct {
 	Organization record.Record[mezu.Organization]
 	Project      record.Record[mezu.Project]
@@ -119,8 +118,8 @@ func (s *Access) InEnvironment(ctx context.Context, c Caller, op api.Operation, 
 	return sc, err
 }
 
-// Either is the operation that means the project where the path names one, and
-// otherwise the one that means the organization.
+// Either gives the operation on a project if the path names a project, and else the one on
+// the organization.
 func (p Path) Either(project, organization api.Operation) api.Operation {
 	if p.Project == "" {
 		return organization
@@ -128,8 +127,8 @@ func (p Path) Either(project, organization api.Operation) api.Operation {
 	return project
 }
 
-// InOwner admits the caller to what can own directories: a project where the path
-// names one, else an organization.
+// InOwner admits the caller to an owner of directories: to the project if the path names one,
+// else to the organization.
 func (s *Access) InOwner(ctx context.Context, c Caller, op api.Operation, p Path) (Scope, error) {
 	if p.Project == "" {
 		sc, err := s.InOrganization(ctx, c, op, p)
@@ -160,7 +159,7 @@ func (s *Access) OwnersOf(ctx context.Context, env record.Record[mezu.Environmen
 	return org, prj, err
 }
 
-// Target names something in the place of the scope.
+// Target names something in this scope for an audit record.
 func (sc Scope) Target(kind, id, name string) record.Target {
 	t := record.About(kind, id, name)
 	t.Organization, t.Project = sc.Organization.Value.ID, sc.Project.Value.ID

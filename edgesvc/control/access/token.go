@@ -15,11 +15,11 @@ import (
 type Token struct {
 	ID   string `json:"id"`
 	Kind string `json:"kind"` // mezu.TokenBearer, …
-	// Person, Name and Permissions are a bearer's; nil Permissions bound nothing.
+	// Person, Name and Permissions are a bearer token's. Nil Permissions restrict nothing.
 	Name   string `json:"name,omitempty"`
 	Person string `json:"person,omitempty"`
-	// Operator is whom a bootstrap code gives a new token; if empty, whoever redeems it
-	// becomes the first operator.
+	// Operator is the operator to whom a bootstrap code gives a new token. If it is empty,
+	// whoever redeems the code becomes the first operator.
 	Operator    string            `json:"operator,omitempty"`
 	Permissions []mezu.Permission `json:"permissions,omitempty"`
 	// Organization, Project, Environment and PublicKeySHA256 bind an
@@ -30,8 +30,9 @@ type Token struct {
 	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`
 	CreatedBy       string    `json:"created_by,omitempty"`
 	CreatedAt       time.Time `json:"created_at"`
-	// Standing is what CreatedBy was then (granter.standing, or appointment): a token is
-	// void under another. It is empty in one that an earlier version made.
+	// Standing is that of CreatedBy when the token was made (Granter.Standing, or that of
+	// an operator). If it has changed since, the token is void. It is empty in a token that
+	// an earlier version made.
 	Standing string `json:"standing,omitempty"`
 	// ExpiresAt: if zero, never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
@@ -54,8 +55,8 @@ func (s *Access) Issue(ch *record.Change, t Token, life time.Duration) (secret s
 	return secret, t
 }
 
-// Redeem reads the token behind a secret and checks kind and time. What it returns
-// is spent by removing its key in its revision.
+// Redeem reads the token of a secret and checks kind and time. The caller spends the token by
+// removing its record in the revision that was read.
 func (s *Access) Redeem(ctx context.Context, secret, kind, noun, hint string) (record.Record[Token], error) {
 	t, err := record.Get[Token](ctx, s.records, KeyToken(mezu.HashSecret(secret)))
 	switch {
@@ -69,13 +70,13 @@ func (s *Access) Redeem(ctx context.Context, secret, kind, noun, hint string) (r
 	return t, nil
 }
 
-// IsToken reports whether a secret is to be taken for one of our tokens. A key may begin
-// like a token, but no token has a key's length.
+// IsToken reports whether a secret is a token and not a key. A key may begin like a token, but
+// no token has the length of a key.
 func IsToken(secret string) bool {
 	return strings.HasPrefix(secret, "mezu") && len(secret) != mezu.KeyLength
 }
 
-// IdentifyBearer is for our tokens.
+// IdentifyBearer identifies the caller by a token.
 func (s *Access) IdentifyBearer(ctx context.Context, p Presented) (Caller, bool, error) {
 	if !IsToken(p.Bearer) {
 		return Caller{}, false, nil
@@ -84,7 +85,7 @@ func (s *Access) IdentifyBearer(ctx context.Context, p Presented) (Caller, bool,
 	return c, true, err
 }
 
-// bearer finds the caller behind a token of one of our kinds.
+// bearer finds the caller who has a token.
 func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 	kinds := []struct {
 		kind       string
@@ -126,8 +127,8 @@ func (t Token) Ended(now time.Time) bool {
 	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
 }
 
-// TokenAt reads the token to which an entry of a person's list points; one that is
-// gone or over is errGone.
+// TokenAt reads the token that an entry of a person's list points to. It says errGone if the
+// token is gone or has ended.
 func (s *Access) TokenAt(ctx context.Context, key string) (record.Record[Token], error) {
 	t, err := record.Get[Token](ctx, s.records, key)
 	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.Ended(s.records.Now()) {
@@ -136,7 +137,7 @@ func (s *Access) TokenAt(ctx context.Context, key string) (record.Record[Token],
 	return t, err
 }
 
-// sweepTokens removes tokens that are over, and their entries.
+// sweepTokens removes tokens that have ended, and their entries.
 func (s *Access) sweepTokens(ctx context.Context) error {
 	return record.Each(ctx, s.records, prefixToken, func(f record.Record[Token]) error {
 		if !f.Value.Ended(s.records.Now()) {
@@ -156,7 +157,7 @@ func (s *Access) Jobs() []record.Job {
 	return []record.Job{{Name: "sweeping tokens", Every: record.SweepInterval, Run: s.sweepTokens}}
 }
 
-// auditedToken is what a record tells of a token that was issued.
+// auditedToken is what the audit shows of a token that was issued.
 type auditedToken struct {
 	Environment     string    `json:"environment,omitempty"` // id
 	PublicKeySHA256 string    `json:"public_key_sha256,omitempty"`

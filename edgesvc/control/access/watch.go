@@ -6,8 +6,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// Watch watches what a caller may see. enter decides that, and is asked again with the
-// caller identified anew: a watch ends with the right to it.
+// Watch watches what a caller may see. enter decides that. It is called again during the
+// watch, with the caller identified again, so that the watch ends when the permission does.
 func Watch[T, Out any](ctx context.Context, s *Access, c Caller, last string, sink record.WatchSink, enter func(context.Context, Caller) (record.Collection[T, Out], error)) error {
 	w, err := enter(ctx, c)
 	if err != nil {

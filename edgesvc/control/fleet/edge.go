@@ -14,7 +14,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// edge is an edge as it is kept.
+// edge is an edge as it is stored.
 type edge struct {
 	mezu.Edge
 	KeySHA256    string        `json:"key_sha256"`
@@ -25,7 +25,7 @@ func (s *Fleet) edgeByID(ctx context.Context, id string) (record.Record[edge], e
 	return record.ByID[edge](ctx, s.records, id)
 }
 
-// ownEdge is the edge that calls, if it was not removed meanwhile.
+// ownEdge is the edge that calls, if it has not been removed meanwhile.
 func (s *Fleet) ownEdge(ctx context.Context, c access.Caller) (record.Record[edge], error) {
 	rec, err := s.edgeByID(ctx, c.ID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !alive(rec.Value.Certificates, c.Serial) {
@@ -42,8 +42,8 @@ func (s *Fleet) ListEdges(ctx context.Context, c access.Caller, page record.Pagi
 	return record.List(ctx, s.records, prefixEdge, page, func(f record.Record[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
 }
 
-// LocalJoinToken lets an edge enrol that runs in the process of this control
-// plane; no operation reaches it.
+// LocalJoinToken makes a token for an edge that runs in the process of this control plane. No
+// operation of the API reaches it.
 func (s *Fleet) LocalJoinToken(ctx context.Context) (string, error) {
 	var secret string
 	_, err := s.records.Commit(ctx, access.ByProcess(access.StartJoinToken), func(ch *record.Change) error {
@@ -123,11 +123,13 @@ func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequ
 	return out, err
 }
 
-// appointment tells one time of being operator from a later one of the same person.
+// appointment identifies one appointment of a person as operator. A later one of the same
+// person is another.
 func appointment(o mezu.Operator) string { return o.CreatedAt.Format(time.RFC3339Nano) }
 
-// requireTokenMaker makes an enrolment depend on whoever made the join token: who is no
-// operator any more, or was none at any time since, lets no edge in. The process's own token is nobody's.
+// requireTokenMaker makes an enrolment depend on the operator who made the join token. If
+// they are no operator any more, or were none at any time since, no edge is let in. The token
+// of the process itself has no maker.
 func (s *Fleet) requireTokenMaker(ctx context.Context, ch *record.Change, c access.Caller) error {
 	by := c.Token.Value.CreatedBy
 	if by == "" {
@@ -142,8 +144,8 @@ func (s *Fleet) requireTokenMaker(ctx context.Context, ch *record.Change, c acce
 	return err
 }
 
-// certifyEdge issues a certificate and writes the record that knows it. was is the
-// edge before, by the serial number of the certificate that is renewed.
+// certifyEdge issues a certificate and notes it in the edge's record. was is the edge as it
+// is stored, by the serial number of the certificate that is renewed.
 func (s *Fleet) certifyEdge(ch *record.Change, rec *record.Record[edge], was any, csr, by string) (api.Credentials, error) {
 	e := &rec.Value
 	issued, err := s.records.Authority.IssuePeer(csr, mezu.Identity{Role: mezu.PeerEdge, ID: e.ID})
@@ -159,7 +161,7 @@ func (s *Fleet) certifyEdge(ch *record.Change, rec *record.Record[edge], was any
 	return s.credentials(issued.Chain), nil
 }
 
-// RenewEdge gives the holder of a live certificate another one.
+// RenewEdge gives the holder of a valid certificate another one.
 func (s *Fleet) RenewEdge(ctx context.Context, c access.Caller, in api.RenewRequest) (api.EnrolResponse, error) {
 	out := api.EnrolResponse{Domain: s.Domain, Edge: c.ID}
 	if _, err := access.Admit(api.OpRenewEdge, c); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// AddEdgeList adds the list of edges to a change: those stored, less without, more
-// with, both by name.
+// AddEdgeList adds the list of edges to a change: the stored ones, without one and with
+// another, if these are given.
 func (s *Fleet) AddEdgeList(ctx context.Context, ch *record.Change, with *mezu.Edge, without string) error {
 	statement, err := s.edgesStatement(ctx, ch, with, without)
 	if err == nil {

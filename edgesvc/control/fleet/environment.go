@@ -7,7 +7,8 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// ShownEnvironment adds what is not stored: it follows from the installation's settings.
+// ShownEnvironment adds the fields that are not stored because they follow from the
+// installation's settings.
 func (s *Fleet) ShownEnvironment(e mezu.Environment) mezu.Environment {
 	e.URL = s.url(e.Endpoint)
 	on := e.IsEnabled()

@@ -18,10 +18,10 @@ type Fleet struct {
 	port    int    // in URLs; if zero or 443, none is shown
 }
 
-// New makes it.
+// New makes a Fleet.
 func New(r *record.Records, a *access.Access, domain string, port int) *Fleet {
 	return &Fleet{records: r, access: a, Domain: domain, port: port}
 }
 
-// Quotas are those of Warpgates.
+// Quotas are the quotas of Warpgates.
 func Quotas() []record.Quota { return []record.Quota{quotaCertificates} }

@@ -12,7 +12,8 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// IdentifyPeer is for client certificates. One counts only where no bearer came.
+// IdentifyPeer identifies the caller by a client certificate. That counts only if there is no
+// bearer token.
 func (s *Fleet) IdentifyPeer(ctx context.Context, p access.Presented) (access.Caller, bool, error) {
 	if p.Bearer != "" || p.TLS == nil || len(p.TLS.PeerCertificates) == 0 {
 		return access.Caller{}, false, nil
@@ -21,8 +22,8 @@ func (s *Fleet) IdentifyPeer(ctx context.Context, p access.Presented) (access.Ca
 	return c, true, err
 }
 
-// certified checks a client certificate: chain, role, time, and that the registry
-// still knows it.
+// certified checks a client certificate: chain, role, time, and that the record of its holder
+// still has it.
 func (s *Fleet) certified(ctx context.Context, cs *tls.ConnectionState) (access.Caller, error) {
 	const again = "register or enrol again"
 	leaf := cs.PeerCertificates[0]
@@ -43,7 +44,7 @@ func (s *Fleet) certified(ctx context.Context, cs *tls.ConnectionState) (access.
 	case mezu.PeerWarpgate:
 		c.Kind = access.Warpgate
 		err := s.tolerant(ctx, func(s *Fleet) error {
-			// A deleted environment's Warpgates may be there a while longer.
+			// Records of a deleted environment's Warpgates may remain a while.
 			env, err := record.Optional[string](ctx, s.records, record.KeyID(id.Environment))
 			if err != nil || env.Revision == 0 {
 				return err

@@ -11,23 +11,23 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// inventory is what an edge must have after a snapshot, counted while it is listed.
+// inventory counts what an edge must have after a snapshot, while the snapshot is listed.
 type inventory struct {
 	state api.StreamState
 	wide  covers
-	// earlier are revocations as the version before wrote them, which may have several
-	// of one subject.
+	// earlier are revocations in the form of an earlier version, which may have several of
+	// one subject.
 	earlier map[subject]mezu.Revocation
 }
 
-// subject is what a revocation speaks of.
+// subject is what a revocation is about.
 type subject struct {
 	kind mezu.RevocationKind
 	id   string
 }
 
-// newInventory begins one. Of revocations it counts those that the edge has by its own
-// clock too.
+// newInventory begins an inventory. It counts only revocations that have not ended by the
+// edge's clock either.
 func newInventory(now time.Time) *inventory {
 	return &inventory{state: api.StreamState{At: now.Add(mezu.LeafBackdate)}, wide: covers{}, earlier: map[subject]mezu.Revocation{}}
 }
@@ -37,14 +37,14 @@ func (e entry) record() record.StreamHead {
 	return record.StreamHead{Kind: e.kind, Position: e.position, Until: e.until, NotBefore: e.notBefore}
 }
 
-// count counts a record in, or out with n = -1. Records come in the order of their keys:
-// what the version before wrote before all other revocations, and those of directories
+// count adds a record with n = 1, or takes it out with n = -1. Records come in the order of
+// their keys: first revocations in the form of an earlier version, and those of directories
 // before those of their users.
 func (i *inventory) count(ctx context.Context, s *Fleet, key string, rec record.StreamHead, n int) error {
 	switch rec.Kind {
 	case api.StreamKeyset:
 		if n < 0 {
-			return nil // the newer one is counted over it
+			return nil // the newer one is counted instead
 		}
 		signed, err := s.records.Statement(ctx, key)
 		i.state.Keyset = sha256.Sum256(signed.Payload)
@@ -67,7 +67,7 @@ func (i *inventory) count(ctx context.Context, s *Fleet, key string, rec record.
 func (i *inventory) countRevocation(ctx context.Context, s *Fleet, key string, rec record.StreamHead, n int) error {
 	legacy := !strings.Contains(key[len(record.PrefixRevocation):], "/")
 	if legacy && n < 0 {
-		return nil // it is past its end soon; the edge's own clock decides
+		return nil // it ends soon, and the edge goes by its own clock
 	}
 	r, err := s.revocationOf(ctx, key, rec)
 	if err != nil {

@@ -26,7 +26,7 @@ func keySilent(edge string) string          { return prefixSilent + edge }
 func presenceOf(edge string) string         { return "presence/" + edge + "/" }
 func heldBy(warpgate string) string         { return prefixHeld + warpgate + "/" }
 
-// Certificates of edges are revoked below a word of their own.
+// Revocations of edges' certificates have a prefix of their own.
 const (
 	ofEdges         = "edges"
 	prefixEndedEdge = record.PrefixRevocation + string(mezu.RevokeCertificate) + "/" + ofEdges + "/"
@@ -35,7 +35,7 @@ const (
 // Leased reports whether a record says that an edge is connected.
 func Leased(key string) bool { return strings.HasPrefix(key, prefixLive) }
 
-// EndsWithRestore reports whether a record is of who is connected, which ends with a restore.
+// EndsWithRestore reports whether a record tells who is connected, which a restore leaves out.
 func EndsWithRestore(key string) bool {
 	return strings.HasPrefix(key, "presence/") || strings.HasPrefix(key, prefixHeld) || strings.HasPrefix(key, prefixSilent)
 }

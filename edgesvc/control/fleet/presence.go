@@ -15,22 +15,21 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// liveEdge is the one record under an edge's lease: while it is there, the edge
-// is heard of.
+// liveEdge is the one record under an edge's lease. While it exists, the edge counts as
+// connected.
 type liveEdge struct {
 	Applied mezu.Position `json:"applied"`
 	Version string        `json:"version,omitempty"`
-	// Lease is the record's own: an edge's next report may reach another control
-	// plane, which prolongs it.
+	// Lease is the lease of the record, so that another control plane can prolong it when
+	// it gets the edge's next report.
 	Lease store.LeaseID `json:"lease"`
 }
 
-// presenceBatch is how many Warpgates one transaction speaks of: each takes two
-// operations.
+// presenceBatch is how many Warpgates one transaction can be about. Each takes two operations.
 const presenceBatch = store.MaxOps / 2
 
-// ReportEdge takes in what an edge says. Its life is a lease; a Warpgate's record is
-// written only when something about it changed.
+// ReportEdge takes an edge's report. It prolongs the edge's lease, and writes the record of a
+// Warpgate only if something about it changed.
 func (s *Fleet) ReportEdge(ctx context.Context, c access.Caller, in api.EdgeReport) error {
 	if _, err := access.Admit(api.OpEdgeReport, c); err != nil {
 		return err
@@ -61,15 +60,15 @@ func (s *Fleet) ReportEdge(ctx context.Context, c access.Caller, in api.EdgeRepo
 	return nil
 }
 
-// reached is where an edge is reached.
+// reached is the addresses of an edge.
 type reached struct{ tunnel, public string }
 
-// noteAddresses follows an edge that was started on other addresses: its record
-// and the edge list, by which Warpgates dial, change with it.
+// noteAddresses updates an edge that was started on other addresses: its record, and the list
+// of edges, by which Warpgates dial.
 func (s *Fleet) noteAddresses(ctx context.Context, c access.Caller, in api.EdgeReport) error {
 	said := reached{in.TunnelAddress, in.PublicAddress}
 	if said == (reached{}) {
-		return nil // of an older edge
+		return nil // an edge of an earlier version doesn't report them
 	}
 	rec, err := s.ownEdge(ctx, c)
 	if err != nil {
@@ -106,8 +105,8 @@ func (s *Fleet) moveEdge(ctx context.Context, ch *record.Change, c access.Caller
 	return s.AddEdgeList(ctx, ch, &e.Edge, "")
 }
 
-// prolongLease prolongs an edge's lease and writes its record when that changed. It gives when
-// the edge was last heard of until now: now, unless it had fallen silent.
+// prolongLease prolongs an edge's lease, and writes its record if that changed. It gives the
+// time of the edge's last report before: now, unless the edge had fallen silent.
 func (s *Fleet) prolongLease(ctx context.Context, edge string, said liveEdge) (last time.Time, err error) {
 	last = s.records.Stamp()
 	rec, err := record.Optional[liveEdge](ctx, s.records, keyLive(edge))
@@ -149,8 +148,8 @@ func (s *Fleet) prolongLease(ctx context.Context, edge string, said liveEdge) (l
 	return last, err
 }
 
-// retract marks as gone every Warpgate that the edge held before and does not name
-// now. They were last there when the edge was last heard of.
+// retract marks every Warpgate as gone that the edge had before and does not name now. They
+// were last there at the time of the edge's last report before.
 func (s *Fleet) retract(ctx context.Context, edge string, now []mezu.Presence, last time.Time) error {
 	named := make(map[string]bool, len(now))
 	for _, p := range now {
@@ -164,7 +163,7 @@ func (s *Fleet) retract(ctx context.Context, edge string, now []mezu.Presence, l
 		if err != nil {
 			return err
 		}
-		// A process that was killed while it removed the Warpgate left this.
+		// The process that removed the Warpgate was killed and has left this.
 		there, err := record.Optional[Warpgate](ctx, s.records, WarpgatesOf(held.Value.Environment)+f.Value)
 		if err == nil && there.Revision == 0 {
 			err = s.forgetPresence(ctx, edge, f.Value)
@@ -177,8 +176,8 @@ func (s *Fleet) retract(ctx context.Context, edge string, now []mezu.Presence, l
 	})
 }
 
-// notePresence writes what changed about some Warpgates. What an edge says of one
-// that does not exist, or not there, is dropped.
+// notePresence writes what changed about some Warpgates. A report about a Warpgate that
+// doesn't exist, or not in that environment, is dropped.
 func (s *Fleet) notePresence(ctx context.Context, edge string, batch []mezu.Presence) error {
 	_, err := s.records.Commit(ctx, record.Internal(), func(ch *record.Change) error {
 		seen := map[string]bool{}
@@ -213,9 +212,9 @@ func (s *Fleet) notePresence(ctx context.Context, edge string, batch []mezu.Pres
 	return err
 }
 
-// goneSince is when a Warpgate that an edge doesn't hold any more was last there. What
-// the edge says counts if it is possible: an edge of an earlier version says when the
-// Warpgate had connected.
+// goneSince is when a Warpgate that an edge doesn't hold any more was last there. The edge's
+// report counts if that time is possible: an edge of an earlier version reports the time when
+// the Warpgate had connected.
 func (s *Fleet) goneSince(before mezu.Presence, said time.Time) time.Time {
 	now := s.records.Stamp()
 	switch {
@@ -227,14 +226,14 @@ func (s *Fleet) goneSince(before mezu.Presence, said time.Time) time.Time {
 	return before.Since
 }
 
-// samePresence compares but for the monotonic parts and locations of times.
+// samePresence compares without the monotonic parts and locations of times.
 func samePresence(a, b mezu.Presence) bool {
 	since := a.Since.Equal(b.Since)
 	a.Since, b.Since = time.Time{}, time.Time{}
 	return since && a == b
 }
 
-// plausible checks the form of what an edge says and cuts off what is not.
+// plausible checks the form of what an edge reports, and shortens what is too long.
 func plausible(p *mezu.Presence) bool {
 	if mezu.ValidateID("", mezu.PrefixWarpgate, p.Warpgate) != nil || mezu.ValidateID("", mezu.PrefixEnvironment, p.Environment) != nil {
 		return false
@@ -248,7 +247,7 @@ func plausible(p *mezu.Presence) bool {
 	return true
 }
 
-// forgetPresence drops what one edge says of one Warpgate.
+// forgetPresence drops what one edge reported of one Warpgate.
 func (s *Fleet) forgetPresence(ctx context.Context, edge, warpgate string) error {
 	_, err := s.records.Commit(ctx, record.Internal(), func(ch *record.Change) error {
 		ch.Drop(heldBy(warpgate) + edge)
@@ -258,7 +257,7 @@ func (s *Fleet) forgetPresence(ctx context.Context, edge, warpgate string) error
 	return err
 }
 
-// LiveEdges are the edges that are heard of now.
+// LiveEdges are the edges that are connected now.
 func (s *Fleet) LiveEdges(ctx context.Context) (map[string]liveEdge, error) {
 	out := map[string]liveEdge{}
 	err := record.Each(ctx, s.records, prefixLive, func(f record.Record[liveEdge]) error {
@@ -268,7 +267,7 @@ func (s *Fleet) LiveEdges(ctx context.Context) (map[string]liveEdge, error) {
 	return out, err
 }
 
-// ShownWarpgate adds what edges say.
+// ShownWarpgate adds what edges report.
 func (s *Fleet) ShownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
 	if w.Status == mezu.WarpgateRevoked {
 		return w, nil

@@ -81,8 +81,8 @@ func (s *Fleet) RegisterWarpgate(ctx context.Context, c access.Caller, in api.Re
 	return out, s.complete(ctx, env.Value, &out)
 }
 
-// certifyWarpgate issues a certificate and writes the record that knows it. was is
-// the Warpgate before, by the serial number of the certificate that is renewed.
+// certifyWarpgate issues a certificate and notes it in the Warpgate's record. was is the
+// Warpgate as it is stored, by the serial number of the certificate that is renewed.
 func (s *Fleet) certifyWarpgate(ctx context.Context, ch *record.Change, rec record.Record[Warpgate], was any, csr, by string, out *api.Credentials) error {
 	w := &rec.Value
 	if err := s.countCertificate(ctx, ch, w.Organization); err != nil {
@@ -107,9 +107,9 @@ func (s *Fleet) credentials(chain string) api.Credentials {
 }
 
 // requireGranter makes a registration depend on whoever lets the Warpgate in: the service
-// account, or the member or account that made the enrolment token. Gone, or without the
-// verb, now or at any time since the token was made, they let nobody in; removed later,
-// they take the Warpgate with them.
+// account, or the member or account that made the enrolment token. If they are gone or lack
+// the verb, now or at any time since the token was made, the Warpgate is refused. If they are
+// removed later, the Warpgate is removed too.
 func (s *Fleet) requireGranter(ctx context.Context, ch *record.Change, c access.Caller) error {
 	by, then := c.ID, ""
 	if c.Kind == access.Enrolment {
@@ -160,8 +160,8 @@ func (s *Fleet) registersIn(ctx context.Context, c access.Caller, name string) (
 	return env, err
 }
 
-// earlier finds the registration that a Warpgate goes on with. It must have the
-// same key and the same environment; one that is gone makes a new identity.
+// earlier finds the registration that a Warpgate continues. It must have the same key and the
+// same environment. If it is gone, the Warpgate gets a new identity.
 func (s *Fleet) earlier(ctx context.Context, c access.Caller, environment, id, hash string) (record.Record[Warpgate], error) {
 	if id == "" {
 		return record.Record[Warpgate]{}, nil
@@ -179,11 +179,11 @@ func (s *Fleet) earlier(ctx context.Context, c access.Caller, environment, id, h
 	return rec, err
 }
 
-// complete fills in what a Warpgate needs beside its certificate.
+// complete fills in what a Warpgate needs besides its certificate.
 func (s *Fleet) complete(ctx context.Context, env mezu.Environment, out *api.RegisterResponse) error {
 	env = s.ShownEnvironment(env)
 	out.Organization, out.Project, out.Environment, out.URL = env.Organization, env.Project, env.Name, env.URL
-	// The head comes first: what is read after it is at least that new.
+	// The head is read first, so that everything read after it is at least as new.
 	var err error
 	if out.Head, err = s.records.Head(ctx); err != nil {
 		return err
@@ -215,8 +215,7 @@ func (s *Fleet) complete(ctx context.Context, env mezu.Environment, out *api.Reg
 	return nil
 }
 
-// RenewWarpgate gives the holder of a live certificate another one, perhaps for
-// another key.
+// RenewWarpgate gives the holder of a valid certificate another one, perhaps for another key.
 func (s *Fleet) RenewWarpgate(ctx context.Context, c access.Caller, in api.RenewRequest) (api.RegisterResponse, error) {
 	var out api.RegisterResponse
 	if _, err := access.Admit(api.OpRenewWarpgate, c); err != nil {

@@ -17,8 +17,8 @@ import (
 // keyIssued counts the certificates of an organization's Warpgates by the day.
 func keyIssued(organization string) string { return "issued/" + organization }
 
-// revoke adds the end of certificates to a change: of an environment's Warpgates, or of
-// edges if that is empty.
+// revoke adds revocations of certificates to a change: of an environment's Warpgates, or of
+// edges if the environment is empty.
 func (s *Fleet) revoke(ch *record.Change, environment string, certificates []Certificate) {
 	now := s.records.Now()
 	scope := environment
@@ -34,17 +34,17 @@ func (s *Fleet) revoke(ch *record.Change, environment string, certificates []Cer
 	}
 }
 
-// issued is how many certificates an organization's Warpgates got on which day, counted
-// from 1970.
+// issued is how many certificates an organization's Warpgates got on each day. Days are
+// counted from 1970.
 type issued map[string]int
 
-// issueDays is how many days' certificates may be alive: a life, and the day that has
-// begun.
+// issueDays is on how many days a certificate that is still valid can have been issued: a
+// certificate's life, and the present day.
 const issueDays = int64(mezu.LeafLife/(24*time.Hour)) + 1
 
 // countCertificate counts one more certificate of an organization's Warpgates, or refuses
-// it. Each that was issued may have to be revoked, so this bounds revocations where
-// nobody is kept in by it.
+// it. Each that was issued may have to be revoked. Bounding them here bounds revocations
+// without ever refusing one.
 func (s *Fleet) countCertificate(ctx context.Context, ch *record.Change, organization string) error {
 	rec, err := record.Optional[issued](ctx, s.records, keyIssued(organization))
 	if err != nil {
@@ -68,8 +68,8 @@ func (s *Fleet) countCertificate(ctx context.Context, ch *record.Change, organiz
 	return nil
 }
 
-// revocationOf is what a record says; a record of the version before says it in its
-// statement alone.
+// revocationOf is the revocation in a record. In a record of an earlier version it is in the
+// statement only.
 func (s *Fleet) revocationOf(ctx context.Context, key string, rec record.StreamHead) (mezu.Revocation, error) {
 	if kind, path, ok := strings.Cut(key[len(record.PrefixRevocation):], "/"); ok {
 		subject := path[strings.LastIndexByte(path, '/')+1:]
@@ -86,10 +86,10 @@ func (s *Fleet) revocationOf(ctx context.Context, key string, rec record.StreamH
 	return r, nil
 }
 
-// covers are the revocations of whole directories, by the directory.
+// covers has the revocations of whole directories, by directory.
 type covers map[string]time.Time
 
-// note takes one in, if it is of a directory.
+// note adds a revocation, if it is of a directory.
 func (c covers) note(r mezu.Revocation) {
 	if r.Kind == mezu.RevokeDirectory {
 		c[r.Subject] = r.NotBefore
@@ -106,8 +106,8 @@ func (c covers) covered(key string, r mezu.Revocation) bool {
 	return ok && !r.NotBefore.After(from)
 }
 
-// sweepRevocations removes those that are past their end or covered by that of a
-// directory, and counts those that stay.
+// sweepRevocations removes revocations that have ended or are covered by one of a directory,
+// and counts those that stay.
 func (s *Fleet) sweepRevocations(ctx context.Context) error {
 	counted := map[string]record.Record[int]{}
 	err := record.Each(ctx, s.records, record.PrefixEnded, func(f record.Record[int]) error {
@@ -156,8 +156,8 @@ func (s *Fleet) sweepRevocations(ctx context.Context) error {
 	return nil
 }
 
-// dropRevocations removes records in one transaction, or one by one if one of them
-// changed meanwhile, which stays.
+// dropRevocations removes records in one transaction. If one of them changed meanwhile, it
+// removes the others one by one and keeps that one.
 func (s *Fleet) dropRevocations(ctx context.Context, records []record.Record[record.StreamRecord]) error {
 	var txn store.Txn
 	for _, f := range records {
@@ -176,7 +176,7 @@ func (s *Fleet) dropRevocations(ctx context.Context, records []record.Record[rec
 	return nil
 }
 
-// recount sets a counter to what was counted, unless somebody counted on meanwhile.
+// recount sets a counter to what was counted, unless the counter changed meanwhile.
 func (s *Fleet) recount(ctx context.Context, f record.Record[int], n int) error {
 	if f.Value == n && n != 0 {
 		return nil
@@ -197,5 +197,6 @@ func (s *Fleet) recount(ctx context.Context, f record.Record[int], n int) error 
 // as many as 12,500 of them that renew each day.
 const MaxCertificates = 100_000
 
-// quotaCertificates bounds them: each may have to be revoked, which every edge keeps.
+// quotaCertificates bounds certificates, because each may have to be revoked, and every edge
+// keeps revocations.
 var quotaCertificates = record.Quota{Name: "certificates", Owner: "the organization", Fallback: MaxCertificates, Max: record.AnyNumber}

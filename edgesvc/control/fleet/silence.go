@@ -10,12 +10,13 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// An edge's heartbeats prolong a lease and write nothing, so nothing says when the last
-// one was once the lease has ended. Therefore its end is written down when it comes: one
-// write for each silence. It says when the Warpgates were last there that the edge held.
+// An edge's heartbeats prolong a lease and write nothing. So once the lease has ended, no
+// record tells when the last heartbeat was. Therefore the end of the lease is written down
+// when it comes, with one write for each silence. It tells when the edge's Warpgates were last
+// there.
 
-// FollowEdges writes down when edges fall silent, until ctx ends or the store says no
-// more. Several control planes may follow; the first one's word stays.
+// FollowEdges writes down when edges fall silent, until ctx ends or the watch does. Several
+// control planes may do so; what the first one writes stays.
 func (s *Fleet) FollowEdges(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	page, err := s.records.Store.List(ctx, prefixLive, "", 1)
@@ -33,7 +34,7 @@ func (s *Fleet) FollowEdges(ctx context.Context) error {
 		for range live.Events() {
 		}
 	}()
-	// Those that fell silent while nobody followed.
+	// First the edges that fell silent while no control plane followed.
 	err = record.Each(ctx, s.records, prefixEdge, func(f record.Record[edge]) error { return s.noteSilence(ctx, f.Value.ID) })
 	if err != nil {
 		return err
@@ -51,8 +52,8 @@ func (s *Fleet) FollowEdges(ctx context.Context) error {
 	return live.Err()
 }
 
-// noteSilence writes down when an edge was last heard of, unless it is heard of or that
-// is written down already.
+// noteSilence writes down the time of an edge's last report, unless the edge is connected or
+// that time is written down already.
 func (s *Fleet) noteSilence(ctx context.Context, id string) error {
 	exists, err := s.records.Store.Get(ctx, record.KeyID(id))
 	if errors.Is(err, store.ErrNotFound) {

@@ -31,12 +31,12 @@ type entry struct {
 	key      string
 	kind     api.StreamKind
 	position mezu.Position
-	// until and notBefore are what was counted of it.
+	// until and notBefore are as they were counted.
 	until, notBefore time.Time
 }
 
-// rank orders a snapshot: keys first, for nothing else verifies without them, then
-// what ends things, then the rest by position.
+// rank orders a snapshot: first keys, because nothing else verifies without them, then
+// revocations, then the rest by position.
 func (e entry) rank() int {
 	switch e.kind {
 	case api.StreamKeyset:
@@ -65,8 +65,8 @@ func (s *Fleet) streamEdge(ctx context.Context, c access.Caller, from mezu.Posit
 	var has *inventory
 	reader := s
 	err := s.tolerant(ctx, func(r *Fleet) (err error) {
-		// The head is read before the listing: all up to it is in the listing as it
-		// was or as something newer.
+		// The head is read before the listing, so that everything up to it is in the
+		// listing, as it was or newer.
 		if head, err = r.records.Head(ctx); err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (s *Fleet) streamEdge(ctx context.Context, c access.Caller, from mezu.Posit
 		if entries, has, position, err = r.snapshot(ctx, from); err != nil {
 			return err
 		}
-		// After the listing: what was swept before it is not in it.
+		// This is read after the listing, because what was swept before is not in it.
 		gone, err := record.Optional[mezu.Position](ctx, r.records, KeyGone)
 		if err == nil && !from.IsZero() && from.Compare(gone.Value) < 0 {
 			err = errSwept()
@@ -111,14 +111,14 @@ func (s *Fleet) streamEdge(ctx context.Context, c access.Caller, from mezu.Posit
 		if err != nil {
 			return err
 		}
-		if rec.Value.Position != e.position { // it became a newer one meanwhile
+		if rec.Value.Position != e.position { // a newer statement replaced it meanwhile
 			err = errors.Join(has.count(ctx, reader, e.key, e.record(), -1), has.count(ctx, reader, e.key, rec.Value.StreamHead, 1))
 			if err != nil {
 				return err
 			}
 		}
-		// What comes out of turn must not move the position past what has
-		// not been sent, and nothing may move it past the head.
+		// A statement that is sent early must not move the position past others that are
+		// not sent yet, and none may move it past the head.
 		if e.rank() == 2 && e.position.Compare(head) <= 0 {
 			resume = e.position
 		}
@@ -135,7 +135,7 @@ func (s *Fleet) streamEdge(ctx context.Context, c access.Caller, from mezu.Posit
 	return s.follow(ctx, c, watcher, sink)
 }
 
-// errSwept refuses to go on from a position after which something was swept.
+// errSwept refuses to resume from a position after which something was swept.
 func errSwept() error {
 	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: "environments were removed since that the stream says nothing of any more", Hint: "ask for everything"}
 }
@@ -179,9 +179,9 @@ func (s *Fleet) snapshot(ctx context.Context, from mezu.Position) ([]entry, *inv
 	return entries, has, position, nil
 }
 
-// decodeHead decodes a record without its document. Of revocations there may be hundreds of
-// thousands, and reading over their documents would take most of the time: as this version
-// writes them, the document comes after all that is listed.
+// decodeHead decodes a record without its document. There may be hundreds of thousands of
+// revocations, and decoding their documents would take most of the time. This version writes
+// the document after all fields that are needed here.
 func decodeHead(r store.Record) (record.Record[record.StreamHead], error) {
 	if of, ok := strings.CutPrefix(r.Key, record.PrefixRevocation); ok && strings.Contains(of, "/") {
 		if head, _, ok := bytes.Cut(r.Value, []byte(`,"signed":`)); ok {
@@ -222,8 +222,8 @@ func (s *Fleet) follow(ctx context.Context, c access.Caller, watcher store.Watch
 	}
 }
 
-// pass sends the statements of one commit. After a revocation it looks whether it
-// was this edge's.
+// pass sends the statements of one commit. After a revocation it checks whether that ended
+// this edge.
 func (s *Fleet) pass(ctx context.Context, c access.Caller, event store.Event, sink Sink) error {
 	revoked := false
 	for _, ch := range event.Changes {
@@ -256,14 +256,14 @@ func (s *Fleet) pass(ctx context.Context, c access.Caller, event store.Event, si
 	return nil
 }
 
-// replaced reports whether another statement took the place of this one, whose document
-// may be gone then. The other comes in the stream after it.
+// replaced reports whether another statement has replaced this one. Then its document may be
+// gone, and the other statement comes later in the stream.
 func (s *Fleet) replaced(ctx context.Context, f record.Record[record.StreamRecord]) bool {
 	now, err := record.Optional[record.StreamRecord](ctx, s.records, f.Key)
 	return err == nil && now.Value.Position != f.Value.Position
 }
 
-// stillEdge reports an edge that was removed, or whose certificate ended, since its
+// stillEdge returns an error if the edge was removed, or its certificate ended, since the
 // stream began.
 func (s *Fleet) stillEdge(ctx context.Context, c access.Caller) error {
 	var rec record.Record[edge]
@@ -277,12 +277,12 @@ func (s *Fleet) stillEdge(ctx context.Context, c access.Caller) error {
 	return err
 }
 
-// tolerant is tolerate for the fleet.
+// tolerant is record's tolerate with a Fleet.
 func (s *Fleet) tolerant(ctx context.Context, do func(*Fleet) error) error {
 	return s.records.Tolerate(ctx, func(r *record.Records) error { return do(s.on(r)) })
 }
 
-// on is the fleet on other records, for reading.
+// on is the fleet with other records, for reading.
 func (s *Fleet) on(r *record.Records) *Fleet {
 	if r == s.records {
 		return s

@@ -15,25 +15,26 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// A restored control plane does not know what was revoked since its backup. Edges do, by
-// statements that this installation signed, and hand them up. Each becomes the control
-// plane's own, signed anew in the present epoch, with all that it would have done here.
+// A restored control plane does not know what was revoked since its backup. Edges do: they
+// have statements that this installation signed, and send them up. The control plane signs
+// each anew in the present epoch, and does everything that it would have done when it revoked
+// by itself.
 
 const (
 	// maxHanded bounds one statement's payload; a revocation takes about 400 bytes.
 	maxHanded = 4 << 10
-	// maxAltered is how many of one call may fail to verify: a few records of a bad disk
-	// must not keep the others from being taken, and whoever makes them up is not worth
-	// the verifying.
+	// maxAltered is how many of one call may fail to verify. A few records of a bad disk
+	// must not keep the others from being taken, but it is not worth verifying many that
+	// somebody made up.
 	maxAltered = 4
-	// handedBatch is how many one transaction takes: each has an operation of its own,
-	// and two counters at most.
+	// handedBatch is how many go into one transaction. Each takes an operation of its own,
+	// and two for counters at most.
 	handedBatch = 16
-	// ofNobody stands for the organization of a directory that is not known.
+	// ofNobody stands for the organization of a directory that is not known here.
 	ofNobody = "unknown"
 )
 
-// handed is a revocation that an edge holds, and its place here.
+// handed is a revocation that an edge sent up, and where it belongs here.
 type handed struct {
 	key string
 	// organization is that of a user's directory.
@@ -41,7 +42,7 @@ type handed struct {
 	revocation   mezu.Revocation
 }
 
-// TakeRevocations takes in what an edge holds and this control plane does not know.
+// TakeRevocations takes the revocations that an edge has and this control plane doesn't know.
 func (s *Fleet) TakeRevocations(ctx context.Context, c access.Caller, in api.EdgeRevocations) (api.RevocationsTaken, error) {
 	var out api.RevocationsTaken
 	if _, err := access.Admit(api.OpEdgeRevocations, c); err != nil {
@@ -79,21 +80,21 @@ func (s *Fleet) TakeRevocations(ctx context.Context, c access.Caller, in api.Edg
 	return out, s.takeOver(ctx, c, news)
 }
 
-// handedVerdict is what a statement is worth.
+// handedVerdict is the judgement on one statement.
 type handedVerdict int
 
 const (
-	// handedKnown: it says nothing that is not known here, or is past its end.
+	// handedKnown: it is known here, or has ended.
 	handedKnown handedVerdict = iota
 	handedNew
 	// handedForeign: no key of the present keyset signed it.
 	handedForeign
-	// handedAltered: it is not what was signed, or is no revocation.
+	// handedAltered: its signature is wrong, or it is no revocation.
 	handedAltered
 )
 
-// judgeHanded judges one statement. What is known is found before the signature is
-// verified, which takes most of the time: it changes nothing.
+// judgeHanded judges one statement. It first checks whether the revocation is known, which
+// changes nothing, because verifying the signature takes most of the time.
 func (s *Fleet) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, handedVerdict, error) {
 	var r mezu.Revocation
 	if len(doc.Payload) > maxHanded || json.Unmarshal(doc.Payload, &r) != nil || !fitsKey(string(r.Kind)) || !fitsKey(r.Subject) || r.Scope != "" && !fitsKey(r.Scope) {
@@ -171,8 +172,8 @@ func (s *Fleet) ownerOfDirectory(ctx context.Context, directory string) (string,
 	return owner, nil
 }
 
-// unknownHere reports whether a revocation says something that is not known here, and has
-// it say what is known of its subject too. another tells that nothing was.
+// unknownHere reports whether a revocation ends something that has not been ended here, and
+// makes it include what is known of its subject. another tells that nothing was known.
 func (s *Fleet) unknownHere(ctx context.Context, h *handed) (news, another bool, err error) {
 	r := &h.revocation
 	was, err := record.Optional[record.StreamHead](ctx, s.records, h.key)
@@ -193,10 +194,10 @@ func (s *Fleet) unknownHere(ctx context.Context, h *handed) (news, another bool,
 	return true, was.Revision == 0, nil
 }
 
-// takeOver ends whom the certificates belong to, each in a change of its own, and then
-// states the rest.
+// takeOver ends the peers whose certificates are revoked, each in a change of its own, and
+// then adds the other revocations.
 func (s *Fleet) takeOver(ctx context.Context, c access.Caller, news map[string]handed) error {
-	serials := map[string]map[string]bool{} // by environment, empty of edges
+	serials := map[string]map[string]bool{} // by environment, which is empty for edges
 	var all []handed
 	for _, h := range news {
 		all = append(all, h)
@@ -226,7 +227,7 @@ func (s *Fleet) takeOver(ctx context.Context, c access.Caller, news map[string]h
 	return nil
 }
 
-// endWarpgates ends the Warpgates of an environment that have one of these certificates.
+// endWarpgates revokes these certificates of Warpgates of an environment.
 func (s *Fleet) endWarpgates(ctx context.Context, c access.Caller, environment string, serials map[string]bool) error {
 	return record.Each(ctx, s.records, WarpgatesOf(environment), func(f record.Record[Warpgate]) error {
 		if gone, _ := ended(f.Value.Certificates, serials); len(gone) == 0 {
@@ -239,10 +240,10 @@ func (s *Fleet) endWarpgates(ctx context.Context, c access.Caller, environment s
 	})
 }
 
-// endWarpgate revokes certificates of a Warpgate. One that has no other was removed: it
-// is shown as revoked, and can't go on with what it was. One that was renewed so often
-// since the backup that none of those known then is left looks the same, and is refused
-// as well.
+// endWarpgate revokes certificates of a Warpgate. If it has no others, it had been removed: it
+// is shown as revoked and can't continue its registration. A Warpgate that renewed so often
+// since the backup that none of the certificates known here is left looks the same, and is
+// refused too.
 func (s *Fleet) endWarpgate(ctx context.Context, ch *record.Change, key string, serials map[string]bool) error {
 	f, err := record.Get[Warpgate](ctx, s.records, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -280,7 +281,7 @@ func (s *Fleet) endWarpgate(ctx context.Context, ch *record.Change, key string, 
 	return nil
 }
 
-// endEdges ends the edges that have one of these certificates.
+// endEdges revokes these certificates of edges.
 func (s *Fleet) endEdges(ctx context.Context, c access.Caller, serials map[string]bool) error {
 	var tasks []record.Task
 	err := record.Each(ctx, s.records, prefixEdge, func(f record.Record[edge]) error {
@@ -300,7 +301,7 @@ func (s *Fleet) endEdges(ctx context.Context, c access.Caller, serials map[strin
 	return errors.Join(err, s.records.FinishAll(ctx, tasks))
 }
 
-// endEdge revokes certificates of an edge, and removes one that has no other.
+// endEdge revokes certificates of an edge, and removes the edge if it has no others.
 func (s *Fleet) endEdge(ctx context.Context, ch *record.Change, key string, serials map[string]bool) (*record.Task, error) {
 	f, err := record.Get[edge](ctx, s.records, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -326,13 +327,13 @@ func (s *Fleet) endEdge(ctx context.Context, ch *record.Change, key string, seri
 	return nil, nil
 }
 
-// auditedRevocations is what the audit tells of revocations that an edge handed up.
+// auditedRevocations is what the audit shows of revocations that an edge sent up.
 type auditedRevocations struct {
 	Revocations int `json:"revocations"`
 }
 
-// addHanded states what is not known yet. It is never refused for a quota: each was
-// within it when it was made.
+// addHanded adds the revocations that are not known yet. No quota refuses them, because each
+// was within its quota when it was made.
 func (s *Fleet) addHanded(ctx context.Context, c access.Caller, batch []handed) error {
 	_, err := s.records.Publish(ctx, access.By(c, api.OpEdgeRevocations.ID), func(ch *record.Change) error {
 		n, users := 0, map[string]int{}

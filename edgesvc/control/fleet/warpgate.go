@@ -19,19 +19,19 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// maxCertificates is how many certificates of one peer may be alive: daily renewal
-// over a week's life, with room for restarts. Past it the oldest are revoked.
+// maxCertificates is how many certificates of one peer may be valid at a time. It fits a
+// renewal a day over a life of a week, and some restarts. Above it the oldest are revoked.
 const maxCertificates = 16
 
-// Certificate is one that was issued and may still be alive.
+// Certificate is a certificate that was issued and may still be valid.
 type Certificate struct {
 	Serial   string    `json:"serial"`
 	NotAfter time.Time `json:"not_after"`
-	// Epoch is that in which it was issued; zero of earlier versions.
+	// Epoch is the epoch in which it was issued; zero if an earlier version issued it.
 	Epoch uint64 `json:"epoch,omitempty"`
-	// From is the certificate of an earlier epoch by whose renewal, or renewals, it
-	// came; empty if none did. An edge may say yet that that one was revoked before the
-	// restore: then this one ends with it.
+	// From is the certificate of an earlier epoch from which it came by renewals; empty if
+	// there is none. An edge may still tell that that one was revoked before a restore.
+	// Then this one ends too.
 	From string `json:"from,omitempty"`
 }
 
@@ -51,7 +51,7 @@ func (s *Fleet) issued(live []Certificate, is ca.Issued, by string) Certificate 
 	return out
 }
 
-// Warpgate is a Warpgate as it is kept. What edges say of it is kept apart.
+// Warpgate is a Warpgate as it is stored. What edges report of it is in other records.
 type Warpgate struct {
 	mezu.Warpgate
 	// Organization and Project are ids.
@@ -70,8 +70,8 @@ func (w Warpgate) target() record.Target {
 	return t
 }
 
-// renewed adds a new certificate to those alive and says which to revoke for it: the
-// oldest, but none from which another came.
+// renewed adds a new certificate to the valid ones, and gives those to revoke because of it:
+// the oldest, except any from which another one came.
 func renewed(live []Certificate, next Certificate, now time.Time) (kept, over []Certificate) {
 	kept = slices.DeleteFunc(slices.Clone(live), func(c Certificate) bool { return now.After(c.NotAfter) })
 	kept = append(kept, next)
@@ -86,11 +86,11 @@ func renewed(live []Certificate, next Certificate, now time.Time) (kept, over []
 	return kept, over
 }
 
-// ended parts certificates into those that are revoked with some serial numbers, by
-// themselves or by what they came from, and the others.
+// ended splits certificates into those that are revoked and the others. A certificate is
+// revoked with its own serial number, or with that of the certificate that it came from.
 func ended(live []Certificate, serials map[string]bool) (gone, kept []Certificate) {
 	over := maps.Clone(serials)
-	for _, c := range live { // each after what it came from
+	for _, c := range live { // each comes after the one that it came from
 		if over[c.Serial] || c.From != "" && over[c.From] {
 			over[c.Serial] = true
 			gone = append(gone, c)
@@ -102,7 +102,7 @@ func ended(live []Certificate, serials map[string]bool) (gone, kept []Certificat
 }
 
 // keyHash is SHA-256 of the SubjectPublicKeyInfo of a request, in hexadecimal.
-// Whether the request is fit is for the authority to say.
+// It doesn't check the request; the authority does.
 func keyHash(csr string) string {
 	block, _ := pem.Decode([]byte(csr))
 	if block == nil {
@@ -116,7 +116,7 @@ func keyHash(csr string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ListWarpgates lists an environment's with their status.
+// ListWarpgates lists the Warpgates of an environment with their status.
 func (s *Fleet) ListWarpgates(ctx context.Context, c access.Caller, p access.Path, page record.Paging) (api.List[mezu.Warpgate], error) {
 	sc, err := s.access.InEnvironment(ctx, c, api.OpListWarpgates, p)
 	if err != nil {
@@ -162,8 +162,8 @@ func (s *Fleet) DeleteWarpgate(ctx context.Context, c access.Caller, p access.Pa
 	return s.removeWarpgate(ctx, access.By(c, api.OpDeleteWarpgate.ID), environment, f.Value.ID, ifMatch)
 }
 
-// removeWarpgate removes a Warpgate in the revision ifMatch, or in any; it need not be
-// there any more.
+// removeWarpgate removes a Warpgate if its revision is ifMatch, or any if that is zero. It is
+// no error if the Warpgate is gone.
 func (s *Fleet) removeWarpgate(ctx context.Context, a record.Author, environment, id string, ifMatch uint64) error {
 	_, err := s.records.Publish(ctx, a, func(ch *record.Change) error {
 		f, err := record.Get[Warpgate](ctx, s.records, WarpgatesOf(environment)+id)
@@ -224,8 +224,8 @@ func (s *Fleet) CreateEnrolmentToken(ctx context.Context, c access.Caller, p acc
 	return out, err
 }
 
-// sweepWarpgates removes those that can't come back by themselves: no certificate
-// of theirs is alive and no edge holds them.
+// sweepWarpgates removes Warpgates that can't come back by themselves: none of their
+// certificates is valid and no edge holds them.
 func (s *Fleet) sweepWarpgates(ctx context.Context) error {
 	live, err := s.LiveEdges(ctx)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *Fleet) sweepWarpgates(ctx context.Context) error {
 			}
 		}
 		if s.records.Now().Before(f.Value.RevokedUntil) {
-			return nil // it is refused, and shown, until then
+			return nil // until then it is shown, and refused
 		}
 		w, err := s.ShownWarpgate(ctx, f.Value.Warpgate, live)
 		if err != nil || w.Status == mezu.WarpgateConnected {

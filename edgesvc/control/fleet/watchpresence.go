@@ -15,12 +15,11 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// presenceDelay is how long changes of presence are gathered before what they concern
-// is shown anew: an edge tells of thousands of Warpgates at once.
+// presenceDelay is how long changes of presence are collected before the Warpgates are sent
+// again, because an edge may report thousands at a time.
 const presenceDelay = 200 * time.Millisecond
 
-// presence follows what edges say of Warpgates, for one watch. It
-// is for one goroutine.
+// presence follows what edges report of Warpgates, for one watch. It is for one goroutine.
 type presence struct {
 	held, edges store.Watcher
 	live        map[string]liveEdge
@@ -61,8 +60,8 @@ func (p *presence) Note(i int, e store.Event) {
 // Due implements record's Beside.
 func (p *presence) Due() <-chan time.Time { return p.due }
 
-// Changed gives the ids of the Warpgates of which something else may be shown now, or
-// says that all may be.
+// Changed gives the ids of the Warpgates that may have to be shown differently now, or says
+// that all may.
 func (p *presence) Changed() (items []string, all bool) {
 	items, all = slices.Sorted(maps.Keys(p.items)), p.all
 	clear(p.items)
@@ -70,7 +69,7 @@ func (p *presence) Changed() (items []string, all bool) {
 	return items, all
 }
 
-// Missed says that presence was not followed until now.
+// Missed tells that changes of presence may have been missed until now.
 func (p *presence) Missed() {
 	p.all = true
 	p.note()
@@ -90,7 +89,8 @@ func (p *presence) noteWarpgates(e store.Event) {
 	p.note()
 }
 
-// noteEdges notes edges that came or went; most events say which bundles one has.
+// noteEdges notes edges that came or went. Most events are not about that, but about the
+// bundles that an edge has.
 func (p *presence) noteEdges(e store.Event) {
 	for _, ch := range e.Changes {
 		id := ch.Key[len(prefixLive):]
@@ -100,21 +100,21 @@ func (p *presence) noteEdges(e store.Event) {
 		if ch.Deleted {
 			delete(p.live, id)
 		} else {
-			p.live[id] = liveEdge{} // that it is there is what counts
+			p.live[id] = liveEdge{} // only the key matters
 		}
 		p.all = true
 		p.note()
 	}
 }
 
-// WatchWarpgates watches an environment's Warpgates with their status. That one is still
-// there, or has a new time at which it was seen, is no event.
+// WatchWarpgates watches an environment's Warpgates with their status. A new time at which a
+// Warpgate was last seen is no event by itself.
 func (s *Fleet) WatchWarpgates(ctx context.Context, c access.Caller, p access.Path, last string, sink record.WatchSink) error {
 	if _, err := s.access.InEnvironment(ctx, c, api.OpWatchWarpgates, p); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watches of presence
+	defer cancel() // ends the watches that follow presence
 	live, err := s.watchPresence(ctx)
 	if err != nil {
 		return err
@@ -128,8 +128,9 @@ func (s *Fleet) WatchWarpgates(ctx context.Context, c access.Caller, p access.Pa
 	})
 }
 
-// sameWarpgate reports whether a Warpgate is as it was sent, but for when it was seen
-// last, or in an earlier state of its record: presence is read ahead of changes.
+// sameWarpgate reports whether a Warpgate is as it was sent before, apart from when it was
+// last seen. It also does so for an earlier state of the record, because presence is read
+// before the changes of the record come.
 func sameWarpgate(was, is mezu.Warpgate) bool {
 	if is.Revision != was.Revision {
 		return is.Revision < was.Revision

@@ -52,8 +52,8 @@ func (s *Team) GetToken(ctx context.Context, c access.Caller, p access.Path) (me
 	return t.Value.Shown(), err
 }
 
-// CreateToken makes a token for the caller. One with bounds makes none beyond them,
-// and none that outlives it.
+// CreateToken makes a token for the caller. If the caller uses a restricted token, the new
+// one can't be less restricted or live longer.
 func (s *Team) CreateToken(ctx context.Context, c access.Caller, in mezu.Token, o record.Idempotency) (api.TokenCreated, error) {
 	var out api.TokenCreated
 	if _, err := access.Admit(api.OpCreateToken, c); err != nil {
@@ -80,7 +80,7 @@ func (s *Team) addToken(ctx context.Context, ch *record.Change, c access.Caller,
 	if err != nil {
 		return out, err
 	}
-	// The token that asks must still be there: a revoked one leaves no heir.
+	// The caller's own token must still exist: one that is being revoked can't make another.
 	ch.Require(c.Token.Key, c.Token.Revision)
 	if err := s.roomForToken(ctx, ch, c.ID); err != nil {
 		return out, err
@@ -90,7 +90,7 @@ func (s *Team) addToken(ctx context.Context, ch *record.Change, c access.Caller,
 	return api.TokenCreated{Token: t.Shown(), Secret: secret}, nil
 }
 
-// mayPassOn refuses what is beyond the bounds of the token that asks.
+// mayPassOn refuses what the caller's own token doesn't allow.
 func mayPassOn(c access.Caller, permissions []mezu.Permission) error {
 	beyond := permissions == nil && c.Permissions != nil
 	for _, p := range permissions {
@@ -120,14 +120,14 @@ func (s *Team) tokenEnd(c access.Caller, until time.Time) (time.Time, error) {
 	return c.ExpiresAt, nil
 }
 
-// sweptTokens is how many ended tokens the creation of one removes at most, when there
-// is no room else: more than one, so that they don't pile up between sweeps, and few
-// enough for its transaction.
+// sweptTokens is how many ended tokens are removed at most when a token is made and there is
+// no other room. It is more than one, so that they don't pile up between sweeps, and few
+// enough for the transaction.
 const sweptTokens = 8
 
-// roomForToken refuses one token too many. Those that have ended don't count. The count
-// is read before the tokens and written after, so that of two tokens made at once one
-// sees the other.
+// roomForToken refuses a token above the quota. Tokens that have ended don't count. The count
+// is read before the tokens and written after, so that of two tokens made at the same time
+// one sees the other.
 func (s *Team) roomForToken(ctx context.Context, ch *record.Change, person string) error {
 	n, err := record.Optional[record.Children](ctx, s.records, record.KeyChildren(person))
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *Team) roomForToken(ctx context.Context, ch *record.Change, person strin
 	return nil
 }
 
-// endedTokens are the entries of a person's list whose tokens are over.
+// endedTokens are the entries of a person's list whose tokens have ended.
 func (s *Team) endedTokens(ctx context.Context, entries []store.Record) ([]record.Record[string], error) {
 	var out []record.Record[string]
 	for _, r := range entries {

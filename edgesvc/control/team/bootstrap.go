@@ -10,8 +10,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// offerLife is how long the bootstrap code of one control plane keeps another from
-// making a new one: its machine may be gone.
+// offerLife is how long the bootstrap code of one control plane keeps another from making a
+// new one. It is bounded because the machine of the first one may be gone.
 const offerLife = time.Hour
 
 // offer is the one bootstrap code that can be redeemed.
@@ -21,15 +21,15 @@ type offer struct {
 	Until  time.Time `json:"until"`
 }
 
-// auditedOffer is what a record tells of a bootstrap code that was made: the control
-// plane on whose machine it is.
+// auditedOffer is what the audit shows of a bootstrap code: the control plane on whose machine
+// it is.
 type auditedOffer struct {
 	Holder string `json:"holder"`
 }
 
-// BootstrapCode makes the single-use code of a new installation; the one before stops
-// working. If another control plane made one lately there is no new one, and elsewhere
-// says which that is: there is one code, however many control planes start.
+// BootstrapCode makes the single-use code of a new installation. The previous one stops
+// working. There is one code, however many control planes start: if another one made a code
+// lately, no new one is made, and elsewhere names that control plane.
 func (s *Team) BootstrapCode(ctx context.Context, holder string) (code, elsewhere string, err error) {
 	_, err = s.records.Commit(ctx, access.ByProcess(access.StartBootstrapCode), func(ch *record.Change) error {
 		code, elsewhere = "", ""
@@ -62,8 +62,8 @@ func (s *Team) BootstrapValid(ctx context.Context, code string) (bool, error) {
 	return err == nil, err
 }
 
-// Bootstrap redeems the code and makes the caller the first operator. Where there is
-// one, codes that were lost, or other control planes', open nothing.
+// Bootstrap redeems the code and makes the caller the first operator. Once there is an
+// operator, codes that were lost or that other control planes made are worth nothing.
 func (s *Team) Bootstrap(ctx context.Context, c access.Caller, in api.BootstrapRequest) (api.TokenResponse, error) {
 	if _, err := access.Admit(api.OpBootstrap, c); err != nil {
 		return api.TokenResponse{}, err

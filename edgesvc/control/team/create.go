@@ -6,8 +6,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 )
 
-// MayCreateOrganizations decides who may create organizations: operators, and members where the
-// installation's setting says so.
+// MayCreateOrganizations decides who may create organizations: operators, and members if the
+// installation's setting allows it.
 func (s *Team) MayCreateOrganizations(c access.Caller) error {
 	if _, err := access.Admit(api.OpCreateOrganization, c); err != nil {
 		return err

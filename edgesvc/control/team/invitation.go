@@ -14,13 +14,13 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// MaxInvitations is how many invitations of one organization may be open, if no quota
-// says otherwise: each is a
-// mail in the installation's name to somebody who has not asked for it.
+// MaxInvitations is how many invitations of one organization may be open, if no quota says
+// otherwise. It is bounded because each is a mail in the installation's name to somebody who
+// has not asked for it.
 const MaxInvitations = 200
 
-// invitation is an invitation as it is kept, under the address that it is for. The
-// code is not: its hash is.
+// invitation is an invitation as it is stored, under the address that it is for, and with the
+// hash of its code.
 type invitation struct {
 	mezu.Invitation
 	// In is the id of the organization.
@@ -28,14 +28,15 @@ type invitation struct {
 	CodeHash string `json:"code_hash"`
 	// Attempts counts the right code with a wrong address.
 	Attempts int `json:"attempts,omitempty"`
-	// Membership is the inviter's: who is removed and comes back has another. It is
-	// empty in one that an earlier version made.
+	// Membership is that of the inviting person, who has another one after leaving and
+	// coming back. It is empty in an invitation that an earlier version made.
 	Membership string `json:"membership,omitempty"`
 	// Lost is the inviter's count (losses.inviting) for the role.
 	Lost uint64 `json:"lost,omitempty"`
 }
 
-// ListInvitations lists an organization's that were neither redeemed nor withdrawn.
+// ListInvitations lists the invitations of an organization that were neither redeemed nor
+// withdrawn.
 func (s *Team) ListInvitations(ctx context.Context, c access.Caller, p access.Path, page record.Paging) (api.List[mezu.Invitation], error) {
 	sc, err := s.access.InOrganization(ctx, c, api.OpListInvitations, p)
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *Team) addInvitation(ctx context.Context, ch *record.Change, sc access.S
 	return out, s.countInvitation(ctx, ch, org.ID)
 }
 
-// isNoMember refuses an address whose holder is in the organization already.
+// isNoMember refuses the address of somebody who is in the organization already.
 func (s *Team) isNoMember(ctx context.Context, org, email string) error {
 	id, err := s.personByAddress(ctx, email)
 	if err != nil || id == "" {
@@ -129,8 +130,8 @@ func (s *Team) isNoMember(ctx context.Context, org, email string) error {
 	return err
 }
 
-// priorInvitation is the place of an address's invitation. One that has ended is
-// replaced; one that stands is in the way.
+// priorInvitation gives the record of an earlier invitation of the address, which is replaced
+// if it has ended. One that is still valid is a conflict.
 func (s *Team) priorInvitation(ctx context.Context, ch *record.Change, org, email string) (record.Record[invitation], error) {
 	prior, err := record.Optional[invitation](ctx, s.records, invitationsOf(org)+s.addressHash(email))
 	if err != nil || prior.Revision == 0 {
@@ -148,9 +149,9 @@ func (i *invitation) standing(now time.Time) bool {
 	return now.Before(i.ExpiresAt) && i.Attempts < mezu.MaxInvitationAttempts
 }
 
-// countInvitation counts a new invitation, or refuses one too many. What is there is
-// counted anew, because a restore leaves invitations out; the count is read before them
-// and written after, so that of two made at once one sees the other.
+// countInvitation counts a new invitation, or refuses it above the quota. It counts all that
+// exist, because a restore leaves invitations out. The count is read before them and written
+// after, so that of two invitations made at the same time one sees the other.
 func (s *Team) countInvitation(ctx context.Context, ch *record.Change, org string) error {
 	n, err := s.records.Counters(ctx, ch, org)
 	if err != nil {
@@ -167,7 +168,7 @@ func (s *Team) countInvitation(ctx context.Context, ch *record.Change, org strin
 		if err != nil {
 			return err
 		}
-		// One whose attempts are used up counts until its end: its mail was sent.
+		// An invitation whose attempts are used up still counts, because its mail was sent.
 		if s.records.Now().Before(inv.Value.ExpiresAt) {
 			open++
 		}
@@ -202,7 +203,7 @@ func (s *Team) DeleteInvitation(ctx context.Context, c access.Caller, p access.P
 	return err
 }
 
-// endInvitation removes an invitation that nobody redeems.
+// endInvitation removes an invitation that was not redeemed.
 func (s *Team) endInvitation(ctx context.Context, ch *record.Change, f record.Record[invitation]) error {
 	ch.Remove(f.Key, f.Revision)
 	unlink(ch, f.Value)
@@ -216,7 +217,7 @@ func unlink(ch *record.Change, i invitation) {
 	ch.Drop(record.KeyOutbox(i.ID))
 }
 
-// errWrongAddress is the right code with a wrong address.
+// errWrongAddress: the code is right but the address is wrong.
 var errWrongAddress = errors.New("wrong address")
 
 // refusedInvitation is the one answer to whatever is wrong with a code or its
@@ -266,7 +267,7 @@ func (s *Team) countAttempt(ctx context.Context, code string) error {
 	return refusedInvitation()
 }
 
-// mayRedeem judges who comes, before any code is looked at.
+// mayRedeem decides whether the caller may redeem at all, before any code is looked at.
 func mayRedeem(c access.Caller, in api.RedeemRequest) error {
 	if _, err := access.Admit(api.OpRedeemInvitation, c); err != nil {
 		return err
@@ -276,7 +277,7 @@ func mayRedeem(c access.Caller, in api.RedeemRequest) error {
 		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "a token with bounded permissions can't join an organization", Hint: "use one without bounds"}
 	case c.Kind == access.Member:
 	case c.Refused != nil:
-		return c.Refused // a credential came, and counts for nothing
+		return c.Refused // there is a credential, but it is not valid
 	case c.Kind != access.Anonymous && c.Kind != "":
 		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "an invitation is redeemed by a person", Hint: "use that person's token, or none"}
 	}
@@ -321,7 +322,7 @@ func (s *Team) join(ctx context.Context, ch *record.Change, c access.Caller, inv
 	who := known
 	if who == "" {
 		made, err := s.MakePerson(ctx, ch, inv.Value.Email, false)
-		if mezu.CodeOf(err) == mezu.CodeConflict { // somebody came to be meanwhile
+		if mezu.CodeOf(err) == mezu.CodeConflict { // a person with the address was made meanwhile
 			return out, errKnownAddress()
 		}
 		if err != nil {
@@ -366,7 +367,7 @@ func (s *Team) invitedTo(ctx context.Context, ch *record.Change, inv invitation)
 	return org, nil
 }
 
-// welcome turns an invitation into a membership: one change of the organization's
+// welcome turns an invitation into a membership, with one change of the organization's
 // counters for both.
 func (s *Team) welcome(ctx context.Context, ch *record.Change, org record.Record[mezu.Organization], who string, inv record.Record[invitation]) (mezu.Member, error) {
 	m := s.newMember(ch, org, who, inv.Value.Role)

@@ -13,7 +13,8 @@ func membershipsOf(person string) string { return "membership/" + person + "/" }
 func invitationsOf(org string) string    { return prefixInvitation + org + "/" }
 func keyInvite(hash string) string       { return "invite/" + hash }
 
-// EndsWithRestore reports whether a record is of an invitation, which ends with a restore.
+// EndsWithRestore reports whether a record belongs to an invitation, which a restore leaves
+// out.
 func EndsWithRestore(key string) bool {
 	return strings.HasPrefix(key, "invite/") || strings.HasPrefix(key, prefixInvitation)
 }

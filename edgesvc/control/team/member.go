@@ -115,9 +115,9 @@ func (s *Team) UpdateMember(ctx context.Context, c access.Caller, p access.Path,
 	return s.shownMember(ctx, out.Member)
 }
 
-// countOwners follows a member from one role to another, empty for none, and
-// refuses to leave an organization without an owner. The counter is part of every
-// change of an owner, so that of two owners who leave at once one stays.
+// countOwners updates the number of owners when a member changes from one role to another;
+// an empty role is none. It refuses to leave an organization without an owner. Every change
+// of an owner writes the counter, so that of two owners who leave at once one stays.
 func (s *Team) countOwners(ctx context.Context, ch *record.Change, sc access.Scope, from, to mezu.Role) error {
 	owners := 0
 	if from == mezu.RoleOwner {
@@ -173,7 +173,7 @@ func (s *Team) DeleteMember(ctx context.Context, c access.Caller, p access.Path,
 	return s.records.Finish(ctx, task)
 }
 
-// newMember adds a membership to a change. If it is an owner, the caller counts the owner.
+// newMember adds a membership to a change. For an owner, its caller must call countOwners too.
 func (s *Team) newMember(ch *record.Change, org record.Record[mezu.Organization], person string, role mezu.Role) mezu.Member {
 	m := mezu.Member{Meta: s.records.Meta(mezu.PrefixMember), Organization: org.Value.Name, Person: person, Role: role}
 	key := access.KeyMember(org.Value.ID, person)
@@ -183,7 +183,7 @@ func (s *Team) newMember(ch *record.Change, org record.Record[mezu.Organization]
 	return m
 }
 
-// Tasks are what a team's changes enqueue.
+// Tasks are the handlers of tasks that a team's changes enqueue.
 func (s *Team) Tasks() record.TaskHandlers {
 	return record.TaskHandlers{record.TaskOrganization: func(ctx context.Context, t record.Task) error { return s.forgetOrganization(ctx, t.ID) }}
 }
@@ -213,7 +213,7 @@ func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 	})
 }
 
-// Jobs remove what has ended of invitations.
+// Jobs remove invitations that have ended.
 func (s *Team) Jobs() []record.Job {
 	return []record.Job{{Name: "sweeping invitations", Every: record.SweepInterval, Run: s.sweepInvitations}}
 }

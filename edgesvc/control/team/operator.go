@@ -11,11 +11,11 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// installationChildren is what stands for the installation where things are counted.
+// installationChildren is the owner under which operators are counted.
 const installationChildren = "installation"
 
-// appoint adds to a change that a person is operator; the person's own record is
-// the caller's to write.
+// appoint adds to a change that a person becomes operator. Its caller writes the person's own
+// record.
 func (s *Team) appoint(ctx context.Context, ch *record.Change, p access.Person) (mezu.Operator, error) {
 	op := mezu.Operator{Meta: s.records.Meta(mezu.PrefixPerson)}
 	op.ID = p.ID

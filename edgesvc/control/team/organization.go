@@ -11,7 +11,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// ListOrganizations lists those that the caller belongs to.
+// ListOrganizations lists the organizations that the caller belongs to.
 func (s *Team) ListOrganizations(ctx context.Context, c access.Caller, page record.Paging) (api.List[mezu.Organization], error) {
 	if _, err := access.Admit(api.OpListOrganizations, c); err != nil {
 		return api.List[mezu.Organization]{}, err
@@ -19,7 +19,7 @@ func (s *Team) ListOrganizations(ctx context.Context, c access.Caller, page reco
 	return record.List(ctx, s.records, membershipsOf(c.ID), page, func(key record.Record[string]) (mezu.Organization, error) {
 		org, err := record.Get[mezu.Organization](ctx, s.records, key.Value)
 		if errors.Is(err, store.ErrNotFound) || err == nil && org.Value.ID != key.Key[len(membershipsOf(c.ID)):] {
-			err = record.ErrGone // deleted, and the membership not yet
+			err = record.ErrGone // it is deleted, but the membership isn't yet
 		}
 		return org.Value, err
 	})

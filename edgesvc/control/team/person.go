@@ -53,7 +53,7 @@ func (s *Team) personByAddress(ctx context.Context, email string) (string, error
 	return id.Value, err
 }
 
-// personID finds whom a path names, by id or address; it is empty for nobody.
+// personID finds the person whom a path names by id or address; empty if there is none.
 func (s *Team) personID(ctx context.Context, ref string) (string, error) {
 	if strings.Contains(ref, "@") {
 		return s.personByAddress(ctx, ref)
@@ -64,7 +64,7 @@ func (s *Team) personID(ctx context.Context, ref string) (string, error) {
 	return "", nil
 }
 
-// address is a person's, or empty.
+// address is a person's address, or empty.
 func (s *Team) address(ctx context.Context, id string) (string, error) {
 	who, err := record.Optional[access.Person](ctx, s.records, access.KeyPerson(id))
 	return who.Value.Email, err

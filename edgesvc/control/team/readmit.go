@@ -12,9 +12,9 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
-// RecoveryCode makes a bootstrap code that gives the first operator a new token. No
-// operation reaches it: it is for the process of a control plane, on behalf of whoever
-// owns its state directory, and so could read the store and its key as well.
+// RecoveryCode makes a bootstrap code that gives the first operator a new token. No operation
+// of the API reaches it. It is for the process of a control plane, on behalf of whoever owns
+// its state directory, who could read the store and its key anyway.
 func (s *Team) RecoveryCode(ctx context.Context, holder string) (string, error) {
 	var code string
 	_, err := s.records.Commit(ctx, access.ByProcess(access.StartBootstrapCode), func(ch *record.Change) error {

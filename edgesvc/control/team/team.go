@@ -1,4 +1,4 @@
-// Package team is the people who run an installation or belong to an organization:
+// Package team is the persons who run an installation or belong to an organization:
 // operators, organizations, members, invitations, and the bearer tokens of persons.
 //
 // What may not live here: end users (package identity), projects and what lies in them
@@ -12,8 +12,7 @@ import (
 
 // Config is what teams work with.
 type Config struct {
-	// Site is https://host[:port] at which people reach this control plane; links
-	// in mails begin with it.
+	// Site is https://host[:port] of this control plane, with which links in mails begin.
 	Site string
 	// MembersMayCreateOrganizations lets every member create organizations, else
 	// operators alone.
@@ -22,14 +21,14 @@ type Config struct {
 	Bootstrapped func()
 }
 
-// Team is the operations on those who run an installation or belong to an organization.
+// Team is the operations on persons who run an installation or belong to an organization.
 type Team struct {
 	records *record.Records
 	access  *access.Access
 	cfg     Config
 }
 
-// New makes it.
+// New makes a Team.
 func New(r *record.Records, a *access.Access, cfg Config) *Team {
 	return &Team{records: r, access: a, cfg: cfg}
 }
