@@ -108,7 +108,6 @@ type worker struct {
 	c     relay.Client
 	req   relay.Request
 	info  preface.Request
-	names relay.Names
 	fwd   relay.Forwarded
 	x     relay.Exchange
 	head  func([]byte) []byte // appendHead, as a value made once
@@ -190,21 +189,13 @@ func (w *worker) request(payload []byte) bool {
 		return false
 	}
 	c := &w.c
-	if !c.Reader.HasHead() {
-		if c.Timed.FixRead(headTimeout) != nil {
-			return false
-		}
-	}
-	if err := c.Reader.ReadRequest(&c.Head); err != nil {
+	defer c.Body.Close()
+	w.broken = false
+	complete, unsent, err := w.carry()
+	if !complete {
 		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
 		return false
 	}
-	malformed := w.canonical()
-	c.Timed.SetRead(headTimeout)
-	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
-	defer c.Body.Close()
-	w.broken = false
-	unsent, err := w.carry(malformed)
 	w.report(err)
 	if err == nil {
 		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
@@ -222,46 +213,49 @@ func (w *worker) request(payload []byte) bool {
 	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
 }
 
-// canonical brings the request into its canonical form, in which an edge must have sent it.
-func (w *worker) canonical() error {
-	if err := w.c.Head.Canonical(&w.req, &w.names); err != nil {
-		return refused("the request is not canonical", err)
-	}
-	if !w.c.Head.HasPath(w.req.Path.Path) {
-		return refused("the path is not canonical", nil)
-	}
-	return nil
-}
-
-// carry judges the request, unless it is malformed, and takes it to its workload. unsent
-// says that nothing of it reached one. A panic costs this one request only, and its
-// connection.
-func (w *worker) carry(malformed error) (unsent bool, err error) {
+// carry reads the request, judges it and takes it to its workload. complete says that its
+// head was read to its end, unsent that nothing of it reached a workload. A panic costs this
+// one request only, and its connection. It is answered here, because an edge that gets no
+// answer may send the request to another Warpgate.
+func (w *worker) carry() (complete, unsent bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.broken = true
 			w.panicked(p)
-			unsent, err = false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
+			complete, unsent, err = true, false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
 		}
 	}()
 	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
-	if err = malformed; err == nil {
+	c := &w.c
+	if complete, err = c.ReadRequest(&w.req, headTimeout); !complete {
+		return false, true, err
+	}
+	c.Timed.SetRead(headTimeout)
+	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
+	if err != nil {
+		err = refused("the request is not canonical", err)
+	} else {
 		err = w.judge()
 	}
 	limit := int64(0)
 	if w.route != nil {
 		limit = w.route.MaxBody
 	}
-	w.c.Begin(limit)
+	c.Begin(limit)
 	if err != nil {
-		return true, err
+		return true, true, err
 	}
 	relay.Fault(&w.req, "warpgate")
-	return w.forward()
+	unsent, err = w.forward()
+	return true, unsent, err
 }
 
-// judge is the second line of defence: the bundle must allow the request here, too.
+// judge is the second line of defence: the path must be canonical as it came, and the
+// bundle must allow the request here, too.
 func (w *worker) judge() error {
+	if !w.c.Head.HasPath(w.req.Path.Path) {
+		return refused("the path is not canonical", nil)
+	}
 	w.req.ID = w.info.ID
 	table := w.table()
 	if table == nil {

@@ -756,3 +756,43 @@ func TestP36_Panic(t *testing.T) {
 		t.Errorf("%d panics counted", panics.Load())
 	}
 }
+
+// panicking is a connection on which the second read panics: the first brings the typed head
+// alone.
+type panicking struct {
+	net.Conn
+	read bool
+}
+
+func (p *panicking) Read(b []byte) (int, error) {
+	if p.read {
+		panic("secret of the inside")
+	}
+	p.read = true
+	return p.Conn.Read(b)
+}
+
+// A panic before the request is judged is answered too: without an answer, the edge may send
+// the request to another Warpgate.
+func TestP36_PanicInHead(t *testing.T) {
+	w := newWorld(t, "127.0.0.1:9")
+	var panics atomic.Int64
+	f := forward.New(forward.Config{Log: slog.New(slog.NewTextHandler(&w.log, nil)), Table: w.table.Load,
+		Panicked: func() { panics.Add(1) }, Request: func(e mezu.Event) { w.events <- e }})
+	t.Cleanup(f.Close)
+	a, b := pair(t)
+	e := &edge{t: t, conn: a, r: bufio.NewReader(a), done: make(chan struct{})}
+	a.SetDeadline(time.Now().Add(patience))
+	go e.serve(t.Context(), f, &panicking{Conn: b})
+	e.ask("")
+	if f := e.fails(mezu.CodeInternal); f.Unsent || strings.Contains(f.Detail, "secret") {
+		t.Errorf("%+v", f)
+	}
+	e.ends()
+	if event := receive(t, w.events, "event"); event.ID != "id-1" || event.Status != mezu.CodeInternal.Status() {
+		t.Errorf("event %+v", event)
+	}
+	if panics.Load() != 1 || !strings.Contains(w.log.String(), "panic while serving an exchange") {
+		t.Errorf("%d panics counted; log:\n%s", panics.Load(), w.log.String())
+	}
+}
