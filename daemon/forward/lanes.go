@@ -164,7 +164,7 @@ func (f *Forwarder) dialTracked(ctx context.Context, u mezu.Upstream) (net.Conn,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(f.life, cancel)()
-	conn, err := Dial(ctx, &net.Dialer{Timeout: dialTimeout}, u)
+	conn, err := Dial(ctx, &net.Dialer{}, u, dialTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -144,7 +145,7 @@ func TestDial_Localhost(t *testing.T) {
 	both := []string{"127.0.0.1:8080", "[::1]:8080"}
 	for answers, want := range map[string][]string{both[0]: both[:1], both[1]: both, "": both} {
 		d := &onlyLiterals{t: t, answers: answers}
-		conn, err := forward.Dial(t.Context(), d, u)
+		conn, err := forward.Dial(t.Context(), d, u, patience)
 		if !slices.Equal(d.dialled, want) || (err == nil) != (answers != "") {
 			t.Errorf("%q answers: dialled %q, %v", answers, d.dialled, err)
 		}
@@ -154,6 +155,46 @@ func TestDial_Localhost(t *testing.T) {
 		if conn != nil {
 			conn.Close()
 		}
+	}
+}
+
+// deadlines keeps until when each address may take.
+type deadlines []time.Time
+
+func (d *deadlines) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	end, _ := ctx.Deadline()
+	*d = append(*d, end)
+	return nil, errors.New("nothing at " + address)
+}
+
+// The addresses of localhost share one bound, and the first does not use all of it.
+func TestDial_OneBound(t *testing.T) {
+	for name, c := range map[string]struct{ ctx, within time.Duration }{
+		"its own":           {time.Hour, time.Minute},
+		"that of the route": {time.Minute, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
+			defer cancel()
+			var ends deadlines
+			if _, err := forward.Dial(ctx, &ends, parse(t, "8080"), c.within); err == nil {
+				t.Fatal("something answered")
+			}
+			late := time.Since(start)
+			if len(ends) != 2 {
+				t.Fatalf("%d addresses", len(ends))
+			}
+			for i, want := range []time.Duration{time.Minute / 2, time.Minute} {
+				if got := ends[i].Sub(start); got < want || got > want+late {
+					t.Errorf("address %d may take until %s after the start, want %s", i, got, want)
+				}
+			}
+			ends = nil
+			if forward.Dial(ctx, &ends, parse(t, "127.0.0.1:8080"), c.within); len(ends) != 1 || ends[0].Sub(start) < time.Minute {
+				t.Errorf("a single address may take until %v", ends)
+			}
+		})
 	}
 }
 

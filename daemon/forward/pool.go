@@ -58,7 +58,12 @@ func (f *Forwarder) pool(u mezu.Upstream) *pool {
 // dialer makes connections that speak HTTP/1.1.
 func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
 	plain := func(ctx context.Context, by time.Time) (net.Conn, error) {
-		return Dial(ctx, &net.Dialer{Timeout: dialTimeout, Deadline: by}, u)
+		if !by.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, by)
+			defer cancel()
+		}
+		return Dial(ctx, &net.Dialer{}, u, dialTimeout)
 	}
 	if u.Scheme != mezu.UpstreamHTTPS {
 		return plain
@@ -91,18 +96,33 @@ type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Dial connects to the workload at u, at the first of its addresses that answers. If
-// none does, the error is that of the first.
-func Dial(ctx context.Context, d Dialer, u mezu.Upstream) (net.Conn, error) {
+// Dial connects to the workload at u, at the first of its addresses that answers, within a
+// bound on all of them together. If none does, the error is that of the first. An address
+// that says nothing leaves half of the time to those behind it.
+func Dial(ctx context.Context, d Dialer, u mezu.Upstream, within time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	var first error
-	for _, address := range u.Addresses() {
-		conn, err := d.DialContext(ctx, u.Network(), address)
+	addresses := u.Addresses()
+	for i, address := range addresses {
+		conn, err := dialOne(ctx, d, u.Network(), address, i == len(addresses)-1)
 		if err == nil {
 			return conn, nil
 		}
 		first = cmp.Or(first, err)
 	}
 	return nil, first
+}
+
+// dialOne connects to one address. Unless it is the last, it gets half of the time that is
+// left.
+func dialOne(ctx context.Context, d Dialer, network, address string, last bool) (net.Conn, error) {
+	if end, bounded := ctx.Deadline(); bounded && !last {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // abort closes a connection without TLS's close_notify, which would wait for a peer that

@@ -21,9 +21,8 @@ const (
 // watchWorkload says once that nothing answers at the upstream, and once that something
 // does; then it returns. It only informs: requests are tried whatever it finds.
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
-	dialer := &net.Dialer{Timeout: probeTimeout}
 	for said := false; ; {
-		conn, err := forward.Dial(ctx, dialer, u)
+		conn, err := forward.Dial(ctx, &net.Dialer{}, u, probeTimeout)
 		if err == nil {
 			conn.Close()
 			if said {
