@@ -136,13 +136,12 @@ func (d *Daemon) HealthAddr() string {
 }
 
 // Close cuts everything at once, requests in flight included; Run then returns
-// soon. It is idempotent, and after it Run is refused.
+// soon. It is idempotent, and after it Run is refused. What Run has taken, Run gives back,
+// however early Close comes.
 func (d *Daemon) Close() {
 	d.cut()
 	for _, m := range d.members {
-		if err := m.gate.Close(); err != nil {
-			d.log.Error("closing a Warpgate", "warpgate", m.name(), "error", err)
-		}
+		m.gate.Cut()
 	}
 }
 
@@ -153,6 +152,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.take(); err != nil {
 		return err
 	}
+	return d.serve(ctx)
+}
+
+// serve is Run once everything is taken. It gives it back.
+func (d *Daemon) serve(ctx context.Context) error {
 	var serving context.Context
 	serving, d.stop = context.WithCancel(d.hard)
 	if d.health != nil {

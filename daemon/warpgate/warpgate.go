@@ -255,9 +255,13 @@ func (g *Warpgate) giveBack() error {
 	return g.state.Close()
 }
 
-// Close cuts everything at once, requests in flight included; Run then returns
-// soon. Without Run it gives back what Listen took. It is idempotent, and after it
-// Run is refused.
+// Cut ends everything at once, requests in flight included. Run then returns soon: nil if
+// Listen came before Cut, else it is refused. What Listen took stays held until Run or Close
+// gives it back. Cut is idempotent.
+func (g *Warpgate) Cut() { g.cut() }
+
+// Close is Cut, and without Run it gives back what Listen took. It is idempotent, and after
+// it Run is refused.
 func (g *Warpgate) Close() error {
 	g.cut()
 	g.listen.Lock()
