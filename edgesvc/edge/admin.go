@@ -7,15 +7,13 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Bounds of the admin listener: on each read and write, and on the head of a request, which
-// is that of the public listener.
-const (
-	adminTimeout = 10 * time.Second
-	adminHead    = 32 << 10
-)
+// adminTimeout bounds each read and write of the admin listener. The bound on the head of a
+// request is that of the public listener.
+const adminTimeout = 10 * time.Second
 
 // newAdminServer serves health and metrics.
 func (e *Edge) newAdminServer() *http.Server {
@@ -32,6 +30,6 @@ func (e *Edge) newAdminServer() *http.Server {
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
-	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: adminHead,
+	return admission.Serve(&http.Server{Handler: mux, ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, MaxHeaderBytes: web.MaxHead,
 		ErrorLog: slog.NewLogLogger(e.cfg.Log.Handler(), slog.LevelDebug)})
 }

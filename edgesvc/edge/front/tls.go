@@ -24,7 +24,7 @@ const fallbackLife = 10 * 365 * 24 * time.Hour
 const nobodys = "-"
 
 var (
-	// errNoPlace ends the handshake of a client for whom there is no admitted.
+	// errNoPlace ends the handshake of a client for whom there is no place.
 	errNoPlace = errors.New("no place for another public connection")
 	// errPeer is in the chain of what ends a peer's handshake before it is known who the
 	// peer is.

@@ -51,7 +51,7 @@ func newH2Server(server *Server) *h2Server {
 		Protocols:      protocols,
 		ConnContext:    s.connContext,
 		ConnState:      s.connState,
-		MaxHeaderBytes: relay.MaxHead,
+		MaxHeaderBytes: MaxHead,
 		IdleTimeout:    idleTimeout,
 		// «OPTIONS *» is judged as any other request is.
 		DisableGeneralOptionsHandler: true,

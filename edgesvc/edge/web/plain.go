@@ -28,7 +28,7 @@ func (s *Server) NotTLS(raw net.Conn, first [5]byte) {
 		return
 	}
 	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		io.CopyN(io.Discard, raw, relay.MaxHead) // or a reset destroys the answer
+		io.CopyN(io.Discard, raw, MaxHead) // or a reset destroys the answer
 	}
 }
 

@@ -21,8 +21,12 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
 )
+
+// MaxHead bounds the head of a request.
+const MaxHead = relay.MaxHead
 
 // Hosts finds environments.
 type Hosts interface {
