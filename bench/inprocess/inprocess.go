@@ -133,7 +133,7 @@ func (in *Installation) setUp(ctx context.Context, dir string, db store.Store) e
 	if err != nil {
 		return err
 	}
-	if in.service, err = service.Open(ctx, service.Config{Store: sealed, Authority: authority, Domain: "localhost", Quotas: record.Quotas{"projects": 1_000_000, "users": 10_000_000}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if in.service, err = service.Open(ctx, service.Config{StoreConfig: record.Config{Store: sealed, Authority: authority, Quotas: record.Quotas{"projects": 1_000_000, "users": 10_000_000}, Log: slog.New(slog.DiscardHandler)}, Domain: "localhost"}); err != nil {
 		return err
 	}
 	_, err = in.service.CreateOrganization(ctx, in.caller, mezu.Organization{Name: "acme"}, record.Idempotency{})

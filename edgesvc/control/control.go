@@ -181,8 +181,8 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.service, err = service.Open(ctx, service.Config{
-		Store: c.state.Store(), Authority: authority, Archive: archived,
-		Domain: c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now,
+		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now},
+		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations,
 		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
 	})
@@ -201,7 +201,7 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.upkeep = upkeep.Upkeep{Service: c.service, Store: c.state.Store(), Holder: c.state.Holder(),
-		Renew: c.front.RenewCertificate, WriteCA: writeCA, SealRotated: c.rotated, Log: c.cfg.Log}
+		Renew: c.front.RenewCertificate, WriteCA: writeCA, SealRotated: c.rotated, Log: c.cfg.Log, Now: c.cfg.Now}
 	return c.offerBootstrap(ctx)
 }
 

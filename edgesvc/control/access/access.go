@@ -3,7 +3,8 @@
 // the audit log's readers.
 //
 // What may not live here: an operation that changes something. Packages identity, team,
-// fleet, config and service import it, and rest, which hands in what came with a call.
+// fleet, config, installation and service import it, and rest, which hands in what came
+// with a call.
 package access
 
 import (
@@ -75,6 +76,8 @@ type Access struct {
 	records *record.Records
 	// identifiers find out who calls, each by one kind of credential.
 	identifiers []identifier
+	// reachers decide about operations whose path does not tell where they go.
+	reachers map[string]Reacher
 }
 
 // New makes an Access without identifiers.

@@ -17,8 +17,6 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/audit"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
-	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/sealed"
 )
 
 // Apply brings a project to what a manifest says: in one transaction, after the
@@ -26,7 +24,7 @@ import (
 // who may. An apply that finds all as it should be writes nothing.
 func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Path, in api.ApplyRequest) (api.ApplyResponse, error) {
 	// Who may not, or asks for nonsense, keeps nobody waiting at the lock.
-	if _, err := s.InApply(ctx, c, p); err != nil {
+	if _, err := s.inApply(ctx, c, p); err != nil {
 		return api.ApplyResponse{}, err
 	}
 	warnings, err := in.Manifest.Judge(ctx)
@@ -56,9 +54,9 @@ func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Pat
 	return a.response(position, warnings)
 }
 
-// InApply admits the caller to a project that exists, or that the caller may create. A
+// inApply admits the caller to a project that exists, or that the caller may create. A
 // project that doesn't exist has no key yet.
-func (s *Configuration) InApply(ctx context.Context, c access.Caller, p access.Path) (access.Scope, error) {
+func (s *Configuration) inApply(ctx context.Context, c access.Caller, p access.Path) (access.Scope, error) {
 	sc, err := s.access.InProject(ctx, c, api.OpApplyProject, p)
 	absent := mezu.CodeOf(err) == mezu.CodeNotFound && c.Kind == access.Member && slices.Contains(sc.Grants, mezu.PermProjectsWrite)
 	if absent && mezu.ValidateName("", p.Project) == nil {
@@ -115,7 +113,7 @@ func (s *Configuration) planApply(ctx context.Context, ch *record.Change, c acce
 	for refused := (*applying)(nil); ; {
 		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}}
 		var err error
-		if a.scope, err = s.InApply(ctx, c, p); err != nil {
+		if a.scope, err = s.inApply(ctx, c, p); err != nil {
 			return nil, err
 		}
 		if err := a.sameNames(); err != nil {
@@ -262,7 +260,8 @@ type cost struct {
 // of its environments, in the order of their names, are within them.
 func (a *applying) fits() error {
 	total := a.ch.Size()
-	within := func(n record.Size) bool { return n.Ops <= store.MaxOps && n.Checks <= sealed.MaxChecks }
+	most := record.Limits()
+	within := func(n record.Size) bool { return n.Ops <= most.Ops && n.Checks <= most.Checks }
 	if within(total) {
 		return nil
 	}
@@ -277,7 +276,7 @@ func (a *applying) fits() error {
 			room++
 		}
 	}
-	takes := fmt.Sprintf("changing all of this takes %d operations and %d checks at once, and %d and %d are possible", total.Ops, total.Checks, store.MaxOps, sealed.MaxChecks)
+	takes := fmt.Sprintf("changing all of this takes %d operations and %d checks at once, and %d and %d are possible", total.Ops, total.Checks, most.Ops, most.Checks)
 	e := mezu.Invalid("manifest.directories", "%s", takes)
 	if len(a.costs) > 0 {
 		e = mezu.Invalid("manifest.environments", "%s: %d of the %d environments that it changes fit", takes, room, len(a.costs))
@@ -357,4 +356,10 @@ func (a *applying) tell(wanted string) error {
 	}
 	a.ch.AuditAlone(a.scope.Target(record.KindProject, prj.ID, prj.Name), before, is)
 	return nil
+}
+
+// Reachers decide about operations of configuration whose path may name what is not there
+// yet.
+func (s *Configuration) Reachers() map[string]access.Reacher {
+	return map[string]access.Reacher{api.OpApplyProject.ID: s.inApply}
 }

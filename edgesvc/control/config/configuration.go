@@ -2,7 +2,7 @@
 // endpoints, routes, bundles, service accounts, draining, and manifests that are applied.
 //
 // What may not live here: how a bundle is judged (package mezu) or reaches an edge
-// (package fleet). Only control/service imports it.
+// (package fleet). Only control/installation and control/service import it.
 package config
 
 import (

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/control/record"
-	"github.com/mezusphere/mezu/edgesvc/store/document"
 )
 
 // TidyInterval is how often each control plane looks for documents of its own changes
@@ -23,13 +22,13 @@ func (s *Configuration) TidyDocuments(ctx context.Context) error {
 }
 
 // ownerOf is whose documents those of an environment are.
-func ownerOf(organization, environment string) document.Owner {
-	return document.Owner{Tenant: organization, Name: environment}
+func ownerOf(organization, environment string) record.Owner {
+	return record.Owner{Tenant: organization, Name: environment}
 }
 
 // documentsOf names the documents of one owner that a record refers to.
-func (s *Configuration) documentsOf(ctx context.Context, owner document.Owner, keep func(document.Ref)) error {
-	if owner == (document.Owner{}) {
+func (s *Configuration) documentsOf(ctx context.Context, owner record.Owner, keep func(record.Ref)) error {
+	if owner == (record.Owner{}) {
 		return s.keepDocuments(ctx, keep)
 	}
 	routes, err := record.Optional[routesHead](ctx, s.records, keyRoutes(owner.Name))
@@ -49,7 +48,7 @@ func (s *Configuration) documentsOf(ctx context.Context, owner document.Owner, k
 }
 
 // keepDocuments names the documents that some record refers to.
-func (s *Configuration) keepDocuments(ctx context.Context, keep func(document.Ref)) error {
+func (s *Configuration) keepDocuments(ctx context.Context, keep func(record.Ref)) error {
 	note := func(b record.Blob) {
 		if b.Ref != nil {
 			keep(*b.Ref)

@@ -23,7 +23,7 @@ func newShop(t *testing.T) (*shop, record.Record[access.Account]) {
 	t.Helper()
 	r := recordtest.Open(t, time.Now, nil)
 	a := access.New(r)
-	s := &shop{Configuration: New(r, a, identity.New(r, a), fleet.New(r, a, "localhost", 0)), owner: access.Caller{Kind: access.Member, ID: "opr_x"},
+	s := &shop{Configuration: New(r, a, identity.New(r, a), fleet.New(r, a, fleet.Config{Domain: "localhost"})), owner: access.Caller{Kind: access.Member, ID: "opr_x"},
 		path: access.Path{Organization: "acme", Project: "shop", Item: "gate"}}
 	org := mezu.Organization{Meta: r.Meta(mezu.PrefixOrganization), Name: "acme"}
 	_, err := r.Commit(t.Context(), record.Internal(), func(ch *record.Change) error {

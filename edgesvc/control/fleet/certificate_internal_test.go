@@ -14,7 +14,7 @@ import (
 func TestCertificatesOfAWeek(t *testing.T) {
 	now := time.Now()
 	r := recordtest.Open(t, func() time.Time { return now }, record.Quotas{"certificates": 8})
-	s := New(r, access.New(r), "localhost", 0)
+	s := New(r, access.New(r), Config{Domain: "localhost"})
 	issue := func() error {
 		_, err := r.Commit(t.Context(), record.Internal(), func(ch *record.Change) error { return s.countCertificate(t.Context(), ch, "org_a") })
 		return err

@@ -19,8 +19,8 @@ func (s *Fleet) ShownEnvironment(e mezu.Environment) mezu.Environment {
 // url is the public address of an endpoint.
 func (s *Fleet) url(endpoint string) string {
 	host := endpoint + "." + s.Domain
-	if s.port != 0 && s.port != 443 {
-		host = net.JoinHostPort(host, strconv.Itoa(s.port))
+	if s.Port != 0 && s.Port != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(s.Port))
 	}
 	return "https://" + host
 }

@@ -34,7 +34,7 @@ func (s *Fleet) certified(ctx context.Context, cs *tls.ConnectionState) (access.
 	if err != nil {
 		return access.Caller{}, access.Unauthenticated("the client certificate names no peer of this installation", again)
 	}
-	id, err := s.records.Anchor.VerifyPeer(*cs, claimed.Role)
+	id, err := s.Anchor.VerifyPeer(*cs, claimed.Role)
 	if err != nil {
 		return access.Caller{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the client certificate does not verify: it expired, was revoked, or is another installation's", Hint: again, Cause: err}
 	}

@@ -30,7 +30,7 @@ func (s *stalled) Send(api.StreamEvent) error {
 func TestK2_SnapshotEndsWithItsEdge(t *testing.T) {
 	now := time.Now()
 	r := recordtest.Open(t, func() time.Time { return now }, nil)
-	s := New(r, access.New(r), "localhost", 0)
+	s := New(r, access.New(r), Config{Domain: "localhost"})
 	id := mezu.NewID(mezu.PrefixEdge, now)
 	_, err := r.Commit(t.Context(), record.Internal(), func(ch *record.Change) error {
 		ch.Put("meta/revision", uint64(9))

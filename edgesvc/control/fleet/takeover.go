@@ -113,7 +113,7 @@ func (s *Fleet) judgeHanded(ctx context.Context, doc mezu.Signed) (handed, hande
 	if news, _, err := s.unknownHere(ctx, &h); err != nil || !news {
 		return h, handedKnown, err
 	}
-	if _, err := s.records.Anchor.OpenRevocation(doc); err != nil {
+	if _, err := s.Anchor.OpenRevocation(doc); err != nil {
 		return h, handedAltered, nil
 	}
 	return h, handedNew, nil
@@ -129,7 +129,7 @@ func fitsKey(part string) bool {
 
 // signsRevocations reports whether a key of the present keyset is for revocations.
 func (s *Fleet) signsRevocations(id string) bool {
-	_, keyset := s.records.Anchor.Keyset()
+	_, keyset := s.Anchor.Keyset()
 	return slices.ContainsFunc(keyset.Keys, func(k mezu.PublicKey) bool {
 		return k.ID == id && k.Purpose == mezu.PurposeRevocation && !s.records.Now().After(k.NotAfter)
 	})

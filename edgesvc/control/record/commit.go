@@ -267,3 +267,6 @@ func (s *Records) Head(ctx context.Context) (mezu.Position, error) {
 	}
 	return mezu.Position{Epoch: s.Epoch, Revision: counter.Value}, nil
 }
+
+// Limits is the most that a change takes of a transaction.
+func Limits() Size { return Size{Ops: store.MaxOps, Checks: sealed.MaxChecks} }

@@ -38,3 +38,12 @@ func (s *Records) SweepDocuments(ctx context.Context, keep func(context.Context,
 func (s *Records) TidyDocuments(ctx context.Context, of func(context.Context, document.Owner, func(document.Ref)) error) error {
 	return s.tidier.Tidy(ctx, s.store, of)
 }
+
+// Owner is whose a document is, and Ref names one.
+type (
+	Owner = document.Owner
+	Ref   = document.Ref
+)
+
+// Layer is a layer over the store, such as one that fences what is written.
+type Layer = store.Store

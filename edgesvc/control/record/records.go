@@ -4,8 +4,8 @@
 // are here as far as they know no noun.
 //
 // What may not live here: a noun, a caller, a rule of authority (package access).
-// Packages access, identity, team, fleet, config and service import it, and rest for what
-// callers ask of listings and repetitions.
+// Packages access, identity, team, fleet, config, installation and service import it, and
+// rest for what callers ask of listings and repetitions.
 package record
 
 import (
@@ -21,7 +21,6 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
-	"github.com/mezusphere/mezu/trust"
 )
 
 // Records is the records of one installation. Its methods are safe for concurrent use.
@@ -31,7 +30,6 @@ type Records struct {
 	Store     Store
 	store     sealedStore // the same
 	Authority *ca.Authority
-	Anchor    *trust.Anchor
 	Audit     *audit.Log
 	quotas    Quotas
 	Log       *slog.Logger
@@ -78,8 +76,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Open opens the audit log, believes the authority's keyset, and reads the epoch or
-// makes it.
+// Open opens the audit log, and reads the epoch or makes it.
 func Open(ctx context.Context, cfg Config) (*Records, error) {
 	s := &Records{Store: cfg.Store, store: cfg.Store, Authority: cfg.Authority, quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now, publishing: newLine(), handlers: TaskHandlers{}}
 	if s.Now == nil {
@@ -92,10 +89,6 @@ func Open(ctx context.Context, cfg Config) (*Records, error) {
 		Sign: func(statement any) (mezu.Signed, error) { return cfg.Authority.Sign(mezu.PurposeAudit, statement) },
 	})
 	if err != nil {
-		return nil, err
-	}
-	s.Anchor = trust.New(cfg.Authority.TrustRoot(), s.Now)
-	if _, err := s.Anchor.AcceptKeyset(cfg.Authority.Keyset()); err != nil {
 		return nil, err
 	}
 	return s, s.openInstallation(ctx)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,18 +23,6 @@ import (
 //	stream/revocation/directory/ORGANIZATION/DIRECTORY
 //	stream/revocation/user/ORGANIZATION/DIRECTORY/USER
 const PrefixEnded = "ended/"
-
-// resignMargin is how long before a signing key leaves the keyset what it signed is
-// signed anew: an edge that enrols must be able to verify all of it.
-const resignMargin = mezu.KeysetOverlap / 2
-
-// SignsOn reports whether a key still has a long life in the keyset.
-func (s *Records) SignsOn(purpose mezu.Purpose, keyID string) bool {
-	_, keyset := s.Anchor.Keyset()
-	return slices.ContainsFunc(keyset.Keys, func(k mezu.PublicKey) bool {
-		return k.ID == keyID && k.Purpose == purpose && k.NotAfter.After(s.Now().Add(resignMargin))
-	})
-}
 
 // Statement is a signed record of the stream. make gets the position that the
 // statement takes.

@@ -98,7 +98,7 @@ func TestSweepLastWords(t *testing.T) {
 		if e.Kind != api.StreamEdges {
 			continue
 		}
-		if l, err := p.records.Anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
+		if l, err := p.Fleet.Anchor.OpenEdges(e.Signed); err != nil || l.Gone != word.Value.Position {
 			t.Errorf("the edge list says %+v, %v", l, err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.openStream(t.Context()); err != nil {
+		if err := p.OpenStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		is, err := record.Get[record.StreamRecord](t.Context(), p.Service.records, was.Key)
@@ -153,7 +153,7 @@ func TestRemovedEnvironmentOutlivesRotationAndRestore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := p.records.Anchor.OpenBundle(signed)
+		b, err := p.Fleet.Anchor.OpenBundle(signed)
 		if err != nil || !b.Removed || b.Environment != env.ID || b.Position.Compare(was.Value.Position) <= 0 || b.Position.Epoch != p.records.Epoch {
 			t.Errorf("%s: %+v, %v", name, b, err)
 		}

@@ -1,9 +1,8 @@
-// Package service is the front of the control plane's operations: it puts the nouns
-// together over one store, and has what belongs to none of them, which is opening, the
-// sweep, keys, backup and restore.
+// Package service is the front of the control plane's operations: it opens the records,
+// puts the nouns together over them, and runs their jobs and tasks.
 //
-// What may not live here: an operation on a noun (packages identity, team, fleet and
-// config), HTTP and JSON parsing (package rest), listeners, files and process life
+// What may not live here: an operation on a noun (packages identity, team, fleet, config
+// and installation), HTTP and JSON parsing (package rest), listeners, files and process life
 // (package control), signing keys (package ca). Only control and its folders import it.
 package service
 
@@ -11,22 +10,16 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
-	"github.com/mezusphere/mezu/edgesvc/control/audit"
 	"github.com/mezusphere/mezu/edgesvc/control/config"
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
+	"github.com/mezusphere/mezu/edgesvc/control/installation"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
 	"github.com/mezusphere/mezu/edgesvc/identity"
-	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/sealed"
-	"github.com/mezusphere/mezu/trust"
 )
 
 // What the process of a control plane needs to know of the nouns.
@@ -42,14 +35,12 @@ const (
 // Quotas bound how many records of a kind one owner may have, by the kind's name.
 type Quotas = record.Quotas
 
+// StoreConfig is what records are opened with.
+type StoreConfig = record.Config
+
 // Config is what a service works with.
 type Config struct {
-	// Store is owned by the caller, who closes it after the service's last
-	// call. What this package writes through it is encrypted at rest.
-	Store     *sealed.Store
-	Authority *ca.Authority
-	// Archive takes audit records from the store; if nil, they stay there.
-	Archive *audit.Archive
+	StoreConfig
 	// Domain is the edge domain, under which endpoints are labels.
 	Domain string
 	// PublicPort is the port in URLs; if zero or 443, none is shown.
@@ -59,11 +50,6 @@ type Config struct {
 	Site string
 	// MembersMayCreateOrganizations lets every member create organizations, else operators alone.
 	MembersMayCreateOrganizations bool
-	// Quotas bound what one owner may have.
-	Quotas record.Quotas
-	Log    *slog.Logger
-	// Now is the clock; if nil, time.Now.
-	Now func() time.Time
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
 	// nothing is.
 	Bootstrapped func()
@@ -81,9 +67,10 @@ type Service struct {
 	*team.Team
 	*fleet.Fleet
 	*config.Configuration
-	records   *record.Records
-	cfg       Config
-	backingUp *sync.Mutex // held while a backup is written
+	*installation.Installation
+	records *record.Records
+	cfg     Config
+	fleet   fleet.Config
 }
 
 // Open prepares a service on its store: the installation's epoch and counter, the
@@ -95,32 +82,41 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if err := access.CheckRules(); err != nil {
 		return nil, err
 	}
-	records, err := record.Open(ctx, record.Config{Store: cfg.Store, Authority: cfg.Authority, Archive: cfg.Archive, Quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now})
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	anchor, err := fleet.NewAnchor(cfg.Authority, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
-	s := assemble(cfg, records, &sync.Mutex{})
-	return s, s.openStream(ctx)
+	records, err := record.Open(ctx, cfg.StoreConfig)
+	if err != nil {
+		return nil, err
+	}
+	s := assemble(cfg, records, fleet.Config{Domain: cfg.Domain, Port: cfg.PublicPort, Anchor: anchor})
+	return s, s.OpenStream(ctx)
 }
 
 // assemble puts the nouns together on the records.
-func assemble(cfg Config, r *record.Records, backingUp *sync.Mutex) *Service {
-	s := &Service{records: r, cfg: cfg, backingUp: backingUp}
+func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
+	s := &Service{records: r, cfg: cfg, fleet: of}
 	s.Access = access.New(r)
 	s.Identity = identity.New(r, s.Access)
 	s.Team = team.New(r, s.Access, team.Config{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
-	s.Fleet = fleet.New(r, s.Access, cfg.Domain, cfg.PublicPort)
+	s.Fleet = fleet.New(r, s.Access, of)
 	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
+	s.Installation = installation.New(r, s.Fleet, s.Configuration, installation.Config{Store: cfg.Store, SealRotated: cfg.SealRotated, Backup: cfg.Backup})
 	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)
-	for _, of := range []record.TaskHandlers{s.Team.Tasks(), s.Identity.Tasks(), s.Fleet.Tasks(), s.Configuration.Tasks()} {
-		r.Handle(of)
+	s.Access.SetReachers(s.Team.Reachers(), s.Configuration.Reachers())
+	for _, tasks := range []record.TaskHandlers{s.Team.Tasks(), s.Identity.Tasks(), s.Fleet.Tasks(), s.Configuration.Tasks()} {
+		r.Handle(tasks)
 	}
 	return s
 }
 
 // on is the service on a layer over its store.
-func (s *Service) on(layer store.Store) *Service {
-	return assemble(s.cfg, s.records.Layered(layer), s.backingUp)
+func (s *Service) on(layer record.Layer) *Service {
+	return assemble(s.cfg, s.records.Layered(layer), s.fleet)
 }
 
 func validateDomain(domain string) error {
@@ -130,9 +126,6 @@ func validateDomain(domain string) error {
 	}
 	return nil
 }
-
-// Anchor is what the installation's own peers believe.
-func (s *Service) Anchor() *trust.Anchor { return s.records.Anchor }
 
 // Head is the newest position of the installation.
 func (s *Service) Head(ctx context.Context) (mezu.Position, error) { return s.records.Head(ctx) }

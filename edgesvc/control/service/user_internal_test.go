@@ -33,7 +33,7 @@ func newPool(t testing.TB, quotas record.Quotas) *pool {
 	now := func() time.Time { return p.now }
 	authority := recordtest.Authority(t, now)
 	var err error
-	if p.Service, err = Open(t.Context(), Config{Store: db, Authority: authority, Domain: "localhost", Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now}); err != nil {
+	if p.Service, err = Open(t.Context(), Config{StoreConfig: StoreConfig{Store: db, Authority: authority, Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now}, Domain: "localhost"}); err != nil {
 		t.Fatal(err)
 	}
 	roles := map[string]mezu.ProjectRole{}
@@ -314,7 +314,7 @@ func TestUserByMail(t *testing.T) {
 	if _, err := p.cfg.Store.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), Config{Store: p.cfg.Store, Authority: p.records.Authority, Domain: "localhost", Log: p.records.Log})
+	again, err := Open(t.Context(), Config{StoreConfig: StoreConfig{Store: p.cfg.Store, Authority: p.records.Authority, Log: p.records.Log}, Domain: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}

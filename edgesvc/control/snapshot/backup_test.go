@@ -19,7 +19,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/restore"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -334,7 +334,7 @@ func TestS6_NothingLeasedComesBack(t *testing.T) {
 		for _, live := range []bool{false, true} {
 			r := in.Restored(path, live)
 			for key := range openedStore(r) {
-				if service.Leased(key) {
+				if restore.Leased(key) {
 					t.Errorf("%s, live %v: %s came back", what, live, key)
 				}
 			}

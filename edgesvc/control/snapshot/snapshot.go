@@ -13,7 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/control/backup"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
-	"github.com/mezusphere/mezu/edgesvc/control/service"
+	"github.com/mezusphere/mezu/edgesvc/control/restore"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
@@ -34,7 +34,7 @@ type Store struct {
 // Write writes a backup.
 func (s Store) Write(ctx context.Context, to io.Writer, at time.Time) error {
 	return backup.Write(ctx, to, backup.Source{
-		Store: s.Driver, Wrapper: s.SealKey, Leave: service.Leased, Mark: keyMark,
+		Store: s.Driver, Wrapper: s.SealKey, Leave: restore.Leased, Mark: keyMark,
 		Header: backup.Header{Format: format.Current, Program: s.Program, MadeAt: at},
 	})
 }
@@ -48,7 +48,7 @@ type Restored struct {
 
 // Restore puts a backup into an empty store and raises the epoch, so that edges and
 // Warpgates take what the control plane says for newer than all before. What went on at
-// the moment of the backup is not taken up again (see service.EndsWithRestore), unless
+// the moment of the backup is not taken up again (see restore.EndsWithRestore), unless
 // live is true: a control plane that moves to another store.
 func (s Store) Restore(ctx context.Context, file io.ReadSeeker, live bool) (Restored, error) {
 	var out Restored
@@ -77,7 +77,7 @@ func (s Store) finish(ctx context.Context, live bool) (records int, raise []stor
 		}
 		for _, r := range page.Records {
 			// A backup of an earlier program may have what lived under a lease.
-			if !service.Leased(r.Key) && (live || !service.EndsWithRestore(r.Key, r.Value)) {
+			if !restore.Leased(r.Key) && (live || !restore.EndsWithRestore(r.Key, r.Value)) {
 				records++
 				continue
 			}
@@ -89,10 +89,10 @@ func (s Store) finish(ctx context.Context, live bool) (records int, raise []stor
 			break
 		}
 	}
-	epoch, err := opened.Get(ctx, service.KeyEpoch)
+	epoch, err := opened.Get(ctx, restore.KeyEpoch)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading the restored epoch: %w", err)
 	}
-	raised, err := service.RaiseEpoch(epoch.Value, s.Now())
-	return records - 1, []store.Op{{Key: service.KeyEpoch, Value: raised}}, err // without the marker
+	raised, err := restore.RaiseEpoch(epoch.Value, s.Now())
+	return records - 1, []store.Op{{Key: restore.KeyEpoch, Value: raised}}, err // without the marker
 }

@@ -28,7 +28,7 @@ func (s *Team) ListOrganizations(ctx context.Context, c access.Caller, page reco
 // CreateOrganization makes an organization of which the caller is the owner.
 func (s *Team) CreateOrganization(ctx context.Context, c access.Caller, in mezu.Organization, o record.Idempotency) (mezu.Organization, error) {
 	var out mezu.Organization
-	if err := s.MayCreateOrganizations(c); err != nil {
+	if err := s.mayCreateOrganizations(c); err != nil {
 		return out, err
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateOrganization.ID), func(ch *record.Change) (err error) {

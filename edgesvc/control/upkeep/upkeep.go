@@ -33,6 +33,8 @@ type Upkeep struct {
 	// SealRotated gets a value when records are to be sealed anew at once.
 	SealRotated <-chan struct{}
 	Log         *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
 }
 
 // Run works until ctx ends.
@@ -83,7 +85,7 @@ const sweepTries = 5
 // it, its lease ends after a term, and this one takes its place.
 func (u Upkeep) sweep(ctx context.Context) error {
 	for range sweepTries {
-		err := u.Service.Sweep(ctx, u.Holder)
+		err := u.runJobs(ctx)
 		if !errors.Is(err, election.ErrHeld) {
 			return err
 		}
@@ -92,6 +94,27 @@ func (u Upkeep) sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sweepLease is held by the control plane that sweeps: one of those that share a store.
+const sweepLease = "sweep"
+
+// runJobs runs what is due; it says election.ErrHeld when another control plane is at it,
+// or was and died. What it writes is fenced: once another sweeps, nothing is written any
+// more. Jobs of another interval than the sweep's have a lease of their own.
+func (u Upkeep) runJobs(ctx context.Context) error {
+	var all error
+	for _, every := range u.Service.Intervals() {
+		lease := election.Lease{Store: u.Store, Name: sweepLease, Holder: u.Holder, Every: every, Now: u.Now}
+		if every != service.SweepInterval {
+			lease.Name += "-" + every.String()
+		}
+		_, err := lease.Run(ctx, func(ctx context.Context, fenced *election.Fenced) error {
+			return u.Service.RunJobs(ctx, fenced, every)
+		})
+		all = errors.Join(all, err)
+	}
+	return all
 }
 
 // countDenials writes down what was counted of denied attempts. Each process has counts

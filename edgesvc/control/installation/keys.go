@@ -1,9 +1,8 @@
-package service
+package installation
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -13,20 +12,19 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/ca"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
-	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // changeVault is the authority's records as one change sees and writes them.
 type changeVault struct {
-	s        *Service
+	s        *Installation
 	ch       *record.Change
 	revision uint64
 }
 
 // Load implements ca.Vault.
 func (v *changeVault) Load(ctx context.Context, name string) ([]byte, error) {
-	rec, err := v.s.records.Store.Get(ctx, record.PrefixAuthority+name)
-	if errors.Is(err, store.ErrNotFound) {
+	rec, err := record.Optional[json.RawMessage](ctx, v.s.records, record.PrefixAuthority+name)
+	if err == nil && rec.Revision == 0 {
 		return nil, fs.ErrNotExist
 	}
 	v.revision = rec.Revision
@@ -47,26 +45,38 @@ type keysAudited struct {
 }
 
 // FollowKeys takes over keys that another process put in force, if there are any.
-func (s *Service) FollowKeys(ctx context.Context) error {
+func (s *Installation) FollowKeys(ctx context.Context) error {
 	if err := s.records.Authority.Reload(ctx); err != nil {
 		return err
 	}
-	changed, err := s.records.Anchor.AcceptKeyset(s.records.Authority.Keyset())
+	changed, err := s.fleet.Anchor.AcceptKeyset(s.records.Authority.Keyset())
 	if err != nil || !changed {
 		return err
 	}
-	return s.openStream(ctx)
+	return s.OpenStream(ctx)
+}
+
+// TakeOverKeys reads the authority anew and publishes what follows from it. Each control
+// plane does, because each signs.
+func (s *Installation) TakeOverKeys(ctx context.Context) error {
+	if err := s.records.Authority.Reload(ctx); err != nil {
+		return err
+	}
+	if _, err := s.fleet.Anchor.AcceptKeyset(s.records.Authority.Keyset()); err != nil {
+		return err
+	}
+	return s.OpenStream(ctx)
 }
 
 // ShowKeys tells which keys sign and seal.
-func (s *Service) ShowKeys(_ context.Context, c access.Caller) (api.KeyStatus, error) {
+func (s *Installation) ShowKeys(_ context.Context, c access.Caller) (api.KeyStatus, error) {
 	if _, err := access.Admit(api.OpShowKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
 	return s.keyStatus(), nil
 }
 
-func (s *Service) keyStatus() api.KeyStatus {
+func (s *Installation) keyStatus() api.KeyStatus {
 	seal := s.cfg.Store.Status()
 	out := api.KeyStatus{NotAfter: s.records.Authority.NotAfter().UTC().Truncate(time.Second), ActiveAt: s.records.Authority.ActiveAt().UTC(), Seal: api.SealStatus{
 		Key: seal.Active, Since: seal.Since, OldKeys: seal.Old, WrappedBy: seal.WrappedBy,
@@ -74,7 +84,7 @@ func (s *Service) keyStatus() api.KeyStatus {
 	if out.ActiveAt.Before(s.records.Now()) {
 		out.ActiveAt = time.Time{}
 	}
-	if _, keyset := s.records.Anchor.Keyset(); keyset != nil {
+	if _, keyset := s.fleet.Anchor.Keyset(); keyset != nil {
 		out.KeysetVersion, out.Roots = keyset.Version, len(keyset.CARoots)
 	}
 	return out
@@ -82,7 +92,7 @@ func (s *Service) keyStatus() api.KeyStatus {
 
 // ProposeKeys makes the keys of a rotation. They are used when the offline roots have
 // endorsed them.
-func (s *Service) ProposeKeys(ctx context.Context, c access.Caller, in api.RotationRequest) (api.KeyProposal, error) {
+func (s *Installation) ProposeKeys(ctx context.Context, c access.Caller, in api.RotationRequest) (api.KeyProposal, error) {
 	var out api.KeyProposal
 	if _, err := access.Admit(api.OpProposeKeys, c); err != nil {
 		return out, err
@@ -98,7 +108,7 @@ func (s *Service) ProposeKeys(ctx context.Context, c access.Caller, in api.Rotat
 }
 
 // InstallKeys puts endorsed keys in force and publishes them.
-func (s *Service) InstallKeys(ctx context.Context, c access.Caller, in api.KeyEndorsement) (api.KeyStatus, error) {
+func (s *Installation) InstallKeys(ctx context.Context, c access.Caller, in api.KeyEndorsement) (api.KeyStatus, error) {
 	if _, err := access.Admit(api.OpInstallKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}
@@ -124,7 +134,7 @@ func (s *Service) InstallKeys(ctx context.Context, c access.Caller, in api.KeyEn
 }
 
 // RotateSealKeys makes a new data key. Maintain of the store does the rest.
-func (s *Service) RotateSealKeys(ctx context.Context, c access.Caller) (api.KeyStatus, error) {
+func (s *Installation) RotateSealKeys(ctx context.Context, c access.Caller) (api.KeyStatus, error) {
 	if _, err := access.Admit(api.OpRotateSealKeys, c); err != nil {
 		return api.KeyStatus{}, err
 	}

@@ -1,14 +1,15 @@
-package service
+// Package restore says what of a store outlives a backup and its restore: what lives under
+// a lease or goes on at the moment does not, and the epoch rises.
+//
+// What may not live here: files and how they are read (packages backup and snapshot).
+// Only control/snapshot imports it.
+package restore
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
-	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/election"
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
@@ -18,9 +19,6 @@ import (
 
 // KeyEpoch is the record of the epoch, which a restore raises.
 const KeyEpoch = record.KeyEpoch
-
-// keyBackup is the record of the last backup that was begun.
-const keyBackup = "backup/last"
 
 // Leased reports whether a record lives under a lease of the store: an edge that is
 // connected, or a lease of package election that is held. No backup and no restored store
@@ -44,31 +42,4 @@ func RaiseEpoch(epoch []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("reading the epoch: %w", err)
 	}
 	return record.Encode(max(was+1, uint64(max(now.Unix(), 0))))
-}
-
-// backupAudited is what the audit record of a backup tells, and its record.
-type backupAudited struct {
-	At time.Time `json:"at"`
-}
-
-// Backup writes a backup of the whole store, as it lies there. The caller can't read
-// it: the key is kept outside the store.
-func (s *Service) Backup(ctx context.Context, c access.Caller, to io.Writer) error {
-	if _, err := access.Admit(api.OpBackup, c); err != nil {
-		return err
-	}
-	if !s.backingUp.TryLock() {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "a backup is being written", Hint: "wait until it is done"}
-	}
-	defer s.backingUp.Unlock()
-	at := s.records.Stamp()
-	_, err := s.records.Commit(ctx, access.By(c, api.OpBackup.ID), func(ch *record.Change) error {
-		ch.Put(keyBackup, backupAudited{at})
-		ch.Audit(record.About(record.KindBackup, "store", ""), nil, backupAudited{at})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return s.cfg.Backup(ctx, to, at)
 }

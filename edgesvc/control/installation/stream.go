@@ -1,4 +1,4 @@
-package service
+package installation
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// openStream brings the stream up to what the authority signs with now: its
+// OpenStream brings the stream up to what the authority signs with now: its
 // keyset, an edge list, and bundles signed by a key that was rotated out or in an epoch
 // before a restore.
-func (s *Service) openStream(ctx context.Context) error {
+func (s *Installation) OpenStream(ctx context.Context) error {
 	keyset := s.records.Authority.Keyset()
 	_, err := s.records.Publish(ctx, record.Internal(), func(ch *record.Change) error {
 		current, err := record.Optional[record.StreamRecord](ctx, s.records, record.KeyKeyset)
@@ -34,8 +34,8 @@ func (s *Service) openStream(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if list.Revision == 0 || list.Value.Position.Epoch != s.records.Epoch || !s.records.SignsOn(mezu.PurposeEdges, list.Value.KeyID) {
-			return s.AddEdgeList(ctx, ch, nil, "")
+		if list.Revision == 0 || list.Value.Position.Epoch != s.records.Epoch || !s.fleet.SignsOn(mezu.PurposeEdges, list.Value.KeyID) {
+			return s.fleet.AddEdgeList(ctx, ch, nil, "")
 		}
 		return nil
 	})
@@ -44,14 +44,14 @@ func (s *Service) openStream(ctx context.Context) error {
 	}
 	var stale []record.Record[record.StreamRecord]
 	err = record.Each(ctx, s.records, record.PrefixBundle, func(f record.Record[record.StreamRecord]) error {
-		if f.Value.Position.Epoch != s.records.Epoch || !s.records.SignsOn(mezu.PurposeBundle, f.Value.KeyID) {
+		if f.Value.Position.Epoch != s.records.Epoch || !s.fleet.SignsOn(mezu.PurposeBundle, f.Value.KeyID) {
 			f.Value.Signed = record.Blob{} // all but its document is small
 			stale = append(stale, f)
 		}
 		return nil
 	})
 	for _, f := range stale {
-		err = errors.Join(err, s.Resign(ctx, f))
+		err = errors.Join(err, s.configuration.Resign(ctx, f))
 	}
 	return err
 }
