@@ -174,7 +174,7 @@ func (c *Client) Unwatch() {
 		c.blind = false
 		return
 	}
-	c.Timed.Expire()
+	c.Timed.expire()
 	<-c.ahead
 	c.Timed.Rearm()
 }
@@ -182,7 +182,7 @@ func (c *Client) Unwatch() {
 // StopUpload ends a read of the body. It may be called beside others.
 func (c *Client) StopUpload() {
 	c.shut.Store(true)
-	c.Timed.Expire()
+	c.Timed.expire()
 }
 
 // ReadWithin bounds each read of the body.

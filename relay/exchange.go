@@ -76,9 +76,9 @@ type Downstream interface {
 	Deliver(h *ResponseHead, body Source, closing bool) error
 }
 
-// Upgrader is a Downstream that can become a stream of bytes. One that can't asks for
+// upgrader is a Downstream that can become a stream of bytes. One that can't asks for
 // no upgrade.
-type Upgrader interface {
+type upgrader interface {
 	// Upgrade sends the 101 and carries bytes both ways until the end. It returns
 	// what it carried to and from the workload.
 	Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error)
@@ -515,7 +515,7 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
-	u, can := d.(Upgrader)
+	u, can := d.(upgrader)
 	if !can || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}

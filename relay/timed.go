@@ -70,14 +70,14 @@ func (t *Timed) FixRead(d time.Duration) error {
 	return t.Conn.SetReadDeadline(t.readAt)
 }
 
-// Expire makes the read under way, and any later one until Rearm, end at once.
+// expire makes the read under way, and any later one until Rearm, end at once.
 // It may be called beside a read.
-func (t *Timed) Expire() {
+func (t *Timed) expire() {
 	t.expired.Store(true)
 	t.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// Rearm takes Expire back, once no read is under way.
+// Rearm takes expire back, once no read is under way.
 func (t *Timed) Rearm() {
 	t.readAt, t.fixed = time.Time{}, false
 	t.expired.Store(t.cut.Load())
@@ -90,7 +90,7 @@ func (t *Timed) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if t.expired.Load() { // Expire may have come before the deadline was moved
+	if t.expired.Load() { // expire may have come before the deadline was moved
 		return 0, os.ErrDeadlineExceeded
 	}
 	return t.Conn.Read(p)

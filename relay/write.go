@@ -141,9 +141,9 @@ var usualNames = func() map[string]string {
 	return names
 }()
 
-// AppendChunk writes data as one chunk. Empty data is no chunk: it would end the
+// appendChunk writes data as one chunk. Empty data is no chunk: it would end the
 // body.
-func AppendChunk(dst, data []byte) []byte {
+func appendChunk(dst, data []byte) []byte {
 	if len(data) == 0 {
 		return dst
 	}
@@ -153,8 +153,8 @@ func AppendChunk(dst, data []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendLastChunk ends a chunked body with its trailer section.
-func AppendLastChunk(dst []byte, trailer []Field) []byte {
+// appendLastChunk ends a chunked body with its trailer section.
+func appendLastChunk(dst []byte, trailer []Field) []byte {
 	dst = append(dst, "0\r\n"...)
 	dst = appendFields(dst, trailer)
 	return append(dst, "\r\n"...)

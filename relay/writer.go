@@ -91,7 +91,7 @@ func (w *Writer) Body(src Source, framing Framing) (wrote int64, err error) {
 		p, err := src.Next()
 		if err == io.EOF {
 			if framing == Chunked {
-				w.Gathered(AppendLastChunk(w.Room(), src.Trailer()))
+				w.Gathered(appendLastChunk(w.Room(), src.Trailer()))
 			}
 			return wrote, w.Flush()
 		}
@@ -146,7 +146,7 @@ func (w *Writer) chunks(p []byte) error {
 		if err := w.makeRoom(len(part) + maxChunkFrame); err != nil {
 			return err
 		}
-		w.Gathered(AppendChunk(w.Room(), part))
+		w.Gathered(appendChunk(w.Room(), part))
 	}
 	return nil
 }

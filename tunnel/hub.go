@@ -362,7 +362,7 @@ func (h *Hub) Drain(ctx context.Context) error {
 	for {
 		busy := false
 		for _, s := range h.all() {
-			busy = busy || s.Outstanding() > 0
+			busy = busy || s.outstanding() > 0
 		}
 		if !busy {
 			return nil

@@ -95,8 +95,8 @@ func newSession(h *Hub, conn net.Conn, id mezu.Identity, reg register) *Session 
 // Identity is who the Warpgate is.
 func (s *Session) Identity() mezu.Identity { return s.id }
 
-// Outstanding is how many exchanges are under way or wait for a connection.
-func (s *Session) Outstanding() int { return int(s.load.Load() % unproven) }
+// outstanding is how many exchanges are under way or wait for a connection.
+func (s *Session) outstanding() int { return int(s.load.Load() % unproven) }
 
 // reason is why the session ended, nil before.
 func (s *Session) reason() error {

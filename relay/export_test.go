@@ -1,0 +1,7 @@
+package relay
+
+// AppendChunk and AppendLastChunk write bodies in chunks, for tests.
+var (
+	AppendChunk     = appendChunk
+	AppendLastChunk = appendLastChunk
+)
