@@ -15,7 +15,7 @@ const SweepInterval = 10 * time.Minute
 type Job struct {
 	// Name says what it does, in a gerund: errors begin with it.
 	Name string
-	// Every is how often it runs. Jobs of one interval run together, in their order.
+	// Every is how often it runs, at most once in SweepInterval. Jobs of one interval run together, in their order.
 	Every time.Duration
 	// Run does it. What it writes is refused once another control plane does the job.
 	Run func(context.Context) error

@@ -10,9 +10,10 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// jobs are those of all nouns, in the order in which they run.
+// jobs are those of all nouns, in the order in which they run: what lists all documents, and
+// the archive, come last.
 func (s *Service) jobs() []record.Job {
-	return slices.Concat(s.Access.Jobs(), s.Team.Jobs(), s.Configuration.Jobs(), s.Fleet.Jobs(), s.records.Jobs())
+	return slices.Concat(s.Access.Jobs(), s.Team.Jobs(), s.Fleet.Jobs(), s.Configuration.Jobs(), s.records.Jobs())
 }
 
 // Intervals are how often the jobs of the nouns run, each once.
