@@ -35,12 +35,10 @@ func (r *devRun) announce(ctx context.Context) error {
 	if err := r.saveProfile(); err != nil {
 		// Everything runs, but other commands need flags to find it.
 		r.log.Warn("the profile could not be written: other commands need --api, --ca-file and MEZU_TOKEN, as --json shows them", "error", err)
-	} else {
-		r.profiled.Store(true)
 	}
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.token,
+		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.current(),
 	}, r.demo != nil, r.maxConns())
 	<-ctx.Done()
 	return nil

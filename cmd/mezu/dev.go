@@ -56,8 +56,8 @@ type devRun struct {
 	environment mezu.Environment
 	key         string // with which the Warpgate registers
 	port        int    // of public HTTPS
-	// profiled says that the profile was written.
-	profiled atomic.Bool
+	// profiled is the token with which the profile was written, if it was.
+	profiled atomic.Pointer[string]
 }
 
 // runDev runs everything until ctx ends.
@@ -75,13 +75,19 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	defer r.release()
+	listening := false
+	defer func() {
+		if dead := r.release(); !listening {
+			err = errors.Join(err, dead) // why the control plane died is why nobody could be set up
+		}
+	}()
 	if err := r.listen(ctx); errors.Is(err, atomicfile.ErrLocked) {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: "mezu dev runs already with the folder " + r.state,
 			Hint: "stop it, or use --ephemeral or --state DIR, and other addresses", Cause: err}
 	} else if err != nil {
 		return err
 	}
+	listening = true
 	return process.RunParts(ctx, cut, r.parts()...)
 }
 
@@ -90,6 +96,7 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 func (r *devRun) parts() []process.Part {
 	parts := []process.Part{
 		{Name: "waiting for the first request", Run: r.announce},
+		{Name: "keeping the token", Run: r.keepToken},
 		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
 		{Name: "Warpgate", Run: r.runDaemon, Close: r.daemon.Close},
 	}
@@ -156,6 +163,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.developer.renewed = r.updateProfile
 	if err := r.developer.signIn(ctx); err != nil {
 		return fmt.Errorf("issuing a token: %w", err)
 	}
@@ -317,8 +325,9 @@ func (r *devRun) runDaemon(ctx context.Context) error {
 	return r.daemon.Run(ctx)
 }
 
-// release closes what listen made, if not all of it came to run.
-func (r *devRun) release() {
+// release closes what listen made, if not all of it came to run. The error is how the
+// control plane ended.
+func (r *devRun) release() (err error) {
 	if r.demo != nil {
 		r.demo.Close()
 	}
@@ -329,13 +338,14 @@ func (r *devRun) release() {
 		r.developer.client.CloseIdle()
 	}
 	if r.serving != nil {
-		_ = r.serving.end() // Close gives the same error
+		err = r.serving.end()
 	}
 	if r.control != nil {
 		if err := r.control.Close(); err != nil {
 			r.log.Error("closing the control plane", "error", err)
 		}
 	}
+	return err
 }
 
 // apiURL is where the REST API answers.
@@ -343,13 +353,25 @@ func (r *devRun) apiURL() string {
 	return "https://" + process.Dialable(r.control.Addr(), loopback)
 }
 
+// keepToken keeps the developer's token new until ctx ends.
+func (r *devRun) keepToken(ctx context.Context) error {
+	r.developer.keep(ctx, func(err error) { r.log.Warn("the developer's token could not be renewed", "error", err) })
+	return nil
+}
+
+// profile is what other commands need to find this run.
+func (r *devRun) profile() profile.Profile {
+	return profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment}
+}
+
 // saveProfile writes the profile, so that other commands find this run, and makes
 // it the default if there is none.
 func (r *devRun) saveProfile() error {
-	p := profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment}
-	if err := r.Profiles.Save(dev.Profile, p, r.developer.token); err != nil {
+	token := r.developer.current()
+	if err := r.Profiles.Save(dev.Profile, r.profile(), token); err != nil {
 		return err
 	}
+	r.profiled.Store(&token)
 	current, err := r.Profiles.Default()
 	if err != nil || current != "" {
 		return err
@@ -357,14 +379,33 @@ func (r *devRun) saveProfile() error {
 	return r.Profiles.SetDefault(dev.Profile)
 }
 
+// ownsProfile reports whether this run wrote the profile last.
+func (r *devRun) ownsProfile() (bool, error) {
+	written := r.profiled.Load()
+	if written == nil {
+		return false, nil
+	}
+	token, _, err := r.Profiles.Token(dev.Profile)
+	return err == nil && token != "" && token == *written, err
+}
+
+// updateProfile gives the profile another token.
+func (r *devRun) updateProfile(token string) {
+	owns, err := r.ownsProfile()
+	if err == nil && owns {
+		if err = r.Profiles.Save(dev.Profile, r.profile(), token); err == nil {
+			r.profiled.Store(&token)
+		}
+	}
+	if err != nil {
+		r.log.Warn("the profile could not be given the new token", "error", err)
+	}
+}
+
 // forgetProfile removes the profile of an ephemeral run, unless another run has written
 // it since.
 func (r *devRun) forgetProfile() error {
-	if !r.profiled.Load() {
-		return nil
-	}
-	token, _, err := r.Profiles.Token(dev.Profile)
-	if err != nil || token == "" || token != r.developer.token {
+	if owns, err := r.ownsProfile(); err != nil || !owns {
 		return err
 	}
 	return r.Profiles.Remove(dev.Profile)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -34,9 +35,35 @@ type developer struct {
 	// code asks the control plane for a bootstrap code.
 	code func(context.Context) (string, error)
 	// file keeps the token from one run to the next.
-	file  string
-	token string
-	now   func() time.Time
+	file string
+	now  func() time.Time
+	// renewed is told of each new token, if somebody needs to know.
+	renewed func(token string)
+
+	signing sync.Mutex // held by the one who signs in
+	mu      sync.Mutex
+	token   string
+	ends    time.Time // of the token
+}
+
+// current is the token with which the developer calls.
+func (d *developer) current() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.token
+}
+
+func (d *developer) use(token string, ends time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.token, d.ends = token, ends
+}
+
+// old reports whether the token has lived for half its time.
+func (d *developer) old() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ends.Sub(d.now()) <= mezu.DefaultTokenLife/2
 }
 
 // newDeveloper makes a developer who has no token yet.
@@ -48,46 +75,133 @@ func newDeveloper(url, caFile, file string, code func(context.Context) (string, 
 	}
 	d.client, err = api.NewClient(api.ClientConfig{
 		BaseURL: url, TLS: &tls.Config{RootCAs: roots}, UserAgent: "mezu/" + version,
-		Token:       func() (string, error) { return d.token, nil },
+		Token:       func() (string, error) { return d.current(), nil },
 		DialContext: new(net.Dialer).DialContext, // no proxy stands before this process
 	})
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // signIn takes the token of an earlier run, or gets one by a bootstrap code. A token that
 // has lived for half its time is replaced: a run may last for weeks.
 func (d *developer) signIn(ctx context.Context) error {
-	kept, err := atomicfile.ReadKey(d.file, maxTokenFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the developer's token can't be read: %v", err),
-			Hint: cmp.Or(atomicfile.Remedy(err), "remove the file, and a new one is made"), Cause: err}
+	d.signing.Lock()
+	defer d.signing.Unlock()
+	kept, err := d.kept()
+	if err != nil {
+		return err
 	}
-	if d.token = strings.TrimSpace(string(kept)); d.token != "" {
+	if kept != "" {
+		d.use(kept, time.Time{})
 		self, err := api.Invoke[api.Self](ctx, d.client, api.OpSelf, nil)
 		if err != nil && mezu.CodeOf(err) != mezu.CodeUnauthenticated {
 			return err
 		}
-		if err == nil && self.Operator && self.ExpiresAt.Sub(d.now()) > mezu.DefaultTokenLife/2 {
-			return nil
+		if err == nil && self.Operator {
+			if d.use(kept, self.ExpiresAt); !d.old() {
+				return nil
+			}
 		}
 	}
 	code, err := d.code(ctx)
 	if err != nil {
 		return err
 	}
-	d.token = ""
+	d.use("", time.Time{})
 	got, err := api.Invoke[api.TokenResponse](ctx, d.client, api.OpBootstrap, api.BootstrapRequest{Code: code})
 	if err != nil {
 		return err
 	}
-	d.token = got.Token
+	d.use(got.Token, got.ExpiresAt)
+	if d.renewed != nil {
+		d.renewed(got.Token)
+	}
 	return atomicfile.Write(d.file, []byte(got.Token+"\n"), 0o600)
+}
+
+// kept is the token in the file, or "" if there is none, or something else in its place.
+func (d *developer) kept() (string, error) {
+	text, err := atomicfile.ReadKey(d.file, maxTokenFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the developer's token can't be read: %v", err),
+			Hint: cmp.Or(atomicfile.Remedy(err), "remove the file, and a new one is made"), Cause: err}
+	}
+	token, err := mezu.ParseSecret(string(text))
+	if err != nil || !strings.HasPrefix(token, mezu.TokenBearer) {
+		return "", nil // damaged, and a new one does as well
+	}
+	return token, nil
+}
+
+// signedIn does something that may be repeated. If the token opens nothing any more, it
+// signs in anew and repeats it once: a token may end or be revoked during a run.
+func (d *developer) signedIn(ctx context.Context, do func() error) error {
+	err := do()
+	if mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		return err
+	}
+	if err := d.signIn(ctx); err != nil {
+		return fmt.Errorf("issuing a token: %w", err)
+	}
+	return do()
+}
+
+// renewPoll is how often to look whether the token is old: often enough for one that
+// lives for a month.
+const renewPoll = time.Hour
+
+// keep renews the token whenever it has lived for half its time, until ctx ends. One that
+// can't be renewed is tried again at the next look; failed is told why.
+func (d *developer) keep(ctx context.Context, failed func(error)) {
+	tick := time.NewTicker(renewPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := d.renew(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+	}
+}
+
+func (d *developer) renew(ctx context.Context) error {
+	if !d.old() {
+		return nil
+	}
+	return d.signIn(ctx)
 }
 
 // setUp makes what is missing of an environment; repeated, it finds all there. A new
 // environment gets one public route for everything, an old one keeps its own. The key lets
 // a Warpgate register; each call gives another and ends the one before.
-func (d *developer) setUp(ctx context.Context, org, prj, env string) (out mezu.Environment, key string, err error) {
+func (d *developer) setUp(ctx context.Context, org, prj, env string) (mezu.Environment, string, error) {
+	out, key, err := d.makeAll(ctx, org, prj, env)
+	if code := mezu.CodeOf(err); code == mezu.CodeForbidden || code == mezu.CodeNotFound {
+		err = d.powerless(ctx, org, err)
+	}
+	return out, key, err
+}
+
+// powerless explains what somebody lacks who is operator, but has no part in an
+// organization that others made.
+func (d *developer) powerless(ctx context.Context, org string, cause error) error {
+	self, err := api.Invoke[api.Self](ctx, d.client, api.OpSelf, nil)
+	if err != nil {
+		return cause
+	}
+	return &mezu.Error{Code: mezu.CodeForbidden, Detail: fmt.Sprintf("operator %s, whom mezu dev acts for, may not do this in organization %s: %v", self.ID, org, cause),
+		Hint: "an owner of the organization has to give them the role admin or owner there; or name another organization with --org", Cause: cause}
+}
+
+func (d *developer) makeAll(ctx context.Context, org, prj, env string) (out mezu.Environment, key string, err error) {
 	if err := d.ensure(ctx, api.OpCreateOrganization, mezu.Organization{Name: org}); err != nil {
 		return out, "", err
 	}
@@ -132,12 +246,22 @@ func (d *developer) newKey(ctx context.Context, org, prj, env string) (string, e
 
 // apply brings a project to what a manifest says.
 func (d *developer) apply(ctx context.Context, org, prj string, m mezu.Manifest) error {
-	_, err := api.Invoke[api.ApplyResponse](ctx, d.client, api.OpApplyProject, api.ApplyRequest{Manifest: m}, org, prj)
-	return err
+	return d.signedIn(ctx, func() error {
+		_, err := api.Invoke[api.ApplyResponse](ctx, d.client, api.OpApplyProject, api.ApplyRequest{Manifest: m}, org, prj)
+		return err
+	})
 }
 
 // joinToken lets an edge enrol as the only one: those of earlier runs are removed.
-func (d *developer) joinToken(ctx context.Context) (string, error) {
+func (d *developer) joinToken(ctx context.Context) (token string, err error) {
+	err = d.signedIn(ctx, func() error {
+		token, err = d.makeJoinToken(ctx)
+		return err
+	})
+	return token, err
+}
+
+func (d *developer) makeJoinToken(ctx context.Context) (string, error) {
 	for e, err := range api.All[mezu.Edge](ctx, d.client, api.OpListEdges) {
 		if err == nil {
 			err = d.client.Do(ctx, api.Call{Operation: api.OpDeleteEdge, Params: []string{e.ID}}, nil)

@@ -8,13 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/manifest"
 )
 
 var errKilled = errors.New("killed")
@@ -55,7 +58,7 @@ func developerOf(t *testing.T, in *controltest.Installation, wrap func(http.Roun
 	d.now = in.Clock.Now
 	if wrap != nil {
 		d.client, err = api.NewClient(api.ClientConfig{BaseURL: "https://" + in.Plane.Addr(), TLS: &tls.Config{RootCAs: in.Roots},
-			Token: func() (string, error) { return d.token, nil }, Wrap: wrap})
+			Token: func() (string, error) { return d.current(), nil }, Wrap: wrap})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +110,7 @@ func TestDevSetup(t *testing.T) {
 	in.Restart()
 	second := developerOf(t, in, nil)
 	env2, key2, err := comeIn(t.Context(), second)
-	if err != nil || env2.ID != env.ID || second.token != first.token {
+	if err != nil || env2.ID != env.ID || second.current() != first.current() {
 		t.Fatalf("%v %+v", err, env2)
 	}
 	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(key, nil), api.OpSelf, nil)
@@ -123,11 +126,17 @@ func TestDevSetup(t *testing.T) {
 func TestDevToken(t *testing.T) {
 	in := controltest.Install(t)
 	before, who := "", ""
-	for name, change := range []func() error{
+	for turn, change := range []func() error{
 		func() error { return nil },
 		func() error { in.Clock.Advance(mezu.DefaultTokenLife/2 + time.Hour); return nil },
 		func() error { in.Clock.Advance(2 * mezu.DefaultTokenLife); return nil },
 		func() error { return os.WriteFile(filepath.Join(in.Dir, tokenFile), []byte("half a tok"), 0o600) },
+		func() error {
+			return os.WriteFile(filepath.Join(in.Dir, tokenFile), []byte("mezu_two\nlines\n"), 0o600)
+		},
+		func() error {
+			return os.WriteFile(filepath.Join(in.Dir, tokenFile), []byte("mezu_\x00\x01\x7f"), 0o600)
+		},
 		func() error { return os.Remove(filepath.Join(in.Dir, tokenFile)) },
 	} {
 		if err := change(); err != nil {
@@ -135,17 +144,143 @@ func TestDevToken(t *testing.T) {
 		}
 		d := developerOf(t, in, nil)
 		if err := d.signIn(t.Context()); err != nil {
-			t.Fatalf("%d: %v", name, err)
+			t.Fatalf("%d: %v", turn, err)
 		}
 		self := controltest.Call[api.Self](t, d.client, api.OpSelf, nil)
-		if d.token == before || who != "" && self.ID != who {
-			t.Errorf("%d: %+v", name, self)
+		if d.current() == before || who != "" && self.ID != who {
+			t.Errorf("%d: %+v", turn, self)
 		}
-		before, who = d.token, self.ID
+		before, who = d.current(), self.ID
 		info, err := os.Stat(d.file)
 		kept, readErr := os.ReadFile(d.file)
-		if err != nil || readErr != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 || strings.TrimSpace(string(kept)) != d.token {
-			t.Errorf("%d: the file %v, %v, %v", name, info, err, readErr)
+		if err != nil || readErr != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 || strings.TrimSpace(string(kept)) != d.current() {
+			t.Errorf("%d: the file %v, %v, %v", turn, info, err, readErr)
+		}
+	}
+}
+
+// During a run, a token is replaced at half its time, and when it opens nothing any more.
+func TestDevTokenInRun(t *testing.T) {
+	in := controltest.Install(t)
+	d := developerOf(t, in, nil)
+	var told []string
+	d.renewed = func(token string) { told = append(told, token) }
+	if _, _, err := comeIn(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	first := d.current()
+	if err := d.renew(t.Context()); err != nil || d.current() != first {
+		t.Fatalf("a new token was replaced, %v", err)
+	}
+	in.Clock.Advance(mezu.DefaultTokenLife/2 + time.Hour)
+	if err := d.renew(t.Context()); err != nil || d.current() == first {
+		t.Fatalf("an old token was kept, %v", err)
+	}
+	apply := func() {
+		t.Helper()
+		before := d.current()
+		m := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"development": {Routes: []mezu.Route{{Prefix: "/"}}}}}
+		if err := d.apply(t.Context(), "dev", "shop", m); err != nil || d.current() == before {
+			t.Fatalf("the token was kept, %v", err)
+		}
+	}
+	in.Clock.Advance(2 * mezu.DefaultTokenLife)
+	apply()
+	tokens := controltest.Call[api.List[mezu.Token]](t, d.client, api.OpListTokens, nil)
+	for _, token := range tokens.Items {
+		controltest.Call[any](t, in.Client(d.current(), nil), api.OpDeleteToken, nil, token.ID)
+	}
+	apply()
+	in.Clock.Advance(2 * mezu.DefaultTokenLife)
+	if token, err := d.joinToken(t.Context()); err != nil || token == "" {
+		t.Errorf("the join token %q, %v", token, err)
+	}
+	if len(told) != 5 || told[4] != d.current() {
+		t.Errorf("told of %d tokens", len(told))
+	}
+}
+
+// Where others made the organization, the error says who has to act.
+func TestDevPowerless(t *testing.T) {
+	in := controltest.Install(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
+	in.Join(op, "acme", "ana@acme.example", mezu.RoleOwner)
+	self := controltest.Call[api.Self](t, op, api.OpSelf, nil).ID
+	in.Leave(op, "acme")
+	d := developerOf(t, in, nil)
+	if err := d.signIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := d.setUp(t.Context(), "acme", "shop", "development")
+	e, ok := errors.AsType[*mezu.Error](err)
+	if !ok || e.Code != mezu.CodeForbidden || !strings.Contains(e.Detail, self) || !strings.Contains(e.Hint, "an owner of the organization") {
+		t.Errorf("%+v", err)
+	}
+}
+
+// deaf does not hear the answers while it is on, though what it asks for is done.
+type deaf struct {
+	http.RoundTripper
+	on bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (d *deaf) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(req)
+	if d.on && err == nil {
+		resp.Body.Close()
+		return nil, errKilled
+	}
+	return resp, err
+}
+
+// CloseIdleConnections lets a client close what it no longer needs.
+func (d *deaf) CloseIdleConnections() {
+	d.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+}
+
+// Without an answer nobody knows which routes are in force, so the targets of both stay
+// allowed until the next answer.
+func TestDevFileUnsure(t *testing.T) {
+	in := controltest.Install(t)
+	way := &deaf{}
+	d := developerOf(t, in, func(carrier http.RoundTripper) http.RoundTripper { way.RoundTripper = carrier; return way })
+	if _, _, err := comeIn(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	run := &devRun{developer: d, Options: dev.Options{Organization: "dev", Project: "shop", Environment: "development"}}
+	run.FilePath, run.File = filepath.Join(t.TempDir(), "mezu.yaml"), &manifest.File{Name: "mezu.yaml"}
+	file := &devFile{run: run}
+	for _, c := range []struct {
+		what, upstream string
+		deaf           bool
+		allowed        string
+	}{
+		{"applied", "127.0.0.1:1", false, "1"},
+		{"no answer", "127.0.0.1:2", true, "1 2"},
+		{"no answer again", "127.0.0.1:2", true, "1 2"},
+		{"unreadable", "127.0.0.1:3\", prefix: \"/both", false, "1 2"},
+		{"refused", "127.0.0.1:3\"}\n    directory: nowhere #", false, "1 2"},
+		{"an answer", "127.0.0.1:2", false, "2"},
+	} {
+		text := "environments:\n  development:\n    routes:\n      - {exact: /one, upstream: \"" + c.upstream + "\"}\n"
+		if err := os.WriteFile(run.FilePath, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		way.on = c.deaf
+		err := file.reapply(t.Context())
+		if file.unsure != c.deaf {
+			t.Errorf("%s: unsure is %v, %v", c.what, file.unsure, err)
+		}
+		var allowed []string
+		for port := range 4 {
+			if u, err := mezu.ParseUpstream("127.0.0.1:" + strconv.Itoa(port+1)); err == nil && file.mayForward(u) {
+				allowed = append(allowed, strconv.Itoa(port+1))
+			}
+		}
+		if got := strings.Join(allowed, " "); got != c.allowed {
+			t.Errorf("%s: allowed are %q, not %q; %v", c.what, got, c.allowed, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -18,11 +19,17 @@ import (
 // parts; a check of the name finds all of that on every system.
 const filePoll = 250 * time.Millisecond
 
+// applyPause is how long to wait before a file is applied again of which nobody knows
+// whether it came into force.
+const applyPause = 5 * time.Second
+
 // devFile is the file that "mezu dev --file" applies, and the targets that it allows.
 type devFile struct {
 	run     *devRun
 	last    fileState
 	targets atomic.Pointer[[]mezu.Upstream]
+	// unsure says that nobody knows whether the last apply came into force.
+	unsure bool
 }
 
 // fileState tells versions of a file apart.
@@ -51,27 +58,39 @@ func (s fileState) same(o fileState) bool {
 // mayForward is asked by the Warpgate for each request to a target.
 func (d *devFile) mayForward(u mezu.Upstream) bool {
 	targets := d.targets.Load()
-	return targets != nil && slices.ContainsFunc(*targets, func(t mezu.Upstream) bool { return t.Network() == u.Network() && t.Address == u.Address })
+	return targets != nil && among(*targets, u)
+}
+
+func among(targets []mezu.Upstream, u mezu.Upstream) bool {
+	return slices.ContainsFunc(targets, func(t mezu.Upstream) bool { return t.Network() == u.Network() && t.Address == u.Address })
 }
 
 // apply applies what was read. The targets of the routes are allowed before the routes
-// are in force, and no more if they could not be applied.
+// are in force, and no more if they were refused. If nobody knows what became of them,
+// those of before stay allowed beside them, until an apply tells.
 func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 	var before, wanted []mezu.Upstream
 	if was := d.targets.Load(); was != nil {
 		before = *was
 	}
+	both := slices.Clone(before)
 	for _, text := range f.Manifest.Environments[d.run.Environment].Upstreams() {
 		u, err := mezu.ParseUpstream(text)
 		if err != nil {
 			return err
 		}
 		wanted = append(wanted, u)
+		if !among(both, u) {
+			both = append(both, u)
+		}
 	}
-	both := slices.Concat(before, wanted)
 	d.targets.Store(&both)
 	err := d.run.developer.apply(ctx, d.run.Organization, d.run.Project, f.Manifest)
-	if err != nil {
+	d.unsure = err != nil && !refused(err)
+	switch {
+	case d.unsure:
+		return fmt.Errorf("%w; what came of it is not known", err)
+	case err != nil:
 		d.targets.Store(&before)
 		return f.Explain(err)
 	}
@@ -79,12 +98,21 @@ func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 	return nil
 }
 
+// refused reports whether the control plane did not do what it was asked to. Without its
+// answer, or when it failed itself, it may have done it.
+func refused(err error) bool {
+	e, ok := errors.AsType[*mezu.Error](err)
+	return ok && e.Code != mezu.CodeInternal && e.Code != mezu.CodeUnavailable
+}
+
 // watch applies the file whenever it has changed and was the same at the next check,
-// until ctx ends. A file that can't be applied leaves everything as it is.
+// until ctx ends. A file that can't be applied leaves everything as it is. Where nobody
+// knows what became of it, it is applied again after a pause.
 func (d *devFile) watch(ctx context.Context) error {
 	tick := time.NewTicker(filePoll)
 	defer tick.Stop()
-	var seen fileState // a change that may not be complete yet
+	var seen fileState  // a change that may not be complete yet
+	var retry time.Time // when to apply again what nobody knows about
 	for changing := false; ; {
 		select {
 		case <-tick.C:
@@ -96,18 +124,24 @@ func (d *devFile) watch(ctx context.Context) error {
 			continue // the next check decides
 		}
 		switch {
-		case now.inode == nil, !changing && now.same(d.last):
-			continue // missing for a moment, or unchanged
+		case now.inode == nil:
+			continue // missing for a moment
+		case !changing && now.same(d.last):
+			if !d.unsure || time.Now().Before(retry) {
+				continue // unchanged
+			}
 		case !changing || !now.same(seen):
 			changing, seen = true, now
 			continue
 		}
 		changing, d.last = false, now
-		d.run.out.applied(d.run.File.Name, d.reapply(ctx))
+		d.run.out.applied(d.run.File.Name, d.reapply(ctx), d.unsure)
+		retry = time.Now().Add(applyPause)
 	}
 }
 
 func (d *devFile) reapply(ctx context.Context) error {
+	d.unsure = false // nothing is tried again of a file that can't be read
 	f, err := manifest.Read(ctx, d.run.FilePath, d.run.File.Name)
 	if err != nil {
 		return err

@@ -62,8 +62,9 @@ func (d *devOutput) event(e mezu.Event) {
 	}
 }
 
-// applied says that the file was applied again, or why it was not.
-func (d *devOutput) applied(name string, err error) {
+// applied says that the file was applied again, or why it was not. If that is unsure, it
+// will be tried again.
+func (d *devOutput) applied(name string, err error, unsure bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -72,7 +73,11 @@ func (d *devOutput) applied(name string, err error) {
 		d.events.Write(process.Fail(err))
 	case err != nil:
 		what, hint := terminal.Explain(err)
-		d.Warnf("%s; all stays as it was", terminal.Clean(what))
+		then := "all stays as it was"
+		if unsure {
+			then = "the file is applied again in a moment"
+		}
+		d.Warnf("%s; %s", terminal.Clean(what), then)
 		if hint != "" {
 			d.Sayf("  try: %s", terminal.Clean(hint))
 		}

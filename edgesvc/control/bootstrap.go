@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/state"
 )
 
@@ -35,7 +36,7 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the bootstrap link: %w", err)
 	}
-	if elsewhere != "" {
+	if c.linkElsewhere = elsewhere; elsewhere != "" {
 		c.cfg.Log.Info("the first operator comes in by the link that another control plane made", "in", state.BootstrapFileOf(elsewhere))
 		return nil
 	}
@@ -61,6 +62,10 @@ func (c *Control) BootstrapCode(ctx context.Context) (string, error) {
 	}
 	if has {
 		return c.service.RecoveryCode(ctx, c.state.Holder())
+	}
+	if c.linkElsewhere != "" {
+		return "", &mezu.Error{Code: mezu.CodeConflict, Detail: "the first operator comes in by the link that another control plane made",
+			Hint: "use that link, which is in " + state.BootstrapFileOf(c.linkElsewhere)}
 	}
 	return c.state.BootstrapCode()
 }

@@ -97,17 +97,20 @@ type Config struct {
 // Control is a control plane. New assembles it, Listen acquires what it needs, Run
 // serves.
 type Control struct {
-	cfg       Config
-	state     *state.State
-	front     *front.Front
-	service   *service.Service
-	handler   http.Handler
-	upkeep    upkeep.Upkeep
-	rotated   chan struct{} // holds one when records are to be sealed anew
-	done      chan struct{} // closed when streams are to end
-	endOnce   sync.Once
-	closeOnce sync.Once
-	closeErr  error
+	cfg     Config
+	state   *state.State
+	front   *front.Front
+	service *service.Service
+	handler http.Handler
+	upkeep  upkeep.Upkeep
+	// linkElsewhere is the control plane whose link the first operator comes in by, if it
+	// isn't this one. Listen sets it.
+	linkElsewhere string
+	rotated       chan struct{} // holds one when records are to be sealed anew
+	done          chan struct{} // closed when streams are to end
+	endOnce       sync.Once
+	closeOnce     sync.Once
+	closeErr      error
 }
 
 // New checks a configuration. It opens nothing.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,9 @@ func TestReplicas_OneBootstrapCode(t *testing.T) {
 	for _, in := range all[1:] {
 		if _, err := os.Stat(filepath.Join(in.Dir, "bootstrap")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a second bootstrap link: %v", err)
+		}
+		if code, err := in.Plane.BootstrapCode(t.Context()); mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), filepath.Join(all[0].Dir, "bootstrap")) {
+			t.Errorf("the code %q, %v", code, err)
 		}
 	}
 	code := all[0].BootstrapCode()

@@ -22,9 +22,10 @@ type offer struct {
 }
 
 // auditedOffer is what the audit shows of a bootstrap code: the control plane on whose machine
-// it is.
+// it is, and the operator for whom it is, unless there was none.
 type auditedOffer struct {
-	Holder string `json:"holder"`
+	Holder   string `json:"holder"`
+	Operator string `json:"operator,omitempty"`
 }
 
 // BootstrapCode makes the single-use code of a new installation. The previous one stops
@@ -46,7 +47,7 @@ func (s *Team) BootstrapCode(ctx context.Context, holder string) (code, elsewher
 		}
 		var token access.Token
 		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap}, 0)
-		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
+		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{Holder: holder})
 		ch.Update(keyOffer, before.Revision, offer{Token: access.KeyToken(mezu.HashSecret(code)), Holder: holder, Until: s.records.Stamp().Add(offerLife)})
 		return nil
 	})

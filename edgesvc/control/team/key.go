@@ -5,6 +5,7 @@ import "strings"
 // Keys of teams.
 const (
 	keyOffer         = "meta/bootstrap"
+	keyDeveloper     = "meta/developer" // an operator's id, written by earlier builds
 	prefixInvitation = "invitation/"
 	prefixAddress    = "address/"
 )

@@ -3,7 +3,6 @@ package team
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -18,21 +17,51 @@ import (
 func (s *Team) RecoveryCode(ctx context.Context, holder string) (string, error) {
 	var code string
 	_, err := s.records.Commit(ctx, access.ByProcess(access.StartBootstrapCode), func(ch *record.Change) error {
-		// Ids rise with time.
-		page, err := s.records.Store.List(ctx, access.PrefixOperator, "", 1)
+		operator, err := s.firstOperator(ctx)
 		if err != nil {
 			return err
 		}
-		if len(page.Records) == 0 {
-			return access.NoOperator()
-		}
-		operator := strings.TrimPrefix(page.Records[0].Key, access.PrefixOperator)
 		var token access.Token
 		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap, Operator: operator}, mezu.JoinTokenLife)
-		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder})
+		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder, operator})
 		return nil
 	})
 	return code, err
+}
+
+// firstOperator is whom a recovery code is for. Earlier builds kept the developer of
+// `mezu dev` in a record of their own; with it, they stay who they were.
+func (s *Team) firstOperator(ctx context.Context) (string, error) {
+	developer, err := record.Optional[string](ctx, s.records, keyDeveloper)
+	if err != nil {
+		return "", err
+	}
+	var first mezu.Operator
+	for token := ""; ; {
+		page, err := s.records.Store.List(ctx, access.PrefixOperator, token, api.MaxPageSize)
+		if err != nil {
+			return "", err
+		}
+		for _, r := range page.Records {
+			op, err := record.Decode[mezu.Operator](r)
+			if err != nil {
+				return "", err
+			}
+			if op.Value.ID == developer.Value {
+				return op.Value.ID, nil
+			}
+			if first.ID == "" || op.Value.CreatedAt.Before(first.CreatedAt) {
+				first = op.Value
+			}
+		}
+		if token = page.Next; token == "" {
+			break
+		}
+	}
+	if first.ID == "" {
+		return "", access.NoOperator()
+	}
+	return first.ID, nil
 }
 
 // readmit adds a new token of an operator to a change, unless the operator was removed

@@ -1,6 +1,7 @@
 package team_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 func TestTokens(t *testing.T) {
@@ -155,6 +157,47 @@ func TestOperators(t *testing.T) {
 	if in.Notice.String() != notice {
 		t.Error("a new bootstrap link")
 	}
+}
+
+// A recovery code is for the person of the record that earlier builds wrote for
+// `mezu dev`, as long as they are operator, else for whoever became operator first.
+func TestRecoveryCode(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
+	root := controltest.Call[api.Self](t, op, api.OpSelf, nil).ID
+	ana, first := in.Join(op, "acme", "ana@acme.example", mezu.RoleViewer)
+	_, bob := in.Join(op, "acme", "bob@acme.example", mezu.RoleViewer)
+	for _, m := range []mezu.Member{bob, first} { // the younger id earlier
+		in.Clock.Advance(time.Second)
+		controltest.Call[mezu.Operator](t, op, api.OpCreateOperator, api.OperatorRequest{Person: m.Person})
+	}
+	names := map[string]string{root: "root", first.Person: "ana", bob.Person: "bob"}
+	is := func(what, want string) {
+		t.Helper()
+		before := in.Audited()
+		self := controltest.Call[api.Self](t, in.Client(in.RecoveredToken(), nil), api.OpSelf, nil)
+		if names[self.ID] != want {
+			t.Errorf("%s: the code is for %q, not %s", what, names[self.ID], want)
+		}
+		for key, rec := range in.Audited() {
+			if _, known := before[key]; !known && rec.Operation == "start-bootstrap-code" && !strings.Contains(string(rec.After), `"operator":"`+self.ID+`"`) {
+				t.Errorf("%s: audited as %s", what, rec.After)
+			}
+		}
+	}
+	is("no record", "root")
+	record := func(id string) {
+		t.Helper()
+		if _, err := in.Store.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "meta/developer", Value: []byte(`"` + id + `"`)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(first.Person)
+	is("a record", "ana")
+	record(root)
+	controltest.Call[any](t, ana, api.OpDeleteOperator, nil, root)
+	is("a record of no operator", "bob")
 }
 
 // A4: of two operators who remove each other at once one stays.
