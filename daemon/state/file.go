@@ -47,7 +47,10 @@ func (s *State) usable(name string, err error) bool {
 
 // write replaces one file. What can't be written is not tried again.
 func (s *State) write(name string, content []byte) error {
-	return s.writing(name, s.files.Write(name, content))
+	if err := s.files.Write(name, content); err != nil {
+		return fmt.Errorf("writing %s: %w", s.files.Path(name), err)
+	}
+	return nil
 }
 
 // writeJSON replaces one file by v. What can't be written is not tried again.
@@ -66,15 +69,7 @@ func (s *State) saveStatement(name string, statement mezu.Signed) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", name, err)
 	}
-	return s.writing(name, s.files.Save(name, content))
-}
-
-// writing says which file an error of writing is about.
-func (s *State) writing(name string, err error) error {
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", s.files.Path(name), err)
-	}
-	return nil
+	return s.files.Save(name, content)
 }
 
 // full reports whether a write failed for want of room.

@@ -52,3 +52,16 @@ func TestWaiting(t *testing.T) {
 		t.Error("what was removed waits")
 	}
 }
+
+func TestSaveSoonReportsThatItIsFull(t *testing.T) {
+	d := &Dir{}
+	d.queue.init()
+	for i := range maxUntried {
+		if full := d.SaveSoon(fmt.Sprint(i), nil); full != (i == maxUntried-1) {
+			t.Fatalf("full %t with %d files", full, i+1)
+		}
+	}
+	if d.Waiting() != maxUntried {
+		t.Errorf("%d files wait", d.Waiting())
+	}
+}

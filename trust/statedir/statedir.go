@@ -27,7 +27,9 @@ import (
 const fileMode = 0o600
 
 // maxFile bounds a file that is read: the largest is a bundle, whose payload JSON carries
-// in base64.
+// in base64. The rest is for a Warpgate's list of revocations of the version before, which may
+// be larger than a bundle. Edges have no such file: what is larger than a bundle there does
+// not verify, and is set aside as one that is too large would be.
 const maxFile = mezu.MaxSignedPayload/3*4 + 1<<20
 
 // Config says which directory it is and how its files look.
@@ -153,7 +155,7 @@ func (d *Dir) Write(name string, content []byte) error {
 }
 
 // Save replaces a file before it returns. After an error the content waits, and Flush
-// tries again.
+// tries again. The text of both errors is the same for one failure.
 func (d *Dir) Save(name string, content []byte) error {
 	data := d.encode(content)
 	d.writing.Lock()
@@ -163,18 +165,25 @@ func (d *Dir) Save(name string, content []byte) error {
 	if err != nil {
 		d.queue.put(name, data, true)
 		d.Unsaved(name, err)
+		return d.unwritten(name, err)
 	}
-	return err
+	return nil
+}
+
+// unwritten says which file could not be written.
+func (d *Dir) unwritten(name string, err error) error {
+	return fmt.Errorf("writing %s: %w", d.Path(name), err)
 }
 
 // SaveSoon lets a content wait for Flush, together with others that come at the same
-// time, and wakes whoever waits for Wake. Past maxUntried it flushes itself.
-func (d *Dir) SaveSoon(name string, content []byte) {
-	if d.queue.put(name, d.encode(content), false) < maxUntried {
-		d.Poke()
-		return
+// time, and wakes whoever waits for Wake. If so many files wait that the caller must flush
+// before the next one, it reports full and wakes nobody.
+func (d *Dir) SaveSoon(name string, content []byte) (full bool) {
+	if d.queue.put(name, d.encode(content), false) >= maxUntried {
+		return true
 	}
-	_ = d.Flush(false) // what failed was logged, and waits
+	d.Poke()
+	return false
 }
 
 // Flush writes what waits now, in batches. What was tried in vain before is tried only
@@ -203,7 +212,7 @@ func (d *Dir) writeBatch(order uint64, again bool) (done bool, err error) {
 			d.Unsaved(names[i], err)
 		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, d.unwritten(names[i], err))
 		}
 	}
 	return len(files) < maxBatch, errors.Join(errs...)

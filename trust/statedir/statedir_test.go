@@ -2,9 +2,12 @@ package statedir_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/mezusphere/mezu"
@@ -87,5 +90,19 @@ func TestLockedDirectory(t *testing.T) {
 	var told *mezu.Error
 	if !errors.As(err, &told) || told.Code != mezu.CodeConflict || told.Hint != "stop the other test, or give this one a directory of its own with --state" {
 		t.Errorf("opened twice: %v", err)
+	}
+}
+
+// Whoever tells of failures tells one only once: Save and Flush have the same text for it.
+func TestSaveAndFlushSayTheSame(t *testing.T) {
+	d := open(t, true)
+	name := filepath.Join("nowhere", "a.json")
+	text := func(err error) string {
+		return regexp.MustCompile(`json-[0-9]+`).ReplaceAllString(fmt.Sprint(err), "json-N")
+	}
+	saved, flushed := text(d.Save(name, nil)), text(d.Flush(true))
+	twice := "writing " + d.Path(name) + ": writing " + d.Path(name) + ": "
+	if saved != flushed || !strings.HasPrefix(saved, twice) {
+		t.Errorf("Save says %q, Flush %q", saved, flushed)
 	}
 }

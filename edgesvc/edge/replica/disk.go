@@ -255,10 +255,15 @@ func (r *Replica) saveStatement(name string, statement mezu.Signed) {
 	}
 }
 
-// saveStatementSoon writes a statement together with others that come at the same time.
+// saveStatementSoon writes a statement together with others that come at the same time. When
+// too many wait, it writes all of them, after the log of revocations.
 func (r *Replica) saveStatementSoon(name string, statement mezu.Signed) {
-	if content := r.encode(statement); content != nil {
-		r.dir.SaveSoon(name, content)
+	content := r.encode(statement)
+	if content == nil {
+		return
+	}
+	if full := r.dir.SaveSoon(name, content); full {
+		r.writeWaiting(false)
 	}
 }
 
