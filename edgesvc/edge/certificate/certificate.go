@@ -118,14 +118,22 @@ func (s *Store) Add(label string) {
 	}
 }
 
-// Drop is the opposite of Add. It removes the certificate too.
+// Drop is the opposite of Add. The certificate is not shown any more; Remove takes it off the
+// disk.
 func (s *Store) Drop(label string) {
 	if s.pair != nil {
 		return
 	}
 	s.changing.Lock()
+	defer s.changing.Unlock()
 	s.entries.Drop(label)
-	s.changing.Unlock()
+}
+
+// Remove takes the certificate of a dropped endpoint off the disk.
+func (s *Store) Remove(label string) {
+	if s.pair != nil {
+		return
+	}
 	s.remove(label)
 }
 

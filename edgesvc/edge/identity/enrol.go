@@ -158,6 +158,9 @@ func (i *Identity) adopt(stored storedIdentity, keyset mezu.Signed) error {
 	_ = i.dir.Save(identityFile, content) // the directory says so, and tries again
 	if old := i.self.Swap(s); old != nil {
 		old.client.CloseIdle()
+		if old.suffix != s.suffix {
+			i.cfg.OnMoved()
+		}
 	}
 	if changed {
 		i.cfg.OnKeyset(keyset)

@@ -64,6 +64,8 @@ type Config struct {
 	OnPinned func(*trust.Anchor) error
 	// OnKeyset gets a keyset that an enrolment or a renewal put in force.
 	OnKeyset func(mezu.Signed)
+	// OnMoved is called when an edge that had a domain has enrolled under another one.
+	OnMoved func()
 	// OnRenewed is called when the certificate was replaced.
 	OnRenewed func()
 }

@@ -2,6 +2,7 @@ package member_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -77,7 +78,8 @@ type control struct {
 	changed    chan struct{} // closed and replaced at each change
 	at         mezu.Position
 	statements []statement
-	says       bool // what an edge must have
+	domain     string // for enrolments; if empty, testDomain
+	says       bool   // what an edge must have
 	tokens     map[string]bool
 	refuse     map[string]*mezu.Error // by operation
 	calls      map[string]int
@@ -346,7 +348,7 @@ func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
 		problem(w, mezu.Errorf(mezu.CodeInvalid, "%v", err))
 		return
 	}
-	encode(w, api.EnrolResponse{Edge: id.ID, Domain: testDomain,
+	encode(w, api.EnrolResponse{Edge: id.ID, Domain: look(c, func() string { return cmp.Or(c.domain, testDomain) }),
 		Credentials: api.Credentials{Certificates: issued.Chain, TrustRoot: c.authority.TrustRoot(), Keyset: c.authority.Keyset()}})
 }
 

@@ -196,3 +196,24 @@ func TestExpiredCertificateIsNeverShown(t *testing.T) {
 		t.Error("the control plane did not know the edge by its key")
 	}
 }
+
+// An edge that enrols anew under another domain serves its endpoints there, and what was found
+// under the domain before is not in force any more.
+func TestEnrolsAnewUnderAnotherDomain(t *testing.T) {
+	c := newControl(t)
+	c.bundle(newEnvironment(), "shop-acme", "/")
+	e := c.startEdge(t.TempDir())
+	e.stop()
+	c.stop()
+	c.clock.Advance(mezu.LeafLife + time.Hour)
+	look(c, func() string { c.domain = "moved.example"; return "" })
+	c.restart()
+	moved := open(t, e.cfg)
+	site := moved.Site("shop-acme." + testDomain)
+	if site == nil || site.Table() == nil {
+		t.Fatal("the disk serves nothing")
+	}
+	moved.run()
+	eventually(t, "the host of before is not served", func() bool { return site.Table() == nil && moved.Host("shop-acme."+testDomain) == nil })
+	eventually(t, "the endpoint is served under the new domain", func() bool { return moved.Host("shop-acme.moved.example") != nil })
+}

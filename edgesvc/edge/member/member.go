@@ -124,6 +124,7 @@ func (m *Member) assemble(cfg Config) (err error) {
 		Log: cfg.Log, Now: cfg.Now,
 		OnPinned:  func(anchor *trust.Anchor) error { return m.Replica.Pin(anchor) },
 		OnKeyset:  func(keyset mezu.Signed) { m.Replica.KeepKeyset(keyset) },
+		OnMoved:   func() { m.Replica.Move() },
 		OnRenewed: func() { m.Replica.Renewed() },
 	})
 	m.certificates, err = certificate.New(certificate.Config{Identity: m.Identity, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Log: cfg.Log, Now: cfg.Now})

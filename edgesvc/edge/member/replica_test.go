@@ -501,6 +501,9 @@ func TestTombstoneRemovesForGood(t *testing.T) {
 	gone.Removed = true
 	c.publish(gone)
 	eventually(t, "it is taken off", func() bool { return e.Host("shop-acme."+testDomain) == nil })
+	if _, err := e.certificate("shop-acme." + testDomain); !errors.Is(err, member.ErrUnknownServer) {
+		t.Errorf("the certificate of a removed endpoint: %v", err)
+	}
 	eventually(t, "so is its certificate", func() bool { _, err := os.Stat(certificate); return errors.Is(err, os.ErrNotExist) })
 	c.raw("old", api.StreamBundle, old.signed)
 	eventually(t, "the old bundle is refused", func() bool { return e.Metrics().Backwards == 1 })
@@ -548,6 +551,9 @@ func TestForgetsWhatWasRemovedLongAgo(t *testing.T) {
 	}
 	c.refused(api.OpEdgeStream, nil)
 	eventually(t, "the removed one is forgotten", func() bool { return e.Host("gone-acme."+testDomain) == nil })
+	if _, err := e.certificate("gone-acme." + testDomain); !errors.Is(err, member.ErrUnknownServer) {
+		t.Errorf("the certificate of a forgotten endpoint: %v", err)
+	}
 	for _, file := range files {
 		eventually(t, file+" is gone", func() bool { _, err := os.Stat(file); return errors.Is(err, os.ErrNotExist) })
 	}

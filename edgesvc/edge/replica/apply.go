@@ -106,7 +106,7 @@ func (r *Replica) applyBundle(statement mezu.Signed) error {
 	r.saveStatementSoon(bundleFile(environment), statement)
 	r.cfg.OnStatement(environment, statement)
 	if freed != "" {
-		r.cfg.Certificates.Drop(freed)
+		r.cfg.Certificates.Remove(freed)
 	}
 	if !next.bundle.Removed {
 		r.cfg.Certificates.Order(next.bundle.Endpoint)
@@ -278,16 +278,32 @@ func (r *Replica) forgetGone() (environments, freed []string) {
 	return environments, freed
 }
 
-// release takes a label from an environment and reports whether the environment had it; r.mu
-// is held.
+// release takes a label from an environment and reports whether the environment had it. The
+// endpoint's certificate goes first, so that none is shown for a host that nobody has. r.mu is
+// held.
 func (r *Replica) release(label, environment string) bool {
 	e := r.hosts.Get(label)
 	if e == nil || e.environment != environment {
 		return false
 	}
+	r.cfg.Certificates.Drop(label)
 	r.hosts.Drop(label)
 	e.site.Set(nil) // for connections that have found it before
 	return true
+}
+
+// Move is called when the edge's domain is another one, so that every endpoint has another host.
+// A connection that has found one under its host of before must not keep it: each gets a new
+// site, and in the old one nothing is in force.
+func (r *Replica) Move() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for e := range r.hosts.All {
+		moved := &endpoint{label: e.label, environment: e.environment, position: e.position}
+		moved.site.Set(e.site.Table())
+		r.hosts.Put(e.label, moved)
+		e.site.Set(nil)
+	}
 }
 
 // forgetRevocations drops revocations that have ended.

@@ -227,7 +227,7 @@ func (r *Replica) synced() {
 		r.remove(bundleFile(environment))
 	}
 	for _, label := range freed {
-		r.cfg.Certificates.Drop(label)
+		r.cfg.Certificates.Remove(label)
 	}
 	if len(gone) > 0 {
 		// Before the cursor: after a power cut none of them comes back.

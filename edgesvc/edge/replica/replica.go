@@ -39,10 +39,12 @@ type Identity interface {
 
 // Certificates are told which endpoints need one.
 type Certificates interface {
-	// Add and Drop say that an endpoint is served from now on, and that it isn't any more.
-	// Add must not block.
+	// Add and Drop say that an endpoint is served from now on, and that it isn't any more:
+	// after Drop its certificate is not shown. Neither may block.
 	Add(label string)
 	Drop(label string)
+	// Remove takes the certificate of a dropped endpoint off the disk.
+	Remove(label string)
 	// Order asks for the certificate of an endpoint, if it isn't there.
 	Order(label string)
 	// Retry says that the control plane is in reach again.
