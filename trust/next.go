@@ -18,10 +18,17 @@ var (
 
 // BackwardsError is an ErrBackwards with the position of the statement, and of the one in
 // force.
-type BackwardsError struct{ At, InForce mezu.Position }
+type BackwardsError struct {
+	At, InForce mezu.Position
+	// Text says it in the words of whoever rejects the statement; if empty, Error has its own.
+	Text string
+}
 
 // Error says which is where.
 func (e *BackwardsError) Error() string {
+	if e.Text != "" {
+		return e.Text
+	}
 	return fmt.Sprintf("%v: at %s, in force %s", ErrBackwards, e.At, e.InForce)
 }
 
@@ -68,7 +75,7 @@ func (c *InForce) precedes(s mezu.Signed, at mezu.Position) (known bool, err err
 	}
 	switch order := at.Compare(c.Position); {
 	case order < 0:
-		return false, &BackwardsError{at, c.Position}
+		return false, &BackwardsError{At: at, InForce: c.Position}
 	case order > 0:
 		return false, nil
 	case !bytes.Equal(s.Payload, c.Signed.Payload):

@@ -101,14 +101,15 @@ func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
 	return true, nil
 }
 
-// backwards is err, and for a statement that is older than the one in use an ErrBackwards that
-// says what it is.
-func backwards(what string, err error) error {
+// backwards is err. An ErrBackwards says, as a Warpgate's log always has, what kind of statement
+// is older than the one in use.
+func backwards(kind string, err error) error {
 	var older *trust.BackwardsError
-	if errors.As(err, &older) {
-		return fmt.Errorf("%w: %s at %s, in use %s", ErrBackwards, what, older.At, older.InForce)
+	if !errors.As(err, &older) {
+		return err
 	}
-	return err
+	older.Text = fmt.Sprintf("statement is older than the one in use: %s at %s, in use %s", kind, older.At, older.InForce)
+	return older
 }
 
 // acceptRevocation puts a revocation in force; s.mu is held. Flush writes it, because
@@ -125,7 +126,7 @@ func (s *State) acceptRevocation(statement mezu.Signed) (bool, error) {
 	}
 	s.unflushed = true
 	if s.Revoked() {
-		return true, errors.Join(ErrRevoked, s.flushRevocations())
+		return true, errors.Join(ErrRevoked, s.flushRevocations(s.anchor.Load()))
 	}
 	return true, nil
 }
@@ -206,7 +207,7 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 	own, err := parseCertificate(anchor, s.key, []byte(resp.Certificates), s.now())
 	switch {
 	case own != nil && anchor.CertificateRevoked(own.serial):
-		return Outcome{}, errors.Join(ErrRevoked, s.flushRevocations())
+		return Outcome{}, errors.Join(ErrRevoked, s.flushRevocations(anchor))
 	case err != nil && own != nil:
 		// It was issued a moment ago and isn't valid now, so the clock is wrong.
 		return Outcome{}, ClockError(s.now(), own.issued(), err)
@@ -256,7 +257,7 @@ func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, sett
 	}
 	s.anchor.Store(anchor)
 	s.own.Store(own)
-	errs = append(errs, s.saveKeyset(), s.flushRevocations())
+	errs = append(errs, s.saveKeyset(), s.flushRevocations(anchor))
 	if settings != nil || len(resp.Bundle.Payload) != 0 {
 		if changed, err := s.acceptBundle(resp.Bundle); changed {
 			errs = append(errs, s.saveBundle())

@@ -35,7 +35,7 @@ import (
 // Errors of statements. Others say that a statement doesn't verify or compile.
 var (
 	// ErrBackwards: the statement is older than one seen before.
-	ErrBackwards = errors.New("statement is older than the one in use")
+	ErrBackwards = trust.ErrBackwards
 	// ErrForeign: the bundle is another environment's.
 	ErrForeign = errors.New("bundle belongs to another environment")
 	// ErrRevoked: this Warpgate's own certificate has been revoked.
@@ -354,23 +354,28 @@ func (s *State) Flush() error {
 
 func (s *State) flush() error {
 	var revocations error
-	if s.unflushed {
-		revocations = s.flushRevocations()
+	if s.unflushed && s.revoked != nil {
+		revocations = s.flushRevocations(s.anchor.Load())
 	}
 	err := s.files.Flush(true)
 	s.noteSaved()
 	return errors.Join(err, revocations)
 }
 
-// flushRevocations writes what was added to the log of revocations; s.mu is held.
-func (s *State) flushRevocations() error {
+// flushRevocations writes what was added to the log of revocations, and drops from it and from
+// the anchor what has ended. There is no anchor after a first registration whose certificate was
+// refused: what its answer revoked is written, and the next registration begins another log.
+// s.mu is held.
+func (s *State) flushRevocations(anchor *trust.Anchor) error {
 	s.unflushed = true
 	if err := s.revoked.Flush(); err != nil {
 		return err
 	}
-	s.anchor.Load().ForgetEnded()
-	if _, err := s.revoked.Tidy(s.anchor.Load()); err != nil {
-		return err
+	if anchor != nil {
+		anchor.ForgetEnded()
+		if _, err := s.revoked.Tidy(anchor); err != nil {
+			return err
+		}
 	}
 	s.unflushed = false
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http/httptest"
@@ -301,7 +302,66 @@ func TestAnotherStatementAtThePositionInForce(t *testing.T) {
 			t.Errorf("a %s at the position in force: changed %t, %v", statement.Purpose, changed, err)
 		}
 	}
+	current := bundle.Position
+	bundle.Position.Revision--
+	want := fmt.Sprintf("statement is older than the one in use: bundle at %s, in use %s", bundle.Position, current)
+	if changed, err := st.Accept(w.sign(mezu.PurposeBundle, bundle)); changed || !errors.Is(err, state.ErrBackwards) || err.Error() != want {
+		t.Errorf("an older bundle: changed %t, %v, want %s", changed, err, want)
+	}
 	if st.Table() != table || !slices.Equal(st.Edges(), edges) {
 		t.Error("another statement took effect at the position in force")
+	}
+}
+
+// A first registration whose answer brings revocations and a certificate that is not this
+// Warpgate's, or is itself revoked, changes nothing, and the next one finds a state that works.
+func TestFirstAnswerWithRevocationsIsRefused(t *testing.T) {
+	w := newWorld(t, 1)
+	for _, own := range []bool{false, true} {
+		st, err := state.Open(t.TempDir(), time.Now, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := st.Key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := trust.CSR(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(api.RegisterRequest{CSR: csr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := httptest.NewRequest("POST", api.OpRegisterWarpgate.Path, bytes.NewReader(body))
+		req.Header.Set("Authorization", "Bearer "+w.key)
+		rec := httptest.NewRecorder()
+		w.register(rec, req)
+		var answer state.Answer
+		if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil || rec.Code != 200 {
+			t.Fatalf("answer %d: %v", rec.Code, err)
+		}
+		lie := answer
+		if own {
+			lie.Revocations = []mezu.Signed{w.revoke(w.serial)}
+		} else {
+			lie.Revocations, lie.Certificates = []mezu.Signed{w.revoke("beef")}, "none"
+		}
+		if out, err := st.Register(&lie, &state.Registration{}); err == nil || out.Adopted || errors.Is(err, state.ErrRevoked) != own {
+			t.Errorf("own certificate revoked %t: %+v, %v", own, out, err)
+		}
+		if err := st.Flush(); err != nil || st.Anchor() != nil {
+			t.Errorf("afterwards: flushing says %v, anchor %v", err, st.Anchor())
+		}
+		if own {
+			answer.Revocations = nil
+		}
+		if out, err := st.Register(&answer, &state.Registration{}); err != nil || !out.Adopted {
+			t.Errorf("the next registration: %+v, %v", out, err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
