@@ -117,7 +117,7 @@ func (s *Access) ListAudit(ctx context.Context, c Caller, op api.Operation, p Pa
 	return out, nil
 }
 
-// AuditSink takes the records of one watch; see Sink.
+// AuditSink takes the records of one watch.
 type AuditSink interface {
 	Record(mezu.AuditRecord) error
 	KeepAlive() error

@@ -47,7 +47,7 @@ var rules = map[string]rule{
 	api.OpDeleteOperator.ID: {operators, mezu.PermOperatorsWrite},
 
 	api.OpListOrganizations.ID:  {persons, mezu.PermOrganizationsRead},
-	api.OpCreateOrganization.ID: {persons, mezu.PermOrganizationsWrite}, // operators, or members too: mayFound
+	api.OpCreateOrganization.ID: {persons, mezu.PermOrganizationsWrite}, // operators, or members too: Config.MembersMayCreateOrganizations of package team
 	api.OpGetOrganization.ID:    {tenants, mezu.PermOrganizationsRead},
 	api.OpUpdateOrganization.ID: {tenants, mezu.PermOrganizationsWrite},
 	api.OpDeleteOrganization.ID: {tenants, mezu.PermOrganizationsDelete},
@@ -81,7 +81,7 @@ var rules = map[string]rule{
 	api.OpUpdateProject.ID: {tenants, mezu.PermProjectsWrite},
 	api.OpDeleteProject.ID: {tenants, mezu.PermProjectsWrite},
 
-	// Everything that an apply writes needs its own verb: see applying.authorise.
+	// Everything that an apply writes needs its own verb: package config asks for them.
 	api.OpApplyProject.ID:  {tenants, mezu.PermProjectsRead},
 	api.OpExportProject.ID: {tenants, mezu.PermProjectsRead},
 

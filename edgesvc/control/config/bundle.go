@@ -21,7 +21,7 @@ func (s *Configuration) addBundle(ctx context.Context, ch *record.Change, org me
 	return s.addBundleDraining(ctx, ch, org, prj, env, routes, draining.Value)
 }
 
-// addBundleDraining is stateBundle with these Warpgates draining. A bundle that edges would
+// addBundleDraining is addBundle with these Warpgates draining. A bundle that edges would
 // not take is refused, so that its author hears of it in the same answer.
 func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
 	b := &mezu.Bundle{

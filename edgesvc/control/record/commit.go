@@ -35,7 +35,7 @@ type Change struct {
 	audited    []auditEntry
 	counts     []counted
 	// Inline is the size up to which documents stay inside records; if zero,
-	// inlineLimit.
+	// InlineLimit.
 	Inline int
 	// documents are the heads of those that it refers to, written since kept.
 	documents []store.Check
@@ -146,7 +146,7 @@ func (s *Records) Rehearse(ctx context.Context, a Author, plan func(*Change) err
 
 // Commit plans and writes a change with its audit record; when another writer came
 // between, it plans again. plan reads what it needs each time and has no other
-// effect. A change by a caller says once what it does (change.audit), or is refused;
+// effect. A change by a caller says once what it does (Audit), or is refused;
 // one that neither writes nor says anything, as the repetition of a creation, leaves no
 // record. The position is that of the last statement.
 func (s *Records) Commit(ctx context.Context, a Author, plan func(*Change) error) (mezu.Position, error) {

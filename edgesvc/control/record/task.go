@@ -13,22 +13,22 @@ import (
 type taskKind string
 
 const (
-	// taskAccount: cut the Warpgates that a deleted account let in.
+	// TaskAccount: cut the Warpgates that a deleted account let in.
 	TaskAccount taskKind = "account"
-	// taskEnvironment: cut the Warpgates of a deleted environment.
+	// TaskEnvironment: cut the Warpgates of a deleted environment.
 	TaskEnvironment taskKind = "environment"
-	// taskBundles: publish the bundles of a project's environments.
+	// TaskBundles: publish the bundles of a project's environments.
 	TaskBundles taskKind = "bundles"
-	// taskProject: remove the service accounts of a deleted project.
+	// TaskProject: remove the service accounts of a deleted project.
 	TaskProject taskKind = "project"
-	// taskRoles: take roles that a project lost from users who got them
+	// TaskRoles: take roles that a project lost from users who got them
 	// meanwhile.
 	TaskRoles taskKind = "roles"
-	// taskEdge: forget what a deleted edge held.
+	// TaskEdge: forget what a deleted edge held.
 	TaskEdge taskKind = "edge"
-	// taskMember: cut the Warpgates that a removed member let in.
+	// TaskMember: cut the Warpgates that a removed member let in.
 	TaskMember taskKind = "member"
-	// taskOrganization: forget the members and invitations of a deleted
+	// TaskOrganization: forget the members and invitations of a deleted
 	// organization.
 	TaskOrganization taskKind = "organization"
 )

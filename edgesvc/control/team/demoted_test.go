@@ -152,7 +152,7 @@ func TestRow17DemotedEnroller(t *testing.T) {
 	}
 }
 
-// Row 17: a join token ends with its operator's office.
+// Row 17: a join token ends when its operator is removed.
 func TestRow17DemotedOperator(t *testing.T) {
 	in := controltest.Install(t)
 	op := in.Operator()

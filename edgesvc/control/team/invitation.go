@@ -31,7 +31,7 @@ type invitation struct {
 	// Membership is that of the inviting person, who has another one after leaving and
 	// coming back. It is empty in an invitation that an earlier version made.
 	Membership string `json:"membership,omitempty"`
-	// Lost is the inviter's count (losses.inviting) for the role.
+	// Lost is the inviter's count (Inviting of its losses) for the role.
 	Lost uint64 `json:"lost,omitempty"`
 }
 
