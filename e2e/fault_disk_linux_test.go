@@ -64,7 +64,6 @@ func TestDiskFull(t *testing.T) {
 	over(time.Now())
 
 	over = l.fault("restarts without a control plane", goneWith(g.station))
-	began = time.Now()
 	w.control.down(true)
 	up := broken(e, true)
 	overEdge = l.fault("restarts without a control plane", up)
@@ -73,7 +72,7 @@ func TestDiskFull(t *testing.T) {
 	w.tunnels(1)
 	over(time.Now().Add(slower(gateRecovers)))
 	overEdge(time.Now().Add(slower(edgeRecovers)))
-	w.inForce(began, "/changed", mezu.CodeMethodNotAllowed)
+	w.inForce(time.Now(), "/changed", mezu.CodeMethodNotAllowed)
 	l.judge()
 }
 
