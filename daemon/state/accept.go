@@ -59,7 +59,7 @@ func (s *State) acceptBundle(statement mezu.Signed) (bool, error) {
 		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
-		return false, backwards("bundle", err)
+		return false, err
 	}
 	own := s.own.Load()
 	if own == nil {
@@ -94,22 +94,11 @@ func (s *State) acceptEdges(statement mezu.Signed) (bool, error) {
 		return false, nil // nothing replaces the one at the same position
 	}
 	if err != nil {
-		return false, backwards("list of edges", err)
+		return false, err
 	}
 	s.edges = &trust.InForce{Signed: statement, Position: l.Position}
 	s.edgeList.Store(l)
 	return true, nil
-}
-
-// backwards is err. An ErrBackwards says, as a Warpgate's log always has, what kind of statement
-// is older than the one in use.
-func backwards(kind string, err error) error {
-	var older *trust.BackwardsError
-	if !errors.As(err, &older) {
-		return err
-	}
-	older.Text = fmt.Sprintf("statement is older than the one in use: %s at %s, in use %s", kind, older.At, older.InForce)
-	return older
 }
 
 // acceptRevocation puts a revocation in force; s.mu is held. Flush writes it, because

@@ -304,7 +304,7 @@ func TestAnotherStatementAtThePositionInForce(t *testing.T) {
 	}
 	current := bundle.Position
 	bundle.Position.Revision--
-	want := fmt.Sprintf("statement is older than the one in use: bundle at %s, in use %s", bundle.Position, current)
+	want := fmt.Sprintf("statement is older than the one in use: bundle of %s at %s, in use %s", bundle.Environment, bundle.Position, current)
 	if changed, err := st.Accept(w.sign(mezu.PurposeBundle, bundle)); changed || !errors.Is(err, state.ErrBackwards) || err.Error() != want {
 		t.Errorf("an older bundle: changed %t, %v, want %s", changed, err, want)
 	}

@@ -29,7 +29,7 @@ func (s *Identity) CreateDirectory(ctx context.Context, c access.Caller, p acces
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, op.ID), o, false, func() (mezu.Directory, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.Directory, error) {
 			return s.AddDirectory(ctx, ch, sc, in)
 		})
 		return err

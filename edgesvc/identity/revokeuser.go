@@ -35,14 +35,14 @@ func (s *Identity) RevokeUser(ctx context.Context, ch *record.Change, organizati
 	if err != nil {
 		return err
 	}
-	if all.Value < s.records.MostRevocations() {
+	if all.Value < s.records.Most(record.QuotaRevocations) {
 		ch.Update(all.Key, all.Revision, all.Value+1)
 		ch.Update(own.Key, own.Revision, own.Value+1)
 		s.records.AddRevocation(ch, key, r)
 		return nil
 	}
 	s.records.Log.Warn("ending all sessions of a directory: more users were ended within the life of a session than the quota has room for",
-		"quota", "revocations", "organization", organization, "directory", directory)
+		"quota", record.QuotaRevocations.Name, "organization", organization, "directory", directory)
 	ch.Update(all.Key, all.Revision, max(all.Value-own.Value, 0))
 	ch.Update(own.Key, own.Revision, 0)
 	s.records.AddRevocation(ch, record.KeyRevocation(mezu.RevokeDirectory, organization, directory),

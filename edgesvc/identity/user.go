@@ -99,7 +99,7 @@ func (s *Identity) CreateUser(ctx context.Context, c access.Caller, p access.Pat
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, op.ID), o, false, func() (mezu.User, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.User, error) {
 			return s.addUser(ctx, ch, sc, in)
 		})
 		return err

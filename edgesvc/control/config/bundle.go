@@ -96,23 +96,23 @@ func (s *Configuration) sweepTombstones(ctx context.Context) error {
 	return err
 }
 
-func (s *Configuration) dropTombstones(ctx context.Context, ch *record.Change, words []record.Record[record.StreamRecord]) error {
+func (s *Configuration) dropTombstones(ctx context.Context, ch *record.Change, tombstones []record.Record[record.StreamRecord]) error {
 	was, err := record.Optional[mezu.Position](ctx, s.records, fleet.KeyGone)
 	if err != nil {
 		return err
 	}
 	gone := was.Value
-	for _, w := range words {
-		now, err := record.Optional[record.StreamRecord](ctx, s.records, w.Key)
+	for _, t := range tombstones {
+		now, err := record.Optional[record.StreamRecord](ctx, s.records, t.Key)
 		if err != nil {
 			return err
 		}
-		if now.Revision != w.Revision {
+		if now.Revision != t.Revision {
 			continue // said again meanwhile
 		}
-		ch.Remove(w.Key, w.Revision)
-		if w.Value.Position.Compare(gone) > 0 {
-			gone = w.Value.Position
+		ch.Remove(t.Key, t.Revision)
+		if t.Value.Position.Compare(gone) > 0 {
+			gone = t.Value.Position
 		}
 	}
 	if ch.Empty() {

@@ -35,7 +35,7 @@ func (s *Configuration) CreateEnvironment(ctx context.Context, c access.Caller, 
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateEnvironment.ID), o, false, func() (mezu.Environment, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.Environment, error) {
 			return s.addEnvironment(ctx, ch, sc, in)
 		})
 		return err

@@ -35,7 +35,7 @@ func (s *Configuration) CreateProject(ctx context.Context, c access.Caller, p ac
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateProject.ID), o, false, func() (mezu.Project, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.Project, error) {
 			return s.addProject(ctx, ch, sc, in)
 		})
 		return err

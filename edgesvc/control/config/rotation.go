@@ -27,7 +27,7 @@ func (s *Configuration) RotateServiceAccount(ctx context.Context, c access.Calle
 		if overlap > mezu.MaxKeyOverlap {
 			return mezu.Invalid("overlap", "is at most %s", time.Duration(mezu.MaxKeyOverlap))
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpRotateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.ServiceAccountCreated, error) {
 			if err := sc.MayGrant(acc.Value.Account.Permissions); err != nil {
 				return out, err
 			}

@@ -235,7 +235,7 @@ func (s *Configuration) CreateRoute(ctx context.Context, c access.Caller, p acce
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateRoute.ID), o, false, func() (api.RouteWritten, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (api.RouteWritten, error) {
 			head, routes, err := s.routes(ctx, sc.Environment.Value.ID)
 			if err != nil {
 				return out, err

@@ -42,7 +42,7 @@ func (s *Configuration) CreateServiceAccount(ctx context.Context, c access.Calle
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateServiceAccount.ID), o, true, func() (api.ServiceAccountCreated, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.ServiceAccountCreated, error) {
 			return s.addAccount(ctx, ch, sc, in)
 		})
 		return err

@@ -66,7 +66,7 @@ func (s *Fleet) CreateJoinToken(ctx context.Context, c access.Caller, o record.I
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateJoinToken.ID), o, true, func() (api.JoinTokenResponse, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.JoinTokenResponse, error) {
 			secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenJoin, CreatedBy: c.ID, Standing: appointment(op.Value)}, mezu.JoinTokenLife)
 			ch.Audit(record.About(record.KindJoinToken, token.ID, ""), nil, token.Audited())
 			return api.JoinTokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil

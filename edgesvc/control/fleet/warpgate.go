@@ -206,7 +206,7 @@ func (s *Fleet) CreateEnrolmentToken(ctx context.Context, c access.Caller, p acc
 		if raw, err := hex.DecodeString(in.PublicKeySHA256); err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != in.PublicKeySHA256 {
 			return mezu.Invalid("public_key_sha256", "is SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal")
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateEnrolmentToken.ID), o, true, func() (api.JoinTokenResponse, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.JoinTokenResponse, error) {
 			g, err := s.access.FindGranter(ctx, sc.Organization.Value.ID, c.ID)
 			if err != nil {
 				return api.JoinTokenResponse{}, err

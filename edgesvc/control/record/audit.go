@@ -83,7 +83,8 @@ func (c *Change) AuditAlone(t Target, before, after any) {
 
 // appendAudit adds the audit record to a change by a caller. A change that writes and does
 // not tell what it does is a mistake of ours, and refused.
-func (s *Records) appendAudit(ch *Change, a Author) error {
+func (s *Records) appendAudit(ch *Change) error {
+	a := ch.author
 	if a.own {
 		return nil
 	}

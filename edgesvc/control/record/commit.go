@@ -30,6 +30,7 @@ const InlineLimit = 16 << 10
 // Change is a transaction being planned: checks and writes, statements that go to
 // the edges with it, and what its audit record tells.
 type Change struct {
+	author     Author
 	txn        store.Txn
 	statements []Statement
 	audited    []auditEntry
@@ -103,12 +104,12 @@ func Planned[T any](c *Change, key string) (value T, ok bool, err error) {
 }
 
 // Reset forgets all that was planned.
-func (c *Change) Reset() { *c = Change{Dry: c.Dry} }
+func (c *Change) Reset() { *c = Change{author: c.author, Dry: c.Dry} }
 
 // Empty reports whether nothing is written.
 func (c *Change) Empty() bool { return len(c.txn.Ops) == 0 }
 
-// MarkedValid reports whether judge was called.
+// MarkedValid reports whether MarkValid was called for an environment.
 func (c *Change) MarkedValid(environment string) bool { return c.judged[environment] }
 
 // MarkValid notes that the routes of an environment passed mezu.ValidateRoutes.
@@ -122,9 +123,10 @@ func (c *Change) MarkValid(environment string) {
 // Statements is how many statements the change has.
 func (c *Change) Statements() int { return len(c.statements) }
 
+// AddStatement has the commit sign a statement and write it.
 func (c *Change) AddStatement(st Statement) { c.statements = append(c.statements, st) }
 
-// Publish is commit for changes with statements.
+// Publish is Commit for changes with statements.
 func (s *Records) Publish(ctx context.Context, a Author, plan func(*Change) error) (mezu.Position, error) {
 	leave, err := s.publishing.publish(ctx, a.Line)
 	if err != nil {
@@ -134,14 +136,14 @@ func (s *Records) Publish(ctx context.Context, a Author, plan func(*Change) erro
 	return s.Commit(ctx, a, plan)
 }
 
-// Rehearse plans a change as publish does, in the same line, and writes nothing.
+// Rehearse plans a change as Publish does, in the same line, and writes nothing.
 func (s *Records) Rehearse(ctx context.Context, a Author, plan func(*Change) error) error {
 	leave, err := s.publishing.publish(ctx, a.Line)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return plan(&Change{Dry: true})
+	return plan(&Change{author: a, Dry: true})
 }
 
 // Commit plans and writes a change with its audit record; when another writer came
@@ -156,7 +158,7 @@ func (s *Records) Commit(ctx context.Context, a Author, plan func(*Change) error
 		if err != nil {
 			return mezu.Position{}, err
 		}
-		var ch Change
+		ch := Change{author: a}
 		if err := plan(&ch); err != nil {
 			return mezu.Position{}, err
 		}
@@ -168,7 +170,7 @@ func (s *Records) Commit(ctx context.Context, a Author, plan func(*Change) error
 		if len(ch.txn.Ops) == 0 && len(ch.audited) == 0 {
 			return last, nil
 		}
-		if err := s.appendAudit(&ch, a); err != nil {
+		if err := s.appendAudit(&ch); err != nil {
 			return mezu.Position{}, err
 		}
 		if ch.err != nil {

@@ -59,7 +59,7 @@ func (o Idempotency) validate() error {
 // idempotencyRecord is a creation that was done, and its answer.
 type idempotencyRecord struct {
 	Digest    string    `json:"digest"`
-	Answer    []byte    `json:"answer,omitempty"` // sealed if SealedUntil is set
+	Answer    []byte    `json:"answer,omitempty"` // sealed if SealedEnd is set
 	SealedEnd time.Time `json:"sealed_end,omitzero"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
@@ -67,7 +67,7 @@ type idempotencyRecord struct {
 // Idempotent runs a creation inside a change at most once for each key: if it was done,
 // its answer is given again and nothing is planned. secret says that the answer
 // holds one.
-func Idempotent[T any](ctx context.Context, s *Records, ch *Change, a Author, o Idempotency, secret bool, create func() (T, error)) (T, error) {
+func Idempotent[T any](ctx context.Context, s *Records, ch *Change, o Idempotency, secret bool, create func() (T, error)) (T, error) {
 	var zero T
 	if err := o.validate(); err != nil {
 		return zero, err
@@ -77,7 +77,7 @@ func Idempotent[T any](ctx context.Context, s *Records, ch *Change, a Author, o 
 	}
 	// Another credential of the same caller may have less than the one that created:
 	// what it repeats is a request of its own.
-	key := prefixIdempotency + a.Actor.ID + "/" + a.Credential + "/" + a.Operation + "/" + mezu.HashSecret(o.Key)
+	key := prefixIdempotency + ch.author.Actor.ID + "/" + ch.author.Credential + "/" + ch.author.Operation + "/" + mezu.HashSecret(o.Key)
 	prior, err := Optional[idempotencyRecord](ctx, s, key)
 	if err != nil {
 		return zero, err

@@ -32,8 +32,9 @@ const Listed = 500
 var (
 	// Fifty environments at their limit; what was replaced counts for a minute.
 	quotaBytes = Quota{Name: "bytes", Owner: "the organization", Fallback: 1 << 30, Max: 1 << 40}
-	// Users that were ended within the life of a session. It refuses nothing.
-	quotaRevocations = Quota{Name: "revocations", Owner: "the organization", Fallback: MaxRevocations, Max: AnyNumber}
+	// QuotaRevocations counts the users that were ended within the life of a session. It
+	// refuses nothing.
+	QuotaRevocations = Quota{Name: "revocations", Owner: "the organization", Fallback: MaxRevocations, Max: AnyNumber}
 )
 
 // MaxRevocations is how many users of an organization are ended one by one within the
@@ -97,7 +98,4 @@ func (s *Records) noBytes() error {
 }
 
 // OwnQuotas are those of what lies below all nouns.
-func OwnQuotas() []Quota { return []Quota{quotaRevocations, quotaBytes} }
-
-// MostRevocations is how many users of an organization are ended one by one.
-func (s *Records) MostRevocations() int { return s.Most(quotaRevocations) }
+func OwnQuotas() []Quota { return []Quota{QuotaRevocations, quotaBytes} }

@@ -60,7 +60,7 @@ func (s *Team) CreateToken(ctx context.Context, c access.Caller, in mezu.Token, 
 		return out, err
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateToken.ID), func(ch *record.Change) (err error) {
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateToken.ID), o, true, func() (api.TokenCreated, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.TokenCreated, error) {
 			return s.addToken(ctx, ch, c, in)
 		})
 		return err

@@ -70,7 +70,7 @@ func (s *Team) CreateInvitation(ctx context.Context, c access.Caller, p access.P
 		if err != nil {
 			return err
 		}
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateInvitation.ID), o, true, func() (api.InvitationCreated, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (api.InvitationCreated, error) {
 			return s.addInvitation(ctx, ch, sc, c, in)
 		})
 		return err
@@ -234,7 +234,7 @@ func (s *Team) RedeemInvitation(ctx context.Context, c access.Caller, in api.Red
 		return out, err
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpRedeemInvitation.ID), func(ch *record.Change) (err error) {
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpRedeemInvitation.ID), o, true, func() (out api.RedeemResponse, err error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (out api.RedeemResponse, err error) {
 			inv, err := s.invitationByCode(ctx, in.Code)
 			if err != nil {
 				return out, err

@@ -92,7 +92,7 @@ func (s *Team) CreateOperator(ctx context.Context, c access.Caller, in api.Opera
 			return err
 		}
 		var err error
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateOperator.ID), o, false, func() (mezu.Operator, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.Operator, error) {
 			return s.promote(ctx, ch, field, ref)
 		})
 		return err

@@ -32,7 +32,7 @@ func (s *Team) CreateOrganization(ctx context.Context, c access.Caller, in mezu.
 		return out, err
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpCreateOrganization.ID), func(ch *record.Change) (err error) {
-		out, err = record.Idempotent(ctx, s.records, ch, access.By(c, api.OpCreateOrganization.ID), o, false, func() (mezu.Organization, error) {
+		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.Organization, error) {
 			return s.addOrganization(ctx, ch, c, in)
 		})
 		return err
