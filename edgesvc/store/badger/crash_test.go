@@ -415,15 +415,21 @@ func files(t *testing.T, dir string) []string {
 // matters.
 func offset(t *testing.T, path string, i int, random *rand.Rand) int64 {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := len(used(b))
+	n := used(t, path)
 	if i == 0 || n == 0 {
-		return random.Int64N(int64(len(b)))
+		return random.Int64N(info.Size())
 	}
-	return random.Int64N(int64(n))
+	return random.Int64N(n)
+}
+
+// used is how many bytes a file has without the zeros at its end.
+func used(t *testing.T, path string) int64 {
+	t.Helper()
+	return int64(len(bytes.TrimRight(testkit.ReadData(t, path), "\x00")))
 }
 
 func flip(path string, at int64) error {
@@ -468,7 +474,7 @@ func dumpCopy(t *testing.T, dir string, damage func(dir string) error) (digest, 
 	}
 	defer os.RemoveAll(work)
 	for _, name := range files(t, dir) {
-		copyFile(t, filepath.Join(dir, name), filepath.Join(work, name))
+		testkit.CopyFile(t, filepath.Join(dir, name), filepath.Join(work, name))
 	}
 	if err := damage(work); err != nil {
 		t.Error(err)
@@ -482,33 +488,4 @@ func dumpCopy(t *testing.T, dir string, damage func(dir string) error) (digest, 
 		return
 	}
 	return strings.TrimSpace(out.String()), talk.String(), cmd.ProcessState.ExitCode()
-}
-
-// used is b without the zeros at its end. They go by blocks first, because a loop over
-// the bytes of 80 megabytes takes the race detector half a second.
-func used(b []byte) []byte {
-	zeros := make([]byte, 64<<10)
-	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros) {
-		b = b[:len(b)-len(zeros)]
-	}
-	return bytes.TrimRight(b, "\x00")
-}
-
-// copyFile copies a file and leaves the zeros at its end unwritten: logs have
-// megabytes of them.
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(to, used(b), 0o600)
-	}
-	if err == nil {
-		err = os.Truncate(to, int64(len(b)))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -64,11 +64,7 @@ func TestRow16FlippedBits(t *testing.T) {
 	tables := 0
 	for _, name := range files(t, crashed) {
 		path := filepath.Join(crashed, name)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := int64(len(used(b)))
+		n := used(t, path)
 		regions := []region{{"all", 0, n, max(1, n/(step/2))}}
 		if strings.HasSuffix(name, ".sst") {
 			if tables++; tables > 1 && step < 100 {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // machine has a file system in an image. What is in the image is what a power failure
@@ -69,7 +71,7 @@ func (m *machine) fail(p *os.Process) error {
 			return errors.New("the process does not stop")
 		}
 	}
-	copyFile(m.t, m.image, m.image+".left")
+	testkit.CopyFile(m.t, m.image, m.image+".left")
 	return p.Kill()
 }
 
