@@ -3,6 +3,7 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -82,7 +83,12 @@ func write(t testing.TB, s backup.Source) []byte {
 	return b.Bytes()
 }
 
-// state is every record as "value@revision".
+// stateOf is a record's value, by its digest, and its revision.
+func stateOf(value []byte, revision uint64) string {
+	return fmt.Sprintf("%d bytes %x@%d", len(value), sha256.Sum256(value), revision)
+}
+
+// state is what each record holds.
 func state(t testing.TB, s store.Store) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -92,7 +98,7 @@ func state(t testing.TB, s store.Store) map[string]string {
 			t.Fatal(err)
 		}
 		for _, r := range page.Records {
-			out[r.Key] = fmt.Sprintf("%x@%d", r.Value, r.Revision)
+			out[r.Key] = stateOf(r.Value, r.Revision)
 		}
 		if token = page.Next; token == "" {
 			return out
@@ -104,7 +110,7 @@ func same(t testing.TB, got, want map[string]string) {
 	t.Helper()
 	for k, v := range want {
 		if got[k] != v {
-			t.Errorf("%q is %.60s, not %.60s", k, got[k], v)
+			t.Errorf("%q is %s, not %s", k, got[k], v)
 		}
 	}
 	for k := range got {
@@ -196,7 +202,7 @@ func oneStateUnderLoad(t *testing.T, from store.Store, newTarget func() store.St
 				delete(model, ch.Key)
 				continue
 			}
-			model[ch.Key] = fmt.Sprintf("%x@%d", ch.Value, ch.Revision)
+			model[ch.Key] = stateOf(ch.Value, ch.Revision)
 			if ch.Key == markKey {
 				at = append(at, maps.Clone(model))
 			}
