@@ -184,10 +184,8 @@ func (in *Installation) Start() {
 	if !in.Roots.AppendCertsFromPEM(pem) {
 		in.T.Fatal("the CA file has no certificate")
 	}
-	if in.contract == nil {
-		if in.contract, err = newContract(in); err != nil {
-			in.T.Fatal(err)
-		}
+	if in.contract, err = processContract(in); err != nil {
+		in.T.Fatal(err)
 	}
 }
 
