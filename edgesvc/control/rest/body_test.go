@@ -131,7 +131,9 @@ func TestBodies_HaveAShare(t *testing.T) {
 		return status == http.StatusConflict
 	})
 	for range many / 2 {
-		if status := <-answers; status != 0 && status != http.StatusTooManyRequests {
+		// A close says first that nothing follows. The server may answer that the body ends too
+		// soon before the rest of the close is done.
+		if status := <-answers; status != 0 && status != http.StatusTooManyRequests && status != http.StatusBadRequest {
 			t.Errorf("%d", status)
 		}
 	}
