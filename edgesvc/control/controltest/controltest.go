@@ -27,7 +27,6 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/state"
 	"github.com/mezusphere/mezu/edgesvc/store"
-	"github.com/mezusphere/mezu/edgesvc/store/badger"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -201,7 +200,7 @@ func (in *Installation) sparseBallast() {
 		err = os.WriteFile(path, nil, 0o600)
 	}
 	if err == nil {
-		err = os.Truncate(path, badger.DefaultBallast)
+		err = os.Truncate(path, state.Ballast)
 	}
 	if err != nil {
 		in.T.Fatal(err)

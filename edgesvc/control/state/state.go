@@ -49,6 +49,10 @@ const (
 	dirArchive    = "archive"
 )
 
+// Ballast is the size in bytes of the file in the store's folder that is deleted when the
+// disk is full.
+const Ballast = badger.DefaultBallast
+
 // Config says where things lie.
 type Config struct {
 	// Dir is the state directory.
