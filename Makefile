@@ -22,7 +22,7 @@ BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test test-e2e test-etcd check fmt vet staticcheck tidy cross bench fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,12 +31,13 @@ build: ## build the three programs into bin/
 	@mkdir -p bin
 	for p in $(PROGRAMS); do $(BUILD) -o bin/$$p ./cmd/$$p; done
 
-# etcd's driver runs without the race detector here, because the server in the same
-# process takes minutes under it; make soak has it.
+# Without the race detector run etcd's driver, because the server in the same process takes
+# minutes under it, the harness of the measures, and the tests that read the source, where
+# nothing is concurrent. make soak has all of them with it.
 #
 # Many tests wait for time-outs, disks and one another, so more of them run at once than
 # there are cores: two packages more, the longest of them first, and then twice as many
-# tests of e2e, beside etcd's driver. "go vet" has judged the tests, so "go test" does not
+# tests of e2e, beside those without the race detector. "go vet" has judged the tests, so "go test" does not
 # do it again.
 #
 # A program with the race detector would sleep for a second before it ends, in which other
@@ -44,19 +45,20 @@ build: ## build the three programs into bin/
 # that nothing is.
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
+UNRACED := ./edgesvc/store/etcd ./bench/... ./layout
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
 	go vet ./...
-	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e '/e2e$$' -e '/store/etcd$$')
+	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
 	go test -race -vet=off -timeout 15m -run '^TestTour$$' ./e2e
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-etcd
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced
 
 test-e2e:
 	go test -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
 
-test-etcd:
-	go test -vet=off -timeout 25m ./edgesvc/store/etcd
+test-unraced:
+	go test -vet=off -p 1 -timeout 25m $(UNRACED)
 
 check: fmt vet staticcheck tidy cross ## everything that CI checks beside the tests
 
@@ -90,10 +92,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, etcd's driver, and all of e2e; hours
+soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, what make test leaves without it, and all of e2e; hours
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
-	go test -race -timeout 2h ./edgesvc/store/etcd
+	go test -race -timeout 2h $(UNRACED)
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e
 
 before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository

@@ -11,6 +11,23 @@ import (
 // that take no room.
 type extent struct{ from, to int64 }
 
+// Sparse makes a file of a size that takes no room, and the folders above it, for their owner
+// alone. As the ballast of a store it spares the tests the wait for one another's gigabytes,
+// where no disk is to be filled.
+func Sparse(t *testing.T, path string, size int64) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = os.WriteFile(path, nil, 0o600)
+	}
+	if err == nil {
+		err = os.Truncate(path, size)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // CopyFile copies a file, as its owner's alone, and the folders above it. Holes stay holes,
 // and the kernel copies the rest: an engine's logs and the image of a disk are mostly holes,
 // and what a program reads itself costs the race detector a look at each byte.

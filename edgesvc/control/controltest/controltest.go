@@ -150,7 +150,7 @@ func (in *Installation) Start() {
 	if err != nil {
 		in.T.Fatal(err)
 	}
-	in.sparseBallast()
+	testkit.Sparse(in.T, filepath.Join(in.Dir, "store", "ballast"), state.Ballast)
 	if err := plane.Listen(); err != nil {
 		in.T.Fatal(err)
 	}
@@ -186,23 +186,6 @@ func (in *Installation) Start() {
 		in.T.Fatal("the CA file has no certificate")
 	}
 	if in.contract, err = processContract(in); err != nil {
-		in.T.Fatal(err)
-	}
-}
-
-// sparseBallast puts a file without data where the store would write its ballast. Nothing
-// here fills a disk, and so many stores would wait for one another's gigabytes.
-func (in *Installation) sparseBallast() {
-	in.T.Helper()
-	path := filepath.Join(in.Dir, "store", "ballast")
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	if err == nil {
-		err = os.WriteFile(path, nil, 0o600)
-	}
-	if err == nil {
-		err = os.Truncate(path, state.Ballast)
-	}
-	if err != nil {
 		in.T.Fatal(err)
 	}
 }

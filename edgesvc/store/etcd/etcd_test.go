@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,15 +37,22 @@ func TestMain(m *testing.M) {
 // over one of the etcd that is installed.
 func TestConformance(t *testing.T) { conform(t, inprocess.Start) }
 
-func TestConformance_Processes(t *testing.T) { conform(t, etcdtest.StartProcesses) }
+func TestConformance_Processes(t *testing.T) {
+	if os.Getenv(soakEnv) != "" {
+		conform(t, etcdtest.StartProcesses)
+		return
+	}
+	// Ten thousand commits fill the driver's own history, whatever cluster they go to.
+	conform(t, etcdtest.StartProcesses, "WatchCompacted")
+}
 
-func conform(t *testing.T, start func(etcdtest.Test) *etcdtest.Cluster) {
+func conform(t *testing.T, start func(etcdtest.Test) *etcdtest.Cluster, but ...string) {
 	t.Parallel()
 	c := start(t)
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T, _ func() time.Time) store.Store {
 		return open(t, c, fmt.Sprintf("store%d/", n.Add(1)))
-	})
+	}, but...)
 }
 
 // patience is how long calls may take where the test is not about it.
