@@ -11,7 +11,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
-	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -31,7 +30,7 @@ func (c *config) checkFiles(ctx context.Context) error {
 		}
 	}
 	if c.CAFile != "" {
-		if _, err := invocation.Roots(c.CAFile); err != nil {
+		if _, err := trust.LoadRoots(c.CAFile); err != nil {
 			return fmt.Errorf("ca_file: %w", err)
 		}
 	}

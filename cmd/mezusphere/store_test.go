@@ -1,10 +1,17 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu/trust"
 )
 
 // A store that can't be is refused before anything starts, naming the setting and what
@@ -43,5 +50,24 @@ func TestStoreSettings(t *testing.T) {
 		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good+"domain: a.example\n")); code != 0 {
 			t.Errorf("%q: code %d, %s", good, code, talk)
 		}
+	}
+}
+
+// What check says of a CA file is what the edge says of it at its start: a certificate that is
+// no CA's is refused.
+func TestCheck_CAFileAsTheEdgeReadsIt(t *testing.T) {
+	key, _, err := trust.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	code, _, talk := mezusphere(nil, "check", "--config", write(t, "ca_file: "+file+"\n"))
+	if code == 0 || !strings.Contains(talk, "ca_file") || !strings.Contains(talk, "no CA's") {
+		t.Errorf("code %d, %s", code, talk)
 	}
 }
