@@ -180,8 +180,9 @@ func (i *Invocation) Path(p string) string {
 // maxCAFile is room for some hundred certificates.
 const maxCAFile = 1 << 20
 
-// Roots reads a private CA's certificates. A file without a certificate is an error, and
-// never means the system's roots.
+// Roots reads the certificates that a command trusts. A file without a certificate is an
+// error, and never means the system's roots. Other than trust.LoadRoots it takes one that is
+// no CA's: that of a proxy before the control plane may be self-signed.
 func Roots(path string) (*x509.CertPool, error) {
 	data, err := namedfile.Read(path, maxCAFile)
 	if err != nil {

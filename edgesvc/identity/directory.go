@@ -37,6 +37,8 @@ func (s *Identity) CreateDirectory(ctx context.Context, c access.Caller, p acces
 	return out, err
 }
 
+// AddDirectory adds a new directory to a change. Its owner is the project of the scope if there
+// is one, else the organization.
 func (s *Identity) AddDirectory(ctx context.Context, ch *record.Change, sc access.Scope, in mezu.Directory) (mezu.Directory, error) {
 	if err := in.Validate(); err != nil {
 		return in, err

@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
+// NoOperator says that a person is no operator.
 func NoOperator() error { return record.NotFound("operator", "") }
 
 // RequireOperator makes a change depend on the caller being an operator still.

@@ -127,6 +127,7 @@ func (s *Access) identify(ctx context.Context, p Presented) (Caller, error) {
 	return Caller{Kind: Anonymous}, nil
 }
 
+// Unauthenticated refuses a caller of whom it is not known who it is, or not any more.
 func Unauthenticated(detail, hint string) error {
 	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: detail, Hint: hint}
 }

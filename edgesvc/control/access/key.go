@@ -17,6 +17,8 @@ const (
 	PrefixAccount      = "sva/"
 )
 
+// Keys of one record, and with Of the prefix of those below a parent. A parent is named by its
+// id.
 func KeyOrganization(name string) string   { return PrefixOrganization + name }
 func ProjectsOf(org string) string         { return "prj/" + org + "/" }
 func EnvironmentsOf(project string) string { return "env/" + project + "/" }

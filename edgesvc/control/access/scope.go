@@ -48,6 +48,8 @@ func (s *Access) InOrganization(ctx context.Context, c Caller, op api.Operation,
 	return sc, nil
 }
 
+// Enter finds the organization of a path, and what the caller may do in it. Whether that is
+// enough is not judged yet: the rule says what the operation needs.
 func (s *Access) Enter(ctx context.Context, c Caller, op api.Operation, p Path) (Scope, rule, error) {
 	var sc Scope
 	r, err := Admit(op, c)

@@ -164,6 +164,7 @@ type auditedToken struct {
 	ExpiresAt       time.Time `json:"expires_at,omitzero"`
 }
 
+// Audited is what the audit shows of a token.
 func (t Token) Audited() auditedToken {
 	return auditedToken{t.Environment, t.PublicKeySHA256, t.ExpiresAt}
 }

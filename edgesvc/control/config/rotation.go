@@ -20,7 +20,7 @@ func (s *Configuration) RotateServiceAccount(ctx context.Context, c access.Calle
 		overlap = *in.Overlap
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpRotateServiceAccount.ID), func(ch *record.Change) error {
-		sc, acc, err := s.Account(ctx, c, api.OpRotateServiceAccount, p)
+		sc, acc, err := s.account(ctx, c, api.OpRotateServiceAccount, p)
 		if err != nil {
 			return err
 		}

@@ -78,7 +78,7 @@ func (s *Configuration) addAccount(ctx context.Context, ch *record.Change, sc ac
 
 // GetServiceAccount reads one.
 func (s *Configuration) GetServiceAccount(ctx context.Context, c access.Caller, p access.Path) (mezu.ServiceAccount, error) {
-	_, acc, err := s.Account(ctx, c, api.OpGetServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpGetServiceAccount, p)
 	if err != nil {
 		return mezu.ServiceAccount{}, err
 	}
@@ -90,7 +90,7 @@ func (s *Configuration) GetServiceAccount(ctx context.Context, c access.Caller, 
 func (s *Configuration) UpdateServiceAccount(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.ServiceAccount) error) (mezu.ServiceAccount, error) {
 	var out access.Account
 	_, err := s.records.Commit(ctx, access.By(c, api.OpUpdateServiceAccount.ID), func(ch *record.Change) error {
-		sc, acc, err := s.Account(ctx, c, api.OpUpdateServiceAccount, p)
+		sc, acc, err := s.account(ctx, c, api.OpUpdateServiceAccount, p)
 		if err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (s *Configuration) UpdateServiceAccount(ctx context.Context, c access.Calle
 // DeleteServiceAccount ends an account and its key, and cuts the Warpgates that it
 // let in.
 func (s *Configuration) DeleteServiceAccount(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	_, acc, err := s.Account(ctx, c, api.OpDeleteServiceAccount, p)
+	_, acc, err := s.account(ctx, c, api.OpDeleteServiceAccount, p)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Configuration) noteUse(ctx context.Context, of record.Record[access.Acc
 	}
 }
 
-func (s *Configuration) Account(ctx context.Context, c access.Caller, op api.Operation, p access.Path) (access.Scope, record.Record[access.Account], error) {
+func (s *Configuration) account(ctx context.Context, c access.Caller, op api.Operation, p access.Path) (access.Scope, record.Record[access.Account], error) {
 	sc, err := s.access.InProject(ctx, c, op, p)
 	if err != nil {
 		return sc, record.Record[access.Account]{}, err

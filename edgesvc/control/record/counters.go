@@ -25,7 +25,7 @@ type Children struct {
 	Environments int `json:"environments,omitempty"`
 	Accounts     int `json:"accounts,omitempty"`
 	Directories  int `json:"directories,omitempty"`
-	// HadUsers: a directory has counted users (countUsers), if only earlier.
+	// HadUsers: a directory has counted users, if only earlier.
 	HadUsers bool `json:"had_users,omitempty"`
 	// Operators are the installation's, Tokens a person's.
 	Operators int `json:"operators,omitempty"`

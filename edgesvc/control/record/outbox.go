@@ -26,8 +26,10 @@ type Message struct {
 // messageKind says what a mail is about.
 type messageKind string
 
+// MessageInvitation is the mail that invites to an organization.
 const MessageInvitation messageKind = "invitation"
 
+// KeyOutbox is the key of a mail in the outbox.
 func KeyOutbox(id string) string { return prefixOutbox + id }
 
 // EndsWithRestore reports whether a record is a mail to be sent, which ends with a restore.

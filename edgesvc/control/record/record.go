@@ -20,6 +20,7 @@ type Record[T any] struct {
 	Revision uint64
 }
 
+// Decode reads a record as the store keeps it.
 func Decode[T any](r store.Record) (Record[T], error) {
 	f := Record[T]{Key: r.Key, Revision: r.Revision}
 	if err := json.Unmarshal(r.Value, &f.Value); err != nil {
@@ -84,6 +85,8 @@ func ByID[T any](ctx context.Context, s *Records, id string) (Record[T], error) 
 	return Get[T](ctx, s, key.Value)
 }
 
+// IsID reports whether a reference has the form of an id, of whatever noun. Otherwise it is a
+// name.
 func IsID(ref string) bool {
 	prefix, _, ok := strings.Cut(ref, "_")
 	return ok && mezu.ValidateID("", prefix, ref) == nil
@@ -121,6 +124,7 @@ type Paging struct {
 // ErrGone leaves a record out of a listing: what it refers to is not there any more.
 var ErrGone = errors.New("gone")
 
+// Limit is how many records a page has. Another Size than Paging allows is invalid.
 func (p Paging) Limit() (int, error) {
 	switch {
 	case p.Size < 0 || p.Size > api.MaxPageSize:
@@ -208,4 +212,5 @@ func List[T, Out any](ctx context.Context, s *Records, prefix string, p Paging, 
 	return out, nil
 }
 
+// Encode is a value as the store keeps it.
 func Encode(v any) ([]byte, error) { return json.Marshal(v) }

@@ -139,6 +139,7 @@ func FixedName(was, is string) error {
 	return nil
 }
 
+// Meta is the meta of a new record, whose id has this prefix.
 func (s *Records) Meta(prefix string) mezu.Meta {
 	now := s.Stamp()
 	return mezu.Meta{ID: mezu.NewID(prefix, now), Revision: 1, CreatedAt: now, UpdatedAt: now}
@@ -162,6 +163,7 @@ func CheckRevision(ifMatch, revision uint64) error {
 		Hint: "read it again and repeat the change on what it is now"}
 }
 
+// NotFound refuses a reference to what is not there, or what the caller may not know of.
 func NotFound(noun, hint string) error {
 	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such " + noun, Hint: hint}
 }

@@ -22,9 +22,11 @@ import (
 //	stream/revocation/certificate/ENVIRONMENT/SERIAL	of an edge with "edges" for the environment
 //	stream/revocation/directory/ORGANIZATION/DIRECTORY
 //	stream/revocation/user/ORGANIZATION/DIRECTORY/USER
+
+// PrefixEnded is where the users with a revocation are counted; see KeyEnded.
 const PrefixEnded = "ended/"
 
-// Statement is a signed record of the stream. make gets the position that the
+// Statement is a signed record of the stream. Key and Make get the position that the
 // statement takes.
 type Statement struct {
 	Key     func(mezu.Position) string
@@ -32,7 +34,7 @@ type Statement struct {
 	Purpose mezu.Purpose
 	Make    func(mezu.Position) any
 	Owner   document.Owner // of its document
-	Signed  *mezu.Signed   // instead of purpose and make, for what is signed elsewhere
+	Signed  *mezu.Signed   // instead of Purpose and Make, for what is signed elsewhere
 	Until   time.Time      // when the record may be forgotten; zero is never
 	// notBefore is that of a revocation.
 	notBefore time.Time
@@ -110,6 +112,7 @@ func (s *Records) Statement(ctx context.Context, key string) (mezu.Signed, error
 	return s.Signed(ctx, rec.Value)
 }
 
+// Signed is the statement that a record of the stream keeps.
 func (s *Records) Signed(ctx context.Context, rec StreamRecord) (mezu.Signed, error) {
 	var out mezu.Signed
 	data, err := s.ReadDocument(ctx, rec.Signed)
@@ -126,10 +129,13 @@ func (s *Records) Signed(ctx context.Context, rec StreamRecord) (mezu.Signed, er
 // revocation. What has ended is counted until the next sweep.
 func KeyEnded(owner string) string { return PrefixEnded + owner }
 
+// KeyRevocation is the key of the revocation of one subject, whose path begins with its
+// environment or organization.
 func KeyRevocation(kind mezu.RevocationKind, path ...string) string {
 	return PrefixRevocation + string(kind) + "/" + strings.Join(path, "/")
 }
 
+// AddRevocation adds the statement of a revocation to a change.
 func (s *Records) AddRevocation(ch *Change, key string, r mezu.Revocation) {
 	ch.AddStatement(Statement{
 		Key: func(mezu.Position) string { return key }, Kind: api.StreamRevocation, Purpose: mezu.PurposeRevocation, Until: r.Until, notBefore: r.NotBefore,

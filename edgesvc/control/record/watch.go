@@ -33,9 +33,9 @@ type Collection[T, Out any] struct {
 	// Only is the one key that exists for this caller; if empty, all do.
 	Only string
 	Show func(context.Context, Record[T]) (Out, error)
-	// same, if set, reports whether what was sent of a record need not be sent again.
+	// Same, if set, reports whether what was sent of a record need not be sent again.
 	Same func(was, is Out) bool
-	// beside, if set, is what show reads besides the record.
+	// Beside, if set, is what Show reads besides the record.
 	Beside Beside
 }
 
@@ -92,7 +92,7 @@ type follower[T, Out any] struct {
 	sink   WatchSink
 	of     Collection[T, Out]
 	again  func(context.Context) (Collection[T, Out], error)
-	sent   map[string]Out // by key, if of.same is set
+	sent   map[string]Out // by key, if of.Same is set
 	beside Beside
 }
 

@@ -93,7 +93,7 @@ func (s *Team) Bootstrap(ctx context.Context, c access.Caller, in api.BootstrapR
 			return access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
 		}
 		ch.Remove(t.Key, t.Revision)
-		p, err := s.MakePerson(ctx, ch, in.Email, true)
+		p, err := s.makePerson(ctx, ch, in.Email, true)
 		if err != nil {
 			return err
 		}

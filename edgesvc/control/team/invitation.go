@@ -321,7 +321,7 @@ func (s *Team) join(ctx context.Context, ch *record.Change, c access.Caller, inv
 	}
 	who := known
 	if who == "" {
-		made, err := s.MakePerson(ctx, ch, inv.Value.Email, false)
+		made, err := s.makePerson(ctx, ch, inv.Value.Email, false)
 		if mezu.CodeOf(err) == mezu.CodeConflict { // a person with the address was made meanwhile
 			return out, errKnownAddress()
 		}

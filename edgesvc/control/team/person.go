@@ -12,8 +12,8 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
-// MakePerson adds a new person to a change. A taken address is a conflict.
-func (s *Team) MakePerson(ctx context.Context, ch *record.Change, email string, operator bool) (access.Person, error) {
+// makePerson adds a new person to a change. A taken address is a conflict.
+func (s *Team) makePerson(ctx context.Context, ch *record.Change, email string, operator bool) (access.Person, error) {
 	p := access.Person{Meta: s.records.Meta(mezu.PrefixPerson), Email: mezu.CanonicalEmail(email), Operator: operator}
 	if operator {
 		if _, err := s.appoint(ctx, ch, p); err != nil {
