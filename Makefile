@@ -37,8 +37,8 @@ build: ## build the three programs into bin/
 #
 # Many tests wait for time-outs, disks and one another, so more of them run at once than
 # there are cores: two packages more, the longest of them first, and then twice as many
-# tests of e2e, beside those without the race detector. "go vet" has judged the tests, so "go test" does not
-# do it again.
+# tests of e2e, beside those without the race detector. "go vet" has judged the tests, so
+# "go test" does not do it again.
 #
 # A program with the race detector would sleep for a second before it ends, in which other
 # goroutines may show a race: here that is for what a test left running, and most look

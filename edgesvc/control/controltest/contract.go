@@ -40,9 +40,11 @@ func processContract(in *Installation) (*contract, error) {
 	if read.contract != nil {
 		return read.contract, nil
 	}
-	var err error
-	read.contract, err = newContract(in)
-	return read.contract, err
+	c, err := newContract(in)
+	if err == nil {
+		read.contract = c
+	}
+	return c, err
 }
 
 // newContract reads an installation's document.
