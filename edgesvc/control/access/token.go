@@ -127,7 +127,7 @@ func (t Token) Ended(now time.Time) bool {
 	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
 }
 
-// TokenAt reads the token that an entry of a person's list points to. It says errGone if the
+// TokenAt reads the token that an entry of a person's list points to. It says ErrGone if the
 // token is gone or has ended.
 func (s *Access) TokenAt(ctx context.Context, key string) (record.Record[Token], error) {
 	t, err := record.Get[Token](ctx, s.records, key)
