@@ -151,27 +151,3 @@ type Told struct {
 	Directory string   `json:"directory,omitempty"`
 	Position  Position `json:"position"`
 }
-
-// Grant is the control plane's signed statement of a session.
-type Grant struct {
-	Session     string    `json:"session"`
-	User        string    `json:"user"`
-	Directory   string    `json:"directory"`
-	Environment string    `json:"environment"`
-	Email       string    `json:"email,omitempty"`
-	Name        string    `json:"name,omitempty"`
-	Roles       []string  `json:"roles,omitempty"`
-	AuthTime    time.Time `json:"auth_time"`
-	IssuedAt    time.Time `json:"issued_at"`
-	// SecretHash is SHA-256 of the session secret.
-	SecretHash []byte    `json:"secret_hash"`
-	NotAfter   time.Time `json:"not_after"`
-}
-
-// MaxGrantLife is the longest life of a session, and therefore how long the revocation of a
-// user is kept. NIST SP 800-63B-4 asks for a new login after 30 days at its lowest
-// level.
-const MaxGrantLife = 30 * 24 * time.Hour
-
-// MaxGrant bounds a signed grant, which lives in a cookie.
-const MaxGrant = 2 << 10

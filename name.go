@@ -91,6 +91,7 @@ const (
 	PrefixEdge           = "edg"
 	PrefixControl        = "ctl"
 	PrefixToken          = "tok"
+	PrefixSession        = "ses"
 )
 
 // idCharacters are lower-case Crockford base32: sortable, no look-alikes.

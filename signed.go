@@ -1,7 +1,9 @@
 package mezu
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -86,7 +88,7 @@ func signedMessage(purpose Purpose, payload []byte) []byte {
 
 // Sign encodes a statement and signs it with Ed25519 (RFC 8032).
 func Sign(purpose Purpose, keyID string, key ed25519.PrivateKey, statement any) (Signed, error) {
-	payload, err := json.Marshal(statement)
+	payload, err := encodeStatement(statement)
 	if err != nil {
 		return Signed{}, fmt.Errorf("encoding a %s: %w", purpose, err)
 	}
@@ -94,6 +96,64 @@ func Sign(purpose Purpose, keyID string, key ed25519.PrivateKey, statement any) 
 		return Signed{}, Invalid("", "a %s has at most %d bytes, this has %d", purpose, MaxSignedPayload, len(payload))
 	}
 	return Signed{purpose, keyID, payload, ed25519.Sign(key, signedMessage(purpose, payload))}, nil
+}
+
+// encodeStatement encodes a statement. It is no part of a page, so '<', '>' and '&' stay as
+// they are: escaped they would take six bytes each.
+func encodeStatement(statement any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(statement); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// AppendCompact appends the compact form of a statement, in which it fits a cookie: key id,
+// payload and signature with dots between them, the last two in base64url (RFC 4648, 5)
+// without padding. The purpose is left out: who reads the form knows which one is expected.
+func (s *Signed) AppendCompact(dst []byte) []byte {
+	dst = append(append(dst, s.KeyID...), '.')
+	dst = append(base64.RawURLEncoding.AppendEncode(dst, s.Payload), '.')
+	return base64.RawURLEncoding.AppendEncode(dst, s.Signature)
+}
+
+// ParseCompact reads what AppendCompact makes, and nothing else: of one statement there is
+// one compact form. Whether the signature verifies is not looked at.
+func ParseCompact(purpose Purpose, text []byte) (Signed, error) {
+	bad := fmt.Errorf("not the compact form of a %s", purpose)
+	keyID, rest, ok := bytes.Cut(text, []byte("."))
+	payload, signature, ok2 := bytes.Cut(rest, []byte("."))
+	if !ok || !ok2 || len(keyID) == 0 || len(keyID) > maxKeyID || len(signature) != base64.RawURLEncoding.EncodedLen(ed25519.SignatureSize) {
+		return Signed{}, bad
+	}
+	for _, c := range keyID {
+		if c <= ' ' || c > '~' {
+			return Signed{}, bad
+		}
+	}
+	s := Signed{Purpose: purpose, KeyID: string(keyID)}
+	strict := base64.RawURLEncoding.Strict()
+	var err error
+	if s.Payload, err = decodeExact(strict, payload); err != nil {
+		return Signed{}, bad
+	}
+	if s.Signature, err = decodeExact(strict, signature); err != nil {
+		return Signed{}, bad
+	}
+	return s, nil
+}
+
+// maxKeyID bounds the id of a key in the compact form. Ours are shorter than half of it.
+const maxKeyID = 64
+
+// decodeExact decodes a text without line breaks, which encoding/base64 would pass over.
+func decodeExact(e *base64.Encoding, text []byte) ([]byte, error) {
+	if bytes.ContainsAny(text, "\r\n") {
+		return nil, base64.CorruptInputError(0)
+	}
+	return e.AppendDecode(nil, text)
 }
 
 // Verify checks the signature under one public key, for one purpose. It does not check

@@ -18,3 +18,9 @@ const MaxPublicHosts = 100
 
 // MaxItems bounds the names.
 func (PublicCertificateRequest) MaxItems(string) int { return MaxPublicHosts }
+
+// MaxItems bounds the cookies of a visitor.
+func (EdgePageRequest) MaxItems(string) int { return MaxPageCookies }
+
+// MaxItems bounds the sessions that one call ends.
+func (EdgeLogouts) MaxItems(string) int { return MaxEdgeLogouts }

@@ -175,6 +175,27 @@ func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
 	return &r, nil
 }
 
+// OpenGrant verifies and decodes a grant in its compact form. Whether it is in its time,
+// revoked, or of which environment and epoch, is not looked at: that changes, and the rest
+// may be remembered as long as the keyset stays in force.
+func (a *Anchor) OpenGrant(compact []byte) (*mezu.Grant, error) {
+	if len(compact) > mezu.MaxGrantText {
+		return nil, fmt.Errorf("a grant has at most %d bytes, not %d", mezu.MaxGrantText, len(compact))
+	}
+	s, err := mezu.ParseCompact(mezu.PurposeGrant, compact)
+	if err != nil {
+		return nil, err
+	}
+	var g mezu.Grant
+	if err := a.open(s, mezu.PurposeGrant, &g); err != nil {
+		return nil, err
+	}
+	if err := g.Validate(); err != nil {
+		return nil, fmt.Errorf("validating a grant: %w", err)
+	}
+	return &g, nil
+}
+
 // maxRootsFile bounds a file of CA certificates; ours has one or two of less than
 // 1 KiB, a distribution's bundle of public roots has about 250 KiB.
 const maxRootsFile = 1 << 20

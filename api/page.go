@@ -1,0 +1,87 @@
+package api
+
+// What an edge asks for the sake of people who log in on an environment's host. An edge
+// serves no page below mezu.ReservedPath itself, but for those that need no account.
+var (
+	OpEdgePage    = Operation{"edge-page", "POST", "/v1/edges/page", "A hosted page of an environment, for a visitor of an edge"}
+	OpEdgeRefresh = Operation{"edge-refresh", "POST", "/v1/edges/refresh", "A new grant for a session that goes on"}
+	OpEdgeLogout  = Operation{"edge-logout", "POST", "/v1/edges/logout", "Sessions that ended at an edge"}
+)
+
+// Limits of a hosted page on its way through an edge.
+const (
+	// MaxPageBody bounds a form: a password of 1,024 characters at 4 bytes, each escaped
+	// as three, and the other fields.
+	MaxPageBody = 64 << 10
+	// MaxPage bounds the answer: the largest is a logo, most pages stay under 40 KiB.
+	MaxPage = 256 << 10
+	// MaxPageQuery bounds the query of a hosted page: a return path of 2 KiB, escaped.
+	MaxPageQuery = 8 << 10
+	// MaxPageCookies and MaxPageCookie bound the cookies of ours that one visitor can
+	// show: a session, a known device, a flow under way, and room for more.
+	MaxPageCookies = 8
+	MaxPageCookie  = 4 << 10
+	// MaxPageHeaders bounds the fields of an answer.
+	MaxPageHeaders = 32
+	// MaxEdgeLogouts is how many sessions one call ends.
+	MaxEdgeLogouts = 100
+)
+
+// PageField is a cookie of a request or a header field of an answer.
+type PageField struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// EdgePageRequest is a visitor's request for a hosted page, as the edge read it. It has what
+// a page may depend on and nothing else: no other header, and no cookie but ours.
+type EdgePageRequest struct {
+	Environment string `json:"environment"` // id
+	Method      string `json:"method"`      // GET, HEAD or POST
+	// Path is what follows mezu.ReservedPath.
+	Path  string `json:"path"`
+	Query string `json:"query,omitempty"`
+	// Origin, FetchSite, FetchMode and FetchDest are the fields of these names, empty if
+	// the browser sent none.
+	Origin         string      `json:"origin,omitempty"`
+	FetchSite      string      `json:"fetch_site,omitempty"`
+	FetchMode      string      `json:"fetch_mode,omitempty"`
+	FetchDest      string      `json:"fetch_dest,omitempty"`
+	AcceptLanguage string      `json:"accept_language,omitempty"`
+	UserAgent      string      `json:"user_agent,omitempty"`
+	ContentType    string      `json:"content_type,omitempty"`
+	Cookies        []PageField `json:"cookies,omitempty"`
+	Body           []byte      `json:"body,omitempty"`
+	// Client is the visitor's address.
+	Client    string `json:"client"`
+	RequestID string `json:"request_id"`
+}
+
+// EdgePage is the answer to a visitor.
+type EdgePage struct {
+	Status int         `json:"status"`
+	Header []PageField `json:"header,omitempty"`
+	Body   []byte      `json:"body,omitempty"`
+}
+
+// EdgeRefreshRequest asks for a new grant for a session, of which it names the present one
+// in its compact form.
+type EdgeRefreshRequest struct {
+	Grant string `json:"grant"`
+}
+
+// EdgeRefreshed is how a session goes on. If it doesn't, the call is refused with
+// mezu.CodeUnauthenticated.
+type EdgeRefreshed struct {
+	// Grant is the new grant in its compact form.
+	Grant string `json:"grant"`
+	// Secret is the new secret of the session, empty if it keeps the one that it has. It
+	// is new if the session has a new id, because the user's roles have changed.
+	Secret string `json:"secret,omitempty"`
+}
+
+// EdgeLogouts are sessions that an edge ended while it could not reach the control plane, by
+// their grants in the compact form. Those that are no valid grants are passed over.
+type EdgeLogouts struct {
+	Grants []string `json:"grants"`
+}
