@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,78 @@ func TestDirectory_Validate(t *testing.T) {
 		{"password.min_length", mezu.Directory{Name: "a", MFA: mezu.MFARequired, Password: policy(7)}}, {"password.min_length", mezu.Directory{Name: "a", Password: policy(65)}}, {"password.min_length", mezu.Directory{Name: "a", Password: policy(-1)}},
 	} {
 		refused(t, c.field, c.d.Validate(), c.field)
+	}
+}
+
+// What pages, mails and sessions of a directory go by.
+func TestDirectory_Settings(t *testing.T) {
+	const hour, day = mezu.Duration(time.Hour), mezu.Duration(24 * time.Hour)
+	domains := func(names ...string) mezu.Directory { return mezu.Directory{Name: "a", Domains: names} }
+	terms := func(url, version string) mezu.Directory {
+		return mezu.Directory{Name: "a", Terms: mezu.Terms{URL: url, Version: version}}
+	}
+	session := func(idle, absolute mezu.Duration) mezu.Directory {
+		return mezu.Directory{Name: "a", Session: mezu.SessionPolicy{Idle: idle, Absolute: absolute}}
+	}
+	brand := func(name, color string) mezu.Directory {
+		return mezu.Directory{Name: "a", Brand: mezu.Brand{Name: name, Color: color}}
+	}
+	for _, d := range []mezu.Directory{
+		domains("acme.example", "xn--bcher-kva.example"), {Name: "a", Require: []mezu.ProfileField{"display_name", "name"}},
+		terms("https://acme.example/terms?lang=de#top", "2026-01"), terms("http://localhost:3000/t", "1"), terms("http://[::1]/", "1"), terms("http://127.0.0.1/", "1"),
+		session(mezu.MinSession, mezu.MaxSession), session(0, hour), session(7*day, 0), session(hour, hour),
+		brand("Bücher & Söhne", "#0B5fff"), brand(strings.Repeat("ü", mezu.MaxBrandName), ""), {Name: "a", Brand: mezu.Brand{Logo: "x"}},
+	} {
+		accepted(t, fmt.Sprint(d), d.Validate())
+	}
+	for _, c := range []struct {
+		field string
+		of    []mezu.Directory
+	}{
+		{"domains", []mezu.Directory{domains(""), domains("ACME.example"), domains("acme.example."), domains("@acme.example"), domains("acme.example:25"), domains("a b"),
+			domains("127.0.0.1"), domains("[::1]"), domains("bücher.example"), domains("*.acme.example"), domains("a.example", "b.example", "a.example")}},
+		{"require", []mezu.Directory{{Name: "a", Require: []mezu.ProfileField{"email"}}, {Name: "a", Require: []mezu.ProfileField{""}}, {Name: "a", Require: []mezu.ProfileField{"name", "name"}}}},
+		{"terms.url", []mezu.Directory{terms("", "1"), terms("/terms", "1"), terms("//acme.example/", "1"), terms("acme.example/terms", "1"), terms("http://acme.example/", "1"),
+			terms("http://localhost.acme.example/", "1"), terms("ftp://acme.example/", "1"), terms("javascript:alert(1)", "1"), terms("https:acme.example", "1"), terms("https://", "1"),
+			terms("https://u:p@acme.example/", "1"), terms("https://acme.example/ö", "1"), terms("https://acme.example/a b", "1"), terms("https://a_ b/", "1"), terms("https://a/%zz", "1")}},
+		{"terms.version", []mezu.Directory{terms("https://acme.example/", ""), terms("https://acme.example/", "1 2"), terms("https://acme.example/", "ü"), terms("https://acme.example/", "\x7f")}},
+		{"session.idle", []mezu.Directory{session(mezu.MinSession-1, 0), session(mezu.MaxSession+1, 0), session(2*hour, hour), session(8*day, 0), session(-1, 0)}},
+		{"session.absolute", []mezu.Directory{session(0, mezu.MinSession-1), session(0, mezu.MaxSession+1), session(0, -1)}},
+		{"brand.name", []mezu.Directory{brand("a\nb", ""), brand("a\u202eb", ""), brand(" a", ""), brand("a ", ""), brand("\xff", "")}},
+		{"brand.color", []mezu.Directory{brand("", "red"), brand("", "#fff"), brand("", "0b5fff"), brand("", "#0b5fff;"), brand("", "#0b5ffg"), brand("", "##b5fff")}},
+	} {
+		for _, d := range c.of {
+			refused(t, fmt.Sprint(d), d.Validate(), c.field)
+		}
+	}
+}
+
+func TestDirectory_Effective(t *testing.T) {
+	for _, c := range []struct {
+		is             mezu.SessionPolicy
+		idle, absolute time.Duration
+	}{
+		{mezu.SessionPolicy{}, 24 * time.Hour, 168 * time.Hour},
+		{mezu.SessionPolicy{Absolute: mezu.Duration(time.Hour)}, time.Hour, time.Hour},
+		{mezu.SessionPolicy{Idle: mezu.Duration(time.Hour)}, time.Hour, 168 * time.Hour},
+		{mezu.SessionPolicy{Idle: mezu.Duration(time.Hour), Absolute: mezu.Duration(2 * time.Hour)}, time.Hour, 2 * time.Hour},
+	} {
+		d := mezu.Directory{Name: "a", Session: c.is}
+		if idle, absolute := d.SessionIdle(), d.SessionAbsolute(); idle != c.idle || absolute != c.absolute {
+			t.Errorf("%+v: %v, %v", c.is, idle, absolute)
+		}
+		accepted(t, fmt.Sprint(c.is), d.Validate())
+	}
+	d := mezu.Directory{}
+	if d.PasswordLength() != 15 || !d.AdmitsDomain("a@b.example") || d.Lacks(mezu.Profile{}) != nil {
+		t.Errorf("%d", d.PasswordLength())
+	}
+	d = mezu.Directory{Password: mezu.PasswordPolicy{MinLength: 20}, Domains: []string{"acme.example"}, Require: []mezu.ProfileField{"display_name", "name"}}
+	if d.PasswordLength() != 20 || !d.AdmitsDomain("a@ACME.example") || d.AdmitsDomain("a@b.acme.example") || d.AdmitsDomain("a") || d.AdmitsDomain("acme.example@b.example") {
+		t.Errorf("%d", d.PasswordLength())
+	}
+	if got := fmt.Sprint(d.Lacks(mezu.Profile{}), d.Lacks(mezu.Profile{Name: " \t", DisplayName: "A"}), d.Lacks(mezu.Profile{Name: "A", DisplayName: "A"})); got != "[display_name name] [name] []" {
+		t.Error(got)
 	}
 }
 

@@ -33,6 +33,14 @@ func (Route) MaxItems(field string) int {
 // MaxItems bounds the lists of a policy.
 func (CORS) MaxItems(string) int { return MaxRouteEdits }
 
+// MaxItems bounds the lists of a directory.
+func (Directory) MaxItems(field string) int {
+	if field == "require" {
+		return maxRequired
+	}
+	return MaxDirectoryDomains
+}
+
 // MaxItems bounds the edits.
 func (HeaderEdits) MaxItems(string) int { return MaxRouteEdits }
 

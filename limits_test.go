@@ -28,6 +28,13 @@ func TestLimits_OfRecords(t *testing.T) {
 			return r.Validate()
 		}
 	}
+	directory := func(change func(*mezu.Directory, int)) func(int) error {
+		return func(n int) error {
+			d := mezu.Directory{Name: "a"}
+			change(&d, n)
+			return d.Validate()
+		}
+	}
 	addresses := func(n int) []string {
 		out := make([]string, n)
 		for i := range out {
@@ -70,6 +77,17 @@ func TestLimits_OfRecords(t *testing.T) {
 			}
 			return err
 		}},
+		{"domains", mezu.MaxDirectoryDomains, directory(func(d *mezu.Directory, n int) {
+			for _, name := range names(n) {
+				d.Domains = append(d.Domains, name+".example")
+			}
+		})},
+		{"terms.url", mezu.MaxTermsURL, directory(func(d *mezu.Directory, n int) {
+			d.Terms = mezu.Terms{URL: "https://a.example/" + text(n-len("https://a.example/")), Version: "1"}
+		})},
+		{"terms.version", mezu.MaxTermsVersion, directory(func(d *mezu.Directory, n int) { d.Terms = mezu.Terms{URL: "https://a.example/", Version: text(n)} })},
+		{"brand.name", mezu.MaxBrandName, directory(func(d *mezu.Directory, n int) { d.Brand.Name = text(n) })},
+		{"session.absolute", int(mezu.MaxSession), directory(func(d *mezu.Directory, n int) { d.Session.Absolute = mezu.Duration(n) })},
 		{"retries", mezu.MaxRetries, route(func(r *mezu.Route, n int) { r.Retries = &n })},
 		{"timeout", int(time.Duration(mezu.MaxTimeout)), route(func(r *mezu.Route, n int) { r.Timeout = mezu.Duration(n) })},
 	} {

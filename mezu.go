@@ -47,6 +47,7 @@ var serverFields = map[string][]string{
 	"token":           {},
 	"invitation":      {"organization", "invited_by", "expires_at"},
 	"directory":       {"organization", "project"},
+	"brand":           {"logo"}, // of a directory
 	"user":            {"directory", "last_login_at"},
 }
 

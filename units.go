@@ -2,25 +2,67 @@ package mezu
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Duration is a time span that is written as Go writes it ("10m", "1h30m").
+// Duration is a time span that is written as Go writes it ("10m", "1h30m"), and read with
+// days before that too ("7d", "1d12h").
 type Duration time.Duration
+
+// String writes the span as people do: whole days in days, and without units of which there
+// are none.
+func (d Duration) String() string {
+	if days := d / day; d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(days), 10) + "d"
+	}
+	text := time.Duration(d).String()
+	if minutes, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = minutes + "m"
+	}
+	if hours, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = hours + "h"
+	}
+	return text
+}
+
+// day is 24 hours: a span knows no summer time.
+const day = Duration(24 * time.Hour)
 
 // MarshalText writes the span in Go's notation.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads a span in Go's notation. Negative spans are refused.
+// UnmarshalText reads a span in Go's notation, whole days before it. Negative spans are
+// refused.
 func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return Invalid("", "%q is not a time span such as 30s, 10m or 1h", text)
+	v, ok := parseSpan(string(text))
+	if !ok {
+		return Invalid("", "%q is not a time span such as 30s, 10m, 1h or 7d", text)
 	}
-	*d = Duration(v)
+	*d = v
 	return nil
+}
+
+func parseSpan(text string) (Duration, bool) {
+	var days uint64
+	rest := text
+	if number, behind, ok := strings.Cut(text, "d"); ok {
+		var err error
+		// The bound leaves room for what stands behind the days.
+		if days, err = strconv.ParseUint(number, 10, 16); err != nil {
+			return 0, false
+		}
+		if rest = behind; rest == "" {
+			return Duration(days) * day, true
+		}
+	}
+	v, err := time.ParseDuration(rest)
+	if err != nil || v < 0 || v > math.MaxInt64-time.Duration(days)*time.Duration(day) {
+		return 0, false
+	}
+	return Duration(days)*day + Duration(v), true
 }
 
 // Size is a number of bytes, written as a number or with a unit of KiB, MiB or

@@ -9,7 +9,8 @@ import (
 )
 
 func TestDuration(t *testing.T) {
-	for s, want := range map[string]time.Duration{`"0"`: 0, `"0s"`: 0, `"10m"`: 10 * time.Minute, `"1h30m"`: 90 * time.Minute, `"250ms"`: 250 * time.Millisecond} {
+	for s, want := range map[string]time.Duration{`"0"`: 0, `"0s"`: 0, `"10m"`: 10 * time.Minute, `"1h30m"`: 90 * time.Minute, `"250ms"`: 250 * time.Millisecond,
+		`"0d"`: 0, `"7d"`: 7 * 24 * time.Hour, `"1d12h"`: 36 * time.Hour, `"65535d"`: 65535 * 24 * time.Hour} {
 		var d mezu.Duration
 		if err := json.Unmarshal([]byte(s), &d); err != nil || time.Duration(d) != want {
 			t.Errorf("%s: %v, %v", s, time.Duration(d), err)
@@ -20,10 +21,21 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%s is written as %s", s, text)
 		}
 	}
-	for _, s := range []string{`""`, `"10"`, `"-1s"`, `"1 m"`, `10`, `"x"`, `"9999999h"`, `{}`} {
+	for _, s := range []string{`""`, `"10"`, `"-1s"`, `"1 m"`, `10`, `"x"`, `"9999999h"`, `{}`, `"d"`, `"-1d"`, `"+1d"`, `"1.5d"`, `"1d-1h"`, `"1h1d"`, `"1d1"`, `"65536d"`, `"65535d2560000h"`} {
 		var d mezu.Duration
 		if err := json.Unmarshal([]byte(s), &d); err == nil {
 			t.Errorf("%s: %v", s, time.Duration(d))
+		}
+	}
+}
+
+func TestDuration_String(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 5 * time.Minute: "5m", 90 * time.Minute: "1h30m", time.Hour: "1h", 20 * time.Second: "20s", 90 * time.Second: "1m30s",
+		24 * time.Hour: "1d", 36 * time.Hour: "36h", 30 * 24 * time.Hour: "30d", time.Hour + time.Second: "1h0m1s",
+	} {
+		if got := mezu.Duration(d).String(); got != want {
+			t.Errorf("%v: %s, not %s", d, got, want)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (s *Identity) UpdateDirectory(ctx context.Context, c access.Caller, p acces
 		if err := out.Validate(); err != nil {
 			return err
 		}
-		out.Organization, out.Project = dir.Value.Organization, dir.Value.Project
+		out.Organization, out.Project, out.Brand.Logo = dir.Value.Organization, dir.Value.Project, dir.Value.Brand.Logo
 		out.Meta = s.records.Touch(dir.Value.Meta, dir.Revision)
 		ch.Update(dir.Key, dir.Revision, out)
 		ch.Audit(sc.Target(record.KindDirectory, out.ID, out.Name), dir.Value, out)

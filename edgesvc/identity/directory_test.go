@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestDirectories(t *testing.T) {
 		}
 		one := append(scope.params[:len(scope.params):len(scope.params)], "customers")
 		controltest.Refused(t, mezu.CodeConflict, op, scope.create, map[string]any{"name": "customers"}, scope.params...)
-		if got := controltest.Call[mezu.Directory](t, op, scope.get, nil, append(one[:len(one)-1:len(one)-1], made.ID)...); got != made {
+		if got := controltest.Call[mezu.Directory](t, op, scope.get, nil, append(one[:len(one)-1:len(one)-1], made.ID)...); !reflect.DeepEqual(got, made) {
 			t.Errorf("%s by id: %+v", scope.get.ID, got)
 		}
 		changed := controltest.Call[mezu.Directory](t, op, scope.update, map[string]any{"mfa": "required", "password": map[string]any{"min_length": 8}}, one...)
@@ -50,7 +51,7 @@ func TestDirectories(t *testing.T) {
 		if err := op.Do(t.Context(), api.Call{Operation: scope.remove, Params: one, IfMatch: 1}, nil); mezu.CodeOf(err) != mezu.CodePreconditionFailed {
 			t.Errorf("%s in an old revision: %v", scope.remove.ID, err)
 		}
-		if all := controltest.Call[api.List[mezu.Directory]](t, op, scope.list, nil, scope.params...); len(all.Items) != 1 || all.Items[0] != changed {
+		if all := controltest.Call[api.List[mezu.Directory]](t, op, scope.list, nil, scope.params...); len(all.Items) != 1 || !reflect.DeepEqual(all.Items[0], changed) {
 			t.Errorf("%s: %+v", scope.list.ID, all)
 		}
 	}
@@ -67,6 +68,60 @@ func TestDirectories(t *testing.T) {
 	}
 	controltest.Call[any](t, op, api.OpDeleteOrganizationDirectory, nil, x.Org, "customers")
 	controltest.Call[any](t, op, api.OpDeleteOrganization, nil, x.Org)
+}
+
+// The settings of a directory are kept as they were written, and a patch changes what it
+// names. What is unknown, has another type or is over its limit is refused by its field.
+func TestDirectory_Settings(t *testing.T) {
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	all := map[string]any{
+		"name": "customers", "domains": []string{"acme.example"}, "require": []string{"name"}, "terms": map[string]any{"url": "https://acme.example/terms", "version": "1"},
+		"session": map[string]any{"idle": "12h", "absolute": "7d"}, "brand": map[string]any{"name": "Acme", "color": "#0b5fff"},
+	}
+	const hour = mezu.Duration(time.Hour)
+	want := mezu.Directory{
+		Name: "customers", Organization: x.Org, Project: x.Prj, Domains: []string{"acme.example"}, Require: []mezu.ProfileField{mezu.RequireName},
+		Terms: mezu.Terms{URL: "https://acme.example/terms", Version: "1"}, Session: mezu.SessionPolicy{Idle: 12 * hour, Absolute: 168 * hour},
+		Brand: mezu.Brand{Name: "Acme", Color: "#0b5fff"},
+	}
+	same := func(got mezu.Directory) {
+		t.Helper()
+		want.Meta = got.Meta
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v\nnot %+v", got, want)
+		}
+	}
+	same(controltest.Call[mezu.Directory](t, op, api.OpCreateDirectory, all, x.Org, x.Prj))
+	for _, c := range []struct {
+		field string
+		patch map[string]any
+	}{
+		{"domains", map[string]any{"domains": []string{"ACME.example"}}},
+		{"domains", map[string]any{"domains": "acme.example"}},
+		{"domains", map[string]any{"domains": make([]string, mezu.MaxDirectoryDomains+1)}},
+		{"require[0]", map[string]any{"require": []any{1}}},
+		{"require", map[string]any{"require": []string{"name", "display_name", "email"}}},
+		{"terms.version", map[string]any{"terms": map[string]any{"version": nil}}},
+		{"terms.since", map[string]any{"terms": map[string]any{"since": "2026"}}},
+		{"session.idle", map[string]any{"session": map[string]any{"idle": "8d"}}},
+		{"session.idle", map[string]any{"session": map[string]any{"idle": 5}}},
+		{"session.absolute", map[string]any{"session": map[string]any{"absolute": "31d"}}},
+		{"brand.color", map[string]any{"brand": map[string]any{"color": "red"}}},
+		{"brand.logo", map[string]any{"brand": map[string]any{"logo": "x"}}},
+		{"brand.logo", map[string]any{"brand": map[string]any{"logo": nil}}},
+		{"logo", map[string]any{"logo": "x"}},
+	} {
+		if e := controltest.Refused(t, mezu.CodeInvalid, op, api.OpUpdateDirectory, c.patch, x.Org, x.Prj, "customers"); e.Field != c.field {
+			t.Errorf("%v: %v", c.patch, e)
+		}
+		c.patch["name"] = "others"
+		controltest.Refused(t, mezu.CodeInvalid, op, api.OpCreateDirectory, c.patch, x.Org, x.Prj)
+	}
+	want.Session.Idle, want.Domains, want.Terms = 0, nil, mezu.Terms{}
+	want.Brand.Color = ""
+	same(controltest.Call[mezu.Directory](t, op, api.OpUpdateDirectory, map[string]any{"session": map[string]any{"idle": nil}, "domains": nil, "terms": nil, "brand": map[string]any{"color": nil}}, x.Org, x.Prj, "customers"))
 }
 
 // An environment names a directory of its project before one of the organization,

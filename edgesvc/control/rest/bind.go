@@ -175,6 +175,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Project]():        "project",
 	reflect.TypeFor[mezu.Environment]():    "environment",
 	reflect.TypeFor[mezu.Directory]():      "directory",
+	reflect.TypeFor[mezu.Brand]():          "brand",
 	reflect.TypeFor[mezu.User]():           "user",
 	reflect.TypeFor[mezu.Route]():          "route",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
