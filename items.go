@@ -41,6 +41,9 @@ func (Directory) MaxItems(field string) int {
 	return MaxDirectoryDomains
 }
 
+// MaxItems bounds the lists of a directory.
+func (ManifestDirectory) MaxItems(field string) int { return Directory{}.MaxItems(field) }
+
 // MaxItems bounds the edits.
 func (HeaderEdits) MaxItems(string) int { return MaxRouteEdits }
 

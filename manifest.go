@@ -38,8 +38,19 @@ type ManifestEnvironment struct {
 // fields of Directory that a client sets.
 type ManifestDirectory struct {
 	Signup   SignupMode     `json:"signup,omitempty"`
+	Domains  []string       `json:"domains,omitempty"`
 	MFA      MFAMode        `json:"mfa,omitempty"`
 	Password PasswordPolicy `json:"password,omitzero"`
+	Require  []ProfileField `json:"require,omitempty"`
+	Terms    Terms          `json:"terms,omitzero"`
+	Session  SessionPolicy  `json:"session,omitzero"`
+	Brand    ManifestBrand  `json:"brand,omitzero"`
+}
+
+// ManifestBrand is what a manifest says of a directory's brand.
+type ManifestBrand struct {
+	Name  string `json:"name,omitempty"`
+	Color string `json:"color,omitempty"`
 }
 
 // MaxManifestEnvironments bounds a manifest. It is more than one transaction can change, so
@@ -128,7 +139,14 @@ func (e ManifestEnvironment) Environment(name string) Environment {
 
 // Directory is the entity that the entry with this name describes.
 func (d ManifestDirectory) Directory(name string) Directory {
-	return Directory{Name: name, Signup: d.Signup, MFA: d.MFA, Password: d.Password}
+	return Directory{Name: name, Signup: d.Signup, Domains: d.Domains, MFA: d.MFA, Password: d.Password, Require: d.Require, Terms: d.Terms, Session: d.Session,
+		Brand: Brand{Name: d.Brand.Name, Color: d.Brand.Color}}
+}
+
+// Manifest is what a manifest says of a directory that is like this one.
+func (d *Directory) Manifest() ManifestDirectory {
+	return ManifestDirectory{Signup: d.Signup, Domains: d.Domains, MFA: d.MFA, Password: d.Password, Require: d.Require, Terms: d.Terms, Session: d.Session,
+		Brand: ManifestBrand{Name: d.Brand.Name, Color: d.Brand.Color}}
 }
 
 // Complete writes out what a client may leave out and JSON would show as null.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 )
@@ -79,6 +80,45 @@ keep environments.left
 	}
 }
 
+// What pages and sessions of a directory go by is compared setting by setting, lists as sets
+// and spans with their defaults.
+func TestManifestChanges_Directory(t *testing.T) {
+	const hour = mezu.Duration(time.Hour)
+	of := func(d mezu.ManifestDirectory) *mezu.Manifest {
+		return &mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{"d": d}}
+	}
+	all := mezu.ManifestDirectory{
+		Signup: mezu.SignupOpen, Domains: []string{"b.example", "a.example"}, MFA: mezu.MFARequired, Password: mezu.PasswordPolicy{MinLength: 8},
+		Require: []mezu.ProfileField{"name"}, Terms: mezu.Terms{URL: "https://a.example/", Version: "1"}, Session: mezu.SessionPolicy{Idle: hour, Absolute: 2 * hour},
+		Brand: mezu.ManifestBrand{Name: "Acme", Color: "#000000"},
+	}
+	const want = `update directories.d.signup "invite" "open"
+update directories.d.domains [] ["a.example","b.example"]
+update directories.d.mfa "optional" "required"
+update directories.d.password {} {"min_length":8}
+update directories.d.require [] ["name"]
+update directories.d.terms {} {"url":"https://a.example/","version":"1"}
+update directories.d.session.idle "24h0m0s" "1h0m0s"
+update directories.d.session.absolute "168h0m0s" "2h0m0s"
+update directories.d.brand.name "" "Acme"
+update directories.d.brand.color "" "#000000"
+`
+	if got := shown(of(all).Changes(of(mezu.ManifestDirectory{}), false)); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	entity := all.Directory("d")
+	if back := entity.Manifest(); !reflect.DeepEqual(back, all) {
+		t.Errorf("%+v", back)
+	}
+	same := all
+	same.Domains = []string{"a.example", "b.example"}
+	for _, c := range [][2]mezu.ManifestDirectory{{all, same}, {{}, {Session: mezu.SessionPolicy{Idle: 24 * hour, Absolute: 168 * hour}}}} {
+		if got := of(c[1]).Changes(of(c[0]), false); len(got) != 0 {
+			t.Error(shown(got))
+		}
+	}
+}
+
 func TestManifestValidate(t *testing.T) {
 	many := map[string]mezu.ManifestEnvironment{}
 	for i := range mezu.MaxManifestEnvironments + 1 {
@@ -92,6 +132,9 @@ func TestManifestValidate(t *testing.T) {
 		"environments.a.waf":                {Environments: map[string]mezu.ManifestEnvironment{"a": {WAF: "on"}}},
 		"environments.a.routes[1].prefix":   {Environments: map[string]mezu.ManifestEnvironment{"a": {Routes: []mezu.Route{{Prefix: "/"}, {Prefix: "x"}}}}},
 		"directories.a.password.min_length": {Directories: map[string]mezu.ManifestDirectory{"a": {Password: mezu.PasswordPolicy{MinLength: 1}}}},
+		"directories.a.domains":             {Directories: map[string]mezu.ManifestDirectory{"a": {Domains: []string{"A.example"}}}},
+		"directories.a.terms.version":       {Directories: map[string]mezu.ManifestDirectory{"a": {Terms: mezu.Terms{URL: "https://a.example/"}}}},
+		"directories.a.brand.color":         {Directories: map[string]mezu.ManifestDirectory{"a": {Brand: mezu.ManifestBrand{Color: "red"}}}},
 		"directories.-":                     {Directories: map[string]mezu.ManifestDirectory{"-": {}}},
 		"roles.a b":                         {Roles: map[string]mezu.ProjectRole{"a b": {}}},
 	} {

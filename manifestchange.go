@@ -35,16 +35,19 @@ type Change struct {
 // MaxChanges bounds the changes that an answer lists.
 const MaxChanges = 1000
 
-// changesOfOne is the most changes that one directory, role or environment can have, apart
-// from its routes.
-const changesOfOne = 4
+// changesOfOne is the most changes that one role or environment can have, apart from its
+// routes, and changesOfDirectory those of a directory.
+const (
+	changesOfOne       = 4
+	changesOfDirectory = 11
+)
 
 // Changes lists the differences between a manifest and the present state: first of
 // directories, then of roles, then of environments. What is not named is deleted if prune is
 // set, else kept. If now is nil, the project does not exist.
 func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
 	// Each route of a new environment is a change.
-	most := 1 + changesOfOne*(len(m.Directories)+len(m.Roles)+len(m.Environments))
+	most := 1 + changesOfDirectory*len(m.Directories) + changesOfOne*(len(m.Roles)+len(m.Environments))
 	for _, e := range m.Environments {
 		most += len(e.Routes)
 	}
@@ -108,8 +111,16 @@ func (d *differ) directory(path string, now, wanted *ManifestDirectory) {
 		have = *now
 	}
 	d.setting(path+".signup", have.Signup.orDefault(), wanted.Signup.orDefault())
+	d.setting(path+".domains", sorted(have.Domains), sorted(wanted.Domains))
 	d.setting(path+".mfa", have.MFA.orDefault(), wanted.MFA.orDefault())
 	d.setting(path+".password", have.Password, wanted.Password)
+	d.setting(path+".require", sorted(have.Require), sorted(wanted.Require))
+	d.setting(path+".terms", have.Terms, wanted.Terms)
+	before, after := have.Directory(""), wanted.Directory("")
+	d.setting(path+".session.idle", Duration(before.SessionIdle()), Duration(after.SessionIdle()))
+	d.setting(path+".session.absolute", Duration(before.SessionAbsolute()), Duration(after.SessionAbsolute()))
+	d.setting(path+".brand.name", have.Brand.Name, wanted.Brand.Name)
+	d.setting(path+".brand.color", have.Brand.Color, wanted.Brand.Color)
 }
 
 func (d *differ) role(path string, now, wanted *ProjectRole) {
@@ -121,8 +132,8 @@ func (d *differ) role(path string, now, wanted *ProjectRole) {
 }
 
 // sorted is a set as a list in one order.
-func sorted(names []string) []string {
-	return append([]string{}, slices.Compact(slices.Sorted(slices.Values(names)))...)
+func sorted[T ~string](names []T) []T {
+	return append([]T{}, slices.Compact(slices.Sorted(slices.Values(names)))...)
 }
 
 func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {

@@ -21,7 +21,7 @@ const full = `
 organization: acme
 project: shop
 directories:
-  customers: {signup: open, password: {min_length: 15}, mfa: optional}
+  customers: {signup: open, domains: [acme.example], password: {min_length: 15}, mfa: optional, require: [name, display_name], terms: {url: "https://acme.example/terms", version: "1"}, session: {idle: 12h, absolute: 7d}, brand: {name: Acme, color: "#0b5fff"}}
 environments:
   production:
     enabled: true
@@ -81,7 +81,8 @@ func TestParse(t *testing.T) {
 	if all := e.Routes[4]; all.MaxBody != 16<<20 || *all.Retries != 2 || all.Headers["X-Version"] != "2" || all.DenyIPs[0] != "10.1.0.0/16" || all.Redirect.Status != 302 {
 		t.Errorf("%+v", all)
 	}
-	if d := m.Directories["customers"]; d.Signup != mezu.SignupOpen || d.Password.MinLength != 15 {
+	if d := m.Directories["customers"]; d.Signup != mezu.SignupOpen || d.Password.MinLength != 15 || d.Domains[0] != "acme.example" || len(d.Require) != 2 ||
+		d.Terms.Version != "1" || d.Session.Absolute != mezu.Duration(168*time.Hour) || d.Brand.Color != "#0b5fff" {
 		t.Errorf("%+v", d)
 	}
 	for _, empty := range []string{"", "\n", "# nothing\n", "---\n", "{}", "\ufeffproject: shop\n"} {
@@ -145,6 +146,11 @@ func TestC7_ErrorsHaveAPlace(t *testing.T) {
 		{"rule of two routes", "environments:\n  a:\n    routes:\n    - {exact: /ok}\n    - {exact: /ok}\n", "5:7", "environments.a.routes[1]", "the same route"},
 		{"rule of a role", "roles:\n  a.b: {permissions: [x, Y]}\n", "2:9", "roles.a.b.permissions", "has only a-z"},
 		{"rule of a directory", "directories:\n  users: {password: {min_length: 3}}\n", "2:22", "directories.users.password.min_length", "between"},
+		{"unknown key of a brand", "directories:\n  users:\n    brand: {colour: red}\n", "3:13", "directories.users.brand.colour", "not a field"},
+		{"colour without quotes", "directories:\n  users:\n    brand: {color: red}\n", "3:13", "directories.users.brand.color", "#rrggbb"},
+		{"number for a version", "directories:\n  users:\n    terms: {url: https://a.example/, version: 1}\n", "3:38", "directories.users.terms.version", "in quotes"},
+		{"rule of sessions", "directories:\n  users: {session: {idle: 8d}}\n", "2:21", "directories.users.session.idle", "at most session.absolute"},
+		{"too many to require", "directories:\n  users: {require: [name, name, name]}\n", "2:33", "directories.users.require", "more than 2"},
 		{"anchor", "roles:\n  a: &x {permissions: [y]}\n", "2:6", "roles.a", "anchors"},
 		{"alias", "roles:\n  a: {permissions: [y]}\n  b: *x\n", "3:6", "roles.b", "anchors"},
 		{"merge key", "roles:\n  <<: {a: {permissions: []}}\n", "2:3", "roles", "merge keys"},

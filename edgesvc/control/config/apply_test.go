@@ -49,7 +49,10 @@ func shopManifest() mezu.Manifest {
 	on, off := true, false
 	return mezu.Manifest{
 		Organization: "acme", Project: "shop",
-		Directories: map[string]mezu.ManifestDirectory{"customers": {Signup: mezu.SignupOpen, Password: mezu.PasswordPolicy{MinLength: 20}}},
+		Directories: map[string]mezu.ManifestDirectory{"customers": {
+			Signup: mezu.SignupOpen, Domains: []string{"acme.example", "a.example"}, Password: mezu.PasswordPolicy{MinLength: 20}, Require: []mezu.ProfileField{mezu.RequireName},
+			Terms: mezu.Terms{URL: "https://acme.example/", Version: "1"}, Session: mezu.SessionPolicy{Idle: mezu.MinSession}, Brand: mezu.ManifestBrand{Name: "Acme", Color: "#0b5fff"},
+		}},
 		Environments: map[string]mezu.ManifestEnvironment{
 			"production": {Enabled: &on, Directory: "customers", WAF: mezu.WAFBlock, Routes: []mezu.Route{
 				{Exact: "/health"}, {Name: "api", Prefix: "/api/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, Roles: []string{"staff"}, Headers: map[string]string{"X-A": "b"}},

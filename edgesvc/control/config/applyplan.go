@@ -34,7 +34,7 @@ func (s *Configuration) readProject(ctx context.Context, prj record.Record[mezu.
 	st.manifest.Complete()
 	err := record.Each(ctx, s.records, access.DirectoriesOf(p.ID), func(d record.Record[mezu.Directory]) error {
 		st.directories[d.Value.Name] = d
-		st.manifest.Directories[d.Value.Name] = mezu.ManifestDirectory{Signup: d.Value.Signup, MFA: d.Value.MFA, Password: d.Value.Password}
+		st.manifest.Directories[d.Value.Name] = d.Value.Manifest()
 		return nil
 	})
 	if err != nil {
@@ -186,9 +186,9 @@ func (a *applying) directory(ctx context.Context, name string, wanted mezu.Manif
 	if len(same.Changes(&now, false)) == 0 {
 		return nil
 	}
-	out := have.Value
-	out.Signup, out.MFA, out.Password = wanted.Signup, wanted.MFA, wanted.Password
-	out.Meta = a.records.Touch(out.Meta, have.Revision)
+	out := wanted.Directory(name)
+	out.Organization, out.Project, out.Brand.Logo = have.Value.Organization, have.Value.Project, have.Value.Brand.Logo
+	out.Meta = a.records.Touch(have.Value.Meta, have.Revision)
 	a.ch.Update(have.Key, have.Revision, out)
 	return nil
 }
