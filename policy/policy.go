@@ -29,6 +29,22 @@ type Request struct {
 	// another environment, or of a directory that the environment does not
 	// name any more, counts as none.
 	Grant *mezu.Grant
+	// Session finds Grant where nobody has looked for it yet; if nil, somebody has. It is
+	// called once at most, by the table that judges, and only when the chosen route asks who
+	// the client is: a public route costs its visitors no look at their sessions.
+	Session func(*Table) *mezu.Grant
+}
+
+// grant is who the client is to a table, nil if it is anonymous there.
+func (r *Request) grant(t *Table) *mezu.Grant {
+	g := r.Grant
+	if r.Session != nil {
+		g = r.Session(t)
+	}
+	if g == nil || g.Environment != t.bundle.Environment || g.Directory != t.bundle.Directory {
+		return nil
+	}
+	return g
 }
 
 // Decision is the verdict on a request.
@@ -106,11 +122,14 @@ func (t *Table) judge(route *Route, r *Request) Decision {
 	case !route.admits(r.Client):
 		return refuse(route, mezu.CodeForbidden, "the client's address is not admitted")
 	}
+	if !route.AsksWho() {
+		return Decision{Route: route}
+	}
+	grant := r.grant(t)
 	if route.Auth != mezu.AuthRequired {
 		return Decision{Route: route}
 	}
-	grant := r.Grant
-	if grant == nil || grant.Environment != t.bundle.Environment || grant.Directory != t.bundle.Directory {
+	if grant == nil {
 		return refuse(route, mezu.CodeUnauthenticated, "a login is required")
 	}
 	if !route.entitles(grant.Roles) {

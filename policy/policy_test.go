@@ -213,6 +213,39 @@ func TestDecide_Auth(t *testing.T) {
 	}
 }
 
+// Who the client is, is looked up by the table that judges, once, and only where a route
+// that lets the client so far asks for it.
+func TestDecide_LooksForTheSessionLate(t *testing.T) {
+	judging := table(t,
+		mezu.Route{Name: "none", Exact: "/none", Auth: mezu.AuthNone},
+		mezu.Route{Name: "optional", Exact: "/optional", Auth: mezu.AuthOptional},
+		mezu.Route{Name: "required", Exact: "/required", Auth: mezu.AuthRequired},
+		mezu.Route{Name: "denied", Exact: "/denied", Auth: mezu.AuthRequired, DenyIPs: []string{"203.0.113.7"}},
+	)
+	for _, c := range []struct {
+		path  string
+		grant *mezu.Grant
+		looks int
+		code  mezu.Code
+	}{
+		{"/none", grant(), 0, ""}, {"/optional", grant(), 1, ""}, {"/optional", nil, 1, ""}, {"/required", grant(), 1, ""},
+		{"/required", nil, 1, mezu.CodeUnauthenticated}, {"/denied", grant(), 0, mezu.CodeForbidden}, {"/nowhere", grant(), 0, mezu.CodeNoRoute},
+	} {
+		looks := 0
+		r := request(t, "GET", c.path)
+		r.Session = func(by *policy.Table) *mezu.Grant {
+			if by != judging {
+				t.Errorf("%s: another table asks", c.path)
+			}
+			looks++
+			return c.grant
+		}
+		if d := judging.Decide(r); d.Code != c.code || looks != c.looks {
+			t.Errorf("%s with %v: %q after %d looks", c.path, c.grant, d.Code, looks)
+		}
+	}
+}
+
 func TestDecide_OrderOfJudging(t *testing.T) {
 	strict := mezu.Route{Name: "strict", Prefix: "/", Auth: mezu.AuthRequired, Roles: []string{"staff"}, DenyIPs: []string{"203.0.113.7"}}
 	closed := strict

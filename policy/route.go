@@ -85,6 +85,10 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	return r, nil
 }
 
+// AsksWho reports whether the route looks at who the client is: not only if it turns
+// strangers away, but also if it tells the workload of users alone.
+func (r *Route) AsksWho() bool { return r.Auth == mezu.AuthRequired || r.Auth == mezu.AuthOptional }
+
 func parseRanges(list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, s := range list {
