@@ -1,0 +1,134 @@
+// Package grant is what edges and Warpgates make of the grants that come with requests: it
+// verifies them, remembers those that it has verified, and finds the requests that a grant
+// let in when the grant ends.
+//
+// What lives here: the judgement on one grant, the bounded memory of those verified, the
+// index of what is under way. What may not: cookies (package cookie), what a route asks for
+// (package policy), sockets. edgesvc/edge and daemon import it.
+package grant
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/trust"
+)
+
+// Why a grant is not accepted. Logs of both lines say one of these.
+var (
+	// ErrForged: no key in force has signed it, or it is no grant at all.
+	ErrForged = errors.New("grant does not verify")
+	// ErrForeign: it is of another environment, or of a directory that the environment
+	// does not name.
+	ErrForeign = errors.New("grant is of another environment or directory")
+	// ErrEpoch: the installation was restored since.
+	ErrEpoch = errors.New("grant is of an earlier epoch")
+	// ErrEnded: its session is past its end, or the key that signed it is.
+	ErrEnded = errors.New("grant has ended")
+	// ErrEarly: it was issued later than now, by more than clocks may differ.
+	ErrEarly = errors.New("grant was issued in the future")
+	// ErrRevoked: its session, its user or all of its directory was ended.
+	ErrRevoked = errors.New("grant is revoked")
+)
+
+// Skew is how much later than now a grant may have been issued: the clocks of two machines
+// that are set differ by less.
+const Skew = time.Minute
+
+// Verified is a grant whose signature was verified. Everything in it is read only: many
+// requests share it.
+type Verified struct {
+	*mezu.Grant
+
+	until    time.Time // the end of the grant or of the key that signed it
+	identity atomic.Pointer[Identity]
+}
+
+// Verifier judges grants. It is safe for concurrent use.
+type Verifier struct {
+	anchor *trust.Anchor
+	memory memory
+}
+
+// NewVerifier makes a verifier that believes what anchor believes.
+func NewVerifier(anchor *trust.Anchor) *Verifier {
+	return &Verifier{anchor: anchor, memory: memory{room: maxMemory, shelves: map[string]*shelf{}}}
+}
+
+// Verify judges the compact form of a grant that came with a request to an environment. The
+// directory is the one that the environment names, epoch the installation's. The error wraps
+// one of those above. A signature is verified once; everything that changes with time is
+// judged at each call.
+func (v *Verifier) Verify(compact []byte, environment, directory string, epoch uint64, now time.Time) (*Verified, error) {
+	if len(compact) > mezu.MaxGrantText {
+		return nil, fmt.Errorf("%w: it has %d bytes", ErrForged, len(compact))
+	}
+	_, keyset := v.anchor.Keyset()
+	digest := sha256.Sum256(compact)
+	g := v.memory.find(environment, &digest, keyset)
+	known := g != nil
+	if !known {
+		var err error
+		if g, err = v.open(compact, keyset); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.judge(g, environment, directory, epoch, now); err != nil {
+		return nil, err
+	}
+	if !known {
+		if _, still := v.anchor.Keyset(); still == keyset {
+			g = v.memory.keep(environment, digest, keyset, g, now)
+		}
+	}
+	return g, nil
+}
+
+// open verifies a grant that is not known yet.
+func (v *Verifier) open(compact []byte, keyset *mezu.Keyset) (*Verified, error) {
+	g, err := v.anchor.OpenGrant(compact)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	out := &Verified{Grant: g, until: g.NotAfter}
+	if keyset == nil {
+		return out, nil
+	}
+	out.until = earlier(out.until, keyset.NotAfter)
+	id, _, _ := bytes.Cut(compact, []byte{'.'})
+	for i := range keyset.Keys {
+		if k := &keyset.Keys[i]; k.Purpose == mezu.PurposeGrant && k.ID == string(id) {
+			out.until = earlier(out.until, k.NotAfter)
+		}
+	}
+	return out, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// judge is what is asked of a grant at each request.
+func (v *Verifier) judge(g *Verified, environment, directory string, epoch uint64, now time.Time) error {
+	switch {
+	case g.Environment != environment, g.Directory != directory:
+		return ErrForeign
+	case g.Epoch < epoch:
+		return ErrEpoch
+	case now.After(g.until):
+		return ErrEnded
+	case g.IssuedAt.Sub(now) > Skew, g.AuthTime.Sub(now) > Skew:
+		return ErrEarly
+	case v.anchor.GrantRevoked(g.Grant):
+		return ErrRevoked
+	}
+	return nil
+}
