@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -177,6 +178,10 @@ type Call struct {
 	IfMatch uint64
 	// IdempotencyKey makes a creation safe to repeat; if empty, Do makes one.
 	IdempotencyKey string
+	// Safe says that the call may be repeated, although its method is none that tells so.
+	Safe bool
+	// MaxResponse bounds the body of the answer; if zero, the constant of this name.
+	MaxResponse int64
 }
 
 // UnreachableError says that no answer came: the control plane is not there, is
@@ -268,7 +273,7 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	repeatable := call.Operation.Method == http.MethodGet || call.IdempotencyKey != ""
+	repeatable := call.Safe || call.Operation.Method == http.MethodGet || call.IdempotencyKey != ""
 	pause := retryPause
 	others := len(c.bases) - 1
 	for try := 1; ; try++ {
@@ -279,7 +284,7 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 		}
 		if elsewhere(err) {
 			c.leave(turn)
-			if repeatable && try <= others {
+			if (repeatable || unsent(err)) && try <= others {
 				continue // without a pause, because another control plane is called
 			}
 		}
@@ -311,6 +316,13 @@ func elsewhere(err error) bool {
 	return errors.As(err, &unreachable) || mezu.CodeOf(err) == mezu.CodeUnavailable
 }
 
+// unsent reports whether a call failed before anything of it was sent: there was nobody to
+// send it to.
+func unsent(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial"
+}
+
 // attempt sends the call one time. The duration is how long the server asks to wait.
 func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (time.Duration, error) {
 	req, err := c.request(ctx, call, body)
@@ -329,12 +341,13 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		return time.Duration(max(seconds, 0)) * time.Second, problemOf(resp)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	most := cmp.Or(call.MaxResponse, MaxResponse)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return 0, &UnreachableError{URL: originOf(req), Err: fmt.Errorf("reading the answer: %w", err)}
 	}
-	if len(data) > MaxResponse {
-		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, MaxResponse)
+	if int64(len(data)) > most {
+		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, most)
 	}
 	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return 0, nil

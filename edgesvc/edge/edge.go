@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/front"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
@@ -89,6 +90,7 @@ type Edge struct {
 	adminSrv *http.Server
 	front    *front.Front
 	gate     *gate
+	pages    *hosted.Pages
 	web      *web.Server
 
 	places *places
@@ -192,8 +194,9 @@ func (e *Edge) assemble() (err error) {
 		Revoked:     func(serial string) bool { return e.member.Trust().CertificateRevoked(serial) },
 		Changed:     e.member.PresenceChanged,
 	})
+	e.pages = hosted.New(hosted.Config{Client: e.member.Client})
 	e.web = web.New(web.Config{
-		Hosts: e.member, Tunnels: e.hub, Meter: e.metrics, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Pages: e.pages, Meter: e.metrics, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -30,6 +32,8 @@ type problem struct {
 	Code      mezu.Code `json:"code"`
 	Detail    string    `json:"detail,omitempty"`
 	RequestID string    `json:"request_id"`
+	// LoginURL is where the program may send its user, if a login is what is missing.
+	LoginURL string `json:"login_url,omitempty"`
 }
 
 // answerTo renders a refusal, as a page for a browser that navigates and as a problem for
@@ -44,12 +48,21 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
 	}
 	a := &answer{status: code.Status()}
-	p := problem{http.StatusText(a.status), a.status, code, refusal.Detail, x.Request.ID}
-	if code == mezu.CodeInternal {
+	page := x.navigates()
+	if page {
+		if own := x.refusalPage(code); own != nil {
+			return x.demand(x.given(own))
+		}
+	}
+	p := problem{Title: http.StatusText(a.status), Status: a.status, Code: code, Detail: refusal.Detail, RequestID: x.Request.ID}
+	switch {
+	case code == mezu.CodeInternal:
 		p.Detail = ""
+	case code == mezu.CodeUnauthenticated && x.hasLogin():
+		p.LoginURL = hosted.LoginURL(&x.Request)
 	}
 	contentType := "application/problem+json"
-	if x.navigates() {
+	if page {
 		contentType = "text/html; charset=utf-8"
 		var b bytes.Buffer
 		if errorPage.Execute(&b, p) == nil {
@@ -64,15 +77,29 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
 	a.set(mezu.HeaderRequestID, x.Request.ID)
+	return x.demand(a)
+}
+
+// demand adds to a refusal what its status asks for.
+func (x *exchange) demand(a *answer) *answer {
 	switch {
 	case a.status == http.StatusMethodNotAllowed:
 		a.set("Allow", strings.Join(x.allow, ", "))
+	case a.has("Retry-After"):
 	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
 		a.set("Retry-After", retryAfter)
 	case a.status == http.StatusUnauthorized:
 		a.set("WWW-Authenticate", "Bearer")
 	}
 	return a
+}
+
+// refusalPage is a refusal in words for people, nil if there are none for it.
+func (x *exchange) refusalPage(code mezu.Code) *policy.Answer {
+	if x.table == nil {
+		return nil // no environment, no login
+	}
+	return (&hosted.Refusal{Request: &x.Request, Code: code}).Page()
 }
 
 // given renders an answer that policy or a filter has made.
@@ -86,6 +113,10 @@ func (x *exchange) given(configured *policy.Answer) *answer {
 }
 
 func (a *answer) set(name, value string) { a.header = append(a.header, [2]string{name, value}) }
+
+func (a *answer) has(name string) bool {
+	return slices.ContainsFunc(a.header, func(h [2]string) bool { return h[0] == name })
+}
 
 // navigates reports whether a browser will show the answer as a page.
 func (x *exchange) navigates() bool {
@@ -139,7 +170,7 @@ func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 // writeHTTP sends the answer through net/http.
 func (a *answer) writeHTTP(w http.ResponseWriter) error {
 	for _, h := range a.header {
-		w.Header().Set(h[0], h[1])
+		w.Header().Add(h[0], h[1])
 	}
 	if a.status != http.StatusNoContent {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
@@ -123,7 +124,7 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 	}
 	relay.Fault(&x.Request, "edge")
 	if x.Route == nil {
-		return x.reserved()
+		return x.reserved(c)
 	}
 	return nil, x.run(c)
 }
@@ -146,6 +147,7 @@ func (x *exchange) judge() (reply *answer, err error) {
 	case x.table == nil:
 		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
 	case own:
+		x.BodyLimit = hosted.MaxBody
 		return nil, nil
 	}
 	x.Route, x.allow = d.Route, d.Allow
@@ -153,6 +155,8 @@ func (x *exchange) judge() (reply *answer, err error) {
 		x.BodyLimit = d.Route.MaxBody
 	}
 	switch {
+	case d.Code == mezu.CodeUnauthenticated && x.mayLogin():
+		return x.login(), nil
 	case d.Code != "":
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
 	case d.Answer != nil:

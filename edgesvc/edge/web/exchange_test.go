@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -154,26 +153,5 @@ func TestProbe_LeavesNoDeadlineBehind(t *testing.T) {
 	}
 	if !conn.WriteBy.IsZero() {
 		t.Errorf("the write deadline passes for %v", conn.WriteBy)
-	}
-}
-
-func TestProbeLimiter(t *testing.T) {
-	x, _, _ := newExchange(t, t.Context())
-	a, b, at := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), time.Unix(1000, 0)
-	allowed := func(client netip.Addr, at time.Time) bool {
-		x.Client, x.started = client, at
-		return x.mayProbe()
-	}
-	const burst, perSecond = 10, 10
-	for i := range burst {
-		if !allowed(a, at) {
-			t.Fatalf("probe %d was refused", i)
-		}
-	}
-	if allowed(a, at) || !allowed(b, at) {
-		t.Error("the limit is not one of each address")
-	}
-	if !allowed(a, at.Add(time.Second/perSecond)) || allowed(a, at.Add(time.Second/perSecond)) {
-		t.Error("the bucket does not fill at its rate")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -16,24 +15,10 @@ import (
 // probeTimeout bounds the round trip to a Warpgate.
 const probeTimeout = 5 * time.Second
 
-// newProbeLimiter bounds the probes of one client address, so that nobody can load a
-// Warpgate with them.
-func newProbeLimiter() *gcra.Limiter {
-	return gcra.New(gcra.Rate{Events: 10, Per: time.Second, Burst: 10})
-}
-
-// reserved answers a request of a path below /.mezu/, which is the edge's own on every
-// host.
-func (x *exchange) reserved() (*answer, error) {
-	if x.Request.Path.Path != "/.mezu/probe" {
-		return nil, &mezu.Error{Code: mezu.CodeNoRoute, Detail: "there is nothing under this reserved path"}
-	}
-	if x.Request.Method != "GET" && x.Request.Method != "HEAD" {
-		x.allow = []string{"GET", "HEAD"}
-		return nil, &mezu.Error{Code: mezu.CodeMethodNotAllowed, Detail: "a probe is a GET"}
-	}
-	if !x.mayProbe() {
-		return nil, &mezu.Error{Code: mezu.CodeRateLimited, Detail: "at most 10 probes a second"}
+// probe answers a probe of the way to a Warpgate.
+func (x *exchange) probe() (*answer, error) {
+	if err := x.s.cfg.Pages.AdmitProbe(x.Client, x.started); err != nil {
+		return nil, err
 	}
 	timing := fmt.Sprintf("edge;dur=%.3f", millis(time.Since(x.started)))
 	if !hopEdge(x.Request.Query) {
@@ -48,12 +33,6 @@ func (x *exchange) reserved() (*answer, error) {
 	a.set("Cache-Control", "no-store")
 	a.set(mezu.HeaderRequestID, x.Request.ID)
 	return a, nil
-}
-
-// mayProbe counts a probe of the client's address, if it may make one now.
-func (x *exchange) mayProbe() bool {
-	_, ok := x.s.probes.Allow(x.Client.String(), x.started)
-	return ok
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

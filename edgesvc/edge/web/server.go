@@ -19,7 +19,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -78,7 +78,9 @@ type Outcome struct {
 type Config struct {
 	Hosts   Hosts
 	Tunnels Tunnels
-	Meter   Meter
+	// Pages answer what is asked below mezu.ReservedPath.
+	Pages *hosted.Pages
+	Meter Meter
 	// Addr is the address of the listener.
 	Addr net.Addr
 	// Draining reports whether connections are to end as soon as no request is under way.
@@ -90,18 +92,17 @@ type Config struct {
 
 // Server serves connections of HTTP. Make it with New; Run serves those of HTTP/2.
 type Server struct {
-	cfg    Config
-	h2     *h2Server
-	dates  dateClock
-	held   heldBodies
-	probes *gcra.Limiter
+	cfg   Config
+	h2    *h2Server
+	dates dateClock
+	held  heldBodies
 
 	filters filter.Chain
 }
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, probes: newProbeLimiter(), filters: filter.All()}
+	s := &Server{cfg: cfg, filters: filter.All()}
 	s.held.init()
 	s.h2 = newH2Server(s)
 	return s

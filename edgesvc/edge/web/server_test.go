@@ -15,6 +15,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -36,7 +38,7 @@ func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	}
 	table := admission.New(admission.Config{Name: "public", Places: 100})
 	s := New(Config{
-		Hosts: hosts, Tunnels: noTunnels{}, Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
+		Hosts: hosts, Tunnels: noTunnels{}, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
 		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
 	})
 	var wg sync.WaitGroup
