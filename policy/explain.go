@@ -31,6 +31,9 @@ func (t *Table) Explain(r *Request) (Decision, []Step) {
 		verdict.Result = "answered with " + strconv.Itoa(d.Answer.Status)
 	case !d.Allowed():
 		verdict.Result = string(d.Code) + ": " + d.Detail
+		if missing := d.Missing.String(); missing != "" {
+			verdict.Result += ": " + missing
+		}
 	}
 	return d, append(tr.steps, verdict)
 }

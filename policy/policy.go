@@ -56,6 +56,11 @@ type Decision struct {
 	// Detail is one sentence for the body of a refusal. It holds nothing of
 	// the request.
 	Detail string
+	// Missing is what the user lacks, for a CodeForbidden because of that; else nil.
+	Missing *Missing
+	// Grant is who the client is, if the route asks for that. It is nil for an anonymous
+	// client, and where the route asks nobody.
+	Grant *mezu.Grant
 	// Allow lists the methods for a CodeMethodNotAllowed, sorted. It belongs
 	// to the table and must not be changed.
 	Allow []string
@@ -127,15 +132,15 @@ func (t *Table) judge(route *Route, r *Request) Decision {
 	}
 	grant := r.grant(t)
 	if route.Auth != mezu.AuthRequired {
-		return Decision{Route: route}
+		return Decision{Route: route, Grant: grant}
 	}
 	if grant == nil {
 		return refuse(route, mezu.CodeUnauthenticated, "a login is required")
 	}
-	if !route.entitles(grant.Roles) {
-		return refuse(route, mezu.CodeForbidden, "the user lacks a role or permission")
+	if missing := route.lacks(grant.Roles); missing != nil {
+		return Decision{Route: route, Code: mezu.CodeForbidden, Detail: "the user lacks a role or permission", Grant: grant, Missing: missing}
 	}
-	return Decision{Route: route}
+	return Decision{Route: route, Grant: grant}
 }
 
 func refuse(route *Route, code mezu.Code, detail string) Decision {

@@ -213,6 +213,46 @@ func TestDecide_Auth(t *testing.T) {
 	}
 }
 
+// A refusal names what is missing, and a decision who the client is.
+func TestDecide_NamesWhatIsMissing(t *testing.T) {
+	table := table(t,
+		mezu.Route{Name: "none", Exact: "/none"},
+		mezu.Route{Name: "optional", Exact: "/optional", Auth: mezu.AuthOptional},
+		mezu.Route{Name: "roles", Exact: "/roles", Auth: mezu.AuthRequired, Roles: []string{"staff", "guest"}},
+		mezu.Route{Name: "mixed", Exact: "/mixed", Auth: mezu.AuthRequired, Roles: []string{"staff"}, Permissions: []string{"orders.read", "books.read"}, AnyPermissions: []string{"orders.write"}},
+	)
+	elsewhere := grant("staff")
+	elsewhere.Environment = foreign
+	for _, c := range []struct {
+		path    string
+		grant   *mezu.Grant
+		missing string
+		known   bool
+	}{
+		{"/none", grant("staff"), "", false},
+		{"/optional", nil, "", false}, {"/optional", elsewhere, "", false}, {"/optional", grant(), "", true},
+		{"/roles", nil, "", false}, {"/roles", elsewhere, "", false}, {"/roles", grant("staff"), "", true},
+		{"/roles", grant("auditor"), "one of the roles staff, guest", true},
+		{"/mixed", grant("staff"), "the permission books.read", true},
+		{"/mixed", grant("auditor"), "the role staff; the permission orders.write", true},
+		{"/mixed", grant(), "the role staff; the permissions orders.read, books.read; the permission orders.write", true},
+		{"/mixed", grant("staff", "auditor"), "", true},
+	} {
+		r := request(t, "GET", c.path)
+		r.Grant = c.grant
+		d, steps := table.Explain(r)
+		if got := d.Missing.String(); got != c.missing || (d.Code == mezu.CodeForbidden) != (c.missing != "") {
+			t.Errorf("%s with %v: %s, missing is %q, not %q", c.path, c.grant, d.Code, got, c.missing)
+		}
+		if last := steps[len(steps)-1].Result; !strings.HasSuffix(last, c.missing) {
+			t.Errorf("%s is explained by %q", c.path, last)
+		}
+		if got := d.Grant; (got != nil) != c.known || got != nil && got != c.grant {
+			t.Errorf("%s with %v: decided about %v", c.path, c.grant, got)
+		}
+	}
+}
+
 // Who the client is, is looked up by the table that judges, once, and only where a route
 // that lets the client so far asks for it.
 func TestDecide_LooksForTheSessionLate(t *testing.T) {

@@ -183,17 +183,25 @@ func contains(ranges []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// entitles reports whether a user with these roles has what the route asks for.
-func (r *Route) entitles(roles []string) bool {
+// lacks is what a user with these roles would need beside them, nil if that is nothing. It
+// allocates only then.
+func (r *Route) lacks(roles []string) *Missing {
+	var m Missing
 	if r.roles != nil && !hasOne(r.roles, roles) {
-		return false
+		m.Roles = r.Roles
 	}
-	for _, holders := range r.permissions {
+	for i, holders := range r.permissions {
 		if !hasOne(holders, roles) {
-			return false
+			m.Permissions = append(m.Permissions, r.Permissions[i])
 		}
 	}
-	return r.any == nil || hasOne(r.any, roles)
+	if r.any != nil && !hasOne(r.any, roles) {
+		m.AnyPermissions = r.AnyPermissions
+	}
+	if len(m.Roles)+len(m.Permissions)+len(m.AnyPermissions) == 0 {
+		return nil
+	}
+	return &Missing{m.Roles, m.Permissions, m.AnyPermissions}
 }
 
 func hasOne(set map[string]bool, roles []string) bool {

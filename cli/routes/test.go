@@ -79,7 +79,7 @@ func (o *testOptions) parse(c *cli.Context, target string) (err error) {
 		o.Header[name] = append(o.Header[name], value)
 	}
 	if o.As != "" && o.User {
-		return exit.Usagef("--as is a user with the roles that he has; --role has no meaning beside it")
+		return exit.Usagef("--as is a user with the roles that they have; --role has no meaning beside it")
 	}
 	for _, r := range c.StringSlice("role") {
 		if r != "" {
@@ -96,6 +96,8 @@ type verdict struct {
 	Status int       `json:"status,omitempty"`
 	Code   mezu.Code `json:"code,omitempty"`
 	Detail string    `json:"detail,omitempty"`
+	// Missing is what the user lacks, if that is why the request is refused.
+	Missing *policy.Missing `json:"missing,omitempty"`
 	// Route is the route that was chosen, if one was.
 	Route    *mezu.Route   `json:"route,omitempty"`
 	Allow    []string      `json:"allow,omitempty"`
@@ -187,7 +189,7 @@ func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Pr
 		request.Grant = &mezu.Grant{Environment: env.ID, Directory: env.DirectoryID, Roles: o.Roles}
 	}
 	d, steps := table.Explain(request)
-	v.Allowed, v.Code, v.Detail, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Allow, steps
+	v.Allowed, v.Code, v.Detail, v.Missing, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Missing, d.Allow, steps
 	switch {
 	case d.Answer != nil:
 		v.Status = d.Answer.Status
@@ -222,6 +224,7 @@ func (o *testOptions) write(v verdict) error {
 		}},
 		{Head: "CODE", Value: func(v verdict) string { return string(v.Code) }},
 		{Head: "REASON", Value: func(v verdict) string { return v.Detail }},
+		{Head: "MISSING", Value: func(v verdict) string { return v.Missing.String() }},
 		{Head: "ALLOW", Value: func(v verdict) string { return strings.Join(v.Allow, ",") }},
 		{Head: "ROUTE", Value: func(v verdict) string {
 			if v.Route == nil {
