@@ -111,6 +111,9 @@ const (
 	MaxTermsVersion = 64
 	// MaxBrandName bounds the name, in characters: it fits a heading on a telephone.
 	MaxBrandName = 64
+	// MaxLogo bounds the image of a logo in bytes, as it is sent and as it is kept. It is in
+	// every page of somebody who comes for the first time.
+	MaxLogo = 256 << 10
 	// maxRequired is how many fields of a profile there are to require.
 	maxRequired = 2
 	// MinSession and MaxSession bound the spans of sessions. Below the least a session would

@@ -172,7 +172,7 @@ type Call struct {
 	// Params fill the path, in order.
 	Params []string
 	Query  url.Values
-	// Body is encoded as JSON; if nil, there is none.
+	// Body is encoded as JSON unless it is an Image; if nil, there is none.
 	Body any
 	// IfMatch is the revision that the record must have; if zero, any.
 	IfMatch uint64
@@ -261,8 +261,8 @@ func Matching[T any](ctx context.Context, c *Client, op Operation, query url.Val
 // or ctx's. A call that is safe to repeat is repeated when no answer came or the
 // server was unavailable.
 func (c *Client) Do(ctx context.Context, call Call, out any) error {
-	var body []byte
-	if call.Body != nil {
+	body, isImage := call.Body.(Image)
+	if call.Body != nil && !isImage {
 		var err error
 		if body, err = json.Marshal(call.Body); err != nil {
 			return fmt.Errorf("encoding the body of %s: %w", call.Operation.ID, err)
@@ -352,6 +352,10 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return 0, nil
 	}
+	if image, ok := out.(*Image); ok {
+		*image = data
+		return 0, nil
+	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + call.Operation.ID + " is not what this version expects", Hint: "compare the versions of both programs", Cause: err}
 	}
@@ -379,7 +383,9 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 	req.Header.Set("User-Agent", c.userAgent)
 	if body != nil {
 		contentType := "application/json"
-		if call.Operation.Method == http.MethodPatch {
+		if _, ok := call.Body.(Image); ok {
+			contentType = LogoType
+		} else if call.Operation.Method == http.MethodPatch {
 			contentType = "application/merge-patch+json"
 		}
 		req.Header.Set("Content-Type", contentType)

@@ -87,6 +87,14 @@ var (
 	OpUpdateOrganizationDirectory = Operation{"update-organization-directory", "PATCH", "/v1/organizations/{organization}/directories/{directory}", "Change a directory of an organization"}
 	OpDeleteOrganizationDirectory = Operation{"delete-organization-directory", "DELETE", "/v1/organizations/{organization}/directories/{directory}", "Delete a directory of an organization that has no users and that no environment names"}
 
+	OpGetLogo    = Operation{"get-logo", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/logo", "The logo of a project's directory, as a PNG"}
+	OpSetLogo    = Operation{"set-logo", "PUT", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/logo", "Give a project's directory a logo: a PNG, JPEG or GIF image"}
+	OpDeleteLogo = Operation{"delete-logo", "DELETE", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/logo", "Take the logo of a project's directory away"}
+
+	OpGetOrganizationLogo    = Operation{"get-organization-logo", "GET", "/v1/organizations/{organization}/directories/{directory}/logo", "The logo of an organization's directory, as a PNG"}
+	OpSetOrganizationLogo    = Operation{"set-organization-logo", "PUT", "/v1/organizations/{organization}/directories/{directory}/logo", "Give an organization's directory a logo: a PNG, JPEG or GIF image"}
+	OpDeleteOrganizationLogo = Operation{"delete-organization-logo", "DELETE", "/v1/organizations/{organization}/directories/{directory}/logo", "Take the logo of an organization's directory away"}
+
 	OpListUsers  = Operation{"list-users", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users", "List users of a project's directory"}
 	OpCreateUser = Operation{"create-user", "POST", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users", "Create a user of a project's directory"}
 	OpGetUser    = Operation{"get-user", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}", "Show a user of a project's directory"}
@@ -157,6 +165,7 @@ func Operations() []Operation {
 		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
+		OpGetLogo, OpSetLogo, OpDeleteLogo, OpGetOrganizationLogo, OpSetOrganizationLogo, OpDeleteOrganizationLogo,
 		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,
 		OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
 		OpDrainWarpgate, OpUndrainWarpgate,

@@ -151,6 +151,10 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpRotateSealKeys, as(api.OpRotateSealKeys, ""), "operator", false, "keys", `"seal_key":"`, "-"},
 		deed{api.OpCreateDirectory, as(api.OpCreateDirectory, `{"name":"people"}`, "acme", "shop"), "operator", true, "directory", "-", `"name":"people"`},
 		deed{api.OpUpdateDirectory, as(api.OpUpdateDirectory, `{"signup":"open"}`, "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, `"signup":"open"`},
+		deed{api.OpSetLogo, func() {
+			controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), "acme", "shop", "people")
+		}, "operator", true, "directory", `"name":"people"`, `"brand":{"logo":"`},
+		deed{api.OpDeleteLogo, as(api.OpDeleteLogo, "", "acme", "shop", "people"), "operator", true, "directory", `"brand":{"logo":"`, `"name":"people"`},
 		deed{api.OpCreateUser, addUser(api.OpCreateUser, "acme", "shop", "people"), "operator", true, "user", "-", `{"status":"active"}`},
 		deed{api.OpUpdateUser, func() {
 			as(api.OpUpdateUser, `{"profile":{"name":"Una"},"status":"suspended"}`, "acme", "shop", "people", user.ID)()
@@ -159,6 +163,10 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpDeleteDirectory, as(api.OpDeleteDirectory, "", "acme", "shop", "people"), "operator", true, "directory", `"name":"people"`, "-"},
 		deed{api.OpCreateOrganizationDirectory, as(api.OpCreateOrganizationDirectory, `{"name":"all"}`, "acme"), "operator", true, "directory", "-", `"name":"all"`},
 		deed{api.OpUpdateOrganizationDirectory, as(api.OpUpdateOrganizationDirectory, `{"signup":"open"}`, "acme", "all"), "operator", true, "directory", `"name":"all"`, `"signup":"open"`},
+		deed{api.OpSetOrganizationLogo, func() {
+			controltest.Call[any](t, op, api.OpSetOrganizationLogo, api.Image(controltest.Pixel), "acme", "all")
+		}, "operator", true, "directory", `"name":"all"`, `"brand":{"logo":"`},
+		deed{api.OpDeleteOrganizationLogo, as(api.OpDeleteOrganizationLogo, "", "acme", "all"), "operator", true, "directory", `"brand":{"logo":"`, `"name":"all"`},
 		deed{api.OpCreateOrganizationUser, addUser(api.OpCreateOrganizationUser, "acme", "all"), "operator", true, "user", "-", `{"status":"active"}`},
 		deed{api.OpUpdateOrganizationUser, func() {
 			as(api.OpUpdateOrganizationUser, `{"profile":{"name":"Una"},"status":"suspended"}`, "acme", "all", user.ID)()

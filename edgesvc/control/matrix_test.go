@@ -99,6 +99,13 @@ var allowed = map[string]string{
 	api.OpUpdateOrganizationDirectory.ID: "owner admin",
 	api.OpDeleteOrganizationDirectory.ID: "owner admin",
 
+	api.OpGetLogo.ID:                "owner admin developer viewer account",
+	api.OpSetLogo.ID:                "owner admin developer account",
+	api.OpDeleteLogo.ID:             "owner admin developer account",
+	api.OpGetOrganizationLogo.ID:    "owner admin developer viewer",
+	api.OpSetOrganizationLogo.ID:    "owner admin",
+	api.OpDeleteOrganizationLogo.ID: "owner admin",
+
 	api.OpListUsers.ID:  "owner admin developer viewer account",
 	api.OpCreateUser.ID: "owner admin developer account",
 	api.OpGetUser.ID:    "owner admin developer viewer account",
@@ -172,6 +179,8 @@ var bodies = map[string]any{
 	api.OpCreateServiceAccount.ID:        map[string]any{"name": "-", "permissions": []any{}},
 	api.OpCreateDirectory.ID:             map[string]any{"name": "-"},
 	api.OpUpdateDirectory.ID:             map[string]any{},
+	api.OpSetLogo.ID:                     api.Image("-"),
+	api.OpSetOrganizationLogo.ID:         api.Image("-"),
 	api.OpCreateUser.ID:                  map[string]any{"profile": map[string]any{"email": "-"}},
 	api.OpUpdateUser.ID:                  map[string]any{},
 	api.OpCreateOrganizationUser.ID:      map[string]any{"profile": map[string]any{"email": "-"}},
@@ -242,6 +251,8 @@ func TestA1_Matrix(t *testing.T) {
 	}
 	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
 	controltest.Call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.Org)
+	controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), x.Org, x.Prj, "customers")
+	controltest.Call[any](t, op, api.OpSetOrganizationLogo, api.Image(controltest.Pixel), x.Org, "customers")
 	ann := map[string]any{"profile": map[string]any{"email": "ann@example.com"}}
 	inProject := controltest.Call[mezu.User](t, op, api.OpCreateUser, ann, x.Org, x.Prj, "customers")
 	inOrganization := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.Org, "customers")
@@ -305,6 +316,7 @@ var verbs = map[string][]mezu.Permission{
 	api.OpWatchDirectories.ID: {mezu.PermDirectoriesRead},
 	api.OpListDirectories.ID:  {mezu.PermDirectoriesRead}, api.OpGetDirectory.ID: {mezu.PermDirectoriesRead},
 	api.OpCreateDirectory.ID: {mezu.PermDirectoriesWrite}, api.OpUpdateDirectory.ID: {mezu.PermDirectoriesWrite}, api.OpDeleteDirectory.ID: {mezu.PermDirectoriesWrite},
+	api.OpGetLogo.ID: {mezu.PermDirectoriesRead}, api.OpSetLogo.ID: {mezu.PermDirectoriesWrite}, api.OpDeleteLogo.ID: {mezu.PermDirectoriesWrite},
 	api.OpListUsers.ID: {mezu.PermUsersRead}, api.OpGetUser.ID: {mezu.PermUsersRead}, api.OpGetLogins.ID: {mezu.PermUsersRead},
 	api.OpCreateUser.ID: {mezu.PermUsersWrite}, api.OpUpdateUser.ID: {mezu.PermUsersWrite}, api.OpDeleteUser.ID: {mezu.PermUsersWrite},
 	api.OpWatchUsers.ID: {mezu.PermUsersRead}, api.OpWatchWarpgates.ID: {mezu.PermWarpgatesRead},
@@ -343,6 +355,7 @@ func TestK4_Verbs(t *testing.T) {
 	_, key := x.Account("gate", mezu.PermWarpgateRegister)
 	w, _ := in.Register(key, "")
 	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), x.Org, x.Prj, "customers")
 	ann := controltest.Call[mezu.User](t, op, api.OpCreateUser, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, x.Org, x.Prj, "customers")
 	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "warpgate": w.ID, "directory": "customers", "user": ann.ID}
 	past := func(c *api.Client, o api.Operation) bool {

@@ -1,7 +1,11 @@
 package control_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,4 +83,47 @@ func TestStored_IsBoundedAndGoes(t *testing.T) {
 		in.Clock.Advance(document.Grace + time.Second)
 		return documents() == 2 && len(in.Records("stored/")) == 1
 	})
+}
+
+// The image of a directory's logo goes when it is replaced, and with its directory; the one
+// that is there stays.
+func TestStored_Logos(t *testing.T) {
+	t.Parallel()
+	in := controltest.InstallWithStore(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Tenant(op, "acme")
+	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
+	set := func() {
+		t.Helper()
+		m := image.NewNRGBA(image.Rect(0, 0, 100, 100))
+		for i := range m.Pix {
+			m.Pix[i] = byte(rand.Uint32())
+		}
+		var file bytes.Buffer
+		if err := png.Encode(&file, m); err != nil {
+			t.Fatal(err)
+		}
+		controltest.Call[any](t, op, api.OpSetLogo, api.Image(file.Bytes()), x.Org, x.Prj, "customers")
+	}
+	left := func(what string, want int) {
+		t.Helper()
+		controltest.Eventually(t, what, func() bool {
+			if err := in.Plane.TestOnlyTidy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			in.Clock.Advance(document.Grace + time.Second)
+			return len(in.Records("document/")) == want
+		})
+	}
+	set()
+	set()
+	left("the logo that was replaced to go", 1)
+	in.Restart()
+	op = in.Client(token, nil)
+	set()
+	left("the logo of before the restart to go", 1)
+	controltest.Call[api.Image](t, op, api.OpGetLogo, nil, x.Org, x.Prj, "customers")
+	controltest.Call[any](t, op, api.OpDeleteDirectory, nil, x.Org, x.Prj, "customers")
+	left("the logo to go with its directory", 0)
 }

@@ -10,11 +10,13 @@ type Identity struct {
 	records *record.Records
 	access  *access.Access
 	mailKey []byte // of the blind index of users' addresses
+	// encoding has one place: who makes a logo holds it.
+	encoding chan struct{}
 }
 
 // New makes an Identity.
 func New(r *record.Records, a *access.Access) *Identity {
-	return &Identity{records: r, access: a, mailKey: r.Store.Derive(purposeMail)}
+	return &Identity{records: r, access: a, mailKey: r.Store.Derive(purposeMail), encoding: make(chan struct{}, 1)}
 }
 
 // Quotas are the quotas of directories and users.

@@ -113,13 +113,13 @@ func (s *Identity) DeleteDirectory(ctx context.Context, c access.Caller, p acces
 		}
 		dir := sc.Directory
 		ch.Audit(sc.Target(record.KindDirectory, dir.Value.ID, dir.Value.Name), dir.Value, nil)
-		return s.DropDirectory(ctx, ch, sc.Owner, dir)
+		return s.DropDirectory(ctx, ch, sc, dir)
 	})
 	return err
 }
 
-// DropDirectory plans the removal of an owner's directory, if it may be removed.
-func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, owner string, dir record.Record[mezu.Directory]) error {
+// DropDirectory plans the removal of a directory of the scope's owner, if it may be removed.
+func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, sc access.Scope, dir record.Record[mezu.Directory]) error {
 	id := dir.Value.ID
 	below, err := s.records.Counters(ctx, ch, id)
 	if err != nil {
@@ -136,7 +136,10 @@ func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, owner s
 	}
 	ch.Remove(dir.Key, dir.Revision)
 	ch.Drop(record.KeyID(id))
-	return s.records.Count(ctx, ch, owner, func(n *record.Children) { n.Directories-- })
+	if dir.Value.Brand.Logo != "" {
+		s.dropLogo(ch, sc, id)
+	}
+	return s.records.Count(ctx, ch, sc.Owner, func(n *record.Children) { n.Directories-- })
 }
 
 // NameDirectory plans what a change of an environment means for the directories that it named

@@ -6,11 +6,14 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// Keys of users and of their index records, all below the id of the directory.
+// Keys of users and of their index records, and of logos, all below the id of the directory.
 const (
 	prefixUser  = "user/"
 	prefixLogin = "login/"
+	prefixLogo  = "logo/"
 )
+
+func keyLogo(directory string) string { return prefixLogo + directory }
 
 func usersOf(directory string) string         { return prefixUser + directory + "/" }
 func keyLogins(directory, user string) string { return prefixLogin + directory + "/" + user }

@@ -117,6 +117,13 @@ var rules = map[string]rule{
 	api.OpUpdateOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
 	api.OpDeleteOrganizationDirectory.ID: {organizational, mezu.PermDirectoriesWrite},
 
+	api.OpGetLogo.ID:                {tenants, mezu.PermDirectoriesRead},
+	api.OpSetLogo.ID:                {tenants, mezu.PermDirectoriesWrite},
+	api.OpDeleteLogo.ID:             {tenants, mezu.PermDirectoriesWrite},
+	api.OpGetOrganizationLogo.ID:    {organizational, mezu.PermDirectoriesRead},
+	api.OpSetOrganizationLogo.ID:    {organizational, mezu.PermDirectoriesWrite},
+	api.OpDeleteOrganizationLogo.ID: {organizational, mezu.PermDirectoriesWrite},
+
 	api.OpListUsers.ID:  {tenants, mezu.PermUsersRead},
 	api.OpCreateUser.ID: {tenants, mezu.PermUsersWrite},
 	api.OpGetUser.ID:    {tenants, mezu.PermUsersRead},

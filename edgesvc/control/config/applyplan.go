@@ -293,7 +293,7 @@ func (a *applying) prune(ctx context.Context) error {
 		if _, named := a.in.Manifest.Directories[name]; named {
 			continue
 		}
-		if err := a.identity.DropDirectory(ctx, a.ch, a.scope.Owner, a.now.directories[name]); err != nil {
+		if err := a.identity.DropDirectory(ctx, a.ch, a.scope, a.now.directories[name]); err != nil {
 			return mezu.Below("manifest.directories."+name, err)
 		}
 	}

@@ -21,7 +21,8 @@ func (s *Configuration) TidyDocuments(ctx context.Context) error {
 	return s.records.TidyDocuments(ctx, s.documentsOf)
 }
 
-// ownerOf is whose documents those of an environment are.
+// ownerOf is whose documents those of an environment are. Those of a directory are named by
+// its id in the same way.
 func ownerOf(organization, environment string) record.Owner {
 	return record.Owner{Tenant: organization, Name: environment}
 }
@@ -39,25 +40,31 @@ func (s *Configuration) documentsOf(ctx context.Context, owner record.Owner, kee
 	if err != nil {
 		return err
 	}
-	for _, b := range []record.Blob{routes.Value.Document, bundle.Value.Signed} {
+	note := noting(keep)
+	note(routes.Value.Document)
+	note(bundle.Value.Signed)
+	return s.identity.LogoOf(ctx, owner.Name, note)
+}
+
+// noting is keep for documents that may be inside their records.
+func noting(keep func(record.Ref)) func(record.Blob) {
+	return func(b record.Blob) {
 		if b.Ref != nil {
 			keep(*b.Ref)
 		}
 	}
-	return nil
 }
 
 // keepDocuments names the documents that some record refers to.
 func (s *Configuration) keepDocuments(ctx context.Context, keep func(record.Ref)) error {
-	note := func(b record.Blob) {
-		if b.Ref != nil {
-			keep(*b.Ref)
-		}
-	}
+	note := noting(keep)
 	err := record.Each(ctx, s.records, prefixRoutes, func(f record.Record[routesHead]) error {
 		note(f.Value.Document)
 		return nil
 	})
+	if err == nil {
+		err = s.identity.Logos(ctx, note)
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ func (in *Installation) Tenant(owner *api.Client, org string) *Tenant {
 	return &Tenant{in, owner, org, "shop", env}
 }
 
+// Pixel is a PNG of one grey pixel, for a logo.
+const Pixel = "\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x0aIDATx\x9cch\x00\x00\x00\x82\x00\x81w\xcdr\xb6\x00\x00\x00\x00IEND\xaeB`\x82"
+
 // Account makes a service account and gives its key.
 func (x *Tenant) Account(name string, permissions ...mezu.Permission) (mezu.ServiceAccount, string) {
 	x.In.T.Helper()

@@ -85,6 +85,9 @@ func (s *Records) KeepDocument(ctx context.Context, ch *Change, owner document.O
 	return Blob{Ref: &ref}, nil
 }
 
+// LeaveDocuments says that a change refers to no document of the owner any more. They go soon.
+func (s *Records) LeaveDocuments(owner document.Owner) { s.tidier.Name(owner) }
+
 // ReadDocument gives a document back.
 func (s *Records) ReadDocument(ctx context.Context, b Blob) ([]byte, error) {
 	if b.Ref == nil {

@@ -173,16 +173,33 @@ func (req *request) patch(ctx context.Context, target any) ([]byte, error) {
 	if err := req.mediaType("application/merge-patch+json", "application/json"); err != nil {
 		return nil, err
 	}
+	data, err := req.body.all()
+	if err != nil {
+		return nil, err
+	}
+	return data, strictjson.CheckPatch(ctx, data, strictjson.Options{Forbidden: serverField, Charge: req.body.charge}, target)
+}
+
+// image reads the body as an image.
+func (req *request) image() ([]byte, error) {
+	if kind, _, err := mime.ParseMediaType(req.ctx.Header("Content-Type")); err != nil || !strings.HasPrefix(kind, "image/") {
+		return nil, mezu.Invalid("Content-Type", "is image/png, image/jpeg or image/gif for this operation")
+	}
+	return req.body.all()
+}
+
+// all reads the body as it is.
+func (b *body) all() ([]byte, error) {
 	var data []byte
 	part := make([]byte, smallBody/4)
 	for {
-		n, err := req.body.Read(part)
-		if charged := req.body.charge(n); charged != nil {
+		n, err := b.Read(part)
+		if charged := b.charge(n); charged != nil {
 			return nil, charged
 		}
 		data = append(data, part[:n]...)
 		if errors.Is(err, io.EOF) {
-			return data, strictjson.CheckPatch(ctx, data, strictjson.Options{Forbidden: serverField, Charge: req.body.charge}, target)
+			return data, nil
 		}
 		if err != nil {
 			return nil, err

@@ -102,6 +102,7 @@ func New(cfg Config) (http.Handler, error) {
 	r.bindTenancy()
 	r.bindRoutes()
 	r.bindUsers()
+	r.bindLogos()
 	r.bindMachines()
 	r.bindAudit()
 	r.bindKeys()

@@ -291,6 +291,7 @@ func TestOpenAPI(t *testing.T) {
 	for op, group := range map[string]string{
 		"list-audit": "audit", "watch-audit": "audit", "list-installation-audit": "audit", "watch-projects": "projects", "watch-organization-users": "users",
 		"watch-warpgates": "warpgates", "apply-project": "projects", "rotate-service-account": "service accounts", "redeem-invitation": "invitations", "get-member": "members",
+		"set-logo": "directories", "get-organization-logo": "directories",
 	} {
 		before, _, _ := strings.Cut(page, `id="`+op+`"`)
 		if _, under, _ := strings.Cut(before[strings.LastIndex(before, "<h2"):], `id="`); !strings.HasPrefix(under, group+`"`) {
