@@ -21,13 +21,12 @@ type AccountPage struct {
 	Logins   []Login
 }
 
-// Session is one place where the user is logged in.
+// Session is one browser in which the user is logged in.
 type Session struct {
 	ID string
 	// Agent is the User-Agent of the browser.
 	Agent    string
 	Address  string
-	Began    time.Time
 	LastSeen time.Time
 	// This is the session that looks at the page.
 	This bool
@@ -41,102 +40,91 @@ type Login struct {
 	Outcome mezu.LoginOutcome
 }
 
+// shownLogins is how many attempts the page has room for: the first of the list.
+const shownLogins = 20
+
 // Account shows the account with its forms.
 func (v View) Account(a AccountPage) Page {
-	of := func(path string, f form) form {
-		if a.Form != path {
-			return f
-		}
-		return v.with(f, a.Problems)
-	}
-	out := layout{
-		status: status(a.Problems), Heading: v.say(msgAccountTitle), Wide: true,
-		Notice: v.notice(a.Notice, a.NewEmail),
-	}
-	if fields := v.profileFields(a.Profile); len(fields) > 0 {
-		out.Sections = append(out.Sections, section{
-			Heading: v.say(msgProfileHeading),
-			Forms:   []form{of(PathAccountProfile, v.form(PathAccountProfile, fields...).button(v.say(msgSave)))},
-		})
-	}
-	out.Sections = append(out.Sections,
-		section{
-			Heading: v.say(msgMailHeading), Intro: []text{v.say(msgMailIntro, data("email", a.Email))},
-			Forms: []form{of(PathAccountMail, v.form(PathAccountMail,
-				field{Name: FieldEmail, Type: "email", Label: v.say(msgNewEmail), Value: a.NewEmail, Autocomplete: "email", MaxLength: emailLength},
-				v.passwordField(msgCurrentPassword, FieldCurrent, "current-password")).button(v.say(msgMailButton)))},
-		},
-		section{
-			Heading: v.say(msgPasswordHeading), Intro: []text{v.say(msgPasswordIntro)},
-			Forms: []form{of(PathAccountPass, v.form(PathAccountPass, v.userField(a.Email),
-				v.passwordField(msgCurrentPassword, FieldCurrent, "current-password"),
-				v.newPasswordField(msgNewPassword, a.MinPassword)).button(v.say(msgPasswordButton)))},
-		},
-		v.sessions(a.Sessions),
-	)
-	if len(a.Logins) > 0 {
-		out.Sections = append(out.Sections, v.logins(a.Logins))
-	}
-	out.Sections = append(out.Sections, section{Forms: []form{v.form(PathLogout).quiet(v.say(msgLogOut))}})
 	back := "/"
 	if v.returns() {
 		back = v.To
 	}
-	out.Links = []link{{Label: v.say(msgBack, v.brand()), Href: back}}
+	out := layout{
+		status: status(a.Problems), Heading: v.say(msgAccountTitle), Wide: true,
+		Notice: v.notice(a.Notice, a.NewEmail),
+		Links:  []link{{Label: v.say(msgBack, v.brand()), Href: back}},
+	}
+	v.To = "" // the forms come back here, and there are many of them
+	add := func(heading message, intro, fold text, f form) {
+		s := section{Heading: v.say(heading), Intro: intro, Fold: fold}
+		if v.action(a.Form) == f.Action {
+			f, s.Open = v.with(f, a.Problems), true
+		}
+		s.Forms = []form{f}
+		out.Sections = append(out.Sections, s)
+	}
+	if fields := v.profileFields(a.Profile); len(fields) > 0 {
+		add(msgProfileHeading, nil, nil, v.form(PathAccountProfile, fields...).button(v.say(msgSave)))
+	}
+	current := v.passwordField(msgCurrentPassword, FieldCurrent, "current-password")
+	address := v.emailField(a.NewEmail)
+	address.Label, address.Autocomplete = v.say(msgNewEmail), "email"
+	add(msgMailHeading, v.say(msgMailIntro, data("email", a.Email)), v.say(msgMailFold),
+		v.form(PathAccountMail, address, current).button(v.say(msgMailButton)))
+	add(msgPasswordHeading, v.say(msgPasswordIntro), v.say(msgPasswordFold),
+		v.form(PathAccountPass, v.userField(a.Email), current, v.newPasswordField(msgNewPassword, a.MinPassword)).button(v.say(msgPasswordButton)))
+	add(msgSessionsHeading, v.say(msgSessionsIntro), nil, v.sessions(a.Sessions))
+	if len(a.Logins) > 0 {
+		out.Sections = append(out.Sections, section{
+			Heading: v.say(msgLoginsHeading), Intro: v.say(msgLoginsIntro), Items: v.logins(a.Logins),
+		})
+	}
 	return v.render(out)
 }
 
-func (v View) sessions(all []Session) section {
-	s := section{Heading: v.say(msgSessionsHeading), Intro: []text{v.say(msgSessionsIntro)}}
+// sessions is one form with a button for each.
+func (v View) sessions(all []Session) form {
+	f := v.form(PathEndSession)
 	for _, one := range all {
-		i := item{Title: v.device(one.Agent), Lines: []line{{Value: one.Address}, v.at(msgSince, one.Began), v.at(msgLastSeen, one.LastSeen)}}
+		i := v.item(one.Agent, one.Address, msgLastSeen, one.LastSeen)
 		if one.This {
-			i.Tag = v.say(msgThisSession).String()
+			i.Tag = v.say(msgThisSession)
 		} else {
-			f := v.form(PathEndSession).hide(FieldSession, one.ID)
-			f.Buttons = []button{{Label: v.say(msgLogOut), Spoken: v.say(msgEndSession, plain("device", i.Title)).String(), Quiet: true}}
-			i.Form = &f
+			spoken := v.say(msgEndSession, plain("device", i.Title)).String()
+			i.Button = &button{Label: v.say(msgLogOut), Spoken: spoken, Name: FieldSession, Value: one.ID, Quiet: true}
 		}
-		s.Items = append(s.Items, i)
+		f.Items = append(f.Items, i)
 	}
 	if len(all) > 1 {
-		s.Forms = []form{v.form(PathEndOthers).quiet(v.say(msgEndOthers))}
+		f.Buttons = append(f.Buttons, button{Label: v.say(msgEndOthers), Action: v.action(PathEndOthers), Quiet: true})
 	}
-	return s
+	f.Buttons = append(f.Buttons, button{Label: v.say(msgEndThis), Action: v.action(PathLogout), Quiet: true})
+	return f
 }
 
-func (v View) logins(all []Login) section {
-	s := section{Heading: v.say(msgLoginsHeading), Intro: []text{v.say(msgLoginsIntro)}}
-	for _, one := range all {
-		i := item{Title: v.device(one.Agent), Lines: []line{{Value: one.Address}}}
+func (v View) logins(all []Login) []item {
+	var out []item
+	for _, one := range all[:min(len(all), shownLogins)] {
+		label := msgLoginFailed
 		switch one.Outcome {
 		case mezu.LoginSucceeded:
-			i.Lines = append(i.Lines, v.at(msgLoginSucceeded, one.Time))
+			label = msgLoginSucceeded
 		case mezu.LoginRefused:
-			i.Lines = append(i.Lines, v.at(msgLoginRefused, one.Time))
-		default:
-			i.Lines = append(i.Lines, v.at(msgLoginFailed, one.Time))
+			label = msgLoginRefused
 		}
-		s.Items = append(s.Items, i)
+		out = append(out, v.item(one.Agent, one.Address, label, one.Time))
 	}
-	return s
+	return out
 }
 
-// at is a line with a time.
-func (v View) at(m message, t time.Time) line {
+// item says who came when and from where.
+func (v View) item(agent, address string, label message, t time.Time) item {
 	t = t.UTC()
-	shown := "2 Jan 2006, 15:04 UTC"
+	form := "2 Jan 2006, 15:04 UTC"
 	if v.language() == german {
-		shown = "02.01.2006, 15:04 UTC"
+		form = "02.01.2006, 15:04 UTC"
 	}
-	return line{Label: v.say(m).String(), Time: &moment{t.Format(time.RFC3339), t.Format(shown)}}
-}
-
-func (v View) device(agent string) string {
-	if agent == "" {
-		return v.say(msgUnknownDevice).String()
-	}
-	return agent
+	return item{Title: v.device(agent), Label: v.say(label), Stamp: t.Format(time.RFC3339), Shown: t.Format(form), Address: address}
 }
 
 // MailChangeForm is what the mail to a new address leads to.

@@ -110,19 +110,21 @@ const (
 	msgMailHeading
 	msgMailIntro
 	msgNewEmail
+	msgMailFold
 	msgMailButton
 	msgMailSent
 	msgPasswordHeading
 	msgPasswordIntro
+	msgPasswordFold
 	msgPasswordButton
 	msgPasswordSaved
 	msgSessionsHeading
 	msgSessionsIntro
 	msgThisSession
 	msgLastSeen
-	msgSince
 	msgEndSession
 	msgEndOthers
+	msgEndThis
 	msgSessionEnded
 	msgOthersEnded
 	msgLoginsHeading
@@ -201,20 +203,16 @@ const (
 	msgSignupMailSubject
 	msgSignupMailIntro
 	msgSignupMailDigits
-	msgSignupMailButton
 	msgKnownMailSubject
 	msgKnownMailIntro
 	msgKnownMailReset
 	msgKnownMailIgnore
 	msgResetMailSubject
 	msgResetMailIntro
-	msgResetMailButton
 	msgInvitedMailSubject
 	msgInvitedMailIntro
-	msgInvitedMailButton
 	msgChangeMailSubject
 	msgChangeMailIntro
-	msgChangeMailButton
 	msgChangedMailSubject
 	msgChangedMailIntro
 	msgChangedMailAlarm
@@ -223,10 +221,8 @@ const (
 	msgPasswordMailAlarm
 	msgTeamMailSubject
 	msgTeamMailIntro
-	msgTeamMailButton
 	msgTeamLoginMailSubject
 	msgTeamLoginMailIntro
-	msgTeamLoginMailButton
 
 	messages
 )

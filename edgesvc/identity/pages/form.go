@@ -48,7 +48,7 @@ func (v View) userField(email string) field {
 }
 
 func (v View) passwordField(label message, name, autocomplete string) field {
-	return field{Name: name, Type: "password", Label: v.say(label), Autocomplete: autocomplete, MaxLength: passwordLength, Reveal: &reveal{}}
+	return field{Name: name, Type: "password", Label: v.say(label), Autocomplete: autocomplete, MaxLength: passwordLength, Reveal: &reveal{Spoken: v.say(msgShowPassword).String(), Text: v.say(msgShow).String()}}
 }
 
 func (v View) newPasswordField(label message, least int) field {
@@ -92,7 +92,7 @@ func (v View) termsField(t Terms) []field {
 // tokenField takes the token of a link: the script puts it there and hides the field.
 // Without a script people type or paste the code that stands in the mail.
 func (v View) tokenField() field {
-	return field{Name: FieldToken, Type: "text", Label: v.say(msgMailCode), Autocomplete: "one-time-code", MaxLength: tokenLength, Hint: v.say(msgMailCodeHint), Token: true}
+	return field{Name: FieldToken, Type: "text", Label: v.say(msgMailCode), Autocomplete: "one-time-code", MaxLength: tokenLength, Hint: v.say(msgMailCodeHint)}
 }
 
 // with puts problems where they belong: beside the field that they are about, else above
@@ -100,26 +100,33 @@ func (v View) tokenField() field {
 func (v View) with(f form, problems []Problem) form {
 	for _, p := range problems {
 		words := v.problem(p)
-		beside := false
-		for i := range f.Fields {
-			if f.Fields[i].Name == p.field() && len(f.Fields[i].Error) == 0 && p.field() != "" {
-				f.Fields[i].Error, beside = words, true
-				break
-			}
+		if d := f.about(p); d != nil {
+			d.Error = words
+			continue
 		}
-		if !beside {
-			if len(f.Alert) > 0 {
-				f.Alert = append(f.Alert, part{Text: " "})
-			}
-			f.Alert = append(f.Alert, words...)
+		if len(f.Alert) > 0 {
+			f.Alert = append(f.Alert, part{Text: " "})
 		}
-		if p.Code == WrongLogin {
+		f.Alert = append(f.Alert, words...)
+		if p.Code == WrongLogin { // either of the two may be
 			for i := range f.Fields {
 				f.Fields[i].Invalid = true
 			}
 		}
 	}
 	return f
+}
+
+// about is the field that a problem is about, unless another one is already.
+func (f *form) about(p Problem) *field {
+	for _, name := range p.fields() {
+		for i := range f.Fields {
+			if d := &f.Fields[i]; d.Name == name && len(d.Error) == 0 {
+				return d
+			}
+		}
+	}
+	return nil
 }
 
 // status is that of a page that shows a form again.
@@ -142,75 +149,75 @@ func faulty(sections []section) bool {
 					return true
 				}
 			}
+			for _, m := range f.More {
+				if len(m.Alert) > 0 {
+					return true
+				}
+			}
 		}
 	}
 	return false
 }
 
+// token reports whether a form takes the token of the page's fragment.
+func token(sections []section) bool {
+	return len(sections) == 1 && len(sections[0].Forms) == 1 && sections[0].Forms[0].Token
+}
+
 // finish gives ids, and binds hints and errors to their fields.
-func (s *section) finish(n int, l language) {
+func (s *section) finish(n int) {
 	s.ID = "s" + strconv.Itoa(n)
 	for i := range s.Forms {
-		s.Forms[i].finish(s.ID+"f"+strconv.Itoa(i), l)
-	}
-	for i := range s.Items {
-		if f := s.Items[i].Form; f != nil {
-			f.finish(s.ID+"i"+strconv.Itoa(i), l)
+		f := &s.Forms[i]
+		f.ID = s.ID + "f" + strconv.Itoa(i)
+		for j := range f.Fields {
+			f.Fields[j].finish(f)
 		}
 	}
 }
 
-func (f *form) finish(id string, l language) {
-	f.ID = id
-	for i := range f.Fields {
-		d := &f.Fields[i]
-		name := d.Name
-		if name == "" {
-			name = "user"
-		}
-		d.ID = id + "-" + name
-		var by []string
-		if d.Invalid && len(f.Alert) > 0 {
-			by = append(by, f.ID+"-alert")
-		}
-		if len(d.Error) > 0 {
-			d.Invalid = true
-			by = append(by, d.ID+"-error")
-		}
-		if len(d.Hint) > 0 {
-			by = append(by, d.ID+"-hint")
-		}
-		d.Described = strings.Join(by, " ")
-		if d.Reveal != nil {
-			d.Reveal = &reveal{Controls: d.ID, Label: l.say(msgShowPassword).String(), Text: l.say(msgShow).String()}
-		}
+func (d *field) finish(f *form) {
+	d.ID = f.ID + "-" + d.Name
+	if d.Name == "" {
+		d.ID = f.ID + "-user"
 	}
+	var by []string
+	if d.Invalid && len(f.Alert) > 0 {
+		by = append(by, f.ID+"-alert")
+	}
+	if len(d.Error) > 0 {
+		d.Invalid = true
+		by = append(by, d.ID+"-error")
+	}
+	if len(d.Hint) > 0 {
+		by = append(by, d.ID+"-hint")
+	}
+	d.Described = strings.Join(by, " ")
 }
 
 // focus chooses where typing begins: at the first error, else at the first empty field of
-// the first form.
+// a page with one form. A page with several is read first.
 func focus(sections []section) {
-	var first, wrong *field
+	var empty, wrong *field
 	for i := range sections {
 		for j := range sections[i].Forms {
-			f := &sections[i].Forms[j]
-			for k := range f.Fields {
-				d := &f.Fields[k]
-				if d.ReadOnly {
-					continue
-				}
-				if wrong == nil && (len(d.Error) > 0 || d.Invalid && d.Value == "") {
+			fields := sections[i].Forms[j].Fields
+			for k := range fields {
+				d := &fields[k]
+				switch {
+				case d.ReadOnly:
+				case wrong == nil && (len(d.Error) > 0 || d.Invalid && d.Value == ""):
 					wrong = d
-				}
-				if first == nil && i == 0 && j == 0 && d.Value == "" && !d.Check {
-					first = d
+				case empty == nil && len(sections) == 1 && d.Value == "" && !d.Check:
+					empty = d
 				}
 			}
 		}
 	}
-	if wrong != nil {
+	switch {
+	case wrong != nil:
 		wrong.Focus = true
-	} else if first != nil {
-		first.Focus = true
+	case empty != nil:
+		empty.Focus = true
 	}
 }

@@ -58,7 +58,7 @@ func (v View) Login(l LoginForm) Page {
 	f := v.with(v.form(PathLogin, v.emailField(l.Email), password).button(v.say(msgLogIn)), l.Problems)
 	out := layout{
 		status: status(l.Problems), title: msgLoginTitle, Heading: v.say(msgLoginHeading, v.brand()),
-		Notice: v.notice(l.Notice, l.Email),
+		Notice: v.notice(l.Notice, l.Email), Forget: true,
 	}
 	if l.Wait > 0 {
 		out.status, out.retry = http.StatusTooManyRequests, l.Wait

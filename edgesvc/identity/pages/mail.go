@@ -111,7 +111,7 @@ func (l letter) text() string {
 
 // SignupMail goes to an address that is new. The digits are for the tab that waits.
 func (w Words) SignupMail(to string, l Link, digits string) Mail {
-	blocks := w.act(w.say(msgSignupMailIntro, w.brand()), w.say(msgSignupMailButton), l)
+	blocks := w.act(w.say(msgSignupMailIntro, w.brand()), w.say(msgVerifyButton), l)
 	rest := blocks[1:]
 	blocks = append([]block{blocks[0], {Text: w.say(msgSignupMailDigits), Digits: digits}}, rest...)
 	blocks = append(blocks, block{Text: w.say(msgMailIgnore)})
@@ -123,25 +123,25 @@ func (w Words) SignupMail(to string, l Link, digits string) Mail {
 func (w Words) KnownAddressMail(to, login, reset string) Mail {
 	return w.mail(w.say(msgKnownMailSubject, w.brand()), to,
 		block{Text: w.say(msgKnownMailIntro, w.brand()), Label: w.say(msgLogIn), Href: login},
-		block{Text: w.say(msgKnownMailReset), Label: w.say(msgResetMailButton), Href: reset},
+		block{Text: w.say(msgKnownMailReset), Label: w.say(msgNewPasswordTitle), Href: reset},
 		block{Text: w.say(msgKnownMailIgnore)})
 }
 
 // ResetMail goes to a user who forgot a password, or whose administrator resets it.
 func (w Words) ResetMail(to string, l Link) Mail {
 	return w.mail(w.say(msgResetMailSubject, w.brand()), to,
-		append(w.act(w.say(msgResetMailIntro, w.brand()), w.say(msgResetMailButton), l), block{Text: w.say(msgMailIgnore)})...)
+		append(w.act(w.say(msgResetMailIntro, w.brand()), w.say(msgNewPasswordTitle), l), block{Text: w.say(msgMailIgnore)})...)
 }
 
 // InvitedMail goes to a user whose account somebody made.
 func (w Words) InvitedMail(to string, l Link) Mail {
-	return w.mail(w.say(msgInvitedMailSubject, w.brand()), to, w.act(w.say(msgInvitedMailIntro, w.brand()), w.say(msgInvitedMailButton), l)...)
+	return w.mail(w.say(msgInvitedMailSubject, w.brand()), to, w.act(w.say(msgInvitedMailIntro, w.brand()), w.say(msgInvitedButton), l)...)
 }
 
 // MailChangeMail goes to the new address of an account.
 func (w Words) MailChangeMail(to string, l Link) Mail {
 	return w.mail(w.say(msgChangeMailSubject, w.brand()), to,
-		append(w.act(w.say(msgChangeMailIntro, w.brand()), w.say(msgChangeMailButton), l), block{Text: w.say(msgMailIgnore)})...)
+		append(w.act(w.say(msgChangeMailIntro, w.brand()), w.say(msgVerifyButton), l), block{Text: w.say(msgMailIgnore)})...)
 }
 
 // MailChangedMail goes to the old address of an account.
@@ -155,18 +155,18 @@ func (w Words) MailChangedMail(to string) Mail {
 func (w Words) PasswordChangedMail(to, reset string) Mail {
 	return w.mail(w.say(msgPasswordMailSubject, w.brand()), to,
 		block{Text: w.say(msgPasswordMailIntro, w.brand())},
-		block{Text: w.say(msgPasswordMailAlarm), Label: w.say(msgResetMailButton), Href: reset})
+		block{Text: w.say(msgPasswordMailAlarm), Label: w.say(msgNewPasswordTitle), Href: reset})
 }
 
 // TeamInvitedMail goes to somebody who is invited to an organization.
 func (w Words) TeamInvitedMail(to, inviter, organization string, l Link) Mail {
 	org := data("organization", organization)
 	return w.mail(w.say(msgTeamMailSubject, org), to,
-		w.act(w.say(msgTeamMailIntro, data("inviter", inviter), org, w.brand()), w.say(msgTeamMailButton, org), l)...)
+		w.act(w.say(msgTeamMailIntro, data("inviter", inviter), org, w.brand()), w.say(msgInvitedButton), l)...)
 }
 
 // TeamLoginMail goes to a member who has no password yet.
 func (w Words) TeamLoginMail(to string, l Link) Mail {
 	return w.mail(w.say(msgTeamLoginMailSubject, w.brand()), to,
-		append(w.act(w.say(msgTeamLoginMailIntro, w.brand()), w.say(msgTeamLoginMailButton), l), block{Text: w.say(msgMailIgnore)})...)
+		append(w.act(w.say(msgTeamLoginMailIntro, w.brand()), w.say(msgLogIn), l), block{Text: w.say(msgMailIgnore)})...)
 }

@@ -24,8 +24,8 @@ func all(v pages.View) map[string]pages.Page {
 	account := pages.AccountPage{
 		Email: "ann@example.com", Profile: profile,
 		Sessions: []pages.Session{
-			{ID: "s1", Agent: agent, Address: "192.0.2.1", Began: now, LastSeen: now, This: true},
-			{ID: "s2", Agent: phone, Address: "2001:db8::1", Began: now, LastSeen: now},
+			{ID: "s1", Agent: agent, Address: "192.0.2.1", LastSeen: now, This: true},
+			{ID: "s2", Agent: phone, Address: "2001:db8::1", LastSeen: now},
 		},
 		Logins: []pages.Login{{Time: now, Address: "192.0.2.1", Agent: agent, Outcome: "succeeded"}, {Time: now, Address: "198.51.100.7", Agent: "curl/8.1", Outcome: "failed"}},
 	}

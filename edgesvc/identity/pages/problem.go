@@ -35,27 +35,27 @@ type Problem struct {
 	N    int
 }
 
-// field is the one that a problem is about, if it is one.
-func (p Problem) field() string {
+// fields are those that a problem is about: the first of them that a form has.
+func (p Problem) fields() []string {
 	switch p.Code {
 	case EmailInvalid, DomainNotAllowed:
-		return FieldEmail
+		return []string{FieldEmail}
 	case PasswordShort, PasswordLong, PasswordCommon, PasswordRepeated, PasswordRun, PasswordContext:
-		return FieldPassword
+		return []string{FieldPassword}
 	case WrongPassword:
-		return FieldCurrent
+		return []string{FieldCurrent, FieldPassword}
 	case NameMissing, NameInvalid:
-		return FieldName
+		return []string{FieldName}
 	case DisplayMissing, DisplayInvalid:
-		return FieldDisplayName
+		return []string{FieldDisplayName}
 	case TermsMissing:
-		return FieldTerms
+		return []string{FieldTerms}
 	case CodeWrong:
-		return FieldCode
+		return []string{FieldCode}
 	case TokenWrong:
-		return FieldToken
+		return []string{FieldToken}
 	default:
-		return ""
+		return nil
 	}
 }
 

@@ -48,25 +48,27 @@ func (v View) CheckMail(c CheckMailForm) Page {
 		digits.Hint = v.language().count(msgGuess, msgGuesses, c.Left)
 	}
 	// What is wrong with going on is said there.
-	var code, goOn []Problem
+	var code []Problem
+	var early text
 	for _, p := range c.Problems {
 		if p.Code == NotConfirmed {
-			goOn = append(goOn, p)
+			early = v.problem(p)
 		} else {
 			code = append(code, p)
 		}
 	}
-	out.Sections = []section{
-		{Forms: []form{v.with(v.form(PathSignupCode, digits).hide(FieldPending, c.Pending).button(v.say(msgConfirm)), code)}},
+	f := v.with(v.form(PathSignupCode, digits).hide(FieldPending, c.Pending).button(v.say(msgConfirm)), code)
+	f.More = []more{
 		{
-			Heading: v.say(msgElsewhereHeading), Intro: []text{v.say(msgElsewhereIntro)},
-			Forms: []form{v.with(v.form(PathSignupGoOn).hide(FieldPending, c.Pending).quiet(v.say(msgElsewhereButton)), goOn)},
+			Heading: v.say(msgElsewhereHeading), Intro: v.say(msgElsewhereIntro), Alert: early,
+			Button: button{Label: v.say(msgElsewhereButton), Action: v.action(PathSignupGoOn), Quiet: true},
 		},
 		{
-			Heading: v.say(msgNoMailHeading), Intro: []text{v.say(msgNoMailIntro)},
-			Forms: []form{v.form(PathSignupResend).hide(FieldPending, c.Pending).quiet(v.say(msgResend))},
+			Heading: v.say(msgNoMailHeading), Intro: v.say(msgNoMailIntro),
+			Button: button{Label: v.say(msgResend), Action: v.action(PathSignupResend), Quiet: true},
 		},
 	}
+	out.Sections = []section{{Forms: []form{f}}}
 	return v.render(out)
 }
 
