@@ -3,7 +3,6 @@ package pages
 import (
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // Languages.
@@ -77,13 +76,20 @@ var accents = strings.NewReplacer(
 	"A", "Å", "E", "É", "I", "Î", "O", "Ø", "U", "Ü", "C", "Ç", "N", "Ñ", "S", "Š",
 )
 
-// disguise makes words of the pseudo-language, two fifths longer than they were.
+// disguise makes a text of the pseudo-language: in brackets, so that one that is cut is
+// seen, and two fifths longer than it was. Placeholders stay.
 func disguise(s string) string {
+	var b strings.Builder
 	letters := 0
-	for _, r := range s {
-		if unicode.IsLetter(r) {
-			letters++
+	for i, between := range strings.Split(s, "{") {
+		name, words, ok := strings.Cut(between, "}")
+		if i == 0 || !ok {
+			name, words = "", between
+		} else {
+			name = "{" + name + "}"
 		}
+		b.WriteString(name + accents.Replace(words))
+		letters += len(words)
 	}
-	return accents.Replace(s) + strings.Repeat("~", letters*2/5)
+	return "[" + b.String() + strings.Repeat("~", letters*2/5) + "]"
 }

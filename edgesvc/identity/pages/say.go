@@ -67,19 +67,15 @@ func (l language) source(m message) string {
 // say gives a message with its placeholders filled.
 func (l language) say(m message, args ...arg) text {
 	var out text
-	words := func(s string) {
-		if s == "" {
-			return
-		}
-		if l == pseudo {
-			s = disguise(s)
-		}
-		out = append(out, part{Text: s})
-	}
 	rest := l.source(m)
+	if l == pseudo {
+		rest = disguise(rest)
+	}
 	for rest != "" {
 		before, after, ok := strings.Cut(rest, "{")
-		words(before)
+		if before != "" {
+			out = append(out, part{Text: before})
+		}
 		if !ok {
 			break
 		}
@@ -90,9 +86,6 @@ func (l language) say(m message, args ...arg) text {
 			}
 		}
 		rest = after
-	}
-	if l == pseudo {
-		out = append(append(text{{Text: "["}}, out...), part{Text: "]"})
 	}
 	return out
 }
