@@ -166,9 +166,11 @@ type Exchange struct {
 	unsent      bool // the head did not go out in full, so that nobody has the request
 	gone        atomic.Bool
 
-	ending    sync.Mutex // guards the two below
+	ending    sync.Mutex // guards those below
 	underWay  bool       // between begin and the end of finish
+	answering bool       // the response has begun, or an upgraded stream
 	abandoned bool
+	forbidden *mezu.Error // why it may not go on
 }
 
 // Carry sends the request over the connection, with its body, and the response to d.
@@ -176,7 +178,14 @@ type Exchange struct {
 // where the request may be sent once more, by another Carry.
 func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, err error) {
 	x.begin(up, call)
-	defer x.finish(d)
+	defer func() {
+		x.finish(d)
+		if err != nil {
+			if why := x.why(); why != nil {
+				again, err = Never, why
+			}
+		}
+	}()
 	x.writer.Gathered(call.Head(x.writer.Room()))
 	if err := x.send(d); err != nil {
 		return x.lost(err)
@@ -232,13 +241,68 @@ func (x *Exchange) begin(up Upstream, call *Call) {
 	x.setUnderWay(true)
 }
 
-// setUnderWay says whether there is an exchange that Abandon can end.
+// setUnderWay says whether there is an exchange that Abandon and Forbid can end.
 func (x *Exchange) setUnderWay(underWay bool) {
 	x.ending.Lock()
 	defer x.ending.Unlock()
-	x.underWay = underWay
-	if underWay && x.abandoned {
+	x.underWay, x.answering = underWay, false
+	switch {
+	case !underWay:
+	case x.abandoned:
 		x.abort()
+	case x.forbidden != nil:
+		x.abortUp()
+	}
+}
+
+// Forbid ends the exchange under way, and each later one at once until Allow, because what
+// let the request in has ended. Its client is told why if the response has not begun. It
+// may be called from another goroutine, and does not wait.
+func (x *Exchange) Forbid(why *mezu.Error) {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	x.forbidden = why
+	if x.underWay {
+		x.abortUp()
+	}
+	if x.answering {
+		x.down.Cut() // it may take nothing, and never notice
+	}
+}
+
+// Allow takes back what Forbid said of the request before. No exchange is under way.
+func (x *Exchange) Allow() {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	x.forbidden = nil
+}
+
+// Forbidden is what Forbid said, nil if nothing.
+func (x *Exchange) Forbidden() *mezu.Error {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	return x.forbidden
+}
+
+// why is the error of an exchange that Forbid has ended.
+func (x *Exchange) why() error {
+	why := x.Forbidden()
+	switch {
+	case why == nil:
+		return nil
+	case x.Began:
+		return &mezu.Cut{Cause: why.Code.Cause(), Err: why}
+	}
+	return why
+}
+
+// setAnswering says that the client has begun to get the response.
+func (x *Exchange) setAnswering() {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	x.answering = true
+	if x.forbidden != nil {
+		x.down.Cut()
 	}
 }
 
@@ -458,6 +522,7 @@ func (x *Exchange) stream(d Downstream) error {
 	x.silence.Begin(Answering, x.idle, x.ends[1])
 	defer x.silence.End(Answering)
 	x.Began = true
+	x.setAnswering()
 	return d.Deliver(&x.resp, &x.answer, !x.upload.spent())
 }
 
@@ -522,6 +587,7 @@ func (x *Exchange) switchProtocols(d Downstream) error {
 	x.unwatch(d)
 	x.show()
 	x.Status, x.Began = 101, true
+	x.setAnswering()
 	in, out, err := u.Upgrade(&x.resp, pipe.End{Conn: x.conn, Ahead: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
 	x.BytesIn += in
 	x.BytesOut += out

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ type rig struct {
 	shown    func(*relay.ResponseHead)
 	pace     *relay.Pace // of the client's body, with this grace
 	grace    time.Duration
+
+	x relay.Exchange
 
 	answers *bufio.Reader // what the client reads
 	asked   *bufio.Reader // what the upstream reads
@@ -87,7 +90,8 @@ func (r *rig) serve(down, up net.Conn) {
 	if r.wrap != nil {
 		up = r.wrap(up)
 	}
-	x := relay.Exchange{Tunnel: r.tunnel, Pace: r.pace, Response: r.shown}
+	x := &r.x
+	x.Tunnel, x.Pace, x.Response = r.tunnel, r.pace, r.shown
 	if r.pace != nil {
 		r.pace.Begin(1<<20, r.grace, r.grace, &c)
 		defer r.pace.End()
@@ -138,6 +142,19 @@ func (r *rig) reads(t *testing.T, want string) {
 	got := make([]byte, len(want))
 	if n, err := io.ReadFull(r.answers, got); err != nil || string(got) != want {
 		t.Fatalf("client reads %q, %v; want %q", got[:n], err, want)
+	}
+}
+
+// readsUntil has the client read up to a text.
+func (r *rig) readsUntil(t *testing.T, end string) {
+	t.Helper()
+	var got []byte
+	for !bytes.HasSuffix(got, []byte(end)) {
+		b, err := r.answers.ReadByte()
+		if err != nil {
+			t.Fatalf("client reads %q, %v; want %q", got, err, end)
+		}
+		got = append(got, b)
 	}
 }
 
@@ -676,6 +693,75 @@ func TestClientGone(t *testing.T) {
 
 // TestPipelinedBytesSurvive: what a client sends while it waits is not lost to the
 // watch, and is no reason to end the exchange.
+var errOver = &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the session has ended"}
+
+// T11: an exchange whose leave ends is ended at once, whatever it waits for: the client is
+// told if nothing of a response was sent, and sees it cut otherwise.
+func TestT11_Forbid(t *testing.T) {
+	const upgrade = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+	for name, c := range map[string]struct {
+		ask    string
+		answer func(t *testing.T, r *rig) // until it is forbidden
+		cut    bool
+	}{
+		"before the response": {get, func(t *testing.T, r *rig) { r.request(t) }, false},
+		"while the body comes": {"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\nhello", func(t *testing.T, r *rig) {
+			if _, err := r.asked.ReadString('o'); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		"in a response": {get, func(t *testing.T, r *rig) {
+			r.request(t)
+			r.answer(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+			r.readsUntil(t, "hello")
+		}, true},
+		"in a response that the client does not take": {get, func(t *testing.T, r *rig) {
+			r.request(t)
+			r.answer(t, "HTTP/1.1 200 OK\r\n\r\nhello")
+			r.readsUntil(t, "hello")
+			flood(t, r.upstream)
+		}, true},
+		"in a stream": {upgrade, func(t *testing.T, r *rig) {
+			r.request(t)
+			r.answer(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+			r.readsUntil(t, "hello")
+		}, true},
+		"in a stream that the client does not take": {upgrade, func(t *testing.T, r *rig) {
+			r.request(t)
+			r.answer(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+			r.readsUntil(t, "hello")
+			flood(t, r.upstream)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.start(t)
+			r.ask(t, c.ask)
+			c.answer(t, r)
+			r.x.Forbid(errOver)
+			o := r.end(t)
+			if relay.CauseOf(o.err) != mezu.CauseRefused || cutShort(o.err) != c.cut || o.again || o.clean {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+	r := newRig(t)
+	r.x.Forbid(errOver)
+	r.start(t)
+	r.ask(t, get)
+	if o := r.end(t); o.err != error(errOver) || o.again {
+		t.Errorf("forbidden before: %+v", o)
+	}
+	r.x.Allow()
+	r.start(t)
+	r.ask(t, get)
+	r.request(t)
+	r.answer(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	if o := r.end(t); o.err != nil || !o.clean {
+		t.Errorf("allowed again: %+v", o)
+	}
+}
+
 func TestPipelinedBytesSurvive(t *testing.T) {
 	client, server := pair(t)
 	var c relay.Client
