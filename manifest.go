@@ -47,11 +47,9 @@ type ManifestDirectory struct {
 	Brand    ManifestBrand  `json:"brand,omitzero"`
 }
 
-// ManifestBrand is what a manifest says of a directory's brand.
-type ManifestBrand struct {
-	Name  string `json:"name,omitempty"`
-	Color string `json:"color,omitempty"`
-}
+// MaxManifestLogos bounds the images that one manifest can have. It is more than one
+// transaction can change, and each takes some time to encode.
+const MaxManifestLogos = 32
 
 // MaxManifestEnvironments bounds a manifest. It is more than one transaction can change, so
 // a manifest with more is refused without looking at each.
@@ -108,11 +106,22 @@ func (m *Manifest) validateHead() error {
 	if err := ValidateRoles("roles", m.Roles); err != nil {
 		return err
 	}
+	logos := 0
 	for _, name := range slices.Sorted(maps.Keys(m.Directories)) {
-		d := m.Directories[name].Directory(name)
-		if err := entry("directories", name, d.Validate()); err != nil {
+		d, brand := m.Directories[name].Directory(name), m.Directories[name].Brand
+		err := d.Validate()
+		if err == nil {
+			err = brand.validateLogo("brand.logo")
+		}
+		if err := entry("directories", name, err); err != nil {
 			return err
 		}
+		if _, known := brand.LogoDigest(); !known && brand.Logo != "" {
+			logos++
+		}
+	}
+	if logos > MaxManifestLogos {
+		return &Error{Code: CodeInvalid, Field: "directories", Detail: "a manifest has at most " + strconv.Itoa(MaxManifestLogos) + " logos", Hint: "apply the directories in two manifests"}
 	}
 	if n := len(m.Environments); n > MaxManifestEnvironments {
 		return Invalid("environments", "at most %d, not %d", MaxManifestEnvironments, n)
@@ -140,13 +149,13 @@ func (e ManifestEnvironment) Environment(name string) Environment {
 // Directory is the entity that the entry with this name describes.
 func (d ManifestDirectory) Directory(name string) Directory {
 	return Directory{Name: name, Signup: d.Signup, Domains: d.Domains, MFA: d.MFA, Password: d.Password, Require: d.Require, Terms: d.Terms, Session: d.Session,
-		Brand: Brand{Name: d.Brand.Name, Color: d.Brand.Color}}
+		Brand: d.Brand.brand()}
 }
 
 // Manifest is what a manifest says of a directory that is like this one.
 func (d *Directory) Manifest() ManifestDirectory {
 	return ManifestDirectory{Signup: d.Signup, Domains: d.Domains, MFA: d.MFA, Password: d.Password, Require: d.Require, Terms: d.Terms, Session: d.Session,
-		Brand: ManifestBrand{Name: d.Brand.Name, Color: d.Brand.Color}}
+		Brand: d.Brand.Manifest()}
 }
 
 // Complete writes out what a client may leave out and JSON would show as null.

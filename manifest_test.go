@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/strictjson"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -90,7 +91,7 @@ func TestManifestChanges_Directory(t *testing.T) {
 	all := mezu.ManifestDirectory{
 		Signup: mezu.SignupOpen, Domains: []string{"b.example", "a.example"}, MFA: mezu.MFARequired, Password: mezu.PasswordPolicy{MinLength: 8},
 		Require: []mezu.ProfileField{"name"}, Terms: mezu.Terms{URL: "https://a.example/", Version: "1"}, Session: mezu.SessionPolicy{Idle: hour, Absolute: 2 * hour},
-		Brand: mezu.ManifestBrand{Name: "Acme", Color: "#000000"},
+		Brand: mezu.ManifestBrand{Name: "Acme", Color: "#000000", Logo: "sha256:x"},
 	}
 	const want = `update directories.d.signup "invite" "open"
 update directories.d.domains [] ["a.example","b.example"]
@@ -102,6 +103,7 @@ update directories.d.session.idle "24h0m0s" "1h0m0s"
 update directories.d.session.absolute "168h0m0s" "2h0m0s"
 update directories.d.brand.name "" "Acme"
 update directories.d.brand.color "" "#000000"
+update directories.d.brand.logo "" "sha256:x"
 `
 	if got := shown(of(all).Changes(of(mezu.ManifestDirectory{}), false)); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -149,6 +151,55 @@ func TestManifestValidate(t *testing.T) {
 	if w, err := warned.Judge(t.Context()); err != nil || len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
 		t.Errorf("%q, %v", w, err)
 	}
+}
+
+// A logo is a path, an image or a digest, and a manifest has so many of them.
+func TestManifest_Logos(t *testing.T) {
+	digest := strings.Repeat("0a", 32)
+	of := func(logo string) *mezu.Manifest {
+		return &mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{"a": {Brand: mezu.ManifestBrand{Logo: logo}}}}
+	}
+	var sent, known mezu.ManifestBrand
+	sent.SetLogo(make([]byte, mezu.MaxLogo))
+	known.SetLogoDigest(digest)
+	if file, ok, err := sent.LogoImage(); !ok || err != nil || len(file) != mezu.MaxLogo {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if len(sent.Logo) > strictjson.MaxString {
+		t.Errorf("no body takes a text of %d bytes", len(sent.Logo))
+	}
+	for _, text := range []string{"logo.png", "../a b/logö.png", "/etc/logo.png", "./sha256:x", sent.Logo, "data:image/gif;base64,AAAA", known.Logo} {
+		m := of(text)
+		accepted(t, text, m.Validate(t.Context()))
+		brand := m.Directories["a"].Brand
+		_, isImage, _ := brand.LogoImage()
+		_, isFile := brand.LogoFile()
+		got, isDigest := brand.LogoDigest()
+		if isImage != strings.HasPrefix(text, "data:") || isDigest != strings.HasPrefix(text, "sha256:") || isFile != (!isImage && !isDigest) {
+			t.Errorf("%.30s: %v, %v, %v", text, isImage, isFile, isDigest)
+		}
+		entity := m.Directories["a"].Directory("a")
+		if isDigest && got != digest || entity.Brand.Logo != "" != isDigest {
+			t.Errorf("%.30s: %q", text, entity.Brand.Logo)
+		}
+	}
+	entity := mezu.Directory{Name: "a", Brand: mezu.Brand{Logo: digest}}
+	if back := entity.Manifest(); back.Brand != known {
+		t.Errorf("%+v", back.Brand)
+	}
+	tooLarge := mezu.ManifestBrand{}
+	tooLarge.SetLogo(make([]byte, mezu.MaxLogo+3))
+	for _, text := range []string{"a\nb", "a\x00", strings.Repeat("a", 1025), "sha256:", "sha256:" + digest[1:], "sha256:" + strings.ToUpper(digest), "data:", "data:image/png,AAAA",
+		"data:text/html;base64,AAAA", "data:image/png;base64,A", "data:image/png;base64,AAAA AAAA", tooLarge.Logo} {
+		refused(t, text, of(text).Validate(t.Context()), "directories.a.brand.logo")
+	}
+	m := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{"known": {Brand: known}}}
+	for i := range mezu.MaxManifestLogos {
+		m.Directories[fmt.Sprint("d", i)] = mezu.ManifestDirectory{Brand: mezu.ManifestBrand{Logo: "logo.png"}}
+	}
+	accepted(t, "as many as are allowed", m.Validate(t.Context()))
+	m.Directories["more"] = mezu.ManifestDirectory{Brand: mezu.ManifestBrand{Logo: "logo.png"}}
+	refused(t, "one more", m.Validate(t.Context()), "directories")
 }
 
 // Row 2 of the attacks: the environments of a manifest share its routes.

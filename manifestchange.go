@@ -39,7 +39,7 @@ const MaxChanges = 1000
 // routes, and changesOfDirectory those of a directory.
 const (
 	changesOfOne       = 4
-	changesOfDirectory = 11
+	changesOfDirectory = 12
 )
 
 // Changes lists the differences between a manifest and the present state: first of
@@ -121,6 +121,7 @@ func (d *differ) directory(path string, now, wanted *ManifestDirectory) {
 	d.setting(path+".session.absolute", Duration(before.SessionAbsolute()), Duration(after.SessionAbsolute()))
 	d.setting(path+".brand.name", have.Brand.Name, wanted.Brand.Name)
 	d.setting(path+".brand.color", have.Brand.Color, wanted.Brand.Color)
+	d.setting(path+".brand.logo", have.Brand.Logo, wanted.Brand.Logo)
 }
 
 func (d *differ) role(path string, now, wanted *ProjectRole) {

@@ -3,8 +3,8 @@
 // plane found.
 //
 // What may not live here: the rules of what a file may say, which are the domain's
-// (mezu.Manifest), and what an apply does. It imports the domain and strictjson; cli and
-// cmd/mezu import it.
+// (mezu.Manifest), and what an apply does. It imports the domain, strictjson, namedfile and
+// logo; cli and cmd/mezu import it.
 //
 // The file is YAML 1.2 without everything that readers interpret differently. A plain scalar
 // is a boolean (true, false), a number as in JSON, or else text. Anchors, aliases, merge
@@ -15,11 +15,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/logo"
 	"github.com/mezusphere/mezu/namedfile"
 	"github.com/mezusphere/mezu/strictjson"
 )
@@ -53,14 +58,58 @@ func (e *Error) Error() string {
 // Unwrap gives what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Read reads the file at path; errors use name for it. It may be a pipe: then Read waits for
-// the writer until ctx ends.
+// Read reads the file at path, and the logos that it names; errors use name for it. It may be
+// a pipe: then Read waits for the writer until ctx ends.
 func Read(ctx context.Context, path, name string) (*File, error) {
 	data, err := namedfile.ReadPipe(ctx, path, MaxSize+1)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return Parse(ctx, name, data)
+	f, err := Parse(ctx, name, data)
+	if err == nil {
+		err = f.TakeLogos(filepath.Dir(path))
+	}
+	return f, err
+}
+
+// TakeLogos puts the images in place of the files of logos, whose paths are relative to dir.
+// They are encoded here as the control plane encodes them: whatever file somebody else's
+// manifest names, nothing but the pixels of an image leaves the machine.
+func (f *File) TakeLogos(dir string) error {
+	for _, name := range slices.Sorted(maps.Keys(f.Manifest.Directories)) {
+		d := f.Manifest.Directories[name]
+		path, ok := d.Brand.LogoFile()
+		if !ok {
+			continue
+		}
+		if path = filepath.FromSlash(path); !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		file, err := namedfile.Read(path, mezu.MaxLogo+1)
+		if err == nil {
+			file, err = logo.Encode(file)
+		}
+		if err != nil {
+			return f.locate(unread("directories."+name+".brand.logo", d.Brand.Logo, err))
+		}
+		d.Brand.SetLogo(file)
+		f.Manifest.Directories[name] = d
+	}
+	return nil
+}
+
+// unread is the error about a file that can't be read or is no logo.
+func unread(field, path string, err error) error {
+	out := &mezu.Error{Code: mezu.CodeInvalid, Field: field, Detail: path + ": " + err.Error(), Cause: err}
+	var e *mezu.Error
+	var at *fs.PathError
+	switch {
+	case errors.As(err, &e):
+		out.Detail, out.Hint = path+": "+e.Detail, e.Hint
+	case errors.As(err, &at):
+		out.Detail = path + ": " + at.Err.Error()
+	}
+	return out
 }
 
 // Parse reads and validates the text of a file. The result keeps the text. Its error is an

@@ -26,9 +26,8 @@ const (
 	MaxDepth = 32
 	// MaxKey bounds a key. The longest keys are names of headers.
 	MaxKey = mezu.MaxRouteHeaderLen
-	// MaxString bounds a text value. The longest are a certificate request and a signed
-	// keyset in base64.
-	MaxString = 256 << 10
+	// MaxString bounds a text value. The longest are a signed keyset and a logo in base64.
+	MaxString = 384 << 10
 	// MaxItems bounds a list or mapping for which Bounded gives no number.
 	MaxItems = 1000
 	// BaseWeight is how much memory the value of any text may take, however short the text

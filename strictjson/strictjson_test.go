@@ -145,7 +145,7 @@ func TestBodies_AreBoundedWhileTheyAreRead(t *testing.T) {
 		Manifest mezu.Manifest `json:"manifest"`
 	}
 	full := func(head, part, tail string) string {
-		return head + strings.Repeat(part, 2<<20/len(part)) + tail
+		return head + strings.Repeat(part, 3<<20/len(part)) + tail
 	}
 	fat := strings.TrimSuffix(strings.Repeat(`{"headers":{"a":"b"},"cors":{},"redirect":{},"request_headers":{"set":{"a":""}},"response_headers":{"set":{"a":""}}},`, 5000), ",")
 	for name, c := range map[string]struct{ body, field, detail string }{

@@ -44,7 +44,11 @@ func readFile(ctx context.Context, inv *invocation.Invocation, name string) (*ma
 		if err != nil {
 			return nil, err
 		}
-		return manifest.Parse(ctx, "standard input", data)
+		f, err := manifest.Parse(ctx, "standard input", data)
+		if err == nil {
+			err = f.TakeLogos(inv.Dir)
+		}
+		return f, err
 	case "":
 		d, err := profile.Find(inv.Dir)
 		if err != nil {

@@ -37,16 +37,19 @@ func noLogo() error {
 	return record.NotFound("logo", "the directory has none: set one with `mezu directories logo DIRECTORY FILE`")
 }
 
-// EncodeLogo makes a logo of the file of an image. One is made at a time, because each takes
-// a processor and some megabytes.
-func (s *Identity) EncodeLogo(ctx context.Context, file []byte) ([]byte, error) {
+// EncodeLogo makes a logo of the file of an image, and gives its digest too. One is made at a
+// time, because each takes a processor and some megabytes.
+func (s *Identity) EncodeLogo(ctx context.Context, file []byte) (image []byte, digest string, err error) {
 	select {
 	case s.encoding <- struct{}{}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, "", context.Cause(ctx)
 	}
 	defer func() { <-s.encoding }()
-	return logo.Encode(file)
+	if image, err = logo.Encode(file); err != nil {
+		return nil, "", err
+	}
+	return image, logo.Digest(image), nil
 }
 
 // KeepLogo plans what becomes of the image when the digest in a directory's brand changes.
@@ -104,21 +107,21 @@ func (s *Identity) GetLogo(ctx context.Context, c access.Caller, p access.Path) 
 // SetLogo makes the logo of a directory of the file of an image. One that makes the logo that
 // is there changes nothing.
 func (s *Identity) SetLogo(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, file []byte) (mezu.Directory, error) {
-	image, err := s.EncodeLogo(ctx, file)
+	image, digest, err := s.EncodeLogo(ctx, file)
 	if err != nil {
 		return mezu.Directory{}, mezu.Below("logo", err)
 	}
-	return s.changeLogo(ctx, c, p.Either(api.OpSetLogo, api.OpSetOrganizationLogo), p, ifMatch, image)
+	return s.changeLogo(ctx, c, p.Either(api.OpSetLogo, api.OpSetOrganizationLogo), p, ifMatch, image, digest)
 }
 
 // DeleteLogo takes the logo of a directory away.
 func (s *Identity) DeleteLogo(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64) error {
-	_, err := s.changeLogo(ctx, c, p.Either(api.OpDeleteLogo, api.OpDeleteOrganizationLogo), p, ifMatch, nil)
+	_, err := s.changeLogo(ctx, c, p.Either(api.OpDeleteLogo, api.OpDeleteOrganizationLogo), p, ifMatch, nil, "")
 	return err
 }
 
 // changeLogo gives a directory another logo, or none.
-func (s *Identity) changeLogo(ctx context.Context, c access.Caller, op api.Operation, p access.Path, ifMatch uint64, image []byte) (mezu.Directory, error) {
+func (s *Identity) changeLogo(ctx context.Context, c access.Caller, op api.Operation, p access.Path, ifMatch uint64, image []byte, digest string) (mezu.Directory, error) {
 	var out mezu.Directory
 	_, err := s.records.Commit(ctx, access.By(c, op.ID), func(ch *record.Change) error {
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
@@ -127,13 +130,11 @@ func (s *Identity) changeLogo(ctx context.Context, c access.Caller, op api.Opera
 		}
 		dir := sc.Directory
 		out = dir.Value
-		if out.Brand.Logo = ""; image != nil {
-			out.Brand.Logo = logo.Digest(image)
-		}
+		out.Brand.Logo = digest
 		switch {
-		case image == nil && dir.Value.Brand.Logo == "":
+		case digest == "" && dir.Value.Brand.Logo == "":
 			return noLogo()
-		case out.Brand.Logo == dir.Value.Brand.Logo:
+		case digest == dir.Value.Brand.Logo:
 			return nil
 		}
 		out.Meta = s.records.Touch(dir.Value.Meta, dir.Revision)

@@ -31,9 +31,13 @@ func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Pat
 	if err != nil {
 		return api.ApplyResponse{}, mezu.Below("manifest", err)
 	}
+	logos, err := s.takeLogos(ctx, &in.Manifest)
+	if err != nil {
+		return api.ApplyResponse{}, mezu.Below("manifest", err)
+	}
 	var a *applying
 	plan := func(ch *record.Change) (err error) {
-		a, err = s.planApply(ctx, ch, c, p, in)
+		a, err = s.planApply(ctx, ch, c, p, in, logos)
 		return err
 	}
 	var position mezu.Position
@@ -52,6 +56,35 @@ func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Pat
 		}
 	}
 	return a.response(position, warnings)
+}
+
+// takeLogos takes the images out of a manifest and leaves their digests, which is what is
+// compared and told of. It gives the logos that it made of the images by their digests.
+func (s *Configuration) takeLogos(ctx context.Context, m *mezu.Manifest) (map[string][]byte, error) {
+	directories, out := maps.Clone(m.Directories), map[string][]byte{}
+	for _, name := range slices.Sorted(maps.Keys(directories)) {
+		d, field := directories[name], "directories."+name+".brand.logo"
+		if _, isFile := d.Brand.LogoFile(); isFile {
+			return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: field, Detail: "the control plane reads no files", Hint: "send the image, as data:image/png;base64,…"}
+		}
+		file, ok, err := d.Brand.LogoImage()
+		if err == nil && !ok {
+			continue
+		}
+		var image []byte
+		var digest string
+		if err == nil {
+			image, digest, err = s.identity.EncodeLogo(ctx, file)
+		}
+		if err != nil {
+			return nil, mezu.Below(field, err)
+		}
+		out[digest] = image
+		d.Brand.SetLogoDigest(digest)
+		directories[name] = d
+	}
+	m.Directories = directories
+	return out, nil
 }
 
 // inApply admits the caller to a project that exists, or that the caller may create. A
@@ -90,6 +123,7 @@ type applying struct {
 	changes []mezu.Change
 	touched map[string]*touched
 	roles   bool // the roles change
+	logos   map[string][]byte
 	tasks   []record.Task
 	costs   []cost
 	shown   []mezu.Environment
@@ -109,9 +143,9 @@ type applied struct {
 // apply came between its reads; and that something is in the way it believes when it
 // is there again with the same changes to be made: what another made meanwhile is
 // nothing that this apply has to make.
-func (s *Configuration) planApply(ctx context.Context, ch *record.Change, c access.Caller, p access.Path, in api.ApplyRequest) (*applying, error) {
+func (s *Configuration) planApply(ctx context.Context, ch *record.Change, c access.Caller, p access.Path, in api.ApplyRequest, logos map[string][]byte) (*applying, error) {
 	for refused := (*applying)(nil); ; {
-		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}}
+		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}, logos: logos}
 		var err error
 		if a.scope, err = s.inApply(ctx, c, p); err != nil {
 			return nil, err

@@ -1,11 +1,15 @@
 package config_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/sealed"
+	"github.com/mezusphere/mezu/logo"
 )
 
 // apply applies a manifest, which must succeed.
@@ -534,6 +539,110 @@ func TestApply_Authority(t *testing.T) {
 			t.Errorf("%s by a stranger: %v", ref, err)
 		}
 		controltest.Refused(t, mezu.CodeNotFound, stranger, api.OpExportProject, nil, x.Org, ref)
+	}
+}
+
+// The logo of a manifest is sent as its image, comes into force with everything else or not at
+// all, and is compared, exported and told of by its digest.
+func TestApply_Logo(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	x := in.Tenant(in.Operator(), "acme")
+	of := func(logos ...string) mezu.Manifest {
+		m := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{}}
+		for i, text := range logos {
+			m.Directories[fmt.Sprint("d", i)] = mezu.ManifestDirectory{Brand: mezu.ManifestBrand{Name: "Acme", Logo: text}}
+		}
+		return m
+	}
+	sent := func(side int) (data, known string, made []byte) {
+		pixels := image.NewNRGBA(image.Rect(0, 0, side, side))
+		for i := range pixels.Pix {
+			pixels.Pix[i] = byte(rand.Uint32())
+		}
+		var file bytes.Buffer
+		if err := png.Encode(&file, pixels); err != nil {
+			t.Fatal(err)
+		}
+		made, err := logo.Encode(file.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var brand mezu.ManifestBrand
+		brand.SetLogo(file.Bytes())
+		return brand.Logo, "sha256:" + logo.Digest(made), made
+	}
+	small, knownSmall, smallImage := sent(10)
+	large, knownLarge, largeImage := sent(240)
+	has := func(directory string, want []byte) {
+		t.Helper()
+		got, err := api.Invoke[api.Image](t.Context(), x.Owner, api.OpGetLogo, nil, x.Org, x.Prj, directory)
+		if want == nil && mezu.CodeOf(err) != mezu.CodeNotFound || want != nil && (err != nil || !bytes.Equal(got, want)) {
+			t.Errorf("%s has a logo of %d bytes, %v", directory, len(got), err)
+		}
+	}
+	if planned := apply(x, of(small, large), dryRun); len(planned.Changes) == 0 || len(in.Records("logo/")) != 0 {
+		t.Errorf("%+v", planned)
+	}
+	done := apply(x, of(small, large))
+	if !slices.ContainsFunc(done.Changes, func(c mezu.Change) bool { return c.Path == "directories.d0.brand.logo" && c.After == knownSmall }) {
+		t.Errorf("%+v", done.Changes)
+	}
+	has("d0", smallImage)
+	has("d1", largeImage)
+	// What is there is not written again: by the image, by its digest, by an export.
+	before := in.Records("")
+	exported := export(x)
+	if exported.Directories["d1"].Brand.Logo != knownLarge {
+		t.Errorf("%+v", exported.Directories)
+	}
+	for _, m := range []mezu.Manifest{of(small, large), of(knownSmall, large), exported} {
+		if again := apply(x, m); again.Applied {
+			t.Errorf("%+v", again)
+		}
+	}
+	if after := in.Records(""); !maps.Equal(before, after) {
+		t.Error("an apply of what is there wrote to the store")
+	}
+	// One and the other.
+	apply(x, of(large, small))
+	has("d0", largeImage)
+	has("d1", smallImage)
+	// What is wrong with a logo leaves everything as it is.
+	for text, detail := range map[string]string{
+		"logo.png":                           "reads no files",
+		"data:image/svg+xml;base64,PHN2Zz":   "base64",
+		"data:image/svg+xml;base64,PHN2Zy8+": "SVG",
+		"data:image/png;base64,iVBORw0KGgo=": "damaged",
+		"sha256:" + strings.Repeat("0a", 32): "does not have this logo",
+		knownSmall:                           "does not have this logo", // another one has it
+	} {
+		for _, with := range [][]func(*api.ApplyRequest){{dryRun}, nil} {
+			req := api.ApplyRequest{Manifest: of(text, "")}
+			for _, w := range with {
+				w(&req)
+			}
+			_, err := api.Invoke[api.ApplyResponse](t.Context(), x.Owner, api.OpApplyProject, req, x.Org, x.Prj)
+			var e *mezu.Error
+			if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != "manifest.directories.d0.brand.logo" || !strings.Contains(e.Detail, detail) {
+				t.Errorf("%.60s: %v", text, err)
+			}
+		}
+	}
+	has("d1", smallImage)
+	// Left out, there is none; the directory goes with its logo.
+	apply(x, of("", small))
+	has("d0", nil)
+	apply(x, of(""), prune)
+	if left := in.Records("logo/"); len(left) != 0 {
+		t.Errorf("%d logos are left", len(left))
+	}
+	// One apply takes as many as a manifest may have, whatever they weigh.
+	many := make([]string, 12)
+	for i := range many {
+		many[i], _, _ = sent(60) // 14 KiB, which would be inside its record
+	}
+	if got := apply(x, of(many...)); !got.Applied || len(in.Records("logo/")) != len(many) {
+		t.Errorf("%+v", got)
 	}
 }
 

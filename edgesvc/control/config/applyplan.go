@@ -95,7 +95,7 @@ const applyInline = 256 << 10
 // plan plans all changes as one.
 func (a *applying) plan(ctx context.Context, p access.Path, guard record.Record[applied]) error {
 	// Each environment has two documents, its routes and its bundle.
-	a.ch.Inline = min(record.InlineLimit, applyInline/(2*max(1, len(a.in.Manifest.Environments))))
+	a.ch.Inline = min(record.InlineLimit, applyInline/max(1, 2*len(a.in.Manifest.Environments)+len(a.logos)))
 	if err := a.project(ctx, p); err != nil {
 		return err
 	}
@@ -177,20 +177,30 @@ func (a *applying) enqueue(p record.Task) {
 // directory makes or changes a directory of the project.
 func (a *applying) directory(ctx context.Context, name string, wanted mezu.ManifestDirectory) error {
 	have, ok := a.now.directories[name]
+	out := wanted.Directory(name)
+	image := a.logos[out.Brand.Logo]
+	if digest := out.Brand.Logo; digest != have.Value.Brand.Logo && digest != "" && image == nil {
+		return &mezu.Error{Code: mezu.CodeInvalid, Field: "brand.logo", Detail: "the directory does not have this logo", Hint: "name the file of the image"}
+	}
 	if !ok {
-		_, err := a.identity.AddDirectory(ctx, a.ch, a.scope, wanted.Directory(name))
-		return err
+		made, err := a.identity.AddDirectory(ctx, a.ch, a.scope, out)
+		if err != nil || made.Brand.Logo == "" {
+			return err
+		}
+		return a.identity.KeepLogo(ctx, a.ch, a.scope, made, image)
 	}
 	same := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{name: wanted}}
 	now := mezu.Manifest{Directories: map[string]mezu.ManifestDirectory{name: a.now.manifest.Directories[name]}}
 	if len(same.Changes(&now, false)) == 0 {
 		return nil
 	}
-	out := wanted.Directory(name)
-	out.Organization, out.Project, out.Brand.Logo = have.Value.Organization, have.Value.Project, have.Value.Brand.Logo
+	out.Organization, out.Project = have.Value.Organization, have.Value.Project
 	out.Meta = a.records.Touch(have.Value.Meta, have.Revision)
 	a.ch.Update(have.Key, have.Revision, out)
-	return nil
+	if out.Brand.Logo == have.Value.Brand.Logo {
+		return nil
+	}
+	return a.identity.KeepLogo(ctx, a.ch, a.scope, out, image)
 }
 
 // costing plans something of an environment and notes what it takes, if anything.

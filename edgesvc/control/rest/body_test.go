@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/strictjson"
 )
 
 // begun is a call whose body comes in part.
@@ -69,7 +70,7 @@ func TestBodies_EndWhereTheTypeDoes(t *testing.T) {
 		{`{"manifest":{"environments":{"e":{"routes":[{}` + strings.Repeat(",{}", mezu.MaxRoutes), "manifest.environments.e.routes", "more than 10000"},
 		{`{"manifest":{"environments":` + strings.Repeat("[", 10), "manifest.environments", "a list does not fit"},
 		{`{"manifest":{"roles":{"` + strings.Repeat("k", 2000), "", "a key has at most"},
-		{`{"manifest":{"project":"` + strings.Repeat("k", 300<<10), "", "a text has at most"},
+		{`{"manifest":{"project":"` + strings.Repeat("k", strictjson.MaxString+1), "", "a text has at most"},
 	} {
 		status, _, p := beginCall(in, "POST", apply, key, c.begin).refusal(t)
 		if status != http.StatusBadRequest || p.Field != c.field || !strings.Contains(p.Detail, c.detail) {
