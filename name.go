@@ -92,6 +92,7 @@ const (
 	PrefixControl        = "ctl"
 	PrefixToken          = "tok"
 	PrefixSession        = "ses"
+	PrefixMail           = "eml"
 )
 
 // idCharacters are lower-case Crockford base32: sortable, no look-alikes.

@@ -25,6 +25,7 @@ type Job struct {
 func (s *Records) Jobs() []Job {
 	return []Job{
 		{Name: "sweeping idempotency records", Every: SweepInterval, Run: s.sweepIdempotency},
+		{Name: "sweeping the outbox", Every: SweepInterval, Run: s.sweepMail},
 		{Name: "archiving the audit log", Every: SweepInterval, Run: s.Audit.Archive},
 	}
 }

@@ -11,7 +11,12 @@ const (
 	PrefixBundle      = "stream/bundle/"
 	prefixTask        = "pending/"
 	prefixIdempotency = "idempotency/"
-	prefixOutbox      = "outbox/"
+	// PrefixOutbox is where mails lie that are to be sent.
+	PrefixOutbox = "outbox/"
+	// prefixWaiting has the mails of each directory, prefixMailbox when a mailbox was last
+	// written to.
+	prefixWaiting = "waiting/"
+	prefixMailbox = "mailbox/"
 	// PrefixAuthority is where the certificate authority's records lie.
 	PrefixAuthority = "ca/"
 

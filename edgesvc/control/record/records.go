@@ -44,6 +44,8 @@ type Records struct {
 	tidier *document.Tidier
 	// handlers do the tasks that changes leave behind.
 	handlers TaskHandlers
+	// mail says that somebody sends what is in the outbox.
+	mail bool
 }
 
 // Store is what nouns may do with the store by themselves.
@@ -71,14 +73,16 @@ type Config struct {
 	// Archive takes audit records from the store; if nil, they stay there.
 	Archive *audit.Archive
 	Quotas  Quotas
-	Log     *slog.Logger
+	// Mail says that somebody sends what is in the outbox.
+	Mail bool
+	Log  *slog.Logger
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 }
 
 // Open opens the audit log, and reads the epoch or makes it.
 func Open(ctx context.Context, cfg Config) (*Records, error) {
-	s := &Records{Store: cfg.Store, store: cfg.Store, Authority: cfg.Authority, quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now, publishing: newLine(), handlers: TaskHandlers{}}
+	s := &Records{Store: cfg.Store, store: cfg.Store, Authority: cfg.Authority, quotas: cfg.Quotas, Log: cfg.Log, Now: cfg.Now, mail: cfg.Mail, publishing: newLine(), handlers: TaskHandlers{}}
 	if s.Now == nil {
 		s.Now = time.Now
 	}

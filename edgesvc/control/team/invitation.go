@@ -109,8 +109,11 @@ func (s *Team) addInvitation(ctx context.Context, ch *record.Change, sc access.S
 	ch.Update(prior.Key, prior.Revision, rec)
 	ch.Create(record.KeyID(in.ID), prior.Key)
 	ch.Create(keyInvite(rec.CodeHash), prior.Key)
-	ch.Create(record.KeyOutbox(in.ID), record.Message{ID: in.ID, Kind: record.MessageInvitation, To: in.Email, Link: out.Link, Organization: org.Name, Role: in.Role,
-		From: from, CreatedAt: in.CreatedAt, ExpiresAt: in.ExpiresAt})
+	mail := invitationMail(message{ID: in.ID, To: in.Email, Link: out.Link, Organization: org.Name, Role: in.Role, From: from, ExpiresAt: in.ExpiresAt})
+	mail.Mailbox = s.addressHash(in.Email)
+	if _, err := s.records.QueueMail(ctx, ch, mail); err != nil {
+		return out, err
+	}
 	if prior.Revision != 0 {
 		return out, nil
 	}
@@ -140,7 +143,7 @@ func (s *Team) priorInvitation(ctx context.Context, ch *record.Change, org, emai
 	if prior.Value.standing(s.records.Now()) {
 		return prior, &mezu.Error{Code: mezu.CodeConflict, Field: "email", Detail: "this address was invited already", Hint: "withdraw that invitation first: " + prior.Value.ID}
 	}
-	unlink(ch, prior.Value)
+	s.unlink(ch, prior.Value)
 	return prior, nil
 }
 
@@ -206,15 +209,15 @@ func (s *Team) DeleteInvitation(ctx context.Context, c access.Caller, p access.P
 // endInvitation removes an invitation that was not redeemed.
 func (s *Team) endInvitation(ctx context.Context, ch *record.Change, f record.Record[invitation]) error {
 	ch.Remove(f.Key, f.Revision)
-	unlink(ch, f.Value)
+	s.unlink(ch, f.Value)
 	return s.records.Count(ctx, ch, f.Value.In, func(n *record.Children) { n.Invitations-- })
 }
 
 // unlink drops all that leads to an invitation, and the mail if it was not sent.
-func unlink(ch *record.Change, i invitation) {
+func (s *Team) unlink(ch *record.Change, i invitation) {
 	ch.Drop(record.KeyID(i.ID))
 	ch.Drop(keyInvite(i.CodeHash))
-	ch.Drop(record.KeyOutbox(i.ID))
+	s.records.WithdrawMail(ch, "", i.ID)
 }
 
 // errWrongAddress: the code is right but the address is wrong.
@@ -373,7 +376,7 @@ func (s *Team) welcome(ctx context.Context, ch *record.Change, org record.Record
 	m := s.newMember(ch, org, who, inv.Value.Role)
 	ch.Audit(access.Scope{Organization: org}.Target(record.KindMember, m.ID, inv.Value.Email), nil, m)
 	ch.Remove(inv.Key, inv.Revision)
-	unlink(ch, inv.Value)
+	s.unlink(ch, inv.Value)
 	if err := s.records.CountUp(ctx, ch, org.Value.ID, quotaMembers, func(n *record.Children) *int { return &n.Members }); err != nil {
 		return m, err
 	}

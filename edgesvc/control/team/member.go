@@ -206,7 +206,7 @@ func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 	return record.Each(ctx, s.records, invitationsOf(org), func(f record.Record[invitation]) error {
 		_, err := s.records.Commit(ctx, record.Internal(), func(ch *record.Change) error {
 			ch.Drop(f.Key)
-			unlink(ch, f.Value)
+			s.unlink(ch, f.Value)
 			return nil
 		})
 		return err
@@ -215,7 +215,10 @@ func (s *Team) forgetOrganization(ctx context.Context, org string) error {
 
 // Jobs remove invitations that have ended.
 func (s *Team) Jobs() []record.Job {
-	return []record.Job{{Name: "sweeping invitations", Every: record.SweepInterval, Run: s.sweepInvitations}}
+	return []record.Job{
+		{Name: "sweeping invitations", Every: record.SweepInterval, Run: s.sweepInvitations},
+		{Name: "completing mails", Every: record.SweepInterval, Run: s.completeMails},
+	}
 }
 
 // quotaMembers bounds how many members an organization has.
