@@ -2,7 +2,11 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -35,10 +39,11 @@ func TestScripts(t *testing.T) {
 }
 
 // TestEntityScripts runs the scripts of testdata/entity on a control plane as it is:
-// one for each noun. They have two commands more:
+// one for each noun. They have three commands more:
 //
 //	register KEY         registers a Warpgate; its id is $WARPGATE
 //	keep NAME PATTERN    sets NAME to what matches the group of PATTERN in stdout
+//	image FILE           writes a PNG
 func TestEntityScripts(t *testing.T) {
 	runScripts(t, "entity", startRealPlane(t))
 }
@@ -74,6 +79,11 @@ func runScripts(t *testing.T, dir string, endpoint endpoint) {
 					ts.Fatalf("%q is not in the output", args[1])
 				}
 				ts.Setenv(args[0], found[1])
+			},
+			"image": func(ts *testscript.TestScript, _ bool, args []string) {
+				f, err := os.Create(ts.MkAbs(args[0]))
+				ts.Check(err)
+				ts.Check(errors.Join(png.Encode(f, image.NewGray(image.Rect(0, 0, 8, 8))), f.Close()))
 			},
 			"code": func(ts *testscript.TestScript, neg bool, args []string) {
 				want, err := strconv.Atoi(args[0])

@@ -1,8 +1,8 @@
 // Package logo makes the logo of a directory of the file of an image: what pages show was
 // decoded and encoded anew here, so that nothing but pixels is left of what somebody sent.
 //
-// What may not live here: where a logo comes from and where it is kept. It imports the domain
-// and the decoders of the standard library; edgesvc/identity and manifest import it.
+// What may not live here: where a logo is kept. It imports the domain, namedfile and the
+// decoders of the standard library; edgesvc/identity, manifest and cli/directories import it.
 package logo
 
 import (
@@ -16,6 +16,7 @@ import (
 	"image/png"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/namedfile"
 )
 
 const (
@@ -79,6 +80,16 @@ func Encode(file []byte) ([]byte, error) {
 		return nil, &mezu.Error{Code: mezu.CodeInvalid, Detail: "the image takes more than 256 KiB as a PNG", Hint: "make it smaller, or use fewer colours"}
 	}
 	return out.Bytes(), nil
+}
+
+// Read is Encode for a file that somebody named. Its errors say what is wrong with the file,
+// and nothing that is in it.
+func Read(path string) ([]byte, error) {
+	file, err := namedfile.Read(path, mezu.MaxLogo+1)
+	if err != nil {
+		return nil, err
+	}
+	return Encode(file)
 }
 
 // Digest is what tells logos apart.

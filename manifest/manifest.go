@@ -85,14 +85,11 @@ func (f *File) TakeLogos(dir string) error {
 		if path = filepath.FromSlash(path); !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
 		}
-		file, err := namedfile.Read(path, mezu.MaxLogo+1)
-		if err == nil {
-			file, err = logo.Encode(file)
-		}
+		image, err := logo.Read(path)
 		if err != nil {
 			return f.locate(unread("directories."+name+".brand.logo", d.Brand.Logo, err))
 		}
-		d.Brand.SetLogo(file)
+		d.Brand.SetLogo(image)
 		f.Manifest.Directories[name] = d
 	}
 	return nil
