@@ -45,7 +45,7 @@ build: ## build the three programs into bin/
 # that nothing is.
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
-UNRACED := ./edgesvc/store/etcd ./bench/... ./layout
+UNRACED := ./edgesvc/store/etcd ./edgesvc/identity/pages ./bench/... ./layout
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e

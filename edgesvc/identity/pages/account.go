@@ -41,7 +41,7 @@ type Login struct {
 }
 
 // shownLogins is how many attempts the page has room for: the first of the list.
-const shownLogins = 20
+const shownLogins = 10
 
 // Account shows the account with its forms.
 func (v View) Account(a AccountPage) Page {
@@ -91,7 +91,7 @@ func (v View) sessions(all []Session) form {
 			i.Tag = v.say(msgThisSession)
 		} else {
 			spoken := v.say(msgEndSession, plain("device", i.Title)).String()
-			i.Button = &button{Label: v.say(msgLogOut), Spoken: spoken, Name: FieldSession, Value: one.ID, Quiet: true}
+			i.Button = &button{Label: v.say(msgLogOut), Spoken: spoken, Name: FieldSession, Value: one.ID}
 		}
 		f.Items = append(f.Items, i)
 	}

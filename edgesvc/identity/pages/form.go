@@ -29,12 +29,6 @@ func (f form) button(label text) form {
 	return f
 }
 
-// quiet adds a button that is not what the page is about.
-func (f form) quiet(label text) form {
-	f.Buttons = append(f.Buttons, button{Label: label, Quiet: true})
-	return f
-}
-
 func (v View) emailField(value string) field {
 	return field{Name: FieldEmail, Type: "email", Label: v.say(msgEmail), Value: value, Autocomplete: "username", MaxLength: emailLength}
 }
@@ -159,8 +153,8 @@ func faulty(sections []section) bool {
 	return false
 }
 
-// token reports whether a form takes the token of the page's fragment.
-func token(sections []section) bool {
+// takesToken reports whether a form takes the token of the page's fragment.
+func takesToken(sections []section) bool {
 	return len(sections) == 1 && len(sections[0].Forms) == 1 && sections[0].Forms[0].Token
 }
 

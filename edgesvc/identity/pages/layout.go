@@ -7,6 +7,8 @@ import (
 	"html"
 	"html/template"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 	"unicode"
 )
@@ -17,9 +19,14 @@ var (
 	//go:embed layout.html
 	layoutSource string
 	//go:embed style.css
-	style string
+	styleSource string
 	//go:embed script.js
-	script string
+	scriptSource string
+
+	// Every page carries both, without what only their readers need.
+	style  = indent.ReplaceAllString(styleSource, "")
+	script = indent.ReplaceAllString(scriptSource, "\n")
+	indent = regexp.MustCompile(`\n\s*(//[^\n]*\n\s*)*`)
 
 	layoutTemplate = template.Must(template.New("layout").Parse(layoutSource))
 )
@@ -143,6 +150,9 @@ type link struct {
 // render fills in what all pages have.
 func (v View) render(l layout) Page {
 	lang := v.language()
+	if !strings.HasPrefix(v.Brand.Logo, "/") || strings.HasPrefix(v.Brand.Logo, "//") {
+		v.Brand.Logo = "" // it is not on this host
+	}
 	l.Lang, l.Brand, l.Initial = lang.tag(), v.Brand, initial(v.Brand.Name)
 	title := l.Heading
 	if l.title != 0 {
@@ -162,7 +172,7 @@ func (v View) render(l layout) Page {
 		l.Sections[i].finish(i)
 	}
 	focus(l.Sections)
-	if l.Keep || token(l.Sections) {
+	if l.Keep || takesToken(l.Sections) {
 		l.To = v.To
 	}
 	paint := paintOf(v.Brand.Color)
@@ -193,7 +203,7 @@ func initial(name string) string {
 // ask the workload for /favicon.ico.
 func icon(b Brand, initial string, p paint) template.URL {
 	if b.Logo != "" {
-		return template.URL(html.EscapeString(b.Logo))
+		return template.URL(b.Logo)
 	}
 	svg := `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="` + p.light.button.hex() +
 		`"/><text x="16" y="22.5" font-family="system-ui,sans-serif" font-size="18" font-weight="600" text-anchor="middle" fill="` + p.light.ink.hex() +

@@ -75,23 +75,24 @@ func (p Page) Header() [][2]string {
 // seconds rounds up: who comes back in time is let in.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// Paths of pages and forms below View.Base. A page that a mail links to is followed by #
-// and the token.
+// Paths of pages and forms below View.Base, with the fields that forms send. Every form may
+// send FieldTo too, but for those of the account. What one form can do in several ways, it
+// sends all of its fields to. A page that a mail links to is followed by # and the token.
 const (
-	PathLogin          = "login"              // GET, POST email, password
-	PathSignup         = "signup"             // GET, POST email, password, name, display_name, terms
-	PathSignupCode     = "signup/code"        // POST pending, code: the 8 digits, in the tab that waits
-	PathSignupResend   = "signup/resend"      // POST pending
-	PathSignupGoOn     = "signup/continue"    // POST pending: the address was confirmed elsewhere
+	PathLogin          = "login"              // GET; POST email, password
+	PathSignup         = "signup"             // GET; POST email, password, name, display_name, terms
+	PathSignupCode     = "signup/code"        // POST pending, code
+	PathSignupGoOn     = "signup/continue"    // POST pending, code: the address was confirmed elsewhere
+	PathSignupResend   = "signup/resend"      // POST pending, code
 	PathVerify         = "verify"             // GET from a mail; POST token, and password in another browser
-	PathVerifyDeny     = "verify/deny"        // POST token: it wasn't me
-	PathReset          = "reset"              // GET, POST email
+	PathVerifyDeny     = "verify/deny"        // POST token, password: it wasn't me
+	PathReset          = "reset"              // GET; POST email
 	PathNewPassword    = "reset/new"          // GET from a mail; POST token, answered with the form below
 	PathSetPassword    = "reset/password"     // POST token, password
 	PathInvited        = "invited"            // GET from a mail; POST token, answered with the form below
 	PathAccept         = "invited/accept"     // POST token, password, name, display_name, terms
-	PathTerms          = "terms"              // GET, POST terms
-	PathProfile        = "profile"            // GET, POST name, display_name
+	PathTerms          = "terms"              // GET; POST terms
+	PathProfile        = "profile"            // GET; POST name, display_name
 	PathAccount        = "account"            // GET
 	PathAccountProfile = "account/profile"    // POST name, display_name
 	PathAccountMail    = "account/mail"       // POST email, current_password
@@ -99,11 +100,11 @@ const (
 	PathEndSession     = "account/end"        // POST session
 	PathEndOthers      = "account/end-others" // POST
 	PathMailChange     = "mail"               // GET from a mail; POST token
-	PathLogout         = "logout"             // GET, POST
+	PathLogout         = "logout"             // GET; POST
 	PathReturn         = "return"             // GET
 )
 
-// Names of form fields. "to" is in every form of a visit that returns somewhere.
+// Names of form fields.
 const (
 	FieldTo          = "to"
 	FieldEmail       = "email"

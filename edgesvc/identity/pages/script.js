@@ -28,9 +28,9 @@
   if (mailed) {
     const token = location.hash.slice(1);
     if (token) {
-      const input = mailed.elements.namedItem("token");
-      input.value = token;
-      input.closest(".field").hidden = true;
+      // It is in no field either: browsers keep what fields had, to open their tabs again.
+      mailed.addEventListener("formdata", (e) => e.formData.set("token", token));
+      mailed.elements.namedItem("token").closest(".field").hidden = true;
       history.replaceState(null, "", location.pathname + location.search);
     }
     carry(kept());
