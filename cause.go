@@ -22,6 +22,7 @@ const (
 	CauseWarpgateGone      Cause = "warpgate_gone"      // no Warpgate, or its connection was lost
 	CauseWarpgateCut       Cause = "warpgate_cut"       // the Warpgate closed its connection, and its log says why, or it ended
 	CauseOverloaded        Cause = "overloaded"         // no connection to a Warpgate became free
+	CauseSessionEnded      Cause = "session_ended"      // the session that let it in was ended, or its user was
 	CauseShutdown          Cause = "shutdown"           // the program that carried it was stopped
 	CauseInternal          Cause = "internal"           // a fault of ours; the log has more
 )
@@ -29,7 +30,7 @@ const (
 // Causes are all of them: the values that a metric's label may have.
 func Causes() []Cause {
 	return []Cause{CauseClientGone, CauseClientSlow, CauseClientMalformed, CauseOverrun, CauseRefused, CauseWorkloadRefused, CauseWorkloadReset,
-		CauseWorkloadMalformed, CauseTimeout, CauseIdleTimeout, CauseWarpgateGone, CauseWarpgateCut, CauseOverloaded, CauseShutdown, CauseInternal}
+		CauseWorkloadMalformed, CauseTimeout, CauseIdleTimeout, CauseWarpgateGone, CauseWarpgateCut, CauseOverloaded, CauseSessionEnded, CauseShutdown, CauseInternal}
 }
 
 // causes are the causes of those codes that don't just mean a refusal by the rules.

@@ -46,7 +46,7 @@ type Verified struct {
 	*mezu.Grant
 
 	until    time.Time // the end of the grant or of the key that signed it
-	identity atomic.Pointer[Identity]
+	identity atomic.Pointer[[]Field]
 }
 
 // Verifier judges grants. It is safe for concurrent use.

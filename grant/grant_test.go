@@ -13,18 +13,19 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/grant"
+	"github.com/mezusphere/mezu/grant/granttest"
 )
 
 func TestVerify(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	_, other, _ := ed25519.GenerateKey(rand.Reader)
 	with := func(change func(*mezu.Grant)) []byte {
 		g := a.session(0, shop)
 		change(&g)
-		return a.sign(g)
+		return a.Sign(g)
 	}
-	good := a.sign(a.session(0, shop))
+	good := a.Sign(a.session(0, shop))
 	for name, c := range map[string]struct {
 		text []byte
 		want error
@@ -37,9 +38,9 @@ func TestVerify(t *testing.T) {
 		"too long":                   {bytes.Repeat([]byte("a"), mezu.MaxGrantText+1), grant.ErrForged},
 		"cut":                        {good[:len(good)-1], grant.ErrForged},
 		"altered":                    {bytes.Replace(good, []byte("."), []byte(".e"), 1), grant.ErrForged},
-		"signed by a stranger":       {a.signAs(mezu.PurposeGrant, "k", other, a.session(0, shop)), grant.ErrForged},
-		"signed for another purpose": {a.signAs(mezu.PurposeBundle, "k", a.grants, a.session(0, shop)), grant.ErrForged},
-		"signed by a key for others": {a.signAs(mezu.PurposeGrant, "b", a.grants, a.session(0, shop)), grant.ErrForged},
+		"signed by a stranger":       {a.SignAs(mezu.PurposeGrant, granttest.KeyID, other, a.session(0, shop)), grant.ErrForged},
+		"signed for another purpose": {a.SignAs(mezu.PurposeBundle, granttest.KeyID, a.Key, a.session(0, shop)), grant.ErrForged},
+		"signed by a key for others": {a.SignAs(mezu.PurposeGrant, granttest.OtherKeyID, a.OtherKey, a.session(0, shop)), grant.ErrForged},
 		"that cannot have been made": {with(func(g *mezu.Grant) { g.NotAfter = g.AuthTime.Add(mezu.MaxGrantLife + 1e9) }), grant.ErrForged},
 		"of another environment":     {with(func(g *mezu.Grant) { g.Environment = blog }), grant.ErrForeign},
 		"of another directory":       {with(func(g *mezu.Grant) { g.Directory = mezu.NewID(mezu.PrefixDirectory, start) }), grant.ErrForeign},
@@ -64,9 +65,9 @@ func TestVerify(t *testing.T) {
 // TestVerify_JudgesEachTime: what is remembered is the signature, and nothing that changes.
 func TestVerify_JudgesEachTime(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	g := a.session(0, shop)
-	text := a.sign(g)
+	text := a.Sign(g)
 	verify := func(want error) {
 		t.Helper()
 		if _, err := v.Verify(text, shop, directory, 3, a.clock.Now()); !errors.Is(err, want) {
@@ -83,29 +84,29 @@ func TestVerify_JudgesEachTime(t *testing.T) {
 	if _, err := v.Verify(text, shop, directory, 4, start); !errors.Is(err, grant.ErrEpoch) {
 		t.Error("passes after a restore", err)
 	}
-	a.anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeUser, Subject: g.User, NotBefore: g.IssuedAt, Until: g.NotAfter})
+	a.Anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeUser, Subject: g.User, NotBefore: g.IssuedAt, Until: g.NotAfter})
 	verify(nil) // of grants before that moment
-	a.anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeUser, Subject: g.User, NotBefore: g.IssuedAt.Add(1), Until: g.NotAfter})
+	a.Anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeUser, Subject: g.User, NotBefore: g.IssuedAt.Add(1), Until: g.NotAfter})
 	verify(grant.ErrRevoked)
 
 	g = a.session(1, shop)
-	text = a.sign(g)
+	text = a.Sign(g)
 	verify(nil)
 	a.clock.Advance(24*time.Hour + 1)
 	verify(grant.ErrEnded)
 
 	g = a.session(2, shop)
-	text = a.sign(g)
+	text = a.Sign(g)
 	verify(nil)
-	a.anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeSession, Subject: g.Session, Until: g.NotAfter})
+	a.Anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeSession, Subject: g.Session, Until: g.NotAfter})
 	verify(grant.ErrRevoked)
 }
 
 func TestVerify_Keysets(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	g := a.session(0, shop)
-	text := a.sign(g)
+	text := a.Sign(g)
 	first, err := v.Verify(text, shop, directory, 3, start)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +115,7 @@ func TestVerify_Keysets(t *testing.T) {
 		t.Error("verified twice under one keyset")
 	}
 	// The next keyset ends the key before the session.
-	a.keyset(2, start.Add(time.Hour))
+	a.Accept(2, start.Add(time.Hour))
 	again, err := v.Verify(text, shop, directory, 3, start)
 	if err != nil || again == first {
 		t.Error("taken from memory under another keyset", err)
@@ -122,8 +123,8 @@ func TestVerify_Keysets(t *testing.T) {
 	if _, err := v.Verify(text, shop, directory, 3, start.Add(time.Hour+1)); !errors.Is(err, grant.ErrEnded) {
 		t.Error("outlives its key in memory", err)
 	}
-	_, a.grants, _ = ed25519.GenerateKey(rand.Reader)
-	a.keyset(3, start.AddDate(0, 6, 0))
+	a.NewKey()
+	a.Accept(3, start.AddDate(0, 6, 0))
 	if _, err := v.Verify(text, shop, directory, 3, start); !errors.Is(err, grant.ErrForged) {
 		t.Error("remembered although its key is gone", err)
 	}
@@ -131,10 +132,10 @@ func TestVerify_Keysets(t *testing.T) {
 
 func TestVerify_FromManyGoroutines(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifierOf(a.anchor, 8<<10)
+	v := grant.NewVerifierOf(a.Anchor, 8<<10)
 	var texts [][]byte
 	for i := range 12 {
-		texts = append(texts, a.sign(a.session(i, shop)))
+		texts = append(texts, a.Sign(a.session(i, shop)))
 	}
 	var all sync.WaitGroup
 	for w := range 8 {
@@ -152,15 +153,17 @@ func TestVerify_FromManyGoroutines(t *testing.T) {
 // TestIdentity_Fields holds the encoding against docs and against its bound.
 func TestIdentity_Fields(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	fields := func(g mezu.Grant) string {
 		t.Helper()
-		got, err := v.Verify(a.sign(g), shop, directory, 3, start)
+		got, err := v.Verify(a.Sign(g), shop, directory, 3, start)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		got.Identity().Each(func(name string, value []byte) { fmt.Fprintf(&out, "%s: %s\r\n", name, value) })
+		for _, f := range got.Identity() {
+			fmt.Fprintf(&out, "%s: %s\r\n", f.Name, f.Value)
+		}
 		return out.String()
 	}
 	g := a.session(7, shop)
@@ -185,10 +188,10 @@ func TestIdentity_Fields(t *testing.T) {
 func BenchmarkVerify(b *testing.B) {
 	for _, sessions := range []int{1, 100_000} {
 		a := newAuthority(b)
-		v := grant.NewVerifier(a.anchor)
+		v := grant.NewVerifier(a.Anchor)
 		texts := make([][]byte, sessions)
 		for i := range texts {
-			texts[i] = a.sign(a.session(i, shop))
+			texts[i] = a.Sign(a.session(i, shop))
 			if _, err := v.Verify(texts[i], shop, directory, 3, start); err != nil {
 				b.Fatal(err)
 			}
@@ -210,7 +213,7 @@ func BenchmarkVerify(b *testing.B) {
 					b.StopTimer()
 					fresh = fresh[:0]
 					for n := range min(cap(fresh), b.N-i) {
-						fresh = append(fresh, a.sign(a.session(n, shop)))
+						fresh = append(fresh, a.Sign(a.session(n, shop)))
 					}
 					b.StartTimer()
 				}
@@ -226,7 +229,7 @@ func BenchmarkIndex(b *testing.B) {
 	for _, under := range []int{0, 10_000} {
 		b.Run(fmt.Sprintf("under=%d", under), func(b *testing.B) {
 			a := newAuthority(b)
-			x := grant.NewIndex(a.anchor.GrantRevoked)
+			x := grant.NewIndex(a.Anchor.GrantRevoked)
 			for i := range under {
 				g := a.session(i, shop)
 				x.Begin(&grant.Use{Cut: func() {}}, &g)

@@ -2,37 +2,34 @@ package grant
 
 import "github.com/mezusphere/mezu"
 
-// Identity is what a grant says of its user, as the fields of a request to a workload have
-// it: UTF-8, percent-encoded outside of visible ASCII and where it is a percent sign or a
-// comma, the roles with commas between them. It is read only.
-type Identity struct{ ID, Email, Name, Roles []byte }
+// Field is a header field of a request to a workload.
+type Field struct{ Name, Value []byte }
 
-// Identity gives the header fields of the grant, which are made at its first call.
-func (v *Verified) Identity() *Identity {
-	if i := v.identity.Load(); i != nil {
-		return i
+// names are the fields that say who the user is.
+var names = [...][]byte{[]byte(mezu.HeaderUserID), []byte(mezu.HeaderUserEmail), []byte(mezu.HeaderUserName), []byte(mezu.HeaderUserRoles)}
+
+// Identity is what a grant says of its user, as header fields: UTF-8, percent-encoded outside
+// of visible ASCII and where it is a percent sign or a comma, the roles with commas between
+// them. What has no value has no field. They are made at the first call, and are read only.
+func (v *Verified) Identity() []Field {
+	if known := v.identity.Load(); known != nil {
+		return *known
 	}
-	i := &Identity{ID: appendEncoded(nil, v.User), Email: appendEncoded(nil, v.Email), Name: appendEncoded(nil, v.Name)}
-	for n, r := range v.Roles {
-		if n > 0 {
-			i.Roles = append(i.Roles, ',')
+	var roles []byte
+	for i, r := range v.Roles {
+		if i > 0 {
+			roles = append(roles, ',')
 		}
-		i.Roles = appendEncoded(i.Roles, r)
+		roles = appendEncoded(roles, r)
 	}
-	v.identity.Store(i)
-	return i
-}
-
-// Each calls add with each of the fields that has a value, by its name.
-func (i *Identity) Each(add func(name string, value []byte)) {
-	for _, f := range [...]struct {
-		name  string
-		value []byte
-	}{{mezu.HeaderUserID, i.ID}, {mezu.HeaderUserEmail, i.Email}, {mezu.HeaderUserName, i.Name}, {mezu.HeaderUserRoles, i.Roles}} {
-		if len(f.value) > 0 {
-			add(f.name, f.value)
+	fields := make([]Field, 0, len(names))
+	for i, value := range [...][]byte{appendEncoded(nil, v.User), appendEncoded(nil, v.Email), appendEncoded(nil, v.Name), roles} {
+		if len(value) > 0 {
+			fields = append(fields, Field{names[i], value})
 		}
 	}
+	v.identity.Store(&fields)
+	return fields
 }
 
 func appendEncoded(dst []byte, s string) []byte {

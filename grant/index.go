@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -73,11 +74,11 @@ func (x *Index) Begin(u *Use, g *mezu.Grant) bool {
 
 // End takes a use out. It does nothing if there was no Begin.
 func (x *Index) End(u *Use) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if u.grant == nil {
+	if u.grant == nil { // only Begin and End change it, which one goroutine calls
 		return
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	for kind := range x.by {
 		next, previous := u.list[kind].next, u.list[kind].previous
 		if next != nil {
@@ -132,7 +133,7 @@ func (x *Index) Ended(r *mezu.Revocation) (cut int) {
 }
 
 // Sweep cuts what has outlived its session or its epoch. It looks at everything that is
-// under way, so it is called every SweepEvery.
+// under way: Run does so every SweepEvery.
 func (x *Index) Sweep(now time.Time, epoch uint64) (cut int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -149,6 +150,20 @@ func (x *Index) Sweep(now time.Time, epoch uint64) (cut int) {
 // SweepEvery is the time between two calls of Sweep. A stream outlives its session by less
 // than a minute.
 const SweepEvery = 30 * time.Second
+
+// Run sweeps until ctx ends, by the clock and the epoch that it is given.
+func (x *Index) Run(ctx context.Context, now func() time.Time, epoch func() uint64) {
+	ticker := time.NewTicker(SweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			x.Sweep(now(), epoch())
+		}
+	}
+}
 
 func (u *Use) end() int {
 	if u.cut {

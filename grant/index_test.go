@@ -12,10 +12,10 @@ import (
 
 func TestIndex(t *testing.T) {
 	a := newAuthority(t)
-	x := grant.NewIndex(a.anchor.GrantRevoked)
+	x := grant.NewIndex(a.Anchor.GrantRevoked)
 	end := func(r mezu.Revocation) int {
 		r.Until = start.AddDate(0, 1, 0)
-		a.anchor.Revoke(&r)
+		a.Anchor.Revoke(&r)
 		return x.Ended(&r)
 	}
 	ann, bob := a.session(0, shop), a.session(1, shop)
@@ -75,7 +75,7 @@ func TestIndex(t *testing.T) {
 // TestT11_ExpiryCutsStreams: the sweep finds what has outlived its session.
 func TestT11_ExpiryCutsStreams(t *testing.T) {
 	a := newAuthority(t)
-	x := grant.NewIndex(a.anchor.GrantRevoked)
+	x := grant.NewIndex(a.Anchor.GrantRevoked)
 	g, longer := a.session(0, shop), a.session(1, shop)
 	longer.NotAfter = longer.NotAfter.Add(time.Hour)
 	cut := 0
@@ -94,7 +94,7 @@ func TestT11_ExpiryCutsStreams(t *testing.T) {
 // session, the use ends.
 func TestIndex_NothingSlipsThrough(t *testing.T) {
 	a := newAuthority(t)
-	x := grant.NewIndex(a.anchor.GrantRevoked)
+	x := grant.NewIndex(a.Anchor.GrantRevoked)
 	for i := range 300 {
 		g := a.session(i, shop)
 		var cut atomic.Bool
@@ -104,7 +104,7 @@ func TestIndex_NothingSlipsThrough(t *testing.T) {
 		both.Go(func() { began = x.Begin(u, &g) })
 		both.Go(func() {
 			r := &mezu.Revocation{Kind: mezu.RevokeSession, Subject: g.Session, Until: g.NotAfter}
-			a.anchor.Revoke(r)
+			a.Anchor.Revoke(r)
 			x.Ended(r)
 		})
 		both.Wait()

@@ -12,7 +12,7 @@ import (
 func TestMemory_EnvironmentsShare(t *testing.T) {
 	a := newAuthority(t)
 	const room = 64 << 10
-	v := grant.NewVerifierOf(a.anchor, room)
+	v := grant.NewVerifierOf(a.Anchor, room)
 	see := func(text []byte, environment string) *grant.Verified {
 		t.Helper()
 		g, err := v.Verify(text, environment, directory, 3, start)
@@ -24,11 +24,11 @@ func TestMemory_EnvironmentsShare(t *testing.T) {
 	var mine [][]byte
 	var first []*grant.Verified
 	for i := range 10 {
-		mine = append(mine, a.sign(a.session(i, blog)))
+		mine = append(mine, a.Sign(a.session(i, blog)))
 		first = append(first, see(mine[i], blog))
 	}
 	for i := range 200 {
-		see(a.sign(a.session(i, shop)), shop)
+		see(a.Sign(a.session(i, shop)), shop)
 		if _, size := v.Remembers(shop); size > room {
 			t.Fatalf("%d bytes are remembered, more than %d", size, room)
 		}
@@ -46,14 +46,14 @@ func TestMemory_EnvironmentsShare(t *testing.T) {
 // TestMemory_KeepsWhatIsUsed: those that come once push out one another.
 func TestMemory_KeepsWhatIsUsed(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifierOf(a.anchor, 32<<10)
-	regular := a.sign(a.session(0, shop))
+	v := grant.NewVerifierOf(a.Anchor, 32<<10)
+	regular := a.Sign(a.session(0, shop))
 	first, err := v.Verify(regular, shop, directory, 3, start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 200 {
-		if _, err := v.Verify(a.sign(a.session(i, shop)), shop, directory, 3, start); err != nil {
+		if _, err := v.Verify(a.Sign(a.session(i, shop)), shop, directory, 3, start); err != nil {
 			t.Fatal(err)
 		}
 		if again, _ := v.Verify(regular, shop, directory, 3, start); again != first {
@@ -66,27 +66,27 @@ func TestMemory_KeepsWhatIsUsed(t *testing.T) {
 // the memory is full.
 func TestMemory_ForgetsWhatIsOver(t *testing.T) {
 	a := newAuthority(t)
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	var old [][]byte
 	for i := range 20 {
-		old = append(old, a.sign(a.session(i, shop)))
+		old = append(old, a.Sign(a.session(i, shop)))
 		v.Verify(old[i], shop, directory, 3, a.clock.Now())
 	}
 	v.Verify(old[0], shop, directory, 3, a.clock.Now())
 	a.clock.Advance(5 * time.Hour)
 	for i := range 20 {
-		v.Verify(a.sign(a.session(i, shop)), shop, directory, 3, a.clock.Now())
+		v.Verify(a.Sign(a.session(i, shop)), shop, directory, 3, a.clock.Now())
 	}
 	if n, _ := v.Remembers(shop); n != 20 {
 		t.Errorf("%d grants are remembered, 20 of them of use", n)
 	}
 	// One that passes because nobody can refresh it stays while it is in use.
 	a.clock.Advance(5 * time.Hour)
-	one := a.sign(a.session(0, shop))
+	one := a.Sign(a.session(0, shop))
 	kept, _ := v.Verify(one, shop, directory, 3, a.clock.Now())
 	a.clock.Advance(5 * time.Hour)
 	for i := range 40 {
-		v.Verify(a.sign(a.session(i, shop)), shop, directory, 3, a.clock.Now())
+		v.Verify(a.Sign(a.session(i, shop)), shop, directory, 3, a.clock.Now())
 		if again, err := v.Verify(one, shop, directory, 3, a.clock.Now()); again != kept {
 			t.Fatal("one in use was dropped", err)
 		}
@@ -102,7 +102,7 @@ func TestMemory_Measure(t *testing.T) {
 	const n = 2000
 	texts := make([][]byte, n)
 	for i := range texts {
-		texts[i] = a.sign(a.session(i, shop))
+		texts[i] = a.Sign(a.session(i, shop))
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -110,7 +110,7 @@ func TestMemory_Measure(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	v := grant.NewVerifier(a.anchor)
+	v := grant.NewVerifier(a.Anchor)
 	before := heap()
 	for _, text := range texts {
 		g, err := v.Verify(text, shop, directory, 3, start)

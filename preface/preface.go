@@ -44,7 +44,8 @@ type Request struct {
 	ID string
 	// Position is the bundle by which the edge judged.
 	Position mezu.Position
-	// Grant is the signed statement of the user's session, or nil.
+	// Grant is the signed statement of the user's session in its compact form, empty if
+	// there is none.
 	Grant []byte
 }
 
@@ -153,8 +154,8 @@ func inside(err error) error {
 
 var errShort = errors.New("typed head of a request is cut short")
 
-// ParseRequest reads the payload of a KindRequest. Nothing in the result
-// aliases p.
+// ParseRequest reads the payload of a KindRequest. Nothing in the result aliases p. The
+// memory of info.Grant is used again.
 func ParseRequest(p []byte, info *Request) error {
 	take := func(n int) []byte {
 		if n > len(p) {
@@ -195,10 +196,7 @@ func ParseRequest(p []byte, info *Request) error {
 	if n != len(p) {
 		return fmt.Errorf("typed head of a request does not end with its grant")
 	}
-	info.Grant = nil
-	if n > 0 {
-		info.Grant = append([]byte(nil), p...)
-	}
+	info.Grant = append(info.Grant[:0], p...)
 	return nil
 }
 

@@ -31,9 +31,7 @@ func genInfo(t *rapid.T) preface.Request {
 	case 2:
 		info.Client = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "v6"))).Unmap()
 	}
-	if g := rapid.SliceOfN(rapid.Byte(), 0, mezu.MaxGrant).Draw(t, "grant"); len(g) > 0 {
-		info.Grant = g
-	}
+	info.Grant = append([]byte{}, rapid.SliceOfN(rapid.Byte(), 0, mezu.MaxGrant).Draw(t, "grant")...)
 	return info
 }
 

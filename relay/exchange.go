@@ -446,6 +446,7 @@ func (x *Exchange) interim(d Downstream) error {
 		x.upload.proceed()
 	}
 	if x.resp.Status != 100 || x.req.Expect {
+		x.resp.setNothing()
 		if d.Interim(&x.resp) != nil {
 			return ErrClientGone
 		}

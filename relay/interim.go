@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -33,3 +34,10 @@ var errInterims = malformed(fmt.Sprintf("more interim responses come than %d a s
 
 // TooManyInterims is the answer to a workload that sends more.
 func TooManyInterims() error { return BadResponse("the workload's response is malformed", errInterims) }
+
+// setNothing takes from the head of an interim response what would change what its client
+// keeps. Clients may ignore it there (RFC 6265, 3), and Exchange.Response, which judges such
+// fields, is shown the response alone.
+func (h *ResponseHead) setNothing() {
+	h.Fields = slices.DeleteFunc(h.Fields, func(f Field) bool { return f.Is("set-cookie") || f.Is("clear-site-data") })
+}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/preface"
@@ -55,7 +56,17 @@ type Config struct {
 	// request for another host reaches no workload, because workloads make links of the
 	// host. If nil, every host is served.
 	Serves func(host string) bool
-	Log    *slog.Logger
+	// Grants verifies what edges say of users; if nil, nobody is one. Uses is what cuts
+	// a request whose session is ended. It is there if Grants is.
+	Grants *grant.Verifier
+	Uses   *grant.Index
+	// Domain is the one below which the environments of all tenants have their hosts,
+	// empty while it is not known. A workload sets no cookie for it. If nil, it is never
+	// known.
+	Domain func() string
+	// Now is the clock for what expires; if nil, time.Now.
+	Now func() time.Time
+	Log *slog.Logger
 	// Request gets an event for each request; if nil, none is wanted.
 	Request func(mezu.Event)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
@@ -104,7 +115,7 @@ func (f *Forwarder) Close() {
 // worker is one data connection.
 type worker struct {
 	f     *Forwarder
-	ctx   context.Context
+	ctx   context.Context // ends with the data connection, and is what ends it early
 	c     relay.Client
 	req   relay.Request
 	info  preface.Request
@@ -114,6 +125,8 @@ type worker struct {
 	ask   policy.Request
 	began time.Time
 	route *policy.Route
+
+	visitor visitor
 
 	broken bool // a panic left the exchange in an unknown state
 
@@ -126,8 +139,11 @@ type worker struct {
 // ServeConn carries exchanges on a data connection until it ends or ctx does.
 // It does not close it.
 func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	w := &worker{f: f, ctx: ctx}
-	w.ask.Carries = w.req.Carries
+	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
+	w.visitor.use.Cut = func() { end(errSessionEnded) }
 	w.head = w.appendHead
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
@@ -139,8 +155,8 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// cut ends the exchange under way, whatever it waits for: the edge has canceled it,
-// or the Warpgate ends.
+// cut ends the exchange under way, whatever it waits for: the edge has canceled it, its
+// session was ended, or the Warpgate ends.
 func (w *worker) cut() {
 	w.x.Abandon()
 	abort(w.c.Conn)
@@ -184,6 +200,7 @@ func (w *worker) serveOne() bool {
 
 func (w *worker) request(payload []byte) bool {
 	w.began, w.route = time.Now(), nil
+	w.visitor.forget()
 	if err := preface.ParseRequest(payload, &w.info); err != nil {
 		w.f.cfg.Log.Warn("refused an exchange", "error", err)
 		return false
@@ -192,6 +209,9 @@ func (w *worker) request(payload []byte) bool {
 	defer c.Body.Close()
 	w.broken = false
 	complete, unsent, err := w.carry()
+	if uses := w.f.cfg.Uses; uses != nil {
+		uses.End(&w.visitor.use) // from here on nothing cuts it, and the connection may go on
+	}
 	if !complete {
 		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
 		return false
@@ -257,6 +277,7 @@ func (w *worker) judge() error {
 		return refused("the path is not canonical", nil)
 	}
 	w.req.ID = w.info.ID
+	w.takeCookies()
 	table := w.table()
 	if table == nil {
 		return &mezu.Error{Code: mezu.CodeRouteUnavailable, Detail: "the Warpgate has no configuration yet"}
@@ -267,8 +288,9 @@ func (w *worker) judge() error {
 	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
 	d := table.Decide(&w.ask)
 	if d.Code != "" {
-		if table.Position().Compare(w.info.Position) > 0 {
-			// The edge judged by an older bundle. By its next one it will give this answer.
+		if w.visitor.late || table.Position().Compare(w.info.Position) > 0 {
+			// The edge judged by less than is known here. By what it hears next it will
+			// give this answer.
 			return &mezu.Error{Code: d.Code, Detail: d.Detail}
 		}
 		return refused(fmt.Sprintf("the Warpgate's own check says %s", d.Code), nil)
@@ -276,7 +298,9 @@ func (w *worker) judge() error {
 	if d.Answer != nil {
 		return refused("the edge answers the request itself", nil)
 	}
-	w.route = d.Route
+	if w.route = d.Route; d.Grant == nil {
+		w.visitor.grant = nil // the route asks nobody who they are
+	}
 	if w.req.Upgrade != "" && !d.Route.WebSocket {
 		return refused("the route allows no upgrade", nil)
 	}
@@ -336,7 +360,7 @@ func (w *worker) forward() (unsent bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader}
+	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader, Identity: w.identity()}
 	switch {
 	case u.Scheme == mezu.UpstreamH2C:
 		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
@@ -408,11 +432,14 @@ func (w *worker) dialFault(u mezu.Upstream, err error) error {
 	return &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
 }
 
-// cause is why an exchange ended with err; empty for nil. When this Warpgate ends, it cuts
-// its data connections. That looks as if the edge had gone away, so it is told apart here.
+// cause is why an exchange ended with err; empty for nil. When this Warpgate or a session ends,
+// it cuts data connections. That looks as if the edge had gone away, so it is told apart here.
 func (w *worker) cause(err error) mezu.Cause {
 	cause := relay.CauseOf(err)
-	if cause == mezu.CauseClientGone && context.Cause(w.ctx) == context.Canceled {
+	switch ended := context.Cause(w.ctx); {
+	case cause != "" && ended == errSessionEnded:
+		return mezu.CauseSessionEnded
+	case cause == mezu.CauseClientGone && ended == context.Canceled:
 		return mezu.CauseShutdown
 	}
 	return cause
@@ -433,8 +460,11 @@ func (w *worker) report(err error) {
 	default:
 		message = relay.Rule(err)
 		level := slog.LevelWarn
-		if cause.OfClient() {
+		switch {
+		case cause.OfClient():
 			level = slog.LevelDebug // as often as clients like
+		case cause == mezu.CauseSessionEnded:
+			level = slog.LevelInfo
 		}
 		w.f.cfg.Log.Log(w.ctx, level, "request cut short", "request_id", w.info.ID, "cause", string(cause), "status", status, "bytes_out", w.x.BytesOut, "error", err)
 	}
@@ -449,6 +479,7 @@ func (w *worker) report(err error) {
 	if w.route != nil {
 		e.Route = w.route.Label()
 	}
+	e.User = w.userID()
 	if refusal != nil {
 		e.Code = refusal.Code
 	}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward"
+	"github.com/mezusphere/mezu/grant"
+	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/preface"
 )
@@ -36,6 +38,11 @@ const (
 	brief = time.Second
 )
 
+const (
+	environment = "env_00000000000000000000000001"
+	directory   = "dir_00000000000000000000000001"
+)
+
 var (
 	position = mezu.Position{Epoch: 1, Revision: 7}
 	client   = netip.MustParseAddr("203.0.113.7")
@@ -46,11 +53,14 @@ func compile(t testing.TB, at mezu.Position, more ...mezu.Route) *policy.Table {
 	t.Helper()
 	no := false
 	b := &mezu.Bundle{
-		Position: at, Environment: "env_00000000000000000000000001", Endpoint: "shop-acme", Enabled: true, Issued: time.Unix(0, 0),
+		Position: at, Environment: environment, Directory: directory, Endpoint: "shop-acme", Enabled: true, Issued: time.Unix(0, 0),
+		Roles: map[string]mezu.ProjectRole{"staff": {}},
 		Routes: append([]mezu.Route{
 			{Prefix: "/"},
 			{Prefix: "/internal/", AllowIPs: []string{"198.51.100.0/24"}},
 			{Prefix: "/private/", Auth: mezu.AuthRequired},
+			{Prefix: "/staff/", Auth: mezu.AuthRequired, Roles: []string{"staff"}},
+			{Prefix: "/optional/", Auth: mezu.AuthOptional},
 			{Prefix: "/posted/", Methods: []string{"POST"}},
 			{Prefix: "/small/", MaxBody: 10},
 			{Prefix: "/brief/", Timeout: mezu.Duration(brief), IdleTimeout: mezu.Duration(brief)},
@@ -75,6 +85,8 @@ type world struct {
 	table  atomic.Pointer[policy.Table]
 	events chan mezu.Event
 	log    logBuffer
+	auth   *granttest.Authority
+	uses   *grant.Index
 
 	mu       sync.Mutex
 	failures map[mezu.Cause]int
@@ -108,7 +120,10 @@ func (l *logBuffer) String() string {
 func newWorld(t testing.TB, upstream string, allow ...string) *world {
 	t.Helper()
 	w := &world{t: t, events: make(chan mezu.Event, 10_000), failures: map[mezu.Cause]int{}}
+	w.auth = granttest.New(t, time.Now)
+	w.uses = grant.NewIndex(w.auth.Anchor.GrantRevoked)
 	cfg := forward.Config{
+		Grants: grant.NewVerifier(w.auth.Anchor), Uses: w.uses, Domain: func() string { return "edge.example" },
 		Upstream: parse(t, upstream), Table: w.table.Load, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Failed: func(c mezu.Cause) {
 			w.mu.Lock()
@@ -205,9 +220,14 @@ func pair(t testing.TB) (a, b net.Conn) {
 // ask sends one request with its typed head.
 func (e *edge) ask(raw string) { e.t.Helper(); e.askAt(position, raw) }
 
-func (e *edge) askAt(at mezu.Position, raw string) {
+func (e *edge) askAt(at mezu.Position, raw string) { e.t.Helper(); e.askWith(at, nil, raw) }
+
+// askAs sends one with a grant beside it.
+func (e *edge) askAs(grant []byte, raw string) { e.t.Helper(); e.askWith(position, grant, raw) }
+
+func (e *edge) askWith(at mezu.Position, grant []byte, raw string) {
 	e.t.Helper()
-	info := preface.Request{Client: client, ID: fmt.Sprintf("id-%d", e.id.Add(1)), Position: at}
+	info := preface.Request{Client: client, ID: fmt.Sprintf("id-%d", e.id.Add(1)), Position: at, Grant: grant}
 	e.write(string(preface.AppendRequest(nil, &info)) + raw)
 }
 

@@ -279,6 +279,7 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 	if err := relay.ResponseFrom(out, w.req.Method, &head); err != nil {
 		return relay.BadResponse("the workload's response is malformed", err)
 	}
+	w.clean(&head)
 	w.x.Status, w.x.Began = out.StatusCode, true
 	var src relay.StreamSource
 	src.Reset(out.Body, func() http.Header { return out.Trailer }, 0)

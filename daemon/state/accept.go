@@ -127,7 +127,21 @@ func (s *State) judgeRevocation(anchor *trust.Anchor, statement mezu.Signed) (ad
 	if err != nil {
 		return false, err
 	}
-	return s.revoked.Add(anchor, r, statement)
+	added, err = s.revoked.Add(anchor, r, statement)
+	if ended := s.ended.Load(); added && ended != nil {
+		(*ended)(r)
+	}
+	return added, err
+}
+
+// OnRevocation has f called with each revocation that is put in force, when it is; nil ends
+// that. The state directory is locked meanwhile, so f must neither wait nor call State.
+func (s *State) OnRevocation(f func(*mezu.Revocation)) {
+	if f == nil {
+		s.ended.Store(nil)
+		return
+	}
+	s.ended.Store(&f)
 }
 
 // Told is how far an edge has told of revocations.

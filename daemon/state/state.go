@@ -85,6 +85,7 @@ type State struct {
 	edgeList atomic.Pointer[mezu.EdgeList]
 	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
 	domain   atomic.Pointer[string]        // the endpoint is a label under it; nil while it is not known
+	ended    atomic.Pointer[func(*mezu.Revocation)]
 
 	start uint64 // set once, by Open
 	epoch atomic.Uint64
@@ -275,6 +276,14 @@ func (s *State) Serves(host string) bool {
 	}
 	domain := s.domain.Load()
 	return domain == nil || rest[1:] == *domain
+}
+
+// Domain is the one below which all endpoints are, empty while it is not known.
+func (s *State) Domain() string {
+	if d := s.domain.Load(); d != nil {
+		return *d
+	}
+	return ""
 }
 
 // domainOf is the domain of a registration's URL, nil if there is none. Without it Serves

@@ -24,6 +24,15 @@ func (g *Warpgate) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
 	g.newServer = func(forward.Config) server { return serveFunc(f) }
 }
 
+// TestOnlyForwarding hands out the configuration of what serves data connections.
+func (g *Warpgate) TestOnlyForwarding(made chan<- forward.Config) {
+	was := g.newServer
+	g.newServer = func(c forward.Config) server {
+		made <- c
+		return was(c)
+	}
+}
+
 // TestOnlyRequest says that a request ended, as what serves data connections does.
 func (g *Warpgate) TestOnlyRequest(e mezu.Event) { g.forwarding().Request(e) }
 

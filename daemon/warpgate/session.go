@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/state"
+	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -22,6 +23,7 @@ type session struct {
 	gate   *Warpgate
 	server server
 	dialer *proxyDialer
+	uses   *grant.Index // what sessions of users let in
 	// hard ends when every link has to be cut.
 	hard context.Context
 	ends chan error // holds the error that ends the session; the first one counts
@@ -57,8 +59,10 @@ type link struct {
 func (g *Warpgate) serve(ctx context.Context) error {
 	hard, cut := context.WithCancel(g.hard)
 	defer cut()
-	srv := g.newServer(g.forwarding())
-	s := &session{gate: g, server: srv, dialer: &proxyDialer{proxy: g.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
+	forwarding, uses := g.forwarding(), grant.NewIndex(g.state.Anchor().GrantRevoked)
+	forwarding.Grants, forwarding.Uses = grant.NewVerifier(g.state.Anchor()), uses
+	srv := g.newServer(forwarding)
+	s := &session{gate: g, server: srv, uses: uses, dialer: &proxyDialer{proxy: g.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
 		links: map[string]*link{}, since: time.Now()}
 	g.session.Store(s)
 	g.log.Info("serving", "identity", g.state.Identity().String(), "upstream", g.target(), "bundle", g.state.Applied().String())
@@ -67,6 +71,9 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	keeping, stopKeeping := context.WithCancel(hard)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.runKeeper(keeping) })
+	keeper.Go(func() { uses.Run(hard, g.now, g.grantEpoch) })
+	g.state.OnRevocation(s.revoked)
+	defer g.state.OnRevocation(nil)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -83,6 +90,21 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	srv.Close()
 	g.session.Store(nil)
 	return err
+}
+
+// revoked cuts what a revocation ends.
+func (s *session) revoked(r *mezu.Revocation) {
+	if n := s.uses.Ended(r); n > 0 {
+		s.gate.log.Info("requests of ended sessions were cut", "kind", r.Kind, "subject", r.Subject, "requests", n)
+	}
+}
+
+// grantEpoch is the epoch below which grants are void, as far as is known here.
+func (g *Warpgate) grantEpoch() uint64 {
+	if t := g.state.Table(); t != nil {
+		return t.Position().Epoch
+	}
+	return 0
 }
 
 // runKeeper ends the session when the keeper says so.
@@ -327,6 +349,7 @@ func (l *link) statement(signed mezu.Signed) {
 	switch signed.Purpose {
 	case mezu.PurposeBundle:
 		l.s.acknowledge()
+		l.s.uses.Sweep(g.now(), g.grantEpoch()) // it may be the first after a restore
 		pos := g.state.Table().Position()
 		g.log.Info("configuration in force", "revision", pos.String(), "edge", l.edge.Name)
 		g.emit(mezu.Event{Event: mezu.EventConfig, Revision: pos})
