@@ -114,14 +114,18 @@ type RevocationKind string
 
 // Kinds of revocations.
 const (
-	RevokeSession     RevocationKind = "session"     // subject: session id
+	RevokeSession     RevocationKind = "session"     // subject: session id; NotBefore is when it ended
 	RevokeUser        RevocationKind = "user"        // subject: user id; grants issued before NotBefore
 	RevokeCertificate RevocationKind = "certificate" // subject: serial in hexadecimal
 	RevokeToken       RevocationKind = "token"       // subject: SHA-256 of the token in hexadecimal
-	// RevokeDirectory replaces all revocations of users of one directory; subject:
+	// RevokeDirectory replaces all revocations of accounts of one directory; subject:
 	// directory id; grants issued before NotBefore.
 	RevokeDirectory RevocationKind = "directory"
 )
+
+// OfAccount reports whether a revocation of this kind is about one account of a directory.
+// One of the directory covers it: it ends as much, if it is not older.
+func (k RevocationKind) OfAccount() bool { return k == RevokeUser || k == RevokeSession }
 
 // Revocation ends something before its time. It is kept as long as anything that it ends
 // could otherwise live. Of several with the same kind and subject only the latest counts: it

@@ -200,3 +200,33 @@ func appendEscape(out []byte, c byte) []byte {
 	const digits = "0123456789ABCDEF"
 	return append(out, '%', digits[c>>4], digits[c&15])
 }
+
+// MaxReturnPath bounds a path to return to after a login, with its query.
+const MaxReturnPath = 2 << 10
+
+// ReturnPath is where a visitor returns to after a login: a path of the same host with
+// perhaps a query, if it is its own canonical form, and else "/". What is relative, names a
+// host, has a fragment, or would be read differently by somebody else is never followed. The
+// pages of mezu.ReservedPath are no place to return to, but for the account.
+func ReturnPath(to string) string {
+	path, query, hasQuery := strings.Cut(to, "?")
+	canonical, err := CanonicalPath(path)
+	switch {
+	case len(to) > MaxReturnPath, err != nil, canonical.Path != path, hasQuery && !plainQuery(query):
+		return "/"
+	case strings.HasPrefix(path+"/", ReservedPath) && path != ReservedPath+"account":
+		return "/"
+	}
+	return to
+}
+
+// plainQuery reports whether a query has nothing but characters that a URL may have as they
+// are (RFC 3986, 3.4). Browsers send a few more, which are escaped here and there.
+func plainQuery(q string) bool {
+	for i := 0; i < len(q); i++ {
+		if c := q[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>\\`", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -116,4 +117,37 @@ func FuzzCanonicalPath(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) { checkPath(t, raw) })
+}
+
+// N10: only what is its own canonical path is returned to.
+func TestN10_ReturnPath(t *testing.T) {
+	for _, good := range []string{"/", "/a/b?x=1&y=%20", "/a?", "/caf%C3%A9", "/.mezu/account", "/a?next=https://x.example/"} {
+		if got := mezu.ReturnPath(good); got != good {
+			t.Errorf("%q returns to %q", good, got)
+		}
+	}
+	for _, bad := range []string{
+		"", "a", "//evil.example", `/\evil.example`, "/%09/evil.example", "/\t/evil.example", " /", "/ ", "https://evil.example/", "/a#b", "/a/../b", "/%2e%2e/b",
+		"///", "/a\r\nSet-Cookie: x", "/?a b", "/?a\"b", `/?\`, "@evil.example", "/.mezu/login", "/.mezu", "/.mezu/logout?x", "/\x00", "/%00", "/é", "javascript:alert(1)",
+		"/" + strings.Repeat("a", mezu.MaxReturnPath), "/%5Cevil.example/..",
+	} {
+		if got := mezu.ReturnPath(bad); got != "/" {
+			t.Errorf("%q returns to %q", bad, got)
+		}
+	}
+}
+
+// What is returned to is on the same host for whoever reads it.
+func FuzzReturnPath(f *testing.F) {
+	for _, s := range []string{"/", "//evil", `/\evil`, "/a?b#c", "/%2f%2fevil", "/.mezu/account"} {
+		f.Add(s)
+	}
+	base, _ := url.Parse("https://app.example.com/")
+	f.Fuzz(func(t *testing.T, to string) {
+		got := mezu.ReturnPath(to)
+		u, err := base.Parse(got)
+		if err != nil || u.Host != base.Host || u.Scheme != base.Scheme || u.User != nil || u.Fragment != "" || mezu.ReturnPath(got) != got {
+			t.Errorf("%q returns to %q: %v %v", to, got, u, err)
+		}
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // UserStatus says whether an account may log in. Only an active one may.
@@ -88,6 +90,9 @@ func (u *User) Validate() error {
 	return nil
 }
 
+// ValidateProfileName checks a name as Validate does.
+func ValidateProfileName(field, name string) error { return validateText(field, name, MaxDisplayName) }
+
 // SplitGrant splits the grant of a role to a user, project/role.
 func SplitGrant(field, grant string) (project, role string, err error) {
 	project, role, ok := strings.Cut(grant, "/")
@@ -168,9 +173,29 @@ type Login struct {
 	Time time.Time `json:"time"`
 	// Address is the IP address from which it came.
 	Address string `json:"address"`
+	// Agent is what the browser calls itself, cut to MaxAgent bytes; perhaps empty.
+	Agent string `json:"agent,omitempty"`
 	// Method is how the user was authenticated, such as password or passkey.
 	Method  string       `json:"method"`
 	Outcome LoginOutcome `json:"outcome"`
+}
+
+// MaxAgent bounds what is kept of a browser's name: enough for those that browsers have.
+const MaxAgent = 256
+
+// ShortAgent is what is kept of a browser's name: printable characters, MaxAgent bytes at
+// most.
+func ShortAgent(agent string) string {
+	var b strings.Builder
+	for _, r := range agent {
+		if b.Len()+utf8.RuneLen(r) > MaxAgent {
+			break
+		}
+		if r != utf8.RuneError && unicode.IsPrint(r) {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // LoginOutcome is the outcome of an attempt to log in.

@@ -127,6 +127,9 @@ var (
 	OpPublicCertificate = Operation{"public-certificate", "POST", "/v1/edges/public-certificate", "Server certificate for endpoints from the internal CA"}
 	OpEdgeReport        = Operation{"edge-report", "POST", "/v1/edges/report", "Presence and applied positions"}
 	OpEdgeRevocations   = Operation{"edge-revocations", "POST", "/v1/edges/revocations", "Revocations that an edge holds and a restored control plane does not know"}
+	OpEdgePage          = Operation{"edge-page", "POST", "/v1/edges/page", "A hosted page of an environment, for a visitor of an edge"}
+	OpEdgeRefresh       = Operation{"edge-refresh", "POST", "/v1/edges/refresh", "A new grant for a session that goes on"}
+	OpEdgeLogout        = Operation{"edge-logout", "POST", "/v1/edges/logout", "Sessions that ended at an edge"}
 	OpShowKeys          = Operation{"show-keys", "GET", "/v1/keys", "Which keys sign and seal, and until when"}
 	OpProposeKeys       = Operation{"propose-keys", "POST", "/v1/keys/proposal", "Make new signing keys and propose the keyset that the offline roots are to sign"}
 	OpInstallKeys       = Operation{"install-keys", "PUT", "/v1/keys/proposal", "Put the proposed keys in force, endorsed by the offline roots"}
@@ -162,6 +165,7 @@ func Operations() []Operation {
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport, OpEdgeRevocations,
+		OpEdgePage, OpEdgeRefresh, OpEdgeLogout,
 		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,

@@ -1,13 +1,5 @@
 package api
 
-// What an edge asks for the sake of people who log in on an environment's host. An edge
-// serves no page below mezu.ReservedPath itself, but for those that need no account.
-var (
-	OpEdgePage    = Operation{"edge-page", "POST", "/v1/edges/page", "A hosted page of an environment, for a visitor of an edge"}
-	OpEdgeRefresh = Operation{"edge-refresh", "POST", "/v1/edges/refresh", "A new grant for a session that goes on"}
-	OpEdgeLogout  = Operation{"edge-logout", "POST", "/v1/edges/logout", "Sessions that ended at an edge"}
-)
-
 // Limits of a hosted page on its way through an edge.
 const (
 	// MaxPageBody bounds a form: a password of 1,024 characters at 4 bytes, each escaped

@@ -300,6 +300,8 @@ func wide() map[string]struct {
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon/forward":               {8, "the second line: what an exchange is, who sends it, whether it may, and its way on"},
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},
+		"edgesvc/identity":             {7, "users have roles of projects, accounts that log in, and directories with a logo"},
+		"edgesvc/identity/login":       {8, "a flow goes from a form over an account and its password to a page"},
 		"edgesvc/control":              {8, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/control/front":        {8, "the one place where listeners, certificate, REST API and pages meet"},
 		"edgesvc/control/state":        {8, "one directory holds what several packages keep"},

@@ -150,7 +150,7 @@ func (a *Anchor) Tells(r *mezu.Revocation) bool {
 
 // covered reports whether a revocation of the user's directory says as much.
 func (a *Anchor) covered(r *mezu.Revocation) bool {
-	if r.Kind != mezu.RevokeUser || r.Scope == "" {
+	if !r.Kind.OfAccount() || r.Scope == "" {
 		return false
 	}
 	wide, ok := a.Revoked(mezu.RevokeDirectory, r.Scope)

@@ -73,6 +73,9 @@ type Config struct {
 	// MembersMayCreateOrganizations lets every member create organizations, else operators
 	// alone.
 	MembersMayCreateOrganizations bool
+	// Mail says that somebody sends what is in the outbox. Without, nobody can sign up or
+	// reset a password.
+	Mail bool
 	// Quotas bound what one owner may have.
 	Quotas Quotas
 	// Connections is how many the API may have open at once; if zero,
@@ -184,9 +187,9 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.service, err = service.Open(ctx, service.Config{
-		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now},
+		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now, Mail: c.cfg.Mail},
 		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations,
-		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated,
+		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated, LoginCounted: c.front.CountLogin,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/identity/account"
 )
 
 // user is a user as it is stored. The name of the directory is left out, because it follows
@@ -206,8 +207,8 @@ func (s *Identity) userToChange(ctx context.Context, c access.Caller, op api.Ope
 	return sc, was, before, err
 }
 
-// UpdateUser changes a user. The sessions of a user who may not log in any more, or has lost
-// a role, end.
+// UpdateUser changes a user. The sessions of a user who may not log in any more, or who gets
+// another address, end. Those of one who has lost a role go on without it.
 func (s *Identity) UpdateUser(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.User) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.Either(api.OpUpdateUser, api.OpUpdateOrganizationUser)
@@ -220,7 +221,13 @@ func (s *Identity) UpdateUser(ctx context.Context, c access.Caller, p access.Pat
 		if err := with(&out); err != nil {
 			return err
 		}
-		return s.changeUser(ctx, ch, sc, was, before, &out)
+		if err := s.changeUser(ctx, ch, sc, was, before, &out); err != nil {
+			return err
+		}
+		if barred(before, out) || NormalizeMail(before.Profile.Email) != NormalizeMail(out.Profile.Email) {
+			return s.accounts.EndAll(ctx, ch, account.Ref{Pool: sc.Directory.Value.ID, ID: out.ID})
+		}
+		return nil
 	})
 	return out, err
 }
@@ -235,7 +242,7 @@ func (s *Identity) changeUser(ctx context.Context, ch *record.Change, sc access.
 	}
 	dir := sc.Directory.Value
 	out.Meta = s.records.Touch(was.Value.User.Meta, was.Value.User.Revision)
-	out.Directory, out.LastLoginAt = dir.Name, was.Value.User.LastLoginAt
+	out.Directory = dir.Name
 	is := user{User: *out}
 	is.User.Directory, is.User.Roles = "", nil
 	var err error
@@ -247,12 +254,17 @@ func (s *Identity) changeUser(ctx context.Context, ch *record.Change, sc access.
 	}
 	ch.Update(was.Key, was.Revision, is)
 	ch.Audit(sc.Target(record.KindUser, out.ID, ""), auditUser(before, nil), auditUser(*out, &before))
-	barred := out.Status != mezu.UserActive && out.Status != before.Status
 	lost := slices.ContainsFunc(was.Value.Grants, func(g roleGrant) bool { return !slices.Contains(is.Grants, g) })
-	if barred || lost {
+	moved := NormalizeMail(before.Profile.Email) != NormalizeMail(out.Profile.Email)
+	if barred(before, *out) || lost || moved {
 		return s.RevokeUser(ctx, ch, sc.Organization.Value.ID, dir.ID, out.ID)
 	}
 	return nil
+}
+
+// barred reports whether a change takes a user's right to log in.
+func barred(before, out mezu.User) bool {
+	return out.Status != mezu.UserActive && out.Status != before.Status
 }
 
 // DeleteUser removes a user and ends its sessions.
@@ -269,6 +281,7 @@ func (s *Identity) DeleteUser(ctx context.Context, c access.Caller, p access.Pat
 		}
 		ch.Remove(was.Key, was.Revision)
 		ch.Drop(keyLogins(dir, id))
+		s.accounts.Drop(ch, account.Ref{Pool: dir, ID: id})
 		ch.Audit(sc.Target(record.KindUser, id, ""), auditUser(before, nil), nil)
 		if err := s.RevokeUser(ctx, ch, sc.Organization.Value.ID, dir, id); err != nil {
 			return err

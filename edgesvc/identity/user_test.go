@@ -378,7 +378,7 @@ func TestUsers_RoleRemovedMeanwhile(t *testing.T) {
 	}
 }
 
-// Decisions 4 and 9: suspending, deleting and taking a role reach the edges at once
+// Decisions 4 and 9: suspending, deleting, another address and taking a role reach the edges at once
 // as the end of the user's sessions; what takes nothing away doesn't.
 func TestUsers_RevocationsReachEdges(t *testing.T) {
 	in := controltest.Install(t)
@@ -391,19 +391,20 @@ func TestUsers_RevocationsReachEdges(t *testing.T) {
 	make := func(name string, roles ...string) string {
 		return controltest.Call[mezu.User](t, op, api.OpCreateUser, controltest.UserBody(name+"@example.com", roles...), p.InProject()...).ID
 	}
-	quiet, suspended, inactive, demoted, deleted := make("q"), make("s"), make("i"), make("r", "shop/staff", "shop/guest"), make("d")
+	quiet, suspended, inactive, demoted, moved, deleted := make("q"), make("s"), make("i"), make("r", "shop/staff", "shop/guest"), make("m"), make("d")
 	for _, body := range []map[string]any{
 		{"profile": map[string]any{"name": "Q"}}, {"roles": []string{"shop/staff"}}, {"roles": []string{"shop/guest", "shop/staff"}},
-		{"profile": map[string]any{"email": "other@example.com"}}, {"status": "active"},
+		{"profile": map[string]any{"email": "Q@example.com"}}, {"status": "active"},
 	} {
 		controltest.Call[any](t, op, api.OpUpdateUser, body, p.InProject(quiet)...)
 	}
 	controltest.Call[any](t, op, api.OpUpdateUser, map[string]any{"status": "suspended"}, p.InProject(suspended)...)
 	controltest.Call[any](t, op, api.OpUpdateUser, map[string]any{"status": "inactive"}, p.InProject(inactive)...)
 	controltest.Call[any](t, op, api.OpUpdateUser, map[string]any{"roles": []string{"shop/guest"}}, p.InProject(demoted)...)
+	controltest.Call[any](t, op, api.OpUpdateUser, map[string]any{"profile": map[string]any{"email": "other@example.com"}}, p.InProject(moved)...)
 	controltest.Call[any](t, op, api.OpDeleteUser, nil, p.InProject(deleted)...)
 	f.Until(s, "the last revocation", func() bool { return f.Revoked[deleted] })
-	for id, want := range map[string]bool{quiet: false, suspended: true, inactive: true, demoted: true} {
+	for id, want := range map[string]bool{quiet: false, suspended: true, inactive: true, demoted: true, moved: true} {
 		if f.Revoked[id] != want {
 			t.Errorf("%s revoked: %v", id, f.Revoked[id])
 		}

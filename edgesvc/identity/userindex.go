@@ -184,17 +184,3 @@ func (s *Identity) ListUsers(ctx context.Context, c access.Caller, p access.Path
 	}
 	return record.List(ctx, s.records, usersOf(dir), page, func(f record.Record[user]) (mezu.User, error) { return show(f.Value) })
 }
-
-// UserByMail finds a directory's user by mail address, or says store.ErrNotFound. It is for
-// the login flows; no operation of the API reaches it.
-func (s *Identity) UserByMail(ctx context.Context, directory, address string) (mezu.User, error) {
-	id, err := record.Get[string](ctx, s.records, s.mailEntry(directory, address))
-	if err != nil {
-		return mezu.User{}, err
-	}
-	u, err := record.Get[user](ctx, s.records, usersOf(directory)+id.Value)
-	if err == nil && NormalizeMail(u.Value.User.Profile.Email) != NormalizeMail(address) {
-		err = store.ErrNotFound // the user has another address now
-	}
-	return u.Value.User, err
-}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"hash/crc32"
 
 	"github.com/mezusphere/mezu"
 )
@@ -17,7 +18,13 @@ func keyLogo(directory string) string { return prefixLogo + directory }
 
 func usersOf(directory string) string         { return prefixUser + directory + "/" }
 func keyLogins(directory, user string) string { return prefixLogin + directory + "/" + user }
-func keyMail(directory, blind string) string  { return "mail/" + directory + "/" + blind }
+
+// keyStranger is where attempts for addresses that nobody has are noted, in a few records
+// that nobody reads.
+func keyStranger(directory, client string) string {
+	return fmt.Sprintf("login-stranger/%s/%d", directory, crc32.ChecksumIEEE([]byte(client))%8)
+}
+func keyMail(directory, blind string) string { return "mail/" + directory + "/" + blind }
 func statusOf(directory string, s mezu.UserStatus) string {
 	return "user-status/" + directory + "/" + string(s) + "/"
 }

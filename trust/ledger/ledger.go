@@ -304,7 +304,7 @@ func (l *Ledger) append(body []byte) {
 	l.pending, l.sum = appendRecord(l.pending, l.sum, body)
 }
 
-// coverLocked forgets the users that a revocation of their directory revokes too; l.mu is
+// coverLocked forgets the accounts that a revocation of their directory revokes too; l.mu is
 // held. It reads all revocations of the directory; the control plane bounds how many there
 // can be.
 func (l *Ledger) coverLocked(anchor *trust.Anchor, wide *mezu.Revocation) error {
@@ -318,7 +318,7 @@ func (l *Ledger) coverLocked(anchor *trust.Anchor, wide *mezu.Revocation) error 
 		if err != nil {
 			return err
 		}
-		if r.Kind == mezu.RevokeUser && !r.NotBefore.After(wide.NotBefore) {
+		if r.Kind.OfAccount() && !r.NotBefore.After(wide.NotBefore) {
 			anchor.Forget(r)
 			l.count--
 			l.stale++

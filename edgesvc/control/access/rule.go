@@ -155,6 +155,9 @@ var rules = map[string]rule{
 	api.OpRenewEdge.ID:         {edges, ""},
 	api.OpPublicCertificate.ID: {edges, ""},
 	api.OpEdgeReport.ID:        {edges, ""},
+	api.OpEdgePage.ID:          {edges, ""},
+	api.OpEdgeRefresh.ID:       {edges, ""},
+	api.OpEdgeLogout.ID:        {edges, ""},
 	api.OpEdgeRevocations.ID:   {edges, ""},
 	api.OpEdgeStream.ID:        {edges, ""},
 

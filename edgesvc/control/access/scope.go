@@ -152,6 +152,23 @@ func (s *Access) InDirectory(ctx context.Context, c Caller, op api.Operation, p 
 	return sc, err
 }
 
+// ToDirectory is the scope of a directory for the control plane itself, or store.ErrNotFound.
+// It admits nobody: whoever uses it has judged already.
+func (s *Access) ToDirectory(ctx context.Context, id string) (sc Scope, err error) {
+	if sc.Directory, err = record.ByID[mezu.Directory](ctx, s.records, id); err != nil {
+		return sc, err
+	}
+	if sc.Organization, err = record.Get[mezu.Organization](ctx, s.records, KeyOrganization(sc.Directory.Value.Organization)); err != nil {
+		return sc, err
+	}
+	sc.Owner = sc.Organization.Value.ID
+	if name := sc.Directory.Value.Project; name != "" {
+		sc.Project, err = record.Get[mezu.Project](ctx, s.records, ProjectsOf(sc.Owner)+name)
+		sc.Owner = sc.Project.Value.ID
+	}
+	return sc, err
+}
+
 // OwnersOf finds the project and the organization of an environment.
 func (s *Access) OwnersOf(ctx context.Context, env record.Record[mezu.Environment]) (org record.Record[mezu.Organization], prj record.Record[mezu.Project], err error) {
 	if org, err = record.Get[mezu.Organization](ctx, s.records, KeyOrganization(env.Value.Organization)); err != nil {

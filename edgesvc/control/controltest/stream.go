@@ -91,7 +91,7 @@ func (f *Follower) Has(state api.StreamState) api.StreamState {
 		}
 	}
 	a.Revocations(state.At, func(r mezu.Revocation) bool {
-		if wide, ok := a.Revoked(mezu.RevokeDirectory, f.Scopes[r.Subject]); r.Kind != mezu.RevokeUser || !ok || r.NotBefore.After(wide.NotBefore) {
+		if wide, ok := a.Revoked(mezu.RevokeDirectory, f.Scopes[r.Subject]); !r.Kind.OfAccount() || !ok || r.NotBefore.After(wide.NotBefore) {
 			out.Revocations.CountRevocation(r, 1)
 		}
 		return true

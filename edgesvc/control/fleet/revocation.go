@@ -96,10 +96,10 @@ func (c covers) note(r mezu.Revocation) {
 	}
 }
 
-// covered reports whether a revocation of a user is covered by one of the directory.
+// covered reports whether a revocation of an account is covered by one of the directory.
 func (c covers) covered(key string, r mezu.Revocation) bool {
 	path := strings.Split(key[len(record.PrefixRevocation):], "/")
-	if r.Kind != mezu.RevokeUser || len(path) != 4 {
+	if !r.Kind.OfAccount() || len(path) != 4 {
 		return false
 	}
 	from, ok := c[path[2]]
@@ -119,7 +119,7 @@ func (s *Fleet) sweepRevocations(ctx context.Context) error {
 	}
 	wide, stay := covers{}, map[string]int{}
 	var over []record.Record[record.StreamRecord]
-	// Those of directories come before those of users.
+	// Those of directories come before those of sessions and users.
 	err = record.Each(ctx, s.records, record.PrefixRevocation, func(f record.Record[record.StreamRecord]) error {
 		r := mezu.Revocation{Until: f.Value.Until}
 		if !s.records.Now().After(r.Until) {
@@ -134,7 +134,7 @@ func (s *Fleet) sweepRevocations(ctx context.Context) error {
 			over = append(over, f)
 			return nil
 		}
-		if path := strings.Split(f.Key[len(record.PrefixRevocation):], "/"); r.Kind == mezu.RevokeUser && len(path) == 4 {
+		if path := strings.Split(f.Key[len(record.PrefixRevocation):], "/"); r.Kind.OfAccount() && len(path) == 4 {
 			stay[record.KeyEnded(path[1])]++
 			stay[record.KeyEnded(path[2])]++
 		}

@@ -145,7 +145,7 @@ func (s *Fleet) placeHanded(ctx context.Context, r mezu.Revocation) (handed, err
 	case mezu.RevokeDirectory:
 		h.organization, err = s.ownerOfDirectory(ctx, r.Subject)
 		h.key = record.KeyRevocation(r.Kind, h.organization, r.Subject)
-	case mezu.RevokeUser:
+	case mezu.RevokeUser, mezu.RevokeSession:
 		h.organization, err = s.ownerOfDirectory(ctx, r.Scope)
 		h.key = record.KeyRevocation(r.Kind, h.organization, cmp.Or(r.Scope, ofNobody), r.Subject)
 	default:
@@ -184,7 +184,7 @@ func (s *Fleet) unknownHere(ctx context.Context, h *handed) (news, another bool,
 	if was.Revision != 0 && !r.NotBefore.After(known.NotBefore) && !r.Until.After(known.Until) {
 		return false, false, nil
 	}
-	if r.Kind == mezu.RevokeUser {
+	if r.Kind.OfAccount() {
 		wide, err := record.Optional[record.StreamHead](ctx, s.records, record.KeyRevocation(mezu.RevokeDirectory, h.organization, cmp.Or(r.Scope, ofNobody)))
 		if err != nil || wide.Revision != 0 && !r.NotBefore.After(wide.Value.NotBefore) {
 			return false, false, err
@@ -336,7 +336,7 @@ type auditedRevocations struct {
 // was within its quota when it was made.
 func (s *Fleet) addHanded(ctx context.Context, c access.Caller, batch []handed) error {
 	_, err := s.records.Publish(ctx, access.By(c, api.OpEdgeRevocations.ID), func(ch *record.Change) error {
-		n, users := 0, map[string]int{}
+		n, accounts := 0, map[string]int{}
 		for _, h := range batch {
 			news, another, err := s.unknownHere(ctx, &h)
 			if err != nil {
@@ -346,13 +346,13 @@ func (s *Fleet) addHanded(ctx context.Context, c access.Caller, batch []handed) 
 				continue
 			}
 			n++
-			if another && h.revocation.Kind == mezu.RevokeUser {
-				users[record.KeyEnded(h.organization)]++
-				users[record.KeyEnded(cmp.Or(h.revocation.Scope, ofNobody))]++
+			if another && h.revocation.Kind.OfAccount() {
+				accounts[record.KeyEnded(h.organization)]++
+				accounts[record.KeyEnded(cmp.Or(h.revocation.Scope, ofNobody))]++
 			}
 			s.records.AddRevocation(ch, h.key, h.revocation)
 		}
-		for key, n := range users {
+		for key, n := range accounts {
 			was, err := record.Optional[int](ctx, s.records, key)
 			if err != nil {
 				return err

@@ -131,7 +131,7 @@ func migrated(t *testing.T, f fixture, inner store.Store, s *sealed.Store) {
 			t.Errorf("%s lies in the clear", was.Key)
 		}
 	}
-	if v := string(below["meta/format"].Value); v != `{"version":3,"program":"v-test"}` {
+	if v := string(below["meta/format"].Value); v != `{"version":4,"program":"v-test"}` {
 		t.Errorf("the version is %s", v)
 	}
 }
@@ -233,14 +233,14 @@ func TestS6_NewerStoreRefused(t *testing.T) {
 	if _, err := format.Open(t.Context(), inner, options(key)); err != nil {
 		t.Fatal(err)
 	}
-	put(t, inner, "meta/format", `{"version":4,"program":"v9.9"}`)
+	put(t, inner, "meta/format", `{"version":5,"program":"v9.9"}`)
 	before := records(t, inner)
 	_, err := format.Open(t.Context(), inner, options(key))
 	var e *mezu.Error
 	if !errors.As(err, &e) || e.Code != mezu.CodeConflict || e.Hint == "" {
 		t.Fatalf("opened: %v", err)
 	}
-	for _, part := range []string{"format 4", "v9.9", "v-test", "up to 3"} {
+	for _, part := range []string{"format 5", "v9.9", "v-test", "up to 4"} {
 		if !strings.Contains(e.Detail, part) {
 			t.Errorf("%q does not name %q", e.Detail, part)
 		}

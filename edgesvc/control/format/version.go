@@ -26,7 +26,7 @@ import (
 )
 
 // Current is the version that this program writes.
-const Current = 3
+const Current = 4
 
 // Restoring is the key of a record that is there while a restore is under way.
 const Restoring = "meta/restoring"
@@ -73,6 +73,7 @@ func migrations() []migration {
 	return []migration{
 		{2, "sealing all records", sealAll},
 		{3, "indexing people", addIndexes},
+		{4, "keeping accounts", keepAccounts},
 	}
 }
 
@@ -225,6 +226,11 @@ func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
 	opts.Log.Info("sealed records", "records", n)
 	return err
 }
+
+// keepAccounts is the migration to version 4, which has records of credentials, sessions and
+// logins. There is nothing to change in those that there were; the version keeps programs away
+// that would suspend a user and leave the sessions.
+func keepAccounts(context.Context, *sealed.Store, Options) error { return nil }
 
 // checkRestored refuses a store that a restore did not finish.
 func checkRestored(ctx context.Context, inner store.Store) error {

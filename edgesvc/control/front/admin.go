@@ -23,6 +23,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	calls    *prometheus.CounterVec
 	took     *prometheus.HistogramVec
+	logins   *prometheus.CounterVec
 }
 
 func newMetrics(authority *ca.Authority, places *admission.Table, linesLost func() uint64) *metrics {
@@ -36,7 +37,10 @@ func newMetrics(authority *ca.Authority, places *admission.Table, linesLost func
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"operation"}),
 	}
-	m.registry.MustRegister(m.calls, m.took,
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mezusphere_logins_total", Help: "Logins, sign-ups, resets, logouts and refreshes of sessions, by how they ended.",
+	}, []string{"what", "outcome"})
+	m.registry.MustRegister(m.calls, m.took, m.logins,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "mezusphere_signing_end_timestamp_seconds", Help: "When the first of the keys that sign now ends; rotate before.",
@@ -60,6 +64,18 @@ func newMetrics(authority *ca.Authority, places *admission.Table, linesLost func
 func (m *metrics) observe(operation string, status int, took time.Duration) {
 	m.calls.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.took.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// CountLogin counts a login, or what belongs to one, by how it ended. Open comes first.
+func (f *Front) CountLogin(what, outcome string) {
+	f.metrics.logins.WithLabelValues(what, outcome).Inc()
+}
+
+// hashesWaiting registers how many passwords wait to be hashed.
+func (m *metrics) hashesWaiting(read func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "mezusphere_hashes_waiting", Help: "Passwords that wait to be hashed.",
+	}, func() float64 { return float64(read()) }))
 }
 
 // adminServer serves health and metrics.

@@ -53,5 +53,6 @@ func (f *Front) Handler(a API) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.metrics.hashesWaiting(a.Service.HashesWaiting)
 	return mount(api, console.New(api)), nil
 }

@@ -32,13 +32,14 @@ const Listed = 500
 var (
 	// Fifty environments at their limit; what was replaced counts for a minute.
 	quotaBytes = Quota{Name: "bytes", Owner: "the organization", Fallback: 1 << 30, Max: 1 << 40}
-	// QuotaRevocations counts the users that were ended within the life of a session. It
+	// QuotaRevocations counts the users and sessions that were ended within the life of a session. It
 	// refuses nothing.
 	QuotaRevocations = Quota{Name: "revocations", Owner: "the organization", Fallback: MaxRevocations, Max: AnyNumber}
 )
 
-// MaxRevocations is how many users of an organization are ended one by one within the
-// life of a session; with the next all sessions of its directory end. It is a twentieth
+// MaxRevocations is how many users and sessions of an organization are ended one by one
+// within the life of a session; with the next all grants of its directory end, and sessions
+// that go on get new ones. It is a twentieth
 // of what an edge is measured with.
 const MaxRevocations = 10_000
 

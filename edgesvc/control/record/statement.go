@@ -21,6 +21,7 @@ import (
 //
 //	stream/revocation/certificate/ENVIRONMENT/SERIAL	of an edge with "edges" for the environment
 //	stream/revocation/directory/ORGANIZATION/DIRECTORY
+//	stream/revocation/session/ORGANIZATION/DIRECTORY/SESSION
 //	stream/revocation/user/ORGANIZATION/DIRECTORY/USER
 
 // PrefixEnded is where the users with a revocation are counted; see KeyEnded.
@@ -128,8 +129,8 @@ func (s *Records) Signed(ctx context.Context, rec StreamRecord) (mezu.Signed, er
 	return out, nil
 }
 
-// KeyEnded counts the users of an organization, or of one directory, of whom there is a
-// revocation. What has ended is counted until the next sweep.
+// KeyEnded counts the users and sessions of an organization, or of one directory, of which
+// there is a revocation. What has ended is counted until the next sweep.
 func KeyEnded(owner string) string { return PrefixEnded + owner }
 
 // KeyRevocation is the key of the revocation of one subject, whose path begins with its

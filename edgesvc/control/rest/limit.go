@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
 )
@@ -150,6 +151,12 @@ func (r *rest) tooLoud(req *http.Request, by credential) bool {
 		pacer.Refused(interval)
 	}
 	return refused
+}
+
+// visitors reports whether an operation is on behalf of an edge's visitors: the edge bounds
+// what each of them causes, and many together are no reason to keep the edge waiting.
+func visitors(operation string) bool {
+	return operation == api.OpEdgePage.ID || operation == api.OpEdgeRefresh.ID || operation == api.OpEdgeLogout.ID
 }
 
 // networkOf is by what strangers are counted: an IPv4 address, in whatever form it comes,

@@ -46,5 +46,14 @@ func (r *rest) bindMachines() {
 	write(r, api.OpEdgeRevocations, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeRevocations) (api.RevocationsTaken, error) {
 		return s.TakeRevocations(ctx, req.caller, in)
 	})
+	write(r, api.OpEdgePage, api.MaxBody, func(ctx context.Context, req *request, in api.EdgePageRequest) (api.EdgePage, error) {
+		return s.EdgePage(ctx, req.caller, in)
+	})
+	write(r, api.OpEdgeRefresh, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeRefreshRequest) (api.EdgeRefreshed, error) {
+		return s.EdgeRefresh(ctx, req.caller, in)
+	})
+	write(r, api.OpEdgeLogout, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeLogouts) (struct{}, error) {
+		return struct{}{}, s.EdgeLogout(ctx, req.caller, in)
+	})
 	r.bindStream()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
+	"github.com/mezusphere/mezu/edgesvc/identity/account"
 )
 
 // KeyEpoch is the record of the epoch, which a restore raises.
@@ -26,11 +27,11 @@ const KeyEpoch = record.KeyEpoch
 func Leased(key string) bool { return fleet.Leased(key) || election.Held(key) }
 
 // EndsWithRestore reports whether a record is of what goes on at the moment, and not of
-// what is: who is connected, what may be done once, and mail that was about to be sent. A
+// what is: who is connected or logged in, what may be done once, and mail that was about to be sent. A
 // code that was used after the backup must not work again. Whatever else is live or
 // works once belongs to what the nouns say here.
 func EndsWithRestore(key string, value []byte) bool {
-	return fleet.EndsWithRestore(key) || team.EndsWithRestore(key) || record.EndsWithRestore(key) || access.EndsWithRestore(key, value)
+	return fleet.EndsWithRestore(key) || team.EndsWithRestore(key) || record.EndsWithRestore(key) || access.EndsWithRestore(key, value) || account.EndsWithRestore(key)
 }
 
 // RaiseEpoch gives the epoch's record after a restore: higher than it was, and, by the

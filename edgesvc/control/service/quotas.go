@@ -7,12 +7,12 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
-	"github.com/mezusphere/mezu/edgesvc/identity"
+	"github.com/mezusphere/mezu/edgesvc/identity/login"
 )
 
 // allQuotas are those of all nouns, in the order in which they are told.
 func allQuotas() []record.Quota {
-	return slices.Concat(config.Quotas(), team.Quotas(), identity.Quotas(), fleet.Quotas(), record.OwnQuotas())
+	return slices.Concat(config.Quotas(), team.Quotas(), login.Quotas(), fleet.Quotas(), record.OwnQuotas())
 }
 
 // ParseQuotas reads settings of the form NAME=N.

@@ -19,7 +19,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/installation"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
-	"github.com/mezusphere/mezu/edgesvc/identity"
+	"github.com/mezusphere/mezu/edgesvc/identity/login"
 )
 
 // What the process of a control plane needs to know of the nouns.
@@ -53,6 +53,11 @@ type Config struct {
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
 	// nothing is.
 	Bootstrapped func()
+	// Hasher hashes passwords; the process has one. If nil, Open makes it.
+	Hasher *login.Hasher
+	// LoginCounted is told of each login, signup, reset, logout and refresh, by how it
+	// ended; if nil, nobody is.
+	LoginCounted func(what, outcome string)
 	// SealRotated is called after a new data key was made, and must not block; if
 	// nil, nothing is.
 	SealRotated func()
@@ -63,7 +68,7 @@ type Config struct {
 // Service is the operations of all nouns. Its methods are safe for concurrent use.
 type Service struct {
 	*access.Access
-	*identity.Identity
+	*login.Logins
 	*team.Team
 	*fleet.Fleet
 	*config.Configuration
@@ -85,6 +90,9 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Hasher == nil {
+		cfg.Hasher = login.NewHasher()
+	}
 	anchor, err := fleet.NewAnchor(cfg.Authority, cfg.Now)
 	if err != nil {
 		return nil, err
@@ -101,9 +109,9 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	s := &Service{records: r, cfg: cfg, fleet: of}
 	s.Access = access.New(r)
-	s.Identity = identity.New(r, s.Access)
 	s.Team = team.New(r, s.Access, team.Config{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
 	s.Fleet = fleet.New(r, s.Access, of)
+	s.Logins = login.New(r, s.Access, login.Config{Hasher: cfg.Hasher, Open: of.Anchor.OpenGrant, URL: s.Fleet.URL, Counted: cfg.LoginCounted})
 	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
 	s.Installation = installation.New(r, s.Fleet, s.Configuration, installation.Config{Store: cfg.Store, SealRotated: cfg.SealRotated, Backup: cfg.Backup})
 	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)

@@ -96,13 +96,15 @@ func (v View) LoggedOut() Page {
 
 // TermsForm asks to accept terms of use that are new.
 type TermsForm struct {
+	// Pending names the login that waits for the answer.
+	Pending  string
 	Terms    Terms
 	Problems []Problem
 }
 
 // AcceptTerms asks to accept a new version of the terms of use.
 func (v View) AcceptTerms(t TermsForm) Page {
-	f := v.with(v.form(PathTerms, v.termsField(t.Terms)...).button(v.say(msgTermsButton)), t.Problems)
+	f := v.with(v.form(PathTerms, v.termsField(t.Terms)...).hide(FieldPending, t.Pending).button(v.say(msgTermsButton)), t.Problems)
 	return v.render(layout{
 		status: status(t.Problems), Heading: v.say(msgTermsTitle),
 		Intro:    []text{v.say(msgTermsIntro, v.brand())},
@@ -113,13 +115,15 @@ func (v View) AcceptTerms(t TermsForm) Page {
 
 // ProfileForm asks for what is missing of a profile.
 type ProfileForm struct {
+	// Pending names the login that waits for the answer.
+	Pending  string
 	Profile  Profile
 	Problems []Problem
 }
 
 // CompleteProfile asks for what a directory requires and a user has not said yet.
 func (v View) CompleteProfile(p ProfileForm) Page {
-	f := v.with(v.form(PathProfile, v.profileFields(p.Profile)...).button(v.say(msgContinue)), p.Problems)
+	f := v.with(v.form(PathProfile, v.profileFields(p.Profile)...).hide(FieldPending, p.Pending).button(v.say(msgContinue)), p.Problems)
 	return v.render(layout{
 		status: status(p.Problems), Heading: v.say(msgProfileTitle),
 		Intro:    []text{v.say(msgProfileIntro, v.brand())},

@@ -1,0 +1,56 @@
+package login
+
+import (
+	"time"
+
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/identity"
+	"github.com/mezusphere/mezu/edgesvc/identity/account"
+	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+)
+
+// Kinds of the mails that logins send, for the log.
+const (
+	mailSignup   record.MailKind = "signup"
+	mailReset    record.MailKind = "reset"
+	mailInvited  record.MailKind = "invited"
+	mailAddress  record.MailKind = "address"
+	mailPassword record.MailKind = "password_changed"
+	mailMoved    record.MailKind = "address_changed"
+)
+
+// noticeLife is how long a mail that tells of something is worth sending.
+const noticeLife = 3 * 24 * time.Hour
+
+// words are those of the mails of a visit.
+func (v *visit) words() pages.Words {
+	b := v.view.Brand
+	b.Logo = ""
+	return pages.Words{Brand: b, Language: v.view.Language}
+}
+
+// link is what a mail carries: its address is made of configuration alone (N3, W1).
+func (v *visit) link(path string, t account.Tokens, kind account.MailedKind) pages.Link {
+	return pages.Link{URL: v.site.url + v.view.Base + path + "#" + t.Link, Code: t.Code, Ends: kind.Life()}
+}
+
+// mail plans a mail that somebody asked for. A mailbox gets only so many, and nobody is told
+// whether it got this one (W7).
+func (s *Logins) mail(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail, life time.Duration) error {
+	_, err := s.records.QueueMail(v.ctx, ch, record.Mail{
+		Kind: kind, Directory: v.site.pool(), Mailbox: s.accounts.Blind(v.site.pool(), identity.NormalizeMail(to)), To: to, Language: v.view.Language,
+		Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(life),
+	})
+	return err
+}
+
+// tell plans a mail that tells users of what they did, which strangers can't cause.
+func (s *Logins) tell(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail) error {
+	if !s.records.MailConfigured() {
+		return nil
+	}
+	_, err := s.records.QueueMail(v.ctx, ch, record.Mail{
+		Kind: kind, Directory: v.site.pool(), To: to, Language: v.view.Language, Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(noticeLife),
+	})
+	return err
+}
