@@ -191,6 +191,13 @@ type UnreachableError struct {
 	Err error
 }
 
+// Away reports whether a call failed because no control plane could be reached, or none
+// that can do anything now. Nothing is known then of what it would have said.
+func Away(err error) bool {
+	var unreachable *UnreachableError
+	return errors.As(err, &unreachable) || errors.Is(err, context.DeadlineExceeded) || mezu.CodeOf(err) == mezu.CodeUnavailable
+}
+
 // Error names the address, what went wrong and what to look at.
 func (e *UnreachableError) Error() string {
 	var verify *tls.CertificateVerificationError

@@ -1,5 +1,11 @@
 package api
 
+import (
+	"errors"
+
+	"github.com/mezusphere/mezu"
+)
+
 // Limits of a hosted page on its way through an edge.
 const (
 	// MaxPageBody bounds a form: a password of 1,024 characters at 4 bytes, each escaped
@@ -62,14 +68,25 @@ type EdgeRefreshRequest struct {
 	Grant string `json:"grant"`
 }
 
-// EdgeRefreshed is how a session goes on. If it doesn't, the call is refused with
-// mezu.CodeUnauthenticated.
+// EdgeRefreshed is how a session goes on. If it doesn't, the call is refused so that
+// SessionEnded holds.
 type EdgeRefreshed struct {
 	// Grant is the new grant in its compact form.
 	Grant string `json:"grant"`
 	// Secret is the new secret of the session, empty if it keeps the one that it has. It
 	// is new if the session has a new id, because the user's roles have changed.
 	Secret string `json:"secret,omitempty"`
+}
+
+// FieldGrant is the field that a refusal of OpEdgeRefresh names if the session is over.
+const FieldGrant = "grant"
+
+// SessionEnded reports whether OpEdgeRefresh was refused because the session is over. An edge
+// that is refused itself, because its certificate has ended, must not end the sessions of all
+// its visitors.
+func SessionEnded(err error) bool {
+	var told *mezu.Error
+	return errors.As(err, &told) && told.Code == mezu.CodeUnauthenticated && told.Field == FieldGrant
 }
 
 // EdgeLogouts are sessions that an edge ended while it could not reach the control plane, by

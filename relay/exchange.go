@@ -255,8 +255,8 @@ func (x *Exchange) setUnderWay(underWay bool) {
 	}
 }
 
-// Forbid ends the exchange under way, and each later one at once until Allow, because what
-// let the request in has ended. Its client is told why if the response has not begun. It
+// Forbid ends the exchange under way, and each later one at once until Allow, because the
+// session has ended that let the request in. Its client is told why if the response has not begun. It
 // may be called from another goroutine, and does not wait.
 func (x *Exchange) Forbid(why *mezu.Error) {
 	x.ending.Lock()
@@ -291,7 +291,7 @@ func (x *Exchange) why() error {
 	case why == nil:
 		return nil
 	case x.Began:
-		return &mezu.Cut{Cause: why.Code.Cause(), Err: why}
+		return &mezu.Cut{Cause: mezu.CauseSessionEnded, Err: why}
 	}
 	return why
 }

@@ -695,7 +695,7 @@ func TestClientGone(t *testing.T) {
 // watch, and is no reason to end the exchange.
 var errOver = &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the session has ended"}
 
-// T11: an exchange whose leave ends is ended at once, whatever it waits for: the client is
+// T11: an exchange whose session ends is ended at once, whatever it waits for: the client is
 // told if nothing of a response was sent, and sees it cut otherwise.
 func TestT11_Forbid(t *testing.T) {
 	const upgrade = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -740,7 +740,11 @@ func TestT11_Forbid(t *testing.T) {
 			c.answer(t, r)
 			r.x.Forbid(errOver)
 			o := r.end(t)
-			if relay.CauseOf(o.err) != mezu.CauseRefused || cutShort(o.err) != c.cut || o.again || o.clean {
+			want := mezu.CauseRefused
+			if c.cut {
+				want = mezu.CauseSessionEnded
+			}
+			if relay.CauseOf(o.err) != want || cutShort(o.err) != c.cut || o.again || o.clean {
 				t.Errorf("%+v", o)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,7 +24,9 @@ import (
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/front"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/logout"
 	"github.com/mezusphere/mezu/edgesvc/edge/member"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -90,6 +93,8 @@ type Edge struct {
 	adminSrv *http.Server
 	front    *front.Front
 	gate     *gate
+	logouts  *logout.Logouts
+	sessions *session.Sessions
 	pages    *hosted.Pages
 	web      *web.Server
 
@@ -151,6 +156,10 @@ func (e *Edge) Listen() (err error) {
 	if err != nil {
 		return err
 	}
+	e.logouts, err = logout.Open(logout.Config{Dir: filepath.Join(e.cfg.StateDir, logout.Folder), Client: e.member.Client, Log: e.cfg.Log, Now: e.cfg.Now})
+	if err != nil {
+		return err
+	}
 	if err = e.assemble(); err != nil {
 		return err
 	}
@@ -194,9 +203,13 @@ func (e *Edge) assemble() (err error) {
 		Revoked:     func(serial string) bool { return e.member.Trust().CertificateRevoked(serial) },
 		Changed:     e.member.PresenceChanged,
 	})
+	e.sessions = session.New(session.Config{
+		Trust: e.member.Trust, Client: e.member.Client, Epoch: func() uint64 { return e.member.Head().Epoch },
+		Left: e.logouts.Left, Leave: e.logouts.Leave, Log: e.cfg.Log, Now: e.cfg.Now,
+	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client})
 	e.web = web.New(web.Config{
-		Hosts: e.member, Tunnels: e.hub, Pages: e.pages, Meter: e.metrics, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
@@ -283,6 +296,8 @@ func (e *Edge) Run(ctx context.Context) error {
 	})
 	wg.Go(e.front.Run)
 	wg.Go(e.web.Run)
+	wg.Go(func() { e.sessions.Run(memberCtx) })
+	wg.Go(func() { e.logouts.Run(memberCtx) })
 	if e.admin != nil {
 		e.adminSrv = e.newAdminServer()
 		wg.Go(func() { e.adminSrv.Serve(admission.Listener{Listener: e.admin, Table: e.places.admin}) })
@@ -329,6 +344,9 @@ func (e *Edge) Close() {
 	if e.hub != nil {
 		e.hub.Close()
 	}
+	if e.logouts != nil {
+		e.logouts.Close()
+	}
 	if e.member != nil {
 		e.member.Close()
 	}
@@ -340,12 +358,13 @@ func (e *Edge) onStatement(environment string, statement mezu.Signed) {
 
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }
 
-// onRevocation cuts the tunnels of a revoked certificate, and has the Warpgates told whom
-// the revocation concerns.
+// onRevocation cuts the tunnels of a revoked certificate and what goes on under a session that
+// has ended, and has the Warpgates told whom the revocation concerns.
 func (e *Edge) onRevocation(r *mezu.Revocation, statement mezu.Signed) {
 	if r.Kind == mezu.RevokeCertificate {
 		e.hub.Cut(func(_ mezu.Identity, serial string) bool { return serial == r.Subject }, statement)
 	}
+	e.sessions.Revoked(r)
 	environments, all := e.member.Concerned(r)
 	if all {
 		e.hub.Look("")

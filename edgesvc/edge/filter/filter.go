@@ -12,6 +12,7 @@ package filter
 import (
 	"net/netip"
 
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -23,6 +24,8 @@ type Exchange struct {
 	Request relay.Request
 	// Client is the client's address.
 	Client netip.Addr
+	// Visitor is who the client is, as far as the route asks.
+	Visitor session.Visitor
 	// Route is the one that was chosen. It is read only.
 	Route *policy.Route
 	// BodyLimit bounds the request's body in bytes; zero is no bound. A filter may lower it.
@@ -47,9 +50,17 @@ type Filter interface {
 // opposite order, so that what the first one says of it counts.
 type Chain []Filter
 
+// Config is what filters need of the edge. All of it is required.
+type Config struct {
+	Sessions *session.Sessions
+	// Domain is the one below which the environments of all tenants have their hosts, empty
+	// before the edge has enrolled.
+	Domain func() string
+}
+
 // All are the filters of this build.
-func All() Chain {
-	return Chain{webSocket{}, bodyLimit{}}
+func All(cfg Config) Chain {
+	return Chain{cookies{cfg.Sessions, cfg.Domain}, webSocket{}, origin{}, bodyLimit{}}
 }
 
 // Request asks each filter until one answers or refuses.

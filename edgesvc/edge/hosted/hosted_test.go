@@ -393,7 +393,7 @@ func TestN10_LoginPath(t *testing.T) {
 // Each refusal that a login brings about has a page of its own, which says how to go on.
 func TestRefusal(t *testing.T) {
 	user := &mezu.Grant{Email: "ann@acme.example"}
-	staff := &policy.Route{Route: &mezu.Route{Roles: []string{"staff"}}}
+	staff := &policy.Missing{Roles: []string{"staff"}}
 	for name, c := range map[string]struct {
 		r      *Request
 		code   mezu.Code

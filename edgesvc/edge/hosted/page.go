@@ -2,7 +2,6 @@ package hosted
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"mime"
 	"strings"
@@ -33,7 +32,7 @@ func (p *Pages) page(ctx context.Context, r *Request) (*policy.Answer, error) {
 	page, err := p.call(ctx, in)
 	switch {
 	case err == nil:
-	case !Away(err):
+	case !api.Away(err):
 		return nil, p.wrong(r, err)
 	case in.Path == pathLogout && in.Method == "POST":
 		return p.leave(r)
@@ -66,13 +65,6 @@ func (p *Pages) call(ctx context.Context, in *api.EdgePageRequest) (*api.EdgePag
 }
 
 var errNotEnrolled = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "this edge has not enrolled yet"}
-
-// Away reports whether a call failed because no control plane could be reached, so that
-// nothing is known of what it would have said.
-func Away(err error) bool {
-	var unreachable *api.UnreachableError
-	return errors.As(err, &unreachable) || errors.Is(err, context.DeadlineExceeded) || mezu.CodeOf(err) == mezu.CodeUnavailable
-}
 
 // ask is the request as the control plane gets it.
 func (r *Request) ask() (*api.EdgePageRequest, error) {

@@ -37,10 +37,10 @@ func LoginURL(r *relay.Request) string {
 type Refusal struct {
 	*relay.Request
 	Code mezu.Code
-	// User is who asks, nil if that is not known, and Missing what the route says that they
-	// lack, if that is why.
+	// User is who asks, nil if that is not known, and Missing what they lack, if
+	// that is why.
 	User    *mezu.Grant
-	Missing *policy.Route
+	Missing *policy.Missing
 }
 
 // Page is the refusal in words for people, nil if it has none of its own.

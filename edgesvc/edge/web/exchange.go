@@ -52,7 +52,10 @@ type exchange struct {
 	pace    relay.Pace          // of the request's body
 	table   *policy.Table
 	ask     policy.Request
-	allow   []string // the methods that would be allowed, of a refusal for the method
+	missing *policy.Missing // what the user lacks, of a refusal for that
+	unsure  error           // why it is not known who the visitor is
+	over    func()          // forbid, as a value made once
+	allow   []string        // the methods that would be allowed, of a refusal for the method
 	started time.Time
 	ready   time.Time // when it could be sent on: the route's time-out counts from then
 
@@ -65,7 +68,8 @@ type exchange struct {
 func (x *exchange) init(s *Server) {
 	x.s = s
 	x.relay.Pace = &x.pace
-	x.ask.Carries = x.Request.Carries
+	x.ask.Carries, x.ask.Session = x.Request.Carries, x.session
+	x.over = x.forbid
 	x.relay.Tunnel = true
 	x.relay.Response = x.respond
 	x.head = x.appendHead
@@ -77,7 +81,8 @@ var errNoRequest = errors.New("no request came")
 // begin forgets the request before.
 func (x *exchange) begin() {
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
-	x.table, x.Route, x.allow, x.BodyLimit = nil, nil, nil, 0
+	x.Visitor.Reset()
+	x.table, x.Route, x.allow, x.BodyLimit, x.missing, x.unsure = nil, nil, nil, 0, nil, nil
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
 	x.relay.Began = false
 }
@@ -94,14 +99,16 @@ func (x *exchange) serve(c client) (*answer, error) {
 		x.status = reply.status
 	}
 	x.end(err)
-	if err == nil {
-		return reply, nil
-	}
 	var refusal *mezu.Error
-	if errors.As(err, &refusal) && !x.relay.Began {
-		return x.answerTo(refusal), nil
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal) && !x.relay.Began:
+		reply = x.answerTo(refusal)
+	default:
+		return nil, err
 	}
-	return nil, err
+	x.renew(reply)
+	return reply, nil
 }
 
 // carry judges the request and answers it or carries it to a workload. A panic costs this
@@ -115,6 +122,7 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 		}
 	}()
 	err = c.read(&x.Request)
+	x.Request.Fields = x.Visitor.Take(x.Request.Fields)
 	if err == nil {
 		reply, err = x.judge()
 	}
@@ -150,11 +158,13 @@ func (x *exchange) judge() (reply *answer, err error) {
 		x.BodyLimit = hosted.MaxBody
 		return nil, nil
 	}
-	x.Route, x.allow = d.Route, d.Allow
+	x.Route, x.allow, x.missing = d.Route, d.Allow, d.Missing
 	if d.Route != nil {
 		x.BodyLimit = d.Route.MaxBody
 	}
 	switch {
+	case x.unsure != nil:
+		return nil, x.unsure
 	case d.Code == mezu.CodeUnauthenticated && x.mayLogin():
 		return x.login(), nil
 	case d.Code != "":
@@ -178,6 +188,10 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 // fails and the request can be sent again. An error that is a *mezu.Error has not been
 // answered yet, unless the response began.
 func (x *exchange) run(c client) error {
+	if !x.s.cfg.Sessions.Begin(&x.Visitor, x.over) {
+		return errSessionOver
+	}
+	defer x.leave()
 	defer c.EndHold()
 	defer x.pace.End()
 	if err := x.gather(c); err != nil {
@@ -294,6 +308,6 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 // appendHead appends what goes before the request's body on a data connection: what the
 // edge knows of the client, and the request's head.
 func (x *exchange) appendHead(dst []byte) []byte {
-	info := preface.Request{Client: x.Client, ID: x.Request.ID, Position: x.table.Position()}
+	info := preface.Request{Client: x.Client, ID: x.Request.ID, Position: x.table.Position(), Grant: x.Visitor.Compact()}
 	return x.Request.Append(preface.AppendRequest(dst, &info))
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/policy"
 )
 
 // hasLogin reports whether somebody can log in on the request's host.
@@ -33,5 +35,40 @@ func (x *exchange) login() *answer {
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
 	a.set(mezu.HeaderRequestID, x.Request.ID)
+	if x.Visitor.Useless() {
+		a.set("Set-Cookie", session.ClearCookie)
+	}
 	return a
+}
+
+// session finds who the visitor is, for a route that asks.
+func (x *exchange) session(t *policy.Table) *mezu.Grant {
+	bundle := t.Bundle()
+	g, err := x.s.cfg.Sessions.Open(&x.Visitor, bundle.Environment, bundle.Directory)
+	x.unsure = err
+	return g
+}
+
+// renew gives the visitor a newer grant of their session with an answer of the edge's own.
+func (x *exchange) renew(a *answer) {
+	if a == nil || a.has("Set-Cookie") {
+		return
+	}
+	if line := x.s.cfg.Sessions.SetCookie(&x.Visitor); line != nil {
+		a.set("Set-Cookie", string(line))
+	}
+}
+
+var errSessionOver = &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the session has ended"}
+
+// forbid ends the exchange because the session has ended that let it in. It is called from
+// another goroutine.
+func (x *exchange) forbid() { x.relay.Forbid(errSessionOver) }
+
+// leave says that nothing goes on any more because of the session.
+func (x *exchange) leave() {
+	if x.Visitor.Grant() != nil {
+		x.s.cfg.Sessions.End(&x.Visitor)
+		x.relay.Allow()
+	}
 }

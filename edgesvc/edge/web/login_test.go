@@ -3,16 +3,22 @@ package web
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/trust"
 )
 
 const loginHost = "shop.example.com"
@@ -22,7 +28,8 @@ func loginSite(t *testing.T, directory string) *sites {
 	t.Helper()
 	table, err := policy.Compile(&mezu.Bundle{
 		Environment: "env_00000000000000000000000001", Endpoint: "shop", Issued: time.Unix(0, 0), Position: mezu.Position{Epoch: 1, Revision: 1}, Enabled: true,
-		Directory: directory, Routes: []mezu.Route{{Prefix: "/"}, {Prefix: "/my/", Auth: mezu.AuthRequired}},
+		Directory: directory, Roles: map[string]mezu.ProjectRole{"staff": {}},
+		Routes: []mezu.Route{{Prefix: "/"}, {Prefix: "/my/", Auth: mezu.AuthRequired}, {Prefix: "/staff/", Auth: mezu.AuthRequired, Roles: []string{"staff"}}, {Prefix: "/any/", Auth: mezu.AuthOptional}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -205,4 +212,77 @@ func TestReserved_SlowForm(t *testing.T) {
 			t.Errorf("read %q, %d bytes are held", body, x.s.HeldBytes())
 		}
 	})
+}
+
+// known are sessions of an edge that has enrolled, and is alone.
+func known(t *testing.T) (*granttest.Authority, *session.Sessions) {
+	t.Helper()
+	authority := granttest.New(t, time.Now)
+	var mu sync.Mutex
+	left := map[string]bool{}
+	return authority, session.New(session.Config{
+		Trust: func() *trust.Anchor { return authority.Anchor }, Client: func() *api.Client { return nil }, Epoch: func() uint64 { return 1 },
+		Left:  func(session string) bool { mu.Lock(); defer mu.Unlock(); return left[session] },
+		Leave: func(g *mezu.Grant, _ []byte) error { mu.Lock(); defer mu.Unlock(); left[g.Session] = true; return nil },
+		Log:   slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+}
+
+// A session lets its user where it may, and whom it does not let learns why.
+func TestSession(t *testing.T) {
+	authority, sessions := known(t)
+	for version, client := range serveTo(t, loginSite(t, someDirectory), loginHost, sessions) {
+		s := authority.Hold("env_00000000000000000000000001", someDirectory)
+		cookie := []string{"Cookie", "a=b; " + mezu.SessionCookie + "=" + authority.Cookie(s)}
+		for _, path := range []string{"/my/", "/any/", "/"} {
+			if p := send(t, client, "GET", path, nil, cookie...).problem(t); p.Code != mezu.CodeNoWarpgate {
+				t.Errorf("%s over %s: %+v", path, version, p)
+			}
+		}
+		if p := send(t, client, "GET", "/staff/", nil, cookie...).problem(t); p.Code != mezu.CodeForbidden || p.LoginURL != "" {
+			t.Errorf("over %s: %+v", version, p)
+		}
+		got := send(t, client, "GET", "/staff/", nil, append(cookie, navigating...)...)
+		if got.StatusCode != 403 || !got.page() || !strings.Contains(got.body, s.Email) || !strings.Contains(got.body, "staff") || !strings.Contains(got.body, got.Header.Get(mezu.HeaderRequestID)) {
+			t.Errorf("over %s: %s %s", version, got.Status, got.body)
+		}
+		if got := send(t, client, "GET", "/.mezu/session", nil, cookie...); got.StatusCode != 200 || !strings.Contains(got.body, `"email":"ann0@example.com"`) {
+			t.Errorf("over %s: %s %s", version, got.Status, got.body)
+		}
+		if got := send(t, client, "GET", "/.mezu/session", nil); got.body != "{}\n" {
+			t.Errorf("over %s: %s %s", version, got.Status, got.body)
+		}
+		if p := send(t, client, "POST", "/my/", strings.NewReader("a=b"), append([]string{"Origin", "https://evil.example"}, cookie...)...).problem(t); p.Code != mezu.CodeForbidden {
+			t.Errorf("T10 over %s: %+v", version, p)
+		}
+
+		// L8 and N24: a logout while the control plane is away.
+		form := append([]string{"Content-Type", "application/x-www-form-urlencoded", "Origin", "https://" + loginHost}, cookie...)
+		got = send(t, client, "POST", "/.mezu/logout", nil, form...)
+		if got.StatusCode != 200 || !got.page() || got.Header.Get("Set-Cookie") != session.ClearCookie || got.Header.Get("Clear-Site-Data") != `"cache"` || got.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("over %s: %s %v", version, got.Status, got.Header)
+		}
+		if p := send(t, client, "GET", "/my/", nil, cookie...).problem(t); p.Code != mezu.CodeUnauthenticated {
+			t.Errorf("after the logout over %s: %+v", version, p)
+		}
+	}
+}
+
+// N15 and R14: a cookie that opens nothing is taken away on the way to the login, and one that
+// nobody has sent is not.
+func TestN15_AUselessCookieGoes(t *testing.T) {
+	authority, sessions := known(t)
+	s := authority.Hold("env_00000000000000000000000001", someDirectory)
+	s.Epoch--
+	for version, client := range serveTo(t, loginSite(t, someDirectory), loginHost, sessions) {
+		for cookie, want := range map[string]string{
+			"a=b": "", mezu.SessionCookie + "=" + authority.Cookie(s): session.ClearCookie, mezu.SessionCookie + "=a; " + mezu.SessionCookie + "=b": session.ClearCookie,
+			mezu.SessionCookie + "=" + strings.Repeat("a", 8<<10): session.ClearCookie,
+		} {
+			got := send(t, client, "GET", "/my/", nil, append([]string{"Cookie", cookie}, navigating...)...)
+			if got.StatusCode != 303 || got.Header.Get("Set-Cookie") != want {
+				t.Errorf("%.40s over %s: %s %v", cookie, version, got.Status, got.Header)
+			}
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -25,10 +26,14 @@ func (x *exchange) reserved(c client) (*answer, error) {
 		return x.probe()
 	}
 	bundle := x.table.Bundle()
-	r := &hosted.Request{Request: &x.Request, Client: x.Client, Environment: bundle.Environment, Directory: bundle.Directory,
-		Session: func() (*mezu.Grant, error) { return nil, nil },
+	left := false
+	r := &hosted.Request{Request: &x.Request, Client: x.Client, Environment: bundle.Environment, Directory: bundle.Directory, Cookies: x.Visitor.Cookies(),
+		Session: func() (*mezu.Grant, error) {
+			return x.s.cfg.Sessions.Open(&x.Visitor, bundle.Environment, bundle.Directory)
+		},
 		Leave: func() error {
-			return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the login is away for the moment"}
+			left = true
+			return x.s.cfg.Sessions.Leave(&x.Visitor, bundle.Environment, bundle.Directory)
 		}}
 	if err := x.s.cfg.Pages.Admit(r, x.started); err != nil {
 		return nil, err
@@ -41,7 +46,11 @@ func (x *exchange) reserved(c client) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.given(a), nil
+	reply := x.given(a)
+	if left {
+		reply.set("Set-Cookie", session.ClearCookie)
+	}
+	return reply, nil
 }
 
 // form reads the body of a request for a hosted page to its end. What it adds to body was

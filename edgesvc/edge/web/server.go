@@ -20,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -78,9 +79,13 @@ type Outcome struct {
 type Config struct {
 	Hosts   Hosts
 	Tunnels Tunnels
+	// Sessions finds who sends requests.
+	Sessions *session.Sessions
 	// Pages answer what is asked below mezu.ReservedPath.
 	Pages *hosted.Pages
-	Meter Meter
+	// Domain is the one below which all hosts are, empty before the edge has enrolled.
+	Domain func() string
+	Meter  Meter
 	// Addr is the address of the listener.
 	Addr net.Addr
 	// Draining reports whether connections are to end as soon as no request is under way.
@@ -102,7 +107,7 @@ type Server struct {
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, filters: filter.All()}
+	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Domain: cfg.Domain})}
 	s.held.init()
 	s.h2 = newH2Server(s)
 	return s

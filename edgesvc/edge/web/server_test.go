@@ -17,7 +17,9 @@ import (
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -29,6 +31,13 @@ func (noTunnels) PickBut(string, []string, ...*tunnel.Session) *tunnel.Session {
 // serve runs a server behind TLS, and gives a client of it for each version of HTTP.
 func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	t.Helper()
+	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Now: time.Now})
+	return serveTo(t, hosts, host, nobody)
+}
+
+// serveTo is serve with sessions of its own.
+func serveTo(t *testing.T, hosts Hosts, host string, sessions *session.Sessions) map[string]*http.Client {
+	t.Helper()
 	certificates := httptest.NewUnstartedServer(nil)
 	certificates.StartTLS() // lends its certificate
 	t.Cleanup(certificates.Close)
@@ -38,7 +47,7 @@ func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	}
 	table := admission.New(admission.Config{Name: "public", Places: 100})
 	s := New(Config{
-		Hosts: hosts, Tunnels: noTunnels{}, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
+		Hosts: hosts, Tunnels: noTunnels{}, Sessions: sessions, Domain: func() string { return "example.com" }, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
 		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
 	})
 	var wg sync.WaitGroup

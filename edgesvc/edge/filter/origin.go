@@ -1,0 +1,50 @@
+package filter
+
+import (
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// origin refuses requests that another site's page has sent with the cookie of a user's
+// session, if they can change something or open a stream: what they do is done, whether the
+// page may read the answer or not. Browsers send the cookie along for pages on hosts beside this one
+// (SameSite goes by the registrable domain, RFC 6265bis, 5.2), and for every WebSocket, which
+// knows no same-origin policy.
+type origin struct{}
+
+func (origin) Request(x *Exchange) (*Answer, error) {
+	if x.Visitor.Grant() == nil || x.Request.Upgrade == "" && safe(x.Request.Method) || ownPage(&x.Request) {
+		return nil, nil
+	}
+	return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: "the request comes from a page of another site"}
+}
+
+func (origin) Response(*Exchange, *relay.ResponseHead) {}
+
+// safe reports whether a request with the method is not meant to change anything (RFC 9110,
+// 9.2.1).
+func safe(method string) bool { return method == "GET" || method == "HEAD" || method == "OPTIONS" }
+
+// ownPage reports whether a request comes from a page of its own host, or from no page: a
+// program sends no Origin, and a browser one with every request that is not safe and every
+// WebSocket. A page that hides where it is sends «null»; then Sec-Fetch-Site tells.
+func ownPage(r *relay.Request) bool {
+	from, site, twice := "", "", false
+	for i := range r.Fields {
+		switch f := &r.Fields[i]; {
+		case f.Is("origin"):
+			twice = twice || from != ""
+			from = string(f.Value)
+		case f.Is("sec-fetch-site"):
+			twice = twice || site != ""
+			site = string(f.Value)
+		}
+	}
+	switch {
+	case twice:
+		return false
+	case site != "":
+		return (site == "same-origin" || site == "none") && (from == "" || from == "null" || from == "https://"+r.Authority)
+	}
+	return from == "" || from == "https://"+r.Authority
+}
