@@ -117,11 +117,28 @@ func (m *metrics) watch(e *Edge) {
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
 		return e.member.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
 	})
+	m.watchSessions(e)
 	m.watchPlaces(e.places)
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "mezu_edge_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them.",
 	}, func() float64 { return float64(e.cfg.LinesLost()) }))
 	gauge("draining", "Whether the edge is draining.", func() float64 { return boolean(e.front.Draining()) })
+}
+
+// watchSessions adds such series for sessions and hosted pages.
+func (m *metrics) watchSessions(e *Edge) {
+	for outcome := range e.sessions.Counts() {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_sessions_refreshed_total", Help: "Refreshes of sessions by outcome.",
+			ConstLabels: prometheus.Labels{"outcome": outcome}}, func() float64 { return float64(e.sessions.Counts()[outcome]) }))
+	}
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mezu_edge_" + name, Help: help}, read))
+	}
+	gauge("session_requests", "Requests and streams that go on because of a session.", func() float64 { return float64(e.sessions.UnderWay()) })
+	gauge("logouts_untold", "Sessions that ended here while the control plane could not be told.", func() float64 { return float64(e.logouts.Untold()) })
+	gauge("pages_in_flight", "Requests for hosted pages that wait for the control plane.", func() float64 { return float64(e.pages.InFlight()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_pages_refused_total",
+		Help: "Requests for hosted pages refused because there were too many."}, func() float64 { return float64(e.pages.Refused()) }))
 }
 
 // watchPlaces adds such series for each kind of connection.

@@ -53,13 +53,13 @@ type Sessions struct {
 // New assembles Sessions. Run has them refreshed.
 func New(cfg Config) *Sessions {
 	s := &Sessions{cfg: cfg}
-	s.uses = grant.NewIndex(s.over)
+	s.uses = grant.NewIndex(s.hasEnded)
 	s.refreshes.init(s)
 	return s
 }
 
-// over reports whether a grant that was verified has been ended since.
-func (s *Sessions) over(g *mezu.Grant) bool {
+// hasEnded reports whether a grant that was verified has been ended since.
+func (s *Sessions) hasEnded(g *mezu.Grant) bool {
 	return s.cfg.Trust().GrantRevoked(g) || s.cfg.Left(g.Session)
 }
 
@@ -273,7 +273,7 @@ func (s *Sessions) SetCookie(v *Visitor) []byte {
 	if f := v.flight; f != nil && f.ended() && f.outcome == renewed {
 		r = f.renewal
 	}
-	if r == nil || s.over(r.grant) {
+	if r == nil || s.hasEnded(r.grant) {
 		return nil
 	}
 	secret := v.secret[:]

@@ -54,7 +54,7 @@ type exchange struct {
 	ask     policy.Request
 	missing *policy.Missing // what the user lacks, of a refusal for that
 	unsure  error           // why it is not known who the visitor is
-	over    func()          // forbid, as a value made once
+	cut     func()          // forbid, as a value made once
 	allow   []string        // the methods that would be allowed, of a refusal for the method
 	started time.Time
 	ready   time.Time // when it could be sent on: the route's time-out counts from then
@@ -69,7 +69,7 @@ func (x *exchange) init(s *Server) {
 	x.s = s
 	x.relay.Pace = &x.pace
 	x.ask.Carries, x.ask.Session = x.Request.Carries, x.session
-	x.over = x.forbid
+	x.cut = x.forbid
 	x.relay.Tunnel = true
 	x.relay.Response = x.respond
 	x.head = x.appendHead
@@ -188,7 +188,7 @@ var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate 
 // fails and the request can be sent again. An error that is a *mezu.Error has not been
 // answered yet, unless the response began.
 func (x *exchange) run(c client) error {
-	if !x.s.cfg.Sessions.Begin(&x.Visitor, x.over) {
+	if !x.s.cfg.Sessions.Begin(&x.Visitor, x.cut) {
 		return errSessionOver
 	}
 	defer x.leave()

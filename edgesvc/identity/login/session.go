@@ -230,7 +230,10 @@ func (s *Logins) EdgeRefresh(ctx context.Context, c access.Caller, in api.EdgeRe
 	return out, err
 }
 
-func ended() error { return access.Unauthenticated("the session has ended", "log in again") }
+// ended is the refusal of a session that is over, for api.SessionEnded.
+func ended() error {
+	return &mezu.Error{Code: mezu.CodeUnauthenticated, Field: api.FieldGrant, Detail: "the session has ended", Hint: "log in again"}
+}
 
 func (s *Logins) refresh(ctx context.Context, ch *record.Change, at *site, g *mezu.Grant, out *api.EdgeRefreshed) error {
 	who, err := s.read(ctx, g)
