@@ -36,6 +36,9 @@ type Bundle struct {
 	// DirectoryMissing says that the environment names a directory that does not
 	// exist: routes that ask for a login are closed.
 	DirectoryMissing bool `json:"directory_missing,omitempty"`
+	// MFARequired says that the directory asks for a second factor: while no build enforces
+	// that, routes that ask for a login are closed.
+	MFARequired bool `json:"mfa_required,omitempty"`
 	// WAF is the default of routes that name no mode.
 	WAF    WAFMode                `json:"waf,omitempty"`
 	Routes []Route                `json:"routes,omitempty"`

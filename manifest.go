@@ -62,12 +62,16 @@ func (m *Manifest) Validate(ctx context.Context) error {
 	return err
 }
 
-// Judge is Validate, and gives warnings about all routes of the manifest, as Warnings does
-// for one environment, each with the environment's name. It goes through one environment
+// Judge is Validate, and gives warnings about its directories and about all routes, as Warnings
+// does for one environment, each with the environment's name. It goes through one environment
 // after the other, so that it needs the memory of one only.
 func (m *Manifest) Judge(ctx context.Context) (warnings []string, err error) {
 	if err := m.validateHead(); err != nil {
 		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Directories)) {
+		d := m.Directories[name].Directory(name)
+		warnings = append(warnings, d.Warnings()...)
 	}
 	routes := 0
 	for _, name := range slices.Sorted(maps.Keys(m.Environments)) {

@@ -73,6 +73,14 @@ func (e *Environment) Warnings() []string {
 	return nil
 }
 
+// Warnings are remarks about a directory's settings.
+func (d *Directory) Warnings() []string {
+	if d.MFA != MFARequired {
+		return nil
+	}
+	return []string{"mfa: required is not enforced by this version; routes with auth: required or optional answer 503 route_unavailable where directory " + d.Name + " is named"}
+}
+
 // ownWarnings are the warnings that don't depend on other routes.
 func (r *Route) ownWarnings() []string {
 	var out []string

@@ -150,6 +150,13 @@ type EnvironmentWritten struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// DirectoryWritten is a directory after a write. Warnings name its settings that this build
+// doesn't enforce yet.
+type DirectoryWritten struct {
+	mezu.Directory
+	Warnings []string `json:"warnings,omitempty"`
+}
+
 // RoutesReplace sets all routes of an environment.
 type RoutesReplace struct {
 	Routes []mezu.Route `json:"routes"`

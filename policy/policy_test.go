@@ -480,6 +480,33 @@ func TestR12_TheEnvironmentsWAFClosesRoutesThatNameNone(t *testing.T) {
 	expect(t, compile(t, b), request(t, "GET", "/default"), "", "default")
 }
 
+// What a directory asks of its users, and nothing proves, closes the routes that users use: to
+// those who are logged in, and to strangers where the route is for both.
+func TestR12_ASecondFactorClosesRoutesOfUsers(t *testing.T) {
+	b := bundle(mezu.Route{Name: "open", Exact: "/open"}, mezu.Route{Name: "none", Exact: "/none", Auth: mezu.AuthNone},
+		mezu.Route{Name: "in", Exact: "/in", Auth: mezu.AuthRequired}, mezu.Route{Name: "both", Exact: "/both", Auth: mezu.AuthOptional})
+	for _, required := range []bool{true, false} {
+		b.MFARequired = required
+		table := compile(t, b)
+		for _, g := range []*mezu.Grant{nil, grant("staff")} {
+			for _, route := range []string{"open", "none", "in", "both"} {
+				r := request(t, "GET", "/"+route)
+				r.Grant = g
+				var want mezu.Code
+				switch {
+				case required && (route == "in" || route == "both"):
+					want = mezu.CodeRouteUnavailable
+				case route == "in" && g == nil:
+					want = mezu.CodeUnauthenticated
+				}
+				if d := expect(t, table, r, want, route); want == mezu.CodeRouteUnavailable && d.Route.Closed != "mfa" {
+					t.Errorf("%s is closed because of %q", route, d.Route.Closed)
+				}
+			}
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	table := table(t,
 		mezu.Route{Name: "root", Prefix: "/"},

@@ -143,8 +143,12 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 	case r.WAF == "" && b.WAF != "" && b.WAF != mezu.WAFOff:
 		r.Closed = "waf"
 	}
-	if r.Closed == "" && b.DirectoryMissing && r.Auth != "" && r.Auth != mezu.AuthNone {
+	if r.Closed == "" && b.DirectoryMissing && r.asksForLogin() {
 		r.Closed, r.closedDetail = "directory", "the environment's directory does not exist"
+		return
+	}
+	if r.Closed == "" && b.MFARequired && r.asksForLogin() {
+		r.Closed, r.closedDetail = "mfa", "the environment's directory asks for a second factor, which this version does not enforce"
 		return
 	}
 	if r.Closed != "" {
@@ -159,6 +163,9 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 		}
 	}
 }
+
+// asksForLogin reports whether the route makes a difference between users and strangers.
+func (r *Route) asksForLogin() bool { return r.Auth != "" && r.Auth != mezu.AuthNone }
 
 // admits judges the client's address. An address that is both denied and allowed is denied. An
 // unknown address passes only if there is no rule.

@@ -2,6 +2,8 @@ package collection
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -54,12 +56,35 @@ func (n Noun[T]) runCreate(ctx context.Context, o *createOptions) error {
 	if err != nil {
 		return err
 	}
-	item, err := api.Invoke[T](ctx, p.Client, o.Create, o.Body, p.Params...)
+	made, err := api.Invoke[written[T]](ctx, p.Client, o.Create, o.Body, p.Params...)
 	if err != nil {
 		return err
 	}
-	o.Sayf("created %s %s in %s", n.One, terminal.Clean(n.Label(item)), p.Text)
-	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+	made.warn(o.Invocation)
+	o.Sayf("created %s %s in %s", n.One, terminal.Clean(n.Label(made.item)), p.Text)
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, made.item, n.Details)
+}
+
+// written is a record as a write answers with it, and the warnings beside it, if there are any.
+type written[T any] struct {
+	item     T
+	warnings []string
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *written[T]) UnmarshalJSON(data []byte) error {
+	var beside struct {
+		Warnings []string `json:"warnings"`
+	}
+	err := errors.Join(json.Unmarshal(data, &w.item), json.Unmarshal(data, &beside))
+	w.warnings = beside.Warnings
+	return err
+}
+
+func (w *written[T]) warn(inv *invocation.Invocation) {
+	for _, text := range w.warnings {
+		inv.Warnf("%s", terminal.Clean(text))
+	}
 }
 
 type updateOptions struct {
@@ -150,13 +175,14 @@ func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
 	if err != nil {
 		return err
 	}
-	var item T
+	var is written[T]
 	call := api.Call{Operation: o.Update, Params: params, Body: o.Patch, IfMatch: o.Revision}
-	if err := p.Client.Do(ctx, call, &item); err != nil {
+	if err := p.Client.Do(ctx, call, &is); err != nil {
 		return err
 	}
-	o.Sayf("%s %s %s in %s", o.Done, n.One, terminal.Clean(n.Label(item)), p.Text)
-	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
+	is.warn(o.Invocation)
+	o.Sayf("%s %s %s in %s", o.Done, n.One, terminal.Clean(n.Label(is.item)), p.Text)
+	return terminal.WriteRecord(o.Streams, o.Flags.Output, is.item, n.Details)
 }
 
 type deleteOptions struct {

@@ -128,7 +128,11 @@ func runTest(ctx context.Context, o *testOptions) error {
 	if err := o.logIn(ctx, p, env, prj); err != nil {
 		return err
 	}
-	v, err := o.judge(s, env, prj)
+	factor, err := o.secondFactor(ctx, p, env)
+	if err != nil {
+		return err
+	}
+	v, err := o.judge(s, env, prj, factor)
 	if err != nil {
 		return err
 	}
@@ -163,11 +167,29 @@ func (o *testOptions) logIn(ctx context.Context, p collection.Path, env mezu.Env
 	return nil
 }
 
+// secondFactor reports whether the environment's directory asks for one. Who may not see the
+// directory is told so, and that it was not taken into account.
+func (o *testOptions) secondFactor(ctx context.Context, p collection.Path, env mezu.Environment) (bool, error) {
+	if env.DirectoryID == "" {
+		return false, nil
+	}
+	dir, err := api.Invoke[mezu.Directory](ctx, p.Client, api.OpGetDirectory, nil, p.Params[0], p.Params[1], env.DirectoryID)
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		dir, err = api.Invoke[mezu.Directory](ctx, p.Client, api.OpGetOrganizationDirectory, nil, p.Params[0], env.DirectoryID)
+	}
+	switch mezu.CodeOf(err) {
+	case mezu.CodeNotFound, mezu.CodeForbidden:
+		o.Warnf("directory %s can't be seen with this token; whether it asks for a second factor is left out", terminal.Clean(env.Directory))
+		return false, nil
+	}
+	return dir.MFA == mezu.MFARequired, err
+}
+
 // judge compiles the environment's routes as edges do, and lets them decide.
-func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Project) (verdict, error) {
+func (o *testOptions) judge(s api.RoutesState, env mezu.Environment, prj mezu.Project, factor bool) (verdict, error) {
 	table, err := policy.Compile(&mezu.Bundle{
 		Position: mezu.Position{Epoch: max(1, s.Position.Epoch), Revision: max(1, s.Position.Revision)}, Environment: env.ID, Endpoint: env.Endpoint,
-		Enabled: env.IsEnabled(), Directory: env.DirectoryID, WAF: env.WAF, Routes: s.Routes, Roles: prj.Roles, Issued: time.Time{},
+		Enabled: env.IsEnabled(), Directory: env.DirectoryID, MFARequired: factor, WAF: env.WAF, Routes: s.Routes, Roles: prj.Roles, Issued: time.Time{},
 	})
 	if err != nil {
 		return verdict{}, err

@@ -21,7 +21,7 @@ func (s *Identity) ListDirectories(ctx context.Context, c access.Caller, p acces
 }
 
 // CreateDirectory makes a directory without users.
-func (s *Identity) CreateDirectory(ctx context.Context, c access.Caller, p access.Path, in mezu.Directory, o record.Idempotency) (mezu.Directory, error) {
+func (s *Identity) CreateDirectory(ctx context.Context, c access.Caller, p access.Path, in mezu.Directory, o record.Idempotency) (api.DirectoryWritten, error) {
 	var out mezu.Directory
 	op := p.Either(api.OpCreateDirectory, api.OpCreateOrganizationDirectory)
 	_, err := s.records.Commit(ctx, access.By(c, op.ID), func(ch *record.Change) error {
@@ -34,7 +34,7 @@ func (s *Identity) CreateDirectory(ctx context.Context, c access.Caller, p acces
 		})
 		return err
 	})
-	return out, err
+	return api.DirectoryWritten{Directory: out, Warnings: out.Warnings()}, err
 }
 
 // AddDirectory adds a new directory to a change. Its owner is the project of the scope if there
@@ -73,11 +73,14 @@ func (s *Identity) directoryToChange(ctx context.Context, c access.Caller, op ap
 	return sc, err
 }
 
-// UpdateDirectory changes one; its name and owner are fixed.
-func (s *Identity) UpdateDirectory(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.Directory) error) (mezu.Directory, error) {
+// UpdateDirectory changes one; its name and owner are fixed. What environments' bundles say of
+// it reaches them before the call returns.
+func (s *Identity) UpdateDirectory(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, with func(*mezu.Directory) error) (api.DirectoryWritten, error) {
 	var out mezu.Directory
+	var tasks []record.Task
 	op := p.Either(api.OpUpdateDirectory, api.OpUpdateOrganizationDirectory)
 	_, err := s.records.Commit(ctx, access.By(c, op.ID), func(ch *record.Change) error {
+		tasks = nil
 		sc, err := s.directoryToChange(ctx, c, op, p, ifMatch)
 		if err != nil {
 			return err
@@ -97,9 +100,28 @@ func (s *Identity) UpdateDirectory(ctx context.Context, c access.Caller, p acces
 		out.Meta = s.records.Touch(dir.Value.Meta, dir.Revision)
 		ch.Update(dir.Key, dir.Revision, out)
 		ch.Audit(sc.Target(record.KindDirectory, out.ID, out.Name), dir.Value, out)
+		if TellsBundles(dir.Value, out) {
+			tasks = append(tasks, BundlesOf(sc, out.ID))
+			ch.Enqueue(tasks[0])
+		}
 		return nil
 	})
-	return out, err
+	if err == nil {
+		err = s.records.FinishAll(ctx, tasks)
+	}
+	return api.DirectoryWritten{Directory: out, Warnings: out.Warnings()}, err
+}
+
+// TellsBundles reports whether the bundles of environments that name a directory say something
+// else after this change of it.
+func TellsBundles(was, is mezu.Directory) bool {
+	return (was.MFA == mezu.MFARequired) != (is.MFA == mezu.MFARequired)
+}
+
+// BundlesOf is the task to publish the bundles of the environments that name a directory of
+// the scope's owner.
+func BundlesOf(sc access.Scope, directory string) record.Task {
+	return record.Task{Kind: record.TaskDirectory, ID: directory, Organization: sc.Organization.Value.ID, Project: sc.Project.Value.ID}
 }
 
 // DeleteDirectory removes a directory that has no users and that no environment

@@ -55,7 +55,31 @@ func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Pat
 			return api.ApplyResponse{}, err
 		}
 	}
-	return a.response(position, warnings)
+	about, err := a.warningsOfOthers(ctx)
+	if err != nil {
+		return api.ApplyResponse{}, err
+	}
+	return a.response(position, append(warnings, about...))
+}
+
+// warningsOfOthers are the warnings about directories that the manifest's environments name
+// and the manifest says nothing of.
+func (a *applying) warningsOfOthers(ctx context.Context) ([]string, error) {
+	var out []string
+	seen := map[string]bool{}
+	for _, e := range a.shown {
+		_, told := a.in.Manifest.Directories[e.Directory]
+		if own := a.now.directories[e.Directory].Value.ID; seen[e.DirectoryID] || told && (own == "" || own == e.DirectoryID) {
+			continue
+		}
+		seen[e.DirectoryID] = true
+		more, err := a.warningsOfDirectory(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
 }
 
 // takeLogos takes the images out of a manifest and leaves their digests, which is what is
@@ -123,10 +147,12 @@ type applying struct {
 	changes []mezu.Change
 	touched map[string]*touched
 	roles   bool // the roles change
-	logos   map[string][]byte
-	tasks   []record.Task
-	costs   []cost
-	shown   []mezu.Environment
+	// tells are the ids of directories that change so that bundles say it.
+	tells map[string]bool
+	logos map[string][]byte
+	tasks []record.Task
+	costs []cost
+	shown []mezu.Environment
 }
 
 // touched is what changes of one environment.
@@ -145,7 +171,7 @@ type applied struct {
 // nothing that this apply has to make.
 func (s *Configuration) planApply(ctx context.Context, ch *record.Change, c access.Caller, p access.Path, in api.ApplyRequest, logos map[string][]byte) (*applying, error) {
 	for refused := (*applying)(nil); ; {
-		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}, logos: logos}
+		a := &applying{Configuration: s, ch: ch, in: &in, touched: map[string]*touched{}, tells: map[string]bool{}, logos: logos}
 		var err error
 		if a.scope, err = s.inApply(ctx, c, p); err != nil {
 			return nil, err

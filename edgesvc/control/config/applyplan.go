@@ -197,10 +197,25 @@ func (a *applying) directory(ctx context.Context, name string, wanted mezu.Manif
 	out.Organization, out.Project = have.Value.Organization, have.Value.Project
 	out.Meta = a.records.Touch(have.Value.Meta, have.Revision)
 	a.ch.Update(have.Key, have.Revision, out)
+	if identity.TellsBundles(have.Value, out) {
+		a.tellNaming(out.ID)
+	}
 	if out.Brand.Logo == have.Value.Brand.Logo {
 		return nil
 	}
 	return a.identity.KeepLogo(ctx, a.ch, a.scope, out, image)
+}
+
+// tellNaming has the environments that name a directory get new bundles: those that the
+// manifest names with the change, others soon after.
+func (a *applying) tellNaming(directory string) {
+	a.tells[directory] = true
+	for name, e := range a.now.environments {
+		if _, named := a.in.Manifest.Environments[name]; e.Value.DirectoryID == directory && !named && !a.in.Prune {
+			a.enqueue(identity.BundlesOf(a.scope, directory))
+			return
+		}
+	}
 }
 
 // costing plans something of an environment and notes what it takes, if anything.
@@ -249,7 +264,7 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 		}
 		a.ch.Update(head.Key, head.Revision, routesHead{Document: document})
 	}
-	if touched == nil && !a.roles {
+	if touched == nil && !a.roles && !a.tells[env.DirectoryID] {
 		return nil
 	}
 	return a.addBundle(ctx, a.ch, a.scope.Organization.Value, a.scope.Project.Value, env, routes)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -29,14 +30,11 @@ func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change
 		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.records.Stamp(),
 	}
 	if env.DirectoryID != "" {
-		_, made, err := record.Planned[string](ch, record.KeyID(env.DirectoryID))
-		if err == nil && !made {
-			_, err = record.ByID[mezu.Directory](ctx, s.records, env.DirectoryID)
-		}
+		dir, err := s.directoryOf(ctx, ch, env)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		b.Directory, b.DirectoryMissing = env.DirectoryID, err != nil
+		b.Directory, b.DirectoryMissing, b.MFARequired = env.DirectoryID, err != nil, dir.MFA == mezu.MFARequired
 	}
 	// Any position will do for judging it; the true one is given when the statement is
 	// signed.
@@ -50,6 +48,24 @@ func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change
 	}
 	ch.AddStatement(bundleStatement(b))
 	return nil
+}
+
+// directoryOf is the directory that an environment names, as a change leaves it.
+func (s *Configuration) directoryOf(ctx context.Context, ch *record.Change, env mezu.Environment) (mezu.Directory, error) {
+	key, made, err := record.Planned[string](ch, record.KeyID(env.DirectoryID))
+	if err == nil && !made {
+		var known record.Record[string]
+		known, err = record.Get[string](ctx, s.records, record.KeyID(env.DirectoryID))
+		key = known.Value
+	}
+	if err != nil {
+		return mezu.Directory{}, err
+	}
+	if dir, planned, err := record.Planned[mezu.Directory](ch, key); planned || err != nil {
+		return dir, err
+	}
+	dir, err := record.Get[mezu.Directory](ctx, s.records, key)
+	return dir.Value, err
 }
 
 // addTombstone adds the statement that an environment is gone.
@@ -131,6 +147,22 @@ func bundleStatement(b *mezu.Bundle) record.Statement {
 			return b
 		},
 	}
+}
+
+// republishNaming is republish for all environments that name a directory.
+func (s *Configuration) republishNaming(ctx context.Context, t record.Task) error {
+	inProject := func(project string) error {
+		return record.Each(ctx, s.records, access.EnvironmentsOf(project), func(f record.Record[mezu.Environment]) error {
+			if f.Value.DirectoryID != t.ID {
+				return nil
+			}
+			return s.republish(ctx, f.Value.ID)
+		})
+	}
+	if t.Project != "" {
+		return inProject(t.Project)
+	}
+	return record.Each(ctx, s.records, access.ProjectsOf(t.Organization), func(f record.Record[mezu.Project]) error { return inProject(f.Value.ID) })
 }
 
 // republish makes and signs an environment's bundle anew from what is stored.

@@ -2,12 +2,14 @@ package config
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/fleet"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 // ListEnvironments lists a project's.
@@ -21,9 +23,26 @@ func (s *Configuration) ListEnvironments(ctx context.Context, c access.Caller, p
 	})
 }
 
-// written is the answer to a write.
-func (s *Configuration) written(e mezu.Environment) api.EnvironmentWritten {
-	return api.EnvironmentWritten{Environment: s.fleet.ShownEnvironment(e), Warnings: e.Warnings()}
+// written is the answer to a write, whose warnings are also about the directory that the
+// environment names.
+func (s *Configuration) written(ctx context.Context, e mezu.Environment, err error) (api.EnvironmentWritten, error) {
+	if err != nil {
+		return api.EnvironmentWritten{}, err
+	}
+	dir, err := s.warningsOfDirectory(ctx, e)
+	return api.EnvironmentWritten{Environment: s.fleet.ShownEnvironment(e), Warnings: append(e.Warnings(), dir...)}, err
+}
+
+// warningsOfDirectory are the warnings about the directory that an environment names.
+func (s *Configuration) warningsOfDirectory(ctx context.Context, e mezu.Environment) ([]string, error) {
+	if e.DirectoryID == "" {
+		return nil, nil
+	}
+	dir, err := record.ByID[mezu.Directory](ctx, s.records, e.DirectoryID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	return dir.Value.Warnings(), nil
 }
 
 // CreateEnvironment makes an environment with its endpoint and a bundle without
@@ -40,7 +59,7 @@ func (s *Configuration) CreateEnvironment(ctx context.Context, c access.Caller, 
 		})
 		return err
 	})
-	return s.written(out), err
+	return s.written(ctx, out, err)
 }
 
 func (s *Configuration) addEnvironment(ctx context.Context, ch *record.Change, sc access.Scope, in mezu.Environment) (mezu.Environment, error) {
@@ -120,7 +139,7 @@ func (s *Configuration) UpdateEnvironment(ctx context.Context, c access.Caller, 
 		}
 		return s.addBundle(ctx, ch, sc.Organization.Value, sc.Project.Value, out, routes)
 	})
-	return s.written(out), err
+	return s.written(ctx, out, err)
 }
 
 // DeleteEnvironment takes an environment off the edges, revokes its Warpgates'

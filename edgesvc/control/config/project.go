@@ -171,7 +171,8 @@ func (s *Configuration) cutAccounts(ctx context.Context, project string) error {
 // Tasks are what changes of projects enqueue.
 func (s *Configuration) Tasks() record.TaskHandlers {
 	return record.TaskHandlers{
-		record.TaskProject: func(ctx context.Context, t record.Task) error { return s.cutAccounts(ctx, t.ID) },
+		record.TaskProject:   func(ctx context.Context, t record.Task) error { return s.cutAccounts(ctx, t.ID) },
+		record.TaskDirectory: s.republishNaming,
 		record.TaskBundles: func(ctx context.Context, t record.Task) error {
 			return record.Each(ctx, s.records, access.EnvironmentsOf(t.ID), func(f record.Record[mezu.Environment]) error { return s.republish(ctx, f.Value.ID) })
 		},

@@ -19,6 +19,8 @@ const (
 	TaskEnvironment taskKind = "environment"
 	// TaskBundles: publish the bundles of a project's environments.
 	TaskBundles taskKind = "bundles"
+	// TaskDirectory: publish the bundles of the environments that name a directory.
+	TaskDirectory taskKind = "directory"
 	// TaskProject: remove the service accounts of a deleted project.
 	TaskProject taskKind = "project"
 	// TaskRoles: take roles that a project lost from users who got them
@@ -37,11 +39,12 @@ const (
 // transaction and removed when it is done, so that a process that ends in between leaves it
 // to the next one. Doing it twice does no harm.
 type Task struct {
-	Kind    taskKind `json:"kind"`
-	ID      string   `json:"id"`
-	Project string   `json:"project,omitempty"`
+	Kind taskKind `json:"kind"`
+	ID   string   `json:"id"`
+	// Project is that of a directory, empty if its owner is the organization.
+	Project string `json:"project,omitempty"`
 	// Organization and Person are a removed member's, Organization and Roles of
-	// roles that a project lost.
+	// roles that a project lost, Organization also a directory's.
 	Organization string   `json:"organization,omitempty"`
 	Person       string   `json:"person,omitempty"`
 	Roles        []string `json:"roles,omitempty"`

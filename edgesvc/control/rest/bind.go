@@ -137,6 +137,8 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case mezu.Directory:
 		return &e.Meta
+	case api.DirectoryWritten:
+		return &e.Meta
 	case mezu.User:
 		return &e.Meta
 	case mezu.Route:
