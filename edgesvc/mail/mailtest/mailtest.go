@@ -72,15 +72,16 @@ type Server struct {
 	cert tls.Certificate
 	pem  []byte
 
-	mu      sync.Mutex
-	addr    string
-	running *smtp.Server
-	stopped chan struct{} // closed when it stops
-	is      Behaviour
-	tries   map[string]int // by recipient
-	reached map[Stage]int
-	mails   []Mail
-	came    chan struct{} // closed and made anew when something happens
+	mu       sync.Mutex
+	addr     string
+	running  *smtp.Server
+	listener net.Listener
+	stopped  chan struct{} // closed when it stops
+	is       Behaviour
+	tries    map[string]int // by recipient
+	reached  map[Stage]int
+	mails    []Mail
+	came     chan struct{} // closed and made anew when something happens
 }
 
 // Start runs a server until Stop.
@@ -116,7 +117,7 @@ func (s *Server) Resume() error {
 	default:
 		server.TLSConfig = config
 	}
-	s.running, s.stopped = server, make(chan struct{})
+	s.running, s.listener, s.stopped = server, listener, make(chan struct{})
 	go func() { _ = server.Serve(listener) }() // it ends with Stop
 	return nil
 }
@@ -138,6 +139,7 @@ func (s *Server) Stop() {
 		return
 	}
 	close(s.stopped)
+	_ = s.listener.Close() // the server may not know of it yet
 	_ = s.running.Close()
 	s.running = nil
 }
