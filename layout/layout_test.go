@@ -303,7 +303,7 @@ func wide() map[string]struct {
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},
 		"edgesvc/identity":             {7, "users have roles of projects, accounts that log in, and directories with a logo"},
 		"edgesvc/identity/login":       {8, "a flow goes from a form over an account and its password to a page"},
-		"edgesvc/control":              {8, "assembles the control plane of its parts, and does nothing else"},
+		"edgesvc/control":              {9, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/control/front":        {8, "the one place where listeners, certificate, REST API and pages meet"},
 		"edgesvc/control/state":        {8, "one directory holds what several packages keep"},
 		"edgesvc/edge":                 {9, "assembles an edge of its parts, and does nothing else"},

@@ -39,6 +39,9 @@ func (c *config) checkFiles(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.smtp().CheckFiles(); err != nil {
+		return err
+	}
 	if c.JoinTokenFile != "" {
 		if _, err := process.SecretFile(ctx, c.JoinTokenFile, slog.New(slog.DiscardHandler)); err != nil {
 			return fmt.Errorf("join_token_file: %w", err)

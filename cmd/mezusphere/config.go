@@ -49,6 +49,13 @@ type config struct {
 	StoreKeyFile  string `yaml:"store_key_file"`
 	Founders      string `yaml:"founders"`
 
+	SMTPAddress      string `yaml:"smtp_address"`
+	SMTPTLS          string `yaml:"smtp_tls"`
+	SMTPUsername     string `yaml:"smtp_username"`
+	SMTPPasswordFile string `yaml:"smtp_password_file"`
+	SMTPFrom         string `yaml:"smtp_from"`
+	SMTPCAFile       string `yaml:"smtp_ca_file"`
+
 	Quotas []string `yaml:"quotas"`
 
 	Control          string  `yaml:"control"`
@@ -127,6 +134,12 @@ func (c *config) keys() []key {
 		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 		{"quotas", "control all", "NAME=N,… how many projects of an organization, environments of a project, and so on, there may be (docs/operations.md)", list(&c.Quotas)},
+		{"smtp_address", "control all", "HOST:PORT send mail by the server at HOST:PORT; without one nobody can sign up or reset a password", text(&c.SMTPAddress)},
+		{"smtp_tls", "control all", "starttls|tls encrypt after STARTTLS or at once; else at once on port 465", text(&c.SMTPTLS)},
+		{"smtp_username", "control all", "NAME the account at the mail server", text(&c.SMTPUsername)},
+		{"smtp_password_file", "control all", "FILE its password", text(&c.SMTPPasswordFile)},
+		{"smtp_from", "control all", "ADDRESS the sender of all mail, or \"NAME <ADDRESS>\"", text(&c.SMTPFrom)},
+		{"smtp_ca_file", "control all", "FILE trust the certificates in FILE for the mail server, instead of the system's", text(&c.SMTPCAFile)},
 
 		{"control", "edge", "URL,… the control planes of the installation, or one", text(&c.Control)},
 		{"ca_file", "edge all", "FILE trust the certificates in FILE for the control plane (MEZU_CA_FILE)", text(&c.CAFile)},
@@ -143,6 +156,11 @@ func (c *config) keys() []key {
 		{"tls_key", "edge all", "FILE its key", text(&c.TLSKey)},
 		{"edge_admin_addr", "all", "ADDR the same as --admin-addr, for the edge", text(&c.EdgeAdminAddr)},
 	}
+}
+
+// smtp is how mail is sent.
+func (c *config) smtp() control.SMTP {
+	return control.SMTP{Address: c.SMTPAddress, TLS: c.SMTPTLS, Username: c.SMTPUsername, PasswordFile: c.SMTPPasswordFile, From: c.SMTPFrom, CAFile: c.SMTPCAFile}
 }
 
 func text(to *string) func(string) error {
@@ -293,6 +311,9 @@ func (c *config) validate(role string) error {
 		}
 	}
 	if err := c.validateStore(); err != nil {
+		return err
+	}
+	if err := c.smtp().Validate(); err != nil {
 		return err
 	}
 	return c.validateRole(role)

@@ -97,6 +97,8 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"control: http://x\n":             "control",
 		"ca_file: /nowhere\n":             "ca_file",
 		"join_token_file: /nowhere\n":     "join_token_file",
+		"smtp_from: a@acme.example\n":     "smtp_address",
+		"smtp_address: acme.example:25\n": "smtp_from",
 		strings.Repeat("# long\n", 10000): "more than",
 	} {
 		code, _, talk := mezusphere(nil, "check", "--config", write(t, text))

@@ -18,8 +18,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/front"
+	"github.com/mezusphere/mezu/edgesvc/control/post"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/edgesvc/control/snapshot"
 	"github.com/mezusphere/mezu/edgesvc/control/state"
@@ -39,6 +42,12 @@ type Quotas = service.Quotas
 
 // ParseQuotas reads settings of the form NAME=N.
 func ParseQuotas(settings []string) (Quotas, error) { return service.ParseQuotas(settings) }
+
+// SMTP is how mail is sent, and Mail one that is to be sent.
+type (
+	SMTP = post.SMTP
+	Mail = post.Mail
+)
 
 // Config is what a control plane runs with.
 type Config struct {
@@ -73,8 +82,12 @@ type Config struct {
 	// MembersMayCreateOrganizations lets every member create organizations, else operators
 	// alone.
 	MembersMayCreateOrganizations bool
-	// Mail says that somebody sends what is in the outbox. Without, nobody can sign up or
-	// reset a password.
+	// SMTP is how mail is sent; without an Address it is not.
+	SMTP SMTP
+	// OnMail takes each mail where there is no SMTP. Several goroutines call it.
+	OnMail func(Mail)
+	// Mail says that somebody else sends what is in the outbox. Without any of the three,
+	// nobody can sign up or reset a password, and invitations stay in the outbox.
 	Mail bool
 	// Quotas bound what one owner may have.
 	Quotas Quotas
@@ -106,6 +119,8 @@ type Control struct {
 	service *service.Service
 	handler http.Handler
 	upkeep  upkeep.Upkeep
+	deliver post.Deliver  // nil if no mail is sent
+	courier *post.Courier // as above
 	// linkElsewhere is the control plane whose link the first operator comes in by, if it
 	// isn't this one. Listen sets it.
 	linkElsewhere string
@@ -147,16 +162,34 @@ func New(cfg Config) (*Control, error) {
 	if cfg.LinesLost == nil {
 		cfg.LinesLost = func() uint64 { return 0 }
 	}
+	deliver, err := deliverBy(cfg)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := state.New(state.Config{
 		Dir: cfg.StateDir, Store: cfg.Store, StoreDir: cfg.StoreDir, SealKey: cfg.SealKey, Archive: cfg.Archive, Program: cfg.Version, Now: cfg.Now, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Control{cfg: cfg, state: dir, rotated: make(chan struct{}, 1), done: make(chan struct{}), front: front.New(front.Config{
+	return &Control{cfg: cfg, state: dir, deliver: deliver, rotated: make(chan struct{}, 1), done: make(chan struct{}), front: front.New(front.Config{
 		APIAddr: cfg.APIAddr, AdminAddr: cfg.AdminAddr, TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, APIHosts: cfg.APIHosts,
 		Connections: cfg.Connections, LinesLost: cfg.LinesLost, Now: cfg.Now, Log: cfg.Log,
 	})}, nil
+}
+
+// deliverBy is how mail leaves this control plane; nil if it doesn't.
+func deliverBy(cfg Config) (post.Deliver, error) {
+	if err := cfg.SMTP.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.SMTP.Address != "":
+		return post.BySMTP(cfg.SMTP)
+	case cfg.OnMail != nil:
+		return func(_ context.Context, m Mail) error { cfg.OnMail(m); return nil }, nil
+	}
+	return nil, nil
 }
 
 // Listen opens the state, makes a new installation where there is none, and binds
@@ -169,6 +202,9 @@ func (c *Control) Listen() error {
 }
 
 func (c *Control) listen(ctx context.Context) error {
+	if err := c.cfg.SMTP.CheckFiles(); err != nil {
+		return err
+	}
 	if err := c.state.Prepare(); err != nil {
 		return err
 	}
@@ -187,7 +223,7 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.service, err = service.Open(ctx, service.Config{
-		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now, Mail: c.cfg.Mail},
+		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now, Mail: c.cfg.Mail || c.deliver != nil},
 		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations,
 		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated, LoginCounted: c.front.CountLogin,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
@@ -199,7 +235,12 @@ func (c *Control) listen(ctx context.Context) error {
 	if err := writeCA(); err != nil {
 		return err
 	}
-	if err := c.front.Open(authority); err != nil {
+	var metrics []prometheus.Collector
+	if c.deliver != nil {
+		c.courier = post.New(post.Config{Store: c.state.Store(), Deliver: c.deliver, Now: c.cfg.Now, Log: c.cfg.Log})
+		metrics = c.courier.Collectors()
+	}
+	if err := c.front.Open(authority, metrics...); err != nil {
 		return err
 	}
 	c.handler, err = c.front.Handler(front.API{CallRate: c.cfg.CallRate, Service: c.service, Version: c.cfg.Version, Done: c.done})
@@ -264,6 +305,9 @@ func (c *Control) Run(ctx context.Context) error {
 	failed := c.front.Serve(c.handler, c.ready)
 	var running sync.WaitGroup
 	running.Go(func() { c.upkeep.Run(ctx) })
+	if c.courier != nil {
+		running.Go(func() { c.courier.Run(ctx) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():

@@ -185,6 +185,7 @@ func TestListen_Refuses(t *testing.T) {
 		"admin port in use": {StateDir: t.TempDir(), APIAddr: "127.0.0.1:0", AdminAddr: in.Plane.AdminAddr(), Domain: "localhost"},
 		"directory in use":  {StateDir: in.Dir, APIAddr: "127.0.0.1:0", Domain: "localhost"},
 		"a file as state":   {StateDir: in.Plane.CAFile(), APIAddr: "127.0.0.1:0", Domain: "localhost"},
+		"no password":       {StateDir: t.TempDir(), APIAddr: "127.0.0.1:0", Domain: "localhost", SMTP: control.SMTP{Address: "mail.example:587", From: "a@acme.example", Username: "a", PasswordFile: "/nowhere"}},
 		"no certificate":    {StateDir: t.TempDir(), APIAddr: "127.0.0.1:0", Domain: "localhost", TLSCert: "/nowhere.pem", TLSKey: "/nowhere.key"},
 	} {
 		plane, err := control.New(cfg)
@@ -203,6 +204,7 @@ func TestListen_Refuses(t *testing.T) {
 		"no domain":   {StateDir: "x"},
 		"upper case":  {StateDir: "x", Domain: "Localhost"},
 		"half a pair": {StateDir: "x", Domain: "localhost", TLSCert: "a"},
+		"no sender":   {StateDir: "x", Domain: "localhost", SMTP: control.SMTP{Address: "mail.example:587"}},
 		"no port":     {StateDir: "x", Domain: "localhost", APIAddr: "localhost"},
 	} {
 		if _, err := control.New(cfg); mezu.CodeOf(err) != mezu.CodeInvalid {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/ca"
@@ -94,12 +96,13 @@ func listenError(what, flag string, err error) error {
 	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("opening the %s listener: %v", what, err), Hint: "choose another address with " + flag, Cause: err}
 }
 
-// Open gets the API's certificate and begins to count calls.
-func (f *Front) Open(authority *ca.Authority) (err error) {
+// Open gets the API's certificate and begins to count calls. more is shown with the metrics.
+func (f *Front) Open(authority *ca.Authority, more ...prometheus.Collector) (err error) {
 	if f.certificate, err = newServerCertificate(f.cfg, authority); err != nil {
 		return err
 	}
 	f.metrics = newMetrics(authority, f.places, f.cfg.LinesLost)
+	f.metrics.registry.MustRegister(more...)
 	return nil
 }
 
