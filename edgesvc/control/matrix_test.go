@@ -137,6 +137,9 @@ var allowed = map[string]string{
 	api.OpPublicCertificate.ID: "edge",
 	api.OpEdgeReport.ID:        "edge",
 	api.OpEdgeRevocations.ID:   "edge",
+	api.OpEdgePage.ID:          "edge",
+	api.OpEdgeRefresh.ID:       "edge",
+	api.OpEdgeLogout.ID:        "edge",
 	api.OpEdgeStream.ID:        "edge",
 
 	api.OpListAudit.ID:                    "owner admin account",
@@ -197,6 +200,9 @@ var bodies = map[string]any{
 	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},
 	api.OpEdgeReport.ID:                  map[string]any{"applied": map[string]any{"epoch": 0, "revision": 0}},
 	api.OpEdgeRevocations.ID:             map[string]any{"revocations": []any{}},
+	api.OpEdgePage.ID:                    map[string]any{"environment": "none"},
+	api.OpEdgeRefresh.ID:                 map[string]any{"grant": "none"},
+	api.OpEdgeLogout.ID:                  map[string]any{"grants": []any{}},
 	api.OpUpdateMember.ID:                map[string]any{},
 	api.OpProposeKeys.ID:                 map[string]any{"what": "-"},
 	api.OpInstallKeys.ID:                 map[string]any{"keyset": map[string]any{"purpose": "keyset", "key_id": "-", "payload": "", "signature": ""}},
@@ -287,6 +293,9 @@ func TestA1_Matrix(t *testing.T) {
 			}
 			if o.ID == api.OpPublicCertificate.ID && kind == "edge" {
 				past = code == mezu.CodeInvalid
+			}
+			if o.ID == api.OpEdgeRefresh.ID && kind == "edge" {
+				past = code == mezu.CodeUnauthenticated // the grant is none
 			}
 			if o.ID == api.OpRegisterWarpgate.ID && kind == "enrolment" {
 				past = code == mezu.CodeForbidden // by the key that the token is bound to

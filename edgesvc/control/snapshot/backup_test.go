@@ -75,10 +75,11 @@ func TestS6_RestoredInstallation(t *testing.T) {
 	env := controltest.Call[mezu.Environment](t, op, api.OpGetEnvironment, nil, x.Path()...)
 	controltest.Call[any](t, in.Client("", e.Cert), api.OpEdgeReport, api.EdgeReport{Full: true, Presence: []mezu.Presence{{Warpgate: w.ID, Environment: env.ID, Connected: true}}})
 	invitation := in.Invite(op, "acme", "late@acme.example", mezu.RoleViewer)
+	in.Write("session/"+mezu.NewID(mezu.PrefixDirectory, in.Clock.Now())+"/usr/ses", map[string]any{"id": "ses"})
 	path := in.Backup(op)
 	was := recordsOf(in, in.Driver)
 	ends := func(key string) bool {
-		return slices.ContainsFunc([]string{"live/", "presence/", "held/", "invit", "outbox/", "token/"}, func(p string) bool { return strings.HasPrefix(key, p) })
+		return slices.ContainsFunc([]string{"live/", "presence/", "held/", "invit", "outbox/", "mailbox/", "token/", "session/"}, func(p string) bool { return strings.HasPrefix(key, p) })
 	}
 	for _, live := range []bool{false, true} {
 		r := in.Restored(path, live)
@@ -102,9 +103,9 @@ func TestS6_RestoredInstallation(t *testing.T) {
 			}
 			count[k[:strings.IndexByte(k, '/')+1]]++
 		}
-		want := map[bool]string{false: "0 0 0 0 1", true: "1 1 1 1 2"}[live]
-		if got := fmt.Sprint(count["presence/"], count["held/"], count["invitation/"], count["outbox/"], count["token/"]); got != want {
-			t.Errorf("live %v: presence, held, invitations, mail, tokens: %s, want %s", live, got, want)
+		want := map[bool]string{false: "0 0 0 0 1 0", true: "1 1 1 1 2 1"}[live]
+		if got := fmt.Sprint(count["presence/"], count["held/"], count["invitation/"], count["outbox/"], count["token/"], count["session/"]); got != want {
+			t.Errorf("live %v: presence, held, invitations, mail, tokens, sessions: %s, want %s", live, got, want)
 		}
 	}
 	r := in.Restored(path, false)

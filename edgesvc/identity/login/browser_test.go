@@ -111,7 +111,9 @@ func (w *world) mails() []letter {
 		if l.link != "" && !strings.Contains(l.Text, w.env.URL+"/.mezu/") {
 			w.t.Errorf("a link leads elsewhere: %s", l.Text)
 		}
-		w.in.Secret(l.link)
+		if l.link != "" {
+			w.in.Secret(l.link)
+		}
 		out = append(out, l)
 	}
 	slices.SortFunc(out, func(a, b letter) int { return strings.Compare(a.ID, b.ID) })

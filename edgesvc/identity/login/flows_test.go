@@ -657,3 +657,66 @@ func TestEdgeLogout(t *testing.T) {
 		t.Error("the session goes on")
 	}
 }
+
+// A9: what users change of themselves leaves one record each, which names who they are by id
+// alone. What goes on at the moment, logins and their ends, leaves none: histories have it.
+func TestA9_WhatUsersChange(t *testing.T) {
+	w := newWorld(t, nil)
+	seen := map[string]bool{}
+	records := func() []mezu.AuditRecord {
+		var out []mezu.AuditRecord
+		for key, rec := range w.in.Audited() {
+			if !seen[key] {
+				out = append(out, rec)
+			}
+			seen[key] = true
+		}
+		return out
+	}
+	records()
+	b := w.browser()
+	left := func(what string, want bool, part string) {
+		t.Helper()
+		got := records()
+		if (len(got) == 1) != want || len(got) > 1 {
+			t.Errorf("%s left %d records: %+v", what, len(got), got)
+			return
+		}
+		if !want {
+			return
+		}
+		r := got[0]
+		if r.Actor.Kind != "user" || r.Actor.Address != "192.0.2.1" || r.Operation != "edge-page" || r.Target.Kind != "user" || r.Organization == "" || r.RequestID != "req_test" || !strings.Contains(string(r.After), part) {
+			t.Errorf("%s: %+v %s", what, r, r.After)
+		}
+	}
+	m := b.signup("ann@example.com", good)
+	left("a signup", false, "")
+	b.arrives(b.post("signup/code", "pending", b.pending, "code", m.digits), "/")
+	left("an account", true, `"status":"active"`)
+	b.post("logout")
+	left("a logout", false, "")
+	b.arrives(b.login("ann@example.com", good), "/")
+	left("a login", false, "")
+	if _, err := b.refresh(); err != nil {
+		t.Fatal(err)
+	}
+	left("a refresh", false, "")
+	b.post("account/profile", "display_name", "Ann")
+	left("a name", true, `"changed":["profile.display_name"]`)
+	b.post("account/password", "current_password", good, "password", better)
+	left("a password", true, `"changed":["password"]`)
+	w.mails()
+	b.post("account/mail", "email", "new@example.com", "current_password", better)
+	left("a new address that is not confirmed", false, "")
+	b.post("mail", "token", w.mail("address").link)
+	left("a new address", true, `"changed":["profile.email"]`)
+	w.mails()
+	b.post("reset", "email", "new@example.com")
+	left("a reset", false, "")
+	b.post("reset/password", "token", w.mail("reset").link, "password", good)
+	left("a password after a reset", true, `"changed":["password"]`)
+	w.in.Secret("ann@example.com")
+	w.in.Secret("new@example.com")
+	w.in.ScanAudit()
+}
