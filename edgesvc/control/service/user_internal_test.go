@@ -46,9 +46,11 @@ func newPool(t testing.TB, quotas record.Quotas) *pool {
 	if _, err = p.CreateProject(t.Context(), p.owner, p.place, mezu.Project{Name: "shop", Roles: roles}, record.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
-	if p.dir, err = p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "people"}, record.Idempotency{}); err != nil {
+	made, err := p.CreateDirectory(t.Context(), p.owner, p.place, mezu.Directory{Name: "people"}, record.Idempotency{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.dir = made.Directory
 	return p
 }
 
