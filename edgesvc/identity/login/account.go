@@ -35,9 +35,9 @@ func (s *Logins) showAccount(v *visit) (reply, error) {
 // accountPage shows the account, with what a form of it has done or what is wrong with it.
 func (s *Logins) accountPage(v *visit, who in, a pages.AccountPage) (reply, error) {
 	user := who.holder.User
-	a.Email, a.MinPassword = user.Profile.Email, v.site.directory().PasswordLength()
-	if a.Form != pages.PathAccountProfile {
-		a.Profile = v.site.profile(user.Profile)
+	a.Email, a.MinPassword = user.Profile.Email, v.at.settings().PasswordLength()
+	if a.Form != pages.PathAccountProfile && v.at.named() {
+		a.Profile = v.profile(user.Profile)
 		a.Profile.AskName, a.Profile.AskDisplayName = true, true
 	}
 	all, err := s.accounts.Sessions(v.ctx, who.holder.Account())
@@ -72,10 +72,10 @@ func (s *Logins) accountPage(v *visit, who in, a pages.AccountPage) (reply, erro
 func (s *Logins) saveProfile(v *visit, id string, p mezu.Profile) (identity.Holder, error) {
 	var h identity.Holder
 	_, err := s.records.Publish(v.ctx, v.author(id), func(ch *record.Change) (err error) {
-		if h, err = s.Holder(v.ctx, v.site.pool(), id); err != nil {
+		if h, err = v.at.holder(v.ctx, id); err != nil {
 			return err
 		}
-		h, err = s.ChangeHolder(v.ctx, ch, v.site.scope, h, func(u *mezu.User) { u.Profile.Name, u.Profile.DisplayName = p.Name, p.DisplayName })
+		h, err = v.at.change(v.ctx, ch, h, func(u *mezu.User) { u.Profile.Name, u.Profile.DisplayName = p.Name, p.DisplayName })
 		return err
 	})
 	return h, err
@@ -85,7 +85,7 @@ func (s *Logins) changeProfile(v *visit) (reply, error) {
 	return s.asUser(v, func(who in) (reply, error) {
 		p, problems := v.names(who.holder.User.Profile)
 		if len(problems) > 0 {
-			shown := v.site.profile(p)
+			shown := v.profile(p)
 			shown.AskName, shown.AskDisplayName = true, true
 			return s.accountPage(v, who, pages.AccountPage{Form: pages.PathAccountProfile, Profile: shown, Problems: problems})
 		}
@@ -118,7 +118,7 @@ func (s *Logins) confirmed(v *visit, who in, form string, do func() (reply, erro
 func (s *Logins) changeMail(v *visit) (reply, error) {
 	return s.asUser(v, func(who in) (reply, error) {
 		email, problems := v.address()
-		if len(problems) == 0 && !v.site.mayJoin(email) {
+		if len(problems) == 0 && !v.mayJoin(email) {
 			problems = []pages.Problem{{Code: pages.DomainNotAllowed}}
 		}
 		if len(problems) > 0 {
@@ -140,7 +140,7 @@ func (s *Logins) changeMail(v *visit) (reply, error) {
 				}
 				if taken.User.ID != "" && taken.User.ID != who.holder.User.ID {
 					s.accounts.Put(ch, c, c.Value)
-					return s.mail(v, ch, mailAddress, email, v.words().KnownAddressMail(email, v.site.url+v.view.Base+pages.PathLogin, v.site.url+v.view.Base+pages.PathReset), account.MailedAddress.Life())
+					return s.mail(v, ch, mailAddress, email, v.words().KnownAddressMail(email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset), account.MailedAddress.Life())
 				}
 				tokens := s.accounts.MailAccount(ch, who.holder.Account(), &c.Value, account.Mailed{Kind: account.MailedAddress, Address: email})
 				s.accounts.Put(ch, c, c.Value)
@@ -172,7 +172,7 @@ func (s *Logins) confirmMail(v *visit) (reply, error) {
 			s.accounts.Spend(ch, m, &c.Value)
 			c.Value.EndAll(v.now)
 			s.accounts.Put(ch, c, c.Value)
-			if _, err = s.ChangeHolder(v.ctx, ch, v.site.scope, h, func(u *mezu.User) { u.Profile.Email = m.Value.Address }); err != nil {
+			if _, err = v.at.change(v.ctx, ch, h, func(u *mezu.User) { u.Profile.Email = m.Value.Address }); err != nil {
 				return err
 			}
 			return s.tell(v, ch, mailMoved, old, v.words().MailChangedMail(old))
@@ -196,13 +196,13 @@ func (s *Logins) changePassword(v *visit) (reply, error) {
 			return s.accountPage(v, who, pages.AccountPage{Form: pages.PathAccountPass, Problems: problems})
 		}
 		return s.confirmed(v, who, pages.PathAccountPass, func() (reply, error) {
-			hash, err := s.cfg.Hasher.Hash(v.ctx, v.site.pool(), typed)
+			hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
 			if err != nil {
 				return reply{}, err
 			}
 			var b began
 			_, err = s.records.Publish(v.ctx, v.author(who.holder.User.ID), func(ch *record.Change) error {
-				h, err := s.Holder(v.ctx, v.site.pool(), who.holder.User.ID)
+				h, err := v.at.holder(v.ctx, who.holder.User.ID)
 				if err != nil {
 					return err
 				}
@@ -220,9 +220,8 @@ func (s *Logins) changePassword(v *visit) (reply, error) {
 			if err != nil {
 				return reply{}, err
 			}
-			v.cookieFor(mezu.SessionCookie, b.secret+"."+b.grant, v.site.directory().SessionAbsolute())
-			v.cookieFor(cookieDevice, b.device, account.DeviceLife)
-			v.session = b.secret + "." + b.grant
+			s.keep(v, b)
+			v.session = b.cookie()
 			if who, _, err = s.who(v); err != nil {
 				return reply{}, err
 			}
@@ -238,8 +237,7 @@ func (s *Logins) endSession(v *visit) (reply, error) {
 		if id == who.session.Value.ID {
 			return s.logout(v)
 		}
-		g := &mezu.Grant{Session: id, User: who.holder.User.ID, Directory: v.site.pool()}
-		if err := s.end(v.ctx, v.own(), g); err != nil {
+		if err := s.end(v.ctx, v.own(), v.at, shown{who.holder.Account(), id}); err != nil {
 			return reply{}, err
 		}
 		return s.accountPage(v, who, pages.AccountPage{Notice: pages.SessionEnded})
@@ -266,7 +264,7 @@ func (s *Logins) endOthers(v *visit) (reply, error) {
 						ending[now.Value.ID] = now.Value.NotAfter
 					}
 				}
-				return s.RevokeSessions(v.ctx, ch, v.site.scope.Organization.Value.ID, v.site.pool(), ending)
+				return v.at.void(v.ctx, ch, ending)
 			})
 			if err != nil {
 				return reply{}, err

@@ -17,7 +17,7 @@ import (
 // loginForm is the form of a login with what is wrong with it.
 func (s *Logins) loginForm(v *visit, email string, wait time.Duration, problems ...pages.Problem) reply {
 	mail := s.records.MailConfigured()
-	return page(v.view.Login(pages.LoginForm{Email: email, Problems: problems, Wait: wait, Signup: mail && v.site.directory().Signup == mezu.SignupOpen, Reset: mail}))
+	return page(v.view.Login(pages.LoginForm{Email: email, Problems: problems, Wait: wait, Signup: mail && v.at.settings().Signup == mezu.SignupOpen, Reset: mail}))
 }
 
 func (s *Logins) showLogin(v *visit) (reply, error) {
@@ -36,14 +36,14 @@ func (v *visit) address() (string, []pages.Problem) {
 
 // find finds the user with an address. Of an address that nobody has it gives the zero Holder.
 func (s *Logins) find(v *visit, email string) (identity.Holder, record.Record[account.Credential], error) {
-	h, err := s.HolderByMail(v.ctx, v.site.pool(), email)
+	h, err := v.at.holderByMail(v.ctx, email)
 	if errors.Is(err, account.ErrNone) {
 		h, err = identity.Holder{}, nil
 	}
 	if err != nil {
 		return h, record.Record[account.Credential]{}, err
 	}
-	c, err := s.accounts.Credential(v.ctx, account.Ref{Pool: v.site.pool(), ID: h.User.ID})
+	c, err := s.accounts.Credential(v.ctx, account.Ref{Pool: v.at.pool(), ID: h.User.ID})
 	return h, c, err
 }
 
@@ -71,7 +71,7 @@ func (s *Logins) prove(v *visit, email, typed string) (proof, error) {
 	if c.Value.Password != nil {
 		hash = *c.Value.Password
 	}
-	right, err := s.cfg.Hasher.Verify(v.ctx, v.site.pool(), hash, typed)
+	right, err := s.cfg.Hasher.Verify(v.ctx, v.at.pool(), hash, typed)
 	if err != nil {
 		return proof{}, err
 	}
@@ -83,7 +83,7 @@ func (s *Logins) prove(v *visit, email, typed string) (proof, error) {
 		if err := s.accounts.Failed(v.ctx, ch, t); err != nil {
 			return err
 		}
-		return s.NoteLogin(v.ctx, ch, v.site.pool(), h, v.note(mezu.LoginFailed))
+		return s.NoteLogin(v.ctx, ch, v.at.pool(), h, v.note(mezu.LoginFailed))
 	})
 	return proof{}, err
 }
@@ -137,10 +137,10 @@ func (s *Logins) login(v *visit) (reply, error) {
 func (s *Logins) refuse(v *visit, p proof) (reply, error) {
 	s.cfg.Counted("login", "refused")
 	_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) error {
-		if err := s.accounts.Forgive(v.ctx, ch, v.site.pool(), identity.NormalizeMail(p.holder.User.Profile.Email)); err != nil {
+		if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(p.holder.User.Profile.Email)); err != nil {
 			return err
 		}
-		return s.NoteLogin(v.ctx, ch, v.site.pool(), p.holder, v.note(mezu.LoginRefused))
+		return s.NoteLogin(v.ctx, ch, v.at.pool(), p.holder, v.note(mezu.LoginRefused))
 	})
 	if p.holder.User.Status == mezu.UserSuspended {
 		return page(v.view.Suspended(p.holder.User.Profile.Email)), err
@@ -149,8 +149,8 @@ func (s *Logins) refuse(v *visit, p proof) (reply, error) {
 }
 
 // missing is what a directory asks for and an account lacks.
-func (s *site) missing(p mezu.Profile, c account.Credential) (terms, profile bool) {
-	d := s.directory()
+func (v *visit) missing(p mezu.Profile, c account.Credential) (terms, profile bool) {
+	d := v.at.settings()
 	terms = d.Terms.Version != "" && c.Terms != d.Terms.Version
 	for _, f := range d.Require {
 		profile = profile || f == mezu.RequireName && p.Name == "" || f == mezu.RequireDisplayName && p.DisplayName == ""
@@ -161,7 +161,7 @@ func (s *site) missing(p mezu.Profile, c account.Credential) (terms, profile boo
 // ask shows what the directory asks for before somebody is logged in: terms, then the
 // profile. Until it is answered there is no session (N35's rule).
 func (s *Logins) ask(v *visit, h identity.Holder, c record.Record[account.Credential]) (reply, bool, error) {
-	terms, profile := v.site.missing(h.User.Profile, c.Value)
+	terms, profile := v.missing(h.User.Profile, c.Value)
 	if !terms && !profile {
 		return reply{}, false, nil
 	}
@@ -169,7 +169,7 @@ func (s *Logins) ask(v *visit, h identity.Holder, c record.Record[account.Creden
 	var p account.Pending
 	_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) error {
 		p = s.accounts.NewPending(account.Pending{
-			Pool: v.site.pool(), Environment: v.site.environment.ID, Account: h.User.ID, To: v.view.To, AuthTime: v.now,
+			Pool: v.at.pool(), Environment: v.at.environment(), Account: h.User.ID, To: v.view.To, AuthTime: v.now,
 		}, browser, "", account.LoginLife)
 		s.accounts.CreatePending(ch, p)
 		return nil
@@ -179,20 +179,20 @@ func (s *Logins) ask(v *visit, h identity.Holder, c record.Record[account.Creden
 
 func (s *Logins) question(v *visit, pending string, h identity.Holder, terms bool, problems ...pages.Problem) reply {
 	if terms {
-		return page(v.view.AcceptTerms(pages.TermsForm{Pending: pending, Terms: v.site.terms(), Problems: problems}))
+		return page(v.view.AcceptTerms(pages.TermsForm{Pending: pending, Terms: v.terms(), Problems: problems}))
 	}
-	return page(v.view.CompleteProfile(pages.ProfileForm{Pending: pending, Profile: v.site.profile(h.User.Profile), Problems: problems}))
+	return page(v.view.CompleteProfile(pages.ProfileForm{Pending: pending, Profile: v.profile(h.User.Profile), Problems: problems}))
 }
 
 // terms are the directory's, as pages show them.
-func (s *site) terms() pages.Terms {
-	t := s.directory().Terms
+func (v *visit) terms() pages.Terms {
+	t := v.at.settings().Terms
 	return pages.Terms{URL: t.URL, Version: t.Version}
 }
 
 // profile is the part of a form that asks for names.
-func (s *site) profile(p mezu.Profile) pages.Profile {
-	r := s.directory().Require
+func (v *visit) profile(p mezu.Profile) pages.Profile {
+	r := v.at.settings().Require
 	return pages.Profile{
 		Name: p.Name, DisplayName: p.DisplayName,
 		AskName: slices.Contains(r, mezu.RequireName), AskDisplayName: slices.Contains(r, mezu.RequireDisplayName),
@@ -202,7 +202,7 @@ func (s *site) profile(p mezu.Profile) pages.Profile {
 // waiting reads the login that waits for an answer, in the browser in which it began.
 func (s *Logins) waiting(v *visit) (record.Record[account.Pending], identity.Holder, record.Record[account.Credential], error) {
 	var c record.Record[account.Credential]
-	p, err := s.accounts.Pending(v.ctx, v.site.pool(), v.site.environment.ID, v.form[pages.FieldPending])
+	p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), v.form[pages.FieldPending])
 	if err == nil && (!p.Value.Of(v.browser) || p.Value.Account == "" || p.Value.Email != "") {
 		err = account.ErrNone
 	}
@@ -212,7 +212,7 @@ func (s *Logins) waiting(v *visit) (record.Record[account.Pending], identity.Hol
 	if v.view.To == "/" {
 		v.view.To = mezu.ReturnPath(p.Value.To)
 	}
-	h, err := s.Holder(v.ctx, v.site.pool(), p.Value.Account)
+	h, err := v.at.holder(v.ctx, p.Value.Account)
 	if err != nil {
 		return p, h, c, err
 	}
@@ -233,7 +233,7 @@ func (s *Logins) acceptTerms(v *visit) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	version := v.site.directory().Terms.Version
+	version := v.at.settings().Terms.Version
 	if version != "" && v.form[pages.FieldTerms] != version {
 		return s.question(v, p.Value.ID, h, true, pages.Problem{Code: pages.TermsMissing}), nil
 	}
@@ -263,7 +263,7 @@ func (s *Logins) completeProfile(v *visit) (reply, error) {
 	}
 	profile, problems := v.names(h.User.Profile)
 	if len(problems) > 0 {
-		return page(v.view.CompleteProfile(pages.ProfileForm{Pending: p.Value.ID, Profile: v.site.profile(profile), Problems: problems})), nil
+		return page(v.view.CompleteProfile(pages.ProfileForm{Pending: p.Value.ID, Profile: v.profile(profile), Problems: problems})), nil
 	}
 	if h, err = s.saveProfile(v, h.User.ID, profile); err != nil {
 		return reply{}, err
@@ -277,7 +277,7 @@ func (s *Logins) goOn(v *visit, p record.Record[account.Pending], h identity.Hol
 	if err != nil {
 		return reply{}, err
 	}
-	if terms, profile := v.site.missing(h.User.Profile, c.Value); terms || profile {
+	if terms, profile := v.missing(h.User.Profile, c.Value); terms || profile {
 		return s.question(v, p.Value.ID, h, terms), nil
 	}
 	return s.enter(v, h.User.ID, &p)
@@ -288,7 +288,7 @@ func (s *Logins) goOn(v *visit, p record.Record[account.Pending], h identity.Hol
 func (s *Logins) enter(v *visit, id string, waited *record.Record[account.Pending]) (reply, error) {
 	var b began
 	_, err := s.records.Publish(v.ctx, v.own(), func(ch *record.Change) error {
-		h, err := s.Holder(v.ctx, v.site.pool(), id)
+		h, err := v.at.holder(v.ctx, id)
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,8 @@ type Logins struct {
 	cfg      Config
 	records  *record.Records
 	accounts *account.Accounts
-	pages    map[string]handler
+	// sitePages are those of environments.
+	sitePages map[string]handler
 }
 
 // New makes Logins.
@@ -62,7 +63,7 @@ func New(r *record.Records, a *access.Access, cfg Config) *Logins {
 		cfg.Counted = func(string, string) {}
 	}
 	s := &Logins{Identity: identity.New(r, a), cfg: cfg, records: r, accounts: account.New(r)}
-	s.pages = s.handlers()
+	s.sitePages = s.handlers()
 	return s
 }
 
@@ -123,7 +124,16 @@ func (s *Logins) EdgePage(ctx context.Context, c access.Caller, in api.EdgePageR
 	if _, err := access.Admit(api.OpEdgePage, c); err != nil {
 		return api.EdgePage{}, err
 	}
-	v, err := s.visit(ctx, in)
+	at, err := s.site(ctx, in.Environment)
+	if err != nil {
+		return api.EdgePage{}, err
+	}
+	return s.page(ctx, at, in)
+}
+
+// page gives a visitor of a realm a page.
+func (s *Logins) page(ctx context.Context, at realm, in api.EdgePageRequest) (api.EdgePage, error) {
+	v, err := s.visit(ctx, at, in)
 	if err != nil {
 		return api.EdgePage{}, err
 	}
@@ -136,10 +146,10 @@ func (s *Logins) EdgePage(ctx context.Context, c access.Caller, in api.EdgePageR
 
 // serve finds the page and takes its form.
 func (s *Logins) serve(v *visit) (reply, error) {
-	if v.site.scope.Directory.Revision == 0 {
+	if !v.at.exists() {
 		return page(v.view.NoDirectory()), nil
 	}
-	h, known := s.pages[v.in.Path]
+	h, known := v.at.handlers()[v.in.Path]
 	switch {
 	case !known:
 		return page(v.view.NotFound()), nil

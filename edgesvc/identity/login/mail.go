@@ -31,14 +31,14 @@ func (v *visit) words() pages.Words {
 
 // link is what a mail carries: its address is made of configuration alone (N3, W1).
 func (v *visit) link(path string, t account.Tokens, kind account.MailedKind) pages.Link {
-	return pages.Link{URL: v.site.url + v.view.Base + path + "#" + t.Link, Code: t.Code, Ends: kind.Life()}
+	return pages.Link{URL: v.at.url() + v.view.Base + path + "#" + t.Link, Code: t.Code, Ends: kind.Life()}
 }
 
 // mail plans a mail that somebody asked for. A mailbox gets only so many, and nobody is told
 // whether it got this one (W7).
 func (s *Logins) mail(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail, life time.Duration) error {
 	_, err := s.records.QueueMail(v.ctx, ch, record.Mail{
-		Kind: kind, Directory: v.site.pool(), Mailbox: s.accounts.Blind(v.site.pool(), identity.NormalizeMail(to)), To: to, Language: v.view.Language,
+		Kind: kind, Directory: v.at.pool(), Mailbox: s.accounts.Blind(v.at.pool(), identity.NormalizeMail(to)), To: to, Language: v.view.Language,
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(life),
 	})
 	return err
@@ -50,7 +50,7 @@ func (s *Logins) tell(v *visit, ch *record.Change, kind record.MailKind, to stri
 		return nil
 	}
 	_, err := s.records.QueueMail(v.ctx, ch, record.Mail{
-		Kind: kind, Directory: v.site.pool(), To: to, Language: v.view.Language, Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(noticeLife),
+		Kind: kind, Directory: v.at.pool(), To: to, Language: v.view.Language, Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(noticeLife),
 	})
 	return err
 }

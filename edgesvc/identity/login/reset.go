@@ -61,7 +61,7 @@ func (s *Logins) mailReset(v *visit, ch *record.Change, h identity.Holder, c rec
 
 // nothingMailed writes as much as a mail does, so that time doesn't tell who has an account.
 func (s *Logins) nothingMailed(v *visit, ch *record.Change) error {
-	s.accounts.Mail(ch, account.Mailed{Kind: account.MailedReset, Pool: v.site.pool(), Account: "-"})
+	s.accounts.Mail(ch, account.Mailed{Kind: account.MailedReset, Pool: v.at.pool(), Account: "-"})
 	return nil
 }
 
@@ -71,11 +71,11 @@ func (s *Logins) showNewPassword(v *visit) (reply, error) {
 
 // redeemed reads whose a mailed token is.
 func (s *Logins) redeemed(v *visit, kind account.MailedKind) (record.Record[account.Mailed], record.Record[account.Credential], identity.Holder, error) {
-	m, c, err := s.accounts.RedeemOfAccount(v.ctx, v.site.pool(), v.form[pages.FieldToken], kind)
+	m, c, err := s.accounts.RedeemOfAccount(v.ctx, v.at.pool(), v.form[pages.FieldToken], kind)
 	if err != nil {
 		return m, c, identity.Holder{}, err
 	}
-	h, err := s.Holder(v.ctx, v.site.pool(), m.Value.Account)
+	h, err := v.at.holder(v.ctx, m.Value.Account)
 	if err == nil && h.User.Status == mezu.UserSuspended {
 		err = account.ErrNone
 	}
@@ -96,7 +96,7 @@ func (s *Logins) newPassword(v *visit) (reply, error) {
 
 func (s *Logins) newPasswordForm(v *visit, h identity.Holder, problems ...pages.Problem) pages.NewPasswordForm {
 	return pages.NewPasswordForm{
-		Token: account.Typed(v.form[pages.FieldToken]), Email: h.User.Profile.Email, MinPassword: v.site.directory().PasswordLength(), Problems: problems,
+		Token: account.Typed(v.form[pages.FieldToken]), Email: h.User.Profile.Email, MinPassword: v.at.settings().PasswordLength(), Problems: problems,
 	}
 }
 
@@ -114,7 +114,7 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 	if problems := weak(v.policy(h.User.Profile.Email, h.User.Profile), typed); len(problems) > 0 {
 		return page(v.view.NewPassword(s.newPasswordForm(v, h, problems...))), nil
 	}
-	hash, err := s.cfg.Hasher.Hash(v.ctx, v.site.pool(), typed)
+	hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
 	if err != nil {
 		return reply{}, err
 	}
@@ -143,15 +143,15 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 // passwordChanged plans what follows a new password: the grants of all sessions are void, the
 // attempts of strangers count anew, and the owner is told.
 func (s *Logins) passwordChanged(v *visit, ch *record.Change, h identity.Holder) error {
-	ch.Audit(v.site.scope.Target(record.KindUser, h.User.ID, ""), nil, changed{[]string{"password"}})
-	if err := s.accounts.Forgive(v.ctx, ch, v.site.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
+	ch.Audit(v.at.target(h.User), nil, changed{[]string{"password"}})
+	if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
 		return err
 	}
-	if err := s.RevokeUser(v.ctx, ch, v.site.scope.Organization.Value.ID, v.site.pool(), h.User.ID); err != nil {
+	if err := v.at.voidAll(v.ctx, ch, h.User.ID); err != nil {
 		return err
 	}
 	to := h.User.Profile.Email
-	return s.tell(v, ch, mailPassword, to, v.words().PasswordChangedMail(to, v.site.url+v.view.Base+pages.PathReset))
+	return s.tell(v, ch, mailPassword, to, v.words().PasswordChangedMail(to, v.at.url()+v.view.Base+pages.PathReset))
 }
 
 // changed is what the audit shows of a change that users make of themselves.
@@ -178,8 +178,8 @@ func (s *Logins) invited(v *visit) (reply, error) {
 
 func (s *Logins) invitedForm(v *visit, h identity.Holder, p mezu.Profile, problems ...pages.Problem) reply {
 	return page(v.view.Invited(pages.InvitedForm{
-		Token: account.Typed(v.form[pages.FieldToken]), Email: h.User.Profile.Email, MinPassword: v.site.directory().PasswordLength(),
-		Profile: v.site.profile(p), Terms: v.site.terms(), Problems: problems,
+		Token: account.Typed(v.form[pages.FieldToken]), Email: h.User.Profile.Email, MinPassword: v.at.settings().PasswordLength(),
+		Profile: v.profile(p), Terms: v.terms(), Problems: problems,
 	}))
 }
 
@@ -194,7 +194,7 @@ func (s *Logins) acceptInvitation(v *visit) (reply, error) {
 		return reply{}, err
 	}
 	profile, problems := v.names(h.User.Profile)
-	typed, terms := v.form[pages.FieldPassword], v.site.directory().Terms.Version
+	typed, terms := v.form[pages.FieldPassword], v.at.settings().Terms.Version
 	problems = append(problems, weak(v.policy(h.User.Profile.Email, profile), typed)...)
 	if terms != "" && v.form[pages.FieldTerms] != terms {
 		problems = append(problems, pages.Problem{Code: pages.TermsMissing})
@@ -202,7 +202,7 @@ func (s *Logins) acceptInvitation(v *visit) (reply, error) {
 	if len(problems) > 0 {
 		return s.invitedForm(v, h, profile, problems...), nil
 	}
-	hash, err := s.cfg.Hasher.Hash(v.ctx, v.site.pool(), typed)
+	hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
 	if err != nil {
 		return reply{}, err
 	}
@@ -213,7 +213,7 @@ func (s *Logins) acceptInvitation(v *visit) (reply, error) {
 			return err
 		}
 		s.accounts.Spend(ch, m, &c.Value)
-		h, err = s.ChangeHolder(v.ctx, ch, v.site.scope, h, func(u *mezu.User) { u.Profile, u.Status, u.LastLoginAt = profile, mezu.UserActive, v.now })
+		h, err = v.at.change(v.ctx, ch, h, func(u *mezu.User) { u.Profile, u.Status, u.LastLoginAt = profile, mezu.UserActive, v.now })
 		if err != nil {
 			return err
 		}

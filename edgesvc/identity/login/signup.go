@@ -23,7 +23,7 @@ func (v *visit) names(p mezu.Profile) (mezu.Profile, []pages.Problem) {
 	if name, sent := v.form[pages.FieldDisplayName]; sent {
 		p.DisplayName = strings.TrimSpace(name)
 	}
-	r := v.site.directory().Require
+	r := v.at.settings().Require
 	if p.Name == "" && slices.Contains(r, mezu.RequireName) {
 		problems = append(problems, pages.Problem{Code: pages.NameMissing})
 	} else if mezu.ValidateProfileName("name", p.Name) != nil {
@@ -39,10 +39,10 @@ func (v *visit) names(p mezu.Profile) (mezu.Profile, []pages.Problem) {
 
 // policy is what is asked of a password of a user.
 func (v *visit) policy(email string, p mezu.Profile) password.Policy {
-	u, _ := url.Parse(v.site.url) // made by us
+	u, _ := url.Parse(v.at.url()) // made by us
 	return password.Policy{
-		MinLength: v.site.directory().PasswordLength(),
-		Refused:   []string{email, p.Name, p.DisplayName, v.site.project.Name, v.site.directory().Brand.Name, u.Hostname()},
+		MinLength: v.at.settings().PasswordLength(),
+		Refused:   append([]string{email, p.Name, p.DisplayName, u.Hostname()}, v.at.context()...),
 	}
 }
 
@@ -63,8 +63,8 @@ func weak(p password.Policy, typed string) []pages.Problem {
 }
 
 // mayJoin reports whether an address may sign up.
-func (s *site) mayJoin(email string) bool {
-	domains := s.directory().Domains
+func (v *visit) mayJoin(email string) bool {
+	domains := v.at.settings().Domains
 	_, domain, _ := strings.Cut(mezu.CanonicalEmail(email), "@")
 	return len(domains) == 0 || slices.Contains(domains, domain)
 }
@@ -72,7 +72,7 @@ func (s *site) mayJoin(email string) bool {
 // openToAll reports whether somebody can sign up, and shows why not.
 func (s *Logins) openToAll(v *visit) (reply, bool) {
 	switch {
-	case v.site.directory().Signup != mezu.SignupOpen:
+	case v.at.settings().Signup != mezu.SignupOpen:
 		return page(v.view.NotFound()), false
 	case !s.records.MailConfigured():
 		return page(v.view.MailAway()), false
@@ -82,7 +82,7 @@ func (s *Logins) openToAll(v *visit) (reply, bool) {
 
 func (s *Logins) signupForm(v *visit, email string, p mezu.Profile, problems ...pages.Problem) reply {
 	return page(v.view.Signup(pages.SignupForm{
-		Email: email, MinPassword: v.site.directory().PasswordLength(), Profile: v.site.profile(p), Terms: v.site.terms(), Problems: problems,
+		Email: email, MinPassword: v.at.settings().PasswordLength(), Profile: v.profile(p), Terms: v.terms(), Problems: problems,
 	}))
 }
 
@@ -105,12 +105,12 @@ func (s *Logins) signup(v *visit) (reply, error) {
 	profile, more := v.names(mezu.Profile{Email: email})
 	profile.Email = email
 	problems = append(problems, more...)
-	if len(problems) == 0 && !v.site.mayJoin(email) {
+	if len(problems) == 0 && !v.mayJoin(email) {
 		problems = append(problems, pages.Problem{Code: pages.DomainNotAllowed})
 	}
 	typed := v.form[pages.FieldPassword]
 	problems = append(problems, weak(v.policy(email, profile), typed)...)
-	terms := v.site.directory().Terms.Version
+	terms := v.at.settings().Terms.Version
 	if terms != "" && v.form[pages.FieldTerms] != terms {
 		problems = append(problems, pages.Problem{Code: pages.TermsMissing})
 	}
@@ -122,7 +122,7 @@ func (s *Logins) signup(v *visit) (reply, error) {
 	if wait, err := s.accounts.Crowded(v.ctx, t); err != nil || wait > 0 {
 		return page(v.view.Wait(wait)), err
 	}
-	hash, err := s.cfg.Hasher.Hash(v.ctx, v.site.pool(), typed)
+	hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
 	if err != nil {
 		return reply{}, err
 	}
@@ -134,7 +134,7 @@ func (s *Logins) signup(v *visit) (reply, error) {
 			return err
 		}
 		p = account.Pending{
-			Pool: v.site.pool(), Environment: v.site.environment.ID, To: v.view.To, Email: email, Profile: profile, Password: &hash, Terms: terms,
+			Pool: v.at.pool(), Environment: v.at.environment(), To: v.view.To, Email: email, Profile: profile, Password: &hash, Terms: terms,
 			Known: h.User.ID != "",
 		}
 		if err := s.accounts.Failed(v.ctx, ch, t); err != nil { // so that nobody signs up thousands
@@ -159,7 +159,7 @@ func (s *Logins) mailSignup(v *visit, ch *record.Change, p account.Pending, brow
 	words := v.words()
 	mail := words.SignupMail(p.Email, v.link(pages.PathVerify, tokens, account.MailedSignup), digits)
 	if p.Known {
-		mail = words.KnownAddressMail(p.Email, v.site.url+v.view.Base+pages.PathLogin, v.site.url+v.view.Base+pages.PathReset)
+		mail = words.KnownAddressMail(p.Email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset)
 	}
 	s.accounts.CreatePending(ch, p)
 	return p, s.mail(v, ch, mailSignup, p.Email, mail, account.SignupLife)
@@ -171,7 +171,7 @@ func (s *Logins) checkMail(v *visit, p account.Pending, resent bool, problems ..
 
 // inTab reads the signup of a tab that waits, in the browser in which it began.
 func (s *Logins) inTab(v *visit) (record.Record[account.Pending], error) {
-	p, err := s.accounts.Pending(v.ctx, v.site.pool(), v.site.environment.ID, v.form[pages.FieldPending])
+	p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), v.form[pages.FieldPending])
 	if err == nil && (!p.Value.Of(v.browser) || p.Value.Email == "") {
 		err = account.ErrNone
 	}
@@ -256,7 +256,7 @@ func (s *Logins) join(v *visit, pending string, here bool) (reply, error) {
 	var known bool
 	_, err := s.records.Publish(v.ctx, v.author(""), func(ch *record.Change) error {
 		b, known = began{}, false
-		p, err := s.accounts.Pending(v.ctx, v.site.pool(), v.site.environment.ID, pending)
+		p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), pending)
 		if err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func (s *Logins) join(v *visit, pending string, here bool) (reply, error) {
 			known = true
 			return nil
 		}
-		h, err := s.SignUp(v.ctx, ch, v.site.scope, p.Value.Profile, v.now)
+		h, err := v.at.add(v, ch, &p.Value)
 		if err != nil {
 			return err
 		}
@@ -308,11 +308,11 @@ func (s *Logins) showVerify(v *visit) (reply, error) {
 
 // mailedSignup reads the signup that a mailed token proves.
 func (s *Logins) mailedSignup(v *visit) (record.Record[account.Pending], error) {
-	m, err := s.accounts.Redeem(v.ctx, v.site.pool(), v.form[pages.FieldToken], account.MailedSignup)
+	m, err := s.accounts.Redeem(v.ctx, v.at.pool(), v.form[pages.FieldToken], account.MailedSignup)
 	if err != nil {
 		return record.Record[account.Pending]{}, err
 	}
-	p, err := s.accounts.Pending(v.ctx, v.site.pool(), v.site.environment.ID, m.Value.Pending)
+	p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), m.Value.Pending)
 	if err == nil && (p.Value.Account != "" || p.Value.Known) {
 		err = account.ErrNone
 	}
@@ -346,7 +346,7 @@ func (s *Logins) verify(v *visit) (reply, error) {
 	if err != nil || verdict.Wait > 0 {
 		return page(v.view.Wait(verdict.Wait)), err
 	}
-	right, err := s.cfg.Hasher.Verify(v.ctx, v.site.pool(), *p.Value.Password, typed)
+	right, err := s.cfg.Hasher.Verify(v.ctx, v.at.pool(), *p.Value.Password, typed)
 	if err != nil {
 		return reply{}, err
 	}

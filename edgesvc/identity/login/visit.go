@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/identity/account"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
@@ -30,55 +28,13 @@ const (
 	maxFields = 12
 	// busyFor is what a visitor is asked to wait when there is too much to do.
 	busyFor = 5 * time.Second
-	// pathLogo is the brand's image.
-	pathLogo = "logo"
 )
-
-// site is where a visitor is: an environment and the directory of its users.
-type site struct {
-	environment mezu.Environment
-	project     mezu.Project
-	// scope is that of the directory. Its revision is 0 if the environment names none.
-	scope access.Scope
-	// url is https://host[:port], made of configuration alone.
-	url string
-}
-
-func (s *site) directory() *mezu.Directory { return &s.scope.Directory.Value }
-func (s *site) pool() string               { return s.scope.Directory.Value.ID }
-
-// site finds an environment by its id.
-func (s *Logins) site(ctx context.Context, environment string) (site, error) {
-	var out site
-	if err := mezu.ValidateID("environment", mezu.PrefixEnvironment, environment); err != nil {
-		return out, err
-	}
-	env, err := record.ByID[mezu.Environment](ctx, s.records, environment)
-	if errors.Is(err, account.ErrNone) {
-		return out, record.NotFound("environment", "")
-	}
-	if err != nil {
-		return out, err
-	}
-	out.environment, out.url = env.Value, s.cfg.URL(env.Value.Endpoint)
-	if out.project, err = s.ProjectOf(ctx, env); err != nil {
-		return out, err
-	}
-	if env.Value.DirectoryID == "" {
-		return out, nil
-	}
-	out.scope, err = s.Scope(ctx, env.Value.DirectoryID)
-	if errors.Is(err, account.ErrNone) {
-		out.scope, err = access.Scope{}, nil
-	}
-	return out, err
-}
 
 // visit is one request of a visitor for a page.
 type visit struct {
 	ctx    context.Context
 	in     api.EdgePageRequest
-	site   site
+	at     realm
 	view   pages.View
 	client netip.Addr
 	now    time.Time
@@ -88,9 +44,9 @@ type visit struct {
 	set                      []string // cookies to be set
 }
 
-// visit reads what an edge says of a visitor.
-func (s *Logins) visit(ctx context.Context, in api.EdgePageRequest) (*visit, error) {
-	v := &visit{ctx: ctx, in: in, now: s.records.Stamp()}
+// visit reads what is said of a visitor of a realm.
+func (s *Logins) visit(ctx context.Context, at realm, in api.EdgePageRequest) (*visit, error) {
+	v := &visit{ctx: ctx, in: in, at: at, now: s.records.Stamp()}
 	var err error
 	if v.client, err = netip.ParseAddr(in.Client); err != nil {
 		return nil, mezu.Invalid("client", "%q is not an address", in.Client)
@@ -103,9 +59,6 @@ func (s *Logins) visit(ctx context.Context, in api.EdgePageRequest) (*visit, err
 		return nil, mezu.Invalid("body", "at most %d bytes", api.MaxPageBody)
 	case len(in.Query) > api.MaxPageQuery:
 		return nil, mezu.Invalid("query", "at most %d bytes", api.MaxPageQuery)
-	}
-	if v.site, err = s.site(ctx, in.Environment); err != nil {
-		return nil, err
 	}
 	for _, c := range in.Cookies {
 		if len(c.Value) > api.MaxPageCookie {
@@ -120,7 +73,7 @@ func (s *Logins) visit(ctx context.Context, in api.EdgePageRequest) (*visit, err
 			v.browser = c.Value
 		}
 	}
-	v.view = pages.View{Base: mezu.ReservedPath, Language: pages.Language(in.AcceptLanguage), RequestID: in.RequestID, Brand: v.site.brand(), To: "/"}
+	v.view = pages.View{Base: at.base(), Language: pages.Language(in.AcceptLanguage), RequestID: in.RequestID, Brand: at.brand(), To: "/"}
 	// A query that is no query, or that says twice where to return to, says nothing.
 	if q, err := url.ParseQuery(in.Query); err == nil && len(q[pages.FieldTo]) == 1 {
 		v.view.To = mezu.ReturnPath(q.Get(pages.FieldTo))
@@ -128,23 +81,10 @@ func (s *Logins) visit(ctx context.Context, in api.EdgePageRequest) (*visit, err
 	return v, nil
 }
 
-// brand is how the directory looks.
-func (s *site) brand() pages.Brand {
-	d := s.directory()
-	b := pages.Brand{Name: d.Brand.Name, Color: d.Brand.Color}
-	if b.Name == "" {
-		b.Name = s.project.Name
-	}
-	if d.Brand.Logo != "" {
-		b.Logo = mezu.ReservedPath + pathLogo + "?" + d.Brand.Logo[:min(16, len(d.Brand.Logo))]
-	}
-	return b
-}
-
 // readForm reads the fields of a form, or says what is wrong with it.
 func (v *visit) readForm(fields []string) pages.Code {
 	// L5: a form comes from a page of this very origin, as a navigation.
-	if v.in.Origin != v.site.url || v.in.FetchSite != "" && v.in.FetchSite != "same-origin" || v.in.FetchMode != "" && v.in.FetchMode != "navigate" {
+	if v.in.Origin != v.at.url() || v.in.FetchSite != "" && v.in.FetchSite != "same-origin" || v.in.FetchMode != "" && v.in.FetchMode != "navigate" {
 		return pages.FormForeign
 	}
 	kind, _, err := mime.ParseMediaType(v.in.ContentType)
@@ -240,7 +180,7 @@ func (v *visit) thisBrowser() string {
 
 // attempt is what the visitor tries, for the count of failures.
 func (v *visit) attempt(address string, of account.Ref) account.Attempt {
-	return account.Attempt{Pool: v.site.pool(), Address: address, Account: of, Device: v.device, Client: v.client}
+	return account.Attempt{Pool: v.at.pool(), Address: address, Account: of, Device: v.device, Client: v.client}
 }
 
 // note is an attempt to log in, as histories have it.
@@ -248,16 +188,19 @@ func (v *visit) note(outcome mezu.LoginOutcome) mezu.Login {
 	return mezu.Login{Time: v.now, Address: v.client.String(), Agent: mezu.ShortAgent(v.in.UserAgent), Method: mezu.MethodPassword, Outcome: outcome}
 }
 
-// author is a user, for the audit of what users change of themselves.
+// author is the holder of an account, for the audit of what holders change of their own.
 func (v *visit) author(id string) record.Author {
-	return record.Author{
-		Actor: mezu.AuditActor{Kind: "user", ID: id, Address: v.client.String()}, RequestID: v.in.RequestID, Operation: api.OpEdgePage.ID, Line: "directory " + v.site.pool(),
-	}
+	a := v.at.author(v, id)
+	a.Line = v.line()
+	return a
 }
+
+// line is where the changes of the logins of a realm queue.
+func (v *visit) line() string { return "directory " + v.at.pool() }
 
 // own is what flows change that is no concern of the audit: sessions, counts, and what waits.
 func (v *visit) own() record.Author {
 	a := record.Internal()
-	a.Line = "directory " + v.site.pool()
+	a.Line = v.line()
 	return a
 }
