@@ -109,7 +109,7 @@ func (v View) AcceptTerms(t TermsForm) Page {
 		status: status(t.Problems), Heading: v.say(msgTermsTitle),
 		Intro:    []text{v.say(msgTermsIntro, v.brand())},
 		Sections: []section{{Forms: []form{f}}},
-		Links:    []link{{Label: v.say(msgLogOut), Href: v.link(PathLogout)}},
+		Links:    []link{{Label: v.say(msgBackToLogin), Href: v.link(PathLogin)}},
 	})
 }
 
@@ -128,6 +128,6 @@ func (v View) CompleteProfile(p ProfileForm) Page {
 		status: status(p.Problems), Heading: v.say(msgProfileTitle),
 		Intro:    []text{v.say(msgProfileIntro, v.brand())},
 		Sections: []section{{Forms: []form{f}}},
-		Links:    []link{{Label: v.say(msgLogOut), Href: v.link(PathLogout)}},
+		Links:    []link{{Label: v.say(msgBackToLogin), Href: v.link(PathLogin)}},
 	})
 }

@@ -91,8 +91,8 @@ const (
 	PathSetPassword    = "reset/password"     // POST token, password
 	PathInvited        = "invited"            // GET from a mail; POST token, answered with the form below
 	PathAccept         = "invited/accept"     // POST token, password, name, display_name, terms
-	PathTerms          = "terms"              // GET; POST terms
-	PathProfile        = "profile"            // GET; POST name, display_name
+	PathTerms          = "terms"              // POST pending, terms
+	PathProfile        = "profile"            // POST pending, name, display_name
 	PathAccount        = "account"            // GET
 	PathAccountProfile = "account/profile"    // POST name, display_name
 	PathAccountMail    = "account/mail"       // POST email, current_password

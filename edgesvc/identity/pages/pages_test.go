@@ -86,8 +86,8 @@ func (w words) plain(language string) map[string]pages.Page {
 		"changed":         v.PasswordChanged(),
 		"invited":         v.Invited(pages.InvitedForm{}),
 		"accept":          v.Invited(pages.InvitedForm{Token: w.token, Email: w.email, Profile: profile, Terms: terms}),
-		"terms":           v.AcceptTerms(pages.TermsForm{Terms: terms}),
-		"profile":         v.CompleteProfile(pages.ProfileForm{Profile: profile}),
+		"terms":           v.AcceptTerms(pages.TermsForm{Pending: w.pending, Terms: terms}),
+		"profile":         v.CompleteProfile(pages.ProfileForm{Pending: w.pending, Profile: profile}),
 		"account":         v.Account(w.account(mostSessions, mezu.MaxLogins)),
 		"mail-change":     v.ConfirmMail(pages.MailChangeForm{}),
 		"mail-confirmed":  v.MailConfirmed(w.email),
@@ -128,8 +128,8 @@ func (w words) wrong(language string) map[string]pages.Page {
 		out["new-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Problems: problems})
 		out["set-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Token: w.token, Email: w.email, Problems: problems})
 		out["accept-"+string(c)] = v.Invited(pages.InvitedForm{Token: w.token, Email: w.email, Profile: profile, Terms: terms, Problems: problems})
-		out["terms-"+string(c)] = v.AcceptTerms(pages.TermsForm{Terms: terms, Problems: problems})
-		out["profile-"+string(c)] = v.CompleteProfile(pages.ProfileForm{Profile: profile, Problems: problems})
+		out["terms-"+string(c)] = v.AcceptTerms(pages.TermsForm{Pending: w.pending, Terms: terms, Problems: problems})
+		out["profile-"+string(c)] = v.CompleteProfile(pages.ProfileForm{Pending: w.pending, Profile: profile, Problems: problems})
 		out["mail-change-"+string(c)] = v.ConfirmMail(pages.MailChangeForm{Problems: problems})
 		out["refused-"+string(c)] = v.Refused(c)
 		for _, path := range []string{pages.PathAccountProfile, pages.PathAccountMail, pages.PathAccountPass} {
@@ -329,7 +329,7 @@ var sends = map[string]string{
 	pages.PathVerify: "to token password", pages.PathVerifyDeny: "to token password",
 	pages.PathReset: "to email", pages.PathNewPassword: "to token", pages.PathSetPassword: "to token password",
 	pages.PathInvited: "to token", pages.PathAccept: "to token password name display_name terms",
-	pages.PathTerms: "to terms", pages.PathProfile: "to name display_name", pages.PathLogout: "to session",
+	pages.PathTerms: "to pending terms", pages.PathProfile: "to pending name display_name", pages.PathLogout: "to session",
 	pages.PathAccountProfile: "name display_name", pages.PathAccountMail: "email current_password", pages.PathAccountPass: "current_password password",
 	pages.PathEndSession: "session", pages.PathEndOthers: "session", pages.PathMailChange: "to token",
 }
