@@ -90,9 +90,20 @@ func (w *world) startEdge() {
 	controltest.Eventually(w.t, "the edge to be ready", e.Ready)
 }
 
-// workload answers with what it was asked: «METHOD PATH USER COOKIES». Below /…/stream it goes
-// on until its client is gone.
+// workload answers with what it was asked: «METHOD PATH USER COOKIES». At …/stream, and over
+// WebSocket, it goes on until its client is gone.
 func workload(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "" {
+		conn, both, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(both, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nuser=%s\n", r.Header.Get(mezu.HeaderUserEmail))
+		both.Flush()
+		io.Copy(io.Discard, both)
+		return
+	}
 	w.Header().Set("Set-Cookie", mezu.SessionCookie+"=of-the-workload")
 	fmt.Fprintf(w, "%s %s user=%s roles=%s cookies=%s\n", r.Method, r.URL.Path, r.Header.Get(mezu.HeaderUserEmail), r.Header.Get(mezu.HeaderUserRoles), r.Header.Get("Cookie"))
 	if strings.HasSuffix(r.URL.Path, "/stream") {
@@ -303,12 +314,46 @@ func TestN9_SignupLeadsToThePage(t *testing.T) {
 	b.says(two, "GET /my/two user=ann@example.com")
 }
 
-// T11 and N24: streams end with the session, over both versions of HTTP.
+// webSocket asks for a WebSocket from a page of some origin, and gives the status and what
+// follows the head.
+func (b *browser) webSocket(path, origin string) (status string, r *bufio.Reader) {
+	b.t.Helper()
+	at, err := url.Parse(b.env.URL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", b.edge.HTTPSAddr(), &tls.Config{RootCAs: b.in.Roots, ServerName: at.Hostname(), NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nCookie: %s=%s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+		path, at.Host, origin, mezu.SessionCookie, b.session())
+	r = bufio.NewReader(conn)
+	status, err = r.ReadString('\n')
+	for line := status; err == nil && line != "\r\n"; {
+		line, err = r.ReadString('\n')
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return status, r
+}
+
+// T10, T11 and N24: streams end with the session, over both versions of HTTP, and no page of
+// another site begins one.
 func TestN24_StreamsEndWithTheSession(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signup("ann@example.com", "/my/")
-	var streams []*bufio.Reader
+	if status, _ := b.webSocket("/my/", "https://evil.localhost:8443"); !strings.Contains(status, " 403 ") {
+		t.Errorf("T10: %s", status)
+	}
+	status, ws := b.webSocket("/my/", b.env.URL)
+	if line, err := ws.ReadString('\n'); !strings.Contains(status, " 101 ") || line != "user=ann@example.com\n" || err != nil {
+		t.Fatalf("%s %s, %v", status, line, err)
+	}
+	streams := []*bufio.Reader{ws}
 	for _, http2 := range []bool{false, true} {
 		c := b.clone()
 		transport := c.client.Transport.(*http.Transport)

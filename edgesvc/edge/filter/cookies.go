@@ -27,11 +27,11 @@ func (c cookies) Response(x *Exchange, h *relay.ResponseHead) {
 
 // foreign takes away what is not the workload's to set.
 func (c cookies) foreign(h *relay.ResponseHead) {
-	left := h.Fields[:0]
+	left, domain := h.Fields[:0], c.domain()
 	for i := range h.Fields {
 		f := h.Fields[i]
 		var ok bool
-		if f.Value, ok = cookie.Response(f.Name, f.Value, c.domain()); ok {
+		if f.Value, ok = cookie.Response(f.Name, f.Value, domain); ok {
 			left = append(left, f)
 		}
 	}

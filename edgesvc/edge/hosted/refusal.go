@@ -11,18 +11,14 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// MaxReturn bounds the path and query to which a login returns. What is longer is not worth
-// a URL that servers in between may refuse: the visitor comes back to "/".
-const MaxReturn = 2 << 10
-
 // busyFor is when it is worth to try again after too many asked at once.
 const busyFor = time.Second
 
 // LoginPath is where a visitor logs in who asked for a page, and from where they return to
 // it.
 func LoginPath(r *relay.Request) string {
-	to := r.Path.Path + r.Query
-	if len(to) > MaxReturn || to == "/" {
+	to := mezu.ReturnPath(r.Path.Path + r.Query)
+	if to == "/" {
 		return mezu.ReservedPath + pathLogin
 	}
 	return mezu.ReservedPath + pathLogin + "?" + pages.FieldTo + "=" + url.QueryEscape(to)
@@ -100,22 +96,17 @@ func viewOf(r *relay.Request) pages.View {
 // target is where the visit of a page was to return to.
 func (r *Refusal) target() string {
 	query, _ := url.ParseQuery(strings.TrimPrefix(r.Query, "?")) // what can't be read is no target
-	to := query.Get(pages.FieldTo)
-	if len(to) > MaxReturn || !ownPath(to) {
-		return ""
-	}
-	return to
+	return mezu.ReturnPath(query.Get(pages.FieldTo))
 }
 
 // origin is the page of this host that a form was on, empty if that is not known.
 func (r *Refusal) origin() string {
 	asked := Request{Request: r.Request}
 	to, ok := strings.CutPrefix(asked.field("referer"), "https://"+r.Authority)
-	if !ok || len(to) >= maxSaid-len(r.Authority)-len("https://") || !ownPath(to) {
+	if !ok || len(to) >= maxSaid-len(r.Authority)-len("https://") {
 		return "" // it may have been cut
 	}
-	to, _, _ = strings.Cut(to, "#")
-	return to
+	return mezu.ReturnPath(to)
 }
 
 // loggedOut says that a session has ended. What the browser keeps of its pages goes, too.

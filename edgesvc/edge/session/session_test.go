@@ -37,7 +37,7 @@ const (
 type rig struct {
 	*granttest.Authority
 	*Sessions
-	t       *testing.T
+	t       testing.TB
 	clock   *testkit.Clock
 	calls   atomic.Int32
 	refresh func(grant string) (*api.EdgeRefreshed, error)
@@ -46,7 +46,7 @@ type rig struct {
 	left map[string]bool
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: testkit.StillClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), left: map[string]bool{}}
 	r.Authority = granttest.New(t, r.clock.Now)
@@ -219,6 +219,24 @@ func TestOpen_Allocates(t *testing.T) {
 		r.End(v)
 	}); n > 2 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkOpen_Known is what a session that is known adds to a request.
+func BenchmarkOpen_Known(b *testing.B) {
+	r := newRig(b)
+	v, fields := &Visitor{}, []relay.Field{{Name: []byte("Cookie"), Value: []byte("a=b; " + r.show(r.Hold(shop, users, "staff")))}}
+	raw, cut := fields[0].Value, func() {}
+	b.ReportAllocs()
+	for b.Loop() {
+		v.Reset()
+		fields[0].Value = raw
+		v.Take(fields)
+		if g, err := r.Open(v, shop, users); g == nil || err != nil || !r.Begin(v, cut) {
+			b.Fatal(g, err)
+		}
+		r.SetCookie(v)
+		r.End(v)
 	}
 }
 
