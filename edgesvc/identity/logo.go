@@ -37,9 +37,13 @@ func noLogo() error {
 	return record.NotFound("logo", "the directory has none: set one with `mezu directories logo DIRECTORY FILE`")
 }
 
-// EncodeLogo makes a logo of the file of an image, and gives its digest too. One is made at a
-// time, because each takes a processor and some megabytes.
-func (s *Identity) EncodeLogo(ctx context.Context, file []byte) (image []byte, digest string, err error) {
+// EncodeLogo makes a logo of the file of an image, and gives its digest too. known are the
+// digests of logos that were made here: a file that is one of them is taken as it is. One is
+// made at a time, because each takes a processor and some megabytes.
+func (s *Identity) EncodeLogo(ctx context.Context, file []byte, known map[string]bool) (image []byte, digest string, err error) {
+	if digest = logo.Digest(file); known[digest] {
+		return file, digest, nil
+	}
 	select {
 	case s.encoding <- struct{}{}:
 	case <-ctx.Done():
@@ -107,7 +111,7 @@ func (s *Identity) GetLogo(ctx context.Context, c access.Caller, p access.Path) 
 // SetLogo makes the logo of a directory of the file of an image. One that makes the logo that
 // is there changes nothing.
 func (s *Identity) SetLogo(ctx context.Context, c access.Caller, p access.Path, ifMatch uint64, file []byte) (mezu.Directory, error) {
-	image, digest, err := s.EncodeLogo(ctx, file)
+	image, digest, err := s.EncodeLogo(ctx, file, nil)
 	if err != nil {
 		return mezu.Directory{}, mezu.Below("logo", err)
 	}

@@ -24,14 +24,15 @@ import (
 // who may. An apply that finds all as it should be writes nothing.
 func (s *Configuration) Apply(ctx context.Context, c access.Caller, p access.Path, in api.ApplyRequest) (api.ApplyResponse, error) {
 	// Who may not, or asks for nonsense, keeps nobody waiting at the lock.
-	if _, err := s.inApply(ctx, c, p); err != nil {
+	sc, err := s.inApply(ctx, c, p)
+	if err != nil {
 		return api.ApplyResponse{}, err
 	}
 	warnings, err := in.Manifest.Judge(ctx)
 	if err != nil {
 		return api.ApplyResponse{}, mezu.Below("manifest", err)
 	}
-	logos, err := s.takeLogos(ctx, &in.Manifest)
+	logos, err := s.takeLogos(ctx, sc.Project, &in.Manifest)
 	if err != nil {
 		return api.ApplyResponse{}, mezu.Below("manifest", err)
 	}
@@ -83,9 +84,20 @@ func (a *applying) warningsOfOthers(ctx context.Context) ([]string, error) {
 }
 
 // takeLogos takes the images out of a manifest and leaves their digests, which is what is
-// compared and told of. It gives the logos that it made of the images by their digests.
-func (s *Configuration) takeLogos(ctx context.Context, m *mezu.Manifest) (map[string][]byte, error) {
+// compared and told of. It gives the logos that it made of the images by their digests. What
+// the mezu command sends of a logo that the project has is that logo, and costs little.
+func (s *Configuration) takeLogos(ctx context.Context, prj record.Record[mezu.Project], m *mezu.Manifest) (map[string][]byte, error) {
 	directories, out := maps.Clone(m.Directories), map[string][]byte{}
+	known := map[string]bool{}
+	if prj.Key != "" && len(directories) > 0 {
+		err := record.Each(ctx, s.records, access.DirectoriesOf(prj.Value.ID), func(f record.Record[mezu.Directory]) error {
+			known[f.Value.Brand.Logo] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(directories)) {
 		d, field := directories[name], "directories."+name+".brand.logo"
 		if _, isFile := d.Brand.LogoFile(); isFile {
@@ -98,7 +110,7 @@ func (s *Configuration) takeLogos(ctx context.Context, m *mezu.Manifest) (map[st
 		var image []byte
 		var digest string
 		if err == nil {
-			image, digest, err = s.identity.EncodeLogo(ctx, file)
+			image, digest, err = s.identity.EncodeLogo(ctx, file, known)
 		}
 		if err != nil {
 			return nil, mezu.Below(field, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/policy"
 )
 
@@ -157,6 +158,38 @@ func TestUnenforced_MFA(t *testing.T) {
 	if left := in.Records("pending/"); len(left) != 0 {
 		t.Errorf("tasks are left: %v", left)
 	}
+}
+
+// A process that ends between the change of a directory and the bundles leaves them to the next
+// one.
+func TestUnenforced_MFAAfterAKill(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	dir := controltest.Call[mezu.Directory](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "wide"}, "acme")
+	controltest.Call[any](t, op, api.OpUpdateEnvironment, map[string]any{"directory": "wide"}, x.Path()...)
+	org := controltest.Call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	dir.MFA = mezu.MFARequired
+	task := record.Task{Kind: record.TaskDirectory, ID: dir.ID, Organization: org.ID}
+	var txn store.Txn
+	for key, v := range map[string]any{"dir/" + org.ID + "/wide": dir, record.KeyTask(task.Kind, task.ID): task} {
+		value, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		txn.Ops = append(txn.Ops, store.Op{Key: key, Value: value})
+	}
+	if _, err := in.Store.Commit(t.Context(), txn); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := published(t, in, x.Environment.ID); b.MFARequired {
+		t.Fatal("it is closed already")
+	}
+	in.Restart()
+	controltest.Eventually(t, "the bundle to say it", func() bool {
+		b, _ := published(t, in, x.Environment.ID)
+		return b.MFARequired && len(in.Records("pending/")) == 0
+	})
 }
 
 // An apply that has a directory ask for a second factor closes the environments of its
