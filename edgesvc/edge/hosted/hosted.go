@@ -124,7 +124,7 @@ func (p *Pages) Admit(r *Request, now time.Time) error {
 	case !strings.HasPrefix(r.Path.Path, mezu.ReservedPath) || path == "":
 		return &mezu.Error{Code: mezu.CodeNoRoute, Detail: "there is nothing under this reserved path"}
 	case r.Directory == "":
-		return &mezu.Error{Code: mezu.CodeNotFound, Detail: "nobody can log in here: the environment has no directory"}
+		return &mezu.Error{Code: mezu.CodeNoRoute, Detail: "nobody can log in here: the environment has no directory"}
 	}
 	if _, ok := p.networks.Allow(network(r.Client), now); !ok {
 		p.refused.Add(1)

@@ -280,7 +280,7 @@ func TestAdmit(t *testing.T) {
 	}
 	nowhere := ask(t, "GET", "/.mezu/login")
 	nowhere.Directory = ""
-	for r, want := range map[*Request]mezu.Code{nowhere: mezu.CodeNotFound, ask(t, "GET", "/.mezu/"): mezu.CodeNoRoute, ask(t, "GET", "/.mezu"): mezu.CodeNoRoute, ask(t, "GET", "/.mezu/session"): "", ask(t, "GET", "/.mezu/jwks.json"): ""} {
+	for r, want := range map[*Request]mezu.Code{nowhere: mezu.CodeNoRoute, ask(t, "GET", "/.mezu/"): mezu.CodeNoRoute, ask(t, "GET", "/.mezu"): mezu.CodeNoRoute, ask(t, "GET", "/.mezu/session"): "", ask(t, "GET", "/.mezu/jwks.json"): ""} {
 		if err := New(Config{}).Admit(r, at); mezu.CodeOf(err) != want {
 			t.Errorf("%s: %v", r.Path.Path, err)
 		}
@@ -410,7 +410,7 @@ func TestRefusal(t *testing.T) {
 		"another refusal":              {ask(t, "GET", "/a"), mezu.CodeNoWarpgate, user, 0, ""},
 		"away":                         {ask(t, "GET", "/.mezu/signup?to=%2Fa"), mezu.CodeUnavailable, nil, 503, "/.mezu/login?to=%2Fa"},
 		"away, and a target elsewhere": {ask(t, "GET", "/.mezu/signup?to=%2F%2Fevil.example"), mezu.CodeUnavailable, nil, 503, `"/.mezu/login"`},
-		"no directory":                 {ask(t, "GET", "/.mezu/login"), mezu.CodeNotFound, nil, 404, "r1"},
+		"no directory":                 {ask(t, "GET", "/.mezu/login"), mezu.CodeNoRoute, nil, 404, "r1"},
 		"wait":                         {ask(t, "GET", "/.mezu/login"), mezu.CodeRateLimited, nil, 429, "r1"},
 		"a large form":                 {ask(t, "POST", "/.mezu/login"), mezu.CodeBodyTooLarge, nil, 413, "r1"},
 		"a fault":                      {ask(t, "GET", "/.mezu/login"), mezu.CodeInternal, nil, 500, "r1"},

@@ -33,6 +33,8 @@ func LoginURL(r *relay.Request) string {
 type Refusal struct {
 	*relay.Request
 	Code mezu.Code
+	// Login says that somebody can log in on the request's host.
+	Login bool
 	// User is who asks, nil if that is not known, and Missing what they lack, if
 	// that is why.
 	User    *mezu.Grant
@@ -62,16 +64,17 @@ func (r *Refusal) render(v pages.View) (pages.Page, bool) {
 	}
 	v.To = r.target()
 	switch r.Code {
+	case mezu.CodeNoRoute:
+		if r.Login {
+			return v.NotFound(), true
+		}
+		return v.NoDirectory(), true
 	case mezu.CodeUnavailable:
 		return v.LoginAway(), true
 	case mezu.CodeOverloaded:
 		return v.Overloaded(busyFor), true
 	case mezu.CodeRateLimited:
 		return v.Wait(busyFor), true
-	case mezu.CodeNotFound:
-		return v.NoDirectory(), true
-	case mezu.CodeNoRoute:
-		return v.NotFound(), true
 	case mezu.CodeBodyTooLarge:
 		return v.Refused(pages.FormLarge), true
 	case mezu.CodeInvalid:

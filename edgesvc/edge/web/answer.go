@@ -99,7 +99,7 @@ func (x *exchange) refusalPage(code mezu.Code) *policy.Answer {
 	if x.table == nil {
 		return nil // no environment, no login
 	}
-	return (&hosted.Refusal{Request: &x.Request, Code: code, User: x.Visitor.Grant(), Missing: x.missing}).Page()
+	return (&hosted.Refusal{Request: &x.Request, Code: code, Login: x.hasLogin(), User: x.Visitor.Grant(), Missing: x.missing}).Page()
 }
 
 // given renders an answer that policy or a filter has made.

@@ -139,7 +139,7 @@ func TestLogin_NoDirectory(t *testing.T) {
 		if got := send(t, client, "GET", "/.mezu/login", nil, navigating...); got.StatusCode != 404 || !got.page() {
 			t.Errorf("over %s: %s %s", version, got.Status, got.body)
 		}
-		if p := send(t, client, "GET", "/.mezu/login", nil).problem(t); p.Code != mezu.CodeNotFound {
+		if p := send(t, client, "GET", "/.mezu/login", nil).problem(t); p.Code != mezu.CodeNoRoute {
 			t.Errorf("over %s: %+v", version, p)
 		}
 	}
