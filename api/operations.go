@@ -109,6 +109,18 @@ var (
 	OpDeleteOrganizationUser = Operation{"delete-organization-user", "DELETE", "/v1/organizations/{organization}/directories/{directory}/users/{user}", "Delete a user of an organization's directory and end all sessions"}
 	OpGetOrganizationLogins  = Operation{"get-organization-logins", "GET", "/v1/organizations/{organization}/directories/{directory}/users/{user}/logins", "Show the last logins of a user of an organization's directory, the newest first"}
 
+	OpInviteUser      = Operation{"invite-user", "POST", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/invite", "Mail an inactive user of a project's directory an invitation"}
+	OpResetUser       = Operation{"reset-user", "POST", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/reset-password", "Mail a user of a project's directory a link to choose a new password"}
+	OpGetUserSessions = Operation{"get-user-sessions", "GET", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/sessions", "Show the sessions of a user of a project's directory"}
+	OpEndUserSessions = Operation{"end-user-sessions", "DELETE", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/sessions", "End all sessions of a user of a project's directory"}
+	OpEndUserSession  = Operation{"end-user-session", "DELETE", "/v1/organizations/{organization}/projects/{project}/directories/{directory}/users/{user}/sessions/{session}", "End one session of a user of a project's directory"}
+
+	OpInviteOrganizationUser      = Operation{"invite-organization-user", "POST", "/v1/organizations/{organization}/directories/{directory}/users/{user}/invite", "Mail an inactive user of an organization's directory an invitation"}
+	OpResetOrganizationUser       = Operation{"reset-organization-user", "POST", "/v1/organizations/{organization}/directories/{directory}/users/{user}/reset-password", "Mail a user of an organization's directory a link to choose a new password"}
+	OpGetOrganizationUserSessions = Operation{"get-organization-user-sessions", "GET", "/v1/organizations/{organization}/directories/{directory}/users/{user}/sessions", "Show the sessions of a user of an organization's directory"}
+	OpEndOrganizationUserSessions = Operation{"end-organization-user-sessions", "DELETE", "/v1/organizations/{organization}/directories/{directory}/users/{user}/sessions", "End all sessions of a user of an organization's directory"}
+	OpEndOrganizationUserSession  = Operation{"end-organization-user-session", "DELETE", "/v1/organizations/{organization}/directories/{directory}/users/{user}/sessions/{session}", "End one session of a user of an organization's directory"}
+
 	OpListWarpgates        = Operation{"list-warpgates", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates", "List Warpgates"}
 	OpGetWarpgate          = Operation{"get-warpgate", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Show a Warpgate"}
 	OpDeleteWarpgate       = Operation{"delete-warpgate", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/warpgates/{warpgate}", "Remove a Warpgate and revoke its certificate"}
@@ -181,6 +193,8 @@ func Operations() []Operation {
 		OpListAudit, OpWatchAudit, OpListInstallationAudit, OpWatchInstallationAudit,
 		OpListUsers, OpCreateUser, OpGetUser, OpUpdateUser, OpDeleteUser, OpGetLogins,
 		OpListOrganizationUsers, OpCreateOrganizationUser, OpGetOrganizationUser, OpUpdateOrganizationUser, OpDeleteOrganizationUser, OpGetOrganizationLogins,
+		OpInviteUser, OpResetUser, OpGetUserSessions, OpEndUserSessions, OpEndUserSession,
+		OpInviteOrganizationUser, OpResetOrganizationUser, OpGetOrganizationUserSessions, OpEndOrganizationUserSessions, OpEndOrganizationUserSession,
 	}
 }
 

@@ -74,7 +74,7 @@ func Kinds() []Kind {
 			return len(out.Items), err
 		}},
 		{"user", "user/", func(ctx context.Context, in *Installation, i int) error {
-			_, err := in.service.CreateUser(ctx, in.caller, directoryPath(few), user(i), record.Idempotency{})
+			_, err := in.service.Identity.CreateUser(ctx, in.caller, directoryPath(few), user(i), record.Idempotency{}, nil)
 			return err
 		}, func(ctx context.Context, in *Installation, item string) error {
 			at := directoryPath(few)

@@ -23,13 +23,16 @@ import (
 // Command is "mezu users".
 func Command(inv *invocation.Invocation) *cli.Command {
 	n := noun()
-	create := n.NewCreate(inv, append(flags(), statusFlag()), fromFlags)
+	create := n.NewCreate(inv, append(flags(), statusFlag(), languageFlag(),
+		&cli.BoolFlag{Name: "invite", Usage: "mail an invitation; until it is accepted the user is inactive", DisableDefaultText: true}),
+		func(c *cli.Context, email string) (any, error) { return fromFlags(inv, c, email) })
 	create.ArgsUsage = "EMAIL"
-	return n.Command("List, show, create, change, suspend, activate and delete users of a directory",
+	return n.Command("List, show, create, invite, change, suspend, activate and delete users of a directory",
 		n.NewList(inv), n.NewShow(inv), create, n.NewUpdate(inv, append(flags(), statusFlag(), emailFlag()), patchOf),
 		n.NewSet(inv, "suspend", "Keep a user out: all sessions of the user end", "suspended", map[string]any{"status": mezu.UserSuspended}),
 		n.NewSet(inv, "activate", "Let a user log in (again)", "activated", map[string]any{"status": mezu.UserActive}),
-		newLogins(inv, n, runLogins), n.NewDelete(inv))
+		newLink(inv, n, inviteVerb(), runLink), newLink(inv, n, resetVerb(), runLink),
+		newLogins(inv, n, runLogins), newSessions(inv, n, runSessions), n.NewDelete(inv))
 }
 
 func noun() collection.Noun[mezu.User] {
@@ -161,9 +164,15 @@ func statusFlag() cli.Flag {
 	return &cli.StringFlag{Name: "status", Usage: "`STATUS` is active, inactive or suspended", DefaultText: string(mezu.UserActive)}
 }
 
-func fromFlags(c *cli.Context, email string) (any, error) {
-	u := mezu.User{Status: mezu.UserStatus(c.String("status")), Roles: roles(c),
-		Profile: mezu.Profile{Email: email, Name: c.String("name"), DisplayName: c.String("display-name")}}
+func fromFlags(inv *invocation.Invocation, c *cli.Context, email string) (any, error) {
+	u := api.UserCreate{User: mezu.User{Status: mezu.UserStatus(c.String("status")), Roles: roles(c),
+		Profile: mezu.Profile{Email: email, Name: c.String("name"), DisplayName: c.String("display-name")}}}
+	if c.Bool("invite") {
+		mail := mailOf(inv, c)
+		u.Invite = &mail
+	} else if c.IsSet("language") {
+		return nil, exit.Usagef("--language is that of an invitation: it needs --invite")
+	}
 	return u, u.Validate()
 }
 

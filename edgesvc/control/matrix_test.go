@@ -120,6 +120,18 @@ var allowed = map[string]string{
 	api.OpDeleteOrganizationUser.ID: "owner admin",
 	api.OpGetOrganizationLogins.ID:  "owner admin developer viewer",
 
+	api.OpInviteUser.ID:      "owner admin developer account",
+	api.OpResetUser.ID:       "owner admin developer account",
+	api.OpGetUserSessions.ID: "owner admin developer viewer account",
+	api.OpEndUserSessions.ID: "owner admin developer account",
+	api.OpEndUserSession.ID:  "owner admin developer account",
+
+	api.OpInviteOrganizationUser.ID:      "owner admin",
+	api.OpResetOrganizationUser.ID:       "owner admin",
+	api.OpGetOrganizationUserSessions.ID: "owner admin developer viewer",
+	api.OpEndOrganizationUserSessions.ID: "owner admin",
+	api.OpEndOrganizationUserSession.ID:  "owner admin",
+
 	api.OpListWarpgates.ID:        "owner admin developer viewer account",
 	api.OpGetWarpgate.ID:          "owner admin developer viewer account",
 	api.OpDeleteWarpgate.ID:       "owner admin developer account",
@@ -186,6 +198,10 @@ var bodies = map[string]any{
 	api.OpSetOrganizationLogo.ID:         api.Image("-"),
 	api.OpCreateUser.ID:                  map[string]any{"profile": map[string]any{"email": "-"}},
 	api.OpUpdateUser.ID:                  map[string]any{},
+	api.OpInviteUser.ID:                  map[string]any{"environment": "-"},
+	api.OpResetUser.ID:                   map[string]any{"environment": "-"},
+	api.OpInviteOrganizationUser.ID:      map[string]any{"environment": "-"},
+	api.OpResetOrganizationUser.ID:       map[string]any{"environment": "-"},
 	api.OpCreateOrganizationUser.ID:      map[string]any{"profile": map[string]any{"email": "-"}},
 	api.OpUpdateOrganizationUser.ID:      map[string]any{},
 	api.OpCreateOrganizationDirectory.ID: map[string]any{"name": "-"},
@@ -264,7 +280,7 @@ func TestA1_Matrix(t *testing.T) {
 	inOrganization := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.Org, "customers")
 	self := controltest.Call[api.Self](t, operator, api.OpSelf, nil)
 	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "service_account": "full",
-		"warpgate": w.ID, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID}
+		"warpgate": w.ID, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID, "session": "-"}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]
 		if !listed {
@@ -328,6 +344,8 @@ var verbs = map[string][]mezu.Permission{
 	api.OpGetLogo.ID: {mezu.PermDirectoriesRead}, api.OpSetLogo.ID: {mezu.PermDirectoriesWrite}, api.OpDeleteLogo.ID: {mezu.PermDirectoriesWrite},
 	api.OpListUsers.ID: {mezu.PermUsersRead}, api.OpGetUser.ID: {mezu.PermUsersRead}, api.OpGetLogins.ID: {mezu.PermUsersRead},
 	api.OpCreateUser.ID: {mezu.PermUsersWrite}, api.OpUpdateUser.ID: {mezu.PermUsersWrite}, api.OpDeleteUser.ID: {mezu.PermUsersWrite},
+	api.OpInviteUser.ID: {mezu.PermUsersWrite}, api.OpResetUser.ID: {mezu.PermUsersWrite}, api.OpGetUserSessions.ID: {mezu.PermUsersRead},
+	api.OpEndUserSessions.ID: {mezu.PermUsersWrite}, api.OpEndUserSession.ID: {mezu.PermUsersWrite},
 	api.OpWatchUsers.ID: {mezu.PermUsersRead}, api.OpWatchWarpgates.ID: {mezu.PermWarpgatesRead},
 	api.OpListAudit.ID: {mezu.PermAuditRead}, api.OpWatchAudit.ID: {mezu.PermAuditRead},
 	// As long as it changes nothing; see TestApply_Authority.
@@ -366,7 +384,7 @@ func TestK4_Verbs(t *testing.T) {
 	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
 	controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), x.Org, x.Prj, "customers")
 	ann := controltest.Call[mezu.User](t, op, api.OpCreateUser, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, x.Org, x.Prj, "customers")
-	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "warpgate": w.ID, "directory": "customers", "user": ann.ID}
+	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "warpgate": w.ID, "directory": "customers", "user": ann.ID, "session": "-"}
 	past := func(c *api.Client, o api.Operation) bool {
 		t.Helper()
 		var params []string

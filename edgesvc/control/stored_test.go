@@ -32,7 +32,7 @@ func large(mark string) map[string]any {
 func TestStored_IsBoundedAndGoes(t *testing.T) {
 	t.Parallel()
 	const most = 6 << 20 // two of these environments: routes, and a bundle a third larger
-	in := controltest.InstallWithQuotas(t, control.Quotas{"bytes": most})
+	in := controltest.InstallWithStore(t, func(in *controltest.Installation) { in.Quotas = control.Quotas{"bytes": most} })
 	token := in.OperatorToken()
 	op := in.Client(token, nil)
 	x, y := in.Tenant(op, "acme"), in.Tenant(op, "globex")

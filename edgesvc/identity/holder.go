@@ -3,9 +3,11 @@ package identity
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/identity/account"
@@ -50,6 +52,19 @@ func (s *Identity) Holder(ctx context.Context, directory, id string) (Holder, er
 	return holder(directory, u), err
 }
 
+// HolderAt admits the caller to a user of a path, of whose revision the call may insist.
+func (s *Identity) HolderAt(ctx context.Context, c access.Caller, op api.Operation, p access.Path, ifMatch uint64) (access.Scope, Holder, error) {
+	sc, err := s.access.InDirectory(ctx, c, op, p)
+	if err != nil {
+		return sc, Holder{}, err
+	}
+	u, err := s.user(ctx, sc, p)
+	if err == nil {
+		err = record.CheckRevision(ifMatch, u.Value.User.Revision)
+	}
+	return sc, holder(sc.Directory.Value.ID, u), err
+}
+
 // HolderByMail finds a directory's user by mail address, or says store.ErrNotFound.
 func (s *Identity) HolderByMail(ctx context.Context, directory, address string) (Holder, error) {
 	id, err := record.Get[string](ctx, s.records, s.mailEntry(directory, address))
@@ -66,9 +81,13 @@ func (s *Identity) HolderByMail(ctx context.Context, directory, address string) 
 // SignUp plans a user who has proved an address, and with that logs in at a moment.
 func (s *Identity) SignUp(ctx context.Context, ch *record.Change, sc access.Scope, p mezu.Profile, at time.Time) (Holder, error) {
 	out, err := s.addUser(ctx, ch, sc, mezu.User{Profile: p, Status: mezu.UserActive, LastLoginAt: at})
-	h := Holder{User: out}
-	h.User.Directory = sc.Directory.Value.ID
-	return h, err
+	return made(sc, out), err
+}
+
+// made is a user whom a change makes.
+func made(sc access.Scope, u mezu.User) Holder {
+	u.Directory = sc.Directory.Value.ID
+	return Holder{User: u}
 }
 
 // ChangeHolder plans what a user changes of their own: the profile with its address, and the
@@ -138,4 +157,59 @@ func (s *Identity) ProjectOf(ctx context.Context, env record.Record[mezu.Environ
 // Scope finds a directory by its id, with the project and organization that it belongs to.
 func (s *Identity) Scope(ctx context.Context, directory string) (access.Scope, error) {
 	return s.access.ToDirectory(ctx, directory)
+}
+
+// EnvironmentIn finds an environment that can name a directory of the scope: by its name, and
+// if the directory is the organization's, by PROJECT/NAME.
+func (s *Identity) EnvironmentIn(ctx context.Context, sc access.Scope, name string) (mezu.Environment, error) {
+	unknown := mezu.Invalid("environment", "there is no environment %q", name)
+	prj, wide := sc.Project.Value, sc.Project.Revision == 0
+	project, rest, both := strings.Cut(name, "/")
+	switch {
+	case both:
+		name = rest
+	case wide:
+		return mezu.Environment{}, mezu.Invalid("environment", "is PROJECT/NAME for the directory of an organization, not %q", name)
+	default:
+		project = prj.Name
+	}
+	if mezu.ValidateName("", project) != nil || mezu.ValidateName("", name) != nil || !wide && project != prj.Name {
+		return mezu.Environment{}, unknown
+	}
+	if wide {
+		found, err := record.Optional[mezu.Project](ctx, s.records, access.ProjectsOf(sc.Organization.Value.ID)+project)
+		if err != nil {
+			return mezu.Environment{}, err
+		}
+		prj = found.Value
+	}
+	env, err := record.Optional[mezu.Environment](ctx, s.records, access.EnvironmentsOf(prj.ID)+name)
+	if err == nil && env.Revision == 0 {
+		err = unknown
+	}
+	return env.Value, err
+}
+
+// EachEnvironment shows the environments that can name a directory of the scope, until visit
+// has seen enough and says false.
+func (s *Identity) EachEnvironment(ctx context.Context, sc access.Scope, visit func(mezu.Environment) bool) error {
+	enough := errors.New("seen enough")
+	inProject := func(project string) error {
+		return record.Each(ctx, s.records, access.EnvironmentsOf(project), func(f record.Record[mezu.Environment]) error {
+			if !visit(f.Value) {
+				return enough
+			}
+			return nil
+		})
+	}
+	var err error
+	if sc.Project.Revision != 0 {
+		err = inProject(sc.Project.Value.ID)
+	} else {
+		err = record.Each(ctx, s.records, access.ProjectsOf(sc.Organization.Value.ID), func(f record.Record[mezu.Project]) error { return inProject(f.Value.ID) })
+	}
+	if errors.Is(err, enough) {
+		return nil
+	}
+	return err
 }

@@ -91,8 +91,9 @@ func (s *Identity) withoutUsers(ctx context.Context, ch *record.Change, director
 	return nil
 }
 
-// CreateUser makes a user. A directory has at most one user with a mail address.
-func (s *Identity) CreateUser(ctx context.Context, c access.Caller, p access.Path, in mezu.User, o record.Idempotency) (mezu.User, error) {
+// CreateUser makes a user. A directory has at most one user with a mail address. also plans
+// what else the change does; if nil, nothing.
+func (s *Identity) CreateUser(ctx context.Context, c access.Caller, p access.Path, in mezu.User, o record.Idempotency, also func(*record.Change, access.Scope, Holder) error) (mezu.User, error) {
 	var out mezu.User
 	op := p.Either(api.OpCreateUser, api.OpCreateOrganizationUser)
 	_, err := s.records.Commit(ctx, access.By(c, op.ID), func(ch *record.Change) error {
@@ -101,7 +102,11 @@ func (s *Identity) CreateUser(ctx context.Context, c access.Caller, p access.Pat
 			return err
 		}
 		out, err = record.Idempotent(ctx, s.records, ch, o, false, func() (mezu.User, error) {
-			return s.addUser(ctx, ch, sc, in)
+			u, err := s.addUser(ctx, ch, sc, in)
+			if err != nil || also == nil {
+				return u, err
+			}
+			return u, also(ch, sc, made(sc, u))
 		})
 		return err
 	})

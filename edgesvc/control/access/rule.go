@@ -138,6 +138,18 @@ var rules = map[string]rule{
 	api.OpDeleteOrganizationUser.ID: {organizational, mezu.PermUsersWrite},
 	api.OpGetOrganizationLogins.ID:  {organizational, mezu.PermUsersRead},
 
+	api.OpInviteUser.ID:      {tenants, mezu.PermUsersWrite},
+	api.OpResetUser.ID:       {tenants, mezu.PermUsersWrite},
+	api.OpGetUserSessions.ID: {tenants, mezu.PermUsersRead},
+	api.OpEndUserSessions.ID: {tenants, mezu.PermUsersWrite},
+	api.OpEndUserSession.ID:  {tenants, mezu.PermUsersWrite},
+
+	api.OpInviteOrganizationUser.ID:      {organizational, mezu.PermUsersWrite},
+	api.OpResetOrganizationUser.ID:       {organizational, mezu.PermUsersWrite},
+	api.OpGetOrganizationUserSessions.ID: {organizational, mezu.PermUsersRead},
+	api.OpEndOrganizationUserSessions.ID: {organizational, mezu.PermUsersWrite},
+	api.OpEndOrganizationUserSession.ID:  {organizational, mezu.PermUsersWrite},
+
 	api.OpListWarpgates.ID:        {tenants, mezu.PermWarpgatesRead},
 	api.OpGetWarpgate.ID:          {tenants, mezu.PermWarpgatesRead},
 	api.OpDeleteWarpgate.ID:       {tenants, mezu.PermWarpgatesWrite},

@@ -30,6 +30,8 @@ type Path struct {
 	Organization, Project, Environment, Directory string
 	// Item is the last part: a route, service account, user, Warpgate or edge.
 	Item string
+	// Session is one of a user.
+	Session string
 }
 
 func (s *Access) noOrganization() error { return record.NotFound("organization", "") }

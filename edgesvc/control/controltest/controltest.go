@@ -355,17 +355,13 @@ func EventuallyWithin(t *testing.T, limit time.Duration, what string, met func()
 	}
 }
 
-// InstallWithStore is Install on a store that the test can write to.
-func InstallWithStore(t *testing.T) *Installation {
-	t.Helper()
-	return InstallWithQuotas(t, nil)
-}
-
-// InstallWithQuotas is InstallWithStore with quotas.
-func InstallWithQuotas(t *testing.T, quotas control.Quotas) *Installation {
+// InstallWithStore is Install on a store that the test can write to, with settings.
+func InstallWithStore(t *testing.T, settings ...func(*Installation)) *Installation {
 	t.Helper()
 	in := New(t)
-	in.Quotas = quotas
+	for _, set := range settings {
+		set(in)
+	}
 	dir := in.state(state.Config{})
 	if err := dir.OpenDriver(); err != nil {
 		t.Fatal(err)

@@ -179,6 +179,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.Directory]():      "directory",
 	reflect.TypeFor[mezu.Brand]():          "brand",
 	reflect.TypeFor[mezu.User]():           "user",
+	reflect.TypeFor[api.UserCreate]():      "user",
 	reflect.TypeFor[mezu.Route]():          "route",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
 	reflect.TypeFor[mezu.Member]():         "member",

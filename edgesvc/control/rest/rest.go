@@ -323,6 +323,8 @@ func (r *rest) prepare(req *request) (err error) {
 			req.path.Environment = value
 		case "directory":
 			req.path.Directory = value
+		case "session":
+			req.path.Session = value
 		default:
 			req.path.Item = value
 		}

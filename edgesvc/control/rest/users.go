@@ -5,6 +5,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 )
 
 // bindUsers binds what is about end users. Each operation exists for the directories of a
@@ -54,5 +55,27 @@ func (r *rest) bindUsers() {
 	}
 	for _, op := range []api.Operation{api.OpGetLogins, api.OpGetOrganizationLogins} {
 		read(r, op, shown(s.ListLogins))
+	}
+	for _, op := range []api.Operation{api.OpInviteUser, api.OpInviteOrganizationUser} {
+		write(r, op, api.MaxBody, mailed(s.InviteUser))
+	}
+	for _, op := range []api.Operation{api.OpResetUser, api.OpResetOrganizationUser} {
+		write(r, op, api.MaxBody, mailed(s.ResetUser))
+	}
+	for _, op := range []api.Operation{api.OpGetUserSessions, api.OpGetOrganizationUserSessions} {
+		read(r, op, shown(s.ListUserSessions))
+	}
+	for _, op := range []api.Operation{api.OpEndUserSessions, api.OpEndOrganizationUserSessions} {
+		remove(r, op, removed(s.EndUserSessions))
+	}
+	for _, op := range []api.Operation{api.OpEndUserSession, api.OpEndOrganizationUserSession} {
+		remove(r, op, removed(s.EndUserSession))
+	}
+}
+
+// mailed adapts what mails something to a user.
+func mailed(do func(context.Context, access.Caller, access.Path, api.UserMail) (api.UserMailed, error)) func(context.Context, *request, api.UserMail) (api.UserMailed, error) {
+	return func(ctx context.Context, req *request, in api.UserMail) (api.UserMailed, error) {
+		return do(ctx, req.caller, req.path, in)
 	}
 }

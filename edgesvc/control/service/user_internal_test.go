@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/record/recordtest"
@@ -56,7 +57,7 @@ func newPool(t testing.TB, quotas record.Quotas) *pool {
 
 func (p *pool) add(t testing.TB, email string, roles ...string) mezu.User {
 	t.Helper()
-	u, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: email}, Roles: roles}, record.Idempotency{})
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, api.UserCreate{User: mezu.User{Profile: mezu.Profile{Email: email}, Roles: roles}}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func everyRole(first int) []string {
 func TestUser_LargestChange(t *testing.T) {
 	p := newPool(t, nil)
 	in := mezu.User{Profile: mezu.Profile{Email: "a@example.com"}, Roles: everyRole(0)}
-	u, err := p.CreateUser(t.Context(), p.owner, p.place, in, record.Idempotency{Key: strings.Repeat("k", record.MinIdempotencyKey)})
+	u, err := p.CreateUser(t.Context(), p.owner, p.place, api.UserCreate{User: in}, record.Idempotency{Key: strings.Repeat("k", record.MinIdempotencyKey)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +316,7 @@ func TestHolderByMail(t *testing.T) {
 	}
 	place := p.place
 	place.Directory = elsewhere.Name
-	same, err := p.CreateUser(t.Context(), p.owner, place, mezu.User{Profile: mezu.Profile{Email: "ann@example.com"}}, record.Idempotency{})
+	same, err := p.CreateUser(t.Context(), p.owner, place, api.UserCreate{User: mezu.User{Profile: mezu.Profile{Email: "ann@example.com"}}}, record.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +346,7 @@ func TestCreateUser_ManyAtOnce(t *testing.T) {
 	failed := make(chan error, many)
 	for i := range many {
 		go func() {
-			_, err := p.CreateUser(t.Context(), p.owner, p.place, mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}}, record.Idempotency{})
+			_, err := p.CreateUser(t.Context(), p.owner, p.place, api.UserCreate{User: mezu.User{Profile: mezu.Profile{Email: fmt.Sprintf("u%d@example.com", i)}}}, record.Idempotency{})
 			failed <- err
 		}()
 	}

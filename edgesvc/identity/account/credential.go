@@ -59,7 +59,13 @@ func (c *Credential) SetPassword(hash password.Hash, now time.Time) {
 
 // EndAll ends all sessions and mailed tokens that there are. Their records are void from now
 // on, and go when they would have ended anyway.
-func (c *Credential) EndAll(now time.Time) { c.Since, c.Mailed = now, nil }
+func (c *Credential) EndAll(now time.Time) {
+	c.EndSessions(now)
+	c.Mailed = nil
+}
+
+// EndSessions is EndAll of sessions only.
+func (c *Credential) EndSessions(now time.Time) { c.Since = now }
 
 // EndAll plans the end of all sessions and mailed tokens of an account, if it has any.
 func (a *Accounts) EndAll(ctx context.Context, ch *record.Change, of Ref) error {

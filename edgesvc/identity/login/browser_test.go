@@ -39,7 +39,11 @@ type world struct {
 
 func newWorld(t *testing.T, settings map[string]any) *world {
 	t.Helper()
-	in := controltest.InstallWithStore(t)
+	return newWorldIn(t, controltest.InstallWithStore(t), settings)
+}
+
+func newWorldIn(t *testing.T, in *controltest.Installation, settings map[string]any) *world {
+	t.Helper()
 	w := &world{t: t, in: in, op: in.Operator(), seen: map[string]bool{}}
 	w.pool = in.Pool(w.op)
 	w.set(map[string]any{"signup": "open"})
