@@ -164,6 +164,25 @@ func parseBound(cell string) (float64, error) {
 	return n * units[m[2]], nil
 }
 
+// TestSecurityPage holds the proofs that docs/security.md names against the tests that there
+// are.
+func TestSecurityPage(t *testing.T) {
+	page, err := os.ReadFile(root + "/docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(load(t))
+	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(named) < 20 {
+		t.Fatalf("found %d proofs only", len(named))
+	}
+	for _, m := range named {
+		if !slices.Contains(tests, m[1]) {
+			t.Errorf("docs/security.md names `%s`, which is no test", m[1])
+		}
+	}
+}
+
 // testNames are the names of all tests.
 func testNames(pkgs []*pkg) []string {
 	var out []string
