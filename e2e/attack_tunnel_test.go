@@ -143,9 +143,11 @@ func certificatesAtControl(t *testing.T, a *target) {
 		api.OpEdgeRevocations.ID: api.EdgeRevocations{Revocations: []mezu.Signed{{KeyID: "none", Payload: []byte("{}"), Signature: []byte("x")}}}, // counted as refused
 	}
 	params := map[string]string{"organization": "acme", "project": "shop", "environment": "production", "route": "public", "service_account": "gate", "warpgate": gate.ID, "edge": edge.ID}
+	// What an edge asks for visitors is let in, and then judged by what it says of them.
+	visitors := map[string]mezu.Code{api.OpEdgePage.ID: mezu.CodeInvalid, api.OpEdgeRefresh.ID: mezu.CodeUnauthenticated}
 	for role, own := range map[*peer]map[string]bool{
 		gate: {api.OpRenewWarpgate.ID: true},
-		edge: {api.OpRenewEdge.ID: true, api.OpPublicCertificate.ID: true, api.OpEdgeReport.ID: true, api.OpEdgeStream.ID: true, api.OpEdgeRevocations.ID: true},
+		edge: {api.OpRenewEdge.ID: true, api.OpPublicCertificate.ID: true, api.OpEdgeReport.ID: true, api.OpEdgeStream.ID: true, api.OpEdgeRevocations.ID: true, api.OpEdgeLogout.ID: true},
 	} {
 		client := a.calls(t, role)
 		for _, op := range api.Operations() {
@@ -168,6 +170,10 @@ func certificatesAtControl(t *testing.T, a *target) {
 			}
 			cancel()
 			switch code := mezu.CodeOf(err); {
+			case role == edge && visitors[op.ID] != "":
+				if code != visitors[op.ID] {
+					t.Errorf("%s by the %s: %v", op.ID, role.Role, err)
+				}
 			case own[op.ID] && err != nil:
 				t.Errorf("%s by the %s: %v", op.ID, role.Role, err)
 			case !own[op.ID] && code != mezu.CodeUnauthenticated && code != mezu.CodeForbidden && code != mezu.CodeNotFound && op.ID != api.OpBootstrap.ID:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/format"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/seal"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
@@ -294,5 +295,47 @@ func TestOpenRefuses(t *testing.T) {
 	put(t, inner, "meta/restoring", "{}")
 	if _, err := format.Open(t.Context(), inner, options(key)); mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), "restore") {
 		t.Errorf("half restored: %v", err)
+	}
+}
+
+// The migration to version 4 has the bundles of directories that ask for a second factor
+// published again, by a task as the control plane does it, wherever it is killed.
+func TestS6_SecondFactorsArePublished(t *testing.T) {
+	const org, project, own, wide, other = "org_00000000000000000000000001", "prj_00000000000000000000000001", "dir_00000000000000000000000001", "dir_00000000000000000000000002", "dir_00000000000000000000000003"
+	for n := 0; ; n++ {
+		inner := newDriver(t)
+		key := &seal.File{Path: filepath.Join(t.TempDir(), "seal.key")}
+		s, err := format.Open(t.Context(), inner, options(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range map[string]string{
+			"id/" + project: `"prj/` + org + `/shop"`, "dir/" + project + "/own": `{"id":"` + own + `","mfa":"required"}`,
+			"dir/" + org + "/wide": `{"id":"` + wide + `","mfa":"required"}`, "dir/" + org + "/other": `{"id":"` + other + `","mfa":"optional"}`,
+		} {
+			put(t, s, k, v)
+		}
+		put(t, inner, "meta/format", `{"version":3,"program":"v1"}`)
+		_, err = format.Open(t.Context(), &dying{inner, n, false}, options(key))
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		killed := err != nil
+		if s, err = format.Open(t.Context(), inner, options(key)); err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.List(t.Context(), "pending/", "", 0)
+		if err != nil || len(page.Records) != 2 {
+			t.Fatalf("killed at commit %d: %d tasks, %v", n, len(page.Records), err)
+		}
+		for _, r := range page.Records {
+			var task record.Task
+			if err := json.Unmarshal(r.Value, &task); err != nil || r.Key != record.KeyTask(record.TaskDirectory, task.ID) || task.Organization != org || (task.ID == own) != (task.Project == project) {
+				t.Errorf("%s: %+v %v", r.Key, task, err)
+			}
+		}
+		if !killed {
+			return
+		}
 	}
 }

@@ -228,9 +228,35 @@ func sealAll(ctx context.Context, s *sealed.Store, opts Options) error {
 }
 
 // keepAccounts is the migration to version 4, which has records of credentials, sessions and
-// logins. There is nothing to change in those that there were; the version keeps programs away
-// that would suspend a user and leave the sessions.
-func keepAccounts(context.Context, *sealed.Store, Options) error { return nil }
+// logins: programs that know none of them would suspend a user and leave the sessions. Now that
+// people log in, bundles say whose directory asks for a second factor, so those of the
+// environments that name such a directory are due to be published again.
+func keepAccounts(ctx context.Context, s *sealed.Store, _ Options) error {
+	return records(ctx, s, "dir/", func(r store.Record, f fields) error {
+		var id, mfa string
+		if err := read(r.Key, f, map[string]*string{"id": &id, "mfa": &mfa}); err != nil || mfa != string(mezu.MFARequired) {
+			return err
+		}
+		owner, _, _ := strings.Cut(strings.TrimPrefix(r.Key, "dir/"), "/")
+		task := map[string]string{"kind": "directory", "id": id, "organization": owner}
+		if mezu.ValidateID("", mezu.PrefixProject, owner) == nil {
+			at, err := s.Get(ctx, "id/"+owner)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil // the directory's project is gone, and so are its environments
+			}
+			if err != nil {
+				return err
+			}
+			var key string // prj/ORGANIZATION/NAME
+			if err := json.Unmarshal(at.Value, &key); err != nil {
+				return fmt.Errorf("decoding record %q: %w", at.Key, err)
+			}
+			organization, _, _ := strings.Cut(strings.TrimPrefix(key, "prj/"), "/")
+			task["organization"], task["project"] = organization, owner
+		}
+		return put(ctx, s, r, "pending/directory/"+id, task)
+	})
+}
 
 // checkRestored refuses a store that a restore did not finish.
 func checkRestored(ctx context.Context, inner store.Store) error {
