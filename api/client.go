@@ -180,6 +180,8 @@ type Call struct {
 	IdempotencyKey string
 	// Safe says that the call may be repeated, although its method is none that tells so.
 	Safe bool
+	// Timeout bounds the call, its retries included; if zero, the client's.
+	Timeout time.Duration
 	// MaxResponse bounds the body of the answer; if zero, the constant of this name.
 	MaxResponse int64
 }
@@ -195,7 +197,7 @@ type UnreachableError struct {
 // that can do anything now. Nothing is known then of what it would have said.
 func Away(err error) bool {
 	var unreachable *UnreachableError
-	return errors.As(err, &unreachable) || errors.Is(err, context.DeadlineExceeded) || mezu.CodeOf(err) == mezu.CodeUnavailable
+	return errors.As(err, &unreachable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || mezu.CodeOf(err) == mezu.CodeUnavailable
 }
 
 // Error names the address, what went wrong and what to look at.
@@ -278,7 +280,7 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 	if call.Operation.Creates() && call.IdempotencyKey == "" {
 		call.IdempotencyKey = newIdempotencyKey()
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(call.Timeout, c.timeout))
 	defer cancel()
 	repeatable := call.Safe || call.Operation.Method == http.MethodGet || call.IdempotencyKey != ""
 	pause := retryPause

@@ -371,7 +371,7 @@ func TestPage_SilentControlPlane(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := pagesOf(t, s).Serve(ctx, ask(t, "GET", "/.mezu/login")); mezu.CodeOf(err) != mezu.CodeUnavailable {
-		t.Error(err)
+		t.Errorf("%v: %v", err, errors.Unwrap(err))
 	}
 }
 

@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"strings"
@@ -60,7 +61,10 @@ func (p *Pages) call(ctx context.Context, in *api.EdgePageRequest) (*api.EdgePag
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	var out api.EdgePage
-	err := client.Do(ctx, api.Call{Operation: api.OpEdgePage, Body: in, Safe: in.Method != "POST", MaxResponse: maxAnswer}, &out)
+	err := client.Do(ctx, api.Call{Operation: api.OpEdgePage, Body: in, Safe: in.Method != "POST", Timeout: pageTimeout, MaxResponse: maxAnswer}, &out)
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err) // what came too late counts as nothing
+	}
 	return &out, err
 }
 

@@ -56,6 +56,8 @@ type Logouts struct {
 	wake chan struct{}
 	any  atomic.Bool // there are some
 
+	leaving sync.Mutex // held until a session is on disk and in left
+
 	mu   sync.RWMutex
 	left map[string]left // by session
 }
@@ -127,21 +129,19 @@ func (l *Logouts) poke() {
 // Leave ends a session of which this is the grant. It is on the disk when that returns,
 // unless the disk fails; then it is ended nevertheless, and the log says so.
 func (l *Logouts) Leave(g *mezu.Grant, compact []byte) error {
-	one := left{Grant: string(compact), Until: g.NotAfter}
-	l.mu.Lock()
+	l.leaving.Lock()
+	defer l.leaving.Unlock()
+	l.mu.RLock()
 	_, known := l.left[g.Session]
-	if !known && len(l.left) >= maxLeft {
-		l.mu.Unlock()
+	full := len(l.left) >= maxLeft
+	l.mu.RUnlock()
+	switch {
+	case known:
+		return nil
+	case full:
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "nobody can be logged out for the moment"}
 	}
-	if !known {
-		l.left[g.Session] = one
-	}
-	l.any.Store(true)
-	l.mu.Unlock()
-	if known {
-		return nil
-	}
+	one := left{Grant: string(compact), Until: g.NotAfter}
 	data, err := json.Marshal(one)
 	if err == nil {
 		err = l.dir.Write(fileOf(g.Session), data)
@@ -149,6 +149,10 @@ func (l *Logouts) Leave(g *mezu.Grant, compact []byte) error {
 	if err != nil {
 		l.cfg.Log.Error("a session that was ended here is not on disk: after a restart it goes on until the control plane is back", "session", g.Session, "error", err)
 	}
+	l.mu.Lock()
+	l.left[g.Session] = one
+	l.any.Store(true)
+	l.mu.Unlock()
 	l.poke()
 	return nil
 }
@@ -231,7 +235,7 @@ func (l *Logouts) pass(ctx context.Context) (more bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	if err := client.Do(ctx, api.Call{Operation: api.OpEdgeLogout, Body: body, Safe: true}, nil); err != nil {
+	if err := client.Do(ctx, api.Call{Operation: api.OpEdgeLogout, Body: body, Safe: true, Timeout: passTimeout}, nil); err != nil {
 		return false, fmt.Errorf("passing on %d sessions: %w", len(sessions), err)
 	}
 	// They stay in memory: the revocations are on their way still.

@@ -216,9 +216,9 @@ func (r *refreshes) call(g *mezu.Grant, compact []byte) (*renewal, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, refreshTimeout)
 	defer cancel()
 	var out api.EdgeRefreshed
-	err := client.Do(ctx, api.Call{Operation: api.OpEdgeRefresh, Body: api.EdgeRefreshRequest{Grant: string(compact)}, Safe: true, MaxResponse: maxRefreshed}, &out)
+	err := client.Do(ctx, api.Call{Operation: api.OpEdgeRefresh, Body: api.EdgeRefreshRequest{Grant: string(compact)}, Safe: true, Timeout: refreshTimeout, MaxResponse: maxRefreshed}, &out)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(ctx.Err(), err) // what came too late counts as nothing
 	}
 	next := &renewal{compact: []byte(out.Grant)}
 	known, err := r.s.verify(r.s.cfg.Trust(), next.compact, g.Environment, g.Directory)
