@@ -20,13 +20,7 @@ type Person struct {
 	mezu.Meta
 	Email    string `json:"email,omitempty"`
 	Operator bool   `json:"operator,omitempty"`
-	// ClientsEnded is when what OAuth clients had of the person ended: whatever was issued to
-	// one until then is void.
-	ClientsEnded time.Time `json:"clients_ended,omitzero"`
 }
-
-// Ended reports whether a token was ended because it was issued to an OAuth client.
-func (p Person) Ended(t Token) bool { return t.Client != "" && !t.CreatedAt.After(p.ClientsEnded) }
 
 // Account is a service account as it is stored: with the hash of the key, not the key.
 type Account struct {

@@ -18,9 +18,6 @@ type Token struct {
 	// Person, Name and Permissions are a bearer token's. Nil Permissions restrict nothing.
 	Name   string `json:"name,omitempty"`
 	Person string `json:"person,omitempty"`
-	// Client is the OAuth client to which a bearer token was issued, empty of one that the
-	// person made by themselves.
-	Client string `json:"client,omitempty"`
 	// Operator is the operator to whom a bootstrap code gives a new token. If it is empty,
 	// whoever redeems the code becomes the first operator.
 	Operator    string            `json:"operator,omitempty"`
@@ -112,9 +109,6 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 			who, err := s.holder(ctx, t.Value.Person, k.hint)
 			if err != nil {
 				return Caller{}, err
-			}
-			if who.Ended(t.Value) {
-				return Caller{}, Unauthenticated("this token was ended with the password of its holder", "log in again")
 			}
 			c.ID, c.Operator, c.Permissions = who.ID, who.Operator, t.Value.Permissions
 		}
