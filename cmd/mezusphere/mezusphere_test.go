@@ -91,6 +91,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"name: Not A Name\n":              "name",
 		"archive: /var/archive\n":         "archive: is dir:PATH",
 		"founders: everybody\n":           "founders: is operators or members",
+		"team_signup: closed\n":           "team_signup: is invite or open",
 		"quotas: [orgs=1]\n":              "quotas: there is no quota",
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",

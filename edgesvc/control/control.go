@@ -89,6 +89,9 @@ type Config struct {
 	// Mail says that somebody else sends what is in the outbox. Without any of the three,
 	// nobody can sign up or reset a password, and invitations stay in the outbox.
 	Mail bool
+	// TeamSignup says whether strangers may sign up at the control plane's own address; if
+	// empty, they may not.
+	TeamSignup mezu.SignupMode
 	// Quotas bound what one owner may have.
 	Quotas Quotas
 	// Connections is how many the API may have open at once; if zero,
@@ -211,6 +214,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if err := c.front.Bind(); err != nil {
 		return err
 	}
+	warnOfSiblings(c.cfg.Log, c.front.Site(), c.cfg.Domain)
 	if err := c.state.OpenStore(ctx); err != nil {
 		return err
 	}
@@ -224,7 +228,7 @@ func (c *Control) listen(ctx context.Context) error {
 	}
 	c.service, err = service.Open(ctx, service.Config{
 		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now, Mail: c.cfg.Mail || c.deliver != nil},
-		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations,
+		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations, TeamSignup: c.cfg.TeamSignup,
 		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated, LoginCounted: c.front.CountLogin,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
 	})

@@ -38,7 +38,7 @@ func (f *AuditFilter) Validate() error {
 			return mezu.Invalid(field, "at most %d characters", maxAuditFilter)
 		}
 	}
-	known := slices.Contains(startOperations, f.Operation) || slices.ContainsFunc(api.Operations(), func(o api.Operation) bool { return o.ID == f.Operation })
+	known := slices.Contains(otherOperations, f.Operation) || slices.ContainsFunc(api.Operations(), func(o api.Operation) bool { return o.ID == f.Operation })
 	if f.Operation != "" && !known {
 		return mezu.Invalid("operation", "there is no operation %q; see /openapi.json", f.Operation)
 	}

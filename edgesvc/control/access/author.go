@@ -29,11 +29,14 @@ const (
 	StartJoinToken     = "start-join-token"
 )
 
-// startOperations are all such names that a log may have. The last three were written by
-// `mezu dev` of earlier versions.
-var startOperations = []string{StartBootstrapCode, StartJoinToken, "start-developer", "start-developer-token", "start-developer-key"}
+// TeamPage is the name in the audit log for what persons do on the pages of their own logins.
+const TeamPage = "team-page"
 
-// ByProcess is the process in one of startOperations.
+// otherOperations are all names that a log may have beside those of the API's operations. The
+// last three were written by `mezu dev` of earlier versions.
+var otherOperations = []string{StartBootstrapCode, StartJoinToken, TeamPage, "start-developer", "start-developer-token", "start-developer-key"}
+
+// ByProcess is the process at its start.
 func ByProcess(operation string) record.Author {
 	return By(Caller{Kind: process}, operation)
 }

@@ -86,9 +86,11 @@ type Installation struct {
 	clients []*api.Client
 	// MembersMayCreateOrganizations is the setting of that name, from the next start on.
 	MembersMayCreateOrganizations bool
-	Driver                        store.Store // if nil, the control plane's own
-	Store                         store.Store // what Driver holds, opened; nil without one
-	Stop                          func()
+	// TeamSignup is the setting of that name, from the next start on.
+	TeamSignup mezu.SignupMode
+	Driver     store.Store // if nil, the control plane's own
+	Store      store.Store // what Driver holds, opened; nil without one
+	Stop       func()
 	// TLSTime is the time by which clients judge certificates; if nil, the true one.
 	TLSTime func() time.Time
 	// Secrets are all that were given out, for the scan at the end.
@@ -133,7 +135,7 @@ func Install(t *testing.T) *Installation {
 func (in *Installation) Assemble() (*control.Control, error) {
 	return control.New(control.Config{CallRate: cmp.Or(in.CallRate, 100_000),
 		StateDir: in.Dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersMayCreateOrganizations: in.MembersMayCreateOrganizations, Quotas: in.Quotas, Mail: !in.NoMail, SMTP: in.SMTP, OnMail: in.OnMail,
+		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersMayCreateOrganizations: in.MembersMayCreateOrganizations, TeamSignup: in.TeamSignup, Quotas: in.Quotas, Mail: !in.NoMail, SMTP: in.SMTP, OnMail: in.OnMail,
 	})
 }
 

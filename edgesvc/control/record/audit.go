@@ -22,6 +22,7 @@ const (
 	KindMember         = "member"
 	KindInvitation     = "invitation"
 	KindOperator       = "operator"
+	KindPerson         = "person"
 	KindToken          = "token"
 	KindJoinToken      = "join_token"
 	KindEnrolmentToken = "enrolment_token"

@@ -50,6 +50,8 @@ type Config struct {
 	Site string
 	// MembersMayCreateOrganizations lets every member create organizations, else operators alone.
 	MembersMayCreateOrganizations bool
+	// TeamSignup says whether strangers may sign up at Site; if empty, they may not.
+	TeamSignup mezu.SignupMode
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil,
 	// nothing is.
 	Bootstrapped func()
@@ -111,7 +113,9 @@ func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	s.Access = access.New(r)
 	s.Team = team.New(r, s.Access, team.Config{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
 	s.Fleet = fleet.New(r, s.Access, of)
-	s.Logins = login.New(r, s.Access, login.Config{Hasher: cfg.Hasher, Open: of.Anchor.OpenGrant, URL: s.Fleet.URL, Counted: cfg.LoginCounted})
+	s.Logins = login.New(r, s.Access, login.Config{
+		Hasher: cfg.Hasher, Open: of.Anchor.OpenGrant, URL: s.Fleet.URL, Persons: s.Team, Site: cfg.Site, TeamSignup: cfg.TeamSignup, Counted: cfg.LoginCounted,
+	})
 	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
 	s.Installation = installation.New(r, s.Fleet, s.Configuration, installation.Config{Store: cfg.Store, SealRotated: cfg.SealRotated, Backup: cfg.Backup})
 	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)

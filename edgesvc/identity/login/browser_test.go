@@ -26,15 +26,24 @@ const (
 	better = "seven slow turtles dance"
 )
 
-// world is an installation with one environment, whose directory people use, and an edge.
+// world is an installation with a place where people log in: an environment whose directory
+// they use, behind an edge, or the control plane's own address.
 type world struct {
-	t    *testing.T
-	in   *controltest.Installation
-	op   *api.Client
-	pool controltest.Pool
-	edge *api.Client
-	env  mezu.Environment
-	seen map[string]bool // ids of mails
+	t  *testing.T
+	in *controltest.Installation
+	op *api.Client
+	// token is the operator's.
+	token string
+	// url and base are where the pages are: https://host[:port], and how their paths begin.
+	url, base string
+	pool      controltest.Pool
+	edge      *api.Client // nil at the control plane's own address
+	env       mezu.Environment
+	seen      map[string]bool // ids of mails
+	// dialled counts connections to the control plane's own address, which are from another
+	// network each, or from one.
+	dialled    int
+	oneNetwork bool
 }
 
 func newWorld(t *testing.T, settings map[string]any) *world {
@@ -53,6 +62,7 @@ func newWorldIn(t *testing.T, in *controltest.Installation, settings map[string]
 	w.env = controltest.Call[mezu.Environment](t, w.op, api.OpUpdateEnvironment, map[string]any{"directory": "customers"}, w.pool.Path()...)
 	identity, _ := in.Enrol(w.op, "edge-1")
 	w.edge = in.Client("", identity.Cert)
+	w.url, w.base = w.env.URL, mezu.ReservedPath
 	return w
 }
 
@@ -112,7 +122,7 @@ func (w *world) mails() []letter {
 			return m[1]
 		}
 		l.link, l.code, l.digits = find(`#([A-Za-z0-9_-]{43})\b`), find(`(?m)^([0-9a-z]{20})$`), find(`(?m)^(\d{4} ?\d{4})$`)
-		if l.link != "" && !strings.Contains(l.Text, w.env.URL+"/.mezu/") {
+		if l.link != "" && !strings.Contains(l.Text, w.url+w.base) {
 			w.t.Errorf("a link leads elsewhere: %s", l.Text)
 		}
 		if l.link != "" {
@@ -182,7 +192,12 @@ func (b *browser) request(method, path string) api.EdgePageRequest {
 // send sends a request and keeps the cookies of the answer.
 func (b *browser) send(in api.EdgePageRequest) shown {
 	b.t.Helper()
-	out := controltest.Call[api.EdgePage](b.t, b.edge, api.OpEdgePage, in)
+	var out api.EdgePage
+	if b.edge != nil {
+		out = controltest.Call[api.EdgePage](b.t, b.edge, api.OpEdgePage, in)
+	} else {
+		out = b.direct(in)
+	}
 	s := shown{status: out.Status, body: string(out.Body), header: map[string]string{}}
 	for _, h := range out.Header {
 		if h.Name != "Set-Cookie" {
@@ -224,7 +239,7 @@ func (b *browser) post(path string, fields ...string) shown {
 		form.Set(fields[i], fields[i+1])
 	}
 	in := b.request("POST", path)
-	in.Origin, in.ContentType, in.Body = b.env.URL, "application/x-www-form-urlencoded", []byte(form.Encode())
+	in.Origin, in.ContentType, in.Body = b.url, "application/x-www-form-urlencoded", []byte(form.Encode())
 	return b.send(in)
 }
 
@@ -249,10 +264,10 @@ func (b *browser) join(email, password string) {
 // arrives follows a redirect after a login to where it leads.
 func (b *browser) arrives(s shown, to string) {
 	b.t.Helper()
-	if s.status != 303 || !strings.HasPrefix(s.location, "/.mezu/return") {
+	if s.status != 303 || !strings.HasPrefix(s.location, b.base+"return") {
 		b.t.Fatalf("not logged in: %d %s %s", s.status, s.location, s.body)
 	}
-	if back := b.get(strings.TrimPrefix(s.location, "/.mezu/")); back.status != 303 || back.location != to {
+	if back := b.get(strings.TrimPrefix(s.location, b.base)); back.status != 303 || back.location != to {
 		b.t.Fatalf("returned with %d to %q instead of %q", back.status, back.location, to)
 	}
 }
@@ -309,4 +324,4 @@ func (b *browser) clone() *browser {
 	return &c
 }
 
-func (w *world) String() string { return fmt.Sprint(w.env.URL) }
+func (w *world) String() string { return fmt.Sprint(w.url) }

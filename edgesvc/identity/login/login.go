@@ -1,7 +1,8 @@
 // Package login is what people go through to use an account: signing up, logging in,
 // resetting a password, looking after the account, and the sessions and grants that come of
 // it. Edges ask it for the hosted pages of an environment (api.OpEdgePage) and for grants of
-// sessions that go on (api.OpEdgeRefresh).
+// sessions that go on (api.OpEdgeRefresh). At the control plane's own address the same flows
+// serve the persons of the team.
 //
 // What lives here: the flows, one a file, from a visitor's form to a page. What may not:
 // how a page looks (package pages), what is kept (packages identity and account), the cost
@@ -9,7 +10,7 @@
 // identity through it.
 //
 // A flow trusts nothing that a browser keeps but secrets whose hashes are in the store. GET
-// and HEAD write nothing. A form is taken from its own origin only, and has no token that
+// and HEAD write nothing, but that a session of the team is used. A form is taken from its own origin only, and has no token that
 // could expire.
 package login
 
@@ -37,6 +38,11 @@ type Config struct {
 	Open func(compact []byte) (*mezu.Grant, error)
 	// URL is the public address of an endpoint: https://host[:port].
 	URL func(endpoint string) string
+	// Persons are those who log in at the control plane's own address, which is Site:
+	// https://host[:port]. TeamSignup says whether strangers may sign up there.
+	Persons    Persons
+	Site       string
+	TeamSignup mezu.SignupMode
 	// Counted is told of each login and refresh, by how it ended; if nil, nobody is.
 	Counted func(what, outcome string)
 }
@@ -53,8 +59,9 @@ type Logins struct {
 	cfg      Config
 	records  *record.Records
 	accounts *account.Accounts
-	// sitePages are those of environments.
-	sitePages map[string]handler
+	team     *team
+	// sitePages are the pages of environments, teamPages those of the team.
+	sitePages, teamPages map[string]handler
 }
 
 // New makes Logins.
@@ -63,7 +70,7 @@ func New(r *record.Records, a *access.Access, cfg Config) *Logins {
 		cfg.Counted = func(string, string) {}
 	}
 	s := &Logins{Identity: identity.New(r, a), cfg: cfg, records: r, accounts: account.New(r)}
-	s.sitePages = s.handlers()
+	s.sitePages, s.teamPages, s.team = s.handlers(), s.teamHandlers(), newTeam(s, cfg.TeamSignup)
 	return s
 }
 
