@@ -61,6 +61,7 @@ const (
 	PurposeRevocation Purpose = "revocation"
 	PurposeGrant      Purpose = "grant"
 	PurposeAudit      Purpose = "audit" // segments of the archive
+	PurposeAssertions Purpose = "assertions"
 )
 
 // Signed is a statement and its signature. Payload is JSON. The signature is over exactly

@@ -9,6 +9,7 @@
 package api
 
 import (
+	"crypto/ed25519"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -240,6 +241,12 @@ type RegisterRequest struct {
 	// empty, a new identity is made.
 	Warpgate string `json:"warpgate,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// AssertionKey is the one by which the Warpgate signs what it tells its workload of
+	// users. It is certified, and used once it is in the statement of the environment's
+	// keys. If empty, the Warpgate signs nothing.
+	AssertionKey ed25519.PublicKey `json:"assertion_key,omitempty"`
+	// AssertionProof is mezu.ProveAssertionKey with the public key of the CSR.
+	AssertionProof []byte `json:"assertion_proof,omitempty"`
 }
 
 // RegisterResponse is all that a Warpgate needs to serve.
@@ -269,6 +276,9 @@ const MaxAnswerRevocations = 100
 type RenewRequest struct {
 	CSR     string `json:"csr"`
 	Version string `json:"version,omitempty"`
+	// AssertionKey and AssertionProof are those of a RegisterRequest. An edge has none.
+	AssertionKey   ed25519.PublicKey `json:"assertion_key,omitempty"`
+	AssertionProof []byte            `json:"assertion_proof,omitempty"`
 }
 
 // EnrolRequest is an edge's; it is authorised by a join token as bearer.
@@ -365,5 +375,6 @@ const (
 	StreamRevocation StreamKind = "revocation"
 	StreamEdges      StreamKind = "edges"
 	StreamBundle     StreamKind = "bundle"
+	StreamAssertions StreamKind = "assertions"
 	StreamSynced     StreamKind = "synced"
 )

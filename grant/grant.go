@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -44,6 +45,8 @@ const Skew = time.Minute
 // requests share it.
 type Verified struct {
 	*mezu.Grant
+	// Assertion is what a Warpgate tells its workload of the user.
+	Assertion assertion.Kept
 
 	until    time.Time // the end of the grant or of the key that signed it
 	identity atomic.Pointer[[]Field]

@@ -17,7 +17,7 @@ const (
 	maxMemory = 192 << 20
 	// entryMemory is what one entry takes beside its texts: the grant, the entry, its
 	// place in a map.
-	entryMemory = 720
+	entryMemory = 1100
 	// maxTries is how many entries in use are passed over for one that is not. A
 	// bound, because requests wait meanwhile.
 	maxTries = 256

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/grant"
 )
 
@@ -110,7 +111,7 @@ func TestMemory_Measure(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	v := grant.NewVerifier(a.Anchor)
+	v, minter := grant.NewVerifier(a.Anchor), assertion.NewMinter(a.Key, "https://shop-acme.edge.example", shop)
 	before := heap()
 	for _, text := range texts {
 		g, err := v.Verify(text, shop, directory, 3, start)
@@ -118,6 +119,9 @@ func TestMemory_Measure(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.Identity()
+		if _, err := g.Assertion.Get(minter, g.Grant, start); err != nil {
+			t.Fatal(err)
+		}
 	}
 	took := int(heap()-before) / n
 	_, size := v.Remembers(shop)

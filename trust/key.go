@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -45,6 +47,28 @@ func ParseKey(pemText []byte) (crypto.Signer, error) {
 		return nil, errors.New("parsing a private key: neither P-256 nor Ed25519")
 	}
 	return signer, nil
+}
+
+// AssertionKey derives from the key of a Warpgate's certificate the one by which it signs
+// assertions: the two can't come apart, and neither tells of the other.
+func AssertionKey(key crypto.Signer) (ed25519.PrivateKey, error) {
+	var secret []byte
+	var err error
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		secret, err = k.Bytes()
+	case ed25519.PrivateKey:
+		secret = k.Seed()
+	default:
+		err = errors.New("neither P-256 nor Ed25519")
+	}
+	if err == nil {
+		secret, err = hkdf.Key(sha256.New, secret, nil, "mezusphere assertion key 1", ed25519.SeedSize)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("deriving the key for assertions: %w", err)
+	}
+	return ed25519.NewKeyFromSeed(secret), nil
 }
 
 // CSR makes a certificate request for key in PEM. It names nobody: the control plane

@@ -48,6 +48,18 @@ func (a *Anchor) NextEdges(s mezu.Signed, inForce *InForce) (l *mezu.EdgeList, k
 	return l, known, nil
 }
 
+// NextAssertions opens the keys of an environment's Warpgates, as OpenAssertions does, that are
+// to replace those in force. inForce, errors and known are those of NextBundle.
+func (a *Anchor) NextAssertions(s mezu.Signed, inForce func(environment string) *InForce) (k *mezu.AssertionKeys, known bool, err error) {
+	if k, err = a.OpenAssertions(s); err != nil {
+		return nil, false, err
+	}
+	if known, err = inForce(k.Environment).precedes(s, "keys of Warpgates of "+k.Environment, k.Position); err != nil {
+		return nil, false, err
+	}
+	return k, known, nil
+}
+
 // precedes judges whether a statement at a position may replace c, which may be nil. known
 // is true if it is c, whoever signed it. Errors call the statement by what it is.
 func (c *InForce) precedes(s mezu.Signed, what string, at mezu.Position) (known bool, err error) {

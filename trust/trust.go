@@ -175,6 +175,18 @@ func (a *Anchor) OpenRevocation(s mezu.Signed) (*mezu.Revocation, error) {
 	return &r, nil
 }
 
+// OpenAssertions verifies and decodes the keys of an environment's Warpgates.
+func (a *Anchor) OpenAssertions(s mezu.Signed) (*mezu.AssertionKeys, error) {
+	var k mezu.AssertionKeys
+	if err := a.open(s, mezu.PurposeAssertions, &k); err != nil {
+		return nil, err
+	}
+	if err := k.Validate(); err != nil {
+		return nil, fmt.Errorf("validating the keys of Warpgates: %w", err)
+	}
+	return &k, nil
+}
+
 // OpenGrant verifies and decodes a grant in its compact form. Whether it is in its time,
 // revoked, or of which environment and epoch, is not looked at: that changes, and the rest
 // may be remembered as long as the keyset stays in force.

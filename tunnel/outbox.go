@@ -181,10 +181,11 @@ func (o *outbox) push(doc mezu.Signed) {
 	o.wake()
 }
 
-// append queues doc. A later bundle or list of edges replaces a waiting one;
+// append queues doc. A later bundle, list of edges or list of keys replaces a waiting one;
 // keysets stay, since what comes after them may need each, and so do revocations.
 func (o *outbox) append(doc mezu.Signed) {
-	if doc.Purpose == mezu.PurposeBundle || doc.Purpose == mezu.PurposeEdges {
+	switch doc.Purpose {
+	case mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeAssertions:
 		o.docs = slices.DeleteFunc(o.docs, func(d mezu.Signed) bool {
 			if d.Purpose == doc.Purpose {
 				o.bytes -= len(d.Payload)

@@ -9,6 +9,7 @@ package enrol
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -119,7 +120,14 @@ func (c *Client) Register(ctx context.Context, key crypto.Signer, warpgate strin
 		return nil, err
 	}
 	req := api.RegisterRequest{CSR: csr, Environment: c.cfg.Environment, Warpgate: warpgate, Version: c.cfg.Version}
+	if req.AssertionKey, req.AssertionProof, err = proven(key); err != nil {
+		return nil, err
+	}
 	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
+	if knowsNoKey(err) {
+		req.AssertionKey, req.AssertionProof = nil, nil
+		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
+	}
 	if warpgate != "" && mezu.CodeOf(err) == mezu.CodeNotFound {
 		req.Warpgate = ""
 		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
@@ -138,11 +146,39 @@ func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterRes
 	}
 	// An idle connection still has the certificate that it was made with.
 	c.byPeer.CloseIdle()
-	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, api.RenewRequest{CSR: csr, Version: c.cfg.Version})
+	req := api.RenewRequest{CSR: csr, Version: c.cfg.Version}
+	if req.AssertionKey, req.AssertionProof, err = proven(key); err != nil {
+		return nil, err
+	}
+	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, req)
+	if knowsNoKey(err) {
+		req.AssertionKey, req.AssertionProof = nil, nil
+		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, req)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("renewing the certificate: %w", err)
 	}
 	return &resp, nil
+}
+
+// proven is the key for assertions that belongs to the certificate's, with the proof of that.
+func proven(key crypto.Signer) (ed25519.PublicKey, []byte, error) {
+	signer, err := trust.AssertionKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	certified, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding a public key: %w", err)
+	}
+	return signer.Public().(ed25519.PublicKey), mezu.ProveAssertionKey(signer, certified), nil
+}
+
+// knowsNoKey reports whether the control plane is of a version that certifies no keys for
+// assertions: it takes no field that it does not know.
+func knowsNoKey(err error) bool {
+	var e *mezu.Error
+	return errors.As(err, &e) && e.Code == mezu.CodeInvalid && strings.HasPrefix(e.Field, "assertion_")
 }
 
 // Permanent reports whether it is no use to ask again with the same key: the control

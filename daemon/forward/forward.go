@@ -60,6 +60,9 @@ type Config struct {
 	// a request whose session is ended. It is there if Grants is.
 	Grants *grant.Verifier
 	Uses   *grant.Index
+	// Assert gives the signed statement of who a user is that goes to the workload, nil
+	// while there is none. If nil, there never is.
+	Assert func(*grant.Verified) []byte
 	// Domain is the one below which the environments of all tenants have their hosts,
 	// empty while it is not known. A workload sets no cookie for it. If nil, it is never
 	// known.

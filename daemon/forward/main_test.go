@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/grant/granttest"
@@ -87,9 +88,19 @@ type world struct {
 	log    logBuffer
 	auth   *granttest.Authority
 	uses   *grant.Index
+	minter *assertion.Minter
 
 	mu       sync.Mutex
 	failures map[mezu.Cause]int
+}
+
+// assert signs who a user is.
+func (w *world) assert(g *grant.Verified) []byte {
+	text, err := g.Assertion.Get(w.minter, g.Grant, time.Now())
+	if err != nil {
+		w.t.Error(err)
+	}
+	return text
 }
 
 // failed is how many requests ended by a cause.
@@ -122,8 +133,9 @@ func newWorld(t testing.TB, upstream string, allow ...string) *world {
 	w := &world{t: t, events: make(chan mezu.Event, 10_000), failures: map[mezu.Cause]int{}}
 	w.auth = granttest.New(t, time.Now)
 	w.uses = grant.NewIndex(w.auth.Anchor.GrantRevoked)
+	w.minter = assertion.NewMinter(w.auth.Key, "https://app.example", environment)
 	cfg := forward.Config{
-		Grants: grant.NewVerifier(w.auth.Anchor), Uses: w.uses, Domain: func() string { return "edge.example" },
+		Grants: grant.NewVerifier(w.auth.Anchor), Uses: w.uses, Assert: w.assert, Domain: func() string { return "edge.example" },
 		Upstream: parse(t, upstream), Table: w.table.Load, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Failed: func(c mezu.Cause) {
 			w.mu.Lock()

@@ -92,8 +92,16 @@ func (w *worker) identity() []relay.Field {
 	for _, f := range v.grant.Identity() {
 		v.fields = append(v.fields, relay.Field{Name: f.Name, Value: f.Value})
 	}
+	if assert := w.f.cfg.Assert; assert != nil {
+		if text := assert(v.grant); len(text) > 0 {
+			v.fields = append(v.fields, relay.Field{Name: assertionName, Value: text})
+		}
+	}
 	return v.fields
 }
+
+// assertionName is that of the field with the assertion.
+var assertionName = []byte(mezu.HeaderAssertion)
 
 // clean takes from a response what its workload may not set.
 func (w *worker) clean(h *relay.ResponseHead) {

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -104,10 +106,14 @@ func TestLyingEdge(t *testing.T) {
 
 // TestIdentity_OfVerifiedUsers: what the workload is told, and when.
 func TestIdentity_OfVerifiedUsers(t *testing.T) {
-	h := func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, identityOf(r.Header)) }
+	h := func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header()["Signed"] = r.Header["X-Mezu-Assertion"]
+		io.WriteString(rw, identityOf(r.Header))
+	}
 	test := func(t *testing.T, w *world) {
 		g := w.session()
 		text := w.auth.Sign(g)
+		keys := &assertion.Keys{Keys: assertion.List([]mezu.AssertionKey{{Key: w.auth.Key.Public().(ed25519.PublicKey)}})}
 		all := fmt.Sprintf("X-Mezu-User-Id=%q X-Mezu-User-Email=%q X-Mezu-User-Name=%q X-Mezu-User-Roles=%q",
 			[]string{g.User}, []string{g.Email}, []string{"Ann%2C%20100%20%25%20%C3%9Cnal"}, []string{"staff,admin"})
 		e := w.connect(true)
@@ -117,7 +123,14 @@ func TestIdentity_OfVerifiedUsers(t *testing.T) {
 		} {
 			for range 2 {
 				e.askAs(text, getOf(c.path, forgedIdentity...))
-				e.reads("GET", 200, c.want)
+				resp := e.reads("GET", 200, c.want)
+				if c.user == "" {
+					if resp.Header["Signed"] != nil {
+						t.Errorf("%s: a stranger has an assertion", c.path)
+					}
+				} else if claims, err := assertion.Check(resp.Header.Get("Signed"), keys, "https://app.example", environment, time.Now()); err != nil || claims.Subject != c.user {
+					t.Errorf("%s: %+v, %v", c.path, claims, err)
+				}
 				if got := receive(t, w.events, "event"); got.User != c.user {
 					t.Errorf("%s: the event has the user %q, not %q", c.path, got.User, c.user)
 				}

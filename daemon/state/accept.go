@@ -38,6 +38,8 @@ func (s *State) Accept(statement mezu.Signed) (changed bool, err error) {
 		if changed, err = s.acceptEdges(statement); changed {
 			err = s.saveStatement(fileEdges, s.edges.Signed)
 		}
+	case mezu.PurposeAssertions:
+		changed, err = s.acceptAssertions(statement)
 	case mezu.PurposeRevocation:
 		changed, err = s.acceptRevocation(statement)
 	default:
@@ -223,7 +225,7 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 		// What is known is about another environment.
 		s.table.Store(nil)
 		s.saved.Store(&mezu.Position{})
-		s.bundle = nil
+		s.bundle, s.keys, s.listed = nil, nil, nil
 		s.files.Forget(fileBundle)
 		if err := s.revoked.Unnote(); err != nil {
 			return Outcome{}, err
@@ -277,7 +279,7 @@ func (s *State) adopt(anchor *trust.Anchor, own *certificate, resp *Answer, sett
 	}
 	s.registration = s.nextRegistration(own, resp, settings)
 	s.domain.Store(domainOf(s.registration))
-	errs = append(errs, s.writeJSON(fileRegistration, s.registration), s.write(fileCertificate, []byte(resp.Certificates)))
+	errs = append(errs, s.sign(), s.writeJSON(fileRegistration, s.registration), s.write(fileCertificate, []byte(resp.Certificates)))
 	return errors.Join(errs...)
 }
 

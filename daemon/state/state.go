@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/trust/ledger"
@@ -74,10 +75,12 @@ type State struct {
 	key          crypto.Signer
 	root         ed25519.PublicKey
 	registration *Registration
-	bundle       *trust.InForce // nil while there is none
-	edges        *trust.InForce // likewise
-	revoked      *ledger.Ledger // nil without an anchor
-	unflushed    bool           // something was added to revoked since the last Flush
+	bundle       *trust.InForce      // nil while there is none
+	edges        *trust.InForce      // likewise
+	keys         *trust.InForce      // likewise, by which the environment's Warpgates sign
+	listed       *mezu.AssertionKeys // in keys
+	revoked      *ledger.Ledger      // nil without an anchor
+	unflushed    bool                // something was added to revoked since the last Flush
 
 	anchor   atomic.Pointer[trust.Anchor]
 	own      atomic.Pointer[certificate]
@@ -86,6 +89,7 @@ type State struct {
 	saved    atomic.Pointer[mezu.Position] // of the bundle on disk
 	domain   atomic.Pointer[string]        // the endpoint is a label under it; nil while it is not known
 	ended    atomic.Pointer[func(*mezu.Revocation)]
+	minter   atomic.Pointer[assertion.Minter] // nil while nothing may be signed
 
 	start uint64 // set once, by Open
 	epoch atomic.Uint64

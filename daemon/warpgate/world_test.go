@@ -157,7 +157,7 @@ func (w *world) pair(id *mezu.Identity) *tls.Certificate {
 func (w *world) makeKeyset(version uint64) {
 	ks := mezu.Keyset{Version: version, IssuedAt: time.Now(), NotAfter: time.Now().Add(365 * 24 * time.Hour),
 		CARoots: []string{string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.ca.Raw}))}}
-	for _, p := range []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant} {
+	for _, p := range []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAssertions} {
 		if w.keys[p] == nil {
 			_, w.keys[p], _ = ed25519.GenerateKey(nil)
 		}
@@ -377,7 +377,7 @@ func (w *world) answer(rw http.ResponseWriter, csr, id string) {
 func problem(rw http.ResponseWriter, e *mezu.Error) {
 	rw.Header().Set("Content-Type", "application/problem+json")
 	rw.WriteHeader(e.Code.Status())
-	json.NewEncoder(rw).Encode(api.Problem{Status: e.Code.Status(), Code: e.Code, Detail: e.Detail})
+	json.NewEncoder(rw).Encode(api.Problem{Status: e.Code.Status(), Code: e.Code, Detail: e.Detail, Field: e.Field})
 }
 
 func (w *world) counts() (registers, renewals int) {

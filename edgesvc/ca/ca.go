@@ -155,9 +155,19 @@ func (a *Authority) Sign(p mezu.Purpose, statement any) (mezu.Signed, error) {
 	return s, nil
 }
 
+// Signs reports whether there is a key for a purpose now. An installation older than a purpose
+// gets its key with the next rotation.
+func (a *Authority) Signs(p mezu.Purpose) bool { return a.current.Load().signer(p, a.now()) != nil }
+
+// laterPurpose reports whether there may be an installation that has no key for a purpose,
+// because it is older than that. It does without what such statements are for.
+func laterPurpose(p mezu.Purpose) bool {
+	return p == mezu.PurposeAudit || p == mezu.PurposeAssertions
+}
+
 // purposes are those of the online keys.
 func purposes() []mezu.Purpose {
-	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit}
+	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit, mezu.PurposeAssertions}
 }
 
 // clock is now, or time.Now.

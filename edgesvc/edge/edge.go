@@ -207,7 +207,7 @@ func (e *Edge) assemble() (err error) {
 		Trust: e.member.Trust, Client: e.member.Client, Epoch: func() uint64 { return e.member.Head().Epoch },
 		Left: e.logouts.Left, Leave: e.logouts.Leave, Log: e.cfg.Log, Now: e.cfg.Now,
 	})
-	e.pages = hosted.New(hosted.Config{Client: e.member.Client})
+	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
 	e.web = web.New(web.Config{
 		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,

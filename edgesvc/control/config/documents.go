@@ -40,9 +40,14 @@ func (s *Configuration) documentsOf(ctx context.Context, owner record.Owner, kee
 	if err != nil {
 		return err
 	}
+	keys, err := record.Optional[record.StreamRecord](ctx, s.records, record.KeyAssertions(owner.Name))
+	if err != nil {
+		return err
+	}
 	note := noting(keep)
 	note(routes.Value.Document)
 	note(bundle.Value.Signed)
+	note(keys.Value.Signed)
 	return s.identity.LogoOf(ctx, owner.Name, note)
 }
 

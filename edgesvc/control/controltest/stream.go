@@ -109,6 +109,7 @@ type Follower struct {
 	Revocations []mezu.Revocation
 	Signed      []mezu.Signed     // the same
 	Scopes      map[string]string // of users, their directories
+	Assertions  map[string]*mezu.AssertionKeys
 	Edges       *mezu.EdgeList
 	At          mezu.Position
 	Synced      bool
@@ -121,7 +122,7 @@ func NewFollower(t *testing.T, enrolled api.EnrolResponse) *Follower {
 	if _, err := anchor.AcceptKeyset(enrolled.Keyset); err != nil {
 		t.Fatal(err)
 	}
-	return &Follower{T: t, Anchor: anchor, Bundles: map[string]*mezu.Bundle{}, Revoked: map[string]bool{}, Scopes: map[string]string{}}
+	return &Follower{T: t, Anchor: anchor, Bundles: map[string]*mezu.Bundle{}, Revoked: map[string]bool{}, Scopes: map[string]string{}, Assertions: map[string]*mezu.AssertionKeys{}}
 }
 
 // Take takes over one event, whose signature must hold.
@@ -151,6 +152,12 @@ func (f *Follower) Take(e api.StreamEvent) {
 		f.Revocations = append(f.Revocations, *r)
 		f.Signed = append(f.Signed, e.Signed)
 		f.Scopes[r.Subject] = r.Scope
+	case api.StreamAssertions:
+		k, err := f.Anchor.OpenAssertions(e.Signed)
+		if err != nil {
+			f.T.Fatal(err)
+		}
+		f.Assertions[k.Environment] = k
 	case api.StreamEdges:
 		l, err := f.Anchor.OpenEdges(e.Signed)
 		if err != nil {

@@ -14,12 +14,14 @@ const (
 	prefixSilent   = "silent/"
 	prefixHeld     = "held/"
 	prefixWarpgate = "wgt/"
+	prefixMark     = "assertions/" // of environments whose keys are to be published
 	// KeyGone is the position of the newest tombstone that was swept.
 	KeyGone = "gone"
 )
 
 func WarpgatesOf(environment string) string { return prefixWarpgate + environment + "/" }
 func KeyDraining(environment string) string { return "draining/" + environment }
+func keyMark(environment string) string     { return prefixMark + environment }
 func keyEdge(name string) string            { return prefixEdge + name }
 func keyLive(edge string) string            { return prefixLive + edge }
 func keySilent(edge string) string          { return prefixSilent + edge }

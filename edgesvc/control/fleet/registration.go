@@ -73,6 +73,9 @@ func (s *Fleet) RegisterWarpgate(ctx context.Context, c access.Caller, in api.Re
 		}
 		ch.Require(env.Key, env.Revision)
 		out.Warpgate = w.ID
+		if err := s.certifyKey(ch, w, in.CSR, in.AssertionKey, in.AssertionProof); err != nil {
+			return err
+		}
 		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, "", &out.Credentials)
 	})
 	if err != nil {
@@ -247,6 +250,9 @@ func (s *Fleet) RenewWarpgate(ctx context.Context, c access.Caller, in api.Renew
 			rec.Value.Version = in.Version
 		}
 		out.Warpgate = rec.Value.ID
+		if err := s.certifyKey(ch, &rec.Value, in.CSR, in.AssertionKey, in.AssertionProof); err != nil {
+			return err
+		}
 		return s.certifyWarpgate(ctx, ch, rec, was, in.CSR, c.Serial, &out.Credentials)
 	})
 	if err != nil {

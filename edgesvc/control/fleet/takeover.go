@@ -275,6 +275,9 @@ func (s *Fleet) endWarpgate(ctx context.Context, ch *record.Change, key string, 
 			return err
 		}
 	}
+	if w.Status == mezu.WarpgateRevoked && len(w.AssertionKey) > 0 {
+		markKeys(ch, w.Environment)
+	}
 	ch.Update(f.Key, f.Revision, w)
 	ch.Audit(w.target(), f.Value.Warpgate, w.Warpgate)
 	s.revoke(ch, w.Environment, gone)

@@ -60,5 +60,6 @@ func (s *Fleet) Jobs() []record.Job {
 	return []record.Job{
 		{Name: "sweeping revocations", Every: record.SweepInterval, Run: s.sweepRevocations},
 		{Name: "sweeping Warpgates", Every: record.SweepInterval, Run: s.sweepWarpgates},
+		{Name: "sweeping keys of Warpgates", Every: record.SweepInterval, Run: s.sweepAssertionKeys},
 	}
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -55,10 +56,13 @@ func (s *Fleet) issued(live []Certificate, is ca.Issued, by string) Certificate 
 type Warpgate struct {
 	mezu.Warpgate
 	// Organization and Project are ids.
-	Organization string        `json:"organization"`
-	Project      string        `json:"project"`
-	KeySHA256    string        `json:"key_sha256"`
-	Certificates []Certificate `json:"certificates"`
+	Organization string `json:"organization"`
+	Project      string `json:"project"`
+	KeySHA256    string `json:"key_sha256"`
+	// AssertionKey is the one by which it signs what it tells its workload of users, nil if
+	// it never gave one.
+	AssertionKey ed25519.PublicKey `json:"assertion_key,omitempty"`
+	Certificates []Certificate     `json:"certificates"`
 	// RevokedUntil is when the last certificate of a revoked one would have ended.
 	RevokedUntil time.Time `json:"revoked_until,omitzero"`
 }
@@ -178,6 +182,9 @@ func (s *Fleet) removeWarpgate(ctx context.Context, a record.Author, environment
 		}
 		ch.Remove(f.Key, f.Revision)
 		ch.Drop(record.KeyID(id))
+		if len(f.Value.AssertionKey) > 0 {
+			markKeys(ch, environment)
+		}
 		if f.Value.Draining {
 			if _, err := s.NoteDraining(ctx, ch, environment, id, false); err != nil {
 				return err

@@ -9,6 +9,7 @@ const (
 	PrefixStream      = "stream/"
 	PrefixRevocation  = "stream/revocation/"
 	PrefixBundle      = "stream/bundle/"
+	PrefixAssertions  = "stream/assertions/"
 	prefixTask        = "pending/"
 	prefixIdempotency = "idempotency/"
 	// PrefixOutbox is where mails lie that are to be sent.
@@ -26,5 +27,6 @@ const (
 
 func KeyID(id string) string                  { return "id/" + id }
 func KeyBundle(environment string) string     { return PrefixBundle + environment }
+func KeyAssertions(environment string) string { return PrefixAssertions + environment }
 func KeyChildren(parent string) string        { return "children/" + parent }
 func KeyTask(kind taskKind, id string) string { return prefixTask + string(kind) + "/" + id }

@@ -22,6 +22,10 @@ func (u Upkeep) followKeys(ctx context.Context) { u.follow(ctx, "the keys", u.wa
 // followEdges has it written down when edges fall silent.
 func (u Upkeep) followEdges(ctx context.Context) { u.follow(ctx, "edges", u.Service.FollowEdges) }
 
+func (u Upkeep) followAssertionKeys(ctx context.Context) {
+	u.follow(ctx, "keys of Warpgates", u.Service.FollowAssertionKeys)
+}
+
 // follow begins a watch anew whenever it ends, until ctx does.
 func (u Upkeep) follow(ctx context.Context, what string, watch func(context.Context) error) {
 	pause := time.NewTimer(0)

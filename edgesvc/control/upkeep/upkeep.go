@@ -40,7 +40,7 @@ type Upkeep struct {
 // Run works until ctx ends.
 func (u Upkeep) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges} {
+	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges, u.followAssertionKeys} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

@@ -65,7 +65,7 @@ type Config struct {
 	Client func() *api.Client
 	// Keys are the public keys that sign assertions for the workloads of an environment; if
 	// nil, there are none.
-	Keys func(environment string) []Key
+	Keys func(environment string) []mezu.AssertionKey
 }
 
 // Pages answers. It is safe for concurrent use.

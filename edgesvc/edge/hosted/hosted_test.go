@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -326,9 +327,20 @@ func TestKeys(t *testing.T) {
 	if err != nil || string(a.Body) != "{\"keys\":[]}\n" || header(a, "Access-Control-Allow-Origin") != "*" {
 		t.Errorf("%+v %s, %v", a, a.Body, err)
 	}
-	pages = New(Config{Keys: func(environment string) []Key { return []Key{{Type: "OKP", ID: environment}} }})
+	// The key of RFC 8037, A.2, with its thumbprint.
+	key, err := base64.RawURLEncoding.DecodeString("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = New(Config{Keys: func(of string) []mezu.AssertionKey {
+		if of != environment {
+			t.Error(of)
+		}
+		return []mezu.AssertionKey{{Key: key}}
+	}})
 	a, err = pages.Serve(t.Context(), ask(t, "GET", "/.mezu/jwks.json"))
-	if err != nil || !bytes.Contains(a.Body, []byte(`"kid":"`+environment)) {
+	const want = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","use":"sig","alg":"EdDSA"}]}`
+	if err != nil || string(a.Body) != want+"\n" {
 		t.Errorf("%s, %v", a.Body, err)
 	}
 }

@@ -5,29 +5,18 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/policy"
 )
-
-// Key is a public key in the form of RFC 7517 and RFC 8037.
-type Key struct {
-	Type      string `json:"kty"`
-	Curve     string `json:"crv"`
-	X         string `json:"x"` // base64url
-	ID        string `json:"kid"`
-	Use       string `json:"use"`
-	Algorithm string `json:"alg"`
-}
 
 // keys answers with the keys that sign what the environment's workloads are told. A
 // workload in a browser or on another host may read them, too: they are public.
 func (p *Pages) keys(r *Request) (*policy.Answer, error) {
-	keys := []Key{}
+	var keys []mezu.AssertionKey
 	if p.cfg.Keys != nil {
-		keys = append(keys, p.cfg.Keys(r.Environment)...)
+		keys = p.cfg.Keys(r.Environment)
 	}
-	a, err := encoded(struct {
-		Keys []Key `json:"keys"`
-	}{keys}, "application/jwk-set+json", "public, max-age=300")
+	a, err := encoded(assertion.Keys{Keys: assertion.List(keys)}, "application/jwk-set+json", "public, max-age=300")
 	if a != nil {
 		a.Header = append(a.Header, policy.Header{Name: "Access-Control-Allow-Origin", Value: "*"})
 	}

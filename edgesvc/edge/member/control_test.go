@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -208,6 +209,19 @@ func (c *control) raw(key string, kind api.StreamKind, signed mezu.Signed) mezu.
 	at := c.next()
 	c.put(key, kind, signed)
 	return at
+}
+
+// keys publishes a list with one new key of a Warpgate of an environment.
+func (c *control) keys(environment string) mezu.AssertionKey {
+	c.t.Helper()
+	public, _, err := ed25519.GenerateKey(nil)
+	must(c.t, err)
+	k := mezu.AssertionKey{Key: public, Warpgate: mezu.NewID(mezu.PrefixWarpgate, time.Now())}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := mezu.AssertionKeys{Position: c.next(), Environment: environment, Keys: []mezu.AssertionKey{k}}
+	c.put("keys of "+environment, api.StreamAssertions, c.sign(mezu.PurposeAssertions, list))
+	return k
 }
 
 func (c *control) sign(p mezu.Purpose, statement any) mezu.Signed {

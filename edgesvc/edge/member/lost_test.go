@@ -24,6 +24,7 @@ func TestRow14LostStatements(t *testing.T) {
 	e := c.startEdge(dir)
 	c.edges(e.ID())
 	c.revoke(mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: "0abc", Scope: env, Until: c.clock.Now().Add(48 * time.Hour)})
+	c.keys(env)
 	settle := func(at mezu.Position) {
 		t.Helper()
 		eventually(t, "all is on disk", func() bool {
@@ -33,7 +34,7 @@ func TestRow14LostStatements(t *testing.T) {
 	}
 	settle(look(c, func() mezu.Position { return c.at }))
 	older := map[string][]byte{}
-	files := []string{filepath.Join("bundles", env+".json"), "edges.json", "revocations.log"}
+	files := []string{filepath.Join("bundles", env+".json"), filepath.Join("assertions", env+".json"), "edges.json", "revocations.log"}
 	for _, name := range files {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		must(t, err)
@@ -41,6 +42,7 @@ func TestRow14LostStatements(t *testing.T) {
 	}
 	c.edges(e.ID(), mezu.NewID(mezu.PrefixEdge, time.Now()))
 	c.revoke(mezu.Revocation{Kind: mezu.RevokeCertificate, Subject: "0def", Scope: env, Until: c.clock.Now().Add(48 * time.Hour)})
+	c.keys(env)
 	last := c.bundle(env, "shop-acme", "/", "/more/")
 	settle(last)
 

@@ -104,7 +104,7 @@ func Open(cfg Config) (*Member, error) {
 	if err := m.assemble(cfg); err != nil {
 		return nil, err
 	}
-	dir, err := statedir.Open(statedir.Config{Path: cfg.StateDir, Owner: "edge", Folders: []string{replica.Folder, certificate.Folder},
+	dir, err := statedir.Open(statedir.Config{Path: cfg.StateDir, Owner: "edge", Folders: []string{replica.Folder, replica.KeysFolder, certificate.Folder},
 		Suffix: rejectedSuffix, Log: cfg.Log})
 	if err != nil {
 		return nil, err

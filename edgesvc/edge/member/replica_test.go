@@ -521,6 +521,49 @@ func TestTombstoneRemovesForGood(t *testing.T) {
 	}
 }
 
+// The keys of an environment's Warpgates are served, told to Warpgates, kept on the disk, and
+// gone with the environment.
+func TestKeysOfWarpgates(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	c.bundle(env, "shop-acme", "/")
+	c.edges()
+	e := c.startEdge(t.TempDir())
+	key := c.keys(env)
+	lists := func(e *edge, key mezu.AssertionKey) bool {
+		got := e.AssertionKeys(env)
+		return len(got) == 1 && got[0].Key.Equal(key.Key)
+	}
+	eventually(t, "the key is listed", func() bool { return lists(e, key) })
+	next := c.keys(env)
+	eventually(t, "the next key is listed", func() bool { return lists(e, next) })
+	if e.mu.Lock(); !slices.Contains(e.documents, env+" assertions") {
+		t.Error("Warpgates are not told")
+	}
+	e.mu.Unlock()
+	if docs := e.Statements(env); len(docs) != 4 || docs[3].Purpose != mezu.PurposeAssertions {
+		t.Errorf("a new Warpgate is told %v", docs)
+	}
+	forged := c.sign(mezu.PurposeBundle, mezu.AssertionKeys{Position: mezu.Position{Epoch: 9, Revision: 9}, Environment: env})
+	forged.Purpose = mezu.PurposeAssertions
+	c.raw("forged", api.StreamAssertions, forged)
+	eventually(t, "what no key for that has signed is refused", func() bool { return e.Metrics().Rejected == 1 })
+	e.stop()
+	c.stop()
+	again := open(t, e.cfg)
+	if !lists(again, next) || again.AssertionKeys(newEnvironment()) != nil {
+		t.Error("a restart lists other keys")
+	}
+	again.stop()
+	c.restart()
+	again = open(t, e.cfg)
+	again.run()
+	gone := newBundle(env, "shop-acme")
+	gone.Removed = true
+	c.publish(gone)
+	eventually(t, "the keys are gone", func() bool { return again.AssertionKeys(env) == nil && len(again.Statements(env)) == 3 })
+}
+
 // An edge that was away for longer than the control plane says of a removed environment
 // that it is gone forgets it with the next whole snapshot; what is newer than the
 // control plane can know stays.

@@ -32,6 +32,8 @@ func (r *Replica) apply(ev api.StreamEvent) error {
 		return r.applyEdges(ev.Signed)
 	case api.StreamBundle:
 		return r.applyBundle(ev.Signed)
+	case api.StreamAssertions:
+		return r.applyAssertions(ev.Signed)
 	}
 	// Newer control planes have kinds that this build doesn't know.
 	r.log.Debug("passing over an event", "kind", ev.Kind)
@@ -108,9 +110,11 @@ func (r *Replica) applyBundle(statement mezu.Signed) error {
 	if freed != "" {
 		r.cfg.Certificates.Remove(freed)
 	}
-	if !next.bundle.Removed {
-		r.cfg.Certificates.Order(next.bundle.Endpoint)
+	if next.bundle.Removed {
+		r.dropKeys(environment)
+		return nil
 	}
+	r.cfg.Certificates.Order(next.bundle.Endpoint)
 	return nil
 }
 

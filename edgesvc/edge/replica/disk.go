@@ -44,6 +44,7 @@ type storedStream struct {
 	Bundles     api.StatementSet `json:"bundles,omitzero"`
 	Edges       mezu.Position    `json:"edges,omitzero"`
 	Keyset      uint64           `json:"keyset,omitempty"`
+	Keys        api.StatementSet `json:"assertion_keys,omitzero"`
 }
 
 // Load reads the state directory into memory, if the edge has enrolled, and keeps there
@@ -107,6 +108,13 @@ func (r *Replica) lostSince(stored storedStream) (lost []string) {
 	if n := r.state.known; n.Count < stored.Bundles.Count || !newer && stored.Bundles.Count > 0 && n != stored.Bundles {
 		lost = append(lost, fmt.Sprintf("bundles (%d, were %d)", n.Count, stored.Bundles.Count))
 	}
+	newer = false
+	for _, k := range r.state.keys {
+		newer = newer || k.Position.Compare(stored.Head) > 0
+	}
+	if n := r.state.keySet; n.Count < stored.Keys.Count || !newer && stored.Keys.Count > 0 && n != stored.Keys {
+		lost = append(lost, fmt.Sprintf("keys of Warpgates (of %d environments, were of %d)", n.Count, stored.Keys.Count))
+	}
 	return lost
 }
 
@@ -160,7 +168,8 @@ func (r *Replica) loadStatements() bool {
 		r.dir.Reject(edgesFile, err)
 		good = false
 	}
-	return r.loadDir(Folder, r.loadBundle) && good
+	good = r.loadDir(Folder, r.loadBundle) && good
+	return r.loadDir(KeysFolder, r.loadKeys) && good
 }
 
 // loadDir hands each statement of a folder to take, with its file's name. It
@@ -289,7 +298,7 @@ func (r *Replica) Flush() {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Snapshot: r.state.snapshot, Bundles: r.state.known}, r.state.dirty
+	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Snapshot: r.state.snapshot, Bundles: r.state.known, Keys: r.state.keySet}, r.state.dirty
 	if r.state.edges != nil {
 		stored.Edges = r.state.edges.Position
 	}

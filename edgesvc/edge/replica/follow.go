@@ -225,6 +225,7 @@ func (r *Replica) synced() {
 	r.mu.Unlock()
 	for _, environment := range gone {
 		r.remove(bundleFile(environment))
+		r.dropKeys(environment)
 	}
 	for _, label := range freed {
 		r.cfg.Certificates.Remove(label)

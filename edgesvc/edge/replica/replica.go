@@ -98,10 +98,12 @@ type Replica struct {
 // state is what the replica's lock guards.
 type state struct {
 	bundles map[string]*bundle // by environment
+	keys    map[string]*keys   // likewise
 	edges   *trust.InForce     // nil before the first
 	gone    mezu.Position      // as mezu.EdgeList has it
-	// known sums up the bundles, served those among them that are no tombstones.
-	known, served api.StatementSet
+	// known sums up the bundles, served those among them that are no tombstones, keySet the
+	// keys.
+	known, served, keySet api.StatementSet
 	// directories are the environments that name a directory, by its id.
 	directories map[string]map[string]bool
 	// lost are the kinds of statements of which the disk has lost some, until everything
@@ -181,7 +183,7 @@ type Metrics struct {
 // New makes an empty replica.
 func New(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, now: cfg.Now, log: cfg.Log, hosts: labels.New[endpoint]()}
-	r.state.bundles, r.state.directories = map[string]*bundle{}, map[string]map[string]bool{}
+	r.state.bundles, r.state.keys, r.state.directories = map[string]*bundle{}, map[string]*keys{}, map[string]map[string]bool{}
 	r.catchUp.init()
 	r.handover.init()
 	return r
@@ -262,11 +264,11 @@ func (r *Replica) endpoint(host string) *endpoint {
 }
 
 // Statements are those that a Warpgate of the environment must have beside
-// revocations: keyset, edges and bundle, as far as there are any.
+// revocations: keyset, edges, bundle and keys of Warpgates, as far as there are any.
 func (r *Replica) Statements(environment string) []mezu.Signed {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	out := make([]mezu.Signed, 0, 3)
+	out := make([]mezu.Signed, 0, 4)
 	if anchor := r.trust(); anchor != nil {
 		if signed, keyset := anchor.Keyset(); keyset != nil {
 			out = append(out, signed)
@@ -277,6 +279,9 @@ func (r *Replica) Statements(environment string) []mezu.Signed {
 	}
 	if d := r.state.bundles[environment]; d != nil {
 		out = append(out, d.Signed)
+	}
+	if k := r.state.keys[environment]; k != nil {
+		out = append(out, k.Signed)
 	}
 	return out
 }

@@ -9,9 +9,15 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/ca"
 )
 
-// An authority from before there was an archive goes on without its key and gets it with
-// the next rotation.
-func TestAuthorityWithoutAuditKey(t *testing.T) {
+// An authority from before there was a purpose goes on without its key and gets it with the
+// next rotation.
+func TestAuthorityWithoutLaterKeys(t *testing.T) {
+	for _, purpose := range []mezu.Purpose{mezu.PurposeAudit, mezu.PurposeAssertions} {
+		t.Run(string(purpose), func(t *testing.T) { authorityWithout(t, purpose) })
+	}
+}
+
+func authorityWithout(t *testing.T, purpose mezu.Purpose) {
 	i := created(t)
 	i.vault.alter(func(data []byte) []byte {
 		var record map[string]any
@@ -20,7 +26,7 @@ func TestAuthorityWithoutAuditKey(t *testing.T) {
 		}
 		var kept []any
 		for _, k := range record["keys"].([]any) {
-			if k.(map[string]any)["purpose"] != string(mezu.PurposeAudit) {
+			if k.(map[string]any)["purpose"] != string(purpose) {
 				kept = append(kept, k)
 			}
 		}
@@ -35,8 +41,8 @@ func TestAuthorityWithoutAuditKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Sign(mezu.PurposeAudit, struct{}{}); err == nil {
-		t.Error("it signs a segment without a key")
+	if _, err := a.Sign(purpose, struct{}{}); err == nil || a.Signs(purpose) {
+		t.Error("it signs without a key")
 	}
 	if _, err := a.Sign(mezu.PurposeEdges, struct{}{}); err != nil {
 		t.Error(err)
@@ -46,7 +52,7 @@ func TestAuthorityWithoutAuditKey(t *testing.T) {
 	if err := a.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Sign(mezu.PurposeAudit, struct{}{}); err != nil {
+	if _, err := a.Sign(purpose, struct{}{}); err != nil || !a.Signs(purpose) {
 		t.Error(err)
 	}
 }
