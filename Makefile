@@ -16,13 +16,15 @@ FUZZTIME ?= 30s
 SOAK     ?= 5
 # Arguments of the benchmark program.
 BENCH ?=
+# How many samples each kind of address gets.
+SAMPLES ?= 1000
 # The earlier build that this one must go on with, and where its programs are put.
 COMMIT ?= ec83ff0
 BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench timing fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -83,6 +85,9 @@ cross: ## build the programs for every platform in CROSS
 
 bench: tools-for-bench ## compare with references on this machine; BENCH='-h' for its flags
 	go run ./bench $(BENCH)
+
+timing: ## whether time tells who has an account, at the login, the signup and the reset; a quarter of an hour on a quiet machine
+	MEZU_TIMING=$(SAMPLES) go test -count=1 -vet=off -v -timeout 2h -run '^TestL1_Timing$$' ./edgesvc/identity/login
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do \

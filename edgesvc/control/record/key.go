@@ -18,6 +18,8 @@ const (
 	// written to.
 	prefixWaiting = "waiting/"
 	prefixMailbox = "mailbox/"
+	// prefixPretended has the last mail of each directory that nobody was to get.
+	prefixPretended = "pretended/"
 	// PrefixAuthority is where the certificate authority's records lie.
 	PrefixAuthority = "ca/"
 

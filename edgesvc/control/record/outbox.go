@@ -103,25 +103,8 @@ func (s *Records) MailConfigured() bool { return s.mail }
 // of the directory wait: the answer to whoever asked for the mail stays the same then, so
 // that it does not tell whose mailbox it is.
 func (s *Records) QueueMail(ctx context.Context, ch *Change, m Mail) (queued bool, err error) {
-	now := s.Stamp()
-	if err := m.validate(now); err != nil {
-		return false, err
-	}
-	if m.ID == "" {
-		m.ID = mezu.NewID(mezu.PrefixMail, now)
-	}
-	m.CreatedAt, m.Attempts, m.NextAt, m.ClaimedUntil = now, 0, time.Time{}, time.Time{}
-	data, err := Encode(m)
-	if err != nil {
-		return false, fmt.Errorf("encoding a mail: %w", err)
-	}
-	if len(data) > MaxMail {
-		return false, mezu.Invalid("mail", "at most %d bytes, this has %d", MaxMail, len(data))
-	}
-	if full, err := s.isFull(ctx, m); err != nil || full {
-		return false, err
-	}
-	if ok, err := s.countMail(ctx, ch, m.Mailbox, now); err != nil || !ok {
+	m, queued, err = s.admitMail(ctx, ch, m)
+	if err != nil || !queued {
 		return false, err
 	}
 	ch.Create(KeyOutbox(m.ID), m)
@@ -129,6 +112,43 @@ func (s *Records) QueueMail(ctx context.Context, ch *Change, m Mail) (queued boo
 		ch.Put(keyWaiting(m.Directory, m.ID), struct{}{})
 	}
 	return true, nil
+}
+
+// PretendMail reads and writes what QueueMail does, so that time does not tell that nobody
+// gets the mail. It lies where nobody sends it, and the next one takes its place.
+func (s *Records) PretendMail(ctx context.Context, ch *Change, m Mail) error {
+	m, admitted, err := s.admitMail(ctx, ch, m)
+	if err != nil || !admitted {
+		return err
+	}
+	ch.Put(prefixPretended+m.Directory+"/mail", m)
+	ch.Put(prefixPretended+m.Directory+"/waiting", struct{}{})
+	return nil
+}
+
+// admitMail completes a mail and counts it for its mailbox, or reports that it must not be
+// queued.
+func (s *Records) admitMail(ctx context.Context, ch *Change, m Mail) (Mail, bool, error) {
+	now := s.Stamp()
+	if err := m.validate(now); err != nil {
+		return m, false, err
+	}
+	if m.ID == "" {
+		m.ID = mezu.NewID(mezu.PrefixMail, now)
+	}
+	m.CreatedAt, m.Attempts, m.NextAt, m.ClaimedUntil = now, 0, time.Time{}, time.Time{}
+	data, err := Encode(m)
+	if err != nil {
+		return m, false, fmt.Errorf("encoding a mail: %w", err)
+	}
+	if len(data) > MaxMail {
+		return m, false, mezu.Invalid("mail", "at most %d bytes, this has %d", MaxMail, len(data))
+	}
+	if full, err := s.isFull(ctx, m); err != nil || full {
+		return m, false, err
+	}
+	ok, err := s.countMail(ctx, ch, m.Mailbox, now)
+	return m, ok, err
 }
 
 // WithdrawMail removes a mail that was not sent yet, within the change that makes it
@@ -189,8 +209,8 @@ func (s *Records) countMail(ctx context.Context, ch *Change, blind string, now t
 	return true, nil
 }
 
-// sweepMail removes what the courier left: mails that ended while there was none, and counts
-// of mailboxes that were not written to for an hour.
+// sweepMail removes what the courier left: mails that ended while there was none, those that
+// were only pretended, and counts of mailboxes that were not written to for an hour.
 func (s *Records) sweepMail(ctx context.Context) error {
 	err := Each(ctx, s, PrefixOutbox, func(f Record[Mail]) error {
 		if s.Now().Before(f.Value.ExpiresAt.Add(SweepInterval)) {
@@ -199,6 +219,10 @@ func (s *Records) sweepMail(ctx context.Context) error {
 		_, err := s.Housekeep(ctx, DeleteMail(f))
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	err = Sweep(ctx, s, prefixPretended, func(m Mail) bool { return s.Now().Sub(m.CreatedAt) >= mailboxHour })
 	if err != nil {
 		return err
 	}
@@ -219,5 +243,6 @@ func DeleteMail(f Record[Mail]) store.Txn {
 // EndsWithRestore reports whether a record is a mail to be sent or counts mails, which ends
 // with a restore.
 func EndsWithRestore(key string) bool {
-	return strings.HasPrefix(key, PrefixOutbox) || strings.HasPrefix(key, prefixWaiting) || strings.HasPrefix(key, prefixMailbox)
+	return strings.HasPrefix(key, PrefixOutbox) || strings.HasPrefix(key, prefixWaiting) || strings.HasPrefix(key, prefixMailbox) ||
+		strings.HasPrefix(key, prefixPretended)
 }

@@ -116,6 +116,40 @@ func TestMail_TwoOfAChange(t *testing.T) {
 	}
 }
 
+// A mail that is only pretended counts for its mailbox, and leaves one record that nobody
+// sends, until an hour later.
+func TestMail_Pretended(t *testing.T) {
+	clock := testkit.StillClock(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC))
+	r := recordtest.Open(t, clock.Now, nil)
+	pretend := func() {
+		t.Helper()
+		if _, err := r.Commit(t.Context(), record.Internal(), func(ch *record.Change) error { return r.PretendMail(t.Context(), ch, reset(clock.Now())) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (n int) {
+		t.Helper()
+		if err := record.Each(t.Context(), r, "pretended/", func(record.Record[record.Mail]) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for range 2 * record.MailsAnHour {
+		pretend()
+	}
+	if got := outbox(t, r); got != "0 0 1" || left() != 2 {
+		t.Errorf("outbox, index and counters have %s, %d are left", got, left())
+	}
+	if queued, err := queue(t.Context(), r, reset(clock.Now())); err != nil || queued {
+		t.Errorf("a mailbox that had its mails: %v, %v", queued, err)
+	}
+	clock.Advance(time.Hour)
+	sweep(t, r)
+	if got := outbox(t, r); got != "0 0 0" || left() != 0 {
+		t.Errorf("an hour later: outbox, index and counters have %s, %d are left", got, left())
+	}
+}
+
 // What nobody can send does not fill the store.
 func TestMail_WaitingIsBounded(t *testing.T) {
 	r := recordtest.Open(t, time.Now, nil)
@@ -160,6 +194,18 @@ func TestMail_Refused(t *testing.T) {
 	}
 }
 
+// sweep does the job of that name.
+func sweep(t *testing.T, r *record.Records) {
+	t.Helper()
+	for _, j := range r.Jobs() {
+		if j.Name == "sweeping the outbox" {
+			if err := j.Run(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // A mail that was withdrawn leaves nothing, nor does one that ended while nobody sent any.
 func TestMail_Goes(t *testing.T) {
 	clock := testkit.StillClock(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC))
@@ -179,22 +225,13 @@ func TestMail_Goes(t *testing.T) {
 	if _, err := queue(t.Context(), r, m); err != nil {
 		t.Fatal(err)
 	}
-	sweep := func() {
-		for _, j := range r.Jobs() {
-			if j.Name == "sweeping the outbox" {
-				if err := j.Run(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	}
 	clock.Advance(30 * time.Minute)
-	sweep()
+	sweep(t, r)
 	if got := outbox(t, r); got != "1 1 1" {
 		t.Errorf("just ended: outbox, index and counters have %s", got)
 	}
 	clock.Advance(30 * time.Minute)
-	sweep()
+	sweep(t, r)
 	if got := outbox(t, r); got != "0 0 0" {
 		t.Errorf("swept: outbox, index and counters have %s", got)
 	}

@@ -37,11 +37,16 @@ func (v *visit) link(path string, t account.Tokens, kind account.MailedKind) pag
 // mail plans a mail that somebody asked for. A mailbox gets only so many, and nobody is told
 // whether it got this one (W7).
 func (s *Logins) mail(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail, life time.Duration) error {
-	_, err := s.records.QueueMail(v.ctx, ch, record.Mail{
+	_, err := s.records.QueueMail(v.ctx, ch, s.mailed(v, kind, to, m, life))
+	return err
+}
+
+// mailed is a mail that somebody asked for, as it lies in the outbox.
+func (s *Logins) mailed(v *visit, kind record.MailKind, to string, m pages.Mail, life time.Duration) record.Mail {
+	return record.Mail{
 		Kind: kind, Directory: v.at.pool(), Mailbox: s.accounts.Blind(v.at.pool(), identity.NormalizeMail(to)), To: to, Language: v.view.Language,
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, ExpiresAt: v.now.Add(life),
-	})
-	return err
+	}
 }
 
 // tell plans a mail that tells users of what they did, which strangers can't cause.

@@ -40,7 +40,7 @@ func (s *Logins) reset(v *visit) (reply, error) {
 			return err
 		}
 		if h.User.ID == "" || h.User.Status == mezu.UserSuspended {
-			return s.nothingMailed(v, ch)
+			return s.nothingMailed(v, ch, email)
 		}
 		return s.mailReset(v, ch, h, c)
 	})
@@ -59,10 +59,12 @@ func (s *Logins) mailReset(v *visit, ch *record.Change, h identity.Holder, c rec
 	return s.mail(v, ch, mailReset, to, v.words().ResetMail(to, v.link(pages.PathNewPassword, tokens, account.MailedReset)), account.MailedReset.Life())
 }
 
-// nothingMailed writes as much as a mail does, so that time doesn't tell who has an account.
-func (s *Logins) nothingMailed(v *visit, ch *record.Change) error {
-	s.accounts.Mail(ch, account.Mailed{Kind: account.MailedReset, Pool: v.at.pool(), Account: "-"})
-	return nil
+// nothingMailed makes and writes as much as mailReset, so that time doesn't tell who has an
+// account (L1).
+func (s *Logins) nothingMailed(v *visit, ch *record.Change, to string) error {
+	tokens, _ := s.accounts.Mail(ch, account.Mailed{Kind: account.MailedReset, Pool: v.at.pool(), Account: "-"})
+	m := v.words().ResetMail(to, v.link(pages.PathNewPassword, tokens, account.MailedReset))
+	return s.records.PretendMail(v.ctx, ch, s.mailed(v, mailReset, to, m, account.MailedReset.Life()))
 }
 
 func (s *Logins) showNewPassword(v *visit) (reply, error) {
