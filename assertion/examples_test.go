@@ -1,0 +1,112 @@
+package assertion_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/assertion"
+)
+
+// Each of these reads the arguments and the assertions as JSON, and writes the user of each or
+// null.
+const (
+	inNode = `import { assertions } from "./examples/assertion.mjs";
+import { readFileSync } from "node:fs";
+const { issuer, audience, keys, texts } = JSON.parse(readFileSync(0, "utf8"));
+const who = assertions(issuer, audience, keys), out = {};
+for (const [name, text] of Object.entries(texts)) out[name] = await who(text).then((u) => u.sub, () => null);
+console.log(JSON.stringify(out));`
+	inPython = `import json, sys
+sys.path.insert(0, "examples")
+sys.dont_write_bytecode = True
+from assertion import Assertions
+given, out = json.load(sys.stdin), {}
+who = Assertions(given["issuer"], given["audience"], given["keys"])
+for name, text in given["texts"].items():
+    try:
+        out[name] = who(text)["sub"]
+    except ValueError:
+        out[name] = None
+print(json.dumps(out))`
+)
+
+// The examples for workloads take what a Warpgate signs, and nothing that H8 lists. They learn
+// of a new key by themselves.
+func TestExamples(t *testing.T) {
+	key, keys := signer()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		json.NewEncoder(w).Encode(keys)
+	}))
+	defer server.Close()
+	good, texts := forgeries(key, time.Now())
+	texts["good"] = good
+	g := grantOf()
+	g.NotAfter = time.Now().Add(time.Hour)
+	minted, err := assertion.NewMinter(key, issuer, environment).Mint(g, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts["minted"] = string(minted)
+	judge := func(t *testing.T, got map[string]*string) {
+		t.Helper()
+		if len(got) != len(texts) {
+			t.Fatalf("%d answers", len(got))
+		}
+		for name, user := range got {
+			want := map[string]string{"good": "usr_1", "minted": g.User}[name]
+			if user == nil && want != "" || user != nil && *user != want {
+				t.Errorf("%s: %v, not %q", name, user, want)
+			}
+		}
+		if asked != 1 {
+			t.Errorf("the keys were fetched %d times", asked)
+		}
+		asked = 0
+	}
+	given, err := json.Marshal(map[string]any{"issuer": issuer, "audience": environment, "keys": server.URL, "texts": texts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("Go", func(t *testing.T) {
+		u := users{issuer: issuer, audience: environment, keysURL: server.URL}
+		got := map[string]*string{}
+		for name, text := range texts {
+			got[name] = nil
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set(mezu.HeaderAssertion, text)
+			if c, err := u.of(r); err == nil {
+				got[name] = &c.Subject
+			}
+		}
+		judge(t, got)
+	})
+	for name, command := range map[string][]string{"Node": {"node", "--input-type=module", "-e", inNode}, "Python": {"python3", "-c", inPython}} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(command[0]); err != nil {
+				t.Skip(command[0], "is not here")
+			}
+			if name == "Python" && exec.Command("python3", "-c", "import cryptography").Run() != nil {
+				t.Skip("the package cryptography is not here")
+			}
+			cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+			var out, fault bytes.Buffer
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(given), &out, &fault
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %s", err, fault.Bytes())
+			}
+			var got map[string]*string
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatalf("%v: %s", err, out.Bytes())
+			}
+			judge(t, got)
+		})
+	}
+}
