@@ -46,6 +46,11 @@ func ofControl(measure, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get(measure, nameControl, name) }
 }
 
+// ofCrowd is a figure of sessions, among so many.
+func ofCrowd(n int, name string) func(*results) float64 {
+	return func(r *results) float64 { return r.get("sessions", among(n), name) }
+}
+
 // ratioTo is a figure of ours divided by a reference's.
 func ratioTo(measure, name, reference string) func(*results) float64 {
 	return func(r *results) float64 { return r.against(measure, name, nameOurs, reference, ratio) }
@@ -157,6 +162,14 @@ var goals = []goal{
 	{"an edge with 200,000 revocations is ready again", false, 3000, " ms", ours("revocations", figRevokedStart)},
 	{"resident memory of that edge", false, 100, " MiB", ours("revocations", figRevokedEdge)},
 	{"a Warpgate registers there", false, 1000, " ms", ours("revocations", figRevokedWelcome)},
+	{"a known session at an edge, of 1; median", false, 10, " µs", ofCrowd(oneSession, figKnownEdge+medianUs)},
+	{"the same of 100,000", false, 10, " µs", ofCrowd(manySessions, figKnownEdge+medianUs)},
+	{"its allocations", false, 2, "", ofCrowd(manySessions, figAllocsEdge)},
+	{"a known session at a Warpgate, of 1; median", false, 10, " µs", ofCrowd(oneSession, figKnownWarpgate+medianUs)},
+	{"the same of 100,000", false, 10, " µs", ofCrowd(manySessions, figKnownWarpgate+medianUs)},
+	{"its allocations", false, 2, "", ofCrowd(manySessions, figAllocsWarpgate)},
+	{"a session seen for the first time at an edge, of 100,000; median", false, 200, " µs", ofCrowd(manySessions, figFirstEdge+medianUs)},
+	{"the same at a Warpgate", false, 200, " µs", ofCrowd(manySessions, figFirstWarpgate+medianUs)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API that is refused", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

@@ -48,7 +48,7 @@ type measure struct {
 }
 
 // alone are the measures that run without edge, Warpgate and references.
-var alone = []string{"users", "etcd", "manyusers", "opening"}
+var alone = []string{"sessions", "users", "etcd", "manyusers", "opening"}
 
 var measures = []measure{
 	{"http1", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk)", takeHTTP1},
@@ -71,6 +71,7 @@ var measures = []measure{
 	{"revocations", "200,000 revocations in force in one directory: an edge's start and memory, and the registration of a Warpgate that they concern", takeRevocations},
 	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
 	{"patterns", "One request to an environment with the dearest patterns that are accepted, and small requests of another beside them", takePatterns},
+	{"sessions", "What a session adds to a request at an edge and at a Warpgate, by the functions that find it, with 1 session and with 100,000", takeSessions},
 	{"users", "Operations on one record, or a page of 100, and the bare engine with the same bytes, in turn; one after the other", takeUsers},
 	{"etcd", "The same over a cluster of three members of etcd, and its plain client", takeEtcd},
 	{"manyusers", "Finding and listing in directories of rising size (-users), in turn", takeManyUsers},
