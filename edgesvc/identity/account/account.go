@@ -50,7 +50,7 @@ func New(r *record.Records) *Accounts {
 const (
 	prefixCredential = "credential/"
 	prefixSession    = "session/"
-	prefixPending    = "waiting/"
+	prefixPending    = "pending-login/" // apart from record's prefixes
 	prefixMailed     = "mailed/"
 	prefixAttempt    = "attempt/"
 	prefixFailures   = "failures/"
