@@ -129,6 +129,10 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 		c.Value.SetPassword(hash, v.now)
 		c.Value.Devices = nil // whoever was there must prove it anew
 		s.accounts.Put(ch, c, c.Value)
+		// The attempts of strangers count anew.
+		if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
+			return err
+		}
 		return s.passwordChanged(v, ch, h)
 	})
 	if errors.Is(err, account.ErrNone) {
@@ -142,13 +146,10 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 	return page(v.view.PasswordChanged()), nil
 }
 
-// passwordChanged plans what follows a new password: the grants of all sessions are void, the
-// attempts of strangers count anew, and the owner is told.
+// passwordChanged plans what follows a new password: the grants of all sessions are void, and
+// the owner is told.
 func (s *Logins) passwordChanged(v *visit, ch *record.Change, h identity.Holder) error {
 	ch.Audit(v.at.target(h.User), nil, changed{[]string{"password"}})
-	if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
-		return err
-	}
 	if err := v.at.voidAll(v.ctx, ch, h.User.ID); err != nil {
 		return err
 	}
