@@ -25,6 +25,8 @@ const (
 	// TokenInvitation lets one person into an organization, bound to a mail
 	// address.
 	TokenInvitation = "mezuinvite_"
+	// TokenRefresh gets a program that somebody logged in with its next bearer token.
+	TokenRefresh = "mezurefresh_"
 )
 
 // Token is one bearer token of a person. It allows all that the person may do, or a part of

@@ -15,6 +15,10 @@ const (
 	PrefixOperator     = "operator/"
 	prefixPerson       = "person/"
 	PrefixAccount      = "sva/"
+	// PrefixPrograms is where lies what is kept of logins of programs, most of which is
+	// package oauth's. PrefixFamilies has them by person.
+	PrefixPrograms = "oauth/"
+	PrefixFamilies = PrefixPrograms + "person/"
 )
 
 // Keys of one record, and with Of the prefix of those below a parent. A parent is named by its
@@ -29,13 +33,18 @@ func KeyMember(org, person string) string  { return MembersOf(org) + person }
 func KeyPerson(id string) string           { return prefixPerson + id }
 func KeyOperator(person string) string     { return PrefixOperator + person }
 func TokensOf(person string) string        { return prefixTokens + person + "/" }
+func KeyFamilies(person string) string     { return PrefixFamilies + person }
 func KeyToken(hash string) string          { return prefixToken + hash }
 
-// EndsWithRestore reports whether a record is a single-use token, which a restore leaves out.
+// EndsWithRestore reports whether a record is a single-use token, or of a program's login,
+// which a restore leaves out: what was ended or used after the backup must not live again.
 func EndsWithRestore(key string, value []byte) bool {
+	if strings.HasPrefix(key, PrefixPrograms) {
+		return true
+	}
 	if !strings.HasPrefix(key, prefixToken) {
 		return false
 	}
 	var t Token
-	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer
+	return json.Unmarshal(value, &t) != nil || t.Kind != mezu.TokenBearer || t.Family != ""
 }

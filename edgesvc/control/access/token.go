@@ -18,6 +18,10 @@ type Token struct {
 	// Person, Name and Permissions are a bearer token's. Nil Permissions restrict nothing.
 	Name   string `json:"name,omitempty"`
 	Person string `json:"person,omitempty"`
+	// Client is the program that logged in for the person, Family the login (Family.ID)
+	// that the token ends with. Both are empty of a token that somebody made.
+	Client string `json:"client,omitempty"`
+	Family string `json:"family,omitempty"`
 	// Operator is the operator to whom a bootstrap code gives a new token. If it is empty,
 	// whoever redeems the code becomes the first operator.
 	Operator    string            `json:"operator,omitempty"`
@@ -49,7 +53,7 @@ func (s *Access) Issue(ch *record.Change, t Token, life time.Duration) (secret s
 	}
 	key := KeyToken(mezu.HashSecret(secret))
 	ch.Create(key, t)
-	if t.Person != "" {
+	if t.Person != "" && t.Family == "" { // those of a family are no tokens that a person looks after
 		ch.Create(TokensOf(t.Person)+t.ID, key)
 	}
 	return secret, t
@@ -106,6 +110,9 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 		}
 		c := Caller{Kind: k.caller, ID: t.Value.ID, Credential: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, Token: t}
 		if k.caller == Member {
+			if err := s.inFamily(ctx, t.Value); err != nil {
+				return Caller{}, err
+			}
 			who, err := s.holder(ctx, t.Value.Person, k.hint)
 			if err != nil {
 				return Caller{}, err

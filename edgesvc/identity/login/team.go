@@ -92,10 +92,11 @@ func (t *team) add(v *visit, ch *record.Change, p *account.Pending) (identity.Ho
 	return asHolder(t.cfg.Persons.AddPerson(v.ctx, ch, p.Email))
 }
 
-// change: persons have nothing but an address.
+// change: persons have nothing but an address, with which everything ends.
 func (t *team) change(ctx context.Context, ch *record.Change, was identity.Holder, with func(*mezu.User)) (identity.Holder, error) {
 	is := was
 	with(&is.User)
+	access.EndFamilies(ch, is.User.ID)
 	return is, t.cfg.Persons.ChangeAddress(ctx, ch, is.User.ID, is.User.Profile.Email)
 }
 
@@ -154,8 +155,11 @@ func (t *team) used(v *visit, who *in) error {
 // void: nobody believes anything of a session of the team.
 func (t *team) void(context.Context, *record.Change, map[string]time.Time) error { return nil }
 
-// voidAll is where what programs have of a person ends.
-func (t *team) voidAll(context.Context, *record.Change, string) error { return nil }
+// voidAll ends what programs have of a person.
+func (t *team) voidAll(_ context.Context, ch *record.Change, id string) error {
+	access.EndFamilies(ch, id)
+	return nil
+}
 
 // teamHandlers are the pages of the team by their path below the base: those of all realms,
 // but what only users have.
