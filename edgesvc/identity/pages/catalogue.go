@@ -134,6 +134,32 @@ const (
 	msgLoginRefused
 	msgUnknownDevice
 
+	// Pages on which people let programs act for them.
+	msgAllow
+	msgDeny
+	msgAllowProgramTitle
+	msgAllowProgramHeading
+	msgAllowProgramIntro
+	msgAllowProgramWarning
+	msgProgramAt
+	msgProgramUnknownTitle
+	msgProgramUnknownIntro
+	msgDeviceTitle
+	msgDeviceIntro
+	msgDeviceWarning
+	msgDeviceCode
+	msgDeviceCodeHint
+	msgDeviceAsked
+	msgAllowDeviceHeading
+	msgAllowDeviceIntro
+	msgAllowDeviceWarning
+	msgDeviceAllowedTitle
+	msgDeviceAllowedIntro
+	msgDeviceDeniedTitle
+	msgDeviceDeniedIntro
+	msgDeviceOffTitle
+	msgDeviceOffIntro
+
 	// Pages that say what is wrong.
 	msgDeniedTitle
 	msgDeniedIntro

@@ -105,6 +105,14 @@ func (w words) plain(language string) map[string]pages.Page {
 		"inactive":        v.Inactive(w.email),
 		"mail-away":       v.MailAway(),
 		"not-found":       v.NotFound(),
+		"program":         v.AllowProgram(pages.AllowProgramForm{Program: "mezu", At: "http://127.0.0.1:40123", Email: w.email, Request: [][2]string{{"state", w.token}}}),
+		"program-unknown": v.ProgramUnknown(),
+		"device":          v.Device(pages.DeviceForm{}),
+		"device-wait":     v.Device(pages.DeviceForm{Wait: 9 * time.Minute}),
+		"device-allow":    v.AllowDevice(pages.AllowDeviceForm{Code: w.token, Program: "mezu", Agent: w.agent, Address: w.address, Time: noon, Email: w.email}),
+		"device-allowed":  v.DeviceAllowed(),
+		"device-denied":   v.DeviceDenied(),
+		"device-off":      v.DeviceOff(),
 		"failed":          v.Failed(),
 	}
 	for _, n := range []pages.Notice{pages.PasswordSaved, pages.ProfileSaved, pages.MailChanged, pages.SessionEnded, pages.OthersEnded} {
@@ -132,6 +140,7 @@ func (w words) wrong(language string) map[string]pages.Page {
 		out["profile-"+string(c)] = v.CompleteProfile(pages.ProfileForm{Pending: w.pending, Profile: profile, Problems: problems})
 		out["mail-change-"+string(c)] = v.ConfirmMail(pages.MailChangeForm{Problems: problems})
 		out["refused-"+string(c)] = v.Refused(c)
+		out["device-"+string(c)] = v.Device(pages.DeviceForm{Problems: problems})
 		for _, path := range []string{pages.PathAccountProfile, pages.PathAccountMail, pages.PathAccountPass} {
 			refused := w.account(2, 0)
 			refused.Form, refused.Problems = path, problems
@@ -332,6 +341,7 @@ var sends = map[string]string{
 	pages.PathTerms: "to pending terms", pages.PathProfile: "to pending name display_name", pages.PathLogout: "to session",
 	pages.PathAccountProfile: "name display_name", pages.PathAccountMail: "email current_password", pages.PathAccountPass: "current_password password",
 	pages.PathEndSession: "session", pages.PathEndOthers: "session", pages.PathMailChange: "to token",
+	pages.PathAllowProgram: "state answer", pages.PathDevice: "code", pages.PathAnswerDevice: "code answer",
 }
 
 // checkForm: it posts to a path of ours, sends what that path takes, and each of its
@@ -683,8 +693,8 @@ func TestN7_EachTabKeepsItsTarget(t *testing.T) {
 		w := usual()
 		w.to = to
 		for name, p := range w.all("en") {
-			if strings.HasPrefix(name, "account") {
-				continue // it is a target of its own
+			if strings.HasPrefix(name, "account") || strings.HasPrefix(name, "device") || name == "program" {
+				continue // it is a target of its own, or has one
 			}
 			doc := parse(t, string(p.Body))
 			for _, f := range nodes(doc, "form") {
@@ -760,6 +770,10 @@ func TestN13_PasswordManagersKnowTheFields(t *testing.T) {
 						t.Errorf("%s: %q is no code", name, n)
 					}
 				case "name", "nickname", "email":
+				case "off":
+					if !strings.HasPrefix(name, "device") {
+						t.Errorf("%s: nothing fills in %q", name, value(in, "name"))
+					}
 				default:
 					if typ := value(in, "type"); typ != "hidden" && typ != "checkbox" {
 						t.Errorf("%s: the field %q says nothing to a password manager", name, value(in, "name"))
