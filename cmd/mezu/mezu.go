@@ -24,6 +24,7 @@ var version = "devel"
 // run is the program. The first signal ends the command's context, the second cuts what
 // the command still waits for.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	process.SilenceLibraries()
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
 	getenv = variable.Read(getenv)

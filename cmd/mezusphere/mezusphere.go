@@ -52,6 +52,7 @@ type program struct {
 
 // run is the program.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
+	process.SilenceLibraries()
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
 	p := &program{s, variable.Read(getenv), outlets}

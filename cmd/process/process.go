@@ -47,6 +47,10 @@ func CheckDescriptors(least uint64) error {
 		Hint: fmt.Sprintf("ulimit -Hn %d, or LimitNOFILE=%d in the service's unit", least, least)}
 }
 
+// SilenceLibraries ends what libraries log by themselves, which would come between the lines of
+// a program's own output. What is worth a line goes to the log that a part was handed.
+func SilenceLibraries() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
+
 // Signals gives two contexts. drain ends with the first SIGINT, SIGTERM or SIGHUP, or with
 // parent; cut ends with the second SIGINT or SIGTERM. Call stop when the work is done. On
 // Windows the signals are Ctrl-C and the closing of the console. A SIGHUP that nohup had

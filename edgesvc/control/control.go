@@ -92,6 +92,8 @@ type Config struct {
 	// TeamSignup says whether strangers may sign up at the control plane's own address; if
 	// empty, they may not.
 	TeamSignup mezu.SignupMode
+	// NoDeviceLogin switches the login of devices without a browser off.
+	NoDeviceLogin bool
 	// Quotas bound what one owner may have.
 	Quotas Quotas
 	// Connections is how many the API may have open at once; if zero,
@@ -229,7 +231,7 @@ func (c *Control) listen(ctx context.Context) error {
 	c.service, err = service.Open(ctx, service.Config{
 		StoreConfig: service.StoreConfig{Store: c.state.Store(), Authority: authority, Archive: archived, Quotas: c.cfg.Quotas, Log: c.cfg.Log, Now: c.cfg.Now, Mail: c.cfg.Mail || c.deliver != nil},
 		Domain:      c.cfg.Domain, PublicPort: c.cfg.PublicPort, Site: c.front.Site(), MembersMayCreateOrganizations: c.cfg.MembersMayCreateOrganizations, TeamSignup: c.cfg.TeamSignup,
-		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated, LoginCounted: c.front.CountLogin,
+		Bootstrapped: c.state.ForgetBootstrap, SealRotated: c.sealRotated, LoginCounted: c.front.CountLogin, NoDeviceLogin: c.cfg.NoDeviceLogin,
 		Backup: func(ctx context.Context, to io.Writer, at time.Time) error { return c.snapshot().Write(ctx, to, at) },
 	})
 	if err != nil {

@@ -103,6 +103,8 @@ type Installation struct {
 	// SMTP and OnMail are the settings of these names, from the next start on.
 	SMTP   control.SMTP
 	OnMail func(control.Mail)
+	// NoDeviceLogin is the setting of that name, from the next start on.
+	NoDeviceLogin bool
 	// contract is what the API says of itself.
 	contract *contract
 }
@@ -135,7 +137,7 @@ func Install(t *testing.T) *Installation {
 func (in *Installation) Assemble() (*control.Control, error) {
 	return control.New(control.Config{CallRate: cmp.Or(in.CallRate, 100_000),
 		StateDir: in.Dir, APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Domain: "localhost", PublicPort: 8443,
-		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersMayCreateOrganizations: in.MembersMayCreateOrganizations, TeamSignup: in.TeamSignup, Quotas: in.Quotas, Mail: !in.NoMail, SMTP: in.SMTP, OnMail: in.OnMail,
+		Log: slog.New(slog.NewTextHandler(in.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Notice: in.Notice, Now: in.Clock.Now, Version: "test", Store: in.Driver, MembersMayCreateOrganizations: in.MembersMayCreateOrganizations, TeamSignup: in.TeamSignup, NoDeviceLogin: in.NoDeviceLogin, Quotas: in.Quotas, Mail: !in.NoMail, SMTP: in.SMTP, OnMail: in.OnMail,
 	})
 }
 

@@ -46,7 +46,8 @@ type API struct {
 	Done <-chan struct{}
 }
 
-// Handler serves the REST API, and the pages at the control plane's own address. What neither has the API answers:
+// Handler serves the REST API, what logs programs in, and the pages at the control plane's own
+// address. What none of them has the API answers:
 // that there is no such path. Open comes first.
 func (f *Front) Handler(a API) (http.Handler, error) {
 	api, err := rest.New(rest.Config{CallRate: a.CallRate, Service: a.Service, Log: f.cfg.Log, Version: a.Version, Observe: f.metrics.observe, Done: a.Done})
@@ -54,5 +55,5 @@ func (f *Front) Handler(a API) (http.Handler, error) {
 		return nil, err
 	}
 	f.metrics.hashesWaiting(a.Service.HashesWaiting)
-	return mount(api, console.New(console.Config{Site: f.Site(), Logins: a.Service, Log: f.cfg.Log}, api)), nil
+	return mount(api, a.Service.Programs.Handler(console.New(console.Config{Site: f.Site(), Logins: a.Service, Log: f.cfg.Log}, api))), nil
 }

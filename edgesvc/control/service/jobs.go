@@ -13,7 +13,7 @@ import (
 // jobs are those of all nouns, in the order in which they run: what lists all documents, and
 // the archive, come last.
 func (s *Service) jobs() []record.Job {
-	return slices.Concat(s.Access.Jobs(), s.Team.Jobs(), s.Logins.Jobs(), s.Fleet.Jobs(), s.Configuration.Jobs(), s.records.Jobs())
+	return slices.Concat(s.Access.Jobs(), s.Team.Jobs(), s.Logins.Jobs(), s.Programs.Jobs(), s.Fleet.Jobs(), s.Configuration.Jobs(), s.records.Jobs())
 }
 
 // Intervals are how often the jobs of the nouns run, each once.

@@ -20,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
 	"github.com/mezusphere/mezu/edgesvc/identity/login"
+	"github.com/mezusphere/mezu/edgesvc/identity/oauth"
 )
 
 // What the process of a control plane needs to know of the nouns.
@@ -60,6 +61,8 @@ type Config struct {
 	// LoginCounted is told of each login, signup, reset, logout and refresh, by how it
 	// ended; if nil, nobody is.
 	LoginCounted func(what, outcome string)
+	// NoDeviceLogin switches the login of devices without a browser off.
+	NoDeviceLogin bool
 	// SealRotated is called after a new data key was made, and must not block; if
 	// nil, nothing is.
 	SealRotated func()
@@ -75,9 +78,11 @@ type Service struct {
 	*fleet.Fleet
 	*config.Configuration
 	*installation.Installation
-	records *record.Records
-	cfg     Config
-	fleet   fleet.Config
+	// Programs logs programs in on behalf of persons.
+	Programs *oauth.Provider
+	records  *record.Records
+	cfg      Config
+	fleet    fleet.Config
 }
 
 // Open prepares a service on its store: the installation's epoch and counter, the
@@ -118,6 +123,7 @@ func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	})
 	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
 	s.Installation = installation.New(r, s.Fleet, s.Configuration, installation.Config{Store: cfg.Store, SealRotated: cfg.SealRotated, Backup: cfg.Backup})
+	s.Programs = oauth.New(r, s.Access, oauth.Config{Site: cfg.Site, Visitor: s.Logins, NoDeviceLogin: cfg.NoDeviceLogin, Counted: cfg.LoginCounted})
 	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)
 	s.Access.SetReachers(s.Team.Reachers(), s.Configuration.Reachers())
 	for _, tasks := range []record.TaskHandlers{s.Team.Tasks(), s.Identity.Tasks(), s.Fleet.Tasks(), s.Configuration.Tasks()} {
