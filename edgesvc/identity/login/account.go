@@ -118,7 +118,7 @@ func (s *Logins) confirmed(v *visit, who in, form string, do func() (reply, erro
 func (s *Logins) changeMail(v *visit) (reply, error) {
 	return s.asUser(v, func(who in) (reply, error) {
 		email, problems := v.address()
-		if len(problems) == 0 && !v.mayJoin(email) {
+		if len(problems) == 0 && !v.at.settings().AdmitsDomain(email) {
 			problems = []pages.Problem{{Code: pages.DomainNotAllowed}}
 		}
 		if len(problems) > 0 {

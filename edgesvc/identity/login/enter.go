@@ -152,14 +152,11 @@ func (s *Logins) refuse(v *visit, p proof) (reply, error) {
 func (v *visit) missing(p mezu.Profile, c account.Credential) (terms, profile bool) {
 	d := v.at.settings()
 	terms = d.Terms.Version != "" && c.Terms != d.Terms.Version
-	for _, f := range d.Require {
-		profile = profile || f == mezu.RequireName && p.Name == "" || f == mezu.RequireDisplayName && p.DisplayName == ""
-	}
-	return terms, profile
+	return terms, len(d.Lacks(p)) > 0
 }
 
 // ask shows what the directory asks for before somebody is logged in: terms, then the
-// profile. Until it is answered there is no session (N35's rule).
+// profile. Until it is answered there is no session.
 func (s *Logins) ask(v *visit, h identity.Holder, c record.Record[account.Credential]) (reply, bool, error) {
 	terms, profile := v.missing(h.User.Profile, c.Value)
 	if !terms && !profile {

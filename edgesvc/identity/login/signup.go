@@ -62,13 +62,6 @@ func weak(p password.Policy, typed string) []pages.Problem {
 	return []pages.Problem{{Code: pages.Code(reason)}}
 }
 
-// mayJoin reports whether an address may sign up.
-func (v *visit) mayJoin(email string) bool {
-	domains := v.at.settings().Domains
-	_, domain, _ := strings.Cut(mezu.CanonicalEmail(email), "@")
-	return len(domains) == 0 || slices.Contains(domains, domain)
-}
-
 // openToAll reports whether somebody can sign up, and shows why not.
 func (s *Logins) openToAll(v *visit) (reply, bool) {
 	switch {
@@ -105,7 +98,7 @@ func (s *Logins) signup(v *visit) (reply, error) {
 	profile, more := v.names(mezu.Profile{Email: email})
 	profile.Email = email
 	problems = append(problems, more...)
-	if len(problems) == 0 && !v.mayJoin(email) {
+	if len(problems) == 0 && !v.at.settings().AdmitsDomain(email) {
 		problems = append(problems, pages.Problem{Code: pages.DomainNotAllowed})
 	}
 	typed := v.form[pages.FieldPassword]
