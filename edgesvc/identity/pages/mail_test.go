@@ -6,24 +6,25 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/edgesvc/identity/pages/pagestest"
 )
 
 // mails writes every mail.
-func (w words) mails(language string) map[string]pages.Mail {
-	m := pages.Words{Brand: pages.Brand{Name: w.brand, Color: w.color}, Language: language}
+func mails(w pagestest.Words, language string) map[string]pages.Mail {
+	m := pages.Words{Brand: pages.Brand{Name: w.Brand, Color: w.Color}, Language: language}
 	l := pages.Link{URL: "https://shop.example.com/.mezu/verify#" + strings.Repeat("t", 43), Code: "K7QM-2XWD-9PFA-TT4C", Ends: 30 * time.Minute}
 	const login, reset = "https://shop.example.com/.mezu/login", "https://shop.example.com/.mezu/reset"
 	return map[string]pages.Mail{
-		"signup": m.SignupMail(w.email, l, "40718265"), "known": m.KnownAddressMail(w.email, login, reset), "reset": m.ResetMail(w.email, l),
-		"invited": m.InvitedMail(w.email, l), "change": m.MailChangeMail(w.email, l), "changed": m.MailChangedMail(w.email),
-		"password": m.PasswordChangedMail(w.email, reset), "team": m.TeamInvitedMail(w.email, w.name, w.name, l), "team-login": m.TeamLoginMail(w.email, l),
+		"signup": m.SignupMail(w.Email, l, "40718265"), "known": m.KnownAddressMail(w.Email, login, reset), "reset": m.ResetMail(w.Email, l),
+		"invited": m.InvitedMail(w.Email, l), "change": m.MailChangeMail(w.Email, l), "changed": m.MailChangedMail(w.Email),
+		"password": m.PasswordChangedMail(w.Email, reset), "team": m.TeamInvitedMail(w.Email, w.Name, w.Name, l), "team-login": m.TeamLoginMail(w.Email, l),
 	}
 }
 
 // TestMails_SayTheSameTwice: each line of the text is in the HTML, and the other way round.
 func TestMails_SayTheSameTwice(t *testing.T) {
 	for _, language := range []string{"en", "de", "qps"} {
-		for name, m := range usual().mails(language) {
+		for name, m := range mails(pagestest.Usual(), language) {
 			if tag := balanced(m.HTML); tag != "" {
 				t.Errorf("%s: <%s> is not closed where it has to be", name, tag)
 			}
@@ -52,7 +53,7 @@ func TestMails_SayTheSameTwice(t *testing.T) {
 
 // TestMails_LoadNothing that tells somebody that they were read.
 func TestMails_LoadNothing(t *testing.T) {
-	for name, m := range usual().mails("de") {
+	for name, m := range mails(pagestest.Usual(), "de") {
 		for _, n := range nodes(parse(t, m.HTML), "") {
 			if _, ok := attr(n, "src"); ok || n.Data == "img" || n.Data == "link" || n.Data == "script" {
 				t.Errorf("%s loads something with <%s>", name, n.Data)
@@ -69,9 +70,9 @@ func TestMails_LoadNothing(t *testing.T) {
 
 // TestL18_MailsHaveNoMarkupOfStrangers, no link of theirs and no field of the head.
 func TestL18_MailsHaveNoMarkupOfStrangers(t *testing.T) {
-	w := usual()
-	w.brand, w.name, w.email = "A<b>\r\nBcc: all@example.com", `Win at https://evil.example/x <a href="https://evil.example">`, `"<script>"@example.com`
-	good, bad := usual().mails("en"), w.mails("en")
+	w := pagestest.Usual()
+	w.Brand, w.Name, w.Email = "A<b>\r\nBcc: all@example.com", `Win at https://evil.example/x <a href="https://evil.example">`, `"<script>"@example.com`
+	good, bad := mails(pagestest.Usual(), "en"), mails(w, "en")
 	for name, m := range bad {
 		if strings.ContainsAny(m.Subject, "\r\n") {
 			t.Errorf("%s has the subject %q", name, m.Subject)

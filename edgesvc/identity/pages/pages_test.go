@@ -3,7 +3,6 @@ package pages_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,151 +16,11 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/edgesvc/identity/pages/pagestest"
 )
 
-// words are what people and tenants wrote.
-type words struct {
-	brand, color, logo, to, email, name, terms, pending, token, agent, address, role, session, request string
-}
-
-// usual are words of a usual visit.
-func usual() words {
-	return words{
-		brand: "Acme", color: "#e8590c", to: "/orders?open=1", email: "ann@example.com", name: "Ann",
-		terms: "https://example.com/terms", pending: "p1", token: "t1", session: "s1", request: "req-1", role: "shop/staff",
-		agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", address: "2001:db8:1234:5678:9abc:def0:1234:5678",
-	}
-}
-
-// view is that of a visit to an environment.
-func (w words) view(language string) pages.View {
-	return pages.View{
-		Base: "/.mezu/", Brand: pages.Brand{Name: w.brand, Color: w.color, Logo: w.logo}, Language: language, To: w.to, RequestID: w.request,
-	}
-}
-
 // inEnglish are all pages of a usual visit.
-var inEnglish = sync.OnceValue(func() map[string]pages.Page { return usual().all("en") })
-
-// all renders every page, with and without problems.
-func (w words) all(language string) map[string]pages.Page {
-	out := w.plain(language)
-	maps.Copy(out, w.wrong(language))
-	return out
-}
-
-func (w words) profile() pages.Profile {
-	return pages.Profile{Name: w.name, DisplayName: w.name, AskName: true, AskDisplayName: true}
-}
-
-func (w words) account(sessions, logins int) pages.AccountPage {
-	out := pages.AccountPage{Email: w.email, NewEmail: w.email, Profile: w.profile(), Notice: pages.MailSent}
-	for i := range sessions {
-		out.Sessions = append(out.Sessions, pages.Session{ID: w.session + fmt.Sprint(i), Agent: w.agent, Address: w.address, LastSeen: noon, This: i == 0})
-	}
-	outcomes := []mezu.LoginOutcome{mezu.LoginSucceeded, mezu.LoginFailed, mezu.LoginRefused}
-	for i := range logins {
-		out.Logins = append(out.Logins, pages.Login{Agent: w.agent, Address: w.address, Time: noon, Outcome: outcomes[i%3]})
-	}
-	return out
-}
-
-// plain renders every page as it is when all goes well, and every page that says what is
-// wrong.
-func (w words) plain(language string) map[string]pages.Page {
-	v, profile, terms := w.view(language), w.profile(), pages.Terms{URL: w.terms, Version: w.token}
-	out := map[string]pages.Page{
-		"login":           v.Login(pages.LoginForm{Signup: true, Reset: true}),
-		"login-wait":      v.Login(pages.LoginForm{Email: w.email, Reset: true, Wait: 90 * time.Second}),
-		"signup":          v.Signup(pages.SignupForm{Profile: profile, Terms: terms}),
-		"check-mail":      v.CheckMail(pages.CheckMailForm{Email: w.email, Pending: w.pending, Left: 5, Resent: true}),
-		"verify":          v.Verify(pages.VerifyForm{}),
-		"verify-password": v.Verify(pages.VerifyForm{Token: w.token, AskPassword: true, Email: w.email}),
-		"confirmed":       v.Confirmed(),
-		"signup-ended":    v.SignupEnded(),
-		"reset":           v.Reset(pages.ResetForm{}),
-		"reset-sent":      v.ResetSent(w.email),
-		"new-password":    v.NewPassword(pages.NewPasswordForm{}),
-		"set-password":    v.NewPassword(pages.NewPasswordForm{Token: w.token, Email: w.email}),
-		"changed":         v.PasswordChanged(),
-		"invited":         v.Invited(pages.InvitedForm{}),
-		"accept":          v.Invited(pages.InvitedForm{Token: w.token, Email: w.email, Profile: profile, Terms: terms}),
-		"terms":           v.AcceptTerms(pages.TermsForm{Pending: w.pending, Terms: terms}),
-		"profile":         v.CompleteProfile(pages.ProfileForm{Pending: w.pending, Profile: profile}),
-		"account":         v.Account(w.account(mostSessions, mezu.MaxLogins)),
-		"mail-change":     v.ConfirmMail(pages.MailChangeForm{}),
-		"mail-confirmed":  v.MailConfirmed(w.email),
-		"logout":          v.Logout(w.email),
-		"logged-out":      v.LoggedOut(),
-		"cookie":          v.CookieNotKept(),
-		"denied":          v.Denied(pages.Denial{Email: w.email, Roles: []string{w.role, w.role}, Permissions: []string{w.role}, AnyPermissions: []string{w.role}}),
-		"link":            v.LinkUsed(),
-		"wait":            v.Wait(10 * time.Second),
-		"not-sent":        v.FormNotSent(),
-		"away":            v.LoginAway(),
-		"busy":            v.Overloaded(3 * time.Second),
-		"no-directory":    v.NoDirectory(),
-		"suspended":       v.Suspended(w.email),
-		"inactive":        v.Inactive(w.email),
-		"mail-away":       v.MailAway(),
-		"not-found":       v.NotFound(),
-		"program":         v.AllowProgram(pages.AllowProgramForm{Program: "mezu", At: "http://127.0.0.1:40123", Email: w.email, Request: [][2]string{{"state", w.token}}}),
-		"program-unknown": v.ProgramUnknown(),
-		"device":          v.Device(pages.DeviceForm{}),
-		"device-wait":     v.Device(pages.DeviceForm{Wait: 9 * time.Minute}),
-		"device-allow":    v.AllowDevice(pages.AllowDeviceForm{Code: w.token, Program: "mezu", Agent: w.agent, Address: w.address, Time: noon, Email: w.email}),
-		"device-allowed":  v.DeviceAllowed(),
-		"device-denied":   v.DeviceDenied(),
-		"device-off":      v.DeviceOff(),
-		"failed":          v.Failed(),
-	}
-	for _, n := range []pages.Notice{pages.PasswordSaved, pages.ProfileSaved, pages.MailChanged, pages.SessionEnded, pages.OthersEnded} {
-		out["login-"+string(n)] = v.Login(pages.LoginForm{Email: w.email, Notice: n})
-	}
-	return out
-}
-
-// wrong renders every form with every problem.
-func (w words) wrong(language string) map[string]pages.Page {
-	v, profile, terms := w.view(language), w.profile(), pages.Terms{URL: w.terms, Version: w.token}
-	out := map[string]pages.Page{}
-	for _, c := range codes {
-		problems := []pages.Problem{{Code: c, N: 3}}
-		out["login-"+string(c)] = v.Login(pages.LoginForm{Email: w.email, Problems: problems})
-		out["signup-"+string(c)] = v.Signup(pages.SignupForm{Email: w.email, Profile: profile, Terms: terms, Problems: problems})
-		out["check-mail-"+string(c)] = v.CheckMail(pages.CheckMailForm{Email: w.email, Pending: w.pending, Left: 1, Problems: problems})
-		out["verify-"+string(c)] = v.Verify(pages.VerifyForm{Problems: problems})
-		out["verify-password-"+string(c)] = v.Verify(pages.VerifyForm{Token: w.token, AskPassword: true, Email: w.email, Problems: problems})
-		out["reset-"+string(c)] = v.Reset(pages.ResetForm{Email: w.email, Problems: problems})
-		out["new-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Problems: problems})
-		out["set-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Token: w.token, Email: w.email, Problems: problems})
-		out["accept-"+string(c)] = v.Invited(pages.InvitedForm{Token: w.token, Email: w.email, Profile: profile, Terms: terms, Problems: problems})
-		out["terms-"+string(c)] = v.AcceptTerms(pages.TermsForm{Pending: w.pending, Terms: terms, Problems: problems})
-		out["profile-"+string(c)] = v.CompleteProfile(pages.ProfileForm{Pending: w.pending, Profile: profile, Problems: problems})
-		out["mail-change-"+string(c)] = v.ConfirmMail(pages.MailChangeForm{Problems: problems})
-		out["refused-"+string(c)] = v.Refused(c)
-		out["device-"+string(c)] = v.Device(pages.DeviceForm{Problems: problems})
-		for _, path := range []string{pages.PathAccountProfile, pages.PathAccountMail, pages.PathAccountPass} {
-			refused := w.account(2, 0)
-			refused.Form, refused.Problems = path, problems
-			out["account-"+path+"-"+string(c)] = v.Account(refused)
-		}
-	}
-	return out
-}
-
-// mostSessions is how many an account has at most.
-const mostSessions = 50
-
-var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-
-// codes are all codes of problems.
-var codes = []pages.Code{
-	pages.WrongLogin, pages.WrongPassword, pages.EmailInvalid, pages.DomainNotAllowed, pages.PasswordShort, pages.PasswordLong,
-	pages.PasswordCommon, pages.PasswordRepeated, pages.PasswordRun, pages.PasswordContext, pages.NameMissing, pages.NameInvalid,
-	pages.DisplayMissing, pages.DisplayInvalid, pages.TermsMissing, pages.CodeWrong, pages.TokenWrong, pages.NotConfirmed,
-	pages.FormOld, pages.FormLarge, pages.FormMalformed, pages.FormForeign,
-}
+var inEnglish = sync.OnceValue(func() map[string]pages.Page { return pagestest.Usual().All("en") })
 
 // parse reads a page.
 func parse(t *testing.T, body string) *html.Node {
@@ -241,7 +100,7 @@ func balanced(body string) string {
 
 func TestPages_AreValid(t *testing.T) {
 	for _, language := range []string{"en", "de", "qps"} {
-		for name, p := range usual().all(language) {
+		for name, p := range pagestest.Usual().All(language) {
 			if tag := balanced(string(p.Body)); tag != "" {
 				t.Errorf("%s: <%s> is not closed where it has to be", name, tag)
 			}
@@ -315,7 +174,7 @@ func checkHeadings(t *testing.T, page string, doc *html.Node) {
 // TestPages_SayNothingThatIsNotInTheCatalogue: in the pseudo-language all of that stands in
 // brackets.
 func TestPages_SayNothingThatIsNotInTheCatalogue(t *testing.T) {
-	for name, p := range usual().all("qps") {
+	for name, p := range pagestest.Usual().All("qps") {
 		for _, n := range nodes(parse(t, string(p.Body)), "") {
 			s := strings.TrimSuffix(strings.TrimSpace(shown(n)), " · Acme")
 			switch n.Data {
@@ -410,17 +269,17 @@ func checkForm(t *testing.T, page string, doc, form *html.Node) {
 func TestPages_AreSmall(t *testing.T) {
 	const most = 40 << 10
 	long := strings.Repeat("Ä", mezu.MaxDisplayName/2)
-	w := words{
-		brand: long, color: "#123456", email: strings.Repeat("ß", 100) + "@example.com", name: long,
-		terms: "https://example.com/" + strings.Repeat("t", 400), pending: strings.Repeat("p", 64), token: strings.Repeat("t", 43),
-		agent:   "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
-		address: "2001:db8:1234:5678:9abc:def0:1234:5678", role: strings.Repeat("r", 104), session: strings.Repeat("s", 26), request: strings.Repeat("r", 64),
+	w := pagestest.Words{
+		Brand: long, Color: "#123456", Email: strings.Repeat("ß", 100) + "@example.com", Name: long,
+		Terms: "https://example.com/" + strings.Repeat("t", 400), Pending: strings.Repeat("p", 64), Token: strings.Repeat("t", 43),
+		Agent:   "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
+		Address: "2001:db8:1234:5678:9abc:def0:1234:5678", Role: strings.Repeat("r", 104), Session: strings.Repeat("s", 26), Request: strings.Repeat("r", 64),
 	}
 	for _, to := range []string{"/search?" + strings.Repeat("q=%C3%A4&", 226), "/" + strings.Repeat("'", 2047)} {
-		w.to = to
+		w.To = to
 		for _, language := range []string{"en", "de", "qps"} {
-			for name, p := range w.all(language) {
-				if len(p.Body) > most && !(name == "account" && to[1] == '\'') {
+			for name, p := range w.All(language) {
+				if len(p.Body) > most && !(name == "account-full" && to[1] == '\'') {
 					t.Errorf("%s has %d bytes in %q", name, len(p.Body), language)
 				}
 			}
@@ -436,8 +295,11 @@ func TestL18_NothingOfStrangersIsMarkup(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' autofocus onfocus=alert(1) x='`, `</title></style></textarea></script><b>`,
 		`{{.}}${7*7}`, `javascript:alert(1)`, "\u202ereversed", `&lt;b&gt;`,
 	} {
-		w := words{evil, evil, "", "/" + evil, evil, evil, evil, evil, evil, evil, evil, evil, evil, evil}
-		bad, wrong := w.plain("en"), w.wrong("en")
+		w := pagestest.Words{
+			Brand: evil, Color: evil, To: "/" + evil, Email: evil, Name: evil, Terms: evil, Pending: evil, Token: evil,
+			Agent: evil, Address: evil, Role: evil, Session: evil, Request: evil,
+		}
+		bad, wrong := w.Plain("en"), w.Wrong("en")
 		for _, of := range []string{"login-wrong_login", "signup-email_invalid", "account-account/mail-email_invalid"} {
 			bad[of] = wrong[of]
 		}
@@ -477,9 +339,9 @@ func TestL18_ALogoIsAPath(t *testing.T) {
 		"/.mezu/logo?v=3": "/.mezu/logo?v=3", `/x" onerror="alert(1)`: "/x%22%20onerror=%22alert%281%29",
 		"javascript:alert(1)": "", "//evil.example/x": "", "https://evil.example/x": "", "logo": "",
 	} {
-		w := usual()
-		w.logo = logo
-		for name, p := range map[string]pages.Page{"login": w.view("en").Login(pages.LoginForm{}), "away": w.view("en").LoginAway()} {
+		w := pagestest.Usual()
+		w.Logo = logo
+		for name, p := range map[string]pages.Page{"login": w.View("en").Login(pages.LoginForm{}), "away": w.View("en").LoginAway()} {
 			doc := parse(t, string(p.Body))
 			images, policy := 1, "img-src 'self';"
 			if want == "" {
@@ -500,9 +362,9 @@ func TestL18_ALogoIsAPath(t *testing.T) {
 // TestL18_PolicyAllowsWhatThePageHas and nothing else.
 func TestL18_PolicyAllowsWhatThePageHas(t *testing.T) {
 	for _, color := range []string{"", "#ff0000", "red", "#12345", "};body{display:none"} {
-		w := usual()
-		w.color = color
-		for name, p := range w.plain("de") {
+		w := pagestest.Usual()
+		w.Color = color
+		for name, p := range w.Plain("de") {
 			doc := parse(t, string(p.Body))
 			policy := map[string]string{}
 			for _, one := range strings.Split(p.CSP, "; ") {
@@ -550,7 +412,7 @@ func TestProgram(t *testing.T) {
 		"http://127.0.0.1.evil.example": "form-action 'self';",
 		"http://localhost:4711":         "form-action 'self';",
 	} {
-		v := usual().view("en")
+		v := pagestest.Usual().View("en")
 		v.Program = program
 		if p := v.Login(pages.LoginForm{}); !strings.Contains(p.CSP, want) {
 			t.Errorf("the program %q gives the policy %q", program, p.CSP)
@@ -579,7 +441,7 @@ func TestN11_NoPageIsStored(t *testing.T) {
 			t.Errorf("%s has the status %d and Retry-After %q", name, p.Status, got.Get("Retry-After"))
 		}
 	}
-	if p := usual().view("en").Wait(1500 * time.Millisecond); !slices.Contains(p.Header(), [2]string{"Retry-After", "2"}) {
+	if p := pagestest.Usual().View("en").Wait(1500 * time.Millisecond); !slices.Contains(p.Header(), [2]string{"Retry-After", "2"}) {
 		t.Errorf("a wait of 1.5 s is %v", p.Header())
 	}
 }
@@ -599,19 +461,19 @@ func TestStatuses(t *testing.T) {
 
 // TestW6_TokensStayInTheirField: a token is in a hidden field of a form, and nowhere else.
 func TestW6_TokensStayInTheirField(t *testing.T) {
-	w := usual()
-	w.token = "TheTokenOfTheLink"
-	all := w.all("en")
+	w := pagestest.Usual()
+	w.Token = "TheTokenOfTheLink"
+	all := w.All("en")
 	for _, name := range []string{"verify-password", "set-password", "accept", "set-password-common"} {
 		p := all[name]
 		doc := parse(t, string(p.Body))
 		found := 0
 		for _, n := range nodes(doc, "input") {
-			if value(n, "name") == pages.FieldToken && value(n, "type") == "hidden" && value(n, "value") == w.token {
+			if value(n, "name") == pages.FieldToken && value(n, "type") == "hidden" && value(n, "value") == w.Token {
 				found++
 			}
 		}
-		rest := strings.Count(string(p.Body), w.token)
+		rest := strings.Count(string(p.Body), w.Token)
 		if name == "accept" {
 			rest-- // the version of the terms is the same word here
 		}
@@ -673,7 +535,7 @@ func TestN4_ThisWasNotMe(t *testing.T) {
 func TestN6_TheFormComesBack(t *testing.T) {
 	p := inEnglish()["login-form_old"]
 	doc := parse(t, string(p.Body))
-	if got := value(field(t, doc, pages.FieldEmail), "value"); got != usual().email {
+	if got := value(field(t, doc, pages.FieldEmail), "value"); got != pagestest.Usual().Email {
 		t.Errorf("the address is %q", got)
 	}
 	alerts := slices.DeleteFunc(nodes(doc, "p"), func(n *html.Node) bool { return value(n, "role") != "alert" })
@@ -690,9 +552,9 @@ func TestN6_TheFormComesBack(t *testing.T) {
 // TestN7_EachTabKeepsItsTarget in its forms and links.
 func TestN7_EachTabKeepsItsTarget(t *testing.T) {
 	for _, to := range []string{"/a?b=c&d=%2F", "/"} {
-		w := usual()
-		w.to = to
-		for name, p := range w.all("en") {
+		w := pagestest.Usual()
+		w.To = to
+		for name, p := range w.All("en") {
 			if strings.HasPrefix(name, "account") || strings.HasPrefix(name, "device") || name == "program" {
 				continue // it is a target of its own, or has one
 			}
@@ -728,7 +590,7 @@ func TestN8_PagesThatWaitKeepTheFragment(t *testing.T) {
 		if [2]bool{keep, forget} != marks {
 			t.Errorf("%s keeps the fragment: %t, forgets it: %t", name, keep, forget)
 		}
-		if (keep || name == "verify") && value(body, "data-to") != usual().to {
+		if (keep || name == "verify") && value(body, "data-to") != pagestest.Usual().To {
 			t.Errorf("%s does not know which page's fragment it is", name)
 		}
 	}
@@ -744,7 +606,7 @@ func TestN12_LogoutIsAForm(t *testing.T) {
 		}
 	}
 	doc := parse(t, string(inEnglish()["logout"].Body))
-	if value(nodes(doc, "form")[0], "action") != "/.mezu/logout" || !strings.Contains(shown(doc), usual().email) {
+	if value(nodes(doc, "form")[0], "action") != "/.mezu/logout" || !strings.Contains(shown(doc), pagestest.Usual().Email) {
 		t.Error("the page does not ask who is logged in whether to log out")
 	}
 }
@@ -821,8 +683,8 @@ func field(t *testing.T, doc *html.Node, name string) *html.Node {
 func TestProblems(t *testing.T) {
 	for _, language := range []string{"en", "de"} {
 		seen := map[string]pages.Code{}
-		for _, c := range codes {
-			doc := parse(t, string(usual().view(language).Refused(c).Body))
+		for _, c := range pagestest.Codes() {
+			doc := parse(t, string(pagestest.Usual().View(language).Refused(c).Body))
 			sentence := shown(nodes(doc, "p")[0])
 			if other, ok := seen[sentence]; ok {
 				t.Errorf("%q and %q are both %q", c, other, sentence)
@@ -846,7 +708,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%s has the title %q", name, title)
 		}
 	}
-	left := usual().view("en").CheckMail(pages.CheckMailForm{Problems: []pages.Problem{{Code: pages.CodeWrong}}})
+	left := pagestest.Usual().View("en").CheckMail(pages.CheckMailForm{Problems: []pages.Problem{{Code: pages.CodeWrong}}})
 	if !strings.Contains(string(left.Body), "no attempts left") {
 		t.Error("the last guess is not said")
 	}
@@ -854,7 +716,7 @@ func TestProblems(t *testing.T) {
 
 // TestZeroView: an edge renders with nothing at hand.
 func TestZeroView(t *testing.T) {
-	for name, p := range (words{}).all("") {
+	for name, p := range (pagestest.Words{}).All("") {
 		if len(p.Body) == 0 || balanced(string(p.Body)) != "" {
 			t.Errorf("%s is broken", name)
 		}
