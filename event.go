@@ -39,6 +39,12 @@ type Event struct {
 	Cause   Cause  `json:"cause,omitempty"`
 	Message string `json:"message,omitempty"`
 	Hint    string `json:"hint,omitempty"`
+
+	// A mail: Links are all addresses in Text, which is what its HTML says.
+	To      string   `json:"to,omitempty"`
+	Subject string   `json:"subject,omitempty"`
+	Links   []string `json:"links,omitempty"`
+	Text    string   `json:"text,omitempty"`
 }
 
 // EventKind names an event.
@@ -50,6 +56,7 @@ const (
 	EventRequest  EventKind = "request"
 	EventWarpgate EventKind = "warpgate"
 	EventConfig   EventKind = "config"
+	EventMail     EventKind = "mail" // of "mezu dev", which sends none
 	EventError    EventKind = "error"
 	EventStopped  EventKind = "stopped"
 )

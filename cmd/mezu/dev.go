@@ -150,7 +150,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
 		APIHosts: []string{"localhost", loopback}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
-		Connections: devConnections().API, LinesLost: r.linesLost,
+		Connections: devConnections().API, LinesLost: r.linesLost, OnMail: r.out.mail,
 	})
 	if err != nil {
 		return err
