@@ -24,7 +24,7 @@ BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench timing fuzz soak before before-fixture vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench timing fuzz soak before before-fixture pictures vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,8 +34,9 @@ build: ## build the three programs into bin/
 	for p in $(PROGRAMS); do $(BUILD) -o bin/$$p ./cmd/$$p; done
 
 # Without the race detector run etcd's driver, because the server in the same process takes
-# minutes under it, the harness of the measures, and the tests that read the source, where
-# nothing is concurrent. make soak has all of them with it.
+# minutes under it, the harness of the measures, the tests in which a browser and programs
+# do the work, and those that read the source, where nothing is concurrent. make soak has
+# all of them with it.
 #
 # Many tests wait for time-outs, disks and one another, so more of them run at once than
 # there are cores: two packages more, the longest of them first, and then twice as many
@@ -47,7 +48,7 @@ build: ## build the three programs into bin/
 # that nothing is.
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
-UNRACED := ./edgesvc/store/etcd ./edgesvc/identity/pages ./bench/... ./layout
+UNRACED := ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
@@ -114,20 +115,30 @@ $(BEFORE):
 before-fixture: $(BEFORE) ## record anew what the programs of COMMIT leave on the disk, for ./e2e/before
 	MEZU_PROGRAMS=$(BEFORE) MEZU_RECORD=$(CURDIR)/e2e/before/testdata/before.tar.gz go test -count=1 -run '^TestRecord$$' ./e2e
 
+pictures: tools-for-test ## take pictures of every hosted page, into bin/pictures
+	@mkdir -p bin/pictures
+	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^TestPictures$$' ./e2e/browser
+
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 # The race detector needs a C compiler; strace fails system calls of a real process;
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
-# etcd that Debian has too. A test whose tool can't be had here says so and is skipped.
+# etcd that Debian has too; people log in with Chromium, and axe-core judges what they see.
+# A test whose tool can't be had here says so and is skipped.
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing="$$missing e2fsprogs"; \
 	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4 and etcd: nothing to install"; \
+	command -v chromium >/dev/null || missing="$$missing chromium fonts-dejavu-core"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, chromium and npm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
+	@cmp -s tools/axe/package-lock.json tools/axe/node_modules/.lock || { \
+	echo "installing axe-core for the tests"; \
+	cd tools/axe && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.lock; }
 
 tools-for-bench:
 	@missing=; \

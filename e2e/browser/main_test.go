@@ -1,0 +1,329 @@
+package browser
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu/testkit"
+)
+
+// patience bounds every wait of a test: a busy machine is slow, a hang is for ever.
+const patience = time.Minute
+
+// programsVariable names a folder with a program that is tested in place of that of this
+// commit.
+const programsVariable = "MEZU_PROGRAMS"
+
+// soakVariable asks for the long forms of tests.
+const soakVariable = "MEZU_SOAK"
+
+// manifest is the mezu.yaml of the tests: people log in for what is below /my/.
+const manifest = `project: shop
+directories:
+  users:
+    signup: open
+    brand: {name: Acme Shop, color: "#0b5d3b"}
+environments:
+  development:
+    directory: users
+    routes:
+      - {prefix: /my/, auth: required}
+      - {prefix: /any/, auth: optional}
+      - {prefix: /}
+`
+
+// world is what all tests share: "mezu dev" with a workload, and Chromium.
+type world struct {
+	dir      string
+	workload *httptest.Server
+	// foreign is another site on the same host name: browsers send it the same cookies.
+	foreign *httptest.Server
+	dev     *devProcess
+	url     string // of the environment
+	chrome  context.Context
+
+	mu    sync.Mutex
+	mails map[string][]mail
+	came  chan struct{} // closed when the next mail comes
+}
+
+// mail is one that "mezu dev" tells of.
+type mail struct {
+	To, Subject, Text string
+	Links             []string
+}
+
+var shared world
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// missing says why nothing can run here.
+var missing = sync.OnceValue(func() string {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		return "needs Debian's chromium, which make test installs"
+	}
+	return ""
+})
+
+// begin starts the world with the first test that needs it.
+var begin = sync.OnceValue(func() error { return shared.start() })
+
+// newWorld is the world, or skips the test where there is no browser.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if why := missing(); why != "" {
+		t.Skip(why)
+	}
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of mezu dev:\n%s", shared.dev.log.String())
+		}
+	})
+	return &shared
+}
+
+func (w *world) start() (err error) {
+	w.mails, w.came = map[string][]mail{}, make(chan struct{})
+	if w.dir, err = os.MkdirTemp("", "mezu-browser-"); err != nil {
+		return err
+	}
+	program := filepath.Join(os.Getenv(programsVariable), "mezu")
+	if os.Getenv(programsVariable) == "" {
+		program = filepath.Join(w.dir, "mezu")
+		if out, err := exec.Command("go", "build", "-o", program, "../../cmd/mezu").CombinedOutput(); err != nil {
+			return fmt.Errorf("building mezu: %w\n%s", err, out)
+		}
+	}
+	w.workload, w.foreign = httptest.NewServer(workload()), httptest.NewTLSServer(foreign())
+	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), []byte(manifest), 0o600); err != nil {
+		return err
+	}
+	public, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	w.dev = &devProcess{program: program, args: []string{
+		"dev", "--json", "--file", filepath.Join(w.dir, "mezu.yaml"), "--state", filepath.Join(w.dir, "state"), "--https-addr", public, "--api-addr", "127.0.0.1:0", w.workload.URL,
+	}, home: w.dir, mail: w.keep}
+	if err := w.dev.start(); err != nil {
+		return err
+	}
+	w.url = w.dev.url
+	key, err := w.publicKey(public)
+	if err != nil {
+		return err
+	}
+	return w.startChromium(key, keyOf(w.foreign.Certificate()))
+}
+
+// freeAddr is an address that nobody listens on, below the ports that the kernel gives away:
+// "mezu dev" comes back to it.
+func freeAddr() (string, error) {
+	const first, count = 12_000, 7_000
+	for i := range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*97+i)%count)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", errors.New("no port is free")
+}
+
+// publicKey is that of the certificate of the environment's host, which is the installation's.
+// Chromium is told to trust it, and nothing else that is wrong with a certificate.
+func (w *world) publicKey(addr string) (string, error) {
+	pem, err := os.ReadFile(w.dev.ca)
+	if err != nil {
+		return "", err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	at, err := url.Parse(w.url)
+	if err != nil {
+		return "", err
+	}
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: roots, ServerName: at.Hostname()})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return keyOf(conn.ConnectionState().PeerCertificates[0]), nil
+}
+
+// keyOf is how Chromium names the public key of a certificate.
+func keyOf(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// stop ends what start began.
+func (w *world) stop() error {
+	var errs []error
+	if w.chrome != nil {
+		errs = append(errs, w.stopChromium())
+	}
+	if w.dev != nil {
+		errs = append(errs, w.dev.stop())
+	}
+	for _, s := range []*httptest.Server{w.workload, w.foreign} {
+		if s != nil {
+			s.CloseClientConnections()
+			s.Close()
+		}
+	}
+	if w.dir != "" {
+		errs = append(errs, os.RemoveAll(w.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *world) keep(m mail) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mails[m.To] = append(w.mails[m.To], m)
+	close(w.came)
+	w.came = make(chan struct{})
+}
+
+// mail is the nth that somebody gets, counted from 1.
+func (w *world) mail(t *testing.T, to string, nth int) mail {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		w.mu.Lock()
+		all, came := w.mails[to], w.came
+		w.mu.Unlock()
+		if len(all) >= nth {
+			return all[nth-1]
+		}
+		select {
+		case <-came:
+		case <-timeout:
+			t.Fatalf("%s got %d mails, and not %d", to, len(all), nth)
+		}
+	}
+}
+
+// devProcess is "mezu dev", which may be started again.
+type devProcess struct {
+	program, home string
+	args          []string
+	mail          func(mail)
+
+	cmd *exec.Cmd
+	log testkit.Buffer
+	// What its first event says.
+	url, ca string
+	ended   chan error
+}
+
+// start runs the program until stop, and waits until it is ready.
+func (p *devProcess) start() error {
+	p.cmd = exec.Command(p.program, p.args...)
+	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+filepath.Join(p.home, "home"))
+	p.cmd.Stderr = &p.log
+	lines, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	ready := make(chan struct{})
+	p.ended = make(chan error, 1)
+	go p.read(bufio.NewScanner(lines), ready)
+	select {
+	case <-ready:
+		return nil
+	case err := <-p.ended:
+		p.ended <- err
+		return fmt.Errorf("mezu dev ended: %w\n%s", err, p.log.String())
+	case <-time.After(patience):
+		return fmt.Errorf("mezu dev is not ready\n%s", p.log.String())
+	}
+}
+
+// read reads events until there are no more.
+func (p *devProcess) read(lines *bufio.Scanner, ready chan<- struct{}) {
+	for lines.Scan() {
+		var e struct {
+			Event  string
+			URL    string
+			CAFile string `json:"ca_file"`
+			mail
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			fmt.Fprintf(&p.log, "%v in %s\n", err, lines.Text())
+			continue
+		}
+		switch e.Event {
+		case "ready":
+			p.url, p.ca = e.URL, e.CAFile
+			close(ready)
+		case "mail":
+			p.mail(e.mail)
+		case "error":
+			fmt.Fprintln(&p.log, lines.Text())
+		}
+	}
+	p.ended <- p.cmd.Wait()
+}
+
+// stop ends the program.
+func (p *devProcess) stop() error {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return nil
+	}
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+		return err
+	case <-time.After(patience):
+		p.cmd.Process.Kill()
+		return errors.New("mezu dev did not end")
+	}
+}
+
+// soak reports whether the long form of a test is asked for.
+func soak() bool { return os.Getenv(soakVariable) != "" }
+
+// ownPath is a path of the environment's host as an address.
+func (w *world) at(path string) string { return w.url + path }
+
+// pathOf is what follows the host in an address.
+func pathOf(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return ""
+}
