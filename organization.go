@@ -7,7 +7,14 @@ type Organization struct {
 	Name string `json:"name"`
 	// DisplayName is for people; if empty, Name is shown.
 	DisplayName string `json:"display_name,omitempty"`
+	// DeviceLogin says whether the organization's members may log in a machine without a
+	// browser by a code that they type elsewhere; if nil, they may. Whoever belongs to one
+	// organization that forbids it may not at all, because such a login is for all of them.
+	DeviceLogin *bool `json:"device_login,omitempty"`
 }
+
+// AllowsDeviceLogin reports whether members may log in a machine by a code.
+func (o *Organization) AllowsDeviceLogin() bool { return o.DeviceLogin == nil || *o.DeviceLogin }
 
 // MaxDisplayName bounds free text that lists and pages show on one line.
 const MaxDisplayName = 100

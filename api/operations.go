@@ -24,6 +24,8 @@ var (
 	OpGetToken    = Operation{"get-token", "GET", "/v1/self/tokens/{token}", "Show one of the caller's own bearer tokens"}
 	OpDeleteToken = Operation{"delete-token", "DELETE", "/v1/self/tokens/{token}", "Revoke one of the caller's own bearer tokens"}
 
+	OpEndLogins = Operation{"end-logins", "DELETE", "/v1/self/logins", "End every login of a program, such as mezu, on behalf of the caller"}
+
 	OpListOperators  = Operation{"list-operators", "GET", "/v1/operators", "List those who run the installation"}
 	OpCreateOperator = Operation{"create-operator", "POST", "/v1/operators", "Make a person operator"}
 	OpGetOperator    = Operation{"get-operator", "GET", "/v1/operators/{operator}", "Show an operator"}
@@ -182,7 +184,7 @@ func Operations() []Operation {
 		OpListDirectories, OpCreateDirectory, OpGetDirectory, OpUpdateDirectory, OpDeleteDirectory,
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpGetLogo, OpSetLogo, OpDeleteLogo, OpGetOrganizationLogo, OpSetOrganizationLogo, OpDeleteOrganizationLogo,
-		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken,
+		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken, OpEndLogins,
 		OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
 		OpDrainWarpgate, OpUndrainWarpgate,
 		OpUpdateServiceAccount, OpRotateServiceAccount,

@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -33,23 +34,37 @@ func noun() collection.Noun[mezu.Organization] {
 	columns := []terminal.Column[mezu.Organization]{
 		{Head: "NAME", Value: func(o mezu.Organization) string { return o.Name }},
 		{Head: "DISPLAY NAME", Value: func(o mezu.Organization) string { return o.DisplayName }},
+		{Head: "DEVICE LOGIN", Value: func(o mezu.Organization) string {
+			if o.AllowsDeviceLogin() {
+				return "on"
+			}
+			return "off"
+		}},
 		{Head: "CREATED", Value: func(o mezu.Organization) string { return collection.Time(o.CreatedAt) }},
 	}
 	return collection.Noun[mezu.Organization]{
 		Name: "orgs", One: "organization", Many: "organizations",
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOrganizations, Get: api.OpGetOrganization, Create: api.OpCreateOrganization, Update: api.OpUpdateOrganization, Delete: api.OpDeleteOrganization},
 		Label:      func(o mezu.Organization) string { return o.Name }, Columns: columns,
-		Details: slices.Concat(columns[:2], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
+		Details: slices.Concat(columns[:3], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
 		Empty:   "ask an owner for an invitation, or an operator for an organization", DeleteNote: "with its members; its projects go first",
 	}
 }
 
 func flags() []cli.Flag {
-	return []cli.Flag{&cli.StringFlag{Name: "display-name", Usage: "`TEXT` for people"}}
+	return []cli.Flag{
+		&cli.StringFlag{Name: "display-name", Usage: "`TEXT` for people"},
+		&cli.StringFlag{Name: "device-login", Usage: "whether members may log in a machine by a code: `true` or false"},
+	}
 }
 
 func fromFlags(c *cli.Context, name string) (any, error) {
 	o := mezu.Organization{Name: name, DisplayName: c.String("display-name")}
+	on, err := deviceLogin(c)
+	if err != nil {
+		return nil, err
+	}
+	o.DeviceLogin = on
 	return o, o.Validate()
 }
 
@@ -58,5 +73,21 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 	if c.IsSet("display-name") {
 		patch["display_name"] = c.String("display-name")
 	}
-	return patch, nil
+	on, err := deviceLogin(c)
+	if on != nil {
+		patch["device_login"] = *on
+	}
+	return patch, err
+}
+
+// deviceLogin is the flag of that name, nil if it was not given.
+func deviceLogin(c *cli.Context) (*bool, error) {
+	if !c.IsSet("device-login") {
+		return nil, nil
+	}
+	on := c.String("device-login") == "true"
+	if !on && c.String("device-login") != "false" {
+		return nil, exit.Usagef("--device-login is true or false, not %q", c.String("device-login"))
+	}
+	return &on, nil
 }

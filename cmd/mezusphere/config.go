@@ -49,6 +49,7 @@ type config struct {
 	StoreKeyFile  string `yaml:"store_key_file"`
 	Founders      string `yaml:"founders"`
 	TeamSignup    string `yaml:"team_signup"`
+	DeviceLogin   string `yaml:"device_login"`
 
 	SMTPAddress      string `yaml:"smtp_address"`
 	SMTPTLS          string `yaml:"smtp_tls"`
@@ -84,6 +85,12 @@ const (
 	roleRestore = "restore"
 )
 
+// Whether something is there.
+const (
+	yes = "true"
+	no  = "false"
+)
+
 // Who may create organizations.
 const (
 	foundersOperators = "operators"
@@ -94,7 +101,7 @@ const (
 func defaults() *config {
 	return &config{
 		LogLevel: "info", LogFormat: "text", AdminAddr: "127.0.0.1:9090", EdgeAdminAddr: "127.0.0.1:9091",
-		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Founders: foundersOperators, TeamSignup: string(mezu.SignupInvite), Name: "edge",
+		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Founders: foundersOperators, TeamSignup: string(mezu.SignupInvite), DeviceLogin: yes, Name: "edge",
 	}
 }
 
@@ -135,6 +142,7 @@ func (c *config) keys() []key {
 		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 		{"team_signup", "control all", "WHO may get an account at the control plane's address: invite for those who are invited, or open", text(&c.TeamSignup)},
+		{"device_login", "control all", "true|false whether machines without a browser are logged in by a code that a person types elsewhere", text(&c.DeviceLogin)},
 		{"quotas", "control all", "NAME=N,… how many projects of an organization, environments of a project, and so on, there may be (docs/operations.md)", list(&c.Quotas)},
 		{"smtp_address", "control all", "HOST:PORT send mail by the server at HOST:PORT; without one nobody can sign up or reset a password", text(&c.SMTPAddress)},
 		{"smtp_tls", "control all", "starttls|tls encrypt after STARTTLS or at once; else at once on port 465", text(&c.SMTPTLS)},
@@ -282,6 +290,9 @@ func (c *config) validate(role string) error {
 	}
 	if signup := mezu.SignupMode(c.TeamSignup); signup != mezu.SignupInvite && signup != mezu.SignupOpen {
 		return mezu.Invalid("team_signup", "is invite or open, not %q", c.TeamSignup)
+	}
+	if c.DeviceLogin != yes && c.DeviceLogin != no {
+		return mezu.Invalid("device_login", "is true or false, not %q", c.DeviceLogin)
 	}
 	if _, err := control.ParseQuotas(c.Quotas); err != nil {
 		return err

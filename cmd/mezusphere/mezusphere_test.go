@@ -92,6 +92,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"archive: /var/archive\n":         "archive: is dir:PATH",
 		"founders: everybody\n":           "founders: is operators or members",
 		"team_signup: closed\n":           "team_signup: is invite or open",
+		"device_login: maybe\n":           "device_login: is true or false",
 		"quotas: [orgs=1]\n":              "quotas: there is no quota",
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",
@@ -107,7 +108,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 			t.Errorf("%.30q: code %d, %s; want %q", text, code, talk, want)
 		}
 	}
-	for _, good := range []string{"", "# nothing\n", "state: /nowhere/yet\ndomain: example.com\n", "log_format: json\nmax_conns: 16384\n", "quotas: [projects=5, users=10]\n"} {
+	for _, good := range []string{"", "# nothing\n", "state: /nowhere/yet\ndomain: example.com\n", "log_format: json\nmax_conns: 16384\n", "quotas: [projects=5, users=10]\n", "device_login: false\n"} {
 		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good)); code != 0 {
 			t.Errorf("%q: code %d, %s", good, code, talk)
 		}

@@ -124,7 +124,7 @@ func (p *program) newControl(role string, c *config, st store.Store, log *slog.L
 		hosts = append(slices.Clone(hosts), ownName)
 	}
 	return control.New(control.Config{
-		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersMayCreateOrganizations: c.Founders == foundersMembers, TeamSignup: mezu.SignupMode(c.TeamSignup),
+		StateDir: c.stateOf(role, roleControl), Store: st, StoreDir: dir, Archive: c.Archive, APIAddr: c.APIAddr, CallRate: int(c.CallRate), Domain: c.Domain, PublicPort: int(c.PublicPort), MembersMayCreateOrganizations: c.Founders == foundersMembers, TeamSignup: mezu.SignupMode(c.TeamSignup), NoDeviceLogin: c.DeviceLogin == no,
 		TLSCert: c.APITLSCert, TLSKey: c.APITLSKey, APIHosts: hosts, AdminAddr: c.AdminAddr, Notice: p.Err, SealKey: c.SealKey, Quotas: quotas, SMTP: c.smtp(),
 		Log: log.With("service", roleControl), Version: version, Connections: connections(role).API, LinesLost: p.outlets.Lost,
 	})

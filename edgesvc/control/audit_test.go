@@ -189,6 +189,7 @@ func TestA9_EveryOperation(t *testing.T) {
 			in.Secret(made.Secret)
 		}, "operator", false, "token", "-", `"permissions":["projects.read"]`},
 		deed{api.OpDeleteToken, func() { as(api.OpDeleteToken, "", made.ID)() }, "operator", false, "token", `"permissions":["projects.read"]`, "-"},
+		deed{api.OpEndLogins, as(api.OpEndLogins, ""), "operator", false, "person", "-", "-"},
 		deed{api.OpDeleteMember, func() { as(api.OpDeleteMember, "", "acme", member.ID)() }, "operator", true, "member", `"role":"admin"`, "-"},
 		deed{api.OpDeleteServiceAccount, as(api.OpDeleteServiceAccount, "", "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, "-"},
 		deed{api.OpDeleteEnvironment, as(api.OpDeleteEnvironment, "", env...), "operator", true, "environment", `"endpoint":"shop-acme"`, "-"},

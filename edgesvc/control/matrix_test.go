@@ -35,6 +35,7 @@ var allowed = map[string]string{
 	api.OpCreateToken.ID: people,
 	api.OpGetToken.ID:    "", // each his own only, and nobody has this one
 	api.OpDeleteToken.ID: "",
+	api.OpEndLogins.ID:   people,
 
 	api.OpListOperators.ID:  "operator",
 	api.OpCreateOperator.ID: "operator",

@@ -59,14 +59,26 @@ func (f *Families) Find(id string, now time.Time) int {
 // nothing from then on.
 func EndFamilies(ch *record.Change, person string) { ch.Drop(KeyFamilies(person)) }
 
-// inFamily refuses a token whose family has ended.
-func (s *Access) inFamily(ctx context.Context, t Token) error {
-	if t.Family == "" {
-		return nil
+// RequireToken makes a change depend on the caller's token as it is, and on the login that it
+// is of.
+func (s *Access) RequireToken(ctx context.Context, ch *record.Change, c Caller) error {
+	ch.Require(c.Token.Key, c.Token.Revision)
+	all, err := s.familiesOf(ctx, c.Token.Value)
+	if all.Revision != 0 {
+		ch.Require(all.Key, all.Revision)
 	}
-	all, err := record.Optional[Families](ctx, s.records, KeyFamilies(t.Person))
+	return err
+}
+
+// familiesOf reads the families among which that of a token has to be, and refuses the token
+// if it is not. A token that is of none has none.
+func (s *Access) familiesOf(ctx context.Context, t Token) (all record.Record[Families], err error) {
+	if t.Family == "" {
+		return all, nil
+	}
+	all, err = record.Optional[Families](ctx, s.records, KeyFamilies(t.Person))
 	if err == nil && all.Value.Find(t.Family, s.records.Now()) < 0 {
 		err = Unauthenticated("this login has ended", "log in again with `mezu login`")
 	}
-	return err
+	return all, err
 }

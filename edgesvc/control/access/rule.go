@@ -40,6 +40,7 @@ var rules = map[string]rule{
 	api.OpCreateToken.ID: {persons, mezu.PermTokensWrite},
 	api.OpGetToken.ID:    {persons, mezu.PermTokensRead},
 	api.OpDeleteToken.ID: {persons, mezu.PermTokensWrite},
+	api.OpEndLogins.ID:   {persons, mezu.PermTokensWrite},
 
 	api.OpListOperators.ID:  {operators, mezu.PermOperatorsRead},
 	api.OpCreateOperator.ID: {operators, mezu.PermOperatorsWrite},

@@ -110,7 +110,7 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 		}
 		c := Caller{Kind: k.caller, ID: t.Value.ID, Credential: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, Token: t}
 		if k.caller == Member {
-			if err := s.inFamily(ctx, t.Value); err != nil {
+			if _, err := s.familiesOf(ctx, t.Value); err != nil {
 				return Caller{}, err
 			}
 			who, err := s.holder(ctx, t.Value.Person, k.hint)

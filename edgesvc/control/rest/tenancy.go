@@ -65,6 +65,7 @@ func (r *rest) bindTenancy() {
 	})
 	read(r, api.OpGetToken, shown(s.GetToken))
 	remove(r, api.OpDeleteToken, removed(s.DeleteToken))
+	remove(r, api.OpEndLogins, func(ctx context.Context, req *request) error { return s.EndLogins(ctx, req.caller) })
 
 	read(r, api.OpListOperators, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Operator], error) {
 		return s.ListOperators(ctx, c, page)

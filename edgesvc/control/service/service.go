@@ -123,7 +123,7 @@ func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	})
 	s.Configuration = config.New(r, s.Access, s.Identity, s.Fleet)
 	s.Installation = installation.New(r, s.Fleet, s.Configuration, installation.Config{Store: cfg.Store, SealRotated: cfg.SealRotated, Backup: cfg.Backup})
-	s.Programs = oauth.New(r, s.Access, oauth.Config{Site: cfg.Site, Visitor: s.Logins, NoDeviceLogin: cfg.NoDeviceLogin, Counted: cfg.LoginCounted})
+	s.Programs = oauth.New(r, s.Access, oauth.Config{Site: cfg.Site, Visitor: s.Logins, NoDeviceLogin: cfg.NoDeviceLogin, DeviceLogin: s.Team.MayLogInDevices, Counted: cfg.LoginCounted})
 	s.Access.SetIdentifiers(s.Fleet.IdentifyPeer, s.Access.IdentifyBearer, s.Configuration.IdentifyAccount)
 	s.Access.SetReachers(s.Team.Reachers(), s.Configuration.Reachers())
 	for _, tasks := range []record.TaskHandlers{s.Team.Tasks(), s.Identity.Tasks(), s.Fleet.Tasks(), s.Configuration.Tasks()} {

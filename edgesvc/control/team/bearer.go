@@ -81,7 +81,9 @@ func (s *Team) addToken(ctx context.Context, ch *record.Change, c access.Caller,
 		return out, err
 	}
 	// The caller's own token must still exist: one that is being revoked can't make another.
-	ch.Require(c.Token.Key, c.Token.Revision)
+	if err := s.access.RequireToken(ctx, ch, c); err != nil {
+		return out, err
+	}
 	if err := s.roomForToken(ctx, ch, c.ID); err != nil {
 		return out, err
 	}
@@ -194,6 +196,19 @@ func (s *Team) DeleteToken(ctx context.Context, c access.Caller, p access.Path, 
 		ch.Remove(entry.Key, entry.Revision)
 		ch.Remove(t.Key, t.Revision)
 		ch.Audit(record.About(record.KindToken, t.Value.ID, ""), t.Value.Shown(), nil)
+		return nil
+	})
+	return err
+}
+
+// EndLogins ends every login of a program on behalf of the caller, perhaps the one that asks.
+func (s *Team) EndLogins(ctx context.Context, c access.Caller) error {
+	if _, err := access.Admit(api.OpEndLogins, c); err != nil {
+		return err
+	}
+	_, err := s.records.Commit(ctx, access.By(c, api.OpEndLogins.ID), func(ch *record.Change) error {
+		access.EndFamilies(ch, c.ID)
+		ch.Audit(record.About(record.KindPerson, c.ID, ""), nil, nil)
 		return nil
 	})
 	return err

@@ -25,6 +25,19 @@ func (s *Team) ListOrganizations(ctx context.Context, c access.Caller, page reco
 	})
 }
 
+// MayLogInDevices reports whether no organization of a person forbids it. A person without
+// any may.
+func (s *Team) MayLogInDevices(ctx context.Context, person string) (bool, error) {
+	may := true
+	err := record.Each(ctx, s.records, membershipsOf(person), func(key record.Record[string]) error {
+		org, err := record.Optional[mezu.Organization](ctx, s.records, key.Value)
+		// A membership outlives its organization for a moment, in which another may take the name.
+		may = may && (org.Value.AllowsDeviceLogin() || org.Value.ID != key.Key[len(membershipsOf(person)):])
+		return err
+	})
+	return may, err
+}
+
 // CreateOrganization makes an organization of which the caller is the owner.
 func (s *Team) CreateOrganization(ctx context.Context, c access.Caller, in mezu.Organization, o record.Idempotency) (mezu.Organization, error) {
 	var out mezu.Organization

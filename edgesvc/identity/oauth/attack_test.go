@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,6 +149,26 @@ func manyFields(n int) string {
 		b.WriteString("&f" + strings.Repeat("x", i) + "=1")
 	}
 	return b.String()
+}
+
+// Machines of all networks together ask for so many codes.
+func TestDevicesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	got := map[int]int{}
+	for n := range 3 {
+		w.connect(net.IPv4(127, 1, byte(n), 1))
+		replies := make([]reply, 60) // fewer than one network may
+		controltest.Race(len(replies), func(i int) error {
+			replies[i] = w.call("/oauth/device_authorization")
+			return nil
+		})
+		for _, r := range replies {
+			got[r.status]++
+		}
+	}
+	if got[200] < 100 || got[http.StatusTooManyRequests] == 0 {
+		t.Errorf("%v", got)
+	}
 }
 
 // A network that calls too often waits, and no secret is in the log.

@@ -214,6 +214,20 @@ func TestL5_AllowFromElsewhere(t *testing.T) {
 	if r := w.get("/oauth/authorize?" + form.Encode()); r.status != 200 || r.header.Get("Location") != "" {
 		t.Errorf("a GET allows: %d", r.status)
 	}
+	// W1: a session is of one host, whatever a name leads to.
+	req, err := http.NewRequestWithContext(t.Context(), "GET", w.site()+"/oauth/authorize?"+request().Encode(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	req.Header.Set("Cookie", w.session)
+	resp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("by another name: %d", resp.StatusCode)
+	}
 	w.session = ""
 	if r := w.post("/oauth/authorize", form); r.status != http.StatusUnauthorized || r.header.Get("Location") != "" {
 		t.Errorf("without a session: %d", r.status)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
@@ -129,6 +130,22 @@ func TestK12_CodeDeniedLateOrOff(t *testing.T) {
 	w.Clock.Advance(10*time.Minute + time.Second)
 	w.refused("allowed and fetched too late", w.poll(d), 400, "expired_token")
 	w.refused("an unknown code", w.call("/oauth/token", "grant_type", deviceGrant, "device_code", "x"), 400, "invalid_grant")
+
+	// An organization forbids it to its members.
+	d = w.device()
+	got := w.login()
+	ann := w.Client(got.Bearer, nil)
+	controltest.Call[any](t, ann, api.OpUpdateOrganization, map[string]any{"device_login": false}, organization)
+	for _, r := range []reply{w.get("/device"), w.typed(d.UserCode), w.answer(d.UserCode, "allow")} {
+		if r.status != http.StatusForbidden || r.has("127.0.0.1") {
+			t.Errorf("forbidden by an organization: %d", r.status)
+		}
+	}
+	w.refused("forbidden by an organization", w.poll(d), 400, "authorization_pending")
+	controltest.Call[any](t, ann, api.OpUpdateOrganization, map[string]any{"device_login": true}, organization)
+	if r := w.typed(d.UserCode); r.status != 200 {
+		t.Errorf("allowed again: %d", r.status)
+	}
 
 	w.NoDeviceLogin = true
 	w.again()

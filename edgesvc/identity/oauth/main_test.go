@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -139,9 +140,13 @@ func (w *world) kept() string {
 	return b.String()
 }
 
-// connect makes the HTTP client, which follows no redirects.
-func (w *world) connect() {
+// connect makes the HTTP client, which follows no redirects. It calls from an address of this
+// machine, if one is given.
+func (w *world) connect(from ...net.IP) {
 	carrier := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.Roots, Time: w.Clock.Now}, ForceAttemptHTTP2: true}
+	if len(from) > 0 {
+		carrier.DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from[0]}}).DialContext
+	}
 	w.client = &http.Client{Transport: carrier, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	w.t.Cleanup(carrier.CloseIdleConnections)
 }

@@ -77,9 +77,6 @@ const purposeUserCodes = "codes that people type to log in a device"
 
 // New makes a Provider.
 func New(r *record.Records, a *access.Access, cfg Config) *Provider {
-	if cfg.DeviceLogin == nil {
-		cfg.DeviceLogin = func(context.Context, string) (bool, error) { return true, nil }
-	}
 	if cfg.Counted == nil {
 		cfg.Counted = func(string, string) {}
 	}

@@ -123,6 +123,22 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// All logins of a person end at once, the one that asks too, and nobody else's.
+func TestEndLogins(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.login(), w.login()
+	made, _ := w.Token(w.Client(one.Bearer, nil), map[string]any{})
+	controltest.Call[any](t, w.op, api.OpEndLogins, nil)
+	if !w.opens(one.Bearer) {
+		t.Error("another person ended it")
+	}
+	controltest.Call[any](t, w.Client(one.Bearer, nil), api.OpEndLogins, nil)
+	if w.opens(one.Bearer) || w.opens(two.Bearer) || !w.opens(made.Secret) {
+		t.Error("not the logins ended, or more than they")
+	}
+	w.refused("refresh", w.refresh(two.Refresh), 400, "invalid_grant")
+}
+
 // K2: a stream that a login's token opened ends with the login.
 func TestK2_StreamEndsWithItsLogin(t *testing.T) {
 	w := newWorld(t)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -33,11 +34,16 @@ type visit struct {
 }
 
 // page serves a page by one function, and takes its form by another. GET and HEAD write
-// nothing. fields are those of the form. It is taken from a page of this very origin only, as a navigation of somebody
-// who is logged in (L5).
+// nothing, but that a session is used. fields are those of the form. It is taken from a page of
+// this very origin only, as a navigation of somebody who is logged in (L5).
 func (p *Provider) page(get, post func(*visit) error, fields ...string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, req *http.Request) {
 		v := &visit{ctx: req.Context(), w: w, req: req, program: programOf(req.Context())}
+		if !strings.EqualFold("https://"+req.Host, p.cfg.Site) {
+			// As for the pages of logins: a session is of one host (W1).
+			http.Error(w, "The pages are at "+p.cfg.Site+" and nowhere else.", http.StatusMisdirectedRequest)
+			return
+		}
 		v.view = pages.View{Base: "/", Brand: brand, Language: pages.Language(req.Header.Get("Accept-Language")), RequestID: v.program.requestID}
 		if err := p.visited(v, get, post, fields); err != nil {
 			p.excuse(v, err)
