@@ -124,8 +124,9 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 
 # The race detector needs a C compiler; strace fails system calls of a real process;
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
-# etcd that Debian has too; people log in with Chromium, and axe-core judges what they see.
-# A test whose tool can't be had here says so and is skipped.
+# etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
+# workloads in Node and Python check who their users are. A test whose tool can't be had
+# here says so and is skipped.
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
@@ -134,7 +135,9 @@ tools-for-test:
 	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
 	command -v chromium >/dev/null || missing="$$missing chromium fonts-dejavu-core"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, chromium and npm: nothing to install"; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	python3 -c 'import cryptography' 2>/dev/null || missing="$$missing python3-cryptography"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, chromium, npm, node and python3-cryptography: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@cmp -s tools/axe/package-lock.json tools/axe/node_modules/.lock || { \
 	echo "installing axe-core for the tests"; \

@@ -3,6 +3,7 @@ package assertion_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -16,9 +17,9 @@ type users struct {
 	issuer, audience string // of the environment: mezu environments show
 	keysURL          string // issuer + "/.mezu/jwks.json"
 
-	mu    sync.Mutex
-	keys  assertion.Keys
-	asked time.Time
+	mu             sync.Mutex
+	keys           assertion.Keys
+	asked, fetched time.Time
 }
 
 // of checks the assertion of a request.
@@ -26,32 +27,42 @@ func (u *users) of(r *http.Request) (*assertion.Claims, error) {
 	text := r.Header.Get(mezu.HeaderAssertion)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.refresh(5 * time.Minute)
 	claims, err := assertion.Check(text, &u.keys, u.issuer, u.audience, time.Now())
-	// A new Warpgate has a new key, so that an unknown one is a reason to ask again, though not
-	// more often than every ten seconds.
-	if errors.Is(err, assertion.ErrUnknownKey) && time.Since(u.asked) > 10*time.Second {
-		u.asked = time.Now()
-		if err := u.fetch(); err != nil {
-			return nil, err
-		}
+	if errors.Is(err, assertion.ErrUnknownKey) { // a new Warpgate has a new key
+		u.refresh(0)
 		claims, err = assertion.Check(text, &u.keys, u.issuer, u.audience, time.Now())
 	}
 	return claims, err
 }
 
-func (u *users) fetch() error {
+// refresh fetches the keys if they are older than they may be, though not more often than every
+// ten seconds: anybody can name a key that nobody has. While they can't be fetched the old ones
+// go, for an hour: so long the key of a Warpgate that is gone is listed.
+func (u *users) refresh(age time.Duration) {
+	now := time.Now()
+	if now.Sub(u.fetched) <= age || now.Sub(u.asked) <= 10*time.Second {
+		return
+	}
+	u.asked = now
+	if keys, err := u.fetch(); err == nil {
+		u.keys, u.fetched = keys, now
+	} else if now.Sub(u.fetched) > time.Hour {
+		u.keys = assertion.Keys{}
+	}
+}
+
+func (u *users) fetch() (keys assertion.Keys, err error) {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get(u.keysURL)
 	if err != nil {
-		return err
+		return keys, err
 	}
 	defer answer.Body.Close()
-	var keys assertion.Keys
-	if err := json.NewDecoder(answer.Body).Decode(&keys); err != nil {
-		return err
+	if answer.StatusCode != http.StatusOK {
+		return keys, errors.New("fetching the keys: " + answer.Status)
 	}
-	u.keys = keys
-	return nil
+	return keys, json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&keys)
 }
 
 // A workload that can be reached by others than its Warpgate checks the assertion.

@@ -8,20 +8,29 @@
 import { createPublicKey, verify } from "node:crypto";
 
 export function assertions(issuer, audience, keysURL = issuer + "/.mezu/jwks.json") {
-  let keys = new Map(), asked = 0;
+  let keys = new Map(), asked = -Infinity, fetched = -Infinity, fetching;
 
-  // key finds a key by its id. A new Warpgate has a new one, so that an unknown id is a reason to
-  // ask again, though not more often than every ten seconds.
+  // key finds a key by its id, in a list that is not older than five minutes. A new Warpgate has a
+  // new one, so that an unknown id is a reason to ask again, though not more often than every ten
+  // seconds. While nobody answers the old list goes, for an hour: so long the key of a Warpgate
+  // that is gone is listed.
   async function key(id) {
-    if (!keys.has(id) && Date.now() - asked > 10_000) {
-      asked = Date.now();
-      const answer = await fetch(keysURL, { signal: AbortSignal.timeout(5_000) });
-      if (!answer.ok) throw new Error("fetching the keys: " + answer.status);
-      const usable = (await answer.json()).keys.filter((k) => k.kty === "OKP" && k.crv === "Ed25519" && k.alg === "EdDSA");
-      keys = new Map(usable.map((k) => [k.kid, createPublicKey({ key: k, format: "jwk" })]));
+    const now = performance.now();
+    if (now - fetched > (keys.has(id) ? 5 * 60_000 : 0) && now - asked > 10_000) {
+      asked = now;
+      fetching = fetchKeys(now).catch(console.error);
     }
-    if (!keys.has(id)) throw new Error("signed by an unknown key");
+    await fetching;
+    if (!keys.has(id) || now - fetched > 60 * 60_000) throw new Error("signed by an unknown key");
     return keys.get(id);
+  }
+
+  async function fetchKeys(now) {
+    const answer = await fetch(keysURL, { signal: AbortSignal.timeout(5_000) });
+    if (!answer.ok) throw new Error("fetching the keys: " + answer.status);
+    const usable = (await answer.json()).keys.filter((k) => k.kty === "OKP" && k.crv === "Ed25519" && k.alg === "EdDSA");
+    keys = new Map(usable.map((k) => [k.kid, createPublicKey({ key: k, format: "jwk" })]));
+    fetched = now;
   }
 
   return async function who(text) {

@@ -11,6 +11,7 @@ cryptography.
 import base64
 import json
 import re
+import sys
 import threading
 import time
 import urllib.request
@@ -27,24 +28,35 @@ class Assertions:
     def __init__(self, issuer, audience, keys_url=None):
         self._issuer, self._audience = issuer, audience
         self._keys_url = keys_url or issuer + "/.mezu/jwks.json"
-        self._keys, self._asked, self._lock = {}, float("-inf"), threading.Lock()
+        self._keys, self._lock = {}, threading.Lock()
+        self._asked = self._fetched = float("-inf")
 
     def _key(self, key_id):
-        # A new Warpgate has a new key, so that an unknown id is a reason to ask again, though
-        # not more often than every ten seconds.
+        # The list is not older than five minutes. A new Warpgate has a new key, so that an unknown
+        # id is a reason to ask again, though not more often than every ten seconds. While nobody
+        # answers the old list goes, for an hour: so long the key of a Warpgate that is gone is
+        # listed.
         with self._lock:
-            if key_id not in self._keys and time.monotonic() - self._asked > 10:
-                self._asked = time.monotonic()
-                with urllib.request.urlopen(self._keys_url, timeout=5) as answer:
-                    keys = json.load(answer)["keys"]
-                self._keys = {
-                    k["kid"]: Ed25519PublicKey.from_public_bytes(_decode(k["x"]))
-                    for k in keys
-                    if (k["kty"], k["crv"], k["alg"]) == ("OKP", "Ed25519", "EdDSA")
-                }
-            if key_id not in self._keys:
+            now = time.monotonic()
+            age = 5 * 60 if key_id in self._keys else 0
+            if now - self._fetched > age and now - self._asked > 10:
+                self._asked = now
+                try:
+                    self._keys, self._fetched = self._fetch(), now
+                except (OSError, KeyError, ValueError) as error:
+                    print("fetching the keys:", error, file=sys.stderr)
+            if key_id not in self._keys or now - self._fetched > 60 * 60:
                 raise ValueError("signed by an unknown key")
             return self._keys[key_id]
+
+    def _fetch(self):
+        with urllib.request.urlopen(self._keys_url, timeout=5) as answer:
+            keys = json.loads(answer.read(1 << 20))["keys"]
+        return {
+            k["kid"]: Ed25519PublicKey.from_public_bytes(_decode(k["x"]))
+            for k in keys
+            if (k["kty"], k["crv"], k["alg"]) == ("OKP", "Ed25519", "EdDSA")
+        }
 
     def __call__(self, text):
         if not text or len(text) > 4096 or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2}", text):

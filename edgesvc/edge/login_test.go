@@ -90,8 +90,8 @@ func (w *world) startEdge(name string) *edge.Edge {
 	return e
 }
 
-// workload answers with what it was asked: «METHOD PATH USER COOKIES». At …/stream, and over
-// WebSocket, it goes on until its client is gone.
+// workload answers with what it was asked: «METHOD PATH USER COOKIES», at …/assertion with the
+// signed form. At …/stream, and over WebSocket, it goes on until its client is gone.
 func workload(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "" {
 		conn, both, err := http.NewResponseController(w).Hijack()
@@ -105,6 +105,10 @@ func workload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Set-Cookie", mezu.SessionCookie+"=of-the-workload")
+	if strings.HasSuffix(r.URL.Path, "/assertion") {
+		fmt.Fprintln(w, r.Header.Get(mezu.HeaderAssertion))
+		return
+	}
 	fmt.Fprintf(w, "%s %s user=%s roles=%s cookies=%s\n", r.Method, r.URL.Path, r.Header.Get(mezu.HeaderUserEmail), r.Header.Get(mezu.HeaderUserRoles), r.Header.Get("Cookie"))
 	if strings.HasSuffix(r.URL.Path, "/stream") {
 		w.(http.Flusher).Flush()
