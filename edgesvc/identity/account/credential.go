@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -84,6 +85,12 @@ func (a *Accounts) Drop(ch *record.Change, of Ref) { ch.Drop(keyCredential(of)) 
 // Put plans a credential as it was changed.
 func (a *Accounts) Put(ch *record.Change, was record.Record[Credential], is Credential) {
 	ch.Update(was.Key, was.Revision, is)
+}
+
+// Clone is a credential that can be changed apart.
+func (c Credential) Clone() Credential {
+	c.Devices, c.Mailed = slices.Clone(c.Devices), maps.Clone(c.Mailed)
+	return c
 }
 
 // device finds the device of a secret, -1 if it is not known.

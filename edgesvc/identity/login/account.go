@@ -140,11 +140,17 @@ func (s *Logins) changeMail(v *visit) (reply, error) {
 				}
 				if taken.User.ID != "" && taken.User.ID != who.holder.User.ID {
 					s.accounts.Put(ch, c, c.Value)
-					return s.mail(v, ch, mailAddress, email, v.words().KnownAddressMail(email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset), account.MailedAddress.Life())
+					_, err := s.mail(v, ch, mailAddress, email, v.words().KnownAddressMail(email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset), account.MailedAddress.Life())
+					return err
 				}
-				tokens := s.accounts.MailAccount(ch, who.holder.Account(), &c.Value, account.Mailed{Kind: account.MailedAddress, Address: email})
-				s.accounts.Put(ch, c, c.Value)
-				return s.mail(v, ch, mailAddress, email, v.words().MailChangeMail(email, v.link(pages.PathMailChange, tokens, account.MailedAddress)), account.MailedAddress.Life())
+				is := c.Value.Clone()
+				tokens := s.accounts.MailAccount(ch, who.holder.Account(), &is, account.Mailed{Kind: account.MailedAddress, Address: email})
+				goes, err := s.mail(v, ch, mailAddress, email, v.words().MailChangeMail(email, v.link(pages.PathMailChange, tokens, account.MailedAddress)), account.MailedAddress.Life())
+				if !goes {
+					is = c.Value
+				}
+				s.accounts.Put(ch, c, is)
+				return err
 			})
 			if err != nil {
 				return reply{}, err

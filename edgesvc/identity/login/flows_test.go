@@ -720,3 +720,59 @@ func TestA9_WhatUsersChange(t *testing.T) {
 	w.in.Secret("new@example.com")
 	w.in.ScanAudit()
 }
+
+// W7: a mailbox gets five mails an hour, whoever asks, and every answer is the same. What is
+// not mailed opens nothing, and what was mailed last goes on working.
+func TestW7_FiveMailsAnHour(t *testing.T) {
+	w := newWorld(t, nil)
+	w.browser().join("ann@example.com", good)
+	w.in.Clock.Advance(2 * time.Hour)
+	b := w.browser()
+	var answers, links []string
+	for range 8 {
+		answers = append(answers, b.post("reset", "email", "ann@example.com").body)
+		for _, m := range w.mails() {
+			links = append(links, m.link)
+		}
+	}
+	if len(links) != 5 {
+		t.Fatalf("%d mails", len(links))
+	}
+	for i, a := range answers {
+		if a != answers[0] {
+			t.Errorf("answer %d differs", i)
+		}
+	}
+	if s := b.post("reset/new", "token", links[4]); s.status != 200 {
+		t.Errorf("the last link that was mailed: %d", s.status)
+	}
+	// A signup without a mail has no digits that somebody could guess, and asking again
+	// gives no more guesses.
+	owner := w.browser()
+	first := owner.signup("bob@example.com", good)
+	for range 8 {
+		w.browser().post("signup", "email", "bob@example.com", "password", good)
+	}
+	if n := len(w.mails()); n != 4 {
+		t.Errorf("%d more mails", n)
+	}
+	for i := range 5 {
+		if s := owner.post("signup/code", "pending", owner.pending, "code", "00000000"); s.status != 422 {
+			t.Errorf("guess %d: %d", i, s.status)
+		}
+		owner.post("signup/resend", "pending", owner.pending)
+		w.noMail()
+	}
+	if s := owner.post("signup/code", "pending", owner.pending, "code", first.digits); s.status == 303 {
+		t.Error("more than five guesses")
+	}
+	open := 0
+	for _, value := range w.in.Records("") {
+		if strings.Contains(value, `"email":"bob@example.com"`) && strings.Contains(value, `"code":"`) && strings.Contains(value, `"browser":"`) {
+			open++
+		}
+	}
+	if open != 5 {
+		t.Errorf("%d signups have digits, with five mails", open)
+	}
+}

@@ -34,11 +34,12 @@ func (v *visit) link(path string, t account.Tokens, kind account.MailedKind) pag
 	return pages.Link{URL: v.at.url() + v.view.Base + path + "#" + t.Link, Code: t.Code, Ends: kind.Life()}
 }
 
-// mail plans a mail that somebody asked for. A mailbox gets only so many, and nobody is told
-// whether it got this one (W7).
-func (s *Logins) mail(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail, life time.Duration) error {
-	_, err := s.records.QueueMail(v.ctx, ch, s.mailed(v, kind, to, m, life))
-	return err
+// mail plans a mail that somebody asked for, and reports whether it goes. A mailbox gets only
+// so many, and whoever asked is not told whether it got this one (W7). What a mail that does
+// not go would have carried must open nothing, and must not take the place of what was mailed
+// before: else strangers could have codes to guess without end, or keep links from working.
+func (s *Logins) mail(v *visit, ch *record.Change, kind record.MailKind, to string, m pages.Mail, life time.Duration) (goes bool, err error) {
+	return s.records.QueueMail(v.ctx, ch, s.mailed(v, kind, to, m, life))
 }
 
 // mailed is a mail that somebody asked for, as it lies in the outbox.

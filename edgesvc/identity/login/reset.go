@@ -54,9 +54,14 @@ func (s *Logins) reset(v *visit) (reply, error) {
 // that is stored, never to what somebody typed.
 func (s *Logins) mailReset(v *visit, ch *record.Change, h identity.Holder, c record.Record[account.Credential]) error {
 	to := h.User.Profile.Email
-	tokens := s.accounts.MailAccount(ch, h.Account(), &c.Value, account.Mailed{Kind: account.MailedReset, To: v.view.To})
-	s.accounts.Put(ch, c, c.Value)
-	return s.mail(v, ch, mailReset, to, v.words().ResetMail(to, v.link(pages.PathNewPassword, tokens, account.MailedReset)), account.MailedReset.Life())
+	is := c.Value.Clone()
+	tokens := s.accounts.MailAccount(ch, h.Account(), &is, account.Mailed{Kind: account.MailedReset, To: v.view.To})
+	goes, err := s.mail(v, ch, mailReset, to, v.words().ResetMail(to, v.link(pages.PathNewPassword, tokens, account.MailedReset)), account.MailedReset.Life())
+	if !goes {
+		is = c.Value
+	}
+	s.accounts.Put(ch, c, is)
+	return err
 }
 
 // nothingMailed makes and writes as much as mailReset, so that time doesn't tell who has an

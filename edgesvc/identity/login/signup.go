@@ -133,7 +133,9 @@ func (s *Logins) signup(v *visit) (reply, error) {
 		if err := s.accounts.Failed(v.ctx, ch, t); err != nil { // so that nobody signs up thousands
 			return err
 		}
-		p, err = s.mailSignup(v, ch, p, browser)
+		if p, _, err = s.mailSignup(v, ch, p, browser); err == nil {
+			s.accounts.CreatePending(ch, p)
+		}
 		return err
 	})
 	if err != nil {
@@ -143,8 +145,8 @@ func (s *Logins) signup(v *visit) (reply, error) {
 	return s.checkMail(v, p, false), nil
 }
 
-// mailSignup plans that a signup waits, and the mail that proves its address.
-func (s *Logins) mailSignup(v *visit, ch *record.Change, p account.Pending, browser string) (account.Pending, error) {
+// mailSignup makes a signup that waits, and plans the mail that proves its address.
+func (s *Logins) mailSignup(v *visit, ch *record.Change, p account.Pending, browser string) (_ account.Pending, goes bool, err error) {
 	digits := account.NewDigits()
 	p = s.accounts.NewPending(p, browser, digits, account.SignupLife)
 	tokens, hashes := s.accounts.Mail(ch, account.Mailed{Kind: account.MailedSignup, Pool: p.Pool, Pending: p.ID})
@@ -154,8 +156,10 @@ func (s *Logins) mailSignup(v *visit, ch *record.Change, p account.Pending, brow
 	if p.Known {
 		mail = words.KnownAddressMail(p.Email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset)
 	}
-	s.accounts.CreatePending(ch, p)
-	return p, s.mail(v, ch, mailSignup, p.Email, mail, account.SignupLife)
+	if goes, err = s.mail(v, ch, mailSignup, p.Email, mail, account.SignupLife); !goes {
+		p.Code = ""
+	}
+	return p, goes, err
 }
 
 func (s *Logins) checkMail(v *visit, p account.Pending, resent bool, problems ...pages.Problem) reply {
@@ -230,11 +234,19 @@ func (s *Logins) signupResend(v *visit) (reply, error) {
 			p = was.Value
 			return nil
 		}
-		s.accounts.EndPending(ch, was)
 		again := was.Value
 		again.Guesses = 0
-		p, err = s.mailSignup(v, ch, again, v.browser)
-		return err
+		var goes bool
+		if p, goes, err = s.mailSignup(v, ch, again, v.browser); err != nil {
+			return err
+		}
+		if !goes {
+			p = was.Value
+			return nil
+		}
+		s.accounts.EndPending(ch, was)
+		s.accounts.CreatePending(ch, p)
+		return nil
 	})
 	if errors.Is(err, account.ErrNone) {
 		return page(v.view.LinkUsed()), nil
