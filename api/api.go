@@ -121,7 +121,20 @@ type Self struct {
 	Operator     bool              `json:"operator,omitempty"`
 	Permissions  []mezu.Permission `json:"permissions,omitempty"`
 	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	// Email and Organizations are a person's. Of more than MaxSelfOrganizations there are
+	// the first.
+	Email         string       `json:"email,omitempty"`
+	Organizations []SelfMember `json:"organizations,omitempty"`
 }
+
+// SelfMember is the caller's part in an organization, both by name.
+type SelfMember struct {
+	Organization string    `json:"organization"`
+	Role         mezu.Role `json:"role"`
+}
+
+// MaxSelfOrganizations bounds the organizations of Self.
+const MaxSelfOrganizations = 100
 
 // ServiceAccountCreated is a new service account with its key, which is never
 // shown again.

@@ -343,7 +343,7 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return 0, ctx.Err()
 		}
-		return 0, &UnreachableError{URL: originOf(req), Err: plainCause(err)}
+		return 0, noAnswer(req, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -448,6 +448,25 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// NotMade is the error of a wrapper of the transport (ClientConfig.Wrap) that didn't make the
+// call. The caller gets Err.
+type NotMade struct{ Err error }
+
+// Error is that of Err.
+func (e *NotMade) Error() string { return e.Err.Error() }
+
+// Unwrap gives Err.
+func (e *NotMade) Unwrap() error { return e.Err }
+
+// noAnswer is the error of a call that no answer came to.
+func noAnswer(req *http.Request, err error) error {
+	var own *NotMade
+	if errors.As(err, &own) {
+		return own.Err
+	}
+	return &UnreachableError{URL: originOf(req), Err: plainCause(err)}
 }
 
 // plainCause is the error inside a *url.Error, which would repeat method and address.

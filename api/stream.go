@@ -70,7 +70,7 @@ func (c *Client) events(ctx context.Context, call Call, last string) (*events, e
 		if errors.Is(err, context.Canceled) {
 			return fail(err)
 		}
-		return fail(&UnreachableError{URL: originOf(req), Err: plainCause(err)})
+		return fail(noAnswer(req, err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()

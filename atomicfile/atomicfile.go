@@ -7,6 +7,7 @@
 package atomicfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrLocked is in the chain of Lock's error when another process holds the
@@ -191,6 +193,37 @@ func Lock(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("removing unfinished files of %s: %w", dir, err)
 	}
 	return &lock{f}, nil
+}
+
+// waitPoll is how often LockFile looks whether the file is free.
+const waitPoll = 20 * time.Millisecond
+
+// LockFile locks the file at path, which it makes, for whatever its callers do one after the
+// other, and waits for it until ctx ends. The lock ends with Close, or with the process. The
+// file stays: if it were removed, two could lock one each.
+func LockFile(ctx context.Context, path string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	tick := time.NewTicker(waitPoll)
+	defer tick.Stop()
+	for {
+		err := tryLock(f)
+		if err == nil {
+			return &lock{f}, nil
+		}
+		if !errors.Is(err, ErrLocked) {
+			f.Close()
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("waiting for %s, which another process holds: %w", path, ctx.Err())
+		}
+	}
 }
 
 // lock is a lock that is held. Closing its file releases it.

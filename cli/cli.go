@@ -23,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/members"
 	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/projects"
@@ -42,6 +43,8 @@ type Config struct {
 	Version string
 	// Dev runs "mezu dev".
 	Dev dev.Runner
+	// Open opens an address in the browser; if nil, none is opened.
+	Open login.Opener
 }
 
 // Main runs the command with the arguments after the program's name and gives
@@ -101,6 +104,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		CustomAppHelpTemplate: appHelp,
 	}
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
+	app.Commands = append(app.Commands, login.Commands(inv, cfg.Open)...)
 	for _, c := range app.Commands {
 		tighten(c)
 	}

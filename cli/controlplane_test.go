@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
 )
 
 // endpoint is a control plane that scripts talk to. Nothing in the scripts
@@ -27,31 +30,58 @@ type endpoint struct {
 	url, caFile, token string
 	// organization makes the organization of one script.
 	organization func(testscript.T) string
+	// authority logs programs in; nil of a control plane as it is.
+	authority *authority
+}
+
+// tls trusts the endpoint.
+func (e endpoint) tls() *tls.Config {
+	roots, err := invocation.Roots(e.caFile)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{RootCAs: roots}
 }
 
 // startControlPlane serves the operations on projects from memory over TLS. The
 // organization "evil" answers with what a hostile server would.
 func startControlPlane(t *testing.T) endpoint {
-	c := &controlPlane{token: mezu.NewToken(mezu.TokenBearer), organizations: map[string]map[string]*mezu.Project{}}
+	c := &controlPlane{authority: newAuthority(), token: mezu.NewToken(mezu.TokenBearer), organizations: map[string]map[string]*mezu.Project{}}
 	mux := http.NewServeMux()
 	for op, handle := range map[api.Operation]func(http.ResponseWriter, *http.Request, map[string]*mezu.Project){
 		api.OpListProjects: c.list, api.OpCreateProject: c.create, api.OpGetProject: c.get, api.OpUpdateProject: c.update, api.OpDeleteProject: c.delete,
 	} {
 		mux.HandleFunc(op.Method+" "+op.Path, c.guard(handle))
 	}
+	c.authority.mount(mux)
+	mux.HandleFunc("GET /v1/self", func(w http.ResponseWriter, r *http.Request) {
+		if !c.admits(r) {
+			refuse(w, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the token opens nothing", Hint: "ask for a new one"})
+			return
+		}
+		self(w)
+	})
 	server := httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)
+	c.authority.issuer = server.URL
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return endpoint{url: server.URL, caFile: ca, token: c.token, organization: c.newOrganization}
+	return endpoint{url: server.URL, caFile: ca, token: c.token, organization: c.newOrganization, authority: c.authority}
 }
 
 type controlPlane struct {
+	authority     *authority
 	token         string
 	mu            sync.Mutex
 	organizations map[string]map[string]*mezu.Project
+}
+
+// admits reports whether a call has a token that is good.
+func (c *controlPlane) admits(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return ok && (token == c.token || c.authority.opens(token))
 }
 
 func (c *controlPlane) newOrganization(testscript.T) string {
@@ -70,8 +100,10 @@ func (c *controlPlane) guard(handle func(http.ResponseWriter, *http.Request, map
 		organization := r.PathValue("organization")
 		projects, ok := c.organizations[organization]
 		switch {
-		case r.Header.Get("Authorization") != "Bearer "+c.token:
+		case !c.admits(r):
 			refuse(w, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the token opens nothing", Hint: "ask for a new one"})
+		case organization == "acme":
+			answer(w, http.StatusOK, api.List[mezu.Project]{Items: []mezu.Project{{Name: "shop"}}})
 		case organization == "evil":
 			refuse(w, &mezu.Error{Code: mezu.CodeConflict, Detail: "\x1b[2Jcleared\u202e", Hint: "\u009b31m"})
 		case organization == "tired":

@@ -11,7 +11,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
@@ -31,9 +33,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	mezu ARG…   runs the command; "! mezu" expects a code other than 0
 //	tty FILE …  the same on a terminal at which someone types FILE; "-" nothing
+//	pipe FILE … the same with FILE as standard input
+//	logins N    how many logins of programs go on at the control plane
 //	code N      the exit code of the last run
 //	mezu-token HOW       sets MEZU_TOKEN to $GOOD as files and shells spoil it
 //	mezu-line-ends NAME…  puts a line end behind variables
+//
+// $BROWSER says what somebody does in the browser that opens (endpoint.visit), and $LATER by
+// how much the clock of the command is ahead.
 func TestScripts(t *testing.T) {
 	runScripts(t, "script", startControlPlane(t))
 }
@@ -62,13 +69,21 @@ func runScripts(t *testing.T, dir string, endpoint endpoint) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mezu": func(ts *testscript.TestScript, neg bool, args []string) { runMezu(ts, neg, args, "", false) },
+			"mezu": func(ts *testscript.TestScript, neg bool, args []string) { endpoint.runMezu(ts, neg, args, "", false) },
+			"pipe": func(ts *testscript.TestScript, neg bool, args []string) {
+				endpoint.runMezu(ts, neg, args[1:], ts.ReadFile(args[0]), false)
+			},
+			"logins": func(ts *testscript.TestScript, neg bool, args []string) {
+				if going, _ := endpoint.authority.logins(); (fmt.Sprint(going) == args[0]) == neg {
+					ts.Fatalf("%d logins go on", going)
+				}
+			},
 			"tty": func(ts *testscript.TestScript, neg bool, args []string) {
 				typed := ""
 				if args[0] != "-" {
 					typed = ts.ReadFile(args[0])
 				}
-				runMezu(ts, neg, args[1:], typed, true)
+				endpoint.runMezu(ts, neg, args[1:], typed, true)
 			},
 			"mezu-token":     spoilToken,
 			"mezu-line-ends": addLineEnds,
@@ -112,7 +127,7 @@ func addLineEnds(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // runMezu is the program as a script sees it.
-func runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, tty bool) {
+func (e endpoint) runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, tty bool) {
 	folders, _ := home.Of(ts.Getenv) // some scripts have no home
 	inv := invocation.Invocation{
 		Streams: terminal.Streams{
@@ -121,7 +136,24 @@ func runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, t
 		}.Under(ts.Getenv),
 		Getenv: ts.Getenv, Dir: ts.MkAbs("."), Profiles: profile.Store{Dir: folders.Config},
 	}
-	code := cli.Main(context.Background(), args, inv, cli.Config{Version: "1.2.3", Dev: printOptions})
+	if later := ts.Getenv("LATER"); later != "" {
+		d, err := time.ParseDuration(later)
+		ts.Check(err)
+		inv.Now = func() time.Time { return time.Now().Add(d) }
+	}
+	var opening atomic.Bool
+	opened := make(chan error, 1)
+	code := cli.Main(context.Background(), args, inv, cli.Config{Version: "1.2.3", Dev: printOptions, Open: func(address string) error {
+		opening.Store(true)
+		err := e.visit(ts.Getenv("BROWSER"), address)
+		opened <- err
+		return err
+	}})
+	if opening.Load() {
+		if err := <-opened; err != nil && ts.Getenv("BROWSER") != "none" {
+			ts.Fatalf("the browser: %v", err)
+		}
+	}
 	*ts.Value("code").(*int) = code
 	if (code == 0) == neg {
 		ts.Fatalf("exit code %d", code)

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,16 @@ type Invocation struct {
 	Profiles profile.Store
 	Version  string
 	Flags    Flags
+	// Now is the clock; if nil, time.Now.
+	Now func() time.Time
+}
+
+// Clock is the time.
+func (i *Invocation) Clock() time.Time {
+	if i.Now == nil {
+		return time.Now()
+	}
+	return i.Now()
 }
 
 // Flags are the global flags as given; what was not given is zero.
@@ -51,7 +62,8 @@ type Flags struct {
 // Settings are the result of flags, environment variables, mezu.yaml and the profile. The
 // first of these that sets a value wins.
 type Settings struct {
-	API, CAFile, Token                 string
+	API, CAFile                        string
+	Credential                         profile.Credential
 	Organization, Project, Environment string
 	// Profile is the name of the profile that API comes from; "" if it comes
 	// from elsewhere.
@@ -79,9 +91,9 @@ func (i *Invocation) Settings() (Settings, error) {
 		return Settings{}, &out
 	}
 	s := Settings{
-		API:    cmp.Or(i.Flags.API, i.Getenv("MEZU_API")),
-		CAFile: cmp.Or(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
-		Token:  given,
+		API:        cmp.Or(i.Flags.API, i.Getenv("MEZU_API")),
+		CAFile:     cmp.Or(i.Flags.CAFile, i.Getenv("MEZU_CA_FILE")),
+		Credential: profile.Credential{Token: given},
 	}
 	var p profile.Profile
 	if name != "" {
@@ -95,17 +107,17 @@ func (i *Invocation) Settings() (Settings, error) {
 	}
 	// The credential, the CA and the defaults of a profile belong to its control plane.
 	// They must not be used with another, which would learn the credential.
-	if p.API != "" && (s.API == "" || sameHost(s.API, p.API)) {
+	if p.API != "" && (s.API == "" || SameHost(s.API, p.API)) {
 		s.API, s.Profile, s.CAFile = p.API, name, cmp.Or(s.CAFile, p.CAFile)
-		if s.Token == "" {
-			token, repaired, err := i.Profiles.Token(name)
+		if s.Credential.Token == "" {
+			kept, repaired, err := i.Profiles.Credential(name)
 			if err != nil {
 				return Settings{}, err
 			}
 			if repaired {
 				i.Warnf("the credentials of profile %s could be read by others; they are private again, but replace them if the machine is shared", name)
 			}
-			s.Token = token
+			s.Credential = kept
 		}
 	} else {
 		p = profile.Profile{}
@@ -146,12 +158,26 @@ const maxTimeout = 24 * time.Hour
 
 // Client makes a client of the control plane that the settings name.
 func (i *Invocation) Client(s Settings) (*api.Client, error) {
+	caller, err := i.Caller(s)
+	if err != nil {
+		return nil, err
+	}
+	if s.Credential.Token == "" {
+		return nil, notLoggedIn(s)
+	}
+	logged := newSession(i, s, caller)
+	return i.client(s, func(carrier http.RoundTripper) http.RoundTripper { return &bearer{logged, carrier} })
+}
+
+// Caller makes a client that calls without a token.
+func (i *Invocation) Caller(s Settings) (*api.Client, error) {
 	if s.API == "" {
-		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "no control plane is named", Hint: "mezu dev runs one here; else --api URL with MEZU_TOKEN"}
+		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "no control plane is named", Hint: "mezu dev runs one here; else mezu login --api URL"}
 	}
-	if s.Token == "" {
-		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "not logged in at " + s.API, Hint: "set MEZU_TOKEN"}
-	}
+	return i.client(s, nil)
+}
+
+func (i *Invocation) client(s Settings, wrap func(http.RoundTripper) http.RoundTripper) (*api.Client, error) {
 	if i.Flags.Timeout < 0 || i.Flags.Timeout > maxTimeout {
 		return nil, exit.Usagef("--timeout is between 0s and %s, not %s", maxTimeout, i.Flags.Timeout)
 	}
@@ -163,10 +189,7 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 		}
 		config.RootCAs = roots
 	}
-	return api.NewClient(api.ClientConfig{
-		BaseURL: s.API, TLS: config, UserAgent: "mezu/" + i.Version, Timeout: i.Flags.Timeout,
-		Token: func() (string, error) { return s.Token, nil },
-	})
+	return api.NewClient(api.ClientConfig{BaseURL: s.API, TLS: config, UserAgent: "mezu/" + i.Version, Timeout: i.Flags.Timeout, Wrap: wrap})
 }
 
 // Path resolves a path that the user typed.
@@ -230,7 +253,8 @@ func Arguments(c *cli.Context, names ...string) ([]string, error) {
 	return nil, e
 }
 
-func sameHost(a, b string) bool {
+// SameHost reports whether two addresses are of one control plane.
+func SameHost(a, b string) bool {
 	u, err1 := url.Parse(a)
 	v, err2 := url.Parse(b)
 	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)

@@ -79,14 +79,10 @@ func (s Store) Load(name string) (*Profile, error) {
 	return &p, nil
 }
 
-// Save writes a profile and its token. The token is written first, because with a profile
-// that lacks its token the next command would fail.
-func (s Store) Save(name string, p Profile, token string) error {
+// Save writes a profile and its credential. The credential is written first, because with a
+// profile that lacks it the next command would fail.
+func (s Store) Save(name string, p Profile, c Credential) error {
 	path, err := s.path("profiles", name, ".yaml")
-	if err != nil {
-		return err
-	}
-	secret, err := s.path("credentials", name, "")
 	if err != nil {
 		return err
 	}
@@ -97,49 +93,24 @@ func (s Store) Save(name string, p Profile, token string) error {
 	if err != nil {
 		return fmt.Errorf("encoding profile %s: %w", name, err)
 	}
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{secret, []byte(token + "\n")}, {path, data}} {
-		if err := private(filepath.Dir(f.path)); err != nil {
-			return fmt.Errorf("saving profile %s: %w", name, err)
-		}
-		if err := atomicfile.Write(f.path, f.data, 0o600); err != nil {
-			return fmt.Errorf("saving profile %s: %w", name, err)
-		}
+	if err := s.SaveCredential(name, c); err != nil {
+		return err
+	}
+	return save(path, name, data)
+}
+
+func save(path, name string, data []byte) error {
+	err := private(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.Write(path, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("saving profile %s: %w", name, err)
 	}
 	return nil
 }
 
-// Token reads the credential of a profile. If others could read the file, it is made private
-// again, and repaired tells so, because somebody may have read it.
-func (s Store) Token(name string) (token string, repaired bool, err error) {
-	path, err := s.path("credentials", name, "")
-	if err != nil {
-		return "", false, err
-	}
-	data, err := s.read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("reading the credentials of profile %s: %w", name, err)
-	}
-	info, err := os.Stat(path)
-	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		repaired, err = true, os.Chmod(path, 0o600)
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("making the credentials of profile %s private: %w", name, err)
-	}
-	token, err = mezu.ParseSecret(string(data))
-	if err != nil {
-		return "", repaired, fmt.Errorf("reading the credentials of profile %s: %s %w", name, path, err)
-	}
-	return token, repaired, nil
-}
-
-// Remove deletes a profile and its token, and makes it the default no more. If it doesn't
+// Remove deletes a profile and its credential, and makes it the default no more. If it doesn't
 // exist, that is no error.
 func (s Store) Remove(name string) error {
 	path, err := s.path("profiles", name, ".yaml")
@@ -152,12 +123,10 @@ func (s Store) Remove(name string) error {
 			return fmt.Errorf("removing profile %s: %w", name, err)
 		}
 	}
-	for _, p := range []string{path, filepath.Join(s.Dir, "credentials", name)} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing profile %s: %w", name, err)
-		}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing profile %s: %w", name, err)
 	}
-	return nil
+	return s.RemoveCredential(name)
 }
 
 // Default is the name of the profile that is used when none is named; "" if there is none.

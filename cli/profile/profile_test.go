@@ -1,12 +1,14 @@
 package profile_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/profile"
@@ -18,16 +20,16 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatalf("without a file: %v", err)
 	}
 	want := profile.Profile{API: "https://localhost:7443", CAFile: "/x/ca.pem", Organization: "dev", Project: "shop", Environment: "development"}
-	if err := s.Save("dev", want, "mezu_secret"); err != nil {
+	if err := s.Save("dev", want, profile.Credential{Token: "mezu_secret"}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Load("dev")
 	if err != nil || *got != want {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	token, repaired, err := s.Token("dev")
-	if token != "mezu_secret" || repaired || err != nil {
-		t.Fatalf("%q, %v, %v", token, repaired, err)
+	c, repaired, err := s.Credential("dev")
+	if c != (profile.Credential{Token: "mezu_secret"}) || repaired || err != nil {
+		t.Fatalf("%v, %v", repaired, err)
 	}
 	if names, err := s.Names(); err != nil || len(names) != 1 || names[0] != "dev" {
 		t.Errorf("names %q, %v", names, err)
@@ -46,8 +48,63 @@ func TestSaveAndLoad(t *testing.T) {
 	if name, _ := s.Default(); name != "" {
 		t.Errorf("removed, still the default: %q", name)
 	}
-	if token, _, _ := s.Token("dev"); token != "" {
+	if c, _, _ := s.Credential("dev"); c.Token != "" {
 		t.Error("removed, still a token")
+	}
+}
+
+// A login that renews itself is kept whole, and a damaged file says so without what is in it.
+func TestCredential(t *testing.T) {
+	s := profile.Store{Dir: filepath.Join(t.TempDir(), "config")}
+	want := profile.Credential{Token: "mezu_a", Refresh: "mezu_refresh_b", ExpiresAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	if err := s.SaveCredential("acme", want); err != nil {
+		t.Fatal(err)
+	}
+	if got, repaired, err := s.Credential("acme"); got != want || repaired || err != nil {
+		t.Errorf("%v, %v", repaired, err)
+	}
+	path := filepath.Join(s.Dir, "credentials", "acme")
+	for _, text := range []string{`{"token": "mezu_a`, `{"token": 7}`, `{"token": "mezu_a\nb"}`, "mezu_a\nmezu_b\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := s.Credential("acme"); err == nil || got.Token != "" || strings.Contains(err.Error(), "mezu_a") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for range 2 {
+		if err := s.RemoveCredential("acme"); err != nil {
+			t.Error(err)
+		}
+	}
+	held, err := s.LockCredential(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := s.LockCredential(ended, "acme"); !errors.Is(err, context.Canceled) {
+		t.Errorf("while another one holds it: %v", err)
+	}
+	if other, err := s.LockCredential(t.Context(), "lock"); err != nil || other.Close() != nil {
+		t.Errorf("another profile's: %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		next, err := s.LockCredential(t.Context(), "acme")
+		if err == nil {
+			err = next.Close()
+		}
+		got <- err
+	}()
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	if _, err := s.LockCredential(t.Context(), "../x"); err == nil {
+		t.Error("a name that leads elsewhere")
 	}
 }
 
@@ -60,7 +117,7 @@ func TestC4CredentialFilesArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := profile.Store{Dir: dir}
-	if err := s.Save("dev", profile.Profile{API: "https://a"}, "secret"); err != nil {
+	if err := s.Save("dev", profile.Profile{API: "https://a"}, profile.Credential{Token: "secret"}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "credentials", "dev")
@@ -77,7 +134,7 @@ func TestC4CredentialFilesArePrivate(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, repaired, err := s.Token("dev"); !repaired || err != nil || mode(path) != 0o600 {
+	if _, repaired, err := s.Credential("dev"); !repaired || err != nil || mode(path) != 0o600 {
 		t.Errorf("a readable file: repaired %v, %v, mode %o", repaired, err, mode(path))
 	}
 }
@@ -89,7 +146,7 @@ func TestRow13ConfigurationOfOthers(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "config")
 	s := profile.Store{Dir: dir}
-	if err := s.Save("dev", profile.Profile{API: "https://a"}, "secret"); err != nil {
+	if err := s.Save("dev", profile.Profile{API: "https://a"}, profile.Credential{Token: "secret"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, at := range []string{"", "profiles", "credentials", "profiles/dev.yaml", "credentials/dev"} {
@@ -102,7 +159,7 @@ func TestRow13ConfigurationOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, loaded := s.Load("dev")
-		_, _, token := s.Token("dev")
+		_, _, token := s.Credential("dev")
 		err = errors.Join(loaded, token)
 		var refused *mezu.Error
 		if !errors.As(err, &refused) || !strings.Contains(refused.Detail, path) || refused.Hint == "" || !strings.Contains(refused.Hint, "chmod go-w "+path) {
@@ -123,7 +180,7 @@ func TestBadNamesAndFiles(t *testing.T) {
 		if _, err := s.Load(name); mezu.CodeOf(err) != mezu.CodeInvalid {
 			t.Errorf("%q: %v", name, err)
 		}
-		if err := s.Save(name, profile.Profile{}, ""); mezu.CodeOf(err) != mezu.CodeInvalid {
+		if err := s.Save(name, profile.Profile{}, profile.Credential{}); mezu.CodeOf(err) != mezu.CodeInvalid {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -368,7 +368,7 @@ func (r *devRun) profile() profile.Profile {
 // it the default if there is none.
 func (r *devRun) saveProfile() error {
 	token := r.developer.current()
-	if err := r.Profiles.Save(dev.Profile, r.profile(), token); err != nil {
+	if err := r.Profiles.Save(dev.Profile, r.profile(), profile.Credential{Token: token}); err != nil {
 		return err
 	}
 	r.profiled.Store(&token)
@@ -385,15 +385,15 @@ func (r *devRun) ownsProfile() (bool, error) {
 	if written == nil {
 		return false, nil
 	}
-	token, _, err := r.Profiles.Token(dev.Profile)
-	return err == nil && token != "" && token == *written, err
+	kept, _, err := r.Profiles.Credential(dev.Profile)
+	return err == nil && kept.Token != "" && kept.Token == *written, err
 }
 
 // updateProfile gives the profile another token.
 func (r *devRun) updateProfile(token string) {
 	owns, err := r.ownsProfile()
 	if err == nil && owns {
-		if err = r.Profiles.Save(dev.Profile, r.profile(), token); err == nil {
+		if err = r.Profiles.Save(dev.Profile, r.profile(), profile.Credential{Token: token}); err == nil {
 			r.profiled.Store(&token)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
@@ -130,16 +129,4 @@ func (s *Access) identify(ctx context.Context, p Presented) (Caller, error) {
 // Unauthenticated refuses a caller of whom it is not known who it is, or not any more.
 func Unauthenticated(detail, hint string) error {
 	return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: detail, Hint: hint}
-}
-
-// Self tells the caller who it is.
-func (s *Access) Self(ctx context.Context, c Caller) (api.Self, error) {
-	if _, err := Admit(api.OpSelf, c); err != nil {
-		return api.Self{}, err
-	}
-	self := api.Self{Kind: string(c.Kind), ID: c.ID, Organization: c.Organization, Project: c.Project, Operator: c.Operator, Permissions: c.Permissions, ExpiresAt: c.ExpiresAt}
-	if c.Operator {
-		self.Kind = "operator"
-	}
-	return self, nil
 }

@@ -1,6 +1,7 @@
 package team_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,16 @@ func TestTokens(t *testing.T) {
 	controltest.Refused(t, mezu.CodeForbidden, ci, api.OpCreateProject, map[string]any{"name": "x"}, "acme")
 	controltest.Refused(t, mezu.CodeForbidden, ci, api.OpListTokens, nil)
 	controltest.Refused(t, mezu.CodeForbidden, ci, api.OpRedeemInvitation, api.RedeemRequest{Code: "x", Email: "ana@acme.example"})
+	// It tells who has it, and no more than it may read.
+	self := controltest.Call[api.Self](t, ci, api.OpSelf, nil)
+	if self.Email != "ana@acme.example" || !slices.Equal(self.Organizations, []api.SelfMember{{Organization: "acme", Role: mezu.RoleDeveloper}}) || !self.ExpiresAt.Equal(end) {
+		t.Errorf("self %+v", self)
+	}
+	narrow, less := in.Token(ana, map[string]any{"permissions": []string{"projects.read"}})
+	if self := controltest.Call[api.Self](t, less, api.OpSelf, nil); self.Email != "ana@acme.example" || self.Organizations != nil {
+		t.Errorf("self %+v", self)
+	}
+	controltest.Call[any](t, ana, api.OpDeleteToken, nil, narrow.ID)
 	// K2: revoked, it opens nothing.
 	controltest.Call[any](t, ana, api.OpDeleteToken, nil, made.ID)
 	controltest.Refused(t, mezu.CodeUnauthenticated, ci, api.OpSelf, nil)

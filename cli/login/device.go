@@ -1,0 +1,69 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+// Bounds of the questions whether a code was typed (RFC 8628, 3.5).
+const (
+	// usualInterval holds if the control plane names none.
+	usualInterval = 5 * time.Second
+	leastInterval = time.Second
+	mostInterval  = time.Minute
+	// slower is by how much each "slow down" makes the interval longer.
+	slower = 5 * time.Second
+)
+
+// byCode logs in in a browser on any machine, by a code that is typed there (N29). It asks
+// until somebody has allowed it, or refused.
+func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authority) (tokens api.ProgramTokens, asked time.Time, err error) {
+	d, err := c.AskDevice(ctx, a)
+	if err != nil {
+		return tokens, asked, err
+	}
+	o.show("To log in at %s, open\n\n  %s\n\nin a browser on any machine, and type the code\n\n  %s\n\nThe code is for nobody but you.", a.Issuer, d.VerificationURI, d.UserCode)
+	if d.ExpiresIn > 0 && d.ExpiresIn < int64(waitFor/time.Second) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(d.ExpiresIn)*time.Second)
+		defer cancel()
+	}
+	interval := usualInterval
+	if d.Interval > 0 {
+		interval = bounded(time.Duration(min(d.Interval, int64(mostInterval/time.Second))) * time.Second)
+	}
+	for {
+		if err := o.pause(ctx, interval); err != nil {
+			return tokens, asked, err
+		}
+		asked = o.Clock()
+		tokens, err = c.PollDevice(ctx, a, d.Code)
+		if err == nil || ctx.Err() != nil {
+			return tokens, asked, err
+		}
+		told, isTold := errors.AsType[*api.ProgramError](err)
+		switch {
+		case isTold && told.Code == api.ProgramPending:
+		case isTold && told.Code == api.ProgramSlowDown, mezu.CodeOf(err) == mezu.CodeRateLimited:
+			interval = bounded(interval + slower)
+		case isTold:
+			return tokens, asked, refused(told)
+		case away(err):
+			interval = bounded(2 * interval)
+		default:
+			return tokens, asked, err
+		}
+	}
+}
+
+func bounded(d time.Duration) time.Duration { return min(max(d, leastInterval), mostInterval) }
+
+// away reports whether the control plane may answer a later question.
+func away(err error) bool {
+	_, unreachable := errors.AsType[*api.UnreachableError](err)
+	return unreachable || mezu.CodeOf(err) == mezu.CodeUnavailable
+}

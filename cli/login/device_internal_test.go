@@ -1,0 +1,123 @@
+package login
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A login by a code asks as often as it may and no more, whatever it is told, and ends when
+// somebody has decided (RFC 8628).
+func TestByCode(t *testing.T) {
+	good := `{"access_token":"a","refresh_token":"r","token_type":"Bearer","expires_in":60}`
+	for name, c := range map[string]struct {
+		device  string // beside what every one has
+		answers []string
+		pauses  []time.Duration
+		err     mezu.Code
+	}{
+		"allowed":        {`"interval":3,"expires_in":600`, []string{"authorization_pending", good}, seconds(3, 3), ""},
+		"no interval":    {`"expires_in":600`, []string{"authorization_pending", good}, seconds(5, 5), ""},
+		"a long one":     {`"interval":99999999999,"expires_in":600`, []string{good}, seconds(60), ""},
+		"slower":         {`"interval":1`, []string{"slow_down", "authorization_pending", "slow_down", good}, seconds(1, 6, 6, 11), ""},
+		"too often":      {`"interval":1`, []string{"429", good}, seconds(1, 6), ""},
+		"away":           {`"interval":2`, []string{"cut", "503", good}, seconds(2, 4, 8), ""},
+		"refused":        {`"interval":1`, []string{"authorization_pending", "access_denied"}, seconds(1, 1), mezu.CodeForbidden},
+		"ended":          {`"interval":1`, []string{"expired_token"}, seconds(1), mezu.CodeUnauthenticated},
+		"something else": {`"interval":1`, []string{"invalid_client"}, seconds(1), mezu.CodeInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var server *httptest.Server
+			answers := slices.Clone(c.answers)
+			server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/d" {
+					io.WriteString(w, `{"device_code":"dc","user_code":"WDJB-\u001bMJHT","verification_uri":"`+server.URL+`/device",`+c.device+`}`)
+					return
+				}
+				said := answers[0]
+				answers = answers[1:]
+				switch {
+				case said == "cut":
+					panic(http.ErrAbortHandler)
+				case said == "429":
+					w.WriteHeader(429)
+				case said == "503":
+					w.WriteHeader(503)
+				case said[0] == '{':
+					io.WriteString(w, said)
+				default:
+					w.WriteHeader(400)
+					json.NewEncoder(w).Encode(map[string]string{"error": said})
+				}
+			}))
+			defer server.Close()
+			client, err := api.NewClient(api.ClientConfig{BaseURL: server.URL, TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.CloseIdle()
+			a := api.Authority{Issuer: server.URL, Token: server.URL + "/t", Device: server.URL + "/d"}
+			var said testkit.Buffer
+			var paused []time.Duration
+			o := &loginOptions{Invocation: &invocation.Invocation{Streams: terminal.Streams{Err: &said}}, pause: func(_ context.Context, d time.Duration) error {
+				paused = append(paused, d)
+				return nil
+			}}
+			tokens, _, err := o.byCode(t.Context(), client, a)
+			if !slices.Equal(paused, c.pauses) || len(answers) != 0 {
+				t.Errorf("paused %v, want %v", paused, c.pauses)
+			}
+			if mezu.CodeOf(err) != c.err || c.err == "" && (err != nil || tokens.Access != "a") {
+				t.Errorf("%+v, %v", tokens, err)
+			}
+			if !strings.Contains(said.String(), "  WDJB-MJHT\n") || !strings.Contains(said.String(), "  "+server.URL+"/device\n") {
+				t.Errorf("said %q", said.String())
+			}
+		})
+	}
+}
+
+// Where logins by a code are off, that is said, and a code to be typed elsewhere is none.
+func TestByCode_Off(t *testing.T) {
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"device_code":"dc","user_code":"WDJB-MJHT","verification_uri":"https://evil.example/device"}`)
+	}))
+	defer server.Close()
+	client, err := api.NewClient(api.ClientConfig{BaseURL: server.URL, TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdle()
+	o := &loginOptions{Invocation: &invocation.Invocation{Streams: terminal.Streams{Err: io.Discard}}}
+	if _, _, err := o.byCode(t.Context(), client, api.Authority{Issuer: server.URL, Token: server.URL + "/t"}); mezu.CodeOf(err) != mezu.CodeForbidden {
+		t.Errorf("off: %v", err)
+	}
+	if _, _, err := o.byCode(t.Context(), client, api.Authority{Issuer: server.URL, Token: server.URL + "/t", Device: server.URL + "/d"}); err == nil || strings.Contains(err.Error(), "evil") {
+		t.Errorf("elsewhere: %v", err)
+	}
+}
+
+func seconds(all ...int) []time.Duration {
+	var out []time.Duration
+	for _, n := range all {
+		out = append(out, time.Duration(n)*time.Second)
+	}
+	return out
+}

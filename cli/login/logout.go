@@ -1,0 +1,95 @@
+package login
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+type logoutOptions struct {
+	*invocation.Invocation
+	All bool
+}
+
+func newLogout(inv *invocation.Invocation, run func(context.Context, *logoutOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: "logout", Usage: "End the login of the profile, here and at the control plane", Category: category,
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "end the logins of all profiles", DisableDefaultText: true}},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			o := &logoutOptions{inv, c.Bool("all")}
+			if o.All && (inv.Flags.Profile != "" || inv.Flags.API != "") {
+				return exit.Usagef("--all is about every profile, and takes neither --profile nor --api")
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func runLogout(ctx context.Context, o *logoutOptions) error {
+	if !o.All {
+		name, p, err := choose(o.Invocation)
+		if err != nil {
+			return err
+		}
+		return o.end(ctx, name, p)
+	}
+	names, err := o.Profiles.Names()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, name := range names {
+		p, err := o.Profiles.Load(name)
+		if err != nil {
+			o.Warnf("profile %s can't be read: %s", name, terminal.Clean(err.Error()))
+			p = &profile.Profile{}
+		}
+		failed = errors.Join(failed, o.end(ctx, name, *p))
+	}
+	return failed
+}
+
+// end ends the login of a profile. It is gone from this machine whatever the control plane
+// says. The profile stays, so that "mezu login" needs no address.
+func (o *logoutOptions) end(ctx context.Context, name string, p profile.Profile) error {
+	lock, err := o.Profiles.LockCredential(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	was, _, broken := o.Profiles.Credential(name)
+	if err := o.Profiles.RemoveCredential(name); err != nil {
+		return err
+	}
+	switch {
+	case broken != nil:
+		o.Warnf("what was kept for profile %s could not be read, and is deleted: %s", name, terminal.Clean(broken.Error()))
+		return nil
+	case was.Token == "":
+		o.Sayf("profile %s was not logged in", name)
+		return nil
+	case was.Refresh == "":
+		o.Sayf("forgot the token of profile %s; whoever else has it can use it until it ends or is revoked", name)
+		return nil
+	}
+	caller, err := o.Caller(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name})
+	if err != nil {
+		return err
+	}
+	defer caller.CloseIdle()
+	if err := revoke(ctx, caller, was); err != nil {
+		o.Warnf("the login of profile %s is deleted here, but %s does not know it; it ends by itself when it is not used for 30 days", name, terminal.Clean(p.API))
+		return err
+	}
+	o.Sayf("logged out at %s; profile %s", terminal.Clean(p.API), name)
+	return nil
+}

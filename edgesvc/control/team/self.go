@@ -1,0 +1,46 @@
+package team
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/store"
+)
+
+// Self tells the caller who it is.
+func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
+	if _, err := access.Admit(api.OpSelf, c); err != nil {
+		return api.Self{}, err
+	}
+	self := api.Self{Kind: string(c.Kind), ID: c.ID, Organization: c.Organization, Project: c.Project, Operator: c.Operator, Permissions: c.Permissions, ExpiresAt: c.ExpiresAt}
+	if c.Operator {
+		self.Kind = "operator"
+	}
+	if c.Kind != access.Member {
+		return self, nil
+	}
+	var err error
+	if self.Email, err = s.address(ctx, c.ID); err != nil || !c.Holds(mezu.PermOrganizationsRead) {
+		return self, err
+	}
+	// A token that may not list organizations doesn't learn of them here.
+	page, err := s.records.Store.List(ctx, membershipsOf(c.ID), "", api.MaxSelfOrganizations)
+	if err != nil {
+		return self, err
+	}
+	for _, r := range page.Records {
+		m, err := record.Get[access.Membership](ctx, s.records, access.KeyMember(r.Key[len(membershipsOf(c.ID)):], c.ID))
+		if errors.Is(err, store.ErrNotFound) {
+			continue // it is ending
+		}
+		if err != nil {
+			return self, err
+		}
+		self.Organizations = append(self.Organizations, api.SelfMember{Organization: m.Value.Organization, Role: m.Value.Role})
+	}
+	return self, nil
+}
