@@ -39,7 +39,9 @@ func (s *State) Accept(statement mezu.Signed) (changed bool, err error) {
 			err = s.saveStatement(fileEdges, s.edges.Signed)
 		}
 	case mezu.PurposeAssertions:
-		changed, err = s.acceptAssertions(statement)
+		if changed, err = s.acceptAssertions(statement); changed {
+			err = errors.Join(err, s.saveStatement(fileAssertions, statement))
+		}
 	case mezu.PurposeRevocation:
 		changed, err = s.acceptRevocation(statement)
 	default:
@@ -227,6 +229,7 @@ func (s *State) Register(resp *Answer, settings *Registration) (Outcome, error) 
 		s.saved.Store(&mezu.Position{})
 		s.bundle, s.keys, s.listed = nil, nil, nil
 		s.files.Forget(fileBundle)
+		s.files.Forget(fileAssertions)
 		if err := s.revoked.Unnote(); err != nil {
 			return Outcome{}, err
 		}

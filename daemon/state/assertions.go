@@ -11,8 +11,8 @@ import (
 	"github.com/mezusphere/mezu/trust"
 )
 
-// acceptAssertions puts the list of the environment's keys in force; s.mu is held. It is kept
-// nowhere: each edge sends it with the first words of its tunnel.
+// acceptAssertions puts the list of the environment's keys in force; s.mu is held or s is not
+// shared yet.
 func (s *State) acceptAssertions(statement mezu.Signed) (bool, error) {
 	list, known, err := s.anchor.Load().NextAssertions(statement, func(environment string) *trust.InForce {
 		if own := s.own.Load(); own == nil || own.identity.Environment != environment {

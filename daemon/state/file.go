@@ -20,6 +20,7 @@ const (
 	fileKeyset       = "keyset.json"       // mezu.Signed, as are those below
 	fileBundle       = "bundle.json"       //
 	fileEdges        = "edges.json"        //
+	fileAssertions   = "assertions.json"   //
 	fileRegistration = "registration.json" // Registration
 	fileEpoch        = "epoch"             // of the last start, in decimal
 	fileRevocations  = "revocations.log"   // package ledger's, and not replaced as a whole

@@ -223,7 +223,7 @@ func (s *State) loadRevocations() {
 	}
 }
 
-// loadStatements reads bundle and edges.
+// loadStatements reads bundle, edges and the keys by which assertions are signed.
 func (s *State) loadStatements() {
 	var statement mezu.Signed
 	if s.readJSON(fileEdges, &statement) {
@@ -238,6 +238,11 @@ func (s *State) loadStatements() {
 	if t := s.table.Load(); t != nil {
 		pos := t.Position()
 		s.saved.Store(&pos)
+	}
+	statement = mezu.Signed{}
+	if s.readJSON(fileAssertions, &statement) {
+		_, err := s.acceptAssertions(statement)
+		s.usable(fileAssertions, err)
 	}
 }
 

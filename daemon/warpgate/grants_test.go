@@ -84,7 +84,8 @@ func TestT11_StatementsEndSessions(t *testing.T) {
 func TestAssertions_ByAListedKey(t *testing.T) {
 	w := newWorld(t, 1)
 	made := make(chan forward.Config, 1)
-	g := w.start(w.config(t.TempDir()), func(g *gate) { g.TestOnlyForwarding(made) })
+	dir := t.TempDir()
+	g := w.start(w.config(dir), func(g *gate) { g.TestOnlyForwarding(made) })
 	g.ready()
 	cfg := <-made
 	edge := w.edges[0]
@@ -145,6 +146,15 @@ func TestAssertions_ByAListedKey(t *testing.T) {
 	if cfg.Assert(v) == nil {
 		t.Error("an older list ends the key")
 	}
+	// After a restart it signs from the first request on.
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	g = w.start(w.config(dir), func(g *gate) { g.TestOnlyForwarding(made) })
+	if cfg = <-made; cfg.Assert(v) == nil {
+		t.Error("a restart ends the key")
+	}
+	edge.applied(t, positionOf(t, w.bundle))
 	ended := key(asked.AssertionKey)
 	ended.Until = now.Add(mezu.AssertionKeyRest)
 	push(w.env, ended)
