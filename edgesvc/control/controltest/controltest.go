@@ -112,6 +112,7 @@ type Installation struct {
 // New is an installation that doesn't run, in a directory of its own.
 func New(t *testing.T) *Installation {
 	t.Helper()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // what libraries log by themselves goes nowhere, as in the programs
 	return &Installation{T: t, Dir: t.TempDir(), Clock: &Clock{}, Log: &testkit.Buffer{}, Notice: &testkit.Buffer{}}
 }
 

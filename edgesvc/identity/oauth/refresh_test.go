@@ -241,6 +241,12 @@ func TestSweep(t *testing.T) {
 	w.Clock.Advance(11 * time.Minute)
 	w.again()
 	controltest.Eventually(t, "the answer to go", func() bool { return !strings.Contains(w.kept(), next.Refresh) })
+	all := w.kept()
+	for _, secret := range w.Secrets { // K1
+		if strings.Contains(all, secret) {
+			t.Errorf("a secret is kept as it is: %.12s", secret)
+		}
+	}
 	w.tokens(w.refresh(next.Refresh))
 	w.Clock.Advance(31 * day)
 	w.again()
