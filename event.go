@@ -17,6 +17,8 @@ type Event struct {
 	API          string `json:"api,omitempty"`
 	CAFile       string `json:"ca_file,omitempty"`
 	Token        string `json:"token,omitempty"`
+	// Mailbox is the page with the mails of "mezu dev".
+	Mailbox string `json:"mailbox,omitempty"`
 
 	ID         string  `json:"id,omitempty"`
 	Method     string  `json:"method,omitempty"`

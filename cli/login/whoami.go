@@ -62,7 +62,7 @@ func runWhoami(ctx context.Context, o *whoamiOptions) error {
 		{Head: "OPERATOR", Value: func(w identity) string { return yes(w.Operator) }},
 		{Head: "API", Value: func(w identity) string { return w.API }},
 		{Head: "PROFILE", Value: func(w identity) string { return w.Profile }},
-		{Head: "GOOD UNTIL", Value: func(w identity) string { return w.ExpiresAt.UTC().Format(time.RFC3339) }},
+		{Head: "GOOD UNTIL", Value: func(w identity) string { return until(w.ExpiresAt) }},
 		{Head: "RENEWS ITSELF", Value: func(w identity) string { return yes(w.Renews) }},
 	})
 }
@@ -78,6 +78,14 @@ func organizations(w identity) string {
 		out = append(out, m.Organization+" ("+string(m.Role)+")")
 	}
 	return strings.Join(out, ", ")
+}
+
+// until is a time as tables show it; empty if it is zero.
+func until(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func yes(is bool) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,6 +57,7 @@ type devRun struct {
 	environment mezu.Environment
 	key         string // with which the Warpgate registers
 	port        int    // of public HTTPS
+	mailbox     *mailbox
 	// profiled is the token with which the profile was written, if it was.
 	profiled atomic.Pointer[string]
 }
@@ -65,7 +67,7 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return err
 	}
-	r := &devRun{Options: o, log: devLogger(o, slog.LevelWarn), linesLost: linesLost}
+	r := &devRun{Options: o, log: devLogger(o, slog.LevelWarn), linesLost: linesLost, mailbox: newMailbox()}
 	r.out = newDevOutput(o, r.log)
 	defer context.AfterFunc(ctx, r.out.stopping)()
 	defer func() { r.out.stopped(err) }()
@@ -150,7 +152,8 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
 		APIHosts: []string{"localhost", loopback}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
-		Connections: devConnections().API, LinesLost: r.linesLost, OnMail: r.out.mail,
+		Connections: devConnections().API, LinesLost: r.linesLost, OnMail: r.onMail,
+		Pages: map[string]http.Handler{r.mailbox.path: r.mailbox},
 	})
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.developer.renewed = r.updateProfile
+	r.developer.renewed, r.developer.users = r.updateProfile, r.File == nil
 	if err := r.developer.signIn(ctx); err != nil {
 		return fmt.Errorf("issuing a token: %w", err)
 	}
@@ -351,6 +354,21 @@ func (r *devRun) release() (err error) {
 // apiURL is where the REST API answers.
 func (r *devRun) apiURL() string {
 	return "https://" + process.Dialable(r.control.Addr(), loopback)
+}
+
+// siteURL is where people reach the pages of the control plane.
+func (r *devRun) siteURL() string {
+	_, port, err := net.SplitHostPort(r.control.Addr())
+	if err != nil {
+		return r.apiURL()
+	}
+	return "https://" + net.JoinHostPort(domain, port)
+}
+
+// onMail takes a mail of the control plane.
+func (r *devRun) onMail(m control.Mail) {
+	r.mailbox.add(m, time.Now())
+	r.out.mail(m)
 }
 
 // keepToken keeps the developer's token new until ctx ends.

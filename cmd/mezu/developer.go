@@ -25,6 +25,8 @@ const (
 	maxTokenFile = 1 << 10
 	// devAccount is the service account of the Warpgate that "mezu dev" runs.
 	devAccount = "mezu-dev"
+	// usersDirectory has the users of an environment for which nobody named a directory.
+	usersDirectory = "users"
 )
 
 // developer is who runs "mezu dev": the first operator of their own installation. All
@@ -39,6 +41,8 @@ type developer struct {
 	now  func() time.Time
 	// renewed is told of each new token, if somebody needs to know.
 	renewed func(token string)
+	// users says that an environment without a directory gets one.
+	users bool
 
 	signing sync.Mutex // held by the one who signs in
 	mu      sync.Mutex
@@ -180,7 +184,8 @@ func (d *developer) renew(ctx context.Context) error {
 }
 
 // setUp makes what is missing of an environment; repeated, it finds all there. A new
-// environment gets one public route for everything, an old one keeps its own. The key lets
+// environment gets one public route for everything, and users who may sign up; an old one
+// keeps its own. The key lets
 // a Warpgate register; each call gives another and ends the one before.
 func (d *developer) setUp(ctx context.Context, org, prj, env string) (mezu.Environment, string, error) {
 	out, key, err := d.makeAll(ctx, org, prj, env)
@@ -208,14 +213,28 @@ func (d *developer) makeAll(ctx context.Context, org, prj, env string) (out mezu
 	if err := d.ensure(ctx, api.OpCreateProject, mezu.Project{Name: prj}, org); err != nil {
 		return out, "", err
 	}
+	directory := ""
+	if d.users {
+		directory = usersDirectory
+	}
 	out, err = api.Invoke[mezu.Environment](ctx, d.client, api.OpGetEnvironment, nil, org, prj, env)
-	if mezu.CodeOf(err) == mezu.CodeNotFound {
+	missing := mezu.CodeOf(err) == mezu.CodeNotFound
+	if directory != "" && (missing || err == nil && out.Directory == "") {
+		// One that is there keeps its settings.
+		if err := d.ensure(ctx, api.OpCreateDirectory, mezu.Directory{Name: directory, Signup: mezu.SignupOpen}, org, prj); err != nil {
+			return out, "", err
+		}
+	}
+	switch {
+	case missing:
 		// With its route in one change: without one it would look like an old environment.
-		routes := mezu.ManifestEnvironment{Routes: []mezu.Route{{Prefix: "/"}}}
-		if err := d.apply(ctx, org, prj, mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{env: routes}}); err != nil {
+		first := mezu.ManifestEnvironment{Directory: directory, Routes: []mezu.Route{{Prefix: "/"}}}
+		if err := d.apply(ctx, org, prj, mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{env: first}}); err != nil {
 			return out, "", err
 		}
 		out, err = api.Invoke[mezu.Environment](ctx, d.client, api.OpGetEnvironment, nil, org, prj, env)
+	case err == nil && out.Directory == "" && directory != "":
+		out, err = api.Invoke[mezu.Environment](ctx, d.client, api.OpUpdateEnvironment, map[string]any{"directory": directory}, org, prj, env)
 	}
 	if err == nil {
 		key, err = d.newKey(ctx, org, prj, env)

@@ -55,7 +55,7 @@ func developerOf(t *testing.T, in *controltest.Installation, wrap func(http.Roun
 		t.Fatal(err)
 	}
 	t.Cleanup(d.client.CloseIdle)
-	d.now = in.Clock.Now
+	d.now, d.users = in.Clock.Now, true
 	if wrap != nil {
 		d.client, err = api.NewClient(api.ClientConfig{BaseURL: "https://" + in.Plane.Addr(), TLS: &tls.Config{RootCAs: in.Roots},
 			Token: func() (string, error) { return d.current(), nil }, Wrap: wrap})
@@ -116,6 +116,29 @@ func TestDevSetup(t *testing.T) {
 	controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(key, nil), api.OpSelf, nil)
 	in.Register(key2, "")
 	controltest.Call[api.RegisterResponse](t, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
+	// Users may sign up, unless somebody has said otherwise.
+	users := func() mezu.Directory {
+		t.Helper()
+		return controltest.Call[mezu.Directory](t, second.client, api.OpGetDirectory, nil, "dev", "shop", "users")
+	}
+	if env2.Directory != "users" || users().Signup != mezu.SignupOpen {
+		t.Errorf("%+v %+v", env2, users())
+	}
+	controltest.Call[any](t, second.client, api.OpUpdateDirectory, map[string]any{"signup": "closed"}, "dev", "shop", "users")
+	controltest.Call[any](t, second.client, api.OpUpdateEnvironment, map[string]any{"directory": nil}, "dev", "shop", "development")
+	if env3, _, err := comeIn(t.Context(), second); err != nil || env3.Directory != "users" || users().Signup != mezu.SignupClosed {
+		t.Errorf("%v %+v %+v", err, env3, users())
+	}
+	controltest.Call[any](t, second.client, api.OpCreateDirectory, map[string]any{"name": "staff"}, "dev", "shop")
+	controltest.Call[any](t, second.client, api.OpUpdateEnvironment, map[string]any{"directory": "staff"}, "dev", "shop", "development")
+	if env3, _, err := comeIn(t.Context(), second); err != nil || env3.Directory != "staff" {
+		t.Errorf("%v %+v", err, env3)
+	}
+	controltest.Call[any](t, second.client, api.OpUpdateEnvironment, map[string]any{"directory": nil}, "dev", "shop", "development")
+	second.users = false
+	if env3, _, err := comeIn(t.Context(), second); err != nil || env3.Directory != "" {
+		t.Errorf("%v %+v", err, env3)
+	}
 	if n := len(controltest.Call[api.List[mezu.Operator]](t, second.client, api.OpListOperators, nil).Items); n != 1 {
 		t.Errorf("%d operators", n)
 	}

@@ -149,6 +149,7 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.Sayf("  room for   %d requests at once; --max-conns for more or fewer", maxConns)
 	d.Sayf("  API        %s", e.API)
 	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
+	d.Sayf("  mails      %s", e.Mailbox)
 	d.Sayf("  try: curl --cacert %s %s/", shellQuote(e.CAFile), e.URL)
 	d.Sayf("Ctrl-C stops.")
 }

@@ -86,6 +86,8 @@ type Config struct {
 	SMTP SMTP
 	// OnMail takes each mail where there is no SMTP. Several goroutines call it.
 	OnMail func(Mail)
+	// Pages are further ones at the control plane's address, by their whole path.
+	Pages map[string]http.Handler
 	// Mail says that somebody else sends what is in the outbox. Without any of the three,
 	// nobody can sign up or reset a password, and invitations stay in the outbox.
 	Mail bool
@@ -249,7 +251,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if err := c.front.Open(authority, metrics...); err != nil {
 		return err
 	}
-	c.handler, err = c.front.Handler(front.API{CallRate: c.cfg.CallRate, Service: c.service, Version: c.cfg.Version, Done: c.done})
+	c.handler, err = c.front.Handler(front.API{CallRate: c.cfg.CallRate, Service: c.service, Version: c.cfg.Version, Done: c.done, Pages: c.cfg.Pages})
 	if err != nil {
 		return err
 	}

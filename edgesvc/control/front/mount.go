@@ -13,10 +13,14 @@ import (
 // for all that begin with it.
 var restPaths = [...]string{"/v1/", "/docs", "/openapi.", "/openapi-"}
 
-// mount gives the REST API its paths and the pages all others. It compares, and cleans
+// mount gives the REST API its paths, further pages theirs, and the pages all others. It compares, and cleans
 // nothing: callers are never redirected.
-func mount(rest, pages http.Handler) http.Handler {
+func mount(more map[string]http.Handler, rest, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if page := more[req.URL.EscapedPath()]; page != nil {
+			page.ServeHTTP(w, req)
+			return
+		}
 		if isREST(req.URL.Path) {
 			rest.ServeHTTP(w, req)
 			return
@@ -44,6 +48,8 @@ type API struct {
 	Version string
 	// Done ends open streams when it is closed.
 	Done <-chan struct{}
+	// Pages are further ones, by their whole path.
+	Pages map[string]http.Handler
 }
 
 // Handler serves the REST API, what logs programs in, and the pages at the control plane's own
@@ -55,5 +61,5 @@ func (f *Front) Handler(a API) (http.Handler, error) {
 		return nil, err
 	}
 	f.metrics.hashesWaiting(a.Service.HashesWaiting)
-	return mount(api, a.Service.Programs.Handler(console.New(console.Config{Site: f.Site(), Logins: a.Service, Log: f.cfg.Log}, api))), nil
+	return mount(a.Pages, api, a.Service.Programs.Handler(console.New(console.Config{Site: f.Site(), Logins: a.Service, Log: f.cfg.Log}, api))), nil
 }
