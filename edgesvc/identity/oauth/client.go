@@ -7,10 +7,12 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/mezusphere/mezu/api"
 )
 
 // ClientID is that of the one client: the command line, which is public. Anybody can have it.
-const ClientID = "mezu"
+const ClientID = api.ProgramClient
 
 // callback is the path at which `mezu` waits on the visitor's own machine.
 const callback = "/callback"

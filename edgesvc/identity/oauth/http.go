@@ -16,6 +16,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/identity/account"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
 )
@@ -23,7 +24,7 @@ import (
 // Paths, exactly these. What a person opens are pages, the others are for programs.
 const (
 	pathOpenID              = oidc.DiscoveryEndpoint
-	pathMetadata            = "/.well-known/oauth-authorization-server"
+	pathMetadata            = api.PathAuthority
 	pathKeys                = "/oauth/keys"
 	pathToken               = "/oauth/token"
 	pathRevoke              = "/oauth/revoke"
