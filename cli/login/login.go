@@ -9,6 +9,7 @@ package login
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -96,6 +97,14 @@ func runLogin(ctx context.Context, o *loginOptions) error {
 	if err != nil {
 		return err
 	}
+	// Nobody logs in for something that can't be kept.
+	lock, err := o.Profiles.LockCredential(ctx, name)
+	if err == nil {
+		err = lock.Close()
+	}
+	if err != nil {
+		return err
+	}
 	defer caller.CloseIdle()
 	if s.Credential, err = o.credential(ctx, s, caller); err != nil {
 		return err
@@ -168,7 +177,7 @@ func (o *loginOptions) credential(ctx context.Context, s invocation.Settings, ca
 		by = o.byCode
 	}
 	tokens, asked, err := by(waiting, caller, a)
-	if err != nil && waiting.Err() != nil && ctx.Err() != context.Canceled {
+	if err != nil && waiting.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		err = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "nobody logged in in time", Hint: "run it again; where there is no browser, mezu login --device"}
 	}
 	return invocation.CredentialOf(tokens, asked), err
