@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +209,51 @@ func TestLyingControlPlane(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
 	}
+}
+
+// Whatever the control plane answers, a visitor stays on this host and gets no cookie but ours,
+// and the answer has the one length and the fields of a page.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{
+		`{"status":200,"header":[{"name":"Content-Type","value":"text/html; charset=utf-8"}],"body":"PHA+"}`,
+		`{"status":303,"header":[{"name":"Location","value":"/.mezu/return?to=%2Fa#b"},{"name":"Set-Cookie","value":"__Host-mezu_session=x; Path=/; Secure; HttpOnly; SameSite=Lax"}]}`,
+		`{"status":303,"header":[{"name":"Location","value":"//evil.example"}]}`,
+		`{"status":200,"header":[{"name":"Set-Cookie","value":"__Host-mezu_a=b; Path=/; Secure; HttpOnly; SameSite=Lax; Domain=example"},{"name":"Content-Length","value":"1"}]}`,
+		`{"status":101,"header":[{"name":"X-Frame-Options","value":"a\r\nb"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	base := &url.URL{Scheme: "https", Host: "app.example.com", Path: "/.mezu/login"}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		var page api.EdgePage
+		if json.Unmarshal(answer, &page) != nil {
+			return
+		}
+		a, err := check(&page, nil)
+		if err != nil {
+			return
+		}
+		had := map[string]int{}
+		for _, h := range a.Header {
+			had[h.Name]++
+			switch u, err := base.Parse(h.Value); {
+			case !mezu.ValidHeaderName(h.Name) || !mezu.ValidHeaderValue(h.Value):
+				t.Errorf("%q: %q", h.Name, h.Value)
+			case h.Name == "Location" && (err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil):
+				t.Errorf("it leads to %q", h.Value)
+			case h.Name == "Set-Cookie" && !strings.HasPrefix(h.Value, mezu.CookiePrefix):
+				t.Errorf("it sets %q", h.Value)
+			}
+		}
+		for name, n := range had {
+			if n > 1 && name != "Set-Cookie" || slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Connection"}, name) {
+				t.Errorf("%d of %s", n, name)
+			}
+		}
+		if a.Status < 200 || a.Status > 599 || had["Location"] != 1 && a.Status == 303 || had["Cache-Control"] != 1 || had["X-Frame-Options"] != 1 {
+			t.Errorf("%d %v", a.Status, a.Header)
+		}
+	})
 }
 
 // Errors of the control plane other than that it is away are none of the visitor's business.
