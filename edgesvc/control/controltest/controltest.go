@@ -82,7 +82,7 @@ type Installation struct {
 	Notice  *testkit.Buffer
 	Plane   *control.Control
 	Roots   *x509.CertPool
-	mu      sync.Mutex // guards clients
+	mu      sync.Mutex // guards clients, and what Secret does
 	clients []*api.Client
 	// MembersMayCreateOrganizations is the setting of that name, from the next start on.
 	MembersMayCreateOrganizations bool
@@ -209,6 +209,8 @@ func (in *Installation) Restart() {
 
 // Secret remembers what was given out, for the scan at the end.
 func (in *Installation) Secret(s string) string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.Secrets = append(in.Secrets, s)
 	return s
 }

@@ -65,8 +65,24 @@ func (c *Credential) EndAll(now time.Time) {
 	c.Mailed = nil
 }
 
-// EndSessions is EndAll of sessions only.
-func (c *Credential) EndSessions(now time.Time) { c.Since = now }
+// EndSessions is EndAll of sessions only. It ends those too that began by the clock of another
+// control plane, which may be ahead.
+func (c *Credential) EndSessions(now time.Time) {
+	c.Since = later(now, c.Since)
+	if len(c.Devices) > 0 {
+		c.Since = later(c.Since, c.Devices[0].Seen.Add(time.Millisecond))
+	}
+}
+
+// Begins is when a session begins that begins now: not before those that have ended.
+func (c *Credential) Begins(now time.Time) time.Time { return later(now, c.Since) }
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
 
 // EndAll plans the end of all sessions and mailed tokens of an account, if it has any.
 func (a *Accounts) EndAll(ctx context.Context, ch *record.Change, of Ref) error {

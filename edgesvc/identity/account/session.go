@@ -32,6 +32,8 @@ type Session struct {
 	// ReplacedAt is when it was replaced by another of a new id. Until AnswerLife later it has
 	// its last answer, and nothing else.
 	ReplacedAt time.Time `json:"replaced_at,omitzero"`
+	// Successor is the id of that one.
+	Successor string `json:"successor,omitempty"`
 }
 
 // Answer is what a refresh was answered with.

@@ -20,7 +20,11 @@ func (s *Logins) asUser(v *visit, do func(in) (reply, error)) (reply, error) {
 	case err != nil:
 		return reply{}, err
 	case ok:
-		return do(who)
+		r, err := do(who)
+		if errors.Is(err, account.ErrNone) && v.in.Method == "POST" { // ended meanwhile
+			return page(v.view.FormNotSent()), nil
+		}
+		return r, err
 	case v.in.Method == "POST":
 		return page(v.view.FormNotSent()), nil
 	}
@@ -129,11 +133,15 @@ func (s *Logins) changeMail(v *visit) (reply, error) {
 		}
 		return s.confirmed(v, who, pages.PathAccountMail, func() (reply, error) {
 			_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) error {
-				c, err := s.accounts.Credential(v.ctx, who.holder.Account())
+				now, err := s.still(v, ch, who)
 				if err != nil {
 					return err
 				}
+				c := now.credential
 				c.Value.ForgiveDevice(v.device, v.now)
+				if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(now.holder.User.Profile.Email)); err != nil {
+					return err
+				}
 				taken, _, err := s.find(v, email)
 				if err != nil {
 					return err
@@ -176,7 +184,7 @@ func (s *Logins) confirmMail(v *visit) (reply, error) {
 			}
 			old := h.User.Profile.Email
 			s.accounts.Spend(ch, m, &c.Value)
-			c.Value.EndAll(v.now)
+			c.Value.EndAll(s.records.Stamp())
 			s.accounts.Put(ch, c, c.Value)
 			if _, err = v.at.change(v.ctx, ch, h, func(u *mezu.User) { u.Profile.Email = m.Value.Address }); err != nil {
 				return err
@@ -208,19 +216,15 @@ func (s *Logins) changePassword(v *visit) (reply, error) {
 			}
 			var b began
 			_, err = s.records.Publish(v.ctx, v.author(who.holder.User.ID), func(ch *record.Change) error {
-				h, err := v.at.holder(v.ctx, who.holder.User.ID)
+				now, err := s.still(v, ch, who)
 				if err != nil {
 					return err
 				}
-				c, err := s.accounts.Credential(v.ctx, h.Account())
-				if err != nil {
+				now.credential.Value.SetPassword(hash, s.records.Stamp())
+				if err := s.passwordChanged(v, ch, now.holder); err != nil {
 					return err
 				}
-				c.Value.SetPassword(hash, v.now)
-				if err := s.passwordChanged(v, ch, h); err != nil {
-					return err
-				}
-				b, err = s.begin(v, ch, h, c, true)
+				b, err = s.begin(v, ch, now.holder, now.credential, true)
 				return err
 			})
 			if err != nil {

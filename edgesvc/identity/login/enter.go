@@ -130,7 +130,11 @@ func (s *Logins) login(v *visit) (reply, error) {
 	if r, asked, err := s.ask(v, p.holder, p.credential); asked || err != nil {
 		return r, err
 	}
-	return s.enter(v, p.holder.User.ID, nil)
+	r, err := s.enter(v, p.holder.User.ID, &p.credential.Value, nil)
+	if errors.Is(err, account.ErrNone) { // the account or its password is another one by now
+		return s.loginForm(v, email, 0, pages.Problem{Code: pages.WrongLogin}), nil
+	}
+	return r, err
 }
 
 // refuse tells a user who may not log in whom to ask, after the right password only.
@@ -277,12 +281,13 @@ func (s *Logins) goOn(v *visit, p record.Record[account.Pending], h identity.Hol
 	if terms, profile := v.missing(h.User.Profile, c.Value); terms || profile {
 		return s.question(v, p.Value.ID, h, terms), nil
 	}
-	return s.enter(v, h.User.ID, &p)
+	return s.enter(v, h.User.ID, nil, &p)
 }
 
 // enter begins a session for a user who has proved who they are, and ends what waited for
-// that.
-func (s *Logins) enter(v *visit, id string, waited *record.Record[account.Pending]) (reply, error) {
+// that. proved is the credential whose password was right, nil if something waited. What is
+// not so any more when the session would begin is account.ErrNone.
+func (s *Logins) enter(v *visit, id string, proved *account.Credential, waited *record.Record[account.Pending]) (reply, error) {
 	var b began
 	_, err := s.records.Publish(v.ctx, v.own(), func(ch *record.Change) error {
 		h, err := v.at.holder(v.ctx, id)
@@ -293,7 +298,7 @@ func (s *Logins) enter(v *visit, id string, waited *record.Record[account.Pendin
 		if err != nil {
 			return err
 		}
-		if h.User.Status != mezu.UserActive {
+		if h.User.Status != mezu.UserActive || proved != nil && !proved.ChangedAt.Equal(c.Value.ChangedAt) {
 			return account.ErrNone
 		}
 		if waited != nil {

@@ -131,8 +131,8 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 			return err
 		}
 		s.accounts.Spend(ch, m, &c.Value)
-		c.Value.SetPassword(hash, v.now)
-		c.Value.Devices = nil // whoever was there must prove it anew
+		c.Value.SetPassword(hash, s.records.Stamp()) // sessions that began while it was hashed end too
+		c.Value.Devices = nil                        // whoever was there must prove it anew
 		s.accounts.Put(ch, c, c.Value)
 		// The attempts of strangers count anew.
 		if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
@@ -225,7 +225,7 @@ func (s *Logins) acceptInvitation(v *visit) (reply, error) {
 		if err != nil {
 			return err
 		}
-		c.Value.SetPassword(hash, v.now)
+		c.Value.SetPassword(hash, s.records.Stamp())
 		c.Value.Terms, c.Value.TermsAt = terms, v.now
 		b, err = s.begin(v, ch, h, c, false)
 		return err

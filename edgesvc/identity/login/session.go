@@ -23,7 +23,7 @@ func (b began) cookie() string { return b.secret + "." + b.behind }
 // browser had, and one that the account has too many, and writes the credential. revoked says that
 // the change ends all grants that the user has.
 func (s *Logins) begin(v *visit, ch *record.Change, h identity.Holder, c record.Record[account.Credential], revoked bool) (began, error) {
-	now := v.now
+	now := c.Value.Begins(v.now)
 	b := began{secret: account.NewSecret(), device: account.NewSecret()}
 	hash := sha256.Sum256([]byte(b.secret))
 	session := account.Session{
@@ -64,16 +64,25 @@ func (s *Logins) begin(v *visit, ch *record.Change, h identity.Holder, c record.
 // id is worth nothing (L2).
 func (s *Logins) endOld(v *visit, ch *record.Change, ending map[string]time.Time) error {
 	was, err := v.at.shown(v.ctx, v.session)
-	if err != nil || was.id == "" {
+	if err != nil {
 		return err
 	}
-	old, err := s.accounts.Session(v.ctx, was.of, was.id)
-	if err != nil || old.Revision == 0 {
-		return err
-	}
-	if _, gone := ending[was.id]; !gone {
-		s.accounts.End(ch, old)
-		ending[was.id] = old.Value.NotAfter
+	return s.endOne(v.ctx, ch, was, ending)
+}
+
+// endOne plans the end of a session, and of the one that took its place, which the browser may
+// not know of yet (L14).
+func (s *Logins) endOne(ctx context.Context, ch *record.Change, one shown, ending map[string]time.Time) error {
+	for id := one.id; id != ""; {
+		old, err := s.accounts.Session(ctx, one.of, id)
+		if err != nil || old.Revision == 0 {
+			return err
+		}
+		if _, gone := ending[id]; !gone {
+			s.accounts.End(ch, old)
+			ending[id] = old.Value.NotAfter
+		}
+		id = old.Value.Successor
 	}
 	return nil
 }
@@ -127,6 +136,17 @@ func (s *Logins) read(ctx context.Context, at realm, of shown) (who in, err erro
 	return who, err
 }
 
+// still reads again, within a change, who was logged in when the form came. If the session has
+// ended since, as it does with its password, the change is not made: it says account.ErrNone.
+func (s *Logins) still(v *visit, ch *record.Change, was in) (in, error) {
+	who, err := s.read(v.ctx, v.at, shown{was.holder.Account(), was.session.Value.ID})
+	if err == nil && !who.alive(s.records.Now()) {
+		err = account.ErrNone
+	}
+	ch.Require(who.session.Key, who.session.Revision)
+	return who, err
+}
+
 // alive reports whether a session goes on.
 func (i *in) alive(now time.Time) bool {
 	return i.good(now) && i.session.Value.ReplacedAt.IsZero() && now.Before(i.session.Value.IdleUntil)
@@ -141,12 +161,11 @@ func (i *in) good(now time.Time) bool {
 // end ends a session, if it goes on.
 func (s *Logins) end(ctx context.Context, by record.Author, at realm, one shown) error {
 	_, err := s.records.Publish(ctx, by, func(ch *record.Change) error {
-		old, err := s.accounts.Session(ctx, one.of, one.id)
-		if err != nil || old.Revision == 0 {
+		ending := map[string]time.Time{}
+		if err := s.endOne(ctx, ch, one, ending); err != nil || len(ending) == 0 {
 			return err
 		}
-		s.accounts.End(ch, old)
-		return at.void(ctx, ch, map[string]time.Time{one.id: old.Value.NotAfter})
+		return at.void(ctx, ch, ending)
 	})
 	return err
 }

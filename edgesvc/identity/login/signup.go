@@ -201,7 +201,7 @@ func (s *Logins) signupCode(v *visit) (reply, error) {
 	case err != nil:
 		return reply{}, err
 	case p.Value.Account != "":
-		return s.enter(v, p.Value.Account, &p)
+		return s.enter(v, p.Value.Account, nil, &p)
 	case !judged || !s.accounts.Guess(&p.Value, account.Digits(v.form[pages.FieldCode])):
 		return s.checkMail(v, p.Value, false, pages.Problem{Code: pages.CodeWrong, N: account.CodeGuesses - p.Value.Guesses}), nil
 	}
@@ -219,7 +219,7 @@ func (s *Logins) signupGoOn(v *visit) (reply, error) {
 	case p.Value.Account == "":
 		return s.checkMail(v, p.Value, false, pages.Problem{Code: pages.NotConfirmed}), nil
 	}
-	return s.enter(v, p.Value.Account, &p)
+	return s.enter(v, p.Value.Account, nil, &p)
 }
 
 // signupResend mails anew. What was mailed before is worth nothing any more.

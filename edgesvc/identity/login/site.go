@@ -260,6 +260,7 @@ func (s *site) refresh(ctx context.Context, ch *record.Change, g *mezu.Grant, ou
 	if out.Grant, err = s.grant(who.holder, &is, issued); err != nil {
 		return err
 	}
+	was.Successor = is.ID
 	was.Answer, was.ReplacedAt, was.IssuedAt = &account.Answer{At: now, Grant: out.Grant, Secret: out.Secret}, now, is.IssuedAt
 	s.accounts.PutSession(ch, who.session, was)
 	s.accounts.Replace(ch, who.holder.Account(), is)
