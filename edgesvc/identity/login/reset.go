@@ -82,6 +82,9 @@ func (s *Logins) redeemed(v *visit, kind account.MailedKind) (record.Record[acco
 	if err != nil {
 		return m, c, identity.Holder{}, err
 	}
+	if v.view.To == "/" {
+		v.view.To = mezu.ReturnPath(m.Value.To)
+	}
 	h, err := v.at.holder(v.ctx, m.Value.Account)
 	if err == nil && h.User.Status == mezu.UserSuspended {
 		err = account.ErrNone

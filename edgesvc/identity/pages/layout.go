@@ -172,7 +172,7 @@ func (v View) render(l layout) Page {
 		l.Sections[i].finish(i)
 	}
 	focus(l.Sections)
-	if l.Keep || takesToken(l.Sections) {
+	if v.returns() && (l.Keep || takesToken(l.Sections)) {
 		l.To = v.To
 	}
 	paint := paintOf(v.Brand.Color)
