@@ -18,15 +18,18 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/testkit"
 )
 
 // patience bounds every wait of a test: a busy machine is slow, a hang is for ever.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // programsVariable names a folder with a program that is tested in place of that of this
 // commit.
@@ -46,8 +49,11 @@ environments:
     directory: users
     routes:
       - {prefix: /my/, auth: required}
-      - {prefix: /any/, auth: optional}
       - {prefix: /}
+  cookieless:
+    directory: users
+    routes:
+      - {prefix: /, auth: required}
 `
 
 // world is what all tests share: "mezu dev" with a workload, and Chromium.
@@ -57,8 +63,16 @@ type world struct {
 	// foreign is another site on the same host name: browsers send it the same cookies.
 	foreign *httptest.Server
 	dev     *devProcess
+	public  string // the address at which both environments are served
 	url     string // of the environment
-	chrome  context.Context
+	// cookieless is the address of an environment for which Chromium keeps no cookies.
+	cookieless string
+	roots      *x509.CertPool
+	chrome     context.Context
+	users      atomic.Int64 // that have an address
+	joining    sync.Once    // of the account that tests share
+	joined     string
+	posts      sync.Map // the forms that the workload got, by their path
 
 	mu    sync.Mutex
 	mails map[string][]mail
@@ -122,26 +136,49 @@ func (w *world) start() (err error) {
 			return fmt.Errorf("building mezu: %w\n%s", err, out)
 		}
 	}
-	w.workload, w.foreign = httptest.NewServer(workload()), httptest.NewTLSServer(foreign())
+	w.workload, w.foreign = httptest.NewServer(w.application()), httptest.NewTLSServer(foreign())
 	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), []byte(manifest), 0o600); err != nil {
 		return err
 	}
-	public, err := freeAddr()
-	if err != nil {
+	if w.public, err = freeAddr(); err != nil {
 		return err
 	}
 	w.dev = &devProcess{program: program, args: []string{
-		"dev", "--json", "--file", filepath.Join(w.dir, "mezu.yaml"), "--state", filepath.Join(w.dir, "state"), "--https-addr", public, "--api-addr", "127.0.0.1:0", w.workload.URL,
+		"dev", "--json", "--file", filepath.Join(w.dir, "mezu.yaml"), "--state", filepath.Join(w.dir, "state"), "--https-addr", w.public, "--api-addr", "127.0.0.1:0", w.workload.URL,
 	}, home: w.dir, mail: w.keep}
 	if err := w.dev.start(); err != nil {
 		return err
 	}
 	w.url = w.dev.url
-	key, err := w.publicKey(public)
+	pem, err := os.ReadFile(w.dev.ca)
 	if err != nil {
 		return err
 	}
-	return w.startChromium(key, keyOf(w.foreign.Certificate()))
+	w.roots = x509.NewCertPool()
+	w.roots.AppendCertsFromPEM(pem)
+	if w.cookieless, err = w.environment("cookieless"); err != nil {
+		return err
+	}
+	keys := []string{keyOf(w.foreign.Certificate())}
+	for _, u := range []string{w.url, w.cookieless} {
+		key, err := w.publicKey(u)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	return w.startChromium(keys...)
+}
+
+// environment is the address of another environment.
+func (w *world) environment(name string) (string, error) {
+	client, err := api.NewClient(api.ClientConfig{BaseURL: w.dev.api, TLS: &tls.Config{RootCAs: w.roots}, UserAgent: "test", Token: func() (string, error) { return w.dev.token, nil }})
+	if err != nil {
+		return "", err
+	}
+	defer client.CloseIdle()
+	env, err := api.Invoke[mezu.Environment](context.Background(), client, api.OpGetEnvironment, nil, "dev", "shop", name)
+	return env.URL, err
 }
 
 // freeAddr is an address that nobody listens on, below the ports that the kernel gives away:
@@ -157,20 +194,14 @@ func freeAddr() (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// publicKey is that of the certificate of the environment's host, which is the installation's.
-// Chromium is told to trust it, and nothing else that is wrong with a certificate.
-func (w *world) publicKey(addr string) (string, error) {
-	pem, err := os.ReadFile(w.dev.ca)
+// publicKey is that of the certificate of a host, which is the installation's. Chromium is told to
+// trust it, and takes nothing else that is wrong with a certificate.
+func (w *world) publicKey(address string) (string, error) {
+	at, err := url.Parse(address)
 	if err != nil {
 		return "", err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	at, err := url.Parse(w.url)
-	if err != nil {
-		return "", err
-	}
-	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: roots, ServerName: at.Hostname()})
+	conn, err := tls.Dial("tcp", w.public, &tls.Config{RootCAs: w.roots, ServerName: at.Hostname()})
 	if err != nil {
 		return "", err
 	}
@@ -241,8 +272,8 @@ type devProcess struct {
 	cmd *exec.Cmd
 	log testkit.Buffer
 	// What its first event says.
-	url, ca string
-	ended   chan error
+	url, ca, api, token string
+	ended               chan error
 }
 
 // start runs the program until stop, and waits until it is ready.
@@ -277,6 +308,8 @@ func (p *devProcess) read(lines *bufio.Scanner, ready chan<- struct{}) {
 		var e struct {
 			Event  string
 			URL    string
+			API    string
+			Token  string
 			CAFile string `json:"ca_file"`
 			mail
 		}
@@ -286,7 +319,7 @@ func (p *devProcess) read(lines *bufio.Scanner, ready chan<- struct{}) {
 		}
 		switch e.Event {
 		case "ready":
-			p.url, p.ca = e.URL, e.CAFile
+			p.url, p.ca, p.api, p.token = e.URL, e.CAFile, e.API, e.Token
 			close(ready)
 		case "mail":
 			p.mail(e.mail)
@@ -316,7 +349,7 @@ func (p *devProcess) stop() error {
 // soak reports whether the long form of a test is asked for.
 func soak() bool { return os.Getenv(soakVariable) != "" }
 
-// ownPath is a path of the environment's host as an address.
+// at is the address of a path of the environment.
 func (w *world) at(path string) string { return w.url + path }
 
 // pathOf is what follows the host in an address.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +23,15 @@ import (
 // startChromium runs the one Chromium of the tests. keys are those of certificates that it
 // trusts.
 func (w *world) startChromium(keys ...string) error {
+	// The setting "never keep cookies" for one site.
+	settings := fmt.Sprintf(`{"profile": {"content_settings": {"exceptions": {"cookies": {"%s,*": {"setting": 2}}}}}}`, w.cookieless)
+	profile := filepath.Join(w.dir, "chromium", "Default")
+	if err := os.MkdirAll(profile, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(profile, "Preferences"), []byte(settings), 0o600); err != nil {
+		return err
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"),
 		chromedp.Flag("headless", "new"),
@@ -85,6 +96,8 @@ func (w *world) open(t *testing.T, parent context.Context, options ...chromedp.C
 	if err := chromedp.Listen(ctx, b.note); err != nil {
 		t.Fatal(err)
 	}
+	// Each is the tab in front.
+	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	return b
 }
 
@@ -104,6 +117,31 @@ func (b *tab) asked() []string {
 	out := b.documents
 	b.documents = nil
 	return out
+}
+
+// listen keeps all that the tab says to servers from now on but what it posts; heard gives it.
+func (b *tab) listen() (heard func() []string) {
+	b.t.Helper()
+	var mu sync.Mutex
+	var all []string
+	err := chromedp.Listen(b.ctx, func(event any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := event.(type) {
+		case *network.EventRequestWillBeSent:
+			all = append(all, fmt.Sprint(e.Request.URL, e.Request.Headers))
+		case *network.EventRequestWillBeSentExtraInfo:
+			all = append(all, fmt.Sprint(e.Headers))
+		}
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }
 
 // do runs actions in the tab.
@@ -159,6 +197,10 @@ func (b *tab) visit(path string) int {
 	b.t.Helper()
 	if strings.HasPrefix(path, "/") {
 		path = b.at(path)
+	}
+	if !strings.HasPrefix(path, "https:") {
+		b.do(chromedp.Navigate(path))
+		return 0
 	}
 	return int(run(b, chromedp.NavigateResponse(path)).Status)
 }

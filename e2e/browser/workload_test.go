@@ -1,10 +1,12 @@
 package browser
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -19,20 +21,39 @@ type seen struct {
 	Header      http.Header
 }
 
-// workload is a web application that knows its users by what it is told.
-func workload() http.Handler {
+// application is the workload: it knows its users by what it is told.
+func (w *world) application() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", showing(""))
+	mux.HandleFunc("/my/data", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get(mezu.HeaderUserEmail)) })
+	mux.HandleFunc("GET /my/form", showing(`<form method="post"><button id="send">Send</button></form>`))
+	mux.HandleFunc("POST /my/form", func(out http.ResponseWriter, r *http.Request) {
+		w.posts.Store(r.RequestURI, true)
+		showing("")(out, r)
+	})
+	mux.HandleFunc("/my/socket", socket)
+	mux.HandleFunc("/prefetch", showing(`<link rel="prefetch" href="/.mezu/logout">`))
+	mux.HandleFunc("/my/app.webmanifest", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"name": "application"}`) })
+	mux.HandleFunc("/manifest", func(w http.ResponseWriter, r *http.Request) {
+		attribute, _ := url.QueryUnescape(r.URL.RawQuery)
+		showing(`<link rel="manifest" href="/my/app.webmanifest" `+attribute+`>`)(w, r)
+	})
+	mux.HandleFunc("/shell", shell)
+	mux.HandleFunc("/worker.js", serviceWorker)
+	return mux
+}
+
+// showing says what was asked for, below more.
+func showing(more string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		said, err := json.Marshal(seen{r.Method, r.RequestURI, r.Header})
 		if err != nil {
 			panic(err) // it is made of strings
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><title>workload</title><link rel="icon" href="data:,"><h1 id="section">Hello %s</h1><pre id="seen">%s</pre>`,
-			html.EscapeString(r.Header.Get(mezu.HeaderUserEmail)), html.EscapeString(string(said)))
-	})
-	mux.HandleFunc("/my/socket", socket)
-	return mux
+		fmt.Fprintf(w, `<!doctype html><title>workload</title><link rel="icon" href="data:,">%s<h1 id="section">Hello %s</h1><pre id="seen">%s</pre>`,
+			more, html.EscapeString(r.Header.Get(mezu.HeaderUserEmail)), html.EscapeString(string(said)))
+	}
 }
 
 // socket says who is there, over a WebSocket.
@@ -76,6 +97,38 @@ func (b *tab) knows(email string) {
 		b.t.Errorf("the workload at %s takes its visitor for %q: %v", s.URI, got, s.Header)
 	}
 	checkCookies(b.t, s)
+}
+
+// asserts fails the test if the workload was not told of the user of its page by a token that a key
+// of the environment has signed.
+func (b *tab) asserts(email string) {
+	b.t.Helper()
+	var token []string
+	// A Warpgate signs as soon as its key is listed.
+	b.eventually("a page to come with an assertion", func() bool {
+		token = strings.Split(b.saw().Header.Get(mezu.HeaderAssertion), ".")
+		if len(token) != 3 {
+			b.visit(b.where())
+		}
+		return len(token) == 3
+	})
+	var head struct{ Kid string }
+	var claims struct{ Iss, Sub, Email string }
+	for i, into := range []any{&head, &claims} {
+		text, err := base64.RawURLEncoding.DecodeString(token[i])
+		if err == nil {
+			err = json.Unmarshal(text, into)
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if claims.Iss != b.url || claims.Email != email || claims.Sub != b.saw().Header.Get(mezu.HeaderUserID) {
+		b.t.Errorf("the assertion says %+v", claims)
+	}
+	if !eval[bool](b, `fetch("/.mezu/jwks.json").then((r) => r.json()).then((s) => s.keys.some((k) => k.kid === %s))`, head.Kid) {
+		b.t.Errorf("the key %s is not listed", head.Kid)
+	}
 }
 
 // checkCookies: none of ours reaches a workload.
