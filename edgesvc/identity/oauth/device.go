@@ -69,7 +69,11 @@ func (s *server) DeviceAuthorization(ctx context.Context, r *op.ClientRequest[oi
 	if s.cfg.NoDeviceLogin {
 		return nil, oidc.ErrUnauthorizedClient().WithDescription("logging in by a code is switched off here; run mezu login on a machine with a browser")
 	}
-	if _, ok := s.begun.Allow("", s.records.Now()); !ok {
+	_, ok := s.begunBy.Allow(network(programOf(ctx).address), s.records.Now())
+	if ok {
+		_, ok = s.begun.Allow("", s.records.Now())
+	}
+	if !ok {
 		return nil, op.NewStatusError(oidc.ErrSlowDown(), http.StatusTooManyRequests)
 	}
 	deviceCode, user, err := s.newDevice(ctx, r.Client.GetID(), programOf(ctx))

@@ -52,9 +52,10 @@ type Provider struct {
 	// programs answers what programs ask.
 	programs http.Handler
 	// networks bounds what a network asks, polls how often a device asks whether somebody
-	// has answered, and begun how many devices of all networks ask for a code.
-	networks, polls, begun *gcra.Limiter
-	blindKey               []byte // of the index of user codes
+	// has answered, and begun and begunBy how many devices ask for a code: of all networks
+	// and of each.
+	networks, polls, begun, begunBy *gcra.Limiter
+	blindKey                        []byte // of the index of user codes
 }
 
 // Bounds of what strangers ask of one control plane.
@@ -67,6 +68,8 @@ const (
 	// a code.
 	begunRate  = 10
 	begunBurst = 100
+	// networkBegun a minute leaves most of that to other networks.
+	networkBegun = 20
 	// pollSlack lets a device poll a little early, because networks delay one call more
 	// than the next.
 	pollSlack = time.Second
@@ -84,6 +87,7 @@ func New(r *record.Records, a *access.Access, cfg Config) *Provider {
 		records: r, access: a, cfg: cfg, blindKey: r.Store.Derive(purposeUserCodes),
 		networks: gcra.New(gcra.Rate{Events: networkRate, Per: time.Second, Burst: networkBurst}),
 		begun:    gcra.New(gcra.Rate{Events: begunRate, Per: time.Second, Burst: begunBurst}),
+		begunBy:  gcra.New(gcra.Rate{Events: networkBegun, Per: time.Minute, Burst: networkBegun}),
 		polls:    gcra.New(gcra.Rate{Events: 1, Per: pollInterval - pollSlack, Burst: 1}),
 	}
 	p.programs = op.RegisterServer(&server{Provider: p}, op.Endpoints{
