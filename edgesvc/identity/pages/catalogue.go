@@ -20,6 +20,8 @@ const (
 	msgTerms
 	msgMailCode
 	msgMailCodeHint
+	msgLinkCode
+	msgLinkCodeHint
 	msgShow
 	msgShowPassword
 	msgLogIn
@@ -86,6 +88,22 @@ const (
 	msgInvitedButton
 	msgAcceptTitle
 	msgAcceptIntro
+	msgBootstrapTitle
+	msgBootstrapStart
+	msgBootstrapIntro
+	msgTeamInvitedTitle
+	msgTeamInvitedStart
+	msgTeamInvitedEmail
+	msgTeamInvitedWrong
+	msgJoinTitle
+	msgJoinNew
+	msgJoinKnown
+	msgJoinHere
+	msgJoinButton
+	msgLoginLinkTitle
+	msgLoginLinkStart
+	msgLoginLinkIntro
+	msgLoginLinkButton
 	msgTermsTitle
 	msgTermsIntro
 	msgTermsButton
@@ -247,8 +265,7 @@ const (
 	msgPasswordMailAlarm
 	msgTeamMailSubject
 	msgTeamMailIntro
-	msgTeamLoginMailSubject
-	msgTeamLoginMailIntro
+	msgTeamMailBare
 
 	messages
 )

@@ -167,14 +167,13 @@ func (w Words) PasswordChangedMail(to, reset string) Mail {
 		block{Text: w.say(msgPasswordMailAlarm), Label: w.say(msgNewPasswordTitle), Href: reset})
 }
 
-// TeamInvitedMail goes to somebody who is invited to an organization.
+// TeamInvitedMail goes to somebody who is invited to an organization. inviter is empty if who
+// invites has no address.
 func (w Words) TeamInvitedMail(to, inviter, organization string, l Link) Mail {
 	org := name("organization", organization)
-	return w.mail(to, w.say(msgTeamMailSubject, org), w.act(w.say(msgTeamMailIntro, name("inviter", inviter), org), w.say(msgInvitedButton), l)...)
-}
-
-// TeamLoginMail goes to a member who has no password yet.
-func (w Words) TeamLoginMail(to string, l Link) Mail {
-	blocks := w.act(w.say(msgTeamLoginMailIntro), w.say(msgLogIn), l)
-	return w.mail(to, w.say(msgTeamLoginMailSubject), append(blocks, block{Text: w.say(msgMailIgnore)})...)
+	intro := w.say(msgTeamMailBare, org)
+	if inviter != "" {
+		intro = w.say(msgTeamMailIntro, name("inviter", inviter), org)
+	}
+	return w.mail(to, w.say(msgTeamMailSubject, org), w.act(intro, w.say(msgInvitedButton), l)...)
 }

@@ -17,7 +17,7 @@ func mails(w pagestest.Words, language string) map[string]pages.Mail {
 	return map[string]pages.Mail{
 		"signup": m.SignupMail(w.Email, l, "40718265"), "known": m.KnownAddressMail(w.Email, login, reset), "reset": m.ResetMail(w.Email, l),
 		"invited": m.InvitedMail(w.Email, l), "change": m.MailChangeMail(w.Email, l), "changed": m.MailChangedMail(w.Email),
-		"password": m.PasswordChangedMail(w.Email, reset), "team": m.TeamInvitedMail(w.Email, w.Name, w.Name, l), "team-login": m.TeamLoginMail(w.Email, l),
+		"password": m.PasswordChangedMail(w.Email, reset), "team": m.TeamInvitedMail(w.Email, w.Name, w.Name, l), "team-bare": m.TeamInvitedMail(w.Email, "", w.Name, l),
 	}
 }
 

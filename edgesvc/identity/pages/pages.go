@@ -102,6 +102,12 @@ const (
 	PathMailChange     = "mail"               // GET from a mail; POST token
 	PathLogout         = "logout"             // GET; POST
 	PathReturn         = "return"             // GET
+	PathBootstrap      = "bootstrap"          // GET from the bootstrap link; POST token, answered with the form below
+	PathFirstOperator  = "bootstrap/account"  // POST token, email, password
+	PathTeamInvited    = "invitation"         // GET from an invitation; POST token, email, answered with the form below
+	PathJoin           = "invitation/join"    // POST token, email, password
+	PathLoginLink      = "link"               // GET from a login link; POST token, answered with the form below or a login
+	PathFirstPassword  = "link/password"      // POST token, password
 )
 
 // Names of form fields.

@@ -200,6 +200,8 @@ var sends = map[string]string{
 	pages.PathTerms: "to pending terms", pages.PathProfile: "to pending name display_name", pages.PathLogout: "to session",
 	pages.PathAccountProfile: "name display_name", pages.PathAccountMail: "email current_password", pages.PathAccountPass: "current_password password",
 	pages.PathEndSession: "session", pages.PathEndOthers: "session", pages.PathMailChange: "to token",
+	pages.PathBootstrap: "to token", pages.PathFirstOperator: "to token email password", pages.PathTeamInvited: "to token email",
+	pages.PathJoin: "to token email password", pages.PathLoginLink: "to token", pages.PathFirstPassword: "to token password",
 	pages.PathAllowProgram: "state answer", pages.PathDevice: "code", pages.PathAnswerDevice: "code answer",
 }
 

@@ -23,7 +23,8 @@ const (
 	CodeWrong        Code = "code_wrong" // N is how many guesses are left
 	TokenWrong       Code = "token_wrong"
 	NotConfirmed     Code = "not_confirmed" // the waiting tab goes on too early
-	FormOld          Code = "form_old"      // it can't be taken any more, and comes back
+	InvitationWrong  Code = "invitation_wrong"
+	FormOld          Code = "form_old" // it can't be taken any more, and comes back
 	FormLarge        Code = "form_large"
 	FormMalformed    Code = "form_malformed" // a field twice, or one that is none of the form
 	FormForeign      Code = "form_foreign"   // sent from another site
@@ -102,6 +103,8 @@ func (v View) problem(p Problem) text {
 		return v.say(msgTokenWrong)
 	case NotConfirmed:
 		return v.say(msgNotConfirmed)
+	case InvitationWrong:
+		return v.say(msgTeamInvitedWrong)
 	case FormOld:
 		return v.say(msgFormOld)
 	case FormLarge:

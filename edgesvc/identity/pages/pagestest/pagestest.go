@@ -78,6 +78,14 @@ func (w Words) Plain(language string) map[string]pages.Page {
 		"changed":         v.PasswordChanged(),
 		"invited":         v.Invited(pages.InvitedForm{}),
 		"accept":          v.Invited(pages.InvitedForm{Token: w.Token, Email: w.Email, Profile: profile, Terms: terms}),
+		"bootstrap":       v.Bootstrap(pages.BootstrapForm{}),
+		"first-operator":  v.Bootstrap(pages.BootstrapForm{Token: w.Token}),
+		"team-invited":    v.TeamInvited(pages.TeamInvitedForm{}),
+		"join-new":        v.Join(pages.JoinForm{Token: w.Token, Email: w.Email, Organization: w.Role}),
+		"join-known":      v.Join(pages.JoinForm{Token: w.Token, Email: w.Email, Organization: w.Role, Joiner: pages.JoinerKnown, Reset: true}),
+		"join-here":       v.Join(pages.JoinForm{Token: w.Token, Email: w.Email, Organization: w.Role, Joiner: pages.JoinerHere}),
+		"login-link":      v.LoginLink(pages.LoginLinkForm{}),
+		"first-password":  v.LoginLink(pages.LoginLinkForm{Token: w.Token, Email: w.Email}),
 		"terms":           v.AcceptTerms(pages.TermsForm{Pending: w.Pending, Terms: terms}),
 		"profile":         v.CompleteProfile(pages.ProfileForm{Pending: w.Pending, Profile: profile}),
 		"account":         v.Account(w.account(3, 5)),
@@ -129,6 +137,10 @@ func (w Words) Wrong(language string) map[string]pages.Page {
 		out["new-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Problems: problems})
 		out["set-password-"+string(c)] = v.NewPassword(pages.NewPasswordForm{Token: w.Token, Email: w.Email, Problems: problems})
 		out["accept-"+string(c)] = v.Invited(pages.InvitedForm{Token: w.Token, Email: w.Email, Profile: profile, Terms: terms, Problems: problems})
+		out["first-operator-"+string(c)] = v.Bootstrap(pages.BootstrapForm{Token: w.Token, Email: w.Email, Problems: problems})
+		out["team-invited-"+string(c)] = v.TeamInvited(pages.TeamInvitedForm{Token: w.Token, Email: w.Email, Problems: problems})
+		out["join-known-"+string(c)] = v.Join(pages.JoinForm{Token: w.Token, Email: w.Email, Organization: w.Role, Joiner: pages.JoinerKnown, Problems: problems})
+		out["first-password-"+string(c)] = v.LoginLink(pages.LoginLinkForm{Token: w.Token, Email: w.Email, Problems: problems})
 		out["terms-"+string(c)] = v.AcceptTerms(pages.TermsForm{Pending: w.Pending, Terms: terms, Problems: problems})
 		out["profile-"+string(c)] = v.CompleteProfile(pages.ProfileForm{Pending: w.Pending, Profile: profile, Problems: problems})
 		out["mail-change-"+string(c)] = v.ConfirmMail(pages.MailChangeForm{Problems: problems})
@@ -154,7 +166,7 @@ func Codes() []pages.Code {
 	return []pages.Code{
 		pages.WrongLogin, pages.WrongPassword, pages.EmailInvalid, pages.DomainNotAllowed, pages.PasswordShort, pages.PasswordLong,
 		pages.PasswordCommon, pages.PasswordRepeated, pages.PasswordRun, pages.PasswordContext, pages.NameMissing, pages.NameInvalid,
-		pages.DisplayMissing, pages.DisplayInvalid, pages.TermsMissing, pages.CodeWrong, pages.TokenWrong, pages.NotConfirmed,
+		pages.DisplayMissing, pages.DisplayInvalid, pages.TermsMissing, pages.CodeWrong, pages.TokenWrong, pages.NotConfirmed, pages.InvitationWrong,
 		pages.FormOld, pages.FormLarge, pages.FormMalformed, pages.FormForeign,
 	}
 }
