@@ -41,6 +41,7 @@ type Grant struct {
 // Methods of authentication, as login histories and grants have them.
 const (
 	MethodPassword = "password"
+	MethodLink     = "link"
 )
 
 // grantJSON is a grant as it is signed: short names and numbers, because it lives in a

@@ -106,6 +106,12 @@ type RedeemResponse struct {
 	ExpiresAt time.Time   `json:"expires_at,omitzero"`
 }
 
+// LoginLink is a link by which one person logs in by a browser, once.
+type LoginLink struct {
+	Link      string    `json:"link"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
 // TokenResponse carries a bearer token, once.
 type TokenResponse struct {
 	Token     string    `json:"token"`

@@ -26,6 +26,9 @@ var (
 
 	OpEndLogins = Operation{"end-logins", "DELETE", "/v1/self/logins", "End every login of a program, such as mezu, on behalf of the caller"}
 
+	OpCreateLoginLink       = Operation{"create-login-link", "POST", "/v1/self/login-link", "Make a link with which the caller logs in by a browser, once; it is shown once"}
+	OpCreatePersonLoginLink = Operation{"create-person-login-link", "POST", "/v1/persons/{person}/login-link", "Make a link with which a person who has no password logs in, once; it is shown once"}
+
 	OpListOperators  = Operation{"list-operators", "GET", "/v1/operators", "List those who run the installation"}
 	OpCreateOperator = Operation{"create-operator", "POST", "/v1/operators", "Make a person operator"}
 	OpGetOperator    = Operation{"get-operator", "GET", "/v1/operators/{operator}", "Show an operator"}
@@ -185,7 +188,7 @@ func Operations() []Operation {
 		OpListOrganizationDirectories, OpCreateOrganizationDirectory, OpGetOrganizationDirectory, OpUpdateOrganizationDirectory, OpDeleteOrganizationDirectory,
 		OpGetLogo, OpSetLogo, OpDeleteLogo, OpGetOrganizationLogo, OpSetOrganizationLogo, OpDeleteOrganizationLogo,
 		OpListTokens, OpCreateToken, OpGetToken, OpDeleteToken, OpEndLogins,
-		OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
+		OpCreateLoginLink, OpCreatePersonLoginLink, OpListOperators, OpCreateOperator, OpGetOperator, OpDeleteOperator,
 		OpDrainWarpgate, OpUndrainWarpgate,
 		OpUpdateServiceAccount, OpRotateServiceAccount,
 		OpListMembers, OpGetMember, OpUpdateMember, OpDeleteMember,

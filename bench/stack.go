@@ -214,7 +214,7 @@ func (in *installation) bootstrapCode(ctx context.Context, path string) (string,
 	}
 	for deadline := time.Now().Add(startTime); time.Now().Before(deadline); time.Sleep(pollPause) {
 		text, err := os.ReadFile(path)
-		if _, code, ok := strings.Cut(strings.TrimSpace(string(text)), "#code="); err == nil && ok {
+		if _, code, ok := strings.Cut(strings.TrimSpace(string(text)), "#"); err == nil && ok {
 			return code, nil
 		}
 		if in.control.ended() || ctx.Err() != nil {

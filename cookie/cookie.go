@@ -4,7 +4,7 @@
 // What lives here: what counts as a cookie of ours in a Cookie field, and which fields of a
 // workload's response would set or clear one. What may not: what is in them (package grant),
 // messages (package relay). edgesvc/edge and daemon import it: a Warpgate does both again,
-// whatever the edge has done.
+// whatever the edge has done. What serves the control plane's own pages reads cookies by it.
 package cookie
 
 import (

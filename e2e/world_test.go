@@ -111,7 +111,8 @@ func (w *world) bootstrap() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_, code, _ := strings.Cut(strings.TrimSpace(string(link)), "#code=")
+	_, code, _ := strings.Cut(strings.TrimSpace(string(link)), "#")
+	code = strings.TrimPrefix(code, "code=") // as earlier builds write it
 	got := invoke[api.TokenResponse](w, w.newClient(""), api.OpBootstrap, api.BootstrapRequest{Code: code})
 	w.token = got.Token
 	w.client = w.newClient(w.token)

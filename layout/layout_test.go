@@ -305,7 +305,7 @@ func wide() map[string]struct {
 		"daemon/state":                 {8, "every statement that a Warpgate believes, and what it makes of each"},
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},
 		"edgesvc/identity":             {7, "users have roles of projects, accounts that log in, and directories with a logo"},
-		"edgesvc/identity/login":       {8, "a flow goes from a form over an account and its password to a page"},
+		"edgesvc/identity/login":       {9, "a flow goes from a form over an account and its password to a page, and a session comes in a cookie"},
 		"edgesvc/identity/oauth":       {8, "a login of a program goes from a call over records of persons and tokens to a page"},
 		"edgesvc/control":              {9, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/control/front":        {8, "the one place where listeners, certificate, REST API and pages meet"},

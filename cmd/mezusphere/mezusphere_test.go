@@ -192,7 +192,7 @@ func TestAll(t *testing.T) {
 	awaitReady(t, "http://"+control[2]+"/readyz")
 	awaitReady(t, "http://"+edge[2]+"/readyz")
 
-	token := bootstrap(t, base, ca, until(t, &talk, `#code=(\S+)`)[1])
+	token := bootstrap(t, base, ca, until(t, &talk, `/bootstrap#(\S+)`)[1])
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
 )
@@ -170,21 +171,18 @@ func said(r *http.Request, name string) string {
 	return text[:min(len(text), maxSaid)]
 }
 
-// ours are the cookies of ours that a request has. One that comes twice is none: which of the
-// two would count is nobody's guess (N15).
+// ours are the cookies of ours that a request has. One that comes twice is none (N15).
 func ours(r *http.Request) []api.PageField {
+	var jar cookie.Jar
+	for _, field := range r.Header.Values("Cookie") {
+		jar.Take([]byte(field))
+	}
 	var out []api.PageField
-	seen := map[string]int{}
-	for _, k := range r.Cookies() {
-		if strings.HasPrefix(k.Name, mezu.CookiePrefix) {
-			seen[k.Name]++
+	jar.Names(func(name []byte) {
+		if value := jar.Get(string(name)); value != nil && len(out) < api.MaxPageCookies {
+			out = append(out, api.PageField{Name: string(name), Value: string(value)})
 		}
-	}
-	for _, k := range r.Cookies() {
-		if seen[k.Name] == 1 && len(out) < api.MaxPageCookies {
-			out = append(out, api.PageField{Name: k.Name, Value: k.Value})
-		}
-	}
+	})
 	return out
 }
 

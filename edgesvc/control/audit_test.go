@@ -188,6 +188,14 @@ func TestA9_EveryOperation(t *testing.T) {
 			made = controltest.Call[api.TokenCreated](t, op, api.OpCreateToken, body(`{"permissions":["projects.read"]}`))
 			in.Secret(made.Secret)
 		}, "operator", false, "token", "-", `"permissions":["projects.read"]`},
+		deed{api.OpCreateLoginLink, func() {
+			link := controltest.Call[api.LoginLink](t, op, api.OpCreateLoginLink, nil).Link
+			in.Secret(link[strings.Index(link, "#")+1:])
+		}, "operator", false, "person", "-", `"changed":["login_link"]`},
+		deed{api.OpCreatePersonLoginLink, func() {
+			link := controltest.Call[api.LoginLink](t, op, api.OpCreatePersonLoginLink, nil, member.Person).Link
+			in.Secret(link[strings.Index(link, "#")+1:])
+		}, "operator", false, "person", "-", `"changed":["login_link"]`},
 		deed{api.OpDeleteToken, func() { as(api.OpDeleteToken, "", made.ID)() }, "operator", false, "token", `"permissions":["projects.read"]`, "-"},
 		deed{api.OpEndLogins, as(api.OpEndLogins, ""), "operator", false, "person", "-", "-"},
 		deed{api.OpDeleteMember, func() { as(api.OpDeleteMember, "", "acme", member.ID)() }, "operator", true, "member", `"role":"admin"`, "-"},

@@ -107,7 +107,7 @@ func TestRestart(t *testing.T) {
 	if !bytes.Equal(renewed.TrustRoot, first.TrustRoot) || renewed.Head.Compare(first.Head) <= 0 {
 		t.Errorf("trust root or head changed: %+v", renewed.Head)
 	}
-	if strings.Count(in.Notice.String(), "#code=") != 1 {
+	if strings.Count(in.Notice.String(), "/bootstrap#") != 1 {
 		t.Errorf("notices: %q", in.Notice.String())
 	}
 }

@@ -37,6 +37,9 @@ var allowed = map[string]string{
 	api.OpDeleteToken.ID: "",
 	api.OpEndLogins.ID:   people,
 
+	api.OpCreateLoginLink.ID:       people,
+	api.OpCreatePersonLoginLink.ID: "operator",
+
 	api.OpListOperators.ID:  "operator",
 	api.OpCreateOperator.ID: "operator",
 	api.OpGetOperator.ID:    "operator",
@@ -280,7 +283,7 @@ func TestA1_Matrix(t *testing.T) {
 	inProject := controltest.Call[mezu.User](t, op, api.OpCreateUser, ann, x.Org, x.Prj, "customers")
 	inOrganization := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.Org, "customers")
 	self := controltest.Call[api.Self](t, operator, api.OpSelf, nil)
-	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "service_account": "full",
+	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "person": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "service_account": "full",
 		"warpgate": w.ID, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID, "session": "-"}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]

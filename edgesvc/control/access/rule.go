@@ -42,6 +42,10 @@ var rules = map[string]rule{
 	api.OpDeleteToken.ID: {persons, mezu.PermTokensWrite},
 	api.OpEndLogins.ID:   {persons, mezu.PermTokensWrite},
 
+	// Of a person who may log in by themselves, operators make none.
+	api.OpCreateLoginLink.ID:       {persons, mezu.PermTokensWrite},
+	api.OpCreatePersonLoginLink.ID: {operators, mezu.PermOperatorsWrite},
+
 	api.OpListOperators.ID:  {operators, mezu.PermOperatorsRead},
 	api.OpCreateOperator.ID: {operators, mezu.PermOperatorsWrite},
 	api.OpGetOperator.ID:    {operators, mezu.PermOperatorsRead},

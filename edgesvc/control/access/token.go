@@ -62,7 +62,12 @@ func (s *Access) Issue(ch *record.Change, t Token, life time.Duration) (secret s
 // Redeem reads the token of a secret and checks kind and time. The caller spends the token by
 // removing its record in the revision that was read.
 func (s *Access) Redeem(ctx context.Context, secret, kind, noun, hint string) (record.Record[Token], error) {
-	t, err := record.Get[Token](ctx, s.records, KeyToken(mezu.HashSecret(secret)))
+	return s.RedeemHash(ctx, mezu.HashSecret(secret), kind, noun, hint)
+}
+
+// RedeemHash is Redeem by the hash of the secret.
+func (s *Access) RedeemHash(ctx context.Context, hash, kind, noun, hint string) (record.Record[Token], error) {
+	t, err := record.Get[Token](ctx, s.records, KeyToken(hash))
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && t.Value.Kind != kind:
 		return t, Unauthenticated("this "+noun+" opens nothing here: it was used, revoked, or belongs to another installation", hint)

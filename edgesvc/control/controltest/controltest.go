@@ -281,7 +281,7 @@ func (in *Installation) BootstrapCode() string {
 	if err != nil {
 		in.T.Fatal(err)
 	}
-	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
+	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#")
 	return code
 }
 

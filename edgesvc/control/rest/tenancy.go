@@ -67,6 +67,13 @@ func (r *rest) bindTenancy() {
 	remove(r, api.OpDeleteToken, removed(s.DeleteToken))
 	remove(r, api.OpEndLogins, func(ctx context.Context, req *request) error { return s.EndLogins(ctx, req.caller) })
 
+	create(r, api.OpCreateLoginLink, func(ctx context.Context, req *request) (api.LoginLink, error) {
+		return s.CreateLoginLink(ctx, req.caller, req.idempotency())
+	})
+	create(r, api.OpCreatePersonLoginLink, func(ctx context.Context, req *request) (api.LoginLink, error) {
+		return s.CreatePersonLoginLink(ctx, req.caller, req.path, req.idempotency())
+	})
+
 	read(r, api.OpListOperators, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Operator], error) {
 		return s.ListOperators(ctx, c, page)
 	}))

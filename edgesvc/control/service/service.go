@@ -116,7 +116,9 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	s := &Service{records: r, cfg: cfg, fleet: of}
 	s.Access = access.New(r)
-	s.Team = team.New(r, s.Access, team.Config{Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Bootstrapped: cfg.Bootstrapped})
+	s.Team = team.New(r, s.Access, team.Config{
+		Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Words: login.InvitationMail, Bootstrapped: cfg.Bootstrapped,
+	})
 	s.Fleet = fleet.New(r, s.Access, of)
 	s.Logins = login.New(r, s.Access, login.Config{
 		Hasher: cfg.Hasher, Open: of.Anchor.OpenGrant, URL: s.Fleet.URL, Persons: s.Team, Site: cfg.Site, TeamSignup: cfg.TeamSignup, Counted: cfg.LoginCounted,

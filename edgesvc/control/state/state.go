@@ -227,15 +227,15 @@ func (s *State) BootstrapCode() (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading the bootstrap link: %w", err)
 	}
-	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#code=")
-	return code, nil
+	_, code, _ := strings.Cut(strings.TrimSpace(string(text)), "#")
+	return strings.TrimPrefix(code, "code="), nil // as earlier builds wrote it
 }
 
 // WriteBootstrap writes the link to the installation at site, and gives it.
 func (s *State) WriteBootstrap(site, code string) (link string, err error) {
 	// Behind «#» the code stays out of logs of whatever the link is opened
 	// with.
-	link = site + "/bootstrap#code=" + code
+	link = site + "/bootstrap#" + code
 	if err := atomicfile.Write(s.BootstrapFile(), []byte(link+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("writing the bootstrap link: %w", err)
 	}

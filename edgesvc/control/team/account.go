@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
@@ -143,4 +144,71 @@ func (s *Team) ChangeAddress(ctx context.Context, ch *record.Change, person, add
 // are, because audit records are kept for longer than people want to be known by an address.
 type changedPart struct {
 	Changed []string `json:"changed,omitempty"`
+}
+
+// MayBootstrap refuses the code, by its hash, that doesn't make whoever has it the first
+// operator.
+func (s *Team) MayBootstrap(ctx context.Context, hash string) error {
+	t, err := s.bootstrapToken(ctx, hash)
+	if err != nil {
+		return err
+	}
+	if t.Value.Operator != "" {
+		return access.Unauthenticated("this bootstrap code gives an operator who is there a token", "redeem it by POST "+api.OpBootstrap.Path)
+	}
+	return s.withoutOperator(ctx, &record.Change{})
+}
+
+// AddFirstOperator plans the first operator, and that the code with this hash is spent.
+func (s *Team) AddFirstOperator(ctx context.Context, ch *record.Change, hash, address string) (mezu.User, error) {
+	if err := s.MayBootstrap(ctx, hash); err != nil {
+		return mezu.User{}, err
+	}
+	t, err := s.bootstrapToken(ctx, hash)
+	if err != nil {
+		return mezu.User{}, err
+	}
+	p, err := s.addFirstOperator(ctx, ch, t, address)
+	return asUser(p), err
+}
+
+// Invited gives the name of the organization into which a code and its address invite. A
+// wrong address is counted.
+func (s *Team) Invited(ctx context.Context, code, address string) (organization string, err error) {
+	inv, err := s.invitationByCode(ctx, code)
+	if err != nil {
+		return "", err
+	}
+	if mezu.CanonicalEmail(address) != inv.Value.Email {
+		return "", s.countAttempt(ctx, code)
+	}
+	org, err := s.invitedTo(ctx, &record.Change{}, inv.Value)
+	return org.Value.Name, err
+}
+
+// Join plans that a person joins by an invitation: the one with the invited address, or a new
+// one if nobody has it.
+func (s *Team) Join(ctx context.Context, ch *record.Change, code, address string) (mezu.User, error) {
+	inv, err := s.invitationByCode(ctx, code)
+	if err != nil {
+		return mezu.User{}, err
+	}
+	if mezu.CanonicalEmail(address) != inv.Value.Email {
+		return mezu.User{}, refusedInvitation()
+	}
+	known, err := s.personByAddress(ctx, inv.Value.Email)
+	if err != nil {
+		return mezu.User{}, err
+	}
+	if known != "" {
+		if _, err := s.accept(ctx, ch, inv, known); err != nil {
+			return mezu.User{}, err
+		}
+		return s.Person(ctx, known)
+	}
+	p, err := s.makePerson(ctx, ch, inv.Value.Email, false)
+	if err == nil {
+		_, err = s.accept(ctx, ch, inv, p.ID)
+	}
+	return asUser(p), err
 }

@@ -76,7 +76,7 @@ func (s *Team) Bootstrap(ctx context.Context, c access.Caller, in api.BootstrapR
 		}
 	}
 	_, err := s.records.Commit(ctx, access.By(c, api.OpBootstrap.ID), func(ch *record.Change) error {
-		t, err := s.access.Redeem(ctx, in.Code, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+		t, err := s.bootstrapToken(ctx, mezu.HashSecret(in.Code))
 		if err != nil {
 			return err
 		}
@@ -85,25 +85,51 @@ func (s *Team) Bootstrap(ctx context.Context, c access.Caller, in api.BootstrapR
 			out, err = s.readmit(ctx, ch, t.Value.Operator)
 			return err
 		}
-		there, err := s.records.Counters(ctx, ch, installationChildren)
-		if err != nil {
-			return err
-		}
-		if there.Value.Operators > 0 {
-			return access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
-		}
-		ch.Remove(t.Key, t.Revision)
-		p, err := s.makePerson(ctx, ch, in.Email, true)
+		p, err := s.addFirstOperator(ctx, ch, t, in.Email)
 		if err != nil {
 			return err
 		}
 		secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: p.ID}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
-		ch.Audit(record.About(record.KindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
 		return nil
 	})
-	if err == nil && s.cfg.Bootstrapped != nil {
-		s.cfg.Bootstrapped()
+	if err == nil {
+		s.Bootstrapped()
 	}
 	return out, err
+}
+
+// Bootstrapped is called after a change that redeemed the bootstrap code.
+func (s *Team) Bootstrapped() {
+	if s.cfg.Bootstrapped != nil {
+		s.cfg.Bootstrapped()
+	}
+}
+
+// bootstrapToken reads the token of a bootstrap code by the code's hash.
+func (s *Team) bootstrapToken(ctx context.Context, hash string) (record.Record[access.Token], error) {
+	return s.access.RedeemHash(ctx, hash, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+}
+
+// withoutOperator refuses a bootstrap code once there is an operator.
+func (s *Team) withoutOperator(ctx context.Context, ch *record.Change) error {
+	there, err := s.records.Counters(ctx, ch, installationChildren)
+	if err == nil && there.Value.Operators > 0 {
+		err = access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
+	}
+	return err
+}
+
+// addFirstOperator plans the first operator, and that the code is spent.
+func (s *Team) addFirstOperator(ctx context.Context, ch *record.Change, t record.Record[access.Token], email string) (access.Person, error) {
+	if err := s.withoutOperator(ctx, ch); err != nil {
+		return access.Person{}, err
+	}
+	ch.Remove(t.Key, t.Revision)
+	p, err := s.makePerson(ctx, ch, email, true)
+	if err != nil {
+		return p, err
+	}
+	ch.Audit(record.About(record.KindOperator, p.ID, p.Email), nil, mezu.Operator{Meta: p.Meta, Email: p.Email})
+	return p, nil
 }

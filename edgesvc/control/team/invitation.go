@@ -99,7 +99,7 @@ func (s *Team) addInvitation(ctx context.Context, ch *record.Change, sc access.S
 	in.Revision, in.ExpiresAt = prior.Revision+1, in.CreatedAt.Add(mezu.InvitationLife)
 	code := mezu.NewToken(mezu.TokenInvitation)
 	rec := invitation{Invitation: in, In: org.ID, CodeHash: mezu.HashSecret(code), Membership: sc.Member.Value.ID, Lost: sc.Member.Value.Lost.Inviting(in.Role)}
-	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.cfg.Site + "/invitations#code=" + code}
+	out = api.InvitationCreated{Invitation: in, Code: code, Link: s.cfg.Site + pathInvitation + code}
 	from, err := s.address(ctx, c.ID)
 	if err != nil {
 		return out, err
@@ -109,7 +109,7 @@ func (s *Team) addInvitation(ctx context.Context, ch *record.Change, sc access.S
 	ch.Update(prior.Key, prior.Revision, rec)
 	ch.Create(record.KeyID(in.ID), prior.Key)
 	ch.Create(keyInvite(rec.CodeHash), prior.Key)
-	mail := invitationMail(message{ID: in.ID, To: in.Email, Link: out.Link, Organization: org.Name, Role: in.Role, From: from, ExpiresAt: in.ExpiresAt})
+	mail := s.invitationMail(message{ID: in.ID, To: in.Email, Link: out.Link, Organization: org.Name, From: from, ExpiresAt: in.ExpiresAt})
 	mail.Mailbox = s.addressHash(in.Email)
 	if _, err := s.records.QueueMail(ctx, ch, mail); err != nil {
 		return out, err
@@ -318,10 +318,6 @@ func (s *Team) join(ctx context.Context, ch *record.Change, c access.Caller, inv
 	case c.Kind != access.Member && known != "":
 		return out, errKnownAddress()
 	}
-	org, err := s.invitedTo(ctx, ch, inv.Value)
-	if err != nil {
-		return out, err
-	}
 	who := known
 	if who == "" {
 		made, err := s.makePerson(ctx, ch, inv.Value.Email, false)
@@ -334,14 +330,23 @@ func (s *Team) join(ctx context.Context, ch *record.Change, c access.Caller, inv
 		who = made.ID
 		secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: who}, mezu.DefaultTokenLife)
 		out.Token, out.ExpiresAt = secret, token.ExpiresAt
-	} else if err := s.isNoMember(ctx, org.Value.ID, inv.Value.Email); err != nil {
-		return out, err
 	}
-	if out.Member, err = s.welcome(ctx, ch, org, who, inv); err != nil {
-		return out, err
+	out.Member, err = s.accept(ctx, ch, inv, who)
+	return out, err
+}
+
+// accept plans that a person, who is new or has the invited address, becomes a member.
+func (s *Team) accept(ctx context.Context, ch *record.Change, inv record.Record[invitation], who string) (mezu.Member, error) {
+	org, err := s.invitedTo(ctx, ch, inv.Value)
+	if err == nil {
+		err = s.isNoMember(ctx, org.Value.ID, inv.Value.Email)
 	}
-	out.Member.Email = inv.Value.Email
-	return out, nil
+	if err != nil {
+		return mezu.Member{}, err
+	}
+	m, err := s.welcome(ctx, ch, org, who, inv)
+	m.Email = inv.Value.Email
+	return m, err
 }
 
 // invitedTo is the organization of an invitation, if it exists and the inviting person may

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
@@ -14,29 +13,31 @@ import (
 // message is what the mail of an invitation tells. Earlier builds put it into the outbox in
 // this form, without the texts.
 type message struct {
-	ID           string    `json:"id"`
-	Subject      string    `json:"subject"`
-	To           string    `json:"to"`
-	Link         string    `json:"link"`
-	Organization string    `json:"organization"`
-	Role         mezu.Role `json:"role"`
+	ID           string `json:"id"`
+	Subject      string `json:"subject"`
+	To           string `json:"to"`
+	Link         string `json:"link"`
+	Organization string `json:"organization"`
 	// From is the address of the person who invites, perhaps empty.
 	From      string    `json:"from"`
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// pathInvitation begins the fragment of the link of an invitation, with the page of package
+// login that takes it.
+const pathInvitation = "/invitation#"
+
+// Words writes the mail of an invitation: Subject, Text, HTML and Language. inviter is the
+// address of who invites, perhaps empty. Whoever can't use the link types the code.
+type Words func(to, inviter, organization, link, code string, ends time.Duration) record.Mail
+
 // invitationMail is the mail of an invitation.
-func invitationMail(m message) record.Mail {
-	var b strings.Builder
-	if m.From != "" {
-		fmt.Fprintf(&b, "%s invites you to the organization %s, as %s.\n\n", m.From, m.Organization, m.Role)
-	} else {
-		fmt.Fprintf(&b, "You are invited to the organization %s, as %s.\n\n", m.Organization, m.Role)
-	}
-	fmt.Fprintf(&b, "Open this link to accept:\n\n%s\n\n", m.Link)
-	fmt.Fprintf(&b, "It is for you alone, and works once until %s. If you don't know who invites you, do nothing.\n", m.ExpiresAt.UTC().Format("2 January 2006 15:04 MST"))
-	return record.Mail{ID: m.ID, Kind: record.MailInvitation, To: m.To, Language: "en", Subject: "Invitation to " + m.Organization, Text: b.String(), CreatedAt: m.CreatedAt, ExpiresAt: m.ExpiresAt}
+func (s *Team) invitationMail(m message) record.Mail {
+	_, code, _ := strings.Cut(m.Link, "#")
+	mail := s.cfg.Words(m.To, m.From, m.Organization, m.Link, strings.TrimPrefix(code, "code="), m.ExpiresAt.Sub(s.records.Now()))
+	mail.ID, mail.Kind, mail.To, mail.CreatedAt, mail.ExpiresAt = m.ID, record.MailInvitation, m.To, m.CreatedAt, m.ExpiresAt
+	return mail
 }
 
 // completeMails gives the mails that an earlier build put into the outbox their texts.
@@ -45,7 +46,7 @@ func (s *Team) completeMails(ctx context.Context) error {
 		if f.Value.Subject != "" || f.Value.Link == "" {
 			return nil
 		}
-		value, err := record.Encode(invitationMail(f.Value))
+		value, err := record.Encode(s.invitationMail(f.Value))
 		if err != nil {
 			return fmt.Errorf("encoding a mail: %w", err)
 		}

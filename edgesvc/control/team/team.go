@@ -17,6 +17,8 @@ type Config struct {
 	// MembersMayCreateOrganizations lets every member create organizations, else
 	// operators alone.
 	MembersMayCreateOrganizations bool
+	// Words writes the mail of an invitation.
+	Words Words
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil, nothing is.
 	Bootstrapped func()
 }

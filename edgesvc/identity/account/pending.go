@@ -32,6 +32,9 @@ type Pending struct {
 	Guesses int    `json:"guesses,omitempty"`
 	// Tokens are the hashes of the mailed tokens that prove the address.
 	Tokens [2]string `json:"tokens,omitzero"`
+	// Bootstrap is the hash of the bootstrap code that makes whose signup it is the first
+	// operator.
+	Bootstrap string `json:"bootstrap,omitempty"`
 	// Known says that somebody had the address already, who was told by mail. Nothing opens
 	// it.
 	Known bool `json:"known,omitempty"`
@@ -125,6 +128,8 @@ const (
 	MailedReset      MailedKind = "reset"
 	MailedInvitation MailedKind = "invitation"
 	MailedAddress    MailedKind = "address" // a new address of an account
+	// MailedLogin is for a link that logs in. No mail has it: its holder gets it by the API.
+	MailedLogin MailedKind = "login"
 )
 
 // Life is how long a token of this kind can be redeemed.
@@ -132,6 +137,8 @@ func (k MailedKind) Life() time.Duration {
 	switch k {
 	case MailedReset:
 		return 30 * time.Minute
+	case MailedLogin:
+		return 10 * time.Minute
 	case MailedInvitation:
 		return 7 * 24 * time.Hour
 	}

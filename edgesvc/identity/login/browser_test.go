@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -42,7 +43,7 @@ type world struct {
 	seen      map[string]bool // ids of mails
 	// dialled counts connections to the control plane's own address, which are from another
 	// network each, or from one.
-	dialled    int
+	dialled    *atomic.Int32
 	oneNetwork bool
 }
 

@@ -58,6 +58,7 @@ type Logins struct {
 	*identity.Identity
 	cfg      Config
 	records  *record.Records
+	access   *access.Access
 	accounts *account.Accounts
 	team     *team
 	// sitePages are the pages of environments, teamPages those of the team.
@@ -69,7 +70,7 @@ func New(r *record.Records, a *access.Access, cfg Config) *Logins {
 	if cfg.Counted == nil {
 		cfg.Counted = func(string, string) {}
 	}
-	s := &Logins{Identity: identity.New(r, a), cfg: cfg, records: r, accounts: account.New(r)}
+	s := &Logins{Identity: identity.New(r, a), cfg: cfg, records: r, access: a, accounts: account.New(r)}
 	s.sitePages, s.teamPages, s.team = s.handlers(), s.teamHandlers(), newTeam(s, cfg.TeamSignup)
 	return s
 }

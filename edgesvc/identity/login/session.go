@@ -27,7 +27,7 @@ func (s *Logins) begin(v *visit, ch *record.Change, h identity.Holder, c record.
 	b := began{secret: account.NewSecret(), device: account.NewSecret()}
 	hash := sha256.Sum256([]byte(b.secret))
 	session := account.Session{
-		ID: mezu.NewID(mezu.PrefixSession, now), Environment: v.at.environment(), Method: mezu.MethodPassword, SecretHash: hash[:], AuthTime: now,
+		ID: mezu.NewID(mezu.PrefixSession, now), Environment: v.at.environment(), Method: v.method, SecretHash: hash[:], AuthTime: now,
 		NotAfter: now.Add(v.at.settings().SessionAbsolute()), Agent: mezu.ShortAgent(v.in.UserAgent), Address: v.client.String(),
 	}
 	var err error

@@ -259,10 +259,10 @@ func (s *Logins) signupResend(v *visit) (reply, error) {
 func (s *Logins) join(v *visit, pending string, here bool) (reply, error) {
 	var b began
 	var known bool
-	_, err := s.records.Publish(v.ctx, v.author(""), func(ch *record.Change) error {
+	var p record.Record[account.Pending]
+	_, err := s.records.Publish(v.ctx, v.author(""), func(ch *record.Change) (err error) {
 		b, known = began{}, false
-		p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), pending)
-		if err != nil {
+		if p, err = s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), pending); err != nil {
 			return err
 		}
 		if p.Value.Account != "" {
@@ -298,11 +298,11 @@ func (s *Logins) join(v *visit, pending string, here bool) (reply, error) {
 		return reply{}, err
 	case known:
 		return page(v.view.LinkUsed()), nil
-	case here:
-		s.cfg.Counted("signup", "finished")
+	}
+	s.joined(&p.Value)
+	if here {
 		return s.keep(v, b), nil
 	}
-	s.cfg.Counted("signup", "finished")
 	return page(v.view.Confirmed()), nil
 }
 

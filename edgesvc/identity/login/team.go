@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/identity"
@@ -24,11 +26,24 @@ type Persons interface {
 	// Person finds one by id, PersonByMail by address; or they say account.ErrNone.
 	Person(ctx context.Context, id string) (mezu.User, error)
 	PersonByMail(ctx context.Context, address string) (mezu.User, error)
+	// MayBootstrap refuses the hash of a code that doesn't make whoever has it the first
+	// operator. AddFirstOperator plans that operator, and Bootstrapped is called after that.
+	MayBootstrap(ctx context.Context, hash string) error
+	AddFirstOperator(ctx context.Context, ch *record.Change, hash, address string) (mezu.User, error)
+	Bootstrapped()
+	// Invited gives the organization into which a code and an address invite, and counts a
+	// wrong address. Join plans that the one with the address joins, who is new if nobody
+	// has it. Both refuse a wrong code or address as mezu.CodeUnauthenticated.
+	Invited(ctx context.Context, code, address string) (organization string, err error)
+	Join(ctx context.Context, ch *record.Change, code, address string) (mezu.User, error)
 	// AddPerson plans a person who has proved an address.
 	AddPerson(ctx context.Context, ch *record.Change, address string) (mezu.User, error)
 	// ChangeAddress plans that one has another address.
 	ChangeAddress(ctx context.Context, ch *record.Change, person, address string) error
 }
+
+// pathInvitations is where the links of invitations led that earlier builds mailed.
+const pathInvitations = "invitations"
 
 // poolPersons is the pool of the accounts of persons: one directory that every installation
 // has, and nobody sees.
@@ -89,7 +104,14 @@ func asHolder(u mezu.User, err error) (identity.Holder, error) {
 }
 
 func (t *team) add(v *visit, ch *record.Change, p *account.Pending) (identity.Holder, error) {
-	return asHolder(t.cfg.Persons.AddPerson(v.ctx, ch, p.Email))
+	if p.Bootstrap == "" {
+		return asHolder(t.cfg.Persons.AddPerson(v.ctx, ch, p.Email))
+	}
+	h, err := asHolder(t.cfg.Persons.AddFirstOperator(v.ctx, ch, p.Bootstrap, p.Email))
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		err = account.ErrNone // somebody was faster
+	}
+	return h, err
 }
 
 // change: persons have nothing but an address, with which everything ends.
@@ -162,13 +184,26 @@ func (t *team) voidAll(_ context.Context, ch *record.Change, id string) error {
 }
 
 // teamHandlers are the pages of the team by their path below the base: those of all realms,
-// but what only users have.
+// but what only users have, and the ways in of a new installation and of organizations.
 func (s *Logins) teamHandlers() map[string]handler {
 	out := s.handlers()
 	for _, path := range []string{pages.PathTerms, pages.PathProfile, pages.PathInvited, pages.PathAccept, pages.PathAccountProfile, pathLogo} {
 		delete(out, path)
 	}
-	out[""] = handler{get: func(v *visit) (reply, error) { return redirect(v.view.Base + pages.PathAccount), nil }}
+	to := func(path string) handler {
+		return handler{get: func(v *visit) (reply, error) { return redirect(v.pathTo(path)), nil }}
+	}
+	code, password := []string{pages.FieldToken}, []string{pages.FieldToken, pages.FieldEmail, pages.FieldPassword}
+	maps.Copy(out, map[string]handler{
+		"":                      to(pages.PathAccount),
+		pages.PathBootstrap:     {s.showBootstrap, s.bootstrap, code},
+		pages.PathFirstOperator: {nil, s.firstOperator, password},
+		pages.PathTeamInvited:   {s.showTeamInvited, s.teamInvited, []string{pages.FieldToken, pages.FieldEmail}},
+		pages.PathJoin:          {nil, s.joinOrganization, password},
+		pages.PathLoginLink:     {s.showLoginLink, s.followLink, code},
+		pages.PathFirstPassword: {nil, s.firstPassword, []string{pages.FieldToken, pages.FieldPassword}},
+		pathInvitations:         to(pages.PathTeamInvited),
+	})
 	return out
 }
 
@@ -201,11 +236,11 @@ func (s *Logins) TeamPage(ctx context.Context, in api.EdgePageRequest) (api.Edge
 // notes that the session is used. Whoever lets a request change something by it must know
 // that the request comes from a page of this host, and was meant for it.
 func (s *Logins) TeamSession(r *http.Request) (person string, ok bool, err error) {
-	cookies := r.CookiesNamed(mezu.SessionCookie)
-	if len(cookies) != 1 {
-		return "", false, nil
+	var jar cookie.Jar
+	for _, field := range r.Header.Values("Cookie") {
+		jar.Take([]byte(field))
 	}
-	v := &visit{ctx: r.Context(), at: s.team, now: s.records.Stamp(), session: cookies[0].Value}
+	v := &visit{ctx: r.Context(), at: s.team, now: s.records.Stamp(), session: string(jar.Get(mezu.SessionCookie))}
 	who, ok, err := s.who(v)
 	return who.holder.User.ID, ok, err
 }

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
@@ -21,7 +23,7 @@ import (
 func newTeam(t *testing.T) *world {
 	t.Helper()
 	in := controltest.InstallWithStore(t)
-	w := &world{t: t, in: in, token: in.OperatorToken(), seen: map[string]bool{}, base: "/"}
+	w := &world{t: t, in: in, token: in.OperatorToken(), seen: map[string]bool{}, base: "/", dialled: new(atomic.Int32)}
 	in.TeamSignup, in.MembersMayCreateOrganizations = mezu.SignupOpen, true
 	w.restart()
 	return w
@@ -84,8 +86,8 @@ func (b *browser) httpRequest(in api.EdgePageRequest) *http.Request {
 // carrier makes one connection for each request, from the next address of the machine itself.
 func (w *world) carrier() http.RoundTripper {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		w.dialled++
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1+byte(w.dialled>>8), byte(w.dialled), 1)}}
+		n := w.dialled.Add(1)
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1+byte(n>>8), byte(n), 1)}}
 		if w.oneNetwork {
 			d.LocalAddr = nil
 		}
@@ -216,11 +218,16 @@ func TestL2_TeamSessionsAreNew(t *testing.T) {
 	}
 }
 
-// A reset and a new address end what was, and tell the owner.
-func TestTeam_ResetAndMailChange(t *testing.T) {
+// A reset and a new address end what was, programs included, and tell the owner.
+func TestW5_TeamResetAndMailChange(t *testing.T) {
 	w := newTeam(t)
 	b, other := w.browser(), w.browser()
 	b.join("ann@example.com", good)
+	// A program is logged in for Ann, and for the operator.
+	for _, person := range w.in.Keys("person/") {
+		w.in.Write("oauth/"+person, access.Families{Families: []access.Family{{ID: "tok_x"}}})
+	}
+	programs := len(w.in.Keys("oauth/person/"))
 	other.post("reset", "email", "ANN@example.com")
 	m := w.mail("reset")
 	if s := other.post("reset/new", "token", m.link); s.status != 200 || !s.has("ann@example.com") {
@@ -233,6 +240,9 @@ func TestTeam_ResetAndMailChange(t *testing.T) {
 		t.Fatalf("%d %s", s.status, s.body)
 	}
 	w.mail("password_changed")
+	if left := len(w.in.Keys("oauth/person/")); left != programs-1 {
+		t.Errorf("%d programs are logged in of %d", left, programs)
+	}
 	if s := other.post("reset/password", "token", m.link, "password", good); s.status != 410 {
 		t.Errorf("used twice: %d", s.status)
 	}
@@ -324,6 +334,27 @@ func TestTeam_CookieOpensNoAPI(t *testing.T) {
 		}
 	}
 }
+
+// A sibling of the host can plant cookies of other names alone, which are none of ours.
+func TestL4_CookiesOfSiblings(t *testing.T) {
+	w := newTeam(t)
+	b := w.browser()
+	b.join("ann@example.com", good)
+	session := b.cookies[mezu.SessionCookie]
+	for _, header := range []string{
+		"session=" + session, "__host-mezu_session=" + session, "__HOST-mezu_session=" + session, "\u00a0" + mezu.SessionCookie + "=" + session,
+		mezu.SessionCookie + " =" + session, "__Host-mezu_session%=" + session, "$" + mezu.SessionCookie + "=" + session,
+	} {
+		req := b.httpRequest(b.clean().request("GET", "account"))
+		req.Header.Set("Cookie", header)
+		if resp, err := b.carrier().RoundTrip(req); err != nil || resp.StatusCode != 303 {
+			t.Errorf("%q: %v %v", header, resp, err)
+		}
+	}
+}
+
+// clean is a browser without cookies.
+func (b *browser) clean() *browser { return b.world.browser() }
 
 // One network gets only so many pages.
 func TestTeam_PagesANetwork(t *testing.T) {

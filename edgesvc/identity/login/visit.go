@@ -39,6 +39,8 @@ type visit struct {
 	client netip.Addr
 	now    time.Time
 
+	method string // by which somebody proves who they are
+
 	session, device, browser string // values of cookies
 	form                     map[string]string
 	set                      []string // cookies to be set
@@ -46,7 +48,7 @@ type visit struct {
 
 // visit reads what is said of a visitor of a realm.
 func (s *Logins) visit(ctx context.Context, at realm, in api.EdgePageRequest) (*visit, error) {
-	v := &visit{ctx: ctx, in: in, at: at, now: s.records.Stamp()}
+	v := &visit{ctx: ctx, in: in, at: at, now: s.records.Stamp(), method: mezu.MethodPassword}
 	var err error
 	if v.client, err = netip.ParseAddr(in.Client); err != nil {
 		return nil, mezu.Invalid("client", "%q is not an address", in.Client)
@@ -185,7 +187,7 @@ func (v *visit) attempt(address string, of account.Ref) account.Attempt {
 
 // note is an attempt to log in, as histories have it.
 func (v *visit) note(outcome mezu.LoginOutcome) mezu.Login {
-	return mezu.Login{Time: v.now, Address: v.client.String(), Agent: mezu.ShortAgent(v.in.UserAgent), Method: mezu.MethodPassword, Outcome: outcome}
+	return mezu.Login{Time: v.now, Address: v.client.String(), Agent: mezu.ShortAgent(v.in.UserAgent), Method: v.method, Outcome: outcome}
 }
 
 // author is the holder of an account, for the audit of what holders change of their own.
