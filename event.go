@@ -17,8 +17,10 @@ type Event struct {
 	API          string `json:"api,omitempty"`
 	CAFile       string `json:"ca_file,omitempty"`
 	Token        string `json:"token,omitempty"`
-	// Mailbox is the page with the mails of "mezu dev".
-	Mailbox string `json:"mailbox,omitempty"`
+	// Mailbox is the page with the mails of "mezu dev", LoginLink how the developer logs in at
+	// the control plane by a browser, once.
+	Mailbox   string `json:"mailbox,omitempty"`
+	LoginLink string `json:"login_link,omitempty"`
 
 	ID         string  `json:"id,omitempty"`
 	Method     string  `json:"method,omitempty"`

@@ -36,9 +36,13 @@ func (r *devRun) announce(ctx context.Context) error {
 		// Everything runs, but other commands need flags to find it.
 		r.log.Warn("the profile could not be written: other commands need --api, --ca-file and MEZU_TOKEN, as --json shows them", "error", err)
 	}
+	link, err := r.developer.loginLink(ctx)
+	if err != nil {
+		r.log.Warn("there is no link to log in at the control plane by", "error", err)
+	}
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.current(), Mailbox: r.siteURL() + r.mailbox.path,
+		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.current(), Mailbox: r.siteURL() + r.mailbox.path, LoginLink: link,
 	}, r.demo != nil, r.maxConns())
 	<-ctx.Done()
 	return nil

@@ -292,3 +292,13 @@ func (d *developer) makeJoinToken(ctx context.Context) (string, error) {
 	made, err := api.Invoke[api.JoinTokenResponse](ctx, d.client, api.OpCreateJoinToken, nil)
 	return made.Token, err
 }
+
+// loginLink is a link by which the developer logs in at the control plane by a browser, once.
+func (d *developer) loginLink(ctx context.Context) (link string, err error) {
+	err = d.signedIn(ctx, func() error {
+		made, err := api.Invoke[api.LoginLink](ctx, d.client, api.OpCreateLoginLink, nil)
+		link = made.Link
+		return err
+	})
+	return link, err
+}

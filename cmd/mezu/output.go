@@ -150,6 +150,9 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.Sayf("  API        %s", e.API)
 	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
 	d.Sayf("  mails      %s", e.Mailbox)
+	if e.LoginLink != "" {
+		d.Sayf("  log in     %s (once, within 10 minutes)", e.LoginLink)
+	}
 	d.Sayf("  try: curl --cacert %s %s/", shellQuote(e.CAFile), e.URL)
 	d.Sayf("Ctrl-C stops.")
 }
