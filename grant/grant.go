@@ -35,11 +35,13 @@ var (
 	ErrEarly = errors.New("grant was issued in the future")
 	// ErrRevoked: its session, its user or all of its directory was ended.
 	ErrRevoked = errors.New("grant is revoked")
+	// ErrUnknown: Recall does not remember it.
+	ErrUnknown = errors.New("grant is not remembered")
 )
 
-// Skew is how much later than now a grant may have been issued: the clocks of two machines
-// that are set differ by less.
-const Skew = time.Minute
+// Skew is how much later than now a grant may have been issued: as much as certificates are
+// dated back, so that a machine whose clock does for its tunnel does for users, too.
+const Skew = 5 * time.Minute
 
 // Verified is a grant whose signature was verified. Everything in it is read only: many
 // requests share it.
@@ -65,31 +67,45 @@ func NewVerifier(anchor *trust.Anchor) *Verifier {
 
 // Verify judges the compact form of a grant that came with a request to an environment. The
 // directory is the one that the environment names, epoch the installation's. The error wraps
-// one of those above. A signature is verified once; everything that changes with time is
-// judged at each call.
+// one of those above; one that is revoked is given with ErrRevoked. A signature is verified
+// once; everything that changes with time is judged at each call.
 func (v *Verifier) Verify(compact []byte, environment, directory string, epoch uint64, now time.Time) (*Verified, error) {
+	g, err := v.Recall(compact, environment, directory, epoch, now)
+	if err != ErrUnknown {
+		return g, err
+	}
+	_, keyset := v.anchor.Keyset()
+	if g, err = v.open(compact, keyset); err != nil {
+		return nil, err
+	}
+	if err = v.judge(g, environment, directory, epoch, now); err != nil && err != ErrRevoked {
+		return nil, err
+	}
+	// A revoked one comes again with each request of its browser, until it is refreshed.
+	if _, still := v.anchor.Keyset(); still == keyset {
+		g = v.memory.keep(environment, sha256.Sum256(compact), keyset, g, now)
+	}
+	return g, err
+}
+
+// Recall judges a grant as Verify does if that has verified it before. Else the error is
+// ErrUnknown: whoever is asked by strangers can count what a signature costs.
+func (v *Verifier) Recall(compact []byte, environment, directory string, epoch uint64, now time.Time) (*Verified, error) {
 	if len(compact) > mezu.MaxGrantText {
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrForged, len(compact))
 	}
 	_, keyset := v.anchor.Keyset()
 	digest := sha256.Sum256(compact)
 	g := v.memory.find(environment, &digest, keyset)
-	known := g != nil
-	if !known {
-		var err error
-		if g, err = v.open(compact, keyset); err != nil {
-			return nil, err
-		}
+	if g == nil {
+		return nil, ErrUnknown
 	}
-	if err := v.judge(g, environment, directory, epoch, now); err != nil {
+	switch err := v.judge(g, environment, directory, epoch, now); err {
+	case nil, ErrRevoked:
+		return g, err
+	default:
 		return nil, err
 	}
-	if !known {
-		if _, still := v.anchor.Keyset(); still == keyset {
-			g = v.memory.keep(environment, digest, keyset, g, now)
-		}
-	}
-	return g, nil
 }
 
 // open verifies a grant that is not known yet.

@@ -102,6 +102,33 @@ func TestVerify_JudgesEachTime(t *testing.T) {
 	verify(grant.ErrRevoked)
 }
 
+// Recall verifies no signature, and a revoked grant that comes again is not verified again
+// either.
+func TestRecall(t *testing.T) {
+	a := newAuthority(t)
+	v := grant.NewVerifier(a.Anchor)
+	recall := func(text []byte, want error) {
+		t.Helper()
+		if g, err := v.Recall(text, shop, directory, 3, start); !errors.Is(err, want) || (g != nil) != (want == nil || want == grant.ErrRevoked) {
+			t.Errorf("%v, %v instead of %v", g, err, want)
+		}
+	}
+	g, over := a.session(0, shop), a.session(1, shop)
+	text, revoked := a.Sign(g), a.Sign(over)
+	recall(bytes.Repeat([]byte("a"), mezu.MaxGrantText+1), grant.ErrForged)
+	recall(text, grant.ErrUnknown)
+	a.Anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeSession, Subject: over.Session, Until: over.NotAfter})
+	for text, want := range map[string]error{string(text): nil, string(revoked): grant.ErrRevoked} {
+		if _, err := v.Verify([]byte(text), shop, directory, 3, start); !errors.Is(err, want) {
+			t.Error(err)
+		}
+		recall([]byte(text), want)
+	}
+	if g, err := v.Recall(text, shop, directory, 4, start); g != nil || err != grant.ErrEpoch {
+		t.Errorf("after a restore: %v, %v", g, err)
+	}
+}
+
 func TestVerify_Keysets(t *testing.T) {
 	a := newAuthority(t)
 	v := grant.NewVerifier(a.Anchor)

@@ -313,6 +313,7 @@ func wide() map[string]struct {
 		"edgesvc/edge":                 {9, "assembles an edge of its parts, and does nothing else"},
 		"edgesvc/edge/replica":         {8, "the edge's copy of every statement: what it believes, how it judges, and where both are kept"},
 		"edgesvc/edge/member":          {7, "assembles what makes an edge a member of an installation, and does nothing else"},
+		"edgesvc/edge/session":         {7, "from a cookie over a grant, and how often a client may show one, to how the session goes on"},
 		"edgesvc/edge/hosted":          {7, "what the control plane answers, and the few answers of the edge's own: keys, who is there, the page of an outage"},
 		"edgesvc/edge/web":             {9, "the hub of a request: form, session, decision, filter, pages, tunnel and relay meet here"},
 		"bench/inprocess":              {11, "puts the operations over both stores together as the control plane does, to time them"},

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"math/big"
 	mathrand "math/rand/v2"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -144,7 +145,7 @@ func (c *Crowd) take(times int, who func(i int) int) (t Took, err error) {
 		v.Reset()
 		fields[0].Value = c.shown[chosen[i]]
 		v.Take(fields[:1])
-		g, err := c.edge.Open(&v, c.environment, c.directory)
+		g, err := c.edge.Open(&v, netip.Addr{}, c.environment, c.directory)
 		if g == nil || err != nil || !c.edge.Begin(&v, func() {}) {
 			return false
 		}

@@ -84,6 +84,18 @@ func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool)
 	return 0, true
 }
 
+// Spent reports whether a key may have no event now. It counts none.
+func (l *Limiter) Spent(key string, now time.Time) bool {
+	s := &l.shards[maphash.String(l.seed, key)%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due, known := s.due[key]
+	if !known && len(s.due) >= maxKeys {
+		due = s.shared
+	}
+	return due.Sub(now) > l.tolerance
+}
+
 // room reports whether the shard has room for one more key. If it is full it removes the keys
 // whose time has passed, because a key that is missing means the same.
 func (s *shard) room(now time.Time) bool {

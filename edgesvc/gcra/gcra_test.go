@@ -18,12 +18,18 @@ func TestLimiter_Allow(t *testing.T) {
 			t.Fatalf("event %d of the burst was refused", i)
 		}
 	}
+	if !l.Spent("a", now) || l.Spent("b", now) {
+		t.Error("another key is spent than the one that is")
+	}
 	wait, ok := l.Allow("a", now)
 	if ok || wait != 100*time.Millisecond {
 		t.Fatalf("past the burst: %v, %v", wait, ok)
 	}
 	if _, ok := l.Allow("b", now); !ok {
 		t.Error("another key was refused")
+	}
+	if l.Spent("a", now.Add(wait)) {
+		t.Error("spent after the wait that was asked for")
 	}
 	if _, ok := l.Allow("a", now.Add(wait)); !ok {
 		t.Error("refused after the wait that was asked for")

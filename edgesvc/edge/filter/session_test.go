@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestT10_RequestsOfOtherSites(t *testing.T) {
 			x.Request = relay.Request{Method: kind.method, Upgrade: kind.upgrade, Authority: "shop.edge.example", Fields: fields(append([]string{"Cookie", cookie}, c.fields...)...)}
 			x.Request.Fields = x.Visitor.Take(x.Request.Fields)
 			if kind.asks {
-				if g, err := sessions.Open(&x.Visitor, shop, users); g == nil || err != nil {
+				if g, err := sessions.Open(&x.Visitor, netip.Addr{}, shop, users); g == nil || err != nil {
 					t.Fatal(g, err)
 				}
 			}

@@ -31,6 +31,9 @@ const (
 	// failedFor is how long a session is not asked for again that could not be. A request
 	// must not wait for the control plane each time.
 	failedFor = 5 * time.Second
+	// lostFor is how long it is believed that no control plane can be reached since the last
+	// try. Until then one request in failedFor tries beside, and none waits.
+	lostFor = time.Minute
 	// maxRefreshed bounds the control plane's answer.
 	maxRefreshed = 8 << 10
 )
@@ -61,12 +64,16 @@ type refreshes struct {
 	under     int
 	byHost    map[string]int // under way, by environment
 	ends      [outcomes]uint64
+	answers   uint64    // how many refreshes a control plane has answered
+	lost      time.Time // until when none can be reached, as far as is known
+	tryAt     time.Time // when it is worth to try again meanwhile
 }
 
 // flight is one refresh of a session. What stands below done is read only once that is
 // closed.
 type flight struct {
 	done    chan struct{}
+	answers uint64    // those of the refreshes when it began
 	until   time.Time // when the outcome is forgotten
 	outcome outcome
 	renewal *renewal
@@ -104,36 +111,42 @@ func (f *flight) ended() bool {
 }
 
 // look gives the refresh that serves a session of which somebody has shown a grant, and begins
-// one if need be. It is nil if there are too many already.
-func (r *refreshes) look(g *mezu.Grant, compact []byte, now time.Time) *flight {
+// one if need be. It is nil if there are too many already. If no control plane can be reached,
+// lost says so: then it is no use to wait.
+func (r *refreshes) look(g *mezu.Grant, compact []byte, revoked bool, now time.Time) (f *flight, lost bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := r.bySession[g.Session]; f != nil && f.serves(g, compact, now) {
-		return f
+	lost = now.Before(r.lost)
+	if f := r.bySession[g.Session]; f != nil && f.serves(g, compact, revoked, now) {
+		return f, lost
 	}
-	if r.closed || r.under >= maxFlights || r.byHost[g.Environment] >= maxEnvironmentFlights || !r.room(now) {
-		return nil
+	if lost && now.Before(r.tryAt) || r.closed || r.under >= maxFlights || r.byHost[g.Environment] >= maxEnvironmentFlights || !r.room(now) {
+		return nil, lost
 	}
-	f := &flight{done: make(chan struct{})}
+	r.tryAt = now.Add(failedFor)
+	f = &flight{done: make(chan struct{}), answers: r.answers}
 	r.bySession[g.Session] = f
 	r.under++
 	r.byHost[g.Environment]++
 	compact = bytes.Clone(compact)
 	r.wg.Go(func() { r.fly(f, g, compact) })
-	return f
+	return f, lost
 }
 
 // serves reports whether a refresh says how a session goes on from a grant.
-func (f *flight) serves(g *mezu.Grant, compact []byte, now time.Time) bool {
+func (f *flight) serves(g *mezu.Grant, compact []byte, revoked bool, now time.Time) bool {
 	switch {
 	case !f.ended():
 		return true
 	case now.After(f.until):
 		return false
-	case f.outcome == renewed:
-		return !bytes.Equal(f.renewal.compact, compact) && !f.renewal.grant.IssuedAt.Before(g.IssuedAt)
+	case f.outcome != renewed:
+		return true
+	case bytes.Equal(f.renewal.compact, compact):
+		// It is new, whatever this machine's clock makes of its times.
+		return !revoked
 	}
-	return true
+	return !f.renewal.grant.IssuedAt.Before(g.IssuedAt)
 }
 
 // latest is how a session goes on from a grant, if it was refreshed lately.
@@ -153,7 +166,7 @@ func (r *refreshes) room(now time.Time) bool {
 	}
 	r.forgetLocked(now)
 	for id, f := range r.bySession { // in no order: any is as good as another
-		if len(r.bySession) < maxKept {
+		if len(r.bySession) <= maxKept-maxKept/8 { // so that not each new one looks at all
 			return true
 		}
 		if f.ended() {
@@ -202,6 +215,13 @@ func (r *refreshes) fly(f *flight, g *mezu.Grant, compact []byte) {
 		delete(r.byHost, g.Environment)
 	}
 	r.ends[f.outcome]++
+	switch {
+	case f.outcome != away:
+		r.answers++
+		r.lost = time.Time{}
+	case r.answers == f.answers: // nobody had an answer for as long as it waited
+		r.lost, r.tryAt = now.Add(lostFor), now.Add(failedFor)
+	}
 	close(f.done)
 }
 

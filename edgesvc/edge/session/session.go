@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cookie"
+	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/trust"
@@ -48,11 +50,22 @@ type Sessions struct {
 	verifier  atomic.Pointer[grant.Verifier] // nil before enrolment
 	uses      *grant.Index
 	refreshes refreshes
+	useless   *gcra.Limiter // grants that are verified and turn out to be worth nothing, by client
 }
+
+const (
+	// uselessPerSecond is how many of a client's grants are verified in a second to be worth
+	// nothing: at 65 µs each they take a two-hundredth of a core. Who forges them is not
+	// verified any more, and who sends one that is known passes.
+	uselessPerSecond = 50
+	// uselessBurst is how many there may be at once: all tabs that a browser opens again after
+	// its session has ended.
+	uselessBurst = 200
+)
 
 // New assembles Sessions. Run has them refreshed.
 func New(cfg Config) *Sessions {
-	s := &Sessions{cfg: cfg}
+	s := &Sessions{cfg: cfg, useless: gcra.New(gcra.Rate{Events: uselessPerSecond, Per: time.Second, Burst: uselessBurst})}
 	s.uses = grant.NewIndex(s.hasEnded)
 	s.refreshes.init(s)
 	return s
@@ -91,8 +104,12 @@ func (s *Sessions) UnderWay() int { return s.uses.Len() }
 // Counts is how often refreshes ended in which way.
 func (s *Sessions) Counts() map[string]uint64 { return s.refreshes.counts() }
 
-// verify judges a grant.
+// verify judges a grant of the control plane's.
 func (s *Sessions) verify(anchor *trust.Anchor, compact []byte, environment, directory string) (*grant.Verified, error) {
+	return s.judge(anchor).Verify(compact, environment, directory, s.cfg.Epoch(), s.cfg.Now())
+}
+
+func (s *Sessions) judge(anchor *trust.Anchor) *grant.Verifier {
 	v := s.verifier.Load()
 	if v == nil {
 		v = grant.NewVerifier(anchor)
@@ -100,7 +117,40 @@ func (s *Sessions) verify(anchor *trust.Anchor, compact []byte, environment, dir
 			v = s.verifier.Load()
 		}
 	}
-	return v.Verify(compact, environment, directory, s.cfg.Epoch(), s.cfg.Now())
+	return v
+}
+
+// verifyOf judges a grant that a client has sent. It may be forged, and costs then more than
+// the rest of the request.
+func (s *Sessions) verifyOf(client netip.Addr, anchor *trust.Anchor, compact []byte, environment, directory string) (*grant.Verified, error) {
+	now := s.cfg.Now()
+	known, err := s.judge(anchor).Recall(compact, environment, directory, s.cfg.Epoch(), now)
+	if err != grant.ErrUnknown {
+		return known, err
+	}
+	from := clientKey(client)
+	if s.useless.Spent(from, now) {
+		return nil, errForger
+	}
+	known, err = s.verify(anchor, compact, environment, directory)
+	if known == nil {
+		s.useless.Allow(from, now)
+	}
+	return known, err
+}
+
+var errForger = &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address shows too many sessions that are none"}
+
+// clientKey is what counts as one client: whoever has an address of IPv6 has 2^64 of them.
+func clientKey(client netip.Addr) string {
+	if client.Is4() {
+		return client.String()
+	}
+	prefix, err := client.WithZone("").Prefix(64)
+	if err != nil {
+		return "" // no address: all such share one allowance
+	}
+	return prefix.String()
 }
 
 // Visitor is who sends one request: the cookies of ours that came with it, and what came of
@@ -166,32 +216,28 @@ const (
 )
 
 // shown is the grant of the visitor's cookie, if it is theirs; revoked says that it is worth
-// nothing without a refresh.
-func (s *Sessions) shown(v *Visitor, environment, directory string) (g *mezu.Grant, compact []byte, revoked bool) {
+// nothing without a refresh. With an error nobody has looked.
+func (s *Sessions) shown(v *Visitor, client netip.Addr, environment, directory string) (g *mezu.Grant, compact []byte, revoked bool, err error) {
 	anchor := s.cfg.Trust()
 	value := v.jar.Get(mezu.SessionCookie)
 	if anchor == nil || directory == "" {
-		return nil, nil, false
+		return nil, nil, false, nil
 	}
 	secret, compact, ok := mezu.SplitSession(value)
 	if !ok {
 		v.useless = v.has(mezu.SessionCookie)
-		return nil, nil, false
+		return nil, nil, false, nil
 	}
-	known, err := s.verify(anchor, compact, environment, directory)
+	known, err := s.verifyOf(client, anchor, compact, environment, directory)
 	switch {
-	case err == nil:
-		g = known.Grant
-	case errors.Is(err, grant.ErrRevoked):
-		revoked = true
-		g, err = anchor.OpenGrant(compact)
-	}
-	if err != nil || !g.Opens(secret) || s.cfg.Left(g.Session) {
+	case err == errForger:
+		return nil, nil, false, err
+	case known == nil, !known.Opens(secret), s.cfg.Left(known.Session):
 		v.useless = !errors.Is(err, grant.ErrEarly) // a clock that is wrong is set some day
-		return nil, nil, false
+		return nil, nil, false, nil
 	}
 	copy(v.secret[:], secret)
-	return g, compact, revoked
+	return known.Grant, compact, errors.Is(err, grant.ErrRevoked), nil
 }
 
 // has reports whether a cookie with a name came at all.
@@ -203,8 +249,11 @@ func (v *Visitor) has(name string) (has bool) {
 // Open finds who the visitor is to an environment that names a directory, nil if that is not
 // known. It waits for a refresh if the session may not go on without. With an error it is
 // not known whether it may.
-func (s *Sessions) Open(v *Visitor, environment, directory string) (*mezu.Grant, error) {
-	g, compact, revoked := s.shown(v, environment, directory)
+func (s *Sessions) Open(v *Visitor, client netip.Addr, environment, directory string) (*mezu.Grant, error) {
+	g, compact, revoked, err := s.shown(v, client, environment, directory)
+	if err != nil {
+		return nil, err
+	}
 	for range maxSteps {
 		if g == nil {
 			return nil, nil
@@ -214,8 +263,13 @@ func (s *Sessions) Open(v *Visitor, environment, directory string) (*mezu.Grant,
 		if !must && !now.After(g.FreshUntil) {
 			return v.accept(g, compact), nil
 		}
-		f := s.refreshes.look(g, compact, now)
+		f, lost := s.refreshes.look(g, compact, revoked, now)
 		switch {
+		case lost && (f == nil || !f.ended()) && revoked:
+			return nil, nil
+		case lost && (f == nil || !f.ended()):
+			v.flight = f
+			return v.accept(g, compact), nil
 		case f == nil && must:
 			return nil, &mezu.Error{Code: mezu.CodeOverloaded, Detail: "too many sessions are looked up at once"}
 		case f == nil:
@@ -230,6 +284,8 @@ func (s *Sessions) Open(v *Visitor, environment, directory string) (*mezu.Grant,
 		case f.outcome == refused:
 			v.useless = true
 			return nil, nil
+		case f.outcome == renewed && !revoked && bytes.Equal(f.renewal.compact, compact):
+			return v.accept(g, compact), nil
 		case f.outcome == renewed:
 			g, compact, revoked = s.goOn(v, f.renewal, environment, directory)
 		case !must, f.outcome == away && !revoked:
@@ -313,10 +369,10 @@ func (s *Sessions) End(v *Visitor) {
 
 // Leave ends the visitor's session while the control plane can't be told: here at once, and
 // everywhere when it can.
-func (s *Sessions) Leave(v *Visitor, environment, directory string) error {
-	g, compact, _ := s.shown(v, environment, directory)
+func (s *Sessions) Leave(v *Visitor, client netip.Addr, environment, directory string) error {
+	g, compact, _, err := s.shown(v, client, environment, directory)
 	if g == nil {
-		return nil
+		return err
 	}
 	if err := s.leave(g, compact); err != nil {
 		return err

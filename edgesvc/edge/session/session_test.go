@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,8 @@ const (
 	blog  = "env_00000000000000000000000002"
 	users = "dir_00000000000000000000000001"
 )
+
+var here = netip.MustParseAddr("192.0.2.1")
 
 // rig is an edge's sessions, and a control plane that answers refreshes as a test says.
 type rig struct {
@@ -113,7 +117,7 @@ func (r *rig) visit(cookie string) *Visitor {
 func (r *rig) try(cookie string) (*Visitor, error) {
 	v := &Visitor{}
 	v.Take([]relay.Field{{Name: []byte("Cookie"), Value: []byte(cookie)}})
-	_, err := r.Open(v, shop, users)
+	_, err := r.Open(v, here, shop, users)
 	return v, err
 }
 
@@ -212,7 +216,7 @@ func TestOpen_Allocates(t *testing.T) {
 		v.Reset()
 		fields[0].Value = raw
 		v.Take(fields)
-		if g, err := r.Open(v, shop, users); g == nil || err != nil || !r.Begin(v, cut) {
+		if g, err := r.Open(v, here, shop, users); g == nil || err != nil || !r.Begin(v, cut) {
 			t.Error(g, err)
 		}
 		r.SetCookie(v)
@@ -232,7 +236,7 @@ func BenchmarkOpen_Known(b *testing.B) {
 		v.Reset()
 		fields[0].Value = raw
 		v.Take(fields)
-		if g, err := r.Open(v, shop, users); g == nil || err != nil || !r.Begin(v, cut) {
+		if g, err := r.Open(v, here, shop, users); g == nil || err != nil || !r.Begin(v, cut) {
 			b.Fatal(g, err)
 		}
 		r.SetCookie(v)
@@ -392,6 +396,137 @@ func TestRefresh_WhileTheControlPlaneIsAway(t *testing.T) {
 	}
 }
 
+// While no control plane answers, nobody waits for one: neither each session once, nor those for
+// which there is no room among the refreshes.
+func TestRefresh_NobodyWaitsForAControlPlaneThatIsAway(t *testing.T) {
+	r := newRig(t)
+	first, revoked := r.Hold(shop, users), r.Hold(shop, users)
+	var others []*granttest.Held
+	for range maxEnvironmentFlights + 1 {
+		others = append(others, r.Hold(shop, users))
+	}
+	r.refresh = func(string) (*api.EdgeRefreshed, error) { return nil, &mezu.Error{Code: mezu.CodeUnavailable} }
+	r.clock.Advance(time.Minute)
+	r.Revoke(mezu.RevokeUser, revoked.User)
+	r.clock.Advance(5 * time.Hour)
+	r.visit(r.show(first))
+	goOn := make(chan struct{})
+	next := r.Next(first, false)
+	r.refresh = func(string) (*api.EdgeRefreshed, error) {
+		<-goOn
+		return &api.EdgeRefreshed{Grant: string(r.Sign(next.Grant))}, nil
+	}
+	before := r.calls.Load()
+	for _, s := range others {
+		if v := r.visit(r.show(s)); v.Grant() == nil || v.flight != nil {
+			t.Fatalf("%+v, flight %v", v.Grant(), v.flight)
+		}
+	}
+	if v := r.visit(r.show(revoked)); v.Grant() != nil || v.Useless() || r.calls.Load() != before {
+		t.Errorf("revoked: %+v, %d calls", v.Grant(), r.calls.Load()-before)
+	}
+	// Now and then one tries, and does not wait either.
+	r.clock.Advance(failedFor + time.Second)
+	v := r.visit(r.show(first))
+	if v.Grant() == nil || v.flight == nil {
+		t.Fatalf("%+v, flight %v", v.Grant(), v.flight)
+	}
+	for _, s := range append(others, first) {
+		if r.visit(r.show(s)).Grant() == nil {
+			t.Error("a request beside it has no session")
+		}
+	}
+	close(goOn)
+	<-v.flight.done
+	if got := r.cookieOf(v); got != r.Cookie(next) {
+		t.Errorf("%q", got)
+	}
+	// Then it is asked again, before the request.
+	r.refresh = ended
+	if v := r.visit(r.show(others[0])); v.Grant() != nil || !v.Useless() {
+		t.Errorf("%+v", v.Grant())
+	}
+	// What was so a while ago says nothing of now.
+	r.refresh = func(string) (*api.EdgeRefreshed, error) { return nil, &mezu.Error{Code: mezu.CodeUnavailable} }
+	r.visit(r.show(others[1]))
+	r.clock.Advance(lostFor)
+	r.refresh = ended
+	if v := r.visit(r.show(others[2])); v.Grant() != nil || !v.Useless() {
+		t.Errorf("much later: %+v", v.Grant())
+	}
+}
+
+// N15: a grant that the control plane has just made is good, also where the clock says that it
+// has not been used for too long. It is not refreshed with each request either.
+func TestN15_AClockThatIsAhead(t *testing.T) {
+	r := newRig(t)
+	s := r.Hold(shop, users)
+	old := r.show(s)
+	r.clock.Advance(5 * time.Hour)
+	next := r.Next(s, false)
+	const ahead = 5 * time.Minute
+	next.IssuedAt, next.FreshUntil, next.IdleUntil = next.IssuedAt.Add(-ahead), next.FreshUntil.Add(-ahead-time.Hour), next.IdleUntil.Add(-ahead-4*time.Hour)
+	r.refresh = func(string) (*api.EdgeRefreshed, error) {
+		return &api.EdgeRefreshed{Grant: string(r.Sign(next.Grant))}, nil
+	}
+	if v := r.visit(old); v.Grant() == nil || r.cookieOf(v) != r.Cookie(next) {
+		t.Errorf("%+v", v.Grant())
+	}
+	for range 3 {
+		if v := r.visit(r.show(next)); v.Grant() == nil || v.Useless() || r.cookieOf(v) != "" {
+			t.Errorf("%+v, useless %v", v.Grant(), v.Useless())
+		}
+	}
+	if n := r.calls.Load(); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+	r.Revoke(mezu.RevokeSession, s.Session)
+	r.refresh = ended
+	if v := r.visit(r.show(next)); v.Grant() != nil || !v.Useless() {
+		t.Errorf("revoked: %+v", v.Grant())
+	}
+}
+
+// R14: signatures are verified for a client that shows forged grants only so often. Others
+// go on, and so does the client with a session that is known.
+func TestR14_AFloodOfForgedGrants(t *testing.T) {
+	r := newRig(t)
+	s, other := r.Hold(shop, users), r.Hold(shop, users)
+	if r.visit(r.show(s)).Grant() == nil {
+		t.Fatal("no session")
+	}
+	forged := func() string {
+		compact := r.Sign(r.Hold(shop, users).Grant)
+		dot := bytes.LastIndexByte(compact, '.')
+		if compact[dot+1]++; compact[dot+1] > 'z' || compact[dot+1] == '[' || compact[dot+1] == ':' || compact[dot+1] == '.' {
+			compact[dot+1] = 'b'
+		}
+		return mezu.SessionCookie + "=" + s.Secret + "." + string(compact)
+	}
+	for i := range uselessBurst {
+		if v := r.visit(forged()); v.Grant() != nil || !v.Useless() {
+			t.Fatalf("%d: %+v", i, v.Grant())
+		}
+	}
+	for name, cookie := range map[string]string{"forged": forged(), "of an unknown session": r.show(other)} {
+		if v, err := r.try(cookie); v.Grant() != nil || v.Useless() || mezu.CodeOf(err) != mezu.CodeRateLimited {
+			t.Errorf("%s: %+v, %v", name, v.Grant(), err)
+		}
+	}
+	if r.visit(r.show(s)).Grant() == nil {
+		t.Error("a known session does not pass")
+	}
+	v := &Visitor{}
+	v.Take([]relay.Field{{Name: []byte("Cookie"), Value: []byte(r.show(other))}})
+	if g, err := r.Open(v, netip.MustParseAddr("192.0.2.2"), shop, users); g == nil || err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	r.clock.Advance(time.Second)
+	if v, err := r.try(forged()); v.Grant() != nil || err != nil {
+		t.Errorf("a second later: %v", err)
+	}
+}
+
 // A refusal that is not about the session ends nobody's: an edge whose certificate has ended
 // must not log everybody out. But it can't let them go on for ever either.
 func TestRefresh_RefusedItself(t *testing.T) {
@@ -540,13 +675,13 @@ func TestRefresh_RemembersSoMany(t *testing.T) {
 	for range maxKept {
 		r.refreshes.bySession[mezu.NewID(mezu.PrefixSession, now)] = &flight{done: done, until: now.Add(time.Hour), outcome: refused}
 	}
-	if !r.refreshes.room(now) || len(r.refreshes.bySession) != maxKept-1 {
+	if !r.refreshes.room(now) || len(r.refreshes.bySession) != maxKept-maxKept/8 {
 		t.Errorf("%d are remembered", len(r.refreshes.bySession))
 	}
-	for id := range r.refreshes.bySession {
-		r.refreshes.bySession[id] = &flight{done: make(chan struct{})}
+	clear(r.refreshes.bySession)
+	for range maxKept {
+		r.refreshes.bySession[mezu.NewID(mezu.PrefixSession, now)] = &flight{done: make(chan struct{})}
 	}
-	r.refreshes.bySession["one more"] = &flight{done: make(chan struct{})}
 	if r.refreshes.room(now) {
 		t.Error("those under way are forgotten")
 	}
@@ -560,7 +695,7 @@ func TestT11_RevokedUnderWay(t *testing.T) {
 		"its session": func(s *granttest.Held, _ *Visitor) { r.Revoked(r.Revoke(mezu.RevokeSession, s.Session)) },
 		"its user":    func(s *granttest.Held, _ *Visitor) { r.Revoked(r.Revoke(mezu.RevokeUser, s.User)) },
 		"its logout": func(_ *granttest.Held, v *Visitor) {
-			if err := r.Leave(v, shop, users); err != nil {
+			if err := r.Leave(v, here, shop, users); err != nil {
 				t.Error(err)
 			}
 		},
@@ -597,7 +732,7 @@ func TestN24_Leave(t *testing.T) {
 	<-r.visit(old).flight.done
 	v := r.visit(old)
 	r.refresh = ended
-	if err := r.Leave(v, shop, users); err != nil {
+	if err := r.Leave(v, here, shop, users); err != nil {
 		t.Fatal(err)
 	}
 	if r.cookieOf(v) != "" {
@@ -608,7 +743,7 @@ func TestN24_Leave(t *testing.T) {
 			t.Errorf("the %s cookie opens %+v", name, v.Grant())
 		}
 	}
-	if err := r.Leave(r.visit("a=b"), shop, users); err != nil {
+	if err := r.Leave(r.visit("a=b"), here, shop, users); err != nil {
 		t.Error("without a session:", err)
 	}
 }

@@ -44,7 +44,7 @@ func (x *exchange) login() *answer {
 // session finds who the visitor is, for a route that asks.
 func (x *exchange) session(t *policy.Table) *mezu.Grant {
 	bundle := t.Bundle()
-	g, err := x.s.cfg.Sessions.Open(&x.Visitor, bundle.Environment, bundle.Directory)
+	g, err := x.s.cfg.Sessions.Open(&x.Visitor, x.Client, bundle.Environment, bundle.Directory)
 	x.unsure = err
 	return g
 }

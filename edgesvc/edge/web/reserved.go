@@ -29,11 +29,11 @@ func (x *exchange) reserved(c client) (*answer, error) {
 	left := false
 	r := &hosted.Request{Request: &x.Request, Client: x.Client, Environment: bundle.Environment, Directory: bundle.Directory, Cookies: x.Visitor.Cookies(),
 		Session: func() (*mezu.Grant, error) {
-			return x.s.cfg.Sessions.Open(&x.Visitor, bundle.Environment, bundle.Directory)
+			return x.s.cfg.Sessions.Open(&x.Visitor, x.Client, bundle.Environment, bundle.Directory)
 		},
 		Leave: func() error {
 			left = true
-			return x.s.cfg.Sessions.Leave(&x.Visitor, bundle.Environment, bundle.Directory)
+			return x.s.cfg.Sessions.Leave(&x.Visitor, x.Client, bundle.Environment, bundle.Directory)
 		}}
 	if err := x.s.cfg.Pages.Admit(r, x.started); err != nil {
 		return nil, err
