@@ -63,8 +63,8 @@ const (
 type Config struct {
 	// Client calls the control plane as the edge that has enrolled; nil before.
 	Client func() *api.Client
-	// Keys are the public keys that sign assertions for the workloads of an environment; if
-	// nil, there are none.
+	// Keys are the public keys that sign assertions for the workloads of an environment, in
+	// the same slice as long as they are the same; if nil, there are none.
 	Keys func(environment string) []mezu.AssertionKey
 }
 
@@ -74,6 +74,7 @@ type Pages struct {
 	networks *gcra.Limiter // of pages
 	probes   *gcra.Limiter
 	refused  atomic.Uint64
+	lists    lists
 
 	mu     sync.Mutex
 	asked  int            // requests that wait for the control plane

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -389,6 +391,39 @@ func TestKeys(t *testing.T) {
 	const want = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","use":"sig","alg":"EdDSA"}]}`
 	if err != nil || string(a.Body) != want+"\n" {
 		t.Errorf("%s, %v", a.Body, err)
+	}
+}
+
+// Whoever asks again and again for the keys of a large environment gets what was encoded once, and
+// as long as they are the same ones.
+func TestKeys_AreEncodedOnce(t *testing.T) {
+	keys := make([]mezu.AssertionKey, mezu.MaxAssertionKeys)
+	for i := range keys {
+		keys[i].Key = binary.BigEndian.AppendUint32(make([]byte, 28, 32), uint32(i))
+	}
+	pages := New(Config{Keys: func(string) []mezu.AssertionKey { return keys }})
+	get := func(of string) []byte {
+		r := ask(t, "GET", "/.mezu/jwks.json")
+		r.Environment = of
+		a, err := pages.Serve(t.Context(), r)
+		if err != nil || len(a.Body) > 1<<20 {
+			t.Fatalf("%d bytes, %v", len(a.Body), err)
+		}
+		return a.Body
+	}
+	first, again := get(environment), get(environment)
+	if &first[0] != &again[0] {
+		t.Error("encoded twice")
+	}
+	keys = keys[1:]
+	if next := get(environment); bytes.Equal(first, next) {
+		t.Error("a list that is old")
+	}
+	for i := range 40 {
+		get(environment + strconv.Itoa(i))
+		if pages.lists.bytes > maxLists {
+			t.Fatalf("%d bytes are kept", pages.lists.bytes)
+		}
 	}
 }
 

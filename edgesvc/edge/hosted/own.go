@@ -2,12 +2,30 @@ package hosted
 
 import (
 	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/policy"
 )
+
+// maxLists bounds the lists of keys that are kept as they are sent. The largest has 700 KiB, most
+// have one.
+const maxLists = 16 << 20
+
+// lists are the lists of keys as they are sent, by environment. The largest takes milliseconds to
+// encode, anybody may ask for it as often as they like, and many who take it slowly share it.
+type lists struct {
+	mu    sync.Mutex
+	by    map[string]list
+	bytes int
+}
+
+type list struct {
+	of     []mezu.AssertionKey
+	answer *policy.Answer
+}
 
 // keys answers with the keys that sign what the environment's workloads are told. A
 // workload in a browser or on another host may read them, too: they are public.
@@ -16,6 +34,30 @@ func (p *Pages) keys(r *Request) (*policy.Answer, error) {
 	if p.cfg.Keys != nil {
 		keys = p.cfg.Keys(r.Environment)
 	}
+	if len(keys) == 0 {
+		return encodedKeys(keys)
+	}
+	p.lists.mu.Lock()
+	defer p.lists.mu.Unlock()
+	was, had := p.lists.by[r.Environment]
+	if had && len(was.of) == len(keys) && &was.of[0] == &keys[0] {
+		return was.answer, nil
+	}
+	a, err := encodedKeys(keys)
+	if err != nil {
+		return nil, err
+	}
+	if had {
+		p.lists.bytes -= len(was.answer.Body)
+	}
+	if p.lists.bytes += len(a.Body); p.lists.bytes > maxLists || p.lists.by == nil {
+		p.lists.by, p.lists.bytes = map[string]list{}, len(a.Body)
+	}
+	p.lists.by[r.Environment] = list{keys, a}
+	return a, nil
+}
+
+func encodedKeys(keys []mezu.AssertionKey) (*policy.Answer, error) {
 	a, err := encoded(assertion.Keys{Keys: assertion.List(keys)}, "application/jwk-set+json", "public, max-age=300")
 	if a != nil {
 		a.Header = append(a.Header, policy.Header{Name: "Access-Control-Allow-Origin", Value: "*"})

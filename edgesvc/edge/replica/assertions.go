@@ -3,6 +3,8 @@ package replica
 import (
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/trust"
@@ -16,7 +18,30 @@ func keysFile(environment string) string { return filepath.Join(KeysFolder, envi
 // keys is the statement in force of the keys of one environment's Warpgates.
 type keys struct {
 	trust.InForce
-	list *mezu.AssertionKeys
+	list   *mezu.AssertionKeys
+	listed atomic.Pointer[listed]
+}
+
+// listed are those of the keys that workloads may go by, until the first of them ends; zero is
+// never.
+type listed struct {
+	keys  []mezu.AssertionKey
+	until time.Time
+}
+
+// listedAt gives those of a moment: the same slice as long as nothing changes.
+func (k *keys) listedAt(now time.Time) []mezu.AssertionKey {
+	if l := k.listed.Load(); l != nil && (l.until.IsZero() || !now.After(l.until)) {
+		return l.keys
+	}
+	l := &listed{keys: k.list.Listed(now)}
+	for i := range l.keys {
+		if end := l.keys[i].Until; !end.IsZero() && (l.until.IsZero() || end.Before(l.until)) {
+			l.until = end
+		}
+	}
+	k.listed.Store(l)
+	return l.keys
 }
 
 func (r *Replica) applyAssertions(statement mezu.Signed) error {
@@ -47,7 +72,7 @@ func (r *Replica) showKeys(statement mezu.Signed) (list *mezu.AssertionKeys, kno
 	if was := r.state.keys[list.Environment]; was != nil {
 		r.state.keySet.CountBundle(list.Environment, was.Position, -1)
 	}
-	r.state.keys[list.Environment] = &keys{trust.InForce{Signed: statement, Position: list.Position}, list}
+	r.state.keys[list.Environment] = &keys{InForce: trust.InForce{Signed: statement, Position: list.Position}, list: list}
 	r.state.keySet.CountBundle(list.Environment, list.Position, 1)
 	r.raiseHead(list.Position)
 	return list, false, nil
@@ -80,7 +105,7 @@ func (r *Replica) dropKeys(environment string) {
 }
 
 // AssertionKeys are the keys by which the Warpgates of an environment sign, for who checks what
-// they signed.
+// they signed. They are read only, and in the same slice as long as they are the same.
 func (r *Replica) AssertionKeys(environment string) []mezu.AssertionKey {
 	r.mu.RLock()
 	k := r.state.keys[environment]
@@ -88,5 +113,5 @@ func (r *Replica) AssertionKeys(environment string) []mezu.AssertionKey {
 	if k == nil {
 		return nil
 	}
-	return k.list.Listed(r.now())
+	return k.listedAt(r.now())
 }
