@@ -34,7 +34,7 @@ type mortal struct {
 var errKilled = errors.New("killed")
 
 // ofLogins are the prefixes of records that flows write, and nothing that goes on beside them.
-var ofLogins = []string{"credential/", "session/", "waiting/", "mailed/", "attempt/", "failures/", "user/", "login/", "outbox/"}
+var ofLogins = []string{"credential/", "session/", "pending-login/", "mailed/", "attempt/", "failures/", "user/", "login/", "outbox/"}
 
 func (m *mortal) Commit(ctx context.Context, txn store.Txn) (store.Position, error) {
 	var keys []string
