@@ -33,9 +33,12 @@ var (
 	ann   = account.Ref{Pool: "dir_a", ID: "usr_ann"}
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, true) }
+
+// newWorldWith sends mail, or not.
+func newWorldWith(t *testing.T, mail bool) *world {
 	clock := testkit.StillClock(start)
-	r := recordtest.Open(t, clock.Now, nil)
+	r := recordtest.Open(t, clock.Now, nil, func(cfg *record.Config) { cfg.Mail = mail })
 	return &world{account.New(r), t, r, clock}
 }
 
@@ -122,6 +125,18 @@ func TestL11_OneAccountFromManyAddresses(t *testing.T) {
 	w.commit(func(ch *record.Change) error { return w.Forgive(t.Context(), ch, ann.Pool, "ann@example.com") })
 	if v := w.try("ann@example.com", ann, "", client(1002)); v.Wait != 0 || v.Locked {
 		t.Errorf("after a reset: %+v", v)
+	}
+}
+
+// Where no mail is sent nobody could come back by a reset: the longest wait stays.
+func TestL11_NobodyIsLockedOutWithoutMail(t *testing.T) {
+	w := newWorldWith(t, false)
+	w.known()
+	for i := range 120 {
+		if v := w.try("ann@example.com", ann, "", client(i)); v.Wait > 0 || v.Locked {
+			t.Fatalf("attempt %d after its wait: %+v", i, v)
+		}
+		w.clock.Advance(15 * time.Minute)
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	firstWait    = time.Second
 	lastWait     = 15 * time.Minute
 	// lockFailures in a row keep devices out that the account does not know, until a reset.
+	// Where no mail is sent the last wait stays.
 	lockFailures = 100
 	// forgetAttempts is how long the failures of an address are kept after the last one.
 	forgetAttempts = 30 * 24 * time.Hour
@@ -160,7 +161,8 @@ func (a *Accounts) Begin(ctx context.Context, t Attempt) (Verdict, error) {
 		if err != nil {
 			return err
 		}
-		if f.Value.Failures >= lockFailures {
+		// Without mail there is no reset by which its owner could come back.
+		if f.Value.Failures >= lockFailures && a.records.MailConfigured() {
 			v = Verdict{Wait: lastWait, Locked: true}
 			return nil
 		}

@@ -49,9 +49,13 @@ func Authority(t testing.TB, now func() time.Time) *ca.Authority {
 }
 
 // Open opens records on an empty store.
-func Open(t testing.TB, now func() time.Time, quotas record.Quotas) *record.Records {
+func Open(t testing.TB, now func() time.Time, quotas record.Quotas, with ...func(*record.Config)) *record.Records {
 	t.Helper()
-	r, err := record.Open(t.Context(), record.Config{Store: sealedtest.Open(t), Authority: Authority(t, now), Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now})
+	cfg := record.Config{Store: sealedtest.Open(t), Authority: Authority(t, now), Quotas: quotas, Log: slog.New(slog.DiscardHandler), Now: now}
+	for _, set := range with {
+		set(&cfg)
+	}
+	r, err := record.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
