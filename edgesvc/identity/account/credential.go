@@ -69,8 +69,8 @@ func (c *Credential) EndAll(now time.Time) {
 // control plane, which may be ahead.
 func (c *Credential) EndSessions(now time.Time) {
 	c.Since = later(now, c.Since)
-	if len(c.Devices) > 0 {
-		c.Since = later(c.Since, c.Devices[0].Seen.Add(time.Millisecond))
+	for _, d := range c.Devices { // in the order in which they came, which that of clocks is not
+		c.Since = later(c.Since, d.Seen.Add(time.Millisecond))
 	}
 }
 

@@ -474,6 +474,28 @@ func TestW5_Reset(t *testing.T) {
 }
 
 // Ten redeem one link at once: one wins.
+// What ends sessions does so whatever the clock says: that of another control plane may be
+// some seconds ahead.
+func TestW5_ClocksApart(t *testing.T) {
+	w := newWorld(t, nil)
+	owner := w.browser()
+	owner.join("ann@example.com", good)
+	owner.post("reset", "email", "ann@example.com")
+	m := w.mail("reset")
+	w.in.Clock.Advance(30 * time.Second)
+	thief := w.browser()
+	thief.arrives(thief.login("ann@example.com", good), "/")
+	w.in.Clock.Advance(-30 * time.Second)
+	owner.arrives(owner.login("ann@example.com", good), "/")
+	if s := owner.post("reset/password", "token", m.link, "password", better); s.status != 200 {
+		t.Fatal(s.status)
+	}
+	if thief.loggedIn() {
+		t.Error("a session from ahead outlives the reset")
+	}
+	owner.arrives(owner.login("ann@example.com", better), "/")
+}
+
 func TestW4_RedeemedAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.browser()
