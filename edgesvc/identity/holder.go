@@ -142,6 +142,19 @@ func (s *Identity) NoteLogin(ctx context.Context, ch *record.Change, directory s
 	return nil
 }
 
+// strangerLife is how long attempts for addresses that nobody has are kept, of which nobody
+// reads anything.
+const strangerLife = time.Hour
+
+// Jobs remove what nobody needs any more.
+func (s *Identity) Jobs() []record.Job {
+	return []record.Job{{Name: "sweeping attempts of strangers", Every: record.SweepInterval, Run: func(ctx context.Context) error {
+		return record.Sweep(ctx, s.records, prefixStranger, func(l []mezu.Login) bool {
+			return len(l) == 0 || s.records.Now().Sub(l[0].Time) >= strangerLife
+		})
+	}}}
+}
+
 // LoginsOf are the last attempts to log in as a user, the newest first.
 func (s *Identity) LoginsOf(ctx context.Context, h Holder) ([]mezu.Login, error) {
 	history, err := record.Optional[[]mezu.Login](ctx, s.records, keyLogins(h.User.Directory, h.User.ID))

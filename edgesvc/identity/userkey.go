@@ -12,6 +12,8 @@ const (
 	prefixUser  = "user/"
 	prefixLogin = "login/"
 	prefixLogo  = "logo/"
+
+	prefixStranger = "login-stranger/"
 )
 
 func keyLogo(directory string) string { return prefixLogo + directory }
@@ -22,7 +24,7 @@ func keyLogins(directory, user string) string { return prefixLogin + directory +
 // keyStranger is where attempts for addresses that nobody has are noted, in a few records
 // that nobody reads.
 func keyStranger(directory, client string) string {
-	return fmt.Sprintf("login-stranger/%s/%d", directory, crc32.ChecksumIEEE([]byte(client))%8)
+	return fmt.Sprintf("%s%s/%d", prefixStranger, directory, crc32.ChecksumIEEE([]byte(client))%8)
 }
 func keyMail(directory, blind string) string { return "mail/" + directory + "/" + blind }
 func statusOf(directory string, s mezu.UserStatus) string {

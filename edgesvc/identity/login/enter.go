@@ -305,7 +305,11 @@ func (s *Logins) enter(v *visit, id string, proved *account.Credential, waited *
 			if waited.Value.AuthTime.Before(c.Value.Since) {
 				return account.ErrNone
 			}
-			s.accounts.EndPending(ch, *waited)
+			p, err := s.accounts.Pending(v.ctx, v.at.pool(), v.at.environment(), waited.Value.ID)
+			if err != nil {
+				return err // ErrNone if another tab was faster
+			}
+			s.accounts.EndPending(ch, p)
 		}
 		b, err = s.begin(v, ch, h, c, false)
 		return err

@@ -659,6 +659,48 @@ func TestOnlyEdges(t *testing.T) {
 	in := w.browser().request("GET", "login")
 	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgePage, in)
 	controltest.Refused(t, mezu.CodeUnauthenticated, w.in.Client("", nil), api.OpEdgePage, in)
+	// Who signed up before has no account yet, and the directory asks anew.
+	w.set(map[string]any{"signup": "open"})
+	m := b.signup("ann@example.com", good)
+	for _, after := range []map[string]any{{"signup": "invite"}, {"signup": "open", "domains": []string{"example.org"}}} {
+		w.set(after)
+		if s := b.post("verify", "token", m.link); s.status != 410 {
+			t.Errorf("%v: %d", after, s.status)
+		}
+		if s := b.post("signup/code", "pending", b.pending, "code", m.digits); s.status != 410 {
+			t.Errorf("%v: %d", after, s.status)
+		}
+	}
+	if _, made := w.user("ann@example.com"); made {
+		t.Error("an account where nobody may sign up any more")
+	}
+}
+
+// What is written of attempts for addresses that nobody has goes again.
+func TestStrangersAreForgotten(t *testing.T) {
+	w := newWorld(t, nil)
+	if s := w.browser().login("nobody@example.com", good); s.status != 422 || len(w.in.Keys("login-stranger/")) != 1 {
+		t.Fatal(s.status, w.in.Keys("login-stranger/"))
+	}
+	w.in.Clock.Advance(2 * time.Hour)
+	w.in.Restart()
+	controltest.Eventually(t, "it to go", func() bool { return len(w.in.Keys("login-stranger/")) == 0 })
+}
+
+// A signup that was confirmed goes on in one of two tabs, and the other one is told at once.
+func TestAtOnce_SignupGoesOn(t *testing.T) {
+	w := newWorld(t, nil)
+	laptop := w.browser()
+	m := laptop.signup("ann@example.com", good)
+	if s := w.browser().post("verify", "token", m.link, "password", good); s.status != 200 {
+		t.Fatal(s.status)
+	}
+	var tabs []func() shown
+	for range 3 {
+		tab := laptop.clone()
+		tabs = append(tabs, func() shown { return tab.post("signup/continue", "pending", tab.pending) })
+	}
+	one(t, "a tab", atOnce(t, tabs...), 303, 410)
 	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgeRefresh, api.EdgeRefreshRequest{Grant: "x"})
 	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgeLogout, api.EdgeLogouts{Grants: []string{"x"}})
 	controltest.Refused(t, mezu.CodeUnauthenticated, w.edge, api.OpEdgeRefresh, api.EdgeRefreshRequest{Grant: "x"})

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -79,7 +80,7 @@ func New(r *record.Records, a *access.Access, cfg Config) *Logins {
 func (s *Logins) HashesWaiting() int { return s.cfg.Hasher.Waiting() }
 
 // Jobs end what is over.
-func (s *Logins) Jobs() []record.Job { return s.accounts.Jobs() }
+func (s *Logins) Jobs() []record.Job { return slices.Concat(s.accounts.Jobs(), s.Identity.Jobs()) }
 
 // Quotas are those of directories and users.
 func Quotas() []record.Quota { return identity.Quotas() }

@@ -92,7 +92,11 @@ func (s *site) holderByMail(ctx context.Context, address string) (identity.Holde
 	return s.HolderByMail(ctx, s.pool(), address)
 }
 
+// add: the directory may take nobody any more who signed up while it did.
 func (s *site) add(v *visit, ch *record.Change, p *account.Pending) (identity.Holder, error) {
+	if s.settings().Signup != mezu.SignupOpen || !s.settings().AdmitsDomain(p.Email) {
+		return identity.Holder{}, account.ErrNone
+	}
 	return s.SignUp(v.ctx, ch, s.scope, p.Profile, v.now)
 }
 
