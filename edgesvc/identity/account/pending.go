@@ -201,13 +201,19 @@ func (t Tokens) hashes() [2]string {
 // Mail plans the two tokens of a mail. They end after the kind's life.
 func (a *Accounts) Mail(ch *record.Change, m Mailed) (Tokens, [2]string) {
 	t := NewTokens()
+	return t, a.MailThese(ch, m, t)
+}
+
+// MailThese is Mail of tokens that there are, for who must know first whether the mail goes:
+// what it would have carried is not kept else.
+func (a *Accounts) MailThese(ch *record.Change, m Mailed, t Tokens) [2]string {
 	h := t.hashes()
 	m.ExpiresAt = a.records.Stamp().Add(m.Kind.Life())
 	for i := range h {
 		m.Twin = h[1-i]
 		ch.Create(prefixMailed+h[i], m)
 	}
-	return t, h
+	return h
 }
 
 // MailAccount plans the tokens of a mail to an account, in place of those of the same kind.

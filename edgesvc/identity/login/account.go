@@ -131,8 +131,15 @@ func (s *Logins) changeMail(v *visit) (reply, error) {
 		if !s.records.MailConfigured() {
 			return page(v.view.MailAway()), nil
 		}
+		t := v.attempt(identity.NormalizeMail(email), account.Ref{})
+		if wait, err := s.accounts.Crowded(v.ctx, t); err != nil || wait > 0 {
+			return page(v.view.Wait(wait)), err
+		}
 		return s.confirmed(v, who, pages.PathAccountMail, func() (reply, error) {
 			_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) error {
+				if err := s.accounts.Failed(v.ctx, ch, t); err != nil { // so that nobody has us mail thousands
+					return err
+				}
 				now, err := s.still(v, ch, who)
 				if err != nil {
 					return err
@@ -181,6 +188,9 @@ func (s *Logins) confirmMail(v *visit) (reply, error) {
 			var c record.Record[account.Credential]
 			if m, c, h, err = s.redeemed(v, account.MailedAddress); err != nil {
 				return err
+			}
+			if !v.at.settings().AdmitsDomain(m.Value.Address) {
+				return account.ErrNone // not any more
 			}
 			old := h.User.Profile.Email
 			s.accounts.Spend(ch, m, &c.Value)

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -473,7 +474,6 @@ func TestW5_Reset(t *testing.T) {
 	b.arrives(b.login("ann@example.com", better), "/")
 }
 
-// Ten redeem one link at once: one wins.
 // What ends sessions does so whatever the clock says: that of another control plane may be
 // some seconds ahead.
 func TestW5_ClocksApart(t *testing.T) {
@@ -496,6 +496,7 @@ func TestW5_ClocksApart(t *testing.T) {
 	owner.arrives(owner.login("ann@example.com", better), "/")
 }
 
+// Ten redeem one link at once: one wins.
 func TestW4_RedeemedAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.browser()
@@ -554,6 +555,22 @@ func TestMailChange(t *testing.T) {
 	b.arrives(b.login("new@example.com", good), "/")
 	if s := phone.post("mail", "token", m.link); s.status != 410 {
 		t.Errorf("used twice: %d", s.status)
+	}
+}
+
+// Whoever has an account has no more of us mailed to strangers than somebody who signs up.
+func TestMailChange_OnlySoOften(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	b.join("ann@example.com", good)
+	waits := 0
+	for i := range 32 {
+		if b.post("account/mail", "email", fmt.Sprintf("a%d@example.com", i), "current_password", good).status == 429 {
+			waits++
+		}
+	}
+	if n := len(w.mails()); waits == 0 || n > 30 {
+		t.Errorf("%d mails, waited %d times", n, waits)
 	}
 }
 
@@ -642,23 +659,6 @@ func TestSignup_WhoMay(t *testing.T) {
 			t.Errorf("%s: the login shows a way to sign up", mode)
 		}
 	}
-}
-
-// An environment without a directory has no login.
-func TestNoDirectory(t *testing.T) {
-	w := newWorld(t, nil)
-	controltest.Call[any](t, w.op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, w.pool.Path()...)
-	if s := w.browser().get("login"); s.status != 404 {
-		t.Errorf("%d", s.status)
-	}
-}
-
-// Only edges ask for pages.
-func TestOnlyEdges(t *testing.T) {
-	w := newWorld(t, nil)
-	in := w.browser().request("GET", "login")
-	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgePage, in)
-	controltest.Refused(t, mezu.CodeUnauthenticated, w.in.Client("", nil), api.OpEdgePage, in)
 	// Who signed up before has no account yet, and the directory asks anew.
 	w.set(map[string]any{"signup": "open"})
 	m := b.signup("ann@example.com", good)
@@ -701,6 +701,23 @@ func TestAtOnce_SignupGoesOn(t *testing.T) {
 		tabs = append(tabs, func() shown { return tab.post("signup/continue", "pending", tab.pending) })
 	}
 	one(t, "a tab", atOnce(t, tabs...), 303, 410)
+}
+
+// An environment without a directory has no login.
+func TestNoDirectory(t *testing.T) {
+	w := newWorld(t, nil)
+	controltest.Call[any](t, w.op, api.OpUpdateEnvironment, map[string]any{"directory": nil}, w.pool.Path()...)
+	if s := w.browser().get("login"); s.status != 404 {
+		t.Errorf("%d", s.status)
+	}
+}
+
+// Only edges ask for pages.
+func TestOnlyEdges(t *testing.T) {
+	w := newWorld(t, nil)
+	in := w.browser().request("GET", "login")
+	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgePage, in)
+	controltest.Refused(t, mezu.CodeUnauthenticated, w.in.Client("", nil), api.OpEdgePage, in)
 	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgeRefresh, api.EdgeRefreshRequest{Grant: "x"})
 	controltest.Refused(t, mezu.CodeForbidden, w.op, api.OpEdgeLogout, api.EdgeLogouts{Grants: []string{"x"}})
 	controltest.Refused(t, mezu.CodeUnauthenticated, w.edge, api.OpEdgeRefresh, api.EdgeRefreshRequest{Grant: "x"})
@@ -820,12 +837,16 @@ func TestW7_FiveMailsAnHour(t *testing.T) {
 	if n := len(w.mails()); n != 4 {
 		t.Errorf("%d more mails", n)
 	}
+	kept := len(w.in.Keys("mailed/"))
 	for i := range 5 {
 		if s := owner.post("signup/code", "pending", owner.pending, "code", "00000000"); s.status != 422 {
 			t.Errorf("guess %d: %d", i, s.status)
 		}
 		owner.post("signup/resend", "pending", owner.pending)
 		w.noMail()
+	}
+	if n := len(w.in.Keys("mailed/")); n != kept {
+		t.Errorf("%d tokens are kept of mails that did not go", n-kept)
 	}
 	if s := owner.post("signup/code", "pending", owner.pending, "code", first.digits); s.status == 303 {
 		t.Error("more than five guesses")

@@ -149,17 +149,17 @@ func (s *Logins) signup(v *visit) (reply, error) {
 func (s *Logins) mailSignup(v *visit, ch *record.Change, p account.Pending, browser string) (_ account.Pending, goes bool, err error) {
 	digits := account.NewDigits()
 	p = s.accounts.NewPending(p, browser, digits, account.SignupLife)
-	tokens, hashes := s.accounts.Mail(ch, account.Mailed{Kind: account.MailedSignup, Pool: p.Pool, Pending: p.ID})
-	p.Tokens = hashes
-	words := v.words()
+	tokens, words := account.NewTokens(), v.words()
 	mail := words.SignupMail(p.Email, v.link(pages.PathVerify, tokens, account.MailedSignup), digits)
 	if p.Known {
 		mail = words.KnownAddressMail(p.Email, v.at.url()+v.view.Base+pages.PathLogin, v.at.url()+v.view.Base+pages.PathReset)
 	}
 	if goes, err = s.mail(v, ch, mailSignup, p.Email, mail, account.SignupLife); !goes {
-		p.Code = ""
+		p.Code, p.Tokens = "", [2]string{}
+		return p, false, err
 	}
-	return p, goes, err
+	p.Tokens = s.accounts.MailThese(ch, account.Mailed{Kind: account.MailedSignup, Pool: p.Pool, Pending: p.ID}, tokens)
+	return p, true, err
 }
 
 func (s *Logins) checkMail(v *visit, p account.Pending, resent bool, problems ...pages.Problem) reply {
@@ -192,7 +192,6 @@ func (s *Logins) signupCode(v *visit) (reply, error) {
 		}
 		p.Value.Guesses++
 		s.accounts.PutPending(ch, p, p.Value)
-		p.Revision++
 		return nil
 	})
 	switch {
