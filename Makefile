@@ -101,8 +101,8 @@ fuzz: ## run every fuzz target for FUZZTIME
 soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, what make test leaves without it, and all of e2e; hours
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
-	go test -race -timeout 2h $(UNRACED)
-	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e
+	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
+	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e ./e2e/browser
 
 before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
 

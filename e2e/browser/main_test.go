@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -87,7 +88,16 @@ type mail struct {
 
 var shared world
 
+// atOnce is how many tests run at once, on however many cores: one network gets twenty pages a
+// second, and theirs is one.
+const atOnce = "2"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -132,7 +142,8 @@ func (w *world) start() (err error) {
 	program := filepath.Join(os.Getenv(programsVariable), "mezu")
 	if os.Getenv(programsVariable) == "" {
 		program = filepath.Join(w.dir, "mezu")
-		if out, err := exec.Command("go", "build", "-o", program, "../../cmd/mezu").CombinedOutput(); err != nil {
+		args := append(append([]string{"build", "-o", program}, raceFlag...), "../../cmd/mezu")
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("building mezu: %w\n%s", err, out)
 		}
 	}
@@ -339,6 +350,9 @@ func (p *devProcess) stop() error {
 	select {
 	case err := <-p.ended:
 		p.ended <- err
+		if strings.Contains(p.log.String(), "DATA RACE") {
+			return fmt.Errorf("mezu dev has a data race:\n%s", p.log.String())
+		}
 		return err
 	case <-time.After(patience):
 		p.cmd.Process.Kill()

@@ -58,6 +58,12 @@ func (w Words) account(sessions, logins int) pages.AccountPage {
 	return out
 }
 
+// quiet is an account page on which nothing was done yet.
+func (w Words) quiet(a pages.AccountPage) pages.AccountPage {
+	a.Notice, a.NewEmail = "", ""
+	return a
+}
+
 // Plain renders every page as it is when all goes well, and every page that says what is
 // wrong.
 func (w Words) Plain(language string) map[string]pages.Page {
@@ -88,7 +94,7 @@ func (w Words) Plain(language string) map[string]pages.Page {
 		"first-password":  v.LoginLink(pages.LoginLinkForm{Token: w.Token, Email: w.Email}),
 		"terms":           v.AcceptTerms(pages.TermsForm{Pending: w.Pending, Terms: terms}),
 		"profile":         v.CompleteProfile(pages.ProfileForm{Pending: w.Pending, Profile: profile}),
-		"account":         v.Account(w.account(3, 5)),
+		"account":         v.Account(w.quiet(w.account(3, 5))),
 		"account-full":    v.Account(w.account(mostSessions, mezu.MaxLogins)),
 		"mail-change":     v.ConfirmMail(pages.MailChangeForm{}),
 		"mail-confirmed":  v.MailConfirmed(w.Email),
