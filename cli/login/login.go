@@ -64,8 +64,10 @@ func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context,
 			&cli.BoolFlag{Name: "with-token", Usage: "read a token or key from standard input", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
-			if _, err := invocation.Arguments(c); err != nil {
-				return err
+			if c.NArg() > 0 { // it may be a token, which is not to be repeated
+				e := exit.Usagef("mezu login takes no argument")
+				e.Hint = "a token comes on standard input: mezu login --with-token < FILE"
+				return e
 			}
 			o := &loginOptions{Invocation: inv, Open: open, Device: c.Bool("device"), NoBrowser: c.Bool("no-browser"), WithToken: c.Bool("with-token"), pause: pause}
 			if (o.Device || o.NoBrowser) && (o.WithToken || o.Device == o.NoBrowser) {

@@ -20,12 +20,15 @@ type terminalOf struct {
 	t        *testing.T
 	endpoint endpoint
 	profiles profile.Store
+	// pipe says that it is none: there is nobody to see a browser. typed is standard input.
+	pipe  bool
+	typed string
 }
 
 func (w terminalOf) run(ahead time.Duration, args ...string) (code int, out string) {
 	var said testkit.Buffer
 	inv := invocation.Invocation{
-		Streams: terminal.Streams{In: strings.NewReader(""), Out: &said, Err: &said, InTerminal: true, ErrTerminal: true}, Getenv: func(name string) string { return map[string]string{"DISPLAY": ":0"}[name] },
+		Streams: terminal.Streams{In: strings.NewReader(w.typed), Out: &said, Err: &said, InTerminal: !w.pipe, ErrTerminal: !w.pipe}, Getenv: func(name string) string { return map[string]string{"DISPLAY": ":0"}[name] },
 		Dir: w.t.TempDir(), Profiles: w.profiles, Now: func() time.Time { return time.Now().Add(ahead) },
 	}
 	opened := make(chan error, 1)
@@ -33,7 +36,7 @@ func (w terminalOf) run(ahead time.Duration, args ...string) (code int, out stri
 		opened <- w.endpoint.visit("", address)
 		return nil
 	}})
-	if args[0] == "login" {
+	if args[0] == "login" && !w.pipe {
 		if err := <-opened; err != nil {
 			w.t.Error(err)
 		}
@@ -41,9 +44,13 @@ func (w terminalOf) run(ahead time.Duration, args ...string) (code int, out stri
 	return code, said.String()
 }
 
+func newTerminal(t *testing.T) terminalOf {
+	return terminalOf{t: t, endpoint: startControlPlane(t), profiles: profile.Store{Dir: filepath.Join(t.TempDir(), "config")}}
+}
+
 func loggedIn(t *testing.T) terminalOf {
 	t.Helper()
-	w := terminalOf{t, startControlPlane(t), profile.Store{Dir: filepath.Join(t.TempDir(), "config")}}
+	w := newTerminal(t)
 	if code, out := w.run(0, "login", "--api", w.endpoint.url, "--ca-file", w.endpoint.caFile); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
@@ -92,5 +99,35 @@ func TestRefusedToken(t *testing.T) {
 	}
 	if code, out := w.run(0, "projects", "list"); code != 3 || !strings.Contains(out, "try: mezu login --api") {
 		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// N30: where nobody sees a browser, the address is printed and --device is named. Nothing
+// waits for ever.
+func TestN30_NoBrowser(t *testing.T) {
+	w := newTerminal(t)
+	w.pipe = true
+	begin := time.Now()
+	code, out := w.run(0, "login", "--api", w.endpoint.url, "--ca-file", w.endpoint.caFile, "--timeout", "200ms")
+	if code != 7 || !strings.Contains(out, "  "+w.endpoint.url+"/oauth/authorize?") || !strings.Contains(out, "mezu login --device") || time.Since(begin) > time.Minute {
+		t.Errorf("exit code %d after %s: %s", code, time.Since(begin), out)
+	}
+	if names, err := w.profiles.Names(); err != nil || len(names) > 0 {
+		t.Errorf("profiles %v, %v", names, err)
+	}
+}
+
+// C3: a token comes by standard input alone, and nothing that is said has it.
+func TestC3_TokenOnStandardInput(t *testing.T) {
+	w := newTerminal(t)
+	w.pipe, w.typed = true, w.endpoint.token+"\n"
+	login := []string{"login", "--with-token", "--api", w.endpoint.url, "--ca-file", w.endpoint.caFile}
+	if code, out := w.run(0, append(login, w.endpoint.token)...); code != 2 || strings.Contains(out, w.endpoint.token) {
+		t.Errorf("as an argument: exit code %d: %s", code, out)
+	}
+	for _, args := range [][]string{login, {"whoami"}, {"whoami", "-o", "json"}, {"logout"}} {
+		if code, out := w.run(0, args...); code != 0 || strings.Contains(out, w.endpoint.token) {
+			t.Errorf("%s: exit code %d: %s", args[0], code, out)
+		}
 	}
 }
