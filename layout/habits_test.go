@@ -29,6 +29,8 @@ func allowedForeign() map[string]string {
 	return map[string]string{
 		"huma.NewError":            "huma has no other place for the form of its refusals",
 		"huma.NewErrorWithContext": "as huma.NewError",
+		"browser.Stdout":           "the library has no other place for where the output of a browser goes",
+		"browser.Stderr":           "as browser.Stdout",
 	}
 }
 
