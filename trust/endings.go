@@ -10,22 +10,21 @@ import (
 // one cost does not depend on how many there are: each lies in the bucket of the hour in
 // which it ends, and those that have ended are taken out a few at a time.
 type endings struct {
-	kinds map[mezu.RevocationKind]map[string]ending
-	// buckets are the subjects by the hour in which they end; up to the hour swept they
-	// are empty. A subject whose end was moved lies in a bucket for each end that it had.
-	buckets map[int64][]subject
-	swept   int64
+	kinds map[mezu.RevocationKind]*kindEndings
+	swept int64 // up to this hour the buckets of all kinds are empty
+}
+
+// kindEndings are those of one kind.
+type kindEndings struct {
+	known map[string]ending
+	// buckets are the subjects by the hour in which they end. A subject whose end was moved
+	// lies in a bucket for each end that it had.
+	buckets map[int64][]string
 }
 
 // ending is what is known of one subject, in nanoseconds of Unix time; notBefore is 0
 // where there is none.
 type ending struct{ notBefore, until int64 }
-
-// subject is what a revocation speaks of.
-type subject struct {
-	kind mezu.RevocationKind
-	id   string
-}
 
 const (
 	bucketSpan = int64(time.Hour)
@@ -58,45 +57,61 @@ func moment(n int64) time.Time {
 // before, and how many steps that took.
 func (e *endings) add(r *mezu.Revocation, now int64) (news bool, steps int) {
 	if e.kinds == nil {
-		e.kinds, e.buckets = map[mezu.RevocationKind]map[string]ending{}, map[int64][]subject{}
-		e.swept = now/bucketSpan - 1
+		e.kinds, e.swept = map[mezu.RevocationKind]*kindEndings{}, now/bucketSpan-1
 	}
 	steps = e.sweep(now)
-	known := e.kinds[r.Kind]
-	if known == nil {
-		known = map[string]ending{}
-		e.kinds[r.Kind] = known
+	of := e.kinds[r.Kind]
+	if of == nil {
+		of = &kindEndings{map[string]ending{}, map[int64][]string{}}
+		e.kinds[r.Kind] = of
 	}
-	was := known[r.Subject]
+	was := of.known[r.Subject]
 	is := ending{max(was.notBefore, nanos(r.NotBefore)), max(was.until, nanos(r.Until))}
 	if is == was {
 		return false, steps + 1
 	}
-	known[r.Subject] = is
+	of.known[r.Subject] = is
 	if is.until != was.until {
 		hour := is.until / bucketSpan
-		e.buckets[hour] = append(e.buckets[hour], subject{r.Kind, r.Subject})
+		of.buckets[hour] = append(of.buckets[hour], r.Subject)
 	}
 	return true, steps + 1
 }
 
+// of is what is known of a subject, zero if nothing is.
+func (e *endings) of(kind mezu.RevocationKind, id string) ending {
+	if of := e.kinds[kind]; of != nil {
+		return of.known[id]
+	}
+	return ending{}
+}
+
 // sweep takes out some of what has ended.
 func (e *endings) sweep(now int64) (steps int) {
-	for e.swept+1 < now/bucketSpan && steps < sweepSteps {
-		steps++
-		bucket := e.buckets[e.swept+1]
-		if len(bucket) == 0 {
+	for ; e.swept+1 < now/bucketSpan && steps < sweepSteps; steps++ {
+		if !e.sweepOne(e.swept+1, now) {
 			e.swept++
-			delete(e.buckets, e.swept)
-			continue
-		}
-		last := bucket[len(bucket)-1]
-		e.buckets[e.swept+1] = bucket[:len(bucket)-1]
-		if known := e.kinds[last.kind]; known[last.id].until <= now {
-			delete(known, last.id)
 		}
 	}
 	return steps
+}
+
+// sweepOne takes one subject out of the buckets of an hour, or reports that they are empty.
+func (e *endings) sweepOne(hour, now int64) bool {
+	for _, of := range e.kinds {
+		bucket := of.buckets[hour]
+		if len(bucket) == 0 {
+			delete(of.buckets, hour)
+			continue
+		}
+		last := bucket[len(bucket)-1]
+		of.buckets[hour] = bucket[:len(bucket)-1]
+		if of.known[last].until <= now {
+			delete(of.known, last)
+		}
+		return true
+	}
+	return false
 }
 
 // Revoke puts a revocation in force until r.Until. added is true if its subject was not
@@ -126,16 +141,18 @@ func (a *Anchor) ForgetEnded() {
 func (a *Anchor) Forget(r *mezu.Revocation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.ended.kinds[r.Kind], r.Subject)
+	if of := a.ended.kinds[r.Kind]; of != nil {
+		delete(of.known, r.Subject)
+	}
 }
 
 // Revoked is the revocation in force of a subject, if there is one. What the
 // subject is depends on the kind; see mezu.RevocationKind.
 func (a *Anchor) Revoked(kind mezu.RevocationKind, id string) (mezu.Revocation, bool) {
 	a.mu.RLock()
-	e, ok := a.ended.kinds[kind][id]
+	e := a.ended.of(kind, id)
 	a.mu.RUnlock()
-	if !ok || a.now().UnixNano() > e.until {
+	if e.until == 0 || a.now().UnixNano() > e.until {
 		return mezu.Revocation{}, false
 	}
 	return mezu.Revocation{Kind: kind, Subject: id, NotBefore: moment(e.notBefore), Until: moment(e.until)}, true
@@ -164,7 +181,7 @@ func (a *Anchor) Adds(r *mezu.Revocation) bool {
 	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	e := a.ended.kinds[r.Kind][r.Subject]
+	e := a.ended.of(r.Kind, r.Subject)
 	return nanos(r.Until) > e.until || nanos(r.NotBefore) > e.notBefore
 }
 
@@ -173,8 +190,8 @@ func (a *Anchor) Adds(r *mezu.Revocation) bool {
 func (a *Anchor) Revocations(at time.Time, visit func(mezu.Revocation) bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for kind, known := range a.ended.kinds {
-		for id, e := range known {
+	for kind, of := range a.ended.kinds {
+		for id, e := range of.known {
 			if e.until > at.UnixNano() && !visit(mezu.Revocation{Kind: kind, Subject: id, NotBefore: moment(e.notBefore), Until: moment(e.until)}) {
 				return
 			}

@@ -24,7 +24,7 @@ func TestRow1AddingCostsTheSame(t *testing.T) {
 	for i := range 200_000 {
 		add(i, time.Duration(1+i%48)*time.Hour)
 	}
-	held := func() (n int) { return len(e.kinds[mezu.RevokeUser]) }
+	held := func() (n int) { return len(e.kinds[mezu.RevokeUser].known) }
 	if held() != 200_000 {
 		t.Fatalf("%d are held", held())
 	}
@@ -40,8 +40,8 @@ func TestRow1AddingCostsTheSame(t *testing.T) {
 	now = now.Add(200 * time.Hour)
 	for e.sweep(now.UnixNano()) > 0 {
 	}
-	if held() != 0 || len(e.buckets) != 0 {
-		t.Errorf("%d and %d hours are held after the end of all", held(), len(e.buckets))
+	if held() != 0 || len(e.kinds[mezu.RevokeUser].buckets) != 0 {
+		t.Errorf("%d and %d hours are held after the end of all", held(), len(e.kinds[mezu.RevokeUser].buckets))
 	}
 }
 
@@ -58,7 +58,7 @@ func TestEndingsMovedOut(t *testing.T) {
 	now = now.Add(5 * time.Hour)
 	for e.sweep(now.UnixNano()) > 0 {
 	}
-	if e.kinds[mezu.RevokeSession]["s"].until == 0 {
+	if e.of(mezu.RevokeSession, "s").until == 0 {
 		t.Error("it is gone before its end")
 	}
 }
