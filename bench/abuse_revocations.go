@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,15 +27,25 @@ const (
 	figRevokedWelcome = "Warpgate registered ms"
 	figRevokedTold    = "Warpgate told of all ms"
 	figRevokedAgain   = "Warpgate told anew after a reconnect"
+	figRevokedBack    = "Warpgate ready again ms"
+	figRevokedGate    = "Warpgate MiB"
+	figLookupOne      = "look-up of a session: ns with 1 revocation"
+	figLookupMany     = "look-up of a session: ns with 200,000"
 )
 
-// revokedUsers is how many users of one directory are ended.
-const revokedUsers = 200_000
+// revokedSubjects is how many are ended in one directory: users and sessions by turns.
+const revokedSubjects = 200_000
 
-// takeRevocations is what 200,000 revocations in force in one directory take of an edge:
-// its start, its memory, and the registration of a Warpgate that concerns them. They are
-// put into the edge's log as it would have written them; signatures are not verified
-// there again.
+// lookups is how many grants are looked up, lookupRuns times each.
+const (
+	lookups    = 100_000
+	lookupRuns = 10
+)
+
+// takeRevocations is what 200,000 revocations in force in one directory take of an edge and of
+// a Warpgate: the start, the memory, at the edge the registration of a Warpgate that they
+// concern, and what both ask for each request. They are put into the logs as these would have
+// written them; signatures are not verified there again.
 func takeRevocations(ctx context.Context, b *bench, round int) error {
 	if b.bin.mezusphere == "" {
 		return errNotOurs
@@ -58,6 +69,10 @@ func takeRevocations(ctx context.Context, b *bench, round int) error {
 	if _, err := in.edge.awaitReady(ctx, admin); err != nil {
 		return err
 	}
+	put := func(name string, v float64) { b.results.put(round, "revocations", nameOurs, name, v) }
+	if err := b.takeRevokedWarpgate(ctx, in, directory, put); err != nil {
+		return err
+	}
 	in.edge.stop()
 	if err := fillLog(filepath.Join(in.dir, "edge", "revocations.log"), directory); err != nil {
 		return err
@@ -70,11 +85,10 @@ func takeRevocations(ctx context.Context, b *bench, round int) error {
 	if err != nil {
 		return err
 	}
-	put := func(name string, v float64) { b.results.put(round, "revocations", nameOurs, name, v) }
 	put(figRevokedStart, milliseconds(ready.Sub(begin)))
 	var told mezu.Told
 	welcome, all, n, err := in.listen(ctx, key, &told)
-	if err != nil || n != revokedUsers {
+	if err != nil || n != revokedSubjects {
 		return errors.Join(err, fmt.Errorf("a Warpgate was told of %d revocations", n))
 	}
 	put(figRevokedWelcome, milliseconds(welcome))
@@ -85,7 +99,75 @@ func takeRevocations(ctx context.Context, b *bench, round int) error {
 	put(figRevokedAgain, float64(n))
 	resident, err := in.edge.rss()
 	put(figRevokedEdge, resident/1024)
+	return errors.Join(err, takeLookups(directory, put))
+}
+
+// takeRevokedWarpgate starts a Warpgate that knows of all of them, while its edge knows of
+// none.
+func (b *bench) takeRevokedWarpgate(ctx context.Context, in *installation, directory string, put func(string, float64)) error {
+	admin, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	p, err := in.startWarpgate("revoked", b.upstream, false, "--health-addr", admin, "--token-file", filepath.Join(in.dir, "revoked.key"))
+	defer p.stop()
+	if err != nil {
+		return err
+	}
+	if _, err := p.awaitReady(ctx, admin); err != nil {
+		return err
+	}
+	p.stop()
+	if err := fillLog(filepath.Join(in.dir, "state-revoked", "revocations.log"), directory); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := p.launch(false); err != nil {
+		return err
+	}
+	back, err := p.awaitReady(ctx, admin)
+	if err != nil {
+		return err
+	}
+	put(figRevokedBack, milliseconds(back.Sub(begin)))
+	resident, err := p.rss()
+	put(figRevokedGate, resident/1024)
 	return err
+}
+
+// takeLookups asks for grants of a directory, none of which is revoked, what edge and Warpgate
+// ask for each request: with one revocation in force, and with all, by turns.
+func takeLookups(directory string, put func(string, float64)) error {
+	now := time.Now()
+	few, many := trust.New(nil, nil), trust.New(nil, nil)
+	for i := range revokedSubjects {
+		r := revocation(directory, i, now)
+		many.Revoke(&r)
+		if i == 0 {
+			few.Revoke(&r)
+		}
+	}
+	asked := make([]mezu.Grant, lookups)
+	for i := range asked {
+		asked[i] = mezu.Grant{Session: mezu.NewID(mezu.PrefixSession, now), User: mezu.NewID(mezu.PrefixUser, now), Directory: directory}
+	}
+	took := map[*trust.Anchor][]float64{}
+	for range lookupRuns {
+		for _, a := range []*trust.Anchor{few, many} {
+			begin := time.Now()
+			for i := range asked {
+				if a.GrantRevoked(&asked[i]) {
+					return errors.New("a grant is revoked that nobody has revoked")
+				}
+			}
+			took[a] = append(took[a], float64(time.Since(begin).Nanoseconds())/lookups)
+		}
+	}
+	for a, name := range map[*trust.Anchor]string{few: figLookupOne, many: figLookupMany} {
+		slices.Sort(took[a])
+		put(name, percentile(took[a], 50))
+	}
+	return nil
 }
 
 // awaitReady waits until a program says that it is ready.
@@ -124,9 +206,8 @@ func fillLog(path, directory string) error {
 		return err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	for i := range revokedUsers {
-		r := mezu.Revocation{Position: mezu.Position{Epoch: 1, Revision: 1}, Kind: mezu.RevokeUser, Subject: mezu.NewID(mezu.PrefixUser, now.Add(time.Duration(i))), Scope: directory,
-			NotBefore: now, Until: now.Add(mezu.MaxGrantLife)}
+	for i := range revokedSubjects {
+		r := revocation(directory, i, now)
 		payload, err := json.Marshal(r)
 		if err == nil {
 			_, err = l.Add(anchor, &r, mezu.Signed{Purpose: mezu.PurposeRevocation, KeyID: mezu.NewID("key", now), Payload: payload, Signature: make([]byte, 64)})
@@ -136,6 +217,16 @@ func fillLog(path, directory string) error {
 		}
 	}
 	return errors.Join(l.Flush(), l.Close())
+}
+
+// revocation is the n-th.
+func revocation(directory string, n int, now time.Time) mezu.Revocation {
+	r := mezu.Revocation{Position: mezu.Position{Epoch: 1, Revision: 1}, Kind: mezu.RevokeUser, Subject: mezu.NewID(mezu.PrefixUser, now), Scope: directory,
+		NotBefore: now, Until: now.Add(mezu.MaxGrantLife)}
+	if n%2 == 1 {
+		r.Kind, r.Subject = mezu.RevokeSession, mezu.NewID(mezu.PrefixSession, now)
+	}
+	return r
 }
 
 // listen registers a Warpgate and waits until it was told of everything. It gives how long

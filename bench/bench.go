@@ -34,6 +34,7 @@ type bench struct {
 	targets  []target      // all of them, in the order of tables
 	changed  []string      // hosts of takeChanges, once they are made
 	cold     *installation // of takeCold, once it is made
+	logins   *site         // once they are there
 }
 
 // newBench starts workload, references, control plane, edge and Warpgate, and
@@ -209,6 +210,7 @@ func (b *bench) close() error {
 	b.in.stop()
 	b.before.stop()
 	b.cold.stop()
+	b.logins.stop()
 	for _, p := range b.helpers {
 		p.stop()
 	}

@@ -174,6 +174,40 @@ func exercise(t *testing.T, ctx context.Context, to target) {
 	}
 }
 
+// TestLetGo: the workload says when the last of the streams has ended that it was to expect,
+// and small requests are no streams.
+func TestLetGo(t *testing.T) {
+	w, err := startLetGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	to := target{addr: w.l.Addr().String(), host: "a"}
+	gone := w.expect(2)
+	var streams []*conn
+	for range 2 {
+		if err := once(t.Context(), to, to.head("GET", pathSmall, "")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openSocket(t.Context(), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	streams[0].Close()
+	begin := time.Now()
+	streams[1].Close()
+	select {
+	case at := <-gone:
+		if at.Before(begin) {
+			t.Error("it says so before the last one has ended")
+		}
+	case <-time.After(time.Minute):
+		t.Error("it does not notice")
+	}
+}
+
 func TestFreeAddr(t *testing.T) {
 	addr, err := freeAddr()
 	if err != nil {

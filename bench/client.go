@@ -30,6 +30,7 @@ type target struct {
 	addr   string // host:port to connect to
 	secure bool   // TLS
 	h2     bool
+	from   net.Addr // to connect from; nil for any
 	// procs are those whose CPU and memory count; if none, nothing is known of
 	// them.
 	procs []*process
@@ -47,7 +48,7 @@ type conn struct {
 func dial(ctx context.Context, t target) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.addr)
+	c, err := (&net.Dialer{LocalAddr: t.from}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (c *conn) answer(want int) (int64, error) {
 	switch {
 	case status != want:
 		return 0, fmt.Errorf("the answer is %d", status)
-	case length < 0 && status != 101:
+	case length < 0 && status != 101 && status != 204:
 		return 0, errors.New("an answer without Content-Length")
 	}
 	return max(length, 0), nil
@@ -211,17 +212,18 @@ func openSocket(ctx context.Context, t target) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.greet(); err != nil {
+	if err := c.greet(pathEcho, ""); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *conn) greet() error {
+// greet makes a WebSocket of the connection.
+func (c *conn) greet(path, fields string) error {
 	c.SetDeadline(time.Now().Add(answerTime))
 	defer c.SetDeadline(time.Time{})
-	head := c.t.head("GET", pathEcho, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+	head := c.t.head("GET", path, fields+"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 	if _, err := c.Write(head); err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func serveWorkload(c net.Conn) {
 			io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 		}
 		switch {
-		case req.path == pathSmall:
+		case req.path == pathSmall || req.path == pathMine+pathSmall:
 			_, err = c.Write(small)
 		case strings.HasPrefix(req.path, pathBytes):
 			err = sendBytes(c, req.path[len(pathBytes):])
@@ -106,7 +106,7 @@ func serveWorkload(c net.Conn) {
 			if err = discard(r, req.length); err == nil {
 				_, err = c.Write(response(nil))
 			}
-		case req.path == pathEcho && req.socketKey != "":
+		case (req.path == pathEcho || req.path == pathMine+pathEcho) && req.socketKey != "":
 			echo(c, r, req.socketKey)
 			return
 		case strings.HasPrefix(req.path, pathSlow):
