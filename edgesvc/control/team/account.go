@@ -113,6 +113,19 @@ func suffix(now time.Time) string {
 	return strings.ToLower(id[len(id)-suffixLength:])
 }
 
+// Outside reports whether a person belongs to no organization and can't make one.
+func (s *Team) Outside(ctx context.Context, person string) (bool, error) {
+	if s.cfg.MembersMayCreateOrganizations {
+		return false, nil
+	}
+	p, err := record.Get[access.Person](ctx, s.records, access.KeyPerson(person))
+	if err != nil || p.Value.Operator {
+		return false, err
+	}
+	page, err := s.records.Store.List(ctx, membershipsOf(person), "", 1)
+	return err == nil && len(page.Records) == 0, err
+}
+
 // ChangeAddress plans that a person has another address.
 func (s *Team) ChangeAddress(ctx context.Context, ch *record.Change, person, address string) error {
 	was, err := record.Get[access.Person](ctx, s.records, access.KeyPerson(person))
@@ -186,9 +199,9 @@ func (s *Team) Invited(ctx context.Context, code, address string) (organization 
 	return org.Value.Name, err
 }
 
-// Join plans that a person joins by an invitation: the one with the invited address, or a new
-// one if nobody has it.
-func (s *Team) Join(ctx context.Context, ch *record.Change, code, address string) (mezu.User, error) {
+// Join plans that a person, who has the invited address, joins by an invitation. If person is
+// empty, nobody has the address, and a new person gets it.
+func (s *Team) Join(ctx context.Context, ch *record.Change, code, address, person string) (mezu.User, error) {
 	inv, err := s.invitationByCode(ctx, code)
 	if err != nil {
 		return mezu.User{}, err
@@ -196,11 +209,12 @@ func (s *Team) Join(ctx context.Context, ch *record.Change, code, address string
 	if mezu.CanonicalEmail(address) != inv.Value.Email {
 		return mezu.User{}, refusedInvitation()
 	}
-	known, err := s.personByAddress(ctx, inv.Value.Email)
-	if err != nil {
+	switch known, err := s.personByAddress(ctx, inv.Value.Email); {
+	case err != nil:
 		return mezu.User{}, err
-	}
-	if known != "" {
+	case known != person:
+		return mezu.User{}, refusedInvitation()
+	case known != "":
 		if _, err := s.accept(ctx, ch, inv, known); err != nil {
 			return mezu.User{}, err
 		}

@@ -69,6 +69,9 @@ func (s *Logins) accountPage(v *visit, who in, a pages.AccountPage) (reply, erro
 	for _, l := range history {
 		a.Logins = append(a.Logins, pages.Login{Time: l.Time, Address: l.Address, Agent: l.Agent, Outcome: l.Outcome})
 	}
+	if a.Outside, err = v.at.outside(v.ctx, user.ID); err != nil {
+		return reply{}, err
+	}
 	return page(v.view.Account(a)), nil
 }
 

@@ -71,7 +71,12 @@ func (s *Logins) firstOperator(v *visit) (reply, error) {
 	}
 	if s.records.MailConfigured() {
 		browser := v.thisBrowser()
-		_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) (err error) {
+		_, err := s.records.Commit(v.ctx, v.own(), func(ch *record.Change) error {
+			there, _, err := s.find(v, email)
+			if err != nil {
+				return err
+			}
+			p.Known = there.User.ID != ""
 			if p, _, err = s.mailSignup(v, ch, p, browser); err == nil {
 				s.accounts.CreatePending(ch, p)
 			}

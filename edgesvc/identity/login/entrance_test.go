@@ -279,6 +279,7 @@ func TestW8_OperatorsLink(t *testing.T) {
 	controltest.Refused(t, mezu.CodeNotFound, w.op, api.OpCreatePersonLoginLink, nil, "nobody@example.com")
 	controltest.Refused(t, mezu.CodeNotFound, w.op, api.OpCreatePersonLoginLink, nil, "prs_x")
 	token := w.link(controltest.Call[api.LoginLink](t, w.op, api.OpCreatePersonLoginLink, nil, joined.Member.Person))
+	controltest.Refused(t, mezu.CodeForbidden, w.in.Bounded(w.op, mezu.PermOperatorsWrite), api.OpCreatePersonLoginLink, nil, joined.Member.Person)
 	b := w.browser()
 	b.arrives(b.post("link/password", "token", token, "password", good), "/")
 	controltest.Refused(t, mezu.CodeConflict, w.op, api.OpCreatePersonLoginLink, nil, joined.Member.Person)

@@ -117,13 +117,7 @@ func (s *Logins) joinOrganization(v *visit) (reply, error) {
 		return reply{}, err
 	}
 	return s.joinWith(v, j, func(ch *record.Change, h identity.Holder) (began, error) {
-		c, err := s.accounts.Credential(v.ctx, h.Account())
-		if err == nil && c.Revision != 0 {
-			err = account.ErrNone // somebody made the account meanwhile
-		}
-		if err != nil {
-			return began{}, err
-		}
+		c := record.Record[account.Credential]{Key: s.accounts.Key(h.Account())}
 		c.Value.SetPassword(hash, v.now)
 		return s.begin(v, ch, h, c, false)
 	})
@@ -133,10 +127,7 @@ func (s *Logins) joinOrganization(v *visit) (reply, error) {
 func (s *Logins) joinWith(v *visit, j joiner, enter func(*record.Change, identity.Holder) (began, error)) (reply, error) {
 	var b began
 	_, err := s.records.Publish(v.ctx, v.author(j.holder.User.ID), func(ch *record.Change) error {
-		h, err := asHolder(s.cfg.Persons.Join(v.ctx, ch, v.linked(), j.email))
-		if err == nil && h.User.ID != j.holder.User.ID && j.holder.User.ID != "" {
-			err = account.ErrNone
-		}
+		h, err := asHolder(s.cfg.Persons.Join(v.ctx, ch, v.linked(), j.email, j.holder.User.ID))
 		if err != nil || enter == nil {
 			return err
 		}

@@ -18,9 +18,6 @@ func (s *Logins) CreateLoginLink(ctx context.Context, c access.Caller, o record.
 	if _, err := access.Admit(api.OpCreateLoginLink, c); err != nil {
 		return api.LoginLink{}, err
 	}
-	if c.Permissions != nil {
-		return api.LoginLink{}, &mezu.Error{Code: mezu.CodeForbidden, Detail: "a session has all that its person may do, and a token with bounds makes nothing beyond them", Hint: "use one without bounds"}
-	}
 	return s.createLink(ctx, c, api.OpCreateLoginLink, o, func(ch *record.Change) (string, error) {
 		ch.Require(c.Token.Key, c.Token.Revision) // one that is being revoked opens nothing more
 		return c.ID, nil
@@ -60,6 +57,9 @@ func (s *Logins) CreatePersonLoginLink(ctx context.Context, c access.Caller, p a
 // createLink makes a login link. An earlier one of the same person is worth nothing any more.
 func (s *Logins) createLink(ctx context.Context, c access.Caller, op api.Operation, o record.Idempotency, whose func(*record.Change) (string, error)) (api.LoginLink, error) {
 	var out api.LoginLink
+	if c.Permissions != nil {
+		return out, &mezu.Error{Code: mezu.CodeForbidden, Detail: "a session has all that its person may do, and a token with bounds makes nothing beyond them", Hint: "use one without bounds"}
+	}
 	_, err := s.records.Commit(ctx, access.By(c, op.ID), func(ch *record.Change) (err error) {
 		out, err = record.Idempotent(ctx, s.records, ch, o, true, func() (out api.LoginLink, err error) {
 			person, err := whose(ch)

@@ -29,6 +29,8 @@ type realm interface {
 	context() []string
 	// named reports whether accounts have names beside the address.
 	named() bool
+	// outside reports whether an account opens nothing yet, and its holder has to ask somebody.
+	outside(ctx context.Context, id string) (bool, error)
 	// handlers are the pages by their path below the base.
 	handlers() map[string]handler
 

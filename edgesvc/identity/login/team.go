@@ -32,12 +32,15 @@ type Persons interface {
 	AddFirstOperator(ctx context.Context, ch *record.Change, hash, address string) (mezu.User, error)
 	Bootstrapped()
 	// Invited gives the organization into which a code and an address invite, and counts a
-	// wrong address. Join plans that the one with the address joins, who is new if nobody
-	// has it. Both refuse a wrong code or address as mezu.CodeUnauthenticated.
+	// wrong address. Join plans that the person with the address joins, or a new one if person
+	// is empty and nobody has it. Both refuse a wrong code or address as
+	// mezu.CodeUnauthenticated.
 	Invited(ctx context.Context, code, address string) (organization string, err error)
-	Join(ctx context.Context, ch *record.Change, code, address string) (mezu.User, error)
+	Join(ctx context.Context, ch *record.Change, code, address, person string) (mezu.User, error)
 	// AddPerson plans a person who has proved an address.
 	AddPerson(ctx context.Context, ch *record.Change, address string) (mezu.User, error)
+	// Outside reports whether one belongs to no organization and can't make one.
+	Outside(ctx context.Context, person string) (bool, error)
 	// ChangeAddress plans that one has another address.
 	ChangeAddress(ctx context.Context, ch *record.Change, person, address string) error
 }
@@ -132,6 +135,10 @@ func (t *team) author(v *visit, id string) record.Author {
 
 func (t *team) target(u mezu.User) record.Target {
 	return record.About(record.KindPerson, u.ID, u.Profile.Email)
+}
+
+func (t *team) outside(ctx context.Context, id string) (bool, error) {
+	return t.cfg.Persons.Outside(ctx, id)
 }
 
 // issue gives what names the session beside its secret: its id and whose it is.

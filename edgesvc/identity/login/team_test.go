@@ -155,6 +155,17 @@ func TestTeam_SignupIsTheOperatorsToAllow(t *testing.T) {
 	if n := len(w.in.Records("org/")); n != 0 {
 		t.Errorf("%d organizations", n)
 	}
+	// Who can do nothing yet is told whom to ask, as long as that is so.
+	ann := w.browser()
+	ann.arrives(ann.login("ann@example.com", good), "/")
+	if s := ann.get("account"); !s.has("Ask an operator") {
+		t.Errorf("%s", s.body)
+	}
+	code := w.invite("ann@example.com")
+	ann.arrives(ann.post("invitation/join", "token", code, "email", "ann@example.com"), "/")
+	if s := ann.get("account"); s.has("Ask an operator") {
+		t.Errorf("%s", s.body)
+	}
 	w.in.TeamSignup = ""
 	w.restart()
 	b := w.browser()

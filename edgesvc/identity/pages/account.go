@@ -19,6 +19,8 @@ type AccountPage struct {
 	Problems []Problem
 	Sessions []Session
 	Logins   []Login
+	// Outside says that somebody of the team belongs to no organization, and can't make one.
+	Outside bool
 }
 
 // Session is one browser in which the user is logged in.
@@ -53,6 +55,9 @@ func (v View) Account(a AccountPage) Page {
 		status: status(a.Problems), Heading: v.say(msgAccountTitle), Wide: true,
 		Notice: v.notice(a.Notice, a.NewEmail),
 		Links:  []link{{Label: v.say(msgBack, v.brand()), Href: back}},
+	}
+	if a.Outside {
+		out.Intro = []text{v.say(msgOutside)}
 	}
 	v.To = "" // the forms come back here, and there are many of them
 	add := func(heading message, intro, fold text, f form) {

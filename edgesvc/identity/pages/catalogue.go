@@ -122,6 +122,7 @@ const (
 
 	// The account page.
 	msgAccountTitle
+	msgOutside
 	msgBack
 	msgProfileHeading
 	msgProfileSaved

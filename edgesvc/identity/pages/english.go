@@ -119,6 +119,7 @@ var englishTexts = [messages]string{
 	msgLogInAgain:           "Log in again",
 
 	msgAccountTitle:    "Your account",
+	msgOutside:         "You belong to no organization yet. Ask an operator of this installation to make one for you, or somebody who works in one to invite you.",
 	msgBack:            "Back to {brand}",
 	msgProfileHeading:  "Profile",
 	msgProfileSaved:    "Your profile was saved.",

@@ -120,6 +120,7 @@ var germanTexts = [messages]string{
 	msgLogInAgain:           "Wieder anmelden",
 
 	msgAccountTitle:    "Ihr Konto",
+	msgOutside:         "Sie gehören noch zu keiner Organisation. Bitten Sie einen Betreiber dieser Installation um eine, oder jemanden, der in einer arbeitet, um eine Einladung.",
 	msgBack:            "Zurück zu {brand}",
 	msgProfileHeading:  "Profil",
 	msgProfileSaved:    "Ihr Profil ist gespeichert.",

@@ -95,6 +95,7 @@ func (w Words) Plain(language string) map[string]pages.Page {
 		"terms":           v.AcceptTerms(pages.TermsForm{Pending: w.Pending, Terms: terms}),
 		"profile":         v.CompleteProfile(pages.ProfileForm{Pending: w.Pending, Profile: profile}),
 		"account":         v.Account(w.quiet(w.account(3, 5))),
+		"account-alone":   v.Account(pages.AccountPage{Email: w.Email, Outside: true}),
 		"account-full":    v.Account(w.account(mostSessions, mezu.MaxLogins)),
 		"mail-change":     v.ConfirmMail(pages.MailChangeForm{}),
 		"mail-confirmed":  v.MailConfirmed(w.Email),
