@@ -35,6 +35,9 @@ type client interface {
 	// open makes the request's body readable, once it is judged: limit bounds it, if not
 	// zero. route is the one that was chosen, nil if none was.
 	open(route *policy.Route, limit int64)
+	// keep keeps the request's fields as they came while its body is read, for who judges by
+	// them afterwards.
+	keep()
 	// Hold reads the body as far as it is to be held before it is sent on.
 	Hold(pace *relay.Pace, store relay.Store) error
 	// EndHold ends what Hold left reading the body, and returns when that has ended.

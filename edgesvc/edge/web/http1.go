@@ -134,6 +134,8 @@ func (h *http1) open(route *policy.Route, limit int64) {
 	}
 }
 
+func (h *http1) keep() { h.Reader.Pin() }
+
 // respond tells the client by its response when the edge has begun to drain since the
 // request came.
 func (h *http1) respond(head *relay.ResponseHead) {

@@ -214,6 +214,9 @@ func (c *http2) open(_ *policy.Route, limit int64) {
 	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, limit)
 }
 
+// keep: the fields lie apart from the body.
+func (c *http2) keep() {}
+
 // Source is the stream's body.
 func (c *http2) Source() relay.Source {
 	if c.held.Begun() {

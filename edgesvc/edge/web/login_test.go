@@ -186,6 +186,7 @@ func (s *stalled) Source() relay.Source   { return s }
 func (s *stalled) Ready() bool            { return len(s.pieces) > 0 }
 func (s *stalled) Trailer() []relay.Field { return nil }
 func (s *stalled) StopUpload()            { close(s.stopped) }
+func (s *stalled) keep()                  {}
 
 func (s *stalled) Next() ([]byte, error) {
 	if len(s.pieces) == 0 {

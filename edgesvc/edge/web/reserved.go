@@ -54,7 +54,8 @@ func (x *exchange) reserved(c client) (*answer, error) {
 }
 
 // form reads the body of a request for a hosted page to its end. What it adds to body was
-// taken from the memory of bodies, also if it fails.
+// taken from the memory of bodies, also if it fails. By the fields before it the form is judged
+// (L5), and so a body must not be read over them.
 func (x *exchange) form(c client, body *[]byte) error {
 	if x.Request.Framing == relay.NoBody {
 		return nil
@@ -64,6 +65,7 @@ func (x *exchange) form(c client, body *[]byte) error {
 			return relay.ErrClientGone
 		}
 	}
+	c.keep()
 	x.pace.Begin(leastBodyRate, formGrace, formGrace, c)
 	defer x.pace.End()
 	for {
