@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -204,6 +206,38 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpDeleteProject, as(api.OpDeleteProject, "", "acme", "shop"), "operator", true, "project", `"name":"shop"`, "-"},
 		deed{api.OpDeleteOrganization, as(api.OpDeleteOrganization, "", "acme"), "operator", false, "organization", `"name":"acme"`, "-"},
 	)
+	// What administrators do with the accounts of users, in a project's directory and in an
+	// organization's.
+	org = controltest.Call[mezu.Organization](t, op, api.OpCreateOrganization, body(`{"name":"acme"}`))
+	as(api.OpCreateProject, `{"name":"shop"}`, "acme")()
+	as(api.OpCreateEnvironment, `{"name":"production"}`, "acme", "shop")()
+	for _, of := range []struct {
+		directory, user, get, update, invite, reset, endOne, endAll api.Operation
+		params                                                      []string
+	}{
+		{api.OpCreateDirectory, api.OpCreateUser, api.OpGetDirectory, api.OpUpdateUser, api.OpInviteUser, api.OpResetUser, api.OpEndUserSession, api.OpEndUserSessions, []string{"acme", "shop"}},
+		{api.OpCreateOrganizationDirectory, api.OpCreateOrganizationUser, api.OpGetOrganizationDirectory, api.OpUpdateOrganizationUser,
+			api.OpInviteOrganizationUser, api.OpResetOrganizationUser, api.OpEndOrganizationUserSession, api.OpEndOrganizationUserSessions, []string{"acme"}},
+	} {
+		name := "people" + strconv.Itoa(len(of.params))
+		as(of.directory, `{"name":"`+name+`"}`, of.params...)()
+		as(api.OpUpdateEnvironment, `{"directory":"`+name+`"}`, "acme", "shop", "production")()
+		directory := append(slices.Clone(of.params), name)
+		addUser(of.user, directory...)()
+		person := append(directory, user.ID)
+		as(of.update, `{"status":"inactive"}`, person...)()
+		run(deed{of.invite, as(of.invite, `{}`, person...), "operator", true, "user", "-", `"link":"invitation"`})
+		as(of.update, `{"status":"active"}`, person...)()
+		run(deed{of.reset, as(of.reset, `{}`, person...), "operator", true, "user", "-", `"link":"reset"`})
+		now := in.Clock.Now().Add(time.Second)
+		session := mezu.NewID(mezu.PrefixSession, now)
+		in.Write("session/"+controltest.Call[mezu.Directory](t, op, of.get, nil, directory...).ID+"/"+user.ID+"/"+session,
+			map[string]any{"id": session, "auth_time": now, "refreshed_at": now, "idle_until": now.Add(time.Hour), "not_after": now.Add(time.Hour)})
+		run(
+			deed{of.endOne, as(of.endOne, "", append(slices.Clone(person), session)...), "operator", true, "user", "-", session},
+			deed{of.endAll, as(of.endAll, "", person...), "operator", true, "user", "-", `"all"`},
+		)
+	}
 	// What visitors of an edge change is of users; TestA9_WhatUsersChange of package login has
 	// it. A login and its end are in the history of the user.
 	for _, o := range []api.Operation{api.OpEdgePage, api.OpEdgeRefresh, api.OpEdgeLogout} {

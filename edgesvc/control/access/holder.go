@@ -20,6 +20,9 @@ type Person struct {
 	mezu.Meta
 	Email    string `json:"email,omitempty"`
 	Operator bool   `json:"operator,omitempty"`
+	// TokensSince is before when all tokens of the person were made that are void since a
+	// reset of the password.
+	TokensSince time.Time `json:"tokens_since,omitzero"`
 }
 
 // Account is a service account as it is stored: with the hash of the key, not the key.

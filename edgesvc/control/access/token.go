@@ -122,11 +122,25 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 			if err != nil {
 				return Caller{}, err
 			}
+			if t.Value.CreatedAt.Before(who.TokensSince) {
+				return Caller{}, Unauthenticated("this token ended when its holder's password was reset", k.hint)
+			}
 			c.ID, c.Operator, c.Permissions = who.ID, who.Operator, t.Value.Permissions
 		}
 		return c, nil
 	}
 	return Caller{}, Unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
+}
+
+// EndTokens plans that all tokens that a person has now are void.
+func EndTokens(ctx context.Context, r *record.Records, ch *record.Change, person string) error {
+	who, err := record.Get[Person](ctx, r, KeyPerson(person))
+	if err != nil {
+		return err
+	}
+	who.Value.TokensSince = r.Stamp()
+	ch.Update(who.Key, who.Revision, who.Value)
+	return nil
 }
 
 // Shown is the token as its holder sees it.

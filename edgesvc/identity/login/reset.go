@@ -141,6 +141,9 @@ func (s *Logins) setPassword(v *visit) (reply, error) {
 		if err := s.accounts.Forgive(v.ctx, ch, v.at.pool(), identity.NormalizeMail(h.User.Profile.Email)); err != nil {
 			return err
 		}
+		if err := v.at.endTokens(v.ctx, ch, h.User.ID); err != nil {
+			return err
+		}
 		return s.passwordChanged(v, ch, h)
 	})
 	if errors.Is(err, account.ErrNone) {

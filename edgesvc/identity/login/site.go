@@ -118,6 +118,9 @@ func (s *site) voidAll(ctx context.Context, ch *record.Change, id string) error 
 	return s.RevokeUser(ctx, ch, s.scope.Organization.Value.ID, s.pool(), id)
 }
 
+// endTokens: users have none.
+func (s *site) endTokens(context.Context, *record.Change, string) error { return nil }
+
 // outside: what a user may see is the workload's to say.
 func (s *site) outside(context.Context, string) (bool, error) { return false, nil }
 

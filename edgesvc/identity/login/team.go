@@ -184,6 +184,10 @@ func (t *team) used(v *visit, who *in) error {
 // void: nobody believes anything of a session of the team.
 func (t *team) void(context.Context, *record.Change, map[string]time.Time) error { return nil }
 
+func (t *team) endTokens(ctx context.Context, ch *record.Change, id string) error {
+	return access.EndTokens(ctx, t.records, ch, id)
+}
+
 // voidAll ends what programs have of a person.
 func (t *team) voidAll(_ context.Context, ch *record.Change, id string) error {
 	access.EndFamilies(ch, id)
