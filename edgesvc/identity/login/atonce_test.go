@@ -36,6 +36,14 @@ func atOnce(t *testing.T, do ...func() shown) []shown {
 	return out
 }
 
+// is fails unless an answer has a status.
+func is(t *testing.T, what string, s shown, status int) {
+	t.Helper()
+	if s.status != status {
+		t.Errorf("%s: %d, not %d: %s", what, s.status, status, s.body)
+	}
+}
+
 // one fails unless exactly one has the first status and all others have the second one.
 func one(t *testing.T, what string, all []shown, won, lost int) (winner int) {
 	t.Helper()
@@ -382,4 +390,47 @@ func TestAtOnce_Links(t *testing.T) {
 	if _, ok := p.user("new@example.com"); !ok {
 		t.Error("nobody has the address")
 	}
+}
+
+// At the control plane's own address, too: one address makes one person, and is given to one.
+func TestAtOnce_Persons(t *testing.T) {
+	w := newTeam(t)
+	tabs := []*browser{w.browser(), w.browser()}
+	passwords := []string{good, better}
+	for i, b := range tabs {
+		is(t, "a signup", b.post("signup", "email", "ann@example.com", "password", passwords[i]), 200)
+	}
+	var proofs []func() shown
+	for _, m := range w.mails() {
+		for _, b := range tabs {
+			tab := b.clone()
+			proofs = append(proofs, func() shown {
+				s := tab.post("signup/code", "pending", tab.pending, "code", m.digits)
+				if s.status == 422 { // the digits of the other mail
+					s.status = 410
+				}
+				if s.status == 303 {
+					b.cookies = tab.cookies
+				}
+				return s
+			})
+		}
+	}
+	ann := tabs[one(t, "a code", atOnce(t, proofs...), 303, 410)%2]
+	if !ann.loggedIn() {
+		t.Error("who proved the address is not logged in")
+	}
+	bob := w.browser()
+	bob.join("bob@example.com", good)
+	var confirm []func() shown
+	for _, b := range []*browser{ann, bob} {
+		password := good
+		if b == tabs[1] {
+			password = better
+		}
+		is(t, "a new address", b.post("account/mail", "email", "new@example.com", "current_password", password), 200)
+		link := w.letterTo("new@example.com").link
+		confirm = append(confirm, func() shown { return w.browser().post("mail", "token", link) })
+	}
+	one(t, "an address", atOnce(t, confirm...), 200, 410)
 }

@@ -143,13 +143,7 @@ func (k *killing) status(done, undone int) func(shown, bool) {
 	}
 }
 
-// is fails unless an answer has a status.
-func (k *killing) is(what string, s shown, status int) {
-	k.t.Helper()
-	if s.status != status {
-		k.t.Errorf("%s: %d, not %d: %s", what, s.status, status, s.body)
-	}
-}
+func (k *killing) is(what string, s shown, status int) { k.t.Helper(); is(k.t, what, s, status) }
 
 // flows are all flows, each of which begins with an address that nobody has.
 func (k *killing) flows() map[string]func(email string) trial {

@@ -125,7 +125,7 @@ func (s *Logins) firstPassword(v *visit) (reply, error) {
 		return reply{}, err
 	}
 	return s.enterByLink(v, v.author(h.User.ID), func(ch *record.Change, c *account.Credential) {
-		c.SetPassword(hash, v.now)
+		c.SetPassword(hash, s.records.Stamp())
 		ch.Audit(v.at.target(h.User), nil, changed{[]string{"password"}})
 	})
 }
