@@ -37,7 +37,6 @@ type authority struct {
 type device struct {
 	code  string
 	polls int
-	slow  bool
 }
 
 type usedToken struct {

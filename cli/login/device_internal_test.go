@@ -95,8 +95,7 @@ func TestByCode(t *testing.T) {
 
 // Where logins by a code are off, that is said, and a code to be typed elsewhere is none.
 func TestByCode_Off(t *testing.T) {
-	var server *httptest.Server
-	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"device_code":"dc","user_code":"WDJB-MJHT","verification_uri":"https://evil.example/device"}`)
 	}))
 	defer server.Close()

@@ -96,16 +96,6 @@ func (w *world) carrier() http.RoundTripper {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.in.Roots}, DialContext: dial, DisableKeepAlives: true}
 }
 
-// organizations are those of the person with a token, by name.
-func (w *world) organizations(c *api.Client) []string {
-	w.t.Helper()
-	var out []string
-	for _, o := range controltest.Call[api.List[mezu.Organization]](w.t, c, api.OpListOrganizations, nil).Items {
-		out = append(out, o.Name)
-	}
-	return out
-}
-
 // A stranger signs up at the control plane's own address, is the owner of an organization,
 // logs out and in, and sees the account.
 func TestTeam_SignupLoginLogout(t *testing.T) {
