@@ -219,6 +219,8 @@ func (p *plane) get(path, token string) answer {
 // change first, which takes away what is meant to differ.
 func (p *plane) shows(change func(body string) string) {
 	p.t.Helper()
+	// What this build tells beside what the earlier one told.
+	added := regexp.MustCompile(`,"organizations":\[\{"organization":[^]]*\]`)
 	for _, path := range slices.Sorted(maps.Keys(p.Shown)) {
 		was, now := p.Shown[path], p.get(path, p.Token)
 		if was.Status != now.Status {
@@ -228,7 +230,7 @@ func (p *plane) shows(change func(body string) string) {
 		if was.Status != http.StatusOK {
 			continue
 		}
-		if was, now := change(compact(p.t, was.Body)), change(compact(p.t, now.Body)); was != now {
+		if was, now := change(compact(p.t, was.Body)), added.ReplaceAllString(change(compact(p.t, now.Body)), ""); was != now {
 			p.t.Errorf("%s is\n%s, was\n%s", path, now, was)
 		}
 		if was.ETag != now.ETag {
