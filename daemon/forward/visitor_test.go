@@ -104,8 +104,8 @@ func TestLyingEdge(t *testing.T) {
 	}
 }
 
-// TestIdentity_OfVerifiedUsers: what the workload is told, and when.
-func TestIdentity_OfVerifiedUsers(t *testing.T) {
+// TestH1_H7_IdentityOfVerifiedUsers: what the workload is told, and when.
+func TestH1_H7_IdentityOfVerifiedUsers(t *testing.T) {
 	h := func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header()["Signed"] = r.Header["X-Mezu-Assertion"]
 		io.WriteString(rw, identityOf(r.Header))

@@ -290,7 +290,7 @@ func (b *browser) cloneAt(e *edge.Edge) *browser {
 
 // A visitor of a protected page signs up and arrives at it. The workload learns who it is, and
 // nothing of the cookie. N15: there are three redirects at most.
-func TestN9_SignupLeadsToThePage(t *testing.T) {
+func TestN9_L8_SignupLeadsToThePage(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	arrived := b.signup("ann@example.com", "/my/orders?page=2")

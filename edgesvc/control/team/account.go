@@ -60,7 +60,29 @@ func (s *Team) AddPerson(ctx context.Context, ch *record.Change, address string)
 	return asUser(p), nil
 }
 
-// addPersonalOrganization plans an organization for a person who is new, named after their
+// EnsureOrganization makes an organization for a person who has none, if members may make them. Of two
+// at once one makes it.
+func (s *Team) EnsureOrganization(ctx context.Context, by record.Author, person string) error {
+	if !s.cfg.MembersMayCreateOrganizations {
+		return nil
+	}
+	_, err := s.records.Commit(ctx, by, func(ch *record.Change) error {
+		p, err := record.Get[access.Person](ctx, s.records, access.KeyPerson(person))
+		if err != nil {
+			return err
+		}
+		page, err := s.records.Store.List(ctx, membershipsOf(person), "", 1)
+		if err != nil || len(page.Records) > 0 {
+			return err
+		}
+		ch.Update(p.Key, p.Revision, p.Value)
+		_, err = s.addPersonalOrganization(ctx, ch, p.Value)
+		return err
+	})
+	return err
+}
+
+// addPersonalOrganization plans an organization for a person who has none, named after their
 // mailbox.
 func (s *Team) addPersonalOrganization(ctx context.Context, ch *record.Change, p access.Person) (mezu.Organization, error) {
 	mailbox, _, _ := strings.Cut(p.Email, "@")

@@ -90,7 +90,7 @@ func (w *world) fail(from netip.Addr) {
 // One account from 200 addresses: waits from the fifth failure in a row on, which double to
 // 15 minutes, and from the hundredth on nobody whom the account does not know. The same of
 // an address that nobody has (N21). The owner's own device gets in all the time (N20).
-func TestL11_OneAccountFromManyAddresses(t *testing.T) {
+func TestL11_N21_OneAccountFromManyAddresses(t *testing.T) {
 	w := newWorld(t)
 	device := w.known()
 	for i := 1; i <= 200; i++ {

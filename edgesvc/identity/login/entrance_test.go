@@ -299,3 +299,27 @@ func TestW8_OperatorsLink(t *testing.T) {
 	w.restart()
 	controltest.Call[api.LoginLink](t, w.op, api.OpCreatePersonLoginLink, nil, "ann@example.com")
 }
+
+// A first login makes an organization for whoever has none, if members may make them: the
+// first operator's, too, but nobody's second login does.
+func TestTeam_FirstLoginMakesAnOrganization(t *testing.T) {
+	for _, may := range []bool{true, false} {
+		w := &world{t: t, in: controltest.InstallWithStore(t), seen: map[string]bool{}, base: "/", dialled: new(atomic.Int32)}
+		w.in.TeamSignup, w.in.MembersMayCreateOrganizations, w.in.NoMail = mezu.SignupOpen, may, true
+		w.in.Restart()
+		w.url = "https://" + w.in.Plane.Addr()
+		o := w.browser()
+		o.arrives(o.post("bootstrap/account", "token", w.in.BootstrapCode(), "email", "olga@example.com", "password", good), "/")
+		want := 0
+		if may {
+			want = 1
+		}
+		if n := len(w.in.Records("org/olga")); n != want || w.operators() != 1 {
+			t.Errorf("members may make organizations: %v; %d of olga, %d operators", may, n, w.operators())
+		}
+		o.arrives(o.login("olga@example.com", good), "/")
+		if n := len(w.in.Records("org/")); n != want {
+			t.Errorf("%d organizations after the second login", n)
+		}
+	}
+}

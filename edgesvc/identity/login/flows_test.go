@@ -431,7 +431,7 @@ func TestL9_IdleAndAbsolute(t *testing.T) {
 }
 
 // A reset ends everything that was, tells the owner, and logs nobody in.
-func TestW5_Reset(t *testing.T) {
+func TestW3_W5_Reset(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.browser()
 	b.join("ann@example.com", good)
@@ -859,5 +859,45 @@ func TestW7_FiveMailsAnHour(t *testing.T) {
 	}
 	if open != 5 {
 		t.Errorf("%d signups have digits, with five mails", open)
+	}
+}
+
+// However an address is written, in case, composition or with spaces around it, it is one
+// account.
+func TestN14_SpellingsOfAnAddress(t *testing.T) {
+	w := newWorld(t, nil)
+	w.browser().join("Ren\u00e9@Example.com", good)
+	for _, spelling := range []string{" ren\u00e9@example.com", "RENE\u0301@EXAMPLE.COM", "Rene\u0301@example.com \t"} {
+		b := w.browser()
+		b.arrives(b.login(spelling, good), "/")
+	}
+	w.browser().post("signup", "email", "RENE\u0301@example.com", "password", better)
+	if m := w.mail("signup"); m.link != "" || m.digits != "" {
+		t.Errorf("a second account: %+v", m)
+	}
+}
+
+// The cookie of a session is the host's own and out of reach of scripts (the browser of these
+// tests looks at each), has 256 random bits, and the store knows their hash alone.
+func TestL3_TheCookieOfASession(t *testing.T) {
+	w := newWorld(t, nil)
+	seen := map[string]bool{}
+	for range 2 {
+		b := w.browser()
+		if len(seen) == 0 {
+			b.join("ann@example.com", good)
+		} else {
+			b.arrives(b.login("ann@example.com", good), "/")
+		}
+		secret, _, _ := b.grant()
+		if len(secret) != mezu.SecretLength || seen[secret] {
+			t.Errorf("%q", secret)
+		}
+		seen[secret] = true
+		for key, value := range w.in.Records("") {
+			if strings.Contains(value, secret) || strings.Contains(key, secret) {
+				t.Errorf("%s has the secret", key)
+			}
+		}
 	}
 }

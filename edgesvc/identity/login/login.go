@@ -183,6 +183,9 @@ func (s *Logins) excuse(v *visit, err error) pages.Page {
 		return v.view.LinkUsed()
 	case errors.As(err, &e) && e.Code == mezu.CodeUnavailable, v.ctx.Err() != nil:
 		return v.view.Overloaded(busyFor)
+	case errors.As(err, &e) && e.Code == mezu.CodeConflict: // such as a quota of users
+		s.records.Log.Warn("a login page could not do what was asked", "request_id", v.in.RequestID, "page", v.in.Path, "error", err)
+		return v.view.Overloaded(busyFor)
 	}
 	s.records.Log.Error("serving a login page", "request_id", v.in.RequestID, "page", v.in.Path, "error", err)
 	return v.view.Failed()

@@ -58,6 +58,8 @@ type realm interface {
 	// gone on until a moment. voidAll does so for all sessions that an account has now.
 	void(ctx context.Context, ch *record.Change, ending map[string]time.Time) error
 	voidAll(ctx context.Context, ch *record.Change, id string) error
+	// welcome does what comes with the first login of an account.
+	welcome(v *visit, id string) error
 	// endTokens plans the end of the tokens that an account has now: whoever reset its
 	// password may not know of all that others have made of it.
 	endTokens(ctx context.Context, ch *record.Change, id string) error

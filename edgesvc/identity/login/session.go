@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -14,7 +15,11 @@ import (
 
 // began is a session that has just begun, with what the browser is to keep: the secret and
 // what stands behind it in the session's cookie, and the secret of the device.
-type began struct{ secret, behind, device string }
+type began struct {
+	secret, behind, device string
+	// newcomer is the id of an account that has never logged in before, else empty.
+	newcomer string
+}
 
 // cookie is the value of the session's cookie.
 func (b began) cookie() string { return b.secret + "." + b.behind }
@@ -50,6 +55,13 @@ func (s *Logins) begin(v *visit, ch *record.Change, h identity.Holder, c record.
 	s.accounts.Put(ch, c, c.Value)
 	if err := s.accounts.Forgive(v.ctx, ch, of.Pool, identity.NormalizeMail(h.User.Profile.Email)); err != nil {
 		return b, err
+	}
+	history, err := s.LoginsOf(v.ctx, h)
+	if err != nil {
+		return b, err
+	}
+	if !slices.ContainsFunc(history, func(l mezu.Login) bool { return l.Outcome == mezu.LoginSucceeded }) {
+		b.newcomer = h.User.ID
 	}
 	if err := s.NoteLogin(v.ctx, ch, of.Pool, h, v.note(mezu.LoginSucceeded)); err != nil {
 		return b, err
@@ -92,6 +104,11 @@ func (s *Logins) endOne(ctx context.Context, ch *record.Change, one shown, endin
 func (s *Logins) keep(v *visit, b began) reply {
 	v.cookieFor(mezu.SessionCookie, b.cookie(), v.at.settings().SessionAbsolute())
 	v.cookieFor(cookieDevice, b.device, account.DeviceLife)
+	if b.newcomer != "" {
+		if err := v.at.welcome(v, b.newcomer); err != nil { // the login is done
+			s.records.Log.Error("welcoming who logged in for the first time", "request_id", v.in.RequestID, "account", b.newcomer, "error", err)
+		}
+	}
 	return redirect(v.returnPath())
 }
 

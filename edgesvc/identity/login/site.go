@@ -118,6 +118,9 @@ func (s *site) voidAll(ctx context.Context, ch *record.Change, id string) error 
 	return s.RevokeUser(ctx, ch, s.scope.Organization.Value.ID, s.pool(), id)
 }
 
+// welcome: users find what their workload has for them.
+func (s *site) welcome(*visit, string) error { return nil }
+
 // endTokens: users have none.
 func (s *site) endTokens(context.Context, *record.Change, string) error { return nil }
 

@@ -41,6 +41,8 @@ type Persons interface {
 	AddPerson(ctx context.Context, ch *record.Change, address string) (mezu.User, error)
 	// Outside reports whether one belongs to no organization and can't make one.
 	Outside(ctx context.Context, person string) (bool, error)
+	// EnsureOrganization makes an organization for one who has none, if members may make them.
+	EnsureOrganization(ctx context.Context, by record.Author, person string) error
 	// ChangeAddress plans that one has another address.
 	ChangeAddress(ctx context.Context, ch *record.Change, person, address string) error
 }
@@ -183,6 +185,11 @@ func (t *team) used(v *visit, who *in) error {
 
 // void: nobody believes anything of a session of the team.
 func (t *team) void(context.Context, *record.Change, map[string]time.Time) error { return nil }
+
+// welcome gives a person an organization who has none and may make one.
+func (t *team) welcome(v *visit, id string) error {
+	return t.cfg.Persons.EnsureOrganization(v.ctx, t.author(v, id), id)
+}
 
 func (t *team) endTokens(ctx context.Context, ch *record.Change, id string) error {
 	return access.EndTokens(ctx, t.records, ch, id)
