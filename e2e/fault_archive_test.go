@@ -39,10 +39,13 @@ type oldLog struct {
 // opened does something with the store of the control plane, which doesn't run.
 func (o *oldLog) opened(do func()) {
 	o.w.t.Helper()
-	db, err := badger.Open(badger.Options{Dir: filepath.Join(o.dir, "store"), Ballast: -1})
-	if err != nil {
-		o.w.t.Fatal(err)
-	}
+	var db *badger.DB
+	// A process that another test starts holds the lock of the last opening until its exec.
+	eventually(o.w.t, "the store to open", func() (err error) {
+		db, err = badger.Open(badger.Options{Dir: filepath.Join(o.dir, "store"), Ballast: -1})
+		return err
+	})
+	var err error
 	o.store, err = sealed.Open(o.w.t.Context(), db, sealed.Options{Wrapper: seal.NewWrapper(filepath.Join(o.dir, "seal.key")), Plain: format.Plain})
 	if err != nil {
 		o.w.t.Fatal(err)
