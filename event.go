@@ -8,6 +8,9 @@ type Event struct {
 	Event EventKind `json:"event"`
 	Time  time.Time `json:"time"`
 
+	// Tunnel is the name of the tunnel of the local daemon that the event is about.
+	Tunnel string `json:"tunnel,omitempty"`
+
 	URL          string `json:"url,omitempty"`
 	Organization string `json:"organization,omitempty"`
 	Project      string `json:"project,omitempty"`
