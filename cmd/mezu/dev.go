@@ -22,7 +22,7 @@ import (
 	"github.com/mezusphere/mezu/cli/home"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/sidecar"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
@@ -48,7 +48,7 @@ type devRun struct {
 
 	control *control.Control
 	edge    *edge.Edge
-	daemon  *daemon.Daemon
+	daemon  *sidecar.Process
 	demo    *demo    // nil if the user named a workload
 	file    *devFile // nil if the user named none
 	// serving is the control plane at work, which the others are set up through.
@@ -299,7 +299,7 @@ func (r *devRun) makeDaemon() (err error) {
 	}
 	// Its warnings are events, and shown as such.
 	log := devLogger(r.Options, slog.LevelError).With("service", "warpgate")
-	r.daemon, err = daemon.New(daemon.Config{MaxConns: r.maxConns(), Log: log, Warpgates: []warpgate.Config{{
+	r.daemon, err = sidecar.New(sidecar.Config{MaxConns: r.maxConns(), Log: log, Warpgates: []warpgate.Config{{
 		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.key, nil },
 		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 		Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,

@@ -19,7 +19,7 @@ import (
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/sidecar"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 )
 
@@ -192,7 +192,7 @@ func serve(ctx context.Context, o *options, s terminal.Streams, outlets *process
 }
 
 // assemble checks what can be checked before anything is touched.
-func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*daemon.Daemon, error) {
+func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.Event), lost func() uint64) (*sidecar.Process, error) {
 	if err := process.CheckDescriptors(process.MinWarpgate); err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger, emit func(mezu.
 	}
 	conns, because := process.DataConns(o.maxConns, process.Divide(process.Services{Warpgate: true}).Warpgate, 0)
 	log.Info("requests at once", "most", conns, "because_of", because)
-	return daemon.New(daemon.Config{HealthAddr: o.health, MaxConns: conns, LinesLost: lost, Log: log, Warpgates: []warpgate.Config{{
+	return sidecar.New(sidecar.Config{HealthAddr: o.health, MaxConns: conns, LinesLost: lost, Log: log, Warpgates: []warpgate.Config{{
 		API: o.api, CAFile: o.ca, Token: o.secret(ctx, log), Upstream: o.upstream, AllowTargets: o.allow, Environment: o.environment,
 		StateDir: o.state, Version: version, Log: log, Events: emit,
 	}}})

@@ -6,7 +6,7 @@
 // What lives here: which files there are, and the judgement of what may be believed. A
 // file that was cut or altered counts as absent: nothing in it is used, and what it held is
 // fetched again. What may not: the network, retries, goroutines. Only
-// package daemon imports it.
+// package warpgate imports it.
 package state
 
 import (

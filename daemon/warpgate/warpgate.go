@@ -5,8 +5,8 @@
 // What lives here: the life of a Warpgate from start to drain, and its way through
 // proxies. Beside it are state (what it holds on disk), enrol (its calls to the
 // control plane) and forward (one exchange to the workload). What may not: what a
-// process has one of (that is package daemon's), flags, terminals, signals. daemon
-// imports it; cli, tui and edgesvc may not.
+// process has one of (that is package sidecar's), flags, terminals, signals.
+// sidecar and daemon import it; cli, tui and edgesvc may not.
 package warpgate
 
 import (

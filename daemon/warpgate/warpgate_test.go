@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/sidecar"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -213,7 +213,7 @@ func TestBadConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer busy.Close()
-		d, err := daemon.New(daemon.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, HealthAddr: busy.Addr().String()})
+		d, err := sidecar.New(sidecar.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, HealthAddr: busy.Addr().String()})
 		if err == nil {
 			err = d.Run(t.Context())
 		}

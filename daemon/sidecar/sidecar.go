@@ -1,13 +1,14 @@
-// Package daemon is the process that runs Warpgates.
+// Package sidecar is the process that runs Warpgates by its flags: all of what the program
+// warpgate does.
 //
 // What lives here: what a process has one of, however many Warpgates it runs: their
-// common start and end, the bound of their data connections, the health listener.
-// Below it are warpgate (one Warpgate) and its parts state, enrol and forward. What
-// may not: anything of a single Warpgate; flags and terminals. Signals and the limit
-// on descriptors are read by cmd for programs of every kind; they come in as the
-// context of Run, as Close, and as Config.MaxConns. cmd imports it; cli, tui and
+// common start and end, the bound of their data connections, the health listener. What
+// may not: anything of a single Warpgate, which is package warpgate's; Warpgates that come
+// and go while the process runs, which is package daemon's; flags and terminals. Signals
+// and the limit on descriptors are read by cmd for programs of every kind; they come in as
+// the context of Run, as Close, and as Config.MaxConns. cmd imports it; cli, tui and
 // edgesvc may not.
-package daemon
+package sidecar
 
 import (
 	"context"
@@ -26,7 +27,7 @@ import (
 // Config says what a process is to run.
 type Config struct {
 	// Warpgates are those to run, each with a state directory of its own. Their Room
-	// is given by the Daemon.
+	// is given by the Process.
 	Warpgates []warpgate.Config
 	// HealthAddr is where /livez, /readyz and /metrics are served; if empty,
 	// nowhere.
@@ -41,8 +42,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Daemon runs the Warpgates of a process.
-type Daemon struct {
+// Process runs the Warpgates of a process.
+type Process struct {
 	cfg     Config
 	log     *slog.Logger
 	room    *tunnel.Room // for data connections, nil without a bound
@@ -77,48 +78,48 @@ func (m *member) name() string {
 }
 
 // New checks the configuration. It touches nothing outside; Run does.
-func New(cfg Config) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, log: cfg.Log}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
+func New(cfg Config) (*Process, error) {
+	p := &Process{cfg: cfg, log: cfg.Log}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
 	}
 	if len(cfg.Warpgates) == 0 {
 		return nil, errors.New("there is no Warpgate to run")
 	}
 	if cfg.MaxConns > 0 {
-		d.room = tunnel.NewRoom(cfg.MaxConns)
+		p.room = tunnel.NewRoom(cfg.MaxConns)
 	}
 	for _, c := range cfg.Warpgates {
-		c.Room = d.room
+		c.Room = p.room
 		if c.Events != nil {
-			c.Events = d.healthFirst(c.Events)
+			c.Events = p.healthFirst(c.Events)
 		}
 		g, err := warpgate.New(c)
 		if err != nil {
 			return nil, err
 		}
-		d.members = append(d.members, &member{gate: g, dir: c.StateDir})
+		p.members = append(p.members, &member{gate: g, dir: c.StateDir})
 	}
-	d.hard, d.cut = context.WithCancel(context.Background())
-	return d, nil
+	p.hard, p.cut = context.WithCancel(context.Background())
+	return p, nil
 }
 
 // healthFirst makes the health listener end before the last Warpgate says that it
 // stopped: who hears that may start another process at the same address.
-func (d *Daemon) healthFirst(events func(mezu.Event)) func(mezu.Event) {
+func (p *Process) healthFirst(events func(mezu.Event)) func(mezu.Event) {
 	return func(e mezu.Event) {
-		if e.Event == mezu.EventStopped && d.left.Add(-1) == 0 {
-			d.stop()
-			d.serving.Wait()
+		if e.Event == mezu.EventStopped && p.left.Add(-1) == 0 {
+			p.stop()
+			p.serving.Wait()
 		}
 		events(e)
 	}
 }
 
 // Warpgates are those that run, in the order of Config.
-func (d *Daemon) Warpgates() []*warpgate.Warpgate {
-	out := make([]*warpgate.Warpgate, len(d.members))
-	for i, m := range d.members {
+func (p *Process) Warpgates() []*warpgate.Warpgate {
+	out := make([]*warpgate.Warpgate, len(p.members))
+	for i, m := range p.members {
 		out[i] = m.gate
 	}
 	return out
@@ -126,21 +127,21 @@ func (d *Daemon) Warpgates() []*warpgate.Warpgate {
 
 // HealthAddr is where the health listener is bound, empty if there is none or
 // before Run has bound it.
-func (d *Daemon) HealthAddr() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.health == nil {
+func (p *Process) HealthAddr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.health == nil {
 		return ""
 	}
-	return d.health.Addr().String()
+	return p.health.Addr().String()
 }
 
 // Close cuts everything at once, requests in flight included; Run then returns
 // soon. It is idempotent, and after it Run is refused. What Run has taken, Run gives back,
 // however early Close comes.
-func (d *Daemon) Close() {
-	d.cut()
-	for _, m := range d.members {
+func (p *Process) Close() {
+	p.cut()
+	for _, m := range p.members {
 		m.gate.Cut()
 	}
 }
@@ -148,62 +149,62 @@ func (d *Daemon) Close() {
 // Run runs every Warpgate until ctx ends and it has drained, or it can't go on; see
 // its own Run. One that ends leaves the others alone. Run returns when all have,
 // with their errors. Those of the start name what to change.
-func (d *Daemon) Run(ctx context.Context) error {
-	if err := d.take(); err != nil {
+func (p *Process) Run(ctx context.Context) error {
+	if err := p.take(); err != nil {
 		return err
 	}
-	return d.serve(ctx)
+	return p.serve(ctx)
 }
 
 // serve is Run once everything is taken. It gives it back.
-func (d *Daemon) serve(ctx context.Context) error {
+func (p *Process) serve(ctx context.Context) error {
 	var serving context.Context
-	serving, d.stop = context.WithCancel(d.hard)
-	if d.health != nil {
-		d.serving.Go(func() { d.serveHealth(serving) })
+	serving, p.stop = context.WithCancel(p.hard)
+	if p.health != nil {
+		p.serving.Go(func() { p.serveHealth(serving) })
 	}
-	d.left.Store(int64(len(d.members)))
-	errs := make([]error, len(d.members))
+	p.left.Store(int64(len(p.members)))
+	errs := make([]error, len(p.members))
 	var running sync.WaitGroup
-	for i, m := range d.members {
-		running.Go(func() { errs[i] = d.run(ctx, m) })
+	for i, m := range p.members {
+		running.Go(func() { errs[i] = p.run(ctx, m) })
 	}
 	running.Wait()
-	d.stop()
-	d.serving.Wait()
+	p.stop()
+	p.serving.Wait()
 	return errors.Join(errs...)
 }
 
 // run runs one of the Warpgates to its end.
-func (d *Daemon) run(ctx context.Context, m *member) error {
+func (p *Process) run(ctx context.Context, m *member) error {
 	err := m.gate.Run(ctx)
 	m.ended.Store(true)
-	if err == nil || len(d.members) == 1 {
+	if err == nil || len(p.members) == 1 {
 		return err
 	}
-	d.log.Error("a Warpgate ended; the others go on", "warpgate", m.name(), "error", err)
+	p.log.Error("a Warpgate ended; the others go on", "warpgate", m.name(), "error", err)
 	return fmt.Errorf("%s: %w", m.name(), err)
 }
 
 // take takes the state directories and then the health address. After an error
 // nothing is held.
-func (d *Daemon) take() error {
-	for i, m := range d.members {
+func (p *Process) take() error {
+	for i, m := range p.members {
 		if err := m.gate.Listen(); err != nil {
-			return giveBack(err, d.members[:i])
+			return giveBack(err, p.members[:i])
 		}
 	}
-	if d.cfg.HealthAddr == "" {
+	if p.cfg.HealthAddr == "" {
 		return nil
 	}
-	health, err := net.Listen("tcp", d.cfg.HealthAddr)
+	health, err := net.Listen("tcp", p.cfg.HealthAddr)
 	if err != nil {
 		return giveBack(&mezu.Error{Code: mezu.CodeInvalid, Field: "health-addr", Detail: fmt.Sprintf("can't listen: %v", err),
-			Hint: "choose another address with --health-addr, or 127.0.0.1:0 for any free port", Cause: err}, d.members)
+			Hint: "choose another address with --health-addr, or 127.0.0.1:0 for any free port", Cause: err}, p.members)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.health = health
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.health = health
 	return nil
 }
 

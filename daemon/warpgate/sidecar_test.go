@@ -12,15 +12,15 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/sidecar"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 )
 
-// These are tests of package daemon. They stand here, where the world of Warpgates is.
+// These are tests of package sidecar. They stand here, where the world of Warpgates is.
 
 // host is a process that runs Warpgates.
 type host struct {
-	*daemon.Daemon
+	*sidecar.Process
 	gates []*gate
 	done  chan struct{}
 	err   error
@@ -28,7 +28,7 @@ type host struct {
 
 // hosted runs the Warpgates of these configurations in one process. Their gates
 // cancel and end together.
-func hosted(t *testing.T, cfg daemon.Config) *host {
+func hosted(t *testing.T, cfg sidecar.Config) *host {
 	t.Helper()
 	h := &host{done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -39,7 +39,7 @@ func hosted(t *testing.T, cfg daemon.Config) *host {
 	}
 	cfg.HealthAddr = "127.0.0.1:0"
 	var err error
-	if h.Daemon, err = daemon.New(cfg); err != nil {
+	if h.Process, err = sidecar.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	for i, made := range h.Warpgates() {
@@ -82,7 +82,7 @@ func (h *host) get(t *testing.T, path string) (int, string) {
 func TestHealth(t *testing.T) {
 	w := newWorld(t, 1)
 	w.edges[0].kill()
-	h := hosted(t, daemon.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}})
+	h := hosted(t, sidecar.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}})
 	if code, _ := h.get(t, "/livez"); code != 200 {
 		t.Errorf("livez %d", code)
 	}
@@ -133,7 +133,7 @@ func wellFormed(t *testing.T, text string) {
 // figures themselves differ.
 func TestMetricsOfOne(t *testing.T) {
 	w := newWorld(t, 1)
-	h := hosted(t, daemon.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, MaxConns: 7, LinesLost: func() uint64 { return 3 }})
+	h := hosted(t, sidecar.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, MaxConns: 7, LinesLost: func() uint64 { return 3 }})
 	h.gates[0].ready()
 	_, text := h.get(t, "/metrics")
 	for name, pattern := range map[string]string{
@@ -161,7 +161,7 @@ func TestTwoWarpgates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			one, two := newWorld(t, 1), newWorld(t, 2)
 			firstDir := t.TempDir()
-			h := hosted(t, daemon.Config{Warpgates: []warpgate.Config{one.config(firstDir), two.config(t.TempDir())}, MaxConns: 100})
+			h := hosted(t, sidecar.Config{Warpgates: []warpgate.Config{one.config(firstDir), two.config(t.TempDir())}, MaxConns: 100})
 			first, second := h.gates[0], h.gates[1]
 			first.ready()
 			second.ready()
@@ -259,11 +259,11 @@ func TestStartFails(t *testing.T) {
 		"health port in use":        {[]string{one, two}, busy.Addr().String(), mezu.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := daemon.Config{HealthAddr: c.health}
+			cfg := sidecar.Config{HealthAddr: c.health}
 			for _, dir := range c.dirs {
 				cfg.Warpgates = append(cfg.Warpgates, w.config(dir))
 			}
-			d, err := daemon.New(cfg)
+			d, err := sidecar.New(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -280,7 +280,7 @@ func TestStartFails(t *testing.T) {
 }
 
 func TestNoWarpgate(t *testing.T) {
-	if _, err := daemon.New(daemon.Config{}); err == nil {
+	if _, err := sidecar.New(sidecar.Config{}); err == nil {
 		t.Fatal("a process without a Warpgate")
 	}
 }
@@ -288,7 +288,7 @@ func TestNoWarpgate(t *testing.T) {
 // Close before Run, and after it, of a process.
 func TestCloseProcessBeforeRun(t *testing.T) {
 	w := newWorld(t, 0)
-	d, err := daemon.New(daemon.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, HealthAddr: "127.0.0.1:0"})
+	d, err := sidecar.New(sidecar.Config{Warpgates: []warpgate.Config{w.config(t.TempDir())}, HealthAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package daemon
+package sidecar
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ import (
 
 // metrics writes the Prometheus text format (0.0.4). It is written by hand,
 // because the client library would be a third of the program.
-func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
+func (p *Process) metrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	all := d.figures()
+	all := p.figures()
 	// each writes one metric of every Warpgate.
 	each := func(name, kind, help string, value func(*figures) any) {
 		head(w, name, kind, help)
@@ -34,9 +34,9 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	gauge("mezu_warpgate_ready", "Whether requests can arrive.", func(f *figures) any { return number(f.Ready) })
 	gauge("mezu_warpgate_bundle_epoch", "Epoch of the configuration in force.", func(f *figures) any { return f.Applied.Epoch })
 	gauge("mezu_warpgate_bundle_revision", "Revision of the configuration in force.", func(f *figures) any { return f.Applied.Revision })
-	if limit := d.room.Limit(); limit > 0 {
+	if limit := p.room.Limit(); limit > 0 {
 		single(w, "mezu_warpgate_data_connections_max", "gauge", "How many requests there may be at once, from all edges together.", limit)
-		single(w, "mezu_warpgate_data_connections", "gauge", "Data connections that are open or on their way.", d.room.Taken())
+		single(w, "mezu_warpgate_data_connections", "gauge", "Data connections that are open or on their way.", p.room.Taken())
 	}
 	certificates(w, all)
 	count("mezu_warpgate_registrations_total", "Registrations tried.", func(f *figures) any { return f.Registrations })
@@ -45,8 +45,8 @@ func (d *Daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 	count("mezu_warpgate_tunnel_connects_total", "Tunnels registered at an edge.", func(f *figures) any { return f.Connects })
 	count("mezu_warpgate_panics_total", "Requests that ended in a panic.", func(f *figures) any { return f.Panics })
 	failures(w, all)
-	if d.cfg.LinesLost != nil {
-		single(w, "mezu_warpgate_lines_dropped_total", "counter", "Lines of the log and events that were dropped because nobody read them.", d.cfg.LinesLost())
+	if p.cfg.LinesLost != nil {
+		single(w, "mezu_warpgate_lines_dropped_total", "counter", "Lines of the log and events that were dropped because nobody read them.", p.cfg.LinesLost())
 	}
 	single(w, "go_goroutines", "gauge", "Number of goroutines that currently exist.", runtime.NumGoroutine())
 	tunnels(w, all)
@@ -59,11 +59,11 @@ type figures struct {
 }
 
 // figures are those of all Warpgates.
-func (d *Daemon) figures() []*figures {
-	out := make([]*figures, len(d.members))
-	for i, m := range d.members {
+func (p *Process) figures() []*figures {
+	out := make([]*figures, len(p.members))
+	for i, m := range p.members {
 		out[i] = &figures{Figures: m.gate.Figures()}
-		if len(d.members) > 1 {
+		if len(p.members) > 1 {
 			out[i].name = m.name()
 		}
 	}

@@ -1,4 +1,4 @@
-package daemon
+package sidecar
 
 import (
 	"testing"
@@ -13,7 +13,7 @@ func TestCloseBetweenTakeAndRun(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 { // the second finds the state directory free
 		var stopped []mezu.Event
-		d, err := New(Config{Warpgates: []warpgate.Config{{
+		p, err := New(Config{Warpgates: []warpgate.Config{{
 			API: "https://127.0.0.1:9", Token: func() (string, error) { return mezu.NewKey(), nil }, Upstream: "8080", StateDir: dir,
 			Events: func(e mezu.Event) {
 				if e.Event == mezu.EventStopped {
@@ -24,11 +24,11 @@ func TestCloseBetweenTakeAndRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.take(); err != nil {
+		if err := p.take(); err != nil {
 			t.Fatal(err)
 		}
-		d.Close()
-		if err := d.serve(t.Context()); err != nil {
+		p.Close()
+		if err := p.serve(t.Context()); err != nil {
 			t.Errorf("error %v", err)
 		}
 		if len(stopped) != 1 || stopped[0].Code != "" || stopped[0].Message != "" {
