@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -129,9 +130,10 @@ func addLineEnds(ts *testscript.TestScript, _ bool, args []string) {
 // runMezu is the program as a script sees it.
 func (e endpoint) runMezu(ts *testscript.TestScript, neg bool, args []string, typed string, tty bool) {
 	folders, _ := home.Of(ts.Getenv) // some scripts have no home
+	var out, talk testkit.Buffer
 	inv := invocation.Invocation{
 		Streams: terminal.Streams{
-			In: strings.NewReader(typed), Out: ts.Stdout(), Err: ts.Stderr(),
+			In: strings.NewReader(typed), Out: &out, Err: &talk,
 			InTerminal: tty, OutTerminal: tty, ErrTerminal: tty,
 		}.Under(ts.Getenv),
 		Getenv: ts.Getenv, Dir: ts.MkAbs("."), Profiles: profile.Store{Dir: folders.Config},
@@ -141,6 +143,7 @@ func (e endpoint) runMezu(ts *testscript.TestScript, neg bool, args []string, ty
 		ts.Check(err)
 		inv.Now = func() time.Time { return time.Now().Add(d) }
 	}
+	inv.Masking = true
 	var opening atomic.Bool
 	opened := make(chan error, 1)
 	code := cli.Main(context.Background(), args, inv, cli.Config{Version: "1.2.3", Dev: printOptions, Open: func(address string) error {
@@ -154,10 +157,35 @@ func (e endpoint) runMezu(ts *testscript.TestScript, neg bool, args []string, ty
 			ts.Fatalf("the browser: %v", err)
 		}
 	}
+	fmt.Fprint(ts.Stdout(), out.String())
+	fmt.Fprint(ts.Stderr(), unmasked(ts, out.String(), talk.String()))
 	*ts.Value("code").(*int) = code
 	if (code == 0) == neg {
 		ts.Fatalf("exit code %d", code)
 	}
+}
+
+// secret is what opens something: a key, a token, or a link with one in its fragment.
+var secret = regexp.MustCompile(`\bmezu[a-z]*_[\w-]{20,}|\bhttps://[^\s"]+#[^\s"]+`)
+
+// unmasked is stderr without the lines that tell GitHub Actions what to hide. Every command
+// of every script runs as if it were there: what is secret must be hidden before it is shown.
+func unmasked(ts *testscript.TestScript, out, talk string) string {
+	hidden := map[string]bool{}
+	rest := ""
+	for line := range strings.Lines(talk) {
+		if one, ok := strings.CutPrefix(line, "::add-mask::"); ok {
+			hidden[strings.TrimSpace(one)] = true
+			continue
+		}
+		rest += line
+	}
+	for _, shown := range secret.FindAllString(out+rest, -1) {
+		if !hidden[shown] {
+			ts.Fatalf("%s is shown and was not masked", shown)
+		}
+	}
+	return rest
 }
 
 // printOptions stands in for the services: it says what "mezu dev" asks for.

@@ -47,6 +47,7 @@ func runInvite(ctx context.Context, o *inviteOptions) error {
 		return err
 	}
 	o.Sayf("invited %s to %s as %s; the link works once, with that address", terminal.Clean(made.Email), p.Text, made.Role)
+	o.Mask(made.Link, made.Code)
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, made, []terminal.Column[api.InvitationCreated]{
 		{Head: "LINK", Value: func(i api.InvitationCreated) string { return i.Link }},
 		{Head: "EMAIL", Value: func(i api.InvitationCreated) string { return i.Email }},

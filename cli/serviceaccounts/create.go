@@ -51,6 +51,7 @@ func runCreate(ctx context.Context, o *createOptions) error {
 // that "| head -1 | cut -f2" gives the key alone.
 func showKey(inv *invocation.Invocation, made api.ServiceAccountCreated) error {
 	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")
+	inv.Mask(made.Key)
 	lines := []terminal.Column[api.ServiceAccountCreated]{{Head: "KEY", Value: func(c api.ServiceAccountCreated) string { return c.Key }}}
 	for _, d := range details() {
 		lines = append(lines, terminal.Column[api.ServiceAccountCreated]{Head: d.Head, Value: func(c api.ServiceAccountCreated) string { return d.Value(c.ServiceAccount) }})

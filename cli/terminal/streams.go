@@ -27,10 +27,16 @@ type Streams struct {
 	ColorOff, PromptOff bool
 	// Quiet drops messages. Errors and warnings remain.
 	Quiet bool
+	// Unicode says that characters beyond ASCII can be shown, as signs or lines.
+	Unicode bool
+	// Masking says that what is written becomes a log of GitHub Actions, which hides what it
+	// is told to.
+	Masking bool
 }
 
 // System are the streams of this process under the rules that its environment
-// sets: NO_COLOR and TERM=dumb turn colour off, CI=true turns prompts off.
+// sets: NO_COLOR and TERM=dumb turn colour off, CI=true turns prompts off, and the locale
+// says which characters there are.
 func System(in, out, err *os.File, getenv func(string) string) Streams {
 	return Streams{
 		In: in, Out: out, Err: err,
@@ -47,6 +53,8 @@ func (s Streams) Under(getenv func(string) string) Streams {
 	if ci {
 		s.PromptOff = true
 	}
+	s.Unicode = unicodeLocale(getenv)
+	s.Masking = getenv("GITHUB_ACTIONS") == "true"
 	return s
 }
 

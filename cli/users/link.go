@@ -87,6 +87,7 @@ func runLink(ctx context.Context, o *linkOptions) error {
 	} else {
 		o.Warnf("%s sends no mail: hand the link to %s yourself; whoever has it can set the password", p.Client.BaseURL(), terminal.Clean(o.User))
 	}
+	o.Mask(out.Link)
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, out, []terminal.Column[api.UserMailed]{
 		{Head: "LINK", Value: func(m api.UserMailed) string { return m.Link }},
 		{Head: "ENVIRONMENT", Value: func(m api.UserMailed) string { return m.Environment }},

@@ -16,6 +16,7 @@ func (d *devOutput) mail(m control.Mail) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	links := address.FindAllString(m.Text, -1)
+	d.Mask(links...)
 	if d.JSON {
 		d.events.Write(mezu.Event{Event: mezu.EventMail, To: m.To, Subject: m.Subject, Links: links, Text: m.Text})
 		return

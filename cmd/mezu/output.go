@@ -133,6 +133,7 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e.WarpgateID, e.Upstream = d.warpgate, d.target
+	d.Mask(e.Token, e.LoginLink, e.Mailbox)
 	if d.JSON {
 		d.events.Write(e)
 		return
