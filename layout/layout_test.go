@@ -172,6 +172,7 @@ func rules() []rule {
 		{from: "", not: ours("edgesvc/control/record/recordtest"), reason: "it is for tests"},
 		{from: "", not: ours("edgesvc/mail/mailtest"), reason: "it is for tests"},
 		{from: "", not: ours("edgesvc/identity/pages/pagestest"), reason: "it is for tests"},
+		{from: "listening", not: append(ours("api", "cli", "daemon", "edgesvc", "tui", "cmd"), "net/http"), reason: "what listens here is asked of the system; nothing is dialled"},
 		{from: "edgesvc/mail", not: ours("edgesvc/control", "edgesvc/identity", "edgesvc/store"), reason: "a transport knows no queue and no words of its mails"},
 		{from: "", but: []string{"edgesvc/mail"}, not: []string{"github.com/emersion"}, reason: "everyone else hands over a mail, and knows no SMTP"},
 		{from: "", not: ours("grant/granttest"), reason: "it is for tests"},

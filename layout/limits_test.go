@@ -26,7 +26,7 @@ const limitsHeader = "| bound | default | constant | reason | how to change it |
 var boundedDirs = []string{".", "admission", "api", "daemon/forward", "daemon/state", "edgesvc/console", "edgesvc/control", "edgesvc/control/front", "edgesvc/control/rest", "edgesvc/control/service", "edgesvc/control/installation", "edgesvc/control/record", "edgesvc/control/access", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config",
 	"edgesvc/identity", "edgesvc/identity/password", "edgesvc/mail", "edgesvc/control/snapshot", "edgesvc/control/state", "edgesvc/control/upkeep", "edgesvc/control/vault",
 	"edgesvc/edge", "edgesvc/edge/certificate", "edgesvc/edge/filter", "edgesvc/edge/front", "edgesvc/edge/hosted", "edgesvc/edge/identity", "edgesvc/edge/labels", "edgesvc/edge/logout", "edgesvc/edge/member", "edgesvc/edge/replica", "edgesvc/edge/report", "edgesvc/edge/session", "edgesvc/edge/web",
-	"grant", "cookie", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}
+	"grant", "cookie", "listening", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}
 
 // TestLimitsPage holds docs/limits.md against the code: a default is the value of
 // its constant, a test exists, and no bound is missing.
