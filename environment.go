@@ -29,6 +29,10 @@ type Environment struct {
 	DirectoryID string `json:"directory_id,omitempty"`
 	// WAF is the default mode of the environment's routes.
 	WAF WAFMode `json:"waf,omitempty"`
+	// CreatedBy is the id of the person or service account that made it. It tells whose a
+	// personal environment is, and gives no right. Environments from before it was kept have
+	// none.
+	CreatedBy string `json:"created_by,omitempty"`
 }
 
 // EnvironmentProduction is the environment whose endpoint leaves out the

@@ -38,7 +38,7 @@ func (m *Meta) SetRevision(revision uint64) { m.Revision = revision }
 var serverFields = map[string][]string{
 	"organization":    {},
 	"project":         {"organization"},
-	"environment":     {"organization", "project", "endpoint", "url", "directory_id"},
+	"environment":     {"organization", "project", "endpoint", "url", "directory_id", "created_by"},
 	"route":           {},
 	"service_account": {"key", "key_prefix", "previous_key_prefix", "previous_key_until", "project", "last_used_at"},
 	"warpgate":        {"environment", "status", "address", "version", "draining", "edges", "bundle", "last_seen_at", "registered_by", "serial"},

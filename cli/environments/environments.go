@@ -48,6 +48,7 @@ func noun() collection.Noun[mezu.Environment] {
 		Details: slices.Concat([]terminal.Column[mezu.Environment]{
 			{Head: "ORGANIZATION", Value: func(e mezu.Environment) string { return e.Organization }},
 			{Head: "PROJECT", Value: func(e mezu.Environment) string { return e.Project }},
+			{Head: "CREATED BY", Value: func(e mezu.Environment) string { return e.CreatedBy }},
 		}, columns, collection.Meta(func(e mezu.Environment) mezu.Meta { return e.Meta })),
 		Empty: "mezu environments create NAME makes one", DeleteNote: "with its routes, its endpoint and the certificates of its Warpgates",
 	}

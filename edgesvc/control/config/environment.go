@@ -82,7 +82,7 @@ func (s *Configuration) placeEnvironment(ctx context.Context, ch *record.Change,
 	if err := s.records.RefuseTaken(ctx, key, "environment", in.Name); err != nil {
 		return in, err
 	}
-	in.Meta, in.Organization, in.Project = s.records.Meta(mezu.PrefixEnvironment), org.Value.Name, prj.Value.Name
+	in.Meta, in.Organization, in.Project, in.CreatedBy = s.records.Meta(mezu.PrefixEnvironment), org.Value.Name, prj.Value.Name, ch.Actor().ID
 	if err := s.identity.NameDirectory(ctx, ch, sc, mezu.Environment{}, &in); err != nil {
 		return in, err
 	}

@@ -49,6 +49,9 @@ type Change struct {
 	err error
 }
 
+// Actor is on whose behalf the change is made.
+func (c *Change) Actor() mezu.AuditActor { return c.author.Actor }
+
 func (c *Change) write(key string, v any) {
 	data, err := Encode(v)
 	if err != nil {
