@@ -47,9 +47,9 @@ func (u Upstream) Network() string {
 // localhost is the one name that means this machine.
 const localhost = "localhost"
 
-// Addresses are what to dial, one after the other until one answers. The name
-// localhost is 127.0.0.1 and then ::1, whatever a resolver would say. Everything else
-// is dialled as it is written.
+// Addresses are what to dial, all at once, since one that answers is enough. The name
+// localhost is 127.0.0.1 and ::1, whatever a resolver would say. Everything else is
+// dialled as it is written.
 func (u Upstream) Addresses() []string {
 	if host, port, err := net.SplitHostPort(u.Address); err == nil && host == localhost && u.Scheme != UpstreamUnix {
 		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}

@@ -2,8 +2,10 @@ package forward
 
 import (
 	"context"
+	"net"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -28,4 +30,10 @@ func (f *Forwarder) KnownGrant(t *policy.Table, grant []byte, fields []relay.Fie
 		f.cfg.Uses.End(&w.visitor.use)
 		return ok
 	}
+}
+
+// Redial dials a workload again and again.
+func Redial(u mezu.Upstream, within time.Duration) func(context.Context, Dialer) (net.Conn, error) {
+	w := newWay(u)
+	return func(ctx context.Context, d Dialer) (net.Conn, error) { return w.dial(ctx, d, within) }
 }

@@ -9,13 +9,13 @@ package forward
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -43,13 +43,8 @@ const (
 
 // Config is what a Forwarder works by.
 type Config struct {
-	// Upstream is the target of routes that name none; if zero, there is none.
-	Upstream mezu.Upstream
-	// Allow are the further targets that routes may name.
-	Allow []mezu.Upstream
-	// MayForward reports whether routes may name a target now that is none of these. It
-	// is asked for each request; if nil, they may not.
-	MayForward func(mezu.Upstream) bool
+	// Targets are those of the beginning.
+	Targets
 	// Table is the configuration in force, nil while there is none.
 	Table func() *policy.Table
 	// Serves reports whether a canonical host is that of the environment's endpoint. A
@@ -77,40 +72,31 @@ type Config struct {
 	// Failed is told the cause of each request whose response was not delivered in full;
 	// if nil, nobody is.
 	Failed func(mezu.Cause)
-	// WorkloadCA verifies https upstreams; if nil, the system's roots do. The
-	// certificate of a workload on a loopback address is not checked: what
-	// listens there is this machine.
-	WorkloadCA *x509.CertPool
 }
 
 // Forwarder serves data connections. It is safe for concurrent use.
 type Forwarder struct {
-	cfg     Config
-	allowed map[string]bool // addresses
-	pools   sync.Map        // mezu.Upstream → *pool
-	clients sync.Map        // mezu.Upstream → *lanes
-	life    context.Context // of what net/http does by itself
-	end     context.CancelFunc
-	drops   sync.WaitGroup // bodies that are being closed
+	cfg       Config
+	targets   atomic.Pointer[targets]
+	retargets sync.Mutex      // one Retarget at a time
+	life      context.Context // of what net/http does by itself
+	end       context.CancelFunc
+	drops     sync.WaitGroup // bodies that are being closed
 
 	pingAfter, pingTimeout time.Duration
 }
 
 // New makes a Forwarder. It dials nothing.
 func New(cfg Config) *Forwarder {
-	f := &Forwarder{cfg: cfg, allowed: map[string]bool{}, pingAfter: pingAfter, pingTimeout: pingTimeout}
+	f := &Forwarder{cfg: cfg, pingAfter: pingAfter, pingTimeout: pingTimeout}
+	f.targets.Store(newTargets(cfg.Targets))
 	f.life, f.end = context.WithCancel(context.Background())
-	for _, u := range append([]mezu.Upstream{cfg.Upstream}, cfg.Allow...) {
-		if u.Address != "" {
-			f.allowed[u.Network()+" "+u.Address] = true
-		}
-	}
 	return f
 }
 
 // Close closes the connections to workloads. No ServeConn may run any more.
 func (f *Forwarder) Close() {
-	f.pools.Range(func(_, p any) bool { p.(*pool).close(); return true })
+	f.targets.Load().close(newTargets(Targets{}))
 	f.end()
 	f.drops.Wait()
 }
@@ -135,7 +121,8 @@ type worker struct {
 
 	silence pipe.Silence // of an exchange by net/http
 
-	pool   *pool // of the workload used last, spares a look-up
+	to     *targets // when the request began
+	pool   *pool    // of the workload used last, spares a look-up
 	pooled mezu.Upstream
 }
 
@@ -203,6 +190,9 @@ func (w *worker) serveOne() bool {
 
 func (w *worker) request(payload []byte) bool {
 	w.began, w.route = time.Now(), nil
+	if to := w.f.targets.Load(); to != w.to {
+		w.to, w.pool = to, nil
+	}
 	w.visitor.forget()
 	if err := preface.ParseRequest(payload, &w.info); err != nil {
 		w.f.cfg.Log.Warn("refused an exchange", "error", err)
@@ -343,14 +333,14 @@ func (w *worker) table() *policy.Table {
 
 // target is where the request goes, if the Warpgate was told that it may.
 func (w *worker) target() (mezu.Upstream, error) {
-	u := w.f.cfg.Upstream
+	u := w.to.Upstream
 	if w.route.HasUpstream {
 		u = w.route.Upstream
 	}
 	if u.Address == "" {
 		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
 	}
-	if further := w.f.cfg.MayForward; !w.f.allowed[u.Network()+" "+u.Address] && (further == nil || !further(u)) {
+	if !w.to.allows(u) {
 		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "the Warpgate was not started with this upstream as --upstream or --allow-target"}
 	}
 	return u, nil
@@ -377,7 +367,7 @@ func (w *worker) forward() (unsent bool, err error) {
 // plain speaks HTTP/1.1 to the workload on a pooled connection.
 func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	if w.pool == nil || w.pooled != u {
-		w.pool, w.pooled = w.f.pool(u), u
+		w.pool, w.pooled = w.to.pool(u), u
 	}
 	p, by := w.pool, w.began.Add(w.route.Timeout)
 	conn, err := p.get(w.ctx, by)

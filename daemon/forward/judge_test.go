@@ -347,7 +347,7 @@ func TestRow9_ConditionsJudgeAllValues(t *testing.T) {
 func TestRow12_ForeignHosts(t *testing.T) {
 	wl := tcpWorkload(t)
 	w := newWorld(t, wl.addr())
-	w.f = forward.New(forward.Config{Upstream: parse(t, wl.addr()), Table: w.table.Load, Log: slog.New(slog.DiscardHandler), Serves: func(host string) bool { return host == "app.example" }})
+	w.f = forward.New(forward.Config{Targets: forward.Targets{Upstream: parse(t, wl.addr())}, Table: w.table.Load, Log: slog.New(slog.DiscardHandler), Serves: func(host string) bool { return host == "app.example" }})
 	t.Cleanup(w.f.Close)
 	e := w.connect(false)
 	for _, host := range []string{"evil.example", "app.example.evil.example", "xapp.example", "127.0.0.1", "[::1]:80", "app.evil.example:443", "app"} {

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -49,11 +50,13 @@ const headerRoom = 4 * relay.MaxHead
 
 // lanes are the connections to one workload that speaks HTTP/2 or TLS.
 type lanes struct {
-	f        *Forwarder
-	upstream mezu.Upstream
+	f   *Forwarder
+	way *way
+	tls *tls.Config
 
-	mu   sync.Mutex
-	open []*lane // the first that has room is taken, so that the last grow old
+	mu     sync.Mutex
+	open   []*lane // the first that has room is taken, so that the last grow old
+	closed bool    // connections are closed when nobody uses them
 }
 
 // lane is one connection, as net/http's client keeps it: it makes another one when
@@ -66,14 +69,6 @@ type lane struct {
 	busy   int       // exchanges
 	upload int       // bytes of bodies, up to sharedUpload
 	since  time.Time // idle since
-}
-
-func (f *Forwarder) lanes(u mezu.Upstream) *lanes {
-	if l, ok := f.clients.Load(u); ok {
-		return l.(*lanes)
-	}
-	l, _ := f.clients.LoadOrStore(u, &lanes{f: f, upstream: u})
-	return l.(*lanes)
 }
 
 // uploadOf is what the body of a request may take of the window of its connection.
@@ -98,7 +93,7 @@ func (l *lanes) take(upload int) *lane {
 			return c
 		}
 	}
-	c := &lane{of: l, transport: l.f.transport(l.upstream), busy: 1, upload: upload}
+	c := &lane{of: l, transport: l.transport(), busy: 1, upload: upload}
 	l.open = append(l.open, c)
 	return c
 }
@@ -121,6 +116,9 @@ func (c *lane) release(upload int) {
 	c.upload -= upload
 	if c.busy == 0 {
 		c.since = now
+		if l.closed {
+			c.transport.CloseIdleConnections()
+		}
 	}
 	for n := len(l.open) - 1; n > 0 && l.open[n].busy == 0 && now.Sub(l.open[n].since) > idleLife; n-- {
 		l.open[n] = nil
@@ -128,10 +126,22 @@ func (c *lane) release(upload int) {
 	}
 }
 
+// close closes connections that nobody uses, and the others as soon as that is true of them.
+func (l *lanes) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, c := range l.open {
+		if c.busy == 0 {
+			c.transport.CloseIdleConnections()
+		}
+	}
+}
+
 // transport makes net/http's client for one lane.
-func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
+func (l *lanes) transport() *http.Transport {
 	protocols := new(http.Protocols)
-	if u.Scheme == mezu.UpstreamH2C {
+	if l.way.to.Scheme == mezu.UpstreamH2C {
 		protocols.SetUnencryptedHTTP2(true)
 	} else {
 		protocols.SetHTTP1(true)
@@ -139,9 +149,9 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 	}
 	return &http.Transport{
 		Protocols:              protocols,
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.dialTracked(ctx, u) },
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return l.f.dialTracked(ctx, l.way) },
 		TLSHandshakeTimeout:    dialTimeout,
-		TLSClientConfig:        f.workloadTLS(u),
+		TLSClientConfig:        l.tls.Clone(), // net/http changes it
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleLife,
@@ -151,8 +161,8 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReceiveBufferPerConnection: connWindow,
 			MaxReadFrameSize:              readFrame,
-			SendPingTimeout:               f.pingAfter,
-			PingTimeout:                   f.pingTimeout,
+			SendPingTimeout:               l.f.pingAfter,
+			PingTimeout:                   l.f.pingTimeout,
 			WriteByteTimeout:              takesNothing,
 		},
 	}
@@ -160,11 +170,11 @@ func (f *Forwarder) transport(u mezu.Upstream) *http.Transport {
 
 // dialTracked dials for net/http, which goes on with a dial that nobody waits for any
 // more, until the Forwarder is closed.
-func (f *Forwarder) dialTracked(ctx context.Context, u mezu.Upstream) (net.Conn, error) {
+func (f *Forwarder) dialTracked(ctx context.Context, to *way) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(f.life, cancel)()
-	conn, err := Dial(ctx, &net.Dialer{}, u, dialTimeout)
+	conn, err := to.dial(ctx, &net.Dialer{}, dialTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -118,39 +118,89 @@ func TestAttackNameServerLies(t *testing.T) {
 	}
 }
 
-// onlyLiterals dials literal addresses alone, and of them those that answer.
+// onlyLiterals dials literal addresses alone, and of them those that answer. The others say
+// nothing at all if they are silent.
 type onlyLiterals struct {
 	t       *testing.T
-	dialled []string
 	answers string
+	silent  bool
+
+	mu      sync.Mutex
+	dialled []string
+	closed  int
 }
 
-func (d *onlyLiterals) DialContext(_ context.Context, network, address string) (net.Conn, error) {
+func (d *onlyLiterals) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if network != "tcp" || err != nil || net.ParseIP(host) == nil {
 		d.t.Errorf("%s %s would be looked up", network, address)
 	}
+	d.mu.Lock()
 	d.dialled = append(d.dialled, address)
-	if address == d.answers {
+	d.mu.Unlock()
+	if address == d.answers || d.answers == "all" {
 		conn, far := net.Pipe()
 		far.Close()
-		return conn, nil
+		return &countedConn{conn, d}, nil
+	}
+	if d.silent {
+		<-ctx.Done()
 	}
 	return nil, errors.New("nothing at " + address)
+}
+
+// countedConn counts closed connections.
+type countedConn struct {
+	net.Conn
+	d *onlyLiterals
+}
+
+func (c *countedConn) Close() error {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.d.closed++
+	return c.Conn.Close()
 }
 
 // localhost is dialled as its two addresses, and no resolver hears of it.
 func TestDial_Localhost(t *testing.T) {
 	u := parse(t, "8080")
 	both := []string{"127.0.0.1:8080", "[::1]:8080"}
-	for answers, want := range map[string][]string{both[0]: both[:1], both[1]: both, "": both} {
-		d := &onlyLiterals{t: t, answers: answers}
-		conn, err := forward.Dial(t.Context(), d, u, patience)
-		if !slices.Equal(d.dialled, want) || (err == nil) != (answers != "") {
-			t.Errorf("%q answers: dialled %q, %v", answers, d.dialled, err)
+	for _, answers := range []string{both[0], both[1], "", "all"} {
+		for _, silent := range []bool{false, true} {
+			d := &onlyLiterals{t: t, answers: answers, silent: silent && answers != ""}
+			conn, err := forward.Dial(t.Context(), d, u, patience)
+			slices.Sort(d.dialled)
+			if !slices.Equal(d.dialled, both) || (err == nil) != (answers != "") {
+				t.Errorf("%q answers: dialled %q, %v", answers, d.dialled, err)
+			}
+			if err != nil && err.Error() != "nothing at "+both[0] {
+				t.Errorf("error %v", err)
+			}
+			if conn == nil {
+				continue
+			}
+			if conn.Close(); answers == "all" && d.closed != 2 {
+				t.Errorf("%d of two connections are closed", d.closed)
+			}
 		}
-		if err != nil && err.Error() != "nothing at "+both[0] {
-			t.Errorf("error %v", err)
+	}
+}
+
+// The address that answered is tried alone the next time, and the other one if it is gone.
+func TestDial_RemembersTheAddress(t *testing.T) {
+	both := []string{"127.0.0.1:8080", "[::1]:8080"}
+	dial := forward.Redial(parse(t, "8080"), patience)
+	d := &onlyLiterals{t: t}
+	for _, c := range []struct {
+		answers string
+		silent  bool
+		dialled int
+	}{{both[1], false, 2}, {both[1], false, 1}, {both[0], false, 2}, {both[0], false, 1}, {both[1], true, 2}, {both[1], false, 1}, {"", false, 2}} {
+		d.answers, d.silent, d.dialled = c.answers, c.silent, nil
+		conn, err := dial(t.Context(), d)
+		if (err == nil) != (c.answers != "") || len(d.dialled) != c.dialled {
+			t.Errorf("%+v: dialled %q, %v", c, d.dialled, err)
 		}
 		if conn != nil {
 			conn.Close()
@@ -159,40 +209,43 @@ func TestDial_Localhost(t *testing.T) {
 }
 
 // deadlines keeps until when each address may take.
-type deadlines []time.Time
+type deadlines struct {
+	mu   sync.Mutex
+	ends []time.Time
+}
 
 func (d *deadlines) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	end, _ := ctx.Deadline()
-	*d = append(*d, end)
+	d.ends = append(d.ends, end)
 	return nil, errors.New("nothing at " + address)
 }
 
-// The addresses of localhost share one bound, and the first does not use all of it.
+// The addresses of localhost share one bound.
 func TestDial_OneBound(t *testing.T) {
 	for name, c := range map[string]struct{ ctx, within time.Duration }{
 		"its own":           {time.Hour, time.Minute},
 		"that of the route": {time.Minute, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
-			defer cancel()
-			var ends deadlines
-			if _, err := forward.Dial(ctx, &ends, parse(t, "8080"), c.within); err == nil {
-				t.Fatal("something answered")
-			}
-			late := time.Since(start)
-			if len(ends) != 2 {
-				t.Fatalf("%d addresses", len(ends))
-			}
-			for i, want := range []time.Duration{time.Minute / 2, time.Minute} {
-				if got := ends[i].Sub(start); got < want || got > want+late {
-					t.Errorf("address %d may take until %s after the start, want %s", i, got, want)
+			for target, addresses := range map[string]int{"8080": 2, "127.0.0.1:8080": 1} {
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
+				defer cancel()
+				var d deadlines
+				if _, err := forward.Dial(ctx, &d, parse(t, target), c.within); err == nil {
+					t.Fatal("something answered")
 				}
-			}
-			ends = nil
-			if forward.Dial(ctx, &ends, parse(t, "127.0.0.1:8080"), c.within); len(ends) != 1 || ends[0].Sub(start) < time.Minute {
-				t.Errorf("a single address may take until %v", ends)
+				late := time.Since(start)
+				if len(d.ends) != addresses {
+					t.Fatalf("%d addresses", len(d.ends))
+				}
+				for i, end := range d.ends {
+					if got := end.Sub(start); got < time.Minute || got > time.Minute+late {
+						t.Errorf("address %d may take until %s after the start", i, got)
+					}
+				}
 			}
 		})
 	}

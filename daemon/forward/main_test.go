@@ -136,7 +136,7 @@ func newWorld(t testing.TB, upstream string, allow ...string) *world {
 	w.minter = assertion.NewMinter(w.auth.Key, "https://app.example", environment)
 	cfg := forward.Config{
 		Grants: grant.NewVerifier(w.auth.Anchor), Uses: w.uses, Assert: w.assert, Domain: func() string { return "edge.example" },
-		Upstream: parse(t, upstream), Table: w.table.Load, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Targets: forward.Targets{Upstream: parse(t, upstream)}, Table: w.table.Load, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Failed: func(c mezu.Cause) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -729,7 +729,7 @@ func TestP36_Panic(t *testing.T) {
 	var panics atomic.Int64
 	w := &world{t: t}
 	w.f = forward.New(forward.Config{
-		Upstream: parse(t, wl.addr()), Log: slog.New(slog.DiscardHandler), Panicked: func() { panics.Add(1) },
+		Targets: forward.Targets{Upstream: parse(t, wl.addr())}, Log: slog.New(slog.DiscardHandler), Panicked: func() { panics.Add(1) },
 		Table: func() *policy.Table {
 			if broken.Load() {
 				panic("secret of the inside")

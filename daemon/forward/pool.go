@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -47,28 +46,21 @@ type workloadConn struct {
 	writeBy time.Time
 }
 
-func (f *Forwarder) pool(u mezu.Upstream) *pool {
-	if p, ok := f.pools.Load(u); ok {
-		return p.(*pool)
-	}
-	p, _ := f.pools.LoadOrStore(u, &pool{dial: f.dialer(u), life: idleLife})
-	return p.(*pool)
-}
-
 // dialer makes connections that speak HTTP/1.1.
-func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
+func (t *targets) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
+	way := newWay(u)
 	plain := func(ctx context.Context, by time.Time) (net.Conn, error) {
 		if !by.IsZero() {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, by)
 			defer cancel()
 		}
-		return Dial(ctx, &net.Dialer{}, u, dialTimeout)
+		return way.dial(ctx, &net.Dialer{}, dialTimeout)
 	}
 	if u.Scheme != mezu.UpstreamHTTPS {
 		return plain
 	}
-	cfg := f.workloadTLS(u)
+	cfg := t.workloadTLS(u)
 	cfg.NextProtos = []string{"http/1.1"}
 	cfg.ServerName, _, _ = net.SplitHostPort(u.Address)
 	return func(ctx context.Context, by time.Time) (net.Conn, error) {
@@ -89,40 +81,6 @@ func (f *Forwarder) dialer(u mezu.Upstream) func(context.Context, time.Time) (ne
 		}
 		return conn, nil
 	}
-}
-
-// Dialer connects to one address; it is a net.Dialer outside of tests.
-type Dialer interface {
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Dial connects to the workload at u, at the first of its addresses that answers, within a
-// bound on all of them together. If none does, the error is that of the first. An address
-// that says nothing leaves half of the time to those behind it.
-func Dial(ctx context.Context, d Dialer, u mezu.Upstream, within time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	var first error
-	addresses := u.Addresses()
-	for i, address := range addresses {
-		conn, err := dialOne(ctx, d, u.Network(), address, i == len(addresses)-1)
-		if err == nil {
-			return conn, nil
-		}
-		first = cmp.Or(first, err)
-	}
-	return nil, first
-}
-
-// dialOne connects to one address. Unless it is the last, it gets half of the time that is
-// left.
-func dialOne(ctx context.Context, d Dialer, network, address string, last bool) (net.Conn, error) {
-	if end, bounded := ctx.Deadline(); bounded && !last {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
-		defer cancel()
-	}
-	return d.DialContext(ctx, network, address)
 }
 
 // abort closes a connection without TLS's close_notify, which would wait for a peer that

@@ -22,12 +22,6 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// workloadTLS is how a workload's certificate is checked: not at all on a loopback
-// address, where this machine is the one that answers.
-func (f *Forwarder) workloadTLS(u mezu.Upstream) *tls.Config {
-	return &tls.Config{RootCAs: f.cfg.WorkloadCA, InsecureSkipVerify: u.Loopback()}
-}
-
 // roundTrip carries the request by net/http.
 func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	ctx, cancel := context.WithCancelCause(w.ctx)
@@ -40,7 +34,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	var seen responseTrace
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn,
 		WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte})
-	way, upload := w.f.lanes(u), uploadOf(&w.req)
+	way, upload := w.to.lanes(w.f, u), uploadOf(&w.req)
 	ln := way.take(upload)
 	defer func() { ln.release(upload) }()
 	body := &tunnelBody{

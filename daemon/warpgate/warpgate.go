@@ -351,7 +351,7 @@ func (g *Warpgate) target() string {
 
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
-	c := forward.Config{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward, Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
+	c := forward.Config{Targets: forward.Targets{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward}, Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
 		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
 	if g.cfg.Events != nil {
 		id := g.state.Identity().ID

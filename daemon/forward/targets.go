@@ -1,0 +1,130 @@
+package forward
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mezusphere/mezu"
+)
+
+// Targets are where requests may go, and how they are sent there. A Forwarder takes others
+// while it serves, by Retarget.
+type Targets struct {
+	// Upstream is the target of routes that name none; if zero, there is none.
+	Upstream mezu.Upstream
+	// Allow are the further targets that routes may name.
+	Allow []mezu.Upstream
+	// MayForward reports whether routes may name a target now that is none of these. It
+	// is asked for each request; if nil, they may not.
+	MayForward func(mezu.Upstream) bool
+	// HostHeader is the Host that workloads see: mezu.HostKeep (or empty), mezu.HostTarget,
+	// or a host. A route's own comes first.
+	HostHeader string
+	// WorkloadCA verifies https upstreams; if nil, the system's roots do, and the
+	// certificate of a workload on a loopback address is not checked: what listens there is
+	// this machine.
+	WorkloadCA *x509.CertPool
+	// Insecure says that no workload's certificate is checked.
+	Insecure bool
+}
+
+// targets are Targets in use, with the connections to them.
+type targets struct {
+	Targets
+	allowed map[string]bool // addresses
+	pools   sync.Map        // mezu.Upstream → *pool
+	clients sync.Map        // mezu.Upstream → *lanes
+	ended   atomic.Bool     // others have come in their place
+}
+
+func newTargets(t Targets) *targets {
+	out := &targets{Targets: t, allowed: map[string]bool{}}
+	for _, u := range append([]mezu.Upstream{t.Upstream}, t.Allow...) {
+		if u.Address != "" {
+			out.allowed[u.Network()+" "+u.Address] = true
+		}
+	}
+	return out
+}
+
+// allows reports whether requests may go to u.
+func (t *targets) allows(u mezu.Upstream) bool {
+	return t.allowed[u.Network()+" "+u.Address] || t.MayForward != nil && t.MayForward(u)
+}
+
+// Retarget has requests that begin from now on go to other targets. Those under way end
+// where they began. Connections to what is a target no more, or is spoken to in another way,
+// are closed when nobody uses them. It may be called at any time.
+func (f *Forwarder) Retarget(to Targets) {
+	f.retargets.Lock()
+	defer f.retargets.Unlock()
+	next, old := newTargets(to), f.targets.Load()
+	old.pools.Range(func(u, p any) bool {
+		if next.continues(old, u.(mezu.Upstream)) {
+			next.pools.Store(u, p)
+		}
+		return true
+	})
+	old.clients.Range(func(u, l any) bool {
+		if next.continues(old, u.(mezu.Upstream)) {
+			next.clients.Store(u, l)
+		}
+		return true
+	})
+	f.targets.Store(next)
+	old.ended.Store(true)
+	old.close(next)
+}
+
+// continues reports whether connections of old to u serve these, too.
+func (t *targets) continues(old *targets, u mezu.Upstream) bool {
+	alike := u.Scheme != mezu.UpstreamHTTPS || t.WorkloadCA == old.WorkloadCA && t.Insecure == old.Insecure
+	return alike && t.allows(u)
+}
+
+// close closes the connections that are not next's, too. Those in use are closed after it.
+func (t *targets) close(next *targets) {
+	t.pools.Range(func(u, p any) bool {
+		if kept, _ := next.pools.Load(u); kept != p {
+			p.(*pool).close()
+		}
+		return true
+	})
+	t.clients.Range(func(u, l any) bool {
+		if kept, _ := next.clients.Load(u); kept != l {
+			l.(*lanes).close()
+		}
+		return true
+	})
+}
+
+// pool gives the connections to u that carry one exchange at a time.
+func (t *targets) pool(u mezu.Upstream) *pool {
+	if p, ok := t.pools.Load(u); ok {
+		return p.(*pool)
+	}
+	p, _ := t.pools.LoadOrStore(u, &pool{dial: t.dialer(u), life: idleLife})
+	if t.ended.Load() { // for a request that began before
+		p.(*pool).close()
+	}
+	return p.(*pool)
+}
+
+// lanes gives the connections to u that net/http keeps.
+func (t *targets) lanes(f *Forwarder, u mezu.Upstream) *lanes {
+	if l, ok := t.clients.Load(u); ok {
+		return l.(*lanes)
+	}
+	l, _ := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.workloadTLS(u)})
+	if t.ended.Load() {
+		l.(*lanes).close()
+	}
+	return l.(*lanes)
+}
+
+// workloadTLS is how a workload's certificate is checked.
+func (t *targets) workloadTLS(u mezu.Upstream) *tls.Config {
+	return &tls.Config{RootCAs: t.WorkloadCA, InsecureSkipVerify: t.Insecure || t.WorkloadCA == nil && u.Loopback()}
+}
