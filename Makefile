@@ -125,7 +125,8 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # The race detector needs a C compiler; strace fails system calls of a real process;
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
-# workloads in Node and Python check who their users are. A test whose tool can't be had
+# workloads in Node and Python check who their users are; Vite and Next are edited behind a
+# tunnel. A test whose tool can't be had
 # here says so and is skipped.
 tools-for-test:
 	@missing=; \
@@ -139,9 +140,8 @@ tools-for-test:
 	python3 -c 'import cryptography' 2>/dev/null || missing="$$missing python3-cryptography"; \
 	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, chromium, npm, node and python3-cryptography: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
-	@cmp -s tools/axe/package-lock.json tools/axe/node_modules/.lock || { \
-	echo "installing axe-core for the tests"; \
-	cd tools/axe && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.lock; }
+	@$(call npm-install,axe,axe-core)
+	@$(call npm-install,devservers,Vite and Next)
 
 tools-for-bench:
 	@missing=; \
@@ -150,6 +150,13 @@ tools-for-bench:
 	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
 	if [ -z "$$missing" ]; then echo "benchmarks need nginx, wrk and h2load: nothing to install"; \
 	else echo "installing$$missing for the benchmarks"; $(call apt-install,$$missing); fi
+
+# $(call npm-install,FOLDER,NAMES) installs what the lock file of the folder below tools says.
+define npm-install
+	cmp -s tools/$(1)/package-lock.json tools/$(1)/node_modules/.lock || { \
+	echo "installing $(2) for the tests"; \
+	cd tools/$(1) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.lock; }
+endef
 
 # $(call apt-install,PACKAGES) installs Debian packages, as root or through sudo.
 define apt-install

@@ -1,0 +1,5 @@
+'use client'
+
+export default function Page() {
+  return <p id="words">before the edit</p>
+}
