@@ -37,6 +37,8 @@ const MaxSize = 16 << 20
 type File struct {
 	Name     string
 	Manifest mezu.Manifest
+	// Tunnels are those of this machine, by name. They are no part of the manifest.
+	Tunnels map[string]Tunnel
 	// Warnings are remarks about what is valid but perhaps not meant.
 	Warnings []string
 	data     []byte
@@ -118,10 +120,15 @@ func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	f := &File{Name: name, data: data}
 	s := newSource(data)
 	defer s.stop()
-	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden, Length: len(data)}, &f.Manifest); err != nil {
+	var said document
+	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden, Length: len(data)}, &said); err != nil {
 		return nil, s.locate(name, err)
 	}
+	f.Manifest, f.Tunnels = said.Manifest, said.Tunnels
 	f.Manifest.Complete()
+	if err := checkTunnels(f.Tunnels); err != nil {
+		return nil, f.locate(err)
+	}
 	warnings, err := f.Manifest.Judge(ctx)
 	if err != nil {
 		return nil, f.locate(err)

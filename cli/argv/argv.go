@@ -86,6 +86,8 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 			l.Args = append(l.Args, word)
 		case word == "help":
 			wantHelp = true
+		case l.takesArguments() && l.Command().Command(word) == nil:
+			l.Args = append(l.Args, word)
 		default:
 			if err := l.descend(word); err != nil {
 				return nil, err
@@ -99,6 +101,12 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 		l.Args = nil // the flag library would take an argument for a topic of help
 	}
 	return l, nil
+}
+
+// takesArguments reports whether the last command has arguments of its own beside subcommands.
+func (l *Line) takesArguments() bool {
+	c := l.Command()
+	return c.Action != nil && c.ArgsUsage != ""
 }
 
 // descend goes to the subcommand that word names.

@@ -46,6 +46,9 @@ func tree(got *seen) *cli.App {
 			{Name: "tunnel", HideHelpCommand: true, Action: act, Flags: []cli.Flag{
 				&cli.IntFlag{Name: "port"}, &cli.BoolFlag{Name: "exec"}, &cli.StringFlag{Name: "name", Aliases: []string{"n"}},
 			}},
+			{Name: "serve", ArgsUsage: "[TARGET]", HideHelpCommand: true, Action: act, Subcommands: []*cli.Command{
+				{Name: "list", HideHelpCommand: true, Action: act},
+			}},
 		},
 	}
 	own(app.Commands)
@@ -94,6 +97,10 @@ func TestFlagsAnywhere(t *testing.T) {
 		"tunnel 80 --exec -- curl --port 5 -q -- -x": {command: "tunnel", exec: true, args: []string{"80", "--", "curl", "--port", "5", "-q", "--", "-x"}},
 		"tunnel --exec -- curl --port 5":             {command: "tunnel", exec: true, args: []string{"--", "curl", "--port", "5"}},
 		"tunnel --":                                  {command: "tunnel", args: []string{"--"}},
+		"serve list x":                               {command: "list", args: []string{"x"}},
+		"serve a=3000 list":                          {command: "serve", args: []string{"a=3000", "list"}},
+		"serve -- list":                              {command: "serve", args: []string{"--", "list"}},
+		"serve":                                      {command: "serve"},
 		"projects show -- --org x":                   {command: "show", args: []string{"--", "--org", "x"}},
 	} {
 		var got seen

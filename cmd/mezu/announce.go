@@ -1,30 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/probe"
 )
 
-// Pace of the probes that decide when everything is ready.
-const (
-	// probeInterval stays below the ten probes a second that an edge answers.
-	probeInterval = 150 * time.Millisecond
-	probeTimeout  = 5 * time.Second
-	// readyTimeout is how long to wait for the first answer unless --timeout
-	// says otherwise: a slow disk's first run takes seconds.
-	readyTimeout = time.Minute
-)
+// readyTimeout is how long to wait for the first answer unless --timeout says otherwise: a slow
+// disk's first run takes seconds.
+const readyTimeout = time.Minute
 
 // announce waits until a request has gone from the public listener to the Warpgate and
 // back, says so, and returns when ctx ends.
@@ -67,53 +58,22 @@ func (r *devRun) awaitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Names below localhost need not resolve outside a browser.
-	to := process.Dialable(r.edge.HTTPSAddr(), loopback)
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, to)
-		},
+	asked, err := probe.New(probe.Config{URL: r.publicURL(), Roots: roots, Edge: process.Dialable(r.edge.HTTPSAddr(), loopback)})
+	if err != nil {
+		return err
 	}
-	client := &http.Client{Transport: transport, Timeout: probeTimeout}
+	defer asked.Close()
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(probeInterval)
-	defer tick.Stop()
-	for {
-		last := probe(waiting, client, r.publicURL()+"/.mezu/probe")
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-waiting.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("%s did not answer within %s: %v", r.publicURL(), limit, last),
-				Hint: "--timeout allows more time", Cause: last}
-		}
+	last, err := asked.Await(waiting)
+	switch {
+	case last != nil && last.Arrived():
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case last != nil:
+		err = mezu.Errorf(last.Code, "%s", cmp.Or(last.Detail, string(last.Code)))
 	}
-}
-
-// maxProblem is more than any answer of the edge takes.
-const maxProblem = 4 << 10
-
-// probe makes one request; nil means that the Warpgate answered.
-func probe(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // for the message only
-	if resp.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("status %d: %s", resp.StatusCode, strings.TrimSpace(string(body)))
-	}
-	return nil
+	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("%s did not answer within %s: %v", r.publicURL(), limit, err),
+		Hint: "--timeout allows more time", Cause: err}
 }
