@@ -119,6 +119,10 @@ type Shutdown struct {
 	Drain
 	// Idle asks it to end only when nothing is in flight; the answer comes at once.
 	Idle bool `json:"idle,omitempty"`
+	// Restart says that another daemon takes its place. The streams of its tunnels then just
+	// end, and whoever holds one takes it up again there. Without it they end with a
+	// mezu.EventStopped, after which nobody does.
+	Restart bool `json:"restart,omitempty"`
 }
 
 // Times of the daemon.

@@ -68,6 +68,9 @@ type Settings struct {
 	// Profile is the name of the profile that API comes from; "" if it comes
 	// from elsewhere.
 	Profile string
+	// Socket is where the tunnels of the profile are hosted, if not by the daemon of this
+	// user.
+	Socket string
 }
 
 // Settings resolves the context. Missing values stay empty, because only the command knows
@@ -108,7 +111,7 @@ func (i *Invocation) Settings() (Settings, error) {
 	// The credential, the CA and the defaults of a profile belong to its control plane.
 	// They must not be used with another, which would learn the credential.
 	if p.API != "" && (s.API == "" || SameHost(s.API, p.API)) {
-		s.API, s.Profile, s.CAFile = p.API, name, cmp.Or(s.CAFile, p.CAFile)
+		s.API, s.Profile, s.Socket, s.CAFile = p.API, name, p.Socket, cmp.Or(s.CAFile, p.CAFile)
 		if s.Credential.Token == "" {
 			kept, repaired, err := i.Profiles.Credential(name)
 			if err != nil {

@@ -32,6 +32,9 @@ type Profile struct {
 	Organization string `yaml:"organization,omitempty"`
 	Project      string `yaml:"project,omitempty"`
 	Environment  string `yaml:"environment,omitempty"`
+	// Socket is where "mezu dev", which wrote the profile, hosts its tunnels; if empty, the
+	// daemon of this user does.
+	Socket string `yaml:"socket,omitempty"`
 }
 
 // Store is the folder with profiles. The folder need not exist for reading.
