@@ -9,7 +9,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -59,7 +58,7 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		return exit.Done
 	}
 	err := run(ctx, app, root, args)
-	if err != nil && !errors.Is(err, exit.ErrDiffers) {
+	if err != nil && !exit.Said(err) {
 		inv.Report("mezu", err)
 	}
 	return exit.Of(err)

@@ -34,6 +34,24 @@ const (
 // ErrDiffers ends a comparison that found differences and has shown them.
 var ErrDiffers = errors.New("there are differences")
 
+// ErrFound ends a look for problems that found some and has shown them.
+var ErrFound = errors.New("there are problems")
+
+// Shown is an error that a command has shown in words of its own: its code alone counts.
+type Shown struct{ Err error }
+
+// Error is that of Err.
+func (s *Shown) Error() string { return s.Err.Error() }
+
+// Unwrap gives Err.
+func (s *Shown) Unwrap() error { return s.Err }
+
+// Said reports whether a command has shown all that there is to say about an error.
+func Said(err error) bool {
+	_, shown := errors.AsType[*Shown](err)
+	return shown || errors.Is(err, ErrDiffers) || errors.Is(err, ErrFound)
+}
+
 // UsageError is a command line that cannot be run as typed.
 type UsageError struct {
 	Detail string

@@ -1,0 +1,144 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestDuration(t *testing.T) {
+	for timing, want := range map[string]time.Duration{
+		"edge;dur=1.5, warpgate;dur=2.25": 2250 * time.Microsecond, "warpgate; desc=x; dur=3": 3 * time.Millisecond,
+		"edge;dur=1": 0, "warpgate;dur=-1": 0, "warpgate;dur=x": 0, "warpgate;dur=1e300": 0, "warpgate;dur=NaN": 0, "": 0, "warpgate": 0,
+	} {
+		if got := duration(timing, "warpgate"); got != want {
+			t.Errorf("%q: %v", timing, got)
+		}
+	}
+}
+
+// site is what answers at a public address: whatever a test wants.
+func site(t *testing.T, handle http.HandlerFunc) (address, caFile string) {
+	s := httptest.NewUnstartedServer(handle)
+	s.EnableHTTP2 = true
+	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	caFile = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s.URL, caFile
+}
+
+func proberOf(t *testing.T, address, caFile string) *Prober {
+	t.Helper()
+	roots, err := Roots(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(address, roots, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// What answers need not be an edge.
+func TestAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		stage  string
+	}{
+		"no Warpgate":       {503, `{"code":"no_warpgate","detail":"none"}`, "edge reached, no Warpgate connected"},
+		"another page":      {200, "<html>", "what answers is no edge"},
+		"a gate of a hotel": {302, "", "what answers is no edge"},
+		"endless":           {503, strings.Repeat("x", 4*api.MaxProblem), "what answers is no edge"},
+		"a new code":        {503, `{"code":"overloaded"}`, "edge reached, overloaded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address, ca := site(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", "/elsewhere")
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			})
+			_, err := proberOf(t, address, ca).Through(t.Context())
+			if Stage(err) != c.stage {
+				t.Errorf("%v: %s", err, Stage(err))
+			}
+		})
+	}
+}
+
+func TestThrough(t *testing.T) {
+	address, ca := site(t, func(w http.ResponseWriter, r *http.Request) {
+		timing := "edge;dur=0.001"
+		if r.URL.RawQuery != "hop=edge" {
+			timing += ", warpgate;dur=0.002"
+		}
+		w.Header().Set("Server-Timing", timing)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	p := proberOf(t, address, ca)
+	edge, err := p.Edge(t.Context())
+	if err != nil || edge.Edge != time.Microsecond || edge.Warpgate != 0 || edge.You <= 0 || "https://"+edge.Remote.String() != address {
+		t.Errorf("%+v, %v", edge, err)
+	}
+	if all, err := p.Through(t.Context()); err != nil || all.Warpgate != 2*time.Microsecond || all.You <= 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	var unreachable *api.UnreachableError
+	other, _ := site(t, nil)
+	if _, err := proberOf(t, other, "").Edge(t.Context()); !errors.As(err, &unreachable) || Stage(err) != "the edge is not reached" {
+		t.Errorf("a foreign certificate: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Edge(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+}
+
+// Names below localhost are this machine, whether a resolver knows them or not.
+func TestDialLocalhost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	conn, err := Dial(t.Context(), "tcp", net.JoinHostPort("shop-dev-ada.localhost", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestNew(t *testing.T) {
+	for _, address := range []string{"", "http://a.example", "shop", "https://", "https://%zz"} {
+		if _, err := New(address, nil, nil); mezu.CodeOf(err) != mezu.CodeInvalid {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	if _, err := Roots(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a CA file that is not there")
+	}
+}
