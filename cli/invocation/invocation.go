@@ -36,8 +36,10 @@ type Invocation struct {
 	// Dir is the working directory, in which the search for mezu.yaml begins.
 	Dir      string
 	Profiles profile.Store
-	Version  string
-	Flags    Flags
+	// State is the folder for what commands keep between runs; if empty, they keep nothing.
+	State   string
+	Version string
+	Flags   Flags
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 }
