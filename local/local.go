@@ -17,8 +17,20 @@ import (
 // is not spoken to.
 const Version = "v1"
 
-// HeaderVersion carries the version of the daemon's program in every answer.
-const HeaderVersion = "Mezu-Version"
+// Headers of every answer.
+const (
+	// HeaderVersion carries the version of the daemon's program.
+	HeaderVersion = "Mezu-Version"
+	// HeaderGeneration carries the Version of the API, by which a client tells a daemon of
+	// another generation from a program that is none.
+	HeaderGeneration = "Mezu-Local-API"
+)
+
+// MediaEvents is the media type of streams, in which the id of an event is its Cursor.
+const MediaEvents = "text/event-stream"
+
+// QueryBytes of PathLog is how many bytes of the log are asked for, at most MaxLog.
+const QueryBytes = "bytes"
 
 // Paths of the operations. {id} is a tunnel's.
 const (
@@ -44,8 +56,8 @@ const (
 	MaxBody = 1 << 20
 	// MaxAnswer bounds an answer that is no stream: all tunnels with all links.
 	MaxAnswer = 8 << 20
-	// MaxEvent bounds one event of a stream.
-	MaxEvent = 64 << 10
+	// MaxEvent bounds one event of a stream: a tunnel with all targets and links.
+	MaxEvent = 256 << 10
 	// MaxLog is the most of the log that is sent.
 	MaxLog = 1 << 20
 	// MaxSocketPath is the longest path of a socket: systems allow 104 to 108 bytes.
@@ -148,14 +160,15 @@ type Probe struct {
 	Links     []mezu.Link `json:"links"`
 }
 
-// Event is one event of a stream: that of mezu.Event, and what is new. ID of the stream
-// (RFC: WHATWG HTML, server-sent events) is the number by which a client resumes after it.
+// Event is one event of a stream: that of mezu.Event, and what is new.
 type Event struct {
 	mezu.Event
+	// Cursor is the id of the event in its stream (WHATWG HTML, server-sent events), after
+	// which a client resumes. It is good for streams of the same kind. EventStats has none.
+	Cursor string `json:"-"`
 	// TunnelID is the id of the tunnel; Tunnel of mezu.Event is its name.
 	TunnelID string `json:"tunnel_id,omitempty"`
-	// Record is the tunnel as it is now, of EventTunnel. Its State is gone if it is nil: the
-	// tunnel was removed.
+	// Record is the tunnel as it is now, of EventTunnel. If it is nil, the tunnel was removed.
 	Record *mezu.Tunnel `json:"record,omitempty"`
 	// Link is that of EventLink.
 	Link *mezu.Link `json:"link,omitempty"`
@@ -166,7 +179,8 @@ type Event struct {
 	// Fixes are what to type or write, of an error that has several, beside Hint.
 	Fixes []string `json:"fixes,omitempty"`
 	// Missed is how many events were not sent, of EventGap, because the client did not read
-	// or asked for ones that are not kept any more.
+	// or asked for ones that are not kept any more. It is zero if nobody knows: the cursor
+	// was of a daemon that has ended.
 	Missed uint64 `json:"missed,omitempty"`
 }
 
@@ -179,8 +193,10 @@ const (
 	PhaseEnd   Phase = "end"
 )
 
-// Kinds of events beside mezu.EventRequest and mezu.EventError. A stream begins with an
-// EventTunnel of each of its tunnels.
+// Kinds of events beside mezu.EventRequest and mezu.EventError. A stream begins with what came
+// after the cursor that it was asked for, if any, and then an EventTunnel of each of its
+// tunnels, so that a client always knows how they are. It ends when its tunnel is removed, or
+// with the daemon.
 const (
 	EventTunnel mezu.EventKind = "tunnel"
 	EventLink   mezu.EventKind = "link"
