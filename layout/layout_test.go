@@ -306,6 +306,7 @@ func wide() map[string]struct {
 		reason string
 	}{
 		"cli":                          {18, "assembles the tree of commands, a package for each noun"},
+		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},

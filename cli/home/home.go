@@ -6,7 +6,10 @@ package home
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 )
@@ -17,6 +20,8 @@ type Home struct {
 	Config string
 	// State holds what programs keep between runs.
 	State string
+	// Socket is where the local daemon listens. On Windows it only names a pipe.
+	Socket string
 }
 
 // Of finds the folders. They are below MEZU_HOME if it is set, else where the XDG base
@@ -28,7 +33,7 @@ func Of(getenv func(string) string) (Home, error) {
 		if err != nil {
 			return Home{}, err
 		}
-		return Home{Config: filepath.Join(abs, "config"), State: filepath.Join(abs, "state")}, nil
+		return Home{Config: filepath.Join(abs, "config"), State: filepath.Join(abs, "state"), Socket: Socket(filepath.Join(abs, "run", socketName))}, nil
 	}
 	config, state := getenv("XDG_CONFIG_HOME"), getenv("XDG_STATE_HOME")
 	// The specification says that a relative path in one of the variables is to be
@@ -47,5 +52,28 @@ func Of(getenv func(string) string) (Home, error) {
 	if config == "" || state == "" {
 		return Home{}, errors.New("there is no home directory: set HOME or MEZU_HOME")
 	}
-	return Home{Config: filepath.Join(config, "mezu"), State: filepath.Join(state, "mezu")}, nil
+	h := Home{Config: filepath.Join(config, "mezu"), State: filepath.Join(state, "mezu")}
+	h.Socket = Socket(filepath.Join(h.State, "daemon", socketName))
+	if run := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) {
+		h.Socket = Socket(filepath.Join(run, "mezu", socketName))
+	}
+	return h, nil
+}
+
+const (
+	// socketName is the socket's in its folder, which holds nothing of anybody else.
+	socketName = "daemon.sock"
+	// maxSocket is the longest path of a socket: systems allow 104 to 108 bytes.
+	maxSocket = 100
+)
+
+// Socket is where a process listens that would at path: there, or, if that is longer than a
+// system allows, in a folder below /tmp of this person's own, which is another one for each
+// path.
+func Socket(path string) string {
+	if len(path) <= maxSocket || runtime.GOOS == "windows" {
+		return path
+	}
+	sum := sha256.Sum256([]byte(path))
+	return filepath.Join("/tmp", fmt.Sprintf("mezu-%d-%x", os.Getuid(), sum[:6]), socketName)
 }
