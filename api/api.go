@@ -127,16 +127,21 @@ type Self struct {
 	Operator     bool              `json:"operator,omitempty"`
 	Permissions  []mezu.Permission `json:"permissions,omitempty"`
 	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	// LoginEndsAt is when the login ends that the token is of, if it is not renewed until
+	// then. Other tokens have none.
+	LoginEndsAt time.Time `json:"login_ends_at,omitzero"`
 	// Email and Organizations are a person's. Of more than MaxSelfOrganizations there are
 	// the first.
 	Email         string       `json:"email,omitempty"`
 	Organizations []SelfMember `json:"organizations,omitempty"`
 }
 
-// SelfMember is the caller's part in an organization, both by name.
+// SelfMember is the caller's part in an organization, both by name, and what the token allows
+// of what the role gives.
 type SelfMember struct {
-	Organization string    `json:"organization"`
-	Role         mezu.Role `json:"role"`
+	Organization string            `json:"organization"`
+	Role         mezu.Role         `json:"role"`
+	Permissions  []mezu.Permission `json:"permissions,omitempty"`
 }
 
 // MaxSelfOrganizations bounds the organizations of Self.

@@ -220,7 +220,7 @@ func (p *plane) get(path, token string) answer {
 func (p *plane) shows(change func(body string) string) {
 	p.t.Helper()
 	// What this build tells beside what the earlier one told.
-	added := regexp.MustCompile(`,"organizations":\[\{"organization":[^]]*\]`)
+	added := regexp.MustCompile(`,"organizations":\[\{"organization":.*?\}\]`)
 	for _, path := range slices.Sorted(maps.Keys(p.Shown)) {
 		was, now := p.Shown[path], p.get(path, p.Token)
 		if was.Status != now.Status {

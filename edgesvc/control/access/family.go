@@ -82,3 +82,21 @@ func (s *Access) familiesOf(ctx context.Context, t Token) (all record.Record[Fam
 	}
 	return all, err
 }
+
+// LoginEnd is when the login of a caller ends if it isn't renewed until then; zero if the
+// caller's token is of none.
+func (s *Access) LoginEnd(ctx context.Context, c Caller) (time.Time, error) {
+	all, err := s.familiesOf(ctx, c.Token.Value)
+	if err != nil || c.Token.Value.Family == "" {
+		return time.Time{}, err
+	}
+	i := all.Value.Find(c.Token.Value.Family, s.records.Now())
+	if i < 0 {
+		return time.Time{}, nil // it ends at this moment
+	}
+	f := all.Value.Families[i]
+	if f.NotAfter.Before(f.IdleUntil) {
+		return f.NotAfter, nil
+	}
+	return f.IdleUntil, nil
+}

@@ -3,6 +3,7 @@ package team
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -24,6 +25,9 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 		return self, nil
 	}
 	var err error
+	if self.LoginEndsAt, err = s.access.LoginEnd(ctx, c); err != nil {
+		return self, err
+	}
 	if self.Email, err = s.address(ctx, c.ID); err != nil || !c.Holds(mezu.PermOrganizationsRead) {
 		return self, err
 	}
@@ -40,7 +44,8 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 		if err != nil {
 			return self, err
 		}
-		self.Organizations = append(self.Organizations, api.SelfMember{Organization: m.Value.Organization, Role: m.Value.Role})
+		rights := slices.DeleteFunc(slices.Clone(access.PermissionsOf(m.Value.Role)), func(p mezu.Permission) bool { return !c.Holds(p) })
+		self.Organizations = append(self.Organizations, api.SelfMember{Organization: m.Value.Organization, Role: m.Value.Role, Permissions: rights})
 	}
 	return self, nil
 }
