@@ -81,7 +81,7 @@ func startWith(t *testing.T, name string, env []string, program string, args ...
 	p := &process{t: t, name: name, gone: make(chan struct{})}
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
-	p.cmd.Env = append(append(os.Environ(), "MEZU_HOME="+t.TempDir(), "GORACE=halt_on_error=0"), env...)
+	p.cmd.Env = append(append(os.Environ(), "MEZU_HOME="+t.TempDir(), "MEZU_NO_KEYRING=1", "GORACE=halt_on_error=0"), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

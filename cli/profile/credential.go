@@ -26,7 +26,7 @@ type Credential struct {
 }
 
 // credentials is the folder of credentials. Each is a file with a token, or with a JSON object
-// if there is more than that.
+// if there is more than that. What a keyring has is the same.
 const credentials = "credentials"
 
 // Credential reads the credential of a profile. If others could read the file, it is made
@@ -34,6 +34,14 @@ const credentials = "credentials"
 func (s Store) Credential(name string) (c Credential, repaired bool, err error) {
 	path, err := s.path(credentials, name, "")
 	if err != nil {
+		return c, false, err
+	}
+	account, err := s.account(name)
+	if err != nil {
+		return c, false, err
+	}
+	if account != "" {
+		c, err = s.ofKeyring(name, account)
 		return c, false, err
 	}
 	data, err := s.read(path)
@@ -73,22 +81,26 @@ func parseCredential(data []byte) (c Credential, err error) {
 	return c, nil
 }
 
-// SaveCredential writes the credential of a profile.
+// SaveCredential writes the credential of a profile where the profile keeps it. If that is the
+// keyring, and it doesn't take it, the credential goes to the file and stays there.
 func (s Store) SaveCredential(name string, c Credential) error {
-	path, err := s.path(credentials, name, "")
+	account, err := s.account(name)
 	if err != nil {
 		return err
 	}
-	if s.Dir == "" {
-		return errNoFolder()
+	err = s.write(name, account, c)
+	if err == nil || account == "" {
+		return err
 	}
-	data := []byte(c.Token)
-	if c.Refresh != "" {
-		if data, err = json.Marshal(c); err != nil {
-			return fmt.Errorf("encoding the credentials of profile %s: %w", name, err)
-		}
+	p, failed := s.Load(name)
+	if failed != nil {
+		return errors.Join(err, failed)
 	}
-	return save(path, name, append(data, '\n'))
+	p.Keyring = ""
+	if failed := s.Save(name, *p, c); failed != nil && !errors.Is(failed, ErrLeft) {
+		return errors.Join(err, failed)
+	}
+	return nil // a credential that was exchanged for this one opens nothing where it is left
 }
 
 // RemoveCredential deletes the credential of a profile. If there is none, that is no error.
@@ -97,10 +109,18 @@ func (s Store) RemoveCredential(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); err != nil && !missing(path) {
 		return fmt.Errorf("removing the credentials of profile %s: %w", name, err)
 	}
-	return nil
+	p, err := s.Load(name)
+	if err != nil || p.Keyring == "" {
+		return nil // a profile that can't be read names no keyring
+	}
+	if err := s.forget(name, p.Keyring, ""); err != nil {
+		return err
+	}
+	p.Keyring = ""
+	return s.SaveProfile(name, *p)
 }
 
 // LockCredential is held by whoever exchanges the credential of a profile for the next one, so

@@ -4,7 +4,7 @@
 // directory.
 //
 // What may not live here: flags, the network, the state of running programs. It
-// imports the domain and atomicfile; cli and cmd/mezu import it.
+// imports the domain, atomicfile and namedfile; cli and cmd/mezu import it.
 package profile
 
 import (
@@ -35,6 +35,9 @@ type Profile struct {
 	// Socket is where "mezu dev", which wrote the profile, hosts its tunnels; if empty, the
 	// daemon of this user does.
 	Socket string `yaml:"socket,omitempty"`
+	// Keyring is the account of the keyring that has the credential. If empty, a file of the
+	// store has it. Nothing is looked for in the other place.
+	Keyring string `yaml:"keyring,omitempty"`
 }
 
 // Store is the folder with profiles. The folder need not exist for reading.
@@ -42,6 +45,8 @@ type Store struct {
 	// Dir holds profiles/NAME.yaml, credentials/NAME and default. If empty, there are no
 	// profiles, and none can be saved.
 	Dir string
+	// Keyring is that of the system; nil if there is none, or if it isn't to be used.
+	Keyring Keyring
 }
 
 // maxFile bounds a file of this package. Those that we write have a few hundred bytes.
@@ -79,12 +84,37 @@ func (s Store) Load(name string) (*Profile, error) {
 	if err := yaml.UnmarshalWithOptions(data, &p, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("reading profile %s:\n%s", path, yaml.FormatError(err, false, true))
 	}
+	if p.Keyring != "" && !accountName.MatchString(p.Keyring) {
+		return nil, mezu.Invalid("keyring", "%s names no account that this program makes", path)
+	}
 	return &p, nil
 }
 
 // Save writes a profile and its credential. The credential is written first, because with a
-// profile that lacks it the next command would fail.
+// profile that lacks it the next command would fail. One that was kept in another place
+// until now is deleted there last. If only that fails, the error is ErrLeft.
 func (s Store) Save(name string, p Profile, c Credential) error {
+	if _, err := s.path("profiles", name, ".yaml"); err != nil {
+		return err
+	}
+	if s.Dir == "" {
+		return errNoFolder()
+	}
+	was, err := s.account(name)
+	if err != nil {
+		was = "" // the profile is damaged, and replaced now
+	}
+	if err := s.write(name, p.Keyring, c); err != nil {
+		return err
+	}
+	if err := s.SaveProfile(name, p); err != nil {
+		return err
+	}
+	return s.forget(name, was, p.Keyring)
+}
+
+// SaveProfile writes a profile, but not its credential.
+func (s Store) SaveProfile(name string, p Profile) error {
 	path, err := s.path("profiles", name, ".yaml")
 	if err != nil {
 		return err
@@ -95,9 +125,6 @@ func (s Store) Save(name string, p Profile, c Credential) error {
 	data, err := yaml.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("encoding profile %s: %w", name, err)
-	}
-	if err := s.SaveCredential(name, c); err != nil {
-		return err
 	}
 	return save(path, name, data)
 }
@@ -120,16 +147,19 @@ func (s Store) Remove(name string) error {
 	if err != nil {
 		return err
 	}
+	// The profile names the place of the credential, so it goes after that.
+	if err := s.RemoveCredential(name); err != nil {
+		return err
+	}
 	if current, err := s.Default(); err == nil && current == name {
-		err = os.Remove(filepath.Join(s.Dir, "default"))
-		if err != nil {
+		if err := os.Remove(filepath.Join(s.Dir, "default")); err != nil {
 			return fmt.Errorf("removing profile %s: %w", name, err)
 		}
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing profile %s: %w", name, err)
 	}
-	return s.RemoveCredential(name)
+	return nil
 }
 
 // Default is the name of the profile that is used when none is named; "" if there is none.

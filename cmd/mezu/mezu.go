@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/home"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/keyring"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/variable"
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	}
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
-	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config}, State: folders.State}
+	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
 	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: openBrowser, Dev: func(ctx context.Context, o dev.Options) error {
 		outlets.Serve()
 		if homeless != nil && o.State == "" && !o.Ephemeral {

@@ -290,7 +290,7 @@ type devProcess struct {
 // start runs the program until stop, and waits until it is ready.
 func (p *devProcess) start() error {
 	p.cmd = exec.Command(p.program, p.args...)
-	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+filepath.Join(p.home, "home"))
+	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+filepath.Join(p.home, "home"), "MEZU_NO_KEYRING=1")
 	p.cmd.Stderr = &p.log
 	lines, err := p.cmd.StdoutPipe()
 	if err != nil {
