@@ -11,6 +11,7 @@ package backoff
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type Backoff struct {
 	Rand func() float64
 	// Now is the clock. If nil, time.Now.
 	Now func() time.Time
+	// Last bounds every wait that the peer did not ask for; if zero, LastCeiling.
+	Last time.Duration
 
 	failing time.Time // of the first failure since the last success
 	ceiling time.Duration
@@ -53,7 +56,7 @@ func (b *Backoff) Next() time.Duration {
 			return 0
 		}
 	} else if now.Sub(b.failing) >= Patience {
-		b.ceiling = min(2*b.ceiling, LastCeiling)
+		b.ceiling = min(2*b.ceiling, b.last())
 	}
 	return wait + time.Duration(b.random()*float64(b.ceiling))
 }
@@ -69,13 +72,61 @@ func (b *Backoff) Reset() { b.ceiling, b.asked = 0, 0 }
 // Wait waits for Next. It returns early with the context's error when ctx ends.
 func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
 
+// WaitOr is Wait, and returns early without an error when rung is closed. That counts as a
+// success: what rings a bell says that the next try is another one than the last.
+func (b *Backoff) WaitOr(ctx context.Context, rung <-chan struct{}) error {
+	return b.SleepOr(ctx, b.Next(), rung)
+}
+
+// SleepOr is WaitOr for a wait that Next has given before.
+func (b *Backoff) SleepOr(ctx context.Context, d time.Duration, rung <-chan struct{}) error {
+	err := SleepOr(ctx, d, rung)
+	select {
+	case <-rung:
+		b.Reset()
+	default:
+	}
+	return err
+}
+
+// Bell ends waits early, those of all who sleep over it. The zero value is ready; it is safe
+// for concurrent use.
+type Bell struct {
+	mu   sync.Mutex
+	rung chan struct{}
+}
+
+// Rung is closed when the bell is rung next. Whoever tries again and again takes it before
+// the try, so that no ring is missed between the try and the sleep after it.
+func (b *Bell) Rung() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung == nil {
+		b.rung = make(chan struct{})
+	}
+	return b.rung
+}
+
+// Ring ends the waits.
+func (b *Bell) Ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung != nil {
+		close(b.rung)
+		b.rung = nil
+	}
+}
+
 // Jitter is a random time under a ceiling.
 func Jitter(ceiling time.Duration) time.Duration {
 	return time.Duration(rand.Float64() * float64(ceiling))
 }
 
 // Sleep waits for d, or less with the context's error when ctx ends.
-func Sleep(ctx context.Context, d time.Duration) error {
+func Sleep(ctx context.Context, d time.Duration) error { return SleepOr(ctx, d, nil) }
+
+// SleepOr is Sleep, and returns early without an error when rung is closed.
+func SleepOr(ctx context.Context, d time.Duration, rung <-chan struct{}) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -84,9 +135,18 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-timer.C:
 		return nil
+	case <-rung:
+		return ctx.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (b *Backoff) last() time.Duration {
+	if b.Last == 0 {
+		return LastCeiling
+	}
+	return b.Last
 }
 
 func (b *Backoff) now() time.Time {

@@ -40,7 +40,7 @@ func (h *Hub) admit(conn net.Conn, id mezu.Identity) (*Session, error) {
 		return nil, ErrCut
 	}
 	first, err := appendJSON(nil, frameWelcome, welcome{Protocol, h.edge(), s.token[:], s.limit,
-		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds(), window})
+		h.limits.Heartbeat.Milliseconds(), h.limits.Dead.Milliseconds(), window, true})
 	if err != nil {
 		s.end(err, nil)
 		return nil, err

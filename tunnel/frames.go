@@ -32,6 +32,8 @@ const (
 	frameHello     frameType = 0x0d
 	frameCurrent   frameType = 0x0e
 	frameTaken     frameType = 0x0f
+	framePing      frameType = 0x10
+	framePong      frameType = 0x11
 )
 
 const (
@@ -101,6 +103,10 @@ func (t frameType) rule() (r frameRule, ok bool) {
 		return frameRule{"CURRENT", 16, 16 + maxDirectory, edgeSide}, true
 	case frameTaken:
 		return frameRule{"TAKEN", 4, 4, warpgateSide}, true
+	case framePing:
+		return frameRule{"PING", 4, 4, warpgateSide}, true
+	case framePong:
+		return frameRule{"PONG", 4, 4, edgeSide}, true
 	}
 	return frameRule{}, false
 }
@@ -162,7 +168,7 @@ func appendHead(dst []byte, t frameType, length int) []byte {
 // appendEmpty appends a frame without payload.
 func appendEmpty(dst []byte, t frameType) []byte { return appendHead(dst, t, 0) }
 
-// appendCount appends WANT, MISSED or TAKEN.
+// appendCount appends WANT, MISSED, TAKEN, PING or PONG.
 func appendCount(dst []byte, t frameType, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendHead(dst, t, 4), n)
 }
@@ -233,6 +239,8 @@ type welcome struct {
 	// Window is how many revocations may be under way; zero at an edge that knows
 	// no TAKEN.
 	Window int `json:"window,omitempty"`
+	// Pings says that the edge answers PING; one of the version before knows none.
+	Pings bool `json:"pings,omitempty"`
 }
 
 // refused is the payload of REFUSED.

@@ -87,8 +87,11 @@ type LinkConfig struct {
 	State func(LinkState, error)
 	// Log gets what ends here; if nil, nothing is logged.
 	Log *slog.Logger
-	// Now is the clock of the backoff. If nil, time.Now.
+	// Now is the clock of the backoff and of Status. If nil, time.Now.
 	Now func() time.Time
+	// RetryWithin bounds the wait between two tries that the edge did not ask for; if zero,
+	// backoff.LastCeiling.
+	RetryWithin time.Duration
 }
 
 // Link is the Warpgate's end: it keeps this Warpgate registered at one edge. It is
@@ -101,11 +104,17 @@ type Link struct {
 	// shaking holds one for each data connection that shakes hands.
 	shaking chan struct{}
 	running sync.WaitGroup
+	woken   backoff.Bell
 
 	mu       sync.Mutex
 	acked    mezu.Position
 	draining bool
 	live     []*registration // the one in force comes last; before it those that drain
+	status   LinkStatus
+	// anew ends the try to register that is under way and began at tried; nil while
+	// there is none.
+	anew  context.CancelCauseFunc
+	tried time.Time
 }
 
 // Room bounds the data connections of several Links together: they share the
@@ -172,6 +181,10 @@ func NewLink(c LinkConfig) *Link {
 	if l.cfg.Dial == nil {
 		l.cfg.Dial = (&net.Dialer{}).DialContext
 	}
+	if l.cfg.Now == nil {
+		l.cfg.Now = time.Now
+	}
+	l.status = LinkStatus{State: LinkDisconnected, Since: l.cfg.Now()}
 	return l
 }
 
@@ -182,13 +195,18 @@ func (l *Link) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.running.Wait()
 	defer cancel()
-	pace := backoff.Backoff{Now: l.cfg.Now}
+	pace := l.pace()
 	for {
+		woken := l.woken.Rung()
 		l.state(LinkConnecting, nil)
 		err := l.runRegistration(ctx, &pace)
 		if ctx.Err() != nil {
 			l.state(LinkDisconnected, nil)
 			return nil
+		}
+		if errors.Is(err, errAnew) {
+			pace.Reset()
+			continue
 		}
 		var refusal *RefusedError
 		if errors.As(err, &refusal) {
@@ -205,31 +223,37 @@ func (l *Link) Run(ctx context.Context) error {
 			l.state(LinkDisconnected, err)
 		}
 		l.log.Info("tunnel down", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress, "error", err, "retry_in", wait)
-		backoff.Sleep(ctx, wait)
+		pace.SleepOr(ctx, wait, woken)
 	}
+}
+
+// pace is how often something is tried again.
+func (l *Link) pace() backoff.Backoff {
+	return backoff.Backoff{Now: l.cfg.Now, Last: l.cfg.RetryWithin}
 }
 
 // runRegistration registers, and returns when the registration has ended or drains, and why.
 func (l *Link) runRegistration(ctx context.Context, pace *backoff.Backoff) error {
-	r, err := l.register(ctx)
+	r, err := l.register(ctx, ctx)
 	if err != nil {
 		return fmt.Errorf("registering with edge %s: %w", l.cfg.Edge.ID, err)
 	}
-	start := time.Now()
-	l.add(r)
-	l.state(LinkConnected, nil)
-	l.log.Info("tunnel up", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress)
-	l.running.Go(func() { l.serve(r) })
-	select {
-	case <-r.draining:
-		err = ErrDraining
-	case <-r.ctx.Done():
-		err = context.Cause(r.ctx)
+	for {
+		start := time.Now()
+		l.add(r)
+		l.state(LinkConnected, nil)
+		l.log.Info("tunnel up", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress)
+		l.running.Go(func() { l.serve(r) })
+		next, err := l.attend(ctx, r)
+		if next == nil {
+			if time.Since(start) >= stableAfter {
+				pace.Reset()
+			}
+			return err
+		}
+		r.end(errSucceeded)
+		r = next
 	}
-	if time.Since(start) >= stableAfter {
-		pace.Reset()
-	}
-	return err
 }
 
 // serve serves a registration to its end.
@@ -295,8 +319,11 @@ func (l *Link) Drain(ctx context.Context) error {
 	return nil
 }
 
-// state tells State.
+// state notes a change and tells State.
 func (l *Link) state(s LinkState, err error) {
+	l.mu.Lock()
+	l.status.note(s, err, l.cfg.Now())
+	l.mu.Unlock()
 	if l.cfg.State != nil {
 		l.cfg.State(s, err)
 	}
@@ -357,10 +384,31 @@ func (l *Link) check(cs tls.ConnectionState, alpn string) error {
 	return nil
 }
 
-// register makes a control connection and registers on it.
-func (l *Link) register(ctx context.Context) (*registration, error) {
-	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
+// register makes a control connection and registers on it. The try ends with trying, the
+// registration with ctx.
+func (l *Link) register(ctx, trying context.Context) (*registration, error) {
+	dialing, cancel := context.WithTimeout(trying, connectTimeout)
 	defer cancel()
+	dialing, anew := context.WithCancelCause(dialing)
+	defer anew(nil)
+	l.begin(anew)
+	defer l.begin(nil)
+	r, err := l.try(ctx, dialing)
+	if err != nil && context.Cause(dialing) == errAnew {
+		return nil, errAnew
+	}
+	return r, err
+}
+
+// begin notes what ends the try that begins now; nil says that it is over.
+func (l *Link) begin(anew context.CancelCauseFunc) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.anew, l.tried = anew, time.Now()
+}
+
+// try is register within the time that it has.
+func (l *Link) try(ctx, dialing context.Context) (*registration, error) {
 	conn, err := l.connect(dialing, mezu.ProtocolControl)
 	if err != nil {
 		return nil, err

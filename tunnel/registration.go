@@ -43,6 +43,7 @@ type registration struct {
 	applied      mezu.Position // as told in REGISTER
 	sentDraining bool
 	counted      bool // the edge wants to know how many revocations were taken
+	pings        bool // the edge answers PING
 
 	// ctx ends with the registration; its cause says why.
 	ctx      context.Context
@@ -63,6 +64,9 @@ type registration struct {
 	number   uint64 // of the last data connection
 	open     map[uint64]*dataConn
 	pace     backoff.Backoff // of failing dials
+	pinged   uint32          // number of the last PING
+	// answered is called when that one is answered.
+	answered context.CancelFunc
 }
 
 // news is a DOCUMENT, or a CURRENT that came after it.
@@ -92,7 +96,7 @@ func newRegistration(ctx context.Context, l *Link, conn net.Conn, reg register, 
 		beat: beat, dead: min(max(milliseconds(w.DeadMS), 2*beat), maxDead),
 		sentDraining: reg.Draining, retired: reg.Draining,
 		draining: make(chan struct{}), drained: make(chan struct{}),
-		open: map[uint64]*dataConn{}, pace: backoff.Backoff{Now: l.cfg.Now},
+		open: map[uint64]*dataConn{}, pace: l.pace(), pings: w.Pings,
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.out = newOutbox(conn, r.dead, false, r.end)
@@ -244,6 +248,8 @@ func (r *registration) take(t frameType, payload []byte) error {
 		r.drainEdge()
 	case frameDrained:
 		return r.setDrained()
+	case framePong:
+		return r.pong(binary.BigEndian.Uint32(payload))
 	case frameRefused:
 		refusal, err := decodeRefused(payload)
 		if err != nil {
@@ -359,10 +365,11 @@ func (r *registration) dial(number uint64) (net.Conn, error) {
 // miss tells the edge that a connection won't come, after a while that grows with
 // the failures, since the edge may ask again at once.
 func (r *registration) miss(err error) {
+	woken := r.link.woken.Rung()
 	r.mu.Lock()
 	wait := r.pace.Next()
 	r.mu.Unlock()
-	if backoff.Sleep(r.ctx, wait) != nil {
+	if backoff.SleepOr(r.ctx, wait, woken) != nil {
 		return
 	}
 	r.link.log.Warn("data connection failed", "edge", r.link.cfg.Edge.ID, "error", err)

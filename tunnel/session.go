@@ -170,6 +170,8 @@ func (s *Session) take(t frameType, payload []byte) error {
 		if !s.out.took(binary.BigEndian.Uint32(payload)) {
 			return fmt.Errorf("%w: %v of more than was sent", ErrProtocol, t)
 		}
+	case framePing:
+		s.out.send(appendCount(nil, framePong, binary.BigEndian.Uint32(payload)))
 	case frameMissed:
 		s.missed(binary.BigEndian.Uint32(payload))
 	case frameClosed:
