@@ -110,6 +110,22 @@ func (c *Client) KeyHash() string {
 	return mezu.HashSecret(token)
 }
 
+// EnrolmentHash is mezu.HashSecret of the enrolment token. It is empty if there is none.
+func (c *Client) EnrolmentHash() string {
+	token, err := c.Token()
+	if err != nil || !strings.HasPrefix(token, mezu.TokenEnrolment) {
+		return ""
+	}
+	return mezu.HashSecret(token)
+}
+
+// With is a client with another key or token.
+func (c *Client) With(token string) (*Client, error) {
+	cfg := c.cfg
+	cfg.Token = func() (string, error) { return token, nil }
+	return New(cfg)
+}
+
 // Register asks once for a certificate for key. warpgate is the id of an earlier
 // registration with the same key, or empty. If the control plane doesn't know the id any
 // more (it was restored from an older backup, or the service account is another

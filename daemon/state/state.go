@@ -56,6 +56,9 @@ type Registration struct {
 	API       string `json:"api"`
 	Wanted    string `json:"wanted,omitempty"`
 	TokenHash string `json:"token_hash,omitempty"`
+	// EnrolmentHash is HashSecret of the enrolment token, which is used up. It tells the
+	// next one apart.
+	EnrolmentHash string `json:"enrolment_hash,omitempty"`
 
 	Warpgate     string `json:"warpgate"`     // id
 	Organization string `json:"organization"` // name

@@ -23,7 +23,7 @@ func (g *Warpgate) emit(e mezu.Event) {
 
 // status is the event for a status of this Warpgate, with all that is known of it.
 func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {
-	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: g.state.Identity().ID, Upstream: g.target(), Revision: g.state.Applied()}
+	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: g.state.Identity().ID, Upstream: g.targets.upstream(), Revision: g.state.Applied()}
 	if r := g.state.Registration(); r != nil {
 		e.URL, e.Organization, e.Project, e.Environment = r.URL, r.Organization, r.Project, r.Environment
 	}

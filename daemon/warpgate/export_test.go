@@ -17,6 +17,7 @@ import (
 type serveFunc func(ctx context.Context, conn net.Conn)
 
 func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn) { f(ctx, conn) }
+func (f serveFunc) Retarget(Targets)                             {}
 func (f serveFunc) Close()                                       {}
 
 // TestOnlyServe has f serve the data connections.

@@ -67,13 +67,16 @@ func (g *Warpgate) Figures() Figures {
 	return f
 }
 
+// notRegistered is why a Warpgate that has never served is not ready.
+const notRegistered = "not registered with the control plane"
+
 // Ready reports whether requests can arrive: a tunnel is registered, a bundle is
 // in force, and no drain has begun. If not, why says what is missing.
 func (g *Warpgate) Ready() (ready bool, why string) {
 	s := g.session.Load()
 	switch {
 	case s == nil:
-		return false, "not registered with the control plane"
+		return false, notRegistered
 	case s.isClosed():
 		return false, "draining"
 	case g.state.Table() == nil:

@@ -56,22 +56,79 @@ var errMoved = errors.New("registered as another Warpgate")
 // register tries until there is a certificate. It returns an error only if
 // trying again is no use, and nil when ctx ends.
 func (g *Warpgate) register(ctx context.Context) error {
-	var pause backoff.Backoff
+	pause := backoff.Backoff{Last: g.cfg.RetryWithin}
 	for {
-		_, err := g.registerOnce(ctx)
+		woken := g.woken.Rung()
+		_, err := g.registerOnce(ctx, g.client)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return nil
 		case errors.Is(err, state.ErrRevoked):
 			return g.revoked()
 		case enrol.Permanent(err):
-			return err
+			return refused(err)
 		}
 		g.trouble(doingRegister, err)
-		if pause.Wait(ctx) != nil {
+		if pause.WaitOr(ctx, woken) != nil || g.fromDisk() {
 			return nil
 		}
 	}
+}
+
+// ask takes the right to ask the control plane for a certificate, which one goroutine has at
+// a time.
+func (g *Warpgate) ask(ctx context.Context) error {
+	select {
+	case g.asking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// asked gives it back, and notes what came of it.
+func (g *Warpgate) asked(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		g.away.note(err, g.now())
+	}
+	<-g.asking
+}
+
+// Enrol registers with an enrolment token, which was made for KeySHA256. It returns when
+// the control plane has answered, and never tries again. Call it after Listen. During Run
+// the Warpgate goes on meanwhile, and afterwards as whoever it is then. The token is kept
+// nowhere. The error has ErrNeedsToken in its chain if the token was refused.
+func (g *Warpgate) Enrol(ctx context.Context, token string) error {
+	g.listen.Lock()
+	open, client := g.open, g.client
+	g.listen.Unlock()
+	if !open {
+		return errors.New("the state directory is not open")
+	}
+	if g.state.Revoked() {
+		return g.revoked()
+	}
+	client, err := client.With(token)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	moved, err := g.registerOnce(ctx, client)
+	switch {
+	case errors.Is(err, state.ErrRevoked):
+		return g.revoked()
+	case err != nil:
+		return refused(err)
+	}
+	if s := g.session.Load(); s != nil {
+		if moved {
+			s.end(errMoved)
+		} else {
+			s.refreshed()
+		}
+	}
+	g.woken.Ring() // a registration that waits for its next try is done
+	return nil
 }
 
 // final reports whether err ends the Warpgate: the control plane refused it, and no
@@ -82,22 +139,32 @@ func (s *session) final(err error) bool {
 	return enrol.Permanent(err) && (!s.gate.state.Certified() || s.withoutTunnel() > s.gate.pace.withoutTunnel)
 }
 
-// registerOnce asks once for a certificate, by key.
-func (g *Warpgate) registerOnce(ctx context.Context) (moved bool, err error) {
-	if _, err := g.client.Token(); err != nil {
+// registerOnce asks once for a certificate, by the key or token of client.
+func (g *Warpgate) registerOnce(ctx context.Context, client *enrol.Client) (moved bool, err error) {
+	if err := g.ask(ctx); err != nil {
+		return false, err
+	}
+	moved, err = g.registerBy(ctx, client)
+	g.asked(ctx, err)
+	return moved, err
+}
+
+// registerBy is registerOnce with the right to ask.
+func (g *Warpgate) registerBy(ctx context.Context, client *enrol.Client) (moved bool, err error) {
+	if _, err := client.Token(); err != nil {
 		return false, err
 	}
 	key, err := g.state.Key()
 	if err != nil {
 		return false, err
 	}
-	settings := g.settings()
+	settings := g.settings(client)
 	warpgate := g.offered
 	if was := g.state.Registration(); was != nil && was.API == settings.API && was.Wanted == settings.Wanted {
 		warpgate = was.Warpgate
 	}
 	g.counters.registrations.Add(1)
-	resp, err := g.client.Register(ctx, key, warpgate)
+	resp, err := client.Register(ctx, key, warpgate)
 	if err != nil {
 		return false, err
 	}
@@ -115,8 +182,18 @@ func (g *Warpgate) registerOnce(ctx context.Context) (moved bool, err error) {
 // renewOnce asks once for a new certificate, by the one in use. It asks by key if that
 // one has expired or the control plane doesn't take it.
 func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
+	if err := g.ask(ctx); err != nil {
+		return false, err
+	}
+	moved, err = g.renewBy(ctx)
+	g.asked(ctx, err)
+	return moved, err
+}
+
+// renewBy is renewOnce with the right to ask.
+func (g *Warpgate) renewBy(ctx context.Context) (moved bool, err error) {
 	if !g.state.Certified() {
-		return g.registerOnce(ctx)
+		return g.registerBy(ctx, g.client)
 	}
 	key, err := g.state.Key()
 	if err != nil {
@@ -128,7 +205,7 @@ func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
 	case err == nil:
 		return g.adopt(resp, nil)
 	case code == mezu.CodeUnauthenticated, code == mezu.CodeNotFound, enrol.Refused(err):
-		moved, again := g.registerOnce(ctx)
+		moved, again := g.registerBy(ctx, g.client)
 		if again != nil {
 			return false, errors.Join(err, again)
 		}
@@ -177,26 +254,44 @@ func (g *Warpgate) compare(head, before mezu.Position, moved bool) {
 // ctx ends. It returns errMoved, or an error that ends the Warpgate.
 func (s *session) keep(ctx context.Context) error {
 	g := s.gate
-	var urgent backoff.Backoff
+	urgent := backoff.Backoff{Last: g.cfg.RetryWithin}
 	next := time.Now() // monotonic: it doesn't jump with the machine's clock
+	failed := false    // so next is only a pause before the same again
+	enrolling := g.newToken()
 	ticker := time.NewTicker(g.pace.tick)
 	defer ticker.Stop()
 	for {
+		woken := g.woken.Rung()
 		s.save()
 		if g.state.Revoked() {
 			return g.revoked()
 		}
 		why, pressing := s.due()
+		if enrolling && why == "" {
+			why = "there is a new enrolment token"
+		}
 		if why == "" || time.Now().Before(next) {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-ticker.C:
-				continue
+			case <-woken:
+				if urgent.Reset(); failed {
+					next = time.Now()
+				}
 			}
+			continue
 		}
 		g.log.Info(doingRenew, "reason", why)
-		moved, err := g.renewOnce(ctx)
+		var moved bool
+		var err error
+		if enrolling {
+			moved, err = g.registerOnce(ctx, g.client)
+			enrolling = err != nil && !enrol.Permanent(err)
+		} else {
+			moved, err = g.renewOnce(ctx)
+		}
+		failed = err != nil
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -214,7 +309,7 @@ func (s *session) keep(ctx context.Context) error {
 		case errors.Is(err, state.ErrRevoked):
 			return g.revoked()
 		case s.final(err):
-			return err
+			return refused(err)
 		default:
 			g.trouble(doingRenew, err)
 			if pressing {
@@ -224,6 +319,16 @@ func (s *session) keep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// newToken reports whether the Warpgate was given an enrolment token with which it has not
+// registered yet.
+func (g *Warpgate) newToken() bool {
+	is, was := g.client.EnrolmentHash(), g.state.Registration()
+	if is == "" || was == nil || was.EnrolmentHash == "" && was.TokenHash == "" {
+		return false // or a version before has used it and kept no hash
+	}
+	return was.EnrolmentHash != is
 }
 
 // due says why the control plane has to be asked now, or nothing. pressing says that

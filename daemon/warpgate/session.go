@@ -47,11 +47,13 @@ type link struct {
 	cut  context.Context
 	stop context.CancelFunc
 	done chan struct{}
+	made time.Time
 
 	registered bool // guarded by s.mu
 
 	mu      sync.Mutex
 	current *tunnel.Link
+	refused bool // by the edge, for good: it is asked again after a while
 }
 
 // serve runs a session until ctx ends, the Warpgate becomes another one, or an error ends
@@ -61,11 +63,11 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	defer cut()
 	forwarding, uses := g.forwarding(), grant.NewIndex(g.state.Anchor().GrantRevoked)
 	forwarding.Grants, forwarding.Uses = grant.NewVerifier(g.state.Anchor()), uses
-	srv := g.newServer(forwarding)
+	srv := g.targets.serve(g.newServer, forwarding)
 	s := &session{gate: g, server: srv, uses: uses, dialer: &proxyDialer{proxy: g.cfg.Proxy}, hard: hard, ends: make(chan error, 1),
 		links: map[string]*link{}, since: time.Now()}
 	g.session.Store(s)
-	g.log.Info("serving", "identity", g.state.Identity().String(), "upstream", g.target(), "bundle", g.state.Applied().String())
+	g.log.Info("serving", "identity", g.state.Identity().String(), "upstream", g.targets.upstream(), "bundle", g.state.Applied().String())
 	s.follow()
 
 	keeping, stopKeeping := context.WithCancel(hard)
@@ -87,6 +89,7 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	cut()
 	keeper.Wait()
 	s.tasks.Wait()
+	g.targets.served()
 	srv.Close()
 	g.session.Store(nil)
 	return err
@@ -136,7 +139,7 @@ func (s *session) follow() {
 		if old != nil && old.edge == e {
 			continue
 		}
-		l := &link{s: s, edge: e, done: make(chan struct{})}
+		l := &link{s: s, edge: e, done: make(chan struct{}), made: s.gate.now()}
 		l.cut, l.stop = context.WithCancel(s.hard)
 		s.links[e.ID] = l
 		s.tasks.Go(func() { l.run(old) })
@@ -159,6 +162,7 @@ func (l *link) run(before *link) {
 		before.retire()
 	}
 	for {
+		woken := l.s.gate.woken.Rung()
 		err := l.next().Run(l.cut)
 		l.changed(false)
 		if l.cut.Err() != nil {
@@ -167,7 +171,10 @@ func (l *link) run(before *link) {
 		// The link goes on after a pause: one edge cannot end a Warpgate, only a
 		// signed statement can.
 		l.s.gate.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
-		if pause := l.s.gate.pace.refused; backoff.Sleep(l.cut, pause/2+rand.N(pause/2+1)) != nil {
+		l.mu.Lock()
+		l.refused = true
+		l.mu.Unlock()
+		if pause := l.s.gate.pace.refused; backoff.SleepOr(l.cut, pause/2+rand.N(pause/2+1), woken) != nil {
 			return
 		}
 	}
@@ -195,9 +202,11 @@ func (l *link) next() *tunnel.Link {
 		State:     l.state,
 		Log:       g.log,
 		Now:       g.now,
+
+		RetryWithin: g.cfg.RetryWithin,
 	})
 	l.mu.Lock()
-	l.current = t
+	l.current, l.refused = t, false
 	l.mu.Unlock()
 	return t
 }
@@ -212,8 +221,10 @@ func (l *link) tunnel() *tunnel.Link {
 // retire tells the edge to send nothing new, waits for what is in flight, and
 // ends the link.
 func (l *link) retire() {
-	ctx, cancel := context.WithTimeout(l.cut, l.s.gate.cfg.DrainTimeout)
+	ending := l.s.gate.ending
+	ctx, cancel := context.WithTimeout(l.cut, ending.time())
 	defer cancel()
+	defer context.AfterFunc(ending.passed, cancel)()
 	if t := l.tunnel(); t != nil {
 		if err := t.Drain(ctx); err != nil {
 			l.s.gate.log.Warn("draining a tunnel", "edge", l.edge.Name, "error", err)
@@ -306,6 +317,17 @@ func (s *session) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
+}
+
+// wake has every link prove that it is alive, or connect at once.
+func (s *session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if t := l.tunnel(); t != nil {
+			t.Wake()
+		}
+	}
 }
 
 // close begins the drain: from now on follow does nothing. It returns all links.

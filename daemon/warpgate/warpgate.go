@@ -24,6 +24,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/enrol"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/daemon/state"
@@ -54,6 +55,8 @@ type Config struct {
 	// each request to a target that is neither Upstream nor one of AllowTargets. If nil,
 	// it allows none.
 	MayForward func(mezu.Upstream) bool
+	// Targets are used instead of Upstream, AllowTargets and MayForward if not nil.
+	Targets *Targets
 	// Environment by name; if empty, the service account's.
 	Environment string
 	// StateDir keeps identity and configuration; it is made if need be and
@@ -76,25 +79,34 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the clock for everything that expires; if nil, time.Now.
 	Now func() time.Time
-	// Events is called with each event: a change of status or configuration, a request,
-	// an error, the end. Calls come one at a time, and requests wait for them, so it must
-	// not block. It may be nil.
+	// RetryWithin bounds the wait between two tries to reach an edge or the control plane,
+	// unless they ask for more; if zero, backoff.LastCeiling. A person who waits before a
+	// screen wants less of it than an installation of thousands.
+	RetryWithin time.Duration
+	// Events is called with each event: a change of status or configuration, the end of a
+	// request, an error, the end. Calls come one at a time, and requests wait for them, so
+	// it must not block. It may be nil.
 	Events func(mezu.Event)
+	// Begun is called with each request that begins, before Events is called with the same
+	// one. Calls come one at a time with those of Events, and requests wait for them
+	// likewise. It may be nil.
+	Begun func(mezu.Event)
 }
 
 // Warpgate is the connector beside one workload, under one identity.
 type Warpgate struct {
-	cfg      Config
-	upstream mezu.Upstream
-	allow    []mezu.Upstream
-	log      *slog.Logger
-	now      func() time.Time
-	runtime  runtimeEnvironment
-	pace     pace
+	cfg     Config
+	targets *targeting
+	log     *slog.Logger
+	now     func() time.Time
+	runtime runtimeEnvironment
+	pace    pace
 
 	// hard ends when everything has to be cut.
-	hard context.Context
-	cut  context.CancelFunc
+	hard   context.Context
+	cut    context.CancelFunc
+	ending *ending
+	woken  backoff.Bell // by Wake
 
 	listen  sync.Mutex
 	open    bool // what Listen took is held
@@ -103,10 +115,12 @@ type Warpgate struct {
 	client  *enrol.Client
 	session atomic.Pointer[session]
 
+	away away
 	// offered is the id in an answer of the control plane that could not be used, for
 	// instance because the clock was off. The next try asks for the same id, so that
-	// tries don't make a Warpgate each. Only one goroutine registers at a time.
+	// tries don't make a Warpgate each. Whoever asks for a certificate holds asking.
 	offered string
+	asking  chan struct{}
 
 	events   sync.Mutex
 	troubles troubles
@@ -120,6 +134,7 @@ type Warpgate struct {
 // ServeConn runs any more.
 type server interface {
 	ServeConn(ctx context.Context, conn net.Conn)
+	Retarget(Targets)
 	Close()
 }
 
@@ -129,7 +144,7 @@ func newForwarder(c forward.Config) server { return forward.New(c) }
 // New checks the configuration. It touches nothing outside; Listen does.
 func New(cfg Config) (*Warpgate, error) {
 	g := &Warpgate{cfg: cfg, counters: newCounters(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
-		runtime: runtimeEnvironment{os.DirFS("/"), os.Getenv}}
+		runtime: runtimeEnvironment{os.DirFS("/"), os.Getenv}, asking: make(chan struct{}, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -153,29 +168,35 @@ func New(cfg Config) (*Warpgate, error) {
 			return nil, err
 		}
 	}
-	if err := g.parseTargets(); err != nil {
+	targets, err := cfg.targets()
+	if err != nil {
 		return nil, err
 	}
+	g.targets = newTargeting(targets)
 	g.hard, g.cut = context.WithCancel(context.Background())
+	g.ending = newEnding(g.cfg.DrainTimeout)
 	return g, nil
 }
 
-// parseTargets reads the upstreams.
-func (g *Warpgate) parseTargets() error {
-	var err error
-	if g.cfg.Upstream != "" || len(g.cfg.AllowTargets) == 0 {
-		if g.upstream, err = mezu.ParseUpstream(g.cfg.Upstream); err != nil {
-			return named("upstream", err)
+// targets are those of a configuration.
+func (c *Config) targets() (t Targets, err error) {
+	if c.Targets != nil {
+		return *c.Targets, nil
+	}
+	if c.Upstream != "" || len(c.AllowTargets) == 0 {
+		if t.Upstream, err = mezu.ParseUpstream(c.Upstream); err != nil {
+			return t, named("upstream", err)
 		}
 	}
-	for _, text := range g.cfg.AllowTargets {
+	for _, text := range c.AllowTargets {
 		u, err := mezu.ParseUpstream(text)
 		if err != nil {
-			return named("allow-target", err)
+			return t, named("allow-target", err)
 		}
-		g.allow = append(g.allow, u)
+		t.Allow = append(t.Allow, u)
 	}
-	return nil
+	t.MayForward = c.MayForward
+	return t, nil
 }
 
 // named sets the field that an error of the domain speaks of.
@@ -272,13 +293,16 @@ func (g *Warpgate) Close() error {
 	return g.giveBack()
 }
 
-// Run registers if need be and serves until ctx ends; then it drains: edges are
-// told to send nothing new, requests in flight get until DrainTimeout, and the
-// rest is cut. It returns nil after a drain or Close, and an error when the
-// Warpgate can't go on: a *mezu.Error if the control plane refused its key
-// (unauthenticated, forbidden, not_found) or its certificate was revoked. What
-// passes by itself (no network, no control plane, no edge, no workload) never
-// ends it.
+// Run registers if need be and serves until ctx ends or Drain is called; then it drains:
+// edges are told to send nothing new, requests in flight get until Config.DrainTimeout or
+// what Drain says, and the rest is cut. It returns nil after a drain or Close, and an error
+// when the Warpgate can't go on: a *mezu.Error with ErrNeedsToken in its chain if there is
+// neither a certificate that is good nor a token that the control plane takes, and with
+// ErrRevoked if its certificate was revoked. What passes by itself (no network, no control
+// plane, no edge, no workload) never ends it.
+//
+// Run is called once. After it, another Warpgate can be made for the same state directory,
+// which is the same one to the control plane and the edges.
 func (g *Warpgate) Run(ctx context.Context) error {
 	if err := g.begin(); err != nil {
 		return err
@@ -286,10 +310,10 @@ func (g *Warpgate) Run(ctx context.Context) error {
 	soft, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(g.hard, stop)()
+	defer context.AfterFunc(g.ending.begun, stop)()
+	defer g.ending.stop()
 	var tasks sync.WaitGroup
-	if g.upstream.Address != "" {
-		tasks.Go(func() { g.watchWorkload(soft, g.upstream) })
-	}
+	tasks.Go(func() { g.watchWorkloads(soft) })
 	err := g.work(soft)
 	stop()
 	tasks.Wait()
@@ -331,27 +355,19 @@ func (g *Warpgate) fromDisk() bool {
 	if was == nil {
 		return true
 	}
-	is := g.settings()
+	is := g.settings(g.client)
 	return was.API == is.API && was.Wanted == is.Wanted && (is.TokenHash == "" || was.TokenHash == "" || was.TokenHash == is.TokenHash)
 }
 
-// settings are those that decide which Warpgate this is: if they change, it registers
+// settings are those of a client that decide which Warpgate this is: if they change, it registers
 // again.
-func (g *Warpgate) settings() state.Registration {
-	return state.Registration{API: g.cfg.API, Wanted: g.cfg.Environment, TokenHash: g.client.KeyHash()}
-}
-
-// target is the upstream as mezu.ParseUpstream reads it, empty if there is none.
-func (g *Warpgate) target() string {
-	if g.upstream.Address == "" {
-		return ""
-	}
-	return g.upstream.String()
+func (g *Warpgate) settings(client *enrol.Client) state.Registration {
+	return state.Registration{API: g.cfg.API, Wanted: g.cfg.Environment, TokenHash: client.KeyHash(), EnrolmentHash: client.EnrolmentHash()}
 }
 
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
-	c := forward.Config{Targets: forward.Targets{Upstream: g.upstream, Allow: g.allow, MayForward: g.cfg.MayForward}, Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
+	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
 		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
 	if g.cfg.Events != nil {
 		id := g.state.Identity().ID
@@ -361,6 +377,22 @@ func (g *Warpgate) forwarding() forward.Config {
 		}
 	}
 	return c
+}
+
+// Wake says that the machine was asleep, or that its addresses changed. Everything that
+// waits for another try is tried at once, and each tunnel has to prove that it is alive: one
+// without a quick answer is replaced by a new one, and what is under way on it goes on until
+// that is there. It may be called at any time and does not wait.
+func (g *Warpgate) Wake() {
+	g.listen.Lock()
+	if g.open {
+		g.client.Close() // what is idle may be dead
+	}
+	g.listen.Unlock()
+	if s := g.session.Load(); s != nil {
+		s.wake()
+	}
+	g.woken.Ring()
 }
 
 // certificate is the one in use. TLS asks for it at each handshake.

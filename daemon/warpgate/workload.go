@@ -18,6 +18,24 @@ const (
 	probeInterval = time.Second // a person who starts the workload second waits this long for the good news
 )
 
+// watchWorkloads watches the upstream, and the next one when it is replaced.
+func (g *Warpgate) watchWorkloads(ctx context.Context) {
+	for ctx.Err() == nil {
+		targets, replaced := g.targets.now()
+		if targets.Upstream.Address != "" {
+			watching, stop := context.WithCancel(ctx)
+			unhook := context.AfterFunc(replaced, stop)
+			g.watchWorkload(watching, targets.Upstream)
+			unhook()
+			stop()
+		}
+		select {
+		case <-replaced.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
 // watchWorkload says once that nothing answers at the upstream, and once that something
 // does; then it returns. It only informs: requests are tried whatever it finds.
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
