@@ -1,5 +1,6 @@
 // Package cookie keeps our cookies apart from those of workloads: ours never go to a
-// workload, and none of ours is ever taken from one.
+// workload, and none of ours is ever taken from one. That of a tunnel goes as far as its
+// Warpgate.
 //
 // What lives here: what counts as a cookie of ours in a Cookie field, and which fields of a
 // workload's response would set or clear one. What may not: what is in them (package grant),

@@ -314,7 +314,7 @@ func wide() map[string]struct {
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
-		"daemon/forward":               {8, "the second line: what an exchange is, who sends it, whether it may, and its way on"},
+		"daemon/forward":               {10, "the second line: what an exchange is, who sends it, whether it may, and its way on; and the password and the hints of a tunnel"},
 		"daemon/state":                 {8, "every statement that a Warpgate believes, and what it makes of each"},
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},
 		"edgesvc/identity":             {7, "users have roles of projects, accounts that log in, and directories with a logo"},

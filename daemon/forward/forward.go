@@ -116,6 +116,7 @@ type worker struct {
 	route *policy.Route
 
 	visitor visitor
+	keptOut mezu.Code // why the guard let the request not pass
 
 	broken bool // a panic left the exchange in an unknown state
 
@@ -189,7 +190,7 @@ func (w *worker) serveOne() bool {
 }
 
 func (w *worker) request(payload []byte) bool {
-	w.began, w.route = time.Now(), nil
+	w.began, w.route, w.keptOut = time.Now(), nil, ""
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}
@@ -349,6 +350,13 @@ func (w *worker) target() (mezu.Upstream, error) {
 // forward carries the request. unsent says that nothing of it reached a
 // workload.
 func (w *worker) forward() (unsent bool, err error) {
+	if g := w.to.Guard; g != nil {
+		if v := g.Judge(w.ctx, &w.req, w.visitor.jar.Tunnel(), w.info.Client); v.Code != "" {
+			return false, w.keepOut(v)
+		} else if v.SetCookie != nil {
+			w.visitor.setCookie = v.SetCookie
+		}
+	}
 	u, err := w.target()
 	if err != nil {
 		return true, err
@@ -473,7 +481,7 @@ func (w *worker) report(err error) {
 		e.Route = w.route.Label()
 	}
 	e.User = w.userID()
-	if refusal != nil {
+	if e.Code = w.keptOut; refusal != nil {
 		e.Code = refusal.Code
 	}
 	w.f.cfg.Request(e)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward/guard"
 )
 
 // Targets are where requests may go, and how they are sent there. A Forwarder takes others
@@ -28,6 +29,8 @@ type Targets struct {
 	WorkloadCA *x509.CertPool
 	// Insecure says that no workload's certificate is checked.
 	Insecure bool
+	// Guard asks visitors for a password; if nil, nobody is asked.
+	Guard *guard.Guard
 }
 
 // targets are Targets in use, with the connections to them.

@@ -21,6 +21,8 @@ type visitor struct {
 	late   bool
 	use    grant.Use
 	fields []relay.Field
+	// setCookie goes into the response: the visitor has given the tunnel's password.
+	setCookie []byte
 }
 
 // errSessionEnded ends a data connection because the session of the request on it was ended.
@@ -62,7 +64,7 @@ func (w *worker) userID() string {
 // forget begins with another request.
 func (v *visitor) forget() {
 	v.jar.Reset()
-	v.grant, v.late = nil, false
+	v.grant, v.late, v.setCookie = nil, false, nil
 }
 
 // takeCookies takes cookies of ours from the request, whatever the edge did about them: a
@@ -103,7 +105,7 @@ func (w *worker) identity() []relay.Field {
 // assertionName is that of the field with the assertion.
 var assertionName = []byte(mezu.HeaderAssertion)
 
-// clean takes from a response what its workload may not set.
+// clean takes from a response what its workload may not set, and adds what the Warpgate sets.
 func (w *worker) clean(h *relay.ResponseHead) {
 	domain, kept := "", h.Fields[:0]
 	if w.f.cfg.Domain != nil {
@@ -114,6 +116,10 @@ func (w *worker) clean(h *relay.ResponseHead) {
 		if f.Value, ok = cookie.Response(f.Name, f.Value, domain); ok {
 			kept = append(kept, f)
 		}
+	}
+	if line := w.visitor.setCookie; line != nil {
+		// As the edge does with the session's: no cache may give it to somebody else.
+		kept = append(kept, relay.Field{Name: []byte("Set-Cookie"), Value: line}, relay.Field{Name: []byte("Cache-Control"), Value: []byte("private")})
 	}
 	h.Fields = kept
 }

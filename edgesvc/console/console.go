@@ -20,8 +20,8 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cookie"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 // Bounds on requests for pages, which are those that edges have for theirs.

@@ -13,7 +13,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 // What one caller may ask of the API.

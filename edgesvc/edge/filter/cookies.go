@@ -6,8 +6,8 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// cookies lets no workload set a cookie of ours or one for the domain that tenants share, and
-// gives the browser a newer grant of the visitor's session beside what the workload answers.
+// cookies lets no workload set a cookie of ours or one for the domain that tenants share (that of
+// a tunnel is its Warpgate's to set), and gives the browser a newer grant of the visitor's session beside what the workload answers.
 type cookies struct {
 	sessions *session.Sessions
 	domain   func() string
@@ -31,7 +31,7 @@ func (c cookies) foreign(h *relay.ResponseHead) {
 	for i := range h.Fields {
 		f := h.Fields[i]
 		var ok bool
-		if f.Value, ok = cookie.Response(f.Name, f.Value, domain); ok {
+		if f.Value, ok = cookie.FromWarpgate(f.Name, f.Value, domain); ok {
 			left = append(left, f)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/policy"
@@ -93,11 +94,12 @@ func TestH10_CookiesOfWorkloads(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
+	tunnels := string(cookie.SetTunnel(strings.Repeat("A", cookie.TunnelLength))) // its Warpgate's to set
 	h := &relay.ResponseHead{}
 	h.Fields = fields("Content-Type", "text/html", "Set-Cookie", "a=b; Path=/", "Set-Cookie", mezu.SessionCookie+"=x", "set-cookie", "a=b; Domain=.edge.example",
-		"Set-Cookie", "c=d; Domain=shop.edge.example", "Clear-Site-Data", `"cache", "cookies"`)
+		"Set-Cookie", "c=d; Domain=shop.edge.example", "Set-Cookie", tunnels, "Set-Cookie", tunnels+"; Domain=edge.example", "Clear-Site-Data", `"cache", "cookies"`)
 	all().Response(&Exchange{Route: &policy.Route{}}, h)
-	if got := show(h.Fields); got != "Content-Type: text/html\nSet-Cookie: a=b; Path=/\nSet-Cookie: c=d; Domain=shop.edge.example\nClear-Site-Data: \"cache\"" {
+	if got := show(h.Fields); got != "Content-Type: text/html\nSet-Cookie: a=b; Path=/\nSet-Cookie: c=d; Domain=shop.edge.example\nSet-Cookie: "+tunnels+"\nClear-Site-Data: \"cache\"" {
 		t.Errorf("passes\n%s", got)
 	}
 }

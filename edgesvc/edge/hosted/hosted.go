@@ -20,7 +20,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )

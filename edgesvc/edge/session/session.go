@@ -21,7 +21,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cookie"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/trust"
@@ -187,6 +187,15 @@ func (v *Visitor) Take(fields []relay.Field) []relay.Field {
 		left = append(left, f)
 	}
 	return left
+}
+
+// Pass gives the fields with the one cookie of ours that goes on to a Warpgate: that of a
+// tunnel.
+func (v *Visitor) Pass(fields []relay.Field) []relay.Field {
+	if value := v.jar.Tunnel(); value != nil {
+		fields = append(fields, relay.Field{Name: []byte("Cookie"), Value: cookie.AppendTunnel(nil, value)})
+	}
+	return fields
 }
 
 // Grant is who the visitor is, nil if that is not known.

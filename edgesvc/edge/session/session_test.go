@@ -21,6 +21,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/testkit"
@@ -183,6 +184,28 @@ func TestR14_WhatOpensASession(t *testing.T) {
 	}
 	if n := r.calls.Load(); n != 0 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// Of our cookies that of a tunnel goes on to the Warpgate, which reads it, and no other.
+func TestPass_TunnelCookie(t *testing.T) {
+	tunnels := cookie.Tunnel + "=" + strings.Repeat("A", cookie.TunnelLength)
+	for sent, want := range map[string]string{
+		"a=b":             "a=b",
+		"a=b; " + tunnels: "a=b|" + tunnels,
+		tunnels:           tunnels,
+		tunnels + "; a=b; " + mezu.SessionCookie + "=x": "a=b|" + tunnels,
+		tunnels + "; " + tunnels:                        "",
+		tunnels + "A":                                   "",
+	} {
+		var v Visitor
+		var got []string
+		for _, f := range v.Pass(v.Take([]relay.Field{{Name: []byte("Cookie"), Value: []byte(sent)}})) {
+			got = append(got, string(f.Value))
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%s: %q goes on, want %q", sent, got, want)
+		}
 	}
 }
 

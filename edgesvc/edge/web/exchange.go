@@ -195,6 +195,7 @@ func (x *exchange) run(c client) error {
 		return errSessionOver
 	}
 	defer x.leave()
+	x.Request.Fields = x.Visitor.Pass(x.Request.Fields)
 	defer c.EndHold()
 	defer x.pace.End()
 	if err := x.gather(c); err != nil {

@@ -21,7 +21,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 // Visitor says who uses a browser.

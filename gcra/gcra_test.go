@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/mezusphere/mezu/edgesvc/gcra"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 func TestLimiter_Allow(t *testing.T) {

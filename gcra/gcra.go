@@ -2,7 +2,8 @@
 // algorithm (ITU-T I.371, annex A), which keeps one instant for each key.
 //
 // What lives here: that algorithm over a bounded table in memory. What may not: what
-// a key is, and what follows from a refusal. Only edgesvc packages import it.
+// a key is, and what follows from a refusal. Packages of edgesvc import it, and the guard of a
+// tunnel (daemon/forward/guard).
 package gcra
 
 import (

@@ -1,0 +1,4 @@
+package guard
+
+// MaxHashing is for tests.
+const MaxHashing = maxHashing
