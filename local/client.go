@@ -145,14 +145,6 @@ func (c *Client) Shutdown(ctx context.Context, s Shutdown) error {
 	return err
 }
 
-// Time is how long requests in flight get, or byDefault if it does not say.
-func (d Drain) Time(byDefault time.Duration) time.Duration {
-	if d.Seconds == nil {
-		return byDefault
-	}
-	return time.Duration(*d.Seconds * float64(time.Second))
-}
-
 // below is the path of an operation on the tunnel id.
 func below(path, id string) string { return strings.Replace(path, "{id}", url.PathEscape(id), 1) }
 

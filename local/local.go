@@ -60,6 +60,8 @@ const (
 	MaxEvent = 256 << 10
 	// MaxLog is the most of the log that is sent.
 	MaxLog = 1 << 20
+	// MaxDrain is the longest that a request in flight may be waited for.
+	MaxDrain = time.Hour
 	// MaxSocketPath is the longest path of a socket: systems allow 104 to 108 bytes.
 	MaxSocketPath = 100
 )
@@ -120,10 +122,21 @@ type Enrolment struct {
 	Token string `json:"token"`
 }
 
-// Drain says how long requests in flight may take. If Seconds is nil, DrainTimeout; zero cuts
-// them.
+// Drain says how long requests in flight may take, "5s". If Timeout is nil, the time that the
+// operation gives them by itself; zero cuts them. It is MaxDrain at most.
 type Drain struct {
-	Seconds *float64 `json:"seconds,omitempty"`
+	Timeout *mezu.Duration `json:"timeout,omitempty"`
+}
+
+// DrainFor is a Drain of that time.
+func DrainFor(d time.Duration) Drain { return Drain{Timeout: (*mezu.Duration)(&d)} }
+
+// Time is how long requests in flight get, or byDefault if it does not say.
+func (d Drain) Time(byDefault time.Duration) time.Duration {
+	if d.Timeout == nil {
+		return byDefault
+	}
+	return time.Duration(*d.Timeout)
 }
 
 // Shutdown ends the daemon. Its tunnels come back with the next one, if they are detached.

@@ -7,9 +7,7 @@
 package event
 
 import (
-	"context"
 	"crypto/rand"
-	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,113 +49,106 @@ func NewHub(now func() time.Time) *Hub {
 }
 
 // Publish hands an event to the readers of all tunnels, and to those of its TunnelID. It fills in
-// the time if there is none. The event belongs to the hub from then on, with all that it points
-// to.
-func (h *Hub) Publish(e *local.Event) {
+// the time if there is none. What the event points to may not be changed any more.
+//
+// A tunnel begins with its first local.EventTunnel. The one without a record is its last event,
+// after which its readers end.
+func (h *Hub) Publish(e local.Event) {
 	if e.Time.IsZero() {
 		e.Time = h.now()
 	}
-	size := sizeOf(e)
-	if r := h.ringOf(e.TunnelID); r != nil {
-		r.put(e, size)
+	size := sizeOf(&e)
+	h.all.put(&e, size)
+	if e.TunnelID == "" {
+		return
 	}
-	h.all.put(e, size)
-}
-
-// Add begins to keep the events of a tunnel for readers of it alone.
-func (h *Hub) Add(tunnelID string) {
-	r := &ring{}
-	r.begin(maxTunnelEvents, maxTunnelBytes)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.tunnels[tunnelID] == nil {
-		h.tunnels[tunnelID] = r
+	isRecord := e.Event.Event == local.EventTunnel
+	r := h.ringOf(e.TunnelID, isRecord && e.Record != nil)
+	if r == nil {
+		return
 	}
-}
-
-// Remove ends the streams of a tunnel after what was published of it, and forgets that.
-func (h *Hub) Remove(tunnelID string) {
-	h.mu.Lock()
-	r := h.tunnels[tunnelID]
-	delete(h.tunnels, tunnelID)
-	h.mu.Unlock()
-	if r != nil {
+	r.put(&e, size)
+	if isRecord && e.Record == nil {
+		h.mu.Lock()
+		delete(h.tunnels, e.TunnelID)
+		h.mu.Unlock()
 		r.end()
 	}
 }
 
 // Reader reads the events of a tunnel, or of all if tunnelID is empty, that come after the event
-// with this cursor. If that is empty, it reads those that are published from now on. That of a
-// tunnel which was not added, or was removed, has none.
+// with this cursor. If that is empty, it reads those that are published from now on. A tunnel of
+// which nothing was published, or that was removed, has none.
 func (h *Hub) Reader(tunnelID, after string) *Reader {
 	r := &h.all
 	if tunnelID != "" {
-		if r = h.ringOf(tunnelID); r == nil {
+		if r = h.ringOf(tunnelID, false); r == nil {
 			r = &ring{first: 1, ended: true}
 		}
 	}
 	next, unknown := r.after(h.run, after)
-	return &Reader{ring: r, run: h.run, next: next, unknown: unknown}
+	return &Reader{ring: r, run: h.run, now: h.now, next: next, unknown: unknown}
 }
 
-// ringOf is the ring of one tunnel, or nil.
-func (h *Hub) ringOf(tunnelID string) *ring {
+// ringOf is the ring of one tunnel, or nil if there is none and it is not to be made.
+func (h *Hub) ringOf(tunnelID string, create bool) *ring {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.tunnels[tunnelID]
+	r := h.tunnels[tunnelID]
+	if r == nil && create {
+		r = &ring{}
+		r.begin(maxTunnelEvents, maxTunnelBytes)
+		h.tunnels[tunnelID] = r
+	}
+	return r
 }
 
-// Reader is a place in the events of a hub. It is for one goroutine.
+// Reader is a position in the events of a hub. It is for one goroutine.
 type Reader struct {
 	ring    *ring
 	run     string
+	now     func() time.Time
 	next    uint64
 	unknown bool // the cursor was none of this hub, and nobody knows what was missed
 }
 
-// Next waits until there are events, and appends at most that many to into. If some are not kept
-// any more, the first is a local.EventGap. The error is io.EOF when the tunnel was removed and
-// all is read, or the context's.
-func (r *Reader) Next(ctx context.Context, into []local.Event, most int) ([]local.Event, error) {
-	for {
-		events, wait := r.take(into, most)
-		if len(events) > len(into) {
-			return events, nil
-		}
-		if wait == nil {
-			return into, io.EOF
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return into, ctx.Err()
-		}
-	}
-}
-
 // Cursor is that of the last event that was read, or of the last before the reader began.
-func (r *Reader) Cursor() string { return r.run + "-" + strconv.FormatUint(r.next-1, 10) }
+func (r *Reader) Cursor() string { return r.cursor(r.next - 1) }
 
-func (r *Reader) take(into []local.Event, most int) (events []local.Event, wait <-chan struct{}) {
+func (r *Reader) cursor(n uint64) string { return r.run + "-" + strconv.FormatUint(n, 10) }
+
+// Take appends the next events to into, at most that many and a local.EventGap before them if
+// some are not kept any more. It does not wait: the channel is closed when there are more. It is
+// nil if there will be none, because the tunnel was removed.
+func (r *Reader) Take(into []local.Event, most int) ([]local.Event, <-chan struct{}) {
 	r.ring.mu.Lock()
 	defer r.ring.mu.Unlock()
-	events = into
 	if missed := r.ring.first - min(r.next, r.ring.first); missed > 0 || r.unknown {
 		r.next, r.unknown = max(r.next, r.ring.first), false
-		events = append(events, local.Event{Event: mezu.Event{Event: local.EventGap, Time: r.ring.gone}, Missed: missed, Cursor: r.Cursor()})
+		into = append(into, local.Event{Event: mezu.Event{Event: local.EventGap, Time: r.now()}, Missed: missed, Cursor: r.Cursor()})
 	}
-	for ; r.next < r.ring.next() && len(events)-len(into) < most; r.next++ {
+	for ; r.next < r.ring.next() && most > 0; most-- {
 		e := *r.ring.at(r.next)
-		e.Cursor = r.run + "-" + strconv.FormatUint(r.next, 10)
-		events = append(events, e)
+		e.Cursor = r.cursor(r.next)
+		into = append(into, e)
+		r.next++
+	}
+	if r.next < r.ring.next() {
+		return into, closed()
 	}
 	if r.ring.ended {
-		return events, nil
+		return into, nil
 	}
 	if r.ring.wake == nil {
 		r.ring.wake = make(chan struct{})
 	}
-	return events, r.ring.wake
+	return into, r.ring.wake
+}
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 // ring keeps the last events, each of which has a number, from 1 on.
@@ -168,7 +159,6 @@ type ring struct {
 	count int
 	bytes int
 	most  int // bytes
-	gone  time.Time
 	ended bool
 	wake  chan struct{} // is closed at the next event; nil if nobody waits
 }
@@ -194,7 +184,6 @@ func (r *ring) put(e *local.Event, size int) {
 	for r.count > 0 && (r.count == len(r.kept) || r.bytes+size > r.most) {
 		old := &r.kept[r.first%uint64(len(r.kept))]
 		r.bytes -= old.size
-		r.gone = old.event.Time
 		*old = kept{}
 		r.first++
 		r.count--
