@@ -3,7 +3,6 @@ package cli_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,6 +31,7 @@ type authority struct {
 	ended     map[string]bool      // families
 	next      int
 	refreshes int
+	members   []api.SelfMember
 }
 
 type device struct {
@@ -267,9 +267,17 @@ func (e endpoint) visit(how, address string) error {
 	return err
 }
 
-// self answers who calls.
-func self(w http.ResponseWriter) {
-	data, _ := json.Marshal(api.Self{Kind: "member", ID: "prs_06h26kh6kmnrhmzmsjng20d7zg", Email: "ann@example.com", Organizations: []api.SelfMember{{Organization: "acme", Role: mezu.RoleOwner}}})
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(data)
+// self answers who calls, in the organizations of the authority, else in one.
+func (a *authority) self(w http.ResponseWriter) {
+	a.mu.Lock()
+	members := a.members
+	a.mu.Unlock()
+	if members == nil {
+		members = []api.SelfMember{{Organization: "acme", Role: mezu.RoleOwner, Permissions: []mezu.Permission{
+			mezu.PermProjectsRead, mezu.PermWarpgateRegister, mezu.PermRoutesWrite, mezu.PermRoutesRead, mezu.PermEnvironmentsWrite,
+		}}}
+	}
+	answer(w, http.StatusOK, api.Self{
+		Kind: "member", ID: "prs_06h26kh6kmnrhmzmsjng20d7zg", Email: "ann@example.com", LoginEndsAt: time.Date(2036, 12, 26, 14, 2, 0, 0, time.UTC), Organizations: members,
+	})
 }

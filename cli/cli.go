@@ -25,6 +25,7 @@ import (
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/members"
 	"github.com/mezusphere/mezu/cli/orgs"
+	"github.com/mezusphere/mezu/cli/profiles"
 	"github.com/mezusphere/mezu/cli/projects"
 	"github.com/mezusphere/mezu/cli/routes"
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
@@ -104,6 +105,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	}
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	app.Commands = append(app.Commands, login.Commands(inv, cfg.Open)...)
+	app.Commands = append(app.Commands, profiles.Commands(inv)...)
 	for _, c := range app.Commands {
 		tighten(c)
 	}

@@ -59,7 +59,7 @@ func startControlPlane(t *testing.T) endpoint {
 			refuse(w, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the token opens nothing", Hint: "ask for a new one"})
 			return
 		}
-		self(w)
+		c.authority.self(w)
 	})
 	server := httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)

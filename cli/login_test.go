@@ -109,7 +109,7 @@ func TestN30_NoBrowser(t *testing.T) {
 	w.pipe = true
 	begin := time.Now()
 	code, out := w.run(0, "login", "--api", w.endpoint.url, "--ca-file", w.endpoint.caFile, "--timeout", "200ms")
-	if code != 7 || !strings.Contains(out, "  "+w.endpoint.url+"/oauth/authorize?") || !strings.Contains(out, "mezu login --device") || time.Since(begin) > time.Minute {
+	if code != 7 || !strings.Contains(out, "Open "+w.endpoint.url+"/oauth/authorize?") || !strings.Contains(out, "mezu login --device") || time.Since(begin) > time.Minute {
 		t.Errorf("exit code %d after %s: %s", code, time.Since(begin), out)
 	}
 	if names, err := w.profiles.Names(); err != nil || len(names) > 0 {

@@ -309,10 +309,11 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {18, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {24, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
+		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon/forward":               {10, "the second line: what an exchange is, who sends it, whether it may, and its way on; and the password and the hints of a tunnel"},
 		"daemon/state":                 {8, "every statement that a Warpgate believes, and what it makes of each"},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/terminal"
 )
 
 // Limits of the listener that the browser comes back to. Only this machine reaches it.
@@ -45,23 +46,27 @@ func (o *loginOptions) byBrowser(ctx context.Context, c *api.Client, a api.Autho
 	defer back.close()
 	verifier := random()
 	challenge := sha256.Sum256([]byte(verifier))
-	address := a.Authorize + "?" + url.Values{
+	address, err := addressOf(a, url.Values{
 		"client_id": {api.ProgramClient}, "response_type": {"code"}, "redirect_uri": {back.url()}, "state": {back.state},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
-	}.Encode()
+	})
+	if err != nil {
+		return tokens, asked, err
+	}
 	opened := make(chan error, 1)
-	if o.browserHere() {
-		o.show("Opening the browser to log in at %s. If nothing opens, go to\n\n  %s\n\nWithout a browser on this machine: mezu login --device", a.Issuer, address)
+	// The address comes first: a launcher may report success and open nothing.
+	if o.opens() {
+		o.show("Opening %s\nin your browser. If nothing opened, open that address yourself. Ctrl-C gives up.", address)
 		// Some ways to open a browser last as long as it runs. The process doesn't wait.
 		go func() { opened <- o.Open(address) }()
 	} else {
-		o.show("To log in at %s, open this address in a browser on this machine:\n\n  %s\n\nWith a browser on another machine: mezu login --device", a.Issuer, address)
+		o.show("Open %s\nin a browser on this machine. Ctrl-C gives up.\nWith a browser on another machine: mezu login --device", address)
 	}
 	for {
 		select {
 		case err := <-opened:
 			if err != nil {
-				o.Sayf("no browser opened: open the address yourself, or use mezu login --device")
+				o.Signf(terminal.Caution, "no browser opened: open that address yourself, or use mezu login --device")
 			}
 		case got := <-back.brought:
 			if got.err != nil {
@@ -83,16 +88,43 @@ func (o *loginOptions) byBrowser(ctx context.Context, c *api.Client, a api.Autho
 // show prints what a person needs to go on, quiet or not. All of it is printable.
 func (o *loginOptions) show(format string, args ...any) { fmt.Fprintf(o.Err, format+"\n", args...) }
 
-// browserHere reports whether there is somebody at this machine, with a browser.
-func (o *loginOptions) browserHere() bool {
-	if o.NoBrowser || o.Open == nil || !o.CanPrompt() || o.Getenv("SSH_CONNECTION") != "" {
-		return false
+// addressOf is where a browser logs in. It may only be the authority's own (C2).
+func addressOf(a api.Authority, ask url.Values) (string, error) {
+	u, err := url.Parse(a.Authorize)
+	if err != nil {
+		return "", fmt.Errorf("the address to log in at: %w", err)
+	}
+	all := u.Query()
+	for name, value := range ask {
+		all[name] = value
+	}
+	u.RawQuery = all.Encode()
+	if address := u.String(); a.Has(address) {
+		return address, nil
+	}
+	return "", mezu.Errorf(mezu.CodeInternal, "%s has no address to log in at", a.Issuer)
+}
+
+// opens reports whether to open a browser: there has to be somebody who sees it.
+func (o *loginOptions) opens() bool {
+	return !o.NoBrowser && o.Open != nil && o.CanPrompt() && !o.elsewhere()
+}
+
+// elsewhere reports whether the person's browser is not on this machine, or can't be seen.
+func (o *loginOptions) elsewhere() bool {
+	if o.Getenv("SSH_CONNECTION") != "" {
+		return true
 	}
 	switch runtime.GOOS {
 	case "darwin", "windows":
-		return true
+		return false
 	}
-	return o.Getenv("DISPLAY") != "" || o.Getenv("WAYLAND_DISPLAY") != "" || o.Getenv("WSL_DISTRO_NAME") != ""
+	return o.Getenv("DISPLAY") == "" && o.Getenv("WAYLAND_DISPLAY") == "" && o.Getenv("BROWSER") == "" && !InWSL(o.Getenv)
+}
+
+// InWSL reports whether this is a Linux below Windows, which has the browser.
+func InWSL(getenv func(string) string) bool {
+	return getenv("WSL_DISTRO_NAME") != "" || getenv("WSL_INTEROP") != ""
 }
 
 // refused is a refusal in our words.

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -26,12 +27,18 @@ func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authorit
 	if err != nil {
 		return tokens, asked, err
 	}
-	o.show("To log in at %s, open\n\n  %s\n\nin a browser on any machine, and type the code\n\n  %s\n\nThe code is for nobody but you.", a.Issuer, d.VerificationURI, d.UserCode)
+	good := waitFor
 	if d.ExpiresIn > 0 && d.ExpiresIn < int64(waitFor/time.Second) {
+		good = time.Duration(d.ExpiresIn) * time.Second
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(d.ExpiresIn)*time.Second)
+		ctx, cancel = context.WithTimeout(ctx, good)
 		defer cancel()
 	}
+	first := "Open on any device"
+	if !o.Device {
+		first = "No browser on this side. " + first
+	}
+	o.show("%s\n   %s        and type        %s\nType it only if you started this yourself. Good for %s. Ctrl-C gives up.", first, d.VerificationURI, d.UserCode, minutes(good))
 	interval := usualInterval
 	if d.Interval > 0 {
 		interval = bounded(time.Duration(min(d.Interval, int64(mostInterval/time.Second))) * time.Second)
@@ -58,6 +65,14 @@ func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authorit
 			return tokens, asked, err
 		}
 	}
+}
+
+// minutes is a time for people.
+func minutes(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	}
+	return fmt.Sprintf("%d minutes", int(d.Minutes()))
 }
 
 func bounded(d time.Duration) time.Duration { return min(max(d, leastInterval), mostInterval) }

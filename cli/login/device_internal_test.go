@@ -86,7 +86,7 @@ func TestByCode(t *testing.T) {
 			if mezu.CodeOf(err) != c.err || c.err == "" && (err != nil || tokens.Access != "a") {
 				t.Errorf("%+v, %v", tokens, err)
 			}
-			if !strings.Contains(said.String(), "  WDJB-MJHT\n") || !strings.Contains(said.String(), "  "+server.URL+"/device\n") {
+			if !strings.Contains(said.String(), "\n   "+server.URL+"/device        and type        WDJB-MJHT\n") {
 				t.Errorf("said %q", said.String())
 			}
 		})

@@ -58,6 +58,10 @@ type loginOptions struct {
 func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context, *loginOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "login", Usage: "Log in at a control plane, in the browser", Category: category,
+		Description: "Example:\n\n   mezu login --api https://control.example.com\n\n" +
+			"Over SSH, and where there is no display, it shows a code to be typed in a browser anywhere. The login\n" +
+			"is kept in the profile of --profile, or in one for that control plane, its token in the keyring of the\n" +
+			"system, or else in a file. --org names the organization that commands work in.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "device", Usage: "log in by a code, in a browser on another machine", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "no-browser", Usage: "print the address and open no browser", DisableDefaultText: true},
@@ -111,6 +115,18 @@ func runLogin(ctx context.Context, o *loginOptions) error {
 	if s.Credential, err = o.credential(ctx, s, caller); err != nil {
 		return err
 	}
+	if err := o.finish(ctx, s, p, caller); err != nil {
+		abandon(ctx, caller, s.Credential)
+		return err
+	}
+	if o.Getenv("MEZU_TOKEN") != "" {
+		o.Warnf("MEZU_TOKEN is set, and commands use that instead of this login")
+	}
+	return nil
+}
+
+// finish asks who has logged in, and keeps the login with the defaults of that person.
+func (o *loginOptions) finish(ctx context.Context, s invocation.Settings, p profile.Profile, caller *api.Client) error {
 	client, err := o.Client(s)
 	if err != nil {
 		return err
@@ -120,15 +136,30 @@ func runLogin(ctx context.Context, o *loginOptions) error {
 	if err != nil {
 		return err
 	}
-	if p.Organization == "" {
-		switch {
-		case self.Organization != "":
-			p.Organization, p.Project = self.Organization, self.Project
-		case len(self.Organizations) == 1:
-			p.Organization = self.Organizations[0].Organization
-		}
+	if err := o.organize(ctx, &p, self); err != nil {
+		return err
+	}
+	if !isCI(o.Getenv) {
+		p.Keyring = o.Profiles.Account(ctx, s.Profile)
 	}
 	return o.keep(ctx, s, p, caller, self)
+}
+
+// isCI reports whether this is a machine that forgets everything when it is done, and that
+// has nobody to unlock a keyring.
+func isCI(getenv func(string) string) bool { return getenv("CI") == "true" || getenv("CI") == "1" }
+
+// abandonTime is how long a login that is given up may take to be ended.
+const abandonTime = 5 * time.Second
+
+// abandon ends a login that is not kept, as well as that goes: it would end by itself.
+func abandon(ctx context.Context, caller *api.Client, c profile.Credential) {
+	if c.Refresh == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
+	_ = revoke(ctx, caller, c) // what went wrong before is what the person learns
 }
 
 // keep writes the profile, and makes it the one that is used. The login that it had ends.
@@ -145,7 +176,14 @@ func (o *loginOptions) keep(ctx context.Context, s invocation.Settings, p profil
 	if old, err := o.Profiles.Load(s.Profile); err != nil || !invocation.SameHost(old.API, p.API) {
 		was = profile.Credential{} // another control plane's
 	}
-	if err := o.Profiles.Save(s.Profile, p, s.Credential); err != nil {
+	err = o.Profiles.Save(s.Profile, p, s.Credential)
+	if err != nil && p.Keyring != "" && !errors.Is(err, profile.ErrLeft) {
+		p.Keyring = "" // it does not take this one
+		err = o.Profiles.Save(s.Profile, p, s.Credential)
+	}
+	if errors.Is(err, profile.ErrLeft) {
+		o.Warnf("%s", terminal.Clean(err.Error()))
+	} else if err != nil {
 		return err
 	}
 	if err := o.Profiles.SetDefault(s.Profile); err != nil {
@@ -156,11 +194,36 @@ func (o *loginOptions) keep(ctx context.Context, s invocation.Settings, p profil
 			o.Warnf("the login of before could not be ended: %s; it ends by itself when it is not used for 30 days", terminal.Clean(err.Error()))
 		}
 	}
-	o.Sayf("logged in at %s as %s; profile %s", terminal.Clean(p.API), terminal.Clean(called(self)), s.Profile)
-	if o.Getenv("MEZU_TOKEN") != "" {
-		o.Warnf("MEZU_TOKEN is set, and commands use that instead of this login")
-	}
+	o.Signf(terminal.Good, "%s%s%s, profile %s, token in %s", terminal.Clean(called(self)), inOrganization(self, p.Organization), untilDay(self), s.Profile,
+		terminal.Clean(o.Profiles.CredentialPlace(s.Profile, p)))
 	return nil
+}
+
+// inOrganization says where somebody works, and as what.
+func inOrganization(self api.Self, organization string) string {
+	if self.Organization != "" {
+		return terminal.Clean(" in " + self.Organization + "/" + self.Project)
+	}
+	if m := memberIn(self, organization); m != nil {
+		return terminal.Clean(" in " + m.Organization + " (" + string(m.Role) + ")")
+	}
+	return ""
+}
+
+// untilDay says when a login ends that is not used any more.
+func untilDay(self api.Self) string {
+	if end := endOf(self); !end.IsZero() {
+		return " until " + end.Local().Format(time.DateOnly)
+	}
+	return ""
+}
+
+// endOf is when a login ends that is not used any more, or a token in any case; zero if never.
+func endOf(self api.Self) time.Time {
+	if !self.LoginEndsAt.IsZero() {
+		return self.LoginEndsAt
+	}
+	return self.ExpiresAt
 }
 
 // credential logs in.
@@ -175,7 +238,8 @@ func (o *loginOptions) credential(ctx context.Context, s invocation.Settings, ca
 	waiting, cancel := context.WithTimeout(ctx, waitFor)
 	defer cancel()
 	by := o.byBrowser
-	if o.Device {
+	// Where logins by a code are off, a browser may still come here through a forwarded port.
+	if o.Device || !o.NoBrowser && o.elsewhere() && a.Device != "" {
 		by = o.byCode
 	}
 	tokens, asked, err := by(waiting, caller, a)

@@ -20,6 +20,9 @@ type logoutOptions struct {
 func newLogout(inv *invocation.Invocation, run func(context.Context, *logoutOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "logout", Usage: "End the login of the profile, here and at the control plane", Category: category,
+		Description: "Example:\n\n   mezu logout --profile acme\n\n" +
+			"The profile stays, so that mezu login needs no address. If the control plane can't be reached, the login is\n" +
+			"deleted here, and ends there by itself.",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "end the logins of all profiles", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
@@ -40,7 +43,7 @@ func runLogout(ctx context.Context, o *logoutOptions) error {
 		if err != nil {
 			return err
 		}
-		return o.end(ctx, name, p)
+		return End(ctx, o.Invocation, name, p)
 	}
 	names, err := o.Profiles.Names()
 	if err != nil {
@@ -53,43 +56,45 @@ func runLogout(ctx context.Context, o *logoutOptions) error {
 			o.Warnf("profile %s can't be read: %s", name, terminal.Clean(err.Error()))
 			p = &profile.Profile{}
 		}
-		failed = errors.Join(failed, o.end(ctx, name, *p))
+		failed = errors.Join(failed, End(ctx, o.Invocation, name, *p))
 	}
 	return failed
 }
 
-// end ends the login of a profile. It is gone from this machine whatever the control plane
+// End ends the login of a profile. It is gone from this machine whatever the control plane
 // says. The profile stays, so that "mezu login" needs no address.
-func (o *logoutOptions) end(ctx context.Context, name string, p profile.Profile) error {
-	lock, err := o.Profiles.LockCredential(ctx, name)
+func End(ctx context.Context, inv *invocation.Invocation, name string, p profile.Profile) error {
+	lock, err := inv.Profiles.LockCredential(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	was, _, broken := o.Profiles.Credential(name)
-	if err := o.Profiles.RemoveCredential(name); err != nil {
+	was, _, broken := inv.Profiles.Credential(name)
+	if err := inv.Profiles.RemoveCredential(name); err != nil {
 		return err
 	}
 	switch {
 	case broken != nil:
-		o.Warnf("what was kept for profile %s could not be read, and is deleted: %s", name, terminal.Clean(broken.Error()))
+		inv.Warnf("what was kept for profile %s could not be read, and is deleted: %s", name, terminal.Clean(broken.Error()))
 		return nil
 	case was.Token == "":
-		o.Sayf("profile %s was not logged in", name)
+		inv.Sayf("profile %s was not logged in", name)
 		return nil
 	case was.Refresh == "":
-		o.Sayf("forgot the token of profile %s; whoever else has it can use it until it ends or is revoked", name)
+		inv.Sayf("forgot the token of profile %s; whoever else has it can use it until it ends or is revoked", name)
 		return nil
 	}
-	caller, err := o.Caller(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name})
+	caller, err := inv.Caller(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name})
+	if err == nil {
+		defer caller.CloseIdle()
+		err = revoke(ctx, caller, was)
+	}
 	if err != nil {
-		return err
+		// What was asked for is done here, so this is no failure.
+		inv.Warnf("the login of profile %s is deleted here, but %s does not know it: %s", name, terminal.Clean(p.API), terminal.Clean(err.Error()))
+		inv.Warnf("a copy of its token would be good until %s, and one of the login until it is not used for 30 days", was.ExpiresAt.Local().Format("2006-01-02 15:04"))
+		return nil
 	}
-	defer caller.CloseIdle()
-	if err := revoke(ctx, caller, was); err != nil {
-		o.Warnf("the login of profile %s is deleted here, but %s does not know it; it ends by itself when it is not used for 30 days", name, terminal.Clean(p.API))
-		return err
-	}
-	o.Sayf("logged out at %s; profile %s", terminal.Clean(p.API), name)
+	inv.Sayf("logged out at %s; profile %s", terminal.Clean(p.API), name)
 	return nil
 }

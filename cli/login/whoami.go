@@ -1,12 +1,15 @@
 package login
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -16,7 +19,8 @@ type whoamiOptions struct{ *invocation.Invocation }
 
 func newWhoami(inv *invocation.Invocation, run func(context.Context, *whoamiOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "whoami", Usage: "Show who is logged in, and where", Category: category,
+		Name: "whoami", Usage: "Show who is logged in, where, and with which rights", Category: category,
+		Description: "Example:\n\n   mezu whoami",
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -34,6 +38,8 @@ type identity struct {
 	Profile string `json:"profile,omitempty"`
 	// Renews says that the login renews itself.
 	Renews bool `json:"renews,omitempty"`
+	// Kept is where the token is: "the keyring", a file, or MEZU_TOKEN.
+	Kept string `json:"kept_in"`
 }
 
 func runWhoami(ctx context.Context, o *whoamiOptions) error {
@@ -52,45 +58,98 @@ func runWhoami(ctx context.Context, o *whoamiOptions) error {
 	}
 	who := identity{Self: self, API: s.API, Profile: s.Profile, Renews: s.Credential.Refresh != ""}
 	if o.Getenv("MEZU_TOKEN") != "" {
-		who.Profile = ""
+		who.Profile, who.Kept = "", "MEZU_TOKEN"
+	} else if p, err := o.Profiles.Load(s.Profile); err == nil {
+		who.Kept = o.Profiles.CredentialPlace(s.Profile, *p)
 	}
-	return terminal.WriteRecord(o.Streams, o.Flags.Output, who, []terminal.Column[identity]{
-		{Head: "EMAIL", Value: func(w identity) string { return w.Email }},
-		{Head: "ID", Value: func(w identity) string { return w.ID }},
-		{Head: "KIND", Value: func(w identity) string { return w.Kind }},
-		{Head: "ORGANIZATIONS", Value: organizations},
-		{Head: "OPERATOR", Value: func(w identity) string { return yes(w.Operator) }},
-		{Head: "API", Value: func(w identity) string { return w.API }},
-		{Head: "PROFILE", Value: func(w identity) string { return w.Profile }},
-		{Head: "GOOD UNTIL", Value: func(w identity) string { return until(w.ExpiresAt) }},
-		{Head: "RENEWS ITSELF", Value: func(w identity) string { return yes(w.Renews) }},
-	})
+	if o.Flags.Output != terminal.Table {
+		return o.WriteValue(o.Flags.Output, who)
+	}
+	return o.Printf("%s", strings.Join(who.lines(s.Organization), "\n")+"\n")
 }
 
-// organizations are those of a person with the role there, or that of a service account with
-// its project.
-func organizations(w identity) string {
+// lines are an identity for people. organization is the one that commands work in.
+func (w identity) lines(organization string) []string {
+	from := cmp.Or(w.Profile, "none (MEZU_TOKEN)")
+	lines := []string{
+		terminal.Clean(called(w.Self) + w.part(organization)),
+		"  profile      " + terminal.Clean(from+", "+w.API),
+	}
+	if w.Profile != "" && w.Kept != "the keyring" {
+		lines = append(lines, "  token        in "+terminal.Clean(w.Kept))
+	}
+	until := "it is revoked"
+	if end := endOf(w.Self); !end.IsZero() {
+		until = end.Local().Format("2006-01-02 15:04")
+	}
+	if w.Renews {
+		until += " (renews itself)"
+	}
+	lines = append(lines, "  until        "+until)
+	if rights := w.rights(organization); rights != "" {
+		lines = append(lines, "  rights       "+rights)
+	}
+	return lines
+}
+
+// part says what somebody is, and where.
+func (w identity) part(organization string) string {
+	kind := strings.ReplaceAll(w.Kind, "_", " ")
+	if w.Email == "" {
+		kind = "   " + kind // the id comes first already
+	} else {
+		kind = "   " + kind + " " + w.ID
+	}
 	if w.Organization != "" {
-		return w.Organization + "/" + w.Project
+		return kind + " of " + w.Organization + "/" + w.Project
 	}
-	var out []string
-	for _, m := range w.Organizations {
-		out = append(out, m.Organization+" ("+string(m.Role)+")")
+	rest := len(w.Organizations)
+	if m := memberIn(w.Self, organization); m != nil {
+		kind += ", " + string(m.Role) + " of " + m.Organization
+		rest--
+		if rest > 0 {
+			kind += fmt.Sprintf(", and of %d more", rest)
+		}
+		return kind
 	}
-	return strings.Join(out, ", ")
+	if rest > 0 {
+		kind += ", of " + strings.Join(organizationsOf(w.Self), ", ")
+	}
+	return kind
 }
 
-// until is a time as tables show it; empty if it is zero.
-func until(t time.Time) string {
-	if t.IsZero() {
+// shownRights is how many rights a line has room for.
+const shownRights = 3
+
+// rights are some of what somebody may do, first of all what changes something.
+func (w identity) rights(organization string) string {
+	all := slices.Clone(w.Permissions)
+	if m := memberIn(w.Self, organization); m != nil {
+		all = slices.Clone(m.Permissions)
+	}
+	if len(all) == 0 {
 		return ""
 	}
-	return t.UTC().Format(time.RFC3339)
+	slices.SortStableFunc(all, func(a, b mezu.Permission) int { return cmp.Compare(weight(a), weight(b)) })
+	names := make([]string, 0, shownRights)
+	for _, p := range all[:min(len(all), shownRights)] {
+		names = append(names, terminal.Clean(string(p)))
+	}
+	line := strings.Join(names, ", ")
+	if len(all) > shownRights {
+		line += ", … (-o json has all)"
+	}
+	return line
 }
 
-func yes(is bool) string {
-	if is {
-		return "yes"
+// weight sorts rights: who puts up a tunnel looks for these first, and reading goes without
+// saying.
+func weight(p mezu.Permission) int {
+	if i := slices.Index([]mezu.Permission{mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite, mezu.PermWarpgateRegister}, p); i >= 0 {
+		return i - shownRights
 	}
-	return ""
+	if strings.HasSuffix(string(p), ".read") {
+		return 1
+	}
+	return 0
 }
