@@ -134,11 +134,12 @@ tools-for-test:
 	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing="$$missing e2fsprogs"; \
 	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v chromium >/dev/null || missing="$$missing chromium fonts-dejavu-core"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	python3 -c 'import cryptography' 2>/dev/null || missing="$$missing python3-cryptography"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, chromium, npm, node and python3-cryptography: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node and python3-cryptography: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mezusphere/mezu/cli/argv"
 	"github.com/mezusphere/mezu/cli/audit"
+	"github.com/mezusphere/mezu/cli/daemon"
 	"github.com/mezusphere/mezu/cli/declare"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/directories"
@@ -43,6 +44,8 @@ type Config struct {
 	Version string
 	// Dev runs "mezu dev".
 	Dev dev.Runner
+	// Daemon starts and runs the local daemon.
+	Daemon daemon.Program
 	// Open opens an address in the browser; if nil, none is opened.
 	Open login.Opener
 }
@@ -87,6 +90,7 @@ func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) er
 
 // newApp assembles the tree of commands.
 func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
+	local := daemon.New(inv, cfg.Daemon.Start)
 	app := &cli.App{
 		Name: "mezu", HelpName: "mezu", Usage: "put a workload without an open port behind an edge that knows its users",
 		HideHelp: true, HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
@@ -98,6 +102,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			dev.Command(inv, cfg.Dev),
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
+			daemon.Command(inv, local, cfg.Daemon),
 			completionCommand(inv),
 			versionCommand(inv),
 		},

@@ -235,10 +235,7 @@ func (d *Daemon) notStarted(ctx context.Context, err error, log string) error {
 // replaced replaces a daemon that is older than this program, if it has nothing in flight. Else
 // it serves on, and ends when that is so.
 func (d *Daemon) replaced(ctx context.Context, path string, c *local.Client, st local.Status) (*local.Client, error) {
-	if !d.told.Swap(true) {
-		d.inv.Signf(terminal.Caution, "the daemon is %s and this is %s: it is replaced when nothing is in flight", terminal.Clean(st.Version), d.inv.Version)
-		d.inv.Sayf("  try: mezu daemon restart, to have it now")
-	}
+	d.say(st.Version)
 	if err := c.Shutdown(ctx, local.Shutdown{Idle: true, Restart: true}); err != nil {
 		if ctx.Err() != nil {
 			c.Close()
@@ -259,6 +256,13 @@ func (d *Daemon) replaced(ctx context.Context, path string, c *local.Client, st 
 	c.Close()
 	next, _, err := d.started(ctx, path)
 	return next, err
+}
+
+// say says, once, that the daemon is an older one.
+func (d *Daemon) say(version string) {
+	if !d.told.Swap(true) {
+		d.inv.Signf(terminal.Caution, "the daemon is %s and this is %s: it is replaced when nothing is in flight\n  try: mezu daemon restart, to have it now", terminal.Clean(version), d.inv.Version)
+	}
 }
 
 // awaitEnd waits until nobody listens at path any more.

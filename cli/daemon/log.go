@@ -27,27 +27,27 @@ const (
 // tail is the end of the log, from a moment on.
 type tail struct {
 	path string
-	from int64
+	was  os.FileInfo // nil if there was no log
 }
 
 // openTail remembers where the log ends now.
 func openTail(path string) tail {
-	t := tail{path: path}
-	if info, err := os.Stat(path); err == nil {
-		t.from = info.Size()
+	info, err := os.Stat(path)
+	if err != nil {
+		return tail{path: path}
 	}
-	return t
+	return tail{path, info}
 }
 
 // last gives the last lines that were written since, made safe to show; empty if there are
 // none.
 func (t tail) last() string {
-	data, err := readEnd(t.path, shownBytes)
+	data, end, err := readEnd(t.path, shownBytes)
 	if err != nil {
 		return ""
 	}
-	if info, err := os.Stat(t.path); err == nil && info.Size() >= t.from {
-		data = data[max(0, len(data)-int(info.Size()-t.from)):]
+	if is, err := os.Stat(t.path); err == nil && t.was != nil && os.SameFile(is, t.was) {
+		data = data[max(0, len(data)-max(0, int(end-t.was.Size()))):]
 	}
 	var out []string
 	for line := range strings.Lines(string(data)) {
@@ -56,49 +56,49 @@ func (t tail) last() string {
 	return strings.Join(out[max(0, len(out)-shownLines):], "\n")
 }
 
-// readEnd reads at most so many bytes from the end of a file, from the beginning of a line on.
-func readEnd(path string, most int64) ([]byte, error) {
+// readEnd reads at most so many bytes from the end of a file, from the beginning of a line on,
+// and says where the end was.
+func readEnd(path string, most int64) (data []byte, end int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	from := max(0, info.Size()-most)
-	data, err := io.ReadAll(io.NewSectionReader(f, from, most))
+	data, err = io.ReadAll(io.NewSectionReader(f, from, most))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	end = from + int64(len(data))
 	if from > 0 {
 		_, data, _ = bytes.Cut(data, []byte{'\n'})
 	}
-	return data, nil
+	return data, end, nil
 }
 
-// readLog reads the last MiB of the log, with what is in the older file.
-func readLog(path string) ([]byte, error) {
-	data, err := readEnd(path, local.MaxLog)
-	if err != nil {
-		return nil, err
+// readLog reads the last MiB of the log, with what is in the older file, and says where the
+// present one ended then.
+func readLog(path string) (data []byte, end int64, err error) {
+	if data, end, err = readEnd(path, local.MaxLog); err != nil {
+		return nil, 0, err
 	}
-	if room := int64(local.MaxLog - len(data)); room > 0 {
-		before, err := readEnd(path+olderLog, room)
+	if room := int64(local.MaxLog - len(data)); end < local.MaxLog && room > 0 {
+		before, _, err := readEnd(path+olderLog, room)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, 0, err
 		}
 		data = append(before, data...)
 	}
-	return data, nil
+	return data, end, nil
 }
 
-// follow gives what is written to the log from now on, until ctx ends. It goes on with the
-// next file when there is one.
-func follow(ctx context.Context, path string, from int64, show func([]byte) error) error {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+// follow writes what is written to the log from an offset on, until ctx ends. It goes on with
+// the next file when there is one.
+func follow(ctx context.Context, path string, from int64, to io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -107,15 +107,14 @@ func follow(ctx context.Context, path string, from int64, show func([]byte) erro
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return err
 	}
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
 	for {
-		if err := copyRest(f, show); err != nil {
+		next := another(f, path) // before the rest is read, which nobody adds to then
+		if _, err := io.Copy(to, f); err != nil {
 			return err
 		}
-		if next, changed := another(f, path); changed {
-			if err := copyRest(f, show); err != nil { // what came in between
-				next.Close()
-				return err
-			}
+		if next != nil {
 			f.Close()
 			f = next
 			continue
@@ -123,43 +122,24 @@ func follow(ctx context.Context, path string, from int64, show func([]byte) erro
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
 	}
 }
 
-// copyRest shows what is left of a file.
-func copyRest(f *os.File, show func([]byte) error) error {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			if err := show(buf[:n]); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// another opens the file at path if it is not f any more.
-func another(f *os.File, path string) (*os.File, bool) {
+// another opens the file at path if it is not f any more; else it gives nil.
+func another(f *os.File, path string) *os.File {
 	is, err := f.Stat()
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	next, err := os.Open(path)
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	if now, err := next.Stat(); err != nil || os.SameFile(is, now) {
 		next.Close()
-		return nil, false
+		return nil
 	}
-	return next, true
+	return next
 }

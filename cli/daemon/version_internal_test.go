@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,6 +22,21 @@ func TestOlder(t *testing.T) {
 	} {
 		if got := older(c.a, c.b); got != c.want {
 			t.Errorf("%q before %q: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// await waits until a text was written.
+func await(t *testing.T, b *testkit.Buffer, want string) {
+	t.Helper()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	late := time.After(time.Minute)
+	for b.String() != want {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%q, and not %q", b, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli"
+	clidaemon "github.com/mezusphere/mezu/cli/daemon"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/home"
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
-	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: browserOf(getenv), Dev: func(ctx context.Context, o dev.Options) error {
+	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: browserOf(getenv), Daemon: clidaemon.Program{Start: spawn}, Dev: func(ctx context.Context, o dev.Options) error {
 		outlets.Serve()
 		if homeless != nil && o.State == "" && !o.Ephemeral {
 			return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: homeless.Error(), Hint: "or name a folder with --state DIR, or use --ephemeral"}

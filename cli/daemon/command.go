@@ -1,0 +1,356 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/dev"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
+)
+
+// Program is what the program around the command does for it. All may be nil.
+type Program struct {
+	Start Starter
+	// Run is the daemon itself: it serves until ctx ends, or until it has nothing to do.
+	Run func(ctx context.Context, o RunOptions) error
+}
+
+// RunOptions are those of "mezu daemon run".
+type RunOptions struct {
+	*invocation.Invocation
+	// IdleEnd is how long it waits for work after the last tunnel and client; if zero, for
+	// ever.
+	IdleEnd time.Duration
+	// Detached says that nobody looks at its output, and that what it inherited is not for it.
+	Detached bool
+}
+
+// Names of the arguments with which the daemon is started.
+const (
+	commandName  = "daemon"
+	runName      = "run"
+	idleFlag     = "idle-end"
+	detachedFlag = "detached"
+)
+
+// DetachedArguments are those with which a Starter starts this program.
+func DetachedArguments() []string { return []string{commandName, runName, "--" + detachedFlag} }
+
+// Command is "mezu daemon". It is about the daemon of this user, whatever the profile.
+func Command(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
+	return &cli.Command{
+		Name: commandName, Usage: "Run, stop and look at the local daemon, which holds the tunnels of this user", Category: "program",
+		Description: "mezu tunnel starts the daemon when it needs it, and it ends by itself when there is nothing to do.\n" +
+			"Its folder is daemon in the state folder of the user; docs/daemon.md has all of it.\n\n" +
+			"Example:\n   mezu daemon status",
+		Subcommands: []*cli.Command{
+			newRun(inv, p), newStart(inv, d), newStop(inv, d), newRestart(inv, d), newStatus(inv, d), newLogs(inv, d), newInstall(inv, d), newUninstall(inv),
+		},
+	}
+}
+
+func newRun(inv *invocation.Invocation, p Program) *cli.Command {
+	return &cli.Command{
+		Name: runName, Usage: "Run the daemon here, in the foreground, until a signal ends it", Category: dev.Category,
+		Description: "Its log goes to stderr and to its file. Requests in flight get 5 s at the end.\n\n" +
+			"Example:\n   mezu daemon run --idle-end 0s",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: idleFlag, Usage: "end after `TIME` without tunnel and client; 0s never", Value: local.IdleEnd},
+			&cli.BoolFlag{Name: detachedFlag, Hidden: true},
+		},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			o := RunOptions{Invocation: inv, IdleEnd: c.Duration(idleFlag), Detached: c.Bool(detachedFlag)}
+			if o.IdleEnd < 0 {
+				return exit.Usagef("--%s is positive, or 0s, not %v", idleFlag, o.IdleEnd)
+			}
+			if p.Run == nil {
+				return mezu.Errorf(mezu.CodeUnavailable, "this program has no daemon")
+			}
+			return p.Run(c.Context, o)
+		},
+	}
+}
+
+// plain is a command without flags and arguments.
+func plain(name, usage, description string, run func(context.Context) error) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage, Description: description,
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return run(c.Context)
+		},
+	}
+}
+
+func newStart(inv *invocation.Invocation, d *Daemon) *cli.Command {
+	return plain("start", "Start the daemon, if it isn't running", "Example:\n   mezu daemon start", func(ctx context.Context) error {
+		c, own, err := d.running(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		st, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		already := ""
+		if !own {
+			already = " already"
+		}
+		inv.Signf(terminal.Good, "the daemon %s runs%s, process %d", terminal.Clean(st.Version), already, st.PID)
+		return nil
+	})
+}
+
+// running gives a client of this user's daemon, which is started if it isn't running. It
+// reports whether this command has started it.
+func (d *Daemon) running(ctx context.Context) (c *local.Client, own bool, err error) {
+	path, err := d.socket()
+	if err != nil {
+		return nil, false, err
+	}
+	c, _, err = d.dial(ctx, path)
+	if errors.Is(err, local.ErrNotRunning) {
+		return d.started(ctx, path)
+	}
+	return c, false, err
+}
+
+func newStop(inv *invocation.Invocation, d *Daemon) *cli.Command {
+	return plain("stop", "Stop the daemon and its tunnels; requests in flight get 5 s", "Tunnels that were opened with --detach come back with the next daemon.\n\nExample:\n   mezu daemon stop", func(ctx context.Context) error {
+		tunnels, _, err := d.end(ctx, local.Shutdown{Drain: local.DrainFor(local.RestartDrain)})
+		if errors.Is(err, local.ErrNotRunning) {
+			inv.Sayf("no daemon is running")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		inv.Signf(terminal.Good, "the daemon has ended%s", endedWith(tunnels))
+		return nil
+	})
+}
+
+func newRestart(inv *invocation.Invocation, d *Daemon) *cli.Command {
+	return plain("restart", "Replace the daemon by this version; its tunnels come back", "Requests in flight get 5 s. Commands that hold tunnels open take them up again.\n\nExample:\n   mezu daemon restart", func(ctx context.Context) error {
+		tunnels, before, err := d.end(ctx, local.Shutdown{Drain: local.DrainFor(local.RestartDrain), Restart: true})
+		if err != nil && !errors.Is(err, local.ErrNotRunning) {
+			return err
+		}
+		c, _, err := d.running(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		st, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		was := ""
+		if before != "" && before != st.Version {
+			was = ", after " + terminal.Clean(before)
+		}
+		inv.Signf(terminal.Good, "the daemon %s runs%s, process %d%s", terminal.Clean(st.Version), was, st.PID, comingBack(tunnels))
+		return nil
+	})
+}
+
+// end ends the daemon of this user and waits until it has. It gives the tunnels that were
+// open, and its version.
+func (d *Daemon) end(ctx context.Context, how local.Shutdown) (open []mezu.Tunnel, version string, err error) {
+	path, err := d.socket()
+	if err != nil {
+		return nil, "", err
+	}
+	// A daemon of another generation can't be asked, and is ended by its process.
+	c, st, err := d.dial(ctx, path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer c.Close()
+	tunnels, err := c.Tunnels(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, t := range tunnels {
+		if t.State != mezu.TunnelStopped {
+			open = append(open, t)
+		}
+	}
+	if err := c.Shutdown(ctx, how); err != nil {
+		return nil, "", err
+	}
+	c.Close()
+	return open, st.Version, d.awaitEnd(ctx, path)
+}
+
+// endedWith says what ended with the daemon.
+func endedWith(tunnels []mezu.Tunnel) string {
+	if len(tunnels) == 0 {
+		return ""
+	}
+	return ", and with it " + counted(tunnels)
+}
+
+// comingBack says what a new daemon opens again.
+func comingBack(tunnels []mezu.Tunnel) string {
+	if len(tunnels) == 0 {
+		return ""
+	}
+	return "; coming back: " + counted(tunnels)
+}
+
+// maxNamed is how many tunnels a line names.
+const maxNamed = 5
+
+func counted(tunnels []mezu.Tunnel) string {
+	names := make([]string, 0, maxNamed)
+	for _, t := range tunnels[:min(len(tunnels), maxNamed)] {
+		names = append(names, terminal.Clean(t.Name))
+	}
+	if len(tunnels) > maxNamed {
+		names = append(names, "…")
+	}
+	what := "tunnels"
+	if len(tunnels) == 1 {
+		what = "tunnel"
+	}
+	return fmt.Sprintf("%d %s (%s)", len(tunnels), what, strings.Join(names, ", "))
+}
+
+func newStatus(inv *invocation.Invocation, d *Daemon) *cli.Command {
+	return plain("status", "Show the daemon: version, process, files and load", "Exit code 6 says that none is running.\n\nExample:\n   mezu daemon status", func(ctx context.Context) error {
+		path, err := d.socket()
+		if err != nil {
+			return err
+		}
+		c, st, err := d.dial(ctx, path)
+		if err != nil {
+			return err
+		}
+		c.Close()
+		if older(st.Version, inv.Version) {
+			defer d.say(st.Version)
+		}
+		return terminal.WriteRecord(inv.Streams, inv.Flags.Output, st, statusColumns(path))
+	})
+}
+
+func statusColumns(socket string) []terminal.Column[local.Status] {
+	number := func(of func(local.Status) int) func(local.Status) string {
+		return func(s local.Status) string { return strconv.Itoa(of(s)) }
+	}
+	return []terminal.Column[local.Status]{
+		{Head: "VERSION", Value: func(s local.Status) string { return s.Version }},
+		{Head: "PROCESS", Value: number(func(s local.Status) int { return s.PID })},
+		{Head: "PROGRAM", Value: func(s local.Status) string { return s.Program }},
+		{Head: "SINCE", Value: func(s local.Status) string { return s.StartedAt.Local().Format(time.DateTime) }},
+		{Head: "SOCKET", Value: func(local.Status) string { return socket }},
+		{Head: "STATE", Value: func(s local.Status) string { return s.StateDir }},
+		{Head: "LOG", Value: func(s local.Status) string { return s.LogFile }},
+		{Head: "TUNNELS", Value: number(func(s local.Status) int { return s.Tunnels })},
+		{Head: "CLIENTS", Value: number(func(s local.Status) int { return s.Clients })},
+		{Head: "IN FLIGHT", Value: number(func(s local.Status) int { return s.InFlight })},
+		{Head: "DAMAGED", Value: func(s local.Status) string { return strings.Join(s.Damaged, ", ") }},
+	}
+}
+
+func newLogs(inv *invocation.Invocation, d *Daemon) *cli.Command {
+	return &cli.Command{
+		Name: "logs", Usage: "Show the end of the daemon's log", Category: dev.Category,
+		Description: "It is there when no daemon is running too.\n\nExample:\n   mezu daemon logs",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is written from now on", DisableDefaultText: true}},
+		Action: func(c *cli.Context) error {
+			if _, err := invocation.Arguments(c); err != nil {
+				return err
+			}
+			return d.showLog(c.Context, c.Bool("follow"))
+		},
+	}
+}
+
+// showLog writes the log to stdout.
+func (d *Daemon) showLog(ctx context.Context, goOn bool) error {
+	dir, err := d.folder()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, LogName)
+	data, end, err := readLog(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no log yet: no daemon has run here", Hint: "mezu daemon start", Cause: err}
+	}
+	if err != nil {
+		return fmt.Errorf("reading the daemon's log: %w", err)
+	}
+	out := &cleanWriter{to: d.inv.Out}
+	if _, err := out.Write(data); err != nil {
+		return err
+	}
+	if !goOn {
+		return out.flush()
+	}
+	return follow(ctx, path, end, out)
+}
+
+// cleanWriter passes complete lines on, made safe to show.
+type cleanWriter struct {
+	to   io.Writer
+	rest []byte
+}
+
+// maxLogLine is the longest line of the log that is shown as one; the daemon writes none that
+// long.
+const maxLogLine = 64 << 10
+
+// Write implements io.Writer.
+func (w *cleanWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	var out bytes.Buffer
+	for {
+		line, rest, ended := bytes.Cut(w.rest, []byte{'\n'})
+		if !ended && len(line) < maxLogLine {
+			break
+		}
+		writeClean(&out, line)
+		w.rest = rest
+	}
+	_, err := w.to.Write(out.Bytes())
+	return len(p), err
+}
+
+// flush passes the last line on, which has no end.
+func (w *cleanWriter) flush() error {
+	if len(w.rest) == 0 {
+		return nil
+	}
+	var out bytes.Buffer
+	writeClean(&out, w.rest)
+	w.rest = nil
+	_, err := w.to.Write(out.Bytes())
+	return err
+}
+
+// writeClean writes a line. The trace of a crash has tabs.
+func writeClean(out *bytes.Buffer, line []byte) {
+	out.WriteString(terminal.Clean(strings.ReplaceAll(string(line), "\t", "    ")) + "\n")
+}
