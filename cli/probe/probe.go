@@ -239,3 +239,26 @@ func Stage(err error) string {
 	}
 	return "edge reached, " + strings.ReplaceAll(string(e.Code), "_", " ")
 }
+
+// Failure says in a word or two why a connection failed: "refused". It is empty if there is no
+// such word.
+func Failure(err error) string {
+	var dns *net.DNSError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var verify *tls.CertificateVerificationError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns):
+		return "unknown name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "certificate not good now"
+	case errors.As(err, &unknown), errors.As(err, &verify):
+		return "not trusted"
+	case refused(err):
+		return "refused"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "timed out"
+	}
+	return ""
+}

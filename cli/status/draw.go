@@ -1,0 +1,102 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// widest is how wide the drawing may be: that of the smallest usual terminal. What is wider
+// comes in lines.
+const widest = 80
+
+// shownID is how much of an id tells it from others.
+const shownID = 7
+
+// draw is the way as a person looks at it.
+func (r Report) draw(s terminal.Streams) string {
+	head := fmt.Sprintf("%s/%s/%s   %s\n\n", terminal.Clean(r.Organization), terminal.Clean(r.Project), terminal.Clean(r.Environment), terminal.Clean(r.URL))
+	way, signs := "  ", ""
+	// at is how far behind the beginning of a hop its sign stands.
+	at := [...]int{1, 2, 2, 4}
+	for i, h := range r.Hops {
+		if i > 0 {
+			way += " " + line(s, h.MS) + " "
+		}
+		signs += strings.Repeat(" ", max(1, utf8.RuneCountInString(way)+at[min(i, len(at)-1)]-utf8.RuneCountInString(signs)))
+		way += h.label(s)
+		signs += h.sign(s)
+	}
+	if utf8.RuneCountInString(way) <= widest && utf8.RuneCountInString(signs) <= widest {
+		return head + way + "\n" + signs + "\n\n"
+	}
+	var b strings.Builder
+	b.WriteString(head)
+	for _, h := range r.Hops {
+		took := ""
+		if h.MS > 0 {
+			took = "  " + Millis(h.MS)
+		}
+		fmt.Fprintf(&b, "  %s  %s%s\n", h.label(s), h.sign(s), took)
+	}
+	return b.String() + "\n"
+}
+
+// line is the way from one hop to the next.
+func line(s terminal.Streams, ms float64) string {
+	dash := "─"
+	if !s.Unicode {
+		dash = "-"
+	}
+	if ms == 0 {
+		return strings.Repeat(dash, 4)
+	}
+	return dash + dash + Millis(ms) + dash + dash
+}
+
+// Millis is a time in milliseconds as people read it.
+func Millis(ms float64) string {
+	if ms < 1 {
+		return "<1 ms"
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}
+
+// label is a hop with its name.
+func (h Hop) label(s terminal.Streams) string {
+	name := terminal.Clean(h.Name)
+	switch h.Hop {
+	case "edge":
+		return strings.TrimSpace("edge " + name)
+	case "warpgate":
+		return strings.TrimSpace("Warpgate " + shorten(s, name))
+	case "workload":
+		return or(name, "workload")
+	}
+	return h.Hop
+}
+
+// shorten cuts an id.
+func shorten(s terminal.Streams, id string) string {
+	if !strings.Contains(id, "_") || len(id) <= shownID {
+		return id
+	}
+	if !s.Unicode {
+		return id[:shownID] + "..."
+	}
+	return id[:shownID] + "…"
+}
+
+// sign is how a hop is.
+func (h Hop) sign(s terminal.Streams) string {
+	sign := "?"
+	switch h.State {
+	case OK:
+		sign = s.Sign(terminal.Good)
+	case Failed:
+		sign = s.Sign(terminal.Bad)
+	}
+	return strings.TrimSpace(sign + " " + terminal.Clean(h.Detail))
+}
