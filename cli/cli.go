@@ -20,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/cli/declare"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/directories"
+	"github.com/mezusphere/mezu/cli/doctor"
 	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
@@ -30,6 +31,7 @@ import (
 	"github.com/mezusphere/mezu/cli/projects"
 	"github.com/mezusphere/mezu/cli/routes"
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
+	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/variable"
@@ -103,6 +105,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),
+			status.Command(inv, local.Running), doctor.Command(inv, local.Running),
 			completionCommand(inv),
 			versionCommand(inv),
 		},

@@ -309,9 +309,11 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {24, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {27, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
+		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},
+		"cli/status":                   {8, "a way over edge and Warpgate is asked of each of those who know a part of it"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
 		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},

@@ -1,0 +1,252 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/status"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
+)
+
+// check looks at one thing. It gives no result if there is nothing to look at, or if what it
+// depends on has a check of its own that says what is wrong.
+type check struct {
+	name string
+	run  func(context.Context, *examination) []Result
+}
+
+// checks are all of them, in the order in which they are shown.
+func checks() []check {
+	return []check{
+		{"settings", checkSettings}, {"version", checkVersion}, {"dns", checkDNS}, {"clock", checkClock}, {"proxy", checkProxy}, {"api", checkAPI}, {"private CA", checkCA},
+		{"login", checkLogin}, {"socket", checkSocket}, {"daemon", checkDaemon}, {"edge", checkEdges}, {"certificate", checkCertificates}, {"key", checkKeys},
+		{"environment", checkEnvironments}, {"route", checkRoutes}, {"Warpgate", checkWarpgates}, {"workload", checkWorkloads}, {"disk", checkDisk}, {"descriptors", checkDescriptors},
+	}
+}
+
+// examine runs all checks at once and waits for each as long as it may take. One that does not
+// end then is left behind: it hangs in the system, and ends with the process.
+func examine(ctx context.Context, e *examination, all []check, allowed time.Duration) []Result {
+	ctx, cancel := context.WithTimeout(ctx, allowed)
+	defer cancel()
+	e.begin(ctx)
+	answers := make([]chan []Result, len(all))
+	for i, c := range all {
+		answers[i] = make(chan []Result, 1)
+		go func() { answers[i] <- c.run(ctx, e) }()
+	}
+	var out []Result
+	for i, c := range all {
+		var results []Result
+		select {
+		case results = <-answers[i]:
+		case <-ctx.Done():
+			select {
+			case results = <-answers[i]:
+			default:
+				results = []Result{{State: Fail, Detail: "timed out after " + terminal.Span(allowed), Hint: "mezu doctor, once more"}}
+			}
+		}
+		for _, r := range results {
+			r.Check = c.name
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// fact is what several checks depend on. It is found out once.
+type fact[T any] struct {
+	known chan struct{}
+	value T
+	err   error
+}
+
+func newFact[T any]() *fact[T] { return &fact[T]{known: make(chan struct{})} }
+
+// find finds a fact out. It is called once.
+func (f *fact[T]) find(ctx context.Context, how func(context.Context) (T, error)) {
+	defer close(f.known)
+	ctx, cancel := context.WithTimeout(ctx, factTimeout)
+	defer cancel()
+	f.value, f.err = how(ctx)
+}
+
+// wait gives a fact when it is found out.
+func (f *fact[T]) wait(ctx context.Context) (T, error) {
+	select {
+	case <-f.known:
+		return f.value, f.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// daemonFact is what the local daemon says.
+type daemonFact struct {
+	client  *local.Client
+	status  local.Status
+	tunnels []mezu.Tunnel
+}
+
+// examination is what the checks of one run share.
+type examination struct {
+	inv     *invocation.Invocation
+	running status.Running
+	// settings read files, and a keyring that may hang.
+	settings *fact[invocation.Settings]
+	daemon   *fact[daemonFact]
+	self     *fact[api.Self]
+	mu       sync.Mutex
+	closed   bool
+	closers  []func()
+}
+
+func newExamination(inv *invocation.Invocation, running status.Running) *examination {
+	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), daemon: newFact[daemonFact](), self: newFact[api.Self]()}
+}
+
+// begin finds the facts out.
+func (e *examination) begin(ctx context.Context) {
+	go e.settings.find(ctx, e.readSettings)
+	go e.daemon.find(ctx, e.askDaemon)
+	go e.self.find(ctx, e.askSelf)
+}
+
+// close gives up what the checks opened.
+func (e *examination) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	for _, end := range e.closers {
+		end()
+	}
+}
+
+// atEnd closes something when the examination is closed, or now if it is already.
+func (e *examination) atEnd(end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		end()
+		return
+	}
+	e.closers = append(e.closers, end)
+}
+
+func (e *examination) readSettings(context.Context) (invocation.Settings, error) {
+	s, err := e.inv.Settings()
+	if s.CAFile != "" {
+		s.CAFile = e.inv.Path(s.CAFile)
+	}
+	return s, err
+}
+
+func (e *examination) askDaemon(ctx context.Context) (f daemonFact, err error) {
+	s, _ := e.settings.wait(ctx) // without any, the daemon of this user is meant
+	if f.client, err = e.running(ctx, s); err != nil {
+		return f, err
+	}
+	e.atEnd(f.client.Close)
+	if f.status, err = f.client.Status(ctx); err == nil {
+		f.tunnels, err = f.client.Tunnels(ctx)
+	}
+	return f, err
+}
+
+// errUnnamed says that no control plane is named, so that nothing can be asked of one.
+var errUnnamed = errors.New("no control plane is named")
+
+// plane are the settings, with a control plane in them.
+func (e *examination) plane(ctx context.Context) (invocation.Settings, error) {
+	s, err := e.settings.wait(ctx)
+	if err == nil && s.API == "" {
+		err = errUnnamed
+	}
+	return s, err
+}
+
+// client is a client of the control plane as whoever is logged in.
+func (e *examination) client(ctx context.Context) (*api.Client, error) {
+	s, err := e.plane(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.inv.Client(s)
+	if err == nil {
+		e.atEnd(c.CloseIdle)
+	}
+	return c, err
+}
+
+func (e *examination) askSelf(ctx context.Context) (api.Self, error) {
+	c, err := e.client(ctx)
+	if err != nil {
+		return api.Self{}, err
+	}
+	return api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+}
+
+// site is an environment that matters here.
+type site struct {
+	organization, project, environment string
+	// tunnel is nil if it is not served from here.
+	tunnel *mezu.Tunnel
+}
+
+func (p site) String() string { return p.organization + "/" + p.project + "/" + p.environment }
+
+// subject names a place where there are several.
+func (p site) subject(of []site) string {
+	if len(of) < 2 {
+		return ""
+	}
+	return mezu.TunnelName(p.project, p.environment)
+}
+
+// maxPlaces is how many environments are looked at: more are looked through by nobody.
+const maxPlaces = 16
+
+// places are the environments of the tunnels here, and else that of the context.
+func (e *examination) places(ctx context.Context) []site {
+	var out []site
+	if f, err := e.daemon.wait(ctx); err == nil {
+		for _, t := range f.tunnels {
+			out = append(out, site{t.Organization, t.Project, t.Environment, &t})
+		}
+	}
+	s, _ := e.settings.wait(ctx) // without any there is no other place
+	if len(out) == 0 && s.Organization != "" && s.Project != "" && s.Environment != "" {
+		out = append(out, site{s.Organization, s.Project, s.Environment, nil})
+	}
+	slices.SortStableFunc(out, func(a, b site) int { // those that need a look come first
+		return rank(a) - rank(b)
+	})
+	return out[:min(len(out), maxPlaces)]
+}
+
+func rank(p site) int {
+	if p.tunnel == nil || p.tunnel.State == mezu.TunnelLive {
+		return 1
+	}
+	return 0
+}
+
+// each looks at all places at once.
+func each(places []site, look func(site) []Result) []Result {
+	results := make([][]Result, len(places))
+	var working sync.WaitGroup
+	for i, p := range places {
+		working.Go(func() { results[i] = look(p) })
+	}
+	working.Wait()
+	return slices.Concat(results...)
+}
