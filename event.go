@@ -25,10 +25,15 @@ type Event struct {
 	Mailbox   string `json:"mailbox,omitempty"`
 	LoginLink string `json:"login_link,omitempty"`
 
-	ID         string  `json:"id,omitempty"`
-	Method     string  `json:"method,omitempty"`
-	Host       string  `json:"host,omitempty"`
-	Path       string  `json:"path,omitempty"`
+	ID     string `json:"id,omitempty"`
+	Method string `json:"method,omitempty"`
+	Host   string `json:"host,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Query begins with a question mark. Values that may be secrets are masked in it.
+	Query string `json:"query,omitempty"`
+	// Client is the visitor's address, Upgrade the protocol that the request asks for.
+	Client     string  `json:"client,omitempty"`
+	Upgrade    string  `json:"upgrade,omitempty"`
 	DurationMS float64 `json:"duration_ms,omitempty"`
 	BytesIn    int64   `json:"bytes_in,omitempty"`
 	BytesOut   int64   `json:"bytes_out,omitempty"`

@@ -371,8 +371,25 @@ type Forwarded struct {
 	ID     string
 	// Host is the Host that the workload sees; if empty, the client's.
 	Host string
+	// Asked and Proto are what X-Forwarded-Host and X-Forwarded-Proto say; if empty, the
+	// client's host and https.
+	Asked, Proto string
 	// Identity are further fields, whose values the Warpgate has verified.
 	Identity []Field
+}
+
+func (f *Forwarded) proto() string {
+	if f.Proto != "" {
+		return f.Proto
+	}
+	return "https"
+}
+
+func (f *Forwarded) asked(r *Request) string {
+	if f.Asked != "" {
+		return f.Asked
+	}
+	return r.Authority
 }
 
 // AppendForwarded serialises the head for the workload. Canonical has dropped reserved fields
@@ -390,8 +407,10 @@ func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
 		dst = f.Client.AppendTo(dst)
 		dst = append(dst, "\r\n"...)
 	}
-	dst = append(dst, "X-Forwarded-Proto: https\r\nX-Forwarded-Host: "...)
-	dst = append(dst, r.Authority...)
+	dst = append(dst, "X-Forwarded-Proto: "...)
+	dst = append(dst, f.proto()...)
+	dst = append(dst, "\r\nX-Forwarded-Host: "...)
+	dst = append(dst, f.asked(r)...)
 	dst = append(dst, "\r\nX-Request-Id: "...)
 	dst = append(dst, f.ID...)
 	dst = append(dst, "\r\n"...)
@@ -408,8 +427,8 @@ func (r *Request) ForwardedFields(f *Forwarded, add func(name, value string)) {
 	if f.Client.IsValid() {
 		add("X-Forwarded-For", f.Client.String())
 	}
-	add("X-Forwarded-Proto", "https")
-	add("X-Forwarded-Host", r.Authority)
+	add("X-Forwarded-Proto", f.proto())
+	add("X-Forwarded-Host", f.asked(r))
 	add(mezu.HeaderRequestID, f.ID)
 	for i := range f.Identity {
 		add(string(f.Identity[i].Name), string(f.Identity[i].Value))

@@ -37,3 +37,12 @@ func Redial(u mezu.Upstream, within time.Duration) func(context.Context, Dialer)
 	w := newWay(u)
 	return func(ctx context.Context, d Dialer) (net.Conn, error) { return w.dial(ctx, d, within) }
 }
+
+// LocalOrigin is the origin that a browser on this machine would use for u.
+func LocalOrigin(u mezu.Upstream) string {
+	scheme, host := localOrigin(u)
+	return scheme + "://" + host
+}
+
+// MaskQuery is for tests.
+func MaskQuery(query string) string { return maskQuery(query) }

@@ -65,8 +65,9 @@ type Config struct {
 	// Now is the clock for what expires; if nil, time.Now.
 	Now func() time.Time
 	Log *slog.Logger
-	// Request gets an event for each request; if nil, none is wanted.
-	Request func(mezu.Event)
+	// Begun gets an event for each request whose head was read, Request one for each that
+	// has ended. If nil, none is wanted.
+	Begun, Request func(mezu.Event)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
 	// Failed is told the cause of each request whose response was not delivered in full;
@@ -117,6 +118,7 @@ type worker struct {
 
 	visitor visitor
 	keptOut mezu.Code // why the guard let the request not pass
+	local   string    // the origin that the workload believes to have, if it is not the visitor's
 
 	broken bool // a panic left the exchange in an unknown state
 
@@ -190,7 +192,7 @@ func (w *worker) serveOne() bool {
 }
 
 func (w *worker) request(payload []byte) bool {
-	w.began, w.route, w.keptOut = time.Now(), nil, ""
+	w.began, w.route, w.keptOut, w.local = time.Now(), nil, "", ""
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}
@@ -246,6 +248,9 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	}
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
+	if begun := w.f.cfg.Begun; begun != nil {
+		begun(w.event())
+	}
 	if err != nil {
 		err = refused("the request is not canonical", err)
 	} else {
@@ -362,6 +367,9 @@ func (w *worker) forward() (unsent bool, err error) {
 		return true, err
 	}
 	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader, Identity: w.identity()}
+	if w.fwd.Host == "" && w.to.HostHeader != "" {
+		w.setHost(u)
+	}
 	switch {
 	case u.Scheme == mezu.UpstreamH2C:
 		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
@@ -446,6 +454,16 @@ func (w *worker) cause(err error) mezu.Cause {
 	return cause
 }
 
+// event is what there is to tell of the request from its beginning on.
+func (w *worker) event() mezu.Event {
+	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
+		Query: maskQuery(w.req.Query), Upgrade: w.req.Upgrade}
+	if w.info.Client.IsValid() {
+		e.Client = w.info.Client.String()
+	}
+	return e
+}
+
 // report tells of one request.
 func (w *worker) report(err error) {
 	if err == nil && w.f.cfg.Request == nil {
@@ -475,8 +493,9 @@ func (w *worker) report(err error) {
 	if w.f.cfg.Request == nil {
 		return
 	}
-	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
-		Status: status, Cause: cause, Message: message, DurationMS: float64(time.Since(w.began)) / float64(time.Millisecond), BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
+	e := w.event()
+	e.Status, e.Cause, e.Message, e.BytesIn, e.BytesOut = status, cause, message, w.x.BytesIn, w.x.BytesOut
+	e.DurationMS = float64(time.Since(w.began)) / float64(time.Millisecond)
 	if w.route != nil {
 		e.Route = w.route.Label()
 	}

@@ -114,6 +114,9 @@ func (w *worker) clean(h *relay.ResponseHead) {
 	for _, f := range h.Fields {
 		var ok bool
 		if f.Value, ok = cookie.Response(f.Name, f.Value, domain); ok {
+			if w.local != "" && f.Is("location") {
+				f.Value = w.publicLocation(f.Value)
+			}
 			kept = append(kept, f)
 		}
 	}

@@ -369,8 +369,16 @@ func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
 		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
+	id := g.state.Identity().ID
+	if g.cfg.Begun != nil {
+		c.Begun = func(e mezu.Event) {
+			e.WarpgateID = id
+			g.events.Lock()
+			defer g.events.Unlock()
+			g.cfg.Begun(e)
+		}
+	}
 	if g.cfg.Events != nil {
-		id := g.state.Identity().ID
 		c.Request = func(e mezu.Event) {
 			e.WarpgateID = id
 			g.emit(e)
