@@ -99,3 +99,48 @@ func TestBackoff_WaitEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestBell_EndsWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var bell backoff.Bell
+		bell.Ring() // nobody waits
+		b := backoff.Backoff{Rand: most, Last: time.Second}
+		for range 20 {
+			if b.Wait(t.Context()) != nil {
+				t.Fatal("a wait ended early")
+			}
+		}
+		if d := b.Next(); d != time.Second {
+			t.Fatalf("wait of %v, want the last ceiling of one's own", d)
+		}
+		start := time.Now()
+		rung := bell.Rung()
+		bell.Ring() // between the try and the wait
+		if err := b.WaitOr(t.Context(), rung); err != nil || time.Since(start) != 0 {
+			t.Fatalf("waited %v, %v", time.Since(start), err)
+		}
+		if d := b.Next(); d != 0 {
+			t.Fatalf("first wait after the bell: %v", d)
+		}
+		done := make(chan error)
+		for range 3 {
+			rung := bell.Rung()
+			go func() { done <- backoff.SleepOr(t.Context(), time.Hour, rung) }()
+		}
+		synctest.Wait()
+		bell.Ring()
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := b.WaitOr(ended, bell.Rung()); !errors.Is(err, context.Canceled) {
+			t.Fatalf("after the end: %v", err)
+		}
+		if time.Since(start) != 0 {
+			t.Fatalf("waited %v", time.Since(start))
+		}
+	})
+}

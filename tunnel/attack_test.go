@@ -38,7 +38,8 @@ func TestT6_HostileFramesEndTheirConnectionOnly(t *testing.T) {
 	h := newHub(t, tunnel.Limits{MaxConns: 1024})
 	unharmed := bystander(t, h)
 	for name, bad := range map[string][]byte{
-		"unknown type":           {0x10, 0, 0, 0},
+		"unknown type":           {0x12, 0, 0, 0},
+		"PONG upwards":           frame32(pong, 1),
 		"CURRENT upwards":        frame(current, make([]byte, 16)...),
 		"TAKEN of what wasn't":   frame32(taken, 1),
 		"type zero":              {0, 0, 0, 0},
@@ -278,6 +279,7 @@ func TestT6_HostileEdgeFrames(t *testing.T) {
 		"ACK downwards":            frame(ack, make([]byte, 16)...),
 		"a second WELCOME":         frame(welcome, []byte(fmt.Sprintf(hi, 10, 1000))...),
 		"DRAINED out of the blue":  frame(drained),
+		"PONG without a PING":      frame32(pong, 1),
 		"refusal that isn't JSON":  frame(refused, 'n', 'o'),
 		"partial document, silent": {statement, 0, 0xff, 0xff, 0, 2, '{'},
 		"nothing at all":           nil,

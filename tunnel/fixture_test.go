@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"net"
 	"net/url"
@@ -369,7 +370,10 @@ type relay struct {
 	address string
 	mu      sync.Mutex
 	open    *sync.Cond
-	stalled bool
+	stalled int // connections up to this one are; they count from 1
+	count   int
+	refuses bool // new connections are closed
+	refused int
 	closed  bool
 }
 
@@ -396,9 +400,16 @@ func startRelay(t testing.TB, target string) *relay {
 			}
 			r.mu.Lock()
 			conns = append(conns, in, out)
+			if r.refuses {
+				r.refused++
+				in.Close()
+				out.Close()
+			}
+			r.count++
+			number := r.count
 			r.mu.Unlock()
-			all.Go(func() { r.copy(out, in) })
-			all.Go(func() { r.copy(in, out) })
+			all.Go(func() { r.copy(number, out, in) })
+			all.Go(func() { r.copy(number, in, out) })
 		}
 	})
 	t.Cleanup(func() {
@@ -415,12 +426,12 @@ func startRelay(t testing.TB, target string) *relay {
 	return r
 }
 
-func (r *relay) copy(dst, src net.Conn) {
+func (r *relay) copy(number int, dst, src net.Conn) {
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := src.Read(buf)
 		r.mu.Lock()
-		for r.stalled && !r.closed {
+		for number <= r.stalled && !r.closed {
 			r.open.Wait()
 		}
 		r.mu.Unlock()
@@ -438,10 +449,31 @@ func (r *relay) copy(dst, src net.Conn) {
 }
 
 // stall stops forwarding; connections stay open.
-func (r *relay) stall() {
+func (r *relay) stall() { r.stallTo(math.MaxInt) }
+
+// stallThose stalls the connections that there are.
+func (r *relay) stallThose() {
 	r.mu.Lock()
-	r.stalled = true
+	r.stalled = r.count
 	r.mu.Unlock()
+}
+
+// thaw ends that.
+func (r *relay) thaw() { r.stallTo(0) }
+
+func (r *relay) stallTo(number int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stalled = number
+	r.open.Broadcast()
+}
+
+// refuse closes new connections from now on, and gives how many it closed.
+func (r *relay) refuse() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuses = true
+	return r.refused
 }
 
 // marshalKey and parseKey carry a private key to another process.

@@ -26,7 +26,7 @@ func FuzzReadFrame(f *testing.F) {
 	}
 	for _, seed := range [][]byte{
 		hello, append(doc, "{}"...), talk,
-		appendEmpty(nil, frameHeartbeat), appendCount(nil, frameWant, 1<<32-1), appendCount(nil, frameMissed, 1),
+		appendEmpty(nil, frameHeartbeat), appendCount(nil, frameWant, 1<<32-1), appendCount(nil, frameMissed, 1), appendCount(nil, framePing, 1), appendCount(nil, framePong, 1),
 		appendNumber(nil, frameCancel, 1<<63), appendAck(nil, mezu.Position{Epoch: 1, Revision: 2}),
 		appendRefused(nil, mezu.Errorf(mezu.CodeInvalid, "no"), time.Second, true),
 		{0xff, 0xff, 0xff, 0xff}, {byte(frameStatement), 0x8f, 0xff, 0xff, 1}, {byte(frameAck), 0, 0}, {},

@@ -105,6 +105,8 @@ type Link struct {
 	shaking chan struct{}
 	running sync.WaitGroup
 	woken   backoff.Bell
+	// proof is how long the edge has to answer after a wake.
+	proof func(roundTrip time.Duration) time.Duration
 
 	mu       sync.Mutex
 	acked    mezu.Position
@@ -174,7 +176,7 @@ const maxLingering = 2
 
 // NewLink makes a Link. It starts nothing.
 func NewLink(c LinkConfig) *Link {
-	l := &Link{cfg: c, log: c.Log, shaking: make(chan struct{}, maxConcurrentHandshakes)}
+	l := &Link{cfg: c, log: c.Log, shaking: make(chan struct{}, maxConcurrentHandshakes), proof: proofTime}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}

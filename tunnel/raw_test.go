@@ -34,6 +34,8 @@ const (
 	hello     = 0x0d
 	current   = 0x0e
 	taken     = 0x0f
+	ping      = 0x10
+	pong      = 0x11
 )
 
 // frame is the bytes of one.
@@ -211,7 +213,7 @@ type rawEdge struct {
 	data    chan net.Conn // before HELLO
 }
 
-// startRawEdge listens and answers REGISTER with this WELCOME.
+// startRawEdge listens and answers REGISTER with this WELCOME, or with none.
 func startRawEdge(t testing.TB, ca *authority, hi string) *rawEdge {
 	t.Helper()
 	e := &rawEdge{t: t, id: newEdgeID(), control: make(chan net.Conn, 100), data: make(chan net.Conn, 20_000)}
@@ -251,7 +253,9 @@ func startRawEdge(t testing.TB, ca *authority, hi string) *rawEdge {
 				if f, err := readRaw(conn); err != nil || f.kind != register {
 					return
 				}
-				conn.Write(frame(welcome, []byte(hi)...))
+				if hi != "" {
+					conn.Write(frame(welcome, []byte(hi)...))
+				}
 				e.control <- conn
 			})
 		}

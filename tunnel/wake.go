@@ -48,7 +48,7 @@ func (l *Link) Wake() {
 
 // attend waits until r drains or ends, and says why, or until it has a successor.
 func (l *Link) attend(ctx context.Context, r *registration) (next *registration, err error) {
-	for {
+	for next == nil && err == nil {
 		woken := l.woken.Rung()
 		select {
 		case <-r.draining:
@@ -56,35 +56,38 @@ func (l *Link) attend(ctx context.Context, r *registration) (next *registration,
 		case <-r.ctx.Done():
 			return nil, context.Cause(r.ctx)
 		case <-woken:
-		}
-		if next := l.prove(ctx, r); next != nil {
-			return next, nil
+			next, err = l.prove(ctx, r)
 		}
 	}
+	return next, err
 }
 
-// prove has the edge answer on r's control connection. It gives a successor if that one was
-// there before the answer. An edge that answers no PING is found dead by its silence alone.
-func (l *Link) prove(ctx context.Context, r *registration) *registration {
+// prove has the edge answer on r's control connection. If it doesn't, prove gives a
+// successor, or says that r ended before there was one. An edge that answers no PING is
+// found dead by its silence alone.
+func (l *Link) prove(ctx context.Context, r *registration) (next *registration, err error) {
 	if !r.pings {
-		return nil
+		return nil, nil
 	}
 	trying, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(r.ctx, stop)()
 	r.ping(stop)
 	if !addressGone(r.out.conn) {
-		timer := time.NewTimer(min(max(proofWait, roundTrips*roundTrip(r.out.conn)), maxProofWait))
+		timer := time.NewTimer(l.proof(roundTrip(r.out.conn)))
 		defer timer.Stop()
 		select {
 		case <-trying.Done():
-			return nil
+			return nil, nil
 		case <-r.draining:
-			return nil
+			return nil, nil
+		case <-r.ctx.Done():
+			return nil, nil
 		case <-timer.C:
 		}
 	}
 	l.log.Info("no answer after a wake; registering anew", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress)
+	// The edge ends r when it takes the successor, of which its answer is on its way then.
+	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(maxProofWait, stop) })()
 	pace := l.pace()
 	for {
 		woken := l.woken.Rung()
@@ -92,22 +95,27 @@ func (l *Link) prove(ctx context.Context, r *registration) *registration {
 		var refusal *RefusedError
 		switch {
 		case err == nil:
-			return next
+			return next, nil
+		case r.ctx.Err() != nil:
+			return nil, fmt.Errorf("%w since a wake", ErrSilent)
 		case trying.Err() != nil:
-			return nil
+			return nil, nil
 		case errors.Is(err, errAnew):
 			pace.Reset()
 			continue
 		case errors.As(err, &refusal):
 			if refusal.Permanent {
-				return nil
+				return nil, nil
 			}
 			pace.Ask(refusal.RetryAfter)
 		}
-		if pace.WaitOr(trying, woken) != nil {
-			return nil
-		}
+		pace.WaitOr(trying, woken)
 	}
+}
+
+// proofTime is how long a link of this round trip has to prove itself.
+func proofTime(roundTrip time.Duration) time.Duration {
+	return min(max(proofWait, roundTrips*roundTrip), maxProofWait)
 }
 
 // addressGone reports whether this machine has no longer the address from which c was dialled.
