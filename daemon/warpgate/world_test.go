@@ -8,11 +8,13 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -69,6 +71,9 @@ type world struct {
 	serial    string            // of the last Warpgate's certificate
 	root      ed25519.PublicKey // presented at registration
 	known     map[string]bool   // Warpgate ids
+	// enrolments are enrolment tokens that are good, each for one registration of the key
+	// with this hash.
+	enrolments map[string]string
 
 	api    *http.Server
 	addr   string
@@ -89,7 +94,7 @@ type edge struct {
 
 func newWorld(t *testing.T, edges int) *world {
 	t.Helper()
-	w := &world{t: t, keys: map[mezu.Purpose]ed25519.PrivateKey{}, key: mezu.NewKey(), known: map[string]bool{}}
+	w := &world{t: t, keys: map[mezu.Purpose]ed25519.PrivateKey{}, key: mezu.NewKey(), known: map[string]bool{}, enrolments: map[string]string{}}
 	now := time.Now()
 	w.org, w.prj, w.env = mezu.NewID("org", now), mezu.NewID("prj", now), mezu.NewID("env", now)
 	_, w.rootKey, _ = ed25519.GenerateKey(nil)
@@ -323,8 +328,15 @@ func (w *world) register(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if r.Header.Get("Authorization") != "Bearer "+w.key {
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	key, enrols := w.enrolments[token]
+	switch {
+	case token == w.key:
+	case !enrols:
 		problem(rw, mezu.Errorf(mezu.CodeUnauthenticated, "the key is not known"))
+		return
+	case keyHash(req.CSR) != key:
+		problem(rw, mezu.Errorf(mezu.CodeForbidden, "the enrolment token is bound to another key"))
 		return
 	}
 	if req.Warpgate != "" && !w.known[req.Warpgate] {
@@ -336,7 +348,27 @@ func (w *world) register(rw http.ResponseWriter, r *http.Request) {
 		id = mezu.NewID("wgt", time.Now())
 	}
 	w.known[id] = true
+	delete(w.enrolments, token)
 	w.answer(rw, req.CSR, id)
+}
+
+// enrolment makes an enrolment token for a key.
+func (w *world) enrolment(key string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	token := fmt.Sprintf("%s%030d", mezu.TokenEnrolment, len(w.registers)*100+len(w.enrolments))
+	w.enrolments[token] = key
+	return token
+}
+
+// keyHash is that of the key of a signing request, as enrolment tokens are bound to it.
+func keyHash(csr string) string {
+	block, _ := pem.Decode([]byte(csr))
+	parsed, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(parsed.RawSubjectPublicKeyInfo))
 }
 
 func (w *world) renew(rw http.ResponseWriter, r *http.Request) {
