@@ -126,8 +126,8 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
-# tunnel. A test whose tool can't be had
-# here says so and is skipped.
+# tunnel; logins are kept in a keyring of GNOME. A test whose tool can't be had here says so and
+# is skipped.
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
@@ -139,7 +139,10 @@ tools-for-test:
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	python3 -c 'import cryptography' 2>/dev/null || missing="$$missing python3-cryptography"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node and python3-cryptography: nothing to install"; \
+	command -v dbus-run-session >/dev/null || missing="$$missing dbus"; \
+	command -v gnome-keyring-daemon >/dev/null || missing="$$missing gnome-keyring"; \
+	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography and gnome-keyring: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

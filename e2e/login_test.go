@@ -204,7 +204,7 @@ func TestN26_TwentyProcessesRefreshOnce(t *testing.T) {
 	p := w.newPerson()
 	said := p.login("--profile", "acme", "--org", "acme")
 	file := filepath.Join(p.home, "config", "credentials", "acme")
-	if !regexp.MustCompile(`✓ \S+ in acme \(owner\) until 20\d\d-\d\d-\d\d, profile acme, token in `+regexp.QuoteMeta(file)).MatchString(said) {
+	if !regexp.MustCompile(`✓ \S+ in acme \(owner\) until 20\d\d-\d\d-\d\d, profile acme, token in ` + regexp.QuoteMeta(file)).MatchString(said) {
 		t.Errorf("said %q", said)
 	}
 	kept, err := os.ReadFile(file)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// programs makes these the only programs on the PATH. Each writes its name and its arguments
+// to a file, one a line, talks, and ends as its text says.
+func programs(t *testing.T, of map[string]string) (called func() string) {
+	t.Helper()
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	for name, end := range of {
+		text := "#!/bin/sh\nprintf '%s\\n' '" + name + "' \"$@\" >> '" + log + "'\necho chatter\necho chatter >&2\n" + end + "\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+	return func() string {
+		data, err := os.ReadFile(log)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		os.Remove(log)
+		return string(data)
+	}
+}
+
+const hostile = `https://login.example.com/authorize?a=1&b='$(touch%20x)'&c=%22;calc.exe`
+
+// A browser of this machine gets the address as one argument, and says nothing here.
+func TestOpenBrowser(t *testing.T) {
+	called := programs(t, map[string]string{"xdg-open": "exit 0"})
+	open := browserOf(func(string) string { return "" })
+	if err := open(hostile); err != nil {
+		t.Error(err)
+	}
+	if got := called(); got != "xdg-open\n"+hostile+"\n" {
+		t.Errorf("called %q", got)
+	}
+	for _, address := range []string{"http://login.example.com/", "javascript:alert(1)", "file:///etc/passwd", "-h", "", "https://a/ b", "https://a/\x1b[2J", "https://a/ä", "https://a/’;calc"} {
+		if err := open(address); err == nil || called() != "" {
+			t.Errorf("%q is opened", address)
+		}
+	}
+	called = programs(t, nil)
+	if err := open(hostile); err == nil {
+		t.Error("there is no browser, and none is missed")
+	}
+	programs(t, map[string]string{"xdg-open": "exit 3"})
+	if err := open(hostile); err == nil {
+		t.Error("it failed, and nobody is told")
+	}
+}
+
+// In WSL it is wslview, or else PowerShell, which gets a script that no shell takes apart.
+func TestOpenBrowser_WSL(t *testing.T) {
+	for _, name := range []string{"WSL_DISTRO_NAME", "WSL_INTEROP"} {
+		open := browserOf(func(asked string) string {
+			if asked == name {
+				return "Debian"
+			}
+			return ""
+		})
+		called := programs(t, map[string]string{"wslview": "exit 0", "powershell.exe": "exit 0", "xdg-open": "exit 0"})
+		if err := open(hostile); err != nil || called() != "wslview\n"+hostile+"\n" {
+			t.Error(err)
+		}
+		for _, of := range []map[string]string{{"powershell.exe": "exit 0", "xdg-open": "exit 0"}, {"wslview": "exit 1", "powershell.exe": "exit 0"}} {
+			called = programs(t, of)
+			if err := open(hostile); err != nil {
+				t.Error(err)
+			}
+			lines := strings.Split(strings.TrimPrefix(called(), "wslview\n"+hostile+"\n"), "\n")
+			if len(lines) != 6 || strings.Join(lines[:4], " ") != "powershell.exe -NoProfile -NonInteractive -EncodedCommand" {
+				t.Fatalf("called %q", lines)
+			}
+			want := `Start-Process 'https://login.example.com/authorize?a=1&b=''$(touch%20x)''&c=%22;calc.exe'`
+			if lines[4] != encoded(want) {
+				t.Errorf("the script is %s", lines[4])
+			}
+		}
+		programs(t, nil)
+		if err := open(hostile); err == nil {
+			t.Error("there is no browser, and none is missed")
+		}
+	}
+	// What PowerShell reads: base64 of UTF-16, the low byte first.
+	if got := encoded("a'ä"); got != "YQAnAOQA" {
+		t.Error(got)
+	}
+}
