@@ -140,7 +140,7 @@ func EnsureDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", path, err)
 	}
-	if err := tryWriting(path); err != nil && !isFull(err) {
+	if err := tryWriting(path); err != nil && !IsFull(err) {
 		return fmt.Errorf("directory %s is not writable: %w", path, err)
 	}
 	return nil

@@ -48,8 +48,16 @@ func UnusableState(dir, owner string, cause error) error {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the state directory %s is in use by another process", dir),
 			Hint: "stop the other " + owner + ", or give this one a directory of its own with --state", Cause: cause}
 	}
+	if IsFull(cause) {
+		return NoRoom(dir, cause)
+	}
 	return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: fmt.Sprintf("the state directory can't be used: %v", cause),
 		Hint: cmp.Or(Remedy(cause), "make it a directory that this user may write, or name another with --state"), Cause: cause}
+}
+
+// NoRoom says that something could not be written to a directory for want of room.
+func NoRoom(dir string, cause error) error {
+	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "there is no room in " + dir, Hint: "make room on that disk and try again", Cause: cause}
 }
 
 // CheckDir refuses a directory in which anybody but this process's user and root could put

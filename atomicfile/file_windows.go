@@ -21,7 +21,7 @@ func tryLock(f *os.File) error {
 // order a rename themselves.
 func SyncDir(string) error { return nil }
 
-// isFull reports whether a write failed because there is no space.
-func isFull(err error) bool {
+// IsFull reports whether a write failed for want of room.
+func IsFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }

@@ -2,6 +2,7 @@ package warpgate
 
 import (
 	"sync"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/enrol"
@@ -74,3 +75,9 @@ func (g *Warpgate) tell(what string, err error) {
 
 // resolved says that a task succeeded: its next error is new.
 func (g *Warpgate) resolved(what string) { g.troubles.news(what, "") }
+
+// Explain says an error of a Warpgate to people.
+func Explain(err error, now time.Time) *mezu.Error {
+	code, message, hint := enrol.Explain(err, now)
+	return &mezu.Error{Code: code, Detail: message, Hint: hint, Cause: err}
+}

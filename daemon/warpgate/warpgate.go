@@ -93,6 +93,12 @@ type Config struct {
 	Begun func(mezu.Event)
 }
 
+// Room bounds the data connections of several Warpgates together.
+type Room = tunnel.Room
+
+// NewRoom makes a Room for so many.
+func NewRoom(most int) *Room { return tunnel.NewRoom(most) }
+
 // Warpgate is the connector beside one workload, under one identity.
 type Warpgate struct {
 	cfg     Config

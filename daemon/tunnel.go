@@ -1,0 +1,580 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/daemon/asked"
+	"github.com/mezusphere/mezu/daemon/meter"
+	"github.com/mezusphere/mezu/daemon/warpgate"
+	"github.com/mezusphere/mezu/daemon/workload"
+	"github.com/mezusphere/mezu/local"
+)
+
+// phase is what a Host does about a tunnel.
+type phase int
+
+const (
+	stopped phase = iota
+	// waiting: whoever held it before the last end of the process may take it up again.
+	waiting
+	// running: its Warpgate runs, or can't and is tried again.
+	running
+	// refused: somebody has to enrol it.
+	refused
+	draining
+	// removed: it is none any more.
+	removed
+)
+
+// tunnel is one tunnel of a Host.
+type tunnel struct {
+	h     *Host
+	id    string
+	made  time.Time
+	given *warpgate.Config // nil if it was asked for
+	meter meter.Meter
+
+	name    atomic.Pointer[string]
+	changed atomic.Bool // the Host is to look at it
+	// workload is what is known of what answers.
+	workload atomic.Pointer[mezu.Workload]
+
+	// acting is held by whoever starts, ends or enrols it.
+	acting chan struct{}
+
+	mu      sync.Mutex
+	spec    mezu.TunnelSpec
+	phase   phase
+	way     *workload.Way
+	gate    *warpgate.Warpgate // nil if none is open
+	done    chan struct{}      // closed when what runs gate has ended
+	known   chan struct{}      // closed when it is known whether it needs a login
+	hash    string             // of its key
+	last    warpgate.Snapshot  // of the last gate
+	trouble *mezu.Error        // why it isn't live, nil if nobody knows
+	linked  bool               // some edge has had a link since it was started
+
+	attached int
+	grace    *time.Timer // ends the tunnel when nobody is attached
+
+	told mezu.Tunnel // as it was published last
+}
+
+func (h *Host) newTunnel(id string, made time.Time, spec mezu.TunnelSpec) *tunnel {
+	t := &tunnel{h: h, id: id, made: made, spec: spec, acting: make(chan struct{}, 1)}
+	t.setName(mezu.TunnelName(spec.Project, spec.Environment))
+	return t
+}
+
+func (t *tunnel) setName(name string) { t.name.Store(&name) }
+
+// call gives the tunnel a name.
+func (t *tunnel) call(name string) {
+	if *t.name.Load() != name {
+		t.setName(name)
+		t.look()
+	}
+}
+
+// asked is what was asked for.
+func (t *tunnel) asked() mezu.TunnelSpec {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spec
+}
+
+// at is what the Host does about the tunnel.
+func (t *tunnel) at() phase {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.phase
+}
+
+// act takes the right to start, end or enrol the tunnel.
+func (t *tunnel) act(ctx context.Context) error {
+	select {
+	case t.acting <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// acted gives it back.
+func (t *tunnel) acted() { <-t.acting }
+
+// folder is where its Warpgate keeps its state.
+func (t *tunnel) folder() string {
+	if t.given != nil {
+		return t.given.StateDir
+	}
+	return t.h.dir.Folder(t.id)
+}
+
+// open makes a Warpgate and has it take its folder. There is no other one of the tunnel.
+func (t *tunnel) open() (*warpgate.Warpgate, error) {
+	t.mu.Lock()
+	spec, way := t.spec, t.way
+	t.mu.Unlock()
+	if way == nil && t.given == nil {
+		var err error
+		if way, err = workload.New(spec.TunnelTarget, nil); err != nil {
+			return nil, err
+		}
+	}
+	gate, err := warpgate.New(t.config(&spec, way))
+	if err != nil {
+		return nil, err
+	}
+	if err := gate.Listen(); err != nil {
+		return nil, err
+	}
+	hash, err := gate.KeySHA256()
+	if err != nil {
+		return nil, errors.Join(err, gate.Close())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.way, t.gate, t.hash, t.last = way, gate, hash, gate.Snapshot()
+	return gate, nil
+}
+
+// config is that of the Warpgate.
+func (t *tunnel) config(s *mezu.TunnelSpec, way *workload.Way) warpgate.Config {
+	var c warpgate.Config
+	if t.given != nil {
+		c = *t.given
+	} else {
+		c = warpgate.Config{API: s.API, CAFile: s.CAFile, Targets: &way.Targets, Environment: s.Environment, StateDir: t.folder(),
+			DrainTimeout: local.DrainTimeout, Proxy: t.h.cfg.Proxy, SameMachine: true, Version: t.h.cfg.Version,
+			Log: t.h.log.With("tunnel", *t.name.Load()), Now: t.h.cfg.Now, RetryWithin: retryWithin}
+	}
+	c.Room = t.h.room
+	c.Events, c.Begun = t.both(c.Events, t.event), t.both(c.Begun, t.begun)
+	return c
+}
+
+// both calls what the owner of a given tunnel wants called, too.
+func (t *tunnel) both(given, own func(mezu.Event)) func(mezu.Event) {
+	if given == nil {
+		return own
+	}
+	return func(e mezu.Event) {
+		own(e)
+		given(e)
+	}
+}
+
+// start runs the tunnel: with gate, if it isn't nil, else with a new one. The caller acts.
+// Once the end of the Host has begun, it does nothing.
+func (t *tunnel) start(gate *warpgate.Warpgate) {
+	t.h.mu.Lock()
+	defer t.h.mu.Unlock()
+	if t.h.closed {
+		t.closed()
+		if gate != nil {
+			gate.Close()
+		}
+		return
+	}
+	t.mu.Lock()
+	t.phase, t.linked, t.trouble = running, false, nil
+	t.done, t.known = make(chan struct{}), make(chan struct{})
+	done := t.done
+	t.mu.Unlock()
+	t.look()
+	t.h.running.Go(func() {
+		defer close(done)
+		defer t.decide()
+		t.run(gate)
+	})
+}
+
+// decide says that it is known now whether the tunnel needs a login.
+func (t *tunnel) decide() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known != nil {
+		close(t.known)
+		t.known = nil
+	}
+}
+
+// decided waits until that is known, or was not in time.
+func (t *tunnel) decided(ctx context.Context) {
+	t.mu.Lock()
+	known := t.known
+	t.mu.Unlock()
+	if known == nil {
+		return
+	}
+	timer := time.NewTimer(decideWithin)
+	defer timer.Stop()
+	select {
+	case <-known:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// run runs one Warpgate of the tunnel after another, until the tunnel is ended or has to be
+// enrolled.
+func (t *tunnel) run(gate *warpgate.Warpgate) {
+	pause := backoff.Backoff{Last: retryWithin}
+	for {
+		woken := t.h.woken.Rung()
+		err := t.runOnce(gate)
+		gate = nil
+		if t.ended() {
+			return
+		}
+		switch {
+		case errors.Is(err, warpgate.ErrRevoked) && t.given == nil:
+			t.refuse(t.renounce(err))
+			return
+		case (errors.Is(err, warpgate.ErrNeedsToken) || errors.Is(err, warpgate.ErrOtherRoot)) && t.given == nil:
+			t.refuse(err)
+			return
+		case err != nil && t.given != nil:
+			t.h.fail(err)
+			return
+		}
+		t.fail(err)
+		if pause.WaitOr(t.h.hard, woken) != nil {
+			return
+		}
+	}
+}
+
+// runOnce runs a Warpgate to its end.
+func (t *tunnel) runOnce(gate *warpgate.Warpgate) error {
+	if gate == nil {
+		var err error
+		if gate, err = t.open(); err != nil {
+			return err
+		}
+		if t.ended() { // before there was a Warpgate to drain
+			t.closed()
+			return gate.Close()
+		}
+	}
+	if s := gate.Snapshot(); t.h.now().Before(s.NotAfter) {
+		t.decide()
+	}
+	defer context.AfterFunc(t.h.hard, gate.Cut)()
+	err := gate.Run(context.Background())
+	t.closed()
+	return err
+}
+
+// closed keeps what the last Warpgate knew.
+func (t *tunnel) closed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gate != nil {
+		t.last = t.gate.Snapshot()
+		t.last.Links = nil
+		t.gate = nil
+	}
+}
+
+// ended reports whether the tunnel is to run no more.
+func (t *tunnel) ended() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.phase != running || t.h.hard.Err() != nil
+}
+
+// refuse says that somebody has to enrol the tunnel.
+func (t *tunnel) refuse(err error) {
+	e := *t.h.explain(err)
+	t.mu.Lock()
+	ends := t.last.NotAfter
+	switch {
+	case errors.Is(err, warpgate.ErrRevoked) || errors.Is(err, warpgate.ErrOtherRoot):
+	case ends.IsZero():
+		e.Detail = "it is not enrolled yet"
+	case !t.h.now().Before(ends):
+		e.Detail = "its certificate ended at " + ends.UTC().Format(time.RFC3339)
+	}
+	if e.Code != mezu.CodeForbidden && e.Code != mezu.CodeNotFound {
+		e.Code = mezu.CodeUnauthenticated
+	}
+	e.Field, e.Hint = "", "mezu tunnel once more enrols it again; mezu login --profile "+t.spec.Profile+" if that asks for a login"
+	if errors.Is(err, warpgate.ErrOtherRoot) {
+		e.Hint = "if the installation was really set up anew, remove the tunnel with mezu tunnel rm and open it again; otherwise somebody is in between"
+	}
+	if t.phase == running {
+		t.phase, t.trouble = refused, &e
+	}
+	t.mu.Unlock()
+	t.h.log.Warn("a tunnel has to be enrolled", "tunnel", *t.name.Load(), "reason", e.Detail, "error", err)
+	t.look()
+}
+
+// renounce makes the folder of a tunnel whose certificate was revoked anew, with another key. It
+// gives the error on.
+func (t *tunnel) renounce(revoked error) error {
+	t.mu.Lock()
+	of := asked.OfSpec(&t.spec)
+	t.mu.Unlock()
+	if err := t.h.dir.SetAside(t.id, of); err != nil {
+		return errors.Join(revoked, err)
+	}
+	gate, err := t.open()
+	if err != nil {
+		return errors.Join(revoked, err)
+	}
+	t.closed()
+	return errors.Join(revoked, gate.Close())
+}
+
+// fail notes why the Warpgate could not go on. It is tried again.
+func (t *tunnel) fail(err error) {
+	e := t.h.explain(err)
+	t.mu.Lock()
+	news := t.trouble == nil || t.trouble.Detail != e.Detail
+	t.trouble = e
+	t.mu.Unlock()
+	t.decide()
+	if news {
+		t.h.log.Error("a tunnel can't run; trying again", "tunnel", *t.name.Load(), "error", err)
+		t.publish(local.Event{Event: mezu.Event{Event: mezu.EventError, Code: e.Code, Message: e.Detail, Hint: e.Hint}})
+	}
+	t.look()
+}
+
+// end drains the tunnel for so long, and waits for its end. The caller acts.
+func (t *tunnel) end(to phase, within time.Duration) {
+	t.mu.Lock()
+	gate, done := t.gate, t.done
+	if t.phase == running {
+		t.phase = draining
+	}
+	t.mu.Unlock()
+	t.look()
+	if gate != nil {
+		gate.Drain(within)
+	}
+	t.h.woken.Ring() // what waits for another try sees that there is none
+	if done != nil {
+		<-done
+	}
+	t.mu.Lock()
+	t.phase, t.done, t.trouble = to, nil, nil
+	t.mu.Unlock()
+	t.look()
+}
+
+// leave drains the tunnel because the Host ends, and leaves it as it was asked for.
+func (t *tunnel) leave(within time.Duration) {
+	t.mu.Lock()
+	t.expireAfter(0)
+	t.mu.Unlock()
+	if t.act(t.h.hard) == nil {
+		defer t.acted()
+	}
+	if t.at() == running {
+		t.end(draining, within)
+	}
+}
+
+// begun is called with each request that begins.
+func (t *tunnel) begun(e mezu.Event) {
+	t.meter.Begin()
+	t.publish(local.Event{Event: e, Phase: local.PhaseBegin})
+}
+
+// event is called with each event of the Warpgate.
+func (t *tunnel) event(e mezu.Event) {
+	switch e.Event {
+	case mezu.EventRequest:
+		status, _ := e.Status.(int)
+		t.meter.End(time.Duration(e.DurationMS*float64(time.Millisecond)), status >= http.StatusInternalServerError, status == http.StatusSwitchingProtocols, e.BytesIn, e.BytesOut)
+		t.answered(&e, status)
+		t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
+	case mezu.EventError:
+		if strings.HasPrefix(string(e.Code), workloadCodes) {
+			t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
+		} else {
+			t.mu.Lock()
+			t.trouble = &mezu.Error{Code: e.Code, Detail: e.Message, Hint: e.Hint}
+			t.mu.Unlock()
+		}
+		t.publish(local.Event{Event: e})
+		t.look()
+	case mezu.EventConfig:
+		t.publish(local.Event{Event: e})
+		t.look()
+	case mezu.EventWarpgate:
+		t.look()
+	}
+}
+
+// workloadCodes begin what is the workload's fault.
+const workloadCodes = "workload_"
+
+// answered learns from a request how the workload is.
+func (t *tunnel) answered(e *mezu.Event, status int) {
+	is := t.workload.Load()
+	up := is != nil && is.Up != nil && *is.Up
+	switch {
+	case e.Code == "" && e.Cause == "" && status > 0 && !up:
+		yes := true
+		t.setWorkload(&mezu.Workload{Up: &yes})
+	case e.Code == mezu.CodeWorkloadRefused && (is == nil || is.Code != e.Code):
+		t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
+	}
+}
+
+func (t *tunnel) setWorkload(w *mezu.Workload) {
+	t.workload.Store(w)
+	t.look()
+}
+
+// publish hands an event of the tunnel to the hub.
+func (t *tunnel) publish(e local.Event) {
+	e.TunnelID, e.Tunnel = t.id, *t.name.Load()
+	t.h.cfg.Hub.Publish(e)
+}
+
+// look has the Host tell how the tunnel is now. It may be called with locks held.
+func (t *tunnel) look() {
+	if !t.changed.Swap(true) {
+		select {
+		case t.h.changes <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tell publishes what has changed since the last call. One goroutine calls it.
+func (t *tunnel) tell() {
+	is := t.record()
+	t.mu.Lock()
+	was := t.told
+	gone := t.phase == removed
+	t.told = is
+	t.mu.Unlock()
+	if gone {
+		return
+	}
+	for i := range is.Links {
+		l := &is.Links[i]
+		if before := slices.IndexFunc(was.Links, func(o mezu.Link) bool { return o.Edge == l.Edge }); before < 0 || !sameLink(&was.Links[before], l) {
+			t.publish(local.Event{Event: mezu.Event{Event: local.EventLink}, Link: l})
+		}
+	}
+	if !sameTunnel(&was, &is) {
+		t.publish(local.Event{Event: mezu.Event{Event: local.EventTunnel}, Record: &is})
+	}
+}
+
+// sameLink reports whether there is nothing to tell of a link. Its figures change all the
+// time.
+func sameLink(a, b *mezu.Link) bool {
+	return a.Name == b.Name && a.Address == b.Address && a.State == b.State && a.Error == b.Error
+}
+
+// sameTunnel reports whether there is nothing to tell of a tunnel but its figures, which have
+// events of their own.
+func sameTunnel(a, b *mezu.Tunnel) bool {
+	return a.Name == b.Name && a.State == b.State && a.Code == b.Code && a.Detail == b.Detail && a.Hint == b.Hint && a.URL == b.URL &&
+		a.Warpgate == b.Warpgate && a.PublicKeySHA256 == b.PublicKeySHA256 && a.CertificateEnds.Equal(b.CertificateEnds) && a.Bundle == b.Bundle &&
+		a.ControlAway.Equal(b.ControlAway) && a.Attached == b.Attached && a.Detached == b.Detached && sameTarget(&a.TunnelTarget, &b.TunnelTarget) &&
+		a.Profile == b.Profile && sameWorkload(&a.Workload, &b.Workload) && slices.EqualFunc(a.Links, b.Links, func(a, b mezu.Link) bool { return a.Edge == b.Edge && sameLink(&a, &b) })
+}
+
+func sameWorkload(a, b *mezu.Workload) bool {
+	return (a.Up == nil) == (b.Up == nil) && (a.Up == nil || *a.Up == *b.Up) && a.Code == b.Code && a.Detail == b.Detail && a.Hint == b.Hint && a.Program == b.Program
+}
+
+// record is the tunnel as it is now.
+func (t *tunnel) record() mezu.Tunnel {
+	t.mu.Lock()
+	gate := t.gate
+	t.mu.Unlock()
+	var snap warpgate.Snapshot
+	if gate != nil {
+		snap = gate.Snapshot()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if gate == nil || t.gate != gate && t.gate == nil {
+		snap = t.last
+	}
+	out := mezu.Tunnel{ID: t.id, Name: *t.name.Load(), TunnelSpec: t.spec, URL: snap.URL, Warpgate: snap.ID, PublicKeySHA256: t.hash,
+		CertificateEnds: snap.NotAfter, Bundle: snap.Applied, ControlAway: snap.Away.Since, Links: snap.Links, Stats: t.meter.Stats(),
+		Attached: t.attached, CreatedAt: t.made}
+	if out.Links == nil {
+		out.Links = []mezu.Link{}
+	}
+	if w := t.workload.Load(); w != nil {
+		out.Workload = *w
+	}
+	t.judge(&out, &snap)
+	return out
+}
+
+// judge sets the state, and why it is not live. t.mu is held.
+func (t *tunnel) judge(out *mezu.Tunnel, snap *warpgate.Snapshot) {
+	up := 0
+	for _, l := range snap.Links {
+		if l.State == mezu.LinkConnected {
+			up++
+		}
+	}
+	if up > 0 {
+		t.linked = true
+	}
+	switch t.phase {
+	case stopped, removed:
+		out.State = mezu.TunnelStopped
+		return
+	case draining:
+		out.State = mezu.TunnelDraining
+		return
+	case refused:
+		out.State = mezu.TunnelNeedsLogin
+	case waiting:
+		out.State, out.Detail = mezu.TunnelStarting, "waits for the command that held it"
+		return
+	case running:
+		switch {
+		case up > 0 && up == len(snap.Links) && snap.Ready:
+			out.State, t.trouble = mezu.TunnelLive, nil
+			return
+		case up > 0 && snap.Ready:
+			out.State = mezu.TunnelPartly
+		case t.linked || t.gate == nil && t.trouble != nil:
+			out.State = mezu.TunnelDown
+		default:
+			out.State = mezu.TunnelStarting
+		}
+	}
+	if e := t.trouble; e != nil {
+		out.Code, out.Detail, out.Hint = e.Code, e.Detail, e.Hint
+		return
+	}
+	out.Detail = cmp.Or(linkError(snap.Links), snap.Why)
+}
+
+// linkError is why the first of the links that are down is, empty if none is.
+func linkError(links []mezu.Link) string {
+	for _, l := range links {
+		if l.State != mezu.LinkConnected && l.Error != "" {
+			return "edge " + l.Name + ": " + l.Error
+		}
+	}
+	return ""
+}
