@@ -21,12 +21,12 @@ import (
 
 // Deadlines and limits of the client.
 const (
-	// callTimeout bounds a call of which the daemon needs nobody else.
+	// callTimeout bounds a call, and the beginning of a stream.
 	callTimeout = 10 * time.Second
-	// enrolTimeout bounds an enrolment, in which the daemon asks the control plane.
-	enrolTimeout = 45 * time.Second
-	// probeTimeout bounds a probe, in which the daemon connects to the workload.
-	probeTimeout = 15 * time.Second
+	// enrolTime is what an enrolment may take beside, in which the daemon asks the control
+	// plane, and probeTime what a probe may, in which it connects to the workload.
+	enrolTime = 35 * time.Second
+	probeTime = 10 * time.Second
 	// idleConnection is how long a connection is kept for a next call. It takes one of
 	// MaxClients.
 	idleConnection = 5 * time.Second
@@ -43,6 +43,8 @@ type Client struct {
 	http      *http.Client
 	transport *http.Transport
 	version   atomic.Pointer[string]
+	// timeout is callTimeout, idle StreamIdle; tests have no such patience.
+	timeout, idle time.Duration
 }
 
 // New makes a client of the daemon whose socket is at path, as Listen has it. version is that of
@@ -54,7 +56,7 @@ func New(path, version string) *Client {
 		IdleConnTimeout:        idleConnection,
 		DisableCompression:     true,
 	}
-	return &Client{path: path, userAgent: "mezu/" + version, transport: transport, http: &http.Client{
+	return &Client{path: path, userAgent: "mezu/" + version, transport: transport, timeout: callTimeout, idle: StreamIdle, http: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -76,62 +78,62 @@ func (c *Client) DaemonVersion() string {
 
 // Status asks the daemon about itself.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return invoke[Status](ctx, c, callTimeout, http.MethodGet, PathStatus, nil)
+	return invoke[Status](ctx, c, 0, http.MethodGet, PathStatus, nil)
 }
 
 // Tunnels lists the tunnels by name.
 func (c *Client) Tunnels(ctx context.Context) ([]mezu.Tunnel, error) {
-	list, err := invoke[Tunnels](ctx, c, callTimeout, http.MethodGet, PathTunnels, nil)
+	list, err := invoke[Tunnels](ctx, c, 0, http.MethodGet, PathTunnels, nil)
 	return list.Items, err
 }
 
 // Open opens a tunnel, or finds the one that is there already.
 func (c *Client) Open(ctx context.Context, spec Open) (Opened, error) {
-	return invoke[Opened](ctx, c, callTimeout, http.MethodPost, PathTunnels, spec)
+	return invoke[Opened](ctx, c, 0, http.MethodPost, PathTunnels, spec)
 }
 
 // Tunnel asks for one tunnel.
 func (c *Client) Tunnel(ctx context.Context, id string) (mezu.Tunnel, error) {
-	return invoke[mezu.Tunnel](ctx, c, callTimeout, http.MethodGet, below(PathTunnel, id), nil)
+	return invoke[mezu.Tunnel](ctx, c, 0, http.MethodGet, below(PathTunnel, id), nil)
 }
 
 // Change changes a tunnel while it runs.
 func (c *Client) Change(ctx context.Context, id string, patch TunnelPatch) (mezu.Tunnel, error) {
-	return invoke[mezu.Tunnel](ctx, c, callTimeout, http.MethodPatch, below(PathTunnel, id), patch)
+	return invoke[mezu.Tunnel](ctx, c, 0, http.MethodPatch, below(PathTunnel, id), patch)
 }
 
 // Remove stops a tunnel and forgets it, with its key.
 func (c *Client) Remove(ctx context.Context, id string) error {
-	_, err := invoke[struct{}](ctx, c, callTimeout+DrainTimeout, http.MethodDelete, below(PathTunnel, id), nil)
+	_, err := invoke[struct{}](ctx, c, DrainTimeout, http.MethodDelete, below(PathTunnel, id), nil)
 	return err
 }
 
 // Enrol registers a tunnel by an enrolment token for its key. It returns when the control plane
 // has answered.
 func (c *Client) Enrol(ctx context.Context, id, token string) (mezu.Tunnel, error) {
-	return invoke[mezu.Tunnel](ctx, c, enrolTimeout, http.MethodPut, below(PathEnrolment, id), Enrolment{Token: token})
+	return invoke[mezu.Tunnel](ctx, c, enrolTime, http.MethodPut, below(PathEnrolment, id), Enrolment{Token: token})
 }
 
 // Start starts a tunnel that was stopped.
 func (c *Client) Start(ctx context.Context, id string) (mezu.Tunnel, error) {
-	return invoke[mezu.Tunnel](ctx, c, callTimeout, http.MethodPost, below(PathStart, id), nil)
+	return invoke[mezu.Tunnel](ctx, c, 0, http.MethodPost, below(PathStart, id), nil)
 }
 
 // Stop stops a tunnel and keeps it. It returns when the requests in flight have ended, or were
 // cut.
 func (c *Client) Stop(ctx context.Context, id string, drain Drain) (mezu.Tunnel, error) {
-	return invoke[mezu.Tunnel](ctx, c, callTimeout+drain.Time(DrainTimeout), http.MethodPost, below(PathStop, id), drain)
+	return invoke[mezu.Tunnel](ctx, c, drain.Time(DrainTimeout), http.MethodPost, below(PathStop, id), drain)
 }
 
 // Probe has the daemon connect to a tunnel's workload.
 func (c *Client) Probe(ctx context.Context, id string) (Probe, error) {
-	return invoke[Probe](ctx, c, probeTimeout, http.MethodPost, below(PathProbe, id), nil)
+	return invoke[Probe](ctx, c, probeTime, http.MethodPost, below(PathProbe, id), nil)
 }
 
 // Log gives the end of the daemon's log, at most that many bytes of it.
 func (c *Client) Log(ctx context.Context, most int) ([]byte, error) {
 	query := url.Values{QueryBytes: {strconv.Itoa(most)}}
-	resp, cancel, err := c.call(ctx, callTimeout, http.MethodGet, PathLog+"?"+query.Encode(), nil, nil)
+	resp, cancel, err := c.call(ctx, 0, http.MethodGet, PathLog+"?"+query.Encode(), nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -141,16 +143,17 @@ func (c *Client) Log(ctx context.Context, most int) ([]byte, error) {
 
 // Shutdown ends the daemon. It returns when the daemon has begun to, not when it has ended.
 func (c *Client) Shutdown(ctx context.Context, s Shutdown) error {
-	_, err := invoke[struct{}](ctx, c, callTimeout, http.MethodPost, PathShutdown, s)
+	_, err := invoke[struct{}](ctx, c, 0, http.MethodPost, PathShutdown, s)
 	return err
 }
 
 // below is the path of an operation on the tunnel id.
 func below(path, id string) string { return strings.Replace(path, "{id}", url.PathEscape(id), 1) }
 
-// invoke calls an operation with in as its body, if that isn't nil, and decodes the answer.
-func invoke[Out any](ctx context.Context, c *Client, timeout time.Duration, method, path string, in any) (out Out, err error) {
-	resp, cancel, err := c.call(ctx, timeout, method, path, in, nil)
+// invoke calls an operation with in as its body, if that isn't nil, and decodes the answer. It
+// may take that much more time than others.
+func invoke[Out any](ctx context.Context, c *Client, more time.Duration, method, path string, in any) (out Out, err error) {
+	resp, cancel, err := c.call(ctx, more, method, path, in, nil)
 	if err != nil {
 		return out, err
 	}
@@ -165,9 +168,9 @@ func invoke[Out any](ctx context.Context, c *Client, timeout time.Duration, meth
 	return out, nil
 }
 
-// call sends a request. The caller reads the answer, and cancels in the end. If timeout is zero,
-// the answer is a stream.
-func (c *Client) call(ctx context.Context, timeout time.Duration, method, path string, in any, header http.Header) (*http.Response, context.CancelFunc, error) {
+// call sends a request. The caller reads the answer, and cancels in the end. If header is not
+// nil, the answer is a stream, whose deadline is for its beginning alone.
+func (c *Client) call(ctx context.Context, more time.Duration, method, path string, in any, header http.Header) (*http.Response, context.CancelFunc, error) {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -176,9 +179,8 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method, path s
 		}
 		body = bytes.NewReader(data)
 	}
-	// A stream has a deadline for its beginning, which is then lifted.
 	begun, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(orDefault(timeout), func() { cancel(errLate) })
+	timer := time.AfterFunc(c.timeout+more, func() { cancel(errLate) })
 	end := func() { timer.Stop(); cancel(nil) }
 	// The host only fills a field: the connection is that of the socket.
 	req, err := http.NewRequestWithContext(begun, method, "http://mezu"+path, body)
@@ -199,7 +201,7 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method, path s
 		end()
 		return nil, nil, c.failed(ctx, late, err)
 	}
-	if timeout == 0 {
+	if header != nil {
 		timer.Stop()
 	}
 	if err := c.judge(ctx, resp); err != nil {
@@ -212,14 +214,6 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method, path s
 
 // errLate ends a call that takes too long.
 var errLate = errors.New("the deadline of the call passed")
-
-// orDefault is the deadline of a stream's beginning for zero.
-func orDefault(timeout time.Duration) time.Duration {
-	if timeout == 0 {
-		return callTimeout
-	}
-	return timeout
-}
 
 // failed is the error of a request to which no answer came.
 func (c *Client) failed(ctx context.Context, late, err error) error {

@@ -61,11 +61,11 @@ func (c *Client) stream(ctx context.Context, path, after string) (*Stream, error
 		return nil, c.garbled(fmt.Errorf("a stream of %q", printable(media)))
 	}
 	s := &Stream{client: c, ctx: ctx, end: end, resp: resp, late: make(chan struct{})}
-	s.idle = time.AfterFunc(StreamIdle, func() {
+	s.idle = time.AfterFunc(c.idle, func() {
 		close(s.late)
 		end()
 	})
-	s.parser = newEventReader(resp.Body, func() { s.idle.Reset(StreamIdle) })
+	s.parser = newEventReader(resp.Body, func() { s.idle.Reset(c.idle) })
 	return s, nil
 }
 

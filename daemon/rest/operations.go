@@ -80,7 +80,7 @@ func (s *Server) list(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) open(w http.ResponseWriter, r *http.Request) error {
 	var spec local.Open
-	if err := read(w, r, false, &spec); err != nil {
+	if err := s.read(w, r, false, &spec); err != nil {
 		return err
 	}
 	if spec.Stopped {
@@ -116,7 +116,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) patch(w http.ResponseWriter, r *http.Request) error {
 	var p local.TunnelPatch
-	if err := read(w, r, false, &p); err != nil {
+	if err := s.read(w, r, false, &p); err != nil {
 		return err
 	}
 	if p.Target != nil {
@@ -141,7 +141,7 @@ const maxToken = 4 << 10
 
 func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 	var e local.Enrolment
-	if err := read(w, r, false, &e); err != nil {
+	if err := s.read(w, r, false, &e); err != nil {
 		return err
 	}
 	if e.Token == "" || len(e.Token) > maxToken || strings.ContainsFunc(e.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
@@ -152,7 +152,7 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
-	if err := read(w, r, true, &struct{}{}); err != nil {
+	if err := s.read(w, r, true, &struct{}{}); err != nil {
 		return err
 	}
 	t, err := s.cfg.Host.Start(r.Context(), r.PathValue("id"))
@@ -161,7 +161,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
 	var d local.Drain
-	if err := readDrain(w, r, &d, &d); err != nil {
+	if err := s.readDrain(w, r, &d, &d); err != nil {
 		return err
 	}
 	t, err := s.cfg.Host.Stop(r.Context(), r.PathValue("id"), d.Time(local.DrainTimeout))
@@ -169,8 +169,8 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readDrain reads a body that has a drain time in it.
-func readDrain(w http.ResponseWriter, r *http.Request, into any, d *local.Drain) error {
-	if err := read(w, r, true, into); err != nil {
+func (s *Server) readDrain(w http.ResponseWriter, r *http.Request, into any, d *local.Drain) error {
+	if err := s.read(w, r, true, into); err != nil {
 		return err
 	}
 	if d.Time(0) > local.MaxDrain {
@@ -180,7 +180,7 @@ func readDrain(w http.ResponseWriter, r *http.Request, into any, d *local.Drain)
 }
 
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) error {
-	if err := read(w, r, true, &struct{}{}); err != nil {
+	if err := s.read(w, r, true, &struct{}{}); err != nil {
 		return err
 	}
 	p, err := s.cfg.Host.Probe(r.Context(), r.PathValue("id"))
@@ -219,7 +219,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) shutdown(w http.ResponseWriter, r *http.Request) error {
 	var down local.Shutdown
-	if err := readDrain(w, r, &down, &down.Drain); err != nil {
+	if err := s.readDrain(w, r, &down, &down.Drain); err != nil {
 		return err
 	}
 	if err := s.cfg.Host.Shutdown(down); err != nil {

@@ -130,7 +130,7 @@ func (s *Server) writeBytes(w http.ResponseWriter, status int, media string, bod
 
 // read reads the one JSON value of a request. If empty is allowed, into stays as it is without
 // one.
-func read(w http.ResponseWriter, r *http.Request, empty bool, into any) error {
+func (s *Server) read(w http.ResponseWriter, r *http.Request, empty bool, into any) error {
 	if r.ContentLength == 0 {
 		if empty {
 			return nil
@@ -145,7 +145,7 @@ func read(w http.ResponseWriter, r *http.Request, empty bool, into any) error {
 		return tooLarge()
 	}
 	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = deadlines.SetReadDeadline(time.Now().Add(s.body))
 	err = strictjson.Decode(r.Context(), http.MaxBytesReader(w, r.Body, local.MaxBody), strictjson.Options{Length: int(max(r.ContentLength, 0))}, into)
 	// From here on a read only waits for the client to go.
 	_ = deadlines.SetReadDeadline(time.Time{})
@@ -154,7 +154,7 @@ func read(w http.ResponseWriter, r *http.Request, empty bool, into any) error {
 	case errors.As(err, &large):
 		return tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", bodyTimeout)
+		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
 	}
 	return err
 }

@@ -80,7 +80,9 @@ type Server struct {
 	cfg     Config
 	handler http.Handler
 	clients *clients
-	ending  chan struct{} // is closed when streams have to end
+	// header and body are headerTimeout and bodyTimeout; tests have no such patience.
+	header, body time.Duration
+	ending       chan struct{} // is closed when streams have to end
 
 	mu      sync.Mutex
 	ended   bool // no request begins any more
@@ -92,7 +94,7 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, clients: &clients{hold: cfg.Host.Hold}, ending: make(chan struct{})}
+	s := &Server{cfg: cfg, clients: &clients{hold: cfg.Host.Hold}, header: headerTimeout, body: bodyTimeout, ending: make(chan struct{})}
 	s.handler = s.routes()
 	return s
 }
@@ -102,7 +104,7 @@ func New(cfg Config) *Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: s.header,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       withClient,
