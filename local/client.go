@@ -1,15 +1,19 @@
 package local
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,22 +31,20 @@ const (
 	// plane, and probeTime what a probe may, in which it connects to the workload.
 	enrolTime = 35 * time.Second
 	probeTime = 10 * time.Second
-	// idleConnection is how long a connection is kept for a next call. It takes one of
-	// MaxClients.
-	idleConnection = 5 * time.Second
-	maxAnswerHead  = 16 << 10
-	maxProblem     = 64 << 10
+
+	maxAnswerHead = 16 << 10
+	maxProblem    = 64 << 10
 )
 
-// Client calls the operations of one local daemon. It is safe for concurrent use. Its errors are
-// *mezu.Error: the daemon's own, or one with CodeUnavailable and ErrNotRunning, ErrForeign,
-// ErrGeneration or ErrSilent in its chain; or the context's if that has ended.
+// Client calls the operations of one local daemon, each over a connection of its own. It is safe
+// for concurrent use. Its errors are *mezu.Error: the daemon's own, or one with CodeUnavailable
+// and ErrNotRunning, ErrForeign, ErrGeneration or ErrSilent in its chain; or the context's if
+// that has ended.
 type Client struct {
-	path      string
-	userAgent string
-	http      *http.Client
-	transport *http.Transport
-	version   atomic.Pointer[string]
+	path, userAgent string
+	version         atomic.Pointer[string]
+	closed          context.Context
+	close           context.CancelFunc
 	// timeout is callTimeout, idle StreamIdle; tests have no such patience.
 	timeout, idle time.Duration
 }
@@ -50,20 +52,13 @@ type Client struct {
 // New makes a client of the daemon whose socket is at path, as Listen has it. version is that of
 // this program. It opens no connection.
 func New(path, version string) *Client {
-	transport := &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, path) },
-		MaxResponseHeaderBytes: maxAnswerHead,
-		IdleConnTimeout:        idleConnection,
-		DisableCompression:     true,
-	}
-	return &Client{path: path, userAgent: "mezu/" + version, transport: transport, timeout: callTimeout, idle: StreamIdle, http: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	c := &Client{path: path, userAgent: "mezu/" + version, timeout: callTimeout, idle: StreamIdle}
+	c.closed, c.close = context.WithCancel(context.Background())
+	return c
 }
 
-// Close closes the connections that carry nothing.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close ends all calls and streams.
+func (c *Client) Close() { c.close() }
 
 // Path is that of the socket.
 func (c *Client) Path() string { return c.path }
@@ -133,12 +128,12 @@ func (c *Client) Probe(ctx context.Context, id string) (Probe, error) {
 // Log gives the end of the daemon's log, at most that many bytes of it.
 func (c *Client) Log(ctx context.Context, most int) ([]byte, error) {
 	query := url.Values{QueryBytes: {strconv.Itoa(most)}}
-	resp, cancel, err := c.call(ctx, 0, http.MethodGet, PathLog+"?"+query.Encode(), nil, nil)
+	a, err := c.call(ctx, 0, http.MethodGet, PathLog+"?"+query.Encode(), nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer cancel()
-	return c.read(ctx, resp, MaxLog)
+	defer a.end()
+	return a.read(MaxLog)
 }
 
 // Shutdown ends the daemon. It returns when the daemon has begun to, not when it has ended.
@@ -153,13 +148,13 @@ func below(path, id string) string { return strings.Replace(path, "{id}", url.Pa
 // invoke calls an operation with in as its body, if that isn't nil, and decodes the answer. It
 // may take that much more time than others.
 func invoke[Out any](ctx context.Context, c *Client, more time.Duration, method, path string, in any) (out Out, err error) {
-	resp, cancel, err := c.call(ctx, more, method, path, in, nil)
+	a, err := c.call(ctx, more, method, path, in, nil)
 	if err != nil {
 		return out, err
 	}
-	defer cancel()
-	data, err := c.read(ctx, resp, MaxAnswer)
-	if err != nil || resp.StatusCode == http.StatusNoContent {
+	defer a.end()
+	data, err := a.read(MaxAnswer)
+	if err != nil || len(data) == 0 {
 		return out, err
 	}
 	if err := json.Unmarshal(data, &out); err != nil {
@@ -168,74 +163,114 @@ func invoke[Out any](ctx context.Context, c *Client, more time.Duration, method,
 	return out, nil
 }
 
-// call sends a request. The caller reads the answer, and cancels in the end. If header is not
-// nil, the answer is a stream, whose deadline is for its beginning alone.
-func (c *Client) call(ctx context.Context, more time.Duration, method, path string, in any, header http.Header) (*http.Response, context.CancelFunc, error) {
+// answer is a connection on which the head of an answer has come.
+type answer struct {
+	*http.Response
+	client *Client
+	ctx    context.Context // ends with the caller's, and with the client
+	conn   net.Conn
+	end    func() // closes everything; it may be called twice
+}
+
+// call sends a request and reads the head of the answer, which is no refusal. The caller ends the
+// answer.
+func (c *Client) call(ctx context.Context, more time.Duration, method, path string, in any, header http.Header) (*answer, error) {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
-			return nil, nil, fmt.Errorf("encoding a request: %w", err)
+			return nil, fmt.Errorf("encoding a request: %w", err)
 		}
 		body = bytes.NewReader(data)
 	}
-	begun, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(c.timeout+more, func() { cancel(errLate) })
-	end := func() { timer.Stop(); cancel(nil) }
 	// The host only fills a field: the connection is that of the socket.
-	req, err := http.NewRequestWithContext(begun, method, "http://mezu"+path, body)
+	req, err := http.NewRequest(method, "http://mezu"+path, body)
 	if err != nil {
-		end()
-		return nil, nil, fmt.Errorf("making a request: %w", err)
+		return nil, fmt.Errorf("making a request: %w", err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", c.userAgent)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	req.Close = true
+
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(c.closed, cancel)
+	conn, err := Dial(ctx, c.path)
 	if err != nil {
-		late := context.Cause(begun)
-		end()
-		return nil, nil, c.failed(ctx, late, err)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		unhook()
+		cancel()
+		return nil, err
 	}
-	if header != nil {
-		timer.Stop()
+	a := &answer{client: c, ctx: ctx, conn: conn}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	a.end = func() {
+		unhook()
+		cancel()
+		conn.Close()
 	}
-	if err := c.judge(ctx, resp); err != nil {
-		resp.Body.Close()
-		end()
-		return nil, nil, err
+	// A connection that is closed already fails at the next read.
+	_ = conn.SetDeadline(time.Now().Add(c.timeout + more))
+	if err := a.begin(req); err != nil {
+		a.end()
+		return nil, err
 	}
-	return resp, end, nil
+	return a, nil
 }
 
-// errLate ends a call that takes too long.
-var errLate = errors.New("the deadline of the call passed")
+// begin sends the request, and reads the answer's head.
+func (a *answer) begin(req *http.Request) error {
+	// A daemon that has too many clients answers without waiting for a request.
+	sent := req.Write(a.conn)
+	head := &headReader{Conn: a.conn, left: maxAnswerHead}
+	resp, err := http.ReadResponse(bufio.NewReaderSize(head, 4<<10), req)
+	if err != nil && sent != nil {
+		err = sent
+	}
+	if err != nil {
+		return a.failed(err)
+	}
+	head.left = -1
+	a.Response = resp
+	return a.judge()
+}
 
-// failed is the error of a request to which no answer came.
-func (c *Client) failed(ctx context.Context, late, err error) error {
-	var own *mezu.Error
+// headReader reads from a connection, as long as the head of the answer is not too long.
+type headReader struct {
+	net.Conn
+	left int // negative: as much as there is
+}
+
+// Read reads what is left at most.
+func (h *headReader) Read(p []byte) (int, error) {
+	if h.left < 0 {
+		return h.Conn.Read(p)
+	}
+	if h.left == 0 {
+		return 0, fmt.Errorf("the head of the answer is over %d bytes", maxAnswerHead)
+	}
+	n, err := h.Conn.Read(p[:min(len(p), h.left)])
+	h.left -= n
+	return n, err
+}
+
+// failed is the error for an answer that does not come, or not to its end.
+func (a *answer) failed(err error) error {
+	var broken *net.OpError
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &own): // of Dial
-		return own
-	case errors.Is(late, errLate):
-		return silent(c.path, late)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isBroken(err):
-		return unavailable(ErrSilent, err, "mezu doctor", "the daemon on %s closed the connection without an answer", c.path)
+	case a.ctx.Err() != nil:
+		return a.ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return silent(a.client.path, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &broken), errors.Is(err, io.ErrClosedPipe):
+		return unavailable(ErrSilent, err, "mezu doctor", "the daemon on %s closed the connection without an answer", a.client.path)
 	}
 	// What remains is an answer that is no HTTP.
-	return c.garbled(err)
-}
-
-// isBroken reports whether a connection was there and ended.
-func isBroken(err error) bool {
-	var broken *net.OpError
-	return errors.As(err, &broken)
+	return a.client.garbled(err)
 }
 
 func (c *Client) garbled(cause error) error {
@@ -243,49 +278,41 @@ func (c *Client) garbled(cause error) error {
 }
 
 // judge checks that an answer is a daemon's of this generation, and makes an error of a refusal.
-func (c *Client) judge(ctx context.Context, resp *http.Response) error {
-	version, generation := resp.Header.Get(HeaderVersion), resp.Header.Get(HeaderGeneration)
+func (a *answer) judge() error {
+	version, generation := printable(a.Header.Get(HeaderVersion)), printable(a.Header.Get(HeaderGeneration))
 	if version == "" {
-		return c.garbled(nil)
+		return a.client.garbled(nil)
 	}
-	version = printable(version)
-	c.version.Store(&version)
+	a.client.version.Store(&version)
 	if generation != Version {
-		return unavailable(ErrGeneration, nil, "run the same version of mezu, or stop that daemon", "the daemon on %s (version %s) speaks %s of the local API, and this program %s", c.path, version, printable(orUnknown(generation)), Version)
+		return unavailable(ErrGeneration, nil, "run the same version of mezu, or stop that daemon", "the daemon on %s (version %s) speaks %s of the local API, and this program %s",
+			a.client.path, version, cmp.Or(generation, "an unknown generation"), Version)
 	}
-	if resp.StatusCode/100 == 2 {
+	if a.StatusCode/100 == 2 {
 		return nil
 	}
-	data, err := c.read(ctx, resp, maxProblem)
-	var p api.Problem
+	data, err := a.read(maxProblem)
 	if err != nil {
 		return err
 	}
+	var p api.Problem
 	if err := json.Unmarshal(data, &p); err != nil {
-		return c.garbled(err)
+		return a.client.garbled(err)
 	}
 	if !p.Code.Known() {
-		return c.garbled(fmt.Errorf("status %d", resp.StatusCode))
+		return a.client.garbled(fmt.Errorf("status %d", a.StatusCode))
 	}
 	return &mezu.Error{Code: p.Code, Detail: printable(p.Detail), Field: printable(p.Field), Hint: printable(p.Hint)}
 }
 
-func orUnknown(generation string) string {
-	if generation == "" {
-		return "an unknown generation"
-	}
-	return generation
-}
-
-// read reads an answer of at most that many bytes, and closes it.
-func (c *Client) read(ctx context.Context, resp *http.Response, most int64) ([]byte, error) {
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+// read reads the body, which has at most that many bytes.
+func (a *answer) read(most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(a.Body, most+1))
 	if err != nil {
-		return nil, c.failed(ctx, context.Cause(resp.Request.Context()), err)
+		return nil, a.failed(err)
 	}
 	if int64(len(data)) > most {
-		return nil, c.garbled(fmt.Errorf("the answer is over %d bytes", most))
+		return nil, a.client.garbled(fmt.Errorf("the answer is over %d bytes", most))
 	}
 	return data, nil
 }

@@ -10,7 +10,7 @@ func (c *Client) Hurry(timeout, idle time.Duration) { c.timeout, c.idle = timeou
 
 // Parse reads all events, and gives them with the error that ended it.
 func Parse(r io.Reader) (events []rawEvent, err error) {
-	reader := newEventReader(r, func() {})
+	reader := newEventReader(r)
 	for {
 		e, err := reader.next()
 		if err != nil {

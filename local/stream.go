@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -26,13 +27,8 @@ const (
 // Stream is an open stream of events. Next is for one goroutine at a time; Close may come from
 // any.
 type Stream struct {
-	client *Client
-	ctx    context.Context // the caller's
-	end    context.CancelFunc
-	resp   *http.Response
-	parser *eventReader
-	idle   *time.Timer
-	late   chan struct{}
+	answer *answer
+	events *eventReader
 }
 
 // Attach opens the stream of one tunnel, which lives as long as somebody has such a stream. It
@@ -51,66 +47,61 @@ func (c *Client) stream(ctx context.Context, path, after string) (*Stream, error
 	if after != "" {
 		header.Set("Last-Event-ID", after)
 	}
-	resp, end, err := c.call(ctx, 0, http.MethodGet, path, nil, header)
+	a, err := c.call(ctx, 0, http.MethodGet, path, nil, header)
 	if err != nil {
 		return nil, err
 	}
-	if media := resp.Header.Get("Content-Type"); media != MediaEvents {
-		resp.Body.Close()
-		end()
+	if media := a.Header.Get("Content-Type"); media != MediaEvents {
+		a.end()
 		return nil, c.garbled(fmt.Errorf("a stream of %q", printable(media)))
 	}
-	s := &Stream{client: c, ctx: ctx, end: end, resp: resp, late: make(chan struct{})}
-	s.idle = time.AfterFunc(c.idle, func() {
-		close(s.late)
-		end()
-	})
-	s.parser = newEventReader(resp.Body, func() { s.idle.Reset(c.idle) })
-	return s, nil
+	return &Stream{answer: a, events: newEventReader(idleReader{a})}, nil
+}
+
+// idleReader reads a body, which may not be silent for longer than the client waits.
+type idleReader struct{ *answer }
+
+// Read reads what comes next.
+func (r idleReader) Read(p []byte) (int, error) {
+	// It fails for a connection that is closed, and so does the next read.
+	_ = r.conn.SetReadDeadline(time.Now().Add(r.client.idle))
+	return r.Body.Read(p)
 }
 
 // Close ends the stream and wakes Next.
-func (s *Stream) Close() {
-	s.idle.Stop()
-	s.end()
-	s.resp.Body.Close()
-}
+func (s *Stream) Close() { s.answer.end() }
 
 // Next waits for one event. Its errors are final. io.EOF: the daemon ended the stream, because
 // the tunnel was removed or the daemon ends. An error with CodeUnavailable: the stream broke or
 // went silent; call again for one after the last Cursor. The context's, when that has ended.
 func (s *Stream) Next() (Event, error) {
-	raw, err := s.parser.next()
-	if err == nil {
-		var e Event
-		if err = json.Unmarshal(raw.data, &e); err == nil {
-			e.Event.Event, e.Cursor = mezu.EventKind(raw.kind), raw.id
-			return e, nil
-		}
-		err = s.client.garbled(fmt.Errorf("decoding an event: %w", err))
+	raw, err := s.events.next()
+	if err != nil {
+		return Event{}, s.ended(err)
 	}
-	s.Close()
-	var own *mezu.Error
-	switch {
-	case s.ctx.Err() != nil:
-		return Event{}, s.ctx.Err()
-	case errors.Is(err, io.EOF), errors.As(err, &own):
-		return Event{}, err
-	case isClosed(s.late):
-		return Event{}, silent(s.client.path, nil)
-	case errors.Is(err, errEvent):
-		return Event{}, s.client.garbled(err)
+	var e Event
+	if err := json.Unmarshal(raw.data, &e); err != nil {
+		return Event{}, s.ended(fmt.Errorf("%w: %w", errEvent, err))
 	}
-	return Event{}, unavailable(ErrSilent, err, "mezu daemon status", "the daemon on %s ended in the middle of a stream", s.client.path)
+	e.Event.Event, e.Cursor = mezu.EventKind(raw.kind), raw.id
+	return e, nil
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
+// ended closes a stream that has ended with an error, and says how.
+func (s *Stream) ended(err error) error {
+	defer s.Close()
+	client := s.answer.client
+	switch {
+	case s.answer.ctx.Err() != nil:
+		return s.answer.ctx.Err()
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case errors.Is(err, errEvent):
+		return client.garbled(err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return silent(client.path, err)
 	}
+	return unavailable(ErrSilent, err, "mezu daemon status", "the daemon on %s ended in the middle of a stream", client.path)
 }
 
 // rawEvent is one event as it was received.
@@ -122,11 +113,10 @@ type rawEvent struct {
 // eventReader reads server-sent events (WHATWG HTML, 9.2).
 type eventReader struct {
 	lines *bufio.Reader
-	came  func() // is called when bytes came
 }
 
-func newEventReader(r io.Reader, came func()) *eventReader {
-	return &eventReader{lines: bufio.NewReaderSize(r, 16<<10), came: came}
+func newEventReader(r io.Reader) *eventReader {
+	return &eventReader{lines: bufio.NewReaderSize(r, 16<<10)}
 }
 
 // errEvent is in the chain of the error for what is no event.
@@ -172,9 +162,6 @@ func (r *eventReader) line(limit int) ([]byte, error) {
 	var out []byte
 	for {
 		part, err := r.lines.ReadSlice('\n')
-		if len(part) > 0 {
-			r.came()
-		}
 		if len(out)+len(part) > limit {
 			return nil, fmt.Errorf("%w: it has over %d bytes", errEvent, MaxEvent)
 		}
