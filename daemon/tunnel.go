@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -391,7 +390,7 @@ func (t *tunnel) leave(within time.Duration) {
 
 // begun is called with each request that begins.
 func (t *tunnel) begun(e mezu.Event) {
-	t.meter.Begin()
+	t.meter.Begin(e.Upgrade != "")
 	t.publish(local.Event{Event: e, Phase: local.PhaseBegin})
 }
 
@@ -400,7 +399,7 @@ func (t *tunnel) event(e mezu.Event) {
 	switch e.Event {
 	case mezu.EventRequest:
 		status, _ := e.Status.(int)
-		t.meter.End(time.Duration(e.DurationMS*float64(time.Millisecond)), status >= http.StatusInternalServerError, status == http.StatusSwitchingProtocols, e.BytesIn, e.BytesOut)
+		t.meter.End(e.Upgrade != "", status, time.Duration(e.DurationMS*float64(time.Millisecond)), e.BytesIn, e.BytesOut)
 		t.answered(&e, status)
 		t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
 	case mezu.EventError:

@@ -118,6 +118,7 @@ type worker struct {
 
 	visitor visitor
 	keptOut mezu.Code // why the guard let the request not pass
+	upgrade string    // what the visitor asked for, whatever the workload is asked
 	local   string    // the origin that the workload believes to have, if it is not the visitor's
 
 	broken bool // a panic left the exchange in an unknown state
@@ -248,6 +249,7 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	}
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
+	w.upgrade = w.req.Upgrade
 	if begun := w.f.cfg.Begun; begun != nil {
 		begun(w.event())
 	}
@@ -457,7 +459,7 @@ func (w *worker) cause(err error) mezu.Cause {
 // event is what there is to tell of the request from its beginning on.
 func (w *worker) event() mezu.Event {
 	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
-		Query: maskQuery(w.req.Query), Upgrade: w.req.Upgrade}
+		Query: maskQuery(w.req.Query), Upgrade: w.upgrade}
 	if w.info.Client.IsValid() {
 		e.Client = w.info.Client.String()
 	}

@@ -7,6 +7,7 @@ package meter
 
 import (
 	"math/bits"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -40,19 +41,23 @@ type Meter struct {
 	busy atomic.Uint64
 }
 
-// Begin counts a request that begins.
-func (m *Meter) Begin() { m.inFlight.Add(1) }
+// Begin counts a request that begins. upgrade says that it asks for another protocol.
+func (m *Meter) Begin(upgrade bool) {
+	m.inFlight.Add(1)
+	if upgrade {
+		m.sockets.Add(1)
+	}
+}
 
-// Upgrade counts a request that became an upgraded connection, from the moment when it did.
-func (m *Meter) Upgrade() { m.sockets.Add(1) }
-
-// End counts a request that has ended, for which Begin was called. failed says that it was
-// answered 5xx, upgraded that Upgrade was called for it. in and out are the bytes of both
-// bodies.
-func (m *Meter) End(took time.Duration, failed, upgraded bool, in, out int64) {
+// End counts a request that has ended, for which Begin was called, with the status of its
+// answer and the bytes of both bodies.
+func (m *Meter) End(upgrade bool, status int, took time.Duration, in, out int64) {
 	m.inFlight.Add(-1)
+	if upgrade {
+		m.sockets.Add(-1)
+	}
 	m.requests.Add(1)
-	if failed {
+	if status >= http.StatusInternalServerError {
 		m.failed.Add(1)
 	}
 	m.in.Add(uint64(max(in, 0)))
@@ -60,11 +65,9 @@ func (m *Meter) End(took time.Duration, failed, upgraded bool, in, out int64) {
 	now := m.ticks.Load()
 	m.busy.Store(now)
 	m.seconds[now%(rateSeconds+1)].Add(1)
-	if upgraded {
-		m.sockets.Add(-1)
-		return
+	if status != http.StatusSwitchingProtocols {
+		m.times[now/spanSeconds%(spans+1)][bucket(took)].Add(1)
 	}
-	m.times[now/spanSeconds%(spans+1)][bucket(took)].Add(1)
 }
 
 // Tick says that a second is over. A request that ends at the same moment may be counted for
