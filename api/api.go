@@ -130,6 +130,11 @@ type Self struct {
 	// LoginEndsAt is when the login ends that the token is of, if it is not renewed until
 	// then. Other tokens have none.
 	LoginEndsAt time.Time `json:"login_ends_at,omitzero"`
+	// Name is a service account's. OrganizationName and ProjectName are the names of
+	// Organization and Project, which are ids.
+	Name             string `json:"name,omitempty"`
+	OrganizationName string `json:"organization_name,omitempty"`
+	ProjectName      string `json:"project_name,omitempty"`
 	// Email and Organizations are a person's. Of more than MaxSelfOrganizations there are
 	// the first.
 	Email         string       `json:"email,omitempty"`

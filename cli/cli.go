@@ -33,6 +33,7 @@ import (
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cli/warpgates"
@@ -50,6 +51,8 @@ type Config struct {
 	Daemon daemon.Program
 	// Open opens an address in the browser; if nil, none is opened.
 	Open login.Opener
+	// Tunnel is what "mezu tunnel" needs of the process.
+	Tunnel tunnel.Config
 }
 
 // Main runs the command with the arguments after the program's name and gives
@@ -114,6 +117,13 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	app.Commands = append(app.Commands, login.Commands(inv, cfg.Open)...)
 	app.Commands = append(app.Commands, profiles.Commands(inv)...)
+	opening := cfg.Tunnel
+	opening.Category, opening.Connect, opening.Running, opening.Open = serving, local.Connect, local.Running, cfg.Open
+	opening.Again = func(ctx context.Context, args ...string) error {
+		again := newApp(inv, cfg)
+		return run(ctx, again, &cli.Command{Name: again.Name, Flags: again.Flags, Subcommands: again.Commands}, args)
+	}
+	app.Commands = append(app.Commands, tunnel.Command(inv, opening))
 	for _, c := range app.Commands {
 		tighten(c)
 	}

@@ -316,6 +316,8 @@ func wide() map[string]struct {
 		"cli/status":                   {8, "a way over edge and Warpgate is asked of each of those who know a part of it"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
 		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
+		"cli/tunnel":                   {10, "target, environment, daemon and what is shown of a tunnel meet here"},
+		"cli/tunnel/target":            {8, "a target comes from a line, from a file with what was agreed to, or from what listens"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {9, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events and the look at the network meet here and only here"},
 		"daemon/forward":               {10, "the second line: what an exchange is, who sends it, whether it may, and its way on; and the password and the hints of a tunnel"},

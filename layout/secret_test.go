@@ -57,6 +57,11 @@ func holdsSecret(s *ast.StructType) bool {
 	})
 }
 
+// handedOn are packages that get a secret and show it to nobody, each with its reason.
+func handedOn() map[string]string {
+	return map[string]string{"cli/tunnel/own": "an enrolment token goes to the local daemon, which uses it at once"}
+}
+
 // TestSecretsAreMasked: a package of commands that gets a secret from the control plane calls
 // terminal.Streams.Mask before it shows it, so that no log of GitHub Actions has it.
 func TestSecretsAreMasked(t *testing.T) {
@@ -83,7 +88,7 @@ func TestSecretsAreMasked(t *testing.T) {
 				return true
 			})
 		}
-		if first != nil && !masks {
+		if first != nil && !masks && handedOn()[p.dir] == "" {
 			t.Errorf("%s: a secret comes from the control plane, and %s never calls Mask, as it must before it shows it", p.at(first), p.dir)
 		}
 	}

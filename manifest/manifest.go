@@ -63,15 +63,20 @@ func (e *Error) Unwrap() error { return e.Err }
 // Read reads the file at path, and the logos that it names; errors use name for it. It may be
 // a pipe: then Read waits for the writer until ctx ends.
 func Read(ctx context.Context, path, name string) (*File, error) {
-	data, err := namedfile.ReadPipe(ctx, path, MaxSize+1)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	f, err := Parse(ctx, name, data)
+	f, err := ReadAlone(ctx, path, name)
 	if err == nil {
 		err = f.TakeLogos(filepath.Dir(path))
 	}
 	return f, err
+}
+
+// ReadAlone is Read for who needs no logos: those stay the names of their files.
+func ReadAlone(ctx context.Context, path, name string) (*File, error) {
+	data, err := namedfile.ReadPipe(ctx, path, MaxSize+1)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return Parse(ctx, name, data)
 }
 
 // TakeLogos puts the images in place of the files of logos, whose paths are relative to dir.

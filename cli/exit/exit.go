@@ -49,7 +49,19 @@ func (s *Shown) Unwrap() error { return s.Err }
 // Said reports whether a command has shown all that there is to say about an error.
 func Said(err error) bool {
 	_, shown := errors.AsType[*Shown](err)
+	if _, program := errors.AsType[*ProgramError](err); program {
+		return true // it has said so itself
+	}
 	return shown || errors.Is(err, ErrDiffers) || errors.Is(err, ErrFound)
+}
+
+// ProgramError is the end of a program that a command ran for somebody, whose exit code is the
+// command's.
+type ProgramError struct{ Code int }
+
+// Error says the code.
+func (e *ProgramError) Error() string {
+	return fmt.Sprintf("the program ended with exit code %d", e.Code)
 }
 
 // UsageError is a command line that cannot be run as typed.
@@ -76,6 +88,9 @@ func Of(err error) int {
 	}
 	if errors.Is(err, ErrDiffers) {
 		return Differs
+	}
+	if e, ok := errors.AsType[*ProgramError](err); ok {
+		return e.Code
 	}
 	// An address that is taken is not a refusal by a service, whatever code the error has.
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "listen" {

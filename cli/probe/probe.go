@@ -41,6 +41,10 @@ const (
 	maxHeader = 32 << 10
 )
 
+// Interval is the pause between two probes. It stays below the ten a second that an edge answers
+// one address.
+const Interval = 150 * time.Millisecond
+
 // Prober sends probes to one address. Several goroutines may use it. Close releases what it
 // holds.
 type Prober struct {
@@ -65,6 +69,38 @@ func New(address string, roots *x509.CertPool, now func() time.Time) (*Prober, e
 		Transport: transport, Timeout: 2*dialTimeout + answerTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// At has names below localhost lead to the edge at an address, wherever that listens on this
+// machine. Call it before the first probe.
+func (p *Prober) At(edge string) {
+	if u, err := url.Parse(p.address); err != nil || edge == "" || !local(u.Hostname()) {
+		return
+	}
+	p.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, edge)
+	}
+}
+
+// Await asks until a Warpgate answers, or ctx ends; then the error is that of the last probe.
+func (p *Prober) Await(ctx context.Context) (Result, error) {
+	tick := time.NewTicker(Interval)
+	defer tick.Stop()
+	var last error
+	for {
+		r, err := p.Through(ctx)
+		if err == nil {
+			return r, nil
+		}
+		if last == nil || ctx.Err() == nil { // the end of ctx explains nothing
+			last = err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return r, last
+		}
+	}
 }
 
 // Close gives up idle connections.

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,5 +142,49 @@ func TestNew(t *testing.T) {
 	}
 	if _, err := Roots(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a CA file that is not there")
+	}
+}
+
+func TestAwait(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"code":"no_warpgate"}`))
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	p, err := New(server.URL, roots, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.Await(t.Context()); err != nil || asked.Load() != 3 {
+		t.Errorf("%v after %d", err, asked.Load())
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := p.Await(ended); err == nil {
+		t.Error("no answer, and no error")
+	}
+}
+
+// Names below localhost lead to the edge that was named.
+func TestAt(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	p, err := New("https://shop-dev.localhost:1", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.At(server.Listener.Addr().String())
+	_, err = p.Through(t.Context())
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
+		t.Errorf("it did not arrive: %v", err)
 	}
 }

@@ -29,6 +29,8 @@ type Streams struct {
 	Quiet bool
 	// Unicode says that characters beyond ASCII can be shown, as signs or lines.
 	Unicode bool
+	// Columns is how wide the terminal of Out is, now; if nil, nobody knows.
+	Columns func() int
 	// Masking says that what is written becomes a log of GitHub Actions, which hides what it
 	// is told to.
 	Masking bool
@@ -41,6 +43,7 @@ func System(in, out, err *os.File, getenv func(string) string) Streams {
 	return Streams{
 		In: in, Out: out, Err: err,
 		InTerminal: isTerminal(in), OutTerminal: isTerminal(out), ErrTerminal: isTerminal(err),
+		Columns: func() int { return columns(out) },
 	}.Under(getenv)
 }
 
@@ -56,6 +59,23 @@ func (s Streams) Under(getenv func(string) string) Streams {
 	s.Unicode = unicodeLocale(getenv)
 	s.Masking = getenv("GITHUB_ACTIONS") == "true"
 	return s
+}
+
+// defaultWidth is the width of a terminal that does not tell its own.
+const defaultWidth = 80
+
+// Width is how many columns a line of stdout has; zero, which is no limit, if that is no
+// terminal.
+func (s Streams) Width() int {
+	if !s.OutTerminal {
+		return 0
+	}
+	if s.Columns != nil {
+		if n := s.Columns(); n > 0 {
+			return n
+		}
+	}
+	return defaultWidth
 }
 
 // Color reports whether what goes to stdout may be decorated.

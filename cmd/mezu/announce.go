@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -9,8 +8,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/probe"
 	"github.com/mezusphere/mezu/cmd/process"
-	"github.com/mezusphere/mezu/probe"
 )
 
 // readyTimeout is how long to wait for the first answer unless --timeout says otherwise: a slow
@@ -58,21 +57,16 @@ func (r *devRun) awaitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	asked, err := probe.New(probe.Config{URL: r.publicURL(), Roots: roots, Edge: process.Dialable(r.edge.HTTPSAddr(), loopback)})
+	prober, err := probe.New(r.publicURL(), roots, nil)
 	if err != nil {
 		return err
 	}
-	defer asked.Close()
+	defer prober.Close()
+	prober.At(process.Dialable(r.edge.HTTPSAddr(), loopback))
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	last, err := asked.Await(waiting)
-	switch {
-	case last != nil && last.Arrived():
-		return nil
-	case ctx.Err() != nil:
+	if _, err = prober.Await(waiting); err == nil || ctx.Err() != nil {
 		return ctx.Err()
-	case last != nil:
-		err = mezu.Errorf(last.Code, "%s", cmp.Or(last.Detail, string(last.Code)))
 	}
 	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("%s did not answer within %s: %v", r.publicURL(), limit, err),
 		Hint: "--timeout allows more time", Cause: err}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 
+	"github.com/atotto/clipboard"
+
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli"
 	clidaemon "github.com/mezusphere/mezu/cli/daemon"
@@ -16,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu/cli/keyring"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
 )
@@ -27,6 +30,7 @@ var version = "devel"
 // the command still waits for.
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	process.SilenceLibraries()
+	programs := child{Streams: s}
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
 	getenv = variable.Read(getenv)
@@ -37,16 +41,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	if err != nil {
 		dir = "."
 	}
-	drain, cut, stop := process.Signals(ctx)
+	drain, cut, hold, stop := process.HeldSignals(ctx)
+	programs.hold = hold
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
-	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: browserOf(getenv), Daemon: clidaemon.Program{Start: spawn}, Dev: func(ctx context.Context, o dev.Options) error {
-		outlets.Serve()
-		if homeless != nil && o.State == "" && !o.Ephemeral {
-			return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: homeless.Error(), Hint: "or name a folder with --state DIR, or use --ephemeral"}
-		}
-		return runDev(ctx, cut, folders, o, outlets.Lost)
-	}})
+	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: browserOf(getenv), Daemon: clidaemon.Program{Start: spawn},
+		Tunnel: tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut}, Dev: func(ctx context.Context, o dev.Options) error {
+			outlets.Serve()
+			if homeless != nil && o.State == "" && !o.Ephemeral {
+				return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: homeless.Error(), Hint: "or name a folder with --state DIR, or use --ephemeral"}
+			}
+			return runDev(ctx, cut, folders, o, outlets.Lost)
+		}})
 	if cut.Err() != nil {
 		return exit.Interrupted
 	}

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,19 +57,36 @@ func SilenceLibraries() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
 // Windows the signals are Ctrl-C and the closing of the console. A SIGHUP that nohup had
 // ignored stays ignored.
 func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
+	drain, cut, _, stop = HeldSignals(parent)
+	return drain, cut, stop
+}
+
+// HeldSignals is Signals, and a function that holds them: from then until the function that it
+// gives is called, signals end nothing. They are then a program's that was started.
+func HeldSignals(parent context.Context) (drain, cut context.Context, hold func() (release func()), stop func()) {
+	var held atomic.Int32
+	hold = func() func() {
+		held.Add(1)
+		return sync.OnceFunc(func() { held.Add(-1) })
+	}
+	drain, cut, stop = signals(parent, &held)
+	return drain, cut, hold, stop
+}
+
+func signals(parent context.Context, held *atomic.Int32) (drain, cut context.Context, stop func()) {
 	cut, cutNow := context.WithCancel(context.WithoutCancel(parent))
 	drain, drainNow := context.WithCancel(parent)
-	signals := make(chan os.Signal, 2)
+	came := make(chan os.Signal, 2)
 	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
 		ending = append(ending, syscall.SIGHUP)
 	}
-	signal.Notify(signals, ending...)
+	signal.Notify(came, ending...)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
-	wg.Go(func() { follow(done, signals, drainNow, cutNow) })
+	wg.Go(func() { follow(done, came, held, drainNow, cutNow) })
 	return drain, cut, sync.OnceFunc(func() {
-		signal.Stop(signals)
+		signal.Stop(came)
 		close(done)
 		wg.Wait()
 		drainNow()
@@ -82,11 +100,14 @@ const sameSignal = 100 * time.Millisecond
 
 // follow ends one context with each signal. A second SIGHUP ends none: when a terminal
 // goes away, the kernel and the shell both send one.
-func follow(done <-chan struct{}, signals <-chan os.Signal, ends ...context.CancelFunc) {
+func follow(done <-chan struct{}, signals <-chan os.Signal, held *atomic.Int32, ends ...context.CancelFunc) {
 	var last time.Time
 	for len(ends) > 0 {
 		select {
 		case s := <-signals:
+			if held.Load() > 0 {
+				continue
+			}
 			if !last.IsZero() && (time.Since(last) < sameSignal || s == syscall.SIGHUP) {
 				continue
 			}

@@ -17,6 +17,9 @@ func TestEnvironment_CreatedBy(t *testing.T) {
 	_, key := x.Account("ci", mezu.PermEnvironmentsWrite, mezu.PermEnvironmentsRead)
 	account := in.Client(key, nil)
 	ci := controltest.Call[api.Self](t, account, api.OpSelf, nil)
+	if ci.Name != "ci" || ci.OrganizationName != x.Org || ci.ProjectName != x.Prj {
+		t.Errorf("an account does not know its names: %+v", ci)
+	}
 
 	made := func(c *api.Client, name string) mezu.Environment {
 		return controltest.Call[mezu.Environment](t, c, api.OpCreateEnvironment, map[string]any{"name": name}, x.Org, x.Prj)

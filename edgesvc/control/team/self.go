@@ -21,10 +21,14 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 	if c.Operator {
 		self.Kind = "operator"
 	}
+	var err error
+	if c.Kind == access.ServiceAccount {
+		err = s.nameAccount(ctx, &self)
+		return self, err
+	}
 	if c.Kind != access.Member {
 		return self, nil
 	}
-	var err error
 	if self.LoginEndsAt, err = s.access.LoginEnd(ctx, c); err != nil {
 		return self, err
 	}
@@ -48,4 +52,21 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 		self.Organizations = append(self.Organizations, api.SelfMember{Organization: m.Value.Organization, Role: m.Value.Role, Permissions: rights})
 	}
 	return self, nil
+}
+
+// nameAccount adds the names of a service account and of where it belongs. What is just being
+// deleted has none.
+func (s *Team) nameAccount(ctx context.Context, self *api.Self) error {
+	account, err := record.ByID[access.Account](ctx, s.records, self.ID)
+	if err == nil {
+		self.Name = account.Value.Account.Name
+		var project record.Record[mezu.Project]
+		if project, err = record.ByID[mezu.Project](ctx, s.records, account.Value.Project); err == nil {
+			self.ProjectName, self.OrganizationName = project.Value.Name, project.Value.Organization
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }

@@ -1,0 +1,314 @@
+// Package own finds, or makes, the environment that a tunnel serves: somebody's own one unless
+// another is named, and what visitors need to enter it.
+//
+// What may not live here: the local daemon, and what is printed but questions. It imports the
+// domain, api, cli/exit, cli/invocation, cli/terminal and cli/tunnel/memory; only cli/tunnel
+// imports it.
+package own
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/memory"
+)
+
+const (
+	// fallbackProject is the project of a folder whose name can't be one's.
+	fallbackProject = "app"
+	// maxOwner bounds the part of a name that says whose an environment is, so that the
+	// tunnel's name has room behind it.
+	maxOwner = 20
+	// maxSuffix is how many environments of the same name are tried.
+	maxSuffix = 9
+)
+
+// Wish is what a tunnel asks of its environment.
+type Wish struct {
+	// Name is that of the tunnel, or empty.
+	Name string
+	// Environment is one that was named, or empty for the caller's own.
+	Environment string
+	Access      Access
+}
+
+// Site is the environment of a tunnel.
+type Site struct {
+	mezu.Environment
+	Organization, Project string
+	// Made says that this run made the environment, and MadeProject the project.
+	Made, MadeProject bool
+	// Mine says that it is the caller's own.
+	Mine bool
+	// Others are the connected Warpgates that are not this machine's.
+	Others []mezu.Warpgate
+	// OpenTo says who may enter. Kept says in one sentence what a run would have changed, but
+	// may not.
+	OpenTo string
+	Kept   string
+
+	routes []mezu.Route
+}
+
+// Text is organization/project/environment.
+func (p *Site) Text() string { return p.Organization + "/" + p.Project + "/" + p.Name }
+
+// Owner works at the control plane for whoever opens tunnels.
+type Owner struct {
+	inv      *invocation.Invocation
+	settings invocation.Settings
+	client   *api.Client
+	kept     memory.Store
+
+	once   sync.Mutex
+	self   *api.Self
+	naming sync.Mutex
+	base   string // of the names of own environments, once known
+}
+
+// New makes an owner. It asks nothing.
+func New(inv *invocation.Invocation, s invocation.Settings, client *api.Client) *Owner {
+	return &Owner{inv: inv, settings: s, client: client, kept: memory.Store{Dir: inv.State}}
+}
+
+// Self is who calls.
+func (o *Owner) Self(ctx context.Context) (api.Self, error) {
+	o.once.Lock()
+	defer o.once.Unlock()
+	if o.self != nil {
+		return *o.self, nil
+	}
+	self, err := api.Invoke[api.Self](ctx, o.client, api.OpSelf, nil)
+	if err == nil {
+		o.self = &self
+	}
+	return self, err
+}
+
+// Locate fills in the organization and the project: flags, variables, mezu.yaml and profile
+// come first, then what a service account belongs to or a person's only organization, and
+// then the name of the working directory.
+func (o *Owner) Locate(ctx context.Context) (organization, project string, err error) {
+	organization, project = o.settings.Organization, o.settings.Project
+	if organization == "" || project == "" {
+		self, err := o.Self(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		organization, project = cmp.Or(organization, self.OrganizationName), cmp.Or(project, self.ProjectName)
+		if organization == "" && len(self.Organizations) == 1 {
+			organization = self.Organizations[0].Organization
+		}
+		if organization == "" && len(self.Organizations) > 1 {
+			names := make([]string, len(self.Organizations))
+			for i, m := range self.Organizations {
+				names[i] = terminal.Clean(m.Organization)
+			}
+			e := exit.Usagef("no organization is named; yours are %s", strings.Join(names, ", "))
+			e.Hint = "--org " + names[0] + ", or mezu use ORG/PROJECT/ENVIRONMENT"
+			return "", "", e
+		}
+	}
+	project = cmp.Or(project, mezu.NameFrom(filepath.Base(o.inv.Dir), fallbackProject))
+	o.settings.Organization, o.settings.Project = organization, project
+	if _, err := o.settings.RequireOrganization(); err != nil {
+		return "", "", err
+	}
+	_, err = o.settings.RequireProject()
+	return organization, project, err
+}
+
+// Find finds the environment of a tunnel, or makes it. ours are ids of Warpgates of this
+// machine.
+func (o *Owner) Find(ctx context.Context, w Wish, ours []string) (*Site, error) {
+	org, prj, err := o.Locate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := o.find(ctx, org, prj, w)
+	if err != nil {
+		return nil, err
+	}
+	if p.Made {
+		p.OpenTo = w.Access.summary(p)
+		return p, nil
+	}
+	known := append(ours, o.kept.Load().Environments[o.key(p)].Warpgate)
+	p.Others = others(p.Others, known)
+	return p, o.admit(ctx, p, w.Access)
+}
+
+func (o *Owner) find(ctx context.Context, org, prj string, w Wish) (*Site, error) {
+	if w.Environment != "" {
+		if err := mezu.ValidateName("environment", w.Environment); err != nil {
+			return nil, err
+		}
+		p, err := o.look(ctx, org, prj, w.Environment)
+		if mezu.CodeOf(err) == mezu.CodeNotFound {
+			return nil, &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no environment %s/%s/%s", org, prj, w.Environment),
+				Hint: "mezu environments create " + w.Environment + ", or leave -e out for one of your own", Cause: err}
+		}
+		return p, err
+	}
+	base, err := o.Base(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := 1; n <= maxSuffix; n++ {
+		name := base
+		if w.Name != "" {
+			name += "-" + w.Name
+		}
+		if n > 1 {
+			name += fmt.Sprintf("-%d", n)
+		}
+		if err := mezu.ValidateName("name", name); err != nil {
+			return nil, mezu.Below("environment "+name, err)
+		}
+		p, err := o.look(ctx, org, prj, name)
+		switch {
+		case mezu.CodeOf(err) == mezu.CodeNotFound:
+			p, err = o.make(ctx, org, prj, name, w.Access)
+			if mezu.CodeOf(err) == mezu.CodeConflict {
+				continue // another one was quicker
+			}
+			return p, err
+		case err != nil:
+			return nil, err
+		case p.Mine:
+			return p, nil
+		}
+	}
+	return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("the environments %s to %s-%d are others'", base, base, maxSuffix), Hint: "--name NAME for another one"}
+}
+
+// look reads an environment with its routes and Warpgates, all at once.
+func (o *Owner) look(ctx context.Context, org, prj, name string) (*Site, error) {
+	p := &Site{Organization: org, Project: prj}
+	var routes api.RoutesState
+	var self api.Self
+	errs := make([]error, 4)
+	var all sync.WaitGroup
+	all.Go(func() {
+		p.Environment, errs[0] = api.Invoke[mezu.Environment](ctx, o.client, api.OpGetEnvironment, nil, org, prj, name)
+	})
+	all.Go(func() {
+		routes, errs[1] = api.Invoke[api.RoutesState](ctx, o.client, api.OpListRoutes, nil, org, prj, name)
+	})
+	all.Go(func() { p.Others, errs[2] = o.warpgates(ctx, org, prj, name) })
+	all.Go(func() { self, errs[3] = o.Self(ctx) })
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	p.routes = routes.Routes
+	known := o.kept.Load().Environments[o.key(p)]
+	p.Mine = p.CreatedBy != "" && p.CreatedBy == self.ID || p.CreatedBy == "" && known.Mine && known.ID == p.ID
+	return p, nil
+}
+
+// warpgates are those that are connected. Who may not list them is not kept from serving.
+func (o *Owner) warpgates(ctx context.Context, org, prj, name string) ([]mezu.Warpgate, error) {
+	var out []mezu.Warpgate
+	for w, err := range api.All[mezu.Warpgate](ctx, o.client, api.OpListWarpgates, org, prj, name) {
+		if mezu.CodeOf(err) == mezu.CodeForbidden {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if w.Status == mezu.WarpgateConnected {
+			out = append(out, w)
+		}
+	}
+	return out, nil
+}
+
+func others(all []mezu.Warpgate, ours []string) []mezu.Warpgate {
+	var out []mezu.Warpgate
+	for _, w := range all {
+		mine := false
+		for _, id := range ours {
+			mine = mine || id == w.ID
+		}
+		if !mine {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// make makes an environment with one route for everything, and the project before it if need
+// be. The environment comes first: without its route it is closed.
+func (o *Owner) make(ctx context.Context, org, prj, name string, a Access) (*Site, error) {
+	p := &Site{Organization: org, Project: prj, Made: true, Mine: true}
+	create := func() (err error) {
+		p.Environment, err = api.Invoke[mezu.Environment](ctx, o.client, api.OpCreateEnvironment, mezu.Environment{Name: name, Directory: a.Directory}, org, prj)
+		return err
+	}
+	err := create()
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		// A directory may be missing too; then the project isn't.
+		_, made := api.Invoke[mezu.Project](ctx, o.client, api.OpCreateProject, mezu.Project{Name: prj}, org)
+		if made != nil {
+			if mezu.CodeOf(made) == mezu.CodeConflict {
+				made = err
+			}
+			return nil, made
+		}
+		p.MadeProject = true
+		err = create()
+	}
+	if err != nil {
+		return nil, err
+	}
+	route := a.first()
+	p.routes = []mezu.Route{route}
+	if _, err := api.Invoke[mezu.Route](ctx, o.client, api.OpCreateRoute, route, org, prj, name); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// key is the environment's in the memory.
+func (o *Owner) key(p *Site) string {
+	return memory.Key(o.settings.API, p.Organization, p.Project, p.Name)
+}
+
+// Served remembers by which Warpgate this machine serves an environment.
+func (o *Owner) Served(ctx context.Context, p *Site, warpgate string) error {
+	return o.kept.Update(ctx, func(m *memory.Memory) {
+		m.Environments[o.key(p)] = memory.Environment{ID: p.ID, Mine: p.Mine, Warpgate: warpgate}
+	})
+}
+
+// Token lets one Warpgate with the key of this hash register in the environment, once.
+func (o *Owner) Token(ctx context.Context, p *Site, keyHash string) (string, error) {
+	return Token(ctx, o.client, p.Organization, p.Project, p.Name, keyHash)
+}
+
+// Token lets one Warpgate with the key of this hash register in an environment, once.
+func Token(ctx context.Context, client *api.Client, org, prj, env, keyHash string) (string, error) {
+	made, err := api.Invoke[api.TokenResponse](ctx, client, api.OpCreateEnrolmentToken, api.EnrolmentTokenRequest{PublicKeySHA256: keyHash}, org, prj, env)
+	return made.Token, err
+}
+
+// Remove deletes an environment.
+func (o *Owner) Remove(ctx context.Context, p *Site) error {
+	err := o.client.Do(ctx, api.Call{Operation: api.OpDeleteEnvironment, Params: []string{p.Organization, p.Project, p.Name}}, nil)
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		return nil
+	}
+	return err
+}

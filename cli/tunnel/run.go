@@ -1,0 +1,524 @@
+package tunnel
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/own"
+	"github.com/mezusphere/mezu/cli/tunnel/session"
+	"github.com/mezusphere/mezu/cli/tunnel/show"
+	"github.com/mezusphere/mezu/cli/tunnel/target"
+	"github.com/mezusphere/mezu/local"
+)
+
+// opening is one tunnel of a run.
+type opening struct {
+	target  target.Target
+	spec    local.Open
+	site    *own.Site
+	session *session.Session
+	begun   time.Time
+	// ended gives how following it ended.
+	ended chan error
+}
+
+// opened are the tunnels of a run.
+type opened struct {
+	*options
+	settings invocation.Settings
+	owner    *own.Owner
+	lines    *show.Lines
+	all      []*opening
+	password string // that was made for this run
+	programs map[int]string
+}
+
+func run(ctx context.Context, o *options) (err error) {
+	if err := o.targets(ctx); err != nil {
+		return err
+	}
+	s, err := o.Settings()
+	if err != nil {
+		return err
+	}
+	if s.API == "" {
+		if s, err = o.noControlPlane(ctx); errors.Is(err, errServed) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	client, err := o.Client(s)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdle()
+	r := &opened{options: o, settings: s, owner: own.New(o.Invocation, s, client), lines: &show.Lines{Streams: o.Streams, JSON: o.JSON, Several: len(o.Targets) > 1, Now: o.Now}}
+	if len(o.Command) > 0 && !o.JSON {
+		r.lines.Out = o.Err // stdout is the program's
+		r.lines.OutTerminal = o.ErrTerminal
+	}
+	if o.Serving != nil {
+		o.Serving()
+	}
+	defer func() {
+		if err != nil {
+			r.lines.Fail(err)
+		}
+	}()
+	return r.run(ctx)
+}
+
+func (r *opened) run(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	following, end := context.WithCancel(context.WithoutCancel(ctx))
+	var followers sync.WaitGroup
+	defer followers.Wait()
+	defer end()
+	defer r.closeAll()
+	if err := r.open(ctx); err != nil {
+		return errors.Join(err, r.removeMade(ctx))
+	}
+	if r.Detach {
+		return r.leave(ctx)
+	}
+	for _, t := range r.all {
+		t.ended = make(chan error, 1)
+		followers.Go(func() { t.ended <- t.session.Run(following, r.lines.Event) })
+	}
+	code, err := r.serve(ctx)
+	err = errors.Join(err, r.close(ctx), r.removeMade(ctx))
+	if err == nil && code != 0 {
+		err = &exit.ProgramError{Code: code}
+	}
+	return err
+}
+
+// prepare finds everything out that can be refused, before anything is opened: the daemon, the
+// tunnels that it has, and the environment of each target.
+func (r *opened) prepare(ctx context.Context) error {
+	var there []mezu.Tunnel
+	var daemon error
+	var looking sync.WaitGroup
+	looking.Go(func() { there, daemon = r.there(ctx) })
+	looking.Go(func() { r.programs = target.Listening(ctx) })
+	_, _, err := r.owner.Locate(ctx)
+	if err == nil && r.ownOnly() {
+		_, err = r.owner.Base(ctx)
+	}
+	looking.Wait()
+	if err = cmp.Or(err, daemon); err != nil {
+		return err
+	}
+	var hashed *mezu.TunnelPassword
+	if r.User != "" || r.Access.Password {
+		if hashed, r.password, err = password(r.User, r.Getenv("MEZU_BASIC_AUTH")); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.Targets {
+		t.BasicAuth = hashed
+		one := &opening{target: t}
+		if err := r.locate(ctx, one, there); err != nil {
+			return errors.Join(err, r.removeMade(ctx))
+		}
+		r.all = append(r.all, one)
+	}
+	return nil
+}
+
+// ownOnly reports whether some tunnel serves an environment of the caller's own.
+func (r *opened) ownOnly() bool {
+	for _, t := range r.Targets {
+		if t.Environment == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// there are the tunnels that the daemon has. It is started by asking.
+func (r *opened) there(ctx context.Context) ([]mezu.Tunnel, error) {
+	client, err := r.Connect(ctx, r.settings)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Tunnels(ctx)
+}
+
+// locate finds the environment of a tunnel and says what is asked of the daemon.
+func (r *opened) locate(ctx context.Context, one *opening, there []mezu.Tunnel) error {
+	var ours []string
+	for _, t := range there {
+		if t.Warpgate != "" {
+			ours = append(ours, t.Warpgate)
+		}
+	}
+	p, err := r.owner.Find(ctx, own.Wish{Name: one.target.Name, Environment: one.target.Environment, Access: r.Access}, ours)
+	if err != nil {
+		return err
+	}
+	one.site = p
+	if !p.IsEnabled() {
+		return &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: p.Text() + " is switched off", Hint: "mezu environments enable " + p.Name}
+	}
+	if len(p.Others) > 0 && !r.Join {
+		where := cmp.Or(p.Others[0].Address, p.Others[0].ID)
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%s is served from another machine (%s, connected)", p.Name, terminal.Clean(where)),
+			Hint: "--name NAME for an environment of its own, or --join to share its requests"}
+	}
+	spec := local.Open{Profile: profileOf(r.settings), API: r.settings.API, CAFile: r.settings.CAFile, Organization: p.Organization, Project: p.Project, Environment: p.Name,
+		TunnelTarget: one.target.TunnelTarget, Detached: r.Detach, Made: p.Made}
+	if spec.CAFile != "" {
+		if spec.CAFile, err = filepath.Abs(r.Path(spec.CAFile)); err != nil {
+			return err
+		}
+	}
+	one.spec = spec
+	return r.compare(one, there)
+}
+
+// profileOf names the profile of a tunnel. Where none is in use, as in CI, it is named after the
+// control plane.
+func profileOf(s invocation.Settings) string {
+	return cmp.Or(s.Profile, mezu.NameFrom(hostOf(s.API), "default"))
+}
+
+// compare looks whether the daemon has a tunnel to the environment already.
+func (r *opened) compare(one *opening, there []mezu.Tunnel) error {
+	for _, t := range there {
+		if !invocation.SameHost(t.API, one.spec.API) || t.Organization != one.spec.Organization || t.Project != one.spec.Project || t.Environment != one.spec.Environment {
+			continue
+		}
+		if t.State != mezu.TunnelStopped && t.Target != one.spec.Target {
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%s is open here already, to %s", terminal.Clean(t.Name), terminal.Clean(target.Show(r.Dir, t.Target))),
+				Hint: "mezu tunnel show " + terminal.Clean(t.Name) + ", or --name NAME"}
+		}
+		if t.BasicAuth != nil && one.spec.BasicAuth == nil && !r.Access.Public {
+			one.spec.BasicAuth = t.BasicAuth
+			if one.site.Kept == "" {
+				one.site.Kept = one.site.Text() + " asked for a password until now; it stays so (--public opens it)"
+			}
+		}
+	}
+	return nil
+}
+
+// open opens all tunnels at once.
+func (r *opened) open(ctx context.Context) error {
+	errs := make([]error, len(r.all))
+	var all sync.WaitGroup
+	for i, t := range r.all {
+		t.begun = time.Now()
+		all.Go(func() {
+			t.session, errs[i] = session.Open(ctx, session.Config{
+				Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
+				Spec:     t.spec,
+				Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },
+				Enrolled: func(mezu.Tunnel) { r.lines.Again(r.who(ctx)) },
+			})
+			if errs[i] == nil {
+				errs[i] = r.adapt(ctx, t)
+			}
+		})
+	}
+	all.Wait()
+	return cmp.Or(errs...)
+}
+
+// adapt brings a tunnel that was there to what this run asks for.
+func (r *opened) adapt(ctx context.Context, t *opening) error {
+	is := t.session.Tunnel()
+	if id := is.Warpgate; id != "" {
+		if err := r.owner.Served(ctx, t.site, id); err != nil {
+			r.Warnf("%s", terminal.Clean(err.Error()))
+		}
+	}
+	if t.session.New {
+		return nil
+	}
+	var patch local.TunnelPatch
+	name := terminal.Clean(is.Name)
+	switch want := t.spec.TunnelTarget; {
+	case sameSettings(is.TunnelTarget, want):
+	case t.session.Others == 0:
+		patch.Target = &want
+	case r.Access.Password:
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: name + " is open here already, with another password or none", Hint: "mezu tunnel stop " + name + ", or --name NAME"}
+	default:
+		r.lines.Caution(is.Name, name+" is open here already, and keeps its settings", "mezu tunnel show "+name)
+	}
+	if r.Detach && !is.Detached {
+		patch.Detached = &r.Detach
+	}
+	if patch == (local.TunnelPatch{}) {
+		return nil
+	}
+	return t.session.Change(ctx, patch)
+}
+
+// sameSettings reports whether a tunnel goes to its target in the same way.
+func sameSettings(a, b mezu.TunnelTarget) bool {
+	password := a.BasicAuth == b.BasicAuth || a.BasicAuth != nil && b.BasicAuth != nil && a.BasicAuth.User == b.BasicAuth.User && bytes.Equal(a.BasicAuth.Hash, b.BasicAuth.Hash)
+	return password && slices.Equal(a.AllowTargets, b.AllowTargets) && cmp.Or(a.HostHeader, mezu.HostKeep) == cmp.Or(b.HostHeader, mezu.HostKeep) &&
+		a.Listing == b.Listing && a.SPA == b.SPA && a.UpstreamCA == b.UpstreamCA && a.Insecure == b.Insecure
+}
+
+// who is whoever enrols.
+func (r *opened) who(ctx context.Context) string {
+	self, err := r.owner.Self(ctx)
+	if err != nil {
+		return "you"
+	}
+	return cmp.Or(self.Email, self.Name, self.ID)
+}
+
+// within is how long to wait for the first request to get through.
+func (r *opened) within() time.Duration { return cmp.Or(r.Flags.Timeout, waitFor) }
+
+// await waits until a tunnel can be reached, and says so.
+func (r *opened) await(ctx context.Context, t *opening) error {
+	err := t.session.Await(ctx, r.within())
+	if late, ok := errors.AsType[*session.LateError](err); ok {
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Long(late.After)), Hint: "mezu doctor"}
+	}
+	if err != nil {
+		return err
+	}
+	r.ready(t)
+	return nil
+}
+
+// ready says that a tunnel can be reached.
+func (r *opened) ready(t *opening) {
+	is := t.session.Tunnel()
+	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(is.Workload.Program, t.target.Program(r.programs)), OpenTo: t.site.OpenTo, Environment: t.site.Text(),
+		News: news(t.site), User: r.User, Password: r.password, Detached: r.Detach}
+	if t.site.Kept != "" {
+		r.lines.Caution(is.Name, t.site.Kept, "")
+	}
+	r.lines.Ready(said)
+	if err := r.share(is); err != nil {
+		what, hint := terminal.Explain(err)
+		r.lines.Caution(is.Name, what, hint)
+	}
+}
+
+// news says what is new about an environment.
+func news(p *own.Site) string {
+	switch {
+	case p.MadeProject:
+		return "made now, and its project; this address stays yours"
+	case p.Made:
+		return "made now; this address stays yours"
+	}
+	return ""
+}
+
+// serve waits until all tunnels can be reached, and then for the end: of ctx, of --exec's
+// program, or of the tunnels.
+func (r *opened) serve(ctx context.Context) (code int, err error) {
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	errs := make([]error, len(r.all))
+	var all sync.WaitGroup
+	for i, t := range r.all {
+		all.Go(func() { errs[i] = r.await(serving, t) })
+	}
+	all.Wait()
+	if err := cmp.Or(errs...); err != nil {
+		return 0, err
+	}
+	if err := r.writeEnv(); err != nil {
+		return 0, err
+	}
+	if len(r.Command) > 0 {
+		return r.exec(ctx)
+	}
+	for _, t := range r.all {
+		select {
+		case <-ctx.Done():
+			return 0, nil
+		case err := <-t.ended:
+			t.ended <- err
+			if err != nil && !errors.Is(err, session.ErrClosed) {
+				return 0, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+// close drains all tunnels that nobody else holds. The end of Cut cuts what is in flight.
+func (r *opened) close(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	flying := 0
+	var held []*opening
+	for _, t := range r.all {
+		if ended(t) {
+			r.closed(t)
+			continue
+		}
+		if !t.session.Held() {
+			r.Sayf("%s stays open: it is held by something else too", terminal.Clean(t.session.Tunnel().Name))
+			continue
+		}
+		if is, err := t.session.Refresh(ctx); err == nil {
+			flying += is.Stats.InFlight
+		}
+		held = append(held, t)
+	}
+	r.lines.Closing(flying, local.DrainTimeout)
+	errs := make([]error, len(held))
+	var all sync.WaitGroup
+	for i, t := range held {
+		all.Go(func() { errs[i] = r.stop(ctx, t) })
+	}
+	all.Wait()
+	for _, t := range held {
+		r.closed(t)
+	}
+	return errors.Join(errs...)
+}
+
+func ended(t *opening) bool {
+	select {
+	case err := <-t.ended:
+		t.ended <- err
+		return errors.Is(err, session.ErrClosed)
+	default:
+		return false
+	}
+}
+
+func (r *opened) closed(t *opening) {
+	is := t.session.Tunnel()
+	r.lines.Closed(is.Name, time.Since(t.begun), is.Stats)
+}
+
+// stop drains one tunnel.
+func (r *opened) stop(ctx context.Context, t *opening) error {
+	if r.Cut != nil {
+		var cutting sync.WaitGroup
+		defer cutting.Wait()
+		defer context.AfterFunc(r.Cut, func() {
+			cutting.Go(func() { _ = t.session.Stop(ctx, 0) }) // its error is that of the other call
+		})()
+	}
+	return t.session.Stop(ctx, local.DrainTimeout)
+}
+
+// closeAll lets go of the daemon.
+func (r *opened) closeAll() {
+	for _, t := range r.all {
+		if t.session != nil {
+			t.session.Close()
+		}
+	}
+}
+
+// removeTime bounds the removal of an environment at the end.
+const removeTime = 15 * time.Second
+
+// removeMade removes the environments that this run made, if it was asked to.
+func (r *opened) removeMade(ctx context.Context) error {
+	if !r.Remove {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
+	defer cancel()
+	var errs []error
+	for _, t := range r.all {
+		if t.site == nil {
+			continue
+		}
+		if !t.site.Made {
+			r.Sayf("%s stays: this run did not make it", t.site.Text())
+			continue
+		}
+		if err := r.owner.Remove(ctx, t.site); err != nil {
+			errs = append(errs, fmt.Errorf("removing %s: %w", t.site.Text(), err))
+			continue
+		}
+		r.Sayf("removed %s", t.site.Text())
+	}
+	return errors.Join(errs...)
+}
+
+// leave leaves tunnels open in the daemon.
+func (r *opened) leave(ctx context.Context) error {
+	if r.Wait {
+		return r.leaveReachable(ctx)
+	}
+	for _, t := range r.all {
+		is := t.session.Tunnel()
+		if t.site.Kept != "" {
+			r.lines.Caution(is.Name, t.site.Kept, "")
+		}
+		r.lines.Left(show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), OpenTo: t.site.OpenTo, Environment: t.site.Text(), News: news(t.site), User: r.User, Password: r.password})
+		if err := r.share(is); err != nil {
+			return err
+		}
+	}
+	return r.writeEnv()
+}
+
+// leaveReachable waits until requests get through and the workloads connect.
+func (r *opened) leaveReachable(ctx context.Context) error {
+	following, end := context.WithCancel(ctx)
+	var followers sync.WaitGroup
+	defer followers.Wait()
+	defer end()
+	late := time.Now().Add(r.within())
+	for _, t := range r.all {
+		followers.Go(func() { _ = t.session.Run(following, func(local.Event) {}) }) // Await says what is wrong
+		if err := r.await(ctx, t); err != nil {
+			return err
+		}
+		if err := r.connects(ctx, t, late); err != nil {
+			return err
+		}
+	}
+	return r.writeEnv()
+}
+
+// workloadPoll is how often to look whether the workload connects.
+const workloadPoll = 250 * time.Millisecond
+
+func (r *opened) connects(ctx context.Context, t *opening, late time.Time) error {
+	tick := time.NewTicker(workloadPoll)
+	defer tick.Stop()
+	for {
+		looked, err := t.session.Probe(ctx)
+		if err != nil {
+			return err
+		}
+		w := looked.Workload
+		if w.Up != nil && *w.Up {
+			return nil
+		}
+		if time.Now().After(late) {
+			is := t.session.Tunnel()
+			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: cmp.Or(w.Detail, "nothing answers at "+target.Show(r.Dir, is.Target)) + " (" + show.Long(r.within()) + ")", Hint: w.Hint}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

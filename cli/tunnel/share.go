@@ -1,0 +1,177 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"rsc.io/qr"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+)
+
+// share opens, copies and draws an address, as the flags say.
+func (r *opened) share(t mezu.Tunnel) error {
+	var errs []error
+	if r.QR {
+		errs = append(errs, r.draw(t.URL))
+	}
+	if r.Clip {
+		errs = append(errs, r.copy(t.URL))
+	}
+	if r.Browse {
+		errs = append(errs, browse(r.Config, t.URL))
+	}
+	return errors.Join(errs...)
+}
+
+// browse opens an address in the browser. It must be one of the web (C2): it came from a
+// control plane.
+func browse(cfg Config, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return mezu.Invalid("url", "the address of the tunnel is no https address, and is not opened")
+	}
+	if cfg.Open == nil {
+		return exit.Usagef("there is no browser")
+	}
+	return cfg.Open(address)
+}
+
+// copy puts an address into the clipboard: the system's, or else that of whoever sits at the
+// terminal, which the terminal is asked for (OSC 52).
+func (r *opened) copy(text string) error {
+	remote := r.Getenv("SSH_CONNECTION") != ""
+	if !remote && r.Copy != nil && r.Copy(text) == nil {
+		r.Sayf("copied the address")
+		return nil
+	}
+	if !r.ErrTerminal {
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "there is no clipboard here"}
+	}
+	asked := "\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte(text)) + "\a"
+	if r.Getenv("TMUX") != "" {
+		// tmux passes on what is wrapped so, each escape doubled. Newer ones take the plain one.
+		asked += "\x1bPtmux;" + strings.ReplaceAll(asked, "\x1b", "\x1b\x1b") + "\x1b\\"
+	}
+	fmt.Fprint(r.Err, asked)
+	r.Sayf("asked the terminal to copy the address")
+	return nil
+}
+
+// quiet is the margin of a QR code in modules. The standard says four; cameras take two.
+const quiet = 2
+
+// draw draws an address as a QR code.
+func (r *opened) draw(text string) error {
+	code, err := qr.Encode(text, qr.L)
+	if err != nil {
+		return fmt.Errorf("drawing the QR code: %w", err)
+	}
+	fmt.Fprint(r.Err, qrText(code, r.Unicode, r.ErrTerminal && !r.ColorOff))
+	return nil
+}
+
+// qrText draws a code, two modules in one character where there are half blocks, else one module
+// in two characters. With colour it is black on white on every terminal; without, it is right
+// where the background is dark.
+func qrText(code *qr.Code, unicode, color bool) string {
+	var b bytes.Buffer
+	light := func(x, y int) bool { return !code.Black(x, y) }
+	before, after := "", "\n"
+	if color {
+		before, after = "\x1b[97;40m", "\x1b[0m\n"
+	}
+	step := 2
+	if !unicode {
+		step = 1
+	}
+	for y := -quiet; y < code.Size+quiet; y += step {
+		b.WriteString(before)
+		for x := -quiet; x < code.Size+quiet; x++ {
+			upper, lower := light(x, y), light(x, y+1)
+			switch {
+			case !unicode && upper:
+				b.WriteString("##")
+			case !unicode:
+				b.WriteString("  ")
+			case upper && lower:
+				b.WriteString("█")
+			case upper:
+				b.WriteString("▀")
+			case lower:
+				b.WriteString("▄")
+			default:
+				b.WriteString(" ")
+			}
+		}
+		b.WriteString(after)
+	}
+	return b.String()
+}
+
+// variables are what --exec's program and --env-file get to know.
+func (r *opened) variables() []string {
+	var out []string
+	for i, t := range r.all {
+		is := t.session.Tunnel()
+		if i == 0 {
+			out = append(out, "MEZU_URL="+is.URL, "MEZU_HOST="+hostOf(is.URL), "MEZU_TUNNEL="+is.Name)
+		}
+		if len(r.all) > 1 && t.target.Name != "" {
+			out = append(out, "MEZU_URL_"+strings.ToUpper(strings.ReplaceAll(t.target.Name, "-", "_"))+"="+is.URL)
+		}
+	}
+	return out
+}
+
+// hostOf is the host of an address with its port, if that is not https'.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// writeEnv appends the address to the file that --env-file names.
+func (r *opened) writeEnv() error {
+	if r.EnvFile == "" {
+		return nil
+	}
+	f, err := os.OpenFile(r.EnvFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return exit.Usagef("--env-file: %v", err)
+	}
+	text := ""
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
+			text = "\n"
+		}
+	}
+	for _, v := range r.variables() {
+		if strings.HasPrefix(v, "MEZU_URL") {
+			text += v + "\n"
+		}
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", r.EnvFile, err)
+	}
+	return nil
+}
+
+// exec runs --exec's program.
+func (r *opened) exec(ctx context.Context) (int, error) {
+	if r.Exec == nil {
+		return 0, exit.Usagef("programs can't be started here")
+	}
+	return r.Exec(ctx, r.Command, r.variables())
+}

@@ -1,0 +1,373 @@
+// Package show is how "mezu tunnel" shows what happens: as lines for a person, or as one JSON
+// object a line.
+//
+// What may not live here: what happens. It imports the domain, local and cli/terminal only;
+// cli/tunnel imports it.
+package show
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
+)
+
+// Lines shows the events of one run. It is safe for concurrent use.
+type Lines struct {
+	terminal.Streams
+	// JSON asks for events as JSON.
+	JSON bool
+	// Several says that there are several tunnels, whose lines say which they are of.
+	Several bool
+	// Now is the clock; if nil, time.Now.
+	Now func() time.Time
+
+	mu     sync.Mutex
+	states map[string]mezu.TunnelState
+	said   map[string]bool
+}
+
+func (l *Lines) now() time.Time {
+	if l.Now == nil {
+		return time.Now()
+	}
+	return l.Now()
+}
+
+// write writes one event as JSON.
+func (l *Lines) write(e mezu.Event) {
+	if e.Time.IsZero() {
+		e.Time = l.now().UTC()
+	}
+	_ = l.WriteLine(e) // who reads no more is not told
+}
+
+// Ready is what is said once of a tunnel that can be reached.
+type Ready struct {
+	Tunnel mezu.Tunnel
+	// To is the target, and what answers there if that is known.
+	To, Program string
+	OpenTo      string
+	// Environment is organization/project/environment, and what is new about it.
+	Environment, News string
+	// Password of the run, and its user; empty if there is none.
+	User, Password string
+	// Detached says that it stays when the command ends.
+	Detached bool
+}
+
+// Ready says that a tunnel can be reached. The address is never cut.
+func (l *Lines) Ready(r Ready) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := r.Tunnel
+	if r.Password != "" {
+		l.Mask(r.Password)
+	}
+	if l.JSON {
+		l.write(mezu.Event{Event: mezu.EventReady, Tunnel: t.Name, URL: t.URL, Organization: t.Organization, Project: t.Project, Environment: t.Environment, Upstream: t.Target, WarpgateID: t.Warpgate})
+		if r.Password != "" {
+			l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
+		}
+		return
+	}
+	_ = l.Printf("%s\n", terminal.Clean(t.URL))
+	l.head(r)
+	if r.Password != "" {
+		l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
+	}
+	more := "Ctrl-C closes it"
+	if r.Detached {
+		more = "mezu tunnel stop " + terminal.Clean(t.Name) + " closes it"
+	}
+	l.Sayf("  more         mezu tunnel list   %s", more)
+}
+
+// Left says that a tunnel was left open in the daemon. Whether requests get through is not known
+// yet.
+func (l *Lines) Left(r Ready) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := r.Tunnel
+	if r.Password != "" {
+		l.Mask(r.Password)
+	}
+	if l.JSON {
+		l.write(mezu.Event{Event: mezu.EventWarpgate, Tunnel: t.Name, Status: string(t.State), WarpgateID: t.Warpgate, Upstream: t.Target, URL: t.URL})
+	} else {
+		_ = l.Printf("%s\n", terminal.Clean(t.URL))
+		l.head(r)
+	}
+	if r.Password != "" {
+		l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
+	}
+	if !l.JSON {
+		l.Sayf("  more         mezu tunnel show %s   mezu tunnel stop %s closes it", terminal.Clean(t.Name), terminal.Clean(t.Name))
+	}
+}
+
+// head are the lines about a tunnel that don't change.
+func (l *Lines) head(r Ready) {
+	to, environment := r.To, r.Environment
+	if r.Program != "" {
+		to += ", " + r.Program
+	}
+	if r.News != "" {
+		environment += ", " + r.News
+	}
+	l.Sayf("  to           %s", terminal.Clean(to))
+	l.Sayf("  open to      %s", terminal.Clean(r.OpenTo))
+	l.Sayf("  environment  %s", terminal.Clean(environment))
+}
+
+// Again says that a tunnel was enrolled again.
+func (l *Lines) Again(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.JSON {
+		l.Signf(terminal.Good, "enrolled again as %s", terminal.Clean(who))
+	}
+}
+
+// Event shows one event of a tunnel.
+func (l *Lines) Event(e local.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e.Event.Event {
+	case mezu.EventRequest:
+		if e.Phase != local.PhaseBegin {
+			l.request(e)
+		}
+	case mezu.EventError:
+		l.trouble(e)
+	case mezu.EventConfig:
+		if l.JSON {
+			l.write(e.Event)
+		}
+	case local.EventTunnel:
+		if e.Record != nil {
+			l.state(e.Record)
+		}
+	case local.EventGap:
+		if !l.JSON && e.Missed > 0 {
+			l.Signf(terminal.Caution, "%s events were not shown, because they were not read in time", Count(e.Missed))
+		}
+	}
+}
+
+// request shows one request.
+func (l *Lines) request(e local.Event) {
+	e.Path = l.path(e.Path)
+	if l.JSON {
+		l.write(e.Event)
+		return
+	}
+	status := number(e.Status)
+	code := fmt.Sprint(status)
+	if status == 0 {
+		code = "–"
+		if !l.Unicode {
+			code = "-"
+		}
+	}
+	tail := fmt.Sprintf("%9s  %8s", Span(time.Duration(e.DurationMS*float64(time.Millisecond))), Size(e.BytesOut))
+	if status == http.StatusSwitchingProtocols {
+		tail = "WebSocket"
+	}
+	why := string(e.Code)
+	if why == "" && e.Cause != "" && e.Cause != mezu.CauseRefused {
+		why = string(e.Cause)
+	}
+	if why != "" {
+		tail = terminal.Clean(why) + "  " + tail
+	}
+	head := fmt.Sprintf("%s  %3s  %-6s ", e.Time.Local().Format("15:04:05"), code, terminal.Clean(e.Method))
+	if l.Several {
+		head = fmt.Sprintf("%-16s ", cut(terminal.Clean(e.Tunnel), 16, l.ellipsis())) + head
+	}
+	line := l.fit(head, terminal.Clean(e.Path), tail)
+	if color := colorOf(status); color != "" && l.Color() {
+		line = strings.Replace(line, "  "+code+"  ", "  "+color+code+"\x1b[0m  ", 1)
+	}
+	_ = l.Printf("%s\n", line)
+}
+
+// pathWidth is how wide the path's column is where lines are not bound by a terminal.
+const pathWidth = 40
+
+// fit makes a line of three parts that the terminal has room for: the middle one is cut.
+func (l *Lines) fit(head, middle, tail string) string {
+	width := l.Width()
+	if width == 0 {
+		return fmt.Sprintf("%s%-*s  %s", head, pathWidth, middle, tail)
+	}
+	room := width - utf8.RuneCountInString(head) - utf8.RuneCountInString(tail) - 2
+	if room < 1 {
+		return cut(head+middle+"  "+tail, width, l.ellipsis())
+	}
+	middle = cut(middle, room, l.ellipsis())
+	return head + middle + strings.Repeat(" ", room-utf8.RuneCountInString(middle)) + "  " + tail
+}
+
+func (l *Lines) ellipsis() string {
+	if l.Unicode {
+		return "…"
+	}
+	return "~"
+}
+
+// cut shortens a text to so many characters.
+func cut(text string, width int, end string) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	return string(runes[:max(0, width-1)]) + end
+}
+
+// trouble shows an error. One that repeats itself is said once.
+func (l *Lines) trouble(e local.Event) {
+	if l.JSON {
+		l.write(e.Event)
+		return
+	}
+	l.caution(e.Tunnel, e.Message, e.Hint, e.Fixes)
+}
+
+func (l *Lines) caution(tunnel, message, hint string, fixes []string) {
+	if l.Several && tunnel != "" {
+		message = tunnel + ": " + message
+	}
+	l.Signf(terminal.Caution, "%s", terminal.Clean(message))
+	lines := slices.Clone(fixes)
+	if hint != "" && !slices.Contains(fixes, hint) {
+		lines = append([]string{hint}, lines...)
+	}
+	for i, fix := range lines {
+		start := "       "
+		if i == 0 {
+			start = "  try: "
+		}
+		l.warn("%s%s", start, terminal.Clean(fix))
+	}
+}
+
+// warn writes a line that belongs to a caution, quiet or not.
+func (l *Lines) warn(format string, args ...any) { fmt.Fprintf(l.Err, format+"\n", args...) }
+
+// Caution says something that somebody should know.
+func (l *Lines) Caution(tunnel, message, hint string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.JSON {
+		l.write(mezu.Event{Event: mezu.EventError, Tunnel: tunnel, Code: mezu.CodeConflict, Message: message, Hint: hint})
+		return
+	}
+	l.caution(tunnel, message, hint, nil)
+}
+
+// state shows that a tunnel went away or came back.
+func (l *Lines) state(t *mezu.Tunnel) {
+	if l.states == nil {
+		l.states = map[string]mezu.TunnelState{}
+	}
+	was, known := l.states[t.ID]
+	l.states[t.ID] = t.State
+	if was == t.State {
+		return
+	}
+	if l.JSON {
+		l.write(mezu.Event{Event: mezu.EventWarpgate, Tunnel: t.Name, Status: string(t.State), WarpgateID: t.Warpgate, Upstream: t.Target, URL: t.URL, Code: t.Code, Message: t.Detail, Hint: t.Hint})
+		return
+	}
+	name := terminal.Clean(t.Name)
+	switch t.State {
+	case mezu.TunnelDown:
+		l.Signf(terminal.Waiting, "%s: %s", name, terminal.Clean(reason(t, "no edge can be reached; it comes back by itself")))
+	case mezu.TunnelNeedsLogin:
+		l.Signf(terminal.Waiting, "%s: %s", name, terminal.Clean(reason(t, "its certificate ended")))
+	case mezu.TunnelLive, mezu.TunnelPartly:
+		if known && (was == mezu.TunnelDown || was == mezu.TunnelNeedsLogin) {
+			l.Signf(terminal.Good, "%s is back", name)
+		}
+	}
+}
+
+func reason(t *mezu.Tunnel, otherwise string) string {
+	if t.Detail != "" {
+		return t.Detail
+	}
+	return otherwise
+}
+
+// Closing says that tunnels close, and what is still in flight.
+func (l *Lines) Closing(inFlight int, within time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.JSON || inFlight == 0 {
+		return
+	}
+	l.Sayf("closing: %s in flight, %d s at most; Ctrl-C again cuts them", plural(uint64(inFlight), "request", "requests"), int(within.Seconds()))
+}
+
+// Closed says what a run came to.
+func (l *Lines) Closed(tunnel string, lasted time.Duration, stats mezu.TunnelStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.JSON {
+		l.write(mezu.Event{Event: mezu.EventStopped, Tunnel: tunnel})
+		return
+	}
+	name := ""
+	if l.Several {
+		name = terminal.Clean(tunnel) + " "
+	}
+	l.Sayf("%sclosed after %s: %s, %s answered 5xx", name, Long(lasted), plural(stats.Requests, "request", "requests"), Count(stats.Failed))
+}
+
+// Fail is the event of an error that ends the run. As lines the command reports it itself.
+func (l *Lines) Fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.JSON {
+		what, hint := terminal.Explain(err)
+		l.write(mezu.Event{Event: mezu.EventError, Code: mezu.CodeOf(err), Message: what, Hint: hint})
+	}
+}
+
+func plural(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
+// number is a status that came as JSON or as it was.
+func number(status any) int {
+	switch n := status.(type) {
+	case int:
+		return n
+	case float64:
+		return int(n)
+	}
+	return 0
+}
+
+func colorOf(status int) string {
+	switch {
+	case status >= 500:
+		return "\x1b[31m"
+	case status >= 400:
+		return "\x1b[33m"
+	case status > 0:
+		return "\x1b[32m"
+	}
+	return ""
+}

@@ -1,0 +1,284 @@
+// Package tunnel is "mezu tunnel": an address for what runs on this machine. It finds out what to
+// open and which environment to serve, has the local daemon open it, and shows what happens.
+//
+// What lives here: flags and the order of things. What may not: the daemon itself, and what the
+// packages below do, each for one noun: target, own (the environment), session and show. cli
+// imports it.
+package tunnel
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/tunnel/own"
+	"github.com/mezusphere/mezu/cli/tunnel/target"
+	"github.com/mezusphere/mezu/local"
+)
+
+// waitFor is how long to wait for the first request to get through unless --timeout says
+// otherwise.
+const waitFor = time.Minute
+
+// Config is what the command gets from the program around it. What is nil can't be done.
+type Config struct {
+	// Category is the heading in help under which commands stand that run until interrupted.
+	Category string
+	// Connect gives a client of the daemon of the profile in use, which is started if need be;
+	// Running one of a daemon that runs.
+	Connect, Running func(context.Context, invocation.Settings) (*local.Client, error)
+	// Open opens an address in the browser.
+	Open func(address string) error
+	// Copy puts a text into the clipboard of the system.
+	Copy func(text string) error
+	// Exec runs a program with variables beside those of this process, and gives its exit
+	// code. Signals of the terminal are the program's meanwhile, and no end of this command.
+	Exec func(ctx context.Context, argv, variables []string) (int, error)
+	// Again runs another command of this program.
+	Again func(ctx context.Context, args ...string) error
+	// Serving is called when the command begins to serve.
+	Serving func()
+	// Cut ends when somebody doesn't want to wait for requests in flight.
+	Cut context.Context
+}
+
+// options are those of one run.
+type options struct {
+	*invocation.Invocation
+	Config
+
+	Targets []target.Target
+	// FromFile says that mezu.yaml names the targets; Allow are values of --allow-target.
+	Allow []string
+	Name  string
+	// Settings of all targets.
+	HostHeader, UpstreamCA string
+	Insecure, Listing, SPA bool
+	Access                 own.Access
+	User                   string // of --basic-auth
+
+	Join, Detach, Wait, JSON, Plain, Browse, Clip, QR, Remove bool
+	EnvFile                                                   string
+	// Command is what --exec runs.
+	Command []string
+}
+
+// Command is "mezu tunnel".
+func Command(inv *invocation.Invocation, cfg Config) *cli.Command {
+	return newTunnel(inv, cfg, run)
+}
+
+func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context, *options) error) *cli.Command {
+	flag := func(name, usage string) cli.Flag {
+		return &cli.BoolFlag{Name: name, Usage: usage, DisableDefaultText: true}
+	}
+	return &cli.Command{
+		Name: "tunnel", Aliases: []string{"tunnels"}, Usage: "Give what runs on this machine an address", ArgsUsage: "[[NAME=]TARGET…]", Category: cfg.Category,
+		Description: "TARGET is a port, host:port, http://, https://, h2c://, unix:/path or a folder. Without one the tunnels: of\n" +
+			"mezu.yaml are opened, or what listens here is shown to choose from. The environment is one of your own\n" +
+			"(dev-YOU, or dev-YOU-NAME), made if it doesn't exist, and its address stays the same.\n\n" +
+			"Example:\n   mezu tunnel 8080",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "name", Usage: "serve an environment of its own, dev-YOU-`NAME`"},
+			flag("join", "serve beside the Warpgates that the environment has"),
+			flag("detach", "leave it open in the daemon and return"),
+			flag("wait", "with --detach: return when requests get through and the workload connects, 60s at most unless --timeout says otherwise"),
+			flag("json", "print events as JSON, one a line"),
+			flag("plain", "print lines"),
+			flag("open", "open the address in the browser"),
+			flag("copy", "copy the address to the clipboard"),
+			flag("qr", "show the address as a QR code"),
+			&cli.StringFlag{Name: "host-header", Usage: "send the `HOST` to the workload: keep, target, or a name", Value: mezu.HostKeep},
+			&cli.PathFlag{Name: "upstream-ca", Usage: "trust the certificates in `FILE` for an https target"},
+			flag("insecure-upstream", "do not check the certificate of an https target"),
+			flag("listing", "show what is in a folder that has no index.html"),
+			flag("spa", "answer with a folder's index.html where there is no such file"),
+			&cli.StringSliceFlag{Name: "allow-target", Usage: "let routes, and mezu.yaml, lead to `TARGET` too (repeatable)"},
+			&cli.StringSliceFlag{Name: "allow-cidr", Usage: "let only clients at `RANGE` in (repeatable)"},
+			&cli.StringFlag{Name: "auth", Usage: "let only users of the `DIRECTORY` in, who log in"},
+			&cli.StringFlag{Name: "basic-auth", Usage: "let only in who knows the password of `USER`: MEZU_BASIC_AUTH, else one that is made and shown"},
+			flag("public", "open what asked for more until now"),
+			&cli.PathFlag{Name: "env-file", Usage: "append MEZU_URL=… to `FILE`"},
+			flag("rm", "delete the environment at the end, if this run made it"),
+			flag("exec", "run the program after -- once requests get through, close, and exit with its code"),
+		},
+		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return nil, nil }),
+		Subcommands:  named(inv, cfg),
+		Action: func(c *cli.Context) error {
+			o, err := parse(c, inv, cfg)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, o)
+		},
+	}
+}
+
+func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, error) {
+	o := &options{
+		Invocation: inv, Config: cfg, Name: c.String("name"), HostHeader: c.String("host-header"), UpstreamCA: inv.Path(c.Path("upstream-ca")),
+		Insecure: c.Bool("insecure-upstream"), Listing: c.Bool("listing"), SPA: c.Bool("spa"),
+		Access: own.Access{Directory: c.String("auth"), CIDRs: c.StringSlice("allow-cidr"), Password: c.IsSet("basic-auth"), Public: c.Bool("public")},
+		User:   c.String("basic-auth"),
+		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json"), Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
+		QR: c.Bool("qr"), Remove: c.Bool("rm"), EnvFile: inv.Path(c.Path("env-file")),
+	}
+	args, command, dashes := split(c.Args().Slice())
+	o.Command = command
+	switch {
+	case c.Bool("exec") && len(command) == 0:
+		e := exit.Usagef("--exec needs a program after --")
+		e.Hint = "mezu tunnel 3000 --exec -- npm test"
+		return nil, e
+	case dashes && !c.Bool("exec"):
+		e := exit.Usagef("what follows -- is for --exec")
+		e.Hint = "mezu tunnel 3000 --exec -- " + strings.Join(command, " ")
+		return nil, e
+	case o.Detach && len(command) > 0:
+		return nil, exit.Usagef("--detach leaves the tunnel open, and --exec closes it: they exclude each other")
+	case o.Detach && o.Remove:
+		return nil, exit.Usagef("--detach leaves the tunnel open, and --rm removes its environment: they exclude each other")
+	case o.Insecure && o.UpstreamCA != "":
+		return nil, exit.Usagef("--insecure-upstream checks nothing, so --upstream-ca has no meaning beside it")
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	for _, text := range args {
+		t, err := target.Parse(inv.Dir, text)
+		if err != nil {
+			return nil, err
+		}
+		o.Targets = append(o.Targets, t)
+	}
+	var err error
+	o.Allow, err = target.Allowed(inv.Dir, c.StringSlice("allow-target"))
+	return o, err
+}
+
+// split splits arguments at the first "--".
+func split(args []string) (before, after []string, dashes bool) {
+	for i, a := range args {
+		if a == "--" {
+			return args[:i], args[i+1:], true
+		}
+	}
+	return args, nil, false
+}
+
+// check checks values of flags.
+func (o *options) check() error {
+	for _, n := range []struct{ flag, value string }{{"name", o.Name}, {"auth", o.Access.Directory}} {
+		if n.value == "" {
+			continue
+		}
+		if err := mezu.ValidateName(n.flag, n.value); err != nil {
+			return err
+		}
+	}
+	for _, r := range o.Access.CIDRs {
+		if _, err := mezu.ParseIPRange(r); err != nil {
+			return mezu.Below("allow-cidr", err)
+		}
+	}
+	if o.UpstreamCA != "" {
+		if _, err := invocation.Roots(o.UpstreamCA); err != nil {
+			return exit.Usagef("--upstream-ca: %v", err)
+		}
+		var err error
+		if o.UpstreamCA, err = filepath.Abs(o.UpstreamCA); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targets are those of the command line, of mezu.yaml, or what somebody chooses.
+func (o *options) targets(ctx context.Context) error {
+	if len(o.Targets) == 0 {
+		file, err := target.Read(ctx, o.Dir)
+		if err != nil {
+			return err
+		}
+		if err := file.Consent(ctx, o.Invocation, o.Allow); err != nil {
+			return err
+		}
+		o.Targets = file.Targets
+	}
+	if len(o.Targets) == 0 {
+		t, err := target.Choose(ctx, o.Invocation)
+		if err != nil {
+			return err
+		}
+		o.Targets = []target.Target{t}
+	}
+	if o.Name != "" {
+		if len(o.Targets) > 1 {
+			return exit.Usagef("--name is for one tunnel; of several, each is NAME=TARGET")
+		}
+		o.Targets[0].Name = o.Name
+	}
+	if len(o.Targets) > mezu.MaxTunnels {
+		return exit.Usagef("%d tunnels are asked for, %d at most", len(o.Targets), mezu.MaxTunnels)
+	}
+	seen := map[string]bool{}
+	for i := range o.Targets {
+		t := &o.Targets[i]
+		if e := o.named(); e != "" {
+			t.Environment = e
+		}
+		key := t.Environment + " " + t.Name
+		if t.Environment != "" {
+			key = t.Environment
+		}
+		if seen[key] {
+			e := exit.Usagef("two tunnels would serve one environment; give each a name")
+			e.Hint = "mezu tunnel web=3000 api=8080"
+			return e
+		}
+		seen[key] = true
+		if err := o.apply(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named is the environment that the caller named. That of a profile is for other commands.
+func (o *options) named() string {
+	if o.Flags.Environment != "" {
+		return o.Flags.Environment
+	}
+	return o.Getenv("MEZU_ENVIRONMENT")
+}
+
+// apply adds the flags to a target.
+func (o *options) apply(t *target.Target) error {
+	if o.HostHeader != mezu.HostKeep || t.HostHeader == "" {
+		t.HostHeader = o.HostHeader
+	}
+	if o.UpstreamCA != "" {
+		t.UpstreamCA = o.UpstreamCA
+	}
+	t.Insecure, t.Listing, t.SPA = t.Insecure || o.Insecure, t.Listing || o.Listing, t.SPA || o.SPA
+	for _, a := range o.Allow {
+		if a != t.Target && !filepath.IsAbs(a) {
+			t.AllowTargets = append(t.AllowTargets, a)
+		}
+	}
+	if t.HostHeader == mezu.HostKeep {
+		t.HostHeader = ""
+	}
+	if err := t.Validate(); err != nil {
+		e := exit.Usagef("%s: %v", t.Shown, err)
+		e.Hint = "mezu tunnel --help"
+		return e
+	}
+	return nil
+}
