@@ -1,6 +1,9 @@
 package tunnel
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // TestOnlyPatient has the edge take as long as it likes to answer after a wake.
 func (l *Link) TestOnlyPatient() {
@@ -9,3 +12,6 @@ func (l *Link) TestOnlyPatient() {
 
 // Outstanding is how many exchanges are under way or wait for a connection.
 func (s *Session) Outstanding() int { return s.outstanding() }
+
+// RoundTrip is the round-trip time of c as a LinkStatus has it.
+func RoundTrip(c net.Conn) time.Duration { return roundTrip(c) }

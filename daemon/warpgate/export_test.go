@@ -43,6 +43,11 @@ func (g *Warpgate) TestOnlyHurry() {
 	g.pace = pace{tick: 5 * time.Millisecond, retry: 20 * time.Millisecond, atLeast: 20 * time.Millisecond, withoutTunnel: 300 * time.Millisecond, refused: 20 * time.Millisecond}
 }
 
+// TestOnlyRetryLater makes what can wait be tried again much later.
+func (g *Warpgate) TestOnlyRetryLater() {
+	g.pace.tick, g.pace.retry, g.pace.withoutTunnel, g.pace.refused = time.Hour, time.Hour, time.Hour, time.Hour
+}
+
 // HintFor is the hint for an upstream in a runtime environment.
 func HintFor(u mezu.Upstream, files fs.FS, env map[string]string) string {
 	return workloadHint(u, runtimeEnvironment{files, func(name string) string { return env[name] }})

@@ -75,6 +75,10 @@ type world struct {
 	// with this hash.
 	enrolments map[string]string
 
+	// dead is the silence after which edges that start from now on and their Warpgates give
+	// one another up.
+	dead time.Duration
+
 	api    *http.Server
 	addr   string
 	caFile string
@@ -94,7 +98,7 @@ type edge struct {
 
 func newWorld(t *testing.T, edges int) *world {
 	t.Helper()
-	w := &world{t: t, keys: map[mezu.Purpose]ed25519.PrivateKey{}, key: mezu.NewKey(), known: map[string]bool{}, enrolments: map[string]string{}}
+	w := &world{t: t, keys: map[mezu.Purpose]ed25519.PrivateKey{}, key: mezu.NewKey(), known: map[string]bool{}, enrolments: map[string]string{}, dead: 2 * time.Second}
 	now := time.Now()
 	w.org, w.prj, w.env = mezu.NewID("org", now), mezu.NewID("prj", now), mezu.NewID("env", now)
 	_, w.rootKey, _ = ed25519.GenerateKey(nil)
@@ -249,7 +253,7 @@ func (w *world) startEdge(ln net.Listener, id string) *edge {
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
 	e.hub = tunnel.NewHub(tunnel.HubConfig{Edge: func() string { return e.info.ID }, Statements: w.documents,
-		Limits: tunnel.Limits{Heartbeat: 100 * time.Millisecond, Dead: 2 * time.Second, RetryAfter: 10 * time.Millisecond}})
+		Limits: tunnel.Limits{Heartbeat: 100 * time.Millisecond, Dead: w.dead, RetryAfter: 10 * time.Millisecond}})
 	cert := w.pair(&mezu.Identity{Role: mezu.PeerEdge, ID: e.info.ID})
 	config := w.anchor.ServerTLS(func() (*tls.Certificate, error) { return cert, nil }, mezu.PeerWarpgate, mezu.ProtocolControl, mezu.ProtocolData)
 	e.done.Go(func() {
