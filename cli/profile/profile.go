@@ -49,8 +49,13 @@ type Store struct {
 	Keyring Keyring
 }
 
-// maxFile bounds a file of this package. Those that we write have a few hundred bytes.
-const maxFile = 64 << 10
+const (
+	// maxFile bounds a file of this package. Those that we write have a few hundred bytes.
+	maxFile = 64 << 10
+	// maxProfile bounds a profile, of which the longest part is a path. The parser of YAML
+	// takes memory by the square of how deep a text is nested.
+	maxProfile = 8 << 10
+)
 
 // ErrNone is in the chain of the error about a profile that does not exist.
 var ErrNone = errors.New("no such profile")
@@ -79,6 +84,9 @@ func (s Store) Load(name string) (*Profile, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading profile %s: %w", name, err)
+	}
+	if len(data) > maxProfile {
+		return nil, mezu.Invalid("", "%s has more than %d bytes", path, maxProfile)
 	}
 	var p Profile
 	if err := yaml.UnmarshalWithOptions(data, &p, yaml.Strict()); err != nil {

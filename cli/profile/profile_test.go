@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -244,5 +245,66 @@ func TestC7HugeFile(t *testing.T) {
 	f.Close()
 	if _, err := profile.Find(dir); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("100 MiB: %v", err)
+	}
+}
+
+// C7: a profile that is wrong is an error with its line, and takes no memory to speak of.
+func TestC7_ProfileFiles(t *testing.T) {
+	s := profile.Store{Dir: filepath.Join(t.TempDir(), "config")}
+	if err := s.Save("acme", profile.Profile{API: "https://a"}, profile.Credential{Token: "mezu_a"}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.Dir, "profiles", "acme.yaml")
+	// Each line names the one before nine times: at the end it would be 9^40 words.
+	bomb := "api: https://a\nx0: &x0 lol\n"
+	for i := range 40 {
+		bomb += fmt.Sprintf("x%d: &x%d [%s*x%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*x%d, ", i), 8), i)
+	}
+	inner := "api: &a0 [lol, lol]\n"
+	for i := range 40 {
+		inner += fmt.Sprintf("%s: &a%d [%s*a%d]\n", []string{"organization", "project", "environment", "ca_file"}[i%4], i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 8), i)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"an unknown key":  {"api: https://a\norganisation: acme\n", `[2:1] unknown field "organisation"`},
+		"a wrong type":    {"api: https://a\nproject: [shop]\n", "[2:10]"},
+		"a key twice":     {"api: https://a\napi: https://evil.example\n", "[2:1]"},
+		"an alias bomb":   {bomb, "unknown field"},
+		"a bomb in a key": {inner, "acme.yaml"},
+		"a deep one":      {"api: " + strings.Repeat("[", 8_000), "acme.yaml"},
+		"a deeper one":    {"api: " + strings.Repeat("[", 60_000), "more than"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := s.Load("acme")
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 256<<20 {
+			t.Errorf("%s takes %d MiB", name, used>>20)
+		}
+	}
+	for _, big := range []string{path, filepath.Join(s.Dir, "credentials", "acme"), filepath.Join(s.Dir, "default")} {
+		if err := os.WriteFile(path, []byte("api: https://a\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(big, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(big, 100<<20); err != nil {
+			t.Fatal(err)
+		}
+		_, loaded := s.Load("acme")
+		_, _, read := s.Credential("acme")
+		_, chosen := s.Default()
+		if err := errors.Join(loaded, read, chosen); err == nil || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("100 MiB of %s: %v", big, err)
+		}
+		if err := os.Remove(big); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

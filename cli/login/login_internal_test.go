@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -119,4 +122,86 @@ func seconds(all ...int) []time.Duration {
 		out = append(out, time.Duration(n)*time.Second)
 	}
 	return out
+}
+
+// K12: the browser comes back to a random port of the loopback address, with the state of this
+// login, once.
+func TestK12_Callback(t *testing.T) {
+	a := api.Authority{Issuer: "https://login.example.com", Authorize: "https://login.example.com/authorize?theme=dark", NamesIssuer: true}
+	ports, states := map[string]bool{}, map[string]bool{}
+	for range 8 {
+		b, err := listenCallback(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.close()
+		at, err := netip.ParseAddrPort(b.listener.Addr().String())
+		if err != nil || !at.Addr().IsLoopback() || at.Port() < 1024 || b.url() != "http://"+at.String()+"/callback" {
+			t.Errorf("%s, %v", b.url(), err)
+		}
+		ports[b.listener.Addr().String()], states[b.state] = true, true
+		if len(b.state) < 43 {
+			t.Errorf("the state is %q", b.state)
+		}
+	}
+	if len(ports) != 8 || len(states) != 8 {
+		t.Errorf("%d ports, %d states", len(ports), len(states))
+	}
+
+	b, err := listenCallback(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(method, host, query string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, b.url()+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		page, err := io.ReadAll(resp.Body)
+		if err != nil || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%v %v", resp.Header, err)
+		}
+		return resp.StatusCode, string(page)
+	}
+	own := b.listener.Addr().String()
+	good := "?" + url.Values{"state": {b.state}, "code": {"c"}, "iss": {a.Issuer}}.Encode()
+	for _, c := range []struct {
+		method, host, query string
+		status              int
+	}{
+		{"POST", own, good, 404}, {"GET", "evil.example", good, 404}, {"GET", "localhost", good, 404},
+		{"GET", own, "?code=c", 400}, {"GET", own, "?code=c&state=" + b.state[1:], 400}, {"GET", own, good + "&state=x", 400}, {"GET", own, "?%zz", 400},
+	} {
+		if status, page := get(c.method, c.host, c.query); status != c.status || strings.Contains(page, "You are logged in") {
+			t.Errorf("%s %s%s: %d %s", c.method, c.host, c.query, status, page)
+		}
+	}
+	b.tell(nil)
+	if status, page := get("GET", own, good); status != 200 || !strings.Contains(page, "You are logged in.") {
+		t.Errorf("%d %s", status, page)
+	}
+	if got := <-b.brought; got.code != "c" || got.err != nil {
+		t.Errorf("%+v", got)
+	}
+	if status, page := get("GET", own, good); status != http.StatusGone || !strings.Contains(page, "This login is over.") {
+		t.Errorf("a second time: %d %s", status, page)
+	}
+	b.close()
+	if conn, err := net.Dial("tcp", own); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+	// What the address to open has of its own stays, and nothing takes its place.
+	address, err := addressOf(a, url.Values{"state": {"s"}, "code_challenge_method": {"S256"}})
+	if err != nil || address != "https://login.example.com/authorize?code_challenge_method=S256&state=s&theme=dark" {
+		t.Errorf("%s, %v", address, err)
+	}
 }
