@@ -295,7 +295,7 @@ func (d *Daemon) showLog(ctx context.Context, goOn bool) error {
 		return err
 	}
 	path := filepath.Join(dir, LogName)
-	data, end, err := readLog(path)
+	data, end, err := readLog(path, local.MaxLog)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no log yet: no daemon has run here", Hint: "mezu daemon start", Cause: err}
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/cli/terminal"
-	"github.com/mezusphere/mezu/local"
 )
 
 const (
@@ -80,13 +79,12 @@ func readEnd(path string, most int64) (data []byte, end int64, err error) {
 	return data, end, nil
 }
 
-// readLog reads the last MiB of the log, with what is in the older file, and says where the
-// present one ended then.
-func readLog(path string) (data []byte, end int64, err error) {
-	if data, end, err = readEnd(path, local.MaxLog); err != nil {
+// readLog is ReadLog, and says where the present file ended.
+func readLog(path string, most int) (data []byte, end int64, err error) {
+	if data, end, err = readEnd(path, int64(most)); err != nil {
 		return nil, 0, err
 	}
-	if room := int64(local.MaxLog - len(data)); end < local.MaxLog && room > 0 {
+	if room := int64(most) - end; room > 0 {
 		before, _, err := readEnd(path+olderLog, room)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, 0, err
@@ -94,6 +92,13 @@ func readLog(path string) (data []byte, end int64, err error) {
 		data = append(before, data...)
 	}
 	return data, end, nil
+}
+
+// ReadLog reads at most so many bytes from the end of the log at path, with what is in the
+// older file.
+func ReadLog(path string, most int) ([]byte, error) {
+	data, _, err := readLog(path, most)
+	return data, err
 }
 
 // follow writes what is written to the log from an offset on, until ctx ends. It goes on with

@@ -62,7 +62,7 @@ func TestReadLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	write(t, path+olderLog, strings.Repeat("older line\n", local.MaxLog/11+100))
 	write(t, path, "present\n")
-	data, end, err := readLog(path)
+	data, end, err := readLog(path, local.MaxLog)
 	if err != nil || end != 8 || len(data) > local.MaxLog || len(data) < local.MaxLog-100 || !strings.HasPrefix(string(data), "older line\n") || !strings.HasSuffix(string(data), "older line\npresent\n") {
 		t.Errorf("%d bytes, end %d, %v", len(data), end, err)
 	}

@@ -22,10 +22,11 @@ import (
 	"github.com/mezusphere/mezu/cli/home"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cmd/process"
-	"github.com/mezusphere/mezu/daemon/sidecar"
+	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/edge"
+	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -48,7 +49,7 @@ type devRun struct {
 
 	control *control.Control
 	edge    *edge.Edge
-	daemon  *sidecar.Process
+	tunnels *hosting // of the profile; among them that of this run
 	demo    *demo    // nil if the user named a workload
 	file    *devFile // nil if the user named none
 	// serving is the control plane at work, which the others are set up through.
@@ -58,6 +59,7 @@ type devRun struct {
 	key         string // with which the Warpgate registers
 	port        int    // of public HTTPS
 	mailbox     *mailbox
+	socket      string // on which commands reach the tunnels; empty if there is none
 	// profiled is the token with which the profile was written, if it was.
 	profiled atomic.Pointer[string]
 }
@@ -100,8 +102,8 @@ func (r *devRun) parts() []process.Part {
 		{Name: "waiting for the first request", Run: r.announce},
 		{Name: "keeping the token", Run: r.keepToken},
 		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
-		{Name: "Warpgate", Run: r.runDaemon, Close: r.daemon.Close},
 	}
+	parts = append(parts, r.tunnels.parts(r.runTunnels)...)
 	if r.file != nil {
 		parts = append(parts, process.Part{Name: "watching the file", Run: r.file.watch})
 	}
@@ -130,7 +132,10 @@ func (r *devRun) chooseState(folders home.Home) (remove func() error, err error)
 		if r.state, removeState, err = makeEphemeral(); err != nil {
 			return nil, err
 		}
-		return func() error { return errors.Join(removeState(), r.forgetProfile()) }, nil
+		// The folder of the socket may be elsewhere.
+		return func() error {
+			return errors.Join(removeState(), os.RemoveAll(filepath.Dir(devSocket(r.state))), r.forgetProfile())
+		}, nil
 	case r.Options.State != "":
 		r.state = r.Path(r.Options.State)
 	default:
@@ -180,7 +185,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err := r.listenEdge(); err != nil {
 		return err
 	}
-	return r.makeDaemon()
+	return r.makeTunnels()
 }
 
 // serving is a service that runs in a goroutine of its own.
@@ -289,7 +294,9 @@ func (r *devRun) joinToken() (string, error) {
 	return r.developer.joinToken(ctx)
 }
 
-func (r *devRun) makeDaemon() (err error) {
+// makeTunnels makes the host of all tunnels of the profile. That of this run is one of them,
+// which nobody can stop.
+func (r *devRun) makeTunnels() (err error) {
 	upstream := r.Target.String()
 	if r.Target == (mezu.Upstream{}) {
 		if r.demo, err = listenDemo(); err != nil {
@@ -299,13 +306,41 @@ func (r *devRun) makeDaemon() (err error) {
 	}
 	// Its warnings are events, and shown as such.
 	log := devLogger(r.Options, slog.LevelError).With("service", "warpgate")
-	r.daemon, err = sidecar.New(sidecar.Config{MaxConns: r.maxConns(), Log: log, Warpgates: []warpgate.Config{{
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.key, nil },
-		Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
-		Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,
-	}}})
-	return err
+	r.tunnels, err = newHosting(daemon.Config{
+		StateDir: filepath.Join(r.state, "tunnels"), Kind: local.HostDev, Version: version, MaxConns: r.maxConns(), Log: log,
+		Given: []daemon.Given{{
+			Spec: mezu.TunnelSpec{
+				Profile: dev.Profile, API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
+				TunnelTarget: mezu.TunnelTarget{Target: upstream},
+			},
+			Warpgate: warpgate.Config{
+				API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.key, nil },
+				Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
+				Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,
+			},
+		}},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	return r.listenTunnels()
 }
+
+// listenTunnels takes the folder of the tunnels and the socket beside it.
+func (r *devRun) listenTunnels() error {
+	if err := r.tunnels.Host.Listen(); err != nil {
+		return err
+	}
+	path := devSocket(r.state)
+	if err := r.tunnels.listen(path); err != nil {
+		return err
+	}
+	r.socket = path
+	return nil
+}
+
+// devSocket is where commands reach the tunnels of a run with that folder.
+func devSocket(state string) string { return home.Socket(filepath.Join(state, "run", "daemon.sock")) }
 
 // mayForward allows what the file names.
 func (r *devRun) mayForward(u mezu.Upstream) bool { return r.file != nil && r.file.mayForward(u) }
@@ -313,9 +348,9 @@ func (r *devRun) mayForward(u mezu.Upstream) bool { return r.file != nil && r.fi
 // edgePoll is how often to look whether the edge has enrolled.
 const edgePoll = 20 * time.Millisecond
 
-// runDaemon runs the Warpgate as soon as the edge has enrolled. A Warpgate gets the list
+// runTunnels runs the tunnels as soon as the edge has enrolled. A Warpgate gets the list
 // of edges when it registers, and would ask again only after a while.
-func (r *devRun) runDaemon(ctx context.Context) error {
+func (r *devRun) runTunnels(ctx context.Context) error {
 	tick := time.NewTicker(edgePoll)
 	defer tick.Stop()
 	for !r.edge.Ready() {
@@ -325,7 +360,7 @@ func (r *devRun) runDaemon(ctx context.Context) error {
 			return nil
 		}
 	}
-	return r.daemon.Run(ctx)
+	return r.tunnels.Host.Run(ctx)
 }
 
 // release closes what listen made, if not all of it came to run. The error is how the
@@ -333,6 +368,9 @@ func (r *devRun) runDaemon(ctx context.Context) error {
 func (r *devRun) release() (err error) {
 	if r.demo != nil {
 		r.demo.Close()
+	}
+	if r.tunnels != nil {
+		r.tunnels.close()
 	}
 	if r.edge != nil {
 		r.edge.Close()
@@ -379,7 +417,7 @@ func (r *devRun) keepToken(ctx context.Context) error {
 
 // profile is what other commands need to find this run.
 func (r *devRun) profile() profile.Profile {
-	return profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment}
+	return profile.Profile{API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment, Socket: r.socket}
 }
 
 // saveProfile writes the profile, so that other commands find this run, and makes

@@ -45,14 +45,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	programs.hold = hold
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
-	code := cli.Main(drain, args, inv, cli.Config{Version: version, Open: browserOf(getenv), Daemon: clidaemon.Program{Start: spawn},
-		Tunnel: tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut}, Dev: func(ctx context.Context, o dev.Options) error {
+	code := cli.Main(drain, args, inv, cli.Config{
+		Version: version, Open: browserOf(getenv),
+		Tunnel: tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut},
+		Dev: func(ctx context.Context, o dev.Options) error {
 			outlets.Serve()
 			if homeless != nil && o.State == "" && !o.Ephemeral {
 				return &mezu.Error{Code: mezu.CodeInvalid, Field: "state", Detail: homeless.Error(), Hint: "or name a folder with --state DIR, or use --ephemeral"}
 			}
 			return runDev(ctx, cut, folders, o, outlets.Lost)
-		}})
+		},
+		Daemon: clidaemon.Program{Start: spawn, Run: func(ctx context.Context, o clidaemon.RunOptions) error {
+			outlets.Serve()
+			if homeless != nil {
+				return &mezu.Error{Code: mezu.CodeInvalid, Detail: homeless.Error()}
+			}
+			return asService(ctx, func(ctx context.Context) error { return runDaemon(ctx, cut, folders, o) })
+		}},
+	})
 	if cut.Err() != nil {
 		return exit.Interrupted
 	}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/event"
+	"github.com/mezusphere/mezu/daemon/rest"
+	"github.com/mezusphere/mezu/local"
+)
+
+// hosting is a host of tunnels, and the socket on which commands reach it.
+type hosting struct {
+	*daemon.Host
+	server *rest.Server
+	socket net.Listener
+	// asked is what it was told when it was told to end, nil if nobody did.
+	asked atomic.Pointer[local.Shutdown]
+}
+
+// newHosting assembles a host. logTail reads the end of its log; it may be nil.
+func newHosting(cfg daemon.Config, logTail func(most int) ([]byte, error)) (*hosting, error) {
+	cfg.Hub = event.NewHub(time.Now)
+	host, err := daemon.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &hosting{Host: host}
+	h.server = rest.New(rest.Config{Host: h, Events: cfg.Hub, Version: cfg.Version, LogTail: logTail, Log: cfg.Log, Now: time.Now})
+	return h, nil
+}
+
+// listen takes the folder with the tunnels, and then the socket at path.
+func (h *hosting) listen(path string) (err error) {
+	if err := h.Host.Listen(); err != nil {
+		return err
+	}
+	if h.socket, err = local.Listen(path); err != nil {
+		h.close()
+	}
+	return err
+}
+
+// parts are what runs, in the order in which it stops: commands are answered until the last
+// tunnel has ended. run runs the host.
+func (h *hosting) parts(run func(context.Context) error) []process.Part {
+	all := []process.Part{{Name: "tunnels", Run: run, Close: h.Host.Close}}
+	if h.socket != nil {
+		all = append(all, process.Part{Name: "local API", Run: func(ctx context.Context) error { return h.server.Serve(ctx, h.socket) }})
+	}
+	return all
+}
+
+// close gives back what listen took, if it did not come to run.
+func (h *hosting) close() {
+	h.Host.Close()
+	if h.socket != nil {
+		h.socket.Close()
+	}
+}
+
+// Shutdown notes what was asked for.
+func (h *hosting) Shutdown(s local.Shutdown) error {
+	h.asked.Store(&s)
+	return h.Host.Shutdown(s)
+}
+
+// leavesTunnels reports whether this host was told to make way for a newer one when nobody
+// needed it, and has tunnels that live without a command. Nobody else would start the newer one
+// for those.
+func (h *hosting) leavesTunnels() bool {
+	s := h.asked.Load()
+	return s != nil && s.Idle && s.Restart && slices.ContainsFunc(h.List(), func(t mezu.Tunnel) bool { return t.Detached && !t.Stopped })
+}
