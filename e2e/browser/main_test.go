@@ -68,12 +68,14 @@ type world struct {
 	url     string // of the environment
 	// cookieless is the address of an environment for which Chromium keeps no cookies.
 	cookieless string
-	roots      *x509.CertPool
-	chrome     context.Context
-	users      atomic.Int64 // that have an address
-	joining    sync.Once    // of the account that tests share
-	joined     string
-	posts      sync.Map // the forms that the workload got, by their path
+	// site is the address of the control plane's pages.
+	site    string
+	roots   *x509.CertPool
+	chrome  context.Context
+	users   atomic.Int64 // that have an address
+	joining sync.Once    // of the account that tests share
+	joined  string
+	posts   sync.Map // the forms that the workload got, by their path
 
 	mu    sync.Mutex
 	mails map[string][]mail
@@ -171,8 +173,9 @@ func (w *world) start() (err error) {
 		return err
 	}
 	keys := []string{keyOf(w.foreign.Certificate())}
-	for _, u := range []string{w.url, w.cookieless} {
-		key, err := w.publicKey(u)
+	w.site = "https://localhost:" + w.dev.api[strings.LastIndexByte(w.dev.api, ':')+1:]
+	for address, at := range map[string]string{w.url: w.public, w.cookieless: w.public, w.site: strings.TrimPrefix(w.dev.api, "https://")} {
+		key, err := w.publicKey(address, at)
 		if err != nil {
 			return err
 		}
@@ -205,14 +208,14 @@ func freeAddr() (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// publicKey is that of the certificate of a host, which is the installation's. Chromium is told to
+// publicKey is that of the certificate of an address, which at serves, and which is the installation's. Chromium is told to
 // trust it, and takes nothing else that is wrong with a certificate.
-func (w *world) publicKey(address string) (string, error) {
-	at, err := url.Parse(address)
+func (w *world) publicKey(address, at string) (string, error) {
+	u, err := url.Parse(address)
 	if err != nil {
 		return "", err
 	}
-	conn, err := tls.Dial("tcp", w.public, &tls.Config{RootCAs: w.roots, ServerName: at.Hostname()})
+	conn, err := tls.Dial("tcp", at, &tls.Config{RootCAs: w.roots, ServerName: u.Hostname()})
 	if err != nil {
 		return "", err
 	}
