@@ -97,7 +97,7 @@ func TestRefusedToken(t *testing.T) {
 	if code, out := w.run(0, "logout"); code != 0 {
 		t.Fatal(out)
 	}
-	if code, out := w.run(0, "projects", "list"); code != 3 || !strings.Contains(out, "try: mezu login --api") {
+	if code, out := w.run(0, "projects", "list"); code != 3 || !strings.Contains(out, "try: mezu login --profile 127-0-0-1, or set MEZU_TOKEN") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }

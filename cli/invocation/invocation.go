@@ -177,7 +177,7 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 // Caller makes a client that calls without a token.
 func (i *Invocation) Caller(s Settings) (*api.Client, error) {
 	if s.API == "" {
-		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "no control plane is named", Hint: "mezu dev runs one here; else mezu login --api URL"}
+		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "no control plane is named", Hint: "mezu dev 8080, for all of it on this machine, or mezu login --api URL"}
 	}
 	return i.client(s, nil)
 }

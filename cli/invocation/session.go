@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -118,7 +119,7 @@ func (s *session) refresh(ctx context.Context, c profile.Credential) (profile.Cr
 	asked := s.inv.Clock()
 	got, err := s.caller.Refresh(ctx, a, c.Refresh)
 	if e, ok := errors.AsType[*api.ProgramError](err); ok && e.Code == api.ProgramInvalidGrant {
-		return c, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the login at " + s.settings.API + " has ended", Hint: LoginHint(s.settings)}
+		return c, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "your access at " + hostOf(s.settings.API) + " ended", Hint: LoginHint(s.settings)}
 	}
 	if err != nil {
 		return c, err
@@ -133,11 +134,18 @@ func CredentialOf(t api.ProgramTokens, asked time.Time) profile.Credential {
 
 // LoginHint is the command that logs in where the settings lead.
 func LoginHint(s Settings) string {
-	hint := "mezu login --api " + s.API
 	if s.Profile != "" {
-		hint += " --profile " + s.Profile
+		return "mezu login --profile " + s.Profile
 	}
-	return hint
+	return "mezu login --api " + s.API
+}
+
+// hostOf is the host of an address, or what there is instead.
+func hostOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return address
 }
 
 func notLoggedIn(s Settings) error {

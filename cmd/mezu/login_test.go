@@ -107,7 +107,7 @@ func TestDevLogin(t *testing.T) {
 	if err := os.WriteFile(path, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, talk := r.mezu("projects", "list", "--profile", "site"); code != 3 || !strings.Contains(talk, "has ended") {
+	if code, _, talk := r.mezu("projects", "list", "--profile", "site"); code != 3 || !strings.Contains(talk, "your access at localhost ended\n  try: mezu login --profile site\n") {
 		t.Errorf("exit code %d: %s", code, talk)
 	}
 	// The developer's own profile goes on.
