@@ -53,6 +53,8 @@ func (s *Server) on(m methods, query bool) http.HandlerFunc {
 			err = mezu.Errorf(mezu.CodeMethodNotAllowed, "%s is for %s", r.URL.Path, allowed)
 		case r.URL.RawQuery != "" && !query:
 			err = mezu.Invalid("", "this operation has no query")
+		case r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodDelete):
+			err = mezu.Invalid("", "this operation has no body")
 		default:
 			err = op(w, r)
 		}

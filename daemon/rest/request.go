@@ -31,6 +31,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(local.HeaderGeneration, local.Version)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.ContentLength != 0 {
+		// It also bounds how long the server waits for a body that nobody reads.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.body))
+	}
 	if err := judge(r); err != nil {
 		// What has not been read of the request is not worth reading.
 		w.Header().Set("Connection", "close")
@@ -144,19 +148,19 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, empty bool, into a
 	if r.ContentLength > local.MaxBody {
 		return tooLarge()
 	}
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(s.body))
 	err = strictjson.Decode(r.Context(), http.MaxBytesReader(w, r.Body, local.MaxBody), strictjson.Options{Length: int(max(r.ContentLength, 0))}, into)
-	// From here on a read only waits for the client to go.
-	_ = deadlines.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		return tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
+	case err != nil:
+		return err
 	}
-	return err
+	// All is read. From here on the server only waits for the client to go.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
 }
 
 func tooLarge() error {

@@ -44,7 +44,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, id string) {
 	out.line.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", local.MediaEvents)
 	w.WriteHeader(http.StatusOK)
-
+	if out.flush() != nil {
+		return
+	}
 	reader := s.cfg.Events.Reader(id, r.Header.Get("Last-Event-ID"))
 	var events []local.Event
 	for len(events) == 0 || len(events) >= batch {
