@@ -6,6 +6,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -73,8 +74,9 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	s.New, s.Others, s.now = opened.New, opened.Attached, opened.Tunnel
 	if !cfg.Spec.Detached {
-		// It lives only a moment without.
-		if s.stream, err = client.Attach(ctx, opened.ID, ""); err != nil {
+		// It lives only a moment without. The stream goes on when ctx has ended: the tunnel
+		// then drains.
+		if s.stream, err = client.Attach(context.WithoutCancel(ctx), opened.ID, ""); err != nil {
 			client.Close()
 			return nil, err
 		}
@@ -275,8 +277,12 @@ func (s *Session) Await(ctx context.Context, within time.Duration) error {
 		if is.URL != "" && (is.State == mezu.TunnelLive || is.State == mezu.TunnelPartly) {
 			break
 		}
-		if is.State == mezu.TunnelNeedsLogin && is.Code != "" {
-			return &mezu.Error{Code: is.Code, Detail: is.Detail, Hint: is.Hint}
+		if is.State == mezu.TunnelNeedsLogin {
+			// Events from before the enrolment may still come in.
+			if is, err := s.Refresh(waiting); err == nil && is.State == mezu.TunnelNeedsLogin {
+				return &mezu.Error{Code: cmp.Or(is.Code, mezu.CodeUnauthenticated), Detail: is.Detail, Hint: is.Hint}
+			}
+			continue
 		}
 		if is.Detail != "" {
 			late.Stage = is.Detail

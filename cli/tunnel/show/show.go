@@ -31,7 +31,9 @@ type Lines struct {
 
 	mu     sync.Mutex
 	states map[string]mezu.TunnelState
-	said   map[string]bool
+	// served says of a tunnel that requests got through once, away that it was said that they
+	// don't any more.
+	served, away map[string]bool
 }
 
 func (l *Lines) now() time.Time {
@@ -276,9 +278,9 @@ func (l *Lines) Caution(tunnel, message, hint string) {
 // state shows that a tunnel went away or came back.
 func (l *Lines) state(t *mezu.Tunnel) {
 	if l.states == nil {
-		l.states = map[string]mezu.TunnelState{}
+		l.states, l.served, l.away = map[string]mezu.TunnelState{}, map[string]bool{}, map[string]bool{}
 	}
-	was, known := l.states[t.ID]
+	was := l.states[t.ID]
 	l.states[t.ID] = t.State
 	if was == t.State {
 		return
@@ -289,22 +291,28 @@ func (l *Lines) state(t *mezu.Tunnel) {
 	}
 	name := terminal.Clean(t.Name)
 	switch t.State {
-	case mezu.TunnelDown:
-		l.Signf(terminal.Waiting, "%s: %s", name, terminal.Clean(reason(t, "no edge can be reached; it comes back by itself")))
-	case mezu.TunnelNeedsLogin:
-		l.Signf(terminal.Waiting, "%s: %s", name, terminal.Clean(reason(t, "its certificate ended")))
+	case mezu.TunnelDown, mezu.TunnelNeedsLogin:
+		if l.served[t.ID] && !l.away[t.ID] {
+			l.away[t.ID] = true
+			l.Signf(terminal.Waiting, "%s: %s", name, terminal.Clean(reason(t)))
+		}
 	case mezu.TunnelLive, mezu.TunnelPartly:
-		if known && (was == mezu.TunnelDown || was == mezu.TunnelNeedsLogin) {
+		if l.away[t.ID] {
 			l.Signf(terminal.Good, "%s is back", name)
 		}
+		l.served[t.ID], l.away[t.ID] = true, false
 	}
 }
 
-func reason(t *mezu.Tunnel, otherwise string) string {
-	if t.Detail != "" {
+// reason is why a tunnel is not live.
+func reason(t *mezu.Tunnel) string {
+	switch {
+	case t.Detail != "":
 		return t.Detail
+	case t.State == mezu.TunnelNeedsLogin:
+		return "its certificate ended"
 	}
-	return otherwise
+	return "no edge can be reached; it comes back by itself"
 }
 
 // Closing says that tunnels close, and what is still in flight.
