@@ -65,6 +65,8 @@ func (g *Warpgate) register(ctx context.Context) error {
 			return nil
 		case errors.Is(err, state.ErrRevoked):
 			return g.revoked()
+		case g.fromDisk(): // Enrol was quicker
+			return nil
 		case enrol.Permanent(err):
 			return refused(err)
 		}
@@ -76,14 +78,26 @@ func (g *Warpgate) register(ctx context.Context) error {
 }
 
 // ask takes the right to ask the control plane for a certificate, which one goroutine has at
-// a time.
+// a time while the state directory is open.
 func (g *Warpgate) ask(ctx context.Context) error {
 	select {
 	case g.asking <- struct{}{}:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if g.closed {
+		<-g.asking
+		return errNotOpen
+	}
+	return nil
+}
+
+// askNoMore waits for the answer that is on its way, which has to be kept, and lets nobody
+// ask after it.
+func (g *Warpgate) askNoMore() {
+	g.asking <- struct{}{}
+	g.closed = true
+	<-g.asking
 }
 
 // asked gives it back, and notes what came of it.
@@ -103,8 +117,11 @@ func (g *Warpgate) Enrol(ctx context.Context, token string) error {
 	open, client := g.open, g.client
 	g.listen.Unlock()
 	if !open {
-		return errors.New("the state directory is not open")
+		return errNotOpen
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.hard, cancel)()
 	if g.state.Revoked() {
 		return g.revoked()
 	}

@@ -24,6 +24,9 @@ var (
 	ErrOtherRoot = state.ErrRoot
 )
 
+// errNotOpen: Listen was not called, or Run or Close has given back what it took.
+var errNotOpen = errors.New("the state directory is not open")
+
 // needsToken is an error that another token may mend.
 type needsToken struct{ error }
 
@@ -45,7 +48,7 @@ func (g *Warpgate) KeySHA256() (string, error) {
 	g.listen.Lock()
 	defer g.listen.Unlock()
 	if g.state == nil {
-		return "", errors.New("the state directory is not open")
+		return "", errNotOpen
 	}
 	key, err := g.state.Key()
 	if err != nil {

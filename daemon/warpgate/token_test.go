@@ -7,6 +7,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/warpgate"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // listen makes a Warpgate that holds its state directory and doesn't run.
@@ -258,5 +259,66 @@ func TestEnrol_WhatNoTokenMends(t *testing.T) {
 	made, key := w.listen(w.config(dir))
 	if err := made.Enrol(t.Context(), w.enrolment(key)); !errors.Is(err, warpgate.ErrRevoked) {
 		t.Fatalf("enrolled although revoked: %v", err)
+	}
+}
+
+// A token is for one registration: its answer is kept, whatever else ends meanwhile.
+func TestEnrol_WhileRunGivesUp(t *testing.T) {
+	w := newWorld(t, 1)
+	dir := t.TempDir()
+	made, key := w.listen(w.tokenless(dir))
+	token := w.enrolment(key)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	w.mu.Lock()
+	w.refuse = func(string) *mezu.Error {
+		close(asked)
+		w.mu.Unlock()
+		<-answer
+		w.mu.Lock()
+		return nil
+	}
+	w.mu.Unlock()
+	enrolled := make(chan error, 1)
+	go func() { enrolled <- made.Enrol(t.Context(), token) }()
+	<-asked
+	made.TestOnlyServe(echo)
+	g := &gate{Warpgate: made, t: t, done: make(chan struct{}), log: &testkit.Buffer{}}
+	g.run(made.Run) // without a token of its own: it would give up
+	made.Wake()
+	if s := made.Snapshot(); s.ID != "" || s.Ready {
+		t.Errorf("before the answer: %+v", s)
+	}
+	w.mu.Lock()
+	w.refuse = nil
+	w.mu.Unlock()
+	close(answer)
+	if err := <-enrolled; err != nil {
+		t.Fatal(err)
+	}
+	g.ready()
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if made.Listen() == nil {
+		t.Error("it was opened again")
+	}
+}
+
+// Close ends an Enrol that gets no answer.
+func TestEnrol_EndsWithClose(t *testing.T) {
+	w := newWorld(t, 1)
+	made, key := w.listen(w.tokenless(t.TempDir()))
+	token := w.enrolment(key)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	w.refuse = func(string) *mezu.Error { close(asked); <-answer; return nil }
+	defer close(answer)
+	enrolled := make(chan error, 1)
+	go func() { enrolled <- made.Enrol(t.Context(), token) }()
+	<-asked
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-enrolled; err == nil {
+		t.Fatal("enrolled")
 	}
 }

@@ -116,6 +116,7 @@ type Warpgate struct {
 
 	listen  sync.Mutex
 	open    bool // what Listen took is held
+	ended   bool // it was given back
 	running bool // Run gives it back
 	state   *state.State
 	client  *enrol.Client
@@ -127,6 +128,7 @@ type Warpgate struct {
 	// tries don't make a Warpgate each. Whoever asks for a certificate holds asking.
 	offered string
 	asking  chan struct{}
+	closed  bool // nobody may ask any more; guarded by asking
 
 	events   sync.Mutex
 	troubles troubles
@@ -229,7 +231,7 @@ func (g *Warpgate) take() error {
 	if g.open {
 		return nil
 	}
-	if g.hard.Err() != nil {
+	if g.ended || g.hard.Err() != nil {
 		return errors.New("the Warpgate was closed")
 	}
 	client, err := enrol.New(enrol.Config{API: g.cfg.API, CAFile: g.cfg.CAFile, Token: g.cfg.Token, Environment: g.cfg.Environment,
@@ -266,6 +268,7 @@ func (g *Warpgate) begin() error {
 
 // end gives back what Listen took, when Run is over.
 func (g *Warpgate) end() error {
+	g.askNoMore()
 	g.listen.Lock()
 	defer g.listen.Unlock()
 	g.running = false
@@ -277,7 +280,7 @@ func (g *Warpgate) giveBack() error {
 	if !g.open {
 		return nil
 	}
-	g.open = false
+	g.open, g.ended = false, true
 	g.client.Close()
 	return g.state.Close()
 }
@@ -291,6 +294,13 @@ func (g *Warpgate) Cut() { g.cut() }
 // it Run is refused.
 func (g *Warpgate) Close() error {
 	g.cut()
+	g.listen.Lock()
+	running := g.running
+	g.listen.Unlock()
+	if running {
+		return nil
+	}
+	g.askNoMore()
 	g.listen.Lock()
 	defer g.listen.Unlock()
 	if g.running {
