@@ -73,7 +73,7 @@ func TestMaskQuery(t *testing.T) {
 		"":                                "",
 		"?":                               "",
 		"?a=b&c=d":                        "?a=b&c=d",
-		"?a;b=c":                          "?a&b=c",
+		"?a;b=c&&":                        "?a;b=c&&",
 		"?token=x&Access_Token=y&a=":      "?token=••••••&Access_Token=••••••&a=",
 		"?code=1&state=2&page=3":          "?code=••••••&state=••••••&page=3",
 		"?%74oken=x":                      "?%74oken=••••••",

@@ -82,7 +82,8 @@ type Forwarder struct {
 	retargets sync.Mutex      // one Retarget at a time
 	life      context.Context // of what net/http does by itself
 	end       context.CancelFunc
-	drops     sync.WaitGroup // bodies that are being closed
+	drops     sync.WaitGroup            // bodies that are being closed, and looks for TLS
+	looked    atomic.Pointer[time.Time] // for TLS, last
 
 	pingAfter, pingTimeout time.Duration
 }
@@ -375,11 +376,16 @@ func (w *worker) forward() (unsent bool, err error) {
 	switch {
 	case u.Scheme == mezu.UpstreamH2C:
 		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
-		return w.roundTrip(u)
+		unsent, err = w.roundTrip(u)
 	case u.Scheme == mezu.UpstreamHTTPS && w.req.Upgrade == "":
-		return w.roundTrip(u)
+		unsent, err = w.roundTrip(u)
+	default:
+		unsent, err = w.plain(u)
 	}
-	return w.plain(u)
+	if w.to.Hints != nil {
+		w.explain(u, err)
+	}
+	return unsent, err
 }
 
 // plain speaks HTTP/1.1 to the workload on a pooled connection.
@@ -392,20 +398,20 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	if err != nil {
 		return w.undialled(u, by, err)
 	}
-	again, err := w.try(p, conn)
+	again, err := w.try(u, p, conn)
 	if again == relay.Anywhere && conn.reused {
 		// The workload closed the idle connection just then.
 		if conn, err = p.fresh(w.ctx, by); err != nil {
 			_, err = w.undialled(u, by, err)
 			return false, err
 		}
-		_, err = w.try(p, conn)
+		_, err = w.try(u, p, conn)
 	}
 	return false, err
 }
 
 // try carries the request over one connection.
-func (w *worker) try(p *pool, conn *workloadConn) (again relay.Retry, err error) {
+func (w *worker) try(u mezu.Upstream, p *pool, conn *workloadConn) (again relay.Retry, err error) {
 	defer func() {
 		if w.x.Clean {
 			p.put(conn)
@@ -414,7 +420,7 @@ func (w *worker) try(p *pool, conn *workloadConn) (again relay.Retry, err error)
 		}
 	}()
 	up := relay.Upstream{Conn: conn.Conn, WriteBy: &conn.writeBy, Abort: conn.abort}
-	return w.x.Carry(up, &relay.Call{Request: &w.req, Head: w.head, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, &w.c)
+	return w.x.Carry(up, &relay.Call{Request: &w.req, Head: w.head, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, w.downstream(u))
 }
 
 // appendHead writes the head of the request to the workload.

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,26 +14,29 @@ const (
 // maskQuery gives a query as others may see it: without the values of parameters that may
 // hold a secret, by their names or by what they look like, and not longer than is shown.
 func maskQuery(query string) string {
-	if query == "" {
-		return ""
+	if len(query) <= maxShownQuery && !hasSecret(query) {
+		return strings.TrimSuffix(query, "?") // one that is empty
 	}
 	var b strings.Builder
-	for i, pair := range strings.FieldsFunc(query[1:], func(c rune) bool { return c == '&' || c == ';' }) {
-		b.WriteByte("?&"[min(i, 1)])
-		name, value, has := strings.Cut(pair, "=")
-		b.WriteString(name)
-		switch {
-		case !has:
-		case value != "" && (secretName(name) || secretValue(value)):
+	b.WriteByte('?')
+	for rest := query[1:]; ; {
+		at := strings.IndexAny(rest, separators)
+		pair := rest
+		if at >= 0 {
+			pair = rest[:at]
+		}
+		if name, value, _ := strings.Cut(pair, "="); secret(name, value) {
+			b.WriteString(name)
 			b.WriteByte('=')
 			b.WriteString(masked)
-		default:
-			b.WriteByte('=')
-			b.WriteString(value)
+		} else {
+			b.WriteString(pair)
 		}
-		if b.Len() > maxShownQuery {
+		if at < 0 || b.Len() > maxShownQuery {
 			break
 		}
+		b.WriteByte(rest[at])
+		rest = rest[at+1:]
 	}
 	out := b.String()
 	if len(out) <= maxShownQuery {
@@ -47,14 +49,40 @@ func maskQuery(query string) string {
 	return out + "…"
 }
 
+// separators are between the parameters of a query.
+const separators = "&;"
+
+// hasSecret reports whether one of a query's parameters is masked.
+func hasSecret(query string) bool {
+	for rest := strings.TrimPrefix(query, "?"); rest != ""; {
+		at := strings.IndexAny(rest, separators)
+		pair := rest
+		if rest = ""; at >= 0 {
+			pair, rest = pair[:at], pair[at+1:]
+		}
+		if name, value, _ := strings.Cut(pair, "="); secret(name, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// secret reports whether a parameter may hold a secret.
+func secret(name, value string) bool { return value != "" && (secretName(name) || secretValue(value)) }
+
 // secretName reports whether a parameter of this name may hold a secret.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
-	if slices.Contains([]string{"code", "key", "sig", "sid", "otp", "pin", "pwd", "jwt", "state", "nonce"}, name) {
+	switch name {
+	case "code", "key", "sig", "sid", "otp", "pin", "pwd", "jwt", "state", "nonce":
 		return true
 	}
-	return slices.ContainsFunc([]string{"token", "secret", "passw", "apikey", "api_key", "api-key", "auth", "signature", "session", "credential", "assertion", "ticket", "%"},
-		func(part string) bool { return strings.Contains(name, part) })
+	for _, part := range [...]string{"token", "secret", "passw", "apikey", "api_key", "api-key", "auth", "signature", "session", "credential", "assertion", "ticket", "%"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // longSecret is the length from which a value without a blank or a dot is taken for a secret.

@@ -89,7 +89,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		cancel(relay.ErrUnread)
 		w.c.Cut()
 	})
-	err = w.respond(ctx, out, w.req.Framing != relay.NoBody && !body.ended.Load())
+	err = w.respond(ctx, u, out, w.req.Framing != relay.NoBody && !body.ended.Load())
 	w.silence.End(relay.Answering)
 	w.x.BytesOut = moving.bytes
 	cancel(nil)
@@ -265,7 +265,7 @@ func (w *worker) roundTripError(ctx context.Context, u mezu.Upstream, err error,
 
 // respond sends the response on. closing says that the request's body has not
 // been read to its end.
-func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) error {
+func (w *worker) respond(ctx context.Context, u mezu.Upstream, out *http.Response, closing bool) error {
 	var head relay.ResponseHead
 	if out.StatusCode == http.StatusSwitchingProtocols {
 		return relay.BadResponse("the workload switched protocols without being asked", nil)
@@ -278,7 +278,7 @@ func (w *worker) respond(ctx context.Context, out *http.Response, closing bool) 
 	var src relay.StreamSource
 	src.Reset(out.Body, func() http.Header { return out.Trailer }, 0)
 	defer src.Close()
-	if err := w.c.Deliver(&head, &src, closing); err != nil {
+	if err := w.downstream(u).Deliver(&head, &src, closing); err != nil {
 		return w.cutResponse(ctx, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/guard"
+	"github.com/mezusphere/mezu/daemon/forward/hint"
 )
 
 // Targets are where requests may go, and how they are sent there. A Forwarder takes others
@@ -31,6 +32,9 @@ type Targets struct {
 	Insecure bool
 	// Guard asks visitors for a password; if nil, nobody is asked.
 	Guard *guard.Guard
+	// Hints recognises in what Upstream answers, or does not, what is in a developer's way;
+	// if nil, nobody looks.
+	Hints *hint.Watcher
 }
 
 // targets are Targets in use, with the connections to them.

@@ -1,0 +1,146 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward/hint"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// Bounds of the look whether a plain target speaks TLS.
+const (
+	lookTimeout = 2 * time.Second
+	// lookPause is the least time between two looks: what fails may fail with each request.
+	lookPause = 10 * time.Second
+	// maxReason bounds what is said of a certificate: it may name a hundred hosts.
+	maxReason = 200
+)
+
+// hints gives who recognises what is in the way of requests to u, nil for nobody: it is about
+// one target.
+func (w *worker) hints(u mezu.Upstream) *hint.Watcher {
+	if u != w.to.Upstream {
+		return nil
+	}
+	return w.to.Hints
+}
+
+// looking is the edge's side of an exchange whose answer is looked at as it passes.
+type looking struct {
+	*relay.Client
+	w *worker
+}
+
+func (l *looking) Deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
+	return l.w.deliver(h, body, closing)
+}
+
+// downstream is the edge's side of an exchange.
+func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
+	if w.hints(u) == nil {
+		return &w.c
+	}
+	return &looking{&w.c, w}
+}
+
+// deliver sends a response on, and shows its beginning to whoever recognises it.
+func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
+	watcher := w.to.Hints
+	var kind, encoding string
+	for i := range h.Fields {
+		switch f := &h.Fields[i]; {
+		case f.Is("content-type"):
+			kind = string(f.Value)
+		case f.Is("content-encoding"):
+			encoding = string(f.Value)
+		}
+	}
+	if !watcher.Looks(h.Status, kind, encoding) {
+		return w.c.Deliver(h, body, closing)
+	}
+	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}
+	defer l.end()
+	return w.c.Deliver(h, l, closing)
+}
+
+// lookedAt is a body whose beginning is shown once it has passed.
+type lookedAt struct {
+	relay.Source
+	text []byte
+	show func([]byte)
+}
+
+func (l *lookedAt) Next() ([]byte, error) {
+	piece, err := l.Source.Next()
+	if l.show != nil {
+		l.text = append(l.text, piece[:min(len(piece), hint.MaxLook-len(l.text))]...)
+		if len(l.text) == hint.MaxLook {
+			l.end()
+		}
+	}
+	return piece, err
+}
+
+func (l *lookedAt) end() {
+	if l.show != nil {
+		l.show(l.text)
+		l.text, l.show = nil, nil
+	}
+}
+
+// explain tells whoever recognises it how a request to u ended.
+func (w *worker) explain(u mezu.Upstream, err error) {
+	watcher := w.hints(u)
+	if watcher == nil {
+		return
+	}
+	var refusal *mezu.Error
+	var distrusted *tls.CertificateVerificationError
+	var dial *net.OpError
+	switch {
+	case w.x.Began:
+		watcher.Worked()
+	case w.ctx.Err() != nil, !errors.As(err, &refusal):
+	case errors.As(err, &distrusted):
+		why := strings.TrimPrefix(distrusted.Err.Error(), "x509: ")
+		watcher.Distrusted(why[:min(len(why), maxReason)])
+	case errors.As(err, new(tls.RecordHeaderError)):
+		watcher.Plain()
+	case refusal.Code == mezu.CodeWorkloadRefused && errors.As(err, &dial) && dial.Op == "dial":
+		watcher.Refuses()
+	case refusal.Code == mezu.CodeWorkloadBadResponse && w.req.Upgrade != "":
+		watcher.Upgrade(w.req.Host, w.req.Path.Path)
+	case refusal.Code == mezu.CodeWorkloadBadResponse, refusal.Code == mezu.CodeWorkloadReset:
+		w.f.lookForTLS(u, watcher)
+	}
+}
+
+// lookForTLS finds out, beside the request, whether a target that is spoken to without TLS
+// expects it. Not all servers say so in words, but all take a handshake.
+func (f *Forwarder) lookForTLS(u mezu.Upstream, watcher *hint.Watcher) {
+	if u.Network() != "tcp" || u.Scheme == mezu.UpstreamHTTPS || watcher.Has(hint.SpeaksTLS) {
+		return
+	}
+	now := time.Now()
+	if last := f.looked.Load(); last != nil && now.Sub(*last) < lookPause || !f.looked.CompareAndSwap(f.looked.Load(), &now) {
+		return
+	}
+	f.drops.Go(func() {
+		ctx, cancel := context.WithTimeout(f.life, lookTimeout)
+		defer cancel()
+		conn, err := Dial(ctx, &net.Dialer{}, u, lookTimeout)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil { // nothing is said over it
+			watcher.TLS()
+		}
+	})
+}
