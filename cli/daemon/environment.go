@@ -28,12 +28,19 @@ var (
 	inService = []string{"MEZU_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 )
 
-// Environment is what the daemon gets of an environment, each NAME=value.
-func Environment(all []string) []string {
-	var out []string
-	for _, entry := range all {
-		name, value, ok := strings.Cut(entry, "=")
-		if ok && passes(name) {
+// Environment is what the daemon gets of an environment, each NAME=value. It is never nil, which
+// would mean all of it. Of present, which is what the system calls the environment, only the
+// names count.
+func Environment(getenv func(string) string, present []string) []string {
+	names := slices.Concat(passed, passedOnWindows)
+	for _, entry := range present {
+		name, _, _ := strings.Cut(entry, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	out := []string{}
+	for _, name := range slices.Compact(names) {
+		if value := getenv(name); value != "" && passes(name) {
 			out = append(out, name+"="+absolute(name, value))
 		}
 	}
@@ -41,12 +48,11 @@ func Environment(all []string) []string {
 }
 
 func passes(name string) bool {
-	if runtime.GOOS == "windows" {
-		if name = strings.ToUpper(name); slices.Contains(passedOnWindows, name) {
-			return true
-		}
+	if runtime.GOOS == "windows" { // where names do not depend on case
+		name = strings.ToUpper(name)
 	}
-	return slices.Contains(passed, name) || slices.ContainsFunc(passedBegin, func(begin string) bool { return strings.HasPrefix(name, begin) })
+	return slices.Contains(passed, name) || runtime.GOOS == "windows" && slices.Contains(passedOnWindows, name) ||
+		slices.ContainsFunc(passedBegin, func(begin string) bool { return strings.HasPrefix(name, begin) })
 }
 
 func absolute(name, value string) string {

@@ -16,14 +16,25 @@ func TestC3_EnvironmentOfTheDaemon(t *testing.T) {
 	}
 	dir := t.TempDir()
 	t.Chdir(dir)
-	got := Environment([]string{
+	all := []string{
 		"HOME=/u", "MEZU_HOME=here", "XDG_RUNTIME_DIR=/run/user/7", "LC_ALL=C", "HTTPS_PROXY=http://p:1", "no_proxy=", "SSL_CERT_FILE=/ca",
 		"MEZU_TOKEN=secret", "MEZU_API=https://x", "MEZU_PROFILE=p", "MEZU_BASIC_AUTH=secret", "GITHUB_TOKEN=secret", "AWS_SECRET_ACCESS_KEY=secret",
 		"MEZU_TEST=1", "SSH_AUTH_SOCK=/s", "HOMES=secret", "malformed",
-	})
-	want := []string{"HOME=/u", "MEZU_HOME=" + filepath.Join(dir, "here"), "XDG_RUNTIME_DIR=/run/user/7", "LC_ALL=C", "HTTPS_PROXY=http://p:1", "no_proxy=", "SSL_CERT_FILE=/ca"}
+	}
+	got := Environment(func(name string) string {
+		for _, entry := range all {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}, all)
+	want := []string{"HOME=/u", "HTTPS_PROXY=http://p:1", "LC_ALL=C", "MEZU_HOME=" + filepath.Join(dir, "here"), "SSL_CERT_FILE=/ca", "XDG_RUNTIME_DIR=/run/user/7"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+	if Environment(func(string) string { return "" }, nil) == nil {
+		t.Error("to os/exec nil is the environment of this process")
 	}
 }
 

@@ -96,7 +96,7 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	}
 	conns, because := process.DataConns(0, process.Divide(process.Services{Warpgate: true}).Warpgate, tunnel.MaxConns)
 	h, err := newHosting(daemon.Config{
-		StateDir: dir, Kind: local.HostDaemon, Version: version, Program: program, LogFile: logPath, IdleEnd: o.IdleEnd, MaxConns: conns, Log: log,
+		StateDir: dir, Kind: local.HostDaemon, Version: o.Version, Program: program, LogFile: logPath, IdleEnd: o.IdleEnd, MaxConns: conns, Log: log,
 	}, func(most int) ([]byte, error) { return clidaemon.ReadLog(logPath, most) })
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 		return err
 	}
 	began := time.Now()
-	log.Info("the daemon runs", "version", version, "process", os.Getpid(), "socket", folders.Socket, "requests_at_once", conns, "because_of", because)
+	log.Info("the daemon runs", "version", o.Version, "process", os.Getpid(), "socket", folders.Socket, "requests_at_once", conns, "because_of", because)
 	err = process.RunParts(ctx, cut, h.parts(h.Host.Run)...)
 	log.Info("the daemon has ended", "after", time.Since(began).Round(time.Second).String())
 	if err == nil && ctx.Err() == nil && h.leavesTunnels() {
@@ -116,7 +116,7 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 
 // startNext starts the daemon that follows this one, unless a command has done so.
 func startNext(ctx context.Context, inv *invocation.Invocation, log *slog.Logger) error {
-	c, err := clidaemon.New(inv, spawn).Connect(ctx, invocation.Settings{})
+	c, err := clidaemon.New(inv, spawner(inv.Getenv)).Connect(ctx, invocation.Settings{})
 	if err != nil {
 		return fmt.Errorf("starting the daemon that follows: %w", err)
 	}

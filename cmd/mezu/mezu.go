@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 			}
 			return runDev(ctx, cut, folders, o, outlets.Lost)
 		},
-		Daemon: clidaemon.Program{Start: spawn, Run: func(ctx context.Context, o clidaemon.RunOptions) error {
+		Daemon: clidaemon.Program{Start: spawner(getenv), Run: func(ctx context.Context, o clidaemon.RunOptions) error {
 			outlets.Serve()
 			if homeless != nil {
 				return &mezu.Error{Code: mezu.CodeInvalid, Detail: homeless.Error()}

@@ -27,7 +27,13 @@ import (
 	"github.com/mezusphere/mezu/testkit"
 )
 
+// TestMain is mezu itself where a test has started it as the daemon.
 func TestMain(m *testing.M) {
+	version = "1.3.0"
+	if len(os.Args) > 1 && os.Args[1] == "daemon" {
+		main()
+		return
+	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
 }

@@ -9,16 +9,20 @@ import (
 	clidaemon "github.com/mezusphere/mezu/cli/daemon"
 )
 
-// spawn starts the local daemon as a process that has nothing in common with this one: no
+// spawner starts the local daemon as a process that has nothing in common with this one: no
 // terminal, no open file, no working directory, and of its environment only what the daemon is
 // to know.
-func spawn() (clidaemon.Started, error) {
+func spawner(getenv func(string) string) clidaemon.Starter {
+	return func() (clidaemon.Started, error) { return spawn(clidaemon.Environment(getenv, os.Environ())) }
+}
+
+func spawn(env []string) (clidaemon.Started, error) {
 	program, err := clidaemon.Executable()
 	if err != nil {
 		return clidaemon.Started{}, err
 	}
 	cmd := exec.Command(program, clidaemon.DetachedArguments()...)
-	cmd.Env = clidaemon.Environment(os.Environ())
+	cmd.Env = env
 	// Without streams it gets the null device. Its directory is one that nobody wants to
 	// remove or unmount.
 	cmd.Dir = filepath.VolumeName(program) + string(filepath.Separator)

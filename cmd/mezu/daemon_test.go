@@ -1,0 +1,445 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	clidaemon "github.com/mezusphere/mezu/cli/daemon"
+	"github.com/mezusphere/mezu/cli/home"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
+	"github.com/mezusphere/mezu/testkit"
+)
+
+// person has a home of their own and runs commands in this process. The daemon that these
+// start is a process of this test program, which is mezu if it is called as the daemon is.
+type person struct {
+	t   *testing.T
+	env map[string]string
+}
+
+func newPerson(t *testing.T, env map[string]string) *person {
+	p := &person{t: t, env: map[string]string{"MEZU_HOME": t.TempDir()}}
+	for name, value := range env {
+		p.env[name] = value
+	}
+	t.Cleanup(func() {
+		if code, _, talk := p.mezu("daemon", "stop"); code != 0 {
+			t.Errorf("stopping the daemon: code %d, %s", code, talk)
+		}
+		for _, match := range regexp.MustCompile(`process=(\d+)`).FindAllStringSubmatch(p.log(), -1) {
+			p.awaitEnd(match[1])
+		}
+	})
+	return p
+}
+
+// awaitEnd waits until a process of this one has ended and is not waited for any more.
+func (p *person) awaitEnd(pid string) {
+	n, err := strconv.Atoi(pid)
+	if err != nil || n == os.Getpid() {
+		return
+	}
+	process, err := os.FindProcess(n)
+	if err != nil {
+		return
+	}
+	until(p.t, "process "+pid+" has ended", func() bool { return process.Signal(syscall.Signal(0)) != nil })
+}
+
+func (p *person) getenv(name string) string { return p.env[name] }
+
+func (p *person) mezu(args ...string) (code int, out, talk string) {
+	var stdout, stderr bytes.Buffer
+	code = run(context.Background(), args, p.getenv, terminal.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr, Unicode: true})
+	return code, stdout.String(), stderr.String()
+}
+
+// do runs a command that has to succeed, and gives what it said.
+func (p *person) do(args ...string) (out, talk string) {
+	p.t.Helper()
+	code, out, talk := p.mezu(args...)
+	if code != 0 {
+		p.t.Fatalf("mezu %q: code %d, %s", args, code, talk)
+	}
+	return out, talk
+}
+
+func (p *person) status() local.Status {
+	p.t.Helper()
+	out, _ := p.do("daemon", "status", "-o", "json")
+	var st local.Status
+	if err := json.Unmarshal([]byte(out), &st); err != nil {
+		p.t.Fatal(err)
+	}
+	return st
+}
+
+func (p *person) folders() home.Home {
+	folders, err := home.Of(p.getenv)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return folders
+}
+
+func (p *person) log() string {
+	data, err := os.ReadFile(filepath.Join(p.folders().State, clidaemon.Folder, clidaemon.LogName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.t.Fatal(err)
+	}
+	return string(data)
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(startTimeout)
+	for !met() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// TestDaemonCommands: each example of the help, in an order in which all mean something.
+func TestDaemonCommands(t *testing.T) {
+	p := newPerson(t, nil)
+	if code, _, talk := p.mezu("daemon", "status"); code != 6 || !strings.Contains(talk, "no daemon is running") || !strings.Contains(talk, "try: mezu daemon start") {
+		t.Errorf("none: code %d, %s", code, talk)
+	}
+	if code, _, talk := p.mezu("daemon", "logs"); code != 4 || !strings.Contains(talk, "there is no log yet") {
+		t.Errorf("no log: code %d, %s", code, talk)
+	}
+	if _, talk := p.do("daemon", "stop"); talk != "no daemon is running\n" {
+		t.Errorf("stop: %s", talk)
+	}
+	_, talk := p.do("daemon", "start")
+	first := p.status()
+	if want := fmt.Sprintf("✓ the daemon %s runs, process %d\n", version, first.PID); talk != want {
+		t.Errorf("start: %q, want %q", talk, want)
+	}
+	if first.Version != version || first.Host != local.HostDaemon || first.PID == os.Getpid() || first.StateDir == "" || first.LogFile == "" {
+		t.Errorf("status: %+v", first)
+	}
+	if _, talk := p.do("daemon", "start"); !strings.Contains(talk, fmt.Sprintf("runs already, process %d", first.PID)) {
+		t.Errorf("start again: %s", talk)
+	}
+	if out, _ := p.do("daemon", "logs"); !strings.Contains(out, "the daemon runs") {
+		t.Errorf("logs: %q", out)
+	}
+	_, talk = p.do("daemon", "restart")
+	if second := p.status(); second.PID == first.PID || !strings.Contains(talk, fmt.Sprintf("process %d", second.PID)) {
+		t.Errorf("restart: process %d after %d, %s", second.PID, first.PID, talk)
+	}
+	if _, talk := p.do("daemon", "stop"); talk != "✓ the daemon has ended\n" {
+		t.Errorf("stop: %s", talk)
+	}
+	for _, verb := range []string{"run", "start", "stop", "restart", "status", "logs", "install", "uninstall"} {
+		if out, _ := p.do("daemon", verb, "--help"); !strings.Contains(out, "Example:\n   mezu daemon "+verb) {
+			t.Errorf("help of %s has no example: %s", verb, out)
+		}
+	}
+}
+
+// TestDaemonStartsOnce: of many commands that need it at once, one starts it.
+func TestDaemonStartsOnce(t *testing.T) {
+	p := newPerson(t, nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if code, _, talk := p.mezu("daemon", "start"); code != 0 {
+				t.Errorf("code %d, %s", code, talk)
+			}
+		})
+	}
+	all.Wait()
+	if n := strings.Count(p.log(), "the daemon runs"); n != 1 {
+		t.Errorf("%d were started:\n%s", n, p.log())
+	}
+}
+
+// TestTwoDaemons: the second one ends and says why; the first goes on.
+func TestTwoDaemons(t *testing.T) {
+	p := newPerson(t, nil)
+	p.do("daemon", "start")
+	first := p.status()
+	code, _, talk := p.mezu("daemon", "run")
+	if code != 5 || !strings.Contains(talk, "another process") || !strings.Contains(talk, "mezu daemon status") {
+		t.Errorf("code %d, %s", code, talk)
+	}
+	if now := p.status(); now.PID != first.PID {
+		t.Errorf("process %d after %d", now.PID, first.PID)
+	}
+}
+
+// TestDaemonDoesNotStart: what the log says is what the person reads.
+func TestDaemonDoesNotStart(t *testing.T) {
+	p := newPerson(t, nil)
+	// Something that is no socket has its place.
+	if err := os.MkdirAll(p.folders().Socket, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, _, talk := p.mezu("daemon", "start")
+	if code != 6 || !strings.Contains(talk, "is not a socket") {
+		t.Errorf("code %d, %s", code, talk)
+	}
+	if err := os.RemoveAll(filepath.Dir(p.folders().Socket)); err != nil {
+		t.Fatal(err)
+	}
+	// Its folder of tunnels can't be one.
+	dir := filepath.Join(p.folders().State, clidaemon.Folder)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tunnels"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, talk = p.mezu("daemon", "start")
+	if code != 6 || !strings.Contains(talk, "the daemon did not start") || !strings.Contains(talk, "level=ERROR") || !strings.Contains(talk, "mezu daemon run, to see it start") {
+		t.Errorf("code %d, %s", code, talk)
+	}
+}
+
+// TestDaemonEndsWhenIdle: without a tunnel and a client it ends by itself.
+func TestDaemonEndsWhenIdle(t *testing.T) {
+	p := newPerson(t, nil)
+	p.do("daemon", "run", "--idle-end", "1ms")
+	if !strings.Contains(p.log(), "the daemon has ended") {
+		t.Error(p.log())
+	}
+	if code, _, _ := p.mezu("daemon", "run", "--idle-end", "-1s"); code != 2 {
+		t.Errorf("a negative time: code %d", code)
+	}
+}
+
+// runOlder runs a daemon of an earlier version in this process until it ends by itself, or the
+// test does.
+func (p *person) runOlder(version string) (ended <-chan error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	inv := &invocation.Invocation{Streams: terminal.Streams{Out: io.Discard, Err: io.Discard}, Getenv: p.getenv, State: p.folders().State, Version: version}
+	go func() {
+		err := runDaemon(ctx, context.Background(), p.folders(), clidaemon.RunOptions{Invocation: inv})
+		done <- err
+	}()
+	p.t.Cleanup(cancel)
+	until(p.t, "the older daemon answers", func() bool {
+		code, _, _ := p.mezu("daemon", "status")
+		return code == 0
+	})
+	return done
+}
+
+// TestOlderDaemonIsReplaced: when nothing is in flight, the next command that needs a daemon
+// gets one of its own version, and says so once.
+func TestOlderDaemonIsReplaced(t *testing.T) {
+	p := newPerson(t, nil)
+	ended := p.runOlder("1.2.0")
+	told := "! the daemon is 1.2.0 and this is 1.3.0: it is replaced when nothing is in flight\n  try: mezu daemon restart, to have it now\n"
+	if _, talk := p.do("daemon", "status"); talk != told {
+		t.Errorf("status says %q", talk)
+	}
+	var said testkit.Buffer
+	inv := &invocation.Invocation{Streams: terminal.Streams{Out: io.Discard, Err: &said}, Getenv: p.getenv, State: p.folders().State, Version: version}
+	d := clidaemon.New(inv, spawner(p.getenv))
+	for range 2 {
+		c, err := d.Connect(t.Context(), invocation.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := c.DaemonVersion(); v != version {
+			t.Errorf("the daemon is %s", v)
+		}
+		c.Close()
+	}
+	if said.String() != strings.Replace(told, "!", "warn", 1) { // these streams know no locale
+		t.Errorf("said %q", &said)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRestartAfterUpgrade: restart gives the version of the command.
+func TestRestartAfterUpgrade(t *testing.T) {
+	p := newPerson(t, nil)
+	ended := p.runOlder("1.2.0")
+	if _, talk := p.do("daemon", "restart"); !strings.Contains(talk, "the daemon 1.3.0 runs, after 1.2.0") {
+		t.Errorf("said %s", talk)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// workload answers with a word, on a port of its own.
+func workload(t *testing.T, handler http.HandlerFunc) (address string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() { server.Close(); <-served })
+	return l.Addr().String()
+}
+
+func says(word string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, word) }
+}
+
+// attached is a command that holds a tunnel open in this process.
+type attached struct {
+	t      *testing.T
+	events chan mezu.Event
+	errors testkit.Buffer
+	cancel context.CancelFunc
+	code   chan int
+}
+
+func (p *person) attach(args ...string) *attached {
+	a := &attached{t: p.t, events: make(chan mezu.Event, 1000), code: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	out, in := io.Pipe()
+	go func() {
+		defer close(a.events)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var e mezu.Event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				p.t.Errorf("stdout has %q: %v", lines.Text(), err)
+			}
+			a.events <- e
+		}
+	}()
+	go func() {
+		code := run(ctx, append([]string{"tunnel", "--json"}, args...), p.getenv, terminal.Streams{In: strings.NewReader(""), Out: in, Err: &a.errors})
+		in.Close()
+		a.code <- code
+	}()
+	p.t.Cleanup(func() { a.end() })
+	return a
+}
+
+func (a *attached) await(kind mezu.EventKind) mezu.Event {
+	a.t.Helper()
+	late := time.After(startTimeout)
+	for {
+		select {
+		case e, ok := <-a.events:
+			if !ok {
+				a.t.Fatalf("ended without %s: %s", kind, &a.errors)
+			}
+			if e.Event == kind {
+				return e
+			}
+		case <-late:
+			a.t.Fatalf("no %s: %s", kind, &a.errors)
+		}
+	}
+}
+
+// end ends the command as Ctrl-C does, and gives its code.
+func (a *attached) end() int {
+	a.cancel()
+	return a.ended()
+}
+
+func (a *attached) ended() int {
+	a.t.Helper()
+	select {
+	case code := <-a.code:
+		a.code <- code
+		return code
+	case <-time.After(startTimeout):
+		a.t.Fatalf("does not end: %s", &a.errors)
+		return -1
+	}
+}
+
+// visit asks a public address until the answer is as it has to be.
+func visit(t *testing.T, c *http.Client, url, want string) {
+	t.Helper()
+	until(t, url+" says "+want, func() bool {
+		resp, err := c.Get(url)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		return err == nil && string(body) == want
+	})
+}
+
+// against is what somebody needs to work against a run of mezu dev from another home, as if it
+// were the control plane of a company.
+func (r *running) against() map[string]string {
+	return map[string]string{
+		"MEZU_API": r.ready.API, "MEZU_CA_FILE": r.ready.CAFile, "MEZU_TOKEN": r.ready.Token, "MEZU_ORG": r.ready.Organization, "MEZU_PROJECT": r.ready.Project,
+	}
+}
+
+// TestFault_DaemonKilled: the command that holds a tunnel open starts the daemon again, and the
+// address answers as before. What was opened detached comes back with it.
+func TestFault_DaemonKilled(t *testing.T) {
+	r := start(t, t.TempDir())
+	p := newPerson(t, r.against())
+	held, kept := workload(t, says("held")), workload(t, says("kept"))
+	detached, _ := p.do("tunnel", "--detach", "--wait", "--name", "kept", kept, "--json")
+	var ready mezu.Event
+	if err := json.Unmarshal([]byte(strings.Split(detached, "\n")[0]), &ready); err != nil || ready.URL == "" {
+		t.Fatalf("%s: %v", detached, err)
+	}
+	a := p.attach(held)
+	address := a.await(mezu.EventReady).URL
+	client := r.client()
+	visit(t, client, address, "held")
+	visit(t, client, ready.URL, "kept")
+	before := p.status()
+	if before.Tunnels != 2 {
+		t.Errorf("%d tunnels", before.Tunnels)
+	}
+	process, err := os.FindProcess(before.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	until(t, "another daemon answers", func() bool {
+		code, out, _ := p.mezu("daemon", "status", "-o", "json")
+		return code == 0 && !strings.Contains(out, fmt.Sprintf("\"pid\": %d", before.PID))
+	})
+	visit(t, client, address, "held")
+	visit(t, client, ready.URL, "kept")
+	t.Logf("back after %v", time.Since(began))
+	if code := a.end(); code != 130 && code != 0 {
+		t.Errorf("the command ended with %d: %s", code, &a.errors)
+	}
+	t.Run("C3_NoSecretInTheDaemon", func(t *testing.T) { checkNoSecret(t, p, r.ready.Token) })
+}
