@@ -28,6 +28,8 @@ type opening struct {
 	spec    local.Open
 	site    *own.Site
 	session *session.Session
+	// changes is the id of a tunnel that is open and gets other settings.
+	changes string
 	begun   time.Time
 	// ended gives how following it ended.
 	ended chan error
@@ -72,6 +74,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if o.Serving != nil {
 		o.Serving()
 	}
+	defer r.lines.Close()
 	defer func() {
 		if err != nil {
 			r.lines.Fail(err)
@@ -210,9 +213,19 @@ func (r *opened) compare(one *opening, there []mezu.Tunnel) error {
 		}
 		if t.BasicAuth != nil && one.spec.BasicAuth == nil && !r.Access.Public {
 			one.spec.BasicAuth = t.BasicAuth
-			if one.site.Kept == "" {
-				one.site.Kept = one.site.Text() + " asked for a password until now; it stays so (--public opens it)"
-			}
+			one.site.Kept = append(one.site.Kept, one.site.Text()+" asked for a password until now; it stays so (--public opens it)")
+		}
+		if t.State == mezu.TunnelStopped || sameSettings(t.TunnelTarget, one.spec.TunnelTarget) {
+			continue
+		}
+		switch name := terminal.Clean(t.Name); {
+		case t.Attached == 0:
+			one.changes = t.ID
+		case r.Access.Password:
+			return &mezu.Error{Code: mezu.CodeConflict, Detail: name + " is open here already, with another password or none", Hint: "mezu tunnel stop " + name + ", or --name NAME"}
+		default:
+			one.spec.TunnelTarget = t.TunnelTarget
+			r.lines.Caution(t.Name, name+" is open here already, and keeps its settings", "mezu tunnel show "+name)
 		}
 	}
 	return nil
@@ -225,6 +238,9 @@ func (r *opened) open(ctx context.Context) error {
 	for i, t := range r.all {
 		t.begun = time.Now()
 		all.Go(func() {
+			if errs[i] = r.change(ctx, t); errs[i] != nil {
+				return
+			}
 			t.session, errs[i] = session.Open(ctx, session.Config{
 				Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
 				Spec:     t.spec,
@@ -248,27 +264,24 @@ func (r *opened) adapt(ctx context.Context, t *opening) error {
 			r.Warnf("%s", terminal.Clean(err.Error()))
 		}
 	}
-	if t.session.New {
+	if !r.Detach || is.Detached {
 		return nil
 	}
-	var patch local.TunnelPatch
-	name := terminal.Clean(is.Name)
-	switch want := t.spec.TunnelTarget; {
-	case sameSettings(is.TunnelTarget, want):
-	case t.session.Others == 0:
-		patch.Target = &want
-	case r.Access.Password:
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: name + " is open here already, with another password or none", Hint: "mezu tunnel stop " + name + ", or --name NAME"}
-	default:
-		r.lines.Caution(is.Name, name+" is open here already, and keeps its settings", "mezu tunnel show "+name)
-	}
-	if r.Detach && !is.Detached {
-		patch.Detached = &r.Detach
-	}
-	if patch == (local.TunnelPatch{}) {
+	return t.session.Change(ctx, local.TunnelPatch{Detached: &r.Detach})
+}
+
+// change gives a tunnel that nobody holds the settings of this run.
+func (r *opened) change(ctx context.Context, t *opening) error {
+	if t.changes == "" {
 		return nil
 	}
-	return t.session.Change(ctx, patch)
+	client, err := r.Connect(ctx, r.settings)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Change(ctx, t.changes, local.TunnelPatch{Target: &t.spec.TunnelTarget})
+	return err
 }
 
 // sameSettings reports whether a tunnel goes to its target in the same way.
@@ -306,15 +319,20 @@ func (r *opened) await(ctx context.Context, t *opening) error {
 // ready says that a tunnel can be reached.
 func (r *opened) ready(t *opening) {
 	is := t.session.Tunnel()
-	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(is.Workload.Program, t.target.Program(r.programs)), OpenTo: t.site.OpenTo, Environment: t.site.Text(),
+	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(is.Workload.Program, t.target.Program(r.programs)), OpenTo: t.site.OpenTo(t.spec.BasicAuth != nil), Environment: t.site.Text(),
 		News: news(t.site), User: r.User, Password: r.password, Detached: r.Detach}
-	if t.site.Kept != "" {
-		r.lines.Caution(is.Name, t.site.Kept, "")
-	}
+	r.kept(t)
 	r.lines.Ready(said)
 	if err := r.share(is); err != nil {
 		what, hint := terminal.Explain(err)
 		r.lines.Caution(is.Name, what, hint)
+	}
+}
+
+// kept says what stays of what kept visitors out.
+func (r *opened) kept(t *opening) {
+	for _, what := range t.site.Kept {
+		r.lines.Caution(t.session.Tunnel().Name, what, "")
 	}
 }
 
@@ -374,7 +392,8 @@ func (r *opened) close(ctx context.Context) error {
 			continue
 		}
 		if !t.session.Held() {
-			r.Sayf("%s stays open: it is held by something else too", terminal.Clean(t.session.Tunnel().Name))
+			name := terminal.Clean(t.session.Tunnel().Name)
+			r.Sayf("%s stays open; mezu tunnel stop %s closes it", name, name)
 			continue
 		}
 		if is, err := t.session.Refresh(ctx); err == nil {
@@ -466,10 +485,8 @@ func (r *opened) leave(ctx context.Context) error {
 	}
 	for _, t := range r.all {
 		is := t.session.Tunnel()
-		if t.site.Kept != "" {
-			r.lines.Caution(is.Name, t.site.Kept, "")
-		}
-		r.lines.Left(show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), OpenTo: t.site.OpenTo, Environment: t.site.Text(), News: news(t.site), User: r.User, Password: r.password})
+		r.kept(t)
+		r.lines.Left(show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), OpenTo: t.site.OpenTo(t.spec.BasicAuth != nil), Environment: t.site.Text(), News: news(t.site), User: r.User, Password: r.password})
 		if err := r.share(is); err != nil {
 			return err
 		}

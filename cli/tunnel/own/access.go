@@ -17,7 +17,7 @@ type Access struct {
 	Directory string
 	// CIDRs are the ranges of addresses that they may come from; if empty, all.
 	CIDRs []string
-	// Password says that this machine asks for one.
+	// Password says that this machine asks for one, which concerns no route.
 	Password bool
 	// Public lets everybody in whom the others don't keep out. Without it a run takes nothing
 	// away that an environment asks for.
@@ -65,7 +65,6 @@ func (o *Owner) admit(ctx context.Context, p *Site, a Access) error {
 			return err
 		}
 	}
-	p.OpenTo = a.summary(p)
 	return nil
 }
 
@@ -81,7 +80,7 @@ func everything(r mezu.Route) bool {
 }
 
 // narrow changes the routes, and says what stays although the run asked for less.
-func (a Access) narrow(p *Site) (kept string) {
+func (a Access) narrow(p *Site) (kept []string) {
 	for i := range p.routes {
 		r := &p.routes[i]
 		if a.Directory != "" && !asks(*r) {
@@ -101,9 +100,9 @@ func (a Access) narrow(p *Site) (kept string) {
 			continue
 		}
 		if asks(*r) && a.Directory == "" {
-			kept = p.Text() + " asked for login until now; it stays so (--public opens it)"
+			kept = append(kept, p.Text()+" asked for login until now; it stays so (--public opens it)")
 		} else if len(r.AllowIPs) > 0 && !slices.Equal(r.AllowIPs, a.CIDRs) {
-			kept = p.Text() + " was open to " + list(r.AllowIPs) + " only until now; it stays so (--public opens it)"
+			kept = append(kept, p.Text()+" was open to "+list(r.AllowIPs)+" only until now; it stays so (--public opens it)")
 		}
 	}
 	return kept
@@ -127,8 +126,9 @@ func covers(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
-// summary says who may enter, as the widest route has it.
-func (a Access) summary(p *Site) string {
+// OpenTo says who may enter, as the widest route has it. password says that this machine asks for
+// one.
+func (p *Site) OpenTo(password bool) string {
 	login, ranges := len(p.routes) > 0, []string(nil)
 	for i, r := range p.routes {
 		login = login && asks(r)
@@ -140,9 +140,9 @@ func (a Access) summary(p *Site) string {
 	}
 	var parts []string
 	if login {
-		parts = append(parts, "users of "+p.Directory)
+		parts = append(parts, "who logs in at directory "+p.Directory)
 	}
-	if a.Password {
+	if password {
 		parts = append(parts, "who has the password")
 	}
 	if len(ranges) > 0 {

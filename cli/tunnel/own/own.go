@@ -51,10 +51,8 @@ type Site struct {
 	Mine bool
 	// Others are the connected Warpgates that are not this machine's.
 	Others []mezu.Warpgate
-	// OpenTo says who may enter. Kept says in one sentence what a run would have changed, but
-	// may not.
-	OpenTo string
-	Kept   string
+	// Kept are what a run would have changed but may not, a sentence each.
+	Kept []string
 
 	routes []mezu.Route
 }
@@ -139,7 +137,6 @@ func (o *Owner) Find(ctx context.Context, w Wish, ours []string) (*Site, error) 
 		return nil, err
 	}
 	if p.Made {
-		p.OpenTo = w.Access.summary(p)
 		return p, nil
 	}
 	known := append(ours, o.kept.Load().Environments[o.key(p)].Warpgate)

@@ -41,8 +41,6 @@ type Session struct {
 	cfg Config
 	// New says that the daemon did not have the tunnel before.
 	New bool
-	// Others are how many commands held it before.
-	Others int
 
 	// stream is one that follow has not taken yet. After Open only Run and Close have it.
 	stream *local.Stream
@@ -72,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		client.Close()
 		return nil, err
 	}
-	s.New, s.Others, s.now = opened.New, opened.Attached, opened.Tunnel
+	s.New, s.now = opened.New, opened.Tunnel
 	if !cfg.Spec.Detached {
 		// It lives only a moment without. The stream goes on when ctx has ended: the tunnel
 		// then drains.

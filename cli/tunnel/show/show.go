@@ -34,6 +34,8 @@ type Lines struct {
 	// served says of a tunnel that requests got through once, away that it was said that they
 	// don't any more.
 	served, away map[string]bool
+	// pending are upgrades by id, nil once they are shown.
+	pending map[string]*time.Timer
 }
 
 func (l *Lines) now() time.Time {
@@ -144,8 +146,10 @@ func (l *Lines) Event(e local.Event) {
 	defer l.mu.Unlock()
 	switch e.Event.Event {
 	case mezu.EventRequest:
-		if e.Phase != local.PhaseBegin {
-			l.request(e)
+		if e.Phase == local.PhaseBegin {
+			l.begun(e)
+		} else {
+			l.ended(e)
 		}
 	case mezu.EventError:
 		l.trouble(e)
@@ -164,12 +168,54 @@ func (l *Lines) Event(e local.Event) {
 	}
 }
 
+// upgradeTime is how long an upgrade may take until it is shown as one that succeeded: whether it
+// did is told at its end only, which may be hours later.
+const upgradeTime = time.Second
+
+// maxPending bounds the upgrades of which it is not known yet whether they succeeded.
+const maxPending = 1000
+
+// begun waits for the end of a request that asks for an upgrade.
+func (l *Lines) begun(e local.Event) {
+	if l.JSON || e.Upgrade == "" || e.ID == "" || len(l.pending) >= maxPending {
+		return
+	}
+	if l.pending == nil {
+		l.pending = map[string]*time.Timer{}
+	}
+	l.pending[e.ID] = time.AfterFunc(upgradeTime, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if timer, ok := l.pending[e.ID]; ok && timer != nil {
+			l.pending[e.ID] = nil // shown
+			e.Status = http.StatusSwitchingProtocols
+			l.request(e)
+		}
+	})
+}
+
+// ended shows a request, unless it was shown as an upgrade that succeeded.
+func (l *Lines) ended(e local.Event) {
+	timer, pending := l.pending[e.ID]
+	delete(l.pending, e.ID)
+	if timer != nil {
+		timer.Stop()
+	}
+	if pending && timer == nil && number(e.Status) == http.StatusSwitchingProtocols {
+		return
+	}
+	l.request(e)
+}
+
 // request shows one request.
 func (l *Lines) request(e local.Event) {
-	e.Path = l.path(e.Path)
 	if l.JSON {
 		l.write(e.Event)
 		return
+	}
+	path := e.Path + e.Query
+	if !l.Unicode {
+		path = strings.ReplaceAll(path, "•", "*")
 	}
 	status := number(e.Status)
 	code := fmt.Sprint(status)
@@ -181,7 +227,7 @@ func (l *Lines) request(e local.Event) {
 	}
 	tail := fmt.Sprintf("%9s  %8s", Span(time.Duration(e.DurationMS*float64(time.Millisecond))), Size(e.BytesOut))
 	if status == http.StatusSwitchingProtocols {
-		tail = "WebSocket"
+		tail = upgradeOf(e.Upgrade)
 	}
 	why := string(e.Code)
 	if why == "" && e.Cause != "" && e.Cause != mezu.CauseRefused {
@@ -194,11 +240,19 @@ func (l *Lines) request(e local.Event) {
 	if l.Several {
 		head = fmt.Sprintf("%-16s ", cut(terminal.Clean(e.Tunnel), 16, l.ellipsis())) + head
 	}
-	line := l.fit(head, terminal.Clean(e.Path), tail)
+	line := l.fit(head, terminal.Clean(path), tail)
 	if color := colorOf(status); color != "" && l.Color() {
 		line = strings.Replace(line, "  "+code+"  ", "  "+color+code+"\x1b[0m  ", 1)
 	}
 	_ = l.Printf("%s\n", line)
+}
+
+// upgradeOf is the protocol of an upgrade as lines show it.
+func upgradeOf(protocol string) string {
+	if protocol == "" || strings.EqualFold(protocol, "websocket") {
+		return "WebSocket"
+	}
+	return terminal.Clean(protocol)
 }
 
 // pathWidth is how wide the path's column is where lines are not bound by a terminal.
@@ -313,6 +367,18 @@ func reason(t *mezu.Tunnel) string {
 		return "its certificate ended"
 	}
 	return "no edge can be reached; it comes back by itself"
+}
+
+// Close ends what waits to be shown.
+func (l *Lines) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, timer := range l.pending {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	l.pending = nil
 }
 
 // Closing says that tunnels close, and what is still in flight.
