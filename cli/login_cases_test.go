@@ -185,6 +185,18 @@ func TestLogin_LeavesNothing(t *testing.T) {
 	}
 }
 
+// A code that nobody types in time ends the login as any that is too late.
+func TestLogin_CodeEnds(t *testing.T) {
+	e := evilPlane{token: map[string]string{"error": "authorization_pending"}, device: func(i string) any {
+		return api.DeviceCode{Code: "c", UserCode: "A", VerificationURI: i + "/device", ExpiresIn: 1, Interval: 60}
+	}}.start(t)
+	w := terminalOf{t: t, endpoint: e, profiles: profile.Store{Dir: filepath.Join(t.TempDir(), "config")}, pipe: true}
+	if code, out := w.run(0, "login", "--device", "--api", e.url, "--ca-file", e.caFile); code != 7 || !strings.Contains(out, "Good for 1 s.") || !strings.Contains(out, "mezu: nobody logged in in time") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	w.nothingOf("127-0-0-1")
+}
+
 // evilPlane is a control plane that answers to a login as it likes.
 type evilPlane struct {
 	authority func(issuer string) any

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,6 +133,34 @@ func (p *person) login(args ...string) string {
 		t.Fatalf("exit code %d: %s", code, run.log.String())
 	}
 	return run.log.String()
+}
+
+// Ctrl-C ends a login that nobody has answered, and nothing is left of it.
+func TestLogin_CtrlC(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0, open)
+	p := w.newPerson()
+	run := startWith(t, "mezu login", p.command().Env, filepath.Join(binaries, "mezu"), "login", "--no-browser", "--api", "https://"+w.api, "--ca-file", w.caFile())
+	waits := regexp.MustCompile(`redirect_uri=http%3A%2F%2F127\.0\.0\.1%3A(\d+)%2Fcallback`)
+	eventually(t, "the address to log in at", func() error {
+		if !waits.MatchString(run.log.String()) {
+			return errors.New(run.log.String())
+		}
+		return nil
+	})
+	run.signal(syscall.SIGINT)
+	if code := run.exit(); code != 130 || !strings.Contains(run.log.String(), "mezu: interrupted\n") {
+		t.Errorf("exit code %d: %s", code, run.log.String())
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+waits.FindStringSubmatch(run.log.String())[1]); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+	for _, left := range []string{"profiles/*", "credentials/[^.]*", "default"} {
+		if found, err := filepath.Glob(filepath.Join(p.home, "config", left)); err != nil || len(found) > 0 {
+			t.Errorf("%q is left, %v", found, err)
+		}
+	}
 }
 
 // refreshes is how often the control plane has renewed a login.

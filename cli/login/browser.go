@@ -132,7 +132,9 @@ func refused(e *api.ProgramError) error {
 	switch e.Code {
 	case api.ProgramDenied:
 		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "the login was refused in the browser", Hint: "mezu login begins another one"}
-	case api.ProgramExpired, api.ProgramInvalidGrant:
+	case api.ProgramExpired:
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "nobody typed the code in time", Hint: "mezu login begins another login"}
+	case api.ProgramInvalidGrant:
 		return &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the code has ended, or was used already", Hint: "mezu login begins another login"}
 	}
 	return e

@@ -58,10 +58,10 @@ type loginOptions struct {
 func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context, *loginOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "login", Usage: "Log in at a control plane, in the browser", Category: category,
-		Description: "Example:\n\n   mezu login --api https://control.example.com\n\n" +
-			"Over SSH, and where there is no display, it shows a code to be typed in a browser anywhere. The login\n" +
+		Description: "Over SSH, and where there is no display, it shows a code to be typed in a browser anywhere. The login\n" +
 			"is kept in the profile of --profile, or in one for that control plane, its token in the keyring of the\n" +
-			"system, or else in a file. --org names the organization that commands work in.",
+			"system, or else in a file. --org names the organization that commands work in.\n\n" +
+			"Example:\n   mezu login --api https://control.example.com",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "device", Usage: "log in by a code, in a browser on another machine", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "no-browser", Usage: "print the address and open no browser", DisableDefaultText: true},
@@ -243,7 +243,8 @@ func (o *loginOptions) credential(ctx context.Context, s invocation.Settings, ca
 		by = o.byCode
 	}
 	tokens, asked, err := by(waiting, caller, a)
-	if err != nil && waiting.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	late := waiting.Err() != nil || errors.Is(err, context.DeadlineExceeded) // a code may last less long
+	if err != nil && late && !errors.Is(ctx.Err(), context.Canceled) {
 		err = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "nobody logged in in time", Hint: "run it again; where there is no browser, mezu login --device"}
 	}
 	return invocation.CredentialOf(tokens, asked), err

@@ -42,7 +42,7 @@ func TestByCode(t *testing.T) {
 		"too often":      {`"interval":1`, []string{"429", good}, seconds(1, 6), ""},
 		"away":           {`"interval":2`, []string{"cut", "503", good}, seconds(2, 4, 8), ""},
 		"refused":        {`"interval":1`, []string{"authorization_pending", "access_denied"}, seconds(1, 1), mezu.CodeForbidden},
-		"ended":          {`"interval":1`, []string{"expired_token"}, seconds(1), mezu.CodeUnauthenticated},
+		"ended":          {`"interval":1`, []string{"expired_token"}, seconds(1), mezu.CodeRequestTimeout},
 		"something else": {`"interval":1`, []string{"invalid_client"}, seconds(1), mezu.CodeInternal},
 	} {
 		t.Run(name, func(t *testing.T) {
