@@ -56,6 +56,7 @@ func TestT6_HostileFramesEndTheirConnectionOnly(t *testing.T) {
 		"REGISTER again":         frame(register, []byte(`{"protocol":1,"epoch":99}`)...),
 		"HELLO on control":       frame(hello, make([]byte, 24)...),
 		"heartbeats without end": bytes.Repeat(frame(heartbeat), 8192),
+		"PINGs without end":      bytes.Repeat(frame32(ping, 1), 8192),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := join(t, h, newWarpgateID())

@@ -96,16 +96,18 @@ func (g *Warpgate) ask(ctx context.Context) error {
 // ask after it.
 func (g *Warpgate) askNoMore() {
 	g.asking <- struct{}{}
+	defer g.asked()
 	g.closed = true
-	<-g.asking
 }
 
-// asked gives it back, and notes what came of it.
-func (g *Warpgate) asked(ctx context.Context, err error) {
+// asked gives it back.
+func (g *Warpgate) asked() { <-g.asking }
+
+// answered notes what came of a call, unless that was ended here.
+func (g *Warpgate) answered(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		g.away.note(err, g.now())
 	}
-	<-g.asking
 }
 
 // Enrol registers with an enrolment token, which was made for KeySHA256. It returns when
@@ -161,9 +163,8 @@ func (g *Warpgate) registerOnce(ctx context.Context, client *enrol.Client) (move
 	if err := g.ask(ctx); err != nil {
 		return false, err
 	}
-	moved, err = g.registerBy(ctx, client)
-	g.asked(ctx, err)
-	return moved, err
+	defer g.asked()
+	return g.registerBy(ctx, client)
 }
 
 // registerBy is registerOnce with the right to ask.
@@ -182,6 +183,7 @@ func (g *Warpgate) registerBy(ctx context.Context, client *enrol.Client) (moved 
 	}
 	g.counters.registrations.Add(1)
 	resp, err := client.Register(ctx, key, warpgate)
+	g.answered(ctx, err)
 	if err != nil {
 		return false, err
 	}
@@ -202,9 +204,8 @@ func (g *Warpgate) renewOnce(ctx context.Context) (moved bool, err error) {
 	if err := g.ask(ctx); err != nil {
 		return false, err
 	}
-	moved, err = g.renewBy(ctx)
-	g.asked(ctx, err)
-	return moved, err
+	defer g.asked()
+	return g.renewBy(ctx)
 }
 
 // renewBy is renewOnce with the right to ask.
@@ -218,6 +219,7 @@ func (g *Warpgate) renewBy(ctx context.Context) (moved bool, err error) {
 	}
 	g.counters.renewals.Add(1)
 	resp, err := g.client.Renew(ctx, key)
+	g.answered(ctx, err)
 	switch code := mezu.CodeOf(err); {
 	case err == nil:
 		return g.adopt(resp, nil)
