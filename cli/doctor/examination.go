@@ -147,6 +147,10 @@ func (e *examination) readSettings(context.Context) (invocation.Settings, error)
 	if s.CAFile != "" {
 		s.CAFile = e.inv.Path(s.CAFile)
 	}
+	if err == nil {
+		// Why it can't be read, who needs it is told.
+		s.Credential, _ = e.inv.Credential(s)
+	}
 	return s, err
 }
 

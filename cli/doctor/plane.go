@@ -25,6 +25,10 @@ func checkLogin(ctx context.Context, e *examination) []Result {
 	who, err := e.self.wait(ctx)
 	switch {
 	case mezu.CodeOf(err) == mezu.CodeUnauthenticated && s.Credential.Token == "":
+		if _, unread := e.inv.Credential(s); unread != nil {
+			what, try := terminal.Explain(unread)
+			return one(Fail, what, "", try)
+		}
 		return one(Fail, "nobody is logged in at "+s.API, "", invocation.LoginHint(s))
 	case mezu.CodeOf(err) == mezu.CodeUnauthenticated:
 		return one(Fail, "your access at "+s.API+" ended", "", invocation.LoginHint(s))

@@ -64,7 +64,9 @@ type Flags struct {
 // Settings are the result of flags, environment variables, mezu.yaml and the profile. The
 // first of these that sets a value wins.
 type Settings struct {
-	API, CAFile                        string
+	API, CAFile string
+	// Credential is that of MEZU_TOKEN. If there is none, Invocation.Credential reads the
+	// one of the profile, which not every command needs: a keyring may be shut.
 	Credential                         profile.Credential
 	Organization, Project, Environment string
 	// Profile is the name of the profile that API comes from; "" if it comes
@@ -114,16 +116,6 @@ func (i *Invocation) Settings() (Settings, error) {
 	// They must not be used with another, which would learn the credential.
 	if p.API != "" && (s.API == "" || SameHost(s.API, p.API)) {
 		s.API, s.Profile, s.Socket, s.CAFile = p.API, name, p.Socket, cmp.Or(s.CAFile, p.CAFile)
-		if s.Credential.Token == "" {
-			kept, repaired, err := i.Profiles.Credential(name)
-			if err != nil {
-				return Settings{}, err
-			}
-			if repaired {
-				i.Warnf("the credentials of profile %s could be read by others; they are private again, but replace them if the machine is shared", name)
-			}
-			s.Credential = kept
-		}
 	} else {
 		p = profile.Profile{}
 	}
@@ -131,6 +123,19 @@ func (i *Invocation) Settings() (Settings, error) {
 	s.Project = cmp.Or(i.Flags.Project, i.Getenv("MEZU_PROJECT"), file.Project, p.Project)
 	s.Environment = cmp.Or(i.Flags.Environment, i.Getenv("MEZU_ENVIRONMENT"), p.Environment)
 	return s, nil
+}
+
+// Credential is what a command calls with: the one of the settings, else that of their
+// profile. It is empty if nobody is logged in.
+func (i *Invocation) Credential(s Settings) (profile.Credential, error) {
+	if s.Credential.Token != "" || s.Profile == "" {
+		return s.Credential, nil
+	}
+	kept, repaired, err := i.Profiles.Credential(s.Profile)
+	if repaired {
+		i.Warnf("the credentials of profile %s could be read by others; they are private again, but replace them if the machine is shared", s.Profile)
+	}
+	return kept, err
 }
 
 // RequireOrganization is the organization that a command works in, or an error that
@@ -165,6 +170,9 @@ const maxTimeout = 24 * time.Hour
 func (i *Invocation) Client(s Settings) (*api.Client, error) {
 	caller, err := i.Caller(s)
 	if err != nil {
+		return nil, err
+	}
+	if s.Credential, err = i.Credential(s); err != nil {
 		return nil, err
 	}
 	if s.Credential.Token == "" {

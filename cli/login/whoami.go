@@ -47,6 +47,9 @@ func runWhoami(ctx context.Context, o *whoamiOptions) error {
 	if err != nil {
 		return err
 	}
+	if s.Credential, err = o.Credential(s); err != nil {
+		return err
+	}
 	client, err := o.Client(s)
 	if err != nil {
 		return err
