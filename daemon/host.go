@@ -111,7 +111,8 @@ type Host struct {
 	opening chan struct{} // held by whoever makes a tunnel
 
 	mu       sync.Mutex
-	dir      *asked.Dir // nil before Listen, and after the end
+	dir      *asked.Dir // nil before Listen
+	open     bool       // dir is held
 	tunnels  map[string]*tunnel
 	damaged  []string
 	served   bool            // Run was called
@@ -158,7 +159,7 @@ func (h *Host) Listen() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.dir != nil:
+	case h.open:
 		return nil
 	case h.hard.Err() != nil:
 		return errors.New("the host was closed")
@@ -177,7 +178,7 @@ func (h *Host) Listen() error {
 	for _, d := range damaged {
 		h.log.Error("what was asked for of a tunnel is damaged; opening it again takes up its key and certificate", "tunnel", d)
 	}
-	h.dir, h.records, h.damaged = dir, records, damaged
+	h.dir, h.open, h.records, h.damaged = dir, true, records, damaged
 	for _, r := range records {
 		t := h.newTunnel(r.ID, r.CreatedAt, r.TunnelSpec)
 		if !r.Stopped {
@@ -288,9 +289,12 @@ func (h *Host) begin() {
 			h.spawn(func() { h.startAlone(t) })
 		case spec.Stopped:
 			h.spawn(func() { h.peek(t) })
-		default:
+		}
+		if !spec.Detached && t.given == nil {
 			t.mu.Lock()
-			t.expireAfter(startGrace)
+			if t.attached == 0 {
+				t.expireAfter(startGrace)
+			}
 			t.mu.Unlock()
 		}
 		t.look()
@@ -479,12 +483,11 @@ func (h *Host) giveBack() error {
 	h.saveAgain()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	dir := h.dir
-	h.dir = nil
-	if dir == nil {
+	if !h.open {
 		return nil
 	}
-	return dir.Close()
+	h.open = false
+	return h.dir.Close()
 }
 
 // Done is closed when the end of the Host has begun, whatever began it.

@@ -153,7 +153,7 @@ func (h *Host) make(spec mezu.TunnelSpec) (*tunnel, error) {
 		return nil, err
 	}
 	h.mu.Lock()
-	count, closed := len(h.tunnels), h.closed || h.dir == nil
+	count, closed := len(h.tunnels), h.closed || !h.open
 	h.mu.Unlock()
 	if closed {
 		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon is ending", Hint: "try again in a moment"}
@@ -335,9 +335,10 @@ func (h *Host) Delete(ctx context.Context, id string) error {
 	defer t.acted()
 	kept := h.persist(true, forget(id))
 	t.end(removed, local.DrainTimeout)
+	gone := h.dir.Remove(id)
 	h.drop(t)
-	if err := h.dir.Remove(id); err != nil {
-		return fmt.Errorf("removing the folder of a tunnel: %w", err)
+	if gone != nil {
+		return fmt.Errorf("removing the folder of a tunnel: %w", gone)
 	}
 	return unkept(t, "removed", kept)
 }
@@ -455,6 +456,11 @@ func (h *Host) Stop(ctx context.Context, id string, drain time.Duration) (mezu.T
 	t.spec = is
 	t.mu.Unlock()
 	t.end(stopped, drain)
+	t.mu.Lock()
+	if !is.Detached && t.attached == 0 {
+		t.expireAfter(local.AttachGrace)
+	}
+	t.mu.Unlock()
 	t.publish(local.Event{Event: mezu.Event{Event: mezu.EventStopped}})
 	return t.record(), unkept(t, "stopped", kept)
 }

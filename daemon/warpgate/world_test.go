@@ -224,7 +224,7 @@ func (w *world) setEdges(edges ...*edge) mezu.Signed {
 func (w *world) revoke(serial string) mezu.Signed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.sign(mezu.PurposeRevocation, mezu.Revocation{Position: w.next(), Kind: mezu.RevokeCertificate, Subject: serial, Until: time.Now().Add(mezu.LeafLife)})
+	s := w.sign(mezu.PurposeRevocation, mezu.Revocation{Position: w.next(), Kind: mezu.RevokeCertificate, Subject: serial, Until: w.real.Now().Add(mezu.LeafLife)})
 	w.revoked = append(w.revoked, s)
 	return s
 }

@@ -7,9 +7,11 @@ package workload
 
 import (
 	"crypto/x509"
+	"reflect"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward"
+	"github.com/mezusphere/mezu/daemon/forward/guard"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -19,10 +21,17 @@ type Way struct {
 	Targets forward.Targets
 }
 
-// New makes a way, and reads the files that it names. What before has in common with it, goes
-// on: before may be nil.
+// New makes a way, and reads the files that it names. before is the way that it replaces, or nil:
+// whoever has given the same password before goes on.
 func New(t mezu.TunnelTarget, before *Way) (*Way, error) {
 	w := &Way{Asked: t, Targets: forward.Targets{HostHeader: t.HostHeader, Insecure: t.Insecure}}
+	switch {
+	case t.BasicAuth == nil:
+	case before != nil && reflect.DeepEqual(before.Asked.BasicAuth, t.BasicAuth):
+		w.Targets.Guard = before.Targets.Guard
+	default:
+		w.Targets.Guard = guard.New(*t.BasicAuth, nil)
+	}
 	var err error
 	if w.Targets.Upstream, err = mezu.ParseUpstream(t.Target); err != nil {
 		return nil, mezu.Below("target", err)
