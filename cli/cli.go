@@ -111,6 +111,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			status.Command(inv, local.Running), doctor.Command(inv, local.Running),
 			completionCommand(inv),
 			versionCommand(inv),
+			topicsCommand(inv),
 		},
 		CustomAppHelpTemplate: appHelp,
 	}
@@ -127,6 +128,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	for _, c := range app.Commands {
 		tighten(c)
 	}
+	exemplify(app.Commands, "", examples())
 	return app
 }
 

@@ -157,6 +157,11 @@ func arguments(ctx context.Context, inv *invocation.Invocation, root *cli.Comman
 	c := line.Command()
 	if len(c.Subcommands) > 0 {
 		var names []string
+		if len(words) > 0 && words[len(words)-1] == "help" && len(line.Path) == 1 {
+			for _, t := range topics() {
+				names = append(names, t.name)
+			}
+		}
 		for _, s := range c.Subcommands {
 			if !s.Hidden {
 				names = append(names, s.Name)

@@ -17,6 +17,7 @@ Flags may stand before or after arguments, up to "--".
 Piped, tables are separated by tabs and have no head.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not logged in or not allowed, 4 not found,
 5 conflict, 6 unreachable, 7 timed out, 8 differs, 130 interrupted.
+mezu help exit-codes, environment and scripting say more.
 `
 
 // commandHelp is the help page of a command, with or without subcommands.
@@ -33,6 +34,9 @@ Commands:{{range .VisibleCommands}}
 Flags:
    {{range $i, $e := .VisibleFlags}}{{if $i}}
    {{end}}{{$e}}{{end}}
+{{end}}{{if .UsageText}}
+Example:
+   {{.UsageText}}
 {{end}}
 mezu --help shows the flags of all commands.
 `

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,8 +57,11 @@ func TestEntityScripts(t *testing.T) {
 	runScripts(t, "entity", startRealPlane(t))
 }
 
-func runScripts(t *testing.T, dir string, endpoint endpoint) {
-	testscript.Run(t, testscript.Params{
+func runScripts(t *testing.T, dir string, endpoint endpoint) { runWith(t, dir, endpoint, nil) }
+
+// runWith runs the scripts of a folder, which have more commands.
+func runWith(t *testing.T, dir string, endpoint endpoint, more map[string]func(*testscript.TestScript, bool, []string)) {
+	params := testscript.Params{
 		Dir: filepath.Join("testdata", dir),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MEZU_HOME", filepath.Join(env.WorkDir, "home"))
@@ -109,7 +113,9 @@ func runScripts(t *testing.T, dir string, endpoint endpoint) {
 				}
 			},
 		},
-	})
+	}
+	maps.Copy(params.Cmds, more)
+	testscript.Run(t, params)
 }
 
 func spoilToken(ts *testscript.TestScript, _ bool, args []string) {

@@ -59,7 +59,7 @@ func (l *Line) WantsHelp() bool {
 // nearest command on the path that has it. A value may follow its flag as the
 // next word, after "=" or, for a single letter, at once (-ojson); letters without
 // a value may be joined (-qh). "help" before a command's name is "--help" after it;
-// each command has a flag of that name of its own.
+// each command has a flag of that name of its own. Before a topic it is a command.
 func Read(root *cli.Command, args []string) (*Line, error) {
 	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: []map[string]string{{}}}
 	wantHelp := false
@@ -84,7 +84,7 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 			args = args[n:]
 		case len(l.Args) > 0 || len(l.Command().Subcommands) == 0:
 			l.Args = append(l.Args, word)
-		case word == "help":
+		case word == "help" && !namesTopic(l.Command(), args):
 			wantHelp = true
 		case l.takesArguments() && l.Command().Command(word) == nil:
 			l.Args = append(l.Args, word)
@@ -107,6 +107,12 @@ func Read(root *cli.Command, args []string) (*Line, error) {
 func (l *Line) takesArguments() bool {
 	c := l.Command()
 	return c.Action != nil && c.ArgsUsage != ""
+}
+
+// namesTopic reports whether "help" is to be taken for the command of that name: a topic follows.
+func namesTopic(c *cli.Command, args []string) bool {
+	help := c.Command("help")
+	return help != nil && len(args) > 0 && help.Command(args[0]) != nil
 }
 
 // descend goes to the subcommand that word names.

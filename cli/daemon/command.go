@@ -55,8 +55,7 @@ func Command(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 	return &cli.Command{
 		Name: commandName, Usage: "Run, stop and look at the local daemon, which holds the tunnels of this user", Category: "program",
 		Description: "mezu tunnel starts the daemon when it needs it, and it ends by itself when there is nothing to do.\n" +
-			"Its folder is daemon in the state folder of the user; docs/daemon.md has all of it.\n\n" +
-			"Example:\n   mezu daemon status",
+			"Its folder is daemon in the state folder of the user; docs/daemon.md has all of it.",
 		Subcommands: []*cli.Command{
 			newRun(inv, p), newStart(inv, d), newStop(inv, d), newRestart(inv, d), newStatus(inv, d), newLogs(inv, d), newInstall(inv, d), newUninstall(inv),
 		},
@@ -66,8 +65,7 @@ func Command(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 func newRun(inv *invocation.Invocation, p Program) *cli.Command {
 	return &cli.Command{
 		Name: runName, Usage: "Run the daemon here, in the foreground, until a signal ends it", Category: dev.Category,
-		Description: "Its log goes to stderr and to its file. Requests in flight get 5 s at the end.\n\n" +
-			"Example:\n   mezu daemon run --idle-end 0s",
+		Description: "Its log goes to stderr and to its file. Requests in flight get 5 s at the end.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: idleFlag, Usage: "end after `TIME` without tunnel and client; 0s never", Value: local.IdleEnd},
 			&cli.BoolFlag{Name: detachedFlag, Hidden: true},
@@ -102,7 +100,7 @@ func plain(name, usage, description string, run func(context.Context) error) *cl
 }
 
 func newStart(inv *invocation.Invocation, d *Daemon) *cli.Command {
-	return plain("start", "Start the daemon, if it isn't running", "Example:\n   mezu daemon start", func(ctx context.Context) error {
+	return plain("start", "Start the daemon, if it isn't running", "", func(ctx context.Context) error {
 		c, own, err := d.running(ctx)
 		if err != nil {
 			return err
@@ -136,7 +134,7 @@ func (d *Daemon) running(ctx context.Context) (c *local.Client, own bool, err er
 }
 
 func newStop(inv *invocation.Invocation, d *Daemon) *cli.Command {
-	return plain("stop", "Stop the daemon and its tunnels; requests in flight get 5 s", "Tunnels that were opened with --detach come back with the next daemon.\n\nExample:\n   mezu daemon stop", func(ctx context.Context) error {
+	return plain("stop", "Stop the daemon and its tunnels; requests in flight get 5 s", "Tunnels that were opened with --detach come back with the next daemon.", func(ctx context.Context) error {
 		tunnels, _, err := d.end(ctx, local.Shutdown{Drain: local.DrainFor(local.RestartDrain)})
 		if errors.Is(err, local.ErrNotRunning) {
 			inv.Sayf("no daemon is running")
@@ -151,7 +149,7 @@ func newStop(inv *invocation.Invocation, d *Daemon) *cli.Command {
 }
 
 func newRestart(inv *invocation.Invocation, d *Daemon) *cli.Command {
-	return plain("restart", "Replace the daemon by this version; its tunnels come back", "Requests in flight get 5 s. Commands that hold tunnels open take them up again.\n\nExample:\n   mezu daemon restart", func(ctx context.Context) error {
+	return plain("restart", "Replace the daemon by this version; its tunnels come back", "Requests in flight get 5 s. Commands that hold tunnels open take them up again.", func(ctx context.Context) error {
 		tunnels, before, err := d.end(ctx, local.Shutdown{Drain: local.DrainFor(local.RestartDrain), Restart: true})
 		if err != nil && !errors.Is(err, local.ErrNotRunning) {
 			return err
@@ -238,7 +236,7 @@ func counted(tunnels []mezu.Tunnel) string {
 }
 
 func newStatus(inv *invocation.Invocation, d *Daemon) *cli.Command {
-	return plain("status", "Show the daemon: version, process, files and load", "Exit code 6 says that none is running.\n\nExample:\n   mezu daemon status", func(ctx context.Context) error {
+	return plain("status", "Show the daemon: version, process, files and load", "Exit code 6 says that none is running.", func(ctx context.Context) error {
 		path, err := d.socket()
 		if err != nil {
 			return err
@@ -277,7 +275,7 @@ func statusColumns(socket string) []terminal.Column[local.Status] {
 func newLogs(inv *invocation.Invocation, d *Daemon) *cli.Command {
 	return &cli.Command{
 		Name: "logs", Usage: "Show the end of the daemon's log", Category: dev.Category,
-		Description: "It is there when no daemon is running too.\n\nExample:\n   mezu daemon logs",
+		Description: "It is there when no daemon is running too.",
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is written from now on", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {

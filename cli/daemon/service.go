@@ -32,8 +32,7 @@ const describes = "Tunnels of mezu (local daemon)"
 
 func newInstall(inv *invocation.Invocation, d *Daemon) *cli.Command {
 	c := plain("install", "Have the system run the daemon from each login on", "A user unit of systemd, an agent of launchd, or a service of Windows. It may be repeated: the service is\n"+
-		"then as this program and these variables would have it. Without it, mezu tunnel starts the daemon.\n\n"+
-		"Example:\n   mezu daemon install",
+		"then as this program and these variables would have it. Without it, mezu tunnel starts the daemon.",
 		func(ctx context.Context) error { return d.install(ctx) })
 	if runtime.GOOS == "windows" {
 		c.Description += "\n\nWindows runs a service as the account that it is told, which is asked for its password. Run this as\nan administrator."
@@ -42,7 +41,7 @@ func newInstall(inv *invocation.Invocation, d *Daemon) *cli.Command {
 }
 
 func newUninstall(inv *invocation.Invocation) *cli.Command {
-	return plain("uninstall", "Have the system forget the daemon", "The daemon that runs now ends. Tunnels and their state stay.\n\nExample:\n   mezu daemon uninstall",
+	return plain("uninstall", "Have the system forget the daemon", "The daemon that runs now ends. Tunnels and their state stay.",
 		func(context.Context) error { return uninstall(inv) })
 }
 

@@ -60,8 +60,7 @@ func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context,
 		Name: "login", Usage: "Log in at a control plane, in the browser", Category: category,
 		Description: "Over SSH, and where there is no display, it shows a code to be typed in a browser anywhere. The login\n" +
 			"is kept in the profile of --profile, or in one for that control plane, its token in the keyring of the\n" +
-			"system, or else in a file. --org names the organization that commands work in.\n\n" +
-			"Example:\n   mezu login --api https://control.example.com",
+			"system, or else in a file. --org names the organization that commands work in.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "device", Usage: "log in by a code, in a browser on another machine", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "no-browser", Usage: "print the address and open no browser", DisableDefaultText: true},

@@ -20,7 +20,6 @@ type whoamiOptions struct{ *invocation.Invocation }
 func newWhoami(inv *invocation.Invocation, run func(context.Context, *whoamiOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "whoami", Usage: "Show who is logged in, where, and with which rights", Category: category,
-		Description: "Example:\n   mezu whoami",
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

@@ -38,7 +38,6 @@ type listOptions struct{ *invocation.Invocation }
 func newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "List profiles",
-		Description: "Example:\n   mezu profiles list",
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -112,7 +111,6 @@ type deleteOptions struct {
 func newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "delete", Aliases: []string{"rm"}, Usage: "Delete a profile, and end its login", ArgsUsage: "NAME",
-		Description:  "Example:\n   mezu profiles delete acme --yes",
 		BashComplete: invocation.Complete(func(context.Context) ([]string, error) { return inv.Profiles.Names() }),
 		Flags:        []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {

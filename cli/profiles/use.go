@@ -22,8 +22,7 @@ type useOptions struct {
 func newUse(inv *invocation.Invocation, run func(context.Context, *useOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "use", Usage: "Choose the environment that commands work in by default", ArgsUsage: "[[ORG/]PROJECT/]ENVIRONMENT", Category: category,
-		Description: "What is left out is that of the context. The profile remembers it; flags, variables and mezu.yaml go first.\n\n" +
-			"Example:\n   mezu use shop/staging",
+		Description:  "What is left out is that of the context. The profile remembers it; flags, variables and mezu.yaml go first.",
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return candidates(ctx, inv) }),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "ENVIRONMENT")

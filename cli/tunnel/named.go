@@ -72,7 +72,7 @@ func (h *hosted) Close() {
 
 func newList(inv *invocation.Invocation, cfg Config) *cli.Command {
 	return &cli.Command{
-		Name: "list", Aliases: []string{"ls"}, Usage: "List the tunnels of this machine", Description: "Example:\n   mezu tunnel list",
+		Name: "list", Aliases: []string{"ls"}, Usage: "List the tunnels of this machine",
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -118,7 +118,7 @@ func stateOf(t mezu.Tunnel) string {
 // newNamed is a command about one tunnel.
 func newNamed(inv *invocation.Invocation, cfg Config, verb, usage string, act func(context.Context, *hosted, mezu.Tunnel) error) *cli.Command {
 	return &cli.Command{
-		Name: verb, Usage: usage, ArgsUsage: "NAME", Description: "NAME is PROJECT/ENVIRONMENT, or ENVIRONMENT alone.\n\nExample:\n   mezu tunnel " + verb + " shop/dev-ada",
+		Name: verb, Usage: usage, ArgsUsage: "NAME", Description: "NAME is PROJECT/ENVIRONMENT, or ENVIRONMENT alone.",
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) {
 			h, err := host(ctx, inv, cfg)
 			if err != nil {

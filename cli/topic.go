@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/cli/invocation"
+)
+
+// topicsCommand is "mezu help TOPIC". "mezu help COMMAND" is read before any command is
+// (package argv).
+func topicsCommand(inv *invocation.Invocation) *cli.Command {
+	out := &cli.Command{Name: "help", Usage: "Show the help of a command, or about exit-codes, environment, scripting", ArgsUsage: "[COMMAND|TOPIC]", Category: "program"}
+	for _, t := range topics() {
+		out.Subcommands = append(out.Subcommands, &cli.Command{
+			Name: t.name, Usage: t.usage,
+			Action: func(c *cli.Context) error {
+				if _, err := invocation.Arguments(c); err != nil {
+					return err
+				}
+				return inv.Printf("%s", t.text)
+			},
+		})
+	}
+	return out
+}
+
+// topic is what is true of all commands.
+type topic struct{ name, usage, text string }
+
+func topics() []topic {
+	return []topic{
+		{"exit-codes", "What the exit code of a command says", exitCodesTopic},
+		{"environment", "Which environment variables commands read", environmentTopic},
+		{"scripting", "What scripts may rely on", scriptingTopic},
+	}
+}
+
+const exitCodesTopic = `Exit codes of all commands:
+
+     0  done
+     1  failed, in a way that has no code of its own; of mezu doctor: there is a problem
+     2  usage: the command line, mezu.yaml or a value is wrong
+     3  not logged in, or not allowed
+     4  not found, or hidden from you
+     5  conflict: it exists already, or has changed meanwhile
+     6  unreachable: no connection, or the service can't answer now; of mezu status: requests don't come through
+     7  timed out: a deadline passed
+     8  differs: of mezu diff
+   130  interrupted by Ctrl-C
+
+mezu tunnel --exec -- COMMAND exits with the code of COMMAND once it has run. Why a command failed is said on
+standard error: one sentence, and "try:" with what to type.
+`
+
+const environmentTopic = `A flag goes before a variable, a variable before mezu.yaml, and that before the profile. An empty variable
+counts as not set. A line end after a value is dropped.
+
+   MEZU_API            address of the control plane (--api); several, with commas between
+   MEZU_CA_FILE        certificates that are trusted instead of the system's, in PEM (--ca-file)
+   MEZU_TOKEN          token or key to call with; it goes before any login and is never stored
+   MEZU_ORG            organization (--org)
+   MEZU_PROJECT        project (--project)
+   MEZU_ENVIRONMENT    environment (--environment)
+   MEZU_PROFILE        profile (--profile)
+   MEZU_HOME           folder for profiles, credentials, state and socket, instead of those below
+   MEZU_NO_KEYRING     if set, logins are kept in files, and the keyring of the system is left alone
+   MEZU_BASIC_AUTH     password of mezu tunnel --basic-auth; if not set, one is made and shown
+
+   XDG_CONFIG_HOME     profiles and credentials are in mezu/ below it; else ~/.config
+   XDG_STATE_HOME      state and logs are in mezu/ below it; else ~/.local/state
+   XDG_RUNTIME_DIR     the socket of the local daemon is in mezu/ below it
+   HTTPS_PROXY         proxy for calls and tunnels, by CONNECT; NO_PROXY names what goes straight
+   BROWSER             what opens addresses; DISPLAY, WAYLAND_DISPLAY and SSH_CONNECTION tell whether anything can
+   NO_COLOR, TERM      no colour, as TERM=dumb
+   CI                  true: no colour, no questions
+   GITHUB_ACTIONS      true: secrets are masked in the log before they are shown
+   LC_ALL, LC_CTYPE, LANG   without UTF-8, signs are words: ok, warn, fail
+
+A command that mezu tunnel --exec runs gets MEZU_URL, MEZU_HOST and MEZU_TUNNEL: the public address, its host,
+and the name of the tunnel. Of several, each has MEZU_URL with its name behind an underline as well.
+--env-file writes MEZU_URL into a file.
+`
+
+const scriptingTopic = `Results go to standard output, all else to standard error. Piped, tables have tabs and no head, and nothing is
+coloured. Nothing is asked with --no-input, CI=true or without a terminal. What may be relied on: commands, flags,
+exit codes (mezu help exit-codes), variables (mezu help environment), and the fields of JSON. Fields are added, and
+none is renamed.
+
+   -o json, -o yaml      one record, or a list of them, with the fields of the REST API
+   --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
+   --timeout TIME        give up after that time, with code 7
+   --if-revision N       change a record only if nobody else has: code 5 otherwise
+   --yes                 delete without asking
+
+A tunnel for one command, with the exit code of the command:
+
+   mezu tunnel 3000 --exec -- npm run test:e2e
+
+A tunnel for a while, from the moment on at which it is reached from outside:
+
+   mezu tunnel 3000 --detach --wait --timeout 60s --env-file .env
+   mezu tunnel rm shop/ci-e2e
+
+In CI a service account's key is in MEZU_TOKEN, from the secrets of the CI, never in an argument: other
+processes can read arguments. docs/ci.md has whole jobs.
+`
