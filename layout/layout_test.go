@@ -257,6 +257,7 @@ func linked() map[string]map[string]string {
 			"github.com/zalando":          "the sidecar has no login: its key is in a file",
 			"github.com/godbus":           "as github.com/zalando",
 			module + "/edgesvc":           "a Warpgate holds no part of the services",
+			module + "/daemon/folder":     "the sidecar serves no files",
 			module + "/tui":               "the sidecar has no dashboard",
 			module + "/local":             "the sidecar runs one Warpgate, and nobody asks it for another",
 			module + "/daemon/rest":       "as " + module + "/local",

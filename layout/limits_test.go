@@ -23,7 +23,7 @@ const limitsHeader = "| bound | default | constant | reason | how to change it |
 
 // boundedDirs are the packages that read what peers, tenants and files say. Each of
 // their constants named max… or Max… has to be on the page.
-var boundedDirs = []string{".", "admission", "api", "daemon/forward", "daemon/forward/guard", "daemon/forward/hint", "daemon/event", "daemon/rest", "daemon/state", "edgesvc/console", "edgesvc/control", "edgesvc/control/front", "edgesvc/control/rest", "edgesvc/control/service", "edgesvc/control/installation", "edgesvc/control/record", "edgesvc/control/access", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config",
+var boundedDirs = []string{".", "admission", "api", "daemon/folder", "daemon/forward", "daemon/forward/guard", "daemon/forward/hint", "daemon/event", "daemon/rest", "daemon/state", "edgesvc/console", "edgesvc/control", "edgesvc/control/front", "edgesvc/control/rest", "edgesvc/control/service", "edgesvc/control/installation", "edgesvc/control/record", "edgesvc/control/access", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config",
 	"edgesvc/identity", "edgesvc/identity/password", "edgesvc/mail", "edgesvc/control/snapshot", "edgesvc/control/state", "edgesvc/control/upkeep", "edgesvc/control/vault",
 	"edgesvc/edge", "edgesvc/edge/certificate", "edgesvc/edge/filter", "edgesvc/edge/front", "edgesvc/edge/hosted", "edgesvc/edge/identity", "edgesvc/edge/labels", "edgesvc/edge/logout", "edgesvc/edge/member", "edgesvc/edge/replica", "edgesvc/edge/report", "edgesvc/edge/session", "edgesvc/edge/web",
 	"grant", "cookie", "listening", "local", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}

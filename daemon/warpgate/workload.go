@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -106,6 +107,10 @@ type runtimeEnvironment struct {
 	files  fs.FS // the root file system
 	getenv func(string) string
 }
+
+// Contained reports whether this process runs in a container of its own, where localhost is
+// not the machine that a person thinks of.
+func Contained() bool { return runtimeEnvironment{os.DirFS("/"), os.Getenv}.kind() != onHost }
 
 // Kinds of runtime environments.
 const (
