@@ -34,6 +34,7 @@ import (
 	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel"
+	"github.com/mezusphere/mezu/cli/tunnel/enrol"
 	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cli/warpgates"
@@ -67,6 +68,11 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		return exit.Done
 	}
 	err := run(ctx, app, root, args)
+	if login := inv.Login(); login != nil && err == nil {
+		// What needs a login gets it by the way.
+		enrol.Again(ctx, &inv, login.Settings, login.Client, daemon.New(&inv, nil).Running)
+		login.Client.CloseIdle()
+	}
 	if err != nil && !exit.Said(err) {
 		inv.Report("mezu", err)
 	}

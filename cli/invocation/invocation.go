@@ -42,7 +42,18 @@ type Invocation struct {
 	Flags   Flags
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
+
+	login *Login
 }
+
+// Login is a client that calls with a login.
+type Login struct {
+	Settings Settings
+	Client   *api.Client
+}
+
+// Login is the last client that a command made, nil if it made none.
+func (i *Invocation) Login() *Login { return i.login }
 
 // Clock is the time.
 func (i *Invocation) Clock() time.Time {
@@ -179,7 +190,11 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 		return nil, notLoggedIn(s)
 	}
 	logged := newSession(i, s, caller)
-	return i.client(s, func(carrier http.RoundTripper) http.RoundTripper { return &bearer{logged, carrier} })
+	client, err := i.client(s, func(carrier http.RoundTripper) http.RoundTripper { return &bearer{logged, carrier} })
+	if err == nil {
+		i.login = &Login{Settings: s, Client: client}
+	}
+	return client, err
 }
 
 // Caller makes a client that calls without a token.

@@ -11,10 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
-	"github.com/mezusphere/mezu/cli/tunnel/own"
+	"github.com/mezusphere/mezu/cli/tunnel/enrol"
 	"github.com/mezusphere/mezu/cli/tunnel/session"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
 	"github.com/mezusphere/mezu/cli/tunnel/target"
@@ -249,21 +248,12 @@ func startOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
 			return err
 		}
 		defer client.CloseIdle()
-		if t, err = enrol(ctx, h.client, client, &t); err != nil {
+		if t, err = enrol.One(ctx, client, h.client, &t); err != nil {
 			return err
 		}
 	}
 	h.Signf(terminal.Good, "started %s", terminal.Clean(t.Name))
 	return h.Printf("%s\n", terminal.Clean(t.URL))
-}
-
-// enrol gets a tunnel a certificate by the caller's login.
-func enrol(ctx context.Context, daemon *local.Client, client *api.Client, t *mezu.Tunnel) (mezu.Tunnel, error) {
-	token, err := own.Token(ctx, client, t.Organization, t.Project, t.Environment, t.PublicKeySHA256)
-	if err != nil {
-		return *t, err
-	}
-	return daemon.Enrol(ctx, t.ID, token)
 }
 
 func stopOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {

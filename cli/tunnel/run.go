@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/enrol"
 	"github.com/mezusphere/mezu/cli/tunnel/own"
 	"github.com/mezusphere/mezu/cli/tunnel/session"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
@@ -39,6 +41,7 @@ type opening struct {
 type opened struct {
 	*options
 	settings invocation.Settings
+	login    *api.Client
 	owner    *own.Owner
 	lines    *show.Lines
 	all      []*opening
@@ -66,7 +69,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer client.CloseIdle()
-	r := &opened{options: o, settings: s, owner: own.New(o.Invocation, s, client), lines: &show.Lines{Streams: o.Streams, JSON: o.JSON, Several: len(o.Targets) > 1, Now: o.Now}}
+	r := &opened{options: o, settings: s, login: client, owner: own.New(o.Invocation, s, client), lines: &show.Lines{Streams: o.Streams, JSON: o.JSON, Several: len(o.Targets) > 1, Now: o.Now}}
 	if len(o.Command) > 0 && !o.JSON {
 		r.lines.Out = o.Err // stdout is the program's
 		r.lines.OutTerminal = o.ErrTerminal
@@ -125,6 +128,9 @@ func (r *opened) prepare(ctx context.Context) error {
 	looking.Wait()
 	if err = cmp.Or(err, daemon); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(there, func(t mezu.Tunnel) bool { return t.State == mezu.TunnelNeedsLogin }) {
+		enrol.Again(ctx, r.Invocation, r.settings, r.login, r.Running)
 	}
 	var hashed *mezu.TunnelPassword
 	if r.User != "" || r.Access.Password {

@@ -44,6 +44,8 @@ type Session struct {
 
 	// stream is one that follow has not taken yet. After Open only Run and Close have it.
 	stream *local.Stream
+	// renewed is when Run enrolled it again last.
+	renewed time.Time
 
 	mu      sync.Mutex
 	client  *local.Client
@@ -170,6 +172,9 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 			return ErrClosed
 		case e.Event.Event == local.EventTunnel:
 			s.set(*e.Record)
+			if e.Record.State == mezu.TunnelNeedsLogin && e.Record.Warpgate != "" {
+				s.renew(ctx, see)
+			}
 		case e.Event.Event == local.EventStats && e.Stats != nil:
 			s.mu.Lock()
 			s.now.Stats = *e.Stats
@@ -179,6 +184,24 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 		if e.Record != nil && e.Record.State == mezu.TunnelStopped {
 			return ErrClosed
 		}
+	}
+}
+
+// renewEvery is how often at most a tunnel is enrolled again by a command that holds it.
+const renewEvery = time.Minute
+
+// renew enrols the tunnel again that was refused while this command holds it.
+func (s *Session) renew(ctx context.Context, see func(local.Event)) {
+	if time.Since(s.renewed) < renewEvery {
+		return
+	}
+	s.renewed = time.Now()
+	if _, err := s.Refresh(ctx); err != nil {
+		return // the events may be older than what there is now
+	}
+	if err := s.EnrolAgain(ctx); err != nil && ctx.Err() == nil {
+		e := mezu.Event{Event: mezu.EventError, Time: time.Now(), Tunnel: s.Tunnel().Name, Code: mezu.CodeOf(err), Message: "it could not be enrolled again: " + err.Error()}
+		see(local.Event{Event: e})
 	}
 }
 
