@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/argv"
 	"github.com/mezusphere/mezu/cli/audit"
 	"github.com/mezusphere/mezu/cli/daemon"
@@ -126,6 +127,9 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app.Commands = append(app.Commands, profiles.Commands(inv)...)
 	opening := cfg.Tunnel
 	opening.Category, opening.Connect, opening.Running, opening.Open = serving, local.Connect, local.Running, cfg.Open
+	opening.Renew = func(ctx context.Context, s invocation.Settings, login *api.Client) {
+		enrol.Again(ctx, inv, s, login, local.Running)
+	}
 	opening.Again = func(ctx context.Context, args ...string) error {
 		again := newApp(inv, cfg)
 		return run(ctx, again, &cli.Command{Name: again.Name, Flags: again.Flags, Subcommands: again.Commands}, args)

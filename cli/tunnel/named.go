@@ -13,7 +13,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
-	"github.com/mezusphere/mezu/cli/tunnel/enrol"
+	"github.com/mezusphere/mezu/cli/tunnel/own"
 	"github.com/mezusphere/mezu/cli/tunnel/session"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
 	"github.com/mezusphere/mezu/cli/tunnel/target"
@@ -248,7 +248,11 @@ func startOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
 			return err
 		}
 		defer client.CloseIdle()
-		if t, err = enrol.One(ctx, client, h.client, &t); err != nil {
+		token, err := own.Token(ctx, client, t.Organization, t.Project, t.Environment, t.PublicKeySHA256)
+		if err != nil {
+			return err
+		}
+		if t, err = h.client.Enrol(ctx, t.ID, token); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
-	"github.com/mezusphere/mezu/cli/tunnel/enrol"
 	"github.com/mezusphere/mezu/cli/tunnel/own"
 	"github.com/mezusphere/mezu/cli/tunnel/session"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
@@ -129,8 +128,8 @@ func (r *opened) prepare(ctx context.Context) error {
 	if err = cmp.Or(err, daemon); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(there, func(t mezu.Tunnel) bool { return t.State == mezu.TunnelNeedsLogin }) {
-		enrol.Again(ctx, r.Invocation, r.settings, r.login, r.Running)
+	if r.Renew != nil && slices.ContainsFunc(there, func(t mezu.Tunnel) bool { return t.State == mezu.TunnelNeedsLogin }) {
+		r.Renew(ctx, r.settings, r.login)
 	}
 	var hashed *mezu.TunnelPassword
 	if r.User != "" || r.Access.Password {

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/tunnel/own"
@@ -42,6 +43,8 @@ type Config struct {
 	Exec func(ctx context.Context, argv, variables []string) (int, error)
 	// Again runs another command of this program.
 	Again func(ctx context.Context, args ...string) error
+	// Renew enrols what needs a login among the tunnels that there are.
+	Renew func(context.Context, invocation.Settings, *api.Client)
 	// Serving is called when the command begins to serve.
 	Serving func()
 	// Cut ends when somebody doesn't want to wait for requests in flight.

@@ -2,7 +2,7 @@
 // runs: those that have none any more, unasked.
 //
 // What may not live here: opening tunnels. It imports the domain, api, local, cli/invocation,
-// cli/terminal and cli/tunnel/own; cli and cli/tunnel import it.
+// cli/terminal and cli/tunnel/own; cli imports it.
 package enrol
 
 import (
@@ -48,7 +48,7 @@ func Again(ctx context.Context, inv *invocation.Invocation, s invocation.Setting
 			who = cmp.Or(self.Email, self.Name, self.ID)
 		}
 		inv.Signf(terminal.Waiting, "%s: %s", terminal.Clean(t.Name), terminal.Clean(cmp.Or(t.Detail, "its certificate ended")))
-		if _, err := One(ctx, login, daemon, &t); err != nil {
+		if err := one(ctx, login, daemon, &t); err != nil {
 			what, hint := terminal.Explain(err)
 			inv.Signf(terminal.Caution, "%s could not be enrolled again: %s", terminal.Clean(t.Name), terminal.Clean(what))
 			if hint != "" {
@@ -69,11 +69,10 @@ func wants(t *mezu.Tunnel, s invocation.Settings) bool {
 	return invocation.SameHost(t.API, s.API) && (s.Profile == "" || t.Profile == s.Profile)
 }
 
-// One enrols one tunnel.
-func One(ctx context.Context, login *api.Client, daemon *local.Client, t *mezu.Tunnel) (mezu.Tunnel, error) {
+func one(ctx context.Context, login *api.Client, daemon *local.Client, t *mezu.Tunnel) error {
 	token, err := own.Token(ctx, login, t.Organization, t.Project, t.Environment, t.PublicKeySHA256)
-	if err != nil {
-		return *t, err
+	if err == nil {
+		_, err = daemon.Enrol(ctx, t.ID, token)
 	}
-	return daemon.Enrol(ctx, t.ID, token)
+	return err
 }
