@@ -26,6 +26,8 @@ const (
 	socketMode = 0o600
 	// beyondOwner is everything that anybody but the owner may do.
 	beyondOwner = 0o077
+	// unnamedSocket is the socket until it is closed to others.
+	unnamedSocket = ".new"
 	// lockSuffix ends the name of the file that is locked by whoever listens.
 	lockSuffix = ".lock"
 )
@@ -120,7 +122,7 @@ func listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &listener{UnixListener: l, lock: lock}, nil
+	return &listener{UnixListener: l, path: path, lock: lock}, nil
 }
 
 // lockSocket takes the lock of whoever listens, without waiting.
@@ -155,13 +157,21 @@ func bind(path string) (*net.UnixListener, error) {
 			return nil, fmt.Errorf("removing the socket of a daemon that has ended: %w", err)
 		}
 	}
-	l, err := net.ListenUnix("unix", address)
+	// It gets its name when it is closed to others: a client that sees it earlier would refuse it.
+	made := filepath.Join(filepath.Dir(path), unnamedSocket)
+	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("removing what an earlier start left: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listening on the socket: %w", err)
 	}
-	// Until here the folder keeps others away.
-	if err := os.Chmod(path, socketMode); err != nil {
-		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close())
+	l.SetUnlinkOnClose(false) // the listener below does it
+	if err = os.Chmod(made, socketMode); err == nil {
+		err = os.Rename(made, path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close(), os.Remove(made))
 	}
 	return l, nil
 }
@@ -169,6 +179,7 @@ func bind(path string) (*net.UnixListener, error) {
 // listener gives connections of this user and root only.
 type listener struct {
 	*net.UnixListener
+	path string
 	lock io.Closer
 	once sync.Once
 	err  error
@@ -190,7 +201,13 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // Close removes the socket, and then lets others listen.
 func (l *listener) Close() error {
-	l.once.Do(func() { l.err = errors.Join(l.UnixListener.Close(), l.lock.Close()) })
+	l.once.Do(func() {
+		err := os.Remove(l.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		l.err = errors.Join(err, l.UnixListener.Close(), l.lock.Close())
+	})
 	return l.err
 }
 

@@ -337,3 +337,38 @@ func TestTwoDaemons(t *testing.T) {
 		t.Errorf("beside another program: %v", err)
 	}
 }
+
+// A client that comes while the daemon starts or ends finds it or doesn't, and never a socket
+// that it has to mistrust.
+func TestListen_WhileClientsCome(t *testing.T) {
+	path := folder(t)
+	must(t, listen(t, path).Close())
+	ended := make(chan struct{})
+	wrong := make(chan error, 1)
+	go func() {
+		defer close(wrong)
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+			}
+			c, err := local.Dial(context.Background(), path)
+			if err == nil {
+				c.Close()
+			} else if errors.Is(err, local.ErrForeign) {
+				wrong <- err
+				return
+			}
+		}
+	}()
+	for range 300 {
+		l, err := local.Listen(path)
+		must(t, err)
+		must(t, l.Close())
+	}
+	close(ended)
+	if err := <-wrong; err != nil {
+		t.Error(err)
+	}
+}
