@@ -41,10 +41,11 @@ const (
 // and ErrNotRunning, ErrForeign, ErrGeneration or ErrSilent in its chain; or the context's if
 // that has ended.
 type Client struct {
-	path, userAgent string
-	version         atomic.Pointer[string]
-	closed          context.Context
-	close           context.CancelFunc
+	path    string
+	version string                 // of this program
+	daemon  atomic.Pointer[string] // its version
+	closed  context.Context
+	close   context.CancelFunc
 	// timeout is callTimeout, idle StreamIdle; tests have no such patience.
 	timeout, idle time.Duration
 }
@@ -52,7 +53,7 @@ type Client struct {
 // New makes a client of the daemon whose socket is at path, as Listen has it. version is that of
 // this program. It opens no connection.
 func New(path, version string) *Client {
-	c := &Client{path: path, userAgent: "mezu/" + version, timeout: callTimeout, idle: StreamIdle}
+	c := &Client{path: path, version: version, timeout: callTimeout, idle: StreamIdle}
 	c.closed, c.close = context.WithCancel(context.Background())
 	return c
 }
@@ -65,7 +66,7 @@ func (c *Client) Path() string { return c.path }
 
 // DaemonVersion is the version of the daemon's program as the last answer named it, or "".
 func (c *Client) DaemonVersion() string {
-	if v := c.version.Load(); v != nil {
+	if v := c.daemon.Load(); v != nil {
 		return *v
 	}
 	return ""
@@ -189,7 +190,7 @@ func (c *Client) call(ctx context.Context, more time.Duration, method, path stri
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
 	maps.Copy(req.Header, header)
-	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("User-Agent", "mezu/"+c.version)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -283,7 +284,7 @@ func (a *answer) judge() error {
 	if version == "" {
 		return a.client.garbled(nil)
 	}
-	a.client.version.Store(&version)
+	a.client.daemon.Store(&version)
 	if generation != Version {
 		return unavailable(ErrGeneration, nil, "run the same version of mezu, or stop that daemon", "the daemon on %s (version %s) speaks %s of the local API, and this program %s",
 			a.client.path, version, cmp.Or(generation, "an unknown generation"), Version)
@@ -301,6 +302,9 @@ func (a *answer) judge() error {
 	}
 	if !p.Code.Known() {
 		return a.client.garbled(fmt.Errorf("status %d", a.StatusCode))
+	}
+	if p.Code == mezu.CodeInvalid && p.Hint == "" && version != a.client.version {
+		p.Hint = fmt.Sprintf("the daemon is %s and this program %s; mezu daemon restart, if that is why", version, a.client.version)
 	}
 	return &mezu.Error{Code: p.Code, Detail: printable(p.Detail), Field: printable(p.Field), Hint: printable(p.Hint)}
 }

@@ -135,6 +135,12 @@ func TestClient_TakesWhatIsNew(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != mezu.CodeConflict || e.Detail != "taken[2J" || e.Field != "api" || e.Hint != "mezu tunnel list" {
 		t.Errorf("%#v", e)
 	}
+	// An older daemon does not know a field of this program.
+	problem = `{"code":"invalid","detail":"is not a field that this version knows","field":"moon"}`
+	client = serve(t, answering(fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n%s\r\n%s", len(problem), own, problem)))
+	if _, err = client.Open(t.Context(), local.Open{}); !errors.As(err, &e) || e.Field != "moon" || !strings.Contains(e.Hint, "the daemon is 9.9.9 and this program 1.2.3; mezu daemon restart") {
+		t.Errorf("%#v", e)
+	}
 }
 
 // TestClient_EndsWithItsContext: who gives up is told so, and not that the daemon is gone.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
 )
 
@@ -105,11 +106,12 @@ func listen(path string) (net.Listener, error) {
 		return nil, err
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(filepath.Dir(dir), folderMode); err != nil {
-		return nil, fmt.Errorf("making the folder of the socket: %w", err)
+	err := os.MkdirAll(filepath.Dir(dir), folderMode)
+	if err == nil {
+		err = os.Mkdir(dir, folderMode)
 	}
-	if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("making the folder of the socket: %w", err)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("the daemon's socket has no folder: %v", err), Hint: elsewhere, Cause: err}
 	}
 	if err := checkFolder(dir); err != nil {
 		return nil, foreign(err, atomicfile.Remedy(err))

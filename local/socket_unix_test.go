@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -293,6 +294,10 @@ func TestListen(t *testing.T) {
 		t.Errorf("connecting to one that was killed: %v", err)
 	}
 	listen(t, path)
+	var e *mezu.Error
+	if _, err := local.Listen(path + ".lock/run/daemon.sock"); !errors.As(err, &e) || !strings.Contains(e.Hint, "XDG_RUNTIME_DIR") {
+		t.Errorf("without a folder: %v", err)
+	}
 	if _, err := local.Listen("/" + strings.Repeat("x", local.MaxSocketPath)); err == nil {
 		t.Error("listens at a path that is too long")
 	}

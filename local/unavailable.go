@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -33,8 +34,12 @@ func unavailable(why, cause error, hint, format string, args ...any) error {
 
 // foreign is the error of a socket or folder that is not this user's alone.
 func foreign(cause error, hint string) error {
-	return unavailable(ErrForeign, cause, hint, "the daemon's socket is not safe: %v", cause)
+	return unavailable(ErrForeign, cause, cmp.Or(hint, elsewhere), "the daemon's socket is not safe: %v", cause)
 }
+
+// elsewhere is the hint about a folder that this user can't use: su and sudo may leave another
+// user's in the environment.
+const elsewhere = "unset XDG_RUNTIME_DIR, or set MEZU_HOME to a folder of your own"
 
 // notRunning is the error of a socket on which nobody listens.
 func notRunning(path string, cause error) error {
