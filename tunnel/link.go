@@ -386,17 +386,17 @@ func (l *Link) check(cs tls.ConnectionState, alpn string) error {
 	return nil
 }
 
-// register makes a control connection and registers on it. The try ends with trying, the
-// registration with ctx.
+// register makes a control connection and registers on it. It is given up when trying ends,
+// unless REGISTER is sent then: the edge may have ended for it what was registered before.
 func (l *Link) register(ctx, trying context.Context) (*registration, error) {
-	dialing, cancel := context.WithTimeout(trying, connectTimeout)
+	attempt, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	dialing, anew := context.WithCancelCause(dialing)
+	attempt, anew := context.WithCancelCause(attempt)
 	defer anew(nil)
 	l.begin(anew)
 	defer l.begin(nil)
-	r, err := l.try(ctx, dialing)
-	if err != nil && context.Cause(dialing) == errAnew {
+	r, err := l.try(ctx, attempt, trying)
+	if err != nil && context.Cause(attempt) == errAnew {
 		return nil, errAnew
 	}
 	return r, err
@@ -410,16 +410,23 @@ func (l *Link) begin(anew context.CancelCauseFunc) {
 }
 
 // try is register within the time that it has.
-func (l *Link) try(ctx, dialing context.Context) (*registration, error) {
+func (l *Link) try(ctx, attempt, trying context.Context) (*registration, error) {
+	dialing, giveUp := context.WithCancel(attempt)
+	defer giveUp()
+	defer context.AfterFunc(trying, giveUp)()
 	conn, err := l.connect(dialing, mezu.ProtocolControl)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(dialing, func() { abort(conn) })
+	if trying.Err() != nil {
+		abort(conn)
+		return nil, trying.Err()
+	}
+	stop := context.AfterFunc(attempt, func() { abort(conn) })
 	r, err := l.introduce(ctx, conn)
 	if !stop() && err == nil {
-		r.end(dialing.Err())
-		err = dialing.Err()
+		r.end(attempt.Err())
+		err = attempt.Err()
 	}
 	if err != nil {
 		abort(conn)

@@ -86,20 +86,16 @@ func (l *Link) prove(ctx context.Context, r *registration) (next *registration, 
 		}
 	}
 	l.log.Info("no answer after a wake; registering anew", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress)
-	// The edge ends r when it takes the successor, of which its answer is on its way then.
-	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(maxProofWait, stop) })()
+	defer context.AfterFunc(r.ctx, stop)()
 	pace := l.pace()
-	for {
+	for trying.Err() == nil {
 		woken := l.woken.Rung()
 		next, err := l.register(ctx, trying)
+		if err == nil {
+			return next, nil
+		}
 		var refusal *RefusedError
 		switch {
-		case err == nil:
-			return next, nil
-		case r.ctx.Err() != nil:
-			return nil, fmt.Errorf("%w since a wake", ErrSilent)
-		case trying.Err() != nil:
-			return nil, nil
 		case errors.Is(err, errAnew):
 			pace.Reset()
 			continue
@@ -111,6 +107,10 @@ func (l *Link) prove(ctx context.Context, r *registration) (next *registration, 
 		}
 		pace.WaitOr(trying, woken)
 	}
+	if r.ctx.Err() != nil { // perhaps in favour of a successor whose answer is lost
+		return nil, fmt.Errorf("%w since a wake", ErrSilent)
+	}
+	return nil, nil
 }
 
 // proofTime is how long a link of this round trip has to prove itself.

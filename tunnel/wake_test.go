@@ -282,24 +282,31 @@ func TestStatus(t *testing.T) {
 }
 
 // The edge ends the old registration when it takes the new one. Where the old connection was
-// only slow, its end arrives before the answer to the new registration does.
+// only slow, its last words arrive before the answer to the new registration does.
 func TestWake_TheEndOfTheOldIsNotThatOfTheNew(t *testing.T) {
-	ca := newAuthority(t)
-	e := startRawEdge(t, ca, "")
-	l := startLink(t, &testEdge{ca: ca}, newWarpgateID(), tunnel.LinkConfig{Edge: e.info()})
-	old := receive(t, "the registration", e.control)
-	old.Write(frame(welcome, []byte(asked)...))
-	l.await(t, tunnel.LinkConnected)
-	wake(t, l, old, 1)
-	fresh := receive(t, "another registration", e.control)
-	old.Write(frame(refused, []byte(`{"code":"conflict","retry_after_ms":3600000}`)...))
-	if _, err := io.Copy(io.Discard, old); isTimeout(err) { // the Link has hung up
-		t.Fatal(err)
+	for name, last := range map[string][]byte{
+		"fenced":                       frame(refused, []byte(`{"code":"conflict","retry_after_ms":3600000}`)...),
+		"a late answer, and then that": append(frame32(pong, 1), frame(refused, []byte(`{"code":"conflict","retry_after_ms":3600000}`)...)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ca := newAuthority(t)
+			e := startRawEdge(t, ca, "")
+			l := startLink(t, &testEdge{ca: ca}, newWarpgateID(), tunnel.LinkConfig{Edge: e.info()})
+			old := receive(t, "the registration", e.control)
+			old.Write(frame(welcome, []byte(asked)...))
+			l.await(t, tunnel.LinkConnected)
+			wake(t, l, old, 1)
+			fresh := receive(t, "another registration", e.control)
+			old.Write(last)
+			if _, err := io.Copy(io.Discard, old); isTimeout(err) { // the Link has hung up
+				t.Fatal(err)
+			}
+			fresh.Write(frame(welcome, []byte(asked)...))
+			if err := l.await(t, tunnel.LinkConnected); err != nil {
+				t.Fatal(err)
+			}
+			fresh.Write(frame32(want, 1))
+			receive(t, "a data connection", e.data).Close()
+		})
 	}
-	fresh.Write(frame(welcome, []byte(asked)...))
-	if err := l.await(t, tunnel.LinkConnected); err != nil {
-		t.Fatal(err)
-	}
-	fresh.Write(frame32(want, 1))
-	receive(t, "a data connection", e.data).Close()
 }
