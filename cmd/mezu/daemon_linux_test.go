@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -37,5 +41,52 @@ func checkNoSecret(t *testing.T, p *person, token string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDaemonIsDetached: the daemon shares nothing with the command that has started it.
+func TestDaemonIsDetached(t *testing.T) {
+	p := newPerson(t, nil)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	cmd := exec.Command(self, "daemon", "start")
+	cmd.Env = []string{"MEZU_HOME=" + p.env["MEZU_HOME"], "MEZU_TOKEN=secret"}
+	cmd.Dir = t.TempDir()
+	cmd.ExtraFiles = []*os.File{write}
+	// The output ends with the command, so the daemon has no part of it.
+	out, err := cmd.CombinedOutput()
+	write.Close()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if n, err := read.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("a pipe that the command had is open: %d, %v", n, err)
+	}
+	pid := p.status().PID
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	stat, err := os.ReadFile(dir + "stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest) // state, parent, group, session, terminal
+	if want := strconv.Itoa(pid); fields[2] != want || fields[3] != want || fields[4] != "0" {
+		t.Errorf("process %d has group %s, session %s and terminal %s", pid, fields[2], fields[3], fields[4])
+	}
+	for link, want := range map[string]string{"cwd": "/", "fd/0": os.DevNull, "fd/1": os.DevNull, "fd/2": os.DevNull} {
+		if got, err := os.Readlink(dir + link); err != nil || got != want {
+			t.Errorf("%s is %s, %v", link, got, err)
+		}
+	}
+	info, err := os.Stat(p.status().LogFile)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the log: %v, %v", info, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -345,6 +346,17 @@ func (p *person) attach(args ...string) *attached {
 	return a
 }
 
+// openDetached opens a tunnel that needs no command, and gives its address.
+func (p *person) openDetached(args ...string) string {
+	p.t.Helper()
+	out, _ := p.do(append([]string{"tunnel", "--detach", "--wait", "--json"}, args...)...)
+	var ready mezu.Event
+	if err := json.Unmarshal([]byte(strings.Split(out, "\n")[0]), &ready); err != nil || ready.URL == "" {
+		p.t.Fatalf("%s: %v", out, err)
+	}
+	return ready.URL
+}
+
 func (a *attached) await(kind mezu.EventKind) mezu.Event {
 	a.t.Helper()
 	late := time.After(startTimeout)
@@ -409,16 +421,12 @@ func TestFault_DaemonKilled(t *testing.T) {
 	r := start(t, t.TempDir())
 	p := newPerson(t, r.against())
 	held, kept := workload(t, says("held")), workload(t, says("kept"))
-	detached, _ := p.do("tunnel", "--detach", "--wait", "--name", "kept", kept, "--json")
-	var ready mezu.Event
-	if err := json.Unmarshal([]byte(strings.Split(detached, "\n")[0]), &ready); err != nil || ready.URL == "" {
-		t.Fatalf("%s: %v", detached, err)
-	}
+	detached := p.openDetached("--name", "kept", kept)
 	a := p.attach(held)
 	address := a.await(mezu.EventReady).URL
 	client := r.client()
 	visit(t, client, address, "held")
-	visit(t, client, ready.URL, "kept")
+	visit(t, client, detached, "kept")
 	before := p.status()
 	if before.Tunnels != 2 {
 		t.Errorf("%d tunnels", before.Tunnels)
@@ -436,10 +444,152 @@ func TestFault_DaemonKilled(t *testing.T) {
 		return code == 0 && !strings.Contains(out, fmt.Sprintf("\"pid\": %d", before.PID))
 	})
 	visit(t, client, address, "held")
-	visit(t, client, ready.URL, "kept")
+	visit(t, client, detached, "kept")
 	t.Logf("back after %v", time.Since(began))
 	if code := a.end(); code != 130 && code != 0 {
 		t.Errorf("the command ended with %d: %s", code, &a.errors)
 	}
 	t.Run("C3_NoSecretInTheDaemon", func(t *testing.T) { checkNoSecret(t, p, r.ready.Token) })
+}
+
+// TestRestartKeepsTunnels: neither the command that holds a tunnel open nor its visitors have to
+// do anything. A stop is final for both.
+func TestRestartKeepsTunnels(t *testing.T) {
+	r := start(t, t.TempDir())
+	p := newPerson(t, r.against())
+	held, kept := workload(t, says("held")), workload(t, says("kept"))
+	p.do("tunnel", "--detach", "--name", "kept", kept)
+	a := p.attach(held)
+	address := a.await(mezu.EventReady).URL
+	client := r.client()
+	_, talk := p.do("daemon", "restart")
+	if !strings.Contains(talk, "coming back: 2 tunnels (") || !strings.Contains(talk, "-kept") {
+		t.Errorf("said %s", talk)
+	}
+	visit(t, client, address, "held")
+	until(t, "both are open again", func() bool { return p.status().Tunnels == 2 })
+	select {
+	case code := <-a.code:
+		t.Errorf("the command ended with %d: %s", code, &a.errors)
+	default:
+	}
+	_, talk = p.do("daemon", "stop")
+	if !strings.Contains(talk, "the daemon has ended, and with it 2 tunnels (") {
+		t.Errorf("said %s", talk)
+	}
+	a.ended()
+	if code, _, _ := p.mezu("daemon", "status"); code != 6 {
+		t.Errorf("somebody started it again: code %d", code)
+	}
+}
+
+// TestOlderDaemonWithARequestInFlight: it serves the command and goes on; when the request has
+// ended, it makes way for the newer one, which it starts for the tunnels that nobody holds.
+func TestOlderDaemonWithARequestInFlight(t *testing.T) {
+	r := start(t, t.TempDir())
+	p := newPerson(t, r.against())
+	arrived, released := make(chan struct{}), make(chan struct{})
+	arrive, release := sync.OnceFunc(func() { close(arrived) }), sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	address := workload(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			arrive()
+			<-released
+		}
+		fmt.Fprint(w, "done")
+	})
+	out := p.openDetached(address)
+	p.do("daemon", "stop")
+	ended := p.runOlder("1.2.0")
+	client := r.client()
+	visit(t, client, out, "done")
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := client.Get(out + "/slow")
+		if err == nil {
+			resp.Body.Close()
+		}
+		answered <- err
+	}()
+	<-arrived
+	inv := &invocation.Invocation{Streams: terminal.Streams{Out: io.Discard, Err: io.Discard}, Getenv: p.getenv, State: p.folders().State, Version: version}
+	d, err := clidaemon.New(inv, spawner(p.getenv)).Connect(t.Context(), invocation.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if v := d.DaemonVersion(); v != "1.2.0" {
+		t.Errorf("the daemon is %s while a request is in flight", v)
+	}
+	release()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if st := p.status(); st.Version != version || st.Tunnels != 1 {
+		t.Errorf("%+v", st)
+	}
+	visit(t, client, out, "done")
+}
+
+// TestDevHostsItsTunnels: under the profile of mezu dev a tunnel runs in mezu dev, beside the one
+// that it has anyway and that nobody can stop. No daemon is started.
+func TestDevHostsItsTunnels(t *testing.T) {
+	r := start(t, t.TempDir())
+	p := &person{t: t, env: map[string]string{"MEZU_HOME": r.home, "MEZU_PROJECT": "shop"}}
+	address := p.openDetached(workload(t, says("beside")))
+	client := r.client()
+	visit(t, client, address, "beside")
+	out, _ := p.do("tunnel", "list", "-o", "json")
+	var list []mezu.Tunnel
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 {
+		t.Fatalf("%s: %v", out, err)
+	}
+	for _, x := range list {
+		if own := x.URL == r.ready.URL; own {
+			if code, _, talk := p.mezu("tunnel", "rm", x.Name); code != 5 {
+				t.Errorf("removing what mezu dev needs: code %d, %s", code, talk)
+			}
+		}
+	}
+	if code, _, _ := p.mezu("daemon", "status"); code != 6 {
+		t.Errorf("a daemon was started: code %d", code)
+	}
+	client.CloseIdleConnections()
+	if code := r.stop(); code != 0 {
+		t.Fatalf("code %d: %s", code, r.errors)
+	}
+	if code, _, talk := p.mezu("tunnel", workload(t, says("x"))); code != 6 || !strings.Contains(talk, "try: mezu dev") {
+		t.Errorf("mezu dev has ended: code %d, %s", code, talk)
+	}
+	if text := r.errors.String(); text != "" {
+		t.Errorf("stderr of a good run: %s", text)
+	}
+	_, port, _ := strings.Cut(r.ready.URL, ".localhost:")
+	again := start(t, r.home, "--api-addr", strings.TrimPrefix(r.ready.API, "https://"), "--https-addr", "127.0.0.1:"+port)
+	visit(t, again.client(), address, "beside")
+}
+
+// TestProgramIsGone: a command whose program was removed while it runs says so, and one whose
+// program was replaced starts the new one.
+func TestProgramIsGone(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "mezu")
+	testkit.CopyFile(t, self, program)
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := newPerson(t, nil)
+	cmd := exec.Command(program, argRemoved, "daemon", "start")
+	cmd.Env = []string{"MEZU_HOME=" + p.env["MEZU_HOME"]}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 6 || !strings.Contains(string(out), "is gone") || !strings.Contains(string(out), "install mezu again") {
+		t.Errorf("%v: %s", err, out)
+	}
 }

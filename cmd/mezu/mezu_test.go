@@ -27,15 +27,32 @@ import (
 	"github.com/mezusphere/mezu/testkit"
 )
 
+// argRemoved, as the first argument, has a program of the test removed before it runs.
+const argRemoved = "removed"
+
 // TestMain is mezu itself where a test has started it as the daemon.
 func TestMain(m *testing.M) {
 	version = "1.3.0"
+	if len(os.Args) > 1 && os.Args[1] == argRemoved {
+		if err := removeSelf(); err != nil {
+			panic(err)
+		}
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "daemon" {
 		main()
 		return
 	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+}
+
+func removeSelf() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return os.Remove(self)
 }
 
 // startTimeout is generous: a first run makes keys and files on a busy machine.
