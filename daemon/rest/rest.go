@@ -69,8 +69,10 @@ const (
 	answerTimeout = 10 * time.Second
 	// idleTimeout closes a connection without requests, which takes one of local.MaxClients.
 	idleTimeout = time.Minute
-	// endTimeout is what operations get to answer when the server ends.
+	// endTimeout is what operations get to answer when the server ends, and lastWrite what a
+	// stream gets for what it is writing then.
 	endTimeout = 2 * time.Second
+	lastWrite  = 100 * time.Millisecond
 	// maxHeader bounds the head of a request, to which net/http adds 4 KiB.
 	maxHeader = 16 << 10
 )
@@ -82,7 +84,9 @@ type Server struct {
 	clients *clients
 	// header and body are headerTimeout and bodyTimeout; tests have no such patience.
 	header, body time.Duration
-	ending       chan struct{} // is closed when streams have to end
+	// streams ends when streams have to.
+	streams    context.Context
+	endStreams context.CancelFunc
 
 	mu      sync.Mutex
 	ended   bool // no request begins any more
@@ -94,7 +98,8 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, clients: &clients{hold: cfg.Host.Hold}, header: headerTimeout, body: bodyTimeout, ending: make(chan struct{})}
+	s := &Server{cfg: cfg, clients: &clients{hold: cfg.Host.Hold}, header: headerTimeout, body: bodyTimeout}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	return s
 }
@@ -118,7 +123,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		failed <- nil
 	case <-ctx.Done():
 	}
-	close(s.ending)
+	s.endStreams()
 	ended, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	// What has not answered by then is cut.

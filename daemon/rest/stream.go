@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -17,6 +18,8 @@ const (
 	// batchEvery is the least time between two writes, as long as a batch is not full. It
 	// makes one write of what a busy tunnel does in that time, and nobody sees it.
 	batchEvery = 20 * time.Millisecond
+	// sendAt is how much is collected for one write at most, beside one event.
+	sendAt = 64 << 10
 	// keepAlives is after how many seconds without anything to say a comment is written.
 	keepAlives = int(local.StreamKeepAlive / local.StatsEvery)
 )
@@ -28,6 +31,7 @@ type stream struct {
 	pending bytes.Buffer
 	line    *json.Encoder
 	data    bytes.Buffer
+	err     error // of the first write that failed
 }
 
 // stream writes the events of a tunnel, or of all for "", until the client has gone, the tunnel
@@ -39,31 +43,21 @@ type stream struct {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, id string) {
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetWriteDeadline(time.Time{})
+	defer context.AfterFunc(s.streams, func() { _ = deadlines.SetWriteDeadline(time.Now().Add(lastWrite)) })()
 	out := &stream{w: w, flush: deadlines.Flush}
 	out.line = json.NewEncoder(&out.data)
 	out.line.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", local.MediaEvents)
 	w.WriteHeader(http.StatusOK)
-	if out.flush() != nil {
-		return
-	}
+	out.err = out.flush()
 	reader := s.cfg.Events.Reader(id, r.Header.Get("Last-Event-ID"))
-	var events []local.Event
-	for len(events) == 0 || len(events) >= batch {
-		events, _ = reader.Take(events[:0], batch)
-		if len(events) == 0 {
-			break
-		}
+	for more := true; more && out.err == nil; {
+		events, _ := reader.Take(nil, batch)
 		out.add(events)
-		if out.send() != nil {
-			return
-		}
+		more = len(events) >= batch
 	}
 	for _, t := range s.tunnels(id) {
 		out.add([]local.Event{{Event: mezu.Event{Event: local.EventTunnel, Time: s.now(), Tunnel: t.Name}, Cursor: reader.Cursor(), TunnelID: t.ID, Record: &t}})
-	}
-	if out.send() != nil {
-		return
 	}
 	s.follow(r, out, reader, id)
 }
@@ -80,7 +74,8 @@ func (s *Server) follow(r *http.Request, out *stream, reader *event.Reader, id s
 		var more <-chan struct{}
 		events, more = reader.Take(events[:0], batch)
 		out.add(events)
-		if out.send() != nil || more == nil {
+		out.send()
+		if out.err != nil || more == nil {
 			return
 		}
 		var paused <-chan time.Time
@@ -100,7 +95,7 @@ func (s *Server) follow(r *http.Request, out *stream, reader *event.Reader, id s
 			}
 		case <-r.Context().Done():
 			return
-		case <-s.ending:
+		case <-s.streams.Done():
 			return
 		}
 	}
@@ -131,6 +126,9 @@ func (s *Server) stats(id string) []local.Event {
 func (out *stream) add(events []local.Event) bool {
 	for i := range events {
 		out.one(&events[i])
+		if out.pending.Len() >= sendAt {
+			out.send()
+		}
 	}
 	return len(events) > 0
 }
@@ -156,15 +154,12 @@ func (out *stream) one(e *local.Event) {
 // maxData leaves room for the other lines of an event in local.MaxEvent.
 const maxData = local.MaxEvent - 1<<10
 
-// send writes what was added.
-func (out *stream) send() error {
-	if out.pending.Len() == 0 {
-		return nil
+// send writes what was added, unless that failed before.
+func (out *stream) send() {
+	if out.err == nil && out.pending.Len() > 0 {
+		if _, out.err = out.w.Write(out.pending.Bytes()); out.err == nil {
+			out.err = out.flush()
+		}
 	}
-	_, err := out.w.Write(out.pending.Bytes())
 	out.pending.Reset()
-	if err != nil {
-		return err
-	}
-	return out.flush()
 }
