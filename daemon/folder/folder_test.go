@@ -264,6 +264,20 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// A folder of more files than anybody reads has an end.
+func TestListing_Bounded(t *testing.T) {
+	root := t.TempDir()
+	for i := range folder.MaxListed + 1 {
+		if err := os.WriteFile(filepath.Join(root, fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := body(t, get(t, open(t, folder.Config{Path: root, Listing: true}), "GET", "/"))
+	if n := strings.Count(text, "<a "); n != folder.MaxListed || !strings.Contains(text, "of more.") {
+		t.Errorf("%d entries", n)
+	}
+}
+
 // A path of a program in the browser is its page; a file that is missing is missing.
 func TestSPA(t *testing.T) {
 	f := open(t, folder.Config{Path: site(t), SPA: true})

@@ -219,3 +219,32 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// The page about tunnels has each framework, and the setting that its hint has.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/tunnel.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/*.http")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		w, said := watch(t, "8443", nil)
+		resp, body := answer(t, filepath.Base(name))
+		w.Answer(resp.StatusCode, host, "/_next/x", body)
+		if len(*said) != 1 {
+			t.Fatalf("%s: %q", name, *said)
+		}
+		h := (*said)[0]
+		fix := h.Fixes[len(h.Fixes)-1]
+		_, setting, of := strings.Cut(fix, "\n")
+		if !of {
+			setting = fix
+		}
+		if !strings.Contains(string(page), setting) || h.Framework != "" && !strings.Contains(string(page), "\n### "+h.Framework+"\n") {
+			t.Errorf("%s is not on the page: %s", h.Framework, setting)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package folder
+
+// MaxListed is for tests.
+const MaxListed = maxListed
