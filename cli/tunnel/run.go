@@ -31,7 +31,9 @@ type opening struct {
 	session *session.Session
 	// changes is the id of a tunnel that is open and gets other settings.
 	changes string
-	begun   time.Time
+	// before are the requests of the tunnel before this run.
+	before mezu.TunnelStats
+	begun  time.Time
 	// ended gives how following it ended.
 	ended chan error
 }
@@ -264,6 +266,7 @@ func (r *opened) open(ctx context.Context) error {
 // adapt brings a tunnel that was there to what this run asks for.
 func (r *opened) adapt(ctx context.Context, t *opening) error {
 	is := t.session.Tunnel()
+	t.before = is.Stats
 	if id := is.Warpgate; id != "" {
 		if err := r.owner.Served(ctx, t.site, id); err != nil {
 			r.Warnf("%s", terminal.Clean(err.Error()))
@@ -431,7 +434,11 @@ func ended(t *opening) bool {
 
 func (r *opened) closed(t *opening) {
 	is := t.session.Tunnel()
-	r.lines.Closed(is.Name, time.Since(t.begun), is.Stats)
+	stats := is.Stats
+	if stats.Requests >= t.before.Requests { // else it is another daemon's count
+		stats.Requests, stats.Failed = stats.Requests-t.before.Requests, stats.Failed-t.before.Failed
+	}
+	r.lines.Closed(is.Name, time.Since(t.begun), stats)
 }
 
 // stop drains one tunnel.

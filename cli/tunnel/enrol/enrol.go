@@ -60,10 +60,10 @@ func Again(ctx context.Context, inv *invocation.Invocation, s invocation.Setting
 	}
 }
 
-// wants reports whether a tunnel needs a login of these settings. One that was never enrolled is
-// another command's, which is about to.
+// wants reports whether a tunnel needs a login of these settings. One that has never served and is
+// held by another command is just being opened by that.
 func wants(t *mezu.Tunnel, s invocation.Settings) bool {
-	if t.State != mezu.TunnelNeedsLogin || t.Warpgate == "" {
+	if t.State != mezu.TunnelNeedsLogin || t.Warpgate == "" && t.Attached > 0 {
 		return false
 	}
 	return invocation.SameHost(t.API, s.API) && (s.Profile == "" || t.Profile == s.Profile)

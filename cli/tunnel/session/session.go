@@ -172,7 +172,7 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 			return ErrClosed
 		case e.Event.Event == local.EventTunnel:
 			s.set(*e.Record)
-			if e.Record.State == mezu.TunnelNeedsLogin && e.Record.Warpgate != "" {
+			if e.Record.State == mezu.TunnelNeedsLogin {
 				s.renew(ctx, see)
 			}
 		case e.Event.Event == local.EventStats && e.Stats != nil:

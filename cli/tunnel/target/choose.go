@@ -37,7 +37,7 @@ func choose(ctx context.Context, inv *invocation.Invocation, all []listening.Lis
 		fmt.Fprintln(inv.Err, "What answers on this machine (yours, listening):")
 	}
 	for i, l := range all {
-		fmt.Fprintf(inv.Err, "  %2d  %-5d  %s\n", i+1, l.Port, terminal.Clean(strings.TrimSpace(l.Program+"  "+l.Command)))
+		fmt.Fprintf(inv.Err, "  %2d  %s\n", i+1, terminal.Clean(l.String()))
 	}
 	question := "A port, an address or a folder:"
 	if len(all) > 0 {
