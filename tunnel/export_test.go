@@ -15,3 +15,6 @@ func (s *Session) Outstanding() int { return s.outstanding() }
 
 // RoundTrip is the round-trip time of c as a LinkStatus has it.
 func RoundTrip(c net.Conn) time.Duration { return roundTrip(c) }
+
+// AddressGone reports whether this machine has c's local address no longer.
+func AddressGone(c net.Conn) bool { return addressGone(c) }

@@ -6,7 +6,7 @@
 // The edge's end is a Hub of Sessions, the Warpgate's end is a Link per edge.
 //
 // What lives here: connections, the frames of the control connection, the pool,
-// heartbeats, fencing and drain. What may not: HTTP (a data connection is a pipe
+// heartbeats, fencing, waking up and drain. What may not: HTTP (a data connection is a pipe
 // of bytes to this package), and decisions about trust, which are taken by the TLS
 // configurations and identities handed in. It imports the domain and backoff;
 // edgesvc/edge and daemon import it.

@@ -15,7 +15,8 @@ const (
 	// waits for traffic would rather have a new connection.
 	proofWait    = 700 * time.Millisecond
 	maxProofWait = 2 * time.Second
-	// roundTrips is how many round trips an answer may take: one, and one that is lost.
+	// roundTrips is how many round trips an answer may take: one, and what it takes to
+	// notice that one was lost.
 	roundTrips = 4
 	// youngTry is the age at which a wake leaves a try to register alone. An older one may
 	// wait for an answer to what was lost before, which TCP repeats ever less often.

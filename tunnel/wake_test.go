@@ -310,3 +310,34 @@ func TestWake_TheEndOfTheOldIsNotThatOfTheNew(t *testing.T) {
 		})
 	}
 }
+
+// at is a connection from an address.
+type at struct {
+	net.Conn
+	local net.Addr
+}
+
+func (c at) LocalAddr() net.Addr { return c.local }
+
+// A link from an address that the machine has no more isn't waited for; what can't be told
+// is waited for.
+func TestWake_AddressesThatAreGone(t *testing.T) {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		if n, ok := a.(*net.IPNet); ok && tunnel.AddressGone(at{local: &net.TCPAddr{IP: n.IP}}) {
+			t.Errorf("%v is taken for gone", n)
+		}
+	}
+	for local, gone := range map[string]bool{"192.0.2.7": true, "2001:db8::7": true, "127.0.0.7": false, "::1": false} {
+		c := at{local: &net.TCPAddr{IP: net.ParseIP(local)}}
+		if tunnel.AddressGone(c) != gone || tunnel.AddressGone(tls.Client(c, nil)) != gone {
+			t.Errorf("%s: gone is not %v", local, gone)
+		}
+	}
+	if tunnel.AddressGone(at{local: &net.UnixAddr{}}) {
+		t.Error("an address of another kind is taken for gone")
+	}
+}

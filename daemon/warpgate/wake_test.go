@@ -132,7 +132,8 @@ func (w *world) behind() (*edge, *network) {
 	return e, n
 }
 
-// anew waits until the edge holds a newer session of the one Warpgate than before.
+// anew waits until the edge holds a newer session of the one Warpgate than before. It does
+// something meanwhile.
 func (e *edge) anew(t *testing.T, before time.Time, meanwhile func()) {
 	t.Helper()
 	eventually(t, "a new session", func() bool {

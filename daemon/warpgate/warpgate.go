@@ -2,8 +2,8 @@
 // tunnel to each edge of its environment, judges each request a second time and
 // forwards it to the workload.
 //
-// What lives here: the life of a Warpgate from start to drain, and its way through
-// proxies. Beside it are state (what it holds on disk), enrol (its calls to the
+// What lives here: the life of a Warpgate from start to drain, what its host sees of it
+// and changes meanwhile, and its way through proxies. Beside it are state (what it holds on disk), enrol (its calls to the
 // control plane) and forward (one exchange to the workload). What may not: what a
 // process has one of (that is package sidecar's), flags, terminals, signals.
 // sidecar and daemon import it; cli, tui and edgesvc may not.
@@ -375,8 +375,8 @@ func (g *Warpgate) fromDisk() bool {
 	return was.API == is.API && was.Wanted == is.Wanted && (is.TokenHash == "" || was.TokenHash == "" || was.TokenHash == is.TokenHash)
 }
 
-// settings are those of a client that decide which Warpgate this is: if they change, it registers
-// again.
+// settings are those that decide which Warpgate this is, with a client's token: if they
+// change, it registers again.
 func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 	return state.Registration{API: g.cfg.API, Wanted: g.cfg.Environment, TokenHash: client.KeyHash(), EnrolmentHash: client.EnrolmentHash()}
 }
