@@ -22,12 +22,37 @@ func browserOf(getenv func(string) string) login.Opener {
 		if !strings.HasPrefix(address, "https://") || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return errors.New("this is no address for a browser")
 		}
+		if runtime.GOOS == "linux" && openChosen(getenv("BROWSER"), address) {
+			return nil
+		}
 		if runtime.GOOS == "linux" && login.InWSL(getenv) {
 			return openWindows(address)
 		}
 		browser.Stdout, browser.Stderr = io.Discard, io.Discard
 		return browser.OpenURL(address)
 	}
+}
+
+// openChosen opens an address by the first of the programs in BROWSER that can, as editors set
+// it in containers that have no other. Each may have arguments, and %s where the address goes.
+func openChosen(programs, address string) bool {
+	for one := range strings.SplitSeq(programs, ":") {
+		words := strings.Fields(one)
+		if len(words) == 0 {
+			continue
+		}
+		if strings.Contains(one, "%s") {
+			for i := range words {
+				words[i] = strings.ReplaceAll(words[i], "%s", address)
+			}
+		} else {
+			words = append(words, address)
+		}
+		if exec.Command(words[0], words[1:]...).Run() == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // openWindows opens an address in the browser of the Windows around a WSL. PowerShell gets a

@@ -57,6 +57,25 @@ func TestOpenBrowser(t *testing.T) {
 	}
 }
 
+// A browser that somebody has chosen goes first, with arguments of its own.
+func TestOpenBrowser_Chosen(t *testing.T) {
+	called := programs(t, map[string]string{"fails": "exit 1", "chosen": "exit 0", "xdg-open": "exit 0"})
+	for browser, want := range map[string]string{
+		"chosen":                   "chosen\n" + hostile + "\n",
+		"fails::missing:chosen -n": "fails\n" + hostile + "\nchosen\n-n\n" + hostile + "\n",
+		"chosen --url=%s -x":       "chosen\n--url=" + hostile + "\n-x\n",
+		"missing":                  "xdg-open\n" + hostile + "\n",
+	} {
+		open := browserOf(func(name string) string { return map[string]string{"BROWSER": browser}[name] })
+		if err := open(hostile); err != nil {
+			t.Error(err)
+		}
+		if got := called(); got != want {
+			t.Errorf("%q called %q", browser, got)
+		}
+	}
+}
+
 // In WSL it is wslview, or else PowerShell, which gets a script that no shell takes apart.
 func TestOpenBrowser_WSL(t *testing.T) {
 	for _, name := range []string{"WSL_DISTRO_NAME", "WSL_INTEROP"} {
