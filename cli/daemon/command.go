@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
@@ -179,8 +182,15 @@ func (d *Daemon) end(ctx context.Context, how local.Shutdown) (open []mezu.Tunne
 	if err != nil {
 		return nil, "", err
 	}
-	// A daemon of another generation can't be asked, and is ended by its process.
-	c, st, err := d.dial(ctx, path)
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	c, st, err := d.dial(asking, path)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon does not answer", Cause: local.ErrSilent}
+	}
+	if errors.Is(err, local.ErrSilent) || errors.Is(err, local.ErrGeneration) {
+		return nil, "", d.kill(ctx, path, err)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -199,6 +209,57 @@ func (d *Daemon) end(ctx context.Context, how local.Shutdown) (open []mezu.Tunne
 	}
 	c.Close()
 	return open, st.Version, d.awaitEnd(ctx, path)
+}
+
+// kill ends the process of a daemon that can't be asked to end, because it hangs or is of
+// another generation.
+func (d *Daemon) kill(ctx context.Context, path string, why error) error {
+	dir, err := d.folder()
+	if err != nil {
+		return err
+	}
+	process, err := holder(dir)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	what, _ := terminal.Explain(why)
+	d.inv.Signf(terminal.Caution, "%s: ending process %d", terminal.Clean(what), process.Pid)
+	if process.Signal(syscall.SIGTERM) == nil { // Windows has no such signal
+		ending, cancel := context.WithTimeout(ctx, termTime)
+		err := d.awaitEnd(ending, path)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+	if err := process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("ending process %d: %w", process.Pid, err)
+	}
+	return d.awaitEnd(ctx, path)
+}
+
+// maxPID bounds that file.
+const maxPID = 32
+
+// holder is the process that holds the daemon's folder. The file with its number may be older
+// than it, but not while the folder is locked: whoever locks it writes the file first of all.
+func holder(dir string) (*os.Process, error) {
+	lock, err := atomicfile.Lock(dir)
+	if err == nil {
+		return nil, errors.Join(errors.New("no process of this user's daemon is running"), lock.Close())
+	}
+	if !errors.Is(err, atomicfile.ErrLocked) {
+		return nil, err
+	}
+	data, _, err := readEnd(filepath.Join(dir, PIDName), maxPID)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the daemon's process: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid <= 1 || pid == os.Getpid() {
+		return nil, fmt.Errorf("the file %s names no process", PIDName)
+	}
+	return os.FindProcess(pid)
 }
 
 // endedWith says what ended with the daemon.

@@ -29,6 +29,14 @@ const (
 	endTime = local.RestartDrain + 5*time.Second
 	// poll is how often the socket is looked at meanwhile. It costs microseconds.
 	poll = 5 * time.Millisecond
+	// endingTime is how long a daemon that closes connections may take to be gone.
+	endingTime = 100 * time.Millisecond
+	// askTime is how long a daemon that is to end has to answer, before it counts as one that
+	// hangs.
+	askTime = 2 * time.Second
+	// termTime is how long a process that does not answer has to end by itself when it is told
+	// to, before it is killed.
+	termTime = 2 * time.Second
 )
 
 // Names below the state folder of the user.
@@ -37,6 +45,8 @@ const (
 	Folder = "daemon"
 	// LogName is the file of its log in there.
 	LogName = "log"
+	// PIDName is the file with the number of its process.
+	PIDName = "pid"
 )
 
 // startLock is the file in the daemon's folder that is locked by whoever starts it.
@@ -74,12 +84,11 @@ func (d *Daemon) Connect(ctx context.Context, s invocation.Settings) (*local.Cli
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	c, st, err := d.dial(ctx, path)
-	for range endingTries {
-		if !errors.Is(err, local.ErrSilent) {
-			break
-		}
-		if err := pause(ctx, poll); err != nil {
+	if errors.Is(err, local.ErrSilent) && time.Since(began) < endingTime {
+		// One that ends closes its connections, and is gone a moment later.
+		if err := pause(ctx, endingTime); err != nil {
 			return nil, err
 		}
 		c, st, err = d.dial(ctx, path)
@@ -112,10 +121,6 @@ func (d *Daemon) Running(ctx context.Context, s invocation.Settings) (*local.Cli
 	}
 	return c, err
 }
-
-// endingTries is how often a daemon is asked again that closed the connection: one that ends
-// does, and is gone then.
-const endingTries = 3
 
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -180,7 +185,7 @@ func (d *Daemon) started(ctx context.Context, path string) (c *local.Client, own
 		return c, false, err
 	}
 	log := openTail(filepath.Join(dir, LogName))
-	process, err := d.start()
+	process, err := d.startProcess()
 	if err != nil {
 		return nil, false, err
 	}

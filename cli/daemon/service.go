@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
@@ -138,7 +139,7 @@ func (nothing) Stop(service.Service) error  { return nil }
 
 // systemService is the service in the terms of the system.
 func systemService(program string, env map[string]string, password string) (service.Service, error) {
-	arguments := []string{commandName, runName, "--" + idleFlag, "0s"}
+	arguments := serviceArguments()
 	systemd, launchd := unit(program, arguments, env), agent(program, arguments, env)
 	if strings.Contains(systemd, "{{") { // to the library it is the beginning of an action
 		return nil, mezu.Errorf(mezu.CodeInvalid, "a path with {{ can't be that of a service")
@@ -163,6 +164,31 @@ func systemService(program string, env map[string]string, password string) (serv
 		}
 	}
 	return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "this system has no systemd to run a service of yours", Hint: "mezu daemon start, in a file that runs when you log in"}
+}
+
+// serviceArguments are those with which the system starts this program.
+func serviceArguments() []string { return []string{commandName, runName, "--" + idleFlag, "0s"} }
+
+// startProcess starts the daemon: as the service, if one is installed that is this program with
+// this environment, so that the system goes on looking after it; else as a process of its own.
+func (d *Daemon) startProcess() (Started, error) {
+	program, err := Executable()
+	if err != nil {
+		return Started{}, err
+	}
+	env, _ := serviceEnvironment(d.inv.Getenv)
+	text, err := os.ReadFile(serviceFile())
+	if err != nil || string(text) != unit(program, serviceArguments(), env) && string(text) != agent(program, serviceArguments(), env) {
+		return d.start()
+	}
+	s, err := systemService(program, env, "")
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil { // without a session of the user there is no manager to ask
+		return d.start()
+	}
+	return Started{}, nil
 }
 
 // installed reports whether the service is there. The library can't tell one that is there and
@@ -199,8 +225,9 @@ func unit(program string, arguments []string, env map[string]string) string {
 	for _, a := range arguments {
 		b.WriteString(" " + unitWord(a))
 	}
-	// A daemon that was told to end has ended well, and is not started again.
-	fmt.Fprintf(&b, "\nRestart=on-failure\nRestartSec=2\nTimeoutStopSec=%d\n", int(endTime.Seconds()))
+	// A daemon that was told to end has ended well, and is not started again. Nor is one that
+	// found another at work.
+	fmt.Fprintf(&b, "\nRestart=on-failure\nRestartSec=2\nSuccessExitStatus=%d\nTimeoutStopSec=%d\n", exit.Conflict, int(endTime.Seconds()))
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(&b, "Environment=%s\n", unitQuoted(name+"="+env[name]))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -104,6 +105,11 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	if err := h.listen(folders.Socket); err != nil {
 		return err
 	}
+	pid := filepath.Join(dir, clidaemon.PIDName)
+	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		log.Warn("should the daemon hang, no command can end it", "error", err)
+	}
+	defer os.Remove(pid)
 	began := time.Now()
 	log.Info("the daemon runs", "version", o.Version, "process", os.Getpid(), "socket", folders.Socket, "requests_at_once", conns, "because_of", because)
 	err = process.RunParts(ctx, cut, h.parts(h.Host.Run)...)

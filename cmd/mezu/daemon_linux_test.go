@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -88,5 +89,22 @@ func TestDaemonIsDetached(t *testing.T) {
 	info, err := os.Stat(p.status().LogFile)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the log: %v, %v", info, err)
+	}
+}
+
+// TestHungDaemon: one that does not answer any more is ended by its process, and replaced.
+func TestHungDaemon(t *testing.T) {
+	p := newPerson(t, nil)
+	p.do("daemon", "start")
+	before := p.status()
+	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, talk := p.do("daemon", "restart")
+	if !strings.Contains(talk, fmt.Sprintf("does not answer: ending process %d", before.PID)) {
+		t.Errorf("said %s", talk)
+	}
+	if now := p.status(); now.PID == before.PID {
+		t.Errorf("process %d goes on", now.PID)
 	}
 }
