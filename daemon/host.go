@@ -91,11 +91,13 @@ type Given struct {
 // Host runs tunnels. Its operations are those of the local API; they are safe for concurrent
 // use, and their errors are for people.
 type Host struct {
-	cfg   Config
-	log   *slog.Logger
-	now   func() time.Time
-	room  *warpgate.Room // nil without a bound
-	begun time.Time
+	cfg  Config
+	log  *slog.Logger
+	now  func() time.Time
+	room *warpgate.Room // nil without a bound
+	// contained says that the process runs in a container of its own.
+	contained bool
+	begun     time.Time
 
 	// hard ends when everything has to be cut.
 	hard context.Context
@@ -139,7 +141,7 @@ func New(cfg Config) (*Host, error) {
 	if cfg.MaxConns > 0 {
 		h.room = warpgate.NewRoom(cfg.MaxConns)
 	}
-	h.begun = h.now()
+	h.begun, h.contained = h.now(), warpgate.Contained()
 	h.hard, h.cut = context.WithCancel(context.Background())
 	h.leave, h.leaving = context.WithCancelCause(h.hard)
 	for _, g := range cfg.Given {
@@ -326,19 +328,22 @@ func (h *Host) peek(t *tunnel) {
 		t.closed()
 		err = gate.Close()
 	}
+	t.closeWay()
 	if err != nil {
 		h.log.Warn("looking at a stopped tunnel", "tunnel", *t.name.Load(), "error", err)
 	}
 	t.look()
 }
 
-// spawn runs f, unless the end has begun. Run waits for it.
-func (h *Host) spawn(f func()) {
+// spawn runs f and reports true, unless the end has begun. Run waits for it.
+func (h *Host) spawn(f func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.closed {
-		h.running.Go(f)
+	if h.closed {
+		return false
 	}
+	h.running.Go(f)
+	return true
 }
 
 // all are the tunnels, by id.

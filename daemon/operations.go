@@ -148,10 +148,6 @@ func (h *Host) byEnvironment(of asked.Of) *tunnel {
 // make makes a tunnel. It takes up the folder of an earlier one to the same environment.
 // h.opening is held.
 func (h *Host) make(spec mezu.TunnelSpec) (*tunnel, error) {
-	way, err := workload.New(spec.TunnelTarget, nil)
-	if err != nil {
-		return nil, err
-	}
 	h.mu.Lock()
 	count, closed := len(h.tunnels), h.closed || !h.open
 	h.mu.Unlock()
@@ -163,16 +159,23 @@ func (h *Host) make(spec mezu.TunnelSpec) (*tunnel, error) {
 	}
 	now := h.now().UTC()
 	id := h.dir.Kept(h.uses, asked.OfSpec(&spec).Same)
-	discard := func() error { return nil }
-	if id == "" {
+	fresh := id == ""
+	if fresh {
 		id = mezu.NewID(mezu.PrefixTunnel, now)
-		discard = func() error { return h.dir.Remove(id) }
+	}
+	t := h.newTunnel(id, now, spec)
+	discard := func() error {
+		t.closeWay()
+		if fresh {
+			return h.dir.Remove(id)
+		}
+		return nil
+	}
+	if fresh {
 		if err := h.dir.Make(id, asked.OfSpec(&spec)); err != nil {
 			return nil, errors.Join(err, discard())
 		}
 	}
-	t := h.newTunnel(id, now, spec)
-	t.way = way
 	gate, err := t.open()
 	if err != nil {
 		return nil, errors.Join(h.explain(err), discard())
@@ -227,23 +230,26 @@ func (h *Host) reopen(t *tunnel, spec mezu.TunnelSpec) error {
 	is.Detached, is.Made = spec.Detached || was.Detached && at != stopped, spec.Made || was.Made
 	// The environment is the same, and so is what its certificate is known under.
 	is.API = was.API
-	var way *workload.Way
-	if !same {
-		var err error
-		if way, err = workload.New(is.TunnelTarget, nil); err != nil {
+	if !same { // nobody goes a way now
+		way, err := t.openWay(&is.TunnelTarget, nil)
+		if err != nil {
 			return err
 		}
+		t.closeWay()
+		t.mu.Lock()
+		t.way = way
+		t.mu.Unlock()
 	}
 	if !reflect.DeepEqual(was, is) {
 		if err := h.persist(false, keep(t.id, is)); err != nil {
+			if !same {
+				t.closeWay()
+			}
 			return err
 		}
 	}
 	t.mu.Lock()
 	t.spec = is
-	if way != nil {
-		t.way = way
-	}
 	if is.Detached {
 		t.expireAfter(0)
 	} else if t.attached == 0 {
@@ -295,7 +301,7 @@ func (h *Host) Patch(ctx context.Context, id string, p local.TunnelPatch) (mezu.
 	t.mu.Unlock()
 	way := before
 	if p.Target != nil {
-		if way, err = workload.New(*p.Target, before); err != nil {
+		if way, err = t.openWay(p.Target, before); err != nil {
 			return mezu.Tunnel{}, err
 		}
 		is.TunnelTarget = *p.Target
@@ -304,9 +310,17 @@ func (h *Host) Patch(ctx context.Context, id string, p local.TunnelPatch) (mezu.
 		is.Detached = *p.Detached
 	}
 	if err := h.persist(false, keep(id, is)); err != nil {
+		if way != before {
+			way.Close()
+		}
 		return mezu.Tunnel{}, err
 	}
 	t.mu.Lock()
+	idle := t.phase == stopped || t.phase == waiting
+	if idle && way != nil { // it was opened to see whether it can be
+		defer way.Close()
+		way = nil
+	}
 	t.spec, t.way = is, way
 	gate := t.gate
 	switch {
@@ -321,9 +335,31 @@ func (h *Host) Patch(ctx context.Context, id string, p local.TunnelPatch) (mezu.
 		if gate != nil {
 			gate.Retarget(way.Targets)
 		}
+		if before != way {
+			h.retire(before, gate != nil)
+		}
 	}
 	t.look()
 	return t.record(), nil
+}
+
+// retire closes a way that was replaced, when requests that go it had their time.
+func (h *Host) retire(way *workload.Way, used bool) {
+	if way == nil {
+		return
+	}
+	waits := used && h.spawn(func() {
+		timer := time.NewTimer(local.DrainTimeout)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-h.leave.Done():
+		}
+		way.Close()
+	})
+	if !waits {
+		way.Close()
+	}
 }
 
 // Delete drains a tunnel for local.DrainTimeout, and removes it with its key and certificate.
@@ -471,26 +507,18 @@ func (h *Host) Probe(ctx context.Context, id string) (local.Probe, error) {
 	if err != nil {
 		return local.Probe{}, err
 	}
-	way, err := t.path()
-	if err != nil {
-		return local.Probe{}, err
+	t.mu.Lock()
+	way, to := t.way, t.spec.TunnelTarget
+	t.mu.Unlock()
+	if way == nil { // it doesn't run, or is given
+		if way, err = t.openWay(&to, nil); err != nil {
+			return local.Probe{}, err
+		}
+		defer way.Close()
 	}
-	found, took := workload.Probe(ctx, way)
+	found, took := way.Probe(ctx)
 	t.setWorkload(&found)
 	return local.Probe{Workload: found, ConnectMS: float64(took) / float64(time.Millisecond), Links: t.record().Links}, nil
-}
-
-// path is the way to the workload.
-func (t *tunnel) path() (*workload.Way, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.way == nil {
-		var err error
-		if t.way, err = workload.New(t.spec.TunnelTarget, nil); err != nil {
-			return nil, err
-		}
-	}
-	return t.way, nil
 }
 
 // Attach holds a tunnel open until detach is called, and local.AttachGrace longer.

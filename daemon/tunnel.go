@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,9 +126,12 @@ func (t *tunnel) open() (*warpgate.Warpgate, error) {
 	t.mu.Unlock()
 	if way == nil && t.given == nil {
 		var err error
-		if way, err = workload.New(spec.TunnelTarget, nil); err != nil {
+		if way, err = t.openWay(&spec.TunnelTarget, nil); err != nil {
 			return nil, err
 		}
+		t.mu.Lock()
+		t.way = way
+		t.mu.Unlock()
 	}
 	gate, err := warpgate.New(t.config(&spec, way))
 	if err != nil {
@@ -144,8 +146,31 @@ func (t *tunnel) open() (*warpgate.Warpgate, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.way, t.gate, t.hash, t.last = way, gate, hash, gate.Snapshot()
+	t.gate, t.hash, t.last = gate, hash, gate.Snapshot()
 	return gate, nil
+}
+
+// openWay opens a way to what answers. before is the one that it replaces, or nil.
+func (t *tunnel) openWay(to *mezu.TunnelTarget, before *workload.Way) (*workload.Way, error) {
+	return workload.Open(workload.Config{Contained: t.h.contained, Say: t.note}, *to, before)
+}
+
+// closeWay closes the way, when nobody goes it any more.
+func (t *tunnel) closeWay() {
+	t.mu.Lock()
+	way := t.way
+	t.way = nil
+	t.mu.Unlock()
+	if way != nil {
+		way.Close()
+	}
+}
+
+// note is called with what is in the way of requests.
+func (t *tunnel) note(f workload.Finding) {
+	up := f.Code != mezu.CodeWorkloadRefused
+	t.setWorkload(&mezu.Workload{Up: &up, Code: f.Code, Detail: f.Message, Hint: f.Hint()})
+	t.publish(local.Event{Event: mezu.Event{Event: mezu.EventError, Code: f.Code, Message: f.Message, Hint: f.Hint()}, Fixes: f.Fixes})
 }
 
 // config is that of the Warpgate.
@@ -184,7 +209,7 @@ func (t *tunnel) start(gate *warpgate.Warpgate) {
 		if gate != nil {
 			gate.Close()
 		}
-		return
+		return // and leave closes the way
 	}
 	t.mu.Lock()
 	t.phase, t.linked, t.trouble = running, false, nil
@@ -267,7 +292,7 @@ func (t *tunnel) runOnce(gate *warpgate.Warpgate) error {
 			return gate.Close()
 		}
 	}
-	if s := gate.Snapshot(); t.h.now().Before(s.NotAfter) {
+	if s := gate.Snapshot(); t.given != nil || t.h.now().Before(s.NotAfter) {
 		t.decide()
 	}
 	defer context.AfterFunc(t.h.hard, gate.Cut)()
@@ -369,6 +394,7 @@ func (t *tunnel) end(to phase, within time.Duration) {
 	if done != nil {
 		<-done
 	}
+	t.closeWay()
 	t.mu.Lock()
 	t.phase, t.done, t.trouble = to, nil, nil
 	t.mu.Unlock()
@@ -386,6 +412,7 @@ func (t *tunnel) leave(within time.Duration) {
 	if t.at() == running {
 		t.end(draining, within)
 	}
+	t.closeWay()
 }
 
 // begun is called with each request that begins.
@@ -403,15 +430,7 @@ func (t *tunnel) event(e mezu.Event) {
 		t.answered(&e, status)
 		t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
 	case mezu.EventError:
-		if strings.HasPrefix(string(e.Code), workloadCodes) {
-			t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
-		} else {
-			t.mu.Lock()
-			t.trouble = &mezu.Error{Code: e.Code, Detail: e.Message, Hint: e.Hint}
-			t.mu.Unlock()
-		}
-		t.publish(local.Event{Event: e})
-		t.look()
+		t.failed(e)
 	case mezu.EventConfig:
 		t.publish(local.Event{Event: e})
 		t.look()
@@ -420,8 +439,25 @@ func (t *tunnel) event(e mezu.Event) {
 	}
 }
 
-// workloadCodes begin what is the workload's fault.
-const workloadCodes = "workload_"
+// failed takes an error of the Warpgate.
+func (t *tunnel) failed(e mezu.Event) {
+	t.mu.Lock()
+	way := t.way
+	refused := e.Code == mezu.CodeWorkloadRefused
+	if !refused {
+		t.trouble = &mezu.Error{Code: e.Code, Detail: e.Message, Hint: e.Hint}
+	}
+	t.mu.Unlock()
+	if refused && way != nil && !way.Asked.Folder() {
+		way.Refuses() // says more of it
+		return
+	}
+	if refused {
+		t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
+	}
+	t.publish(local.Event{Event: e})
+	t.look()
+}
 
 // answered learns from a request how the workload is.
 func (t *tunnel) answered(e *mezu.Event, status int) {

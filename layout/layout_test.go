@@ -322,6 +322,7 @@ func wide() map[string]struct {
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {9, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events and the look at the network meet here and only here"},
 		"daemon/forward":               {10, "the second line: what an exchange is, who sends it, whether it may, and its way on; and the password and the hints of a tunnel"},
+		"daemon/workload":              {7, "what answers for a tunnel: target or folder, password, hints, and who else listens"},
 		"daemon/state":                 {8, "every statement that a Warpgate believes, and what it makes of each"},
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},
 		"edgesvc/identity":             {7, "users have roles of projects, accounts that log in, and directories with a logo"},

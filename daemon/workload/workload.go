@@ -1,40 +1,78 @@
 // Package workload makes of what was asked for of a tunnel the way to what answers there, and
-// tries that way.
+// says what is in that way.
 //
-// What lives here: targets of tunnels, and a look at what is at their end. What may not: what
-// a tunnel is, requests of visitors. Package daemon imports it.
+// What lives here: the targets of a tunnel, with the folder that it serves and the password
+// that it asks for; a look at what answers; who else listens when nobody does. What may not:
+// what a tunnel is, requests of visitors. Package daemon imports it.
 package workload
 
 import (
+	"context"
 	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
 	"reflect"
+	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/folder"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/daemon/forward/guard"
+	"github.com/mezusphere/mezu/daemon/forward/hint"
+	"github.com/mezusphere/mezu/listening"
 	"github.com/mezusphere/mezu/trust"
 )
+
+// Config says what the ways of one tunnel have in common.
+type Config struct {
+	// Contained says that this process runs in a container of its own.
+	Contained bool
+	// Say is called with what is in the way, once for each kind, by a goroutine of its own.
+	Say func(Finding)
+}
+
+// Finding is what is in the way.
+type Finding struct {
+	Code    mezu.Code
+	Message string
+	// Fixes are what helps, each alone.
+	Fixes []string
+}
+
+// Hint is the first of what helps, empty if nothing does.
+func (f *Finding) Hint() string {
+	if len(f.Fixes) == 0 {
+		return ""
+	}
+	return f.Fixes[0]
+}
 
 // Way is the way to a workload.
 type Way struct {
 	Asked   mezu.TunnelTarget
 	Targets forward.Targets
+
+	cfg    Config
+	life   context.Context
+	end    context.CancelFunc
+	tasks  sync.WaitGroup
+	mu     sync.Mutex
+	closed bool
 }
 
-// New makes a way, and reads the files that it names. before is the way that it replaces, or nil:
-// whoever has given the same password before goes on.
-func New(t mezu.TunnelTarget, before *Way) (*Way, error) {
-	w := &Way{Asked: t, Targets: forward.Targets{HostHeader: t.HostHeader, Insecure: t.Insecure}}
+// Open makes a way, and opens the files that it names. before is the way that it replaces, or
+// nil: whoever has given the same password before goes on. The caller closes it.
+func Open(cfg Config, t mezu.TunnelTarget, before *Way) (*Way, error) {
+	w := &Way{Asked: t, cfg: cfg, Targets: forward.Targets{HostHeader: t.HostHeader, Insecure: t.Insecure}}
 	switch {
 	case t.BasicAuth == nil:
 	case before != nil && reflect.DeepEqual(before.Asked.BasicAuth, t.BasicAuth):
 		w.Targets.Guard = before.Targets.Guard
 	default:
 		w.Targets.Guard = guard.New(*t.BasicAuth, nil)
-	}
-	var err error
-	if w.Targets.Upstream, err = mezu.ParseUpstream(t.Target); err != nil {
-		return nil, mezu.Below("target", err)
 	}
 	for _, a := range t.AllowTargets {
 		u, err := mezu.ParseUpstream(a)
@@ -43,10 +81,52 @@ func New(t mezu.TunnelTarget, before *Way) (*Way, error) {
 		}
 		w.Targets.Allow = append(w.Targets.Allow, u)
 	}
+	var err error
 	if w.Targets.WorkloadCA, err = roots(t.UpstreamCA); err != nil {
 		return nil, err
 	}
+	w.life, w.end = context.WithCancel(context.Background())
+	if t.Folder() {
+		err = w.serve()
+	} else if w.Targets.Upstream, err = mezu.ParseUpstream(t.Target); err != nil {
+		err = mezu.Below("target", err)
+	} else {
+		w.Targets.Hints = w.watcher(w.say)
+	}
+	if err != nil {
+		w.end()
+		return nil, err
+	}
 	return w, nil
+}
+
+// serve serves a folder.
+func (w *Way) serve() error {
+	s, err := folder.Listen(folder.Config{Path: w.Asked.Target, Listing: w.Asked.Listing, SPA: w.Asked.SPA}, "")
+	if err != nil {
+		return err
+	}
+	w.Targets.Upstream = s.Upstream()
+	w.spawn(func() { s.Run(w.life) }) // it ends with the way alone
+	return nil
+}
+
+// spawn runs f, unless the way was closed. Close waits for it.
+func (w *Way) spawn(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.tasks.Go(f)
+	}
+}
+
+// Close ends what the way needs, such as the folder that it serves. It is idempotent.
+func (w *Way) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.end()
+	w.tasks.Wait()
 }
 
 // roots reads the CA of a workload, nil if none is named.
@@ -59,4 +139,100 @@ func roots(path string) (*x509.CertPool, error) {
 		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "upstream_ca", Detail: err.Error(), Hint: "name a PEM file with the CA of the workload", Cause: err}
 	}
 	return pool, nil
+}
+
+// Refuses says that nothing answers at the target yet. If something did later and does no
+// more, that is said again.
+func (w *Way) Refuses() {
+	if w.Targets.Hints != nil {
+		w.watcher(w.say).Refuses()
+	}
+}
+
+// watcher recognises what is in the way for one look.
+func (w *Way) watcher(say func(hint.Hint)) *hint.Watcher {
+	return hint.New(hint.Config{Target: w.Targets.Upstream, HostHeader: w.Asked.HostHeader, Contained: w.cfg.Contained, Say: say})
+}
+
+// say hands on what is in the way.
+func (w *Way) say(h hint.Hint) {
+	w.spawn(func() { w.cfg.Say(w.finding(w.life, h)) })
+}
+
+// finding is a hint with what this machine knows beyond it.
+func (w *Way) finding(ctx context.Context, h hint.Hint) Finding {
+	f := Finding{Code: mezu.CodeWorkloadBadResponse, Message: h.Message, Fixes: h.Fixes}
+	switch h.Kind {
+	case hint.Container:
+		f.Code = mezu.CodeWorkloadRefused
+	case hint.Refused:
+		f.Code = mezu.CodeWorkloadRefused
+		w.addOthers(ctx, &f)
+	}
+	return f
+}
+
+// mostNamed is how many of the others are named: as many as fit on a line.
+const mostNamed = 3
+
+// addOthers says who else listens here, because a server that is restarted may have taken
+// another port.
+func (w *Way) addOthers(ctx context.Context, f *Finding) {
+	f.Fixes = []string{"start it, or check the port"}
+	port := w.port()
+	if port == 0 {
+		return
+	}
+	all, err := listening.List(ctx)
+	if err != nil {
+		return
+	}
+	if l, ok := listening.Instead(all, port, ""); ok {
+		f.Message += fmt.Sprintf("; %s listens on %d now", l.Name(), l.Port)
+		f.Fixes = []string{"mezu tunnel " + strconv.Itoa(l.Port)}
+		return
+	}
+	var names []string
+	for _, l := range all {
+		if l.Local() && len(names) < mostNamed {
+			names = append(names, l.String())
+		}
+	}
+	if names != nil {
+		f.Message += "; listening here: " + strings.Join(names, ", ")
+	}
+}
+
+// port is that of a target on this machine, zero if it is elsewhere.
+func (w *Way) port() int {
+	if w.Targets.Upstream.Network() != "tcp" || !w.Targets.Upstream.Loopback() {
+		return 0
+	}
+	_, text, err := net.SplitHostPort(w.Targets.Upstream.Address)
+	if err != nil {
+		return 0
+	}
+	addr, err := netip.ParseAddrPort("127.0.0.1:" + text)
+	if err != nil {
+		return 0
+	}
+	return int(addr.Port())
+}
+
+// program is what listens at the target, empty if that can't be seen.
+func (w *Way) program(ctx context.Context) string {
+	port := w.port()
+	if port == 0 {
+		return ""
+	}
+	all, err := listening.List(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, l := range all {
+		if l.Port == port && l.Local() {
+			return l.Name()
+		}
+	}
+	return ""
 }
