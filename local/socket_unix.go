@@ -144,15 +144,17 @@ func running(path string) error {
 
 // bind makes the socket. The caller holds its lock.
 func bind(path string) (*net.UnixListener, error) {
-	address := &net.UnixAddr{Name: path, Net: "unix"}
 	switch err := checkSocket(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, foreign(err, atomicfile.Remedy(err))
 	default:
 		// A daemon holds the lock as long as it listens. This is for any other program.
-		if c, err := net.DialUnix("unix", nil, address); err == nil {
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		if err == nil {
 			c.Close()
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) {
 			return nil, running(path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -231,6 +233,8 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOENT):
 		return nil, notRunning(path, err)
+	case errors.Is(err, unix.EAGAIN): // as many wait as the system lets
+		return nil, silent(path, err)
 	case err != nil && ctx.Err() != nil:
 		return nil, silent(path, ctx.Err())
 	case err != nil:

@@ -40,8 +40,8 @@ func listen(path string) (net.Listener, error) {
 		return nil, err
 	}
 	l, err := winio.ListenPipe(name, &winio.PipeConfig{SecurityDescriptor: descriptor})
-	// The first of a pipe's instances says who may make more: nobody.
-	if errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_PIPE_BUSY) {
+	// A pipe is made by its first instance, and there is one.
+	if errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
 		return nil, unavailable(ErrRunning, err, "mezu daemon status", "another process listens on %s", name)
 	}
 	if err != nil {
