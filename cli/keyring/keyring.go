@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	system "github.com/zalando/go-keyring"
@@ -26,6 +27,9 @@ const (
 	// answerTime is how long a keyring may take. One that is locked asks the person at a
 	// desktop, which takes longer, and where there is none it never answers.
 	answerTime = 2 * time.Second
+	// restTime is how long a keyring that did not answer isn't asked again: a command waits for
+	// it once, however often it needs it.
+	restTime = 10 * time.Second
 	// service is what our secrets are filed under, beside their account.
 	service = "mezu"
 	// trial begins the account of Try.
@@ -39,14 +43,18 @@ func Of(getenv func(string) string) profile.Keyring {
 	if getenv("MEZU_NO_KEYRING") != "" || !reachable(getenv) {
 		return nil
 	}
-	return ofSystem{}
+	return &ofSystem{}
 }
 
 // ofSystem is the one keyring of this machine's system for this user.
-type ofSystem struct{}
+type ofSystem struct {
+	mu sync.Mutex
+	// silent is when it did not answer last.
+	silent time.Time
+}
 
 // Try implements profile.Keyring. An account of its own keeps two that try at once apart.
-func (k ofSystem) Try(ctx context.Context) error {
+func (k *ofSystem) Try(ctx context.Context) error {
 	// One deadline for all three: who waits, waits for the keyring and not for its parts.
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -62,22 +70,22 @@ func (k ofSystem) Try(ctx context.Context) error {
 }
 
 // Get implements profile.Keyring.
-func (ofSystem) Get(ctx context.Context, account string) (string, error) {
-	return answer(ctx, func() (string, error) { return system.Get(service, account) })
+func (k *ofSystem) Get(ctx context.Context, account string) (string, error) {
+	return k.answer(ctx, func() (string, error) { return system.Get(service, account) })
 }
 
 // Set implements profile.Keyring.
-func (ofSystem) Set(ctx context.Context, account, secret string) error {
+func (k *ofSystem) Set(ctx context.Context, account, secret string) error {
 	if len(secret) > maxSecret {
 		return fmt.Errorf("the keyring takes %d bytes at most", maxSecret)
 	}
-	_, err := answer(ctx, func() (string, error) { return "", system.Set(service, account, secret) })
+	_, err := k.answer(ctx, func() (string, error) { return "", system.Set(service, account, secret) })
 	return err
 }
 
 // Delete implements profile.Keyring.
-func (ofSystem) Delete(ctx context.Context, account string) error {
-	_, err := answer(ctx, func() (string, error) { return "", system.Delete(service, account) })
+func (k *ofSystem) Delete(ctx context.Context, account string) error {
+	_, err := k.answer(ctx, func() (string, error) { return "", system.Delete(service, account) })
 	if errors.Is(err, profile.ErrNoSecret) {
 		return nil
 	}
@@ -86,7 +94,10 @@ func (ofSystem) Delete(ctx context.Context, account string) error {
 
 // answer waits for the keyring, for answerTime at most. Nothing can interrupt a call of it.
 // One that isn't waited for goes on until the process ends.
-func answer(ctx context.Context, call func() (string, error)) (string, error) {
+func (k *ofSystem) answer(ctx context.Context, call func() (string, error)) (string, error) {
+	if k.rests() {
+		return "", errSilent
+	}
 	waiting, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	type result struct {
@@ -111,6 +122,19 @@ func answer(ctx context.Context, call func() (string, error)) (string, error) {
 		if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return "", ctx.Err()
 		}
-		return "", fmt.Errorf("the keyring did not answer within %v", answerTime)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.silent = time.Now()
+		return "", errSilent
 	}
+}
+
+// errSilent is the error of a keyring that takes too long.
+var errSilent = fmt.Errorf("the keyring did not answer within %v", answerTime)
+
+// rests reports whether it did not answer a moment ago.
+func (k *ofSystem) rests() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.silent.IsZero() && time.Since(k.silent) < restTime
 }
