@@ -14,9 +14,8 @@ import (
 	"strings"
 )
 
-// maxListed bounds the entries of a listing: more than anybody reads, and a page of a few
-// megabytes.
-const maxListed = 10_000
+// maxListed bounds the entries of a listing: more than anybody reads.
+const maxListed = 2_000
 
 // entry is one line of a listing.
 type entry struct {

@@ -82,8 +82,7 @@ type Forwarder struct {
 	retargets sync.Mutex      // one Retarget at a time
 	life      context.Context // of what net/http does by itself
 	end       context.CancelFunc
-	drops     sync.WaitGroup            // bodies that are being closed, and looks for TLS
-	looked    atomic.Pointer[time.Time] // for TLS, last
+	drops     sync.WaitGroup // bodies that are being closed, and tries of TLS
 
 	pingAfter, pingTimeout time.Duration
 }

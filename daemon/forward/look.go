@@ -13,11 +13,9 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-// Bounds of the look whether a plain target speaks TLS.
 const (
-	lookTimeout = 2 * time.Second
-	// lookPause is the least time between two looks: what fails may fail with each request.
-	lookPause = 10 * time.Second
+	// tryTimeout bounds the try whether a plain target speaks TLS. Nobody waits for it.
+	tryTimeout = 2 * time.Second
 	// maxReason bounds what is said of a certificate: it may name a hundred hosts.
 	maxReason = 200
 )
@@ -117,30 +115,23 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 	case refusal.Code == mezu.CodeWorkloadBadResponse && w.req.Upgrade != "":
 		watcher.Upgrade(w.req.Host, w.req.Path.Path)
 	case refusal.Code == mezu.CodeWorkloadBadResponse, refusal.Code == mezu.CodeWorkloadReset:
-		w.f.lookForTLS(u, watcher)
+		if watcher.MayTryTLS() {
+			w.f.drops.Go(func() { w.f.tryTLS(u, watcher) })
+		}
 	}
 }
 
-// lookForTLS finds out, beside the request, whether a target that is spoken to without TLS
-// expects it. Not all servers say so in words, but all take a handshake.
-func (f *Forwarder) lookForTLS(u mezu.Upstream, watcher *hint.Watcher) {
-	if u.Network() != "tcp" || u.Scheme == mezu.UpstreamHTTPS || watcher.Has(hint.SpeaksTLS) {
+// tryTLS finds out, beside the request, whether a target that is spoken to without TLS expects
+// it. Not all servers say so in words, but all take a handshake.
+func (f *Forwarder) tryTLS(u mezu.Upstream, watcher *hint.Watcher) {
+	ctx, cancel := context.WithTimeout(f.life, tryTimeout)
+	defer cancel()
+	conn, err := Dial(ctx, &net.Dialer{}, u, tryTimeout)
+	if err != nil {
 		return
 	}
-	now := time.Now()
-	if last := f.looked.Load(); last != nil && now.Sub(*last) < lookPause || !f.looked.CompareAndSwap(f.looked.Load(), &now) {
-		return
+	defer conn.Close()
+	if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil { // nothing is said over it
+		watcher.TLS()
 	}
-	f.drops.Go(func() {
-		ctx, cancel := context.WithTimeout(f.life, lookTimeout)
-		defer cancel()
-		conn, err := Dial(ctx, &net.Dialer{}, u, lookTimeout)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil { // nothing is said over it
-			watcher.TLS()
-		}
-	})
 }

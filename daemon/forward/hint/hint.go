@@ -85,6 +85,7 @@ type Watcher struct {
 	said   atomic.Uint32 // bits of kinds
 	saying sync.Mutex
 	worked atomic.Bool
+	tried  atomic.Bool // whether the target speaks TLS
 }
 
 // New makes a Watcher.
@@ -100,8 +101,11 @@ func (w *Watcher) Looks(status int, contentType, contentEncoding string) bool {
 	return contentType == "" || strings.HasPrefix(contentType, "text/") || strings.HasPrefix(contentType, "application/json") || strings.HasPrefix(contentType, "application/problem+json")
 }
 
-// Has reports whether a kind was said.
-func (w *Watcher) Has(k Kind) bool { return w.said.Load()&k.bit() != 0 }
+// MayTryTLS reports, once, whether it is worth a try to speak TLS to the target: a program
+// that doesn't writes an error to its log.
+func (w *Watcher) MayTryTLS() bool {
+	return w.cfg.Target.Network() == "tcp" && w.cfg.Target.Scheme != mezu.UpstreamHTTPS && w.said.Load()&SpeaksTLS.bit() == 0 && !w.tried.Swap(true)
+}
 
 // Worked says that the workload has answered.
 func (w *Watcher) Worked() {

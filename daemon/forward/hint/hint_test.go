@@ -199,9 +199,23 @@ func TestConnections(t *testing.T) {
 			callers.Go(func() { c.do(w) })
 		}
 		callers.Wait()
-		if len(*said) != 1 || show((*said)[0]) != c.want || !w.Has((*said)[0].Kind) {
+		if len(*said) != 1 || show((*said)[0]) != c.want {
 			t.Errorf("%s: %q, want %s", c.target, *said, c.want)
 		}
+	}
+}
+
+// Whether a target speaks TLS is tried once, where that is not known.
+func TestMayTryTLS(t *testing.T) {
+	for target, want := range map[string]bool{"8443": true, "h2c://app:9000": true, "https://app": false, "unix:/run/app.sock": false} {
+		w, _ := watch(t, target, nil)
+		if got := w.MayTryTLS(); got != want || w.MayTryTLS() {
+			t.Errorf("%s: %t", target, got)
+		}
+	}
+	w, _ := watch(t, "8443", nil)
+	if w.TLS(); w.MayTryTLS() {
+		t.Error("it is known")
 	}
 }
 
