@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -122,8 +123,13 @@ func summarize(results []Result) Findings {
 	return f
 }
 
-// nameWidth is the width of the names of checks, that of an edge with a short name included.
-const nameWidth = 12
+const (
+	// nameWidth is the width of the names of checks, that of an edge with a short name included;
+	// widestName is how far a longer one moves all that follows.
+	nameWidth, widestName = 12, 32
+	// manyFine is how many things that are fine are shown one by one.
+	manyFine = 3
+)
 
 func (o *options) show(f Findings) error {
 	if o.Flags.Output != terminal.Table {
@@ -134,11 +140,15 @@ func (o *options) show(f Findings) error {
 	if !o.Unicode {
 		signWidth = len(o.Sign(terminal.Caution))
 	}
-	below := strings.Repeat(" ", signWidth+1+nameWidth+1)
+	shown := shorten(f.Results)
+	width := nameWidth
+	for _, r := range shown {
+		width = max(width, min(utf8.RuneCountInString(r.name()), widestName))
+	}
+	below := strings.Repeat(" ", signWidth+1+width+1)
 	var b strings.Builder
-	for _, r := range f.Results {
-		name := strings.TrimSpace(r.Check + " " + terminal.Clean(r.Subject))
-		fmt.Fprintf(&b, "%-*s %-*s %s\n", signWidth, o.Sign(signs[r.State]), nameWidth, name, terminal.Clean(r.Detail))
+	for _, r := range shown {
+		fmt.Fprintf(&b, "%-*s %-*s %s\n", signWidth, o.Sign(signs[r.State]), width, r.name(), terminal.Clean(r.Detail))
 		if r.Cause != "" {
 			fmt.Fprintf(&b, "%s%s\n", below, terminal.Clean(r.Cause))
 		}
@@ -148,6 +158,30 @@ func (o *options) show(f Findings) error {
 	}
 	b.WriteString(f.summary() + "\n")
 	return o.Printf("%s", b.String())
+}
+
+// name is a check and what it is about.
+func (r Result) name() string { return strings.TrimSpace(r.Check + " " + terminal.Clean(r.Subject)) }
+
+// shorten puts many things that are fine in one line for each check. JSON has all of them.
+func shorten(all []Result) (out []Result) {
+	fine := func(r Result) bool { return r.State == OK && r.Subject != "" }
+	many := map[string]int{}
+	for _, r := range all {
+		if fine(r) {
+			many[r.Check]++
+		}
+	}
+	told := map[string]bool{}
+	for _, r := range all {
+		if !fine(r) || many[r.Check] <= manyFine {
+			out = append(out, r)
+		} else if !told[r.Check] {
+			told[r.Check] = true
+			out = append(out, Result{Check: r.Check, State: OK, Detail: fmt.Sprintf("%d are fine", many[r.Check])})
+		}
+	}
+	return out
 }
 
 // summary counts: "1 problem, 1 warning, 12 checks fine".

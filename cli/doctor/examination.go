@@ -104,14 +104,14 @@ type examination struct {
 	// settings read files, and a keyring that may hang.
 	settings *fact[invocation.Settings]
 	daemon   *fact[daemonFact]
-	self     *fact[api.Self]
+	self     *fact[selfFact]
 	mu       sync.Mutex
 	closed   bool
 	closers  []func()
 }
 
 func newExamination(inv *invocation.Invocation, running status.Running) *examination {
-	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), daemon: newFact[daemonFact](), self: newFact[api.Self]()}
+	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), daemon: newFact[daemonFact](), self: newFact[selfFact]()}
 }
 
 // begin finds the facts out.
@@ -178,25 +178,23 @@ func (e *examination) plane(ctx context.Context) (invocation.Settings, error) {
 	return s, err
 }
 
-// client is a client of the control plane as whoever is logged in.
-func (e *examination) client(ctx context.Context) (*api.Client, error) {
-	s, err := e.plane(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := e.inv.Client(s)
-	if err == nil {
-		e.atEnd(c.CloseIdle)
-	}
-	return c, err
+// selfFact is who is logged in, and a client to ask as them.
+type selfFact struct {
+	api.Self
+	client *api.Client
 }
 
-func (e *examination) askSelf(ctx context.Context) (api.Self, error) {
-	c, err := e.client(ctx)
+func (e *examination) askSelf(ctx context.Context) (f selfFact, err error) {
+	s, err := e.plane(ctx)
 	if err != nil {
-		return api.Self{}, err
+		return f, err
 	}
-	return api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+	if f.client, err = e.inv.Client(s); err != nil {
+		return f, err
+	}
+	e.atEnd(f.client.CloseIdle)
+	f.Self, err = api.Invoke[api.Self](ctx, f.client, api.OpSelf, nil)
+	return f, err
 }
 
 // site is an environment that matters here.

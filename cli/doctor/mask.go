@@ -36,7 +36,7 @@ func newMask(secrets ...string) *mask {
 	return &mask{known: strings.NewReplacer(pairs...), shapes: shapes()}
 }
 
-// shapes are those of secrets. The first group of each is kept.
+// shapes are those of secrets. The groups of each are kept.
 func shapes() []*regexp.Regexp {
 	return []*regexp.Regexp{
 		// Our own tokens and keys.
@@ -46,7 +46,7 @@ func shapes() []*regexp.Regexp {
 		// Private keys.
 		regexp.MustCompile(`(?s)()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`),
 		// Names and passwords in addresses.
-		regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s"'@]+@`),
+		regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/\s"'@]+(@)`),
 		// The values of queries, and fragments, which links have for secrets.
 		regexp.MustCompile(`(https?://[^\s"'?#]*[?#])[^\s"']+`),
 		// Fields that are there for secrets. The value goes on to the end of the word, or of the line
@@ -59,7 +59,7 @@ func shapes() []*regexp.Regexp {
 func (m *mask) text(s string) string {
 	s = m.known.Replace(s)
 	for _, shape := range m.shapes {
-		s = shape.ReplaceAllString(s, "${1}"+masked)
+		s = shape.ReplaceAllString(s, "${1}"+masked+"${2}")
 	}
 	return s
 }

@@ -112,11 +112,12 @@ func checkClock(ctx context.Context, e *examination) []Result {
 	if err != nil {
 		return nil // the API says what is wrong
 	}
+	ahead = ahead.Round(100 * time.Millisecond)
 	direction := "ahead of"
 	if ahead < 0 {
 		direction, ahead = "behind", -ahead
 	}
-	says := fmt.Sprintf("%s %s the control plane", terminal.Span(ahead.Round(100*time.Millisecond)), direction)
+	says := fmt.Sprintf("%s %s the control plane", terminal.Span(ahead), direction)
 	switch {
 	case ahead >= clockOff:
 		return one(Fail, says, "certificates and logins are judged by the clock, and refused", setClock())
@@ -229,10 +230,10 @@ func checkProxy(ctx context.Context, e *examination) []Result {
 
 // parseProxy reads a proxy's address as net/http does: without a scheme it is http.
 func parseProxy(value string) (*url.URL, error) {
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		u, err = url.Parse("http://" + value)
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
 	}
+	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("no address of a proxy")
 	}

@@ -109,16 +109,13 @@ func subject(name string, of int) string {
 
 // askPlaces asks the control plane about each place. If it can't be asked, login and API say why.
 func (e *examination) askPlaces(ctx context.Context, ask func(*api.Client, site) Result) []Result {
-	if _, err := e.self.wait(ctx); err != nil {
-		return nil
-	}
-	c, err := e.client(ctx)
+	self, err := e.self.wait(ctx)
 	if err != nil {
 		return nil
 	}
 	places := e.places(ctx)
 	return each(places, func(p site) []Result {
-		r := ask(c, p)
+		r := ask(self.client, p)
 		if r.Detail == "" {
 			return nil
 		}

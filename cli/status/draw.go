@@ -34,12 +34,16 @@ func (r Report) draw(s terminal.Streams) string {
 	}
 	var b strings.Builder
 	b.WriteString(head)
+	width := 0
+	for _, h := range r.Hops {
+		width = max(width, utf8.RuneCountInString(h.label(s)))
+	}
 	for _, h := range r.Hops {
 		took := ""
 		if h.MS > 0 {
 			took = "  " + Millis(h.MS)
 		}
-		fmt.Fprintf(&b, "  %s  %s%s\n", h.label(s), h.sign(s), took)
+		fmt.Fprintf(&b, "  %-*s  %s%s\n", width, h.label(s), h.sign(s), took)
 	}
 	return b.String() + "\n"
 }
