@@ -302,10 +302,13 @@ func TestTunnel(t *testing.T) {
 		if _, err := os.Stat("/bin/sh"); err != nil {
 			t.Skip("no shell")
 		}
-		code, out, talk := p.mezu("tunnel", port, "--name", "once", "--rm", "--exec", "--", "sh", "-c", `echo "$MEZU_URL $MEZU_HOST $MEZU_TUNNEL $1"; exit 7`, "sh", "--json")
+		// The program writes to the same streams.
+		h = p.open(port, "--name", "once", "--rm", "--exec", "--", "sh", "-c", `echo "$MEZU_URL $MEZU_HOST $MEZU_TUNNEL $1"; exit 7`, "sh", "--json")
+		code := <-h.code
+		h.code <- code
 		at := strings.Replace(address, name, name+"-once", 1)
-		if want := at + " " + strings.TrimPrefix(at, "https://") + " shop/" + name + "-once --json\n"; code != 7 || out != want || !strings.HasSuffix(talk, "removed dev/shop/"+name+"-once\n") {
-			t.Errorf("code %d: %s%s", code, out, talk)
+		if want := at + " " + strings.TrimPrefix(at, "https://") + " shop/" + name + "-once --json\n"; code != 7 || h.out.String() != want || !strings.HasSuffix(h.talk.String(), "removed dev/shop/"+name+"-once\n") {
+			t.Errorf("code %d: %s%s", code, h.out, h.talk)
 		}
 		if code, _, _ := p.mezu("environments", "show", name+"-once"); code != 4 {
 			t.Errorf("it is not removed: %d", code)
