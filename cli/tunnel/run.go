@@ -327,7 +327,7 @@ func (r *opened) await(ctx context.Context, t *opening) error {
 // ready says that a tunnel can be reached.
 func (r *opened) ready(t *opening) {
 	is := t.session.Tunnel()
-	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(is.Workload.Program, t.target.Program(r.programs)), OpenTo: t.site.OpenTo(t.spec.BasicAuth != nil), Environment: t.site.Text(),
+	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(t.target.Program(r.programs), target.Called(is.Workload.Program)), OpenTo: t.site.OpenTo(t.spec.BasicAuth != nil), Environment: t.site.Text(),
 		News: news(t.site), User: r.User, Password: r.password, Detached: r.Detach}
 	r.kept(t)
 	r.lines.Ready(said)

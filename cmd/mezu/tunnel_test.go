@@ -208,7 +208,7 @@ func TestTunnel(t *testing.T) {
 		if out, _ := p.do("tunnel", "list"); !strings.HasPrefix(out, "shop/"+name+"\tlocalhost:"+port+"\tlive\t") || !strings.HasSuffix(out, "\t"+address+"\n") {
 			t.Errorf("%q", out)
 		}
-		if out, _ := p.do("tunnel", "show", name); !strings.Contains(out, "kept\tuntil it is stopped\n") || !strings.Contains(out, "workload\tanswers\n") {
+		if out, _ := p.do("tunnel", "show", name); !strings.Contains(out, "kept\tuntil it is stopped\n") || !strings.Contains(out, "workload\tanswers") {
 			t.Errorf("%q", out)
 		}
 		// The same tunnel once more is that one, and one to another target is not.
@@ -313,6 +313,27 @@ func TestTunnel(t *testing.T) {
 		if code, _, _ := p.mezu("environments", "show", name+"-once"); code != 4 {
 			t.Errorf("it is not removed: %d", code)
 		}
+	})
+
+	t.Run("folder", func(t *testing.T) {
+		p := p.in(t)
+		dir := t.TempDir()
+		for name, text := range map[string]string{"index.html": "the page", ".env": "SECRET=1"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := p.open(dir, "--name", "docs", "--spa")
+		at := h.said(h.out, addressLine)
+		for path, want := range map[string]string{"/": "the page", "/users/7": "the page"} {
+			if status, body := p.get(at + path); status != 200 || body != want {
+				t.Errorf("%s: %d %q", path, status, body)
+			}
+		}
+		if status, body := p.get(at + "/.env"); strings.Contains(body, "SECRET") {
+			t.Errorf("%d %q", status, body)
+		}
+		h.stop()
 	})
 
 	t.Run("another machine", func(t *testing.T) {

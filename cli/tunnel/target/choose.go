@@ -66,14 +66,19 @@ func Listening(ctx context.Context) map[int]string {
 	}
 	out := map[int]string{}
 	for _, l := range all {
-		if name := l.Command; l.Local() && name != "" {
-			if !strings.ContainsAny(name, "./ ") {
-				name = strings.ToUpper(name[:1]) + name[1:]
-			}
-			out[l.Port] = name
+		if l.Local() && l.Command != "" {
+			out[l.Port] = Called(l.Command)
 		}
 	}
 	return out
+}
+
+// Called is how lines call a program: Vite is vite's name. What somebody typed stays.
+func Called(command string) string {
+	if command == "" || strings.ContainsAny(command, "./ ") {
+		return command
+	}
+	return strings.ToUpper(command[:1]) + command[1:]
 }
 
 // Program is what listens at a target by Listening's answer, or empty.
