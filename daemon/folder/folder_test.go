@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // site makes a folder with files, beside others that must not be seen.
-func site(t *testing.T) string {
+func site(t testing.TB) string {
 	t.Helper()
 	outer := t.TempDir()
 	root := filepath.Join(outer, "site")
@@ -369,4 +370,25 @@ func TestServer_LeftSocket(t *testing.T) {
 	if err := s.Run(t.Context()); err == nil {
 		t.Error("a closed server runs")
 	}
+}
+
+// FuzzPaths: whatever a path is, nothing outside and nothing hidden comes of it.
+func FuzzPaths(f *testing.F) {
+	for _, path := range []string{"/", "/docs", "/../secret.txt", "/.env", "/deep/%2e%2e/.git/config", "//", "/a\x00", "/out.txt"} {
+		f.Add(path, path)
+	}
+	root := site(f)
+	os.Symlink("../secret.txt", filepath.Join(root, "out.txt"))
+	files, err := folder.Open(folder.Config{Path: root, Listing: true, SPA: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { files.Close() })
+	f.Fuzz(func(t *testing.T, path, raw string) {
+		rec := httptest.NewRecorder()
+		files.ServeHTTP(rec, &http.Request{Method: "GET", URL: &url.URL{Path: path, RawPath: raw}})
+		if strings.Contains(rec.Body.String(), "secret") || strings.HasPrefix(rec.Header().Get("Location"), "/") {
+			t.Errorf("%q %q: %d %v %s", path, raw, rec.Code, rec.Header(), rec.Body)
+		}
+	})
 }

@@ -255,3 +255,25 @@ func BenchmarkJudge(b *testing.B) {
 		}
 	}
 }
+
+// FuzzJudge: whatever an Authorization says, it passes only as the password, and then nothing
+// of it is left.
+func FuzzJudge(f *testing.F) {
+	for _, value := range []string{"Basic YWRhOnJpZ2h0", "basic  YWRhOnJpZ2h0==", "Basic", "Bearer x", "Basic YWRhOnJpZ2h0, Basic eDp5", "Basic YWRhOndyb25n"} {
+		f.Add(value)
+	}
+	who := password(f, "ada", "right")
+	g := guard.New(who, nil)
+	if v := g.Judge(f.Context(), request(basic("ada", "right")), nil, other); v.Code != "" {
+		f.Fatal(v)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		r := &relay.Request{Method: "GET", Fields: []relay.Field{{Name: []byte("Authorization"), Value: []byte(value)}, {Name: []byte("Accept"), Value: []byte("*/*")}}}
+		v := g.Judge(t.Context(), r, nil, visitor)
+		letters := strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(value)
+		ours := len(letters) > 5 && strings.EqualFold(letters[:5], "basic") && letters[5:] == "YWRhOnJpZ2h0"
+		if v.Code == "" && (!ours || len(r.Fields) != 1) || v.Code != "" && len(r.Fields) != 2 && !ours {
+			t.Errorf("%q: %+v, and %q goes on", value, v, r.Fields)
+		}
+	})
+}
