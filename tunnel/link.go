@@ -21,7 +21,7 @@ type LinkState uint8
 
 // States of a Link.
 const (
-	// LinkConnecting: a registration is being tried.
+	// LinkConnecting: a registration is being tried, or will be when Run is called.
 	LinkConnecting LinkState = iota
 	// LinkConnected: the edge may send exchanges.
 	LinkConnected
@@ -186,7 +186,7 @@ func NewLink(c LinkConfig) *Link {
 	if l.cfg.Now == nil {
 		l.cfg.Now = time.Now
 	}
-	l.status = LinkStatus{State: LinkDisconnected, Since: l.cfg.Now()}
+	l.status = LinkStatus{State: LinkConnecting, Since: l.cfg.Now()}
 	return l
 }
 

@@ -228,7 +228,7 @@ func TestWake_ATryThatHangsBeginsAnew(t *testing.T) {
 func TestStatus(t *testing.T) {
 	ca := newAuthority(t)
 	e := startEdge(t, ca, "", tunnel.HubConfig{})
-	if st := tunnel.NewLink(tunnel.LinkConfig{}).Status(); st.State != tunnel.LinkDisconnected || st.Since.IsZero() {
+	if st := tunnel.NewLink(tunnel.LinkConfig{}).Status(); st.State != tunnel.LinkConnecting || st.Since.IsZero() {
 		t.Errorf("before Run: %+v", st)
 	}
 	var down atomic.Bool

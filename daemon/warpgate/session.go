@@ -53,7 +53,10 @@ type link struct {
 
 	mu      sync.Mutex
 	current *tunnel.Link
-	refused bool // by the edge, for good: it is asked again after a while
+	// refused is why the edge refused the Warpgate for good, and since when it does; nil
+	// if it doesn't. It is asked again after a while.
+	refused      error
+	refusedSince time.Time
 }
 
 // serve runs a session until ctx ends, the Warpgate becomes another one, or an error ends
@@ -171,9 +174,6 @@ func (l *link) run(before *link) {
 		// The link goes on after a pause: one edge cannot end a Warpgate, only a
 		// signed statement can.
 		l.s.gate.log.Error("refused for good by an edge", "edge", l.edge.Name, "error", err)
-		l.mu.Lock()
-		l.refused = true
-		l.mu.Unlock()
 		if pause := l.s.gate.pace.refused; backoff.SleepOr(l.cut, pause/2+rand.N(pause/2+1), woken) != nil {
 			return
 		}
@@ -206,7 +206,7 @@ func (l *link) next() *tunnel.Link {
 		RetryWithin: g.cfg.RetryWithin,
 	})
 	l.mu.Lock()
-	l.current, l.refused = t, false
+	l.current = t
 	l.mu.Unlock()
 	return t
 }
@@ -234,9 +234,26 @@ func (l *link) retire() {
 	<-l.done
 }
 
+// note keeps whether the edge refuses the Warpgate for good, until something else is known.
+func (l *link) note(st tunnel.LinkState, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var refusal *tunnel.RefusedError
+	switch {
+	case errors.As(err, &refusal) && refusal.Permanent:
+		if l.refused == nil {
+			l.refusedSince = l.s.gate.now()
+		}
+		l.refused = err
+	case err != nil || st == tunnel.LinkConnected:
+		l.refused = nil
+	}
+}
+
 // state is called when the tunnel changes state, which the tunnel has logged itself.
 func (l *link) state(st tunnel.LinkState, err error) {
 	g := l.s.gate
+	l.note(st, err)
 	what := "keeping the tunnel to edge " + l.edge.Name
 	switch st {
 	case tunnel.LinkConnected:

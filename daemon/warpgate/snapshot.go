@@ -76,29 +76,30 @@ func (s *session) snapshot() []mezu.Link {
 	return out
 }
 
-// snapshot is how the link is now.
+// snapshot is how the link is now. Tries in between change nothing: a link that was lost is
+// down, and one that the edge refused is refused, until something else is known.
 func (l *link) snapshot() mezu.Link {
 	out := mezu.Link{Edge: l.edge.ID, Name: l.edge.Name, Address: l.edge.TunnelAddress, State: mezu.LinkConnecting, Since: l.made}
 	l.mu.Lock()
-	t, refused := l.current, l.refused
+	t, refused, since := l.current, l.refused, l.refusedSince
 	l.mu.Unlock()
 	if t == nil {
 		return out
 	}
 	st := t.Status()
 	out.Since, out.Connections, out.RoundTripMS = st.Since, st.Conns, float64(st.RoundTrip)/float64(time.Millisecond)
-	if st.Err != nil {
-		out.Error = st.Err.Error()
-	}
 	switch {
-	case refused:
-		out.State = mezu.LinkRefused
+	case refused != nil:
+		out.State, out.Since, st.Err = mezu.LinkRefused, since, refused
 	case st.State == tunnel.LinkConnected:
 		out.State = mezu.LinkConnected
 	case st.State == tunnel.LinkDraining:
 		out.State = mezu.LinkDraining
-	case st.State == tunnel.LinkDisconnected:
+	case st.Err != nil || st.State == tunnel.LinkDisconnected:
 		out.State = mezu.LinkDown
+	}
+	if st.Err != nil {
+		out.Error = st.Err.Error()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,8 +102,15 @@ func TestSnapshot(t *testing.T) {
 	}
 	again := w.startEdge(ln, e.info.ID)
 	again.mistaken.Store(true)
-	if l := g.link(again, mezu.LinkRefused); l.Error == "" || l.Connections != 0 {
+	l = g.link(again, mezu.LinkRefused)
+	if l.Error == "" || l.Connections != 0 {
 		t.Errorf("refused: %+v", l)
+	}
+	// It is asked again and again, and that shows nowhere.
+	for tries := strings.Count(g.log.String(), "refused for good"); strings.Count(g.log.String(), "refused for good") < tries+5; {
+		if now := g.Snapshot().Links; !slices.Contains(now, l) {
+			t.Fatalf("links %+v, want still %+v", now, l)
+		}
 	}
 	again.mistaken.Store(false)
 	g.link(again, mezu.LinkConnected)
