@@ -64,7 +64,7 @@ func takeSilent(ctx context.Context, b *bench, round int) (err error) {
 func (b *bench) fewFiles(name string) (programs, error) {
 	script := filepath.Join(b.dir, name+".sh")
 	text := fmt.Sprintf("#!/bin/sh\nulimit -n %d && exec %q \"$@\"\n", fewFiles, b.bin.mezusphere)
-	return programs{script, b.bin.warpgate}, os.WriteFile(script, []byte(text), 0o700)
+	return programs{mezusphere: script, warpgate: b.bin.warpgate}, os.WriteFile(script, []byte(text), 0o700)
 }
 
 // takeSilentAt puts the crowd beside requests through an edge.

@@ -46,6 +46,11 @@ func ofControl(measure, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get(measure, nameControl, name) }
 }
 
+// ofDaemon is a figure of the local daemon and its commands.
+func ofDaemon(measure, name string) func(*results) float64 {
+	return func(r *results) float64 { return r.get(measure, nameDaemon, name) }
+}
+
 // ofCrowd is a figure of sessions, among so many.
 func ofCrowd(n int, name string) func(*results) float64 {
 	return func(r *results) float64 { return r.get("sessions", among(n), name) }
@@ -186,6 +191,18 @@ var goals = []goal{
 	{"requests/s beside saturated hashing ÷ alone", true, 0.45, "", within("login-hash", figBesideLogins+sessionRate, figAlone+sessionRate, nameOurs)},
 	{"p99 of them beside it ÷ alone", false, 3, "", within("login-hash", figBesideLogins+p99Suffix, figAlone+p99Suffix, nameOurs)},
 	{"memory of hashing", false, 256, " MiB", ours("login-hash", figHashMemory)},
+	{"mezu version", false, 40, " ms", ofDaemon("developer", figVersion)},
+	{"the local daemon, from nothing to ready", false, 500, " ms", ofDaemon("developer", figDaemonReady)},
+	{"mezu tunnel until the first byte, daemon warm", false, 300, " ms", ofDaemon("developer", figFirstWarm)},
+	{"the same with project, environment and route made", false, 800, " ms", ofDaemon("developer", figFirstMade)},
+	{"requests/s through the local daemon ÷ warpgate", true, 0.97, "", func(r *results) float64 {
+		return r.against("developer", figRate, nameDaemon, nameOurs, ratio)
+	}},
+	{"good again after the local daemon was killed", false, 3000, " ms", ofDaemon("developer", figDaemonBack)},
+	{"good again after the network returns", false, 2000, " ms", ofDaemon("network", figNetworkBack)},
+	{"resident memory of an idle daemon with five tunnels", false, 40, " MiB", ofDaemon("developer", figDaemonIdle)},
+	{"its CPU", false, 0.5, " % of a core", ofDaemon("developer", figDaemonCPU)},
+	{"each further tunnel", false, 3, " MiB", ofDaemon("developer", figPerTunnel)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API that is refused", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

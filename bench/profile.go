@@ -51,7 +51,7 @@ func profileOverlay(ctx context.Context, dir string) (string, error) {
 // instrumented builds the programs with the profiler, once.
 func (b *bench) instrumented(ctx context.Context) (programs, error) {
 	dir := filepath.Join(b.dir, "instrumented")
-	bin := programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}
+	bin := programs{mezusphere: filepath.Join(dir, "mezusphere"), warpgate: filepath.Join(dir, "warpgate")}
 	if _, err := os.Stat(bin.warpgate); err == nil {
 		return bin, nil
 	}

@@ -30,24 +30,24 @@ const maxConns = "4096"
 const callRate = "1000000"
 
 // programs are the built programs and where they came from.
-type programs struct{ mezusphere, warpgate string }
+type programs struct{ mezusphere, warpgate, mezu string }
 
 // programsIn are those that lie in a directory.
 func programsIn(dir string) (programs, error) {
 	dir, err := filepath.Abs(dir)
-	return programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}, err
+	return programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate"), filepath.Join(dir, "mezu")}, err
 }
 
 // build makes the programs as they are shipped. With an overlay they get what the
 // overlay adds.
 func build(ctx context.Context, dir, overlay string) (programs, error) {
-	p := programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate")}
+	p := programs{filepath.Join(dir, "mezusphere"), filepath.Join(dir, "warpgate"), filepath.Join(dir, "mezu")}
 	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
 	const module = "github.com/mezusphere/mezu/cmd/"
-	cmd := exec.CommandContext(ctx, "go", append(args, module+"mezusphere", module+"warpgate")...)
+	cmd := exec.CommandContext(ctx, "go", append(args, module+"mezusphere", module+"warpgate", module+"mezu")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return p, fmt.Errorf("building the programs: %w\n%s", err, out)
@@ -65,6 +65,7 @@ type installation struct {
 	ca            string   // file
 	key           string   // file with the service account key
 	client        *api.Client
+	token         string // of the operator
 	host          string // of the endpoint
 }
 
@@ -161,9 +162,8 @@ func (in *installation) setUp(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	var token string
 	in.client, err = api.NewClient(api.ClientConfig{BaseURL: "https://" + in.api, TLS: &tls.Config{RootCAs: roots}, UserAgent: "bench",
-		Token: func() (string, error) { return token, nil }})
+		Token: func() (string, error) { return in.token, nil }})
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (in *installation) setUp(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	token = bearer.Token
+	in.token = bearer.Token
 	in.host, in.key, err = in.addEnvironment(ctx, "bench")
 	return err
 }
