@@ -44,14 +44,14 @@ func (s Store) Account(ctx context.Context, name string) string {
 	return NewAccount(name)
 }
 
-// CredentialPlace says where a profile keeps its credential, for people. The path of the file is not
-// cleaned.
+// CredentialPlace says where the credential of a profile is, for people; "" if there is none.
+// The path of the file is not cleaned.
 func (s Store) CredentialPlace(name string, p Profile) string {
 	if p.Keyring != "" {
 		return "the keyring"
 	}
 	path, err := s.path(credentials, name, "")
-	if err != nil {
+	if err != nil || missing(path) {
 		return ""
 	}
 	return path

@@ -144,7 +144,7 @@ func TestPlace(t *testing.T) {
 	if err := errors.Join(s.Save("acme", p, profile.Credential{Token: "mezu_k"}), s.RemoveCredential("acme")); err != nil {
 		t.Fatal(err)
 	}
-	if kept, err := s.Load("acme"); err != nil || kept.Keyring != "" || len(r.kept) > 0 {
+	if kept, err := s.Load("acme"); err != nil || kept.Keyring != "" || s.CredentialPlace("acme", *kept) != "" || len(r.kept) > 0 {
 		t.Errorf("%+v, %v", kept, err)
 	}
 }

@@ -55,8 +55,8 @@ type row struct {
 	Organization string `json:"organization,omitempty"`
 	Project      string `json:"project,omitempty"`
 	Environment  string `json:"environment,omitempty"`
-	// Kept is where the token is: "the keyring", or a file.
-	Kept string `json:"kept_in"`
+	// Kept is where the token is: "the keyring", or a file; empty after a logout.
+	Kept string `json:"kept_in,omitempty"`
 	// Default says that commands use it when none is named.
 	Default bool `json:"default,omitempty"`
 }
