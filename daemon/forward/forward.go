@@ -358,11 +358,11 @@ func (w *worker) target() (mezu.Upstream, error) {
 // workload.
 func (w *worker) forward() (unsent bool, err error) {
 	if g := w.to.Guard; g != nil {
-		if v := g.Judge(w.ctx, &w.req, w.visitor.jar.Tunnel(), w.info.Client); v.Code != "" {
+		v := g.Judge(w.ctx, &w.req, w.visitor.jar.Tunnel(), w.info.Client)
+		if v.Code != "" {
 			return false, w.keepOut(v)
-		} else if v.SetCookie != nil {
-			w.visitor.setCookie = v.SetCookie
 		}
+		w.visitor.setCookie = v.SetCookie
 	}
 	u, err := w.target()
 	if err != nil {

@@ -59,7 +59,7 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 			encoding = string(f.Value)
 		}
 	}
-	if !watcher.Looks(h.Status, kind, encoding) {
+	if !watcher.Looks(h.Status, h.Length, kind, encoding) {
 		return w.c.Deliver(h, body, closing)
 	}
 	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}

@@ -35,6 +35,9 @@ func either(a, b func(string) bool) func(string) bool {
 	return func(text string) bool { return a(text) || b(text) }
 }
 
+// invalidHost is all that webpack-dev-server says.
+const invalidHost = "Invalid Host header"
+
 const refusesName = " refuses the name HOST (its Host check)"
 
 // frameworks are those that are recognised, the more exact before the less exact. Each text
@@ -46,7 +49,7 @@ func frameworks() []framework {
 			"angular.json, under serve", `"options": { "allowedHosts": [".DOMAIN"] }`},
 		{"Vite", HostCheck, []int{403}, has(blocked), "Vite" + refusesName,
 			"vite.config", `server: { allowedHosts: ['.DOMAIN'] }`},
-		{"webpack-dev-server", HostCheck, []int{403}, func(text string) bool { return strings.TrimSpace(text) == "Invalid Host header" }, "webpack-dev-server" + refusesName,
+		{"webpack-dev-server", HostCheck, []int{200, 403}, func(text string) bool { return strings.TrimSpace(text) == invalidHost }, "webpack-dev-server" + refusesName,
 			"webpack.config.js (Angular: angular.json, under serve)", `devServer: { allowedHosts: ['.DOMAIN'] }`},
 		{"Rails", HostCheck, []int{403}, has("Blocked host", "config.hosts"), "Rails" + refusesName,
 			"config/environments/development.rb", `config.hosts << ".DOMAIN"`},

@@ -91,10 +91,11 @@ type Watcher struct {
 // New makes a Watcher.
 func New(cfg Config) *Watcher { return &Watcher{cfg: cfg} }
 
-// Looks reports whether answers of this status and these fields are to be looked at: those
-// that refuse, as text that is not compressed, while there is something left to say of them.
-func (w *Watcher) Looks(status int, contentType, contentEncoding string) bool {
-	if w.said.Load()&answers() == answers() || status < 400 || contentEncoding != "" {
+// Looks reports whether an answer with this status and these fields is to be looked at: one
+// that refuses, as text that is not compressed, while there is something left to say of such.
+// webpack-dev-server 4 refuses with 200; its answer is known by its length.
+func (w *Watcher) Looks(status int, length int64, contentType, contentEncoding string) bool {
+	if w.said.Load()&answers() == answers() || status < 400 && (status != 200 || length != int64(len(invalidHost))) || contentEncoding != "" {
 		return false
 	}
 	contentType = strings.ToLower(contentType)

@@ -68,6 +68,8 @@ func TestFrameworks(t *testing.T) {
 		"vite-8.4.0.http": {"/", "Vite|Vite" + check + rewrite + "in vite.config:\nserver: { allowedHosts: ['.edge.example.com'] }"},
 		"webpack-dev-server-5.2.7.http": {"/", "webpack-dev-server|webpack-dev-server" + check + rewrite +
 			"in webpack.config.js (Angular: angular.json, under serve):\ndevServer: { allowedHosts: ['.edge.example.com'] }"},
+		"webpack-dev-server-4.15.2.http": {"/", "webpack-dev-server|webpack-dev-server" + check + rewrite +
+			"in webpack.config.js (Angular: angular.json, under serve):\ndevServer: { allowedHosts: ['.edge.example.com'] }"},
 		"angular-20.http": {"/", "Angular|Angular" + check + rewrite + `in angular.json, under serve:` + "\n" + `"options": { "allowedHosts": [".edge.example.com"] }`},
 		"next-16.4.6.http": {"/_next/static/chunks/x.js", "Next|Next refuses its development files to https://" + host + " (allowedDevOrigins)|" + rewrite +
 			"in next.config:\nallowedDevOrigins: ['*.edge.example.com']"},
@@ -86,7 +88,7 @@ func TestFrameworks(t *testing.T) {
 	} {
 		w, said := watch(t, "5173", nil)
 		resp, body := answer(t, name)
-		if !w.Looks(resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")) {
+		if !w.Looks(resp.StatusCode, resp.ContentLength, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")) {
 			t.Errorf("%s is not looked at", name)
 		}
 		for range 2 { // said once
@@ -133,13 +135,14 @@ func TestLooks(t *testing.T) {
 	w, said := watch(t, "5173", nil)
 	for _, c := range []struct {
 		status         int
+		length         int64
 		kind, encoding string
 		want           bool
 	}{
-		{200, "text/html", "", false}, {304, "", "", false}, {403, "", "", true}, {403, "Text/HTML; charset=x", "", true}, {403, "text/html", "br", false},
-		{500, "application/json", "", true}, {500, "image/png", "", false}, {403, "application/octet-stream", "", false}, {502, "text/event-stream", "", true},
+		{200, 0, "text/html", "", false}, {200, 19, "text/html", "", true}, {304, 19, "", "", false}, {403, 0, "", "", true}, {403, 7, "Text/HTML; charset=x", "", true}, {403, 0, "text/html", "br", false},
+		{500, 0, "application/json", "", true}, {500, 0, "image/png", "", false}, {403, 0, "application/octet-stream", "", false}, {502, 0, "text/event-stream", "", true},
 	} {
-		if got := w.Looks(c.status, c.kind, c.encoding); got != c.want {
+		if got := w.Looks(c.status, c.length, c.kind, c.encoding); got != c.want {
 			t.Errorf("%+v: %t", c, got)
 		}
 	}
@@ -147,7 +150,7 @@ func TestLooks(t *testing.T) {
 		resp, body := answer(t, name)
 		w.Answer(resp.StatusCode, host, "/", body)
 	}
-	if len(*said) != 3 || w.Looks(403, "text/html", "") {
+	if len(*said) != 3 || w.Looks(403, 0, "text/html", "") {
 		t.Errorf("looks after %q", *said)
 	}
 }
