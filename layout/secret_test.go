@@ -70,7 +70,7 @@ func TestSecretsAreMasked(t *testing.T) {
 		t.Fatalf("found %q only", slices.Sorted(maps.Keys(answers)))
 	}
 	for _, p := range load(t) {
-		if !below(p.dir, "cli") && !below(p.dir, "cmd/mezu") {
+		if !below(p.dir, "cli") && !below(p.dir, "cmd") {
 			continue
 		}
 		var first ast.Node

@@ -46,5 +46,6 @@ func (p *program) joinToken(ctx context.Context, args []string) error {
 		return p.WriteLine(t)
 	}
 	p.Sayf("this token lets one edge enrol until %s", t.ExpiresAt.Local().Format("15:04:05"))
+	p.Mask(t.Token)
 	return p.Printf("%s\n", t.Token)
 }
