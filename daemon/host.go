@@ -43,6 +43,9 @@ const (
 	// retryWithin bounds the wait between two tries: a person sits before the screen, and wants
 	// the address back two seconds after the network.
 	retryWithin = 1500 * time.Millisecond
+	// resumeWithin is how long requests are still told after the last client has gone, so that one
+	// that lost its connection misses none. Nobody pays for events that nobody reads.
+	resumeWithin = 10 * time.Second
 	// lookEvery is the time between two looks at all tunnels: how old what streams say of them
 	// may be, and how soon what could not be written is tried again.
 	lookEvery = time.Second
@@ -110,6 +113,7 @@ type Host struct {
 	woken   backoff.Bell
 	changes chan struct{} // gets a value when a tunnel has changed
 	clients atomic.Int64
+	watched atomic.Bool   // requests are told
 	opening chan struct{} // held by whoever makes a tunnel
 
 	mu       sync.Mutex
@@ -362,7 +366,7 @@ func (h *Host) all() []*tunnel {
 func (h *Host) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	idle := time.Now()
+	idle, seen := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -373,6 +377,12 @@ func (h *Host) watch(ctx context.Context) {
 		case <-tick.C:
 			h.tell(true)
 			h.saveAgain()
+			if h.clients.Load() > 0 {
+				seen = time.Now()
+				h.watched.Store(true) // whatever a look at the same moment has found
+			} else if time.Since(seen) > resumeWithin {
+				h.watched.Store(false)
+			}
 			if h.busy() {
 				idle = time.Now()
 			} else if h.cfg.IdleEnd > 0 && time.Since(idle) >= h.cfg.IdleEnd {
@@ -501,6 +511,7 @@ func (h *Host) Done() <-chan struct{} { return h.leave.Done() }
 // Hold says that a client is connected, until release is called.
 func (h *Host) Hold() (release func()) {
 	h.clients.Add(1)
+	h.watched.Store(true)
 	return sync.OnceFunc(func() { h.clients.Add(-1) })
 }
 

@@ -478,9 +478,15 @@ func (h *Host) Start(ctx context.Context, id string) (mezu.Tunnel, error) {
 	return t.record(), nil
 }
 
-// Stop drains a tunnel for so long and keeps it, stopped. It returns when it has ended.
+// Stop drains a tunnel for so long and keeps it, stopped. It returns when it has ended. A drain
+// that is under way is made shorter.
 func (h *Host) Stop(ctx context.Context, id string, drain time.Duration) (mezu.Tunnel, error) {
-	t, err := h.takeAsked(ctx, id, "stopped")
+	t, err := h.find(id)
+	if err != nil {
+		return mezu.Tunnel{}, err
+	}
+	t.hurry(drain)
+	t, err = h.takeAsked(ctx, id, "stopped")
 	if err != nil {
 		return mezu.Tunnel{}, err
 	}

@@ -406,6 +406,7 @@ func (t *tunnel) leave(within time.Duration) {
 	t.mu.Lock()
 	t.expireAfter(0)
 	t.mu.Unlock()
+	t.hurry(within)
 	if t.act(t.h.hard) == nil {
 		defer t.acted()
 	}
@@ -415,10 +416,25 @@ func (t *tunnel) leave(within time.Duration) {
 	t.closeWay()
 }
 
+// hurry makes a drain that is under way shorter. Whoever began it waits for its end.
+func (t *tunnel) hurry(within time.Duration) {
+	t.mu.Lock()
+	gate := t.gate
+	if t.phase != draining {
+		gate = nil
+	}
+	t.mu.Unlock()
+	if gate != nil {
+		gate.Drain(within)
+	}
+}
+
 // begun is called with each request that begins.
 func (t *tunnel) begun(e mezu.Event) {
 	t.meter.Begin(e.Upgrade != "")
-	t.publish(local.Event{Event: e, Phase: local.PhaseBegin})
+	if t.h.watched.Load() {
+		t.publish(local.Event{Event: e, Phase: local.PhaseBegin})
+	}
 }
 
 // event is called with each event of the Warpgate.
@@ -428,7 +444,9 @@ func (t *tunnel) event(e mezu.Event) {
 		status, _ := e.Status.(int)
 		t.meter.End(e.Upgrade != "", status, time.Duration(e.DurationMS*float64(time.Millisecond)), e.BytesIn, e.BytesOut)
 		t.answered(&e, status)
-		t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
+		if t.h.watched.Load() {
+			t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
+		}
 	case mezu.EventError:
 		t.failed(e)
 	case mezu.EventConfig:

@@ -30,6 +30,9 @@ func TestTunnelHost(t *testing.T) {
 			if r.URL.Path == "/slow" {
 				<-slow
 			}
+			if r.URL.Path == "/held" {
+				<-r.Context().Done()
+			}
 			io.WriteString(rw, name)
 		}))
 		t.Cleanup(s.Close)
@@ -72,6 +75,7 @@ func TestTunnelHost(t *testing.T) {
 		}
 		return nil
 	})
+	defer h.Hold()() // requests are told while somebody is there
 	events := hub.Reader(o.ID, "")
 	client := w.http(w.edges[0])
 	get := func(path string) (int, string) {
@@ -146,4 +150,37 @@ func TestTunnelHost(t *testing.T) {
 	has("what is in the way", func(e local.Event) bool {
 		return e.Event.Event == mezu.EventError && e.Code == mezu.CodeWorkloadRefused && len(e.Fixes) > 0
 	})
+
+	// A drain of a minute is cut by whoever has no time for it.
+	if _, err := h.Patch(t.Context(), o.ID, local.TunnelPatch{Target: &mezu.TunnelTarget{Target: one}}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if resp, err := client.Get("https://" + w.host + "/held"); err == nil {
+			resp.Body.Close()
+		}
+		waiting <- ""
+	}()
+	inFlight := func(state mezu.TunnelState) func() error {
+		return func() error {
+			if is, _ := h.Get(o.ID); is.Stats.InFlight != 1 || is.State != state {
+				return fmt.Errorf("%s, %+v", is.State, is.Stats)
+			}
+			return nil
+		}
+	}
+	eventually(t, "a request that is held", inFlight(mezu.TunnelLive))
+	drained := make(chan error, 1)
+	go func() {
+		_, err := h.Stop(context.Background(), o.ID, time.Hour)
+		drained <- err
+	}()
+	eventually(t, "a drain", inFlight(mezu.TunnelDraining))
+	if is, err := h.Stop(t.Context(), o.ID, 0); err != nil || is.State != mezu.TunnelStopped || is.Stats.InFlight != 0 {
+		t.Errorf("%+v, %v", is, err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	<-waiting
 }

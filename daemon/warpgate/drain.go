@@ -15,6 +15,7 @@ type ending struct {
 	mu     sync.Mutex
 	within time.Duration
 	timer  *time.Timer // of Drain, nil before
+	until  time.Time   // when that is over
 }
 
 // newEnding makes the one of a Warpgate.
@@ -41,16 +42,23 @@ func (e *ending) stop() {
 	}
 }
 
-// Drain has Run drain and return, with so much time for requests in flight instead of
-// Config.DrainTimeout. A drain that is under way is only made shorter. It does not wait.
-func (g *Warpgate) Drain(within time.Duration) {
-	e := g.ending
+// shorten has the drain end at a time, unless it ends before.
+func (e *ending) shorten(within time.Duration, until time.Time) {
 	e.mu.Lock()
-	e.within = within
+	defer e.mu.Unlock()
+	if e.timer != nil && !until.Before(e.until) {
+		return
+	}
 	if e.timer != nil {
 		e.timer.Stop()
 	}
+	e.within, e.until = within, until
 	e.timer = time.AfterFunc(within, e.pass)
-	e.mu.Unlock()
-	e.begin()
+}
+
+// Drain has Run drain and return, with so much time for requests in flight instead of
+// Config.DrainTimeout. A drain that is under way is only made shorter. It does not wait.
+func (g *Warpgate) Drain(within time.Duration) {
+	g.ending.shorten(within, time.Now().Add(within))
+	g.ending.begin()
 }
