@@ -123,6 +123,20 @@ func TestInstall(t *testing.T) {
 	if !strings.Contains(said.String(), "HTTPS_PROXY has a password") {
 		t.Errorf("said %s", &said)
 	}
+	own := 0
+	start := func(home string) {
+		other := *inv
+		other.Getenv = func(name string) string { return map[string]string{"MEZU_HOME": home}[name] }
+		if _, err := New(&other, func() (Started, error) { own++; return Started{}, nil }).startProcess(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if start(filepath.Join(user, "m")); own != 0 {
+		t.Error("the daemon of the service was started beside it")
+	}
+	if start(filepath.Join(user, "other")); own != 1 {
+		t.Error("the service was started in the place of another home's daemon")
+	}
 	for range 2 {
 		if err := uninstall(inv); err != nil {
 			t.Fatal(err)
@@ -134,7 +148,7 @@ func TestInstall(t *testing.T) {
 	calls, err := os.ReadFile(asked)
 	install := "enable --user mezu.service\ndaemon-reload --user\nstart --user mezu.service\n"
 	remove := "stop --user mezu.service\ndisable --user mezu.service\ndaemon-reload --user\n"
-	if err != nil || string(calls) != install+remove+install+remove {
+	if err != nil || string(calls) != install+remove+install+"start --user mezu.service\n"+remove {
 		t.Errorf("%s, %v", calls, err)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +68,7 @@ func (p *person) awaitEnd(pid string) {
 func (p *person) getenv(name string) string { return p.env[name] }
 
 func (p *person) mezu(args ...string) (code int, out, talk string) {
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr testkit.Buffer // a program that the command runs writes them too
 	code = run(context.Background(), args, p.getenv, terminal.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr, Unicode: true})
 	return code, stdout.String(), stderr.String()
 }
