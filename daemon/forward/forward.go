@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -104,17 +105,18 @@ func (f *Forwarder) Close() {
 
 // worker is one data connection.
 type worker struct {
-	f     *Forwarder
-	ctx   context.Context // ends with the data connection, and is what ends it early
-	c     relay.Client
-	req   relay.Request
-	info  preface.Request
-	fwd   relay.Forwarded
-	x     relay.Exchange
-	head  func([]byte) []byte // appendHead, as a value made once
-	ask   policy.Request
-	began time.Time
-	route *policy.Route
+	f       *Forwarder
+	ctx     context.Context // ends with the data connection, and is what ends it early
+	c       relay.Client
+	req     relay.Request
+	info    preface.Request
+	fwd     relay.Forwarded
+	x       relay.Exchange
+	head    func([]byte) []byte // appendHead, as a value made once
+	looking looking
+	ask     policy.Request
+	began   time.Time
+	route   *policy.Route
 
 	visitor visitor
 	keptOut mezu.Code // why the guard let the request not pass
@@ -124,6 +126,9 @@ type worker struct {
 	broken bool // a panic left the exchange in an unknown state
 
 	silence pipe.Silence // of an exchange by net/http
+
+	addr   netip.Addr // of the last event's client
+	client string     // the same as text
 
 	to     *targets // when the request began
 	pool   *pool    // of the workload used last, spares a look-up
@@ -138,7 +143,7 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	w := &worker{f: f, ctx: ctx}
 	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
 	w.visitor.use.Cut = func() { end(errSessionEnded) }
-	w.head = w.appendHead
+	w.head, w.looking = w.appendHead, looking{&w.c, w}
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
@@ -465,9 +470,13 @@ func (w *worker) cause(err error) mezu.Cause {
 func (w *worker) event() mezu.Event {
 	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
 		Query: maskQuery(w.req.Query), Upgrade: w.upgrade}
-	if w.info.Client.IsValid() {
-		e.Client = w.info.Client.String()
+	if w.info.Client != w.addr {
+		w.addr, w.client = w.info.Client, ""
+		if w.addr.IsValid() {
+			w.client = w.addr.String()
+		}
 	}
+	e.Client = w.client
 	return e
 }
 

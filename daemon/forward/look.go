@@ -44,12 +44,22 @@ func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
 	if w.hints(u) == nil {
 		return &w.c
 	}
-	return &looking{&w.c, w}
+	return &w.looking
 }
 
 // deliver sends a response on, and shows its beginning to whoever recognises it.
 func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
 	watcher := w.to.Hints
+	if !watcher.Suspects(h.Status, h.Length) || !looks(h) {
+		return w.c.Deliver(h, body, closing)
+	}
+	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}
+	defer l.end()
+	return w.c.Deliver(h, l, closing)
+}
+
+// looks reports whether a response's fields say that it can be looked at.
+func looks(h *relay.ResponseHead) bool {
 	var kind, encoding string
 	for i := range h.Fields {
 		switch f := &h.Fields[i]; {
@@ -59,12 +69,7 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 			encoding = string(f.Value)
 		}
 	}
-	if !watcher.Looks(h.Status, h.Length, kind, encoding) {
-		return w.c.Deliver(h, body, closing)
-	}
-	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}
-	defer l.end()
-	return w.c.Deliver(h, l, closing)
+	return hint.Looks(kind, encoding)
 }
 
 // lookedAt is a body whose beginning is shown once it has passed.

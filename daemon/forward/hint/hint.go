@@ -91,11 +91,17 @@ type Watcher struct {
 // New makes a Watcher.
 func New(cfg Config) *Watcher { return &Watcher{cfg: cfg} }
 
-// Looks reports whether an answer with this status and these fields is to be looked at: one
-// that refuses, as text that is not compressed, while there is something left to say of such.
-// webpack-dev-server 4 refuses with 200; its answer is known by its length.
-func (w *Watcher) Looks(status int, length int64, contentType, contentEncoding string) bool {
-	if w.said.Load()&answers() == answers() || status < 400 && (status != 200 || length != int64(len(invalidHost))) || contentEncoding != "" {
+// Suspects reports whether an answer with this status and length may be one to look at: one
+// that refuses, while there is something left to say of such. webpack-dev-server 4 refuses
+// with 200; its answer is known by its length.
+func (w *Watcher) Suspects(status int, length int64) bool {
+	return (status >= 400 || status == 200 && length == int64(len(invalidHost))) && w.said.Load()&answers() != answers()
+}
+
+// Looks reports whether such an answer is to be looked at by its fields: it is text, and not
+// compressed.
+func Looks(contentType, contentEncoding string) bool {
+	if contentEncoding != "" {
 		return false
 	}
 	contentType = strings.ToLower(contentType)
