@@ -1,0 +1,103 @@
+package status
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shop is the way of tui-screens.
+func shop() Report {
+	return Report{Organization: "acme", Project: "shop", Environment: "dev-ada", URL: "https://shop-dev-ada-acme.edge.example.com", Hops: []Hop{
+		{Hop: "you", State: OK}, {Hop: "edge", Name: "fra-1", State: OK, MS: 1.2}, {Hop: "warpgate", Name: "wgt_7Q2abcdefgh", State: OK, MS: 2.4}, {Hop: "workload", Name: "localhost:5173", State: Failed, Detail: "refused"},
+	}}
+}
+
+func TestDraw(t *testing.T) {
+	r := shop()
+	unicode := terminal.Streams{Unicode: true}
+	want := `acme/shop/dev-ada   https://shop-dev-ada-acme.edge.example.com
+
+  you ──1 ms── edge fra-1 ──2 ms── Warpgate wgt_7Q2… ──── localhost:5173
+   ✓             ✓                   ✓                        ✗ refused
+
+`
+	if got := r.draw(unicode); got != want {
+		t.Errorf("\n%s", got)
+	}
+	r.Hops[2].State, r.Hops[2].MS, r.Hops[2].Name = Unknown, 0, ""
+	r.Hops[3].Name = "unix:/run/user/1000/a-rather-long-name/of-a/socket-of-the-shop.sock\x1b[2J"
+	want = `acme/shop/dev-ada   https://shop-dev-ada-acme.edge.example.com
+
+  you                                                                           ✓
+  edge fra-1                                                                    ✓  1 ms
+  Warpgate                                                                      ?
+  unix:/run/user/1000/a-rather-long-name/of-a/socket-of-the-shop.sock\x1b[2J  ✗ refused
+`
+	if got := r.draw(unicode); strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("\n%s", got)
+	}
+	if runtime.GOOS != "windows" {
+		r = shop()
+		r.Hops[0].MS = 0.2
+		want = `acme/shop/dev-ada   https://shop-dev-ada-acme.edge.example.com
+
+  you --1 ms-- edge fra-1 --2 ms-- Warpgate wgt_7Q2... ---- localhost:5173
+   ok            ok                  ok                         fail refused
+
+`
+		if got := r.draw(terminal.Streams{}); got != want {
+			t.Errorf("\n%s", got)
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	tunnel := func(id, organization, project, environment string) mezu.Tunnel {
+		return mezu.Tunnel{ID: id, Name: project + "/" + environment, TunnelSpec: mezu.TunnelSpec{Organization: organization, Project: project, Environment: environment}}
+	}
+	all := []mezu.Tunnel{tunnel("1", "acme", "shop", "dev-ada"), tunnel("2", "acme", "shop", "dev-ada-docs"), tunnel("3", "acme", "blog", "dev-ada")}
+	blog := invocation.Settings{Organization: "acme", Project: "blog"}
+	other := invocation.Settings{Organization: "other"}
+	staging := invocation.Settings{Organization: "acme", Project: "shop", Environment: "staging"}
+	docs := invocation.Settings{Organization: "acme", Project: "shop", Environment: "dev-ada-docs"}
+	for _, c := range []struct {
+		what, name string
+		named      bool
+		s          invocation.Settings
+		want       string
+	}{
+		{"by name", "shop/dev-ada", false, other, "1"},
+		{"by id", "3", false, other, "3"},
+		{"by environment", "dev-ada", false, blog, "3"},
+		{"by environment of several", "dev-ada", false, invocation.Settings{}, "several"},
+		{"nothing like it", "staging", false, blog, ""},
+		{"the only one of the project", "", false, blog, "3"},
+		{"the one of the context", "", false, docs, "2"},
+		{"several", "", false, invocation.Settings{Project: "shop"}, "several"},
+		{"named, and not here", "", true, staging, ""},
+		{"named, and here", "", true, docs, "2"},
+		{"of nobody here", "", false, other, ""},
+	} {
+		got, err := pick(all, c.name, c.named, c.s)
+		id := ""
+		if exit.Of(err) == exit.Usage {
+			id = "several"
+		}
+		if got != nil {
+			id = got.ID
+		}
+		if id != c.want {
+			t.Errorf("%s: %q instead of %q, %v", c.what, id, c.want, err)
+		}
+	}
+}
