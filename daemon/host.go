@@ -215,6 +215,8 @@ func (h *Host) drop(t *tunnel) {
 	delete(h.tunnels, t.id)
 	h.rename()
 	h.mu.Unlock()
+	t.telling.Lock()
+	defer t.telling.Unlock()
 	t.publish(local.Event{Event: mezu.Event{Event: mezu.EventStopped}})
 	t.publish(local.Event{Event: mezu.Event{Event: local.EventTunnel}})
 }

@@ -189,8 +189,16 @@ func (h *Host) make(spec mezu.TunnelSpec) (*tunnel, error) {
 	t.acting <- struct{}{} // nobody else knows it
 	defer t.acted()
 	h.add(t)
+	h.mend(mezu.TunnelName(spec.Project, spec.Environment))
 	h.startNew(t, gate)
 	return t, nil
+}
+
+// mend notes that what was damaged was asked for again.
+func (h *Host) mend(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.damaged = slices.DeleteFunc(h.damaged, func(d string) bool { return d == name })
 }
 
 // uses reports whether a tunnel has an id.

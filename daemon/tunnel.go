@@ -65,7 +65,8 @@ type tunnel struct {
 	attached int
 	grace    *time.Timer // ends the tunnel when nobody is attached
 
-	told mezu.Tunnel // as it was published last
+	telling sync.Mutex  // held while told is compared and published
+	told    mezu.Tunnel // as it was published last
 }
 
 func (h *Host) newTunnel(id string, made time.Time, spec mezu.TunnelSpec) *tunnel {
@@ -511,17 +512,16 @@ func (t *tunnel) look() {
 	}
 }
 
-// tell publishes what has changed since the last call. One goroutine calls it.
+// tell publishes what has changed since the last call. Of a tunnel that was removed nothing is
+// told any more.
 func (t *tunnel) tell() {
-	is := t.record()
-	t.mu.Lock()
-	was := t.told
-	gone := t.phase == removed
-	t.told = is
-	t.mu.Unlock()
-	if gone {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if t.at() == removed {
 		return
 	}
+	was, is := t.told, t.record()
+	t.told = is
 	for i := range is.Links {
 		l := &is.Links[i]
 		if before := slices.IndexFunc(was.Links, func(o mezu.Link) bool { return o.Edge == l.Edge }); before < 0 || !sameLink(&was.Links[before], l) {

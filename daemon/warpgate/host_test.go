@@ -442,6 +442,9 @@ func TestD8_DamagedTunnels(t *testing.T) {
 	if registers, _ := w.counts(); registers != 2 {
 		t.Errorf("registered %d times", registers)
 	}
+	if st := h.Status(); len(st.Damaged) != 0 {
+		t.Errorf("still damaged %q", st.Damaged)
+	}
 	copies, _ := filepath.Glob(file + ".damaged-*")
 	if len(copies) != 1 {
 		t.Fatalf("copies %q", copies)
