@@ -240,6 +240,9 @@ func (d *Daemon) notStarted(ctx context.Context, err error, log string) error {
 // replaced replaces a daemon that is older than this program, if it has nothing in flight. Else
 // it serves on, and ends when that is so.
 func (d *Daemon) replaced(ctx context.Context, path string, c *local.Client, st local.Status) (*local.Client, error) {
+	if d.start == nil {
+		return c, nil
+	}
 	d.say(st.Version)
 	if err := c.Shutdown(ctx, local.Shutdown{Idle: true, Restart: true}); err != nil {
 		if ctx.Err() != nil {
@@ -248,7 +251,7 @@ func (d *Daemon) replaced(ctx context.Context, path string, c *local.Client, st 
 		}
 		return c, nil // it serves as it is
 	}
-	if st.InFlight > 0 || d.start == nil {
+	if st.InFlight > 0 {
 		return c, nil
 	}
 	if err := d.awaitEnd(ctx, path); err != nil {

@@ -54,10 +54,16 @@ func Of(getenv func(string) string) (Home, error) {
 	}
 	h := Home{Config: filepath.Join(config, "mezu"), State: filepath.Join(state, "mezu")}
 	h.Socket = Socket(filepath.Join(h.State, "daemon", socketName))
-	if run := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) {
+	// Containers set the variable and don't make the folder, which is not ours to make.
+	if run := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) && isDir(run) {
 		h.Socket = Socket(filepath.Join(run, "mezu", socketName))
 	}
 	return h, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 const (

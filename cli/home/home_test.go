@@ -14,15 +14,17 @@ func TestOf(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the paths are those of Unix")
 	}
+	run := t.TempDir()
 	for _, c := range []struct {
 		env                   map[string]string
 		config, state, socket string
 	}{
 		{map[string]string{"HOME": "/u"}, "/u/.config/mezu", "/u/.local/state/mezu", "/u/.local/state/mezu/daemon/daemon.sock"},
-		{map[string]string{"HOME": "/u", "XDG_RUNTIME_DIR": "/r"}, "/u/.config/mezu", "/u/.local/state/mezu", "/r/mezu/daemon.sock"},
+		{map[string]string{"HOME": "/u", "XDG_RUNTIME_DIR": run + "/missing"}, "/u/.config/mezu", "/u/.local/state/mezu", "/u/.local/state/mezu/daemon/daemon.sock"},
+		{map[string]string{"HOME": "/u", "XDG_RUNTIME_DIR": run}, "/u/.config/mezu", "/u/.local/state/mezu", run + "/mezu/daemon.sock"},
 		{map[string]string{"HOME": "/u", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"}, "/c/mezu", "/s/mezu", "/s/mezu/daemon/daemon.sock"},
 		{map[string]string{"HOME": "/u", "XDG_CONFIG_HOME": "relative", "XDG_RUNTIME_DIR": "relative"}, "/u/.config/mezu", "/u/.local/state/mezu", "/u/.local/state/mezu/daemon/daemon.sock"},
-		{map[string]string{"HOME": "/u", "XDG_CONFIG_HOME": "/c", "XDG_RUNTIME_DIR": "/r", "MEZU_HOME": "/m"}, "/m/config", "/m/state", "/m/run/daemon.sock"},
+		{map[string]string{"HOME": "/u", "XDG_CONFIG_HOME": "/c", "XDG_RUNTIME_DIR": run, "MEZU_HOME": "/m"}, "/m/config", "/m/state", "/m/run/daemon.sock"},
 		{map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"}, "/c/mezu", "/s/mezu", "/s/mezu/daemon/daemon.sock"},
 	} {
 		got, err := home.Of(func(k string) string { return c.env[k] })

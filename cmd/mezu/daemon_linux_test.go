@@ -108,3 +108,17 @@ func TestHungDaemon(t *testing.T) {
 		t.Errorf("process %d goes on", now.PID)
 	}
 }
+
+// TestFault_CrashIsLogged: why a daemon died is in its log, although nobody reads its stderr.
+func TestFault_CrashIsLogged(t *testing.T) {
+	p := newPerson(t, nil)
+	p.do("daemon", "start")
+	if err := syscall.Kill(p.status().PID, syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the log has the crash", func() bool { return strings.Contains(p.log(), "SIGABRT") })
+	until(t, "it is gone", func() bool { code, _, _ := p.mezu("daemon", "status"); return code == 6 })
+	if out, _ := p.do("daemon", "logs"); !strings.Contains(out, "goroutine ") {
+		t.Errorf("logs: %s", out)
+	}
+}
