@@ -142,7 +142,7 @@ func (e endpoint) runMezu(ts *testscript.TestScript, neg bool, args []string, ty
 			In: strings.NewReader(typed), Out: &out, Err: &talk,
 			InTerminal: tty, OutTerminal: tty, ErrTerminal: tty,
 		}.Under(ts.Getenv),
-		Getenv: ts.Getenv, Dir: ts.MkAbs("."), Profiles: profile.Store{Dir: folders.Config},
+		Getenv: ts.Getenv, Dir: ts.MkAbs("."), Profiles: profile.Store{Dir: folders.Config}, State: folders.State,
 	}
 	if later := ts.Getenv("LATER"); later != "" {
 		d, err := time.ParseDuration(later)
