@@ -418,6 +418,10 @@ func (h *Host) Enrol(ctx context.Context, id, token string) (mezu.Tunnel, error)
 func (h *Host) explain(err error) *mezu.Error {
 	var e *mezu.Error
 	switch {
+	case errors.As(err, &e) && errors.Is(err, warpgate.ErrOtherRoot):
+		other := *e
+		other.Hint = "if the installation was really set up anew, remove the tunnel with mezu tunnel rm and open it again; otherwise somebody is in between"
+		return &other
 	case errors.As(err, &e):
 		return e
 	case err == nil:

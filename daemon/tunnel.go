@@ -148,6 +148,9 @@ func (t *tunnel) open() (*warpgate.Warpgate, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gate, t.hash, t.last = gate, hash, gate.Snapshot()
+	if t.way != nil && t.way != way { // it was changed just now
+		gate.Retarget(t.way.Targets)
+	}
 	return gate, nil
 }
 
@@ -335,9 +338,8 @@ func (t *tunnel) refuse(err error) {
 	if e.Code != mezu.CodeForbidden && e.Code != mezu.CodeNotFound {
 		e.Code = mezu.CodeUnauthenticated
 	}
-	e.Field, e.Hint = "", "mezu tunnel once more enrols it again; mezu login --profile "+t.spec.Profile+" if that asks for a login"
-	if errors.Is(err, warpgate.ErrOtherRoot) {
-		e.Hint = "if the installation was really set up anew, remove the tunnel with mezu tunnel rm and open it again; otherwise somebody is in between"
+	if e.Field = ""; !errors.Is(err, warpgate.ErrOtherRoot) {
+		e.Hint = "mezu tunnel once more enrols it again; mezu login --profile " + t.spec.Profile + " if that asks for a login"
 	}
 	if t.phase == running {
 		t.phase, t.trouble = refused, &e
@@ -563,7 +565,7 @@ func (t *tunnel) record() mezu.Tunnel {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if gate == nil || t.gate != gate && t.gate == nil {
+	if gate == nil || t.gate == nil {
 		snap = t.last
 	}
 	out := mezu.Tunnel{ID: t.id, Name: *t.name.Load(), TunnelSpec: t.spec, URL: snap.URL, Warpgate: snap.ID, PublicKeySHA256: t.hash,
