@@ -204,7 +204,9 @@ func (f Findings) summary() string {
 const (
 	// checkTimeout is how long one check may take. All run at once, and with it, the bundle and
 	// what the checks have in common the command takes less than ten seconds.
-	checkTimeout = 8 * time.Second
+	checkTimeout = 7 * time.Second
+	// checkGrace is for a check to say itself that it was too long.
+	checkGrace = 500 * time.Millisecond
 	// factTimeout is how long they wait for what they have in common: who is logged in and what the
 	// daemon has.
 	factTimeout = 5 * time.Second

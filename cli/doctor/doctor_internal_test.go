@@ -64,7 +64,7 @@ func TestStuckCheck(t *testing.T) {
 
 // All fit in ten seconds: the checks, and the bundle after them.
 func TestTenSeconds(t *testing.T) {
-	if all := checkTimeout + bundleTimeout; all >= 10*time.Second {
+	if all := checkTimeout + checkGrace + bundleTimeout; all >= 10*time.Second {
 		t.Errorf("%v", all)
 	}
 }
@@ -188,6 +188,23 @@ func TestNoControlPlane(t *testing.T) {
 	}
 	if r := resultOf(t, map[string]string{"MEZU_API": "no address"}, checkAPI); r.State != Fail {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A control plane that takes connections and says nothing is one that does not answer.
+func TestSilentControlPlane(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	api := "https://" + silent.Addr().String()
+	o, _ := person(t, map[string]string{"MEZU_API": api, "MEZU_TOKEN": mezu.NewToken(mezu.TokenBearer)})
+	e := newExamination(o.Invocation, o.Running)
+	defer e.close()
+	results := examine(t.Context(), e, []check{{"clock", checkClock}, {"api", checkAPI}, {"private CA", checkCA}, {"login", checkLogin}}, 200*time.Millisecond)
+	if len(results) != 2 || results[0].Check != "api" || results[0].Detail != api+" does not answer" || results[1].State != OK {
+		t.Errorf("%+v", results)
 	}
 }
 

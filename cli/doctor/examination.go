@@ -34,6 +34,8 @@ func checks() []check {
 // examine runs all checks at once and waits for each as long as it may take. One that does not
 // end then is left behind: it hangs in the system, and ends with the process.
 func examine(ctx context.Context, e *examination, all []check, allowed time.Duration) []Result {
+	patience, enough := context.WithTimeout(ctx, allowed+checkGrace)
+	defer enough()
 	ctx, cancel := context.WithTimeout(ctx, allowed)
 	defer cancel()
 	e.begin(ctx)
@@ -47,7 +49,7 @@ func examine(ctx context.Context, e *examination, all []check, allowed time.Dura
 		var results []Result
 		select {
 		case results = <-answers[i]:
-		case <-ctx.Done():
+		case <-patience.Done():
 			select {
 			case results = <-answers[i]:
 			default:

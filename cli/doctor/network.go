@@ -108,6 +108,8 @@ func checkClock(ctx context.Context, e *examination) []Result {
 	if err != nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, factTimeout)
+	defer cancel()
 	ahead, err := e.ahead(ctx, s)
 	if err != nil {
 		return nil // the API says what is wrong
@@ -139,7 +141,7 @@ func (e *examination) ahead(ctx context.Context, s invocation.Settings) (time.Du
 		return 0, err
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: probe.Proxy, DialContext: probe.Dial, ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialTimeout, MaxResponseHeaderBytes: maxAnswer,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(c tls.ConnectionState) error { return verifyAnytime(c, roots) }}},
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(c tls.ConnectionState) error { return verifyAnytime(c, u.Hostname(), roots) }}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
 	// What is true lies in all of these intervals.
@@ -170,13 +172,13 @@ func (e *examination) ahead(ctx context.Context, s invocation.Settings) (time.Du
 }
 
 // verifyAnytime checks a certificate as of the middle of its life.
-func verifyAnytime(c tls.ConnectionState, roots *x509.CertPool) error {
+func verifyAnytime(c tls.ConnectionState, host string, roots *x509.CertPool) error {
 	leaf := c.PeerCertificates[0]
 	between := x509.NewCertPool()
 	for _, more := range c.PeerCertificates[1:] {
 		between.AddCert(more)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: c.ServerName, CurrentTime: leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: host, CurrentTime: leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)})
 	return err
 }
 
@@ -282,6 +284,8 @@ func checkAPI(ctx context.Context, e *examination) []Result {
 		return failed("", err, "mezu login --api URL")
 	}
 	defer c.CloseIdle()
+	ctx, cancel := context.WithTimeout(ctx, factTimeout)
+	defer cancel()
 	start := time.Now()
 	_, err = api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
 	took := time.Since(start)
@@ -339,6 +343,8 @@ func checkCA(ctx context.Context, e *examination) []Result {
 		return nil
 	}
 	defer c.CloseIdle()
+	ctx, cancel := context.WithTimeout(ctx, factTimeout)
+	defer cancel()
 	_, err = api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
 	switch probe.Failure(err) {
 	case "not trusted":

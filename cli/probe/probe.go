@@ -37,6 +37,10 @@ const (
 	dialTimeout = 5 * time.Second
 	// answerTimeout is longer than an edge looks for a Warpgate, so that its word comes first.
 	answerTimeout = 8 * time.Second
+	// attempts is how often a probe is sent if the edge has answered too many from here already,
+	// and turnPause the pause in between: an edge counts by the second.
+	attempts  = 3
+	turnPause = time.Second
 	// maxHeader is more than any answer to a probe has.
 	maxHeader = 32 << 10
 )
@@ -155,8 +159,33 @@ func (p *Prober) Edge(ctx context.Context) (Result, error) { return p.ask(ctx, "
 // that the edge was reached; *api.UnreachableError says that it wasn't.
 func (p *Prober) Through(ctx context.Context) (Result, error) { return p.ask(ctx, "") }
 
-// ask sends one probe.
-func (p *Prober) ask(ctx context.Context, query string) (Result, error) {
+// ask sends a probe, again if others from here have taken its turn.
+func (p *Prober) ask(ctx context.Context, query string) (r Result, err error) {
+	for n := range attempts {
+		if n > 0 && !pause(ctx, turnPause) {
+			break
+		}
+		if r, err = p.send(ctx, query); mezu.CodeOf(err) != mezu.CodeRateLimited {
+			break
+		}
+	}
+	return r, err
+}
+
+// pause waits; false if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// send sends one probe.
+func (p *Prober) send(ctx context.Context, query string) (Result, error) {
 	var r Result
 	var mu sync.Mutex // the transport calls back from goroutines of its own
 	var sent, answered time.Time

@@ -119,6 +119,22 @@ func TestThrough(t *testing.T) {
 	}
 }
 
+// Others at the same address may have asked too often: the next second counts anew.
+func TestTooOften(t *testing.T) {
+	var asked atomic.Int32
+	address, ca := site(t, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"code":"rate_limited"}`))
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	if _, err := proberOf(t, address, ca).Edge(t.Context()); err != nil || asked.Load() != 2 {
+		t.Errorf("%d, %v", asked.Load(), err)
+	}
+}
+
 // Names below localhost are this machine, whether a resolver knows them or not.
 func TestDialLocalhost(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
