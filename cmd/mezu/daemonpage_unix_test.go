@@ -53,6 +53,9 @@ func TestDaemonPage(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	env := map[string]string{"HOME": filepath.Join(dir, "home"), "XDG_RUNTIME_DIR": filepath.Join(dir, "run"), "MEZU_NO_KEYRING": "1"}
+	if err := os.Mkdir(env["XDG_RUNTIME_DIR"], 0o700); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	var streams testkit.Buffer
