@@ -56,6 +56,14 @@ func (t *target) lookAtEdge(ctx context.Context, r *Report, edge, gate *Hop) {
 		return
 	}
 	defer p.Close()
+	if t.tunnel != nil {
+		for _, l := range t.tunnel.Links {
+			if l.State == mezu.LinkConnected {
+				p.At(l.Address)
+				break
+			}
+		}
+	}
 	// The first connects, and what it took says more of the handshake than of the way.
 	near, err := p.Edge(ctx)
 	if err != nil && mezu.CodeOf(err) != mezu.CodeEnvironmentDisabled {

@@ -83,6 +83,7 @@ func TestPick(t *testing.T) {
 		{"nothing like it", "staging", false, blog, ""},
 		{"the only one of the project", "", false, blog, "3"},
 		{"the one of the context", "", false, docs, "2"},
+		{"beside mezu dev", "", false, invocation.Settings{Organization: "acme", Project: "shop", Environment: "dev-ada", Socket: "dev.sock"}, "2"},
 		{"several", "", false, invocation.Settings{Project: "shop"}, "several"},
 		{"named, and not here", "", true, staging, ""},
 		{"named, and here", "", true, docs, "2"},

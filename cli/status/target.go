@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/mezusphere/mezu"
@@ -89,10 +90,12 @@ func pick(tunnels []mezu.Tunnel, name string, named bool, s invocation.Settings)
 		}
 	}
 	if name == "" && !named && len(fit) > 1 {
-		for _, t := range fit {
-			if t.Environment == s.Environment {
-				return &t, nil
-			}
+		ofContext := slices.IndexFunc(fit, func(t mezu.Tunnel) bool { return t.Environment == s.Environment })
+		switch {
+		case ofContext >= 0 && s.Socket == "":
+			return &fit[ofContext], nil
+		case ofContext >= 0: // "mezu dev" itself, beside which somebody opened others
+			fit = slices.Delete(fit, ofContext, ofContext+1)
 		}
 	}
 	if len(fit) > 1 {
