@@ -602,3 +602,35 @@ func TestWake(t *testing.T) {
 	eventually(t, "the change of address", func() bool { return strings.Contains(h.log.String(), "addresses of this machine changed") })
 	h.becomes(o.ID, mezu.TunnelLive)
 }
+
+// TestStatesAreTold: which link is lost, and what that makes of the tunnel, is told as it happens.
+func TestStatesAreTold(t *testing.T) {
+	w := newWorld(t, 2)
+	h := w.hostTunnels(t.TempDir())
+	o := h.open(detached(w.spec("dev-ada")))
+	h.becomes(o.ID, mezu.TunnelLive)
+	r := h.hub.Reader(o.ID, "")
+	told := func(what string, match func(local.Event) bool) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			events, _ := r.Take(nil, 100)
+			return slices.ContainsFunc(events, match)
+		})
+	}
+	w.edges[0].kill()
+	lost := w.edges[0].info.ID
+	told("the link that is lost", func(e local.Event) bool {
+		return e.Link != nil && e.Link.Edge == lost && e.Link.State != mezu.LinkConnected
+	})
+	if is := h.becomes(o.ID, mezu.TunnelPartly); is.Detail == "" {
+		t.Errorf("%+v", is)
+	}
+	w.edges[1].kill()
+	told("down", func(e local.Event) bool {
+		return e.Event.Event == local.EventTunnel && e.Record != nil && e.Record.State == mezu.TunnelDown
+	})
+	if is := h.becomes(o.ID, mezu.TunnelDown); is.Detail == "" || is.URL == "" {
+		t.Errorf("%+v", is)
+	}
+	w.stopAPI() // and nobody tells where other edges are
+}
