@@ -205,7 +205,7 @@ func (d *Daemon) await(ctx context.Context, path string, ended <-chan error) (*l
 	defer tick.Stop()
 	for {
 		c, _, err := d.dial(ctx, path)
-		if !errors.Is(err, local.ErrNotRunning) && !errors.Is(err, local.ErrSilent) {
+		if err == nil || ctx.Err() == nil && !errors.Is(err, local.ErrNotRunning) && !errors.Is(err, local.ErrSilent) {
 			return c, err
 		}
 		select {
