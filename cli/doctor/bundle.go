@@ -55,7 +55,8 @@ func there(file string) error {
 // fill writes the files of a bundle. Whatever goes into one goes through the mask.
 func fill(ctx context.Context, f *os.File, e *examination, found Findings) error {
 	settings, _ := e.settings.wait(ctx) // without them there are none to mask either
-	m := newMask(e.secrets(settings)...)
+	mine, _ := e.secrets.wait(ctx)      // login says why there are none
+	m := newMask(e.known(mine)...)
 	z := zip.NewWriter(f)
 	log, err := e.log(ctx)
 	if err != nil {
@@ -64,7 +65,7 @@ func fill(ctx context.Context, f *os.File, e *examination, found Findings) error
 	texts := map[string][]byte{"daemon.log": log}
 	daemon, _ := e.daemon.wait(ctx) // the results say why there is none
 	for name, value := range map[string]any{
-		"versions.json": versions(e, daemon), "settings.json": e.shownSettings(settings), "results.json": found, "tunnels.json": withoutPasswords(daemon.tunnels),
+		"versions.json": versions(e, daemon), "settings.json": e.shownSettings(settings, mine), "results.json": found, "tunnels.json": withoutPasswords(daemon.tunnels),
 	} {
 		if texts[name], err = json.MarshalIndent(value, "", "  "); err != nil {
 			return err
@@ -156,7 +157,7 @@ func shownVariables() []string {
 }
 
 // shownSettings is what commands work with.
-func (e *examination) shownSettings(s invocation.Settings) map[string]any {
+func (e *examination) shownSettings(s invocation.Settings, mine secrets) map[string]any {
 	variables := map[string]string{}
 	for _, name := range shownVariables() {
 		if v := e.inv.Getenv(name); v != "" {
@@ -177,13 +178,13 @@ func (e *examination) shownSettings(s invocation.Settings) map[string]any {
 	}
 	return map[string]any{
 		"api": s.API, "ca_file": s.CAFile, "organization": s.Organization, "project": s.Project, "environment": s.Environment, "profile": s.Profile, "socket": s.Socket,
-		"logged_in": s.Credential.Token != "", "renews": s.Credential.Refresh != "", "directory": e.inv.Dir, "state": e.inv.State, "variables": variables,
+		"logged_in": mine.token != "", "renews": mine.refresh != "", "directory": e.inv.Dir, "state": e.inv.State, "variables": variables,
 	}
 }
 
-// secrets are those that this run knows.
-func (e *examination) secrets(s invocation.Settings) []string {
-	out := []string{s.Credential.Token, s.Credential.Refresh}
+// known are the secrets that this run knows.
+func (e *examination) known(mine secrets) []string {
+	out := []string{mine.token, mine.refresh}
 	for _, name := range secretVariables() {
 		out = append(out, e.inv.Getenv(name))
 	}

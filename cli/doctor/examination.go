@@ -101,24 +101,26 @@ type daemonFact struct {
 
 // examination is what the checks of one run share.
 type examination struct {
-	inv     *invocation.Invocation
-	running status.Running
-	// settings read files, and a keyring that may hang.
+	inv      *invocation.Invocation
+	running  status.Running
 	settings *fact[invocation.Settings]
-	daemon   *fact[daemonFact]
-	self     *fact[selfFact]
-	mu       sync.Mutex
-	closed   bool
-	closers  []func()
+	// secrets may be in a keyring, which may hang.
+	secrets *fact[secrets]
+	daemon  *fact[daemonFact]
+	self    *fact[selfFact]
+	mu      sync.Mutex
+	closed  bool
+	closers []func()
 }
 
 func newExamination(inv *invocation.Invocation, running status.Running) *examination {
-	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), daemon: newFact[daemonFact](), self: newFact[selfFact]()}
+	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), secrets: newFact[secrets](), daemon: newFact[daemonFact](), self: newFact[selfFact]()}
 }
 
 // begin finds the facts out.
 func (e *examination) begin(ctx context.Context) {
 	go e.settings.find(ctx, e.readSettings)
+	go e.secrets.find(ctx, e.readSecrets)
 	go e.daemon.find(ctx, e.askDaemon)
 	go e.self.find(ctx, e.askSelf)
 }
@@ -149,11 +151,19 @@ func (e *examination) readSettings(context.Context) (invocation.Settings, error)
 	if s.CAFile != "" {
 		s.CAFile = e.inv.Path(s.CAFile)
 	}
-	if err == nil {
-		// Why it can't be read, who needs it is told.
-		s.Credential, _ = e.inv.Credential(s)
-	}
 	return s, err
+}
+
+// secrets are what the person calls with.
+type secrets struct{ token, refresh string }
+
+func (e *examination) readSecrets(ctx context.Context) (secrets, error) {
+	s, err := e.settings.wait(ctx)
+	if err != nil {
+		return secrets{}, err
+	}
+	c, err := e.inv.Credential(s)
+	return secrets{c.Token, c.Refresh}, err
 }
 
 func (e *examination) askDaemon(ctx context.Context) (f daemonFact, err error) {

@@ -23,17 +23,8 @@ func checkLogin(ctx context.Context, e *examination) []Result {
 		return nil
 	}
 	who, err := e.self.wait(ctx)
-	switch {
-	case mezu.CodeOf(err) == mezu.CodeUnauthenticated && s.Credential.Token == "":
-		if _, unread := e.inv.Credential(s); unread != nil {
-			what, try := terminal.Explain(unread)
-			return one(Fail, what, "", try)
-		}
-		return one(Fail, "nobody is logged in at "+s.API, "", invocation.LoginHint(s))
-	case mezu.CodeOf(err) == mezu.CodeUnauthenticated:
-		return one(Fail, "your access at "+s.API+" ended", "", invocation.LoginHint(s))
-	case err != nil:
-		return nil // the API says what is wrong
+	if err != nil {
+		return e.notLoggedIn(ctx, s, err)
 	}
 	says := cmp.Or(who.Email, who.ID)
 	switch {
@@ -51,6 +42,22 @@ func checkLogin(ctx context.Context, e *examination) []Result {
 		says += ", " + strings.TrimPrefix(e.inv.Profiles.CredentialPlace(s.Profile, *p), "the ")
 	}
 	return one(OK, says, "", "")
+}
+
+// notLoggedIn says why it is not known who is logged in.
+func (e *examination) notLoggedIn(ctx context.Context, s invocation.Settings, err error) []Result {
+	mine, unread := e.secrets.wait(ctx)
+	switch {
+	case ctx.Err() != nil && unread == ctx.Err():
+		return one(Fail, "the token of profile "+s.Profile+" can't be read: the keyring does not answer", "", "unlock the keyring, or MEZU_NO_KEYRING=1 "+invocation.LoginHint(s))
+	case unread != nil:
+		return failed("", unread, invocation.LoginHint(s))
+	case mezu.CodeOf(err) != mezu.CodeUnauthenticated:
+		return nil // the API says what is wrong
+	case mine.token == "":
+		return one(Fail, "nobody is logged in at "+s.API, "", invocation.LoginHint(s))
+	}
+	return one(Fail, "your access at "+s.API+" ended", "", invocation.LoginHint(s))
 }
 
 // certificateLife is that of a Warpgate's certificate. One is renewed from a day of age.
