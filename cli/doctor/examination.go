@@ -81,15 +81,19 @@ func (f *fact[T]) find(ctx context.Context, how func(context.Context) (T, error)
 	f.value, f.err = how(ctx)
 }
 
-// wait gives a fact when it is found out.
+// wait gives a fact when it is found out. One that is known is given after the end of ctx as well.
 func (f *fact[T]) wait(ctx context.Context) (T, error) {
 	select {
 	case <-f.known:
-		return f.value, f.err
 	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
+		select {
+		case <-f.known:
+		default:
+			var none T
+			return none, ctx.Err()
+		}
 	}
+	return f.value, f.err
 }
 
 // daemonFact is what the local daemon says.
