@@ -466,7 +466,14 @@ func TestRestartKeepsTunnels(t *testing.T) {
 		t.Errorf("said %s", talk)
 	}
 	visit(t, client, address, "held")
-	until(t, "both are open again", func() bool { return p.status().Tunnels == 2 })
+	until(t, "both are open again, and one is held", func() bool {
+		out, _ := p.do("tunnel", "list", "-o", "json")
+		var list []mezu.Tunnel
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		return len(list) == 2 && list[0].Attached+list[1].Attached == 1
+	})
 	select {
 	case code := <-a.code:
 		t.Errorf("the command ended with %d: %s", code, &a.errors)
