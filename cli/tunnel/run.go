@@ -31,6 +31,8 @@ type opening struct {
 	session *session.Session
 	// changes is the id of a tunnel that is open and gets other settings.
 	changes string
+	// reached says that a request got through.
+	reached bool
 	// before are the requests of the tunnel before this run.
 	before mezu.TunnelStats
 	begun  time.Time
@@ -315,11 +317,12 @@ func (r *opened) within() time.Duration { return cmp.Or(r.Flags.Timeout, waitFor
 func (r *opened) await(ctx context.Context, t *opening) error {
 	err := t.session.Await(ctx, r.within())
 	if late, ok := errors.AsType[*session.LateError](err); ok {
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Long(late.After)), Hint: "mezu doctor"}
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Span(late.After)), Hint: "mezu doctor"}
 	}
 	if err != nil {
 		return err
 	}
+	t.reached = true
 	r.ready(t)
 	return nil
 }
@@ -433,6 +436,9 @@ func ended(t *opening) bool {
 }
 
 func (r *opened) closed(t *opening) {
+	if !t.reached && !r.JSON {
+		return // the error says all
+	}
 	is := t.session.Tunnel()
 	stats := is.Stats
 	if stats.Requests >= t.before.Requests { // else it is another daemon's count
@@ -542,7 +548,7 @@ func (r *opened) connects(ctx context.Context, t *opening, late time.Time) error
 		}
 		if time.Now().After(late) {
 			is := t.session.Tunnel()
-			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: cmp.Or(w.Detail, "nothing answers at "+target.Show(r.Dir, is.Target)) + " (" + show.Long(r.within()) + ")", Hint: w.Hint}
+			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: cmp.Or(w.Detail, "nothing answers at "+target.Show(r.Dir, is.Target)) + " (" + show.Span(r.within()) + ")", Hint: w.Hint}
 		}
 		select {
 		case <-tick.C:

@@ -47,6 +47,8 @@ type Site struct {
 	Organization, Project string
 	// Made says that this run made the environment, and MadeProject the project.
 	Made, MadeProject bool
+	// Fresh says that this machine has never served it, whatever it may have had under its name.
+	Fresh bool
 	// Mine says that it is the caller's own.
 	Mine bool
 	// Others are the connected Warpgates that are not this machine's.
@@ -136,11 +138,11 @@ func (o *Owner) Find(ctx context.Context, w Wish, ours []string) (*Site, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.Made {
+	before := o.kept.Load().Environments[o.key(p)]
+	if p.Fresh = p.Made || before.ID != "" && before.ID != p.ID; p.Made {
 		return p, nil
 	}
-	known := append(ours, o.kept.Load().Environments[o.key(p)].Warpgate)
-	p.Others = others(p.Others, known)
+	p.Others = others(p.Others, append(ours, before.Warpgate))
 	return p, o.admit(ctx, p, w.Access)
 }
 

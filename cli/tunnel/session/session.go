@@ -6,7 +6,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -30,6 +29,9 @@ type Config struct {
 	// Connect gives a client of the daemon, which it starts if need be.
 	Connect func(context.Context) (*local.Client, error)
 	Spec    local.Open
+	// Fresh says that the environment is new: what the daemon has of one of that name is of no
+	// use any more.
+	Fresh bool
 	// Token gives an enrolment token for the key with this hash.
 	Token func(ctx context.Context, keyHash string) (string, error)
 	// Enrolled is told when the tunnel was enrolled again, after the first time. It may be nil.
@@ -50,7 +52,8 @@ type Session struct {
 	mu      sync.Mutex
 	client  *local.Client
 	now     mezu.Tunnel
-	changed chan struct{} // closed when now changes
+	refused error         // why it could not be enrolled again
+	changed chan struct{} // closed when now or refused changes
 }
 
 // daemon is the client of the daemon that there is now.
@@ -68,6 +71,11 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	s := &Session{cfg: cfg, client: client, changed: make(chan struct{})}
 	opened, err := client.Open(ctx, cfg.Spec)
+	if err == nil && cfg.Fresh && opened.Warpgate != "" {
+		if err = client.Remove(ctx, opened.ID); err == nil {
+			opened, err = client.Open(ctx, cfg.Spec)
+		}
+	}
 	if err != nil {
 		client.Close()
 		return nil, err
@@ -195,11 +203,20 @@ func (s *Session) renew(ctx context.Context, see func(local.Event)) {
 	if time.Since(s.renewed) < renewEvery {
 		return
 	}
-	s.renewed = time.Now()
-	if _, err := s.Refresh(ctx); err != nil {
-		return // the events may be older than what there is now
+	if is, err := s.Refresh(ctx); err != nil || !Unenrolled(&is) {
+		return // the event was older than what there is now
 	}
-	if err := s.EnrolAgain(ctx); err != nil && ctx.Err() == nil {
+	s.renewed = time.Now()
+	err := s.EnrolAgain(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	s.refused = err
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	if err != nil {
 		e := mezu.Event{Event: mezu.EventError, Time: time.Now(), Tunnel: s.Tunnel().Name, Code: mezu.CodeOf(err), Message: "it could not be enrolled again: " + err.Error()}
 		see(local.Event{Event: e})
 	}
@@ -284,26 +301,22 @@ func (e *LateError) Error() string {
 // Unwrap gives why the last probe failed.
 func (e *LateError) Unwrap() error { return e.Cause }
 
-// Await waits until a request has gone from the public address to the tunnel and back. Run, or a
-// caller of Refresh, tells it how the tunnel is meanwhile.
+// Await waits until a request has gone from the public address to the tunnel and back. Run has to
+// follow the tunnel meanwhile.
 func (s *Session) Await(ctx context.Context, within time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	late := &LateError{URL: s.Tunnel().URL, After: within, Stage: "the tunnel is not up"}
 	for {
 		s.mu.Lock()
-		is, changed := s.now, s.changed
+		is, changed, refused := s.now, s.changed, s.refused
 		s.mu.Unlock()
 		late.URL = is.URL
 		if is.URL != "" && (is.State == mezu.TunnelLive || is.State == mezu.TunnelPartly) {
 			break
 		}
-		if is.State == mezu.TunnelNeedsLogin {
-			// Events from before the enrolment may still come in.
-			if is, err := s.Refresh(waiting); err == nil && is.State == mezu.TunnelNeedsLogin {
-				return &mezu.Error{Code: cmp.Or(is.Code, mezu.CodeUnauthenticated), Detail: is.Detail, Hint: is.Hint}
-			}
-			continue
+		if refused != nil {
+			return refused
 		}
 		if is.Detail != "" {
 			late.Stage = is.Detail

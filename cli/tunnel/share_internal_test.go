@@ -1,0 +1,131 @@
+package tunnel
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+	"rsc.io/qr"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/show"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const address = "https://shop-dev-ada-acme.edge.example.com"
+
+// sharing is a run that shares an address, with what it wrote to the terminal.
+func sharing(env map[string]string, cfg Config) (*opened, *bytes.Buffer) {
+	var said bytes.Buffer
+	inv := &invocation.Invocation{Streams: terminal.Streams{Out: &said, Err: &said, ErrTerminal: true, Unicode: true}, Getenv: func(name string) string { return env[name] }}
+	return &opened{options: &options{Invocation: inv, Config: cfg}, lines: &show.Lines{Streams: inv.Streams}}, &said
+}
+
+// The modules of a code come back from what is drawn, with half blocks and without.
+func TestQR(t *testing.T) {
+	code, err := qr.Encode(address, qr.L)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unicode := range []bool{true, false} {
+		lines := strings.Split(strings.TrimSuffix(qrText(code, unicode, false), "\n"), "\n")
+		black := func(x, y int) bool {
+			if !unicode {
+				return lines[y+quiet][2*(x+quiet)] == ' '
+			}
+			r := []rune(lines[(y+quiet)/2])[x+quiet]
+			if (y+quiet)%2 == 0 {
+				return r == ' ' || r == '▄'
+			}
+			return r == ' ' || r == '▀'
+		}
+		for y := range code.Size {
+			for x := range code.Size {
+				if black(x, y) != code.Black(x, y) {
+					t.Fatalf("unicode %v: module %d, %d", unicode, x, y)
+				}
+			}
+		}
+		for _, l := range lines {
+			if n := utf8.RuneCountInString(l); n != utf8.RuneCountInString(lines[0]) || !unicode && strings.Trim(l, "# ") != "" {
+				t.Errorf("%q", l)
+			}
+		}
+	}
+	if colored := qrText(code, true, true); !strings.HasPrefix(colored, "\x1b[97;40m") || !strings.HasSuffix(colored, "\x1b[0m\n") {
+		t.Errorf("%q", colored[:20])
+	}
+}
+
+// The clipboard of the system is used, and else the terminal's, also through tmux.
+func TestCopy(t *testing.T) {
+	copied := ""
+	system := func(text string) error { copied = text; return nil }
+	asked := "\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte(address)) + "\a"
+	for name, c := range map[string]struct {
+		env    map[string]string
+		copy   func(string) error
+		system bool
+		said   string
+	}{
+		"system":            {nil, system, true, "copied the address\n"},
+		"no system":         {nil, func(string) error { return errors.New("no xclip") }, false, asked + "asked the terminal to copy the address\n"},
+		"nothing":           {nil, nil, false, asked},
+		"over SSH":          {map[string]string{"SSH_CONNECTION": "a 1 b 2"}, system, false, asked},
+		"over SSH, in tmux": {map[string]string{"SSH_CONNECTION": "a 1 b 2", "TMUX": "/tmp/x"}, system, false, asked + "\x1bPtmux;\x1b" + strings.TrimSuffix(asked, "\a") + "\a\x1b\\"},
+	} {
+		copied = ""
+		r, said := sharing(c.env, Config{Copy: c.copy})
+		if err := r.copy(address); err != nil || (copied == address) != c.system || !strings.HasPrefix(said.String(), c.said) {
+			t.Errorf("%s: %q %q, %v", name, copied, said, err)
+		}
+	}
+	r, _ := sharing(nil, Config{})
+	r.ErrTerminal = false
+	if err := r.copy(address); exit.Of(err) != exit.Unreachable {
+		t.Errorf("%v", err)
+	}
+}
+
+// C2: only an address of the web is opened, whatever a control plane says.
+func TestC2_OpensNothingElse(t *testing.T) {
+	var got []string
+	cfg := Config{Open: func(a string) error { got = append(got, a); return nil }}
+	for _, wrong := range []string{"http://a", "file:///etc/passwd", "javascript:alert(1)", "-x", "", "https://", "calc.exe"} {
+		if err := browse(cfg, wrong); err == nil {
+			t.Errorf("%q is opened", wrong)
+		}
+	}
+	if err := browse(cfg, address); err != nil || len(got) != 1 || got[0] != address {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestPassword(t *testing.T) {
+	p, shown, err := password("ada", "")
+	if err != nil || len(shown) < 20 || (&mezu.TunnelTarget{Target: "localhost:1", BasicAuth: p}).Validate() != nil {
+		t.Errorf("%+v %q %v", p, shown, err)
+	}
+	p, shown, err = password("ada", "chosen")
+	if err != nil || shown != "" || p.Iterations != chosenRounds {
+		t.Errorf("%+v %q %v", p, shown, err)
+	}
+}
+
+func TestSplit(t *testing.T) {
+	before, after, dashes := split([]string{"3000", "--", "a", "--", "-x"})
+	if len(before) != 1 || strings.Join(after, " ") != "a -- -x" || !dashes {
+		t.Errorf("%q %q", before, after)
+	}
+	if before, after, dashes = split([]string{"3000"}); len(before) != 1 || after != nil || dashes {
+		t.Errorf("%q %q", before, after)
+	}
+}
