@@ -260,6 +260,7 @@ func linked() map[string]map[string]string {
 			module + "/daemon/folder":     "the sidecar serves no files",
 			module + "/tui":               "the sidecar has no dashboard",
 			module + "/local":             "the sidecar runs one Warpgate, and nobody asks it for another",
+			module + "/listening":         "the sidecar is told its one workload",
 			module + "/daemon/rest":       "as " + module + "/local",
 			"github.com/Microsoft":        "the sidecar has no local API",
 		},
