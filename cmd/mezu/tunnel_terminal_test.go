@@ -164,7 +164,7 @@ func TestTunnelAtATerminal(t *testing.T) {
 	})
 
 	t.Run("exec", func(t *testing.T) {
-		a := p.in(t).at(t.TempDir(), "tunnel", port, "--exec", "--", "sh", "-c", `trap 'n=$((n+1))' INT; test -t 1 && echo "up $MEZU_TUNNEL"; read line; read line; echo "got $n $line"; exit 3`)
+		a := p.in(t).at(t.TempDir(), "tunnel", port, "--exec", "--", "sh", "-c", `trap 'n=$((n+1))' INT; test -t 1 && echo "up $MEZU_TUNNEL"; until test "$line" = on; do read line; done; echo "got $n $line"; exit 3`)
 		a.said(a.out, `up shop/dev-ada`)
 		a.typed(ctrlC)
 		a.said(a.out, `\^C`)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/memory"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -340,6 +341,11 @@ func TestTunnel(t *testing.T) {
 		p := p.in(t)
 		second := newTunneller(t, world, nil)
 		p.do("tunnel", port, "--detach", "--wait")
+		// The control plane learns of it from the edge's next report.
+		until(t, "it is known to be connected", func() bool {
+			out, _ := p.do("warpgates", "list", "-e", name)
+			return strings.Contains(out, "\tconnected\t")
+		})
 		code, _, talk := second.mezu("tunnel", other)
 		if want := "mezu: " + name + " is served from another machine (127.0.0.1, connected)\n  try: --name NAME for an environment of its own, or --join to share its requests\n"; code != 5 || talk != want {
 			t.Errorf("code %d: %s", code, talk)
@@ -447,6 +453,17 @@ func TestTunnel(t *testing.T) {
 				t.Errorf("%s: code %d, %s%s", line, code, out, talk)
 			}
 		}
+		p.do("tunnel", port, "--name", "late", "--detach")
+		p.do("tunnel", "rm", name+"-late")
+		closed := serveNothing(t)
+		if code, _, talk := p.mezu("tunnel", closed, "--name", "dead", "--detach", "--wait", "--timeout", "1s"); code != 7 || !strings.Contains(talk, "mezu: nothing answers at localhost:"+closed) || !strings.Contains(talk, " (1.0 s)\n") {
+			t.Errorf("code %d: %s", code, talk)
+		}
+		p.do("tunnel", "rm", name+"-dead")
+		p.do("environments", "disable", name+"-late")
+		if code, _, talk := p.mezu("tunnel", port, "--name", "late"); code != 6 || talk != "mezu: dev/shop/"+name+"-late is switched off\n  try: mezu environments enable "+name+"-late\n" {
+			t.Errorf("code %d: %s", code, talk)
+		}
 		t.Chdir(t.TempDir())
 		if code, _, talk := p.mezu("tunnel"); code != 2 || !strings.HasPrefix(talk, "mezu: TARGET is missing") {
 			t.Errorf("code %d: %s", code, talk)
@@ -455,6 +472,49 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("names to complete: %q", out)
 		}
 	})
+}
+
+// serveNothing is a port on which nobody listens.
+func serveNothing(t *testing.T) string {
+	server := httptest.NewServer(nil)
+	server.Close()
+	return server.URL[strings.LastIndex(server.URL, ":")+1:]
+}
+
+// TestTunnelExamples: what the help of each command about tunnels shows, in an order in which all
+// mean something.
+func TestTunnelExamples(t *testing.T) {
+	world := start(t, t.TempDir())
+	port := serveText(t, "app")
+	opened := ""
+	p := newTunneller(t, world, nil)
+	if err := (memory.Store{Dir: p.folders().State}).Update(t.Context(), func(m *memory.Memory) { m.Names[world.ready.API+" dev "] = "dev-ada" }); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BROWSER", "true") // a program that opens nothing
+	for _, path := range []string{"tunnel", "tunnel list", "tunnel show", "tunnel stop", "tunnel start", "tunnel open", "tunnel rm"} {
+		help, _ := p.do(append(strings.Fields(path), "--help")...)
+		_, example, ok := strings.Cut(help, "\nExample:\n   mezu ")
+		example, _, _ = strings.Cut(example, "\n")
+		if !ok || !strings.HasPrefix(example, path) {
+			t.Errorf("%s: %q", path, example)
+			continue
+		}
+		args := strings.Fields(strings.ReplaceAll(example, "8080", port))
+		if path == "tunnel" {
+			h := p.open(args[1:]...)
+			opened = h.said(h.out, addressLine)
+			h.stop()
+			p.do(append(args, "--detach")...)
+			continue
+		}
+		if code, out, talk := p.mezu(args...); code != 0 && path != "tunnel open" { // there may be no browser
+			t.Errorf("mezu %q: code %d, %s%s", args, code, out, talk)
+		}
+	}
+	if !strings.HasPrefix(opened, "https://shop-dev-ada-dev.localhost:") {
+		t.Errorf("%q", opened)
+	}
 }
 
 // complete are the candidates for the last of the words.
