@@ -9,33 +9,60 @@ import (
 
 // faultRelay passes TCP connections on to a target until it is told to stall: then
 // it goes on accepting, forwards nothing, and closes nothing, as a path does
-// whose packets are dropped. What waited comes through when it flows again.
+// whose packets are dropped. What waited comes through when it flows again, unless it
+// was forgotten. While it refuses, connections are cut.
 type faultRelay struct {
-	listener net.Listener
-	tasks    sync.WaitGroup
-	over     chan struct{}
+	t     *testing.T
+	at    string
+	tasks sync.WaitGroup
+	over  chan struct{}
 
-	mu     sync.Mutex
-	target string
-	flows  chan struct{} // closed while it flows
-	open   map[net.Conn]bool
+	mu       sync.Mutex
+	listener net.Listener // nil while it refuses
+	target   string
+	flows    chan struct{} // closed while it flows
+	path     int           // of new connections; those of earlier ones are forgotten
+	open     map[net.Conn]bool
 }
 
 // newFaultRelay listens; target may be set later, before the first connection.
 func newFaultRelay(t *testing.T, target string) *faultRelay {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &faultRelay{listener: l, target: target, over: make(chan struct{}), flows: make(chan struct{}), open: map[net.Conn]bool{}}
+	r := &faultRelay{t: t, at: freeAddr(t), target: target, over: make(chan struct{}), flows: make(chan struct{}), open: map[net.Conn]bool{}}
 	close(r.flows)
-	r.tasks.Go(r.accept)
+	r.listen()
 	t.Cleanup(r.close)
 	return r
 }
 
-func (r *faultRelay) addr() string { return r.listener.Addr().String() }
+func (r *faultRelay) addr() string { return r.at }
+
+// listen ends a refusal.
+func (r *faultRelay) listen() {
+	r.t.Helper()
+	l, err := net.Listen("tcp", r.at)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.listener = l
+	r.mu.Unlock()
+	r.tasks.Go(func() { r.accept(l) })
+}
+
+// refuse resets all connections, and takes no new ones.
+func (r *faultRelay) refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener != nil {
+		r.listener.Close()
+	}
+	r.listener = nil
+	for c := range r.open {
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}
+}
 
 // to sets the target.
 func (r *faultRelay) to(target string) {
@@ -51,6 +78,14 @@ func (r *faultRelay) stall() {
 	r.flows = make(chan struct{})
 }
 
+// forget stalls for good what is connected now, as when a router has lost its tables: it
+// hears nothing ever again. What connects from now on is not concerned.
+func (r *faultRelay) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.path++
+}
+
 // flow ends a stall.
 func (r *faultRelay) flow() {
 	r.mu.Lock()
@@ -63,32 +98,38 @@ func (r *faultRelay) flow() {
 }
 
 func (r *faultRelay) close() {
-	r.listener.Close()
 	close(r.over)
-	r.mu.Lock()
-	for c := range r.open {
-		c.Close()
-	}
-	r.mu.Unlock()
+	r.refuse()
 	r.tasks.Wait()
 }
 
-// await returns when it flows, and reports false at the end of the test.
-func (r *faultRelay) await() bool {
+// await returns when a path flows, and reports false at the end of the test.
+func (r *faultRelay) await(path int) bool {
 	r.mu.Lock()
 	flows := r.flows
 	r.mu.Unlock()
 	select {
 	case <-flows:
-		return true
 	case <-r.over:
 		return false
 	}
+	if r.now() != path {
+		<-r.over
+		return false
+	}
+	return true
 }
 
-func (r *faultRelay) accept() {
+// now is the path of new connections.
+func (r *faultRelay) now() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.path
+}
+
+func (r *faultRelay) accept(l net.Listener) {
 	for {
-		c, err := r.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			return
 		}
@@ -99,7 +140,8 @@ func (r *faultRelay) accept() {
 // pass carries one connection.
 func (r *faultRelay) pass(client net.Conn) {
 	defer r.track(client)()
-	if !r.await() {
+	path := r.now()
+	if !r.await(path) {
 		return
 	}
 	r.mu.Lock()
@@ -111,8 +153,8 @@ func (r *faultRelay) pass(client net.Conn) {
 	}
 	defer r.track(server)()
 	var both sync.WaitGroup
-	both.Go(func() { r.pump(server, client) })
-	both.Go(func() { r.pump(client, server) })
+	both.Go(func() { r.pump(server, client, path) })
+	both.Go(func() { r.pump(client, server, path) })
 	both.Wait()
 }
 
@@ -130,11 +172,11 @@ func (r *faultRelay) track(c net.Conn) func() {
 }
 
 // pump carries one direction and passes its end on, a reset as a reset.
-func (r *faultRelay) pump(to, from net.Conn) {
+func (r *faultRelay) pump(to, from net.Conn, path int) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		if !r.await() {
+		if !r.await(path) {
 			return
 		}
 		if n > 0 {
