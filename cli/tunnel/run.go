@@ -487,6 +487,9 @@ func (r *opened) removeMade(ctx context.Context) error {
 			r.Sayf("%s stays: this run did not make it", t.site.Text())
 			continue
 		}
+		if t.session != nil {
+			errs = append(errs, t.session.Remove(ctx))
+		}
 		if err := r.owner.Remove(ctx, t.site); err != nil {
 			errs = append(errs, fmt.Errorf("removing %s: %w", t.site.Text(), err))
 			continue

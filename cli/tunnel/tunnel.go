@@ -57,7 +57,7 @@ type options struct {
 	Config
 
 	Targets []target.Target
-	// FromFile says that mezu.yaml names the targets; Allow are values of --allow-target.
+	// Allow are the values of --allow-target.
 	Allow []string
 	Name  string
 	// Settings of all targets.
@@ -110,8 +110,7 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			flag("rm", "delete the environment at the end, if this run made it"),
 			flag("exec", "run the program after -- once requests get through, close, and exit with its code"),
 		},
-		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return nil, nil }),
-		Subcommands:  named(inv, cfg),
+		Subcommands: named(inv, cfg),
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, inv, cfg)
 			if err != nil {

@@ -512,6 +512,19 @@ func TestTunnelExamples(t *testing.T) {
 			t.Errorf("mezu %q: code %d, %s%s", args, code, out, talk)
 		}
 	}
+	// An environment of that name that somebody else made is left alone.
+	out, _ := p.do("service-accounts", "create", "other", "--permission", "environments.write", "-o", "json")
+	key := regexp.MustCompile(`"key": "([^"]+)"`).FindStringSubmatch(out)
+	if key == nil {
+		t.Fatal(out)
+	}
+	other := newTunneller(t, world, map[string]string{"MEZU_TOKEN": key[1]})
+	other.do("environments", "create", "dev-ada-docs")
+	h := p.open(port, "--name", "docs")
+	if at := h.said(h.out, addressLine); !strings.HasPrefix(at, "https://shop-dev-ada-docs-2-dev.localhost:") {
+		t.Errorf("%s", at)
+	}
+	h.stop()
 	if !strings.HasPrefix(opened, "https://shop-dev-ada-dev.localhost:") {
 		t.Errorf("%q", opened)
 	}

@@ -371,6 +371,15 @@ func (s *Session) Stop(ctx context.Context, within time.Duration) error {
 	return err
 }
 
+// Remove has the daemon forget the tunnel, with its key.
+func (s *Session) Remove(ctx context.Context) error {
+	err := s.daemon().Remove(ctx, s.Tunnel().ID)
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		return nil
+	}
+	return err
+}
+
 // Refresh asks the daemon how the tunnel is.
 func (s *Session) Refresh(ctx context.Context) (mezu.Tunnel, error) {
 	is, err := s.daemon().Tunnel(ctx, s.Tunnel().ID)
