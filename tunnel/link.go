@@ -198,6 +198,7 @@ func (l *Link) Run(ctx context.Context) error {
 	defer l.running.Wait()
 	defer cancel()
 	pace := l.pace()
+	var said repeated
 	for {
 		woken := l.woken.Rung()
 		l.state(LinkConnecting, nil)
@@ -219,14 +220,43 @@ func (l *Link) Run(ctx context.Context) error {
 			}
 		}
 		wait := pace.Next()
+		if l.wasUp() {
+			said = repeated{}
+		}
 		if errors.Is(err, ErrDraining) {
 			l.state(LinkDraining, err)
 		} else {
 			l.state(LinkDisconnected, err)
 		}
-		l.log.Info("tunnel down", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress, "error", err, "retry_in", wait)
+		l.log.Log(ctx, said.level(err, l.cfg.Now()), "tunnel down", "edge", l.cfg.Edge.ID, "address", l.cfg.Edge.TunnelAddress, "error", err, "retry_in", wait)
 		pace.SleepOr(ctx, wait, woken)
 	}
+}
+
+// wasUp reports whether the link was there until now.
+func (l *Link) wasUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status.State == LinkConnected || l.status.State == LinkDraining
+}
+
+// repeatEvery is how often the log says the same of a link again. An edge that is away is asked
+// every second or so, for hours.
+const repeatEvery = 10 * time.Minute
+
+// repeated is the error that was logged last, since the link was there.
+type repeated struct {
+	text string
+	at   time.Time
+}
+
+// level is that of an error: information if it is another one than before, or was said long ago.
+func (r *repeated) level(err error, now time.Time) slog.Level {
+	if text := fmt.Sprint(err); text != r.text || now.Sub(r.at) >= repeatEvery || now.Before(r.at) {
+		*r = repeated{text, now}
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }
 
 // pace is how often something is tried again.
