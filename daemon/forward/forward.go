@@ -120,6 +120,7 @@ type worker struct {
 
 	visitor visitor
 	keptOut mezu.Code // why the guard let the request not pass
+	asks    bool      // it is a preflight that passed the guard without a password
 	upgrade string    // what the visitor asked for, whatever the workload is asked
 	local   string    // the origin that the workload believes to have, if it is not the visitor's
 
@@ -198,7 +199,7 @@ func (w *worker) serveOne() bool {
 }
 
 func (w *worker) request(payload []byte) bool {
-	w.began, w.route, w.keptOut, w.local = time.Now(), nil, "", ""
+	w.began, w.route, w.keptOut, w.asks, w.local = time.Now(), nil, "", false, ""
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}
@@ -367,7 +368,7 @@ func (w *worker) forward() (unsent bool, err error) {
 		if v.Code != "" {
 			return false, w.keepOut(v)
 		}
-		w.visitor.setCookie = v.SetCookie
+		w.visitor.setCookie, w.asks = v.SetCookie, v.Preflight
 	}
 	u, err := w.target()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/daemon/forward"
 	"github.com/mezusphere/mezu/daemon/forward/guard"
+	"github.com/mezusphere/mezu/relay"
 )
 
 // guarded makes a world whose workload asks for the password "right" of ada.
@@ -128,6 +129,74 @@ func TestGuard_KeepsItsSecrets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A workload that answers OPTIONS as it does GET tells nothing to whoever writes a request as
+// browsers write a preflight, beyond what that is about. With the password it tells all.
+func TestAttackReadByPreflight(t *testing.T) {
+	const ask = "OPTIONS /secret HTTP/1.1\r\nHost: app.example\r\nOrigin: https://x.example\r\nAccess-Control-Request-Method: GET\r\n"
+	for name, start := range map[string]func(testing.TB, http.HandlerFunc) string{
+		"http":  func(t testing.TB, h http.HandlerFunc) string { return plainServer(t, h) },
+		"h2c":   h2cWorkload,
+		"https": func(t testing.TB, h http.HandlerFunc) string { return httpsWorkload(t, false, h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := guarded(t, start(t, func(rw http.ResponseWriter, r *http.Request) {
+				h := rw.Header()
+				h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+				h.Set("Vary", "Origin")
+				h.Set("Set-Cookie", "session=secret")
+				h.Set("X-Debug", "secret")
+				h.Set("Trailer", "X-End")
+				if r.URL.Query().Get("empty") != "" {
+					rw.WriteHeader(http.StatusNoContent)
+					return
+				}
+				io.WriteString(rw, strings.Repeat("secret", 10_000))
+				h.Set("X-End", "secret")
+			}))
+			e := w.connect(false)
+			for _, path := range []string{"", "?empty=1"} {
+				e.ask(strings.Replace(ask, "/secret", "/secret"+path, 1) + "\r\n")
+				resp := e.response("OPTIONS")
+				body, err := io.ReadAll(resp.Body)
+				if err != nil || resp.StatusCode/100 != 2 || len(body) > 0 || resp.ContentLength > 0 || resp.Header.Get("Access-Control-Allow-Origin") != "https://x.example" || resp.Header.Get("Vary") != "Origin" {
+					t.Errorf("%s %v %.20q %v", resp.Status, resp.Header, body, err)
+				}
+				for name, values := range resp.Header {
+					if strings.Contains(strings.Join(values, ""), "secret") {
+						t.Errorf("%s: %s", name, values)
+					}
+				}
+				if len(resp.Trailer) > 0 {
+					t.Errorf("trailer %v", resp.Trailer)
+				}
+				e.goesOn()
+			}
+			e.ask(getOf("/", credentials("ada", "right")))
+			resp := e.response("GET")
+			io.Copy(io.Discard, resp.Body)
+			ours, _, _ := strings.Cut(resp.Header.Values("Set-Cookie")[1], ";")
+			e.ask(ask + "Cookie: " + ours + "\r\n\r\n")
+			if resp := e.response("OPTIONS"); resp.Header.Get("X-Debug") != "secret" {
+				t.Errorf("with the cookie: %v", resp.Header)
+			}
+		})
+	}
+}
+
+// An answer to a preflight that does not end is cut.
+func TestAttackPreflightWithoutEnd(t *testing.T) {
+	wl := tcpWorkload(t)
+	e := guarded(t, wl.addr()).connect(false)
+	e.ask("OPTIONS / HTTP/1.1\r\nHost: app.example\r\nOrigin: https://x.example\r\nAccess-Control-Request-Method: GET\r\n\r\n")
+	s := wl.conn()
+	s.request()
+	s.answer("HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", 2*relay.MaxDrain))
+	if body, err := io.ReadAll(e.response("OPTIONS").Body); err == nil || len(body) > 0 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+	s.dropped()
 }
 
 // Without a guard the cookie of a tunnel reaches no workload either.

@@ -41,7 +41,7 @@ func (l *looking) Deliver(h *relay.ResponseHead, body relay.Source, closing bool
 
 // downstream is the edge's side of an exchange.
 func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
-	if w.hints(u) == nil {
+	if w.hints(u) == nil && !w.asks {
 		return &w.c
 	}
 	return &w.looking
@@ -49,6 +49,9 @@ func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
 
 // deliver sends a response on, and shows its beginning to whoever recognises it.
 func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
+	if w.asks {
+		return w.deliverPreflight(h, body, closing)
+	}
 	watcher := w.to.Hints
 	if !watcher.Suspects(h.Status, h.Length) || !looks(h) {
 		return w.c.Deliver(h, body, closing)

@@ -90,6 +90,9 @@ type Verdict struct {
 	Wait time.Duration
 	// SetCookie is the value of a Set-Cookie for the response, nil for none.
 	SetCookie []byte
+	// Preflight says that the request passes without a password, because a browser can send
+	// none with it. Its answer may say nothing but what the browser asks.
+	Preflight bool
 }
 
 // Judge says whether a request may pass, and takes our password out of its fields. shown is
@@ -102,7 +105,7 @@ func (g *Guard) Judge(ctx context.Context, r *relay.Request, shown []byte, clien
 		return Verdict{}
 	case preflight(r):
 		r.Fields = slices.DeleteFunc(r.Fields, func(f relay.Field) bool { _, basic := basic(f.Value); return basic && f.Is("authorization") })
-		return Verdict{}
+		return Verdict{Preflight: true}
 	case n == 0:
 		return Verdict{Code: mezu.CodeUnauthenticated}
 	}
@@ -179,9 +182,9 @@ func basic(value []byte) (credentials []byte, ok bool) {
 }
 
 // preflight reports whether a browser asks by CORS before a request that it will send with
-// credentials; it never sends any with the question.
+// credentials; it never sends any with the question, nor a body.
 func preflight(r *relay.Request) bool {
-	if r.Method != "OPTIONS" {
+	if r.Method != "OPTIONS" || r.Framing != relay.NoBody {
 		return false
 	}
 	origin, method := false, false

@@ -193,20 +193,23 @@ func TestAttackCookie(t *testing.T) {
 // that method does.
 func TestPreflight(t *testing.T) {
 	for _, c := range []struct {
-		method string
-		fields []string
-		passes bool
+		method  string
+		framing relay.Framing
+		fields  []string
+		passes  bool
 	}{
-		{"OPTIONS", []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, true},
-		{"OPTIONS", []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT", basic("ada", "right")}, true},
-		{"OPTIONS", []string{"Origin: https://x.example"}, false},
-		{"OPTIONS", []string{"Access-Control-Request-Method: PUT"}, false},
-		{"GET", []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, false},
+		{"OPTIONS", relay.NoBody, []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, true},
+		{"OPTIONS", relay.NoBody, []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT", basic("ada", "right")}, true},
+		{"OPTIONS", relay.NoBody, []string{"Origin: https://x.example"}, false},
+		{"OPTIONS", relay.NoBody, []string{"Access-Control-Request-Method: PUT"}, false},
+		{"OPTIONS", relay.Length, []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, false},
+		{"OPTIONS", relay.Chunked, []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, false},
+		{"GET", relay.NoBody, []string{"Origin: https://x.example", "Access-Control-Request-Method: PUT"}, false},
 	} {
 		r := request(c.fields...)
-		r.Method = c.method
+		r.Method, r.Framing = c.method, c.framing
 		v := guard.New(password(t, "ada", "right"), nil).Judge(t.Context(), r, nil, visitor)
-		if (v.Code == "") != c.passes || v.SetCookie != nil {
+		if (v.Code == "") != c.passes || v.Preflight != c.passes || v.SetCookie != nil {
 			t.Errorf("%s %q: %+v", c.method, c.fields, v)
 		}
 		for i := range r.Fields {
