@@ -2,7 +2,7 @@
 //
 // What lives here: which file a path names, what may not be seen, how files are sent, and the
 // private server that a Warpgate reaches. What may not: tunnels, who may see the files, flags.
-// Package daemon runs it; nothing else imports it.
+// Package daemon/workload alone imports it.
 package folder
 
 import (

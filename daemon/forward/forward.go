@@ -4,7 +4,7 @@
 //
 // What lives here: the second line of defence, the headers that a workload may
 // trust, the choice of an allowed target, connections to workloads. What may
-// not: registration, tunnels, files. Package daemon/warpgate alone imports it.
+// not: registration, tunnels, files. Packages daemon/warpgate and daemon/workload import it.
 package forward
 
 import (

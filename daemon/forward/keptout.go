@@ -24,7 +24,7 @@ func (w *worker) keepOut(v guard.Verdict) error {
 	status, said := v.Code.Status(), "This address asks for a user and a password."
 	fields := http.Header{"Cache-Control": {"no-store"}}
 	if v.Code == mezu.CodeRateLimited {
-		said = "Too many wrong passwords came from your address. Try again in a while."
+		said = "There were too many wrong passwords. Try again in a while." // from this address, or from many at once
 		fields.Set("Retry-After", strconv.Itoa(int((v.Wait+time.Second-1)/time.Second)))
 	} else {
 		fields.Set("WWW-Authenticate", challenge)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -13,12 +12,8 @@ import (
 	"github.com/mezusphere/mezu/relay"
 )
 
-const (
-	// tryTimeout bounds the try whether a plain target speaks TLS. Nobody waits for it.
-	tryTimeout = 2 * time.Second
-	// maxReason bounds what is said of a certificate: it may name a hundred hosts.
-	maxReason = 200
-)
+// tryTimeout bounds the try whether a plain target speaks TLS. Nobody waits for it.
+const tryTimeout = 2 * time.Second
 
 // hints gives who recognises what is in the way of requests to u, nil for nobody: it is about
 // one target.
@@ -114,8 +109,7 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 		watcher.Worked()
 	case w.ctx.Err() != nil, !errors.As(err, &refusal):
 	case errors.As(err, &distrusted):
-		why := strings.TrimPrefix(distrusted.Err.Error(), "x509: ")
-		watcher.Distrusted(why[:min(len(why), maxReason)])
+		watcher.Distrusted(distrusted.Err)
 	case errors.As(err, new(tls.RecordHeaderError)):
 		watcher.Plain()
 	case refusal.Code == mezu.CodeWorkloadRefused && errors.As(err, &dial) && dial.Op == "dial":

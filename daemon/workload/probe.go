@@ -73,7 +73,7 @@ func (w *Way) shake(ctx context.Context, conn net.Conn, is *mezu.Workload) {
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case errors.As(err, &distrusted):
-		w.look(ctx, is, func(h *hint.Watcher) { h.Distrusted(strings.TrimPrefix(distrusted.Err.Error(), "x509: ")) })
+		w.look(ctx, is, func(h *hint.Watcher) { h.Distrusted(distrusted.Err) })
 	case errors.As(err, new(tls.RecordHeaderError)):
 		w.look(ctx, is, func(h *hint.Watcher) { h.Plain() })
 	default:

@@ -160,8 +160,15 @@ func (w *Watcher) Plain() {
 	w.say(Hint{Kind: SpeaksPlain, Message: "what listens at " + w.cfg.Target.Address + " speaks no TLS", Fixes: []string{"mezu tunnel " + typed(plain)}})
 }
 
+// maxReason bounds what is said of a certificate: it may name a hundred hosts.
+const maxReason = 200
+
 // Distrusted says why the certificate of the target is not believed.
-func (w *Watcher) Distrusted(why string) {
+func (w *Watcher) Distrusted(err error) {
+	why := strings.TrimPrefix(err.Error(), "x509: ")
+	if len(why) > maxReason {
+		why = strings.ToValidUTF8(why[:maxReason], "") + "…"
+	}
 	command := "mezu tunnel " + typed(w.cfg.Target)
 	w.say(Hint{Kind: Certificate, Message: "the certificate of " + w.cfg.Target.Address + " is not trusted: " + why,
 		Fixes: []string{command + " --upstream-ca FILE, with its CA in PEM", command + " --insecure-upstream, which checks nothing"}})

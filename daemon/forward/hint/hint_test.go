@@ -2,6 +2,7 @@ package hint_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
@@ -188,7 +190,7 @@ func TestConnections(t *testing.T) {
 		{"8443", false, (*hint.Watcher).TLS, "|what listens at localhost:8443 speaks TLS|mezu tunnel https://localhost:8443"},
 		{"https://localhost:8080", false, (*hint.Watcher).Plain, "|what listens at localhost:8080 speaks no TLS|mezu tunnel 8080"},
 		{"https://app:8080", false, (*hint.Watcher).Plain, "|what listens at app:8080 speaks no TLS|mezu tunnel app:8080"},
-		{"https://app", false, func(w *hint.Watcher) { w.Distrusted("it ended") }, "|the certificate of app:443 is not trusted: it ended|mezu tunnel https://app:443 --upstream-ca FILE, with its CA in PEM, or mezu tunnel https://app:443 --insecure-upstream, which checks nothing"},
+		{"https://app", false, func(w *hint.Watcher) { w.Distrusted(errors.New("x509: it ended")) }, "|the certificate of app:443 is not trusted: it ended|mezu tunnel https://app:443 --upstream-ca FILE, with its CA in PEM, or mezu tunnel https://app:443 --insecure-upstream, which checks nothing"},
 		{"5173", false, (*hint.Watcher).Refuses, "|nothing answers at localhost:5173|"},
 		{"5173", false, func(w *hint.Watcher) { w.Worked(); w.Refuses() }, "|nothing answers at localhost:5173 any more|"},
 		{"5173", true, (*hint.Watcher).Refuses, "|nothing answers at localhost:5173, which is this container itself|mezu tunnel host.docker.internal:5173, for the machine that it runs on"},
@@ -205,6 +207,15 @@ func TestConnections(t *testing.T) {
 		if len(*said) != 1 || show((*said)[0]) != c.want {
 			t.Errorf("%s: %q, want %s", c.target, *said, c.want)
 		}
+	}
+}
+
+// A certificate may name as many hosts as it likes; a person is not shown them all.
+func TestAttackLongCertificate(t *testing.T) {
+	w, said := watch(t, "https://app", nil)
+	w.Distrusted(errors.New("x509: certificate is valid for " + strings.Repeat("ü.example, ", 10_000)))
+	if h := (*said)[0]; len(h.Message) > 300 || !utf8.ValidString(h.Message) || !strings.HasSuffix(h.Message, "…") {
+		t.Errorf("%d bytes: %.300q", len(h.Message), h.Message)
 	}
 }
 
