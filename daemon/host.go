@@ -43,9 +43,6 @@ const (
 	// retryWithin bounds the wait between two tries: a person sits before the screen, and wants
 	// the address back two seconds after the network.
 	retryWithin = 1500 * time.Millisecond
-	// resumeWithin is how long requests are still told after the last client has gone, so that one
-	// that lost its connection misses none. Nobody pays for events that nobody reads.
-	resumeWithin = 10 * time.Second
 	// lookEvery is the time between two looks at all tunnels: how old what streams say of them
 	// may be, and how soon what could not be written is tried again.
 	lookEvery = time.Second
@@ -86,8 +83,8 @@ type Config struct {
 type Given struct {
 	// Spec says what is shown of it.
 	Spec mezu.TunnelSpec
-	// Warpgate is its whole configuration, with a state folder of its own. Its Events and
-	// Begun are called as they are without a Host; its Room is given by the Host.
+	// Warpgate is its whole configuration, with a state folder of its own. Its Events is
+	// called as it is without a Host; its Room is given by the Host. It has no Requests.
 	Warpgate warpgate.Config
 }
 
@@ -113,7 +110,6 @@ type Host struct {
 	woken   backoff.Bell
 	changes chan struct{} // gets a value when a tunnel has changed
 	clients atomic.Int64
-	watched atomic.Bool   // requests are told
 	opening chan struct{} // held by whoever makes a tunnel
 
 	mu       sync.Mutex
@@ -198,6 +194,7 @@ func (h *Host) Listen() error {
 // insert adds a tunnel; h.mu is held, or the Host is not shared yet.
 func (h *Host) insert(t *tunnel) {
 	h.tunnels[t.id] = t
+	t.requests = h.cfg.Hub.Requests(t.id)
 	h.rename()
 	t.tell() // its stream begins
 }
@@ -368,7 +365,7 @@ func (h *Host) all() []*tunnel {
 func (h *Host) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	idle, seen := time.Now(), time.Now()
+	idle := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -377,14 +374,9 @@ func (h *Host) watch(ctx context.Context) {
 		case <-h.changes:
 			h.tell(false)
 		case <-tick.C:
+			h.cfg.Hub.Tick()
 			h.tell(true)
 			h.saveAgain()
-			if h.clients.Load() > 0 {
-				seen = time.Now()
-				h.watched.Store(true) // whatever a look at the same moment has found
-			} else if time.Since(seen) > resumeWithin {
-				h.watched.Store(false)
-			}
 			if h.busy() {
 				idle = time.Now()
 			} else if h.cfg.IdleEnd > 0 && time.Since(idle) >= h.cfg.IdleEnd {
@@ -401,6 +393,7 @@ func (h *Host) tell(all bool) {
 	for _, t := range h.all() {
 		if all {
 			t.meter.Tick()
+			t.requests.Tick(t.missed)
 		}
 		if t.changed.Swap(false) || all {
 			t.tell()
@@ -513,7 +506,6 @@ func (h *Host) Done() <-chan struct{} { return h.leave.Done() }
 // Hold says that a client is connected, until release is called.
 func (h *Host) Hold() (release func()) {
 	h.clients.Add(1)
-	h.watched.Store(true)
 	return sync.OnceFunc(func() { h.clients.Add(-1) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/asked"
+	"github.com/mezusphere/mezu/daemon/event"
 	"github.com/mezusphere/mezu/daemon/meter"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/daemon/workload"
@@ -41,6 +42,8 @@ type tunnel struct {
 	made  time.Time
 	given *warpgate.Config // nil if it was asked for
 	meter meter.Meter
+	// requests says which of them readers are told of.
+	requests *event.Requests
 
 	name    atomic.Pointer[string]
 	changed atomic.Bool // the Host is to look at it
@@ -188,19 +191,9 @@ func (t *tunnel) config(s *mezu.TunnelSpec, way *workload.Way) warpgate.Config {
 			Log: t.h.log.With("tunnel", *t.name.Load()), Now: t.h.cfg.Now, RetryWithin: retryWithin}
 	}
 	c.Room = t.h.room
-	c.Events, c.Begun = t.both(c.Events, t.event), t.both(c.Begun, t.begun)
+	p := &passing{t: t, also: c.Events}
+	c.Requests, c.Events = p, p.event
 	return c
-}
-
-// both calls what the owner of a given tunnel wants called, too.
-func (t *tunnel) both(given, own func(mezu.Event)) func(mezu.Event) {
-	if given == nil {
-		return own
-	}
-	return func(e mezu.Event) {
-		own(e)
-		given(e)
-	}
 }
 
 // start runs the tunnel: with gate, if it isn't nil, else with a new one. The caller acts.
@@ -432,32 +425,66 @@ func (t *tunnel) hurry(within time.Duration) {
 	}
 }
 
-// begun is called with each request that begins.
-func (t *tunnel) begun(e mezu.Event) {
-	t.meter.Begin(e.Upgrade != "")
-	if t.h.watched.Load() {
-		t.publish(local.Event{Event: e, Phase: local.PhaseBegin})
+// passing takes what a Warpgate of a tunnel tells.
+type passing struct {
+	t *tunnel
+	// also is what the owner of a given tunnel wants called with each event, one at a time;
+	// or nil.
+	also func(mezu.Event)
+	mu   sync.Mutex
+}
+
+// pass gives an event on to the owner of a given tunnel.
+func (p *passing) pass(e mezu.Event) {
+	if p.also != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.also(e)
 	}
 }
 
-// event is called with each event of the Warpgate.
-func (t *tunnel) event(e mezu.Event) {
-	switch e.Event {
-	case mezu.EventRequest:
-		status, _ := e.Status.(int)
-		t.meter.End(e.Upgrade != "", status, time.Duration(e.DurationMS*float64(time.Millisecond)), e.BytesIn, e.BytesOut)
-		t.answered(&e, status)
-		if t.h.watched.Load() {
-			t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
-		}
-	case mezu.EventError:
-		t.failed(e)
-	case mezu.EventConfig:
-		t.publish(local.Event{Event: e})
-		t.look()
-	case mezu.EventWarpgate:
-		t.look()
+// Begin counts a request that begins. No event of it is made, unless somebody reads it.
+func (p *passing) Begin(upgrade bool, made func() mezu.Event) uint8 {
+	p.t.meter.Begin(upgrade)
+	mark := p.t.requests.Begin()
+	if mark == event.Told {
+		p.t.publish(local.Event{Event: made(), Phase: local.PhaseBegin})
 	}
+	return uint8(mark)
+}
+
+// End counts its end.
+func (p *passing) End(mark uint8, o *warpgate.Outcome, made func() mezu.Event) {
+	p.t.meter.End(o.Upgrade, o.Status, o.Took, o.BytesIn, o.BytesOut)
+	p.t.answered(o)
+	told := p.t.requests.End(event.Mark(mark))
+	if !told && p.also == nil {
+		return
+	}
+	e := made()
+	if told {
+		p.t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
+	}
+	p.pass(e)
+}
+
+// event is called with each other event.
+func (p *passing) event(e mezu.Event) {
+	switch e.Event {
+	case mezu.EventError:
+		p.t.failed(e)
+	case mezu.EventConfig:
+		p.t.publish(local.Event{Event: e})
+		p.t.look()
+	case mezu.EventWarpgate:
+		p.t.look()
+	}
+	p.pass(e)
+}
+
+// missed tells that readers were not told of so many events.
+func (t *tunnel) missed(n uint64) {
+	t.publish(local.Event{Event: mezu.Event{Event: local.EventGap}, Missed: n})
 }
 
 // failed takes an error of the Warpgate.
@@ -481,15 +508,15 @@ func (t *tunnel) failed(e mezu.Event) {
 }
 
 // answered learns from a request how the workload is.
-func (t *tunnel) answered(e *mezu.Event, status int) {
+func (t *tunnel) answered(o *warpgate.Outcome) {
 	is := t.workload.Load()
 	up := is != nil && is.Up != nil && *is.Up
 	switch {
-	case e.Code == "" && e.Cause == "" && status > 0 && !up:
+	case o.Code == "" && o.Cause == "" && o.Status > 0 && !up:
 		yes := true
 		t.setWorkload(&mezu.Workload{Up: &yes})
-	case e.Code == mezu.CodeWorkloadRefused && (is == nil || is.Code != e.Code):
-		t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
+	case o.Code == mezu.CodeWorkloadRefused && (is == nil || is.Code != o.Code):
+		t.setWorkload(&mezu.Workload{Up: new(bool), Code: o.Code, Detail: o.Message})
 	}
 }
 

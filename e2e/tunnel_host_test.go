@@ -75,8 +75,8 @@ func TestTunnelHost(t *testing.T) {
 		}
 		return nil
 	})
-	defer h.Hold()() // requests are told while somebody is there
 	events := hub.Reader(o.ID, "")
+	defer events.Close()
 	client := w.http(w.edges[0])
 	get := func(path string) (int, string) {
 		resp, err := client.Get("https://" + w.host + path)

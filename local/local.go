@@ -191,16 +191,18 @@ type Event struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Fixes are what to type or write, of an error that has several, beside Hint.
 	Fixes []string `json:"fixes,omitempty"`
-	// Missed is how many events were not sent, of EventGap, because the client did not read
-	// or asked for ones that are not kept any more. It is zero if nobody knows: the cursor
-	// was of a daemon that has ended.
+	// Missed is how many events were not sent, of EventGap, because the client did not read,
+	// asked for ones that are not kept any more, or there were more requests than are told in
+	// a second. It is zero if nobody knows: the cursor was of a daemon that has ended.
 	Missed uint64 `json:"missed,omitempty"`
 }
 
 // Phase is where a request is.
 type Phase string
 
-// Phases of requests. An upgraded or streaming one can be long between both.
+// Phases of requests. An upgraded or streaming one can be long between both. If the begin of a
+// request is not sent because there were too many, its end isn't either. One that began before
+// anybody read has an end without a begin.
 const (
 	PhaseBegin Phase = "begin"
 	PhaseEnd   Phase = "end"

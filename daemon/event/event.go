@@ -1,8 +1,8 @@
 // Package event carries the events of the local daemon's tunnels from where they happen to
 // whoever reads a stream.
 //
-// What lives here: the hub, what it keeps for readers that are slow or come back, and their
-// cursors. What may not: HTTP, and what makes an event. It imports package local; package daemon
+// What lives here: the hub, what it keeps for readers that are slow or come back, their
+// cursors, and how many requests they are told of. What may not: HTTP, and what makes an event. It imports package local; package daemon
 // publishes, and daemon/rest reads.
 package event
 
@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -29,6 +30,10 @@ const (
 	maxBytes       = 2 << 20
 	maxTunnelBytes = 256 << 10
 )
+
+// resumeWithin is how long somebody counts as a reader who reads no more, so that a command that
+// lost its connection misses no request.
+const resumeWithin = 10 * time.Second
 
 // Hub takes events and gives them to its readers. Nobody who publishes waits for a reader. It is
 // safe for concurrent use.
@@ -51,7 +56,7 @@ func NewHub(now func() time.Time) *Hub {
 // Publish hands an event to the readers of all tunnels, and to those of its TunnelID. It fills in
 // the time if there is none. What the event points to may not be changed any more.
 //
-// A tunnel begins with its first local.EventTunnel. The one without a record is its last event,
+// A tunnel begins with its first local.EventTunnel, or with Requests. The one without a record is its last event,
 // after which its readers end.
 func (h *Hub) Publish(e local.Event) {
 	if e.Time.IsZero() {
@@ -86,8 +91,20 @@ func (h *Hub) Reader(tunnelID, after string) *Reader {
 			r = &ring{first: 1, ended: true}
 		}
 	}
-	next, unknown := r.after(h.run, after)
-	return &Reader{ring: r, run: h.run, now: h.now, next: next, unknown: unknown}
+	out := &Reader{ring: r, run: h.run, now: h.now}
+	r.open(out, after)
+	return out
+}
+
+// Tick is called each second.
+func (h *Hub) Tick() {
+	now := h.now()
+	h.all.rest(now)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.tunnels {
+		r.rest(now)
+	}
 }
 
 // ringOf is the ring of one tunnel, or nil if there is none and it is not to be made.
@@ -109,7 +126,17 @@ type Reader struct {
 	run     string
 	now     func() time.Time
 	next    uint64
-	unknown bool // the cursor was none of this hub, and nobody knows what was missed
+	untold  uint64 // of the ring's, up to there
+	unknown bool   // the cursor was none of this hub, and nobody knows what was missed
+	closed  bool
+}
+
+// Close says that nobody reads here any more. It may be called twice.
+func (r *Reader) Close() {
+	if !r.closed {
+		r.closed = true
+		r.ring.leave(r.now())
+	}
 }
 
 // Cursor is that of the last event that was read, or of the last before the reader began.
@@ -125,6 +152,11 @@ func (r *Reader) Take(into []local.Event, most int) ([]local.Event, <-chan struc
 	defer r.ring.mu.Unlock()
 	if missed := r.ring.first - min(r.next, r.ring.first); missed > 0 || r.unknown {
 		r.next, r.unknown = max(r.next, r.ring.first), false
+		if missed > 0 {
+			untold := r.ring.untoldBefore(r.next)
+			missed += untold - r.untold
+			r.untold = untold
+		}
 		into = append(into, local.Event{Event: mezu.Event{Event: local.EventGap, Time: r.now()}, Missed: missed, Cursor: r.Cursor()})
 	}
 	for ; r.next < r.ring.next() && most > 0; most-- {
@@ -133,6 +165,7 @@ func (r *Reader) Take(into []local.Event, most int) ([]local.Event, <-chan struc
 		into = append(into, e)
 		r.next++
 	}
+	r.untold = r.ring.untoldBefore(r.next)
 	if r.next < r.ring.next() {
 		return into, closed()
 	}
@@ -161,11 +194,18 @@ type ring struct {
 	most  int // bytes
 	ended bool
 	wake  chan struct{} // is closed at the next event; nil if nobody waits
+	// untold is how many events the gaps among all events stand for beside themselves.
+	untold uint64
+
+	read    atomic.Bool // somebody reads, or did just now
+	readers int
+	left    time.Time // when the last one did
 }
 
 type kept struct {
-	event *local.Event
-	size  int
+	event  *local.Event
+	size   int
+	untold uint64 // of the ring, before this event
 }
 
 func (r *ring) begin(events, bytes int) { r.kept, r.first, r.most = make([]kept, events), 1, bytes }
@@ -188,7 +228,10 @@ func (r *ring) put(e *local.Event, size int) {
 		r.first++
 		r.count--
 	}
-	r.kept[r.next()%uint64(len(r.kept))] = kept{e, size}
+	r.kept[r.next()%uint64(len(r.kept))] = kept{e, size, r.untold}
+	if e.Event.Event == local.EventGap && e.Missed > 1 {
+		r.untold += e.Missed - 1
+	}
 	r.count++
 	r.bytes += size
 	r.signal()
@@ -208,11 +251,49 @@ func (r *ring) signal() {
 	}
 }
 
-// after is the number of the event after the one with this cursor. unknown says that it is not
-// one of this hub.
-func (r *ring) after(run, cursor string) (next uint64, unknown bool) {
+// untoldBefore is how many events the gaps before the event with number n stand for, beside
+// themselves.
+func (r *ring) untoldBefore(n uint64) uint64 {
+	if n >= r.next() {
+		return r.untold
+	}
+	return r.kept[n%uint64(len(r.kept))].untold
+}
+
+// open begins a reader after the event with this cursor.
+func (r *ring) open(reader *Reader, cursor string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.readers++
+	r.read.Store(true)
+	reader.next, reader.unknown = r.after(reader.run, cursor)
+	// What the gaps among those that are gone stood for is not known any more.
+	reader.untold = r.untoldBefore(max(reader.next, r.first))
+}
+
+// leave is the end of one reader.
+func (r *ring) leave(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readers--
+	r.left = now
+}
+
+// rest says that nobody reads, if it has been so for long enough.
+func (r *ring) rest(now time.Time) {
+	if !r.read.Load() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.readers == 0 && now.Sub(r.left) > resumeWithin {
+		r.read.Store(false)
+	}
+}
+
+// after is the number of the event after the one with this cursor. unknown says that it is not
+// one of this hub. The lock is held.
+func (r *ring) after(run, cursor string) (next uint64, unknown bool) {
 	if cursor == "" {
 		return r.next(), false
 	}

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,36 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward"
 )
+
+// told wants the events of requests. A nil function wants none.
+type told struct {
+	begun, ended func(mezu.Event)
+}
+
+// mark is given back at the end.
+const mark = 7
+
+func (r told) Begin(upgrade bool, event func() mezu.Event) uint8 {
+	if r.begun != nil {
+		e := event()
+		if upgrade != (e.Upgrade != "") {
+			panic("an upgrade, and none")
+		}
+		r.begun(e)
+	}
+	return mark
+}
+
+func (r told) End(given uint8, o *forward.Outcome, event func() mezu.Event) {
+	if r.ended == nil {
+		return
+	}
+	e := event()
+	if given != mark || o.Upgrade != (e.Upgrade != "") || o.Status != e.Status || o.Code != e.Code || o.Cause != e.Cause || o.BytesIn != e.BytesIn || o.BytesOut != e.BytesOut {
+		panic(fmt.Sprintf("mark %d, %+v is %+v", given, o, e))
+	}
+	r.ended(e)
+}
 
 // Each request is told of when it begins and when it ends, with what is known by then.
 func TestBegun(t *testing.T) {
@@ -28,13 +59,13 @@ func TestBegun(t *testing.T) {
 	w.table.Store(compile(t, position))
 	begun := make(chan mezu.Event, 10)
 	w.f = forward.New(forward.Config{Targets: forward.Targets{Upstream: parse(t, target)}, Log: slog.New(slog.DiscardHandler), Table: w.table.Load,
-		Begun: func(e mezu.Event) { begun <- e }, Request: func(e mezu.Event) { w.events <- e }})
+		Requests: told{begun: func(e mezu.Event) { begun <- e }, ended: func(e mezu.Event) { w.events <- e }}, Warpgate: "wg_1"})
 	t.Cleanup(w.f.Close)
 	e := w.connect(false)
 
 	e.ask(getOf("/a?x=1&token=s3cret"))
 	b := receive(t, begun, "begin")
-	if b.Event != mezu.EventRequest || b.Method != "GET" || b.Host != "app.example" || b.Path != "/a" || b.Query != "?x=1&token=••••••" || b.Client != client.String() || b.ID == "" || b.Upgrade != "" || b.Status != nil || b.Time.IsZero() {
+	if b.Event != mezu.EventRequest || b.Method != "GET" || b.Host != "app.example" || b.Path != "/a" || b.Query != "?x=1&token=••••••" || b.Client != client.String() || b.ID == "" || b.WarpgateID != "wg_1" || b.Upgrade != "" || b.Status != nil || b.Time.IsZero() {
 		t.Errorf("begins as %+v", b)
 	}
 	select {

@@ -66,14 +66,40 @@ type Config struct {
 	// Now is the clock for what expires; if nil, time.Now.
 	Now func() time.Time
 	Log *slog.Logger
-	// Begun gets an event for each request whose head was read, Request one for each that
-	// has ended. If nil, none is wanted.
-	Begun, Request func(mezu.Event)
+	// Requests is told of each request; if nil, nobody is. Warpgate is the id that events
+	// name.
+	Requests Requests
+	Warpgate string
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
 	// Failed is told the cause of each request whose response was not delivered in full;
 	// if nil, nobody is.
 	Failed func(mezu.Cause)
+}
+
+// Requests is told of requests as they pass. It is called by many at once, and requests wait for
+// it. What it counts it counts by what it is given; an event is made for it only if it calls
+// event, which it may do before it returns.
+type Requests interface {
+	// Begin is told of a request whose head was read. upgrade says that it asks for another
+	// protocol. End is given the mark that it returns.
+	Begin(upgrade bool, event func() mezu.Event) (mark uint8)
+	// End is told of the end of each request of which Begin was told.
+	End(mark uint8, o *Outcome, event func() mezu.Event)
+}
+
+// Outcome is how a request has ended.
+type Outcome struct {
+	Upgrade bool // it asked for another protocol
+	Status  int  // zero if there is no answer
+	// Code is why it was refused, Cause what kept it from its proper end. Both are empty for
+	// most.
+	Code     mezu.Code
+	Cause    mezu.Cause
+	Message  string
+	Took     time.Duration
+	BytesIn  int64
+	BytesOut int64
 }
 
 // Forwarder serves data connections. It is safe for concurrent use.
@@ -128,8 +154,13 @@ type worker struct {
 
 	silence pipe.Silence // of an exchange by net/http
 
-	addr   netip.Addr // of the last event's client
-	client string     // the same as text
+	begun   bool // Requests was told of its begin
+	mark    uint8
+	outcome Outcome
+	// beginning and ending make the events, as values made once.
+	beginning, ending func() mezu.Event
+	addr              netip.Addr // of the last event's client
+	client            string     // the same as text
 
 	to     *targets // when the request began
 	pool   *pool    // of the workload used last, spares a look-up
@@ -145,6 +176,7 @@ func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
 	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
 	w.visitor.use.Cut = func() { end(errSessionEnded) }
 	w.head, w.looking = w.appendHead, looking{&w.c, w}
+	w.beginning, w.ending = w.beginEvent, w.endEvent
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
@@ -199,7 +231,7 @@ func (w *worker) serveOne() bool {
 }
 
 func (w *worker) request(payload []byte) bool {
-	w.began, w.route, w.keptOut, w.asks, w.local = time.Now(), nil, "", false, ""
+	w.began, w.route, w.keptOut, w.asks, w.local, w.begun = time.Now(), nil, "", false, "", false
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}
@@ -256,9 +288,7 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
 	w.upgrade = w.req.Upgrade
-	if begun := w.f.cfg.Begun; begun != nil {
-		begun(w.event())
-	}
+	w.tellBegin()
 	if err != nil {
 		err = refused("the request is not canonical", err)
 	} else {
@@ -467,10 +497,18 @@ func (w *worker) cause(err error) mezu.Cause {
 	return cause
 }
 
-// event is what there is to tell of the request from its beginning on.
-func (w *worker) event() mezu.Event {
-	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: w.info.ID, Method: w.req.Method, Host: w.req.Host, Path: w.req.Path.Path,
-		Query: maskQuery(w.req.Query), Upgrade: w.upgrade}
+// tellBegin tells once of the begin of the request.
+func (w *worker) tellBegin() {
+	if r := w.f.cfg.Requests; r != nil && !w.begun {
+		w.mark = r.Begin(w.upgrade != "", w.beginning)
+		w.begun = true
+	}
+}
+
+// beginEvent is what there is to tell of the request from its beginning on.
+func (w *worker) beginEvent() mezu.Event {
+	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), WarpgateID: w.f.cfg.Warpgate, ID: w.info.ID, Method: w.req.Method, Host: w.req.Host,
+		Path: w.req.Path.Path, Query: maskQuery(w.req.Query), Upgrade: w.upgrade}
 	if w.info.Client != w.addr {
 		w.addr, w.client = w.info.Client, ""
 		if w.addr.IsValid() {
@@ -481,9 +519,21 @@ func (w *worker) event() mezu.Event {
 	return e
 }
 
+// endEvent is what there is to tell of it at its end.
+func (w *worker) endEvent() mezu.Event {
+	e, o := w.beginEvent(), &w.outcome
+	e.Status, e.Code, e.Cause, e.Message, e.BytesIn, e.BytesOut = o.Status, o.Code, o.Cause, o.Message, o.BytesIn, o.BytesOut
+	e.DurationMS = float64(o.Took) / float64(time.Millisecond)
+	if w.route != nil {
+		e.Route = w.route.Label()
+	}
+	e.User = w.userID()
+	return e
+}
+
 // report tells of one request.
 func (w *worker) report(err error) {
-	if err == nil && w.f.cfg.Request == nil {
+	if err == nil && w.f.cfg.Requests == nil {
 		return
 	}
 	status, cause, message := w.x.Status, w.cause(err), ""
@@ -507,18 +557,15 @@ func (w *worker) report(err error) {
 	if err != nil && w.f.cfg.Failed != nil {
 		w.f.cfg.Failed(cause)
 	}
-	if w.f.cfg.Request == nil {
+	if w.f.cfg.Requests == nil {
 		return
 	}
-	e := w.event()
-	e.Status, e.Cause, e.Message, e.BytesIn, e.BytesOut = status, cause, message, w.x.BytesIn, w.x.BytesOut
-	e.DurationMS = float64(time.Since(w.began)) / float64(time.Millisecond)
-	if w.route != nil {
-		e.Route = w.route.Label()
+	code := w.keptOut
+	if refusal != nil {
+		code = refusal.Code
 	}
-	e.User = w.userID()
-	if e.Code = w.keptOut; refusal != nil {
-		e.Code = refusal.Code
-	}
-	w.f.cfg.Request(e)
+	w.tellBegin() // if a panic came before
+	w.outcome = Outcome{Upgrade: w.upgrade != "", Status: status, Code: code, Cause: cause, Message: message, Took: time.Since(w.began),
+		BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
+	w.f.cfg.Requests.End(w.mark, &w.outcome, w.ending)
 }

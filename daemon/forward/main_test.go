@@ -142,7 +142,7 @@ func newWorld(t testing.TB, upstream string, allow ...string) *world {
 			defer w.mu.Unlock()
 			w.failures[c]++
 		},
-		Request: func(e mezu.Event) { w.events <- e },
+		Requests: told{ended: func(e mezu.Event) { w.events <- e }},
 	}
 	for _, a := range allow {
 		cfg.Allow = append(cfg.Allow, parse(t, a))

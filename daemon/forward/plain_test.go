@@ -778,7 +778,7 @@ func TestP36_PanicInHead(t *testing.T) {
 	w := newWorld(t, "127.0.0.1:9")
 	var panics atomic.Int64
 	f := forward.New(forward.Config{Log: slog.New(slog.NewTextHandler(&w.log, nil)), Table: w.table.Load,
-		Panicked: func() { panics.Add(1) }, Request: func(e mezu.Event) { w.events <- e }})
+		Panicked: func() { panics.Add(1) }, Requests: told{ended: func(e mezu.Event) { w.events <- e }}})
 	t.Cleanup(f.Close)
 	a, b := pair(t)
 	e := &edge{t: t, conn: a, r: bufio.NewReader(a), done: make(chan struct{})}

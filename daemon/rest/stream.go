@@ -51,6 +51,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, id string) {
 	w.WriteHeader(http.StatusOK)
 	out.err = out.flush()
 	reader := s.cfg.Events.Reader(id, r.Header.Get("Last-Event-ID"))
+	defer reader.Close()
 	for more := true; more && out.err == nil; {
 		events, _ := reader.Take(nil, batch)
 		out.add(events)

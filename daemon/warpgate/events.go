@@ -22,6 +22,13 @@ func (g *Warpgate) emit(e mezu.Event) {
 	g.cfg.Events(e)
 }
 
+// ends makes an event of the end of each request.
+type ends struct{ g *Warpgate }
+
+func (ends) Begin(bool, func() mezu.Event) uint8 { return 0 }
+
+func (e ends) End(_ uint8, _ *Outcome, event func() mezu.Event) { e.g.emit(event()) }
+
 // status is the event for a status of this Warpgate, with all that is known of it.
 func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {
 	e := mezu.Event{Event: mezu.EventWarpgate, Status: s, WarpgateID: g.state.Identity().ID, Upstream: g.targets.upstream(), Revision: g.state.Applied()}

@@ -35,7 +35,11 @@ func (g *Warpgate) TestOnlyForwarding(made chan<- forward.Config) {
 }
 
 // TestOnlyRequest says that a request ended, as what serves data connections does.
-func (g *Warpgate) TestOnlyRequest(e mezu.Event) { g.forwarding().Request(e) }
+func (g *Warpgate) TestOnlyRequest(e mezu.Event) {
+	c := g.forwarding()
+	e.WarpgateID = c.Warpgate
+	c.Requests.End(0, &Outcome{}, func() mezu.Event { return e })
+}
 
 // TestOnlyHurry makes everything that is looked after now and then be looked
 // after at once.

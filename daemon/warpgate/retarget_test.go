@@ -62,6 +62,19 @@ func to(t *testing.T, s *httptest.Server) *warpgate.Targets {
 	return &warpgate.Targets{Upstream: u}
 }
 
+// passing wants an event of each begin, and the outcome.
+type passing struct {
+	begun func(mezu.Event)
+	ended func(*warpgate.Outcome)
+}
+
+func (p *passing) Begin(_ bool, event func() mezu.Event) uint8 {
+	p.begun(event())
+	return 0
+}
+
+func (p *passing) End(_ uint8, o *warpgate.Outcome, _ func() mezu.Event) { p.ended(o) }
+
 // Targets change under load, and no request fails. A new session, under another identity, goes
 // to what the last change said.
 func TestRetarget_UnderLoad(t *testing.T) {
@@ -70,24 +83,21 @@ func TestRetarget_UnderLoad(t *testing.T) {
 	cfg := w.config(t.TempDir())
 	cfg.Upstream, cfg.Targets = "", to(t, workloads[0])
 	var begun, ended atomic.Int64
-	cfg.Begun = func(e mezu.Event) {
+	g := watch(t, &cfg)
+	cfg.Requests = &passing{begun: func(e mezu.Event) {
 		if e.Event != mezu.EventRequest || e.WarpgateID == "" || e.Status != nil {
 			t.Errorf("begun: %+v", e)
 		}
 		begun.Add(1)
-	}
-	g := watch(t, &cfg)
-	told := cfg.Events
-	cfg.Events = func(e mezu.Event) {
-		if e.Event == mezu.EventRequest {
-			ended.Add(1)
-			if n := begun.Load(); n < ended.Load() {
-				t.Errorf("%d requests ended, %d have begun", ended.Load(), n)
-			}
-			return
+	}, ended: func(o *warpgate.Outcome) {
+		ended.Add(1)
+		if n := begun.Load(); n < ended.Load() {
+			t.Errorf("%d requests ended, %d have begun", ended.Load(), n)
 		}
-		told(e)
-	}
+		if o.Status != 200 {
+			t.Errorf("ended: %+v", o)
+		}
+	}}
 	made, err := warpgate.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -87,11 +87,16 @@ type Config struct {
 	// request, an error, the end. Calls come one at a time, and requests wait for them, so
 	// it must not block. It may be nil.
 	Events func(mezu.Event)
-	// Begun is called with each request that begins, before Events is called with the same
-	// one. Calls come one at a time with those of Events, and requests wait for them
-	// likewise. It may be nil.
-	Begun func(mezu.Event)
+	// Requests is told of each request, and Events then is of none. Requests wait for it. It
+	// may be nil.
+	Requests Requests
 }
+
+// Requests is told of requests as they pass.
+type Requests = forward.Requests
+
+// Outcome is how a request has ended.
+type Outcome = forward.Outcome
 
 // Room bounds the data connections of several Warpgates together.
 type Room = tunnel.Room
@@ -384,21 +389,12 @@ func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
-		Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
-	id := g.state.Identity().ID
-	if g.cfg.Begun != nil {
-		c.Begun = func(e mezu.Event) {
-			e.WarpgateID = id
-			g.events.Lock()
-			defer g.events.Unlock()
-			g.cfg.Begun(e)
-		}
-	}
-	if g.cfg.Events != nil {
-		c.Request = func(e mezu.Event) {
-			e.WarpgateID = id
-			g.emit(e)
-		}
+		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
+	switch {
+	case g.cfg.Requests != nil:
+		c.Requests = g.cfg.Requests
+	case g.cfg.Events != nil:
+		c.Requests = ends{g}
 	}
 	return c
 }

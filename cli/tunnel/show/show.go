@@ -163,7 +163,7 @@ func (l *Lines) Event(e local.Event) {
 		}
 	case local.EventGap:
 		if !l.JSON && e.Missed > 0 {
-			l.Signf(terminal.Caution, "%s events were not shown, because they were not read in time", Count(e.Missed))
+			l.Signf(terminal.Caution, "%s events were not shown: there were too many, or they were not read in time", Count(e.Missed))
 		}
 	}
 }

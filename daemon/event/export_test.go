@@ -1,0 +1,7 @@
+package event
+
+// What readers are told of.
+const (
+	MaxTold      = maxTold
+	ResumeWithin = resumeWithin
+)
