@@ -115,9 +115,10 @@ $(BEFORE):
 before-fixture: $(BEFORE) ## record anew what the programs of COMMIT leave on the disk, for ./e2e/before
 	MEZU_PROGRAMS=$(BEFORE) MEZU_RECORD=$(CURDIR)/e2e/before/testdata/before.tar.gz go test -count=1 -run '^TestRecord$$' ./e2e
 
-pictures: tools-for-test ## take pictures of every hosted page, into bin/pictures
+pictures: tools-for-test ## take pictures of every hosted page and of commands, into bin/pictures; those of commands also into docs
 	@mkdir -p bin/pictures
-	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^TestPictures$$' ./e2e/browser
+	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^Test(Terminal)?Pictures$$' ./e2e/browser
+	cp bin/pictures/terminal-*.svg docs/
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

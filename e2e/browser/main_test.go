@@ -280,7 +280,7 @@ func (w *world) mail(t *testing.T, to string, nth int) mail {
 // devProcess is "mezu dev", which may be started again.
 type devProcess struct {
 	program, home string
-	args          []string
+	args, env     []string
 	mail          func(mail)
 
 	cmd *exec.Cmd
@@ -293,7 +293,7 @@ type devProcess struct {
 // start runs the program until stop, and waits until it is ready.
 func (p *devProcess) start() error {
 	p.cmd = exec.Command(p.program, p.args...)
-	p.cmd.Env = append(os.Environ(), "MEZU_HOME="+filepath.Join(p.home, "home"), "MEZU_NO_KEYRING=1")
+	p.cmd.Env = append(append(os.Environ(), "MEZU_HOME="+filepath.Join(p.home, "home"), "MEZU_NO_KEYRING=1"), p.env...)
 	p.cmd.Stderr = &p.log
 	lines, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -310,9 +310,9 @@ func (p *devProcess) start() error {
 		return nil
 	case err := <-p.ended:
 		p.ended <- err
-		return fmt.Errorf("mezu dev ended: %w\n%s", err, p.log.String())
+		return fmt.Errorf("mezu %s ended: %w\n%s", p.args[0], err, p.log.String())
 	case <-time.After(patience):
-		return fmt.Errorf("mezu dev is not ready\n%s", p.log.String())
+		return fmt.Errorf("mezu %s is not ready\n%s", p.args[0], p.log.String())
 	}
 }
 

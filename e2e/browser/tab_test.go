@@ -20,6 +20,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// edgeDomain is where the endpoints of the dev servers are. Dev servers allow every name below
+// localhost, so it is another one.
+const edgeDomain = "edge.test"
+
 // startChromium runs the one Chromium of the tests. keys are those of certificates that it
 // trusts.
 func (w *world) startChromium(keys ...string) error {
@@ -41,6 +45,7 @@ func (w *world) startChromium(keys ...string) error {
 		chromedp.CombinedOutput(io.Discard),
 		chromedp.Flag("ignore-certificate-errors-spki-list", strings.Join(keys, ",")),
 		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("host-resolver-rules", "MAP *."+edgeDomain+" 127.0.0.1"),
 		// It has no network, and asks for none.
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-domain-reliability", true),
