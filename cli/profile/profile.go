@@ -275,7 +275,7 @@ func readBounded(path string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > max {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, max)
+		return nil, mezu.Invalid("", "it has more than %d bytes", max)
 	}
 	return bytes.TrimPrefix(data, byteOrderMark), nil
 }
