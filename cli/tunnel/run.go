@@ -184,7 +184,9 @@ func (r *opened) locate(ctx context.Context, one *opening, there []mezu.Tunnel) 
 	if err != nil {
 		return err
 	}
-	one.site = p
+	if one.site = p; len(r.Targets) == 1 {
+		r.lines.Name = mezu.TunnelName(p.Project, p.Name)
+	}
 	if !p.IsEnabled() {
 		return &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: p.Text() + " is switched off", Hint: "mezu environments enable " + p.Name}
 	}
@@ -402,14 +404,13 @@ func (r *opened) close(ctx context.Context) error {
 			r.closed(t)
 			continue
 		}
-		if !t.session.Held() {
-			name := terminal.Clean(t.session.Tunnel().Name)
+		is, err := t.session.Refresh(ctx)
+		if err == nil && !t.session.Held() {
+			name := terminal.Clean(is.Name)
 			r.Sayf("%s stays open; mezu tunnel stop %s closes it", name, name)
 			continue
 		}
-		if is, err := t.session.Refresh(ctx); err == nil {
-			flying += is.Stats.InFlight
-		}
+		flying += is.Stats.InFlight
 		held = append(held, t)
 	}
 	r.lines.Closing(flying, local.DrainTimeout)

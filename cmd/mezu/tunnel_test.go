@@ -368,12 +368,18 @@ func TestTunnel(t *testing.T) {
 			return is
 		}
 		before := read()
-		// No login is used by a command that makes no call.
-		p.do("warpgates", "delete", before.Warpgate, "--yes", "-e", name+"-login")
-		until(t, "the tunnel needs a login", func() bool { return read().State == mezu.TunnelNeedsLogin })
-		_, talk := p.do("projects", "list")
-		if !strings.HasPrefix(talk, "◌ shop/"+name+"-login: ") || !strings.Contains(talk, "✓ enrolled again as ") {
-			t.Errorf("%q", talk)
+		// The command that removes it may be the one that enrols it again.
+		_, said := p.do("warpgates", "delete", before.Warpgate, "--yes", "-e", name+"-login")
+		until(t, "a command has enrolled it again", func() bool {
+			if strings.Contains(said, "✓ enrolled again as ") {
+				return true
+			}
+			_, talk := p.do("projects", "list")
+			said += talk
+			return false
+		})
+		if !strings.Contains(said, "◌ shop/"+name+"-login: ") {
+			t.Errorf("%q", said)
 		}
 		until(t, "it is live again", func() bool { return read().State == mezu.TunnelLive })
 		p.do("tunnel", "rm", name+"-login")
@@ -468,6 +474,7 @@ func TestTunnel(t *testing.T) {
 		if code, _, talk := p.mezu("tunnel"); code != 2 || !strings.HasPrefix(talk, "mezu: TARGET is missing") {
 			t.Errorf("code %d: %s", code, talk)
 		}
+		p.do("tunnel", port, "--detach")
 		if out, _, _ := complete(p, "tunnel", "show", ""); !slices.Contains(out, "shop/"+name) {
 			t.Errorf("names to complete: %q", out)
 		}

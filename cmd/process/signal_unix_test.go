@@ -66,3 +66,26 @@ func wait(t *testing.T, ctx context.Context) {
 		t.Fatal("no signal seen")
 	}
 }
+
+// TestHeldSignals: what comes while a program has the signals ends nothing here.
+func TestHeldSignals(t *testing.T) {
+	drain, _, hold, stop := process.HeldSignals(context.Background())
+	defer stop()
+	release, again := hold(), hold()
+	for _, give := range []func(){func() {}, release, release} {
+		give()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-drain.Done():
+			t.Fatal("a signal that is held ended something")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	again()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, drain)
+}

@@ -26,6 +26,8 @@ type Lines struct {
 	JSON bool
 	// Several says that there are several tunnels, whose lines say which they are of.
 	Several bool
+	// Name is the tunnel that an error of the whole run is about, if there is one only.
+	Name string
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 
@@ -412,7 +414,7 @@ func (l *Lines) Fail(err error) {
 	defer l.mu.Unlock()
 	if l.JSON {
 		what, hint := terminal.Explain(err)
-		l.write(mezu.Event{Event: mezu.EventError, Code: mezu.CodeOf(err), Message: what, Hint: hint})
+		l.write(mezu.Event{Event: mezu.EventError, Tunnel: l.Name, Code: mezu.CodeOf(err), Message: what, Hint: hint})
 	}
 }
 
