@@ -60,7 +60,7 @@ func (t *targets) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.
 	if u.Scheme != mezu.UpstreamHTTPS {
 		return plain
 	}
-	cfg := t.workloadTLS(u)
+	cfg := t.TLS(u)
 	cfg.NextProtos = []string{"http/1.1"}
 	cfg.ServerName, _, _ = net.SplitHostPort(u.Address)
 	return func(ctx context.Context, by time.Time) (net.Conn, error) {

@@ -124,14 +124,14 @@ func (t *targets) lanes(f *Forwarder, u mezu.Upstream) *lanes {
 	if l, ok := t.clients.Load(u); ok {
 		return l.(*lanes)
 	}
-	l, _ := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.workloadTLS(u)})
+	l, _ := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.TLS(u)})
 	if t.ended.Load() {
 		l.(*lanes).close()
 	}
 	return l.(*lanes)
 }
 
-// workloadTLS is how a workload's certificate is checked.
-func (t *targets) workloadTLS(u mezu.Upstream) *tls.Config {
+// TLS is how the certificate of u is checked.
+func (t *Targets) TLS(u mezu.Upstream) *tls.Config {
 	return &tls.Config{RootCAs: t.WorkloadCA, InsecureSkipVerify: t.Insecure || t.WorkloadCA == nil && u.Loopback()}
 }

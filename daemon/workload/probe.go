@@ -64,11 +64,10 @@ func (w *Way) look(ctx context.Context, is *mezu.Workload, show func(*hint.Watch
 
 // shake tries the handshake of an https target.
 func (w *Way) shake(ctx context.Context, conn net.Conn, is *mezu.Workload) {
-	host, _, _ := net.SplitHostPort(w.Targets.Upstream.Address)
+	checked := w.Targets.TLS(w.Targets.Upstream) // as of requests
+	checked.ServerName, _, _ = net.SplitHostPort(w.Targets.Upstream.Address)
 	conn.SetDeadline(time.Now().Add(answerWithin))
-	// As requests are sent.
-	unchecked := w.Targets.Insecure || w.Targets.WorkloadCA == nil && w.Targets.Upstream.Loopback()
-	err := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: w.Targets.WorkloadCA, InsecureSkipVerify: unchecked}).HandshakeContext(ctx)
+	err := tls.Client(conn, checked).HandshakeContext(ctx)
 	var distrusted *tls.CertificateVerificationError
 	switch {
 	case err == nil || ctx.Err() != nil:
