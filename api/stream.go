@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/eventstream"
 )
 
 // Bounds of the edge stream.
@@ -36,7 +35,7 @@ type events struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	body   io.ReadCloser
-	lines  *bufio.Reader
+	events *eventstream.Reader
 	idle   *time.Timer
 }
 
@@ -76,7 +75,7 @@ func (c *Client) events(ctx context.Context, call Call, last string) (*events, e
 		defer resp.Body.Close()
 		return fail(problemOf(resp))
 	}
-	return &events{url: originOf(req), leave: func() { c.leave(turn) }, cancel: cancel, ctx: ctx, body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 32<<10), idle: idle}, nil
+	return &events{url: originOf(req), leave: func() { c.leave(turn) }, cancel: cancel, ctx: ctx, body: resp.Body, events: eventstream.NewReader(movingBody{resp.Body, idle}, MaxStreamEvent), idle: idle}, nil
 }
 
 // Close ends the stream and wakes Next.
@@ -86,40 +85,28 @@ func (s *events) Close() {
 	s.body.Close()
 }
 
-// event is one event as it was received.
-type event struct {
-	kind, id string
-	data     []byte
+// next waits for one event.
+func (s *events) next() (eventstream.Event, error) {
+	s.idle.Reset(StreamIdle)
+	e, err := s.events.Next()
+	if err != nil {
+		return e, s.broken(err)
+	}
+	return e, nil
 }
 
-// next waits for one event.
-func (s *events) next() (event, error) {
-	var e event
-	size := 0
-	for {
-		line, err := s.line(MaxStreamEvent - size)
-		if err != nil {
-			return event{}, s.broken(err)
-		}
-		size += len(line)
-		if len(line) == 0 {
-			if e.kind == "" && e.data == nil {
-				size = 0
-				continue
-			}
-			return e, nil
-		}
-		field, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(field) {
-		case "event":
-			e.kind = string(value)
-		case "id":
-			e.id = string(value)
-		case "data":
-			e.data = append(e.data, value...)
-		}
-	}
+// movingBody is the body of a stream, which moves the idle deadline forward whenever bytes
+// come.
+type movingBody struct {
+	io.ReadCloser
+	idle *time.Timer
+}
+
+// Read reads what comes next.
+func (b movingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.idle.Reset(StreamIdle)
+	return n, err
 }
 
 // Stream is an open edge stream. Next is for one goroutine at a time; Close may
@@ -148,13 +135,13 @@ func (s *Stream) Next() (StreamEvent, error) {
 	if err != nil {
 		return StreamEvent{}, err
 	}
-	e := StreamEvent{Kind: StreamKind(raw.kind)}
-	if raw.id != "" {
-		if e.Position, err = mezu.ParsePosition(raw.id); err != nil {
+	e := StreamEvent{Kind: StreamKind(raw.Kind)}
+	if raw.ID != "" {
+		if e.Position, err = mezu.ParsePosition(raw.ID); err != nil {
 			return StreamEvent{}, s.broken(fmt.Errorf("decoding an event's id: %w", err))
 		}
 	}
-	if err := json.Unmarshal(raw.data, &e); err != nil {
+	if err := json.Unmarshal(raw.Data, &e); err != nil {
 		return StreamEvent{}, s.broken(fmt.Errorf("decoding a %s event: %w", e.Kind, err))
 	}
 	return e, nil
@@ -184,30 +171,10 @@ func (s *AuditStream) Next() (mezu.AuditRecord, error) {
 	if err != nil {
 		return rec, err
 	}
-	if err := json.Unmarshal(raw.data, &rec); err != nil {
-		return rec, s.broken(fmt.Errorf("decoding a %s event: %w", raw.kind, err))
+	if err := json.Unmarshal(raw.Data, &rec); err != nil {
+		return rec, s.broken(fmt.Errorf("decoding a %s event: %w", raw.Kind, err))
 	}
 	return rec, nil
-}
-
-// line reads one line, of at most limit bytes without its end. It moves the idle deadline
-// forward whenever bytes come.
-func (s *events) line(limit int) ([]byte, error) {
-	var out []byte
-	for {
-		part, err := s.lines.ReadSlice('\n')
-		s.idle.Reset(StreamIdle)
-		if len(out)+len(part) > limit {
-			return nil, fmt.Errorf("event is over %d bytes", MaxStreamEvent)
-		}
-		out = append(out, part...)
-		if err == nil {
-			return bytes.TrimRight(out, "\r\n"), nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, err
-		}
-	}
 }
 
 func (s *events) broken(err error) error {

@@ -59,12 +59,12 @@ func (w *CollectionWatch[T]) Next() (WatchEvent[T], error) {
 	if err != nil {
 		return e, err
 	}
-	e.Kind, e.ID = WatchKind(raw.kind), raw.id
+	e.Kind, e.ID = WatchKind(raw.Kind), raw.ID
 	switch e.Kind {
 	case WatchPut:
-		err = json.Unmarshal(raw.data, &e.Record)
+		err = json.Unmarshal(raw.Data, &e.Record)
 	case WatchDelete:
-		err = json.Unmarshal(raw.data, &e.Deleted)
+		err = json.Unmarshal(raw.Data, &e.Deleted)
 	}
 	if err != nil {
 		return e, w.broken(fmt.Errorf("decoding a %s event: %w", e.Kind, err))

@@ -1,8 +1,6 @@
 package local
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/eventstream"
 )
 
 // Times of streams.
@@ -28,7 +27,7 @@ const (
 // any.
 type Stream struct {
 	answer *answer
-	events *eventReader
+	events *eventstream.Reader
 }
 
 // Attach opens the stream of one tunnel, which lives as long as somebody has such a stream. It
@@ -55,7 +54,7 @@ func (c *Client) stream(ctx context.Context, path, after string) (*Stream, error
 		a.end()
 		return nil, c.garbled(fmt.Errorf("a stream of %q", printable(media)))
 	}
-	return &Stream{answer: a, events: newEventReader(idleReader{a})}, nil
+	return &Stream{answer: a, events: eventstream.NewReader(idleReader{a}, MaxEvent)}, nil
 }
 
 // idleReader reads a body, which may not be silent for longer than the client waits.
@@ -75,17 +74,20 @@ func (s *Stream) Close() { s.answer.end() }
 // the tunnel was removed or the daemon ends. An error with CodeUnavailable: the stream broke or
 // went silent; call again for one after the last Cursor. The context's, when that has ended.
 func (s *Stream) Next() (Event, error) {
-	raw, err := s.events.next()
+	raw, err := s.events.Next()
 	if err != nil {
 		return Event{}, s.ended(err)
 	}
 	var e Event
-	if err := json.Unmarshal(raw.data, &e); err != nil {
+	if err := json.Unmarshal(raw.Data, &e); err != nil {
 		return Event{}, s.ended(fmt.Errorf("%w: %w", errEvent, err))
 	}
-	e.Event.Event, e.Cursor = mezu.EventKind(raw.kind), raw.id
+	e.Event.Event, e.Cursor = mezu.EventKind(raw.Kind), raw.ID
 	return e, nil
 }
+
+// errEvent is in the chain of the error for what is no event.
+var errEvent = errors.New("not an event of this API")
 
 // ended closes a stream that has ended with an error, and says how.
 func (s *Stream) ended(err error) error {
@@ -96,81 +98,10 @@ func (s *Stream) ended(err error) error {
 		return s.answer.ctx.Err()
 	case errors.Is(err, io.EOF):
 		return io.EOF
-	case errors.Is(err, errEvent):
+	case errors.Is(err, errEvent), errors.Is(err, eventstream.ErrTooLong):
 		return client.garbled(err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return silent(client.path, err)
 	}
 	return unavailable(ErrSilent, err, "mezu daemon status", "the daemon on %s ended in the middle of a stream", client.path)
-}
-
-// rawEvent is one event as it was received.
-type rawEvent struct {
-	kind, id string
-	data     []byte
-}
-
-// eventReader reads server-sent events (WHATWG HTML, 9.2).
-type eventReader struct {
-	lines *bufio.Reader
-}
-
-func newEventReader(r io.Reader) *eventReader {
-	return &eventReader{lines: bufio.NewReaderSize(r, 16<<10)}
-}
-
-// errEvent is in the chain of the error for what is no event.
-var errEvent = errors.New("not an event of this API")
-
-// next waits for one event. Its error is io.EOF if the stream was ended properly between two.
-func (r *eventReader) next() (rawEvent, error) {
-	var e rawEvent
-	for size := 0; ; {
-		line, err := r.line(MaxEvent - size)
-		if errors.Is(err, io.EOF) && (size > 0 || len(line) > 0) {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return rawEvent{}, err
-		}
-		size += len(line)
-		if len(line) == 0 {
-			if e.kind == "" && e.data == nil {
-				size = 0
-				continue
-			}
-			return e, nil
-		}
-		field, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(field) {
-		case "event":
-			e.kind = string(value)
-		case "id":
-			e.id = string(value)
-		case "data":
-			if e.data != nil {
-				e.data = append(e.data, '\n')
-			}
-			e.data = append(e.data, value...)
-		}
-	}
-}
-
-// line reads one line, of at most limit bytes without its end.
-func (r *eventReader) line(limit int) ([]byte, error) {
-	var out []byte
-	for {
-		part, err := r.lines.ReadSlice('\n')
-		if len(out)+len(part) > limit {
-			return nil, fmt.Errorf("%w: it has over %d bytes", errEvent, MaxEvent)
-		}
-		out = append(out, part...)
-		if err == nil {
-			return bytes.TrimRight(out, "\r\n"), nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return out, err
-		}
-	}
 }
