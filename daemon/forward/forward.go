@@ -255,8 +255,8 @@ func (w *worker) request(payload []byte) bool {
 	if err == nil {
 		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
 	}
-	var refusal *mezu.Error
-	if w.x.Began || !errors.As(err, &refusal) {
+	refusal, isRefusal := errors.AsType[*mezu.Error](err)
+	if w.x.Began || !isRefusal {
 		w.c.TellCut(w.cause(err))
 		return false // nobody to tell, or the edge must see that it was cut
 	}
@@ -536,12 +536,12 @@ func (w *worker) report(err error) {
 	if err == nil && w.f.cfg.Requests == nil {
 		return
 	}
-	status, cause, message := w.x.Status, w.cause(err), ""
-	var refusal *mezu.Error
+	status, code, cause, message := w.x.Status, w.keptOut, w.cause(err), ""
+	refusal, isRefusal := errors.AsType[*mezu.Error](err)
 	switch {
 	case err == nil:
-	case !w.x.Began && errors.As(err, &refusal):
-		status, message = refusal.Code.Status(), refusal.Detail
+	case !w.x.Began && isRefusal:
+		status, code, message = refusal.Code.Status(), refusal.Code, refusal.Detail
 		w.f.cfg.Log.Warn("request not served", "request_id", w.info.ID, "code", string(refusal.Code), "cause", string(cause), "detail", refusal.Detail, "error", refusal.Cause)
 	default:
 		message = relay.Rule(err)
@@ -559,10 +559,6 @@ func (w *worker) report(err error) {
 	}
 	if w.f.cfg.Requests == nil {
 		return
-	}
-	code := w.keptOut
-	if refusal != nil {
-		code = refusal.Code
 	}
 	w.tellBegin() // if a panic came before
 	w.outcome = Outcome{Upgrade: w.upgrade != "", Status: status, Code: code, Cause: cause, Message: message, Took: time.Since(w.began),

@@ -101,18 +101,20 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 	if watcher == nil {
 		return
 	}
-	var refusal *mezu.Error
-	var distrusted *tls.CertificateVerificationError
-	var dial *net.OpError
-	switch {
-	case w.x.Began:
+	if w.x.Began { // and nothing is made for what is not in the way
 		watcher.Worked()
-	case w.ctx.Err() != nil, !errors.As(err, &refusal):
-	case errors.As(err, &distrusted):
+		return
+	}
+	refusal, isRefusal := errors.AsType[*mezu.Error](err)
+	distrusted, isDistrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	dial, isDial := errors.AsType[*net.OpError](err)
+	switch {
+	case w.ctx.Err() != nil, !isRefusal:
+	case isDistrusted:
 		watcher.Distrusted(distrusted.Err)
 	case errors.As(err, new(tls.RecordHeaderError)):
 		watcher.Plain()
-	case refusal.Code == mezu.CodeWorkloadRefused && errors.As(err, &dial) && dial.Op == "dial":
+	case refusal.Code == mezu.CodeWorkloadRefused && isDial && dial.Op == "dial":
 		watcher.Refuses()
 	case refusal.Code == mezu.CodeWorkloadBadResponse && w.req.Upgrade != "":
 		watcher.Upgrade(w.req.Host, w.req.Path.Path)
