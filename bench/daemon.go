@@ -33,6 +33,7 @@ const (
 	figDaemonIdle  = "daemon with 5 tunnels: MiB"
 	figDaemonCPU   = "daemon with 5 tunnels: % of a core"
 	figPerTunnel   = "each further tunnel: MiB"
+	figSideCPU     = "its own CPU-s per 100,000 requests"
 	figNetworkBack = "network returns: ms"
 	figDaemonBack  = "daemon killed: ms"
 )
@@ -41,6 +42,9 @@ const (
 	// versionRuns and firstRuns are how often short commands run in a round.
 	versionRuns = 20
 	firstRuns   = 5
+	// rateTurns is how often each is loaded in a round: what else the machine does meanwhile
+	// hits all of them alike.
+	rateTurns = 3
 	// fewTunnels idle first, and then moreTunnels further ones.
 	fewTunnels  = 5
 	moreTunnels = 20
@@ -211,18 +215,43 @@ func (d *developer) takeRate(ctx context.Context, round int) error {
 	alone := t
 	alone.name, alone.host = nameDaemon, strings.Replace(t.host, project+"-shown", project, 1)
 	t.name = nameDaemonShown
-	three := []target{d.b.ours, alone, t}
-	for i := range three {
-		t := three[(i+round)%len(three)]
-		l, err := wrk(ctx, d.b.dir, t, d.b.o.length)
+	daemon, err := d.daemon(ctx)
+	if err != nil {
+		return err
+	}
+	three := []struct {
+		target
+		by        *process
+		rate, p99 []float64
+		requests  float64
+		cpu       float64
+	}{{target: d.b.ours, by: d.b.warpgate}, {target: alone, by: daemon}, {target: t, by: daemon}}
+	for turn := range rateTurns * len(three) {
+		t := &three[(turn+turn/len(three)+round)%len(three)]
+		before, err := t.by.cpu()
+		if err != nil {
+			return err
+		}
+		l, err := wrk(ctx, d.b.dir, t.target, d.b.o.length)
 		if err == nil {
 			err = l.failed()
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		d.b.results.put(round, "developer", t.name, figRate, l.perSecond)
-		d.b.results.put(round, "developer", t.name, figP99, l.p99)
+		after, err := t.by.cpu()
+		if err != nil {
+			return err
+		}
+		t.rate, t.p99 = append(t.rate, l.perSecond), append(t.p99, l.p99)
+		t.requests, t.cpu = t.requests+l.requests, t.cpu+after-before
+	}
+	for _, t := range three {
+		slices.Sort(t.rate)
+		slices.Sort(t.p99)
+		d.b.results.put(round, "developer", t.name, figRate, percentile(t.rate, 50))
+		d.b.results.put(round, "developer", t.name, figP99, percentile(t.p99, 50))
+		d.b.results.put(round, "developer", t.name, figSideCPU, 100_000*t.cpu/t.requests)
 	}
 	return nil
 }
