@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 
@@ -17,21 +14,8 @@ import (
 
 // look asks lsof for the listeners of this user.
 func look(ctx context.Context) ([]Listener, error) {
-	cmd := exec.CommandContext(ctx, "/usr/sbin/lsof", "-nP", "-a", "-u", strconv.Itoa(os.Getuid()), "-iTCP", "-sTCP:LISTEN", "-F", "pctn")
-	cmd.WaitDelay = lookTimeout
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	sockets, err := readLsof(pipe)
-	_ = pipe.Close() // lsof ends when nobody reads on
-	waitErr := cmd.Wait()
-	if exit, ok := errors.AsType[*exec.ExitError](waitErr); err == nil && waitErr != nil && !(ok && exit.ExitCode() == 1) {
-		return nil, fmt.Errorf("lsof: %w", waitErr) // 1 is also "nothing found"
-	}
+	const nothing = 1 // is the status of lsof if it found none
+	sockets, err := ask(ctx, readLsof, nothing, "/usr/sbin/lsof", "-nP", "-a", "-u", strconv.Itoa(os.Getuid()), "-iTCP", "-sTCP:LISTEN", "-F", "pctn")
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,7 @@ package listening
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"os/exec"
 	"path/filepath"
 
 	"golang.org/x/sys/windows"
@@ -22,20 +20,7 @@ func look(ctx context.Context) ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(system, "netstat.exe"), "-ano")
-	cmd.WaitDelay = lookTimeout
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	sockets, err := readNetstat(pipe)
-	_ = pipe.Close() // netstat ends when nobody reads on
-	if waitErr := cmd.Wait(); err == nil && waitErr != nil {
-		return nil, fmt.Errorf("netstat: %w", waitErr)
-	}
+	sockets, err := ask(ctx, readNetstat, 0, filepath.Join(system, "netstat.exe"), "-ano")
 	if err != nil {
 		return nil, err
 	}
