@@ -3,11 +3,13 @@ package folder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,6 +29,9 @@ const (
 // maxSocketPath is the room in sockaddr_un on macOS, the least of all, less the final NUL.
 const maxSocketPath = 103
 
+// socketName is the socket's in its folder.
+const socketName = "folder.sock"
+
 // Server is a folder as a Warpgate reaches it.
 type Server struct {
 	folder   *Folder
@@ -37,17 +42,17 @@ type Server struct {
 	close    func() error
 }
 
-// Listen opens a folder and a private way to it: a unix socket that only this user can reach,
-// in dir, which is theirs alone, or in a folder of its own if dir is empty or its path too
-// long. Where there are no such sockets it is a port on a loopback address.
-func Listen(cfg Config, dir string) (*Server, error) {
+// Listen opens a folder and a private way to it: a unix socket in a folder of its own, which
+// only this user can reach. A Windows without such sockets has a port on a loopback address
+// instead.
+func Listen(cfg Config) (*Server, error) {
 	f, err := Open(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{folder: f}
 	s.close = sync.OnceValue(s.giveBack)
-	if err := s.listen(dir); err != nil {
+	if err := s.listen(); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -55,31 +60,34 @@ func Listen(cfg Config, dir string) (*Server, error) {
 }
 
 // listen takes an address.
-func (s *Server) listen(dir string) error {
-	socket := filepath.Join(dir, "folder.sock")
-	if dir == "" || len(socket) > maxSocketPath {
-		made, err := os.MkdirTemp(os.TempDir(), "mezu-")
-		if err != nil {
-			return err
-		}
-		s.remove, socket = made, filepath.Join(made, "folder.sock")
+func (s *Server) listen() error {
+	var err error
+	if s.remove, err = os.MkdirTemp(temporary(), "mezu-"); err != nil {
+		return fmt.Errorf("making a folder for a socket: %w", err)
 	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) { // of a process that was killed
+	socket := filepath.Join(s.remove, socketName)
+	if s.listener, err = net.Listen("unix", socket); err == nil {
+		s.upstream = mezu.Upstream{Scheme: mezu.UpstreamUnix, Address: socket}
+		return os.Chmod(socket, 0o600)
+	}
+	if runtime.GOOS != "windows" { // a port would be everybody's on this machine
 		return err
 	}
-	l, err := net.Listen("unix", socket)
-	if err == nil {
-		if err = os.Chmod(socket, 0o600); err != nil {
-			return errors.Join(err, l.Close())
-		}
-		s.listener, s.upstream = l, mezu.Upstream{Scheme: mezu.UpstreamUnix, Address: socket}
-		return nil
-	}
-	if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}
-	s.listener, s.upstream = l, mezu.Upstream{Scheme: mezu.UpstreamHTTP, Address: l.Addr().String()}
+	s.upstream = mezu.Upstream{Scheme: mezu.UpstreamHTTP, Address: s.listener.Addr().String()}
 	return nil
+}
+
+// temporary is where folders of sockets are made: where the system has such things, unless its
+// path is too long for a socket.
+func temporary() string {
+	const room = len("/mezu-4294967295/" + socketName)
+	if dir := os.TempDir(); len(dir)+room <= maxSocketPath || runtime.GOOS == "windows" {
+		return dir
+	}
+	return "/tmp"
 }
 
 // Upstream is where the folder answers.

@@ -102,7 +102,7 @@ func Open(cfg Config, t mezu.TunnelTarget, before *Way) (*Way, error) {
 
 // serve serves a folder.
 func (w *Way) serve() error {
-	s, err := folder.Listen(folder.Config{Path: w.Asked.Target, Listing: w.Asked.Listing, SPA: w.Asked.SPA}, "")
+	s, err := folder.Listen(folder.Config{Path: w.Asked.Target, Listing: w.Asked.Listing, SPA: w.Asked.SPA})
 	if err != nil {
 		return err
 	}
