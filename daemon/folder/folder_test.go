@@ -301,69 +301,68 @@ func TestOpen_Refuses(t *testing.T) {
 
 // The server's way is this user's alone, serves while its context lives, and leaves nothing.
 func TestServer(t *testing.T) {
-	for name, temporary := range map[string]string{"usual": "", "a path that is too long for a socket": filepath.Join(t.TempDir(), strings.Repeat("x", 120))} {
-		t.Run(name, func(t *testing.T) {
-			root := site(t)
-			if temporary != "" {
-				t.Setenv("TMPDIR", temporary)
+	s, err := folder.Listen(folder.Config{Path: site(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := s.Upstream()
+	if u.Scheme == mezu.UpstreamUnix && runtime.GOOS != "windows" {
+		for path, want := range map[string]os.FileMode{u.Address: 0o600, filepath.Dir(u.Address): 0o700} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: %v %v", path, info.Mode(), err)
 			}
-			s, err := folder.Listen(folder.Config{Path: root})
-			if err != nil {
-				t.Fatal(err)
-			}
-			u := s.Upstream()
-			if u.Scheme == mezu.UpstreamUnix && runtime.GOOS != "windows" {
-				for path, want := range map[string]os.FileMode{u.Address: 0o600, filepath.Dir(u.Address): 0o700} {
-					if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-						t.Errorf("%s: %v %v", path, info.Mode(), err)
-					}
-				}
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- s.Run(ctx) }()
-			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, u.Network(), u.Address)
-			}}}
-			resp, err := client.Get("http://x/")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if text := body(t, resp); text != "<h1>home</h1>" {
-				t.Error(text)
-			}
-			resp.Body.Close()
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-			client.CloseIdleConnections()
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-			if u.Scheme == mezu.UpstreamUnix {
-				if _, err := os.Stat(u.Address); !os.IsNotExist(err) {
-					t.Errorf("the socket is left: %v", err)
-				}
-				if _, err := os.Stat(filepath.Dir(u.Address)); !os.IsNotExist(err) {
-					t.Errorf("its folder is left: %v", err)
-				}
-			}
-		})
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, u.Network(), u.Address)
+	}}}
+	resp, err := client.Get("http://x/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := body(t, resp); text != "<h1>home</h1>" {
+		t.Error(text)
+	}
+	resp.Body.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	client.CloseIdleConnections()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if u.Scheme == mezu.UpstreamUnix {
+		if _, err := os.Stat(u.Address); !os.IsNotExist(err) {
+			t.Errorf("the socket is left: %v", err)
+		}
+		if _, err := os.Stat(filepath.Dir(u.Address)); !os.IsNotExist(err) {
+			t.Errorf("its folder is left: %v", err)
+		}
 	}
 }
 
-// Without a place for a socket there is no server: a port would be open to all users of the
-// machine, whatever password the tunnel asks for.
+// Where the path for temporary files is too long for a socket there is no port instead, which
+// would be open to all users of the machine, whatever password the tunnel asks for.
 func TestAttackReadByAnotherUser(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a folder for temporary files is a user's own there")
 	}
-	root := site(t)
-	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
-	if s, err := folder.Listen(folder.Config{Path: root}); err == nil {
-		t.Errorf("it listens on %v", s.Upstream())
-		s.Close()
+	root, long := site(t), filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	s, err := folder.Listen(folder.Config{Path: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if u := s.Upstream(); u.Scheme != mezu.UpstreamUnix {
+		t.Errorf("it listens on %v", u)
 	}
 }
 
