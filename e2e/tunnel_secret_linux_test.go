@@ -19,8 +19,8 @@ import (
 	"github.com/mezusphere/mezu"
 )
 
-// lookout reads the arguments of all processes until it is told to stop, and the
-// environment of those that are named.
+// lookout looks for secrets in the arguments of all processes until it is told to stop, and in
+// whatever text it is given.
 type lookout struct {
 	t       *testing.T
 	secrets []string
@@ -70,7 +70,7 @@ func (l *lookout) none(what string, text []byte) {
 			l.t.Errorf("%s has a secret, after %q", what, text[max(0, i-40):i])
 		}
 	}
-	// Those that nobody but the programs has seen. A token of the bootstrap is of the operator.
+	// Those that nobody but the programs has seen, such as tokens of enrolments.
 	if m := anySecret.Find(text); m != nil {
 		l.t.Errorf("%s has %q…", what, m[:min(len(m), 14)])
 	}
@@ -100,19 +100,15 @@ func TestC3_NothingSecretIsLeftOfATunnel(t *testing.T) {
 		said += out + talk
 	}
 	do("tunnel", wl.addr(), "--basic-auth", "ada", "--detach", "--wait")
-	if pid := p.status().PID; pid == 0 {
-		t.Fatal("there is no daemon")
-	} else {
-		for _, name := range []string{"environ", "cmdline"} {
-			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
-			if err != nil || len(data) == 0 {
-				t.Fatalf("%s: %d bytes, %v", name, len(data), err)
-			}
-			watch.none("the daemon's "+name, data)
-			for _, variable := range []string{"MEZU_TOKEN", "MEZU_BASIC_AUTH", "MEZU_API"} {
-				if bytes.Contains(data, []byte(variable)) {
-					t.Errorf("the daemon's %s has %s", name, variable)
-				}
+	for _, name := range []string{"environ", "cmdline"} {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.status().PID, name))
+		if err != nil || len(data) == 0 {
+			t.Fatalf("%s: %d bytes, %v", name, len(data), err)
+		}
+		watch.none("the daemon's "+name, data)
+		for _, variable := range []string{"MEZU_TOKEN", "MEZU_BASIC_AUTH", "MEZU_API"} {
+			if bytes.Contains(data, []byte(variable)) {
+				t.Errorf("the daemon's %s has %s", name, variable)
 			}
 		}
 	}
@@ -188,6 +184,9 @@ func TestC3_NothingSecretIsLeftOfATunnel(t *testing.T) {
 		watch.none("in the bundle, "+f.Name, data)
 	}
 	credentials := filepath.Join(p.home, "config", "credentials", "acme")
+	if kept, err := os.ReadFile(credentials); err != nil || !bytes.Contains(kept, []byte(w.token)) {
+		t.Errorf("the login is not where it belongs, so nothing was looked for: %v", err)
+	}
 	scan(t, p.home, map[string]string{w.token: credentials, w.key: "", chosen: "", made: ""})
 	// The keys of tunnels are in files of their own, and nothing else is secret in the rest.
 	keys := 0
