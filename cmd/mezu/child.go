@@ -23,6 +23,8 @@ type child struct {
 	terminal.Streams
 	// hold keeps signals from ending this command.
 	hold func() (release func())
+	// flush writes what was said before.
+	flush func()
 }
 
 // run runs a program with variables beside those of this process, and gives its exit code: 128
@@ -31,6 +33,7 @@ type child struct {
 func (c child) run(ctx context.Context, argv, variables []string) (int, error) {
 	release := c.hold()
 	defer release()
+	c.flush()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, passedOn()...)
 	defer signal.Stop(signals)

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 		dir = "."
 	}
 	drain, cut, hold, stop := process.HeldSignals(ctx)
-	programs.hold = hold
+	programs.hold, programs.flush = hold, outlets.Flush
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
 	code := cli.Main(drain, args, inv, cli.Config{

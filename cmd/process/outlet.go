@@ -24,8 +24,8 @@ const (
 	maxWaitingBytes = 1 << 20
 	// maxGathered bounds what is written at once: as much as a pipe holds.
 	maxGathered = 64 << 10
-	// lastLines is how long the end of a program waits for somebody to read its last
-	// lines.
+	// lastLines is how long the end of a program, or another that it starts, waits for
+	// somebody to read its last lines.
 	lastLines = time.Second
 )
 
@@ -118,6 +118,20 @@ func (o *Outlets) Close() {
 	signal.Stop(o.pipe)
 }
 
+// Flush waits until what was written so far has been, as far as somebody reads it within a
+// second. A program that is started then writes after it.
+func (o *Outlets) Flush() {
+	timer := time.NewTimer(lastLines)
+	defer timer.Stop()
+	for _, q := range o.queues {
+		select {
+		case <-q.flush():
+		case <-timer.C:
+			return
+		}
+	}
+}
+
 // outlet is one stream.
 type outlet struct {
 	of     *Outlets
@@ -183,6 +197,8 @@ type queue struct {
 	waiting []line
 	size    int // in bytes
 	dropped map[*outlet]uint64
+	// flushes are closed when nothing waits any more.
+	flushes []chan struct{}
 }
 
 // line is what one call of Write wrote.
@@ -230,6 +246,23 @@ func (q *queue) put(o *outlet, p []byte) bool {
 	return true
 }
 
+// flush gives what is closed when all that waits now is written.
+func (q *queue) flush() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	done := make(chan struct{})
+	if !q.serving || q.closed {
+		close(done)
+		return done
+	}
+	q.flushes = append(q.flushes, done)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return done
+}
+
 func lines(p []byte) uint64 { return uint64(max(1, bytes.Count(p, []byte{'\n'}))) }
 
 // write writes lines until the queue is closed and empty.
@@ -260,6 +293,12 @@ func (q *queue) take() ([]line, map[*outlet]uint64) {
 	defer q.mu.Unlock()
 	all, dropped := q.waiting, q.dropped
 	q.waiting, q.size, q.dropped = nil, 0, nil
+	if len(all) == 0 && len(dropped) == 0 {
+		for _, done := range q.flushes {
+			close(done)
+		}
+		q.flushes = nil
+	}
 	return all, dropped
 }
 

@@ -129,3 +129,41 @@ func TestOutletsBeforeServing(t *testing.T) {
 		t.Errorf("%v, %q, %d lost", err, out.b.String(), o.Lost())
 	}
 }
+
+// Flush waits for a reader who is slow, and not for one who has stopped.
+func TestFlush(t *testing.T) {
+	reader, writer := io.Pipe()
+	s := terminal.Streams{Out: io.Discard, Err: writer}
+	o := NewOutlets(&s)
+	o.Flush() // nothing waits before Serve
+	o.Serve()
+	o.Flush() // nor now
+	s.Sayf("one")
+	s.Sayf("two")
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		o.Flush()
+	}()
+	lines := bufio.NewReader(reader)
+	select {
+	case <-flushed:
+		t.Fatal("flushed before anything was read")
+	default:
+	}
+	for _, want := range []string{"one\n", "two\n"} {
+		if got, err := lines.ReadString('\n'); got != want {
+			t.Fatalf("%q %v", got, err)
+		}
+	}
+	<-flushed
+	s.Sayf("nobody reads this")
+	begun := time.Now()
+	o.Flush()
+	if time.Since(begun) < lastLines {
+		t.Error("it did not wait for the reader")
+	}
+	reader.Close()
+	o.Close()
+	o.Flush() // after the end nothing waits
+}
