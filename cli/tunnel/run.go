@@ -109,6 +109,9 @@ func (r *opened) run(ctx context.Context) error {
 		followers.Go(func() { t.ended <- t.session.Run(following, r.lines.Event) })
 	}
 	code, err := r.serve(ctx)
+	if (ctx.Err() != nil || code == exit.Interrupted) && r.InTerminal && r.ErrTerminal {
+		fmt.Fprintln(r.Err) // the terminal has written ^C, and no more
+	}
 	err = errors.Join(err, r.close(ctx), r.removeMade(ctx))
 	if err == nil && code != 0 {
 		err = &exit.ProgramError{Code: code}
@@ -144,10 +147,10 @@ func (r *opened) prepare(ctx context.Context) error {
 	for _, t := range r.Targets {
 		t.BasicAuth = hashed
 		one := &opening{target: t}
+		r.all = append(r.all, one) // before it is made, so that it is removed whatever comes
 		if err := r.locate(ctx, one, there); err != nil {
 			return errors.Join(err, r.removeMade(ctx))
 		}
-		r.all = append(r.all, one)
 	}
 	return nil
 }

@@ -41,7 +41,10 @@ func browse(cfg Config, address string) error {
 	if cfg.Open == nil {
 		return exit.Usagef("there is no browser")
 	}
-	return cfg.Open(address)
+	if err := cfg.Open(address); err != nil {
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("no browser could be opened: %v", err), Hint: "open " + address + " yourself", Cause: err}
+	}
+	return nil
 }
 
 // copy puts an address into the clipboard: the system's, or else that of whoever sits at the

@@ -336,6 +336,9 @@ func (l *Lines) state(t *mezu.Tunnel) {
 	if l.states == nil {
 		l.states, l.served, l.away = map[string]mezu.TunnelState{}, map[string]bool{}, map[string]bool{}
 	}
+	if t.State == mezu.TunnelNeedsLogin && t.Warpgate == "" {
+		return // it is new, and this command enrols it
+	}
 	was := l.states[t.ID]
 	l.states[t.ID] = t.State
 	if was == t.State {

@@ -100,11 +100,13 @@ func TestReady(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	l, _, talk := lines(0)
+	l, out, talk := lines(0)
+	gate := ""
 	is := func(s mezu.TunnelState, why string) {
-		l.Event(local.Event{Event: mezu.Event{Event: local.EventTunnel}, Record: &mezu.Tunnel{ID: "t", Name: "shop/dev-ada", State: s, Detail: why}})
+		l.Event(local.Event{Event: mezu.Event{Event: local.EventTunnel}, Record: &mezu.Tunnel{ID: "t", Name: "shop/dev-ada", State: s, Detail: why, Warpgate: gate}})
 	}
 	is(mezu.TunnelNeedsLogin, "it is not enrolled yet") // as every tunnel at first
+	gate = "wgt_1"
 	is(mezu.TunnelStarting, "")
 	is(mezu.TunnelLive, "")
 	is(mezu.TunnelPartly, "")
@@ -113,6 +115,14 @@ func TestStates(t *testing.T) {
 	is(mezu.TunnelLive, "")
 	if want := "◌ shop/dev-ada: no edge can be reached; it comes back by itself\n✓ shop/dev-ada is back\n"; talk.String() != want {
 		t.Errorf("%s", talk)
+	}
+	// A script is not told to log in for a tunnel that is just being made.
+	l, out, _ = lines(0, func(l *show.Lines) { l.JSON = true })
+	for _, gate = range []string{"", "wgt_1"} {
+		is(mezu.TunnelNeedsLogin, "")
+	}
+	if strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), `"warpgate_id":"wgt_1","status":"needs_login"`) {
+		t.Errorf("%s", out)
 	}
 }
 
