@@ -81,11 +81,15 @@ type Config struct {
 
 // Given is a tunnel that is the host's own.
 type Given struct {
-	// Spec says what is shown of it.
+	// Spec says where it leads to, and what is shown of it.
 	Spec mezu.TunnelSpec
-	// Warpgate is its whole configuration, with a state folder of its own. Its Events is
-	// called as it is without a Host; its Room is given by the Host. It has no Requests.
+	// Warpgate is the rest of its configuration, with a state folder of its own. Its Events
+	// is called as it is without a Host; its Room and its Targets are given by the Host, and
+	// of its own targets only MayForward counts. It has no Requests.
 	Warpgate warpgate.Config
+	// Say is called with what is in the way of requests, and what helps, each alone; once
+	// for each kind. It may be nil.
+	Say func(e mezu.Event, fixes []string)
 }
 
 // Host runs tunnels. Its operations are those of the local API; they are safe for concurrent
@@ -149,7 +153,7 @@ func New(cfg Config) (*Host, error) {
 			return nil, err
 		}
 		t := h.newTunnel(mezu.NewID(mezu.PrefixTunnel, h.begun), h.begun, g.Spec)
-		t.given = &g.Warpgate
+		t.given = &g
 		h.add(t)
 	}
 	return h, nil
@@ -464,7 +468,7 @@ func (h *Host) end() {
 		all.Go(func() {
 			within := s.Time(local.DrainTimeout)
 			if t.given != nil && s.Timeout == nil {
-				within = cmp.Or(t.given.DrainTimeout, warpgate.DrainTimeout)
+				within = cmp.Or(t.given.Warpgate.DrainTimeout, warpgate.DrainTimeout)
 			}
 			t.leave(within)
 			if !s.Restart {

@@ -40,7 +40,7 @@ type tunnel struct {
 	h     *Host
 	id    string
 	made  time.Time
-	given *warpgate.Config // nil if it was asked for
+	given *Given // nil if it was asked for
 	meter meter.Meter
 	// requests says which of them readers are told of.
 	requests *event.Requests
@@ -118,7 +118,7 @@ func (t *tunnel) acted() { <-t.acting }
 // folder is where its Warpgate keeps its state.
 func (t *tunnel) folder() string {
 	if t.given != nil {
-		return t.given.StateDir
+		return t.given.Warpgate.StateDir
 	}
 	return t.h.dir.Folder(t.id)
 }
@@ -128,7 +128,7 @@ func (t *tunnel) open() (*warpgate.Warpgate, error) {
 	t.mu.Lock()
 	spec, way := t.spec, t.way
 	t.mu.Unlock()
-	if way == nil && t.given == nil {
+	if way == nil {
 		var err error
 		if way, err = t.openWay(&spec.TunnelTarget, nil); err != nil {
 			return nil, err
@@ -177,14 +177,22 @@ func (t *tunnel) closeWay() {
 func (t *tunnel) note(f workload.Finding) {
 	up := f.Code != mezu.CodeWorkloadRefused
 	t.setWorkload(&mezu.Workload{Up: &up, Code: f.Code, Detail: f.Message, Hint: f.Hint()})
-	t.publish(local.Event{Event: mezu.Event{Event: mezu.EventError, Code: f.Code, Message: f.Message, Hint: f.Hint()}, Fixes: f.Fixes})
+	e := mezu.Event{Event: mezu.EventError, Code: f.Code, Message: f.Message, Hint: f.Hint()}
+	t.publish(local.Event{Event: e, Fixes: f.Fixes})
+	if t.given != nil && t.given.Say != nil && up { // else its Events got the Warpgate's word
+		e.Time = t.h.now()
+		t.given.Say(e, f.Fixes)
+	}
 }
 
 // config is that of the Warpgate.
 func (t *tunnel) config(s *mezu.TunnelSpec, way *workload.Way) warpgate.Config {
 	var c warpgate.Config
 	if t.given != nil {
-		c = *t.given
+		c = t.given.Warpgate
+		targets := way.Targets
+		targets.MayForward = c.MayForward
+		c.Targets = &targets
 	} else {
 		c = warpgate.Config{API: s.API, CAFile: s.CAFile, Targets: &way.Targets, Environment: s.Environment, StateDir: t.folder(),
 			DrainTimeout: local.DrainTimeout, Proxy: t.h.cfg.Proxy, SameMachine: true, Version: t.h.cfg.Version,

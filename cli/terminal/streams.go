@@ -102,6 +102,19 @@ func (s Streams) Warnf(format string, args ...any) {
 	fmt.Fprintf(s.Err, "warning: "+format+"\n", args...)
 }
 
+// Try writes what helps, each alone, to stderr, quiet or not. Further lines of one stand below
+// the first.
+func (s Streams) Try(fixes ...string) {
+	if len(fixes) == 0 {
+		return
+	}
+	start := "  try: "
+	for line := range strings.SplitSeq(strings.Join(fixes, ", or "), "\n") {
+		fmt.Fprintf(s.Err, "%s%s\n", start, Clean(line))
+		start = "       "
+	}
+}
+
 // maxAnswer bounds what a person types at a prompt.
 const maxAnswer = 1 << 10
 

@@ -315,9 +315,10 @@ func (r *devRun) makeTunnels() (err error) {
 			},
 			Warpgate: warpgate.Config{
 				API: r.apiURL(), CAFile: r.control.CAFile(), Token: func() (string, error) { return r.key, nil },
-				Upstream: upstream, Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
+				Environment: r.Environment, StateDir: filepath.Join(r.state, "warpgate"), SameMachine: true,
 				Log: log, Version: version, Events: r.out.event, MayForward: r.mayForward,
 			},
+			Say: r.out.hindered,
 		}},
 	}, nil)
 	if err != nil {

@@ -62,6 +62,20 @@ func (d *devOutput) event(e mezu.Event) {
 	}
 }
 
+// hindered shows what is in the way of requests, and what helps.
+func (d *devOutput) hindered(e mezu.Event, fixes []string) {
+	if d.JSON {
+		d.event(e)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ending {
+		d.Warnf("%s", terminal.Clean(e.Message))
+		d.Try(fixes...)
+	}
+}
+
 // applied says that the file was applied again, or why it was not. If that is unsure, it
 // will be tried again.
 func (d *devOutput) applied(name string, err error, unsure bool) {

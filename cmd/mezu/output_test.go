@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
@@ -27,5 +28,15 @@ func TestDevOutput_Masks(t *testing.T) {
 				t.Errorf("JSON %v: %s is shown first: %s", json, secret, all.String())
 			}
 		}
+	}
+}
+
+// What is in the way is said with all that helps.
+func TestDevOutput_Hindered(t *testing.T) {
+	var out, said bytes.Buffer
+	d := newDevOutput(dev.Options{Invocation: &invocation.Invocation{Streams: terminal.Streams{Out: &out, Err: &said}}}, slog.New(slog.DiscardHandler))
+	d.hindered(mezu.Event{Event: mezu.EventError, Message: "Vite refuses the name\x1b[2J", Hint: "mezu tunnel 5173 --host-header target"}, []string{"mezu tunnel 5173 --host-header target", "in vite.config:\nserver: {}"})
+	if want := "warning: Vite refuses the name\\x1b[2J\n  try: mezu tunnel 5173 --host-header target, or in vite.config:\n       server: {}\n"; said.String() != want || out.Len() > 0 {
+		t.Errorf("%q %q", said.String(), out.String())
 	}
 }

@@ -304,21 +304,11 @@ func (l *Lines) caution(tunnel, message, hint string, fixes []string) {
 		message = tunnel + ": " + message
 	}
 	l.Signf(terminal.Caution, "%s", terminal.Clean(message))
-	lines := slices.Clone(fixes)
 	if hint != "" && !slices.Contains(fixes, hint) {
-		lines = append([]string{hint}, lines...)
+		fixes = append([]string{hint}, fixes...)
 	}
-	for i, fix := range lines {
-		start := "       "
-		if i == 0 {
-			start = "  try: "
-		}
-		l.warn("%s%s", start, terminal.Clean(fix))
-	}
+	l.Try(fixes...)
 }
-
-// warn writes a line that belongs to a caution, quiet or not.
-func (l *Lines) warn(format string, args ...any) { fmt.Fprintf(l.Err, format+"\n", args...) }
 
 // Caution says something that somebody should know.
 func (l *Lines) Caution(tunnel, message, hint string) {

@@ -128,9 +128,9 @@ func TestStates(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	l, _, talk := lines(0)
-	l.Event(local.Event{Event: mezu.Event{Event: mezu.EventError, Message: "nothing answers at localhost:5173 any more", Hint: "mezu tunnel 5174"}, Fixes: []string{"server: {}"}})
+	l.Event(local.Event{Event: mezu.Event{Event: mezu.EventError, Message: "nothing answers at localhost:5173 any more", Hint: "mezu tunnel 5174"}, Fixes: []string{"in vite.config:\nserver: {}"}})
 	l.Caution("shop/dev-ada", "it stays so\x1b[2J", "")
-	if want := "! nothing answers at localhost:5173 any more\n  try: mezu tunnel 5174\n       server: {}\n! it stays so\\x1b[2J\n"; talk.String() != want {
+	if want := "! nothing answers at localhost:5173 any more\n  try: mezu tunnel 5174, or in vite.config:\n       server: {}\n! it stays so\\x1b[2J\n"; talk.String() != want {
 		t.Errorf("%q", talk)
 	}
 	l, out, _ := lines(0, func(l *show.Lines) { l.JSON = true })
