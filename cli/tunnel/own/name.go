@@ -34,7 +34,7 @@ func (o *Owner) Base(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	base := Propose(self)
+	base := Propose(self, o.inv.Getenv)
 	if self.Kind != kindAccount && o.inv.CanPrompt() {
 		answer, err := o.inv.Ask(ctx, "Your own environments here are called "+base+" and "+base+"-NAME. Enter keeps that, or type another name:")
 		if err != nil {
@@ -60,18 +60,20 @@ func (o *Owner) Base(ctx context.Context) (string, error) {
 // kindAccount is api.Self.Kind of a service account.
 const kindAccount = "service_account"
 
-// Propose is the name of the environment of whoever calls.
-func Propose(self api.Self) string {
+// Propose is the name of the environment of whoever calls: after the mail, or else after the user
+// of this machine.
+func Propose(self api.Self, getenv func(string) string) string {
 	if self.Kind == kindAccount {
 		return prefixAccount + clean(cmp.Or(self.Name, self.ID), "account")
 	}
 	local, _, _ := strings.Cut(self.Email, "@")
 	local, _, _ = strings.Cut(local, "+")
-	return prefixPerson + clean(local, clean(last(self.ID), "me"))
+	user := cmp.Or(getenv("USER"), getenv("LOGNAME"), getenv("USERNAME"))
+	return prefixPerson + clean(local, clean(user, clean(last(self.ID), "me")))
 }
 
-// last are the last characters of an id, which is all that there is of a person without an
-// address.
+// last are the last characters of an id, for a person without a mail on a machine that names no
+// user.
 func last(id string) string { return id[max(0, len(id)-6):] }
 
 // clean makes a part of a name.

@@ -14,16 +14,30 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPropose(t *testing.T) {
+	environment := map[string]string{}
+	getenv := func(name string) string { return environment[name] }
 	for mail, want := range map[string]string{
 		"ada@dev.test": "dev-ada", "ada+test@dev.test": "dev-ada", "Ada.Lovelace@x": "dev-ada-lovelace", "ÀDÉ_x@x": "dev-d-x", "--a--@x": "dev-a",
 		"a-very-long-name-of-somebody@x": "dev-a-very-long-name-of", "+@x": "dev-abcdef", "": "dev-abcdef", "ab--c@x": "dev-ab-c", "日本@x": "dev-abcdef",
 	} {
-		if got := Propose(api.Self{Kind: "member", ID: "prs_0123abcdef", Email: mail}); got != want || mezu.ValidateName("", got) != nil {
+		if got := Propose(api.Self{Kind: "member", ID: "prs_0123abcdef", Email: mail}, getenv); got != want || mezu.ValidateName("", got) != nil {
 			t.Errorf("%q: %q, want %q", mail, got, want)
 		}
 	}
-	if got := Propose(api.Self{Kind: kindAccount, ID: "sva_1", Name: "github"}); got != "ci-github" {
+	if got := Propose(api.Self{Kind: kindAccount, ID: "sva_1", Name: "github"}, getenv); got != "ci-github" {
 		t.Errorf("%q", got)
+	}
+	// The developer of mezu dev has no mail; the user of the machine has a name.
+	for _, variable := range []string{"USER", "LOGNAME", "USERNAME"} {
+		for user, want := range map[string]string{"Ada Lovelace": "dev-ada-lovelace", "日本": "dev-abcdef"} {
+			environment = map[string]string{variable: user}
+			if got := Propose(api.Self{Kind: "member", ID: "prs_0123abcdef"}, getenv); got != want {
+				t.Errorf("%s=%s: %q, want %q", variable, user, got, want)
+			}
+		}
+		if got := Propose(api.Self{Kind: "member", Email: "eve@x"}, getenv); got != "dev-eve" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 
