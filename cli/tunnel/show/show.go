@@ -48,11 +48,20 @@ func (l *Lines) now() time.Time {
 }
 
 // write writes one event as JSON.
-func (l *Lines) write(e mezu.Event) {
-	if e.Time.IsZero() {
-		e.Time = l.now().UTC()
+func (l *Lines) write(e mezu.Event) { l.tell(object{Event: e}) }
+
+// object is one line of JSON: an event, and what some of those of the daemon have beside.
+type object struct {
+	mezu.Event
+	Fixes  []string `json:"fixes,omitempty"`
+	Missed uint64   `json:"missed,omitempty"`
+}
+
+func (l *Lines) tell(o object) {
+	if o.Time.IsZero() {
+		o.Time = l.now().UTC()
 	}
-	_ = l.WriteLine(e) // who reads no more is not told
+	_ = l.WriteLine(o) // who reads no more is not told
 }
 
 // Ready is what is said once of a tunnel that can be reached.
@@ -164,7 +173,9 @@ func (l *Lines) Event(e local.Event) {
 			l.state(e.Record)
 		}
 	case local.EventGap:
-		if !l.JSON && e.Missed > 0 {
+		if l.JSON {
+			l.tell(object{Event: e.Event, Missed: e.Missed})
+		} else if e.Missed > 0 {
 			l.Signf(terminal.Caution, "%s events were not shown: there were too many, or they were not read in time", Count(e.Missed))
 		}
 	}
@@ -293,7 +304,7 @@ func cut(text string, width int, end string) string {
 // trouble shows an error. One that repeats itself is said once.
 func (l *Lines) trouble(e local.Event) {
 	if l.JSON {
-		l.write(e.Event)
+		l.tell(object{Event: e.Event, Fixes: e.Fixes})
 		return
 	}
 	l.caution(e.Tunnel, e.Message, e.Hint, e.Fixes)

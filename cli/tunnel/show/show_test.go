@@ -136,7 +136,14 @@ func TestErrors(t *testing.T) {
 	l, out, _ := lines(0, func(l *show.Lines) { l.JSON = true })
 	l.Fail(&mezu.Error{Code: mezu.CodeConflict, Detail: "taken", Hint: "try"})
 	l.Fail(errors.New("x"))
-	if !strings.Contains(out.String(), `"code":"conflict","message":"taken","hint":"try"`) || strings.Count(out.String(), "\n") != 2 {
+	l.Event(local.Event{Event: mezu.Event{Event: mezu.EventError, Message: "refused", Hint: "a"}, Fixes: []string{"a", "b"}})
+	l.Event(local.Event{Event: mezu.Event{Event: local.EventGap, Tunnel: "shop/dev-ada"}, Missed: 7})
+	for _, want := range []string{`"code":"conflict","message":"taken","hint":"try"`, `"hint":"a","fixes":["a","b"]}`, `{"event":"gap",`, `"tunnel":"shop/dev-ada","missed":7}`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in %s", want, out)
+		}
+	}
+	if strings.Count(out.String(), "\n") != 4 {
 		t.Errorf("%s", out)
 	}
 }
