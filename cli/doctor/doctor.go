@@ -146,18 +146,36 @@ func (o *options) show(f Findings) error {
 		width = max(width, min(utf8.RuneCountInString(r.name()), widestName))
 	}
 	below := strings.Repeat(" ", signWidth+1+width+1)
+	room := max(o.Width()-len(below), 0)
 	var b strings.Builder
 	for _, r := range shown {
-		fmt.Fprintf(&b, "%-*s %-*s %s\n", signWidth, o.Sign(signs[r.State]), width, r.name(), terminal.Clean(r.Detail))
+		texts := fold(terminal.Clean(r.Detail), room)
 		if r.Cause != "" {
-			fmt.Fprintf(&b, "%s%s\n", below, terminal.Clean(r.Cause))
+			texts = append(texts, fold(terminal.Clean(r.Cause), room)...)
 		}
 		if r.Hint != "" {
-			fmt.Fprintf(&b, "%stry: %s\n", below, terminal.Clean(r.Hint))
+			texts = append(texts, "try: "+terminal.Clean(r.Hint)) // in one piece, to be copied
 		}
+		fmt.Fprintf(&b, "%-*s %-*s %s\n", signWidth, o.Sign(signs[r.State]), width, r.name(), strings.Join(texts, "\n"+below))
 	}
 	b.WriteString(f.summary() + "\n")
 	return o.Printf("%s", b.String())
+}
+
+// fold breaks a text between words into lines of so many characters; zero is no bound. A word
+// that is longer, such as an address, is never cut.
+func fold(text string, width int) []string {
+	words := strings.Split(text, " ")
+	lines := words[:1:1]
+	for _, w := range words[1:] {
+		last := &lines[len(lines)-1]
+		if width > 0 && utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(w) > width {
+			lines = append(lines, w)
+		} else {
+			*last += " " + w
+		}
+	}
+	return lines
 }
 
 // name is a check and what it is about.

@@ -81,6 +81,10 @@ func newList(inv *invocation.Invocation, cfg Config) *cli.Command {
 				return err
 			}
 			defer h.Close()
+			if h.client == nil && inv.Flags.Output == terminal.Table {
+				h.Sayf("no daemon is running, so no tunnel is open; mezu tunnel PORT opens one")
+				return nil
+			}
 			if len(h.tunnels) == 0 && inv.Flags.Output == terminal.Table {
 				h.Sayf("there are no tunnels here; mezu tunnel PORT opens one")
 				return nil

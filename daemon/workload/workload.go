@@ -179,6 +179,9 @@ const mostNamed = 3
 // another port.
 func (w *Way) addOthers(ctx context.Context, f *Finding) {
 	f.Fixes = []string{"start it, or check the port"}
+	if w.Targets.Upstream.Network() != "tcp" {
+		f.Fixes = []string{"start it, or check the path"}
+	}
 	port := w.port()
 	if port == 0 {
 		return

@@ -84,6 +84,7 @@ func TestProbe(t *testing.T) {
 		detail, hint string
 	}{
 		"refused":         {mezu.TunnelTarget{Target: gone.Addr().String()}, false, mezu.CodeWorkloadRefused, "nothing answers at " + gone.Addr().String(), ""},
+		"no socket":       {mezu.TunnelTarget{Target: "unix:" + filepath.Join(t.TempDir(), "none.sock")}, false, mezu.CodeWorkloadRefused, "nothing answers at unix:", "check the path"},
 		"a web server":    {mezu.TunnelTarget{Target: address(plain)}, true, "", "", ""},
 		"over TLS":        {mezu.TunnelTarget{Target: "https://" + address(secure)}, true, "", "", ""},
 		"its CA":          {mezu.TunnelTarget{Target: "https://" + address(secure), UpstreamCA: ca}, true, "", "", ""},
