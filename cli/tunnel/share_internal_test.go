@@ -129,3 +129,18 @@ func TestSplit(t *testing.T) {
 		t.Errorf("%q %q", before, after)
 	}
 }
+
+// A name asks for an environment of one's own, whatever the variable says.
+func TestNamed(t *testing.T) {
+	o := &options{Invocation: &invocation.Invocation{Getenv: func(string) string { return "staging" }}}
+	if got := o.named(""); got != "staging" {
+		t.Errorf("%q", got)
+	}
+	if got := o.named("web"); got != "" {
+		t.Errorf("%q", got)
+	}
+	o.Flags.Environment = "production"
+	if got := o.named("web"); got != "production" {
+		t.Errorf("%q", got)
+	}
+}

@@ -175,6 +175,9 @@ func split(args []string) (before, after []string, dashes bool) {
 
 // check checks values of flags.
 func (o *options) check() error {
+	if o.Name != "" && o.Flags.Environment != "" {
+		return exit.Usagef("--name is for an environment of your own, and --environment names one: leave one of them out")
+	}
 	for _, n := range []struct{ flag, value string }{{"name", o.Name}, {"auth", o.Access.Directory}} {
 		if n.value == "" {
 			continue
@@ -231,7 +234,7 @@ func (o *options) targets(ctx context.Context) error {
 	seen := map[string]bool{}
 	for i := range o.Targets {
 		t := &o.Targets[i]
-		if e := o.named(); e != "" {
+		if e := o.named(t.Name); e != "" {
 			t.Environment = e
 		}
 		key := t.Environment + " " + t.Name
@@ -251,9 +254,10 @@ func (o *options) targets(ctx context.Context) error {
 	return nil
 }
 
-// named is the environment that the caller named. That of a profile is for other commands.
-func (o *options) named() string {
-	if o.Flags.Environment != "" {
+// named is the environment that the caller named for a tunnel of this name. That of a profile is
+// for other commands, and a name asks for an environment of one's own.
+func (o *options) named(tunnel string) string {
+	if o.Flags.Environment != "" || tunnel != "" {
 		return o.Flags.Environment
 	}
 	return o.Getenv("MEZU_ENVIRONMENT")

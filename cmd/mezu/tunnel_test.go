@@ -444,6 +444,7 @@ func TestTunnel(t *testing.T) {
 			"8080 -- ls":                              {2, "what follows -- is for --exec"},
 			"8080 --detach --exec -- ls":              {2, "exclude each other"},
 			"8080 --detach --rm":                      {2, "exclude each other"},
+			"8080 --name web -e staging":              {2, "leave one of them out"},
 			"8080 --listing":                          {2, "listing and spa are for a folder"},
 			"8080 --host-header a/b":                  {2, "is keep, target or a host"},
 			"8080 --allow-cidr 1.2.3":                 {2, "is not an address or a range"},
