@@ -52,10 +52,15 @@ func (h *Host) find(id string) (*tunnel, error) {
 	return nil, h.missing(id)
 }
 
+// ending says that nothing is opened any more.
+func ending() error {
+	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon is ending", Hint: "try again in a moment"}
+}
+
 // missing says that there is no such tunnel; h.mu is held.
 func (h *Host) missing(id string) error {
 	if h.closed {
-		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon is ending", Hint: "try again in a moment"}
+		return ending()
 	}
 	return &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no tunnel %q", id), Hint: "mezu tunnel list"}
 }
@@ -112,6 +117,8 @@ func (h *Host) Open(ctx context.Context, spec mezu.TunnelSpec) (local.Opened, er
 func (h *Host) openOnce(ctx context.Context, spec mezu.TunnelSpec) (t *tunnel, made bool, err error) {
 	select {
 	case h.opening <- struct{}{}:
+	case <-h.leave.Done(): // the end keeps it
+		return nil, false, ending()
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
@@ -152,7 +159,7 @@ func (h *Host) make(spec mezu.TunnelSpec) (*tunnel, error) {
 	count, closed := len(h.tunnels), h.closed || !h.open
 	h.mu.Unlock()
 	if closed {
-		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon is ending", Hint: "try again in a moment"}
+		return nil, ending()
 	}
 	if count >= mezu.MaxTunnels {
 		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("there are %d tunnels, as many as one daemon has", count), Hint: "mezu tunnel list, then mezu tunnel rm NAME"}

@@ -560,7 +560,9 @@ func TestIdleEnd(t *testing.T) {
 	if h.err != nil {
 		t.Error(h.err)
 	}
-	_, err := h.Get(o.ID)
+	_, err := h.Open(t.Context(), w.spec("dev-ada"))
+	refusal(t, err, mezu.CodeUnavailable, "the daemon is ending", "")
+	_, err = h.Get(o.ID)
 	refusal(t, err, mezu.CodeUnavailable, "ending", "")
 }
 
