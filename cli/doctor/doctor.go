@@ -36,9 +36,10 @@ func Command(inv *invocation.Invocation, running status.Running) *cli.Command {
 func newDoctor(inv *invocation.Invocation, running status.Running, run func(context.Context, *options) error) *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "Look for what is wrong with tunnels of this machine", Category: "program",
-		Description: "Each check says what it found, why, and what to type. It takes ten seconds at most. The exit code is 1 if\n" +
-			"there is a problem, and 0 with warnings alone. --bundle writes what somebody needs who is asked for help:\n" +
-			"versions, settings, results and the end of the daemon's log, without secrets.",
+		Description: "Each check says what it found, why, and what to type. It takes ten seconds at\n" +
+			"most. The exit code is 1 if there is a problem, and 0 with warnings alone.\n" +
+			"--bundle writes what somebody needs who is asked for help: versions, settings,\n" +
+			"results and the end of the daemon's log, without secrets.",
 		Flags: []cli.Flag{&cli.PathFlag{Name: "bundle", Usage: "also write a zip for a report into `FILE`, which must not be there yet"}},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {

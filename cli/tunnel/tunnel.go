@@ -83,9 +83,10 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 	}
 	return &cli.Command{
 		Name: "tunnel", Aliases: []string{"tunnels"}, Usage: "Give what runs on this machine an address", ArgsUsage: "[[NAME=]TARGET…]", Category: cfg.Category,
-		Description: "TARGET is a port, host:port, http://, https://, h2c://, unix:/path or a folder. Without one the tunnels: of\n" +
-			"mezu.yaml are opened, or what listens here is shown to choose from. The environment is one of your own\n" +
-			"(dev-YOU, or dev-YOU-NAME), made if it doesn't exist, and its address stays the same.",
+		Description: "TARGET is a port, host:port, http://, https://, h2c://, unix:/path or a folder.\n" +
+			"Without one the tunnels: of mezu.yaml are opened, or what listens here is shown\n" +
+			"to choose from. The environment is one of your own (dev-YOU, or dev-YOU-NAME),\n" +
+			"made if it doesn't exist, and its address stays the same.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "serve an environment of its own, dev-YOU-`NAME`"},
 			flag("join", "serve beside the Warpgates that the environment has"),

@@ -165,6 +165,7 @@ func (w *Way) finding(ctx context.Context, h hint.Hint) Finding {
 	switch h.Kind {
 	case hint.Container:
 		f.Code = mezu.CodeWorkloadRefused
+		w.addMoved(ctx, &f) // it may be in here after all
 	case hint.Refused:
 		f.Code = mezu.CodeWorkloadRefused
 		w.addOthers(ctx, &f)
@@ -178,22 +179,13 @@ const mostNamed = 3
 // addOthers says who else listens here, because a server that is restarted may have taken
 // another port.
 func (w *Way) addOthers(ctx context.Context, f *Finding) {
+	all := w.addMoved(ctx, f)
+	if len(f.Fixes) > 0 {
+		return
+	}
 	f.Fixes = []string{"start it, or check the port"}
 	if w.Targets.Upstream.Network() != "tcp" {
 		f.Fixes = []string{"start it, or check the path"}
-	}
-	port := w.port()
-	if port == 0 {
-		return
-	}
-	all, err := listening.List(ctx)
-	if err != nil {
-		return
-	}
-	if l, ok := listening.Instead(all, port, ""); ok {
-		f.Message += fmt.Sprintf("; %s listens on %d now", l.Name(), l.Port)
-		f.Fixes = []string{"mezu tunnel " + strconv.Itoa(l.Port)}
-		return
 	}
 	var names []string
 	for _, l := range all {
@@ -204,6 +196,26 @@ func (w *Way) addOthers(ctx context.Context, f *Finding) {
 	if names != nil {
 		f.Message += "; listening here: " + strings.Join(names, ", ")
 	}
+}
+
+// addMoved says who most likely answers instead, which helps before all else. It gives all that
+// listen if it finds none.
+func (w *Way) addMoved(ctx context.Context, f *Finding) []listening.Listener {
+	port := w.port()
+	if port == 0 {
+		return nil
+	}
+	all, err := listening.List(ctx)
+	if err != nil {
+		return nil
+	}
+	l, ok := listening.Instead(all, port, "")
+	if !ok {
+		return all
+	}
+	f.Message += fmt.Sprintf("; %s listens on %d now", l.Name(), l.Port)
+	f.Fixes = append([]string{"mezu tunnel " + strconv.Itoa(l.Port)}, f.Fixes...)
+	return nil
 }
 
 // port is that of a target on this machine, zero if it is elsewhere.

@@ -188,15 +188,21 @@ func TestRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Close()
-	said := make(chan workload.Finding, 10)
-	w, err := workload.Open(workload.Config{Say: func(f workload.Finding) { said <- f }}, mezu.TunnelTarget{Target: gone.Addr().String()}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	w.Refuses()
-	f := <-said
-	if f.Code != mezu.CodeWorkloadRefused || !strings.HasPrefix(f.Message, "nothing answers at "+gone.Addr().String()) || f.Hint() == "" {
-		t.Errorf("%+v", f)
+	for _, contained := range []bool{false, true} {
+		said := make(chan workload.Finding, 10)
+		w, err := workload.Open(workload.Config{Contained: contained, Say: func(f workload.Finding) { said <- f }}, mezu.TunnelTarget{Target: gone.Addr().String()}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		w.Refuses()
+		f := <-said
+		if f.Code != mezu.CodeWorkloadRefused || !strings.HasPrefix(f.Message, "nothing answers at "+gone.Addr().String()) || f.Hint() == "" {
+			t.Errorf("%+v", f)
+		}
+		// What listens in here comes before what may listen around the container.
+		if last := f.Fixes[len(f.Fixes)-1]; strings.Contains(last, "host.docker.internal") != contained {
+			t.Errorf("%+v", f)
+		}
 	}
 }
