@@ -48,7 +48,7 @@ func (o *Owner) admit(ctx context.Context, p *Site, a Access) error {
 		if err != nil {
 			return err
 		}
-		p.Environment = changed
+		p.Environment, p.state = changed, nil
 	}
 	before := slices.Clone(p.routes)
 	if len(p.routes) == 0 && p.Mine {
@@ -61,11 +61,16 @@ func (o *Owner) admit(ctx context.Context, p *Site, a Access) error {
 			r.Meta = mezu.Meta{}
 			routes[i] = r
 		}
-		if _, err := api.Invoke[any](ctx, o.client, api.OpReplaceRoutes, api.RoutesReplace{Routes: routes}, p.Organization, p.Project, p.Name); err != nil {
+		state, err := api.Invoke[api.RoutesState](ctx, o.client, api.OpReplaceRoutes, api.RoutesReplace{Routes: routes}, p.Organization, p.Project, p.Name)
+		if err != nil {
 			return err
 		}
+		p.state = &state
 	}
-	return nil
+	if a.Directory == "" && len(a.CIDRs) == 0 {
+		return nil // nobody is kept out who was let in
+	}
+	return o.inForce(ctx, p)
 }
 
 func sameAccess(a, b mezu.Route) bool {

@@ -57,6 +57,8 @@ type Site struct {
 	Kept []string
 
 	routes []mezu.Route
+	// state is who runs the routes, as far as it is known of the present ones.
+	state *api.RoutesState
 }
 
 // Text is organization/project/environment.
@@ -211,7 +213,7 @@ func (o *Owner) look(ctx context.Context, org, prj, name string) (*Site, error) 
 			return nil, err
 		}
 	}
-	p.routes = routes.Routes
+	p.routes, p.state = routes.Routes, &routes
 	known := o.kept.Load().Environments[o.key(p)]
 	p.Mine = p.CreatedBy != "" && p.CreatedBy == self.ID || p.CreatedBy == "" && known.Mine && known.ID == p.ID
 	return p, nil
