@@ -322,7 +322,7 @@ func (r *opened) within() time.Duration { return cmp.Or(r.Flags.Timeout, waitFor
 func (r *opened) await(ctx context.Context, t *opening) error {
 	err := t.session.Await(ctx, r.within())
 	if late, ok := errors.AsType[*session.LateError](err); ok {
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Span(late.After)), Hint: "mezu doctor"}
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Limit(late.After)), Hint: "mezu doctor"}
 	}
 	if err != nil {
 		return err
@@ -555,7 +555,7 @@ func (r *opened) connects(ctx context.Context, t *opening, late time.Time) error
 		}
 		if time.Now().After(late) {
 			is := t.session.Tunnel()
-			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: cmp.Or(w.Detail, "nothing answers at "+target.Show(r.Dir, is.Target)) + " (" + show.Span(r.within()) + ")", Hint: w.Hint}
+			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: cmp.Or(w.Detail, "nothing answers at "+target.Show(r.Dir, is.Target)) + " (" + show.Limit(r.within()) + ")", Hint: w.Hint}
 		}
 		select {
 		case <-tick.C:

@@ -463,7 +463,7 @@ func TestTunnel(t *testing.T) {
 		p.do("tunnel", port, "--name", "late", "--detach")
 		p.do("tunnel", "rm", name+"-late")
 		closed := serveNothing(t)
-		if code, _, talk := p.mezu("tunnel", closed, "--name", "dead", "--detach", "--wait", "--timeout", "1s"); code != 7 || !strings.Contains(talk, "mezu: nothing answers at localhost:"+closed) || !strings.Contains(talk, " (1.0 s)\n") {
+		if code, _, talk := p.mezu("tunnel", closed, "--name", "dead", "--detach", "--wait", "--timeout", "1s"); code != 7 || !strings.Contains(talk, "mezu: nothing answers at localhost:"+closed) || !strings.Contains(talk, " (1 s)\n") {
 			t.Errorf("code %d: %s", code, talk)
 		}
 		p.do("tunnel", "rm", name+"-dead")

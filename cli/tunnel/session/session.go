@@ -6,6 +6,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -307,13 +308,54 @@ func (s *Session) Await(ctx context.Context, within time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	late := &LateError{URL: s.Tunnel().URL, After: within, Stage: "the tunnel is not up"}
+	err := s.awaitLive(waiting, late, within-min(within/4, lastLook))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return err
+	}
+	is := s.Tunnel()
+	if is.URL == "" || is.State == mezu.TunnelNeedsLogin {
+		return late
+	}
+	prober, err := proberOf(&is)
+	if err != nil {
+		return err
+	}
+	defer prober.Close()
+	if _, err = prober.Await(waiting); err == nil && !live(&is) {
+		// Another Warpgate answers.
+		err = s.awaitLive(waiting, late, within)
+		if is = s.Tunnel(); err == nil && !live(&is) {
+			err = late
+		}
+		return cmp.Or(ctx.Err(), err)
+	}
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	late.Stage, late.Cause = probe.Stage(err), err
+	return late
+}
+
+// lastLook is how long before the end a request is sent although the tunnel is not up: its answer
+// says more about what is wrong.
+const lastLook = 2 * time.Second
+
+func live(t *mezu.Tunnel) bool { return t.State == mezu.TunnelLive || t.State == mezu.TunnelPartly }
+
+// awaitLive waits until the tunnel is up, or for so long. late learns how far it is.
+func (s *Session) awaitLive(ctx context.Context, late *LateError, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	for {
 		s.mu.Lock()
 		is, changed, refused := s.now, s.changed, s.refused
 		s.mu.Unlock()
 		late.URL = is.URL
-		if is.URL != "" && (is.State == mezu.TunnelLive || is.State == mezu.TunnelPartly) {
-			break
+		if is.URL != "" && live(&is) {
+			return nil
 		}
 		if refused != nil {
 			return refused
@@ -323,34 +365,31 @@ func (s *Session) Await(ctx context.Context, within time.Duration) error {
 		}
 		select {
 		case <-changed:
-		case <-waiting.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return late
+		case <-ctx.Done():
+			return nil
 		}
 	}
-	is := s.Tunnel()
-	roots, err := probe.Roots(is.CAFile)
+}
+
+// proberOf makes what probes a tunnel's address: at the edge that it is connected to, if there is
+// one.
+func proberOf(t *mezu.Tunnel) (*probe.Prober, error) {
+	roots, err := probe.Roots(t.CAFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	prober, err := probe.New(is.URL, roots, nil)
+	prober, err := probe.New(t.URL, roots, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer prober.Close()
-	for _, l := range is.Links {
-		if l.State == mezu.LinkConnected {
-			prober.At(l.Address)
-			break
+	at := ""
+	for _, l := range t.Links {
+		if at == "" || l.State == mezu.LinkConnected {
+			at = l.Address
 		}
 	}
-	if _, err = prober.Await(waiting); err == nil || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	late.Stage, late.Cause = probe.Stage(err), err
-	return late
+	prober.At(at)
+	return prober, nil
 }
 
 // Held reports whether nobody else holds the tunnel: then it ends with this command.

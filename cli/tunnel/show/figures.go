@@ -39,6 +39,14 @@ func Span(d time.Duration) string {
 	return Long(d)
 }
 
+// Limit is a time that somebody chose: 30 s, and not 30.0 s.
+func Limit(d time.Duration) string {
+	if d >= time.Second && d%time.Second == 0 {
+		return Long(d)
+	}
+	return Span(d)
+}
+
 // Long is a time in its two largest units: 4 m 12 s.
 func Long(d time.Duration) string {
 	const day = 24 * time.Hour
