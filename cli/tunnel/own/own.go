@@ -164,11 +164,11 @@ func (o *Owner) find(ctx context.Context, org, prj string, w Wish) (*Site, error
 	if err != nil {
 		return nil, err
 	}
+	if w.Name != "" {
+		base += "-" + w.Name
+	}
 	for n := 1; n <= maxSuffix; n++ {
 		name := base
-		if w.Name != "" {
-			name += "-" + w.Name
-		}
 		if n > 1 {
 			name += fmt.Sprintf("-%d", n)
 		}
