@@ -125,7 +125,8 @@ func TestTunnelBadTargets(t *testing.T) {
 	w.good(e, "/trusted")
 }
 
-// TestTunnelHugeFile: a mezu.yaml of 100 MB is refused without being read.
+// TestTunnelHugeFile: a mezu.yaml of 100 MB is refused. What that takes is tested where the file is
+// read.
 func TestTunnelHugeFile(t *testing.T) {
 	t.Parallel()
 	w := &world{t: t, api: "127.0.0.1:1", token: "none", dir: t.TempDir()}
@@ -143,9 +144,6 @@ func TestTunnelHugeFile(t *testing.T) {
 	out, err := c.CombinedOutput()
 	if c.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "mezu.yaml") {
 		t.Errorf("%v: %s", err, out)
-	}
-	if used := c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10; used > 150<<20 && !raceEnabled {
-		t.Errorf("it took %d MiB", used>>20)
 	}
 }
 

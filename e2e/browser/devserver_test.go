@@ -178,7 +178,7 @@ func (w *devServerWorld) build(t *testing.T, name string) string {
 func (w *devServerWorld) install(t *testing.T, program string) {
 	t.Helper()
 	var err error
-	if w.edge, err = freeAddr(); err != nil {
+	if w.edge, err = freeAddr(200); err != nil {
 		t.Fatal(err)
 	}
 	w.api = testAddr(t)

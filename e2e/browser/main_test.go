@@ -153,11 +153,15 @@ func (w *world) start() (err error) {
 	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), []byte(manifest), 0o600); err != nil {
 		return err
 	}
-	if w.public, err = freeAddr(); err != nil {
+	if w.public, err = freeAddr(0); err != nil {
+		return err
+	}
+	apiAddr, err := freeAddr(100)
+	if err != nil {
 		return err
 	}
 	w.dev = &devProcess{program: program, args: []string{
-		"dev", "--json", "--file", filepath.Join(w.dir, "mezu.yaml"), "--state", filepath.Join(w.dir, "state"), "--https-addr", w.public, "--api-addr", "127.0.0.1:0", w.workload.URL,
+		"dev", "--json", "--file", filepath.Join(w.dir, "mezu.yaml"), "--state", filepath.Join(w.dir, "state"), "--https-addr", w.public, "--api-addr", apiAddr, w.workload.URL,
 	}, home: w.dir, mail: w.keep}
 	if err := w.dev.start(); err != nil {
 		return err
@@ -175,11 +179,11 @@ func (w *world) start() (err error) {
 	keys := []string{keyOf(w.foreign.Certificate())}
 	w.site = "https://localhost:" + w.dev.api[strings.LastIndexByte(w.dev.api, ':')+1:]
 	for address, at := range map[string]string{w.url: w.public, w.cookieless: w.public, w.site: strings.TrimPrefix(w.dev.api, "https://")} {
-		key, err := w.publicKey(address, at)
+		of, err := w.publicKeys(address, at)
 		if err != nil {
 			return err
 		}
-		keys = append(keys, key)
+		keys = append(keys, of...)
 	}
 	return w.startChromium(keys...)
 }
@@ -196,11 +200,11 @@ func (w *world) environment(name string) (string, error) {
 }
 
 // freeAddr is an address that nobody listens on, below the ports that the kernel gives away:
-// "mezu dev" comes back to it.
-func freeAddr() (string, error) {
+// "mezu dev" comes back to it. Each caller begins to look at another one.
+func freeAddr(from int) (string, error) {
 	const first, count = 12_000, 7_000
 	for i := range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*97+i)%count)
+		addr := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*97+from+i)%count)
 		if l, err := net.Listen("tcp", addr); err == nil {
 			return addr, l.Close()
 		}
@@ -208,19 +212,23 @@ func freeAddr() (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// publicKey is that of the certificate of an address, which at serves, and which is the installation's. Chromium is told to
-// trust it, and takes nothing else that is wrong with a certificate.
-func (w *world) publicKey(address, at string) (string, error) {
+// publicKeys are those of the certificates of an address, which at serves, and which are the
+// installation's: one that it has after a restart is signed by one of them. Chromium is told to
+// trust them, and takes nothing else that is wrong with a certificate.
+func (w *world) publicKeys(address, at string) (keys []string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	conn, err := tls.Dial("tcp", at, &tls.Config{RootCAs: w.roots, ServerName: u.Hostname()})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer conn.Close()
-	return keyOf(conn.ConnectionState().PeerCertificates[0]), nil
+	for _, c := range conn.ConnectionState().PeerCertificates {
+		keys = append(keys, keyOf(c))
+	}
+	return keys, nil
 }
 
 // keyOf is how Chromium names the public key of a certificate.
