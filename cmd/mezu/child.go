@@ -46,11 +46,10 @@ func (c child) run(ctx context.Context, argv, variables []string) (int, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	alone := !controlled()
 	for {
 		select {
 		case s := <-signals:
-			if alone || s == syscall.SIGTERM {
+			if s == syscall.SIGTERM || !controlled() {
 				_ = cmd.Process.Signal(s) // it may have ended
 			}
 		case err := <-ended:

@@ -176,6 +176,51 @@ func TestTunnelAtATerminal(t *testing.T) {
 		a.said(a.out, `closed after`)
 	})
 
+	t.Run("exec, signalled from elsewhere", func(t *testing.T) {
+		p := p.in(t)
+		cmd := exec.Command(os.Args[0], "tunnel", port, "--exec", "--", "sh", "-c", `trap 'echo got; exit 4' INT; echo up; while :; do read line; done`)
+		cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "PATH=" + os.Getenv("PATH")}
+		for name, value := range p.env {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		var out, talk testkit.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &talk
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the program runs", func() bool { return out.String() == "up\n" })
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		e, ok := errors.AsType[*exec.ExitError](cmd.Wait())
+		if !ok || e.ExitCode() != 4 || out.String() != "up\ngot\n" || !strings.Contains(talk.String(), "closed after") {
+			t.Errorf("%v: %s%s", e, out.String(), talk.String())
+		}
+	})
+
+	t.Run("hung daemon", func(t *testing.T) {
+		p := p.in(t)
+		p.do("daemon", "start")
+		want, _ := p.do("projects", "list")
+		pid := p.status().PID
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		out, talk := p.do("projects", "list")
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if out != want || talk != "" {
+			t.Errorf("%q %q", out, talk)
+		}
+	})
+
 	t.Run("closed terminal", func(t *testing.T) {
 		a := p.in(t).at(t.TempDir(), "tunnel", port, "--name", "gone")
 		url := a.said(a.out, `https://shop-dev-ada-gone-dev\.localhost:\d+`)
