@@ -21,17 +21,23 @@ import (
 // within bounds what a command does for tunnels that it is not about.
 const within = 20 * time.Second
 
+// askTime bounds the question whether there is something to do: a daemon that hangs holds no
+// command up.
+const askTime = time.Second
+
 // Again enrols what needs a login among the tunnels of the profile in use. A daemon that doesn't
 // run has none, and is not started. What can't be enrolled is said and fails no command.
 func Again(ctx context.Context, inv *invocation.Invocation, s invocation.Settings, login *api.Client, running func(context.Context, invocation.Settings) (*local.Client, error)) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	daemon, err := running(ctx, s)
+	asking, asked := context.WithTimeout(ctx, askTime)
+	defer asked()
+	daemon, err := running(asking, s)
 	if err != nil {
 		return
 	}
 	defer daemon.Close()
-	all, err := daemon.Tunnels(ctx)
+	all, err := daemon.Tunnels(asking)
 	if err != nil {
 		return
 	}
