@@ -357,8 +357,18 @@ func TestTunnel(t *testing.T) {
 	})
 
 	t.Run("needs login", func(t *testing.T) {
-		p := p.in(t)
-		p.do("tunnel", port, "--detach", "--wait", "--name", "login")
+		p := newTunneller(t, world, map[string]string{"MEZU_NO_KEYRING": "1"})
+		token := p.env["MEZU_TOKEN"]
+		for _, name := range []string{"MEZU_TOKEN", "MEZU_API", "MEZU_CA_FILE"} {
+			delete(p.env, name)
+		}
+		var said testkit.Buffer
+		if code := run(t.Context(), []string{"login", "--with-token", "--api", world.ready.API, "--ca-file", world.ready.CAFile, "--profile", "kept"}, p.getenv,
+			terminal.Streams{In: strings.NewReader(token + "\n"), Out: &said, Err: &said}); code != 0 {
+			t.Fatalf("code %d: %s", code, said.String())
+		}
+		at, _ := p.do("tunnel", port, "--detach", "--wait", "--name", "login")
+		projects, _ := p.do("projects", "list")
 		var is mezu.Tunnel
 		read := func() mezu.Tunnel {
 			out, _ := p.do("tunnel", "show", name+"-login", "-o", "json")
@@ -368,20 +378,27 @@ func TestTunnel(t *testing.T) {
 			return is
 		}
 		before := read()
+		if before.Profile != "kept" {
+			t.Errorf("it is of profile %q", before.Profile)
+		}
 		// The command that removes it may be the one that enrols it again.
-		_, said := p.do("warpgates", "delete", before.Warpgate, "--yes", "-e", name+"-login")
+		_, talk := p.do("warpgates", "delete", before.Warpgate, "--yes", "-e", name+"-login")
 		until(t, "a command has enrolled it again", func() bool {
-			if strings.Contains(said, "✓ enrolled again as ") {
+			if strings.Contains(talk, "✓ enrolled again as ") {
 				return true
 			}
-			_, talk := p.do("projects", "list")
-			said += talk
+			out, more := p.do("projects", "list")
+			if out != projects {
+				t.Errorf("%q, before %q", out, projects)
+			}
+			talk += more
 			return false
 		})
-		if !strings.Contains(said, "◌ shop/"+name+"-login: ") {
-			t.Errorf("%q", said)
+		if !strings.Contains(talk, "◌ shop/"+name+"-login: ") {
+			t.Errorf("%q", talk)
 		}
 		until(t, "it is live again", func() bool { return read().State == mezu.TunnelLive })
+		p.becomes(strings.TrimSpace(at), 200)
 		p.do("tunnel", "rm", name+"-login")
 	})
 
