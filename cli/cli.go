@@ -127,6 +127,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app.Commands = append(app.Commands, profiles.Commands(inv)...)
 	opening := cfg.Tunnel
 	opening.Category, opening.Connect, opening.Running, opening.Open = serving, local.Connect, local.Running, cfg.Open
+	opening.Stopped = local.Stopped
 	opening.Renew = func(ctx context.Context, s invocation.Settings, login *api.Client) {
 		enrol.Again(ctx, inv, s, login, local.Running)
 	}

@@ -138,6 +138,10 @@ func (d *Daemon) running(ctx context.Context) (c *local.Client, own bool, err er
 
 func newStop(inv *invocation.Invocation, d *Daemon) *cli.Command {
 	return plain("stop", "Stop the daemon and its tunnels; requests in flight get 5 s", "Tunnels that were opened with --detach come back with the next daemon.", func(ctx context.Context) error {
+		// First the note: a command that has lost its tunnel may be about to start a daemon.
+		if dir, err := d.folder(); err == nil {
+			_ = NoteStopped(dir) // without a folder there is no daemon
+		}
 		tunnels, _, err := d.end(ctx, local.Shutdown{Drain: local.DrainFor(local.RestartDrain)})
 		if errors.Is(err, local.ErrNotRunning) {
 			inv.Sayf("no daemon is running")

@@ -255,12 +255,17 @@ func (r *opened) open(ctx context.Context) error {
 			if errs[i] = r.change(ctx, t); errs[i] != nil {
 				return
 			}
-			t.session, errs[i] = session.Open(ctx, session.Config{
+			cfg := session.Config{
 				Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
 				Spec:     t.spec,
 				Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },
 				Enrolled: func(mezu.Tunnel) { r.lines.Again(r.who(ctx)) },
-			})
+			}
+			if r.settings.Socket == "" { // "mezu dev" is started by no command
+				cfg.Stopped = r.Stopped
+				cfg.Running = func(ctx context.Context) (*local.Client, error) { return r.Running(ctx, r.settings) }
+			}
+			t.session, errs[i] = session.Open(ctx, cfg)
 			if errs[i] == nil {
 				errs[i] = r.adapt(ctx, t)
 			}

@@ -34,6 +34,8 @@ type Config struct {
 	// Connect gives a client of the daemon of the profile in use, which is started if need be;
 	// Running one of a daemon that runs.
 	Connect, Running func(context.Context, invocation.Settings) (*local.Client, error)
+	// Stopped reports whether somebody has stopped the daemon since then.
+	Stopped func(since time.Time) bool
 	// Open opens an address in the browser.
 	Open func(address string) error
 	// Copy puts a text into the clipboard of the system.

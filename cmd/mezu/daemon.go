@@ -112,7 +112,15 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	defer os.Remove(pid)
 	began := time.Now()
 	log.Info("the daemon runs", "version", o.Version, "process", os.Getpid(), "socket", folders.Socket, "requests_at_once", conns, "because_of", because)
-	err = process.RunParts(ctx, cut, h.parts(h.Host.Run)...)
+	err = process.RunParts(ctx, cut, h.parts(func(ctx context.Context) error {
+		err := h.Host.Run(ctx)
+		if err == nil && h.stopped(ctx) {
+			if err := clidaemon.NoteStopped(dir); err != nil {
+				log.Warn("a command that looks for its tunnel may start the daemon again", "error", err)
+			}
+		}
+		return err
+	})...)
 	log.Info("the daemon has ended", "after", time.Since(began).Round(time.Second).String())
 	if err == nil && ctx.Err() == nil && h.leavesTunnels() {
 		err = startNext(ctx, o.Invocation, log)

@@ -71,6 +71,12 @@ func (h *hosting) Shutdown(s local.Shutdown) error {
 	return h.Host.Shutdown(s)
 }
 
+// stopped reports whether somebody has ended this host, and wants no other one in its place.
+func (h *hosting) stopped(ctx context.Context) bool {
+	s := h.asked.Load()
+	return s == nil && ctx.Err() != nil || s != nil && !s.Restart
+}
+
 // leavesTunnels reports whether this host was told to make way for a newer one when nobody
 // needed it, and has tunnels that live without a command. Nobody else would start the newer one
 // for those.

@@ -425,6 +425,29 @@ func TestTunnel(t *testing.T) {
 		}
 	})
 
+	t.Run("stopped while it comes back", func(t *testing.T) {
+		p := newTunneller(t, world, nil)
+		h := p.open(port, "--name", "stopped")
+		at := h.said(h.out, addressLine)
+		process, err := os.FindProcess(p.status().PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the daemon is stopped", func() bool {
+			code, _, _ := p.mezu("daemon", "stop") // the socket may be closing
+			return code == 0
+		})
+		code := <-h.code
+		h.code <- code
+		if code != 0 {
+			t.Errorf("code %d: %s", code, h.talk)
+		}
+		p.becomes(at, 503)
+	})
+
 	t.Run("mezu.yaml", func(t *testing.T) {
 		p := p.in(t)
 		dir := t.TempDir()

@@ -35,6 +35,10 @@ type Config struct {
 	Fresh bool
 	// Token gives an enrolment token for the key with this hash.
 	Token func(ctx context.Context, keyHash string) (string, error)
+	// Running is Connect without starting a daemon, and Stopped reports whether somebody has
+	// stopped the daemon since then, which no command undoes. Both may be nil.
+	Running func(context.Context) (*local.Client, error)
+	Stopped func(since time.Time) bool
 	// Enrolled is told when the tunnel was enrolled again, after the first time. It may be nil.
 	Enrolled func(mezu.Tunnel)
 }
@@ -49,6 +53,8 @@ type Session struct {
 	stream *local.Stream
 	// renewed is when Run enrolled it again last.
 	renewed time.Time
+	// since is when it was opened, or taken up again last.
+	since time.Time
 
 	mu      sync.Mutex
 	client  *local.Client
@@ -70,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: cfg, client: client, changed: make(chan struct{})}
+	s := &Session{cfg: cfg, client: client, since: time.Now(), changed: make(chan struct{})}
 	opened, err := client.Open(ctx, cfg.Spec)
 	if err == nil && cfg.Fresh && opened.Warpgate != "" {
 		if err = client.Remove(ctx, opened.ID); err == nil {
@@ -232,6 +238,9 @@ func (s *Session) again(ctx context.Context, cursor string) error {
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(ctx.Err())
 		}
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
 		switch mezu.CodeOf(err) {
 		case mezu.CodeConflict, mezu.CodeInvalid, mezu.CodeForbidden, mezu.CodeUnauthenticated:
 			return err
@@ -246,9 +255,17 @@ func (s *Session) again(ctx context.Context, cursor string) error {
 }
 
 func (s *Session) reopen(ctx context.Context, cursor string) error {
+	if s.stopped(ctx) {
+		return ErrClosed
+	}
+	began := time.Now()
 	client, err := s.cfg.Connect(ctx)
 	if err != nil {
 		return err
+	}
+	if s.stopped(ctx) { // while it started
+		client.Close()
+		return ErrClosed
 	}
 	s.mu.Lock()
 	was := s.client
@@ -256,6 +273,7 @@ func (s *Session) reopen(ctx context.Context, cursor string) error {
 	s.mu.Unlock()
 	was.Close()
 	if s.stream, err = client.Attach(ctx, s.Tunnel().ID, cursor); err == nil {
+		s.since = began
 		return nil
 	}
 	if mezu.CodeOf(err) != mezu.CodeNotFound {
@@ -268,8 +286,21 @@ func (s *Session) reopen(ctx context.Context, cursor string) error {
 	if s.stream, err = client.Attach(ctx, opened.ID, ""); err != nil {
 		return err
 	}
+	s.since = began
 	s.set(opened.Tunnel)
 	return s.EnrolAgain(ctx)
+}
+
+// stopped reports whether somebody has stopped the daemon since the tunnel was taken up. A daemon
+// notes that before its socket closes: so it is looked at first whether one answers.
+func (s *Session) stopped(ctx context.Context) bool {
+	if s.cfg.Running == nil || s.cfg.Stopped == nil {
+		return false
+	}
+	if client, err := s.cfg.Running(ctx); err == nil {
+		client.Close()
+	}
+	return s.cfg.Stopped(s.since)
 }
 
 // EnrolAgain registers the tunnel anew if its certificate is not good any more.
