@@ -100,7 +100,7 @@ func TestReady(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	l, out, talk := lines(0)
+	l, _, talk := lines(0)
 	gate := ""
 	is := func(s mezu.TunnelState, why string) {
 		l.Event(local.Event{Event: mezu.Event{Event: local.EventTunnel}, Record: &mezu.Tunnel{ID: "t", Name: "shop/dev-ada", State: s, Detail: why, Warpgate: gate}})
@@ -117,7 +117,7 @@ func TestStates(t *testing.T) {
 		t.Errorf("%s", talk)
 	}
 	// A script is not told to log in for a tunnel that is just being made.
-	l, out, _ = lines(0, func(l *show.Lines) { l.JSON = true })
+	l, out, _ := lines(0, func(l *show.Lines) { l.JSON = true })
 	for _, gate = range []string{"", "wgt_1"} {
 		is(mezu.TunnelNeedsLogin, "")
 	}
