@@ -176,7 +176,12 @@ func (t *tunnel) closeWay() {
 // note is called with what is in the way of requests.
 func (t *tunnel) note(f workload.Finding) {
 	up := f.Code != mezu.CodeWorkloadRefused
-	t.setWorkload(&mezu.Workload{Up: &up, Code: f.Code, Detail: f.Message, Hint: f.Hint()})
+	// It was found out beside the requests. One that has got through since knows better.
+	if is := t.workload.Load(); up || is == nil || is.Up == nil || !*is.Up {
+		if t.workload.CompareAndSwap(is, &mezu.Workload{Up: &up, Code: f.Code, Detail: f.Message, Hint: f.Hint()}) {
+			t.look()
+		}
+	}
 	e := mezu.Event{Event: mezu.EventError, Code: f.Code, Message: f.Message, Hint: f.Hint()}
 	t.publish(local.Event{Event: e, Fixes: f.Fixes})
 	if t.given != nil && t.given.Say != nil && up { // else its Events got the Warpgate's word
@@ -504,12 +509,12 @@ func (t *tunnel) failed(e mezu.Event) {
 		t.trouble = &mezu.Error{Code: e.Code, Detail: e.Message, Hint: e.Hint}
 	}
 	t.mu.Unlock()
+	if refused {
+		t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
+	}
 	if refused && way != nil && !way.Asked.Folder() {
 		way.Refuses() // says more of it
 		return
-	}
-	if refused {
-		t.setWorkload(&mezu.Workload{Up: new(bool), Code: e.Code, Detail: e.Message, Hint: e.Hint})
 	}
 	t.publish(local.Event{Event: e})
 	t.look()
