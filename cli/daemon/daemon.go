@@ -84,15 +84,7 @@ func (d *Daemon) Connect(ctx context.Context, s invocation.Settings) (*local.Cli
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
 	c, st, err := d.dial(ctx, path)
-	if errors.Is(err, local.ErrSilent) && time.Since(began) < endingTime {
-		// One that ends closes its connections, and is gone a moment later.
-		if err := pause(ctx, endingTime); err != nil {
-			return nil, err
-		}
-		c, st, err = d.dial(ctx, path)
-	}
 	switch {
 	case errors.Is(err, local.ErrNotRunning):
 		c, _, err = d.started(ctx, path)
@@ -135,6 +127,19 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // dial gives a client of the daemon at a socket, once it has answered.
 func (d *Daemon) dial(ctx context.Context, path string) (*local.Client, local.Status, error) {
+	began := time.Now()
+	c, st, err := d.dialOnce(ctx, path)
+	if errors.Is(err, local.ErrSilent) && time.Since(began) < endingTime {
+		// One that ends closes its connections, and is gone a moment later.
+		if err := pause(ctx, endingTime); err != nil {
+			return nil, local.Status{}, err
+		}
+		return d.dialOnce(ctx, path)
+	}
+	return c, st, err
+}
+
+func (d *Daemon) dialOnce(ctx context.Context, path string) (*local.Client, local.Status, error) {
 	c := local.New(path, d.inv.Version)
 	st, err := c.Status(ctx)
 	if err != nil {

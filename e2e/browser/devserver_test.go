@@ -157,6 +157,13 @@ func newDevServerWorld(t *testing.T) *devServerWorld {
 	w := &devServerWorld{dir: t.TempDir(), world: &world{}}
 	w.world.dir = w.dir
 	w.program = w.build(t, "mezu")
+	t.Cleanup(func() { // it outlives the commands
+		c := exec.Command(w.program, "daemon", "stop")
+		c.Env = append(os.Environ(), "MEZU_HOME="+filepath.Join(w.dir, "home"))
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("stopping the daemon: %v\n%s", err, out)
+		}
+	})
 	w.install(t, w.build(t, "mezusphere"))
 	return w
 }
