@@ -114,24 +114,13 @@ func (d *Daemon) Running(ctx context.Context, s invocation.Settings) (*local.Cli
 	return c, err
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // dial gives a client of the daemon at a socket, once it has answered.
 func (d *Daemon) dial(ctx context.Context, path string) (*local.Client, local.Status, error) {
 	began := time.Now()
 	c, st, err := d.dialOnce(ctx, path)
 	if errors.Is(err, local.ErrSilent) && time.Since(began) < endingTime {
 		// One that ends closes its connections, and is gone a moment later.
-		if err := pause(ctx, endingTime); err != nil {
+		if err := invocation.Pause(ctx, endingTime); err != nil {
 			return nil, local.Status{}, err
 		}
 		return d.dialOnce(ctx, path)

@@ -147,7 +147,7 @@ func (e *examination) ahead(ctx context.Context, s invocation.Settings) (time.Du
 	// What is true lies in all of these intervals.
 	least, most := time.Duration(-1<<63), time.Duration(1<<63-1)
 	for i := range clockLooks {
-		if i > 0 && !pause(ctx, clockPause) {
+		if i > 0 && invocation.Pause(ctx, clockPause) != nil {
 			break
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String()+"/v1/self", http.NoBody)
@@ -180,17 +180,6 @@ func verifyAnytime(c tls.ConnectionState, host string, roots *x509.CertPool) err
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: host, CurrentTime: leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)})
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func checkProxy(ctx context.Context, e *examination) []Result {

@@ -281,6 +281,18 @@ func Arguments(c *cli.Context, names ...string) ([]string, error) {
 	return nil, e
 }
 
+// Pause waits for a time, or less with the error of ctx when that ends.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // SameHost reports whether two addresses are of one control plane.
 func SameHost(a, b string) bool {
 	u, err1 := url.Parse(a)

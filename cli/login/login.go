@@ -72,23 +72,12 @@ func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context,
 				e.Hint = "a token comes on standard input: mezu login --with-token < FILE"
 				return e
 			}
-			o := &loginOptions{Invocation: inv, Open: open, Device: c.Bool("device"), NoBrowser: c.Bool("no-browser"), WithToken: c.Bool("with-token"), pause: pause}
+			o := &loginOptions{Invocation: inv, Open: open, Device: c.Bool("device"), NoBrowser: c.Bool("no-browser"), WithToken: c.Bool("with-token"), pause: invocation.Pause}
 			if (o.Device || o.NoBrowser) && (o.WithToken || o.Device == o.NoBrowser) {
 				return exit.Usagef("--device, --no-browser and --with-token exclude each other")
 			}
 			return run(c.Context, o)
 		},
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/namedfile"
 )
 
@@ -162,7 +163,7 @@ func (p *Prober) Through(ctx context.Context) (Result, error) { return p.ask(ctx
 // ask sends a probe, again if others from here have taken its turn.
 func (p *Prober) ask(ctx context.Context, query string) (r Result, err error) {
 	for n := range attempts {
-		if n > 0 && !pause(ctx, turnPause) {
+		if n > 0 && backoff.Sleep(ctx, turnPause) != nil {
 			break
 		}
 		if r, err = p.send(ctx, query); mezu.CodeOf(err) != mezu.CodeRateLimited {
@@ -170,18 +171,6 @@ func (p *Prober) ask(ctx context.Context, query string) (r Result, err error) {
 		}
 	}
 	return r, err
-}
-
-// pause waits; false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // send sends one probe.

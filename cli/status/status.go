@@ -93,7 +93,7 @@ func run(ctx context.Context, o *options) error {
 		if waiting.Err() == nil || seen.Flows || r.URL == "" {
 			r = seen // one that the end cut off knows less than the one before
 		}
-		if r.Flows || !pause(waiting) {
+		if r.Flows || invocation.Pause(waiting, pauseBetween) != nil {
 			break
 		}
 	}
@@ -109,18 +109,6 @@ func run(ctx context.Context, o *options) error {
 		}
 	}
 	return &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", r.URL, r.stage, terminal.Span(allowed)), Hint: "mezu doctor", Cause: context.DeadlineExceeded}
-}
-
-// pause waits until the next look; false if there is to be none.
-func pause(ctx context.Context) bool {
-	t := time.NewTimer(pauseBetween)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // show writes a report, and gives the error whose code is that of the command.
