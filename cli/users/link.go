@@ -13,9 +13,7 @@ import (
 )
 
 type linkOptions struct {
-	*invocation.Invocation
-	collection.Operations
-	User string
+	about
 	Mail api.UserMail
 	Send api.Operation
 	// What is mailed, in a message.
@@ -44,14 +42,11 @@ func newLink(inv *invocation.Invocation, n collection.Noun[mezu.User], v verb, r
 			if err != nil {
 				return err
 			}
-			o := &linkOptions{Invocation: inv, User: args[0], Mail: mailOf(inv, c), Send: v.project, What: v.what}
+			o := &linkOptions{about: about{Invocation: inv, User: args[0]}, Mail: mailOf(inv, c), Send: v.project, What: v.what}
 			if c.Bool("shared") {
 				o.Send = v.wide
 			}
-			if o.Operations, err = where(c); err != nil {
-				return err
-			}
-			if err := check(o.User); err != nil {
+			if err := o.read(c); err != nil {
 				return err
 			}
 			return run(c.Context, o)
@@ -70,11 +65,7 @@ func mailOf(inv *invocation.Invocation, c *cli.Context) api.UserMail {
 }
 
 func runLink(ctx context.Context, o *linkOptions) error {
-	p, err := o.In(o.Invocation)
-	if err != nil {
-		return err
-	}
-	id, err := noun().Resolve(ctx, p, o.Operations, o.User)
+	p, id, err := o.find(ctx)
 	if err != nil {
 		return err
 	}

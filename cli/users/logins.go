@@ -13,9 +13,7 @@ import (
 )
 
 type loginsOptions struct {
-	*invocation.Invocation
-	collection.Operations
-	User   string
+	about
 	Logins api.Operation
 }
 
@@ -27,14 +25,11 @@ func newLogins(inv *invocation.Invocation, n collection.Noun[mezu.User], run fun
 			if err != nil {
 				return err
 			}
-			o := &loginsOptions{Invocation: inv, User: args[0], Logins: api.OpGetLogins}
+			o := &loginsOptions{about: about{Invocation: inv, User: args[0]}, Logins: api.OpGetLogins}
 			if c.Bool("shared") {
 				o.Logins = api.OpGetOrganizationLogins
 			}
-			if o.Operations, err = where(c); err != nil {
-				return err
-			}
-			if err := check(o.User); err != nil {
+			if err := o.read(c); err != nil {
 				return err
 			}
 			return run(c.Context, o)
@@ -43,11 +38,7 @@ func newLogins(inv *invocation.Invocation, n collection.Noun[mezu.User], run fun
 }
 
 func runLogins(ctx context.Context, o *loginsOptions) error {
-	p, err := o.In(o.Invocation)
-	if err != nil {
-		return err
-	}
-	id, err := noun().Resolve(ctx, p, o.Operations, o.User)
+	p, id, err := o.find(ctx)
 	if err != nil {
 		return err
 	}

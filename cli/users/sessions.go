@@ -14,9 +14,7 @@ import (
 )
 
 type sessionsOptions struct {
-	*invocation.Invocation
-	collection.Operations
-	User string
+	about
 	// Session is the one to end; if empty and not All, none is.
 	Session string
 	All     bool
@@ -36,7 +34,7 @@ func newSessions(inv *invocation.Invocation, n collection.Noun[mezu.User], run f
 			if err != nil {
 				return err
 			}
-			o := &sessionsOptions{Invocation: inv, User: args[0], Session: c.String("end"), All: c.Bool("end-all"),
+			o := &sessionsOptions{about: about{Invocation: inv, User: args[0]}, Session: c.String("end"), All: c.Bool("end-all"),
 				Get: api.OpGetUserSessions, End: api.OpEndUserSession, EndAll: api.OpEndUserSessions}
 			if c.Bool("shared") {
 				o.Get, o.End, o.EndAll = api.OpGetOrganizationUserSessions, api.OpEndOrganizationUserSession, api.OpEndOrganizationUserSessions
@@ -49,10 +47,7 @@ func newSessions(inv *invocation.Invocation, n collection.Noun[mezu.User], run f
 					return err
 				}
 			}
-			if o.Operations, err = where(c); err != nil {
-				return err
-			}
-			if err := check(o.User); err != nil {
+			if err := o.read(c); err != nil {
 				return err
 			}
 			return run(c.Context, o)
@@ -61,11 +56,7 @@ func newSessions(inv *invocation.Invocation, n collection.Noun[mezu.User], run f
 }
 
 func runSessions(ctx context.Context, o *sessionsOptions) error {
-	p, err := o.In(o.Invocation)
-	if err != nil {
-		return err
-	}
-	id, err := noun().Resolve(ctx, p, o.Operations, o.User)
+	p, id, err := o.find(ctx)
 	if err != nil {
 		return err
 	}

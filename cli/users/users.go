@@ -110,6 +110,30 @@ func check(arg string) error {
 	return mezu.ValidateID("user", mezu.PrefixUser, arg)
 }
 
+// about is what a command about one user has.
+type about struct {
+	*invocation.Invocation
+	collection.Operations
+	User string // as it was typed
+}
+
+// read reads the flags that say where the user is, and checks how it was typed.
+func (a *about) read(c *cli.Context) (err error) {
+	if a.Operations, err = where(c); err != nil {
+		return err
+	}
+	return check(a.User)
+}
+
+// find gives the user's id, and the path of the directory.
+func (a *about) find(ctx context.Context) (p collection.Path, id string, err error) {
+	if p, err = a.In(a.Invocation); err != nil {
+		return p, "", err
+	}
+	id, err = noun().Resolve(ctx, p, a.Operations, a.User)
+	return p, id, err
+}
+
 // find looks a user up by mail. list is the operation that lists the users of a directory,
 // which params name.
 func find(ctx context.Context, client *api.Client, list api.Operation, email string, params ...string) (mezu.User, error) {
