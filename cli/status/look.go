@@ -38,7 +38,7 @@ func (t *target) look(ctx context.Context) Report {
 	} else {
 		t.nameOthers(ctx, &r, gate)
 	}
-	r.Flows = edge.State == OK && gate.State == OK && workload.State != Failed
+	r.Flows = r.flows()
 	return r
 }
 

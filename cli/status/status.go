@@ -181,5 +181,11 @@ func (r *Report) fail(code mezu.Code, detail, hint string) {
 	}
 }
 
+// flows reports whether requests come through: nothing is known to be in the way, and the edge
+// and a Warpgate answer. A daemon that has not said how its workload is does not vouch for it.
+func (r *Report) flows() bool {
+	return r.Code == "" && r.Hops[1].State == OK && r.Hops[2].State == OK
+}
+
 // stageOf keeps how far a probe came.
 func (r *Report) stageOf(err error) { r.stage = probe.Stage(err) }

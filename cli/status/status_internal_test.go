@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"runtime"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,6 +60,26 @@ func TestDraw(t *testing.T) {
 		if got := r.draw(terminal.Streams{}); got != want {
 			t.Errorf("\n%s", got)
 		}
+	}
+}
+
+// A look that ends before the daemon has said how the workload is does not say that requests come
+// through. Of another machine's workload nothing is known, and nothing is wrong.
+func TestFlows(t *testing.T) {
+	r := shop()
+	r.Hops[3] = Hop{Hop: "workload", State: Unknown}
+	if !r.flows() {
+		t.Error("another machine's workload is in the way")
+	}
+	(&target{}).judgeWorkload(t.Context(), &r, &r.Hops[3], local.Probe{}, context.DeadlineExceeded)
+	if r.flows() {
+		t.Error("a look that was cut off says that requests come through")
+	}
+	r = shop()
+	refused := mezu.Workload{Up: new(bool), Code: mezu.CodeWorkloadRefused}
+	(&target{tunnel: &mezu.Tunnel{TunnelSpec: mezu.TunnelSpec{TunnelTarget: mezu.TunnelTarget{Target: "shop.internal:80"}}}}).judgeWorkload(t.Context(), &r, &r.Hops[3], local.Probe{Workload: refused}, nil)
+	if r.flows() {
+		t.Error("requests come to a workload that refuses them")
 	}
 }
 

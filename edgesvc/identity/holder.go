@@ -37,6 +37,14 @@ func (h Holder) RolesIn(project string) []string {
 	return out
 }
 
+// Require makes a change depend on what was read of a holder: one who has lost a role since, or
+// was suspended, is read again. It does nothing for a holder whom the change makes.
+func (h Holder) Require(ch *record.Change) {
+	if h.record.Revision != 0 {
+		ch.Require(h.record.Key, h.record.Revision)
+	}
+}
+
 func holder(directory string, u record.Record[user]) Holder {
 	h := Holder{User: u.Value.User, record: u}
 	h.User.Directory = directory // its id: flows know no names

@@ -9,6 +9,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // best is a third password that is refused by no rule.
@@ -253,6 +254,38 @@ func TestN26_RefreshesBesideATakenRole(t *testing.T) {
 	}
 	if len(sessions) != 1 {
 		t.Errorf("%d sessions", len(sessions))
+	}
+}
+
+// N26: a role that is taken, or a user who is suspended, after a flow has read the user and before
+// it has read what is revoked: the grant has no more than the user has.
+func TestN26_RoleTakenWithinAFlow(t *testing.T) {
+	p := newPair(t)
+	p.browser().join("ann@example.com", good)
+	both := map[string]any{"roles": []string{"shop/staff", "shop/guest"}}
+	p.change("ann@example.com", both)
+	take := func() { p.changeThere("ann@example.com", map[string]any{"roles": []string{"shop/guest"}}) }
+	b := p.browser()
+	for what, flow := range map[string]func(){
+		"a login":   func() { b.arrives(b.login("ann@example.com", good), "/") },
+		"a refresh": func() { is(t, "refresh", refreshed(b), 200) },
+	} {
+		p.change("ann@example.com", both)
+		b = p.browser()
+		if what != "a login" {
+			b.arrives(b.login("ann@example.com", good), "/")
+			p.in.Clock.Advance(time.Minute)
+		}
+		p.store.betweenReads(record.KeyRevocation(mezu.RevokeUser), flow, take)
+		if _, _, g := b.grant(); strings.Join(g.Roles, " ") != "guest" {
+			t.Errorf("%s beside the taking of a role has %v", what, g.Roles)
+		}
+	}
+	b = p.browser()
+	p.store.betweenReads(record.KeyRevocation(mezu.RevokeUser), func() { b.login("ann@example.com", good) },
+		func() { p.changeThere("ann@example.com", map[string]any{"status": mezu.UserSuspended}) })
+	if b.cookies[mezu.SessionCookie] != "" {
+		t.Error("who was suspended is logged in")
 	}
 }
 

@@ -54,7 +54,8 @@ func newWorld(t *testing.T, settings map[string]any) *world {
 
 func newWorldIn(t *testing.T, in *controltest.Installation, settings map[string]any) *world {
 	t.Helper()
-	w := &world{t: t, in: in, op: in.Operator(), seen: map[string]bool{}}
+	w := &world{t: t, in: in, token: in.OperatorToken(), seen: map[string]bool{}}
+	w.op = in.Client(w.token, nil)
 	w.pool = in.Pool(w.op)
 	w.set(map[string]any{"signup": "open"})
 	if settings != nil {

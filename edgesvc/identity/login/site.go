@@ -157,11 +157,14 @@ func (s *site) issue(ctx context.Context, ch *record.Change, h identity.Holder, 
 	if revoked {
 		issued.least = issued.now.Add(time.Millisecond) // as RevokeUser has it
 	}
-	return s.grant(h, session, issued)
+	return s.grant(ch, h, session, issued)
 }
 
-// grant signs a grant for a session and notes in it until when that is good.
-func (s *site) grant(h identity.Holder, session *account.Session, issued issueTime) (string, error) {
+// grant signs a grant for a session and notes in it until when that is good. The change depends
+// on the roles that the grant has: one that was taken after it was read revokes the grants
+// until then, which this one would outlive.
+func (s *site) grant(ch *record.Change, h identity.Holder, session *account.Session, issued issueTime) (string, error) {
+	h.Require(ch)
 	idle, now := s.settings().SessionIdle(), issued.now
 	session.RefreshedAt, session.IssuedAt, session.Roles = now, issued.at(), h.RolesIn(s.project.ID)
 	slices.Sort(session.Roles)
@@ -260,7 +263,7 @@ func (s *site) refresh(ctx context.Context, ch *record.Change, g *mezu.Grant, ou
 	ch.Require(who.credential.Key, who.credential.Revision)
 	is := was
 	if !lost(was.Roles, who.holder.RolesIn(s.project.ID)) {
-		if out.Grant, err = s.grant(who.holder, &is, issued); err != nil {
+		if out.Grant, err = s.grant(ch, who.holder, &is, issued); err != nil {
 			return err
 		}
 		is.Answer = &account.Answer{At: now, Grant: out.Grant}
@@ -270,7 +273,7 @@ func (s *site) refresh(ctx context.Context, ch *record.Change, g *mezu.Grant, ou
 	out.Secret = account.NewSecret()
 	hash := sha256.Sum256([]byte(out.Secret))
 	is.ID, is.SecretHash, is.Answer = mezu.NewID(mezu.PrefixSession, now), hash[:], nil
-	if out.Grant, err = s.grant(who.holder, &is, issued); err != nil {
+	if out.Grant, err = s.grant(ch, who.holder, &is, issued); err != nil {
 		return err
 	}
 	was.Successor = is.ID

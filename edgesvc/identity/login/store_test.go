@@ -29,6 +29,8 @@ type mortal struct {
 	// stopped, which goes on when release is closed.
 	hold          func(keys []string) bool
 	held, release chan struct{}
+	// holdRead does the same to the next read of a record with a prefix.
+	holdRead string
 }
 
 var errKilled = errors.New("killed")
@@ -71,6 +73,20 @@ func (m *mortal) Commit(ctx context.Context, txn store.Txn) (store.Position, err
 	return "", errKilled
 }
 
+func (m *mortal) Get(ctx context.Context, key string) (store.Record, error) {
+	m.mu.Lock()
+	if m.holdRead != "" && strings.HasPrefix(key, m.holdRead) {
+		m.holdRead = ""
+		close(m.held)
+		release := m.release
+		m.mu.Unlock()
+		<-release
+		m.mu.Lock()
+	}
+	m.mu.Unlock()
+	return m.Store.Get(ctx, key)
+}
+
 // kill has it killed at a commit, counted from zero, while do runs. It reports whether there
 // was such a commit.
 func (m *mortal) kill(at int, after bool, do func()) bool {
@@ -88,11 +104,22 @@ func (m *mortal) kill(at int, after bool, do func()) bool {
 // between runs one thing until a commit that writes a record with a prefix, then another one,
 // and then the rest of the first.
 func (m *mortal) between(prefix string, first, second func()) {
+	m.stopAt(func() {
+		m.hold = func(keys []string) bool {
+			return slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, prefix) })
+		}
+	}, first, second)
+}
+
+// betweenReads is between for what the first reads.
+func (m *mortal) betweenReads(prefix string, first, second func()) {
+	m.stopAt(func() { m.holdRead = prefix }, first, second)
+}
+
+func (m *mortal) stopAt(set, first, second func()) {
 	m.mu.Lock()
 	m.held, m.release = make(chan struct{}), make(chan struct{})
-	m.hold = func(keys []string) bool {
-		return slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, prefix) })
-	}
+	set()
 	held, release := m.held, m.release
 	m.mu.Unlock()
 	var wg sync.WaitGroup
@@ -102,7 +129,7 @@ func (m *mortal) between(prefix string, first, second func()) {
 	case <-held:
 		second()
 	case <-ended:
-		panic("nothing was written to " + prefix)
+		panic("it came to its end")
 	}
 	close(release)
 	wg.Wait()
@@ -112,9 +139,10 @@ func (m *mortal) between(prefix string, first, second func()) {
 // it was killed, the other does not. Visitors come to the first, whose store is mortal.
 type pair struct {
 	*world
-	store  *mortal
-	second *api.Client // the edge's, to the other one
-	n      int
+	store   *mortal
+	second  *api.Client // the edge's, to the other one
+	theirOp *api.Client // the operator's, to the other one
+	n       int
 }
 
 func newPair(t *testing.T) *pair {
@@ -137,8 +165,16 @@ func newPair(t *testing.T) *pair {
 	other.Start()
 	t.Cleanup(func() { other.Stop() })
 	identity, _ := in.Enrol(p.op, "edge-2")
-	p.second = other.Client("", identity.Cert)
+	p.second, p.theirOp = other.Client("", identity.Cert), other.Client(p.token, nil)
 	return p
+}
+
+// changeThere changes a user through the other control plane.
+func (p *pair) changeThere(email string, body map[string]any) {
+	p.t.Helper()
+	w := *p.world
+	w.op = p.theirOp
+	w.change(email, body)
 }
 
 // there is the browser as the other control plane serves it, with cookies of its own.
