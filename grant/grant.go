@@ -40,7 +40,8 @@ var (
 )
 
 // Skew is how much later than now a grant may have been issued: as much as certificates are
-// dated back, so that a machine whose clock does for its tunnel does for users, too.
+// dated back, so that a machine whose clock does for its tunnel does for users, too. After
+// a revocation the control plane uses two minutes of it.
 const Skew = 5 * time.Minute
 
 // Verified is a grant whose signature was verified. Everything in it is read only: many

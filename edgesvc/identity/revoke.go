@@ -11,21 +11,32 @@ import (
 // NotBefore is before when all grants of a user are void, zero if none are. The change
 // depends on that.
 func (s *Identity) NotBefore(ctx context.Context, ch *record.Change, organization, directory, user string) (time.Time, error) {
-	var last time.Time
-	for _, key := range []string{
-		record.KeyRevocation(mezu.RevokeUser, organization, directory, user), record.KeyRevocation(mezu.RevokeDirectory, organization, directory),
-	} {
+	return s.latest(ctx, ch, record.KeyRevocation(mezu.RevokeUser, organization, directory, user), record.KeyRevocation(mezu.RevokeDirectory, organization, directory))
+}
+
+// latest is the last moment before which one of some revocations ends grants, those of the change
+// itself included. The change depends on it.
+func (s *Identity) latest(ctx context.Context, ch *record.Change, keys ...string) (last time.Time, err error) {
+	for _, key := range keys {
 		r, err := record.Optional[record.StreamHead](ctx, s.records, key)
 		if err != nil {
 			return last, err
 		}
 		ch.Require(key, r.Revision)
-		if r.Value.NotBefore.After(last) {
-			last = r.Value.NotBefore
+		for _, at := range []time.Time{r.Value.NotBefore, ch.RevokedBefore(key)} {
+			if at.After(last) {
+				last = at
+			}
 		}
 	}
 	return last, nil
 }
+
+// aheadOfGrants is how much later than now a revocation ends grants. A grant that was planned
+// after the revocation and written before it, or by a control plane whose clock is ahead by as
+// much, ends with it. Those that are issued later are dated behind it. Edges and Warpgates take
+// them, for it is well within grant.Skew: their clocks may be behind by the rest.
+const aheadOfGrants = 2 * time.Minute
 
 // ending is a user or session whose grants end.
 type ending struct {
@@ -54,24 +65,37 @@ func (s *Identity) RevokeSessions(ctx context.Context, ch *record.Change, organi
 }
 
 func (s *Identity) revoke(ctx context.Context, ch *record.Change, organization, directory string, all ...ending) error {
-	// Stamps are cut to the millisecond. A grant of the same millisecond is older than the
-	// change.
-	from := s.records.Stamp().Add(time.Millisecond)
+	over := record.KeyRevocation(mezu.RevokeDirectory, organization, directory)
+	// plan makes the revocation of a subject. Grants that were issued since an earlier one, of it or
+	// of its directory, are dated to the moment of that, so this is a later one.
+	plan := func(e ending, key string) (add func(), before bool, err error) {
+		last, err := s.latest(ctx, ch, key, over)
+		if err != nil {
+			return nil, false, err
+		}
+		was, err := record.Optional[record.StreamHead](ctx, s.records, key)
+		if err != nil {
+			return nil, false, err
+		}
+		from := s.records.Stamp().Add(aheadOfGrants)
+		if !from.After(last) {
+			from = last.Add(time.Millisecond)
+		}
+		r := mezu.Revocation{Kind: e.kind, Subject: e.id, Scope: directory, NotBefore: from, Until: from.Add(e.life)}
+		r = record.MergeRevocations(r, mezu.Revocation{Until: was.Value.Until})
+		return func() { s.records.AddRevocation(ch, key, r) }, was.Revision != 0, nil
+	}
 	var fresh []func()
 	for _, e := range all {
-		r := mezu.Revocation{Kind: e.kind, Subject: e.id, Scope: directory, NotBefore: from, Until: from.Add(e.life)}
-		key := record.KeyRevocation(r.Kind, organization, directory, e.id)
-		was, err := record.Optional[record.StreamRecord](ctx, s.records, key)
+		add, before, err := plan(e, record.KeyRevocation(e.kind, organization, directory, e.id))
 		if err != nil {
 			return err
 		}
-		if was.Revision != 0 {
-			// If the clock went back, the later time stays.
-			r = record.MergeRevocations(r, mezu.Revocation{NotBefore: was.Value.NotBefore, Until: was.Value.Until})
-			s.records.AddRevocation(ch, key, r)
-			continue
+		if before {
+			add()
+		} else {
+			fresh = append(fresh, add)
 		}
-		fresh = append(fresh, func() { s.records.AddRevocation(ch, key, r) })
 	}
 	if len(fresh) == 0 {
 		return nil
@@ -96,7 +120,9 @@ func (s *Identity) revoke(ctx context.Context, ch *record.Change, organization, 
 		"quota", record.QuotaRevocations.Name, "organization", organization, "directory", directory)
 	ch.Update(total.Key, total.Revision, max(total.Value-own.Value, 0))
 	ch.Update(own.Key, own.Revision, 0)
-	s.records.AddRevocation(ch, record.KeyRevocation(mezu.RevokeDirectory, organization, directory),
-		mezu.Revocation{Kind: mezu.RevokeDirectory, Subject: directory, Scope: directory, NotBefore: from, Until: from.Add(mezu.MaxGrantLife)})
-	return nil
+	add, _, err := plan(ending{mezu.RevokeDirectory, directory, mezu.MaxGrantLife}, over)
+	if err == nil {
+		add()
+	}
+	return err
 }

@@ -126,6 +126,17 @@ func (c *Change) MarkValid(environment string) {
 // Statements is how many statements the change has.
 func (c *Change) Statements() int { return len(c.statements) }
 
+// RevokedBefore is the NotBefore of a revocation that the change makes; zero if it makes none with
+// that key.
+func (c *Change) RevokedBefore(key string) (at time.Time) {
+	for _, st := range c.statements {
+		if !st.notBefore.IsZero() && st.Key(mezu.Position{}) == key {
+			at = latest(at, st.notBefore)
+		}
+	}
+	return at
+}
+
 // AddStatement has the commit sign a statement and write it.
 func (c *Change) AddStatement(st Statement) { c.statements = append(c.statements, st) }
 

@@ -281,6 +281,23 @@ func TestN26_RoleTakenWithinAFlow(t *testing.T) {
 			t.Errorf("%s beside the taking of a role has %v", what, g.Roles)
 		}
 	}
+	// The change is planned first, and written last: a grant that came in between ends with it.
+	p.change("ann@example.com", both)
+	b = p.there(p.browser())
+	b.arrives(b.login("ann@example.com", good), "/")
+	p.in.Clock.Advance(time.Minute)
+	p.store.between("user/", func() { p.change("ann@example.com", map[string]any{"roles": []string{"shop/guest"}}) }, func() {
+		p.in.Clock.Advance(time.Second)
+		is(t, "refresh", refreshed(b), 200)
+		if _, _, g := b.grant(); len(g.Roles) != 2 {
+			t.Errorf("before the change there are %v", g.Roles)
+		}
+	})
+	is(t, "refresh", refreshed(b), 200)
+	if _, _, g := b.grant(); strings.Join(g.Roles, " ") != "guest" {
+		t.Errorf("a grant from within the change goes on with %v", g.Roles)
+	}
+
 	b = p.browser()
 	p.store.betweenReads(record.KeyRevocation(mezu.RevokeUser), func() { b.login("ann@example.com", good) },
 		func() { p.changeThere("ann@example.com", map[string]any{"status": mezu.UserSuspended}) })

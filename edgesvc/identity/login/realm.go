@@ -47,8 +47,8 @@ type realm interface {
 	target(u mezu.User) record.Target
 
 	// issue notes in a session until when it is good from now on, and gives what stands in its
-	// cookie behind the secret. revoked says that the change has voidAll too.
-	issue(ctx context.Context, ch *record.Change, h identity.Holder, session *account.Session, revoked bool) (string, error)
+	// cookie behind the secret. It comes after what the change revokes.
+	issue(ctx context.Context, ch *record.Change, h identity.Holder, session *account.Session) (string, error)
 	// shown is the session that a cookie names, if it has its secret. Whether the session goes
 	// on is not looked at.
 	shown(ctx context.Context, cookie string) (shown, error)

@@ -36,7 +36,7 @@ func (s *Logins) begin(v *visit, ch *record.Change, h identity.Holder, c record.
 		NotAfter: now.Add(v.at.settings().SessionAbsolute()), Agent: mezu.ShortAgent(v.in.UserAgent), Address: v.client.String(),
 	}
 	var err error
-	if b.behind, err = v.at.issue(v.ctx, ch, h, &session, revoked); err != nil {
+	if b.behind, err = v.at.issue(v.ctx, ch, h, &session); err != nil {
 		return b, err
 	}
 	of := h.Account()

@@ -149,13 +149,10 @@ func shownBy(g *mezu.Grant) shown {
 }
 
 // issue makes a grant for a session.
-func (s *site) issue(ctx context.Context, ch *record.Change, h identity.Holder, session *account.Session, revoked bool) (string, error) {
+func (s *site) issue(ctx context.Context, ch *record.Change, h identity.Holder, session *account.Session) (string, error) {
 	issued, err := s.issueTime(ctx, ch, h.User.ID, session.AuthTime)
 	if err != nil {
 		return "", err
-	}
-	if revoked {
-		issued.least = issued.now.Add(time.Millisecond) // as RevokeUser has it
 	}
 	return s.grant(ch, h, session, issued)
 }

@@ -144,7 +144,7 @@ func (t *team) outside(ctx context.Context, id string) (bool, error) {
 }
 
 // issue gives what names the session beside its secret: its id and whose it is.
-func (t *team) issue(_ context.Context, _ *record.Change, h identity.Holder, session *account.Session, _ bool) (string, error) {
+func (t *team) issue(_ context.Context, _ *record.Change, h identity.Holder, session *account.Session) (string, error) {
 	session.RefreshedAt, session.IdleUntil = session.AuthTime, session.AuthTime.Add(teamIdle)
 	return session.ID + "." + h.User.ID, nil
 }
