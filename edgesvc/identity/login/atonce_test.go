@@ -126,6 +126,22 @@ func TestAtOnce_Signups(t *testing.T) {
 	}
 }
 
+// An account that is made after a signup has looked for it is one that was made before.
+func TestAtOnce_SignupWithinAnother(t *testing.T) {
+	p := newPair(t)
+	codes := map[*browser]string{}
+	a, b := p.browser(), p.there(p.browser())
+	for _, who := range []*browser{a, b} {
+		who.post("signup", "email", "ann@example.com", "password", good)
+		codes[who] = p.letterTo("ann@example.com").digits
+	}
+	proves := func(who *browser) shown { return who.post("signup/code", "pending", who.pending, "code", codes[who]) }
+	p.store.betweenReads("credential/", func() { is(t, "the second", proves(a), 410) }, func() { is(t, "the first", proves(b), 303) })
+	if a.loggedIn() || !b.loggedIn() {
+		t.Error("the wrong one is logged in")
+	}
+}
+
 // L14: two logins are two sessions, a login beside a logout ends the old session once, and
 // nothing brings one back.
 func TestL14_LoginsAtOnce(t *testing.T) {

@@ -276,6 +276,11 @@ func (s *Logins) join(v *visit, pending string, here bool) (reply, error) {
 			return nil
 		}
 		h, err := v.at.add(v, ch, &p.Value)
+		if mezu.CodeOf(err) == mezu.CodeConflict {
+			if there, _, again := s.find(v, p.Value.Email); again == nil && there.User.ID != "" {
+				err = account.ErrNone // made since it was looked at
+			}
+		}
 		if err != nil {
 			return err
 		}
