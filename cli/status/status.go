@@ -182,7 +182,7 @@ func (r *Report) fail(code mezu.Code, detail, hint string) {
 }
 
 // flows reports whether requests come through: nothing is known to be in the way, and the edge
-// and a Warpgate answer. A daemon that has not said how its workload is does not vouch for it.
+// and a Warpgate answer. A daemon that has not said how its workload is leaves that open.
 func (r *Report) flows() bool {
 	return r.Code == "" && r.Hops[1].State == OK && r.Hops[2].State == OK
 }
