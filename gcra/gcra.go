@@ -1,8 +1,9 @@
 // Package gcra limits how often something may happen, by key: the generic cell rate
 // algorithm (ITU-T I.371, annex A), which keeps one instant for each key.
 //
-// What lives here: that algorithm over a bounded table in memory. What may not: what
-// a key is, and what follows from a refusal. Packages of edgesvc import it, and the guard of a
+// What lives here: that algorithm over a bounded table in memory, and what
+// counts as one client by its address. What may not: what other keys are, and what follows
+// from a refusal. Packages of edgesvc import it, and the guard of a
 // tunnel (daemon/forward/guard).
 package gcra
 

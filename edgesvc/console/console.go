@@ -34,8 +34,6 @@ const (
 	// pagesPerSecond is how many pages one client network may ask for. A login is five or
 	// six, so three people a second log in behind one address.
 	pagesPerSecond = 20
-	// networkBits4 and networkBits6 are the lengths of the networks that count as one client.
-	networkBits4, networkBits6 = 24, 64
 	// maxSaid bounds each of the fields of a request that a page is told. Browsers stay below
 	// half of it; what is longer is cut.
 	maxSaid = 512
@@ -112,7 +110,7 @@ func (c *console) serve(w http.ResponseWriter, r *http.Request) error {
 		AcceptLanguage: said(r, "Accept-Language"), UserAgent: said(r, "User-Agent"), ContentType: said(r, "Content-Type"), Cookies: ours(r),
 	}
 	view := pages.View{Base: "/", Language: pages.Language(in.AcceptLanguage), RequestID: in.RequestID}
-	if wait, ok := c.networks.Allow(network(client.Addr()), time.Now()); !ok {
+	if wait, ok := c.networks.Allow(gcra.Network(client.Addr()).String(), time.Now()); !ok {
 		return answer(w, view.Wait(wait))
 	}
 	select {
@@ -184,19 +182,4 @@ func ours(r *http.Request) []api.PageField {
 		}
 	})
 	return out
-}
-
-// network is what counts as one client: whoever has an address of IPv6 has 2^64 of them, and
-// an attacker often has some neighbours in IPv4.
-func network(client netip.Addr) string {
-	client = client.Unmap().WithZone("")
-	bits := networkBits6
-	if client.Is4() {
-		bits = networkBits4
-	}
-	prefix, err := client.Prefix(bits)
-	if err != nil {
-		return "" // no address: all such share one allowance
-	}
-	return prefix.String()
 }

@@ -114,7 +114,7 @@ func (g *Guard) Judge(ctx context.Context, r *relay.Request, shown []byte, clien
 			return v
 		}
 		g.take(r) // now that it is known to be ours
-	} else if g.failures.Spent(key(client), g.now()) {
+	} else if g.failures.Spent(gcra.Client(client).String(), g.now()) {
 		return g.wait() // or a right guess would show
 	}
 	return Verdict{SetCookie: cookie.SetTunnel(g.cookie)}
@@ -197,7 +197,7 @@ func preflight(r *relay.Request) bool {
 
 // check judges credentials that are not known to be right.
 func (g *Guard) check(ctx context.Context, credentials []byte, n int, client netip.Addr) Verdict {
-	from := key(client)
+	from := gcra.Client(client).String()
 	if g.failures.Spent(from, g.now()) {
 		return g.wait()
 	}
@@ -236,17 +236,4 @@ func (g *Guard) check(ctx context.Context, credentials []byte, n int, client net
 		return g.wait()
 	}
 	return Verdict{Code: mezu.CodeUnauthenticated}
-}
-
-// key is what counts as one client: whoever has an address of IPv6 has 2^64 of them.
-func key(client netip.Addr) string {
-	client = client.Unmap()
-	if client.Is4() {
-		return client.String()
-	}
-	prefix, err := client.WithZone("").Prefix(64)
-	if err != nil {
-		return "" // no address: all such share one allowance
-	}
-	return prefix.String()
 }

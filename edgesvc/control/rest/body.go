@@ -19,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/strictjson"
 )
 
@@ -155,7 +156,7 @@ func (r *rest) open(ctx context.Context, req *request, limit int64) error {
 // callerKey is what the calls of one caller are counted by.
 func callerKey(c access.Caller) string {
 	if c.Kind == access.Anonymous {
-		return networkOf(c.Address)
+		return gcra.ClientOf(c.Address)
 	}
 	return string(c.Kind) + " " + c.ID
 }

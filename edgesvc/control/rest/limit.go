@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -26,11 +25,8 @@ const (
 	// script begins.
 	burstSeconds = 5
 	// strangerShare divides that rate for callers without a valid credential. All of them
-	// at one IPv4 address, or in one IPv6 network of strangerBits, share the result.
+	// at one IPv4 address, or in the network of an IPv6 address (gcra.Client), share the result.
 	strangerShare = 5
-	// strangerBits is the length of an IPv6 network whose addresses count as one: whoever
-	// has one address has all of its /64 (RFC 4291, 2.5.4).
-	strangerBits = 64
 	// maxStreams is how many streams a caller may hold open: each costs a goroutine
 	// and a place in the store's fan-out.
 	maxStreams = 64
@@ -54,7 +50,7 @@ type credential [sha256.Size]byte
 // credentialOf reads the credential of a request. It does not check it.
 func credentialOf(req *http.Request) credential {
 	h := sha256.New()
-	io.WriteString(h, networkOf(addressOf(req.RemoteAddr))+"\x00")
+	io.WriteString(h, gcra.ClientOf(addressOf(req.RemoteAddr))+"\x00")
 	if header := req.Header.Get("Authorization"); header != "" {
 		io.WriteString(h, header)
 	} else if req.TLS != nil && len(req.TLS.PeerCertificates) > 0 {
@@ -157,19 +153,6 @@ func (r *rest) tooLoud(req *http.Request, by credential) bool {
 // what each of them causes, and many together are no reason to keep the edge waiting.
 func visitors(operation string) bool {
 	return operation == api.OpEdgePage.ID || operation == api.OpEdgeRefresh.ID || operation == api.OpEdgeLogout.ID
-}
-
-// networkOf is by what strangers are counted: an IPv4 address, in whatever form it comes,
-// or the network of an IPv6 address.
-func networkOf(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip, strangerBits).Masked().String()
 }
 
 // open counts a stream of a caller until done is called, or refuses it.

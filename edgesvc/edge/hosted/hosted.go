@@ -127,7 +127,7 @@ func (p *Pages) Admit(r *Request, now time.Time) error {
 	case r.Directory == "":
 		return &mezu.Error{Code: mezu.CodeNoRoute, Detail: "nobody can log in here: the environment has no directory"}
 	}
-	if _, ok := p.networks.Allow(network(r.Client), now); !ok {
+	if _, ok := p.networks.Allow(gcra.Network(r.Client).String(), now); !ok {
 		p.refused.Add(1)
 		return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this network asks for too many pages"}
 	}
@@ -137,26 +137,12 @@ func (p *Pages) Admit(r *Request, now time.Time) error {
 // path is what follows mezu.ReservedPath.
 func (r *Request) path() string { return strings.TrimPrefix(r.Path.Path, mezu.ReservedPath) }
 
-// AdmitProbe counts a probe of a client's address, if it may make one now.
+// AdmitProbe counts a probe of a client, if it may make one now.
 func (p *Pages) AdmitProbe(client netip.Addr, now time.Time) error {
-	if _, ok := p.probes.Allow(client.String(), now); !ok {
+	if _, ok := p.probes.Allow(gcra.Client(client).String(), now); !ok {
 		return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "at most 10 probes a second"}
 	}
 	return nil
-}
-
-// network is what counts as one client: whoever has an address of IPv6 has 2^64 of them, and
-// an attacker often has some neighbours in IPv4.
-func network(client netip.Addr) string {
-	bits := 64
-	if client.Is4() {
-		bits = 24
-	}
-	prefix, err := client.WithZone("").Prefix(bits)
-	if err != nil {
-		return "" // no address: all such share one allowance
-	}
-	return prefix.String()
 }
 
 // Serve answers a request that Admit let pass. An error that is a *mezu.Error is told to the

@@ -351,6 +351,12 @@ func TestAdmitProbe(t *testing.T) {
 	if !allowed(a, at.Add(time.Second/probesPerSecond)) || allowed(a, at.Add(time.Second/probesPerSecond)) {
 		t.Error("the bucket does not fill at its rate")
 	}
+	// Whoever has an address of IPv6 has many.
+	for i := range probesPerSecond + 1 {
+		if allowed(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i)}), at) != (i < probesPerSecond) {
+			t.Errorf("probe %d of one subscriber of IPv6", i)
+		}
+	}
 }
 
 // An application learns who is logged in, and strangers learn nothing.

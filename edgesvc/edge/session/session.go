@@ -128,7 +128,7 @@ func (s *Sessions) verifyOf(client netip.Addr, anchor *trust.Anchor, compact []b
 	if err != grant.ErrUnknown {
 		return known, err
 	}
-	from := clientKey(client)
+	from := gcra.Client(client).String()
 	if s.useless.Spent(from, now) {
 		return nil, errForger
 	}
@@ -140,18 +140,6 @@ func (s *Sessions) verifyOf(client netip.Addr, anchor *trust.Anchor, compact []b
 }
 
 var errForger = &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address shows too many sessions that are none"}
-
-// clientKey is what counts as one client: whoever has an address of IPv6 has 2^64 of them.
-func clientKey(client netip.Addr) string {
-	if client.Is4() {
-		return client.String()
-	}
-	prefix, err := client.WithZone("").Prefix(64)
-	if err != nil {
-		return "" // no address: all such share one allowance
-	}
-	return prefix.String()
-}
 
 // Visitor is who sends one request: the cookies of ours that came with it, and what came of
 // them. It is reused for the next: Reset first. It is no more valid than the request's

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 // Limits of guessing (NIST SP 800-63B-4, 3.2.2: at most 100 consecutive failures).
@@ -83,21 +84,6 @@ func (w window) plus(now time.Time, span time.Duration) window {
 		return window{now, 1}
 	}
 	return window{w.From, w.Count + 1}
-}
-
-// Network is what counts as one visitor: an address of IPv4, and what one subscriber has of
-// IPv6.
-func Network(client netip.Addr) netip.Prefix {
-	client = client.Unmap().WithZone("")
-	bits := 64
-	if client.Is4() {
-		bits = 32
-	}
-	p, err := client.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }
 
 // Attempt is one try to prove who somebody is.
@@ -176,7 +162,7 @@ func (a *Accounts) Begin(ctx context.Context, t Attempt) (Verdict, error) {
 
 // crowded is how long a strange device waits because of others.
 func (a *Accounts) crowded(ctx context.Context, t Attempt, now time.Time) (time.Duration, error) {
-	n, err := record.Optional[window](ctx, a.records, keyNetwork(t.Pool, Network(t.Client)))
+	n, err := record.Optional[window](ctx, a.records, keyNetwork(t.Pool, gcra.Client(t.Client)))
 	if err != nil {
 		return 0, err
 	}
@@ -202,11 +188,11 @@ func (a *Accounts) crowded(ctx context.Context, t Attempt, now time.Time) (time.
 // whatever a stranger may do only so often: a wrong password, a signup, a reset.
 func (a *Accounts) Failed(ctx context.Context, ch *record.Change, t Attempt) error {
 	now := a.records.Stamp()
-	n, err := record.Optional[window](ctx, a.records, keyNetwork(t.Pool, Network(t.Client)))
+	n, err := record.Optional[window](ctx, a.records, keyNetwork(t.Pool, gcra.Client(t.Client)))
 	if err != nil {
 		return err
 	}
-	part, err := record.Optional[window](ctx, a.records, keyPart(t.Pool, Network(t.Client)))
+	part, err := record.Optional[window](ctx, a.records, keyPart(t.Pool, gcra.Client(t.Client)))
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 const (
@@ -69,7 +70,7 @@ func (s *server) DeviceAuthorization(ctx context.Context, r *op.ClientRequest[oi
 	if s.cfg.NoDeviceLogin {
 		return nil, oidc.ErrUnauthorizedClient().WithDescription("logging in by a code is switched off here; run mezu login on a machine with a browser")
 	}
-	_, ok := s.begunBy.Allow(network(programOf(ctx).address), s.records.Now())
+	_, ok := s.begunBy.Allow(gcra.ClientOf(programOf(ctx).address), s.records.Now())
 	if ok {
 		_, ok = s.begun.Allow("", s.records.Now())
 	}
@@ -280,7 +281,7 @@ func (p *Provider) deviceOf(ctx context.Context, code string) (d record.Record[d
 
 // counts are the records that count the guesses of a visitor, with the most of each.
 func (p *Provider) counts(v *visit) map[string]int {
-	return map[string]int{keyGuess("person/" + v.person): maxGuesses, keyGuess("network/" + network(v.program.address)): networkGuesses}
+	return map[string]int{keyGuess("person/" + v.person): maxGuesses, keyGuess("network/" + gcra.ClientOf(v.program.address)): networkGuesses}
 }
 
 // guess counts a guess, or says how long the visitor has to wait.

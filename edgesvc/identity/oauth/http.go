@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/identity/account"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/gcra"
 )
 
 // Paths, exactly these. What a person opens are pages, the others are for programs.
@@ -83,7 +82,7 @@ func (p *Provider) Handler(missing http.Handler) http.Handler {
 			refuse(w, http.StatusMethodNotAllowed, "invalid_request", "this path does not take this method")
 			return
 		}
-		if wait, ok := p.networks.Allow(network(g.address), p.records.Now()); !ok {
+		if wait, ok := p.networks.Allow(gcra.ClientOf(g.address), p.records.Now()); !ok {
 			w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 			refuse(w, http.StatusTooManyRequests, "slow_down", "too many calls in a short time; wait as Retry-After says")
 			return
@@ -91,15 +90,6 @@ func (p *Provider) Handler(missing http.Handler) http.Handler {
 		req.Body = http.MaxBytesReader(w, req.Body, maxBody)
 		e.serve(w, req.WithContext(context.WithValue(req.Context(), programKey{}, g)))
 	})
-}
-
-// network is by what callers are counted.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	return account.Network(ip).String()
 }
 
 type programKey struct{}
