@@ -212,7 +212,12 @@ func (p *Prober) send(ctx context.Context, query string) (Result, error) {
 		return r, refusal(resp)
 	}
 	timing := resp.Header.Get("Server-Timing")
-	r.Edge, r.Warpgate = duration(timing, "edge"), duration(timing, "warpgate")
+	var ofEdge, ofWarpgate bool
+	r.Edge, ofEdge = duration(timing, "edge")
+	r.Warpgate, ofWarpgate = duration(timing, "warpgate")
+	if !ofEdge || query == "" && !ofWarpgate {
+		return r, noEdge(resp) // many pages say 204 to whatever they are asked
+	}
 	if !sent.IsZero() && answered.After(sent) {
 		r.You = max(0, answered.Sub(sent)-r.Edge-r.Warpgate)
 	}
@@ -226,12 +231,17 @@ func refusal(resp *http.Response) error {
 	if err == nil && json.Unmarshal(data, &p) == nil && p.Code.Known() {
 		return &mezu.Error{Code: p.Code, Detail: p.Detail, Hint: p.Hint}
 	}
+	return noEdge(resp)
+}
+
+// noEdge is an answer that no edge gives.
+func noEdge(resp *http.Response) error {
 	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("what answers there (%d %s) is no edge", resp.StatusCode, http.StatusText(resp.StatusCode)),
 		Hint: "look whether the name leads to an edge, and whether a proxy answers in its place"}
 }
 
-// duration reads the duration of one entry of a Server-Timing field; zero if there is none.
-func duration(timing, name string) time.Duration {
+// duration reads the duration of one entry of a Server-Timing field, if there is one.
+func duration(timing, name string) (took time.Duration, ok bool) {
 	for entry := range strings.SplitSeq(timing, ",") {
 		parts := strings.Split(entry, ";")
 		if strings.TrimSpace(parts[0]) != name {
@@ -240,12 +250,12 @@ func duration(timing, name string) time.Duration {
 		for _, p := range parts[1:] {
 			if value, ok := strings.CutPrefix(strings.TrimSpace(p), "dur="); ok {
 				if ms, err := strconv.ParseFloat(value, 64); err == nil && ms >= 0 && ms < float64(time.Hour/time.Millisecond) {
-					return time.Duration(ms * float64(time.Millisecond))
+					return time.Duration(ms * float64(time.Millisecond)), true
 				}
 			}
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // maxCAFile is room for some hundred certificates.
@@ -303,7 +313,7 @@ func Failure(err error) string {
 	var verify *tls.CertificateVerificationError
 	var timeout net.Error
 	switch {
-	case errors.As(err, &dns):
+	case errors.As(err, &dns) && !dns.IsTimeout:
 		return "unknown name"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "certificate not good now"

@@ -29,7 +29,7 @@ func TestDuration(t *testing.T) {
 		"edge;dur=1.5, warpgate;dur=2.25": 2250 * time.Microsecond, "warpgate; desc=x; dur=3": 3 * time.Millisecond,
 		"edge;dur=1": 0, "warpgate;dur=-1": 0, "warpgate;dur=x": 0, "warpgate;dur=1e300": 0, "warpgate;dur=NaN": 0, "": 0, "warpgate": 0,
 	} {
-		if got := duration(timing, "warpgate"); got != want {
+		if got, ok := duration(timing, "warpgate"); got != want || ok != (want > 0) {
 			t.Errorf("%q: %v", timing, got)
 		}
 	}
@@ -72,6 +72,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		"no Warpgate":       {503, `{"code":"no_warpgate","detail":"none"}`, "edge reached, no Warpgate connected"},
 		"another page":      {200, "<html>", "what answers is no edge"},
+		"nothing to say":    {204, "", "what answers is no edge"},
 		"a gate of a hotel": {302, "", "what answers is no edge"},
 		"endless":           {503, strings.Repeat("x", 4*api.MaxProblem), "what answers is no edge"},
 		"a new code":        {503, `{"code":"overloaded"}`, "edge reached, overloaded"},
@@ -128,6 +129,7 @@ func TestTooOften(t *testing.T) {
 			_, _ = w.Write([]byte(`{"code":"rate_limited"}`))
 			return
 		}
+		w.Header().Set("Server-Timing", "edge;dur=1")
 		w.WriteHeader(http.StatusNoContent)
 	})
 	if _, err := proberOf(t, address, ca).Edge(t.Context()); err != nil || asked.Load() != 2 {
@@ -169,6 +171,7 @@ func TestAwait(t *testing.T) {
 			_, _ = w.Write([]byte(`{"code":"no_warpgate"}`))
 			return
 		}
+		w.Header().Set("Server-Timing", "edge;dur=1, warpgate;dur=1")
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
@@ -202,5 +205,18 @@ func TestAt(t *testing.T) {
 	_, err = p.Through(t.Context())
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
 		t.Errorf("it did not arrive: %v", err)
+	}
+}
+
+// A resolver that does not answer knows nothing of a name.
+func TestFailure(t *testing.T) {
+	for want, err := range map[string]error{
+		"unknown name": &net.DNSError{Name: "a.example", IsNotFound: true},
+		"timed out":    &net.DNSError{Name: "a.example", IsTimeout: true},
+		"":             errors.New("something else"),
+	} {
+		if got := Failure(&api.UnreachableError{Err: err}); got != want {
+			t.Errorf("%v: %q instead of %q", err, got, want)
+		}
 	}
 }
