@@ -37,6 +37,9 @@ func (t *target) look(ctx context.Context) Report {
 		t.judgeWorkload(ctx, &r, workload, answer, unanswered)
 	} else {
 		t.nameOthers(ctx, &r, gate)
+		if t.unasked != nil { // the workload may be one of this machine
+			t.judgeWorkload(ctx, &r, workload, answer, t.unasked)
+		}
 	}
 	r.Flows = r.flows()
 	return r
@@ -168,10 +171,11 @@ func (t *target) judgeWorkload(ctx context.Context, r *Report, hop *Hop, answer 
 		hop.Detail = "not asked"
 		r.fail(codeOf(err), "the local daemon does not say how the workload is: "+err.Error(), "mezu doctor")
 	case w.Up == nil:
-		hop.Detail = "not asked"
-	case *w.Up:
+		hop.Detail = "not tried"
+		r.fail(mezu.CodeUnavailable, "the local daemon does not say how the workload is", "mezu doctor")
+	case *w.Up && w.Code == "":
 		hop.State, hop.MS = OK, answer.ConnectMS
-	default:
+	default: // one that connects may speak no HTTP
 		hop.State, hop.Detail = Failed, workloadWord(w)
 		detail, hint := Instead(ctx, t.tunnel.Target, w)
 		r.fail(w.Code, detail, hint)

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -76,7 +75,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	defer t.close()
+	defer func() { t.close() }()
 	if !o.Wait {
 		r := t.look(ctx)
 		if ctx.Err() != nil && !r.Flows {
@@ -96,6 +95,12 @@ func run(ctx context.Context, o *options) error {
 		if r.Flows || invocation.Pause(waiting, pauseBetween) != nil {
 			break
 		}
+		if t.unasked != nil { // the daemon may answer by now
+			if again, err := o.choose(waiting); err == nil {
+				t.close()
+				t = again
+			}
+		}
 	}
 	switch {
 	case r.Flows:
@@ -108,7 +113,7 @@ func run(ctx context.Context, o *options) error {
 			return err
 		}
 	}
-	return &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", r.URL, r.stage, terminal.Span(allowed)), Hint: "mezu doctor", Cause: context.DeadlineExceeded}
+	return &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", r.URL, cmp.Or(r.stage, r.Detail), terminal.Span(allowed)), Hint: "mezu doctor", Cause: context.DeadlineExceeded}
 }
 
 // show writes a report, and gives the error whose code is that of the command.
@@ -123,8 +128,8 @@ func (o *options) show(r Report) error {
 		return err
 	}
 	fmt.Fprintln(o.Err, terminal.Clean(r.Detail))
-	for hint := range strings.Lines(r.Hint) {
-		fmt.Fprintf(o.Err, "  try: %s\n", terminal.Clean(strings.TrimSuffix(hint, "\n")))
+	if r.Hint != "" {
+		o.Try(r.Hint)
 	}
 	code := mezu.CodeUnavailable
 	if exit.Of(mezu.Errorf(r.Code, "")) == exit.TimedOut {
@@ -147,7 +152,7 @@ type Report struct {
 	Code   mezu.Code `json:"code,omitempty"`
 	Detail string    `json:"detail,omitempty"`
 	Hint   string    `json:"hint,omitempty"`
-	// stage says how far a probe came.
+	// stage says how far a probe came that did not come through.
 	stage string
 }
 
@@ -181,11 +186,16 @@ func (r *Report) fail(code mezu.Code, detail, hint string) {
 	}
 }
 
-// flows reports whether requests come through: nothing is known to be in the way, and the edge
-// and a Warpgate answer. A daemon that has not said how its workload is leaves that open.
+// flows reports whether requests come through: nothing is known to be in the way, the edge and a
+// Warpgate answer, and so does the workload of a tunnel of this machine. That of another one can't
+// be seen from here.
 func (r *Report) flows() bool {
-	return r.Code == "" && r.Hops[1].State == OK && r.Hops[2].State == OK
+	return r.Code == "" && r.Hops[1].State == OK && r.Hops[2].State == OK && (r.Hops[3].State == OK || r.Tunnel == "")
 }
 
-// stageOf keeps how far a probe came.
-func (r *Report) stageOf(err error) { r.stage = probe.Stage(err) }
+// stageOf keeps how far a probe came that did not come through.
+func (r *Report) stageOf(err error) {
+	if err != nil {
+		r.stage = probe.Stage(err)
+	}
+}

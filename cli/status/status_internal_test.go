@@ -2,6 +2,12 @@ package status
 
 import (
 	"context"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -80,6 +86,57 @@ func TestFlows(t *testing.T) {
 	(&target{tunnel: &mezu.Tunnel{TunnelSpec: mezu.TunnelSpec{TunnelTarget: mezu.TunnelTarget{Target: "shop.internal:80"}}}}).judgeWorkload(t.Context(), &r, &r.Hops[3], local.Probe{Workload: refused}, nil)
 	if r.flows() {
 		t.Error("requests come to a workload that refuses them")
+	}
+	here := &target{tunnel: &mezu.Tunnel{TunnelSpec: mezu.TunnelSpec{TunnelTarget: mezu.TunnelTarget{Target: "shop.internal:80"}}}}
+	up := true
+	for what, w := range map[string]mezu.Workload{
+		"whose state is left out": {},
+		"that speaks no HTTP":     {Up: &up, Code: mezu.CodeWorkloadBadResponse, Detail: "what listens at shop.internal:80 speaks TLS"},
+	} {
+		r = shop()
+		r.Tunnel = "shop/dev-ada"
+		here.judgeWorkload(t.Context(), &r, &r.Hops[3], local.Probe{Workload: w}, nil)
+		if r.flows() || r.Hops[3].State == OK || r.Detail == "" || r.Hint == "" && w.Hint != "" {
+			t.Errorf("requests come to a workload %s: %+v", what, r)
+		}
+	}
+	r = shop()
+	r.Tunnel, r.Hops[3].State = "shop/dev-ada", Unknown
+	if r.flows() {
+		t.Error("nobody asked the workload, and requests come to it")
+	}
+	r.Hops[3].State = OK
+	if !r.flows() {
+		t.Error("what is in the way?")
+	}
+}
+
+// A daemon that does not say what it serves may serve what is looked at: so that is not known to
+// work, and no tunnel is said not to be here.
+func TestUnasked(t *testing.T) {
+	silent := &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon does not answer", Hint: "mezu daemon restart"}
+	env := map[string]string{"MEZU_API": "https://127.0.0.1:1", "MEZU_TOKEN": "mezu_x", "MEZU_ORG": "acme", "MEZU_PROJECT": "shop"}
+	inv := &invocation.Invocation{Getenv: func(name string) string { return env[name] }, Dir: t.TempDir(), State: t.TempDir()}
+	o := &options{Invocation: inv, Running: func(context.Context, invocation.Settings) (*local.Client, error) { return nil, silent }}
+	if _, err := o.choose(t.Context()); !errors.Is(err, silent) {
+		t.Errorf("%v", err)
+	}
+	site := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server-Timing", "edge;dur=1, warpgate;dur=1")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer site.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: site.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := &target{inv: inv, url: site.URL, caFile: ca}
+	if r := elsewhere.look(t.Context()); !r.Flows {
+		t.Errorf("%+v", r)
+	}
+	elsewhere.unasked = silent
+	if r := elsewhere.look(t.Context()); r.Flows || r.Hops[2].State != OK || !strings.Contains(r.Detail, "the daemon does not answer") {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
-	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
 )
 
@@ -22,6 +21,8 @@ type target struct {
 	// daemon and tunnel are nil if no daemon of this machine serves the environment.
 	daemon *local.Client
 	tunnel *mezu.Tunnel
+	// unasked is why it is not known whether the daemon serves it.
+	unasked error
 	// client is nil if nobody is logged in, or nobody needs to be.
 	client *api.Client
 }
@@ -53,7 +54,7 @@ func (o *options) choose(ctx context.Context) (_ *target, err error) {
 		tunnels, err = t.daemon.Tunnels(ctx)
 	}
 	if err != nil && !errors.Is(err, local.ErrNotRunning) {
-		o.Warnf("%s", terminal.Clean(err.Error()))
+		t.unasked = err
 	}
 	if t.tunnel, err = pick(tunnels, o.Name, o.named(), s); err != nil {
 		return nil, err
@@ -124,6 +125,9 @@ func (t *target) ask(ctx context.Context, s invocation.Settings, name string) (e
 	}
 	if t.client, err = t.inv.Client(s); err != nil {
 		return err
+	}
+	if s.Environment == "" && t.unasked != nil {
+		return t.unasked
 	}
 	if s.Environment == "" {
 		e := exit.Usagef("no tunnel is open here, and no environment is named")
