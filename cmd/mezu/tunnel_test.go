@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -539,7 +540,7 @@ func TestTunnelExamples(t *testing.T) {
 	if err := (memory.Store{Dir: p.folders().State}).Update(t.Context(), func(m *memory.Memory) { m.Names[world.ready.API+" dev "] = "dev-ada" }); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("BROWSER", "true") // a program that opens nothing
+	p.env["BROWSER"] = "true" // the program that does nothing, and succeeds
 	for _, path := range []string{"tunnel", "tunnel list", "tunnel show", "tunnel stop", "tunnel start", "tunnel open", "tunnel rm"} {
 		help, _ := p.do(append(strings.Fields(path), "--help")...)
 		_, example, ok := strings.Cut(help, "\nExample:\n   mezu ")
@@ -548,7 +549,7 @@ func TestTunnelExamples(t *testing.T) {
 			t.Errorf("%s: %q", path, example)
 			continue
 		}
-		args := strings.Fields(strings.ReplaceAll(example, "8080", port))
+		args := strings.Fields(strings.ReplaceAll(example, "5173", port))
 		if path == "tunnel" {
 			h := p.open(args[1:]...)
 			opened = h.said(h.out, addressLine)
@@ -556,9 +557,10 @@ func TestTunnelExamples(t *testing.T) {
 			p.do(append(args, "--detach")...)
 			continue
 		}
-		if code, out, talk := p.mezu(args...); code != 0 && path != "tunnel open" { // there may be no browser
-			t.Errorf("mezu %q: code %d, %s%s", args, code, out, talk)
+		if path == "tunnel open" && runtime.GOOS != "linux" {
+			continue // the browser of whoever runs the tests would open
 		}
+		p.do(args...)
 	}
 	// An environment of that name that somebody else made is left alone.
 	out, _ := p.do("service-accounts", "create", "other", "--permission", "environments.write", "-o", "json")
