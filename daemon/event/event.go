@@ -310,12 +310,12 @@ const baseSize = 512
 
 // sizeOf is about how many bytes an event takes.
 func sizeOf(e *local.Event) int {
-	n := baseSize + len(e.Path) + len(e.Host) + len(e.Method) + len(e.Route) + len(e.User) + len(e.ID) + len(e.Message) + len(e.Hint) + len(e.URL)
+	n := baseSize + len(e.Path) + len(e.Query) + len(e.Client) + len(e.Upgrade) + len(e.Host) + len(e.Method) + len(e.Route) + len(e.User) + len(e.ID) + len(e.Message) + len(e.Hint) + len(e.URL)
 	for _, f := range e.Fixes {
 		n += len(f)
 	}
 	if t := e.Record; t != nil {
-		n += 2*baseSize + len(t.Target) + len(t.Detail) + len(t.Hint)
+		n += 2*baseSize + len(t.API) + len(t.CAFile) + len(t.Target) + len(t.UpstreamCA) + len(t.Detail) + len(t.Hint)
 		for _, a := range t.AllowTargets {
 			n += len(a)
 		}

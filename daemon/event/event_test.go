@@ -70,11 +70,19 @@ func TestHub_Keeps(t *testing.T) {
 		}
 	}
 	// What visitors write does not count as little as what is short.
-	for i := range many {
-		h.Publish(request("a", i, strings.Repeat("x", 8<<10)))
-	}
-	if events, _ := drain(a); len(events) > 64 {
-		t.Errorf("%d long events are kept", len(events))
+	long := strings.Repeat("x", 8<<10)
+	for name, set := range map[string]func(*mezu.Event){
+		"path": func(e *mezu.Event) { e.Path = long }, "query": func(e *mezu.Event) { e.Query = long }, "host": func(e *mezu.Event) { e.Host = long },
+		"method": func(e *mezu.Event) { e.Method = long }, "upgrade": func(e *mezu.Event) { e.Upgrade = long },
+	} {
+		for i := range many {
+			e := request("a", i, "/")
+			set(&e.Event)
+			h.Publish(e)
+		}
+		if events, _ := drain(a); len(events) > 64 {
+			t.Errorf("%d events with a long %s are kept", len(events), name)
+		}
 	}
 	if events, _ := drain(h.Reader("b", "")); len(events) != 0 {
 		t.Errorf("of a tunnel that is not there: %d events", len(events))
