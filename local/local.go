@@ -177,7 +177,8 @@ type Probe struct {
 type Event struct {
 	mezu.Event
 	// Cursor is the id of the event in its stream (WHATWG HTML, server-sent events), after
-	// which a client resumes. It is good for streams of the same kind. EventStats has none.
+	// which a client resumes. It is good for the same stream only: of that tunnel, or of all.
+	// EventStats has none.
 	Cursor string `json:"-"`
 	// TunnelID is the id of the tunnel; Tunnel of mezu.Event is its name.
 	TunnelID string `json:"tunnel_id,omitempty"`
@@ -193,7 +194,8 @@ type Event struct {
 	Fixes []string `json:"fixes,omitempty"`
 	// Missed is how many events were not sent, of EventGap, because the client did not read,
 	// asked for ones that are not kept any more, or there were more requests than are told in
-	// a second. It is zero if nobody knows: the cursor was of a daemon that has ended.
+	// a second. It is zero if nobody knows: the cursor was of another stream, or of a daemon
+	// that has ended.
 	Missed uint64 `json:"missed,omitempty"`
 }
 

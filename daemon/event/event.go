@@ -2,8 +2,8 @@
 // whoever reads a stream.
 //
 // What lives here: the hub, what it keeps for readers that are slow or come back, their
-// cursors, and how many requests they are told of. What may not: HTTP, and what makes an event. It imports package local; package daemon
-// publishes, and daemon/rest reads.
+// cursors, and how many requests they are told of. What may not: HTTP, and what makes an event.
+// It imports package local; package daemon publishes, and daemon/rest reads.
 package event
 
 import (
@@ -38,7 +38,6 @@ const resumeWithin = 10 * time.Second
 // Hub takes events and gives them to its readers. Nobody who publishes waits for a reader. It is
 // safe for concurrent use.
 type Hub struct {
-	run string // begins the cursors of this hub
 	now func() time.Time
 	all ring
 
@@ -48,7 +47,7 @@ type Hub struct {
 
 // NewHub makes a hub.
 func NewHub(now func() time.Time) *Hub {
-	h := &Hub{run: rand.Text()[:8], now: now, tunnels: map[string]*ring{}}
+	h := &Hub{now: now, tunnels: map[string]*ring{}}
 	h.all.begin(maxEvents, maxBytes)
 	return h
 }
@@ -56,8 +55,8 @@ func NewHub(now func() time.Time) *Hub {
 // Publish hands an event to the readers of all tunnels, and to those of its TunnelID. It fills in
 // the time if there is none. What the event points to may not be changed any more.
 //
-// A tunnel begins with its first local.EventTunnel, or with Requests. The one without a record is its last event,
-// after which its readers end.
+// A tunnel begins with its first local.EventTunnel, or with Requests. The one without a record is
+// its last event, after which its readers end.
 func (h *Hub) Publish(e local.Event) {
 	if e.Time.IsZero() {
 		e.Time = h.now()
@@ -91,7 +90,7 @@ func (h *Hub) Reader(tunnelID, after string) *Reader {
 			r = &ring{first: 1, ended: true}
 		}
 	}
-	out := &Reader{ring: r, run: h.run, now: h.now}
+	out := &Reader{ring: r, now: h.now}
 	r.open(out, after)
 	return out
 }
@@ -123,11 +122,10 @@ func (h *Hub) ringOf(tunnelID string, create bool) *ring {
 // Reader is a position in the events of a hub. It is for one goroutine.
 type Reader struct {
 	ring    *ring
-	run     string
 	now     func() time.Time
 	next    uint64
 	untold  uint64 // of the ring's, up to there
-	unknown bool   // the cursor was none of this hub, and nobody knows what was missed
+	unknown bool   // the cursor was none of this stream, and nobody knows what was missed
 	closed  bool
 }
 
@@ -140,9 +138,7 @@ func (r *Reader) Close() {
 }
 
 // Cursor is that of the last event that was read, or of the last before the reader began.
-func (r *Reader) Cursor() string { return r.cursor(r.next - 1) }
-
-func (r *Reader) cursor(n uint64) string { return r.run + "-" + strconv.FormatUint(n, 10) }
+func (r *Reader) Cursor() string { return r.ring.cursor(r.next - 1) }
 
 // Take appends the next events to into, at most that many and a local.EventGap before them if
 // some are not kept any more. It does not wait: the channel is closed when there are more. It is
@@ -151,17 +147,16 @@ func (r *Reader) Take(into []local.Event, most int) ([]local.Event, <-chan struc
 	r.ring.mu.Lock()
 	defer r.ring.mu.Unlock()
 	if missed := r.ring.first - min(r.next, r.ring.first); missed > 0 || r.unknown {
-		r.next, r.unknown = max(r.next, r.ring.first), false
-		if missed > 0 {
-			untold := r.ring.untoldBefore(r.next)
-			missed += untold - r.untold
-			r.untold = untold
+		r.next = max(r.next, r.ring.first)
+		missed += r.ring.untoldBefore(r.next) - r.untold
+		if r.unknown {
+			missed, r.unknown = 0, false
 		}
 		into = append(into, local.Event{Event: mezu.Event{Event: local.EventGap, Time: r.now()}, Missed: missed, Cursor: r.Cursor()})
 	}
 	for ; r.next < r.ring.next() && most > 0; most-- {
 		e := *r.ring.at(r.next)
-		e.Cursor = r.cursor(r.next)
+		e.Cursor = r.ring.cursor(r.next)
 		into = append(into, e)
 		r.next++
 	}
@@ -186,6 +181,8 @@ func closed() <-chan struct{} {
 
 // ring keeps the last events, each of which has a number, from 1 on.
 type ring struct {
+	run string // begins the cursors, which are good for no other ring
+
 	mu    sync.Mutex
 	kept  []kept // of a fixed length; the event with number n is at n modulo that
 	first uint64 // the number of the oldest that is kept
@@ -208,7 +205,11 @@ type kept struct {
 	untold uint64 // of the ring, before this event
 }
 
-func (r *ring) begin(events, bytes int) { r.kept, r.first, r.most = make([]kept, events), 1, bytes }
+func (r *ring) begin(events, bytes int) {
+	r.run, r.kept, r.first, r.most = rand.Text()[:8], make([]kept, events), 1, bytes
+}
+
+func (r *ring) cursor(n uint64) string { return r.run + "-" + strconv.FormatUint(n, 10) }
 
 func (r *ring) next() uint64 { return r.first + uint64(r.count) }
 
@@ -266,7 +267,7 @@ func (r *ring) open(reader *Reader, cursor string) {
 	defer r.mu.Unlock()
 	r.readers++
 	r.read.Store(true)
-	reader.next, reader.unknown = r.after(reader.run, cursor)
+	reader.next, reader.unknown = r.after(cursor)
 	// What the gaps among those that are gone stood for is not known any more.
 	reader.untold = r.untoldBefore(max(reader.next, r.first))
 }
@@ -292,12 +293,12 @@ func (r *ring) rest(now time.Time) {
 }
 
 // after is the number of the event after the one with this cursor. unknown says that it is not
-// one of this hub. The lock is held.
-func (r *ring) after(run, cursor string) (next uint64, unknown bool) {
+// one of this ring. The lock is held.
+func (r *ring) after(cursor string) (next uint64, unknown bool) {
 	if cursor == "" {
 		return r.next(), false
 	}
-	number, ok := strings.CutPrefix(cursor, run+"-")
+	number, ok := strings.CutPrefix(cursor, r.run+"-")
 	n, err := strconv.ParseUint(number, 10, 64)
 	if !ok || err != nil || n >= r.next() {
 		return r.next(), true

@@ -112,6 +112,34 @@ func TestHub_EndsWithATunnel(t *testing.T) {
 	}
 }
 
+// TestHub_CursorsOfOneStream: the number of an event counts in its own stream only. In another one
+// nobody knows what was missed.
+func TestHub_CursorsOfOneStream(t *testing.T) {
+	h := event.NewHub(time.Now)
+	h.Publish(record("a"))
+	h.Publish(record("b"))
+	a, all := h.Reader("a", ""), h.Reader("", "")
+	for i := range 10 {
+		h.Publish(request("a", i, "/"))
+		h.Publish(request("b", i, "/"))
+	}
+	for name, c := range map[string]struct{ tunnel, cursor string }{
+		"of another tunnel": {"b", a.Cursor()}, "of all": {"a", all.Cursor()}, "of one": {"", a.Cursor()},
+	} {
+		if events, _ := drain(h.Reader(c.tunnel, c.cursor)); len(events) != 1 || events[0].Event.Event != local.EventGap || events[0].Missed != 0 {
+			t.Errorf("%s: %d events, %+v", name, len(events), events)
+		}
+	}
+	// Nor does anybody if events are dropped before the reader comes to them.
+	late := h.Reader("a", all.Cursor())
+	for i := range 1000 {
+		h.Publish(request("a", i, "/"))
+	}
+	if events, _ := drain(late); events[0].Event.Event != local.EventGap || events[0].Missed != 0 || len(events) < 256 {
+		t.Errorf("%d events, %+v", len(events), events[0])
+	}
+}
+
 // TestHub_NothingIsLostBetween: many publish, many read, and each sees its events in order, or how
 // many it missed.
 func TestHub_NothingIsLostBetween(t *testing.T) {
