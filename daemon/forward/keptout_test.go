@@ -148,6 +148,9 @@ func TestAttackReadByPreflight(t *testing.T) {
 				h.Set("Set-Cookie", "session=secret")
 				h.Set("X-Debug", "secret")
 				h.Set("Trailer", "X-End")
+				if r.URL.Query().Get("early") != "" {
+					rw.WriteHeader(http.StatusEarlyHints)
+				}
 				if r.URL.Query().Get("empty") != "" {
 					rw.WriteHeader(http.StatusNoContent)
 					return
@@ -156,7 +159,7 @@ func TestAttackReadByPreflight(t *testing.T) {
 				h.Set("X-End", "secret")
 			}))
 			e := w.connect(false)
-			for _, path := range []string{"", "?empty=1"} {
+			for _, path := range []string{"", "?empty=1", "?early=1"} {
 				e.ask(strings.Replace(ask, "/secret", "/secret"+path, 1) + "\r\n")
 				resp := e.response("OPTIONS")
 				body, err := io.ReadAll(resp.Body)

@@ -34,6 +34,15 @@ func (l *looking) Deliver(h *relay.ResponseHead, body relay.Source, closing bool
 	return l.w.deliver(h, body, closing)
 }
 
+// Interim sends a 1xx response. None goes before the answer to a preflight, which says no more
+// than what that is about.
+func (l *looking) Interim(h *relay.ResponseHead) error {
+	if l.w.asks {
+		return nil
+	}
+	return l.Client.Interim(h)
+}
+
 // downstream is the edge's side of an exchange.
 func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
 	if w.hints(u) == nil && !w.asks {

@@ -30,7 +30,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	w.c.WriteWithin(w.route.IdleTimeout)
 	head := time.AfterFunc(time.Until(w.began.Add(w.route.Timeout)), func() { cancel(relay.ErrUnanswered) })
 	defer head.Stop()
-	early := &interims{c: &w.c, expect: w.req.Expect}
+	early := &interims{d: w.downstream(u), expect: w.req.Expect}
 	var seen responseTrace
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn,
 		WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte})
@@ -323,7 +323,7 @@ func (b *movingBody) Read(p []byte) (int, error) {
 // interims passes 1xx responses on until the response comes. net/http gives them from a
 // goroutine of its own.
 type interims struct {
-	c      *relay.Client
+	d      relay.Downstream
 	expect bool // the client waits for 100 Continue
 
 	mu       sync.Mutex
@@ -352,7 +352,7 @@ func (i *interims) got(code int, header textproto.MIMEHeader) error {
 		i.fault = relay.TooManyInterims()
 		return i.fault
 	}
-	return i.c.Interim(&head)
+	return i.d.Interim(&head)
 }
 
 // proceed lets a client send that waits for 100 Continue.
@@ -363,7 +363,7 @@ func (i *interims) proceed() error {
 		return nil
 	}
 	i.proceeds = true
-	return i.c.Interim(nil)
+	return i.d.Interim(nil)
 }
 
 // end ends passing on, and returns what was wrong.
