@@ -106,7 +106,7 @@ func (w *Way) ask(ctx context.Context, conn net.Conn, is *mezu.Workload) {
 		w.look(ctx, is, func(h *hint.Watcher) { h.TLS() })
 	default:
 		is.Code, is.Detail = mezu.CodeWorkloadBadResponse, "what listens at "+w.Asked.Target+" speaks no HTTP"
-		is.Hint = "check the port"
+		is.Hint = w.check()
 	}
 }
 

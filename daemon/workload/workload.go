@@ -183,10 +183,7 @@ func (w *Way) addOthers(ctx context.Context, f *Finding) {
 	if len(f.Fixes) > 0 {
 		return
 	}
-	f.Fixes = []string{"start it, or check the port"}
-	if w.Targets.Upstream.Network() != "tcp" {
-		f.Fixes = []string{"start it, or check the path"}
-	}
+	f.Fixes = []string{"start it, or " + w.check()}
 	var names []string
 	for _, l := range all {
 		if l.Local() && len(names) < mostNamed {
@@ -196,6 +193,14 @@ func (w *Way) addOthers(ctx context.Context, f *Finding) {
 	if names != nil {
 		f.Message += "; listening here: " + strings.Join(names, ", ")
 	}
+}
+
+// check is what to do about a target that may be another than was meant.
+func (w *Way) check() string {
+	if w.Targets.Upstream.Network() != "tcp" {
+		return "check the path"
+	}
+	return "check the port"
 }
 
 // addMoved says who most likely answers instead, which helps before all else. It gives all that

@@ -39,9 +39,11 @@ func open(t *testing.T, to mezu.TunnelTarget, before *workload.Way) *workload.Wa
 }
 
 // speaks is a server that answers each connection with a text.
-func speaks(t *testing.T, answer string) string {
+func speaks(t *testing.T, answer string) string { return speaksAt(t, "tcp", "127.0.0.1:0", answer) }
+
+func speaksAt(t *testing.T, network, address, answer string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +69,14 @@ func TestProbe(t *testing.T) {
 	}
 	answers := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})
 	plain, secure := web(httptest.NewServer(answers)), web(httptest.NewTLSServer(answers))
+	path := filepath.Join(t.TempDir(), "s")
+	pathed := httptest.NewUnstartedServer(answers)
+	pathed.Listener.Close()
+	var err error
+	if pathed.Listener, err = net.Listen("unix", path); err != nil {
+		t.Fatal(err)
+	}
+	web(pathed).StartTLS()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
@@ -92,6 +102,8 @@ func TestProbe(t *testing.T) {
 		"no TLS":          {mezu.TunnelTarget{Target: "https://" + address(plain)}, true, mezu.CodeWorkloadBadResponse, "speaks no TLS", "mezu tunnel " + address(plain)},
 		"another CA":      {mezu.TunnelTarget{Target: "https://" + address(secure), UpstreamCA: otherCA(t)}, true, mezu.CodeWorkloadBadResponse, "is not trusted", "--upstream-ca"},
 		"garbage":         {mezu.TunnelTarget{Target: speaks(t, "220 mail.example ESMTP\r\n")}, true, mezu.CodeWorkloadBadResponse, "speaks no HTTP", "check the port"},
+		"behind a path":   {mezu.TunnelTarget{Target: "unix:" + speaksAt(t, "unix", filepath.Join(t.TempDir(), "s"), "220 mail.example ESMTP\r\n")}, true, mezu.CodeWorkloadBadResponse, "speaks no HTTP", "check the path"},
+		"TLS at a path":   {mezu.TunnelTarget{Target: "unix:" + path}, true, mezu.CodeWorkloadBadResponse, "speaks TLS", "or listen at a port"},
 		"a silent end":    {mezu.TunnelTarget{Target: speaks(t, "")}, true, mezu.CodeWorkloadBadResponse, "speaks no HTTP", ""},
 		"a TLS alert":     {mezu.TunnelTarget{Target: speaks(t, "\x15\x03\x01\x00\x02\x02\x16")}, true, mezu.CodeWorkloadBadResponse, "", ""},
 		"a folder":        {mezu.TunnelTarget{Target: t.TempDir()}, true, "", "", ""},

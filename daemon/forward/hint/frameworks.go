@@ -66,8 +66,8 @@ func frameworks() []framework {
 
 // recognise finds out what an answer is.
 func (w *Watcher) recognise(status int, host, path, text string) (Hint, bool) {
-	if status == 400 && plainToTLS(text) {
-		return Hint{Kind: SpeaksTLS, Message: "what listens at " + w.cfg.Target.Address + " speaks TLS", Fixes: []string{"mezu tunnel https://" + w.cfg.Target.Address}}, true
+	if status == 400 && w.cfg.Target.Scheme != mezu.UpstreamHTTPS && plainToTLS(text) {
+		return w.speaksTLS(), true
 	}
 	if status == 403 && strings.TrimSpace(text) == "Unauthorized" && (strings.Contains(path, "/_next/") || strings.Contains(path, "/__nextjs")) {
 		return w.next(host), true

@@ -114,6 +114,15 @@ func (w *Watcher) MayTryTLS() bool {
 	return w.cfg.Target.Network() == "tcp" && w.cfg.Target.Scheme != mezu.UpstreamHTTPS && w.said.Load()&SpeaksTLS.bit() == 0 && !w.tried.Swap(true)
 }
 
+// speaksTLS is the hint to a target that expects TLS.
+func (w *Watcher) speaksTLS() Hint {
+	at, fix := w.cfg.Target.Address, "mezu tunnel https://"+w.cfg.Target.Address
+	if w.cfg.Target.Scheme == mezu.UpstreamUnix { // there is no such target
+		at, fix = w.cfg.Target.String(), "have it speak HTTP there, or listen at a port"
+	}
+	return Hint{Kind: SpeaksTLS, Message: "what listens at " + at + " speaks TLS", Fixes: []string{fix}}
+}
+
 // Worked says that the workload has answered.
 func (w *Watcher) Worked() {
 	if !w.worked.Load() {
@@ -150,9 +159,7 @@ func (w *Watcher) Upgrade(host, path string) {
 }
 
 // TLS says that what listens at the target was found to speak TLS.
-func (w *Watcher) TLS() {
-	w.say(Hint{Kind: SpeaksTLS, Message: "what listens at " + w.cfg.Target.Address + " speaks TLS", Fixes: []string{"mezu tunnel https://" + w.cfg.Target.Address}})
-}
+func (w *Watcher) TLS() { w.say(w.speaksTLS()) }
 
 // Plain says that it was found to speak no TLS.
 func (w *Watcher) Plain() {

@@ -188,6 +188,7 @@ func TestConnections(t *testing.T) {
 		want      string
 	}{
 		{"8443", false, (*hint.Watcher).TLS, "|what listens at localhost:8443 speaks TLS|mezu tunnel https://localhost:8443"},
+		{"unix:/run/app.sock", false, (*hint.Watcher).TLS, "|what listens at unix:/run/app.sock speaks TLS|have it speak HTTP there, or listen at a port"},
 		{"https://localhost:8080", false, (*hint.Watcher).Plain, "|what listens at localhost:8080 speaks no TLS|mezu tunnel 8080"},
 		{"https://app:8080", false, (*hint.Watcher).Plain, "|what listens at app:8080 speaks no TLS|mezu tunnel app:8080"},
 		{"https://app", false, func(w *hint.Watcher) { w.Distrusted(errors.New("x509: it ended")) }, "|the certificate of app:443 is not trusted: it ended|mezu tunnel https://app:443 --upstream-ca FILE, with its CA in PEM, or mezu tunnel https://app:443 --insecure-upstream, which checks nothing"},
@@ -230,6 +231,15 @@ func TestMayTryTLS(t *testing.T) {
 	w, _ := watch(t, "8443", nil)
 	if w.TLS(); w.MayTryTLS() {
 		t.Error("it is known")
+	}
+}
+
+// A target that is spoken to by TLS already may hand on what somebody behind it says of TLS.
+func TestAnswer_OfTLSBehind(t *testing.T) {
+	resp, body := answer(t, "nginx-1.22.1.http")
+	w, said := watch(t, "https://app:8443", nil)
+	if w.Answer(resp.StatusCode, host, "/", body); len(*said) != 0 {
+		t.Errorf("%q", *said)
 	}
 }
 
