@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"sync"
-	"sync/atomic"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/guard"
@@ -43,7 +42,8 @@ type targets struct {
 	allowed map[string]bool // addresses
 	pools   sync.Map        // mezu.Upstream → *pool
 	clients sync.Map        // mezu.Upstream → *lanes
-	ended   atomic.Bool     // others have come in their place
+	making  sync.Mutex      // held while one of these is made
+	ended   bool            // others have come in their place; guarded by making
 }
 
 func newTargets(t Targets) *targets {
@@ -68,6 +68,7 @@ func (f *Forwarder) Retarget(to Targets) {
 	f.retargets.Lock()
 	defer f.retargets.Unlock()
 	next, old := newTargets(to), f.targets.Load()
+	old.making.Lock()
 	old.pools.Range(func(u, p any) bool {
 		if next.continues(old, u.(mezu.Upstream)) {
 			next.pools.Store(u, p)
@@ -80,8 +81,9 @@ func (f *Forwarder) Retarget(to Targets) {
 		}
 		return true
 	})
+	old.ended = true
+	old.making.Unlock()
 	f.targets.Store(next)
-	old.ended.Store(true)
 	old.close(next)
 }
 
@@ -112,8 +114,10 @@ func (t *targets) pool(u mezu.Upstream) *pool {
 	if p, ok := t.pools.Load(u); ok {
 		return p.(*pool)
 	}
-	p, _ := t.pools.LoadOrStore(u, &pool{dial: t.dialer(u), life: idleLife})
-	if t.ended.Load() { // for a request that began before
+	t.making.Lock()
+	defer t.making.Unlock()
+	p, loaded := t.pools.LoadOrStore(u, &pool{dial: t.dialer(u), life: idleLife})
+	if t.ended && !loaded { // for a request that began before
 		p.(*pool).close()
 	}
 	return p.(*pool)
@@ -124,8 +128,10 @@ func (t *targets) lanes(f *Forwarder, u mezu.Upstream) *lanes {
 	if l, ok := t.clients.Load(u); ok {
 		return l.(*lanes)
 	}
-	l, _ := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.TLS(u)})
-	if t.ended.Load() {
+	t.making.Lock()
+	defer t.making.Unlock()
+	l, loaded := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.TLS(u)})
+	if t.ended && !loaded {
 		l.(*lanes).close()
 	}
 	return l.(*lanes)
