@@ -136,22 +136,16 @@ func scriptName(script string, rest []string) string {
 
 // nodePackage is the package below the last node_modules of a path; "" without one.
 func nodePackage(script string) string {
-	_, below, ok := cutLast(script, "node_modules/")
-	if !ok {
+	const folder = "node_modules/"
+	at := strings.LastIndex(script, folder)
+	if at < 0 {
 		return ""
 	}
-	parts := strings.SplitN(strings.TrimPrefix(below, ".bin/"), "/", 3)
+	parts := strings.SplitN(strings.TrimPrefix(script[at+len(folder):], ".bin/"), "/", 3)
 	if strings.HasPrefix(parts[0], "@") && len(parts) > 1 {
 		return parts[0] + "/" + parts[1]
 	}
 	return parts[0]
-}
-
-func cutLast(s, sep string) (before, after string, ok bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
 
 // Bounds of what is shown of a command line.

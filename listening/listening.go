@@ -37,19 +37,17 @@ const (
 
 // Listener is a port on which one process listens.
 type Listener struct {
-	Port int `json:"port"`
+	Port int
 	// Addresses are the addresses of the port, in order; an unspecified one stands for all of its
 	// family.
-	Addresses []netip.Addr `json:"addresses"`
+	Addresses []netip.Addr
 	// PID is zero if it can't be seen who listens.
-	PID int `json:"pid,omitempty"`
+	PID int
 	// Program is the name of the program's file, such as "node".
-	Program string `json:"program,omitempty"`
+	Program string
 	// Command says what the program runs, such as "vite" or "./api serve". It holds no argument
 	// that may be a secret.
-	Command string `json:"command,omitempty"`
-	// Folder is the working directory of the process, where the system tells.
-	Folder string `json:"folder,omitempty"`
+	Command string
 }
 
 // String is a port and who listens there: "5173 (node, vite)".
@@ -113,7 +111,7 @@ func arrange(found []Listener) []Listener {
 		if len(out) == maxListeners {
 			break
 		}
-		l.Program, l.Command, l.Folder = printable(l.Program), printable(l.Command), printable(l.Folder)
+		l.Program, l.Command = printable(l.Program), printable(l.Command)
 		out = append(out, l)
 	}
 	for i := range out {
@@ -136,37 +134,24 @@ func printable(s string) string {
 // nearby is how far a dev server goes up from a port that is taken.
 const nearby = 10
 
-// Instead picks who most likely answers for a port that refuses connections: the same kind of
-// server if kind names one ("Vite"), on the next free port, which is where dev servers go;
-// else a server that is known, nearby; else the only one that there is. Nothing is better than a
-// wrong guess.
-func Instead(all []Listener, port int, kind string) (Listener, bool) {
-	var local []Listener
+// Instead picks who most likely answers for a port that refuses connections: a server that is
+// known, on the next port, which is where dev servers go; else the only program that there is.
+// Nothing is better than a wrong guess.
+func Instead(all []Listener, port int) (Listener, bool) {
+	var local, moved []Listener
 	for _, l := range all {
-		if l.Local() && l.Port != port {
-			local = append(local, l)
+		if !l.Local() || l.Port == port {
+			continue
+		}
+		local = append(local, l)
+		if l.Port > port && l.Port-port <= nearby && known(l.Command) {
+			moved = append(moved, l)
 		}
 	}
-	distance := func(l Listener) int {
-		if l.Port > port {
-			return l.Port - port
-		}
-		return nearby + port - l.Port // whoever moves goes up
-	}
-	best := func(of func(Listener) bool) (Listener, bool) {
-		some := slices.DeleteFunc(slices.Clone(local), func(l Listener) bool { return !of(l) })
-		if len(some) == 0 {
-			return Listener{}, false
-		}
-		return slices.MinFunc(some, func(a, b Listener) int { return cmp.Compare(distance(a), distance(b)) }), true
-	}
-	if l, ok := best(func(l Listener) bool { return kind != "" && strings.EqualFold(l.Command, kind) }); ok {
-		return l, true
-	}
-	if l, ok := best(func(l Listener) bool { return known(l.Command) && l.Port > port && l.Port-port <= nearby }); ok {
-		return l, true
-	}
-	if len(local) == 1 {
+	switch {
+	case len(moved) > 0:
+		return slices.MinFunc(moved, func(a, b Listener) int { return cmp.Compare(a.Port, b.Port) }), true
+	case len(local) == 1:
 		return local[0], true
 	}
 	return Listener{}, false

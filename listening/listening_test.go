@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -49,7 +48,7 @@ func serve(args []string) error {
 }
 
 // start runs another process that listens, and gives its port.
-func start(t *testing.T, dir string, args ...string) int {
+func start(t *testing.T, args ...string) int {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the programs that the system is asked by are not everywhere")
@@ -59,7 +58,7 @@ func start(t *testing.T, dir string, args ...string) int {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, append([]string{listen}, args...)...)
-	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -104,17 +103,13 @@ func of(t *testing.T, port int) (listening.Listener, bool) {
 }
 
 func TestList(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	secret := "mezu_k3yTh4tN0b0dySees"
-	port := start(t, dir, "127.0.0.1:0", "--password", secret)
+	port := start(t, "127.0.0.1:0", "--password", secret)
 	l, ok := of(t, port)
 	if !ok {
 		t.Fatalf("port %d is not among them", port)
 	}
-	if l.Folder != dir || l.Program != "listening.test" || l.PID == 0 || l.PID == os.Getpid() || len(l.Addresses) != 1 || l.Addresses[0] != netip.MustParseAddr("127.0.0.1") || !l.Local() {
+	if l.Program != "listening.test" || l.PID == 0 || l.PID == os.Getpid() || len(l.Addresses) != 1 || l.Addresses[0] != netip.MustParseAddr("127.0.0.1") || !l.Local() {
 		t.Errorf("%+v", l)
 	}
 	if strings.Contains(fmt.Sprintf("%+v %s %s", l, l, l.Name()), secret) {
@@ -122,11 +117,11 @@ func TestList(t *testing.T) {
 	}
 	if v6, err := net.Listen("tcp", "[::1]:0"); err == nil {
 		v6.Close()
-		if l, ok := of(t, start(t, dir, "[::1]:0")); !ok || l.Addresses[0] != netip.IPv6Loopback() {
+		if l, ok := of(t, start(t, "[::1]:0")); !ok || l.Addresses[0] != netip.IPv6Loopback() {
 			t.Errorf("%+v", l)
 		}
 	}
-	if l, ok := of(t, start(t, dir, ":0")); !ok || !l.Addresses[0].IsUnspecified() || !l.Local() {
+	if l, ok := of(t, start(t, ":0")); !ok || !l.Addresses[0].IsUnspecified() || !l.Local() {
 		t.Errorf("%+v", l)
 	}
 }
@@ -165,22 +160,19 @@ func TestInstead(t *testing.T) {
 		what string
 		all  []listening.Listener
 		port int
-		kind string
 		want string
 	}{
-		{"it went up", []listening.Listener{postgres, vite(5174), api}, 5173, "Vite", "5174 (node, vite)"},
-		{"nobody knew what it was", []listening.Listener{postgres, vite(5174), api}, 5173, "", "5174 (node, vite)"},
-		{"another kind", []listening.Listener{postgres, vite(5174), api}, 5173, "Next.js", "5174 (node, vite)"},
-		{"far away", []listening.Listener{postgres, vite(4173), api}, 5173, "", ""},
-		{"far away, known", []listening.Listener{postgres, vite(4173), api}, 5173, "Vite", "4173 (node, vite)"},
-		{"two", []listening.Listener{vite(5175), vite(5174), vite(3000)}, 5173, "Vite", "5174 (node, vite)"},
-		{"the only one", []listening.Listener{api}, 3000, "", "8080 (./api serve)"},
-		{"itself", []listening.Listener{vite(5173)}, 5173, "Vite", ""},
-		{"not here", []listening.Listener{{Port: 5174, Addresses: lan, Program: "node", Command: "vite"}}, 5173, "Vite", ""},
-		{"none", nil, 5173, "Vite", ""},
+		{"it went up", []listening.Listener{postgres, vite(5174), api}, 5173, "5174 (node, vite)"},
+		{"it went down", []listening.Listener{postgres, vite(5172), api}, 5173, ""},
+		{"far away", []listening.Listener{postgres, vite(4173), vite(5184), api}, 5173, ""},
+		{"two", []listening.Listener{vite(5175), vite(5174), vite(3000)}, 5173, "5174 (node, vite)"},
+		{"the only one", []listening.Listener{api}, 3000, "8080 (./api serve)"},
+		{"itself", []listening.Listener{vite(5173)}, 5173, ""},
+		{"not here", []listening.Listener{{Port: 5174, Addresses: lan, Program: "node", Command: "vite"}}, 5173, ""},
+		{"none", nil, 5173, ""},
 	} {
 		got := ""
-		if l, ok := listening.Instead(c.all, c.port, c.kind); ok {
+		if l, ok := listening.Instead(c.all, c.port); ok {
 			got = l.String()
 		}
 		if got != c.want {

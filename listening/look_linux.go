@@ -112,12 +112,11 @@ func describeProcess(pid int) *Listener {
 	args := commandLine(filepath.Join(dir, "cmdline"))
 	file, _ := os.Readlink(filepath.Join(dir, "exe")) // of a process that has ended there is none
 	file = strings.TrimSuffix(file, " (deleted)")
-	folder, _ := os.Readlink(filepath.Join(dir, "cwd"))
 	if file == "" && len(args) > 0 {
 		file = args[0]
 	}
 	program := base(file)
-	return &Listener{PID: pid, Program: program, Command: describe(args), Folder: folder}
+	return &Listener{PID: pid, Program: program, Command: describe(args)}
 }
 
 // commandLine reads the arguments of a process.

@@ -213,7 +213,7 @@ func Instead(ctx context.Context, target string, w mezu.Workload) (detail, hint 
 	if err != nil {
 		return detail, hint // it is a guess anyway
 	}
-	if l, ok := listening.Instead(all, port, w.Program); ok {
+	if l, ok := listening.Instead(all, port); ok {
 		return fmt.Sprintf("%s; %s listens on %d", detail, l.Name(), l.Port), fmt.Sprintf("mezu tunnel %d", l.Port)
 	}
 	return detail, hint

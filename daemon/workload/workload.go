@@ -214,7 +214,7 @@ func (w *Way) addMoved(ctx context.Context, f *Finding) []listening.Listener {
 	if err != nil {
 		return nil
 	}
-	l, ok := listening.Instead(all, port, "")
+	l, ok := listening.Instead(all, port)
 	if !ok {
 		return all
 	}
