@@ -49,14 +49,15 @@ func (l *Link) Wake() {
 
 // attend waits until r drains or ends, and says why, or until it has a successor.
 func (l *Link) attend(ctx context.Context, r *registration) (next *registration, err error) {
+	woken := l.woken.Rung()
 	for next == nil && err == nil {
-		woken := l.woken.Rung()
 		select {
 		case <-r.draining:
 			return nil, ErrDraining
 		case <-r.ctx.Done():
 			return nil, context.Cause(r.ctx)
 		case <-woken:
+			woken = l.woken.Rung() // an answer proves nothing after another wake
 			next, err = l.prove(ctx, r)
 		}
 	}

@@ -159,6 +159,27 @@ func TestWake_AnOldAnswerProvesNothing(t *testing.T) {
 	receive(t, "another registration", e.control)
 }
 
+// The machine may wake up again, with another address, while the edge answers.
+func TestWake_AnotherOneBeforeTheAnswer(t *testing.T) {
+	ca := newAuthority(t)
+	e := startRawEdge(t, ca, asked)
+	l := startLink(t, &testEdge{ca: ca}, newWarpgateID(), tunnel.LinkConfig{Edge: e.info()})
+	l.TestOnlyPatient()
+	c := receive(t, "the registration", e.control)
+	wake(t, l, c, 1)
+	l.Wake()
+	c.Write(frame32(pong, 1))
+	for {
+		f, err := readRaw(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.kind == ping {
+			return
+		}
+	}
+}
+
 // An edge of the version before knows no PING. Its link is found dead by silence.
 func TestWake_AnEarlierEdgeIsNotAsked(t *testing.T) {
 	ca := newAuthority(t)
