@@ -131,7 +131,7 @@ func (c *Change) Statements() int { return len(c.statements) }
 func (c *Change) RevokedBefore(key string) (at time.Time) {
 	for _, st := range c.statements {
 		if !st.notBefore.IsZero() && st.Key(mezu.Position{}) == key {
-			at = latest(at, st.notBefore)
+			at = Latest(at, st.notBefore)
 		}
 	}
 	return at

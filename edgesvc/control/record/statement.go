@@ -103,7 +103,7 @@ func (s *Records) ReadDocument(ctx context.Context, b Blob) ([]byte, error) {
 
 // MergeRevocations is what two revocations of one subject say together.
 func MergeRevocations(a, b mezu.Revocation) mezu.Revocation {
-	a.NotBefore, a.Until = latest(a.NotBefore, b.NotBefore), latest(a.Until, b.Until)
+	a.NotBefore, a.Until = Latest(a.NotBefore, b.NotBefore), Latest(a.Until, b.Until)
 	return a
 }
 
@@ -150,7 +150,8 @@ func (s *Records) AddRevocation(ch *Change, key string, r mezu.Revocation) {
 	})
 }
 
-func latest(a, b time.Time) time.Time {
+// Latest is the later of two moments.
+func Latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

@@ -68,21 +68,14 @@ func (c *Credential) EndAll(now time.Time) {
 // EndSessions is EndAll of sessions only. It ends those too that began by the clock of another
 // control plane, which may be ahead.
 func (c *Credential) EndSessions(now time.Time) {
-	c.Since = later(now, c.Since)
+	c.Since = record.Latest(now, c.Since)
 	for _, d := range c.Devices { // in the order in which they came, which that of clocks is not
-		c.Since = later(c.Since, d.Seen.Add(time.Millisecond))
+		c.Since = record.Latest(c.Since, d.Seen.Add(time.Millisecond))
 	}
 }
 
 // Begins is when a session begins that begins now: not before those that have ended.
-func (c *Credential) Begins(now time.Time) time.Time { return later(now, c.Since) }
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
-}
+func (c *Credential) Begins(now time.Time) time.Time { return record.Latest(now, c.Since) }
 
 // EndAll plans the end of all sessions and mailed tokens of an account, if it has any.
 func (a *Accounts) EndAll(ctx context.Context, ch *record.Change, of Ref) error {
