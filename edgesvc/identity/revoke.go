@@ -11,25 +11,23 @@ import (
 // NotBefore is before when all grants of a user are void, zero if none are. The change
 // depends on that.
 func (s *Identity) NotBefore(ctx context.Context, ch *record.Change, organization, directory, user string) (time.Time, error) {
-	return s.latest(ctx, ch, record.KeyRevocation(mezu.RevokeUser, organization, directory, user), record.KeyRevocation(mezu.RevokeDirectory, organization, directory))
+	own, err := s.revoked(ctx, ch, record.KeyRevocation(mezu.RevokeUser, organization, directory, user))
+	if err != nil {
+		return time.Time{}, err
+	}
+	wide, err := s.revoked(ctx, ch, record.KeyRevocation(mezu.RevokeDirectory, organization, directory))
+	return record.Latest(own.Value.NotBefore, wide.Value.NotBefore), err
 }
 
-// latest is the last moment before which one of some revocations ends grants, those of the change
-// itself included. The change depends on it.
-func (s *Identity) latest(ctx context.Context, ch *record.Change, keys ...string) (last time.Time, err error) {
-	for _, key := range keys {
-		r, err := record.Optional[record.StreamHead](ctx, s.records, key)
-		if err != nil {
-			return last, err
-		}
+// revoked reads the revocation of a subject, with what the change itself revokes. The change
+// depends on it.
+func (s *Identity) revoked(ctx context.Context, ch *record.Change, key string) (record.Record[record.StreamHead], error) {
+	r, err := record.Optional[record.StreamHead](ctx, s.records, key)
+	if err == nil {
 		ch.Require(key, r.Revision)
-		for _, at := range []time.Time{r.Value.NotBefore, ch.RevokedBefore(key)} {
-			if at.After(last) {
-				last = at
-			}
-		}
+		r.Value.NotBefore = record.Latest(r.Value.NotBefore, ch.RevokedBefore(key))
 	}
-	return last, nil
+	return r, err
 }
 
 // aheadOfGrants is how much later than now a revocation ends grants. A grant that was planned
@@ -66,35 +64,27 @@ func (s *Identity) RevokeSessions(ctx context.Context, ch *record.Change, organi
 
 func (s *Identity) revoke(ctx context.Context, ch *record.Change, organization, directory string, all ...ending) error {
 	over := record.KeyRevocation(mezu.RevokeDirectory, organization, directory)
-	// plan makes the revocation of a subject. Grants that were issued since an earlier one, of it or
-	// of its directory, are dated to the moment of that, so this is a later one.
-	plan := func(e ending, key string) (add func(), before bool, err error) {
-		last, err := s.latest(ctx, ch, key, over)
-		if err != nil {
-			return nil, false, err
-		}
-		was, err := record.Optional[record.StreamHead](ctx, s.records, key)
-		if err != nil {
-			return nil, false, err
-		}
-		from := s.records.Stamp().Add(aheadOfGrants)
-		if !from.After(last) {
-			from = last.Add(time.Millisecond)
-		}
-		r := mezu.Revocation{Kind: e.kind, Subject: e.id, Scope: directory, NotBefore: from, Until: from.Add(e.life)}
-		r = record.MergeRevocations(r, mezu.Revocation{Until: was.Value.Until})
-		return func() { s.records.AddRevocation(ch, key, r) }, was.Revision != 0, nil
+	wide, err := s.revoked(ctx, ch, over)
+	if err != nil {
+		return err
+	}
+	// Grants that were issued since an earlier revocation, of the subject or of its directory, are
+	// dated to the moment of that, so this is a later one.
+	add := func(e ending, key string, was record.StreamHead) {
+		from := record.Latest(s.records.Stamp().Add(aheadOfGrants), record.Latest(was.NotBefore, wide.Value.NotBefore).Add(time.Millisecond))
+		s.records.AddRevocation(ch, key, mezu.Revocation{Kind: e.kind, Subject: e.id, Scope: directory, NotBefore: from, Until: record.Latest(from.Add(e.life), was.Until)})
 	}
 	var fresh []func()
 	for _, e := range all {
-		add, before, err := plan(e, record.KeyRevocation(e.kind, organization, directory, e.id))
+		key := record.KeyRevocation(e.kind, organization, directory, e.id)
+		was, err := s.revoked(ctx, ch, key)
 		if err != nil {
 			return err
 		}
-		if before {
-			add()
-		} else {
-			fresh = append(fresh, add)
+		if was.Value.NotBefore.After(wide.Value.NotBefore) {
+			add(e, key, was.Value)
+		} else { // there is none, or that of the directory took its place, with which the count began anew
+			fresh = append(fresh, func() { add(e, key, was.Value) })
 		}
 	}
 	if len(fresh) == 0 {
@@ -120,9 +110,6 @@ func (s *Identity) revoke(ctx context.Context, ch *record.Change, organization, 
 		"quota", record.QuotaRevocations.Name, "organization", organization, "directory", directory)
 	ch.Update(total.Key, total.Revision, max(total.Value-own.Value, 0))
 	ch.Update(own.Key, own.Revision, 0)
-	add, _, err := plan(ending{mezu.RevokeDirectory, directory, mezu.MaxGrantLife}, over)
-	if err == nil {
-		add()
-	}
-	return err
+	add(ending{mezu.RevokeDirectory, directory, mezu.MaxGrantLife}, over, wide.Value)
+	return nil
 }

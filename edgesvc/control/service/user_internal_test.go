@@ -247,15 +247,22 @@ func TestRow1Sweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	counted := func() int {
+		t.Helper()
+		n, err := record.Optional[int](t.Context(), p.Service.records, record.KeyEnded(org))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Value
+	}
 	check := func(records, count int) {
 		t.Helper()
 		if err := p.job(t, "sweeping revocations")(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		left, err := p.records.Store.List(t.Context(), record.PrefixRevocation, "", store.MaxPage)
-		n, err2 := record.Optional[int](t.Context(), p.Service.records, record.KeyEnded(org))
-		if err != nil || err2 != nil || len(left.Records) != records || n.Value != count {
-			t.Errorf("%d records, counted %d, want %d and %d; %v %v", len(left.Records), n.Value, records, count, err, err2)
+		if n := counted(); err != nil || len(left.Records) != records || n != count {
+			t.Errorf("%d records, counted %d, want %d and %d; %v", len(left.Records), n, records, count, err)
 		}
 	}
 	for i := range 70 {
@@ -269,6 +276,18 @@ func TestRow1Sweep(t *testing.T) {
 	check(1, 0) // all of the directory
 	p.now = p.now.Add(time.Second)
 	end(71)
+	check(2, 1)
+	for i := range 69 {
+		end(i)
+	}
+	p.now = p.now.Add(time.Second)
+	end(70) // all of it again
+	p.now = p.now.Add(time.Second)
+	end(3)
+	end(3)
+	if n := counted(); n != 1 {
+		t.Errorf("%d count beside the directory before a sweep", n)
+	}
 	check(2, 1)
 	p.now = p.now.Add(mezu.MaxGrantLife + 3*time.Minute)
 	check(0, 0)
