@@ -117,7 +117,7 @@ type RevocationKind string
 
 // Kinds of revocations.
 const (
-	RevokeSession     RevocationKind = "session"     // subject: session id; NotBefore is when it ended
+	RevokeSession     RevocationKind = "session"     // subject: session id; NotBefore orders it among those of its directory
 	RevokeUser        RevocationKind = "user"        // subject: user id; grants issued before NotBefore
 	RevokeCertificate RevocationKind = "certificate" // subject: serial in hexadecimal
 	RevokeToken       RevocationKind = "token"       // subject: SHA-256 of the token in hexadecimal
