@@ -51,6 +51,7 @@ LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
 UNRACED := ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout
 
 test: export GORACE ?= atexit_sleep_ms=50
+test: export MEZU_TEST_TOOLS := installed
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
 	go vet ./...
 	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
@@ -127,8 +128,8 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
-# tunnel; logins are kept in a keyring of GNOME. A test whose tool can't be had here says so and
-# is skipped.
+# tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md.
+# A test whose tool is missing says so and is skipped, but fails under "make test".
 tools-for-test:
 	@missing=; \
 	command -v gcc >/dev/null || command -v clang >/dev/null || missing="$$missing gcc libc6-dev"; \
@@ -143,7 +144,9 @@ tools-for-test:
 	command -v dbus-run-session >/dev/null || missing="$$missing dbus"; \
 	command -v gnome-keyring-daemon >/dev/null || missing="$$missing gnome-keyring"; \
 	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography and gnome-keyring: nothing to install"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v jq >/dev/null || missing="$$missing jq"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl and jq: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

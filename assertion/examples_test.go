@@ -13,6 +13,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/assertion"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // Each of these reads the arguments and the assertions as JSON, and writes the user of each or
@@ -113,11 +114,9 @@ func TestExamples(t *testing.T) {
 	})
 	for name, command := range map[string][]string{"Node": {"node", "--input-type=module", "-e", inNode}, "Python": {"python3", "-c", inPython}} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(command[0]); err != nil {
-				t.Skip(command[0], "is not here")
-			}
+			testkit.Programs(t, command[0])
 			if name == "Python" && exec.Command("python3", "-c", "import cryptography").Run() != nil {
-				t.Skip("the package cryptography is not here")
+				testkit.Missing(t, "python3-cryptography")
 			}
 			cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 			var out, fault bytes.Buffer

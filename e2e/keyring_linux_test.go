@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // desktop is a session bus with a keyring that is unlocked, as a desktop has them.
@@ -33,11 +34,7 @@ exec cat`
 // newDesktop starts a session, or skips the test where Debian's parts of one are missing.
 func newDesktop(t *testing.T) *desktop {
 	t.Helper()
-	for _, program := range []string{"dbus-run-session", "gnome-keyring-daemon", "secret-tool"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("needs Debian's dbus, gnome-keyring and libsecret-tools, which make test installs")
-		}
-	}
+	testkit.Programs(t, "dbus-run-session", "gnome-keyring-daemon", "secret-tool")
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "password"), []byte("of the keyring"), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package testkit has what the tests of several packages need: a clock that a test
-// moves, a buffer that processes and goroutines write while a test reads, and disks
-// that a test may fill.
+// moves, a buffer that processes and goroutines write while a test reads, disks
+// that a test may fill, and a look for programs that tests run.
 //
 // What lives here: what the tests of two packages or more share and what is not about one
 // package. What may not: a double of anything of this project, which belongs beside the

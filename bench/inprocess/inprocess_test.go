@@ -1,11 +1,12 @@
 package inprocess
 
 import (
-	"os/exec"
 	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,9 +60,7 @@ func takes(t *testing.T, in *Installation) {
 
 func TestInstallation_Etcd(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("etcd"); err != nil {
-		t.Skip("no etcd on PATH: `make tools-for-test` installs Debian's etcd-server")
-	}
+	testkit.Programs(t, "etcd")
 	in, err := OpenEtcd(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

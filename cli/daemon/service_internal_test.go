@@ -36,10 +36,7 @@ func TestUnit(t *testing.T) {
 
 // TestUnitIsVerified has systemd itself read the unit.
 func TestUnitIsVerified(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("there is no systemd-analyze; make tools-for-test installs it")
-	}
+	testkit.Programs(t, "systemd-analyze")
 	dir := filepath.Join(t.TempDir(), "a b$HOME %h")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -52,7 +49,7 @@ func TestUnitIsVerified(t *testing.T) {
 	if err := os.WriteFile(path, []byte(unit(program, []string{"daemon", "run", "--idle-end", "0s"}, map[string]string{"XDG_RUNTIME_DIR": "", "MEZU_HOME": dir})), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(analyze, "verify", "--user", "--man=no", path)
+	cmd := exec.Command("systemd-analyze", "verify", "--user", "--man=no", path)
 	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	if err != nil || len(out) > 0 {

@@ -42,11 +42,7 @@ var told = regexp.MustCompile(`"[a-z_0-9]+":|event: [a-z]+|id: `)
 // TestDaemonPage runs the commands of docs/daemon.md as they are written there, one after the
 // other, against "mezu daemon run". Their output has what the page shows.
 func TestDaemonPage(t *testing.T) {
-	for _, tool := range []string{"sh", "curl", "jq"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(err)
-		}
-	}
+	testkit.Programs(t, "sh", "curl", "jq")
 	dir, err := os.MkdirTemp("", "m") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)

@@ -148,11 +148,9 @@ type devServerWorld struct {
 
 func newDevServerWorld(t *testing.T) *devServerWorld {
 	t.Helper()
-	if why := missing(); why != "" {
-		t.Skip(why)
-	}
+	testkit.Programs(t, "chromium")
 	if _, err := os.Stat(filepath.Join(devServers, "node_modules", ".bin", "vite")); err != nil {
-		t.Skip("needs the dev servers of tools/devservers, which make test installs")
+		testkit.Missing(t, "what tools/devservers names")
 	}
 	w := &devServerWorld{dir: t.TempDir(), world: &world{}}
 	w.world.dir = w.dir

@@ -108,23 +108,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// missing says why nothing can run here.
-var missing = sync.OnceValue(func() string {
-	if _, err := exec.LookPath("chromium"); err != nil {
-		return "needs Debian's chromium, which make test installs"
-	}
-	return ""
-})
-
 // begin starts the world with the first test that needs it.
 var begin = sync.OnceValue(func() error { return shared.start() })
 
 // newWorld is the world, or skips the test where there is no browser.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if why := missing(); why != "" {
-		t.Skip(why)
-	}
+	testkit.Programs(t, "chromium")
 	if err := begin(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages/pagestest"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // look is how somebody looks at a page.
@@ -123,7 +124,7 @@ func TestPages_AreAccessible(t *testing.T) {
 	w := newWorld(t)
 	source, err := axe()
 	if err != nil {
-		t.Skip("needs axe-core, which make test installs by npm")
+		testkit.Missing(t, "axe-core")
 	}
 	t.Parallel()
 	b := w.visitor(t)

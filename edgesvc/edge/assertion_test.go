@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // A workload checks by the keys of its host what its Warpgate says after a real login, in each
@@ -71,8 +72,9 @@ except ValueError as e:
     print(e)`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(command[0]); err != nil || name == "Python" && exec.CommandContext(t.Context(), "python3", "-c", "import cryptography").Run() != nil {
-				t.Skip("what the example needs is not here; make tools-for-test installs it")
+			testkit.Programs(t, command[0])
+			if name == "Python" && exec.CommandContext(t.Context(), "python3", "-c", "import cryptography").Run() != nil {
+				testkit.Missing(t, "python3-cryptography")
 			}
 			cmd := exec.CommandContext(t.Context(), command[0], append(command[1:], b.env.URL, b.env.ID, w.pool.Environment.Name, keyServer.URL+"/.mezu/jwks.json", text)...)
 			cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+roots, "NODE_EXTRA_CA_CERTS="+roots)

@@ -11,15 +11,14 @@ import (
 	engine "github.com/dgraph-io/badger/v4"
 
 	"github.com/mezusphere/mezu/edgesvc/store/badger"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // canInject reports whether this machine lets strace fail the system calls of a
 // process.
 func canInject(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("needs strace, which make test installs")
-	}
+	testkit.Programs(t, "strace")
 	if out, err := exec.Command("strace", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true").CombinedOutput(); err != nil {
 		t.Skipf("strace may trace nothing here: %v: %s", err, out)
 	}
