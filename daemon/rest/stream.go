@@ -47,11 +47,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, id string) {
 	out := &stream{w: w, flush: deadlines.Flush}
 	out.line = json.NewEncoder(&out.data)
 	out.line.SetEscapeHTML(false)
+	reader := s.cfg.Events.Reader(id, r.Header.Get("Last-Event-ID")) // before the client knows that it is told
+	defer reader.Close()
 	w.Header().Set("Content-Type", local.MediaEvents)
 	w.WriteHeader(http.StatusOK)
 	out.err = out.flush()
-	reader := s.cfg.Events.Reader(id, r.Header.Get("Last-Event-ID"))
-	defer reader.Close()
 	for more := true; more && out.err == nil; {
 		events, _ := reader.Take(nil, batch)
 		out.add(events)
