@@ -183,10 +183,12 @@ func (w *devServerWorld) build(t *testing.T, name string) string {
 func (w *devServerWorld) install(t *testing.T, program string) {
 	t.Helper()
 	var err error
-	if w.edge, err = freeAddr(200); err != nil {
+	if w.edge, err = freeAddr(); err != nil {
 		t.Fatal(err)
 	}
-	w.api = testAddr(t)
+	if w.api, err = freeAddr(); err != nil {
+		t.Fatal(err)
+	}
 	_, port, _ := net.SplitHostPort(w.edge)
 	state := filepath.Join(w.dir, "state")
 	cert, key, public := wildcard(t, w.dir)
@@ -310,7 +312,10 @@ func (w *devServerWorld) run(t *testing.T, d devServer) (dir, port string) {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(devServers, d.name))); err != nil {
 		t.Fatal(err)
 	}
-	addr := testAddr(t)
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, port, _ = net.SplitHostPort(addr)
 	program, err := filepath.Abs(filepath.Join(devServers, "node_modules", ".bin", d.args[0]))
 	if err != nil {
@@ -401,15 +406,4 @@ func (w *devServerWorld) await(t *testing.T, what string, met func() bool) {
 			t.Fatalf("waiting for %s", what)
 		}
 	}
-}
-
-// testAddr is an address of this machine that nobody listens on.
-func testAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

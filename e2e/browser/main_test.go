@@ -143,10 +143,10 @@ func (w *world) start() (err error) {
 	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), []byte(manifest), 0o600); err != nil {
 		return err
 	}
-	if w.public, err = freeAddr(0); err != nil {
+	if w.public, err = freeAddr(); err != nil {
 		return err
 	}
-	apiAddr, err := freeAddr(100)
+	apiAddr, err := freeAddr()
 	if err != nil {
 		return err
 	}
@@ -189,12 +189,16 @@ func (w *world) environment(name string) (string, error) {
 	return env.URL, err
 }
 
+// portsTaken counts those of freeAddr.
+var portsTaken atomic.Int64
+
 // freeAddr is an address that nobody listens on, below the ports that the kernel gives away:
-// "mezu dev" comes back to it. Each caller begins to look at another one.
-func freeAddr(from int) (string, error) {
+// nobody takes it before the program that it is for, and that may come back to it. No other
+// caller gets it.
+func freeAddr() (string, error) {
 	const first, count = 12_000, 7_000
-	for i := range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*97+from+i)%count)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", first+(int64(os.Getpid())*97+portsTaken.Add(1))%count)
 		if l, err := net.Listen("tcp", addr); err == nil {
 			return addr, l.Close()
 		}
