@@ -86,7 +86,15 @@ func TestTunnelReturns(t *testing.T) {
 	began = time.Now()
 	w.good(e, "/killed")
 	backBy(t, "kill -9", began, returnsAfterKill)
-	same("/killed")
+	// Nobody is told of requests that come through before the command is there again.
+	eventually(t, "the command holds it again", func() error {
+		if p.tunnel().Attached != 1 {
+			return errWaiting
+		}
+		return nil
+	})
+	w.good(e, "/held")
+	same("/held")
 
 	n := 0
 	for _, e := range a.events() {
