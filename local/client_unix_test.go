@@ -96,7 +96,7 @@ func TestForeignProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := serve(t, c.answer)
-			if c.want == local.ErrSilent {
+			if c.detail == "does not answer" { // the others end by themselves, on a busy machine later
 				client.Hurry(300*time.Millisecond, time.Minute)
 			}
 			_, err := client.Status(t.Context())
