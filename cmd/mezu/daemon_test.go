@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -295,8 +294,16 @@ func TestRestartAfterUpgrade(t *testing.T) {
 	}
 }
 
-// workload answers with a word, on a port of its own.
+// workload serves until the test ends, on a port of its own.
 func workload(t *testing.T, handler http.HandlerFunc) (address string) {
+	t.Helper()
+	address, _ = mortal(t, handler)
+	return address
+}
+
+// mortal is a workload that a test may end.
+func mortal(t *testing.T, handler http.HandlerFunc) (address string, end func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -304,45 +311,18 @@ func workload(t *testing.T, handler http.HandlerFunc) (address string) {
 	server := &http.Server{Handler: handler}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() { server.Close(); <-served })
-	return l.Addr().String()
+	end = sync.OnceFunc(func() { server.Close(); <-served })
+	t.Cleanup(end)
+	return l.Addr().String(), end
 }
 
 func says(word string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, word) }
 }
 
-// attached is a command that holds a tunnel open in this process.
-type attached struct {
-	t      *testing.T
-	events chan mezu.Event
-	errors testkit.Buffer
-	cancel context.CancelFunc
-	code   chan int
-}
-
-func (p *person) attach(args ...string) *attached {
-	a := &attached{t: p.t, events: make(chan mezu.Event, 1000), code: make(chan int, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
-	out, in := io.Pipe()
-	go func() {
-		defer close(a.events)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var e mezu.Event
-			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-				p.t.Errorf("stdout has %q: %v", lines.Text(), err)
-			}
-			a.events <- e
-		}
-	}()
-	go func() {
-		code := run(ctx, append([]string{"tunnel", "--json"}, args...), p.getenv, terminal.Streams{In: strings.NewReader(""), Out: in, Err: &a.errors})
-		in.Close()
-		a.code <- code
-	}()
-	p.t.Cleanup(func() { a.end() })
-	return a
+// attach runs a command that holds a tunnel open in this process.
+func (p *person) attach(args ...string) *telling {
+	return tell(p.t, p.getenv, append([]string{"tunnel", "--json"}, args...)...)
 }
 
 // openDetached opens a tunnel that needs no command, and gives its address.
@@ -354,42 +334,6 @@ func (p *person) openDetached(args ...string) string {
 		p.t.Fatalf("%s: %v", out, err)
 	}
 	return ready.URL
-}
-
-func (a *attached) await(kind mezu.EventKind) mezu.Event {
-	a.t.Helper()
-	late := time.After(startTimeout)
-	for {
-		select {
-		case e, ok := <-a.events:
-			if !ok {
-				a.t.Fatalf("ended without %s: %s", kind, &a.errors)
-			}
-			if e.Event == kind {
-				return e
-			}
-		case <-late:
-			a.t.Fatalf("no %s: %s", kind, &a.errors)
-		}
-	}
-}
-
-// end ends the command as Ctrl-C does, and gives its code.
-func (a *attached) end() int {
-	a.cancel()
-	return a.ended()
-}
-
-func (a *attached) ended() int {
-	a.t.Helper()
-	select {
-	case code := <-a.code:
-		a.code <- code
-		return code
-	case <-time.After(startTimeout):
-		a.t.Fatalf("does not end: %s", &a.errors)
-		return -1
-	}
 }
 
 // visit asks a public address until the answer is as it has to be.
@@ -445,8 +389,8 @@ func TestFault_DaemonKilled(t *testing.T) {
 	visit(t, client, address, "held")
 	visit(t, client, detached, "kept")
 	t.Logf("back after %v", time.Since(began))
-	if code := a.end(); code != 130 && code != 0 {
-		t.Errorf("the command ended with %d: %s", code, &a.errors)
+	if code := a.stop(); code != 130 && code != 0 {
+		t.Errorf("the command ended with %d: %s", code, a.errors)
 	}
 	t.Run("C3_NoSecretInTheDaemon", func(t *testing.T) { checkNoSecret(t, p, r.ready.Token) })
 }
@@ -476,14 +420,14 @@ func TestRestartKeepsTunnels(t *testing.T) {
 	})
 	select {
 	case code := <-a.code:
-		t.Errorf("the command ended with %d: %s", code, &a.errors)
+		t.Errorf("the command ended with %d: %s", code, a.errors)
 	default:
 	}
 	_, talk = p.do("daemon", "stop")
 	if !strings.Contains(talk, "the daemon has ended, and with it 2 tunnels (") {
 		t.Errorf("said %s", talk)
 	}
-	a.ended()
+	a.code.wait(t, a.errors)
 	if code, _, _ := p.mezu("daemon", "status"); code != 6 {
 		t.Errorf("somebody started it again: code %d", code)
 	}

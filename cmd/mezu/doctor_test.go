@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,29 +23,6 @@ import (
 	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
-
-// mortal is a workload that a test may end.
-func mortal(t *testing.T) (port string, end func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: says("here")}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	ended := false
-	end = func() {
-		if !ended {
-			ended = true
-			server.Close()
-			<-done
-		}
-	}
-	t.Cleanup(end)
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	return port, end
-}
 
 // at is a person whose clock is ahead.
 func (p *person) at(ahead time.Duration, args ...string) (code int, out string) {
@@ -76,7 +52,8 @@ func holds(t *testing.T, what string, code, want int, out string, texts ...strin
 func TestStatus(t *testing.T) {
 	r := start(t, t.TempDir())
 	p := newPerson(t, r.against())
-	port, end := mortal(t)
+	address, end := mortal(t, says("here"))
+	_, port, _ := net.SplitHostPort(address)
 	p.do("tunnel", "--detach", "--wait", "--name", "web", port)
 	out, _ := p.do("status", "-o", "json")
 	var is status.Report
@@ -134,7 +111,8 @@ func TestStatus(t *testing.T) {
 func TestDoctor(t *testing.T) {
 	r := start(t, t.TempDir())
 	p := newPerson(t, r.against())
-	port, end := mortal(t)
+	address, end := mortal(t, says("here"))
+	_, port, _ := net.SplitHostPort(address)
 	p.do("tunnel", "--detach", "--wait", "--name", "web", port, "--basic-auth", "ada")
 	out, _ := p.do("doctor", "-o", "json")
 	var found doctor.Findings

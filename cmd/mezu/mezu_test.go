@@ -58,44 +58,70 @@ func removeSelf() error {
 // startTimeout is generous: a first run makes keys and files on a busy machine.
 const startTimeout = 60 * time.Second
 
-// running is "mezu dev --json" in this process.
-type running struct {
+// exitCode is that of a command, as soon as it has ended.
+type exitCode chan int
+
+// wait waits for it. said is what the command has said.
+func (c exitCode) wait(t *testing.T, said fmt.Stringer) int {
+	t.Helper()
+	select {
+	case code := <-c:
+		c <- code
+		return code
+	case <-time.After(startTimeout):
+		t.Fatalf("it does not end: %s", said)
+		return -1
+	}
+}
+
+// telling is a command with --json in this process.
+type telling struct {
 	t      *testing.T
-	home   string
 	events chan mezu.Event
 	errors *testkit.Buffer
 	cancel context.CancelFunc
-	code   chan int
-	ready  mezu.Event
+	code   exitCode
+}
+
+// tell runs a command that tells of events until the test ends.
+func tell(t *testing.T, getenv func(string) string, args ...string) *telling {
+	r := &telling{t: t, events: make(chan mezu.Event, 1000), errors: &testkit.Buffer{}, code: make(exitCode, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	out, in := io.Pipe()
+	go r.read(out)
+	go func() {
+		code := run(ctx, args, getenv, terminal.Streams{In: strings.NewReader(""), Out: in, Err: r.errors})
+		in.Close()
+		r.code <- code
+	}()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// running is "mezu dev --json" in this process.
+type running struct {
+	*telling
+	t     *testing.T
+	home  string
+	ready mezu.Event
 }
 
 // start runs the program on free ports and waits until it is ready.
 func start(t *testing.T, home string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, home: home, events: make(chan mezu.Event, 1000), errors: &testkit.Buffer{}, code: make(chan int, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	out, in := io.Pipe()
-	go r.read(out)
+	r := &running{t: t, home: home}
 	// Of two flags the last wins.
-	all := append([]string{"dev", "--json", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"}, args...)
-	go r.run(ctx, in, all)
-	t.Cleanup(func() { r.stop() })
+	r.telling = tell(t, r.getenv, append([]string{"dev", "--json", "--https-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0"}, args...)...)
 	r.ready = r.await(mezu.EventReady)
 	return r
-}
-
-func (r *running) run(ctx context.Context, out *io.PipeWriter, args []string) {
-	code := run(ctx, args, r.getenv, terminal.Streams{In: strings.NewReader(""), Out: out, Err: r.errors})
-	out.Close()
-	r.code <- code
 }
 
 func (r *running) getenv(key string) string {
 	return map[string]string{"MEZU_HOME": r.home, "MEZU_PROJECT": "shop", "MEZU_NO_KEYRING": "1"}[key]
 }
 
-func (r *running) read(out io.Reader) {
+func (r *telling) read(out io.Reader) {
 	defer close(r.events)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -108,7 +134,7 @@ func (r *running) read(out io.Reader) {
 }
 
 // await gives the next event of a kind.
-func (r *running) await(kind mezu.EventKind) mezu.Event {
+func (r *telling) await(kind mezu.EventKind) mezu.Event {
 	r.t.Helper()
 	late := time.After(startTimeout)
 	for {
@@ -127,16 +153,10 @@ func (r *running) await(kind mezu.EventKind) mezu.Event {
 }
 
 // stop ends the program as the first signal does, and gives its code.
-func (r *running) stop() int {
+func (r *telling) stop() int {
+	r.t.Helper()
 	r.cancel()
-	select {
-	case code := <-r.code:
-		r.code <- code
-		return code
-	case <-time.After(startTimeout):
-		r.t.Fatal("does not stop")
-		return -1
-	}
+	return r.code.wait(r.t, r.errors)
 }
 
 // client speaks to the public endpoint.
@@ -270,16 +290,8 @@ func checkSocket(t *testing.T, client *http.Client, url string) {
 // nothing.
 func TestDevAgain(t *testing.T) {
 	home := t.TempDir()
-	workload, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "mine") })}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(workload) }()
-	defer func() { server.Close(); <-served }()
-
-	r := start(t, home, workload.Addr().String())
+	mine := workload(t, says("mine"))
+	r := start(t, home, mine)
 	if code, _, talk := r.mezu("projects", "create", "second"); code != 0 {
 		t.Fatal(talk)
 	}
@@ -292,7 +304,7 @@ func TestDevAgain(t *testing.T) {
 	if code, _, talk := r.mezu("projects", "list"); code != 6 || !strings.Contains(talk, "mezu dev") {
 		t.Errorf("stopped: code %d, %s", code, talk)
 	}
-	again := start(t, home, workload.Addr().String(), "--api-addr", strings.TrimPrefix(r.ready.API, "https://"))
+	again := start(t, home, mine, "--api-addr", strings.TrimPrefix(r.ready.API, "https://"))
 	// The edge has moved to another port meanwhile.
 	if again.ready.URL == r.ready.URL {
 		t.Errorf("still at %s", r.ready.URL)

@@ -45,7 +45,7 @@ func (p *tunneller) at(dir string, args ...string) *atTerminal {
 		p.t.Fatal(err)
 	}
 	seen := &testkit.Buffer{}
-	a := &atTerminal{held: &held{t: p.t, out: seen, talk: seen, end: func() { _ = cmd.Process.Kill() }, code: make(chan int, 1)}, pty: tty, cmd: cmd}
+	a := &atTerminal{held: &held{t: p.t, out: seen, talk: seen, end: func() { _ = cmd.Process.Kill() }, code: make(exitCode, 1)}, pty: tty, cmd: cmd}
 	go func() {
 		_, _ = io.Copy(seen, tty) // its end is an error on Linux
 		err := cmd.Wait()
@@ -70,19 +70,6 @@ func (a *atTerminal) typed(keys string) {
 	if _, err := a.pty.WriteString(keys); err != nil {
 		a.t.Fatal(err)
 	}
-}
-
-// ended waits for the end, and gives the exit code.
-func (a *atTerminal) ended() int {
-	a.t.Helper()
-	select {
-	case code := <-a.code:
-		a.code <- code
-		return code
-	case <-time.After(startTimeout):
-		a.t.Fatalf("it does not end: %s", a.out)
-	}
-	return 0
 }
 
 const ctrlC = "\x03"

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,10 +30,8 @@ type tunneller struct {
 }
 
 func newTunneller(t *testing.T, world *running, more map[string]string) *tunneller {
-	env := map[string]string{"MEZU_API": world.ready.API, "MEZU_CA_FILE": world.ready.CAFile, "MEZU_TOKEN": world.ready.Token, "MEZU_ORG": "dev", "MEZU_PROJECT": "shop"}
-	for name, value := range more {
-		env[name] = value
-	}
+	env := world.against()
+	maps.Copy(env, more)
 	return &tunneller{newPerson(t, env), world}
 }
 
@@ -47,13 +45,13 @@ type held struct {
 	t         *testing.T
 	out, talk *testkit.Buffer
 	end       context.CancelFunc
-	code      chan int
+	code      exitCode
 }
 
 // open runs mezu tunnel until end is called.
 func (p *tunneller) open(args ...string) *held {
 	ctx, end := context.WithCancel(context.Background())
-	h := &held{t: p.t, out: &testkit.Buffer{}, talk: &testkit.Buffer{}, end: end, code: make(chan int, 1)}
+	h := &held{t: p.t, out: &testkit.Buffer{}, talk: &testkit.Buffer{}, end: end, code: make(exitCode, 1)}
 	go func() {
 		h.code <- run(ctx, append([]string{"tunnel"}, args...), p.getenv, terminal.Streams{In: strings.NewReader(""), Out: h.out, Err: h.talk, Unicode: true})
 	}()
@@ -63,10 +61,15 @@ func (p *tunneller) open(args ...string) *held {
 
 // stop ends it as the first Ctrl-C does, and gives its exit code.
 func (h *held) stop() int {
+	h.t.Helper()
 	h.end()
-	code := <-h.code
-	h.code <- code
-	return code
+	return h.ended()
+}
+
+// ended waits for the end, and gives the exit code.
+func (h *held) ended() int {
+	h.t.Helper()
+	return h.code.wait(h.t, h.talk)
 }
 
 // said waits until it has written what matches, and gives that.
@@ -130,14 +133,14 @@ func (p *tunneller) becomes(url string, status int, set ...func(*http.Request)) 
 
 // serveText is a workload that says what it is called; port is its port.
 func serveText(t *testing.T, name string) (port string) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	t.Helper()
+	_, port, _ = net.SplitHostPort(workload(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/broken" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 		fmt.Fprint(w, name+" "+r.URL.Path)
 	}))
-	t.Cleanup(server.Close)
-	return server.URL[strings.LastIndex(server.URL, ":")+1:]
+	return port
 }
 
 const addressLine = `(?m)^https://[^\s"]+$`
@@ -307,8 +310,7 @@ func TestTunnel(t *testing.T) {
 		}
 		// The program writes to the same streams.
 		h = p.open(port, "--name", "once", "--rm", "--exec", "--", "sh", "-c", `echo "$MEZU_URL $MEZU_HOST $MEZU_TUNNEL $1"; exit 7`, "sh", "--json")
-		code := <-h.code
-		h.code <- code
+		code := h.ended()
 		at := strings.Replace(address, name, name+"-once", 1)
 		if want := at + " " + strings.TrimPrefix(at, "https://") + " shop/" + name + "-once --json\n"; code != 7 || h.out.String() != want || !strings.HasSuffix(h.talk.String(), "removed dev/shop/"+name+"-once\n") {
 			t.Errorf("code %d: %s%s", code, h.out, h.talk)
@@ -447,8 +449,7 @@ func TestTunnel(t *testing.T) {
 			code, _, _ := p.mezu("daemon", "stop") // the socket may be closing
 			return code == 0
 		})
-		code := <-h.code
-		h.code <- code
+		code := h.ended()
 		if code != 0 {
 			t.Errorf("code %d: %s", code, h.talk)
 		}
