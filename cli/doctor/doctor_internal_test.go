@@ -4,13 +4,17 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/pem"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -220,8 +224,116 @@ func TestSilentControlPlane(t *testing.T) {
 	e := newExamination(o.Invocation, o.Running)
 	defer e.close()
 	results := examine(t.Context(), e, []check{{"clock", checkClock}, {"api", checkAPI}, {"private CA", checkCA}, {"login", checkLogin}}, 200*time.Millisecond)
-	if len(results) != 2 || results[0].Check != "api" || results[0].Detail != api+" does not answer" || results[1].State != OK {
+	if len(results) != 1 || results[0].Check != "api" || results[0].Detail != api+" does not answer" {
 		t.Errorf("%+v", results)
+	}
+}
+
+// halfPlane is a control plane that says what it is to whoever asks, and to those whom it knows what
+// a test wants.
+func halfPlane(t *testing.T, known http.HandlerFunc) (env map[string]string) {
+	t.Helper()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = nil
+		if r.Header.Get("Authorization") == "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"code":"unauthenticated"}`)
+			return
+		}
+		known(w, r)
+	}))
+	t.Cleanup(s.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"MEZU_API": s.URL, "MEZU_CA_FILE": ca, "MEZU_TOKEN": mezu.NewToken(mezu.TokenBearer), "MEZU_ORG": "acme", "MEZU_PROJECT": "shop", "MEZU_ENVIRONMENT": "staging"}
+}
+
+// What a control plane that answers does not say is said not to be known, and is not left out.
+func TestUnanswered(t *testing.T) {
+	silent := halfPlane(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	o, _ := person(t, silent)
+	e := newExamination(o.Invocation, o.Running)
+	defer e.close()
+	results := examine(t.Context(), e, []check{{"clock", checkClock}, {"api", checkAPI}, {"private CA", checkCA}, {"login", checkLogin}}, time.Second)
+	if len(results) != 4 || results[0].State != Warn || results[1].State != OK || results[2].State != OK || results[3].State != Fail || results[3].Detail != "who is logged in can't be looked at" {
+		t.Errorf("%+v", results)
+	}
+
+	partly := halfPlane(t, func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case strings.HasSuffix(path, "/self"):
+			_, _ = io.WriteString(w, `{"id":"sva_1"}`)
+		case strings.HasSuffix(path, "/routes"):
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"code":"internal","detail":"no"}`)
+		case strings.HasSuffix(path, "/warpgates"):
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"code":"forbidden","detail":"no"}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"code":"not_found","detail":"no"}`)
+		}
+	})
+	if r := resultOf(t, partly, checkRoutes); r.State != Fail || r.Detail != "the routes can't be looked at" || r.Cause != "no" || r.Hint == "" {
+		t.Errorf("%+v", r)
+	}
+	if r := resultOf(t, partly, checkWarpgates); r.State != Warn || r.Cause != "no" {
+		t.Errorf("%+v", r)
+	}
+	if r := resultOf(t, partly, checkEnvironments); r.State != Fail || r.Detail != "acme/shop/staging is not there" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Of more than is looked at, it is said that there is more, and what is in trouble comes first.
+func TestTooMany(t *testing.T) {
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.Close()
+	dir := t.TempDir()
+	for i := range maxKeys + 2 {
+		of := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(of, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(of, keyFile), []byte("key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tunnel := mezu.Tunnel{Links: []mezu.Link{{Name: "z", Address: refused.Addr().String(), State: mezu.LinkDown}}}
+	for i := range maxPlaces + 3 {
+		tunnel.Links = append(tunnel.Links, mezu.Link{Name: strconv.Itoa(i), Address: "192.0.2.1:443", State: mezu.LinkConnected})
+	}
+	o, _ := person(t, nil)
+	e := newExamination(o.Invocation, o.Running)
+	e.daemon.find(t.Context(), func(context.Context) (daemonFact, error) {
+		return daemonFact{tunnels: []mezu.Tunnel{tunnel}, status: local.Status{StateDir: dir}}, nil
+	})
+	edges := checkEdges(t.Context(), e)
+	if last := edges[len(edges)-1]; len(edges) != maxPlaces+1 || edges[0].Subject != "z" || edges[0].State != Fail || last.State != Warn || last.Detail != "4 further edges not looked at" {
+		t.Errorf("%+v", edges)
+	}
+	if keys := checkKeys(t.Context(), e); len(keys) != 1 || keys[0].State != Warn {
+		t.Errorf("%+v", keys)
+	}
+}
+
+// Where nothing can be made, nothing can be kept.
+func TestDiskWithoutAPlace(t *testing.T) {
+	o, _ := person(t, nil)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.State = filepath.Join(file, "state")
+	e := newExamination(o.Invocation, o.Running)
+	e.begin(t.Context())
+	if r := checkDisk(t.Context(), e); len(r) != 1 || r[0].State != Fail || r[0].Detail != "nothing can be written at "+file && runtime.GOOS != "windows" {
+		t.Errorf("%+v", r)
 	}
 }
 

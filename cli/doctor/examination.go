@@ -111,6 +111,7 @@ type examination struct {
 	// secrets may be in a keyring, which may hang.
 	secrets *fact[secrets]
 	daemon  *fact[daemonFact]
+	answer  *fact[answerFact]
 	self    *fact[selfFact]
 	mu      sync.Mutex
 	closed  bool
@@ -118,7 +119,7 @@ type examination struct {
 }
 
 func newExamination(inv *invocation.Invocation, running status.Running) *examination {
-	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), secrets: newFact[secrets](), daemon: newFact[daemonFact](), self: newFact[selfFact]()}
+	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), secrets: newFact[secrets](), daemon: newFact[daemonFact](), answer: newFact[answerFact](), self: newFact[selfFact]()}
 }
 
 // begin finds the facts out.
@@ -126,6 +127,7 @@ func (e *examination) begin(ctx context.Context) {
 	go e.settings.find(ctx, e.readSettings)
 	go e.secrets.find(ctx, e.readSecrets)
 	go e.daemon.find(ctx, e.askDaemon)
+	go e.answer.find(ctx, e.askPlane)
 	go e.self.find(ctx, e.askSelf)
 }
 
@@ -194,6 +196,48 @@ func (e *examination) plane(ctx context.Context) (invocation.Settings, error) {
 	return s, err
 }
 
+// answerFact is how the control plane answers somebody whom it doesn't know.
+type answerFact struct {
+	took time.Duration
+	// unmade says that it could not be asked with these settings.
+	unmade bool
+}
+
+func (e *examination) askPlane(ctx context.Context) (f answerFact, err error) {
+	s, err := e.plane(ctx)
+	if err != nil {
+		return f, err
+	}
+	c, err := e.inv.Caller(s)
+	if err != nil {
+		return answerFact{unmade: true}, err
+	}
+	defer c.CloseIdle()
+	start := time.Now()
+	_, err = api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		err = nil
+	}
+	return answerFact{took: time.Since(start)}, err
+}
+
+// answers reports whether the control plane answers. If it doesn't, the checks of API, private CA or
+// settings say so.
+func (e *examination) answers(ctx context.Context) bool {
+	_, err := e.answer.wait(ctx)
+	return err == nil
+}
+
+// unseen is the result of a look at the control plane that failed. Nothing is known to be wrong if
+// that is for want of rights.
+func unseen(what string, err error) Result {
+	r := failed(what+" can't be looked at", err, "mezu doctor, once more")[0]
+	if mezu.CodeOf(err) == mezu.CodeForbidden {
+		r.State = Warn
+	}
+	return r
+}
+
 // selfFact is who is logged in, and a client to ask as them.
 type selfFact struct {
 	api.Self
@@ -233,9 +277,9 @@ func (p site) subject(of []site) string {
 // maxPlaces is how many environments are looked at: more are looked through by nobody.
 const maxPlaces = 16
 
-// places are the environments of the tunnels here, and else that of the context.
-func (e *examination) places(ctx context.Context) []site {
-	var out []site
+// places are the environments of the tunnels here, and else that of the context. more are those that
+// are not looked at.
+func (e *examination) places(ctx context.Context) (out []site, more int) {
 	if f, err := e.daemon.wait(ctx); err == nil {
 		for _, t := range f.tunnels {
 			out = append(out, site{t.Organization, t.Project, t.Environment, &t})
@@ -248,7 +292,21 @@ func (e *examination) places(ctx context.Context) []site {
 	slices.SortStableFunc(out, func(a, b site) int { // those that need a look come first
 		return rank(a) - rank(b)
 	})
-	return out[:min(len(out), maxPlaces)]
+	return most(out)
+}
+
+// most cuts off what is too much to be looked at.
+func most[T any](all []T) (out []T, more int) {
+	out = all[:min(len(all), maxPlaces)]
+	return out, len(all) - len(out)
+}
+
+// unlooked says that so many were not looked at.
+func unlooked(more int, what string) []Result {
+	if more == 0 {
+		return nil
+	}
+	return one(Warn, count(more, "further "+what)+" not looked at", "", "mezu tunnel list")
 }
 
 func rank(p site) int {
@@ -258,11 +316,11 @@ func rank(p site) int {
 	return 0
 }
 
-// each looks at all places at once.
-func each(places []site, look func(site) []Result) []Result {
-	results := make([][]Result, len(places))
+// each looks at all of several things at once.
+func each[T any](things []T, look func(T) []Result) []Result {
+	results := make([][]Result, len(things))
 	var working sync.WaitGroup
-	for i, p := range places {
+	for i, p := range things {
 		working.Go(func() { results[i] = look(p) })
 	}
 	working.Wait()

@@ -108,7 +108,7 @@ func checkKeys(ctx context.Context, e *examination) []Result {
 	if err != nil || f.status.StateDir == "" {
 		return nil
 	}
-	keys, read := 0, 0
+	keys, read, cut := 0, 0, false
 	var exposed error
 	err = filepath.WalkDir(f.status.StateDir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -123,6 +123,7 @@ func checkKeys(ctx context.Context, e *examination) []Result {
 			}
 		}
 		if read++; keys > maxKeys || read > 64*maxKeys {
+			cut = true
 			return filepath.SkipAll
 		}
 		return nil
@@ -133,6 +134,8 @@ func checkKeys(ctx context.Context, e *examination) []Result {
 	case exposed != nil:
 		hint := atomicfile.Remedy(exposed)
 		return failed("a tunnel's key is not safe", exposed, hint)
+	case cut:
+		return one(Warn, fmt.Sprintf("%s, for you alone, and more than tunnels have, which were not looked at", count(keys, "key")), "", "ls -la "+f.status.StateDir)
 	case keys == 0:
 		return nil
 	}
@@ -171,10 +174,8 @@ func checkDisk(ctx context.Context, e *examination) []Result {
 	case free < littleSpace:
 		return one(Warn, says, "", "make room there")
 	}
-	if there == dir {
-		if err := tryWrite(dir); err != nil {
-			return failed("nothing can be written at "+dir, err, "ls -ld "+dir)
-		}
+	if err := tryWrite(there); err != nil {
+		return failed("nothing can be written at "+there, err, "ls -ld "+there)
 	}
 	return one(OK, says, "", "")
 }

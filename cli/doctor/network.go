@@ -51,7 +51,8 @@ func checkDNS(ctx context.Context, e *examination) []Result {
 			names = append(names, u.Hostname())
 		}
 	}
-	for _, p := range e.places(ctx) {
+	places, _ := e.places(ctx)
+	for _, p := range places {
 		if p.tunnel == nil {
 			continue
 		}
@@ -81,7 +82,7 @@ func lookUp(ctx context.Context, name string) []Result {
 		if errors.As(err, &dns) && dns.IsNotFound {
 			return one(Fail, name+" is not found", "DNS knows no such name", "nslookup "+name)
 		}
-		return failed(name+" is not found", err, "nslookup "+name)
+		return failed(name+" can't be looked up", err, "nslookup "+name)
 	}
 	shown := make([]string, 0, 2)
 	for _, a := range found[:min(len(found), cap(shown))] {
@@ -108,11 +109,15 @@ func checkClock(ctx context.Context, e *examination) []Result {
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, factTimeout)
+	asking, cancel := context.WithTimeout(ctx, factTimeout)
 	defer cancel()
-	ahead, err := e.ahead(ctx, s)
-	if err != nil {
+	ahead, err := e.ahead(asking, s)
+	if err != nil && !e.answers(ctx) {
 		return nil // the API says what is wrong
+	}
+	if err != nil {
+		cause, _ := terminal.Explain(err)
+		return one(Warn, "not compared with that of the control plane", cause, "mezu doctor, once more")
 	}
 	ahead = ahead.Round(100 * time.Millisecond)
 	direction := "ahead of"
@@ -156,6 +161,9 @@ func (e *examination) ahead(ctx context.Context, s invocation.Settings) (time.Du
 		}
 		before := e.inv.Clock()
 		resp, err := client.Do(req)
+		if err != nil && i > 0 {
+			break // what is known is true
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -268,18 +276,12 @@ func checkAPI(ctx context.Context, e *examination) []Result {
 	if err != nil {
 		return nil
 	}
-	c, err := e.inv.Caller(s)
-	if err != nil {
+	answer, err := e.answer.wait(ctx)
+	if answer.unmade {
 		return failed("", err, "mezu login --api URL")
 	}
-	defer c.CloseIdle()
-	ctx, cancel := context.WithTimeout(ctx, factTimeout)
-	defer cancel()
-	start := time.Now()
-	_, err = api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
-	took := time.Since(start)
-	if code := mezu.CodeOf(err); err == nil || code == mezu.CodeUnauthenticated {
-		return one(OK, fmt.Sprintf("%s answers (%s)", s.API, status.Millis(millis(took))), "", "")
+	if err == nil {
+		return one(OK, fmt.Sprintf("%s answers (%s)", s.API, status.Millis(millis(answer.took))), "", "")
 	}
 	if _, ok := errors.AsType[*mezu.Error](err); ok {
 		return failed(s.API+" does not answer as a control plane", err, "look at the address, and whether a proxy answers in its place")
@@ -327,19 +329,15 @@ func checkCA(ctx context.Context, e *examination) []Result {
 			state, cause, hint = Warn, "it ends in "+terminal.Span(left), "ask for the installation's new CA file"
 		}
 	}
-	c, err := e.inv.Caller(s)
-	if err != nil {
-		return nil
-	}
-	defer c.CloseIdle()
-	ctx, cancel := context.WithTimeout(ctx, factTimeout)
-	defer cancel()
-	_, err = api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+	answer, err := e.answer.wait(ctx)
 	switch probe.Failure(err) {
 	case "not trusted":
 		return one(Fail, s.API+" has a certificate that is not trusted here", shortCause(err), "mezu doctor --ca-file FILE, with the CA of the installation")
 	case "certificate not good now":
 		return one(Fail, s.API+" has a certificate that is not good now", shortCause(err), "look at the clock of this machine, and at that of the control plane")
+	}
+	if _, refused := errors.AsType[*mezu.Error](err); state == OK && err != nil && (answer.unmade || !refused) {
+		return nil // no certificate was seen: the API says why
 	}
 	return one(state, says, cause, hint)
 }
@@ -393,23 +391,18 @@ func checkEdges(ctx context.Context, e *examination) []Result {
 			works = l.Name
 		}
 	}
-	slices.SortFunc(all, func(a, b mezu.Link) int { return strings.Compare(a.Name, b.Name) })
 	if len(all) == 0 {
 		return e.publicEdges(ctx)
 	}
-	all = all[:min(len(all), maxPlaces)]
-	results := make([][]Result, len(all))
-	done := make(chan struct{})
-	for i, l := range all {
-		go func() {
-			results[i] = e.checkLink(ctx, l, works)
-			done <- struct{}{}
-		}()
+	up := func(l mezu.Link) int { // those that need a look come first
+		if l.State == mezu.LinkConnected {
+			return 1
+		}
+		return 0
 	}
-	for range all {
-		<-done
-	}
-	return slices.Concat(results...)
+	slices.SortFunc(all, func(a, b mezu.Link) int { return cmp.Or(up(a)-up(b), strings.Compare(a.Name, b.Name)) })
+	all, more := most(all)
+	return append(each(all, func(l mezu.Link) []Result { return e.checkLink(ctx, l, works) }), unlooked(more, "edge")...)
 }
 
 // checkLink looks at the way to one edge. works is an edge that is reached.

@@ -53,6 +53,9 @@ func (e *examination) notLoggedIn(ctx context.Context, s invocation.Settings, er
 	case unread != nil:
 		return failed("", unread, invocation.LoginHint(s))
 	case mezu.CodeOf(err) != mezu.CodeUnauthenticated:
+		if e.answers(ctx) {
+			return []Result{unseen("who is logged in", err)}
+		}
 		return nil // the API says what is wrong
 	case mine.token == "":
 		return one(Fail, "nobody is logged in at "+s.API, "", invocation.LoginHint(s))
@@ -120,15 +123,24 @@ func (e *examination) askPlaces(ctx context.Context, ask func(*api.Client, site)
 	if err != nil {
 		return nil
 	}
-	places := e.places(ctx)
-	return each(places, func(p site) []Result {
+	places, more := e.places(ctx)
+	return append(each(places, func(p site) []Result {
 		r := ask(self.client, p)
 		if r.Detail == "" {
 			return nil
 		}
 		r.Subject = p.subject(places)
 		return []Result{r}
-	})
+	}), unlooked(more, "tunnel")...)
+}
+
+// unseenAt is the result of a look at a place that failed. That the place is not there is told as
+// one of the environment.
+func unseenAt(what string, err error) Result {
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		return Result{}
+	}
+	return unseen(what, err)
 }
 
 func checkEnvironments(ctx context.Context, e *examination) []Result {
@@ -150,7 +162,7 @@ func checkRoutes(ctx context.Context, e *examination) []Result {
 	return e.askPlaces(ctx, func(c *api.Client, p site) Result {
 		state, err := api.Invoke[api.RoutesState](ctx, c, api.OpListRoutes, nil, p.organization, p.project, p.environment)
 		if err != nil {
-			return Result{} // the environment says what is wrong
+			return unseenAt("the routes", err)
 		}
 		at := " --project " + p.project + " -e " + p.environment
 		if len(state.Routes) == 0 {
@@ -182,16 +194,19 @@ func (e *examination) publicEdges(ctx context.Context) []Result {
 	}
 	return e.askPlaces(ctx, func(c *api.Client, p site) Result {
 		env, err := api.Invoke[mezu.Environment](ctx, c, api.OpGetEnvironment, nil, p.organization, p.project, p.environment)
-		if err != nil || env.URL == "" {
+		if err != nil {
+			return unseenAt("the address", err)
+		}
+		if env.URL == "" {
 			return Result{}
 		}
 		roots, err := probe.Roots(s.CAFile)
 		if err != nil {
-			return Result{}
+			return Result{} // that is the private CA's
 		}
-		prober, err := probe.New(env.URL, roots, nil)
+		prober, err := probe.New(env.URL, roots, e.inv.Now)
 		if err != nil {
-			return Result{}
+			return failed("", err, "mezu environments show "+p.environment+" --project "+p.project)[0]
 		}
 		defer prober.Close()
 		seen, err := prober.Edge(ctx)
@@ -243,7 +258,7 @@ func (e *examination) foreignWarpgates(ctx context.Context) []Result {
 	return e.askPlaces(ctx, func(c *api.Client, p site) Result {
 		list, err := api.Invoke[api.List[mezu.Warpgate]](ctx, c, api.OpListWarpgates, nil, p.organization, p.project, p.environment)
 		if err != nil {
-			return Result{}
+			return unseenAt("the Warpgates", err)
 		}
 		connected := 0
 		for _, w := range list.Items {
@@ -265,11 +280,12 @@ func checkWorkloads(ctx context.Context, e *examination) []Result {
 	}
 	var places []site
 	for _, t := range f.tunnels {
-		if t.State != mezu.TunnelStopped && len(places) < maxPlaces {
+		if t.State != mezu.TunnelStopped {
 			places = append(places, site{t.Organization, t.Project, t.Environment, &t})
 		}
 	}
-	return each(places, func(p site) []Result {
+	places, more := most(places)
+	return append(each(places, func(p site) []Result {
 		r := Result{Subject: p.subject(places), State: OK}
 		answer, err := f.client.Probe(ctx, p.tunnel.ID)
 		switch w := answer.Workload; {
@@ -277,15 +293,15 @@ func checkWorkloads(ctx context.Context, e *examination) []Result {
 			r.State, r.Detail = Fail, "the daemon does not say how "+p.tunnel.Target+" is"
 			r.Cause, r.Hint = terminal.Explain(err)
 		case w.Up == nil:
-			r.Detail = p.tunnel.Target + " was not tried"
-		case *w.Up:
+			r.State, r.Detail, r.Hint = Fail, "the daemon does not say how "+p.tunnel.Target+" is", "mezu daemon restart"
+		case *w.Up && w.Code == "":
 			r.Detail = p.tunnel.Target + " connects" + onlyOn(ctx, p.tunnel.Target)
 		default:
 			r.State = Fail
 			r.Detail, r.Hint = status.Instead(ctx, p.tunnel.Target, w)
 		}
 		return []Result{r}
-	})
+	}), unlooked(more, "workload")...)
 }
 
 // onlyOn says which of the two addresses of localhost answers, if only one does. A program that asks
