@@ -64,11 +64,17 @@ func startControlPlane(t *testing.T) endpoint {
 	server := httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)
 	c.authority.issuer = server.URL
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+	return endpoint{url: server.URL, caFile: writeCA(t, server), token: c.token, organization: c.newOrganization, authority: c.authority}
+}
+
+// writeCA writes the certificate of a server for those who have to trust it.
+func writeCA(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return endpoint{url: server.URL, caFile: ca, token: c.token, organization: c.newOrganization, authority: c.authority}
+	return file
 }
 
 type controlPlane struct {

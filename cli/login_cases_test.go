@@ -3,7 +3,6 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
@@ -235,11 +235,7 @@ func (e evilPlane) start(t *testing.T) endpoint {
 	say("GET /v1/self", http.StatusOK, func() any { return e.self })
 	server = httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return endpoint{url: server.URL, caFile: ca}
+	return endpoint{url: server.URL, caFile: writeCA(t, server)}
 }
 
 // C2: whatever a control plane says at a login, no address but its own is opened or shown, and
@@ -416,5 +412,51 @@ func TestC3_TokenOfTheEnvironment(t *testing.T) {
 	}
 	if code, out := w.run(0, "whoami", "-o", "json"); code != 0 || !json.Valid([]byte(out)) {
 		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// C3: a login goes to the control plane that it is of, and no other one learns of it, whatever
+// a command is told, and whoever leads its profile elsewhere while it runs.
+func TestC3_NoOtherControlPlane(t *testing.T) {
+	var heard atomic.Int32
+	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	defer other.Close()
+	w := loggedIn(t)
+	code, out := w.run(0, "logout", "--profile", "127-0-0-1", "--api", other.URL, "--ca-file", w.endpoint.caFile)
+	if code != 2 || !strings.Contains(out, "profile 127-0-0-1 is of "+w.endpoint.url+", not of "+other.URL) || heard.Load() > 0 {
+		t.Errorf("exit code %d, %d calls: %s", code, heard.Load(), out)
+	}
+	if going, _ := w.endpoint.authority.logins(); going != 1 {
+		t.Errorf("%d logins go on", going)
+	}
+
+	p := profile.Profile{API: other.URL, CAFile: writeCA(t, other)}
+	ended := profile.Credential{Token: "mezu_a", Refresh: "mezurefresh_a", ExpiresAt: time.Now().Add(-time.Hour)}
+	inv := invocation.Invocation{Streams: terminal.Streams{Err: io.Discard}, Getenv: func(string) string { return "" }, Dir: t.TempDir(), Profiles: w.profiles, Flags: invocation.Flags{Profile: "acme"}}
+	if err := w.profiles.Save("acme", p, ended); err != nil {
+		t.Fatal(err)
+	}
+	s, err := inv.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := inv.Client(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdle()
+	p.API = w.endpoint.url
+	if err := w.profiles.Save("acme", p, profile.Credential{Token: "mezu_b", Refresh: "mezurefresh_b", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	_, called := api.Invoke[api.Self](t.Context(), client, api.OpSelf, nil)
+	_, made := inv.Client(s)
+	for _, err := range []error{called, made} {
+		if mezu.CodeOf(err) != mezu.CodeUnauthenticated || !strings.Contains(err.Error(), "profile acme is of "+w.endpoint.url+" now") {
+			t.Error(err)
+		}
+	}
+	if heard.Load() > 0 {
+		t.Errorf("%d calls", heard.Load())
 	}
 }

@@ -146,7 +146,19 @@ func (i *Invocation) Credential(s Settings) (profile.Credential, error) {
 	if repaired {
 		i.Warnf("the credentials of profile %s could be read by others; they are private again, but replace them if the machine is shared", s.Profile)
 	}
-	return kept, err
+	if err != nil || kept.Token == "" {
+		return kept, err
+	}
+	// A login may have led the profile to another control plane since the settings were read.
+	// This one must not learn the credential of that.
+	p, err := i.Profiles.Load(s.Profile)
+	if err != nil {
+		return profile.Credential{}, err
+	}
+	if !SameHost(p.API, s.API) {
+		return profile.Credential{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "profile " + s.Profile + " is of " + p.API + " now, not of " + s.API, Hint: "mezu login --api " + s.API}
+	}
+	return kept, nil
 }
 
 // RequireOrganization is the organization that a command works in, or an error that

@@ -83,12 +83,14 @@ func (s *session) good(c profile.Credential, span time.Duration) bool {
 // already (N26).
 func (s *session) renew(ctx context.Context) error {
 	name, profiles := s.settings.Profile, s.inv.Profiles
+	of := s.settings
+	of.Credential = profile.Credential{} // what is kept now is asked for
 	lock, err := profiles.LockCredential(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	kept, _, err := profiles.Credential(name)
+	kept, err := s.inv.Credential(of)
 	if err != nil {
 		return err
 	}

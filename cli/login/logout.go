@@ -1,11 +1,13 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
@@ -42,7 +44,10 @@ func runLogout(ctx context.Context, o *logoutOptions) error {
 		if err != nil {
 			return err
 		}
-		return End(ctx, o.Invocation, name, p)
+		if kept, err := o.Profiles.Load(name); err == nil && !invocation.SameHost(kept.API, p.API) {
+			return &mezu.Error{Code: mezu.CodeInvalid, Field: "api", Detail: "profile " + name + " is of " + kept.API + ", not of " + p.API, Hint: "leave out --api, and MEZU_API"}
+		}
+		return End(ctx, o.Invocation, name, p.CAFile)
 	}
 	names, err := o.Profiles.Names()
 	if err != nil {
@@ -50,24 +55,29 @@ func runLogout(ctx context.Context, o *logoutOptions) error {
 	}
 	var failed error
 	for _, name := range names {
-		p, err := o.Profiles.Load(name)
-		if err != nil {
+		if _, err := o.Profiles.Load(name); err != nil {
 			o.Warnf("profile %s can't be read: %s", name, terminal.Clean(err.Error()))
-			p = &profile.Profile{}
 		}
-		failed = errors.Join(failed, End(ctx, o.Invocation, name, *p))
+		failed = errors.Join(failed, End(ctx, o.Invocation, name, ""))
 	}
 	return failed
 }
 
 // End ends the login of a profile. It is gone from this machine whatever the control plane
-// says. The profile stays, so that "mezu login" needs no address.
-func End(ctx context.Context, inv *invocation.Invocation, name string, p profile.Profile) error {
+// says. The profile stays, so that "mezu login" needs no address. caFile replaces that of the
+// profile unless it is empty.
+func End(ctx context.Context, inv *invocation.Invocation, name, caFile string) error {
 	lock, err := inv.Profiles.LockCredential(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+	// Read under the lock: the credential goes to the control plane that it is of, and to no
+	// other.
+	p, err := inv.Profiles.Load(name)
+	if err != nil {
+		p = &profile.Profile{} // what it keeps is deleted all the same
+	}
 	was, _, broken := inv.Profiles.Credential(name)
 	if err := inv.Profiles.RemoveCredential(name); err != nil {
 		return err
@@ -83,7 +93,7 @@ func End(ctx context.Context, inv *invocation.Invocation, name string, p profile
 		inv.Sayf("forgot the token of profile %s; whoever else has it can use it until it ends or is revoked", name)
 		return nil
 	}
-	caller, err := inv.Caller(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name})
+	caller, err := inv.Caller(invocation.Settings{API: p.API, CAFile: cmp.Or(caFile, p.CAFile), Profile: name})
 	if err == nil {
 		defer caller.CloseIdle()
 		err = revoke(ctx, caller, was)

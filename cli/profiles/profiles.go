@@ -15,7 +15,6 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/login"
-	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -124,12 +123,11 @@ func newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOpti
 }
 
 func runDelete(ctx context.Context, o *deleteOptions) error {
-	p, err := o.Profiles.Load(o.Name)
+	_, err := o.Profiles.Load(o.Name)
 	switch known, listed := o.Profiles.Names(); {
 	case err == nil:
 	case listed == nil && slices.Contains(known, o.Name):
 		o.Warnf("profile %s can't be read: %s", o.Name, terminal.Clean(err.Error()))
-		p = &profile.Profile{}
 	default:
 		return err
 	}
@@ -140,7 +138,7 @@ func runDelete(ctx context.Context, o *deleteOptions) error {
 	if err := o.confirm(ctx); err != nil {
 		return err
 	}
-	if err := login.End(ctx, o.Invocation, o.Name, *p); err != nil {
+	if err := login.End(ctx, o.Invocation, o.Name, ""); err != nil {
 		return err
 	}
 	if err := o.Profiles.Remove(o.Name); err != nil {
