@@ -197,6 +197,17 @@ func TestLogin_CodeEnds(t *testing.T) {
 	w.nothingOf("127-0-0-1")
 }
 
+// A control plane that doesn't answer in time is not taken for a person who doesn't.
+func TestLogin_SilentControlPlane(t *testing.T) {
+	silent := make(chan struct{})
+	e := evilPlane{device: func(string) any { <-silent; return nil }}.start(t)
+	t.Cleanup(func() { close(silent) })
+	w := terminalOf{t: t, endpoint: e, profiles: profile.Store{Dir: filepath.Join(t.TempDir(), "config")}, pipe: true}
+	if code, out := w.run(0, "login", "--device", "--api", e.url, "--ca-file", e.caFile, "--timeout", "200ms"); code != 7 || !strings.Contains(out, e.url+" is unreachable") || strings.Contains(out, "nobody") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
 // evilPlane is a control plane that answers to a login as it likes.
 type evilPlane struct {
 	authority func(issuer string) any

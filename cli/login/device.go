@@ -49,8 +49,8 @@ func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authorit
 		}
 		asked = o.Clock()
 		tokens, err = c.PollDevice(ctx, a, d.Code)
-		if err == nil || ctx.Err() != nil {
-			return tokens, asked, err
+		if err == nil {
+			return tokens, asked, nil
 		}
 		told, isTold := errors.AsType[*api.ProgramError](err)
 		switch {
@@ -59,7 +59,7 @@ func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authorit
 			interval = bounded(interval + slower)
 		case isTold:
 			return tokens, asked, refused(told)
-		case away(err):
+		case api.Away(err):
 			interval = bounded(2 * interval)
 		default:
 			return tokens, asked, err
@@ -76,9 +76,3 @@ func minutes(d time.Duration) string {
 }
 
 func bounded(d time.Duration) time.Duration { return min(max(d, leastInterval), mostInterval) }
-
-// away reports whether the control plane may answer a later question.
-func away(err error) bool {
-	_, unreachable := errors.AsType[*api.UnreachableError](err)
-	return unreachable || mezu.CodeOf(err) == mezu.CodeUnavailable
-}

@@ -231,8 +231,8 @@ func (o *loginOptions) credential(ctx context.Context, s invocation.Settings, ca
 		by = o.byCode
 	}
 	tokens, asked, err := by(waiting, caller, a)
-	late := waiting.Err() != nil || errors.Is(err, context.DeadlineExceeded) // a code may last less long
-	if err != nil && late && !errors.Is(ctx.Err(), context.Canceled) {
+	// A control plane that doesn't answer in time is another matter than a person.
+	if _, called := errors.AsType[*api.UnreachableError](err); !called && errors.Is(err, context.DeadlineExceeded) {
 		err = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "nobody logged in in time", Hint: "run it again; where there is no browser, mezu login --device"}
 	}
 	return invocation.CredentialOf(tokens, asked), err
