@@ -32,6 +32,8 @@ type authority struct {
 	next      int
 	refreshes int
 	members   []api.SelfMember
+	// exchanging, if not nil, runs before a token is given.
+	exchanging func()
 }
 
 type device struct {
@@ -61,6 +63,9 @@ func (a *authority) mount(mux *http.ServeMux) {
 			in, err := url.ParseQuery(string(body))
 			a.mu.Lock()
 			defer a.mu.Unlock()
+			if path == "token" && a.exchanging != nil {
+				a.exchanging()
+			}
 			out, code := any(nil), "invalid_request"
 			if err == nil && r.URL.RawQuery == "" && r.Header.Get("Authorization") == "" && r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" && in.Get("client_id") == "mezu" {
 				out, code = serve(in)

@@ -119,9 +119,9 @@ func TestLogout_Away(t *testing.T) {
 func TestLogin_LeavesNothing(t *testing.T) {
 	redirect := regexp.MustCompile(`redirect_uri=([^&\s]+)`)
 	for name, c := range map[string]struct {
-		how  string // in the browser; "away" for nobody, "prompt" for somebody who doesn't answer
+		how  string // in the browser; "away" for nobody, "prompt" for somebody who doesn't answer, "exchange" for Ctrl-C in a call
 		code int
-	}{"interrupted": {"away", 130}, "at the prompt": {"prompt", 130}, "refused": {"deny", 3}, "too late": {"late", 7}} {
+	}{"interrupted": {"away", 130}, "at the prompt": {"prompt", 130}, "at the exchange": {"exchange", 130}, "refused": {"deny", 3}, "too late": {"late", 7}} {
 		t.Run(name, func(t *testing.T) {
 			w := newTerminal(t)
 			w.in("acme", "globex")
@@ -139,6 +139,9 @@ func TestLogin_LeavesNothing(t *testing.T) {
 			if c.how == "late" {
 				args = append(args, "--timeout", "100ms")
 			}
+			if c.how == "exchange" {
+				w.endpoint.authority.exchanging = func() { w.endpoint.authority.exchanging = nil; cancel() }
+			}
 			visited := make(chan error, 1)
 			ended := make(chan int, 1)
 			go func() {
@@ -148,7 +151,7 @@ func TestLogin_LeavesNothing(t *testing.T) {
 					case "away":
 						cancel()
 					default:
-						visited <- w.endpoint.visit(strings.TrimPrefix(c.how, "prompt"), address)
+						visited <- w.endpoint.visit(c.how, address)
 						return nil
 					}
 					visited <- nil

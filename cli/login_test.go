@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu/cli"
@@ -99,6 +100,65 @@ func TestRefusedToken(t *testing.T) {
 	}
 	if code, out := w.run(0, "projects", "list"); code != 3 || !strings.Contains(out, "try: mezu login --profile 127-0-0-1, or set MEZU_TOKEN") {
 		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// N26: a command that is interrupted while it renews its login keeps what it gets: the refresh
+// token of before would soon end the login.
+func TestN26_InterruptedRefresh(t *testing.T) {
+	w := loggedIn(t)
+	was, _, err := w.profiles.Credential("127-0-0-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.endpoint.authority.exchanging = cancel
+	var said testkit.Buffer
+	inv := invocation.Invocation{
+		Streams: terminal.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, Getenv: func(string) string { return "" },
+		Dir: t.TempDir(), Profiles: w.profiles, Now: func() time.Time { return time.Now().Add(2 * time.Hour) },
+	}
+	if code := cli.Main(ctx, []string{"projects", "list"}, inv, cli.Config{Version: "1.2.3"}); code != 130 {
+		t.Errorf("exit code %d: %s", code, said.String())
+	}
+	if is, _, err := w.profiles.Credential("127-0-0-1"); err != nil || is.Refresh == was.Refresh || !strings.HasPrefix(is.Refresh, "refresh-") {
+		t.Errorf("what it got is lost: %v", err)
+	}
+}
+
+// A call that is not to be cut ends in the way of the one that it outlasts, and before long.
+func TestOutlast(t *testing.T) {
+	for name, begin := range map[string]func() (context.Context, context.CancelFunc){
+		"interrupted": func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(time.Minute, cancel)
+			return ctx, cancel
+		},
+		"late": func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), time.Minute)
+		},
+		"late and interrupted": func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			time.AfterFunc(time.Minute, cancel)
+			return ctx, cancel
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			ctx, cancel := begin()
+			defer cancel()
+			out, end := invocation.Outlast(ctx)
+			defer end()
+			<-ctx.Done()
+			if synctest.Wait(); out.Err() != nil {
+				t.Errorf("%s: cut at once", name)
+			}
+			<-out.Done()
+			if took := time.Since(start); out.Err() != ctx.Err() || took != time.Minute+3*time.Second {
+				t.Errorf("%s: %v, not %v, after %v", name, out.Err(), ctx.Err(), took)
+			}
+		})
 	}
 }
 

@@ -119,7 +119,9 @@ func (s *session) refresh(ctx context.Context, c profile.Credential) (profile.Cr
 		return c, err
 	}
 	asked := s.inv.Clock()
-	got, err := s.caller.Refresh(ctx, a, c.Refresh)
+	calling, cancel := Outlast(ctx)
+	defer cancel()
+	got, err := s.caller.Refresh(calling, a, c.Refresh)
 	if e, ok := errors.AsType[*api.ProgramError](err); ok && e.Code == api.ProgramInvalidGrant {
 		return c, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "your access at " + hostOf(s.settings.API) + " ended", Hint: LoginHint(s.settings)}
 	}
@@ -127,6 +129,28 @@ func (s *session) refresh(ctx context.Context, c profile.Credential) (profile.Cr
 		return c, err
 	}
 	return CredentialOf(got, asked), nil
+}
+
+// outlasting is how long a call goes on that is not to be cut.
+const outlasting = 3 * time.Second
+
+// Outlast is for calls that exchange a secret: it ends some time after ctx does. An answer that
+// nobody waits for would leave a login that nobody has, and without the secret of before.
+func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
+	out := context.WithoutCancel(ctx)
+	if at, limited := ctx.Deadline(); limited {
+		out, cancel = context.WithDeadline(out, at.Add(outlasting))
+	} else {
+		out, cancel = context.WithCancel(out)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			late := time.AfterFunc(outlasting, cancel)
+			context.AfterFunc(out, func() { late.Stop() })
+		}
+	})
+	return out, func() { stop(); cancel() }
 }
 
 // CredentialOf is what a profile keeps of tokens that were asked for at a moment.

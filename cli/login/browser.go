@@ -19,6 +19,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -73,7 +74,9 @@ func (o *loginOptions) byBrowser(ctx context.Context, c *api.Client, a api.Autho
 				return tokens, asked, got.err
 			}
 			asked = o.Clock()
-			tokens, err = c.Redeem(ctx, a, got.code, back.url(), verifier)
+			calling, cancel := invocation.Outlast(ctx)
+			tokens, err = c.Redeem(calling, a, got.code, back.url(), verifier)
+			cancel()
 			if e, ok := errors.AsType[*api.ProgramError](err); ok {
 				err = refused(e)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
 )
 
 // Bounds of the questions whether a code was typed (RFC 8628, 3.5).
@@ -48,7 +49,9 @@ func (o *loginOptions) byCode(ctx context.Context, c *api.Client, a api.Authorit
 			return tokens, asked, err
 		}
 		asked = o.Clock()
-		tokens, err = c.PollDevice(ctx, a, d.Code)
+		calling, cancel := invocation.Outlast(ctx)
+		tokens, err = c.PollDevice(calling, a, d.Code)
+		cancel()
 		if err == nil {
 			return tokens, asked, nil
 		}
