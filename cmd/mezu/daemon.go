@@ -109,7 +109,6 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		log.Warn("should the daemon hang, no command can end it", "error", err)
 	}
-	defer os.Remove(pid)
 	began := time.Now()
 	log.Info("the daemon runs", "version", o.Version, "process", os.Getpid(), "socket", folders.Socket, "requests_at_once", conns, "because_of", because)
 	err = process.RunParts(ctx, cut, h.parts(func(ctx context.Context) error {
@@ -121,6 +120,7 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 		}
 		return err
 	})...)
+	os.Remove(pid) // now: the daemon that follows writes its own
 	log.Info("the daemon has ended", "after", time.Since(began).Round(time.Second).String())
 	if err == nil && ctx.Err() == nil && h.leavesTunnels() {
 		err = startNext(ctx, o.Invocation, log)

@@ -498,8 +498,14 @@ func TestOlderDaemonWithARequestInFlight(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if st := p.status(); st.Version != version || st.Tunnels != 1 {
+	st := p.status()
+	if st.Version != version || st.Tunnels != 1 {
 		t.Errorf("%+v", st)
+	}
+	// Should it hang, commands find its process.
+	pid, err := os.ReadFile(filepath.Join(st.StateDir, clidaemon.PIDName))
+	if err != nil || string(pid) != fmt.Sprintln(st.PID) {
+		t.Errorf("its process is %d, the file says %q, %v", st.PID, pid, err)
 	}
 	visit(t, client, out, "done")
 }
