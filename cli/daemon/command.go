@@ -40,6 +40,8 @@ type RunOptions struct {
 	IdleEnd time.Duration
 	// Detached says that nobody looks at its output, and that what it inherited is not for it.
 	Detached bool
+	// Service says that the system runs it, and starts it again if it fails.
+	Service bool
 }
 
 // Names of the arguments with which the daemon is started.
@@ -48,6 +50,7 @@ const (
 	runName      = "run"
 	idleFlag     = "idle-end"
 	detachedFlag = "detached"
+	serviceFlag  = "service"
 )
 
 // DetachedArguments are those with which a Starter starts this program.
@@ -72,12 +75,13 @@ func newRun(inv *invocation.Invocation, p Program) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: idleFlag, Usage: "end after `TIME` without tunnel and client; 0s never", Value: local.IdleEnd},
 			&cli.BoolFlag{Name: detachedFlag, Hidden: true},
+			&cli.BoolFlag{Name: serviceFlag, Hidden: true},
 		},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
 			}
-			o := RunOptions{Invocation: inv, IdleEnd: c.Duration(idleFlag), Detached: c.Bool(detachedFlag)}
+			o := RunOptions{Invocation: inv, IdleEnd: c.Duration(idleFlag), Detached: c.Bool(detachedFlag), Service: c.Bool(serviceFlag)}
 			if o.IdleEnd < 0 {
 				return exit.Usagef("--%s is positive, or 0s, not %v", idleFlag, o.IdleEnd)
 			}

@@ -167,7 +167,9 @@ func systemService(program string, env map[string]string, password string) (serv
 }
 
 // serviceArguments are those with which the system starts this program.
-func serviceArguments() []string { return []string{commandName, runName, "--" + idleFlag, "0s"} }
+func serviceArguments() []string {
+	return []string{commandName, runName, "--" + idleFlag, "0s", "--" + serviceFlag}
+}
 
 // startProcess starts the daemon: as the service, if one is installed that is this program with
 // this environment, so that the system goes on looking after it; else as a process of its own.
@@ -183,12 +185,19 @@ func (d *Daemon) startProcess() (Started, error) {
 	}
 	s, err := systemService(program, env, "")
 	if err == nil {
-		err = s.Start()
+		err = startAnew(s)
 	}
 	if err != nil { // without a session of the user there is no manager to ask
 		return d.start()
 	}
 	return Started{}, nil
+}
+
+// startAnew starts a service whose daemon is none any more. Its process may be there for a moment
+// yet, or its manager may hold it for one that runs: a start alone would do nothing then.
+func startAnew(s service.Service) error {
+	_ = s.Stop() // it may not run
+	return s.Start()
 }
 
 // installed reports whether the service is there. The library can't tell one that is there and

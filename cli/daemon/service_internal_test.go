@@ -145,7 +145,7 @@ func TestInstall(t *testing.T) {
 	calls, err := os.ReadFile(asked)
 	install := "enable --user mezu.service\ndaemon-reload --user\nstart --user mezu.service\n"
 	remove := "stop --user mezu.service\ndisable --user mezu.service\ndaemon-reload --user\n"
-	if err != nil || string(calls) != install+remove+install+"start --user mezu.service\n"+remove {
+	if err != nil || string(calls) != install+remove+install+"stop --user mezu.service\nstart --user mezu.service\n"+remove {
 		t.Errorf("%s, %v", calls, err)
 	}
 }

@@ -122,10 +122,13 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	})...)
 	os.Remove(pid) // now: the daemon that follows writes its own
 	log.Info("the daemon has ended", "after", time.Since(began).Round(time.Second).String())
-	if err == nil && ctx.Err() == nil && h.leavesTunnels() {
-		err = startNext(ctx, o.Invocation, log)
+	if err != nil || ctx.Err() != nil || !h.leavesTunnels() {
+		return err
 	}
-	return err
+	if o.Service { // a process of this one would end with it
+		return mezu.Errorf(mezu.CodeUnavailable, "it makes way for another version, which the system is to start")
+	}
+	return startNext(ctx, o.Invocation, log)
 }
 
 // startNext starts the daemon that follows this one, unless a command has done so.

@@ -256,14 +256,15 @@ func TestDaemonEndsWhenIdle(t *testing.T) {
 
 // runOlder runs a daemon of an earlier version in this process until it ends by itself, or the
 // test does.
-func (p *person) runOlder(version string) (ended <-chan error) {
+func (p *person) runOlder(version string, change ...func(*clidaemon.RunOptions)) (ended <-chan error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	inv := &invocation.Invocation{Streams: terminal.Streams{Out: io.Discard, Err: io.Discard}, Getenv: p.getenv, State: p.folders().State, Version: version}
-	go func() {
-		err := runDaemon(ctx, context.Background(), p.folders(), clidaemon.RunOptions{Invocation: inv})
-		done <- err
-	}()
+	o := clidaemon.RunOptions{Invocation: inv}
+	for _, f := range change {
+		f(&o)
+	}
+	go func() { done <- runDaemon(ctx, context.Background(), p.folders(), o) }()
 	p.t.Cleanup(cancel)
 	until(p.t, "the older daemon answers", func() bool {
 		code, _, _ := p.mezu("daemon", "status")
@@ -508,6 +509,28 @@ func TestOlderDaemonWithARequestInFlight(t *testing.T) {
 		t.Errorf("its process is %d, the file says %q, %v", st.PID, pid, err)
 	}
 	visit(t, client, out, "done")
+}
+
+// TestOlderServiceMakesWay: the system starts the newer version of a service, because it ends
+// with an error. The older one starts no process, which would end with the service.
+func TestOlderServiceMakesWay(t *testing.T) {
+	p := newPerson(t, nil)
+	ended := p.runOlder("1.2.0", func(o *clidaemon.RunOptions) { o.Service = true })
+	c := local.New(p.folders().Socket, version)
+	defer c.Close()
+	if _, err := c.Open(t.Context(), mezu.TunnelSpec{Profile: "acme", API: "https://127.0.0.1:1", Organization: "acme", Project: "shop", Environment: "dev",
+		TunnelTarget: mezu.TunnelTarget{Target: "127.0.0.1:9"}, Detached: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Shutdown(t.Context(), local.Shutdown{Idle: true, Restart: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; mezu.CodeOf(err) != mezu.CodeUnavailable || !strings.Contains(err.Error(), "makes way") {
+		t.Errorf("error %v", err)
+	}
+	if code, _, talk := p.mezu("daemon", "status"); code != 6 {
+		t.Errorf("another one was started: code %d, %s", code, talk)
+	}
 }
 
 // TestDevHostsItsTunnels: under the profile of mezu dev a tunnel runs in mezu dev, beside the one
