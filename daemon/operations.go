@@ -447,6 +447,9 @@ func (t *tunnel) enrol(ctx context.Context, token string) error {
 		return &mezu.Error{Code: mezu.CodeConflict, Detail: *t.name.Load() + " is stopped", Hint: "mezu tunnel start " + *t.name.Load()}
 	case at == waiting:
 		t.start(nil)
+		if t.at() == waiting { // the end of the Host has begun
+			return ending()
+		}
 		t.decided(ctx)
 		return t.enrol(ctx, token)
 	case at == running && gate != nil:
