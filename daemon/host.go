@@ -32,9 +32,6 @@ import (
 	"github.com/mezusphere/mezu/local"
 )
 
-// ErrRunning says that another process hosts the tunnels of this folder.
-var ErrRunning = errors.New("another process runs the tunnels of this folder")
-
 const (
 	// startGrace is how long a tunnel lives before the first command is attached to it: long
 	// enough to log in anew and enrol it. After a start of the daemon it is how long what was
@@ -160,7 +157,7 @@ func New(cfg Config) (*Host, error) {
 }
 
 // Listen takes the state folder and reads what was asked for. Run calls it if need be. The
-// error has ErrRunning in its chain if another process has the folder.
+// error has asked.ErrLocked in its chain if another process has the folder.
 func (h *Host) Listen() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -172,7 +169,7 @@ func (h *Host) Listen() error {
 	}
 	dir, err := asked.Open(h.cfg.StateDir)
 	if errors.Is(err, asked.ErrLocked) {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "another process runs the tunnels of " + h.cfg.StateDir, Hint: "mezu daemon status", Cause: errors.Join(ErrRunning, err)}
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "another process runs the tunnels of " + h.cfg.StateDir, Hint: "mezu daemon status", Cause: err}
 	}
 	if err != nil {
 		return fmt.Errorf("opening the folder of tunnels: %w", err)

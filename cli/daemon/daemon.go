@@ -54,7 +54,6 @@ const startLock = "start.lock"
 
 // Started is a process that was started.
 type Started struct {
-	PID int
 	// Ended gives how it ended, if it does while somebody waits.
 	Ended <-chan error
 }

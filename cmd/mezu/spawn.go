@@ -32,5 +32,5 @@ func spawn(env []string) (clidaemon.Started, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return clidaemon.Started{PID: cmd.Process.Pid, Ended: ended}, nil
+	return clidaemon.Started{Ended: ended}, nil
 }

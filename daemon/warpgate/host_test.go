@@ -16,6 +16,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon"
+	"github.com/mezusphere/mezu/daemon/asked"
 	"github.com/mezusphere/mezu/daemon/event"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/testkit"
@@ -463,7 +464,7 @@ func TestTwoHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := second.Listen(); !errors.Is(err, daemon.ErrRunning) {
+	if err := second.Listen(); !errors.Is(err, asked.ErrLocked) {
 		t.Errorf("error %v", err)
 	} else {
 		refusal(t, err, mezu.CodeConflict, dir, "mezu daemon status")
