@@ -605,7 +605,7 @@ func (t *tunnel) record() mezu.Tunnel {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if gate == nil || t.gate == nil {
+	if gate == nil || t.gate != gate {
 		snap = t.last
 	}
 	out := mezu.Tunnel{ID: t.id, Name: *t.name.Load(), TunnelSpec: t.spec, URL: snap.URL, Warpgate: snap.ID, PublicKeySHA256: t.hash,
