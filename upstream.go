@@ -76,6 +76,16 @@ func (u Upstream) Loopback() bool {
 	return true
 }
 
+// LocalPort is the port of an upstream on this machine, zero if it has none here.
+func (u Upstream) LocalPort() int {
+	if !u.Loopback() {
+		return 0
+	}
+	_, text, _ := net.SplitHostPort(u.Address)
+	port, _ := parsePort(text)
+	return port
+}
+
 // upstreamForms ends the errors of ParseUpstream.
 const upstreamForms = "host:port, http://, https://, h2c:// or unix:/path is expected"
 

@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func TestUpstream_Loopback(t *testing.T) {
 		"127.0.0.1:1": {"127.0.0.1:1"}, "127.8.9.10:1": {"127.8.9.10:1"}, "https://[::1]:1": {"[::1]:1"}, "[::ffff:127.0.0.1]:1": {"127.0.0.1:1"},
 	} {
 		u, err := mezu.ParseUpstream(s)
-		if err != nil || !u.Loopback() || !slices.Equal(u.Addresses(), addresses) {
+		if err != nil || !u.Loopback() || !strings.HasSuffix(addresses[0], fmt.Sprint(":", u.LocalPort())) || !slices.Equal(u.Addresses(), addresses) {
 			t.Errorf("%q: loopback %v, dialled as %q, %v", s, u.Loopback(), u.Addresses(), err)
 		}
 	}
@@ -61,7 +62,7 @@ func TestUpstream_Loopback(t *testing.T) {
 		"127.0.0.1.example:1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[fe80::1%lo]:1", "app:1", "unix:/run/localhost", "unix:/localhost:1",
 	} {
 		u, err := mezu.ParseUpstream(s)
-		if err != nil || u.Loopback() || !slices.Equal(u.Addresses(), []string{u.Address}) {
+		if err != nil || u.Loopback() || u.LocalPort() != 0 || !slices.Equal(u.Addresses(), []string{u.Address}) {
 			t.Errorf("%q: loopback %v, dialled as %q, %v", s, u.Loopback(), u.Addresses(), err)
 		}
 	}

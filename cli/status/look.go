@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -201,12 +200,8 @@ func Instead(ctx context.Context, target string, w mezu.Workload) (detail, hint 
 	}
 	detail, hint = "nothing answers at "+target, or(w.Hint, "start it, or look at its port")
 	u, err := mezu.ParseUpstream(target)
-	if err != nil || !u.Loopback() {
-		return detail, hint
-	}
-	_, text, _ := net.SplitHostPort(u.Address)
-	port, err := strconv.Atoi(text)
-	if err != nil {
+	port := u.LocalPort()
+	if err != nil || port == 0 {
 		return detail, hint
 	}
 	all, err := listening.List(ctx)

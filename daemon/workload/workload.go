@@ -7,11 +7,10 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
-	"net"
-	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -206,7 +205,7 @@ func (w *Way) check() string {
 // addMoved says who most likely answers instead, which helps before all else. It gives all that
 // listen if it finds none.
 func (w *Way) addMoved(ctx context.Context, f *Finding) []listening.Listener {
-	port := w.port()
+	port := w.Targets.Upstream.LocalPort()
 	if port == 0 {
 		return nil
 	}
@@ -223,25 +222,9 @@ func (w *Way) addMoved(ctx context.Context, f *Finding) []listening.Listener {
 	return nil
 }
 
-// port is that of a target on this machine, zero if it is elsewhere.
-func (w *Way) port() int {
-	if w.Targets.Upstream.Network() != "tcp" || !w.Targets.Upstream.Loopback() {
-		return 0
-	}
-	_, text, err := net.SplitHostPort(w.Targets.Upstream.Address)
-	if err != nil {
-		return 0
-	}
-	addr, err := netip.ParseAddrPort("127.0.0.1:" + text)
-	if err != nil {
-		return 0
-	}
-	return int(addr.Port())
-}
-
 // program is what listens at the target, empty if that can't be seen.
 func (w *Way) program(ctx context.Context) string {
-	port := w.port()
+	port := w.Targets.Upstream.LocalPort()
 	if port == 0 {
 		return ""
 	}
@@ -251,7 +234,7 @@ func (w *Way) program(ctx context.Context) string {
 	}
 	for _, l := range all {
 		if l.Port == port && l.Local() {
-			return l.Name()
+			return cmp.Or(l.Command, l.Program)
 		}
 	}
 	return ""

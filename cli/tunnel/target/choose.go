@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,15 +83,10 @@ func Called(command string) string {
 // Program is what listens at a target by Listening's answer, or empty.
 func (t *Target) Program(programs map[int]string) string {
 	u, err := mezu.ParseUpstream(t.Target)
-	if err != nil || !u.Loopback() {
-		return ""
-	}
-	_, port, err := net.SplitHostPort(u.Address)
 	if err != nil {
 		return ""
 	}
-	n, _ := strconv.Atoi(port) // it was parsed once
-	return programs[n]
+	return programs[u.LocalPort()]
 }
 
 // missing is the error about a target that nobody named.
