@@ -43,6 +43,10 @@ type devServer struct {
 	args []string
 	// source is the file that is edited.
 	source string
+	// says is the hint to its refusal of a name that it doesn't know, status what it answers to
+	// the page under such a name.
+	says   string
+	status int
 }
 
 // Before and after the edit.
@@ -51,21 +55,47 @@ const wordsBefore, wordsAfter = "before the edit", "after the edit"
 // quiet is how long a dev server that has said all says nothing.
 const quiet = time.Second
 
+func vite() devServer {
+	return devServer{"vite", []string{"vite", "--strictPort", "--clearScreen", "false", "--port"}, "src/words.js", "Vite refuses the name", http.StatusForbidden}
+}
+
 // TestDevServers puts dev servers as they are behind "mezu tunnel".
 func TestDevServers(t *testing.T) {
 	w := newDevServerWorld(t)
-	vite := devServer{"vite", []string{"vite", "--strictPort", "--clearScreen", "false", "--port"}, "src/words.js"}
-	next := devServer{"next", []string{"next", "dev", "-p"}, "app/page.jsx"}
-	for _, d := range []devServer{vite, next} {
-		t.Run(d.name, func(t *testing.T) { w.hotUpdate(t, d) })
+	for _, d := range []devServer{
+		vite(),
+		{"next", []string{"next", "dev", "-p"}, "app/page.jsx", "Next refuses its development files", http.StatusOK},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			dir, port := w.run(t, d)
+			t.Run("hint", func(t *testing.T) { w.hint(t, d, port) })
+			t.Run("hot update", func(t *testing.T) { w.hotUpdate(t, d, dir, port) })
+		})
 	}
-	t.Run("hint", func(t *testing.T) { w.hint(t, vite) })
+}
+
+// hint: a dev server that refuses the public name is recognized, and the tunnel says once what
+// to type. It serves on.
+func (w *devServerWorld) hint(t *testing.T, d devServer, port string) {
+	address, log := w.tunnel(t, "--name", d.name+"-hint", port)
+	w.visitor(t).visit(address + "/")
+	w.await(t, "the hint", func() bool { return strings.Contains(log.String(), d.says) })
+	for range 3 {
+		if got := w.status(t, address+"/"); got != d.status {
+			t.Errorf("status %d", got)
+		}
+	}
+	if n := strings.Count(log.String(), d.says); n != 1 {
+		t.Errorf("the hint came %d times", n)
+	}
+	if !strings.Contains(log.String(), "mezu tunnel "+port+" --host-header target") {
+		t.Errorf("the hint has no fix:\n%s", log.String())
+	}
 }
 
 // hotUpdate edits a source file: the page that is open shows the change, which came over the
 // WebSocket, and is not loaded again.
-func (w *devServerWorld) hotUpdate(t *testing.T, d devServer) {
-	dir, port := w.run(t, d)
+func (w *devServerWorld) hotUpdate(t *testing.T, d devServer, dir, port string) {
 	address, _ := w.tunnel(t, "--host-header", "target", "--name", d.name, port)
 	b := w.visitor(t)
 	frames := b.frames()
@@ -93,26 +123,6 @@ func (w *devServerWorld) hotUpdate(t *testing.T, d devServer) {
 	}
 	if frames.Load() == before {
 		t.Error("nothing came over the WebSocket")
-	}
-}
-
-// hint: a dev server that refuses the public name is recognized, and the tunnel says once what
-// to type. It serves on.
-func (w *devServerWorld) hint(t *testing.T, d devServer) {
-	_, port := w.run(t, d)
-	address, log := w.tunnel(t, "--name", "hint", port)
-	for range 3 {
-		if got := w.status(t, address+"/"); got != http.StatusForbidden {
-			t.Errorf("status %d", got)
-		}
-	}
-	const want = "Vite refuses the name"
-	w.await(t, "the hint", func() bool { return strings.Contains(log.String(), want) })
-	if n := strings.Count(log.String(), want); n != 1 {
-		t.Errorf("the hint came %d times", n)
-	}
-	if !strings.Contains(log.String(), "mezu tunnel "+port+" --host-header target") {
-		t.Errorf("the hint has no fix:\n%s", log.String())
 	}
 }
 

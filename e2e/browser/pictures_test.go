@@ -36,7 +36,7 @@ func TestTerminalPictures(t *testing.T) {
 	}
 	s := newScene(t)
 	keepDrawing(t, dir, "terminal-login", s.logIn()+s.run("whoami"), drawnColumns)
-	_, port := s.devServerWorld.run(t, devServer{"vite", []string{"vite", "--strictPort", "--clearScreen", "false", "--port"}, "src/words.js"})
+	_, port := s.devServerWorld.run(t, vite())
 	tunnel := s.start("tunnel", port)
 	tunnel.says(`(type another name:)`)
 	tunnel.types("\r")
