@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/forward"
 )
 
@@ -62,21 +63,9 @@ func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 			g.emit(mezu.Event{Event: mezu.EventError, Code: mezu.CodeWorkloadRefused, Upstream: u.String(), Hint: hint,
 				Message: fmt.Sprintf("nothing answers at %s yet; waiting for it", u)})
 		}
-		if !wait(ctx, probeInterval) {
+		if backoff.Sleep(ctx, probeInterval) != nil {
 			return
 		}
-	}
-}
-
-// wait sleeps for a time and reports whether ctx is still alive.
-func wait(ctx context.Context, t time.Duration) bool {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
