@@ -58,10 +58,8 @@ func (i *observed) measure(ctx context.Context, dir string) (m memory, err error
 	if _, err := wrk(ctx, dir, i.t, 2*time.Second); err != nil {
 		return m, err
 	}
-	select {
-	case <-time.After(restTime):
-	case <-ctx.Done():
-		return m, ctx.Err()
+	if err := pauseFor(ctx, restTime); err != nil {
+		return m, err
 	}
 	for _, r := range []struct {
 		p                   *process
