@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -8,8 +9,8 @@ import (
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
-// widest is how wide the drawing may be: that of the smallest usual terminal. What is wider
-// comes in lines.
+// widest is how wide the drawing may be where no terminal says how wide it is: as the smallest
+// usual one. What is wider comes in lines.
 const widest = 80
 
 // shownID is how much of an id tells it from others.
@@ -29,7 +30,8 @@ func (r Report) draw(s terminal.Streams) string {
 		way += h.label(s)
 		signs += h.sign(s)
 	}
-	if utf8.RuneCountInString(way) <= widest && utf8.RuneCountInString(signs) <= widest {
+	room := cmp.Or(s.Width(), widest)
+	if utf8.RuneCountInString(way) <= room && utf8.RuneCountInString(signs) <= room {
 		return head + way + "\n" + signs + "\n\n"
 	}
 	var b strings.Builder

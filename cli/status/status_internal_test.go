@@ -42,6 +42,14 @@ func TestDraw(t *testing.T) {
 	if got := r.draw(unicode); got != want {
 		t.Errorf("\n%s", got)
 	}
+	r.Hops[1].Name = "a-rather-long-name-of-an-edge"
+	for columns, drawn := range map[int]bool{120: true, 60: false} {
+		terminal := terminal.Streams{Unicode: true, OutTerminal: true, Columns: func() int { return columns }}
+		if got := strings.Contains(r.draw(terminal), " ──1 ms── edge a-rather-long-name-of-an-edge ──"); got != drawn {
+			t.Errorf("drawn in %d columns: %v", columns, got)
+		}
+	}
+	r = shop()
 	r.Hops[2].State, r.Hops[2].MS, r.Hops[2].Name = Unknown, 0, ""
 	r.Hops[3].Name = "unix:/run/user/1000/a-rather-long-name/of-a/socket-of-the-shop.sock\x1b[2J"
 	want = `acme/shop/dev-ada   https://shop-dev-ada-acme.edge.example.com
