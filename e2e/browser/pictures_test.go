@@ -47,6 +47,7 @@ func TestTerminalPictures(t *testing.T) {
 	}
 	tunnel.says(`(orders)`)
 	keepDrawing(t, dir, "terminal-status", s.run("status"), drawnColumns)
+	s.columns = 2 * drawnColumns // the paths of this run are longer than what is drawn of them
 	keepDrawing(t, dir, "terminal-doctor", s.run("doctor"), drawnColumns)
 	tunnel.types("\x03")
 	keepDrawing(t, dir, "terminal-tunnel", tunnel.ends(), drawnColumns)
@@ -59,13 +60,14 @@ type scene struct {
 	t         *testing.T
 	home, dir string
 	tab       *tab
+	columns   uint16 // of the terminals of commands
 }
 
 // newScene makes a member of an organization, who is logged in at the browser.
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	w := newWorld(t)
-	s := &scene{devServerWorld: &devServerWorld{world: w, program: w.dev.program, edge: w.public}, t: t, home: t.TempDir(), dir: filepath.Join(t.TempDir(), "shop"), tab: w.visitor(t)}
+	s := &scene{devServerWorld: &devServerWorld{world: w, program: w.dev.program, edge: w.public}, t: t, home: t.TempDir(), dir: filepath.Join(t.TempDir(), "shop"), tab: w.visitor(t), columns: drawnColumns}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ func (s *scene) start(args ...string) *shown {
 	c := exec.Command(s.program, args...)
 	c.Dir = s.dir
 	c.Env = []string{"MEZU_HOME=" + s.home, "MEZU_NO_KEYRING=1", "TERM=xterm-256color", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
-	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 40, Cols: drawnColumns})
+	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 40, Cols: s.columns})
 	if err != nil {
 		s.t.Fatal(err)
 	}
