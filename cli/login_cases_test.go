@@ -119,9 +119,9 @@ func TestLogout_Away(t *testing.T) {
 func TestLogin_LeavesNothing(t *testing.T) {
 	redirect := regexp.MustCompile(`redirect_uri=([^&\s]+)`)
 	for name, c := range map[string]struct {
-		how  string // in the browser; "away" for nobody, "prompt" for somebody who doesn't answer, "exchange" for Ctrl-C in a call
+		how  string // in the browser; "away" for nobody, "prompt" for somebody who doesn't answer, "exchange" and "keyring" for Ctrl-C in a call
 		code int
-	}{"interrupted": {"away", 130}, "at the prompt": {"prompt", 130}, "at the exchange": {"exchange", 130}, "refused": {"deny", 3}, "too late": {"late", 7}} {
+	}{"interrupted": {"away", 130}, "at the prompt": {"prompt", 130}, "at the exchange": {"exchange", 130}, "at the keyring": {"keyring", 130}, "refused": {"deny", 3}, "too late": {"late", 7}} {
 		t.Run(name, func(t *testing.T) {
 			w := newTerminal(t)
 			w.in("acme", "globex")
@@ -141,6 +141,10 @@ func TestLogin_LeavesNothing(t *testing.T) {
 			}
 			if c.how == "exchange" {
 				w.endpoint.authority.exchanging = func() { w.endpoint.authority.exchanging = nil; cancel() }
+			}
+			if c.how == "keyring" {
+				w.in("acme")
+				inv.Profiles.Keyring = hanging{interrupt: cancel}
 			}
 			visited := make(chan error, 1)
 			ended := make(chan int, 1)
@@ -188,6 +192,18 @@ func TestLogin_LeavesNothing(t *testing.T) {
 	}
 }
 
+// hanging is a keyring that somebody doesn't wait for.
+type hanging struct {
+	profile.Keyring
+	interrupt context.CancelFunc
+}
+
+func (h hanging) Try(ctx context.Context) error {
+	h.interrupt()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // A code that nobody types in time ends the login as any that is too late.
 func TestLogin_CodeEnds(t *testing.T) {
 	e := evilPlane{token: map[string]string{"error": "authorization_pending"}, device: func(i string) any {
@@ -207,6 +223,16 @@ func TestLogin_SilentControlPlane(t *testing.T) {
 	t.Cleanup(func() { close(silent) })
 	w := terminalOf{t: t, endpoint: e, profiles: profile.Store{Dir: filepath.Join(t.TempDir(), "config")}, pipe: true}
 	if code, out := w.run(0, "login", "--device", "--api", e.url, "--ca-file", e.caFile, "--timeout", "200ms"); code != 7 || !strings.Contains(out, e.url+" is unreachable") || strings.Contains(out, "nobody") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// A login is shown by what it brought, however short that lives, and not by what the profile has
+// until then.
+func TestLogin_ShortToken(t *testing.T) {
+	e := evilPlane{token: api.ProgramTokens{Access: "mezu_a", Refresh: "mezurefresh_b", ExpiresIn: 30, Type: "Bearer"}, self: api.Self{Email: "ann@example.com"}}.start(t)
+	w := terminalOf{t: t, endpoint: e, profiles: profile.Store{Dir: filepath.Join(t.TempDir(), "config")}, pipe: true}
+	if code, out := w.run(0, "login", "--device", "--api", e.url, "--ca-file", e.caFile); code != 0 || !strings.Contains(out, "ann@example.com") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }
@@ -234,7 +260,7 @@ func (e evilPlane) start(t *testing.T) endpoint {
 	status := http.StatusOK
 	if e.token == nil {
 		e.token = api.ProgramTokens{Access: "mezu_a", Refresh: "mezurefresh_b", ExpiresIn: 3600, Type: "Bearer"}
-	} else {
+	} else if _, given := e.token.(api.ProgramTokens); !given {
 		status = http.StatusBadRequest
 	}
 	say("GET "+api.PathAuthority, http.StatusOK, func() any { return e.authority(server.URL) })

@@ -115,7 +115,9 @@ func runLogin(ctx context.Context, o *loginOptions) error {
 
 // finish asks who has logged in, and keeps the login with the defaults of that person.
 func (o *loginOptions) finish(ctx context.Context, s invocation.Settings, p profile.Profile, caller *api.Client) error {
-	client, err := o.Client(s)
+	fresh := s
+	fresh.Credential.Refresh = "" // what would be renewed is the login that the profile has until now
+	client, err := o.Client(fresh)
 	if err != nil {
 		return err
 	}
@@ -129,6 +131,9 @@ func (o *loginOptions) finish(ctx context.Context, s invocation.Settings, p prof
 	}
 	if !isCI(o.Getenv) {
 		p.Keyring = o.Profiles.Account(ctx, s.Profile)
+	}
+	if err := ctx.Err(); err != nil {
+		return err // a keyring that was given up has decided nothing
 	}
 	return o.keep(ctx, s, p, caller, self)
 }
