@@ -298,5 +298,5 @@ func (s *Logins) endOthers(v *visit) (reply, error) {
 }
 
 // endedAtOnce is how many sessions end in one change: each takes an operation for its record
-// and one for the statement, of the 64 that there are.
+// and one for the statement, of the 64 that there are, and as many checks.
 const endedAtOnce = 20
