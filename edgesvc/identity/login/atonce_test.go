@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/identity/account"
 )
 
 // best is a third password that is refused by no rule.
@@ -499,4 +500,27 @@ func TestAtOnce_Persons(t *testing.T) {
 		confirm = append(confirm, func() shown { return w.browser().post("mail", "token", link) })
 	}
 	one(t, "an address", atOnce(t, confirm...), 200, 410)
+}
+
+// All sessions that an account can have end at once: the largest changes fit their transactions.
+func TestAccount_EndsAllOthers(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	b.join("ann@example.com", good)
+	var others []*browser
+	for range account.MaxSessions - 1 {
+		w.in.Clock.Advance(time.Second)
+		other := w.browser()
+		other.arrives(other.login("ann@example.com", good), "/")
+		others = append(others, other)
+	}
+	is(t, "the end of the others", b.post("account/end-others"), 200)
+	for i, other := range others {
+		if other.loggedIn() {
+			t.Fatalf("session %d goes on", i)
+		}
+	}
+	if !b.loggedIn() {
+		t.Error("the session that asked has ended")
+	}
 }
