@@ -46,8 +46,6 @@ type Config struct {
 // Session is a tunnel that is open.
 type Session struct {
 	cfg Config
-	// New says that the daemon did not have the tunnel before.
-	New bool
 
 	// stream is one that follow has not taken yet. After Open only Run and Close have it.
 	stream *local.Stream
@@ -78,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	s := &Session{cfg: cfg, client: client, since: time.Now(), changed: make(chan struct{})}
 	opened, err := client.Open(ctx, cfg.Spec)
-	if err == nil && cfg.Fresh && opened.Warpgate != "" {
+	if err == nil && cfg.Fresh && opened.Warpgate != "" && opened.Attached == 0 {
 		if err = client.Remove(ctx, opened.ID); err == nil {
 			opened, err = client.Open(ctx, cfg.Spec)
 		}
@@ -87,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		client.Close()
 		return nil, err
 	}
-	s.New, s.now = opened.New, opened.Tunnel
+	s.now = opened.Tunnel
 	if !cfg.Spec.Detached {
 		// It lives only a moment without. The stream goes on when ctx has ended: the tunnel
 		// then drains.
@@ -180,6 +178,20 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 		}
 		if e.Cursor != "" {
 			*cursor = e.Cursor
+		}
+		// A record from before the tunnel was enrolled is older than what is known.
+		ask := e.Record != nil && e.Record.Warpgate == "" && s.Tunnel().Warpgate != ""
+		if e.Event.Event == local.EventGap && e.TunnelID == "" {
+			e.Tunnel = s.Tunnel().Name
+			see(e)
+			ask = true // records may be among what was missed
+		}
+		if ask {
+			is, err := s.Refresh(ctx)
+			if err != nil {
+				continue // the stream tells of an end
+			}
+			e = local.Event{Event: mezu.Event{Event: local.EventTunnel, Time: e.Time, Tunnel: is.Name}, Cursor: e.Cursor, TunnelID: is.ID, Record: &is}
 		}
 		switch {
 		case e.Event.Event == local.EventTunnel && e.Record == nil, e.Event.Event == mezu.EventStopped:
