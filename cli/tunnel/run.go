@@ -152,6 +152,11 @@ func (r *opened) prepare(ctx context.Context) error {
 			return errors.Join(err, r.removeMade(ctx))
 		}
 	}
+	for _, one := range r.all {
+		if err := r.owner.Admit(ctx, one.site, r.Access); err != nil {
+			return errors.Join(err, r.removeMade(ctx))
+		}
+	}
 	return nil
 }
 
@@ -175,20 +180,29 @@ func (r *opened) there(ctx context.Context) ([]mezu.Tunnel, error) {
 	return client.Tunnels(ctx)
 }
 
+// without leaves out the Warpgates that are of tunnels.
+func without(all []mezu.Warpgate, tunnels []mezu.Tunnel) []mezu.Warpgate {
+	return slices.DeleteFunc(all, func(w mezu.Warpgate) bool {
+		return slices.ContainsFunc(tunnels, func(t mezu.Tunnel) bool { return t.Warpgate == w.ID })
+	})
+}
+
 // locate finds the environment of a tunnel and says what is asked of the daemon.
 func (r *opened) locate(ctx context.Context, one *opening, there []mezu.Tunnel) error {
-	var ours []string
-	for _, t := range there {
-		if t.Warpgate != "" {
-			ours = append(ours, t.Warpgate)
-		}
-	}
-	p, err := r.owner.Find(ctx, own.Wish{Name: one.target.Name, Environment: one.target.Environment, Access: r.Access}, ours)
+	p, err := r.owner.Find(ctx, own.Wish{Name: one.target.Name, Environment: one.target.Environment, Access: r.Access})
+	one.site = p
 	if err != nil {
 		return err
 	}
-	if one.site = p; len(r.Targets) == 1 {
+	if len(r.Targets) == 1 {
 		r.lines.Name = mezu.TunnelName(p.Project, p.Name)
+	}
+	if p.Others = without(p.Others, there); len(p.Others) > 0 {
+		// Another command may have opened it since.
+		if there, err = r.there(ctx); err != nil {
+			return err
+		}
+		p.Others = without(p.Others, there)
 	}
 	if !p.IsEnabled() {
 		return &mezu.Error{Code: mezu.CodeEnvironmentDisabled, Detail: p.Text() + " is switched off", Hint: "mezu environments enable " + p.Name}
@@ -256,6 +270,7 @@ func (r *opened) open(ctx context.Context) error {
 				return
 			}
 			cfg := session.Config{
+				Fresh:    t.site.Fresh,
 				Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
 				Spec:     t.spec,
 				Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },

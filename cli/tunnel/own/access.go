@@ -36,9 +36,15 @@ func (a Access) first() mezu.Route {
 	return r
 }
 
-// admit brings what the routes of an environment ask for to what a run asks for, in one change.
+// routeTries is how often routes are read anew that somebody else changes at the same time.
+const routeTries = 3
+
+// Admit brings what the routes of an environment ask for to what a run asks for, in one change.
 // It narrows all routes; only Public widens, and only the one for everything.
-func (o *Owner) admit(ctx context.Context, p *Site, a Access) error {
+func (o *Owner) Admit(ctx context.Context, p *Site, a Access) error {
+	if p.admitted {
+		return nil
+	}
 	if a.Directory != "" && p.Directory != a.Directory {
 		if p.Directory != "" {
 			return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%s lets in users of directory %s, not of %s", p.Text(), p.Directory, a.Directory),
@@ -50,27 +56,49 @@ func (o *Owner) admit(ctx context.Context, p *Site, a Access) error {
 		}
 		p.Environment, p.state = changed, nil
 	}
-	before := slices.Clone(p.routes)
-	if len(p.routes) == 0 && p.Mine {
-		p.routes = []mezu.Route{a.first()} // the run that made it was cut before the route
-	}
-	p.Kept = a.narrow(p)
-	if !slices.EqualFunc(before, p.routes, sameAccess) {
-		routes := make([]mezu.Route, len(p.routes))
-		for i, r := range p.routes {
-			r.Meta = mezu.Meta{}
-			routes[i] = r
+	for try := 1; ; try++ {
+		kept, err := o.bring(ctx, p, a)
+		if err == nil {
+			p.Kept = append(p.Kept, kept...)
+			break
 		}
-		state, err := api.Invoke[api.RoutesState](ctx, o.client, api.OpReplaceRoutes, api.RoutesReplace{Routes: routes}, p.Organization, p.Project, p.Name)
+		if code := mezu.CodeOf(err); try == routeTries || code != mezu.CodeConflict && code != mezu.CodePreconditionFailed {
+			return err
+		}
+		now, err := o.look(ctx, p.Organization, p.Project, p.Name)
 		if err != nil {
 			return err
 		}
-		p.state = &state
+		p.routes, p.revision, p.state = now.routes, now.revision, now.state
 	}
 	if a.Directory == "" && len(a.CIDRs) == 0 {
 		return nil // nobody is kept out who was let in
 	}
 	return o.inForce(ctx, p)
+}
+
+// bring changes the routes as they were read, unless somebody else has changed them since. It
+// says what stays although the run asked for less.
+func (o *Owner) bring(ctx context.Context, p *Site, a Access) (kept []string, err error) {
+	if len(p.routes) == 0 && p.Mine {
+		return nil, o.makeRoute(ctx, p, a) // the run that made it was cut before the route, or is about to make it
+	}
+	before := slices.Clone(p.routes)
+	if kept = a.narrow(p); slices.EqualFunc(before, p.routes, sameAccess) {
+		return kept, nil
+	}
+	routes := make([]mezu.Route, len(p.routes))
+	for i, r := range p.routes {
+		r.Meta = mezu.Meta{}
+		routes[i] = r
+	}
+	var state api.RoutesState
+	call := api.Call{Operation: api.OpReplaceRoutes, Params: []string{p.Organization, p.Project, p.Name}, Body: api.RoutesReplace{Routes: routes}, IfMatch: p.revision}
+	if err := o.client.Do(ctx, call, &state); err != nil {
+		return nil, err
+	}
+	p.state = &state
+	return kept, nil
 }
 
 func sameAccess(a, b mezu.Route) bool {

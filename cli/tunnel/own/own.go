@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -57,8 +58,12 @@ type Site struct {
 	Kept []string
 
 	routes []mezu.Route
+	// revision is that of the routes as they were read.
+	revision uint64
 	// state is who runs the routes, as far as it is known of the present ones.
 	state *api.RoutesState
+	// admitted says that this run made the only route, as it asks of visitors.
+	admitted bool
 }
 
 // Text is organization/project/environment.
@@ -129,23 +134,21 @@ func (o *Owner) Locate(ctx context.Context) (organization, project string, err e
 	return organization, project, err
 }
 
-// Find finds the environment of a tunnel, or makes it. ours are ids of Warpgates of this
-// machine.
-func (o *Owner) Find(ctx context.Context, w Wish, ours []string) (*Site, error) {
+// Find finds the environment of a tunnel, or makes it. One that is there is only read: Admit
+// changes it. An error may come with an environment that was made.
+func (o *Owner) Find(ctx context.Context, w Wish) (*Site, error) {
 	org, prj, err := o.Locate(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p, err := o.find(ctx, org, prj, w)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	before := o.kept.Load().Environments[o.key(p)]
-	if p.Fresh = p.Made || before.ID != "" && before.ID != p.ID; p.Made {
-		return p, nil
-	}
-	p.Others = others(p.Others, append(ours, before.Warpgate))
-	return p, o.admit(ctx, p, w.Access)
+	p.Fresh = p.Made || before.ID != "" && before.ID != p.ID
+	p.Others = slices.DeleteFunc(p.Others, func(w mezu.Warpgate) bool { return w.ID == before.Warpgate })
+	return p, nil
 }
 
 func (o *Owner) find(ctx context.Context, org, prj string, w Wish) (*Site, error) {
@@ -176,16 +179,17 @@ func (o *Owner) find(ctx context.Context, org, prj string, w Wish) (*Site, error
 			return nil, mezu.Below("environment "+name, err)
 		}
 		p, err := o.look(ctx, org, prj, name)
-		switch {
-		case mezu.CodeOf(err) == mezu.CodeNotFound:
-			p, err = o.make(ctx, org, prj, name, w.Access)
-			if mezu.CodeOf(err) == mezu.CodeConflict {
-				continue // another one was quicker
+		if mezu.CodeOf(err) == mezu.CodeNotFound {
+			made, err2 := o.make(ctx, org, prj, name, w.Access)
+			if mezu.CodeOf(err2) != mezu.CodeConflict {
+				return made, err2
 			}
-			return p, err
-		case err != nil:
+			p, err = o.look(ctx, org, prj, name) // another run was quicker, which may be the caller's
+		}
+		if err != nil {
 			return nil, err
-		case p.Mine:
+		}
+		if p.Mine {
 			return p, nil
 		}
 	}
@@ -213,7 +217,7 @@ func (o *Owner) look(ctx context.Context, org, prj, name string) (*Site, error) 
 			return nil, err
 		}
 	}
-	p.routes, p.state = routes.Routes, &routes
+	p.routes, p.revision, p.state = routes.Routes, routes.Revision, &routes
 	known := o.kept.Load().Environments[o.key(p)]
 	p.Mine = p.CreatedBy != "" && p.CreatedBy == self.ID || p.CreatedBy == "" && known.Mine && known.ID == p.ID
 	return p, nil
@@ -236,22 +240,9 @@ func (o *Owner) warpgates(ctx context.Context, org, prj, name string) ([]mezu.Wa
 	return out, nil
 }
 
-func others(all []mezu.Warpgate, ours []string) []mezu.Warpgate {
-	var out []mezu.Warpgate
-	for _, w := range all {
-		mine := false
-		for _, id := range ours {
-			mine = mine || id == w.ID
-		}
-		if !mine {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
 // make makes an environment with one route for everything, and the project before it if need
-// be. The environment comes first: without its route it is closed.
+// be. The environment comes first: without its route it is closed. An error that comes after it
+// comes with it.
 func (o *Owner) make(ctx context.Context, org, prj, name string, a Access) (*Site, error) {
 	p := &Site{Organization: org, Project: prj, Made: true, Mine: true}
 	create := func() (err error) {
@@ -260,26 +251,38 @@ func (o *Owner) make(ctx context.Context, org, prj, name string, a Access) (*Sit
 	}
 	err := create()
 	if mezu.CodeOf(err) == mezu.CodeNotFound {
-		// A directory may be missing too; then the project isn't.
 		_, made := api.Invoke[mezu.Project](ctx, o.client, api.OpCreateProject, mezu.Project{Name: prj}, org)
-		if made != nil {
-			if mezu.CodeOf(made) == mezu.CodeConflict {
-				made = err
-			}
+		// If it is there, another run was quicker, or it is a directory that is missing.
+		if made != nil && mezu.CodeOf(made) != mezu.CodeConflict {
 			return nil, made
 		}
-		p.MadeProject = true
+		p.MadeProject = made == nil
 		err = create()
 	}
 	if err != nil {
 		return nil, err
 	}
-	route := a.first()
-	p.routes = []mezu.Route{route}
-	if _, err := api.Invoke[mezu.Route](ctx, o.client, api.OpCreateRoute, route, org, prj, name); err != nil {
-		return nil, err
+	err = o.makeRoute(ctx, p, a)
+	if mezu.CodeOf(err) == mezu.CodeConflict { // another run of the caller's found it without
+		now, err := o.look(ctx, org, prj, name)
+		if err != nil {
+			return p, err
+		}
+		now.Made, now.MadeProject = true, p.MadeProject
+		return now, nil
 	}
-	return p, nil
+	p.admitted = err == nil
+	return p, err
+}
+
+// makeRoute makes the first route of an environment.
+func (o *Owner) makeRoute(ctx context.Context, p *Site, a Access) error {
+	route := a.first()
+	if _, err := api.Invoke[mezu.Route](ctx, o.client, api.OpCreateRoute, route, p.Organization, p.Project, p.Name); err != nil {
+		return err
+	}
+	p.routes, p.state = []mezu.Route{route}, nil
+	return nil
 }
 
 // key is the environment's in the memory.
