@@ -4,6 +4,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 
 	"github.com/mezusphere/mezu"
@@ -32,4 +33,13 @@ func password(user, chosen string) (p *mezu.TunnelPassword, shown string, err er
 		return nil, "", fmt.Errorf("hashing the password: %w", err)
 	}
 	return p, shown, nil
+}
+
+// isPassword reports whether that is the user's password, which somebody chose.
+func isPassword(p *mezu.TunnelPassword, user, chosen string) bool {
+	if p == nil || p.User != user || chosen == "" {
+		return false
+	}
+	hash, err := pbkdf2.Key(sha256.New, chosen, p.Salt, p.Iterations, len(p.Hash))
+	return err == nil && subtle.ConstantTimeCompare(hash, p.Hash) == 1
 }

@@ -93,11 +93,11 @@ func (r *opened) run(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	defer r.closeAll()
 	following, end := context.WithCancel(context.WithoutCancel(ctx))
 	var followers sync.WaitGroup
 	defer followers.Wait()
 	defer end()
-	defer r.closeAll()
 	if err := r.open(ctx); err != nil {
 		return errors.Join(err, r.removeMade(ctx))
 	}
@@ -243,6 +243,9 @@ func (r *opened) compare(one *opening, there []mezu.Tunnel) error {
 			one.spec.BasicAuth = t.BasicAuth
 			one.site.Kept = append(one.site.Kept, one.site.Text()+" asked for a password until now; it stays so (--public opens it)")
 		}
+		if one.spec.BasicAuth != nil && isPassword(t.BasicAuth, r.User, r.Getenv("MEZU_BASIC_AUTH")) {
+			one.spec.BasicAuth = t.BasicAuth
+		}
 		if t.State == mezu.TunnelStopped || sameSettings(t.TunnelTarget, one.spec.TunnelTarget) {
 			continue
 		}
@@ -259,35 +262,53 @@ func (r *opened) compare(one *opening, there []mezu.Tunnel) error {
 	return nil
 }
 
-// open opens all tunnels at once.
-func (r *opened) open(ctx context.Context) error {
-	errs := make([]error, len(r.all))
-	var all sync.WaitGroup
-	for i, t := range r.all {
-		t.begun = time.Now()
-		all.Go(func() {
-			if errs[i] = r.change(ctx, t); errs[i] != nil {
-				return
-			}
-			cfg := session.Config{
-				Fresh:    t.site.Fresh,
-				Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
-				Spec:     t.spec,
-				Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },
-				Enrolled: func(mezu.Tunnel) { r.lines.Again(r.who(ctx)) },
-			}
-			if r.settings.Socket == "" { // "mezu dev" is started by no command
-				cfg.Stopped = r.Stopped
-				cfg.Running = func(ctx context.Context) (*local.Client, error) { return r.Running(ctx, r.settings) }
-			}
-			t.session, errs[i] = session.Open(ctx, cfg)
-			if errs[i] == nil {
-				errs[i] = r.adapt(ctx, t)
-			}
+const (
+	// maxHeld is how many tunnels one command holds. When it ends, each takes two of the daemon's
+	// local.MaxClients, of which other commands need some.
+	maxHeld = 24
+	// atOnce is how many tunnels are opened at the same time, over two connections each.
+	atOnce = 8
+)
+
+// each does something for tunnels, for so many at once, and gives what that came to for each.
+func each(all []*opening, most int, do func(*opening) error) []error {
+	errs := make([]error, len(all))
+	places := make(chan struct{}, most)
+	var doing sync.WaitGroup
+	for i, t := range all {
+		places <- struct{}{}
+		doing.Go(func() {
+			errs[i] = do(t)
+			<-places
 		})
 	}
-	all.Wait()
-	return cmp.Or(errs...)
+	doing.Wait()
+	return errs
+}
+
+// open opens all tunnels.
+func (r *opened) open(ctx context.Context) error {
+	return cmp.Or(each(r.all, atOnce, func(t *opening) (err error) {
+		t.begun = time.Now()
+		if err := r.change(ctx, t); err != nil {
+			return err
+		}
+		cfg := session.Config{
+			Fresh:    t.site.Fresh,
+			Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
+			Spec:     t.spec,
+			Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },
+			Enrolled: func(mezu.Tunnel) { r.lines.Again(r.who(ctx)) },
+		}
+		if r.settings.Socket == "" { // "mezu dev" is started by no command
+			cfg.Stopped = r.Stopped
+			cfg.Running = func(ctx context.Context) (*local.Client, error) { return r.Running(ctx, r.settings) }
+		}
+		if t.session, err = session.Open(ctx, cfg); err != nil {
+			return err
+		}
+		return r.adapt(ctx, t)
+	})...)
 }
 
 // adapt brings a tunnel that was there to what this run asks for.
@@ -339,10 +360,10 @@ func (r *opened) who(ctx context.Context) string {
 func (r *opened) within() time.Duration { return cmp.Or(r.Flags.Timeout, waitFor) }
 
 // await waits until a tunnel can be reached, and says so.
-func (r *opened) await(ctx context.Context, t *opening) error {
-	err := t.session.Await(ctx, r.within())
+func (r *opened) await(ctx context.Context, t *opening, within time.Duration) error {
+	err := t.session.Await(ctx, within)
 	if late, ok := errors.AsType[*session.LateError](err); ok {
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Limit(late.After)), Hint: "mezu doctor"}
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s does not answer yet: %s (%s)", cmp.Or(late.URL, t.site.URL, t.site.Text()), late.Stage, show.Limit(r.within())), Hint: "mezu doctor"}
 	}
 	if err != nil {
 		return err
@@ -388,13 +409,8 @@ func news(p *own.Site) string {
 func (r *opened) serve(ctx context.Context) (code int, err error) {
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	errs := make([]error, len(r.all))
-	var all sync.WaitGroup
-	for i, t := range r.all {
-		all.Go(func() { errs[i] = r.await(serving, t) })
-	}
-	all.Wait()
-	if err := cmp.Or(errs...); err != nil {
+	awaited := each(r.all, len(r.all), func(t *opening) error { return r.await(serving, t, r.within()) })
+	if err := cmp.Or(awaited...); err != nil {
 		return 0, err
 	}
 	if err := r.writeEnv(); err != nil {
@@ -403,18 +419,19 @@ func (r *opened) serve(ctx context.Context) (code int, err error) {
 	if len(r.Command) > 0 {
 		return r.exec(ctx)
 	}
-	for _, t := range r.all {
+	return 0, cmp.Or(each(r.all, len(r.all), func(t *opening) error {
 		select {
-		case <-ctx.Done():
-			return 0, nil
+		case <-serving.Done():
+			return nil
 		case err := <-t.ended:
 			t.ended <- err
-			if err != nil && !errors.Is(err, session.ErrClosed) {
-				return 0, err
+			if errors.Is(err, session.ErrClosed) {
+				return nil
 			}
+			end() // what can't be followed any more ends the run
+			return err
 		}
-	}
-	return 0, nil
+	})...)
 }
 
 // close drains all tunnels that nobody else holds. The end of Cut cuts what is in flight.
@@ -437,12 +454,7 @@ func (r *opened) close(ctx context.Context) error {
 		held = append(held, t)
 	}
 	r.lines.Closing(flying, local.DrainTimeout)
-	errs := make([]error, len(held))
-	var all sync.WaitGroup
-	for i, t := range held {
-		all.Go(func() { errs[i] = r.stop(ctx, t) })
-	}
-	all.Wait()
+	errs := each(held, len(held), func(t *opening) error { return r.stop(ctx, t) })
 	for _, t := range held {
 		r.closed(t)
 	}
@@ -541,19 +553,20 @@ func (r *opened) leave(ctx context.Context) error {
 
 // leaveReachable waits until requests get through and the workloads connect.
 func (r *opened) leaveReachable(ctx context.Context) error {
-	following, end := context.WithCancel(ctx)
-	var followers sync.WaitGroup
-	defer followers.Wait()
-	defer end()
 	late := time.Now().Add(r.within())
-	for _, t := range r.all {
-		followers.Go(func() { _ = t.session.Run(following, func(local.Event) {}) }) // Await says what is wrong
-		if err := r.await(ctx, t); err != nil {
+	reached := each(r.all, atOnce, func(t *opening) error {
+		following, end := context.WithCancel(ctx)
+		var follower sync.WaitGroup
+		defer follower.Wait()
+		defer end()
+		follower.Go(func() { _ = t.session.Run(following, func(local.Event) {}) }) // Await says what is wrong
+		if err := r.await(ctx, t, time.Until(late)); err != nil {
 			return err
 		}
-		if err := r.connects(ctx, t, late); err != nil {
-			return err
-		}
+		return r.connects(ctx, t, late)
+	})
+	if err := cmp.Or(reached...); err != nil {
+		return err
 	}
 	return r.writeEnv()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
+	"github.com/mezusphere/mezu/cli/tunnel/target"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -117,6 +118,24 @@ func TestPassword(t *testing.T) {
 	p, shown, err = password("ada", "chosen")
 	if err != nil || shown != "" || p.Iterations != chosenRounds {
 		t.Errorf("%+v %q %v", p, shown, err)
+	}
+}
+
+func TestIsPassword(t *testing.T) {
+	p, known, err := password("ada", "")
+	if err != nil || !isPassword(p, "ada", known) || isPassword(p, "bob", known) || isPassword(p, "ada", "other") || isPassword(p, "ada", "") || isPassword(nil, "ada", known) {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// A flag that was given wins over mezu.yaml, also where it says what holds without.
+func TestApply_HostHeader(t *testing.T) {
+	for _, c := range []struct{ flag, file, want string }{{"", "target", "target"}, {"keep", "target", ""}, {"app.test", "target", "app.test"}, {"", "", ""}} {
+		o := &options{HostHeader: c.flag}
+		of := target.Target{TunnelTarget: mezu.TunnelTarget{Target: "localhost:1", HostHeader: c.file}}
+		if err := o.apply(&of); err != nil || of.HostHeader != c.want {
+			t.Errorf("%+v: %q, %v", c, of.HostHeader, err)
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ type options struct {
 	// Allow are the values of --allow-target.
 	Allow []string
 	Name  string
-	// Settings of all targets.
+	// Settings of all targets. What is empty stays as mezu.yaml has it.
 	HostHeader, UpstreamCA string
 	Insecure, Listing, SPA bool
 	Access                 own.Access
@@ -126,12 +126,15 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 
 func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, error) {
 	o := &options{
-		Invocation: inv, Config: cfg, Name: c.String("name"), HostHeader: c.String("host-header"), UpstreamCA: inv.Path(c.Path("upstream-ca")),
+		Invocation: inv, Config: cfg, Name: c.String("name"), UpstreamCA: inv.Path(c.Path("upstream-ca")),
 		Insecure: c.Bool("insecure-upstream"), Listing: c.Bool("listing"), SPA: c.Bool("spa"),
 		Access: own.Access{Directory: c.String("auth"), CIDRs: c.StringSlice("allow-cidr"), Password: c.IsSet("basic-auth"), Public: c.Bool("public")},
 		User:   c.String("basic-auth"),
 		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json"), Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
 		QR: c.Bool("qr"), Remove: c.Bool("rm"), EnvFile: inv.Path(c.Path("env-file")),
+	}
+	if c.IsSet("host-header") {
+		o.HostHeader = c.String("host-header")
 	}
 	args, command, dashes := split(c.Args().Slice())
 	o.Command = command
@@ -234,6 +237,11 @@ func (o *options) targets(ctx context.Context) error {
 	if len(o.Targets) > mezu.MaxTunnels {
 		return exit.Usagef("%d tunnels are asked for, %d at most", len(o.Targets), mezu.MaxTunnels)
 	}
+	if len(o.Targets) > maxHeld && !o.Detach {
+		e := exit.Usagef("%d tunnels are asked for, and one command holds %d at most", len(o.Targets), maxHeld)
+		e.Hint = "--detach, which leaves them to the daemon"
+		return e
+	}
 	seen := map[string]bool{}
 	for i := range o.Targets {
 		t := &o.Targets[i]
@@ -268,7 +276,7 @@ func (o *options) named(tunnel string) string {
 
 // apply adds the flags to a target.
 func (o *options) apply(t *target.Target) error {
-	if o.HostHeader != mezu.HostKeep || t.HostHeader == "" {
+	if o.HostHeader != "" {
 		t.HostHeader = o.HostHeader
 	}
 	if o.UpstreamCA != "" {

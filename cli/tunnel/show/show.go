@@ -83,21 +83,14 @@ func (l *Lines) Ready(r Ready) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := r.Tunnel
-	if r.Password != "" {
-		l.Mask(r.Password)
-	}
 	if l.JSON {
 		l.write(mezu.Event{Event: mezu.EventReady, Tunnel: t.Name, URL: t.URL, Organization: t.Organization, Project: t.Project, Environment: t.Environment, Upstream: t.Target, WarpgateID: t.Warpgate})
-		if r.Password != "" {
-			l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
-		}
+		l.password(r)
 		return
 	}
 	_ = l.Printf("%s\n", terminal.Clean(t.URL))
 	l.head(r)
-	if r.Password != "" {
-		l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
-	}
+	l.password(r)
 	more := "Ctrl-C closes it"
 	if r.Detached {
 		more = "mezu tunnel stop " + terminal.Clean(t.Name) + " closes it"
@@ -111,20 +104,23 @@ func (l *Lines) Left(r Ready) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := r.Tunnel
-	if r.Password != "" {
-		l.Mask(r.Password)
-	}
 	if l.JSON {
 		l.write(mezu.Event{Event: mezu.EventWarpgate, Tunnel: t.Name, Status: string(t.State), WarpgateID: t.Warpgate, Upstream: t.Target, URL: t.URL})
 	} else {
 		_ = l.Printf("%s\n", terminal.Clean(t.URL))
 		l.head(r)
 	}
-	if r.Password != "" {
-		l.Sayf("  log in as    %s, password %s", terminal.Clean(r.User), r.Password)
-	}
+	l.password(r)
 	if !l.JSON {
 		l.Sayf("  more         mezu tunnel show %s   mezu tunnel stop %s closes it", terminal.Clean(t.Name), terminal.Clean(t.Name))
+	}
+}
+
+// password tells the one that was made for the run. It is told when quiet too: nobody knows it.
+func (l *Lines) password(r Ready) {
+	if r.Password != "" {
+		l.Mask(r.Password)
+		fmt.Fprintf(l.Err, "  log in as    %s, password %s\n", terminal.Clean(r.User), r.Password)
 	}
 }
 
@@ -301,7 +297,7 @@ func cut(text string, width int, end string) string {
 	return string(runes[:max(0, width-1)]) + end
 }
 
-// trouble shows an error. One that repeats itself is said once.
+// trouble shows an error.
 func (l *Lines) trouble(e local.Event) {
 	if l.JSON {
 		l.tell(object{Event: e.Event, Fixes: e.Fixes})

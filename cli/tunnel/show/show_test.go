@@ -97,6 +97,12 @@ func TestReady(t *testing.T) {
 	if !strings.HasPrefix(talk.String(), "::add-mask::geheim-1\n") || strings.Contains(out.String(), "geheim") {
 		t.Errorf("%s%s", out, talk)
 	}
+	// Nobody could enter without it.
+	l, _, talk = lines(0, func(l *show.Lines) { l.Quiet = true })
+	l.Ready(said)
+	if talk.String() != "  log in as    ada, password geheim-1\n" {
+		t.Errorf("%s", talk)
+	}
 }
 
 func TestStates(t *testing.T) {
