@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 )
 
 // checkNoSecret looks for a token in all that there is of the daemon: its environment and
-// arguments, its log and its state.
+// arguments, its memory, its log and its state.
 func checkNoSecret(t *testing.T, p *person, token string) {
 	if token == "" || p.env["MEZU_TOKEN"] != token {
 		t.Fatal("there is nothing to look for")
@@ -30,6 +31,7 @@ func checkNoSecret(t *testing.T, p *person, token string) {
 			t.Errorf("%s has %q", name, text)
 		}
 	}
+	checkMemory(t, dir, token)
 	err := filepath.WalkDir(p.folders().State, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -42,6 +44,39 @@ func checkNoSecret(t *testing.T, p *person, token string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// checkMemory looks for a token in what a process can write to.
+func checkMemory(t *testing.T, dir, token string) {
+	mem, err := os.Open(dir + "mem")
+	if err != nil { // some systems leave that to root
+		t.Logf("the memory is not looked at: %v", err)
+		return
+	}
+	defer mem.Close()
+	maps, err := os.ReadFile(dir + "maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	buf := make([]byte, 1<<20)
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var mode string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n != 3 || !strings.HasPrefix(mode, "rw") {
+			continue
+		}
+		for at := from; at < to; at += int64(len(buf) - len(token)) { // one that two looks share is seen by one
+			n, _ := mem.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
+			looked += n
+			if bytes.Contains(buf[:n], []byte(token)) {
+				t.Fatalf("the memory has the token, in %s", line)
+			}
+		}
+	}
+	if looked < 1<<20 {
+		t.Errorf("%d bytes of memory were looked at", looked)
 	}
 }
 
