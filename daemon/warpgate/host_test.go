@@ -610,6 +610,38 @@ func TestWake(t *testing.T) {
 	h.becomes(o.ID, mezu.TunnelLive)
 }
 
+// TestControlPlaneAway: the tunnel goes on, and says since when nobody answers there.
+func TestControlPlaneAway(t *testing.T) {
+	w := newWorld(t, 1)
+	var clock testkit.Clock
+	var addresses atomic.Pointer[[]string]
+	moves := func(to string) { addresses.Store(&[]string{to}) }
+	moves("192.0.2.1/24")
+	h := w.hostTunnels(t.TempDir(), func(c *daemon.Config) {
+		c.Now = clock.Now
+		c.Wake.Addresses = func() ([]string, error) { return slices.Clone(*addresses.Load()), nil }
+	})
+	o := h.open(detached(w.spec("dev-ada")))
+	h.becomes(o.ID, mezu.TunnelLive)
+	away := func() (since time.Time) {
+		is, err := h.Get(o.ID)
+		if err != nil || is.State != mezu.TunnelLive {
+			t.Errorf("%+v, %v", is, err)
+		}
+		return is.ControlAway
+	}
+	if since := away(); !since.IsZero() {
+		t.Errorf("away since %v", since)
+	}
+	w.stopAPI()
+	clock.Advance(mezu.RenewAge + 3*time.Hour) // a renewal is due
+	moves("198.51.100.1/24")
+	eventually(t, "away", func() bool { return !away().IsZero() })
+	w.startAPI(w.addr)
+	moves("203.0.113.1/24")
+	eventually(t, "back", func() bool { return away().IsZero() })
+}
+
 // TestStatesAreTold: which link is lost, and what that makes of the tunnel, is told as it happens.
 func TestStatesAreTold(t *testing.T) {
 	w := newWorld(t, 2)
