@@ -27,7 +27,7 @@ func (t *target) look(ctx context.Context) Report {
 	var answer local.Probe
 	var unanswered error
 	if t.tunnel != nil {
-		r.Tunnel, workload.Name, gate.Name = t.tunnel.Name, t.tunnel.Target, t.tunnel.Warpgate
+		r.Tunnel, r.ControlAway, workload.Name, gate.Name = t.tunnel.Name, t.tunnel.ControlAway, t.tunnel.Target, t.tunnel.Warpgate
 		asked.Go(func() { answer, unanswered = t.daemon.Probe(ctx, t.tunnel.ID) })
 	}
 	t.lookAtEdge(ctx, &r, edge, gate)

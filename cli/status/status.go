@@ -123,6 +123,9 @@ func (o *options) show(r Report) error {
 		err = o.WriteValue(o.Flags.Output, r)
 	} else {
 		err = o.Printf("%s", r.draw(o.Streams))
+		if !r.ControlAway.IsZero() {
+			o.Signf(terminal.Caution, "the control plane could not be reached for %s; the tunnel goes on without it", terminal.Span(o.Clock().Sub(r.ControlAway)))
+		}
 	}
 	if err != nil || r.Flows {
 		return err
@@ -146,8 +149,11 @@ type Report struct {
 	URL          string `json:"url"`
 	// Tunnel is the tunnel of this machine; empty if other machines serve alone.
 	Tunnel string `json:"tunnel,omitempty"`
-	Flows  bool   `json:"flows"`
-	Hops   []Hop  `json:"hops"`
+	// ControlAway is since when that tunnel could not reach the control plane, zero if it could
+	// at the last try. Requests don't need it.
+	ControlAway time.Time `json:"control_away_since,omitzero"`
+	Flows       bool      `json:"flows"`
+	Hops        []Hop     `json:"hops"`
 	// Code, Detail and Hint say what is in the way.
 	Code   mezu.Code `json:"code,omitempty"`
 	Detail string    `json:"detail,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -145,6 +146,25 @@ func TestUnasked(t *testing.T) {
 	elsewhere.unasked = silent
 	if r := elsewhere.look(t.Context()); r.Flows || r.Hops[2].State != OK || !strings.Contains(r.Detail, "the daemon does not answer") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A control plane that is away is said, and stops nothing.
+func TestControlPlaneAway(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	var out, talk strings.Builder
+	inv := &invocation.Invocation{Streams: terminal.Streams{Out: &out, Err: &talk}, Now: func() time.Time { return now }, Flags: invocation.Flags{Output: terminal.Table}}
+	daemon := local.New(filepath.Join(t.TempDir(), "daemon.sock"), "1.0.0")
+	defer daemon.Close()
+	here := &target{inv: inv, url: "https://127.0.0.1:1", daemon: daemon, tunnel: &mezu.Tunnel{Name: "shop/dev-ada", ControlAway: now.Add(-3 * time.Hour)}}
+	r := here.look(t.Context())
+	if !r.ControlAway.Equal(here.tunnel.ControlAway) {
+		t.Errorf("%+v", r)
+	}
+	r = shop()
+	r.Hops[3].State, r.Flows, r.ControlAway = OK, true, here.tunnel.ControlAway
+	if err := (&options{Invocation: inv}).show(r); err != nil || !strings.Contains(talk.String(), "the control plane could not be reached for 3 h; the tunnel goes on without it") {
+		t.Errorf("%q, %v", talk.String(), err)
 	}
 }
 
