@@ -140,11 +140,10 @@ func roots(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Refuses says that nothing answers at the target yet. If something did later and does no
-// more, that is said again.
+// Refuses says that nothing answers at the target, unless a request has said so.
 func (w *Way) Refuses() {
 	if w.Targets.Hints != nil {
-		w.watcher(w.say).Refuses()
+		w.Targets.Hints.Refuses()
 	}
 }
 
@@ -165,7 +164,7 @@ func (w *Way) finding(ctx context.Context, h hint.Hint) Finding {
 	case hint.Container:
 		f.Code = mezu.CodeWorkloadRefused
 		w.addMoved(ctx, &f) // it may be in here after all
-	case hint.Refused:
+	case hint.Refused, hint.Gone:
 		f.Code = mezu.CodeWorkloadRefused
 		w.addOthers(ctx, &f)
 	}

@@ -206,8 +206,8 @@ func TestRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer w.Close()
 		w.Refuses()
+		w.Targets.Hints.Refuses() // a request, which finds what was said
 		f := <-said
 		if f.Code != mezu.CodeWorkloadRefused || !strings.HasPrefix(f.Message, "nothing answers at "+gone.Addr().String()) || f.Hint() == "" {
 			t.Errorf("%+v", f)
@@ -215,6 +215,14 @@ func TestRefuses(t *testing.T) {
 		// What listens in here comes before what may listen around the container.
 		if last := f.Fixes[len(f.Fixes)-1]; strings.Contains(last, "host.docker.internal") != contained {
 			t.Errorf("%+v", f)
+		}
+		w.Targets.Hints.Worked()
+		w.Targets.Hints.Refuses()
+		if f = <-said; f.Code != mezu.CodeWorkloadRefused || !strings.Contains(f.Message, " any more") {
+			t.Errorf("%+v", f)
+		}
+		if w.Close(); len(said) != 0 {
+			t.Errorf("said again: %+v", <-said)
 		}
 	}
 }

@@ -32,18 +32,20 @@ const (
 	SpeaksPlain Kind = "speaks_plain"
 	// Certificate: its certificate is not to be believed.
 	Certificate Kind = "certificate"
-	// Refused: nothing answers at the target.
+	// Refused: nothing answers at the target yet.
 	Refused Kind = "refused"
+	// Gone: nothing answers there any more.
+	Gone Kind = "gone"
 	// Container: nothing answers, and the target is this container itself.
 	Container Kind = "container"
 )
 
 // kinds is how many there are.
-const kinds = 7
+const kinds = 8
 
 // bit is the kind's own.
 func (k Kind) bit() uint32 {
-	for i, other := range [kinds]Kind{HostCheck, OriginCheck, SpeaksTLS, SpeaksPlain, Certificate, Refused, Container} {
+	for i, other := range [kinds]Kind{HostCheck, OriginCheck, SpeaksTLS, SpeaksPlain, Certificate, Refused, Gone, Container} {
 		if k == other {
 			return 1 << i
 		}
@@ -193,7 +195,7 @@ func (w *Watcher) Refuses() {
 	}
 	h := Hint{Kind: Refused, Message: "nothing answers at " + at}
 	if w.worked.Load() {
-		h.Message += " any more"
+		h.Kind, h.Message = Gone, h.Message+" any more"
 	}
 	w.say(h)
 }
