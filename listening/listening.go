@@ -58,8 +58,8 @@ func (l Listener) String() string {
 	return fmt.Sprint(l.Port)
 }
 
-// Name is the short name of what listens: "vite".
-func (l Listener) Name() string { return cmp.Or(l.Command, l.Program, "another program") }
+// Name is the short name of what listens: "vite". It is empty if that can't be seen.
+func (l Listener) Name() string { return cmp.Or(l.Command, l.Program) }
 
 // what is the program and what it runs, without saying a name twice.
 func (l Listener) what() string {
@@ -136,7 +136,7 @@ const nearby = 10
 
 // Instead picks who most likely answers for a port that refuses connections: a server that is
 // known, on the next port, which is where dev servers go; else the only program that there is.
-// Nothing is better than a wrong guess.
+// Nothing is better than a wrong guess, so that it has a name.
 func Instead(all []Listener, port int) (Listener, bool) {
 	var local, moved []Listener
 	for _, l := range all {
@@ -151,7 +151,7 @@ func Instead(all []Listener, port int) (Listener, bool) {
 	switch {
 	case len(moved) > 0:
 		return slices.MinFunc(moved, func(a, b Listener) int { return cmp.Compare(a.Port, b.Port) }), true
-	case len(local) == 1:
+	case len(local) == 1 && local[0].Name() != "":
 		return local[0], true
 	}
 	return Listener{}, false

@@ -167,6 +167,7 @@ func TestInstead(t *testing.T) {
 		{"far away", []listening.Listener{postgres, vite(4173), vite(5184), api}, 5173, ""},
 		{"two", []listening.Listener{vite(5175), vite(5174), vite(3000)}, 5173, "5174 (node, vite)"},
 		{"the only one", []listening.Listener{api}, 3000, "8080 (./api serve)"},
+		{"the only one, and nobody knows what", []listening.Listener{{Port: 2024, Addresses: loopback}}, 3000, ""},
 		{"itself", []listening.Listener{vite(5173)}, 5173, ""},
 		{"not here", []listening.Listener{{Port: 5174, Addresses: lan, Program: "node", Command: "vite"}}, 5173, ""},
 		{"none", nil, 5173, ""},

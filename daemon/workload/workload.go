@@ -7,7 +7,6 @@
 package workload
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -233,7 +232,7 @@ func (w *Way) program(ctx context.Context) string {
 	}
 	for _, l := range all {
 		if l.Port == port && l.Local() {
-			return cmp.Or(l.Command, l.Program)
+			return l.Name()
 		}
 	}
 	return ""
