@@ -37,7 +37,7 @@ func TestByCode(t *testing.T) {
 	}{
 		"allowed":        {`"interval":3,"expires_in":600`, []string{"authorization_pending", good}, seconds(3, 3), ""},
 		"no interval":    {`"expires_in":600`, []string{"authorization_pending", good}, seconds(5, 5), ""},
-		"a long one":     {`"interval":99999999999,"expires_in":600`, []string{good}, seconds(60), ""},
+		"a long one":     {`"interval":99999999999,"expires_in":99999999999`, []string{good}, seconds(60), ""},
 		"slower":         {`"interval":1`, []string{"slow_down", "authorization_pending", "slow_down", good}, seconds(1, 6, 6, 11), ""},
 		"too often":      {`"interval":1`, []string{"429", good}, seconds(1, 6), ""},
 		"away":           {`"interval":2`, []string{"cut", "503", good}, seconds(2, 4, 8), ""},
@@ -89,7 +89,7 @@ func TestByCode(t *testing.T) {
 			if mezu.CodeOf(err) != c.err || c.err == "" && (err != nil || tokens.Access != "a") {
 				t.Errorf("%+v, %v", tokens, err)
 			}
-			if !strings.Contains(said.String(), "\n   "+server.URL+"/device        and type        WDJB-MJHT\n") {
+			if !strings.Contains(said.String(), "\n   "+server.URL+"/device        and type        WDJB-MJHT\n") || !strings.Contains(said.String(), "Good for 10 minutes.") {
 				t.Errorf("said %q", said.String())
 			}
 		})

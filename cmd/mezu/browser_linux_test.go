@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pkg/browser"
 )
 
 // programs makes these the only programs on the PATH. Each writes its name and its arguments
@@ -36,8 +39,10 @@ const hostile = `https://login.example.com/authorize?a=1&b='$(touch%20x)'&c=%22;
 func TestOpenBrowser(t *testing.T) {
 	called := programs(t, map[string]string{"xdg-open": "exit 0"})
 	open := browserOf(func(string) string { return "" })
-	if err := open(hostile); err != nil {
-		t.Error(err)
+	var said bytes.Buffer
+	browser.Stdout, browser.Stderr = &said, &said
+	if err := open(hostile); err != nil || said.Len() > 0 {
+		t.Errorf("%v, and the terminal has %q", err, said.String())
 	}
 	if got := called(); got != "xdg-open\n"+hostile+"\n" {
 		t.Errorf("called %q", got)
