@@ -333,6 +333,9 @@ func (h *Host) Probe(ctx context.Context, id string) (local.Probe, error) {
 		defer way.Close()
 	}
 	found, took := way.Probe(ctx)
+	if ctx.Err() != nil { // what was cut off says nothing of the workload
+		return local.Probe{}, ctx.Err()
+	}
 	t.setWorkload(&found)
 	return local.Probe{Workload: found, ConnectMS: float64(took) / float64(time.Millisecond), Links: t.record().Links}, nil
 }

@@ -139,6 +139,11 @@ func TestHost(t *testing.T) {
 	}
 	o = h.open(detached(w.spec("dev-ada")))
 	is := h.becomes(o.ID, mezu.TunnelLive)
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.Probe(cut, o.ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("a probe that was cut off says how the workload is: %v", err)
+	}
 	if is.URL == "" || is.Warpgate == "" || len(is.Links) != 2 || is.Code != "" || is.Detail != "" {
 		t.Errorf("%+v", is)
 	}
