@@ -3,13 +3,16 @@
 package rest_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/rest"
 	"github.com/mezusphere/mezu/local"
 )
 
@@ -69,6 +72,43 @@ func TestStream(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	w.host.until(func() bool { return w.host.attached[b.ID] == 0 })
+}
+
+// TestStream_BeginsAtItsHead: what happens when the client has the head of the answer is in the
+// stream.
+func TestStream_BeginsAtItsHead(t *testing.T) {
+	host := newMemory()
+	opened, err := host.Open(t.Context(), spec("a"))
+	must(t, err)
+	s := rest.New(rest.Config{Host: host, Events: host.hub, Version: "1.2.3", Now: time.Now})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://mezu/v1/events", nil)
+	must(t, err)
+	w := &flusher{flush: func(n int) {
+		if n == 1 {
+			busy(host, opened.ID, 1)
+		} else {
+			cancel()
+		}
+	}}
+	w.header = http.Header{}
+	s.ServeHTTP(w, rest.Admitted(r))
+	if got := w.body.String(); !strings.Contains(got, `"path":"/0"`) || !strings.Contains(got, "event: tunnel\n") {
+		t.Errorf("%d: %s", w.status, got)
+	}
+}
+
+// flusher takes an answer, and is told of each flush.
+type flusher struct {
+	recorder
+	n     int
+	flush func(n int)
+}
+
+func (w *flusher) Flush() {
+	w.n++
+	w.flush(w.n)
 }
 
 // TestStream_Stats: figures come each second, of each tunnel.
