@@ -155,8 +155,11 @@ func invoke[Out any](ctx context.Context, c *Client, more time.Duration, method,
 	}
 	defer a.end()
 	data, err := a.read(MaxAnswer)
-	if err != nil || len(data) == 0 {
+	if err != nil {
 		return out, err
+	}
+	if _, none := any(out).(struct{}); none {
+		return out, nil
 	}
 	if err := json.Unmarshal(data, &out); err != nil {
 		return out, c.garbled(err)

@@ -79,6 +79,8 @@ func TestForeignProcess(t *testing.T) {
 		"a redirect":                     {answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n" + own + "\r\n"), local.ErrForeign, "does not answer as"},
 		"a refusal of no known code":     {answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\n" + own + "\r\n{\"code\":\"x\"}"), local.ErrForeign, "does not answer as"},
 		"an answer that is no JSON":      {answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + own + "\r\nhi"), local.ErrForeign, "does not answer as"},
+		"an answer of nothing":           {answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + own + "\r\n"), local.ErrForeign, "does not answer as"},
+		"no content":                     {answering("HTTP/1.1 204 No Content\r\n" + own + "\r\n"), local.ErrForeign, "does not answer as"},
 		"an answer of another type":      {answering("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n" + own + "\r\n{\"pid\":\"a\"}"), local.ErrForeign, "does not answer as"},
 		"an endless head":                {answering("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), local.ErrForeign, "does not answer as"},
 		"an answer without end": {func(c net.Conn) {
