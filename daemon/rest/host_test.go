@@ -24,6 +24,7 @@ type memory struct {
 	token    string
 	drained  time.Duration
 	down     *local.Shutdown
+	probing  func(ctx context.Context) error // or nil
 }
 
 func newMemory() *memory {
@@ -129,8 +130,11 @@ func (m *memory) Stop(_ context.Context, id string, drain time.Duration) (mezu.T
 	return m.change(id, func(t *mezu.Tunnel) { m.drained, t.Stopped = drain, true })
 }
 
-func (m *memory) Probe(_ context.Context, id string) (local.Probe, error) {
+func (m *memory) Probe(ctx context.Context, id string) (local.Probe, error) {
 	_, err := m.Get(id)
+	if m.probing != nil {
+		err = m.probing(ctx)
+	}
 	return local.Probe{ConnectMS: 1.5}, err
 }
 

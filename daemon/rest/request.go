@@ -54,7 +54,7 @@ func judge(r *http.Request) error {
 		return mezu.Errorf(mezu.CodeForbidden, "pages have no access to the local API")
 	case !isOwnHost(r.Host):
 		return mezu.Errorf(mezu.CodeForbidden, "the local API has the host mezu or localhost")
-	case path.Clean(r.URL.Path) != r.URL.Path:
+	case path.Clean("/"+r.URL.Path) != r.URL.Path:
 		return notFound()
 	}
 	return nil
@@ -79,7 +79,7 @@ func notFound() error {
 // refuse answers with a problem document.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && mezu.CodeOf(err) == mezu.CodeInternal {
-		return // nobody is there to be told
+		panic(http.ErrAbortHandler) // nobody is there to be told; no answer at all would be a good one
 	}
 	var e *mezu.Error
 	if !errors.As(err, &e) {

@@ -182,6 +182,8 @@ func TestRefusals(t *testing.T) {
 		"a slash at the end":     {get("/v1/status/", ""), 404, "", "no such operation"},
 		"dots":                   {get("/v1/x/../status", ""), 404, "", "no such operation"},
 		"another method":         {body("PUT", "/v1/tunnels", "{}"), 405, "", "is for GET, POST"},
+		"OPTIONS of all":         {"OPTIONS * HTTP/1.1\r\nHost: mezu\r\n\r\n", 404, "", "no such operation"},
+		"OPTIONS of a page":      {"OPTIONS * HTTP/1.1\r\nHost: mezu\r\nOrigin: null\r\n\r\n", 403, "", "pages have no access"},
 		"HEAD":                   {"HEAD /v1/status HTTP/1.1\r\nHost: mezu\r\n\r\n", 405, "", ""},
 		"no such tunnel":         {get("/v1/tunnels/tun_x", ""), 404, "", `no tunnel "tun_x"`},
 		"attach to none":         {get("/v1/tunnels/tun_x/attach", ""), 404, "", `no tunnel "tun_x"`},
@@ -280,6 +282,24 @@ func TestBodyIsBounded(t *testing.T) {
 	_, _ = io.WriteString(conn, "GET /v1/status HTTP/1.1\r\nHost: mezu\r\nX: "+strings.Repeat("x", 64<<10))
 	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("a head that is too large: %v, %v", resp, err)
+	}
+}
+
+// TestNoAnswerIsNone: whoever closes half of the connection has given up. An operation that ends
+// for that has no answer, and least of all a good one.
+func TestNoAnswerIsNone(t *testing.T) {
+	w := newWorld(t, nil)
+	tunnel := w.open("dev")
+	w.host.probing = func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	conn := w.dial()
+	_, err := io.WriteString(conn, "POST /v1/tunnels/"+tunnel.ID+"/probe HTTP/1.1\r\nHost: mezu\r\n\r\n")
+	must(t, err)
+	must(t, conn.(*net.UnixConn).CloseWrite())
+	if answer, err := io.ReadAll(conn); len(answer) > 0 {
+		t.Errorf("%q, %v", answer, err)
 	}
 }
 
