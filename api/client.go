@@ -420,14 +420,14 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 // problemOf turns an answer other than 2xx into an error. If the answer is not from a
 // control plane (but from a proxy, for example), only its status counts.
 func problemOf(resp *http.Response) error {
-	cause := &ResponseError{Status: resp.StatusCode, RequestID: printable(resp.Header.Get("X-Request-Id"))}
+	cause := &ResponseError{Status: resp.StatusCode, RequestID: Printable(resp.Header.Get("X-Request-Id"))}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem))
 	var p Problem
 	if err == nil && json.Unmarshal(data, &p) == nil && p.Code.Known() {
 		if p.RequestID != "" {
-			cause.RequestID = printable(p.RequestID)
+			cause.RequestID = Printable(p.RequestID)
 		}
-		return &mezu.Error{Code: p.Code, Detail: printable(p.Detail), Field: printable(p.Field), Hint: printable(p.Hint), Cause: cause}
+		return &mezu.Error{Code: p.Code, Detail: Printable(p.Detail), Field: Printable(p.Field), Hint: Printable(p.Hint), Cause: cause}
 	}
 	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)),
 		Hint: "check that the address is a control plane's and that no proxy answers in its place", Cause: cause}
@@ -440,8 +440,8 @@ func problemOf(resp *http.Response) error {
 	return e
 }
 
-// printable drops control characters, so that no answer steers a terminal.
-func printable(s string) string {
+// Printable drops control characters, so that no answer steers a terminal.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return -1

@@ -64,7 +64,7 @@ type ProgramError struct{ Code, Description string }
 
 // NewProgramError is a refusal that came from outside.
 func NewProgramError(code, description string) *ProgramError {
-	return &ProgramError{printable(code), printable(description)}
+	return &ProgramError{Printable(code), Printable(description)}
 }
 
 // Error says both.
@@ -109,16 +109,16 @@ func (a *Authority) check(base string) error {
 	if a.Issuer != base {
 		hint := "the address and the control plane do not belong together"
 		if u, err := url.Parse(a.Issuer); err == nil && u.Scheme == "https" && u.Host != "" && a.Issuer == "https://"+u.Host {
-			hint = "mezu login --api " + printable(a.Issuer)
+			hint = "mezu login --api " + Printable(a.Issuer)
 		}
-		return &mezu.Error{Code: mezu.CodeInvalid, Field: "api", Detail: fmt.Sprintf("the control plane at %s calls itself %q, and nobody logs in under another name", base, printable(a.Issuer)), Hint: hint}
+		return &mezu.Error{Code: mezu.CodeInvalid, Field: "api", Detail: fmt.Sprintf("the control plane at %s calls itself %q, and nobody logs in under another name", base, Printable(a.Issuer)), Hint: hint}
 	}
 	for _, e := range []struct {
 		name, url string
 		optional  bool
 	}{{"authorization", a.Authorize, false}, {"token", a.Token, false}, {"revocation", a.Revoke, false}, {"device", a.Device, true}} {
 		if !(e.optional && e.url == "") && !a.Has(e.url) {
-			return mezu.Errorf(mezu.CodeInternal, "the %s address of %s is %q, which is not on the same host", e.name, base, printable(e.url))
+			return mezu.Errorf(mezu.CodeInternal, "the %s address of %s is %q, which is not on the same host", e.name, base, Printable(e.url))
 		}
 	}
 	if !slices.Contains(a.Challenges, "S256") {
@@ -171,7 +171,7 @@ func (c *Client) AskDevice(ctx context.Context, a Authority) (DeviceCode, error)
 	if err == nil && (out.Code == "" || out.UserCode == "" || !a.Has(out.VerificationURI)) {
 		err = mezu.Errorf(mezu.CodeInternal, "the answer of %s is no code to log in by", a.Issuer)
 	}
-	out.UserCode = printable(out.UserCode)
+	out.UserCode = Printable(out.UserCode)
 	return out, err
 }
 

@@ -283,7 +283,7 @@ func (c *Client) garbled(cause error) error {
 
 // judge checks that an answer is a daemon's of this generation, and makes an error of a refusal.
 func (a *answer) judge() error {
-	version, generation := printable(a.Header.Get(HeaderVersion)), printable(a.Header.Get(HeaderGeneration))
+	version, generation := api.Printable(a.Header.Get(HeaderVersion)), api.Printable(a.Header.Get(HeaderGeneration))
 	if version == "" {
 		return a.client.garbled(nil)
 	}
@@ -309,7 +309,7 @@ func (a *answer) judge() error {
 	if p.Code == mezu.CodeInvalid && p.Hint == "" && version != a.client.version {
 		p.Hint = fmt.Sprintf("the daemon is %s and this program %s; mezu daemon restart, if that is why", version, a.client.version)
 	}
-	return &mezu.Error{Code: p.Code, Detail: printable(p.Detail), Field: printable(p.Field), Hint: printable(p.Hint)}
+	return &mezu.Error{Code: p.Code, Detail: api.Printable(p.Detail), Field: api.Printable(p.Field), Hint: api.Printable(p.Hint)}
 }
 
 // read reads the body, which has at most that many bytes.
@@ -322,14 +322,4 @@ func (a *answer) read(most int64) ([]byte, error) {
 		return nil, a.client.garbled(fmt.Errorf("the answer is over %d bytes", most))
 	}
 	return data, nil
-}
-
-// printable drops control characters, so that no answer steers a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }

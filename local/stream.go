@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/eventstream"
 )
 
@@ -52,7 +53,7 @@ func (c *Client) stream(ctx context.Context, path, after string) (*Stream, error
 	}
 	if media := a.Header.Get("Content-Type"); media != MediaEvents {
 		a.end()
-		return nil, c.garbled(fmt.Errorf("a stream of %q", printable(media)))
+		return nil, c.garbled(fmt.Errorf("a stream of %q", api.Printable(media)))
 	}
 	return &Stream{answer: a, events: eventstream.NewReader(idleReader{a}, MaxEvent)}, nil
 }
