@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,9 @@ func TestLogin_LeavesNothing(t *testing.T) {
 			w.in("acme", "globex")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			if c.how == "late" {
+				ctx, cancel = overdue(ctx)
+			}
 			typed, typing := io.Pipe()
 			defer typing.Close()
 			var said testkit.Buffer
@@ -136,9 +140,6 @@ func TestLogin_LeavesNothing(t *testing.T) {
 				Dir:     t.TempDir(), Profiles: w.profiles,
 			}
 			args := []string{"login", "--api", w.endpoint.url, "--ca-file", w.endpoint.caFile}
-			if c.how == "late" {
-				args = append(args, "--timeout", "100ms")
-			}
 			if c.how == "exchange" {
 				w.endpoint.authority.exchanging = func() { w.endpoint.authority.exchanging = nil; cancel() }
 			}
@@ -151,8 +152,7 @@ func TestLogin_LeavesNothing(t *testing.T) {
 			go func() {
 				ended <- cli.Main(ctx, args, inv, cli.Config{Version: "1.2.3", Open: func(address string) error {
 					switch c.how {
-					case "late":
-					case "away":
+					case "away", "late":
 						cancel()
 					default:
 						visited <- w.endpoint.visit(c.how, address)
@@ -202,6 +202,28 @@ func (h hanging) Try(ctx context.Context) error {
 	h.interrupt()
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// overdue is a context whose deadline passes when the test says so.
+func overdue(parent context.Context) (ctx context.Context, pass func()) {
+	c := late{parent, make(chan struct{})}
+	return c, sync.OnceFunc(func() { close(c.passed) })
+}
+
+type late struct {
+	context.Context
+	passed chan struct{}
+}
+
+func (c late) Done() <-chan struct{} { return c.passed }
+
+func (c late) Err() error {
+	select {
+	case <-c.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }
 
 // A code that nobody types in time ends the login as any that is too late.
