@@ -24,7 +24,7 @@ BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test test-e2e test-unraced check fmt vet staticcheck tidy cross bench timing fuzz soak before before-fixture pictures vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-unraced check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,13 +64,21 @@ test-e2e:
 test-unraced:
 	go test -vet=off -p 1 -timeout 25m $(UNRACED)
 
-check: fmt vet staticcheck tidy cross ## everything that CI checks beside the tests
+check: fmt vet staticcheck tidy cross vet-cross ## everything that CI checks beside the tests, for every platform
 
 fmt: ## fail on files that gofmt would change
 	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 
 vet: ## go vet
 	go vet ./...
+
+# What is of another system alone, tests too, is seen by nothing else here.
+vet-cross: ## go vet of the programs' packages for every platform in CROSS
+	@for t in $(CROSS); do \
+		echo "vet $$t"; \
+		export CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/}; \
+		go vet $$(go list -deps $(PROGRAMS:%=./cmd/%) | grep "^$$(go list -m)"); \
+	done
 
 staticcheck: ## staticcheck at the version of tools/go.mod
 	$(STATICCHECK) ./...

@@ -154,24 +154,6 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 	}
 }
 
-// A frozen member keeps its connections and answers nothing: the others are asked.
-func TestFrozenMember(t *testing.T) {
-	c := etcdtest.StartProcesses(t)
-	db := openHasty(t, c, "")
-	commit(t, db, put("a", "1"))
-	thaw := c.Freeze((c.Leader() + 1) % etcdtest.Members)
-	defer thaw()
-	for range 6 {
-		if _, err := db.Get(t.Context(), "a"); err != nil {
-			t.Errorf("Get: %v", err)
-		}
-	}
-	storetest.Until(t, "writes to go on", func() bool {
-		_, err := db.Commit(t.Context(), store.Txn{Ops: []store.Op{put("a", "2")}})
-		return err == nil
-	})
-}
-
 // S6: a cluster that came back without what it acknowledged is found out, and nothing
 // is served or written until the control plane starts anew.
 func TestS6ClusterThatForgot(t *testing.T) {

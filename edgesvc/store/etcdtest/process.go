@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"syscall"
 )
 
 // process is a member in a process of its own.
@@ -69,20 +68,5 @@ func (m *process) Kill() {
 	m.running = nil
 	if said, err := os.ReadFile(m.log()); m.t.Failed() && err == nil {
 		m.t.Logf("%s said: %s", m.site.Name, said)
-	}
-}
-
-// Freeze stops a member of StartProcesses without closing its connections, until
-// thaw is called.
-func (c *Cluster) Freeze(i int) (thaw func()) {
-	c.t.Helper()
-	p := c.members[i].(*process).running.Process
-	if err := p.Signal(syscall.SIGSTOP); err != nil {
-		c.t.Fatal(err)
-	}
-	return func() {
-		if err := p.Signal(syscall.SIGCONT); err != nil {
-			c.t.Error(err)
-		}
 	}
 }
