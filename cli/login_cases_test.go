@@ -338,7 +338,7 @@ func TestC2_HostileControlPlane(t *testing.T) {
 		"a refusal": {evilPlane: evilPlane{token: map[string]string{"error": "server_error" + escape, "error_description": escape}}, device: true},
 		"a person": {evilPlane: evilPlane{self: api.Self{Kind: escape, ID: escape, Email: escape, Organizations: []api.SelfMember{{Organization: "a" + escape, Role: escape}, {Organization: escape}}}},
 			device: true, ok: true},
-		"an account": {evilPlane: evilPlane{self: api.Self{ID: escape, Organization: "acme", Project: escape}}, device: true, ok: true},
+		"an account": {evilPlane: evilPlane{self: api.Self{ID: escape, Organization: "org_1", OrganizationName: "acme", Project: "prj_1", ProjectName: escape}}, device: true, ok: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

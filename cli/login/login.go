@@ -195,12 +195,18 @@ func (o *loginOptions) keep(ctx context.Context, s invocation.Settings, p profil
 // inOrganization says where somebody works, and as what.
 func inOrganization(self api.Self, organization string) string {
 	if self.Organization != "" {
-		return terminal.Clean(" in " + self.Organization + "/" + self.Project)
+		return terminal.Clean(" in " + projectOf(self))
 	}
 	if m := memberIn(self, organization); m != nil {
 		return terminal.Clean(" in " + m.Organization + " (" + string(m.Role) + ")")
 	}
 	return ""
+}
+
+// projectOf is the project that a service account works in: by its names, which it has unless it
+// is being deleted.
+func projectOf(self api.Self) string {
+	return cmp.Or(self.OrganizationName, self.Organization) + "/" + cmp.Or(self.ProjectName, self.Project)
 }
 
 // untilDay says when a login ends that is not used any more.

@@ -18,7 +18,7 @@ func (o *loginOptions) organize(ctx context.Context, p *profile.Profile, self ap
 	project := ""
 	switch asked := o.Flags.Organization; {
 	case self.Organization != "": // a service account works in one project
-		p.Organization, project = self.Organization, self.Project
+		p.Organization, project = self.OrganizationName, self.ProjectName
 	case asked != "":
 		if memberIn(self, asked) == nil && len(self.Organizations) < api.MaxSelfOrganizations && !self.Operator {
 			return &mezu.Error{Code: mezu.CodeForbidden, Detail: called(self) + " is no member of " + asked, Hint: "one of: " + strings.Join(organizationsOf(self), ", ")}

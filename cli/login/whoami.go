@@ -103,7 +103,7 @@ func (w identity) part(organization string) string {
 		kind = "   " + kind + " " + w.ID
 	}
 	if w.Organization != "" {
-		return kind + " of " + w.Organization + "/" + w.Project
+		return kind + " of " + projectOf(w.Self)
 	}
 	rest := len(w.Organizations)
 	if m := memberIn(w.Self, organization); m != nil {
