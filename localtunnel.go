@@ -16,7 +16,11 @@ const (
 	// MaxTunnelTargets bounds the further targets of a tunnel, each of which a person
 	// allowed by name.
 	MaxTunnelTargets = 64
-	// MaxTunnelPath bounds the path of a folder or socket, as systems do.
+	// MaxTunnelTarget bounds a target that is no folder: a name, its zone and port, or the
+	// path of a socket.
+	MaxTunnelTarget = 512
+	// MaxTunnelPath bounds the path of a folder or CA file, as systems do, and the address of
+	// the control plane.
 	MaxTunnelPath = 4096
 )
 
@@ -103,6 +107,9 @@ func (s *TunnelSpec) Validate() error {
 	if s.API == "" {
 		return Invalid("api", "the address of the control plane is required")
 	}
+	if len(s.API) > MaxTunnelPath {
+		return Invalid("api", "an address has at most %d bytes", MaxTunnelPath)
+	}
 	if err := validateLocalPath("ca_file", s.CAFile); err != nil {
 		return err
 	}
@@ -129,7 +136,7 @@ func (t *TunnelTarget) Validate() error {
 		if t.Listing || t.SPA {
 			return Invalid("target", "listing and spa are for a folder")
 		}
-		if _, err := ParseUpstream(t.Target); err != nil {
+		if err := validateTarget(t.Target); err != nil {
 			return Below("target", err)
 		}
 	}
@@ -137,7 +144,7 @@ func (t *TunnelTarget) Validate() error {
 		return Invalid("allow_targets", "has %d targets, %d at most", len(t.AllowTargets), MaxTunnelTargets)
 	}
 	for _, a := range t.AllowTargets {
-		if _, err := ParseUpstream(a); err != nil {
+		if err := validateTarget(a); err != nil {
 			return Below("allow_targets", err)
 		}
 	}
@@ -159,6 +166,14 @@ func (t *TunnelTarget) Validate() error {
 		}
 	}
 	return nil
+}
+
+func validateTarget(text string) error {
+	if len(text) > MaxTunnelTarget {
+		return Invalid("", "has at most %d bytes", MaxTunnelTarget)
+	}
+	_, err := ParseUpstream(text)
+	return err
 }
 
 // plainHost reports whether text is a host, with or without a port, as a Host field has it.

@@ -21,9 +21,14 @@ func TestTunnelSpec(t *testing.T) {
 		change func(*mezu.TunnelSpec)
 		field  string // of the refusal; empty if there is none
 	}{
-		"as it is":           {func(*mezu.TunnelSpec) {}, ""},
-		"no profile":         {func(s *mezu.TunnelSpec) { s.Profile = "" }, "profile"},
-		"no control plane":   {func(s *mezu.TunnelSpec) { s.API = "" }, "api"},
+		"as it is":         {func(*mezu.TunnelSpec) {}, ""},
+		"no profile":       {func(s *mezu.TunnelSpec) { s.Profile = "" }, "profile"},
+		"no control plane": {func(s *mezu.TunnelSpec) { s.API = "" }, "api"},
+		"a long address":   {func(s *mezu.TunnelSpec) { s.API = "https://" + strings.Repeat("x", mezu.MaxTunnelPath) }, "api"},
+		"a long zone":      {func(s *mezu.TunnelSpec) { s.Target = "[fe80::1%" + strings.Repeat("x", mezu.MaxTunnelTarget) + "]:80" }, "target"},
+		"a long zone beside": {func(s *mezu.TunnelSpec) {
+			s.AllowTargets = []string{"[fe80::1%" + strings.Repeat("x", mezu.MaxTunnelTarget) + "]:80"}
+		}, "allow_targets"},
 		"a relative CA":      {func(s *mezu.TunnelSpec) { s.CAFile = "ca.pem" }, "ca_file"},
 		"a folder":           {func(s *mezu.TunnelSpec) { s.Target, s.SPA = folder, true }, ""},
 		"a long folder":      {func(s *mezu.TunnelSpec) { s.Target = folder + strings.Repeat("/x", mezu.MaxTunnelPath) }, "target"},
