@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel/memory"
+	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -558,7 +560,8 @@ func TestTunnelExamples(t *testing.T) {
 	port := serveText(t, "app")
 	opened := ""
 	p := newTunneller(t, world, nil)
-	if err := (memory.Store{Dir: p.folders().State}).Update(t.Context(), func(m *memory.Memory) { m.Names[world.ready.API+" dev "] = "dev-ada" }); err != nil {
+	self := controltest.Call[api.Self](t, world.caller(world.ready.Token, nil), api.OpSelf, nil)
+	if err := (memory.Store{Dir: p.folders().State}).Update(t.Context(), func(m *memory.Memory) { m.Names[world.ready.API+" dev "+self.ID] = "dev-ada" }); err != nil {
 		t.Fatal(err)
 	}
 	p.env["BROWSER"] = "true" // the program that does nothing, and succeeds
@@ -578,7 +581,11 @@ func TestTunnelExamples(t *testing.T) {
 		p.do(args...)
 	}
 	// An environment of that name that somebody else made is left alone.
-	out, _ := p.do("service-accounts", "create", "other", "--permission", "environments.write", "-o", "json")
+	create := []string{"service-accounts", "create", "other", "-o", "json"}
+	for _, right := range []string{"projects.read", "environments.read", "environments.write", "routes.read", "routes.write", "warpgate.register", "warpgates.read"} {
+		create = append(create, "--permission", right)
+	}
+	out, _ := p.do(create...)
 	key := regexp.MustCompile(`"key": "([^"]+)"`).FindStringSubmatch(out)
 	if key == nil {
 		t.Fatal(out)
@@ -587,6 +594,13 @@ func TestTunnelExamples(t *testing.T) {
 	other.do("environments", "create", "dev-ada-docs")
 	h := p.open(port, "--name", "docs")
 	if at := h.said(h.out, addressLine); !strings.HasPrefix(at, "https://shop-dev-ada-docs-2-dev.localhost:") {
+		t.Errorf("%s", at)
+	}
+	h.stop()
+	// What is remembered is a person's, and not that of whoever else works on this machine.
+	account := newTunneller(t, world, map[string]string{"MEZU_TOKEN": key[1], "MEZU_HOME": p.env["MEZU_HOME"]})
+	h = account.open(port)
+	if at := h.said(h.out, addressLine); !strings.HasPrefix(at, "https://shop-ci-other-dev.localhost:") {
 		t.Errorf("%s", at)
 	}
 	h.stop()

@@ -25,17 +25,21 @@ func (o *Owner) Base(ctx context.Context) (string, error) {
 	if o.base != "" {
 		return o.base, nil
 	}
-	who := o.settings.API + " " + o.settings.Organization + " " + o.settings.Profile
-	if known := o.kept.Load().Names[who]; mezu.ValidateName("", known) == nil {
-		o.base = known
-		return known, nil
-	}
 	self, err := o.Self(ctx)
 	if err != nil {
 		return "", err
 	}
 	base := Propose(self, o.inv.Getenv)
-	if self.Kind != kindAccount && o.inv.CanPrompt() {
+	if self.Kind == kindAccount {
+		o.base = base
+		return base, nil // an account always has the same name, and no memory on a fresh machine
+	}
+	who := o.settings.API + " " + o.settings.Organization + " " + self.ID
+	if known := o.kept.Load().Names[who]; mezu.ValidateName("", known) == nil {
+		o.base = known
+		return known, nil
+	}
+	if o.inv.CanPrompt() {
 		answer, err := o.inv.Ask(ctx, "Your own environments here are called "+base+" and "+base+"-NAME. Enter keeps that, or type another name:")
 		if err != nil {
 			return "", err
@@ -48,9 +52,6 @@ func (o *Owner) Base(ctx context.Context) (string, error) {
 		}
 	}
 	o.base = base
-	if self.Kind == kindAccount {
-		return base, nil // an account always has the same name, and no memory on a fresh machine
-	}
 	if err := o.kept.Update(ctx, func(m *memory.Memory) { m.Names[who] = base }); err != nil {
 		o.inv.Warnf("%s", terminal.Clean(err.Error()))
 	}
