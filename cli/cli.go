@@ -115,7 +115,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),
-			status.Command(inv, local.Running), doctor.Command(inv, local.Running),
+			status.Command(inv, local.Running), doctor.Command(inv, local.Running, local.Log),
 			completionCommand(inv),
 			versionCommand(inv),
 			topicsCommand(inv),

@@ -355,19 +355,33 @@ func newLogs(inv *invocation.Invocation, d *Daemon) *cli.Command {
 	}
 }
 
-// showLog writes the log to stdout.
-func (d *Daemon) showLog(ctx context.Context, goOn bool) error {
+// Log is the end of the log of the last daemon of this user, whether one is running or not.
+func (d *Daemon) Log() ([]byte, error) {
+	data, _, _, err := d.readLog()
+	return data, err
+}
+
+// readLog is Log, and says where the present file is and where it ended.
+func (d *Daemon) readLog() (data []byte, path string, end int64, err error) {
 	dir, err := d.folder()
 	if err != nil {
-		return err
+		return nil, "", 0, err
 	}
-	path := filepath.Join(dir, LogName)
-	data, end, err := readLog(path, local.MaxLog)
+	path = filepath.Join(dir, LogName)
+	data, end, err = readLog(path, local.MaxLog)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no log yet: no daemon has run here", Hint: "mezu daemon start", Cause: err}
+		err = &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no log yet: no daemon has run here", Hint: "mezu daemon start", Cause: err}
+	} else if err != nil {
+		err = fmt.Errorf("reading the daemon's log: %w", err)
 	}
+	return data, path, end, err
+}
+
+// showLog writes the log to stdout.
+func (d *Daemon) showLog(ctx context.Context, goOn bool) error {
+	data, path, end, err := d.readLog()
 	if err != nil {
-		return fmt.Errorf("reading the daemon's log: %w", err)
+		return err
 	}
 	out := &cleanWriter{to: d.inv.Out}
 	if _, err := out.Write(data); err != nil {

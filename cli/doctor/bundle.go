@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -90,8 +88,8 @@ func (e *examination) log(ctx context.Context) ([]byte, error) {
 	switch {
 	case err == nil:
 		log, err = f.client.Log(ctx, local.MaxLog)
-	case e.inv.State != "":
-		log, err = readEnd(filepath.Join(e.inv.State, logFile), local.MaxLog)
+	default:
+		log, err = e.stored()
 	}
 	if err != nil {
 		return nil, err
@@ -101,26 +99,6 @@ func (e *examination) log(ctx context.Context) ([]byte, error) {
 		log = rest
 	}
 	return log, nil
-}
-
-// logFile is the daemon's log, in the folder for what commands keep.
-const logFile = "daemon/log"
-
-// readEnd reads the end of a file.
-func readEnd(file string, most int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no file")
-	}
-	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-most), most))
 }
 
 // withoutPasswords are tunnels without what passwords are checked by.

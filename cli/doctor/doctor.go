@@ -21,19 +21,23 @@ import (
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
+// Stored gives the end of the log of the daemon that ran last.
+type Stored func() ([]byte, error)
+
 type options struct {
 	*invocation.Invocation
 	Running status.Running
+	Log     Stored
 	// Bundle is the file for whoever is asked for help; if empty, none is written.
 	Bundle string
 }
 
 // Command is "mezu doctor".
-func Command(inv *invocation.Invocation, running status.Running) *cli.Command {
-	return newDoctor(inv, running, run)
+func Command(inv *invocation.Invocation, running status.Running, log Stored) *cli.Command {
+	return newDoctor(inv, running, log, run)
 }
 
-func newDoctor(inv *invocation.Invocation, running status.Running, run func(context.Context, *options) error) *cli.Command {
+func newDoctor(inv *invocation.Invocation, running status.Running, log Stored, run func(context.Context, *options) error) *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "Look for what is wrong with tunnels of this machine", Category: "program",
 		Description: "Each check says what it found, why, and what to type. It takes ten seconds at\n" +
@@ -45,7 +49,7 @@ func newDoctor(inv *invocation.Invocation, running status.Running, run func(cont
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
 			}
-			return run(c.Context, &options{Invocation: inv, Running: running, Bundle: c.Path("bundle")})
+			return run(c.Context, &options{Invocation: inv, Running: running, Log: log, Bundle: c.Path("bundle")})
 		},
 	}
 }
@@ -86,7 +90,7 @@ func run(ctx context.Context, o *options) error {
 			return there(o.Path(o.Bundle))
 		}
 	}
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	defer e.close()
 	found := summarize(examine(ctx, e, checks(), checkTimeout))
 	if ctx.Err() != nil {

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/daemon"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -41,7 +42,7 @@ func person(t *testing.T, env map[string]string) (*options, *bytes.Buffer) {
 	streams := terminal.Streams{In: strings.NewReader(""), Out: &out, Err: &out}.Under(func(name string) string { return env[name] })
 	inv := &invocation.Invocation{Streams: streams, Getenv: func(name string) string { return env[name] }, Dir: t.TempDir(), State: t.TempDir(), Version: "1.3.0"}
 	inv.Flags.Output = terminal.Table
-	return &options{Invocation: inv, Running: nobodyRuns}, &out
+	return &options{Invocation: inv, Running: nobodyRuns, Log: daemon.New(inv, nil).Log}, &out
 }
 
 // A check that hangs holds no other, and its end is said.
@@ -55,7 +56,7 @@ func TestStuckCheck(t *testing.T) {
 		return one(Fail, "timed out by itself", "", "")
 	}
 	quick := func(context.Context, *examination) []Result { return one(OK, "quick", "", "") }
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	defer e.close()
 	results := examine(t.Context(), e, []check{{"dns", stuck}, {"clock", slow}, {"disk", quick}}, 50*time.Millisecond)
 	if err := o.show(summarize(results)); err != nil {
@@ -121,7 +122,7 @@ ok   certificate  6 d 4 h left\x1b[2J
 func resultOf(t *testing.T, env map[string]string, check func(context.Context, *examination) []Result) Result {
 	t.Helper()
 	o, _ := person(t, env)
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	defer e.close()
 	e.begin(t.Context())
 	results := check(t.Context(), e)
@@ -221,7 +222,7 @@ func TestSilentControlPlane(t *testing.T) {
 	defer silent.Close()
 	api := "https://" + silent.Addr().String()
 	o, _ := person(t, map[string]string{"MEZU_API": api, "MEZU_TOKEN": mezu.NewToken(mezu.TokenBearer)})
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	defer e.close()
 	results := examine(t.Context(), e, []check{{"clock", checkClock}, {"api", checkAPI}, {"private CA", checkCA}, {"login", checkLogin}}, 200*time.Millisecond)
 	if len(results) != 1 || results[0].Check != "api" || results[0].Detail != api+" does not answer" {
@@ -254,7 +255,7 @@ func halfPlane(t *testing.T, known http.HandlerFunc) (env map[string]string) {
 func TestUnanswered(t *testing.T) {
 	silent := halfPlane(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	o, _ := person(t, silent)
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	defer e.close()
 	results := examine(t.Context(), e, []check{{"clock", checkClock}, {"api", checkAPI}, {"private CA", checkCA}, {"login", checkLogin}}, time.Second)
 	if len(results) != 4 || results[0].State != Warn || results[1].State != OK || results[2].State != OK || results[3].State != Fail || results[3].Detail != "who is logged in can't be looked at" {
@@ -309,7 +310,7 @@ func TestTooMany(t *testing.T) {
 		tunnel.Links = append(tunnel.Links, mezu.Link{Name: strconv.Itoa(i), Address: "192.0.2.1:443", State: mezu.LinkConnected})
 	}
 	o, _ := person(t, nil)
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	e.daemon.find(t.Context(), func(context.Context) (daemonFact, error) {
 		return daemonFact{tunnels: []mezu.Tunnel{tunnel}, status: local.Status{StateDir: dir}}, nil
 	})
@@ -330,7 +331,7 @@ func TestDiskWithoutAPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.State = filepath.Join(file, "state")
-	e := newExamination(o.Invocation, o.Running)
+	e := newExamination(o)
 	e.begin(t.Context())
 	if r := checkDisk(t.Context(), e); len(r) != 1 || r[0].State != Fail || r[0].Detail != "nothing can be written at "+file && runtime.GOOS != "windows" {
 		t.Errorf("%+v", r)
@@ -375,7 +376,11 @@ func TestC3_BundleHoldsNoSecret(t *testing.T) {
 	}
 	enrolment := mezu.NewToken(mezu.TokenEnrolment)
 	lines := "level=INFO msg=\"here\" token=" + enrolment + "\nuser said " + secrets["MEZU_BASIC_AUTH"] + " to http://ada:hunter22@127.0.0.1:1\nkept line\n"
-	if err := os.WriteFile(log, []byte(strings.Repeat("x", local.MaxLog)+"\n"+lines), 0o600); err != nil {
+	// The log is two files, one of which may have just begun.
+	if err := os.WriteFile(log+".1", []byte(strings.Repeat("x", local.MaxLog)+"\nolder line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(log, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	o.Bundle = "report.zip"
@@ -395,7 +400,7 @@ func TestC3_BundleHoldsNoSecret(t *testing.T) {
 			}
 		}
 	}
-	if !strings.HasSuffix(texts["daemon.log"], "kept line\n") || len(texts["daemon.log"]) > local.MaxLog || !strings.Contains(texts["versions.json"], "1.3.0") || !strings.Contains(texts["results.json"], "refuses the connection") || !strings.Contains(texts["settings.json"], "MEZU_TOKEN") {
+	if !strings.HasSuffix(texts["daemon.log"], "kept line\n") || !strings.HasPrefix(texts["daemon.log"], "older line\n") || len(texts["daemon.log"]) > local.MaxLog || !strings.Contains(texts["versions.json"], "1.3.0") || !strings.Contains(texts["results.json"], "refuses the connection") || !strings.Contains(texts["settings.json"], "MEZU_TOKEN") {
 		t.Errorf("%v", texts["results.json"])
 	}
 	// It replaces nothing, not by a link either.

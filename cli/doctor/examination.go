@@ -107,6 +107,7 @@ type daemonFact struct {
 type examination struct {
 	inv      *invocation.Invocation
 	running  status.Running
+	stored   Stored
 	settings *fact[invocation.Settings]
 	// secrets may be in a keyring, which may hang.
 	secrets *fact[secrets]
@@ -118,8 +119,8 @@ type examination struct {
 	closers []func()
 }
 
-func newExamination(inv *invocation.Invocation, running status.Running) *examination {
-	return &examination{inv: inv, running: running, settings: newFact[invocation.Settings](), secrets: newFact[secrets](), daemon: newFact[daemonFact](), answer: newFact[answerFact](), self: newFact[selfFact]()}
+func newExamination(o *options) *examination {
+	return &examination{inv: o.Invocation, running: o.Running, stored: o.Log, settings: newFact[invocation.Settings](), secrets: newFact[secrets](), daemon: newFact[daemonFact](), answer: newFact[answerFact](), self: newFact[selfFact]()}
 }
 
 // begin finds the facts out.
