@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
@@ -60,7 +59,12 @@ func TestDaemonPage(t *testing.T) {
 		ended <- run(ctx, []string{"daemon", "run"}, func(key string) string { return env[key] }, terminal.Streams{In: strings.NewReader(""), Out: &streams, Err: &streams})
 	}()
 	socket := filepath.Join(env["XDG_RUNTIME_DIR"], "mezu", "daemon.sock")
-	awaitSocket(ctx, t, socket)
+	c := local.New(socket, version)
+	until(t, "the daemon answers", func() bool {
+		_, err := c.Status(ctx)
+		return err == nil
+	})
+	c.Close()
 
 	var script strings.Builder
 	list := examples(t, filepath.Join("..", "..", "docs", "daemon.md"), "## The API")
@@ -95,25 +99,5 @@ func TestDaemonPage(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Errorf("the daemon did not end: %s", streams.String())
-	}
-}
-
-// awaitSocket waits until a daemon answers.
-func awaitSocket(ctx context.Context, t *testing.T, path string) {
-	t.Helper()
-	c := local.New(path, version)
-	defer c.Close()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, err := c.Status(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
 	}
 }
