@@ -132,7 +132,8 @@ func (r *opened) prepare(ctx context.Context) error {
 		_, err = r.owner.Base(ctx)
 	}
 	looking.Wait()
-	if err = cmp.Or(err, daemon); err != nil {
+	// A "mezu dev" that has ended has taken its control plane with it: the daemon says what to do.
+	if err = cmp.Or(daemon, err); err != nil {
 		return err
 	}
 	if r.Renew != nil && slices.ContainsFunc(there, func(t mezu.Tunnel) bool { return t.State == mezu.TunnelNeedsLogin }) {
