@@ -145,6 +145,13 @@ func (m *memory) Attach(id string) (func(), error) {
 	return m.count(func(n int) { m.attached[id] += n }), nil
 }
 
+// held is how many hold a tunnel now.
+func (m *memory) held(id string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.attached[id]
+}
+
 func (m *memory) Hold() func() { return m.count(func(n int) { m.clients += n }) }
 
 // count counts one more, until the function is called that it gives.

@@ -54,7 +54,7 @@ func TestStream(t *testing.T) {
 	if e := next(t, one); e.TunnelID != b.ID || e.Record == nil {
 		t.Errorf("%+v", e)
 	}
-	if n := w.host.attached[b.ID]; n != 1 {
+	if n := w.host.held(b.ID); n != 1 {
 		t.Errorf("%d attached", n)
 	}
 	busy(w.host, a.ID, 1)
@@ -218,7 +218,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			seen++
 		}
 	}
-	if n := w.host.attached[tunnel.ID]; n != 2 {
+	if n := w.host.held(tunnel.ID); n != 2 {
 		t.Errorf("%d attached", n)
 	}
 	got, missed, gaps := 0, 0, 0
