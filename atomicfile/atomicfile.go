@@ -159,14 +159,14 @@ func EnsureOwnDir(path string) error {
 }
 
 // tryWriting writes a byte to a new file in the directory and removes it. It stops at
-// the first error.
+// the first error. A process that locks the directory may remove the file first.
 func tryWriting(dir string) error {
 	f, err := os.CreateTemp(dir, partialPrefix+"writable-*"+partialSuffix)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write([]byte{0})
-	if closeErr := errors.Join(f.Close(), os.Remove(f.Name())); err == nil {
+	if closeErr := errors.Join(f.Close(), removeFile(f.Name())); err == nil {
 		err = closeErr
 	}
 	return err
@@ -240,13 +240,24 @@ func (l *lock) Close() error {
 // removePartial removes the files that killed writes left in dir and below.
 func removePartial(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != dir {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		name := d.Name()
 		if d.Type().IsRegular() && strings.HasPrefix(name, partialPrefix) && strings.HasSuffix(name, partialSuffix) {
-			return os.Remove(path)
+			return removeFile(path)
 		}
 		return nil
 	})
+}
+
+// removeFile removes a file, unless another process has.
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

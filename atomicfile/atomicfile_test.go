@@ -303,3 +303,29 @@ func onlyFile(t *testing.T, path string) {
 		t.Errorf("beside %s: %v, %v", path, entries, err)
 	}
 }
+
+// Several processes may begin at once: one looks whether it may write while another one, which has
+// the lock, removes what killed writes left.
+func TestLockBesideEnsureDir(t *testing.T) {
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 200 {
+				if err := atomicfile.EnsureDir(dir); err != nil {
+					t.Error(err)
+				}
+				lock, err := atomicfile.Lock(dir)
+				if errors.Is(err, atomicfile.ErrLocked) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				lock.Close()
+			}
+		})
+	}
+	all.Wait()
+}
