@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"mime"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -57,6 +58,8 @@ type TunnelSpec struct {
 	Detached bool `json:"detached,omitempty"`
 	// Stopped says that it was stopped and is kept.
 	Stopped bool `json:"stopped,omitempty"`
+	// Uninspected says that the inspector keeps none of its requests.
+	Uninspected bool `json:"uninspected,omitempty"`
 	// Made says that the run that opened the tunnel made its environment.
 	Made bool `json:"made,omitempty"`
 }
@@ -64,9 +67,11 @@ type TunnelSpec struct {
 // TunnelTarget is where a tunnel leads, and how it gets there. It can be changed while the
 // tunnel is open.
 type TunnelTarget struct {
-	// Target is an upstream as ParseUpstream reads it, or the absolute path of a folder,
-	// whose files are served.
+	// Target is an upstream as ParseUpstream reads it, the absolute path of a folder,
+	// whose files are served, or TargetCapture.
 	Target string `json:"target"`
+	// Capture is the answer of TargetCapture; if nil, 200 without a body.
+	Capture *TunnelCapture `json:"capture,omitempty"`
 	// Listing shows what a folder holds where there is no index.html; SPA answers with the
 	// folder's index.html where there is no such file.
 	Listing bool `json:"listing,omitempty"`
@@ -128,17 +133,25 @@ const (
 
 // Validate checks a target.
 func (t *TunnelTarget) Validate() error {
-	if t.Folder() {
+	switch {
+	case t.Target == TargetCapture:
+		if err := t.validateCapture(); err != nil {
+			return err
+		}
+	case t.Folder():
 		if err := validateLocalPath("target", t.Target); err != nil {
 			return err
 		}
-	} else {
+	default:
 		if t.Listing || t.SPA {
 			return Invalid("target", "listing and spa are for a folder")
 		}
 		if err := validateTarget(t.Target); err != nil {
 			return Below("target", err)
 		}
+	}
+	if t.Capture != nil && t.Target != TargetCapture {
+		return Invalid("capture", "is for the target %s", TargetCapture)
 	}
 	if len(t.AllowTargets) > MaxTunnelTargets {
 		return Invalid("allow_targets", "has %d targets, %d at most", len(t.AllowTargets), MaxTunnelTargets)
@@ -164,6 +177,28 @@ func (t *TunnelTarget) Validate() error {
 		case len(p.Salt) < leastSalt || len(p.Salt) > passwordHash || len(p.Hash) != passwordHash || p.Iterations < minPasswordRounds || p.Iterations > maxPasswordRounds:
 			return Invalid("basic_auth", "is PBKDF2 with %d bytes, a salt of %d to %d and %d to %d rounds", passwordHash, leastSalt, passwordHash, minPasswordRounds, maxPasswordRounds)
 		}
+	}
+	return nil
+}
+
+// validateCapture checks the answer of a tunnel without a workload.
+func (t *TunnelTarget) validateCapture() error {
+	if t.Listing || t.SPA {
+		return Invalid("target", "listing and spa are for a folder")
+	}
+	c := t.Capture
+	switch {
+	case c == nil:
+		return nil
+	case c.Status != 0 && (c.Status < 200 || c.Status > 599):
+		return Invalid("capture.status", "is 200 to 599, not %d", c.Status)
+	case len(c.Body) > MaxCaptureBody:
+		return Invalid("capture.body", "has %d bytes, %d at most", len(c.Body), MaxCaptureBody)
+	case (c.Status == 204 || c.Status == 304) && len(c.Body) > 0:
+		return Invalid("capture.body", "an answer %d has no body", c.Status)
+	}
+	if _, _, err := mime.ParseMediaType(c.MediaType); c.MediaType != "" && err != nil {
+		return Invalid("capture.media_type", "is no media type: %q", c.MediaType)
 	}
 	return nil
 }

@@ -33,14 +33,30 @@ func TestTunnelSpec(t *testing.T) {
 		"a folder":           {func(s *mezu.TunnelSpec) { s.Target, s.SPA = folder, true }, ""},
 		"a long folder":      {func(s *mezu.TunnelSpec) { s.Target = folder + strings.Repeat("/x", mezu.MaxTunnelPath) }, "target"},
 		"a listing of ports": {func(s *mezu.TunnelSpec) { s.Listing = true }, "target"},
-		"no target":          {func(s *mezu.TunnelSpec) { s.Target = "" }, "target"},
-		"many targets":       {func(s *mezu.TunnelSpec) { s.AllowTargets = slices.Repeat([]string{"80"}, mezu.MaxTunnelTargets+1) }, "allow_targets"},
-		"no further target":  {func(s *mezu.TunnelSpec) { s.AllowTargets = []string{"ftp://x:1"} }, "allow_targets"},
-		"host":               {func(s *mezu.TunnelSpec) { s.HostHeader = "shop.test:8080" }, ""},
-		"host of IPv6":       {func(s *mezu.TunnelSpec) { s.HostHeader = "[::1]:8080" }, ""},
-		"two lines of host":  {func(s *mezu.TunnelSpec) { s.HostHeader = "shop\r\nX: y" }, "host_header"},
-		"insecure with a CA": {func(s *mezu.TunnelSpec) { s.Insecure, s.UpstreamCA = true, folder }, "insecure_upstream"},
-		"a colon in a user":  {func(s *mezu.TunnelSpec) { s.BasicAuth = &mezu.TunnelPassword{User: "a:b"} }, "basic_auth.user"},
+		"capture only": {func(s *mezu.TunnelSpec) {
+			s.Target, s.Capture = mezu.TargetCapture, &mezu.TunnelCapture{Status: 202, MediaType: "text/plain", Body: []byte("ok")}
+		}, ""},
+		"capture by default":          {func(s *mezu.TunnelSpec) { s.Target = mezu.TargetCapture }, ""},
+		"an answer beside a workload": {func(s *mezu.TunnelSpec) { s.Capture = &mezu.TunnelCapture{} }, "capture"},
+		"an interim answer":           {func(s *mezu.TunnelSpec) { s.Target, s.Capture = mezu.TargetCapture, &mezu.TunnelCapture{Status: 101} }, "capture.status"},
+		"an answer that is too long": {func(s *mezu.TunnelSpec) {
+			s.Target, s.Capture = mezu.TargetCapture, &mezu.TunnelCapture{Body: make([]byte, mezu.MaxCaptureBody+1)}
+		}, "capture.body"},
+		"an answer 204 with a body": {func(s *mezu.TunnelSpec) {
+			s.Target, s.Capture = mezu.TargetCapture, &mezu.TunnelCapture{Status: 204, Body: []byte("x")}
+		}, "capture.body"},
+		"an answer of no type": {func(s *mezu.TunnelSpec) {
+			s.Target, s.Capture = mezu.TargetCapture, &mezu.TunnelCapture{MediaType: "/"}
+		}, "capture.media_type"},
+		"a capture of a folder": {func(s *mezu.TunnelSpec) { s.Target, s.SPA = mezu.TargetCapture, true }, "target"},
+		"no target":             {func(s *mezu.TunnelSpec) { s.Target = "" }, "target"},
+		"many targets":          {func(s *mezu.TunnelSpec) { s.AllowTargets = slices.Repeat([]string{"80"}, mezu.MaxTunnelTargets+1) }, "allow_targets"},
+		"no further target":     {func(s *mezu.TunnelSpec) { s.AllowTargets = []string{"ftp://x:1"} }, "allow_targets"},
+		"host":                  {func(s *mezu.TunnelSpec) { s.HostHeader = "shop.test:8080" }, ""},
+		"host of IPv6":          {func(s *mezu.TunnelSpec) { s.HostHeader = "[::1]:8080" }, ""},
+		"two lines of host":     {func(s *mezu.TunnelSpec) { s.HostHeader = "shop\r\nX: y" }, "host_header"},
+		"insecure with a CA":    {func(s *mezu.TunnelSpec) { s.Insecure, s.UpstreamCA = true, folder }, "insecure_upstream"},
+		"a colon in a user":     {func(s *mezu.TunnelSpec) { s.BasicAuth = &mezu.TunnelPassword{User: "a:b"} }, "basic_auth.user"},
 		"a short salt": {func(s *mezu.TunnelSpec) {
 			s.BasicAuth = &mezu.TunnelPassword{User: "a", Hash: make([]byte, 32), Iterations: 200_000}
 		}, "basic_auth"},

@@ -188,6 +188,11 @@ type Event struct {
 	Link *mezu.Link `json:"link,omitempty"`
 	// Stats are those of EventStats.
 	Stats *mezu.TunnelStats `json:"stats,omitempty"`
+	// Exchange is the request of mezu.EventRequest as the inspector keeps it, or the one of
+	// EventFrame; nil if it doesn't.
+	Exchange *mezu.Exchange `json:"exchange,omitempty"`
+	// Frame is that of EventFrame.
+	Frame *mezu.Frame `json:"frame,omitempty"`
 	// Phase is begin or end, of a request.
 	Phase Phase `json:"phase,omitempty"`
 	// Fixes are what to type or write, of an error that has several, beside Hint.
