@@ -24,7 +24,7 @@ BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build test test-e2e test-unraced check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build test test-e2e test-unraced check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -129,6 +129,10 @@ pictures: tools-for-test ## take pictures of every hosted page and of commands, 
 	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^Test(Terminal)?Pictures$$' ./e2e/browser
 	cp bin/pictures/terminal-*.svg docs/
 
+# The tests that hold these files against the commands write them instead.
+reference: ## write docs/reference, docs/man and docs/completions anew, from the tree of commands
+	MEZU_WRITE_REFERENCE=1 go test -count=1 -vet=off -run '^TestReference$$' ./cli ./cmd/warpgate ./cmd/mezusphere
+
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
@@ -136,7 +140,9 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # power fails over a file system of e2fsprogs in an image; the store's tests run on the
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
-# tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md.
+# tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
+# judges the manual, shellcheck install.sh, which dash and busybox run; completions complete in
+# bash, zsh and fish.
 # A test whose tool is missing says so and is skipped, but fails under "make test".
 tools-for-test:
 	@missing=; \
@@ -154,7 +160,13 @@ tools-for-test:
 	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v jq >/dev/null || missing="$$missing jq"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl and jq: nothing to install"; \
+	command -v mandoc >/dev/null || missing="$$missing mandoc"; \
+	command -v shellcheck >/dev/null || missing="$$missing shellcheck"; \
+	command -v busybox >/dev/null || missing="$$missing busybox"; \
+	command -v zsh >/dev/null || missing="$$missing zsh"; \
+	command -v fish >/dev/null || missing="$$missing fish"; \
+	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish and ssh-keygen: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)
