@@ -1,42 +1,13 @@
 package terminal
 
 import (
-	"strconv"
-	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/mezusphere/mezu/visible"
 )
 
-// Clean makes text from outside safe for one line of a terminal. It escapes, in Go's
-// notation, control characters (escape sequences begin with one), formatting characters
-// (some reverse the text), line separators, and bytes that aren't UTF-8. Everything else
-// stays.
-func Clean(s string) string {
-	if strings.IndexFunc(s, unsafeRune) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n <= 1:
-			b.WriteString(`\x` + strconv.FormatUint(uint64(s[i])+0x100, 16)[1:])
-		case unsafeRune(r):
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		default:
-			b.WriteRune(r)
-		}
-		i += n
-	}
-	return b.String()
-}
-
-// unsafeRune reports whether a terminal might act on r instead of showing it. It includes
-// the replacement character, which stands for bytes that aren't UTF-8.
-func unsafeRune(r rune) bool {
-	return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
-}
+// Clean makes text from outside safe for one line of a terminal.
+func Clean(s string) string { return visible.Text(s) }
 
 // escapeJSON replaces the characters of a JSON text that a terminal might act on by \u
 // escapes. The text means the same. encoding/json itself escapes only C0.
@@ -45,7 +16,7 @@ func escapeJSON(data []byte) []byte {
 	out := make([]byte, 0, len(data))
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
-		if r == '\n' || r == '\t' || r < 0x7f || !unsafeRune(r) {
+		if r == '\n' || r == '\t' || r < 0x7f || !visible.Unsafe(r) {
 			out = append(out, data[i:i+n]...)
 		} else {
 			for _, u := range utf16Units(r) {
