@@ -38,8 +38,8 @@ const (
 
 // Client calls the operations of one local daemon, each over a connection of its own. It is safe
 // for concurrent use. Its errors are *mezu.Error: the daemon's own, or one with CodeUnavailable
-// and ErrNotRunning, ErrForeign, ErrGeneration or ErrSilent in its chain; or the context's if
-// that has ended.
+// and ErrNotRunning, ErrForeign, ErrGeneration, ErrOlder or ErrSilent in its chain; or the
+// context's if that has ended.
 type Client struct {
 	path    string
 	version string                 // of this program
@@ -180,7 +180,10 @@ type answer struct {
 // answer.
 func (c *Client) call(ctx context.Context, more time.Duration, method, path string, in any, header http.Header) (*answer, error) {
 	var body io.Reader
-	if in != nil {
+	media := "application/json"
+	if data, ok := in.(octets); ok {
+		media, body = "application/octet-stream", bytes.NewReader(data)
+	} else if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
 			return nil, fmt.Errorf("encoding a request: %w", err)
@@ -195,7 +198,7 @@ func (c *Client) call(ctx context.Context, more time.Duration, method, path stri
 	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "mezu/"+c.version)
 	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", media)
 	}
 	req.Close = true
 
@@ -305,6 +308,9 @@ func (a *answer) judge() error {
 	}
 	if !p.Code.Known() {
 		return a.client.garbled(fmt.Errorf("status %d", a.StatusCode))
+	}
+	if p.Code == mezu.CodeNotFound && p.Detail == NoOperation {
+		return unavailable(ErrOlder, nil, "mezu daemon restart", "the daemon on %s is %s, and doesn't know this operation of %s", a.client.path, version, a.client.version)
 	}
 	if p.Code == mezu.CodeInvalid && p.Hint == "" && version != a.client.version {
 		p.Hint = fmt.Sprintf("the daemon is %s and this program %s; mezu daemon restart, if that is why", version, a.client.version)

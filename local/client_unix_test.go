@@ -145,6 +145,45 @@ func TestClient_TakesWhatIsNew(t *testing.T) {
 	}
 }
 
+// TestClient_OlderDaemon: a daemon of before the inspector is told from an exchange that is not
+// there.
+func TestClient_OlderDaemon(t *testing.T) {
+	refusing := func(detail string) *local.Client {
+		problem := fmt.Sprintf(`{"code":"not_found","detail":%q}`, detail)
+		return serve(t, answering(fmt.Sprintf("HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n%s\r\n%s", len(problem), own, problem)))
+	}
+	client := refusing("there is no such operation of the local API v1")
+	calls := map[string]error{}
+	_, calls["requests"] = client.Requests(t.Context(), local.RequestsQuery{Filter: "is:ws"})
+	_, calls["curl"] = client.Curl(t.Context(), "7f", true)
+	_, calls["body"] = client.Body(t.Context(), "7f", local.SideRequest, local.FormPretty, false)
+	calls["har"] = client.HAR(t.Context(), io.Discard, local.HARQuery{IDs: []string{"7f"}})
+	calls["descriptors"] = client.Descriptors(t.Context(), []byte{1})
+	for name, err := range calls {
+		var e *mezu.Error
+		if !errors.Is(err, local.ErrOlder) || !errors.As(err, &e) || e.Hint != "mezu daemon restart" || !strings.Contains(e.Detail, "is 9.9.9, and doesn't know this operation of 1.2.3") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := refusing("there is no request \"7f\"").Exchange(t.Context(), "7f", false); mezu.CodeOf(err) != mezu.CodeNotFound || errors.Is(err, local.ErrOlder) {
+		t.Error(err)
+	}
+}
+
+// TestClient_HAR: an archive that is cut is no archive.
+func TestClient_HAR(t *testing.T) {
+	var got strings.Builder
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + own + "\r\n"
+	client := serve(t, answering(head+chunk(`{"log":`)+chunk("{}}")+"0\r\n\r\n"))
+	if err := client.HAR(t.Context(), &got, local.HARQuery{}); err != nil || got.String() != `{"log":{}}` {
+		t.Errorf("%s, %v", &got, err)
+	}
+	client = serve(t, answering(head+chunk(`{"log":`)))
+	if err := client.HAR(t.Context(), io.Discard, local.HARQuery{}); !errors.Is(err, local.ErrSilent) {
+		t.Error(err)
+	}
+}
+
 // TestClient_EndsWithItsContext: who gives up is told so, and not that the daemon is gone.
 func TestClient_EndsWithItsContext(t *testing.T) {
 	asked := make(chan struct{}, 1)

@@ -17,6 +17,10 @@ import (
 // is not spoken to.
 const Version = "v1"
 
+// NoOperation is the detail of a refusal of a path that has no operation. A client tells a daemon
+// that is older than itself by it.
+const NoOperation = "there is no such operation of the local API " + Version
+
 // Headers of every answer.
 const (
 	// HeaderVersion carries the version of the daemon's program.

@@ -18,6 +18,8 @@ var (
 	ErrForeign = errors.New("not the daemon of this user")
 	// ErrGeneration: the daemon speaks another generation of the API.
 	ErrGeneration = errors.New("another generation of the local API")
+	// ErrOlder: the daemon is of an earlier version, which has no such operation.
+	ErrOlder = errors.New("an older daemon")
 	// ErrSilent: somebody listens and doesn't answer, or stopped in the middle.
 	ErrSilent = errors.New("no answer")
 	// ErrRunning: another process listens on the socket already. It is Listen's.

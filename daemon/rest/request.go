@@ -73,7 +73,7 @@ func isOwnHost(field string) bool {
 }
 
 func notFound() error {
-	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such operation of the local API " + local.Version}
+	return &mezu.Error{Code: mezu.CodeNotFound, Detail: local.NoOperation}
 }
 
 // refuse answers with a problem document.
