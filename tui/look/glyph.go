@@ -1,0 +1,42 @@
+package look
+
+// Glyphs are the signs of the dashboard, each one cell wide.
+type Glyphs struct {
+	// Frames.
+	Horizontal, Vertical                       string
+	TopLeft, TopRight, BottomLeft, BottomRight string
+	TeeLeft, TeeRight                          string // where two panels share a line
+	// Signs of states.
+	Up, Partly, Down, Waiting, Behind, Pinned, Replay string
+	// Signs of lists and lines.
+	Selected, Back, More, Less, Live, Paused, Ellipsis, Arrow, Dash, In, Out, Cursor string
+	Times                                                                            string
+	// TabLeft and TabRight are around the screen that is shown.
+	TabLeft, TabRight string
+	// Mask is shown in the place of a secret.
+	Mask string
+	// Spark are the heights of a sparkline, lowest first; Bar the eighths of a bar.
+	Spark, Bar []string
+}
+
+// Unicode are the glyphs of a terminal that shows UTF-8.
+func Unicode() Glyphs {
+	return Glyphs{
+		Horizontal: "─", Vertical: "│", TopLeft: "┌", TopRight: "┐", BottomLeft: "└", BottomRight: "┘", TeeLeft: "├", TeeRight: "┤",
+		Up: "●", Partly: "◐", Down: "○", Waiting: "◌", Behind: "▲", Pinned: "★", Replay: "↻",
+		Selected: "▸", Back: "‹", More: "▼", Less: "▲", Live: "▶", Paused: "‖", Ellipsis: "…", Arrow: "→", Dash: "–", In: "→", Out: "←", Cursor: "█",
+		Times: "×", TabLeft: "▐", TabRight: "▌", Mask: "••••••",
+		Spark: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, Bar: []string{"▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
+	}
+}
+
+// ASCII are the glyphs of any other.
+func ASCII() Glyphs {
+	return Glyphs{
+		Horizontal: "-", Vertical: "|", TopLeft: "+", TopRight: "+", BottomLeft: "+", BottomRight: "+", TeeLeft: "+", TeeRight: "+",
+		Up: "*", Partly: "~", Down: "o", Waiting: ".", Behind: "^", Pinned: "!", Replay: "@",
+		Selected: ">", Back: "<", More: "v", Less: "^", Live: ">", Paused: "=", Ellipsis: "~", Arrow: ">", Dash: "-", In: ">", Out: "<", Cursor: "_",
+		Times: "x", TabLeft: "[", TabRight: "]", Mask: "******",
+		Spark: []string{"_", ".", ".", "-", "-", "=", "=", "#"}, Bar: []string{" ", " ", "-", "-", "=", "=", "#", "#"},
+	}
+}

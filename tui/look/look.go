@@ -1,0 +1,163 @@
+// Package look is how the dashboard draws: themes, glyphs, and the pure functions that make
+// lines of cells of text.
+//
+// What lives here: colours, frames, tables, sparklines, measures of text, units. What may not:
+// keys, messages, state, I/O. Every line is exactly as wide as it was asked for, counted in
+// cells by grapheme, and text from outside is escaped by whoever takes it in (Text, Cell).
+// Packages of tui import it.
+package look
+
+import (
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/muesli/termenv"
+
+	"github.com/mezusphere/mezu/visible"
+)
+
+// Tone is what a piece of text is for. Each has a job, and none is the only sign of a state.
+type Tone uint8
+
+// Tones.
+const (
+	Plain  Tone = iota
+	Good        // up, answered
+	Warn        // partly, late, masked
+	Bad         // down, failed
+	Accent      // focus, keys, the screen that is shown
+	Quiet       // frames, heads of tables, what is less important
+	Strong      // names
+	tones
+)
+
+// Palette names a set of colours.
+type Palette string
+
+// Palettes. With Basic the terminal's own colours are used, with None only bold and reverse.
+const (
+	Dark  Palette = "dark"
+	Light Palette = "light"
+	Basic Palette = "16"
+	None  Palette = "none"
+)
+
+// Palettes are all of them, for flags.
+func Palettes() []Palette { return []Palette{Dark, Light, Basic, None} }
+
+// Theme paints text. It is immutable.
+type Theme struct {
+	Glyphs
+	styles   [tones]lipgloss.Style
+	selected lipgloss.Style
+}
+
+// New makes a theme.
+func New(p Palette, g Glyphs) *Theme {
+	profile := termenv.TrueColor
+	switch p {
+	case Basic:
+		profile = termenv.ANSI
+	case None:
+		profile = termenv.Ascii
+	}
+	r := lipgloss.NewRenderer(nil, termenv.WithProfile(profile))
+	t := &Theme{Glyphs: g}
+	for i := range t.styles {
+		t.styles[i] = r.NewStyle()
+	}
+	for tone, color := range colorsOf(p) {
+		t.styles[tone] = r.NewStyle().Foreground(lipgloss.Color(color))
+	}
+	t.styles[Strong] = t.styles[Strong].Bold(true)
+	t.selected = r.NewStyle().Reverse(true)
+	return t
+}
+
+// colorsOf are the colours of a palette. Those of Dark and Light have a contrast of 4.5 : 1 at
+// least against the backgrounds that they are for (WCAG 2.2, 1.4.3); a test computes it.
+func colorsOf(p Palette) map[Tone]string {
+	switch p {
+	case Dark:
+		return map[Tone]string{Good: "#8fce5a", Warn: "#e8b84a", Bad: "#ff8a80", Accent: "#6cc4f5", Quiet: "#a3adb3"}
+	case Light:
+		return map[Tone]string{Good: "#2f6b12", Warn: "#7a5200", Bad: "#b3261e", Accent: "#0b5c8f", Quiet: "#555c61"}
+	case Basic:
+		return map[Tone]string{Good: "2", Warn: "3", Bad: "1", Accent: "4", Quiet: "8"}
+	}
+	return nil
+}
+
+// Paint gives text in a tone.
+func (t *Theme) Paint(tone Tone, text string) string {
+	if text == "" {
+		return ""
+	}
+	return t.styles[tone].Render(text)
+}
+
+// Select gives a line as the selected one: in reverse video, without tones of its own.
+func (t *Theme) Select(line string) string { return t.selected.Render(ansi.Strip(line)) }
+
+// Text escapes what a terminal might act on. It is for everything that others wrote: paths,
+// fields, names, bodies, errors.
+func Text(s string) string { return visible.Text(s) }
+
+// Width is how many cells a line takes.
+func Width(s string) int { return ansi.StringWidth(s) }
+
+// Cut gives at most w cells of a line, with an ellipsis if something is missing.
+func (t *Theme) Cut(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	return ansi.Truncate(s, w, t.Ellipsis)
+}
+
+// Fit gives exactly w cells: cut, or filled with spaces on the right.
+func (t *Theme) Fit(s string, w int) string {
+	s = t.Cut(s, w)
+	return s + strings.Repeat(" ", max(0, w-Width(s)))
+}
+
+// FitRight gives exactly w cells, with the text on the right.
+func (t *Theme) FitRight(s string, w int) string {
+	s = t.Cut(s, w)
+	return strings.Repeat(" ", max(0, w-Width(s))) + s
+}
+
+// Ends gives a line of w cells with one text on the left and one on the right. The left one is
+// cut first.
+func (t *Theme) Ends(left, right string, w int) string {
+	right = t.Cut(right, w)
+	room := w - Width(right)
+	return t.Fit(left, room) + right
+}
+
+// Block gives exactly h lines of exactly w cells.
+func (t *Theme) Block(lines []string, w, h int) []string {
+	out := make([]string, h)
+	for i := range out {
+		if i < len(lines) {
+			out[i] = t.Fit(lines[i], w)
+		} else {
+			out[i] = strings.Repeat(" ", w)
+		}
+	}
+	return out
+}
+
+// Beside joins blocks of the same height from left to right.
+func Beside(blocks ...[]string) []string {
+	var out []string
+	for _, b := range blocks {
+		for i, line := range b {
+			if i == len(out) {
+				out = append(out, "")
+			}
+			out[i] += line
+		}
+	}
+	return out
+}
