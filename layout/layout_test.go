@@ -263,6 +263,7 @@ func linked() map[string]map[string]string {
 			module + "/local":             "the sidecar runs one Warpgate, and nobody asks it for another",
 			module + "/listening":         "the sidecar is told its one workload",
 			module + "/daemon/rest":       "as " + module + "/local",
+			module + "/daemon/inspect":    "the sidecar keeps nothing of what passes",
 			"github.com/Microsoft":        "the sidecar has no local API",
 		},
 		"cmd/mezusphere": {

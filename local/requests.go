@@ -110,6 +110,10 @@ type InspectorState struct {
 	// OldestSequence is the least sequence of those kept and not pinned: a client drops the
 	// older ones.
 	OldestSequence uint64 `json:"oldest_sequence"`
+	// OldestRevision is the least revision of those kept that have ended and are not pinned:
+	// they go in the order in which they have ended. Of a client's own, those that have ended,
+	// are not pinned and have a lesser one are gone.
+	OldestRevision uint64 `json:"oldest_revision"`
 	Kept           int    `json:"kept"`
 	MaxKept        int    `json:"max_kept"`
 	Bytes          int64  `json:"bytes"`

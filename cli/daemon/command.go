@@ -38,6 +38,8 @@ type RunOptions struct {
 	// IdleEnd is how long it waits for work after the last tunnel and client; if zero, for
 	// ever.
 	IdleEnd time.Duration
+	// Inspect is how much its inspector keeps, as local.ParseInspect reads it.
+	Inspect string
 	// Detached says that nobody looks at its output, and that what it inherited is not for it.
 	Detached bool
 	// Service says that the system runs it, and starts it again if it fails.
