@@ -142,7 +142,7 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
 # tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
 # judges the manual, shellcheck install.sh, which dash and busybox run; completions complete in
-# bash, zsh and fish.
+# bash, zsh and fish; certutil and update-ca-certificates put CAs into stores.
 # A test whose tool is missing says so and is skipped, but fails under "make test".
 tools-for-test:
 	@missing=; \
@@ -166,7 +166,9 @@ tools-for-test:
 	command -v zsh >/dev/null || missing="$$missing zsh"; \
 	command -v fish >/dev/null || missing="$$missing fish"; \
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish and ssh-keygen: nothing to install"; \
+	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
+	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, ssh-keygen, certutil and update-ca-certificates: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

@@ -34,6 +34,7 @@ import (
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/trust"
 	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/cli/tunnel/enrol"
 	"github.com/mezusphere/mezu/cli/users"
@@ -116,6 +117,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),
 			status.Command(inv, local.Running), doctor.Command(inv, local.Running, local.Log),
+			trust.Command(inv),
 			completionCommand(inv),
 			versionCommand(inv),
 			topicsCommand(inv),

@@ -110,6 +110,7 @@ func examples() map[string]string {
 		"apply":    "mezu apply -f mezu.yaml -p shop",
 		"export":   "mezu export -p shop > shop.yaml",
 
+		"trust":      "mezu trust --profile dev --yes",
 		"completion": "mezu completion bash",
 
 		"help exit-codes":  "mezu help exit-codes",

@@ -319,6 +319,7 @@ func wide() map[string]struct {
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},
 		"cli/status":                   {8, "a way over edge and Warpgate is asked of each of those who know a part of it"},
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
+		"cli/trust":                    {8, "a file of a profile, what is remembered of it, stores, and a look at the address that uses it"},
 		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
 		"cli/tunnel":                   {10, "target, environment, daemon and what is shown of a tunnel meet here"},
 		"cli/tunnel/target":            {8, "a target comes from a line, from a file with what was agreed to, or from what listens"},
