@@ -345,10 +345,12 @@ type Workload struct {
 type TunnelStats struct {
 	Requests uint64 `json:"requests"`
 	// Failed were answered 5xx, by the workload or for it.
-	Failed   uint64 `json:"failed"`
-	BytesIn  uint64 `json:"bytes_in"`
-	BytesOut uint64 `json:"bytes_out"`
-	InFlight int    `json:"in_flight"`
+	Failed uint64 `json:"failed"`
+	// Classes are how many were answered 1xx, 2xx, 3xx, 4xx and 5xx.
+	Classes  [5]uint64 `json:"classes"`
+	BytesIn  uint64    `json:"bytes_in"`
+	BytesOut uint64    `json:"bytes_out"`
+	InFlight int       `json:"in_flight"`
 	// Sockets of those in flight are upgraded connections.
 	Sockets int `json:"sockets"`
 	// PerSecond is over the last ten seconds; P50MS and P99MS are times until the answer

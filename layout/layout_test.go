@@ -152,7 +152,7 @@ func rules() []rule {
 		{from: "pipe", not: append(ours("policy", "api", "trust", "tunnel", "relay"), "net/http"), reason: "bytes are carried whatever their protocol: a stream that is no HTTP needs none"},
 		{from: "preface", not: append(ours("policy", "api", "trust", "tunnel", "relay", "pipe"), "net/http"), reason: "what an exchange is comes before the protocol that it speaks: a kind of stream needs no HTTP"},
 		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
-		{from: "", but: []string{"cli", "daemon", "cmd", "bench"}, not: ours("local"), reason: "commands and the local daemon meet there, and nobody else has a part in it"},
+		{from: "", but: []string{"cli", "daemon", "tui", "cmd", "bench"}, not: ours("local"), reason: "commands and the local daemon meet there, and nobody else has a part in it. The dashboard has its nouns from there, and no client (TestDashboardHasNoClient)"},
 		{from: "local", not: append(ours("policy", "relay", "tunnel", "trust", "strictjson"), "github.com/prometheus"), reason: "it is a contract and its client: what an operation does is the daemon's business"},
 		{from: "daemon/rest", not: ours("policy", "relay", "tunnel", "trust", "daemon/warpgate", "daemon/forward", "daemon/state"), reason: "the API serves what a Host does, and knows no Warpgate"},
 		{from: "daemon/event", not: ours("api", "policy", "relay", "tunnel", "trust", "daemon/rest"), reason: "events are carried whatever made them and whoever reads"},
@@ -371,6 +371,29 @@ func TestFanOut(t *testing.T) {
 		}
 		if len(ours) > most {
 			t.Errorf("%s imports %d of our packages, %d at most: %q", p.dir, len(ours), most, ours)
+		}
+	}
+}
+
+// TestDashboardHasNoClient: the dashboard has the nouns of the local API, and is handed who asks
+// for them.
+func TestDashboardHasNoClient(t *testing.T) {
+	for _, p := range load(t) {
+		if p.dir != "tui" && !strings.HasPrefix(p.dir, "tui/") {
+			continue
+		}
+		for _, f := range p.code() {
+			ast.Inspect(f, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				of, ok := sel.X.(*ast.Ident)
+				if ok && of.Name == "local" && slices.Contains([]string{"Client", "Stream", "New", "Dial", "Listen"}, sel.Sel.Name) {
+					t.Errorf("%s: uses local.%s, and the dashboard is handed what asks the daemon", p.at(n), sel.Sel.Name)
+				}
+				return true
+			})
 		}
 	}
 }

@@ -31,8 +31,9 @@ const (
 
 // Meter counts. Its methods are safe for concurrent use, but Tick, which one goroutine calls.
 type Meter struct {
-	requests, failed, in, out atomic.Uint64
-	inFlight, sockets         atomic.Int64
+	requests, in, out atomic.Uint64
+	classes           [5]atomic.Uint64 // of the answers' statuses, 1xx first
+	inFlight, sockets atomic.Int64
 
 	ticks   atomic.Uint64
 	seconds [rateSeconds + 1]atomic.Uint32
@@ -57,8 +58,8 @@ func (m *Meter) End(upgrade bool, status int, took time.Duration, in, out int64)
 		m.sockets.Add(-1)
 	}
 	m.requests.Add(1)
-	if status >= http.StatusInternalServerError {
-		m.failed.Add(1)
+	if class := status/100 - 1; class >= 0 && class < len(m.classes) {
+		m.classes[class].Add(1)
 	}
 	m.in.Add(uint64(max(in, 0)))
 	m.out.Add(uint64(max(out, 0)))
@@ -88,8 +89,12 @@ func (m *Meter) InFlight() int { return int(m.inFlight.Load()) }
 
 // Stats are those of now. Rates are of the seconds that are over.
 func (m *Meter) Stats() mezu.TunnelStats {
-	s := mezu.TunnelStats{Requests: m.requests.Load(), Failed: m.failed.Load(), BytesIn: m.in.Load(), BytesOut: m.out.Load(),
+	s := mezu.TunnelStats{Requests: m.requests.Load(), BytesIn: m.in.Load(), BytesOut: m.out.Load(),
 		InFlight: m.InFlight(), Sockets: int(m.sockets.Load())}
+	for i := range m.classes {
+		s.Classes[i] = m.classes[i].Load()
+	}
+	s.Failed = s.Classes[http.StatusInternalServerError/100-1]
 	now := m.ticks.Load()
 	if n := min(now, rateSeconds); n > 0 {
 		sum := uint64(0)

@@ -40,6 +40,9 @@ func TestMeter(t *testing.T) {
 	if s.Requests != 2000 || s.Failed != 20 || s.BytesIn != 20_000 || s.BytesOut != 40_000 || s.InFlight != 2 || s.Sockets != 1 {
 		t.Errorf("totals %+v", s)
 	}
+	if s.Classes != [5]uint64{0, 1980, 0, 0, 20} {
+		t.Errorf("classes %v", s.Classes)
+	}
 	if s.PerSecond != 100 || !near(s.P50MS, 5) || !near(s.P99MS, 900) {
 		t.Errorf("rates %+v", s)
 	}

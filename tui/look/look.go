@@ -104,6 +104,20 @@ func (t *Theme) Select(line string) string { return t.selected.Render(ansi.Strip
 // fields, names, bodies, errors.
 func Text(s string) string { return visible.Text(s) }
 
+// Head escapes the beginning of a text, enough of it to fill so many cells: what others wrote can
+// be a megabyte long, and a line is drawn many times.
+func Head(s string, cells int) string {
+	// A cell can have several characters of several bytes; more than this is nobody's writing.
+	const bytesPerCell = 16
+	if most := max(cells, 0)*bytesPerCell + bytesPerCell; len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return Text(s)
+}
+
+// Mark gives text in reverse video, as the cursor in a field.
+func (t *Theme) Mark(text string) string { return t.selected.Render(text) }
+
 // Width is how many cells a line takes.
 func Width(s string) int { return ansi.StringWidth(s) }
 

@@ -6,10 +6,12 @@ import "strings"
 type Panel struct {
 	Title, Right string
 	Focused      bool
+	// Flush gives the body the margin on the right too, where lists have their signs.
+	Flush bool
 }
 
 // Draw gives h lines of w cells: the frame, and what is in it. The body gets w-4 cells of each
-// line; what it has more is cut.
+// line, w-3 if it is flush; what it has more is cut.
 func (p Panel) Draw(t *Theme, body []string, w, h int) []string {
 	if w < 4 || h < 2 {
 		return t.Block(nil, w, h)
@@ -21,8 +23,12 @@ func (p Panel) Draw(t *Theme, body []string, w, h int) []string {
 	edge := func(s string) string { return t.Paint(tone, s) }
 	out := make([]string, 0, h)
 	out = append(out, p.top(t, tone, w))
-	for _, line := range t.Block(body, w-4, h-2) {
-		out = append(out, edge(t.Vertical)+" "+line+" "+edge(t.Vertical))
+	room, margin := w-4, " "
+	if p.Flush {
+		room, margin = w-3, ""
+	}
+	for _, line := range t.Block(body, room, h-2) {
+		out = append(out, edge(t.Vertical)+" "+line+margin+edge(t.Vertical))
 	}
 	return append(out, edge(t.BottomLeft+strings.Repeat(t.Horizontal, w-2)+t.BottomRight))
 }
