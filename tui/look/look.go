@@ -175,3 +175,17 @@ func Beside(blocks ...[]string) []string {
 	}
 	return out
 }
+
+// Put draws a block over the lines below it, its upper left corner at these cells.
+func (t *Theme) Put(under, block []string, x, y int) []string {
+	out := append([]string(nil), under...)
+	for i, line := range block {
+		if y+i >= len(out) {
+			break
+		}
+		w := Width(line)
+		left := t.Fit(ansi.Truncate(out[y+i], x, ""), x)
+		out[y+i] = left + line + ansi.TruncateLeft(out[y+i], x+w, "")
+	}
+	return out
+}

@@ -80,6 +80,8 @@ type Scope struct {
 
 // Context is what every screen may read. It is the dashboard's.
 type Context struct {
+	// Life ends with the dashboard. It is for what commands do.
+	Life  context.Context
 	Theme *look.Theme
 	Scope Scope
 	// Now is the time of the message or frame.
@@ -116,6 +118,26 @@ func LayoutOf(w int) Layout {
 	}
 	return Triple
 }
+
+// Headed is a Screen with words of its own in the first line, in the place of who is logged in
+// and of the edges.
+type Headed interface {
+	Heading(c *Context) string
+}
+
+// Freed tells all screens that what moves was paused, or let go.
+type Freed struct{ Paused bool }
+
+// Second tells all screens, once a second, that time goes by.
+type Second struct{}
+
+// Edges says how many edges hold a link of the tunnels here, of how many. They are in the first
+// line.
+type Edges struct{ Up, All int }
+
+// Ends says what quitting ends, for q to say: "closes shop/dev-ada; D leaves it running". Empty
+// is nothing.
+type Ends struct{ Text string }
 
 // Moved tells all screens that the dashboard looks at another place.
 type Moved struct{ Scope Scope }

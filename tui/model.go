@@ -1,0 +1,258 @@
+package tui
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/mezusphere/mezu/tui/keymap"
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen"
+)
+
+const (
+	// leastWidth and leastHeight are the smallest terminal in which something can be read.
+	// In a smaller one no key but q does anything, so that nobody acts blind.
+	leastWidth  = 40
+	leastHeight = 12
+	// aside is what the first, second and last line take.
+	aside = 3
+	// noticeFor is how long a line that says what happened stays.
+	noticeFor = 4 * time.Second
+	// twiceWithin is the time between the two clicks of a double one.
+	twiceWithin = 400 * time.Millisecond
+)
+
+// model is the state of the dashboard. Only Update changes it.
+type model struct {
+	cfg      Config
+	out      *output
+	commands commands
+
+	everywhere keymap.Map
+	c          screen.Context
+	w, h       int
+	shown      int // index of the screen
+	overlay    screen.Overlay
+	ask        *question
+	notice     *notice
+	edges      screen.Edges
+	ends       string
+	quits      bool // q was pressed once, and something would end
+
+	clicked  time.Time
+	clickedX int
+	clickedY int
+}
+
+func newModel(life context.Context, cfg Config, out *output) *model {
+	m := &model{cfg: cfg, out: out, shown: min(max(cfg.First, 1), len(cfg.Screens)) - 1}
+	m.everywhere = everywhere(len(cfg.Screens))
+	m.c = screen.Context{Life: life, Theme: cfg.Theme, Scope: cfg.Scope, Now: cfg.Now()}
+	return m
+}
+
+// Init tells screens where to look.
+func (m *model) Init() tea.Cmd {
+	return tea.Batch(tea.SetWindowTitle(look.Text(m.title())), m.tell(screen.Moved{Scope: m.cfg.Scope}))
+}
+
+// title is that of the terminal's window.
+func (m *model) title() string {
+	return strings.TrimSpace("mezu " + strings.Join(m.path(), "/"))
+}
+
+// Update takes a message. It does no I/O.
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.c.Now = m.cfg.Now()
+	if m.notice != nil && m.c.Now.After(m.notice.until) {
+		m.notice = nil
+	}
+	return m, m.commands.count(m.take(msg))
+}
+
+// take is what Update does.
+func (m *model) take(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+		m.c.Layout = screen.LayoutOf(m.w)
+		return nil
+	case tea.KeyMsg:
+		return m.key(msg)
+	case tea.MouseMsg:
+		return m.mouse(msg)
+	case screen.Say:
+		m.say(msg.Text, msg.Bad)
+		return nil
+	case screen.Ask:
+		m.ask = &question{Ask: msg}
+		return nil
+	case screen.Open:
+		m.overlay, m.ask = msg.Overlay, nil
+		return nil
+	case screen.Close:
+		m.overlay = nil
+		return nil
+	case screen.GoTo:
+		return m.goTo(msg)
+	case screen.Copy:
+		return m.copy(msg)
+	case screen.Browse:
+		return m.browse(msg)
+	case screen.Edit:
+		return m.edit(msg)
+	case screen.Save:
+		return m.save(msg)
+	case edited:
+		return m.edited(msg)
+	case pressed:
+		return m.press(msg.key)
+	case screen.Edges:
+		m.edges = msg
+		return nil
+	case screen.Ends:
+		m.ends = msg.Text
+		return nil
+	case screen.Moved:
+		m.c.Scope = msg.Scope
+		return tea.Batch(tea.SetWindowTitle(look.Text(m.title())), m.tell(msg))
+	}
+	return m.tell(msg)
+}
+
+// tell gives a message to all screens, and to what lies over them.
+func (m *model) tell(msg tea.Msg) tea.Cmd {
+	var cmds []tea.Cmd
+	for i, s := range m.cfg.Screens {
+		m.c.Shown = i == m.shown
+		cmds = append(cmds, s.Take(&m.c, msg))
+	}
+	m.c.Shown = true
+	if m.overlay != nil {
+		cmds = append(cmds, m.overlay.Take(&m.c, msg))
+	}
+	return tea.Batch(cmds...)
+}
+
+// screen is the one that is shown.
+func (m *model) screen() screen.Screen { return m.cfg.Screens[m.shown] }
+
+// goTo shows another screen.
+func (m *model) goTo(to screen.GoTo) tea.Cmd {
+	if to.Screen < 1 || to.Screen > len(m.cfg.Screens) {
+		return nil
+	}
+	m.shown, m.overlay = to.Screen-1, nil
+	if to.Then == nil {
+		return nil
+	}
+	return screen.Cmd(to.Then)
+}
+
+// say shows a line for a moment.
+func (m *model) say(text string, bad bool) {
+	m.notice = &notice{text: look.Text(text), bad: bad, until: m.c.Now.Add(noticeFor)}
+}
+
+// key takes a key.
+func (m *model) key(k tea.KeyMsg) tea.Cmd {
+	name := k.String()
+	switch name {
+	case "ctrl+c":
+		return tea.Quit
+	case "ctrl+z":
+		return tea.Suspend
+	case "ctrl+l":
+		return tea.ClearScreen
+	}
+	if m.w < leastWidth || m.h < leastHeight {
+		if name == "q" {
+			return tea.Quit
+		}
+		return nil
+	}
+	if m.ask != nil {
+		return m.answer(k)
+	}
+	if m.overlay != nil {
+		return m.overlay.Key(&m.c, k)
+	}
+	s := m.screen()
+	if typist, ok := s.(screen.Typist); ok && typist.Typing() {
+		return typist.Key(&m.c, k)
+	}
+	if k.Paste {
+		return nil // what was pasted is text, and there is no field
+	}
+	return m.press(name)
+}
+
+// press does what a key asks for, when nothing else takes it.
+func (m *model) press(name string) tea.Cmd {
+	s := m.screen()
+	quits := m.quits
+	m.quits = false
+	if a, ok := s.Keys(&m.c).Find(name); ok {
+		return s.Act(&m.c, a)
+	}
+	a, ok := m.everywhere.Find(name)
+	if !ok {
+		return nil
+	}
+	switch a {
+	case actQuit:
+		if m.ends == "" || quits {
+			return tea.Quit
+		}
+		m.quits = true
+		m.say("q again "+m.ends, false)
+	case actPause:
+		m.c.Paused = !m.c.Paused
+		return m.tell(screen.Freed{Paused: m.c.Paused})
+	case actPalette:
+		m.overlay = newPalette(m)
+	case actHelp:
+		m.overlay = newHelp(m)
+	default:
+		for i := range m.cfg.Screens {
+			if a == keymap.Action(actScreen+strconv.Itoa(i+1)) {
+				return m.goTo(screen.GoTo{Screen: i + 1})
+			}
+		}
+	}
+	return nil
+}
+
+// mouse takes a click or a turn of the wheel.
+func (m *model) mouse(e tea.MouseMsg) tea.Cmd {
+	if m.w < leastWidth || m.h < leastHeight || m.ask != nil || m.overlay != nil {
+		return nil
+	}
+	if e.Y == 1 && e.Action == tea.MouseActionPress && e.Button == tea.MouseButtonLeft {
+		if i := m.tabAt(e.X); i >= 0 {
+			return m.goTo(screen.GoTo{Screen: i + 1})
+		}
+		return nil
+	}
+	pointed, ok := m.screen().(screen.Pointed)
+	y := e.Y - 2
+	if !ok || y < 0 || y >= m.h-aside || e.Action != tea.MouseActionPress {
+		return nil
+	}
+	const notch = 3 // rows of a turn of the wheel, as other programs scroll
+	switch e.Button {
+	case tea.MouseButtonWheelUp:
+		return pointed.Wheel(&m.c, e.X, y, -notch)
+	case tea.MouseButtonWheelDown:
+		return pointed.Wheel(&m.c, e.X, y, notch)
+	case tea.MouseButtonLeft:
+		twice := m.clickedX == e.X && m.clickedY == e.Y && m.c.Now.Sub(m.clicked) <= twiceWithin
+		m.clickedX, m.clickedY, m.clicked = e.X, e.Y, m.c.Now
+		return pointed.Click(&m.c, e.X, y, twice)
+	}
+	return nil
+}
