@@ -233,5 +233,9 @@ type TunnelCapture struct {
 // the tunnel.
 const MaxCaptureBody = 16 << 10
 
-// TargetCapture is the target of a tunnel without a workload.
-const TargetCapture = "capture"
+// TargetCapture is the target of a tunnel without a workload, and CaptureOnly how people are
+// shown it.
+const (
+	TargetCapture = "capture"
+	CaptureOnly   = "capture only"
+)

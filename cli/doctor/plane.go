@@ -287,6 +287,10 @@ func checkWorkloads(ctx context.Context, e *examination) []Result {
 	places, more := most(places)
 	return append(each(places, func(p site) []Result {
 		r := Result{Subject: p.subject(places), State: OK}
+		if p.tunnel.Target == mezu.TargetCapture {
+			r.Detail = mezu.CaptureOnly + ": the daemon answers every request itself"
+			return []Result{r}
+		}
 		answer, err := f.client.Probe(ctx, p.tunnel.ID)
 		switch w := answer.Workload; {
 		case err != nil:

@@ -28,13 +28,20 @@ func (t *target) look(ctx context.Context) Report {
 	var unanswered error
 	if t.tunnel != nil {
 		r.Tunnel, r.ControlAway, workload.Name, gate.Name = t.tunnel.Name, t.tunnel.ControlAway, t.tunnel.Target, t.tunnel.Warpgate
+	}
+	captures := t.tunnel != nil && t.tunnel.Target == mezu.TargetCapture
+	if captures { // the daemon answers itself
+		workload.Name, workload.State = mezu.CaptureOnly, OK
+	} else if t.tunnel != nil {
 		asked.Go(func() { answer, unanswered = t.daemon.Probe(ctx, t.tunnel.ID) })
 	}
 	t.lookAtEdge(ctx, &r, edge, gate)
 	asked.Wait()
-	if t.tunnel != nil {
+	switch {
+	case captures:
+	case t.tunnel != nil:
 		t.judgeWorkload(ctx, &r, workload, answer, unanswered)
-	} else {
+	default:
 		t.nameOthers(ctx, &r, gate)
 		if t.unasked != nil { // the workload may be one of this machine
 			t.judgeWorkload(ctx, &r, workload, answer, t.unasked)

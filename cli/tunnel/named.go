@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -178,9 +179,20 @@ func showOne(_ context.Context, h *hosted, t mezu.Tunnel) error {
 	columns := slices.Concat(columns(h.Dir), []terminal.Column[mezu.Tunnel]{
 		{Head: "WHY", Value: func(t mezu.Tunnel) string { return t.Detail }},
 		{Head: "TRY", Value: func(t mezu.Tunnel) string { return t.Hint }},
-		{Head: "WORKLOAD", Value: func(t mezu.Tunnel) string { return workloadOf(t.Workload) }},
+		{Head: "WORKLOAD", Value: func(t mezu.Tunnel) string {
+			if t.Target == mezu.TargetCapture {
+				return "none, every request is answered " + answerOf(t.Capture)
+			}
+			return workloadOf(t.Workload)
+		}},
 		{Head: "REQUESTS", Value: func(t mezu.Tunnel) string {
 			return show.Count(t.Stats.Requests) + ", " + show.Count(t.Stats.Failed) + " answered 5xx, " + fmt.Sprint(t.Stats.InFlight) + " in flight"
+		}},
+		{Head: "INSPECTED", Value: func(t mezu.Tunnel) string {
+			if t.Uninspected {
+				return "no: mezu requests has none of it"
+			}
+			return "mezu requests list --filter tunnel:" + t.Name
 		}},
 		{Head: "HOST HEADER", Value: func(t mezu.Tunnel) string { return cmp.Or(t.HostHeader, mezu.HostKeep) }},
 		{Head: "PASSWORD OF", Value: func(t mezu.Tunnel) string {
@@ -213,6 +225,18 @@ func showOne(_ context.Context, h *hosted, t mezu.Tunnel) error {
 		{Head: "ID", Value: func(t mezu.Tunnel) string { return t.ID }},
 	})
 	return terminal.WriteRecord(h.Streams, h.Flags.Output, t, columns)
+}
+
+// answerOf is the answer of a tunnel without a workload.
+func answerOf(c *mezu.TunnelCapture) string {
+	if c == nil {
+		c = &mezu.TunnelCapture{}
+	}
+	text := fmt.Sprint(cmp.Or(c.Status, http.StatusOK))
+	if len(c.Body) > 0 {
+		text += fmt.Sprintf(", %s of %s", show.Size(int64(len(c.Body))), cmp.Or(c.MediaType, "no media type"))
+	}
+	return text
 }
 
 func workloadOf(w mezu.Workload) string {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -220,6 +221,9 @@ func (r *opened) locate(ctx context.Context, one *opening, there []mezu.Tunnel) 
 			return err
 		}
 	}
+	if r.Uninspected != nil {
+		spec.Uninspected = *r.Uninspected
+	}
 	one.spec = spec
 	return r.compare(one, there)
 }
@@ -239,6 +243,9 @@ func (r *opened) compare(one *opening, there []mezu.Tunnel) error {
 		if t.State != mezu.TunnelStopped && t.Target != one.spec.Target {
 			return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%s is open here already, to %s", terminal.Clean(t.Name), terminal.Clean(target.Show(r.Dir, t.Target))),
 				Hint: "mezu tunnel show " + terminal.Clean(t.Name) + ", or --name NAME"}
+		}
+		if r.Uninspected == nil {
+			one.spec.Uninspected = t.Uninspected
 		}
 		if t.BasicAuth != nil && one.spec.BasicAuth == nil && !r.Access.Public {
 			one.spec.BasicAuth = t.BasicAuth
@@ -345,7 +352,7 @@ func (r *opened) change(ctx context.Context, t *opening) error {
 func sameSettings(a, b mezu.TunnelTarget) bool {
 	password := a.BasicAuth == b.BasicAuth || a.BasicAuth != nil && b.BasicAuth != nil && a.BasicAuth.User == b.BasicAuth.User && bytes.Equal(a.BasicAuth.Hash, b.BasicAuth.Hash)
 	return password && slices.Equal(a.AllowTargets, b.AllowTargets) && cmp.Or(a.HostHeader, mezu.HostKeep) == cmp.Or(b.HostHeader, mezu.HostKeep) &&
-		a.Listing == b.Listing && a.SPA == b.SPA && a.UpstreamCA == b.UpstreamCA && a.Insecure == b.Insecure
+		a.Listing == b.Listing && a.SPA == b.SPA && a.UpstreamCA == b.UpstreamCA && a.Insecure == b.Insecure && reflect.DeepEqual(a.Capture, b.Capture)
 }
 
 // who is whoever enrols.
@@ -563,6 +570,9 @@ func (r *opened) leaveReachable(ctx context.Context) error {
 		follower.Go(func() { _ = t.session.Run(following, func(local.Event) {}) }) // Await says what is wrong
 		if err := r.await(ctx, t, time.Until(late)); err != nil {
 			return err
+		}
+		if t.spec.Target == mezu.TargetCapture { // no workload has to connect
+			return nil
 		}
 		return r.connects(ctx, t, late)
 	})

@@ -67,6 +67,11 @@ type options struct {
 	Insecure, Listing, SPA bool
 	Access                 own.Access
 	User                   string // of --basic-auth
+	// Capture is the answer of --capture-only, nil without it.
+	Capture *mezu.TunnelCapture
+	// Uninspected says that the inspector is to keep nothing of these tunnels; if nil, nobody
+	// said so, and what is there stays as it is.
+	Uninspected *bool
 
 	Join, Detach, Wait, JSON, Plain, Browse, Clip, QR, Remove bool
 	EnvFile                                                   string
@@ -102,6 +107,9 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			&cli.StringFlag{Name: "host-header", Usage: "send the `HOST` to the workload: keep, target, or a name", Value: mezu.HostKeep},
 			&cli.PathFlag{Name: "upstream-ca", Usage: "trust the certificates in `FILE` for an https target"},
 			flag("insecure-upstream", "do not check the certificate of an https target"),
+			flag("capture-only", "open a tunnel without a workload: all requests are kept for mezu requests, and answered alike"),
+			&cli.StringFlag{Name: "answer", Usage: "with --capture-only: answer with `STATUS[:FILE]`, the file as the body (200, and no body)"},
+			&cli.StringFlag{Name: "inspect", Usage: "keep requests for mezu requests: on or `off`", Value: inspectOn},
 			flag("listing", "show what is in a folder that has no index.html"),
 			flag("spa", "answer with a folder's index.html where there is no such file"),
 			&cli.StringSliceFlag{Name: "allow-target", Usage: "let routes, and mezu.yaml, lead to `TARGET` too (repeatable)"},
@@ -133,6 +141,20 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json"), Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
 		QR: c.Bool("qr"), Remove: c.Bool("rm"), EnvFile: inv.Path(c.Path("env-file")),
 	}
+	var err error
+	if c.IsSet("inspect") {
+		if o.Uninspected, err = inspecting(c.String("inspect")); err != nil {
+			return nil, err
+		}
+	}
+	if c.Bool("capture-only") {
+		o.Capture, err = target.Answer(inv.Dir, c.String("answer"))
+	} else if c.IsSet("answer") {
+		err = exit.Usagef("--answer is for --capture-only: else the workload answers")
+	}
+	if err != nil {
+		return nil, err
+	}
 	if c.IsSet("host-header") {
 		o.HostHeader = c.String("host-header")
 	}
@@ -151,6 +173,12 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		return nil, exit.Usagef("--detach leaves the tunnel open, and --exec closes it: they exclude each other")
 	case o.Detach && o.Remove:
 		return nil, exit.Usagef("--detach leaves the tunnel open, and --rm removes its environment: they exclude each other")
+	case o.Capture != nil && len(args) > 0:
+		e := exit.Usagef("--capture-only has no workload, so no TARGET")
+		e.Hint = "mezu tunnel --capture-only --name NAME"
+		return nil, e
+	case o.Capture != nil && o.Uninspected != nil && *o.Uninspected:
+		return nil, exit.Usagef("--capture-only is there to keep requests, and --inspect off keeps none: they exclude each other")
 	case o.Insecure && o.UpstreamCA != "":
 		return nil, exit.Usagef("--insecure-upstream checks nothing, so --upstream-ca has no meaning beside it")
 	}
@@ -164,7 +192,6 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		}
 		o.Targets = append(o.Targets, t)
 	}
-	var err error
 	o.Allow, err = target.Allowed(inv.Dir, c.StringSlice("allow-target"))
 	return o, err
 }
@@ -209,8 +236,28 @@ func (o *options) check() error {
 	return nil
 }
 
+// inspectOn and inspectOff are the values of --inspect.
+const (
+	inspectOn  = "on"
+	inspectOff = "off"
+)
+
+// inspecting reads --inspect.
+func inspecting(value string) (uninspected *bool, err error) {
+	if value == inspectOn || value == inspectOff {
+		off := value == inspectOff
+		return &off, nil
+	}
+	e := exit.Usagef("--inspect is on or off, not %q", value)
+	e.Hint = "mezu daemon restart --inspect N,SIZE, for how much is kept of all tunnels"
+	return nil, e
+}
+
 // targets are those of the command line, of mezu.yaml, or what somebody chooses.
 func (o *options) targets(ctx context.Context) error {
+	if o.Capture != nil {
+		o.Targets = []target.Target{target.Capturing(o.Capture)}
+	}
 	if len(o.Targets) == 0 {
 		file, err := target.Read(ctx, o.Dir)
 		if err != nil {

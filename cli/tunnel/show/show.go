@@ -2,7 +2,7 @@
 // object a line.
 //
 // What may not live here: what happens. It imports the domain, local and cli/terminal only;
-// cli/tunnel imports it.
+// cli/tunnel imports it, and cli/requests for its figures.
 package show
 
 import (
@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -247,9 +246,9 @@ func (l *Lines) request(e local.Event) {
 	}
 	head := fmt.Sprintf("%s  %3s  %-6s ", e.Time.Local().Format("15:04:05"), code, terminal.Clean(e.Method))
 	if l.Several {
-		head = fmt.Sprintf("%-16s ", cut(terminal.Clean(e.Tunnel), 16, l.ellipsis())) + head
+		head = fmt.Sprintf("%-16s ", l.Cut(terminal.Clean(e.Tunnel), 16)) + head
 	}
-	line := l.fit(head, terminal.Clean(path), tail)
+	line := l.Fit(head, terminal.Clean(path), tail)
 	if color := colorOf(status); color != "" && l.Color() {
 		line = strings.Replace(line, "  "+code+"  ", "  "+color+code+"\x1b[0m  ", 1)
 	}
@@ -262,39 +261,6 @@ func upgradeOf(protocol string) string {
 		return "WebSocket"
 	}
 	return terminal.Clean(protocol)
-}
-
-// pathWidth is how wide the path's column is where lines are not bound by a terminal.
-const pathWidth = 40
-
-// fit makes a line of three parts that the terminal has room for: the middle one is cut.
-func (l *Lines) fit(head, middle, tail string) string {
-	width := l.Width()
-	if width == 0 {
-		return fmt.Sprintf("%s%-*s  %s", head, pathWidth, middle, tail)
-	}
-	room := width - utf8.RuneCountInString(head) - utf8.RuneCountInString(tail) - 2
-	if room < 1 {
-		return cut(head+middle+"  "+tail, width, l.ellipsis())
-	}
-	middle = cut(middle, room, l.ellipsis())
-	return head + middle + strings.Repeat(" ", room-utf8.RuneCountInString(middle)) + "  " + tail
-}
-
-func (l *Lines) ellipsis() string {
-	if l.Unicode {
-		return "…"
-	}
-	return "~"
-}
-
-// cut shortens a text to so many characters.
-func cut(text string, width int, end string) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	runes := []rune(text)
-	return string(runes[:max(0, width-1)]) + end
 }
 
 // trouble shows an error.

@@ -89,6 +89,9 @@ func (t *Target) folder(dir, text, path string) error {
 
 // Show is a target of a tunnel as lines show it: a folder below dir is relative to it.
 func Show(dir, target string) string {
+	if target == mezu.TargetCapture {
+		return mezu.CaptureOnly
+	}
 	if !filepath.IsAbs(target) {
 		return target
 	}
