@@ -65,17 +65,18 @@ func Command(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 		Description: "mezu tunnel starts the daemon when it needs it, and it ends by itself when there is nothing to do.\n" +
 			"Its folder is daemon in the state folder of the user; docs/daemon.md has all of it.",
 		Subcommands: []*cli.Command{
-			newRun(inv, p), newStart(inv, d), newStop(inv, d), newRestart(inv, d), newStatus(inv, d), newLogs(inv, d), newInstall(inv, d), newUninstall(inv),
+			newRun(inv, d, p), d.inspects(newStart(inv, d)), newStop(inv, d), d.inspects(newRestart(inv, d)), newStatus(inv, d), newLogs(inv, d), newInstall(inv, d), newUninstall(inv),
 		},
 	}
 }
 
-func newRun(inv *invocation.Invocation, p Program) *cli.Command {
+func newRun(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 	return &cli.Command{
 		Name: runName, Usage: "Run the daemon here, in the foreground, until a signal ends it", Category: dev.Category,
 		Description: "Its log goes to stderr and to its file. Requests in flight get 5 s at the end.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: idleFlag, Usage: "end after `TIME` without tunnel and client; 0s never", Value: local.IdleEnd},
+			newInspectFlag(),
 			&cli.BoolFlag{Name: detachedFlag, Hidden: true},
 			&cli.BoolFlag{Name: serviceFlag, Hidden: true},
 		},
@@ -89,6 +90,10 @@ func newRun(inv *invocation.Invocation, p Program) *cli.Command {
 			}
 			if p.Run == nil {
 				return mezu.Errorf(mezu.CodeUnavailable, "this program has no daemon")
+			}
+			var err error
+			if o.Inspect, err = d.inspecting(c); err != nil {
+				return err
 			}
 			return p.Run(c.Context, o)
 		},
