@@ -30,6 +30,7 @@ import (
 	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/profiles"
 	"github.com/mezusphere/mezu/cli/projects"
+	"github.com/mezusphere/mezu/cli/requests"
 	"github.com/mezusphere/mezu/cli/routes"
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/status"
@@ -138,6 +139,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		return run(ctx, again, &cli.Command{Name: again.Name, Flags: again.Flags, Subcommands: again.Commands}, args)
 	}
 	app.Commands = append(app.Commands, tunnel.Command(inv, opening))
+	app.Commands = append(app.Commands, requests.Command(inv, requests.Config{Category: serving, Running: local.Running, Open: cfg.Open, Exec: cfg.Tunnel.Exec}))
 	for _, c := range app.Commands {
 		tighten(c)
 	}

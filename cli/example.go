@@ -24,6 +24,17 @@ func examples() map[string]string {
 		"tunnel rm":    "mezu tunnel rm shop/dev-ada",
 		"tunnel open":  "mezu tunnel open shop/dev-ada",
 
+		"requests list":   "mezu requests list --filter 'status:5xx path:/hooks/*'",
+		"requests show":   "mezu requests show latest",
+		"requests diff":   "mezu requests diff @1 @2",
+		"requests replay": "mezu requests replay latest --set-header 'X-Debug: 1'",
+		"requests edit":   "mezu requests edit latest",
+		"requests curl":   "mezu requests curl latest",
+		"requests har":    "mezu requests har --filter path:/hooks/* -O hooks.har",
+		"requests pin":    "mezu requests pin latest",
+		"requests clear":  "mezu requests clear --yes",
+		"requests web":    "mezu requests web",
+
 		"status": "mezu status --wait --timeout 30s",
 		"doctor": "mezu doctor --bundle doctor.zip",
 

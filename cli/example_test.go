@@ -42,8 +42,8 @@ func excepted(path string) (reason string, ok bool) {
 		return reason, true
 	}
 	first, _, _ := strings.Cut(path, " ")
-	if first == "tunnel" {
-		reason, ok = all[first]
+	if first == "tunnel" || first == "requests" {
+		reason, ok = all["tunnel"]
 	}
 	return reason, ok
 }

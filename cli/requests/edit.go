@@ -1,0 +1,201 @@
+package requests
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/requests/draft"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tunnel/show"
+	"github.com/mezusphere/mezu/local"
+	"github.com/mezusphere/mezu/namedfile"
+)
+
+type editOptions struct {
+	*command
+	// File has the request as it is to be sent; without it an editor is opened.
+	File   string
+	To     string
+	Unmask bool
+}
+
+// edit is "mezu requests edit".
+func (o *command) edit() *cli.Command {
+	c := o.one("edit", "Change a request in your editor, and send what you save", []cli.Flag{
+		toFlag(), unmaskFlag(),
+		&cli.PathFlag{Name: "file", Usage: "send what `FILE` has instead of opening an editor"},
+	}, func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
+		e := &editOptions{o, o.Path(line.Path("file")), line.String("to"), line.Bool("unmask")}
+		return e.run(ctx, c, id)
+	})
+	c.Description = "The editor is that of VISUAL, else of EDITOR. The text is the first line of the request, its fields, an empty\n" +
+		"line and its body. " + mezu.Mask + " in a field or the query stays what it stands for."
+	plain := c.Action
+	c.Action = func(line *cli.Context) error {
+		if !line.IsSet("file") && (!o.CanPrompt() || !o.OutTerminal || o.Exec == nil) {
+			e := exit.Usagef("there is no terminal to edit at")
+			e.Hint = "mezu requests edit ID --file FILE, or mezu requests replay ID --set-header 'NAME: VALUE'"
+			return e
+		}
+		return plain(line)
+	}
+	return c
+}
+
+func (o *editOptions) run(ctx context.Context, c *local.Client, id string) error {
+	d, err := c.Exchange(ctx, id, o.Unmask)
+	if err != nil {
+		return err
+	}
+	text, masked, err := o.draft(ctx, c, &d)
+	if err != nil {
+		return err
+	}
+	if o.File != "" {
+		saved, err := namedfile.Read(o.File, draft.MaxText)
+		if err != nil {
+			return fmt.Errorf("reading the request: %w", err)
+		}
+		return o.sendText(ctx, c, d.ID, text, masked, saved, o.File)
+	}
+	file, err := newFile(text.Text)
+	if err != nil {
+		return err
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			os.RemoveAll(filepath.Dir(file))
+		}
+	}()
+	saved, err := o.edited(ctx, file)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(saved, text.Text) {
+		o.Sayf("nothing was changed, so nothing was sent; mezu requests replay %s sends it as it was", shortID(d.ID))
+		return nil
+	}
+	err = o.sendText(ctx, c, d.ID, text, masked, saved, file)
+	if keep = err != nil && !errors.Is(err, errUnsent); keep {
+		o.Signf(terminal.Caution, "what you wrote is kept in %s", terminal.Clean(file))
+	}
+	return err
+}
+
+// draft gets the text to edit, and how many values of the body are masked in it.
+func (o *editOptions) draft(ctx context.Context, c *local.Client, d *mezu.ExchangeDetail) (*draft.Draft, int, error) {
+	b := d.Request.Body
+	if b == nil || b.Size == 0 {
+		return draft.New(d.Request, nil, true), 0, nil
+	}
+	if b.Kept < b.Size || d.Depth != mezu.DepthAll {
+		o.Sayf("its body of %s is not all kept", show.Size(b.Size))
+		return draft.New(d.Request, nil, false), 0, nil
+	}
+	content, err := c.Body(ctx, d.ID, local.SideRequest, local.FormDecoded, o.Unmask)
+	if err != nil {
+		return nil, 0, err
+	}
+	whole := content.Problem == "" && len(content.Data) <= local.MaxReplayBody
+	if !whole || !draft.Editable(content.Data) {
+		o.Sayf("its body of %s is nothing to edit, and is sent as it was; what you write in its place replaces it", show.Size(b.Size))
+	}
+	return draft.New(d.Request, content.Data, whole), content.Masked, nil
+}
+
+// sendText sends what was saved.
+func (o *editOptions) sendText(ctx context.Context, c *local.Client, id string, d *draft.Draft, masked int, saved []byte, file string) error {
+	edited, dropped, err := d.Read(saved)
+	if err != nil {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("what you wrote is no request: %v", err), Hint: "put it right, and mezu requests edit " + shortID(id) + " --file " + file}
+	}
+	if !edited.KeepBody && masked > 0 && bytes.Contains(edited.Body, []byte(mezu.Mask)) {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: "the body has masked values, which would be sent as " + mezu.Mask, Hint: "mezu requests edit " + shortID(id) + " --unmask, or write values there and --file " + file}
+	}
+	if dropped {
+		o.Sayf("the body is sent without its Content-Encoding")
+	}
+	return o.send(ctx, c, id, local.Replay{To: o.To, Edited: &edited}, 1)
+}
+
+// newFile makes a file for the editor that nobody else can read.
+func newFile(text []byte) (string, error) {
+	dir, err := os.MkdirTemp("", "mezu-edit-") // 0700
+	if err != nil {
+		return "", fmt.Errorf("making a file to edit: %w", err)
+	}
+	path := filepath.Join(dir, "request.http")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		os.RemoveAll(dir)
+		return "", fmt.Errorf("making a file to edit: %w", err)
+	}
+	return path, nil
+}
+
+// edited opens the editor on a file, and gives what is in it then.
+func (o *editOptions) edited(ctx context.Context, file string) ([]byte, error) {
+	editor := cmp.Or(o.Getenv("VISUAL"), o.Getenv("EDITOR"), map[bool]string{true: "notepad", false: "vi"}[runtime.GOOS == "windows"])
+	argv, err := splitWords(editor)
+	if err != nil {
+		return nil, err
+	}
+	code, err := o.Exec(ctx, append(argv, file), nil)
+	if err != nil {
+		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("the editor %s did not start: %v", terminal.Clean(argv[0]), err), Hint: "VISUAL or EDITOR names another", Cause: err}
+	}
+	if code != 0 {
+		return nil, mezu.Errorf(mezu.CodeInternal, "the editor %s ended with code %d, so nothing was sent", terminal.Clean(argv[0]), code)
+	}
+	saved, err := namedfile.Read(file, draft.MaxText)
+	if err != nil {
+		return nil, fmt.Errorf("reading what was saved: %w", err)
+	}
+	return saved, nil
+}
+
+// splitWords splits the command of an editor at blanks, other than those between quotes.
+func splitWords(command string) ([]string, error) {
+	var words []string
+	var word strings.Builder
+	var quote rune
+	begun := false
+	for _, r := range command {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, begun = r, true
+		case quote == 0 && (r == ' ' || r == '\t'):
+			if begun {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			begun = false
+		default:
+			word.WriteRune(r)
+			begun = true
+		}
+	}
+	if quote != 0 {
+		return nil, exit.Usagef("the command of the editor has a quote without its end: %s", command)
+	}
+	if begun {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 || words[0] == "" {
+		return nil, exit.Usagef("VISUAL and EDITOR name no program")
+	}
+	return words, nil
+}

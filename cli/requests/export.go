@@ -1,0 +1,97 @@
+package requests
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/local"
+)
+
+// curl is "mezu requests curl".
+func (o *command) curl() *cli.Command {
+	c := o.one("curl", "Print a request as a command of curl, for a POSIX shell", []cli.Flag{unmaskFlag()},
+		func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
+			text, err := c.Curl(ctx, id, line.Bool("unmask"))
+			if err != nil {
+				return err
+			}
+			text = strings.TrimSuffix(text, "\n") + "\n"
+			if o.OutTerminal {
+				text = string(cleanLines([]byte(text)))
+			}
+			return o.Printf("%s", text)
+		})
+	c.Description = "What is masked becomes a variable, which the shell asks for if it is not set; --unmask writes it out."
+	return c
+}
+
+// harOptions are those of one archive.
+type harOptions struct {
+	*command
+	local.HARQuery
+	File string
+}
+
+// har is "mezu requests har".
+func (o *command) har() *cli.Command {
+	return &cli.Command{
+		Name: "har", Usage: "Write requests as an HTTP archive (HAR 1.2), for the tools of browsers", ArgsUsage: "[ID…]", BashComplete: o.complete(),
+		Description: "Without ID all that are kept, or those of --filter. Secrets are masked, and only you can read FILE.",
+		Flags: []cli.Flag{
+			filterFlag(), unmaskFlag(),
+			&cli.PathFlag{Name: "file", Aliases: []string{"O"}, Usage: "write it to `FILE`; - is stdout, where it goes anyway if that is no terminal"},
+		},
+		Action: func(line *cli.Context) error {
+			h := &harOptions{o, local.HARQuery{Filter: line.String("filter"), Unmask: line.Bool("unmask")}, line.Path("file")}
+			ids := line.Args().Slice()
+			if len(ids) > 0 && ids[0] == "--" {
+				ids = ids[1:]
+			}
+			switch {
+			case len(ids) > 0 && h.Filter != "":
+				return exit.Usagef("ID and --filter exclude each other")
+			case h.File == "" && o.OutTerminal:
+				e := exit.Usagef("-O FILE is missing: an archive is nothing to read")
+				e.Hint = "mezu requests har -O requests.har"
+				return e
+			}
+			return h.run(line.Context, ids)
+		},
+	}
+}
+
+func (h *harOptions) run(ctx context.Context, ids []string) error {
+	c, err := h.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, id := range ids {
+		if id, err = find(ctx, c, id); err != nil {
+			return err
+		}
+		h.IDs = append(h.IDs, id)
+	}
+	if h.File == "" || h.File == "-" {
+		return c.HAR(ctx, h.Out, h.HARQuery)
+	}
+	path := h.Path(h.File)
+	// It is as large as the memory of the inspector at most, and replaces a file only when it is
+	// complete.
+	var archive bytes.Buffer
+	if err := c.HAR(ctx, io.Writer(&archive), h.HARQuery); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(path, archive.Bytes(), 0o600); err != nil {
+		return err
+	}
+	h.Signf(terminal.Good, "wrote %s", terminal.Clean(h.File))
+	return nil
+}
