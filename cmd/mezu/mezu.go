@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 			if homeless != nil {
 				return &mezu.Error{Code: mezu.CodeInvalid, Detail: homeless.Error()}
 			}
-			return asService(ctx, func(ctx context.Context) error { return runDaemon(ctx, cut, folders, o) })
+			return process.AsService(ctx, clidaemon.ServiceName, func(ctx context.Context) error { return runDaemon(ctx, cut, folders, o) })
 		}},
 	})
 	if cut.Err() != nil {

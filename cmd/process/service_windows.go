@@ -1,26 +1,28 @@
-package main
+package process
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/windows/svc"
-
-	clidaemon "github.com/mezusphere/mezu/cli/daemon"
 )
 
-// asService runs what a service runs, under the service manager if that has started this
-// process.
-func asService(ctx context.Context, run func(context.Context) error) error {
+// AsService runs what the service of a name runs, under the service manager if that has started
+// this process.
+func AsService(ctx context.Context, name string, run func(context.Context) error) error {
 	if is, err := svc.IsWindowsService(); err != nil || !is {
 		return run(ctx)
 	}
 	s := &managed{ctx: ctx, run: run}
-	if err := svc.Run(clidaemon.ServiceName, s); err != nil {
+	if err := svc.Run(name, s); err != nil {
 		return fmt.Errorf("running as a service: %w", err)
 	}
 	return s.err
 }
+
+// stopTime is how long the manager may wait for the end: what drains takes 30 seconds at most.
+const stopTime = 40 * time.Second
 
 // managed is a service as its manager sees it.
 type managed struct {
@@ -43,7 +45,7 @@ func (m *managed) Execute(_ []string, requests <-chan svc.ChangeRequest, status 
 			case svc.Interrogate:
 				status <- r.CurrentStatus
 			case svc.Stop, svc.Shutdown:
-				status <- svc.Status{State: svc.StopPending}
+				status <- svc.Status{State: svc.StopPending, WaitHint: uint32(stopTime.Milliseconds())}
 				cancel()
 			}
 		case m.err = <-ended:
