@@ -265,6 +265,8 @@ func linked() map[string]map[string]string {
 			module + "/daemon/rest":       "as " + module + "/local",
 			module + "/daemon/inspect":    "the sidecar keeps nothing of what passes",
 			"github.com/Microsoft":        "the sidecar has no local API",
+			"github.com/kardianos":        "units are texts: it writes its own",
+			module + "/cli/trust":         "the sidecar changes nobody's browsers",
 		},
 		"cmd/mezusphere": {
 			"go.etcd.io/etcd/server":                "etcd runs in processes of its own; its client alone is linked",

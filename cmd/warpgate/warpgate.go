@@ -30,6 +30,12 @@ const usage = `warpgate - connect a workload that opens no port to its edge
 
 Usage:
    warpgate --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
+   warpgate install [--name NAME] [--user] --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
+   warpgate uninstall [--name NAME] [--user]
+
+install has the system run it from now on: a unit of systemd, a daemon of launchd or a service of
+Windows, with the token in a file for it alone. It may be repeated, with other flags too; the token
+is needed once. uninstall removes what install wrote.
 
 Flags:
    --api URL,…          the control planes of the installation, or one (MEZU_API)
@@ -49,7 +55,10 @@ Flags:
    --json               print events to stdout as JSON, one a line
    --log-format FORMAT  text or json
    --log-level LEVEL    debug, info, warn or error
+   --log-file FILE      write the log to FILE, and that of before to FILE.1 (5 MiB each)
    --version            print the version
+   --name NAME          install, uninstall: the service, of several on this machine
+   --user               install, uninstall: a service of yours, without root
 
 SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts them.
 HTTPS_PROXY and NO_PROXY are honoured.
@@ -62,13 +71,13 @@ type options struct {
 	allow                           []string
 	environment, state, health, ca  string
 	json, version                   bool
-	logFormat, logLevel             string
+	logFormat, logLevel, logFile    string
 	tokenIsArgument                 bool
 	maxConns                        int
 }
 
-// parse reads arguments and environment. It touches nothing else.
-func parse(args []string, getenv func(string) string) (*options, error) {
+// flags are those of a Warpgate, which set the options.
+func flags(getenv func(string) string) (*options, *flag.FlagSet) {
 	o := &options{api: getenv("MEZU_API"), token: getenv("MEZU_TOKEN"), environment: getenv("MEZU_ENVIRONMENT"), ca: getenv("MEZU_CA_FILE")}
 	f := flag.NewFlagSet("warpgate", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -91,6 +100,13 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.BoolVar(&o.version, "version", false, "")
 	f.StringVar(&o.logFormat, "log-format", "text", "")
 	f.StringVar(&o.logLevel, "log-level", "info", "")
+	f.StringVar(&o.logFile, "log-file", "", "")
+	return o, f
+}
+
+// parse reads arguments and environment. It touches nothing else.
+func parse(args []string, getenv func(string) string) (*options, error) {
+	o, f := flags(getenv)
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
@@ -147,7 +163,11 @@ func wrong(format string, args ...any) error {
 func run(ctx context.Context, args []string, getenv func(string) string, s terminal.Streams) int {
 	outlets := process.NewOutlets(&s)
 	defer outlets.Close()
-	o, err := parse(args, variable.Read(getenv))
+	getenv = variable.Read(getenv)
+	if len(args) > 0 && (args[0] == installVerb || args[0] == uninstallVerb) {
+		return manage(ctx, args[0], args[1:], getenv, s)
+	}
+	o, err := parse(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(s.Out, usage)
 		return exit.Done
@@ -157,6 +177,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 		return exit.Done
 	}
 	var log *slog.Logger
+	if err == nil && o.logFile != "" {
+		file, failed := process.OpenLogFile(o.logFile, nil)
+		defer file.Close()
+		s.Err, err = file, failed
+	}
 	if err == nil {
 		log, err = process.Logger(s.Err, o.logFormat, o.logLevel)
 	}
@@ -164,7 +189,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 		s.Report("warpgate", err)
 		return exit.Of(err)
 	}
-	return serve(ctx, o, s, outlets, log)
+	code := exit.Done
+	err = process.AsService(ctx, "warpgate", func(ctx context.Context) error {
+		if code = serve(ctx, o, s, outlets, log); code != exit.Done {
+			return &exit.ProgramError{Code: code}
+		}
+		return nil
+	})
+	if err != nil && code == exit.Done {
+		s.Report("warpgate", err)
+		return exit.Of(err)
+	}
+	return code
 }
 
 // serve runs the Warpgate until a signal or a refusal ends it.

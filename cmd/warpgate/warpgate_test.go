@@ -17,7 +17,15 @@ import (
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// programVariable has the binary of the tests be the program.
+const programVariable = "WARPGATE_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func environment(pairs ...string) func(string) string {
 	return func(key string) string {

@@ -1,0 +1,150 @@
+package service
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"maps"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+)
+
+// launchd runs services of macOS (launchd.plist(5)).
+type launchd struct{ Host }
+
+// label is what launchd calls a service.
+func label(name string) string { return "com.mezusphere." + ID(name) }
+
+func (m *launchd) check(Spec) error {
+	if !m.User && m.Account == "" {
+		return mezu.Errorf(mezu.CodeInvalid, "nobody is named whom the service could run as")
+	}
+	return nil
+}
+
+func (m *launchd) plistPath(name string) string {
+	if m.User {
+		return filepath.Join(m.Home, "Library", "LaunchAgents", label(name)+".plist")
+	}
+	return m.below(filepath.Join("/Library/LaunchDaemons", label(name)+".plist"))
+}
+
+// dir is the folder of token, certificate and log.
+func (m *launchd) dir(name string) string {
+	if m.User {
+		return filepath.Join(m.Home, "Library", "Application Support", "mezu", ID(name))
+	}
+	return m.below(filepath.Join("/usr/local/var", ID(name)))
+}
+
+// domain is where launchctl looks for the service.
+func (m *launchd) domain() string {
+	if m.User {
+		return "gui/" + strconv.Itoa(os.Getuid())
+	}
+	return "system"
+}
+
+func (m *launchd) install(ctx context.Context, s Spec) error {
+	owner := sameUser
+	if !m.User {
+		u, err := user.Lookup(m.Account)
+		if err != nil {
+			return fmt.Errorf("looking for the account of the service: %w", err)
+		}
+		uid, err := strconv.Atoi(u.Uid)
+		if err != nil {
+			return err
+		}
+		owner = func(path string) error { return os.Chown(path, uid, -1) }
+	}
+	dir := m.dir(s.Name)
+	if err := m.keepFiles(dir, s, owner); err != nil {
+		return err
+	}
+	state := filepath.Join(dir, "state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	if err := owner(state); err != nil {
+		return err
+	}
+	path := m.plistPath(s.Name)
+	if err := m.writeService(path, m.plist(s)); err != nil {
+		return err
+	}
+	_ = command(ctx, "launchctl", "bootout", m.domain()+"/"+label(s.Name)) // it may not be there
+	if err := command(ctx, "launchctl", "bootstrap", m.domain(), path); err != nil {
+		return err
+	}
+	m.Say("launchd runs %s from now on", label(s.Name))
+	m.Say("  next: launchctl print %s/%s; tail -f %q", m.domain(), label(s.Name), filepath.Join(dir, "log"))
+	return nil
+}
+
+func (m *launchd) uninstall(ctx context.Context, name string) (bool, error) {
+	path, dir := m.plistPath(name), m.dir(name)
+	if !exists(path) {
+		return false, m.dropFiles(dir)
+	}
+	_ = command(ctx, "launchctl", "bootout", m.domain()+"/"+label(name)) // it may not run
+	if err := remove(path); err != nil {
+		return true, err
+	}
+	m.Say("%s is gone, and its token", label(name))
+	m.Say("  its certificate and log stay: rm -r %q removes them", dir)
+	return true, m.dropFiles(dir)
+}
+
+// plist is the property list of a service.
+func (m *launchd) plist(s Spec) string {
+	var b strings.Builder
+	b.WriteString(xml.Header + `<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">` + "\n<plist version=\"1.0\">\n<dict>\n")
+	entry := func(indent, key, value string) {
+		b.WriteString(indent + "<key>" + plistText(key) + "</key>\n" + indent + value + "\n")
+	}
+	text := func(s string) string { return "<string>" + plistText(s) + "</string>" }
+	dir := m.dir(s.Name)
+	words := append([]string{s.Program}, s.Arguments...)
+	words = append(words, "--token-file", filepath.Join(dir, tokenFile))
+	if len(s.CA) > 0 {
+		words = append(words, "--ca-file", filepath.Join(dir, caFile))
+	}
+	words = append(words, "--state", filepath.Join(dir, "state"))
+	var array strings.Builder
+	for _, w := range words {
+		array.WriteString("\t\t" + text(w) + "\n")
+	}
+	entry("\t", "Label", text(label(s.Name)))
+	entry("\t", "ProgramArguments", "<array>\n"+array.String()+"\t</array>")
+	if len(s.Environment) > 0 {
+		b.WriteString("\t<key>EnvironmentVariables</key>\n\t<dict>\n")
+		for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
+			entry("\t\t", name, text(s.Environment[name]))
+		}
+		b.WriteString("\t</dict>\n")
+	}
+	if !m.User {
+		entry("\t", "UserName", text(m.Account))
+	}
+	entry("\t", "RunAtLoad", "<true/>")
+	entry("\t", "KeepAlive", "<dict>\n\t\t<key>SuccessfulExit</key>\n\t\t<false/>\n\t</dict>")
+	entry("\t", "ThrottleInterval", "<integer>5</integer>")
+	entry("\t", "ExitTimeOut", fmt.Sprintf("<integer>%d</integer>", stopSeconds))
+	entry("\t", "Umask", "<integer>63</integer>") // 0077
+	entry("\t", "StandardErrorPath", text(filepath.Join(dir, "log")))
+	b.WriteString("</dict>\n</plist>\n")
+	return b.String()
+}
+
+func plistText(s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s)) // to memory
+	return b.String()
+}

@@ -1,0 +1,215 @@
+// Package service has the system run a Warpgate: it writes the unit of systemd, the property list
+// of launchd or the service of Windows, and the file with the token, and removes them.
+//
+// What may not live here: what the flags of a Warpgate mean, and the library that cmd/mezu has for
+// services, for which the sidecar is too small. It imports the domain, atomicfile and cli/home;
+// cmd/warpgate imports it.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+)
+
+// Spec is a Warpgate that the system is to run.
+type Spec struct {
+	// Name tells it from others of this machine; empty for the one.
+	Name string
+	// Program is the path of this program, Arguments those with which it is run, but for the
+	// files that the service gets.
+	Program   string
+	Arguments []string
+	// Target is the workload, for people.
+	Target string
+	// Token is the key or token; if empty, the one that is there stays. CA are the certificates
+	// of a private CA; if empty, the system's serve.
+	Token string
+	CA    []byte
+	// Environment are variables that it runs with.
+	Environment map[string]string
+}
+
+// Host is where a service is installed.
+type Host struct {
+	// OS is the system, as runtime.GOOS.
+	OS string
+	// User says that the service is the user's and not the system's.
+	User bool
+	// Home is the folder of the user.
+	Home string
+	// Root is the folder that the system's own are below: "/", but for tests.
+	Root string
+	// Account is whom launchd runs the system's service as.
+	Account string
+	// Say tells what was done.
+	Say func(format string, args ...any)
+}
+
+// program is how services and their files are called.
+const program = "warpgate"
+
+// ID is what the system calls the service of a name.
+func ID(name string) string {
+	if name == "" {
+		return program
+	}
+	return program + "-" + name
+}
+
+// manager is what a system runs services with.
+type manager interface {
+	// check says why no service can be installed.
+	check(s Spec) error
+	// install writes the service and starts it anew, as start says then.
+	install(ctx context.Context, s Spec) error
+	// uninstall ends and removes it. There is none if it reports false.
+	uninstall(ctx context.Context, name string) (bool, error)
+}
+
+func (h Host) manager() (manager, error) {
+	switch h.OS {
+	case "linux":
+		return &systemd{h}, nil
+	case "darwin":
+		return &launchd{h}, nil
+	case "windows":
+		return windowsServices(h)
+	}
+	return nil, mezu.Errorf(mezu.CodeUnavailable, "services of this system are not known")
+}
+
+// Install has the system run a Warpgate from now on, in the place of one of the same name.
+func (h Host) Install(ctx context.Context, s Spec) error {
+	m, err := h.manager()
+	if err == nil {
+		err = m.check(s)
+	}
+	if err != nil {
+		return err
+	}
+	return m.install(ctx, s)
+}
+
+// Uninstall has the system forget the Warpgate of a name. If there is none, that is no error.
+func (h Host) Uninstall(ctx context.Context, name string) error {
+	m, err := h.manager()
+	if err != nil {
+		return err
+	}
+	there, err := m.uninstall(ctx, name)
+	if err == nil && !there {
+		h.Say("there is no service called %s", ID(name))
+	}
+	return err
+}
+
+// below is a folder of the system.
+func (h Host) below(path string) string { return filepath.Join(h.Root, path) }
+
+// Names of the files in the folder of a service.
+const (
+	tokenFile = "token"
+	caFile    = "ca.pem"
+)
+
+// keepFiles writes the token and the CA, for nobody but the owner. owner is who is to own them,
+// if not this process's user.
+func (h Host) keepFiles(dir string, s Spec, owner func(path string) error) error {
+	token := filepath.Join(dir, tokenFile)
+	if s.Token == "" && !exists(token) {
+		return needToken()
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making a folder for the token: %w", err)
+	}
+	if err := atomicfile.CheckDir(dir); err != nil {
+		return err
+	}
+	write := func(name string, content []byte) error {
+		path := filepath.Join(dir, name)
+		if err := atomicfile.Write(path, content, 0o600); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		h.Say("wrote %s, for its owner only", path)
+		return owner(path)
+	}
+	if err := owner(dir); err != nil {
+		return err
+	}
+	if s.Token != "" {
+		if err := write(tokenFile, []byte(s.Token+"\n")); err != nil {
+			return err
+		}
+	}
+	if len(s.CA) > 0 {
+		return write(caFile, s.CA)
+	}
+	return remove(filepath.Join(dir, caFile))
+}
+
+func needToken() error {
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "token-file", Detail: "a service account's key or an enrolment token is needed to install a service",
+		Hint: "--token-file FILE, --token-file - for standard input, or MEZU_TOKEN"}
+}
+
+// dropFiles removes what keepFiles wrote, and its folder if nothing else is in it.
+func (h Host) dropFiles(dir string) error {
+	err := errors.Join(remove(filepath.Join(dir, tokenFile)), remove(filepath.Join(dir, caFile)))
+	if entries, failed := os.ReadDir(dir); failed == nil && len(entries) == 0 {
+		err = errors.Join(err, remove(dir))
+	}
+	return err
+}
+
+// sameUser owns what is written already.
+func sameUser(string) error { return nil }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing a file of the service: %w", err)
+	}
+	return nil
+}
+
+// writeService writes what the manager reads, if it is another one by now.
+func (h Host) writeService(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("making the folder of services: %w", err)
+	}
+	if is, err := os.ReadFile(path); err == nil && string(is) == text {
+		h.Say("%s is as it should be", path)
+		return nil
+	}
+	if err := atomicfile.Write(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("writing the service: %w", err)
+	}
+	h.Say("wrote %s", path)
+	return nil
+}
+
+// maxSaid bounds what is shown of what a manager says about its failure.
+const maxSaid = 500
+
+// command asks a manager for something.
+func command(ctx context.Context, words ...string) error {
+	out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		said := strings.TrimSpace(string(out[:min(len(out), maxSaid)]))
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("%s: %v: %s", strings.Join(words, " "), err, said), Cause: err}
+	}
+	return nil
+}

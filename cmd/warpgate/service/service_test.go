@@ -1,0 +1,295 @@
+package service
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// awkward is a word with all that a shell, systemd or XML gives a meaning to.
+const awkward = `/opt/a b/$HOME ${X} %h "q" 'q' \x & <y>`
+
+// maxExposure is how much of a machine the service may be open to, in tenths, as systemd-analyze
+// counts: a service without settings has 96, a tight one below 20.
+const maxExposure = 15
+
+func testSpec(name, program string) Spec {
+	return Spec{Name: name, Program: program, Arguments: []string{"--api", "https://control.example.com", "--upstream", "localhost:8080"}, Target: "localhost:8080", Token: "mezukey_secret", CA: []byte("ca\n"),
+		Environment: map[string]string{"NO_PROXY": "100%"}}
+}
+
+// TestUnitIsVerified has systemd itself read the units, and judge how far they are shut in.
+func TestUnitIsVerified(t *testing.T) {
+	testkit.Programs(t, "systemd-analyze")
+	program := filepath.Join(t.TempDir(), "a b$HOME %h")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []bool{false, true} {
+		m := &systemd{Host{User: user, Home: t.TempDir(), Root: "/"}}
+		path := filepath.Join(t.TempDir(), ID("blue")+".service")
+		if err := os.WriteFile(path, []byte(m.unit(testSpec("blue", program))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		words := []string{"verify", "--man=no", path}
+		if user {
+			words = append(words, "--user")
+		}
+		cmd := exec.Command("systemd-analyze", words...)
+		cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir())
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("user %v: %v: %s", user, err, out)
+		}
+		if user {
+			continue // of a user's service it can't be asked
+		}
+		out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprint("--threshold=", maxExposure), path).CombinedOutput()
+		if err != nil {
+			t.Errorf("exposed: %v: %s", err, out)
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		t.Log(lines[len(lines)-1])
+	}
+}
+
+// TestUnit: systemd is to mean by the words what we do.
+func TestUnit(t *testing.T) {
+	s := testSpec("", awkward)
+	s.Arguments = []string{"--upstream", awkward}
+	quoted := `"/opt/a b/$HOME ${X} %%h \"q\" 'q' \\x & <y>"`
+	doubled := strings.ReplaceAll(quoted, "$", "$$")
+	for _, user := range []bool{false, true} {
+		text := (&systemd{Host{User: user, Home: "/home/ana", Root: "/"}}).unit(s)
+		files := ` "--token-file" "${CREDENTIALS_DIRECTORY}/token" "--ca-file" "${CREDENTIALS_DIRECTORY}/ca.pem" "--state" "${STATE_DIRECTORY}"`
+		if user {
+			files = ` "--token-file" "/home/ana/.config/mezu/warpgate/token" "--ca-file" "/home/ana/.config/mezu/warpgate/ca.pem" "--state" "/home/ana/.local/state/mezu/warpgate"`
+		}
+		want := "ExecStart=" + quoted + ` "--upstream" ` + doubled + strings.NewReplacer(`"--token-file"`, "--token-file", `"--ca-file"`, "--ca-file", `"--state"`, "--state").Replace(files) + "\n"
+		if !strings.Contains(text, want) || !strings.Contains(text, "Environment=\"NO_PROXY=100%%\"\n") || strings.Contains(text, "secret") {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
+// world is a machine of its own, whose manager writes down what it is asked.
+type world struct {
+	Host
+	t     *testing.T
+	asked string
+	said  *testkit.Buffer
+}
+
+func newWorld(t *testing.T, system, manager string) *world {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the manager is stood in for by a script")
+	}
+	w := &world{t: t, asked: filepath.Join(t.TempDir(), "asked"), said: &testkit.Buffer{}}
+	w.Host = Host{OS: system, Home: t.TempDir(), Root: t.TempDir(), Say: func(format string, args ...any) { fmt.Fprintf(w.said, format+"\n", args...) }}
+	bin := t.TempDir()
+	script := "#!/bin/sh\n[ -e '" + w.asked + ".fails' ] && { echo no manager >&2; exit 1; }\necho \"$@\" >> '" + w.asked + "'\n"
+	err := errors.Join(os.WriteFile(filepath.Join(bin, manager), []byte(script), 0o700), os.MkdirAll(filepath.Join(w.Root, bootedFile), 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":/usr/bin:/bin")
+	return w
+}
+
+// calls gives what the manager was asked since the last time.
+func (w *world) calls() string {
+	text, err := os.ReadFile(w.asked)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	os.Remove(w.asked)
+	return string(text)
+}
+
+// files are those that there are, with their modes.
+func (w *world) files(dir string) string {
+	w.t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			out = append(out, fmt.Sprintf("%s %04o", strings.TrimPrefix(path, dir), info.Mode().Perm()))
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestSystemd: several are installed beside one another, again and with other flags; each is
+// removed alone, and nothing of the token is anywhere but in its file.
+func TestSystemd(t *testing.T) {
+	for _, user := range []bool{false, true} {
+		w := newWorld(t, "linux", "systemctl")
+		w.User = user
+		dir, unit, etc, flag := w.Root, "/etc/systemd/system/", "/etc/", ""
+		if user {
+			dir, unit, etc, flag = w.Home, "/.config/systemd/user/", "/.config/mezu/", "--user "
+		}
+		first, second := testSpec("", "/usr/local/bin/warpgate"), testSpec("blue", "/usr/local/bin/warpgate")
+		second.CA = nil
+		if err := w.Install(t.Context(), Spec{Program: first.Program}); mezu.CodeOf(err) != mezu.CodeInvalid || w.files(dir) != "" || w.calls() != "" {
+			t.Errorf("without a token: %v", err)
+		}
+		for _, s := range []Spec{first, second} {
+			if err := w.Install(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		of := func(name string) string {
+			return flag + "daemon-reload\n" + flag + "enable " + name + ".service\n" + flag + "restart " + name + ".service\n"
+		}
+		if calls := w.calls(); calls != of("warpgate")+of("warpgate-blue") {
+			t.Errorf("%s", calls)
+		}
+		if user {
+			want := "/.config/mezu/warpgate/ca.pem 0600\n/.config/mezu/warpgate/token 0600\n/.config/mezu/warpgate-blue/token 0600\n/.config/systemd/user/warpgate-blue.service 0644\n/.config/systemd/user/warpgate.service 0644"
+			if got := w.files(dir); got != want {
+				t.Errorf("%s", got)
+			}
+		} else if got, want := w.files(dir), "/etc/systemd/system/warpgate-blue.service 0644\n/etc/systemd/system/warpgate.service 0644\n/etc/warpgate/ca.pem 0600\n/etc/warpgate/token 0600\n/etc/warpgate-blue/token 0600"; got != want {
+			t.Errorf("%s", got)
+		}
+		token := filepath.Join(dir, etc, "warpgate", tokenFile)
+		if text, err := os.ReadFile(token); err != nil || string(text) != "mezukey_secret\n" {
+			t.Errorf("%q, %v", text, err)
+		}
+		// Again, without the token, and with another flag.
+		first.Token, first.CA = "", nil
+		first.Arguments = append(first.Arguments, "--max-conns", "7")
+		if err := w.Install(t.Context(), first); err != nil || w.calls() != of("warpgate") {
+			t.Error(err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, unit, "warpgate.service"))
+		if err != nil || !strings.Contains(string(text), `"--max-conns" "7"`) || strings.Contains(string(text), caFile) || !strings.Contains(w.files(dir), "/warpgate/token") || strings.Contains(w.files(dir), caFile) {
+			t.Errorf("%s, %v", text, err)
+		}
+		// A manager that fails leaves what can be removed.
+		if err := os.WriteFile(w.asked+".fails", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Install(t.Context(), first); mezu.CodeOf(err) != mezu.CodeUnavailable || !strings.Contains(err.Error(), "no manager") {
+			t.Errorf("%v", err)
+		}
+		if err := w.Uninstall(t.Context(), ""); err == nil || !strings.Contains(w.files(dir), "/warpgate.service") {
+			t.Errorf("%v", err)
+		}
+		os.Remove(w.asked + ".fails")
+		for range 2 {
+			if err := w.Uninstall(t.Context(), ""); err != nil {
+				t.Fatal(err)
+			}
+			if left := w.files(dir); strings.Contains(left, "/warpgate/") || strings.Contains(left, "warpgate.service") || strings.Count(left, "blue") != 2 {
+				t.Errorf("%s", left)
+			}
+		}
+		if calls := w.calls(); calls != flag+"disable --now warpgate.service\n"+flag+"daemon-reload\n" {
+			t.Errorf("%s", calls)
+		}
+		if said := w.said.String(); strings.Contains(said, "secret") || !strings.Contains(said, "there is no service called warpgate") || !strings.Contains(said, "systemctl "+flag+"status warpgate-blue.service") {
+			t.Errorf("%s", said)
+		}
+		if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(dir) != "" {
+			t.Errorf("%v, %s", err, w.files(dir))
+		}
+	}
+}
+
+// TestRefusedBySystemd: what could not run is refused before anything is written.
+func TestRefusedBySystemd(t *testing.T) {
+	w := newWorld(t, "linux", "systemctl")
+	for want, s := range map[string]Spec{
+		"sees nothing below /home/": testSpec("", "/home/ana/warpgate"),
+		"line end":                  testSpec("", "/opt/a\nb"),
+	} {
+		if err := w.Install(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	os.RemoveAll(filepath.Join(w.Root, "run"))
+	if err := w.Install(t.Context(), testSpec("", "/opt/warpgate")); mezu.CodeOf(err) != mezu.CodeUnavailable {
+		t.Errorf("%v", err)
+	}
+	w.OS = "plan9"
+	if err := w.Install(t.Context(), testSpec("", "/opt/warpgate")); mezu.CodeOf(err) != mezu.CodeUnavailable {
+		t.Errorf("%v", err)
+	}
+	if w.files(w.Root) != "" || w.calls() != "" {
+		t.Errorf("%s", w.files(w.Root))
+	}
+}
+
+// TestLaunchd: the property list is well-formed and has the words as they are; what launchd itself
+// makes of it only macOS shows.
+func TestLaunchd(t *testing.T) {
+	w := newWorld(t, "darwin", "launchctl")
+	w.User = true
+	s := testSpec("blue", awkward)
+	for range 2 {
+		if err := w.Install(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files := w.files(w.Home); files != "/Library/Application Support/mezu/warpgate-blue/ca.pem 0600\n/Library/Application Support/mezu/warpgate-blue/token 0600\n/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist 0644" {
+		t.Errorf("%s", files)
+	}
+	text, err := os.ReadFile(filepath.Join(w.Home, "Library/LaunchAgents/com.mezusphere.warpgate-blue.plist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(w.Home, "Library/Application Support/mezu/warpgate-blue")
+	var words []string
+	for d := xml.NewDecoder(strings.NewReader(string(text))); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		if start, ok := token.(xml.StartElement); ok && (start.Name.Local == "string" || start.Name.Local == "key") {
+			var word string
+			if err := d.DecodeElement(&word, &start); err != nil {
+				t.Fatal(err)
+			}
+			words = append(words, word)
+		}
+	}
+	want := []string{"Label", "com.mezusphere.warpgate-blue", "ProgramArguments", awkward, "--api", "https://control.example.com", "--upstream", "localhost:8080", "--token-file", dir + "/token", "--ca-file", dir + "/ca.pem",
+		"--state", dir + "/state", "EnvironmentVariables", "NO_PROXY", "100%", "RunAtLoad", "KeepAlive", "SuccessfulExit", "ThrottleInterval", "ExitTimeOut", "Umask", "StandardErrorPath", dir + "/log"}
+	if strings.Join(words, "|") != strings.Join(want, "|") {
+		t.Errorf("%q", words)
+	}
+	domain := fmt.Sprintf("gui/%d", os.Getuid())
+	one := "bootout " + domain + "/com.mezusphere.warpgate-blue\nbootstrap " + domain + " " + w.Home + "/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist\n"
+	if calls := w.calls(); calls != one+one {
+		t.Errorf("%s", calls)
+	}
+	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != "" {
+		t.Errorf("%v, %s", err, w.files(w.Home))
+	}
+}
