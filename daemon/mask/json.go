@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/mezusphere/mezu"
 )
 
 // maxInner is how deep JSON in strings of JSON is masked. What lies deeper is searched as text.
@@ -249,6 +251,9 @@ func (s *scan) skip() {
 // or other text with names.
 func (s *scan) content(from, to int, isEscaped bool) {
 	value := s.in[from:to]
+	if !isEscaped && isPlain(value) {
+		return
+	}
 	plain, ok := value, true
 	if isEscaped {
 		plain, ok = unescape(value, nil)
@@ -265,6 +270,19 @@ func (s *scan) content(from, to int, isEscaped bool) {
 		s.replace(from, to, string(appendEscaped(nil, masked)))
 		s.n += n
 	}
+}
+
+// isPlain reports whether nothing can be secret in a string: most are.
+func isPlain(value []byte) bool {
+	if len(value) >= mezu.KeyLength {
+		return false
+	}
+	for _, c := range value {
+		if classes[c]&(isAnchor|isSign) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // maskInner masks the text of a string.

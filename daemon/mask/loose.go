@@ -28,12 +28,11 @@ type loose struct {
 // names masks values of secret names.
 func (l *loose) names() {
 	for l.at < len(l.in) {
-		i := bytes.IndexAny(l.in[l.at:], "=:<")
-		if i < 0 {
-			return
+		i := l.at
+		l.at++
+		if classes[l.in[i]]&isSign == 0 {
+			continue
 		}
-		i += l.at
-		l.at = i + 1
 		switch l.in[i] {
 		case '<':
 			l.tag(i)

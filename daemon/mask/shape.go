@@ -13,6 +13,7 @@ const (
 	isBase62             // letters and digits
 	isToken              // token68 of RFC 9110: base64 of both kinds, '.', '~' and '='
 	isAnchor             // where a shape may be
+	isSign               // what stands between a name and a value, and begins an element
 )
 
 // classes are those of each byte.
@@ -30,6 +31,9 @@ var classes = func() (out [256]uint8) {
 	}
 	for _, b := range []byte("J_-KSzD:. +%") {
 		out[b] |= isAnchor
+	}
+	for _, b := range []byte("=:<") {
+		out[b] |= isSign
 	}
 	return out
 }()
@@ -294,6 +298,9 @@ func schemeAt[T text](s T, from, i int) (start, end int, ok bool) {
 			return 0, 0, false
 		}
 		at = i + 3
+	}
+	if i < from+5 || s[i-1]|0x20 != 'r' && s[i-1]|0x20 != 'c' {
+		return 0, 0, false
 	}
 	for at < len(s) && s[at] == ' ' {
 		at++
