@@ -334,7 +334,7 @@ func wide() map[string]struct {
 		"cli/tunnel/target":            {9, "a target comes from a line, from a file with what was agreed to, or from what listens; and an answer from a file"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {9, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events and the look at the network meet here and only here"},
-		"daemon/forward":               {10, "the second line: what an exchange is, who sends it, whether it may, and its way on; and the password and the hints of a tunnel"},
+		"daemon/forward":               {11, "the second line: what an exchange is, who sends it, whether it may, and its way on; the password and the hints of a tunnel; and no secret in what is told of it"},
 		"daemon/workload":              {7, "what answers for a tunnel: target or folder, password, hints, and who else listens"},
 		"daemon/state":                 {8, "every statement that a Warpgate believes, and what it makes of each"},
 		"daemon/warpgate":              {8, "the life of a Warpgate: enrolment, state, tunnel, forwarding and sessions meet here and only here"},

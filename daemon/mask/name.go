@@ -22,10 +22,10 @@ var notStems = [][]byte{[]byte("tokeniz"), []byte("tokenis"), []byte("secretar")
 // secretWords make a name secret that has one of them as a word.
 var secretWords = []string{"otp", "totp", "jwt", "pwd", "sig", "dpop", "cvv", "cvc", "creds"}
 
-// lastWords make a name secret that ends in one of them.
-var lastWords = []string{"auth", "pass", "pin"}
+// endings make a name secret that ends in one of them.
+var endings = []string{"auth", "pass", "pin"}
 
-// about are last words of names of what is said about a secret.
+// about are endings of names of what is said about a secret.
 var about = []string{"type", "types", "endpoint", "expires", "expiry", "count", "supported", "algorithm", "alg", "method", "methods",
 	"at", "in", "ttl", "policy", "limit", "used"}
 
@@ -178,7 +178,7 @@ func isSecret(all []byte, words []uint8) bool {
 	if len(words) > 1 && slices.Contains(about, string(last)) {
 		return false
 	}
-	for _, w := range lastWords {
+	for _, w := range endings {
 		if string(last) == w {
 			return true
 		}
@@ -190,7 +190,7 @@ func isSecret(all []byte, words []uint8) bool {
 	}
 	have := letters(all)
 	for i := range stems {
-		if s := &stems[i]; have&s.letters == s.letters && bytes.Contains(all, s.text) {
+		if s := stems[i]; have&s.letters == s.letters && bytes.Contains(all, s.text) {
 			for _, not := range notStems {
 				if bytes.Contains(all, not) {
 					return false
