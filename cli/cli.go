@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu/cli/argv"
 	"github.com/mezusphere/mezu/cli/audit"
 	"github.com/mezusphere/mezu/cli/daemon"
+	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/declare"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/directories"
@@ -55,6 +56,8 @@ type Config struct {
 	Daemon daemon.Program
 	// Open opens an address in the browser; if nil, none is opened.
 	Open login.Opener
+	// Dashboard shows the dashboard; if nil, there is none.
+	Dashboard dashboard.Runner
 	// Tunnel is what "mezu tunnel" needs of the process.
 	Tunnel tunnel.Config
 }
@@ -114,6 +117,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
 		Commands: []*cli.Command{
 			dev.Command(inv, cfg.Dev),
+			dashboard.Command(inv, cfg.Dashboard),
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),
@@ -128,7 +132,11 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	app.Commands = append(app.Commands, login.Commands(inv, cfg.Open)...)
 	app.Commands = append(app.Commands, profiles.Commands(inv)...)
+	if cfg.Dashboard != nil && dashboard.Shows(inv) {
+		app.Action = alone(inv, cfg.Dashboard)
+	}
 	opening := cfg.Tunnel
+	opening.Dashboard = cfg.Dashboard
 	opening.Category, opening.Connect, opening.Running, opening.Open = serving, local.Connect, local.Running, cfg.Open
 	opening.Stopped = local.Stopped
 	opening.Renew = func(ctx context.Context, s invocation.Settings, login *api.Client) {
@@ -145,6 +153,16 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	}
 	exemplify(app.Commands, "", examples())
 	return app
+}
+
+// alone is "mezu" without a command at a terminal.
+func alone(inv *invocation.Invocation, run dashboard.Runner) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.NArg() > 0 {
+			return cli.ShowAppHelp(c)
+		}
+		return run(c.Context, inv, dashboard.Options{Theme: dashboard.ThemeAuto})
+	}
 }
 
 // tighten changes defaults of the flag library that scripts can't rely on, for every

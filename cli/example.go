@@ -6,12 +6,13 @@ import "github.com/urfave/cli/v2"
 // them, by which they stay true.
 func examples() map[string]string {
 	return map[string]string{
-		"dev":     "mezu dev 8080",
-		"login":   "mezu login --api https://control.example.com",
-		"logout":  "mezu logout --profile acme",
-		"whoami":  "mezu whoami -o json",
-		"use":     "mezu use acme/shop/staging",
-		"version": "mezu version -o json",
+		"dev":       "mezu dev 8080",
+		"dashboard": "mezu dashboard --theme light",
+		"login":     "mezu login --api https://control.example.com",
+		"logout":    "mezu logout --profile acme",
+		"whoami":    "mezu whoami -o json",
+		"use":       "mezu use acme/shop/staging",
+		"version":   "mezu version -o json",
 
 		"profiles list":   "mezu profiles list",
 		"profiles delete": "mezu profiles delete acme --yes",

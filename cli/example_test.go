@@ -30,6 +30,7 @@ func elsewhere() map[string]string {
 		"daemon start":  daemon,
 		"daemon status": daemon, "daemon logs": daemon, "daemon stop": daemon, "daemon restart": daemon,
 		"daemon install": "it changes the services of this machine", "daemon uninstall": "as daemon install",
+		"dashboard":      "it needs a terminal: cmd/mezu runs it at one",
 		"trust":          "it changes what this machine trusts: cli/trust runs it in folders of its own",
 		"members update": "the only owner can't be made less", "members delete": "the only owner can't go",
 	}

@@ -10,10 +10,12 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -37,6 +39,8 @@ type opening struct {
 	// before are the requests of the tunnel before this run.
 	before mezu.TunnelStats
 	begun  time.Time
+	// left says that it was left open in the daemon.
+	left atomic.Bool
 	// ended gives how following it ended.
 	ended chan error
 }
@@ -427,6 +431,9 @@ func (r *opened) serve(ctx context.Context) (code int, err error) {
 	if len(r.Command) > 0 {
 		return r.exec(ctx)
 	}
+	if r.shows() {
+		return 0, r.dashboard(ctx)
+	}
 	return 0, cmp.Or(each(r.all, len(r.all), func(t *opening) error {
 		select {
 		case <-serving.Done():
@@ -442,12 +449,45 @@ func (r *opened) serve(ctx context.Context) (code int, err error) {
 	})...)
 }
 
+// shows reports whether the run is shown on the whole terminal.
+func (r *opened) shows() bool {
+	return r.Dashboard != nil && !r.Plain && !r.JSON && !r.Quiet && dashboard.Shows(r.Invocation)
+}
+
+// dashboard shows the tunnels of the run until somebody quits. What lines would say is on it.
+func (r *opened) dashboard(ctx context.Context) error {
+	r.lines.Hush(true)
+	defer r.lines.Hush(false)
+	look := r.Look
+	for _, t := range r.all {
+		look.Own = append(look.Own, t.session.Tunnel().ID)
+	}
+	look.Leave = func(ctx context.Context, id string) error {
+		for _, t := range r.all {
+			if t.session.Tunnel().ID == id {
+				yes := true
+				if err := t.session.Change(ctx, local.TunnelPatch{Detached: &yes}); err != nil {
+					return err
+				}
+				t.left.Store(true)
+			}
+		}
+		return nil
+	}
+	return r.Dashboard(ctx, r.Invocation, look)
+}
+
 // close drains all tunnels that nobody else holds. The end of Cut cuts what is in flight.
 func (r *opened) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	flying := 0
 	var held []*opening
 	for _, t := range r.all {
+		if t.left.Load() {
+			name := terminal.Clean(t.session.Tunnel().Name)
+			r.Sayf("%s stays open; mezu tunnel stop %s closes it", name, name)
+			continue
+		}
 		if ended(t) {
 			r.closed(t)
 			continue

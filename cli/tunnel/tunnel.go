@@ -16,6 +16,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/tunnel/own"
@@ -47,6 +48,8 @@ type Config struct {
 	Again func(ctx context.Context, args ...string) error
 	// Renew enrols what needs a login among the tunnels that there are.
 	Renew func(context.Context, invocation.Settings, *api.Client)
+	// Dashboard shows what was opened on the whole terminal.
+	Dashboard dashboard.Runner
 	// Serving is called when the command begins to serve.
 	Serving func()
 	// Cut ends when somebody doesn't want to wait for requests in flight.
@@ -75,6 +78,7 @@ type options struct {
 
 	Join, Detach, Wait, JSON, Plain, Browse, Clip, QR, Remove bool
 	EnvFile                                                   string
+	Look                                                      dashboard.Options
 	// Command is what --exec runs.
 	Command []string
 }
@@ -94,13 +98,13 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			"Without one the tunnels: of mezu.yaml are opened, or what listens here is shown\n" +
 			"to choose from. The environment is one of your own (dev-YOU, or dev-YOU-NAME),\n" +
 			"made if it doesn't exist, and its address stays the same.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "serve an environment of its own, dev-YOU-`NAME`"},
 			flag("join", "serve beside the Warpgates that the environment has"),
 			flag("detach", "leave it open in the daemon and return"),
 			flag("wait", "with --detach: return when requests get through and the workload connects, 60s at most unless --timeout says otherwise"),
 			flag("json", "print events as JSON, one a line"),
-			flag("plain", "print lines"),
+			flag("plain", "print lines, instead of the dashboard"),
 			flag("open", "open the address in the browser"),
 			flag("copy", "copy the address to the clipboard"),
 			flag("qr", "show the address as a QR code"),
@@ -120,7 +124,7 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			&cli.PathFlag{Name: "env-file", Usage: "append MEZU_URL=… to `FILE`"},
 			flag("rm", "delete the environment at the end, if this run made it"),
 			flag("exec", "run the program after -- once requests get through, close, and exit with its code"),
-		},
+		}, dashboard.Flags()...),
 		Subcommands: named(inv, cfg),
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, inv, cfg)
@@ -153,6 +157,9 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		err = exit.Usagef("--answer is for --capture-only: else the workload answers")
 	}
 	if err != nil {
+		return nil, err
+	}
+	if o.Look, err = dashboard.Parse(c); err != nil {
 		return nil, err
 	}
 	if c.IsSet("host-header") {

@@ -31,12 +31,12 @@ type atTerminal struct {
 	cmd *exec.Cmd
 }
 
-// at runs mezu at a terminal of its own.
+// at runs mezu at a terminal of its own, for somebody who wants lines.
 func (p *tunneller) at(dir string, args ...string) *atTerminal {
 	p.t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
-	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "TERM=xterm", "NO_COLOR=1", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "TERM=xterm", "ACCESSIBLE=1", "NO_COLOR=1", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}

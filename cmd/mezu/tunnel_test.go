@@ -158,7 +158,7 @@ func TestTunnel(t *testing.T) {
 		p := p.in(t)
 		h := p.open(port)
 		address = h.said(h.out, addressLine)
-		h.said(h.talk, `more +mezu tunnel list   Ctrl-C closes it\n`)
+		h.said(h.talk, `more +mezu \(dashboard\)   mezu tunnel list   Ctrl-C closes it\n`)
 		name := regexp.MustCompile(`dev-[0-9a-z]+`).FindString(address)
 		for _, want := range []string{"  to           localhost:" + port, "\n  open to      everyone (--auth DIRECTORY, --basic-auth or --allow-cidr restrict it)\n",
 			"\n  environment  dev/shop/" + name + ", made now; this address stays yours\n"} {

@@ -30,7 +30,9 @@ type Lines struct {
 	// Now is the clock; if nil, time.Now.
 	Now func() time.Time
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// hushed says that something else has the terminal.
+	hushed bool
 	states map[string]mezu.TunnelState
 	// served says of a tunnel that requests got through once, away that it was said that they
 	// don't any more.
@@ -94,7 +96,7 @@ func (l *Lines) Ready(r Ready) {
 	if r.Detached {
 		more = "mezu tunnel stop " + terminal.Clean(t.Name) + " closes it"
 	}
-	l.Sayf("  more         mezu tunnel list   %s", more)
+	l.Sayf("  more         mezu (dashboard)   mezu tunnel list   %s", more)
 }
 
 // Left says that a tunnel was left open in the daemon. Whether requests get through is not known
@@ -137,10 +139,27 @@ func (l *Lines) head(r Ready) {
 	l.Sayf("  environment  %s", terminal.Clean(environment))
 }
 
+// Hush has nothing shown of what happens, because something else has the terminal and shows it,
+// or lets it be shown again.
+func (l *Lines) Hush(hushed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hushed = hushed
+	for id, timer := range l.pending { // what was about to be shown
+		if timer != nil {
+			timer.Stop()
+		}
+		delete(l.pending, id)
+	}
+}
+
 // Again says that a tunnel was enrolled again.
 func (l *Lines) Again(who string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hushed {
+		return
+	}
 	if !l.JSON {
 		l.Signf(terminal.Good, "enrolled again as %s", terminal.Clean(who))
 	}
@@ -150,6 +169,9 @@ func (l *Lines) Again(who string) {
 func (l *Lines) Event(e local.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hushed {
+		return
+	}
 	switch e.Event.Event {
 	case mezu.EventRequest:
 		if e.Phase == local.PhaseBegin {

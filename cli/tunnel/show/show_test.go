@@ -84,7 +84,7 @@ func TestReady(t *testing.T) {
 		To: "localhost:5173", Program: "Vite", OpenTo: "everyone", Environment: "acme/shop/dev-ada", News: "made now; this address stays yours"}
 	l, out, talk := lines(20)
 	l.Ready(said)
-	if out.String() != address+"\n" || talk.String() != "  to           localhost:5173, Vite\n  open to      everyone\n  environment  acme/shop/dev-ada, made now; this address stays yours\n  more         mezu tunnel list   Ctrl-C closes it\n" {
+	if out.String() != address+"\n" || talk.String() != "  to           localhost:5173, Vite\n  open to      everyone\n  environment  acme/shop/dev-ada, made now; this address stays yours\n  more         mezu (dashboard)   mezu tunnel list   Ctrl-C closes it\n" {
 		t.Errorf("%s%s", out, talk)
 	}
 	said.User, said.Password = "ada", "geheim-1"
