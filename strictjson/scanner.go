@@ -50,6 +50,7 @@ const readSize = 16 << 10
 
 // Scanner gives the tokens of JSON (RFC 8259). It looks at each byte once.
 type Scanner struct {
+	most     int // bytes of a text value
 	r        io.Reader
 	buf      []byte
 	pos, end int
@@ -77,7 +78,7 @@ const (
 )
 
 // NewScanner reads from r.
-func NewScanner(r io.Reader) *Scanner { return &Scanner{r: r} }
+func NewScanner(r io.Reader) *Scanner { return &Scanner{r: r, most: MaxString} }
 
 // Offset implements Source.
 func (s *Scanner) Offset() int { return s.read + s.pos }
@@ -240,7 +241,7 @@ func (s *Scanner) value(c byte) (Token, error) {
 		s.state = wantValueOrEnd
 		return Token{Kind: ListBegin}, nil
 	case '"':
-		if err := s.string(MaxString, "a text"); err != nil {
+		if err := s.string(s.most, "a text"); err != nil {
 			return Token{}, err
 		}
 		s.after()

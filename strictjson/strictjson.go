@@ -13,6 +13,7 @@ package strictjson
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"reflect"
@@ -58,13 +59,17 @@ type Options struct {
 	// Length is how many bytes the text has at most; zero if that isn't known. It only
 	// decides how much memory is allocated for a list at a time.
 	Length int
+	// MaxString bounds a text value in the place of the package's MaxString, if it is not zero.
+	MaxString int
 }
 
 // Decode reads exactly one JSON value into what into, a non-nil pointer, points to. After an
 // error that is unchanged. An error is a *mezu.Error with CodeInvalid, which names the field
 // if it is about one, or an error of r, of ctx or of Options.Charge.
 func Decode(ctx context.Context, r io.Reader, o Options, into any) error {
-	return Read(ctx, NewScanner(r), o, into)
+	s := NewScanner(r)
+	s.most = cmp.Or(o.MaxString, MaxString)
+	return Read(ctx, s, o, into)
 }
 
 // Read is Decode for the tokens of a source.
