@@ -30,7 +30,8 @@ type RequestsQuery struct {
 
 // Content are the bytes of a body or frame.
 type Content struct {
-	Data      []byte
+	Data []byte
+	// MediaType is that of the body as it came.
 	MediaType string
 	// Masked is how many values are masked in Data.
 	Masked int
@@ -190,7 +191,7 @@ func (c *Client) content(ctx context.Context, path string, form Form, unmask boo
 		return Content{}, err
 	}
 	defer a.end()
-	out := Content{MediaType: api.Printable(a.Header.Get("Content-Type")), Problem: api.Printable(a.Header.Get(HeaderProblem))}
+	out := Content{MediaType: api.Printable(a.Header.Get(HeaderMediaType)), Problem: api.Printable(a.Header.Get(HeaderProblem))}
 	var bad error
 	if text := a.Header.Get(HeaderMasked); text != "" {
 		out.Masked, bad = strconv.Atoi(text)

@@ -70,6 +70,9 @@ const (
 	HeaderMasked = "Mezu-Masked"
 	// HeaderSize is how many bytes passed, of which those that are given were kept.
 	HeaderSize = "Mezu-Size"
+	// HeaderMediaType is the Content-Type that the body came with. That of the answer is one
+	// that no browser shows or runs.
+	HeaderMediaType = "Mezu-Media-Type"
 	// HeaderProblem says why not all that is kept could be undone or shown.
 	HeaderProblem = "Mezu-Problem"
 )

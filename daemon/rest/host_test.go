@@ -172,3 +172,6 @@ func (m *memory) Shutdown(s local.Shutdown) error {
 	m.down = &s
 	return nil
 }
+
+// Replay makes nothing.
+func (m *memory) Replay(context.Context, string, local.Replay) ([]string, error) { return nil, nil }

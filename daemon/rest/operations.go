@@ -3,9 +3,7 @@ package rest
 import (
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +20,9 @@ type methods map[string]operation
 // routes are all paths.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	for path, on := range s.inspecting() {
+		mux.HandleFunc(path, s.on(on, true))
+	}
 	for path, on := range map[string]methods{
 		local.PathStatus:    {http.MethodGet: s.status},
 		local.PathTunnels:   {http.MethodGet: s.list, http.MethodPost: s.open},
@@ -193,20 +194,13 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	p, err := readParams(r, local.QueryBytes)
 	if err != nil {
-		return mezu.Invalid("", "the query is malformed")
+		return err
 	}
-	most := local.MaxLog
-	for name, values := range query {
-		n, err := strconv.Atoi(values[0])
-		if name != local.QueryBytes || len(values) > 1 {
-			return mezu.Invalid(name, "the query has bytes, once")
-		}
-		if err != nil || n < 1 || n > local.MaxLog {
-			return mezu.Invalid(name, "is a number from 1 to %d", local.MaxLog)
-		}
-		most = n
+	most, err := p.number(local.QueryBytes, 1, local.MaxLog, local.MaxLog)
+	if err != nil {
+		return err
 	}
 	if s.cfg.LogTail == nil {
 		return mezu.Errorf(mezu.CodeNotFound, "this daemon has no log of its own")

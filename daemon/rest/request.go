@@ -135,6 +135,11 @@ func (s *Server) writeBytes(w http.ResponseWriter, status int, media string, bod
 // read reads the one JSON value of a request. If empty is allowed, into stays as it is without
 // one.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, empty bool, into any) error {
+	return s.readUpTo(w, r, local.MaxBody, empty, into)
+}
+
+// readUpTo is read for a body of at most that many bytes.
+func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, most int64, empty bool, into any) error {
 	if r.ContentLength == 0 {
 		if empty {
 			return nil
@@ -145,14 +150,18 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, empty bool, into a
 	if err != nil || media != "application/json" && (media != "application/merge-patch+json" || r.Method != http.MethodPatch) {
 		return &mezu.Error{Code: mezu.CodeInvalid, Field: "Content-Type", Detail: "a body is application/json"}
 	}
-	if r.ContentLength > local.MaxBody {
-		return tooLarge()
+	if r.ContentLength > most {
+		return tooLarge(most)
 	}
-	err = strictjson.Decode(r.Context(), http.MaxBytesReader(w, r.Body, local.MaxBody), strictjson.Options{Length: int(max(r.ContentLength, 0))}, into)
+	options := strictjson.Options{Length: int(max(r.ContentLength, 0))}
+	if most > local.MaxBody {
+		options.MaxString = int(most) // it may be one body in base64
+	}
+	err = strictjson.Decode(r.Context(), http.MaxBytesReader(w, r.Body, most), options, into)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return tooLarge()
+		return tooLarge(most)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
 	case err != nil:
@@ -163,6 +172,6 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, empty bool, into a
 	return nil
 }
 
-func tooLarge() error {
-	return mezu.Errorf(mezu.CodeBodyTooLarge, "a body has at most %d bytes", local.MaxBody)
+func tooLarge(most int64) error {
+	return mezu.Errorf(mezu.CodeBodyTooLarge, "a body has at most %d bytes", most)
 }

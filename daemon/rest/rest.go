@@ -17,6 +17,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/event"
+	"github.com/mezusphere/mezu/daemon/inspect/show"
 	"github.com/mezusphere/mezu/local"
 )
 
@@ -49,6 +50,12 @@ type Config struct {
 	Host Host
 	// Events are those of the host's tunnels.
 	Events *event.Hub
+	// Show shows what the inspector keeps; nil if there is none.
+	Show *show.Show
+	// Replayer sends recorded requests again, and Page serves the inspector's page and gives
+	// its address; both may be nil.
+	Replayer Replayer
+	Page     func() (string, error)
 	// Version is that of the program.
 	Version string
 	// LogTail is the end of the log, at most that many bytes; nil if there is no log.

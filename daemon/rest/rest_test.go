@@ -22,6 +22,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/daemon/inspect"
+	"github.com/mezusphere/mezu/daemon/inspect/show"
 	"github.com/mezusphere/mezu/daemon/rest"
 	"github.com/mezusphere/mezu/local"
 )
@@ -35,6 +37,7 @@ const patience = time.Minute
 type world struct {
 	t      *testing.T
 	host   *memory
+	kept   *inspect.Inspector
 	path   string
 	client *local.Client
 	end    func() // ends the server, and waits until it has
@@ -49,7 +52,8 @@ func newWorld(t *testing.T, configure func(*rest.Server)) *world {
 	w := &world{t: t, host: newMemory(), path: filepath.Join(dir, "run", "daemon.sock")}
 	l, err := local.Listen(w.path)
 	must(t, err)
-	s := rest.New(rest.Config{Host: w.host, Events: w.host.hub, Version: "1.2.3", Now: time.Now, LogTail: func(most int) ([]byte, error) { return []byte("the log"), nil }})
+	w.kept = inspect.New(inspect.Config{})
+	s := rest.New(rest.Config{Host: w.host, Events: w.host.hub, Show: show.New(show.Config{Inspector: w.kept, Now: time.Now}), Replayer: w.host, Version: "1.2.3", Now: time.Now, LogTail: func(most int) ([]byte, error) { return []byte("the log"), nil }})
 	if configure != nil {
 		configure(s)
 	}

@@ -1,0 +1,467 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/inspect/export"
+	"github.com/mezusphere/mezu/daemon/inspect/show"
+	"github.com/mezusphere/mezu/local"
+)
+
+// Replayer sends recorded requests again.
+type Replayer interface {
+	// Replay gives the ids of the exchanges that it has made. What r says is valid by itself.
+	Replay(ctx context.Context, id string, r local.Replay) ([]string, error)
+}
+
+// inspecting are the operations of the inspector.
+func (s *Server) inspecting() map[string]methods {
+	return map[string]methods{
+		local.PathRequests:    {http.MethodGet: s.requests, http.MethodDelete: s.clear},
+		local.PathRequest:     {http.MethodGet: s.request, http.MethodDelete: s.removeRequest},
+		local.PathBody:        {http.MethodGet: s.requestBody},
+		local.PathFrames:      {http.MethodGet: s.frames},
+		local.PathFrame:       {http.MethodGet: s.frame},
+		local.PathReplay:      {http.MethodPost: s.replay},
+		local.PathPin:         {http.MethodPost: s.pin},
+		local.PathCurl:        {http.MethodGet: s.curl},
+		local.PathDiff:        {http.MethodGet: s.diff},
+		local.PathHAR:         {http.MethodGet: s.har},
+		local.PathInspector:   {http.MethodPost: s.inspect},
+		local.PathDescriptors: {http.MethodPut: s.descriptors},
+	}
+}
+
+// shown is what shows recorded requests.
+func (s *Server) shown() (*show.Show, error) {
+	if s.cfg.Show == nil {
+		return nil, mezu.Errorf(mezu.CodeNotFound, "this daemon keeps no requests")
+	}
+	return s.cfg.Show, nil
+}
+
+func (s *Server) requests(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	p, err := readParams(r, local.QueryFilter, local.QueryPageSize, local.QueryPageToken, local.QueryChangedAfter)
+	if err != nil {
+		return err
+	}
+	q := local.RequestsQuery{PageToken: p.text(local.QueryPageToken)}
+	if q.Filter, err = p.filter(); err != nil {
+		return err
+	}
+	if q.PageSize, err = p.number(local.QueryPageSize, 1, local.MaxPage, local.DefaultPage); err != nil {
+		return err
+	}
+	if q.ChangedAfter, err = p.revision(local.QueryChangedAfter); err != nil {
+		return err
+	}
+	page, err := shown.Requests(q)
+	if err == nil {
+		s.answer(w, http.StatusOK, page)
+	}
+	return err
+}
+
+func (s *Server) clear(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	p, err := readParams(r, local.QueryFilter)
+	if err != nil {
+		return err
+	}
+	filter, err := p.filter()
+	if err != nil {
+		return err
+	}
+	cleared, err := shown.Clear(filter)
+	if err == nil {
+		s.answer(w, http.StatusOK, cleared)
+	}
+	return err
+}
+
+// one reads a request about one exchange whose only query is local.QueryUnmask.
+func (s *Server) one(r *http.Request) (shown *show.Show, unmask bool, err error) {
+	if shown, err = s.shown(); err != nil {
+		return nil, false, err
+	}
+	p, err := readParams(r, local.QueryUnmask)
+	if err != nil {
+		return nil, false, err
+	}
+	unmask, err = p.unmask()
+	return shown, unmask, err
+}
+
+func (s *Server) request(w http.ResponseWriter, r *http.Request) error {
+	shown, unmask, err := s.one(r)
+	if err != nil {
+		return err
+	}
+	x, err := shown.Exchange(r.PathValue("id"), unmask)
+	if err == nil {
+		s.answer(w, http.StatusOK, x)
+	}
+	return err
+}
+
+func (s *Server) removeRequest(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.without(r)
+	if err == nil {
+		err = shown.Remove(r.PathValue("id"))
+	}
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}
+
+// without reads a request of the inspector that has no query.
+func (s *Server) without(r *http.Request) (*show.Show, error) {
+	shown, err := s.shown()
+	if err == nil {
+		_, err = readParams(r)
+	}
+	return shown, err
+}
+
+func (s *Server) requestBody(w http.ResponseWriter, r *http.Request) error {
+	return s.content(w, r, func(shown *show.Show, form local.Form, unmask bool) (local.Content, error) {
+		return shown.Body(r.PathValue("id"), r.PathValue("side"), form, unmask)
+	})
+}
+
+func (s *Server) frame(w http.ResponseWriter, r *http.Request) error {
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil || n < 1 {
+		return mezu.Errorf(mezu.CodeNotFound, "a frame has a number")
+	}
+	return s.content(w, r, func(shown *show.Show, form local.Form, unmask bool) (local.Content, error) {
+		return shown.Frame(r.PathValue("id"), n, form, unmask)
+	})
+}
+
+// content answers with bytes. Whoever may have written them, no browser shows them as a page or
+// runs them.
+func (s *Server) content(w http.ResponseWriter, r *http.Request, get func(*show.Show, local.Form, bool) (local.Content, error)) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	p, err := readParams(r, local.QueryForm, local.QueryUnmask)
+	if err != nil {
+		return err
+	}
+	form, err := p.form()
+	if err != nil {
+		return err
+	}
+	unmask, err := p.unmask()
+	if err != nil {
+		return err
+	}
+	c, err := get(shown, form, unmask)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set(local.HeaderMasked, strconv.Itoa(c.Masked))
+	h.Set(local.HeaderSize, strconv.FormatInt(c.Size, 10))
+	if c.Problem != "" {
+		h.Set(local.HeaderProblem, shortened(oneLine(c.Problem)))
+	}
+	if c.MediaType != "" && len(c.MediaType) <= maxMediaType {
+		h.Set(local.HeaderMediaType, oneLine(c.MediaType))
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Content-Disposition", "attachment")
+	media := "application/octet-stream"
+	if form == local.FormPretty || form == local.FormHex {
+		media = "text/plain; charset=utf-8"
+	}
+	s.writeBytes(w, http.StatusOK, media, c.Data)
+	return nil
+}
+
+// maxMediaType is the longest media type that is passed on: far above any that has a meaning.
+const maxMediaType = 256
+
+// oneLine is a text without what would end a field of a head.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	p, err := readParams(r, local.QueryAfter, local.QueryPageSize)
+	if err != nil {
+		return err
+	}
+	const last = 1<<31 - 1
+	after, err := p.number(local.QueryAfter, 0, last, 0)
+	if err != nil {
+		return err
+	}
+	size, err := p.number(local.QueryPageSize, 1, local.MaxPage, local.DefaultPage)
+	if err != nil {
+		return err
+	}
+	page, err := shown.Frames(r.PathValue("id"), after, size)
+	if err == nil {
+		s.answer(w, http.StatusOK, page)
+	}
+	return err
+}
+
+func (s *Server) pin(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.without(r)
+	if err != nil {
+		return err
+	}
+	var pin local.Pin
+	if err := s.read(w, r, false, &pin); err != nil {
+		return err
+	}
+	x, err := shown.Pin(r.PathValue("id"), pin.Pinned)
+	if err == nil {
+		s.answer(w, http.StatusOK, x)
+	}
+	return err
+}
+
+func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.without(r)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Replayer == nil {
+		return mezu.Errorf(mezu.CodeNotFound, "this daemon sends no request again")
+	}
+	var re local.Replay
+	if err := s.readUpTo(w, r, local.MaxReplayRequest, true, &re); err != nil {
+		return err
+	}
+	if err := judgeReplay(&re); err != nil {
+		return err
+	}
+	ids, err := s.cfg.Replayer.Replay(r.Context(), r.PathValue("id"), re)
+	if err != nil {
+		return err
+	}
+	out := local.Replayed{Items: make([]mezu.Exchange, 0, len(ids))}
+	for _, id := range ids {
+		// One of many may have made room for the others already.
+		if x, err := shown.Row(id); err == nil {
+			out.Items = append(out.Items, x)
+		}
+	}
+	s.answer(w, http.StatusOK, out)
+	return nil
+}
+
+// Bounds of a request that is sent again: those of what a visitor may send.
+const (
+	maxReplayFields = 200
+	maxReplayTarget = 16 << 10
+)
+
+// judgeReplay refuses what no request can be.
+func judgeReplay(r *local.Replay) error {
+	if r.Times < 0 || r.Times > local.MaxReplays {
+		return mezu.Invalid("times", "is a number from 1 to %d", local.MaxReplays)
+	}
+	if err := judgeFields("set_header", r.SetHeader); err != nil {
+		return err
+	}
+	e := r.Edited
+	switch {
+	case e == nil:
+		return nil
+	case !mezu.ValidHeaderName(e.Method) || len(e.Method) > mezu.MaxMethodLength:
+		return mezu.Invalid("edited.method", "is no method of HTTP")
+	case !strings.HasPrefix(e.Target, "/") || strings.ContainsFunc(e.Target, func(c rune) bool { return c <= ' ' || c == '#' || c == 0x7f }):
+		return mezu.Invalid("edited.target", "is a path with a query, and begins with a slash")
+	case len(e.Target) > maxReplayTarget:
+		return mezu.Invalid("edited.target", "has at most %d bytes", maxReplayTarget)
+	case e.KeepBody && len(e.Body) > 0:
+		return mezu.Invalid("edited.body", "is given, or the recorded one is kept")
+	case len(e.Body) > local.MaxReplayBody:
+		return mezu.Errorf(mezu.CodeBodyTooLarge, "a request that is sent again has a body of at most %d bytes", local.MaxReplayBody)
+	}
+	return judgeFields("edited.fields", e.Fields)
+}
+
+func judgeFields(of string, fields []mezu.ExchangeField) error {
+	if len(fields) > maxReplayFields {
+		return mezu.Invalid(of, "has at most %d fields", maxReplayFields)
+	}
+	for i, f := range fields {
+		at := of + "[" + strconv.Itoa(i) + "]"
+		if !mezu.ValidHeaderName(f.Name) {
+			return mezu.Invalid(at+".name", "is no name of a field")
+		}
+		if !mezu.ValidHeaderValue(f.Value) {
+			return mezu.Invalid(at+".value", "has a control character")
+		}
+	}
+	return nil
+}
+
+func (s *Server) curl(w http.ResponseWriter, r *http.Request) error {
+	shown, unmask, err := s.one(r)
+	if err != nil {
+		return err
+	}
+	x, err := shown.Complete(r.PathValue("id"), unmask)
+	if err != nil {
+		return err
+	}
+	s.writeBytes(w, http.StatusOK, "text/plain; charset=utf-8", []byte(export.Curl(x)))
+	return nil
+}
+
+func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
+	shown, unmask, err := s.one(r)
+	if err != nil {
+		return err
+	}
+	var both [2]*show.Complete
+	var real [2]mezu.ExchangeDetail
+	for i, name := range []string{"id", "other"} {
+		if both[i], err = shown.Complete(r.PathValue(name), unmask); err != nil {
+			return err
+		}
+		if real[i], err = shown.Exchange(both[i].ID, true); err != nil {
+			return err
+		}
+	}
+	s.answer(w, http.StatusOK, export.Diff(both[0], both[1], &real[0], &real[1]))
+	return nil
+}
+
+// har writes an archive as it is made. One that can't be finished is cut, so that nobody takes it
+// for one.
+func (s *Server) har(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	p, err := readParams(r, local.QueryFilter, local.QueryID, local.QueryUnmask)
+	if err != nil {
+		return err
+	}
+	filter, err := p.filter()
+	if err != nil {
+		return err
+	}
+	unmask, err := p.unmask()
+	if err != nil {
+		return err
+	}
+	ids := p.values[local.QueryID]
+	if len(ids) > local.MaxPage {
+		return mezu.Invalid(local.QueryID, "is given at most %d times", local.MaxPage)
+	}
+	if len(ids) > 0 && filter != "" {
+		return mezu.Invalid(local.QueryID, "stands in the place of a filter")
+	}
+	out := &patient{w: w}
+	archive := export.NewHAR(out, s.cfg.Version)
+	if len(ids) > 0 {
+		err = shown.These(ids, unmask, archive.Add)
+	} else {
+		err = shown.Each(filter, unmask, archive.Add)
+	}
+	if err == nil {
+		err = archive.Close()
+	}
+	if err != nil && out.begun {
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// patient writes a long answer, whose reader has answerTimeout for each piece.
+type patient struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+// Write writes a piece, and the head before the first.
+func (p *patient) Write(data []byte) (int, error) {
+	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	if !p.begun {
+		p.begun = true
+		p.w.Header().Set("Content-Type", "application/json")
+		p.w.WriteHeader(http.StatusOK)
+	}
+	return p.w.Write(data)
+}
+
+// inspect begins to serve the page.
+func (s *Server) inspect(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.without(r); err != nil {
+		return err
+	}
+	if err := s.read(w, r, true, &struct{}{}); err != nil {
+		return err
+	}
+	if s.cfg.Page == nil {
+		return mezu.Errorf(mezu.CodeNotFound, "this daemon serves no page")
+	}
+	address, err := s.cfg.Page()
+	if err == nil {
+		s.answer(w, http.StatusOK, local.Inspector{URL: address})
+	}
+	return err
+}
+
+func (s *Server) descriptors(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.without(r)
+	if err != nil {
+		return err
+	}
+	if media := r.Header.Get("Content-Type"); media != "application/octet-stream" {
+		return mezu.Invalid("Content-Type", "descriptors are application/octet-stream")
+	}
+	if r.ContentLength > local.MaxDescriptors {
+		return tooLarge(local.MaxDescriptors)
+	}
+	set, err := io.ReadAll(http.MaxBytesReader(w, r.Body, local.MaxDescriptors))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return tooLarge(local.MaxDescriptors)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
+	case err != nil:
+		return err
+	}
+	if err := shown.SetSchema(set); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
