@@ -88,12 +88,12 @@ func newRun(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 			if o.IdleEnd < 0 {
 				return exit.Usagef("--%s is positive, or 0s, not %v", idleFlag, o.IdleEnd)
 			}
-			if p.Run == nil {
-				return mezu.Errorf(mezu.CodeUnavailable, "this program has no daemon")
-			}
 			var err error
 			if o.Inspect, err = d.inspecting(c); err != nil {
 				return err
+			}
+			if p.Run == nil {
+				return mezu.Errorf(mezu.CodeUnavailable, "this program has no daemon")
 			}
 			return p.Run(c.Context, o)
 		},

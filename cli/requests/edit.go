@@ -35,21 +35,17 @@ func (o *command) edit() *cli.Command {
 	c := o.one("edit", "Change a request in your editor, and send what you save", []cli.Flag{
 		toFlag(), unmaskFlag(),
 		&cli.PathFlag{Name: "file", Usage: "send what `FILE` has instead of opening an editor"},
-	}, func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
-		e := &editOptions{o, o.Path(line.Path("file")), line.String("to"), line.Bool("unmask")}
-		return e.run(ctx, c, id)
-	})
-	c.Description = "The editor is that of VISUAL, else of EDITOR. The text is the first line of the request, its fields, an empty\n" +
-		"line and its body. " + mezu.Mask + " in a field or the query stays what it stands for."
-	plain := c.Action
-	c.Action = func(line *cli.Context) error {
+	}, func(line *cli.Context) (action, error) {
 		if !line.IsSet("file") && (!o.CanPrompt() || !o.OutTerminal || o.Exec == nil) {
 			e := exit.Usagef("there is no terminal to edit at")
 			e.Hint = "mezu requests edit ID --file FILE, or mezu requests replay ID --set-header 'NAME: VALUE'"
-			return e
+			return nil, e
 		}
-		return plain(line)
-	}
+		e := &editOptions{o, o.Path(line.Path("file")), line.String("to"), line.Bool("unmask")}
+		return e.run, nil
+	})
+	c.Description = "The editor is that of VISUAL, else of EDITOR. The text is the first line of the request, its fields, an empty\n" +
+		"line and its body. " + mezu.Mask + " in a field or the query stays what it stands for."
 	return c
 }
 

@@ -16,9 +16,10 @@ import (
 
 // curl is "mezu requests curl".
 func (o *command) curl() *cli.Command {
-	c := o.one("curl", "Print a request as a command of curl, for a POSIX shell", []cli.Flag{unmaskFlag()},
-		func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
-			text, err := c.Curl(ctx, id, line.Bool("unmask"))
+	c := o.one("curl", "Print a request as a command of curl, for a POSIX shell", []cli.Flag{unmaskFlag()}, func(line *cli.Context) (action, error) {
+		unmask := line.Bool("unmask")
+		return func(ctx context.Context, c *local.Client, id string) error {
+			text, err := c.Curl(ctx, id, unmask)
 			if err != nil {
 				return err
 			}
@@ -27,7 +28,8 @@ func (o *command) curl() *cli.Command {
 				text = string(cleanLines([]byte(text)))
 			}
 			return o.Printf("%s", text)
-		})
+		}, nil
+	})
 	c.Description = "What is masked becomes a variable, which the shell asks for if it is not set; --unmask writes it out."
 	return c
 }
@@ -53,6 +55,11 @@ func (o *command) har() *cli.Command {
 			ids := line.Args().Slice()
 			if len(ids) > 0 && ids[0] == "--" {
 				ids = ids[1:]
+			}
+			for _, id := range ids {
+				if err := checkID(id); err != nil {
+					return err
+				}
 			}
 			switch {
 			case len(ids) > 0 && h.Filter != "":

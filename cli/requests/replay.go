@@ -27,20 +27,20 @@ func (o *command) replay() *cli.Command {
 		&cli.IntFlag{Name: "times", Usage: "send it `N` times, one after another", Value: 1},
 		&cli.StringSliceFlag{Name: "set-header", Usage: "send the field `NAME: VALUE` in the place of those of that name; without a value, none (repeatable)"},
 		toFlag(),
-	}, func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
+	}, func(line *cli.Context) (action, error) {
 		r := local.Replay{To: line.String("to")}
 		for _, text := range line.StringSlice("set-header") {
 			f, err := draft.Field(text)
 			if err != nil {
-				return exit.Usagef("--set-header: %v", err)
+				return nil, exit.Usagef("--set-header: %v", err)
 			}
 			r.SetHeader = append(r.SetHeader, f)
 		}
 		times := line.Int("times")
 		if times < 1 || times > local.MaxReplays {
-			return exit.Usagef("--times is 1 to %d, not %d", local.MaxReplays, times)
+			return nil, exit.Usagef("--times is 1 to %d, not %d", local.MaxReplays, times)
 		}
-		return o.send(ctx, c, id, r, times)
+		return func(ctx context.Context, c *local.Client, id string) error { return o.send(ctx, c, id, r, times) }, nil
 	})
 	c.Description = "It goes to the target of its tunnel, or to that of --to, and nowhere else, and the Warpgate judges it as\n" +
 		"before: as the same user while their session lasts, else as nobody. The answer is waited for, for 30 s."
@@ -103,20 +103,26 @@ func (o *command) result(e mezu.Exchange) error {
 	return terminal.WriteList(o.Streams, terminal.Table, []mezu.Exchange{e}, columns())
 }
 
-// tunnelOf finds a tunnel by its name, its id, or its environment if that is the only one.
+// tunnelOf finds a tunnel by its name, its id, its environment, or what --name made of that, if it
+// is the only one.
 func tunnelOf(ctx context.Context, c *local.Client, name string) (string, error) {
 	all, err := c.Tunnels(ctx)
 	if err != nil {
 		return "", err
 	}
-	var like []mezu.Tunnel
+	var like, ending []mezu.Tunnel
 	for _, t := range all {
-		if t.Name == name || t.ID == name {
+		switch {
+		case t.Name == name || t.ID == name:
 			return t.ID, nil
-		}
-		if t.Environment == name || strings.HasSuffix(t.Name, "/"+name) {
+		case t.Environment == name || strings.HasSuffix(t.Name, "/"+name):
 			like = append(like, t)
+		case strings.HasSuffix(t.Environment, "-"+name):
+			ending = append(ending, t)
 		}
+	}
+	if len(like) == 0 {
+		like = ending
 	}
 	switch len(like) {
 	case 1:
@@ -144,7 +150,10 @@ func (o *command) diff() *cli.Command {
 }
 
 func (o *command) runDiff(ctx context.Context, first, second string, unmask bool) error {
-	return o.about(ctx, first, func(c *local.Client, a string) error {
+	if err := checkID(second); err != nil {
+		return err
+	}
+	return o.about(ctx, first, func(ctx context.Context, c *local.Client, a string) error {
 		b, err := find(ctx, c, second)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -81,20 +82,32 @@ func (o *command) client(ctx context.Context) (*local.Client, error) {
 // newestMark begins an id that counts from the newest request on.
 const newestMark = "@"
 
-// find gives the id by which the daemon knows the request that somebody means.
-func find(ctx context.Context, c *local.Client, id string) (string, error) {
-	nth := 1
+// counts reads an id that counts from the newest request on; zero is another one.
+func counts(id string) (nth int, err error) {
 	switch {
 	case id == "":
-		return "", exit.Usagef("ID is empty")
+		return 0, exit.Usagef("ID is empty")
 	case id == "latest":
-	case strings.HasPrefix(id, newestMark):
-		var err error
-		if nth, err = strconv.Atoi(id[len(newestMark):]); err != nil || nth < 1 || nth > local.MaxPage {
-			return "", exit.Usagef("%s is @1 for the newest request, and @%d at most", id, local.MaxPage)
-		}
-	default:
-		return id, nil
+		return 1, nil
+	case !strings.HasPrefix(id, newestMark):
+		return 0, nil
+	}
+	if nth, err = strconv.Atoi(id[len(newestMark):]); err != nil || nth < 1 || nth > local.MaxPage {
+		return 0, exit.Usagef("%s is @1 for the newest request, and @%d at most", id, local.MaxPage)
+	}
+	return nth, nil
+}
+
+func checkID(id string) error {
+	_, err := counts(id)
+	return err
+}
+
+// find gives the id by which the daemon knows the request that somebody means.
+func find(ctx context.Context, c *local.Client, id string) (string, error) {
+	nth, err := counts(id)
+	if nth == 0 || err != nil {
+		return id, err
 	}
 	page, err := c.Requests(ctx, local.RequestsQuery{PageSize: nth})
 	if err != nil {
@@ -106,8 +119,11 @@ func find(ctx context.Context, c *local.Client, id string) (string, error) {
 	return page.Items[nth-1].ID, nil
 }
 
-// one is a command about one request.
-func (o *command) one(name, usage string, flags []cli.Flag, act func(ctx context.Context, c *local.Client, id string, line *cli.Context) error) *cli.Command {
+// action does something about the request with an id.
+type action func(ctx context.Context, c *local.Client, id string) error
+
+// one is a command about one request. parse reads its flags, before the daemon is asked.
+func (o *command) one(name, usage string, flags []cli.Flag, parse func(line *cli.Context) (action, error)) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, ArgsUsage: "ID", Flags: flags, BashComplete: o.complete(),
 		Action: func(line *cli.Context) error {
@@ -115,13 +131,20 @@ func (o *command) one(name, usage string, flags []cli.Flag, act func(ctx context
 			if err != nil {
 				return err
 			}
-			return o.about(line.Context, args[0], func(c *local.Client, id string) error { return act(line.Context, c, id, line) })
+			act, err := parse(line)
+			if err != nil {
+				return err
+			}
+			return o.about(line.Context, args[0], act)
 		},
 	}
 }
 
 // about does something about the request that somebody means.
-func (o *command) about(ctx context.Context, id string, act func(c *local.Client, id string) error) error {
+func (o *command) about(ctx context.Context, id string, act action) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
 	c, err := o.client(ctx)
 	if err != nil {
 		return err
@@ -130,7 +153,7 @@ func (o *command) about(ctx context.Context, id string, act func(c *local.Client
 	if id, err = find(ctx, c, id); err != nil {
 		return err
 	}
-	return act(c, id)
+	return act(ctx, c, id)
 }
 
 // complete proposes the ids of the newest requests.
@@ -174,21 +197,28 @@ func (o *command) maskedNote(n int) {
 // pin is "mezu requests pin".
 func (o *command) pin() *cli.Command {
 	return o.one("pin", "Keep a request when others make room for newer ones", []cli.Flag{flag("undo", "keep it no longer")},
-		func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
-			e, err := c.Pin(ctx, id, !line.Bool("undo"))
-			if err != nil {
-				return err
-			}
-			if o.Flags.Output != terminal.Table {
-				return o.WriteValue(o.Flags.Output, e)
-			}
-			what := "pinned"
-			if !e.Pinned {
-				what = "not pinned any more:"
-			}
-			o.Signf(terminal.Good, "%s %s %s %s", what, shortID(e.ID), terminal.Clean(e.Method), terminal.Clean(e.Path+e.Query))
-			return nil
+		func(line *cli.Context) (action, error) {
+			undo := line.Bool("undo")
+			return func(ctx context.Context, c *local.Client, id string) error {
+				e, err := c.Pin(ctx, id, !undo)
+				if err != nil {
+					return err
+				}
+				return o.pinned(e)
+			}, nil
 		})
+}
+
+func (o *command) pinned(e mezu.Exchange) error {
+	if o.Flags.Output != terminal.Table {
+		return o.WriteValue(o.Flags.Output, e)
+	}
+	what := "pinned"
+	if !e.Pinned {
+		what = "not pinned any more:"
+	}
+	o.Signf(terminal.Good, "%s %s %s %s", what, shortID(e.ID), terminal.Clean(e.Method), terminal.Clean(e.Path+e.Query))
+	return nil
 }
 
 // clear is "mezu requests clear".
@@ -266,6 +296,9 @@ func (o *command) runWeb(ctx context.Context) error {
 		return err
 	}
 	o.Mask(page.URL)
+	if u, err := url.Parse(page.URL); err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" {
+		return mezu.Errorf(mezu.CodeInternal, "the daemon names a page that is not of this machine: %s", terminal.Clean(page.URL))
+	}
 	if o.Flags.Output != terminal.Table {
 		return o.WriteValue(o.Flags.Output, page)
 	}

@@ -41,12 +41,9 @@ func (o *command) show() *cli.Command {
 		flag("hex", "bytes in hexadecimal, with --body or --frame"),
 		unmaskFlag(),
 		&cli.PathFlag{Name: "descriptors", Usage: "name gRPC's fields as `FILE` does, written by protoc --include_imports --descriptor_set_out"},
-	}, func(ctx context.Context, c *local.Client, id string, line *cli.Context) error {
+	}, func(line *cli.Context) (action, error) {
 		s := &showOptions{o, line.String("body"), line.Bool("frames"), line.Int("frame"), line.Bool("hex"), line.Bool("unmask"), o.Path(line.Path("descriptors"))}
-		if err := s.check(line.IsSet("frame")); err != nil {
-			return err
-		}
-		return s.run(ctx, c, id)
+		return s.run, s.check(line.IsSet("frame"))
 	})
 }
 

@@ -15,11 +15,11 @@ import (
 	"github.com/mezusphere/mezu/cli/login"
 )
 
-// browserOf opens https addresses in the browser of whoever is at this machine. That may last
-// as long as the browser runs. What it prints goes nowhere: the terminal is ours.
+// browserOf opens addresses in the browser of whoever is at this machine: https, or of a page
+// that a daemon of this machine serves. That may last as long as the browser runs. What it prints goes nowhere: the terminal is ours.
 func browserOf(getenv func(string) string) login.Opener {
 	return func(address string) error {
-		if !strings.HasPrefix(address, "https://") || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://127.0.0.1:") || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return errors.New("this is no address for a browser")
 		}
 		if runtime.GOOS == "linux" && openChosen(getenv("BROWSER"), address) {

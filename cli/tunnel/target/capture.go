@@ -45,7 +45,7 @@ func Answer(dir, text string) (*mezu.TunnelCapture, error) {
 	}
 	t := Capturing(a)
 	if err := t.Validate(); err != nil {
-		return nil, exit.Usagef("--answer: %v", err)
+		return nil, exit.Usagef("--answer: %s", strings.TrimPrefix(err.Error(), "capture."))
 	}
 	return a, nil
 }
