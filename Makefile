@@ -14,6 +14,10 @@ CROSS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows
 # How long each fuzz target runs, and how often the soak repeats each test.
 FUZZTIME ?= 30s
 SOAK     ?= 5
+# The key that signs a release: a file of ssh-keygen. Without one nothing is signed.
+KEY ?=
+# Platforms of release-snapshot, as linux/amd64,darwin/arm64; all of goreleaser.yaml if empty.
+PLATFORM ?=
 # Arguments of the benchmark program.
 BENCH ?=
 # How many samples each kind of address gets.
@@ -22,9 +26,11 @@ SAMPLES ?= 1000
 COMMIT ?= ec83ff0
 BEFORE ?= $(CURDIR)/bin/before-$(COMMIT)
 
-STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+# The newest that Go 1.26 builds and whose modules can all be had.
+GORELEASER  := v2.16.0
 
-.PHONY: help build test test-e2e test-unraced check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build release-snapshot release-check test test-e2e test-unraced test-release check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +38,15 @@ help: ## list the targets
 build: ## build the three programs into bin/
 	@mkdir -p bin
 	for p in $(PROGRAMS); do $(BUILD) -o bin/$$p ./cmd/$$p; done
+
+release-snapshot: ## make of the sources all that goreleaser.yaml names, into dist/; KEY=FILE signs it
+	go run -C release . snapshot $(if $(KEY),-key '$(abspath $(KEY))') $(if $(PLATFORM),-platform '$(PLATFORM)')
+
+# goreleaser ends with 2 for a file that is valid and uses what it would rather not see: the
+# formula of Homebrew, for which it has nothing that Linux can use.
+release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleaser first, which takes minutes
+	GOBIN=$(CURDIR)/bin/tools go install github.com/goreleaser/goreleaser/v2@$(GORELEASER)
+	bin/tools/goreleaser check || [ $$? = 2 ]
 
 # Without the race detector run etcd's driver, because the server in the same process takes
 # minutes under it, the harness of the measures, the tests in which a browser and programs
@@ -57,12 +72,17 @@ test: tools-for-test ## vet and test everything: packages and a tour of the prog
 	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
 	go test -race -vet=off -timeout 15m -run '^TestTour$$' ./e2e
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced
+	$(MAKE) --no-print-directory test-release
 
 test-e2e:
 	go test -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
 
 test-unraced:
 	go test -vet=off -p 1 -timeout 25m $(UNRACED)
+
+# A module of its own, in which nothing is concurrent.
+test-release:
+	cd release && go vet ./... && go test -vet=off -timeout 15m ./...
 
 check: fmt vet staticcheck tidy cross vet-cross ## everything that CI checks beside the tests, for every platform
 
@@ -71,6 +91,7 @@ fmt: ## fail on files that gofmt would change
 
 vet: ## go vet
 	go vet ./...
+	cd release && go vet ./...
 
 # What is of another system alone, tests too, is seen by nothing else here.
 vet-cross: ## go vet of the programs' packages for every platform in CROSS
@@ -82,10 +103,12 @@ vet-cross: ## go vet of the programs' packages for every platform in CROSS
 
 staticcheck: ## staticcheck at the version of tools/go.mod
 	$(STATICCHECK) ./...
+	cd release && $(STATICCHECK) ./...
 
 tidy: ## fail if go.mod or go.sum are not tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd release && go mod tidy -diff
 
 cross: ## build the programs for every platform in CROSS
 	@for t in $(CROSS); do \
