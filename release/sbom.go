@@ -15,6 +15,9 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
+// sbomVersion is one that readers have had time to learn.
+const sbomVersion = cdx.SpecVersion1_6
+
 // archiveSBOM writes which modules are linked into the program of an archive, as the
 // program itself says, in the JSON of CycloneDX.
 func archiveSBOM(archive, out, version string) error {
@@ -25,7 +28,7 @@ func archiveSBOM(archive, out, version string) error {
 		}
 		bom := newSBOM(strings.TrimSuffix(name, ".exe"), version, data, at, info)
 		return create(out, func(w io.Writer) error {
-			return cdx.NewBOMEncoder(w, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).Encode(bom)
+			return cdx.NewBOMEncoder(w, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom, sbomVersion)
 		})
 	})
 }
