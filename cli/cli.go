@@ -39,6 +39,7 @@ import (
 	"github.com/mezusphere/mezu/cli/trust"
 	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/cli/tunnel/enrol"
+	"github.com/mezusphere/mezu/cli/update"
 	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cli/warpgates"
@@ -125,6 +126,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			trust.Command(inv),
 			completionCommand(inv),
 			versionCommand(inv),
+			update.Command(inv, local.Running),
 			topicsCommand(inv),
 		},
 		CustomAppHelpTemplate: appHelp,

@@ -13,6 +13,7 @@ func examples() map[string]string {
 		"whoami":    "mezu whoami -o json",
 		"use":       "mezu use acme/shop/staging",
 		"version":   "mezu version -o json",
+		"update":    "mezu update --check",
 
 		"profiles list":   "mezu profiles list",
 		"profiles delete": "mezu profiles delete acme --yes",

@@ -25,6 +25,7 @@ func elsewhere() map[string]string {
 		"login":         "its control plane is one that cannot be reached here: testdata/script/login.txtar logs in at another one",
 		"status":        "it waits for traffic: cmd/mezu runs it with some",
 		"users invite":  "a control plane without mail refuses it: e2e has one with",
+		"update":        "it replaces the program: cli/update runs it",
 		"tunnel":        daemon,
 		"daemon run":    daemon,
 		"daemon start":  daemon,

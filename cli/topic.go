@@ -45,7 +45,7 @@ const exitCodesTopic = `Exit codes of all commands:
      5  conflict: it exists already, or has changed meanwhile
      6  unreachable: no connection, or the service can't answer now; of mezu status: requests don't come through
      7  timed out: a deadline passed
-     8  differs: of mezu diff
+     8  differs: of mezu diff; of mezu update --check: there is a newer release
    130  interrupted by Ctrl-C
 
 mezu tunnel --exec -- COMMAND exits with the code of COMMAND once it has run. Why a command failed is said on
@@ -65,9 +65,12 @@ counts as not set. A line end after a value is dropped.
    MEZU_HOME           folder for profiles, credentials, state and socket, instead of those below
    MEZU_NO_KEYRING     if set, logins are kept in files, and the keyring of the system is left alone
    MEZU_BASIC_AUTH     password of mezu tunnel --basic-auth; if not set, one is made and shown
+   MEZU_DOWNLOAD       where mezu update and install.sh get a release: an https address or a folder
+   MEZU_RELEASE_KEY    file with the keys that may sign it, as ssh-keygen has it under ALLOWED SIGNERS
 
    XDG_CONFIG_HOME     profiles and credentials are in mezu/ below it; else ~/.config
    XDG_STATE_HOME      state and logs are in mezu/ below it; else ~/.local/state
+   XDG_DATA_HOME       manual, completions, and what install.sh has noted; else ~/.local/share
    XDG_RUNTIME_DIR     the socket of the local daemon is in mezu/ below it
    HTTPS_PROXY         proxy for calls and tunnels, by CONNECT; NO_PROXY names what goes straight
    BROWSER             what opens addresses; DISPLAY, WAYLAND_DISPLAY and SSH_CONNECTION tell whether anything can

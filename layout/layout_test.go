@@ -322,7 +322,7 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {28, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {29, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},
@@ -330,6 +330,7 @@ func wide() map[string]struct {
 		"cli/audit":                    {7, "a log is followed over a connection that is tried again"},
 		"cli/trust":                    {8, "a file of a profile, what is remembered of it, stores, and a look at the address that uses it"},
 		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
+		"cli/update":                   {10, "what was noted of an installation, where a release is, whose key has signed it, the program and its daemon meet in one command"},
 		"cli/tunnel":                   {11, "target, environment, daemon and what is shown of a tunnel, in lines or on a dashboard, meet here"},
 		"cli/requests":                 {10, "requests are listed, followed over a stream that is taken up again, edited in a file, sent and written to one"},
 		"cli/tunnel/target":            {9, "a target comes from a line, from a file with what was agreed to, or from what listens; and an answer from a file"},

@@ -26,6 +26,7 @@ const limitsHeader = "| bound | default | constant | reason | how to change it |
 var boundedDirs = []string{".", "admission", "api", "daemon/asked", "daemon/folder", "daemon/forward", "daemon/forward/guard", "daemon/forward/hint", "daemon/event", "daemon/inspect/export", "daemon/inspect/show", "daemon/rest", "daemon/state", "daemon/workload", "edgesvc/console", "edgesvc/control", "edgesvc/control/front", "edgesvc/control/rest", "edgesvc/control/service", "edgesvc/control/installation", "edgesvc/control/record", "edgesvc/control/access", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config",
 	"edgesvc/identity", "edgesvc/identity/password", "edgesvc/mail", "edgesvc/control/snapshot", "edgesvc/control/state", "edgesvc/control/upkeep", "edgesvc/control/vault",
 	"edgesvc/edge", "edgesvc/edge/certificate", "edgesvc/edge/filter", "edgesvc/edge/front", "edgesvc/edge/hosted", "edgesvc/edge/identity", "edgesvc/edge/labels", "edgesvc/edge/logout", "edgesvc/edge/member", "edgesvc/edge/replica", "edgesvc/edge/report", "edgesvc/edge/session", "edgesvc/edge/web",
+	"cli/update", "cli/update/record", "cli/update/source", "cli/update/sshsig",
 	"grant", "cookie", "listening", "local", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}
 
 // TestLimitsPage holds docs/limits.md against the code: a default is the value of
