@@ -79,6 +79,7 @@ test-e2e:
 
 test-unraced:
 	go test -vet=off -p 1 -timeout 25m $(UNRACED)
+	cd tools/deploy && go test -timeout 5m ./...
 
 # A module of its own, in which nothing is concurrent.
 test-release:
@@ -109,6 +110,7 @@ tidy: ## fail if go.mod or go.sum are not tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd release && go mod tidy -diff
+	cd tools/deploy && go mod tidy -diff
 
 cross: ## build the programs for every platform in CROSS
 	@for t in $(CROSS); do \
@@ -153,8 +155,8 @@ pictures: tools-for-test ## take pictures of every hosted page and of commands, 
 	cp bin/pictures/terminal-*.svg docs/
 
 # The tests that hold these files against the commands write them instead.
-reference: ## write docs/reference, docs/man and docs/completions anew, from the tree of commands
-	MEZU_WRITE_REFERENCE=1 go test -count=1 -vet=off -run '^TestReference$$' ./cli ./cmd/warpgate ./cmd/mezusphere
+reference: ## write docs/reference, docs/man and docs/completions anew, from the tree of commands, and the unit of warpgate install
+	MEZU_WRITE_REFERENCE=1 go test -count=1 -vet=off -run '^TestReference$$' ./cli ./cmd/warpgate/... ./cmd/mezusphere
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

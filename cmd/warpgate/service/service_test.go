@@ -66,6 +66,13 @@ func TestUnitIsVerified(t *testing.T) {
 	}
 }
 
+// TestReference: the unit in deploy, for packages and those who install by other means, is what install
+// writes.
+func TestReference(t *testing.T) {
+	s := Spec{Program: "/usr/bin/warpgate", Arguments: []string{"--api", "https://control.example.com:7443", "--upstream", "localhost:8080"}, Target: "localhost:8080"}
+	testkit.Written(t, "../../../deploy/systemd", "warpgate*", map[string]string{"warpgate.service": (&systemd{Host{Root: "/"}}).unit(s)})
+}
+
 // TestUnit: systemd is to mean by the words what we do.
 func TestUnit(t *testing.T) {
 	s := testSpec("", awkward)
