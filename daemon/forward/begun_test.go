@@ -20,7 +20,7 @@ type told struct {
 // mark is given back at the end.
 const mark = 7
 
-func (r told) Begin(upgrade bool, event func() mezu.Event) uint8 {
+func (r told) Begin(upgrade bool, _ forward.Tape, event func() mezu.Event) uint8 {
 	if r.begun != nil {
 		e := event()
 		if upgrade != (e.Upgrade != "") {
@@ -31,7 +31,7 @@ func (r told) Begin(upgrade bool, event func() mezu.Event) uint8 {
 	return mark
 }
 
-func (r told) End(given uint8, o *forward.Outcome, event func() mezu.Event) {
+func (r told) End(given uint8, _ forward.Tape, o *forward.Outcome, event func() mezu.Event) {
 	if r.ended == nil {
 		return
 	}

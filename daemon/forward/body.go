@@ -31,6 +31,7 @@ type tunnelBody struct {
 	shrinks func() // called when all of it was read
 	silence *pipe.Silence
 	trailer http.Header
+	tape    Tape        // nil if it isn't recorded
 	waits   atomic.Bool // for the edge, not for the workload to take more
 	ended   atomic.Bool // all of it was read from the edge
 
@@ -146,6 +147,9 @@ func (b *tunnelBody) next(a *attempt) error {
 	}
 	var err error
 	b.piece, err = b.c.Source().Next()
+	if b.tape != nil {
+		tellPiece(b.tape, In, b.c.Source(), b.piece, err)
+	}
 	b.progress()
 	if b.c.Body.Done() && !b.ended.Swap(true) {
 		b.silence.End(relay.Uploading)

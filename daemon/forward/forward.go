@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward/hint"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
@@ -70,6 +71,8 @@ type Config struct {
 	// name.
 	Requests Requests
 	Warpgate string
+	// Recorder keeps what passes; if nil, nobody does.
+	Recorder Recorder
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
 	// Failed is told the cause of each request whose response was not delivered in full;
@@ -82,10 +85,11 @@ type Config struct {
 // event, which it may do before it returns.
 type Requests interface {
 	// Begin is told of a request whose head was read. upgrade says that it asks for another
-	// protocol. End is given the mark that it returns.
-	Begin(upgrade bool, event func() mezu.Event) (mark uint8)
+	// protocol; tape is what it is recorded by, nil if it isn't. End is given the mark that it
+	// returns.
+	Begin(upgrade bool, tape Tape, event func() mezu.Event) (mark uint8)
 	// End is told of the end of each request of which Begin was told.
-	End(mark uint8, o *Outcome, event func() mezu.Event)
+	End(mark uint8, tape Tape, o *Outcome, event func() mezu.Event)
 }
 
 // Outcome is how a request has ended.
@@ -140,6 +144,7 @@ type worker struct {
 	x       relay.Exchange
 	head    func([]byte) []byte // appendHead, as a value made once
 	looking looking
+	watcher *hint.Watcher // who recognises what is in the way of this request, nil for nobody
 	ask     policy.Request
 	began   time.Time
 	route   *policy.Route
@@ -154,6 +159,11 @@ type worker struct {
 
 	silence pipe.Silence // of an exchange by net/http
 
+	tape     Tape      // of this connection, nil if nothing is recorded
+	rec      Tape      // the same, if this request is
+	answer   taped     // its response's body
+	upstream tapedConn // the connection to its workload
+
 	begun   bool // Requests was told of its begin
 	mark    uint8
 	outcome Outcome
@@ -167,15 +177,26 @@ type worker struct {
 	pooled mezu.Upstream
 }
 
-// ServeConn carries exchanges on a data connection until it ends or ctx does.
-// It does not close it.
-func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn) {
+// ServeConn carries exchanges on a data connection of an edge, which has a name for people, until
+// it ends or ctx does. It does not close it.
+func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn, edge string) {
+	if f.cfg.Recorder == nil {
+		f.serve(ctx, conn, nil)
+		return
+	}
+	tape := f.cfg.Recorder.Tape(edge)
+	defer tape.Close()
+	f.serve(ctx, conn, tape)
+}
+
+// serve is ServeConn with what it is recorded by, or nil.
+func (f *Forwarder) serve(ctx context.Context, conn net.Conn, tape Tape) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	w := &worker{f: f, ctx: ctx}
+	w := &worker{f: f, ctx: ctx, tape: tape}
 	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
 	w.visitor.use.Cut = func() { end(errSessionEnded) }
-	w.head, w.looking = w.appendHead, looking{&w.c, w}
+	w.head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
 	w.beginning, w.ending = w.beginEvent, w.endEvent
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
@@ -232,6 +253,7 @@ func (w *worker) serveOne() bool {
 
 func (w *worker) request(payload []byte) bool {
 	w.began, w.route, w.keptOut, w.asks, w.local, w.begun = time.Now(), nil, "", false, "", false
+	w.rec = nil
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}
@@ -288,6 +310,7 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
 	w.upgrade = w.req.Upgrade
+	w.record()
 	w.tellBegin()
 	if err != nil {
 		err = refused("the request is not canonical", err)
@@ -297,6 +320,9 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	limit := int64(0)
 	if w.route != nil {
 		limit = w.route.MaxBody
+		if w.rec != nil {
+			w.rec.Judged(w.route.Label(), w.userID())
+		}
 	}
 	c.Begin(limit)
 	if err != nil {
@@ -400,9 +426,15 @@ func (w *worker) forward() (unsent bool, err error) {
 		}
 		w.visitor.setCookie, w.asks = v.SetCookie, v.Preflight
 	}
+	if w.to.Capture != nil {
+		return false, w.capture()
+	}
 	u, err := w.target()
 	if err != nil {
 		return true, err
+	}
+	if w.rec != nil {
+		w.rec.Target(u)
 	}
 	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader, Identity: w.identity()}
 	if w.fwd.Host == "" && w.to.HostHeader != "" {
@@ -429,9 +461,13 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 		w.pool, w.pooled = w.to.pool(u), u
 	}
 	p, by := w.pool, w.began.Add(w.route.Timeout)
+	asked := time.Now()
 	conn, err := p.get(w.ctx, by)
 	if err != nil {
 		return w.undialled(u, by, err)
+	}
+	if w.rec != nil {
+		w.rec.Connected(time.Since(asked), conn.reused)
 	}
 	again, err := w.try(u, p, conn)
 	if again == relay.Anywhere && conn.reused {
@@ -454,12 +490,19 @@ func (w *worker) try(u mezu.Upstream, p *pool, conn *workloadConn) (again relay.
 			conn.abort()
 		}
 	}()
-	up := relay.Upstream{Conn: conn.Conn, WriteBy: &conn.writeBy, Abort: conn.abort}
+	up := relay.Upstream{Conn: w.recorded(conn.Conn), WriteBy: &conn.writeBy, Abort: conn.abort}
 	return w.x.Carry(up, &relay.Call{Request: &w.req, Head: w.head, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, w.downstream(u))
 }
 
 // appendHead writes the head of the request to the workload.
-func (w *worker) appendHead(dst []byte) []byte { return w.req.AppendForwarded(dst, &w.fwd) }
+func (w *worker) appendHead(dst []byte) []byte {
+	before := len(dst)
+	dst = w.req.AppendForwarded(dst, &w.fwd)
+	if w.rec != nil {
+		w.rec.Head(PartSent, dst[before:])
+	}
+	return dst
+}
 
 // undialled is the answer if there is no connection to the workload. After the route's
 // time-out there is no time left to try elsewhere.
@@ -500,7 +543,7 @@ func (w *worker) cause(err error) mezu.Cause {
 // tellBegin tells once of the begin of the request.
 func (w *worker) tellBegin() {
 	if r := w.f.cfg.Requests; r != nil && !w.begun {
-		w.mark = r.Begin(w.upgrade != "", w.beginning)
+		w.mark = r.Begin(w.upgrade != "", w.rec, w.beginning)
 		w.begun = true
 	}
 }
@@ -533,7 +576,7 @@ func (w *worker) endEvent() mezu.Event {
 
 // report tells of one request.
 func (w *worker) report(err error) {
-	if err == nil && w.f.cfg.Requests == nil {
+	if err == nil && w.f.cfg.Requests == nil && w.rec == nil {
 		return
 	}
 	status, code, cause, message := w.x.Status, w.keptOut, w.cause(err), ""
@@ -557,11 +600,13 @@ func (w *worker) report(err error) {
 	if err != nil && w.f.cfg.Failed != nil {
 		w.f.cfg.Failed(cause)
 	}
-	if w.f.cfg.Requests == nil {
-		return
-	}
-	w.tellBegin() // if a panic came before
 	w.outcome = Outcome{Upgrade: w.upgrade != "", Status: status, Code: code, Cause: cause, Message: message, Took: time.Since(w.began),
 		BytesIn: w.x.BytesIn, BytesOut: w.x.BytesOut}
-	w.f.cfg.Requests.End(w.mark, &w.outcome, w.ending)
+	if w.rec != nil {
+		w.rec.End(&w.outcome)
+	}
+	if r := w.f.cfg.Requests; r != nil {
+		w.tellBegin() // if a panic came before
+		r.End(w.mark, w.rec, &w.outcome, w.ending)
+	}
 }

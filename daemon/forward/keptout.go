@@ -43,22 +43,12 @@ func (w *worker) keepOut(v guard.Verdict) error {
 		}
 		text = string(problem)
 	}
-	var head relay.ResponseHead
-	out := &http.Response{StatusCode: status, Header: fields, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text))}
-	if err := relay.ResponseFrom(out, w.req.Method, &head); err != nil {
-		return err
+	w.keptOut = v.Code
+	err := w.answerItself(&http.Response{StatusCode: status, Header: fields, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text))})
+	if err == nil {
+		w.c.Body.Discard(relay.MaxDrain)
 	}
-	w.keptOut, w.x.Status, w.x.Began = v.Code, status, true
-	w.c.Timed.SetRead(headTimeout)
-	w.c.Timed.SetWrite(wordTimeout)
-	var src relay.StreamSource
-	src.Reset(out.Body, func() http.Header { return nil }, 0)
-	defer src.Close()
-	if err := w.c.Deliver(&head, &src, false); err != nil {
-		return relay.ClientFault(err)
-	}
-	w.c.Body.Discard(relay.MaxDrain)
-	return nil
+	return err
 }
 
 // wantsPage reports whether a browser shows the answer to a person.

@@ -24,10 +24,11 @@ func (w *worker) hints(u mezu.Upstream) *hint.Watcher {
 	return w.to.Hints
 }
 
-// looking is the edge's side of an exchange whose answer is looked at as it passes.
+// looking is the edge's side of an exchange that is looked at as it passes.
 type looking struct {
 	*relay.Client
-	w *worker
+	w    *worker
+	body taped // of the request, if that is recorded
 }
 
 func (l *looking) Deliver(h *relay.ResponseHead, body relay.Source, closing bool) error {
@@ -40,12 +41,13 @@ func (l *looking) Interim(h *relay.ResponseHead) error {
 	if l.w.asks {
 		return nil
 	}
+	l.w.tellInterim(h)
 	return l.Client.Interim(h)
 }
 
 // downstream is the edge's side of an exchange.
 func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
-	if w.hints(u) == nil && !w.asks {
+	if w.watcher = w.hints(u); w.watcher == nil && !w.asks && w.rec == nil {
 		return &w.c
 	}
 	return &w.looking
@@ -56,13 +58,13 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 	if w.asks {
 		return w.deliverPreflight(h, body, closing)
 	}
-	watcher := w.to.Hints
-	if !watcher.Suspects(h.Status, h.Length) || !looks(h) {
-		return w.c.Deliver(h, body, closing)
+	watcher := w.watcher
+	if watcher == nil || !watcher.Suspects(h.Status, h.Length) || !looks(h) {
+		return w.send(h, body, closing)
 	}
 	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}
 	defer l.end()
-	return w.c.Deliver(h, l, closing)
+	return w.send(h, l, closing)
 }
 
 // looks reports whether a response's fields say that it can be looked at.

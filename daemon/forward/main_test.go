@@ -201,7 +201,7 @@ func (w *world) connect(secure bool) *edge {
 
 func (e *edge) serve(ctx context.Context, f *forward.Forwarder, conn net.Conn) {
 	defer close(e.done)
-	f.ServeConn(ctx, conn)
+	f.ServeConn(ctx, conn, "fra-1")
 	conn.Close()
 }
 

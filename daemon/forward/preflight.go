@@ -26,7 +26,7 @@ func (w *worker) deliverPreflight(h *relay.ResponseHead, body relay.Source, clos
 	if h.Framing != relay.NoBody {
 		h.Framing = relay.Chunked // of no chunk: the length says something, too
 	}
-	return w.c.Deliver(h, &unseen{Source: body, left: relay.MaxDrain}, closing)
+	return w.send(h, &unseen{Source: body, left: relay.MaxDrain}, closing)
 }
 
 // unseen is a body that is read to its end, of which nothing is seen.

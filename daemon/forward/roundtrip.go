@@ -32,8 +32,14 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	defer head.Stop()
 	early := &interims{d: w.downstream(u), expect: w.req.Expect}
 	var seen responseTrace
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn,
-		WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte})
+	trace := &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn, WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte}
+	if w.rec != nil {
+		seen.marks = roundTripMarks{tape: w.rec, began: time.Now(), body: w.req.Framing != relay.NoBody}
+		defer seen.marks.end()
+		w.tell(PartSent, func(dst []byte) []byte { return w.req.AppendForwarded(dst, &w.fwd) })
+		trace.WroteHeaders, trace.WroteRequest = seen.wroteHeaders, seen.wroteRequest
+	}
+	ctx = httptrace.WithClientTrace(ctx, trace)
 	way, upload := w.to.lanes(w.f, u), uploadOf(&w.req)
 	ln := way.take(upload)
 	defer func() { ln.release(upload) }()
@@ -43,6 +49,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		moved:   func() { head.Reset(w.route.Timeout) },
 		early:   early,
 		silence: &w.silence,
+		tape:    w.rec,
 	}
 	body.shrinks = func() {
 		if n := int(min(w.c.Body.Bytes(), sharedUpload)); n < upload {
@@ -156,17 +163,31 @@ type responseTrace struct {
 	two  atomic.Bool // the connection speaks HTTP/2
 	sent atomic.Bool // the request has begun to go out
 	some atomic.Bool // a byte of the response came
+
+	marks roundTripMarks
 }
 
 func (t *responseTrace) gotConn(info httptrace.GotConnInfo) {
 	t.some.Store(false)
 	secure, ok := info.Conn.(*tls.Conn)
 	t.two.Store(!ok || secure.ConnectionState().NegotiatedProtocol == "h2")
+	t.marks.connected(info.Reused)
 }
 
 func (t *responseTrace) sending(string, []string) { t.sent.Store(true) }
 
-func (t *responseTrace) gotByte() { t.some.Store(true) }
+func (t *responseTrace) gotByte() {
+	t.some.Store(true)
+	t.marks.mark(MarkFirstByte)
+}
+
+func (t *responseTrace) wroteHeaders() { t.marks.mark(MarkSent) }
+
+func (t *responseTrace) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil && t.marks.body {
+		t.marks.mark(MarkUploaded)
+	}
+}
 
 // streamError has the shape of net/http's error for a stream that was reset,
 // which errors.As fills in by shape.

@@ -29,6 +29,8 @@ type Targets struct {
 	WorkloadCA *x509.CertPool
 	// Insecure says that no workload's certificate is checked.
 	Insecure bool
+	// Capture answers every request in the place of a workload; if nil, workloads do.
+	Capture *mezu.TunnelCapture
 	// Guard asks visitors for a password; if nil, nobody is asked.
 	Guard *guard.Guard
 	// Hints recognises in what Upstream answers, or does not, what is in a developer's way;

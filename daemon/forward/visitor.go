@@ -107,6 +107,9 @@ var assertionName = []byte(mezu.HeaderAssertion)
 
 // clean takes from a response what its workload may not set, and adds what the Warpgate sets.
 func (w *worker) clean(h *relay.ResponseHead) {
+	if w.rec != nil {
+		w.tell(PartResponse, func(dst []byte) []byte { return appendResponse(dst, h) })
+	}
 	domain, kept := "", h.Fields[:0]
 	if w.f.cfg.Domain != nil {
 		domain = w.f.cfg.Domain()
@@ -120,11 +123,16 @@ func (w *worker) clean(h *relay.ResponseHead) {
 			kept = append(kept, f)
 		}
 	}
+	h.Fields = kept
+	w.rememberPassword(h)
+}
+
+// rememberPassword has a visitor who has given the tunnel's password be asked no more.
+func (w *worker) rememberPassword(h *relay.ResponseHead) {
 	if line := w.visitor.setCookie; line != nil {
 		// As the edge does with the session's: no cache may give it to somebody else.
-		kept = append(kept, relay.Field{Name: []byte("Set-Cookie"), Value: line}, relay.Field{Name: []byte("Cache-Control"), Value: []byte("private")})
+		h.Fields = append(h.Fields, relay.Field{Name: []byte("Set-Cookie"), Value: line}, relay.Field{Name: []byte("Cache-Control"), Value: []byte("private")})
 	}
-	h.Fields = kept
 }
 
 // now is the clock of what expires.

@@ -1,8 +1,203 @@
 package inspect
 
-// frames are those of one exchange. It is safe for concurrent use.
-type frames struct{}
+import (
+	"sync"
+	"time"
 
-func (f *frames) count() int { return 0 }
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/inspect/frame"
+)
 
-func (f *frames) page(after, most int) (page []Frame, total, first int) { return nil, 0, 0 }
+const (
+	// maxBacklog is how much of a stream waits to be parted into frames: until somebody asks,
+	// the exchange ends, or there is this much. So requests wait for it seldom.
+	maxBacklog = 64 << 10
+	// frameSize is about what a frame takes beside its content, with the room that their list has.
+	frameSize = 320
+	// parserSize is about what the parsers of both directions hold: a frame under way each,
+	// and the windows of compression.
+	parserSize = 256 << 10
+)
+
+// frames are those of one exchange: the last mezu.MaxFrames. It is safe for concurrent use.
+type frames struct {
+	i *Inspector
+
+	mu      sync.Mutex
+	parsers [2]frame.Parser // by direction; nil if there are none in it, or no more
+	backlog []byte
+	marks   []pieceMark // of what is in the backlog
+	kept    []Frame
+	oldest  int // in kept; what is before has gone
+	total   int
+	bytes   int64 // reserved
+}
+
+// pieceMark says where a piece of the backlog ends.
+type pieceMark struct {
+	end int
+	out bool
+	at  time.Time
+}
+
+func side(out bool) int {
+	if out {
+		return 1
+	}
+	return 0
+}
+
+// newFrames makes them, nil if there is no room.
+func newFrames(i *Inspector) *frames {
+	if !i.reserve(parserSize) {
+		return nil
+	}
+	return &frames{i: i, bytes: parserSize}
+}
+
+// write takes the next piece of a direction. said, if not nil, is called with each frame that ends
+// in it.
+func (f *frames) write(at time.Time, out bool, piece []byte, said func(Frame)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.parsers[side(out)] == nil {
+		return
+	}
+	for len(piece) > 0 {
+		n := min(len(piece), maxBacklog)
+		if len(f.backlog)+n > maxBacklog {
+			f.part(said)
+		}
+		f.backlog = append(f.backlog, piece[:n]...)
+		f.marks = append(f.marks, pieceMark{len(f.backlog), out, at})
+		piece = piece[n:]
+	}
+	if said != nil {
+		f.part(said)
+	}
+}
+
+// part parts the backlog into frames. The lock is held.
+func (f *frames) part(said func(Frame)) {
+	from := 0
+	for _, m := range f.marks {
+		f.parse(m.out, m.at, said, func(p frame.Parser, emit func(frame.Raw)) { p.Write(m.at, f.backlog[from:m.end], emit) })
+		from = m.end
+	}
+	f.marks = f.marks[:0]
+	if f.backlog = f.backlog[:0]; cap(f.backlog) > maxBacklog/4 {
+		f.backlog = nil
+	}
+}
+
+// parse calls the parser of a direction. Should it fail, this stream has no more frames, and
+// nothing else suffers.
+func (f *frames) parse(out bool, at time.Time, said func(Frame), call func(frame.Parser, func(frame.Raw))) {
+	p := f.parsers[side(out)]
+	if p == nil {
+		return
+	}
+	emit := func(raw frame.Raw) { f.keep(Frame{Out: out, Raw: raw}, said) }
+	defer func() {
+		if recover() != nil {
+			f.parsers[side(out)] = nil
+			emit(frame.Raw{At: at, Kind: mezu.FrameBroken, Problem: "the inspector failed to read what came here"})
+		}
+	}()
+	call(p, emit)
+}
+
+// keep keeps a frame, at the cost of the oldest of the exchange. One for which there is no room is
+// counted.
+func (f *frames) keep(is Frame, said func(Frame)) {
+	f.total++
+	is.Number = f.total
+	size := is.size()
+	for f.held() > 0 && (f.held() == mezu.MaxFrames || f.bytes+size > f.i.share()) {
+		f.drop()
+	}
+	for room := f.i.reserve(size); !room; room = f.i.reserve(size) {
+		if f.held() == 0 {
+			return
+		}
+		f.drop()
+	}
+	f.bytes += size
+	f.kept = append(f.kept, is)
+	if said != nil {
+		said(is)
+	}
+}
+
+// size is about what a frame takes.
+func (f *Frame) size() int64 { return frameSize + int64(cap(f.Data)+len(f.Name)+len(f.Problem)) }
+
+// held is how many frames are kept.
+func (f *frames) held() int { return len(f.kept) - f.oldest }
+
+// drop lets go of the oldest.
+func (f *frames) drop() {
+	size := f.kept[f.oldest].size()
+	f.bytes -= size
+	f.i.release(size)
+	f.kept[f.oldest] = Frame{}
+	if f.oldest++; f.oldest == mezu.MaxFrames {
+		f.kept = append(f.kept[:0], f.kept[f.oldest:]...)
+		f.oldest = 0
+	}
+}
+
+// end parts the rest, and gives back what the parsers hold.
+func (f *frames) end(at time.Time, said func(Frame)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.part(said)
+	for out := range f.parsers {
+		f.parse(out == 1, at, said, func(p frame.Parser, emit func(frame.Raw)) { p.Close(at, emit) })
+	}
+	f.parsers, f.backlog, f.marks = [2]frame.Parser{}, nil, nil
+	f.bytes -= parserSize
+	f.i.release(parserSize)
+}
+
+// size is what they take.
+func (f *frames) size() int64 {
+	if f == nil {
+		return 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes
+}
+
+func (f *frames) count() int {
+	if f == nil {
+		return 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.part(nil)
+	return f.total
+}
+
+func (f *frames) page(after, most int) (page []Frame, total, first int) {
+	if f == nil {
+		return nil, 0, 1
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.part(nil)
+	for n := range f.kept[f.oldest:] {
+		is := &f.kept[f.oldest+n]
+		if n == 0 {
+			first = is.Number
+		}
+		if is.Number > after && len(page) < most {
+			page = append(page, *is)
+		}
+	}
+	if first == 0 {
+		first = f.total + 1
+	}
+	return page, f.total, first
+}

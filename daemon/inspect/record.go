@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"iter"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,56 @@ type Record struct {
 	ReplayOf     string
 
 	frames *frames // nil if it has none
+	tape   *Tape   // while it is open
+	texts  []byte  // all heads and trailers
+	size   int64   // what it takes, once it has ended
+	grant  []byte  // that came with the request
+	client netip.Addr
+}
+
+// kindByHeads is what an exchange is of which there are heads only.
+func (r *Record) kindByHeads() mezu.ExchangeKind {
+	request, answer := r.Request.Field("content-type"), r.Response.Field("content-type")
+	switch {
+	case r.Kind != mezu.ExchangeHTTP:
+		return r.Kind
+	case isGRPC(request) || isGRPC(answer):
+		return mezu.ExchangeGRPC
+	case isEvents(answer):
+		return mezu.ExchangeEvents
+	}
+	return r.Kind
+}
+
+// isGRPC reports whether a media type is that of gRPC, or of gRPC-Web in bytes.
+func isGRPC(kind string) bool {
+	rest, ok := cutPrefixFold(kind, "application/grpc")
+	if ok {
+		if web, isWeb := cutPrefixFold(rest, "-web"); isWeb {
+			rest = web
+		}
+	}
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' ')
+}
+
+// isEvents reports whether a media type is that of an event stream.
+func isEvents(kind string) bool {
+	rest, ok := cutPrefixFold(kind, "text/event-stream")
+	return ok && (rest == "" || rest[0] == ';' || rest[0] == ' ')
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// statusOf is the status of a response's head.
+func statusOf(head []byte) int {
+	_, rest, _ := bytes.Cut(head, []byte(" "))
+	n, _ := strconv.Atoi(string(rest[:min(len(rest), 3)]))
+	return n
 }
 
 // Message is a head in the text of HTTP/1.1, whatever it came in, and its trailers. Both are
@@ -67,6 +118,15 @@ type Message struct {
 func (m *Message) Line() string {
 	line, _, _ := bytes.Cut(m.Head, crlf)
 	return string(line)
+}
+
+// target is method and target of a request.
+func (m *Message) target() (method, target string) {
+	method, rest, _ := strings.Cut(m.Line(), " ")
+	if i := strings.LastIndexByte(rest, ' '); i >= 0 {
+		rest = rest[:i]
+	}
+	return method, rest
 }
 
 // Fields are the fields of the head in their order.

@@ -25,9 +25,9 @@ func (g *Warpgate) emit(e mezu.Event) {
 // ends makes an event of the end of each request.
 type ends struct{ g *Warpgate }
 
-func (ends) Begin(bool, func() mezu.Event) uint8 { return 0 }
+func (ends) Begin(bool, Tape, func() mezu.Event) uint8 { return 0 }
 
-func (e ends) End(_ uint8, _ *Outcome, event func() mezu.Event) { e.g.emit(event()) }
+func (e ends) End(_ uint8, _ Tape, _ *Outcome, event func() mezu.Event) { e.g.emit(event()) }
 
 // status is the event for a status of this Warpgate, with all that is known of it.
 func (g *Warpgate) status(s mezu.WarpgateStatus) mezu.Event {

@@ -16,9 +16,9 @@ import (
 // serveFunc is a server that is one function.
 type serveFunc func(ctx context.Context, conn net.Conn)
 
-func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn) { f(ctx, conn) }
-func (f serveFunc) Retarget(Targets)                             {}
-func (f serveFunc) Close()                                       {}
+func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn, _ string) { f(ctx, conn) }
+func (f serveFunc) Retarget(Targets)                                       {}
+func (f serveFunc) Close()                                                 {}
 
 // TestOnlyServe has f serve the data connections.
 func (g *Warpgate) TestOnlyServe(f func(ctx context.Context, conn net.Conn)) {
@@ -38,7 +38,7 @@ func (g *Warpgate) TestOnlyForwarding(made chan<- forward.Config) {
 func (g *Warpgate) TestOnlyRequest(e mezu.Event) {
 	c := g.forwarding()
 	e.WarpgateID = c.Warpgate
-	c.Requests.End(0, &Outcome{}, func() mezu.Event { return e })
+	c.Requests.End(0, nil, &Outcome{}, func() mezu.Event { return e })
 }
 
 // TestOnlyHurry makes everything that is looked after now and then be looked

@@ -68,12 +68,12 @@ type passing struct {
 	ended func(*warpgate.Outcome)
 }
 
-func (p *passing) Begin(_ bool, event func() mezu.Event) uint8 {
+func (p *passing) Begin(_ bool, _ warpgate.Tape, event func() mezu.Event) uint8 {
 	p.begun(event())
 	return 0
 }
 
-func (p *passing) End(_ uint8, o *warpgate.Outcome, _ func() mezu.Event) { p.ended(o) }
+func (p *passing) End(_ uint8, _ warpgate.Tape, o *warpgate.Outcome, _ func() mezu.Event) { p.ended(o) }
 
 // Targets change under load, and no request fails. A new session, under another identity, goes
 // to what the last change said.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -193,7 +194,7 @@ func (l *link) next() *tunnel.Link {
 		TLS:       func(protocol string) *tls.Config { return configs[protocol] },
 		Epoch:     g.state.Epoch,
 		Version:   g.cfg.Version,
-		Serve:     l.s.server.ServeConn,
+		Serve:     func(ctx context.Context, conn net.Conn) { l.s.server.ServeConn(ctx, conn, l.edge.Name) },
 		Statement: l.statement,
 		Told:      func() mezu.Told { return g.state.Told(l.edge.ID) },
 		Current:   l.noteTold,

@@ -90,7 +90,15 @@ type Config struct {
 	// Requests is told of each request, and Events then is of none. Requests wait for it. It
 	// may be nil.
 	Requests Requests
+	// Recorder keeps what passes; if nil, nobody does.
+	Recorder Recorder
 }
+
+// Recorder keeps what passes.
+type Recorder = forward.Recorder
+
+// Tape is what it is told of one data connection.
+type Tape = forward.Tape
 
 // Requests is told of requests as they pass.
 type Requests = forward.Requests
@@ -146,7 +154,7 @@ type Warpgate struct {
 // connection has carried its last exchange or ctx ends; Close is called when no
 // ServeConn runs any more.
 type server interface {
-	ServeConn(ctx context.Context, conn net.Conn)
+	ServeConn(ctx context.Context, conn net.Conn, edge string)
 	Retarget(Targets)
 	Close()
 }
@@ -389,7 +397,7 @@ func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
-		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed}
+		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed, Recorder: g.cfg.Recorder}
 	switch {
 	case g.cfg.Requests != nil:
 		c.Requests = g.cfg.Requests
