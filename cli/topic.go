@@ -45,7 +45,7 @@ const exitCodesTopic = `Exit codes of all commands:
      5  conflict: it exists already, or has changed meanwhile
      6  unreachable: no connection, or the service can't answer now; of mezu status: requests don't come through
      7  timed out: a deadline passed
-     8  differs: of mezu diff; of mezu update --check: there is a newer release
+     8  differs: of mezu diff and mezu requests diff; of mezu update --check: there is a newer release
    130  interrupted by Ctrl-C
 
 mezu tunnel --exec -- COMMAND exits with the code of COMMAND once it has run. Why a command failed is said on
@@ -74,6 +74,7 @@ counts as not set. A line end after a value is dropped.
    XDG_RUNTIME_DIR     the socket of the local daemon is in mezu/ below it
    HTTPS_PROXY         proxy for calls and tunnels, by CONNECT; NO_PROXY names what goes straight
    BROWSER             what opens addresses; DISPLAY, WAYLAND_DISPLAY and SSH_CONNECTION tell whether anything can
+   VISUAL, EDITOR      what mezu requests edit opens, with its arguments; else vi, on Windows notepad
    NO_COLOR, TERM      no colour, as TERM=dumb
    CI                  true: no colour, no questions
    GITHUB_ACTIONS      true: secrets are masked in the log before they are shown
@@ -90,6 +91,7 @@ exit codes (mezu help exit-codes), variables (mezu help environment), and the fi
 none is renamed.
 
    -o json, -o yaml      one record, or a list of them, with the fields of the REST API
+   -f -o json            of mezu requests list and mezu audit: one record a line
    --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
    --timeout TIME        give up after that time, with code 7
    --if-revision N       change a record only if nobody else has: code 5 otherwise

@@ -51,11 +51,14 @@ type held struct {
 }
 
 // open runs mezu tunnel until end is called.
-func (p *tunneller) open(args ...string) *held {
+func (p *tunneller) open(args ...string) *held { return p.hold(append([]string{"tunnel"}, args...)...) }
+
+// hold runs a command until end is called.
+func (p *tunneller) hold(args ...string) *held {
 	ctx, end := context.WithCancel(context.Background())
 	h := &held{t: p.t, out: &testkit.Buffer{}, talk: &testkit.Buffer{}, end: end, code: make(exitCode, 1)}
 	go func() {
-		h.code <- run(ctx, append([]string{"tunnel"}, args...), p.getenv, terminal.Streams{In: strings.NewReader(""), Out: h.out, Err: h.talk, Unicode: true})
+		h.code <- run(ctx, args, p.getenv, terminal.Streams{In: strings.NewReader(""), Out: h.out, Err: h.talk, Unicode: true})
 	}()
 	p.t.Cleanup(func() { h.stop() })
 	return h
