@@ -79,7 +79,7 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
-		m.c.Layout = screen.LayoutOf(m.w)
+		m.c.Layout, m.c.Width, m.c.Height = screen.LayoutOf(m.w), m.w, max(0, m.h-aside)
 		return nil
 	case tea.KeyMsg:
 		return m.key(msg)
@@ -147,10 +147,11 @@ func (m *model) goTo(to screen.GoTo) tea.Cmd {
 		return nil
 	}
 	m.shown, m.overlay = to.Screen-1, nil
+	entered := m.tell(screen.Entered{})
 	if to.Then == nil {
-		return nil
+		return entered
 	}
-	return screen.Cmd(to.Then)
+	return tea.Batch(entered, screen.Cmd(to.Then))
 }
 
 // say shows a line for a moment.

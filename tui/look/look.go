@@ -57,10 +57,8 @@ type Theme struct {
 func New(p Palette, g Glyphs) *Theme {
 	profile := termenv.TrueColor
 	switch p {
-	case Basic:
+	case Basic, None: // without colours it is bold and reverse all the same
 		profile = termenv.ANSI
-	case None:
-		profile = termenv.Ascii
 	}
 	r := lipgloss.NewRenderer(nil, termenv.WithProfile(profile))
 	t := &Theme{Glyphs: g}

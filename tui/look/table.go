@@ -28,6 +28,8 @@ type Table struct {
 	Rows     [][]Cell
 	Selected int
 	NoHead   bool
+	// NoMark leaves out the room for the sign of the selected row.
+	NoMark bool
 }
 
 // gap is between two columns, mark before each row.
@@ -39,6 +41,10 @@ const (
 // Draw gives the head and the rows, each of w cells. The selected row has a sign and is in
 // reverse video.
 func (b *Table) Draw(t *Theme, w int) []string {
+	mark := mark
+	if b.NoMark {
+		mark = 0
+	}
 	widths := b.layout(w - mark)
 	var out []string
 	if !b.NoHead {

@@ -90,8 +90,20 @@ type Context struct {
 	Paused bool
 	// Wide and Narrow are classes of the terminal's width: the columns of screens.
 	Layout Layout
+	// Width and Height are those of View.
+	Width, Height int
+	// Timer sends a message after a while; if nil, by the clock. Tests have their own.
+	Timer func(d time.Duration, msg tea.Msg) tea.Cmd
 	// Shown says that the screen that is called is the one that is shown.
 	Shown bool
+}
+
+// After is a command that gives a message after a while.
+func (c *Context) After(d time.Duration, msg tea.Msg) tea.Cmd {
+	if c.Timer != nil {
+		return c.Timer(d, msg)
+	}
+	return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 }
 
 // Layout is the class of the terminal's width.
@@ -127,6 +139,9 @@ type Headed interface {
 
 // Freed tells all screens that what moves was paused, or let go.
 type Freed struct{ Paused bool }
+
+// Entered tells all screens that another one is shown.
+type Entered struct{}
 
 // Second tells all screens, once a second, that time goes by.
 type Second struct{}

@@ -1,0 +1,170 @@
+// Package screentest shows screens of the dashboard without a terminal, for their tests.
+//
+// What may not live here: what any one screen shows. Only tests of tui import it.
+package screentest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen"
+)
+
+// Stage is a screen that is shown to a test.
+type Stage struct {
+	C      screen.Context
+	Screen screen.Screen
+	// Overlay is what was opened over the screen.
+	Overlay screen.Overlay
+	// Said are the messages to the dashboard, which nobody answers here.
+	Said []tea.Msg
+	// Timers are messages that wait for their time.
+	Timers []tea.Msg
+	t      testing.TB
+}
+
+// Now is the time on a stage at first.
+func Now() time.Time { return time.Date(2026, 11, 26, 14, 2, 31, 0, time.UTC) }
+
+// New shows a screen on a terminal of w by h cells. Three of its lines are the dashboard's.
+func New(t testing.TB, s screen.Screen, w, h int, theme *look.Theme) *Stage {
+	const frame = 3
+	st := &Stage{t: t, Screen: s}
+	st.C = screen.Context{Life: t.Context(), Theme: theme, Now: Now(), Layout: screen.LayoutOf(w), Width: w, Height: h - frame, Shown: true,
+		Scope: screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"},
+		Timer: func(_ time.Duration, msg tea.Msg) tea.Cmd {
+			return func() tea.Msg { return timer{msg} }
+		}}
+	return st
+}
+
+// timer keeps a message for its time.
+type timer struct{ tea.Msg }
+
+// Send gives messages to the screen, and those of the commands that come of them.
+func (st *Stage) Send(msgs ...tea.Msg) {
+	for _, msg := range msgs {
+		switch msg := msg.(type) {
+		case nil:
+		case timer:
+			st.Timers = append(st.Timers, msg.Msg)
+		case tea.BatchMsg:
+			for _, cmd := range msg {
+				st.Run(cmd)
+			}
+		case screen.Say, screen.Ask, screen.Copy, screen.Browse, screen.Edit, screen.Save, screen.GoTo, screen.Edges, screen.Ends:
+			st.Said = append(st.Said, msg)
+		case screen.Open:
+			st.Overlay = msg.Overlay
+		case screen.Close:
+			st.Overlay = nil
+		default:
+			st.Run(st.Screen.Take(&st.C, msg))
+			if st.Overlay != nil {
+				st.Run(st.Overlay.Take(&st.C, msg))
+			}
+		}
+	}
+}
+
+// Run runs a command.
+func (st *Stage) Run(cmd tea.Cmd) {
+	if cmd != nil {
+		st.Send(cmd())
+	}
+}
+
+// Pass lets time pass: what waited is told.
+func (st *Stage) Pass(d time.Duration) {
+	st.C.Now = st.C.Now.Add(d)
+	due := st.Timers
+	st.Timers = nil
+	st.Send(due...)
+	st.Send(screen.Second{})
+}
+
+// Press presses keys, by the names of bubbletea. What is no name of a key is typed.
+func (st *Stage) Press(keys ...string) {
+	for _, name := range keys {
+		k := Key(name)
+		if st.Overlay != nil {
+			st.Run(st.Overlay.Key(&st.C, k))
+			continue
+		}
+		if typist, ok := st.Screen.(screen.Typist); ok && typist.Typing() {
+			st.Run(typist.Key(&st.C, k))
+			continue
+		}
+		a, ok := st.Screen.Keys(&st.C).Find(name)
+		if !ok {
+			st.t.Errorf("the key %q does nothing here", name)
+			continue
+		}
+		st.Run(st.Screen.Act(&st.C, a))
+	}
+}
+
+// Key is a key by its name.
+func Key(name string) tea.KeyMsg {
+	for _, k := range []tea.KeyType{tea.KeyEnter, tea.KeyTab, tea.KeyShiftTab, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyLeft, tea.KeyRight, tea.KeyHome, tea.KeyEnd, tea.KeyPgUp, tea.KeyPgDown, tea.KeyBackspace, tea.KeyDelete, tea.KeyCtrlU} {
+		if k.String() == name {
+			return tea.KeyMsg{Type: k}
+		}
+	}
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(name)}
+}
+
+// View is what is shown. Each line has to be as wide as the terminal.
+func (st *Stage) View() string {
+	st.t.Helper()
+	lines := st.Screen.View(&st.C, st.C.Width, st.C.Height)
+	if st.Overlay != nil {
+		lines = st.Overlay.View(&st.C, lines, st.C.Width, st.C.Height)
+	}
+	if len(lines) != st.C.Height {
+		st.t.Errorf("%d lines of %d", len(lines), st.C.Height)
+	}
+	for i, l := range lines {
+		if w := look.Width(l); w != st.C.Width {
+			st.t.Errorf("line %d is %d cells wide, not %d: %q", i, w, st.C.Width, l)
+		}
+		if strings.ContainsAny(l, "\n\r\t\a\b") {
+			st.t.Errorf("line %d has a control character: %q", i, l)
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// Golden compares a view with a file below testdata, or writes it. Escape sequences are written
+// with \e.
+func Golden(t testing.TB, name, view string, update bool) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	var kept []string
+	for l := range strings.SplitSeq(view, "\n") {
+		kept = append(kept, strings.TrimRight(strings.ReplaceAll(l, "\x1b", `\e`), " "))
+	}
+	got := strings.Join(kept, "\n")
+	if update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+		t.Errorf("%s differs (go test -update writes it); now it is\n%s", file, got)
+	}
+}
