@@ -1,0 +1,228 @@
+// Package form is a small form over the screens: a few fields, each a line to type in or a choice,
+// and what is done with them.
+//
+// What lives here: the fields and their keys. What may not: the rules of what is typed, which are
+// those of the API: what it refuses is shown in the form, and nothing that was typed is lost.
+// Screens of tui import it.
+package form
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/tui/field"
+	"github.com/mezusphere/mezu/tui/keymap"
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen"
+)
+
+const (
+	// width is how wide a form is drawn where there is room.
+	width = 72
+	// maxValue bounds what is typed in a field: a pattern of a route.
+	maxValue = 1024
+	// doTime bounds what is done with a form: a call of the API.
+	doTime = 30 * time.Second
+	// labels is how wide the column of names is.
+	labels = 14
+)
+
+// Field is one of a form.
+type Field struct {
+	// Name is what errors of the API call it, Label what stands before it.
+	Name, Label string
+	Value       string
+	// Choices are all values that there are; if empty, anything is typed.
+	Choices []string
+	// Note says in a few words what may be typed.
+	Note string
+}
+
+// Form is shown over the screens.
+type Form struct {
+	title  string
+	fields []Field
+	typed  []*field.Field
+	at     int
+	do     func(ctx context.Context, values map[string]string) (done string, err error)
+	then   tea.Msg
+	busy   bool
+	err    error
+}
+
+var _ screen.Overlay = (*Form)(nil)
+
+// New makes a form. do does what it is for, and says what was done; then is sent after that, and
+// may be nil.
+func New(title string, fields []Field, do func(ctx context.Context, values map[string]string) (string, error), then tea.Msg) *Form {
+	f := &Form{title: title, fields: fields, do: do, then: then}
+	for _, one := range fields {
+		typed := field.New(maxValue)
+		typed.Set(one.Value)
+		f.typed = append(f.typed, typed)
+	}
+	return f
+}
+
+// finished is what became of it.
+type finished struct {
+	form *Form
+	done string
+	err  error
+}
+
+// Footer are its keys.
+func (f *Form) Footer(*screen.Context) keymap.Map {
+	return keymap.Map{{Show: "tab", Footer: "next field"}, {Show: "←→", Footer: "choose"}, {Show: "enter", Footer: "do it"}, {Show: "esc", Footer: "cancel"}}
+}
+
+// Key takes a key.
+func (f *Form) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
+	if f.busy {
+		if k.Type == tea.KeyEsc {
+			return screen.Cmd(screen.Close{})
+		}
+		return nil
+	}
+	switch k.String() {
+	case "esc":
+		return screen.Cmd(screen.Close{})
+	case "tab", "down":
+		f.at = (f.at + 1) % len(f.fields)
+		return nil
+	case "shift+tab", "up":
+		f.at = (f.at + len(f.fields) - 1) % len(f.fields)
+		return nil
+	case "enter":
+		return f.submit(c)
+	}
+	now := &f.fields[f.at]
+	if len(now.Choices) == 0 {
+		f.typed[f.at].Key(k)
+		return nil
+	}
+	i := max(0, slices.Index(now.Choices, now.Value))
+	switch k.String() {
+	case "left", "h":
+		i += len(now.Choices) - 1
+	case "right", "l", " ":
+		i++
+	}
+	now.Value = now.Choices[i%len(now.Choices)]
+	return nil
+}
+
+// submit does what the form is for.
+func (f *Form) submit(c *screen.Context) tea.Cmd {
+	values := map[string]string{}
+	for i, one := range f.fields {
+		if len(one.Choices) > 0 {
+			values[one.Name] = one.Value
+		} else {
+			values[one.Name] = f.typed[i].Value()
+		}
+	}
+	f.busy, f.err = true, nil
+	life, do := c.Life, f.do
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(life, doTime)
+		defer cancel()
+		done, err := do(ctx, values)
+		return finished{f, done, err}
+	}
+}
+
+// Take takes what became of it.
+func (f *Form) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
+	end, ok := msg.(finished)
+	if !ok || end.form != f {
+		return nil
+	}
+	f.busy = false
+	if end.err != nil {
+		f.err = end.err
+		var e *mezu.Error
+		if errors.As(end.err, &e) {
+			for i, one := range f.fields {
+				if one.Name == e.Field {
+					f.at = i
+				}
+			}
+		}
+		return nil
+	}
+	cmds := []tea.Cmd{screen.Cmd(screen.Close{}), screen.Cmd(screen.Say{Text: end.done})}
+	if f.then != nil {
+		cmds = append(cmds, screen.Cmd(f.then))
+	}
+	return tea.Batch(cmds...)
+}
+
+// View draws it over the screen.
+func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
+	t := c.Theme
+	wide := min(width, w-2)
+	inner := wide - 4
+	var lines []string
+	for i, one := range f.fields {
+		label := t.Fit(one.Label, labels)
+		if i == f.at {
+			label = t.Paint(look.Accent, t.Fit(t.Selected+" "+one.Label, labels))
+		} else {
+			label = t.Fit("  "+one.Label, labels)
+		}
+		value := ""
+		if len(one.Choices) > 0 {
+			for _, choice := range one.Choices {
+				text := look.Text(choice)
+				if choice == "" {
+					text = "none"
+				}
+				if choice == one.Value {
+					text = t.Mark(t.Selected + text)
+				}
+				value += text + "  "
+			}
+		} else {
+			value = f.typed[i].View(t, inner-labels-1, i == f.at && !f.busy)
+		}
+		lines = append(lines, label+" "+value)
+		if one.Note != "" && i == f.at {
+			lines = append(lines, t.Fit("", labels+1)+t.Paint(look.Quiet, one.Note))
+		}
+	}
+	lines = append(lines, "")
+	switch {
+	case f.busy:
+		lines = append(lines, t.Ellipsis)
+	case f.err != nil:
+		lines = append(lines, trouble(t, f.err, inner)...)
+	}
+	tall := min(len(lines)+2, h)
+	p := look.Panel{Title: f.title, Focused: true}
+	return t.Put(under, p.Draw(t, lines, wide, tall), (w-wide)/2, max(0, (h-tall)/3))
+}
+
+// trouble says what was refused.
+func trouble(t *look.Theme, err error, w int) []string {
+	text := err.Error()
+	var e *mezu.Error
+	if errors.As(err, &e) {
+		if text = e.Detail; e.Field != "" {
+			text = e.Field + ": " + text
+		}
+		if e.Hint != "" {
+			text += "; try: " + e.Hint
+		}
+	}
+	var out []string
+	for _, line := range look.Wrap(look.Text(text), w) {
+		out = append(out, t.Paint(look.Bad, line))
+	}
+	return out
+}
