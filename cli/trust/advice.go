@@ -36,6 +36,18 @@ func Needed(inv *invocation.Invocation, caFile string) bool {
 	return false
 }
 
+// Line is what to type so that the CA of this invocation is trusted.
+func Line(inv *invocation.Invocation) string {
+	line := "mezu trust"
+	if inv.Flags.Profile != "" {
+		line += " --profile " + inv.Flags.Profile
+	}
+	if inv.Flags.CAFile != "" {
+		line += " --ca-file " + inv.Flags.CAFile
+	}
+	return line
+}
+
 // lookTime bounds a look at the certificate of an address. A hint is worth no longer wait.
 const lookTime = 3 * time.Second
 

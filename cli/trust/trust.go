@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func Command(inv *invocation.Invocation) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "undo", Usage: "take the CA out again", DisableDefaultText: true},
 			&cli.StringFlag{Name: "sha256", Usage: "of several CAs the one whose fingerprint begins with `HEX`"},
+			&cli.BoolFlag{Name: "user", Usage: "leave the system's stores alone: only those of your own browsers", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
@@ -42,7 +44,7 @@ func Command(inv *invocation.Invocation) *cli.Command {
 				return err
 			}
 			o := newOptions(inv)
-			o.SHA256, o.Yes = c.String("sha256"), c.Bool("yes")
+			o.SHA256, o.Yes, o.User = c.String("sha256"), c.Bool("yes"), c.Bool("user")
 			if c.Bool("undo") {
 				return undo(c.Context, o)
 			}
@@ -56,6 +58,7 @@ type options struct {
 	*invocation.Invocation
 	SHA256  string
 	Yes     bool
+	User    bool // change only what is of this user
 	machine store.Machine
 	records records
 }
@@ -125,11 +128,20 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	r.Profile, r.CAFile = s.Profile, path
-	stores := o.machine.Stores()
+	stores := o.stores()
 	if len(stores) == 0 {
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no store of certificates was found on this machine", Hint: "install ca-certificates, or give programs the file: " + path}
 	}
 	return o.add(ctx, r, look(ctx, ca, stores))
+}
+
+// stores are those that this run is about.
+func (o *options) stores() []store.Store {
+	all := o.machine.Stores()
+	if o.User {
+		all = slices.DeleteFunc(all, func(s store.Store) bool { return !s.OfUser() })
+	}
+	return all
 }
 
 // api is the control plane of the settings, for people.
@@ -300,12 +312,9 @@ func (d *doing) fail(s store.Store, err error) {
 }
 
 func (d *doing) restart(what string) {
-	for _, other := range d.report.Restart {
-		if other == what {
-			return
-		}
+	if !slices.Contains(d.report.Restart, what) {
+		d.report.Restart = append(d.report.Restart, what)
 	}
-	d.report.Restart = append(d.report.Restart, what)
 }
 
 // errStores is how a run ends in which some store failed, of which each was said.

@@ -84,7 +84,9 @@ func newMachine(t *testing.T, profileName string, ca []byte) *machine {
 	for _, dir := range []string{"usr/local/share/ca-certificates", "etc/ssl/certs", "usr/share/ca-certificates", "hooks"} {
 		m.check(os.MkdirAll(filepath.Join(m.root, dir), 0o755))
 	}
-	m.check(os.WriteFile(filepath.Join(m.root, "conf"), nil, 0o600))
+	// Where there is none at all, update-ca-certificates of Debian leaves what there was.
+	m.check(os.WriteFile(filepath.Join(m.root, "usr/share/ca-certificates/public.crt"), authority(t, "Public", nil), 0o600))
+	m.check(os.WriteFile(filepath.Join(m.root, "conf"), []byte("public.crt\n"), 0o600))
 	m.script("update-ca-certificates", `r='`+m.root+`'; exec /usr/sbin/update-ca-certificates --certsconf $r/conf --certsdir $r/usr/share/ca-certificates --localcertsdir $r/usr/local/share/ca-certificates --etccertsdir $r/etc/ssl/certs --hooksdir $r/hooks "$@"`)
 	profiles := profile.Store{Dir: filepath.Join(m.home, "config")}
 	m.check(os.WriteFile(m.caFile(), ca, 0o600))
@@ -150,13 +152,10 @@ func (m *machine) do(what func(context.Context, *options) error) (map[string]str
 	}
 }
 
-// bundle is what the system trusts.
-func (m *machine) bundle() string {
+// trusts reports whether the system trusts a CA.
+func (m *machine) trusts(ca []byte) bool {
 	text, err := os.ReadFile(filepath.Join(m.root, "etc/ssl/certs/ca-certificates.crt"))
-	if err != nil {
-		return ""
-	}
-	return string(text)
+	return err == nil && bytes.Contains(text, bytes.TrimSpace(ca))
 }
 
 const (
@@ -209,7 +208,7 @@ func TestTrust(t *testing.T) {
 			t.Errorf("%q is not said: %s", text, m.said)
 		}
 	}
-	if !strings.Contains(m.bundle(), strings.TrimSpace(string(ca))) {
+	if !m.trusts(ca) {
 		t.Error("the system does not trust it")
 	}
 	if list := m.certutil("-L", "-d", "sql:"+chromium); !strings.Contains(list, "C,,") {
@@ -241,7 +240,7 @@ func TestTrust(t *testing.T) {
 	if got, err := m.do(undo); err != nil || !same(got, all(removed)) {
 		t.Fatalf("undo: %v, %v: %s", got, err, m.said)
 	}
-	if strings.Contains(m.bundle(), strings.TrimSpace(string(ca))) || !strings.Contains(m.bundle(), strings.TrimSpace(string(other))) {
+	if m.trusts(ca) || !m.trusts(other) {
 		t.Error("the system trusts the wrong one of both")
 	}
 	left := m.certutil("-L", "-d", "sql:"+chromium, "-a", "-n", "mezu-"+parsed(t, other).SHA256()[:16])
@@ -344,7 +343,7 @@ func TestConfirm(t *testing.T) {
 	if got, err := m.do(run); exit.Of(err) != exit.Usage || len(got) > 0 || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("no: %v, %v", got, err)
 	}
-	if _, err := os.Stat(filepath.Join(m.home, "asked")); !errors.Is(err, os.ErrNotExist) || m.bundle() != "" {
+	if _, err := os.Stat(filepath.Join(m.home, "asked")); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("something was done: %v", err)
 	}
 	m.o.In = strings.NewReader("yes\n")
@@ -390,7 +389,7 @@ func TestRefused(t *testing.T) {
 	}
 	m.check(os.WriteFile(m.caFile(), append(append([]byte{}, one...), authority(t, "Two", nil)...), 0o600))
 	m.o.SHA256 = parsed(t, one).SHA256()[:8]
-	if got, err := m.do(run); err != nil || got[systemPlace] != added || !strings.Contains(m.bundle(), strings.TrimSpace(string(one))) {
+	if got, err := m.do(run); err != nil || got[systemPlace] != added || !m.trusts(one) {
 		t.Errorf("one of two: %v, %v", got, err)
 	}
 	m.check(os.Remove(m.caFile()))
@@ -523,6 +522,29 @@ func thumbprintOf(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// TestUser: the system stays as it is.
+func TestUser(t *testing.T) {
+	ca := authority(t, "Acme", nil)
+	m := newMachine(t, "acme", ca)
+	m.database([]string{"--empty-password"}, ".pki", "nssdb")
+	m.o.User = true
+	if got, err := m.do(run); err != nil || !same(got, map[string]string{chromiumPlace: added}) || m.trusts(ca) {
+		t.Errorf("%v, %v", got, err)
+	}
+	m.o.User = false
+	if got, err := m.do(run); err != nil || !same(got, map[string]string{systemPlace: added, chromiumPlace: present}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	m.o.User = true
+	if got, err := m.do(undo); err != nil || !same(got, map[string]string{chromiumPlace: removed}) || !m.trusts(ca) {
+		t.Errorf("%v, %v", got, err)
+	}
+	m.o.User = false
+	if got, err := m.do(undo); err != nil || !same(got, map[string]string{systemPlace: removed}) || m.trusts(ca) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
 }
 
 // TestNeeded: the advice is given for a private CA that nobody trusts yet.

@@ -105,12 +105,14 @@ func (o *options) remove(ctx context.Context, r record) error {
 	var gone []placed
 	for _, p := range r.Stores {
 		if s, ok := o.machine.At(p.Kind, p.Location); ok {
-			stores = append(stores, s)
+			if !o.User || s.OfUser() {
+				stores = append(stores, s)
+			}
 		} else {
 			gone = append(gone, p)
 		}
 	}
-	for _, s := range o.machine.Stores() {
+	for _, s := range o.stores() {
 		if s.Labels() && !r.has(s) {
 			stores = append(stores, s)
 		}

@@ -68,6 +68,9 @@ type Store struct {
 // it can't be told from one that somebody else has put there.
 func (s Store) Labels() bool { return s.Kind == System || s.Kind == NSS || s.Kind == Java }
 
+// OfUser reports whether the store is of this user alone.
+func (s Store) OfUser() bool { return s.Kind == NSS || s.Kind == Windows }
+
 // keeper is how one kind of store is changed. Has gives the name under which a store has a
 // CA. What fails in Add is taken back.
 type keeper interface {
