@@ -144,6 +144,12 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	opening.Renew = func(ctx context.Context, s invocation.Settings, login *api.Client) {
 		enrol.Again(ctx, inv, s, login, local.Running)
 	}
+	opening.Untrusted = func(ctx context.Context, s invocation.Settings, address string) string {
+		if !trust.Advised(ctx, inv, s.CAFile, address) {
+			return ""
+		}
+		return trust.Line(inv)
+	}
 	opening.Again = func(ctx context.Context, args ...string) error {
 		again := newApp(inv, cfg)
 		return run(ctx, again, &cli.Command{Name: again.Name, Flags: again.Flags, Subcommands: again.Commands}, args)

@@ -381,15 +381,18 @@ func (r *opened) await(ctx context.Context, t *opening, within time.Duration) er
 		return err
 	}
 	t.reached = true
-	r.ready(t)
+	r.ready(ctx, t)
 	return nil
 }
 
 // ready says that a tunnel can be reached.
-func (r *opened) ready(t *opening) {
+func (r *opened) ready(ctx context.Context, t *opening) {
 	is := t.session.Tunnel()
 	said := show.Ready{Tunnel: is, To: target.Show(r.Dir, is.Target), Program: cmp.Or(t.target.Program(r.programs), target.Called(is.Workload.Program)), OpenTo: t.site.OpenTo(t.spec.BasicAuth != nil), Environment: t.site.Text(),
 		News: news(t.site), User: r.User, Password: r.password, Detached: r.Detach}
+	if r.Untrusted != nil && !r.JSON && t == r.all[0] { // the others have the same
+		said.Trust = r.Untrusted(ctx, r.settings, is.URL)
+	}
 	r.kept(t)
 	r.lines.Ready(said)
 	if err := r.share(is); err != nil {

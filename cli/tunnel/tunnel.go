@@ -48,6 +48,9 @@ type Config struct {
 	Again func(ctx context.Context, args ...string) error
 	// Renew enrols what needs a login among the tunnels that there are.
 	Renew func(context.Context, invocation.Settings, *api.Client)
+	// Untrusted gives what to type where the certificate of an address is of a private CA that
+	// this machine does not trust; else "".
+	Untrusted func(ctx context.Context, s invocation.Settings, address string) string
 	// Dashboard shows what was opened on the whole terminal.
 	Dashboard dashboard.Runner
 	// Serving is called when the command begins to serve.

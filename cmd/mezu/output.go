@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/trust"
 	"github.com/mezusphere/mezu/cmd/process"
 )
 
@@ -164,6 +165,9 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 	d.Sayf("  room for   %d requests at once; --max-conns for more or fewer", maxConns)
 	d.Sayf("  API        %s", e.API)
 	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
+	if !d.Ephemeral && trust.Needed(d.Invocation, e.CAFile) { // else it is gone with the run
+		d.Sayf("  trust      mezu trust --profile %s has browsers here accept its certificate", dev.Profile)
+	}
 	d.Sayf("  mails      %s", e.Mailbox)
 	if e.LoginLink != "" {
 		d.Sayf("  log in     %s (once, within 10 minutes)", e.LoginLink)

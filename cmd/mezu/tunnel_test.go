@@ -164,7 +164,8 @@ func TestTunnel(t *testing.T) {
 		h.said(h.talk, `more +mezu \(dashboard\)   mezu tunnel list   Ctrl-C closes it\n`)
 		name := regexp.MustCompile(`dev-[0-9a-z]+`).FindString(address)
 		for _, want := range []string{"  to           localhost:" + port, "\n  open to      everyone (--auth DIRECTORY, --basic-auth or --allow-cidr restrict it)\n",
-			"\n  environment  dev/shop/" + name + ", made now; this address stays yours\n"} {
+			"\n  environment  dev/shop/" + name + ", made now; this address stays yours\n",
+			"\n  certificate  of a private CA; mezu trust "} {
 			if !strings.Contains(h.talk.String(), want) {
 				t.Errorf("%q is missing in %s", want, h.talk)
 			}

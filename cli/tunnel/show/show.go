@@ -77,6 +77,8 @@ type Ready struct {
 	User, Password string
 	// Detached says that it stays when the command ends.
 	Detached bool
+	// Trust is what to type so that browsers here accept its certificate; empty if they do.
+	Trust string
 }
 
 // Ready says that a tunnel can be reached. The address is never cut.
@@ -137,6 +139,9 @@ func (l *Lines) head(r Ready) {
 	l.Sayf("  to           %s", terminal.Clean(to))
 	l.Sayf("  open to      %s", terminal.Clean(r.OpenTo))
 	l.Sayf("  environment  %s", terminal.Clean(environment))
+	if r.Trust != "" {
+		l.Sayf("  certificate  of a private CA; %s has this machine trust it", terminal.Clean(r.Trust))
+	}
 }
 
 // Hush has nothing shown of what happens, because something else has the terminal and shows it,

@@ -87,6 +87,12 @@ func TestReady(t *testing.T) {
 	if out.String() != address+"\n" || talk.String() != "  to           localhost:5173, Vite\n  open to      everyone\n  environment  acme/shop/dev-ada, made now; this address stays yours\n  more         mezu (dashboard)   mezu tunnel list   Ctrl-C closes it\n" {
 		t.Errorf("%s%s", out, talk)
 	}
+	said.Trust = "mezu trust"
+	l, _, talk = lines(20)
+	l.Ready(said)
+	if !strings.Contains(talk.String(), "\n  certificate  of a private CA; mezu trust has this machine trust it\n") {
+		t.Errorf("%s", talk)
+	}
 	said.User, said.Password = "ada", "geheim-1"
 	l, out, talk = lines(0, func(l *show.Lines) { l.JSON, l.Masking = true, true })
 	l.Ready(said)
