@@ -160,7 +160,7 @@ func rules() []rule {
 		{from: "daemon/mask", not: append(ours("api", "local", "policy", "relay", "tunnel", "trust", "daemon"), "net", "net/http", "os"), reason: "the sidecar links it: what is secret depends on names and texts alone"},
 		{from: "daemon/inspect/filter", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon"), "net", "net/http", "os"), reason: "whether an exchange is meant depends on what it is handed"},
 		{from: "daemon/inspect/decode", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon", "local"), "net", "net/http", "os"), reason: "it undoes bytes that it is handed, and knows no exchange"},
-		{from: "daemon/inspect/frame", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon", "local"), "net", "net/http", "os"), reason: "it reads bytes that pass by, and keeps none"},
+		{from: "daemon/inspect/frame", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon", "local"), "net", "net/http", "os"), save: ours("daemon/inspect/decode"), reason: "it reads bytes that pass by, and keeps none"},
 		{from: "daemon/inspect/pretty", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon"), "net", "net/http", "os"), reason: "it makes text of bytes, masked before"},
 		{from: "daemon/inspect/protobuf", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon"), "net", "net/http", "os"), reason: "it makes text of messages, whatever they came in"},
 		{from: "assertion", not: ours("policy", "api", "relay", "tunnel", "trust", "grant"), reason: "workloads link it, to check what they receive"},
