@@ -137,6 +137,7 @@ soak: tools-for-test before ## the long forms of tests and an upgrade from COMMI
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e ./e2e/browser
+	cd release && MEZU_SOAK=1 go test -timeout 2h ./...
 
 before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
 
@@ -167,7 +168,8 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
 # tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
 # judges the manual, shellcheck install.sh, which dash and busybox run; completions complete in
-# bash, zsh and fish; certutil and update-ca-certificates put CAs into stores.
+# bash, zsh and fish; certutil and update-ca-certificates put CAs into stores; rpm
+# installs packages.
 # A test whose tool is missing says so and is skipped, but fails under "make test".
 tools-for-test:
 	@missing=; \
@@ -185,6 +187,7 @@ tools-for-test:
 	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v jq >/dev/null || missing="$$missing jq"; \
+	command -v rpm >/dev/null || missing="$$missing rpm"; \
 	command -v mandoc >/dev/null || missing="$$missing mandoc"; \
 	command -v shellcheck >/dev/null || missing="$$missing shellcheck"; \
 	command -v busybox >/dev/null || missing="$$missing busybox"; \
@@ -193,7 +196,7 @@ tools-for-test:
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
 	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, ssh-keygen, certutil and update-ca-certificates: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

@@ -66,7 +66,11 @@ func (n nfpms) write(root, dist string, b binary, format, version string, f fiel
 		Name: n.PackageName, Arch: b.goarch, Platform: b.goos, Version: version,
 		Section: n.Section, Priority: n.Priority, Maintainer: n.Maintainer, Description: n.Description,
 		Vendor: n.Vendor, Homepage: n.Homepage, License: n.License, MTime: at, DisableGlobbing: true,
-		Overridables: nfpm.Overridables{Contents: contents, Umask: 0o022, RPM: nfpm.RPM{BuildHost: n.RPM.BuildHost}},
+		Overridables: nfpm.Overridables{
+			Contents: contents, Umask: 0o022, RPM: nfpm.RPM{BuildHost: n.RPM.BuildHost},
+			// As goreleaser names it, so that both make the same package.
+			Deb: nfpm.Deb{ArchVariant: map[string]string{"amd64": "v1"}[b.goarch]},
+		},
 	})
 	name, err := f.with(b.fields()).with(fields{"PackageName": n.PackageName}).apply(n.FileNameTemplate)
 	if err != nil {

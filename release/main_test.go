@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // toolsVariable says that all tools of tests are here: "make test" sets it.
@@ -25,6 +26,9 @@ const (
 	// testPlatforms are one of each system, and a second architecture for images.
 	testPlatforms = "linux/amd64,linux/arm64,darwin/arm64,windows/amd64"
 )
+
+// testTime is testEpoch.
+var testTime = time.Unix(1700000000, 0).UTC()
 
 // releases makes those that tests share, once each.
 type releases struct {
@@ -90,11 +94,16 @@ func releaseOf(root string, args ...string) error {
 	return nil
 }
 
-// program is what the three programs of a test are. It links a module of others.
+// program is what the three programs of a test are. It links a module of others, and says
+// what it sees of the machine if it is asked to.
 const program = `package main
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -107,6 +116,12 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("NAME", v)
+	if len(os.Args) > 2 && os.Args[1] == "look" {
+		pool, err := x509.SystemCertPool()
+		denied := os.WriteFile("/x", nil, 0o600)
+		fmt.Printf("user %d, CA roots %v, state %v, root denied %v\n", os.Getuid(), err == nil && !pool.Equal(x509.NewCertPool()),
+			os.WriteFile(os.Args[2], nil, 0o600), errors.Is(denied, fs.ErrPermission))
+	}
 }
 `
 

@@ -92,7 +92,7 @@ func TestTwoBuildsAreEqual(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := commit{id: "x", at: time.Unix(1700000000, 0), tag: "v1.2.3"}.fields(testVersion)
+	f := commit{id: "x", at: testTime, tag: "v1.2.3"}.fields(testVersion)
 	var sums []string
 	for _, root := range []string{here, there} {
 		b, err := c.Builds[i].compile(t.Context(), root, t.TempDir(), "linux", runtime.GOARCH, f)
@@ -202,7 +202,13 @@ func TestArchives(t *testing.T) {
 			if strings.HasPrefix(platform, "windows") {
 				executable += ".exe"
 			}
-			for want, mode := range map[string]int64{executable: 0o755, "LICENSE": 0o644, "README.md": 0o644, "SECURITY.md": 0o644, "THIRD_PARTY_LICENSES": 0o644} {
+			modes := map[string]int64{executable: 0o755, "LICENSE": 0o644, "README.md": 0o644, "SECURITY.md": 0o644, "THIRD_PARTY_LICENSES": 0o644, "man/" + name + ".1": 0o644}
+			if name == "mezu" {
+				for _, file := range []string{"man/mezu-tunnel.1", "completions/mezu.bash", "completions/_mezu", "completions/mezu.fish", "completions/mezu.ps1"} {
+					modes[file] = 0o644
+				}
+			}
+			for want, mode := range modes {
 				switch h := got[want]; {
 				case h == nil:
 					t.Errorf("%s has no %s: %q", archive, want, slices.Sorted(maps.Keys(got)))
