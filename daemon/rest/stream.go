@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// batch is how many events are written at once.
-	batch = 64
-	// batchEvery is the least time between two writes, as long as a batch is not full. It
-	// makes one write of what a busy tunnel does in that time, and nobody sees it.
-	batchEvery = 20 * time.Millisecond
+	// batch is how many events are written at once: as many as the hub keeps of a tunnel, so
+	// that whoever reads misses none that it has.
+	batch = 512
+	// batchEvery is the time between two batches: 20 a second, which is as smooth as eyes see,
+	// however busy a tunnel is. What the hub does not keep until then is told by a gap.
+	batchEvery = 50 * time.Millisecond
 	// sendAt is how much is collected for one write at most, beside one event.
 	sendAt = 64 << 10
 	// keepAlives is after how many seconds without anything to say a comment is written.
@@ -80,7 +81,7 @@ func (s *Server) follow(r *http.Request, out *stream, reader *event.Reader, id s
 			return
 		}
 		var paused <-chan time.Time
-		if n := len(events); n > 0 && n < batch {
+		if len(events) > 0 {
 			pause.Reset(batchEvery)
 			more, paused = nil, pause.C
 		}
