@@ -40,6 +40,61 @@ func (s *Server) inspecting() map[string]methods {
 	}
 }
 
+// Paths of the page alone, on which one value is shown at a time.
+const (
+	pathValue = "/v1/requests/{id}/value/{part}/{n}"
+	lineValue = "line" // in the place of {n}
+)
+
+// Reads answers the operations of the inspector that only read, for its page. Whoever serves that
+// has judged the request. Secrets are masked in all of them, but in one field, body or frame that
+// is asked for alone.
+func (s *Server) Reads() http.Handler {
+	mux := http.NewServeMux()
+	for path, on := range s.inspecting() {
+		op := on[http.MethodGet]
+		if op == nil {
+			continue
+		}
+		if path != local.PathBody && path != local.PathFrame {
+			op = masked(op)
+		}
+		mux.HandleFunc(path, s.on(methods{http.MethodGet: op}, true))
+	}
+	mux.HandleFunc(pathValue, s.on(methods{http.MethodGet: s.value}, false))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, notFound()) })
+	return mux
+}
+
+// masked is an operation by which nothing is shown unmasked.
+func masked(op operation) operation {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.Query().Has(local.QueryUnmask) {
+			return mezu.Errorf(mezu.CodeForbidden, "the page shows one value at a time")
+		}
+		return op(w, r)
+	}
+}
+
+// value gives one value unmasked.
+func (s *Server) value(w http.ResponseWriter, r *http.Request) error {
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
+	n := show.LineValue
+	if text := r.PathValue("n"); text != lineValue {
+		if n, err = strconv.Atoi(text); err != nil || n < 0 {
+			return mezu.Errorf(mezu.CodeNotFound, "a value has a number")
+		}
+	}
+	text, err := shown.Value(r.PathValue("id"), r.PathValue("part"), n)
+	if err == nil {
+		s.answer(w, http.StatusOK, map[string]string{"value": text})
+	}
+	return err
+}
+
 // shown is what shows recorded requests.
 func (s *Server) shown() (*show.Show, error) {
 	if s.cfg.Show == nil {

@@ -94,7 +94,7 @@ func (s *Show) complete(r *inspect.Record, unmask bool) (*Complete, error) {
 		if !unmask {
 			content, _ = mask.Body(frameForm(f.Kind, content), "", content)
 		}
-		x.Frames = append(x.Frames, FrameContent{s.frame(r, f), content})
+		x.Frames = append(x.Frames, FrameContent{s.FrameRow(r, f), content})
 	}
 	return x, nil
 }

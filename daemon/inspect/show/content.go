@@ -95,7 +95,7 @@ func (s *Show) Frames(id string, after, size int) (local.Frames, error) {
 	page, total, first := r.Frames(after, size)
 	out := local.Frames{Items: make([]mezu.Frame, 0, len(page)), Total: total, First: first}
 	for i := range page {
-		out.Items = append(out.Items, s.frame(r, &page[i]))
+		out.Items = append(out.Items, s.FrameRow(r, &page[i]))
 	}
 	return out, nil
 }
@@ -103,8 +103,8 @@ func (s *Show) Frames(id string, after, size int) (local.Frames, error) {
 // maxLineSource is how much of a frame the line comes from that a list has of it.
 const maxLineSource = 8 * mezu.MaxFrameLine
 
-// frame is a frame as lists show it.
-func (s *Show) frame(r *inspect.Record, f *inspect.Frame) mezu.Frame {
+// FrameRow is a frame as lists show it.
+func (s *Show) FrameRow(r *inspect.Record, f *inspect.Frame) mezu.Frame {
 	out := mezu.Frame{Number: f.Number, Time: f.At, Out: f.Out, Kind: f.Kind, Size: f.Size, Kept: int64(len(f.Data)), Name: f.Name, Problem: f.Problem}
 	begin := f.Data[:min(len(f.Data), maxLineSource)]
 	kind := f.Kind

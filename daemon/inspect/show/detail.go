@@ -1,7 +1,9 @@
 package show
 
 import (
+	"cmp"
 	"iter"
+	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/inspect"
@@ -42,6 +44,34 @@ func (s *Show) detail(r *inspect.Record, unmask bool) mezu.ExchangeDetail {
 	}
 	return d
 }
+
+// Value gives one value of an exchange as it came: the field with this index of a part, which is
+// a message, as request, sent, response or returned, or its trailers, as request-trailers. That of
+// LineValue is the first line.
+func (s *Show) Value(id, part string, index int) (string, error) {
+	d, err := s.Exchange(id, true)
+	if err != nil {
+		return "", err
+	}
+	name, trailers := strings.CutSuffix(part, "-trailers")
+	m := map[string]*mezu.ExchangeMessage{"request": &d.Request, "sent": d.Sent, "response": cmp.Or(d.Response, d.Returned), "returned": d.Returned}[name]
+	if m != nil && index == LineValue && !trailers {
+		return m.Line, nil
+	}
+	if m != nil {
+		all := m.Fields
+		if trailers {
+			all = m.Trailers
+		}
+		if index >= 0 && index < len(all) {
+			return all[index].Value, nil
+		}
+	}
+	return "", mezu.Errorf(mezu.CodeNotFound, "request %s has no such value", d.ID)
+}
+
+// LineValue is the index of the first line among the values of a message.
+const LineValue = -1
 
 // message is a head with its trailers, or nil if there is none.
 func message(m *inspect.Message, unmask bool) *mezu.ExchangeMessage {
