@@ -124,12 +124,12 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 	return m.tell(msg)
 }
 
-// tell gives a message to all screens, and to what lies over them.
+// tell gives a message to all parts, and to what lies over them.
 func (m *model) tell(msg tea.Msg) tea.Cmd {
 	var cmds []tea.Cmd
-	for i, s := range m.cfg.Screens {
+	for i, p := range parts(m.cfg) {
 		m.c.Shown = i == m.shown
-		cmds = append(cmds, s.Take(&m.c, msg))
+		cmds = append(cmds, p.Take(&m.c, msg))
 	}
 	m.c.Shown = true
 	if m.overlay != nil {

@@ -41,7 +41,7 @@ func newPalette(m *model) *palette {
 			p.offers = append(p.offers, screen.Offer{Text: b.Palette, Key: b.Label(), Do: screen.Cmd(pressed{b.Keys[0]})})
 		}
 	}
-	for _, s := range m.cfg.Screens {
+	for _, s := range parts(m.cfg) {
 		if offering, ok := s.(screen.Offering); ok {
 			p.offers = append(p.offers, offering.Offers(&c)...)
 		}

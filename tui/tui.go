@@ -46,6 +46,8 @@ type Config struct {
 	// Screens are shown by the keys 1 to 9 in this order, First before anything is pressed.
 	Screens []screen.Screen
 	First   int
+	// Parts are no screens.
+	Parts   []screen.Part
 	Scope   screen.Scope
 	Theme   *look.Theme
 	Desktop Desktop
@@ -82,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer context.AfterFunc(ctx, p.Quit)()
 	var running sync.WaitGroup
 	broken := make(chan error, 1)
-	for _, source := range sources(cfg.Screens) {
+	for _, source := range sources(cfg) {
 		running.Go(func() {
 			defer func() {
 				if r := recover(); r != nil {
@@ -114,15 +116,24 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// sources are those of the screens, and the clock.
-func sources(screens []screen.Screen) []screen.Source {
+// sources are those of all parts, and the clock.
+func sources(cfg Config) []screen.Source {
 	all := []screen.Source{seconds}
-	for _, s := range screens {
-		if watching, ok := s.(screen.Watching); ok {
+	for _, p := range parts(cfg) {
+		if watching, ok := p.(screen.Watching); ok {
 			all = append(all, watching.Watch()...)
 		}
 	}
 	return all
+}
+
+// parts are the screens and what is none.
+func parts(cfg Config) []screen.Part {
+	var all []screen.Part
+	for _, s := range cfg.Screens {
+		all = append(all, s)
+	}
+	return append(all, cfg.Parts...)
 }
 
 // seconds tells of each second.

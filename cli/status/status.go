@@ -205,3 +205,14 @@ func (r *Report) stageOf(err error) {
 		r.stage = probe.Stage(err)
 	}
 }
+
+// Look goes the way of a request to the environment of the context once.
+func Look(ctx context.Context, inv *invocation.Invocation, running Running) (Report, error) {
+	o := &options{Invocation: inv, Running: running}
+	t, err := o.choose(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	defer t.close()
+	return t.look(ctx), nil
+}

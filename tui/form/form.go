@@ -51,6 +51,7 @@ type Form struct {
 	at     int
 	do     func(ctx context.Context, values map[string]string) (done string, err error)
 	then   tea.Msg
+	after  func(values map[string]string) tea.Msg
 	busy   bool
 	err    error
 }
@@ -69,11 +70,16 @@ func New(title string, fields []Field, do func(ctx context.Context, values map[s
 	return f
 }
 
+// After has a message made of what was typed, when it was done, in the place of a line that says
+// so.
+func (f *Form) After(message func(values map[string]string) tea.Msg) { f.after = message }
+
 // finished is what became of it.
 type finished struct {
-	form *Form
-	done string
-	err  error
+	form   *Form
+	values map[string]string
+	done   string
+	err    error
 }
 
 // Footer are its keys.
@@ -133,7 +139,7 @@ func (f *Form) submit(c *screen.Context) tea.Cmd {
 		ctx, cancel := context.WithTimeout(life, doTime)
 		defer cancel()
 		done, err := do(ctx, values)
-		return finished{f, done, err}
+		return finished{f, values, done, err}
 	}
 }
 
@@ -155,6 +161,9 @@ func (f *Form) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 			}
 		}
 		return nil
+	}
+	if f.after != nil {
+		return tea.Sequence(screen.Cmd(screen.Close{}), screen.Cmd(f.after(end.values)))
 	}
 	cmds := []tea.Cmd{screen.Cmd(screen.Close{}), screen.Cmd(screen.Say{Text: end.done})}
 	if f.then != nil {

@@ -32,6 +32,15 @@ type Screen interface {
 	View(c *Context, w, h int) []string
 }
 
+// Part is a part of the dashboard that is no screen: it gets messages, and has lines in the
+// palette or sources.
+type Part interface {
+	Take(c *Context, msg tea.Msg) tea.Cmd
+}
+
+// Keys are those of an overlay.
+type Keys = keymap.Map
+
 // Typist is a Screen with a field in which somebody may be typing. Then it gets all keys but
 // ctrl+c and ctrl+z as Key, and those of Keys don't count.
 type Typist interface {

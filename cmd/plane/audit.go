@@ -1,0 +1,112 @@
+package plane
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/tui/log"
+	"github.com/mezusphere/mezu/tui/screen"
+)
+
+const (
+	// auditSpan is how far back the log is read, maxAudit how many records at most.
+	auditSpan = 24 * time.Hour
+	maxAudit  = 1000
+	// maxNames bounds the members and accounts that are looked up to say who did what.
+	maxNames = 1000
+)
+
+// Audit is the audit log of an organization.
+type Audit struct{ *Plane }
+
+// Follow gives the records of the last day, newest first, and again whenever one was written.
+func (p Audit) Follow(ctx context.Context, scope screen.Scope, see func(log.Records)) error {
+	c, err := p.client(scope)
+	if err != nil {
+		return err
+	}
+	if scope.Organization == "" {
+		return &mezu.Error{Code: mezu.CodeInvalid, Detail: "no organization is chosen", Hint: "mezu use ORG/PROJECT/ENVIRONMENT"}
+	}
+	names := p.names(ctx, c, scope)
+	records, err := p.list(ctx, c, scope)
+	if err != nil {
+		return p.explain(ctx, scope, mezu.PermAuditRead, err)
+	}
+	all := make(log.Records, 0, len(records))
+	for _, r := range records {
+		all = append(all, named(r, names))
+	}
+	see(all)
+	last := ""
+	if len(all) > 0 {
+		last = all[0].ID
+	}
+	w, err := c.WatchAudit(ctx, api.Call{Operation: api.OpWatchAudit, Params: []string{scope.Organization}}, last)
+	if err != nil {
+		return p.explain(ctx, scope, mezu.PermAuditRead, err)
+	}
+	defer w.Close()
+	for {
+		r, err := w.Next()
+		if err != nil {
+			return err
+		}
+		if len(all) > 0 && r.ID <= all[0].ID {
+			continue // records near the last one may come twice
+		}
+		all = append(log.Records{named(r, names)}, all[:min(len(all), maxAudit-1)]...)
+		see(all)
+	}
+}
+
+// list are the records of the last day, newest first.
+func (p Audit) list(ctx context.Context, c *api.Client, scope screen.Scope) ([]mezu.AuditRecord, error) {
+	var records []mezu.AuditRecord
+	query := url.Values{"since": {p.inv.Clock().Add(-auditSpan).UTC().Format(time.RFC3339)}, "page_size": {strconv.Itoa(api.MaxPageSize)}}
+	for len(records) < maxAudit {
+		var page api.AuditList
+		if err := c.Do(ctx, api.Call{Operation: api.OpListAudit, Params: []string{scope.Organization}, Query: query}, &page); err != nil {
+			return nil, err
+		}
+		records = append(records, page.Items...)
+		if page.NextPageToken == "" {
+			break
+		}
+		query.Set("page_token", page.NextPageToken)
+	}
+	return records[:min(len(records), maxAudit)], nil
+}
+
+// names are those of members and service accounts by their ids, as far as they may be seen.
+func (p Audit) names(ctx context.Context, c *api.Client, scope screen.Scope) map[string]string {
+	names := map[string]string{}
+	for m, err := range api.All[mezu.Member](ctx, c, api.OpListMembers, scope.Organization) {
+		if err != nil || len(names) >= maxNames {
+			break
+		}
+		names[m.ID], names[m.Person] = m.Email, m.Email
+	}
+	if scope.Project != "" {
+		for a, err := range api.All[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, scope.Organization, scope.Project) {
+			if err != nil || len(names) >= maxNames {
+				break
+			}
+			names[a.ID] = a.Name + " (service account)"
+		}
+	}
+	return names
+}
+
+// named is a record with the name of who did it.
+func named(r mezu.AuditRecord, names map[string]string) log.Record {
+	who := names[r.Actor.ID]
+	if who == "" {
+		who = words(r.Actor.Kind, r.Actor.ID)
+	}
+	return log.Record{AuditRecord: r, Who: who}
+}
