@@ -184,7 +184,7 @@ func (s *Screen) copy() tea.Cmd {
 // askClear asks before all is removed.
 func (s *Screen) askClear(c *screen.Context) tea.Cmd {
 	life := c.Life
-	return screen.Cmd(screen.Ask{Question: "Remove all requests but the pinned ones from the memory of the daemon? y, esc keeps them", Then: func() tea.Msg {
+	return screen.Cmd(screen.Ask{Question: "Remove all requests but the pinned ones from the memory of the daemon?", Then: func() tea.Msg {
 		ctx, cancel := context.WithTimeout(life, askTime)
 		defer cancel()
 		is, err := s.cfg.Actions.Clear(ctx, "")

@@ -117,6 +117,9 @@ func (s *Screen) act(c *screen.Context, a keymap.Action) tea.Cmd {
 	e, selected := s.list.selected()
 	switch a {
 	case actFilter:
+		if s.part {
+			return screen.Cmd(screen.GoTo{Screen: Number, Then: Show{Filter: s.filter.Value()}})
+		}
 		s.typing, s.focus = true, onList
 		return nil
 	case actFocus:
@@ -130,6 +133,9 @@ func (s *Screen) act(c *screen.Context, a keymap.Action) tea.Cmd {
 	}
 	switch a {
 	case actWhole:
+		if s.part {
+			return screen.Cmd(screen.GoTo{Screen: Number, Then: Show{Filter: s.filter.Value(), ID: e.ID}})
+		}
 		s.full = true
 		if framed(e) && s.detail.id == e.ID {
 			return s.detail.open(c, partFrames)

@@ -118,6 +118,10 @@ type Screen struct {
 	focus panel
 	// full says that one request has the whole screen.
 	full bool
+	// part says that it is a part of another screen, without the line of the filter.
+	part bool
+	// unfocused says that the focus is outside of the part.
+	unfocused bool
 	// marked is the id of the exchange that others are compared with.
 	marked string
 	away   error
@@ -139,6 +143,41 @@ func New(cfg Config) *Screen {
 	s.detail.cfg = cfg
 	return s
 }
+
+// NewPart makes what another screen shows of requests: the list, and where there are three columns
+// the one that is selected, beside what that screen has.
+func NewPart(cfg Config, b Beside) *Screen {
+	s := New(cfg)
+	s.part, s.unfocused, s.side = true, true, b
+	return s
+}
+
+// Choose shows the requests of a filter.
+func (s *Screen) Choose(c *screen.Context, filter string) tea.Cmd {
+	if filter == s.filter.Value() {
+		return nil
+	}
+	return s.show(c, Show{Filter: filter})
+}
+
+// Focused says which panel of the part has the focus: none, the list, or the request.
+func (s *Screen) Focused(c *screen.Context, at Focus) tea.Cmd {
+	s.unfocused = at == Nowhere
+	if s.focus = onList; at == OnRequest {
+		s.focus = onDetail
+	}
+	return s.follow(c)
+}
+
+// Focus is where in a part the focus is.
+type Focus uint8
+
+// Places of the focus.
+const (
+	Nowhere Focus = iota
+	OnRequests
+	OnRequest
+)
 
 // Beside sets what stands left of the requests where there are three columns.
 func (s *Screen) Beside(b Beside) { s.side = b }
@@ -172,7 +211,9 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case feed.Away:
 		s.away = msg.Err
 	case Show:
-		cmd = s.show(c, msg)
+		if !s.part {
+			cmd = s.show(c, msg)
+		}
 	case screen.Freed:
 		if !msg.Paused {
 			s.adopt(c)
@@ -198,7 +239,7 @@ func (s *Screen) adopt(c *screen.Context) {
 
 // follow has the detail be of what is selected.
 func (s *Screen) follow(c *screen.Context) tea.Cmd {
-	if !c.Shown {
+	if !c.Shown || s.part && c.Layout != screen.Triple || c.Layout == screen.Column && s.focus == onList && !s.full {
 		return nil
 	}
 	e, ok := s.list.selected()

@@ -3,6 +3,7 @@ package requests
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/tui/look"
@@ -32,7 +33,7 @@ func table(c *screen.Context, rows []mezu.Exchange, w int, marked string) look.T
 	b.Columns = append(b.Columns, look.Column{Head: "", Width: 1})
 	for i := range rows {
 		e := &rows[i]
-		cells := []look.Cell{{Text: stampOf(c, e), Tone: look.Quiet}, {Text: methodOf(e)}, {Text: statusOf(c, e), Tone: toneOf(e)}, {Text: look.Took(running(c, e))}, {Text: sizeOf(c, e) + " "}}
+		cells := []look.Cell{{Text: stampOf(c, e), Tone: look.Quiet}, {Text: methodOf(e)}, {Text: statusOf(c, e), Tone: toneOf(e)}, {Text: shortly(running(c, e))}, {Text: sizeOf(c, e) + " "}}
 		if wide {
 			cells = append(cells, look.Cell{Text: look.Head(e.Host, 22)})
 		}
@@ -50,20 +51,20 @@ func narrow(c *screen.Context, rows []mezu.Exchange) look.Table {
 	b := look.Table{Selected: -1, Columns: []look.Column{{Head: "ST", Width: 3}, {Head: "METH", Width: 4}, {Head: "TIME", Width: 6, Right: true}, {Head: "PATH", Width: 10, Grow: 1}, {Width: 1}}}
 	for i := range rows {
 		e := &rows[i]
-		b.Rows = append(b.Rows, []look.Cell{{Text: statusOf(c, e), Tone: toneOf(e)}, {Text: methodOf(e)}, {Text: look.Took(running(c, e))}, {Text: look.Head(e.Path+e.Query, 80)}, {Text: signOf(c.Theme, e, ""), Tone: look.Accent}})
+		b.Rows = append(b.Rows, []look.Cell{{Text: statusOf(c, e), Tone: toneOf(e)}, {Text: methodOf(e)}, {Text: shortly(running(c, e))}, {Text: look.Head(e.Path+e.Query, 80)}, {Text: signOf(c.Theme, e, ""), Tone: look.Accent}})
 	}
 	return b
 }
 
-// Recent are lines of w cells about the newest requests, for a panel of another screen. selected
-// is the one with the cursor, -1 if none has it.
-func Recent(c *screen.Context, rows []mezu.Exchange, selected, w, h int) []string {
+// recent are lines of w cells about requests. selected is the one with the cursor, -1 if none has
+// it.
+func recent(c *screen.Context, rows []mezu.Exchange, selected, w, h int) []string {
 	rows = rows[:min(len(rows), max(h, 0))]
 	var b look.Table
 	if c.Layout == screen.Column {
 		b = narrow(c, rows)
 	} else {
-		b = look.Table{Columns: []look.Column{{Width: 9}, {Width: 6}, {Width: 4}, {Width: 7, Right: true}, {Width: 9, Right: true}, {Width: 10, Grow: 1}, {Width: 18, Rank: 1}}}
+		b = look.Table{Columns: []look.Column{{Width: 9}, {Width: 6}, {Width: 3}, {Width: 8, Right: true}, {Width: 9, Right: true}, {Width: 10, Grow: 1}, {Width: 18, Rank: 1}}}
 		if !slices.ContainsFunc(rows, func(e mezu.Exchange) bool { return e.Code != "" || e.Cause != "" }) {
 			b.Columns = b.Columns[:6]
 		}
@@ -79,6 +80,14 @@ func Recent(c *screen.Context, rows []mezu.Exchange, selected, w, h int) []strin
 	}
 	b.NoHead, b.NoMark, b.Selected = true, selected < 0, selected
 	return b.Draw(c.Theme, w)
+}
+
+// shortly is a duration in six cells.
+func shortly(ms float64) string {
+	if d := time.Duration(ms * float64(time.Millisecond)); d >= time.Minute {
+		return look.Ago(d)
+	}
+	return look.Took(ms)
 }
 
 func stampOf(c *screen.Context, e *mezu.Exchange) string {

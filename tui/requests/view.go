@@ -26,7 +26,10 @@ type places struct{ head, side, list, detail look.Rect }
 // places are those of a view of w by h cells.
 func (s *Screen) places(c *screen.Context, w, h int) places {
 	p := places{head: look.Rect{W: w, H: min(1, h)}}
-	y, rest := p.head.H, max(0, h-1)
+	if s.part {
+		p.head.H = 0
+	}
+	y, rest := p.head.H, max(0, h-p.head.H)
 	switch layout := screen.LayoutOf(w); {
 	case s.full && s.detail.part == partFrames:
 		top := max(min(rest, 4), rest*9/20)
@@ -76,7 +79,9 @@ func (s *Screen) view(c *screen.Context, w, h int) []string {
 		}
 		return c.Theme.Block(append(out, s.detailPanel(c, p.detail)...), w, h)
 	}
-	out = append(out, s.filterLine(c, w))
+	if !s.part {
+		out = append(out, s.filterLine(c, w))
+	}
 	switch {
 	case p.side.W > 0:
 		out = append(out, look.Beside(s.side.Side(c, p.side.W, p.side.H), s.listPanel(c, p.list), s.detailPanel(c, p.detail))...)
@@ -144,7 +149,7 @@ func mebibytes(n int64) string { return look.Count(int((n + 1<<19) >> 20)) }
 
 // listPanel is the list of requests.
 func (s *Screen) listPanel(c *screen.Context, r look.Rect) []string {
-	p := look.Panel{Title: "Requests", Right: s.listRight(c), Focused: s.focus == onList, Flush: true}
+	p := look.Panel{Title: "Requests", Right: s.listRight(c), Focused: s.focus == onList && !s.unfocused, Flush: true}
 	if r.H == 1 {
 		return []string{p.Fold(c.Theme, r.W)}
 	}
@@ -155,8 +160,36 @@ func (s *Screen) listPanel(c *screen.Context, r look.Rect) []string {
 	top := keymap.Scroll(s.list.top, s.list.at, len(s.list.rows), page)
 	rows := s.list.rows[top:min(len(s.list.rows), top+page)]
 	b := table(c, rows, w, s.marked)
-	b.Selected = s.list.at - top
+	if b.Selected = s.list.at - top; s.unfocused {
+		b.Selected = -1
+	}
 	return p.Draw(c.Theme, b.Draw(c.Theme, w), r.W, r.H)
+}
+
+// Recent are lines of w cells about the newest requests, for a panel of another screen.
+func (s *Screen) Recent(c *screen.Context, w, h int) []string {
+	if len(s.list.rows) == 0 {
+		return s.empty(c, w)
+	}
+	top := keymap.Scroll(s.list.top, s.list.at, len(s.list.rows), h)
+	at := s.list.at - top
+	if s.unfocused {
+		at = -1
+	}
+	return c.Theme.Signs(recent(c, s.list.rows[top:], at, w, h))
+}
+
+// ClickRecent selects a row of what Recent drew of page of them; twice opens it.
+func (s *Screen) ClickRecent(c *screen.Context, row, page int, twice bool) tea.Cmd {
+	at := keymap.Scroll(s.list.top, s.list.at, len(s.list.rows), page) + row
+	if row < 0 || row >= page || at >= len(s.list.rows) {
+		return nil
+	}
+	s.list.put(at, page)
+	if twice {
+		return s.act(c, actWhole)
+	}
+	return nil
 }
 
 // listRight is where in the list the cursor is, and what has come since.
@@ -223,7 +256,7 @@ func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
 		p := look.Panel{Title: title, Right: right}
 		return p.Draw(t, d.frames.content(c, r.W-4, r.Body()), r.W, r.H)
 	}
-	p := look.Panel{Title: d.title(t), Focused: s.focus == onDetail || s.full}
+	p := look.Panel{Title: d.title(t), Focused: s.focus == onDetail && !s.unfocused || s.full}
 	if r.H == 1 {
 		return []string{p.Fold(t, r.W)}
 	}
