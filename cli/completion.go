@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ import (
 // The flag library's own mechanism would read the arguments of the process, and doesn't
 // work after "--".
 const completeCommand = "__complete"
+
+// emptyWord stands for a word of which nothing is typed yet: Windows PowerShell leaves empty
+// arguments out.
+const emptyWord = "__empty"
 
 // completionTimeout bounds the look-up when somebody presses the tab key. No candidates are
 // better than a shell that hangs.
@@ -60,6 +65,9 @@ func complete(ctx context.Context, inv *invocation.Invocation, root *cli.Command
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
 	before, word := words[:len(words)-1], words[len(words)-1]
+	if word == emptyWord {
+		word = ""
+	}
 	if slices.Contains(before, "--") {
 		return
 	}
@@ -110,8 +118,20 @@ func read(inv *invocation.Invocation, root *cli.Command, words []string) (*argv.
 
 // flagValues are the values that a flag, as written, can have.
 func flagValues(ctx context.Context, inv *invocation.Invocation, root *cli.Command, words []string, flag string) []string {
-	if _, ok := read(inv, root, words); !ok {
+	line, ok := read(inv, root, words)
+	if !ok {
 		return nil
+	}
+	if usage := usageOf(line, strings.TrimLeft(flag, "-")); usage != "" {
+		if listed := listedValues(usage); len(listed) > 0 {
+			return listed
+		}
+		switch {
+		case strings.Contains(usage, "`TUNNEL`"):
+			return named(ctx, root, "tunnel", "show")
+		case strings.Contains(usage, "`DIRECTORY`"), strings.Contains(usage, "the directory `NAME`"):
+			return named(ctx, root, "directories", "show")
+		}
 	}
 	switch strings.TrimLeft(flag, "-") {
 	case "output", "o":
@@ -130,6 +150,65 @@ func flagValues(ctx context.Context, inv *invocation.Invocation, root *cli.Comma
 		return names
 	}
 	return nil
+}
+
+// usageOf is what the nearest command on a line that has a flag says of it.
+func usageOf(line *argv.Line, name string) string {
+	for _, c := range slices.Backward(line.Path) {
+		for _, f := range c.Flags {
+			if shown, ok := f.(cli.DocGenerationFlag); ok && slices.Contains(f.Names(), name) {
+				return shown.GetUsage()
+			}
+		}
+	}
+	return ""
+}
+
+// valueList is the end of a usage that lists all values that there are: "MODE is off, detect or
+// block", "whether upgrades pass: true or false". One in capitals stands for many.
+var valueList = regexp.MustCompile(`^((?:[a-z0-9_]+, )*[a-z0-9_]+(?: or |, )[a-z0-9_:]+[A-Z]*)(?:$| \()`)
+
+// listedValues are the values that the usage of a flag lists.
+func listedValues(usage string) []string {
+	list, listed := "", false
+	for _, before := range []string{"` is ", "COLOURS` ", ": "} {
+		if _, list, listed = strings.Cut(usage, before); listed {
+			break
+		}
+	}
+	m := valueList.FindStringSubmatch(strings.ReplaceAll(list, "`", "")) // a value may be the placeholder
+	if m == nil {
+		return nil
+	}
+	var out []string
+	for v := range strings.SplitSeq(strings.ReplaceAll(m[1], " or ", ", "), ", ") {
+		if strings.ToLower(v) == v {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// named are the candidates of a command for its argument.
+func named(ctx context.Context, root *cli.Command, path ...string) []string {
+	c := root
+	for _, name := range path {
+		if c = c.Command(name); c == nil {
+			return nil
+		}
+	}
+	return candidates(ctx, c)
+}
+
+func candidates(ctx context.Context, c *cli.Command) []string {
+	if c.BashComplete == nil {
+		return nil
+	}
+	var out bytes.Buffer
+	cc := cli.NewContext(&cli.App{Writer: &out}, flag.NewFlagSet(c.Name, flag.ContinueOnError), nil)
+	cc.Context = ctx
+	c.BashComplete(cc)
+	return strings.Split(out.String(), "\n")
 }
 
 // flagNames are the long flags of all commands on the path.
@@ -169,62 +248,8 @@ func arguments(ctx context.Context, inv *invocation.Invocation, root *cli.Comman
 		}
 		return names
 	}
-	if c.BashComplete == nil || len(line.Args) > 0 {
+	if takes := strings.Fields(c.ArgsUsage); len(line.Args) >= len(takes) && !strings.Contains(c.ArgsUsage, "…") {
 		return nil
 	}
-	var out bytes.Buffer
-	cc := cli.NewContext(&cli.App{Writer: &out}, flag.NewFlagSet(c.Name, flag.ContinueOnError), nil)
-	cc.Context = ctx
-	c.BashComplete(cc)
-	return strings.Split(out.String(), "\n")
-}
-
-func shells() []string { return []string{"bash", "fish", "powershell", "zsh"} }
-
-// scripts are the completion scripts by shell.
-func scripts() map[string]string {
-	return map[string]string{
-		"bash": `_mezu() {
-  local words cur line i
-  # COMP_WORDS splits at "=" and ":"; the words of the line itself are wanted.
-  read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
-  [[ "${COMP_LINE:0:COMP_POINT}" == *" " ]] && words+=("")
-  cur="${words[${#words[@]}-1]}"
-  COMPREPLY=()
-  while IFS= read -r line; do
-    # Readline replaces only what follows the last "=".
-    [[ "$cur" == *=* ]] && line="${line#*=}"
-    COMPREPLY+=("$line")
-  done < <("${words[0]}" ` + completeCommand + ` "${words[@]:1}" 2>/dev/null)
-}
-complete -o default -F _mezu mezu
-`,
-		"zsh": `#compdef mezu
-_mezu() {
-  local -a candidates
-  candidates=("${(@f)$(${words[1]} ` + completeCommand + ` "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
-  if [[ -n "${candidates[1]}" ]]; then
-    compadd -- "${candidates[@]}"
-  else
-    _files
-  fi
-}
-compdef _mezu mezu
-`,
-		"fish": `function __mezu_complete
-  set -l words (commandline -opc) (commandline -ct)
-  $words[1] ` + completeCommand + ` $words[2..-1] 2>/dev/null
-end
-complete -c mezu -a '(__mezu_complete)'
-`,
-		"powershell": `Register-ArgumentCompleter -Native -CommandName mezu -ScriptBlock {
-  param($wordToComplete, $commandAst, $cursorPosition)
-  $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
-  if ($wordToComplete -eq '') { $words += '' }
-  & mezu ` + completeCommand + ` @words 2>$null | ForEach-Object {
-    [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
-  }
-}
-`,
-	}
+	return candidates(ctx, c)
 }

@@ -270,6 +270,20 @@ func Complete(candidates func(ctx context.Context) ([]string, error)) cli.BashCo
 	}
 }
 
+// localTime bounds a look-up at the local daemon when somebody presses the tab key: it answers
+// within milliseconds, or is busy.
+const localTime = 200 * time.Millisecond
+
+// CompleteLocal is Complete for what the local daemon knows. It is asked if it runs, and not
+// waited for.
+func CompleteLocal(candidates func(ctx context.Context) ([]string, error)) cli.BashCompleteFunc {
+	return Complete(func(ctx context.Context) ([]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, localTime)
+		defer cancel()
+		return candidates(ctx)
+	})
+}
+
 // Arguments gives the arguments of a command. names are their names in help texts. Another
 // number of arguments is a usage error.
 func Arguments(c *cli.Context, names ...string) ([]string, error) {

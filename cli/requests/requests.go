@@ -158,7 +158,7 @@ func (o *command) about(ctx context.Context, id string, act action) error {
 
 // complete proposes the ids of the newest requests.
 func (o *command) complete() cli.BashCompleteFunc {
-	return invocation.Complete(func(ctx context.Context) ([]string, error) { return IDs(ctx, o.Invocation, o.Config) })
+	return invocation.CompleteLocal(func(ctx context.Context) ([]string, error) { return IDs(ctx, o.Invocation, o.Config) })
 }
 
 // proposed is how many ids are proposed: more than that is no choice.

@@ -123,7 +123,7 @@ func stateOf(t mezu.Tunnel) string {
 func newNamed(inv *invocation.Invocation, cfg Config, verb, usage string, act func(context.Context, *hosted, mezu.Tunnel) error) *cli.Command {
 	return &cli.Command{
 		Name: verb, Usage: usage, ArgsUsage: "NAME", Description: "NAME is PROJECT/ENVIRONMENT, or ENVIRONMENT alone.",
-		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) {
+		BashComplete: invocation.CompleteLocal(func(ctx context.Context) ([]string, error) {
 			h, err := host(ctx, inv, cfg)
 			if err != nil {
 				return nil, err

@@ -1,3 +1,4 @@
+# bash completion for mezu
 _mezu() {
   local words cur line i
   # COMP_WORDS splits at "=" and ":"; the words of the line itself are wanted.
