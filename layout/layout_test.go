@@ -154,6 +154,8 @@ func rules() []rule {
 		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
 		{from: "", but: []string{"cli", "daemon", "tui", "cmd", "bench"}, not: ours("local"), reason: "commands and the local daemon meet there, and nobody else has a part in it. The dashboard has its nouns from there, and no client (TestDashboardHasNoClient)"},
 		{from: "local", not: append(ours("policy", "relay", "tunnel", "trust", "strictjson"), "github.com/prometheus"), reason: "it is a contract and its client: what an operation does is the daemon's business"},
+		{from: "cli/trust/store", not: ours("api", "local", "cli/invocation", "cli/profile", "cli/exit"), reason: "how a store is changed depends on no command and nobody who is asked"},
+		{from: "cmd/warpgate/service", not: ours("daemon", "cli", "trust", "api"), reason: "a service is words, files and a manager: what the words mean is the program's business"},
 		{from: "daemon/rest", not: ours("policy", "relay", "tunnel", "trust", "daemon/warpgate", "daemon/forward", "daemon/state"), reason: "the API serves what a Host does, and knows no Warpgate"},
 		{from: "daemon/page", not: ours("api", "policy", "relay", "tunnel", "trust", "daemon"), reason: "it lets browsers read what it is handed, and can do nothing itself"},
 		{from: "daemon/inspect/export", not: append(ours("api", "policy", "relay", "tunnel", "trust", "daemon/mask"), "net"), reason: "it writes what it is handed, masked already"},

@@ -132,6 +132,9 @@ func run(ctx context.Context, o *options) error {
 	if len(stores) == 0 {
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no store of certificates was found on this machine", Hint: "install ca-certificates, or give programs the file: " + path}
 	}
+	if user := o.Getenv("SUDO_USER"); user != "" && o.machine.Superuser {
+		o.Warnf("browsers are looked for in %s; run it as %s, without sudo, for those of %[2]s: it calls sudo where it has to", terminal.Clean(o.machine.Home), terminal.Clean(user))
+	}
 	return o.add(ctx, r, look(ctx, ca, stores))
 }
 
@@ -235,25 +238,32 @@ func (o *options) add(ctx context.Context, r record, stores []looked) error {
 	return done.end()
 }
 
+// show writes what a person who is asked has to know, quiet or not.
+func (o *options) show(format string, args ...any) {
+	s := o.Streams
+	s.Quiet = s.Quiet && o.Yes
+	s.Sayf(format, args...)
+}
+
 // introduce shows the CA.
 func (o *options) introduce(r record) {
 	c := r.ca.Certificate
-	o.Sayf("certificate authority %s", terminal.Clean(r.ca.Subject()))
-	o.Sayf("  SHA-256      %s", r.ca.Fingerprint())
-	o.Sayf("  good         from %s until %s", c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
-	o.Sayf("  constraints  %s", terminal.Clean(r.ca.Constraints()))
+	o.show("certificate authority %s", terminal.Clean(r.ca.Subject()))
+	o.show("  SHA-256      %s", r.ca.Fingerprint())
+	o.show("  good         from %s until %s", c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	o.show("  constraints  %s", terminal.Clean(r.ca.Constraints()))
 	from := r.CAFile
 	if r.Profile != "" {
 		from += " of profile " + r.Profile
 	}
 	if from != "" {
-		o.Sayf("  from         %s", terminal.Clean(from))
+		o.show("  from         %s", terminal.Clean(from))
 	}
 }
 
 // plan shows the stores that will be changed.
 func (o *options) plan(does string, stores []looked, changes func(looked) bool) {
-	o.Sayf("mezu trust %s", does)
+	o.show("mezu trust %s", does)
 	for _, s := range stores {
 		if s.err != nil || !changes(s) {
 			continue
@@ -262,7 +272,7 @@ func (o *options) plan(does string, stores []looked, changes func(looked) bool) 
 		if s.Sudo {
 			how = " (with sudo)"
 		}
-		o.Sayf("  %s%s, for %s", terminal.Clean(s.Location), how, terminal.Clean(s.Users))
+		o.show("  %s%s, for %s", terminal.Clean(s.Location), how, terminal.Clean(s.Users))
 	}
 }
 

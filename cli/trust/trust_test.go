@@ -338,10 +338,10 @@ func TestConfirm(t *testing.T) {
 		!strings.Contains(m.said.String(), chromiumPlace) || !strings.Contains(m.said.String(), "only acme.example") {
 		t.Errorf("%v, %v: %s", got, err, m.said)
 	}
-	m.o.InTerminal, m.o.ErrTerminal, m.o.ColorOff = true, true, true
+	m.o.InTerminal, m.o.ErrTerminal, m.o.ColorOff, m.o.Quiet = true, true, true, true
 	m.o.In = strings.NewReader("n\n")
-	if got, err := m.do(run); exit.Of(err) != exit.Usage || len(got) > 0 || !strings.Contains(err.Error(), "nothing was changed") {
-		t.Errorf("no: %v, %v", got, err)
+	if got, err := m.do(run); exit.Of(err) != exit.Usage || len(got) > 0 || !strings.Contains(err.Error(), "nothing was changed") || !strings.Contains(m.said.String(), "SHA-256") || !strings.Contains(m.said.String(), chromiumPlace) {
+		t.Errorf("no: %v, %v: %s", got, err, m.said)
 	}
 	if _, err := os.Stat(filepath.Join(m.home, "asked")); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("something was done: %v", err)
@@ -562,4 +562,23 @@ func TestNeeded(t *testing.T) {
 	if _, err := m.do(undo); err != nil || !Needed(m.o.Invocation, m.caFile()) {
 		t.Errorf("undone: %v", err)
 	}
+}
+
+// FuzzParse: whatever a CA file has, what comes of it is a root that tells its names in one line.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		all, err := store.Parse(text)
+		if (err == nil) != (len(all) > 0) {
+			t.Errorf("%d, %v", len(all), err)
+		}
+		for _, ca := range all {
+			if !ca.Certificate.IsCA || len(ca.SHA256()) != 64 || ca.Constraints() == "" {
+				t.Errorf("%s", ca.Fingerprint())
+			}
+			if again, err := store.Parse(ca.Text()); err != nil || again[0].SHA256() != ca.SHA256() {
+				t.Errorf("again: %v", err)
+			}
+		}
+	})
 }

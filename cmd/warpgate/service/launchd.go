@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -35,12 +36,21 @@ func (m *launchd) plistPath(name string) string {
 	return m.below(filepath.Join("/Library/LaunchDaemons", label(name)+".plist"))
 }
 
-// dir is the folder of token, certificate and log.
+// dir is the folder of token, certificate and log. That of the system's service is root's, because
+// whom it runs as could otherwise put other files there.
 func (m *launchd) dir(name string) string {
 	if m.User {
 		return filepath.Join(m.Home, "Library", "Application Support", "mezu", ID(name))
 	}
-	return m.below(filepath.Join("/usr/local/var", ID(name)))
+	return m.below(filepath.Join("/Library/Application Support", ID(name)))
+}
+
+// dirMode lets whom the system's service runs as into the folder.
+func (m *launchd) dirMode() os.FileMode {
+	if m.User {
+		return 0o700
+	}
+	return 0o711
 }
 
 // domain is where launchctl looks for the service.
@@ -65,14 +75,18 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 		owner = func(path string) error { return os.Chown(path, uid, -1) }
 	}
 	dir := m.dir(s.Name)
-	if err := m.keepFiles(dir, s, owner); err != nil {
+	if err := m.keepFiles(dir, m.dirMode(), s, owner); err != nil {
 		return err
 	}
-	state := filepath.Join(dir, "state")
+	state, log := filepath.Join(dir, "state"), filepath.Join(dir, "log")
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return err
 	}
-	if err := owner(state); err != nil {
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY, 0o600) // launchd opens it as whom the service runs as
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Close(), owner(log), owner(state)); err != nil {
 		return err
 	}
 	path := m.plistPath(s.Name)
@@ -84,7 +98,7 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 		return err
 	}
 	m.Say("launchd runs %s from now on", label(s.Name))
-	m.Say("  next: launchctl print %s/%s; tail -f %q", m.domain(), label(s.Name), filepath.Join(dir, "log"))
+	m.Say("  next: launchctl print %s/%s; tail -f %q", m.domain(), label(s.Name), log)
 	return nil
 }
 

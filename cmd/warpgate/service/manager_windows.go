@@ -53,6 +53,9 @@ func (m *services) install(ctx context.Context, s Spec) error {
 	if err != nil {
 		return err
 	}
+	if err := needsToken(dir, s); err != nil {
+		return err
+	}
 	manager, err := mgr.Connect()
 	if err != nil {
 		return refused("asking for services", err)
@@ -64,25 +67,29 @@ func (m *services) install(ctx context.Context, s Spec) error {
 		words = append(words, "--ca-file", filepath.Join(dir, caFile))
 	}
 	words = append(words, "--state", filepath.Join(dir, "state"), "--log-file", filepath.Join(dir, "warpgate.log"))
-	config := mgr.Config{StartType: mgr.StartAutomatic, DelayedAutoStart: true, DisplayName: "Warpgate of " + s.Target, Description: "Connects " + s.Target + " with its edges",
-		ServiceStartName: account(s.Name), SidType: windows.SERVICE_SID_TYPE_UNRESTRICTED}
-	if there, err := manager.OpenService(ID(s.Name)); err == nil {
-		err = m.end(ctx, there)
-		err = errors.Join(err, there.Delete(), there.Close())
-		if err != nil {
-			return refused("removing the service that was there", err)
+	config := mgr.Config{ServiceType: windows.SERVICE_WIN32_OWN_PROCESS, StartType: mgr.StartAutomatic, ErrorControl: mgr.ErrorNormal, DelayedAutoStart: true,
+		DisplayName: "Warpgate of " + s.Target, Description: "Connects " + s.Target + " with its edges", ServiceStartName: account(s.Name), SidType: windows.SERVICE_SID_TYPE_UNRESTRICTED}
+	service, err := manager.OpenService(ID(s.Name))
+	switch {
+	case err == nil: // one that was deleted could not be made again while somebody looks at it
+		defer service.Close()
+		config.BinaryPathName = windows.ComposeCommandLine(append([]string{s.Program}, words...))
+		if err := errors.Join(m.end(ctx, service), service.UpdateConfig(config)); err != nil {
+			return refused("changing the service that is there", err)
 		}
+	case errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST):
+		if service, err = manager.CreateService(ID(s.Name), s.Program, config, words...); err != nil {
+			return refused("making the service", err)
+		}
+		defer service.Close()
+	default:
+		return refused("looking for the service", err)
 	}
-	service, err := manager.CreateService(ID(s.Name), s.Program, config, words...)
-	if err != nil {
-		return refused("making the service", err)
-	}
-	defer service.Close()
 	// The account of the service exists from now on.
 	if err := m.own(dir, s.Name); err != nil {
 		return err
 	}
-	if err := m.keepFiles(dir, s, sameUser); err != nil {
+	if err := m.keepFiles(dir, 0o700, s, sameUser); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "state"), 0o700); err != nil {

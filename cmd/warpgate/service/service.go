@@ -2,7 +2,7 @@
 // of launchd or the service of Windows, and the file with the token, and removes them.
 //
 // What may not live here: what the flags of a Warpgate mean, and the library that cmd/mezu has for
-// services, for which the sidecar is too small. It imports the domain, atomicfile and cli/home;
+// services, for which the sidecar is too small. It imports the domain and atomicfile only;
 // cmd/warpgate imports it.
 package service
 
@@ -121,14 +121,24 @@ const (
 	caFile    = "ca.pem"
 )
 
-// keepFiles writes the token and the CA, for nobody but the owner. owner is who is to own them,
-// if not this process's user.
-func (h Host) keepFiles(dir string, s Spec, owner func(path string) error) error {
-	token := filepath.Join(dir, tokenFile)
-	if s.Token == "" && !exists(token) {
-		return needToken()
+// needsToken refuses a service that would have no token.
+func needsToken(dir string, s Spec) error {
+	if s.Token != "" || exists(filepath.Join(dir, tokenFile)) {
+		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: "token-file", Detail: "a service account's key or an enrolment token is needed to install a service",
+		Hint: "--token-file FILE, --token-file - for standard input, or MEZU_TOKEN"}
+}
+
+// keepFiles writes the token and the CA, for nobody but their owner, whom owner sets.
+func (h Host) keepFiles(dir string, mode fs.FileMode, s Spec, owner func(path string) error) error {
+	if err := needsToken(dir, s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("making a folder for the token: %w", err)
+	}
+	if err := os.Chmod(dir, mode); err != nil { // whatever the umask is
 		return fmt.Errorf("making a folder for the token: %w", err)
 	}
 	if err := atomicfile.CheckDir(dir); err != nil {
@@ -142,9 +152,6 @@ func (h Host) keepFiles(dir string, s Spec, owner func(path string) error) error
 		h.Say("wrote %s, for its owner only", path)
 		return owner(path)
 	}
-	if err := owner(dir); err != nil {
-		return err
-	}
 	if s.Token != "" {
 		if err := write(tokenFile, []byte(s.Token+"\n")); err != nil {
 			return err
@@ -154,11 +161,6 @@ func (h Host) keepFiles(dir string, s Spec, owner func(path string) error) error
 		return write(caFile, s.CA)
 	}
 	return remove(filepath.Join(dir, caFile))
-}
-
-func needToken() error {
-	return &mezu.Error{Code: mezu.CodeInvalid, Field: "token-file", Detail: "a service account's key or an enrolment token is needed to install a service",
-		Hint: "--token-file FILE, --token-file - for standard input, or MEZU_TOKEN"}
 }
 
 // dropFiles removes what keepFiles wrote, and its folder if nothing else is in it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -254,6 +255,25 @@ func TestRefusedBySystemd(t *testing.T) {
 // makes of it only macOS shows.
 func TestLaunchd(t *testing.T) {
 	w := newWorld(t, "darwin", "launchctl")
+	self, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Account = self.Username
+	for range 2 {
+		if err := w.Install(t.Context(), testSpec("", awkward)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files := w.files(w.Root); files != "/Library/Application Support/warpgate/ca.pem 0600\n/Library/Application Support/warpgate/log 0600\n/Library/Application Support/warpgate/token 0600\n/Library/LaunchDaemons/com.mezusphere.warpgate.plist 0644" {
+		t.Errorf("%s", files)
+	}
+	if text, err := os.ReadFile(filepath.Join(w.Root, "Library/LaunchDaemons/com.mezusphere.warpgate.plist")); err != nil || !strings.Contains(string(text), "<key>UserName</key>\n\t<string>"+self.Username+"</string>") {
+		t.Errorf("%s, %v", text, err)
+	}
+	if calls := w.calls(); strings.Count(calls, "bootstrap system ") != 2 {
+		t.Errorf("%s", calls)
+	}
 	w.User = true
 	s := testSpec("blue", awkward)
 	for range 2 {
@@ -261,7 +281,7 @@ func TestLaunchd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if files := w.files(w.Home); files != "/Library/Application Support/mezu/warpgate-blue/ca.pem 0600\n/Library/Application Support/mezu/warpgate-blue/token 0600\n/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist 0644" {
+	if files := w.files(w.Home); files != "/Library/Application Support/mezu/warpgate-blue/ca.pem 0600\n/Library/Application Support/mezu/warpgate-blue/log 0600\n/Library/Application Support/mezu/warpgate-blue/token 0600\n/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist 0644" {
 		t.Errorf("%s", files)
 	}
 	text, err := os.ReadFile(filepath.Join(w.Home, "Library/LaunchAgents/com.mezusphere.warpgate-blue.plist"))
@@ -296,7 +316,7 @@ func TestLaunchd(t *testing.T) {
 	if calls := w.calls(); calls != one+one {
 		t.Errorf("%s", calls)
 	}
-	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != "" {
+	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != "/Library/Application Support/mezu/warpgate-blue/log 0600" {
 		t.Errorf("%v, %s", err, w.files(w.Home))
 	}
 }

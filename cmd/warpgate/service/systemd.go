@@ -63,7 +63,7 @@ func (m *systemd) stateDir(name string) string {
 
 func (m *systemd) install(ctx context.Context, s Spec) error {
 	dir := m.filesDir(s.Name)
-	if err := m.keepFiles(dir, s, sameUser); err != nil {
+	if err := m.keepFiles(dir, 0o700, s, sameUser); err != nil {
 		return err
 	}
 	if m.User {
