@@ -27,6 +27,8 @@ import (
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/asked"
 	"github.com/mezusphere/mezu/daemon/event"
+	"github.com/mezusphere/mezu/daemon/inspect"
+	"github.com/mezusphere/mezu/daemon/inspect/show"
 	"github.com/mezusphere/mezu/daemon/wake"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/local"
@@ -65,6 +67,10 @@ type Config struct {
 	MaxConns int
 	// Hub gets the events of all tunnels.
 	Hub *event.Hub
+	// Inspector keeps what passes through all of them, and Show says what events tell of that. If
+	// nil, nothing is kept.
+	Inspector *inspect.Inspector
+	Show      *show.Show
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
 	// that HTTPS_PROXY and NO_PROXY name.
 	Proxy func(*url.URL) (*url.URL, error)
@@ -111,7 +117,9 @@ type Host struct {
 	woken   backoff.Bell
 	changes chan struct{} // gets a value when a tunnel has changed
 	clients atomic.Int64
-	opening chan struct{} // held by whoever makes a tunnel
+	// replaying is how many replays are under way.
+	replaying atomic.Int64
+	opening   chan struct{} // held by whoever makes a tunnel
 
 	mu       sync.Mutex
 	dir      *asked.Dir // nil before Listen
@@ -136,8 +144,8 @@ func New(cfg Config) (*Host, error) {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	if cfg.StateDir == "" || cfg.Hub == nil {
-		return nil, errors.New("a host of tunnels needs a folder and a hub of events")
+	if cfg.StateDir == "" || cfg.Hub == nil || (cfg.Inspector == nil) != (cfg.Show == nil) {
+		return nil, errors.New("a host of tunnels needs a folder and a hub of events, and who keeps requests somebody who shows them")
 	}
 	if cfg.MaxConns > 0 {
 		h.room = warpgate.NewRoom(cfg.MaxConns)

@@ -189,6 +189,7 @@ func (h *Host) reopen(t *tunnel, spec mezu.TunnelSpec) error {
 	}
 	t.mu.Lock()
 	t.spec = is
+	t.inspects()
 	if is.Detached {
 		t.expireAfter(0)
 	} else if t.attached == 0 {

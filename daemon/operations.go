@@ -112,6 +112,9 @@ func (h *Host) Patch(ctx context.Context, id string, p local.TunnelPatch) (mezu.
 	if p.Detached != nil {
 		is.Detached = *p.Detached
 	}
+	if p.Uninspected != nil {
+		is.Uninspected = *p.Uninspected
+	}
 	if err := h.persist(false, keep(id, is)); err != nil {
 		if way != before {
 			way.Close()
@@ -125,6 +128,7 @@ func (h *Host) Patch(ctx context.Context, id string, p local.TunnelPatch) (mezu.
 		way = nil
 	}
 	t.spec, t.way = is, way
+	t.inspects()
 	gate := t.gate
 	switch {
 	case is.Detached:

@@ -29,17 +29,17 @@ func (p *passing) pass(e mezu.Event) {
 }
 
 // Begin counts a request that begins. No event of it is made, unless somebody reads it.
-func (p *passing) Begin(upgrade bool, _ warpgate.Tape, made func() mezu.Event) uint8 {
+func (p *passing) Begin(upgrade bool, tape warpgate.Tape, made func() mezu.Event) uint8 {
 	p.t.meter.Begin(upgrade)
 	mark := p.t.requests.Begin()
 	if mark == event.Told {
-		p.t.publish(local.Event{Event: made(), Phase: local.PhaseBegin})
+		p.t.publish(local.Event{Event: made(), Phase: local.PhaseBegin, Exchange: shown(tape)})
 	}
 	return uint8(mark)
 }
 
 // End counts its end.
-func (p *passing) End(mark uint8, _ warpgate.Tape, o *warpgate.Outcome, made func() mezu.Event) {
+func (p *passing) End(mark uint8, tape warpgate.Tape, o *warpgate.Outcome, made func() mezu.Event) {
 	p.t.meter.End(o.Upgrade, o.Status, o.Took, o.BytesIn, o.BytesOut)
 	p.t.answered(o)
 	told := p.t.requests.End(event.Mark(mark))
@@ -48,7 +48,7 @@ func (p *passing) End(mark uint8, _ warpgate.Tape, o *warpgate.Outcome, made fun
 	}
 	e := made()
 	if told {
-		p.t.publish(local.Event{Event: e, Phase: local.PhaseEnd})
+		p.t.publish(local.Event{Event: e, Phase: local.PhaseEnd, Exchange: shown(tape)})
 	}
 	p.pass(e)
 }

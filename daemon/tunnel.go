@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/daemon/asked"
 	"github.com/mezusphere/mezu/daemon/event"
+	"github.com/mezusphere/mezu/daemon/inspect"
 	"github.com/mezusphere/mezu/daemon/meter"
 	"github.com/mezusphere/mezu/daemon/warpgate"
 	"github.com/mezusphere/mezu/daemon/workload"
@@ -42,6 +43,8 @@ type tunnel struct {
 	meter meter.Meter
 	// requests says which of them readers are told of.
 	requests *event.Requests
+	// recorder keeps them; nil if nobody does.
+	recorder *inspect.Recorder
 
 	name    atomic.Pointer[string]
 	changed atomic.Bool // the Host is to look at it
@@ -73,6 +76,7 @@ type tunnel struct {
 func (h *Host) newTunnel(id string, made time.Time, spec mezu.TunnelSpec) *tunnel {
 	t := &tunnel{h: h, id: id, made: made, spec: spec, acting: make(chan struct{}, 1)}
 	t.setName(mezu.TunnelName(spec.Project, spec.Environment))
+	t.recorder = t.newRecorder()
 	return t
 }
 
@@ -185,6 +189,9 @@ func (t *tunnel) config(s *mezu.TunnelSpec, way *workload.Way) warpgate.Config {
 			Log: t.h.log.With("tunnel", *t.name.Load()), Now: t.h.cfg.Now, RetryWithin: retryWithin}
 	}
 	c.Room = t.h.room
+	if t.recorder != nil {
+		c.Recorder = t.recorder
+	}
 	p := &passing{t: t, also: c.Events}
 	c.Requests, c.Events = p, p.event
 	return c

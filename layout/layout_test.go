@@ -344,7 +344,7 @@ func wide() map[string]struct {
 		"tui/routes":                   {9, "as tui/log, and what the local daemon tells of requests"},
 		"tui/warpgates":                {9, "as tui/routes, of links"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
-		"daemon":                       {9, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events and the look at the network meet here and only here"},
+		"daemon":                       {11, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events, the inspector and the look at the network meet here and only here"},
 		"tui/requests":                 {7, "nouns, what is told of them, and the four parts of every screen: keys, fields, drawing, and what a screen is"},
 		"tui/tunnels":                  {9, "as tui/requests, whose last rows it shows, with the dialog and the forms that it opens"},
 		"daemon/forward":               {11, "the second line: what an exchange is, who sends it, whether it may, and its way on; the password and the hints of a tunnel; and no secret in what is told of it"},

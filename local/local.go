@@ -117,6 +117,8 @@ type TunnelPatch struct {
 	// Target replaces all of the target's settings.
 	Target   *mezu.TunnelTarget `json:"target,omitempty"`
 	Detached *bool              `json:"detached,omitempty"`
+	// Uninspected says whether the inspector keeps none of its requests from now on.
+	Uninspected *bool `json:"uninspected,omitempty"`
 }
 
 // Enrolment hands the daemon a token with which the tunnel registers once. The token is bound

@@ -23,7 +23,7 @@ func TestClockADayOff(t *testing.T) {
 			h, err := newHosting(daemon.Config{
 				StateDir: filepath.Join(p.folders().State, "daemon"), Kind: local.HostDaemon, Version: version, Log: slog.New(slog.DiscardHandler),
 				Now: func() time.Time { return time.Now().Add(off) },
-			}, nil)
+			}, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -98,7 +98,7 @@ func hostTunnels(ctx, cut context.Context, folders home.Home, dir, logPath strin
 	conns, because := process.DataConns(0, process.Divide(process.Services{Warpgate: true}).Warpgate, tunnel.MaxConns)
 	h, err := newHosting(daemon.Config{
 		StateDir: dir, Kind: local.HostDaemon, Version: o.Version, Program: program, LogFile: logPath, IdleEnd: o.IdleEnd, MaxConns: conns, Log: log,
-	}, func(most int) ([]byte, error) { return clidaemon.ReadLog(logPath, most) })
+	}, o.Inspect, func(most int) ([]byte, error) { return clidaemon.ReadLog(logPath, most) })
 	if err != nil {
 		return err
 	}

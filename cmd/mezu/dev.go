@@ -320,7 +320,7 @@ func (r *devRun) makeTunnels() (err error) {
 			},
 			Say: r.out.hindered,
 		}},
-	}, nil)
+	}, "", nil)
 	if err != nil {
 		return err
 	}

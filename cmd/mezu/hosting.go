@@ -11,6 +11,8 @@ import (
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/daemon"
 	"github.com/mezusphere/mezu/daemon/event"
+	"github.com/mezusphere/mezu/daemon/inspect"
+	"github.com/mezusphere/mezu/daemon/inspect/show"
 	"github.com/mezusphere/mezu/daemon/rest"
 	"github.com/mezusphere/mezu/local"
 )
@@ -24,16 +26,33 @@ type hosting struct {
 	asked atomic.Pointer[local.Shutdown]
 }
 
-// newHosting assembles a host. logTail reads the end of its log; it may be nil.
-func newHosting(cfg daemon.Config, logTail func(most int) ([]byte, error)) (*hosting, error) {
+// newHosting assembles a host. keeps is how much its inspector keeps, as local.ParseInspect reads
+// it. logTail reads the end of its log; it may be nil.
+func newHosting(cfg daemon.Config, keeps string, logTail func(most int) ([]byte, error)) (*hosting, error) {
+	h := &hosting{}
 	cfg.Hub = event.NewHub(time.Now)
-	host, err := daemon.New(cfg)
+	much, err := local.ParseInspect(keeps)
 	if err != nil {
 		return nil, err
 	}
-	h := &hosting{Host: host}
-	h.server = rest.New(rest.Config{Host: h, Events: cfg.Hub, Version: cfg.Version, LogTail: logTail, Log: cfg.Log, Now: time.Now})
+	if !much.Off {
+		cfg.Inspector = inspect.New(inspect.Config{Inspect: much})
+		cfg.Show = show.New(show.Config{Inspector: cfg.Inspector, Address: h.address, Now: time.Now})
+	}
+	if h.Host, err = daemon.New(cfg); err != nil {
+		return nil, err
+	}
+	h.server = rest.New(rest.Config{Host: h, Events: cfg.Hub, Show: cfg.Show, Replayer: h, Version: cfg.Version, LogTail: logTail, Log: cfg.Log, Now: time.Now})
 	return h, nil
+}
+
+// address is the public address of a tunnel, empty if it has none.
+func (h *hosting) address(id string) string {
+	t, err := h.Get(id)
+	if err != nil {
+		return ""
+	}
+	return t.URL
 }
 
 // listen takes the folder with the tunnels, and then the socket at path.

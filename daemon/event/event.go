@@ -315,6 +315,12 @@ func sizeOf(e *local.Event) int {
 	for _, f := range e.Fixes {
 		n += len(f)
 	}
+	if x := e.Exchange; x != nil {
+		n += baseSize + len(x.Path) + len(x.Query) + len(x.Host) + len(x.Method) + len(x.Route) + len(x.User) + len(x.RequestID) + len(x.Message)
+	}
+	if f := e.Frame; f != nil {
+		n += baseSize/4 + len(f.Name) + len(f.Text) + len(f.Problem)
+	}
 	if t := e.Record; t != nil {
 		n += 2*baseSize + len(t.API) + len(t.CAFile) + len(t.Target) + len(t.UpstreamCA) + len(t.Detail) + len(t.Hint)
 		for _, a := range t.AllowTargets {

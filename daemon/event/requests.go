@@ -2,7 +2,7 @@ package event
 
 import "sync/atomic"
 
-// maxTold is of how many requests of one tunnel readers are told each second: more than anybody
+// maxTold is of how many requests of one tunnel readers are told each second, and of how many frames: more than anybody
 // reads, so that to look on does not slow down a tunnel under load. Their begins and ends are
 // fewer than the events that are kept of a tunnel.
 const maxTold = 200
@@ -27,6 +27,7 @@ const (
 type Requests struct {
 	all, own *atomic.Bool // somebody reads
 	left     atomic.Int64 // may be told before the next Tick
+	frames   atomic.Int64 // as many of these
 	missed   atomic.Uint64
 }
 
@@ -34,17 +35,19 @@ type Requests struct {
 func (h *Hub) Requests(tunnelID string) *Requests {
 	r := &Requests{all: &h.all.read, own: &h.ringOf(tunnelID, true).read}
 	r.left.Store(maxTold)
+	r.frames.Store(maxTold)
 	return r
 }
 
-func (r *Requests) read() bool { return r.own.Load() || r.all.Load() }
+// Reads reports whether somebody reads.
+func (r *Requests) Reads() bool { return r.own.Load() || r.all.Load() }
 
 // Begin says whether the begin of a request is told: if it is Told.
 func (r *Requests) Begin() Mark {
 	switch {
-	case !r.read():
+	case !r.Reads():
 		return Unread
-	case r.take():
+	case r.take(&r.left):
 		return Told
 	}
 	return Over
@@ -59,12 +62,15 @@ func (r *Requests) End(begin Mark) bool {
 		r.missed.Add(1)
 		return false
 	}
-	return r.read() && r.take()
+	return r.Reads() && r.take(&r.left)
 }
 
-// take takes the right to tell of a request, and counts an event that is not told.
-func (r *Requests) take() bool {
-	if r.left.Add(-1) >= 0 {
+// Frame says whether a frame of a request is told.
+func (r *Requests) Frame() bool { return r.Reads() && r.take(&r.frames) }
+
+// take takes the right to tell of something, and counts an event that is not told.
+func (r *Requests) take(left *atomic.Int64) bool {
+	if left.Add(-1) >= 0 {
 		return true
 	}
 	r.missed.Add(1)
@@ -78,4 +84,5 @@ func (r *Requests) Tick(gap func(missed uint64)) {
 		gap(n)
 	}
 	r.left.Store(maxTold)
+	r.frames.Store(maxTold)
 }

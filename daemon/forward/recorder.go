@@ -36,8 +36,8 @@ type Tape interface {
 	Piece(d Direction, piece []byte)
 	// Rewind says that the request's body comes once more from its beginning.
 	Rewind()
-	// Trailers is told of the fields behind a body, if there are any.
-	Trailers(d Direction, fields []relay.Field)
+	// Ended is told of the end of a body, and of the fields behind it.
+	Ended(d Direction, trailers []relay.Field)
 	Upgraded()
 	// Connected is told how long a connection to the workload was waited for, and whether it
 	// had carried others before.
@@ -53,10 +53,11 @@ type Tape interface {
 // Begun is what is known of a request whose head was read. Request is as far as it could be
 // brought into its canonical form.
 type Begun struct {
-	At      time.Time
-	Info    *preface.Request
-	Request *relay.Request
-	Upgrade string // what the visitor asked for
+	At       time.Time
+	Info     *preface.Request
+	Request  *relay.Request
+	Upgrade  string // what the visitor asked for
+	Warpgate string // id
 }
 
 // Part is a head of an exchange.
@@ -111,7 +112,7 @@ func (w *worker) tell(part Part, write func([]byte) []byte) {
 // record begins to record the request whose head was read, if it is to be.
 func (w *worker) record() {
 	w.rec = nil
-	if w.tape == nil || !w.tape.Begin(&Begun{At: w.began, Info: &w.info, Request: &w.req, Upgrade: w.upgrade}) {
+	if w.tape == nil || !w.tape.Begin(&Begun{At: w.began, Info: &w.info, Request: &w.req, Upgrade: w.upgrade, Warpgate: w.f.cfg.Warpgate}) {
 		return
 	}
 	w.rec = w.tape
@@ -176,9 +177,7 @@ func tellPiece(tape Tape, way Direction, src relay.Source, piece []byte, err err
 		tape.Piece(way, piece)
 	}
 	if err == io.EOF {
-		if t := src.Trailer(); len(t) > 0 {
-			tape.Trailers(way, t)
-		}
+		tape.Ended(way, src.Trailer())
 	}
 }
 

@@ -31,6 +31,8 @@ type frames struct {
 	oldest  int // in kept; what is before has gone
 	total   int
 	bytes   int64 // reserved
+	told    []Frame
+	tells   bool // frames that come are put into told
 }
 
 // pieceMark says where a piece of the backlog ends.
@@ -55,33 +57,41 @@ func newFrames(i *Inspector) *frames {
 	return &frames{i: i, bytes: parserSize}
 }
 
-// write takes the next piece of a direction. said, if not nil, is called with each frame that ends
-// in it.
-func (f *frames) write(at time.Time, out bool, piece []byte, said func(Frame)) {
+// write takes the next piece of a direction. If tell, it gives the frames that end in it.
+func (f *frames) write(at time.Time, out bool, piece []byte, tell bool) []Frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.parsers[side(out)] == nil {
-		return
+		return nil
 	}
+	f.tells = tell
 	for len(piece) > 0 {
 		n := min(len(piece), maxBacklog)
 		if len(f.backlog)+n > maxBacklog {
-			f.part(said)
+			f.part()
 		}
 		f.backlog = append(f.backlog, piece[:n]...)
 		f.marks = append(f.marks, pieceMark{len(f.backlog), out, at})
 		piece = piece[n:]
 	}
-	if said != nil {
-		f.part(said)
+	if tell {
+		f.part()
 	}
+	return f.take()
+}
+
+// take gives the frames to tell of.
+func (f *frames) take() []Frame {
+	told := f.told
+	f.told, f.tells = nil, false
+	return told
 }
 
 // part parts the backlog into frames. The lock is held.
-func (f *frames) part(said func(Frame)) {
+func (f *frames) part() {
 	from := 0
 	for _, m := range f.marks {
-		f.parse(m.out, m.at, said, func(p frame.Parser, emit func(frame.Raw)) { p.Write(m.at, f.backlog[from:m.end], emit) })
+		f.parse(m.out, m.at, func(p frame.Parser, emit func(frame.Raw)) { p.Write(m.at, f.backlog[from:m.end], emit) })
 		from = m.end
 	}
 	f.marks = f.marks[:0]
@@ -92,12 +102,12 @@ func (f *frames) part(said func(Frame)) {
 
 // parse calls the parser of a direction. Should it fail, this stream has no more frames, and
 // nothing else suffers.
-func (f *frames) parse(out bool, at time.Time, said func(Frame), call func(frame.Parser, func(frame.Raw))) {
+func (f *frames) parse(out bool, at time.Time, call func(frame.Parser, func(frame.Raw))) {
 	p := f.parsers[side(out)]
 	if p == nil {
 		return
 	}
-	emit := func(raw frame.Raw) { f.keep(Frame{Out: out, Raw: raw}, said) }
+	emit := func(raw frame.Raw) { f.keep(Frame{Out: out, Raw: raw}) }
 	defer func() {
 		if recover() != nil {
 			f.parsers[side(out)] = nil
@@ -109,7 +119,7 @@ func (f *frames) parse(out bool, at time.Time, said func(Frame), call func(frame
 
 // keep keeps a frame, at the cost of the oldest of the exchange. One for which there is no room is
 // counted.
-func (f *frames) keep(is Frame, said func(Frame)) {
+func (f *frames) keep(is Frame) {
 	f.total++
 	is.Number = f.total
 	size := is.size()
@@ -124,8 +134,8 @@ func (f *frames) keep(is Frame, said func(Frame)) {
 	}
 	f.bytes += size
 	f.kept = append(f.kept, is)
-	if said != nil {
-		said(is)
+	if f.tells && len(f.told) < mezu.MaxFrames {
+		f.told = append(f.told, is)
 	}
 }
 
@@ -147,17 +157,19 @@ func (f *frames) drop() {
 	}
 }
 
-// end parts the rest, and gives back what the parsers hold.
-func (f *frames) end(at time.Time, said func(Frame)) {
+// end parts the rest, and gives back what the parsers hold. If tell, it gives the frames of that.
+func (f *frames) end(at time.Time, tell bool) []Frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.part(said)
+	f.tells = tell
+	f.part()
 	for out := range f.parsers {
-		f.parse(out == 1, at, said, func(p frame.Parser, emit func(frame.Raw)) { p.Close(at, emit) })
+		f.parse(out == 1, at, func(p frame.Parser, emit func(frame.Raw)) { p.Close(at, emit) })
 	}
 	f.parsers, f.backlog, f.marks = [2]frame.Parser{}, nil, nil
 	f.bytes -= parserSize
 	f.i.release(parserSize)
+	return f.take()
 }
 
 // size is what they take.
@@ -176,7 +188,7 @@ func (f *frames) count() int {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.part(nil)
+	f.part()
 	return f.total
 }
 
@@ -186,7 +198,7 @@ func (f *frames) page(after, most int) (page []Frame, total, first int) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.part(nil)
+	f.part()
 	for n := range f.kept[f.oldest:] {
 		is := &f.kept[f.oldest+n]
 		if n == 0 {

@@ -60,7 +60,7 @@ type world struct {
 func newWorld(t testing.TB, workload string, i *inspect.Inspector, change func(*forward.Config)) *world {
 	t.Helper()
 	w := &world{t: t, i: i}
-	w.recorder = i.Recorder(inspect.Tunnel{ID: "tun_1", Name: func() string { return "shop/dev" }, Warpgate: func() string { return "wgt_1" }})
+	w.recorder = i.Recorder(inspect.Tunnel{ID: "tun_1", Name: func() string { return "shop/dev" }})
 	w.auth = granttest.New(t, time.Now)
 	w.uses = grant.NewIndex(w.auth.Anchor.GrantRevoked)
 	table, err := policy.Compile(&mezu.Bundle{
@@ -72,7 +72,7 @@ func newWorld(t testing.TB, workload string, i *inspect.Inspector, change func(*
 		t.Fatal(err)
 	}
 	cfg := forward.Config{Grants: grant.NewVerifier(w.auth.Anchor), Uses: w.uses, Table: func() *policy.Table { return table },
-		Serves: func(host string) bool { return host == "shop-acme.edge.example" }, Domain: func() string { return "edge.example" }, Log: slog.New(slog.DiscardHandler), Recorder: w.recorder}
+		Serves: func(host string) bool { return host == "shop-acme.edge.example" }, Domain: func() string { return "edge.example" }, Log: slog.New(slog.DiscardHandler), Recorder: w.recorder, Warpgate: "wgt_1"}
 	if workload != "" {
 		if cfg.Upstream, err = mezu.ParseUpstream(workload); err != nil {
 			t.Fatal(err)

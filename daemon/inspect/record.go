@@ -120,6 +120,12 @@ func (m *Message) Line() string {
 	return string(line)
 }
 
+// declared is the length that the request's head says, zero if none.
+func (r *Record) declared() int64 {
+	n, _ := strconv.ParseInt(r.Request.Field("content-length"), 10, 64)
+	return n
+}
+
 // target is method and target of a request.
 func (m *Message) target() (method, target string) {
 	method, rest, _ := strings.Cut(m.Line(), " ")
@@ -185,6 +191,7 @@ const grpcStatus = "grpc-status"
 type Body struct {
 	// Size is how many bytes passed.
 	Size   int64
+	ended  bool // it came to its end
 	kept   int
 	pieces [][]byte
 }

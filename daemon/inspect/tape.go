@@ -18,13 +18,12 @@ import (
 // Tunnel is what an Inspector has to know of a tunnel.
 type Tunnel struct {
 	ID string
-	// Name and Warpgate are asked when an exchange begins.
-	Name, Warpgate func() string
+	// Name is asked when an exchange begins.
+	Name func() string
 	// Reads reports whether somebody wants to hear of frames, and Frame is called with each of an
-	// exchange under way if so. record gives the exchange; it is not kept, and called before
-	// Frame returns if at all. Both may be nil.
+	// exchange under way if so. record gives the exchange, until Frame returns. Both may be nil.
 	Reads func() bool
-	Frame func(record func() *Record, f Frame)
+	Frame func(record func() *Record, f *Frame)
 }
 
 // Recorder records the exchanges of one tunnel. It is a forward.Recorder, and safe for concurrent
@@ -42,24 +41,28 @@ func (i *Inspector) Recorder(of Tunnel) *Recorder { return &Recorder{i: i, of: o
 func (r *Recorder) SetOff(off bool) { r.off.Store(off) }
 
 // Tape gives what records a data connection.
-func (r *Recorder) Tape(edge string) forward.Tape { return r.tape(edge, "") }
+func (r *Recorder) Tape(edge string) forward.Tape { return r.add(&Tape{r: r, edge: edge}) }
 
-func (r *Recorder) tape(edge, replayOf string) *Tape {
-	t := &Tape{r: r, edge: edge, replayOf: replayOf}
+func (r *Recorder) add(t *Tape) *Tape {
 	r.i.mu.Lock()
 	defer r.i.mu.Unlock()
 	r.i.tapes[t] = struct{}{}
 	return t
 }
 
-// Replay gives a tape for requests that repeat an exchange.
-func (r *Recorder) Replay(of *Record) *Tape { return r.tape("", of.ID) }
+// Replay gives a tape for a request that repeats an exchange. began is called with the id of the one
+// that it makes, ended when that has ended.
+func (r *Recorder) Replay(of *Record, began func(id string), ended func()) *Tape {
+	return r.add(&Tape{r: r, replayOf: of.ID, began: began, ended: ended})
+}
 
 // Tape records the exchanges of one data connection, one after another.
 type Tape struct {
 	r        *Recorder
 	edge     string
 	replayOf string
+	began    func(id string) // nil if nobody wants to know
+	ended    func()
 
 	mu   sync.Mutex
 	open bool // there is an exchange under way
@@ -149,7 +152,7 @@ func (t *Tape) Begin(b *forward.Begun) bool {
 	t.x = exchange{
 		id: rand.Uint64() >> (64 - 4*idDigits), sequence: i.sequence.Add(1), revision: i.change(), depth: depth, at: b.At,
 		requestID: b.Info.ID, method: req.Method, host: req.Host, path: req.Path.Path, query: req.Query, client: b.Info.Client, upgrade: b.Upgrade,
-		tunnel: t.r.of.Name(), warpgate: t.r.of.Warpgate(), arena: arena, reserved: room, kind: mezu.ExchangeHTTP, interims: t.x.interims[:0],
+		tunnel: t.r.of.Name(), warpgate: b.Warpgate, arena: arena, reserved: room, kind: mezu.ExchangeHTTP, interims: t.x.interims[:0],
 	}
 	t.x.bodies[0].full, t.x.bodies[1].full = depth != mezu.DepthAll, depth != mezu.DepthAll
 	if len(b.Info.Grant) > 0 {
@@ -159,8 +162,14 @@ func (t *Tape) Begin(b *forward.Begun) bool {
 		t.beginFrames(req.Fields)
 	}
 	t.open = true
+	if t.began != nil {
+		t.began(t.x.name())
+	}
 	return true
 }
+
+// name is the id.
+func (x *exchange) name() string { return fmt.Sprintf("%0*x", idDigits, x.id) }
 
 // beginFrames begins with the messages of a request.
 func (t *Tape) beginFrames(fields []relay.Field) {
@@ -319,17 +328,19 @@ func (t *Tape) Piece(d forward.Direction, p []byte) {
 		x.bodies[d].add(p, t.reserve)
 	}
 	if x.frames != nil {
-		x.frames.write(t.r.i.now(), d == forward.Out, p, t.said())
+		t.say(x.frames.write(t.r.i.now(), d == forward.Out, p, t.hears()))
 	}
 	t.touched()
 }
 
-// said is what is called with each frame, nil if nobody wants to hear of it.
-func (t *Tape) said() func(Frame) {
-	if of := &t.r.of; of.Frame != nil && of.Reads() {
-		return func(f Frame) { of.Frame(t.record, f) }
+// hears reports whether somebody wants to hear of frames.
+func (t *Tape) hears() bool { return t.r.of.Frame != nil && t.r.of.Reads() }
+
+// say tells of frames.
+func (t *Tape) say(all []Frame) {
+	for n := range all {
+		t.r.of.Frame(t.record, &all[n])
 	}
-	return nil
 }
 
 // Rewind forgets the request's body.
@@ -341,11 +352,15 @@ func (t *Tape) Rewind() {
 	*b = collected{full: t.x.depth != mezu.DepthAll}
 }
 
-// Trailers keeps the fields behind a body.
-func (t *Tape) Trailers(d forward.Direction, fields []relay.Field) {
+// Ended notes the end of a body, and keeps the fields behind it.
+func (t *Tape) Ended(d forward.Direction, fields []relay.Field) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.open {
+		return
+	}
+	t.x.bodies[d].ended = true
+	if len(fields) == 0 {
 		return
 	}
 	var text []byte
@@ -395,9 +410,12 @@ func (t *Tape) End(o *forward.Outcome) {
 	if !t.open {
 		return
 	}
+	if t.ended != nil {
+		defer t.ended()
+	}
 	x, i := &t.x, t.r.i
 	if x.frames != nil {
-		x.frames.end(i.now(), t.said())
+		t.say(x.frames.end(i.now(), t.hears()))
 	}
 	if x.depth == mezu.DepthNone && !x.pinned && o.Status < 500 && o.Code == "" && o.Cause == "" {
 		i.leftOut.Add(1)
@@ -501,7 +519,7 @@ func (t *Tape) record() *Record {
 	x, i := &t.x, t.r.i
 	texts := slices.Clip(append([]byte(nil), *x.arena...))
 	r := &Record{
-		ID: fmt.Sprintf("%0*x", idDigits, x.id), Sequence: x.sequence, Revision: x.revision, RequestID: x.requestID, TunnelID: t.r.of.ID, Tunnel: x.tunnel,
+		ID: x.name(), Sequence: x.sequence, Revision: x.revision, RequestID: x.requestID, TunnelID: t.r.of.ID, Tunnel: x.tunnel,
 		Kind: x.kind, Depth: x.depth, Method: x.method, Host: x.host, Path: x.path, Query: x.query,
 		Status: x.status, StartedAt: x.at, Duration: i.now().Sub(x.at), BytesIn: x.bodies[0].Size, BytesOut: x.bodies[1].Size, Timing: x.timing,
 		Route: x.route, User: x.user, Edge: t.edge, Warpgate: x.warpgate,

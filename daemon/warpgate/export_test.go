@@ -18,6 +18,7 @@ type serveFunc func(ctx context.Context, conn net.Conn)
 
 func (f serveFunc) ServeConn(ctx context.Context, conn net.Conn, _ string) { f(ctx, conn) }
 func (f serveFunc) Retarget(Targets)                                       {}
+func (f serveFunc) Replay(context.Context, *Repeat, Tape)                  {}
 func (f serveFunc) Close()                                                 {}
 
 // TestOnlyServe has f serve the data connections.

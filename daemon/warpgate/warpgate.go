@@ -156,6 +156,7 @@ type Warpgate struct {
 type server interface {
 	ServeConn(ctx context.Context, conn net.Conn, edge string)
 	Retarget(Targets)
+	Replay(ctx context.Context, r *Repeat, tape Tape)
 	Close()
 }
 

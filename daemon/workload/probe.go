@@ -30,6 +30,10 @@ const programFolder = "folder"
 // Probe connects to the workload, and says what it finds and how long the connection took. It
 // asks for the head of "/", because what speaks first on no side tells nothing by itself.
 func (w *Way) Probe(ctx context.Context) (mezu.Workload, time.Duration) {
+	if w.Targets.Capture != nil {
+		up := true
+		return mezu.Workload{Up: &up, Program: mezu.TargetCapture}, 0
+	}
 	start := time.Now()
 	conn, err := forward.Dial(ctx, &net.Dialer{}, w.Targets.Upstream, dialWithin)
 	took := time.Since(start)

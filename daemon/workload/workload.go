@@ -7,6 +7,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -86,6 +87,8 @@ func Open(cfg Config, t mezu.TunnelTarget, before *Way) (*Way, error) {
 	w.life, w.end = context.WithCancel(context.Background())
 	if t.Folder() {
 		err = w.serve()
+	} else if t.Target == mezu.TargetCapture {
+		w.Targets.Capture = cmp.Or(t.Capture, &mezu.TunnelCapture{})
 	} else if w.Targets.Upstream, err = mezu.ParseUpstream(t.Target); err != nil {
 		err = mezu.Below("target", err)
 	} else {
