@@ -78,7 +78,7 @@ func (s *Screen) listPanel(c *screen.Context, w, h int) []string {
 		}
 		return s.lines.Panel(c, look.Panel{Title: "Daemon", Focused: !s.full}, []look.Column{{Head: "what it wrote", Grow: 1}}, cells, []string{"it has written nothing"}, w, h)
 	}
-	columns := []look.Column{{Head: "TIME", Width: 11}, {Head: "WHO", Width: 14, Grow: 2, Rank: 1}, {Head: "OPERATION", Width: 14, Grow: 2}, {Head: "TARGET", Width: 10, Grow: 1, Rank: 2}, {Head: "RESULT", Width: 8}}
+	columns := []look.Column{{Head: "TIME", Width: 11}, {Head: "WHO", Width: 14, Grow: 2, Rank: 1}, {Head: "OPERATION", Width: 14, Grow: 2}, {Head: "TARGET", Width: 10, Grow: 1, Rank: 2}, {Head: "RESULT", Width: 7}}
 	cells := func(r Record) []look.Cell {
 		outcome := look.Cell{Text: look.Text(result(&r)), Tone: look.Good}
 		if r.Outcome != mezu.AuditDone {

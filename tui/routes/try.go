@@ -125,5 +125,5 @@ func (t *try) lines(th *look.Theme, w int) []string {
 			out = append(out, th.Fit(look.Text(l.Subject), subject)+look.Text(l.Result))
 		}
 	}
-	return append(out, th.Paint(look.Quiet, "judged here by the code and the routes that edges and Warpgates run; not sent"))
+	return append(out, th.Paint(look.Quiet, "judged here by the code and the routes that edge and Warpgate run; not sent"))
 }

@@ -1,0 +1,120 @@
+package log_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/tui/follow"
+	"github.com/mezusphere/mezu/tui/log"
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen"
+	"github.com/mezusphere/mezu/tui/screen/screentest"
+)
+
+// plane has nothing to tell by itself.
+type plane struct{}
+
+func (plane) Follow(ctx context.Context, _ screen.Scope, _ func(log.Records)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (plane) FollowLog(ctx context.Context, _ func(log.Lines)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func scope() screen.Scope {
+	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
+}
+
+func record(n int, who, operation, name string, ago time.Duration, outcome mezu.AuditOutcome) log.Record {
+	at := screentest.Now().Add(-ago)
+	return log.Record{Who: who, AuditRecord: mezu.AuditRecord{ID: fmt.Sprintf("aud_%04d", n), Time: at, Operation: operation, Outcome: outcome,
+		Target: mezu.AuditTarget{Kind: "route", Name: name}, Actor: mezu.AuditActor{Kind: "member", ID: "mbr_1", Address: "203.0.113.9"}, RequestID: "0d9e41"}}
+}
+
+func drawn() log.Records {
+	first := record(7, "ada@dev.test", "update-route", "api", 79*time.Second, mezu.AuditDone)
+	first.Before, first.After = json.RawMessage(`{"timeout":"10s","auth":"optional","name":"api"}`), json.RawMessage(`{"timeout":"30s","auth":"required","name":"api"}`)
+	return log.Records{first, record(6, "ci (service account)", "apply-project", "shop", 3*time.Minute, mezu.AuditDone),
+		record(5, "ci (service account)", "delete-environment", "production", 4*time.Minute, mezu.AuditDenied),
+		record(4, "ada@dev.test", "register-warpgate", "wgt_7Q2", 5*time.Minute, mezu.AuditDone), record(3, "eve@dev.test", "rotate-service-account", "gate", 26*time.Hour, mezu.AuditDone)}
+}
+
+func stage(t *testing.T, w, h int, theme *look.Theme) *screentest.Stage {
+	t.Setenv("TZ", "UTC")
+	st := screentest.New(t, log.New(log.Config{Audit: plane{}, Daemon: plane{}}), w, h, theme)
+	st.Send(screen.Moved{Scope: scope()}, follow.Got[log.Records]{Scope: scope(), Value: drawn()},
+		follow.Got[log.Lines]{Value: log.Lines{"time=14:00 level=INFO msg=\"the daemon runs\"", "time=14:01 level=WARN msg=\"request not served\"", "time=14:02 level=ERROR msg=\"a tunnel can't run\""}})
+	return st
+}
+
+func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
+
+func TestGolden(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys []string
+		then func(*screentest.Stage)
+	}{
+		"audit":  {},
+		"full":   {keys: []string{"enter"}},
+		"daemon": {keys: []string{"tab"}},
+		"line":   {keys: []string{"tab", "enter"}},
+		"filter": {keys: []string{"/", "operation:project who:ci", "enter"}},
+		"new": {keys: []string{"down"}, then: func(st *screentest.Stage) {
+			st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(8, "bob@dev.test", "create-route", "web", time.Second, mezu.AuditDone)}, drawn()...)})
+		}},
+		"forbidden": {then: func(st *screentest.Stage) {
+			other := scope()
+			other.Organization = "elsewhere"
+			st.Send(screen.Moved{Scope: other}, follow.Failed[log.Records]{Scope: other, Err: mezu.Errorf(mezu.CodeForbidden, "your role, developer, has no audit.read; admins have it")})
+		}},
+	} {
+		for _, w := range []int{40, 80, 200} {
+			st := stage(t, w, 24, plain())
+			st.Press(c.keys...)
+			if c.then != nil {
+				c.then(st)
+			}
+			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
+		}
+	}
+	for palette, name := range map[look.Palette]string{look.Basic: "audit-16", look.Dark: "audit-dark", look.Light: "audit-light"} {
+		screentest.Golden(t, name, stage(t, 80, 24, look.New(palette, look.Unicode())).View(), *update)
+	}
+	screentest.Golden(t, "audit-folded", stage(t, 80, 16, look.New(look.None, look.ASCII())).View(), *update)
+}
+
+// TestStandsStill: nothing moves under the cursor, and what has come is shown when it is at the
+// newest record again.
+func TestStandsStill(t *testing.T) {
+	st := stage(t, 80, 24, plain())
+	more := func(n int) {
+		st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(n, "bob@dev.test", fmt.Sprint("create-", n), "web", time.Second, mezu.AuditDone)}, drawn()...)})
+	}
+	if more(8); !strings.Contains(st.View(), "create-8") {
+		t.Errorf("it does not follow:\n%s", st.View())
+	}
+	st.Press("down")
+	if more(9); strings.Contains(st.View(), "create-9") {
+		t.Errorf("it moves under the cursor:\n%s", st.View())
+	}
+	if st.Press("up"); !strings.Contains(st.View(), "create-9") {
+		t.Errorf("what came is not shown:\n%s", st.View())
+	}
+	st.C.Paused = true
+	st.Send(screen.Freed{Paused: true})
+	if more(10); strings.Contains(st.View(), "create-10") {
+		t.Errorf("it moves while it is paused:\n%s", st.View())
+	}
+	st.C.Paused = false
+	if st.Send(screen.Freed{}); !strings.Contains(st.View(), "create-10") {
+		t.Errorf("what came is not shown when it is let go:\n%s", st.View())
+	}
+}

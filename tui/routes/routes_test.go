@@ -1,0 +1,223 @@
+package routes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/local"
+	"github.com/mezusphere/mezu/tui/feed"
+	"github.com/mezusphere/mezu/tui/follow"
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/routes"
+	"github.com/mezusphere/mezu/tui/screen"
+	"github.com/mezusphere/mezu/tui/screen/screentest"
+)
+
+// plane answers as a control plane does.
+type plane struct {
+	deleted, applied string
+	err              error
+}
+
+func (p *plane) Follow(ctx context.Context, _ screen.Scope, _ func(routes.State)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (p *plane) Delete(_ context.Context, _ screen.Scope, r mezu.Route) error {
+	p.deleted = r.Label()
+	return p.err
+}
+
+func (p *plane) Text(r *mezu.Route) ([]byte, error) {
+	if r == nil {
+		return []byte("# a route\nprefix: /new/\n"), nil
+	}
+	return []byte("# a route\n" + string(r.Mode()) + ": " + r.Value() + "\n"), nil
+}
+
+func (p *plane) Compare(_ context.Context, _ screen.Scope, _ *mezu.Route, saved []byte) (routes.Proposal, error) {
+	if strings.Contains(string(saved), "wrong") {
+		return nil, mezu.Invalid("auth", "is one of none, optional, required, not %q", "wrong")
+	}
+	return change{p, []string{"- timeout: 10s", "+ timeout: 30s"}}, nil
+}
+
+type change struct {
+	p     *plane
+	lines []string
+}
+
+func (c change) Lines() []string { return c.lines }
+
+func (c change) Apply(context.Context) error {
+	c.p.applied = strings.Join(c.lines, "\n")
+	return c.p.err
+}
+
+func (p *plane) Judge(_ context.Context, _ screen.Scope, q routes.Question) (routes.Verdict, error) {
+	if q.User == "nobody@example.com" {
+		return routes.Verdict{}, mezu.Errorf(mezu.CodeNotFound, "the directory has no user with the address %s", q.User)
+	}
+	return routes.Verdict{Allowed: true, Says: "allowed: the workload at localhost:8080 answers", Canonical: "/api/orders", Lines: []routes.Line{
+		{Subject: "canonical", Result: "/api/orders   (was " + q.Target + ")"}, {Subject: "= /health", Result: "passed over: another path"},
+		{Subject: "~ /users/[0-9]+", Result: "passed over: another path"}, {Subject: "^ /", Result: "passed over: shorter prefix"}, {Subject: "^ /api/", Result: "chosen"},
+		{Subject: "  auth", Result: "required   " + q.User}, {Subject: "  roles", Result: "staff   has staff"},
+	}}, nil
+}
+
+// scope is where the stage looks.
+func scope() screen.Scope {
+	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
+}
+
+// drawn is the state of the design's drawing.
+func drawn() routes.State {
+	return routes.State{Position: mezu.Position{Epoch: 1, Revision: 4182}, Edges: 2, AllEdges: 2, Warpgates: 1, AllWarpgates: 1, Routes: []mezu.Route{
+		{Meta: mezu.Meta{ID: "rte_1"}, Exact: "/health"},
+		{Meta: mezu.Meta{ID: "rte_2"}, Prefix: "/api/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, Timeout: mezu.Duration(30e9), MaxBody: 16 << 20},
+		{Meta: mezu.Meta{ID: "rte_3"}, Regexp: "/users/[0-9]+", Methods: []string{"GET"}, Upstream: "localhost:8080", Auth: mezu.AuthRequired},
+		{Meta: mezu.Meta{ID: "rte_4"}, Prefix: "/beta/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, WAF: mezu.WAFBlock},
+		{Meta: mezu.Meta{ID: "rte_5"}, Prefix: "/"},
+	}}
+}
+
+func stage(t *testing.T, w, h int, theme *look.Theme) (*screentest.Stage, *plane) {
+	p := &plane{}
+	st := screentest.New(t, routes.New(routes.Config{Routes: p, Drafts: p, Judge: p}), w, h, theme)
+	st.Send(screen.Moved{Scope: scope()}, follow.Got[routes.State]{Scope: scope(), Value: drawn()})
+	return st, p
+}
+
+func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
+
+func TestGolden(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys []string
+		then func(*screentest.Stage)
+	}{
+		"list":     {keys: []string{"down"}},
+		"try":      {keys: []string{"down", "M", "t", "ctrl+u", "/api//orders/../orders?id=7", "tab", "bob@example.com", "enter"}},
+		"typing":   {keys: []string{"t", "api"}},
+		"refused":  {keys: []string{"u", "nobody@example.com", "enter"}},
+		"details":  {keys: []string{"down", "enter"}},
+		"filter":   {keys: []string{"/", "users", "enter"}},
+		"none":     {keys: []string{"/", "nothing", "enter"}},
+		"proposed": {then: func(st *screentest.Stage) { edit(st, "e", "prefix: /api/\ntimeout: 30s\n") }},
+		"forbidden": {then: func(st *screentest.Stage) {
+			st.Send(screen.Moved{Scope: scope()}, follow.Failed[routes.State]{Scope: scope(), Err: mezu.Errorf(mezu.CodeForbidden, "your role, billing, has no routes.read; admins have it")})
+		}},
+		"stale": {then: func(st *screentest.Stage) {
+			st.Send(follow.Failed[routes.State]{Scope: scope(), Err: errors.New("no answer")})
+			st.Pass(120_000_000_000)
+		}},
+	} {
+		for _, w := range []int{40, 80, 200} {
+			st, _ := stage(t, w, 24, plain())
+			st.Press(c.keys...)
+			if c.then != nil {
+				c.then(st)
+			}
+			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
+		}
+	}
+	for palette, name := range map[look.Palette]string{look.Basic: "list-16", look.Dark: "list-dark", look.Light: "list-light"} {
+		st, _ := stage(t, 80, 24, look.New(palette, look.Unicode()))
+		screentest.Golden(t, name, st.View(), *update)
+	}
+	st, _ := stage(t, 80, 16, look.New(look.None, look.ASCII()))
+	screentest.Golden(t, "list-folded", st.View(), *update)
+	st.Press("t")
+	screentest.Golden(t, "try-folded", st.View(), *update)
+}
+
+// edit saves a route in the editor.
+func edit(st *screentest.Stage, key, saved string) {
+	st.Press(key)
+	for _, msg := range st.Said {
+		if e, ok := msg.(screen.Edit); ok {
+			st.Send(e.Then([]byte(saved), true, nil))
+		}
+	}
+}
+
+func TestEdit(t *testing.T) {
+	st, p := stage(t, 80, 24, plain())
+	edit(st, "e", "auth: wrong\n")
+	if last := st.Said[len(st.Said)-1]; !strings.Contains(fmt.Sprint(last), "auth: is one of") || st.Overlay != nil {
+		t.Fatalf("a wrong route is proposed, or nothing is said: %v", last)
+	}
+	edit(st, "a", "prefix: /new/\n")
+	if st.Overlay == nil || p.applied != "" {
+		t.Fatal("it was applied before anybody said so, or nothing is shown")
+	}
+	st.Press("esc")
+	if st.Overlay != nil || p.applied != "" {
+		t.Fatal("esc applied it")
+	}
+	edit(st, "e", "prefix: /api/\n")
+	st.Press("enter")
+	if p.applied != "- timeout: 10s\n+ timeout: 30s" || st.Overlay != nil {
+		t.Fatalf("applied %q", p.applied)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	st, p := stage(t, 80, 24, plain())
+	st.Press("down", "x")
+	ask, ok := st.Said[len(st.Said)-1].(screen.Ask)
+	if !ok || !strings.Contains(ask.Question, "^ /api/") || p.deleted != "" {
+		t.Fatalf("it asks %v", st.Said)
+	}
+	st.Run(ask.Then)
+	if p.deleted != "prefix /api/" {
+		t.Errorf("deleted %q", p.deleted)
+	}
+}
+
+// TestHere counts what this machine served in the last minute, and says if it may be more.
+func TestHere(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	end := local.Event{Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseEnd}
+	other := end
+	other.Tunnel = "shop/dev-bob"
+	st.Send(feed.Batch{Events: []local.Event{end, end, other, {Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseBegin}}})
+	line := func() string {
+		for l := range strings.SplitSeq(st.View(), "\n") {
+			if strings.Contains(l, "^ /api/") {
+				return strings.Join(strings.Fields(strings.Trim(l, "│ ")), " ")
+			}
+		}
+		return ""
+	}
+	if got := line(); !strings.HasSuffix(got, " 2") {
+		t.Errorf("two requests are shown as %q", got)
+	}
+	st.Pass(30_000_000_000)
+	st.Send(feed.Batch{Events: []local.Event{end, {Event: mezu.Event{Event: local.EventGap}}}})
+	if got := line(); !strings.HasSuffix(got, " 3+") {
+		t.Errorf("three, and some that were not told, are shown as %q", got)
+	}
+	st.Pass(45_000_000_000)
+	if got := line(); !strings.HasSuffix(got, " 1+") {
+		t.Errorf("after 75 s the last one is shown as %q", got)
+	}
+	st.Pass(100_000_000_000)
+	if got := line(); !strings.HasSuffix(got, " 0") {
+		t.Errorf("after three minutes it shows %q", got)
+	}
+}
+
+// TestC2_RoutesOfALyingControlPlane: what it sends is text.
+func TestC2_RoutesOfALyingControlPlane(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	evil := "/\x1b]52;c;ZXZpbA==\x07\u202e\x1b[2J" + strings.Repeat("x", 1<<20)
+	st.Send(follow.Got[routes.State]{Scope: scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: "\x1b[31m"}, Prefix: evil, Upstream: evil, Methods: []string{evil}}}}})
+	if v := st.View(); strings.Contains(v, "\x1b]") || strings.Contains(v, "\x1b[2J") || strings.Contains(v, "\u202e") || len(v) > 64<<10 {
+		t.Errorf("it drives the terminal, or fills it: %d bytes", len(v))
+	}
+}

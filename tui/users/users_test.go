@@ -1,0 +1,152 @@
+package users_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/tui/follow"
+	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen"
+	"github.com/mezusphere/mezu/tui/screen/screentest"
+	"github.com/mezusphere/mezu/tui/users"
+)
+
+// plane answers as a control plane does.
+type plane struct {
+	did  string
+	link string
+	err  error
+}
+
+func (p *plane) Follow(ctx context.Context, _ screen.Scope, _, _ string, _ func(users.State)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (p *plane) Change(_ context.Context, _ screen.Scope, d users.Directory, id string, c users.Change) error {
+	p.did = fmt.Sprint(d.Name, " ", id, " ", c.Status)
+	if c.Roles != nil {
+		p.did += fmt.Sprint(*c.Roles)
+	}
+	return p.err
+}
+
+func (p *plane) About(context.Context, screen.Scope, users.Directory, string) (users.Account, error) {
+	now := screentest.Now()
+	return users.Account{Logins: []mezu.Login{{Time: now.Add(-2 * time.Minute), Address: "203.0.113.44", Method: "passkey", Outcome: mezu.LoginSucceeded},
+		{Time: now.Add(-5 * time.Hour), Address: "203.0.113.44", Method: "password", Outcome: mezu.LoginFailed}, {Time: now.Add(-70 * time.Hour), Address: "198.51.100.3", Method: "password", Outcome: mezu.LoginRefused}},
+		Sessions: []users.Session{{Agent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537", Used: now.Add(-2 * time.Minute)}, {Agent: "Mozilla/5.0 (iPhone; CPU) Version/26 Safari/605", Used: now.Add(-3 * time.Hour)}}}, p.err
+}
+
+func (p *plane) Reset(_ context.Context, _ screen.Scope, _ users.Directory, id string) (string, error) {
+	p.did = "reset " + id
+	return p.link, p.err
+}
+
+func (p *plane) EndSessions(_ context.Context, _ screen.Scope, _ users.Directory, id string) error {
+	p.did = "end " + id
+	return p.err
+}
+
+func scope() screen.Scope {
+	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
+}
+
+func drawn() users.State {
+	now := screentest.Now()
+	customers := users.Directory{ID: "dir_1", Name: "customers"}
+	user := func(id, mail, name string, status mezu.UserStatus, last time.Duration, roles ...string) mezu.User {
+		u := mezu.User{Meta: mezu.Meta{ID: id, CreatedAt: now.Add(-6000 * time.Hour)}, Status: status, Profile: mezu.Profile{Email: mail, Name: name}, Roles: roles}
+		if last > 0 {
+			u.LastLoginAt = now.Add(-last)
+		}
+		return u
+	}
+	return users.State{Directory: customers, Directories: []users.Directory{customers, {ID: "dir_2", Name: "staff", Shared: true}}, Users: []mezu.User{
+		user("usr_1", "bob@example.com", "Bob V.", mezu.UserActive, 2*time.Minute, "shop/staff"),
+		user("usr_2", "ada@example.com", "Ada L.", mezu.UserActive, time.Hour, "shop/staff", "shop/buyer"),
+		user("usr_3", "eve@example.net", "Eve", mezu.UserSuspended, 216*time.Hour),
+		user("usr_4", "new@example.org", "", mezu.UserInactive, 0),
+		user("usr_5", "dan@example.com", "Dan", mezu.UserActive, 30*time.Hour, "shop/buyer"),
+		user("usr_6", "hana@example.jp", "花", mezu.UserActive, 120*time.Hour, "shop/buyer"),
+	}}
+}
+
+func stage(t *testing.T, w, h int, theme *look.Theme) (*screentest.Stage, *plane) {
+	t.Setenv("TZ", "UTC")
+	p := &plane{}
+	st := screentest.New(t, users.New(users.Config{Users: p, Mail: p}), w, h, theme)
+	st.Send(screen.Moved{Scope: scope()}, follow.Got[users.State]{Scope: scope(), Value: drawn()})
+	return st, p
+}
+
+func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
+
+func TestGolden(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys []string
+		then func(*screentest.Stage)
+	}{
+		"list":    {},
+		"account": {keys: []string{"down", "enter"}},
+		"filter":  {keys: []string{"/", "ada", "enter"}},
+		"roles":   {keys: []string{"g"}},
+		"empty":   {then: func(st *screentest.Stage) { st.Send(follow.Got[users.State]{Scope: scope()}) }},
+		"forbidden": {then: func(st *screentest.Stage) {
+			st.Send(screen.Moved{Scope: scope()}, follow.Failed[users.State]{Scope: scope(), Err: mezu.Errorf(mezu.CodeForbidden, "your role, billing, has no users.read; admins have it")})
+		}},
+	} {
+		for _, w := range []int{40, 80, 200} {
+			st, _ := stage(t, w, 24, plain())
+			st.Press(c.keys...)
+			if c.then != nil {
+				c.then(st)
+			}
+			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
+		}
+	}
+	for palette, name := range map[look.Palette]string{look.Basic: "list-16", look.Dark: "list-dark", look.Light: "list-light"} {
+		st, _ := stage(t, 80, 24, look.New(palette, look.Unicode()))
+		screentest.Golden(t, name, st.View(), *update)
+	}
+	st, _ := stage(t, 80, 16, look.New(look.None, look.ASCII()))
+	screentest.Golden(t, "list-folded", st.View(), *update)
+}
+
+func TestChanges(t *testing.T) {
+	st, p := stage(t, 80, 24, plain())
+	for _, c := range []struct{ key, did string }{{"s", "customers usr_1 suspended"}, {"a", "customers usr_1 active"}, {"w", "reset usr_1"}} {
+		if st.Press(c.key); p.did != c.did {
+			t.Errorf("%s did %q, not %q", c.key, p.did, c.did)
+		}
+	}
+	st.Press("E")
+	if ask, ok := st.Said[len(st.Said)-1].(screen.Ask); !ok || !strings.Contains(ask.Question, "bob@example.com") {
+		t.Fatalf("E asks %v", st.Said)
+	} else if st.Run(ask.Then); p.did != "end usr_1" {
+		t.Errorf("E did %q", p.did)
+	}
+	st.Press("g", "ctrl+u", "shop/buyer shop/staff", "enter")
+	if p.did != "customers usr_1 [shop/buyer shop/staff]" || st.Overlay != nil {
+		t.Errorf("g did %q", p.did)
+	}
+	p.err = mezu.Invalid("roles", "a role is granted as project/role, such as shop/staff")
+	st.Press("g", "ctrl+u", "staff", "enter")
+	if v := st.View(); st.Overlay == nil || !strings.Contains(v, "roles: a role is granted as") || !strings.Contains(v, "staff") {
+		t.Errorf("what was refused is\n%s", v)
+	}
+}
+
+// TestResetLink: a link that opens an account is copied, and shown nowhere.
+func TestResetLink(t *testing.T) {
+	st, p := stage(t, 80, 24, plain())
+	p.link = "https://control.example.com/reset#secret"
+	st.Press("w")
+	if c, ok := st.Said[len(st.Said)-1].(screen.Copy); !ok || c.Text != p.link || strings.Contains(c.What, "secret") || strings.Contains(st.View(), "secret") {
+		t.Errorf("the link came as %v", st.Said[len(st.Said)-1])
+	}
+}
