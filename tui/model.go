@@ -41,7 +41,8 @@ type model struct {
 	notice     *notice
 	edges      screen.Edges
 	ends       string
-	quits      bool // q was pressed once, and something would end
+	who        string // is logged in
+	quits      bool   // q was pressed once, and something would end
 
 	clicked  time.Time
 	clickedX int
@@ -50,6 +51,7 @@ type model struct {
 
 func newModel(life context.Context, cfg Config, out *output) *model {
 	m := &model{cfg: cfg, out: out, shown: min(max(cfg.First, 1), len(cfg.Screens)) - 1}
+	m.who = cfg.Scope.Who
 	m.everywhere = everywhere(len(cfg.Screens))
 	m.c = screen.Context{Life: life, Theme: cfg.Theme, Scope: cfg.Scope, Now: cfg.Now()}
 	return m
@@ -117,7 +119,15 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 	case screen.Ends:
 		m.ends = msg.Text
 		return nil
+	case screen.Known:
+		if msg.Profile == m.c.Scope.Profile {
+			m.who = msg.Who
+		}
+		return nil
 	case screen.Moved:
+		if msg.Scope.Profile != m.c.Scope.Profile {
+			m.who = ""
+		}
 		m.c.Scope = msg.Scope
 		return tea.Batch(tea.SetWindowTitle(look.Text(m.title())), m.tell(msg))
 	}

@@ -76,8 +76,8 @@ func (m *model) heading(c *screen.Context, narrow bool) string {
 		}
 	}
 	var parts []string
-	if who := c.Scope.Who; who != "" && !narrow {
-		parts = append(parts, look.Text(who))
+	if m.who != "" && !narrow {
+		parts = append(parts, look.Text(m.who))
 	}
 	if m.edges.All > 0 {
 		sign, tone := t.Up, look.Good

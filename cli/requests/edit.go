@@ -140,10 +140,14 @@ func newFile(text []byte) (string, error) {
 	return path, nil
 }
 
+// Editor is the program of VISUAL, else of EDITOR, with its arguments.
+func Editor(getenv func(string) string) ([]string, error) {
+	return splitWords(cmp.Or(getenv("VISUAL"), getenv("EDITOR"), map[bool]string{true: "notepad", false: "vi"}[runtime.GOOS == "windows"]))
+}
+
 // edited opens the editor on a file, and gives what is in it then.
 func (o *editOptions) edited(ctx context.Context, file string) ([]byte, error) {
-	editor := cmp.Or(o.Getenv("VISUAL"), o.Getenv("EDITOR"), map[bool]string{true: "notepad", false: "vi"}[runtime.GOOS == "windows"])
-	argv, err := splitWords(editor)
+	argv, err := Editor(o.Getenv)
 	if err != nil {
 		return nil, err
 	}

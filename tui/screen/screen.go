@@ -166,6 +166,9 @@ type Ends struct{ Text string }
 // Moved tells all screens that the dashboard looks at another place.
 type Moved struct{ Scope Scope }
 
+// Known says who is logged in at a profile, for the first line.
+type Known struct{ Profile, Who string }
+
 // GoTo shows a screen by its number, 1 to 6, and gives it a message. Anybody sends it.
 type GoTo struct {
 	Screen int

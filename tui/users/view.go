@@ -185,7 +185,7 @@ func (s *Screen) logins(c *screen.Context, w int) []string {
 	if s.about == nil {
 		return nil
 	}
-	b := look.Table{Selected: -1, NoMark: true, Columns: []look.Column{{Head: "TIME", Width: 11}, {Head: "ADDRESS", Width: 13, Grow: 1, Rank: 1}, {Head: "HOW", Width: 9, Rank: 2}, {Head: "RESULT", Width: 9}}}
+	b := look.Table{Selected: -1, NoMark: true, Columns: []look.Column{{Head: "TIME", Width: 11}, {Head: "ADDRESS", Width: 12, Grow: 1, Rank: 1}, {Head: "HOW", Width: 8, Rank: 2}, {Head: "RESULT", Width: 7}}}
 	for _, l := range s.about.Logins {
 		tone, result := look.Good, "ok"
 		switch l.Outcome {
