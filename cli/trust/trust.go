@@ -214,6 +214,10 @@ func (o *options) add(ctx context.Context, r record, stores []looked) error {
 	}
 	done := o.begin(r)
 	for _, s := range stores {
+		// One store may be made of another, as Java's of Debian is of the system's.
+		if s.has == store.Absent && s.err == nil {
+			s.has, s.name, s.err = s.Has(ctx, r.ca)
+		}
 		switch {
 		case s.err != nil:
 			done.fail(s.Store, s.err)

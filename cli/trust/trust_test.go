@@ -486,7 +486,7 @@ esac`)
 		t.Errorf("WSL: %v, %v: %s", got, err, m.said)
 	}
 	look := "-user -store Root " + sum + "\n"
-	if asked := string(must(os.ReadFile(log))); asked != look+"-user -f -addstore Root FILE\n"+look+look+"-user -delstore Root "+sum+"\n" {
+	if asked := string(must(os.ReadFile(log))); asked != look+look+"-user -f -addstore Root FILE\n"+look+look+look+"-user -delstore Root "+sum+"\n" {
 		t.Errorf("%s", asked)
 	}
 
@@ -510,7 +510,7 @@ esac`)
 		t.Errorf("macOS: %v, %v: %s", got, err, m.said)
 	}
 	look = "find-certificate -a -p " + keychain + "\n"
-	if asked := string(must(os.ReadFile(log))); asked != look+"add-trusted-cert -d -r trustRoot -k "+keychain+" FILE\n"+look+look+"remove-trusted-cert -d FILE\ndelete-certificate -Z "+strings.ToUpper(sum)+" "+keychain+"\n" {
+	if asked := string(must(os.ReadFile(log))); asked != look+look+"add-trusted-cert -d -r trustRoot -k "+keychain+" FILE\n"+look+look+look+"remove-trusted-cert -d FILE\ndelete-certificate -Z "+strings.ToUpper(sum)+" "+keychain+"\n" {
 		t.Errorf("%s", asked)
 	}
 }
@@ -543,6 +543,28 @@ func TestUser(t *testing.T) {
 	}
 	m.o.User = false
 	if got, err := m.do(undo); err != nil || !same(got, map[string]string{systemPlace: removed}) || m.trusts(ca) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
+}
+
+// TestJavaOfDebian: the system's update has put the CA into Java's store too, and would leave it there.
+func TestJavaOfDebian(t *testing.T) {
+	ca := authority(t, "Acme", nil)
+	m := newMachine(t, "acme", ca)
+	keytool, err := exec.LookPath("keytool")
+	if err != nil {
+		t.Skip("there is no Java here")
+	}
+	m.check(os.Symlink(keytool, filepath.Join(m.bin, "keytool")))
+	const location = "/etc/ssl/certs/java/cacerts"
+	m.check(os.MkdirAll(filepath.Dir(m.root+location), 0o755))
+	if out, err := exec.Command(keytool, "-importcert", "-noprompt", "-alias", "debian:mezu-"+parsed(t, ca).SHA256()[:16]+".pem", "-file", m.caFile(), "-keystore", m.root+location, "-storepass", "changeit").CombinedOutput(); err != nil {
+		t.Fatalf("%v, %s", err, out)
+	}
+	if got, err := m.do(run); err != nil || !same(got, map[string]string{systemPlace: added, location: present}) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
+	if got, err := m.do(undo); err != nil || !same(got, map[string]string{systemPlace: removed, location: removed}) {
 		t.Errorf("%v, %v: %s", got, err, m.said)
 	}
 }

@@ -12,31 +12,47 @@ import (
 // storePassword is that of every cacerts as it comes. It protects nothing: the file has no secret.
 const storePassword = "changeit"
 
-// java is the store of the Java that JAVA_HOME names; none if it names none.
+// debianStore is what every Java of Debian and Ubuntu reads. The system's own update puts the
+// CAs of the system in, by names of its own, and takes none out.
+const debianStore = "/etc/ssl/certs/java/cacerts"
+
+// java are the stores of the Java that JAVA_HOME names, and of that of the distribution.
 func (m Machine) java() []Store {
-	home := m.Getenv("JAVA_HOME")
-	if home == "" {
-		return nil
-	}
-	for _, below := range []string{"lib", filepath.Join("jre", "lib")} { // the second until Java 8
-		if found := m.javaAt(filepath.Join(home, below, "security", "cacerts")); len(found) > 0 {
-			return found
+	var out []Store
+	if home := m.Getenv("JAVA_HOME"); home != "" {
+		for _, below := range []string{"lib", filepath.Join("jre", "lib")} { // the second until Java 8
+			if out = m.javaAt(filepath.Join(home, below, "security", "cacerts")); len(out) > 0 {
+				break
+			}
 		}
 	}
-	return nil
+	for _, s := range m.javaAt(m.below(debianStore)) {
+		if len(out) == 0 || out[0].Location != s.Location {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
-// javaAt is the store of Java in a file; none if there is no such file.
+// javaAt is the store of Java in a file; none if there is no such file, or no keytool.
 func (m Machine) javaAt(file string) []Store {
+	name := "keytool"
+	if m.OS == "windows" {
+		name += ".exe"
+	}
+	above := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	keytool := filepath.Join(above, "bin", name)
+	if _, err := os.Stat(keytool); err != nil {
+		keytool, above = m.program(name), "the distribution"
+	}
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil || keytool == "" {
+		return nil
+	}
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
-	above := filepath.Dir(filepath.Dir(filepath.Dir(file)))
-	suffix := ""
-	if m.OS == "windows" {
-		suffix = ".exe"
-	}
-	k := &cacerts{m: m, file: file, keytool: filepath.Join(above, "bin", "keytool"+suffix)}
+	k := &cacerts{m: m, file: file, keytool: keytool}
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err == nil {
 		_ = f.Close() // nothing was written
@@ -57,26 +73,42 @@ func (c *cacerts) words(verb string, more ...string) []string {
 	return append([]string{c.keytool, verb, "-keystore", c.file, "-storepass", storePassword, "-J-Duser.language=en"}, more...)
 }
 
+// own reports whether an alias is one that this package, or the system's update for its file of the
+// system, gives a CA.
+func own(alias string, ca CA) bool {
+	return alias == ca.label() || alias == "debian:"+ca.label()+".pem"
+}
+
 // Has looks for the fingerprint in the list, in which it stands below the alias.
 func (c *cacerts) Has(ctx context.Context, ca CA) (Presence, string, error) {
-	out, err := c.m.run(ctx, nil, c.words("-list")...)
+	aliases, err := c.aliases(ctx, ca)
+	for _, alias := range aliases {
+		if own(alias, ca) {
+			return Own, alias, err
+		}
+	}
+	if len(aliases) > 0 {
+		return Foreign, aliases[0], err
+	}
+	return Absent, "", err
+}
+
+// aliases are the names under which the file has the CA.
+func (c *cacerts) aliases(ctx context.Context, ca CA) (out []string, err error) {
+	list, err := c.m.run(ctx, nil, c.words("-list")...)
 	if err != nil {
-		return Absent, "", err
+		return nil, err
 	}
 	alias := ""
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(string(list)) {
 		if name, _, ok := strings.Cut(line, ", "); ok && strings.Contains(line, "trustedCertEntry") {
 			alias = name
 		}
-		if !strings.Contains(line, ca.Fingerprint()) {
-			continue
+		if strings.Contains(line, ca.Fingerprint()) {
+			out = append(out, alias)
 		}
-		if alias == ca.label() {
-			return Own, alias, nil
-		}
-		return Foreign, alias, nil
 	}
-	return Absent, "", nil
+	return out, nil
 }
 
 // Add puts the CA into the file.
@@ -86,7 +118,13 @@ func (c *cacerts) Add(ctx context.Context, ca CA) error {
 
 // Remove takes it out.
 func (c *cacerts) Remove(ctx context.Context, ca CA) error {
-	return c.change(ctx, nil, c.words("-delete", "-alias", ca.label()))
+	aliases, err := c.aliases(ctx, ca)
+	for _, alias := range aliases {
+		if own(alias, ca) && err == nil {
+			err = c.change(ctx, nil, c.words("-delete", "-alias", alias))
+		}
+	}
+	return err
 }
 
 func (c *cacerts) change(ctx context.Context, input []byte, words []string) error {
