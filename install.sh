@@ -281,7 +281,8 @@ install() {
 		echo "program $target/$program"
 		noted program | grep -v -x -F -e "$target/$program" | sed 's/^/program /' || true
 		sort "$work/files"
-		{ sed -n '/^dir /p' "$record" 2>/dev/null || true; cat "$work/dirs"; } | awk '!seen[$0]++'
+		# A folder that was made for one program goes with the last one that has something in it.
+		{ cat "$data/mezu/install/"* 2>/dev/null || true; cat "$work/dirs"; } | awk '/^dir / && !seen[$0]++'
 	} >"$work/record" || fail "there is no room in ${TMPDIR:-/tmp}; nothing was installed"
 	noted file >"$work/old"
 	stage "$work/record" 600 "$record"

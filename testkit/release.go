@@ -56,7 +56,7 @@ func (r *Release) Fill(t testing.TB, version string, program []byte) {
 	})
 }
 
-// Pack makes an archive of files, and what goes with it.
+// Pack makes an archive of files, and what goes with it. The program among them names it.
 func (r *Release) Pack(t testing.TB, version string, files map[string][]byte) {
 	t.Helper()
 	var b bytes.Buffer
@@ -85,10 +85,24 @@ func (r *Release) Pack(t testing.TB, version string, files map[string][]byte) {
 	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.Archive = fmt.Sprintf("mezu_%s_%s.tar.gz", runtime.GOOS, runtime.GOARCH)
+	program := "mezu"
+	for _, other := range []string{"warpgate", "mezusphere"} {
+		if files[other] != nil {
+			program = other
+		}
+	}
+	r.Archive = fmt.Sprintf("%s_%s_%s.tar.gz", program, runtime.GOOS, runtime.GOARCH)
 	r.write(t, filepath.Join(r.Dir, r.Archive), b.Bytes())
 	r.write(t, filepath.Join(r.Dir, "VERSION"), []byte(version+"\n"))
-	r.Sums(t, r.Sum(t, r.Archive)+r.Sum(t, "VERSION"))
+	archives, err := filepath.Glob(filepath.Join(r.Dir, "*.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := r.Sum(t, "VERSION")
+	for _, path := range archives {
+		sums += r.Sum(t, filepath.Base(path))
+	}
+	r.Sums(t, sums)
 }
 
 // Sum is the line of SHA256SUMS for a file.

@@ -169,6 +169,31 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// Each program goes alone, in any order, and the last one takes the folders with it.
+func TestInstall_Several(t *testing.T) {
+	r := testkit.NewRelease(t, "v1.2.0", nil)
+	r.Pack(t, "v1.2.0", map[string][]byte{"warpgate": []byte("#!/bin/sh\necho warpgate v1.2.0\n"), "man/warpgate.1": []byte(".\n")})
+	p := newPerson(t)
+	p.from(r)
+	for _, program := range []string{"mezu", "warpgate"} {
+		if out, code := p.install(program); code != 0 {
+			t.Fatalf("code %d, %s", code, out)
+		}
+	}
+	if out, code := p.install("mezu", "--uninstall"); code != 0 {
+		t.Fatalf("code %d, %s", code, out)
+	}
+	if out, code := p.run(p.path(".local/bin/warpgate"), "version"); code != 0 || out != "warpgate v1.2.0\n" {
+		t.Errorf("code %d, %s", code, out)
+	}
+	if out, code := p.install("warpgate", "--uninstall"); code != 0 {
+		t.Fatalf("code %d, %s", code, out)
+	}
+	if got := p.files(); len(got) > 0 {
+		t.Errorf("left %q", got)
+	}
+}
+
 // What somebody else has in the same folders stays.
 func TestInstall_LeavesOthersAlone(t *testing.T) {
 	p := newPerson(t)
@@ -509,6 +534,21 @@ func TestInstall_SameKeys(t *testing.T) {
 	for line := range strings.Lines(string(list)) {
 		if !strings.HasPrefix(line, "#") {
 			keys = append(keys, strings.TrimSpace(line))
+		}
+	}
+	// Whoever makes a release has them too.
+	made, err := os.ReadFile("../../release/allowed_signers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if !strings.Contains("\n"+string(made), "\n"+key+"\n") {
+			t.Errorf("release/allowed_signers lacks %q", key)
+		}
+	}
+	for line := range strings.Lines(string(made)) {
+		if !strings.HasPrefix(line, "#") && !slices.Contains(keys, strings.TrimSpace(line)) {
+			t.Errorf("release/allowed_signers alone has %q", line)
 		}
 	}
 	if !strings.Contains(string(text), "\nrelease_keys='"+strings.Join(keys, "\n")+"'\n") {

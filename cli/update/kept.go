@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -118,6 +119,7 @@ func owns(ctx context.Context, argv []string) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Env = append(os.Environ(), "HOME="+os.DevNull) // the rpm of Debian makes a database there
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	return err == nil || errors.Is(ctx.Err(), context.DeadlineExceeded)
