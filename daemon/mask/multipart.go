@@ -37,10 +37,7 @@ func maskMultipart(mediaType string, body []byte, inner int) ([]byte, int) {
 	return e.result()
 }
 
-// Boundary is that of a body of several parts: the media type's, else the one with which it
-// begins. It is empty if there is none.
-func Boundary(mediaType string, body []byte) string { return boundaryOf(mediaType, body) }
-
+// boundaryOf is the media type's, else the one with which the body begins; empty if there is none.
 func boundaryOf(mediaType string, body []byte) string {
 	if _, params, err := mime.ParseMediaType(mediaType); err == nil && params["boundary"] != "" {
 		return params["boundary"]
