@@ -54,7 +54,7 @@ func (o *editOptions) run(ctx context.Context, c *local.Client, id string) error
 	if err != nil {
 		return err
 	}
-	text, masked, err := o.draft(ctx, c, &d)
+	text, err := o.draft(ctx, c, &d)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (o *editOptions) run(ctx context.Context, c *local.Client, id string) error
 		if err != nil {
 			return fmt.Errorf("reading the request: %w", err)
 		}
-		return o.sendText(ctx, c, d.ID, text, masked, saved, o.File)
+		return o.sendText(ctx, c, d.ID, text, saved, o.File)
 	}
 	file, err := newFile(text.Text)
 	if err != nil {
@@ -83,42 +83,39 @@ func (o *editOptions) run(ctx context.Context, c *local.Client, id string) error
 		o.Sayf("nothing was changed, so nothing was sent; mezu requests replay %s sends it as it was", shortID(d.ID))
 		return nil
 	}
-	err = o.sendText(ctx, c, d.ID, text, masked, saved, file)
+	err = o.sendText(ctx, c, d.ID, text, saved, file)
 	if keep = err != nil && !errors.Is(err, errUnsent); keep {
 		o.Signf(terminal.Caution, "what you wrote is kept in %s", terminal.Clean(file))
 	}
 	return err
 }
 
-// draft gets the text to edit, and how many values of the body are masked in it.
-func (o *editOptions) draft(ctx context.Context, c *local.Client, d *mezu.ExchangeDetail) (*draft.Draft, int, error) {
+// draft gets the text to edit.
+func (o *editOptions) draft(ctx context.Context, c *local.Client, d *mezu.ExchangeDetail) (*draft.Draft, error) {
 	b := d.Request.Body
 	if b == nil || b.Size == 0 {
-		return draft.New(d.Request, nil, true), 0, nil
+		return draft.New(d.Request, nil, true), nil
 	}
 	if b.Kept < b.Size || d.Depth != mezu.DepthAll {
 		o.Sayf("its body of %s is not all kept", show.Size(b.Size))
-		return draft.New(d.Request, nil, false), 0, nil
+		return draft.New(d.Request, nil, false), nil
 	}
 	content, err := c.Body(ctx, d.ID, local.SideRequest, local.FormDecoded, o.Unmask)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	whole := content.Problem == "" && len(content.Data) <= local.MaxReplayBody
 	if !whole || !draft.Editable(content.Data) {
 		o.Sayf("its body of %s is nothing to edit, and is sent as it was; what you write in its place replaces it", show.Size(b.Size))
 	}
-	return draft.New(d.Request, content.Data, whole), content.Masked, nil
+	return draft.New(d.Request, content.Data, whole), nil
 }
 
 // sendText sends what was saved.
-func (o *editOptions) sendText(ctx context.Context, c *local.Client, id string, d *draft.Draft, masked int, saved []byte, file string) error {
+func (o *editOptions) sendText(ctx context.Context, c *local.Client, id string, d *draft.Draft, saved []byte, file string) error {
 	edited, dropped, err := d.Read(saved)
 	if err != nil {
 		return &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("what you wrote is no request: %v", err), Hint: "put it right, and mezu requests edit " + shortID(id) + " --file " + file}
-	}
-	if !edited.KeepBody && masked > 0 && bytes.Contains(edited.Body, []byte(mezu.Mask)) {
-		return &mezu.Error{Code: mezu.CodeInvalid, Detail: "the body has masked values, which would be sent as " + mezu.Mask, Hint: "mezu requests edit " + shortID(id) + " --unmask, or write values there and --file " + file}
 	}
 	if dropped {
 		o.Sayf("the body is sent without its Content-Encoding")

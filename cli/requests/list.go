@@ -128,9 +128,6 @@ func (l *listOptions) state(s local.InspectorState) {
 		l.Sayf("%d of %d kept, %s of %s, %d pinned", s.Kept, s.MaxKept, show.Size(s.Bytes), show.Size(s.MaxBytes), s.Pinned)
 	}
 	switch {
-	case s.MaxKept == 0:
-		l.Signf(terminal.Caution, "the daemon was started with --inspect off, and keeps nothing")
-		l.Try("mezu daemon restart --inspect 500,64MiB")
 	case s.Depth == mezu.DepthHeads:
 		l.Signf(terminal.Caution, "there are so many requests now that bodies are not kept")
 	case s.Depth == mezu.DepthNone:

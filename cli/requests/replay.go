@@ -60,6 +60,7 @@ func (o *command) send(ctx context.Context, c *local.Client, id string, r local.
 		}
 	}
 	all := []mezu.Exchange{}
+	r.Wait = true
 	unsent := 0
 	var why mezu.Exchange
 	for range times {

@@ -98,7 +98,7 @@ func (s *Server) value(w http.ResponseWriter, r *http.Request) error {
 // shown is what shows recorded requests.
 func (s *Server) shown() (*show.Show, error) {
 	if s.cfg.Show == nil {
-		return nil, mezu.Errorf(mezu.CodeNotFound, "this daemon keeps no requests")
+		return nil, &mezu.Error{Code: mezu.CodeNotFound, Detail: "this daemon keeps no requests", Hint: "mezu daemon restart --inspect 500,64MiB"}
 	}
 	return s.cfg.Show, nil
 }
