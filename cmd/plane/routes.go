@@ -108,7 +108,7 @@ func (p Routes) Text(r *mezu.Route) ([]byte, error) {
 	for _, line := range draftHead() {
 		b.WriteString("# " + line + "\n")
 	}
-	one := mezu.Route{Prefix: "/new/", Auth: mezu.AuthNone}
+	one := mezu.Route{Prefix: "/new/"}
 	if r != nil {
 		one = r.Settings()
 	}
