@@ -178,9 +178,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	}
 	var log *slog.Logger
 	if err == nil && o.logFile != "" {
-		file, failed := process.OpenLogFile(o.logFile, nil)
-		defer file.Close()
-		s.Err, err = file, failed
+		var file *process.LogFile
+		if file, err = process.OpenLogFile(o.logFile, nil); err == nil {
+			defer file.Close()
+			s.Err = file
+		}
 	}
 	if err == nil {
 		log, err = process.Logger(s.Err, o.logFormat, o.logLevel)

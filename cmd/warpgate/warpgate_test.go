@@ -144,3 +144,18 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("no such file: code %d, %s", code, talk)
 	}
 }
+
+// TestLogFile: the log, and how the program ended, are in the file, which is its owner's alone.
+func TestLogFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	args := []string{"--token", mezu.NewKey(), "--api", "https://x", "--upstream", "no port", "--state", t.TempDir(), "--log-file"}
+	code, out, talk := runToEnd(environment(), append(args, file)...)
+	text, err := os.ReadFile(file)
+	info, failed := os.Stat(file)
+	if code != 2 || out+talk != "" || err != nil || failed != nil || !strings.Contains(string(text), "process lists") || !strings.Contains(string(text), "warpgate: upstream") || info.Mode().Perm()&0o077 != 0 && filepath.Separator == '/' {
+		t.Errorf("code %d, %q, %s, %v", code, talk, text, err)
+	}
+	if code, _, talk := runToEnd(environment(), append(args, filepath.Join(file, "below"))...); code != 1 || !strings.Contains(talk, "opening the log") {
+		t.Errorf("code %d, %s", code, talk)
+	}
+}
