@@ -13,6 +13,7 @@ import (
 	"github.com/mezusphere/mezu/daemon/event"
 	"github.com/mezusphere/mezu/daemon/inspect"
 	"github.com/mezusphere/mezu/daemon/inspect/show"
+	"github.com/mezusphere/mezu/daemon/page"
 	"github.com/mezusphere/mezu/daemon/rest"
 	"github.com/mezusphere/mezu/local"
 )
@@ -21,6 +22,7 @@ import (
 type hosting struct {
 	*daemon.Host
 	server *rest.Server
+	page   *page.Page
 	socket net.Listener
 	// asked is what it was told when it was told to end, nil if nobody did.
 	asked atomic.Pointer[local.Shutdown]
@@ -42,9 +44,13 @@ func newHosting(cfg daemon.Config, keeps string, logTail func(most int) ([]byte,
 	if h.Host, err = daemon.New(cfg); err != nil {
 		return nil, err
 	}
-	h.server = rest.New(rest.Config{Host: h, Events: cfg.Hub, Show: cfg.Show, Replayer: h, Version: cfg.Version, LogTail: logTail, Log: cfg.Log, Now: time.Now})
+	h.server = rest.New(rest.Config{Host: h, Events: cfg.Hub, Show: cfg.Show, Replayer: h, Page: h.openPage, Version: cfg.Version, LogTail: logTail, Log: cfg.Log, Now: time.Now})
+	h.page = page.New(page.Config{Reads: h.server.Reads(), Hold: h.Hold, Log: cfg.Log, Now: time.Now})
 	return h, nil
 }
+
+// openPage serves the inspector's page, and gives its address.
+func (h *hosting) openPage() (string, error) { return h.page.Open() }
 
 // address is the public address of a tunnel, empty if it has none.
 func (h *hosting) address(id string) string {
@@ -71,7 +77,7 @@ func (h *hosting) listen(path string) (err error) {
 func (h *hosting) parts(run func(context.Context) error) []process.Part {
 	all := []process.Part{{Name: "tunnels", Run: run, Close: h.Host.Close}}
 	if h.socket != nil {
-		all = append(all, process.Part{Name: "local API", Run: func(ctx context.Context) error { return h.server.Serve(ctx, h.socket) }})
+		all = append(all, process.Part{Name: "local API", Run: func(ctx context.Context) error { return h.server.Serve(ctx, h.socket) }}, process.Part{Name: "inspector page", Run: h.page.Run})
 	}
 	return all
 }
