@@ -138,6 +138,7 @@ func (w *world) head() []byte {
 
 // carry is the edge: each request goes over a data connection of its own.
 func (w *world) carry(rw http.ResponseWriter, r *http.Request) {
+	http.NewResponseController(rw).EnableFullDuplex()
 	conn := w.link()
 	defer conn.Close()
 	r.Host = "shop-acme.edge.example"
@@ -168,8 +169,10 @@ func (w *world) carry(rw http.ResponseWriter, r *http.Request) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.Body.Read(buf)
-		rw.Write(buf[:n])
-		http.NewResponseController(rw).Flush()
+		if n > 0 {
+			rw.Write(buf[:n])
+			http.NewResponseController(rw).Flush()
+		}
 		if err == io.EOF {
 			break
 		}
