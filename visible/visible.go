@@ -39,5 +39,8 @@ func Text(s string) string {
 // Unsafe reports whether a terminal might act on r instead of showing it. It includes the
 // replacement character, which stands for bytes that aren't UTF-8.
 func Unsafe(r rune) bool {
+	if r >= ' ' && r < 0x7f { // most are
+		return false
+	}
 	return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
