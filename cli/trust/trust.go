@@ -214,8 +214,7 @@ func (o *options) add(ctx context.Context, r record, stores []looked) error {
 	}
 	done := o.begin(r)
 	for _, s := range stores {
-		// One store may be made of another, as Java's of Debian is of the system's.
-		if s.has == store.Absent && s.err == nil {
+		if s.has == store.Absent && s.err == nil && done.remade(s.Store) {
 			s.has, s.name, s.err = s.Has(ctx, r.ca)
 		}
 		switch {
@@ -318,6 +317,12 @@ func (d *doing) say(s store.Store, sign terminal.Sign, what, text string) {
 		d.restart(s.Restart)
 	}
 	d.Signf(sign, "%s %s", terminal.Clean(s.Location), terminal.Clean(text))
+}
+
+// remade reports whether a store may be another one than before this run: that of Java is made of
+// the system's in Debian.
+func (d *doing) remade(s store.Store) bool {
+	return s.Kind == store.Java && slices.ContainsFunc(d.report.Stores, func(r result) bool { return r.Kind == store.System && (r.Result == added || r.Result == removed) })
 }
 
 func (d *doing) fail(s store.Store, err error) {

@@ -162,7 +162,6 @@ const (
 	systemPlace   = "/usr/local/share/ca-certificates"
 	chromiumPlace = "/.pki/nssdb"
 	firefoxPlace  = "/.mozilla/firefox/x.default"
-	javaPlace     = "/java/lib/security/cacerts"
 )
 
 func same(a, b map[string]string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
@@ -175,24 +174,6 @@ func TestTrust(t *testing.T) {
 	chromium := m.database([]string{"--empty-password"}, ".pki", "nssdb")
 	m.database([]string{"--empty-password"}, ".mozilla", "firefox", "x.default")
 	want := map[string]string{systemPlace: added, chromiumPlace: added, firefoxPlace: added}
-	if keytool, err := exec.LookPath("keytool"); err == nil {
-		m.check(os.MkdirAll(filepath.Join(m.home, "java/bin"), 0o700))
-		m.check(os.MkdirAll(filepath.Join(m.home, "java/lib/security"), 0o700))
-		m.check(os.Symlink(keytool, filepath.Join(m.home, "java/bin/keytool")))
-		first := filepath.Join(m.home, "first.pem")
-		m.check(os.WriteFile(first, authority(t, "Another", nil), 0o600))
-		if out, err := exec.Command(keytool, "-importcert", "-noprompt", "-alias", "first", "-file", first, "-keystore", m.home+javaPlace, "-storepass", "changeit").CombinedOutput(); err != nil {
-			t.Fatalf("%v, %s", err, out)
-		}
-		before := m.o.machine.Getenv
-		m.o.machine.Getenv = func(n string) string {
-			if n == "JAVA_HOME" {
-				return filepath.Join(m.home, "java")
-			}
-			return before(n)
-		}
-		want[javaPlace] = added
-	}
 	all := func(result string) map[string]string {
 		out := map[string]string{}
 		for place := range want {
@@ -486,7 +467,7 @@ esac`)
 		t.Errorf("WSL: %v, %v: %s", got, err, m.said)
 	}
 	look := "-user -store Root " + sum + "\n"
-	if asked := string(must(os.ReadFile(log))); asked != look+look+"-user -f -addstore Root FILE\n"+look+look+look+"-user -delstore Root "+sum+"\n" {
+	if asked := string(must(os.ReadFile(log))); asked != look+"-user -f -addstore Root FILE\n"+look+look+"-user -delstore Root "+sum+"\n" {
 		t.Errorf("%s", asked)
 	}
 
@@ -510,7 +491,7 @@ esac`)
 		t.Errorf("macOS: %v, %v: %s", got, err, m.said)
 	}
 	look = "find-certificate -a -p " + keychain + "\n"
-	if asked := string(must(os.ReadFile(log))); asked != look+look+"add-trusted-cert -d -r trustRoot -k "+keychain+" FILE\n"+look+look+look+"remove-trusted-cert -d FILE\ndelete-certificate -Z "+strings.ToUpper(sum)+" "+keychain+"\n" {
+	if asked := string(must(os.ReadFile(log))); asked != look+"add-trusted-cert -d -r trustRoot -k "+keychain+" FILE\n"+look+look+"remove-trusted-cert -d FILE\ndelete-certificate -Z "+strings.ToUpper(sum)+" "+keychain+"\n" {
 		t.Errorf("%s", asked)
 	}
 }
@@ -547,24 +528,41 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestJavaOfDebian: the system's update has put the CA into Java's store too, and would leave it there.
-func TestJavaOfDebian(t *testing.T) {
+// TestJava: the store of JAVA_HOME takes the CA. That of Debian has it from the system's update, under
+// another name, which that would leave there.
+func TestJava(t *testing.T) {
 	ca := authority(t, "Acme", nil)
 	m := newMachine(t, "acme", ca)
 	keytool, err := exec.LookPath("keytool")
 	if err != nil {
 		t.Skip("there is no Java here")
 	}
-	m.check(os.Symlink(keytool, filepath.Join(m.bin, "keytool")))
-	const location = "/etc/ssl/certs/java/cacerts"
-	m.check(os.MkdirAll(filepath.Dir(m.root+location), 0o755))
-	if out, err := exec.Command(keytool, "-importcert", "-noprompt", "-alias", "debian:mezu-"+parsed(t, ca).SHA256()[:16]+".pem", "-file", m.caFile(), "-keystore", m.root+location, "-storepass", "changeit").CombinedOutput(); err != nil {
-		t.Fatalf("%v, %s", err, out)
+	const home, debian = "/java/lib/security/cacerts", "/etc/ssl/certs/java/cacerts"
+	put := func(file, alias, from string) {
+		t.Helper()
+		if out, err := exec.Command(keytool, "-importcert", "-noprompt", "-alias", alias, "-file", from, "-keystore", file, "-storepass", "changeit").CombinedOutput(); err != nil {
+			t.Fatalf("%v, %s", err, out)
+		}
 	}
-	if got, err := m.do(run); err != nil || !same(got, map[string]string{systemPlace: added, location: present}) {
+	for _, dir := range []string{m.home + "/java/bin", filepath.Dir(m.home + home), filepath.Dir(m.root + debian)} {
+		m.check(os.MkdirAll(dir, 0o700))
+	}
+	m.check(errors.Join(os.Symlink(keytool, m.home+"/java/bin/keytool"), os.Symlink(keytool, m.bin+"/keytool")))
+	put(m.home+home, "first", filepath.Join(m.root, "usr/share/ca-certificates/public.crt"))
+	testkit.CopyFile(t, m.home+home, m.root+debian)
+	put(m.root+debian, "debian:mezu-"+parsed(t, ca).SHA256()[:16]+".pem", m.caFile())
+	m.check(os.RemoveAll(m.root + systemPlace))
+	before := m.o.machine.Getenv
+	m.o.machine.Getenv = func(n string) string {
+		if n == "JAVA_HOME" {
+			return m.home + "/java"
+		}
+		return before(n)
+	}
+	if got, err := m.do(run); err != nil || !same(got, map[string]string{home: added, debian: present}) {
 		t.Errorf("%v, %v: %s", got, err, m.said)
 	}
-	if got, err := m.do(undo); err != nil || !same(got, map[string]string{systemPlace: removed, location: removed}) {
+	if got, err := m.do(undo); err != nil || !same(got, map[string]string{home: removed, debian: removed}) {
 		t.Errorf("%v, %v: %s", got, err, m.said)
 	}
 }

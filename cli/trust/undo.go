@@ -132,7 +132,7 @@ func (o *options) remove(ctx context.Context, r record) error {
 		r = r.without(p)
 	}
 	for _, s := range found {
-		if s.err == nil && s.has != store.Absent { // it may be made of one that has it no more
+		if s.err == nil && s.has != store.Absent && done.remade(s.Store) {
 			s.has, s.name, s.err = s.Has(ctx, r.ca)
 		}
 		p := placed{s.Kind, s.Location}
