@@ -139,14 +139,14 @@ func (h *Held) Close(ctx context.Context) error {
 	return h.run.stop(ctx, h.one)
 }
 
-// Place works at the control plane for a tunnel that the daemon has.
-type Place struct {
+// Control works at the control plane for a tunnel that the daemon has.
+type Control struct {
 	run    *opened
 	tunnel mezu.Tunnel
 }
 
-// At is the place of a tunnel, with the login of its profile.
-func At(inv *invocation.Invocation, cfg Config, t mezu.Tunnel) (*Place, error) {
+// At is the control plane of a tunnel, with the login of its profile.
+func At(inv *invocation.Invocation, cfg Config, t mezu.Tunnel) (*Control, error) {
 	o := &options{Invocation: silent(inv), Config: cfg}
 	o.Flags.Profile, o.Flags.Organization, o.Flags.Project, o.Flags.Environment = t.Profile, t.Organization, t.Project, t.Environment
 	r, err := o.quiet()
@@ -161,18 +161,18 @@ func At(inv *invocation.Invocation, cfg Config, t mezu.Tunnel) (*Place, error) {
 		r.login.CloseIdle()
 		return nil, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: fmt.Sprintf("%s is of the control plane %s, and the login is of %s", t.Name, t.API, r.settings.API), Hint: "mezu login --api " + t.API}
 	}
-	return &Place{run: r, tunnel: t}, nil
+	return &Control{run: r, tunnel: t}, nil
 }
 
 // Close gives up idle connections.
-func (p *Place) Close() { p.run.login.CloseIdle() }
+func (p *Control) Close() { p.run.login.CloseIdle() }
 
-func (p *Place) site(ctx context.Context) (*own.Site, error) {
+func (p *Control) site(ctx context.Context) (*own.Site, error) {
 	return p.run.owner.Find(ctx, own.Wish{Environment: p.tunnel.Environment})
 }
 
 // OpenTo says in a few words who may enter, as the routes of the environment ask.
-func (p *Place) OpenTo(ctx context.Context) (string, error) {
+func (p *Control) OpenTo(ctx context.Context) (string, error) {
 	site, err := p.site(ctx)
 	if err != nil {
 		return "", err
@@ -186,7 +186,7 @@ func (p *Place) OpenTo(ctx context.Context) (string, error) {
 }
 
 // Admit brings the routes of the environment to what is asked of visitors. It says what stays.
-func (p *Place) Admit(ctx context.Context, a Access) (kept []string, err error) {
+func (p *Control) Admit(ctx context.Context, a Access) (kept []string, err error) {
 	site, err := p.site(ctx)
 	if err != nil {
 		return nil, err
@@ -196,14 +196,14 @@ func (p *Place) Admit(ctx context.Context, a Access) (kept []string, err error) 
 }
 
 // Token lets the tunnel register once.
-func (p *Place) Token(ctx context.Context) (string, error) {
+func (p *Control) Token(ctx context.Context) (string, error) {
 	t := &p.tunnel
 	return own.Token(ctx, p.run.login, t.Organization, t.Project, t.Environment, t.PublicKeySHA256)
 }
 
 // Forget removes what the control plane has of the tunnel: its environment, if that is the
 // caller's own, or else its Warpgate. It says what stays.
-func (p *Place) Forget(ctx context.Context) (stays string, err error) {
+func (p *Control) Forget(ctx context.Context) (stays string, err error) {
 	site, err := p.site(ctx)
 	if err != nil {
 		return "", err

@@ -10,11 +10,13 @@ import (
 	"github.com/atotto/clipboard"
 	tea "github.com/charmbracelet/bubbletea"
 
+	clidaemon "github.com/mezusphere/mezu/cli/daemon"
 	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/requests"
 	"github.com/mezusphere/mezu/cli/status"
+	"github.com/mezusphere/mezu/cmd/here"
 	"github.com/mezusphere/mezu/cmd/plane"
 	"github.com/mezusphere/mezu/tui"
 	"github.com/mezusphere/mezu/tui/log"
@@ -60,6 +62,16 @@ func dashboardOf(getenv func(string) string, open login.Opener, here func(*invoc
 			Scope: scope, Theme: themeOf(inv, getenv, o.Theme, in, out), Desktop: desktop{getenv, open}, In: in, Out: out, NoMouse: o.NoMouse,
 			Multiplexer: multiplexer(getenv), Remote: getenv("SSH_CONNECTION") != "" || getenv("SSH_TTY") != "", Version: version, Now: inv.Now,
 		})
+	}
+}
+
+// hereOf makes the screens about this machine.
+func hereOf(getenv func(string) string) func(*invocation.Invocation, dashboard.Options) machine {
+	return func(inv *invocation.Invocation, o dashboard.Options) machine {
+		d := clidaemon.New(inv, spawner(getenv))
+		h := here.New(here.Config{Invocation: inv, Daemon: d, Own: o.Own, Leave: o.Leave})
+		first, second := h.Screens()
+		return machine{tunnels: first, requests: second, running: d.Running, close: h.Close}
 	}
 }
 

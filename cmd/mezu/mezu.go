@@ -47,7 +47,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
 	code := cli.Main(drain, args, inv, cli.Config{
 		Version: version, Open: browserOf(getenv),
-		Tunnel: tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut},
+		Dashboard: dashboardOf(getenv, browserOf(getenv), hereOf(getenv)),
+		Tunnel:    tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut},
 		Dev: func(ctx context.Context, o dev.Options) error {
 			outlets.Serve()
 			if homeless != nil && o.State == "" && !o.Ephemeral {

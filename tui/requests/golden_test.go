@@ -47,10 +47,10 @@ func states() map[string]struct {
 		"empty":     {k: empty},
 		"none":      {k: empty, keys: []string{"/", "status:500", "enter"}},
 		"away": {k: empty, then: func(st *screentest.Stage) {
-			st.Send(feed.Away{Err: &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running"}})
+			st.Send(feed.Away{Err: &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running", Cause: local.ErrNotRunning}})
 		}},
 		"stale": {k: drawn, then: func(st *screentest.Stage) {
-			st.Screen.(keeping).k.err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running", Hint: "mezu tunnel PORT"}
+			st.Screen.(keeping).k.err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running", Cause: local.ErrNotRunning, Hint: "mezu tunnel PORT"}
 			st.Send(feed.Away{Err: st.Screen.(keeping).k.err})
 			st.Pass(120_000_000_000)
 		}},

@@ -1,11 +1,13 @@
 package requests
 
 import (
+	"errors"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/keymap"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
@@ -232,6 +234,8 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 		return out
 	}
 	switch {
+	case s.away != nil && !errors.Is(s.away, local.ErrNotRunning):
+		return say(look.Text(s.away.Error()))
 	case s.away != nil:
 		return say("no daemon is running here, so there are no requests", "try: mezu tunnel 8080, or n on screen 1")
 	case s.log.err != nil:

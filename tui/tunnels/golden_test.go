@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen/screentest"
 )
 
 func TestGolden(t *testing.T) {
-	away := feed.Away{Err: &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running"}}
+	away := feed.Away{Err: &mezu.Error{Code: mezu.CodeUnavailable, Detail: "no daemon is running", Cause: local.ErrNotRunning}}
 	for name, s := range map[string]struct {
 		h    *here
 		then func(*screentest.Stage)

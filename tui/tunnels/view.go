@@ -1,6 +1,7 @@
 package tunnels
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/keymap"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
@@ -169,7 +171,7 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	t := c.Theme
 	lines := []string{"no tunnel is open here", "n opens one, and so does: mezu tunnel 8080"}
 	switch {
-	case s.away != nil && mezu.CodeOf(s.away) == mezu.CodeUnavailable:
+	case errors.Is(s.away, local.ErrNotRunning):
 		lines = []string{"no daemon is running here, so no tunnel is open", "n opens one and starts it, and so does: mezu tunnel 8080"}
 	case s.away != nil:
 		lines = []string{look.Text(s.away.Error())}

@@ -1,0 +1,45 @@
+package here
+
+import (
+	"context"
+
+	"github.com/mezusphere/mezu/cli/tunnel"
+	"github.com/mezusphere/mezu/listening"
+	"github.com/mezusphere/mezu/tui/newtunnel"
+)
+
+// opening opens tunnels from the dialog.
+type opening struct{ *Here }
+
+// Listening are the ports on which programs of this person listen, and that tunnels reach.
+func (o opening) Listening(ctx context.Context) ([]newtunnel.Listener, error) {
+	all, err := listening.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []newtunnel.Listener
+	for _, l := range all {
+		if l.Local() {
+			out = append(out, newtunnel.Listener{Port: l.Port, Program: l.Program, Command: l.Command, Addresses: l.Addresses})
+		}
+	}
+	return out, nil
+}
+
+// Site says where a tunnel would be reached.
+func (o opening) Site(ctx context.Context, name string) (newtunnel.Site, error) {
+	p, err := tunnel.Propose(ctx, o.cfg.Invocation, o.opener, name)
+	return newtunnel.Site{Environment: p.Environment, URL: p.URL, Directories: p.Directories}, err
+}
+
+// Open opens a tunnel, as "mezu tunnel" does. It lives as long as the dashboard.
+func (o opening) Open(ctx context.Context, w newtunnel.Wish) (newtunnel.Opened, error) {
+	one, err := tunnel.Hold(ctx, o.cfg.Invocation, o.opener, tunnel.Wish{Target: w.Target, Name: w.Name, Access: accessOf(w.Access), User: w.Access.User, HostHeader: w.HostHeader})
+	if err != nil {
+		return newtunnel.Opened{}, err
+	}
+	if err := o.keep(ctx, one); err != nil {
+		return newtunnel.Opened{}, err
+	}
+	return newtunnel.Opened{Tunnel: one.Tunnel(), User: w.Access.User, Password: one.Password(), Notes: one.Notes()}, nil
+}
