@@ -118,13 +118,13 @@
     e.children[2].className = colour;
     put(e.children[3], took(x.duration_ms));
     put(e.children[4], visible(x.path + (x.query ?? "")));
-    put(e.children[5], signs(x));
-    const name = [methodOf(x), status, visible(x.path), took(x.duration_ms), clock(x.started_at), x.open ? "under way" : "", x.pinned ? "pinned" : "", x.replay_of ? "a replay" : "", x.code ?? x.cause ?? ""].filter(Boolean).join(" ");
-    if (e.getAttribute("aria-label") !== name) e.setAttribute("aria-label", name);
+    put(e.children[5].children[0], signs(x));
+    put(e.children[5].children[1], [x.open ? "under way" : "", x.pinned ? "pinned" : "", x.replay_of ? "a replay" : "", x.code ?? x.cause ?? ""].filter(Boolean).join(", "));
     e.title = x.code || x.cause ? visible([x.code || x.cause, x.message].filter(Boolean).join(": ")) : "";
   };
   const newRow = (x) => {
-    const e = make("div", "", null, make("span", "at quiet"), make("span"), make("span"), make("span", "took quiet"), make("span"), make("span", "quiet"));
+    const e = make("div", "", null, make("span", "at quiet"), make("span"), make("span"), make("span", "took quiet"), make("span"), make("span", "quiet", null, make("span"), make("span", "unseen")));
+    e.children[5].children[0].setAttribute("aria-hidden", "true");
     e.setAttribute("role", "option");
     e.setAttribute("aria-selected", "false");
     e.id = "row-" + x.sequence;
@@ -289,12 +289,12 @@
     const id = state.selected;
     setTimeout(() => { if (state.selected === id && element.isConnected) put(element, visible(masked, lines)); }, shownFor);
   };
-  const showButton = (of, element, masked, path) => button("show", "u", async () => {
+  const showButton = (element, masked, path) => button("show", "u", async () => {
     try {
       const { value } = await json(at(state.selected, path));
       reveal(element, value, masked);
     } catch (error) { failed(error); }
-  }, of);
+  });
 
   const fields = (side, all) => {
     const out = make("dl", "fields");
@@ -302,7 +302,7 @@
       const value = make("span", "value", visible(f.value));
       const dd = make("dd", "", null, value);
       if (f.masked) {
-        const b = showButton(f.name, value, f.value, "/value/" + side + "/" + i);
+        const b = showButton(value, f.value, "/value/" + side + "/" + i);
         b.setAttribute("aria-label", "show " + visible(f.name));
         dd.append(" ", b);
       }
@@ -313,14 +313,18 @@
 
   const message = (side, m, d) => {
     if (!m) return [make("p", "quiet", d.open ? "There is no answer yet." : "No answer came from the workload.")];
-    const line = make("p", "line", visible(m.line));
-    const out = [line];
+    const line = make("span", "", visible(m.line));
+    const out = [make("p", "line", null, line)];
     const about = side === "request"
       ? [d.client && "from " + d.client, "id " + d.id.slice(0, 8), d.edge, d.user && "as " + d.user, d.route && "route " + d.route]
       : [d.upstream && "from " + d.upstream, d.code, d.cause, d.message];
-    const text = about.filter(Boolean).map((t) => visible(t)).join("   ");
+    const text = about.filter(Boolean).map((t) => visible(t)).join(" · ");
     if (text) out.push(make("p", d.code && side === "response" ? "bad" : "quiet", text));
-    if (m.line.includes("••••••")) out[0].append(" ", showButton("line", line.appendChild(make("span")), "", "/value/" + side + "/line"));
+    if (m.line.includes("••••••")) {
+      const b = showButton(line, m.line, "/value/" + side + "/line");
+      b.setAttribute("aria-label", "show the first line");
+      out[0].append(" ", b);
+    }
     out.push(fields(side, m.fields));
     if (m.trailers) out.push(make("h3", "quiet", "Trailers"), fields(side + "-trailers", m.trailers));
     const other = side === "request" ? d.sent : d.response && d.returned;
@@ -506,8 +510,12 @@
     $("live").className = state.paused ? "warn" : "good";
     if (!state.paused) newer();
   };
+  let typing = 0;
   const search = () => {
-    state.filter = $("filter").value.trim();
+    clearTimeout(typing);
+    const filter = $("filter").value.trim();
+    if (filter === state.filter) return;
+    state.filter = filter;
     state.selected = "";
     newer();
   };
@@ -559,7 +567,6 @@
     if (matchMedia("(max-width: 719px)").matches) full();
   });
   list().addEventListener("dblclick", full);
-  let typing = 0;
   $("filter").addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(search, 300);

@@ -40,6 +40,8 @@ func (w *world) application() http.Handler {
 	})
 	mux.HandleFunc("/shell", shell)
 	mux.HandleFunc("/worker.js", serviceWorker)
+	mux.HandleFunc("/inspected/", inspected)
+	mux.HandleFunc("/hooks/", inspected)
 	return mux
 }
 
