@@ -138,6 +138,7 @@ soak: tools-for-test before ## the long forms of tests and an upgrade from COMMI
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e ./e2e/browser
 	cd release && MEZU_SOAK=1 go test -timeout 2h ./...
+	MEZU_SOAK=1 go test -timeout 2h ./cli/update
 
 before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
 
@@ -194,10 +195,11 @@ tools-for-test:
 	command -v busybox >/dev/null || missing="$$missing busybox"; \
 	command -v zsh >/dev/null || missing="$$missing zsh"; \
 	command -v fish >/dev/null || missing="$$missing fish"; \
+	command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing="$$missing debootstrap"; \
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
 	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

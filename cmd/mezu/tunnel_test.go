@@ -577,6 +577,11 @@ func TestTunnelExamples(t *testing.T) {
 			opened = h.said(h.out, addressLine)
 			h.stop()
 			p.do(append(args, "--detach")...)
+			p.becomes(opened, http.StatusOK)
+			ids, talk, _ := complete(p, "requests", "show", "")
+			if len(ids) == 0 || !regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(ids[0]) || talk != "" {
+				t.Errorf("requests that are completed: %q, %s", ids, talk)
+			}
 			continue
 		}
 		if path == "tunnel open" && runtime.GOOS != "linux" {
