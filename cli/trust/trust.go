@@ -135,7 +135,19 @@ func run(ctx context.Context, o *options) error {
 	if user := o.Getenv("SUDO_USER"); user != "" && o.machine.Superuser {
 		o.Warnf("browsers are looked for in %s; run it as %s, without sudo, for those of %[2]s: it calls sudo where it has to", terminal.Clean(o.machine.Home), terminal.Clean(user))
 	}
+	o.nameEarlier(r)
 	return o.add(ctx, r, look(ctx, ca, stores))
+}
+
+// nameEarlier says which other CAs of the profile are trusted: one that has begun anew leaves that of
+// before, whose key may be anywhere.
+func (o *options) nameEarlier(r record) {
+	known, _ := o.records.all() // what can't be read is undo's to tell
+	for _, other := range known {
+		if r.Profile != "" && other.Profile == r.Profile && other.ca.SHA256() != r.ca.SHA256() {
+			o.Warnf("an earlier CA of profile %s is trusted too; to end that: mezu trust --undo --sha256 %s", r.Profile, other.ca.SHA256()[:16])
+		}
+	}
 }
 
 // stores are those that this run is about.
@@ -225,13 +237,11 @@ func (o *options) add(ctx context.Context, r record, stores []looked) error {
 		default:
 			next := r.with(s.Store)
 			if err := o.records.save(next); err != nil {
-				return err
+				done.fail(s.Store, fmt.Errorf("it can't be remembered, and stays as it is: %w", err))
+				continue
 			}
 			if err := s.Add(ctx, r.ca); err != nil {
-				done.fail(s.Store, err)
-				if err := o.records.save(r); err != nil {
-					return err
-				}
+				done.fail(s.Store, errors.Join(err, o.records.save(r)))
 				continue
 			}
 			r = next

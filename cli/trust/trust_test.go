@@ -505,6 +505,29 @@ func thumbprintOf(t *testing.T, file string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// TestEarlier: a profile whose installation has begun anew is told what is trusted still.
+func TestEarlier(t *testing.T) {
+	first := authority(t, "Acme", nil)
+	m := newMachine(t, "acme", first)
+	if got, err := m.do(run); err != nil || got[systemPlace] != added {
+		t.Fatalf("%v, %v", got, err)
+	}
+	second := authority(t, "Acme", nil)
+	m.check(os.WriteFile(m.caFile(), second, 0o600))
+	if got, err := m.do(run); err != nil || got[systemPlace] != added || !strings.Contains(m.said.String(), "--sha256 "+parsed(t, first).SHA256()[:16]) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
+	if got, err := m.do(undo); err != nil || got[systemPlace] != removed || m.trusts(first) || m.trusts(second) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
+	// What can't be remembered isn't done.
+	m.check(os.RemoveAll(m.o.records.dir))
+	m.check(os.WriteFile(m.o.records.dir, nil, 0o600))
+	if got, err := m.do(run); exit.Of(err) != exit.Failed || len(got) > 0 && got[systemPlace] != failed || m.trusts(second) {
+		t.Errorf("%v, %v: %s", got, err, m.said)
+	}
+}
+
 // TestUser: the system stays as it is.
 func TestUser(t *testing.T) {
 	ca := authority(t, "Acme", nil)

@@ -158,8 +158,9 @@ func (o *options) remove(ctx context.Context, r record) error {
 	if len(done.report.Stores) == 0 {
 		o.Sayf("no store has %s from mezu trust", terminal.Clean(r.ca.Subject()))
 	}
-	if err := o.records.save(r); err != nil && o.records.dir != "" {
-		return err
+	err := done.end()
+	if failed := o.records.save(r); failed != nil && o.records.dir != "" {
+		return failed
 	}
-	return done.end()
+	return err
 }
