@@ -203,6 +203,21 @@ var goals = []goal{
 	{"resident memory of an idle daemon with five tunnels", false, 40, " MiB", ofDaemon("developer", figDaemonIdle)},
 	{"its CPU", false, 0.5, " % of a core", ofDaemon("developer", figDaemonCPU)},
 	{"each further tunnel", false, 3, " MiB", ofDaemon("developer", figPerTunnel)},
+	{"requests/s with recording and the dashboard open ÷ --inspect off", true, 0.95, "", func(r *results) float64 {
+		return r.against("inspector", figRate, nameDrawn, nameOff, ratio)
+	}},
+	{"requests/s with --inspect off ÷ warpgate", true, 0.97, "", func(r *results) float64 {
+		return r.against("inspector", figRate, nameOff, nameOurs, ratio)
+	}},
+	{"frames of the dashboard meanwhile", true, 10, "/s", func(r *results) float64 { return r.get("inspector", nameDrawn, figFrames) }},
+	{"memory that recording adds, after 2 GiB of bodies", false, 64, " MiB", ofDaemon("inspector", figRecorded)},
+	{"first frame of the dashboard", false, 150, " ms", ofDaemon("inspector", figFirstDraw)},
+	{"a key of it, with 500 exchanges and a filter text:", false, 50, " ms", ofDaemon("inspector", figKey)},
+	{"resident memory of the dashboard", false, 60, " MiB", ofDaemon("inspector", figDrawIdle)},
+	{"its CPU when nothing happens", false, 2, " % of a core", ofDaemon("inspector", figDrawCPU)},
+	{"size of warpgate, stripped", false, 15, " MB", ofDaemon("inspector", figGateSize)},
+	{"its resident memory, idle", false, 20, " MiB", ofDaemon("inspector", figGateIdle)},
+	{"its start, registration included", false, 100, " ms", ofDaemon("inspector", figGateStart)},
 	{"p99 of a tenant's calls beside a loud tenant ÷ alone", false, 1.5, "", within("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl)},
 	{"the same ÷ that of a server that only refuses, if that is missed", false, 1.2, "", worse("tenants", figQuietNoisy+p99Suffix, figQuiet+p99Suffix, nameControl, nameRefuser)},
 	{"dearest body of the API that is refused", false, 0.5, " s per MiB", ofControl("bodies", figBodySeconds)},

@@ -75,6 +75,7 @@ var measures = []measure{
 	{"login-page", "The login page through an edge, one after the other, in turn with a probe of the way to the Warpgate", takeLoginPage},
 	{"login-hash", "Requests for 1 KiB over 64 connections of HTTP/1.1 (wrk), alone and beside more logins with wrong passwords than can be hashed", takeHashing},
 	{"developer", "mezu on a developer's machine: commands, the first answer through a new tunnel, requests for 1 KiB through the local daemon and through the program warpgate (wrk), the daemon killed, and idle", takeDeveloper},
+	{"inspector", "Requests for 1 KiB (wrk) through the local daemon without recording, with it, and beside a dashboard; how soon that draws and answers, what it takes, and the program warpgate by itself", takeInspector},
 	{"network", "A tunnel of the local daemon when the network returns that was away for 15 s", takeNetwork},
 	{"bodies", "Bodies of the API and files of mezu validate that cost as much as their size lets them", takeBodies},
 	{"patterns", "One request to an environment with the dearest patterns that are accepted, and small requests of another beside them", takePatterns},
