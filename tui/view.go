@@ -52,23 +52,25 @@ func (m *model) first(c *screen.Context) string {
 		clock = c.Now.Format("15:04")
 		path = path[max(0, len(path)-1):]
 	}
-	right := m.heading(c, narrow)
-	if right != "" {
-		clock = right + "   " + clock
-		if narrow {
-			clock = right + "  " + c.Now.Format("15:04")
-		}
-	}
 	left := " "
 	if !narrow {
 		left += t.Paint(look.Accent, "mezu") + "  "
 	}
 	left += t.Paint(look.Strong, strings.Join(path, " / "))
+	gap := "   "
+	if narrow {
+		gap = "  "
+	}
+	// Who is logged in may have a long name. It gives way to where the dashboard looks.
+	if right := m.heading(c, narrow, m.w-look.Width(left)-look.Width(gap+clock)-2); right != "" {
+		clock = right + gap + clock
+	}
 	return t.Ends(left, clock+" ", m.w)
 }
 
-// heading is what the screen says of itself, or else who is logged in, and the edges.
-func (m *model) heading(c *screen.Context, narrow bool) string {
+// heading is what the screen says of itself, or else who is logged in, and the edges, in so many
+// cells.
+func (m *model) heading(c *screen.Context, narrow bool, room int) string {
 	t := c.Theme
 	if headed, ok := m.screen().(screen.Headed); ok && !narrow {
 		if text := headed.Heading(c); text != "" {
@@ -76,9 +78,6 @@ func (m *model) heading(c *screen.Context, narrow bool) string {
 		}
 	}
 	var parts []string
-	if m.who != "" && !narrow {
-		parts = append(parts, look.Text(m.who))
-	}
 	if m.edges.All > 0 {
 		sign, tone := t.Up, look.Good
 		switch {
@@ -96,7 +95,12 @@ func (m *model) heading(c *screen.Context, narrow bool) string {
 	if c.Paused {
 		parts = append(parts, t.Paint(look.Warn, t.Paused+" paused"))
 	}
-	return strings.Join(parts, "   ")
+	rest := strings.Join(parts, "   ")
+	const least = 6 // cells of a name that are worth it
+	if room -= look.Width(rest) + 3; m.who == "" || narrow || room < least {
+		return rest
+	}
+	return strings.Join(append([]string{t.Cut(look.Text(m.who), room)}, parts...), "   ")
 }
 
 // narrowTitle is how many letters of a title a narrow terminal has room for.

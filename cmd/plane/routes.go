@@ -286,10 +286,10 @@ func verdictOf(q routes.Question, u *url.URL, v trial.Verdict) routes.Verdict {
 		out.Lines = append(out.Lines, routes.Line{Subject: "canonical", Result: v.Canonical + was})
 	}
 	for _, s := range v.Steps[:max(0, len(v.Steps)-1)] {
-		out.Lines = append(out.Lines, routes.Line{Subject: s.Route, Result: "passed over: " + s.Result})
+		out.Lines = append(out.Lines, routes.Line{Subject: sign(s.Route), Result: "passed over: " + s.Result})
 	}
 	if r := v.Route; r != nil {
-		out.Lines = append(out.Lines, routes.Line{Subject: r.Label(), Result: "chosen"})
+		out.Lines = append(out.Lines, routes.Line{Subject: sign(r.Label()), Result: "chosen"})
 		auth := r.Auth
 		if auth == "" {
 			auth = mezu.AuthNone
@@ -313,6 +313,16 @@ func verdictOf(q routes.Question, u *url.URL, v trial.Verdict) routes.Verdict {
 		out.Lines = append(out.Lines, routes.Line{Subject: "  note", Result: note})
 	}
 	return out
+}
+
+// sign writes a route as the list does.
+func sign(label string) string {
+	for mode, sign := range map[mezu.MatchMode]string{mezu.MatchExact: "= ", mezu.MatchRegexp: "~ ", mezu.MatchPrefix: "^ "} {
+		if rest, ok := strings.CutPrefix(label, string(mode)+" "); ok {
+			return sign + rest
+		}
+	}
+	return label
 }
 
 func none(list []string) string {

@@ -242,7 +242,7 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 		return say(look.Text(s.log.err.Error()))
 	case !s.log.answered:
 		return say(t.Ellipsis)
-	case s.log.filter != "":
+	case s.log.filter != "" && !s.part && s.log.state.Kept > 0:
 		return say("none of "+look.Count(s.log.state.Kept)+" requests is like that; esc clears the filter", "method:POST status:5xx path:/hooks/* dur:>500ms is:ws text:refund")
 	}
 	lines := []string{"no request yet; they show here as they come"}
