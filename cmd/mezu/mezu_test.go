@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/unasked"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -32,6 +33,7 @@ const argRemoved = "removed"
 
 // TestMain is mezu itself where a test has started it as the daemon.
 func TestMain(m *testing.M) {
+	unasked.Restore()
 	version = "1.3.0"
 	if len(os.Args) > 1 && os.Args[1] == argRemoved {
 		if err := removeSelf(); err != nil {
