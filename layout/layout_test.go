@@ -337,7 +337,7 @@ func wide() map[string]struct {
 		"cli/profiles":                 {7, "a profile that is deleted logs out first"},
 		"cli/update":                   {10, "what was noted of an installation, where a release is, whose key has signed it, the program and its daemon meet in one command"},
 		"cli/tunnel":                   {11, "target, environment, daemon and what is shown of a tunnel, in lines or on a dashboard, meet here"},
-		"cli/requests":                 {10, "requests are listed, followed over a stream that is taken up again, edited in a file, sent and written to one"},
+		"cli/requests":                 {9, "requests are listed, followed over a stream that is taken up again, edited in a file, sent and written to one"},
 		"cli/tunnel/target":            {9, "a target comes from a line, from a file with what was agreed to, or from what listens; and an answer from a file"},
 		"tui/log":                      {7, "a screen is made of lists, a field, what is followed, keys and how they look"},
 		"tui/users":                    {8, "as tui/log, and a form"},

@@ -1,14 +1,17 @@
 package requests
 
 import (
-	"bytes"
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
@@ -89,16 +92,34 @@ func (h *harOptions) run(ctx context.Context, ids []string) error {
 	if h.File == "" || h.File == "-" {
 		return c.HAR(ctx, h.Out, h.HARQuery)
 	}
-	path := h.Path(h.File)
-	// It is as large as the memory of the inspector at most, and replaces a file only when it is
-	// complete.
-	var archive bytes.Buffer
-	if err := c.HAR(ctx, io.Writer(&archive), h.HARQuery); err != nil {
-		return err
-	}
-	if err := atomicfile.Write(path, archive.Bytes(), 0o600); err != nil {
+	if err := replaceFile(h.Path(h.File), func(to io.Writer) error { return c.HAR(ctx, to, h.HARQuery) }); err != nil {
 		return err
 	}
 	h.Signf(terminal.Good, "wrote %s", terminal.Clean(h.File))
+	return nil
+}
+
+// replaceFile writes a file that only its owner can read. One that is there is replaced when all is
+// written, and left alone if that fails. An archive is too large for memory.
+func replaceFile(path string, fill func(io.Writer) error) error {
+	partial, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".partial-") // 0600
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer os.Remove(partial.Name()) // which is gone once it has been renamed
+	buffered := bufio.NewWriter(partial)
+	err = fill(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = partial.Sync()
+	}
+	if err = errors.Join(err, partial.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(partial.Name(), path); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
 	return nil
 }

@@ -271,6 +271,13 @@ func (l *Lines) request(e local.Event) {
 	if why != "" {
 		tail = terminal.Clean(why) + "  " + tail
 	}
+	if e.Exchange != nil && e.Exchange.ReplayOf != "" {
+		sign := "↻"
+		if !l.Unicode {
+			sign = "replay"
+		}
+		tail = sign + "  " + tail
+	}
 	head := fmt.Sprintf("%s  %3s  %-6s ", e.Time.Local().Format("15:04:05"), code, terminal.Clean(e.Method))
 	if l.Several {
 		head = fmt.Sprintf("%-16s ", l.Cut(terminal.Clean(e.Tunnel), 16)) + head

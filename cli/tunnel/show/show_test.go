@@ -48,9 +48,13 @@ func TestRequests(t *testing.T) {
 	refused := request(502, "/api/orders", "", 0, 0)
 	refused.Method, refused.Code = "POST", mezu.CodeWorkloadRefused
 	l.Event(refused)
+	replay := request(200, "/again", "", 3, 1)
+	replay.Exchange = &mezu.Exchange{ReplayOf: "7f3a"}
+	l.Event(replay)
 	want := "14:02:31  200  GET    /src/App.tsx                                 3 ms    1.2 kB\n" +
 		"14:02:31  101  GET    /?token=••••••                                   WebSocket\n" +
-		"14:02:31  502  POST   /api/orders               workload_refused       0 ms       0 B\n"
+		"14:02:31  502  POST   /api/orders               workload_refused       0 ms       0 B\n" +
+		"14:02:31  200  GET    /again                                  ↻       3 ms       1 B\n"
 	if got := out.String(); flat(got) != flat(want) {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
