@@ -14,6 +14,7 @@
 package mask
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 
@@ -230,6 +231,9 @@ func hideShapes[T text](e *edit[T], from, to int) {
 	}
 }
 
+// sample is how much of binary data is looked at to tell whether it is text.
+const sample = 1 << 10
+
 // Body masks a body, an event or a frame, whose content encoding is undone. mediaType is its
 // Content-Type, if it has one. It may be cut anywhere. JSON stays JSON: a secret number, list or
 // object becomes a string.
@@ -246,6 +250,9 @@ func Body(form mezu.BodyForm, mediaType string, body []byte) ([]byte, int) {
 	case mezu.BodyMultipart:
 		return maskMultipart(mediaType, body, 0)
 	case mezu.BodyBinary:
+		if bytes.IndexByte(body[:min(len(body), sample)], 0) < 0 { // it may be text for all that
+			break
+		}
 		e := edit[[]byte]{in: body}
 		hideShapes(&e, 0, len(body))
 		return e.result()

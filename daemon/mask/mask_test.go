@@ -256,7 +256,7 @@ func TestBody_Forms(t *testing.T) {
 func TestBody_Multipart(t *testing.T) {
 	lines := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 	const kind = `multipart/form-data; boundary="X-1"`
-	in := lines(`--X-1
+	in := strings.ReplaceAll(lines(`--X-1
 Content-Disposition: form-data; name="user"
 
 ada
@@ -278,7 +278,7 @@ Content-Type: application/json
 Content-Disposition: form-data; name="file"; filename="a.bin"
 Content-Type: application/octet-stream
 
-password=stays AKIAIOSFODNN7EXAMPLE
+password=stays \x00 AKIAIOSFODNN7EXAMPLE
 --X-1
 Content-Type: multipart/mixed; boundary=Y
 
@@ -289,7 +289,7 @@ inner
 --Y--
 
 --X-1--
-`)
+`), `\x00`, "\x00")
 	want := strings.NewReplacer("hunter2\r\nof two lines", m, "abc", m, `"x"`, `"`+m+`"`, "AKIAIOSFODNN7EXAMPLE", m, "inner", m).Replace(in)
 	want = strings.Replace(want, `name="pass word"`, `name="pass word"`, 1)
 	for _, c := range []string{kind, "multipart/form-data"} {
@@ -344,6 +344,19 @@ func TestBody_Text(t *testing.T) {
 	} {
 		if got, n := mask.Body(mezu.BodyText, "text/plain", []byte(in)); string(got) != want || n != strings.Count(want, m) {
 			t.Errorf("%s:\n got %s\nwant %s (%d)", in, got, want, n)
+		}
+	}
+}
+
+func TestBody_Binary(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"password":"x"}`:                     `{"password":"` + m + `"}`, // as frames have it
+		"\x89PNG\x00password=x":                "\x89PNG\x00password=x",
+		"\x00\x01Bearer abc123 token=x":        "\x00\x01Bearer " + m + " token=x",
+		"a text of another encoding\xe9 pin=1": "a text of another encoding\xe9 pin=" + m,
+	} {
+		if got, _ := mask.Body(mezu.BodyBinary, "", []byte(in)); string(got) != want {
+			t.Errorf("%q: %q", in, got)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	// maxField is the longest name of a field that has a meaning.
-	maxField = len("event")
+	maxField = 5 // event
 	// maxEventName bounds the type of an event.
 	maxEventName = 256
 	// nameMessage is the type of an event that has none.

@@ -148,7 +148,8 @@ func (s *Show) grpcProblem(r *inspect.Record, unmask bool) string {
 		}
 	}
 	if !unmask {
-		text, _ = mask.Text(text)
+		masked, _ := mask.Body(mezu.BodyText, "", []byte(text))
+		text = string(masked)
 	}
 	return text
 }
