@@ -152,6 +152,11 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, in 
 	if s.Token, err = i.readToken(ctx, in); err != nil {
 		return s, err
 	}
+	if s.Token != "" && !strings.HasPrefix(s.Token, mezu.TokenEnrolment) {
+		if err := mezu.ValidateKey(s.Token); err != nil {
+			return s, err
+		}
+	}
 	if s.Program, err = os.Executable(); err == nil {
 		s.Program, err = filepath.EvalSymlinks(s.Program)
 	}

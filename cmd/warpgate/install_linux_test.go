@@ -147,6 +147,10 @@ func TestInstallRefuses(t *testing.T) {
 	if code, _, talk := runToEnd(environment(), good...); code != 2 || !strings.Contains(talk, "HOME") {
 		t.Errorf("without a home: code %d, %s", code, talk)
 	}
+	mistyped := environment("HOME", dir, "MEZU_TOKEN", mezu.NewKey()[1:])
+	if code, _, talk := runToEnd(mistyped, good...); code != 3 || !strings.Contains(talk, "key") {
+		t.Errorf("a mistyped key: code %d, %s", code, talk)
+	}
 	if os.Geteuid() != 0 {
 		if code, _, talk := runToEnd(env, "install", "--api", "https://x", "--upstream", "80"); code != 3 || !strings.Contains(talk, "--user") {
 			t.Errorf("not root: code %d, %s", code, talk)
