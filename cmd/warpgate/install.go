@@ -73,7 +73,7 @@ func managed(ctx context.Context, host service.Host, verb string, args []string,
 	if err != nil {
 		return err
 	}
-	for _, name := range i.leftOut(getenv) {
+	for _, name := range leftOut(getenv) {
 		host.Say("warning: %s has a password and is not written down: add it to the service yourself", name)
 	}
 	return host.Install(ctx, spec)
@@ -226,7 +226,8 @@ func proxyEnvironment(getenv func(string) string) map[string]string {
 	return out
 }
 
-func (i *installation) leftOut(getenv func(string) string) (out []string) {
+// leftOut are those of the variables that stay out.
+func leftOut(getenv func(string) string) (out []string) {
 	for _, name := range proxies() {
 		if strings.Contains(getenv(name), "@") {
 			out = append(out, name)

@@ -69,7 +69,7 @@ func ID(name string) string {
 type manager interface {
 	// check says why no service can be installed.
 	check(s Spec) error
-	// install writes the service and starts it anew, as start says then.
+	// install writes the service, and starts it in the place of one that runs.
 	install(ctx context.Context, s Spec) error
 	// uninstall ends and removes it. There is none if it reports false.
 	uninstall(ctx context.Context, name string) (bool, error)
