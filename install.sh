@@ -67,6 +67,9 @@ download() (
 			curl --proto '=https' --proto-redir '=https' --tlsv1.2 -fsSL --max-redirs 5 --max-time 600 \
 				${MEZU_CA_FILE:+--cacert "$MEZU_CA_FILE"} -o "$2" "$1"
 		else
+			# wget knows this variable in small letters alone.
+			https_proxy=${https_proxy:-${HTTPS_PROXY-}}
+			export https_proxy
 			wget --https-only --max-redirect=5 -q -T 60 ${MEZU_CA_FILE:+--ca-certificate="$MEZU_CA_FILE"} \
 				-O "$2" "${MEZU_DOWNLOAD%/}/$1"
 		fi
@@ -125,7 +128,7 @@ signed() {
 	have ssh-keygen || fail "ssh-keygen is not here, which checks the signature; nothing was installed" "install OpenSSH, or read what sh install.sh --unsigned means at its head"
 	if [ -n "${MEZU_RELEASE_KEY-}" ]; then
 		[ -r "$MEZU_RELEASE_KEY" ] || fail "MEZU_RELEASE_KEY: $MEZU_RELEASE_KEY can't be read" "" 2
-		grep -v -e '^[[:space:]]*#' -e '^[[:space:]]*$' "$MEZU_RELEASE_KEY" >"$work/keys" || true
+		grep -v -e '^[[:space:]]*#' -e '^[[:space:]]*$' "$MEZU_RELEASE_KEY" | tr '\t' ' ' | tr -d '\r' >"$work/keys"
 	else
 		printf '%s\n' "$release_keys" >"$work/keys"
 	fi

@@ -37,7 +37,7 @@ func NewRelease(t testing.TB, version string, program []byte) *Release {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, r.Signers, []byte("# whoever built this\ntest@example.com namespaces=\"mezu-release\" "+string(public)))
+	r.write(t, r.Signers, []byte("# whoever built this\r\ntest@example.com\tnamespaces=\"mezu-release\" "+string(public)))
 	r.Fill(t, version, program)
 	return r
 }

@@ -292,24 +292,30 @@ func TestC6_InstallRefuses(t *testing.T) {
 	}
 }
 
+// tools makes a folder of what install.sh needs anyway, and of others.
+func tools(t *testing.T, bin string, others ...string) {
+	t.Helper()
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range append([]string{"uname", "dirname", "basename", "mktemp", "cp", "mv", "rm", "mkdir", "rmdir", "chmod", "cat", "tr", "awk", "sed", "grep", "find", "sort", "head", "tar", "gzip", "sha256sum", "cut", "ln", "sh"}, others...) {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			t.Skipf("%s is not here", tool)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, filepath.Base(tool))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Without ssh-keygen nothing is installed, unless that is asked for.
 func TestC6_InstallUnsigned(t *testing.T) {
 	p := newPerson(t)
 	r := testkit.NewRelease(t, "v1.2.0", nil)
 	p.from(r)
 	bin := p.path("tmp/bin")
-	if err := os.Mkdir(bin, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range []string{"uname", "dirname", "basename", "mktemp", "cp", "mv", "rm", "mkdir", "rmdir", "chmod", "cat", "awk", "sed", "grep", "find", "sort", "head", "tar", "gzip", "sha256sum", "cut", "ln", "sh", "touch"} {
-		path, err := exec.LookPath(tool)
-		if err != nil {
-			t.Skipf("%s is not here", tool)
-		}
-		if err := os.Symlink(path, filepath.Join(bin, tool)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	tools(t, bin)
 	p.env = append(p.env, "PATH="+bin)
 	if out, code := p.install(); code != 1 || !strings.Contains(out, "ssh-keygen is not here") {
 		t.Fatalf("code %d, %s", code, out)
@@ -429,6 +435,14 @@ func TestInstall_HTTPS(t *testing.T) {
 	}
 	p.unchanged(before)
 	s.answers(whole)
+	if wget, err := exec.LookPath("wget"); err == nil { // where there is no curl
+		bin := p.path("tmp/bin")
+		tools(t, bin, wget, "ssh-keygen")
+		alone := &person{t: t, home: p.home, shell: p.shell, env: append(slices.Clone(p.env), "PATH="+bin, "MEZU_INSTALL_DIR="+p.path("tmp/other"), "XDG_DATA_HOME="+p.path("tmp/share"))}
+		if out, code := alone.install(); code != 0 {
+			t.Errorf("by wget: code %d, %s", code, out)
+		}
+	}
 	if out, code := p.install(); code != 0 {
 		t.Errorf("code %d, %s", code, out)
 	}

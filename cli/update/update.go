@@ -89,7 +89,11 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	defer from.Close()
-	signers, err := o.signers(noted)
+	keys, err := o.keys(noted)
+	if err != nil {
+		return err
+	}
+	signers, err := signersOf(keys)
 	if err != nil {
 		return err
 	}
@@ -212,21 +216,34 @@ func (o *options) roots() (*x509.CertPool, error) {
 // maxCAFile is room for some hundred certificates.
 const maxCAFile = 1 << 20
 
-// signers are those of MEZU_RELEASE_KEY, else those that the program was installed by, else those
-// that it was built with.
-func (o *options) signers(noted *record.Record) (sshsig.Signers, error) {
-	list := releaseKeys
-	if noted != nil && len(noted.Keys) > 0 {
-		list = strings.Join(noted.Keys, "\n")
-	}
-	if file := o.Getenv("MEZU_RELEASE_KEY"); file != "" {
-		data, err := namedfile.Read(o.Path(file), sshsig.MaxSigners)
-		if err != nil {
-			return nil, fmt.Errorf("reading MEZU_RELEASE_KEY: %w", err)
+// keys are the lines of MEZU_RELEASE_KEY, which are noted for the next time, else those that the
+// program was installed by, else those that it was built with.
+func (o *options) keys(noted *record.Record) ([]string, error) {
+	file := o.Getenv("MEZU_RELEASE_KEY")
+	if file == "" {
+		if noted != nil && len(noted.Keys) > 0 {
+			return noted.Keys, nil
 		}
-		list = string(data)
+		return strings.Split(releaseKeys, "\n"), nil
 	}
-	signers, err := sshsig.ParseSigners([]byte(list))
+	data, err := namedfile.Read(o.Path(file), sshsig.MaxSigners)
+	if err != nil {
+		return nil, fmt.Errorf("reading MEZU_RELEASE_KEY: %w", err)
+	}
+	var keys []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")); line != "" && !strings.HasPrefix(line, "#") {
+			keys = append(keys, line)
+		}
+	}
+	if noted != nil {
+		noted.Keys = keys
+	}
+	return keys, nil
+}
+
+func signersOf(keys []string) (sshsig.Signers, error) {
+	signers, err := sshsig.ParseSigners([]byte(strings.Join(keys, "\n")))
 	if err != nil {
 		return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "MEZU_RELEASE_KEY", Detail: err.Error(), Cause: err}
 	}

@@ -100,7 +100,7 @@ func (p *person) note(source string, r *testkit.Release) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	_, key, _ := strings.Cut(strings.TrimSpace(string(list)), "\n")
+	_, key, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(string(list)), "\t", " "), "\n")
 	path := p.path(".local/share/mezu/install/mezu")
 	manual := p.path(".local/share/man/man1/mezu-old.1")
 	for _, file := range []string{path, manual} {
@@ -295,6 +295,27 @@ func TestUpdate_NothingToGoBy(t *testing.T) {
 	p.says("1.3.0")
 	if _, err := os.Stat(p.path(".local/share")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("a program that was only copied gets a manual")
+	}
+}
+
+// A key that is named for an update is gone by from then on.
+func TestUpdate_NotesTheKey(t *testing.T) {
+	r := testkit.NewRelease(t, "v1.3.0", nil)
+	p := updating(t, testkit.NewRelease(t, "v9.0.0", nil))
+	p.env = append(p.env, "MEZU_DOWNLOAD="+r.Dir, "MEZU_RELEASE_KEY="+r.Signers)
+	if out, code := p.update(); code != 0 {
+		t.Fatalf("code %d, %s", code, out)
+	}
+	noted, err := record.Read(p.path(".local/share/mezu/install/mezu"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadFile(r.Signers)
+	if err != nil || len(noted.Keys) != 1 || !strings.HasSuffix(strings.ReplaceAll(strings.TrimSpace(string(list)), "\t", " "), "\n"+noted.Keys[0]) {
+		t.Errorf("noted %q, %v", noted.Keys, err)
+	}
+	if noted.Version != "v1.3.0" || noted.Source == r.Dir {
+		t.Errorf("noted %+v", noted)
 	}
 }
 

@@ -121,8 +121,12 @@ func parse(text string) (*Record, error) {
 // Write replaces the record at a path.
 func (r *Record) Write(path string) error {
 	lines := []string{first}
+	var broken error
 	add := func(word string, values ...string) {
 		for _, v := range values {
+			if strings.Contains(v, "\n") {
+				broken = fmt.Errorf("noting what was installed: a %s with a line end", word)
+			}
 			if v != "" {
 				lines = append(lines, word+" "+v)
 			}
@@ -138,6 +142,9 @@ func (r *Record) Write(path string) error {
 	add("program", r.Programs...)
 	add("file", r.Files...)
 	add("dir", r.Dirs...)
+	if broken != nil {
+		return broken
+	}
 	text := strings.Join(lines, "\n") + "\n"
 	if _, err := parse(text); err != nil {
 		return fmt.Errorf("noting what was installed: %w", err)

@@ -1,6 +1,9 @@
 package source
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Versions in the order in which they come.
 func TestVersion_Compare(t *testing.T) {
@@ -26,3 +29,22 @@ func TestVersion_Compare(t *testing.T) {
 }
 
 func sign(n int) int { return min(1, max(-1, n)) }
+
+// A list names each file once, with a whole digest, or is none.
+func FuzzParseSums(f *testing.F) {
+	f.Add(strings.Repeat("0", 64) + "  mezu.tar.gz\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		sums, err := parseSums(text)
+		if err != nil {
+			return
+		}
+		if len(sums) != strings.Count(strings.TrimSuffix(text, "\n"), "\n")+1 && text != "" {
+			t.Errorf("%d of %q", len(sums), text)
+		}
+		for name, sum := range sums {
+			if len(sum) != 64 || name == "" {
+				t.Errorf("%q has %q", name, sum)
+			}
+		}
+	})
+}
