@@ -50,8 +50,8 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 
 # Without the race detector run etcd's driver, because the server in the same process takes
 # minutes under it, the harness of the measures, the tests in which a browser and programs
-# do the work, and those that read the source, where nothing is concurrent. make soak has
-# all of them with it.
+# do the work, and those that read the source or make text of bytes, where nothing is
+# concurrent. make soak has all of them with it.
 #
 # Many tests wait for time-outs, disks and one another, so more of them run at once than
 # there are cores: two packages more, the longest of them first, and then twice as many
@@ -63,7 +63,7 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 # that nothing is.
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
-UNRACED := ./cli/update ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout
+UNRACED := ./cli/update ./daemon/mask ./daemon/inspect/decode ./daemon/inspect/filter ./daemon/inspect/pretty ./daemon/inspect/protobuf ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: export MEZU_TEST_TOOLS := installed

@@ -58,6 +58,8 @@ func shapes() map[string]string {
 		"Slack":       "xoxb-" + "123456789012-123456789012-abcdefghijklmnopqrstuvwx",
 		"Google":      "AIza" + strings.Repeat("Sy0", 11) + "ab",
 		"OpenAI":      "sk-proj-abcdefghijklmnopqrstuvwxyz",
+		"Vault":       "hvs.CAESIJabcdefghijklmnop",
+		"SendGrid":    "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv",
 		"GitLab":      "glpat-abcdefghij0123456789",
 	}
 }

@@ -116,6 +116,9 @@ func shapeAt[T text](s T, from, i int) (start, end int, ok bool) {
 		if start, end, ok = prefixAt(s, from, i, 4, "ya29.", isWord, 20); ok {
 			return start, end, true
 		}
+		if start, end, ok = prefixAt(s, from, i, 3, "hvs.", isWord, 20); ok {
+			return start, end, true
+		}
 		return prefixAt(s, from, i, 2, "SG.", isToken, 30)
 	case ':':
 		return passwordAt(s, i)
@@ -205,7 +208,7 @@ func underscoreAt[T text](s T, from, i int) (start, end int, ok bool) {
 	for _, p := range [...]struct {
 		prefix string
 		least  int
-	}{{"ghp_", 30}, {"gho_", 30}, {"ghu_", 30}, {"ghs_", 30}, {"ghr_", 30}, {"github_pat_", 22}, {"npm_", 30}, {"hvs.", 20},
+	}{{"ghp_", 30}, {"gho_", 30}, {"ghu_", 30}, {"ghs_", 30}, {"ghr_", 30}, {"github_pat_", 22}, {"npm_", 30},
 		{"sk_live_", 10}, {"sk_test_", 10}, {"rk_live_", 10}, {"rk_test_", 10}, {"whsec_", 16}} {
 		n := len(p.prefix) - 1
 		if start, end, ok = prefixAt(s, from, i, n, p.prefix, isWord, p.least); ok {

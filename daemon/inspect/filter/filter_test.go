@@ -177,45 +177,42 @@ func TestMatch(t *testing.T) {
 
 func TestParse_Refusals(t *testing.T) {
 	for text, want := range map[string]string{ // a part of detail or hint
-		"stat:500":                          "write status:",
-		"foo:bar":                           `"foo:bar" in quotes looks for it in the path`,
-		"duration:>5s":                      "write dur:",
-		"path:/x  statu:500":                "character 10",
-		"ä statu:500":                       "character 3",
-		"status:":                           "write status:500",
-		"status:5yx":                        "is no status",
-		"status:+5":                         "is no status",
-		"status:1000":                       "is no status",
-		"status:500,":                       "between commas",
-		"dur:500ms":                         "write dur:>500ms",
-		"dur:>500":                          "write dur:>500ms",
-		"dur:>x":                            "write dur:>500ms",
-		"age:<-5m":                          "write age:<5m",
-		"size:1k":                           "write size:>1k",
-		"size:>1x":                          "is no size",
-		"size:>1e3":                         "is no size",
-		"ip:300.1.1.1":                      "no address and no CIDR",
-		"is:closed":                         "is:open",
-		"header:":                           "header:x-request-id",
-		"header:=x":                         "no name",
-		"header:a=":                         "equals sign",
-		`path:"/x`:                          `write "`,
-		"-":                                 "says nothing",
-		`""`:                                "says nothing",
-		"\xff":                              "not UTF-8",
-		strings.Repeat("a", 5000):           "4096 at most",
-		strings.Repeat("a ", 65):            "one too many",
-		strings.Repeat("text:a ", 9):        "one too many",
-		"text:" + strings.Repeat("a", 5000): "at most",
+		"stat:500":                             "write status:",
+		"foo:bar":                              `"foo:bar" in quotes looks for it in the path`,
+		"duration:>5s":                         "write dur:",
+		"path:/x  statu:500":                   "character 10",
+		"ä statu:500":                          "character 3",
+		"status:":                              "write status:500",
+		"status:5yx":                           "is no status",
+		"status:+5":                            "is no status",
+		"status:1000":                          "is no status",
+		"status:500,":                          "between commas",
+		"dur:500ms":                            "write dur:>500ms",
+		"dur:>500":                             "write dur:>500ms",
+		"dur:>x":                               "write dur:>500ms",
+		"age:<-5m":                             "write age:<5m",
+		"size:1k":                              "write size:>1k",
+		"size:>1x":                             "is no size",
+		"size:>1e3":                            "is no size",
+		"ip:300.1.1.1":                         "no address and no CIDR",
+		"is:closed":                            "is:open",
+		"header:":                              "header:x-request-id",
+		"header:=x":                            "no name",
+		"header:a=":                            "equals sign",
+		`path:"/x`:                             `write "`,
+		"-":                                    "says nothing",
+		`""`:                                   "says nothing",
+		"\xff":                                 "not UTF-8",
+		strings.Repeat("a", local.MaxFilter+1): "4096 at most",
+		strings.Repeat("a ", 65):               "one too many",
+		strings.Repeat("text:a ", 9):           "one too many",
+		"text:" + strings.Repeat("a", 5000):    "at most",
 	} {
 		_, err := filter.Parse(text)
 		var e *mezu.Error
 		if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || e.Field != "filter" || !strings.Contains(e.Detail+" "+e.Hint, want) {
 			t.Errorf("%.40s: %v", text, err)
 		}
-	}
-	if !strings.Contains(strings.Repeat("a", local.MaxFilter), "a") {
-		t.Error("the language has no bound")
 	}
 }
 

@@ -31,8 +31,7 @@ func marshal(t testing.TB, m proto.Message) []byte {
 	return out
 }
 
-// healthSet are the descriptors of gRPC's health service, and of one that calls descriptors and
-// structs by its methods.
+// set are the descriptors of gRPC's health service, of descriptors, and others.
 func set(t testing.TB, extra ...*descriptorpb.FileDescriptorProto) []byte {
 	t.Helper()
 	s := &descriptorpb.FileDescriptorSet{File: extra}
