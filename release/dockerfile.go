@@ -22,6 +22,7 @@ type copyStep struct {
 	from     []string
 	to       string
 	uid, gid int
+	mode     int64 // of everything that is copied; 0 is the usual one of each
 }
 
 // parseDockerfile reads the few instructions of an image that is made from nothing. The
@@ -80,17 +81,10 @@ func (s *dockerSteps) add(line string) error {
 func parseCopy(rest string) (copyStep, error) {
 	var c copyStep
 	words := strings.Fields(rest)
-	for len(words) > 0 && strings.HasPrefix(words[0], "--") {
-		owner, ok := strings.CutPrefix(words[0], "--chown=")
-		uid, gid, both := strings.Cut(owner, ":")
-		var err error
-		if c.uid, err = strconv.Atoi(uid); !ok || !both || err != nil {
-			return c, errors.New("only --chown=UID:GID is known")
+	for ; len(words) > 0 && strings.HasPrefix(words[0], "--"); words = words[1:] {
+		if err := c.option(words[0]); err != nil {
+			return c, err
 		}
-		if c.gid, err = strconv.Atoi(gid); err != nil {
-			return c, errors.New("only --chown=UID:GID is known")
-		}
-		words = words[1:]
 	}
 	if len(words) < 2 {
 		return c, errors.New("COPY needs what and where to")
@@ -100,4 +94,24 @@ func parseCopy(rest string) (copyStep, error) {
 		return c, errors.New("several are copied into a folder, whose name ends in /")
 	}
 	return c, nil
+}
+
+func (c *copyStep) option(text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	var err error
+	switch name {
+	case "--chown":
+		uid, gid, _ := strings.Cut(value, ":")
+		if c.uid, err = strconv.Atoi(uid); err == nil {
+			c.gid, err = strconv.Atoi(gid)
+		}
+	case "--chmod":
+		c.mode, err = strconv.ParseInt(value, 8, 32)
+	default:
+		err = errors.New("the option is not known")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w; --chown=UID:GID and --chmod=OCTAL are known", text, err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (d docker) build(root string, b binary, at time.Time, f fields) (v1.Image, 
 func (c copyStep) layer(root string, extra []string, b binary, at time.Time) ([]byte, error) {
 	platform := b.goos + "/" + b.goarch
 	var out bytes.Buffer
-	w := layerWriter{tw: tar.NewWriter(&out), at: at, uid: c.uid, gid: c.gid, made: map[string]bool{}}
+	w := layerWriter{tw: tar.NewWriter(&out), at: at, uid: c.uid, gid: c.gid, mode: c.mode, made: map[string]bool{}}
 	into := strings.HasSuffix(c.to, "/")
 	for _, from := range c.from {
 		from = strings.ReplaceAll(from, "$TARGETPLATFORM", platform)
@@ -185,6 +186,7 @@ type layerWriter struct {
 	tw       *tar.Writer
 	at       time.Time
 	uid, gid int
+	mode     int64 // of everything; 0 is the usual one of each
 	made     map[string]bool
 }
 
@@ -197,14 +199,14 @@ func (w layerWriter) folder(name string) error {
 		return err
 	}
 	w.made[name] = true
-	return w.tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, Uid: w.uid, Gid: w.gid, ModTime: w.at, Format: tar.FormatUSTAR})
+	return w.tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: cmp.Or(w.mode, 0o755), Uid: w.uid, Gid: w.gid, ModTime: w.at, Format: tar.FormatUSTAR})
 }
 
 // parents makes the folders that a name is in. They are root's: what is copied belongs to
 // somebody, and not the way to it.
 func (w layerWriter) parents(name string) error {
 	above := w
-	above.uid, above.gid = 0, 0
+	above.uid, above.gid, above.mode = 0, 0, 0
 	if dir := path.Dir(name); dir != "." {
 		return above.folder(dir)
 	}
@@ -220,7 +222,7 @@ func (w layerWriter) file(name, from string, mode int64) error {
 	if err != nil {
 		return err
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: mode, Uid: w.uid, Gid: w.gid, ModTime: w.at, Format: tar.FormatUSTAR}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: cmp.Or(w.mode, mode), Uid: w.uid, Gid: w.gid, ModTime: w.at, Format: tar.FormatUSTAR}
 	if err := w.tw.WriteHeader(h); err != nil {
 		return err
 	}

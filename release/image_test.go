@@ -32,11 +32,13 @@ func imagesOf(t *testing.T, path, version string) map[string]v1.Image {
 		t.Fatal(err)
 	}
 	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 {
+	if err != nil || len(manifest.Manifests) != 2 || manifest.Manifests[0].Digest != manifest.Manifests[1].Digest {
 		t.Fatalf("the layout has %+v, %v", manifest, err)
 	}
-	if got := manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"]; got != version {
-		t.Errorf("the layout's name is %q", got)
+	for i, want := range []string{version, "latest"} {
+		if got := manifest.Manifests[i].Annotations["org.opencontainers.image.ref.name"]; got != want {
+			t.Errorf("the layout has the name %q; want %q", got, want)
+		}
 	}
 	inner, err := index.ImageIndex(manifest.Manifests[0].Digest)
 	if err != nil {
@@ -71,7 +73,7 @@ func unpack(t *testing.T, in io.Reader, dir string) (names []string) {
 		to := filepath.Join(dir, filepath.FromSlash(h.Name))
 		switch h.Typeflag {
 		case tar.TypeDir:
-			err = os.MkdirAll(to, 0o755)
+			err = os.MkdirAll(to, h.FileInfo().Mode())
 		case tar.TypeReg:
 			names = append(names, h.Name)
 			var data []byte
@@ -126,8 +128,8 @@ func TestImage(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("it has %q; want %q", got, want)
 			}
-			if info, err := os.Stat(filepath.Join(dir, "var/lib", name)); err != nil || !info.IsDir() {
-				t.Errorf("it has no folder for its state: %v", err)
+			if info, err := os.Stat(filepath.Join(dir, "var/lib", name)); err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+				t.Errorf("it has no folder of its own for its state: %v", err)
 			}
 			data, err := os.ReadFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"))
 			if err != nil {
@@ -147,7 +149,7 @@ func TestDockerfileRefused(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	for replace, by := range map[string]string{
-		"FROM scratch": "FROM alpine", "ARG TARGETPLATFORM": "ARG X=1", "COPY a b /c/": "COPY a b /c", "COPY a": "COPY --from=x a", "COPY a b ": "COPY --chown=me:me a b ",
+		"FROM scratch": "FROM alpine", "ARG TARGETPLATFORM": "ARG X=1", "COPY a b /c/": "COPY a b /c", "COPY a": "COPY --from=x a", "COPY a b ": "COPY --chown=me:me a b ", "COPY a b": "COPY --chmod=u+x a b",
 		"ENV A=b": `ENV A="b c"`, "USER 1:1\n": "", "ENTRYPOINT [\"/x\"]": "ENTRYPOINT /x", "ENV A": "RUN x\nENV A", "a b /c/": "/c/",
 	} {
 		text := strings.Replace(good, replace, by, 1)

@@ -2,7 +2,7 @@
 FROM scratch
 ARG TARGETPLATFORM
 COPY bin/release/image/ /
-COPY --chown=65532:65532 bin/release/state/ /var/lib/warpgate/
+COPY --chown=65532:65532 --chmod=0700 bin/release/state/ /var/lib/warpgate/
 COPY LICENSE bin/release/warpgate/THIRD_PARTY_LICENSES /usr/share/doc/warpgate/
 COPY $TARGETPLATFORM/warpgate /warpgate
 ENV HOME=/var/lib/warpgate
