@@ -30,28 +30,15 @@ const (
 // testTime is testEpoch.
 var testTime = time.Unix(1700000000, 0).UTC()
 
-// releases makes those that tests share, once each.
-type releases struct {
-	dir           string
-	first, second func() (string, error)
-}
-
-func newReleases(dir string) *releases {
-	of := func(name string) func() (string, error) {
-		return sync.OnceValues(func() (string, error) { return makeRelease(dir, name) })
-	}
-	return &releases{dir: dir, first: of("first"), second: of("a second, elsewhere")}
-}
-
-// shared are the releases of this process.
-var shared *releases
+// release makes the one that tests share, once, and gives its dist.
+var release func() (string, error)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "mezu-release-test-")
 	if err != nil {
 		panic(err)
 	}
-	shared = newReleases(dir)
+	release = sync.OnceValues(func() (string, error) { return makeRelease(dir) })
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -61,24 +48,21 @@ func TestMain(m *testing.M) {
 // goreleaser.yaml and Dockerfiles.
 func madeRelease(t *testing.T) string {
 	t.Helper()
-	dist, err := shared.first()
+	dist, err := release()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dist
 }
 
-// makeRelease makes one in a project of its own.
-func makeRelease(dir, name string) (string, error) {
-	root := filepath.Join(dir, name)
+// makeRelease makes one in a project of its own below a folder.
+func makeRelease(dir string) (string, error) {
+	root, key := filepath.Join(dir, "project"), filepath.Join(dir, "key")
 	if err := newProject(root); err != nil {
 		return "", err
 	}
-	key := filepath.Join(dir, "key")
-	if _, err := os.Stat(key); err != nil {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "thrown away", "-f", key).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%w: %s", err, out)
-		}
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "thrown away", "-f", key).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return filepath.Join(root, "dist"), releaseOf(root, "snapshot", "-version", testVersion, "-platform", testPlatforms, "-key", key)
 }
