@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -202,6 +203,10 @@ func (c *config) check() error {
 	refuse(c.Version != 2, "version is 2, not %d", c.Version)
 	refuse(len(c.Builds) == 0, "there are no builds")
 	refuse(c.Checksum.Algorithm != "sha256", "the algorithm of checksum is sha256")
+	for _, b := range c.Builds {
+		first := c.Builds[0]
+		refuse(!slices.Equal(b.GOOS, first.GOOS) || !slices.Equal(b.GOARCH, first.GOARCH) || !slices.Equal(b.Env, first.Env), "%s and %s differ in more than their program", b.ID, first.ID)
+	}
 	for _, s := range c.SBOMs {
 		refuse(s.Artifacts != "archive" || len(s.Documents) != 1, "an SBOM is one for each archive")
 	}

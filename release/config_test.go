@@ -11,6 +11,7 @@ import (
 
 // TestConfig: the project's description is read, and nothing in one is passed over.
 func TestConfig(t *testing.T) {
+	t.Parallel()
 	c, err := readConfig("..")
 	if err != nil {
 		t.Fatal(err)
@@ -29,13 +30,14 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		strings.Replace(string(data), "project_name:", "winget: []\nproject_name:", 1):  "field winget not found",
-		strings.Replace(string(data), "    bindir:", "    epoch: 1\n    bindir:", 1):    "field epoch not found",
-		strings.Replace(string(data), "version: 2", "version: 1", 1):                    "version is 2",
-		strings.Replace(string(data), "algorithm: sha256", "algorithm: sha1", 1):        "is sha256",
-		strings.Replace(string(data), "artifacts: checksum", "artifacts: all", 1):       "names all else",
-		strings.Replace(string(data), "formats: [tar.gz]", "formats: [tar.gz, zip]", 1): "has one format",
-		strings.Replace(string(data), "artifacts: archive", "artifacts: source", 1):     "one for each archive",
+		strings.Replace(string(data), "project_name:", "winget: []\nproject_name:", 1):                  "field winget not found",
+		strings.Replace(string(data), "    bindir:", "    epoch: 1\n    bindir:", 1):                    "field epoch not found",
+		strings.Replace(string(data), "version: 2", "version: 1", 1):                                    "version is 2",
+		strings.Replace(string(data), "algorithm: sha256", "algorithm: sha1", 1):                        "is sha256",
+		strings.Replace(string(data), "artifacts: checksum", "artifacts: all", 1):                       "names all else",
+		strings.Replace(string(data), "formats: [tar.gz]", "formats: [tar.gz, zip]", 1):                 "has one format",
+		strings.Replace(string(data), "artifacts: archive", "artifacts: source", 1):                     "one for each archive",
+		strings.Replace(string(data), "    id: warpgate\n", "    id: warpgate\n    goos: [linux]\n", 1): "differ in more",
 		"version: [": "reading goreleaser.yaml",
 	} {
 		dir := t.TempDir()
@@ -50,6 +52,7 @@ func TestConfig(t *testing.T) {
 
 // TestTemplates: they are filled in as goreleaser does, and what is not known is an error.
 func TestTemplates(t *testing.T) {
+	t.Parallel()
 	f := commit{id: "0123456789abcdef", at: testTime, tag: "v1.2.3"}.fields("1.2.4-pre1").with(fields{"Os": "linux"})
 	for text, want := range map[string]string{
 		"a_{{ .Os }}": "a_linux", "{{ .Version }} {{ .Tag }}": "1.2.4-pre1 v1.2.4-pre1", "{{ .ShortCommit }}": "0123456",

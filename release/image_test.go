@@ -98,6 +98,7 @@ func unpack(t *testing.T, in io.Reader, dir string) (names []string) {
 // TestImage: it has a program, CA roots, the names of two users and licences, and nothing
 // else: no shell, and nobody who is root.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"warpgate", "mezusphere"} {
 		images := imagesOf(t, filepath.Join(madeRelease(t), name+imageSuffix), testVersion)
 		if len(images) != 2 || images["amd64"] == nil || images["arm64"] == nil {
@@ -144,6 +145,7 @@ func TestImage(t *testing.T) {
 
 // TestDockerfileRefused: what is not done as docker would do it is refused.
 func TestDockerfileRefused(t *testing.T) {
+	t.Parallel()
 	const good = "FROM scratch\nARG TARGETPLATFORM\nCOPY a b /c/\nENV A=b\nUSER 1:1\nENTRYPOINT [\"/x\"]\n"
 	if s, err := parseDockerfile(good); err != nil || len(s.copies) != 1 || s.user != "1:1" || !slices.Equal(s.entrypoint, []string{"/x"}) {
 		t.Fatalf("%+v, %v", s, err)

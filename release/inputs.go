@@ -36,12 +36,12 @@ func writeInputs(ctx context.Context, root string, c *config, version string) er
 		"image/etc/group":  []byte(imageGroup),
 		"image/etc/ssl/certs/ca-certificates.crt": roots(),
 	}
-	for _, b := range c.Builds {
-		text, err := licences(ctx, root, b)
-		if err != nil {
-			return err
-		}
-		files[b.ID+"/THIRD_PARTY_LICENSES"] = text
+	texts, err := licences(ctx, root, c.Builds)
+	if err != nil {
+		return err
+	}
+	for id, text := range texts {
+		files[id+"/THIRD_PARTY_LICENSES"] = text
 	}
 	for name, data := range files {
 		if err := writeFile(filepath.Join(dir, filepath.FromSlash(name)), data); err != nil {

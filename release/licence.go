@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -26,22 +29,34 @@ type linked struct {
 
 func (l linked) String() string { return strings.TrimSpace(l.path + " " + l.version) }
 
-// licences is the text of all licences of what one build links, on any of its platforms.
-func licences(ctx context.Context, root string, b build) ([]byte, error) {
-	modules := map[string]linked{}
-	for _, goos := range b.GOOS {
-		for _, goarch := range b.GOARCH {
-			if err := addModules(ctx, root, b, goos, goarch, modules); err != nil {
-				return nil, err
-			}
-		}
-	}
+// licences are the texts of all licences of what each build links, on any of its platforms.
+func licences(ctx context.Context, root string, builds []build) (map[string][]byte, error) {
 	goroot, err := goEnv(ctx, root, "GOROOT")
 	if err != nil {
 		return nil, err
 	}
-	modules["Go"] = linked{path: "Go", version: runtime.Version(), dir: goroot, folders: map[string]bool{goroot: true}}
+	modules := map[string]map[string]linked{}
+	for _, b := range builds {
+		modules[b.ID] = map[string]linked{"Go": {path: "Go", version: runtime.Version(), dir: goroot, folders: map[string]bool{goroot: true}}}
+	}
+	for _, goos := range builds[0].GOOS {
+		for _, goarch := range builds[0].GOARCH {
+			if err := addModules(ctx, root, builds, goos, goarch, modules); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out := map[string][]byte{}
+	for _, b := range builds {
+		if out[b.ID], err = licenceText(b.Binary, modules[b.ID]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
 
+// licenceText is the text of the licences of one program.
+func licenceText(program string, modules map[string]linked) ([]byte, error) {
 	// Equal texts are printed once.
 	users, texts := map[string][]string{}, []string{}
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
@@ -67,38 +82,73 @@ func licences(ctx context.Context, root string, b build) ([]byte, error) {
 		}
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "%s is built from these modules of others, under these licences.\n", b.Binary)
+	fmt.Fprintf(&out, "%s is built from these modules of others, under these licences.\n", program)
 	for _, text := range texts {
 		fmt.Fprintf(&out, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(users[text], "\n"), text)
 	}
 	return out.Bytes(), nil
 }
 
-// addModules adds the modules that one platform links.
-func addModules(ctx context.Context, root string, b build, goos, goarch string, modules map[string]linked) error {
-	const format = "{{if not .Standard}}{{if not .Module.Main}}{{.Module.Path}}\t{{.Module.Version}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}{{end}}"
-	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", format, b.Main)
-	cmd.Dir, cmd.Env = root, buildEnv(b, goos, goarch)
+// listedPackage is what go list says of a package.
+type listedPackage struct {
+	ImportPath, Dir string
+	Deps            []string
+	DepOnly         bool
+	Module          *struct {
+		Path, Version, Dir string
+		Main               bool
+	}
+}
+
+// addModules adds the modules that the builds link on one platform.
+func addModules(ctx context.Context, root string, builds []build, goos, goarch string, modules map[string]map[string]linked) error {
+	args := []string{"list", "-deps", "-json=ImportPath,Dir,Deps,DepOnly,Module"}
+	for _, b := range builds {
+		args = append(args, b.Main)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = root, buildEnv(builds[0], goos, goarch)
 	out, err := output(cmd)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(out)) {
-		part := strings.Split(strings.TrimSpace(line), "\t")
-		if len(part) != 4 {
-			continue // of the standard library, or of this module
+	packages := map[string]listedPackage{}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("reading what go list says: %w", err)
 		}
-		m, ok := modules[part[0]]
-		if !ok {
-			m = linked{path: part[0], version: part[1], dir: part[2], folders: map[string]bool{part[2]: true}}
-			modules[part[0]] = m
-		}
-		// A folder on the way to a package may have a licence of its own.
-		for dir := part[3]; len(dir) > len(m.dir); dir = filepath.Dir(dir) {
-			m.folders[dir] = true
+		packages[p.ImportPath] = p
+	}
+	for _, b := range builds {
+		for _, program := range packages {
+			if program.DepOnly || !strings.HasSuffix(program.ImportPath, strings.TrimPrefix(b.Main, ".")) {
+				continue
+			}
+			for _, path := range program.Deps {
+				// A package of the standard library has no module, and ours is no other's.
+				if p := packages[path]; p.Module != nil && !p.Module.Main {
+					p.addTo(modules[b.ID])
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// addTo adds the module of a package.
+func (p listedPackage) addTo(modules map[string]linked) {
+	m, ok := modules[p.Module.Path]
+	if !ok {
+		m = linked{path: p.Module.Path, version: p.Module.Version, dir: p.Module.Dir, folders: map[string]bool{p.Module.Dir: true}}
+		modules[p.Module.Path] = m
+	}
+	// A folder on the way to a package may have a licence of its own.
+	for dir := p.Dir; len(dir) > len(m.dir); dir = filepath.Dir(dir) {
+		m.folders[dir] = true
+	}
 }
 
 // licenceFiles are the files of licences of a module, in order. A module without any is

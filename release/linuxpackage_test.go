@@ -84,6 +84,7 @@ func needRoot(t *testing.T) {
 
 // TestDeb: dpkg installs, updates and purges it in an empty root.
 func TestDeb(t *testing.T) {
+	t.Parallel()
 	path := packageOf(t, "deb")
 	tools(t, "dpkg", "dpkg-deb")
 	fields := runTool(t, "dpkg-deb", "--field", path)
@@ -138,6 +139,7 @@ func TestDeb(t *testing.T) {
 
 // TestDebInOrder: a snapshot is newer than the release before it and older than the next.
 func TestDebInOrder(t *testing.T) {
+	t.Parallel()
 	tools(t, "dpkg")
 	for _, pair := range [][2]string{{"1.2.3", "1.2.4~pre1700000000"}, {"1.2.4~pre1700000000", "1.2.4~pre1700000001"}, {"1.2.4~pre1700000001", "1.2.4"}} {
 		runTool(t, "dpkg", "--compare-versions", pair[0], "lt", pair[1])
@@ -146,6 +148,7 @@ func TestDebInOrder(t *testing.T) {
 
 // TestRPM: rpm finds it intact, and installs, updates and erases it in an empty root.
 func TestRPM(t *testing.T) {
+	t.Parallel()
 	path := packageOf(t, "rpm")
 	tools(t, "rpm")
 	if out := runTool(t, "rpm", "--checksig", path); !strings.Contains(out, "digests OK") {
@@ -185,6 +188,7 @@ func TestRPM(t *testing.T) {
 
 // TestAPK: it is two gzip streams, of which the first has the digest of the second.
 func TestAPK(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(packageOf(t, "apk"))
 	if err != nil {
 		t.Fatal(err)

@@ -78,16 +78,11 @@ func releaseOf(root string, args ...string) error {
 	return nil
 }
 
-// program is what the three programs of a test are. It links a module of others, and says
-// what it sees of the machine if it is asked to.
+// program is what the programs of a test are. It links a module of others.
 const program = `package main
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -100,12 +95,27 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("NAME", v)
-	if len(os.Args) > 2 && os.Args[1] == "look" {
-		pool, err := x509.SystemCertPool()
-		denied := os.WriteFile("/x", nil, 0o600)
-		fmt.Printf("user %d, CA roots %v, state %v, root denied %v\n", os.Getuid(), err == nil && !pool.Equal(x509.NewCertPool()),
-			os.WriteFile(os.Args[2], nil, 0o600), errors.Is(denied, fs.ErrPermission))
-	}
+}
+`
+
+// looking is one that says what it sees of the machine.
+const looking = `package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+var version = "devel"
+
+func main() {
+	pool, err := x509.SystemCertPool()
+	denied := os.WriteFile("/x", nil, 0o600)
+	fmt.Printf("NAME %s, user %d, CA roots %v, state %v, root denied %v\n", version, os.Getuid(), err == nil && !pool.Equal(x509.NewCertPool()),
+		os.WriteFile("/var/lib/NAME/state", nil, 0o600), errors.Is(denied, fs.ErrPermission))
 }
 `
 
@@ -127,15 +137,15 @@ func newProject(root string) error {
 		}
 	}
 	files := map[string][]byte{"go.mod": []byte(module), "go.sum": sum}
-	for _, name := range []string{"mezu", "warpgate", "mezusphere"} {
-		files["cmd/"+name+"/main.go"] = []byte(strings.ReplaceAll(program, "NAME", name))
+	for name, text := range map[string]string{"mezu": program, "warpgate": looking, "mezusphere": program} {
+		files["cmd/"+name+"/main.go"] = []byte(strings.ReplaceAll(text, "NAME", name))
 	}
 	for name, data := range files {
 		if err := writeFile(filepath.Join(root, name), data); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{configName, "LICENSE", "README.md", "SECURITY.md", "docs/man", "docs/completions", "release/image", "release/" + signersName} {
+	for _, name := range []string{configName, "LICENSE", "README.md", "SECURITY.md", "docs/man", "docs/completions", "release/image", signersPath} {
 		if err := copyTree(filepath.Join("..", name), filepath.Join(root, name)); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ var shellBlock = regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```$")
 // repository of small programs of our names. Its last ones make a release in two folders,
 // of which every file is the same.
 func TestReleasingPage(t *testing.T) {
+	t.Parallel()
 	tools(t, "git", "make", "ssh-keygen")
 	page, err := os.ReadFile("../docs/releasing.md")
 	if err != nil {

@@ -19,8 +19,12 @@ const (
 	namespace = "mezu-release"
 )
 
-// signersName is the file of those who may sign, as ssh-keygen(1) has it.
-const signersName = "allowed_signers"
+// signersName is the file of those who may sign, as ssh-keygen(1) has it, and signersPath where
+// the sources have it: mezu update carries it.
+const (
+	signersName = "allowed_signers"
+	signersPath = "cli/update/" + signersName
+)
 
 // keyVariable is the name under which goreleaser.yaml has the key's file.
 const keyVariable = "MEZU_SIGNING_KEY"
@@ -75,11 +79,13 @@ func (s *snapshot) allowSigner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(string(known), public) {
-		return nil
+	for line := range strings.Lines(string(known)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") && strings.Contains(line, public) {
+			return nil
+		}
 	}
 	if s.commit.here && s.version == strings.TrimPrefix(s.commit.tag, "v") {
-		return fmt.Errorf("the key of %s is not in release/%s of %s: nobody would believe its signature", s.key, signersName, s.commit.tag)
+		return fmt.Errorf("the key of %s is not in %s of %s: nobody would believe its signature", s.key, signersPath, s.commit.tag)
 	}
 	return writeFile(path, fmt.Appendf(nil, "%s namespaces=%q %s\n", signer, namespace, public))
 }

@@ -47,6 +47,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 // TestTwoBuildsAreEqual: a program of ours has the same bytes, built in this folder and in a
 // copy of it. TestReleasingPage compares all the files of two releases.
 func TestTwoBuildsAreEqual(t *testing.T) {
+	t.Parallel()
 	c, err := readConfig("..")
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +171,7 @@ func contentsOf(t *testing.T, archive string) map[string]*tar.Header {
 // TestArchives: each has its program, executable, with licences and documents, all of
 // the commit's time, and of nobody of this machine.
 func TestArchives(t *testing.T) {
+	t.Parallel()
 	dist := madeRelease(t)
 	for _, name := range []string{"mezu", "warpgate", "mezusphere"} {
 		for _, platform := range []string{"linux_amd64.tar.gz", "linux_arm64.tar.gz", "darwin_arm64.tar.gz", "windows_amd64.zip"} {
@@ -212,6 +214,7 @@ func TestArchives(t *testing.T) {
 
 // TestLicences: what is linked is named with its texts, and what has none stops a release.
 func TestLicences(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(madeRelease(t), "..", filepath.FromSlash(inputsDir), "mezu", "THIRD_PARTY_LICENSES"))
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +241,7 @@ func TestLicences(t *testing.T) {
 
 // TestSBOM: the list of an archive is valid, and names what the program says it is of.
 func TestSBOM(t *testing.T) {
+	t.Parallel()
 	dist := madeRelease(t)
 	schema := compileSchema(t)
 	lists, err := filepath.Glob(filepath.Join(dist, "*.cdx.json"))
@@ -316,6 +320,7 @@ func compileSchema(t *testing.T) *jsonschema.Schema {
 
 // TestSums: SHA256SUMS names every file that people get, but for itself and its signature.
 func TestSums(t *testing.T) {
+	t.Parallel()
 	dist := madeRelease(t)
 	data, err := os.ReadFile(filepath.Join(dist, "SHA256SUMS"))
 	if err != nil {
@@ -346,6 +351,7 @@ func TestSums(t *testing.T) {
 
 // TestIndexes: the formula and the manifest name archives of this release by their digests.
 func TestIndexes(t *testing.T) {
+	t.Parallel()
 	dist := madeRelease(t)
 	formula, err := os.ReadFile(filepath.Join(dist, "homebrew", "Formula", "mezu.rb"))
 	if err != nil {
