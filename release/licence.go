@@ -21,6 +21,14 @@ import (
 // asks to keep.
 var licenceFile = regexp.MustCompile(`(?i)^((un)?licen[cs]e|copying|copyright|notice|patents)([-._].*)?$`)
 
+// licenceElsewhere names the file that says the licence of a module which has no file of its
+// own for it.
+func licenceElsewhere() map[string]string {
+	return map[string]string{
+		"github.com/mattn/go-localereader": "README.md", // "License: MIT", and the author
+	}
+}
+
 // linked is a module of which a program has packages.
 type linked struct {
 	path, version, dir string
@@ -155,6 +163,9 @@ func (p listedPackage) addTo(modules map[string]linked) {
 // not released.
 func (l linked) licenceFiles() ([]string, error) {
 	var out []string
+	if name, ok := licenceElsewhere()[l.path]; ok {
+		out = append(out, filepath.Join(l.dir, name))
+	}
 	for _, dir := range slices.Sorted(maps.Keys(l.folders)) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
