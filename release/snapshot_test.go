@@ -224,6 +224,15 @@ func TestLicences(t *testing.T) {
 			t.Errorf("the licences do not say %q", want)
 		}
 	}
+	// Those of the project itself: a dependency without one is seen before a release.
+	c, err := readConfig("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := licences(t.Context(), "..", c.Builds)
+	if err != nil || !strings.Contains(string(texts["mezusphere"]), "go.etcd.io") || strings.Contains(string(texts["warpgate"]), "go.etcd.io") {
+		t.Errorf("licences of %d programs, %v", len(texts), err)
+	}
 	dir := t.TempDir()
 	m := linked{path: "example.com/x", version: "v1.0.0", dir: dir, folders: map[string]bool{dir: true}}
 	if err := os.WriteFile(filepath.Join(dir, "license.go"), nil, 0o600); err != nil {
