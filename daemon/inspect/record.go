@@ -146,9 +146,12 @@ func (m *Message) TrailerFields() iter.Seq2[string, string] { return fields(m.Tr
 
 // Field is the first field of the head that has this name, in any case.
 func (m *Message) Field(name string) string {
-	for n, v := range m.Fields() {
-		if strings.EqualFold(n, name) {
-			return v
+	_, lines, _ := bytes.Cut(m.Head, crlf)
+	for len(lines) > 0 { // as Fields, without memory for each
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, crlf)
+		if len(line) > len(name)+1 && line[len(name)] == ':' && line[len(name)+1] == ' ' && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			return string(line[len(name)+2:])
 		}
 	}
 	return ""

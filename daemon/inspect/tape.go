@@ -360,6 +360,9 @@ func (t *Tape) Ended(d forward.Direction, fields []relay.Field) {
 		return
 	}
 	t.x.bodies[d].ended = true
+	if d == forward.In && t.x.timing.UploadedMS == 0 { // net/http says it late, or not at all
+		t.x.timing.UploadedMS = t.after(t.r.i.now())
+	}
 	if len(fields) == 0 {
 		return
 	}
