@@ -67,12 +67,11 @@ UNRACED := ./cli/update ./daemon/mask ./daemon/inspect/decode ./daemon/inspect/f
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: export MEZU_TEST_TOOLS := installed
-test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e
+test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e and what makes releases
 	go vet ./...
 	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
 	go test -race -vet=off -timeout 15m -run '^TestTour$$' ./e2e
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced
-	$(MAKE) --no-print-directory test-release
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced test-release
 
 test-e2e:
 	go test -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
