@@ -191,6 +191,7 @@ func rules() []rule {
 		{from: "edgesvc/mail", not: ours("edgesvc/control", "edgesvc/identity", "edgesvc/store"), reason: "a transport knows no queue and no words of its mails"},
 		{from: "", but: []string{"edgesvc/mail"}, not: []string{"github.com/emersion"}, reason: "everyone else hands over a mail, and knows no SMTP"},
 		{from: "", not: ours("grant/granttest"), reason: "it is for tests"},
+		{from: "", not: ours("daemon/inspect/inspecttest"), reason: "it is for tests"},
 		{from: "", not: ours("cli/manual"), reason: "it writes files that are committed, and tests hold them against the commands"},
 		{from: "edgesvc/control/record", not: ours("edgesvc/control/access", "edgesvc/identity", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config", "edgesvc/control/service", "edgesvc/control/rest"), reason: "the transaction engine knows no noun and no caller"},
 		{from: "edgesvc/control/access", not: ours("edgesvc/identity", "edgesvc/control/team", "edgesvc/control/fleet", "edgesvc/control/config", "edgesvc/control/service", "edgesvc/control/rest"), reason: "who may do what is decided below what they do"},

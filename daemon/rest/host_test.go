@@ -24,6 +24,7 @@ type memory struct {
 	token    string
 	drained  time.Duration
 	down     *local.Shutdown
+	replay   local.Replay
 	probing  func(ctx context.Context) error // or nil
 }
 
@@ -174,4 +175,7 @@ func (m *memory) Shutdown(s local.Shutdown) error {
 }
 
 // Replay makes nothing.
-func (m *memory) Replay(context.Context, string, local.Replay) ([]string, error) { return nil, nil }
+func (m *memory) Replay(_ context.Context, _ string, r local.Replay) ([]string, error) {
+	m.replay = r
+	return nil, nil
+}

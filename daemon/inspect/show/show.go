@@ -144,7 +144,7 @@ func Row(r *inspect.Record, masked bool) mezu.Exchange {
 func (s *Show) match(text string) (func(*inspect.Record) bool, error) {
 	f, err := filter.Parse(text)
 	if err != nil {
-		return nil, mezu.Below(local.QueryFilter, err)
+		return nil, err // which names the filter
 	}
 	if f.All() {
 		return nil, nil
