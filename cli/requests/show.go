@@ -18,8 +18,12 @@ import (
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-// shownLines is how many lines of a body stand below its head. --body has all.
-const shownLines = 100
+// shownLines is how many lines of a body stand below its head, and shownWidth how much of each.
+// --body has all.
+const (
+	shownLines = 100
+	shownWidth = 1000
+)
 
 type showOptions struct {
 	*command
@@ -382,7 +386,7 @@ func (p *detailPage) body(ctx context.Context, c *local.Client, d *mezu.Exchange
 	p.masked += content.Masked
 	lines := strings.Split(strings.TrimSuffix(string(cleanLines(content.Data)), "\n"), "\n")
 	for _, l := range lines[:min(len(lines), shownLines)] {
-		p.b.WriteString(p.text(l) + "\n")
+		p.b.WriteString(p.Cut(p.text(l), shownWidth) + "\n")
 	}
 	if more := len(lines) - shownLines; more > 0 {
 		fmt.Fprintf(&p.b, "… %s more: mezu requests show %s --body %s\n", counted(more, "line", "lines"), shortID(d.ID), side)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,6 +59,11 @@ func TestRequests(t *testing.T) {
 	p := newTunneller(t, world, nil)
 	binary := []byte("a\x00b\r\n\xff\x1b[2J")
 	app, end := mortal(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "event: order\ndata: {\"n\": 1}\n\ndata: two\x1b[2J\n\n")
+			return
+		}
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/octet-stream")
 		if r.Header.Get("X-Fail") != "" {
@@ -136,6 +142,43 @@ func TestRequests(t *testing.T) {
 		if code, _, talk := p.mezu("requests", "list", "--filter", "status:many"); code != 2 {
 			t.Errorf("%d, %s", code, talk)
 		}
+	})
+
+	t.Run("frames", func(t *testing.T) {
+		p := p.in(t)
+		p.get(url + "/events")
+		p.kept("path:/events is:sse", 1)
+		out, _ := p.do("requests", "show", "latest", "--frames")
+		if !regexp.MustCompile(`^1\t[0-9:.]+\t←\tevent\t\d+ B\torder \{"n": ?1\}\n2\t[0-9:.]+\t←\tevent\t\d+ B\tmessage two`).MatchString(out) || strings.Contains(out, "\x1b") {
+			t.Errorf("%q", out)
+		}
+		if out, _ := p.do("requests", "show", "latest", "--frame", "1"); !strings.Contains(out, `{"n": 1}`) {
+			t.Errorf("%q", out)
+		}
+		if code, _, talk := p.mezu("requests", "show", "latest", "--frame", "3"); code != 4 {
+			t.Errorf("%d, %s", code, talk)
+		}
+		p.do("requests", "clear", "--filter", "is:sse", "--yes")
+	})
+
+	// What others write drives no terminal, and is not shown for ever (C2).
+	t.Run("hostile", func(t *testing.T) {
+		p := p.in(t)
+		p.post(url+"/hostile?a=%1b%5b2J&b=%e2%80%ae", "text/plain", append([]byte("\x1b]0;x\a\u202e\r\n\xff"), bytes.Repeat([]byte("a"), mezu.MaxKeptBody+1)...))
+		p.kept("path:/hostile", 1)
+		for _, args := range [][]string{{"list"}, {"list", "-o", "json"}, {"show", "latest"}, {"show", "latest", "-o", "json"}, {"curl", "latest"}} {
+			out, talk := p.do(append([]string{"requests"}, args...)...)
+			if strings.ContainsAny(out+talk, "\x1b\a\r\u202e") || args[0] != "curl" && len(out) > 32<<10 {
+				t.Errorf("%q: %d bytes, %.400q", args, len(out), out+talk)
+			}
+		}
+		if out, talk := p.do("requests", "show", "latest", "--body", "request"); len(out) != mezu.MaxKeptBody || !strings.Contains(talk, "! the first 1.0 MB of 1.0 MB are kept") {
+			t.Errorf("%d bytes, %s", len(out), talk)
+		}
+		if code, _, talk := p.mezu("requests", "replay", "latest"); code != 5 {
+			t.Errorf("%d, %s", code, talk)
+		}
+		p.do("requests", "clear", "--filter", "path:/hostile", "--yes")
 	})
 
 	t.Run("again", func(t *testing.T) {
@@ -230,6 +273,30 @@ func TestRequests(t *testing.T) {
 		out, talk := p.do("requests", "web")
 		if !strings.HasPrefix(out, "http://127.0.0.1:") || !strings.Contains(talk, "read-only") {
 			t.Errorf("%s%s", out, talk)
+		}
+	})
+
+	t.Run("examples", func(t *testing.T) {
+		p := p.in(t)
+		t.Chdir(t.TempDir())
+		for _, verb := range []string{"list", "show", "replay", "diff", "curl", "har", "pin", "web", "clear"} {
+			p.get(url + "/hooks/example") // one that ends, and fails
+			p.kept("path:/hooks/example is:open", 0)
+			page, _ := p.do("requests", verb, "--help")
+			_, example, ok := strings.Cut(page, "\nExample:\n   mezu ")
+			example, _, _ = strings.Cut(example, "\n")
+			var words []string
+			for i, part := range strings.Split(example, "'") {
+				if i%2 == 1 {
+					words = append(words, part)
+				} else {
+					words = append(words, strings.Fields(part)...)
+				}
+			}
+			want := map[string]int{"diff": 8, "replay": 1}[verb] // the workload has ended
+			if code, out, talk := p.mezu(words...); !ok || code != want {
+				t.Errorf("mezu %q: %d, %s%s", words, code, out, talk)
+			}
 		}
 	})
 
