@@ -205,7 +205,7 @@ func (o *showOptions) frameColumns() []terminal.Column[mezu.Frame] {
 	}
 }
 
-// page is what is shown of one request.
+// detailPage is what is shown of one request.
 type detailPage struct {
 	*showOptions
 	b      bytes.Buffer
@@ -274,17 +274,20 @@ func (p *detailPage) fact(name, value string) {
 
 // summary is what is to say of the request as a whole.
 func (p *detailPage) summary(d *mezu.ExchangeDetail) {
-	lasted := "open for " + show.Span(time.Duration(d.DurationMS*float64(time.Millisecond)))
-	if !d.Open {
-		lasted = show.Span(time.Duration(d.DurationMS * float64(time.Millisecond)))
+	lasted := show.Span(time.Duration(d.DurationMS * float64(time.Millisecond)))
+	if d.Open {
+		lasted = "open for " + lasted
 	}
-	fmt.Fprintf(&p.b, "%s\n", strings.TrimSpace(terminal.Clean(strings.Join([]string{method(d.Exchange), d.Path + d.Query, p.arrow(), status(d.Exchange), why(d.Exchange)}, " "))+"  "+lasted+"  "+p.marks(d.Exchange)))
+	what := strings.Join(compact(method(d.Exchange), d.Path+d.Query, p.arrow(), status(d.Exchange), why(d.Exchange)), " ")
+	fmt.Fprintf(&p.b, "%s\n", strings.Join(compact(p.text(what), lasted, p.marks(d.Exchange)), "  "))
 	p.fact("id", d.ID)
 	p.fact("request id", d.RequestID)
 	p.fact("at", d.StartedAt.Local().Format("2006-01-02 15:04:05.000"))
-	p.fact("tunnel", strings.Trim(d.Tunnel+" to "+d.Upstream, " to"))
+	p.fact("tunnel", d.Tunnel)
+	p.fact("workload", d.Upstream)
 	p.fact("host", d.Host)
-	p.fact("from", strings.TrimSpace(d.Client+" "+as(d.User)))
+	p.fact("from", d.Client)
+	p.fact("user", d.User)
 	p.fact("edge", d.Edge)
 	p.fact("route", d.Route)
 	p.fact("why", d.Message)
@@ -292,13 +295,6 @@ func (p *detailPage) summary(d *mezu.ExchangeDetail) {
 	if d.Depth == mezu.DepthHeads {
 		p.fact("bodies", "not kept: there were too many requests at a time")
 	}
-}
-
-func as(user string) string {
-	if user == "" {
-		return ""
-	}
-	return "as " + user
 }
 
 func (p *detailPage) arrow() string {
