@@ -271,6 +271,8 @@ func linked() map[string]map[string]string {
 			"github.com/godbus":           "as github.com/zalando",
 			module + "/edgesvc":           "a Warpgate holds no part of the services",
 			module + "/daemon/folder":     "the sidecar serves no files",
+			module + "/cli/update":        "the sidecar is replaced by whoever deploys it",
+			"golang.org/x/crypto/ssh":     "as " + module + "/cli/update",
 			module + "/tui":               "the sidecar has no dashboard",
 			module + "/local":             "the sidecar runs one Warpgate, and nobody asks it for another",
 			module + "/listening":         "the sidecar is told its one workload",
@@ -289,6 +291,7 @@ func linked() map[string]map[string]string {
 			module + "/edgesvc/control/controltest": "it is for tests",
 			"github.com/anishathalye/porcupine":     "it is for tests",
 			"github.com/zalando":                    "services log in nowhere: what they keep is in their store and in files",
+			module + "/cli/update":                  "services are replaced by whoever deploys them",
 		},
 		"cmd/mezu": {
 			"go.etcd.io": "etcd is for installations of many machines",
