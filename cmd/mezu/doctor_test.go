@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli"
 	clidaemon "github.com/mezusphere/mezu/cli/daemon"
 	"github.com/mezusphere/mezu/cli/doctor"
@@ -186,8 +188,35 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
+// passSecrets sends a request that the inspector keeps, and gives what is in it.
+func passSecrets(t *testing.T, r *running, p *person) []string {
+	t.Helper()
+	var tunnels []mezu.Tunnel
+	out, _ := p.do("tunnel", "list", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &tunnels); err != nil || len(tunnels) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	req, err := http.NewRequest(http.MethodPost, tunnels[0].URL+"/path-that-passed?word=query-that-passed", strings.NewReader("body-that-passed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Word", "field-that-passed")
+	req.Header.Set("Cookie", "word=cookie-that-passed")
+	resp, err := r.client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if out, _ := p.do("requests", "show", "@1", "--unmask", "-o", "json"); !strings.Contains(out, "field-that-passed") || !strings.Contains(out, "cookie-that-passed") {
+		t.Fatalf("it is not kept: %s", out)
+	}
+	return []string{"path-that-passed", "query-that-passed", "body-that-passed", "field-that-passed", "cookie-that-passed"}
+}
+
 // C3: no secret of the run is in a bundle.
 func checkBundle(t *testing.T, r *running, p *person, examine func(map[string]string, ...string) (int, string)) {
+	// Nothing of what the inspector keeps is in it either, be it a secret or not.
+	passed := passSecrets(t, r, p)
 	file := filepath.Join(t.TempDir(), "doctor.zip")
 	code, said := examine(map[string]string{"MEZU_BASIC_AUTH": "a-word-nobody-else-knows"}, "--bundle", file)
 	holds(t, "bundle", code, 0, said, "without secrets")
@@ -196,7 +225,7 @@ func checkBundle(t *testing.T, r *running, p *person, examine func(map[string]st
 		t.Fatal(err)
 	}
 	defer z.Close()
-	secrets := []string{r.ready.Token, "a-word-nobody-else-knows", "PRIVATE KEY"}
+	secrets := append([]string{r.ready.Token, "a-word-nobody-else-knows", "PRIVATE KEY"}, passed...)
 	// What the daemon keeps is secret too: its keys, and what passwords are checked by.
 	err = filepath.WalkDir(p.folders().State, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".key") {

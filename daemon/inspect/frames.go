@@ -14,9 +14,10 @@ const (
 	maxBacklog = 64 << 10
 	// frameSize is about what a frame takes beside its content, with the room that their list has.
 	frameSize = 320
-	// parserSize is about what the parsers of both directions hold: a frame under way each,
-	// and the windows of compression.
-	parserSize = 256 << 10
+	// parserSize is about what the parsers of an exchange hold, such as a frame under way, and
+	// inflaterSize what they hold if frames are compressed: a window of each direction.
+	parserSize   = 32 << 10
+	inflaterSize = 128 << 10
 )
 
 // frames are those of one exchange: the last mezu.MaxFrames. It is safe for concurrent use.
@@ -31,6 +32,7 @@ type frames struct {
 	oldest  int // in kept; what is before has gone
 	total   int
 	bytes   int64 // reserved
+	parsing int64 // of these, for the parsers
 	told    []Frame
 	tells   bool // frames that come are put into told
 }
@@ -49,12 +51,12 @@ func side(out bool) int {
 	return 0
 }
 
-// newFrames makes them, nil if there is no room.
-func newFrames(i *Inspector) *frames {
-	if !i.reserve(parserSize) {
+// newFrames makes them, nil if there is no room for parsers of that size.
+func newFrames(i *Inspector, parsing int64) *frames {
+	if !i.reserve(parsing) {
 		return nil
 	}
-	return &frames{i: i, bytes: parserSize}
+	return &frames{i: i, bytes: parsing, parsing: parsing}
 }
 
 // write takes the next piece of a direction. If tell, it gives the frames that end in it.
@@ -167,8 +169,9 @@ func (f *frames) end(at time.Time, tell bool) []Frame {
 		f.parse(out == 1, at, func(p frame.Parser, emit func(frame.Raw)) { p.Close(at, emit) })
 	}
 	f.parsers, f.backlog, f.marks = [2]frame.Parser{}, nil, nil
-	f.bytes -= parserSize
-	f.i.release(parserSize)
+	f.bytes -= f.parsing
+	f.i.release(f.parsing)
+	f.parsing = 0
 	return f.take()
 }
 

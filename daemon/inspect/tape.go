@@ -184,14 +184,14 @@ func (t *Tape) beginFrames(fields []relay.Field) {
 	}
 	if isGRPC(string(kind)) {
 		t.x.kind = mezu.ExchangeGRPC
-		t.parse(forward.In, frame.NewGRPC(string(encoding)))
+		t.parse(forward.In, frame.NewGRPC(string(encoding)), parserSize)
 	}
 }
 
-// parse has what goes in a direction be parted by p.
-func (t *Tape) parse(d forward.Direction, p frame.Parser) {
+// parse has what goes in a direction be parted by p, which holds about so much.
+func (t *Tape) parse(d forward.Direction, p frame.Parser, size int64) {
 	if t.x.frames == nil {
-		t.x.frames = newFrames(t.r.i)
+		t.x.frames = newFrames(t.r.i, size)
 	}
 	if f := t.x.frames; f != nil {
 		f.mu.Lock()
@@ -286,10 +286,10 @@ func (t *Tape) answerFrames(head *Message) {
 	switch kind := head.Field("content-type"); {
 	case isGRPC(kind):
 		x.kind = mezu.ExchangeGRPC
-		t.parse(forward.Out, frame.NewGRPC(head.Field("grpc-encoding")))
+		t.parse(forward.Out, frame.NewGRPC(head.Field("grpc-encoding")), parserSize)
 	case isEvents(kind):
 		x.kind = mezu.ExchangeEvents
-		t.parse(forward.Out, frame.NewEvents())
+		t.parse(forward.Out, frame.NewEvents(), parserSize)
 	}
 }
 
@@ -308,8 +308,12 @@ func (t *Tape) Upgraded() {
 	}
 	head := Message{Head: x.heads[forward.PartResponse].of(*x.arena)}
 	extensions := head.Field("sec-websocket-extensions")
-	t.parse(forward.In, frame.NewWebSocket(extensions, false))
-	t.parse(forward.Out, frame.NewWebSocket(extensions, true))
+	size := int64(parserSize)
+	if extensions != "" {
+		size = inflaterSize
+	}
+	t.parse(forward.In, frame.NewWebSocket(extensions, false), size)
+	t.parse(forward.Out, frame.NewWebSocket(extensions, true), size)
 }
 
 const websocket = "websocket"
