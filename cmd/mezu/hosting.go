@@ -24,6 +24,7 @@ type hosting struct {
 	server *rest.Server
 	page   *page.Page
 	socket net.Listener
+	kept   *inspect.Inspector // nil if nothing is kept
 	// asked is what it was told when it was told to end, nil if nobody did.
 	asked atomic.Pointer[local.Shutdown]
 }
@@ -38,7 +39,8 @@ func newHosting(cfg daemon.Config, keeps string, logTail func(most int) ([]byte,
 		return nil, err
 	}
 	if !much.Off {
-		cfg.Inspector = inspect.New(inspect.Config{Inspect: much})
+		h.kept = inspect.New(inspect.Config{Inspect: much})
+		cfg.Inspector = h.kept
 		cfg.Show = show.New(show.Config{Inspector: cfg.Inspector, Address: h.address, Now: time.Now})
 	}
 	if h.Host, err = daemon.New(cfg); err != nil {
@@ -78,6 +80,11 @@ func (h *hosting) parts(run func(context.Context) error) []process.Part {
 	all := []process.Part{{Name: "tunnels", Run: run, Close: h.Host.Close}}
 	if h.socket != nil {
 		all = append(all, process.Part{Name: "local API", Run: func(ctx context.Context) error { return h.server.Serve(ctx, h.socket) }}, process.Part{Name: "inspector page", Run: h.page.Run})
+	}
+	if h.kept != nil {
+		all = append(all, process.Part{Name: "memory", Run: func(ctx context.Context) error {
+			return keepSmall(ctx, func() int64 { return h.kept.State().Bytes })
+		}})
 	}
 	return all
 }
