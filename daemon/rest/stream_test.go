@@ -99,6 +99,41 @@ func TestStream_BeginsAtItsHead(t *testing.T) {
 	}
 }
 
+// TestStream_Batches: a stream that always has something new is written twenty times a second, and
+// all of it comes.
+func TestStream_Batches(t *testing.T) {
+	t.Parallel()
+	host := newMemory()
+	opened, err := host.Open(t.Context(), spec("a"))
+	must(t, err)
+	s := rest.New(rest.Config{Host: host, Events: host.hub, Version: "1.2.3", Now: time.Now})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://mezu/v1/events", nil)
+	must(t, err)
+	const batches, each = 6, 100
+	var first, last time.Time
+	w := &flusher{flush: func(n int) {
+		switch last = time.Now(); n {
+		case 1:
+		case 2: // the tunnel as it is
+			first = last
+		case batches + 2:
+			cancel()
+			return
+		}
+		busy(host, opened.ID, each)
+	}}
+	w.header = http.Header{}
+	s.ServeHTTP(w, rest.Admitted(r))
+	if got := strings.Count(w.body.String(), "event: request\n"); got != (batches+1)*each {
+		t.Errorf("%d requests are told", got)
+	}
+	if took := last.Sub(first); took < (batches-1)*50*time.Millisecond {
+		t.Errorf("%d batches in %v", batches, took)
+	}
+}
+
 // flusher takes an answer, and is told of each flush.
 type flusher struct {
 	recorder
