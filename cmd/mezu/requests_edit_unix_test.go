@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -93,6 +94,26 @@ func TestRequestsInAnEditor(t *testing.T) {
 		defer got.mu.Unlock()
 		if n := len(got.bodies) - 1; n < 1 || got.bodies[n] != "second" || got.queries[n] != "token=geheim&x=2" {
 			t.Errorf("%q %q", got.bodies, got.queries)
+		}
+	})
+	t.Run("in the browser", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			t.Skip("BROWSER counts on Linux")
+		}
+		dir := t.TempDir()
+		browser := filepath.Join(dir, "browser")
+		if err := os.WriteFile(browser, []byte("#!/bin/sh\necho \"$1\" > "+dir+"/address\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		env := maps.Clone(p.env)
+		env["BROWSER"] = browser
+		a := (&tunneller{&person{t: t, env: env}, world}).at(dir, "requests", "web")
+		shown := strings.TrimSpace(a.said(a.out, `http://127\.0\.0\.1:\d+/\S+\r`))
+		if code := a.ended(); code != 0 {
+			t.Errorf("code %d: %s", code, a.out)
+		}
+		if opened, err := os.ReadFile(filepath.Join(dir, "address")); err != nil || strings.TrimSpace(string(opened)) != shown {
+			t.Errorf("%s is shown and %q opened, %v", shown, opened, err)
 		}
 	})
 	t.Run("failed", func(t *testing.T) {
