@@ -382,18 +382,18 @@ func (d *Dialog) list(c *screen.Context, w, most int) []string {
 	case !d.listed:
 		return []string{"  " + t.Paint(look.Quiet, t.Ellipsis)}
 	case d.listErr != nil:
-		return []string{"  " + t.Paint(look.Quiet, t.Cut("it can't be seen what listens here: "+look.Text(d.listErr.Error()), w-2))}
+		return []string{"  " + t.Paint(look.Quiet, t.Cut("it can't be seen what listens here: "+look.Head(d.listErr.Error(), 512), w-2))}
 	case len(d.listeners) == 0:
 		return []string{"  " + t.Paint(look.Quiet, "nothing of yours listens here now")}
 	}
 	n := min(len(d.listeners), most)
 	top := keymap.Scroll(d.top, min(d.at, len(d.listeners)-1), len(d.listeners), n)
-	b := look.Table{NoHead: true, Selected: -1, Columns: []look.Column{{Width: 6}, {Width: 8}, {Width: 12, Grow: 1}, {Width: 10, Grow: 1, Rank: 2}, {Width: 6, Rank: 1}}}
+	b := look.Table{NoHead: true, Selected: -1, Columns: []look.Column{{Width: 6}, {Width: 10}, {Width: 12, Grow: 1}, {Width: 10, Grow: 1, Rank: 2}, {Width: 6, Rank: 1}}}
 	for i, l := range d.listeners[top : top+n] {
 		if top+i == d.at {
 			b.Selected = i
 		}
-		b.Rows = append(b.Rows, []look.Cell{{Text: strconv.Itoa(l.Port), Tone: look.Strong}, {Text: look.Head(l.Program, 8)}, {Text: look.Head(l.Command, w)}, {Text: look.Head(l.Dir, w), Tone: look.Quiet}, {Text: families(l.Addresses), Tone: look.Quiet}})
+		b.Rows = append(b.Rows, []look.Cell{{Text: strconv.Itoa(l.Port), Tone: look.Strong}, {Text: look.Head(l.Program, 10)}, {Text: look.Head(l.Command, w)}, {Text: look.Head(l.Dir, w), Tone: look.Quiet}, {Text: families(l.Addresses), Tone: look.Quiet}})
 	}
 	return b.Draw(t, w)
 }
@@ -445,9 +445,9 @@ func (d *Dialog) foot(c *screen.Context, w int) []string {
 	environment := t.Paint(look.Quiet, t.Ellipsis)
 	switch {
 	case d.siteErr != nil:
-		environment = t.Paint(look.Bad, look.Text(d.siteErr.Error()))
+		environment = t.Paint(look.Bad, look.Head(d.siteErr.Error(), 512))
 	case d.sited:
-		environment = look.Text(d.site.Environment)
+		environment = look.Head(d.site.Environment, 60)
 		switch {
 		case d.row == onEnvironment:
 			environment += "-" + d.name.View(t, 20, true)
@@ -476,7 +476,7 @@ func (d *Dialog) foot(c *screen.Context, w int) []string {
 	out = append(out, label(onHost, "Host header")+options(host, check, "keep"), "")
 	switch {
 	case d.err != nil:
-		for _, line := range look.Wrap(look.Text(d.err.Error()), w) {
+		for _, line := range look.Wrap(look.Head(d.err.Error(), 512), w) {
 			out = append(out, t.Paint(look.Bad, line))
 		}
 	case d.site.URL != "" && d.name.Value() == "":

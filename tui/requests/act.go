@@ -116,7 +116,7 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, e mezu.Exchange) (tea.Cm
 // short is the beginning of an id, by which the daemon finds it.
 func short(id string) string {
 	const enough = 8
-	return look.Text(id[:min(len(id), enough)])
+	return escaped(id[:min(len(id), enough)])
 }
 
 // mark marks a request that others are compared with, or compares.
@@ -261,7 +261,7 @@ func (s *Screen) edit(msg drafted) tea.Cmd {
 	for _, n := range msg.notes {
 		cmds = append(cmds, screen.Cmd(screen.Say{Text: n}))
 	}
-	return tea.Sequence(cmds...)
+	return tea.Batch(cmds...)
 }
 
 // send sends what was saved in the editor.

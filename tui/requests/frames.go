@@ -169,7 +169,7 @@ func (f *frames) put(c *screen.Context, at, page int) tea.Cmd {
 func (f *frames) table(c *screen.Context, w, page int) []string {
 	t := c.Theme
 	if f.err != nil {
-		return []string{t.Paint(look.Bad, look.Text(f.err.Error()))}
+		return []string{t.Paint(look.Bad, escaped(f.err.Error()))}
 	}
 	if !f.got {
 		return []string{t.Paint(look.Quiet, t.Ellipsis)}
@@ -257,13 +257,13 @@ func (f *frames) content(c *screen.Context, w, h int) []string {
 	}
 	switch b := &f.body; {
 	case b.err != nil:
-		return []string{t.Paint(look.Bad, look.Text(b.err.Error()))}
+		return []string{t.Paint(look.Bad, escaped(b.err.Error()))}
 	case !b.served:
 		return []string{t.Paint(look.Quiet, t.Ellipsis)}
 	}
 	var out []string
 	if f.body.is.Problem != "" {
-		out = append(out, t.Paint(look.Warn, look.Text(f.body.is.Problem)))
+		out = append(out, t.Paint(look.Warn, escaped(f.body.is.Problem)))
 	}
 	for i := min(f.scroll, len(f.body.lines)); i < len(f.body.lines) && len(out) < h; i++ {
 		out = append(out, look.Wrap(f.body.lines[i], min(w, maxWidth))...)

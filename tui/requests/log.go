@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -103,8 +104,9 @@ func (l *Log) Take(c *screen.Context, msg tea.Msg) (took bool, cmd tea.Cmd) {
 	case feed.Away:
 		l.changed = true
 	case screen.Second:
-		// What is chosen by its age changes by itself; and an error may have gone.
-		l.changed = l.changed || l.err != nil || l.filter != "" && c.Now.Sub(l.complete) > wholeEvery
+		// What is chosen by its age changes by itself; and what was in the way may have gone,
+		// unless that is the filter.
+		l.changed = l.changed || l.err != nil && mezu.CodeOf(l.err) != mezu.CodeInvalid || strings.Contains(l.filter, "age:") && c.Now.Sub(l.complete).Abs() > wholeEvery
 	}
 	return took, l.poke(c)
 }
@@ -126,7 +128,7 @@ func (l *Log) ask(c *screen.Context) tea.Cmd {
 	l.ticket++
 	l.asking, l.changed, l.asked = true, false, c.Now
 	q := local.RequestsQuery{Filter: l.filter, PageSize: maxRows}
-	complete := l.complete.IsZero() || (l.filter != "" || l.state.Kept != len(l.rows)) && c.Now.Sub(l.complete) >= wholeEvery
+	complete := l.complete.IsZero() || (l.filter != "" || l.state.Kept != len(l.rows)) && c.Now.Sub(l.complete).Abs() >= wholeEvery
 	if !complete {
 		q.ChangedAfter = l.state.Revision
 	}

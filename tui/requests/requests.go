@@ -17,7 +17,6 @@ import (
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
 	"github.com/mezusphere/mezu/tui/field"
-	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 )
 
@@ -191,7 +190,7 @@ func (s *Screen) Heading(c *screen.Context) string {
 	if c.Paused {
 		state = c.Theme.Paused + " paused"
 	}
-	return look.Text(c.Scope.Environment) + "   " + state
+	return escaped(c.Scope.Environment) + "   " + state
 }
 
 // Typing reports whether somebody types.
@@ -272,5 +271,9 @@ func (s *Screen) show(c *screen.Context, msg Show) tea.Cmd {
 	s.full, s.focus, s.typing = false, onList, false
 	s.filter.Set(msg.Filter)
 	s.list = list{want: msg.ID}
-	return s.log.Filter(c, msg.Filter)
+	cmd := s.log.Filter(c, msg.Filter)
+	if cmd == nil {
+		s.adopt(c)
+	}
+	return cmd
 }

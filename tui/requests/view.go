@@ -106,7 +106,7 @@ func (s *Screen) filterLine(c *screen.Context, w int) string {
 	right := s.kept(c)
 	switch {
 	case s.log.err != nil && s.away == nil:
-		right = t.Paint(look.Bad, look.Text(s.log.err.Error()))
+		right = t.Paint(look.Bad, escaped(s.log.err.Error()))
 	case c.Layout == screen.Column && s.typing:
 		right = ""
 	}
@@ -235,11 +235,11 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	}
 	switch {
 	case s.away != nil && !errors.Is(s.away, local.ErrNotRunning):
-		return say(look.Text(s.away.Error()))
+		return say(escaped(s.away.Error()))
 	case s.away != nil:
 		return say("no daemon is running here, so there are no requests", "try: mezu tunnel 8080, or n on screen 1")
 	case s.log.err != nil:
-		return say(look.Text(s.log.err.Error()))
+		return say(escaped(s.log.err.Error()))
 	case !s.log.answered:
 		return say(t.Ellipsis)
 	case s.log.filter != "" && !s.part && s.log.state.Kept > 0:
@@ -247,7 +247,7 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	}
 	lines := []string{"no request yet; they show here as they come"}
 	for _, name := range s.uninspected {
-		lines = append(lines, look.Text(name)+" was opened with --inspect off: nothing of it is kept")
+		lines = append(lines, escaped(name)+" was opened with --inspect off: nothing of it is kept")
 	}
 	return say(lines...)
 }
@@ -288,7 +288,7 @@ func (s *Screen) headLine(c *screen.Context, w int) string {
 	if !ok {
 		return t.Fit(" "+t.Back+" esc", w)
 	}
-	left := " " + t.Back + " esc   " + look.Text(e.Method) + " " + look.Head(e.Path+e.Query, w)
+	left := " " + t.Back + " esc   " + escaped(e.Method) + " " + look.Head(e.Path+e.Query, w)
 	status := " " + t.Arrow + " " + statusOf(c, &e)
 	about := ""
 	switch e.Kind {
@@ -357,7 +357,7 @@ func (d *detail) view(c *screen.Context, w, h int, focused bool) (out []string, 
 	case d.id == "":
 		return nil, 0
 	case d.err != nil:
-		return []string{t.Paint(look.Bad, look.Text(d.err.Error()))}, 0
+		return []string{t.Paint(look.Bad, escaped(d.err.Error()))}, 0
 	case d.data == nil:
 		return []string{t.Paint(look.Quiet, t.Ellipsis)}, 0
 	case d.part == partFrames:

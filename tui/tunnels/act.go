@@ -46,7 +46,7 @@ func (s *Screen) Keys(c *screen.Context) keymap.Map {
 	m := keymap.Map{{Keys: []string{"n"}, Action: actNew, Footer: "new", Help: "new tunnel: pick a port", Palette: "New tunnel"}}
 	name := ""
 	if t, ok := s.selected(); ok {
-		name = look.Text(t.Environment)
+		name = look.Head(t.Environment, 40)
 		stop := keymap.Binding{Keys: []string{"s"}, Action: actStop, Footer: "stop", Help: "stop, or start again", Palette: "Stop tunnel " + name}
 		if t.State == mezu.TunnelStopped {
 			stop.Footer, stop.Palette = "start", "Start tunnel "+name
@@ -73,9 +73,9 @@ func (s *Screen) Offers(c *screen.Context) []screen.Offer {
 	var out []screen.Offer
 	for i := range s.all {
 		t := s.all[i]
-		name := look.Text(t.Environment)
+		name := look.Head(t.Environment, 40)
 		goTo := func(msg tea.Msg) tea.Cmd { return screen.Cmd(screen.GoTo{Screen: Number, Then: msg}) }
-		out = append(out, screen.Offer{Text: "Tunnel " + look.Text(t.Name), Do: goTo(Select{ID: t.ID})},
+		out = append(out, screen.Offer{Text: "Tunnel " + look.Head(t.Name, 80), Do: goTo(Select{ID: t.ID})},
 			screen.Offer{Text: "Requests of tunnel " + name, Do: screen.Cmd(screen.GoTo{Screen: requests.Number, Then: requests.Show{Filter: "tunnel:" + t.Name}})})
 		if i == s.at {
 			continue // it is offered with its key
@@ -190,11 +190,14 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, t mezu.Tunnel) (tea.Cmd,
 // run does something that takes a while. What is under way stands in the list.
 func (s *Screen) run(c *screen.Context, t mezu.Tunnel, doing, said string, do func(context.Context) error) tea.Cmd {
 	act := asking(c, doTime, func(ctx context.Context) tea.Msg { return done{id: t.ID, said: said, err: do(ctx)} })
-	return tea.Sequence(screen.Cmd(begun{t.ID, doing}), act)
+	return screen.Cmd(begun{t.ID, doing, act})
 }
 
-// begun says that something is under way.
-type begun struct{ id, doing string }
+// begun says that something is under way, and begins it.
+type begun struct {
+	id, doing string
+	act       tea.Cmd
+}
 
 func (s *Screen) stop(c *screen.Context, t mezu.Tunnel) tea.Cmd {
 	return s.run(c, t, "stops", "stopped "+t.Name, func(ctx context.Context) error { return s.cfg.Actions.Stop(ctx, t) })
@@ -225,7 +228,7 @@ func (s *Screen) host(t mezu.Tunnel) tea.Cmd {
 	if now == "" {
 		now = mezu.HostKeep
 	}
-	f := form.New("Host header of "+look.Text(t.Name), []form.Field{{Name: "host_header", Label: "Host", Value: now, Note: "keep, target, or a host such as localhost:3000"}}, func(ctx context.Context, values map[string]string) (string, error) {
+	f := form.New("Host header of "+look.Head(t.Name, 80), []form.Field{{Name: "host_header", Label: "Host", Value: now, Note: "keep, target, or a host such as localhost:3000"}}, func(ctx context.Context, values map[string]string) (string, error) {
 		return t.Name + " gets the Host header " + values["host_header"], s.cfg.Settings.Host(ctx, t, strings.TrimSpace(values["host_header"]))
 	}, nil)
 	return screen.Cmd(screen.Open{Overlay: f})
@@ -234,7 +237,7 @@ func (s *Screen) host(t mezu.Tunnel) tea.Cmd {
 // protect asks who may enter.
 func (s *Screen) protect(t mezu.Tunnel) tea.Cmd {
 	const everyone, members, password, ranges = "everyone", "people of a directory", "password", "CIDR"
-	f := form.New("Who may enter "+look.Text(t.Name), []form.Field{
+	f := form.New("Who may enter "+look.Head(t.Name, 80), []form.Field{
 		{Name: "way", Label: "Open to", Value: everyone, Choices: []string{everyone, members, password, ranges}},
 		{Name: "of", Label: "of", Note: "the directory, the user of the password, or ranges such as 203.0.113.0/24"},
 	}, func(ctx context.Context, values map[string]string) (string, error) {

@@ -166,7 +166,7 @@ func (s *Screen) links(c *screen.Context, is *mezu.Tunnel, w, h int, alone bool)
 			out = append(out, t.Paint(look.Quiet, fmt.Sprintf("  %d edges more", len(is.Links)-i)))
 			break
 		}
-		sign, tone, took, last := t.Down, look.Bad, t.Dash, string(l.State)
+		sign, tone, took, last := t.Down, look.Bad, t.Dash, look.Head(string(l.State), 10)
 		switch l.State {
 		case mezu.LinkConnected:
 			sign, tone, last = t.Up, look.Good, fmt.Sprintf("%d con", l.Connections)
@@ -203,7 +203,7 @@ func (s *Screen) probeLine(c *screen.Context, is *mezu.Tunnel, w int) string {
 	case l == nil || l.probed.IsZero() && l.probeErr == nil:
 		return t.Fit("probe", rest) + t.FitRight(t.Dash, mid)
 	case l.probeErr != nil:
-		return t.Paint(look.Bad, t.Cut("probe "+look.Text(l.probeErr.Error()), w))
+		return t.Paint(look.Bad, t.Cut("probe "+look.Head(l.probeErr.Error(), 512), w))
 	}
 	took := look.Took(l.probe.ConnectMS)
 	if up := l.probe.Workload.Up; up != nil && !*up {

@@ -41,7 +41,7 @@ func (q *code) View(c *screen.Context, under []string, w, h int) []string {
 	t := c.Theme
 	lines := []string{"a QR code needs a larger terminal", look.Head(q.url, w)}
 	if made, err := qr.Encode(q.url, qr.L); err != nil {
-		lines = []string{look.Text(err.Error())}
+		lines = []string{look.Head(err.Error(), 512)}
 	} else if drawn := draw(t, made); len(drawn)+2 <= h && look.Width(drawn[0])+4 <= w {
 		lines = drawn
 	}

@@ -189,6 +189,7 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		l.guard, l.guardErr = msg.is, msg.err
 	case begun:
 		s.busy[msg.id] = msg.doing
+		cmds = append(cmds, msg.act)
 	case refresh:
 		s.look(msg.id).guardAsked = time.Time{}
 	case done:

@@ -174,7 +174,7 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	case errors.Is(s.away, local.ErrNotRunning):
 		lines = []string{"no daemon is running here, so no tunnel is open", "n opens one and starts it, and so does: mezu tunnel 8080"}
 	case s.away != nil:
-		lines = []string{look.Text(s.away.Error())}
+		lines = []string{look.Head(s.away.Error(), 512)}
 	case !s.known:
 		lines = []string{t.Ellipsis}
 	}
