@@ -612,5 +612,7 @@
     await fill();
     list().focus();
   };
+  // A newer address in the same tab is another beginning.
+  addEventListener("hashchange", () => { if (location.hash) location.reload(); });
   begin().catch(failed).finally(run);
 })();
