@@ -411,7 +411,11 @@ func TestUpdate_CutDownload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cuts := offsets(len(data), 1)
+		length := len(data)
+		if name == "SHA256SUMS.sig" {
+			length-- // the end of its last line says nothing
+		}
+		cuts := offsets(length, 1)
 		if os.Getenv("MEZU_SOAK") == "" {
 			cuts = cuts[:min(len(cuts), 5)]
 		}
@@ -427,7 +431,7 @@ func TestUpdate_CutDownload(t *testing.T) {
 				w.Write(data[:n])
 			})
 			if out, code := p.update(); code == 0 {
-				t.Errorf("%s, %d bytes: %s", name, n, out)
+				t.Fatalf("%s, %d bytes: %s", name, n, out)
 			}
 			p.unchanged(before)
 		}
