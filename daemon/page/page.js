@@ -211,10 +211,10 @@
   };
 
   const run = async () => {
-    for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, state.paused ? 30_000 : 1000));
+    for (let n = 1; ; n++) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
       if (state.over) return;
-      if (document.hidden) continue;
+      if (document.hidden || (state.paused && n % 60 !== 0)) continue; // a paused page is looked at, too
       try { await poll(); } catch (error) { failed(error); }
     }
   };
@@ -244,8 +244,8 @@
     }
     row.element.setAttribute("aria-selected", "true");
     list().setAttribute("aria-activedescendant", row.element.id);
-    row.element.scrollIntoView({ block: "nearest" });
     if (!opens) return;
+    row.element.scrollIntoView({ block: "nearest" });
     state.form = "pretty";
     state.frame = 0;
     if (state.part === "frames" && !row.x.frames) state.part = "request";
