@@ -23,6 +23,9 @@ const (
 	maxDiffering = 1000
 	// maxDiffValue bounds each value of one.
 	maxDiffValue = 4 << 10
+	// maxDiffTexts bounds all of them together. JSON may write a byte as six, and an answer has
+	// room for that.
+	maxDiffTexts = 1 << 20
 	// maxDiffJSON bounds bodies that are compared by their members, which take many times as
 	// much memory. Longer ones are compared by lines.
 	maxDiffJSON = 256 << 10
@@ -73,16 +76,19 @@ func undone(b *local.Content, head *mezu.ExchangeMessage, already bool) []byte {
 
 type difference struct {
 	local.Difference
-	part string
+	part  string
+	texts int // bytes
 }
 
 // isFull reports whether enough is told.
-func (d *difference) isFull() bool { return len(d.Items) >= maxDiffering }
+func (d *difference) isFull() bool { return len(d.Items) >= maxDiffering || d.texts >= maxDiffTexts }
 
 // value adds two values, unless they are the same.
 func (d *difference) value(name, before, after string) {
 	if before != after && !d.isFull() {
-		d.Items = append(d.Items, local.Differing{Part: d.part, Name: shortened(name), Before: shortened(before), After: shortened(after)})
+		one := local.Differing{Part: d.part, Name: shortened(name), Before: shortened(before), After: shortened(after)}
+		d.texts += len(one.Name) + len(one.Before) + len(one.After)
+		d.Items = append(d.Items, one)
 	}
 }
 

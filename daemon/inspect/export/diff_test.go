@@ -1,6 +1,7 @@
 package export_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,5 +91,10 @@ func TestDiff_Bodies(t *testing.T) {
 	}
 	if n := len(differing(answered(strings.Repeat("a\n", 100_000)), answered(strings.Repeat("b\n", 100_000)))); n != 1000 {
 		t.Errorf("%d differences are told", n)
+	}
+	long = strings.Repeat("\x01", 2000) + "\n"
+	all := export.Diff(answered(strings.Repeat("a"+long, 900)), answered(strings.Repeat("b"+long, 900)), &mezu.ExchangeDetail{}, &mezu.ExchangeDetail{})
+	if text, err := json.Marshal(all); err != nil || len(text) > local.MaxAnswer {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
