@@ -44,7 +44,7 @@ func (s *snapshot) images(context.Context) error {
 				return fmt.Errorf("image %s: %w", conf.ID, err)
 			}
 			index = mutate.AppendManifests(index, mutate.IndexAddendum{
-				Add:        img,
+				Add:        plainImage{img},
 				Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: goos, Architecture: goarch}},
 			})
 			made++
@@ -64,6 +64,13 @@ func (s *snapshot) images(context.Context) error {
 	}
 	return nil
 }
+
+// plainImage is one that indexes list as an image. Without it they have a type of artifact,
+// which is for what is no image.
+type plainImage struct{ v1.Image }
+
+// ArtifactType is asked for by the library.
+func (plainImage) ArtifactType() (string, error) { return "", nil }
 
 // references are the names under which the image is published.
 func (d docker) references(f fields) ([]string, error) {

@@ -52,6 +52,9 @@ func imagesOf(t *testing.T, path, version string) map[string]v1.Image {
 	}
 	out := map[string]v1.Image{}
 	for _, m := range manifest.Manifests {
+		if m.ArtifactType != "" || m.Platform == nil || m.Platform.OS != "linux" {
+			t.Errorf("the index lists %+v", m)
+		}
 		if out[m.Platform.Architecture], err = inner.Image(m.Digest); err != nil {
 			t.Fatal(err)
 		}
