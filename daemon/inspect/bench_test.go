@@ -1,7 +1,9 @@
 package inspect_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -55,6 +57,60 @@ func BenchmarkExchange(b *testing.B) {
 			for b.Loop() {
 				one()
 			}
+		})
+	}
+}
+
+// BenchmarkForwarding is whole requests over 64 data connections, with the recorder and without.
+func BenchmarkForwarding(b *testing.B) {
+	answer := append([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n"), make([]byte, 1024)...)
+	l := listen(b)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for r := bufio.NewReader(c); ; {
+					for {
+						line, err := r.ReadSlice('\n')
+						if err != nil {
+							return
+						}
+						if len(line) == 2 {
+							break
+						}
+					}
+					c.Write(answer)
+				}
+			}()
+		}
+	}()
+	for _, off := range []bool{true, false} {
+		b.Run(map[bool]string{true: "off", false: "on"}[off], func(b *testing.B) {
+			w := newWorld(b, "http://"+l.Addr().String(), inspect.New(inspect.Config{}), func(c *forward.Config) {
+				if off {
+					c.Recorder = nil
+				}
+			})
+			b.SetParallelism(32)
+			b.RunParallel(func(p *testing.PB) {
+				c := w.link()
+				defer c.Close()
+				r := bufio.NewReader(c)
+				text := append(w.head(), "GET /a?x=1 HTTP/1.1\r\nHost: shop-acme.edge.example\r\nUser-Agent: a usual one\r\nAccept: */*\r\nCookie: theme=dark\r\n\r\n"...)
+				for p.Next() {
+					c.Write(text)
+					resp, err := w.response(r, nil)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					io.Copy(io.Discard, resp.Body)
+				}
+			})
 		})
 	}
 }

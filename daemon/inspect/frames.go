@@ -14,10 +14,9 @@ const (
 	maxBacklog = 64 << 10
 	// frameSize is about what a frame takes beside its content, with the room that their list has.
 	frameSize = 320
-	// parserSize is about what the parsers of an exchange hold, such as a frame under way, and
-	// inflaterSize what they hold if frames are compressed: a window of each direction.
-	parserSize   = 32 << 10
-	inflaterSize = 128 << 10
+	// maxMarks is how many pieces these are at most, and markSize what the note of one takes.
+	maxMarks = 1 << 10
+	markSize = 48
 )
 
 // frames are those of one exchange: the last mezu.MaxFrames. It is safe for concurrent use.
@@ -32,7 +31,7 @@ type frames struct {
 	oldest  int // in kept; what is before has gone
 	total   int
 	bytes   int64 // reserved
-	parsing int64 // of these, for the parsers
+	parsing int64 // of these, for what is not parted yet
 	told    []Frame
 	tells   bool // frames that come are put into told
 }
@@ -51,12 +50,28 @@ func side(out bool) int {
 	return 0
 }
 
-// newFrames makes them, nil if there is no room for parsers of that size.
-func newFrames(i *Inspector, parsing int64) *frames {
-	if !i.reserve(parsing) {
-		return nil
+// account counts what backlog and parsers hold, at the cost of the oldest frames of the exchange. It
+// is there already, and bounded by itself.
+func (f *frames) account() {
+	holds := int64(cap(f.backlog)) + markSize*int64(cap(f.marks))
+	for _, p := range f.parsers {
+		if p != nil {
+			holds += int64(p.Held())
+		}
 	}
-	return &frames{i: i, bytes: parsing, parsing: parsing}
+	more := holds - f.parsing
+	f.parsing, f.bytes = holds, f.bytes+more
+	if more <= 0 {
+		f.i.release(-more)
+		return
+	}
+	for !f.i.reserve(more) {
+		if f.held() == 0 {
+			f.i.bytes.Add(more)
+			return
+		}
+		f.drop()
+	}
 }
 
 // write takes the next piece of a direction. If tell, it gives the frames that end in it.
@@ -69,7 +84,7 @@ func (f *frames) write(at time.Time, out bool, piece []byte, tell bool) []Frame 
 	f.tells = tell
 	for len(piece) > 0 {
 		n := min(len(piece), maxBacklog)
-		if len(f.backlog)+n > maxBacklog {
+		if len(f.backlog)+n > maxBacklog || len(f.marks) == maxMarks {
 			f.part()
 		}
 		f.backlog = append(f.backlog, piece[:n]...)
@@ -79,6 +94,7 @@ func (f *frames) write(at time.Time, out bool, piece []byte, tell bool) []Frame 
 	if tell {
 		f.part()
 	}
+	f.account()
 	return f.take()
 }
 
@@ -169,9 +185,7 @@ func (f *frames) end(at time.Time, tell bool) []Frame {
 		f.parse(out == 1, at, func(p frame.Parser, emit func(frame.Raw)) { p.Close(at, emit) })
 	}
 	f.parsers, f.backlog, f.marks = [2]frame.Parser{}, nil, nil
-	f.bytes -= f.parsing
-	f.i.release(f.parsing)
-	f.parsing = 0
+	f.account()
 	return f.take()
 }
 
@@ -192,6 +206,7 @@ func (f *frames) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.part()
+	f.account()
 	return f.total
 }
 
@@ -202,6 +217,7 @@ func (f *frames) page(after, most int) (page []Frame, total, first int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.part()
+	f.account()
 	for n := range f.kept[f.oldest:] {
 		is := &f.kept[f.oldest+n]
 		if n == 0 {

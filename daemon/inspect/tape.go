@@ -184,20 +184,19 @@ func (t *Tape) beginFrames(fields []relay.Field) {
 	}
 	if isGRPC(string(kind)) {
 		t.x.kind = mezu.ExchangeGRPC
-		t.parse(forward.In, frame.NewGRPC(string(encoding)), parserSize)
+		t.parse(forward.In, frame.NewGRPC(string(encoding)))
 	}
 }
 
-// parse has what goes in a direction be parted by p, which holds about so much.
-func (t *Tape) parse(d forward.Direction, p frame.Parser, size int64) {
+// parse has what goes in a direction be parted by p.
+func (t *Tape) parse(d forward.Direction, p frame.Parser) {
 	if t.x.frames == nil {
-		t.x.frames = newFrames(t.r.i, size)
+		t.x.frames = &frames{i: t.r.i}
 	}
-	if f := t.x.frames; f != nil {
-		f.mu.Lock()
-		f.parsers[d] = p
-		f.mu.Unlock()
-	}
+	f := t.x.frames
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parsers[d] = p
 }
 
 // keep puts a text into the arena, if there is room.
@@ -286,10 +285,10 @@ func (t *Tape) answerFrames(head *Message) {
 	switch kind := head.Field("content-type"); {
 	case isGRPC(kind):
 		x.kind = mezu.ExchangeGRPC
-		t.parse(forward.Out, frame.NewGRPC(head.Field("grpc-encoding")), parserSize)
+		t.parse(forward.Out, frame.NewGRPC(head.Field("grpc-encoding")))
 	case isEvents(kind):
 		x.kind = mezu.ExchangeEvents
-		t.parse(forward.Out, frame.NewEvents(), parserSize)
+		t.parse(forward.Out, frame.NewEvents())
 	}
 }
 
@@ -308,12 +307,8 @@ func (t *Tape) Upgraded() {
 	}
 	head := Message{Head: x.heads[forward.PartResponse].of(*x.arena)}
 	extensions := head.Field("sec-websocket-extensions")
-	size := int64(parserSize)
-	if extensions != "" {
-		size = inflaterSize
-	}
-	t.parse(forward.In, frame.NewWebSocket(extensions, false), size)
-	t.parse(forward.Out, frame.NewWebSocket(extensions, true), size)
+	t.parse(forward.In, frame.NewWebSocket(extensions, false))
+	t.parse(forward.Out, frame.NewWebSocket(extensions, true))
 }
 
 const websocket = "websocket"
