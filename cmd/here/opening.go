@@ -2,6 +2,10 @@ package here
 
 import (
 	"context"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/listening"
@@ -20,10 +24,28 @@ func (o opening) Listening(ctx context.Context) ([]newtunnel.Listener, error) {
 	var out []newtunnel.Listener
 	for _, l := range all {
 		if l.Local() {
-			out = append(out, newtunnel.Listener{Port: l.Port, Program: l.Program, Command: l.Command, Addresses: l.Addresses})
+			out = append(out, newtunnel.Listener{Port: l.Port, Program: l.Program, Command: l.Command, Dir: o.folder(l.PID), Addresses: l.Addresses})
 		}
 	}
 	return out, nil
+}
+
+// folder is the one in which a process runs, where the system tells it without being asked: on
+// Linux. One below the person's own begins with ~.
+func (o opening) folder(pid int) string {
+	if runtime.GOOS != "linux" || pid == 0 {
+		return ""
+	}
+	dir, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
+	if err != nil {
+		return ""
+	}
+	if home := o.cfg.Invocation.Getenv("HOME"); home != "" {
+		if below, ok := strings.CutPrefix(dir, home+"/"); ok {
+			return "~/" + below
+		}
+	}
+	return dir
 }
 
 // Site says where a tunnel would be reached.

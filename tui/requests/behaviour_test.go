@@ -356,6 +356,17 @@ func TestFramesFollowAndScroll(t *testing.T) {
 	shows(t, st, "┌ Requests ")
 }
 
+// Lines are as wide as the terminal at every size, with each panel in focus.
+func TestEverySize(t *testing.T) {
+	for w := 40; w <= 220; w += 9 {
+		for h := 12; h <= 60; h += 6 {
+			for _, keys := range [][]string{nil, {"tab"}, {"enter"}, {"/", "a"}} {
+				shown(t, socket(), w, h, plain(), keys...).View()
+			}
+		}
+	}
+}
+
 func TestClicksAndWheel(t *testing.T) {
 	k := drawn()
 	st := shown(t, k, 80, 24, plain())

@@ -247,6 +247,9 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	}
 	lines := []string{"no request yet; they show here as they come"}
 	for _, name := range s.uninspected {
+		if s.part && s.log.filter != "tunnel:"+name {
+			continue
+		}
 		lines = append(lines, escaped(name)+" was opened with --inspect off: nothing of it is kept")
 	}
 	return say(lines...)

@@ -201,6 +201,20 @@ func TestC2_NamesAndErrorsAreText(t *testing.T) {
 	}
 }
 
+// Lines are as wide as the terminal at every size, with each panel in focus.
+func TestEverySize(t *testing.T) {
+	for w := 40; w <= 220; w += 9 {
+		for h := 12; h <= 60; h += 6 {
+			for _, keys := range [][]string{nil, {"tab"}, {"n"}, {"Q"}} {
+				st := shown(t, drawn(), w, h, plain())
+				st.Press(keys...)
+				st.View()
+			}
+			shown(t, &here{}, w, h, plain()).View()
+		}
+	}
+}
+
 func TestHundredTunnels(t *testing.T) {
 	h := &here{}
 	for n := range mezu.MaxTunnels {
