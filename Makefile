@@ -63,7 +63,7 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 # that nothing is.
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
-UNRACED := ./cli/update ./daemon/mask ./daemon/inspect/decode ./daemon/inspect/filter ./daemon/inspect/pretty ./daemon/inspect/protobuf ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout
+UNRACED := ./cli/update ./daemon/mask ./daemon/inspect/decode ./daemon/inspect/filter ./daemon/inspect/pretty ./daemon/inspect/protobuf ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout ./tui/newtunnel ./tui/requests ./tui/tunnels
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: export MEZU_TEST_TOOLS := installed

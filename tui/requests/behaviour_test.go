@@ -358,8 +358,8 @@ func TestFramesFollowAndScroll(t *testing.T) {
 
 // Lines are as wide as the terminal at every size, with each panel in focus.
 func TestEverySize(t *testing.T) {
-	for w := 40; w <= 220; w += 9 {
-		for h := 12; h <= 60; h += 6 {
+	for w := 40; w <= 220; w += 20 {
+		for h := 12; h <= 60; h += 12 {
 			for _, keys := range [][]string{nil, {"tab"}, {"enter"}, {"/", "a"}} {
 				shown(t, socket(), w, h, plain(), keys...).View()
 			}

@@ -203,8 +203,8 @@ func TestC2_NamesAndErrorsAreText(t *testing.T) {
 
 // Lines are as wide as the terminal at every size, with each panel in focus.
 func TestEverySize(t *testing.T) {
-	for w := 40; w <= 220; w += 9 {
-		for h := 12; h <= 60; h += 6 {
+	for w := 40; w <= 220; w += 20 {
+		for h := 12; h <= 60; h += 12 {
 			for _, keys := range [][]string{nil, {"tab"}, {"n"}, {"Q"}} {
 				st := shown(t, drawn(), w, h, plain())
 				st.Press(keys...)
