@@ -22,7 +22,7 @@ func source(t *testing.T, root string, see func(path string, f *ast.File)) {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{".git", "testdata", "testkit", "tools", "bin", "dist", "bench", "e2e", "layout"}, d.Name()) || strings.HasSuffix(d.Name(), "test") && path != root {
+			if slices.Contains([]string{".git", "testdata", "testkit", "tools", "bin", "dist", "bench", "e2e", "layout", "release"}, d.Name()) || strings.HasSuffix(d.Name(), "test") && path != root {
 				return filepath.SkipDir
 			}
 			return nil

@@ -65,6 +65,7 @@ counts as not set. A line end after a value is dropped.
    MEZU_HOME           folder for profiles, credentials, state and socket, instead of those below
    MEZU_NO_KEYRING     if set, logins are kept in files, and the keyring of the system is left alone
    MEZU_BASIC_AUTH     password of mezu tunnel --basic-auth; if not set, one is made and shown
+   MEZU_ASCII          1: the dashboard is drawn in ASCII alone
    MEZU_DOWNLOAD       where mezu update and install.sh get a release: an https address or a folder
    MEZU_RELEASE_KEY    file with the keys that may sign it, as ssh-keygen has it under ALLOWED SIGNERS
 
