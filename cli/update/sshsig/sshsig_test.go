@@ -3,6 +3,8 @@ package sshsig
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -191,4 +193,57 @@ func FuzzVerify(f *testing.F) {
 			t.Error("a message that nobody signed is taken")
 		}
 	})
+}
+
+// A key in a hardware token signs with a counter and whether it was touched. ssh-keygen and this
+// package read the same of it.
+func TestVerify_HardwareKey(t *testing.T) {
+	testkit.Programs(t, "ssh-keygen")
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kind, application, hash = "sk-ssh-ed25519@openssh.com", "ssh:", "sha512"
+	key := ssh.Marshal(struct {
+		Kind        string
+		Key         []byte
+		Application string
+	}{kind, public, application})
+	message := []byte("what is released\n")
+	sum := sha512.Sum512(message)
+	inner := append([]byte(magic), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{namespace, "", hash, string(sum[:])})...)
+	of, data := sha256.Sum256([]byte(application)), sha256.Sum256(inner)
+	touched := []byte{1, 0, 0, 0, 7} // flags, and the counter
+	blob := ssh.Marshal(struct {
+		Kind string
+		Blob []byte
+		Rest []byte `ssh:"rest"`
+	}{kind, ed25519.Sign(private, append(append(of[:], touched...), data[:]...)), touched})
+	armoured := pem.EncodeToMemory(&pem.Block{Type: armour, Bytes: append([]byte(magic), ssh.Marshal(struct {
+		Version                        uint32
+		Key, Namespace, Reserved, Hash string
+		Signature                      string
+	}{sigVersion, string(key), namespace, "", hash, string(blob)})...)})
+	parsed, err := ssh.ParsePublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := "token@example.com " + string(ssh.MarshalAuthorizedKey(parsed))
+	if err := signers(t, list).Verify(message, armoured, namespace); err != nil {
+		t.Error(err)
+	}
+	if err := signers(t, list).Verify(append(message, 'x'), armoured, namespace); err == nil {
+		t.Error("another message is taken")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string][]byte{"list": []byte(list), "sig": armoured} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", filepath.Join(dir, "list"), "-I", "token@example.com", "-n", namespace, "-s", filepath.Join(dir, "sig"))
+	cmd.Stdin = bytes.NewReader(message)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("ssh-keygen: %v, %s", err, out)
+	}
 }
