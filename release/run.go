@@ -69,10 +69,9 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	if err != nil {
 		return err
 	}
-	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
 	switch {
 	case args[0] == "snapshot" && f.NArg() == 0:
-		s := snapshot{root: dir, dist: filepath.Join(dir, "dist"), key: *key, version: *version, getenv: getenv, say: say}
+		s := snapshot{root: dir, dist: filepath.Join(dir, "dist"), key: *key, version: *version, getenv: getenv, stderr: stderr}
 		if *dist != "" {
 			if s.dist, err = filepath.Abs(*dist); err != nil {
 				return err

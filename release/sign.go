@@ -46,9 +46,10 @@ func (s *snapshot) sign(ctx context.Context) error {
 			args[i] = strings.ReplaceAll(a, "${artifact}", sums)
 		}
 		cmd := exec.CommandContext(ctx, conf.Cmd, args...)
-		cmd.Dir, cmd.Stdin = s.dist, os.Stdin // a passphrase is asked for on the terminal
-		if _, err := output(cmd); err != nil {
-			return err
+		// A passphrase is asked for, and so is a touch of a token.
+		cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.dist, os.Stdin, s.stderr, s.stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
 		}
 		if err := s.allowSigner(ctx); err != nil {
 			return err

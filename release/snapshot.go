@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ type snapshot struct {
 	root, dist, key, version string
 	platforms                []string // OS/ARCH; all if empty
 	getenv                   func(string) string
-	say                      func(format string, args ...any)
+	stderr                   io.Writer
 
 	config   *config
 	commit   commit
@@ -49,6 +50,9 @@ func (s *snapshot) make(ctx context.Context) error {
 	s.say("%s is in %s", s.version, s.dist)
 	return nil
 }
+
+// say tells whoever waits what is done.
+func (s *snapshot) say(format string, args ...any) { fmt.Fprintf(s.stderr, format+"\n", args...) }
 
 // prepare reads what is to be made, empties dist and writes the inputs.
 func (s *snapshot) prepare(ctx context.Context) error {
