@@ -165,11 +165,12 @@ func (f *Form) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 	if f.after != nil {
 		return tea.Sequence(screen.Cmd(screen.Close{}), screen.Cmd(f.after(end.values)))
 	}
+	// One after another: what comes then may open another thing.
 	cmds := []tea.Cmd{screen.Cmd(screen.Close{}), screen.Cmd(screen.Say{Text: end.done})}
 	if f.then != nil {
 		cmds = append(cmds, screen.Cmd(f.then))
 	}
-	return tea.Batch(cmds...)
+	return tea.Sequence(cmds...)
 }
 
 // View draws it over the screen.

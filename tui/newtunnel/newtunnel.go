@@ -210,7 +210,7 @@ func (d *Dialog) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 		if d.err = msg.err; msg.err != nil {
 			return nil
 		}
-		return tea.Batch(screen.Cmd(screen.Close{}), screen.Cmd(msg.is))
+		return tea.Sequence(screen.Cmd(screen.Close{}), screen.Cmd(msg.is))
 	}
 	return nil
 }

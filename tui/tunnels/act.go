@@ -236,9 +236,10 @@ func (s *Screen) host(t mezu.Tunnel) tea.Cmd {
 
 // protect asks who may enter.
 func (s *Screen) protect(t mezu.Tunnel) tea.Cmd {
-	const everyone, members, password, ranges = "everyone", "people of a directory", "password", "CIDR"
+	const everyone, members, secret, ranges = "everyone", "people of a directory", "password", "CIDR"
+	then := &password{id: t.ID, tunnel: t.Name}
 	f := form.New("Who may enter "+look.Head(t.Name, 80), []form.Field{
-		{Name: "way", Label: "Open to", Value: everyone, Choices: []string{everyone, members, password, ranges}},
+		{Name: "way", Label: "Open to", Value: everyone, Choices: []string{everyone, members, secret, ranges}},
 		{Name: "of", Label: "of", Note: "the directory, the user of the password, or ranges such as 203.0.113.0/24"},
 	}, func(ctx context.Context, values map[string]string) (string, error) {
 		var a newtunnel.Access
@@ -251,23 +252,17 @@ func (s *Screen) protect(t mezu.Tunnel) tea.Cmd {
 			a.Public = true
 		case members:
 			a.Directory = of
-		case password:
+		case secret:
 			a.User = of
 		case ranges:
 			a.CIDRs = strings.FieldsFunc(of, func(r rune) bool { return r == ' ' || r == ',' })
 		}
 		made, err := s.cfg.Settings.Protect(ctx, t, a)
-		said := t.Name + " is open to " + strings.TrimSpace(values["way"]+" "+of)
-		if made != "" {
-			said += ", password " + made
-		}
-		return said, err
-	}, refresh{t.ID})
+		then.user, then.text = a.User, made // it is sent when this has returned
+		return t.Name + " is open to " + strings.TrimSpace(values["way"]+" "+of), err
+	}, then)
 	return screen.Cmd(screen.Open{Overlay: f})
 }
-
-// refresh has it be asked again who may enter.
-type refresh struct{ id string }
 
 // done takes what came of what was done.
 func (s *Screen) done(msg done) tea.Cmd {
@@ -294,11 +289,12 @@ func (s *Screen) opened(msg newtunnel.Opened) tea.Cmd {
 		s.choose(t.ID)
 	}
 	said := "opened " + t.Name
-	if msg.Password != "" {
-		said += " for " + msg.User + ", password " + msg.Password
-	}
 	for _, n := range msg.Notes {
 		said += "; " + n
 	}
-	return screen.Cmd(screen.Say{Text: said})
+	say := screen.Cmd(screen.Say{Text: said})
+	if msg.Password == "" {
+		return say
+	}
+	return tea.Batch(say, screen.Cmd(screen.Open{Overlay: &password{t.ID, t.Name, msg.User, msg.Password}}))
 }

@@ -103,8 +103,10 @@ func TestForms(t *testing.T) {
 	if got := strings.Join(h.done, ", "); got != "host localhost:3000 shop/dev-ada, protect {Directory: User:guest CIDRs:[] Public:false} shop/dev-ada" {
 		t.Errorf("done: %s", got)
 	}
-	if s := said[screen.Say](st); len(s) != 2 || !strings.Contains(s[1].Text, "password MADE") {
-		t.Errorf("said %+v", s)
+	shows(t, st, "guest", "MADE")
+	st.Press("x", "c", "esc")
+	if s, c := said[screen.Say](st), said[screen.Copy](st); len(s) != 2 || strings.Contains(s[1].Text, "MADE") || len(c) != 1 || c[0].Text != "MADE" || st.Overlay != nil {
+		t.Errorf("said %+v, copied %+v", s, c)
 	}
 }
 
@@ -156,13 +158,12 @@ func TestOpenedTunnelIsSelectedAndHeld(t *testing.T) {
 	made := h.all[0]
 	made.ID, made.Name, made.Environment = "tun_new", "shop/dev-ada-web", "dev-ada-web"
 	st.Send(newtunnel.Opened{Tunnel: made, User: "guest", Password: "ONCE"})
-	shows(t, st, "▸ dev-ada-web")
 	if ends := said[screen.Ends](st); ends[len(ends)-1].Text != "closes shop/dev-ada, shop/dev-ada-web; D leaves one running" {
 		t.Errorf("%+v", ends)
 	}
-	if s := said[screen.Say](st); len(s) != 1 || !strings.Contains(s[0].Text, "password ONCE") {
-		t.Errorf("said %+v", s)
-	}
+	shows(t, st, "guest", "ONCE")
+	st.Press("esc")
+	shows(t, st, "▸ dev-ada-web")
 }
 
 // The clock may jump, and a daemon may begin anew: what is drawn stays right.

@@ -27,6 +27,7 @@ func TestGolden(t *testing.T) {
 		"qr":       {drawn(), func(st *screentest.Stage) { st.Press("Q") }},
 		"host":     {drawn(), func(st *screentest.Stage) { st.Press("h") }},
 		"protect":  {drawn(), func(st *screentest.Stage) { st.Press("b") }},
+		"password": {drawn(), func(st *screentest.Stage) { st.Press("b", "right", "right", "tab", "guest", "enter") }},
 		"new":      {drawn(), func(st *screentest.Stage) { st.Press("n") }},
 		"trouble": {func() *here {
 			h := drawn()

@@ -190,8 +190,11 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case begun:
 		s.busy[msg.id] = msg.doing
 		cmds = append(cmds, msg.act)
-	case refresh:
+	case *password: // who may enter has changed, and there may be one
 		s.look(msg.id).guardAsked = time.Time{}
+		if msg.text != "" {
+			cmds = append(cmds, screen.Cmd(screen.Open{Overlay: msg}))
+		}
 	case done:
 		cmds = append(cmds, s.done(msg))
 	case newtunnel.Opened:

@@ -6,6 +6,7 @@ package screentest
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -65,12 +66,27 @@ func (st *Stage) Send(msgs ...tea.Msg) {
 		case screen.Close:
 			st.Overlay = nil
 		default:
+			if cmds, ok := sequence(msg); ok {
+				for _, cmd := range cmds {
+					st.Run(cmd)
+				}
+				continue
+			}
 			st.Run(st.Screen.Take(&st.C, msg))
 			if st.Overlay != nil {
 				st.Run(st.Overlay.Take(&st.C, msg))
 			}
 		}
 	}
+}
+
+// sequence are the commands of tea.Sequence, whose message has no name outside of bubbletea.
+func sequence(msg tea.Msg) ([]tea.Cmd, bool) {
+	if reflect.TypeOf(msg) != reflect.TypeOf(tea.Sequence(screen.Cmd(nil), screen.Cmd(nil))()) {
+		return nil, false
+	}
+	cmds, ok := reflect.ValueOf(msg).Convert(reflect.TypeFor[[]tea.Cmd]()).Interface().([]tea.Cmd)
+	return cmds, ok
 }
 
 // Run runs a command.
