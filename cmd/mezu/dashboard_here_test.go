@@ -119,13 +119,17 @@ func TestDashboardHere(t *testing.T) {
 	}
 
 	one.Press("b", "right", "right", "tab", "guest", "enter")
+	one.sees(`password  [A-Z0-9]{20}`)
+	one.Press("esc")
 	p.becomes(address, http.StatusUnauthorized)
 	two.sees("password of guest")
 	two.Press("b", "tab", "enter")
 	p.becomes(address, http.StatusOK)
 
 	two.Press("s")
-	one.sees("○ stopped")
+	for _, l := range []*looker{one, two} {
+		l.sees("○ stopped")
+	}
 	one.Press("s")
 	two.sees("● live")
 	p.becomes(address, http.StatusOK)
