@@ -28,16 +28,25 @@ type question struct {
 // maxTyped bounds what is typed in the last line: a name or a file's path.
 const maxTyped = 512
 
-// line is what the last line shows.
-func (q *question) line(t *look.Theme) string {
-	text := look.Text(q.Question)
+// line is what the last line shows, in so many cells. What is typed, and how, is always seen; the
+// question gives way.
+func (q *question) line(t *look.Theme, w int) string {
+	text, tone := look.Text(q.Question), look.Warn
+	tail := " y does it, esc keeps it"
+	typed := look.Text(q.typed)
 	switch {
 	case q.save != nil:
-		return text + " " + look.Text(q.typed) + t.Cursor
+		tone, tail = look.Plain, " "+typed+t.Cursor
 	case q.Word != "":
-		return t.Paint(look.Warn, text) + " Type " + look.Text(q.Word) + ", esc keeps it: " + look.Text(q.typed) + t.Cursor
+		tail = " Type " + look.Text(q.Word) + ", esc keeps it: " + typed + t.Cursor
 	}
-	return t.Paint(look.Warn, text) + " y does it, esc keeps it"
+	const least = 12 // cells of a question that say something
+	room := w - look.Width(tail)
+	if room < least { // the end of what is typed
+		room = min(least, w)
+		tail = t.CutLeft(tail, w-room)
+	}
+	return t.Paint(tone, t.Cut(text, room)) + tail
 }
 
 // answer takes a key of an answer.

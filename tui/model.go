@@ -84,7 +84,7 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 		m.c.Layout, m.c.Width, m.c.Height = screen.LayoutOf(m.w), m.w, max(0, m.h-aside)
 		return nil
 	case tea.KeyMsg:
-		return m.key(msg)
+		return m.keys(msg)
 	case tea.MouseMsg:
 		return m.mouse(msg)
 	case screen.Say:
@@ -167,6 +167,21 @@ func (m *model) goTo(to screen.GoTo) tea.Cmd {
 // say shows a line for a moment.
 func (m *model) say(text string, bad bool) {
 	m.notice = &notice{text: look.Text(text), bad: bad, until: m.c.Now.Add(noticeFor)}
+}
+
+// keys takes what was typed. Keys that came together are one message, as when one is held down
+// over a slow line; each is a key still.
+func (m *model) keys(k tea.KeyMsg) tea.Cmd {
+	if k.Type != tea.KeyRunes || k.Paste || len(k.Runes) < 2 {
+		return m.key(k)
+	}
+	var cmds []tea.Cmd
+	for _, r := range k.Runes {
+		one := k
+		one.Runes = []rune{r}
+		cmds = append(cmds, m.key(one))
+	}
+	return tea.Sequence(cmds...)
 }
 
 // key takes a key.

@@ -408,3 +408,36 @@ func TestEdits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKeysThatComeTogether: none is lost.
+func TestKeysThatComeTogether(t *testing.T) {
+	m, first := newTest(t, 80, 24)
+	m.Update(keyOf("2x13"))
+	if m.shown != 2 || first.last != "" {
+		t.Errorf("screen %d is shown, %q was done", m.shown+1, first.last)
+	}
+	m.Update(keyOf("1xc"))
+	if first.last != "copy" {
+		t.Errorf("the last of three keys is lost: %q was done", first.last)
+	}
+	m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("2x"), Paste: true})
+	if m.shown != 0 {
+		t.Error("what was pasted did something")
+	}
+}
+
+// TestAsksInAnyWidth: what is typed is seen, however long the question is.
+func TestAsksInAnyWidth(t *testing.T) {
+	m, _ := newTest(t, 40, 12)
+	drive(m, screen.Ask{Question: "Remove " + strings.Repeat("long/", 40) + ", its address and its Warpgate?", Word: "dev-ada-live"}, keyOf("dev"))
+	lines := strings.Split(m.View(), "\n")
+	last := lines[len(lines)-1]
+	if !strings.Contains(last, "keeps it: dev█") || look.Width(last) != 40 || !strings.Contains(last, "Remove") {
+		t.Errorf("the last line is %q", last)
+	}
+	drive(m, keyOf(strings.Repeat("x", 100)))
+	lines = strings.Split(m.View(), "\n")
+	if last = lines[len(lines)-1]; !strings.Contains(last, "xx█") || look.Width(last) != 40 {
+		t.Errorf("the last line is %q", last)
+	}
+}

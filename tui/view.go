@@ -156,7 +156,7 @@ func (m *model) last(c *screen.Context) string {
 	t := c.Theme
 	switch {
 	case m.ask != nil:
-		return t.Fit(" "+m.ask.line(t), m.w)
+		return t.Fit(" "+m.ask.line(t, m.w-1), m.w)
 	case m.notice != nil && c.Now.Before(m.notice.until):
 		tone := look.Plain
 		if m.notice.bad {

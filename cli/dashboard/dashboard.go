@@ -34,6 +34,9 @@ type Options struct {
 	// Theme is one of Themes, NoMouse leaves the mouse to the terminal.
 	Theme   string
 	NoMouse bool
+	// Organization, Project and Environment are where it looks at first; if empty, the context
+	// says it.
+	Organization, Project, Environment string
 	// Own are the ids of tunnels that end with the dashboard, and Leave leaves one open.
 	Own   []string
 	Leave func(ctx context.Context, id string) error

@@ -127,6 +127,14 @@ func (t *Theme) Cut(s string, w int) string {
 	return ansi.Truncate(s, w, t.Ellipsis)
 }
 
+// CutLeft gives the last w cells of a line.
+func (t *Theme) CutLeft(s string, w int) string {
+	if n := Width(s); n > w {
+		return ansi.TruncateLeft(s, n-max(w, 0), "")
+	}
+	return s
+}
+
 // Fit gives exactly w cells: cut, or filled with spaces on the right.
 func (t *Theme) Fit(s string, w int) string {
 	s = t.Cut(s, w)
