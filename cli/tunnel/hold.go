@@ -67,6 +67,7 @@ func Hold(ctx context.Context, inv *invocation.Invocation, cfg Config, w Wish) (
 	if err != nil {
 		return nil, err
 	}
+	r.shown.Store(true)
 	if err := cmp.Or(r.prepare(ctx), r.open(ctx)); err != nil {
 		r.closeAll()
 		return nil, err

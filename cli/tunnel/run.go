@@ -55,6 +55,8 @@ type opened struct {
 	all      []*opening
 	password string // that was made for this run
 	programs map[int]string
+	// shown says that a dashboard shows the tunnels, which can start what it has stopped.
+	shown atomic.Bool
 }
 
 func run(ctx context.Context, o *options) (err error) {
@@ -307,6 +309,7 @@ func (r *opened) open(ctx context.Context) error {
 		}
 		cfg := session.Config{
 			Fresh:    t.site.Fresh,
+			Stays:    r.shown.Load,
 			Connect:  func(ctx context.Context) (*local.Client, error) { return r.Connect(ctx, r.settings) },
 			Spec:     t.spec,
 			Token:    func(ctx context.Context, hash string) (string, error) { return r.owner.Token(ctx, t.site, hash) },
@@ -461,7 +464,11 @@ func (r *opened) shows() bool {
 func (r *opened) dashboard(ctx context.Context) error {
 	r.lines.Hush(true)
 	defer r.lines.Hush(false)
+	r.shown.Store(true)
+	defer r.shown.Store(false)
 	look := r.Look
+	first := r.all[0].session.Tunnel()
+	look.Organization, look.Project, look.Environment = first.Organization, first.Project, first.Environment
 	for _, t := range r.all {
 		look.Own = append(look.Own, t.session.Tunnel().ID)
 	}
@@ -496,6 +503,10 @@ func (r *opened) close(ctx context.Context) error {
 			continue
 		}
 		is, err := t.session.Refresh(ctx)
+		if err == nil && is.State == mezu.TunnelStopped { // by the dashboard
+			r.closed(t)
+			continue
+		}
 		if err == nil && !t.session.Held() {
 			name := terminal.Clean(is.Name)
 			r.Sayf("%s stays open; mezu tunnel stop %s closes it", name, name)

@@ -47,9 +47,6 @@ func (d daemon) Start(ctx context.Context, t mezu.Tunnel) error {
 	if err != nil {
 		return err
 	}
-	if d.owns(t.ID) && !is.Detached {
-		d.attach(t.ID) // who held it before has let go when it stopped
-	}
 	if !session.Unenrolled(&is) {
 		return nil
 	}
@@ -65,32 +62,6 @@ func (d daemon) Start(ctx context.Context, t mezu.Tunnel) error {
 	_, err = ask(ctx, d.Here, func(c *local.Client) (mezu.Tunnel, error) { return c.Enrol(ctx, t.ID, token) })
 	return err
 }
-
-// attach holds a tunnel until the dashboard ends, or the tunnel does.
-func (h *Here) attach(id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return
-	}
-	h.holding.Go(func() {
-		_, _ = ask(h.life, h, func(c *local.Client) (struct{}, error) {
-			stream, err := c.Attach(h.life, id, "")
-			if err != nil {
-				return struct{}{}, err
-			}
-			defer stream.Close()
-			defer context.AfterFunc(h.life, stream.Close)()
-			for err == nil {
-				_, err = stream.Next()
-			}
-			return struct{}{}, nil
-		})
-	})
-}
-
-// owns reports whether a tunnel ends with the dashboard.
-func (h *Here) owns(id string) bool { return h.holds(id) != nil || slices.Contains(h.cfg.Own, id) }
 
 // Stop stops a tunnel when its requests have ended.
 func (d daemon) Stop(ctx context.Context, t mezu.Tunnel) error {

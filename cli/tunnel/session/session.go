@@ -39,6 +39,9 @@ type Config struct {
 	// stopped the daemon since then, which no command undoes. Both may be nil.
 	Running func(context.Context) (*local.Client, error)
 	Stopped func(since time.Time) bool
+	// Stays reports whether the tunnel is held over a stop too, because whoever holds it can
+	// start it again. If nil, it isn't.
+	Stays func() bool
 	// Enrolled is told when the tunnel was enrolled again, after the first time. It may be nil.
 	Enrolled func(mezu.Tunnel)
 }
@@ -194,6 +197,7 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 			e = local.Event{Event: mezu.Event{Event: local.EventTunnel, Time: e.Time, Tunnel: is.Name}, Cursor: e.Cursor, TunnelID: is.ID, Record: &is}
 		}
 		switch {
+		case e.Event.Event == mezu.EventStopped && s.stays(ctx):
 		case e.Event.Event == local.EventTunnel && e.Record == nil, e.Event.Event == mezu.EventStopped:
 			see(e)
 			return ErrClosed
@@ -208,10 +212,19 @@ func (s *Session) follow(ctx context.Context, cursor *string, see func(local.Eve
 			s.mu.Unlock()
 		}
 		see(e)
-		if e.Record != nil && e.Record.State == mezu.TunnelStopped {
+		if e.Record != nil && e.Record.State == mezu.TunnelStopped && !s.stays(ctx) {
 			return ErrClosed
 		}
 	}
+}
+
+// stays reports whether a tunnel that was stopped is held, and still there.
+func (s *Session) stays(ctx context.Context) bool {
+	if s.cfg.Stays == nil || !s.cfg.Stays() {
+		return false
+	}
+	_, err := s.Refresh(ctx)
+	return err == nil
 }
 
 // renewEvery is how often at most a tunnel is enrolled again by a command that holds it.
