@@ -187,6 +187,7 @@ tools-for-test:
 	command -v gnome-keyring-daemon >/dev/null || missing="$$missing gnome-keyring"; \
 	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	command -v jq >/dev/null || missing="$$missing jq"; \
 	command -v rpm >/dev/null || missing="$$missing rpm"; \
 	command -v mandoc >/dev/null || missing="$$missing mandoc"; \
@@ -198,7 +199,7 @@ tools-for-test:
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
 	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

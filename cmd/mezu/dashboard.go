@@ -49,6 +49,9 @@ func dashboardOf(getenv func(string) string, open login.Opener, here func(*invoc
 		if err != nil {
 			return err
 		}
+		if o.Environment != "" {
+			scope.Organization, scope.Project, scope.Environment = o.Organization, o.Project, o.Environment
+		}
 		h := here(inv, o)
 		defer h.close()
 		return tui.Run(ctx, tui.Config{

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Args = append(os.Args[:1], os.Args[2:]...)
 	}
-	if len(os.Args) > 1 && (os.Args[1] == "daemon" || os.Getenv("MEZU_TEST_PROGRAM") != "") {
+	if len(os.Args) > 1 && os.Args[1] == "daemon" || os.Getenv("MEZU_TEST_PROGRAM") != "" {
 		main()
 		return
 	}
