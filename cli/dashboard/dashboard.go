@@ -40,6 +40,8 @@ type Options struct {
 	// Own are the ids of tunnels that end with the dashboard, and Leave leaves one open.
 	Own   []string
 	Leave func(ctx context.Context, id string) error
+	// Dialog says that the dialog that opens a tunnel is shown first.
+	Dialog bool
 }
 
 // Runner shows a dashboard until somebody quits.

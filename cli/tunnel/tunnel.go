@@ -134,9 +134,32 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			if err != nil {
 				return err
 			}
+			if o.asksOnDashboard(c) {
+				o.Look.Dialog = true
+				return o.Dashboard(c.Context, inv, o.Look)
+			}
 			return run(c.Context, o)
 		},
 	}
+}
+
+// asksOnDashboard reports whether the dashboard asks what to open: nothing is named, by the command
+// line or by mezu.yaml, and there is a control plane to open it at. What is wrong with these is
+// said where it is said else.
+func (o *options) asksOnDashboard(c *cli.Context) bool {
+	for _, name := range c.LocalFlagNames() {
+		if name != "theme" && name != "no-mouse" {
+			return false
+		}
+	}
+	if c.NArg() > 0 || o.Dashboard == nil || o.Quiet || !dashboard.Shows(o.Invocation) {
+		return false
+	}
+	if file, err := target.Read(c.Context, o.Dir); err != nil || len(file.Targets) > 0 {
+		return false
+	}
+	s, err := o.Settings()
+	return err == nil && s.API != ""
 }
 
 func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, error) {

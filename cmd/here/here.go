@@ -35,6 +35,8 @@ type Config struct {
 	// Own are the tunnels of the command that shows the dashboard, and Leave leaves one open.
 	Own   []string
 	Leave func(ctx context.Context, id string) error
+	// Dialog shows the dialog that opens a tunnel first.
+	Dialog bool
 }
 
 // Here has a client of the daemon, as long as that runs, and the tunnels that it holds.
@@ -63,7 +65,7 @@ func New(cfg Config) *Here {
 func (h *Here) Screens() (*tunnels.Screen, *requests.Screen) {
 	kept := requests.Config{Inspector: kept{h}, Contents: kept{h}, Actions: kept{h}, Exports: kept{h}, Drafts: kept{h}}
 	second := requests.New(kept)
-	first := tunnels.New(tunnels.Config{Daemon: daemon{h}, Actions: daemon{h}, Settings: daemon{h}, Looks: daemon{h}, Opening: opening{h}, Requests: kept, Held: h.cfg.Own})
+	first := tunnels.New(tunnels.Config{Daemon: daemon{h}, Actions: daemon{h}, Settings: daemon{h}, Looks: daemon{h}, Opening: opening{h}, Requests: kept, Held: h.cfg.Own, Dialog: h.cfg.Dialog})
 	second.Beside(first)
 	return first, second
 }

@@ -72,7 +72,7 @@ func dashboardOf(getenv func(string) string, open login.Opener, here func(*invoc
 func hereOf(getenv func(string) string) func(*invocation.Invocation, dashboard.Options) machine {
 	return func(inv *invocation.Invocation, o dashboard.Options) machine {
 		d := clidaemon.New(inv, spawner(getenv))
-		h := here.New(here.Config{Invocation: inv, Daemon: d, Own: o.Own, Leave: o.Leave})
+		h := here.New(here.Config{Invocation: inv, Daemon: d, Own: o.Own, Leave: o.Leave, Dialog: o.Dialog})
 		first, second := h.Screens()
 		return machine{tunnels: first, requests: second, running: d.Running, close: h.Close}
 	}

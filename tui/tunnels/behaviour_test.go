@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu/tui/requests"
 	"github.com/mezusphere/mezu/tui/screen"
 	"github.com/mezusphere/mezu/tui/screen/screentest"
+	"github.com/mezusphere/mezu/tui/tunnels"
 )
 
 func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
@@ -164,6 +165,19 @@ func TestOpenedTunnelIsSelectedAndHeld(t *testing.T) {
 	shows(t, st, "guest", "ONCE")
 	st.Press("esc")
 	shows(t, st, "▸ dev-ada-web")
+}
+
+func TestDialogFirst(t *testing.T) {
+	cfg := config(drawn())
+	cfg.Dialog = true
+	st := screentest.New(t, tunnels.New(cfg), 80, 24, plain())
+	st.Send(screen.Moved{})
+	shows(t, st, "┌ New tunnel ", "5173")
+	st.Press("esc")
+	st.Send(screen.Second{})
+	if st.Overlay != nil {
+		t.Error("it opens again")
+	}
 }
 
 // The clock may jump, and a daemon may begin anew: what is drawn stays right.

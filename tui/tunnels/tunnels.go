@@ -76,6 +76,8 @@ type Config struct {
 	Requests requests.Config
 	// Held are the ids of the tunnels that end with the dashboard.
 	Held []string
+	// Dialog shows the dialog that opens one first.
+	Dialog bool
 }
 
 // panel is one that can have the focus.
@@ -167,6 +169,10 @@ type (
 // Take takes a message.
 func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	var cmds []tea.Cmd
+	if s.cfg.Dialog && c.Shown {
+		s.cfg.Dialog = false
+		cmds = append(cmds, newtunnel.Open(c, s.cfg.Opening))
+	}
 	switch msg := msg.(type) {
 	case feed.Listing:
 		s.list(msg.Tunnels)
