@@ -17,6 +17,8 @@ type Glyphs struct {
 	Mask string
 	// Spark are the heights of a sparkline, lowest first; Bar the eighths of a bar.
 	Spark, Bar []string
+	// ASCII says that the terminal shows nothing else.
+	ASCII bool
 }
 
 // Unicode are the glyphs of a terminal that shows UTF-8.
@@ -37,6 +39,30 @@ func ASCII() Glyphs {
 		Up: "*", Partly: "~", Down: "o", Waiting: ".", Behind: "^", Pinned: "!", Replay: "@",
 		Selected: ">", Back: "<", More: "v", Less: "^", Live: ">", Paused: "=", Ellipsis: "~", Arrow: ">", Dash: "-", In: ">", Out: "<", Cursor: "_",
 		Times: "x", TabLeft: "[", TabRight: "]", Mask: "******",
-		Spark: []string{"_", ".", ".", "-", "-", "=", "=", "#"}, Bar: []string{" ", " ", "-", "-", "=", "=", "#", "#"},
+		ASCII: true, Spark: []string{"_", ".", ".", "-", "-", "=", "=", "#"}, Bar: []string{" ", " ", "-", "-", "=", "=", "#", "#"},
 	}
+}
+
+// spelling is an ASCII sign in the place of one that words and footers are written with; empty for
+// all others.
+func spelling(r rune) string {
+	switch r {
+	case '↑':
+		return "^"
+	case '↓':
+		return "v"
+	case '←':
+		return "<"
+	case '→':
+		return ">"
+	case '…':
+		return "~"
+	case '·', '–':
+		return "-"
+	case '×':
+		return "x"
+	case '•':
+		return "*"
+	}
+	return ""
 }

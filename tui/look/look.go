@@ -8,7 +8,9 @@
 package look
 
 import (
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
@@ -98,19 +100,35 @@ func (t *Theme) Paint(tone Tone, text string) string {
 // Select gives a line as the selected one: in reverse video, without tones of its own.
 func (t *Theme) Select(line string) string { return t.selected.Render(ansi.Strip(line)) }
 
+// maxText bounds what is drawn of one text, in bytes: a terminal of 200 columns has room for less,
+// and a name or an error can have megabytes if a control plane lies.
+const maxText = 8 << 10
+
 // Text escapes what a terminal might act on. It is for everything that others wrote: paths,
-// fields, names, bodies, errors.
-func Text(s string) string { return visible.Text(s) }
+// fields, names, bodies, errors. Of a long text it is the beginning.
+func Text(s string) string {
+	return visible.Text(begin(s, maxText))
+}
+
+// begin is at most so many bytes of a text, without a character that would be cut.
+func begin(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for n := most; n > most-utf8.UTFMax; n-- {
+		if utf8.RuneStart(s[n]) {
+			return s[:n]
+		}
+	}
+	return s[:most]
+}
 
 // Head escapes the beginning of a text, enough of it to fill so many cells: what others wrote can
 // be a megabyte long, and a line is drawn many times.
 func Head(s string, cells int) string {
 	// A cell can have several characters of several bytes; more than this is nobody's writing.
 	const bytesPerCell = 16
-	if most := max(cells, 0)*bytesPerCell + bytesPerCell; len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "")
-	}
-	return Text(s)
+	return Text(begin(s, max(cells, 0)*bytesPerCell+bytesPerCell))
 }
 
 // Mark gives text in reverse video, as the cursor in a field.
@@ -124,16 +142,40 @@ func (t *Theme) Cut(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
-	return ansi.Truncate(s, w, t.Ellipsis)
+	return ansi.Truncate(t.Spell(s), w, t.Ellipsis)
 }
 
 // CutLeft gives the last w cells of a line.
 func (t *Theme) CutLeft(s string, w int) string {
+	s = t.Spell(s)
 	if n := Width(s); n > w {
 		return ansi.TruncateLeft(s, n-max(w, 0), "")
 	}
 	return s
 }
+
+// Spell gives a text for a terminal that shows ASCII alone: our own signs as others, and what
+// others wrote with escapes. It changes nothing for any other terminal.
+func (t *Theme) Spell(s string) string {
+	if !t.ASCII || strings.IndexFunc(s, beyond) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch sign := spelling(r); {
+		case !beyond(r):
+			b.WriteRune(r)
+		case sign != "":
+			b.WriteString(sign)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}
+
+func beyond(r rune) bool { return r > '~' }
 
 // Fit gives exactly w cells: cut, or filled with spaces on the right.
 func (t *Theme) Fit(s string, w int) string {

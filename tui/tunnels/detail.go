@@ -70,7 +70,7 @@ func (s *Screen) details(c *screen.Context, w int) []string {
 	lines = append(lines, spark("req/s", false, rateOf, fmt.Sprint(int(math.Round(is.Stats.PerSecond)))), spark("p99 ms", true, p99Of, p99))
 	in, out := h.traffic()
 	down, upward := "↓", "↑"
-	if t.Horizontal == look.ASCII().Horizontal {
+	if t.ASCII {
 		down, upward = "in", "out"
 	}
 	lines = append(lines, fmt.Sprintf("%s %s/s  %s %s/s   in flight %d   sockets %d", down, look.Bytes(int64(in)), upward, look.Bytes(int64(out)), is.Stats.InFlight, is.Stats.Sockets))

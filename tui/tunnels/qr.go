@@ -56,7 +56,7 @@ func (q *code) View(c *screen.Context, under []string, w, h int) []string {
 
 // draw draws two modules in one cell where there are half blocks, else one in two.
 func draw(t *look.Theme, made *qr.Code) []string {
-	half := t.Horizontal != look.ASCII().Horizontal
+	half := !t.ASCII
 	light := func(x, y int) bool { return !made.Black(x, y) }
 	step := 1
 	if half {
