@@ -3,7 +3,6 @@ package plane
 import (
 	"context"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -51,6 +50,7 @@ func (p Audit) Follow(ctx context.Context, scope screen.Scope, see func(log.Reco
 		return p.explain(ctx, scope, mezu.PermAuditRead, err)
 	}
 	defer w.Close()
+	var came held
 	for {
 		r, err := w.Next()
 		if err != nil {
@@ -59,6 +59,9 @@ func (p Audit) Follow(ctx context.Context, scope screen.Scope, see func(log.Reco
 		if len(all) > 0 && r.ID <= all[0].ID {
 			continue // records near the last one may come twice
 		}
+		if !came.has(r) {
+			return endless(api.OpWatchAudit) // it is listed anew
+		}
 		all = append(log.Records{named(r, names)}, all[:min(len(all), maxAudit-1)]...)
 		see(all)
 	}
@@ -66,36 +69,21 @@ func (p Audit) Follow(ctx context.Context, scope screen.Scope, see func(log.Reco
 
 // list are the records of the last day, newest first.
 func (p Audit) list(ctx context.Context, c *api.Client, scope screen.Scope) ([]mezu.AuditRecord, error) {
-	var records []mezu.AuditRecord
-	query := url.Values{"since": {p.inv.Clock().Add(-auditSpan).UTC().Format(time.RFC3339)}, "page_size": {strconv.Itoa(api.MaxPageSize)}}
-	for len(records) < maxAudit {
-		var page api.AuditList
-		if err := c.Do(ctx, api.Call{Operation: api.OpListAudit, Params: []string{scope.Organization}, Query: query}, &page); err != nil {
-			return nil, err
-		}
-		records = append(records, page.Items...)
-		if page.NextPageToken == "" {
-			break
-		}
-		query.Set("page_token", page.NextPageToken)
-	}
-	return records[:min(len(records), maxAudit)], nil
+	query := url.Values{"since": {p.inv.Clock().Add(-auditSpan).UTC().Format(time.RFC3339)}}
+	records, _, err := collect[mezu.AuditRecord](ctx, c, api.OpListAudit, query, maxAudit, scope.Organization)
+	return records, err
 }
 
 // names are those of members and service accounts by their ids, as far as they may be seen.
 func (p Audit) names(ctx context.Context, c *api.Client, scope screen.Scope) map[string]string {
 	names := map[string]string{}
-	for m, err := range api.All[mezu.Member](ctx, c, api.OpListMembers, scope.Organization) {
-		if err != nil || len(names) >= maxNames {
-			break
-		}
+	members, _, _ := collect[mezu.Member](ctx, c, api.OpListMembers, nil, maxNames, scope.Organization)
+	for _, m := range members {
 		names[m.ID], names[m.Person] = m.Email, m.Email
 	}
 	if scope.Project != "" {
-		for a, err := range api.All[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, scope.Organization, scope.Project) {
-			if err != nil || len(names) >= maxNames {
-				break
-			}
+		accounts, _, _ := collect[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, nil, maxNames, scope.Organization, scope.Project)
+		for _, a := range accounts {
 			names[a.ID] = a.Name + " (service account)"
 		}
 	}

@@ -42,25 +42,19 @@ func (p Manage) look(ctx context.Context, scope screen.Scope) (manage.State, err
 	if err != nil || scope.Organization == "" {
 		return state, err
 	}
-	for one, err := range api.All[mezu.Project](ctx, c, api.OpListProjects, scope.Organization) {
-		if err != nil || len(state.Projects) == maxOffered {
-			break
-		}
+	projects, _, _ := collect[mezu.Project](ctx, c, api.OpListProjects, nil, maxOffered, scope.Organization)
+	for _, one := range projects {
 		state.Projects = append(state.Projects, one.Name)
 	}
 	if scope.Project == "" {
 		return state, ctx.Err()
 	}
-	for one, err := range api.All[mezu.Environment](ctx, c, api.OpListEnvironments, scope.Organization, scope.Project) {
-		if err != nil || len(state.Environments) == maxOffered {
-			break
-		}
+	environments, _, _ := collect[mezu.Environment](ctx, c, api.OpListEnvironments, nil, maxOffered, scope.Organization, scope.Project)
+	for _, one := range environments {
 		state.Environments = append(state.Environments, manage.Environment{Name: one.Name, Enabled: one.IsEnabled()})
 	}
-	for one, err := range api.All[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, scope.Organization, scope.Project) {
-		if err != nil || len(state.Accounts) == maxOffered {
-			break
-		}
+	accounts, _, _ := collect[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, nil, maxOffered, scope.Organization, scope.Project)
+	for _, one := range accounts {
 		state.Accounts = append(state.Accounts, one.Name)
 	}
 	return state, ctx.Err()

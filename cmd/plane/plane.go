@@ -185,7 +185,7 @@ func watch[T any](ctx context.Context, c *api.Client, op api.Operation, key func
 		return err
 	}
 	defer w.Close()
-	records := map[string]T{}
+	records, sizes, all := map[string]T{}, map[string]held{}, held{}
 	events, ended := make(chan api.WatchEvent[T]), make(chan error, 1)
 	var reading sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
@@ -214,12 +214,22 @@ func watch[T any](ctx context.Context, c *api.Client, op api.Operation, key func
 		case e := <-events:
 			switch e.Kind {
 			case api.WatchPut:
-				records[key(e.Record)] = e.Record
+				var one held
+				if name := key(e.Record); one.has(e.Record) {
+					all.swap(sizes[name], one)
+					records[name], sizes[name] = e.Record, one
+				}
+				if one.bytes > maxHeld || all.bytes > maxHeld || all.records > maxWatched {
+					return endless(op)
+				}
 			case api.WatchDelete:
+				all.swap(sizes[e.Deleted.Key], held{})
 				delete(records, e.Deleted.Key)
+				delete(sizes, e.Deleted.Key)
 			case api.WatchReset:
 				clear(records)
-				synced = false
+				clear(sizes)
+				all, synced = held{}, false
 			case api.WatchSynced:
 				synced = true
 				gathered.Reset(0)
@@ -234,11 +244,11 @@ func watch[T any](ctx context.Context, c *api.Client, op api.Operation, key func
 				names = append(names, name)
 			}
 			slices.Sort(names)
-			all := make([]T, len(names))
+			sorted := make([]T, len(names))
 			for i, name := range names {
-				all[i] = records[name]
+				sorted[i] = records[name]
 			}
-			see(all)
+			see(sorted)
 		case err := <-ended:
 			return err
 		case <-ctx.Done():

@@ -11,8 +11,8 @@ import (
 	"github.com/mezusphere/mezu/tui/users"
 )
 
-// maxUsers is how many users are asked for: as many as a list holds, and one to know of more.
-const maxUsers = 1001
+// maxUsers is how many users are asked for: as many as a list holds.
+const maxUsers = 1000
 
 // Users are those of the directories of a project.
 type Users struct{ *Plane }
@@ -53,20 +53,13 @@ func (p Users) Follow(ctx context.Context, scope screen.Scope, directory, query 
 	}
 	ops, at := of(scope, state.Directory)
 	look := func() error {
-		state.Users, state.More = nil, false
 		var q url.Values
 		if query != "" {
 			q = url.Values{"filter": {query}}
 		}
-		for u, err := range api.Matching[mezu.User](ctx, c, ops.list, q, at...) {
-			if err != nil {
-				return err
-			}
-			if len(state.Users) == maxUsers-1 {
-				state.More = true
-				break
-			}
-			state.Users = append(state.Users, u)
+		var err error
+		if state.Users, state.More, err = collect[mezu.User](ctx, c, ops.list, q, maxUsers, at...); err != nil {
+			return err
 		}
 		see(state)
 		return nil
@@ -96,16 +89,16 @@ func (p Users) directories(ctx context.Context, c *api.Client, scope screen.Scop
 	if err != nil {
 		return state, err
 	}
-	for d, err := range api.All[mezu.Directory](ctx, c, api.OpListDirectories, params[:2]...) {
-		if err != nil {
-			return state, err
-		}
+	own, _, err := collect[mezu.Directory](ctx, c, api.OpListDirectories, nil, maxDirectories, params[:2]...)
+	if err != nil {
+		return state, err
+	}
+	for _, d := range own {
 		state.Directories = append(state.Directories, users.Directory{ID: d.ID, Name: d.Name})
 	}
-	for d, err := range api.All[mezu.Directory](ctx, c, api.OpListOrganizationDirectories, scope.Organization) {
-		if err != nil {
-			break // those of the project do
-		}
+	// Without those of the organization the project's do.
+	shared, _, _ := collect[mezu.Directory](ctx, c, api.OpListOrganizationDirectories, nil, maxDirectories, scope.Organization)
+	for _, d := range shared {
 		state.Directories = append(state.Directories, users.Directory{ID: d.ID, Name: d.Name, Shared: true})
 	}
 	for _, d := range state.Directories {
