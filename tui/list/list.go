@@ -143,12 +143,20 @@ func (l *List[T]) Panel(c *screen.Context, p look.Panel, columns []look.Column, 
 		return p.Draw(t, l.nothing(c, empty, w-4), w, h)
 	}
 	page := Page(h)
+	if l.Err != nil && page > 1 {
+		page--
+	}
 	top := keymap.Scroll(l.top, l.at, len(l.rows), page)
 	b := look.Table{Columns: columns, Selected: l.at - top}
 	for _, r := range l.rows[top:min(len(l.rows), top+page)] {
 		b.Rows = append(b.Rows, cells(r))
 	}
-	return p.Draw(t, b.Draw(t, w-4), w, h)
+	out := b.Draw(t, w-4)
+	if l.Err != nil && Page(h) > 1 {
+		// What is shown is old: the last line says why, and what to do.
+		out = append(t.Block(out, w-4, h-3), t.Paint(look.Bad, t.Cut(look.Text(Said(l.Err).Text), w-4)))
+	}
+	return p.Draw(t, out, w, h)
 }
 
 // Count says which rows are shown, of how many.
@@ -185,6 +193,9 @@ func (l *List[T]) nothing(c *screen.Context, empty []string, w int) []string {
 	return out
 }
 
+// mostTrouble is how much of an error is shown, in cells: some lines.
+const mostTrouble = 240
+
 // Trouble says what went wrong, and the next step.
 func Trouble(t *look.Theme, err error, w int) []string {
 	what, hint := err.Error(), ""
@@ -195,13 +206,11 @@ func Trouble(t *look.Theme, err error, w int) []string {
 		}
 	}
 	var out []string
-	for _, line := range look.Wrap(look.Text(what), w) {
+	for _, line := range look.Wrap(look.Head(what, mostTrouble), w) {
 		out = append(out, t.Paint(look.Bad, line))
 	}
 	if hint != "" {
-		for _, line := range look.Wrap("try: "+look.Text(hint), w) {
-			out = append(out, line)
-		}
+		out = append(out, look.Wrap("try: "+look.Head(hint, mostTrouble), w)...)
 	}
 	return out
 }
@@ -211,7 +220,17 @@ func Stale(c *screen.Context, err error, got time.Time) string {
 	if err == nil || got.IsZero() {
 		return ""
 	}
-	return c.Theme.Paint(look.Warn, "control plane away, "+look.Ago(c.Now.Sub(got))+" old")
+	what := "control plane away"
+	switch mezu.CodeOf(err) {
+	case mezu.CodeUnauthenticated:
+		what = "login ended"
+	case mezu.CodeForbidden, mezu.CodeNotFound, mezu.CodeInvalid:
+		what = "refused"
+	}
+	if age := c.Now.Sub(got); age >= time.Second {
+		what += ", " + look.Ago(age) + " old"
+	}
+	return c.Theme.Paint(look.Warn, what)
 }
 
 // Said is a line that says what went wrong.

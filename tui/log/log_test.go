@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +117,67 @@ func TestStandsStill(t *testing.T) {
 	st.C.Paused = false
 	if st.Send(screen.Freed{}); !strings.Contains(st.View(), "create-10") {
 		t.Errorf("what came is not shown when it is let go:\n%s", st.View())
+	}
+}
+
+// TestPaused: nothing moves while the dashboard is paused.
+func TestPaused(t *testing.T) {
+	st := stage(t, 80, 24, plain())
+	st.C.Paused = true
+	st.Send(screen.Freed{Paused: true})
+	before := strings.Split(st.View(), "\n")
+	st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(8, "ada@dev.test", "delete-route", "api", 0, mezu.AuditDone)}, drawn()...)})
+	after := strings.Split(st.View(), "\n")
+	if !strings.Contains(after[1], "1 new") {
+		t.Errorf("it doesn't say that something has come: %s", after[1])
+	}
+	if after[1] = before[1]; !slices.Equal(before, after) {
+		t.Errorf("it was paused, and is now\n%s", strings.Join(after, "\n"))
+	}
+	st.C.Paused = false
+	if st.Send(screen.Freed{}); !strings.Contains(st.View(), "delete-route") {
+		t.Errorf("it was let go, and shows\n%s", st.View())
+	}
+}
+
+// TestC2_Log: a control plane and a daemon that lie drive nothing.
+func TestC2_Log(t *testing.T) {
+	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
+		st := stage(t, size[0], size[1], plain())
+		bad := screentest.Hostile()
+		one := record(9, bad, bad, bad, 0, mezu.AuditOutcome(bad))
+		text, err := json.Marshal(map[string]string{bad: bad})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.Before, one.Code, one.Actor.Address, one.RequestID = text, mezu.Code(bad), bad, bad
+		st.Send(follow.Got[log.Records]{Scope: scope(), Value: log.Records{one}}, follow.Got[log.Lines]{Value: log.Lines{bad}})
+		st.View()
+		st.Press("enter")
+		st.View()
+		st.Press("enter", "tab")
+		st.View()
+		st.Press("enter")
+		st.View()
+	}
+}
+
+// TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
+func TestMouse(t *testing.T) {
+	st := stage(t, 80, 24, plain())
+	first := st.View()
+	p := st.Screen.(screen.Pointed)
+	st.Run(p.Click(&st.C, 10, 5, false))
+	clicked := st.View()
+	if clicked == first {
+		t.Error("a click selects nothing")
+	}
+	st.Run(p.Wheel(&st.C, 10, 18, 3))
+	if st.View() != clicked {
+		t.Error("the wheel turned the list, and is not over it")
+	}
+	st.Run(p.Wheel(&st.C, 10, 4, -3))
+	if st.View() != first {
+		t.Error("the wheel turns nothing")
 	}
 }

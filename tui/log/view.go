@@ -134,10 +134,10 @@ func (s *Screen) recordPanel(c *screen.Context, w, h int) []string {
 }
 
 // Click selects a record; twice shows it in full.
-func (s *Screen) Click(c *screen.Context, _, y int, twice bool) tea.Cmd {
+func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 	const head = 2 + filterLine
 	page := list.Page(s.listHeight(c))
-	if y >= head && y < s.listHeight(c)+filterLine {
+	if s.onList(c, x, y) && y >= head {
 		if s.onDaemon {
 			s.lines.Put(y-head, page)
 		} else {
@@ -149,8 +149,16 @@ func (s *Screen) Click(c *screen.Context, _, y int, twice bool) tea.Cmd {
 	return nil
 }
 
-// Wheel moves the cursor.
-func (s *Screen) Wheel(c *screen.Context, _, _, by int) tea.Cmd {
+// onList reports whether a cell is in the list.
+func (s *Screen) onList(c *screen.Context, x, y int) bool {
+	return y >= filterLine && y < filterLine+s.listHeight(c) && (!beside(c) || s.onDaemon && !s.full || x < c.Width-c.Width*9/20)
+}
+
+// Wheel scrolls the list if it is turned there.
+func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
+	if !s.onList(c, x, y) {
+		return nil
+	}
 	page := list.Page(s.listHeight(c))
 	if s.onDaemon {
 		s.lines.Scroll(by, page)

@@ -255,6 +255,9 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	return say(lines...)
 }
 
+// ScrollRecent scrolls what Recent draws of page rows.
+func (s *Screen) ScrollRecent(by, page int) { s.list.scroll(by, page) }
+
 // detailPanel is the request in its parts, or the selected frame.
 func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
 	t, d := c.Theme, &s.detail

@@ -111,6 +111,7 @@ type Screen struct {
 	full bool
 	busy bool
 	here counts
+	held follow.Held[State]
 }
 
 var (
@@ -259,17 +260,28 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.try.verdict, s.try.err = nil, nil
 		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
-		if msg.Scope == s.scope {
-			s.state = msg.Value
-			s.list.Take(msg.Value.Routes, c.Now)
+		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
+			s.got(c, msg)
 			return s.judge(c)
 		}
+	case screen.Freed:
+		if !msg.Paused {
+			s.here.gap = c.Now.Unix() // what came meanwhile was not counted
+		}
+		s.held.Free(c, func(msg follow.Got[State]) {
+			if msg.Scope == s.scope {
+				s.got(c, msg)
+			}
+		})
+		return s.judge(c)
 	case follow.Failed[State]:
 		if msg.Scope == s.scope {
 			s.list.Fail(msg.Err)
 		}
 	case feed.Batch:
-		s.here.count(s.scope, msg.Events, c.Now)
+		if !c.Paused {
+			s.here.count(s.scope, msg.Events, c.Now)
+		}
 	case judged:
 		s.try.take(msg)
 	case compared:
@@ -284,6 +296,12 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		return screen.Cmd(screen.Say{Text: msg.what})
 	}
 	return nil
+}
+
+// got takes all routes.
+func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
+	s.state = msg.Value
+	s.list.Take(msg.Value.Routes, c.Now)
 }
 
 // counts are the requests of routes in the last minute, as far as the daemon tells of them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
@@ -219,5 +220,57 @@ func TestC2_RoutesOfALyingControlPlane(t *testing.T) {
 	st.Send(follow.Got[routes.State]{Scope: scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: "\x1b[31m"}, Prefix: evil, Upstream: evil, Methods: []string{evil}}}}})
 	if v := st.View(); strings.Contains(v, "\x1b]") || strings.Contains(v, "\x1b[2J") || strings.Contains(v, "\u202e") || len(v) > 64<<10 {
 		t.Errorf("it drives the terminal, or fills it: %d bytes", len(v))
+	}
+}
+
+// TestPaused: nothing moves while the dashboard is paused.
+func TestPaused(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	st.Freeze(func() {
+		more := drawn()
+		more.Routes = append([]mezu.Route{{Meta: mezu.Meta{ID: "rte_new"}, Name: "new", Exact: "/new"}}, more.Routes...)
+		st.Send(follow.Got[routes.State]{Scope: scope(), Value: more}, feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseEnd}}})
+		st.Pass(time.Minute)
+	})
+}
+
+// TestC2_Routes: a control plane that lies drives nothing.
+func TestC2_Routes(t *testing.T) {
+	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
+		st, p := stage(t, size[0], size[1], plain())
+		bad := screentest.Hostile()
+		st.Send(follow.Got[routes.State]{Scope: scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: bad}, Name: bad, Prefix: bad, Upstream: bad, Auth: mezu.AuthMode(bad), Methods: []string{bad}}}}})
+		st.View()
+		st.Press("enter")
+		st.View()
+		p.err = &mezu.Error{Code: mezu.CodeInternal, Detail: bad, Hint: bad, Field: bad}
+		st.Send(follow.Failed[routes.State]{Scope: scope(), Err: p.err})
+		st.View()
+		st.Send(screen.Moved{Scope: scope()}, follow.Failed[routes.State]{Scope: scope(), Err: p.err})
+		st.View()
+	}
+}
+
+// TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
+func TestMouse(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	first := st.View()
+	p := st.Screen.(screen.Pointed)
+	st.Run(p.Click(&st.C, 10, 4, false))
+	clicked := st.View()
+	if clicked == first {
+		t.Error("a click selects nothing")
+	}
+	st.Run(p.Wheel(&st.C, 10, 20, 3))
+	if st.View() != clicked {
+		t.Error("the wheel turned the list, and is not over it")
+	}
+	st.Run(p.Wheel(&st.C, 10, 3, -3))
+	if st.View() != first {
+		t.Error("the wheel turns nothing")
+	}
+	st.Run(p.Click(&st.C, 10, 4, true))
+	if !strings.Contains(st.View(), "esc closes") {
+		t.Errorf("a double click opens nothing:\n%s", st.View())
 	}
 }

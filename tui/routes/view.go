@@ -14,11 +14,15 @@ import (
 // foldBelow is the height below which the lower panel is its title line only.
 const foldBelow = 17
 
+func beside(c *screen.Context) bool {
+	return c.Layout == screen.Beside || c.Layout == screen.Triple
+}
+
 // listHeight is that of the list of a terminal of this size.
 func (s *Screen) listHeight(c *screen.Context) int {
 	h := c.Height
 	switch {
-	case c.Layout == screen.Beside || c.Layout == screen.Triple:
+	case beside(c):
 		return h
 	case c.Layout == screen.Column:
 		if s.lower() {
@@ -38,7 +42,7 @@ func (s *Screen) lower() bool { return s.try.at != onNothing || s.full }
 
 // View draws the screen.
 func (s *Screen) View(c *screen.Context, w, h int) []string {
-	if c.Layout == screen.Beside || c.Layout == screen.Triple {
+	if beside(c) {
 		right := w * 9 / 20
 		return look.Beside(s.upperPanel(c, w-right, h), s.lowerPanel(c, right, h))
 	}
@@ -77,7 +81,7 @@ func (s *Screen) upperPanel(c *screen.Context, w, h int) []string {
 		if auth == "" {
 			auth = mezu.AuthNone
 		}
-		return []look.Cell{{Text: look.Text(match(&r)), Tone: look.Strong}, {Text: look.Text(methods(&r))}, {Text: look.Text(upstream)}, {Text: string(auth)}, limit,
+		return []look.Cell{{Text: look.Text(match(&r)), Tone: look.Strong}, {Text: look.Text(methods(&r))}, {Text: look.Text(upstream)}, {Text: look.Text(string(auth))}, limit,
 			{Text: s.here.of(r.Label(), c.Now), Tone: look.Quiet}}
 	}
 	return s.list.Panel(c, p, columns, cells, []string{"no route: every request is answered with 404", "a adds one"}, w, h)
@@ -105,7 +109,7 @@ func (s *Screen) lowerPanel(c *screen.Context, w, h int) []string {
 // Click selects a route; twice shows it in full.
 func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 	top := s.listHeight(c)
-	if y >= top {
+	if !s.onList(c, x, y) {
 		if s.try.at == onNothing && !s.full {
 			s.try.at = onTarget
 		}
@@ -120,8 +124,15 @@ func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 	return nil
 }
 
-// Wheel moves the cursor.
-func (s *Screen) Wheel(c *screen.Context, _, _, by int) tea.Cmd {
-	s.list.Scroll(by, list.Page(s.listHeight(c)))
+// onList reports whether a cell is in the list.
+func (s *Screen) onList(c *screen.Context, x, y int) bool {
+	return y < s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
+}
+
+// Wheel scrolls the list if it is turned there.
+func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
+	if s.onList(c, x, y) {
+		s.list.Scroll(by, list.Page(s.listHeight(c)))
+	}
 	return nil
 }

@@ -2,6 +2,7 @@ package tunnels
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -284,8 +285,12 @@ func (s *Screen) opened(msg newtunnel.Opened) tea.Cmd {
 	}
 	s.away, s.known = nil, true
 	if s.choose(t.ID); s.id() != t.ID {
-		s.all = append(s.all, t)
-		s.sort()
+		for _, is := range []*Screen{s, s.now()} {
+			if !slices.ContainsFunc(is.all, func(one mezu.Tunnel) bool { return one.ID == t.ID }) {
+				is.all = append(is.all, t)
+				is.sort()
+			}
+		}
 		s.choose(t.ID)
 	}
 	said := "opened " + t.Name

@@ -50,6 +50,9 @@ func (h *history) add(at time.Time, is mezu.TunnelStats) {
 
 func perSecond(n uint64, seconds int64) float64 { return float64(n) / float64(max(seconds, 1)) }
 
+// less is a difference, and none if a counter went back.
+func less(a, b uint64) uint64 { return a - min(a, b) }
+
 // last is the newest sample.
 func (h *history) last() (sample, bool) {
 	if h == nil || len(h.samples) == 0 {
@@ -119,7 +122,8 @@ func (h *history) traffic() (in, out float64) {
 	}
 	was := h.before(trafficOver)
 	gap := last.second - was.second
-	return perSecond(last.stats.BytesIn-was.stats.BytesIn, gap), perSecond(last.stats.BytesOut-was.stats.BytesOut, gap)
+	in, out = perSecond(less(last.stats.BytesIn, was.stats.BytesIn), gap), perSecond(less(last.stats.BytesOut, was.stats.BytesOut), gap)
+	return in, out
 }
 
 // shares are which part of the answers were 1xx to 5xx: of the last minute, or if there were none,
@@ -130,7 +134,7 @@ func shares(h *history, is mezu.TunnelStats) (out [5]float64, ok bool) {
 		was := h.before(60).stats.Classes
 		recent, some := last.stats.Classes, false
 		for i := range recent {
-			recent[i] -= was[i]
+			recent[i] = less(recent[i], was[i])
 			some = some || recent[i] > 0
 		}
 		if some {

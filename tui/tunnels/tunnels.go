@@ -101,6 +101,9 @@ type Screen struct {
 	busy    map[string]string // what is being done, by id
 	held    map[string]bool
 
+	// later has tunnels and figures as they are now, while those that are shown stand still.
+	later *Screen
+
 	at, top int
 	focus   panel
 	part    *requests.Screen
@@ -175,11 +178,14 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	}
 	switch msg := msg.(type) {
 	case feed.Listing:
-		s.list(msg.Tunnels)
+		s.known, s.away = true, nil
+		s.now().list(msg.Tunnels)
 	case feed.Batch:
 		for i := range msg.Events {
-			s.event(&msg.Events[i])
+			s.now().event(&msg.Events[i])
 		}
+	case screen.Freed:
+		s.free(msg.Paused)
 	case feed.Away:
 		if s.away == nil {
 			s.since = c.Now
@@ -210,6 +216,34 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	}
 	cmds = append(cmds, s.choice(c), s.part.Take(c, msg), s.lookAt(c), s.tell())
 	return tea.Batch(cmds...)
+}
+
+// now is what takes what comes.
+func (s *Screen) now() *Screen {
+	if s.later != nil {
+		return s.later
+	}
+	return s
+}
+
+// free has all stand still, or shows what came meanwhile.
+func (s *Screen) free(paused bool) {
+	switch {
+	case paused && s.later == nil:
+		s.later = &Screen{all: slices.Clone(s.all), history: map[string]*history{}, looks: map[string]*looked{}, busy: map[string]string{}, held: map[string]bool{}}
+		for id, h := range s.history {
+			s.later.history[id] = &history{slices.Clone(h.samples)}
+		}
+	case !paused && s.later != nil:
+		id := s.id()
+		for gone := range s.history {
+			if s.later.history[gone] == nil {
+				s.forget(gone)
+			}
+		}
+		s.all, s.history, s.later = s.later.all, s.later.history, nil
+		s.choose(id)
+	}
 }
 
 // list takes all tunnels.

@@ -347,6 +347,8 @@ func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
 		return tea.Batch(s.choice(c), s.lookAt(c), s.tell())
 	case c.Layout == screen.Triple && x >= sideWidth:
 		return s.part.Wheel(c, x, y, by)
+	case p.requests.Has(x, y):
+		s.part.ScrollRecent(by, p.requests.Body())
 	}
 	return nil
 }

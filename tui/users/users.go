@@ -108,6 +108,7 @@ type Screen struct {
 
 	// about is what is known of the account of id.
 	id       string
+	held     follow.Held[State]
 	about    *Account
 	aboutErr error
 }
@@ -187,7 +188,7 @@ func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
 	if !ok {
 		return nil
 	}
-	who, d := u.Profile.Email, s.state.Directory
+	who, d, scope := u.Profile.Email, s.state.Directory, s.scope
 	switch a {
 	case actWhole:
 		s.full = !s.full
@@ -195,15 +196,15 @@ func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
 		return screen.Cmd(screen.Copy{What: "the address", Text: who})
 	case actSuspend:
 		return s.do(c, who+" is suspended; a activates", func(ctx context.Context) error {
-			return s.cfg.Users.Change(ctx, s.scope, d, u.ID, Change{Status: mezu.UserSuspended})
+			return s.cfg.Users.Change(ctx, scope, d, u.ID, Change{Status: mezu.UserSuspended})
 		})
 	case actActivate:
 		return s.do(c, who+" is active", func(ctx context.Context) error {
-			return s.cfg.Users.Change(ctx, s.scope, d, u.ID, Change{Status: mezu.UserActive})
+			return s.cfg.Users.Change(ctx, scope, d, u.ID, Change{Status: mezu.UserActive})
 		})
 	case actEnd:
 		return screen.Cmd(screen.Ask{Question: "End all sessions of " + who + "?", Then: s.do(c, "the sessions of "+who+" are ended", func(ctx context.Context) error {
-			return s.cfg.Mail.EndSessions(ctx, s.scope, d, u.ID)
+			return s.cfg.Mail.EndSessions(ctx, scope, d, u.ID)
 		})})
 	case actReset:
 		return s.reset(c, u, d)
@@ -342,12 +343,17 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.asked.set("", s.query())
 		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
-		if msg.Scope == s.scope {
-			s.state = msg.Value
-			s.list.More = msg.Value.More
-			s.list.Take(msg.Value.Users, c.Now)
+		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
+			s.got(c, msg)
 			return s.look(c)
 		}
+	case screen.Freed:
+		s.held.Free(c, func(msg follow.Got[State]) {
+			if msg.Scope == s.scope {
+				s.got(c, msg)
+			}
+		})
+		return s.look(c)
 	case follow.Failed[State]:
 		if msg.Scope == s.scope {
 			s.list.Fail(msg.Err)
@@ -371,6 +377,13 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		return s.look(c)
 	}
 	return nil
+}
+
+// got takes all users.
+func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
+	s.state = msg.Value
+	s.list.More = msg.Value.More
+	s.list.Take(msg.Value.Users, c.Now)
 }
 
 // known is what there is to know of an account.

@@ -150,3 +150,52 @@ func TestResetLink(t *testing.T) {
 		t.Errorf("the link came as %v", st.Said[len(st.Said)-1])
 	}
 }
+
+// TestPaused: nothing moves while the dashboard is paused.
+func TestPaused(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	st.Freeze(func() {
+		fewer := drawn()
+		fewer.Users = fewer.Users[2:]
+		st.Send(follow.Got[users.State]{Scope: scope(), Value: fewer})
+		st.Pass(time.Minute)
+	})
+}
+
+// TestC2_Users: a control plane that lies drives nothing.
+func TestC2_Users(t *testing.T) {
+	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
+		st, p := stage(t, size[0], size[1], plain())
+		bad := screentest.Hostile()
+		d := users.Directory{ID: bad, Name: bad}
+		st.Send(follow.Got[users.State]{Scope: scope(), Value: users.State{Directory: d, Directories: []users.Directory{d}, Users: []mezu.User{{Meta: mezu.Meta{ID: bad}, Status: mezu.UserStatus(bad), Profile: mezu.Profile{Email: bad, Name: bad}, Roles: []string{bad, bad}}}}})
+		st.View()
+		st.Press("enter", "g")
+		st.View()
+		p.err = &mezu.Error{Code: mezu.CodeInternal, Detail: bad, Hint: bad, Field: bad}
+		st.Press("enter")
+		st.View()
+		st.Send(follow.Failed[users.State]{Scope: scope(), Err: p.err})
+		st.View()
+	}
+}
+
+// TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
+func TestMouse(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	first := st.View()
+	p := st.Screen.(screen.Pointed)
+	st.Run(p.Click(&st.C, 10, 5, false))
+	clicked := st.View()
+	if clicked == first {
+		t.Error("a click selects nothing")
+	}
+	st.Run(p.Wheel(&st.C, 10, 18, 3))
+	if st.View() != clicked {
+		t.Error("the wheel turned the list, and is not over it")
+	}
+	st.Run(p.Wheel(&st.C, 10, 4, -3))
+	if st.View() != first {
+		t.Error("the wheel turns nothing")
+	}
+}

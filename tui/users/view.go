@@ -231,9 +231,9 @@ func agent(text string) string {
 }
 
 // Click selects a user; twice shows the account.
-func (s *Screen) Click(c *screen.Context, _, y int, twice bool) tea.Cmd {
+func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 	const head = 2 + filterLine
-	if y >= head && y < s.listHeight(c)+filterLine {
+	if s.onList(c, x, y) && y >= head {
 		s.list.Put(y-head, list.Page(s.listHeight(c)))
 		s.full = twice
 		return s.look(c)
@@ -241,8 +241,16 @@ func (s *Screen) Click(c *screen.Context, _, y int, twice bool) tea.Cmd {
 	return nil
 }
 
-// Wheel moves the cursor.
-func (s *Screen) Wheel(c *screen.Context, _, _, by int) tea.Cmd {
+// onList reports whether a cell is in the list.
+func (s *Screen) onList(c *screen.Context, x, y int) bool {
+	return y >= filterLine && y < filterLine+s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
+}
+
+// Wheel scrolls the list if it is turned there.
+func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
+	if !s.onList(c, x, y) {
+		return nil
+	}
 	s.list.Scroll(by, list.Page(s.listHeight(c)))
 	return s.look(c)
 }

@@ -69,11 +69,10 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 func (s *Screen) listPanel(c *screen.Context, w, h int) []string {
 	t := c.Theme
 	p := look.Panel{Title: "Warpgates of " + look.Text(s.scope.Environment), Focused: true}
-	for id := range s.here {
-		for _, one := range s.list.All() {
-			if one.ID == id {
-				p.Right = "this machine: " + look.Text(id)
-			}
+	for _, one := range s.list.All() {
+		if _, ok := s.here[one.ID]; ok {
+			p.Right = "this machine: " + look.Text(one.ID)
+			break
 		}
 	}
 	if s.filtering || s.filter.Value() != "" {
@@ -115,7 +114,7 @@ func (s *Screen) about(c *screen.Context, w *mezu.Warpgate) []string {
 	certificate := w.Serial
 	here, local := s.here[w.ID]
 	if local && !here.CertificateEnds.IsZero() {
-		certificate = shorten(certificate) + "  " + look.Left(here.CertificateEnds.Sub(c.Now)) + " left"
+		certificate = shorten(t, certificate) + "  " + look.Left(here.CertificateEnds.Sub(c.Now)) + " left"
 	}
 	out := []string{line("registered by", w.RegisteredBy), line("certificate", certificate)}
 	bundle := w.Bundle.String()
@@ -134,12 +133,12 @@ func (s *Screen) about(c *screen.Context, w *mezu.Warpgate) []string {
 }
 
 // shorten gives the first digits of a long number.
-func shorten(s string) string {
+func shorten(t *look.Theme, s string) string {
 	const digits = 8
 	if len(s) <= digits {
 		return s
 	}
-	return s[:digits] + "…"
+	return s[:digits] + t.Ellipsis
 }
 
 // links are its links as this machine knows them, else the edges that hold one.
@@ -238,17 +237,24 @@ func way(t *look.Theme, hops []Hop, w int) []string {
 }
 
 // Click selects a Warpgate; twice shows all that is known of it.
-func (s *Screen) Click(c *screen.Context, _, y int, twice bool) tea.Cmd {
+func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 	const head = 2 // of the panel and of the table
-	if top := s.listHeight(c); y >= head && y < top {
-		s.list.Put(y-head, list.Page(top))
+	if y >= head && s.onList(c, x, y) {
+		s.list.Put(y-head, list.Page(s.listHeight(c)))
 		s.full = s.full || twice
 	}
 	return nil
 }
 
-// Wheel moves the cursor.
-func (s *Screen) Wheel(c *screen.Context, _, _, by int) tea.Cmd {
-	s.list.Scroll(by, list.Page(s.listHeight(c)))
+// onList reports whether a cell is in the list.
+func (s *Screen) onList(c *screen.Context, x, y int) bool {
+	return y < s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
+}
+
+// Wheel scrolls the list if it is turned there.
+func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
+	if s.onList(c, x, y) {
+		s.list.Scroll(by, list.Page(s.listHeight(c)))
+	}
 	return nil
 }

@@ -100,6 +100,9 @@ type Screen struct {
 	here map[string]mezu.Tunnel
 	// lost is why a link went away last, by Warpgate.
 	lost map[string]loss
+	// held and later are what came while nothing that moves was to change.
+	held  follow.Held[State]
+	later map[string]local.Event // by tunnel, the last one of each
 
 	filter    *field.Field
 	filtering bool
@@ -126,7 +129,7 @@ var (
 // New makes the screen.
 func New(cfg Config) *Screen {
 	return &Screen{cfg: cfg, subject: follow.New(cfg.Warpgates.Follow), list: list.New(func(w mezu.Warpgate) string { return w.ID }), filter: field.New(maxTyped),
-		here: map[string]mezu.Tunnel{}, lost: map[string]loss{}}
+		here: map[string]mezu.Tunnel{}, lost: map[string]loss{}, later: map[string]local.Event{}}
 }
 
 // Title is its name.
@@ -183,21 +186,22 @@ func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
 	if !ok {
 		return nil
 	}
+	scope := s.scope
 	switch a {
 	case actWhole:
 		s.full = !s.full
 	case actCopy:
 		return screen.Cmd(screen.Copy{What: "the id", Text: w.ID})
 	case actDrain:
-		return s.do(c, "it gets no new requests; what is under way ends", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, s.scope, w.ID, true) })
+		return s.do(c, "it gets no new requests; what is under way ends", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, true) })
 	case actUndrain:
-		return s.do(c, "it gets requests again", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, s.scope, w.ID, false) })
+		return s.do(c, "it gets requests again", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, false) })
 	case actRemove:
 		question := "Remove " + w.ID + " and its certificate?"
 		if t, ok := s.here[w.ID]; ok {
 			question = "Remove " + w.ID + ", the Warpgate of " + t.Name + " on this machine, and its certificate?"
 		}
-		return screen.Cmd(screen.Ask{Question: question, Word: w.ID, Then: s.do(c, "removed "+w.ID, func(ctx context.Context) error { return s.cfg.Warpgates.Delete(ctx, s.scope, w.ID) })})
+		return screen.Cmd(screen.Ask{Question: question, Word: w.ID, Then: s.do(c, "removed "+w.ID, func(ctx context.Context) error { return s.cfg.Warpgates.Delete(ctx, scope, w.ID) })})
 	}
 	return nil
 }
@@ -277,22 +281,28 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.state, s.report, s.err, s.probing, s.full = State{}, nil, nil, false, false
 		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
-		if msg.Scope == s.scope {
-			s.state = msg.Value
-			s.list.Take(msg.Value.Warpgates, c.Now)
+		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
+			s.got(c, msg)
 		}
+	case screen.Freed:
+		s.free(c)
 	case follow.Failed[State]:
 		if msg.Scope == s.scope {
 			s.list.Fail(msg.Err)
 		}
 	case feed.Listing:
 		clear(s.here)
+		clear(s.later)
 		for _, t := range msg.Tunnels {
 			s.know(t)
 		}
 	case feed.Batch:
 		for i := range msg.Events {
-			s.event(&msg.Events[i], c.Now)
+			if e := &msg.Events[i]; c.Paused && e.Event.Event == local.EventTunnel {
+				s.later[e.TunnelID] = *e
+			} else {
+				s.event(e, c.Now)
+			}
 		}
 	case probed:
 		if msg.scope == s.scope {
@@ -309,6 +319,28 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		return screen.Cmd(screen.Say{Text: msg.what})
 	}
 	return nil
+}
+
+// got takes all Warpgates.
+func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
+	s.state = msg.Value
+	s.list.Take(msg.Value.Warpgates, c.Now)
+}
+
+// free takes what came while nothing was to move.
+func (s *Screen) free(c *screen.Context) {
+	if c.Paused {
+		return
+	}
+	for _, e := range s.later {
+		s.event(&e, c.Now)
+	}
+	clear(s.later)
+	s.held.Free(c, func(msg follow.Got[State]) {
+		if msg.Scope == s.scope {
+			s.got(c, msg)
+		}
+	})
 }
 
 // know keeps a tunnel of this machine.

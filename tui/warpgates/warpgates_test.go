@@ -126,3 +126,51 @@ func TestChanges(t *testing.T) {
 		t.Errorf("a refusal is said as %v", st.Said[len(st.Said)-1])
 	}
 }
+
+// TestPaused: nothing moves while the dashboard is paused.
+func TestPaused(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	st.Freeze(func() {
+		fewer := drawn()
+		fewer.Warpgates = fewer.Warpgates[1:]
+		st.Send(follow.Got[warpgates.State]{Scope: scope(), Value: fewer})
+		st.Pass(time.Minute)
+	})
+}
+
+// TestC2_Warpgates: a control plane that lies drives nothing.
+func TestC2_Warpgates(t *testing.T) {
+	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
+		st, p := stage(t, size[0], size[1], plain())
+		bad := screentest.Hostile()
+		st.Send(follow.Got[warpgates.State]{Scope: scope(), Value: warpgates.State{Warpgates: []mezu.Warpgate{{Meta: mezu.Meta{ID: bad}, Status: mezu.WarpgateStatus(bad), Address: bad, Version: bad, Edges: []string{bad}, RegisteredBy: bad, Serial: bad}}}})
+		st.View()
+		st.Press("enter")
+		st.View()
+		p.err = &mezu.Error{Code: mezu.CodeInternal, Detail: bad, Hint: bad, Field: bad}
+		st.Press("p")
+		st.View()
+		st.Send(follow.Failed[warpgates.State]{Scope: scope(), Err: p.err})
+		st.View()
+	}
+}
+
+// TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
+func TestMouse(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	first := st.View()
+	p := st.Screen.(screen.Pointed)
+	st.Run(p.Click(&st.C, 10, 3, false))
+	clicked := st.View()
+	if clicked == first {
+		t.Error("a click selects nothing")
+	}
+	st.Run(p.Wheel(&st.C, 10, 18, 3))
+	if st.View() != clicked {
+		t.Error("the wheel turned the list, and is not over it")
+	}
+	st.Run(p.Wheel(&st.C, 10, 3, -3))
+	if st.View() != first {
+		t.Error("the wheel turns nothing")
+	}
+}

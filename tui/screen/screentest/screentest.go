@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
+	"github.com/mezusphere/mezu/visible"
 )
 
 // Stage is a screen that is shown to a test.
@@ -136,12 +139,26 @@ func Key(name string) tea.KeyMsg {
 	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(name)}
 }
 
-// View is what is shown. Each line has to be as wide as the terminal.
+// view is what is shown, drawn once.
+func (st *Stage) view() []string {
+	c := st.C
+	lines := st.Screen.View(&c, c.Width, c.Height)
+	if st.Overlay != nil {
+		lines = st.Overlay.View(&c, lines, c.Width, c.Height)
+	}
+	return lines
+}
+
+// View is what is shown. Each line has to be as wide as the terminal, nothing in it may drive
+// one, and it is the same however often it is drawn: the race detector sees a view that changes
+// something, for two are drawn at once.
 func (st *Stage) View() string {
 	st.t.Helper()
-	lines := st.Screen.View(&st.C, st.C.Width, st.C.Height)
-	if st.Overlay != nil {
-		lines = st.Overlay.View(&st.C, lines, st.C.Width, st.C.Height)
+	again := make(chan []string)
+	go func() { again <- st.view() }()
+	lines := st.view()
+	if second := <-again; !slices.Equal(lines, second) {
+		st.t.Errorf("drawn again it is another one:\n%s\n%s", strings.Join(lines, "\n"), strings.Join(second, "\n"))
 	}
 	if len(lines) != st.C.Height {
 		st.t.Errorf("%d lines of %d", len(lines), st.C.Height)
@@ -150,11 +167,43 @@ func (st *Stage) View() string {
 		if w := look.Width(l); w != st.C.Width {
 			st.t.Errorf("line %d is %d cells wide, not %d: %q", i, w, st.C.Width, l)
 		}
-		if strings.ContainsAny(l, "\n\r\t\a\b") {
-			st.t.Errorf("line %d has a control character: %q", i, l)
+		text := painted.ReplaceAllString(l, "")
+		if strings.IndexFunc(text, visible.Unsafe) >= 0 {
+			st.t.Errorf("line %d has what a terminal acts on: %q", i, l)
+		}
+		if st.C.Theme.ASCII && strings.IndexFunc(text, func(r rune) bool { return r > '~' }) >= 0 {
+			st.t.Errorf("line %d has other characters than ASCII: %q", i, l)
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// painted is what colours and styles are made of: nothing else of a terminal is used in a view.
+var painted = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// Freeze looks whether what is shown stands still while the dashboard is paused, whatever comes and
+// however time passes, and shows it when it is let go.
+func (st *Stage) Freeze(come func()) {
+	st.t.Helper()
+	st.C.Paused = true
+	st.Send(screen.Freed{Paused: true})
+	before, now := st.View(), st.C.Now
+	come()
+	late := st.C.Now
+	st.C.Now = now // the dashboard draws with the time at which it was paused
+	if after := st.View(); after != before {
+		st.t.Errorf("it was paused, and what is shown was\n%s\nand is\n%s", before, after)
+	}
+	st.C.Now, st.C.Paused = late, false
+	st.Send(screen.Freed{Paused: false})
+	if st.View() == before {
+		st.t.Errorf("it was let go, and nothing that came meanwhile is shown:\n%s", before)
+	}
+}
+
+// Hostile is text that must not drive a terminal, nor be drawn for seconds.
+func Hostile() string {
+	return "\x1b]0;gotcha\x07\x1b[2J\u202egnp.exe\u2066\xff\x9b31m\r\n\t\x00" + strings.Repeat("long ", 20_000)
 }
 
 // Golden compares a view with a file below testdata, or writes it. Escape sequences are written
