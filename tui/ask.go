@@ -17,6 +17,12 @@ type notice struct {
 	until time.Time
 }
 
+// lasts reports whether it is still to be seen. One from before the clock jumped back isn't.
+func (n *notice) lasts(now time.Time) bool {
+	left := n.until.Sub(now)
+	return left > 0 && left <= noticeFor
+}
+
 // question is what the last line asks.
 type question struct {
 	screen.Ask

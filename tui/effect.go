@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -73,7 +74,7 @@ type edited struct {
 
 // edit writes the text to a file that nobody else reads, and gives the terminal to the editor.
 func (m *model) edit(e screen.Edit) tea.Cmd {
-	desktop := m.cfg.Desktop
+	desktop, out := m.cfg.Desktop, m.out
 	return func() tea.Msg {
 		folder, err := os.MkdirTemp("", "mezu-edit-") // 0700
 		if err != nil {
@@ -89,8 +90,35 @@ func (m *model) edit(e screen.Edit) tea.Cmd {
 		if err != nil {
 			return e.Then(nil, false, errors.Join(err, os.RemoveAll(folder)))
 		}
-		run := tea.ExecProcess(exec.Command(program, args...), func(err error) tea.Msg { return edited{ask: e, path: path, err: err} })
+		run := tea.Exec(&editor{exec.Command(program, args...), out}, func(err error) tea.Msg { return edited{ask: e, path: path, err: err} })
 		return run()
+	}
+}
+
+// editor is a program that gets the terminal.
+type editor struct {
+	*exec.Cmd
+	out *output
+}
+
+// Run runs it when the terminal has taken what was drawn.
+func (e *editor) Run() error {
+	e.out.wait(lastWrite)
+	return e.Cmd.Run()
+}
+
+func (e *editor) SetStdin(r io.Reader) {
+	if e.Stdin == nil {
+		e.Stdin = r
+	}
+}
+
+// SetStdout gives it the terminal itself: a program tells by the file whether it has one.
+func (e *editor) SetStdout(io.Writer) { e.Stdout = e.out.File }
+
+func (e *editor) SetStderr(w io.Writer) {
+	if e.Stderr == nil {
+		e.Stderr = w
 	}
 }
 

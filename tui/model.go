@@ -43,6 +43,7 @@ type model struct {
 	ends       string
 	who        string // is logged in
 	quits      bool   // q was pressed once, and something would end
+	paused     time.Time
 
 	clicked  time.Time
 	clickedX int
@@ -59,18 +60,21 @@ func newModel(life context.Context, cfg Config, out *output) *model {
 
 // Init tells screens where to look.
 func (m *model) Init() tea.Cmd {
-	return tea.Batch(tea.SetWindowTitle(look.Text(m.title())), m.tell(screen.Moved{Scope: m.cfg.Scope}))
+	return tea.Batch(tea.SetWindowTitle(m.title()), m.tell(screen.Moved{Scope: m.cfg.Scope}))
 }
+
+// mostTitle is how much of where the dashboard looks is in the title of the window, in cells.
+const mostTitle = 80
 
 // title is that of the terminal's window.
 func (m *model) title() string {
-	return strings.TrimSpace("mezu " + strings.Join(m.path(), "/"))
+	return m.c.Theme.Cut(strings.TrimSpace("mezu "+strings.Join(m.path(), "/")), mostTitle)
 }
 
 // Update takes a message. It does no I/O.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	m.c.Now = m.cfg.Now()
-	if m.notice != nil && m.c.Now.After(m.notice.until) {
+	if m.notice != nil && !m.notice.lasts(m.c.Now) {
 		m.notice = nil
 	}
 	return m, m.commands.count(m.take(msg))
@@ -129,7 +133,7 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 			m.who = ""
 		}
 		m.c.Scope = msg.Scope
-		return tea.Batch(tea.SetWindowTitle(look.Text(m.title())), m.tell(msg))
+		return tea.Batch(tea.SetWindowTitle(m.title()), m.tell(msg))
 	}
 	return m.tell(msg)
 }
@@ -237,7 +241,7 @@ func (m *model) press(name string) tea.Cmd {
 		m.quits = true
 		m.say("q again "+m.ends, false)
 	case actPause:
-		m.c.Paused = !m.c.Paused
+		m.c.Paused, m.paused = !m.c.Paused, m.c.Now
 		return m.tell(screen.Freed{Paused: m.c.Paused})
 	case actPalette:
 		m.overlay = newPalette(m)
@@ -255,8 +259,11 @@ func (m *model) press(name string) tea.Cmd {
 
 // mouse takes a click or a turn of the wheel.
 func (m *model) mouse(e tea.MouseMsg) tea.Cmd {
-	if m.w < leastWidth || m.h < leastHeight || m.ask != nil || m.overlay != nil {
+	if m.w < leastWidth || m.h < leastHeight || m.ask != nil {
 		return nil
+	}
+	if m.overlay != nil {
+		return m.turned(e)
 	}
 	if e.Y == 1 && e.Action == tea.MouseActionPress && e.Button == tea.MouseButtonLeft {
 		if i := m.tabAt(e.X); i >= 0 {
@@ -279,6 +286,18 @@ func (m *model) mouse(e tea.MouseMsg) tea.Cmd {
 		twice := m.clickedX == e.X && m.clickedY == e.Y && m.c.Now.Sub(m.clicked) <= twiceWithin
 		m.clickedX, m.clickedY, m.clicked = e.X, e.Y, m.c.Now
 		return pointed.Click(&m.c, e.X, y, twice)
+	}
+	return nil
+}
+
+// turned turns the wheel in what lies over the screens: its keys move by one.
+func (m *model) turned(e tea.MouseMsg) tea.Cmd {
+	switch {
+	case e.Action != tea.MouseActionPress:
+	case e.Button == tea.MouseButtonWheelUp:
+		return m.overlay.Key(&m.c, tea.KeyMsg{Type: tea.KeyUp})
+	case e.Button == tea.MouseButtonWheelDown:
+		return m.overlay.Key(&m.c, tea.KeyMsg{Type: tea.KeyDown})
 	}
 	return nil
 }

@@ -80,19 +80,24 @@ func Run(ctx context.Context, cfg Config) error {
 	if !cfg.NoMouse {
 		options = append(options, tea.WithMouseCellMotion())
 	}
-	p := tea.NewProgram(m, options...)
+	broken := make(chan error, 1)
+	var p *tea.Program
+	// A panic is none of bubbletea's: it would not wait for the goroutine that reads keys.
+	m.commands.failed = func(cause any) {
+		select {
+		case broken <- fmt.Errorf("panic: %v\n%s", cause, debug.Stack()):
+		default:
+		}
+		go p.Quit() // it returns when the dashboard has ended
+	}
+	p = tea.NewProgram(&paced{model: m}, options...)
 	defer context.AfterFunc(ctx, p.Quit)()
 	var running sync.WaitGroup
-	broken := make(chan error, 1)
 	for _, source := range sources(cfg) {
 		running.Go(func() {
 			defer func() {
-				if r := recover(); r != nil {
-					select {
-					case broken <- fmt.Errorf("panic: %v\n%s", r, debug.Stack()):
-					default:
-					}
-					p.Kill()
+				if cause := recover(); cause != nil {
+					m.commands.failed(cause)
 				}
 			}()
 			source(life, p.Send)
@@ -102,6 +107,7 @@ func Run(ctx context.Context, cfg Config) error {
 	end()
 	running.Wait()
 	m.commands.wait(lastCommands)
+	out.finish()
 	select {
 	case cause := <-broken:
 		return cause
@@ -150,18 +156,37 @@ func seconds(ctx context.Context, send func(tea.Msg)) {
 	}
 }
 
-// output is the terminal, which the drawing and what is copied share: each write is whole.
-// bubbletea asks it for its size, too.
-type output struct {
-	*os.File
-	mu sync.Mutex
+// paced is the model on a terminal that may be slow: nothing is drawn while one still takes what
+// was.
+type paced struct {
+	*model
+	last string
 }
 
-// Write writes all of p as one.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.File.Write(p)
+// Update takes a message.
+func (p *paced) Update(msg tea.Msg) (is tea.Model, cmd tea.Cmd) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.commands.failed(cause)
+			is = p
+		}
+	}()
+	_, cmd = p.model.Update(msg)
+	return p, cmd
+}
+
+// View is the last frame again while the terminal still takes it.
+func (p *paced) View() (frame string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.commands.failed(cause)
+			frame = p.last
+		}
+	}()
+	if p.last == "" || !p.out.busy() {
+		p.last = p.model.View()
+	}
+	return p.last
 }
 
 // commands are those under way.
@@ -169,6 +194,8 @@ type commands struct {
 	mu      sync.Mutex
 	running int
 	idle    chan struct{} // closed when none runs, made by who waits
+	// failed is told of a panic, behind which the dashboard ends; nil lets it pass.
+	failed func(cause any)
 }
 
 // count has a command, and those that it gives, counted while they run.
@@ -176,10 +203,18 @@ func (c *commands) count(cmd tea.Cmd) tea.Cmd {
 	if cmd == nil {
 		return nil
 	}
-	return func() tea.Msg {
+	return func() (msg tea.Msg) {
 		c.add(1)
 		defer c.add(-1)
-		msg := cmd()
+		defer func() {
+			if c.failed == nil {
+				return
+			}
+			if cause := recover(); cause != nil {
+				c.failed(cause)
+			}
+		}()
+		msg = cmd()
 		if batch, ok := msg.(tea.BatchMsg); ok {
 			for i := range batch {
 				batch[i] = c.count(batch[i])

@@ -262,6 +262,12 @@ type terminal struct {
 
 func open(ctx context.Context, t *testing.T, first *plain) *terminal {
 	t.Helper()
+	return openWith(ctx, t, func(cfg *Config) { cfg.Screens[0] = first })
+}
+
+// openWith shows a dashboard with a change of what it is made of.
+func openWith(ctx context.Context, t *testing.T, change func(*Config)) *terminal {
+	t.Helper()
 	master, slave, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +295,8 @@ func open(ctx context.Context, t *testing.T, first *plain) *terminal {
 			}
 		}
 	}()
-	cfg := config(first)
+	cfg := config(&plain{title: "Tunnels"})
+	change(&cfg)
 	cfg.In, cfg.Out = slave, slave
 	go func() { term.done <- Run(ctx, cfg) }()
 	t.Cleanup(func() { slave.Close(); master.Close(); <-read })
@@ -316,14 +323,19 @@ func (term *terminal) press(keys string) {
 	}
 }
 
+// sent is all that the terminal was sent.
+func (term *terminal) sent() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return term.text.String()
+}
+
 // await waits until the terminal was sent the text.
 func (term *terminal) await(text string) {
 	term.t.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
-		term.mu.Lock()
-		got := term.text.String()
-		term.mu.Unlock()
+		got := term.sent()
 		if strings.Contains(got, text) {
 			return
 		}

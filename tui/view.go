@@ -23,9 +23,13 @@ func (m *model) View() string {
 	c := m.c // a screen can't change the dashboard's
 	c.Shown = true
 	h := m.h - aside
-	body := t.Block(m.screen().View(&c, m.w, h), m.w, h)
+	still := c
+	if c.Paused {
+		still.Now = m.paused // ages stand still, the clock goes on
+	}
+	body := t.Block(m.screen().View(&still, m.w, h), m.w, h)
 	if m.overlay != nil {
-		body = t.Block(m.overlay.View(&c, body, m.w, h), m.w, h)
+		body = t.Block(m.overlay.View(&still, body, m.w, h), m.w, h)
 	}
 	lines := append([]string{m.first(&c), m.tabs()}, body...)
 	return strings.Join(append(lines, m.last(&c)), "\n")
@@ -157,7 +161,7 @@ func (m *model) last(c *screen.Context) string {
 	switch {
 	case m.ask != nil:
 		return t.Fit(" "+m.ask.line(t, m.w-1), m.w)
-	case m.notice != nil && c.Now.Before(m.notice.until):
+	case m.notice != nil && m.notice.lasts(c.Now):
 		tone := look.Plain
 		if m.notice.bad {
 			tone = look.Bad
