@@ -103,6 +103,24 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
+// A replay that can't be kept ends at once, and doesn't wait for another request.
+func TestRepeatWithoutRoom(t *testing.T) {
+	w := newWorld(t, serve(t, said).URL, inspect.New(inspect.Config{}), nil)
+	w.get("/")
+	first := w.last()
+	text, err := first.Repeat("", local.Replay{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.recorder.SetOff(true)
+	ctx, end := context.WithTimeout(t.Context(), patience)
+	defer end()
+	w.f.Replay(ctx, text, w.recorder.Replay(first, func(id string) { t.Errorf("%s has begun", id) }, end))
+	if err := context.Cause(ctx); err != context.Canceled {
+		t.Errorf("it was ended by %v", err)
+	}
+}
+
 // TestD7_ReplayStaysInItsTunnel: whatever somebody writes, the request goes to the tunnel's target
 // and asks for its host.
 func TestD7_ReplayStaysInItsTunnel(t *testing.T) {

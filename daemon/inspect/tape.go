@@ -126,8 +126,16 @@ const (
 // arenas are those that no exchange has.
 var arenas = sync.Pool{New: func() any { b := make([]byte, 0, arenaSize); return &b }}
 
-// Begin begins an exchange.
+// Begin begins an exchange. A replay that isn't kept ends here: nobody would see what comes of it.
 func (t *Tape) Begin(b *forward.Begun) bool {
+	kept := t.begin(b)
+	if !kept && t.ended != nil {
+		t.ended()
+	}
+	return kept
+}
+
+func (t *Tape) begin(b *forward.Begun) bool {
 	i := t.r.i
 	if t.r.off.Load() {
 		return false
