@@ -50,9 +50,22 @@ func side(out bool) int {
 	return 0
 }
 
-// account counts what backlog and parsers hold, at the cost of the oldest frames of the exchange. It
-// is there already, and bounded by itself.
+// account counts what backlog and parsers hold. If there is no room for it, the backlog is parted at
+// once, and if that doesn't help, this stream has no more frames.
 func (f *frames) account() {
+	if f.counted() {
+		return
+	}
+	f.part()
+	if f.backlog, f.marks = nil, nil; !f.counted() {
+		f.parsers = [2]frame.Parser{}
+		f.counted()
+	}
+}
+
+// counted counts what is held now, at the cost of the oldest frames of the exchange. It reports
+// whether there is room.
+func (f *frames) counted() bool {
 	holds := int64(cap(f.backlog)) + markSize*int64(cap(f.marks))
 	for _, p := range f.parsers {
 		if p != nil {
@@ -60,18 +73,17 @@ func (f *frames) account() {
 		}
 	}
 	more := holds - f.parsing
-	f.parsing, f.bytes = holds, f.bytes+more
-	if more <= 0 {
-		f.i.release(-more)
-		return
-	}
-	for !f.i.reserve(more) {
+	for more > 0 && !f.i.reserve(more) {
 		if f.held() == 0 {
-			f.i.bytes.Add(more)
-			return
+			return false
 		}
 		f.drop()
 	}
+	if more < 0 {
+		f.i.release(-more)
+	}
+	f.parsing, f.bytes = holds, f.bytes+more
+	return true
 }
 
 // write takes the next piece of a direction. If tell, it gives the frames that end in it.

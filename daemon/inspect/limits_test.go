@@ -193,6 +193,43 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+// Many streams that have only begun their frames take no more than may be kept, either.
+func TestManyStreams(t *testing.T) {
+	x := newTaping(t, local.Inspect{Bytes: local.LeastExchangeBytes})
+	socket := func(n int) (forward.Tape, bool) {
+		tape := x.of.Tape("fra-1")
+		req := relay.Request{Method: "GET", Host: "shop.example", Path: mezu.Path{Path: "/ws"}, Upgrade: "websocket"}
+		if !tape.Begin(&forward.Begun{At: x.time(), Info: &preface.Request{ID: fmt.Sprint("id/", n)}, Request: &req, Upgrade: "websocket"}) {
+			return tape, false
+		}
+		tape.Head(forward.PartResponse, []byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"))
+		tape.Upgraded()
+		return tape, true
+	}
+	begun := append([]byte{0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0}, make([]byte, 40<<10)...)
+	for n := range 500 {
+		tape, ok := socket(n)
+		defer tape.Close()
+		if ok {
+			tape.Piece(forward.Out, begun)
+			tape.Piece(forward.Out, begun[:100])
+		}
+		if s := x.i.State(); s.Bytes > s.MaxBytes || s.Bytes < 0 {
+			t.Fatalf("%d streams take %d of %d bytes", n+1, s.Bytes, s.MaxBytes)
+		}
+	}
+	all, _, _ := x.i.List(inspect.Query{})
+	if len(all) < 60 {
+		t.Errorf("%d streams are kept", len(all))
+	}
+	for _, r := range all[len(all)/2:] {
+		r.FrameCount() // as lists do
+	}
+	if s := x.i.State(); s.Bytes > s.MaxBytes {
+		t.Errorf("%d bytes, once they were looked at", s.Bytes)
+	}
+}
+
 // Past a thousand a second bodies are left out, past five thousand all but failures, and again
 // less is left out when there are far fewer.
 func TestRates(t *testing.T) {
