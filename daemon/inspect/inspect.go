@@ -46,14 +46,12 @@ type Inspector struct {
 	revision atomic.Uint64
 	looked   atomic.Uint64 // the revision that somebody has seen
 	leftOut  atomic.Uint64
-	waiting  atomic.Bool // somebody waits for wake
 
 	mu     sync.Mutex
 	tapes  map[*Tape]struct{}
 	ended  []*Record // in the order in which they ended, which is that of their revisions
 	pinned []*Record
-	pins   int           // pinned ones, those under way too
-	wake   chan struct{} // closed by the next change; nil if nobody waits
+	pins   int // pinned ones, those under way too
 }
 
 // New makes one that keeps nothing yet.
@@ -119,43 +117,10 @@ func (i *Inspector) enter(r *Record) {
 	} else {
 		i.ended = append(i.ended, r)
 	}
-	i.signal()
 }
 
 // change gives the revision of something that has just changed.
-func (i *Inspector) change() uint64 {
-	n := i.revision.Add(1)
-	if i.waiting.Load() {
-		i.mu.Lock()
-		i.signal()
-		i.mu.Unlock()
-	}
-	return n
-}
-
-// signal wakes who waits for a change. The lock is held.
-func (i *Inspector) signal() {
-	if i.wake != nil {
-		close(i.wake)
-		i.wake = nil
-	}
-	i.waiting.Store(false)
-}
-
-// Changed gives a channel that is closed when the Revision is above the given one.
-func (i *Inspector) Changed(revision uint64) <-chan struct{} {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.waiting.Store(true) // before the look at the revision, as change does it the other way round
-	if i.wake == nil {
-		i.wake = make(chan struct{})
-	}
-	wake := i.wake
-	if i.revision.Load() > revision {
-		i.signal()
-	}
-	return wake
-}
+func (i *Inspector) change() uint64 { return i.revision.Add(1) }
 
 // Query says which exchanges are asked for.
 type Query struct {
@@ -325,7 +290,6 @@ func (i *Inspector) take(ended, pinned func(*Record) bool) int {
 	n := before - len(i.ended) - len(i.pinned)
 	if n > 0 {
 		i.revision.Add(1)
-		i.signal()
 	}
 	return n
 }
