@@ -122,7 +122,7 @@ func (s *Server) requests(w http.ResponseWriter, r *http.Request) error {
 	if q.ChangedAfter, err = p.revision(local.QueryChangedAfter); err != nil {
 		return err
 	}
-	page, err := shown.Requests(q)
+	page, err := shown.Requests(r.Context(), q)
 	if err == nil {
 		s.answer(w, http.StatusOK, page)
 	}
@@ -142,7 +142,7 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	cleared, err := shown.Clear(filter)
+	cleared, err := shown.Clear(r.Context(), filter)
 	if err == nil {
 		s.answer(w, http.StatusOK, cleared)
 	}
@@ -447,7 +447,7 @@ func (s *Server) har(w http.ResponseWriter, r *http.Request) error {
 	if len(ids) > 0 {
 		err = shown.These(ids, unmask, archive.Add)
 	} else {
-		err = shown.Each(filter, unmask, archive.Add)
+		err = shown.Each(r.Context(), filter, unmask, archive.Add)
 	}
 	if err == nil {
 		err = archive.Close()

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"context"
 	"slices"
 
 	"github.com/mezusphere/mezu"
@@ -35,12 +36,11 @@ func (s *Show) Complete(id string, unmask bool) (*Complete, error) {
 
 // Each calls yield with all of each exchange that a filter chooses, oldest first, until it fails.
 // One after the other is read, so that not all are in memory twice.
-func (s *Show) Each(text string, unmask bool, yield func(*Complete) error) error {
-	match, err := s.match(text)
+func (s *Show) Each(ctx context.Context, text string, unmask bool, yield func(*Complete) error) error {
+	records, _, _, err := s.list(ctx, text, inspect.Query{})
 	if err != nil {
 		return err
 	}
-	records, _, _ := s.cfg.Inspector.List(inspect.Query{Match: match})
 	slices.Reverse(records)
 	return s.each(records, unmask, yield)
 }

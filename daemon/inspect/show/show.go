@@ -7,13 +7,13 @@
 package show
 
 import (
+	"context"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/inspect"
-	"github.com/mezusphere/mezu/daemon/inspect/filter"
 	"github.com/mezusphere/mezu/daemon/inspect/protobuf"
 	"github.com/mezusphere/mezu/daemon/mask"
 	"github.com/mezusphere/mezu/local"
@@ -33,31 +33,34 @@ type Config struct {
 type Show struct {
 	cfg    Config
 	schema atomic.Pointer[protobuf.Schema]
+
+	searching chan struct{} // has a value while somebody searches bodies
+	searches  []search      // the last ones, the newest last; of whoever searches
 }
 
 // New makes one.
-func New(cfg Config) *Show { return &Show{cfg: cfg} }
+func New(cfg Config) *Show { return &Show{cfg: cfg, searching: make(chan struct{}, 1)} }
 
 // maxRows bounds the texts in one answer of many exchanges, as long as JSON writes them at worst.
 // It leaves room in local.MaxAnswer.
 const maxRows = local.MaxAnswer * 3 / 4
 
 // Requests gives one page of what is kept. The query is a valid one but for filter and token.
-func (s *Show) Requests(q local.RequestsQuery) (local.Requests, error) {
-	match, err := s.match(q.Filter)
-	if err != nil {
-		return local.Requests{}, err
-	}
-	query := inspect.Query{Match: match, Most: q.PageSize, ChangedAfter: q.ChangedAfter}
+func (s *Show) Requests(ctx context.Context, q local.RequestsQuery) (local.Requests, error) {
+	query := inspect.Query{Most: q.PageSize, ChangedAfter: q.ChangedAfter}
 	if query.Most == 0 {
 		query.Most = local.DefaultPage
 	}
 	if q.PageToken != "" {
+		var err error
 		if query.Before, err = strconv.ParseUint(q.PageToken, 10, 64); err != nil || query.Before == 0 {
 			return local.Requests{}, mezu.Invalid(local.QueryPageToken, "is none that an answer had")
 		}
 	}
-	records, next, state := s.cfg.Inspector.List(query)
+	records, next, state, err := s.list(ctx, q.Filter, query)
+	if err != nil {
+		return local.Requests{}, err
+	}
 	out := local.Requests{Items: make([]mezu.Exchange, 0, len(records)), InspectorState: state}
 	room := maxRows
 	for _, r := range records {
@@ -81,13 +84,20 @@ func sizeOf(x *mezu.Exchange) int {
 	return fixed + escaped*(len(x.Path)+len(x.Query)+len(x.Host)+len(x.Method)+len(x.Message)+len(x.User)+len(x.Route)+len(x.RequestID)+len(x.Tunnel)+len(x.Client))
 }
 
+// list gives exchanges that a filter chooses.
+func (s *Show) list(ctx context.Context, filter string, q inspect.Query) (records []*inspect.Record, next uint64, state local.InspectorState, err error) {
+	err = s.choose(ctx, filter, func(match func(*inspect.Record) bool) {
+		q.Match = match
+		records, next, state = s.cfg.Inspector.List(q)
+	})
+	return records, next, state, err
+}
+
 // Clear removes what a filter chooses, but nothing that is pinned or under way.
-func (s *Show) Clear(text string) (local.Cleared, error) {
-	match, err := s.match(text)
-	if err != nil {
-		return local.Cleared{}, err
-	}
-	return local.Cleared{Removed: s.cfg.Inspector.Clear(match)}, nil
+func (s *Show) Clear(ctx context.Context, text string) (local.Cleared, error) {
+	n := 0
+	err := s.choose(ctx, text, func(match func(*inspect.Record) bool) { n = s.cfg.Inspector.Clear(match) })
+	return local.Cleared{Removed: n}, err
 }
 
 // Remove removes one exchange.
@@ -138,17 +148,4 @@ func Row(r *inspect.Record, masked bool) mezu.Exchange {
 		x.Message, _ = mask.Text(x.Message)
 	}
 	return x
-}
-
-// match is the test of a filter, nil if everything matches.
-func (s *Show) match(text string) (func(*inspect.Record) bool, error) {
-	f, err := filter.Parse(text)
-	if err != nil {
-		return nil, err // which names the filter
-	}
-	if f.All() {
-		return nil, nil
-	}
-	now := s.cfg.Now()
-	return func(r *inspect.Record) bool { return f.Match(now, &subject{record: r}) }, nil
 }

@@ -65,7 +65,7 @@ func TestMasked(t *testing.T) {
 	frames := append([]byte{0x81, byte(len(`{"token": "s3cret"}`))}, `{"token": "s3cret"}`...)
 	s := newShow(t, webhook(), inspecttest.Exchange{ID: "req-ws", Target: "/ws", Fields: []string{"Upgrade: websocket"}, Answer: "HTTP/1.1 101 Switching Protocols", AnswerFields: []string{"Upgrade: websocket", "Connection: Upgrade"}, Out: frames})
 	for _, unmask := range []bool{false, true} {
-		given := map[string]any{"list": must[local.Requests](t)(s.Requests(local.RequestsQuery{})), "row": must[mezu.Exchange](t)(s.Row("req-hook"))}
+		given := map[string]any{"list": must[local.Requests](t)(s.Requests(t.Context(), local.RequestsQuery{})), "row": must[mezu.Exchange](t)(s.Row("req-hook"))}
 		found := map[string]bool{"list": false, "row": false}
 		add := func(name string, value any) { given[name], found[name] = value, unmask }
 		add("detail", must[mezu.ExchangeDetail](t)(s.Exchange("req-hook", unmask)))
@@ -179,7 +179,7 @@ func TestComplete(t *testing.T) {
 		}
 		return nil
 	}
-	if err := s.Each("method:POST", false, collect); err != stop || !slices.Equal(order, []string{"req-hook", "packed"}) {
+	if err := s.Each(t.Context(), "method:POST", false, collect); err != stop || !slices.Equal(order, []string{"req-hook", "packed"}) {
 		t.Errorf("%v, %v", order, err)
 	}
 	order = nil
@@ -202,7 +202,7 @@ func TestRequests_Pages(t *testing.T) {
 	var state local.Requests
 	pages := 0
 	for q := (local.RequestsQuery{PageSize: local.MaxPage}); ; q.PageToken = state.NextPageToken {
-		state = must[local.Requests](t)(s.Requests(q))
+		state = must[local.Requests](t)(s.Requests(t.Context(), q))
 		if text, err := json.Marshal(state); err != nil || len(text) > local.MaxAnswer {
 			t.Fatalf("%d bytes, %v", len(text), err)
 		}
@@ -216,13 +216,13 @@ func TestRequests_Pages(t *testing.T) {
 	if len(seen) != 400 || seen[0] != "r399" || seen[399] != "r0" || pages < 3 || pages > 10 {
 		t.Errorf("%d in %d pages, from %s", len(seen), pages, seen[0])
 	}
-	if again := must[local.Requests](t)(s.Requests(local.RequestsQuery{ChangedAfter: state.Revision})); len(again.Items) != 0 || again.Items == nil {
+	if again := must[local.Requests](t)(s.Requests(t.Context(), local.RequestsQuery{ChangedAfter: state.Revision})); len(again.Items) != 0 || again.Items == nil {
 		t.Errorf("nothing has changed: %d", len(again.Items))
 	}
-	if few := must[local.Requests](t)(s.Requests(local.RequestsQuery{Filter: "path:/1*", PageSize: 5})); len(few.Items) != 5 || few.NextPageToken == "" || few.Kept != 400 {
+	if few := must[local.Requests](t)(s.Requests(t.Context(), local.RequestsQuery{Filter: "path:/1*", PageSize: 5})); len(few.Items) != 5 || few.NextPageToken == "" || few.Kept != 400 {
 		t.Errorf("%d, %+v", len(few.Items), few.InspectorState)
 	}
-	_, err := s.Requests(local.RequestsQuery{Filter: "status:x"})
+	_, err := s.Requests(t.Context(), local.RequestsQuery{Filter: "status:x"})
 	var e *mezu.Error
 	if !errors.As(err, &e) || e.Code != mezu.CodeInvalid || !strings.HasPrefix(e.Field, local.QueryFilter) {
 		t.Errorf("%#v", err)
@@ -234,7 +234,7 @@ func TestFilter(t *testing.T) {
 	s := newShow(t, webhook(), inspecttest.Exchange{ID: "open", Target: "/open", Open: true},
 		inspecttest.Exchange{ID: "ws", Target: "/ws", Fields: []string{"Upgrade: websocket"}, Answer: "HTTP/1.1 101 Switching Protocols", AnswerFields: []string{"Upgrade: websocket", "Connection: Upgrade"}, Out: append([]byte{0x81, 5}, "hello"...)})
 	for filter, want := range map[string]string{"text:evt_1": "req-hook", "text:hello": "ws", "header:x-plain=a": "req-hook", "is:open": "open", "status:101": "ws", "is:ws": "ws", "text:" + secret: "req-hook", "text:nothing": ""} {
-		page := must[local.Requests](t)(s.Requests(local.RequestsQuery{Filter: filter}))
+		page := must[local.Requests](t)(s.Requests(t.Context(), local.RequestsQuery{Filter: filter}))
 		got := ""
 		for _, x := range page.Items {
 			got += x.RequestID
@@ -243,13 +243,13 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s finds %q, want %q", filter, got, want)
 		}
 	}
-	if c := must[local.Cleared](t)(s.Clear("path:/hooks")); c.Removed != 1 {
+	if c := must[local.Cleared](t)(s.Clear(t.Context(), "path:/hooks")); c.Removed != 1 {
 		t.Errorf("%+v", c)
 	}
 	if x := must[mezu.Exchange](t)(s.Pin("ws", true)); !x.Pinned {
 		t.Errorf("%+v", x)
 	}
-	if c := must[local.Cleared](t)(s.Clear("")); c.Removed != 0 {
+	if c := must[local.Cleared](t)(s.Clear(t.Context(), "")); c.Removed != 0 {
 		t.Errorf("pinned and open ones stay: %+v", c)
 	}
 	if err := s.Remove("ws"); err != nil {
