@@ -150,10 +150,10 @@ $(BEFORE):
 before-fixture: $(BEFORE) ## record anew what the programs of COMMIT leave on the disk, for ./e2e/before
 	MEZU_PROGRAMS=$(BEFORE) MEZU_RECORD=$(CURDIR)/e2e/before/testdata/before.tar.gz go test -count=1 -run '^TestRecord$$' ./e2e
 
-pictures: tools-for-test ## take pictures of every hosted page, of the inspector and of commands, into bin/pictures; those of commands and of the inspector also into docs
+pictures: tools-for-test ## take pictures of every hosted page, of the dashboard, of the inspector and of commands, into bin/pictures; all but those of hosted pages also into docs
 	@mkdir -p bin/pictures
-	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^Test(Terminal|Inspector)?Pictures$$' ./e2e/browser
-	cp bin/pictures/terminal-*.svg docs/
+	MEZU_PICTURES=$(CURDIR)/bin/pictures go test -count=1 -run '^Test(Terminal|Inspector|Dashboard)?Pictures$$' ./e2e/browser
+	cp bin/pictures/terminal-*.svg bin/pictures/dashboard-*.svg docs/
 	cp bin/pictures/inspector-light-1280.png docs/inspector.png
 
 # The tests that hold these files against the commands write them instead.

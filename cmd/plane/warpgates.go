@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -70,9 +71,16 @@ func (p Warpgates) Probe(ctx context.Context, scope screen.Scope) (warpgates.Rep
 	}
 	out := warpgates.Report{Detail: r.Detail, Hint: r.Hint}
 	for _, h := range r.Hops {
-		hop := warpgates.Hop{Name: words(h.Hop, h.Name), MS: h.MS, Note: h.Detail}
-		if h.Hop == "you" {
+		hop := warpgates.Hop{Name: h.Name, MS: h.MS, Note: h.Detail}
+		switch h.Hop {
+		case "you":
 			hop.Name = "you"
+		case "edge":
+			hop.Name = words("edge", h.Name)
+		case "warpgate": // its id is in the list
+			hop.Name = "Warpgate"
+		default:
+			hop.Name = cmp.Or(h.Name, h.Hop)
 		}
 		switch h.State {
 		case status.OK:

@@ -34,7 +34,7 @@ func TestTerminalPictures(t *testing.T) {
 	if dir == "" {
 		t.Skip("make pictures takes pictures")
 	}
-	s := newScene(t)
+	s := newScene(t, "ada@dev.test", mezu.RoleDeveloper)
 	keepDrawing(t, dir, "terminal-login", s.logIn()+s.run("whoami"), drawnColumns)
 	_, port := s.devServerWorld.run(t, vite())
 	tunnel := s.start("tunnel", port)
@@ -64,7 +64,7 @@ type scene struct {
 }
 
 // newScene makes a member of an organization, who is logged in at the browser.
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, email string, role mezu.Role) *scene {
 	t.Helper()
 	w := newWorld(t)
 	s := &scene{devServerWorld: &devServerWorld{world: w, program: w.dev.program, edge: w.public}, t: t, home: t.TempDir(), dir: filepath.Join(t.TempDir(), "shop"), tab: w.visitor(t), columns: drawnColumns}
@@ -76,7 +76,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	defer client.CloseIdle()
-	invited, err := api.Invoke[api.InvitationCreated](t.Context(), client, api.OpCreateInvitation, mezu.Invitation{Email: "ada@dev.test", Role: mezu.RoleDeveloper}, "dev")
+	invited, err := api.Invoke[api.InvitationCreated](t.Context(), client, api.OpCreateInvitation, mezu.Invitation{Email: email, Role: role}, "dev")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (s *scene) start(args ...string) *shown {
 	s.t.Helper()
 	c := exec.Command(s.program, args...)
 	c.Dir = s.dir
-	c.Env = []string{"MEZU_HOME=" + s.home, "MEZU_NO_KEYRING=1", "TERM=xterm-256color", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	c.Env = []string{"MEZU_HOME=" + s.home, "MEZU_NO_KEYRING=1", "TERM=xterm-256color", "ACCESSIBLE=1", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 40, Cols: s.columns})
 	if err != nil {
 		s.t.Fatal(err)

@@ -34,9 +34,9 @@ var sequence = regexp.MustCompile(`\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07\x1b]*
 func drawTerminal(text string, columns int) string {
 	var body strings.Builder
 	row, widest := 0, 0
+	var style style // goes on from line to line
 	for line := range strings.SplitSeq(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n") {
 		column, at := 0, 0
-		var style style
 		show := func(s string) {
 			for s != "" {
 				if column == columns {
