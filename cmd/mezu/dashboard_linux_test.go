@@ -300,9 +300,30 @@ func paneDir(a *pane) string {
 }
 
 // TestDashboardAsLines: where nothing may be redrawn there are lines, and mezu alone is its help.
+// The commands of docs/dashboard.md run as they are written there.
 func TestDashboardAsLines(t *testing.T) {
 	p := newTunneller(t, start(t, t.TempDir()), nil)
 	a := p.tmux(100, 30)
+	page, err := os.ReadFile("../../docs/dashboard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```sh\n")
+	block, _, _ = strings.Cut(block, "```")
+	port := serveText(t, "page")
+	for line := range strings.Lines(block) {
+		command, _, _ := strings.Cut(line, "#")
+		a.types(`clear; "$mezu"` + strings.TrimPrefix(strings.ReplaceAll(strings.TrimSpace(command), "5173", port), "mezu"))
+		a.press("Enter")
+		if strings.Contains(command, "tunnel") {
+			a.shows(`Your own environments`)
+			a.press("Enter")
+			a.shows(`● live`)
+		}
+		a.shows(`▐1 Tunnels▌`)
+		a.types("qq")
+		a.shows(`(?m)^shell>\s*\z`)
+	}
 	for _, how := range []string{"TERM=dumb", "ACCESSIBLE=1"} {
 		a.types(`clear; ` + how + ` "$mezu" dashboard; echo code "$?"`)
 		a.press("Enter")
