@@ -170,9 +170,9 @@ func (m *model) last(c *screen.Context) string {
 	case m.overlay != nil:
 		return footer(t, m.overlay.Footer(c), nil, m.w)
 	}
-	var end keymap.Map
+	end := keymap.Map{{Show: "q"}}
 	if c.Layout == screen.Column {
-		end = keymap.Map{{Show: ":", Footer: "go"}, {Show: "?", Footer: "help"}}
+		end = keymap.Map{{Show: ":", Footer: "go"}, {Show: "?", Footer: "help"}, {Show: "q"}}
 	}
 	return footer(t, m.screen().Keys(c), end, m.w)
 }
@@ -186,7 +186,6 @@ func footer(t *look.Theme, keys, end keymap.Map, w int) string {
 	for _, b := range end {
 		tail = append(tail, item(b))
 	}
-	tail = append(tail, t.Paint(look.Accent, "q"))
 	room := w - 1 - look.Width(strings.Join(tail, "  "))
 	var shown []string
 	for _, b := range keys {
