@@ -54,14 +54,16 @@ func (l *lies) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(path, "/watch"):
 		// Without end, and each record is another one.
 		w.Header().Set("Content-Type", "text/event-stream")
-		for i := 0; ; i++ {
+		for i := range 3 {
 			text, _ := json.Marshal(l.record(fmt.Sprintf("%s%d", l.text[:20], i)))
-			if _, err := fmt.Fprintf(w, "event: put\nid: %d\ndata: %s\n\n", i, text); err != nil {
+			fmt.Fprintf(w, "event: put\nid: %d\ndata: %s\n\n", i, text)
+		}
+		fmt.Fprint(w, "event: synced\ndata: {}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		long := strings.Repeat("x", 256<<10)
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(w, "event: put\ndata: {\"id\":\"one_%d\",\"name\":\"%s\",\"address\":\"%s\"}\n\n", i, long, long); err != nil {
 				return
-			}
-			if i == 2 {
-				fmt.Fprint(w, "event: synced\ndata: {}\n\n")
-				_ = http.NewResponseController(w).Flush()
 			}
 		}
 	case strings.HasSuffix(path, "/routes"):
@@ -143,7 +145,7 @@ func TestC2_DashboardOfALyingControlPlane(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			l := &lies{t: t, broken: c.broken, text: "evil-花\x1b]0;gotcha\x07\x1b[2J\x1b]52;c;ZXZpbA==\x07\u202egnp\u2066\u0000\r\n\t" + strings.Repeat("long", 2_500)}
+			l := &lies{t: t, broken: c.broken, text: "evil-花\x1b]0;gotcha\x07\x1b[2J\x1b]52;c;ZXZpbA==\x07\u202egnp\u2066\u0000\r\n\t" + strings.Repeat("long", 250)}
 			server := httptest.NewTLSServer(l)
 			defer server.Close()
 			ca := filepath.Join(t.TempDir(), "ca.pem")
