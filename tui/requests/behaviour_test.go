@@ -115,8 +115,10 @@ func TestPauseFreezesEverything(t *testing.T) {
 	st.C.Paused = true
 	st.Send(screen.Freed{Paused: true})
 	before := selected(t, st)
+	k.state.Kept = 321
 	came(st, k, "/first")
 	hides(t, st, "/first")
+	hides(t, st, "321 kept")
 	if after := selected(t, st); after != before {
 		t.Errorf("%s became %s", before, after)
 	}
@@ -124,6 +126,7 @@ func TestPauseFreezesEverything(t *testing.T) {
 	st.C.Paused = false
 	st.Send(screen.Freed{})
 	shows(t, st, "/first")
+	shows(t, st, "321 kept")
 }
 
 func TestUnmaskedValueHidesAgain(t *testing.T) {

@@ -124,6 +124,8 @@ type Screen struct {
 	// marked is the id of the exchange that others are compared with.
 	marked string
 	away   error
+	// still is how much was kept when the dashboard was paused.
+	still local.InspectorState
 	// uninspected are the names of the tunnels whose requests nobody keeps.
 	uninspected []string
 }
@@ -167,6 +169,9 @@ func (s *Screen) Focused(c *screen.Context, at Focus) tea.Cmd {
 	}
 	return s.follow(c)
 }
+
+// ScrollRecent scrolls what Recent draws of page rows.
+func (s *Screen) ScrollRecent(by, page int) { s.list.scroll(by, page) }
 
 // Focus is where in a part the focus is.
 type Focus uint8
@@ -214,7 +219,7 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 			cmd = s.show(c, msg)
 		}
 	case screen.Freed:
-		if !msg.Paused {
+		if s.still = s.log.state; !msg.Paused {
 			s.adopt(c)
 		}
 	case pinned, replayed, cleared, curled, archived, drafted, saved:

@@ -127,6 +127,9 @@ func (s *Screen) filterLine(c *screen.Context, w int) string {
 // kept says how much is kept, and what is not.
 func (s *Screen) kept(c *screen.Context) string {
 	t, is := c.Theme, &s.log.state
+	if c.Paused {
+		is = &s.still
+	}
 	switch {
 	case !s.log.answered:
 		return ""
@@ -254,9 +257,6 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 	}
 	return say(lines...)
 }
-
-// ScrollRecent scrolls what Recent draws of page rows.
-func (s *Screen) ScrollRecent(by, page int) { s.list.scroll(by, page) }
 
 // detailPanel is the request in its parts, or the selected frame.
 func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
