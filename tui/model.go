@@ -263,7 +263,7 @@ func (m *model) mouse(e tea.MouseMsg) tea.Cmd {
 		return nil
 	}
 	if m.overlay != nil {
-		return m.turned(e)
+		return m.point(e)
 	}
 	if e.Y == 1 && e.Action == tea.MouseActionPress && e.Button == tea.MouseButtonLeft {
 		if i := m.tabAt(e.X); i >= 0 {
@@ -283,21 +283,34 @@ func (m *model) mouse(e tea.MouseMsg) tea.Cmd {
 	case tea.MouseButtonWheelDown:
 		return pointed.Wheel(&m.c, e.X, y, notch)
 	case tea.MouseButtonLeft:
-		twice := m.clickedX == e.X && m.clickedY == e.Y && m.c.Now.Sub(m.clicked) <= twiceWithin
-		m.clickedX, m.clickedY, m.clicked = e.X, e.Y, m.c.Now
-		return pointed.Click(&m.c, e.X, y, twice)
+		return pointed.Click(&m.c, e.X, y, m.twice(e))
 	}
 	return nil
 }
 
-// turned turns the wheel in what lies over the screens: its keys move by one.
-func (m *model) turned(e tea.MouseMsg) tea.Cmd {
-	switch {
-	case e.Action != tea.MouseActionPress:
-	case e.Button == tea.MouseButtonWheelUp:
+// twice reports whether a click is the second one there.
+func (m *model) twice(e tea.MouseMsg) bool {
+	since := m.c.Now.Sub(m.clicked)
+	twice := m.clickedX == e.X && m.clickedY == e.Y && since >= 0 && since <= twiceWithin
+	m.clickedX, m.clickedY, m.clicked = e.X, e.Y, m.c.Now
+	return twice
+}
+
+// point takes a click or a turn of the wheel on what lies over the screens. The wheel does what its
+// keys do.
+func (m *model) point(e tea.MouseMsg) tea.Cmd {
+	if e.Action != tea.MouseActionPress {
+		return nil
+	}
+	switch e.Button {
+	case tea.MouseButtonWheelUp:
 		return m.overlay.Key(&m.c, tea.KeyMsg{Type: tea.KeyUp})
-	case e.Button == tea.MouseButtonWheelDown:
+	case tea.MouseButtonWheelDown:
 		return m.overlay.Key(&m.c, tea.KeyMsg{Type: tea.KeyDown})
+	case tea.MouseButtonLeft:
+		if p, ok := m.overlay.(*palette); ok {
+			return p.Click(&m.c, e.X, e.Y-2, m.twice(e))
+		}
 	}
 	return nil
 }

@@ -143,13 +143,36 @@ func (p *palette) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
 // Take does nothing: the palette is of the moment in which it was opened.
 func (p *palette) Take(*screen.Context, tea.Msg) tea.Cmd { return nil }
 
+// rect is where it is drawn over a screen of w by h cells.
+func (p *palette) rect(w, h int) look.Rect {
+	wide, rows := min(paletteWidth, w-2), min(paletteRows, h-4)
+	return look.Rect{X: (w - wide) / 2, Y: max(0, min(4, h-rows-2)), W: wide, H: rows + 2}
+}
+
+// first is the index of the first line that is shown of rows, below the one in which somebody
+// types.
+func (p *palette) first(rows int) int { return max(0, min(p.at-rows+2, len(p.hits)-rows+1)) }
+
+// Click chooses a line; twice does it.
+func (p *palette) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
+	r := p.rect(c.Width, c.Height)
+	row := y - r.Y - 2
+	if at := p.first(r.Body()) + row; r.Has(x, y) && row >= 0 && row < r.Body()-1 && at < len(p.hits) {
+		p.at = at
+		if twice {
+			return p.Key(c, tea.KeyMsg{Type: tea.KeyEnter})
+		}
+	}
+	return nil
+}
+
 // View draws it over the screen.
 func (p *palette) View(c *screen.Context, under []string, w, h int) []string {
 	t := c.Theme
-	wide := min(paletteWidth, w-2)
-	rows := min(paletteRows, h-4)
+	r := p.rect(w, h)
+	wide, rows := r.W, r.Body()
 	lines := []string{"> " + look.Text(p.typed) + t.Cursor}
-	first := max(0, min(p.at-rows+2, len(p.hits)-rows+1))
+	first := p.first(rows)
 	for i := first; i < len(p.hits) && i < first+rows-1; i++ {
 		o := p.offers[p.hits[i]]
 		line := t.Ends("  "+look.Text(o.Text), o.Key+" ", wide-4)
@@ -159,5 +182,5 @@ func (p *palette) View(c *screen.Context, under []string, w, h int) []string {
 		lines = append(lines, line)
 	}
 	panel := look.Panel{Title: "Go to or do", Right: look.Count(len(p.hits)) + " of " + look.Count(len(p.offers)), Focused: true}
-	return t.Put(under, panel.Draw(t, lines, wide, rows+2), (w-wide)/2, max(0, min(4, h-rows-2)))
+	return t.Put(under, panel.Draw(t, lines, r.W, r.H), r.X, r.Y)
 }

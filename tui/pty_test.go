@@ -251,6 +251,15 @@ func TestMouse(t *testing.T) {
 	if press(5, 6, tea.MouseButtonWheelDown); m.View() == before || p.last != "" {
 		t.Error("the wheel does nothing in the palette")
 	}
+	// The palette's frame is in the fifth line of the screen, its lines of what can be done behind the
+	// one in which somebody types.
+	press(20, 2+4+2+3, tea.MouseButtonLeft)
+	if !strings.Contains(m.View(), "▸ Warpgates") {
+		t.Errorf("a click in the palette chooses nothing:\n%s", m.View())
+	}
+	if _, cmd := m.Update(tea.MouseMsg{X: 20, Y: 2 + 4 + 2 + 3, Button: tea.MouseButtonLeft, Action: tea.MouseActionPress}); cmd == nil {
+		t.Error("a double click in the palette does nothing")
+	}
 }
 
 type pointedPlain struct{ plain }
