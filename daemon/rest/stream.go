@@ -71,23 +71,26 @@ func (s *Server) follow(r *http.Request, out *stream, reader *event.Reader, id s
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var events []local.Event
-	quiet := 0
+	quiet, rests := 0, false // it rests for batchEvery after each batch
 	for {
 		var more <-chan struct{}
-		events, more = reader.Take(events[:0], batch)
-		out.add(events)
-		out.send()
-		if out.err != nil || more == nil {
-			return
-		}
-		var paused <-chan time.Time
-		if len(events) > 0 {
-			pause.Reset(batchEvery)
-			more, paused = nil, pause.C
+		if !rests {
+			events, more = reader.Take(events[:0], batch)
+			out.add(events)
+			rests = len(events) > 0 || out.pending.Len() > 0
+			out.send()
+			if out.err != nil || more == nil {
+				return
+			}
+			if rests {
+				pause.Reset(batchEvery)
+				more = nil
+			}
 		}
 		select {
 		case <-more:
-		case <-paused:
+		case <-pause.C:
+			rests = false
 		case <-each.C:
 			if quiet++; out.add(s.stats(id)) {
 				quiet = 0
