@@ -25,7 +25,7 @@ func serve(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// Both heads as they came and went, bodies, trailers, 1xx, timing and who it was.
+// Both heads as they came and went, bodies, trailers, 1xx, timing and who it was, by TLS too.
 func TestRecord(t *testing.T) {
 	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Link", "</style.css>; rel=preload")
@@ -37,9 +37,13 @@ func TestRecord(t *testing.T) {
 		fmt.Fprintf(rw, "took %s", body)
 		rw.Header().Set("Checksum", "42")
 	})
-	for _, scheme := range []string{"http", "h2c"} {
-		t.Run(scheme, func(t *testing.T) {
-			w := newWorld(t, scheme+strings.TrimPrefix(s.URL, "http"), inspect.New(inspect.Config{}), nil)
+	secure := httptest.NewUnstartedServer(s.Config.Handler)
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	for name, url := range map[string]string{"http": s.URL, "h2c": "h2c" + strings.TrimPrefix(s.URL, "http"), "https": secure.URL} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, url, inspect.New(inspect.Config{}), nil)
 			if status, text := w.do(http.MethodPost, "/orders?id=7", strings.NewReader("an order")); status != 201 || text != "took an order" {
 				t.Fatal(status, text)
 			}
