@@ -161,6 +161,7 @@ type worker struct {
 
 	tape     Tape      // of this connection, nil if nothing is recorded
 	rec      Tape      // the same, if this request is
+	told     Begun     // what it was told of that
 	answer   taped     // its response's body
 	upstream tapedConn // the connection to its workload
 

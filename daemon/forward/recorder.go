@@ -112,7 +112,11 @@ func (w *worker) tell(part Part, write func([]byte) []byte) {
 // record begins to record the request whose head was read, if it is to be.
 func (w *worker) record() {
 	w.rec = nil
-	if w.tape == nil || !w.tape.Begin(&Begun{At: w.began, Info: &w.info, Request: &w.req, Upgrade: w.upgrade, Warpgate: w.f.cfg.Warpgate}) {
+	if w.tape == nil {
+		return
+	}
+	w.told = Begun{At: w.began, Info: &w.info, Request: &w.req, Upgrade: w.upgrade, Warpgate: w.f.cfg.Warpgate}
+	if !w.tape.Begin(&w.told) {
 		return
 	}
 	w.rec = w.tape
