@@ -26,7 +26,7 @@ const (
 	nameOn    = "daemon, recording"
 	nameDrawn = "daemon, recording, dashboard open"
 
-	figFrames    = "frames a second"
+	figFrames    = "frames a second, a key held down"
 	figFirstDraw = "first frame: ms"
 	figKey       = "a key, 500 exchanges, text: ms"
 	figDrawIdle  = "dashboard: MiB"
@@ -42,6 +42,8 @@ const (
 	// round.
 	firstDraws = 10
 	keyPresses = 20
+	// keyRepeat is the pause between two of a key that is held down, as keyboards have it.
+	keyRepeat = 33 * time.Millisecond
 	// fullBodies are sent through the tunnel that records, each far larger than what is kept.
 	fullBodies = 4
 	fullBody   = 256 << 20
@@ -140,6 +142,31 @@ func (v *drawn) press(keys string) error {
 	return err
 }
 
+// hold presses a key again and again, as one that is held down, until release is called: without
+// that nothing is drawn but what changes. There may be no dashboard.
+func (v *drawn) hold(key string) (release func()) {
+	if v == nil {
+		return func() {}
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		each := time.NewTicker(keyRepeat)
+		defer each.Stop()
+		for {
+			select {
+			case <-each.C:
+				if v.press(key) != nil {
+					return
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
 // frames counts those that were drawn since forget: each begins at the terminal's first cell.
 func (v *drawn) frames() int {
 	v.mu.Lock()
@@ -222,7 +249,9 @@ func (d *developer) takeRecording(ctx context.Context, round int, daemon *proces
 			v.forget()
 		}
 		begin := time.Now()
+		held := v.hold("?")
 		l, err := wrk(ctx, d.b.dir, t.target, d.b.o.length)
+		held()
 		if v != nil {
 			t.frames = append(t.frames, float64(v.frames())/time.Since(begin).Seconds())
 			v.close()
@@ -412,16 +441,12 @@ func (d *developer) takeGate(ctx context.Context, round int, put func(string, fl
 		return err
 	}
 	defer p.stop()
-	for ready := false; !ready; {
-		line, err := p.line()
-		if err != nil {
-			return err
-		}
-		ready = strings.Contains(line, `"event":"ready"`)
+	connected, err := awaitConnected(p)
+	if err != nil {
+		return err
 	}
-	took := time.Since(begin)
 	go p.discard()
-	put(figGateStart, milliseconds(took))
+	put(figGateStart, milliseconds(connected.Sub(begin)))
 	if err := pauseFor(ctx, restTime); err != nil {
 		return err
 	}
