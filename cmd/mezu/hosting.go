@@ -54,13 +54,14 @@ func newHosting(cfg daemon.Config, keeps string, logTail func(most int) ([]byte,
 // openPage serves the inspector's page, and gives its address.
 func (h *hosting) openPage() (string, error) { return h.page.Open() }
 
-// address is the public address of a tunnel, empty if it has none.
-func (h *hosting) address(id string) string {
+// address is the public address of a tunnel, empty if it has none, and the file with the CA of its
+// installation.
+func (h *hosting) address(id string) (address, caFile string) {
 	t, err := h.Get(id)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return t.URL
+	return t.URL, t.CAFile
 }
 
 // listen takes the folder with the tunnels, and then the socket at path.

@@ -24,7 +24,7 @@ import (
 func inspecting() (*inspect.Inspector, func(*daemon.Config)) {
 	i := inspect.New(inspect.Config{})
 	return i, func(c *daemon.Config) {
-		c.Inspector, c.Show = i, show.New(show.Config{Inspector: i, Address: func(string) string { return "" }, Now: time.Now})
+		c.Inspector, c.Show = i, show.New(show.Config{Inspector: i, Address: func(string) (string, string) { return "", "" }, Now: time.Now})
 	}
 }
 

@@ -25,6 +25,10 @@ func Curl(x *show.Complete) string {
 	c := command{masked: !x.Unmasked, used: map[string]bool{}}
 	c.request(x)
 	c.body(x)
+	if x.CAFile != "" {
+		// Its edges may have public certificates all the same.
+		c.notes = append(c.notes, "curl has to know the CA of the installation: mezu trust, or export CURL_CA_BUNDLE="+c.quoted(visible.Text(x.CAFile), ""))
+	}
 	return c.text(x)
 }
 

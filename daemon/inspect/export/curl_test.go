@@ -249,11 +249,12 @@ func TestCurl_SaysWhatIsMissing(t *testing.T) {
 	x.Host, x.Kind, x.Undone = "shop.example.com", mezu.ExchangeWebSocket, true
 	x.RequestBody.Size, x.Request.Body.Size = 5<<20, 5<<20
 	x.Request.Trailers = []mezu.ExchangeField{{Name: "X-Sum", Value: "1"}}
-	x.Tunnel = "shop\n$(id)"
+	x.Tunnel, x.CAFile = "shop\n$(id)", "/home/ada/it's/ca\n.pem"
 	command := export.Curl(x)
 	for _, want := range []string{
 		"# request 7f3a of shop\\n$(id)\n", "# its body is cut: the first 2 bytes of 5242880 were kept\n", "# its body is sent without the content encoding",
-		"# its trailers are left out", "# it became another protocol", "'https://shop.example.com:8443/a'",
+		"# its trailers are left out", "# it became another protocol",
+		`# curl has to know the CA of the installation: mezu trust, or export CURL_CA_BUNDLE='/home/ada/it'\''s/ca\n.pem'` + "\n", "'https://shop.example.com:8443/a'",
 	} {
 		if !strings.Contains(command, want) {
 			t.Errorf("no %q in\n%s", want, command)

@@ -15,6 +15,8 @@ type Complete struct {
 	mezu.ExchangeDetail
 	// Address is that of its tunnel, scheme://host[:port], or "" if that is gone.
 	Address string
+	// CAFile has the CA of an installation that has one of its own.
+	CAFile string
 	// Unmasked says that nothing in it is masked.
 	Unmasked bool
 	// RequestBody is as it came; if something in it is masked, it is text without its content
@@ -74,7 +76,7 @@ func (s *Show) each(records []*inspect.Record, unmask bool, yield func(*Complete
 func (s *Show) complete(r *inspect.Record, unmask bool) (*Complete, error) {
 	x := &Complete{ExchangeDetail: s.detail(r, unmask), Unmasked: unmask}
 	if s.cfg.Address != nil {
-		x.Address = s.cfg.Address(r.TunnelID)
+		x.Address, x.CAFile = s.cfg.Address(r.TunnelID)
 	}
 	var err error
 	if x.RequestBody, err = bodyContent(&r.Request, &r.RequestBody, local.FormRaw, unmask); err != nil {

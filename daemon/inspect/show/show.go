@@ -22,8 +22,9 @@ import (
 // Config is what a Show is made of.
 type Config struct {
 	Inspector *inspect.Inspector
-	// Address is the public address of the tunnel with this id, scheme://host[:port], or "".
-	Address func(tunnelID string) string
+	// Address is the public address of the tunnel with this id, scheme://host[:port], and the
+	// file with the CA of its installation, if that has one of its own; or "".
+	Address func(tunnelID string) (address, caFile string)
 	// Now is the clock of filters.
 	Now func() time.Time
 }

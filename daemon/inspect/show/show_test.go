@@ -27,7 +27,7 @@ func newShow(t *testing.T, all ...inspecttest.Exchange) *show.Show {
 	t.Helper()
 	i := inspect.New(inspect.Config{})
 	t.Cleanup(inspecttest.Keep(i, all...))
-	return show.New(show.Config{Inspector: i, Address: func(id string) string { return "https://shop.example.com:8443/" + id }, Now: time.Now})
+	return show.New(show.Config{Inspector: i, Address: func(id string) (string, string) { return "https://shop.example.com:8443/" + id, "/ca.pem" }, Now: time.Now})
 }
 
 func must[T any](t *testing.T) func(value T, err error) T {
