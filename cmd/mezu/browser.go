@@ -4,23 +4,40 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"html"
 	"io"
+	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 	"unicode/utf16"
 
 	"github.com/pkg/browser"
 
+	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/login"
 )
 
 // browserOf opens addresses in the browser of whoever is at this machine: https, or of a page
-// that a daemon of this machine serves. That may last as long as the browser runs. What it prints goes nowhere: the terminal is ours.
-func browserOf(getenv func(string) string) login.Opener {
+// that a daemon of this machine serves. That may last as long as the browser runs. What it prints
+// goes nowhere: the terminal is ours. folder is for files that lead to addresses with secrets.
+func browserOf(getenv func(string) string, folder string) login.Opener {
 	return func(address string) error {
-		if !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://127.0.0.1:") || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		own := strings.HasPrefix(address, "http://127.0.0.1:")
+		if !strings.HasPrefix(address, "https://") && !own || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return errors.New("this is no address for a browser")
+		}
+		// The browser of Windows does not see files of a WSL, and there arguments are seen by
+		// nobody else.
+		if own && runtime.GOOS != "windows" && !login.InWSL(getenv) {
+			var err error
+			if address, err = handOver(folder, address, time.Now()); err != nil {
+				return err
+			}
 		}
 		if runtime.GOOS == "linux" && openChosen(getenv("BROWSER"), address) {
 			return nil
@@ -31,6 +48,43 @@ func browserOf(getenv func(string) string) login.Opener {
 		browser.Stdout, browser.Stderr = io.Discard, io.Discard
 		return browser.OpenURL(address)
 	}
+}
+
+const (
+	// pagesFolder is the folder of such files, in that of the state.
+	pagesFolder = "page"
+	// handedPattern names files that lead to an address.
+	handedPattern = "open-*.html"
+	// handedLife is how long such a file is of use. The token in it ends sooner.
+	handedLife = 10 * time.Minute
+)
+
+// handOver writes an address with a secret into a file that only its owner can read, and gives
+// the address of that: every user of a machine sees the arguments of all programs. The page
+// takes the secret once. Files from before are removed: nobody says when a browser has read one.
+func handOver(folder, address string, now time.Time) (string, error) {
+	if folder == "" {
+		return "", errors.New("there is no folder for its address")
+	}
+	if err := atomicfile.EnsureOwnDir(folder); err != nil {
+		return "", err
+	}
+	old, _ := filepath.Glob(filepath.Join(folder, handedPattern)) // the pattern is right
+	for _, path := range old {
+		if info, err := os.Lstat(path); err == nil && now.Sub(info.ModTime()) > handedLife {
+			os.Remove(path) // else the next one does
+		}
+	}
+	f, err := os.CreateTemp(folder, handedPattern) // 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = fmt.Fprintf(f, "<!doctype html>\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta http-equiv=\"refresh\" content=\"0;url=%s\">\n<title>mezu</title>\n", html.EscapeString(address))
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: f.Name()}).String(), nil
 }
 
 // openChosen opens an address by the first of the programs in BROWSER that can, as editors set

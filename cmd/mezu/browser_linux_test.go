@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pkg/browser"
 )
@@ -38,7 +40,7 @@ const hostile = `https://login.example.com/authorize?a=1&b='$(touch%20x)'&c=%22;
 // A browser of this machine gets the address as one argument, and says nothing here.
 func TestOpenBrowser(t *testing.T) {
 	called := programs(t, map[string]string{"xdg-open": "exit 0"})
-	open := browserOf(func(string) string { return "" })
+	open := browserOf(func(string) string { return "" }, "")
 	var said bytes.Buffer
 	browser.Stdout, browser.Stderr = &said, &said
 	if err := open(hostile); err != nil || said.Len() > 0 {
@@ -71,13 +73,57 @@ func TestOpenBrowser_Chosen(t *testing.T) {
 		"chosen --url=%s -x":       "chosen\n--url=" + hostile + "\n-x\n",
 		"missing":                  "xdg-open\n" + hostile + "\n",
 	} {
-		open := browserOf(func(name string) string { return map[string]string{"BROWSER": browser}[name] })
+		open := browserOf(func(name string) string { return map[string]string{"BROWSER": browser}[name] }, "")
 		if err := open(hostile); err != nil {
 			t.Error(err)
 		}
 		if got := called(); got != want {
 			t.Errorf("%q called %q", browser, got)
 		}
+	}
+}
+
+// TestC3_TheBrowserIsHandedNoSecret: an address of the inspector's page, which has a token, is in
+// no program's arguments. The browser gets a file that leads to it, and that nobody else can read.
+func TestC3_TheBrowserIsHandedNoSecret(t *testing.T) {
+	const address = "http://127.0.0.1:4711/#TOKENOFTHEPAGE"
+	seen := filepath.Join(t.TempDir(), "seen")
+	called := programs(t, map[string]string{"xdg-open": "/bin/cat /proc/[0-9]*/cmdline > '" + seen + "' 2> /dev/null\nexit 0"})
+	folder := filepath.Join(t.TempDir(), "of a person", "page")
+	before := filepath.Join(folder, "open-1.html")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(before, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(before, time.Time{}, time.Now().Add(-2*handedLife)); err != nil {
+		t.Fatal(err)
+	}
+	if err := browserOf(func(string) string { return "" }, folder)(address); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadFile(seen)
+	if err != nil || !strings.Contains(string(all), "xdg-open") || strings.Contains(string(all), "TOKENOF") {
+		t.Errorf("the arguments of all programs are %q, %v", all, err)
+	}
+	opened, err := url.Parse(strings.TrimSpace(strings.TrimPrefix(called(), "xdg-open\n")))
+	if err != nil || opened.Scheme != "file" || filepath.Dir(opened.Path) != folder {
+		t.Fatalf("opened %v, %v", opened, err)
+	}
+	if text, err := os.ReadFile(opened.Path); err != nil || !strings.Contains(string(text), `content="0;url=`+address+`"`) {
+		t.Errorf("it is handed %q, %v", text, err)
+	}
+	for path, want := range map[string]os.FileMode{folder: 0o700, opened.Path: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+	if _, err := os.Stat(before); !os.IsNotExist(err) {
+		t.Errorf("what is of no use any more is kept: %v", err)
+	}
+	if err := browserOf(func(string) string { return "" }, "")(address); err == nil || called() != "" {
+		t.Error("opened without a folder")
 	}
 }
 
@@ -89,7 +135,7 @@ func TestOpenBrowser_WSL(t *testing.T) {
 				return "Debian"
 			}
 			return ""
-		})
+		}, "")
 		called := programs(t, map[string]string{"wslview": "exit 0", "powershell.exe": "exit 0", "xdg-open": "exit 0"})
 		if err := open(hostile); err != nil || called() != "wslview\n"+hostile+"\n" {
 			t.Error(err)

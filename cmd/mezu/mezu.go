@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 
 	"github.com/atotto/clipboard"
 
@@ -45,9 +46,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	programs.hold, programs.flush = hold, outlets.Flush
 	defer stop()
 	inv := invocation.Invocation{Streams: s, Getenv: getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(getenv)}, State: folders.State}
+	open := browserOf(getenv, "")
+	if homeless == nil {
+		open = browserOf(getenv, filepath.Join(folders.State, pagesFolder))
+	}
 	code := cli.Main(drain, args, inv, cli.Config{
-		Version: version, Open: browserOf(getenv),
-		Dashboard: dashboardOf(getenv, browserOf(getenv), hereOf(getenv)),
+		Version: version, Open: open,
+		Dashboard: dashboardOf(getenv, open, hereOf(getenv)),
 		Tunnel:    tunnel.Config{Copy: clipboard.WriteAll, Exec: programs.run, Serving: outlets.Serve, Cut: cut},
 		Dev: func(ctx context.Context, o dev.Options) error {
 			outlets.Serve()

@@ -102,7 +102,7 @@ func TestRequestsInAnEditor(t *testing.T) {
 		}
 		dir := t.TempDir()
 		browser := filepath.Join(dir, "browser")
-		if err := os.WriteFile(browser, []byte("#!/bin/sh\necho \"$1\" > "+dir+"/address\n"), 0o700); err != nil {
+		if err := os.WriteFile(browser, []byte("#!/bin/sh\ncat \"${1#file://}\" > "+dir+"/page\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		env := maps.Clone(p.env)
@@ -112,7 +112,7 @@ func TestRequestsInAnEditor(t *testing.T) {
 		if code := a.ended(); code != 0 {
 			t.Errorf("code %d: %s", code, a.out)
 		}
-		if opened, err := os.ReadFile(filepath.Join(dir, "address")); err != nil || strings.TrimSpace(string(opened)) != shown {
+		if opened, err := os.ReadFile(filepath.Join(dir, "page")); err != nil || !strings.Contains(string(opened), `url=`+shown+`"`) {
 			t.Errorf("%s is shown and %q opened, %v", shown, opened, err)
 		}
 	})

@@ -185,6 +185,22 @@ func TestD1_PageHasItsOwnHost(t *testing.T) {
 	if got := w.status(address, "GET", "/", "Sec-Fetch-Site", "none"); got != http.StatusOK {
 		t.Errorf("somebody who types the address: %d", got)
 	}
+	for _, c := range []struct {
+		path, site, mode, dest string
+		want                   int
+	}{
+		{"/", "cross-site", "navigate", "document", http.StatusOK}, // the file that a browser is handed
+		{"/", "cross-site", "navigate", "iframe", http.StatusForbidden},
+		{"/", "cross-site", "no-cors", "document", http.StatusForbidden},
+		{"/", "cross-site", "no-cors", "script", http.StatusForbidden},
+		{"/", "same-site", "navigate", "document", http.StatusForbidden}, // of another port of this machine
+		{"/page.js", "cross-site", "navigate", "document", http.StatusForbidden},
+		{"/v1/requests", "cross-site", "navigate", "document", http.StatusForbidden},
+	} {
+		if got := w.status(address, "GET", c.path, append([]string{"Sec-Fetch-Site", c.site, "Sec-Fetch-Mode", c.mode, "Sec-Fetch-Dest", c.dest}, open...)...); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
 }
 
 // TestD3_PageSpeaksNoWebSocket: no page gets one, with or without the secrets of a run.

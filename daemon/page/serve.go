@@ -93,6 +93,8 @@ func (r *run) judge(req *http.Request) string {
 		return ""
 	case site == "none" && req.URL.Path == "/":
 		return "" // somebody has typed it, or a program opens it
+	case site == "cross-site" && req.URL.Path == "/" && req.Header.Get("Sec-Fetch-Mode") == "navigate" && req.Header.Get("Sec-Fetch-Dest") == "document":
+		return "" // a file that mezu requests web has written leads here, or a link; the page itself tells nothing
 	}
 	return "other pages have no access"
 }
