@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goreleaser/nfpm/v2/files"
 )
 
 // laterPackage makes the package of a later version of what was released for this machine.
@@ -49,6 +51,32 @@ func packageOf(t *testing.T, format string) string {
 func contentsOfMezu(zsh string) []string {
 	return []string{"usr/bin/mezu", "usr/share/man/man1/mezu.1", "usr/share/man/man1/mezu-tunnel.1", "usr/share/doc/mezu/copyright",
 		"usr/share/doc/mezu/THIRD_PARTY_LICENSES", "usr/share/bash-completion/completions/mezu", "usr/share/fish/vendor_completions.d/mezu.fish", zsh}
+}
+
+// TestPackagesOfTheService: those of control plane and edge have the service where systemd looks for
+// it, but for Alpine, which has no systemd.
+func TestPackagesOfTheService(t *testing.T) {
+	root := filepath.Join(madeRelease(t), "..")
+	c, err := readConfig(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, want := range map[string]bool{"deb": true, "rpm": true, "apk": false} {
+		all, err := c.NFPMs[2].contents(root, binary{name: "mezusphere"}, format, testTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dst, src := range map[string]string{
+			"/usr/lib/systemd/system/mezusphere.service": "deploy/systemd/mezusphere.service", "/usr/lib/sysusers.d/mezusphere.conf": "deploy/systemd/mezusphere.sysusers",
+		} {
+			has := slices.ContainsFunc(all, func(f *files.Content) bool {
+				return f.Destination == dst && f.Source == filepath.Join(root, filepath.FromSlash(src)) && f.FileInfo.Mode == 0o644
+			})
+			if has != want {
+				t.Errorf("%s of %s: %v", dst, format, has)
+			}
+		}
+	}
 }
 
 // filesBelow are the files below a folder, but for those below some of its folders.

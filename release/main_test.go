@@ -145,7 +145,7 @@ func newProject(root string) error {
 			return err
 		}
 	}
-	for _, name := range []string{configName, "LICENSE", "README.md", "SECURITY.md", "docs/man", "docs/completions", "release/image", signersPath} {
+	for _, name := range []string{configName, "LICENSE", "README.md", "SECURITY.md", "docs/man", "docs/completions", "deploy/systemd", "release/image", signersPath} {
 		if err := copyTree(filepath.Join("..", name), filepath.Join(root, name)); err != nil {
 			return err
 		}
