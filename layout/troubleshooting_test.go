@@ -16,7 +16,7 @@ const troubleshootingPage = root + "/docs/troubleshooting.md"
 
 // explainedDirs are the packages whose messages people meet with a tunnel.
 var explainedDirs = []string{"cli/tunnel", "cli/status", "cli/daemon", "local", "daemon", "daemon/rest", "daemon/workload", "daemon/forward/hint",
-	"cli/tunnel/enrol", "cli/tunnel/own", "cli/tunnel/session", "cli/tunnel/show", "cli/tunnel/target", "cli/trust", "cli/trust/store", "cli/requests"}
+	"cli/tunnel/enrol", "cli/tunnel/own", "cli/tunnel/session", "cli/tunnel/show", "cli/tunnel/target", "cli/trust", "cli/trust/store", "cli/requests", "cli/update", "cli/update/source"}
 
 // TestTroubleshootingPage finds each message with a hint, and each caution, on the page: by the
 // longest piece of it that is the same each time.
