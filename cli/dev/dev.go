@@ -88,7 +88,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder and remove it at the end", DisableDefaultText: true},
 			&cli.StringFlag{Name: "https-addr", Usage: "serve public HTTPS on `ADDR`", Value: DefaultHTTPSAddr},
 			&cli.StringFlag{Name: "api-addr", Usage: "serve the REST API on `ADDR`", Value: DefaultAPIAddr},
-			&cli.IntFlag{Name: "max-conns", Usage: "serve `N` requests at once (default: what memory and descriptors carry)", DefaultText: " "},
+			&cli.IntFlag{Name: "max-conns", Usage: "serve `N` requests at once", DefaultText: "what memory and descriptors carry"},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {

@@ -39,7 +39,7 @@ type showOptions struct {
 // show is "mezu requests show".
 func (o *command) show() *cli.Command {
 	return o.one("show", "Show a request and its answer: heads, bodies, frames, times", []cli.Flag{
-		&cli.StringFlag{Name: "body", Usage: "only the body of `SIDE`, request or response: byte for byte, or for people on a terminal"},
+		&cli.StringFlag{Name: "body", Usage: "only the body of `SIDE`: request or response (byte for byte, or for people on a terminal)"},
 		flag("frames", "the frames of a WebSocket, the events of an event stream or the messages of gRPC"),
 		&cli.IntFlag{Name: "frame", Usage: "only the content of the frame `N`, as --body"},
 		flag("hex", "bytes in hexadecimal, with --body or --frame"),
