@@ -15,7 +15,7 @@ import (
 type help struct {
 	title            string
 	here, everywhere keymap.Map
-	top, rows        int
+	top              int
 	search           string
 	typing           bool
 }

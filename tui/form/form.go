@@ -180,11 +180,9 @@ func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
 	inner := wide - 4
 	var lines []string
 	for i, one := range f.fields {
-		label := t.Fit(one.Label, labels)
+		label := t.Fit("  "+one.Label, labels)
 		if i == f.at {
 			label = t.Paint(look.Accent, t.Fit(t.Selected+" "+one.Label, labels))
-		} else {
-			label = t.Fit("  "+one.Label, labels)
 		}
 		value := ""
 		if len(one.Choices) > 0 {

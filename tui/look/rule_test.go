@@ -101,7 +101,7 @@ func TestSpell(t *testing.T) {
 func TestC2_LongText(t *testing.T) {
 	for _, one := range []string{"x", "\x1b]0;gotcha\x07", "\u202e", "\xff", "花", "e\u0301"} {
 		got := Text(strings.Repeat(one, (10<<20)/len(one)))
-		if len(got) > 8*maxText || strings.ContainsAny(got, "\x1b\x07\xff\u202e") {
+		if len(got) > 8*maxText || strings.ContainsAny(got, "\x1b\x07\u202e") || strings.Contains(got, "\xff") {
 			t.Errorf("%q is drawn in %d bytes", one, len(got))
 		}
 	}
