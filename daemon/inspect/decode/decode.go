@@ -41,6 +41,18 @@ const (
 // words and out is what there is: the body as it came, if nothing could be undone. out shares memory
 // with body where nothing was to undo.
 func Body(contentEncoding string, body []byte) (out []byte, problem string) {
+	return undone(contentEncoding, body, MaxSize)
+}
+
+// Begin undoes the first bytes of a body, most at most, for who tells by them what it is. It costs no
+// more than these.
+func Begin(contentEncoding string, body []byte, most int) []byte {
+	out, _ := undone(contentEncoding, body, most)
+	return out[:min(len(out), most)]
+}
+
+// undone gives last bytes at most, or fewer if the body is too small for as many.
+func undone(contentEncoding string, body []byte, last int) (out []byte, problem string) {
 	layers := layersOf(contentEncoding)
 	if len(layers) > MaxLayers {
 		return body, fmt.Sprintf("has %d encodings, of which %d at most are undone", len(layers), MaxLayers)
@@ -48,6 +60,9 @@ func Body(contentEncoding string, body []byte) (out []byte, problem string) {
 	most := min(MaxSize, max(FreeSize, MaxRatio*len(body)))
 	out = body
 	for i := len(layers) - 1; i >= 0; i-- {
+		if i == 0 {
+			most = min(most, last)
+		}
 		if len(out) == 0 {
 			return out, problem
 		}

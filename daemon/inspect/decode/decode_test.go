@@ -97,6 +97,22 @@ func TestBody(t *testing.T) {
 	}
 }
 
+// The first bytes of a bomb cost no more than these.
+func TestBegin(t *testing.T) {
+	text := prose()
+	for _, name := range []string{"gzip", "br", "zstd", "deflate"} {
+		if out := decode.Begin(name, encode(t, name, text), 100); !bytes.Equal(out, text[:100]) || cap(out) > 8<<10 {
+			t.Errorf("%s: %q of %d", name, out, cap(out))
+		}
+	}
+	if out := decode.Begin("gzip, zstd", encode(t, "zstd", encode(t, "gzip", text)), 100); !bytes.Equal(out, text[:100]) {
+		t.Errorf("two: %q", out)
+	}
+	if out := decode.Begin("", text, 100); !bytes.Equal(out, text[:100]) {
+		t.Errorf("as it is: %q", out)
+	}
+}
+
 func TestBody_Stacked(t *testing.T) {
 	text := prose()
 	three := encode(t, "zstd", encode(t, "br", encode(t, "gzip", text)))

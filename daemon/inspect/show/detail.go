@@ -110,11 +110,7 @@ func body(r *inspect.Record, head *inspect.Message, b *inspect.Body) *mezu.Excha
 	case b.Size == 0:
 		out.Form = mezu.BodyEmpty
 	default:
-		begin := b.Bytes()
-		if out.Encoding != "" {
-			begin, _ = decode.Body(out.Encoding, begin)
-		}
-		out.Form = pretty.Form(out.MediaType, begin[:min(len(begin), maxSniffed)])
+		out.Form = pretty.Form(out.MediaType, decode.Begin(out.Encoding, b.Bytes(), maxSniffed))
 	}
 	return out
 }
