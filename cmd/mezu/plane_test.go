@@ -264,6 +264,23 @@ func testPlaneUsers(ctx context.Context, t *testing.T, r *running, p plane.Users
 	if err := p.Change(ctx, scope, state.Directory, id, users.Change{Roles: &[]string{"shop/nothing"}}); mezu.CodeOf(err) == "" {
 		t.Error("a role that there is not was given")
 	}
+	if code, _, talk := r.mezu("users", "create", "bea@example.com", "-d", "users"); code != 0 {
+		t.Fatal(talk)
+	}
+	f.until("there is another user", func(s users.State) bool { return len(s.Users) == 2 })
+	// Who asks every 15 seconds needs three times as long for so many changes, at least.
+	begun := time.Now()
+	for _, status := range []mezu.UserStatus{mezu.UserActive, mezu.UserSuspended, mezu.UserActive, mezu.UserSuspended} {
+		if err := p.Change(ctx, scope, state.Directory, id, users.Change{Status: status}); err != nil {
+			t.Fatal(err)
+		}
+		f.until("the user is "+string(status), func(s users.State) bool {
+			return slices.ContainsFunc(s.Users, func(u mezu.User) bool { return u.ID == id && u.Status == status })
+		})
+	}
+	if took := time.Since(begun); took > 40*time.Second {
+		t.Errorf("four changes were told within %v: nothing is watched", took)
+	}
 	if account, err := p.About(ctx, scope, state.Directory, id); err != nil || len(account.Logins)+len(account.Sessions) != 0 {
 		t.Errorf("%+v, %v", account, err)
 	}

@@ -3,6 +3,7 @@ package plane
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"strconv"
@@ -38,9 +39,12 @@ func (h *held) swap(was, is held) {
 	h.bytes, h.records = h.bytes-was.bytes+is.bytes, h.records-was.records+is.records
 }
 
+// errEndless is why a collection is not followed to its end.
+var errEndless = errors.New("more records than are held")
+
 // endless is the error about a collection that is larger than can be shown.
 func endless(op api.Operation) error {
-	return mezu.Errorf(mezu.CodeInternal, "the answer to %s has more than can be shown here", op.ID)
+	return &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + op.ID + " has more than can be shown here", Cause: errEndless}
 }
 
 // collect gives at most so many records of a collection, and whether there are more.

@@ -7,6 +7,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -253,6 +254,41 @@ func watch[T any](ctx context.Context, c *api.Client, op api.Operation, key func
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// changes calls look whenever something of a collection has changed, at first too, and each time
+// that tick says so. Without a tick, a collection that is too large to be watched is looked at
+// now and then.
+func changes[T any](ctx context.Context, c *api.Client, op api.Operation, key func(T) string, tick <-chan time.Time, look func() error, params ...string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changed, ended := make(chan struct{}, 1), make(chan error, 1)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		ended <- watch(ctx, c, op, key, func([]T) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}, params...)
+	})
+	defer watching.Wait()
+	defer cancel()
+	for {
+		select {
+		case <-changed:
+		case <-tick:
+		case err := <-ended:
+			if tick != nil || !errors.Is(err, errEndless) {
+				return err
+			}
+			again := time.NewTicker(lookEvery)
+			defer again.Stop()
+			tick = again.C
+		}
+		if err := look(); err != nil {
+			return err
 		}
 	}
 }

@@ -30,35 +30,16 @@ func (p Routes) Follow(ctx context.Context, scope screen.Scope, see func(routes.
 	if err != nil {
 		return err
 	}
-	changed := make(chan struct{}, 1)
-	watching, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- watch(watching, c, api.OpWatchRoutes, func(r mezu.Route) string { return r.ID }, func([]mezu.Route) {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		}, params...)
-	}()
-	defer func() { cancel(); <-ended }()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-changed:
-		case <-look.C:
-		case err := <-ended:
-			ended <- nil
-			return p.explain(ctx, scope, mezu.PermRoutesRead, err)
-		}
+	tick := time.NewTicker(lookEvery) // who runs them is in no stream
+	defer tick.Stop()
+	err = changes(ctx, c, api.OpWatchRoutes, func(r mezu.Route) string { return r.ID }, tick.C, func() error {
 		state, err := api.Invoke[api.RoutesState](ctx, c, api.OpListRoutes, nil, params...)
-		if err != nil {
-			return err
+		if err == nil {
+			see(stateOf(state))
 		}
-		see(stateOf(state))
-	}
+		return err
+	}, params...)
+	return p.explain(ctx, scope, mezu.PermRoutesRead, err)
 }
 
 // stateOf is what the screen shows of all routes: in the order in which they are tried.

@@ -3,7 +3,6 @@ package plane
 import (
 	"context"
 	"net/url"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -19,16 +18,16 @@ type Users struct{ *Plane }
 
 // operations are those on the users of a directory of a project, or of the organization.
 type operations struct {
-	list, update, logins, sessions, endSessions, reset api.Operation
+	list, watch, update, logins, sessions, endSessions, reset api.Operation
 }
 
 // of gives the operations on the users of a directory, and the parameters that name it.
 func of(scope screen.Scope, d users.Directory) (operations, []string) {
 	if d.Shared {
-		return operations{api.OpListOrganizationUsers, api.OpUpdateOrganizationUser, api.OpGetOrganizationLogins, api.OpGetOrganizationUserSessions,
+		return operations{api.OpListOrganizationUsers, api.OpWatchOrganizationUsers, api.OpUpdateOrganizationUser, api.OpGetOrganizationLogins, api.OpGetOrganizationUserSessions,
 			api.OpEndOrganizationUserSessions, api.OpResetOrganizationUser}, []string{scope.Organization, d.ID}
 	}
-	return operations{api.OpListUsers, api.OpUpdateUser, api.OpGetLogins, api.OpGetUserSessions, api.OpEndUserSessions, api.OpResetUser}, []string{scope.Organization, scope.Project, d.ID}
+	return operations{api.OpListUsers, api.OpWatchUsers, api.OpUpdateUser, api.OpGetLogins, api.OpGetUserSessions, api.OpEndUserSessions, api.OpResetUser}, []string{scope.Organization, scope.Project, d.ID}
 }
 
 // Follow gives the users of a directory, at first and whenever one has changed.
@@ -64,21 +63,11 @@ func (p Users) Follow(ctx context.Context, scope screen.Scope, directory, query 
 		see(state)
 		return nil
 	}
-	if err := look(); err != nil {
-		return p.explain(ctx, scope, mezu.PermUsersRead, err)
+	err = look()
+	if err == nil {
+		err = changes(ctx, c, ops.watch, func(u mezu.User) string { return u.ID }, nil, look, at...)
 	}
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if err := look(); err != nil {
-				return p.explain(ctx, scope, mezu.PermUsersRead, err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return p.explain(ctx, scope, mezu.PermUsersRead, err)
 }
 
 // directories are those of the project and of the organization, with that of the environment as
