@@ -7,7 +7,7 @@ type Glyphs struct {
 	TopLeft, TopRight, BottomLeft, BottomRight string
 	TeeLeft, TeeRight                          string // where two panels share a line
 	// Signs of states.
-	Up, Partly, Down, Waiting, Behind, Pinned, Replay string
+	Up, Partly, Down, Waiting, Newest, Behind, Pinned, Replay string
 	// Signs of lists and lines.
 	Selected, Back, More, Less, Live, Paused, Ellipsis, Arrow, Dash, In, Out, Cursor string
 	Times                                                                            string
@@ -25,7 +25,7 @@ type Glyphs struct {
 func Unicode() Glyphs {
 	return Glyphs{
 		Horizontal: "─", Vertical: "│", TopLeft: "┌", TopRight: "┐", BottomLeft: "└", BottomRight: "┘", TeeLeft: "├", TeeRight: "┤",
-		Up: "●", Partly: "◐", Down: "○", Waiting: "◌", Behind: "▲", Pinned: "★", Replay: "↻",
+		Up: "●", Partly: "◐", Down: "○", Waiting: "◌", Newest: "✓", Behind: "▲", Pinned: "★", Replay: "↻",
 		Selected: "▸", Back: "‹", More: "▼", Less: "▲", Live: "▶", Paused: "‖", Ellipsis: "…", Arrow: "→", Dash: "–", In: "→", Out: "←", Cursor: "█",
 		Times: "×", TabLeft: "▐", TabRight: "▌", Mask: "••••••",
 		Spark: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, Bar: []string{"▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
@@ -36,7 +36,7 @@ func Unicode() Glyphs {
 func ASCII() Glyphs {
 	return Glyphs{
 		Horizontal: "-", Vertical: "|", TopLeft: "+", TopRight: "+", BottomLeft: "+", BottomRight: "+", TeeLeft: "+", TeeRight: "+",
-		Up: "*", Partly: "~", Down: "o", Waiting: ".", Behind: "^", Pinned: "!", Replay: "@",
+		Up: "*", Partly: "~", Down: "o", Waiting: ".", Newest: "=", Behind: "^", Pinned: "!", Replay: "@",
 		Selected: ">", Back: "<", More: "v", Less: "^", Live: ">", Paused: "=", Ellipsis: "~", Arrow: ">", Dash: "-", In: ">", Out: "<", Cursor: "_",
 		Times: "x", TabLeft: "[", TabRight: "]", Mask: "******",
 		ASCII: true, Spark: []string{"_", ".", ".", "-", "-", "=", "=", "#"}, Bar: []string{" ", " ", "-", "-", "=", "=", "#", "#"},

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/mezusphere/mezu"
 )
 
 // Took is a duration in milliseconds as lists show it: "3 ms", "1.2 s", "4 m 02 s".
@@ -50,6 +52,9 @@ func Count(n int) string {
 	}
 	return s
 }
+
+// Position is a configuration as screens name it: "1:4182".
+func Position(p mezu.Position) string { return fmt.Sprintf("%d:%d", p.Epoch, p.Revision) }
 
 // Rate is a number per second: "42.0", "1,204".
 func Rate(v float64) string {

@@ -405,5 +405,5 @@ func (s *Screen) inForce() string {
 	if s.state.Position.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("rev %s  %d/%d edges  %d/%d Warpgates", s.state.Position, s.state.Edges, s.state.AllEdges, s.state.Warpgates, s.state.AllWarpgates)
+	return fmt.Sprintf("rev %s  %d/%d edges  %d/%d Warpgates", look.Position(s.state.Position), s.state.Edges, s.state.AllEdges, s.state.Warpgates, s.state.AllWarpgates)
 }

@@ -115,7 +115,7 @@ func (s *Screen) about(c *screen.Context, is *mezu.Tunnel) string {
 	}
 	out := guard
 	if !is.Bundle.IsZero() {
-		out += fmt.Sprintf("   rev %d:%d", is.Bundle.Epoch, is.Bundle.Revision)
+		out += "   rev " + look.Position(is.Bundle)
 	}
 	if !is.CertificateEnds.IsZero() {
 		out += "   certificate " + look.Left(is.CertificateEnds.Sub(c.Now))

@@ -117,7 +117,7 @@ func (s *Screen) about(c *screen.Context, w *mezu.Warpgate) []string {
 		certificate = shorten(t, certificate) + "  " + look.Left(here.CertificateEnds.Sub(c.Now)) + " left"
 	}
 	out := []string{line("registered by", w.RegisteredBy), line("certificate", certificate)}
-	bundle := w.Bundle.String()
+	bundle := look.Position(w.Bundle)
 	if w.Bundle.IsZero() {
 		bundle = "none yet"
 	}

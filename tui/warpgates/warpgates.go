@@ -8,6 +8,7 @@ package warpgates
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -391,15 +392,16 @@ func status(t *look.Theme, w *mezu.Warpgate) look.Cell {
 
 // bundle says whether it runs the newest one.
 func (s *Screen) bundle(t *look.Theme, w *mezu.Warpgate) look.Cell {
+	revision := strconv.FormatUint(w.Bundle.Revision, 10)
 	switch {
 	case w.Bundle.IsZero():
 		return look.Cell{Text: t.Dash, Tone: look.Quiet}
 	case s.state.Position.IsZero():
-		return look.Cell{Text: w.Bundle.String()}
+		return look.Cell{Text: revision}
 	case w.Bundle.Compare(s.state.Position) < 0:
-		return look.Cell{Text: w.Bundle.String() + " " + t.Behind, Tone: look.Warn}
+		return look.Cell{Text: revision + " " + t.Behind, Tone: look.Warn}
 	}
-	return look.Cell{Text: w.Bundle.String() + " " + t.Up, Tone: look.Good}
+	return look.Cell{Text: revision + " " + t.Newest, Tone: look.Good}
 }
 
 // seen is how long ago it was seen.
