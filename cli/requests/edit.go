@@ -92,23 +92,15 @@ func (o *editOptions) run(ctx context.Context, c *local.Client, id string) error
 
 // draft gets the text to edit.
 func (o *editOptions) draft(ctx context.Context, c *local.Client, d *mezu.ExchangeDetail) (*draft.Draft, error) {
-	b := d.Request.Body
-	if b == nil || b.Size == 0 {
-		return draft.New(d.Request, nil, true), nil
+	text, err := draft.Of(ctx, c, d, o.Unmask)
+	switch {
+	case err != nil:
+	case text.Cut:
+		o.Sayf("its body of %s is not all kept", show.Size(text.Size))
+	case text.Opaque:
+		o.Sayf("its body of %s is nothing to edit, and is sent as it was; what you write in its place replaces it", show.Size(text.Size))
 	}
-	if b.Kept < b.Size || d.Depth != mezu.DepthAll {
-		o.Sayf("its body of %s is not all kept", show.Size(b.Size))
-		return draft.New(d.Request, nil, false), nil
-	}
-	content, err := c.Body(ctx, d.ID, local.SideRequest, local.FormDecoded, o.Unmask)
-	if err != nil {
-		return nil, err
-	}
-	whole := content.Problem == "" && len(content.Data) <= local.MaxReplayBody
-	if !whole || !draft.Editable(content.Data) {
-		o.Sayf("its body of %s is nothing to edit, and is sent as it was; what you write in its place replaces it", show.Size(b.Size))
-	}
-	return draft.New(d.Request, content.Data, whole), nil
+	return text, err
 }
 
 // sendText sends what was saved.

@@ -74,45 +74,31 @@ func (k kept) HAR(ctx context.Context, to io.Writer, q local.HARQuery) error {
 
 // Draft is a request as text.
 func (k kept) Draft(ctx context.Context, id string) (requests.Draft, []string, error) {
-	type made struct {
-		draft  *draft.Draft
-		masked int
-		notes  []string
-	}
-	is, err := ask(ctx, k.Here, func(c *local.Client) (made, error) {
+	is, err := ask(ctx, k.Here, func(c *local.Client) (*draft.Draft, error) {
 		e, err := c.Exchange(ctx, id, false)
 		if err != nil {
-			return made{}, err
+			return nil, err
 		}
-		b := e.Request.Body
-		switch {
-		case b == nil || b.Size == 0:
-			return made{draft: draft.New(e.Request, nil, true)}, nil
-		case b.Kept < b.Size || e.Depth != mezu.DepthAll:
-			return made{draft.New(e.Request, nil, false), 0, []string{"its body of " + look.Bytes(b.Size) + " is not all kept"}}, nil
-		}
-		content, err := c.Body(ctx, e.ID, local.SideRequest, local.FormDecoded, false)
-		if err != nil {
-			return made{}, err
-		}
-		out := made{draft.New(e.Request, content.Data, content.Problem == "" && len(content.Data) <= local.MaxReplayBody), content.Masked, nil}
-		if content.Problem != "" || !draft.Editable(content.Data) {
-			out.notes = []string{"its body of " + look.Bytes(b.Size) + " is nothing to edit, and was sent as it was"}
-		}
-		return out, nil
+		return draft.Of(ctx, c, &e, false)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return &written{k, id, is.draft, is.masked}, is.notes, nil
+	var notes []string
+	switch {
+	case is.Cut:
+		notes = []string{"its body of " + look.Bytes(is.Size) + " is not all kept"}
+	case is.Opaque:
+		notes = []string{"its body of " + look.Bytes(is.Size) + " is nothing to edit, and was sent as it was"}
+	}
+	return &written{k, id, is}, notes, nil
 }
 
 // written is a request that somebody edits.
 type written struct {
 	kept
-	id     string
-	draft  *draft.Draft
-	masked int // values of the body
+	id    string
+	draft *draft.Draft
 }
 
 // Text is what is edited.
@@ -124,7 +110,7 @@ func (w *written) Send(ctx context.Context, saved []byte) (local.Replayed, error
 	if err != nil {
 		return local.Replayed{}, &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("what you saved: %v", err), Hint: "e once more", Cause: err}
 	}
-	if !edited.KeepBody && w.masked > 0 && bytes.Contains(edited.Body, []byte(mezu.Mask)) {
+	if !edited.KeepBody && w.draft.Masked > 0 && bytes.Contains(edited.Body, []byte(mezu.Mask)) {
 		return local.Replayed{}, &mezu.Error{Code: mezu.CodeInvalid, Detail: "the body has masked values, which would be sent as " + mezu.Mask, Hint: "mezu requests edit " + w.id[:min(8, len(w.id))] + " --unmask"}
 	}
 	return w.Replay(ctx, w.id, local.Replay{Edited: &edited})

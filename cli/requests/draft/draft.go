@@ -2,12 +2,12 @@
 // line and its body.
 //
 // What lives here: writing the text and reading it back, with the line that is wrong. What may
-// not: files, editors and the daemon. It imports the domain and local; only cli/requests imports
-// it.
+// not: files and editors. It imports the domain and local; cli/requests and cmd/here import it.
 package draft
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,13 +33,38 @@ type Draft struct {
 	complete bool
 	// encoding is the Content-Encoding of the request, of which body is free.
 	encoding string
+	// Size is how large the request's body is. Cut says that not all of it is kept, Opaque that
+	// it is nothing to edit; then it is not in Text. Masked are the masked values in it.
+	Size        int64
+	Cut, Opaque bool
+	Masked      int
+}
+
+// Of makes a draft of a request that the daemon keeps.
+func Of(ctx context.Context, c *local.Client, e *mezu.ExchangeDetail, unmask bool) (*Draft, error) {
+	b := e.Request.Body
+	if b == nil || b.Size == 0 {
+		return New(e.Request, nil, true), nil
+	}
+	if b.Kept < b.Size || e.Depth != mezu.DepthAll {
+		d := New(e.Request, nil, false)
+		d.Size, d.Cut = b.Size, true
+		return d, nil
+	}
+	content, err := c.Body(ctx, e.ID, local.SideRequest, local.FormDecoded, unmask)
+	if err != nil {
+		return nil, err
+	}
+	d := New(e.Request, content.Data, content.Problem == "" && len(content.Data) <= local.MaxReplayBody)
+	d.Size, d.Opaque, d.Masked = b.Size, !d.complete, content.Masked
+	return d, nil
 }
 
 // New makes a draft of a request with its body, which is without its content encoding. If the
 // body is no text, or not all of it is there, it is not in the draft, and is sent as it was
 // unless somebody writes another.
 func New(m mezu.ExchangeMessage, body []byte, complete bool) *Draft {
-	d := &Draft{complete: complete && Editable(body)}
+	d := &Draft{complete: complete && editable(body)}
 	if d.complete {
 		d.body = body
 	}
@@ -64,8 +89,8 @@ func framing(name string) bool {
 	return strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding")
 }
 
-// Editable reports whether a body is one that an editor shows and writes back as it is.
-func Editable(body []byte) bool { return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0 }
+// editable reports whether a body is one that an editor shows and writes back as it is.
+func editable(body []byte) bool { return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0 }
 
 // Error is what is wrong with a text, and in which line.
 type Error struct {
