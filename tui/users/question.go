@@ -2,20 +2,23 @@ package users
 
 import "sync"
 
-// question is which users are asked for. The screen sets it, and who follows them reads it.
+// asked is which users are asked for.
+type asked struct{ directory, query string }
+
+// question is what is asked for now. The screen sets it, and who follows the users reads it.
 type question struct {
-	mu               sync.Mutex
-	directory, query string
+	mu  sync.Mutex
+	now asked
 }
 
-func (q *question) set(directory, query string) {
+func (q *question) set(to asked) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.directory, q.query = directory, query
+	q.now = to
 }
 
-func (q *question) get() (directory, query string) {
+func (q *question) get() asked {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.directory, q.query
+	return q.now
 }

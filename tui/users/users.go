@@ -41,6 +41,8 @@ type State struct {
 	Users       []mezu.User
 	// More says that there are users beyond these.
 	More bool
+
+	asked asked // what this answers
 }
 
 // Directory is one of them.
@@ -124,8 +126,11 @@ var (
 func New(cfg Config) *Screen {
 	s := &Screen{cfg: cfg, asked: &question{}, list: list.New(func(u mezu.User) string { return u.ID }), filter: field.New(maxTyped)}
 	s.subject = follow.New(func(ctx context.Context, scope screen.Scope, see func(State)) error {
-		directory, query := s.asked.get()
-		return cfg.Users.Follow(ctx, scope, directory, query, see)
+		q := s.asked.get()
+		return cfg.Users.Follow(ctx, scope, q.directory, q.query, func(state State) {
+			state.asked = q
+			see(state)
+		})
 	})
 	return s
 }
@@ -270,7 +275,7 @@ func (s *Screen) nextDirectory() tea.Cmd {
 	}
 	i := slices.IndexFunc(all, func(d Directory) bool { return d.ID == s.state.Directory.ID })
 	next := all[(i+1)%len(all)]
-	s.asked.set(next.ID, s.query())
+	s.asked.set(asked{next.ID, s.query()})
 	s.list.Clear()
 	s.subject.Again()
 	return nil
@@ -291,9 +296,9 @@ func (s *Screen) query() string {
 // refilter shows the users that the filter is about: those that the API finds, or those here that
 // have the text.
 func (s *Screen) refilter() {
-	directory, before := s.asked.get()
-	if query := s.query(); query != before {
-		s.asked.set(directory, query)
+	before := s.asked.get()
+	if query := s.query(); query != before.query {
+		s.asked.set(asked{before.directory, query})
 		s.list.Clear()
 		s.list.Filter(nil)
 		s.subject.Again()
@@ -340,16 +345,16 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.scope = msg.Scope
 		s.list.Clear()
 		s.state, s.about, s.id, s.full = State{}, nil, "", false
-		s.asked.set("", s.query())
+		s.asked.set(asked{query: s.query()})
 		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
-		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
+		if s.current(msg) && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
 			s.got(c, msg)
 			return s.look(c)
 		}
 	case screen.Freed:
 		s.held.Free(c, func(msg follow.Got[State]) {
-			if msg.Scope == s.scope {
+			if s.current(msg) {
 				s.got(c, msg)
 			}
 		})
@@ -377,6 +382,11 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		return s.look(c)
 	}
 	return nil
+}
+
+// current reports whether that answers what is asked for now, and not what was before.
+func (s *Screen) current(msg follow.Got[State]) bool {
+	return msg.Scope == s.scope && msg.Value.asked == s.asked.get()
 }
 
 // got takes all users.

@@ -162,6 +162,16 @@ func TestPaused(t *testing.T) {
 	})
 }
 
+// TestOlderAnswer: users of the directory before don't come back after f.
+func TestOlderAnswer(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	st.Press("f")
+	st.Send(follow.Got[users.State]{Scope: scope(), Value: drawn()})
+	if v := st.View(); strings.Contains(v, "bob@example.com") {
+		t.Errorf("an answer of before f is shown\n%s", v)
+	}
+}
+
 // TestC2_Users: a control plane that lies drives nothing.
 func TestC2_Users(t *testing.T) {
 	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
