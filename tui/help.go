@@ -33,7 +33,7 @@ func (h *help) Footer(*screen.Context) keymap.Map {
 }
 
 // Key takes a key.
-func (h *help) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
+func (h *help) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 	if h.typing {
 		switch k.Type {
 		case tea.KeyEsc:
@@ -58,7 +58,7 @@ func (h *help) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
 	case "up", "k":
 		h.top = max(0, h.top-1)
 	case "down", "j":
-		h.top++
+		h.top = min(h.top+1, h.last(c.Theme, c.Width, c.Height))
 	case "/":
 		h.typing = true
 	case "m":
@@ -73,16 +73,27 @@ func (h *help) Take(*screen.Context, tea.Msg) tea.Cmd { return nil }
 // View draws the page in the place of the screen.
 func (h *help) View(c *screen.Context, _ []string, w, height int) []string {
 	t := c.Theme
-	lines := h.lines(t, w-4)
-	if h.search != "" {
-		lines = matching(lines, h.search)
-	}
-	top := min(h.top, max(0, len(lines)-(height-2)))
+	lines := h.sought(t, w)
+	top := min(h.top, h.last(t, w, height))
 	p := look.Panel{Title: "Help: " + h.title, Right: "esc closes", Focused: true}
 	if h.typing {
 		p.Right = "/ " + look.Text(h.search) + t.Cursor
 	}
 	return p.Draw(t, lines[top:], w, height)
+}
+
+// sought is what of the page is shown on a screen of so many cells.
+func (h *help) sought(t *look.Theme, w int) []string {
+	lines := h.lines(t, w-4)
+	if h.search != "" {
+		lines = matching(lines, h.search)
+	}
+	return lines
+}
+
+// last is the first line that is shown when the end of the page is.
+func (h *help) last(t *look.Theme, w, height int) int {
+	return max(0, len(h.sought(t, w))-(height-2))
 }
 
 // matching are the lines that have the text.

@@ -234,6 +234,19 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestHelpEnds: one k is enough to leave the end of the page, however often j was pressed.
+func TestHelpEnds(t *testing.T) {
+	m, _ := newTest(t, 40, 12)
+	drive(m, keyOf("?"))
+	for range 100 {
+		drive(m, keyOf("j"))
+	}
+	end := m.View()
+	if drive(m, keyOf("k")); m.View() == end {
+		t.Error("k does nothing at the end of the page")
+	}
+}
+
 func TestQuitSaysWhatEnds(t *testing.T) {
 	m, _ := newTest(t, 80, 24)
 	drive(m, screen.Ends{Text: "closes shop/dev-ada; D leaves it running"})
