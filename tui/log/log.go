@@ -138,9 +138,9 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 	return append(keymap.Map{
 		{Keys: []string{"tab"}, Action: actOther, Footer: "Audit/Daemon", Help: "audit or daemon", Palette: "The other log"},
 		{Action: "", Show: "space", Footer: "pause"},
-		{Keys: []string{"/"}, Action: actFilter, Footer: "filter", Help: "text, or operation: who: target: result:"},
+		{Keys: []string{"/"}, Action: actFilter, Footer: "filter", Help: "filter: text, who:, …"},
 		{Keys: []string{"y"}, Action: actCopy, Footer: "copy", Help: "copy the record"},
-		{Keys: []string{"w"}, Action: actSave, Footer: "to file", Help: "write what is shown to a file"},
+		{Keys: []string{"w"}, Action: actSave, Footer: "to file", Help: "write it to a file"},
 		{Keys: []string{"enter"}, Action: actWhole, Footer: "whole", Help: "the record in full"},
 		{Keys: []string{"esc"}, Action: actClear},
 	}, keymap.Moves()...)

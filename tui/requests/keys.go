@@ -37,17 +37,17 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 	m := keymap.Map{
 		{Keys: []string{"enter"}, Action: actWhole, Footer: "full", Help: "the whole request"},
 		{Keys: []string{"R"}, Action: actReplay, Footer: "replay", Help: "send it again", Palette: "Replay the request"},
-		{Keys: []string{"e"}, Action: actEdit, Footer: "edit+replay", Help: "change it in your editor, send that", Palette: "Edit and replay the request"},
-		{Keys: []string{"d"}, Action: actDiff, Footer: "diff", Help: "mark it, and compare another with it", Palette: "Compare the request"},
+		{Keys: []string{"e"}, Action: actEdit, Footer: "edit+replay", Help: "change it and send that", Palette: "Edit and replay the request"},
+		{Keys: []string{"d"}, Action: actDiff, Footer: "diff", Help: "compare it with another", Palette: "Compare the request"},
 	}
 	if s.focus == onDetail {
 		m = append(m, keymap.Binding{Keys: []string{"y"}, Action: actCopy, Footer: "copy", Help: "copy the value"},
-			keymap.Binding{Keys: []string{"Y"}, Action: actCurl, Help: "copy it as a curl command", Palette: "Copy the request as a curl command"})
+			keymap.Binding{Keys: []string{"Y"}, Action: actCurl, Help: "copy a curl command", Palette: "Copy the request as a curl command"})
 	} else {
-		m = append(m, keymap.Binding{Keys: []string{"y", "Y"}, Action: actCurl, Show: "y", Footer: "curl", Help: "copy it as a curl command", Palette: "Copy the request as a curl command"})
+		m = append(m, keymap.Binding{Keys: []string{"y", "Y"}, Action: actCurl, Show: "y", Footer: "curl", Help: "copy a curl command", Palette: "Copy the request as a curl command"})
 	}
 	m = append(m, keymap.Map{
-		{Keys: []string{"H"}, Action: actHAR, Footer: "HAR", Help: "write it as an HTTP archive", Palette: "Write the request as an HTTP archive"},
+		{Keys: []string{"H"}, Action: actHAR, Footer: "HAR", Help: "write an HTTP archive", Palette: "Write the request as an HTTP archive"},
 		{Keys: []string{"P"}, Action: actPin, Footer: "pin", Help: "keep it, or no longer", Palette: "Pin the request"},
 		{Action: actOwn, Show: "space", Footer: "pause"},
 		{Keys: []string{"u"}, Action: actUnmask, Help: "show one secret for 10 s", Palette: "Show a masked value of the request"},
@@ -70,7 +70,7 @@ func (s *Screen) wholeKeys() keymap.Map {
 	}
 	return keymap.Map{
 		{Action: actOwn, Show: "↑↓", Footer: row},
-		{Keys: []string{"/"}, Action: actSearch, Footer: "search", Help: "look for a text; enter goes on"},
+		{Keys: []string{"/"}, Action: actSearch, Footer: "search", Help: "search; enter goes on"},
 		{Keys: []string{"y"}, Action: actCopy, Footer: "copy", Help: "copy the value"},
 		{Keys: []string{"x"}, Action: actHex, Footer: "hex", Help: "as hex, or not"},
 		{Keys: []string{"w"}, Action: actWrite, Footer: "write to file", Help: "write it to a file"},
@@ -79,9 +79,9 @@ func (s *Screen) wholeKeys() keymap.Map {
 		{Keys: []string{"esc"}, Action: actBack, Footer: "back", Help: "back to the list"},
 		{Keys: []string{"u"}, Action: actUnmask, Help: "show one secret for 10 s"},
 		{Keys: []string{"R"}, Action: actReplay, Help: "send it again", Palette: "Replay the request"},
-		{Keys: []string{"e"}, Action: actEdit, Help: "change it in your editor, send that", Palette: "Edit and replay the request"},
-		{Keys: []string{"Y"}, Action: actCurl, Help: "copy it as a curl command"},
-		{Keys: []string{"H"}, Action: actHAR, Help: "write it as an HTTP archive"},
+		{Keys: []string{"e"}, Action: actEdit, Help: "change it and send that", Palette: "Edit and replay the request"},
+		{Keys: []string{"Y"}, Action: actCurl, Help: "copy a curl command"},
+		{Keys: []string{"H"}, Action: actHAR, Help: "write an HTTP archive"},
 		{Keys: []string{"P"}, Action: actPin, Help: "keep it, or no longer"},
 		{Keys: []string{"enter", "n"}, Action: actSearchOn},
 		{Keys: []string{"["}, Action: actLess, Show: "[ ]", Help: "scroll the frame"},

@@ -151,14 +151,14 @@ const (
 // Keys are those that work now.
 func (s *Screen) Keys(*screen.Context) keymap.Map {
 	return append(keymap.Map{
-		{Keys: []string{"t"}, Action: actTry, Footer: "try", Help: "try a request; nothing is sent", Palette: "Try a request on the routes"},
+		{Keys: []string{"t"}, Action: actTry, Footer: "try", Help: "try one; nothing is sent", Palette: "Try a request on the routes"},
 		{Keys: []string{"enter"}, Action: actWhole, Footer: "details", Help: "the route in full"},
-		{Keys: []string{"a"}, Action: actAdd, Footer: "add", Help: "add a route in your editor", Palette: "Add a route"},
-		{Keys: []string{"e"}, Action: actEdit, Footer: "edit", Help: "edit it as mezu.yaml; a diff first", Palette: "Edit the route"},
+		{Keys: []string{"a"}, Action: actAdd, Footer: "add", Help: "add one in your editor", Palette: "Add a route"},
+		{Keys: []string{"e"}, Action: actEdit, Footer: "edit", Help: "edit it; a diff first", Palette: "Edit the route"},
 		{Keys: []string{"x", "delete"}, Action: actDelete, Footer: "delete", Show: "x", Help: "delete it (asks)", Palette: "Delete the route"},
 		{Keys: []string{"/"}, Action: actFilter, Footer: "filter", Help: "filter the list"},
 		{Keys: []string{"y"}, Action: actCopy, Footer: "copy as mezu.yaml", Help: "copy it as mezu.yaml"},
-		{Keys: []string{"M"}, Action: actMethod, Help: "another method for the try"},
+		{Keys: []string{"M"}, Action: actMethod, Help: "try with another method"},
 		{Keys: []string{"u"}, Action: actUser, Help: "another user for the try"},
 		{Keys: []string{"esc"}, Action: actClear},
 	}, keymap.Moves()...)
@@ -252,9 +252,7 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	}
 	switch msg := msg.(type) {
 	case screen.Moved:
-		if s.scope = msg.Scope; msg.Scope.Environment == "" {
-			s.list.Clear()
-		}
+		s.scope = msg.Scope
 		s.list.Clear()
 		s.state, s.full, s.here = State{}, false, counts{}
 		s.try.verdict, s.try.err = nil, nil

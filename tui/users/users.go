@@ -158,13 +158,13 @@ const (
 // Keys are those that work now.
 func (s *Screen) Keys(*screen.Context) keymap.Map {
 	return append(keymap.Map{
-		{Keys: []string{"s"}, Action: actSuspend, Footer: "suspend", Help: "keep the user out; sessions end", Palette: "Suspend the user"},
+		{Keys: []string{"s"}, Action: actSuspend, Footer: "suspend", Help: "keep out; sessions end", Palette: "Suspend the user"},
 		{Keys: []string{"a"}, Action: actActivate, Footer: "activate", Help: "let the user in again", Palette: "Activate the user"},
 		{Keys: []string{"E"}, Action: actEnd, Footer: "end sessions", Help: "end all sessions", Palette: "End the user's sessions"},
-		{Keys: []string{"w"}, Action: actReset, Footer: "reset mail", Help: "send the mail for a new password", Palette: "Send the user a reset mail"},
+		{Keys: []string{"w"}, Action: actReset, Footer: "reset mail", Help: "mail a new password link", Palette: "Send the user a reset mail"},
 		{Keys: []string{"g"}, Action: actRoles, Footer: "roles", Help: "give and take roles", Palette: "Give the user roles"},
 		{Keys: []string{"f"}, Action: actDirectory, Footer: "directory", Help: "the next directory", Palette: "Users of the next directory"},
-		{Keys: []string{"/"}, Action: actFilter, Help: "filter: text, or status= role= email="},
+		{Keys: []string{"/"}, Action: actFilter, Help: "text, status=, role= …"},
 		{Keys: []string{"enter"}, Action: actWhole, Help: "the account in full"},
 		{Keys: []string{"y"}, Action: actCopy, Help: "copy the address"},
 		{Keys: []string{"esc"}, Action: actClear},

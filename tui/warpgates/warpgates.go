@@ -154,7 +154,7 @@ const (
 // Keys are those that work now.
 func (s *Screen) Keys(*screen.Context) keymap.Map {
 	return append(keymap.Map{
-		{Keys: []string{"p"}, Action: actProbe, Footer: "probe", Help: "ask how far a request comes", Palette: "Probe the way to the workload"},
+		{Keys: []string{"p"}, Action: actProbe, Footer: "probe", Help: "how far a request comes", Palette: "Probe the way to the workload"},
 		{Keys: []string{"d"}, Action: actDrain, Footer: "drain", Help: "send it nothing new", Palette: "Drain the Warpgate"},
 		{Keys: []string{"u"}, Action: actUndrain, Footer: "undrain", Help: "send it requests again", Palette: "Undrain the Warpgate"},
 		{Keys: []string{"x", "delete"}, Action: actRemove, Footer: "remove", Show: "x", Help: "remove it (asks)", Palette: "Remove the Warpgate"},

@@ -15,6 +15,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"github.com/mezusphere/mezu/tui/keymap"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 	"github.com/mezusphere/mezu/visible"
@@ -45,7 +46,24 @@ func New(t testing.TB, s screen.Screen, w, h int, theme *look.Theme) *Stage {
 		Timer: func(_ time.Duration, msg tea.Msg) tea.Cmd {
 			return func() tea.Msg { return timer{msg} }
 		}}
+	st.keys()
 	return st
+}
+
+// mostHelp is how wide the words on a key may be, so that two columns of them stand side by side
+// on 80 cells.
+const mostHelp = 24
+
+// keys are those of the screen now.
+func (st *Stage) keys() keymap.Map {
+	st.t.Helper()
+	m := st.Screen.Keys(&st.C)
+	for _, b := range m {
+		if w := look.Width(b.Help); w > mostHelp {
+			st.t.Errorf("the help on %s has %d cells, %d at most: %s", b.Label(), w, mostHelp, b.Help)
+		}
+	}
+	return m
 }
 
 // timer keeps a message for its time.
@@ -120,7 +138,7 @@ func (st *Stage) Press(keys ...string) {
 			st.Run(typist.Key(&st.C, k))
 			continue
 		}
-		a, ok := st.Screen.Keys(&st.C).Find(name)
+		a, ok := st.keys().Find(name)
 		if !ok {
 			st.t.Errorf("the key %q does nothing here", name)
 			continue
