@@ -45,9 +45,6 @@ const (
 	None  Palette = "none"
 )
 
-// Palettes are all of them, for flags.
-func Palettes() []Palette { return []Palette{Dark, Light, Basic, None} }
-
 // Theme paints text. It is immutable.
 type Theme struct {
 	Glyphs

@@ -67,9 +67,6 @@ func (l *Log) Rows() []mezu.Exchange { return l.rows }
 // Err is why there is no newer answer.
 func (l *Log) Err() error { return l.err }
 
-// Answered reports whether the daemon has answered for this filter.
-func (l *Log) Answered() bool { return l.answered }
-
 // Filter chooses others.
 func (l *Log) Filter(c *screen.Context, filter string) tea.Cmd {
 	if filter == l.filter && l.err == nil {

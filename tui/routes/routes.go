@@ -109,7 +109,6 @@ type Screen struct {
 	try       try
 	// full shows the selected route in full, in the place of the try.
 	full bool
-	busy bool
 	here counts
 	held follow.Held[State]
 }
@@ -283,10 +282,8 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case judged:
 		s.try.take(msg)
 	case compared:
-		s.busy = false
 		return s.compare(c, msg)
 	case changed:
-		s.busy = false
 		s.subject.Again()
 		if msg.err != nil {
 			return screen.Cmd(list.Said(msg.err))
