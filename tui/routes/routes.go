@@ -254,7 +254,7 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.scope = msg.Scope
 		s.list.Clear()
 		s.state, s.full, s.here = State{}, false, counts{}
-		s.try.verdict, s.try.err = nil, nil
+		s.try.forget()
 		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
 		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {

@@ -167,6 +167,19 @@ func TestEdit(t *testing.T) {
 	}
 }
 
+// TestVerdictOfElsewhere: the routes of one environment judge nothing in another.
+func TestVerdictOfElsewhere(t *testing.T) {
+	st, _ := stage(t, 80, 24, plain())
+	asked := st.Screen.Act(&st.C, "method")
+	other := scope()
+	other.Environment = "staging"
+	st.Send(screen.Moved{Scope: other})
+	st.Run(asked)
+	if v := st.View(); strings.Contains(v, "allowed") {
+		t.Errorf("the verdict of before is shown\n%s", v)
+	}
+}
+
 func TestDelete(t *testing.T) {
 	st, p := stage(t, 80, 24, plain())
 	st.Press("down", "x")

@@ -89,6 +89,12 @@ func (s *Screen) judge(c *screen.Context) tea.Cmd {
 	}
 }
 
+// forget leaves out what was said of routes elsewhere, and what is on its way of them.
+func (t *try) forget() {
+	t.asked++
+	t.verdict, t.err = nil, nil
+}
+
 func (t *try) take(j judged) {
 	if j.asked != t.asked {
 		return
