@@ -33,7 +33,7 @@ func (o *command) curl() *cli.Command {
 			return o.Printf("%s", text)
 		}, nil
 	})
-	c.Description = "What is masked becomes a variable, which the shell asks for if it is not set; --unmask writes it out."
+	c.Description = "What is masked becomes a variable, without which the shell does not begin; --unmask writes it out."
 	return c
 }
 
