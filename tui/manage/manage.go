@@ -142,6 +142,7 @@ func (p *Part) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 // Offers are the lines of the palette.
 func (p *Part) Offers(c *screen.Context) []screen.Offer {
 	var out []screen.Offer
+	scope := p.scope // a change is of where the dashboard looked when it was offered
 	add := func(text string, do tea.Cmd) { out = append(out, screen.Offer{Text: text, Do: do}) }
 	for _, e := range p.state.Environments {
 		if e.Name != p.scope.Environment {
@@ -177,7 +178,7 @@ func (p *Part) Offers(c *screen.Context) []screen.Offer {
 			verb, on = "Switch on environment ", true
 		}
 		set := p.do(c, strings.ToLower(verb[:1])+verb[1:]+name+": done", func(ctx context.Context) (string, error) {
-			return "", p.cfg.Switches.Enable(ctx, p.scope, name, on)
+			return "", p.cfg.Switches.Enable(ctx, scope, name, on)
 		})
 		if !on {
 			set = screen.Cmd(screen.Ask{Question: "Switch off " + name + "? Its visitors get 503 until it is on again.", Then: set})
@@ -186,7 +187,7 @@ func (p *Part) Offers(c *screen.Context) []screen.Offer {
 	}
 	for _, name := range p.state.Accounts {
 		add("New key for service account "+name, screen.Cmd(screen.Ask{Question: "Give " + name + " another key? The one before ends in a while.",
-			Then: p.do(c, "the key of "+name+", shown once", func(ctx context.Context) (string, error) { return p.cfg.Switches.Rotate(ctx, p.scope, name) })}))
+			Then: p.do(c, "the key of "+name+", shown once", func(ctx context.Context) (string, error) { return p.cfg.Switches.Rotate(ctx, scope, name) })}))
 	}
 	for _, e := range p.state.Environments {
 		add("Remove environment "+e.Name, p.remove(c, Environ, e.Name, "its address and its routes"))
@@ -221,15 +222,16 @@ func (p *Part) move(c *screen.Context, to screen.Scope) tea.Cmd {
 		if err := use.Use(ctx, to); err != nil {
 			return list.Said(err)
 		}
-		return screen.Say{Text: "looking at " + strings.Join([]string{to.Organization, to.Project, to.Environment}, "/")}
+		return screen.Say{Text: "looking at " + strings.TrimRight(strings.Join([]string{to.Organization, to.Project, to.Environment}, "/"), "/")}
 	})
 }
 
 // remove asks for the name, and removes.
 func (p *Part) remove(c *screen.Context, kind Kind, name, with string) tea.Cmd {
+	scope := p.scope
 	return screen.Cmd(screen.Ask{Question: "Remove the " + string(kind) + " " + name + ", and " + with + "?", Word: name,
 		Then: p.do(c, "removed the "+string(kind)+" "+name, func(ctx context.Context) (string, error) {
-			return "", p.cfg.Records.Remove(ctx, p.scope, kind, name)
+			return "", p.cfg.Records.Remove(ctx, scope, kind, name)
 		})})
 }
 
