@@ -49,7 +49,7 @@ func newCompleting(t *testing.T) *completing {
 			t.Fatal(err)
 		}
 	}
-	c.env = []string{"PATH=" + filepath.Join(c.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + c.dir, "MEZU_HOME=" + c.person.env["MEZU_HOME"], "TERM=xterm", "LANG=C.UTF-8", "INPUTRC=/dev/null"}
+	c.env = []string{"PATH=" + filepath.Join(c.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + c.dir, "MEZU_HOME=" + c.person.env["MEZU_HOME"], "TERM=xterm", "LANG=C.UTF-8", "INPUTRC=/dev/null", "GORACE=" + os.Getenv("GORACE")}
 	return c
 }
 

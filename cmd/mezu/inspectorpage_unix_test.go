@@ -66,7 +66,7 @@ func TestInspectorPage(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", script.String())
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "CURL_CA_BUNDLE=" + p.env["MEZU_CA_FILE"]}
+	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "CURL_CA_BUNDLE=" + p.env["MEZU_CA_FILE"], "GORACE=" + os.Getenv("GORACE")}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
