@@ -42,7 +42,7 @@ func (c commit) fields(version string) fields {
 		tag = "v" + version
 	}
 	return fields{
-		"Version": version, "Tag": tag, "FullCommit": c.id, "ShortCommit": c.id[:min(len(c.id), 7)],
+		"Version": version, "Tag": tag, "FullCommit": c.id,
 		"CommitDate": c.at.Format(time.RFC3339), "CommitTimestamp": strconv.FormatInt(c.at.Unix(), 10),
 	}
 }

@@ -55,7 +55,7 @@ func TestTemplates(t *testing.T) {
 	t.Parallel()
 	f := commit{id: "0123456789abcdef", at: testTime, tag: "v1.2.3"}.fields("1.2.4-pre1").with(fields{"Os": "linux"})
 	for text, want := range map[string]string{
-		"a_{{ .Os }}": "a_linux", "{{ .Version }} {{ .Tag }}": "1.2.4-pre1 v1.2.4-pre1", "{{ .ShortCommit }}": "0123456",
+		"a_{{ .Os }}": "a_linux", "{{ .Version }} {{ .Tag }}": "1.2.4-pre1 v1.2.4-pre1", "{{ .FullCommit }}": "0123456789abcdef",
 		"{{ .CommitDate }} {{ .CommitTimestamp }}": "2023-11-14T22:13:20Z 1700000000", `{{ incpatch "1.2.9" }}`: "1.2.10",
 	} {
 		if got, err := f.apply(text); err != nil || got != want {

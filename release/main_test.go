@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,9 @@ import (
 
 // toolsVariable says that all tools of tests are here: "make test" sets it.
 const toolsVariable = "MEZU_TEST_TOOLS"
+
+// soakVariable asks for what takes minutes and needs a mirror of Debian: "make soak" sets it.
+const soakVariable = "MEZU_SOAK"
 
 const (
 	// testEpoch is the time of what tests release, and testVersion its version.
@@ -98,7 +103,8 @@ func main() {
 }
 `
 
-// looking is one that says what it sees of the machine.
+// looking is one that says what it sees of the machine, where it can be run. What it links of
+// the standard library would have to be compiled for each platform.
 const looking = `package main
 
 import (
@@ -137,8 +143,11 @@ func newProject(root string) error {
 		}
 	}
 	files := map[string][]byte{"go.mod": []byte(module), "go.sum": sum}
-	for name, text := range map[string]string{"mezu": program, "warpgate": looking, "mezusphere": program} {
-		files["cmd/"+name+"/main.go"] = []byte(strings.ReplaceAll(text, "NAME", name))
+	for name, text := range map[string]string{
+		"mezu/main": program, "mezusphere/main": program,
+		"warpgate/main_linux_" + runtime.GOARCH: looking, "warpgate/main": "//go:build !(linux && " + runtime.GOARCH + ")\n\n" + program,
+	} {
+		files["cmd/"+name+".go"] = []byte(strings.ReplaceAll(text, "NAME", path.Dir(name)))
 	}
 	for name, data := range files {
 		if err := writeFile(filepath.Join(root, name), data); err != nil {

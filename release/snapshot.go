@@ -69,7 +69,7 @@ func (s *snapshot) prepare(ctx context.Context) error {
 		}
 	}
 	s.version = strings.TrimPrefix(s.version, "v")
-	s.fields = s.commit.fields(s.version).with(fields{"ProjectName": s.config.ProjectName})
+	s.fields = s.commit.fields(s.version)
 	if s.commit.changed {
 		s.say("there are changes that are in no commit: this is no build of %s", s.commit.id)
 	}

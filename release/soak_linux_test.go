@@ -13,9 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// soakVariable asks for what takes minutes and needs a mirror of Debian: "make soak" sets it.
-const soakVariable = "MEZU_SOAK"
-
 // TestDebInACleanRoot: the programs themselves are installed, updated and purged by dpkg in
 // a system that has nothing but what Debian needs, and run in the images.
 func TestDebInACleanRoot(t *testing.T) {
