@@ -90,8 +90,8 @@ func (f *Form) Footer(*screen.Context) keymap.Map {
 // Key takes a key.
 func (f *Form) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 	if f.busy {
-		if k.Type == tea.KeyEsc {
-			return screen.Cmd(screen.Close{})
+		if k.Type == tea.KeyEsc { // what comes of it would go unseen: a key that is shown once, or why it failed
+			return screen.Cmd(screen.Say{Text: "that is under way; what comes of it is shown here"})
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	tea "github.com/charmbracelet/bubbletea"
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu/tui/follow"
@@ -23,7 +24,7 @@ func (p *plane) Follow(ctx context.Context, _ screen.Scope, _ func(manage.State)
 
 func (p *plane) Make(_ context.Context, at screen.Scope, kind manage.Kind, v map[string]string) (string, error) {
 	p.did = "make " + string(kind) + " " + v["name"] + " of " + at.Project
-	return "", nil
+	return "secret", nil
 }
 
 func (p *plane) Remove(_ context.Context, at screen.Scope, kind manage.Kind, name string) error {
@@ -88,5 +89,22 @@ func TestStaysWhereItWasAsked(t *testing.T) {
 		if ask.Then(); p.did != did {
 			t.Errorf("%s: %s, not %s", text, p.did, did)
 		}
+	}
+}
+
+// TestKeyIsSeen: a form stays while what it asked for is under way, for a key is shown once.
+func TestKeyIsSeen(t *testing.T) {
+	part, p, c := stage(t)
+	open, ok := offered(t, part, c, "New service account of shop").(screen.Open)
+	if !ok {
+		t.Fatal("no form is opened")
+	}
+	open.Overlay.Key(c, tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("gate")})
+	making := open.Overlay.Key(c, tea.KeyMsg{Type: tea.KeyEnter})
+	if said, ok := open.Overlay.Key(c, tea.KeyMsg{Type: tea.KeyEsc})().(screen.Say); !ok {
+		t.Errorf("esc gives %v while the account is made", said)
+	}
+	if open.Overlay.Take(c, making()) == nil || p.did != "make service account gate of shop" {
+		t.Errorf("nothing comes of it: %s", p.did)
 	}
 }
