@@ -152,6 +152,7 @@ func TestC2_DashboardOfALyingControlPlane(t *testing.T) {
 			if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			defer server.CloseClientConnections() // or Close waits for who reads without end
 			h, tty, cmd := dashboardAt(t, append(c.env, "MEZU_API="+server.URL, "MEZU_CA_FILE="+ca, "MEZU_TOKEN=mzt_lies", "MEZU_ORG=acme", "MEZU_PROJECT=shop", "MEZU_ENVIRONMENT=dev")...)
 			h.said(h.out, `1 Tunnels`)
 			press := func(key, until string) {
@@ -180,7 +181,7 @@ func TestC2_DashboardOfALyingControlPlane(t *testing.T) {
 			press("5", what)
 			press("6", what)
 			press(":", "Go to or do")
-			press("\x1b", "Audit")
+			press("\x1b", "Audit/Daemon") // of the last line, which the palette had
 			if _, err := tty.WriteString("q"); err != nil {
 				t.Fatal(err)
 			}

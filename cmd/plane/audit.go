@@ -15,6 +15,9 @@ const (
 	// auditSpan is how far back the log is read, maxAudit how many records at most.
 	auditSpan = 24 * time.Hour
 	maxAudit  = 1000
+	// maxNews is how many records may come before all are listed anew: far more than people
+	// write while somebody looks, and what a stream without end costs at most.
+	maxNews = 4 * maxAudit
 	// maxNames bounds the members and accounts that are looked up to say who did what.
 	maxNames = 1000
 )
@@ -56,11 +59,11 @@ func (p Audit) Follow(ctx context.Context, scope screen.Scope, see func(log.Reco
 		if err != nil {
 			return err
 		}
+		if !came.has(r) || came.records > maxNews {
+			return endless(api.OpWatchAudit) // it is listed anew
+		}
 		if len(all) > 0 && r.ID <= all[0].ID {
 			continue // records near the last one may come twice
-		}
-		if !came.has(r) {
-			return endless(api.OpWatchAudit) // it is listed anew
 		}
 		all = append(log.Records{named(r, names)}, all[:min(len(all), maxAudit-1)]...)
 		see(all)
