@@ -41,12 +41,13 @@ func newControl(t *testing.T) *control {
 	t.Helper()
 	c := &control{}
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		away := c.away.Load() // when the call came: whoever waits for it may change that
 		c.calls.Add(1)
 		var in api.EdgeLogouts
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.URL.Path != api.OpEdgeLogout.Path || len(in.Grants) > api.MaxEdgeLogouts {
 			t.Errorf("%s: %d grants, %v", r.URL, len(in.Grants), err)
 		}
-		if c.away.Load() {
+		if away {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
