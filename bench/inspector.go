@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/mezusphere/mezu"
 )
 
 // Names of figures about inspector and dashboard.
@@ -26,7 +28,7 @@ const (
 	nameOn    = "daemon, recording"
 	nameDrawn = "daemon, recording, dashboard open"
 
-	figFrames    = "frames a second, a key held down"
+	figFrames    = "frames a second, 12 keys a second"
 	figFirstDraw = "first frame: ms"
 	figKey       = "a key, 500 exchanges, text: ms"
 	figDrawIdle  = "dashboard: MiB"
@@ -42,8 +44,11 @@ const (
 	// round.
 	firstDraws = 10
 	keyPresses = 20
-	// keyRepeat is the pause between two of a key that is held down, as keyboards have it.
-	keyRepeat = 33 * time.Millisecond
+	// keyRepeat is the pause between two of a key that is pressed again and again: each is a
+	// frame, of which a moving hand asks for a dozen a second.
+	keyRepeat = 80 * time.Millisecond
+	// keptPause keeps requests below the rate from which on bodies are left out.
+	keptPause = 2 * time.Millisecond
 	// fullBodies are sent through the tunnel that records, each far larger than what is kept.
 	fullBodies = 4
 	fullBody   = 256 << 20
@@ -199,7 +204,7 @@ func takeInspector(ctx context.Context, b *bench, round int) (err error) {
 	if err := d.takeRecording(ctx, round, daemon, off, on); err != nil {
 		return err
 	}
-	if err := d.takeDrawing(ctx, put); err != nil {
+	if err := d.takeDrawing(ctx, on, put); err != nil {
 		return err
 	}
 	return d.takeKept(ctx, daemon, on, put)
@@ -277,9 +282,17 @@ func (d *developer) takeRecording(ctx context.Context, round int, daemon *proces
 	return nil
 }
 
-// takeDrawing times frames and keys, and watches an idle dashboard. The inspector is full: of the
-// load before, or of requests that are sent now.
-func (d *developer) takeDrawing(ctx context.Context, put func(string, float64)) error {
+// takeDrawing times frames and keys, and watches an idle dashboard. The inspector is full: of
+// requests that are sent now, slowly enough that all of them are kept.
+func (d *developer) takeDrawing(ctx context.Context, on target, put func(string, float64)) error {
+	for range mezu.DefaultExchanges {
+		if err := once(ctx, on, on.head("GET", pathSmall, "")); err != nil {
+			return err
+		}
+		if err := pauseFor(ctx, keptPause); err != nil {
+			return err
+		}
+	}
 	var first []float64
 	for range firstDraws {
 		v, err := d.dashboard(ctx)
@@ -307,6 +320,9 @@ func (d *developer) takeDrawing(ctx context.Context, put func(string, float64)) 
 		return err
 	}
 	if _, err := v.await(ctx, "▐2 Requests▌"); err != nil {
+		return err
+	}
+	if _, err := v.await(ctx, fmt.Sprint(mezu.DefaultExchanges, " kept")); err != nil {
 		return err
 	}
 	if err := v.press("/text:nothing-has-this\r"); err != nil {
