@@ -48,8 +48,8 @@ const (
 // Theme paints text. It is immutable.
 type Theme struct {
 	Glyphs
-	styles   [tones]lipgloss.Style
-	selected lipgloss.Style
+	tones    [tones]paint
+	selected paint
 }
 
 // New makes a theme.
@@ -61,15 +61,30 @@ func New(p Palette, g Glyphs) *Theme {
 	}
 	r := lipgloss.NewRenderer(nil, termenv.WithProfile(profile))
 	t := &Theme{Glyphs: g}
-	for i := range t.styles {
-		t.styles[i] = r.NewStyle()
-	}
 	for tone, color := range colorsOf(p) {
-		t.styles[tone] = r.NewStyle().Foreground(lipgloss.Color(color))
+		t.tones[tone] = paintOf(r.NewStyle().Foreground(lipgloss.Color(color)))
 	}
-	t.styles[Strong] = t.styles[Strong].Bold(true)
-	t.selected = r.NewStyle().Reverse(true)
+	t.tones[Strong] = paintOf(r.NewStyle().Bold(true))
+	t.selected = paintOf(r.NewStyle().Reverse(true))
 	return t
+}
+
+// paint is what stands before and behind a text so that it is drawn in a style. lipgloss makes it
+// once: it looks at every text anew for what lines of ours never have, and a frame has hundreds.
+type paint struct{ before, behind string }
+
+func paintOf(s lipgloss.Style) paint {
+	const text = "x"
+	before, behind, _ := strings.Cut(s.Render(text), text)
+	return paint{before, behind}
+}
+
+// on gives a text in the style.
+func (p paint) on(text string) string {
+	if text == "" {
+		return ""
+	}
+	return p.before + text + p.behind
 }
 
 // colorsOf are the colours of a palette. Those of Dark and Light have a contrast of 4.5 : 1 at
@@ -88,14 +103,11 @@ func colorsOf(p Palette) map[Tone]string {
 
 // Paint gives text in a tone.
 func (t *Theme) Paint(tone Tone, text string) string {
-	if text == "" {
-		return ""
-	}
-	return t.styles[tone].Render(text)
+	return t.tones[tone].on(text)
 }
 
 // Select gives a line as the selected one: in reverse video, without tones of its own.
-func (t *Theme) Select(line string) string { return t.selected.Render(ansi.Strip(line)) }
+func (t *Theme) Select(line string) string { return t.selected.on(ansi.Strip(line)) }
 
 // maxText bounds what is drawn of one text, in bytes: a terminal of 200 columns has room for less,
 // and a name or an error can have megabytes if a control plane lies.
@@ -129,7 +141,7 @@ func Head(s string, cells int) string {
 }
 
 // Mark gives text in reverse video, as the cursor in a field.
-func (t *Theme) Mark(text string) string { return t.selected.Render(text) }
+func (t *Theme) Mark(text string) string { return t.selected.on(text) }
 
 // Width is how many cells a line takes.
 func Width(s string) int { return ansi.StringWidth(s) }

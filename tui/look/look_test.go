@@ -49,3 +49,11 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkPaint is what a piece of text in a tone costs; a frame has hundreds.
+func BenchmarkPaint(b *testing.B) {
+	th := look.New(look.Dark, look.Unicode())
+	for b.Loop() {
+		th.Paint(look.Good, "● live")
+	}
+}
