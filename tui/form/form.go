@@ -17,6 +17,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/tui/field"
 	"github.com/mezusphere/mezu/tui/keymap"
+	"github.com/mezusphere/mezu/tui/list"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 )
@@ -209,28 +210,9 @@ func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
 	case f.busy:
 		lines = append(lines, t.Ellipsis)
 	case f.err != nil:
-		lines = append(lines, trouble(t, f.err, inner)...)
+		lines = append(lines, list.Trouble(t, f.err, inner)...)
 	}
 	tall := min(len(lines)+2, h)
 	p := look.Panel{Title: f.title, Focused: true}
 	return t.Put(under, p.Draw(t, lines, wide, tall), (w-wide)/2, max(0, (h-tall)/3))
-}
-
-// trouble says what was refused.
-func trouble(t *look.Theme, err error, w int) []string {
-	text := err.Error()
-	var e *mezu.Error
-	if errors.As(err, &e) {
-		if text = e.Detail; e.Field != "" {
-			text = e.Field + ": " + text
-		}
-		if e.Hint != "" {
-			text += "; try: " + e.Hint
-		}
-	}
-	var out []string
-	for _, line := range look.Wrap(look.Text(text), w) {
-		out = append(out, t.Paint(look.Bad, line))
-	}
-	return out
 }

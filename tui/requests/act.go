@@ -222,7 +222,7 @@ func (s *Screen) acted(c *screen.Context, msg tea.Msg) tea.Cmd {
 			s.list = list{}
 			s.log.complete = s.log.complete.AddDate(-1, 0, 0) // what is gone, changes don't say
 		}
-		return say(msg.of, msg.err, "removed", "removed "+look.Count(msg.is.Removed)+" requests")
+		return say(msg.of, msg.err, "removed", "requests removed: "+look.Count(msg.is.Removed))
 	case curled:
 		if msg.of != s {
 			return nil
