@@ -135,13 +135,11 @@ func (f *Form) submit(c *screen.Context) tea.Cmd {
 		}
 	}
 	f.busy, f.err = true, nil
-	life, do := c.Life, f.do
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	do := f.do
+	return c.Within(doTime, func(ctx context.Context) tea.Msg {
 		done, err := do(ctx, values)
 		return finished{f, values, done, err}
-	}
+	})
 }
 
 // Take takes what became of it.

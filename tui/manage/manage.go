@@ -203,27 +203,21 @@ func (p *Part) Offers(c *screen.Context) []screen.Offer {
 
 // do is the command of a change.
 func (p *Part) do(c *screen.Context, what string, change func(context.Context) (string, error)) tea.Cmd {
-	life := c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	return c.Within(doTime, func(ctx context.Context) tea.Msg {
 		secret, err := change(ctx)
 		return changed{what, secret, err}
-	}
+	})
 }
 
 // move looks at another place, which commands of the profile use from then on too.
 func (p *Part) move(c *screen.Context, to screen.Scope) tea.Cmd {
 	use := p.cfg.Switches
-	life := c.Life
-	return tea.Batch(screen.Cmd(screen.Moved{Scope: to}), func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	return tea.Batch(screen.Cmd(screen.Moved{Scope: to}), c.Within(doTime, func(ctx context.Context) tea.Msg {
 		if err := use.Use(ctx, to); err != nil {
 			return list.Said(err)
 		}
 		return screen.Say{Text: "looking at " + strings.TrimRight(strings.Join([]string{to.Organization, to.Project, to.Environment}, "/"), "/")}
-	})
+	}))
 }
 
 // remove asks for the name, and removes.

@@ -160,19 +160,14 @@ type (
 // New makes the dialog, and the command that asks for what it shows.
 func New(c *screen.Context, o Opening) (*Dialog, tea.Cmd) {
 	d := &Dialog{opening: o, typed: field.New(maxTarget), name: field.New(mezu.MaxLabelLength), detail: field.New(maxTarget), host: mezu.HostKeep}
-	life := c.Life
-	list := func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, lookTime)
-		defer cancel()
+	list := c.Within(lookTime, func(ctx context.Context) tea.Msg {
 		is, err := o.Listening(ctx)
 		return listed{d, is[:min(len(is), maxListeners)], err}
-	}
-	site := func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, lookTime)
-		defer cancel()
+	})
+	site := c.Within(lookTime, func(ctx context.Context) tea.Msg {
 		is, err := o.Site(ctx, "")
 		return sited{d, is, err}
-	}
+	})
 	return d, tea.Batch(list, site)
 }
 
@@ -312,13 +307,11 @@ func (d *Dialog) open(c *screen.Context) tea.Cmd {
 		return nil
 	}
 	d.busy, d.err = true, nil
-	life, o := c.Life, d.opening
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, openTime)
-		defer cancel()
+	o := d.opening
+	return c.Within(openTime, func(ctx context.Context) tea.Msg {
 		is, err := o.Open(ctx, w)
 		return opened{d, is, err}
-	}
+	})
 }
 
 // access is who may enter, as it was chosen.

@@ -63,44 +63,34 @@ func failed(what string, err error) tea.Cmd {
 	return screen.Cmd(screen.Say{Text: "not " + what + ": " + err.Error(), Bad: true})
 }
 
-// asking makes a command that asks with a deadline.
-func asking(c *screen.Context, do func(ctx context.Context) tea.Msg) tea.Cmd {
-	life := c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
-		return do(ctx)
-	}
-}
-
 // do does something with a request, and reports whether the action is one of these.
 func (s *Screen) do(c *screen.Context, a keymap.Action, e mezu.Exchange) (tea.Cmd, bool) {
 	switch a {
 	case actReplay:
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			is, err := s.cfg.Actions.Replay(ctx, e.ID, local.Replay{})
 			return replayed{s, is, err}
 		}), true
 	case actEdit:
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			d, notes, err := s.cfg.Drafts.Draft(ctx, e.ID)
 			return drafted{s, e.ID, d, notes, err}
 		}), true
 	case actDiff:
 		return s.mark(c, e), true
 	case actPin:
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			is, err := s.cfg.Actions.Pin(ctx, e.ID, !e.Pinned)
 			return pinned{s, is, err}
 		}), true
 	case actCurl:
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			command, err := s.cfg.Exports.Curl(ctx, e.ID, false)
 			return curled{s, command, err}
 		}), true
 	case actHAR:
 		name := "mezu-" + short(e.ID) + ".har"
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			var b bytes.Buffer
 			err := s.cfg.Exports.HAR(ctx, &b, local.HARQuery{IDs: []string{e.ID}})
 			return archived{s, name, b.Bytes(), err}
@@ -145,7 +135,7 @@ func (s *Screen) write(c *screen.Context, e mezu.Exchange) tea.Cmd {
 		}
 		n := f.rows[f.at].Number
 		name := fmt.Sprintf("mezu-%s-frame-%d", short(e.ID), n)
-		return asking(c, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			is, err := s.cfg.Contents.Frame(ctx, e.ID, n, local.FormDecoded, false)
 			return archived{s, name, is.Data, err}
 		})
@@ -155,7 +145,7 @@ func (s *Screen) write(c *screen.Context, e mezu.Exchange) tea.Cmd {
 		side = local.SideResponse
 	}
 	name := "mezu-" + short(e.ID) + "-" + side
-	return asking(c, func(ctx context.Context) tea.Msg {
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := s.cfg.Contents.Body(ctx, e.ID, side, local.FormDecoded, false)
 		return archived{s, name, is.Data, err}
 	})
@@ -183,13 +173,10 @@ func (s *Screen) copy() tea.Cmd {
 
 // askClear asks before all is removed.
 func (s *Screen) askClear(c *screen.Context) tea.Cmd {
-	life := c.Life
-	return screen.Cmd(screen.Ask{Question: "Remove all requests but the pinned ones from the memory of the daemon?", Then: func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	return screen.Cmd(screen.Ask{Question: "Remove all requests but the pinned ones from the memory of the daemon?", Then: c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := s.cfg.Actions.Clear(ctx, "")
 		return cleared{s, is, err}
-	}})
+	})})
 }
 
 // acted takes what came of what was done.
@@ -274,7 +261,7 @@ func (s *Screen) send(c *screen.Context, msg saved) tea.Cmd {
 	case !msg.changed:
 		return screen.Cmd(screen.Say{Text: "nothing was changed, so nothing was sent; R sends it as it was"})
 	}
-	return asking(c, func(ctx context.Context) tea.Msg {
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := msg.draft.Send(ctx, msg.text)
 		return replayed{s, is, err}
 	})

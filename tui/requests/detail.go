@@ -156,13 +156,11 @@ func (d *detail) of(c *screen.Context, e mezu.Exchange, with string) tea.Cmd {
 }
 
 func (d *detail) load(c *screen.Context) tea.Cmd {
-	id, ticket, life, from := d.id, d.ticket, c.Life, d.cfg.Inspector
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	id, ticket, from := d.id, d.ticket, d.cfg.Inspector
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		data, err := from.Exchange(ctx, id, false)
 		return loaded{d, ticket, data, err}
-	}
+	})
 }
 
 // take takes a message.
@@ -259,16 +257,14 @@ func (d *detail) body(c *screen.Context, side string, of *mezu.ExchangeBody) tea
 	if d.hex {
 		form = local.FormHex
 	}
-	id, life, from, hex := d.id, c.Life, d.cfg.Contents, d.hex
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	id, from, hex := d.id, d.cfg.Contents, d.hex
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := from.Body(ctx, id, side, form, false)
 		b := body{asked: true, served: true, hex: hex, err: err, is: is}
 		b.lines, b.more = look.Lines(is.Data, maxWidth, maxRows)
 		b.is.Data = nil
 		return read{d, id, side, b}
-	}
+	})
 }
 
 // compare asks what differs from another exchange, if that is to be shown.
@@ -280,13 +276,11 @@ func (d *detail) compare(c *screen.Context, with string) tea.Cmd {
 		return nil
 	}
 	d.diff.asked = true
-	id, life, from := d.id, c.Life, d.cfg.Contents
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	id, from := d.id, d.cfg.Contents
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := from.Diff(ctx, with, id, false)
 		return compared{d, id, with, is, err}
-	}
+	})
 }
 
 // parts are those that there are of the request.

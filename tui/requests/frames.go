@@ -69,13 +69,11 @@ func (f *frames) ask(c *screen.Context) tea.Cmd {
 	}
 	f.asking, f.asked = true, c.Now
 	after := f.last()
-	id, life, from := d.id, c.Life, d.cfg.Inspector
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	id, from := d.id, d.cfg.Inspector
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := from.Frames(ctx, id, after, maxRows)
 		return framesRead{d, id, is, err}
-	}
+	})
 }
 
 // last is the number of the last frame that is there.
@@ -103,16 +101,14 @@ func (f *frames) one(c *screen.Context) tea.Cmd {
 	if d.hex {
 		form = local.FormHex
 	}
-	id, ticket, life, from := d.id, f.ticket, c.Life, d.cfg.Contents
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	id, ticket, from := d.id, f.ticket, d.cfg.Contents
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := from.Frame(ctx, id, number, form, false)
 		b := body{asked: true, served: true, err: err, is: is}
 		b.lines, b.more = look.Lines(is.Data, maxWidth, maxRows)
 		b.is.Data = nil
 		return frameRead{d, ticket, b}
-	}
+	})
 }
 
 // take takes an answer.

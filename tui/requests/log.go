@@ -129,13 +129,11 @@ func (l *Log) ask(c *screen.Context) tea.Cmd {
 	if !complete {
 		q.ChangedAfter = l.state.Revision
 	}
-	ticket, life := l.ticket, c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	ticket := l.ticket
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := l.from.Requests(ctx, q)
 		return answer{log: l, ticket: ticket, complete: complete, is: is, err: err}
-	}
+	})
 }
 
 // merge brings the rows to what an answer says.

@@ -54,14 +54,12 @@ func (d *detail) unmask(c *screen.Context) tea.Cmd {
 	}
 	d.conceal(c)
 	d.reveal.ticket++
-	tick, id, life := d.reveal.ticket, d.id, c.Life
+	tick, id := d.reveal.ticket, d.id
 	masked, from := d.masked(key), d.cfg
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		text, err := from.secret(ctx, id, key, masked)
 		return revealed{of: d, key: key, tick: tick, text: []string{text}, err: err}
-	}
+	})
 }
 
 // masked is how many lines the body has in which the secret is, to tell whether the unmasked one

@@ -59,12 +59,10 @@ func (s *Screen) compare(_ *screen.Context, msg compared) tea.Cmd {
 
 // remove asks, and removes a route.
 func (s *Screen) remove(c *screen.Context, route mezu.Route) tea.Cmd {
-	scope, life, routes := s.scope, c.Life, s.cfg.Routes
-	return screen.Cmd(screen.Ask{Question: "Delete the route " + match(&route) + " of " + scope.Environment + "?", Then: func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	scope, routes := s.scope, s.cfg.Routes
+	return screen.Cmd(screen.Ask{Question: "Delete the route " + match(&route) + " of " + scope.Environment + "?", Then: c.Within(doTime, func(ctx context.Context) tea.Msg {
 		return changed{"deleted the route " + route.Label(), routes.Delete(ctx, scope, route)}
-	}})
+	})})
 }
 
 // copy copies a route as mezu.yaml has it.
@@ -102,12 +100,10 @@ func (p *proposed) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 			return nil
 		}
 		p.busy = true
-		life, proposal := c.Life, p.proposal
-		return func() tea.Msg {
-			ctx, cancel := context.WithTimeout(life, doTime)
-			defer cancel()
+		proposal := p.proposal
+		return c.Within(doTime, func(ctx context.Context) tea.Msg {
 			return changed{"applied; edges and Warpgates take it up now", proposal.Apply(ctx)}
-		}
+		})
 	}
 	return nil
 }

@@ -80,13 +80,11 @@ func (s *Screen) judge(c *screen.Context) tea.Cmd {
 	}
 	s.try.asked++
 	q := Question{Method: tried()[s.try.method], Target: target, User: strings.TrimSpace(s.try.user.Value())}
-	asked, scope, life, judge := s.try.asked, s.scope, c.Life, s.cfg.Judge
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, judgeTime)
-		defer cancel()
+	asked, scope, judge := s.try.asked, s.scope, s.cfg.Judge
+	return c.Within(judgeTime, func(ctx context.Context) tea.Msg {
 		v, err := judge.Judge(ctx, scope, q)
 		return judged{asked, v, err}
-	}
+	})
 }
 
 // forget leaves out what was said of routes elsewhere, and what is on its way of them.

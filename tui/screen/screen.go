@@ -115,6 +115,16 @@ func (c *Context) After(d time.Duration, msg tea.Msg) tea.Cmd {
 	return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 }
 
+// Within is a command that asks or does something, for which it has so long.
+func (c *Context) Within(d time.Duration, do func(ctx context.Context) tea.Msg) tea.Cmd {
+	life := c.Life
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(life, d)
+		defer cancel()
+		return do(ctx)
+	}
+}
+
 // Layout is the class of the terminal's width.
 type Layout uint8
 

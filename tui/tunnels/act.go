@@ -89,7 +89,7 @@ func (s *Screen) Offers(c *screen.Context) []screen.Offer {
 	}
 	if s.known && s.away == nil {
 		question := "Stop the daemon, and with it " + count(len(s.all), "tunnel") + "?"
-		out = append(out, screen.Offer{Text: "Stop the daemon (" + count(len(s.all), "tunnel") + ")", Do: screen.Cmd(screen.Ask{Question: question, Then: asking(c, doTime, func(ctx context.Context) tea.Msg {
+		out = append(out, screen.Offer{Text: "Stop the daemon (" + count(len(s.all), "tunnel") + ")", Do: screen.Cmd(screen.Ask{Question: question, Then: c.Within(doTime, func(ctx context.Context) tea.Msg {
 			return done{said: "the daemon ends when its requests have", err: s.cfg.Looks.Shutdown(ctx)}
 		})})})
 	}
@@ -173,7 +173,7 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, t mezu.Tunnel) (tea.Cmd,
 		if t.Detached {
 			return screen.Cmd(screen.Say{Text: t.Name + " runs on without the dashboard already"}), true
 		}
-		return asking(c, askTime, func(ctx context.Context) tea.Msg {
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			return done{id: t.ID, said: t.Name + " runs on when the dashboard ends", left: true, err: s.cfg.Settings.Leave(ctx, t)}
 		}), true
 	case actHost:
@@ -190,7 +190,7 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, t mezu.Tunnel) (tea.Cmd,
 
 // run does something that takes a while. What is under way stands in the list.
 func (s *Screen) run(c *screen.Context, t mezu.Tunnel, doing, said string, do func(context.Context) error) tea.Cmd {
-	act := asking(c, doTime, func(ctx context.Context) tea.Msg { return done{id: t.ID, said: said, err: do(ctx)} })
+	act := c.Within(doTime, func(ctx context.Context) tea.Msg { return done{id: t.ID, said: said, err: do(ctx)} })
 	return screen.Cmd(begun{t.ID, doing, act})
 }
 
@@ -210,17 +210,14 @@ func (s *Screen) start(c *screen.Context, t mezu.Tunnel) tea.Cmd {
 
 // remove asks, and removes.
 func (s *Screen) remove(c *screen.Context, t mezu.Tunnel) tea.Cmd {
-	life := c.Life
-	return screen.Cmd(screen.Ask{Question: "Remove " + t.Name + ", its address and its Warpgate?", Word: t.Environment, Then: func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	return screen.Cmd(screen.Ask{Question: "Remove " + t.Name + ", its address and its Warpgate?", Word: t.Environment, Then: c.Within(doTime, func(ctx context.Context) tea.Msg {
 		stays, err := s.cfg.Actions.Remove(ctx, t)
 		said := "removed " + t.Name
 		if stays != "" {
 			said += "; " + stays
 		}
 		return done{id: t.ID, said: said, removed: true, err: err}
-	}})
+	})})
 }
 
 // host asks for the Host header.

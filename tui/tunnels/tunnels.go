@@ -376,7 +376,7 @@ func (s *Screen) lookAt(c *screen.Context) tea.Cmd {
 	if c.Now.Sub(l.guardAsked).Abs() >= guardEvery {
 		l.guardAsked = c.Now
 		of := *t
-		cmds = append(cmds, asking(c, askTime, func(ctx context.Context) tea.Msg {
+		cmds = append(cmds, c.Within(askTime, func(ctx context.Context) tea.Msg {
 			is, err := s.cfg.Looks.Guard(ctx, of)
 			return guarded{of.ID, is, err}
 		}))
@@ -391,20 +391,10 @@ func (s *Screen) probe(c *screen.Context) tea.Cmd {
 	}
 	s.look(t.ID).asked = c.Now
 	of := *t
-	return asking(c, askTime, func(ctx context.Context) tea.Msg {
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		is, err := s.cfg.Looks.Probe(ctx, of)
 		return probed{of.ID, is, err}
 	})
-}
-
-// asking makes a command with a deadline.
-func asking(c *screen.Context, within time.Duration, do func(context.Context) tea.Msg) tea.Cmd {
-	life := c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, within)
-		defer cancel()
-		return do(ctx)
-	}
 }
 
 // up reports whether a tunnel is there for requests.

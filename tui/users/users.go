@@ -227,21 +227,16 @@ type changed struct {
 
 // do is the command of a change.
 func (s *Screen) do(c *screen.Context, what string, change func(context.Context) error) tea.Cmd {
-	life := c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	return c.Within(doTime, func(ctx context.Context) tea.Msg {
 		return changed{what, change(ctx)}
-	}
+	})
 }
 
 // reset sends the mail for a new password. Where none is sent, the link is copied: it opens the
 // account, and is shown nowhere.
 func (s *Screen) reset(c *screen.Context, u mezu.User, d Directory) tea.Cmd {
-	life, scope, mail := c.Life, s.scope, s.cfg.Mail
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	scope, mail := s.scope, s.cfg.Mail
+	return c.Within(doTime, func(ctx context.Context) tea.Msg {
 		link, err := mail.Reset(ctx, scope, d, u.ID)
 		switch {
 		case err != nil:
@@ -250,7 +245,7 @@ func (s *Screen) reset(c *screen.Context, u mezu.User, d Directory) tea.Cmd {
 			return screen.Copy{What: "the link for a new password, which " + u.Profile.Email + " has to get from you", Text: link}
 		}
 		return screen.Say{Text: "a mail for a new password is on its way to " + u.Profile.Email}
-	}
+	})
 }
 
 // roles asks for the roles of a user.
@@ -410,11 +405,9 @@ func (s *Screen) look(c *screen.Context) tea.Cmd {
 		return nil
 	}
 	s.id, s.about, s.aboutErr = u.ID, nil, nil
-	life, scope, d, users := c.Life, s.scope, s.state.Directory, s.cfg.Users
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, askTime)
-		defer cancel()
+	scope, d, users := s.scope, s.state.Directory, s.cfg.Users
+	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		account, err := users.About(ctx, scope, d, u.ID)
 		return known{u.ID, account, err}
-	}
+	})
 }

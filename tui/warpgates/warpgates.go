@@ -215,12 +215,9 @@ type changed struct {
 
 // do is the command of a change.
 func (s *Screen) do(c *screen.Context, what string, change func(context.Context) error) tea.Cmd {
-	life := c.Life
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, doTime)
-		defer cancel()
+	return c.Within(doTime, func(ctx context.Context) tea.Msg {
 		return changed{what, change(ctx)}
-	}
+	})
 }
 
 // probed is the answer of a probe.
@@ -236,13 +233,11 @@ func (s *Screen) probe(c *screen.Context) tea.Cmd {
 		return nil
 	}
 	s.probing = true
-	scope, life, way := s.scope, c.Life, s.cfg.Way
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(life, probeTime)
-		defer cancel()
+	scope, way := s.scope, s.cfg.Way
+	return c.Within(probeTime, func(ctx context.Context) tea.Msg {
 		r, err := way.Probe(ctx, scope)
 		return probed{scope, r, err}
-	}
+	})
 }
 
 // Typing reports whether somebody types a filter.
