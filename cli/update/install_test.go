@@ -490,7 +490,7 @@ func readOnly(t *testing.T, dir string) {
 
 // A folder that can't be written to is left as it is, and so is the rest.
 func TestInstall_ReadOnly(t *testing.T) {
-	for _, dir := range []string{".local/bin", ".local/share/man/man1"} {
+	for _, dir := range []string{".local/bin", ".local/share/man/man1", ".local/share/mezu/install"} {
 		p := newPerson(t)
 		p.from(testkit.NewRelease(t, "v1.2.0", nil))
 		if out, code := p.install(); code != 0 {

@@ -56,9 +56,9 @@ func (r *replacement) run(ctx context.Context) error {
 	if err := r.try(ctx, s.files[0].staged); err != nil {
 		return err
 	}
-	var files []string
-	if r.noted != nil && len(r.noted.Files) > 0 {
-		if files, err = r.stageBeside(s, content); err != nil {
+	var gone []string
+	if r.noted != nil {
+		if gone, err = r.stageNoted(s, content); err != nil {
 			return r.unwritable(err)
 		}
 	}
@@ -68,10 +68,10 @@ func (r *replacement) run(ctx context.Context) error {
 	if err := s.commit(); err != nil {
 		return r.unwritable(err)
 	}
-	if r.noted == nil {
-		return nil
+	for _, path := range gone {
+		os.Remove(path) // what is gone already is gone
 	}
-	return r.note(files, s.made)
+	return nil
 }
 
 // unpacked gets the archive and stages the program that is in it. It gives the other files that
@@ -116,6 +116,33 @@ func (r *replacement) try(ctx context.Context, staged string) error {
 	return nil
 }
 
+// stageNoted stages manual and completions, if some are here, and what is noted of all. It gives the
+// files that came with the version before, and not with this one.
+func (r *replacement) stageNoted(s *staging, content map[string][]byte) (gone []string, err error) {
+	if len(r.noted.Files) > 0 {
+		files, err := r.stageBeside(s, content)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) > 0 {
+			gone = slices.DeleteFunc(r.noted.Files, func(old string) bool { return slices.Contains(files, old) })
+			r.noted.Files = files
+		}
+	}
+	r.noted.Version = r.release.Version
+	r.noted.Unsigned = false
+	for _, dir := range s.made {
+		if !slices.Contains(r.noted.Dirs, dir) {
+			r.noted.Dirs = append(r.noted.Dirs, dir)
+		}
+	}
+	text, err := r.noted.Text()
+	if err != nil {
+		return nil, err
+	}
+	return gone, s.write(r.path, text, 0o600)
+}
+
 // stageBeside stages manual and completions, and gives their paths.
 func (r *replacement) stageBeside(s *staging, content map[string][]byte) ([]string, error) {
 	data, err := record.DataHome(r.Getenv)
@@ -128,42 +155,13 @@ func (r *replacement) stageBeside(s *staging, content map[string][]byte) ([]stri
 		if err := s.folder(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
-		f, err := s.create(path, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		_, err = f.Write(text)
-		if err == nil {
-			err = f.Sync()
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
+		if err := s.write(path, text, 0o644); err != nil {
 			return nil, err
 		}
 		paths = append(paths, path)
 	}
 	slices.Sort(paths)
 	return paths, nil
-}
-
-// note writes down what there is now, and removes what came with the version before and not with
-// this one.
-func (r *replacement) note(files, made []string) error {
-	if len(files) > 0 {
-		for _, old := range r.noted.Files {
-			if !slices.Contains(files, old) {
-				os.Remove(old) // what is gone already is gone
-			}
-		}
-		r.noted.Files = files
-	}
-	r.noted.Version = r.release.Version
-	r.noted.Unsigned = false
-	for _, dir := range made {
-		if !slices.Contains(r.noted.Dirs, dir) {
-			r.noted.Dirs = append(r.noted.Dirs, dir)
-		}
-	}
-	return r.noted.Write(r.path)
 }
 
 // unwritable adds what helps to an error of the disk.
@@ -200,6 +198,19 @@ func (s *staging) create(path string, mode fs.FileMode) (*os.File, error) {
 	}
 	s.files = append(s.files, stagedFile{staged, path})
 	return f, f.Chmod(mode)
+}
+
+// write makes the file that will be at a path, with all that is in it.
+func (s *staging) write(path string, text []byte, mode fs.FileMode) error {
+	f, err := s.create(path, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // folder makes a folder with those above it.

@@ -109,7 +109,8 @@ func (p *person) note(source string, r *testkit.Release) {
 		}
 	}
 	noted := record.Record{Version: "v1.2.0", Source: source, Keys: []string{key}, Programs: []string{p.program()}, Files: []string{manual}}
-	if err := noted.Write(path); err != nil {
+	text, err := noted.Text()
+	if err := errors.Join(err, os.WriteFile(path, text, 0o600)); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -513,7 +514,7 @@ func TestUpdate_Proxy(t *testing.T) {
 
 // A folder that can't be written to leaves what was there.
 func TestUpdate_ReadOnly(t *testing.T) {
-	for _, dir := range []string{".local/bin", ".local/share/man/man1"} {
+	for _, dir := range []string{".local/bin", ".local/share/man/man1", ".local/share/mezu/install"} {
 		p := updating(t, testkit.NewRelease(t, "v1.3.0", nil))
 		before := p.files()
 		readOnly(t, p.path(dir))

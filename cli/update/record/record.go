@@ -1,8 +1,8 @@
 // Package record is what install.sh notes of an installation and "mezu update" goes on with: where
 // the program came from, whose signatures count, and which files there are.
 //
-// What may not live here: getting or replacing anything. It imports atomicfile and namedfile; update
-// imports it, and install.sh writes and reads the same lines.
+// What may not live here: getting or replacing anything. It imports namedfile; update imports it, and
+// install.sh writes and reads the same lines.
 package record
 
 import (
@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/namedfile"
 )
 
@@ -118,8 +117,8 @@ func parse(text string) (*Record, error) {
 	return r, nil
 }
 
-// Write replaces the record at a path.
-func (r *Record) Write(path string) error {
+// Text is the record as its file has it.
+func (r *Record) Text() ([]byte, error) {
 	lines := []string{first}
 	var broken error
 	add := func(word string, values ...string) {
@@ -143,13 +142,13 @@ func (r *Record) Write(path string) error {
 	add("file", r.Files...)
 	add("dir", r.Dirs...)
 	if broken != nil {
-		return broken
+		return nil, broken
 	}
 	text := strings.Join(lines, "\n") + "\n"
 	if _, err := parse(text); err != nil {
-		return fmt.Errorf("noting what was installed: %w", err)
+		return nil, fmt.Errorf("noting what was installed: %w", err)
 	}
-	return atomicfile.Write(path, []byte(text), 0o600)
+	return []byte(text), nil
 }
 
 // Has reports whether a program is one of the record's, whatever links lead to it.
