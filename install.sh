@@ -261,7 +261,9 @@ install() {
 "*) fail "a path with a line end can't be noted" "" 2 ;;
 	esac
 
-	[ ! -d "$target" ] || find "$target" -maxdepth 1 -name '.mezu.new.*' -mmin +60 -exec rm -f {} + 2>/dev/null || true
+	# What a run left beside its places that was killed. Not all of these folders are there.
+	find "$target" "$data/mezu/install" "$data/man/man1" "$data/bash-completion/completions" "$data/zsh/site-functions" "$data/fish/vendor_completions.d" \
+		-maxdepth 1 -name '.mezu.new.*' -mmin +60 -exec rm -f {} + 2>/dev/null || true
 	for list in files dirs staged; do : >"$work/$list"; done
 	[ ! -d "$target/$program" ] || fail "$target/$program is a folder; nothing was installed"
 	stage "$work/out/$program" 755 "$target/$program"

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +36,48 @@ func moments() []time.Duration {
 		out = append(out, at)
 	}
 	return out
+}
+
+// What a run that was killed left beside its places goes an hour later, wherever that is.
+func TestKilled_LeavesNothing(t *testing.T) {
+	r := testkit.NewRelease(t, "v1.3.0", nil)
+	path, err := filepath.Abs(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, argv := range map[string][]string{"install.sh": {"sh", path}, "mezu update": {"", "update"}} {
+		p := updating(t, r)
+		p.from(r)
+		if argv[0] == "" {
+			argv[0] = p.program()
+		}
+		old := time.Now().Add(-2 * time.Hour)
+		for _, dir := range []string{".local/bin", ".local/share/man/man1", ".local/share/mezu/install"} {
+			for _, file := range []string{".mezu.new.1.old", ".mezu.new.1.young"} {
+				left := p.path(dir + "/" + file)
+				if err := os.WriteFile(left, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasSuffix(file, "old") {
+					if err := os.Chtimes(left, old, old); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if out, code := p.run(argv...); code != 0 {
+			t.Fatalf("%s: code %d, %s", name, code, out)
+		}
+		var left []string
+		for _, file := range p.files() {
+			if strings.Contains(file, ".mezu.new.") {
+				left = append(left, file)
+			}
+		}
+		if want := []string{".local/bin/.mezu.new.1.young", ".local/share/man/man1/.mezu.new.1.young", ".local/share/mezu/install/.mezu.new.1.young"}; !slices.Equal(left, want) {
+			t.Errorf("%s: left %q", name, left)
+		}
+	}
 }
 
 // Whenever install.sh or mezu update is killed, the program is the old one or the new one, and the

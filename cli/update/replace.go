@@ -46,8 +46,7 @@ type replacement struct {
 
 // run stages all files first. Then it renames them, the program last, which replaces each as one.
 func (r *replacement) run(ctx context.Context) error {
-	removeStale(filepath.Dir(r.program), r.Clock())
-	s := &staging{}
+	s := &staging{now: r.Clock()}
 	defer s.drop()
 	content, err := r.unpacked(ctx, s)
 	if err != nil {
@@ -183,6 +182,9 @@ type staging struct {
 	files []stagedFile
 	// made are folders that were not there before, outer ones first.
 	made []string
+	// swept are those in which nothing is left of a run that was killed before now.
+	swept []string
+	now   time.Time
 }
 
 type stagedFile struct{ staged, path string }
@@ -190,6 +192,10 @@ type stagedFile struct{ staged, path string }
 // create makes the file that will be at a path.
 func (s *staging) create(path string, mode fs.FileMode) (*os.File, error) {
 	dir, name := filepath.Split(path)
+	if !slices.Contains(s.swept, dir) {
+		removeStale(dir, s.now)
+		s.swept = append(s.swept, dir)
+	}
 	staged := filepath.Join(dir, stagedPrefix+strconv.Itoa(os.Getpid())+"."+name)
 	os.Remove(staged) // of a process with the same number, long ago
 	f, err := os.OpenFile(staged, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
