@@ -32,8 +32,8 @@ func kept(ctx context.Context, getenv func(string) string, program string, noted
 	if name == "" {
 		name, command = keeperByAsking(ctx, program)
 	}
-	if name == "" {
-		return ctx.Err()
+	if name == "" || ctx.Err() != nil {
+		return ctx.Err() // whoever has no time left hears nothing of a package manager
 	}
 	return &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: fmt.Sprintf("%s keeps %s, which is left alone", name, program), Hint: command}
 }

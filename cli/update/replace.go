@@ -100,11 +100,14 @@ func (r *replacement) unpacked(ctx context.Context, s *staging) (map[string][]by
 // try has the new program say its version, by which it is known to start here and to be the one
 // that was announced.
 func (r *replacement) try(ctx context.Context, staged string) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	within, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, staged, "version")
+	cmd := exec.CommandContext(within, staged, "version")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return ctx.Err() // what it said, if anything, does not count
+	}
 	if err != nil {
 		return &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the program of %s does not start on this machine, and nothing was replaced: %v", terminal.Clean(r.release.Version), err), Cause: err}
 	}

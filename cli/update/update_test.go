@@ -354,6 +354,9 @@ func TestUpdate_Kept(t *testing.T) {
 		if out, code := p.update(); code != 5 || !strings.Contains(out, expect) {
 			t.Errorf("%s: code %d, %s", tool, code, out)
 		}
+		if out, code := p.update("--timeout", "1ns"); code != 7 || strings.Contains(out, "left alone") {
+			t.Errorf("%s, which is not asked: code %d, %s", tool, code, out)
+		}
 	}
 }
 
