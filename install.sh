@@ -139,14 +139,38 @@ signed() {
 		fail "SHA256SUMS is not signed by a key that is trusted; nothing was installed" "if it stays so, report it as SECURITY.md says; ssh-keygen has to be of OpenSSH 8.2 or later"
 }
 
-# newer A B succeeds if version A comes after B, by their numbers, and if those are the same, by
-# whether there is more behind them: v1.2.3-rc.1 comes before v1.2.3.
+# newer A B succeeds if version A comes after B, as mezu update has it: v1.2.3-rc.9 before
+# v1.2.3-rc.10, both before v1.2.3, and that before v1.2.3-4-gabcdef0, a build some commits past it.
+# One that is none, such as that of a build without a tag, comes after no other.
 newer() {
-	awk -v a="${1#v}" -v b="${2#v}" 'BEGIN {
-		na = split(a, x, /[.-]/); nb = split(b, y, /[.-]/)
-		for (i = 1; i <= 3; i++) if (x[i] + 0 != y[i] + 0) exit !(x[i] + 0 > y[i] + 0)
-		if ((na > 3) != (nb > 3)) exit !(nb > 3)
-		exit !(a > b)
+	LC_ALL=C awk -v a="$1" -v b="$2" '
+	function read_version(v, into,    after, n) {
+		sub(/^v/, "", v); sub(/-dirty$/, "", v)
+		after = 0
+		if (match(v, /-[0-9]+-g[0-9a-f]+$/)) {
+			after = substr(v, RSTART + 1, index(substr(v, RSTART + 1), "-") - 1) + 0
+			v = substr(v, 1, RSTART - 1)
+		}
+		if (v !~ /^[0-9]+[.][0-9]+[.][0-9]+(-[0-9A-Za-z.-]+)?$/) exit 1
+		n = index(v "-", "-")
+		split(substr(v, 1, n - 1), into, "[.]")
+		into["before"] = substr(v, n + 1)
+		into["after"] = after
+	}
+	function decide(p, q) { if (p != q) exit !(p > q) }
+	BEGIN {
+		read_version(a, x); read_version(b, y)
+		for (i = 1; i <= 3; i++) decide(x[i] + 0, y[i] + 0)
+		decide(x["before"] == "", y["before"] == "")
+		n = split(x["before"], p, "[.]"); m = split(y["before"], q, "[.]")
+		for (i = 1; i <= n && i <= m; i++) {
+			one = p[i] ~ /^[0-9]+$/; other = q[i] ~ /^[0-9]+$/
+			decide(!one, !other)
+			if (one) decide(p[i] + 0, q[i] + 0)
+			else decide(p[i] "", q[i] "")
+		}
+		decide(n, m); decide(x["after"], y["after"])
+		exit 1
 	}'
 }
 

@@ -2,6 +2,7 @@ package update_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mezusphere/mezu/cli/update/source"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -341,6 +343,44 @@ func TestInstall_Older(t *testing.T) {
 		t.Fatalf("code %d, %s", code, out)
 	}
 	p.says("1.9.0")
+}
+
+// TestC6_SameOrder: the script and mezu update mean the same by older, by each shell.
+func TestC6_SameOrder(t *testing.T) {
+	versions := []string{"v0.9.10", "1.0.0-alpha.1", "1.0.0-alpha.beta", "v1.0.0-rc.9", "v1.0.0-rc.10", "v1.0.0-rc.10-2-g0a1b2c3", "v1.0.0", "v1.0.0-3-gabcdef0", "v1.0.0-12-gabcdef0-dirty",
+		"1.0.1-pre1700000000", "1.0.1-pre1700000001", "v1.2.0", "v1.10.0", "380cf70", "devel", "v1.2"}
+	var pairs, want []string
+	for i, a := range versions {
+		for _, b := range versions[max(0, i-1):min(len(versions), i+2)] {
+			v, ok := source.ParseVersion(a)
+			w, also := source.ParseVersion(b)
+			pairs = append(pairs, a+" "+b)
+			want = append(want, fmt.Sprintf("%s %s %v", a, b, ok && also && v.Compare(w) > 0))
+		}
+	}
+	text, err := os.ReadFile(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, function, _ := strings.Cut(string(text), "\nnewer() {\n")
+	function, _, ok := strings.Cut(function, "\n}\n")
+	if !ok {
+		t.Fatal("the script has no function newer")
+	}
+	for name, shell := range shells() {
+		p := newPerson(t, shell...)
+		if busybox, err := exec.LookPath("busybox"); err == nil && name == "busybox" {
+			if err := os.Symlink(busybox, p.path("tmp/awk")); err != nil {
+				t.Fatal(err)
+			}
+			p.env = append(p.env, "PATH="+p.path("tmp")+":"+os.Getenv("PATH"))
+		}
+		program := "newer() {\n" + function + "\n}\nwhile read -r a b; do if newer $a $b; then echo $a $b true; else echo $a $b false; fi; done <<.\n" + strings.Join(pairs, "\n") + "\n.\n"
+		out, code := p.run(append(slices.Clone(p.shell), "-c", program)...)
+		if got := strings.Split(strings.TrimSpace(out), "\n"); code != 0 || !slices.Equal(got, want) {
+			t.Errorf("%s: code %d, %q; want %q", name, code, got, want)
+		}
+	}
 }
 
 func TestInstall_Usage(t *testing.T) {
