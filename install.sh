@@ -78,8 +78,9 @@ download() (
 	esac
 )
 
+# fetch is download, and says where there is nothing: without a name and password in the address.
 fetch() {
-	download "$1" "$2" || fail "$1 can't be had from $MEZU_DOWNLOAD; nothing was installed" "check MEZU_DOWNLOAD, and the room on the disk"
+	download "$1" "$2" || fail "$1 can't be had from $(printf '%s\n' "$MEZU_DOWNLOAD" | sed 's|^\(https://\)[^/@]*@|\1|'); nothing was installed" "check MEZU_DOWNLOAD, and the room on the disk"
 }
 
 # reachable fails if nothing here can download.
@@ -281,8 +282,7 @@ install() {
 		fail "MEZU_DOWNLOAD does not say where the release is, and this is no checkout" "MEZU_DOWNLOAD=URL-or-folder sh install.sh" 2
 	fi
 	case "$target$data$checkout$MEZU_DOWNLOAD" in
-	*"
-"*) fail "a path with a line end can't be noted" "" 2 ;;
+	*[[:cntrl:]]*) fail "a path with a line end, or what else controls a terminal, can't be noted" "" 2 ;;
 	esac
 
 	# What a run left beside its places that was killed. Not all of these folders are there.

@@ -391,15 +391,27 @@ func TestInstall_Usage(t *testing.T) {
 		"plain http":      {"http://127.0.0.1:1/x", "mezu", "is not https", 2},
 		"no folder":       {"nowhere", "mezu", "neither https:// nor a folder", 2},
 		"unknown program": {".", "../mezu", "the programs are", 2},
-		"unreachable":     {"https://127.0.0.1:1", "mezu", "can't be had", 1},
+		"unreachable":     {"https://ana:secret@127.0.0.1:1/x", "mezu", "can't be had from https://127.0.0.1:1/x;", 1},
 	} {
 		p := newPerson(t)
 		p.env = append(p.env, "MEZU_DOWNLOAD="+c.from)
-		if out, code := p.install(c.arg); code != c.code || !strings.Contains(out, c.expect) {
+		if out, code := p.install(c.arg); code != c.code || !strings.Contains(out, c.expect) || strings.Contains(out, "secret") {
 			t.Errorf("%s: code %d, %s", name, code, out)
 		}
 		if got := p.files(); len(got) > 0 {
 			t.Errorf("%s: left %q", name, got)
+		}
+	}
+	// What the record could not say is not installed.
+	for _, dir := range []string{"a\tb", "a\nb", "a\x1b[2Jb"} {
+		p := newPerson(t)
+		p.from(testkit.NewRelease(t, "v1.2.0", nil))
+		p.env = append(p.env, "MEZU_INSTALL_DIR="+p.path(dir))
+		if out, code := p.install(); code != 2 || !strings.Contains(out, "can't be noted") {
+			t.Errorf("%q: code %d, %s", dir, code, out)
+		}
+		if got := p.files(); len(got) > 0 {
+			t.Errorf("%q: left %q", dir, got)
 		}
 	}
 	// Elsewhere than in a checkout it has to be told.
