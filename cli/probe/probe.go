@@ -3,7 +3,7 @@
 //
 // What may not live here: what is made of the answer, and the way from the Warpgate to the
 // workload, which the local daemon knows. It imports the domain, api and namedfile only; the commands
-// of cli that wait for an address or say how one is import it.
+// of cli that wait for an address or say how one is import it, and update, which trusts the same.
 package probe
 
 import (
@@ -262,7 +262,7 @@ func duration(timing, name string) (took time.Duration, ok bool) {
 const maxCAFile = 1 << 20
 
 // Roots are the system's certificates and those in the file of a private CA, if there is one:
-// the public address may have either's. Nil are the system's alone.
+// the public address, and that of a download, may have either's. Nil are the system's alone.
 func Roots(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil

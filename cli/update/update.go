@@ -9,7 +9,6 @@ package update
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -22,12 +21,12 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/probe"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/update/record"
 	"github.com/mezusphere/mezu/cli/update/source"
 	"github.com/mezusphere/mezu/cli/update/sshsig"
 	"github.com/mezusphere/mezu/local"
-	"github.com/mezusphere/mezu/namedfile"
 )
 
 // releaseKeys are the keys that this program was built to trust.
@@ -185,36 +184,13 @@ func (o *options) source(noted *record.Record) (*source.Source, error) {
 	default:
 		at = noted.Source
 	}
-	roots, err := o.roots()
+	// What has a private CA for its control plane may have it for its downloads as well.
+	roots, err := probe.Roots(o.Path(cmp.Or(o.Flags.CAFile, o.Getenv("MEZU_CA_FILE"))))
 	if err != nil {
 		return nil, err
 	}
 	return source.New(at, roots, "mezu/"+o.Version)
 }
-
-// roots are the system's, and those of --ca-file: what has a private CA for its control plane has
-// it for its downloads as well.
-func (o *options) roots() (*x509.CertPool, error) {
-	file := cmp.Or(o.Flags.CAFile, o.Getenv("MEZU_CA_FILE"))
-	if file == "" {
-		return nil, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	data, err := namedfile.Read(o.Path(file), maxCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the CA file: %w", err)
-	}
-	if !roots.AppendCertsFromPEM(data) {
-		return nil, mezu.Invalid("ca-file", "%s holds no certificate in PEM", file)
-	}
-	return roots, nil
-}
-
-// maxCAFile is room for some hundred certificates.
-const maxCAFile = 1 << 20
 
 // keys are the lines of MEZU_RELEASE_KEY, which are noted for the next time, else those that the
 // program was installed by, else those that it was built with.
@@ -226,15 +202,9 @@ func (o *options) keys(noted *record.Record) ([]string, error) {
 		}
 		return strings.Split(releaseKeys, "\n"), nil
 	}
-	data, err := namedfile.Read(o.Path(file), sshsig.MaxSigners)
+	keys, err := record.ReadKeys(o.Path(file))
 	if err != nil {
 		return nil, fmt.Errorf("reading MEZU_RELEASE_KEY: %w", err)
-	}
-	var keys []string
-	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")); line != "" && !strings.HasPrefix(line, "#") {
-			keys = append(keys, line)
-		}
 	}
 	if noted != nil {
 		noted.Keys = keys

@@ -28,6 +28,7 @@ import (
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/update/record"
+	"github.com/mezusphere/mezu/cli/update/sshsig"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -256,6 +257,10 @@ func (p *person) unchanged(before []string) {
 // named, a place that nobody named.
 func TestUpdate_NothingToGoBy(t *testing.T) {
 	r := testkit.NewRelease(t, "v1.3.0", nil)
+	many := filepath.Join(t.TempDir(), "many")
+	if err := os.WriteFile(many, bytes.Repeat([]byte("x\n"), sshsig.MaxSigners), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		env    []string
 		forget bool
@@ -269,6 +274,8 @@ func TestUpdate_NothingToGoBy(t *testing.T) {
 		"plain http":       {[]string{"MEZU_DOWNLOAD=http://127.0.0.1:1/"}, false, "is not an https:// address", 2},
 		"nobody there":     {[]string{"MEZU_DOWNLOAD=https://127.0.0.1:1/x"}, false, "getting SHA256SUMS from https://127.0.0.1:1/x", 6},
 		"a broken key":     {[]string{"MEZU_RELEASE_KEY=" + script}, false, "MEZU_RELEASE_KEY", 1},
+		"endless keys":     {[]string{"MEZU_RELEASE_KEY=" + many}, false, "the list of signers is over", 2},
+		"no CA":            {[]string{"MEZU_CA_FILE=" + many}, false, "holds no certificate in PEM", 2},
 		"go install's bin": {[]string{"GOBIN=BIN", "MEZU_DOWNLOAD=" + r.Dir}, true, "go install keeps", 5},
 	} {
 		t.Run(name, func(t *testing.T) {

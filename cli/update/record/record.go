@@ -39,7 +39,7 @@ type Record struct {
 const (
 	// first is the first line: another one is of a later script, whose lines may mean more.
 	first = "mezu-install 1"
-	// maxFile bounds the file: some hundred paths.
+	// maxFile bounds the file, some hundred paths, and one of keys.
 	maxFile = 1 << 20
 )
 
@@ -75,6 +75,21 @@ func Read(path string) (*Record, error) {
 		return nil, fmt.Errorf("%s is not what install.sh writes: %w", path, err)
 	}
 	return r, nil
+}
+
+// ReadKeys reads the lines of an allowed_signers file as a record keeps them.
+func ReadKeys(path string) ([]string, error) {
+	data, err := namedfile.Read(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")); line != "" && !strings.HasPrefix(line, "#") {
+			keys = append(keys, line)
+		}
+	}
+	return keys, nil
 }
 
 func parse(text string) (*Record, error) {
