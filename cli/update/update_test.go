@@ -28,6 +28,7 @@ import (
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/update/record"
+	"github.com/mezusphere/mezu/cli/update/source"
 	"github.com/mezusphere/mezu/cli/update/sshsig"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -220,12 +221,21 @@ func TestC6_UpdateRefuses(t *testing.T) {
 		"an older release":              {func(t *testing.T, r *testkit.Release) { r.Fill(t, "v1.1.9", nil) }, "which is older than this one (v1.2.0)", 5},
 		"an older one under a new name": {func(t *testing.T, r *testkit.Release) { r.Fill(t, "v1.1.9", nil); text(t, r, "VERSION", "v1.9.0\n") }, "VERSION at", 1},
 		"no version":                    {func(t *testing.T, r *testkit.Release) { r.Fill(t, "newest", nil) }, "can't be compared", 1},
+		"a long version":                {func(t *testing.T, r *testkit.Release) { r.Fill(t, "v1.4.0-"+strings.Repeat("a", 130), nil) }, "is over", 1},
 		"a program of another version":  {func(t *testing.T, r *testkit.Release) { r.Fill(t, "v1.4.0", []byte("#!/bin/sh\necho mezu 1.1.0\n")) }, `says that it is "1.1.0"`, 1},
 		"a program for another machine": {func(t *testing.T, r *testkit.Release) { r.Fill(t, "v1.4.0", []byte("\x7fELF nothing")) }, "does not start on this machine", 1},
 		"no program":                    {func(t *testing.T, r *testkit.Release) { r.Pack(t, "v1.4.0", map[string][]byte{"README": nil}) }, "holds no program", 1},
 		"a link instead": {func(t *testing.T, r *testkit.Release) {
 			r.Pack(t, "v1.4.0", map[string][]byte{"mezu": []byte("link to /bin/sh")})
 		}, "holds no program", 1},
+		"a long archive": {func(t *testing.T, r *testkit.Release) {
+			if os.Getenv("MEZU_SOAK") == "" {
+				t.Skip("a quarter of a gigabyte takes a second; make soak does it")
+			}
+			if err := os.Truncate(filepath.Join(r.Dir, r.Archive), source.MaxArchive+1); err != nil {
+				t.Fatal(err)
+			}
+		}, "is over", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -547,12 +557,12 @@ func TestUpdate_BrokenRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"else x", "file relative", "version ", "mezu-install 2"} {
+	for _, line := range []string{"else x", "file relative", "version ", "mezu-install 2", "file /" + strings.Repeat("x", 1<<20)} {
 		if err := os.WriteFile(path, []byte(fmt.Sprintf("%s%s\n", good, line)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if out, code := p.update(); code != 2 || !strings.Contains(out, "is not what install.sh writes") {
-			t.Errorf("%s: code %d, %s", line, code, out)
+			t.Errorf("%.40s: code %d, %s", line, code, out)
 		}
 	}
 	p.says("v1.2.0")
