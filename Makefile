@@ -78,11 +78,12 @@ test-e2e:
 
 test-unraced:
 	go test -vet=off -p 1 -timeout 25m $(UNRACED)
-	cd tools/deploy && go test -timeout 5m ./...
+	cd tools/deploy && go test -count=1 -timeout 5m ./...
 
-# A module of its own, in which nothing is concurrent.
+# A module of its own, in which nothing is concurrent. What such a one reads outside of itself,
+# go test does not see: without -count=1 it would show again what it found before a change there.
 test-release:
-	cd release && go vet ./... && go test -vet=off -timeout 15m ./...
+	cd release && go vet ./... && go test -count=1 -vet=off -timeout 15m ./...
 
 check: fmt vet staticcheck tidy cross vet-cross ## everything that CI checks beside the tests, for every platform
 
@@ -131,13 +132,14 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
+soak: export MEZU_TEST_TOOLS := installed
 soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, what make test leaves without it, and all of e2e; hours
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e ./e2e/browser
-	cd release && MEZU_SOAK=1 go test -timeout 2h ./...
-	MEZU_SOAK=1 go test -timeout 2h ./cli/update
+	cd release && MEZU_SOAK=1 go test -count=1 -timeout 2h ./...
+	MEZU_SOAK=1 go test -count=1 -timeout 2h ./cli/update
 
 before: $(BEFORE) ## build the programs of COMMIT into bin/before-COMMIT; needs the history of the repository
 
