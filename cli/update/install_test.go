@@ -170,6 +170,40 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// In this checkout the program is built by the Go that is here, at the version of git.
+func TestInstall_Checkout(t *testing.T) {
+	if os.Getenv("MEZU_SOAK") == "" {
+		t.Skip("builds the whole program; TestInstallPage has a Go that does not, and make soak does it")
+	}
+	testkit.Programs(t, "git")
+	p := newPerson(t)
+	p.env = append(p.env, "XDG_CONFIG_HOME="+p.path("tmp/config")) // Go counts there what it is used for
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.env = append(p.env, name+"="+strings.TrimSpace(string(value)))
+	}
+	version, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
+		t.Skipf("this is no checkout: %v", err)
+	}
+	if out, code := p.install(); code != 0 {
+		t.Fatalf("code %d, %s", code, out)
+	}
+	p.says(strings.TrimSpace(string(version)))
+	if out, code := p.run(p.program(), "update"); code != 5 || !strings.Contains(out, "this program was built in ") || !strings.Contains(out, "  try: git -C ") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	if out, code := p.install("--uninstall"); code != 0 {
+		t.Fatalf("code %d, %s", code, out)
+	}
+	if got := p.files(); len(got) > 0 {
+		t.Errorf("left %q", got)
+	}
+}
+
 // Each program goes alone, in any order, and the last one takes the folders with it.
 func TestInstall_Several(t *testing.T) {
 	r := testkit.NewRelease(t, "v1.2.0", nil)
