@@ -47,7 +47,7 @@ func manOf(program, c Command) string {
 	p := newManPage(page(c.Name), c.Usage)
 	p.head("SYNOPSIS")
 	var lines, examples []string
-	for _, s := range c.All() {
+	for _, s := range c.all() {
 		if s.runs() {
 			lines = append(lines, bold(s.Name)+roff(strings.TrimPrefix(s.synopsis(), s.Name))+"\n")
 		}
@@ -72,7 +72,7 @@ func manOf(program, c Command) string {
 	}
 	if len(c.Commands) > 0 {
 		p.head("COMMANDS")
-		for _, s := range c.All()[1:] {
+		for _, s := range c.all()[1:] {
 			p.line(`.SS "` + roff(s.Name) + `"`)
 			p.text(s.Usage + ".")
 			if s.Description != "" {

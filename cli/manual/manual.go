@@ -74,11 +74,11 @@ func (c Command) synopsis() string {
 	return out + " [FLAGS]"
 }
 
-// All are a command and those below it, in order.
-func (c Command) All() []Command {
+// all are a command and those below it, in order.
+func (c Command) all() []Command {
 	out := []Command{c}
 	for _, s := range c.Commands {
-		out = append(out, s.All()...)
+		out = append(out, s.all()...)
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func Markdown(program Command, topics []Topic) map[string]string {
 	for _, c := range program.Commands {
 		var b strings.Builder
 		fmt.Fprintf(&b, "# %s\n\n%s\n", c.Name, notice)
-		for i, s := range c.All() {
+		for i, s := range c.all() {
 			if i > 0 {
 				fmt.Fprintf(&b, "\n## %s\n\n", s.Name)
 			}

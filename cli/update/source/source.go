@@ -29,8 +29,8 @@ import (
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-// Namespace is what the key of releases signs for: a signature for another purpose is none.
-const Namespace = "mezu-release"
+// namespace is what the key of releases signs for: a signature for another purpose is none.
+const namespace = "mezu-release"
 
 // Names of the files of a release beside its archives.
 const (
@@ -146,7 +146,7 @@ func (s *Source) Release(ctx context.Context, by sshsig.Signers) (*Release, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := by.Verify(sums, signature, Namespace); err != nil {
+	if err := by.Verify(sums, signature, namespace); err != nil {
 		return nil, refused(err, "the release at %s is not to be trusted: %v", s, err)
 	}
 	r := &Release{source: s}

@@ -21,8 +21,8 @@ import (
 // MaxSignature bounds a signature: one of a 16,384 bit RSA key has some 6 KiB.
 const MaxSignature = 16 << 10
 
-// ErrNoSigner says that no key of the list has made a signature.
-var ErrNoSigner = errors.New("it is not signed by a key that is trusted")
+// errNoSigner says that no key of the list has made a signature.
+var errNoSigner = errors.New("it is not signed by a key that is trusted")
 
 const (
 	magic       = "SSHSIG"
@@ -53,7 +53,7 @@ func (s Signers) Verify(message, armoured []byte, namespace string) error {
 		return fmt.Errorf("it is signed for %q, not for %q", sig.namespace, namespace)
 	}
 	if !s.allow(sig.key, namespace) {
-		return fmt.Errorf("%w: it is by %s", ErrNoSigner, ssh.FingerprintSHA256(sig.key))
+		return fmt.Errorf("%w: it is by %s", errNoSigner, ssh.FingerprintSHA256(sig.key))
 	}
 	if err := sig.verify(message); err != nil {
 		return fmt.Errorf("the signature does not belong to it: %w", err)

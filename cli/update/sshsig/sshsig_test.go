@@ -102,7 +102,7 @@ func TestC6_WrongSigner(t *testing.T) {
 			t.Errorf("%s: it is taken", name)
 		}
 	}
-	if err := signers(t).Verify(s.message, s.signature, namespace); !errors.Is(err, ErrNoSigner) {
+	if err := signers(t).Verify(s.message, s.signature, namespace); !errors.Is(err, errNoSigner) {
 		t.Error(err)
 	}
 	for _, list := range []string{"x " + s.public, `a,b namespaces="git,mezu-*" ` + s.public + " comment", `"a b" ` + s.public, "x " + other.public + "\ny " + s.public} {
