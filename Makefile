@@ -58,6 +58,10 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 # tests of e2e, beside those without the race detector. "go vet" has judged the tests, so
 # "go test" does not do it again.
 #
+# "go test" shows again what it found before, unless a package that the test imports has changed, or
+# a file below its module that it reads. Programs that a test builds are neither, nor are files of
+# another module: -count=1 has such tests run.
+#
 # A program with the race detector would sleep for a second before it ends, in which other
 # goroutines may show a race: here that is for what a test left running, and most look
 # that nothing is.
@@ -70,18 +74,18 @@ test: export MEZU_TEST_TOOLS := installed
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e and what makes releases
 	go vet ./...
 	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
-	go test -race -vet=off -timeout 15m -run '^TestTour$$' ./e2e
+	go test -race -count=1 -vet=off -timeout 15m -run '^TestTour$$' ./e2e
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced test-release
 
 test-e2e:
-	go test -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
+	go test -count=1 -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
 
 test-unraced:
-	go test -vet=off -p 1 -timeout 25m $(UNRACED)
+	go test -vet=off -p 1 -timeout 25m $(filter-out ./e2e/browser,$(UNRACED))
+	go test -count=1 -vet=off -timeout 25m ./e2e/browser
 	cd tools/deploy && go test -count=1 -timeout 5m ./...
 
-# A module of its own, in which nothing is concurrent. What such a one reads outside of itself,
-# go test does not see: without -count=1 it would show again what it found before a change there.
+# A module of its own, in which nothing is concurrent.
 test-release:
 	cd release && go vet ./... && go test -count=1 -vet=off -timeout 15m ./...
 
@@ -137,7 +141,7 @@ soak: tools-for-test before ## the long forms of tests and an upgrade from COMMI
 	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
-	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -timeout 2h ./e2e ./e2e/browser
+	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -count=1 -timeout 2h ./e2e ./e2e/browser
 	cd release && MEZU_SOAK=1 go test -count=1 -timeout 2h ./...
 	MEZU_SOAK=1 go test -count=1 -timeout 2h ./cli/update
 
