@@ -213,20 +213,17 @@ type report struct {
 // add shows what will be done, asks, does it and says what came of it. The record is written before
 // a store is changed, so that nothing is left that --undo doesn't know.
 func (o *options) add(ctx context.Context, r record, stores []looked) error {
-	missing := false
-	for _, s := range stores {
-		missing = missing || s.has == store.Absent
-	}
-	if missing {
+	changes := func(s looked) bool { return s.err == nil && s.has == store.Absent }
+	if slices.ContainsFunc(stores, changes) {
 		o.introduce(r)
-		o.plan("puts it into", stores, func(s looked) bool { return s.has == store.Absent })
+		o.plan("puts it into", stores, changes)
 		if err := o.confirm(ctx, "Whoever has the CA's private key is believed by these programs. Trust it?", "trusting a CA"); err != nil {
 			return err
 		}
 	}
 	done := o.begin(r)
 	for _, s := range stores {
-		if s.has == store.Absent && s.err == nil && done.remade(s.Store) {
+		if changes(s) && done.remade(s.Store) {
 			s.has, s.name, s.err = s.Has(ctx, r.ca)
 		}
 		switch {
@@ -278,7 +275,7 @@ func (o *options) introduce(r record) {
 func (o *options) plan(does string, stores []looked, changes func(looked) bool) {
 	o.show("mezu trust %s", does)
 	for _, s := range stores {
-		if s.err != nil || !changes(s) {
+		if !changes(s) {
 			continue
 		}
 		how := ""

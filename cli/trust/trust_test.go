@@ -338,6 +338,12 @@ func TestConfirm(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(m.home, ".pki/nssdb")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info, err)
 	}
+	// Nobody is asked about a store that can't be looked at, if no other one would change.
+	m.check(os.Remove(filepath.Join(m.bin, "certutil")))
+	m.o.InTerminal = false
+	if got, err := m.do(run); exit.Of(err) != exit.Failed || !same(got, map[string]string{systemPlace: present, chromiumPlace: failed}) || strings.Contains(m.said.String(), "puts it into") {
+		t.Errorf("unknown: %v, %v: %s", got, err, m.said)
+	}
 }
 
 // TestRefused: files that hold no CA to trust, each with a word of its own.
