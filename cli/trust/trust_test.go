@@ -450,9 +450,11 @@ func TestOtherSystems(t *testing.T) {
 	m.check(os.RemoveAll(m.root + systemPlace))
 	log := filepath.Join(m.home, "asked")
 	m.script("wslpath", `echo "W:$2"`)
+	sum := thumbprintOf(t, m.caFile())
 	m.script("certutil.exe", `echo "$@" | sed "s,W:.*,FILE," >> '`+log+`'
 case "$2$3" in
--storeRoot) [ -e '`+m.home+`/there' ] && echo "Cert Hash(sha1): $4" | sed 's/../& /g';;
+-storeRoot) [ ! -e '`+m.home+`/broken' ] || exit 1
+	[ ! -e '`+m.home+`/there' ] || echo "Cert Hash(sha1): `+sum+`" | sed 's/../& /g';;
 -f-addstore) grep -q BEGIN "${5#W:}" && touch '`+m.home+`/there';;
 -delstoreRoot) rm '`+m.home+`/there';;
 esac`)
@@ -463,16 +465,22 @@ esac`)
 		}
 		return before(n)
 	}
-	sum := thumbprintOf(t, m.caFile())
 	for _, want := range []string{added, present} {
 		if got, err := m.do(run); err != nil || !same(got, map[string]string{"Root of Windows, for you": want}) {
 			t.Errorf("WSL: %v, %v: %s", got, err, m.said)
 		}
 	}
+	// What can't be looked at isn't called gone.
+	asked := must(os.ReadFile(log))
+	m.check(os.WriteFile(filepath.Join(m.home, "broken"), nil, 0o600))
+	if got, err := m.do(undo); exit.Of(err) != exit.Failed || !same(got, map[string]string{"Root of Windows, for you": failed}) {
+		t.Errorf("WSL: %v, %v: %s", got, err, m.said)
+	}
+	m.check(errors.Join(os.Remove(filepath.Join(m.home, "broken")), os.WriteFile(log, asked, 0o600)))
 	if got, err := m.do(undo); err != nil || !same(got, map[string]string{"Root of Windows, for you": removed}) {
 		t.Errorf("WSL: %v, %v: %s", got, err, m.said)
 	}
-	look := "-user -store Root " + sum + "\n"
+	look := "-user -store Root\n"
 	if asked := string(must(os.ReadFile(log))); asked != look+"-user -f -addstore Root FILE\n"+look+look+"-user -delstore Root "+sum+"\n" {
 		t.Errorf("%s", asked)
 	}

@@ -112,11 +112,15 @@ type windowsRoot struct {
 	program string
 }
 
-// Has asks for the thumbprint.
+// Has looks for the thumbprint in the whole store. Asked for that alone, the program fails as much if
+// it has none as if it can't read the store.
 func (w *windowsRoot) Has(ctx context.Context, ca CA) (Presence, string, error) {
-	out, err := w.m.run(ctx, nil, w.program, "-user", "-store", "Root", thumbprint(ca))
-	// It writes the hash with or without spaces, by its version, and fails if there is none.
-	if err == nil && strings.Contains(strings.ReplaceAll(strings.ToLower(string(out)), " ", ""), thumbprint(ca)) {
+	out, err := w.m.run(ctx, nil, w.program, "-user", "-store", "Root")
+	if err != nil {
+		return Absent, "", err
+	}
+	// It writes the hash with or without spaces, by its version.
+	if strings.Contains(strings.ReplaceAll(strings.ToLower(string(out)), " ", ""), thumbprint(ca)) {
 		return Own, "Root", nil
 	}
 	return Absent, "", nil
