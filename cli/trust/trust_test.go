@@ -491,11 +491,20 @@ esac`)
 	m.script("security", `for last; do :; done; echo "$@" | sed "s,/[^ ]*/mezu-[^ ]*,FILE," >> '`+log+`'
 case $1 in
 find-certificate) [ ! -e '`+m.home+`/there' ] || cat '`+m.home+`/there';;
-add-trusted-cert) cat "$last" > '`+m.home+`/there';;
+add-trusted-cert) cat "$last" > '`+m.home+`/there'; [ ! -e '`+m.home+`/refused' ];;
 delete-certificate) rm '`+m.home+`/there';;
 esac`)
 	m.o.machine.OS = "darwin"
 	keychain := "/Library/Keychains/System.keychain"
+	// A certificate whose trust was refused doesn't stay.
+	m.check(os.WriteFile(filepath.Join(m.home, "refused"), nil, 0o600))
+	if got, err := m.do(run); exit.Of(err) != exit.Failed || !same(got, map[string]string{keychain: failed}) {
+		t.Errorf("macOS: %v, %v: %s", got, err, m.said)
+	}
+	if _, err := os.Stat(filepath.Join(m.home, "there")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the certificate stays: %v", err)
+	}
+	m.check(errors.Join(os.Remove(filepath.Join(m.home, "refused")), os.Remove(log)))
 	for _, want := range []string{added, present} {
 		if got, err := m.do(run); err != nil || !same(got, map[string]string{keychain: want}) {
 			t.Errorf("macOS: %v, %v: %s", got, err, m.said)

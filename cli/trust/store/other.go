@@ -64,14 +64,24 @@ func (k *keychain) Has(ctx context.Context, ca CA) (Presence, string, error) {
 	}
 }
 
-// Add trusts the CA as a root.
+// Add trusts the CA as a root. The program first adds the certificate and then the trust in it, which
+// may be refused.
 func (k *keychain) Add(ctx context.Context, ca CA) error {
 	path, remove, err := temporary(ca)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	return k.m.sudo(ctx, nil, k.m.below(securityProgram), "add-trusted-cert", "-d", "-r", "trustRoot", "-k", systemKeychain, path)
+	err = k.m.sudo(ctx, nil, k.m.below(securityProgram), "add-trusted-cert", "-d", "-r", "trustRoot", "-k", systemKeychain, path)
+	if err == nil {
+		return nil
+	}
+	if has, _, failed := k.Has(ctx, ca); failed == nil && has != Absent {
+		if undo := k.discard(ctx, ca); undo != nil {
+			return fmt.Errorf("%w; and it stays there untrusted: %w", err, undo)
+		}
+	}
+	return err
 }
 
 // Remove deletes the settings of trust, and the certificate.
@@ -84,6 +94,11 @@ func (k *keychain) Remove(ctx context.Context, ca CA) error {
 	if err := k.m.sudo(ctx, nil, k.m.below(securityProgram), "remove-trusted-cert", "-d", path); err != nil {
 		return err
 	}
+	return k.discard(ctx, ca)
+}
+
+// discard deletes the certificate.
+func (k *keychain) discard(ctx context.Context, ca CA) error {
 	return k.m.sudo(ctx, nil, k.m.below(securityProgram), "delete-certificate", "-Z", strings.ToUpper(thumbprint(ca)), systemKeychain)
 }
 
