@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -79,7 +81,7 @@ func own(alias string, ca CA) bool {
 	return alias == ca.label() || alias == "debian:"+ca.label()+".pem"
 }
 
-// Has looks for the fingerprint in the list, in which it stands below the alias.
+// Has looks for the CA under each alias.
 func (c *cacerts) Has(ctx context.Context, ca CA) (Presence, string, error) {
 	aliases, err := c.aliases(ctx, ca)
 	for _, alias := range aliases {
@@ -93,19 +95,17 @@ func (c *cacerts) Has(ctx context.Context, ca CA) (Presence, string, error) {
 	return Absent, "", err
 }
 
-// aliases are the names under which the file has the CA.
+// aliases are the names under which the file has the CA. The whole certificate decides: of its
+// fingerprints, versions of Java list different ones.
 func (c *cacerts) aliases(ctx context.Context, ca CA) (out []string, err error) {
-	list, err := c.m.run(ctx, nil, c.words("-list")...)
+	list, err := c.m.run(ctx, nil, c.words("-list", "-rfc")...)
 	if err != nil {
 		return nil, err
 	}
-	alias := ""
-	for line := range strings.Lines(string(list)) {
-		if name, _, ok := strings.Cut(line, ", "); ok && strings.Contains(line, "trustedCertEntry") {
-			alias = name
-		}
-		if strings.Contains(line, ca.Fingerprint()) {
-			out = append(out, alias)
+	for _, entry := range strings.Split(string(list), "\nAlias name: ")[1:] {
+		alias, text, _ := strings.Cut(entry, "\n")
+		if block, _ := pem.Decode([]byte(text)); block != nil && bytes.Equal(block.Bytes, ca.Certificate.Raw) {
+			out = append(out, strings.TrimSpace(alias))
 		}
 	}
 	return out, nil
