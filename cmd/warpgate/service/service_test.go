@@ -218,7 +218,11 @@ func TestSystemd(t *testing.T) {
 		if calls := w.calls(); calls != flag+"disable --now warpgate.service\n"+flag+"daemon-reload\n" {
 			t.Errorf("%s", calls)
 		}
-		if said := w.said.String(); strings.Contains(said, "secret") || !strings.Contains(said, "there is no service called warpgate") || !strings.Contains(said, "systemctl "+flag+"status warpgate-blue.service") {
+		stays := "rm -r /var/lib/private/warpgate /var/lib/warpgate removes it"
+		if user {
+			stays = "rm -r " + w.Home + "/.local/state/mezu/warpgate removes it"
+		}
+		if said := w.said.String(); strings.Contains(said, "secret") || !strings.Contains(said, stays) || !strings.Contains(said, "there is no service called warpgate") || !strings.Contains(said, "systemctl "+flag+"status warpgate-blue.service") {
 			t.Errorf("%s", said)
 		}
 		if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(dir) != "" {

@@ -111,8 +111,12 @@ func (m *systemd) uninstall(ctx context.Context, name string) (bool, error) {
 	if err := m.dropFiles(dir); err != nil {
 		return true, err
 	}
+	state := m.stateDir(name)
+	if !m.User { // of a user for the time being, it is a link
+		state = filepath.Join("/var/lib/private", ID(name)) + " " + state
+	}
 	m.Say("%s is gone, and its token", unit)
-	m.Say("  its certificate stays for the next one: rm -r %s removes it", m.stateDir(name))
+	m.Say("  its certificate stays for the next one: rm -r %s removes it", state)
 	return true, command(ctx, m.systemctl("daemon-reload")...)
 }
 
