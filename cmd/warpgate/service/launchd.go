@@ -93,7 +93,9 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 	if err := m.writeService(path, m.plist(s)); err != nil {
 		return err
 	}
-	_ = command(ctx, "launchctl", "bootout", m.domain()+"/"+label(s.Name)) // it may not be there
+	if err := m.end(ctx, s.Name); err != nil {
+		return err
+	}
 	if err := command(ctx, "launchctl", "bootstrap", m.domain(), path); err != nil {
 		return err
 	}
@@ -102,12 +104,25 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 	return nil
 }
 
+// end has launchd forget the service, and waits until it has: while one drains, launchd takes no
+// other of its name.
+func (m *launchd) end(ctx context.Context, name string) error {
+	target := m.domain() + "/" + label(name)
+	_ = command(ctx, "launchctl", "bootout", target) // it may not be there
+	return awaitEnd(ctx, func() (bool, error) {
+		gone := command(ctx, "launchctl", "print", target) != nil
+		return gone, ctx.Err()
+	})
+}
+
 func (m *launchd) uninstall(ctx context.Context, name string) (bool, error) {
 	path, dir := m.plistPath(name), m.dir(name)
 	if !exists(path) {
 		return false, m.dropFiles(dir)
 	}
-	_ = command(ctx, "launchctl", "bootout", m.domain()+"/"+label(name)) // it may not run
+	if err := m.end(ctx, name); err != nil {
+		return true, err
+	}
 	if err := remove(path); err != nil {
 		return true, err
 	}

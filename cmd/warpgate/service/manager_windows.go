@@ -128,28 +128,15 @@ func (m *services) own(dir, name string) error {
 	return windows.SetNamedSecurityInfo(dir, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, acl, nil)
 }
 
-// endPoll is how often to look whether a service has ended.
-const endPoll = 100 * time.Millisecond
-
 // end stops a service, and waits until it has ended.
 func (m *services) end(ctx context.Context, s *mgr.Service) error {
 	if status, err := s.Control(svc.Stop); err != nil || status.State == svc.Stopped {
 		return nil // it did not run
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopSeconds*time.Second)
-	defer cancel()
-	tick := time.NewTicker(endPoll)
-	defer tick.Stop()
-	for {
-		if status, err := s.Query(); err != nil || status.State == svc.Stopped {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return awaitEnd(ctx, func() (bool, error) {
+		status, err := s.Query()
+		return status.State == svc.Stopped, err
+	})
 }
 
 func (m *services) uninstall(ctx context.Context, name string) (bool, error) {

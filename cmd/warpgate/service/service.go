@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
@@ -201,6 +202,27 @@ func (h Host) writeService(path, text string) error {
 	}
 	h.Say("wrote %s", path)
 	return nil
+}
+
+// endPoll is how often to look whether a service has ended.
+const endPoll = 100 * time.Millisecond
+
+// awaitEnd asks until a service has ended.
+func awaitEnd(ctx context.Context, ended func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, stopSeconds*time.Second)
+	defer cancel()
+	tick := time.NewTicker(endPoll)
+	defer tick.Stop()
+	for {
+		if is, err := ended(); is || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the service's end: %w", ctx.Err())
+		}
+	}
 }
 
 // maxSaid bounds what is shown of what a manager says about its failure.

@@ -93,6 +93,16 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+// draining is a launchd whose services take a moment to end, in which it takes no other of their name.
+const draining = `for last; do :; done
+n=${last##*/} n=$0.${n%.plist}
+case $1 in
+bootstrap) [ ! -e "$n.runs" ] && [ ! -e "$n.ends" ] && : >"$n.runs";;
+bootout) [ -e "$n.runs" ] && mv "$n.runs" "$n.ends";;
+print) [ -e "$n.runs" ] || { [ -e "$n.ends" ] && rm "$n.ends"; };;
+esac
+`
+
 // world is a machine of its own, whose manager writes down what it is asked.
 type world struct {
 	Host
@@ -109,7 +119,7 @@ func newWorld(t *testing.T, system, manager string) *world {
 	w := &world{t: t, asked: filepath.Join(t.TempDir(), "asked"), said: &testkit.Buffer{}}
 	w.Host = Host{OS: system, Home: t.TempDir(), Root: t.TempDir(), Say: func(format string, args ...any) { fmt.Fprintf(w.said, format+"\n", args...) }}
 	bin := t.TempDir()
-	script := "#!/bin/sh\n[ -e '" + w.asked + ".fails' ] && { echo no manager >&2; exit 1; }\necho \"$@\" >> '" + w.asked + "'\n"
+	script := "#!/bin/sh\n[ -e '" + w.asked + ".fails' ] && { echo no manager >&2; exit 1; }\necho \"$@\" >> '" + w.asked + "'\n" + draining
 	err := errors.Join(os.WriteFile(filepath.Join(bin, manager), []byte(script), 0o700), os.MkdirAll(filepath.Join(w.Root, bootedFile), 0o700))
 	if err != nil {
 		t.Fatal(err)
@@ -316,8 +326,10 @@ func TestLaunchd(t *testing.T) {
 		t.Errorf("%q", words)
 	}
 	domain := fmt.Sprintf("gui/%d", os.Getuid())
-	one := "bootout " + domain + "/com.mezusphere.warpgate-blue\nbootstrap " + domain + " " + w.Home + "/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist\n"
-	if calls := w.calls(); calls != one+one {
+	end := "bootout " + domain + "/com.mezusphere.warpgate-blue\nprint " + domain + "/com.mezusphere.warpgate-blue\n"
+	begin := "bootstrap " + domain + " " + w.Home + "/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist\n"
+	again := "print " + domain + "/com.mezusphere.warpgate-blue\n"
+	if calls := w.calls(); calls != end+begin+end+again+begin {
 		t.Errorf("%s", calls)
 	}
 	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != "/Library/Application Support/mezu/warpgate-blue/log 0600" {
