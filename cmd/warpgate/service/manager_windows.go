@@ -108,7 +108,7 @@ func (m *services) install(ctx context.Context, s Spec) error {
 }
 
 // own makes a folder that the system, administrators and the service alone can look into, with all
-// that comes into it.
+// that comes into it. Everybody may make folders beside it, and so this one too, before.
 func (m *services) own(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -125,7 +125,43 @@ func (m *services) own(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	return windows.SetNamedSecurityInfo(dir, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, acl, nil)
+	if err := windows.SetNamedSecurityInfo(dir, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, acl, nil); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	paths := []string{dir}
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(dir, e.Name()))
+	}
+	for _, path := range paths {
+		if err := ownedByUs(path, sid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownedByUs refuses a file or folder of somebody else: whose it is can change its permissions again.
+func ownedByUs(path string, service *windows.SID) error {
+	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
+	if err != nil {
+		return err
+	}
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return err
+	}
+	self, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return err
+	}
+	if owner.IsWellKnown(windows.WinBuiltinAdministratorsSid) || owner.IsWellKnown(windows.WinLocalSystemSid) || owner.Equals(self.User.Sid) || owner.Equals(service) {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeForbidden, Detail: path + " belongs to somebody else, who could read the token", Hint: "see where it comes from, and remove it"}
 }
 
 // end stops a service, and waits until it has ended.
