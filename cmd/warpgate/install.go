@@ -43,7 +43,7 @@ func manage(ctx context.Context, verb string, args []string, getenv func(string)
 	if host.Account == "" {
 		host.Account = "nobody"
 	}
-	err := managed(ctx, host, verb, args, getenv, s.In)
+	err := managed(ctx, host, verb, args, getenv, s)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(s.Out, usage)
 		return exit.Done
@@ -54,7 +54,7 @@ func manage(ctx context.Context, verb string, args []string, getenv func(string)
 	return exit.Of(err)
 }
 
-func managed(ctx context.Context, host service.Host, verb string, args []string, getenv func(string) string, in io.Reader) error {
+func managed(ctx context.Context, host service.Host, verb string, args []string, getenv func(string) string, s terminal.Streams) error {
 	i, err := parseInstallation(verb, args, getenv)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func managed(ctx context.Context, host service.Host, verb string, args []string,
 	if verb == uninstallVerb {
 		return host.Uninstall(ctx, i.name)
 	}
-	spec, err := i.spec(ctx, getenv, in)
+	spec, err := i.spec(ctx, getenv, s)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ const maxCA = 1 << 20
 
 // spec checks what the service is to be, as the Warpgate itself would, and reads the files that it
 // gets a copy of.
-func (i *installation) spec(ctx context.Context, getenv func(string) string, in io.Reader) (service.Spec, error) {
+func (i *installation) spec(ctx context.Context, getenv func(string) string, streams terminal.Streams) (service.Spec, error) {
 	s := service.Spec{Name: i.name, Target: i.upstream, Arguments: i.arguments(), Environment: proxyEnvironment(getenv)}
 	for _, need := range []struct{ flag, value string }{{"--api", i.api}, {"--upstream", i.upstream}} {
 		if need.value == "" {
@@ -131,12 +131,13 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, in 
 	if i.maxConns < 0 {
 		return s, wrong("--max-conns is a number of requests, or 0 for the default, not %d", i.maxConns)
 	}
-	log := slog.New(slog.DiscardHandler)
-	if _, err := process.Logger(io.Discard, i.logFormat, i.logLevel); err != nil {
+	log, err := process.Logger(streams.Err, i.logFormat, i.logLevel)
+	if err != nil {
 		return s, err
 	}
-	_, err := sidecar.New(sidecar.Config{HealthAddr: i.health, MaxConns: max(i.maxConns, 1), Log: log, Warpgates: []warpgate.Config{{
-		API: i.api, Upstream: i.upstream, AllowTargets: i.allow, Environment: i.environment, StateDir: os.TempDir(), Log: log, Events: func(mezu.Event) {},
+	silent := slog.New(slog.DiscardHandler)
+	_, err = sidecar.New(sidecar.Config{HealthAddr: i.health, MaxConns: max(i.maxConns, 1), Log: silent, Warpgates: []warpgate.Config{{
+		API: i.api, Upstream: i.upstream, AllowTargets: i.allow, Environment: i.environment, StateDir: os.TempDir(), Log: silent, Events: func(mezu.Event) {},
 	}}})
 	if err != nil {
 		return s, err
@@ -149,7 +150,7 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, in 
 			return s, mezu.Invalid("ca-file", "%s: %v", i.ca, err)
 		}
 	}
-	if s.Token, err = i.readToken(ctx, in); err != nil {
+	if s.Token, err = i.readToken(ctx, streams, log); err != nil {
 		return s, err
 	}
 	if s.Token != "" && !strings.HasPrefix(s.Token, mezu.TokenEnrolment) {
@@ -167,12 +168,12 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, in 
 const maxToken = 4 << 10
 
 // readToken reads the token; empty if none is named.
-func (i *installation) readToken(ctx context.Context, in io.Reader) (string, error) {
+func (i *installation) readToken(ctx context.Context, streams terminal.Streams, log *slog.Logger) (string, error) {
 	switch i.tokenFile {
 	case "":
 		return process.SecretVariable("MEZU_TOKEN", i.token)
 	case "-":
-		text, err := terminal.Streams{In: in}.ReadAll(ctx, maxToken)
+		text, err := streams.ReadAll(ctx, maxToken)
 		if err != nil {
 			return "", err
 		}
@@ -182,7 +183,7 @@ func (i *installation) readToken(ctx context.Context, in io.Reader) (string, err
 		}
 		return token, err
 	}
-	token, err := process.SecretFile(ctx, i.tokenFile, slog.New(slog.DiscardHandler))
+	token, err := process.SecretFile(ctx, i.tokenFile, log)
 	if err != nil {
 		return "", fmt.Errorf("--token-file: %w", err)
 	}

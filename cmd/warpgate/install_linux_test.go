@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,8 +47,8 @@ func TestC3_TheTokenIsNoArgument(t *testing.T) {
 	if code, said := install("", bare); code != 2 || !strings.Contains(said, "--token-file") {
 		t.Errorf("no token: code %d, %s", code, said)
 	}
-	given := filepath.Join(dir, "given")
-	if err := os.WriteFile(given, []byte(token), 0o600); err != nil {
+	given, open := filepath.Join(dir, "given"), filepath.Join(dir, "open")
+	if err := errors.Join(os.WriteFile(given, []byte(token), 0o600), os.WriteFile(open, []byte(token), 0o600), os.Chmod(open, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	unit := filepath.Join(dir, ".config/systemd/user/warpgate-c3.service")
@@ -58,6 +59,7 @@ func TestC3_TheTokenIsNoArgument(t *testing.T) {
 		args []string
 	}{
 		"file":     {"", bare, []string{"--token-file", given}},
+		"open":     {"", bare, []string{"--token-file", open}},
 		"stdin":    {token + "\r\n", bare, []string{"--token-file", "-"}},
 		"variable": {"", environment("HOME", dir, "MEZU_TOKEN", token, "HTTPS_PROXY", "http://me:secret@proxy"), nil},
 	} {
@@ -72,6 +74,9 @@ func TestC3_TheTokenIsNoArgument(t *testing.T) {
 		calls, failed := os.ReadFile(asked)
 		if err != nil || failed != nil || bytes.Contains(shown, []byte(token)) || strings.Contains(said, token) || bytes.Contains(calls, []byte(token)) || bytes.Contains(shown, []byte("secret")) {
 			t.Errorf("%s: the token is shown: %s %s", name, shown, said)
+		}
+		if warned := strings.Contains(said, "everyone on this machine can read the secret"); warned != (name == "open") {
+			t.Errorf("%s: %s", name, said)
 		}
 		if name == "variable" && !strings.Contains(said, "HTTPS_PROXY has a password") {
 			t.Errorf("%s", said)
