@@ -30,7 +30,7 @@ const maxExposure = 15
 
 func testSpec(name, program string) Spec {
 	return Spec{Name: name, Program: program, Arguments: []string{"--api", "https://control.example.com", "--upstream", "localhost:8080"}, Target: "localhost:8080", Token: "mezukey_secret", CA: []byte("ca\n"),
-		Environment: map[string]string{"NO_PROXY": "100%"}}
+		Environment: map[string]string{"NO_PROXY": "100%\nUser=root"}}
 }
 
 // TestUnitIsVerified has systemd itself read the units, and judge how far they are shut in.
@@ -87,7 +87,7 @@ func TestUnit(t *testing.T) {
 			files = ` "--token-file" "/home/ana/.config/mezu/warpgate/token" "--ca-file" "/home/ana/.config/mezu/warpgate/ca.pem" "--state" "/home/ana/.local/state/mezu/warpgate"`
 		}
 		want := "ExecStart=" + quoted + ` "--upstream" ` + doubled + strings.NewReplacer(`"--token-file"`, "--token-file", `"--ca-file"`, "--ca-file", `"--state"`, "--state").Replace(files) + "\n"
-		if !strings.Contains(text, want) || !strings.Contains(text, "Environment=\"NO_PROXY=100%%\"\n") || strings.Contains(text, "secret") {
+		if !strings.Contains(text, want) || !strings.Contains(text, "Environment=\"NO_PROXY=100%%\\nUser=root\"\n") || strings.Contains(text, "secret") {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
@@ -321,7 +321,7 @@ func TestLaunchd(t *testing.T) {
 		}
 	}
 	want := []string{"Label", "com.mezusphere.warpgate-blue", "ProgramArguments", awkward, "--api", "https://control.example.com", "--upstream", "localhost:8080", "--token-file", dir + "/token", "--ca-file", dir + "/ca.pem",
-		"--state", dir + "/state", "EnvironmentVariables", "NO_PROXY", "100%", "RunAtLoad", "KeepAlive", "SuccessfulExit", "ThrottleInterval", "ExitTimeOut", "Umask", "StandardErrorPath", dir + "/log"}
+		"--state", dir + "/state", "EnvironmentVariables", "NO_PROXY", "100%\nUser=root", "RunAtLoad", "KeepAlive", "SuccessfulExit", "ThrottleInterval", "ExitTimeOut", "Umask", "StandardErrorPath", dir + "/log"}
 	if strings.Join(words, "|") != strings.Join(want, "|") {
 		t.Errorf("%q", words)
 	}

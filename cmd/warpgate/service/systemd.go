@@ -207,7 +207,7 @@ func (m *systemd) unit(s Spec) string {
 
 // unitQuoted quotes a word in which systemd replaces specifiers.
 func unitQuoted(word string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%").Replace(word) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "\n", `\n`).Replace(word) + `"`
 }
 
 // unitWord quotes an argument of a command, in which it replaces variables too.
