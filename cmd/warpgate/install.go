@@ -43,7 +43,13 @@ func manage(ctx context.Context, verb string, args []string, getenv func(string)
 	if host.Account == "" {
 		host.Account = "nobody"
 	}
-	err := managed(ctx, host, verb, args, getenv, s)
+	var err error
+	if host.Program, err = os.Executable(); err == nil {
+		host.Program, err = filepath.EvalSymlinks(host.Program)
+	}
+	if err == nil {
+		err = managed(ctx, host, verb, args, getenv, s)
+	}
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(s.Out, usage)
 		return exit.Done
@@ -158,10 +164,7 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, str
 			return s, err
 		}
 	}
-	if s.Program, err = os.Executable(); err == nil {
-		s.Program, err = filepath.EvalSymlinks(s.Program)
-	}
-	return s, err
+	return s, nil
 }
 
 // maxToken bounds what is read of standard input.

@@ -140,7 +140,7 @@ func (m *launchd) plist(s Spec) string {
 	}
 	text := func(s string) string { return "<string>" + plistText(s) + "</string>" }
 	dir := m.dir(s.Name)
-	words := append([]string{s.Program}, s.Arguments...)
+	words := append([]string{m.Program}, s.Arguments...)
 	words = append(words, "--token-file", filepath.Join(dir, tokenFile))
 	if len(s.CA) > 0 {
 		words = append(words, "--ca-file", filepath.Join(dir, caFile))

@@ -73,12 +73,12 @@ func (m *services) install(ctx context.Context, s Spec) error {
 	switch {
 	case err == nil: // one that was deleted could not be made again while somebody looks at it
 		defer service.Close()
-		config.BinaryPathName = windows.ComposeCommandLine(append([]string{s.Program}, words...))
+		config.BinaryPathName = windows.ComposeCommandLine(append([]string{m.Program}, words...))
 		if err := errors.Join(m.end(ctx, service), service.UpdateConfig(config)); err != nil {
 			return refused("changing the service that is there", err)
 		}
 	case errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST):
-		if service, err = manager.CreateService(ID(s.Name), s.Program, config, words...); err != nil {
+		if service, err = manager.CreateService(ID(s.Name), m.Program, config, words...); err != nil {
 			return refused("making the service", err)
 		}
 		defer service.Close()

@@ -25,9 +25,7 @@ import (
 type Spec struct {
 	// Name tells it from others of this machine; empty for the one.
 	Name string
-	// Program is the path of this program, Arguments those with which it is run, but for the
-	// files that the service gets.
-	Program   string
+	// Arguments are those with which the program is run, but for the files that the service gets.
 	Arguments []string
 	// Target is the workload, for people.
 	Target string
@@ -47,6 +45,8 @@ type Host struct {
 	User bool
 	// Home is the folder of the user.
 	Home string
+	// Program is the path of this program there.
+	Program string
 	// Root is the folder that the system's own are below: "/", but for tests.
 	Root string
 	// Account is whom launchd runs the system's service as.

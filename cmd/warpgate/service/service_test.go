@@ -28,8 +28,8 @@ const awkward = `/opt/a b/$HOME ${X} %h "q" 'q' \x & <y>`
 // counts: a service without settings has 96, a tight one below 20.
 const maxExposure = 15
 
-func testSpec(name, program string) Spec {
-	return Spec{Name: name, Program: program, Arguments: []string{"--api", "https://control.example.com", "--upstream", "localhost:8080"}, Target: "localhost:8080", Token: "mezukey_secret", CA: []byte("ca\n"),
+func testSpec(name string) Spec {
+	return Spec{Name: name, Arguments: []string{"--api", "https://control.example.com", "--upstream", "localhost:8080"}, Target: "localhost:8080", Token: "mezukey_secret", CA: []byte("ca\n"),
 		Environment: map[string]string{"NO_PROXY": "100%\nUser=root"}}
 }
 
@@ -41,9 +41,9 @@ func TestUnitIsVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, user := range []bool{false, true} {
-		m := &systemd{Host{User: user, Home: t.TempDir(), Root: "/"}}
+		m := &systemd{Host{User: user, Home: t.TempDir(), Program: program, Root: "/"}}
 		path := filepath.Join(t.TempDir(), ID("blue")+".service")
-		if err := os.WriteFile(path, []byte(m.unit(testSpec("blue", program))), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(m.unit(testSpec("blue"))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		words := []string{"verify", "--man=no", path}
@@ -70,18 +70,18 @@ func TestUnitIsVerified(t *testing.T) {
 // TestReference: the unit in deploy, for packages and those who install by other means, is what install
 // writes.
 func TestReference(t *testing.T) {
-	s := Spec{Program: "/usr/bin/warpgate", Arguments: []string{"--api", "https://control.example.com:7443", "--upstream", "localhost:8080"}, Target: "localhost:8080"}
-	testkit.Written(t, "../../../deploy/systemd", "warpgate*", map[string]string{"warpgate.service": (&systemd{Host{Root: "/"}}).unit(s)})
+	s := Spec{Arguments: []string{"--api", "https://control.example.com:7443", "--upstream", "localhost:8080"}, Target: "localhost:8080"}
+	testkit.Written(t, "../../../deploy/systemd", "warpgate*", map[string]string{"warpgate.service": (&systemd{Host{Program: "/usr/bin/warpgate", Root: "/"}}).unit(s)})
 }
 
 // TestUnit: systemd is to mean by the words what we do.
 func TestUnit(t *testing.T) {
-	s := testSpec("", awkward)
+	s := testSpec("")
 	s.Arguments = []string{"--upstream", awkward}
 	quoted := `"/opt/a b/$HOME ${X} %%h \"q\" 'q' \\x & <y>"`
 	doubled := strings.ReplaceAll(quoted, "$", "$$")
 	for _, user := range []bool{false, true} {
-		text := (&systemd{Host{User: user, Home: "/home/ana", Root: "/"}}).unit(s)
+		text := (&systemd{Host{User: user, Home: "/home/ana", Program: awkward, Root: "/"}}).unit(s)
 		files := ` "--token-file" "${CREDENTIALS_DIRECTORY}/token" "--ca-file" "${CREDENTIALS_DIRECTORY}/ca.pem" "--state" "${STATE_DIRECTORY}"`
 		if user {
 			files = ` "--token-file" "/home/ana/.config/mezu/warpgate/token" "--ca-file" "/home/ana/.config/mezu/warpgate/ca.pem" "--state" "/home/ana/.local/state/mezu/warpgate"`
@@ -117,7 +117,7 @@ func newWorld(t *testing.T, system, manager string) *world {
 		t.Skip("the manager is stood in for by a script")
 	}
 	w := &world{t: t, asked: filepath.Join(t.TempDir(), "asked"), said: &testkit.Buffer{}}
-	w.Host = Host{OS: system, Home: t.TempDir(), Root: t.TempDir(), Say: func(format string, args ...any) { fmt.Fprintf(w.said, format+"\n", args...) }}
+	w.Host = Host{OS: system, Home: t.TempDir(), Program: "/usr/local/bin/warpgate", Root: t.TempDir(), Say: func(format string, args ...any) { fmt.Fprintf(w.said, format+"\n", args...) }}
 	bin := t.TempDir()
 	script := "#!/bin/sh\n[ -e '" + w.asked + ".fails' ] && { echo no manager >&2; exit 1; }\necho \"$@\" >> '" + w.asked + "'\n" + draining
 	err := errors.Join(os.WriteFile(filepath.Join(bin, manager), []byte(script), 0o700), os.MkdirAll(filepath.Join(w.Root, bootedFile), 0o700))
@@ -168,9 +168,9 @@ func TestSystemd(t *testing.T) {
 		if user {
 			dir, unit, etc, flag = w.Home, "/.config/systemd/user/", "/.config/mezu/", "--user "
 		}
-		first, second := testSpec("", "/usr/local/bin/warpgate"), testSpec("blue", "/usr/local/bin/warpgate")
+		first, second := testSpec(""), testSpec("blue")
 		second.CA = nil
-		if err := w.Install(t.Context(), Spec{Program: first.Program}); mezu.CodeOf(err) != mezu.CodeInvalid || w.files(dir) != "" || w.calls() != "" {
+		if err := w.Install(t.Context(), Spec{}); mezu.CodeOf(err) != mezu.CodeInvalid || w.files(dir) != "" || w.calls() != "" {
 			t.Errorf("without a token: %v", err)
 		}
 		for _, s := range []Spec{first, second} {
@@ -244,20 +244,19 @@ func TestSystemd(t *testing.T) {
 // TestRefusedBySystemd: what could not run is refused before anything is written.
 func TestRefusedBySystemd(t *testing.T) {
 	w := newWorld(t, "linux", "systemctl")
-	for want, s := range map[string]Spec{
-		"sees nothing below /home/": testSpec("", "/home/ana/warpgate"),
-		"line end":                  testSpec("", "/opt/a\nb"),
-	} {
-		if err := w.Install(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
+	for want, program := range map[string]string{"sees nothing below /home/": "/home/ana/warpgate", "line end": "/opt/a\nb"} {
+		w.Program = program
+		if err := w.Install(t.Context(), testSpec("")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
+	w.Program = "/opt/warpgate"
 	os.RemoveAll(filepath.Join(w.Root, "run"))
-	if err := w.Install(t.Context(), testSpec("", "/opt/warpgate")); mezu.CodeOf(err) != mezu.CodeUnavailable {
+	if err := w.Install(t.Context(), testSpec("")); mezu.CodeOf(err) != mezu.CodeUnavailable {
 		t.Errorf("%v", err)
 	}
 	w.OS = "plan9"
-	if err := w.Install(t.Context(), testSpec("", "/opt/warpgate")); mezu.CodeOf(err) != mezu.CodeUnavailable {
+	if err := w.Install(t.Context(), testSpec("")); mezu.CodeOf(err) != mezu.CodeUnavailable {
 		t.Errorf("%v", err)
 	}
 	if w.files(w.Root) != "" || w.calls() != "" {
@@ -273,9 +272,9 @@ func TestLaunchd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Account = self.Username
+	w.Account, w.Program = self.Username, awkward
 	for range 2 {
-		if err := w.Install(t.Context(), testSpec("", awkward)); err != nil {
+		if err := w.Install(t.Context(), testSpec("")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -289,7 +288,7 @@ func TestLaunchd(t *testing.T) {
 		t.Errorf("%s", calls)
 	}
 	w.User = true
-	s := testSpec("blue", awkward)
+	s := testSpec("blue")
 	for range 2 {
 		if err := w.Install(t.Context(), s); err != nil {
 			t.Fatal(err)

@@ -23,16 +23,16 @@ func (m *systemd) check(s Spec) error {
 	if _, err := exec.LookPath("systemctl"); err != nil || !m.User && !exists(m.below(bootedFile)) {
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "systemd does not run this machine", Hint: "run warpgate itself, by what starts programs here; in a container it is the container's program"}
 	}
-	if strings.ContainsAny(strings.Join(append(s.Arguments, s.Program), ""), "\n\r") {
+	if strings.ContainsAny(strings.Join(append(s.Arguments, m.Program), ""), "\n\r") {
 		return mezu.Errorf(mezu.CodeInvalid, "a path or address with a line end can't be that of a service")
 	}
 	if m.User {
 		return nil
 	}
 	for _, dir := range []string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"} { // as the unit's ProtectHome and PrivateTmp hide
-		if strings.HasPrefix(s.Program, dir) {
-			return &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("the system's service can't run %s: it sees nothing below %s", s.Program, dir),
-				Hint: "install " + s.Program + " /usr/local/bin/ && /usr/local/bin/warpgate install …, or --user"}
+		if strings.HasPrefix(m.Program, dir) {
+			return &mezu.Error{Code: mezu.CodeInvalid, Detail: fmt.Sprintf("the system's service can't run %s: it sees nothing below %s", m.Program, dir),
+				Hint: "install " + m.Program + " /usr/local/bin/ && /usr/local/bin/warpgate install …, or --user"}
 		}
 	}
 	return nil
@@ -140,7 +140,7 @@ func (m *systemd) unit(s Spec) string {
 	line("")
 	line("[Service]")
 	line("Type=exec")
-	words := []string{unitQuoted(s.Program)}
+	words := []string{unitQuoted(m.Program)}
 	for _, a := range s.Arguments {
 		words = append(words, unitWord(a))
 	}
