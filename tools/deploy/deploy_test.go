@@ -186,6 +186,15 @@ func TestDockerfile(t *testing.T) {
 	if !ok || strings.Contains(last, "FROM ") || strings.Contains(last, "RUN ") || !strings.Contains(last, "USER 65532:65532\n") || !strings.Contains(last, "ENTRYPOINT [\"/program\"]\n") {
 		t.Errorf("%s", last)
 	}
+	// The one folder that the user may write to is where each program looks for its state.
+	if !strings.Contains(text, "chown 65532:65532 /image/var/lib/$PROGRAM\n") || !strings.Contains(last, "ARG PROGRAM=warpgate\n") || !strings.Contains(last, "\nENV HOME=/var/lib/$PROGRAM ") {
+		t.Errorf("%s", text)
+	}
+	for _, list := range []string{"deploy/Dockerfile.dockerignore", ".gitignore"} {
+		if ignored, err := os.ReadFile(filepath.Join(root, list)); err != nil || !strings.Contains(string(ignored), "deploy/token\n") {
+			t.Errorf("%s lets in the key of compose.yaml: %s, %v", list, ignored, err)
+		}
+	}
 	build := regexp.MustCompile(`(?m)^RUN (CGO_ENABLED=0 .*go build .*)$`).FindStringSubmatch(text)
 	if build == nil {
 		t.Fatal("it builds nothing")
