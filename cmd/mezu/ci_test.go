@@ -12,10 +12,15 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/mezusphere/mezu"
 )
 
-// ciPage is the page whose shell is executed.
-const ciPage = "../../docs/ci.md"
+// ciPage and deployPage are pages whose shell is executed.
+const (
+	ciPage     = "../../docs/ci.md"
+	deployPage = "../../docs/deploy.md"
+)
 
 // blocks gives what stands between fences of one kind on a page.
 func blocks(t *testing.T, kind string) []string {
@@ -94,7 +99,7 @@ func (r *runner) run(step string, more ...string) int {
 }
 
 // TestCIPage runs the shell of docs/ci.md: with the key of a service account that has the rights
-// that the page names, from the apply to the tear down.
+// that the page names, from the apply to the tear down. The key of docs/deploy.md is made here too.
 func TestCIPage(t *testing.T) {
 	world := start(t, t.TempDir())
 	port := serveText(t, "app")
@@ -103,12 +108,16 @@ func TestCIPage(t *testing.T) {
 	if len(shell) != 2 {
 		t.Fatalf("%d blocks of shell", len(shell))
 	}
-	out, _ := p.do(strings.Fields(strings.TrimPrefix(shell[0], "mezu "))...)
 	var account struct {
 		Key string `json:"key"`
 	}
-	if err := json.Unmarshal([]byte(out), &account); err != nil || account.Key == "" {
-		t.Fatalf("%s: %v", out, err)
+	for _, command := range []string{examples(t, deployPage, "## The key")[0].commands, shell[0]} {
+		command, _, _ = strings.Cut(command, "#")
+		out, _ := p.do(strings.Fields(strings.TrimPrefix(command, "mezu "))...)
+		account.Key = ""
+		if err := json.Unmarshal([]byte(out), &account); err != nil || mezu.ValidateKey(account.Key) != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
 	}
 	jobs := blocks(t, "yaml")
 	if len(jobs) != 2 {

@@ -14,17 +14,37 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cmd/warpgate/service"
 )
 
-// programVariable has the binary of the tests be the program.
-const programVariable = "WARPGATE_TEST_PROGRAM"
+const (
+	// programVariable has the binary of the tests be the program.
+	programVariable = "WARPGATE_TEST_PROGRAM"
+	// rootVariable has it be the program on a Linux whose folders are below that one.
+	rootVariable = "WARPGATE_TEST_ROOT"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(programVariable) != "" {
 		main()
 	}
+	if root := os.Getenv(rootVariable); root != "" {
+		os.Exit(elsewhere(root))
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// elsewhere is install or uninstall below a root.
+func elsewhere(root string) int {
+	s := terminal.System(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	host := service.Host{OS: "linux", Home: os.Getenv("HOME"), Program: "/usr/local/bin/warpgate", Root: root, Say: s.Sayf}
+	err := managed(context.Background(), host, os.Args[1], os.Args[2:], os.Getenv, s)
+	if err != nil {
+		s.Report("warpgate", err)
+	}
+	return exit.Of(err)
 }
 
 func environment(pairs ...string) func(string) string {

@@ -179,6 +179,42 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// TestPage: what the commands of docs/deploy.md name that nobody can run here is there, under that name.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "deploy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```text\n(.*?)```").FindAllSubmatch(page, -1) {
+		commands.Write(block[1])
+	}
+	text := commands.String()
+	files := regexp.MustCompile(`\bdeploy/(\S+)`).FindAllStringSubmatch(text, -1)
+	for _, m := range files {
+		read(t, m[1])
+	}
+	secret := regexp.MustCompile(`(?m)^kubectl create secret generic (\S+) --from-file=(\S+)=key$`).FindStringSubmatch(text)
+	program := regexp.MustCompile(`--build-arg (\w+)=warpgate `).FindStringSubmatch(text)
+	if len(files) != 4 || secret == nil || program == nil || !strings.HasPrefix(text, "MEZU_API=") {
+		t.Fatalf("%s", text)
+	}
+	for _, path := range []string{"kubernetes/sidecar.yaml", "kubernetes/warpgate.yaml"} {
+		pod := manifests(t, path).Spec.Template.Spec
+		for _, v := range pod.Volumes {
+			if v.Secret != nil && v.Secret.SecretName != secret[1] {
+				t.Errorf("%s: the secret is %s", path, v.Secret.SecretName)
+			}
+		}
+		if warpgate := pod.Containers[len(pod.Containers)-1]; !strings.Contains(strings.Join(warpgate.Args, " ")+" ", "/"+secret[2]+" ") {
+			t.Errorf("%s: %q has no %s", path, warpgate.Args, secret[2])
+		}
+	}
+	if !strings.Contains(string(read(t, "Dockerfile")), "\nARG "+program[1]+"=") {
+		t.Errorf("the Dockerfile takes no %s", program[1])
+	}
+}
+
 // TestDockerfile: the last stage is a program and its files, and the command of the first builds one.
 func TestDockerfile(t *testing.T) {
 	text := string(read(t, "Dockerfile"))
