@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cmd/unasked"
@@ -210,6 +212,21 @@ func TestDevServesTheDemo(t *testing.T) {
 		}
 		if code, _, _ := r.mezu("projects", "show", "nothing"); code != 4 {
 			t.Errorf("a project that isn't there: code %d", code)
+		}
+	})
+	// It names mezu trust, which finds the CA by the profile, unless both are gone with the run. Here
+	// is no store to put the CA into.
+	t.Run("trust", func(t *testing.T) {
+		for _, ephemeral := range []bool{false, true} {
+			var said testkit.Buffer
+			o := dev.Options{Invocation: &invocation.Invocation{Streams: terminal.Streams{Out: &said, Err: &said}, Getenv: r.getenv}, Ephemeral: ephemeral}
+			newDevOutput(o, slog.New(slog.DiscardHandler)).ready(r.ready, true, 1)
+			if named := strings.Contains(said.String(), "\n  trust      mezu trust --profile dev has browsers here accept its certificate\n"); named == ephemeral {
+				t.Errorf("%s", &said)
+			}
+		}
+		if code, _, talk := r.mezu("trust", "--profile", "dev", "--user", "--yes"); code != 6 || !strings.Contains(talk, "no store") || !strings.Contains(talk, r.ready.CAFile) {
+			t.Errorf("code %d, %s", code, talk)
 		}
 	})
 	client.CloseIdleConnections()
