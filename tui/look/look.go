@@ -143,15 +143,23 @@ func Head(s string, cells int) string {
 // Mark gives text in reverse video, as the cursor in a field.
 func (t *Theme) Mark(text string) string { return t.selected.on(text) }
 
-// Width is how many cells a line takes.
-func Width(s string) int { return ansi.StringWidth(s) }
-
 // Cut gives at most w cells of a line, with an ellipsis if something is missing.
 func (t *Theme) Cut(s string, w int) string {
+	s, _ = t.cut(s, w)
+	return s
+}
+
+// cut is Cut, and how many cells it gives.
+func (t *Theme) cut(s string, w int) (string, int) {
 	if w <= 0 {
-		return ""
+		return "", 0
 	}
-	return ansi.Truncate(t.Spell(s), w, t.Ellipsis)
+	s = t.Spell(s)
+	if n := Width(s); n <= w {
+		return s, n
+	}
+	s = ansi.Truncate(s, w, t.Ellipsis)
+	return s, Width(s)
 }
 
 // CutLeft gives the last w cells of a line.
@@ -188,14 +196,14 @@ func beyond(r rune) bool { return r > '~' }
 
 // Fit gives exactly w cells: cut, or filled with spaces on the right.
 func (t *Theme) Fit(s string, w int) string {
-	s = t.Cut(s, w)
-	return s + strings.Repeat(" ", max(0, w-Width(s)))
+	s, n := t.cut(s, w)
+	return s + strings.Repeat(" ", max(0, w-n))
 }
 
 // FitRight gives exactly w cells, with the text on the right.
 func (t *Theme) FitRight(s string, w int) string {
-	s = t.Cut(s, w)
-	return strings.Repeat(" ", max(0, w-Width(s))) + s
+	s, n := t.cut(s, w)
+	return strings.Repeat(" ", max(0, w-n)) + s
 }
 
 // Ends gives a line of w cells with one text on the left and one on the right. The left one is
