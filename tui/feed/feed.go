@@ -7,6 +7,7 @@ package feed
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -79,14 +80,10 @@ func Source(d Daemon) screen.Source {
 // follow reads one stream to its end. reached is called when the daemon has answered.
 func follow(ctx context.Context, d Daemon, send func(tea.Msg), reached func()) error {
 	ctx, end := context.WithCancel(ctx)
-	events, opened, ended := make(chan local.Event), make(chan struct{}), make(chan error, 1)
+	opened, ended := make(chan struct{}), make(chan error, 1)
+	events := &gathered{some: make(chan struct{}, 1), full: make(chan []local.Event)}
 	go func() {
-		ended <- d.Follow(ctx, func() { close(opened) }, func(e local.Event) {
-			select {
-			case events <- e:
-			case <-ctx.Done():
-			}
-		})
+		ended <- d.Follow(ctx, func() { close(opened) }, func(e local.Event) { events.add(ctx, e) })
 		close(ended)
 	}()
 	defer func() {
@@ -108,33 +105,65 @@ func follow(ctx context.Context, d Daemon, send func(tea.Msg), reached func()) e
 	}
 	reached()
 	send(Listing{Tunnels: all})
-	return gather(events, ended, send)
+	return events.pass(ended, send)
 }
 
-// gather sends events as batches.
-func gather(events <-chan local.Event, ended <-chan error, send func(tea.Msg)) error {
-	var batch []local.Event
-	flush := func() {
-		if len(batch) > 0 {
-			send(Batch{Events: batch})
-			batch = nil
+// gathered are events that have come and were not sent yet. To hand over each by itself would wake
+// whoever sends them hundreds of times a second.
+type gathered struct {
+	mu     sync.Mutex
+	events []local.Event
+	some   chan struct{}      // takes one word: there is a first
+	full   chan []local.Event // maxBatch of them, handed over by whoever adds, who waits for it
+}
+
+// add adds an event, and waits if there are too many.
+func (g *gathered) add(ctx context.Context, e local.Event) {
+	g.mu.Lock()
+	g.events = append(g.events, e)
+	n := len(g.events)
+	g.mu.Unlock()
+	switch n {
+	case 1:
+		select {
+		case g.some <- struct{}{}:
+		default: // the word of before waits there
+		}
+	case maxBatch:
+		select {
+		case g.full <- g.take():
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (g *gathered) take() []local.Event {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	events := g.events
+	g.events = nil
+	return events
+}
+
+// pass sends events as batches, until the stream has ended.
+func (g *gathered) pass(ended <-chan error, send func(tea.Msg)) error {
+	flush := func(events []local.Event) {
+		if len(events) > 0 {
+			send(Batch{Events: events})
 		}
 	}
 	timer := time.NewTimer(gatherFor)
 	defer timer.Stop()
 	for {
 		select {
-		case e := <-events:
-			if batch = append(batch, e); len(batch) == 1 {
-				timer.Reset(gatherFor)
-			}
-			if len(batch) == maxBatch {
-				flush()
-			}
+		case <-g.some:
+			timer.Reset(gatherFor)
+		case events := <-g.full:
+			flush(events)
 		case <-timer.C:
-			flush()
+			flush(g.take())
 		case err := <-ended:
-			flush()
+			flush(g.take())
 			return err
 		}
 	}
