@@ -64,6 +64,7 @@ func (x *taping) one(path string, status, body int) {
 	defer tape.Close()
 	if x.begin(tape, path) {
 		tape.Head(forward.PartResponse, fmt.Appendf(nil, "HTTP/1.1 %d OK\r\n\r\n", status))
+		tape.Mark(forward.MarkFirstByte)
 		tape.Piece(forward.Out, make([]byte, body))
 		tape.End(&forward.Outcome{Status: status, BytesOut: int64(body)})
 	}

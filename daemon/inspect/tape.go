@@ -367,7 +367,7 @@ func (t *Tape) Ended(d forward.Direction, fields []relay.Field) {
 		return
 	}
 	t.x.bodies[d].ended = true
-	if d == forward.In && t.x.timing.UploadedMS == 0 { // net/http says it late, or not at all
+	if d == forward.In && t.x.timing.UploadedMS == 0 && t.x.depth != mezu.DepthNone { // net/http says it late, or not at all
 		t.x.timing.UploadedMS = t.after(t.r.i.now())
 	}
 	if len(fields) == 0 {
@@ -398,10 +398,14 @@ func (t *Tape) Connected(took time.Duration, reused bool) {
 	}
 }
 
-// Mark notes a moment.
+// Mark notes a moment, unless only a failure is kept: to ask the clock at every step is most of
+// what recording costs a load test.
 func (t *Tape) Mark(m forward.Mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.x.depth == mezu.DepthNone {
+		return
+	}
 	is := t.after(t.r.i.now())
 	switch m {
 	case forward.MarkSent:
