@@ -29,6 +29,7 @@ const (
 	nameDrawn = "daemon, recording, dashboard open"
 
 	figFrames    = "frames a second, 12 keys a second"
+	figShownCPU  = "dashboard: % of a core"
 	figFirstDraw = "first frame: ms"
 	figKey       = "a key, 500 exchanges, text: ms"
 	figDrawIdle  = "dashboard: MiB"
@@ -40,6 +41,10 @@ const (
 )
 
 const (
+	// loadTurns is how often each target is loaded in a round, beside a first time that isn't
+	// counted. What another program on the machine does in one turn is more than what is
+	// measured here, so each turn gives a ratio of its own, and there are many.
+	loadTurns = 8
 	// firstDraws and keyPresses are how often a dashboard is opened and a key is pressed in a
 	// round.
 	firstDraws = 10
@@ -148,11 +153,8 @@ func (v *drawn) press(keys string) error {
 }
 
 // hold presses a key again and again, as one that is held down, until release is called: without
-// that nothing is drawn but what changes. There may be no dashboard.
+// that nothing is drawn but what changes.
 func (v *drawn) hold(key string) (release func()) {
-	if v == nil {
-		return func() {}
-	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -201,7 +203,7 @@ func takeInspector(ctx context.Context, b *bench, round int) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.takeRecording(ctx, round, daemon, off, on); err != nil {
+	if err := d.takeRecording(ctx, round, off, on); err != nil {
 		return err
 	}
 	if err := d.takeDrawing(ctx, on, put); err != nil {
@@ -232,54 +234,60 @@ func (d *developer) recordedAndNot(ctx context.Context) (off, on target, err err
 
 // takeRecording drives HTTP/1.1 through the program warpgate, and through the daemon without
 // recording, with it, and with a dashboard beside.
-func (d *developer) takeRecording(ctx context.Context, round int, daemon *process, off, on target) error {
+func (d *developer) takeRecording(ctx context.Context, round int, off, on target) error {
 	shown := on
 	shown.name = nameDrawn
-	all := []struct {
-		target
-		rate, frames []float64
-	}{{target: d.b.ours}, {target: off}, {target: on}, {target: shown}}
-	for turn := range rateTurns * len(all) {
-		t := &all[(turn+turn/len(all)+round)%len(all)]
-		var v *drawn
-		if t.name == nameDrawn {
-			var err error
-			if v, err = d.dashboard(ctx); err != nil {
-				return err
+	all := []target{d.b.ours, off, on, shown}
+	for turn := range (1 + loadTurns) * len(all) {
+		cycle := turn / len(all)
+		t := all[(turn+cycle+round)%len(all)]
+		put := func(name string, v float64) {
+			if cycle > 0 {
+				d.b.results.put(round*loadTurns+cycle-1, "inspector", t.name, name, v)
 			}
-			if _, err := v.await(ctx, readyLine); err != nil {
-				v.close()
-				return err
-			}
-			v.forget()
 		}
-		begin := time.Now()
-		held := v.hold("?")
-		l, err := wrk(ctx, d.b.dir, t.target, d.b.o.length)
-		held()
-		if v != nil {
-			t.frames = append(t.frames, float64(v.frames())/time.Since(begin).Seconds())
-			v.close()
-		}
+		l, err := d.load(ctx, t, put)
 		if err == nil {
 			err = l.failed()
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		if turn >= len(all) {
-			t.rate = append(t.rate, l.perSecond)
-		}
-	}
-	for _, t := range all {
-		slices.Sort(t.rate)
-		d.b.results.put(round, "inspector", t.name, figRate, percentile(t.rate, 50))
-		if len(t.frames) > 0 {
-			slices.Sort(t.frames)
-			d.b.results.put(round, "inspector", t.name, figFrames, percentile(t.frames, 50))
-		}
+		put(figRate, l.perSecond)
 	}
 	return nil
+}
+
+// load drives one target, beside a dashboard if its name says so. Of that it gives figures.
+func (d *developer) load(ctx context.Context, t target, put func(string, float64)) (load, error) {
+	if t.name != nameDrawn {
+		return wrk(ctx, d.b.dir, t, d.b.o.length)
+	}
+	v, err := d.dashboard(ctx)
+	if err != nil {
+		return load{}, err
+	}
+	defer v.close()
+	if _, err := v.await(ctx, readyLine); err != nil {
+		return load{}, err
+	}
+	if err := pauseFor(ctx, restTime); err != nil { // it opens, and tries its tunnels
+		return load{}, err
+	}
+	v.forget()
+	before, err := v.cpu()
+	if err != nil {
+		return load{}, err
+	}
+	begin := time.Now()
+	release := v.hold("?")
+	l, err := wrk(ctx, d.b.dir, t, d.b.o.length)
+	release()
+	took := time.Since(begin).Seconds()
+	put(figFrames, float64(v.frames())/took)
+	after, failed := v.cpu()
+	put(figShownCPU, 100*(after-before)/took)
+	return l, errors.Join(err, failed)
 }
 
 // takeDrawing times frames and keys, and watches an idle dashboard. The inspector is full: of
