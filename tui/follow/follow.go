@@ -35,27 +35,6 @@ type Failed[T any] struct {
 	Err   error
 }
 
-// Held is what came last while nothing that moves was to change.
-type Held[T any] struct{ last *Got[T] }
-
-// Hold keeps what came, and reports whether it did: while the dashboard is paused, once something
-// is shown.
-func (h *Held[T]) Hold(c *screen.Context, got Got[T], shown bool) bool {
-	h.last = nil
-	if c.Paused && shown {
-		h.last = &got
-	}
-	return h.last != nil
-}
-
-// Free gives what was kept to take, if there is something, when the dashboard is let go.
-func (h *Held[T]) Free(c *screen.Context, take func(Got[T])) {
-	if last := h.last; last != nil && !c.Paused {
-		h.last = nil
-		take(*last)
-	}
-}
-
 // Subject is what is followed. Nothing is asked before somebody wants it.
 type Subject[T any] struct {
 	do Follower[T]

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -27,8 +26,6 @@ const (
 	width = 72
 	// maxValue bounds what is typed in a field: a pattern of a route.
 	maxValue = 1024
-	// doTime bounds what is done with a form: a call of the API.
-	doTime = 30 * time.Second
 	// labels is how wide the column of names is.
 	labels = 14
 )
@@ -136,7 +133,7 @@ func (f *Form) submit(c *screen.Context) tea.Cmd {
 	}
 	f.busy, f.err = true, nil
 	do := f.do
-	return c.Within(doTime, func(ctx context.Context) tea.Msg {
+	return c.Within(screen.DoTime, func(ctx context.Context) tea.Msg {
 		done, err := do(ctx, values)
 		return finished{f, values, done, err}
 	})

@@ -2,8 +2,8 @@
 // it: which rows are shown, which is selected, and how old they are if they could not be asked
 // for.
 //
-// What lives here: the state of a list, and its panel. What may not: what a record means. Screens
-// of tui import it.
+// What lives here: the state of a list, its panel, and what all screens do whose list is followed
+// (Followed). What may not: what a record means. Screens of tui import it.
 package list
 
 import (
@@ -113,15 +113,24 @@ func (l *List[T]) Move(a keymap.Action, page int) bool {
 	return ok
 }
 
-// Put puts the cursor on the row that is shown as the n-th.
-func (l *List[T]) Put(n, page int) {
-	l.at = max(0, min(keymap.Scroll(l.top, l.at, len(l.rows), page)+n, len(l.rows)-1))
+// Click puts the cursor on what is at a cell, where the panel of the list is at r, and reports
+// whether rows are there.
+func (l *List[T]) Click(r look.Rect, x, y int) bool {
+	const head = 2 // of the panel and of the table
+	n := y - r.Y - head
+	if n < 0 || !r.Has(x, y) {
+		return false
+	}
+	l.at = max(0, min(keymap.Scroll(l.top, l.at, len(l.rows), Page(r.H))+n, len(l.rows)-1))
+	return true
 }
 
-// Scroll moves the cursor by so many rows.
-func (l *List[T]) Scroll(by, page int) {
-	l.at = max(0, min(l.at+by, len(l.rows)-1))
-	l.top = keymap.Scroll(l.top, l.at, len(l.rows), page)
+// Wheel moves the cursor by so many rows if the wheel is turned over the panel at r.
+func (l *List[T]) Wheel(r look.Rect, x, y, by int) {
+	if r.Has(x, y) {
+		l.at = max(0, min(l.at+by, len(l.rows)-1))
+		l.top = keymap.Scroll(l.top, l.at, len(l.rows), Page(r.H))
+	}
 }
 
 // Page is how many rows a panel of that height shows.

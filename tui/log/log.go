@@ -71,10 +71,9 @@ type Screen struct {
 	newest Records
 	unread Lines
 
-	onDaemon  bool
-	filter    *field.Field
-	filtering bool
-	full      bool
+	onDaemon bool
+	filter   *field.Filter
+	full     bool
 }
 
 // line is one of the daemon's log, and where it is.
@@ -100,7 +99,7 @@ func New(cfg Config) *Screen {
 		}),
 		records: list.New(func(r Record) string { return r.ID }),
 		lines:   list.New(func(l line) string { return fmt.Sprint(l.number) }),
-		filter:  field.New(maxTyped),
+		filter:  field.NewFilter(maxTyped),
 	}
 }
 
@@ -158,7 +157,7 @@ func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
 		s.onDaemon = !s.onDaemon
 		s.refilter()
 	case actFilter:
-		s.filtering = true
+		s.filter.Begin()
 	case actWhole:
 		s.full = !s.full
 	case actClear:
@@ -224,19 +223,11 @@ func (s *Screen) following() bool {
 }
 
 // Typing reports whether somebody types a filter.
-func (s *Screen) Typing() bool { return s.filtering }
+func (s *Screen) Typing() bool { return s.filter.Typing() }
 
 // Key takes a key of the filter.
 func (s *Screen) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
-	switch k.Type {
-	case tea.KeyEsc:
-		s.filter.Set("")
-		s.filtering = false
-	case tea.KeyEnter:
-		s.filtering = false
-	default:
-		s.filter.Key(k)
-	}
+	s.filter.Key(k)
 	s.refilter()
 	return nil
 }

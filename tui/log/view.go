@@ -6,7 +6,6 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/tui/list"
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 )
@@ -19,17 +18,21 @@ const (
 	detailHeight = 9
 )
 
-func beside(c *screen.Context) bool {
-	return c.Layout == screen.Beside || c.Layout == screen.Triple
+// aside is how wide the record beside the list is; zero where none is there.
+func (s *Screen) aside(c *screen.Context) int {
+	if s.onDaemon && !s.full {
+		return 0
+	}
+	return c.Aside()
 }
 
 // listHeight is that of the list.
 func (s *Screen) listHeight(c *screen.Context) int {
 	h := c.Height - filterLine
 	switch {
-	case s.full && !beside(c):
+	case s.full && c.Aside() == 0:
 		return 1
-	case s.onDaemon && !s.full, beside(c), c.Layout == screen.Column, h < foldBelow:
+	case s.onDaemon && !s.full, c.Aside() > 0, c.Layout == screen.Column, h < foldBelow:
 		return h
 	}
 	return max(5, h-detailHeight)
@@ -39,8 +42,7 @@ func (s *Screen) listHeight(c *screen.Context) int {
 func (s *Screen) View(c *screen.Context, w, h int) []string {
 	out := []string{s.headLine(c, w)}
 	rest := h - filterLine
-	if beside(c) && (!s.onDaemon || s.full) {
-		right := w * 9 / 20
+	if right := s.aside(c); right > 0 {
 		return append(out, look.Beside(s.listPanel(c, w-right, rest), s.recordPanel(c, right, rest))...)
 	}
 	top := s.listHeight(c)
@@ -59,7 +61,7 @@ func (s *Screen) headLine(c *screen.Context, w int) string {
 	if s.onDaemon {
 		audit, daemon, right = " Audit ", t.Paint(look.Accent, t.TabLeft+"Daemon"+t.TabRight), "the daemon of this machine"
 	}
-	return t.Ends(" "+audit+daemon+"  / "+s.filter.View(t, max(10, w/3), s.filtering), right+" ", w)
+	return t.Ends(" "+audit+daemon+"  / "+s.filter.View(t, max(10, w/3)), right+" ", w)
 }
 
 // listPanel is the list of the log that is shown.
@@ -133,37 +135,27 @@ func (s *Screen) recordPanel(c *screen.Context, w, h int) []string {
 	return p.Draw(t, out, w, h)
 }
 
+// listAt is where the list is.
+func (s *Screen) listAt(c *screen.Context) look.Rect {
+	return look.Rect{Y: filterLine, W: c.Width - s.aside(c), H: s.listHeight(c)}
+}
+
 // Click selects a record; twice shows it in full.
 func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
-	const head = 2 + filterLine
-	page := list.Page(s.listHeight(c))
-	if s.onList(c, x, y) && y >= head {
-		if s.onDaemon {
-			s.lines.Put(y-head, page)
-		} else {
-			s.records.Put(y-head, page)
-		}
+	at := s.listAt(c)
+	if s.onDaemon && s.lines.Click(at, x, y) || !s.onDaemon && s.records.Click(at, x, y) {
 		s.full = twice
 		s.catchUp(c)
 	}
 	return nil
 }
 
-// onList reports whether a cell is in the list.
-func (s *Screen) onList(c *screen.Context, x, y int) bool {
-	return y >= filterLine && y < filterLine+s.listHeight(c) && (!beside(c) || s.onDaemon && !s.full || x < c.Width-c.Width*9/20)
-}
-
 // Wheel scrolls the list if it is turned there.
 func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
-	if !s.onList(c, x, y) {
-		return nil
-	}
-	page := list.Page(s.listHeight(c))
 	if s.onDaemon {
-		s.lines.Scroll(by, page)
+		s.lines.Wheel(s.listAt(c), x, y, by)
 	} else {
-		s.records.Scroll(by, page)
+		s.records.Wheel(s.listAt(c), x, y, by)
 	}
 	s.catchUp(c)
 	return nil

@@ -8,7 +8,6 @@ package manage
 import (
 	"context"
 	"strings"
-	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -18,9 +17,6 @@ import (
 	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 )
-
-// doTime bounds a change.
-const doTime = 30 * time.Second
 
 // permissions is the field of an account.
 const permissions = "permissions"
@@ -203,7 +199,7 @@ func (p *Part) Offers(c *screen.Context) []screen.Offer {
 
 // do is the command of a change.
 func (p *Part) do(c *screen.Context, what string, change func(context.Context) (string, error)) tea.Cmd {
-	return c.Within(doTime, func(ctx context.Context) tea.Msg {
+	return c.Within(screen.DoTime, func(ctx context.Context) tea.Msg {
 		secret, err := change(ctx)
 		return changed{what, secret, err}
 	})
@@ -212,7 +208,7 @@ func (p *Part) do(c *screen.Context, what string, change func(context.Context) (
 // move looks at another place, which commands of the profile use from then on too.
 func (p *Part) move(c *screen.Context, to screen.Scope) tea.Cmd {
 	use := p.cfg.Switches
-	return tea.Batch(screen.Cmd(screen.Moved{Scope: to}), c.Within(doTime, func(ctx context.Context) tea.Msg {
+	return tea.Batch(screen.Cmd(screen.Moved{Scope: to}), c.Within(screen.DoTime, func(ctx context.Context) tea.Msg {
 		if err := use.Use(ctx, to); err != nil {
 			return list.Said(err)
 		}

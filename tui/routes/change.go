@@ -20,24 +20,18 @@ type compared struct {
 	same     bool // nothing was changed
 }
 
-// changed is what became of a change.
-type changed struct {
-	what string
-	err  error
-}
-
 // edit opens a route in the editor, or a new one.
 func (s *Screen) edit(c *screen.Context, route *mezu.Route) tea.Cmd {
 	text, err := s.cfg.Drafts.Text(route)
 	if err != nil {
 		return screen.Cmd(list.Said(err))
 	}
-	scope, life, drafts := s.scope, c.Life, s.cfg.Drafts
+	scope, life, drafts := s.Scope, c.Life, s.cfg.Drafts
 	return screen.Cmd(screen.Edit{Name: "route.yaml", Text: text, Then: func(saved []byte, other bool, err error) tea.Msg {
 		if err != nil || !other && route != nil {
 			return compared{err: err, same: true}
 		}
-		ctx, cancel := context.WithTimeout(life, doTime)
+		ctx, cancel := context.WithTimeout(life, screen.DoTime)
 		defer cancel()
 		p, err := drafts.Compare(ctx, scope, route, saved)
 		return compared{proposal: p, err: err}
@@ -45,7 +39,7 @@ func (s *Screen) edit(c *screen.Context, route *mezu.Route) tea.Cmd {
 }
 
 // compare shows what would change, and asks.
-func (s *Screen) compare(_ *screen.Context, msg compared) tea.Cmd {
+func (s *Screen) compare(c *screen.Context, msg compared) tea.Cmd {
 	switch {
 	case msg.err != nil:
 		return screen.Cmd(list.Said(msg.err))
@@ -54,14 +48,14 @@ func (s *Screen) compare(_ *screen.Context, msg compared) tea.Cmd {
 	case len(msg.proposal.Lines()) == 0:
 		return screen.Cmd(screen.Say{Text: "what was saved changes nothing"})
 	}
-	return screen.Cmd(screen.Open{Overlay: &proposed{proposal: msg.proposal}})
+	return screen.Cmd(screen.Open{Overlay: &proposed{proposal: msg.proposal, apply: s.Do(c, "applied; edges and Warpgates take it up now", msg.proposal.Apply)}})
 }
 
 // remove asks, and removes a route.
 func (s *Screen) remove(c *screen.Context, route mezu.Route) tea.Cmd {
-	scope, routes := s.scope, s.cfg.Routes
-	return screen.Cmd(screen.Ask{Question: "Delete the route " + match(&route) + " of " + scope.Environment + "?", Then: c.Within(doTime, func(ctx context.Context) tea.Msg {
-		return changed{"deleted the route " + route.Label(), routes.Delete(ctx, scope, route)}
+	scope, routes := s.Scope, s.cfg.Routes
+	return screen.Cmd(screen.Ask{Question: "Delete the route " + match(&route) + " of " + scope.Environment + "?", Then: s.Do(c, "deleted the route "+route.Label(), func(ctx context.Context) error {
+		return routes.Delete(ctx, scope, route)
 	})})
 }
 
@@ -77,6 +71,7 @@ func (s *Screen) copy(route mezu.Route) tea.Cmd {
 // proposed shows what a change would be, before it is made.
 type proposed struct {
 	proposal Proposal
+	apply    tea.Cmd
 	top      int
 	busy     bool
 }
@@ -87,7 +82,7 @@ func (p *proposed) Footer(*screen.Context) keymap.Map {
 }
 
 // Key takes a key.
-func (p *proposed) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
+func (p *proposed) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
 	switch k.String() {
 	case "esc", "q", "n":
 		return screen.Cmd(screen.Close{})
@@ -100,17 +95,14 @@ func (p *proposed) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 			return nil
 		}
 		p.busy = true
-		proposal := p.proposal
-		return c.Within(doTime, func(ctx context.Context) tea.Msg {
-			return changed{"applied; edges and Warpgates take it up now", proposal.Apply(ctx)}
-		})
+		return p.apply
 	}
 	return nil
 }
 
 // Take closes it when the change was made, or refused.
 func (p *proposed) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
-	if _, ok := msg.(changed); ok {
+	if _, ok := msg.(list.Changed[State]); ok {
 		return screen.Cmd(screen.Close{})
 	}
 	return nil

@@ -18,8 +18,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
-	"github.com/mezusphere/mezu/tui/field"
-	"github.com/mezusphere/mezu/tui/follow"
 	"github.com/mezusphere/mezu/tui/keymap"
 	"github.com/mezusphere/mezu/tui/list"
 	"github.com/mezusphere/mezu/tui/look"
@@ -30,8 +28,6 @@ import (
 const Number = 3
 
 const (
-	// doTime bounds a change, and a look at what it would be.
-	doTime = 30 * time.Second
 	// maxTyped bounds the request and the user of a try, and the filter.
 	maxTyped = 2048
 	// minute is how long HERE/M looks back, in seconds.
@@ -98,19 +94,11 @@ type Config struct {
 
 // Screen is the screen.
 type Screen struct {
-	cfg     Config
-	subject *follow.Subject[State]
-	scope   screen.Scope
-	list    *list.List[mezu.Route]
-	state   State
-
-	filter    *field.Field
-	filtering bool
-	try       try
-	// full shows the selected route in full, in the place of the try.
-	full bool
+	// Full shows the selected route in full, in the place of the try.
+	*list.Followed[State, mezu.Route]
+	cfg  Config
+	try  try
 	here counts
-	held follow.Held[State]
 }
 
 var (
@@ -122,28 +110,28 @@ var (
 
 // New makes the screen.
 func New(cfg Config) *Screen {
-	s := &Screen{cfg: cfg, subject: follow.New(cfg.Routes.Follow), list: list.New(func(r mezu.Route) string { return r.ID }), filter: field.New(maxTyped)}
-	s.try = newTry()
-	return s
+	return &Screen{cfg: cfg, try: newTry(), Followed: list.NewFollowed(list.Config[State, mezu.Route]{
+		Follow:  cfg.Routes.Follow,
+		Records: func(s State) ([]mezu.Route, bool) { return s.Routes, false },
+		ID:      func(r mezu.Route) string { return r.ID },
+		Text: func(r mezu.Route) string {
+			return strings.Join([]string{r.Label(), r.Value(), r.Upstream, string(r.Auth), strings.Join(r.Methods, ",")}, " ")
+		},
+		MostTyped: maxTyped,
+	})}
 }
 
 // Title is its name.
 func (s *Screen) Title() string { return "Routes" }
-
-// Watch follows the routes.
-func (s *Screen) Watch() []screen.Source { return []screen.Source{s.subject.Source} }
 
 // What the keys of the screen do.
 const (
 	actTry    keymap.Action = "try"
 	actMethod keymap.Action = "method"
 	actUser   keymap.Action = "user"
-	actWhole  keymap.Action = "details"
 	actAdd    keymap.Action = "add"
 	actEdit   keymap.Action = "edit"
 	actDelete keymap.Action = "delete"
-	actFilter keymap.Action = "filter"
-	actClear  keymap.Action = "clear"
 	actCopy   keymap.Action = "copy"
 )
 
@@ -151,79 +139,59 @@ const (
 func (s *Screen) Keys(*screen.Context) keymap.Map {
 	return append(keymap.Map{
 		{Keys: []string{"t"}, Action: actTry, Footer: "try", Help: "try one; nothing is sent", Palette: "Try a request on the routes"},
-		{Keys: []string{"enter"}, Action: actWhole, Footer: "details", Help: "the route in full"},
+		{Keys: []string{"enter"}, Action: list.ActWhole, Footer: "details", Help: "the route in full"},
 		{Keys: []string{"a"}, Action: actAdd, Footer: "add", Help: "add one in your editor", Palette: "Add a route"},
 		{Keys: []string{"e"}, Action: actEdit, Footer: "edit", Help: "edit it; a diff first", Palette: "Edit the route"},
 		{Keys: []string{"x", "delete"}, Action: actDelete, Footer: "delete", Show: "x", Help: "delete it (asks)", Palette: "Delete the route"},
-		{Keys: []string{"/"}, Action: actFilter, Footer: "filter", Help: "filter the list"},
+		{Keys: []string{"/"}, Action: list.ActFilter, Footer: "filter", Help: "filter the list"},
 		{Keys: []string{"y"}, Action: actCopy, Footer: "copy as mezu.yaml", Help: "copy it as mezu.yaml"},
 		{Keys: []string{"M"}, Action: actMethod, Help: "try with another method"},
 		{Keys: []string{"u"}, Action: actUser, Help: "another user for the try"},
-		{Keys: []string{"esc"}, Action: actClear},
+		{Keys: []string{"esc"}, Action: list.ActClear},
 	}, keymap.Moves()...)
 }
 
 // Act does what a key asks for.
 func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
-	if s.list.Move(a, list.Page(s.listHeight(c))) {
+	if s.Followed.Act(a, s.listHeight(c)) {
 		return nil
 	}
-	route, ok := s.list.Selected()
 	switch a {
 	case actTry:
-		s.full, s.try.at = false, onTarget
+		s.Full, s.try.at = false, onTarget
+		return nil
 	case actUser:
-		s.full, s.try.at = false, onUser
+		s.Full, s.try.at = false, onUser
+		return nil
 	case actMethod:
-		s.full = false
+		s.Full = false
 		s.try.nextMethod()
 		return s.judge(c)
-	case actWhole:
-		s.full = ok && !s.full
-	case actFilter:
-		s.filtering = true
-	case actClear:
-		if s.full {
-			s.full = false
-			break
-		}
-		s.filter.Set("")
-		s.list.Filter(nil)
 	case actAdd:
 		return s.edit(c, nil)
+	}
+	route, ok := s.List.Selected()
+	if !ok {
+		return nil
+	}
+	switch a {
 	case actEdit:
-		if ok {
-			return s.edit(c, &route)
-		}
+		return s.edit(c, &route)
 	case actCopy:
-		if ok {
-			return s.copy(route)
-		}
+		return s.copy(route)
 	case actDelete:
-		if ok {
-			return s.remove(c, route)
-		}
+		return s.remove(c, route)
 	}
 	return nil
 }
 
 // Typing reports whether somebody types.
-func (s *Screen) Typing() bool { return s.filtering || s.try.at != onNothing }
+func (s *Screen) Typing() bool { return s.Followed.Typing() || s.try.at != onNothing }
 
 // Key takes a key of who types.
 func (s *Screen) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
-	if s.filtering {
-		switch k.Type {
-		case tea.KeyEsc:
-			s.filter.Set("")
-			s.filtering = false
-		case tea.KeyEnter:
-			s.filtering = false
-		default:
-			s.filter.Key(k)
-		}
-		s.refilter()
-		return nil
+	if s.Followed.Typing() {
+		return s.Followed.Key(c, k)
 	}
 	changed, end := s.try.key(k)
 	if changed || end {
@@ -232,71 +200,30 @@ func (s *Screen) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
-// refilter shows the routes that have the text somewhere.
-func (s *Screen) refilter() {
-	text := strings.ToLower(s.filter.Value())
-	if text == "" {
-		s.list.Filter(nil)
-		return
-	}
-	s.list.Filter(func(r mezu.Route) bool {
-		return strings.Contains(strings.ToLower(strings.Join([]string{r.Label(), r.Value(), r.Upstream, string(r.Auth), strings.Join(r.Methods, ",")}, " ")), text)
-	})
-}
-
 // Take takes a message.
 func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
-	if c.Shown {
-		s.subject.Want()
-	}
 	switch msg := msg.(type) {
 	case screen.Moved:
-		s.scope = msg.Scope
-		s.list.Clear()
-		s.state, s.full, s.here = State{}, false, counts{}
+		s.here = counts{}
 		s.try.forget()
-		s.subject.Move(msg.Scope)
-	case follow.Got[State]:
-		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
-			s.got(c, msg)
-			return s.judge(c)
-		}
 	case screen.Freed:
 		if !msg.Paused {
 			s.here.gap = c.Now.Unix() // what came meanwhile was not counted
 		}
-		s.held.Free(c, func(msg follow.Got[State]) {
-			if msg.Scope == s.scope {
-				s.got(c, msg)
-			}
-		})
-		return s.judge(c)
-	case follow.Failed[State]:
-		if msg.Scope == s.scope {
-			s.list.Fail(msg.Err)
-		}
 	case feed.Batch:
 		if !c.Paused {
-			s.here.count(s.scope, msg.Events, c.Now)
+			s.here.count(s.Scope, msg.Events, c.Now)
 		}
 	case judged:
 		s.try.take(msg)
 	case compared:
 		return s.compare(c, msg)
-	case changed:
-		s.subject.Again()
-		if msg.err != nil {
-			return screen.Cmd(list.Said(msg.err))
-		}
-		return screen.Cmd(screen.Say{Text: msg.what})
 	}
-	return nil
-}
-
-// got takes all routes.
-func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
-	s.state = msg.Value
-	s.list.Take(msg.Value.Routes, c.Now)
+	cmd, news := s.Followed.Take(c, msg)
+	if news {
+		return s.judge(c)
+	}
+	return cmd
 }
 
 // counts are the requests of routes in the last minute, as far as the daemon tells of them.
@@ -397,8 +324,8 @@ func methods(r *mezu.Route) string {
 
 // inForce says who runs the routes as they are.
 func (s *Screen) inForce() string {
-	if s.state.Position.IsZero() {
+	if s.State.Position.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("rev %s  %d/%d edges  %d/%d Warpgates", look.Position(s.state.Position), s.state.Edges, s.state.AllEdges, s.state.Warpgates, s.state.AllWarpgates)
+	return fmt.Sprintf("rev %s  %d/%d edges  %d/%d Warpgates", look.Position(s.State.Position), s.State.Edges, s.State.AllEdges, s.State.Warpgates, s.State.AllWarpgates)
 }

@@ -75,12 +75,12 @@ type judged struct {
 // judge asks what the routes make of the request.
 func (s *Screen) judge(c *screen.Context) tea.Cmd {
 	target := strings.TrimSpace(s.try.target.Value())
-	if target == "" || s.scope.Environment == "" {
+	if target == "" || s.Scope.Environment == "" {
 		return nil
 	}
 	s.try.asked++
 	q := Question{Method: tried()[s.try.method], Target: target, User: strings.TrimSpace(s.try.user.Value())}
-	asked, scope, judge := s.try.asked, s.scope, s.cfg.Judge
+	asked, scope, judge := s.try.asked, s.Scope, s.cfg.Judge
 	return c.Within(judgeTime, func(ctx context.Context) tea.Msg {
 		v, err := judge.Judge(ctx, scope, q)
 		return judged{asked, v, err}

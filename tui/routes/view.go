@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -14,15 +15,11 @@ import (
 // foldBelow is the height below which the lower panel is its title line only.
 const foldBelow = 17
 
-func beside(c *screen.Context) bool {
-	return c.Layout == screen.Beside || c.Layout == screen.Triple
-}
-
 // listHeight is that of the list of a terminal of this size.
 func (s *Screen) listHeight(c *screen.Context) int {
 	h := c.Height
 	switch {
-	case beside(c):
+	case c.Aside() > 0:
 		return h
 	case c.Layout == screen.Column:
 		if s.lower() {
@@ -34,16 +31,15 @@ func (s *Screen) listHeight(c *screen.Context) int {
 	case h < foldBelow:
 		return 1
 	}
-	return max(5, min(s.list.Len()+3, h-12))
+	return max(5, min(s.List.Len()+3, h-12))
 }
 
 // lower reports whether the lower panel has the focus.
-func (s *Screen) lower() bool { return s.try.at != onNothing || s.full }
+func (s *Screen) lower() bool { return s.try.at != onNothing || s.Full }
 
 // View draws the screen.
 func (s *Screen) View(c *screen.Context, w, h int) []string {
-	if beside(c) {
-		right := w * 9 / 20
+	if right := c.Aside(); right > 0 {
 		return look.Beside(s.upperPanel(c, w-right, h), s.lowerPanel(c, right, h))
 	}
 	top := s.listHeight(c)
@@ -56,10 +52,7 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 // upperPanel is the list.
 func (s *Screen) upperPanel(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	p := look.Panel{Title: "Routes of " + look.Text(s.scope.Environment), Right: s.inForce(), Focused: !s.lower()}
-	if s.filtering || s.filter.Value() != "" {
-		p.Right = "/ " + s.filter.View(t, 20, s.filtering)
-	}
+	p := look.Panel{Title: "Routes of " + look.Text(s.Scope.Environment), Right: cmp.Or(s.Filter.Title(t), s.inForce()), Focused: !s.lower()}
 	narrow := c.Layout == screen.Column
 	columns := []look.Column{{Head: "MATCH", Width: 14, Grow: 3}, {Head: "METHODS", Width: 8, Rank: 3}, {Head: "UPSTREAM", Width: 14, Grow: 2, Rank: 4},
 		{Head: "AUTH", Width: 9}, {Head: "LIMITS", Width: 12, Grow: 1, Rank: 2}, {Head: "HERE/M", Width: 6, Right: true, Rank: 1}}
@@ -84,13 +77,13 @@ func (s *Screen) upperPanel(c *screen.Context, w, h int) []string {
 		return []look.Cell{{Text: look.Text(match(&r)), Tone: look.Strong}, {Text: look.Text(methods(&r))}, {Text: look.Text(upstream)}, {Text: look.Text(string(auth))}, limit,
 			{Text: s.here.of(r.Label(), c.Now), Tone: look.Quiet}}
 	}
-	return s.list.Panel(c, p, columns, cells, []string{"no route: every request is answered with 404", "a adds one"}, w, h)
+	return s.List.Panel(c, p, columns, cells, []string{"no route: every request is answered with 404", "a adds one"}, w, h)
 }
 
 // lowerPanel is the try, or the selected route in full.
 func (s *Screen) lowerPanel(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	if route, ok := s.list.Selected(); ok && s.full {
+	if route, ok := s.List.Selected(); ok && s.Full {
 		p := look.Panel{Title: look.Text(route.Label()), Right: "esc closes", Focused: true}
 		text, err := s.cfg.Drafts.Text(&route)
 		if err != nil {
@@ -106,33 +99,25 @@ func (s *Screen) lowerPanel(c *screen.Context, w, h int) []string {
 	return p.Draw(t, s.try.lines(t, w-4), w, h)
 }
 
+// listAt is where the list is.
+func (s *Screen) listAt(c *screen.Context) look.Rect {
+	return look.Rect{W: c.Width - c.Aside(), H: s.listHeight(c)}
+}
+
 // Click selects a route; twice shows it in full.
 func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
-	top := s.listHeight(c)
-	if !s.onList(c, x, y) {
-		if s.try.at == onNothing && !s.full {
-			s.try.at = onTarget
-		}
-		return nil
-	}
-	const head = 2 // of the panel and of the table
-	if y >= head {
-		s.try.at = onNothing
-		s.list.Put(y-head, list.Page(top))
-		s.full = twice
+	at := s.listAt(c)
+	switch {
+	case s.List.Click(at, x, y):
+		s.try.at, s.Full = onNothing, twice
+	case !at.Has(x, y) && !s.lower():
+		s.try.at = onTarget
 	}
 	return nil
 }
 
-// onList reports whether a cell is in the list.
-func (s *Screen) onList(c *screen.Context, x, y int) bool {
-	return y < s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
-}
-
 // Wheel scrolls the list if it is turned there.
 func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
-	if s.onList(c, x, y) {
-		s.list.Scroll(by, list.Page(s.listHeight(c)))
-	}
+	s.List.Wheel(s.listAt(c), x, y, by)
 	return nil
 }

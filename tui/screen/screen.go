@@ -115,6 +115,9 @@ func (c *Context) After(d time.Duration, msg tea.Msg) tea.Cmd {
 	return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 }
 
+// DoTime bounds a change: a call of the API, in the time in which somebody waits for it.
+const DoTime = 30 * time.Second
+
 // Within is a command that asks or does something, for which it has so long.
 func (c *Context) Within(d time.Duration, do func(ctx context.Context) tea.Msg) tea.Cmd {
 	life := c.Life
@@ -148,6 +151,14 @@ func LayoutOf(w int) Layout {
 		return Beside
 	}
 	return Triple
+}
+
+// Aside is how wide the details beside a list are; zero where they are below it.
+func (c *Context) Aside() int {
+	if c.Layout < Beside {
+		return 0
+	}
+	return c.Width * 9 / 20
 }
 
 // Headed is a Screen with words of its own in the first line, in the place of who is logged in

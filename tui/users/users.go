@@ -14,7 +14,6 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/tui/field"
 	"github.com/mezusphere/mezu/tui/follow"
 	"github.com/mezusphere/mezu/tui/form"
 	"github.com/mezusphere/mezu/tui/keymap"
@@ -27,8 +26,7 @@ import (
 const Number = 5
 
 const (
-	// doTime bounds a change, askTime a look at one user.
-	doTime   = 30 * time.Second
+	// askTime bounds a look at one user.
 	askTime  = 10 * time.Second
 	maxTyped = mezu.MaxFilter
 )
@@ -95,22 +93,13 @@ type Config struct {
 
 // Screen is the screen.
 type Screen struct {
-	cfg     Config
-	subject *follow.Subject[State]
-	// asked is what the subject asks for; it is read by the goroutine that follows.
+	*list.Followed[State, mezu.User]
+	cfg Config
+	// asked is which users are asked for; it is read by the goroutine that follows.
 	asked *question
-
-	scope screen.Scope
-	list  *list.List[mezu.User]
-	state State
-
-	filter    *field.Field
-	filtering bool
-	full      bool
 
 	// about is what is known of the account of id.
 	id       string
-	held     follow.Held[State]
 	about    *Account
 	aboutErr error
 }
@@ -124,22 +113,27 @@ var (
 
 // New makes the screen.
 func New(cfg Config) *Screen {
-	s := &Screen{cfg: cfg, asked: &question{}, list: list.New(func(u mezu.User) string { return u.ID }), filter: field.New(maxTyped)}
-	s.subject = follow.New(func(ctx context.Context, scope screen.Scope, see func(State)) error {
-		q := s.asked.get()
-		return cfg.Users.Follow(ctx, scope, q.directory, q.query, func(state State) {
-			state.asked = q
-			see(state)
-		})
+	s := &Screen{cfg: cfg, asked: &question{}}
+	s.Followed = list.NewFollowed(list.Config[State, mezu.User]{
+		Follow: func(ctx context.Context, scope screen.Scope, see func(State)) error {
+			q := s.asked.get()
+			return cfg.Users.Follow(ctx, scope, q.directory, q.query, func(state State) {
+				state.asked = q
+				see(state)
+			})
+		},
+		Records: func(s State) ([]mezu.User, bool) { return s.Users, s.More },
+		ID:      func(u mezu.User) string { return u.ID },
+		Text: func(u mezu.User) string {
+			return strings.Join([]string{u.Profile.Email, u.Profile.Name, string(u.Status), strings.Join(u.Roles, " ")}, " ")
+		},
+		MostTyped: maxTyped,
 	})
 	return s
 }
 
 // Title is its name.
 func (s *Screen) Title() string { return "Users" }
-
-// Watch follows them.
-func (s *Screen) Watch() []screen.Source { return []screen.Source{s.subject.Source} }
 
 // What the keys of the screen do.
 const (
@@ -149,9 +143,6 @@ const (
 	actReset     keymap.Action = "reset"
 	actRoles     keymap.Action = "roles"
 	actDirectory keymap.Action = "directory"
-	actFilter    keymap.Action = "filter"
-	actWhole     keymap.Action = "details"
-	actClear     keymap.Action = "clear"
 	actCopy      keymap.Action = "copy"
 )
 
@@ -164,51 +155,42 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 		{Keys: []string{"w"}, Action: actReset, Footer: "reset mail", Help: "mail a new password link", Palette: "Send the user a reset mail"},
 		{Keys: []string{"g"}, Action: actRoles, Footer: "roles", Help: "give and take roles", Palette: "Give the user roles"},
 		{Keys: []string{"f"}, Action: actDirectory, Footer: "directory", Help: "the next directory", Palette: "Users of the next directory"},
-		{Keys: []string{"/"}, Action: actFilter, Help: "text, status=, role= …"},
-		{Keys: []string{"enter"}, Action: actWhole, Help: "the account in full"},
+		{Keys: []string{"/"}, Action: list.ActFilter, Help: "text, status=, role= …"},
+		{Keys: []string{"enter"}, Action: list.ActWhole, Help: "the account in full"},
 		{Keys: []string{"y"}, Action: actCopy, Help: "copy the address"},
-		{Keys: []string{"esc"}, Action: actClear},
+		{Keys: []string{"esc"}, Action: list.ActClear},
 	}, keymap.Moves()...)
 }
 
 // Act does what a key asks for.
 func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
-	if s.list.Move(a, list.Page(s.listHeight(c))) {
+	if s.Followed.Act(a, s.listHeight(c)) {
+		if a == list.ActClear {
+			s.search()
+		}
 		return s.look(c)
 	}
-	switch a {
-	case actFilter:
-		s.filtering = true
-	case actDirectory:
+	if a == actDirectory {
 		return s.nextDirectory()
-	case actClear:
-		if s.full {
-			s.full = false
-			break
-		}
-		s.filter.Set("")
-		s.refilter()
 	}
-	u, ok := s.list.Selected()
+	u, ok := s.List.Selected()
 	if !ok {
 		return nil
 	}
-	who, d, scope := u.Profile.Email, s.state.Directory, s.scope
+	who, d, scope := u.Profile.Email, s.State.Directory, s.Scope
 	switch a {
-	case actWhole:
-		s.full = !s.full
 	case actCopy:
 		return screen.Cmd(screen.Copy{What: "the address", Text: who})
 	case actSuspend:
-		return s.do(c, who+" is suspended; a activates", func(ctx context.Context) error {
+		return s.Do(c, who+" is suspended; a activates", func(ctx context.Context) error {
 			return s.cfg.Users.Change(ctx, scope, d, u.ID, Change{Status: mezu.UserSuspended})
 		})
 	case actActivate:
-		return s.do(c, who+" is active", func(ctx context.Context) error {
+		return s.Do(c, who+" is active", func(ctx context.Context) error {
 			return s.cfg.Users.Change(ctx, scope, d, u.ID, Change{Status: mezu.UserActive})
 		})
 	case actEnd:
-		return screen.Cmd(screen.Ask{Question: "End all sessions of " + who + "?", Then: s.do(c, "the sessions of "+who+" are ended", func(ctx context.Context) error {
+		return screen.Cmd(screen.Ask{Question: "End all sessions of " + who + "?", Then: s.Do(c, "the sessions of "+who+" are ended", func(ctx context.Context) error {
 			return s.cfg.Mail.EndSessions(ctx, scope, d, u.ID)
 		})})
 	case actReset:
@@ -219,24 +201,11 @@ func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
 	return nil
 }
 
-// changed is what became of a change.
-type changed struct {
-	what string
-	err  error
-}
-
-// do is the command of a change.
-func (s *Screen) do(c *screen.Context, what string, change func(context.Context) error) tea.Cmd {
-	return c.Within(doTime, func(ctx context.Context) tea.Msg {
-		return changed{what, change(ctx)}
-	})
-}
-
 // reset sends the mail for a new password. Where none is sent, the link is copied: it opens the
 // account, and is shown nowhere.
 func (s *Screen) reset(c *screen.Context, u mezu.User, d Directory) tea.Cmd {
-	scope, mail := s.scope, s.cfg.Mail
-	return c.Within(doTime, func(ctx context.Context) tea.Msg {
+	scope, mail := s.Scope, s.cfg.Mail
+	return c.Within(screen.DoTime, func(ctx context.Context) tea.Msg {
 		link, err := mail.Reset(ctx, scope, d, u.ID)
 		switch {
 		case err != nil:
@@ -250,7 +219,7 @@ func (s *Screen) reset(c *screen.Context, u mezu.User, d Directory) tea.Cmd {
 
 // roles asks for the roles of a user.
 func (s *Screen) roles(u mezu.User, d Directory) tea.Cmd {
-	users, scope := s.cfg.Users, s.scope
+	users, scope := s.cfg.Users, s.Scope
 	f := form.New("Roles of "+look.Text(u.Profile.Email), []form.Field{{Name: "roles", Label: "roles", Value: strings.Join(u.Roles, " "), Note: "PROJECT/ROLE, separated by spaces; empty for none"}},
 		func(ctx context.Context, v map[string]string) (string, error) {
 			roles := strings.FieldsFunc(v["roles"], func(r rune) bool { return r == ' ' || r == ',' })
@@ -258,27 +227,26 @@ func (s *Screen) roles(u mezu.User, d Directory) tea.Cmd {
 				roles = []string{}
 			}
 			return "the roles of " + u.Profile.Email + " are changed", users.Change(ctx, scope, d, u.ID, Change{Roles: &roles})
-		}, changed{})
+		}, list.Changed[State]{})
 	return screen.Cmd(screen.Open{Overlay: f})
 }
 
 // nextDirectory shows the users of the directory behind this one.
 func (s *Screen) nextDirectory() tea.Cmd {
-	all := s.state.Directories
+	all := s.State.Directories
 	if len(all) < 2 {
 		return screen.Cmd(screen.Say{Text: "there is no other directory"})
 	}
-	i := slices.IndexFunc(all, func(d Directory) bool { return d.ID == s.state.Directory.ID })
+	i := slices.IndexFunc(all, func(d Directory) bool { return d.ID == s.State.Directory.ID })
 	next := all[(i+1)%len(all)]
 	s.asked.set(asked{next.ID, s.query()})
-	s.list.Clear()
-	s.subject.Again()
+	s.Renew()
 	return nil
 }
 
 // query is what of the filter the API knows.
 func (s *Screen) query() string {
-	text := strings.TrimSpace(s.filter.Value())
+	text := strings.TrimSpace(s.Filter.Value())
 	if strings.Contains(text, "=") {
 		return text
 	}
@@ -288,75 +256,39 @@ func (s *Screen) query() string {
 	return ""
 }
 
-// refilter shows the users that the filter is about: those that the API finds, or those here that
+// search shows the users that the filter is about: those that the API finds, or those here that
 // have the text.
-func (s *Screen) refilter() {
-	before := s.asked.get()
-	if query := s.query(); query != before.query {
+func (s *Screen) search() {
+	query, before := s.query(), s.asked.get()
+	if query != before.query {
 		s.asked.set(asked{before.directory, query})
-		s.list.Clear()
-		s.list.Filter(nil)
-		s.subject.Again()
+		s.Renew()
+	}
+	if query != "" {
+		s.List.Filter(nil)
 		return
 	}
-	text := strings.ToLower(strings.TrimSpace(s.filter.Value()))
-	if text == "" || s.query() != "" {
-		s.list.Filter(nil)
-		return
-	}
-	s.list.Filter(func(u mezu.User) bool {
-		return strings.Contains(strings.ToLower(strings.Join([]string{u.Profile.Email, u.Profile.Name, string(u.Status), strings.Join(u.Roles, " ")}, " ")), text)
-	})
+	s.Narrow()
 }
-
-// Typing reports whether somebody types a filter.
-func (s *Screen) Typing() bool { return s.filtering }
 
 // Key takes a key of the filter. What the API is asked for is so when it is done.
 func (s *Screen) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
-	switch k.Type {
-	case tea.KeyEsc:
-		s.filter.Set("")
-		s.filtering = false
-		s.refilter()
-	case tea.KeyEnter:
-		s.filtering = false
-		s.refilter()
-	default:
-		if s.filter.Key(k) && s.query() == "" {
-			s.refilter()
-		}
+	s.Filter.Key(k)
+	if !s.Typing() || s.query() == "" {
+		s.search()
 	}
 	return s.look(c)
 }
 
 // Take takes a message.
 func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
-	if c.Shown {
-		s.subject.Want()
-	}
 	switch msg := msg.(type) {
 	case screen.Moved:
-		s.scope = msg.Scope
-		s.list.Clear()
-		s.state, s.about, s.id, s.full = State{}, nil, "", false
+		s.about, s.id = nil, ""
 		s.asked.set(asked{query: s.query()})
-		s.subject.Move(msg.Scope)
 	case follow.Got[State]:
-		if s.current(msg) && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
-			s.got(c, msg)
-			return s.look(c)
-		}
-	case screen.Freed:
-		s.held.Free(c, func(msg follow.Got[State]) {
-			if s.current(msg) {
-				s.got(c, msg)
-			}
-		})
-		return s.look(c)
-	case follow.Failed[State]:
-		if msg.Scope == s.scope {
-			s.list.Fail(msg.Err)
+		if msg.Value.asked != s.asked.get() {
+			return nil // it answers what was asked before
 		}
 	case known:
 		if msg.id == s.id {
@@ -365,30 +297,11 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 				s.about = &msg.account
 			}
 		}
-	case changed:
-		s.id = ""
-		s.subject.Again()
-		switch {
-		case msg.err != nil:
-			return tea.Batch(s.look(c), screen.Cmd(list.Said(msg.err)))
-		case msg.what != "":
-			return tea.Batch(s.look(c), screen.Cmd(screen.Say{Text: msg.what}))
-		}
-		return s.look(c)
+	case list.Changed[State]:
+		s.id = "" // it is another account now
 	}
-	return nil
-}
-
-// current reports whether that answers what is asked for now, and not what was before.
-func (s *Screen) current(msg follow.Got[State]) bool {
-	return msg.Scope == s.scope && msg.Value.asked == s.asked.get()
-}
-
-// got takes all users.
-func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
-	s.state = msg.Value
-	s.list.More = msg.Value.More
-	s.list.Take(msg.Value.Users, c.Now)
+	cmd, _ := s.Followed.Take(c, msg)
+	return tea.Batch(s.look(c), cmd)
 }
 
 // known is what there is to know of an account.
@@ -400,12 +313,12 @@ type known struct {
 
 // look asks for the account at the cursor, if that is another one.
 func (s *Screen) look(c *screen.Context) tea.Cmd {
-	u, ok := s.list.Selected()
+	u, ok := s.List.Selected()
 	if !ok || u.ID == s.id {
 		return nil
 	}
 	s.id, s.about, s.aboutErr = u.ID, nil, nil
-	scope, d, users := s.scope, s.state.Directory, s.cfg.Users
+	scope, d, users := s.Scope, s.State.Directory, s.cfg.Users
 	return c.Within(askTime, func(ctx context.Context) tea.Msg {
 		account, err := users.About(ctx, scope, d, u.ID)
 		return known{u.ID, account, err}

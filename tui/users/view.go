@@ -21,17 +21,13 @@ const (
 	filterLine = 1
 )
 
-func beside(c *screen.Context) bool {
-	return c.Layout == screen.Beside || c.Layout == screen.Triple
-}
-
 // listHeight is that of the list.
 func (s *Screen) listHeight(c *screen.Context) int {
 	h := c.Height - filterLine
 	switch {
-	case beside(c):
+	case c.Aside() > 0:
 		return h
-	case s.full && (c.Layout == screen.Column || h < foldBelow):
+	case s.Full && (c.Layout == screen.Column || h < foldBelow):
 		return 1
 	case c.Layout == screen.Column, h < foldBelow:
 		return h
@@ -43,8 +39,7 @@ func (s *Screen) listHeight(c *screen.Context) int {
 func (s *Screen) View(c *screen.Context, w, h int) []string {
 	out := []string{s.headLine(c, w)}
 	rest := h - filterLine
-	if beside(c) {
-		right := w * 9 / 20
+	if right := c.Aside(); right > 0 {
 		return append(out, look.Beside(s.listPanel(c, w-right, rest), s.accountPanels(c, right, rest))...)
 	}
 	top := s.listHeight(c)
@@ -58,7 +53,7 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 // headLine says which directory is shown, and what of it.
 func (s *Screen) headLine(c *screen.Context, w int) string {
 	t := c.Theme
-	d := s.state.Directory
+	d := s.State.Directory
 	name := look.Text(d.Name)
 	switch {
 	case d.Name == "":
@@ -69,13 +64,13 @@ func (s *Screen) headLine(c *screen.Context, w int) string {
 		name += " (project)"
 	}
 	right := ""
-	if !s.list.Got.IsZero() {
-		right = look.Count(len(s.list.All())) + " users"
-		if s.list.More {
+	if !s.List.Got.IsZero() {
+		right = look.Count(len(s.List.All())) + " users"
+		if s.List.More {
 			right = "more than " + right
 		}
 	}
-	text := " directory " + t.Selected + " " + name + "   / " + s.filter.View(t, max(10, w/3), s.filtering)
+	text := " directory " + t.Selected + " " + name + "   / " + s.Filter.View(t, max(10, w/3))
 	return t.Ends(text, right+" ", w)
 }
 
@@ -93,13 +88,13 @@ func (s *Screen) listPanel(c *screen.Context, w, h int) []string {
 		}
 		return []look.Cell{{Text: look.Text(u.Profile.Email), Tone: look.Strong}, {Text: look.Text(name)}, status(t, u.Status), {Text: look.Text(s.rolesOf(t, &u))}, {Text: last(u.LastLoginAt, c.Now)}}
 	}
-	return s.list.Panel(c, look.Panel{Title: "Users", Focused: !s.full}, columns, cells, s.empty(), w, h)
+	return s.List.Panel(c, look.Panel{Title: "Users", Focused: !s.Full}, columns, cells, s.empty(), w, h)
 }
 
 // empty says what it means that there is nobody.
 func (s *Screen) empty() []string {
-	if s.state.Directory.ID == "" {
-		return []string{"the environment has no directory, so nobody can log in", "try: mezu environments update " + s.scope.Environment + " --directory NAME"}
+	if s.State.Directory.ID == "" {
+		return []string{"the environment has no directory, so nobody can log in", "try: mezu environments update " + s.Scope.Environment + " --directory NAME"}
 	}
 	return []string{"nobody has an account here yet"}
 }
@@ -121,7 +116,7 @@ func (s *Screen) rolesOf(t *look.Theme, u *mezu.User) string {
 	if len(u.Roles) == 0 {
 		return t.Dash
 	}
-	first := strings.TrimPrefix(u.Roles[0], s.scope.Project+"/")
+	first := strings.TrimPrefix(u.Roles[0], s.Scope.Project+"/")
 	if n := len(u.Roles) - 1; n > 0 {
 		first += " +" + look.Count(n)
 	}
@@ -145,13 +140,13 @@ func last(at, now time.Time) string {
 // accountPanels are the account and its logins.
 func (s *Screen) accountPanels(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	u, ok := s.list.Selected()
+	u, ok := s.List.Selected()
 	if !ok {
 		return look.Panel{}.Draw(t, nil, w, h)
 	}
 	left := min(accountWidth, w)
-	account := look.Panel{Title: look.Text(u.Profile.Email), Focused: s.full}
-	if w-left < 20 || beside(c) && w < 70 {
+	account := look.Panel{Title: look.Text(u.Profile.Email), Focused: s.Full}
+	if w-left < 20 || c.Aside() > 0 && w < 70 {
 		half := h / 2
 		return append(account.Draw(t, s.account(c, &u), w, half), look.Panel{Title: "Logins"}.Draw(t, s.logins(c, w-4), w, h-half)...)
 	}
@@ -230,27 +225,21 @@ func agent(text string) string {
 	return name
 }
 
-// Click selects a user; twice shows the account.
-func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
-	const head = 2 + filterLine
-	if s.onList(c, x, y) && y >= head {
-		s.list.Put(y-head, list.Page(s.listHeight(c)))
-		s.full = twice
-		return s.look(c)
-	}
-	return nil
+// listAt is where the list is.
+func (s *Screen) listAt(c *screen.Context) look.Rect {
+	return look.Rect{Y: filterLine, W: c.Width - c.Aside(), H: s.listHeight(c)}
 }
 
-// onList reports whether a cell is in the list.
-func (s *Screen) onList(c *screen.Context, x, y int) bool {
-	return y >= filterLine && y < filterLine+s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
+// Click selects a user; twice shows the account.
+func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
+	if s.List.Click(s.listAt(c), x, y) {
+		s.Full = twice
+	}
+	return s.look(c)
 }
 
 // Wheel scrolls the list if it is turned there.
 func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
-	if !s.onList(c, x, y) {
-		return nil
-	}
-	s.list.Scroll(by, list.Page(s.listHeight(c)))
+	s.List.Wheel(s.listAt(c), x, y, by)
 	return s.look(c)
 }

@@ -1,6 +1,7 @@
 package warpgates
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -22,31 +23,25 @@ const (
 	foldBelow  = 17
 )
 
-// beside reports whether details are beside the list.
-func beside(c *screen.Context) bool {
-	return c.Layout == screen.Beside || c.Layout == screen.Triple
-}
-
 // listHeight is that of the list.
 func (s *Screen) listHeight(c *screen.Context) int {
 	h := c.Height
 	switch {
-	case beside(c):
+	case c.Aside() > 0:
 		return h
-	case s.full && (c.Layout == screen.Column || h < foldBelow):
+	case s.Full && (c.Layout == screen.Column || h < foldBelow):
 		return 1
 	case c.Layout == screen.Column:
 		return max(4, h-wayHeight)
 	case h < foldBelow:
 		return max(4, h-wayHeight)
 	}
-	return max(5, min(s.list.Len()+3, h-detailHeight-wayHeight))
+	return max(5, min(s.List.Len()+3, h-detailHeight-wayHeight))
 }
 
 // View draws the screen.
 func (s *Screen) View(c *screen.Context, w, h int) []string {
-	if beside(c) {
-		right := w * 9 / 20
+	if right := c.Aside(); right > 0 {
 		details := max(detailHeight, h-wayHeight)
 		column := append(s.detailPanels(c, right, details), s.wayPanel(c, right, h-details)...)
 		return look.Beside(s.listPanel(c, w-right, h), c.Theme.Block(column, right, h))
@@ -54,9 +49,9 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 	top := s.listHeight(c)
 	out := s.listPanel(c, w, top)
 	rest := h - top
-	if rest >= detailHeight+wayHeight || s.full {
+	if rest >= detailHeight+wayHeight || s.Full {
 		details := rest - wayHeight
-		if s.full && rest < detailHeight+wayHeight {
+		if s.Full && rest < detailHeight+wayHeight {
 			details = rest
 		}
 		out = append(out, s.detailPanels(c, w, details)...)
@@ -68,28 +63,26 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 // listPanel is the list.
 func (s *Screen) listPanel(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	p := look.Panel{Title: "Warpgates of " + look.Text(s.scope.Environment), Focused: true}
-	for _, one := range s.list.All() {
+	p := look.Panel{Title: "Warpgates of " + look.Text(s.Scope.Environment), Focused: true}
+	for _, one := range s.List.All() {
 		if _, ok := s.here[one.ID]; ok {
 			p.Right = "this machine: " + look.Text(one.ID)
 			break
 		}
 	}
-	if s.filtering || s.filter.Value() != "" {
-		p.Right = "/ " + s.filter.View(t, 20, s.filtering)
-	}
+	p.Right = cmp.Or(s.Filter.Title(t), p.Right)
 	columns := []look.Column{{Head: "ID", Width: 12, Grow: 3}, {Head: "STATUS", Width: 14}, {Head: "ADDRESS", Width: 14, Grow: 1, Rank: 3}, {Head: "VERSION", Width: 7, Rank: 4},
 		{Head: "EDGES", Width: 5, Rank: 1}, {Head: "BUNDLE", Width: 9, Rank: 2}, {Head: "SEEN", Width: 5}}
 	cells := func(g mezu.Warpgate) []look.Cell {
 		return []look.Cell{{Text: look.Text(g.ID), Tone: look.Strong}, status(t, &g), {Text: look.Text(g.Address)}, {Text: look.Text(g.Version)}, {Text: s.edges(&g)}, s.bundle(t, &g), {Text: seen(&g, c.Now)}}
 	}
-	return s.list.Panel(c, p, columns, cells, []string{"no Warpgate has registered yet", "mezu tunnel 8080, or warpgate --token-file F --upstream HOST:PORT"}, w, h)
+	return s.List.Panel(c, p, columns, cells, []string{"no Warpgate has registered yet", "mezu tunnel 8080, or warpgate --token-file F --upstream HOST:PORT"}, w, h)
 }
 
 // detailPanels are what is known of the selected one, and its links.
 func (s *Screen) detailPanels(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	one, ok := s.list.Selected()
+	one, ok := s.List.Selected()
 	if !ok {
 		return look.Panel{}.Draw(t, nil, w, h)
 	}
@@ -236,25 +229,21 @@ func way(t *look.Theme, hops []Hop, w int) []string {
 	return []string{t.Cut(names, w), t.Cut(signs, w)}
 }
 
+// listAt is where the list is.
+func (s *Screen) listAt(c *screen.Context) look.Rect {
+	return look.Rect{W: c.Width - c.Aside(), H: s.listHeight(c)}
+}
+
 // Click selects a Warpgate; twice shows all that is known of it.
 func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
-	const head = 2 // of the panel and of the table
-	if y >= head && s.onList(c, x, y) {
-		s.list.Put(y-head, list.Page(s.listHeight(c)))
-		s.full = s.full || twice
+	if s.List.Click(s.listAt(c), x, y) {
+		s.Full = s.Full || twice
 	}
 	return nil
 }
 
-// onList reports whether a cell is in the list.
-func (s *Screen) onList(c *screen.Context, x, y int) bool {
-	return y < s.listHeight(c) && (!beside(c) || x < c.Width-c.Width*9/20)
-}
-
 // Wheel scrolls the list if it is turned there.
 func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
-	if s.onList(c, x, y) {
-		s.list.Scroll(by, list.Page(s.listHeight(c)))
-	}
+	s.List.Wheel(s.listAt(c), x, y, by)
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -17,8 +16,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
-	"github.com/mezusphere/mezu/tui/field"
-	"github.com/mezusphere/mezu/tui/follow"
 	"github.com/mezusphere/mezu/tui/keymap"
 	"github.com/mezusphere/mezu/tui/list"
 	"github.com/mezusphere/mezu/tui/look"
@@ -29,8 +26,7 @@ import (
 const Number = 4
 
 const (
-	// doTime bounds a change, probeTime a look at the way.
-	doTime    = 30 * time.Second
+	// probeTime bounds a look at the way.
 	probeTime = 15 * time.Second
 	maxTyped  = 256
 )
@@ -92,22 +88,14 @@ type Config struct {
 
 // Screen is the screen.
 type Screen struct {
-	cfg     Config
-	subject *follow.Subject[State]
-	scope   screen.Scope
-	list    *list.List[mezu.Warpgate]
-	state   State
+	*list.Followed[State, mezu.Warpgate]
+	cfg Config
 	// here are the tunnels of this machine by the id of their Warpgate.
 	here map[string]mezu.Tunnel
 	// lost is why a link went away last, by Warpgate.
 	lost map[string]loss
-	// held and later are what came while nothing that moves was to change.
-	held  follow.Held[State]
-	later map[string]local.Event // by tunnel, the last one of each
-
-	filter    *field.Field
-	filtering bool
-	full      bool
+	// later is what came while nothing that moves was to change: the last event of each tunnel.
+	later map[string]local.Event
 
 	probing bool
 	report  *Report
@@ -129,15 +117,17 @@ var (
 
 // New makes the screen.
 func New(cfg Config) *Screen {
-	return &Screen{cfg: cfg, subject: follow.New(cfg.Warpgates.Follow), list: list.New(func(w mezu.Warpgate) string { return w.ID }), filter: field.New(maxTyped),
-		here: map[string]mezu.Tunnel{}, lost: map[string]loss{}, later: map[string]local.Event{}}
+	return &Screen{cfg: cfg, here: map[string]mezu.Tunnel{}, lost: map[string]loss{}, later: map[string]local.Event{}, Followed: list.NewFollowed(list.Config[State, mezu.Warpgate]{
+		Follow:    cfg.Warpgates.Follow,
+		Records:   func(s State) ([]mezu.Warpgate, bool) { return s.Warpgates, false },
+		ID:        func(w mezu.Warpgate) string { return w.ID },
+		Text:      func(w mezu.Warpgate) string { return w.ID + " " + string(w.Status) + " " + w.Address + " " + w.Version },
+		MostTyped: maxTyped,
+	})}
 }
 
 // Title is its name.
 func (s *Screen) Title() string { return "Warpgates" }
-
-// Watch follows them.
-func (s *Screen) Watch() []screen.Source { return []screen.Source{s.subject.Source} }
 
 // What the keys of the screen do.
 const (
@@ -145,9 +135,6 @@ const (
 	actDrain   keymap.Action = "drain"
 	actUndrain keymap.Action = "undrain"
 	actRemove  keymap.Action = "remove"
-	actWhole   keymap.Action = "details"
-	actFilter  keymap.Action = "filter"
-	actClear   keymap.Action = "clear"
 	actCopy    keymap.Action = "copy"
 )
 
@@ -158,66 +145,41 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 		{Keys: []string{"d"}, Action: actDrain, Footer: "drain", Help: "send it nothing new", Palette: "Drain the Warpgate"},
 		{Keys: []string{"u"}, Action: actUndrain, Footer: "undrain", Help: "send it requests again", Palette: "Undrain the Warpgate"},
 		{Keys: []string{"x", "delete"}, Action: actRemove, Footer: "remove", Show: "x", Help: "remove it (asks)", Palette: "Remove the Warpgate"},
-		{Keys: []string{"enter"}, Action: actWhole, Footer: "details", Help: "all that is known of it"},
-		{Keys: []string{"/"}, Action: actFilter, Footer: "filter", Help: "filter the list"},
+		{Keys: []string{"enter"}, Action: list.ActWhole, Footer: "details", Help: "all that is known of it"},
+		{Keys: []string{"/"}, Action: list.ActFilter, Footer: "filter", Help: "filter the list"},
 		{Keys: []string{"y"}, Action: actCopy, Help: "copy its id"},
-		{Keys: []string{"esc"}, Action: actClear},
+		{Keys: []string{"esc"}, Action: list.ActClear},
 	}, keymap.Moves()...)
 }
 
 // Act does what a key asks for.
 func (s *Screen) Act(c *screen.Context, a keymap.Action) tea.Cmd {
-	if s.list.Move(a, list.Page(s.listHeight(c))) {
+	if s.Followed.Act(a, s.listHeight(c)) {
 		return nil
 	}
-	w, ok := s.list.Selected()
-	switch a {
-	case actProbe:
+	if a == actProbe {
 		return s.probe(c)
-	case actFilter:
-		s.filtering = true
-	case actClear:
-		if s.full {
-			s.full = false
-			break
-		}
-		s.filter.Set("")
-		s.list.Filter(nil)
 	}
+	w, ok := s.List.Selected()
 	if !ok {
 		return nil
 	}
-	scope := s.scope
+	scope := s.Scope
 	switch a {
-	case actWhole:
-		s.full = !s.full
 	case actCopy:
 		return screen.Cmd(screen.Copy{What: "the id", Text: w.ID})
 	case actDrain:
-		return s.do(c, "it gets no new requests; what is under way ends", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, true) })
+		return s.Do(c, "it gets no new requests; what is under way ends", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, true) })
 	case actUndrain:
-		return s.do(c, "it gets requests again", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, false) })
+		return s.Do(c, "it gets requests again", func(ctx context.Context) error { return s.cfg.Warpgates.Drain(ctx, scope, w.ID, false) })
 	case actRemove:
 		question := "Remove " + w.ID + " and its certificate?"
 		if t, ok := s.here[w.ID]; ok {
 			question = "Remove " + w.ID + ", the Warpgate of " + t.Name + " on this machine, and its certificate?"
 		}
-		return screen.Cmd(screen.Ask{Question: question, Word: w.ID, Then: s.do(c, "removed "+w.ID, func(ctx context.Context) error { return s.cfg.Warpgates.Delete(ctx, scope, w.ID) })})
+		return screen.Cmd(screen.Ask{Question: question, Word: w.ID, Then: s.Do(c, "removed "+w.ID, func(ctx context.Context) error { return s.cfg.Warpgates.Delete(ctx, scope, w.ID) })})
 	}
 	return nil
-}
-
-// changed is what became of a change.
-type changed struct {
-	what string
-	err  error
-}
-
-// do is the command of a change.
-func (s *Screen) do(c *screen.Context, what string, change func(context.Context) error) tea.Cmd {
-	return c.Within(doTime, func(ctx context.Context) tea.Msg {
-		return changed{what, change(ctx)}
-	})
 }
 
 // probed is the answer of a probe.
@@ -229,63 +191,24 @@ type probed struct {
 
 // probe asks how far a request comes now.
 func (s *Screen) probe(c *screen.Context) tea.Cmd {
-	if s.probing || s.scope.Environment == "" {
+	if s.probing || s.Scope.Environment == "" {
 		return nil
 	}
 	s.probing = true
-	scope, way := s.scope, s.cfg.Way
+	scope, way := s.Scope, s.cfg.Way
 	return c.Within(probeTime, func(ctx context.Context) tea.Msg {
 		r, err := way.Probe(ctx, scope)
 		return probed{scope, r, err}
 	})
 }
 
-// Typing reports whether somebody types a filter.
-func (s *Screen) Typing() bool { return s.filtering }
-
-// Key takes a key of the filter.
-func (s *Screen) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
-	switch k.Type {
-	case tea.KeyEsc:
-		s.filter.Set("")
-		s.filtering = false
-	case tea.KeyEnter:
-		s.filtering = false
-	default:
-		s.filter.Key(k)
-	}
-	text := strings.ToLower(s.filter.Value())
-	if text == "" {
-		s.list.Filter(nil)
-		return nil
-	}
-	s.list.Filter(func(w mezu.Warpgate) bool {
-		return strings.Contains(strings.ToLower(w.ID+" "+string(w.Status)+" "+w.Address+" "+w.Version), text)
-	})
-	return nil
-}
-
 // Take takes a message.
 func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
-	if c.Shown {
-		s.subject.Want()
-	}
 	switch msg := msg.(type) {
 	case screen.Moved:
-		s.scope = msg.Scope
-		s.list.Clear()
-		s.state, s.report, s.err, s.probing, s.full = State{}, nil, nil, false, false
-		s.subject.Move(msg.Scope)
-	case follow.Got[State]:
-		if msg.Scope == s.scope && !s.held.Hold(c, msg, !s.list.Got.IsZero()) {
-			s.got(c, msg)
-		}
+		s.report, s.err, s.probing = nil, nil, false
 	case screen.Freed:
 		s.free(c)
-	case follow.Failed[State]:
-		if msg.Scope == s.scope {
-			s.list.Fail(msg.Err)
-		}
 	case feed.Listing:
 		clear(s.here)
 		clear(s.later)
@@ -301,26 +224,15 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 			}
 		}
 	case probed:
-		if msg.scope == s.scope {
+		if msg.scope == s.Scope {
 			s.probing, s.err = false, msg.err
 			if msg.err == nil {
 				s.report = &msg.report
 			}
 		}
-	case changed:
-		s.subject.Again()
-		if msg.err != nil {
-			return screen.Cmd(list.Said(msg.err))
-		}
-		return screen.Cmd(screen.Say{Text: msg.what})
 	}
-	return nil
-}
-
-// got takes all Warpgates.
-func (s *Screen) got(c *screen.Context, msg follow.Got[State]) {
-	s.state = msg.Value
-	s.list.Take(msg.Value.Warpgates, c.Now)
+	cmd, _ := s.Followed.Take(c, msg)
+	return cmd
 }
 
 // free takes what came while nothing was to move.
@@ -332,11 +244,6 @@ func (s *Screen) free(c *screen.Context) {
 		s.event(&e, c.Now)
 	}
 	clear(s.later)
-	s.held.Free(c, func(msg follow.Got[State]) {
-		if msg.Scope == s.scope {
-			s.got(c, msg)
-		}
-	})
 }
 
 // know keeps a tunnel of this machine.
@@ -391,9 +298,9 @@ func (s *Screen) bundle(t *look.Theme, w *mezu.Warpgate) look.Cell {
 	switch {
 	case w.Bundle.IsZero():
 		return look.Cell{Text: t.Dash, Tone: look.Quiet}
-	case s.state.Position.IsZero():
+	case s.State.Position.IsZero():
 		return look.Cell{Text: revision}
-	case w.Bundle.Compare(s.state.Position) < 0:
+	case w.Bundle.Compare(s.State.Position) < 0:
 		return look.Cell{Text: revision + " " + t.Behind, Tone: look.Warn}
 	}
 	return look.Cell{Text: revision + " " + t.Newest, Tone: look.Good}
@@ -409,8 +316,8 @@ func seen(w *mezu.Warpgate, now time.Time) string {
 
 // edges says how many edges hold a link of it.
 func (s *Screen) edges(w *mezu.Warpgate) string {
-	if s.state.Edges > 0 {
-		return fmt.Sprintf("%d/%d", len(w.Edges), s.state.Edges)
+	if s.State.Edges > 0 {
+		return fmt.Sprintf("%d/%d", len(w.Edges), s.State.Edges)
 	}
 	return look.Count(len(w.Edges))
 }
