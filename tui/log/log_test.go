@@ -30,10 +30,6 @@ func (plane) FollowLog(ctx context.Context, _ func(log.Lines)) error {
 	return ctx.Err()
 }
 
-func scope() screen.Scope {
-	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
-}
-
 func record(n int, who, operation, name string, ago time.Duration, outcome mezu.AuditOutcome) log.Record {
 	at := screentest.Now().Add(-ago)
 	return log.Record{Who: who, AuditRecord: mezu.AuditRecord{ID: fmt.Sprintf("aud_%04d", n), Time: at, Operation: operation, Outcome: outcome,
@@ -51,53 +47,36 @@ func drawn() log.Records {
 func stage(t *testing.T, w, h int, theme *look.Theme) *screentest.Stage {
 	t.Setenv("TZ", "UTC")
 	st := screentest.New(t, log.New(log.Config{Audit: plane{}, Daemon: plane{}}), w, h, theme)
-	st.Send(screen.Moved{Scope: scope()}, follow.Got[log.Records]{Scope: scope(), Value: drawn()},
+	st.Send(screen.Moved{Scope: screentest.Scope()}, follow.Got[log.Records]{Scope: screentest.Scope(), Value: drawn()},
 		follow.Got[log.Lines]{Value: log.Lines{"time=14:00 level=INFO msg=\"the daemon runs\"", "time=14:01 level=WARN msg=\"request not served\"", "time=14:02 level=ERROR msg=\"a tunnel can't run\""}})
 	return st
 }
 
-func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
-
 func TestGolden(t *testing.T) {
-	for name, c := range map[string]struct {
-		keys []string
-		then func(*screentest.Stage)
-	}{
+	one := func(w, h int, theme *look.Theme) *screentest.Stage { return stage(t, w, h, theme) }
+	screentest.Drawings(t, *update, one, "audit", map[string]screentest.Drawing{
 		"audit":  {},
-		"full":   {keys: []string{"enter"}},
-		"daemon": {keys: []string{"tab"}},
-		"line":   {keys: []string{"tab", "enter"}},
-		"filter": {keys: []string{"/", "operation:project who:ci", "enter"}},
-		"new": {keys: []string{"down"}, then: func(st *screentest.Stage) {
-			st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(8, "bob@dev.test", "create-route", "web", time.Second, mezu.AuditDone)}, drawn()...)})
+		"full":   {Keys: []string{"enter"}},
+		"daemon": {Keys: []string{"tab"}},
+		"line":   {Keys: []string{"tab", "enter"}},
+		"filter": {Keys: []string{"/", "operation:project who:ci", "enter"}},
+		"new": {Keys: []string{"down"}, Then: func(st *screentest.Stage) {
+			st.Send(follow.Got[log.Records]{Scope: screentest.Scope(), Value: append(log.Records{record(8, "bob@dev.test", "create-route", "web", time.Second, mezu.AuditDone)}, drawn()...)})
 		}},
-		"forbidden": {then: func(st *screentest.Stage) {
-			other := scope()
+		"forbidden": {Then: func(st *screentest.Stage) {
+			other := screentest.Scope()
 			other.Organization = "elsewhere"
 			st.Send(screen.Moved{Scope: other}, follow.Failed[log.Records]{Scope: other, Err: mezu.Errorf(mezu.CodeForbidden, "your role, developer, has no audit.read; admins have it")})
 		}},
-	} {
-		for _, w := range []int{40, 80, 200} {
-			st := stage(t, w, 24, plain())
-			st.Press(c.keys...)
-			if c.then != nil {
-				c.then(st)
-			}
-			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
-		}
-	}
-	for palette, name := range map[look.Palette]string{look.Basic: "audit-16", look.Dark: "audit-dark", look.Light: "audit-light"} {
-		screentest.Golden(t, name, stage(t, 80, 24, look.New(palette, look.Unicode())).View(), *update)
-	}
-	screentest.Golden(t, "audit-folded", stage(t, 80, 16, look.New(look.None, look.ASCII())).View(), *update)
+	})
 }
 
 // TestStandsStill: nothing moves under the cursor, and what has come is shown when it is at the
 // newest record again.
 func TestStandsStill(t *testing.T) {
-	st := stage(t, 80, 24, plain())
+	st := stage(t, 80, 24, screentest.Plain())
 	more := func(n int) {
-		st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(n, "bob@dev.test", fmt.Sprint("create-", n), "web", time.Second, mezu.AuditDone)}, drawn()...)})
+		st.Send(follow.Got[log.Records]{Scope: screentest.Scope(), Value: append(log.Records{record(n, "bob@dev.test", fmt.Sprint("create-", n), "web", time.Second, mezu.AuditDone)}, drawn()...)})
 	}
 	if more(8); !strings.Contains(st.View(), "create-8") {
 		t.Errorf("it does not follow:\n%s", st.View())
@@ -122,11 +101,11 @@ func TestStandsStill(t *testing.T) {
 
 // TestPaused: nothing moves while the dashboard is paused.
 func TestPaused(t *testing.T) {
-	st := stage(t, 80, 24, plain())
+	st := stage(t, 80, 24, screentest.Plain())
 	st.C.Paused = true
 	st.Send(screen.Freed{Paused: true})
 	before := strings.Split(st.View(), "\n")
-	st.Send(follow.Got[log.Records]{Scope: scope(), Value: append(log.Records{record(8, "ada@dev.test", "delete-route", "api", 0, mezu.AuditDone)}, drawn()...)})
+	st.Send(follow.Got[log.Records]{Scope: screentest.Scope(), Value: append(log.Records{record(8, "ada@dev.test", "delete-route", "api", 0, mezu.AuditDone)}, drawn()...)})
 	after := strings.Split(st.View(), "\n")
 	if !strings.Contains(after[1], "1 new") {
 		t.Errorf("it doesn't say that something has come: %s", after[1])
@@ -143,7 +122,7 @@ func TestPaused(t *testing.T) {
 // TestC2_Log: a control plane and a daemon that lie drive nothing.
 func TestC2_Log(t *testing.T) {
 	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
-		st := stage(t, size[0], size[1], plain())
+		st := stage(t, size[0], size[1], screentest.Plain())
 		bad := screentest.Hostile()
 		one := record(9, bad, bad, bad, 0, mezu.AuditOutcome(bad))
 		text, err := json.Marshal(map[string]string{bad: bad})
@@ -151,7 +130,7 @@ func TestC2_Log(t *testing.T) {
 			t.Fatal(err)
 		}
 		one.Before, one.Code, one.Actor.Address, one.RequestID = text, mezu.Code(bad), bad, bad
-		st.Send(follow.Got[log.Records]{Scope: scope(), Value: log.Records{one}}, follow.Got[log.Lines]{Value: log.Lines{bad}})
+		st.Send(follow.Got[log.Records]{Scope: screentest.Scope(), Value: log.Records{one}}, follow.Got[log.Lines]{Value: log.Lines{bad}})
 		st.View()
 		st.Press("enter")
 		st.View()
@@ -164,20 +143,6 @@ func TestC2_Log(t *testing.T) {
 
 // TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
 func TestMouse(t *testing.T) {
-	st := stage(t, 80, 24, plain())
-	first := st.View()
-	p := st.Screen.(screen.Pointed)
-	st.Run(p.Click(&st.C, 10, 5, false))
-	clicked := st.View()
-	if clicked == first {
-		t.Error("a click selects nothing")
-	}
-	st.Run(p.Wheel(&st.C, 10, 18, 3))
-	if st.View() != clicked {
-		t.Error("the wheel turned the list, and is not over it")
-	}
-	st.Run(p.Wheel(&st.C, 10, 4, -3))
-	if st.View() != first {
-		t.Error("the wheel turns nothing")
-	}
+	st := stage(t, 80, 24, screentest.Plain())
+	st.Mouse(5, 20)
 }

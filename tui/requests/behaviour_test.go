@@ -9,13 +9,10 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
-	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/requests"
 	"github.com/mezusphere/mezu/tui/screen"
 	"github.com/mezusphere/mezu/tui/screen/screentest"
 )
-
-func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
 
 // came has another request come.
 func came(st *screentest.Stage, k *kept, path string) {
@@ -59,7 +56,7 @@ func hides(t *testing.T, st *screentest.Stage, unwanted string) {
 
 func TestListFollowsWhileTheNewestIsSelected(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	came(st, k, "/first")
 	if l := selected(t, st); !strings.Contains(l, "/first") {
 		t.Errorf("it doesn't follow: %s", l)
@@ -92,7 +89,7 @@ func TestListFollowsWhileTheNewestIsSelected(t *testing.T) {
 // What stands still is still there when the daemon has made room for others.
 func TestListStandsStillWhenItsRowsAreGone(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain(), "down")
+	st := shown(t, k, 80, 24, screentest.Plain(), "down")
 	k.rows = nil
 	k.state.OldestSequence = 500
 	for n := range 40 {
@@ -111,7 +108,7 @@ func TestListStandsStillWhenItsRowsAreGone(t *testing.T) {
 
 func TestPauseFreezesEverything(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	st.C.Paused = true
 	st.Send(screen.Freed{Paused: true})
 	before := selected(t, st)
@@ -132,7 +129,7 @@ func TestPauseFreezesEverything(t *testing.T) {
 func TestUnmaskedValueHidesAgain(t *testing.T) {
 	const secret, other = "t=1764165704,v1=5257a869", "s3cret"
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	hides(t, st, secret)
 	st.Press("u")
 	shows(t, st, secret)
@@ -169,7 +166,7 @@ func TestUnmaskedValueHidesAgain(t *testing.T) {
 func TestLateSecretIsDropped(t *testing.T) {
 	k := drawn()
 	k.details[k.rows[1].ID] = k.details[k.rows[0].ID]
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	late := st.Screen.Act(&st.C, "unmask")
 	st.Press("esc", "down")
 	st.Pass(time.Second)
@@ -179,7 +176,7 @@ func TestLateSecretIsDropped(t *testing.T) {
 
 func TestFilterErrorKeepsWhatIsShown(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain(), "/", "bad:x")
+	st := shown(t, k, 80, 24, screentest.Plain(), "/", "bad:x")
 	shows(t, st, "there is no word bad:", "/hooks/stripe")
 	st.Press("esc")
 	hides(t, st, "there is no word")
@@ -193,7 +190,7 @@ func TestFilterErrorKeepsWhatIsShown(t *testing.T) {
 func TestErrorsSayWhatToTypeAndAreTriedAgain(t *testing.T) {
 	k := drawn()
 	k.err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon does not answer", Hint: "mezu daemon restart"}
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	shows(t, st, "the daemon does not answer (mezu daemon restart)")
 	k.err = nil
 	st.Pass(time.Second)
@@ -204,7 +201,7 @@ func TestErrorsSayWhatToTypeAndAreTriedAgain(t *testing.T) {
 // Events at any rate are at most five questions a second, and none while another screen is shown.
 func TestQuestionsAreFew(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	storm := func() {
 		for range 100 {
 			st.C.Now = st.C.Now.Add(10 * time.Millisecond)
@@ -246,7 +243,7 @@ func TestRowsAreBounded(t *testing.T) {
 	for n := range 3000 {
 		k.rows = append(k.rows, mezu.Exchange{ID: fmt.Sprintf("old%09d", n), Method: "GET", Path: "/old", Revision: 1})
 	}
-	st := shown(t, k, 80, 24, plain(), "G")
+	st := shown(t, k, 80, 24, screentest.Plain(), "G")
 	shows(t, st, "1,000 of 1,000")
 }
 
@@ -262,7 +259,7 @@ func said[T any](st *screentest.Stage) (out []T) {
 
 func TestActions(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	id := k.rows[0].ID
 	st.Press("R", "P", "y", "H", "w", "e")
 	if got := strings.Join(k.done, ", "); got != "replay "+id+", pin "+id+" false" {
@@ -301,7 +298,7 @@ func TestActions(t *testing.T) {
 
 func TestCopiesTheSelectedValueMasked(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain(), "tab", "down", "down", "y")
+	st := shown(t, k, 80, 24, screentest.Plain(), "tab", "down", "down", "y")
 	if got := said[screen.Copy](st); len(got) != 1 || got[0].Text != mezu.Mask {
 		t.Errorf("copied %+v", got)
 	}
@@ -313,20 +310,20 @@ func TestCopiesTheSelectedValueMasked(t *testing.T) {
 
 func TestDiffMarksAndCompares(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain(), "down", "d")
+	st := shown(t, k, 80, 24, screentest.Plain(), "down", "d")
 	if got := said[screen.Say](st); len(got) != 1 || !strings.Contains(got[0].Text, "is marked") {
 		t.Errorf("said %+v", got)
 	}
 	st.Press("up", "d")
 	shows(t, st, "▐Diff▌", "HTTP/1.1 200 OK")
 	// A replay is compared with what it repeats, without a mark.
-	st = shown(t, drawn(), 80, 24, plain(), "down", "down", "d")
+	st = shown(t, drawn(), 80, 24, screentest.Plain(), "down", "down", "d")
 	shows(t, st, "▐Diff▌", "response line")
 }
 
 func TestShowOfAnotherScreen(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	st.Send(requests.Show{ID: k.rows[3].ID})
 	st.Pass(time.Second)
 	if l := selected(t, st); !strings.Contains(l, "/hooks/ ") {
@@ -339,7 +336,7 @@ func TestShowOfAnotherScreen(t *testing.T) {
 
 func TestFramesFollowAndScroll(t *testing.T) {
 	k := socket()
-	st := shown(t, k, 80, 24, plain(), "enter")
+	st := shown(t, k, 80, 24, screentest.Plain(), "enter")
 	shows(t, st, "18 of 18", "1001 going away")
 	id := k.rows[0].ID
 	k.frames[id] = append(k.frames[id], mezu.Frame{Number: 19, Time: at("14:02:31"), Kind: mezu.FrameText, Size: 2, Kept: 2, Text: "hi"})
@@ -366,7 +363,7 @@ func TestEverySize(t *testing.T) {
 	for w := 40; w <= 220; w += 20 {
 		for h := 12; h <= 60; h += 12 {
 			for _, keys := range [][]string{nil, {"tab"}, {"enter"}, {"/", "a"}} {
-				shown(t, socket(), w, h, plain(), keys...).View()
+				shown(t, socket(), w, h, screentest.Plain(), keys...).View()
 			}
 		}
 	}
@@ -374,7 +371,7 @@ func TestEverySize(t *testing.T) {
 
 func TestClicksAndWheel(t *testing.T) {
 	k := drawn()
-	st := shown(t, k, 80, 24, plain())
+	st := shown(t, k, 80, 24, screentest.Plain())
 	s := st.Screen.(screen.Pointed)
 	st.Run(s.Click(&st.C, 10, 4, false))
 	if l := selected(t, st); !strings.Contains(l, "/hooks/github") {

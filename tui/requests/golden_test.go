@@ -73,7 +73,7 @@ func states() map[string]struct {
 func TestGolden(t *testing.T) {
 	for name, s := range states() {
 		for _, w := range []int{40, 80, 200} {
-			st := shown(t, s.k(), w, 24, look.New(look.None, look.Unicode()), s.keys...)
+			st := shown(t, s.k(), w, 24, screentest.Plain(), s.keys...)
 			if s.then != nil {
 				s.then(st)
 			}
@@ -84,9 +84,9 @@ func TestGolden(t *testing.T) {
 		screentest.Golden(t, name, shown(t, drawn(), 80, 24, look.New(palette, look.Unicode())).View(), *update)
 	}
 	screentest.Golden(t, "list-ascii", shown(t, drawn(), 80, 24, look.New(look.None, look.ASCII()), "u").View(), *update)
-	screentest.Golden(t, "list-folded", shown(t, drawn(), 80, 16, look.New(look.None, look.Unicode())).View(), *update)
-	screentest.Golden(t, "detail-folded", shown(t, drawn(), 80, 16, look.New(look.None, look.Unicode()), "tab").View(), *update)
-	screentest.Golden(t, "list-beside", shown(t, drawn(), 130, 24, look.New(look.None, look.Unicode())).View(), *update)
+	screentest.Golden(t, "list-folded", shown(t, drawn(), 80, 16, screentest.Plain()).View(), *update)
+	screentest.Golden(t, "detail-folded", shown(t, drawn(), 80, 16, screentest.Plain(), "tab").View(), *update)
+	screentest.Golden(t, "list-beside", shown(t, drawn(), 130, 24, screentest.Plain()).View(), *update)
 }
 
 // shown shows the screen with what is kept, and presses keys.

@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/look"
+	"github.com/mezusphere/mezu/tui/screen/screentest"
 	"github.com/mezusphere/mezu/visible"
 )
 
@@ -74,14 +75,14 @@ func TestC2_C5_NothingDrivesTheTerminal(t *testing.T) {
 			safe(t, st.Screen.(keeping).Heading(&st.C))
 		}
 		k.err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: text, Hint: text}
-		safe(t, shown(t, k, 80, 24, plain()).View())
+		safe(t, shown(t, k, 80, 24, screentest.Plain()).View())
 		frames := socket()
 		id := frames.rows[0].ID
 		frames.frames[id] = []mezu.Frame{{Number: 1, Kind: mezu.FrameKind("text"), Text: text, Name: text, Problem: text, Size: 1 << 20}}
 		frames.rows[0].Frames = 1
 		frames.content[1] = local.Content{Data: []byte(text), Problem: text}
 		for _, w := range widths {
-			st := shown(t, frames, w, 24, plain(), "enter")
+			st := shown(t, frames, w, 24, screentest.Plain(), "enter")
 			safe(t, st.View())
 			st.Press("/", text[:min(len(text), 50)], "enter")
 			safe(t, st.View())
@@ -100,7 +101,7 @@ func TestTenThousandFrames(t *testing.T) {
 		k.frames[id] = append(k.frames[id], mezu.Frame{Number: n, Kind: mezu.FrameText, Text: fmt.Sprint("frame ", n), Size: 9, Kept: 9})
 	}
 	k.rows[0].Frames = 10_000
-	st := shown(t, k, 80, 24, plain(), "enter")
+	st := shown(t, k, 80, 24, screentest.Plain(), "enter")
 	shows(t, st, "1,000 of 1,000", "frame 10000")
 	st.Press("home")
 	shows(t, st, "frame 9001")

@@ -71,11 +71,6 @@ func (p *plane) Judge(_ context.Context, _ screen.Scope, q routes.Question) (rou
 	}}, nil
 }
 
-// scope is where the stage looks.
-func scope() screen.Scope {
-	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
-}
-
 // drawn is the state of the design's drawing.
 func drawn() routes.State {
 	return routes.State{Position: mezu.Position{Epoch: 1, Revision: 4182}, Edges: 2, AllEdges: 2, Warpgates: 1, AllWarpgates: 1, Routes: []mezu.Route{
@@ -90,48 +85,33 @@ func drawn() routes.State {
 func stage(t *testing.T, w, h int, theme *look.Theme) (*screentest.Stage, *plane) {
 	p := &plane{}
 	st := screentest.New(t, routes.New(routes.Config{Routes: p, Drafts: p, Judge: p}), w, h, theme)
-	st.Send(screen.Moved{Scope: scope()}, follow.Got[routes.State]{Scope: scope(), Value: drawn()})
+	st.Send(screen.Moved{Scope: screentest.Scope()}, follow.Got[routes.State]{Scope: screentest.Scope(), Value: drawn()})
 	return st, p
 }
 
-func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
-
 func TestGolden(t *testing.T) {
-	for name, c := range map[string]struct {
-		keys []string
-		then func(*screentest.Stage)
-	}{
-		"list":     {keys: []string{"down"}},
-		"try":      {keys: []string{"down", "M", "t", "ctrl+u", "/api//orders/../orders?id=7", "tab", "bob@example.com", "enter"}},
-		"typing":   {keys: []string{"t", "api"}},
-		"refused":  {keys: []string{"u", "nobody@example.com", "enter"}},
-		"details":  {keys: []string{"down", "enter"}},
-		"filter":   {keys: []string{"/", "users", "enter"}},
-		"none":     {keys: []string{"/", "nothing", "enter"}},
-		"proposed": {then: func(st *screentest.Stage) { edit(st, "e", "prefix: /api/\ntimeout: 30s\n") }},
-		"forbidden": {then: func(st *screentest.Stage) {
-			st.Send(screen.Moved{Scope: scope()}, follow.Failed[routes.State]{Scope: scope(), Err: mezu.Errorf(mezu.CodeForbidden, "your role, billing, has no routes.read; admins have it")})
+	one := func(w, h int, theme *look.Theme) *screentest.Stage {
+		st, _ := stage(t, w, h, theme)
+		return st
+	}
+	screentest.Drawings(t, *update, one, "list", map[string]screentest.Drawing{
+		"list":     {Keys: []string{"down"}},
+		"try":      {Keys: []string{"down", "M", "t", "ctrl+u", "/api//orders/../orders?id=7", "tab", "bob@example.com", "enter"}},
+		"typing":   {Keys: []string{"t", "api"}},
+		"refused":  {Keys: []string{"u", "nobody@example.com", "enter"}},
+		"details":  {Keys: []string{"down", "enter"}},
+		"filter":   {Keys: []string{"/", "users", "enter"}},
+		"none":     {Keys: []string{"/", "nothing", "enter"}},
+		"proposed": {Then: func(st *screentest.Stage) { edit(st, "e", "prefix: /api/\ntimeout: 30s\n") }},
+		"forbidden": {Then: func(st *screentest.Stage) {
+			st.Send(screen.Moved{Scope: screentest.Scope()}, follow.Failed[routes.State]{Scope: screentest.Scope(), Err: mezu.Errorf(mezu.CodeForbidden, "your role, billing, has no routes.read; admins have it")})
 		}},
-		"stale": {then: func(st *screentest.Stage) {
-			st.Send(follow.Failed[routes.State]{Scope: scope(), Err: errors.New("no answer")})
+		"stale": {Then: func(st *screentest.Stage) {
+			st.Send(follow.Failed[routes.State]{Scope: screentest.Scope(), Err: errors.New("no answer")})
 			st.Pass(120_000_000_000)
 		}},
-	} {
-		for _, w := range []int{40, 80, 200} {
-			st, _ := stage(t, w, 24, plain())
-			st.Press(c.keys...)
-			if c.then != nil {
-				c.then(st)
-			}
-			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
-		}
-	}
-	for palette, name := range map[look.Palette]string{look.Basic: "list-16", look.Dark: "list-dark", look.Light: "list-light"} {
-		st, _ := stage(t, 80, 24, look.New(palette, look.Unicode()))
-		screentest.Golden(t, name, st.View(), *update)
-	}
-	st, _ := stage(t, 80, 16, look.New(look.None, look.ASCII()))
-	screentest.Golden(t, "list-folded", st.View(), *update)
+	})
+	st := one(80, 16, look.New(look.None, look.ASCII()))
 	st.Press("t")
 	screentest.Golden(t, "try-folded", st.View(), *update)
 }
@@ -147,7 +127,7 @@ func edit(st *screentest.Stage, key, saved string) {
 }
 
 func TestEdit(t *testing.T) {
-	st, p := stage(t, 80, 24, plain())
+	st, p := stage(t, 80, 24, screentest.Plain())
 	edit(st, "e", "auth: wrong\n")
 	if last := st.Said[len(st.Said)-1]; !strings.Contains(fmt.Sprint(last), "auth: is one of") || st.Overlay != nil {
 		t.Fatalf("a wrong route is proposed, or nothing is said: %v", last)
@@ -169,9 +149,9 @@ func TestEdit(t *testing.T) {
 
 // TestVerdictOfElsewhere: the routes of one environment judge nothing in another.
 func TestVerdictOfElsewhere(t *testing.T) {
-	st, _ := stage(t, 80, 24, plain())
+	st, _ := stage(t, 80, 24, screentest.Plain())
 	asked := st.Screen.Act(&st.C, "method")
-	other := scope()
+	other := screentest.Scope()
 	other.Environment = "staging"
 	st.Send(screen.Moved{Scope: other})
 	st.Run(asked)
@@ -181,7 +161,7 @@ func TestVerdictOfElsewhere(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
-	st, p := stage(t, 80, 24, plain())
+	st, p := stage(t, 80, 24, screentest.Plain())
 	st.Press("down", "x")
 	ask, ok := st.Said[len(st.Said)-1].(screen.Ask)
 	if !ok || !strings.Contains(ask.Question, "^ /api/") || p.deleted != "" {
@@ -195,7 +175,7 @@ func TestDelete(t *testing.T) {
 
 // TestHere counts what this machine served in the last minute, and says if it may be more.
 func TestHere(t *testing.T) {
-	st, _ := stage(t, 80, 24, plain())
+	st, _ := stage(t, 80, 24, screentest.Plain())
 	end := local.Event{Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseEnd}
 	other := end
 	other.Tunnel = "shop/dev-bob"
@@ -228,9 +208,9 @@ func TestHere(t *testing.T) {
 
 // TestC2_RoutesOfALyingControlPlane: what it sends is text.
 func TestC2_RoutesOfALyingControlPlane(t *testing.T) {
-	st, _ := stage(t, 80, 24, plain())
+	st, _ := stage(t, 80, 24, screentest.Plain())
 	evil := "/\x1b]52;c;ZXZpbA==\x07\u202e\x1b[2J" + strings.Repeat("x", 1<<20)
-	st.Send(follow.Got[routes.State]{Scope: scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: "\x1b[31m"}, Prefix: evil, Upstream: evil, Methods: []string{evil}}}}})
+	st.Send(follow.Got[routes.State]{Scope: screentest.Scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: "\x1b[31m"}, Prefix: evil, Upstream: evil, Methods: []string{evil}}}}})
 	if v := st.View(); strings.Contains(v, "\x1b]") || strings.Contains(v, "\x1b[2J") || strings.Contains(v, "\u202e") || len(v) > 64<<10 {
 		t.Errorf("it drives the terminal, or fills it: %d bytes", len(v))
 	}
@@ -238,11 +218,11 @@ func TestC2_RoutesOfALyingControlPlane(t *testing.T) {
 
 // TestPaused: nothing moves while the dashboard is paused.
 func TestPaused(t *testing.T) {
-	st, _ := stage(t, 80, 24, plain())
+	st, _ := stage(t, 80, 24, screentest.Plain())
 	st.Freeze(func() {
 		more := drawn()
 		more.Routes = append([]mezu.Route{{Meta: mezu.Meta{ID: "rte_new"}, Name: "new", Exact: "/new"}}, more.Routes...)
-		st.Send(follow.Got[routes.State]{Scope: scope(), Value: more}, feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseEnd}}})
+		st.Send(follow.Got[routes.State]{Scope: screentest.Scope(), Value: more}, feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: mezu.EventRequest, Tunnel: "shop/dev-ada", Route: "prefix /api/"}, Phase: local.PhaseEnd}}})
 		st.Pass(time.Minute)
 	})
 }
@@ -250,39 +230,25 @@ func TestPaused(t *testing.T) {
 // TestC2_Routes: a control plane that lies drives nothing.
 func TestC2_Routes(t *testing.T) {
 	for _, size := range [][2]int{{40, 24}, {80, 24}, {130, 30}, {200, 40}} {
-		st, p := stage(t, size[0], size[1], plain())
+		st, p := stage(t, size[0], size[1], screentest.Plain())
 		bad := screentest.Hostile()
-		st.Send(follow.Got[routes.State]{Scope: scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: bad}, Name: bad, Prefix: bad, Upstream: bad, Auth: mezu.AuthMode(bad), Methods: []string{bad}}}}})
+		st.Send(follow.Got[routes.State]{Scope: screentest.Scope(), Value: routes.State{Routes: []mezu.Route{{Meta: mezu.Meta{ID: bad}, Name: bad, Prefix: bad, Upstream: bad, Auth: mezu.AuthMode(bad), Methods: []string{bad}}}}})
 		st.View()
 		st.Press("enter")
 		st.View()
 		p.err = &mezu.Error{Code: mezu.CodeInternal, Detail: bad, Hint: bad, Field: bad}
-		st.Send(follow.Failed[routes.State]{Scope: scope(), Err: p.err})
+		st.Send(follow.Failed[routes.State]{Scope: screentest.Scope(), Err: p.err})
 		st.View()
-		st.Send(screen.Moved{Scope: scope()}, follow.Failed[routes.State]{Scope: scope(), Err: p.err})
+		st.Send(screen.Moved{Scope: screentest.Scope()}, follow.Failed[routes.State]{Scope: screentest.Scope(), Err: p.err})
 		st.View()
 	}
 }
 
 // TestMouse: a click selects, a second one opens, and the wheel turns the list below it alone.
 func TestMouse(t *testing.T) {
-	st, _ := stage(t, 80, 24, plain())
-	first := st.View()
-	p := st.Screen.(screen.Pointed)
-	st.Run(p.Click(&st.C, 10, 4, false))
-	clicked := st.View()
-	if clicked == first {
-		t.Error("a click selects nothing")
-	}
-	st.Run(p.Wheel(&st.C, 10, 20, 3))
-	if st.View() != clicked {
-		t.Error("the wheel turned the list, and is not over it")
-	}
-	st.Run(p.Wheel(&st.C, 10, 3, -3))
-	if st.View() != first {
-		t.Error("the wheel turns nothing")
-	}
-	st.Run(p.Click(&st.C, 10, 4, true))
+	st, _ := stage(t, 80, 24, screentest.Plain())
+	st.Mouse(4, 20)
+	st.Run(st.Screen.(screen.Pointed).Click(&st.C, 10, 4, true))
 	if !strings.Contains(st.View(), "esc closes") {
 		t.Errorf("a double click opens nothing:\n%s", st.View())
 	}

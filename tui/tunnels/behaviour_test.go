@@ -9,15 +9,12 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/feed"
-	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/newtunnel"
 	"github.com/mezusphere/mezu/tui/requests"
 	"github.com/mezusphere/mezu/tui/screen"
 	"github.com/mezusphere/mezu/tui/screen/screentest"
 	"github.com/mezusphere/mezu/tui/tunnels"
 )
-
-func plain() *look.Theme { return look.New(look.None, look.Unicode()) }
 
 // said are the messages to the dashboard of one kind.
 func said[T any](st *screentest.Stage) (out []T) {
@@ -41,7 +38,7 @@ func shows(t *testing.T, st *screentest.Stage, want ...string) {
 
 func TestKeys(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	st.Press("s", "r", "D", "c", "o", "enter", "p")
 	if got := strings.Join(h.done, ", "); got != "stop shop/dev-ada, stop shop/dev-ada, start shop/dev-ada, leave shop/dev-ada" {
 		t.Errorf("done: %s", got)
@@ -62,7 +59,7 @@ func TestKeys(t *testing.T) {
 // What can't be undone asks, and wants the name typed.
 func TestRemoveAsks(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	st.Press("x")
 	asks := said[screen.Ask](st)
 	if len(asks) != 1 || asks[0].Question != "Remove shop/dev-ada, its address and its Warpgate?" || asks[0].Word != "dev-ada" || len(h.done) > 0 {
@@ -79,7 +76,7 @@ func TestRemoveAsks(t *testing.T) {
 
 // q says what ends, and D changes that.
 func TestSaysWhatEnds(t *testing.T) {
-	st := shown(t, drawn(), 80, 24, plain())
+	st := shown(t, drawn(), 80, 24, screentest.Plain())
 	ends := said[screen.Ends](st)
 	if len(ends) != 1 || ends[0].Text != "closes shop/dev-ada; D leaves it running" {
 		t.Fatalf("%+v", ends)
@@ -95,7 +92,7 @@ func TestSaysWhatEnds(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	st.Press("h")
 	for range "target" {
 		st.Press("backspace")
@@ -114,7 +111,7 @@ func TestForms(t *testing.T) {
 func TestErrorsAreSaid(t *testing.T) {
 	h := drawn()
 	h.err = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the daemon does not answer", Hint: "mezu daemon restart"}
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	st.Press("s")
 	if s := said[screen.Say](st); len(s) != 1 || !s[0].Bad || !strings.Contains(s[0].Text, "mezu daemon restart") {
 		t.Errorf("said %+v", s)
@@ -124,7 +121,7 @@ func TestErrorsAreSaid(t *testing.T) {
 
 func TestFollowsEvents(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	event := func(kind mezu.EventKind, id string) local.Event {
 		return local.Event{Event: mezu.Event{Event: kind, Time: st.C.Now}, TunnelID: id}
 	}
@@ -155,7 +152,7 @@ func TestFollowsEvents(t *testing.T) {
 
 func TestOpenedTunnelIsSelectedAndHeld(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	made := h.all[0]
 	made.ID, made.Name, made.Environment = "tun_new", "shop/dev-ada-web", "dev-ada-web"
 	st.Send(newtunnel.Opened{Tunnel: made, User: "guest", Password: "ONCE"})
@@ -170,7 +167,7 @@ func TestOpenedTunnelIsSelectedAndHeld(t *testing.T) {
 func TestDialogFirst(t *testing.T) {
 	cfg := config(drawn())
 	cfg.Dialog = true
-	st := screentest.New(t, tunnels.New(cfg), 80, 24, plain())
+	st := screentest.New(t, tunnels.New(cfg), 80, 24, screentest.Plain())
 	st.Send(screen.Moved{})
 	shows(t, st, "┌ New tunnel ", "5173")
 	st.Press("esc")
@@ -183,7 +180,7 @@ func TestDialogFirst(t *testing.T) {
 // The clock may jump, and a daemon may begin anew: what is drawn stays right.
 func TestClockJumps(t *testing.T) {
 	h := drawn()
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	for _, jump := range []time.Duration{-48 * time.Hour, 96 * time.Hour, -time.Second, 0} {
 		st.C.Now = st.C.Now.Add(jump)
 		is := mezu.TunnelStats{Requests: 5, Classes: [5]uint64{0, 5}, PerSecond: 1}
@@ -204,7 +201,7 @@ func TestC2_NamesAndErrorsAreText(t *testing.T) {
 		one.Links = []mezu.Link{{Name: evil, State: mezu.LinkState(evil), Error: evil}}
 		h.rows[0].Path, h.rows[0].Code = evil, mezu.Code(evil)
 		for _, w := range []int{40, 80, 130, 200} {
-			st := shown(t, h, w, 24, plain())
+			st := shown(t, h, w, 24, screentest.Plain())
 			v := st.View()
 			st.Press("Q")
 			for _, v := range []string{v, st.View()} {
@@ -221,11 +218,11 @@ func TestEverySize(t *testing.T) {
 	for w := 40; w <= 220; w += 20 {
 		for h := 12; h <= 60; h += 12 {
 			for _, keys := range [][]string{nil, {"tab"}, {"n"}, {"Q"}} {
-				st := shown(t, drawn(), w, h, plain())
+				st := shown(t, drawn(), w, h, screentest.Plain())
 				st.Press(keys...)
 				st.View()
 			}
-			shown(t, &here{}, w, h, plain()).View()
+			shown(t, &here{}, w, h, screentest.Plain()).View()
 		}
 	}
 }
@@ -235,7 +232,7 @@ func TestHundredTunnels(t *testing.T) {
 	for n := range mezu.MaxTunnels {
 		h.all = append(h.all, mezu.Tunnel{ID: fmt.Sprint("tun_", n), Name: fmt.Sprintf("shop/t-%03d", n), State: mezu.TunnelLive, TunnelSpec: mezu.TunnelSpec{Project: "shop", Environment: fmt.Sprintf("t-%03d", n)}})
 	}
-	st := shown(t, h, 80, 24, plain())
+	st := shown(t, h, 80, 24, screentest.Plain())
 	shows(t, st, "▸ t-000", "100 · 100 up")
 	st.Press("G")
 	shows(t, st, "▸ t-099")

@@ -36,7 +36,7 @@ func TestGolden(t *testing.T) {
 		}(), nil},
 	} {
 		for _, w := range []int{40, 80, 200} {
-			st := shown(t, s.h, w, 24, look.New(look.None, look.Unicode()))
+			st := shown(t, s.h, w, 24, screentest.Plain())
 			if s.then != nil {
 				s.then(st)
 			}
@@ -47,6 +47,6 @@ func TestGolden(t *testing.T) {
 		screentest.Golden(t, name, shown(t, drawn(), 80, 24, look.New(palette, look.Unicode())).View(), *update)
 	}
 	screentest.Golden(t, "drawn-ascii", shown(t, drawn(), 80, 24, look.New(look.None, look.ASCII())).View(), *update)
-	screentest.Golden(t, "drawn-folded", shown(t, drawn(), 80, 16, look.New(look.None, look.Unicode())).View(), *update)
-	screentest.Golden(t, "drawn-beside", shown(t, drawn(), 130, 24, look.New(look.None, look.Unicode())).View(), *update)
+	screentest.Golden(t, "drawn-folded", shown(t, drawn(), 80, 16, screentest.Plain()).View(), *update)
+	screentest.Golden(t, "drawn-beside", shown(t, drawn(), 130, 24, screentest.Plain()).View(), *update)
 }

@@ -16,7 +16,7 @@ import (
 func TestPaused(t *testing.T) {
 	for _, w := range []int{40, 80, 130, 200} {
 		h := drawn()
-		st := shown(t, h, w, 24, plain())
+		st := shown(t, h, w, 24, screentest.Plain())
 		st.Freeze(func() {
 			down := h.all[0]
 			down.State = mezu.TunnelDown
@@ -65,24 +65,10 @@ func TestHostile(t *testing.T) {
 
 // TestMouse: a click selects, a second one opens, and the wheel scrolls what is below it.
 func TestMouse(t *testing.T) {
-	st := shown(t, drawn(), 80, 24, plain())
-	first := st.View()
-	p := st.Screen.(screen.Pointed)
-	st.Run(p.Click(&st.C, 10, 3, false))
-	clicked := st.View()
-	if clicked == first {
-		t.Error("a click selects nothing")
-	}
-	st.Run(p.Wheel(&st.C, 10, 10, 3)) // over the details
-	if st.View() != clicked {
-		t.Error("the wheel turned the list, and is not over it")
-	}
-	st.Run(p.Wheel(&st.C, 10, 3, -3))
-	if st.View() != first {
-		t.Error("the wheel turns nothing")
-	}
+	st := shown(t, drawn(), 80, 24, screentest.Plain())
+	st.Mouse(3, 10) // elsewhere are the details
 	st.Said = nil
-	st.Run(p.Click(&st.C, 10, 2, true))
+	st.Run(st.Screen.(screen.Pointed).Click(&st.C, 10, 2, true))
 	if len(st.Said) == 0 {
 		t.Error("a double click opens nothing")
 	}

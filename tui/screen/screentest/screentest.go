@@ -4,6 +4,7 @@
 package screentest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -37,12 +38,19 @@ type Stage struct {
 // Now is the time on a stage at first.
 func Now() time.Time { return time.Date(2026, 11, 26, 14, 2, 31, 0, time.UTC) }
 
+// Scope is where a stage looks.
+func Scope() screen.Scope {
+	return screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"}
+}
+
+// Plain is a theme without colours.
+func Plain() *look.Theme { return look.New(look.None, look.Unicode()) }
+
 // New shows a screen on a terminal of w by h cells. Three of its lines are the dashboard's.
 func New(t testing.TB, s screen.Screen, w, h int, theme *look.Theme) *Stage {
 	const frame = 3
 	st := &Stage{t: t, Screen: s}
-	st.C = screen.Context{Life: t.Context(), Theme: theme, Now: Now(), Layout: screen.LayoutOf(w), Width: w, Height: h - frame, Shown: true,
-		Scope: screen.Scope{Organization: "acme", Project: "shop", Environment: "dev-ada", Who: "ada@dev.test"},
+	st.C = screen.Context{Life: t.Context(), Theme: theme, Now: Now(), Layout: screen.LayoutOf(w), Width: w, Height: h - frame, Shown: true, Scope: Scope(),
 		Timer: func(_ time.Duration, msg tea.Msg) tea.Cmd {
 			return func() tea.Msg { return timer{msg} }
 		}}
@@ -219,6 +227,31 @@ func (st *Stage) Freeze(come func()) {
 	}
 }
 
+// Mouse clicks on a row that is not selected, and turns the wheel there and elsewhere: the list moves
+// under it alone.
+func (st *Stage) Mouse(row, elsewhere int) {
+	st.t.Helper()
+	const x = 10
+	p, ok := st.Screen.(screen.Pointed)
+	if !ok {
+		st.t.Fatal("the screen takes no mouse")
+	}
+	first := st.View()
+	st.Run(p.Click(&st.C, x, row, false))
+	clicked := st.View()
+	if clicked == first {
+		st.t.Error("a click selects nothing")
+	}
+	st.Run(p.Wheel(&st.C, x, elsewhere, 3))
+	if st.View() != clicked {
+		st.t.Error("the wheel turned the list, and is not over it")
+	}
+	st.Run(p.Wheel(&st.C, x, row, -3))
+	if st.View() != first {
+		st.t.Error("the wheel turns nothing")
+	}
+}
+
 // Hostile is text that must not drive a terminal, nor be drawn for seconds.
 func Hostile() string {
 	return "\x1b]0;gotcha\x07\x1b[2J\u202egnp.exe\u2066\xff\x9b31m\r\n\t\x00" + strings.Repeat("long ", 20_000)
@@ -250,4 +283,31 @@ func Golden(t testing.TB, name, view string, update bool) {
 	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
 		t.Errorf("%s differs (go test -update writes it); now it is\n%s", file, got)
 	}
+}
+
+// Drawing is a state of a screen that golden files hold: what is pressed, and what comes then.
+type Drawing struct {
+	Keys []string
+	Then func(*Stage)
+}
+
+// Drawings compares a screen with its golden files: each drawing on a narrow, a usual and a wide
+// terminal; and as it is at first, which is named first, with each palette, and on a low terminal
+// of ASCII.
+func Drawings(t *testing.T, update bool, stage func(w, h int, theme *look.Theme) *Stage, first string, all map[string]Drawing) {
+	t.Helper()
+	for name, d := range all {
+		for _, w := range []int{40, 80, 200} {
+			st := stage(w, 24, Plain())
+			st.Press(d.Keys...)
+			if d.Then != nil {
+				d.Then(st)
+			}
+			Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), update)
+		}
+	}
+	for palette, name := range map[look.Palette]string{look.Basic: "16", look.Dark: "dark", look.Light: "light"} {
+		Golden(t, first+"-"+name, stage(80, 24, look.New(palette, look.Unicode())).View(), update)
+	}
+	Golden(t, first+"-folded", stage(80, 16, look.New(look.None, look.ASCII())).View(), update)
 }
