@@ -330,6 +330,7 @@ func (s *Screen) show(c *screen.Context) {
 	if s.newest != nil && (s.records.AtStart() || s.records.Len() == 0) {
 		s.records.Take(s.newest, c.Now)
 		s.records.Start()
+		s.newest = nil
 	}
 	if s.unread != nil && (s.lines.AtEnd() || s.lines.Len() == 0) {
 		all := make([]line, len(s.unread))
@@ -338,6 +339,7 @@ func (s *Screen) show(c *screen.Context) {
 		}
 		s.lines.Take(all, c.Now)
 		s.lines.End()
+		s.unread = nil
 	}
 }
 

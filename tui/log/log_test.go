@@ -3,6 +3,7 @@ package log_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,17 @@ func TestStandsStill(t *testing.T) {
 	st.C.Paused = false
 	if st.Send(screen.Freed{}); !strings.Contains(st.View(), "create-10") {
 		t.Errorf("what came is not shown when it is let go:\n%s", st.View())
+	}
+}
+
+// TestOld: what could not be asked for again stays old, whatever is pressed.
+func TestOld(t *testing.T) {
+	st := stage(t, 80, 24, screentest.Plain())
+	st.Send(follow.Failed[log.Records]{Scope: screentest.Scope(), Err: errors.New("no answer")})
+	st.Pass(time.Minute)
+	st.Press("up")
+	if v := st.View(); !strings.Contains(v, "control plane away, 1 m old") {
+		t.Errorf("it seems to be new:\n%s", v)
 	}
 }
 
