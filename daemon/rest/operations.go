@@ -104,17 +104,9 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// tunnel answers with the tunnel that an operation left.
-func (s *Server) tunnel(w http.ResponseWriter, t mezu.Tunnel, err error) error {
-	if err == nil {
-		s.answer(w, http.StatusOK, t)
-	}
-	return err
-}
-
 func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	t, err := s.cfg.Host.Get(r.PathValue("id"))
-	return s.tunnel(w, t, err)
+	return s.result(w, t, err)
 }
 
 func (s *Server) patch(w http.ResponseWriter, r *http.Request) error {
@@ -128,15 +120,11 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	t, err := s.cfg.Host.Patch(r.Context(), r.PathValue("id"), p)
-	return s.tunnel(w, t, err)
+	return s.result(w, t, err)
 }
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
-	if err := s.cfg.Host.Delete(r.Context(), r.PathValue("id")); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return s.done(w, s.cfg.Host.Delete(r.Context(), r.PathValue("id")))
 }
 
 // maxToken bounds an enrolment token, which is a few hundred bytes.
@@ -151,7 +139,7 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 		return mezu.Invalid("token", "is no enrolment token")
 	}
 	t, err := s.cfg.Host.Enrol(r.Context(), r.PathValue("id"), e.Token)
-	return s.tunnel(w, t, err)
+	return s.result(w, t, err)
 }
 
 func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
@@ -159,7 +147,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t, err := s.cfg.Host.Start(r.Context(), r.PathValue("id"))
-	return s.tunnel(w, t, err)
+	return s.result(w, t, err)
 }
 
 func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
@@ -168,7 +156,7 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t, err := s.cfg.Host.Stop(r.Context(), r.PathValue("id"), d.Time(local.DrainTimeout))
-	return s.tunnel(w, t, err)
+	return s.result(w, t, err)
 }
 
 // readDrain reads a body that has a drain time in it.
@@ -187,10 +175,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, err := s.cfg.Host.Probe(r.Context(), r.PathValue("id"))
-	if err == nil {
-		s.answer(w, http.StatusOK, p)
-	}
-	return err
+	return s.result(w, p, err)
 }
 
 func (s *Server) log(w http.ResponseWriter, r *http.Request) error {

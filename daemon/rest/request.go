@@ -106,6 +106,22 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:maxTold], "") + "…"
 }
 
+// result answers with what an operation has given, unless it failed.
+func (s *Server) result(w http.ResponseWriter, value any, err error) error {
+	if err == nil {
+		s.answer(w, http.StatusOK, value)
+	}
+	return err
+}
+
+// done answers that an operation that gives nothing was done, unless it failed.
+func (s *Server) done(w http.ResponseWriter, err error) error {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}
+
 // answer answers with a value, or with none.
 func (s *Server) answer(w http.ResponseWriter, status int, value any) {
 	s.write(w, status, "application/json", value)
@@ -158,18 +174,24 @@ func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, most int64, em
 		options.MaxString = int(most) // it may be one body in base64
 	}
 	err = strictjson.Decode(r.Context(), http.MaxBytesReader(w, r.Body, most), options, into)
+	if err != nil {
+		return s.unread(err, most)
+	}
+	// All is read. From here on the server only waits for the client to go.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
+}
+
+// unread says why a body of at most that many bytes could not be read.
+func (s *Server) unread(err error, most int64) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		return tooLarge(most)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
-	case err != nil:
-		return err
 	}
-	// All is read. From here on the server only waits for the client to go.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return nil
+	return err
 }
 
 func tooLarge(most int64) error {

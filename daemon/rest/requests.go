@@ -1,11 +1,8 @@
 package rest
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +12,6 @@ import (
 	"github.com/mezusphere/mezu/daemon/inspect/show"
 	"github.com/mezusphere/mezu/local"
 )
-
-// Replayer sends recorded requests again.
-type Replayer interface {
-	// Replay gives the ids of the exchanges that it has made. What r says is valid by itself.
-	Replay(ctx context.Context, id string, r local.Replay) ([]string, error)
-}
 
 // inspecting are the operations of the inspector.
 func (s *Server) inspecting() map[string]methods {
@@ -89,10 +80,7 @@ func (s *Server) value(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	text, err := shown.Value(r.PathValue("id"), r.PathValue("part"), n)
-	if err == nil {
-		s.answer(w, http.StatusOK, map[string]string{"value": text})
-	}
-	return err
+	return s.result(w, map[string]string{"value": text}, err)
 }
 
 // shown is what shows recorded requests.
@@ -103,12 +91,18 @@ func (s *Server) shown() (*show.Show, error) {
 	return s.cfg.Show, nil
 }
 
-func (s *Server) requests(w http.ResponseWriter, r *http.Request) error {
+// asked reads a request of the inspector that has these queries.
+func (s *Server) asked(r *http.Request, names ...string) (*show.Show, params, error) {
 	shown, err := s.shown()
 	if err != nil {
-		return err
+		return nil, params{}, err
 	}
-	p, err := readParams(r, local.QueryFilter, local.QueryPageSize, local.QueryPageToken, local.QueryChangedAfter)
+	p, err := readParams(r, names...)
+	return shown, p, err
+}
+
+func (s *Server) requests(w http.ResponseWriter, r *http.Request) error {
+	shown, p, err := s.asked(r, local.QueryFilter, local.QueryPageSize, local.QueryPageToken, local.QueryChangedAfter)
 	if err != nil {
 		return err
 	}
@@ -123,18 +117,11 @@ func (s *Server) requests(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page, err := shown.Requests(r.Context(), q)
-	if err == nil {
-		s.answer(w, http.StatusOK, page)
-	}
-	return err
+	return s.result(w, page, err)
 }
 
 func (s *Server) clear(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.shown()
-	if err != nil {
-		return err
-	}
-	p, err := readParams(r, local.QueryFilter)
+	shown, p, err := s.asked(r, local.QueryFilter)
 	if err != nil {
 		return err
 	}
@@ -143,18 +130,12 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	cleared, err := shown.Clear(r.Context(), filter)
-	if err == nil {
-		s.answer(w, http.StatusOK, cleared)
-	}
-	return err
+	return s.result(w, cleared, err)
 }
 
 // one reads a request about one exchange whose only query is local.QueryUnmask.
 func (s *Server) one(r *http.Request) (shown *show.Show, unmask bool, err error) {
-	if shown, err = s.shown(); err != nil {
-		return nil, false, err
-	}
-	p, err := readParams(r, local.QueryUnmask)
+	shown, p, err := s.asked(r, local.QueryUnmask)
 	if err != nil {
 		return nil, false, err
 	}
@@ -168,30 +149,15 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	x, err := shown.Exchange(r.PathValue("id"), unmask)
-	if err == nil {
-		s.answer(w, http.StatusOK, x)
-	}
-	return err
+	return s.result(w, x, err)
 }
 
 func (s *Server) removeRequest(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.without(r)
-	if err == nil {
-		err = shown.Remove(r.PathValue("id"))
+	shown, _, err := s.asked(r)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		w.WriteHeader(http.StatusNoContent)
-	}
-	return err
-}
-
-// without reads a request of the inspector that has no query.
-func (s *Server) without(r *http.Request) (*show.Show, error) {
-	shown, err := s.shown()
-	if err == nil {
-		_, err = readParams(r)
-	}
-	return shown, err
+	return s.done(w, shown.Remove(r.PathValue("id")))
 }
 
 func (s *Server) requestBody(w http.ResponseWriter, r *http.Request) error {
@@ -213,11 +179,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) error {
 // content answers with bytes. Whoever may have written them, no browser shows them as a page or
 // runs them.
 func (s *Server) content(w http.ResponseWriter, r *http.Request, get func(*show.Show, local.Form, bool) (local.Content, error)) error {
-	shown, err := s.shown()
-	if err != nil {
-		return err
-	}
-	p, err := readParams(r, local.QueryForm, local.QueryUnmask)
+	shown, p, err := s.asked(r, local.QueryForm, local.QueryUnmask)
 	if err != nil {
 		return err
 	}
@@ -266,11 +228,7 @@ func oneLine(text string) string {
 }
 
 func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.shown()
-	if err != nil {
-		return err
-	}
-	p, err := readParams(r, local.QueryAfter, local.QueryPageSize)
+	shown, p, err := s.asked(r, local.QueryAfter, local.QueryPageSize)
 	if err != nil {
 		return err
 	}
@@ -284,14 +242,11 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page, err := shown.Frames(r.PathValue("id"), after, size)
-	if err == nil {
-		s.answer(w, http.StatusOK, page)
-	}
-	return err
+	return s.result(w, page, err)
 }
 
 func (s *Server) pin(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.without(r)
+	shown, _, err := s.asked(r)
 	if err != nil {
 		return err
 	}
@@ -300,88 +255,7 @@ func (s *Server) pin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	x, err := shown.Pin(r.PathValue("id"), pin.Pinned)
-	if err == nil {
-		s.answer(w, http.StatusOK, x)
-	}
-	return err
-}
-
-func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.without(r)
-	if err != nil {
-		return err
-	}
-	if s.cfg.Replayer == nil {
-		return mezu.Errorf(mezu.CodeNotFound, "this daemon sends no request again")
-	}
-	var re local.Replay
-	if err := s.readUpTo(w, r, local.MaxReplayRequest, true, &re); err != nil {
-		return err
-	}
-	if err := judgeReplay(&re); err != nil {
-		return err
-	}
-	ids, err := s.cfg.Replayer.Replay(r.Context(), r.PathValue("id"), re)
-	if err != nil {
-		return err
-	}
-	out := local.Replayed{Items: make([]mezu.Exchange, 0, len(ids))}
-	for _, id := range ids {
-		// One of many may have made room for the others already.
-		if x, err := shown.Row(id); err == nil {
-			out.Items = append(out.Items, x)
-		}
-	}
-	s.answer(w, http.StatusOK, out)
-	return nil
-}
-
-// Bounds of a request that is sent again: those of what a visitor may send.
-const (
-	maxReplayFields = 200
-	maxReplayTarget = 16 << 10
-)
-
-// judgeReplay refuses what no request can be.
-func judgeReplay(r *local.Replay) error {
-	if r.Times < 0 || r.Times > local.MaxReplays {
-		return mezu.Invalid("times", "is a number from 1 to %d", local.MaxReplays)
-	}
-	if err := judgeFields("set_header", r.SetHeader); err != nil {
-		return err
-	}
-	e := r.Edited
-	switch {
-	case e == nil:
-		return nil
-	case !mezu.ValidHeaderName(e.Method) || len(e.Method) > mezu.MaxMethodLength:
-		return mezu.Invalid("edited.method", "is no method of HTTP")
-	case !strings.HasPrefix(e.Target, "/") || strings.ContainsFunc(e.Target, func(c rune) bool { return c <= ' ' || c == '#' || c == 0x7f }):
-		return mezu.Invalid("edited.target", "is a path with a query, and begins with a slash")
-	case len(e.Target) > maxReplayTarget:
-		return mezu.Invalid("edited.target", "has at most %d bytes", maxReplayTarget)
-	case e.KeepBody && len(e.Body) > 0:
-		return mezu.Invalid("edited.body", "is given, or the recorded one is kept")
-	case len(e.Body) > local.MaxReplayBody:
-		return mezu.Errorf(mezu.CodeBodyTooLarge, "a request that is sent again has a body of at most %d bytes", local.MaxReplayBody)
-	}
-	return judgeFields("edited.fields", e.Fields)
-}
-
-func judgeFields(of string, fields []mezu.ExchangeField) error {
-	if len(fields) > maxReplayFields {
-		return mezu.Invalid(of, "has at most %d fields", maxReplayFields)
-	}
-	for i, f := range fields {
-		at := of + "[" + strconv.Itoa(i) + "]"
-		if !mezu.ValidHeaderName(f.Name) {
-			return mezu.Invalid(at+".name", "is no name of a field")
-		}
-		if !mezu.ValidHeaderValue(f.Value) {
-			return mezu.Invalid(at+".value", "has a control character")
-		}
-	}
-	return nil
+	return s.result(w, x, err)
 }
 
 func (s *Server) curl(w http.ResponseWriter, r *http.Request) error {
@@ -419,11 +293,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 // har writes an archive as it is made. One that can't be finished is cut, so that nobody takes it
 // for one.
 func (s *Server) har(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.shown()
-	if err != nil {
-		return err
-	}
-	p, err := readParams(r, local.QueryFilter, local.QueryID, local.QueryUnmask)
+	shown, p, err := s.asked(r, local.QueryFilter, local.QueryID, local.QueryUnmask)
 	if err != nil {
 		return err
 	}
@@ -477,7 +347,7 @@ func (p *patient) Write(data []byte) (int, error) {
 
 // inspect begins to serve the page.
 func (s *Server) inspect(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.without(r); err != nil {
+	if _, _, err := s.asked(r); err != nil {
 		return err
 	}
 	if err := s.read(w, r, true, &struct{}{}); err != nil {
@@ -487,14 +357,11 @@ func (s *Server) inspect(w http.ResponseWriter, r *http.Request) error {
 		return mezu.Errorf(mezu.CodeNotFound, "this daemon serves no page")
 	}
 	address, err := s.cfg.Page()
-	if err == nil {
-		s.answer(w, http.StatusOK, local.Inspector{URL: address})
-	}
-	return err
+	return s.result(w, local.Inspector{URL: address}, err)
 }
 
 func (s *Server) descriptors(w http.ResponseWriter, r *http.Request) error {
-	shown, err := s.without(r)
+	shown, _, err := s.asked(r)
 	if err != nil {
 		return err
 	}
@@ -505,18 +372,8 @@ func (s *Server) descriptors(w http.ResponseWriter, r *http.Request) error {
 		return tooLarge(local.MaxDescriptors)
 	}
 	set, err := io.ReadAll(http.MaxBytesReader(w, r.Body, local.MaxDescriptors))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return tooLarge(local.MaxDescriptors)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return mezu.Errorf(mezu.CodeRequestTimeout, "the body did not come within %v", s.body)
-	case err != nil:
-		return err
+	if err != nil {
+		return s.unread(err, local.MaxDescriptors)
 	}
-	if err := shown.SetSchema(set); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return s.done(w, shown.SetSchema(set))
 }
