@@ -1,0 +1,273 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/daemon/forward/hint"
+	"github.com/mezusphere/mezu/pipe"
+	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/preface"
+	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/tunnel"
+)
+
+// worker is one data connection.
+type worker struct {
+	f       *Forwarder
+	ctx     context.Context // ends with the data connection, and is what ends it early
+	c       relay.Client
+	req     relay.Request
+	info    preface.Request
+	fwd     relay.Forwarded
+	x       relay.Exchange
+	head    func([]byte) []byte // appendHead, as a value made once
+	looking looking
+	watcher *hint.Watcher // who recognises what is in the way of this request, nil for nobody
+	ask     policy.Request
+	began   time.Time
+	route   *policy.Route
+
+	visitor visitor
+	keptOut mezu.Code // why the guard let the request not pass
+	asks    bool      // it is a preflight that passed the guard without a password
+	upgrade string    // what the visitor asked for, whatever the workload is asked
+	local   string    // the origin that the workload believes to have, if it is not the visitor's
+
+	broken bool // a panic left the exchange in an unknown state
+
+	silence pipe.Silence // of an exchange by net/http
+
+	tape     Tape      // of this connection, nil if nothing is recorded
+	rec      Tape      // the same, if this request is
+	told     Begun     // what it was told of that
+	answer   taped     // its response's body
+	upstream tapedConn // the connection to its workload
+
+	begun   bool // Requests was told of its begin
+	mark    uint8
+	outcome Outcome
+	// beginning and ending make the events, as values made once.
+	beginning, ending func() mezu.Event
+	addr              netip.Addr // of the last event's client
+	client            string     // the same as text
+
+	to     *targets // when the request began
+	pool   *pool    // of the workload used last, spares a look-up
+	pooled mezu.Upstream
+}
+
+// ServeConn carries exchanges on a data connection of an edge, which has a name for people, until
+// it ends or ctx does. It does not close it.
+func (f *Forwarder) ServeConn(ctx context.Context, conn net.Conn, edge string) {
+	if f.cfg.Recorder == nil {
+		f.serve(ctx, conn, nil)
+		return
+	}
+	tape := f.cfg.Recorder.Tape(edge)
+	defer tape.Close()
+	f.serve(ctx, conn, tape)
+}
+
+// serve is ServeConn with what it is recorded by, or nil.
+func (f *Forwarder) serve(ctx context.Context, conn net.Conn, tape Tape) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	w := &worker{f: f, ctx: ctx, tape: tape}
+	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
+	w.visitor.use.Cut = func() { end(errSessionEnded) }
+	w.head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
+	w.beginning, w.ending = w.beginEvent, w.endEvent
+	w.c.Typed = true
+	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
+	defer w.c.Reader.Release()
+	stop := context.AfterFunc(ctx, w.cut)
+	defer stop()
+	defer w.survive()
+	for w.serveOne() {
+	}
+}
+
+// cut ends the exchange under way, whatever it waits for: the edge has canceled it, its
+// session was ended, or the Warpgate ends.
+func (w *worker) cut() {
+	w.x.Abandon()
+	abort(w.c.Conn)
+}
+
+// survive ends a panic outside of a request: it costs this data connection and no
+// other.
+func (w *worker) survive() {
+	if p := recover(); p != nil {
+		w.panicked(p)
+	}
+}
+
+func (w *worker) panicked(p any) {
+	w.f.cfg.Log.Error("panic while serving an exchange", "request_id", w.info.ID, "panic", p, "stack", string(debug.Stack()))
+	if w.f.cfg.Panicked != nil {
+		w.f.cfg.Panicked()
+	}
+}
+
+// serveOne waits for one exchange and serves it; it reports whether the
+// connection goes on.
+func (w *worker) serveOne() bool {
+	w.c.Timed.SetRead(tunnel.DataIdle)
+	w.c.Reader.Park()
+	kind, payload, err := preface.Read(&w.c.Reader)
+	if err != nil {
+		return false
+	}
+	switch kind {
+	case preface.KindProbe:
+		w.c.Timed.SetWrite(wordTimeout)
+		_, err := w.c.Timed.Write(preface.AppendAlive(nil))
+		return err == nil
+	case preface.KindRequest:
+		return w.request(payload)
+	}
+	w.f.cfg.Log.Warn("edge sent a typed head of an unknown kind", "kind", kind)
+	return false
+}
+
+func (w *worker) request(payload []byte) bool {
+	w.began, w.route, w.keptOut, w.asks, w.local, w.begun = time.Now(), nil, "", false, "", false
+	w.rec = nil
+	if to := w.f.targets.Load(); to != w.to {
+		w.to, w.pool = to, nil
+	}
+	w.visitor.forget()
+	if err := preface.ParseRequest(payload, &w.info); err != nil {
+		w.f.cfg.Log.Warn("refused an exchange", "error", err)
+		return false
+	}
+	c := &w.c
+	defer c.Body.Close()
+	w.broken = false
+	complete, unsent, err := w.carry()
+	if uses := w.f.cfg.Uses; uses != nil {
+		uses.End(&w.visitor.use) // from here on nothing cuts it, and the connection may go on
+	}
+	if !complete {
+		w.f.cfg.Log.Warn("edge sent a malformed request", "request_id", w.info.ID, "error", err)
+		return false
+	}
+	w.report(err)
+	if err == nil {
+		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
+	}
+	refusal, isRefusal := errors.AsType[*mezu.Error](err)
+	if w.x.Began || !isRefusal {
+		w.c.TellCut(w.cause(err))
+		return false // nobody to tell, or the edge must see that it was cut
+	}
+	c.Timed.SetRead(headTimeout)
+	c.Timed.SetWrite(wordTimeout)
+	if c.Fail(&preface.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
+		return false
+	}
+	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
+}
+
+// carry reads the request, judges it and takes it to its workload. complete says that its
+// head was read to its end, unsent that nothing of it reached a workload. A panic costs this
+// one request only, and its connection. It is answered here, because an edge that gets no
+// answer may send the request to another Warpgate.
+func (w *worker) carry() (complete, unsent bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.broken = true
+			w.panicked(p)
+			complete, unsent, err = true, false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
+		}
+	}()
+	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
+	c := &w.c
+	if complete, err = c.ReadRequest(&w.req, headTimeout); !complete {
+		return false, true, err
+	}
+	c.Timed.SetRead(headTimeout)
+	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
+	w.upgrade = w.req.Upgrade
+	w.record()
+	w.tellBegin()
+	if err != nil {
+		err = refused("the request is not canonical", err)
+	} else {
+		err = w.judge()
+	}
+	limit := int64(0)
+	if w.route != nil {
+		limit = w.route.MaxBody
+		if w.rec != nil {
+			w.rec.Judged(w.route.Label(), w.userID())
+		}
+	}
+	c.Begin(limit)
+	if err != nil {
+		return true, true, err
+	}
+	relay.Fault(&w.req, "warpgate")
+	unsent, err = w.forward()
+	return true, unsent, err
+}
+
+// target is where the request goes, if the Warpgate was told that it may.
+func (w *worker) target() (mezu.Upstream, error) {
+	u := w.to.Upstream
+	if w.route.HasUpstream {
+		u = w.route.Upstream
+	}
+	if u.Address == "" {
+		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
+	}
+	if !w.to.allows(u) {
+		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "the Warpgate was not started with this upstream as --upstream or --allow-target"}
+	}
+	return u, nil
+}
+
+// forward carries the request. unsent says that nothing of it reached a
+// workload.
+func (w *worker) forward() (unsent bool, err error) {
+	if g := w.to.Guard; g != nil {
+		v := g.Judge(w.ctx, &w.req, w.visitor.jar.Tunnel(), w.info.Client)
+		if v.Code != "" {
+			return false, w.keepOut(v)
+		}
+		w.visitor.setCookie, w.asks = v.SetCookie, v.Preflight
+	}
+	if w.to.Capture != nil {
+		return false, w.capture()
+	}
+	u, err := w.target()
+	if err != nil {
+		return true, err
+	}
+	if w.rec != nil {
+		w.rec.Target(u)
+	}
+	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader, Identity: w.identity()}
+	if w.fwd.Host == "" && w.to.HostHeader != "" {
+		w.setHost(u)
+	}
+	switch {
+	case u.Scheme == mezu.UpstreamH2C:
+		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
+		unsent, err = w.roundTrip(u)
+	case u.Scheme == mezu.UpstreamHTTPS && w.req.Upgrade == "":
+		unsent, err = w.roundTrip(u)
+	default:
+		unsent, err = w.plain(u)
+	}
+	if w.to.Hints != nil {
+		w.explain(u, err)
+	}
+	return unsent, err
+}
