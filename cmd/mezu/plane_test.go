@@ -151,8 +151,18 @@ func TestPlane(t *testing.T) {
 		f.until("all are there", func(s manage.State) bool {
 			return slices.Contains(s.Projects, "second") && slices.ContainsFunc(s.Environments, func(e manage.Environment) bool { return e.Name == "staging" && e.Enabled }) && slices.Contains(s.Accounts, "ci")
 		})
-		if err := m.Enable(ctx, scope, "staging", false); err != nil {
-			t.Error(err)
+		// Who asks every 15 seconds needs three times as long for so many changes, at least.
+		begun := time.Now()
+		for _, on := range []bool{false, true, false, true} {
+			if err := m.Enable(ctx, scope, "staging", on); err != nil {
+				t.Fatal(err)
+			}
+			f.until(fmt.Sprint("staging is on: ", on), func(s manage.State) bool {
+				return slices.Contains(s.Environments, manage.Environment{Name: "staging", Enabled: on})
+			})
+		}
+		if took := time.Since(begun); took > 40*time.Second {
+			t.Errorf("four changes were told within %v: nothing is watched", took)
 		}
 		if key, err := m.Rotate(ctx, scope, "ci"); err != nil || key == "" {
 			t.Errorf("another key: %v", err)
@@ -170,6 +180,9 @@ func TestPlane(t *testing.T) {
 				t.Errorf("removing the %s: %v", kind, err)
 			}
 		}
+		f.until("all are gone", func(s manage.State) bool {
+			return !slices.Contains(s.Projects, "second") && !slices.Contains(s.Environments, manage.Environment{Name: "staging", Enabled: true}) && !slices.Contains(s.Accounts, "ci")
+		})
 	})
 	t.Run("C2: a place that is not there", func(t *testing.T) {
 		none := scope

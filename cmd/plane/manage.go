@@ -2,7 +2,9 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -17,47 +19,127 @@ const maxOffered = 200
 // Manage is what the palette does.
 type Manage struct{ *Plane }
 
-// Follow gives what there is, at first and again every while.
+// collection is one of those that the palette offers.
+type collection struct {
+	kind        manage.Kind
+	watch, list api.Operation
+	params      []string
+}
+
+// collections are those of a place.
+func collections(scope screen.Scope) []collection {
+	if scope.Organization == "" {
+		return nil
+	}
+	organization, project := []string{scope.Organization}, []string{scope.Organization, scope.Project}
+	all := []collection{{manage.Project, api.OpWatchProjects, api.OpListProjects, organization},
+		{manage.Environ, api.OpWatchEnvironments, api.OpListEnvironments, project}, {manage.Account, api.OpWatchServiceAccounts, api.OpListServiceAccounts, project}}
+	if scope.Project == "" {
+		return all[:1]
+	}
+	return all
+}
+
+// record is what is offered of one.
+type record struct {
+	Name    string `json:"name"`
+	Enabled *bool  `json:"enabled"` // of an environment; nil is on
+}
+
+// records are those of a collection.
+type records struct {
+	kind manage.Kind
+	all  []record
+}
+
+// Follow gives what there is, at first and whenever it has changed. What may not be seen is left
+// out.
 func (p Manage) Follow(ctx context.Context, scope screen.Scope, see func(manage.State)) error {
-	look := time.NewTicker(lookEvery)
+	c, err := p.client(scope)
+	if err != nil {
+		see(manage.State{Profiles: p.profiles()})
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	each := collections(scope)
+	news, ended := make(chan records), make(chan error, len(each))
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	for _, of := range each {
+		following.Go(func() {
+			ended <- of.follow(ctx, c, func(all []record) {
+				select {
+				case news <- records{of.kind, all}:
+				case <-ctx.Done():
+				}
+			})
+		})
+	}
+	look := time.NewTicker(lookEvery) // profiles are files, of which nobody tells
 	defer look.Stop()
+	known := map[manage.Kind][]record{}
 	for {
-		state, err := p.look(ctx, scope)
-		see(state)
-		if err != nil {
-			return err
+		if len(known) == len(each) { // else what is there would seem to be gone
+			see(p.state(known))
 		}
 		select {
+		case one := <-news:
+			known[one.kind] = one.all
 		case <-look.C:
+		case err := <-ended:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// look asks for all of it. What may not be seen is left out.
-func (p Manage) look(ctx context.Context, scope screen.Scope) (manage.State, error) {
+// state is what the palette is told.
+func (p Manage) state(known map[manage.Kind][]record) manage.State {
 	state := manage.State{Profiles: p.profiles()}
-	c, err := p.client(scope)
-	if err != nil || scope.Organization == "" {
-		return state, err
-	}
-	projects, _, _ := collect[mezu.Project](ctx, c, api.OpListProjects, nil, maxOffered, scope.Organization)
-	for _, one := range projects {
+	for _, one := range known[manage.Project] {
 		state.Projects = append(state.Projects, one.Name)
 	}
-	if scope.Project == "" {
-		return state, ctx.Err()
+	for _, one := range known[manage.Environ] {
+		state.Environments = append(state.Environments, manage.Environment{Name: one.Name, Enabled: one.Enabled == nil || *one.Enabled})
 	}
-	environments, _, _ := collect[mezu.Environment](ctx, c, api.OpListEnvironments, nil, maxOffered, scope.Organization, scope.Project)
-	for _, one := range environments {
-		state.Environments = append(state.Environments, manage.Environment{Name: one.Name, Enabled: one.IsEnabled()})
-	}
-	accounts, _, _ := collect[mezu.ServiceAccount](ctx, c, api.OpListServiceAccounts, nil, maxOffered, scope.Organization, scope.Project)
-	for _, one := range accounts {
+	for _, one := range known[manage.Account] {
 		state.Accounts = append(state.Accounts, one.Name)
 	}
-	return state, ctx.Err()
+	return state
+}
+
+// follow calls see with at most maxOffered records, at first and after each change. Whether one may
+// see them meanwhile, and what there is if that is too much to be watched, is asked now and then.
+func (o collection) follow(ctx context.Context, c *api.Client, see func([]record)) error {
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	large := false
+	for {
+		var err error
+		if !large {
+			err = watch(ctx, c, o.watch, func(r record) string { return r.Name }, func(all []record) { see(all[:min(len(all), maxOffered)]) }, o.params...)
+			large = errors.Is(err, errEndless)
+		}
+		if large {
+			var some []record
+			if some, _, err = collect[record](ctx, c, o.list, nil, maxOffered, o.params...); err == nil {
+				see(some)
+			}
+		}
+		switch code := mezu.CodeOf(err); {
+		case code == mezu.CodeForbidden || code == mezu.CodeNotFound:
+			see(nil)
+		case err != nil:
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // profiles are those of this machine.
