@@ -308,7 +308,7 @@ func (m *model) point(e tea.MouseMsg) tea.Cmd {
 	case tea.MouseButtonWheelDown:
 		return m.overlay.Key(&m.c, tea.KeyMsg{Type: tea.KeyDown})
 	case tea.MouseButtonLeft:
-		if p, ok := m.overlay.(*palette); ok {
+		if p, ok := m.overlay.(screen.Clicked); ok {
 			return p.Click(&m.c, e.X, e.Y-2, m.twice(e))
 		}
 	}

@@ -54,7 +54,10 @@ type Form struct {
 	err    error
 }
 
-var _ screen.Overlay = (*Form)(nil)
+var (
+	_ screen.Overlay = (*Form)(nil)
+	_ screen.Clicked = (*Form)(nil)
+)
 
 // New makes a form. do does what it is for, and says what was done; then is sent after that, and
 // may be nil.
@@ -169,12 +172,9 @@ func (f *Form) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 	return tea.Sequence(cmds...)
 }
 
-// View draws it over the screen.
-func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
+// shown are its lines in w cells, and which of them is that of each field.
+func (f *Form) shown(c *screen.Context, w int) (lines []string, at []int) {
 	t := c.Theme
-	wide := min(width, w-2)
-	inner := wide - 4
-	var lines []string
 	for i, one := range f.fields {
 		label := t.Fit("  "+one.Label, labels)
 		if i == f.at {
@@ -183,18 +183,12 @@ func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
 		value := ""
 		if len(one.Choices) > 0 {
 			for _, choice := range one.Choices {
-				text := look.Text(choice)
-				if choice == "" {
-					text = "none"
-				}
-				if choice == one.Value {
-					text = t.Mark(t.Selected + text)
-				}
-				value += text + "  "
+				value += one.choice(t, choice)
 			}
 		} else {
-			value = f.typed[i].View(t, inner-labels-1, i == f.at && !f.busy)
+			value = f.typed[i].View(t, w-labels-1, i == f.at && !f.busy)
 		}
+		at = append(at, len(lines))
 		lines = append(lines, label+" "+value)
 		if one.Note != "" && i == f.at {
 			lines = append(lines, t.Fit("", labels+1)+t.Paint(look.Quiet, one.Note))
@@ -205,9 +199,58 @@ func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
 	case f.busy:
 		lines = append(lines, t.Ellipsis)
 	case f.err != nil:
-		lines = append(lines, list.Trouble(t, f.err, inner)...)
+		lines = append(lines, list.Trouble(t, f.err, w)...)
 	}
-	tall := min(len(lines)+2, h)
-	p := look.Panel{Title: f.title, Focused: true}
-	return t.Put(under, p.Draw(t, lines, wide, tall), (w-wide)/2, max(0, (h-tall)/3))
+	return lines, at
+}
+
+// choice is how one is written, with the space behind it.
+func (f *Field) choice(t *look.Theme, choice string) string {
+	text := look.Text(choice)
+	if choice == "" {
+		text = "none"
+	}
+	if choice == f.Value {
+		text = t.Mark(t.Selected + text)
+	}
+	return text + "  "
+}
+
+// inside is how many cells its lines have over a screen that is w cells wide.
+func inside(w int) int { return min(width, w-2) - 4 }
+
+// rect is where it is drawn over a screen of w by h cells, with so many lines.
+func rect(lines, w, h int) look.Rect {
+	wide, tall := min(width, w-2), min(lines+2, h)
+	return look.Rect{X: (w - wide) / 2, Y: max(0, (h-tall)/3), W: wide, H: tall}
+}
+
+// Click puts the cursor on a field, and takes the choice that is there.
+func (f *Form) Click(c *screen.Context, x, y int, _ bool) tea.Cmd {
+	lines, at := f.shown(c, inside(c.Width))
+	r := rect(len(lines), c.Width, c.Height)
+	line := y - r.Y - 1
+	i := slices.Index(at, line)
+	if f.busy || i < 0 || line >= r.Body() || !r.Has(x, y) {
+		return nil
+	}
+	f.at = i
+	one := &f.fields[i]
+	left := r.X + 2 + labels + 1
+	for _, choice := range one.Choices {
+		right := left + look.Width(one.choice(c.Theme, choice))
+		if x >= left && x < right {
+			one.Value = choice
+			break
+		}
+		left = right
+	}
+	return nil
+}
+
+// View draws it over the screen.
+func (f *Form) View(c *screen.Context, under []string, w, h int) []string {
+	lines, _ := f.shown(c, inside(w))
+	r := rect(len(lines), w, h)
+	return c.Theme.Put(under, look.Panel{Title: f.title, Focused: true}.Draw(c.Theme, lines, r.W, r.H), r.X, r.Y)
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/tui/field"
 	"github.com/mezusphere/mezu/tui/keymap"
-	"github.com/mezusphere/mezu/tui/look"
 	"github.com/mezusphere/mezu/tui/screen"
 )
 
@@ -136,7 +135,10 @@ type Dialog struct {
 	err  error
 }
 
-var _ screen.Overlay = (*Dialog)(nil)
+var (
+	_ screen.Overlay = (*Dialog)(nil)
+	_ screen.Clicked = (*Dialog)(nil)
+)
 
 // Messages of what was asked for.
 type (
@@ -278,17 +280,33 @@ func (d *Dialog) edit(k tea.KeyMsg) {
 	case d.row == onEnvironment:
 		d.name.Key(k)
 	case d.row == onAccess && side != 0:
-		d.way = (d.way + side + ways) % ways
-		d.detail.Set("")
-		if d.way == members && len(d.site.Directories) > 0 {
-			d.detail.Set(d.site.Directories[0])
-		}
+		d.choose((d.way + side + ways) % ways)
 	case d.row == onAccess && d.way != everyone:
 		d.detail.Key(k)
 	case d.row == onHost && side != 0:
 		d.chosen = true
-		d.host = map[bool]string{true: mezu.HostKeep, false: mezu.HostTarget}[d.host == mezu.HostTarget]
+		d.host = hosts()[1-d.keeps()]
 	}
+}
+
+// choose chooses who may enter.
+func (d *Dialog) choose(way int) {
+	d.way = way
+	d.detail.Set("")
+	if way == members && len(d.site.Directories) > 0 {
+		d.detail.Set(d.site.Directories[0])
+	}
+}
+
+// hosts are the Host headers, in the order in which they are shown.
+func hosts() [2]string { return [...]string{mezu.HostTarget, mezu.HostKeep} }
+
+// keeps is the index of the one that is chosen.
+func (d *Dialog) keeps() int {
+	if d.host == mezu.HostTarget {
+		return 0
+	}
+	return 1
 }
 
 // open opens what is chosen.
@@ -341,150 +359,4 @@ func (d *Dialog) access() (Access, error) {
 		return Access{CIDRs: all}, nil
 	}
 	return Access{}, nil
-}
-
-// width is how wide the dialog is where there is room.
-const width = 73
-
-// View draws it over the screen.
-func (d *Dialog) View(c *screen.Context, under []string, w, h int) []string {
-	t := c.Theme
-	wide := min(width, w-2)
-	inner := wide - 4
-	foot := d.foot(c, inner)
-	head := []string{"What answers on this machine (yours, listening):", ""}
-	room := h - 2 - len(head) - len(foot) - 1
-	if room < 3 {
-		head, room = nil, h-2-len(foot)-1
-	}
-	list := d.list(c, inner, max(1, room-1))
-	lines := append(append(append(head, list...), d.field(c, inner)), foot...)
-	tall := min(len(lines)+2, h)
-	right := "nothing is open yet"
-	if d.busy {
-		right = "opening " + t.Ellipsis
-	}
-	p := look.Panel{Title: "New tunnel", Right: right, Focused: true}
-	return t.Put(under, p.Draw(t, lines, wide, tall), min(3, (w-wide)/2), max(0, (h-tall)/2))
-}
-
-// list are the ports.
-func (d *Dialog) list(c *screen.Context, w, most int) []string {
-	t := c.Theme
-	switch {
-	case !d.listed:
-		return []string{"  " + t.Paint(look.Quiet, t.Ellipsis)}
-	case d.listErr != nil:
-		return []string{"  " + t.Paint(look.Quiet, t.Cut("it can't be seen what listens here: "+look.Head(d.listErr.Error(), 512), w-2))}
-	case len(d.listeners) == 0:
-		return []string{"  " + t.Paint(look.Quiet, "nothing of yours listens here now")}
-	}
-	n := min(len(d.listeners), most)
-	top := keymap.Scroll(d.top, min(d.at, len(d.listeners)-1), len(d.listeners), n)
-	b := look.Table{NoHead: true, Selected: -1, Columns: []look.Column{{Width: 6}, {Width: 10}, {Width: 12, Grow: 1}, {Width: 10, Grow: 1, Rank: 2}, {Width: 6, Rank: 1}}}
-	for i, l := range d.listeners[top : top+n] {
-		if top+i == d.at {
-			b.Selected = i
-		}
-		b.Rows = append(b.Rows, []look.Cell{{Text: strconv.Itoa(l.Port), Tone: look.Strong}, {Text: look.Head(l.Program, 10)}, {Text: look.Head(l.Command, w)}, {Text: look.Head(l.Dir, w), Tone: look.Quiet}, {Text: families(l.Addresses), Tone: look.Quiet}})
-	}
-	return b.Draw(t, w)
-}
-
-// families names the only family of addresses at which a port is reached.
-func families(all []netip.Addr) string {
-	four := slices.ContainsFunc(all, func(a netip.Addr) bool { return a.Is4() || a.IsUnspecified() })
-	if len(all) > 0 && !four {
-		return "[::1]"
-	}
-	return ""
-}
-
-// field is the line in which a target is typed.
-func (d *Dialog) field(c *screen.Context, w int) string {
-	t := c.Theme
-	const label = "or type a port, an address, a folder: "
-	sign := "  "
-	typing := d.row == onTarget && d.at == len(d.listeners)
-	if typing {
-		sign = t.Selected + " "
-	}
-	if w < len(label)+12 {
-		const short = "or type: "
-		return sign + short + d.typed.View(t, w-len(short)-2, typing)
-	}
-	return sign + label + d.typed.View(t, w-len(label)-2, typing)
-}
-
-// foot are the lines below the target.
-func (d *Dialog) foot(c *screen.Context, w int) []string {
-	t := c.Theme
-	const labels = 14
-	label := func(at row, text string) string {
-		if d.row == at {
-			return t.Paint(look.Accent, t.Fit(text, labels))
-		}
-		return t.Fit(text, labels)
-	}
-	options := func(chosen int, all ...string) string {
-		out := make([]string, len(all))
-		for i, one := range all {
-			if out[i] = one; i == chosen {
-				out[i] = t.Paint(look.Strong, t.Selected+" "+one)
-			}
-		}
-		return strings.Join(out, "   ")
-	}
-	environment := t.Paint(look.Quiet, t.Ellipsis)
-	switch {
-	case d.siteErr != nil:
-		environment = t.Paint(look.Bad, look.Head(d.siteErr.Error(), 512))
-	case d.sited:
-		environment = look.Head(d.site.Environment, 60)
-		switch {
-		case d.row == onEnvironment:
-			environment += "-" + d.name.View(t, 20, true)
-		case d.name.Value() != "":
-			environment += "-" + look.Text(d.name.Value())
-		default:
-			environment = t.Fit(environment, 16) + " its address never changes"
-		}
-	}
-	way := options(d.way, "everyone", "people of a directory", "password", "CIDR")
-	if w < 66 {
-		way = options(0, []string{"everyone", "people of a directory", "password", "CIDR"}[d.way])
-	}
-	out := []string{"", label(onEnvironment, "Environment") + environment, label(onAccess, "Reachable by") + way}
-	if name := [ways]string{"", "directory", "user", "ranges"}[d.way]; name != "" {
-		out = append(out, t.Fit("", labels)+name+": "+d.detail.View(t, w-labels-len(name)-2, d.row == onAccess))
-	}
-	check := "target"
-	if d.at < len(d.listeners) && checksHost(d.listeners[d.at].Command) {
-		check += " (" + called(d.listeners[d.at].Command) + " checks it)"
-	}
-	host := 0
-	if d.host != mezu.HostTarget {
-		host = 1
-	}
-	out = append(out, label(onHost, "Host header")+options(host, check, "keep"), "")
-	switch {
-	case d.err != nil:
-		for _, line := range look.Wrap(look.Head(d.err.Error(), 512), w) {
-			out = append(out, t.Paint(look.Bad, line))
-		}
-	case d.site.URL != "" && d.name.Value() == "":
-		out = append(out, look.Head(d.site.URL, w))
-	default:
-		out = append(out, t.Paint(look.Quiet, "its address is made when it is opened"))
-	}
-	return append(out, "")
-}
-
-// called is how people call a program.
-func called(command string) string {
-	first, _, _ := strings.Cut(command, " ")
-	if first == "" {
-		return ""
-	}
-	return look.Text(strings.ToUpper(first[:1]) + first[1:])
 }

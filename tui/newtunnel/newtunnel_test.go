@@ -116,6 +116,42 @@ func TestOpens(t *testing.T) {
 	}
 }
 
+// TestClicks: a click chooses what a key does.
+func TestClicks(t *testing.T) {
+	target, keep := "target (Vite checks it)", "keep"
+	for name, s := range map[string]struct {
+		clicks []string
+		typed  []string
+		want   newtunnel.Wish
+	}{
+		"a port":          {[]string{"./api serve"}, nil, newtunnel.Wish{Target: "8080", HostHeader: mezu.HostKeep}},
+		"the field":       {[]string{"or type"}, []string{"./site"}, newtunnel.Wish{Target: "./site", HostHeader: mezu.HostKeep}},
+		"the environment": {[]string{"Environment"}, []string{"docs"}, newtunnel.Wish{Target: "5173", Name: "docs", HostHeader: mezu.HostTarget}},
+		"a directory":     {[]string{"people of"}, nil, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget, Access: newtunnel.Access{Directory: "customers"}}},
+		"a password":      {[]string{"people of", "password", "Environment", "user:"}, []string{"guest"}, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget, Access: newtunnel.Access{User: "guest"}}},
+		"ranges":          {[]string{"CIDR"}, []string{"10.0.0.0/8"}, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget, Access: newtunnel.Access{CIDRs: []string{"10.0.0.0/8"}}}},
+		"everyone again":  {[]string{"CIDR", "everyone"}, nil, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget}},
+		"the host kept":   {[]string{keep}, nil, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostKeep}},
+		"the host set":    {[]string{"password", keep, target}, []string{"tab", "tab", "tab", "guest"}, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget, Access: newtunnel.Access{User: "guest"}}},
+		"nothing":         {[]string{"What answers", "its address is"}, nil, newtunnel.Wish{Target: "5173", HostHeader: mezu.HostTarget}},
+	} {
+		m := drawn()
+		m.site.URL = ""
+		st, _ := shown(t, m, 80, 24)
+		for _, text := range s.clicks {
+			st.Click(text)
+		}
+		st.Press(append(s.typed, "enter")...)
+		if len(m.asked) != 1 || !reflect.DeepEqual(m.asked[0], s.want) {
+			t.Errorf("%s: %+v, want %+v", name, m.asked, s.want)
+		}
+	}
+	st, _ := shown(t, &machine{}, 40, 24)
+	st.Click("nothing of yours")
+	st.Click("everyone")
+	st.View()
+}
+
 // What is refused is said, and nothing that was typed is lost.
 func TestRefusals(t *testing.T) {
 	m := drawn()

@@ -48,10 +48,16 @@ type Typist interface {
 	Key(c *Context, k tea.KeyMsg) tea.Cmd
 }
 
-// Pointed is a Screen that knows what lies where. The coordinates are cells of its View.
-type Pointed interface {
+// Clicked is a Screen or an Overlay that knows what lies where. The coordinates are cells of the
+// screen's View.
+type Clicked interface {
 	// Click selects what is there; twice opens it.
 	Click(c *Context, x, y int, twice bool) tea.Cmd
+}
+
+// Pointed is a Screen that knows what lies where. Over an Overlay the wheel does what up and down do.
+type Pointed interface {
+	Clicked
 	// Wheel scrolls what is there by so many rows.
 	Wheel(c *Context, x, y, by int) tea.Cmd
 }

@@ -252,6 +252,26 @@ func (st *Stage) Mouse(row, elsewhere int) {
 	}
 }
 
+// Click clicks where a text is drawn: its first cell.
+func (st *Stage) Click(text string) {
+	st.t.Helper()
+	var on any = st.Screen
+	if st.Overlay != nil {
+		on = st.Overlay
+	}
+	clicked, ok := on.(screen.Clicked)
+	if !ok {
+		st.t.Fatal("it takes no clicks")
+	}
+	for y, line := range st.view() {
+		if before, _, ok := strings.Cut(painted.ReplaceAllString(line, ""), text); ok {
+			st.Run(clicked.Click(&st.C, look.Width(before), y, false))
+			return
+		}
+	}
+	st.t.Fatalf("there is no %q:\n%s", text, st.View())
+}
+
 // Hostile is text that must not drive a terminal, nor be drawn for seconds.
 func Hostile() string {
 	return "\x1b]0;gotcha\x07\x1b[2J\u202egnp.exe\u2066\xff\x9b31m\r\n\t\x00" + strings.Repeat("long ", 20_000)
