@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -50,11 +49,9 @@ func runDaemon(ctx, cut context.Context, folders home.Home, o clidaemon.RunOptio
 }
 
 // daemonLog is the log of the daemon: its file, and stderr, which is nobody's if it is detached.
-// A crash goes there too. A disk that is slow or full keeps nobody waiting.
+// A disk that is slow or full keeps nobody waiting.
 func daemonLog(path string, o clidaemon.RunOptions) (*slog.Logger, io.Closer, error) {
-	file, err := process.OpenLogFile(path, func(f *os.File) {
-		_ = debug.SetCrashOutput(f, debug.CrashOptions{}) // else a crash goes to stderr only
-	})
+	file, err := process.OpenLogFile(path)
 	if err != nil {
 		o.Warnf("there is no log: %v", err)
 	}
@@ -82,7 +79,6 @@ type closers struct {
 
 func (c closers) Close() error {
 	c.outlets.Close()
-	_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
 	return c.file.Close()
 }
 

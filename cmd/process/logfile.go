@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync"
 )
 
@@ -15,14 +16,12 @@ const MaxLogFile = 5 << 20
 // olderLog ends the name of the older file of a log.
 const olderLog = ".1"
 
-// LogFile is a log on the disk: a file, and the one before it as PATH.1. A disk that is full
-// stops nobody who writes: what could not be written is counted, and said when there is space
-// again.
+// LogFile is the log of a program on the disk: a file, and the one before it as PATH.1. A disk that
+// is full stops nobody who writes: what could not be written is counted, and said when there is
+// space again. A crash goes there too, because nobody may read stderr.
 type LogFile struct {
 	path string
 	max  int64
-	// opened is told of each new file; it may be nil.
-	opened func(*os.File)
 
 	mu     sync.Mutex
 	file   *os.File // nil if it could not be opened
@@ -32,11 +31,10 @@ type LogFile struct {
 	closed bool
 }
 
-// OpenLogFile opens the log at path, which gets further lines, for its owner only. opened is
-// told of each file that is written to from then on; it may be nil. The error says why there
-// is no file yet; the log can be used all the same, and tries again at each line.
-func OpenLogFile(path string, opened func(*os.File)) (*LogFile, error) {
-	l := &LogFile{path: path, max: MaxLogFile, opened: opened}
+// OpenLogFile opens the log at path, which gets further lines, for its owner only. The error says
+// why there is no file yet; the log can be used all the same, and tries again at each line.
+func OpenLogFile(path string) (*LogFile, error) {
+	l := &LogFile{path: path, max: MaxLogFile}
 	return l, l.open()
 }
 
@@ -55,11 +53,12 @@ func (l *LogFile) open() error {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	l.file, l.size, l.cut = f, info.Size(), false
-	if l.opened != nil {
-		l.opened(f)
-	}
+	crashInto(f)
 	return nil
 }
+
+// crashInto has a crash of this program go to a file, by a handle of its own; nil ends that.
+func crashInto(f *os.File) { _ = debug.SetCrashOutput(f, debug.CrashOptions{}) } // else it goes to stderr only
 
 // Write writes lines. It never fails.
 func (l *LogFile) Write(p []byte) (int, error) {
@@ -81,6 +80,7 @@ func (l *LogFile) Write(p []byte) (int, error) {
 func (l *LogFile) rotate() {
 	l.file.Close()
 	l.file = nil
+	crashInto(nil) // on Windows a file that is open keeps its name
 	if os.Rename(l.path, l.path+olderLog) != nil {
 		// Somebody else's program holds one of them on Windows. The bound counts more
 		// than old lines.
@@ -121,6 +121,7 @@ func (l *LogFile) Close() error {
 	if l.file == nil {
 		return nil
 	}
+	crashInto(nil)
 	err := l.file.Close()
 	l.file = nil
 	return err

@@ -12,7 +12,7 @@ import (
 // openSmallLog opens a log of small files.
 func openSmallLog(t *testing.T, path string, max int64) *LogFile {
 	t.Helper()
-	l, err := OpenLogFile(path, nil)
+	l, err := OpenLogFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestLogFileOfAFullDisk(t *testing.T) {
 // TestLogFileComesLater: a log that could not be opened is tried again.
 func TestLogFileComesLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
-	l, err := OpenLogFile(filepath.Join(dir, "log"), nil)
+	l, err := OpenLogFile(filepath.Join(dir, "log"))
 	if err == nil {
 		t.Fatal("there is no such folder")
 	}

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -115,6 +117,37 @@ func TestC3_TheTokenIsNoArgument(t *testing.T) {
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s is left", path)
 		}
+	}
+}
+
+// TestFault_CrashIsLogged: why it died is in its log, where a service of launchd or Windows has nobody
+// who reads stderr.
+func TestFault_CrashIsLogged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	cmd := exec.Command(os.Args[0], "--api", "https://127.0.0.1:1", "--upstream", "localhost:1", "--state", t.TempDir(), "--health-addr", "127.0.0.1:0", "--log-file", file)
+	cmd.Env = append(os.Environ(), programVariable+"=1", "MEZU_TOKEN="+mezu.NewKey())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(time.Minute); ; {
+		if text, _ := os.ReadFile(file); bytes.Contains(text, []byte("requests at once")) {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("it logs nothing")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	if text, failed := os.ReadFile(file); err == nil || failed != nil || !bytes.Contains(text, []byte("SIGABRT")) || !bytes.Contains(text, []byte("goroutine ")) {
+		t.Errorf("%v, %v: %s", err, failed, text)
 	}
 }
 

@@ -179,7 +179,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	var log *slog.Logger
 	if err == nil && o.logFile != "" {
 		var file *process.LogFile
-		if file, err = process.OpenLogFile(o.logFile, nil); err == nil {
+		if file, err = process.OpenLogFile(o.logFile); err == nil {
 			defer file.Close()
 			s.Err = file
 		}
