@@ -45,6 +45,12 @@ func (m *launchd) dir(name string) string {
 	return m.below(filepath.Join("/Library/Application Support", ID(name)))
 }
 
+// logFile is in a folder of its own, in which whom the service runs as can begin a new one: launchd
+// would let the file of a service grow without end.
+func (m *launchd) logFile(name string) string {
+	return filepath.Join(m.dir(name), "log", "warpgate.log")
+}
+
 // dirMode lets whom the system's service runs as into the folder.
 func (m *launchd) dirMode() os.FileMode {
 	if m.User {
@@ -78,16 +84,10 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 	if err := m.keepFiles(dir, m.dirMode(), s, owner); err != nil {
 		return err
 	}
-	state, log := filepath.Join(dir, "state"), filepath.Join(dir, "log")
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY, 0o600) // launchd opens it as whom the service runs as
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Close(), owner(log), owner(state)); err != nil {
-		return err
+	for _, path := range []string{filepath.Join(dir, stateFolder), filepath.Dir(m.logFile(s.Name))} {
+		if err := errors.Join(os.MkdirAll(path, 0o700), owner(path)); err != nil {
+			return err
+		}
 	}
 	path := m.plistPath(s.Name)
 	if err := m.writeService(path, m.plist(s)); err != nil {
@@ -100,7 +100,7 @@ func (m *launchd) install(ctx context.Context, s Spec) error {
 		return err
 	}
 	m.Say("launchd runs %s from now on", label(s.Name))
-	m.Say("  next: launchctl print %s/%s; tail -f %q", m.domain(), label(s.Name), log)
+	m.Say("  next: launchctl print %s/%s; tail -f %q", m.domain(), label(s.Name), m.logFile(s.Name))
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (m *launchd) plist(s Spec) string {
 	if len(s.CA) > 0 {
 		words = append(words, "--ca-file", filepath.Join(dir, caFile))
 	}
-	words = append(words, "--state", filepath.Join(dir, "state"))
+	words = append(words, "--state", filepath.Join(dir, stateFolder), "--log-file", m.logFile(s.Name))
 	var array strings.Builder
 	for _, w := range words {
 		array.WriteString("\t\t" + text(w) + "\n")
@@ -167,7 +167,6 @@ func (m *launchd) plist(s Spec) string {
 	entry("\t", "ThrottleInterval", "<integer>5</integer>")
 	entry("\t", "ExitTimeOut", fmt.Sprintf("<integer>%d</integer>", stopSeconds))
 	entry("\t", "Umask", "<integer>63</integer>") // 0077
-	entry("\t", "StandardErrorPath", text(filepath.Join(dir, "log")))
 	b.WriteString("</dict>\n</plist>\n")
 	return b.String()
 }

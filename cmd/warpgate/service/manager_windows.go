@@ -66,7 +66,7 @@ func (m *services) install(ctx context.Context, s Spec) error {
 	if len(s.CA) > 0 {
 		words = append(words, "--ca-file", filepath.Join(dir, caFile))
 	}
-	words = append(words, "--state", filepath.Join(dir, "state"), "--log-file", filepath.Join(dir, "warpgate.log"))
+	words = append(words, "--state", filepath.Join(dir, stateFolder), "--log-file", filepath.Join(dir, "warpgate.log"))
 	config := mgr.Config{ServiceType: windows.SERVICE_WIN32_OWN_PROCESS, StartType: mgr.StartAutomatic, ErrorControl: mgr.ErrorNormal, DelayedAutoStart: true,
 		DisplayName: "Warpgate of " + s.Target, Description: "Connects " + s.Target + " with its edges", ServiceStartName: account(s.Name), SidType: windows.SERVICE_SID_TYPE_UNRESTRICTED}
 	service, err := manager.OpenService(ID(s.Name))
@@ -92,7 +92,7 @@ func (m *services) install(ctx context.Context, s Spec) error {
 	if err := m.keepFiles(dir, 0o700, s, sameUser); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "state"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, stateFolder), 0o700); err != nil {
 		return err
 	}
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 5 * time.Second}

@@ -116,10 +116,11 @@ func (h Host) Uninstall(ctx context.Context, name string) error {
 // below is a folder of the system.
 func (h Host) below(path string) string { return filepath.Join(h.Root, path) }
 
-// Names of the files in the folder of a service.
+// What is in the folder of a service. That of systemd has its state elsewhere.
 const (
-	tokenFile = "token"
-	caFile    = "ca.pem"
+	tokenFile   = "token"
+	caFile      = "ca.pem"
+	stateFolder = "state"
 )
 
 // needsToken refuses a service that would have no token.

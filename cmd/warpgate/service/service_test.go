@@ -278,7 +278,7 @@ func TestLaunchd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if files := w.files(w.Root); files != "/Library/Application Support/warpgate/ca.pem 0600\n/Library/Application Support/warpgate/log 0600\n/Library/Application Support/warpgate/token 0600\n/Library/LaunchDaemons/com.mezusphere.warpgate.plist 0644" {
+	if files := w.files(w.Root); files != "/Library/Application Support/warpgate/ca.pem 0600\n/Library/Application Support/warpgate/token 0600\n/Library/LaunchDaemons/com.mezusphere.warpgate.plist 0644" {
 		t.Errorf("%s", files)
 	}
 	if text, err := os.ReadFile(filepath.Join(w.Root, "Library/LaunchDaemons/com.mezusphere.warpgate.plist")); err != nil || !strings.Contains(string(text), "<key>UserName</key>\n\t<string>"+self.Username+"</string>") {
@@ -294,7 +294,7 @@ func TestLaunchd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if files := w.files(w.Home); files != "/Library/Application Support/mezu/warpgate-blue/ca.pem 0600\n/Library/Application Support/mezu/warpgate-blue/log 0600\n/Library/Application Support/mezu/warpgate-blue/token 0600\n/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist 0644" {
+	if files := w.files(w.Home); files != "/Library/Application Support/mezu/warpgate-blue/ca.pem 0600\n/Library/Application Support/mezu/warpgate-blue/token 0600\n/Library/LaunchAgents/com.mezusphere.warpgate-blue.plist 0644" {
 		t.Errorf("%s", files)
 	}
 	text, err := os.ReadFile(filepath.Join(w.Home, "Library/LaunchAgents/com.mezusphere.warpgate-blue.plist"))
@@ -320,7 +320,7 @@ func TestLaunchd(t *testing.T) {
 		}
 	}
 	want := []string{"Label", "com.mezusphere.warpgate-blue", "ProgramArguments", awkward, "--api", "https://control.example.com", "--upstream", "localhost:8080", "--token-file", dir + "/token", "--ca-file", dir + "/ca.pem",
-		"--state", dir + "/state", "EnvironmentVariables", "NO_PROXY", "100%\nUser=root", "RunAtLoad", "KeepAlive", "SuccessfulExit", "ThrottleInterval", "ExitTimeOut", "Umask", "StandardErrorPath", dir + "/log"}
+		"--state", dir + "/state", "--log-file", dir + "/log/warpgate.log", "EnvironmentVariables", "NO_PROXY", "100%\nUser=root", "RunAtLoad", "KeepAlive", "SuccessfulExit", "ThrottleInterval", "ExitTimeOut", "Umask"}
 	if strings.Join(words, "|") != strings.Join(want, "|") {
 		t.Errorf("%q", words)
 	}
@@ -331,7 +331,17 @@ func TestLaunchd(t *testing.T) {
 	if calls := w.calls(); calls != end+begin+end+again+begin {
 		t.Errorf("%s", calls)
 	}
-	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != "/Library/Application Support/mezu/warpgate-blue/log 0600" {
+	// Whom it runs as writes into its folders alone; they stay.
+	log := dir + "/log/warpgate.log"
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := w.Uninstall(t.Context(), "blue"); err != nil || w.files(w.Home) != strings.TrimPrefix(log, w.Home)+" 0600" {
 		t.Errorf("%v, %s", err, w.files(w.Home))
+	}
+	for _, path := range []string{"state", "log"} {
+		if info, err := os.Stat(filepath.Join(dir, path)); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
 	}
 }
