@@ -177,7 +177,7 @@ func TestInstall_Checkout(t *testing.T) {
 	}
 	testkit.Programs(t, "git")
 	p := newPerson(t)
-	p.env = append(p.env, "XDG_CONFIG_HOME="+p.path("tmp/config")) // Go counts there what it is used for
+	p.env = append(p.env, "XDG_CONFIG_HOME="+t.TempDir()) // Go counts there what it is used for
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
