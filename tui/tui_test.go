@@ -11,6 +11,7 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
 
 	"github.com/mezusphere/mezu/tui/keymap"
@@ -151,7 +152,7 @@ func TestLines(t *testing.T) {
 		1:  "▐1 Tunnels▌ 2 Requests  3 Routes  4 Warpgates  5 Users  6 Log  : go to   ? help",
 		23: " enter inspect  x remove  c copy URL  q",
 	} {
-		if got := strings.TrimRight(lines[i], " "); got != want {
+		if got := strings.TrimRight(ansi.Strip(lines[i]), " "); got != want {
 			t.Errorf("line %d is\n%q, want\n%q", i, got, want)
 		}
 	}

@@ -161,16 +161,24 @@ func themeOf(inv *invocation.Invocation, getenv func(string) string, asked strin
 	if asked == dashboard.ThemeAuto {
 		palette = paletteOf(inv, getenv, in, out)
 	}
+	if !trueColor(getenv) {
+		return look.Near(palette, glyphs)
+	}
 	return look.New(palette, glyphs)
+}
+
+// trueColor reports whether the terminal says that it shows all colours.
+func trueColor(getenv func(string) string) bool {
+	depth := getenv("COLORTERM")
+	return depth == "truecolor" || depth == "24bit"
 }
 
 // paletteOf is the set of colours that a terminal shows well.
 func paletteOf(inv *invocation.Invocation, getenv func(string) string, in, out *os.File) look.Palette {
-	depth := getenv("COLORTERM")
 	switch {
 	case !inv.Color():
 		return look.None
-	case depth != "truecolor" && depth != "24bit":
+	case !trueColor(getenv):
 		return look.Basic
 	}
 	switch light, known := tui.Background(in, out); {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/home"
@@ -80,7 +81,7 @@ func (l *looker) sees(pattern string) string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if found := re.FindString(l.View()); found != "" {
+		if found := re.FindString(ansi.Strip(l.View())); found != "" {
 			return found
 		}
 		select {

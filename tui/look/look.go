@@ -8,6 +8,7 @@
 package look
 
 import (
+	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -52,14 +53,20 @@ type Theme struct {
 	selected paint
 }
 
-// New makes a theme.
-func New(p Palette, g Glyphs) *Theme {
-	profile := termenv.TrueColor
+// New makes a theme, for a terminal that shows all colours of its palette.
+func New(p Palette, g Glyphs) *Theme { return theme(p, g, termenv.TrueColor) }
+
+// Near makes a theme of the nearest of 256 colours, for a terminal of which nobody knows that it
+// shows others.
+func Near(p Palette, g Glyphs) *Theme { return theme(p, g, termenv.ANSI256) }
+
+func theme(p Palette, g Glyphs, profile termenv.Profile) *Theme {
 	switch p {
 	case Basic, None: // without colours it is bold and reverse all the same
 		profile = termenv.ANSI
 	}
-	r := lipgloss.NewRenderer(nil, termenv.WithProfile(profile))
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(profile) // else it asks the environment of the process, whatever the option says
 	t := &Theme{Glyphs: g}
 	for tone, color := range colorsOf(p) {
 		t.tones[tone] = paintOf(r.NewStyle().Foreground(lipgloss.Color(color)))
