@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +67,10 @@ func Hold(ctx context.Context, inv *invocation.Invocation, cfg Config, w Wish) (
 		return nil, err
 	}
 	r.shown.Store(true)
-	if err := cmp.Or(r.prepare(ctx), r.open(ctx)); err != nil {
+	if err = r.prepare(ctx); err == nil {
+		err = r.open(ctx)
+	}
+	if err != nil {
 		r.closeAll()
 		return nil, err
 	}

@@ -104,6 +104,11 @@ func TestDashboardHere(t *testing.T) {
 	p := newTunneller(t, world, nil)
 	one := p.look()
 	one.sees("no daemon is running here")
+	// What is asked of visitors can't be had, so nothing is opened.
+	one.Press("n", port, "tab", "members", "tab", "right", "nobody", "enter")
+	one.sees("neither the project nor the organization has a directory")
+	one.Press("esc")
+	one.sees("no tunnel is open here")
 	one.Press("n", port, "tab", "web", "enter")
 	one.sees("● live")
 	address := regexp.MustCompile(`https://[^\s"│]+`).FindString(one.View())
