@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -31,10 +32,10 @@ type (
 		is  local.Cleared
 		err error
 	}
-	curled struct {
-		of      *Screen
-		command string
-		err     error
+	copied struct {
+		of         *Screen
+		what, text string
+		err        error
 	}
 	archived struct {
 		of   *Screen
@@ -86,7 +87,7 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, e mezu.Exchange) (tea.Cm
 	case actCurl:
 		return c.Within(askTime, func(ctx context.Context) tea.Msg {
 			command, err := s.cfg.Exports.Curl(ctx, e.ID, false)
-			return curled{s, command, err}
+			return copied{s, "the curl command", command, err}
 		}), true
 	case actHAR:
 		name := "mezu-" + short(e.ID) + ".har"
@@ -98,7 +99,7 @@ func (s *Screen) do(c *screen.Context, a keymap.Action, e mezu.Exchange) (tea.Cm
 	case actWrite:
 		return s.write(c, e), true
 	case actCopy:
-		return s.copy(), true
+		return s.copy(c, e), true
 	}
 	return nil, false
 }
@@ -152,17 +153,22 @@ func (s *Screen) write(c *screen.Context, e mezu.Exchange) tea.Cmd {
 }
 
 // copy copies the value at the cursor.
-func (s *Screen) copy() tea.Cmd {
+func (s *Screen) copy(c *screen.Context, e mezu.Exchange) tea.Cmd {
 	if s.onFrames() {
 		f := &s.detail.frames
 		if f.at >= len(f.rows) {
 			return nil
 		}
-		var b bytes.Buffer
-		for _, l := range f.body.lines {
-			b.WriteString(l + "\n")
+		what, one := "the frame", f.rows[f.at]
+		if one.Kept < one.Size {
+			what = "what is kept of the frame"
 		}
-		return screen.Cmd(screen.Copy{What: "the frame", Text: b.String()})
+		// What is shown of it is cut into lines.
+		form, unmask := f.form(), f.bare != nil
+		return c.Within(askTime, func(ctx context.Context) tea.Msg {
+			is, err := s.cfg.Contents.Frame(ctx, e.ID, one.Number, form, unmask)
+			return copied{s, what, string(is.Data), err}
+		})
 	}
 	text, ok := s.detail.copied()
 	if !ok {
@@ -207,17 +213,17 @@ func (s *Screen) acted(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case cleared:
 		if msg.of == s && msg.err == nil {
 			s.list = list{}
-			s.log.complete = s.log.complete.AddDate(-1, 0, 0) // what is gone, changes don't say
+			s.log.complete = time.Time{} // what is gone, changes don't say
 		}
 		return say(msg.of, msg.err, "removed", "requests removed: "+look.Count(msg.is.Removed))
-	case curled:
+	case copied:
 		if msg.of != s {
 			return nil
 		}
 		if msg.err != nil {
 			return failed("copied", msg.err)
 		}
-		return screen.Cmd(screen.Copy{What: "the curl command", Text: msg.command})
+		return screen.Cmd(screen.Copy{What: msg.what, Text: msg.text})
 	case archived:
 		if msg.of != s {
 			return nil

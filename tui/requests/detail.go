@@ -48,6 +48,7 @@ type detail struct {
 	frames frames
 
 	lines  []line // of the part that is shown
+	names  int    // the width of their names
 	at     int
 	top    int
 	reveal reveal
@@ -119,7 +120,7 @@ type (
 // clear forgets the request.
 func (d *detail) clear() {
 	// Tickets go on: an answer about what was selected before must not be taken for this one's.
-	*d = detail{cfg: d.cfg, part: d.part, ticket: d.ticket + 1, reveal: reveal{ticket: d.reveal.ticket + 1}, frames: frames{detail: d, ticket: d.frames.ticket + 1}}
+	*d = detail{cfg: d.cfg, part: d.part, ticket: d.ticket + 1, reveal: reveal{ticket: d.reveal.ticket + 1}, frames: frames{detail: d, ticket: d.frames.ticket + 1, turn: d.frames.turn + 1}}
 }
 
 // of has the detail be of an exchange, compared with another.
@@ -203,7 +204,7 @@ func (d *detail) take(c *screen.Context, msg tea.Msg) tea.Cmd {
 			d.conceal(c)
 		}
 	case screen.Second:
-		if d.reveal.key != "" && !c.Now.Before(d.reveal.until) {
+		if d.reveal.key != "" && !c.Now.Before(d.reveal.until) || d.frames.bare != nil && !c.Now.Before(d.frames.until) {
 			d.conceal(c)
 		}
 		if d.data != nil && d.data.Open && c.Shown {
@@ -212,7 +213,7 @@ func (d *detail) take(c *screen.Context, msg tea.Msg) tea.Cmd {
 				return d.frames.need(c)
 			}
 		}
-	case framesRead, frameRead:
+	case framesRead, frameRead, frameBare, frameHide:
 		return d.frames.take(c, msg)
 	}
 	return nil

@@ -38,6 +38,12 @@ type frames struct {
 	ticket int
 	body   body
 	scroll int
+
+	// bare is the selected frame without its masks, while somebody wants to see that, and turn
+	// the number of the last question for one.
+	bare  *body
+	until time.Time
+	turn  int
 }
 
 type (
@@ -51,6 +57,15 @@ type (
 		of     *detail
 		ticket int
 		body   body
+	}
+	frameBare struct {
+		of   *detail
+		turn int
+		body body
+	}
+	frameHide struct {
+		of   *detail
+		turn int
 	}
 )
 
@@ -97,18 +112,49 @@ func (f *frames) one(c *screen.Context) tea.Cmd {
 	f.number, f.hex, f.scroll = number, d.hex, 0
 	f.ticket++
 	f.body = body{asked: true}
-	form := local.FormPretty
-	if d.hex {
-		form = local.FormHex
+	f.conceal()
+	ticket := f.ticket
+	return f.load(c, false, func(b body) tea.Msg { return frameRead{d, ticket, b} })
+}
+
+// form is how the content is shown.
+func (f *frames) form() local.Form {
+	if f.hex {
+		return local.FormHex
 	}
-	id, ticket, from := d.id, f.ticket, d.cfg.Contents
+	return local.FormPretty
+}
+
+// load asks for the content of the frame.
+func (f *frames) load(c *screen.Context, unmask bool, give func(body) tea.Msg) tea.Cmd {
+	id, number, form, from := f.detail.id, f.number, f.form(), f.detail.cfg.Contents
 	return c.Within(askTime, func(ctx context.Context) tea.Msg {
-		is, err := from.Frame(ctx, id, number, form, false)
+		is, err := from.Frame(ctx, id, number, form, unmask)
 		b := body{asked: true, served: true, err: err, is: is}
 		b.lines, b.more = look.Lines(is.Data, maxWidth, maxRows)
 		b.is.Data = nil
-		return frameRead{d, ticket, b}
+		return give(b)
 	})
+}
+
+// unmask shows the secrets of the selected frame for a while, or no longer.
+func (f *frames) unmask(c *screen.Context) tea.Cmd {
+	if f.bare != nil {
+		f.conceal()
+		return nil
+	}
+	if f.body.is.Masked == 0 {
+		return screen.Cmd(screen.Say{Text: "nothing is masked here"})
+	}
+	f.conceal()
+	d, turn := f.detail, f.turn
+	return f.load(c, true, func(b body) tea.Msg { return frameBare{d, turn, b} })
+}
+
+// conceal masks what was shown, or was asked for.
+func (f *frames) conceal() {
+	f.bare = nil
+	f.turn++
 }
 
 // take takes an answer.
@@ -140,6 +186,19 @@ func (f *frames) take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case frameRead:
 		if msg.of == f.detail && msg.ticket == f.ticket {
 			f.body = msg.body
+		}
+	case frameBare:
+		if msg.of != f.detail || msg.turn != f.turn {
+			return nil
+		}
+		if msg.body.err != nil {
+			return failed("shown", msg.body.err)
+		}
+		f.bare, f.until = &msg.body, c.Now.Add(showFor)
+		return c.After(showFor, frameHide{msg.of, msg.turn})
+	case frameHide:
+		if msg.of == f.detail && msg.turn == f.turn {
+			f.conceal()
 		}
 	}
 	return nil
@@ -251,21 +310,25 @@ func (f *frames) content(c *screen.Context, w, h int) []string {
 	if f.at >= len(f.rows) {
 		return nil
 	}
-	switch b := &f.body; {
+	b := &f.body
+	if f.bare != nil {
+		b = f.bare
+	}
+	switch {
 	case b.err != nil:
 		return []string{t.Paint(look.Bad, escaped(b.err.Error()))}
 	case !b.served:
 		return []string{t.Paint(look.Quiet, t.Ellipsis)}
 	}
 	var out []string
-	if f.body.is.Problem != "" {
-		out = append(out, t.Paint(look.Warn, escaped(f.body.is.Problem)))
+	if b.is.Problem != "" {
+		out = append(out, t.Paint(look.Warn, escaped(b.is.Problem)))
 	}
-	for i := min(f.scroll, len(f.body.lines)); i < len(f.body.lines) && len(out) < h; i++ {
-		out = append(out, look.Wrap(f.body.lines[i], min(w, maxWidth))...)
+	for i := min(f.scroll, len(b.lines)); i < len(b.lines) && len(out) < h; i++ {
+		out = append(out, look.Wrap(b.lines[i], min(w, maxWidth))...)
 	}
-	if f.body.more > 0 && len(out) < h {
-		out = append(out, t.Paint(look.Quiet, look.Count(f.body.more)+" lines more; w writes all to a file"))
+	if b.more > 0 && len(out) < h {
+		out = append(out, t.Paint(look.Quiet, look.Count(b.more)+" lines more; w writes all to a file"))
 	}
 	return out
 }

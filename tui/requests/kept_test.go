@@ -24,6 +24,7 @@ type kept struct {
 	diff    local.Difference
 	state   local.InspectorState
 	err     error
+	none    error // of what is asked about one request
 	asked   []local.RequestsQuery
 	done    []string
 	sent    []byte
@@ -52,6 +53,9 @@ func (k *kept) Requests(_ context.Context, q local.RequestsQuery) (local.Request
 }
 
 func (k *kept) Exchange(_ context.Context, id string, unmask bool) (mezu.ExchangeDetail, error) {
+	if k.none != nil {
+		return mezu.ExchangeDetail{}, k.none
+	}
 	d, ok := k.details[id]
 	if !ok {
 		i := slices.IndexFunc(k.rows, func(e mezu.Exchange) bool { return e.ID == id })
@@ -99,8 +103,12 @@ func (k *kept) Body(_ context.Context, id, side string, form local.Form, unmask 
 	return is, nil
 }
 
-func (k *kept) Frame(_ context.Context, _ string, number int, _ local.Form, _ bool) (local.Content, error) {
-	return k.content[number], nil
+func (k *kept) Frame(_ context.Context, _ string, number int, _ local.Form, unmask bool) (local.Content, error) {
+	is := k.content[number]
+	if unmask {
+		is.Data, is.Masked = []byte(strings.ReplaceAll(string(is.Data), mezu.Mask, "s3cret")), 0
+	}
+	return is, nil
 }
 
 func (k *kept) Diff(context.Context, string, string, bool) (local.Difference, error) {

@@ -1,6 +1,8 @@
 package requests
 
 import (
+	"slices"
+
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu/tui/keymap"
@@ -30,10 +32,21 @@ const (
 )
 
 // Keys are those that work now.
-func (s *Screen) Keys(*screen.Context) keymap.Map {
+func (s *Screen) Keys(c *screen.Context) keymap.Map {
 	if s.full {
 		return append(s.wholeKeys(), keymap.Moves()...)
 	}
+	m := s.listKeys()
+	if s.part && c.Layout != screen.Triple { // of the request nothing is shown
+		m = slices.DeleteFunc(m, func(b keymap.Binding) bool {
+			return slices.Contains([]keymap.Action{actDiff, actUnmask, actHex, actWrite, actNext, actPrevious, actFocus}, b.Action)
+		})
+	}
+	return append(m, keymap.Moves()...)
+}
+
+// listKeys are those of the list with the request that is selected.
+func (s *Screen) listKeys() keymap.Map {
 	m := keymap.Map{
 		{Keys: []string{"enter"}, Action: actWhole, Footer: "full", Help: "the whole request"},
 		{Keys: []string{"R"}, Action: actReplay, Footer: "replay", Help: "send it again", Palette: "Replay the request"},
@@ -46,7 +59,7 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 	} else {
 		m = append(m, keymap.Binding{Keys: []string{"y", "Y"}, Action: actCurl, Show: "y", Footer: "curl", Help: "copy a curl command", Palette: "Copy the request as a curl command"})
 	}
-	m = append(m, keymap.Map{
+	return append(m, keymap.Map{
 		{Keys: []string{"H"}, Action: actHAR, Footer: "HAR", Help: "write an HTTP archive", Palette: "Write the request as an HTTP archive"},
 		{Keys: []string{"P"}, Action: actPin, Footer: "pin", Help: "keep it, or no longer", Palette: "Pin the request"},
 		{Action: actOwn, Show: "space", Footer: "pause"},
@@ -59,7 +72,6 @@ func (s *Screen) Keys(*screen.Context) keymap.Map {
 		{Keys: []string{"left", "h"}, Action: actPrevious},
 		{Keys: []string{"esc"}, Action: actBack, Help: "back; clear the filter"},
 	}...)
-	return append(m, keymap.Moves()...)
 }
 
 // wholeKeys are those of one request that has the whole screen.
@@ -137,13 +149,20 @@ func (s *Screen) act(c *screen.Context, a keymap.Action) tea.Cmd {
 			return screen.Cmd(screen.GoTo{Screen: Number, Then: Show{Filter: s.filter.Value(), ID: e.ID}})
 		}
 		s.full = true
-		if framed(e) && s.detail.id == e.ID {
+		switch {
+		case !framed(e):
+			return nil
+		case s.detail.id == e.ID:
 			return s.detail.open(c, partFrames)
 		}
+		s.detail.part = partFrames // of the one that follows
 		return nil
 	case actNext, actPrevious:
 		return s.turn(c, a)
 	case actUnmask:
+		if s.onFrames() {
+			return s.detail.frames.unmask(c)
+		}
 		s.focus = onDetail
 		cmd := s.detail.unmask(c)
 		s.scrollTo(c)
@@ -200,7 +219,7 @@ func (s *Screen) move(c *screen.Context, a keymap.Action) tea.Cmd {
 	case s.onFrames():
 		return s.detail.frames.move(c, a, g.list.Body()-1)
 	case s.full || s.focus == onDetail:
-		s.detail.move(c, a, g.detail.Body())
+		return s.detail.move(c, a, g.detail)
 	case s.list.move(a, s.page(g)):
 		s.detail.conceal(c)
 	}
@@ -264,7 +283,7 @@ func (s *Screen) find(c *screen.Context) tea.Cmd {
 	if s.onFrames() {
 		found, cmd = s.detail.frames.find(c, text, g.list.Body()-1)
 	} else {
-		found = s.detail.find(c, text, g.detail.Body())
+		found = s.detail.find(c, text, g.detail)
 	}
 	if !found {
 		return screen.Cmd(screen.Say{Text: "there is no " + text + " here"})

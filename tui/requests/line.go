@@ -20,6 +20,8 @@ type line struct {
 	masked bool
 	// hint stands behind the text.
 	hint string
+	// span is drawn before the text, as wide as there is room.
+	span *span
 }
 
 // leastNames and mostNames are how wide the column of names is.
@@ -51,6 +53,9 @@ func (l *line) draw(t *look.Theme, names, w int) []string {
 		w -= names
 	}
 	text := l.text
+	if l.span != nil {
+		text = l.span.bar(t, w) + "  " + text
+	}
 	hint := l.hint
 	if hint != "" && look.Width(text)+1+look.Width(hint) > w {
 		hint = "" // the mask says enough

@@ -13,7 +13,7 @@ import (
 
 // build makes the lines of the part that is shown.
 func (d *detail) build(c *screen.Context) {
-	d.lines = nil
+	d.lines, d.names = nil, 0
 	if d.data == nil {
 		return
 	}
@@ -27,6 +27,7 @@ func (d *detail) build(c *screen.Context) {
 	case partDiff:
 		d.lines = d.differing(c)
 	}
+	d.names = namesOf(d.lines)
 	d.at = max(min(d.at, len(d.lines)-1), 0)
 }
 
@@ -249,13 +250,13 @@ func (d *detail) timing(c *screen.Context) []line {
 		end = running(c, &e.Exchange)
 	}
 	var out []line
-	span := func(name string, from, to float64, note string) {
+	add := func(name string, from, to float64, note string) {
 		if to <= 0 && from <= 0 {
 			return
 		}
-		out = append(out, line{name: name, text: bar(c.Theme, from, to, end) + "  " + millis(max(0, to-from)) + note})
+		out = append(out, line{name: name, span: &span{from, to, end}, text: millis(max(0, to-from)) + note})
 	}
-	span("queued", 0, t.QueuedMS, "")
+	add("queued", 0, t.QueuedMS, "")
 	note := ""
 	if t.Reused {
 		note = "  a connection that there was"
@@ -263,18 +264,18 @@ func (d *detail) timing(c *screen.Context) []line {
 	if t.Reused && t.ConnectMS == 0 {
 		out = append(out, line{name: "connect", text: strings.TrimSpace(note), tone: look.Quiet})
 	} else if t.ConnectMS > 0 {
-		span("connect", t.QueuedMS, t.QueuedMS+t.ConnectMS, note)
+		add("connect", t.QueuedMS, t.QueuedMS+t.ConnectMS, note)
 	}
 	connected := t.QueuedMS + t.ConnectMS
 	if t.SentMS > 0 {
-		span("head sent", connected, t.SentMS, "")
+		add("head sent", connected, t.SentMS, "")
 	}
 	if t.UploadedMS > 0 {
-		span("body sent", t.SentMS, t.UploadedMS, "")
+		add("body sent", t.SentMS, t.UploadedMS, "")
 	}
 	if t.FirstByteMS > 0 {
-		span("first byte", max(t.SentMS, connected), t.FirstByteMS, "")
-		span("answer", t.FirstByteMS, end, "")
+		add("first byte", max(t.SentMS, connected), t.FirstByteMS, "")
+		add("answer", t.FirstByteMS, end, "")
 	}
 	state := ""
 	if e.Open {
@@ -302,14 +303,18 @@ func millis(ms float64) string {
 	return look.Took(ms)
 }
 
-// bar is a span of all the time.
-func bar(t *look.Theme, from, to, all float64) string {
-	const cells = 30
-	if all <= 0 {
+// span is a part of all the time that a request took.
+type span struct{ from, to, all float64 }
+
+// bar draws it where a line has w cells for it and for how long it is.
+func (s *span) bar(t *look.Theme, w int) string {
+	const most, least, times = 30, 4, 10 // the last are those of how long, and the gap before
+	cells := max(least, min(most, w-times))
+	if s.all <= 0 {
 		return strings.Repeat(" ", cells)
 	}
-	left := min(int(from/all*cells), cells-1)
-	n := max(1, int((to-from)/all*cells+0.5))
+	left := min(int(s.from/s.all*float64(cells)), cells-1)
+	n := max(1, int((s.to-s.from)/s.all*float64(cells)+0.5))
 	return t.Fit(strings.Repeat(" ", left)+strings.Repeat(t.Bar[len(t.Bar)-1], min(n, cells-left)), cells)
 }
 

@@ -222,7 +222,7 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		if s.still = s.log.state; !msg.Paused {
 			s.adopt(c)
 		}
-	case pinned, replayed, cleared, curled, archived, drafted, saved:
+	case pinned, replayed, cleared, copied, archived, drafted, saved:
 		cmd = s.acted(c, msg)
 	}
 	took, asks := s.log.Take(c, msg)

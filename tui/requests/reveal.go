@@ -21,13 +21,14 @@ func (d *detail) shown(key string) (string, bool) {
 	return d.reveal.text[0], true
 }
 
-// conceal masks what was shown.
+// conceal masks what was shown. A value that was asked for and has not come is not shown any more.
 func (d *detail) conceal(c *screen.Context) {
-	if d.reveal.key == "" {
-		return
-	}
+	d.frames.conceal()
+	was := d.reveal.key
 	d.reveal = reveal{ticket: d.reveal.ticket + 1}
-	d.build(c)
+	if was != "" {
+		d.build(c)
+	}
 }
 
 // unmask shows the secret at the cursor, or the first one behind it.
@@ -53,7 +54,6 @@ func (d *detail) unmask(c *screen.Context) tea.Cmd {
 		return nil
 	}
 	d.conceal(c)
-	d.reveal.ticket++
 	tick, id := d.reveal.ticket, d.id
 	masked, from := d.masked(key), d.cfg
 	return c.Within(askTime, func(ctx context.Context) tea.Msg {

@@ -3,6 +3,7 @@ package requests
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -84,8 +85,11 @@ func recent(c *screen.Context, rows []mezu.Exchange, selected, w, h int) []strin
 
 // shortly is a duration in six cells.
 func shortly(ms float64) string {
-	if d := time.Duration(ms * float64(time.Millisecond)); d >= time.Minute {
+	switch d := time.Duration(ms * float64(time.Millisecond)); {
+	case d >= 10*time.Minute:
 		return look.Ago(d)
+	case d >= time.Minute:
+		return strings.TrimSuffix(look.Took(ms), " s")
 	}
 	return look.Took(ms)
 }

@@ -126,17 +126,12 @@ func (s *Screen) filterLine(c *screen.Context, w int) string {
 
 // kept says how much is kept, and what is not.
 func (s *Screen) kept(c *screen.Context) string {
-	t, is := c.Theme, &s.log.state
-	if c.Paused {
-		is = &s.still
-	}
-	switch {
+	is := s.state(c)
+	switch thinned := s.Thinned(c); {
 	case !s.log.answered:
 		return ""
-	case is.Depth == mezu.DepthHeads:
-		return t.Paint(look.Warn, "many requests: bodies are left out")
-	case is.Depth == mezu.DepthNone:
-		return t.Paint(look.Warn, "too many requests: only failures are kept")
+	case thinned != "":
+		return thinned
 	case c.Layout == screen.Column:
 		return look.Count(is.Kept) + " kept"
 	}
@@ -148,6 +143,31 @@ func (s *Screen) kept(c *screen.Context) string {
 		out += "  " + look.Count(int(is.LeftOut)) + " only counted"
 	}
 	return out
+}
+
+// state is how the inspector is, or was when the dashboard was paused.
+func (s *Screen) state(c *screen.Context) *local.InspectorState {
+	if c.Paused {
+		return &s.still
+	}
+	return &s.log.state
+}
+
+// Thinned says what is not kept of requests, because there are so many; it is empty if all is.
+func (s *Screen) Thinned(c *screen.Context) string {
+	many, what := "", ""
+	switch s.state(c).Depth {
+	case mezu.DepthHeads:
+		many, what = "many requests: ", "bodies are left out"
+	case mezu.DepthNone:
+		many, what = "too many requests: ", "only failures are kept"
+	default:
+		return ""
+	}
+	if c.Layout == screen.Column {
+		many = ""
+	}
+	return c.Theme.Paint(look.Warn, many+what)
 }
 
 func mebibytes(n int64) string { return look.Count(int((n + 1<<19) >> 20)) }
@@ -200,16 +220,26 @@ func (s *Screen) ClickRecent(c *screen.Context, row, page int, twice bool) tea.C
 // listRight is where in the list the cursor is, and what has come since.
 func (s *Screen) listRight(c *screen.Context) string {
 	if len(s.list.rows) == 0 {
-		return ""
+		return s.thinnedPart(c)
 	}
 	out := look.Count(s.list.at+1) + " of " + look.Count(len(s.list.rows))
 	if n := s.list.fresh(); n > 0 {
 		out = c.Theme.More + " " + look.Count(n) + " new   " + out
 	}
-	if a := s.stale(c); a != "" {
-		out = a + "   " + out
+	for _, more := range []string{s.stale(c), s.thinnedPart(c)} {
+		if more != "" {
+			out = more + "   " + out
+		}
 	}
 	return out
+}
+
+// thinnedPart is Thinned where there is no line of the filter to say it.
+func (s *Screen) thinnedPart(c *screen.Context) string {
+	if s.part {
+		return s.Thinned(c)
+	}
+	return ""
 }
 
 // stale says how old what is shown is, if it could not be asked for.
@@ -264,15 +294,22 @@ func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
 	if s.onFrames() {
 		title, right := d.frames.title(c)
 		p := look.Panel{Title: title, Right: right}
-		return p.Draw(t, d.frames.content(c, r.W-4, r.Body()), r.W, r.H)
+		return p.Draw(t, d.frames.content(c, r.W-panelEdges, r.Body()), r.W, r.H)
 	}
 	p := look.Panel{Title: d.title(t), Focused: s.focus == onDetail && !s.unfocused || s.full}
 	if r.H == 1 {
 		return []string{p.Fold(t, r.W)}
 	}
-	body, more := d.view(c, r.W-4, r.Body(), p.Focused)
+	body, more := d.view(c, r.W-panelEdges, r.Body(), p.Focused)
 	if more > 0 {
 		p.Right = t.More + " " + look.Count(more) + " more"
+	}
+	if d.err != nil && d.data != nil {
+		what := "not answered"
+		if mezu.CodeOf(d.err) == mezu.CodeNotFound {
+			what = "not kept any more"
+		}
+		p.Right = what + ", " + look.Ago(c.Now.Sub(d.got)) + " old"
 	}
 	return p.Draw(t, body, r.W, r.H)
 }
@@ -281,7 +318,7 @@ func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
 func (s *Screen) framesPanel(c *screen.Context, r look.Rect) []string {
 	f := &s.detail.frames
 	p := look.Panel{Title: "Frames", Right: f.right(), Focused: true}
-	return p.Draw(c.Theme, f.table(c, r.W-4, r.Body()), r.W, r.H)
+	return p.Draw(c.Theme, f.table(c, r.W-panelEdges, r.Body()), r.W, r.H)
 }
 
 // headLine is the line above the whole request.
@@ -331,97 +368,9 @@ func (d *detail) extensions() string {
 	return ""
 }
 
-// title names the parts, with a sign at the one that is shown.
-func (d *detail) title(t *look.Theme) string {
-	var b strings.Builder
-	before := true // no blank is needed
-	for i, p := range d.parts() {
-		shown := p == d.part || d.part == "" && p == partRequest
-		if i > 0 {
-			if !before {
-				b.WriteString(" ")
-			}
-			b.WriteString(t.Horizontal)
-			if !shown {
-				b.WriteString(" ")
-			}
-		}
-		if before = shown; shown {
-			b.WriteString(t.TabLeft + string(p) + t.TabRight)
-		} else {
-			b.WriteString(string(p))
-		}
-	}
-	return b.String()
-}
-
-// view are h lines of w cells of the part, with a sign at the line of the cursor if it has the
-// focus. more is how many lines are below.
-func (d *detail) view(c *screen.Context, w, h int, focused bool) (out []string, more int) {
-	t := c.Theme
-	switch {
-	case d.id == "":
-		return nil, 0
-	case d.err != nil:
-		return []string{t.Paint(look.Bad, escaped(d.err.Error()))}, 0
-	case d.data == nil:
-		return []string{t.Paint(look.Quiet, t.Ellipsis)}, 0
-	case d.part == partFrames:
-		return d.frames.table(c, w, h), 0
-	}
-	names := namesOf(d.lines)
-	top := d.topFor(h)
-	for i := top; i < len(d.lines) && len(out) < h; i++ {
-		for n, one := range d.lines[i].draw(t, names, w) {
-			if focused && i == d.at && n == 0 {
-				one = t.Select(t.Fit(one, min(w, maxWidth)))
-			}
-			out = append(out, one)
-		}
-		more = len(d.lines) - 1 - i
-	}
-	return out, more
-}
-
-// topFor is the first line that is shown of h.
-func (d *detail) topFor(h int) int { return keymap.Scroll(d.top, d.at, len(d.lines), h) }
-
-// move moves the cursor among the lines.
-func (d *detail) move(c *screen.Context, a keymap.Action, page int) {
-	if d.part == partFrames {
-		d.frames.move(c, a, page)
-		return
-	}
-	at, ok := keymap.Move(a, d.at, len(d.lines), page)
-	if !ok {
-		return
-	}
-	if at != d.at {
-		d.conceal(c)
-	}
-	d.at = at
-	d.top = keymap.Scroll(d.top, d.at, len(d.lines), page)
-}
-
-// find moves to the next line with a text, and reports whether there is one.
-func (d *detail) find(c *screen.Context, text string, page int) bool {
-	text = strings.ToLower(text)
-	for n := 1; n <= len(d.lines); n++ {
-		i := (d.at + n) % len(d.lines)
-		if l := &d.lines[i]; strings.Contains(strings.ToLower(l.name+" "+l.text), text) {
-			d.conceal(c)
-			d.at = i
-			d.top = keymap.Scroll(d.top, d.at, len(d.lines), page)
-			return true
-		}
-	}
-	return false
-}
-
 // scrollTo has the line of the cursor be seen.
 func (s *Screen) scrollTo(c *screen.Context) {
-	g := s.places(c, c.Width, c.Height)
-	s.detail.top = keymap.Scroll(s.detail.top, s.detail.at, len(s.detail.lines), g.detail.Body())
+	s.detail.put(c, s.detail.at, s.places(c, c.Width, c.Height).detail)
 }
 
 // scrollFrame scrolls the content of a frame.
@@ -460,12 +409,17 @@ func (s *Screen) Click(c *screen.Context, x, y int, twice bool) tea.Cmd {
 		}
 	case p.detail.Has(x, y):
 		s.focus = onDetail
-		i := y - p.detail.Y - 1
-		if at := s.detail.topFor(p.detail.Body()) + i; i >= 0 && i < p.detail.Body() && at < len(s.detail.lines) && !s.onFrames() {
-			s.detail.conceal(c)
-			s.detail.at = at
+		d, w := &s.detail, p.detail.W-panelEdges
+		if row := y - p.detail.Y - 1; row >= 0 && row < p.detail.Body() && !s.onFrames() {
+			if at := d.lineAt(c.Theme, d.topFor(c.Theme, w, p.detail.Body()), row, w); at < len(d.lines) {
+				d.conceal(c)
+				d.put(c, at, p.detail)
+			}
 		}
-		if twice {
+		switch {
+		case twice && s.part:
+			cmd = s.act(c, actWhole)
+		case twice:
 			s.full = true
 		}
 	}
@@ -485,13 +439,7 @@ func (s *Screen) Wheel(c *screen.Context, x, y, by int) tea.Cmd {
 		f := &s.detail.frames
 		f.scroll = max(0, min(f.scroll+by, len(f.body.lines)-1))
 	case p.detail.Has(x, y):
-		d, page := &s.detail, p.detail.Body()
-		d.top = max(0, min(d.topFor(page)+by, len(d.lines)-page))
-		at := max(min(d.at, d.top+page-1), d.top)
-		if at != d.at {
-			d.conceal(c)
-		}
-		d.at = at
+		s.detail.wheel(c, by, p.detail)
 	}
 	return s.follow(c)
 }
