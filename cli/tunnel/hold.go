@@ -174,18 +174,19 @@ func (p *Control) site(ctx context.Context) (*own.Site, error) {
 	return p.run.owner.Find(ctx, own.Wish{Environment: p.tunnel.Environment})
 }
 
-// OpenTo says in a few words who may enter, as the routes of the environment ask.
-func (p *Control) OpenTo(ctx context.Context) (string, error) {
+// OpenTo says in a few words who may enter, as the routes of the environment ask, and which
+// configuration of it is the newest.
+func (p *Control) OpenTo(ctx context.Context) (said string, newest mezu.Position, err error) {
 	site, err := p.site(ctx)
 	if err != nil {
-		return "", err
+		return "", mezu.Position{}, err
 	}
-	said := site.OpenTo(false)
+	said = site.OpenTo(false)
 	if strings.HasPrefix(said, "everyone") {
-		return "public", nil
+		return "public", site.Position(), nil
 	}
 	said, _, _ = strings.Cut(said, " (")
-	return said, nil
+	return said, site.Position(), nil
 }
 
 // Admit brings the routes of the environment to what is asked of visitors. It says what stays.

@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu/cli/tunnel/session"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/newtunnel"
+	"github.com/mezusphere/mezu/tui/tunnels"
 )
 
 // daemon is the local daemon with its tunnels.
@@ -167,14 +168,15 @@ func (d daemon) Probe(ctx context.Context, t mezu.Tunnel) (local.Probe, error) {
 	return ask(ctx, d.Here, func(c *local.Client) (local.Probe, error) { return c.Probe(ctx, t.ID) })
 }
 
-// Guard says who may enter.
-func (d daemon) Guard(ctx context.Context, t mezu.Tunnel) (string, error) {
+// Guard says who may enter, and which configuration is the newest.
+func (d daemon) Guard(ctx context.Context, t mezu.Tunnel) (tunnels.Guard, error) {
 	p, err := tunnel.At(d.cfg.Invocation, d.opener, t)
 	if err != nil {
-		return "", err
+		return tunnels.Guard{}, err
 	}
 	defer p.Close()
-	return p.OpenTo(ctx)
+	open, newest, err := p.OpenTo(ctx)
+	return tunnels.Guard{Open: open, Newest: newest}, err
 }
 
 // Shutdown ends the daemon.

@@ -2,7 +2,6 @@ package tunnels
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -283,7 +282,7 @@ func (s *Screen) opened(msg newtunnel.Opened) tea.Cmd {
 	s.away, s.known = nil, true
 	if s.choose(t.ID); s.id() != t.ID {
 		for _, is := range []*Screen{s, s.now()} {
-			if !slices.ContainsFunc(is.all, func(one mezu.Tunnel) bool { return one.ID == t.ID }) {
+			if is.index(t.ID) < 0 {
 				is.all = append(is.all, t)
 				is.sort()
 			}

@@ -101,11 +101,15 @@ func (s *Screen) way(c *screen.Context, is *mezu.Tunnel) string {
 }
 
 // about says who may enter, which configuration is in force, and how long the certificate lasts.
+// Who may enter is what the control plane has said last, with its age if it doesn't say now.
 func (s *Screen) about(c *screen.Context, is *mezu.Tunnel) string {
 	t := c.Theme
-	guard := ""
-	if l := s.looks[is.ID]; l != nil && l.guard != "" {
-		guard = look.Head(l.guard, 30)
+	guard, newest := "", mezu.Position{}
+	if l := s.looks[is.ID]; l != nil && !l.guarded.IsZero() {
+		guard, newest = look.Head(l.guard.Open, 30), l.guard.Newest
+		if l.guardErr != nil {
+			guard += ", " + look.Ago(c.Now.Sub(l.guarded)) + " old"
+		}
 	}
 	if is.BasicAuth != nil {
 		guard = strings.TrimPrefix(guard+", password of "+look.Head(is.BasicAuth.User, 20), ", ")
@@ -116,6 +120,9 @@ func (s *Screen) about(c *screen.Context, is *mezu.Tunnel) string {
 	out := guard
 	if !is.Bundle.IsZero() {
 		out += "   rev " + look.Position(is.Bundle)
+		if is.Bundle.Compare(newest) < 0 { // which is zero where it isn't known
+			out += " " + t.Paint(look.Warn, t.Behind)
+		}
 	}
 	if !is.CertificateEnds.IsZero() {
 		out += "   certificate " + look.Left(is.CertificateEnds.Sub(c.Now))

@@ -26,6 +26,11 @@ type here struct {
 	rows []mezu.Exchange
 	done []string
 	err  error
+	// newest is the newest configuration of the first tunnel, links what a probe finds of its
+	// links, and depth how much is kept of requests.
+	newest mezu.Position
+	links  []mezu.Link
+	depth  mezu.ExchangeDepth
 }
 
 func (h *here) did(what string, t mezu.Tunnel) error {
@@ -55,10 +60,12 @@ func (h *here) Protect(_ context.Context, t mezu.Tunnel, a newtunnel.Access) (st
 
 func (h *here) Probe(context.Context, mezu.Tunnel) (local.Probe, error) {
 	up := true
-	return local.Probe{ConnectMS: 11, Workload: mezu.Workload{Up: &up}}, h.err
+	return local.Probe{ConnectMS: 11, Workload: mezu.Workload{Up: &up}, Links: h.links}, h.err
 }
 
-func (h *here) Guard(context.Context, mezu.Tunnel) (string, error) { return "public", nil }
+func (h *here) Guard(context.Context, mezu.Tunnel) (tunnels.Guard, error) {
+	return tunnels.Guard{Open: "public", Newest: h.newest}, h.err
+}
 
 func (h *here) Shutdown(context.Context) error { return h.did("shutdown", mezu.Tunnel{}) }
 
@@ -75,7 +82,7 @@ func (h *here) Open(context.Context, newtunnel.Wish) (newtunnel.Opened, error) {
 }
 
 func (h *here) Requests(context.Context, local.RequestsQuery) (local.Requests, error) {
-	return local.Requests{Items: h.rows, InspectorState: local.InspectorState{Kept: len(h.rows), MaxKept: 500, MaxBytes: 64 << 20, Revision: 9}}, nil
+	return local.Requests{Items: h.rows, InspectorState: local.InspectorState{Kept: len(h.rows), MaxKept: 500, MaxBytes: 64 << 20, Revision: 9, Depth: h.depth}}, nil
 }
 
 func (h *here) Exchange(_ context.Context, id string, _ bool) (mezu.ExchangeDetail, error) {

@@ -7,7 +7,6 @@
 package tunnels
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -60,10 +59,17 @@ type Settings interface {
 // Looks looks at tunnels.
 type Looks interface {
 	Probe(ctx context.Context, t mezu.Tunnel) (local.Probe, error)
-	// Guard says in a word or two who may enter, as the routes of its environment ask.
-	Guard(ctx context.Context, t mezu.Tunnel) (string, error)
+	Guard(ctx context.Context, t mezu.Tunnel) (Guard, error)
 	// Shutdown ends the daemon.
 	Shutdown(ctx context.Context) error
+}
+
+// Guard is what the control plane has of a tunnel's environment.
+type Guard struct {
+	// Open says in a word or two who may enter, as its routes ask.
+	Open string
+	// Newest is the position of its newest configuration.
+	Newest mezu.Position
 }
 
 // Config is where tunnels are.
@@ -118,7 +124,8 @@ type looked struct {
 	probeErr error
 	asked    time.Time // when it was probed last, or is
 
-	guard      string
+	guard      Guard
+	guarded    time.Time // zero: never with success
 	guardErr   error
 	guardAsked time.Time
 }
@@ -158,8 +165,9 @@ type (
 		err error
 	}
 	guarded struct {
-		id, is string
-		err    error
+		id  string
+		is  Guard
+		err error
 	}
 	done struct {
 		id, said string
@@ -195,10 +203,13 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		l := s.look(msg.id)
 		if l.probeErr = msg.err; msg.err == nil {
 			l.probe, l.probed = msg.is, c.Now
+			s.now().measure(msg.id, msg.is.Links)
 		}
 	case guarded:
 		l := s.look(msg.id)
-		l.guard, l.guardErr = msg.is, msg.err
+		if l.guardErr = msg.err; msg.err == nil {
+			l.guard, l.guarded = msg.is, c.Now
+		}
 	case begun:
 		s.busy[msg.id] = msg.doing
 		cmds = append(cmds, msg.act)
@@ -246,81 +257,6 @@ func (s *Screen) free(paused bool) {
 	}
 }
 
-// list takes all tunnels.
-func (s *Screen) list(all []mezu.Tunnel) {
-	id := s.id()
-	s.known, s.away = true, nil
-	s.all = slices.Clone(all)
-	s.sort()
-	s.choose(id)
-	there := map[string]bool{}
-	for i := range s.all {
-		there[s.all[i].ID] = true
-	}
-	for id := range s.history {
-		if !there[id] {
-			s.forget(id)
-		}
-	}
-}
-
-func (s *Screen) sort() {
-	slices.SortStableFunc(s.all, func(a, b mezu.Tunnel) int { return cmp.Compare(a.Name, b.Name) })
-}
-
-// forget forgets a tunnel that is no more.
-func (s *Screen) forget(id string) {
-	delete(s.history, id)
-	delete(s.looks, id)
-	delete(s.busy, id)
-	delete(s.held, id)
-}
-
-// event takes one of the daemon's.
-func (s *Screen) event(e *local.Event) {
-	i := slices.IndexFunc(s.all, func(t mezu.Tunnel) bool { return t.ID == e.TunnelID })
-	switch e.Event.Event {
-	case local.EventTunnel:
-		id := s.id()
-		switch {
-		case e.Record == nil && i >= 0:
-			s.all = slices.Delete(s.all, i, i+1)
-			s.forget(e.TunnelID)
-		case e.Record != nil && i >= 0:
-			stats := s.all[i].Stats
-			if s.all[i] = *e.Record; e.Record.Stats.Requests < stats.Requests {
-				s.all[i].Stats = stats
-			}
-		case e.Record != nil && len(s.all) < 2*mezu.MaxTunnels:
-			s.all = append(s.all, *e.Record)
-			s.sort()
-		}
-		s.choose(id)
-	case local.EventStats:
-		if i < 0 || e.Stats == nil {
-			return
-		}
-		s.all[i].Stats = *e.Stats
-		h := s.history[e.TunnelID]
-		if h == nil {
-			h = &history{}
-			s.history[e.TunnelID] = h
-		}
-		h.add(e.Time, *e.Stats)
-	case local.EventLink:
-		if i < 0 || e.Link == nil {
-			return
-		}
-		links := slices.Clone(s.all[i].Links)
-		if at := slices.IndexFunc(links, func(l mezu.Link) bool { return l.Edge == e.Link.Edge }); at >= 0 {
-			links[at] = *e.Link
-		} else {
-			links = append(links, *e.Link)
-		}
-		s.all[i].Links = links
-	}
-}
-
 // selected is the tunnel at the cursor.
 func (s *Screen) selected() (*mezu.Tunnel, bool) {
 	if s.at >= len(s.all) {
@@ -338,7 +274,7 @@ func (s *Screen) id() string {
 
 // choose puts the cursor on the tunnel of an id, if it is there.
 func (s *Screen) choose(id string) {
-	if i := slices.IndexFunc(s.all, func(t mezu.Tunnel) bool { return t.ID == id }); i >= 0 {
+	if i := s.index(id); i >= 0 {
 		s.at = i
 		return
 	}

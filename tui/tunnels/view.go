@@ -288,8 +288,8 @@ func (s *Screen) requestsPanel(c *screen.Context, r look.Rect) []string {
 	if r.H < 1 {
 		return nil
 	}
-	p := look.Panel{Title: "Requests", Focused: s.focus == onRequests}
-	if c.Layout != screen.Column {
+	p := look.Panel{Title: "Requests", Right: s.part.Thinned(c), Focused: s.focus == onRequests}
+	if c.Layout != screen.Column && p.Right == "" {
 		p.Right = "enter opens"
 	}
 	if r.H == 1 {

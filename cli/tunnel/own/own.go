@@ -69,6 +69,14 @@ type Site struct {
 // Text is organization/project/environment.
 func (p *Site) Text() string { return p.Organization + "/" + p.Project + "/" + p.Name }
 
+// Position is that of the configuration as it was read last, zero if it has changed since.
+func (p *Site) Position() mezu.Position {
+	if p.state == nil {
+		return mezu.Position{}
+	}
+	return p.state.Position
+}
+
 // Owner works at the control plane for whoever opens tunnels.
 type Owner struct {
 	inv      *invocation.Invocation
