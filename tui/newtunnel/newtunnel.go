@@ -117,7 +117,7 @@ type Dialog struct {
 	listeners []Listener
 	listed    bool
 	listErr   error
-	at, top   int // in listeners; len(listeners) is the field
+	at        int // in listeners; len(listeners) is the field
 	typed     *field.Field
 
 	site    Site

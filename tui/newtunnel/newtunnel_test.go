@@ -43,11 +43,12 @@ type machine struct {
 	all   []newtunnel.Listener
 	site  newtunnel.Site
 	err   error
+	away  error // of what is asked about the environment
 	asked []newtunnel.Wish
 }
 
 func (m *machine) Listening(context.Context) ([]newtunnel.Listener, error) { return m.all, nil }
-func (m *machine) Site(context.Context, string) (newtunnel.Site, error)    { return m.site, nil }
+func (m *machine) Site(context.Context, string) (newtunnel.Site, error)    { return m.site, m.away }
 func (m *machine) Open(_ context.Context, w newtunnel.Wish) (newtunnel.Opened, error) {
 	m.asked = append(m.asked, w)
 	return newtunnel.Opened{Tunnel: mezu.Tunnel{ID: "tun_1", Name: "shop/dev-ada"}}, m.err
@@ -62,8 +63,12 @@ func drawn() *machine {
 }
 
 func shown(t *testing.T, m *machine, w, h int, keys ...string) (*screentest.Stage, *blank) {
+	return painted(t, m, look.None, w, h, keys...)
+}
+
+func painted(t *testing.T, m *machine, p look.Palette, w, h int, keys ...string) (*screentest.Stage, *blank) {
 	b := &blank{}
-	st := screentest.New(t, b, w, h, look.New(look.None, look.Unicode()))
+	st := screentest.New(t, b, w, h, look.New(p, look.Unicode()))
 	st.Run(newtunnel.Open(&st.C, m))
 	st.Press(keys...)
 	return st, b
@@ -72,6 +77,8 @@ func shown(t *testing.T, m *machine, w, h int, keys ...string) (*screentest.Stag
 func TestGolden(t *testing.T) {
 	refused := drawn()
 	refused.err = &mezu.Error{Code: mezu.CodeConflict, Detail: "shop/dev-ada is open here already, to localhost:3000", Hint: "mezu tunnel show shop/dev-ada, or --name NAME"}
+	away := drawn()
+	away.site, away.away = newtunnel.Site{}, &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "your access at control.example.com ended", Hint: "mezu login --profile acme"}
 	for name, s := range map[string]struct {
 		m    *machine
 		keys []string
@@ -82,12 +89,17 @@ func TestGolden(t *testing.T) {
 		"password": {drawn(), []string{"tab", "tab", "right", "right", "guest"}},
 		"members":  {drawn(), []string{"tab", "tab", "right"}},
 		"nothing":  {&machine{}, nil},
+		"away":     {away, nil},
 		"refused":  {refused, []string{"enter"}},
 	} {
 		for _, w := range []int{40, 80, 200} {
 			st, _ := shown(t, s.m, w, 24, s.keys...)
 			screentest.Golden(t, fmt.Sprintf("%s-%d", name, w), st.View(), *update)
 		}
+	}
+	for palette, name := range map[look.Palette]string{look.Basic: "drawn-16", look.Dark: "drawn-dark", look.Light: "drawn-light"} {
+		st, _ := painted(t, drawn(), palette, 80, 24)
+		screentest.Golden(t, name, st.View(), *update)
 	}
 }
 

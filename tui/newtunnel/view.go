@@ -1,6 +1,7 @@
 package newtunnel
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -41,7 +42,7 @@ func (d *Dialog) area(c *screen.Context, w, h int) area {
 		head, room = nil, h-2-len(foot)-1
 	}
 	n := min(len(d.listeners), max(1, room-1))
-	p := area{first: keymap.Scroll(d.top, min(d.at, len(d.listeners)-1), len(d.listeners), n), ports: len(head)}
+	p := area{first: keymap.Scroll(0, min(d.at, len(d.listeners)-1), len(d.listeners), n), ports: len(head)}
 	p.lines = append(head, d.list(c, inner, p.first, n)...)
 	p.field = len(p.lines)
 	p.foot = p.field + 1
@@ -221,7 +222,7 @@ func (d *Dialog) foot(c *screen.Context, w int) []string {
 	environment := t.Paint(look.Quiet, t.Ellipsis)
 	switch {
 	case d.siteErr != nil:
-		environment = t.Paint(look.Bad, look.Head(d.siteErr.Error(), 512))
+		environment = t.Dash
 	case d.sited:
 		environment = look.Head(d.site.Environment, 60)
 		switch {
@@ -238,9 +239,9 @@ func (d *Dialog) foot(c *screen.Context, w int) []string {
 		out = append(out, t.Fit("", labels)+name+": "+d.detail.View(t, w-labels-len(name)-2, d.row == onAccess))
 	}
 	out = append(out, label(onHost, "Host header")+d.headers().line(t), "")
-	switch {
-	case d.err != nil:
-		for _, line := range look.Wrap(look.Head(d.err.Error(), 512), w) {
+	switch err := cmp.Or(d.err, d.siteErr); {
+	case err != nil:
+		for _, line := range look.Wrap(look.Head(err.Error(), 512), w) {
 			out = append(out, t.Paint(look.Bad, line))
 		}
 	case d.site.URL != "" && d.name.Value() == "":
