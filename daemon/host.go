@@ -71,6 +71,8 @@ type Config struct {
 	// nil, nothing is kept.
 	Inspector *inspect.Inspector
 	Show      *show.Show
+	// ReplayTime is how long one request that is sent again may take; if zero, maxReplayed.
+	ReplayTime time.Duration
 	// Proxy says which proxy a URL of an edge goes through; if nil, the one
 	// that HTTPS_PROXY and NO_PROXY name.
 	Proxy func(*url.URL) (*url.URL, error)

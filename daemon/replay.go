@@ -51,7 +51,7 @@ func (h *Host) Replay(ctx context.Context, id string, how local.Replay) ([]strin
 		h.replaying.Add(-1)
 		return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%d replays are under way, as many as may be at once", maxReplaying), Hint: "try again when one has ended"}
 	}
-	r := &replay{t: t, of: of, host: host, how: how, first: make(chan struct{}), done: make(chan struct{})}
+	r := &replay{t: t, of: of, host: host, how: how, each: cmp.Or(h.cfg.ReplayTime, maxReplayed), first: make(chan struct{}), done: make(chan struct{})}
 	going, stop := context.WithCancel(h.hard)
 	if !h.spawn(func() {
 		defer h.replaying.Add(-1)
@@ -97,6 +97,7 @@ type replay struct {
 	of   *inspect.Record
 	host string
 	how  local.Replay
+	each time.Duration // that one request may take
 	// first is closed when the first request has begun, done when all have ended.
 	first, done chan struct{}
 
@@ -130,7 +131,7 @@ func (r *replay) once(ctx context.Context) error {
 	if gate == nil {
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: *r.t.name.Load() + " is not open", Hint: "mezu tunnel start " + *r.t.name.Load()}
 	}
-	ctx, end := context.WithTimeout(ctx, maxReplayed)
+	ctx, end := context.WithTimeout(ctx, r.each)
 	defer end()
 	begun := false
 	tape := r.t.recorder.Replay(r.of, func(id string) {

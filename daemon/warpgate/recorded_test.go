@@ -165,12 +165,16 @@ func TestCapturedTunnel(t *testing.T) {
 	}
 }
 
-// TestReplaysAtOnce: a workload that doesn't answer holds a few replays, and whoever waits no
-// longer ends theirs.
+// TestReplaysAtOnce: a workload that doesn't answer holds a few replays, each of whose requests is
+// cut in time, and whoever waits no longer ends theirs.
 func TestReplaysAtOnce(t *testing.T) {
 	w := newWorld(t, 1)
 	i, keep := inspecting()
-	h := w.hostTunnels(t.TempDir(), keep)
+	const each = time.Second
+	h := w.hostTunnels(t.TempDir(), func(cfg *daemon.Config) {
+		keep(cfg)
+		cfg.ReplayTime = each
+	})
 	spec := detached(w.spec("dev-ada"))
 	var holds atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -207,6 +211,12 @@ func TestReplaysAtOnce(t *testing.T) {
 	if ids, err := h.Replay(t.Context(), "request-1", local.Replay{}); mezu.CodeOf(err) != mezu.CodeConflict {
 		t.Errorf("%q, %v", ids, err)
 	}
+	eventually(t, "one that is cut", func() bool {
+		page, _, _ := i.List(inspect.Query{Match: func(r *inspect.Record) bool {
+			return !r.Open && r.ReplayOf != "" && r.Duration >= each && r.Cause != ""
+		}})
+		return len(page) > 0
+	})
 	end()
 	all.Wait()
 	eventually(t, "their end", func() bool { return open() == 0 })
