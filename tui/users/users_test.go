@@ -150,6 +150,16 @@ func TestOlderAnswer(t *testing.T) {
 	if v := st.View(); strings.Contains(v, "bob@example.com") {
 		t.Errorf("an answer of before f is shown\n%s", v)
 	}
+	// Nor does one that was held while nothing was to move.
+	st, _ = stage(t, 80, 24, screentest.Plain())
+	st.C.Paused = true
+	st.Send(screen.Freed{Paused: true}, follow.Got[users.State]{Scope: screentest.Scope(), Value: drawn()})
+	st.Press("f")
+	st.C.Paused = false
+	st.Send(screen.Freed{})
+	if v := st.View(); strings.Contains(v, "bob@example.com") {
+		t.Errorf("an answer that was held before f is shown\n%s", v)
+	}
 }
 
 // TestC2_Users: a control plane that lies drives nothing.
