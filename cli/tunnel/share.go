@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-
-	"rsc.io/qr"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
@@ -20,7 +17,7 @@ import (
 func (r *opened) share(t mezu.Tunnel) error {
 	var errs []error
 	if r.QR {
-		errs = append(errs, r.draw(t.URL))
+		errs = append(errs, r.lines.QR(t.URL))
 	}
 	if r.Clip {
 		errs = append(errs, r.copy(t.URL))
@@ -66,57 +63,6 @@ func (r *opened) copy(text string) error {
 	fmt.Fprint(r.Err, asked)
 	r.Sayf("asked the terminal to copy the address")
 	return nil
-}
-
-// quiet is the margin of a QR code in modules. The standard says four; cameras take two.
-const quiet = 2
-
-// draw draws an address as a QR code.
-func (r *opened) draw(text string) error {
-	code, err := qr.Encode(text, qr.L)
-	if err != nil {
-		return fmt.Errorf("drawing the QR code: %w", err)
-	}
-	fmt.Fprint(r.Err, qrText(code, r.Unicode, r.ErrTerminal && !r.ColorOff))
-	return nil
-}
-
-// qrText draws a code, two modules in one character where there are half blocks, else one module
-// in two characters. With colour it is black on white on every terminal; without, it is right
-// where the background is dark.
-func qrText(code *qr.Code, unicode, color bool) string {
-	var b bytes.Buffer
-	light := func(x, y int) bool { return !code.Black(x, y) }
-	before, after := "", "\n"
-	if color {
-		before, after = "\x1b[97;40m", "\x1b[0m\n"
-	}
-	step := 2
-	if !unicode {
-		step = 1
-	}
-	for y := -quiet; y < code.Size+quiet; y += step {
-		b.WriteString(before)
-		for x := -quiet; x < code.Size+quiet; x++ {
-			upper, lower := light(x, y), light(x, y+1)
-			switch {
-			case !unicode && upper:
-				b.WriteString("##")
-			case !unicode:
-				b.WriteString("  ")
-			case upper && lower:
-				b.WriteString("█")
-			case upper:
-				b.WriteString("▀")
-			case lower:
-				b.WriteString("▄")
-			default:
-				b.WriteString(" ")
-			}
-		}
-		b.WriteString(after)
-	}
-	return b.String()
 }
 
 // variables are what --exec's program and --env-file get to know.

@@ -17,6 +17,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/muesli/termenv"
 
+	"github.com/mezusphere/mezu/qrcode"
 	"github.com/mezusphere/mezu/visible"
 )
 
@@ -51,6 +52,7 @@ type Theme struct {
 	Glyphs
 	tones    [tones]paint
 	selected paint
+	paper    paint
 }
 
 // New makes a theme, for a terminal that shows all colours of its palette.
@@ -73,6 +75,9 @@ func theme(p Palette, g Glyphs, profile termenv.Profile) *Theme {
 	}
 	t.tones[Strong] = paintOf(r.NewStyle().Bold(true))
 	t.selected = paintOf(r.NewStyle().Reverse(true))
+	if p != None {
+		t.paper = paintOf(r.NewStyle().Foreground(lipgloss.Color("15")).Background(lipgloss.Color("0")))
+	}
 	return t
 }
 
@@ -115,6 +120,16 @@ func (t *Theme) Paint(tone Tone, text string) string {
 
 // Select gives a line as the selected one: in reverse video, without tones of its own.
 func (t *Theme) Select(line string) string { return t.selected.on(ansi.Strip(line)) }
+
+// QR are the lines of a code for a camera: black on white, whatever the terminal's background is,
+// where there are colours.
+func (t *Theme) QR(text string) ([]string, error) {
+	lines, err := qrcode.Lines(text, !t.ASCII)
+	for i := range lines {
+		lines[i] = t.paper.on(lines[i])
+	}
+	return lines, err
+}
 
 // maxText bounds what is drawn of one text, in bytes: a terminal of 200 columns has room for less,
 // and a name or an error can have megabytes if a control plane lies.

@@ -25,6 +25,9 @@ func TestThemesPaint(t *testing.T) {
 		if got := c.theme.Paint(look.Good, "text"); !strings.HasPrefix(got, c.good) || !strings.Contains(got, "text") {
 			t.Errorf("%s: what is good is %q", name, got)
 		}
+		if lines, err := c.theme.QR("text"); err != nil || strings.HasPrefix(lines[0], "\x1b[97;40m█") == strings.HasSuffix(name, "none") {
+			t.Errorf("%s: what a camera reads is %q, %v", name, lines, err)
+		}
 		if got := c.theme.Select("text"); got != "\x1b[7mtext\x1b[0m" {
 			t.Errorf("%s: what is selected is %q", name, got)
 		}

@@ -1,7 +1,7 @@
 // Package show is how "mezu tunnel" shows what happens: as lines for a person, or as one JSON
 // object a line.
 //
-// What may not live here: what happens. It imports the domain, local and cli/terminal only;
+// What may not live here: what happens. It imports the domain, local, cli/terminal and qrcode only;
 // cli/tunnel imports it, and cli/requests for its figures.
 package show
 
