@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/tunnel"
+	"github.com/mezusphere/mezu/cli/tunnel/target"
 	"github.com/mezusphere/mezu/local"
 	"github.com/mezusphere/mezu/tui/requests"
 	"github.com/mezusphere/mezu/tui/tunnels"
@@ -65,7 +66,8 @@ func New(cfg Config) *Here {
 func (h *Here) Screens() (*tunnels.Screen, *requests.Screen) {
 	kept := requests.Config{Inspector: kept{h}, Contents: kept{h}, Actions: kept{h}, Exports: kept{h}, Drafts: kept{h}}
 	second := requests.New(kept)
-	first := tunnels.New(tunnels.Config{Daemon: daemon{h}, Actions: daemon{h}, Settings: daemon{h}, Looks: daemon{h}, Opening: opening{h}, Requests: kept, Held: h.cfg.Own, Dialog: h.cfg.Dialog})
+	first := tunnels.New(tunnels.Config{Daemon: daemon{h}, Actions: daemon{h}, Settings: daemon{h}, Looks: daemon{h}, Opening: opening{h}, Requests: kept, Held: h.cfg.Own, Dialog: h.cfg.Dialog,
+		Show: func(text string) string { return target.Show(h.cfg.Invocation.Dir, text) }})
 	second.Beside(first)
 	return first, second
 }

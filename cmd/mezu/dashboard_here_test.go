@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,6 +28,7 @@ import (
 type looker struct {
 	*screentest.Stage
 	t        *testing.T
+	dir      string // in which it was opened
 	messages chan tea.Msg
 }
 
@@ -47,9 +50,10 @@ func (p *tunneller) look() *looker {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	inv := &invocation.Invocation{Streams: terminal.Streams{Unicode: true}, Getenv: p.getenv, Dir: p.t.TempDir(), Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(p.getenv)}, State: folders.State, Version: version}
+	dir := p.t.TempDir()
+	inv := &invocation.Invocation{Streams: terminal.Streams{Unicode: true}, Getenv: p.getenv, Dir: dir, Profiles: profile.Store{Dir: folders.Config, Keyring: keyring.Of(p.getenv)}, State: folders.State, Version: version}
 	m := hereOf(p.getenv)(inv, dashboard.Options{})
-	l := &looker{t: p.t, messages: make(chan tea.Msg)}
+	l := &looker{t: p.t, dir: dir, messages: make(chan tea.Msg)}
 	l.Stage = screentest.New(p.t, pair{m.tunnels, m.requests}, 80, 24, look.New(look.None, look.Unicode()))
 	ctx, end := context.WithCancel(p.t.Context())
 	l.C.Life = ctx
@@ -150,4 +154,11 @@ func TestDashboardHere(t *testing.T) {
 	if code, out, talk := p.mezu("environments", "list", "--org", "dev", "--project", "shop"); strings.Contains(out, asked.Word) {
 		t.Errorf("its environment stays: %d %s %s", code, out, talk)
 	}
+
+	// A folder is shown as it lies from where the dashboard was opened.
+	if err := os.Mkdir(filepath.Join(one.dir, "site"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	one.Press("n", "./site", "tab", "docs", "enter")
+	one.sees(`→ \./site`)
 }

@@ -77,6 +77,19 @@ func TestProbeMeasuresLinks(t *testing.T) {
 	shows(t, st, "8 con")
 }
 
+// The Host header of the target is the host that a browser on this machine would send.
+func TestHostOfTheTarget(t *testing.T) {
+	for target, want := range map[string]string{"h2c://localhost:5000": "Host: localhost ", "https://127.0.0.1:8443": "Host: 127.0.0.1 ", "http://[::1]:80": "Host: ::1 ", "unix:/run/app.sock": "Host: localhost ", "/home/ada/src/shop/site": "→ ./site  Vite  up  "} {
+		h := drawn()
+		h.all[0].Target = target
+		st := shown(t, h, 130, 24, bare())
+		shows(t, st, want)
+		if target[0] == '/' {
+			lacks(t, st, "Host: ")
+		}
+	}
+}
+
 // What is opened twice in the third column is opened on the screen of requests, and this one stays.
 func TestDoubleClickOnTheRequest(t *testing.T) {
 	st := shown(t, drawn(), 200, 40, bare())

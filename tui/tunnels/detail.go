@@ -80,7 +80,7 @@ func (s *Screen) details(c *screen.Context, w int) []string {
 // way says where a tunnel leads, and whether something answers there.
 func (s *Screen) way(c *screen.Context, is *mezu.Tunnel) string {
 	t := c.Theme
-	out := t.Arrow + " " + target(is)
+	out := t.Arrow + " " + s.target(is)
 	if program := called(is.Workload.Program); program != "" {
 		out += "  " + program
 	}
@@ -267,7 +267,7 @@ func (s *Screen) targets(c *screen.Context, is *mezu.Tunnel, w int) []string {
 	} else if up != nil {
 		sign = t.Paint(look.Bad, t.Down)
 	}
-	out := []string{sign + " " + t.Cut(target(is), w-2)}
+	out := []string{sign + " " + t.Cut(s.target(is), w-2)}
 	for i, a := range is.AllowTargets {
 		if len(out) == detailRows-1 && i < len(is.AllowTargets)-1 {
 			return append(out, t.Paint(look.Quiet, fmt.Sprintf("  %d more", len(is.AllowTargets)-i)))

@@ -146,7 +146,7 @@ func drawn() *here {
 		return mezu.Tunnel{ID: "tun_" + name, Name: "shop/" + name, State: state, URL: "https://shop-" + name + "-acme.edge.example.com", Warpgate: "wgt_7Q2", Bundle: mezu.Position{Epoch: 1, Revision: 4182},
 			CertificateEnds: now.Add(6*24*time.Hour + 4*time.Hour + time.Minute), TunnelSpec: mezu.TunnelSpec{Project: "shop", Environment: name, Organization: "acme", TunnelTarget: mezu.TunnelTarget{Target: target}}}
 	}
-	h := &here{all: []mezu.Tunnel{tunnel("dev-ada", "localhost:5173", mezu.TunnelLive), tunnel("dev-ada-api", "localhost:8080", mezu.TunnelLive), tunnel("dev-ada-docs", "./site", mezu.TunnelPartly), tunnel("dev-ada-hook", mezu.TargetCapture, mezu.TunnelStopped)}}
+	h := &here{all: []mezu.Tunnel{tunnel("dev-ada", "localhost:5173", mezu.TunnelLive), tunnel("dev-ada-api", "localhost:8080", mezu.TunnelLive), tunnel("dev-ada-docs", "/home/ada/src/shop/site", mezu.TunnelPartly), tunnel("dev-ada-hook", mezu.TargetCapture, mezu.TunnelStopped)}}
 	ada := &h.all[0]
 	ada.HostHeader, ada.Workload = mezu.HostTarget, mezu.Workload{Up: &up, Program: "vite"}
 	ada.Links = []mezu.Link{{Edge: "1", Name: "fra-1", State: mezu.LinkConnected, RoundTripMS: 2, Connections: 6}, {Edge: "2", Name: "ams-1", State: mezu.LinkConnected, RoundTripMS: 9, Connections: 4}}
@@ -193,6 +193,12 @@ func fixed(id string, is mezu.TunnelStats) local.Event {
 
 func config(h *here) tunnels.Config {
 	return tunnels.Config{Daemon: h, Actions: h, Settings: h, Looks: h, Opening: h, Held: []string{"tun_dev-ada"},
+		Show: func(target string) string {
+			if target == mezu.TargetCapture {
+				return mezu.CaptureOnly
+			}
+			return strings.Replace(target, "/home/ada/src/shop/", "./", 1)
+		},
 		Requests: requests.Config{Inspector: h, Contents: h, Actions: h, Exports: h, Drafts: h}}
 }
 

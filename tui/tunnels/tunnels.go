@@ -84,6 +84,8 @@ type Config struct {
 	Held []string
 	// Dialog shows the dialog that opens one first.
 	Dialog bool
+	// Show is a target as people read it here; if nil, as it is.
+	Show func(target string) string
 }
 
 // panel is one that can have the focus.

@@ -226,7 +226,7 @@ func (s *Screen) table(c *screen.Context, all []mezu.Tunnel, w int) look.Table {
 		default:
 			state := sign + " " + word
 			b.Columns[2].Width = max(b.Columns[2].Width, look.Width(state))
-			b.Rows = append(b.Rows, []look.Cell{{Text: name(c, one)}, {Text: target(one)}, {Text: state, Tone: tone}, {Text: rate}, {Text: p50}, {Text: p99}, {Text: failed}, {}})
+			b.Rows = append(b.Rows, []look.Cell{{Text: name(c, one)}, {Text: s.target(one)}, {Text: state, Tone: tone}, {Text: rate}, {Text: p50}, {Text: p99}, {Text: failed}, {}})
 		}
 	}
 	return b
@@ -246,11 +246,12 @@ func percent(share float64) string {
 }
 
 // target is where a tunnel leads.
-func target(t *mezu.Tunnel) string {
-	if t.Target == mezu.TargetCapture {
-		return "capture only"
+func (s *Screen) target(t *mezu.Tunnel) string {
+	text := t.Target
+	if s.cfg.Show != nil {
+		text = s.cfg.Show(text)
 	}
-	return look.Head(t.Target, 60)
+	return look.Head(text, 60)
 }
 
 // state is the sign of a tunnel's state, its word, and how good it is.
@@ -359,12 +360,15 @@ func hostOf(t *mezu.Tunnel) string {
 	case "", mezu.HostKeep:
 		return ""
 	case mezu.HostTarget:
-		host, _ := strings.CutPrefix(t.Target, "https://")
-		host, _ = strings.CutPrefix(host, "http://")
-		if i := strings.LastIndexByte(host, ':'); i > 0 && !strings.HasSuffix(host, "]") {
-			host = host[:i]
+		u, err := mezu.ParseUpstream(t.Target)
+		switch {
+		case err != nil: // a folder asks for none
+			return ""
+		case u.Scheme == mezu.UpstreamUnix:
+			return "localhost"
 		}
-		return look.Head(host, 40)
+		host := u.Address[:strings.LastIndexByte(u.Address, ':')] // before a port, always
+		return look.Head(strings.Trim(host, "[]"), 40)
 	}
 	return look.Head(t.HostHeader, 40)
 }
