@@ -31,6 +31,7 @@ type frames struct {
 
 	at, top int
 	still   bool
+	knew    int // the last number when it began to stand still
 
 	// number is that of the frame whose content there is or is asked for, in which form.
 	number int
@@ -214,6 +215,9 @@ func (f *frames) move(c *screen.Context, a keymap.Action, page int) tea.Cmd {
 }
 
 func (f *frames) put(c *screen.Context, at, page int) tea.Cmd {
+	if !f.still {
+		f.knew = f.last()
+	}
 	f.at = max(min(at, len(f.rows)-1), 0)
 	f.top = keymap.Scroll(f.top, f.at, len(f.rows), page)
 	f.still = f.at < len(f.rows)-1
@@ -269,11 +273,14 @@ func (f *frames) table(c *screen.Context, w, page int) []string {
 }
 
 // right is what stands right of the title of the list.
-func (f *frames) right() string {
+func (f *frames) right(t *look.Theme) string {
 	if len(f.rows) == 0 {
 		return ""
 	}
 	s := look.Count(f.at+1) + " of " + look.Count(len(f.rows))
+	if n := f.last() - f.knew; f.still && n > 0 {
+		s = t.More + " " + look.Count(n) + " new   " + s
+	}
 	if f.total > len(f.rows) {
 		s = "last " + look.Count(len(f.rows)) + " of " + look.Count(f.total) + "   " + s
 	}

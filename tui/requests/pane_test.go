@@ -93,6 +93,36 @@ func TestLongLinesScroll(t *testing.T) {
 	}
 }
 
+// A panel has a thousand rows at most, and of a large body what is around it all the same.
+func TestRowsOfALargeBody(t *testing.T) {
+	k := drawn()
+	id := k.rows[0].ID
+	k.bodies[id+"/request"] = local.Content{Data: []byte(strings.Repeat("line\n", 5000)), Size: 25_000}
+	st := shown(t, k, 80, 24, bare(), "tab")
+	shows(t, st, "▼ 988 more") // rows beside the ten: notes have room for two others
+	st.Press("G")
+	shows(t, st, "lines more; w writes all", "── as sent to localhost:5173", "+ X-Forwarded-For: 203.0.113.9")
+}
+
+// Frames that come while another one is selected are counted.
+func TestFramesStandStill(t *testing.T) {
+	k := socket()
+	st := shown(t, k, 80, 24, bare(), "enter", "up")
+	hides(t, st, "new")
+	id := k.rows[0].ID
+	for n := 19; n <= 20; n++ {
+		k.frames[id] = append(k.frames[id], mezu.Frame{Number: n, Time: at("14:02:31"), Kind: mezu.FrameText, Size: 2, Kept: 2, Text: "hi"})
+	}
+	k.rows[0].Revision, k.rows[0].Frames = 400, 20
+	st.Send(feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: local.EventFrame}}}})
+	st.Pass(time.Second)
+	st.Pass(time.Second)
+	shows(t, st, "▼ 2 new   17 of 20")
+	st.Press("G")
+	hides(t, st, "new")
+	shows(t, st, "20 of 20")
+}
+
 // What was last known of a request stays, with its age, when it can't be asked for again.
 func TestRequestGrowsOld(t *testing.T) {
 	k := drawn()

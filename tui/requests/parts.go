@@ -2,6 +2,7 @@ package requests
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,7 @@ func (d *detail) build(c *screen.Context) {
 	case partDiff:
 		d.lines = d.differing(c)
 	}
+	d.lines = d.lines[:min(len(d.lines), maxRows)]
 	d.names = namesOf(d.lines)
 	d.at = max(min(d.at, len(d.lines)-1), 0)
 }
@@ -37,11 +39,17 @@ func (d *detail) request(c *screen.Context) []line {
 	out := d.first(c, &e.Request)
 	out = append(out, d.fields("request", e.Request.Fields)...)
 	out = append(out, d.trailers("request/trailer", e.Request.Trailers)...)
-	out = append(out, d.content(c, local.SideRequest, e.Request.Body)...)
+	var after []line
 	if e.Sent != nil {
-		out = append(out, d.changes("as sent to "+escaped(e.Upstream), &e.Request, e.Sent)...)
+		after = d.changes("as sent to "+escaped(e.Upstream), &e.Request, e.Sent)
 	}
-	return out
+	return d.around(c, out, local.SideRequest, e.Request.Body, after)
+}
+
+// around are the lines of a body between others, as many of it as a panel has rows beside them.
+func (d *detail) around(c *screen.Context, before []line, side string, of *mezu.ExchangeBody, after []line) []line {
+	const notes = 4 // at most, beside the text
+	return slices.Concat(before, d.content(c, side, of, max(0, maxRows-notes-len(before)-len(after))), after)
 }
 
 // first is the line, or the two, that says what was asked for, by whom.
@@ -142,8 +150,8 @@ func (d *detail) changes(title string, came, went *mezu.ExchangeMessage) []line 
 	return append([]line{{rule: true, text: title}}, out...)
 }
 
-// content are the lines of a body.
-func (d *detail) content(c *screen.Context, side string, of *mezu.ExchangeBody) []line {
+// content are the lines of a body, at most so many of its text.
+func (d *detail) content(c *screen.Context, side string, of *mezu.ExchangeBody, most int) []line {
 	if of == nil || of.Size == 0 {
 		return nil
 	}
@@ -172,7 +180,10 @@ func (d *detail) content(c *screen.Context, side string, of *mezu.ExchangeBody) 
 	if b.is.Problem != "" {
 		note(look.Warn, "%s", escaped(b.is.Problem))
 	}
-	text := b.lines
+	text, more := b.lines, b.more
+	if over := len(text) - most; over > 0 {
+		text, more = text[:most], more+over
+	}
 	for i, one := range text {
 		l := line{text: one, key: side + "/body/" + strconv.Itoa(i), masked: strings.Contains(one, mezu.Mask)}
 		if v, ok := d.shown(l.key); ok {
@@ -182,8 +193,8 @@ func (d *detail) content(c *screen.Context, side string, of *mezu.ExchangeBody) 
 		}
 		out = append(out, l)
 	}
-	if b.more > 0 {
-		note(look.Quiet, "%s %s lines more; w writes all to a file", c.Theme.More, look.Count(b.more))
+	if more > 0 {
+		note(look.Quiet, "%s %s lines more; w writes all to a file", c.Theme.More, look.Count(more))
 	}
 	if of.Kept < of.Size {
 		note(look.Warn, "%s of %s are kept", look.Bytes(of.Kept), look.Bytes(of.Size))
@@ -233,12 +244,11 @@ func (d *detail) response(c *screen.Context) []line {
 	}
 	out = append(out, line{text: escaped(m.Line) + "   after " + look.Took(running(c, &e.Exchange)), tone: look.Strong, key: "response/line"})
 	out = append(out, d.fields("response", m.Fields)...)
-	out = append(out, d.content(c, local.SideResponse, m.Body)...)
-	out = append(out, d.trailers("response/trailer", m.Trailers)...)
+	after := d.trailers("response/trailer", m.Trailers)
 	if e.Response != nil && e.Returned != nil {
-		out = append(out, d.changes("as returned", e.Response, e.Returned)...)
+		after = append(after, d.changes("as returned", e.Response, e.Returned)...)
 	}
-	return out
+	return d.around(c, out, local.SideResponse, m.Body, after)
 }
 
 // timing are the lines of when what happened, and on which way.

@@ -317,7 +317,7 @@ func (s *Screen) detailPanel(c *screen.Context, r look.Rect) []string {
 // framesPanel is the list of frames.
 func (s *Screen) framesPanel(c *screen.Context, r look.Rect) []string {
 	f := &s.detail.frames
-	p := look.Panel{Title: "Frames", Right: f.right(), Focused: true}
+	p := look.Panel{Title: "Frames", Right: f.right(c.Theme), Focused: true}
 	return p.Draw(c.Theme, f.table(c, r.W-panelEdges, r.Body()), r.W, r.H)
 }
 
