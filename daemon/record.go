@@ -51,7 +51,7 @@ func sameLink(a, b *mezu.Link) bool {
 func sameTunnel(a, b *mezu.Tunnel) bool {
 	return a.Name == b.Name && a.State == b.State && a.Code == b.Code && a.Detail == b.Detail && a.Hint == b.Hint && a.URL == b.URL &&
 		a.Warpgate == b.Warpgate && a.PublicKeySHA256 == b.PublicKeySHA256 && a.CertificateEnds.Equal(b.CertificateEnds) && a.Bundle == b.Bundle &&
-		a.ControlAway.Equal(b.ControlAway) && a.Attached == b.Attached && a.Detached == b.Detached && sameTarget(&a.TunnelTarget, &b.TunnelTarget) &&
+		a.ControlAway.Equal(b.ControlAway) && a.Attached == b.Attached && a.Detached == b.Detached && a.Uninspected == b.Uninspected && sameTarget(&a.TunnelTarget, &b.TunnelTarget) &&
 		a.Profile == b.Profile && sameWorkload(&a.Workload, &b.Workload) && slices.EqualFunc(a.Links, b.Links, func(a, b mezu.Link) bool { return a.Edge == b.Edge && sameLink(&a, &b) })
 }
 

@@ -161,4 +161,12 @@ func TestDashboardHere(t *testing.T) {
 	}
 	one.Press("n", "./site", "tab", "docs", "enter")
 	one.sees(`→ \./site`)
+
+	// One that another command opens is told of, and that nothing of it is kept.
+	if code, out, talk := p.mezu("tunnel", port, "--name", "quiet", "--inspect", "off", "--detach"); code != 0 {
+		t.Fatalf("%d %s %s", code, out, talk)
+	}
+	one.sees("2 · 2 up")
+	one.Press("G")
+	one.sees(`-quiet was opened with --inspect off`)
 }

@@ -123,6 +123,29 @@ func TestFramesStandStill(t *testing.T) {
 	shows(t, st, "20 of 20")
 }
 
+// Of a tunnel that the inspector leaves out there will be no requests, which is said, whenever that
+// has begun.
+func TestSaysWhatIsNotInspected(t *testing.T) {
+	k := &kept{}
+	st := shown(t, k, 80, 24, bare())
+	const said = "shop/quiet was opened with --inspect off: nothing of it is kept"
+	hides(t, st, said)
+	record := mezu.Tunnel{ID: "tun_1", Name: "shop/quiet"}
+	tell := func(record *mezu.Tunnel) {
+		st.Send(feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: local.EventTunnel}, TunnelID: "tun_1", Record: record}}})
+	}
+	record.Uninspected = true
+	tell(&record)
+	shows(t, st, said)
+	tell(nil)
+	hides(t, st, said)
+	st.Send(feed.Listing{Tunnels: []mezu.Tunnel{record}})
+	shows(t, st, said)
+	record.Uninspected = false
+	tell(&record)
+	hides(t, st, said)
+}
+
 // What was last known of a request stays, with its age, when it can't be asked for again.
 func TestRequestGrowsOld(t *testing.T) {
 	k := drawn()

@@ -126,8 +126,8 @@ type Screen struct {
 	away   error
 	// still is how much was kept when the dashboard was paused.
 	still local.InspectorState
-	// uninspected are the names of the tunnels whose requests nobody keeps.
-	uninspected []string
+	// uninspected are the names of the tunnels whose requests nobody keeps, by their ids.
+	uninspected map[string]string
 }
 
 var (
@@ -140,7 +140,7 @@ var (
 
 // New makes the screen.
 func New(cfg Config) *Screen {
-	s := &Screen{cfg: cfg, log: NewLog(cfg.Inspector, ""), filter: field.New(local.MaxFilter), search: field.New(maxSearch)}
+	s := &Screen{cfg: cfg, log: NewLog(cfg.Inspector, ""), filter: field.New(local.MaxFilter), search: field.New(maxSearch), uninspected: map[string]string{}}
 	s.detail.cfg = cfg
 	return s
 }
@@ -206,10 +206,14 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	var cmd tea.Cmd
 	switch msg := msg.(type) {
 	case feed.Listing:
-		s.away, s.uninspected = nil, nil
-		for _, t := range msg.Tunnels {
-			if t.Uninspected {
-				s.uninspected = append(s.uninspected, t.Name)
+		s.away, s.uninspected = nil, map[string]string{}
+		for i := range msg.Tunnels {
+			s.inspects(msg.Tunnels[i].ID, &msg.Tunnels[i])
+		}
+	case feed.Batch:
+		for i := range msg.Events {
+			if e := &msg.Events[i]; e.Event.Event == local.EventTunnel {
+				s.inspects(e.TunnelID, e.Record)
 			}
 		}
 	case feed.Away:
@@ -230,6 +234,14 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.adopt(c)
 	}
 	return tea.Batch(cmd, asks, s.detail.take(c, msg), s.follow(c))
+}
+
+// inspects takes whether requests of a tunnel are kept; nil is one that is no more.
+func (s *Screen) inspects(id string, t *mezu.Tunnel) {
+	delete(s.uninspected, id)
+	if t != nil && t.Uninspected {
+		s.uninspected[id] = t.Name
+	}
 }
 
 // adopt has the list show what the log has now, as far as it doesn't stand still.

@@ -2,6 +2,8 @@ package requests
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -279,7 +281,7 @@ func (s *Screen) empty(c *screen.Context, w int) []string {
 		return say("none of "+look.Count(s.log.state.Kept)+" requests is like that; esc clears the filter", "method:POST status:5xx path:/hooks/* dur:>500ms is:ws text:refund")
 	}
 	lines := []string{"no request yet; they show here as they come"}
-	for _, name := range s.uninspected {
+	for _, name := range slices.Sorted(maps.Values(s.uninspected)) {
 		if s.part && s.log.filter != "tunnel:"+name {
 			continue
 		}
