@@ -164,6 +164,21 @@ func TestClicks(t *testing.T) {
 	st.View()
 }
 
+// In the smallest terminal it is said too, and what is clicked is where it is drawn.
+func TestSmallest(t *testing.T) {
+	m := drawn()
+	m.err = mezu.Errorf(mezu.CodeConflict, "it is open already")
+	st, _ := shown(t, m, 40, 12, "enter")
+	if v := st.View(); !strings.Contains(v, "it is open already") {
+		t.Errorf("%s", v)
+	}
+	st.Click("Environment")
+	st.Press("docs")
+	if v := st.View(); !strings.Contains(v, "dev-ada-docs") {
+		t.Errorf("%s", v)
+	}
+}
+
 // What is refused is said, and nothing that was typed is lost.
 func TestRefusals(t *testing.T) {
 	m := drawn()

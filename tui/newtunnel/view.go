@@ -35,7 +35,10 @@ type area struct {
 func (d *Dialog) area(c *screen.Context, w, h int) area {
 	wide := min(width, w-2)
 	inner := wide - 4
-	foot := d.foot(c, inner)
+	foot, blank := d.foot(c, inner), 1
+	if least := 2 + 1 + 1 + len(foot); least > h { // of the frame, a port, the field
+		foot, blank = slices.DeleteFunc(foot, func(l string) bool { return l == "" }), 0
+	}
 	head := []string{"What answers on this machine (yours, listening):", ""}
 	room := h - 2 - len(head) - len(foot) - 1
 	if room < 3 {
@@ -45,7 +48,7 @@ func (d *Dialog) area(c *screen.Context, w, h int) area {
 	p := area{first: keymap.Scroll(0, min(d.at, len(d.listeners)-1), len(d.listeners), n), ports: len(head)}
 	p.lines = append(head, d.list(c, inner, p.first, n)...)
 	p.field = len(p.lines)
-	p.foot = p.field + 1
+	p.foot = p.field + blank
 	p.lines = append(append(p.lines, d.field(c, inner)), foot...)
 	tall := min(len(p.lines)+2, h)
 	p.Rect = look.Rect{X: min(3, (w-wide)/2), Y: max(0, (h-tall)/2), W: wide, H: tall}
