@@ -52,9 +52,11 @@ func (s *Screen) details(c *screen.Context, w int) []string {
 	if is.URL == "" {
 		url = t.Paint(look.Quiet, "no address yet")
 	}
-	lines := []string{url, s.way(c, is), s.about(c, is)}
-	if trouble := s.trouble(c, is); trouble != "" {
-		lines[2] = t.Paint(look.Bad, trouble)
+	lines := []string{url, s.way(c, is)}
+	if trouble := s.trouble(c, is); len(trouble) > 0 {
+		lines = append(lines, trouble...) // what to do then stands in the place of the last figures
+	} else {
+		lines = append(lines, s.about(c, is))
 	}
 	h := s.history[is.ID]
 	const label, value = 7, 7
@@ -133,23 +135,24 @@ func (s *Screen) about(c *screen.Context, is *mezu.Tunnel) string {
 	return out
 }
 
-// trouble says why a tunnel doesn't serve, and what to do then.
-func (s *Screen) trouble(c *screen.Context, is *mezu.Tunnel) string {
-	say := func(detail, hint string) string {
+// trouble says why a tunnel doesn't serve, and in a second line what to do then.
+func (s *Screen) trouble(c *screen.Context, is *mezu.Tunnel) []string {
+	say := func(detail, hint string) []string {
+		out := []string{c.Theme.Paint(look.Bad, look.Head(detail, 200))}
 		if hint != "" {
-			detail += "; try: " + hint
+			out = append(out, "try: "+look.Head(hint, 200))
 		}
-		return look.Head(detail, 200)
+		return out
 	}
 	switch {
 	case is.State == mezu.TunnelStopped:
-		return ""
+		return nil
 	case is.Detail != "":
 		return say(is.Detail, is.Hint)
 	case is.Workload.Up != nil && !*is.Workload.Up && is.Workload.Detail != "":
 		return say(is.Workload.Detail, is.Workload.Hint)
 	}
-	return ""
+	return nil
 }
 
 // links are the lines of the links, the probe, and if there is room and alone isn't set the
@@ -288,12 +291,16 @@ func (s *Screen) briefly(c *screen.Context, w int) []string {
 	if url == "" {
 		url = "no address yet"
 	}
-	way := s.way(c, is)
-	if trouble := s.trouble(c, is); trouble != "" {
-		way = t.Paint(look.Bad, trouble)
+	says := s.trouble(c, is)
+	if len(says) == 0 {
+		says = []string{s.way(c, is)}
 	}
 	const value = 8
 	cells := max(0, min(60, w-3-value))
 	line := t.Sparkline(s.history[is.ID].series(60, cells, false, rateOf), cells)
-	return []string{" " + look.Head(url, w), " " + way, " " + t.Paint(look.Accent, line) + t.FitRight(fmt.Sprintf("%.0f/s", is.Stats.PerSecond), value)}
+	out := []string{" " + look.Head(url, w)}
+	for _, one := range says {
+		out = append(out, " "+one)
+	}
+	return append(out, " "+t.Paint(look.Accent, line)+t.FitRight(fmt.Sprintf("%.0f/s", is.Stats.PerSecond), value))[:brief]
 }
