@@ -70,8 +70,11 @@ download() (
 			# wget knows this variable in small letters alone.
 			https_proxy=${https_proxy:-${HTTPS_PROXY-}}
 			export https_proxy
-			wget --https-only --max-redirect=5 -q -T 60 ${MEZU_CA_FILE:+--ca-certificate="$MEZU_CA_FILE"} \
-				-O "$2" "${MEZU_DOWNLOAD%/}/$1"
+			# It follows to http:// whatever it is told, so what led it anywhere is looked at.
+			wget --https-only --max-redirect=5 -nv -S -T 60 ${MEZU_CA_FILE:+--ca-certificate="$MEZU_CA_FILE"} \
+				-o "$work/wget" -O "$2" "${MEZU_DOWNLOAD%/}/$1" &&
+				! grep -i '^[[:space:]]*location:' "$work/wget" |
+				grep -q -i -v -e 'location:[[:space:]]*https://' -e 'location:[[:space:]]*/'
 		fi
 		;;
 	*) cp "${MEZU_DOWNLOAD%/}/$1" "$2" ;;

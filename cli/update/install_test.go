@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -496,22 +497,32 @@ func TestInstall_HTTPS(t *testing.T) {
 		return out, code
 	})
 	whole := s.answer
-	s.answers(func(w http.ResponseWriter, req *http.Request) {
-		http.Redirect(w, req, "http://127.0.0.1:1/", http.StatusFound)
-	})
-	if out, code := p.install(); code != 1 {
+	plain := httptest.NewServer(http.HandlerFunc(whole))
+	defer plain.Close()
+	toPlain := func(w http.ResponseWriter, req *http.Request) {
+		http.Redirect(w, req, plain.URL+req.URL.Path, http.StatusFound)
+	}
+	s.answers(toPlain)
+	if out, code := p.install(); code != 1 || !strings.Contains(out, "nothing was installed") {
 		t.Errorf("code %d, %s", code, out)
 	}
 	p.unchanged(before)
-	s.answers(whole)
+	moved := s.moved(whole)
 	if wget, err := exec.LookPath("wget"); err == nil { // where there is no curl
 		bin := p.path("tmp/bin")
 		tools(t, bin, wget, "ssh-keygen")
 		alone := &person{t: t, home: p.home, shell: p.shell, env: append(slices.Clone(p.env), "PATH="+bin, "MEZU_INSTALL_DIR="+p.path("tmp/other"), "XDG_DATA_HOME="+p.path("tmp/share"))}
-		if out, code := alone.install(); code != 0 {
-			t.Errorf("by wget: code %d, %s", code, out)
+		if out, code := alone.install(); code != 1 || !strings.Contains(out, "nothing was installed") {
+			t.Errorf("by wget, led to http: code %d, %s", code, out)
+		}
+		for _, answer := range []http.HandlerFunc{whole, moved} {
+			s.answers(answer)
+			if out, code := alone.install(); code != 0 {
+				t.Errorf("by wget: code %d, %s", code, out)
+			}
 		}
 	}
+	s.answers(moved)
 	if out, code := p.install(); code != 0 {
 		t.Errorf("code %d, %s", code, out)
 	}

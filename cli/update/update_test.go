@@ -392,6 +392,18 @@ func (s *site) answers(by http.HandlerFunc) {
 	s.answer = by
 }
 
+// moved leads from each address to another one of the site, which has what was there.
+func (s *site) moved(whole http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if rest, ok := strings.CutPrefix(req.URL.Path, "/moved/"); ok {
+			req.URL.Path = "/" + rest
+			whole(w, req)
+			return
+		}
+		http.Redirect(w, req, s.URL+"/moved"+req.URL.Path, http.StatusFound)
+	}
+}
+
 // ServeHTTP answers as the site does now.
 func (s *site) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	s.mu.Lock()
@@ -503,14 +515,7 @@ func TestC6_UpdateByHTTPSAlone(t *testing.T) {
 		}
 		p.unchanged(before)
 	}
-	s.answers(func(w http.ResponseWriter, req *http.Request) {
-		if rest, ok := strings.CutPrefix(req.URL.Path, "/moved/"); ok {
-			req.URL.Path = "/" + rest
-			whole(w, req)
-			return
-		}
-		http.Redirect(w, req, s.URL+"/moved"+req.URL.Path, http.StatusFound)
-	})
+	s.answers(s.moved(whole))
 	if out, code := p.update(); code != 0 {
 		t.Errorf("code %d, %s", code, out)
 	}
