@@ -44,6 +44,10 @@ func TestLyingEdge(t *testing.T) {
 		return w.auth.Sign(g)
 	}
 	good := w.auth.Sign(w.session())
+	altered := append(bytes.Clone(good[:len(good)-2]), "AA"...)
+	if bytes.Equal(altered, good) { // one in 256 ends so
+		altered = append(bytes.Clone(good[:len(good)-2]), "BA"...)
+	}
 	stranger := granttest.New(t, time.Now)
 	revoked := w.session()
 	w.auth.Anchor.Revoke(&mezu.Revocation{Kind: mezu.RevokeSession, Subject: revoked.Session, Until: revoked.NotAfter})
@@ -56,7 +60,7 @@ func TestLyingEdge(t *testing.T) {
 		"missing":                    {nil, mezu.CodeRefusedByWarpgate},
 		"garbage":                    {[]byte("k.e30.AAAA"), mezu.CodeRefusedByWarpgate},
 		"as the cookie has it":       {append([]byte(granttest.Secret+"."), good...), mezu.CodeRefusedByWarpgate},
-		"altered":                    {append(bytes.Clone(good[:len(good)-2]), "AA"...), mezu.CodeRefusedByWarpgate},
+		"altered":                    {altered, mezu.CodeRefusedByWarpgate},
 		"forged":                     {stranger.Sign(w.session()), mezu.CodeRefusedByWarpgate},
 		"signed by a key of another": {w.auth.SignAs(mezu.PurposeGrant, granttest.OtherKeyID, w.auth.OtherKey, w.session()), mezu.CodeRefusedByWarpgate},
 		"foreign environment":        {with(func(g *mezu.Grant) { g.Environment = "env_00000000000000000000000002" }), mezu.CodeRefusedByWarpgate},
