@@ -183,11 +183,11 @@ noted() {
 	[ ! -f "$record" ] || sed -n "s/^$1 //p" "$record"
 }
 
-# made DIR makes a folder, and remembers those that were not there.
+# made DIR makes a folder, and remembers those that were not there. Another run may make the same.
 made() {
 	[ -d "$1" ] && return
 	made "$(dirname "$1")"
-	mkdir "$1" || fail "$1 can't be made; nothing was installed" "set MEZU_INSTALL_DIR, or XDG_DATA_HOME, to a folder that you may write to"
+	mkdir -p "$1" || fail "$1 can't be made; nothing was installed" "set MEZU_INSTALL_DIR, or XDG_DATA_HOME, to a folder that you may write to"
 	printf 'dir %s\n' "$1" >>"$work/dirs"
 }
 

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mezusphere/mezu/cli/update/source"
@@ -227,6 +228,29 @@ func TestInstall_Several(t *testing.T) {
 	}
 	if got := p.files(); len(got) > 0 {
 		t.Errorf("left %q", got)
+	}
+}
+
+// Two programs are installed at once where there was nothing.
+func TestInstall_AtOnce(t *testing.T) {
+	r := testkit.NewRelease(t, "v1.2.0", nil)
+	r.Pack(t, "v1.2.0", map[string][]byte{"warpgate": []byte("#!/bin/sh\necho warpgate v1.2.0\n"), "man/warpgate.1": []byte(".\n")})
+	for range 3 {
+		p := newPerson(t)
+		p.from(r)
+		var both sync.WaitGroup
+		for _, program := range []string{"mezu", "warpgate"} {
+			both.Go(func() {
+				if out, code := p.install(program); code != 0 {
+					t.Errorf("%s: code %d, %s", program, code, out)
+				}
+			})
+		}
+		both.Wait()
+		p.says("1.2.0")
+		if out, code := p.run(p.path(".local/bin/warpgate"), "version"); code != 0 || out != "warpgate v1.2.0\n" {
+			t.Errorf("code %d, %s", code, out)
+		}
 	}
 }
 
