@@ -204,14 +204,8 @@ func TestQuestionsAreFew(t *testing.T) {
 	st := shown(t, k, 80, 24, screentest.Plain())
 	storm := func() {
 		for range 100 {
-			st.C.Now = st.C.Now.Add(10 * time.Millisecond)
+			st.Wait(10 * time.Millisecond)
 			st.Send(feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: mezu.EventRequest}}}})
-			due := st.Timers
-			if st.C.Now.UnixMilli()%200 != 0 {
-				continue // their time has not come
-			}
-			st.Timers = nil
-			st.Send(due...)
 		}
 	}
 	k.asked = nil
@@ -235,6 +229,36 @@ func TestQuestionsAreFew(t *testing.T) {
 	st.Send(screen.Entered{})
 	if len(k.asked) != 1 {
 		t.Errorf("%d questions when it is shown again", len(k.asked))
+	}
+}
+
+// Where every answer has hundreds of rows, or next to none are kept, there are fewer still.
+func TestQuestionsOfALoadTestAreFewer(t *testing.T) {
+	for name, c := range map[string]struct {
+		depth mezu.ExchangeDepth
+		rows  int
+	}{"all rows change": {mezu.DepthHeads, 500}, "nothing is kept": {mezu.DepthNone, 3}} {
+		k := drawn()
+		k.state.Depth, k.state.Kept = c.depth, 0
+		revision := uint64(1000)
+		renew := func() {
+			k.rows = nil
+			for n := range c.rows {
+				revision++
+				k.rows = append(k.rows, mezu.Exchange{ID: fmt.Sprintf("%012d", n), Method: "GET", Path: "/", Sequence: uint64(n), Revision: revision})
+			}
+		}
+		renew()
+		st := shown(t, k, 80, 24, screentest.Plain())
+		k.asked = nil
+		for range 50 { // five seconds
+			st.Wait(100 * time.Millisecond)
+			renew()
+			st.Send(feed.Batch{Events: []local.Event{{Event: mezu.Event{Event: mezu.EventRequest}}}})
+		}
+		if n := len(k.asked); n < 3 || n > 7 {
+			t.Errorf("%s: %d questions in five seconds", name, n)
+		}
 	}
 }
 

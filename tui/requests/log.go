@@ -18,6 +18,12 @@ const (
 	// askEvery is the least time between two questions of a log, however many requests there
 	// are.
 	askEvery = 200 * time.Millisecond
+	// askMore is how much later the next question comes for each row of an answer, so that rows
+	// which all change all the time cost the daemon and the dashboard no more than a few percent
+	// of a core. askLatest bounds that, and is the pause while requests are counted only: there
+	// is little new to see.
+	askMore   = 2 * time.Millisecond
+	askLatest = time.Second
 	// wholeEvery is the least time between two answers that have all rows again: which of them
 	// a filter doesn't choose any more, and which were removed, changes don't say.
 	wholeEvery = 2 * time.Second
@@ -40,7 +46,8 @@ type Log struct {
 	asking   bool
 	changed  bool // since the last question
 	asked    time.Time
-	waiting  bool // for the time of the next question
+	pause    time.Duration // from there to the next one
+	waiting  bool          // for the time of the next question
 	complete time.Time
 }
 
@@ -113,7 +120,7 @@ func (l *Log) poke(c *screen.Context) tea.Cmd {
 	if !c.Shown || !l.changed || l.asking || l.waiting {
 		return nil
 	}
-	if rest := askEvery - c.Now.Sub(l.asked); rest > 0 && rest <= askEvery {
+	if rest := l.pause - c.Now.Sub(l.asked); rest > 0 && rest <= l.pause {
 		l.waiting = true
 		return c.After(rest, due{l})
 	}
@@ -123,7 +130,7 @@ func (l *Log) poke(c *screen.Context) tea.Cmd {
 // ask asks what has changed, or for everything.
 func (l *Log) ask(c *screen.Context) tea.Cmd {
 	l.ticket++
-	l.asking, l.changed, l.asked = true, false, c.Now
+	l.asking, l.changed, l.asked, l.pause = true, false, c.Now, askEvery
 	q := local.RequestsQuery{Filter: l.filter, PageSize: maxRows}
 	complete := l.complete.IsZero() || (l.filter != "" || l.state.Kept != len(l.rows)) && c.Now.Sub(l.complete).Abs() >= wholeEvery
 	if !complete {
@@ -143,6 +150,12 @@ func (l *Log) merge(c *screen.Context, a answer) {
 		l.complete = c.Now
 	}
 	rows := a.is.Items
+	switch {
+	case l.state.Depth == mezu.DepthNone:
+		l.pause = askLatest
+	case !a.complete: // those are rare
+		l.pause = min(max(askEvery, time.Duration(len(rows))*askMore), askLatest)
+	}
 	if !a.complete {
 		changed := make(map[string]bool, len(rows))
 		for i := range rows {

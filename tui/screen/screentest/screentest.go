@@ -29,9 +29,8 @@ type Stage struct {
 	// Overlay is what was opened over the screen.
 	Overlay screen.Overlay
 	// Said are the messages to the dashboard, which nobody answers here.
-	Said []tea.Msg
-	// Timers are messages that wait for their time.
-	Timers []tea.Msg
+	Said   []tea.Msg
+	timers []timer
 	t      testing.TB
 }
 
@@ -51,8 +50,8 @@ func New(t testing.TB, s screen.Screen, w, h int, theme *look.Theme) *Stage {
 	const frame = 3
 	st := &Stage{t: t, Screen: s}
 	st.C = screen.Context{Life: t.Context(), Theme: theme, Now: Now(), Layout: screen.LayoutOf(w), Width: w, Height: h - frame, Shown: true, Scope: Scope(),
-		Timer: func(_ time.Duration, msg tea.Msg) tea.Cmd {
-			return func() tea.Msg { return timer{msg} }
+		Timer: func(d time.Duration, msg tea.Msg) tea.Cmd {
+			return func() tea.Msg { return timer{st.C.Now.Add(d), msg} }
 		}}
 	st.keys()
 	return st
@@ -74,8 +73,11 @@ func (st *Stage) keys() keymap.Map {
 	return m
 }
 
-// timer keeps a message for its time.
-type timer struct{ tea.Msg }
+// timer is a message that waits for its time.
+type timer struct {
+	at time.Time
+	tea.Msg
+}
 
 // Send gives messages to the screen, and those of the commands that come of them.
 func (st *Stage) Send(msgs ...tea.Msg) {
@@ -83,7 +85,7 @@ func (st *Stage) Send(msgs ...tea.Msg) {
 		switch msg := msg.(type) {
 		case nil:
 		case timer:
-			st.Timers = append(st.Timers, msg.Msg)
+			st.timers = append(st.timers, msg)
 		case tea.BatchMsg:
 			for _, cmd := range msg {
 				st.Run(cmd)
@@ -125,13 +127,24 @@ func (st *Stage) Run(cmd tea.Cmd) {
 	}
 }
 
-// Pass lets time pass: what waited is told.
+// Pass lets time pass: what waited so long is told, and that a second is over.
 func (st *Stage) Pass(d time.Duration) {
-	st.C.Now = st.C.Now.Add(d)
-	due := st.Timers
-	st.Timers = nil
-	st.Send(due...)
+	st.Wait(d)
 	st.Send(screen.Second{})
+}
+
+// Wait is Pass within a second.
+func (st *Stage) Wait(d time.Duration) {
+	st.C.Now = st.C.Now.Add(d)
+	waiting := st.timers
+	st.timers = nil
+	for _, t := range waiting {
+		if t.at.After(st.C.Now) {
+			st.timers = append(st.timers, t)
+		} else {
+			st.Send(t.Msg)
+		}
+	}
 }
 
 // Press presses keys, by the names of bubbletea. What is no name of a key is typed.
