@@ -2,10 +2,15 @@ package event
 
 import "sync/atomic"
 
-// maxTold is of how many requests of one tunnel readers are told each second, and of how many frames: more than anybody
-// reads, so that to look on does not slow down a tunnel under load. Their begins and ends are
-// fewer than the events that are kept of a tunnel.
-const maxTold = 200
+const (
+	// maxTold is of how many requests of one tunnel readers are told each second, and of how
+	// many frames: more than anybody reads, so that to look on does not slow down a tunnel
+	// under load. Their begins and ends are fewer than the events that are kept of a tunnel.
+	maxTold = 200
+	// maxToldBusy is that behind a second that had more than maxTold: that is a load test, of
+	// which these are examples, and each costs reader and tunnel what a request does.
+	maxToldBusy = 20
+)
 
 // Mark says what readers heard of the begin of a request.
 type Mark uint8
@@ -26,16 +31,16 @@ const (
 // for concurrent use, but Tick, which one goroutine calls.
 type Requests struct {
 	all, own *atomic.Bool // somebody reads
-	left     atomic.Int64 // may be told before the next Tick
-	frames   atomic.Int64 // as many of these
+	requests quota
+	frames   quota
 	missed   atomic.Uint64
 }
 
 // Requests makes them, of a tunnel.
 func (h *Hub) Requests(tunnelID string) *Requests {
 	r := &Requests{all: &h.all.read, own: &h.ringOf(tunnelID, true).read}
-	r.left.Store(maxTold)
-	r.frames.Store(maxTold)
+	r.requests.begin(maxTold)
+	r.frames.begin(maxTold)
 	return r
 }
 
@@ -47,7 +52,7 @@ func (r *Requests) Begin() Mark {
 	switch {
 	case !r.Reads():
 		return Unread
-	case r.take(&r.left):
+	case r.take(&r.requests):
 		return Told
 	}
 	return Over
@@ -62,15 +67,15 @@ func (r *Requests) End(begin Mark) bool {
 		r.missed.Add(1)
 		return false
 	}
-	return r.Reads() && r.take(&r.left)
+	return r.Reads() && r.take(&r.requests)
 }
 
 // Frame says whether a frame of a request is told.
 func (r *Requests) Frame() bool { return r.Reads() && r.take(&r.frames) }
 
 // take takes the right to tell of something, and counts an event that is not told.
-func (r *Requests) take(left *atomic.Int64) bool {
-	if left.Add(-1) >= 0 {
+func (r *Requests) take(q *quota) bool {
+	if q.left.Add(-1) >= 0 {
 		return true
 	}
 	r.missed.Add(1)
@@ -83,6 +88,26 @@ func (r *Requests) Tick(gap func(missed uint64)) {
 	if n := r.missed.Swap(0); n > 0 {
 		gap(n)
 	}
-	r.left.Store(maxTold)
-	r.frames.Store(maxTold)
+	r.requests.next()
+	r.frames.next()
+}
+
+// quota is how many of something are told until the next Tick.
+type quota struct {
+	most int64 // is Tick's
+	left atomic.Int64
+}
+
+func (q *quota) begin(most int64) {
+	q.most = most
+	q.left.Store(most)
+}
+
+// next begins another second, by how many there were in this one, told or not.
+func (q *quota) next() {
+	if q.most-q.left.Load() > maxTold {
+		q.begin(maxToldBusy)
+	} else {
+		q.begin(maxTold)
+	}
 }

@@ -91,6 +91,21 @@ func TestRequests_TooMany(t *testing.T) {
 	if gaps != 2*more+1 {
 		t.Errorf("%d missed", gaps)
 	}
+	// Behind a second like that few are told, until one has fewer requests than would be told.
+	second := func(n int) (told int) {
+		for range n {
+			if m := r.Begin(); m == event.Told {
+				told++
+			}
+		}
+		r.Tick(func(uint64) {})
+		return told
+	}
+	for _, c := range []struct{ requests, told int }{{event.MaxTold + 1, event.MaxToldBusy}, {event.MaxTold, event.MaxToldBusy}, {event.MaxTold, event.MaxTold}} {
+		if told := second(c.requests); told != c.told {
+			t.Errorf("%d of %d told", told, c.requests)
+		}
+	}
 	r.Tick(func(missed uint64) { t.Errorf("%d missed in a second without requests", missed) })
 	if m := r.Begin(); m != event.Told {
 		t.Errorf("in the next second %v", m)
