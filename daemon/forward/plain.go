@@ -21,7 +21,7 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	if err != nil {
 		return w.undialled(u, by, err)
 	}
-	if w.rec != nil {
+	if w.watched {
 		w.rec.Connected(time.Since(asked), conn.reused)
 	}
 	again, err := w.try(u, p, conn)
@@ -53,7 +53,7 @@ func (w *worker) try(u mezu.Upstream, p *pool, conn *workloadConn) (again relay.
 func (w *worker) appendHead(dst []byte) []byte {
 	before := len(dst)
 	dst = w.req.AppendForwarded(dst, &w.fwd)
-	if w.rec != nil {
+	if w.watched {
 		w.rec.Head(PartSent, dst[before:])
 	}
 	return dst

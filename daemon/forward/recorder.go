@@ -3,6 +3,7 @@ package forward
 import (
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -23,9 +24,8 @@ type Recorder interface {
 // so it only copies; what it is handed belongs to others once it returns. It is safe for concurrent
 // use: both directions of an exchange are told by goroutines of their own.
 type Tape interface {
-	// Begin is told of a request whose head was read, and reports whether the exchange is kept.
-	// If not, nothing more is told of it.
-	Begin(b *Begun) bool
+	// Begin is told of a request whose head was read, and says how much more it is to be told.
+	Begin(b *Begun) Interest
 	// Judged is told of the route, by its label, and of the user whom it was judged for, empty
 	// for nobody; Target of the workload.
 	Judged(route, user string)
@@ -49,6 +49,18 @@ type Tape interface {
 	// Close says that there will be no more.
 	Close()
 }
+
+// Interest is how much a tape is told of an exchange.
+type Interest uint8
+
+// Interests. Of Failures, which is for so many requests that nobody looks at one that went well,
+// it is told the head, the route, the workload and the end, and the response's heads if that is a
+// 5xx or keeps the visitor out. A request for another protocol is Everything or Nothing.
+const (
+	Nothing Interest = iota
+	Failures
+	Everything
+)
 
 // Begun is what is known of a request whose head was read. Request is as far as it could be
 // brought into its canonical form.
@@ -111,15 +123,16 @@ func (w *worker) tell(part Part, write func([]byte) []byte) {
 
 // record begins to record the request whose head was read, if it is to be.
 func (w *worker) record() {
-	w.rec = nil
+	w.rec, w.watched = nil, false
 	if w.tape == nil {
 		return
 	}
 	w.told = Begun{At: w.began, Info: &w.info, Request: &w.req, Upgrade: w.upgrade, Warpgate: w.f.cfg.Warpgate}
-	if !w.tape.Begin(&w.told) {
+	wants := w.tape.Begin(&w.told)
+	if wants == Nothing {
 		return
 	}
-	w.rec = w.tape
+	w.rec, w.watched = w.tape, wants == Everything
 	w.tell(PartRequest, func(dst []byte) []byte {
 		h := &w.c.Head
 		dst = append(append(append(append(dst, h.Method...), ' '), h.Target...), ' ')
@@ -150,12 +163,19 @@ func appendFields(dst []byte, fields []relay.Field) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// telling reports whether the tape is told of a response's heads.
+func (w *worker) telling(status int) bool {
+	return w.watched || w.rec != nil && (status >= http.StatusInternalServerError || w.keptOut != "")
+}
+
 // send sends a response to the edge.
 func (w *worker) send(h *relay.ResponseHead, body relay.Source, closing bool) error {
-	if w.rec == nil {
+	if w.telling(h.Status) {
+		w.tell(PartReturned, func(dst []byte) []byte { return h.Append(dst, relay.Hop{Close: closing, HTTP10: w.c.Head.HTTP10()}) })
+	}
+	if !w.watched {
 		return w.c.Deliver(h, body, closing)
 	}
-	w.tell(PartReturned, func(dst []byte) []byte { return h.Append(dst, relay.Hop{Close: closing, HTTP10: w.c.Head.HTTP10()}) })
 	w.answer = taped{body, w.rec, Out}
 	err := w.c.Deliver(h, &w.answer, closing)
 	w.answer.Source = nil
@@ -241,7 +261,7 @@ func (c *tapedConn) CloseWrite() error {
 
 // recorded is the connection to a workload as an exchange uses it.
 func (w *worker) recorded(conn net.Conn) net.Conn {
-	if w.rec == nil {
+	if !w.watched {
 		return conn
 	}
 	w.upstream = tapedConn{Conn: conn, tape: w.rec, body: w.req.Framing != relay.NoBody}
@@ -251,7 +271,7 @@ func (w *worker) recorded(conn net.Conn) net.Conn {
 // Source is the request's body.
 func (l *looking) Source() relay.Source {
 	src := l.Client.Source()
-	if l.w.rec == nil {
+	if !l.w.watched {
 		return src
 	}
 	l.body = taped{src, l.w.rec, In}
@@ -261,7 +281,7 @@ func (l *looking) Source() relay.Source {
 // Rewind makes Source begin anew.
 func (l *looking) Rewind() bool {
 	ok := l.Client.Rewind()
-	if ok && l.w.rec != nil {
+	if ok && l.w.watched {
 		l.w.rec.Rewind()
 	}
 	return ok
@@ -270,7 +290,7 @@ func (l *looking) Rewind() bool {
 // Upgrade sends the 101 and carries bytes both ways.
 func (l *looking) Upgrade(h *relay.ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error) {
 	w := l.w
-	if w.rec != nil {
+	if w.watched {
 		w.tell(PartReturned, func(dst []byte) []byte { return h.Append(dst, relay.Hop{}) })
 		w.rec.Upgraded()
 		w.upstream.stream = true
@@ -289,7 +309,7 @@ var continues = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 // tellInterim tells of a 1xx response; nil stands for 100 Continue.
 func (w *worker) tellInterim(h *relay.ResponseHead) {
 	switch {
-	case w.rec == nil:
+	case !w.watched:
 	case h == nil:
 		w.rec.Head(PartInterim, continues)
 	default:

@@ -33,7 +33,7 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 	early := &interims{d: w.downstream(u), expect: w.req.Expect}
 	var seen responseTrace
 	trace := &httptrace.ClientTrace{Got1xxResponse: early.got, GotConn: seen.gotConn, WroteHeaderField: seen.sending, GotFirstResponseByte: seen.gotByte}
-	if w.rec != nil {
+	if w.watched {
 		seen.marks = roundTripMarks{tape: w.rec, began: time.Now(), body: w.req.Framing != relay.NoBody}
 		defer seen.marks.end()
 		w.tell(PartSent, func(dst []byte) []byte { return w.req.AppendForwarded(dst, &w.fwd) })
@@ -49,7 +49,9 @@ func (w *worker) roundTrip(u mezu.Upstream) (unsent bool, err error) {
 		moved:   func() { head.Reset(w.route.Timeout) },
 		early:   early,
 		silence: &w.silence,
-		tape:    w.rec,
+	}
+	if w.watched {
+		body.tape = w.rec
 	}
 	body.shrinks = func() {
 		if n := int(min(w.c.Body.Bytes(), sharedUpload)); n < upload {

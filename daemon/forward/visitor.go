@@ -107,7 +107,7 @@ var assertionName = []byte(mezu.HeaderAssertion)
 
 // clean takes from a response what its workload may not set, and adds what the Warpgate sets.
 func (w *worker) clean(h *relay.ResponseHead) {
-	if w.rec != nil {
+	if w.telling(h.Status) {
 		w.tell(PartResponse, func(dst []byte) []byte { return appendResponse(dst, h) })
 	}
 	domain, kept := "", h.Fields[:0]

@@ -45,6 +45,7 @@ type worker struct {
 
 	tape     Tape      // of this connection, nil if nothing is recorded
 	rec      Tape      // the same, if this request is
+	watched  bool      // it is told Everything
 	told     Begun     // what it was told of that
 	answer   taped     // its response's body
 	upstream tapedConn // the connection to its workload
@@ -138,7 +139,7 @@ func (w *worker) serveOne() bool {
 
 func (w *worker) request(payload []byte) bool {
 	w.began, w.route, w.keptOut, w.asks, w.local, w.begun = time.Now(), nil, "", false, "", false
-	w.rec = nil
+	w.rec, w.watched = nil, false
 	if to := w.f.targets.Load(); to != w.to {
 		w.to, w.pool = to, nil
 	}

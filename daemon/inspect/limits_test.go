@@ -51,7 +51,7 @@ func (x *taping) pass(d time.Duration) {
 // begin begins an exchange on a tape.
 func (x *taping) begin(tape forward.Tape, path string) bool {
 	req := relay.Request{Method: "POST", Host: "shop.example", Path: mezu.Path{Path: path}}
-	ok := tape.Begin(&forward.Begun{At: x.time(), Info: &preface.Request{Client: client, ID: "id" + path}, Request: &req})
+	ok := tape.Begin(&forward.Begun{At: x.time(), Info: &preface.Request{Client: client, ID: "id" + path}, Request: &req}) != forward.Nothing
 	if ok {
 		tape.Head(forward.PartRequest, []byte("POST "+path+" HTTP/1.1\r\nHost: shop.example\r\n\r\n"))
 	}
@@ -64,7 +64,6 @@ func (x *taping) one(path string, status, body int) {
 	defer tape.Close()
 	if x.begin(tape, path) {
 		tape.Head(forward.PartResponse, fmt.Appendf(nil, "HTTP/1.1 %d OK\r\n\r\n", status))
-		tape.Mark(forward.MarkFirstByte)
 		tape.Piece(forward.Out, make([]byte, body))
 		tape.End(&forward.Outcome{Status: status, BytesOut: int64(body)})
 	}
@@ -200,7 +199,7 @@ func TestManyStreams(t *testing.T) {
 	socket := func(n int) (forward.Tape, bool) {
 		tape := x.of.Tape("fra-1")
 		req := relay.Request{Method: "GET", Host: "shop.example", Path: mezu.Path{Path: "/ws"}, Upgrade: "websocket"}
-		if !tape.Begin(&forward.Begun{At: x.time(), Info: &preface.Request{ID: fmt.Sprint("id/", n)}, Request: &req, Upgrade: "websocket"}) {
+		if tape.Begin(&forward.Begun{At: x.time(), Info: &preface.Request{ID: fmt.Sprint("id/", n)}, Request: &req, Upgrade: "websocket"}) == forward.Nothing {
 			return tape, false
 		}
 		tape.Head(forward.PartResponse, []byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"))
@@ -449,6 +448,50 @@ func TestLargeBodies(t *testing.T) {
 		}
 		if _, err := rec.Repeat("", local.Replay{}); mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), "first 1048576 are kept") {
 			t.Error(err)
+		}
+	}
+}
+
+// While failures alone are kept, a request that goes well is told to nobody, and of one that fails
+// there is its head, the workload and what that answered.
+func TestOnlyFailures(t *testing.T) {
+	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/broken" {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}
+		io.WriteString(rw, "body")
+	})
+	for _, scheme := range []string{"http", "h2c"} {
+		i := inspect.New(inspect.Config{})
+		w := newWorld(t, scheme+strings.TrimPrefix(s.URL, "http"), i, nil)
+		// Its clock is ahead, so that the rate stays.
+		tape := w.recorder.Tape("fra-1")
+		for range 6000 {
+			tape.Begin(&forward.Begun{At: time.Now().Add(time.Hour), Info: &preface.Request{}, Request: &relay.Request{}})
+		}
+		tape.Close()
+		i.Clear(nil)
+		left := i.State().LeftOut
+		if status, body := w.do(http.MethodPost, "/fine", strings.NewReader("sent")); status != 200 || body != "body" {
+			t.Errorf("%s: %d %q", scheme, status, body)
+		}
+		eventually(t, "it is counted", func() bool { return i.State().LeftOut == left+1 })
+		if n := i.State().Kept; n > 0 {
+			t.Errorf("%s: %d kept", scheme, n)
+		}
+		if status, _ := w.do(http.MethodPost, "/broken", strings.NewReader("sent")); status != 503 {
+			t.Errorf("%s: status %d", scheme, status)
+		}
+		r := w.last()
+		if r.Depth != mezu.DepthNone || r.Request.Line() != "POST /broken HTTP/1.1" || !strings.HasPrefix(r.Response.Line(), "HTTP/1.1 503 ") || !strings.HasPrefix(r.Returned.Line(), "HTTP/1.1 503 ") ||
+			r.Upstream == "" || r.BytesIn != 4 || r.BytesOut != 4 || r.RequestBody.Kept()+r.ResponseBody.Kept() > 0 || len(r.Sent.Head) > 0 {
+			t.Errorf("%s: %+v", scheme, r)
+		}
+		if status, _ := w.get("/private/x"); status != 403 {
+			t.Errorf("%s: status %d", scheme, status)
+		}
+		if r := w.last(); r.Path != "/private/x" || r.Code == "" || r.Status != 403 {
+			t.Errorf("%s: %+v", scheme, r)
 		}
 	}
 }

@@ -127,18 +127,18 @@ const (
 var arenas = sync.Pool{New: func() any { b := make([]byte, 0, arenaSize); return &b }}
 
 // Begin begins an exchange. A replay that isn't kept ends here: nobody would see what comes of it.
-func (t *Tape) Begin(b *forward.Begun) bool {
-	kept := t.begin(b)
-	if !kept && t.ended != nil {
+func (t *Tape) Begin(b *forward.Begun) forward.Interest {
+	wants := t.begin(b)
+	if wants == forward.Nothing && t.ended != nil {
 		t.ended()
 	}
-	return kept
+	return wants
 }
 
-func (t *Tape) begin(b *forward.Begun) bool {
+func (t *Tape) begin(b *forward.Begun) forward.Interest {
 	i := t.r.i
 	if t.r.off.Load() {
-		return false
+		return forward.Nothing
 	}
 	depth := i.rate.begin(b.At)
 	if t.replayOf != "" {
@@ -154,7 +154,7 @@ func (t *Tape) begin(b *forward.Begun) bool {
 	if !i.reserve(room) {
 		arenas.Put(arena)
 		i.leftOut.Add(1)
-		return false
+		return forward.Nothing
 	}
 	req := b.Request
 	t.x = exchange{
@@ -173,7 +173,10 @@ func (t *Tape) begin(b *forward.Begun) bool {
 	if t.began != nil {
 		t.began(t.x.name())
 	}
-	return true
+	if depth == mezu.DepthNone && b.Upgrade == "" {
+		return forward.Failures
+	}
+	return forward.Everything
 }
 
 // name is the id.
@@ -367,7 +370,7 @@ func (t *Tape) Ended(d forward.Direction, fields []relay.Field) {
 		return
 	}
 	t.x.bodies[d].ended = true
-	if d == forward.In && t.x.timing.UploadedMS == 0 && t.x.depth != mezu.DepthNone { // net/http says it late, or not at all
+	if d == forward.In && t.x.timing.UploadedMS == 0 { // net/http says it late, or not at all
 		t.x.timing.UploadedMS = t.after(t.r.i.now())
 	}
 	if len(fields) == 0 {
@@ -398,14 +401,10 @@ func (t *Tape) Connected(took time.Duration, reused bool) {
 	}
 }
 
-// Mark notes a moment, unless only a failure is kept: to ask the clock at every step is most of
-// what recording costs a load test.
+// Mark notes a moment.
 func (t *Tape) Mark(m forward.Mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.x.depth == mezu.DepthNone {
-		return
-	}
 	is := t.after(t.r.i.now())
 	switch m {
 	case forward.MarkSent:
