@@ -45,9 +45,9 @@ const (
 	// counted. What another program on the machine does in one turn is more than what is
 	// measured here, so each turn gives a ratio of its own, and there are many.
 	loadTurns = 8
-	// settleTime is before each of them: a dashboard opens, and tries its tunnels. The others
+	// calmTime is before each of them: a dashboard opens, and tries its tunnels. The others
 	// rest as long.
-	settleTime = time.Second
+	calmTime = time.Second
 	// firstDraws and keyPresses are how often a dashboard is opened and a key is pressed in a
 	// round.
 	firstDraws = 10
@@ -264,7 +264,7 @@ func (d *developer) takeRecording(ctx context.Context, round int, off, on target
 // load drives one target, beside a dashboard if its name says so. Of that it gives figures.
 func (d *developer) load(ctx context.Context, t target, put func(string, float64)) (load, error) {
 	if t.name != nameDrawn {
-		if err := pauseFor(ctx, settleTime); err != nil {
+		if err := pauseFor(ctx, calmTime); err != nil {
 			return load{}, err
 		}
 		return wrk(ctx, d.b.dir, t, d.b.o.length)
@@ -277,7 +277,7 @@ func (d *developer) load(ctx context.Context, t target, put func(string, float64
 	if _, err := v.await(ctx, readyLine); err != nil {
 		return load{}, err
 	}
-	if err := pauseFor(ctx, settleTime); err != nil {
+	if err := pauseFor(ctx, calmTime); err != nil {
 		return load{}, err
 	}
 	v.forget()
