@@ -37,6 +37,11 @@ func TestDashboardPictures(t *testing.T) {
 	testkit.Programs(t, "tmux")
 	s := newScene(t, "grace@dev.test", mezu.RoleAdmin)
 	s.logIn()
+	shop := filepath.Join(s.dir, "src", "shop") // where this process runs, as the dialog shows it
+	if err := os.MkdirAll(shop, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(shop)
 	workload := httptest.NewServer(http.HandlerFunc(serveShop))
 	t.Cleanup(workload.Close)
 	port := workload.URL[strings.LastIndex(workload.URL, ":")+1:]
@@ -51,7 +56,7 @@ func TestDashboardPictures(t *testing.T) {
 	p.draw(dir, "tunnels")
 	p.press("n")
 	p.shows(`What answers on this machine`)
-	p.shows(port)
+	p.shows(`│[ ▸]+` + port + ` `) // in the dialog, not behind it
 	p.draw(dir, "new-tunnel")
 	p.press("Escape")
 	p.shows(`enter inspect`)
@@ -192,7 +197,7 @@ func (s *scene) pane(args string) *pane {
 	s.t.Helper()
 	p := &pane{s, s.t.TempDir()}
 	script := filepath.Join(p.folder, "run")
-	text := fmt.Sprintf("cd %s; exec env -i TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 MEZU_NO_KEYRING=1 MEZU_HOME=%s PATH=%s sh -c '%s %s --theme dark; sleep 1000'\n", s.dir, s.home, os.Getenv("PATH"), s.program, args)
+	text := fmt.Sprintf("cd %s; exec env -i TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 MEZU_NO_KEYRING=1 HOME=%s MEZU_HOME=%s PATH=%s sh -c '%s %s --theme dark; sleep 1000'\n", s.dir, s.dir, s.home, os.Getenv("PATH"), s.program, args)
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
