@@ -263,20 +263,25 @@ func (d *developer) takeRecording(ctx context.Context, round int, off, on target
 
 // load drives one target, beside a dashboard if its name says so. Of that it gives figures.
 func (d *developer) load(ctx context.Context, t target, put func(string, float64)) (load, error) {
-	if t.name != nameDrawn {
-		if err := pauseFor(ctx, calmTime); err != nil {
+	if t.name == nameDrawn {
+		v, err := d.dashboard(ctx)
+		if err != nil {
 			return load{}, err
 		}
-		return wrk(ctx, d.b.dir, t, d.b.o.length)
+		defer v.close()
+		if _, err := v.await(ctx, readyLine); err != nil {
+			return load{}, err
+		}
+		return d.loadBeside(ctx, v, t, put)
 	}
-	v, err := d.dashboard(ctx)
-	if err != nil {
+	if err := pauseFor(ctx, calmTime); err != nil {
 		return load{}, err
 	}
-	defer v.close()
-	if _, err := v.await(ctx, readyLine); err != nil {
-		return load{}, err
-	}
+	return wrk(ctx, d.b.dir, t, d.b.o.length)
+}
+
+// loadBeside drives a target beside a dashboard, a key of which is held down.
+func (d *developer) loadBeside(ctx context.Context, v *drawn, t target, put func(string, float64)) (load, error) {
 	if err := pauseFor(ctx, calmTime); err != nil {
 		return load{}, err
 	}
