@@ -172,6 +172,9 @@ func (db *DB) open() error {
 	if err := db.mendManifest(); err != nil {
 		return err
 	}
+	if err := db.dropUnbegun(); err != nil {
+		return err
+	}
 	if err := verifyTables(filepath.Join(db.opts.Dir, engineDir), func() bool { return false }); err != nil {
 		return err
 	}
