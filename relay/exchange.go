@@ -128,6 +128,8 @@ type Exchange struct {
 	// went to the client, so that no other answer may follow.
 	Status int
 	Began  bool
+	// Told says after Carry that the upstream has answered with a failure.
+	Told bool
 	// Clean says after Carry that the exchange is complete on the upstream
 	// connection, which may carry another.
 	Clean bool
@@ -224,7 +226,7 @@ func failure(payload []byte) (Retry, error) {
 func (x *Exchange) begin(up Upstream, call *Call) {
 	x.req, x.response, x.idle, x.started = call.Request, call.Response, call.Idle, call.Since
 	x.conn, x.abortUp = up.Conn, up.Abort
-	x.Status, x.Began, x.Clean, x.BytesIn, x.BytesOut = 0, false, false, 0, 0
+	x.Status, x.Began, x.Told, x.Clean, x.BytesIn, x.BytesOut = 0, false, false, false, 0, 0
 	x.up.wrap(up.Conn, up.WriteBy, impatience, max(call.Response, impatience))
 	x.reader.Reset(&x.up)
 	x.writer.Reset(&x.up)
@@ -362,6 +364,7 @@ func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error
 		kind, payload, err = preface.Read(&x.reader)
 		if err == nil {
 			x.answerBegan, x.refused = true, kind == preface.KindFailure
+			x.Told = x.refused
 			return kind, payload, nil
 		}
 		if errors.Is(err, preface.ErrMalformed) {

@@ -179,6 +179,7 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("setting up %s/%s/%s: %w", r.Organization, r.Project, r.Environment, err)
 	}
+	r.out.serves(r.environment.Endpoint + "." + domain)
 	if err := r.applyFile(ctx); err != nil {
 		return err
 	}
@@ -256,6 +257,7 @@ func (r *devRun) listenEdge() (err error) {
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
 		EnvironmentShare: 100, // nobody else is here
+		Unserved:         r.out.unserved,
 		Log:              r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, MaxConns: r.maxConns(), LinesLost: r.linesLost,
 	})
 	if err != nil {

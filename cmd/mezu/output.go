@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/trust"
+	"github.com/mezusphere/mezu/cli/tunnel/show"
 	"github.com/mezusphere/mezu/cmd/process"
 )
 
@@ -18,9 +21,11 @@ import (
 // concurrent use.
 type devOutput struct {
 	dev.Options
-	events *process.Events
+	events   *process.Events
+	refusals *refusals
 
 	mu       sync.Mutex
+	host     string // of the environment; another one is shown before the path
 	warpgate string // its id, once known
 	target   string
 	ending   bool
@@ -31,6 +36,7 @@ func newDevOutput(o dev.Options, log *slog.Logger) *devOutput {
 	if o.JSON {
 		d.events = process.NewEvents(o.Streams, log)
 	}
+	d.refusals = &refusals{now: time.Now, missed: d.unshown}
 	return d
 }
 
@@ -45,9 +51,18 @@ func (d *devOutput) event(e mezu.Event) {
 		if d.ending {
 			return // the edge ends before the Warpgate, so this is no error
 		}
+	case mezu.EventRequest:
+		if answeredByEdge(e) {
+			return
+		}
 	case mezu.EventWarpgate:
 		d.warpgate, d.target = e.WarpgateID, e.Upstream
 	}
+	d.show(e)
+}
+
+// show shows an event. The lock is held.
+func (d *devOutput) show(e mezu.Event) {
 	if d.JSON {
 		d.events.Write(e)
 		return
@@ -101,6 +116,13 @@ func (d *devOutput) applied(name string, err error, unsure bool) {
 	}
 }
 
+// serves says which host is that of the environment.
+func (d *devOutput) serves(host string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.host = host
+}
+
 // stopping is called when the end was asked for.
 func (d *devOutput) stopping() {
 	d.mu.Lock()
@@ -110,34 +132,79 @@ func (d *devOutput) stopping() {
 
 // request prints one line of the log of requests.
 func (d *devOutput) request(e mezu.Event) {
-	status, plain := "", ""
+	code, color, plain := statusOf(e), "", ""
 	if d.Color() {
-		status, plain = colorOf(e.Status), "\x1b[0m"
+		color, plain = colorOf(e), "\x1b[0m"
 	}
-	err := d.Printf("%s  %s%v%s  %-6s %s  %.1f ms%s\n", e.Time.Local().Format("15:04:05"), status, e.Status, plain,
-		terminal.Clean(e.Method), terminal.Clean(e.Path), e.DurationMS, terminal.Clean(why(e)))
-	if err != nil {
+	path := e.Path
+	if d.host != "" && e.Host != d.host {
+		path = e.Host + path
+	}
+	tail := why(e)
+	if tail == "" {
+		tail = took(e)
+	}
+	if err := d.Printf("%s  %s%3s%s  %-6s %s  %s\n", e.Time.Local().Format("15:04:05"), color, code, plain, terminal.Clean(e.Method), terminal.Clean(path), terminal.Clean(tail)); err != nil {
 		d.events.Log.Error("writing an event", "error", err)
 	}
 }
 
-// why says why a request did not end as it should, unless its status says it.
-func why(e mezu.Event) string {
+// cutShort is shown in the place of a status that the answer began with and did not keep.
+const cutShort = "cut"
+
+// statusOf is the status as lines show it.
+func statusOf(e mezu.Event) string {
+	status, _ := e.Status.(int)
 	switch {
-	case e.Cause == "" || e.Cause == mezu.CauseRefused:
-		return ""
-	case e.Message == "":
-		return "  " + string(e.Cause)
+	case status == 0:
+		return "-"
+	case status < 400 && e.Cause != "" && e.Code == "":
+		return cutShort
 	}
-	return "  " + string(e.Cause) + ": " + e.Message
+	return strconv.Itoa(status)
+}
+
+// took is how long a request took.
+func took(e mezu.Event) string {
+	if d := time.Duration(e.DurationMS * float64(time.Millisecond)); d >= time.Second {
+		return show.Span(d)
+	}
+	return fmt.Sprintf("%.1f ms", e.DurationMS)
+}
+
+// why says why a request did not end as it should, and by which route; it is empty for one that
+// did.
+func why(e mezu.Event) string {
+	out := ""
+	switch {
+	case e.Code == mezu.CodeWorkloadRefused && e.Message != "":
+		return e.Message
+	case e.Code == "" && e.Cause != "":
+		out = string(e.Cause)
+		if e.Message != "" {
+			out += ": " + e.Message
+		}
+		return out + ", after " + took(e)
+	case e.Code == "":
+		return ""
+	case e.Message != "" && e.Cause != mezu.CauseRefused && e.Cause != "":
+		out = string(e.Code) + ": " + e.Message
+	default: // a refusal by the rules, whose code says it
+		out = string(e.Code)
+	}
+	if e.Route != "" {
+		out += " (route " + e.Route + ")"
+	}
+	return out
 }
 
 // colorOf marks the requests that a developer looks for.
-func colorOf(status any) string {
-	switch code, _ := status.(int); {
-	case code >= 500:
+func colorOf(e mezu.Event) string {
+	status, _ := e.Status.(int)
+	switch {
+	case status >= 500:
 		return "\x1b[31m"
-	case code >= 400:
+	case status >= 400 || e.Cause != "":
 		return "\x1b[33m"
 	}
 	return "\x1b[32m"
@@ -188,6 +255,7 @@ func shellQuote(s string) string {
 
 // stopped is the last event of a run.
 func (d *devOutput) stopped(err error) {
+	d.refusals.end()
 	if !d.JSON {
 		return // the command reports an error itself
 	}

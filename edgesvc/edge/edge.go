@@ -68,7 +68,10 @@ type Config struct {
 	// DrainTimeout bounds how long Run waits for requests under way at its
 	// end; if zero, DefaultDrainTimeout.
 	DrainTimeout time.Duration
-	Version      string
+	// Unserved is told of each request that no Warpgate has answered (web.Config). If nil,
+	// nobody is.
+	Unserved func(event func() mezu.Event)
+	Version  string
 	// LinesLost counts the lines of the log that were dropped because nobody read them; if
 	// nil, none are.
 	LinesLost func() uint64
@@ -209,7 +212,7 @@ func (e *Edge) assemble() (err error) {
 	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
 	e.web = web.New(web.Config{
-		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}

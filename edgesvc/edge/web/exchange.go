@@ -55,10 +55,14 @@ type exchange struct {
 	pace    relay.Pace          // of the request's body
 	table   *policy.Table
 	ask     policy.Request
-	missing *policy.Missing // what the user lacks, of a refusal for that
-	unsure  error           // why it is not known who the visitor is
-	cut     func()          // forbid, as a value made once
-	allow   []string        // the methods that would be allowed, of a refusal for the method
+	missing *policy.Missing   // what the user lacks, of a refusal for that
+	unsure  error             // why it is not known who the visitor is
+	cut     func()            // forbid, as a value made once
+	event   func() mezu.Event // unserved, as a value made once
+	outcome Outcome           // at its end
+	because mezu.Code         // why it was answered by the rules, if that was a refusal
+	detail  string            // of a refusal
+	allow   []string          // the methods that would be allowed, of a refusal for the method
 	started time.Time
 	ready   time.Time // when it could be sent on: the route's time-out counts from then
 
@@ -75,7 +79,7 @@ func (x *exchange) init(s *Server) {
 	x.cut = x.forbid
 	x.relay.Tunnel = true
 	x.relay.Response = x.respond
-	x.head = x.appendHead
+	x.head, x.event = x.appendHead, x.unserved
 }
 
 // errNoRequest ends a connection on which no request came.
@@ -87,7 +91,8 @@ func (x *exchange) begin() {
 	x.Visitor.Reset()
 	x.table, x.Route, x.allow, x.BodyLimit, x.missing, x.unsure = nil, nil, nil, 0, nil, nil
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
-	x.relay.Began = false
+	x.relay.Began, x.relay.Told = false, false
+	x.because, x.detail = "", ""
 }
 
 // serve serves one request of c. A reply is still to be sent. With an error there is
@@ -169,6 +174,7 @@ func (x *exchange) judge() (reply *answer, err error) {
 	case x.unsure != nil:
 		return nil, x.unsure
 	case d.Code == mezu.CodeUnauthenticated && x.mayLogin():
+		x.because, x.detail = d.Code, d.Detail
 		return x.login(), nil
 	case d.Code != "":
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -13,14 +15,52 @@ import (
 func (x *exchange) end(err error) {
 	o := Outcome{Status: x.status, Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
 	if err != nil {
-		x.endBadly(o, err)
-		return
+		o = x.endBadly(o, err)
+	} else {
+		x.s.cfg.Meter.Ended(o)
 	}
-	x.s.cfg.Meter.Ended(o)
+	if x.s.cfg.Unserved != nil && x.tells(o) {
+		x.outcome = o
+		x.s.cfg.Unserved(x.event)
+	}
 }
 
-// endBadly is end of a request that did not end whole. It sets the status that answers it.
-func (x *exchange) endBadly(o Outcome, err error) {
+// tells reports whether Unserved is told of the request.
+func (x *exchange) tells(o Outcome) bool {
+	switch path := x.Request.Path.Path; {
+	case x.relay.Began, x.relay.Told:
+		return false // a Warpgate tells of it
+	case path == hosted.Probe:
+		return false // programs ask for it, often and before there is a Warpgate
+	default:
+		return o.Cause != "" || !reservedPath(path)
+	}
+}
+
+// unserved is the event of a request that no Warpgate has answered.
+func (x *exchange) unserved() mezu.Event {
+	o := &x.outcome
+	if x.Request.ID == "" {
+		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
+	}
+	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: x.Request.ID, Method: x.Request.Method, Host: cmp.Or(x.Request.Host, x.visit.host), Path: x.Request.Path.Path,
+		Upgrade: x.Request.Upgrade, Status: o.Status, Code: cmp.Or(o.Refusal, x.because), Cause: o.Cause, Message: x.detail,
+		DurationMS: millis(o.Took), BytesIn: o.BytesIn, BytesOut: o.BytesOut}
+	if x.Client.IsValid() {
+		e.Client = x.Client.String()
+	}
+	if x.Route != nil {
+		e.Route = x.Route.Label()
+	}
+	if g := x.Visitor.Grant(); g != nil {
+		e.User = g.User
+	}
+	return e
+}
+
+// endBadly is end of a request that did not end whole. It sets the status that answers it, and
+// gives the outcome.
+func (x *exchange) endBadly(o Outcome, err error) Outcome {
 	o.Cause = relay.CauseOf(err)
 	if x.s.cfg.Cut.Err() != nil {
 		o.Cause = mezu.CauseShutdown
@@ -32,10 +72,11 @@ func (x *exchange) endBadly(o Outcome, err error) {
 			o.Refusal = mezu.CodeInternal
 		}
 		o.Status = o.Refusal.Status()
-		x.status = o.Status
+		x.status, x.detail = o.Status, refusal.Detail
 	}
 	x.s.cfg.Meter.Ended(o)
 	x.tell(o, refusal, err)
+	return o
 }
 
 // tell logs a request that did not end whole.

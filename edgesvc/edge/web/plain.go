@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -19,6 +20,9 @@ func (s *Server) NotTLS(raw net.Conn, first [5]byte) {
 	if !startsRequest(first) {
 		return
 	}
+	if s.cfg.Unserved != nil {
+		s.cfg.Unserved(func() mezu.Event { return notTLS(raw, first) })
+	}
 	a := &answer{status: http.StatusBadRequest, body: []byte(plainAnswer)}
 	a.set("Content-Type", "text/plain; charset=utf-8")
 	a.set("Cache-Control", "no-store")
@@ -30,6 +34,14 @@ func (s *Server) NotTLS(raw net.Conn, first [5]byte) {
 	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		io.CopyN(io.Discard, raw, MaxHead) // or a reset destroys the answer
 	}
+}
+
+// notTLS is the event of such a request. Its path was not read, nor more of its method than first
+// has.
+func notTLS(raw net.Conn, first [5]byte) mezu.Event {
+	method, _, _ := strings.Cut(string(first[:]), " ")
+	return mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: relay.NewRequestID(), Method: method, Client: clientAddr(raw.RemoteAddr()).String(),
+		Status: http.StatusBadRequest, Code: mezu.CodeNotCanonical, Cause: mezu.CauseClientMalformed, Message: "it came without TLS, and this port speaks HTTPS"}
 }
 
 // startsRequest reports whether bytes begin a request of HTTP/1.1: a method in

@@ -75,7 +75,7 @@ type Outcome struct {
 	Refusal mezu.Code
 }
 
-// Config is what a Server is made of. All of it is required.
+// Config is what a Server is made of. All of it is required, unless it says otherwise.
 type Config struct {
 	Hosts   Hosts
 	Tunnels Tunnels
@@ -86,6 +86,11 @@ type Config struct {
 	// Domain is the one below which all hosts are, empty before the edge has enrolled.
 	Domain func() string
 	Meter  Meter
+	// Unserved is told of each request that no Warpgate has answered: it was refused, the rules
+	// have an answer for it, or its client left before. The edge's own pages are left out, unless
+	// they were refused. event makes the event of it, and may be called before Unserved returns.
+	// Many call it at once, and requests wait for it. If nil, nobody is told.
+	Unserved func(event func() mezu.Event)
 	// Addr is the address of the listener.
 	Addr net.Addr
 	// Draining reports whether connections are to end as soon as no request is under way.
