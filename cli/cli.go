@@ -67,7 +67,7 @@ type Config struct {
 // its exit code. It writes to the streams of inv only, reads the environment
 // through inv only, and returns when ctx ends.
 func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Config) int {
-	inv.Version, inv.Getenv = cfg.Version, variable.Read(inv.Getenv)
+	inv.Version, inv.Getenv, inv.Present = cfg.Version, variable.Read(inv.Getenv), inv.Clock
 	app := newApp(&inv, cfg)
 	root := &cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}
 	if len(args) > 0 && args[0] == completeCommand {

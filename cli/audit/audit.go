@@ -188,18 +188,16 @@ func (o *options) show(rec mezu.AuditRecord) error {
 	if o.Flags.Output != terminal.Table {
 		return o.WriteLine(rec)
 	}
-	cells := make([]string, 0, len(columns()))
-	for _, c := range columns() {
-		cells = append(cells, terminal.Clean(c.Value(rec)))
-	}
-	return o.Printf("%s\n", strings.Join(cells, "\t"))
+	one := o.Streams
+	one.OutTerminal = false // a line among others, which are not there yet
+	return terminal.WriteList(one, o.Flags.Output, []mezu.AuditRecord{rec}, columns())
 }
 
 func columns() []terminal.Column[mezu.AuditRecord] {
 	return []terminal.Column[mezu.AuditRecord]{
-		{Head: "TIME", Value: func(r mezu.AuditRecord) string { return collection.Time(r.Time) }},
+		{Head: "TIME", At: func(r mezu.AuditRecord) time.Time { return r.Time }},
 		{Head: "ACTOR", Value: func(r mezu.AuditRecord) string { return strings.TrimSpace(r.Actor.Kind + " " + r.Actor.ID) }},
-		{Head: "FROM", Value: func(r mezu.AuditRecord) string { return r.Actor.Address }},
+		{Head: "FROM", Rank: terminal.Detail, Value: func(r mezu.AuditRecord) string { return r.Actor.Address }},
 		{Head: "OPERATION", Value: func(r mezu.AuditRecord) string { return r.Operation }},
 		{Head: "OUTCOME", Value: outcome},
 		{Head: "TARGET", Value: target},

@@ -217,8 +217,8 @@ func Time(t time.Time) string {
 // Meta are the last lines of the details of every record.
 func Meta[T any](meta func(T) mezu.Meta) []terminal.Column[T] {
 	return []terminal.Column[T]{
-		{Head: "CREATED", Value: func(v T) string { return Time(meta(v).CreatedAt) }},
-		{Head: "UPDATED", Value: func(v T) string { return Time(meta(v).UpdatedAt) }},
+		{Head: "CREATED", At: func(v T) time.Time { return meta(v).CreatedAt }},
+		{Head: "UPDATED", At: func(v T) time.Time { return meta(v).UpdatedAt }},
 		{Head: "REVISION", Value: func(v T) string { return strconv.FormatUint(meta(v).Revision, 10) }},
 		{Head: "ID", Value: func(v T) string { return meta(v).ID }},
 	}

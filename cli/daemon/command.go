@@ -337,7 +337,7 @@ func statusColumns(socket string) []terminal.Column[local.Status] {
 		{Head: "VERSION", Value: func(s local.Status) string { return s.Version }},
 		{Head: "PROCESS", Value: number(func(s local.Status) int { return s.PID })},
 		{Head: "PROGRAM", Value: func(s local.Status) string { return s.Program }},
-		{Head: "SINCE", Value: func(s local.Status) string { return s.StartedAt.Local().Format(time.DateTime) }},
+		{Head: "SINCE", At: func(s local.Status) time.Time { return s.StartedAt }},
 		{Head: "SOCKET", Value: func(local.Status) string { return socket }},
 		{Head: "STATE", Value: func(s local.Status) string { return s.StateDir }},
 		{Head: "LOG", Value: func(s local.Status) string { return s.LogFile }},

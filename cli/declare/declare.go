@@ -131,7 +131,7 @@ func columns() []terminal.Column[mezu.Change] {
 	}
 	return []terminal.Column[mezu.Change]{
 		{Head: "ACTION", Value: func(c mezu.Change) string { return string(c.Action) }},
-		{Head: "WHAT", Value: func(c mezu.Change) string { return c.Path }},
+		{Head: "WHAT", Rank: terminal.Name, Value: func(c mezu.Change) string { return c.Path }},
 		{Head: "BEFORE", Value: func(c mezu.Change) string { return value(c.Before) }},
 		{Head: "AFTER", Value: func(c mezu.Change) string { return value(c.After) }},
 	}

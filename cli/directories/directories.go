@@ -28,7 +28,7 @@ func Command(inv *invocation.Invocation) *cli.Command {
 
 func noun() collection.Noun[mezu.Directory] {
 	columns := []terminal.Column[mezu.Directory]{
-		{Head: "NAME", Value: func(d mezu.Directory) string { return d.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(d mezu.Directory) string { return d.Name }},
 		{Head: "SIGNUP", Value: func(d mezu.Directory) string { return string(d.Signup) }},
 		{Head: "MFA", Value: func(d mezu.Directory) string { return string(d.MFA) }},
 		{Head: "PASSWORD", Value: passwords},

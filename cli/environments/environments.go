@@ -35,11 +35,11 @@ func Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
 
 func noun() collection.Noun[mezu.Environment] {
 	columns := []terminal.Column[mezu.Environment]{
-		{Head: "NAME", Value: func(e mezu.Environment) string { return e.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(e mezu.Environment) string { return e.Name }},
 		{Head: "STATE", Value: state},
 		{Head: "URL", Value: func(e mezu.Environment) string { return e.URL }},
-		{Head: "DIRECTORY", Value: func(e mezu.Environment) string { return e.Directory }},
-		{Head: "WAF", Value: func(e mezu.Environment) string { return string(e.WAF) }},
+		{Head: "DIRECTORY", Rank: terminal.Detail, Value: func(e mezu.Environment) string { return e.Directory }},
+		{Head: "WAF", Rank: terminal.Detail, Value: func(e mezu.Environment) string { return string(e.WAF) }},
 	}
 	return collection.Noun[mezu.Environment]{
 		Name: "environments", One: "environment", Many: "environments",

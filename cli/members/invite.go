@@ -2,6 +2,7 @@ package members
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -52,7 +53,7 @@ func runInvite(ctx context.Context, o *inviteOptions) error {
 		{Head: "LINK", Value: func(i api.InvitationCreated) string { return i.Link }},
 		{Head: "EMAIL", Value: func(i api.InvitationCreated) string { return i.Email }},
 		{Head: "ROLE", Value: func(i api.InvitationCreated) string { return string(i.Role) }},
-		{Head: "EXPIRES", Value: func(i api.InvitationCreated) string { return collection.Time(i.ExpiresAt) }},
+		{Head: "EXPIRES", At: func(i api.InvitationCreated) time.Time { return i.ExpiresAt }},
 		{Head: "ID", Value: func(i api.InvitationCreated) string { return i.ID }},
 	})
 }

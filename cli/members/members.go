@@ -7,6 +7,7 @@ package members
 
 import (
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,10 +27,10 @@ func Command(inv *invocation.Invocation) *cli.Command {
 
 func noun() collection.Noun[mezu.Member] {
 	columns := []terminal.Column[mezu.Member]{
-		{Head: "ID", Value: func(m mezu.Member) string { return m.ID }},
+		{Head: "ID", Rank: terminal.Handle, Value: func(m mezu.Member) string { return m.ID }},
 		{Head: "EMAIL", Value: func(m mezu.Member) string { return m.Email }},
 		{Head: "ROLE", Value: func(m mezu.Member) string { return string(m.Role) }},
-		{Head: "SINCE", Value: func(m mezu.Member) string { return collection.Time(m.CreatedAt) }},
+		{Head: "SINCE", Rank: terminal.Detail, At: func(m mezu.Member) time.Time { return m.CreatedAt }},
 	}
 	meta := collection.Meta(func(m mezu.Member) mezu.Meta { return m.Meta })
 	return collection.Noun[mezu.Member]{
@@ -60,11 +61,11 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 // invitations is "mezu members invitations".
 func invitations(inv *invocation.Invocation) *cli.Command {
 	columns := []terminal.Column[mezu.Invitation]{
-		{Head: "ID", Value: func(i mezu.Invitation) string { return i.ID }},
+		{Head: "ID", Rank: terminal.Handle, Value: func(i mezu.Invitation) string { return i.ID }},
 		{Head: "EMAIL", Value: func(i mezu.Invitation) string { return i.Email }},
 		{Head: "ROLE", Value: func(i mezu.Invitation) string { return string(i.Role) }},
-		{Head: "INVITED BY", Value: func(i mezu.Invitation) string { return i.InvitedBy }},
-		{Head: "EXPIRES", Value: func(i mezu.Invitation) string { return collection.Time(i.ExpiresAt) }},
+		{Head: "INVITED BY", Rank: terminal.Detail, Value: func(i mezu.Invitation) string { return i.InvitedBy }},
+		{Head: "EXPIRES", At: func(i mezu.Invitation) time.Time { return i.ExpiresAt }},
 	}
 	n := collection.Noun[mezu.Invitation]{
 		Name: "invitations", One: "invitation", Many: "open invitations", Arg: "ID",

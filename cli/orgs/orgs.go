@@ -7,6 +7,7 @@ package orgs
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,15 +33,15 @@ func Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
 
 func noun() collection.Noun[mezu.Organization] {
 	columns := []terminal.Column[mezu.Organization]{
-		{Head: "NAME", Value: func(o mezu.Organization) string { return o.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(o mezu.Organization) string { return o.Name }},
 		{Head: "DISPLAY NAME", Value: func(o mezu.Organization) string { return o.DisplayName }},
-		{Head: "DEVICE LOGIN", Value: func(o mezu.Organization) string {
+		{Head: "DEVICE LOGIN", Rank: terminal.Detail, Value: func(o mezu.Organization) string {
 			if o.AllowsDeviceLogin() {
 				return "on"
 			}
 			return "off"
 		}},
-		{Head: "CREATED", Value: func(o mezu.Organization) string { return collection.Time(o.CreatedAt) }},
+		{Head: "CREATED", Rank: terminal.Detail, At: func(o mezu.Organization) time.Time { return o.CreatedAt }},
 	}
 	return collection.Noun[mezu.Organization]{
 		Name: "orgs", One: "organization", Many: "organizations",

@@ -82,11 +82,11 @@ func runList(_ context.Context, o *listOptions) error {
 		o.Sayf("there are no profiles; mezu login --api URL makes one")
 	}
 	return terminal.WriteList(o.Streams, o.Flags.Output, rows, []terminal.Column[row]{
-		{Head: "NAME", Value: func(r row) string { return r.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(r row) string { return r.Name }},
 		{Head: "DEFAULT", Value: func(r row) string { return map[bool]string{true: "yes", false: "no"}[r.Default] }},
 		{Head: "API", Value: func(r row) string { return r.API }},
 		{Head: "WORKS IN", Value: func(r row) string { return contextOf(r.Organization, r.Project, r.Environment) }},
-		{Head: "TOKEN IN", Value: func(r row) string { return r.Kept }},
+		{Head: "TOKEN IN", Rank: terminal.Detail, Value: func(r row) string { return r.Kept }},
 	})
 }
 

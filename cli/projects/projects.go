@@ -10,6 +10,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,10 +36,10 @@ func Names(ctx context.Context, inv *invocation.Invocation) ([]string, error) {
 
 func noun() collection.Noun[mezu.Project] {
 	columns := []terminal.Column[mezu.Project]{
-		{Head: "NAME", Value: func(p mezu.Project) string { return p.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(p mezu.Project) string { return p.Name }},
 		{Head: "DISPLAY NAME", Value: func(p mezu.Project) string { return p.DisplayName }},
-		{Head: "ROLES", Value: roleNames},
-		{Head: "CREATED", Value: func(p mezu.Project) string { return collection.Time(p.CreatedAt) }},
+		{Head: "ROLES", Rank: terminal.Detail, Value: roleNames},
+		{Head: "CREATED", Rank: terminal.Detail, At: func(p mezu.Project) time.Time { return p.CreatedAt }},
 	}
 	return collection.Noun[mezu.Project]{
 		Name: "projects", One: "project", Many: "projects",

@@ -22,7 +22,7 @@ func shortID(id string) string { return terminal.Clean(id[:min(len(id), shownID)
 // same, fitted to it.
 func columns() []terminal.Column[mezu.Exchange] {
 	return []terminal.Column[mezu.Exchange]{
-		{Head: "ID", Value: func(e mezu.Exchange) string { return e.ID }},
+		{Head: "ID", Rank: terminal.Handle, Value: func(e mezu.Exchange) string { return e.ID }},
 		{Head: "STARTED", Value: func(e mezu.Exchange) string { return e.StartedAt.UTC().Format(time.RFC3339Nano) }},
 		{Head: "TUNNEL", Value: func(e mezu.Exchange) string { return e.Tunnel }},
 		{Head: "METHOD", Value: method},

@@ -185,7 +185,7 @@ func (o *showOptions) frameColumns() []terminal.Column[mezu.Frame] {
 		in, out = ">", "<"
 	}
 	return []terminal.Column[mezu.Frame]{
-		{Head: "#", Value: func(f mezu.Frame) string { return fmt.Sprint(f.Number) }},
+		{Head: "#", Rank: terminal.Handle, Value: func(f mezu.Frame) string { return fmt.Sprint(f.Number) }},
 		{Head: "TIME", Value: func(f mezu.Frame) string { return f.Time.Local().Format("15:04:05.000") }},
 		{Head: "DIR", Value: func(f mezu.Frame) string {
 			if f.Out {
@@ -196,11 +196,7 @@ func (o *showOptions) frameColumns() []terminal.Column[mezu.Frame] {
 		{Head: "KIND", Value: func(f mezu.Frame) string { return string(f.Kind) }},
 		{Head: "SIZE", Value: func(f mezu.Frame) string { return show.Size(f.Size) }},
 		{Head: "DATA", Value: func(f mezu.Frame) string {
-			text := f.Text
-			if width := o.Width(); width > 0 { // what stands before it takes that much
-				text = o.Cut(text, max(width-44, 16))
-			}
-			return strings.TrimSpace(strings.Join([]string{f.Name, text, f.Problem}, " "))
+			return strings.TrimSpace(strings.Join([]string{f.Name, f.Text, f.Problem}, " "))
 		}},
 	}
 }

@@ -59,9 +59,9 @@ func state(ctx context.Context, p collection.Path) (api.RoutesState, error) {
 // columns are the columns of a table of routes. The first is what commands name a route by.
 func columns() []terminal.Column[mezu.Route] {
 	return []terminal.Column[mezu.Route]{
-		{Head: "ROUTE", Value: reference},
+		{Head: "ROUTE", Rank: terminal.Handle, Value: reference},
 		{Head: "MATCH", Value: func(r mezu.Route) string { return string(r.Mode()) + " " + r.Value() }},
-		{Head: "METHODS", Value: func(r mezu.Route) string { return strings.Join(r.Methods, ",") }},
+		{Head: "METHODS", Rank: terminal.Detail, Value: func(r mezu.Route) string { return strings.Join(r.Methods, ",") }},
 		{Head: "UPSTREAM", Value: func(r mezu.Route) string { return r.Upstream }},
 		{Head: "AUTH", Value: func(r mezu.Route) string { return string(r.Auth) }},
 	}

@@ -53,8 +53,6 @@ func showKey(inv *invocation.Invocation, made api.ServiceAccountCreated) error {
 	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")
 	inv.Mask(made.Key)
 	lines := []terminal.Column[api.ServiceAccountCreated]{{Head: "KEY", Value: func(c api.ServiceAccountCreated) string { return c.Key }}}
-	for _, d := range details() {
-		lines = append(lines, terminal.Column[api.ServiceAccountCreated]{Head: d.Head, Value: func(c api.ServiceAccountCreated) string { return d.Value(c.ServiceAccount) }})
-	}
-	return terminal.WriteRecord(inv.Streams, inv.Flags.Output, made, lines)
+	account := func(c api.ServiceAccountCreated) mezu.ServiceAccount { return c.ServiceAccount }
+	return terminal.WriteRecord(inv.Streams, inv.Flags.Output, made, append(lines, terminal.Of(details(), account)...))
 }

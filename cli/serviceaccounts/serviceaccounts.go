@@ -8,6 +8,7 @@ package serviceaccounts
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,11 +39,11 @@ func noun() collection.Noun[mezu.ServiceAccount] {
 
 func columns() []terminal.Column[mezu.ServiceAccount] {
 	return []terminal.Column[mezu.ServiceAccount]{
-		{Head: "NAME", Value: func(a mezu.ServiceAccount) string { return a.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(a mezu.ServiceAccount) string { return a.Name }},
 		{Head: "PERMISSIONS", Value: permissions},
 		{Head: "ENVIRONMENT", Value: func(a mezu.ServiceAccount) string { return a.Environment }},
-		{Head: "KEY PREFIX", Value: func(a mezu.ServiceAccount) string { return a.KeyPrefix }},
-		{Head: "LAST USED", Value: func(a mezu.ServiceAccount) string { return collection.Time(a.LastUsedAt) }},
+		{Head: "KEY PREFIX", Rank: terminal.Detail, Value: func(a mezu.ServiceAccount) string { return a.KeyPrefix }},
+		{Head: "LAST USED", Rank: terminal.Detail, At: func(a mezu.ServiceAccount) time.Time { return a.LastUsedAt }},
 	}
 }
 

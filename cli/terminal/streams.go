@@ -3,7 +3,7 @@
 // come from this program.
 //
 // What may not live here: what is said, commands, the network. It imports the
-// domain, cli/exit and x/sys only; cli and cmd/mezu import it.
+// domain, cli/exit, x/sys and a measure of characters only; cli and cmd import it.
 package terminal
 
 import (
@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // Streams are the standard streams of a process, and what may be printed to them. The zero
@@ -34,6 +35,13 @@ type Streams struct {
 	// Masking says that what is written becomes a log of GitHub Actions, which hides what it
 	// is told to.
 	Masking bool
+	// Present is the clock by which times are told; if nil, time.Now. Absolute tells none by it.
+	Present  func() time.Time
+	Absolute bool
+	// Select makes of a JSON text what is written in its place; if nil, nothing does.
+	Select func(json []byte) ([]byte, error)
+	// Compact writes each value as a document among others: JSON in one line, YAML behind "---".
+	Compact bool
 }
 
 // System are the streams of this process under the rules that its environment

@@ -53,14 +53,14 @@ type thing struct {
 }
 
 var columns = []terminal.Column[thing]{
-	{"NAME", func(t thing) string { return t.Name }},
-	{"NOTE", func(t thing) string { return t.Note }},
+	{Head: "NAME", Value: func(t thing) string { return t.Name }},
+	{Head: "NOTE", Value: func(t thing) string { return t.Note }},
 }
 
 func list(t *testing.T, tty bool, f terminal.Format, items ...thing) string {
 	t.Helper()
 	var out bytes.Buffer
-	s := terminal.Streams{Out: &out, Err: io.Discard, OutTerminal: tty}
+	s := terminal.Streams{Out: &out, Err: io.Discard, OutTerminal: tty, ColorOff: true}
 	if err := terminal.WriteList(s, f, items, columns); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestWriteList(t *testing.T) {
 		f    terminal.Format
 		want string
 	}{
-		{true, terminal.Table, "NAME         NOTE\nshop         x\\ty\nlonger-name  \n"},
+		{true, terminal.Table, "NAME         NOTE\nshop         x\\ty\nlonger-name\n"},
 		{false, terminal.Table, "shop\tx\\ty\nlonger-name\t\n"},
 		{false, terminal.JSON, "[\n  {\n    \"name\": \"shop\",\n    \"note\": \"x\\ty\",\n    \"count\": 0\n  },\n  {\n    \"name\": \"longer-name\",\n    \"count\": 0\n  }\n]\n"},
 		{true, terminal.YAML, "- name: shop\n  note: \"x\\ty\"\n  count: 0\n- name: longer-name\n  count: 0\n"},
@@ -141,7 +141,7 @@ func TestYAMLReadsBack(t *testing.T) {
 }
 
 func TestParseFormat(t *testing.T) {
-	if _, err := terminal.ParseFormat("xml"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "table, json, yaml") {
+	if _, err := terminal.ParseFormat("xml"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "table, json, yaml, name") {
 		t.Errorf("xml: %v", err)
 	}
 }

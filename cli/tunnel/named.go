@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -97,10 +98,10 @@ func newList(inv *invocation.Invocation, cfg Config) *cli.Command {
 
 func columns(dir string) []terminal.Column[mezu.Tunnel] {
 	return []terminal.Column[mezu.Tunnel]{
-		{Head: "NAME", Value: func(t mezu.Tunnel) string { return t.Name }},
+		{Head: "NAME", Rank: terminal.Name, Value: func(t mezu.Tunnel) string { return t.Name }},
 		{Head: "TARGET", Value: func(t mezu.Tunnel) string { return target.Show(dir, t.Target) }},
 		{Head: "STATE", Value: stateOf},
-		{Head: "REQ/S", Value: func(t mezu.Tunnel) string { return fmt.Sprintf("%5.1f", t.Stats.PerSecond) }},
+		{Head: "REQ/S", Rank: terminal.Detail, Value: func(t mezu.Tunnel) string { return fmt.Sprintf("%5.1f", t.Stats.PerSecond) }},
 		{Head: "ADDRESS", Value: func(t mezu.Tunnel) string { return t.URL }},
 	}
 }
@@ -202,17 +203,12 @@ func showOne(_ context.Context, h *hosted, t mezu.Tunnel) error {
 			return t.BasicAuth.User
 		}},
 		{Head: "LINKS", Value: func(t mezu.Tunnel) string { return strings.Join(linksOf(t.Links), ", ") }},
-		{Head: "CERTIFICATE", Value: func(t mezu.Tunnel) string {
-			if t.CertificateEnds.IsZero() {
-				return ""
-			}
-			return "until " + t.CertificateEnds.UTC().Format("2006-01-02 15:04")
-		}},
+		{Head: "CERTIFICATE ENDS", At: func(t mezu.Tunnel) time.Time { return t.CertificateEnds }},
 		{Head: "CONTROL PLANE", Value: func(t mezu.Tunnel) string {
 			if t.ControlAway.IsZero() {
 				return t.API
 			}
-			return t.API + ", away since " + t.ControlAway.UTC().Format("2006-01-02 15:04")
+			return t.API + ", last reached " + h.Moment(t.ControlAway)
 		}},
 		{Head: "PROFILE", Value: func(t mezu.Tunnel) string { return t.Profile }},
 		{Head: "KEPT", Value: func(t mezu.Tunnel) string {

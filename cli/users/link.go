@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -82,6 +83,6 @@ func runLink(ctx context.Context, o *linkOptions) error {
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, out, []terminal.Column[api.UserMailed]{
 		{Head: "LINK", Value: func(m api.UserMailed) string { return m.Link }},
 		{Head: "ENVIRONMENT", Value: func(m api.UserMailed) string { return m.Environment }},
-		{Head: "GOOD UNTIL", Value: func(m api.UserMailed) string { return collection.Time(m.ExpiresAt) }},
+		{Head: "GOOD UNTIL", At: func(m api.UserMailed) time.Time { return m.ExpiresAt }},
 	})
 }

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -50,7 +51,7 @@ func runLogins(ctx context.Context, o *loginsOptions) error {
 		o.Sayf("%s has never tried to log in", terminal.Clean(o.User))
 	}
 	return terminal.WriteList(o.Streams, o.Flags.Output, list.Items, []terminal.Column[mezu.Login]{
-		{Head: "TIME", Value: func(l mezu.Login) string { return collection.Time(l.Time) }},
+		{Head: "TIME", At: func(l mezu.Login) time.Time { return l.Time }},
 		{Head: "OUTCOME", Value: func(l mezu.Login) string { return string(l.Outcome) }},
 		{Head: "METHOD", Value: func(l mezu.Login) string { return l.Method }},
 		{Head: "FROM", Value: func(l mezu.Login) string { return l.Address }},

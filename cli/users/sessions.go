@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -83,12 +84,12 @@ func runSessions(ctx context.Context, o *sessionsOptions) error {
 		o.Sayf("%s is not logged in anywhere", user)
 	}
 	return terminal.WriteList(o.Streams, o.Flags.Output, list.Items, []terminal.Column[api.UserSession]{
-		{Head: "ID", Value: func(s api.UserSession) string { return s.ID }},
+		{Head: "ID", Rank: terminal.Handle, Value: func(s api.UserSession) string { return s.ID }},
 		{Head: "ENVIRONMENT", Value: func(s api.UserSession) string { return s.Environment }},
-		{Head: "LOGGED IN", Value: func(s api.UserSession) string { return collection.Time(s.LoggedInAt) }},
-		{Head: "LAST SEEN", Value: func(s api.UserSession) string { return collection.Time(s.RefreshedAt) }},
-		{Head: "METHOD", Value: func(s api.UserSession) string { return s.Method }},
+		{Head: "LOGGED IN", Rank: terminal.Detail, At: func(s api.UserSession) time.Time { return s.LoggedInAt }},
+		{Head: "LAST SEEN", At: func(s api.UserSession) time.Time { return s.RefreshedAt }},
+		{Head: "METHOD", Rank: terminal.Detail, Value: func(s api.UserSession) string { return s.Method }},
 		{Head: "FROM", Value: func(s api.UserSession) string { return s.Address }},
-		{Head: "BROWSER", Value: func(s api.UserSession) string { return s.Agent }},
+		{Head: "BROWSER", Rank: terminal.Detail, Value: func(s api.UserSession) string { return s.Agent }},
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,11 +38,11 @@ func Command(inv *invocation.Invocation) *cli.Command {
 
 func noun() collection.Noun[mezu.User] {
 	columns := []terminal.Column[mezu.User]{
-		{Head: "ID", Value: func(u mezu.User) string { return u.ID }},
-		{Head: "EMAIL", Value: func(u mezu.User) string { return u.Profile.Email }},
+		{Head: "ID", Rank: terminal.ID, Value: func(u mezu.User) string { return u.ID }},
+		{Head: "EMAIL", Rank: terminal.Name, Value: func(u mezu.User) string { return u.Profile.Email }},
 		{Head: "STATUS", Value: func(u mezu.User) string { return string(u.Status) }},
-		{Head: "ROLES", Value: func(u mezu.User) string { return strings.Join(u.Roles, ",") }},
-		{Head: "LAST LOGIN", Value: func(u mezu.User) string { return collection.Time(u.LastLoginAt) }},
+		{Head: "ROLES", Rank: terminal.Detail, Value: func(u mezu.User) string { return strings.Join(u.Roles, ",") }},
+		{Head: "LAST LOGIN", Rank: terminal.Detail, At: func(u mezu.User) time.Time { return u.LastLoginAt }},
 	}
 	meta := collection.Meta(func(u mezu.User) mezu.Meta { return u.Meta })
 	return collection.Noun[mezu.User]{

@@ -8,6 +8,7 @@ package warpgates
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,13 +30,13 @@ func Command(inv *invocation.Invocation) *cli.Command {
 
 func noun() collection.Noun[mezu.Warpgate] {
 	columns := []terminal.Column[mezu.Warpgate]{
-		{Head: "ID", Value: func(w mezu.Warpgate) string { return w.ID }},
+		{Head: "ID", Rank: terminal.Handle, Value: func(w mezu.Warpgate) string { return w.ID }},
 		{Head: "STATUS", Value: status},
-		{Head: "ADDRESS", Value: func(w mezu.Warpgate) string { return w.Address }},
-		{Head: "VERSION", Value: func(w mezu.Warpgate) string { return w.Version }},
-		{Head: "EDGES", Value: func(w mezu.Warpgate) string { return strings.Join(w.Edges, ",") }},
-		{Head: "BUNDLE", Value: bundle},
-		{Head: "LAST SEEN", Value: func(w mezu.Warpgate) string { return collection.Time(w.LastSeenAt) }},
+		{Head: "ADDRESS", Rank: terminal.Detail, Value: func(w mezu.Warpgate) string { return w.Address }},
+		{Head: "VERSION", Rank: terminal.Detail, Value: func(w mezu.Warpgate) string { return w.Version }},
+		{Head: "EDGES", Rank: terminal.Detail, Value: func(w mezu.Warpgate) string { return strings.Join(w.Edges, ",") }},
+		{Head: "BUNDLE", Rank: terminal.Detail, Value: bundle},
+		{Head: "LAST SEEN", At: func(w mezu.Warpgate) time.Time { return w.LastSeenAt }},
 	}
 	meta := collection.Meta(func(w mezu.Warpgate) mezu.Meta { return w.Meta })
 	return collection.Noun[mezu.Warpgate]{
