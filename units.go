@@ -9,7 +9,7 @@ import (
 )
 
 // Duration is a time span that is written as Go writes it ("10m", "1h30m"), and read with
-// days before that too ("7d", "1d12h").
+// weeks and days before that too ("7d", "2w", "1d12h").
 type Duration time.Duration
 
 // String writes the span as people do: whole days in days, and without units of which there
@@ -28,41 +28,54 @@ func (d Duration) String() string {
 	return text
 }
 
-// day is 24 hours: a span knows no summer time.
-const day = Duration(24 * time.Hour)
+// day is 24 hours, and week seven of them: a span knows no summer time.
+const (
+	day  = Duration(24 * time.Hour)
+	week = 7 * day
+)
 
 // MarshalText writes the span in Go's notation.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads a span in Go's notation, whole days before it. Negative spans are
-// refused.
+// UnmarshalText reads a span as ParseDuration does.
 func (d *Duration) UnmarshalText(text []byte) error {
-	v, ok := parseSpan(string(text))
-	if !ok {
-		return Invalid("", "%q is not a time span such as 30s, 10m, 1h or 7d", text)
+	v, err := ParseDuration(string(text))
+	if err == nil {
+		*d = v
 	}
-	*d = v
-	return nil
+	return err
 }
 
-func parseSpan(text string) (Duration, bool) {
-	var days uint64
-	rest := text
-	if number, behind, ok := strings.Cut(text, "d"); ok {
-		var err error
-		// The bound leaves room for what stands behind the days.
-		if days, err = strconv.ParseUint(number, 10, 16); err != nil {
-			return 0, false
+// ParseDuration reads a span in Go's notation, with whole weeks and then whole days before it.
+// Negative spans are refused. It is how all files, flags and calls have spans.
+func ParseDuration(text string) (Duration, error) {
+	rest, sum := text, Duration(0)
+	for _, unit := range []struct {
+		letter string
+		length Duration
+	}{{"w", week}, {"d", day}} {
+		number, behind, ok := strings.Cut(rest, unit.letter)
+		if !ok {
+			continue
 		}
-		if rest = behind; rest == "" {
-			return Duration(days) * day, true
+		n, err := strconv.ParseUint(number, 10, 63)
+		if err != nil || Duration(n) > (math.MaxInt64-sum)/unit.length {
+			return 0, noSpan(text)
 		}
+		sum, rest = sum+Duration(n)*unit.length, behind
+	}
+	if rest == "" && text != "" {
+		return sum, nil
 	}
 	v, err := time.ParseDuration(rest)
-	if err != nil || v < 0 || v > math.MaxInt64-time.Duration(days)*time.Duration(day) {
-		return 0, false
+	if err != nil || v < 0 || Duration(v) > math.MaxInt64-sum {
+		return 0, noSpan(text)
 	}
-	return Duration(days)*day + Duration(v), true
+	return sum + Duration(v), nil
+}
+
+func noSpan(text string) error {
+	return Invalid("", "%q is not a time span such as 30s, 10m, 24h, 7d or 2w", text)
 }
 
 // Size is a number of bytes, written as a number or with a unit of KiB, MiB or

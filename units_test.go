@@ -10,7 +10,8 @@ import (
 
 func TestDuration(t *testing.T) {
 	for s, want := range map[string]time.Duration{`"0"`: 0, `"0s"`: 0, `"10m"`: 10 * time.Minute, `"1h30m"`: 90 * time.Minute, `"250ms"`: 250 * time.Millisecond,
-		`"0d"`: 0, `"7d"`: 7 * 24 * time.Hour, `"1d12h"`: 36 * time.Hour, `"65535d"`: 65535 * 24 * time.Hour} {
+		`"0d"`: 0, `"7d"`: 7 * 24 * time.Hour, `"1d12h"`: 36 * time.Hour, `"106751d"`: 106751 * 24 * time.Hour,
+		`"2w"`: 14 * 24 * time.Hour, `"1w2d3h"`: 219 * time.Hour, `"1w30m"`: 168*time.Hour + 30*time.Minute} {
 		var d mezu.Duration
 		if err := json.Unmarshal([]byte(s), &d); err != nil || time.Duration(d) != want {
 			t.Errorf("%s: %v, %v", s, time.Duration(d), err)
@@ -21,7 +22,7 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%s is written as %s", s, text)
 		}
 	}
-	for _, s := range []string{`""`, `"10"`, `"-1s"`, `"1 m"`, `10`, `"x"`, `"9999999h"`, `{}`, `"d"`, `"-1d"`, `"+1d"`, `"1.5d"`, `"1d-1h"`, `"1h1d"`, `"1d1"`, `"65536d"`, `"65535d2560000h"`} {
+	for _, s := range []string{`""`, `"10"`, `"-1s"`, `"1 m"`, `10`, `"x"`, `"9999999h"`, `{}`, `"d"`, `"-1d"`, `"+1d"`, `"1.5d"`, `"1d-1h"`, `"1h1d"`, `"1d1"`, `"106752d"`, `"106751d24h"`, `"1y"`, `"1d1w"`, `"1w1w"`, `"w"`, `"15251w"`, `"18446744073709551616w"`} {
 		var d mezu.Duration
 		if err := json.Unmarshal([]byte(s), &d); err == nil {
 			t.Errorf("%s: %v", s, time.Duration(d))

@@ -10,7 +10,6 @@ package cli
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,9 +90,8 @@ func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) er
 	if err != nil {
 		return err
 	}
-	// Commands that run until they are interrupted have their own meaning of --timeout. A
-	// wrong value is reported by the flag library.
-	if d, err := time.ParseDuration(line.Global("timeout")); err == nil && d > 0 && line.Command().Category != serving {
+	// Commands that run until they are interrupted have their own meaning of --timeout.
+	if d := invocation.ParseSpan(line.Global("timeout")); d > 0 && line.Command().Category != serving {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
@@ -196,7 +194,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "api", Usage: "call the control plane at `URL` (MEZU_API)"},
 		&cli.PathFlag{Name: "ca-file", Usage: "trust the certificates in `FILE` instead of the system's (MEZU_CA_FILE)"},
 		&cli.StringFlag{Name: "profile", Usage: "use the profile `NAME` (MEZU_PROFILE)"},
-		&cli.DurationFlag{Name: "timeout", Usage: "give up after `TIME`, such as 10s", DefaultText: "30s a call"},
+		invocation.SpanFlag("timeout", "give up after `TIME`, such as 10s", 0, "30s a call"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing but results, warnings and errors", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-color", Usage: "decorate nothing (NO_COLOR)", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-input", Usage: "ask nothing (CI=true)", DisableDefaultText: true},
@@ -214,12 +212,9 @@ func readGlobals(c *cli.Context, inv *invocation.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if c.Duration("timeout") < 0 {
-		return exit.Usagef("--timeout is positive, not %v", c.Duration("timeout"))
-	}
 	inv.Flags = invocation.Flags{
 		Output: format, Organization: c.String("org"), Project: c.String("project"), Environment: c.String("environment"),
-		API: c.String("api"), CAFile: c.Path("ca-file"), Profile: c.String("profile"), Timeout: c.Duration("timeout"),
+		API: c.String("api"), CAFile: c.Path("ca-file"), Profile: c.String("profile"), Timeout: invocation.Span(c, "timeout"),
 	}
 	inv.Quiet = inv.Quiet || c.Bool("quiet")
 	inv.ColorOff = inv.ColorOff || c.Bool("no-color")

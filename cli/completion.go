@@ -98,7 +98,7 @@ func wantsValue(root *cli.Command, words []string) bool {
 		return false
 	}
 	_, alone := argv.Read(root, words)
-	_, valued := argv.Read(root, append(slices.Clone(words), "x"))
+	_, valued := argv.Read(root, append(slices.Clone(words), "0")) // as good for a number and a span as for a name
 	return alone != nil && valued == nil
 }
 

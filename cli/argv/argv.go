@@ -7,6 +7,8 @@
 package argv
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -148,8 +150,7 @@ func (l *Line) long(word string, rest []string) (int, error) {
 		return 0, l.unknown("--"+name, name)
 	}
 	if joined {
-		l.add(level, flag.Names()[0], value)
-		return 0, nil
+		return 0, l.give(level, flag, "--"+name, value)
 	}
 	return l.take(level, flag, "--"+name, rest)
 }
@@ -170,8 +171,7 @@ func (l *Line) short(word string, rest []string) (int, error) {
 			continue
 		}
 		if value != "" || joined {
-			l.add(level, flag.Names()[0], value)
-			return 0, nil
+			return 0, l.give(level, flag, "-"+name, value)
 		}
 		return l.take(level, flag, "-"+name, rest)
 	}
@@ -190,8 +190,37 @@ func (l *Line) take(level int, flag cli.Flag, written string, rest []string) (in
 		e.Hint = l.name() + " --help"
 		return 0, e
 	}
-	l.add(level, flag.Names()[0], rest[0])
-	return 1, nil
+	return 1, l.give(level, flag, written, rest[0])
+}
+
+// give sets a flag to a value that was typed, if it is one for that flag. The flag library would
+// say of another one that it is a parse error.
+func (l *Line) give(level int, flag cli.Flag, written, value string) error {
+	wrong := ""
+	switch f := flag.(type) {
+	case *cli.BoolFlag:
+		if _, err := strconv.ParseBool(value); err != nil {
+			wrong = fmt.Sprintf("is true or false, not %q", value)
+		}
+	case *cli.IntFlag, *cli.Uint64Flag:
+		// In ten digits: the library takes 010 for 8.
+		if n, err := strconv.ParseInt(value, 10, strconv.IntSize); err != nil {
+			wrong = fmt.Sprintf("is a number, not %q", value)
+		} else {
+			value = strconv.FormatInt(n, 10)
+		}
+	case *cli.GenericFlag:
+		if err := f.Value.Set(value); err != nil {
+			wrong = err.Error()
+		}
+	}
+	if wrong != "" {
+		e := exit.Usagef("%s %s", written, wrong)
+		e.Hint = l.name() + " --help"
+		return e
+	}
+	l.add(level, flag.Names()[0], value)
+	return nil
 }
 
 func (l *Line) add(level int, name, value string) {

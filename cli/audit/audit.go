@@ -46,8 +46,8 @@ func filters() []cli.Flag {
 		&cli.StringFlag{Name: "operation", Usage: "of the operation `NAME`, such as apply-project"},
 		&cli.StringFlag{Name: "target", Usage: "done to `WHAT`: an id, a name or a kind"},
 		&cli.StringFlag{Name: "outcome", Usage: "`OUTCOME` is done or denied"},
-		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 2026-01-02T15:04:05Z, or 1h for the last hour"},
-		&cli.StringFlag{Name: "until", Usage: "before `TIME`"},
+		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 7d for the last seven days, 2026-11-28, or 2026-11-28T15:04:05Z"},
+		&cli.StringFlag{Name: "until", Usage: "before `TIME`, in the same notation"},
 	}
 }
 
@@ -74,28 +74,17 @@ func newAudit(inv *invocation.Invocation, run func(context.Context, *options) er
 					continue
 				}
 				if name == "since" || name == "until" {
-					var err error
-					if value, err = moment(name, value, time.Now()); err != nil {
+					at, err := invocation.Moment(name, value, inv.Clock())
+					if err != nil {
 						return err
 					}
+					value = at.UTC().Format(time.RFC3339)
 				}
 				o.Query.Set(name, value)
 			}
 			return run(c.Context, o)
 		},
 	}
-}
-
-// moment reads a time, or a span before now.
-func moment(flag, text string, now time.Time) (string, error) {
-	if span, err := time.ParseDuration(text); err == nil && span >= 0 {
-		return now.Add(-span).UTC().Format(time.RFC3339), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return "", exit.Usagef("--%s is a time such as 2026-01-02T15:04:05Z, or a span such as 1h, not %q", flag, text)
-	}
-	return t.UTC().Format(time.RFC3339), nil
 }
 
 func run(ctx context.Context, o *options) error {

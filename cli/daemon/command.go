@@ -19,7 +19,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cli/dev"
-	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
@@ -75,7 +74,7 @@ func newRun(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 		Name: runName, Usage: "Run the daemon here, in the foreground, until a signal ends it", Category: dev.Category,
 		Description: "Its log goes to stderr and to its file. Requests in flight get 5 s at the end.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: idleFlag, Usage: "end after `TIME` without tunnel and client; 0s never", Value: local.IdleEnd},
+			invocation.SpanFlag(idleFlag, "end after `TIME` without tunnel and client; 0s never", local.IdleEnd, ""),
 			newInspectFlag(),
 			&cli.BoolFlag{Name: detachedFlag, Hidden: true},
 			&cli.BoolFlag{Name: serviceFlag, Hidden: true},
@@ -84,10 +83,7 @@ func newRun(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
 			}
-			o := RunOptions{Invocation: inv, IdleEnd: c.Duration(idleFlag), Detached: c.Bool(detachedFlag), Service: c.Bool(serviceFlag)}
-			if o.IdleEnd < 0 {
-				return exit.Usagef("--%s is positive, or 0s, not %v", idleFlag, o.IdleEnd)
-			}
+			o := RunOptions{Invocation: inv, IdleEnd: invocation.Span(c, idleFlag), Detached: c.Bool(detachedFlag), Service: c.Bool(serviceFlag)}
 			var err error
 			if o.Inspect, err = d.inspecting(c); err != nil {
 				return err

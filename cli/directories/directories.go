@@ -142,11 +142,8 @@ func items[T ~string](c *cli.Context, flag string) []T {
 
 // spans are those of sessions; zero is the default.
 func spans(c *cli.Context) (idle, absolute mezu.Duration, err error) {
-	if text := c.String("session-idle"); text != "" {
-		err = mezu.Below("session.idle", idle.UnmarshalText([]byte(text)))
-	}
-	if text := c.String("session-absolute"); text != "" && err == nil {
-		err = mezu.Below("session.absolute", absolute.UnmarshalText([]byte(text)))
+	if idle, err = invocation.OptionalSpan(c, "session-idle"); err == nil {
+		absolute, err = invocation.OptionalSpan(c, "session-absolute")
 	}
 	return idle, absolute, err
 }

@@ -26,16 +26,16 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 		Name: "rotate", Usage: "Give a service account a new key and show it, this once", ArgsUsage: "NAME",
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "overlap", Usage: "let the key before be good for `TIME` more; 0s ends it now", Value: time.Duration(mezu.DefaultKeyOverlap)},
+			invocation.SpanFlag("overlap", "let the key before be good for `TIME` more; 0s ends it now", time.Duration(mezu.DefaultKeyOverlap), ""),
 		},
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "NAME")
 			if err != nil {
 				return err
 			}
-			o := &rotateOptions{inv, args[0], mezu.Duration(c.Duration("overlap"))}
-			if o.Overlap < 0 || o.Overlap > mezu.MaxKeyOverlap {
-				return exit.Usagef("--overlap is between 0s and %v", time.Duration(mezu.MaxKeyOverlap))
+			o := &rotateOptions{inv, args[0], mezu.Duration(invocation.Span(c, "overlap"))}
+			if o.Overlap > mezu.MaxKeyOverlap {
+				return exit.Usagef("--overlap is between 0s and %v, not %v", mezu.MaxKeyOverlap, o.Overlap)
 			}
 			return run(c.Context, o)
 		},
@@ -52,6 +52,6 @@ func runRotate(ctx context.Context, o *rotateOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Sayf("service account %s of %s has a new key; the one before ends in %v", terminal.Clean(made.Name), p.Text, time.Duration(o.Overlap))
+	o.Sayf("service account %s of %s has a new key; the one before ends in %v", terminal.Clean(made.Name), p.Text, o.Overlap)
 	return showKey(o.Invocation, made)
 }

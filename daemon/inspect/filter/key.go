@@ -238,11 +238,11 @@ func duration(value []char) (comparison, time.Duration, string) {
 	if !given {
 		return 0, 0, fmt.Sprintf("doesn't say whether %q is to be exceeded", text)
 	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
-		return 0, 0, fmt.Sprintf("has %q, which is no number with ms, s, m or h behind it", rest)
+	d, err := mezu.ParseDuration(rest)
+	if err != nil {
+		return 0, 0, fmt.Sprintf("has %q, which is no number with ms, s, m, h, d or w behind it", rest)
 	}
-	return op, d, ""
+	return op, time.Duration(d), ""
 }
 
 func parseDuration(value []char) (test, string) {
