@@ -3,7 +3,7 @@
 // argument. Here flags may be anywhere before "--".
 //
 // What may not live here: what flags mean, and any command. It imports
-// urfave/cli and cli/exit only; cli imports it.
+// urfave/cli, the domain and cli/exit only; cli imports it.
 package argv
 
 import (
@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
 )
 
@@ -130,7 +131,7 @@ func (l *Line) descend(word string) error {
 		}
 		e := exit.Usagef("%s has no command %q", l.name(), word)
 		e.Hint = l.name() + " --help"
-		if near := nearest(word, names); near != "" {
+		if near := mezu.Nearest(word, names); near != "" {
 			e.Hint = "did you mean: " + l.name() + " " + near
 		}
 		return e
@@ -261,7 +262,7 @@ func (l *Line) unknown(written, like string) error {
 	}
 	e := exit.Usagef("%s has no flag %s", l.name(), written)
 	e.Hint = l.name() + " --help"
-	if near := nearest(like, names); near != "" {
+	if near := mezu.Nearest(like, names); near != "" {
 		e.Hint = "did you mean: --" + near
 	} else if len(l.Command().Subcommands) > 0 {
 		e.Hint = "flags of a command stand after its name; " + e.Hint
@@ -281,44 +282,4 @@ func (l *Line) name() string {
 func takesValue(f cli.Flag) bool {
 	d, ok := f.(cli.DocGenerationFlag)
 	return ok && d.TakesValue()
-}
-
-// nearest is the candidate that differs in the fewest letters, or "" if all differ in more
-// than a third of theirs.
-func nearest(word string, candidates []string) string {
-	best, least := "", maxSuggest
-	for _, c := range candidates {
-		if d := distance(word, c); d < least && d <= max(1, len(c)/3) {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// maxSuggest is the longest word for which a suggestion is looked for.
-const maxSuggest = 64
-
-// distance is how many letters must be inserted, deleted or replaced to make b from a
-// (Levenshtein).
-func distance(a, b string) int {
-	if len(a) > maxSuggest {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,0 +1,45 @@
+package mezu
+
+// maxNear is the longest word for which a similar one is looked for: the time for two words
+// grows with the product of their lengths.
+const maxNear = 64
+
+// Nearest is the candidate that a mistyped word most likely stands for: the one that differs
+// in the fewest letters, or "" if all differ in more than a third of theirs.
+func Nearest(word string, candidates []string) string {
+	if word == "" {
+		return ""
+	}
+	best, least := "", maxNear
+	for _, c := range candidates {
+		if d := distance(word, c); d < least && d <= max(1, len(c)/3) {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be inserted, deleted or replaced to make b from a
+// (Levenshtein).
+func distance(a, b string) int {
+	if len(a) > maxNear || len(b) > maxNear {
+		return max(len(a), len(b))
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}
