@@ -13,6 +13,10 @@ type Edge struct {
 	Serial        string `json:"serial,omitempty"`
 }
 
+// NoEnvironmentName is the common name of the certificate that an edge shows for names which
+// no environment has. Whoever took an edge for a control plane learns by it which of the two it is.
+const NoEnvironmentName = "no such environment"
+
 // Validate checks what an edge sends when it enrols.
 func (e *Edge) Validate() error {
 	if err := ValidateName("name", e.Name); err != nil {

@@ -97,6 +97,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: refusedByProxy,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
@@ -186,31 +187,12 @@ type Call struct {
 	MaxResponse int64
 }
 
-// UnreachableError says that no answer came: the control plane is not there, is
-// cut off, or can't be trusted.
-type UnreachableError struct {
-	URL string
-	Err error
-}
-
 // Away reports whether a call failed because no control plane could be reached, or none
 // that can do anything now. Nothing is known then of what it would have said.
 func Away(err error) bool {
 	var unreachable *UnreachableError
 	return errors.As(err, &unreachable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || mezu.CodeOf(err) == mezu.CodeUnavailable
 }
-
-// Error names the address, what went wrong and what to look at.
-func (e *UnreachableError) Error() string {
-	var verify *tls.CertificateVerificationError
-	if errors.As(e.Err, &verify) {
-		return fmt.Sprintf("%s can't be trusted: %v (for a private CA, name its file with --ca-file)", e.URL, verify.Err)
-	}
-	return fmt.Sprintf("%s is unreachable: %v", e.URL, e.Err)
-}
-
-// Unwrap gives the cause.
-func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // ResponseError is the cause of a *mezu.Error that was made from an answer. It has what is
 // needed to find the answer in the server's log.
@@ -313,8 +295,7 @@ func (c *Client) Do(ctx context.Context, call Call, out any) error {
 func temporary(err error) bool {
 	var unreachable *UnreachableError
 	if errors.As(err, &unreachable) {
-		var verify *tls.CertificateVerificationError
-		return !errors.As(err, &verify)
+		return !unreachable.lasting()
 	}
 	return mezu.CodeOf(err) == mezu.CodeUnavailable
 }
@@ -366,6 +347,9 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		return 0, nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
+		if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "json") {
+			return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer is " + cmp.Or(Printable(kind), "of no type") + ", which no control plane sends", Hint: otherHint, Cause: err}
+		}
 		return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + call.Operation.ID + " is not what this version expects", Hint: "compare the versions of both programs", Cause: err}
 	}
 	return 0, nil
@@ -427,10 +411,12 @@ func problemOf(resp *http.Response) error {
 		if p.RequestID != "" {
 			cause.RequestID = Printable(p.RequestID)
 		}
+		if ofEdge(p.Code) {
+			return &UnreachableError{URL: originOf(resp.Request), Err: errEdge}
+		}
 		return &mezu.Error{Code: p.Code, Detail: Printable(p.Detail), Field: Printable(p.Field), Hint: Printable(p.Hint), Cause: cause}
 	}
-	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)),
-		Hint: "check that the address is a control plane's and that no proxy answers in its place", Cause: cause}
+	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)), Hint: otherHint, Cause: cause}
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.Code = mezu.CodeUnavailable
@@ -438,6 +424,20 @@ func problemOf(resp *http.Response) error {
 		e.Code = mezu.CodeRateLimited
 	}
 	return e
+}
+
+// otherHint is for an answer that is no control plane's.
+const otherHint = "check that --api is the address of a control plane, and no endpoint of an edge, and that no proxy answers in its place"
+
+// ofEdge reports whether an answer with this code was made by an edge: a control plane serves
+// no route and asks no workload.
+func ofEdge(c mezu.Code) bool {
+	switch c {
+	case mezu.CodeUnknownHost, mezu.CodeNoRoute, mezu.CodeWrongHost, mezu.CodeNotCanonical, mezu.CodeRefusedByWarpgate, mezu.CodeNoWarpgate, mezu.CodeEnvironmentDisabled,
+		mezu.CodeRouteUnavailable, mezu.CodeWorkloadRefused, mezu.CodeWorkloadReset, mezu.CodeWorkloadBadResponse, mezu.CodeWorkloadTimeout, mezu.CodeUpstreamNotAllowed:
+		return true
+	}
+	return false
 }
 
 // Printable drops control characters, so that no answer steers a terminal.
@@ -466,7 +466,11 @@ func noAnswer(req *http.Request, err error) error {
 	if errors.As(err, &own) {
 		return own.Err
 	}
-	return &UnreachableError{URL: originOf(req), Err: plainCause(err)}
+	out := &UnreachableError{URL: originOf(req), Err: plainCause(err)}
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+		out.proxy = proxy.Host
+	}
+	return out
 }
 
 // plainCause is the error inside a *url.Error, which would repeat method and address.

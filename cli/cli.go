@@ -80,9 +80,36 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		login.Client.CloseIdle()
 	}
 	if err != nil && !exit.Said(err) {
-		inv.Report("mezu", err)
+		inv.ReportAs(asked(&inv, args), "mezu", err)
 	}
 	return exit.Of(err)
+}
+
+// asked is the format of results that a command line asks for. If it could not be read to its
+// end, because something is wrong with it, it is looked for in the words.
+func asked(inv *invocation.Invocation, args []string) terminal.Format {
+	if inv.Flags.Output != "" {
+		return inv.Flags.Output
+	}
+	for i, word := range args {
+		if word == "--" {
+			break
+		}
+		value := ""
+		for _, flag := range []string{"--output", "-o"} {
+			joined, found := strings.CutPrefix(word, flag)
+			switch {
+			case word == flag && i+1 < len(args):
+				value = args[i+1]
+			case found:
+				value = strings.TrimPrefix(joined, "=")
+			}
+		}
+		if f, err := terminal.ParseFormat(value); err == nil {
+			return f
+		}
+	}
+	return terminal.Table
 }
 
 func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) error {

@@ -57,6 +57,9 @@ func (e *Error) Error() string {
 	return e.File + ":" + strconv.Itoa(e.Line) + ":" + strconv.Itoa(e.Column) + ": " + e.Err.Error()
 }
 
+// At is where it is wrong.
+func (e *Error) At() (file string, line, column int) { return e.File, e.Line, e.Column }
+
 // Unwrap gives what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -24,6 +24,12 @@ func (s Streams) Report(program string, err error) {
 	}
 }
 
+// explained is an error that has both itself.
+type explained interface {
+	error
+	Explain() (what, hint string)
+}
+
 // Explain splits an error into what happened and the next thing to try, which is
 // empty if none is known. Neither is cleaned.
 func Explain(err error) (what, hint string) {
@@ -39,13 +45,116 @@ func Explain(err error) (what, hint string) {
 		plain.Hint = ""
 		return strings.Replace(what, e.Error(), plain.Error(), 1), e.Hint
 	}
-	switch exit.Of(err) {
-	case exit.TimedOut:
+	if e, ok := errors.AsType[explained](err); ok {
+		own, hint := e.Explain()
+		return strings.Replace(what, e.Error(), own, 1), hint
+	}
+	if exit.Of(err) == exit.TimedOut {
 		hint = "--timeout allows more time"
-	case exit.Unreachable:
-		hint = "is the control plane running? mezu dev starts one on this machine"
 	}
 	return what, hint
+}
+
+// Problem is an error that ends a command, as scripts read it: with the field of the input that
+// it is about and its place in a file, where there are such. Exit is the command's exit code.
+type Problem struct {
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	Field   string    `json:"field,omitempty"`
+	File    string    `json:"file,omitempty"`
+	Line    int       `json:"line,omitempty"`
+	Column  int       `json:"column,omitempty"`
+	Hint    string    `json:"hint,omitempty"`
+	Exit    int       `json:"exit_code,omitempty"`
+	Errors  []Problem `json:"errors,omitempty"`
+}
+
+// Codes of problems that no service has spoken of.
+const (
+	codeFailed      = "failed"
+	codeTimedOut    = "timed_out"
+	codeInterrupted = "interrupted"
+	codeDiffers     = "differs"
+)
+
+// placed is an error at a place of a file.
+type placed interface {
+	error
+	At() (file string, line, column int)
+}
+
+// several are errors in one.
+type several interface {
+	error
+	Unwrap() []error
+}
+
+// ProblemOf is an error as scripts read it.
+func ProblemOf(err error) Problem {
+	p := problemOf(err)
+	p.Exit = exit.Of(err)
+	if all, ok := errors.AsType[several](err); ok {
+		for _, one := range all.Unwrap() {
+			p.Errors = append(p.Errors, problemOf(one))
+		}
+	}
+	return p
+}
+
+// problemOf is ProblemOf for one error of several.
+func problemOf(err error) (p Problem) {
+	p.Message, p.Hint = Explain(err)
+	p.Code = codeOf(err)
+	alone := err
+	if at, ok := errors.AsType[placed](err); ok {
+		p.File, p.Line, p.Column = at.At()
+		alone = errors.Unwrap(at)
+	}
+	if e, ok := errors.AsType[*mezu.Error](err); ok {
+		if p.Field = e.Field; error(e) == alone && e.Detail != "" {
+			p.Message = e.Detail // field and place have their own members
+		}
+	}
+	return p
+}
+
+// codeOf is the code of an error: that of the service or the rule, else a word for the exit code.
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*mezu.Error](err); ok {
+		return string(e.Code)
+	}
+	switch exit.Of(err) {
+	case exit.Usage:
+		return string(mezu.CodeInvalid)
+	case exit.Unreachable:
+		return string(mezu.CodeUnavailable)
+	case exit.TimedOut:
+		return codeTimedOut
+	case exit.Differs:
+		return codeDiffers
+	case exit.Interrupted:
+		return codeInterrupted
+	}
+	return codeFailed
+}
+
+// ReportAs is Report in a format: lines for people if it is a table's, else a record for
+// scripts, on one line if it is JSON.
+func (s Streams) ReportAs(format Format, program string, err error) {
+	if format != JSON && format != YAML {
+		s.Report(program, err)
+		return
+	}
+	p := ProblemOf(err)
+	to := s
+	to.Out = s.Err
+	write := func() error { return to.WriteLine(p) }
+	if format == YAML {
+		write = func() error { return to.WriteValue(format, p) }
+	}
+	if write() != nil {
+		s.Report(program, err)
+	}
 }
 
 // cleanLines cleans text that may have several lines, such as a quoted file.

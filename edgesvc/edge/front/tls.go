@@ -127,7 +127,7 @@ func newFallback(now time.Time) (*tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "no such environment"},
+		Subject:      pkix.Name{CommonName: mezu.NoEnvironmentName},
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(fallbackLife),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
