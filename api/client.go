@@ -394,6 +394,9 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 		if err != nil {
 			return nil, fmt.Errorf("getting the token for %s: %w", base, err)
 		}
+		if token, err = mezu.ParseSecret(token); err != nil {
+			return nil, mezu.Below("token", err) // a line end would fail as if nobody were there
+		}
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}

@@ -1,6 +1,7 @@
 package enrol
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ func Explain(err error, now time.Time) (code mezu.Code, message, hint string) {
 		c.Hint = ""
 		return e.Code, c.Error(), hint
 	case errors.As(err, &unreachable):
-		return mezu.CodeUnavailable, unreachable.Error(), "check the address, the network and HTTPS_PROXY"
+		message, hint = unreachable.Explain()
+		return mezu.CodeUnavailable, message, cmp.Or(hint, "check the address, the network and HTTPS_PROXY")
 	}
 	return mezu.CodeInternal, err.Error(), ""
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 )
 

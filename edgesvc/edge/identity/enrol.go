@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -186,9 +187,10 @@ func (i *Identity) Insist(ctx context.Context, call api.Call, out any) error {
 // permanent returns the refusal if trying again is no use, and nil if it may help.
 func permanent(err error) *mezu.Error {
 	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
-		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the control plane can't be trusted: " + untrusted.Err.Error(), Cause: err,
-			Hint: "give the file of the control plane's CA with --ca-file"}
+	var unreachable *api.UnreachableError
+	if errors.As(err, &untrusted) && errors.As(err, &unreachable) {
+		what, hint := unreachable.Explain()
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the control plane at " + what, Hint: strings.ReplaceAll(hint, "--api ", "--control "), Cause: err}
 	}
 	var refusal *mezu.Error
 	if !errors.As(err, &refusal) {
