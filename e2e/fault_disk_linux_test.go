@@ -2,15 +2,20 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -43,6 +48,9 @@ func TestDiskFull(t *testing.T) {
 		}
 		return nil
 	})
+	if status, text := e.ready(t); status != http.StatusOK || !strings.Contains(text, "warning: its disk does not take") {
+		t.Errorf("the edge says of its disk %d %q", status, text)
+	}
 	l.flows("the disks are full", time.Now())
 	overGate := l.fault("the Warpgate is killed on a full disk", goneWith(g.station))
 	g.restart(true)
@@ -159,9 +167,11 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 	reads("on the full disk")
 	l.flows("the disk is full", time.Now())
 
+	notReady(t, w.admin, "the disk is full, 0 MiB are free")
 	for range 2 {
 		w.control.down(true)
-		w.startControl()
+		w.runControl("control")
+		notReady(t, w.admin, "the disk is full")
 		refused("after a start on the full disk")
 		reads("after a start on the full disk")
 	}
@@ -170,6 +180,7 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "writes", create)
+	healthy(t, w.admin)
 	reads("with space again")
 	w.changeArrives()
 	w.control.down(true)
@@ -180,4 +191,123 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 	}
 	over(time.Now())
 	l.judge()
+}
+
+// startAll starts both services in one process, on the state in dir, with a project whose
+// Warpgate is there.
+func startAll(t *testing.T, dir string) (*world, *edgeNode, *workload) {
+	t.Helper()
+	w := &world{t: t, dir: dir, api: freeAddr(t)}
+	e := &edgeNode{w: w, name: "edge", https: freeAddr(t)}
+	w.runAll(e)
+	healthy(t, w.admin)
+	w.bootstrap()
+	healthy(t, e.admin)
+	w.makeProject([]mezu.Route{open})
+	wl := newWorkload(t, false)
+	g := &gate{w: w, health: freeAddr(t)}
+	state := t.TempDir()
+	g.process = start(t, "gate", "warpgate", "--api", "https://"+w.api, "--ca-file", w.caFile(), "--token-file", w.secretFile("gate.key", w.key),
+		"--upstream", wl.addr(), "--state", filepath.Join(state, "gate"), "--health-addr", g.health)
+	healthy(t, g.health)
+	w.reachable(e)
+	return w, e, wl
+}
+
+// runAll starts the process.
+func (w *world) runAll(e *edgeNode) {
+	w.t.Helper()
+	w.admin, e.admin = freeAddr(w.t), freeAddr(w.t)
+	w.control = start(w.t, "all", "mezusphere", "all", "--state", w.dir, "--domain", "localhost", "--log-format", "json",
+		"--api-addr", w.api, "--admin-addr", w.admin, "--edge-admin-addr", e.admin, "--https-addr", e.https)
+	e.process, w.edges = w.control, []*edgeNode{e}
+}
+
+// endsWith ends the process of both services while a request is under way, which the edge
+// lets end first, and looks for what it says then.
+func (w *world) endsWith(e *edgeNode, wl *workload, says ...string) {
+	w.t.Helper()
+	answered := make(chan int, 1)
+	go func() {
+		resp, err := w.http(e).Get("https://" + w.host + "/hold")
+		if err != nil {
+			w.t.Error(err)
+			answered <- 0
+			return
+		}
+		resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	eventually(w.t, "a request under way", func() error {
+		if wl.holds.Load() == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	w.control.signal(syscall.SIGTERM)
+	eventually(w.t, "the end to begin", func() error {
+		if status, text := e.ready(w.t); status == http.StatusOK {
+			return errors.New(text)
+		}
+		return nil
+	})
+	close(wl.release)
+	if code := <-answered; code != http.StatusOK {
+		w.t.Errorf("the request under way was answered with %d", code)
+	}
+	began := time.Now()
+	if code := w.control.exit(); code != exit.Unreachable {
+		w.t.Errorf("it ended with %d", code)
+	}
+	if took := time.Since(began); took > slower(15*time.Second) {
+		w.t.Errorf("it ended after %v", took)
+	}
+	log := w.control.log.String()
+	for _, want := range says {
+		if !strings.Contains(log, want) {
+			w.t.Errorf("it does not say %q", want)
+		}
+	}
+	if strings.Contains(log, "goroutine ") {
+		w.t.Error("it crashed")
+	}
+}
+
+// TestDiskFullBoth takes all space from a process of both services, and ends it: the edge
+// drains, then it says why its store was left as it is, and the next start has all of it.
+func TestDiskFullBoth(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "all")
+	testkit.Disk(t, dir, 400<<20)
+	w, e, wl := startAll(t, dir)
+	filler := testkit.Fill(t, dir, 0)
+	notReady(t, w.admin, "the disk is full, 0 MiB are free")
+	w.endsWith(e, wl, "the disk is full, 0 MiB are free", "with all that was acknowledged", "make room on the disk")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	w.runAll(e)
+	healthy(t, w.admin)
+	if got := invoke[mezu.Project](w, w.client, api.OpGetProject, nil, "acme", "shop"); got.Name != "shop" {
+		t.Errorf("after a restart: %+v", got)
+	}
+}
+
+// TestStateGoneBoth takes the state folder away from a process of both services: the edge
+// serves on, writes are refused, and one signal ends it, with what happened.
+func TestStateGoneBoth(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "all")
+	w, e, wl := startAll(t, dir)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	notReady(t, w.admin, "the store's folder is gone")
+	if code := statusOf(t, w.http(e), "https://"+w.host+"/"); code != http.StatusOK {
+		t.Errorf("the edge answers %d", code)
+	}
+	if _, err := api.Invoke[mezu.Project](t.Context(), w.client, api.OpCreateProject, mezu.Project{Name: "late"}, "acme"); mezu.CodeOf(err) != mezu.CodeUnavailable {
+		t.Errorf("a write to nowhere: %v", err)
+	}
+	w.endsWith(e, wl, "the store's folder is gone", "put the last backup back")
 }

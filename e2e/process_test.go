@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -237,8 +238,20 @@ func freeAddr(t *testing.T) string {
 // healthy waits until a service says that it is ready.
 func healthy(t *testing.T, addr string) {
 	t.Helper()
+	answers(t, addr, http.StatusOK, "")
+}
+
+// notReady waits until a program says that it isn't ready, and why.
+func notReady(t *testing.T, addr, why string) {
+	t.Helper()
+	answers(t, addr, http.StatusServiceUnavailable, "not ready: "+why)
+}
+
+// answers waits for an answer of /readyz that begins so.
+func answers(t *testing.T, addr string, status int, begins string) {
+	t.Helper()
 	eventually(t, "http://"+addr+"/readyz", func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/readyz", nil)
 		resp, err := http.DefaultClient.Do(req)
@@ -246,8 +259,12 @@ func healthy(t *testing.T, addr string) {
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != 200 {
-			return fmt.Errorf("status %d", resp.StatusCode)
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode != status || !strings.HasPrefix(string(body), begins) {
+			return fmt.Errorf("status %d: %s", resp.StatusCode, body)
 		}
 		return nil
 	})

@@ -107,7 +107,7 @@ func TestReplicas(t *testing.T) {
 	c.Restart(leader)
 	over(time.Now())
 
-	w.withoutQuorum(c, l)
+	w.withoutQuorum(c, planes, l)
 	l.judge()
 }
 
@@ -232,7 +232,7 @@ func (r *resuming) bundle(s mezu.Signed) {
 
 // withoutQuorum kills two of three members: changes are refused in time, everything else
 // goes on, an edge that starts anew included.
-func (w *world) withoutQuorum(c *etcdtest.Cluster, l *faultLoad) {
+func (w *world) withoutQuorum(c *etcdtest.Cluster, planes []*planeNode, l *faultLoad) {
 	w.t.Helper()
 	const most = 3 * time.Second
 	over := l.fault("loss of the majority", nothing)
@@ -254,6 +254,9 @@ func (w *world) withoutQuorum(c *etcdtest.Cluster, l *faultLoad) {
 		}
 		w.t.Logf("unavailable after %v", took.Round(time.Millisecond))
 	}
+	for _, p := range planes {
+		notReady(w.t, p.admin, "the store does not answer (no majority of etcd)")
+	}
 	over(time.Now())
 
 	e := w.edges[0]
@@ -270,5 +273,8 @@ func (w *world) withoutQuorum(c *etcdtest.Cluster, l *faultLoad) {
 		}
 	}
 	w.changesAgain("/after-all")
+	for _, p := range planes {
+		healthy(w.t, p.admin)
+	}
 	over(time.Now())
 }

@@ -79,10 +79,16 @@ func (w *world) startControl() { w.startControlIn("control") }
 // startControlIn starts the control plane on the state in another folder.
 func (w *world) startControlIn(folder string, more ...string) {
 	w.t.Helper()
+	w.runControl(folder, more...)
+	healthy(w.t, w.admin)
+}
+
+// runControl is startControlIn, and waits for nothing.
+func (w *world) runControl(folder string, more ...string) {
+	w.t.Helper()
 	w.admin = freeAddr(w.t)
 	w.control = startWith(w.t, folder, nil, filepath.Join(cmp.Or(w.plane, binaries), "mezusphere"), append([]string{"control", "--state", filepath.Join(w.dir, folder), "--api-addr", w.api,
 		"--admin-addr", w.admin, "--domain", "localhost"}, more...)...)
-	healthy(w.t, w.admin)
 }
 
 func (w *world) caFile() string { return filepath.Join(w.dir, "control", "ca.pem") }

@@ -53,7 +53,8 @@ func CheckDescriptors(least uint64) error {
 func SilenceLibraries() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
 
 // Signals gives two contexts. drain ends with the first SIGINT, SIGTERM or SIGHUP, or with
-// parent; cut ends with the second SIGINT or SIGTERM. Call stop when the work is done. On
+// parent; cut ends with the second SIGINT or SIGTERM. Call stop when the work is done. If that
+// takes longer than cutTime after a cut, or at a third signal, the process ends at once. On
 // Windows the signals are Ctrl-C and the closing of the console. A SIGHUP that nohup had
 // ignored stays ignored.
 func Signals(parent context.Context) (drain, cut context.Context, stop func()) {
@@ -69,11 +70,11 @@ func HeldSignals(parent context.Context) (drain, cut context.Context, hold func(
 		held.Add(1)
 		return sync.OnceFunc(func() { held.Add(-1) })
 	}
-	drain, cut, stop = signals(parent, &held)
+	drain, cut, stop = signals(parent, &held, endAtOnce)
 	return drain, cut, hold, stop
 }
 
-func signals(parent context.Context, held *atomic.Int32) (drain, cut context.Context, stop func()) {
+func signals(parent context.Context, held *atomic.Int32, end func()) (drain, cut context.Context, stop func()) {
 	cut, cutNow := context.WithCancel(context.WithoutCancel(parent))
 	drain, drainNow := context.WithCancel(parent)
 	came := make(chan os.Signal, 2)
@@ -84,7 +85,8 @@ func signals(parent context.Context, held *atomic.Int32) (drain, cut context.Con
 	signal.Notify(came, ending...)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
-	wg.Go(func() { follow(done, came, held, drainNow, cutNow) })
+	wg.Go(func() { follow(done, came, held, drainNow, cutNow, end) })
+	wg.Go(func() { endLate(done, cut.Done(), end) })
 	return drain, cut, sync.OnceFunc(func() {
 		signal.Stop(came)
 		close(done)
@@ -98,9 +100,9 @@ func signals(parent context.Context, held *atomic.Int32) (drain, cut context.Con
 // timeout(1) and some supervisors signal both a process and its group.
 const sameSignal = 100 * time.Millisecond
 
-// follow ends one context with each signal. A second SIGHUP ends none: when a terminal
+// follow takes one step towards the end with each signal. A second SIGHUP ends none: when a terminal
 // goes away, the kernel and the shell both send one.
-func follow(done <-chan struct{}, signals <-chan os.Signal, held *atomic.Int32, ends ...context.CancelFunc) {
+func follow(done <-chan struct{}, signals <-chan os.Signal, held *atomic.Int32, ends ...func()) {
 	var last time.Time
 	for len(ends) > 0 {
 		select {

@@ -135,7 +135,6 @@ type Control struct {
 	done          chan struct{} // closed when streams are to end
 	endOnce       sync.Once
 	closeOnce     sync.Once
-	closeErr      error
 }
 
 // New checks a configuration. It opens nothing.
@@ -333,21 +332,26 @@ func (c *Control) Run(ctx context.Context) error {
 	return errors.Join(err, c.Close())
 }
 
-// ready reports whether the store can be read.
+// ready says why the control plane can't serve now. Who only reads may still be served while
+// writes are refused, but logins, renewals and audits are writes, too.
 func (c *Control) ready(ctx context.Context) error {
+	if err := c.state.Store().Writable(ctx); err != nil {
+		return err
+	}
 	_, err := c.service.Head(ctx)
 	return err
 }
 
 func (c *Control) endStreams() { c.endOnce.Do(func() { close(c.done) }) }
 
-// Close releases listeners and store. It is idempotent; Run calls it.
-func (c *Control) Close() error {
+// Close releases listeners and store. It is idempotent, and says only once what went wrong;
+// Run calls it.
+func (c *Control) Close() (err error) {
 	c.closeOnce.Do(func() {
 		c.endStreams()
-		c.closeErr = errors.Join(c.front.Close(), c.state.Close())
+		err = errors.Join(c.front.Close(), c.state.Close())
 	})
-	return c.closeErr
+	return err
 }
 
 // JoinToken lets one edge of this very process enrol. Listen comes first.

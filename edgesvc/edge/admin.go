@@ -20,13 +20,18 @@ func (e *Edge) newAdminServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !e.Ready() {
-			http.Error(w, "not ready: no identity or bundles yet, not in step with the control plane yet, or draining", http.StatusServiceUnavailable)
+		if why := e.unready(); why != "" {
+			http.Error(w, "not ready: "+why, http.StatusServiceUnavailable)
 			return
 		}
 		w.Write([]byte("ok\n"))
 		for _, doubt := range e.member.Doubts() {
 			fmt.Fprintf(w, "warning: %s\n", doubt)
+		}
+		// What the disk doesn't take is in force all the same. An edge that said no would be
+		// taken out of a balancer with all others whose disks are full.
+		if n := e.member.Unsaved(); n > 0 {
+			fmt.Fprintf(w, "warning: its disk does not take %d of its files; what they say is in force, and has to be fetched again after a restart\n", n)
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))

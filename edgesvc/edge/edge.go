@@ -281,7 +281,15 @@ func (e *Edge) AdminAddr() string {
 
 // Ready reports whether the edge has an identity and bundles to serve by, and does not
 // drain. If the control plane can be reached, the bundles were compared with what it says.
-func (e *Edge) Ready() bool { return e.member.Ready() && !e.front.Draining() }
+func (e *Edge) Ready() bool { return e.unready() == "" }
+
+// unready says why the edge is not ready, or nothing.
+func (e *Edge) unready() string {
+	if e.front.Draining() {
+		return "it drains, and ends when the requests under way have"
+	}
+	return e.member.Unready()
+}
 
 // Run serves until ctx ends, and then drains: Warpgates and clients are told to go
 // elsewhere, requests under way get DrainTimeout, and what is left then is cut. It returns

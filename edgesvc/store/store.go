@@ -164,6 +164,16 @@ type Event struct {
 	Position Position
 }
 
+// Refusal says why the store can't do what it is asked for, in words for a person. It is
+// ErrUnavailable.
+type Refusal string
+
+// Error is what it says.
+func (r Refusal) Error() string { return string(r) }
+
+// Unwrap gives ErrUnavailable.
+func (r Refusal) Unwrap() error { return ErrUnavailable }
+
 // Reader reads records. Its methods are safe for concurrent use and honour ctx. The caller
 // may keep and change the records that it gets.
 type Reader interface {
@@ -209,6 +219,9 @@ type Store interface {
 	// Revoke ends a lease at once and deletes its records before it returns, or
 	// says ErrLeaseExpired.
 	Revoke(ctx context.Context, id LeaseID) error
+	// Writable says why a write would be refused now, in words for a person and wrapped in
+	// ErrUnavailable, or nil. It writes nothing.
+	Writable(ctx context.Context) error
 	// Close waits for the calls in progress, ends all watches and closes the engine. It is
 	// idempotent. Every other method says ErrClosed from then on.
 	Close() error

@@ -109,6 +109,18 @@ func (q *queue) len() int {
 	return len(q.files)
 }
 
+// failed is how many files were tried in vain.
+func (q *queue) failed() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range q.files {
+		if c.failed {
+			n++
+		}
+	}
+	return n
+}
+
 // has reports whether a file waits.
 func (q *queue) has(name string) bool {
 	q.mu.Lock()

@@ -265,6 +265,9 @@ func (d *Dir) Failures() uint64 { return d.failures.Load() }
 // Waiting is how many files wait to be written, those that were tried in vain included.
 func (d *Dir) Waiting() int { return d.queue.len() }
 
+// Failed is how many of these could not be written when it was tried last.
+func (d *Dir) Failed() int { return d.queue.failed() }
+
 // Waits reports whether a file does.
 func (d *Dir) Waits(name string) bool { return d.queue.has(name) }
 

@@ -2,6 +2,8 @@ package front
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -15,7 +17,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/ca"
 )
 
-// readyTime bounds the check behind /readyz.
+// readyTime bounds the check behind /readyz. Who asks waits less long than for a call.
 const readyTime = 2 * time.Second
 
 // metrics are the control plane's, in a registry of its own.
@@ -90,14 +92,18 @@ func (f *Front) adminServer(ready func(context.Context) error) *http.Server {
 	})
 }
 
-// ready answers whether the control plane can serve.
+// ready answers whether the control plane can serve, and why not: the listener is the
+// operator's own.
 func (f *Front) ready(w http.ResponseWriter, r *http.Request, check func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
 	if err := check(ctx); err != nil {
 		f.cfg.Log.Warn("not ready", "error", err)
-		w.WriteHeader(http.StatusServiceUnavailable)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the store does not answer within %v", readyTime)
+		}
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
+	w.Write([]byte("ok\n"))
 }

@@ -168,13 +168,18 @@ func (s *State) OpenArchive(root ed25519.PublicKey) (*archive.Archive, error) {
 
 // Close closes the store, unless it was handed in.
 func (s *State) Close() error {
-	switch {
-	case s.driver == nil || s.cfg.Store != nil:
+	if s.driver == nil || s.cfg.Store != nil {
 		return nil
-	case s.store != nil:
-		return s.store.Close()
 	}
-	return s.driver.Close()
+	closing := s.driver.Close
+	if s.store != nil {
+		closing = s.store.Close
+	}
+	err := closing()
+	if errors.Is(err, store.ErrUnavailable) { // of the disk, and not of a program that is wrong
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: err.Error(), Hint: "make room on the disk of " + s.cfg.Dir + ", or see docs/operations.md about backups, and start again", Cause: err}
+	}
+	return err
 }
 
 // Holder names this control plane, among those that share its store, to operators.

@@ -202,9 +202,14 @@ func (m *Member) Run(ctx context.Context) error {
 
 // Ready reports whether the edge can serve: it has a valid certificate, and is in step
 // with the control plane, or was in an earlier life and can't reach it now.
-func (m *Member) Ready() bool {
-	_, err := m.PeerCertificate()
-	return err == nil && m.Replica.Ready()
+func (m *Member) Ready() bool { return m.Unready() == "" }
+
+// Unready says why the edge can't serve, or nothing.
+func (m *Member) Unready() string {
+	if _, err := m.PeerCertificate(); err != nil {
+		return err.Error()
+	}
+	return m.Replica.Unready()
 }
 
 // PublicCertificate gives the certificate for a TLS handshake with the public. It

@@ -108,8 +108,28 @@ func (r *Replica) Await(ctx context.Context) error {
 
 // Ready reports whether what is here can be served: it is in step with the control plane, or
 // it is what an earlier process had and the control plane can't be reached now.
-func (r *Replica) Ready() bool {
-	return r.catchUp.compared.Load() || r.catchUp.isAway.Load() && r.catchUp.had
+func (r *Replica) Ready() bool { return r.Unready() == "" }
+
+// Unready says why what is here can't be served, or nothing.
+func (r *Replica) Unready() string {
+	switch away := r.catchUp.isAway.Load(); {
+	case r.catchUp.compared.Load() || away && r.catchUp.had:
+		return ""
+	case away:
+		return "the control plane can't be reached, and there are no bundles of before on its disk"
+	}
+	return "not in step with the control plane yet"
+}
+
+// Unsaved is how many files of what is in force the disk did not take.
+func (r *Replica) Unsaved() int {
+	n := r.dir.Failed()
+	if r.trust() != nil {
+		if _, failed := r.revoked.Unwritten(); failed {
+			n++
+		}
+	}
+	return n
 }
 
 // Doubts say, in a sentence each, in what the edge may not be up to date; none if it is.

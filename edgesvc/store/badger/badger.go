@@ -106,6 +106,12 @@ type DB struct {
 	kv   *engine.DB
 	run  uint64 // random number of this opening; see commitID
 	mark *highWaterMark
+	// folder is the engine's, as it was opened, and messages what the engine says.
+	folder   os.FileInfo
+	messages *engineLog
+	// unflushed says that something was written since the opening, which closing the engine
+	// makes a table of.
+	unflushed atomic.Bool
 
 	life   sync.RWMutex    // read-locked by calls in progress, locked by Close
 	closed bool            // under life
@@ -200,6 +206,10 @@ func (db *DB) openEngine() (failure error) {
 	}()
 	messages := &engineLog{log: db.log, complained: db.complained}
 	dir := filepath.Join(db.opts.Dir, engineDir)
+	var err error
+	if db.folder, err = os.Stat(dir); err != nil {
+		return fmt.Errorf("opening engine: %w", err)
+	}
 	// With an error the engine also gives a database that is half open, whose Close panics.
 	kv, err := engine.Open(engine.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -222,7 +232,7 @@ func (db *DB) openEngine() (failure error) {
 	if err != nil {
 		return fmt.Errorf("opening engine: %w", err)
 	}
-	db.kv = kv
+	db.kv, db.messages = kv, messages
 	if msg := messages.firstError(); msg != "" {
 		return fmt.Errorf("opening engine: %s", msg)
 	}
@@ -246,7 +256,8 @@ func (db *DB) load() error {
 }
 
 // Close waits for the calls in progress, ends all watches and releases the engine.
-// It is idempotent.
+// It is idempotent. On a disk that is full, failing or gone it says so and leaves the engine
+// as a kill would: then the process is to end, and only the next one opens the store again.
 func (db *DB) Close() error {
 	db.life.Lock()
 	defer db.life.Unlock()
@@ -257,7 +268,7 @@ func (db *DB) Close() error {
 	db.cancel()
 	db.wg.Wait()
 	if err := db.release(); err != nil {
-		return fmt.Errorf("closing store: %w", err)
+		return fmt.Errorf("closing store %s: %w", db.opts.Dir, err)
 	}
 	return nil
 }
@@ -270,7 +281,11 @@ func (db *DB) release() error {
 		db.view.txn.Discard()
 	}
 	if db.kv != nil {
-		errs = append(errs, db.kv.Close())
+		left, err := db.closeEngine()
+		if left {
+			return err
+		}
+		errs = append(errs, err)
 	}
 	if db.mark != nil {
 		errs = append(errs, db.mark.close())

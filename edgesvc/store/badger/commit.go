@@ -160,16 +160,13 @@ func (db *DB) commitSome(requests []*request) int {
 
 // admit refuses a request if the store can't write now, or its caller is gone.
 func (db *DB) admit(r *request) error {
-	if db.failed.Load() {
-		return fmt.Errorf("writing failed before: %w", store.ErrUnavailable)
-	}
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
 	if r.frees() {
-		return db.roomFor(db.opts.minFree() / 2)
+		return db.writable(db.opts.minFree() / 2)
 	}
-	return db.roomFor(db.opts.minFree())
+	return db.writable(db.opts.minFree())
 }
 
 // batch is one engine transaction with the requests that share it.
@@ -299,6 +296,7 @@ func (b *batch) delete(key []byte) {
 
 // commitEngine commits an engine transaction.
 func (db *DB) commitEngine(txn *engine.Txn) error {
+	db.unflushed.Store(true)
 	if db.testOnlyCommit != nil {
 		return db.testOnlyCommit(txn)
 	}

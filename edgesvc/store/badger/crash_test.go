@@ -36,6 +36,7 @@ const (
 
 	jobWrite  = "write"  // write until killed, say what was acknowledged
 	jobInsist = "insist" // write on when a write is refused
+	jobEnd    = "end"    // write a little, and close when there is a line on stdin
 	jobDump   = "dump"   // print a digest of all records and of the history
 )
 
@@ -57,6 +58,8 @@ func child(job, dir string) int {
 		return childWrite(db)
 	case jobInsist:
 		return childInsist(db)
+	case jobEnd:
+		return childEnd(db)
 	default:
 		return childDump(db)
 	}

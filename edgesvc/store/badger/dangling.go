@@ -40,6 +40,12 @@ type dangling struct {
 
 // complained is called when the engine logs an error or a warning.
 func (db *DB) complained() {
+	if err := db.there(); err != nil {
+		if !db.failed.Swap(true) {
+			db.log.Error("nothing more is written", "error", err)
+		}
+		return
+	}
 	missing, err := missingTables(filepath.Join(db.opts.Dir, engineDir))
 	if err == nil && len(missing) == 0 {
 		return
@@ -47,7 +53,9 @@ func (db *DB) complained() {
 	if err == nil {
 		err = db.writeDangling(missing)
 	}
-	db.failed.Store(true)
+	if db.failed.Swap(true) {
+		return
+	}
 	db.log.Error("a sync of the store failed; nothing more is written until it is opened anew: check the disk, then restart", "tables", missing, "error", err)
 }
 

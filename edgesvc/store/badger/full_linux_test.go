@@ -117,6 +117,31 @@ func TestS5OpenOnFullDisk(t *testing.T) {
 	storetest.Until(t, "the ballast", hasBallast(dir))
 }
 
+// S5: on a disk without a byte a store is closed in order: nothing is written that the engine
+// dies of, it says so, and the next opening has all of it.
+func TestS5CloseOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	testkit.Disk(t, dir, diskSize)
+	path := filepath.Join(dir, "store")
+	var filler string
+	code, said := closeAfter(t, path, func() { filler = testkit.Fill(t, dir, 0) })
+	for _, want := range []string{endUnwritable + "the disk is full, 0 MiB are free", endRefused + "committing: the disk is full", "closing store " + path + ": the disk is full", "with all that was acknowledged"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in:\n%s", want, said)
+		}
+	}
+	if code != endLeft {
+		t.Errorf("ended with %d", code)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := dump(t.Context(), open(t, smallOptions(path)))
+	if err != nil || len(all) != endWrites {
+		t.Errorf("%d records, %v; want %d", len(all), err, endWrites)
+	}
+}
+
 // S5: without ballast and without room the store says so, and the process lives: the
 // engine would write to a mapped file that has no block, and die of the signal.
 func TestS5OpenWithoutBallast(t *testing.T) {

@@ -13,9 +13,10 @@ type engineLog struct {
 	// complained is called at each error and warning, once the engine is open.
 	complained func()
 
-	mu    sync.Mutex
-	first string
-	open  bool
+	mu          sync.Mutex
+	first, last string
+	open        bool
+	stuck       chan struct{} // once the engine is being closed: ended by its next error
 }
 
 // opened notes that the engine is open.
@@ -40,12 +41,34 @@ func (l *engineLog) firstError() string {
 	return l.first
 }
 
+// closing notes that the engine is being closed. What it gives ends at the engine's next error.
+func (l *engineLog) closing() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stuck = make(chan struct{})
+	return l.stuck
+}
+
+func (l *engineLog) lastError() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
 // Errorf implements the engine's logger.
 func (l *engineLog) Errorf(format string, args ...any) {
 	msg := message(format, args)
 	l.mu.Lock()
 	if l.first == "" {
 		l.first = msg
+	}
+	l.last = msg
+	if l.stuck != nil {
+		select {
+		case <-l.stuck:
+		default:
+			close(l.stuck)
+		}
 	}
 	l.mu.Unlock()
 	l.log.Error("store engine: " + msg)

@@ -46,7 +46,7 @@ func (db *DB) roomFor(min int64) error {
 	if err != nil || free >= min {
 		return nil
 	}
-	return fmt.Errorf("%d MiB free of the %d MiB that writing needs: %w", free>>20, min>>20, store.ErrUnavailable)
+	return store.Refusal(fmt.Sprintf("the disk is full, %d MiB are free of the %d MiB that writing needs", free>>20, min>>20))
 }
 
 // openRoom is what the engine writes while it opens, besides the tables of old logs: the
@@ -57,7 +57,19 @@ const openRoom = 4 << 20
 // process without a message. The engine first writes each log that was left behind as a
 // table.
 func (db *DB) roomToOpen() error {
-	need := int64(openRoom)
+	need, err := db.openingRoom()
+	if err != nil {
+		return err
+	}
+	if err := db.roomFor(need); err != nil {
+		return fmt.Errorf("the disk is too full to open the store, make room on it and start again: %w", err)
+	}
+	return nil
+}
+
+// openingRoom is what the engine writes to make tables of its logs, when it opens or closes.
+func (db *DB) openingRoom() (need int64, err error) {
+	need = openRoom
 	logs, err := filepath.Glob(filepath.Join(db.opts.Dir, engineDir, "*.mem"))
 	for _, path := range logs {
 		var used int64
@@ -67,12 +79,9 @@ func (db *DB) roomToOpen() error {
 		need += used
 	}
 	if err != nil {
-		return fmt.Errorf("measuring the store's logs: %w", err)
+		return 0, fmt.Errorf("measuring the store's logs: %w", err)
 	}
-	if err := db.roomFor(need); err != nil {
-		return fmt.Errorf("the disk is too full to open the store, make room on it and start again: %w", err)
-	}
-	return nil
+	return need, nil
 }
 
 // spendBallast deletes the ballast if the disk is too full to open the engine.
@@ -109,6 +118,9 @@ func (db *DB) maintainLoop() {
 				db.log.Warn("store ballast", "error", err)
 			}
 		case <-gc.C:
+			if db.writable(db.opts.minFree()) != nil {
+				continue // it writes what it keeps before it frees the rest
+			}
 			err := db.kv.RunValueLogGC(gcRatio)
 			if err != nil && !errors.Is(err, engine.ErrNoRewrite) && !errors.Is(err, engine.ErrRejected) {
 				db.log.Warn("store garbage collection", "error", err)
@@ -129,7 +141,7 @@ func (db *DB) keepBallast() error {
 	if fi, err := os.Stat(path); size == 0 || err == nil && fi.Size() == size {
 		return nil
 	}
-	if db.roomFor(db.opts.minFree()+size) != nil {
+	if db.writable(db.opts.minFree()+size) != nil {
 		return nil
 	}
 	if err := db.writeBallast(path, size); err != nil {

@@ -58,6 +58,30 @@ func (db *DB) call(ctx context.Context, k kind, do func(context.Context) (*pb.Re
 	return db.verify(before, header)
 }
 
+// errNoMajority says that the members don't answer, or that too few of them do.
+const errNoMajority store.Refusal = "the store does not answer (no majority of etcd)"
+
+// Writable says why a write would be refused now. It is a transaction that never holds, with a
+// write in it: the members need a majority for it as for every other, and refuse it over
+// their quota, and none of it is done.
+func (db *DB) Writable(ctx context.Context) error {
+	if err := db.enter(ctx); err != nil {
+		return err
+	}
+	defer db.leave()
+	err := db.call(ctx, idempotent, func(ctx context.Context) (*pb.ResponseHeader, error) {
+		resp, err := db.client.Txn(ctx).If(engine.Compare(engine.Version(db.space.probe()), "<", 0)).Then(engine.OpPut(db.space.probe(), "")).Commit()
+		if err != nil {
+			return nil, err
+		}
+		return resp.Header, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errNoMajority // the caller waits less long
+	}
+	return err
+}
+
 // retry asks until there is an answer, or ctx ends.
 func (db *DB) retry(ctx context.Context, attempt func(context.Context) error) error {
 	var pause backoff.Backoff
@@ -113,11 +137,11 @@ func (db *DB) fail(ctx context.Context, err error) error {
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return store.ErrCompacted
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("the cluster is over its quota (raise --quota-backend-bytes or defragment, then `etcdctl alarm disarm`): %w", store.ErrUnavailable)
+		return store.Refusal("etcd is over its quota (raise --quota-backend-bytes or defragment, then `etcdctl alarm disarm`)")
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
 		return fmt.Errorf("the cluster takes no transactions of the size that etcd takes by default (--max-request-bytes, --max-txn-ops): %w", store.ErrUnavailable)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, rpctypes.ErrNoLeader):
-		return fmt.Errorf("no answer from a majority of the cluster: %w", store.ErrUnavailable)
+		return errNoMajority
 	}
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }

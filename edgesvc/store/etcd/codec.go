@@ -25,10 +25,12 @@ const (
 	recordSpace = "r/" // r/ | key → format | revision | value
 	idName      = "i"  // → the store's id
 	compactName = "c"  // → the revision that was compacted last
+	probeName   = "p"  // → nothing, ever: what Writable asks about
 )
 
 func (s space) id() string               { return string(s) + idName }
 func (s space) compacted() string        { return string(s) + compactName }
+func (s space) probe() string            { return string(s) + probeName }
 func (s space) record(key string) string { return string(s) + recordSpace + key }
 
 // key is the inverse of record.

@@ -51,7 +51,7 @@ func (db *DB) commit(ctx context.Context, txn store.Txn) (int64, error) {
 	case lost > 0:
 		return 0, fmt.Errorf("others wrote the same records first, %d times until the time was over: %w", lost, store.ErrUnavailable)
 	}
-	return 0, fmt.Errorf("no answer from a majority of the cluster in time: %w", store.ErrUnavailable)
+	return 0, errNoMajority
 }
 
 // run tries until the plan is carried out or refused. It counts in lost how often another

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	engine "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/etcdtest"
 	"github.com/mezusphere/mezu/edgesvc/store/etcdtest/inprocess"
@@ -80,6 +84,9 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 	db := openHasty(t, c, "")
 	ctx := t.Context()
 	pos := commit(t, db, put("a", "1"))
+	if err := db.Writable(ctx); err != nil {
+		t.Error(err)
+	}
 	lease, err := db.Grant(ctx, time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +117,9 @@ func noQuorum(t *testing.T, c *etcdtest.Cluster) {
 			_, err := db.Commit(ctx, store.Txn{Checks: []store.Check{{Key: "new"}}})
 			return err
 		},
-		"Grant":  func() error { _, err := db.Grant(ctx, time.Minute); return err },
-		"Revoke": func() error { return db.Revoke(ctx, lease) },
+		"Grant":    func() error { _, err := db.Grant(ctx, time.Minute); return err },
+		"Writable": func() error { return db.Writable(ctx) },
+		"Revoke":   func() error { return db.Revoke(ctx, lease) },
 	} {
 		refused.Go(func() { within(t, what, call) })
 	}
@@ -190,4 +198,41 @@ func TestS6ClusterThatForgot(t *testing.T) {
 		t.Errorf("a position of before: %v", err)
 	}
 	commit(t, anew, put("a", "1"))
+}
+
+// TestOverQuota: a cluster over its quota takes no writes, and the store says so before
+// somebody writes. Asking writes nothing.
+func TestOverQuota(t *testing.T) {
+	t.Parallel()
+	c := inprocess.Start(t)
+	db := openHasty(t, c, "")
+	pos := commit(t, db, put("a", "1"))
+	client, err := engine.New(engine.Config{Endpoints: c.Endpoints, TLS: c.TLS(), Context: t.Context(), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	status, err := client.Status(t.Context(), c.Endpoints[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarm := &pb.AlarmMember{MemberID: status.Header.MemberId, Alarm: pb.AlarmType_NOSPACE}
+	if _, err := pb.NewMaintenanceClient(client.ActiveConnection()).Alarm(t.Context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: alarm.MemberID, Alarm: alarm.Alarm}); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Until(t, "writes to be refused", func() bool {
+		err := db.Writable(t.Context())
+		return errors.Is(err, store.ErrUnavailable) && strings.Contains(err.Error(), "over its quota")
+	})
+	if _, err := db.Commit(t.Context(), store.Txn{Ops: []store.Op{put("a", "2")}}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a write over the quota: %v", err)
+	}
+	if _, err := client.AlarmDisarm(t.Context(), (*engine.AlarmMember)(alarm)); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Until(t, "writes to be taken", func() bool { return db.Writable(t.Context()) == nil })
+	page, err := db.List(t.Context(), "", "", 0)
+	if err != nil || len(page.Records) != 1 || page.Position != pos {
+		t.Errorf("asking wrote something: %+v, %v", page, err)
+	}
 }

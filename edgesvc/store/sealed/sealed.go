@@ -216,6 +216,9 @@ func (s *Store) List(ctx context.Context, prefix, token string, limit int) (stor
 // Stale implements store.Store.
 func (s *Store) Stale() store.Reader { return reader{s, s.inner.Stale()} }
 
+// Writable implements store.Store.
+func (s *Store) Writable(ctx context.Context) error { return s.inner.Writable(ctx) }
+
 // reader opens the records that another reader reads.
 type reader struct {
 	s     *Store
