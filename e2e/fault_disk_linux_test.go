@@ -193,36 +193,6 @@ func TestS5_ControlPlaneDiskFull(t *testing.T) {
 	l.judge()
 }
 
-// startAll starts both services in one process, on the state in dir, with a project whose
-// Warpgate is there.
-func startAll(t *testing.T, dir string) (*world, *edgeNode, *workload) {
-	t.Helper()
-	w := &world{t: t, dir: dir, api: freeAddr(t)}
-	e := &edgeNode{w: w, name: "edge", https: freeAddr(t)}
-	w.runAll(e)
-	healthy(t, w.admin)
-	w.bootstrap()
-	healthy(t, e.admin)
-	w.makeProject([]mezu.Route{open})
-	wl := newWorkload(t, false)
-	g := &gate{w: w, health: freeAddr(t)}
-	state := t.TempDir()
-	g.process = start(t, "gate", "warpgate", "--api", "https://"+w.api, "--ca-file", w.caFile(), "--token-file", w.secretFile("gate.key", w.key),
-		"--upstream", wl.addr(), "--state", filepath.Join(state, "gate"), "--health-addr", g.health)
-	healthy(t, g.health)
-	w.reachable(e)
-	return w, e, wl
-}
-
-// runAll starts the process.
-func (w *world) runAll(e *edgeNode) {
-	w.t.Helper()
-	w.admin, e.admin = freeAddr(w.t), freeAddr(w.t)
-	w.control = start(w.t, "all", "mezusphere", "all", "--state", w.dir, "--domain", "localhost", "--log-format", "json",
-		"--api-addr", w.api, "--admin-addr", w.admin, "--edge-admin-addr", e.admin, "--https-addr", e.https)
-	e.process, w.edges = w.control, []*edgeNode{e}
-}
-
 // endsWith ends the process of both services while a request is under way, which the edge
 // lets end first, and looks for what it says then.
 func (w *world) endsWith(e *edgeNode, wl *workload, says ...string) {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +20,9 @@ type edge struct {
 	mezu.Edge
 	KeySHA256    string        `json:"key_sha256"`
 	Certificates []Certificate `json:"certificates"`
+	// OfProcess says that it enrolled in the process of a control plane, which builds before
+	// did not note.
+	OfProcess bool `json:"of_process,omitempty"`
 }
 
 func (s *Fleet) edgeByID(ctx context.Context, id string) (record.Record[edge], error) {
@@ -105,7 +109,10 @@ func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequ
 			self.Meta = s.records.Meta(mezu.PrefixEdge)
 			ch.Create(record.KeyID(self.ID), rec.Key)
 		case rec.Value.KeySHA256 != hash:
-			return &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is an edge named " + in.Name + " with another key already", Hint: "give this edge another --name, or remove that one first"}
+			if err := s.takePlace(ctx, ch, c, &rec, self); err != nil {
+				return err
+			}
+			fallthrough
 		default:
 			self.Meta = s.records.Touch(rec.Value.Meta, rec.Revision)
 		}
@@ -113,7 +120,7 @@ func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequ
 		if rec.Revision != 0 {
 			was = rec.Value.Edge
 		}
-		rec.Value.Edge, rec.Value.KeySHA256 = self, hash
+		rec.Value.Edge, rec.Value.KeySHA256, rec.Value.OfProcess = self, hash, ofProcess(c)
 		out.Edge = self.ID
 		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, ""); err != nil {
 			return err
@@ -121,6 +128,36 @@ func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequ
 		return s.AddEdgeList(ctx, ch, &self, "")
 	})
 	return out, err
+}
+
+// ofProcess reports whether a join token is one that the process of a control plane made for its
+// own edge. It is in that process alone: no operation of the API makes or shows one.
+func ofProcess(c access.Caller) bool { return c.Token.Value.CreatedBy == "" }
+
+// takePlace lets an edge with another key be the one of its name, or refuses. The edge of a
+// control plane's own process lost its key with its state, when the installation was restored
+// onto new state for example. It takes the place of such an edge, and of no edge that is heard
+// of: the certificates of the key before end.
+func (s *Fleet) takePlace(ctx context.Context, ch *record.Change, c access.Caller, rec *record.Record[edge], self mezu.Edge) error {
+	refused := &mezu.Error{Code: mezu.CodeConflict, Field: "name", Detail: "there is an edge named " + self.Name + " with another key already",
+		Hint: "give this edge another --name, or remove that one first: mezu edges delete " + self.Name}
+	was := rec.Value
+	// Of an edge from before this was noted, its address is what tells it from another one.
+	if !ofProcess(c) || !was.OfProcess && was.TunnelAddress != self.TunnelAddress {
+		return refused
+	}
+	live, err := record.Optional[liveEdge](ctx, s.records, keyLive(was.ID))
+	if err != nil {
+		return err
+	}
+	ch.Require(live.Key, live.Revision)
+	if live.Revision != 0 {
+		refused.Hint = fmt.Sprintf("if it runs elsewhere, give this edge another --name; if it is this one with new state, start it again once nothing was heard of it for %v", api.EdgeSilence)
+		return refused
+	}
+	s.revoke(ch, "", was.Certificates)
+	rec.Value.Certificates = nil
+	return nil
 }
 
 // appointment identifies one appointment of a person as operator. A later one of the same
