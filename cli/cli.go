@@ -8,6 +8,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -68,12 +69,12 @@ type Config struct {
 func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Config) int {
 	inv.Version, inv.Getenv, inv.Present = cfg.Version, variable.Read(inv.Getenv), inv.Clock
 	app := newApp(&inv, cfg)
-	root := &cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}
+	root := rootOf(app)
 	if len(args) > 0 && args[0] == completeCommand {
 		complete(ctx, &inv, root, args[1:])
 		return exit.Done
 	}
-	err := run(ctx, app, root, args)
+	err := run(ctx, &inv, app, args)
 	if login := inv.Login(); login != nil && err == nil {
 		// What needs a login gets it by the way.
 		enrol.Again(ctx, &inv, login.Settings, login.Client, daemon.New(&inv, nil).Running)
@@ -112,10 +113,24 @@ func asked(inv *invocation.Invocation, args []string) terminal.Format {
 	return terminal.Table
 }
 
-func run(ctx context.Context, app *cli.App, root *cli.Command, args []string) error {
+// rootOf is the program as the command above all others.
+func rootOf(app *cli.App) *cli.Command {
+	return &cli.Command{Name: app.Name, Usage: app.Usage, Flags: app.Flags, Subcommands: app.Commands}
+}
+
+func run(ctx context.Context, inv *invocation.Invocation, app *cli.App, args []string) error {
+	root := rootOf(app)
 	line, err := argv.Read(root, args)
 	if err != nil {
 		return err
+	}
+	if line.Global(versionFlag) == "true" && !line.WantsHelp() {
+		if line, err = argv.Read(root, []string{"version", "--output", cmp.Or(line.Global("output"), string(terminal.Table))}); err != nil {
+			return err
+		}
+	}
+	if wantsPage(line) && (len(line.Path) > 1 || line.WantsHelp() || app.Action == nil) {
+		return inv.Printf("%s", page(line.Path, inv.PageFor()))
 	}
 	// Commands that run until they are interrupted have their own meaning of --timeout.
 	if d := invocation.ParseSpan(line.Global("timeout")); d > 0 && line.Command().Category != serving {
@@ -154,7 +169,6 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			update.Command(inv, local.Running),
 			topicsCommand(inv),
 		},
-		CustomAppHelpTemplate: appHelp,
 	}
 	app.Commands = append(app.Commands, declare.Commands(inv)...)
 	app.Commands = append(app.Commands, login.Commands(inv, cfg.Open)...)
@@ -177,7 +191,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	}
 	opening.Again = func(ctx context.Context, args ...string) error {
 		again := newApp(inv, cfg)
-		return run(ctx, again, &cli.Command{Name: again.Name, Flags: again.Flags, Subcommands: again.Commands}, args)
+		return run(ctx, inv, again, args)
 	}
 	app.Commands = append(app.Commands, tunnel.Command(inv, opening))
 	app.Commands = append(app.Commands, requests.Command(inv, requests.Config{Category: serving, Running: local.Running, Open: cfg.Open, Exec: cfg.Tunnel.Exec}))
@@ -191,8 +205,8 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 // alone is "mezu" without a command at a terminal.
 func alone(inv *invocation.Invocation, run dashboard.Runner) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if c.NArg() > 0 {
-			return cli.ShowAppHelp(c)
+		if _, err := invocation.Arguments(c); err != nil {
+			return err
 		}
 		return run(c.Context, inv, dashboard.Options{Theme: dashboard.ThemeAuto})
 	}
@@ -205,7 +219,6 @@ func alone(inv *invocation.Invocation, run dashboard.Runner) cli.ActionFunc {
 func tighten(c *cli.Command) {
 	c.HideHelp, c.HideHelpCommand = true, true
 	c.Flags = append(c.Flags, helpFlag())
-	c.CustomHelpTemplate = commandHelp
 	c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return exit.Usagef("%v", err) }
 	for _, s := range c.Subcommands {
 		tighten(s)
@@ -225,9 +238,13 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing but results, warnings and errors", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-color", Usage: "decorate nothing (NO_COLOR)", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-input", Usage: "ask nothing (CI=true)", DisableDefaultText: true},
+		&cli.BoolFlag{Name: versionFlag, Aliases: []string{"v"}, Usage: "print the version", DisableDefaultText: true},
 		helpFlag(),
 	}
 }
+
+// versionFlag is the flag that is "mezu version" wherever it stands.
+const versionFlag = "version"
 
 func helpFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help", DisableDefaultText: true}

@@ -80,14 +80,14 @@ func examples() map[string]string {
 
 		"routes list":   "mezu routes list -p shop -e staging",
 		"routes show":   "mezu routes show api -p shop -e staging",
-		"routes create": "mezu routes create api --prefix /api/ --upstream localhost:8080 --auth required -p shop -e staging",
+		"routes create": "mezu routes create api --prefix /api/ --auth required -p shop -e staging",
 		"routes update": "mezu routes update api --timeout 10s -p shop -e staging",
 		"routes delete": "mezu routes delete api -p shop -e staging --yes",
 		"routes test":   "mezu routes test GET /api/orders --as ana@example.com -p shop -e staging",
 
 		"service-accounts list":   "mezu service-accounts list -p shop",
 		"service-accounts show":   "mezu service-accounts show ci -p shop",
-		"service-accounts create": "mezu service-accounts create ci --permission warpgate.register --default-environment staging -p shop",
+		"service-accounts create": "mezu service-accounts create ci --permission warpgate.register -p shop",
 		"service-accounts update": "mezu service-accounts update ci --permission routes.read -p shop",
 		"service-accounts rotate": "mezu service-accounts rotate ci --overlap 1h -p shop",
 		"service-accounts delete": "mezu service-accounts delete ci -p shop --yes",
@@ -132,10 +132,13 @@ func examples() map[string]string {
 	}
 }
 
-// exemplify gives each command its example, where the template of its help shows it.
+// exemplify gives each command its example. A group of commands has that of its first.
 func exemplify(commands []*cli.Command, path string, all map[string]string) {
 	for _, c := range commands {
 		c.UsageText = all[path+c.Name]
 		exemplify(c.Subcommands, path+c.Name+" ", all)
+		if c.UsageText == "" && len(c.Subcommands) > 0 {
+			c.UsageText = c.Subcommands[0].UsageText
+		}
 	}
 }

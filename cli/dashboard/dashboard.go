@@ -50,8 +50,8 @@ type Runner func(ctx context.Context, inv *invocation.Invocation, o Options) err
 // Flags are those of every command that shows a dashboard.
 func Flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "theme", Usage: "show the dashboard in the `COLOURS` " + strings.Join(Themes(), ", "), Value: ThemeAuto},
-		&cli.BoolFlag{Name: "no-mouse", Usage: "leave the mouse to the terminal", DisableDefaultText: true},
+		&cli.StringFlag{Name: "theme", Category: "The dashboard", Usage: "show the dashboard in the `COLOURS` " + strings.Join(Themes(), ", "), Value: ThemeAuto},
+		&cli.BoolFlag{Name: "no-mouse", Category: "The dashboard", Usage: "leave the mouse to the terminal", DisableDefaultText: true},
 	}
 }
 

@@ -37,6 +37,9 @@ func of(above string, c *cli.Command) Command {
 		Name: strings.TrimSpace(above + " " + c.Name), Aliases: c.Aliases,
 		Usage: c.Usage, Arguments: c.ArgsUsage, Description: strings.TrimSpace(c.Description), Example: c.UsageText,
 	}
+	if !out.runs() && len(c.Subcommands) > 0 {
+		out.Example = "" // that of its first command
+	}
 	for _, f := range c.Flags {
 		if shown, ok := f.(cli.VisibleFlag); ok && !shown.IsVisible() || f.Names()[0] == "help" {
 			continue
@@ -84,7 +87,7 @@ func (c Command) all() []Command {
 }
 
 // runs reports whether the command does something itself.
-func (c Command) runs() bool { return len(c.Commands) == 0 || c.Arguments != "" || c.Example != "" }
+func (c Command) runs() bool { return len(c.Commands) == 0 || c.Arguments != "" }
 
 // page is the name of the page that a command has: those below the program have one each, with
 // their own commands in it.

@@ -57,7 +57,7 @@ func fields() []field {
 		{"host-header", "host_header", text, "send `HOST` to the workload"},
 		{"strip-prefix", "strip_prefix", text, "take `PATH` off before forwarding"},
 		{"redirect-to", "redirect.to", text, "answer with a redirect to `URL`"},
-		{"redirect-status", "redirect.status", integer, "of a redirect: 301, 302, 303, 307 or 308"},
+		{"redirect-status", "redirect.status", integer, "with the status `CODE`: 301, 302, 303, 307 or 308"},
 		{"rate-limit", "rate_limit.requests", integer, "let `N` requests through"},
 		{"rate-limit-per", "rate_limit.per", text, "in each `TIME`"},
 		{"rate-limit-by", "rate_limit.by", text, "counted by `WHAT`: user, ip or key"},
@@ -74,15 +74,34 @@ func fields() []field {
 	}
 }
 
+// group is the heading under which help has a flag.
+func group(flag string) string {
+	switch flag {
+	case "exact", "prefix", "regexp", "method", "header", "priority":
+		return "What it matches"
+	case "auth", "auth-method", "role", "permission", "any-permission", "allow-ip", "deny-ip", "waf":
+		return "Who gets in"
+	case "max-body", "timeout", "idle-timeout", "retries", "rate-limit", "rate-limit-per", "rate-limit-by":
+		return "Limits"
+	}
+	switch {
+	case strings.HasPrefix(flag, "cors-"):
+		return "CORS"
+	case strings.HasSuffix(flag, "-request-header"), strings.HasSuffix(flag, "-response-header"):
+		return "Headers"
+	}
+	return "Where it leads"
+}
+
 func flagsOf() []cli.Flag {
 	var out []cli.Flag
 	for _, f := range fields() {
 		switch f.kind {
 		case list, pairs:
-			out = append(out, &cli.StringSliceFlag{Name: f.flag, Usage: f.usage})
+			out = append(out, &cli.StringSliceFlag{Name: f.flag, Usage: f.usage, Category: group(f.flag)})
 		default:
 			// Read as text, so that an empty value can remove the field.
-			out = append(out, &cli.StringFlag{Name: f.flag, Usage: f.usage})
+			out = append(out, &cli.StringFlag{Name: f.flag, Usage: f.usage, Category: group(f.flag)})
 		}
 	}
 	return out

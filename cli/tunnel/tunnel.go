@@ -91,9 +91,17 @@ func Command(inv *invocation.Invocation, cfg Config) *cli.Command {
 	return newTunnel(inv, cfg, run)
 }
 
+// Headings under which help has the flags.
+const (
+	groupUntil    = "Until when"
+	groupShown    = "What is shown"
+	groupWorkload = "The workload"
+	groupAccess   = "Who gets in"
+)
+
 func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context, *options) error) *cli.Command {
-	flag := func(name, usage string) cli.Flag {
-		return &cli.BoolFlag{Name: name, Usage: usage, DisableDefaultText: true}
+	flag := func(name, group, usage string) cli.Flag {
+		return &cli.BoolFlag{Name: name, Category: group, Usage: usage, DisableDefaultText: true}
 	}
 	return &cli.Command{
 		Name: "tunnel", Aliases: []string{"tunnels"}, Usage: "Give what runs on this machine an address", ArgsUsage: "[[NAME=]TARGET…]", Category: cfg.Category,
@@ -103,30 +111,30 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			"made if it doesn't exist, and its address stays the same.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "serve an environment of its own, dev-YOU-`NAME`"},
-			flag("join", "serve beside the Warpgates that the environment has"),
-			flag("detach", "leave it open in the daemon and return"),
-			flag("wait", "with --detach: return when requests get through and the workload connects, 60s at most unless --timeout says otherwise"),
-			flag("json", "print events as JSON, one a line"),
-			flag("plain", "print lines, instead of the dashboard"),
-			flag("open", "open the address in the browser"),
-			flag("copy", "copy the address to the clipboard"),
-			flag("qr", "show the address as a QR code"),
-			&cli.StringFlag{Name: "host-header", Usage: "send the `HOST` to the workload: keep, target, or a name", Value: mezu.HostKeep},
-			&cli.PathFlag{Name: "upstream-ca", Usage: "trust the certificates in `FILE` for an https target"},
-			flag("insecure-upstream", "do not check the certificate of an https target"),
-			flag("capture-only", "open a tunnel without a workload: all requests are kept for mezu requests, and answered alike"),
-			&cli.StringFlag{Name: "answer", Usage: "with --capture-only: answer with `STATUS[:FILE]`, the file as the body (200, and no body)"},
-			&cli.StringFlag{Name: "inspect", Usage: "keep requests for mezu requests: on or `off`", Value: inspectOn},
-			flag("listing", "show what is in a folder that has no index.html"),
-			flag("spa", "answer with a folder's index.html where there is no such file"),
-			&cli.StringSliceFlag{Name: "allow-target", Usage: "let routes, and mezu.yaml, lead to `TARGET` too (repeatable)"},
-			&cli.StringSliceFlag{Name: "allow-cidr", Usage: "let only clients at `RANGE` in (repeatable)"},
-			&cli.StringFlag{Name: "auth", Usage: "let only users of the `DIRECTORY` in, who log in"},
-			&cli.StringFlag{Name: "basic-auth", Usage: "let only in who knows the password of `USER`: MEZU_BASIC_AUTH, else one that is made and shown"},
-			flag("public", "open what asked for more until now"),
-			&cli.PathFlag{Name: "env-file", Usage: "append MEZU_URL=… to `FILE`"},
-			flag("rm", "delete the environment at the end, if this run made it"),
-			flag("exec", "run the program after -- once requests get through, close, and exit with its code"),
+			flag("join", "", "serve beside the Warpgates that the environment has"),
+			flag("detach", groupUntil, "leave it open in the daemon and return"),
+			flag("wait", groupUntil, "with --detach: return when requests get through and the workload connects, 60s at most unless --timeout says otherwise"),
+			flag("json", groupShown, "print events as JSON, one a line"),
+			flag("plain", groupShown, "print lines, instead of the dashboard"),
+			flag("open", groupShown, "open the address in the browser"),
+			flag("copy", groupShown, "copy the address to the clipboard"),
+			flag("qr", groupShown, "show the address as a QR code"),
+			&cli.StringFlag{Name: "host-header", Category: groupWorkload, Usage: "send the `HOST` to the workload: keep, target, or a name", Value: mezu.HostKeep},
+			&cli.PathFlag{Name: "upstream-ca", Category: groupWorkload, Usage: "trust the certificates in `FILE` for an https target"},
+			flag("insecure-upstream", groupWorkload, "do not check the certificate of an https target"),
+			flag("capture-only", groupWorkload, "open a tunnel without a workload: all requests are kept for mezu requests, and answered alike"),
+			&cli.StringFlag{Name: "answer", Category: groupWorkload, Usage: "with --capture-only: answer with `STATUS[:FILE]`, the file as the body (200, and no body)"},
+			&cli.StringFlag{Name: "inspect", Category: groupWorkload, Usage: "keep requests for mezu requests: on or `off`", Value: inspectOn},
+			flag("listing", groupWorkload, "show what is in a folder that has no index.html"),
+			flag("spa", groupWorkload, "answer with a folder's index.html where there is no such file"),
+			&cli.StringSliceFlag{Name: "allow-target", Category: groupWorkload, Usage: "let routes, and mezu.yaml, lead to `TARGET` too (repeatable)"},
+			&cli.StringSliceFlag{Name: "allow-cidr", Category: groupAccess, Usage: "let only clients at `RANGE` in (repeatable)"},
+			&cli.StringFlag{Name: "auth", Category: groupAccess, Usage: "let only users of the `DIRECTORY` in, who log in"},
+			&cli.StringFlag{Name: "basic-auth", Category: groupAccess, Usage: "let only in who knows the password of `USER`: MEZU_BASIC_AUTH, else one that is made and shown"},
+			flag("public", groupAccess, "open what asked for more until now"),
+			&cli.PathFlag{Name: "env-file", Category: groupShown, Usage: "append MEZU_URL=… to `FILE`"},
+			flag("rm", groupUntil, "delete the environment at the end, if this run made it"),
+			flag("exec", groupUntil, "run the program after -- once requests get through, close, and exit with its code"),
 		}, dashboard.Flags()...),
 		Subcommands: named(inv, cfg),
 		Action: func(c *cli.Context) error {
