@@ -46,17 +46,23 @@ func ValidateRoles(field string, roles map[string]ProjectRole) error {
 		return Invalid(field, "at most %d roles, not %d", MaxRoles, len(roles))
 	}
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		r := roles[name]
 		if err := validateGrantName(field+"."+name, name); err != nil {
 			return err
 		}
-		if len(r.Permissions) > MaxRolePermissions {
-			return Invalid(field+"."+name, "at most %d permissions, not %d", MaxRolePermissions, len(r.Permissions))
+		if err := roles[name].validate(); err != nil {
+			return at(field+"."+name, err)
 		}
-		for _, p := range r.Permissions {
-			if err := validateGrantName(field+"."+name+".permissions", p); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+func (r ProjectRole) validate() error {
+	if len(r.Permissions) > MaxRolePermissions {
+		return Invalid("", "at most %d permissions, not %d", MaxRolePermissions, len(r.Permissions))
+	}
+	for _, p := range r.Permissions {
+		if err := validateGrantName("permissions", p); err != nil {
+			return err
 		}
 	}
 	return nil

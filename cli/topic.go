@@ -92,6 +92,8 @@ exit codes (mezu help exit-codes), variables (mezu help environment), and the fi
 none is renamed.
 
    -o json, -o yaml      one record, or a list of them, with the fields of the REST API
+                         an error is one such line on standard error, with "code", "message",
+                         "exit_code", and "field", "file", "line", "column", "hint", "errors"
    -f -o json            of mezu requests list and mezu audit: one record a line
    --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
    --timeout TIME        give up after that time, with code 7

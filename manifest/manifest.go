@@ -86,6 +86,7 @@ func ReadAlone(ctx context.Context, path, name string) (*File, error) {
 // They are encoded here as the control plane encodes them: whatever file somebody else's
 // manifest names, nothing but the pixels of an image leaves the machine.
 func (f *File) TakeLogos(dir string) error {
+	found := &findings{}
 	for _, name := range slices.Sorted(maps.Keys(f.Manifest.Directories)) {
 		d := f.Manifest.Directories[name]
 		path, ok := d.Brand.LogoFile()
@@ -97,10 +98,14 @@ func (f *File) TakeLogos(dir string) error {
 		}
 		image, err := logo.Read(path)
 		if err != nil {
-			return f.locate(unread("directories."+name+".brand.logo", d.Brand.Logo, err))
+			found.addRule(f, unread("directories."+name+".brand.logo", d.Brand.Logo, err))
+			continue
 		}
 		d.Brand.SetLogo(image)
 		f.Manifest.Directories[name] = d
+	}
+	if len(found.errors) > 0 {
+		return found.error(f.Name)
 	}
 	return nil
 }
@@ -120,7 +125,7 @@ func unread(field, path string, err error) error {
 }
 
 // Parse reads and validates the text of a file. The result keeps the text. Its error is an
-// *Error around a *mezu.Error.
+// *Error around a *mezu.Error, or *Errors if there are several.
 func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, errorAt(name, data, MaxSize, mezu.Errorf(mezu.CodeInvalid, "the file has more than %d bytes; a manifest of one project is smaller", MaxSize))
@@ -129,20 +134,36 @@ func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 	s := newSource(data)
 	defer s.stop()
 	var said document
-	if err := strictjson.Read(ctx, s, strictjson.Options{Forbidden: forbidden, Length: len(data)}, &said); err != nil {
-		return nil, s.locate(name, err)
+	found := &findings{}
+	read := strictjson.Options{Forbidden: forbidden, Length: len(data), Fault: func(err error) bool {
+		return found.add(s.locate(name, err))
+	}}
+	if err := strictjson.Read(ctx, s, read, &said); err != nil {
+		found.add(s.locate(name, err))
+		return nil, found.error(name)
 	}
 	f.Manifest, f.Tunnels = said.Manifest, said.Tunnels
 	f.Manifest.Complete()
-	if err := checkTunnels(f.Tunnels); err != nil {
-		return nil, f.locate(err)
+	for _, err := range checkTunnels(f.Tunnels) {
+		found.addRule(f, err)
 	}
 	warnings, err := f.Manifest.Judge(ctx)
-	if err != nil {
-		return nil, f.locate(err)
+	if err == nil && len(found.errors) == 0 {
+		f.Warnings = warnings
+		return f, nil
 	}
-	f.Warnings = warnings
-	return f, nil
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		for _, fault := range f.Manifest.Faults(ctx, maxErrors) {
+			found.addRule(f, fault)
+		}
+		if len(found.errors) == 0 {
+			return nil, f.locate(err)
+		}
+	}
+	return nil, found.error(name)
 }
 
 // forbidden are the fields that a manifest can't set.

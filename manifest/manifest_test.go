@@ -185,7 +185,7 @@ func TestC7_ErrorsHaveAPlace(t *testing.T) {
 			if f != nil || !errors.As(err, &at) || !errors.As(err, &e) || e.Code != mezu.CodeInvalid && e.Code != mezu.CodeConflict {
 				t.Fatalf("%v", err)
 			}
-			if c.field != "" && e.Field != c.field || !strings.HasPrefix(err.Error(), "dir/mezu.yaml:"+c.at+": ") || !strings.Contains(err.Error(), c.detail) {
+			if c.field != "" && e.Field != c.field || !strings.HasPrefix(at.Error(), "dir/mezu.yaml:"+c.at+": ") || !strings.Contains(at.Error(), c.detail) {
 				t.Errorf("%v\nfield %q, want %q at %s, %q", err, e.Field, c.field, c.at, c.detail)
 			}
 		})
@@ -250,7 +250,7 @@ func TestC7_BoundedMemory(t *testing.T) {
 				runtime.KeepAlive(f)
 			}
 			runtime.ReadMemStats(&after)
-			if (err == nil) != (name == "a full manifest" || name == "empty lines outside" || name == "comments") || err != nil && !strings.HasPrefix(err.Error(), "mezu.yaml:") {
+			if (err == nil) != (name == "a full manifest" || name == "empty lines outside" || name == "comments") || err != nil && !strings.HasPrefix(err.Error(), "mezu.yaml") {
 				t.Errorf("%.300v", err)
 			}
 			// All that was ever allocated, the text included, is more than what is held
@@ -338,4 +338,31 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s: %+v", text, changes)
 		}
 	})
+}
+
+// All errors are told at once, but not without end, and none that follows from another.
+func TestParse_AllErrors(t *testing.T) {
+	var all *manifest.Errors
+	if _, err := manifest.Parse(t.Context(), "f", []byte("roles:\n"+strings.Repeat("  x: {permissions: 5}\n", 1000))); !errors.As(err, &all) || len(all.All) != 50 || !all.More {
+		t.Errorf("%d errors", len(all.All))
+	}
+	for text, want := range map[string][]string{
+		"environments: {a: {routes: [{prefx: /}, {prefix: /, prefix: /a}, {}]}}":                            {"a.routes[0].prefx", "a.routes[1].prefix", "a.routes[2]: a route has exactly one"},
+		"environments: {a: {routes: [{prefix: /, auth: x, roles: [a], any_permissions: [\"A\", \"B\"]}]}}":  {"[0].auth: is one of", "any_permissions: a role or permission has only a-z, 0-9, '.', '_' and '-', not \"A\"", "not \"B\""},
+		"environments: {a: {routes: [{regexp: \"(\", priority: 2, headers: {\"a b\": x, \"c\": \" y\"}}]}}": {"regexp: ", "\"a b\" is not a header", "the value of \"c\" can never match"},
+		"environments: {a: {routes: [{prefix: /}, {prefix: /}, {prefix: /}]}}":                              {"[1]: is the same route as environments.a.routes[0]", "[2]: is the same route as environments.a.routes[0]"},
+		"environments: {A: {waf: x}}": {"environments.A: a name has only", "environments.A.waf: is one of"},
+		"directories: {d: {terms: {url: x}, session: {idle: 9000h}, brand: {color: red}}, e: {mfa: x}}": {"d.terms.version", "d.session", "d.brand.color", "e.mfa"},
+	} {
+		_, err := manifest.Parse(t.Context(), "f", []byte(text))
+		if !errors.As(err, &all) || len(all.All) != len(want) {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: no %q in %v", text, w, err)
+			}
+		}
+	}
 }

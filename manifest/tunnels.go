@@ -51,22 +51,22 @@ func (d document) MaxItems(field string) int {
 
 // checkTunnels checks names. What a target is depends on the machine, and whoever opens it
 // looks there.
-func checkTunnels(tunnels map[string]Tunnel) error {
+func checkTunnels(tunnels map[string]Tunnel) (wrong []error) {
 	for _, name := range slices.Sorted(maps.Keys(tunnels)) {
 		field := "tunnels." + name
 		if err := mezu.ValidateName(field, name); err != nil {
-			return err
+			wrong = append(wrong, err)
 		}
 		if tunnels[name].To == "" {
-			return mezu.Invalid(field+".to", "a target is required, such as 3000")
+			wrong = append(wrong, mezu.Invalid(field+".to", "a target is required, such as 3000"))
 		}
 		if e := tunnels[name].Environment; e != "" {
 			if err := mezu.ValidateName(field+".environment", e); err != nil {
-				return err
+				wrong = append(wrong, err)
 			}
 		}
 	}
-	return nil
+	return wrong
 }
 
 // ExplainTunnel adds line and column to an error about one of the tunnels.

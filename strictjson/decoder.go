@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -137,6 +138,46 @@ func (d *decoder) count(n int) error {
 	return d.o.Charge(n)
 }
 
+// pass gives an error about the value that begins with t to Options.Fault. If that lets the
+// reading go on, the value is passed over.
+func (d *decoder) pass(t Token, fault error) error {
+	if d.o.Fault == nil || !d.o.Fault(fault) {
+		return fault
+	}
+	depth := 0
+	for {
+		switch t.Kind {
+		case ObjectBegin, ListBegin:
+			depth++
+		case ObjectEnd, ListEnd:
+			depth--
+		case Refused:
+			return d.invalid("%s", t.Text)
+		case End:
+			return fault
+		}
+		if depth == 0 {
+			return nil
+		}
+		var err error
+		if t, err = d.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// passField is pass for a key, whose value comes next.
+func (d *decoder) passField(fault error) error {
+	if d.o.Fault == nil {
+		return fault
+	}
+	t, err := d.next()
+	if err != nil {
+		return err
+	}
+	return d.pass(t, fault)
+}
+
 // value reads the value that begins with t into v, which holds at most so many elements.
 func (d *decoder) value(t Token, v reflect.Value, most int) error {
 	switch {
@@ -146,7 +187,7 @@ func (d *decoder) value(t Token, v reflect.Value, most int) error {
 		v.SetZero()
 		return nil
 	case t.Kind == Null:
-		return d.invalid("is null; leave the field out instead")
+		return d.pass(t, d.invalid("is null; leave the field out instead"))
 	case len(d.path) > MaxDepth:
 		return d.invalid("is nested more than %d deep", MaxDepth)
 	}
@@ -171,14 +212,20 @@ func (d *decoder) value(t Token, v reflect.Value, most int) error {
 		case v.Kind() == reflect.Map:
 			return d.mapping(v, most)
 		}
-		return d.invalid("an object does not fit here")
+		return d.pass(t, d.invalid("an object does not fit here"))
 	case ListBegin:
 		if v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8 && !sh.readsText && !sh.readsJSON {
 			return d.list(v, most)
 		}
-		return d.invalid("a list does not fit here")
+		return d.pass(t, d.invalid("a list does not fit here"))
 	}
-	return d.scalar(t, v, sh)
+	err := d.scalar(t, v, sh)
+	var wrong *mezu.Error
+	if errors.As(err, &wrong) {
+		v.SetZero()
+		return d.pass(t, err)
+	}
+	return err
 }
 
 func (d *decoder) object(v reflect.Value, sh *shape) error {
@@ -201,15 +248,25 @@ func (d *decoder) object(v reflect.Value, sh *shape) error {
 		f := sh.fields[string(t.Text)]
 		if f == nil {
 			d.path[last].key = string(t.Text)
-			return d.invalid("is not a field that this version knows")
+			if err := d.passField(d.unknown(string(t.Text), sh)); err != nil {
+				return err
+			}
+			continue
 		}
 		d.path[last].key = f.name
 		bit := uint64(1) << (f.bit % 64)
+		var wrong error
 		switch {
 		case seen[f.bit/64]&bit != 0:
-			return d.invalid("is given twice")
+			wrong = d.invalid("is given twice")
 		case f.forbidden:
-			return d.invalid("is set by the server alone")
+			wrong = d.invalid("is set by the server alone")
+		}
+		if wrong != nil {
+			if err := d.passField(wrong); err != nil {
+				return err
+			}
+			continue
 		}
 		seen[f.bit/64] |= bit
 		if t, err = d.next(); err != nil {
@@ -223,6 +280,23 @@ func (d *decoder) object(v reflect.Value, sh *shape) error {
 			return err
 		}
 	}
+}
+
+// unknown is the error about a field that the struct doesn't have, with the one that may be
+// meant.
+func (d *decoder) unknown(name string, sh *shape) error {
+	e := mezu.Invalid(d.where(), "is not a field that this version knows")
+	var known []string
+	for _, f := range sh.fields {
+		if !f.forbidden {
+			known = append(known, f.name)
+		}
+	}
+	slices.Sort(known)
+	if near := mezu.Nearest(name, known); near != "" {
+		e.Hint = "did you mean " + near + "?"
+	}
+	return e
 }
 
 // Sizes of a map of Go's runtime: the map itself, and the group of eight slots that the first
@@ -280,7 +354,10 @@ func (d *decoder) mapping(v reflect.Value, most int) error {
 		key := reflect.ValueOf(name).Convert(of.Key())
 		had := out.MapIndex(key)
 		if d.patch && seen[name] || !d.patch && had.IsValid() {
-			return d.invalid("is given twice")
+			if err := d.passField(d.invalid("is given twice")); err != nil {
+				return err
+			}
+			continue
 		}
 		if d.patch {
 			seen[name] = true

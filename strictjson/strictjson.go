@@ -4,7 +4,7 @@
 // nesting, more elements than the type allows. It also applies merge patches (RFC 7396).
 //
 // A text is read token by token, straight into the Go value, without building a tree. The
-// first error ends the reading. Time is linear in the length of the text, and memory is
+// first error ends the reading, unless Options.Fault lets it go on. Time is linear in the length of the text, and memory is
 // bounded by it (BaseWeight, WeightPerByte).
 //
 // What may not live here: knowledge of HTTP, of the store, or of files. It imports the
@@ -59,6 +59,10 @@ type Options struct {
 	// Length is how many bytes the text has at most; zero if that isn't known. It only
 	// decides how much memory is allocated for a list at a time.
 	Length int
+	// Fault, if not nil, is told of each value that is wrong by itself: of an unknown field, a
+	// field given twice, or of another type. If it returns true, reading goes on behind that
+	// value, which stays zero.
+	Fault func(error) bool
 	// MaxString bounds a text value in the place of the package's MaxString, if it is not zero.
 	MaxString int
 }

@@ -2,14 +2,17 @@ package declare
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/manifest"
 )
 
 type exportOptions struct {
@@ -66,17 +69,38 @@ func newValidate(inv *invocation.Invocation, run func(context.Context, *validate
 func runValidate(ctx context.Context, o *validateOptions) error {
 	f, err := readFile(ctx, o.Invocation, o.File)
 	if err != nil {
-		return err
+		return o.invalid(err)
 	}
 	for _, w := range f.Warnings {
 		o.Warnf("%s", terminal.Clean(w))
 	}
 	if o.Flags.Output != terminal.Table {
-		return o.WriteValue(o.Flags.Output, struct {
-			Valid    bool     `json:"valid"`
-			Warnings []string `json:"warnings"`
-		}{true, append([]string{}, f.Warnings...)})
+		return o.WriteValue(o.Flags.Output, verdict{true, []terminal.Problem{}, append([]string{}, f.Warnings...)})
 	}
 	o.Sayf("%s is valid", f.Name)
 	return nil
+}
+
+// verdict is what validate says of a file to scripts.
+type verdict struct {
+	Valid    bool               `json:"valid"`
+	Errors   []terminal.Problem `json:"errors"`
+	Warnings []string           `json:"warnings"`
+}
+
+// invalid shows all errors of a file, which are the result for who reads JSON. Of a file that
+// could not be read at all there is no verdict.
+func (o *validateOptions) invalid(err error) error {
+	if _, read := errors.AsType[*manifest.Error](err); !read || o.Flags.Output == terminal.Table {
+		return err
+	}
+	p := terminal.ProblemOf(err)
+	if len(p.Errors) == 0 {
+		p.Exit = 0
+		p.Errors = []terminal.Problem{p}
+	}
+	if failed := o.WriteValue(o.Flags.Output, verdict{false, p.Errors, []string{}}); failed != nil {
+		return failed
+	}
+	return &exit.Shown{Err: err}
 }

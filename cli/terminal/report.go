@@ -40,6 +40,9 @@ func Explain(err error) (what, hint string) {
 	if e, ok := errors.AsType[*exit.UsageError](err); ok {
 		return what, e.Hint
 	}
+	if _, ok := errors.AsType[several](err); ok {
+		return what, "" // each has its own behind it
+	}
 	if e, ok := errors.AsType[*mezu.Error](err); ok {
 		plain := *e
 		plain.Hint = ""
@@ -83,20 +86,24 @@ type placed interface {
 	At() (file string, line, column int)
 }
 
-// several are errors in one.
+// several are errors in one, and how many.
 type several interface {
 	error
-	Unwrap() []error
+	Summary() string
+	Each() []error
 }
 
 // ProblemOf is an error as scripts read it.
 func ProblemOf(err error) Problem {
-	p := problemOf(err)
-	p.Exit = exit.Of(err)
-	if all, ok := errors.AsType[several](err); ok {
-		for _, one := range all.Unwrap() {
-			p.Errors = append(p.Errors, problemOf(one))
-		}
+	all, ok := errors.AsType[several](err)
+	if !ok {
+		p := problemOf(err)
+		p.Exit = exit.Of(err)
+		return p
+	}
+	p := Problem{Code: codeOf(err), Message: all.Summary(), Exit: exit.Of(err)}
+	for _, one := range all.Each() {
+		p.Errors = append(p.Errors, problemOf(one))
 	}
 	return p
 }
