@@ -26,6 +26,7 @@ import (
 	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/jq"
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/members"
 	"github.com/mezusphere/mezu/cli/orgs"
@@ -133,7 +134,8 @@ func run(ctx context.Context, inv *invocation.Invocation, app *cli.App, args []s
 		return inv.Printf("%s", page(line.Path, inv.PageFor()))
 	}
 	// Commands that run until they are interrupted have their own meaning of --timeout.
-	if d := invocation.ParseSpan(line.Global("timeout")); d > 0 && line.Command().Category != serving {
+	// --watch gives it to each look.
+	if d := invocation.ParseSpan(line.Global("timeout")); d > 0 && line.Command().Category != serving && line.Global("watch") == "" {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
@@ -197,6 +199,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 	app.Commands = append(app.Commands, requests.Command(inv, requests.Config{Category: serving, Running: local.Running, Open: cfg.Open, Exec: cfg.Tunnel.Exec}))
 	for _, c := range app.Commands {
 		tighten(c)
+		repeatable(inv, c, c.Name)
 	}
 	exemplify(app.Commands, "", examples())
 	return app
@@ -228,6 +231,8 @@ func tighten(c *cli.Command) {
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write results as `FORMAT`: " + strings.Join(terminal.Formats(), ", "), Value: string(terminal.Table)},
+		&cli.StringFlag{Name: "jq", Usage: "apply the jq expression `EXPR` to the JSON of results"},
+		watchFlag(),
 		&cli.StringFlag{Name: "org", Usage: "work in the organization `NAME` (MEZU_ORG)"},
 		&cli.StringFlag{Name: "project", Aliases: []string{"p"}, Usage: "work in the project `NAME` (MEZU_PROJECT)"},
 		&cli.StringFlag{Name: "environment", Aliases: []string{"e"}, Usage: "work in the environment `NAME` (MEZU_ENVIRONMENT)"},
@@ -260,9 +265,33 @@ func readGlobals(c *cli.Context, inv *invocation.Invocation) error {
 		Output: format, Organization: c.String("org"), Project: c.String("project"), Environment: c.String("environment"),
 		API: c.String("api"), CAFile: c.Path("ca-file"), Profile: c.String("profile"), Timeout: invocation.Span(c, "timeout"),
 	}
+	if err := readWatch(c, inv); err != nil {
+		return err
+	}
+	if err := readJQ(c, inv); err != nil {
+		return err
+	}
 	inv.Quiet = inv.Quiet || c.Bool("quiet")
 	inv.ColorOff = inv.ColorOff || c.Bool("no-color")
 	inv.PromptOff = inv.PromptOff || c.Bool("no-input")
+	return nil
+}
+
+// readJQ has results in JSON go through the expression of --jq.
+func readJQ(c *cli.Context, inv *invocation.Invocation) error {
+	if !c.IsSet("jq") {
+		return nil
+	}
+	if c.IsSet("output") && inv.Flags.Output != terminal.JSON {
+		return exit.Usagef("--jq works on JSON; -o %s excludes it", inv.Flags.Output)
+	}
+	x, err := jq.Parse(c.String("jq"))
+	if err != nil {
+		return err
+	}
+	x.Pretty = inv.OutTerminal
+	inv.Flags.Output = terminal.JSON
+	inv.Select = func(data []byte) ([]byte, error) { return x.Apply(c.Context, data) }
 	return nil
 }
 

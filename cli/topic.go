@@ -91,14 +91,26 @@ coloured. Nothing is asked with --no-input, CI=true or without a terminal. What 
 exit codes (mezu help exit-codes), variables (mezu help environment), and the fields of JSON. Fields are added, and
 none is renamed.
 
-   -o json, -o yaml      one record, or a list of them, with the fields of the REST API
-                         an error is one such line on standard error, with "code", "message",
-                         "exit_code", and "field", "file", "line", "column", "hint", "errors"
+   -o json, -o yaml      one record, or an array of them ([] for none), with the fields of
+                         the REST API; an error is one such line on standard error, with
+                         "code", "message", "exit_code", and "field", "file", "line",
+                         "column", "hint", "errors"
+   -o name               names alone, one a line: what commands take as argument
+   --jq EXPR             JSON through an expression of jq: texts raw, null as an empty line,
+                         all else as JSON in a line
+   --watch [SPAN]        on a pipe: a JSON document a line at each change, of a table the
+                         lines that are new. What the API tells of shows at once, all else
+                         after SPAN (2s, 1s at least). Ctrl-C ends it with 130
    -f -o json            of mezu requests list and mezu audit: one record a line
    --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
    --timeout TIME        give up after that time, with code 7
    --if-revision N       change a record only if nobody else has: code 5 otherwise
    --yes                 delete without asking
+
+Times are in RFC 3339 wherever they don't go to a terminal.
+
+   mezu environments list -o name | xargs -n1 mezu warpgates list -o name -e
+   mezu tunnel list --jq '.[] | select(.state == "connected") | .url'
 
 A tunnel for one command, with the exit code of the command:
 

@@ -205,6 +205,7 @@ func rules() []rule {
 		{from: "", but: []string{"edgesvc/store/storetest"}, not: []string{"github.com/anishathalye/porcupine"}, reason: "a checker of histories is for tests"},
 		{from: "", but: []string{"edgesvc"}, not: []string{"github.com/danielgtaylor/huma"}, reason: "the server framework stays at the server; the client is linked into small programs"},
 		{from: "", but: []string{"cli/keyring"}, not: []string{"github.com/zalando/go-keyring"}, reason: "everyone else gets a keyring, which may be none and may be shut"},
+		{from: "", but: []string{"cli/jq"}, not: []string{"github.com/itchyny"}, reason: "an expression of a user is bounded in one place"},
 		{from: "", but: []string{"cli"}, not: []string{"github.com/urfave/cli"}, reason: "the flag library ends where the command line does"},
 		{from: "", not: []string{"github.com/golang/protobuf", "golang.org/x/net/http2"}, but: []string{"bench", "daemon/forward", "relay", "edgesvc/edge"}, reason: "the public HTTP/2 is net/http's own server"},
 		{from: "", not: []string{"log"}, but: []string{"bench"}, reason: "slog is handed in; the global logger belongs to nobody"},
@@ -282,6 +283,8 @@ func linked() map[string]map[string]string {
 			"github.com/Microsoft":        "the sidecar has no local API",
 			"github.com/kardianos":        "units are texts: it writes its own",
 			module + "/cli/trust":         "the sidecar changes nobody's browsers",
+			module + "/cli/jq":            "the sidecar shows no results",
+			"github.com/itchyny":          "as " + module + "/cli/jq",
 		},
 		"cmd/mezusphere": {
 			"go.etcd.io/etcd/server":                "etcd runs in processes of its own; its client alone is linked",
@@ -292,6 +295,8 @@ func linked() map[string]map[string]string {
 			"github.com/anishathalye/porcupine":     "it is for tests",
 			"github.com/zalando":                    "services log in nowhere: what they keep is in their store and in files",
 			module + "/cli/update":                  "services are replaced by whoever deploys them",
+			module + "/cli/jq":                      "services show no results",
+			"github.com/itchyny":                    "as " + module + "/cli/jq",
 		},
 		"cmd/mezu": {
 			"go.etcd.io": "etcd is for installations of many machines",
@@ -331,7 +336,7 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {29, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {30, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},

@@ -18,6 +18,15 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 )
 
+// OptionalFlag is a flag that may stand alone, or have a value.
+type OptionalFlag struct {
+	*cli.GenericFlag
+	// Alone is the value of one that stands alone.
+	Alone string
+	// Takes reports whether the word behind the flag is its value.
+	Takes func(word string) bool
+}
+
 // Line is a command line that was read.
 type Line struct {
 	// Path is the commands from the root on, the root included.
@@ -186,6 +195,9 @@ func (l *Line) take(level int, flag cli.Flag, written string, rest []string) (in
 		l.add(level, flag.Names()[0], "true")
 		return 0, nil
 	}
+	if o, ok := flag.(OptionalFlag); ok && (len(rest) == 0 || !o.Takes(rest[0])) {
+		return 0, l.give(level, flag, written, o.Alone)
+	}
 	if len(rest) == 0 || rest[0] == "--" {
 		e := exit.Usagef("%s needs a value", written)
 		e.Hint = l.name() + " --help"
@@ -209,6 +221,10 @@ func (l *Line) give(level int, flag cli.Flag, written, value string) error {
 			wrong = fmt.Sprintf("is a number, not %q", value)
 		} else {
 			value = strconv.FormatInt(n, 10)
+		}
+	case OptionalFlag:
+		if err := f.Value.Set(value); err != nil {
+			wrong = err.Error()
 		}
 	case *cli.GenericFlag:
 		if err := f.Value.Set(value); err != nil {

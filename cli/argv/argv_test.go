@@ -1,6 +1,7 @@
 package argv_test
 
 import (
+	"errors"
 	"io"
 	"reflect"
 	"slices"
@@ -44,6 +45,7 @@ func tree(got *seen) *cli.App {
 				{Name: "help-desk", HideHelpCommand: true, Action: act},
 			}},
 			{Name: "tunnel", HideHelpCommand: true, Action: act, Flags: []cli.Flag{
+				argv.OptionalFlag{GenericFlag: &cli.GenericFlag{Name: "watch", Value: &word{}}, Alone: "2s", Takes: func(w string) bool { return strings.HasSuffix(w, "s") }},
 				&cli.IntFlag{Name: "port"}, &cli.BoolFlag{Name: "exec"}, &cli.StringFlag{Name: "name", Aliases: []string{"n"}},
 			}},
 			{Name: "serve", ArgsUsage: "[TARGET]", HideHelpCommand: true, Action: act, Subcommands: []*cli.Command{
@@ -53,6 +55,36 @@ func tree(got *seen) *cli.App {
 	}
 	own(app.Commands)
 	return app
+}
+
+// word is the value of a flag that may stand alone.
+type word struct{ text string }
+
+func (w *word) Set(text string) error {
+	if text == "bad" {
+		return errors.New("is not bad")
+	}
+	w.text = text
+	return nil
+}
+
+func (w *word) String() string { return w.text }
+
+func TestOptionalFlag(t *testing.T) {
+	for line, want := range map[string]string{
+		"tunnel --watch": "--watch=2s --", "tunnel --watch 5s x": "--watch=5s -- x", "tunnel --watch x": "--watch=2s -- x", "tunnel x --watch": "--watch=2s -- x",
+		"tunnel --watch=7 x": "--watch=7 -- x", "tunnel --watch -- 5s": "--watch=2s -- -- 5s", "tunnel --watch --exec": "--watch=2s --exec=true --",
+	} {
+		app := tree(&seen{})
+		l, err := argv.Read(&cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}, strings.Fields(line))
+		if err != nil || strings.Join(l.Arranged(), " ") != "mezu -- tunnel "+want && strings.Join(l.Arranged(), " ") != "mezu tunnel "+want {
+			t.Errorf("%s: %v, %v", line, l, err)
+		}
+	}
+	app := tree(&seen{})
+	if _, err := argv.Read(&cli.Command{Name: app.Name, Flags: app.Flags, Subcommands: app.Commands}, []string{"tunnel", "--watch=bad"}); err == nil || err.Error() != "--watch is not bad" {
+		t.Errorf("%v", err)
+	}
 }
 
 // own gives each command a flag for help of its own.

@@ -8,6 +8,7 @@ package collection
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"strconv"
 	"strings"
@@ -60,6 +61,8 @@ type Noun[T any] struct {
 // Operations are the operations on a noun at one kind of path.
 type Operations struct {
 	List, Get, Create, Update, Delete api.Operation
+	// Watch tells what changes in the collection; if it has no path, nothing does.
+	Watch api.Operation
 	// In gives the path of the collection's parent in the present context.
 	In func(*invocation.Invocation) (Path, error)
 }
@@ -126,6 +129,30 @@ func in(inv *invocation.Invocation, depth int) (Path, error) {
 		p.Text += terminal.Clean(name)
 	}
 	return p, nil
+}
+
+// woken has a command that is repeated look again when the collection at a path changes.
+func (o Operations) woken(inv *invocation.Invocation, p Path) {
+	if o.Watch.Path == "" {
+		return
+	}
+	inv.WokenBy(func(ctx context.Context, ring func()) error {
+		w, err := api.Watch[json.RawMessage](ctx, p.Client, o.Watch, "", p.Params...)
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		for synced := false; ; {
+			e, err := w.Next()
+			if err != nil {
+				return err
+			}
+			if synced {
+				ring()
+			}
+			synced = synced || e.Kind == api.WatchSynced
+		}
+	})
 }
 
 // Command is "mezu NOUN" with its commands.

@@ -57,12 +57,12 @@ func SharedFlag() cli.Flag {
 }
 
 func ofProject() collection.Operations {
-	return collection.Operations{In: collection.InProject, List: api.OpListDirectories, Get: api.OpGetDirectory, Create: api.OpCreateDirectory,
+	return collection.Operations{In: collection.InProject, List: api.OpListDirectories, Watch: api.OpWatchDirectories, Get: api.OpGetDirectory, Create: api.OpCreateDirectory,
 		Update: api.OpUpdateDirectory, Delete: api.OpDeleteDirectory}
 }
 
 func ofOrganization() collection.Operations {
-	return collection.Operations{In: collection.InOrganization, List: api.OpListOrganizationDirectories, Get: api.OpGetOrganizationDirectory,
+	return collection.Operations{In: collection.InOrganization, List: api.OpListOrganizationDirectories, Watch: api.OpWatchOrganizationDirectories, Get: api.OpGetOrganizationDirectory,
 		Create: api.OpCreateOrganizationDirectory, Update: api.OpUpdateOrganizationDirectory, Delete: api.OpDeleteOrganizationDirectory}
 }
 

@@ -43,7 +43,7 @@ func noun() collection.Noun[mezu.Environment] {
 	}
 	return collection.Noun[mezu.Environment]{
 		Name: "environments", One: "environment", Many: "environments",
-		Operations: collection.Operations{In: collection.InProject, List: api.OpListEnvironments, Get: api.OpGetEnvironment, Create: api.OpCreateEnvironment, Update: api.OpUpdateEnvironment, Delete: api.OpDeleteEnvironment},
+		Operations: collection.Operations{In: collection.InProject, List: api.OpListEnvironments, Watch: api.OpWatchEnvironments, Get: api.OpGetEnvironment, Create: api.OpCreateEnvironment, Update: api.OpUpdateEnvironment, Delete: api.OpDeleteEnvironment},
 		Label:      func(e mezu.Environment) string { return e.Name }, Columns: columns,
 		Details: slices.Concat([]terminal.Column[mezu.Environment]{
 			{Head: "ORGANIZATION", Value: func(e mezu.Environment) string { return e.Organization }},

@@ -44,6 +44,21 @@ type Invocation struct {
 	Now func() time.Time
 
 	login *Login
+	waker Waker
+}
+
+// Waker calls ring when what a command has shown may have changed, until ctx ends or it fails.
+type Waker func(ctx context.Context, ring func()) error
+
+// WokenBy has a command that --watch repeats look again when w rings, and not only when its time
+// has come.
+func (i *Invocation) WokenBy(w Waker) { i.waker = w }
+
+// TakeWaker gives what rings for the command, nil if nothing does, and forgets it.
+func (i *Invocation) TakeWaker() Waker {
+	w := i.waker
+	i.waker = nil
+	return w
 }
 
 // Login is a client that calls with a login.
@@ -70,6 +85,8 @@ type Flags struct {
 	// Timeout bounds the whole command; if zero, api.DefaultTimeout bounds each
 	// call.
 	Timeout time.Duration
+	// Watch is how long after a look a command looks again; if zero, it looks once.
+	Watch time.Duration
 }
 
 // Settings are the result of flags, environment variables, mezu.yaml and the profile. The

@@ -35,7 +35,7 @@ func noun() collection.Noun[mezu.Member] {
 	meta := collection.Meta(func(m mezu.Member) mezu.Meta { return m.Meta })
 	return collection.Noun[mezu.Member]{
 		Name: "members", One: "member", Many: "members", Arg: "ID",
-		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListMembers, Get: api.OpGetMember, Update: api.OpUpdateMember, Delete: api.OpDeleteMember},
+		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListMembers, Watch: api.OpWatchMembers, Get: api.OpGetMember, Update: api.OpUpdateMember, Delete: api.OpDeleteMember},
 		Label:      func(m mezu.Member) string { return m.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixMember, id) },
 		Columns:    columns,

@@ -43,7 +43,7 @@ func noun() collection.Noun[mezu.Project] {
 	}
 	return collection.Noun[mezu.Project]{
 		Name: "projects", One: "project", Many: "projects",
-		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListProjects, Get: api.OpGetProject, Create: api.OpCreateProject, Update: api.OpUpdateProject, Delete: api.OpDeleteProject},
+		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListProjects, Watch: api.OpWatchProjects, Get: api.OpGetProject, Create: api.OpCreateProject, Update: api.OpUpdateProject, Delete: api.OpDeleteProject},
 		Label:      func(p mezu.Project) string { return p.Name }, Columns: columns,
 		Details: slices.Concat([]terminal.Column[mezu.Project]{
 			{Head: "ORGANIZATION", Value: func(p mezu.Project) string { return p.Organization }},

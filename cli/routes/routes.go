@@ -34,7 +34,7 @@ func noun() collection.Noun[mezu.Route] {
 	columns := columns()
 	return collection.Noun[mezu.Route]{
 		Name: "routes", One: "route", Many: "routes", Arg: "ROUTE", Nameless: true,
-		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListRoutes, Get: api.OpGetRoute, Create: api.OpCreateRoute, Update: api.OpUpdateRoute, Delete: api.OpDeleteRoute},
+		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListRoutes, Watch: api.OpWatchRoutes, Get: api.OpGetRoute, Create: api.OpCreateRoute, Update: api.OpUpdateRoute, Delete: api.OpDeleteRoute},
 		Label:      reference, Check: checkReference, Columns: columns,
 		Details: slices.Concat(columns, []terminal.Column[mezu.Route]{
 			{Head: "PRIORITY", Value: func(r mezu.Route) string { return number(r.Priority) }},

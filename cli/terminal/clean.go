@@ -9,9 +9,9 @@ import (
 // Clean makes text from outside safe for one line of a terminal.
 func Clean(s string) string { return visible.Text(s) }
 
-// escapeJSON replaces the characters of a JSON text that a terminal might act on by \u
+// EscapeJSON replaces the characters of a JSON text that a terminal might act on by \u
 // escapes. The text means the same. encoding/json itself escapes only C0.
-func escapeJSON(data []byte) []byte {
+func EscapeJSON(data []byte) []byte {
 	const hex = "0123456789abcdef"
 	out := make([]byte, 0, len(data))
 	for i := 0; i < len(data); {

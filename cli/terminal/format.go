@@ -160,7 +160,7 @@ func (s Streams) WriteValue(f Format, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encoding the result: %w", err)
 	}
-	out := escapeJSON(b.Bytes())
+	out := EscapeJSON(b.Bytes())
 	var err error
 	switch {
 	case f == Names:
@@ -187,7 +187,7 @@ func (s Streams) WriteLine(v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding the result: %w", err)
 	}
-	out := append(escapeJSON(data), '\n')
+	out := append(EscapeJSON(data), '\n')
 	if s.Select != nil {
 		if out, err = s.Select(out); err != nil {
 			return err

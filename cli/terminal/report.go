@@ -145,10 +145,10 @@ func codeOf(err error) string {
 	return codeFailed
 }
 
-// ReportAs is Report in a format: lines for people if it is a table's, else a record for
-// scripts, on one line if it is JSON.
+// ReportAs is Report in a format: lines for people if it is a table's or Select makes something
+// else of results, else a record for scripts, on one line if it is JSON.
 func (s Streams) ReportAs(format Format, program string, err error) {
-	if format != JSON && format != YAML {
+	if format != JSON && format != YAML || s.Select != nil {
 		s.Report(program, err)
 		return
 	}

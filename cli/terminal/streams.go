@@ -32,6 +32,10 @@ type Streams struct {
 	Unicode bool
 	// Columns is how wide the terminal of Out is, now; if nil, nobody knows.
 	Columns func() int
+	// Rows is how high it is.
+	Rows func() int
+	// Dumb says that the cursor of a terminal can't be moved.
+	Dumb bool
 	// Masking says that what is written becomes a log of GitHub Actions, which hides what it
 	// is told to.
 	Masking bool
@@ -51,7 +55,8 @@ func System(in, out, err *os.File, getenv func(string) string) Streams {
 	return Streams{
 		In: in, Out: out, Err: err,
 		InTerminal: isTerminal(in), OutTerminal: isTerminal(out), ErrTerminal: isTerminal(err),
-		Columns: func() int { return columns(out) },
+		Columns: func() int { columns, _ := size(out); return columns },
+		Rows:    func() int { _, rows := size(out); return rows },
 	}.Under(getenv)
 }
 
@@ -64,6 +69,7 @@ func (s Streams) Under(getenv func(string) string) Streams {
 	if ci {
 		s.PromptOff = true
 	}
+	s.Dumb = getenv("TERM") == "dumb"
 	s.Unicode = unicodeLocale(getenv)
 	s.Masking = getenv("GITHUB_ACTIONS") == "true"
 	return s
@@ -84,6 +90,19 @@ func (s Streams) Width() int {
 		}
 	}
 	return defaultWidth
+}
+
+// defaultHeight is the height of a terminal that does not tell its own.
+const defaultHeight = 24
+
+// Height is how many lines the terminal of stdout has.
+func (s Streams) Height() int {
+	if s.Rows != nil {
+		if n := s.Rows(); n > 0 {
+			return n
+		}
+	}
+	return defaultHeight
 }
 
 // Color reports whether what goes to stdout may be decorated.

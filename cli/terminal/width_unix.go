@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// columns is how wide a terminal is; zero if it does not tell.
-func columns(f *os.File) int {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+// size is how many columns and rows a terminal has; zero if it does not tell.
+func size(f *os.File) (columns, rows int) {
+	is, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return int(size.Col)
+	return int(is.Col), int(is.Row)
 }

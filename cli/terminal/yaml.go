@@ -115,5 +115,5 @@ func yamlString(s string) string {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.Encode(s) // a string always encodes
-	return string(escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))))
+	return string(EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))))
 }

@@ -96,10 +96,10 @@ func where(c *cli.Context) (collection.Operations, error) {
 		}
 	}
 	if c.Bool("shared") {
-		return collection.Operations{In: in(collection.InOrganization), List: api.OpListOrganizationUsers, Get: api.OpGetOrganizationUser,
+		return collection.Operations{In: in(collection.InOrganization), List: api.OpListOrganizationUsers, Watch: api.OpWatchOrganizationUsers, Get: api.OpGetOrganizationUser,
 			Create: api.OpCreateOrganizationUser, Update: api.OpUpdateOrganizationUser, Delete: api.OpDeleteOrganizationUser}, nil
 	}
-	return collection.Operations{In: in(collection.InProject), List: api.OpListUsers, Get: api.OpGetUser,
+	return collection.Operations{In: in(collection.InProject), List: api.OpListUsers, Watch: api.OpWatchUsers, Get: api.OpGetUser,
 		Create: api.OpCreateUser, Update: api.OpUpdateUser, Delete: api.OpDeleteUser}, nil
 }
 

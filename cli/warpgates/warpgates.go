@@ -41,7 +41,7 @@ func noun() collection.Noun[mezu.Warpgate] {
 	meta := collection.Meta(func(w mezu.Warpgate) mezu.Meta { return w.Meta })
 	return collection.Noun[mezu.Warpgate]{
 		Name: "warpgates", One: "Warpgate", Many: "Warpgates", Arg: "ID",
-		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListWarpgates, Get: api.OpGetWarpgate, Delete: api.OpDeleteWarpgate},
+		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListWarpgates, Watch: api.OpWatchWarpgates, Get: api.OpGetWarpgate, Delete: api.OpDeleteWarpgate},
 		Label:      func(w mezu.Warpgate) string { return w.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixWarpgate, id) },
 		Columns:    columns,
