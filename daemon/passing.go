@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/event"
@@ -131,4 +133,40 @@ func (t *tunnel) setWorkload(w *mezu.Workload) {
 func (t *tunnel) publish(e local.Event) {
 	e.TunnelID, e.Tunnel = t.id, *t.name.Load()
 	t.h.cfg.Hub.Publish(e)
+}
+
+// EndStreams cuts the requests of all tunnels that have no end of their own, such as upgrades and
+// streams of events, and those that come later. It is for whoever ends an edge in the same process.
+func (h *Host) EndStreams() {
+	for _, t := range h.all() {
+		t.endStreams()
+	}
+}
+
+// endStreams cuts those of one tunnel.
+func (t *tunnel) endStreams() {
+	t.mu.Lock()
+	gate := t.gate
+	t.mu.Unlock()
+	if gate != nil {
+		gate.EndStreams()
+	}
+}
+
+// drains says what the end of the tunnel waits for, and cuts what has no end of its own after a
+// while. The caller calls ended when it has.
+func (t *tunnel) drains(gate *warpgate.Warpgate) (ended func()) {
+	ctx, end := context.WithCancel(context.Background())
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		gate.Waits(ctx, func(what, _ string) {
+			t.publish(local.Event{Event: mezu.Event{Event: local.EventStopping, Message: what}})
+		})
+	})
+	late := time.AfterFunc(local.StreamTimeout, gate.EndStreams)
+	return func() {
+		late.Stop()
+		end()
+		saying.Wait()
+	}
 }

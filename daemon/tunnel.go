@@ -386,6 +386,7 @@ func (t *tunnel) end(to phase, within time.Duration) {
 	t.look()
 	if gate != nil {
 		gate.Drain(within)
+		defer t.drains(gate)()
 	}
 	t.h.woken.Ring() // what waits for another try sees that there is none
 	if done != nil {

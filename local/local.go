@@ -160,6 +160,9 @@ type Shutdown struct {
 const (
 	// DrainTimeout is how long a tunnel's requests in flight get when it closes.
 	DrainTimeout = 10 * time.Second
+	// StreamTimeout is how long of that a request may go on that has no end of its own, such as a
+	// WebSocket or a stream of events: a page of a development server holds one all the time.
+	StreamTimeout = 2 * time.Second
 	// RestartDrain is how long they get when the daemon is replaced.
 	RestartDrain = 5 * time.Second
 	// AttachGrace is how long a tunnel outlives the last stream that held it, so that a
@@ -230,4 +233,7 @@ const (
 	EventLink   mezu.EventKind = "link"
 	EventStats  mezu.EventKind = "stats"
 	EventGap    mezu.EventKind = "gap"
+	// EventStopping says in Message what the end of a tunnel waits for: «1 request under way (GET
+	// /ws, 41 s)».
+	EventStopping mezu.EventKind = "stopping"
 )

@@ -173,6 +173,7 @@ type Exchange struct {
 	answering bool       // the response has begun, or an upgraded stream
 	abandoned bool
 	forbidden *mezu.Error // why it may not go on
+	forbade   mezu.Cause  // the cause of that
 }
 
 // Carry sends the request over the connection, with its body, and the response to d.
@@ -257,13 +258,16 @@ func (x *Exchange) setUnderWay(underWay bool) {
 	}
 }
 
-// Forbid ends the exchange under way, and each later one at once until Allow, because the
-// session has ended that let the request in. Its client is told why if the response has not begun. It
-// may be called from another goroutine, and does not wait.
-func (x *Exchange) Forbid(why *mezu.Error) {
+// Forbid ends the exchange under way, and each later one at once until Allow: the session has
+// ended that let the request in, or the program ends. Its client is told why if the response has not
+// begun; else it has this cause. The first call counts. It may be called from another goroutine, and
+// does not wait.
+func (x *Exchange) Forbid(why *mezu.Error, cause mezu.Cause) {
 	x.ending.Lock()
 	defer x.ending.Unlock()
-	x.forbidden = why
+	if x.forbidden == nil {
+		x.forbidden, x.forbade = why, cause
+	}
 	if x.underWay {
 		x.abortUp()
 	}
@@ -279,23 +283,17 @@ func (x *Exchange) Allow() {
 	x.forbidden = nil
 }
 
-// Forbidden is what Forbid said, nil if nothing.
-func (x *Exchange) Forbidden() *mezu.Error {
-	x.ending.Lock()
-	defer x.ending.Unlock()
-	return x.forbidden
-}
-
 // why is the error of an exchange that Forbid has ended.
 func (x *Exchange) why() error {
-	why := x.Forbidden()
+	x.ending.Lock()
+	defer x.ending.Unlock()
 	switch {
-	case why == nil:
+	case x.forbidden == nil:
 		return nil
 	case x.Began:
-		return &mezu.Cut{Cause: mezu.CauseSessionEnded, Err: why}
+		return &mezu.Cut{Cause: x.forbade, Err: x.forbidden}
 	}
-	return why
+	return x.forbidden
 }
 
 // setAnswering says that the client has begun to get the response.

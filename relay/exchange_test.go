@@ -738,7 +738,7 @@ func TestT11_Forbid(t *testing.T) {
 			r.start(t)
 			r.ask(t, c.ask)
 			c.answer(t, r)
-			r.x.Forbid(errOver)
+			r.x.Forbid(errOver, mezu.CauseSessionEnded)
 			o := r.end(t)
 			want := mezu.CauseRefused
 			if c.cut {
@@ -750,7 +750,7 @@ func TestT11_Forbid(t *testing.T) {
 		})
 	}
 	r := newRig(t)
-	r.x.Forbid(errOver)
+	r.x.Forbid(errOver, mezu.CauseSessionEnded)
 	r.start(t)
 	r.ask(t, get)
 	if o := r.end(t); o.err != error(errOver) || o.again {

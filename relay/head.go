@@ -331,6 +331,12 @@ func (m *message) KeepAlive() bool {
 	return !m.close
 }
 
+// Streams reports whether the response has no end that its head tells: a stream of events, of
+// messages or of another protocol, or a body whose length nobody knew.
+func (h *ResponseHead) Streams() bool {
+	return h.Status == 101 || h.Framing == Chunked || h.Framing == UntilClose
+}
+
 // DeclaredLength is the value of Content-Length that goes on, or -1 if none does. In a response
 // to HEAD it is the length of a body that does not come. A response that never has a body has
 // none (RFC 9110, 8.6).

@@ -16,7 +16,6 @@ import (
 // close drains all tunnels that nobody else holds. The end of Cut cuts what is in flight.
 func (r *opened) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	flying := 0
 	var held []*opening
 	for _, t := range r.all {
 		if t.left.Load() {
@@ -38,10 +37,8 @@ func (r *opened) close(ctx context.Context) error {
 			r.Sayf("%s stays open; mezu tunnel stop %s closes it", name, name)
 			continue
 		}
-		flying += is.Stats.InFlight
 		held = append(held, t)
 	}
-	r.lines.Closing(flying, local.DrainTimeout)
 	errs := each(held, len(held), func(t *opening) error { return r.stop(ctx, t) })
 	for _, t := range held {
 		r.closed(t)

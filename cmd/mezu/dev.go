@@ -101,7 +101,7 @@ func (r *devRun) parts() []process.Part {
 	parts := []process.Part{
 		{Name: "waiting for the first request", Run: r.announce},
 		{Name: "keeping the token", Run: r.keepToken},
-		{Name: "edge", Run: r.edge.Run, Close: r.edge.Close},
+		{Name: "edge", Run: r.runEdge, Close: r.closeEdge},
 	}
 	parts = append(parts, r.tunnels.parts(r.runTunnels)...)
 	if r.file != nil {
@@ -257,6 +257,7 @@ func (r *devRun) listenEdge() (err error) {
 		Control: r.apiURL(), CAFile: r.control.CAFile(), JoinToken: r.joinToken,
 		StateDir: filepath.Join(r.state, "edge-"+name), HTTPSAddr: r.HTTPSAddr, Name: name, PublicAddress: address, TunnelAddress: address,
 		EnvironmentShare: 100, // nobody else is here
+		FirstGrace:       firstGrace,
 		Unserved:         r.out.unserved,
 		Log:              r.log.With("service", "edge"), Version: version, Connections: devConnections().Edge, MaxConns: r.maxConns(), LinesLost: r.linesLost,
 	})

@@ -128,6 +128,16 @@ func (d *devOutput) stopping() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ending = true
+	if d.InTerminal && d.ErrTerminal {
+		fmt.Fprintln(d.Err) // the terminal has written ^C, and no more
+	}
+}
+
+// waiting says which requests the end waits for.
+func (d *devOutput) waiting(what, them string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.Sayf("stopping: %s. Ctrl-C again cuts %s.", terminal.Clean(what), them)
 }
 
 // request prints one line of the log of requests.

@@ -17,6 +17,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/policy"
+	"github.com/mezusphere/mezu/underway"
 )
 
 // Times of a data connection.
@@ -63,12 +64,17 @@ type Config struct {
 	Warpgate string
 	// Recorder keeps what passes; if nil, nobody does.
 	Recorder Recorder
+	// Underway has the requests under way; if nil, nobody asks for them.
+	Underway *Underway
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
 	// Failed is told the cause of each request whose response was not delivered in full;
 	// if nil, nobody is.
 	Failed func(mezu.Cause)
 }
+
+// Underway is the requests under way of one or more Forwarders.
+type Underway = underway.Set
 
 // Forwarder serves data connections. It is safe for concurrent use.
 type Forwarder struct {
@@ -84,6 +90,9 @@ type Forwarder struct {
 
 // New makes a Forwarder. It dials nothing.
 func New(cfg Config) *Forwarder {
+	if cfg.Underway == nil {
+		cfg.Underway = &Underway{}
+	}
 	f := &Forwarder{cfg: cfg, pingAfter: pingAfter, pingTimeout: pingTimeout}
 	f.targets.Store(newTargets(cfg.Targets))
 	f.life, f.end = context.WithCancel(context.Background())

@@ -43,6 +43,8 @@ func (w *worker) cause(err error) mezu.Cause {
 	switch ended := context.Cause(w.ctx); {
 	case cause != "" && ended == errSessionEnded:
 		return mezu.CauseSessionEnded
+	case cause != "" && ended == errEnding, cause == mezu.CauseClientGone && w.under.Ending():
+		return mezu.CauseShutdown
 	case cause == mezu.CauseClientGone && ended == context.Canceled:
 		return mezu.CauseShutdown
 	}

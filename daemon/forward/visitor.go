@@ -25,6 +25,9 @@ type visitor struct {
 	setCookie []byte
 }
 
+// errEnding ends a data connection because the stream on it is cut when the program ends.
+var errEnding = errors.New("streams end with the program")
+
 // errSessionEnded ends a data connection because the session of the request on it was ended.
 var errSessionEnded = errors.New("the session was ended")
 
@@ -107,6 +110,9 @@ var assertionName = []byte(mezu.HeaderAssertion)
 
 // clean takes from a response what its workload may not set, and adds what the Warpgate sets.
 func (w *worker) clean(h *relay.ResponseHead) {
+	if h.Streams() {
+		w.under.Stream()
+	}
 	if w.telling(h.Status) {
 		w.tell(PartResponse, func(dst []byte) []byte { return appendResponse(dst, h) })
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
+	"github.com/mezusphere/mezu/underway"
 )
 
 // worker is one data connection.
@@ -39,6 +40,7 @@ type worker struct {
 	upgrade string    // what the visitor asked for, whatever the workload is asked
 	local   string    // the origin that the workload believes to have, if it is not the visitor's
 
+	under  underway.Request
 	broken bool // a panic left the exchange in an unknown state
 
 	silence pipe.Silence // of an exchange by net/http
@@ -82,6 +84,7 @@ func (f *Forwarder) serve(ctx context.Context, conn net.Conn, tape Tape) {
 	w := &worker{f: f, ctx: ctx, tape: tape}
 	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
 	w.visitor.use.Cut = func() { end(errSessionEnded) }
+	f.cfg.Underway.Init(&w.under, func() { end(errEnding) })
 	w.head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
 	w.beginning, w.ending = w.beginEvent, w.endEvent
 	w.c.Typed = true
@@ -152,6 +155,7 @@ func (w *worker) request(payload []byte) bool {
 	defer c.Body.Close()
 	w.broken = false
 	complete, unsent, err := w.carry()
+	w.under.End()
 	if uses := w.f.cfg.Uses; uses != nil {
 		uses.End(&w.visitor.use) // from here on nothing cuts it, and the connection may go on
 	}
@@ -196,6 +200,10 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	c.Timed.SetRead(headTimeout)
 	c.Last, c.RequestID = !c.Head.KeepAlive(), ""
 	w.upgrade = w.req.Upgrade
+	w.under.Begin(w.req.Method, w.req.Path.Path, w.began)
+	if w.req.Streams() {
+		w.under.Stream()
+	}
 	w.record()
 	w.tellBegin()
 	if err != nil {

@@ -62,3 +62,27 @@ func (g *Warpgate) Drain(within time.Duration) {
 	g.ending.shorten(within, time.Now().Add(within))
 	g.ending.begin()
 }
+
+// Waits says which requests are under way, until ctx ends: at once, and again when that has
+// changed. It says nothing while none is.
+func (g *Warpgate) Waits(ctx context.Context, say func(what, them string)) {
+	g.underway.Follow(ctx, say)
+}
+
+// EndStreams cuts all requests that have no end of their own, such as upgrades and streams of
+// events, and those that come later.
+func (g *Warpgate) EndStreams() { g.underway.CutStreams() }
+
+// drain retires all links at once, and logs what it waits for.
+func (g *Warpgate) drain(links []*link) {
+	ctx, end := context.WithCancel(g.hard)
+	var saying sync.WaitGroup
+	defer saying.Wait()
+	defer end()
+	saying.Go(func() {
+		g.Waits(ctx, func(what, them string) {
+			g.log.Info("stopping", "waiting_for", what, "hint", "another signal cuts "+them)
+		})
+	})
+	drain(links)
+}

@@ -88,7 +88,7 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	stopKeeping()
 	links := s.close()
 	if !errors.Is(err, state.ErrRevoked) {
-		drain(links)
+		g.drain(links)
 	}
 	cut()
 	keeper.Wait()

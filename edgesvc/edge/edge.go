@@ -71,7 +71,10 @@ type Config struct {
 	// Unserved is told of each request that no Warpgate has answered (web.Config). If nil,
 	// nobody is.
 	Unserved func(event func() mezu.Event)
-	Version  string
+	// FirstGrace is how long a connection may have no request yet, when the edge drains; if zero,
+	// as long as a slow link needs (front.FirstGrace).
+	FirstGrace time.Duration
+	Version    string
 	// LinesLost counts the lines of the log that were dropped because nobody read them; if
 	// nil, none are.
 	LinesLost func() uint64
@@ -227,7 +230,7 @@ func (e *Edge) assemble() (err error) {
 			Handler: e.gate, ServerName: mezu.TunnelServerName,
 			Protocols: []string{mezu.ProtocolControl, mezu.ProtocolData}, TLS: e.gate.tls,
 		},
-		Meter: e.metrics, Cut: e.cut, Log: e.cfg.Log,
+		FirstGrace: e.cfg.FirstGrace, Meter: e.metrics, Cut: e.cut, Log: e.cfg.Log,
 	}, e.cfg.Now())
 	return err
 }
@@ -329,11 +332,27 @@ func (e *Edge) Run(ctx context.Context) error {
 // drain stops taking work and waits for what is under way, within DrainTimeout.
 func (e *Edge) drain() {
 	ctx, cancel := context.WithTimeout(e.cut, e.cfg.DrainTimeout)
+	var saying sync.WaitGroup
+	defer saying.Wait()
 	defer cancel()
+	saying.Go(func() {
+		e.web.Waits(ctx, func(what, them string) {
+			e.cfg.Log.Info("stopping", "waiting_for", what, "hint", "another signal cuts "+them)
+		})
+	})
 	e.front.Drain(ctx)
 	// Only now: requests under way need their data connections.
 	e.hub.Drain(ctx)
 }
+
+// Waits says which requests of the public are under way, until ctx ends: at once, and again when
+// that has changed. It says nothing while none is.
+func (e *Edge) Waits(ctx context.Context, say func(what, them string)) { e.web.Waits(ctx, say) }
+
+// EndStreams cuts all requests that have no end of their own, such as upgrades and streams of
+// events. also does so, before, at Warpgates of this process: then neither side takes it for the
+// other's doing.
+func (e *Edge) EndStreams(also func()) { e.web.EndStreams(also) }
 
 // Close cuts everything at once. It is idempotent; Run returns soon after.
 func (e *Edge) Close() {

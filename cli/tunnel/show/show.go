@@ -194,6 +194,8 @@ func (l *Lines) Event(e local.Event) {
 		if e.Record != nil {
 			l.state(e.Record)
 		}
+	case local.EventStopping:
+		l.stopping(e)
 	case local.EventGap:
 		if l.JSON {
 			l.tell(object{Event: e.Event, Missed: e.Missed})
@@ -229,18 +231,23 @@ func (l *Lines) begun(e local.Event) {
 	})
 }
 
-// ended shows a request, unless it was shown as an upgrade that succeeded.
+// ended shows a request, unless it was shown as an upgrade that succeeded and went on until its
+// client left.
 func (l *Lines) ended(e local.Event) {
 	timer, pending := l.pending[e.ID]
 	delete(l.pending, e.ID)
 	if timer != nil {
 		timer.Stop()
 	}
-	if pending && timer == nil && number(e.Status) == http.StatusSwitchingProtocols {
+	whole := e.Cause == "" || e.Cause == mezu.CauseClientGone
+	if pending && timer == nil && number(e.Status) == http.StatusSwitchingProtocols && whole {
 		return
 	}
 	l.request(e)
 }
+
+// cutShort is shown in the place of a status that the answer began with and did not keep.
+const cutShort = "cut"
 
 // request shows one request.
 func (l *Lines) request(e local.Event) {
@@ -254,14 +261,16 @@ func (l *Lines) request(e local.Event) {
 	}
 	status := number(e.Status)
 	code := fmt.Sprint(status)
-	if status == 0 {
+	switch {
+	case status == 0 && l.Unicode:
 		code = "–"
-		if !l.Unicode {
-			code = "-"
-		}
+	case status == 0:
+		code = "-"
+	case status < http.StatusBadRequest && e.Cause != "" && e.Code == "":
+		code = cutShort
 	}
 	tail := fmt.Sprintf("%9s  %8s", Span(time.Duration(e.DurationMS*float64(time.Millisecond))), Size(e.BytesOut))
-	if status == http.StatusSwitchingProtocols {
+	if code == "101" {
 		tail = upgradeOf(e.Upgrade)
 	}
 	why := string(e.Code)
@@ -283,7 +292,7 @@ func (l *Lines) request(e local.Event) {
 		head = fmt.Sprintf("%-16s ", l.Cut(terminal.Clean(e.Tunnel), 16)) + head
 	}
 	line := l.Fit(head, terminal.Clean(path), tail)
-	if color := colorOf(status); color != "" && l.Color() {
+	if color := colorOf(status, code == cutShort); color != "" && l.Color() {
 		line = strings.Replace(line, "  "+code+"  ", "  "+color+code+"\x1b[0m  ", 1)
 	}
 	_ = l.Printf("%s\n", line)
@@ -393,6 +402,21 @@ func (l *Lines) Closing(inFlight int, within time.Duration) {
 	l.Sayf("closing: %s in flight, %d s at most; Ctrl-C again cuts them", plural(uint64(inFlight), "request", "requests"), int(within.Seconds()))
 }
 
+// stopping says what the end of a tunnel waits for.
+func (l *Lines) stopping(e local.Event) {
+	if l.JSON {
+		return
+	}
+	name, them := "", "them"
+	if l.Several {
+		name = " " + terminal.Clean(e.Tunnel)
+	}
+	if strings.HasPrefix(e.Message, "1 ") {
+		them = "it"
+	}
+	l.Sayf("stopping%s: %s. Ctrl-C again cuts %s.", name, terminal.Clean(e.Message), them)
+}
+
 // Closed says what a run came to.
 func (l *Lines) Closed(tunnel string, lasted time.Duration, stats mezu.TunnelStats) {
 	l.mu.Lock()
@@ -436,11 +460,11 @@ func number(status any) int {
 	return 0
 }
 
-func colorOf(status int) string {
+func colorOf(status int, cut bool) string {
 	switch {
 	case status >= 500:
 		return "\x1b[31m"
-	case status >= 400:
+	case status >= 400 || cut:
 		return "\x1b[33m"
 	case status > 0:
 		return "\x1b[32m"

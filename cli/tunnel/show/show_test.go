@@ -174,6 +174,30 @@ func TestClosing(t *testing.T) {
 	}
 }
 
+// TestStopping: what the end waits for is said, and what was cut does not look as if it had not been.
+func TestStopping(t *testing.T) {
+	for several, want := range map[bool]string{false: "stopping: 1 request under way (GET /ws\\x1b[2J, 41 s). Ctrl-C again cuts it.\n", true: "stopping shop/dev-ada: 1 request under way (GET /ws\\x1b[2J, 41 s). Ctrl-C again cuts it.\n"} {
+		l, _, talk := lines(0, func(l *show.Lines) { l.Several = several })
+		l.Event(local.Event{Event: mezu.Event{Event: local.EventStopping, Tunnel: "shop/dev-ada", Message: "1 request under way (GET /ws\x1b[2J, 41 s)"}})
+		if talk.String() != want {
+			t.Errorf("%q, want %q", talk, want)
+		}
+	}
+	l, out, talk := lines(80)
+	l.Event(local.Event{Event: mezu.Event{Event: local.EventStopping, Message: "2 requests under way (a; b)"}})
+	if !strings.HasSuffix(talk.String(), "cuts them.\n") {
+		t.Errorf("%s", talk)
+	}
+	cut := request(200, "/events", "", 41_000, 1200)
+	cut.Cause = mezu.CauseShutdown
+	l.Event(cut)
+	cut.Status, cut.Path, cut.Upgrade = float64(101), "/ws", "websocket"
+	l.Event(cut)
+	if want := "14:02:31 cut GET /events shutdown 41 s 1.2 kB\n14:02:31 cut GET /ws shutdown 41 s 1.2 kB\n"; flat(out.String()) != want {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	for n, want := range map[int64]string{-1: "0 B", 0: "0 B", 999: "999 B", 1000: "1.0 kB", 1234: "1.2 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 5_000_000_000_000_000_000: "5000.0 PB"} {
 		if got := show.Size(n); got != want {

@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// firstGrace is how long a draining edge waits for the first request of a connection
+	// FirstGrace is how long a draining edge waits for the first request of a connection
 	// that it had accepted before: a handshake and a head over a slow link. Without it a
 	// client that came just then would be taken and dropped.
-	firstGrace = 5 * time.Second
+	FirstGrace = 5 * time.Second
 	// drainTick is how often a draining edge looks which connections may be closed.
 	drainTick = 25 * time.Millisecond
 )
@@ -28,7 +28,7 @@ func (f *Front) Drain(ctx context.Context) {
 	<-f.taken
 	var wg sync.WaitGroup
 	begun := make(chan struct{})
-	wg.Go(func() { f.drainPublic(ctx, firstGrace, func() { close(begun) }) })
+	wg.Go(func() { f.drainPublic(ctx, f.cfg.FirstGrace, func() { close(begun) }) })
 	<-begun
 	if d, ok := f.cfg.Public.Handler.(Drainer); ok {
 		d.Drain(ctx)

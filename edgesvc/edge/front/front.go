@@ -88,7 +88,10 @@ type Config struct {
 	Arriving, PeersArriving *admission.Table
 	Public                  Public
 	Peers                   Peers
-	Meter                   Meter
+	// FirstGrace is how long Drain waits for the first request of a connection; if zero,
+	// FirstGrace.
+	FirstGrace time.Duration
+	Meter      Meter
 	// Cut ends when nothing may go on.
 	Cut context.Context
 	Log *slog.Logger
@@ -106,6 +109,9 @@ type Front struct {
 
 // New assembles a Front. now is the clock of its fallback certificate.
 func New(cfg Config, now time.Time) (*Front, error) {
+	if cfg.FirstGrace == 0 {
+		cfg.FirstGrace = FirstGrace
+	}
 	f := &Front{cfg: cfg, taken: make(chan struct{})}
 	var err error
 	if f.fallback, err = newFallback(now); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
+	"github.com/mezusphere/mezu/underway"
 )
 
 const (
@@ -59,10 +60,11 @@ type exchange struct {
 	unsure  error             // why it is not known who the visitor is
 	cut     func()            // forbid, as a value made once
 	event   func() mezu.Event // unserved, as a value made once
-	outcome Outcome           // at its end
-	because mezu.Code         // why it was answered by the rules, if that was a refusal
-	detail  string            // of a refusal
-	allow   []string          // the methods that would be allowed, of a refusal for the method
+	under   underway.Request
+	outcome Outcome   // at its end
+	because mezu.Code // why it was answered by the rules, if that was a refusal
+	detail  string    // of a refusal
+	allow   []string  // the methods that would be allowed, of a refusal for the method
 	started time.Time
 	ready   time.Time // when it could be sent on: the route's time-out counts from then
 
@@ -77,6 +79,7 @@ func (x *exchange) init(s *Server) {
 	x.relay.Pace = &x.pace
 	x.ask.Carries, x.ask.Session = x.Request.Carries, x.session
 	x.cut = x.forbid
+	s.under.Init(&x.under, x.endNow)
 	x.relay.Tunnel = true
 	x.relay.Response = x.respond
 	x.head, x.event = x.appendHead, x.unserved
@@ -132,6 +135,10 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 	err = c.read(&x.Request)
 	x.Request.Fields = x.Visitor.Take(x.Request.Fields)
 	if err == nil {
+		x.under.Begin(x.Request.Method, x.Request.Path.Path, x.started)
+		if x.Request.Streams() {
+			x.under.Stream()
+		}
 		reply, err = x.judge()
 	}
 	c.open(x.Route, x.BodyLimit)
@@ -189,7 +196,18 @@ func (x *exchange) judge() (reply *answer, err error) {
 }
 
 // respond has the filters look at the workload's response before it goes to the client.
-func (x *exchange) respond(h *relay.ResponseHead) { x.s.filters.Response(&x.Exchange, h) }
+func (x *exchange) respond(h *relay.ResponseHead) {
+	if h.Streams() {
+		x.under.Stream()
+	}
+	x.s.filters.Response(&x.Exchange, h)
+}
+
+// errEnding answers a stream that had no response yet when the edge cut its streams.
+var errEnding = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "the edge is being stopped"}
+
+// endNow cuts a stream because the edge ends. It is called from another goroutine.
+func (x *exchange) endNow() { x.relay.Forbid(errEnding, mezu.CauseShutdown) }
 
 var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
 

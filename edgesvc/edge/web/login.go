@@ -63,7 +63,7 @@ var errSessionOver = &mezu.Error{Code: mezu.CodeUnauthenticated, Detail: "the se
 
 // forbid ends the exchange because the session has ended that let it in. It is called from
 // another goroutine.
-func (x *exchange) forbid() { x.relay.Forbid(errSessionOver) }
+func (x *exchange) forbid() { x.relay.Forbid(errSessionOver, mezu.CauseSessionEnded) }
 
 // leave says that nothing goes on any more because of the session.
 func (x *exchange) leave() {

@@ -13,6 +13,9 @@ import (
 
 // end counts and logs how the request ended.
 func (x *exchange) end(err error) {
+	if x.under.End() {
+		x.relay.Allow() // what comes next on this connection
+	}
 	o := Outcome{Status: x.status, Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
 	if err != nil {
 		o = x.endBadly(o, err)
@@ -62,7 +65,7 @@ func (x *exchange) unserved() mezu.Event {
 // gives the outcome.
 func (x *exchange) endBadly(o Outcome, err error) Outcome {
 	o.Cause = relay.CauseOf(err)
-	if x.s.cfg.Cut.Err() != nil {
+	if x.s.cfg.Cut.Err() != nil || x.under.Ending() {
 		o.Cause = mezu.CauseShutdown
 	}
 	var refusal *mezu.Error

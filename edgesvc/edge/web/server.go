@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
+	"github.com/mezusphere/mezu/underway"
 )
 
 // MaxHead bounds the head of a request.
@@ -106,6 +107,7 @@ type Server struct {
 	h2    *h2Server
 	dates dateClock
 	held  heldBodies
+	under underway.Set // all requests whose head was read
 
 	filters filter.Chain
 }
@@ -141,6 +143,17 @@ func (s *Server) Drain(ctx context.Context) { s.h2.shutdown(ctx) }
 
 // Close ends the connections of HTTP/2 at once. It may be called twice.
 func (s *Server) Close() { s.h2.close() }
+
+// Waits says which requests are under way, until ctx ends (underway.Set).
+func (s *Server) Waits(ctx context.Context, say func(what, them string)) { s.under.Follow(ctx, say) }
+
+// EndStreams cuts all requests that have no end of their own, and those that come later. also does
+// so, before, at Warpgates of this process.
+func (s *Server) EndStreams(also func()) {
+	s.under.Mark()
+	also()
+	s.under.CutStreams()
+}
 
 // HeldBytes is the memory of request bodies that are not whole yet.
 func (s *Server) HeldBytes() int { return s.held.bytes() }
