@@ -97,10 +97,17 @@ const (
 	foundersMembers   = "members"
 )
 
+// Where the admin listeners are by default: beside the API's 7443, on ports that nobody is known to
+// use. 9090 and 9091 are those of Prometheus and its Pushgateway, which often run on the machine.
+const (
+	defaultAdmin     = "127.0.0.1:7448"
+	defaultEdgeAdmin = "127.0.0.1:7449"
+)
+
 // Defaults that hold for every role.
 func defaults() *config {
 	return &config{
-		LogLevel: "info", LogFormat: "text", AdminAddr: "127.0.0.1:9090", EdgeAdminAddr: "127.0.0.1:9091",
+		LogLevel: "info", LogFormat: "text", AdminAddr: defaultAdmin, EdgeAdminAddr: defaultEdgeAdmin,
 		APIAddr: ":7443", HTTPSAddr: ":443", PublicPort: 443, Founders: foundersOperators, TeamSignup: string(mezu.SignupInvite), DeviceLogin: yes, Name: "edge",
 	}
 }
