@@ -9,23 +9,28 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
 type createOptions struct {
 	*invocation.Invocation
 	Account mezu.ServiceAccount
+	// KeyFile is where the key goes; if empty, it is shown.
+	KeyFile string
 }
+
+func keyFileFlag() cli.Flag { return &cli.PathFlag{Name: keyfile.FlagName, Usage: keyfile.Usage} }
 
 func newCreate(inv *invocation.Invocation, run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: flags(),
+		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: append(flags(), keyFileFlag()),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "NAME")
 			if err != nil {
 				return err
 			}
-			o := &createOptions{inv, mezu.ServiceAccount{Name: args[0], Permissions: permissionsOf(c.StringSlice("permission")), Environment: c.String("default-environment")}}
+			o := &createOptions{inv, mezu.ServiceAccount{Name: args[0], Permissions: permissionsOf(c.StringSlice("permission")), Environment: c.String("default-environment")}, inv.Path(c.Path(keyfile.FlagName))}
 			if err := o.Account.Validate(); err != nil {
 				return err
 			}
@@ -39,17 +44,30 @@ func runCreate(ctx context.Context, o *createOptions) error {
 	if err != nil {
 		return err
 	}
+	file, err := keyfile.Reserve(o.KeyFile)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
 	made, err := api.Invoke[api.ServiceAccountCreated](ctx, p.Client, api.OpCreateServiceAccount, o.Account, p.Params...)
 	if err != nil {
 		return err
 	}
 	o.Sayf("created service account %s in %s", terminal.Clean(made.Name), p.Text)
-	return showKey(o.Invocation, made)
+	return showKey(o.Invocation, file, made)
 }
 
 // showKey writes an account with its key. In a piped table the key is the first line, so
-// that "| head -1 | cut -f2" gives the key alone.
-func showKey(inv *invocation.Invocation, made api.ServiceAccountCreated) error {
+// that "| head -1 | cut -f2" gives the key alone. A key that is in a file is not shown.
+func showKey(inv *invocation.Invocation, file *keyfile.File, made api.ServiceAccountCreated) error {
+	kept, err := file.Keep(made.Key)
+	switch {
+	case err != nil:
+		return &mezu.Error{Code: mezu.CodeInternal, Detail: err.Error(), Hint: "mezu service-accounts rotate " + made.Name, Cause: err}
+	case kept:
+		inv.Sayf("its key is in %s", terminal.Clean(file.Path()))
+		return terminal.WriteRecord(inv.Streams, inv.Flags.Output, made.ServiceAccount, details())
+	}
 	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")
 	inv.Mask(made.Key)
 	lines := []terminal.Column[api.ServiceAccountCreated]{{Head: "KEY", Value: func(c api.ServiceAccountCreated) string { return c.Key }}}

@@ -11,6 +11,7 @@ import (
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -18,6 +19,7 @@ type rotateOptions struct {
 	*invocation.Invocation
 	Name    string
 	Overlap mezu.Duration
+	KeyFile string // as of create
 }
 
 func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOptions) error) *cli.Command {
@@ -27,13 +29,14 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
 		Flags: []cli.Flag{
 			invocation.SpanFlag("overlap", "let the key before be good for `TIME` more; 0s ends it now", time.Duration(mezu.DefaultKeyOverlap), ""),
+			keyFileFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "NAME")
 			if err != nil {
 				return err
 			}
-			o := &rotateOptions{inv, args[0], mezu.Duration(invocation.Span(c, "overlap"))}
+			o := &rotateOptions{inv, args[0], mezu.Duration(invocation.Span(c, "overlap")), inv.Path(c.Path(keyfile.FlagName))}
 			if o.Overlap > mezu.MaxKeyOverlap {
 				return exit.Usagef("--overlap is between 0s and %v, not %v", mezu.MaxKeyOverlap, o.Overlap)
 			}
@@ -47,11 +50,16 @@ func runRotate(ctx context.Context, o *rotateOptions) error {
 	if err != nil {
 		return err
 	}
+	file, err := keyfile.Reserve(o.KeyFile)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
 	body := api.RotateRequest{Overlap: &o.Overlap}
 	made, err := api.Invoke[api.ServiceAccountCreated](ctx, p.Client, api.OpRotateServiceAccount, body, p.With(o.Name)...)
 	if err != nil {
 		return err
 	}
 	o.Sayf("service account %s of %s has a new key; the one before ends in %v", terminal.Clean(made.Name), p.Text, o.Overlap)
-	return showKey(o.Invocation, made)
+	return showKey(o.Invocation, file, made)
 }

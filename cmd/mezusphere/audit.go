@@ -11,29 +11,37 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-const auditUsage = `Usage:
+const auditUsage = `mezusphere audit - check an archive of audit records
+
+Usage:
    mezusphere audit verify --trust-root FILE [--json] DIR
 
-Reads every segment of an audit archive and says whether one is missing, changed or out of its
-place. It needs nothing but DIR and the trust root's public key, of which the control plane
-keeps a copy in STATE/trust-root.pub: take FILE from a place that who can write to DIR can't.
+Reads every segment of an audit archive and says whether one is missing, changed
+or out of its place. It needs nothing but DIR and the trust root's public key, of
+which the control plane keeps a copy in STATE/trust-root.pub: take FILE from a
+place that who can write to DIR can't.
 
-What was cut off at the end of a chain shows only against a head that was noted before: keep
-what this prints, and look for the old head's number and hash next time.
+What was cut off at the end of a chain shows only against a head that was noted
+before: keep what this prints, and look for the old head's number and hash next
+time.
 
 Flags:
    --trust-root FILE  the public key of the installation's trust root
    --json             print one JSON object a scope
+
+Example:
+   mezusphere audit verify --trust-root trust-root.pub /var/backups/audit
 `
 
 // auditVerify is "mezusphere audit verify".
 func (p *program) auditVerify(args []string) error {
 	if len(args) > 0 && (args[0] == "--help" || args[0] == "-h") {
-		return p.Printf("%s", auditUsage)
+		return p.help(auditUsage)
 	}
 	if len(args) == 0 || args[0] != "verify" {
 		return wrong("mezusphere audit has one command, verify")
@@ -46,15 +54,15 @@ func (p *program) auditVerify(args []string) error {
 	f.BoolVar(&asJSON, "json", false, "")
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return errors.Join(p.Printf("%s", auditUsage), err)
+			return errors.Join(p.help(auditUsage), err)
 		}
-		return wrong("%v", err)
+		return wrong("%v", process.FlagError(err))
 	}
 	if f.NArg() != 1 {
-		return wrong("mezusphere audit verify takes one argument, the archive's directory, after the flags")
+		return wrong("mezusphere audit verify needs the folder of the archive, DIR, after the flags")
 	}
 	if file == "" {
-		return wrong("--trust-root is missing: the file trust-root.pub of the control plane's state directory, from a safe place")
+		return wrong("mezusphere audit verify needs the trust root: --trust-root FILE, trust-root.pub of the control plane's state directory, from a safe place")
 	}
 	root, err := readTrustRoot(file)
 	if err != nil {

@@ -18,15 +18,21 @@ import (
 	"github.com/mezusphere/mezu/namedfile"
 )
 
-const backupUsage = `Usage:
+const backupUsage = `mezusphere backup - write a backup of a running installation
+
+Usage:
    mezusphere backup FILE [FLAGS]
 
-Asks the running control plane, as an operator, for a backup and writes it to FILE, which must
-not be there. It is one state of the store, taken while everything goes on. The seal key opens
-it: keep that key, but not beside the backup.
+Asks the running control plane, as an operator, for a backup and writes it to
+FILE, which must not be there. It is one state of the store, taken while
+everything goes on. The seal key opens it: keep that key, but not beside the
+backup.
 
 Flags:
-` + operatorUsage
+` + operatorUsage + `
+Example:
+   mezusphere backup nightly.mezu --token-file operator
+`
 
 // backup is "mezusphere backup".
 func (p *program) backup(ctx context.Context, args []string) error {
@@ -79,10 +85,11 @@ func writeBackup(ctx context.Context, client *api.Client, path string) (int64, e
 }
 
 const restoreUsage = `
-mezusphere restore FILE puts a backup into the empty store of a control plane that is not
-running. The file is checked to its last byte before anything is written. What went on when it
-was made does not go on: presence, invitations, mail to be sent, and tokens that work once; with
---keep-live they do, for a move to another store. A restore that was interrupted is run again.
+mezusphere restore FILE puts a backup into the empty store of a control plane
+that is not running. The file is checked to its last byte before anything is
+written. What went on when it was made does not go on: presence, invitations,
+mail to be sent, and tokens that work once; with --keep-live they do, for a move
+to another store. A restore that was interrupted is run again.
 `
 
 // keepLive is a flag of restore that is not a setting.
@@ -98,7 +105,7 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	}
 	file, flags, rest, err := p.flags(roleRestore, args)
 	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(p.Printf("%s", restoreUsage), err)
+		return errors.Join(p.help(restoreUsage), err)
 	}
 	if err != nil {
 		return err
@@ -107,7 +114,7 @@ func (p *program) restore(ctx context.Context, args []string) error {
 		path, rest = rest[0], rest[1:]
 	}
 	if path == "" || len(rest) > 0 {
-		return wrong("mezusphere restore takes one file")
+		return wrong("mezusphere restore needs the FILE of a backup, and that alone")
 	}
 	c, err := load(ctx, roleRestore, file, flags, p.getenv)
 	if err != nil {

@@ -123,6 +123,23 @@ type key struct {
 // flag is the key as a flag, without dashes.
 func (k key) flag() string { return strings.ReplaceAll(k.name, "_", "-") }
 
+// group is the heading under which help has the key.
+func (k key) group() string {
+	switch {
+	case strings.HasPrefix(k.name, "smtp_"):
+		return "Mail"
+	case strings.HasPrefix(k.name, "store"), k.name == "archive", k.name == "seal_key_file":
+		return "What is kept"
+	case slices.Contains([]string{"founders", "team_signup", "device_login", "quotas"}, k.name):
+		return "Who may do what"
+	case slices.Contains([]string{"api_addr", "call_rate", "api_hosts", "api_tls_cert", "api_tls_key", "domain", "public_port"}, k.name):
+		return "The API and the domain"
+	case !strings.Contains(k.roles, roleControl):
+		return "The edge"
+	}
+	return "Flags"
+}
+
 // variable is the key as an environment variable.
 func (k key) variable() string { return "MEZUSPHERE_" + strings.ToUpper(k.name) }
 

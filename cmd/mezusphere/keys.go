@@ -13,21 +13,34 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/seal"
 )
 
-const keysUsage = `Usage:
-   mezusphere keys show [FLAGS]                                 which keys sign and seal, and until when
-   mezusphere keys rotate --what signing --offline DIR [FLAGS]  new statement keys and a new issuing CA
-   mezusphere keys rotate --what root --offline DIR [FLAGS]     a new CA root beside the old, with an issuer
-   mezusphere keys rotate --what prune --offline DIR [FLAGS]    drop the CA roots whose overlap is over
-   mezusphere keys rotate --what seal [FLAGS]                   a new data key for the store
-   mezusphere keys add-seal-key FILE                            put a new key before those in the seal key file
+const keysUsage = `mezusphere keys - show and rotate the keys of an installation
 
-All but the last ask the running control plane, as an operator. What --offline names is read
-here, where this command runs, and no key of it leaves this machine. New keys sign five minutes
-later; old ones verify for thirty days. Nothing is interrupted.
+Usage:
+   mezusphere keys show [FLAGS]
+   mezusphere keys rotate --what WHAT [--offline DIR] [FLAGS]
+   mezusphere keys add-seal-key FILE
+
+show says which keys sign and seal, and until when. add-seal-key puts a new key
+before those in the seal key file FILE. WHAT is
+
+   signing  new statement keys and a new issuing CA
+   root     a new CA root beside the old, with an issuer
+   prune    drop the CA roots whose overlap is over
+   seal     a new data key for the store
+
+The first three need --offline. All but add-seal-key ask the running control
+plane, as an operator. What --offline names is read here, where this command
+runs, and no key of it leaves this machine. New keys sign five minutes later; old
+ones verify for thirty days. Nothing is interrupted.
 
 Flags:
-` + operatorUsage + `   --offline DIR      the folder with the offline roots that the first start made
+` + operatorUsage + `   --what WHAT        what to rotate
+   --offline DIR      the folder with the offline roots that the first start
+                      made
    --json             print the state of the keys as JSON
+
+Example:
+   mezusphere keys rotate --what signing --offline roots --token-file operator
 `
 
 // keys is "mezusphere keys".
@@ -42,7 +55,7 @@ func (p *program) keys(ctx context.Context, args []string) error {
 	case "add-seal-key":
 		return p.addSealKey(args)
 	case "--help", "-h":
-		return p.Printf("%s", keysUsage)
+		return p.help(keysUsage)
 	}
 	return wrong("mezusphere keys has the commands show, rotate and add-seal-key")
 }
@@ -86,9 +99,11 @@ func (p *program) askKeys(ctx context.Context, name string, args []string) error
 
 func checkRotation(what, offline string) error {
 	switch api.Rotation(what) {
+	case "":
+		return wrong("mezusphere keys rotate needs what to rotate: --what signing, root, prune or seal")
 	case api.RotateSigning, api.RotateRoot, api.RotatePrune:
 		if offline == "" {
-			return wrong("--offline is missing: the folder with the offline roots, which sign new keys")
+			return wrong("mezusphere keys rotate --what %s needs the offline roots, which sign new keys: --offline DIR", what)
 		}
 	case sealRotation:
 	default:

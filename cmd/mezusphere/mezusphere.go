@@ -9,8 +9,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -24,23 +24,34 @@ var version = "devel"
 const usage = `mezusphere - the control plane and the edge of an installation
 
 Usage:
-   mezusphere control [FLAGS]            run the control plane
-   mezusphere edge [FLAGS]               run an edge
-   mezusphere all [FLAGS]                run both in one process
-   mezusphere check [ROLE] --config FILE judge a configuration and exit
-   mezusphere join-token create [FLAGS]  make a token with which one edge enrols
-   mezusphere audit verify [FLAGS] DIR   check an archive of audit records
-   mezusphere keys COMMAND [FLAGS]       show and rotate the keys of an installation
-   mezusphere backup FILE [FLAGS]        write a backup of a running installation, encrypted
-   mezusphere restore FILE [FLAGS]       put it into the empty store of a control plane that is stopped
-   mezusphere version
+   mezusphere COMMAND [FLAGS]
 
-mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a flag, and an
-environment variable: api_addr is --api-addr and MEZUSPHERE_API_ADDR. Flags win over the
-environment, the environment over the file.
+Commands:
+   control              run the control plane
+   edge                 run an edge
+   all                  run both in one process
+   check [ROLE]         judge a configuration and exit
+   join-token create    make a token with which one edge enrols
+   audit verify DIR     check an archive of audit records
+   keys COMMAND         show and rotate the keys of an installation
+   backup FILE          write a backup of a running installation, encrypted
+   restore FILE         put it into the empty store of a control plane that is
+                        stopped
+   version              print the version, as -v and --version do
 
-SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts them.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict, 6 unreachable, 7 timed out.
+mezusphere COMMAND --help shows the flags. Every key of --config FILE is also a
+flag, and an environment variable: api_addr is --api-addr and
+MEZUSPHERE_API_ADDR. Flags win over the environment, the environment over the
+file.
+
+SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts
+them.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict,
+6 unreachable, 7 timed out.
+
+Example:
+   mezusphere all --state state --domain localhost --https-addr :8443
 `
 
 // program is what every command is given.
@@ -73,6 +84,9 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
+	if len(args) > 0 && wantsVersion(args[0]) {
+		name = "version"
+	}
 	var err error
 	switch name {
 	case roleControl, roleEdge, roleAll:
@@ -89,14 +103,21 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 		err = p.restore(ctx, args)
 	case "keys":
 		err = p.keys(ctx, args)
-	case "version", "--version":
+	case "version", "--version", "-v":
 		err = p.Printf("mezusphere %s\n", version)
 	case "", "help", "--help", "-h":
-		err = p.Printf("%s", usage)
+		err = p.help(usage)
 	default:
 		err = wrong("mezusphere has no command %q", name)
 	}
 	return exit.Of(err), err
+}
+
+func wantsVersion(arg string) bool { return arg == "--version" || arg == "-v" }
+
+// help prints a page of help, as wide as the terminal has room for.
+func (p *program) help(page string) error {
+	return p.Printf("%s", terminal.Page(page, p.PageFor()))
 }
 
 func wrong(format string, args ...any) error {
@@ -125,24 +146,48 @@ func (p *program) flags(role string, args []string) (file string, flags []given,
 		return "", nil, nil, errors.Join(p.roleHelp(role), err)
 	}
 	if err != nil {
-		e := exit.Usagef("%v", err)
+		e := process.FlagError(err)
 		e.Hint = "mezusphere " + role + " --help"
 		return "", nil, nil, e
 	}
 	return file, flags, f.Args(), nil
 }
 
+// purpose is what a role is for, and an example of it.
+func purpose(role string) (what, arguments, example string) {
+	switch role {
+	case roleControl:
+		return "run the control plane", "", "mezusphere control --state state --domain apps.example.com"
+	case roleEdge:
+		return "run an edge", "", "mezusphere edge --config edge.yaml --join-token-file token"
+	case roleAll:
+		return "run control plane and edge in one process", "", "mezusphere all --state state --domain localhost --https-addr :8443"
+	case roleRestore:
+		return "put a backup into an empty store", " FILE", "mezusphere restore backup.mezu --state state"
+	}
+	return "judge a configuration and exit", " [control|edge|all]", "mezusphere check control --config control.yaml"
+}
+
 // roleHelp prints the flags of a role.
 func (p *program) roleHelp(role string) error {
-	w := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Usage:\n   mezusphere %s [FLAGS]\n\nFlags:\n   --config FILE\tread settings from a YAML file (MEZUSPHERE_CONFIG)\n", role)
+	what, arguments, example := purpose(role)
+	page := fmt.Sprintf("mezusphere %s - %s\n\nUsage:\n   mezusphere %s%s [FLAGS]\n", role, what, role, arguments)
+	groups := []string{"Flags"}
+	rows := map[string][][2]string{"Flags": {{"--config FILE", "read settings from a YAML file (MEZUSPHERE_CONFIG)"}}}
 	for _, k := range defaults().keys() {
-		if strings.Contains(" "+k.roles+" ", " "+role+" ") {
-			value, what, _ := strings.Cut(k.usage, " ")
-			fmt.Fprintf(w, "   --%s %s\t%s\n", k.flag(), value, what)
+		if !strings.Contains(" "+k.roles+" ", " "+role+" ") {
+			continue
+		}
+		value, what, _ := strings.Cut(k.usage, " ")
+		in := k.group()
+		if rows[in] = append(rows[in], [2]string{"--" + k.flag() + " " + value, what}); !slices.Contains(groups, in) {
+			groups = append(groups, in)
 		}
 	}
-	return w.Flush()
+	for _, in := range groups {
+		page += "\n" + in + ":\n" + strings.Join(terminal.Rows(rows[in], p.PageFor()), "\n") + "\n"
+	}
+	return p.help(page + "\nExample:\n   " + example + "\n")
 }
 
 // check checks a configuration as a start would, and starts nothing.

@@ -18,8 +18,10 @@ import (
 // plane.
 const operatorUsage = `   --api URL          the control plane (MEZU_API)
    --token-file FILE  the operator's token in FILE
-   --token TOKEN      the same as an argument, which process lists show (MEZU_TOKEN)
-   --ca-file FILE     trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
+   --token TOKEN      the same as an argument, which process lists show
+                      (MEZU_TOKEN)
+   --ca-file FILE     trust the certificates in FILE instead of the system's
+                      (MEZU_CA_FILE)
 `
 
 // operatorOptions are the values of these flags.
@@ -48,9 +50,9 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) 
 	for {
 		if err := f.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
-				return nil, errors.Join(p.Printf("%s", usage), err)
+				return nil, errors.Join(p.help(usage), err)
 			}
-			return nil, wrong("%v", err)
+			return nil, wrong("%v", process.FlagError(err))
 		}
 		if args = f.Args(); len(args) == 0 {
 			break
@@ -60,8 +62,10 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) 
 	switch {
 	case len(rest) > want && want == 0:
 		return nil, wrong("mezusphere %s takes no argument, not %q", f.Name(), rest[0])
-	case len(rest) != want:
-		return nil, wrong("mezusphere %s takes %d argument, not %d", f.Name(), want, len(rest))
+	case len(rest) < want:
+		return nil, wrong("mezusphere %s needs a FILE", f.Name())
+	case len(rest) > want:
+		return nil, wrong("mezusphere %s takes one FILE, not also %q", f.Name(), rest[want])
 	}
 	return rest, nil
 }
@@ -81,10 +85,10 @@ func (p *program) parseOperator(ctx context.Context, f *flag.FlagSet, o *operato
 		return nil, err
 	}
 	if o.api == "" {
-		return nil, wrong("--api is missing")
+		return nil, wrong("mezusphere %s needs the control plane: --api URL, or MEZU_API", f.Name())
 	}
 	if o.token == "" {
-		return nil, wrong("an operator's token is missing: --token-file or MEZU_TOKEN")
+		return nil, wrong("mezusphere %s needs an operator's token: --token-file FILE, or MEZU_TOKEN", f.Name())
 	}
 	return rest, nil
 }

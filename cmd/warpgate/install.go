@@ -51,7 +51,7 @@ func manage(ctx context.Context, verb string, args []string, getenv func(string)
 		err = managed(ctx, host, verb, args, getenv, s)
 	}
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(s.Out, usage)
+		fmt.Fprint(s.Out, terminal.Page(usage, s.PageFor()))
 		return exit.Done
 	}
 	if err != nil {
@@ -64,6 +64,9 @@ func managed(ctx context.Context, host service.Host, verb string, args []string,
 	i, err := parseInstallation(verb, args, getenv)
 	if err != nil {
 		return err
+	}
+	if i.version {
+		return s.Printf("warpgate %s\n", version)
 	}
 	host.User = i.user
 	switch {
@@ -93,6 +96,7 @@ func parseInstallation(verb string, args []string, getenv func(string) string) (
 	if verb == uninstallVerb {
 		i.options, f = &options{}, flag.NewFlagSet("warpgate", flag.ContinueOnError)
 		f.SetOutput(io.Discard)
+		i.versionFlags(f)
 	} else {
 		i.options, f = flags(getenv)
 	}
@@ -102,7 +106,7 @@ func parseInstallation(verb string, args []string, getenv func(string) string) (
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
-		return nil, wrong("%v", err)
+		return nil, wrong("%v", process.FlagError(err))
 	}
 	switch {
 	case f.NArg() > 0:
@@ -131,7 +135,7 @@ func (i *installation) spec(ctx context.Context, getenv func(string) string, str
 	s := service.Spec{Name: i.name, Target: i.upstream, Arguments: i.arguments(), Environment: proxyEnvironment(getenv)}
 	for _, need := range []struct{ flag, value string }{{"--api", i.api}, {"--upstream", i.upstream}} {
 		if need.value == "" {
-			return s, wrong("%s is missing", need.flag)
+			return s, unsaid(need.flag)
 		}
 	}
 	if i.maxConns < 0 {

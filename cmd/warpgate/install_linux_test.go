@@ -161,17 +161,17 @@ func TestInstallRefuses(t *testing.T) {
 	}
 	good := []string{"install", "--user", "--api", "https://x", "--upstream", "80"}
 	for want, args := range map[string][]string{
-		"--api is missing":      {"install", "--user", "--upstream", "80"},
-		"--upstream is missing": {"install", "--user", "--api", "https://x"},
-		"https://":              {"install", "--user", "--api", "http://x", "--upstream", "80"},
-		"upstream":              {"install", "--user", "--api", "https://x", "--upstream", "ftp://x"},
-		"name":                  append(good, "--name", "../x"),
-		"log-level":             append(good, "--log-level", "loud"),
-		"no flags of install":   append(good, "--state", "/s"),
-		"ca-file":               append(good, "--ca-file", file),
-		"max-conns":             append(good, "--max-conns", "-1"),
-		"not \"more\"":          append(good, "more"),
-		"no-such":               {"uninstall", "--no-such"},
+		"needs the control plane: --api URL": {"install", "--user", "--upstream", "80"},
+		"needs the workload: --upstream":     {"install", "--user", "--api", "https://x"},
+		"https://":                           {"install", "--user", "--api", "http://x", "--upstream", "80"},
+		"upstream":                           {"install", "--user", "--api", "https://x", "--upstream", "ftp://x"},
+		"name":                               append(good, "--name", "../x"),
+		"log-level":                          append(good, "--log-level", "loud"),
+		"no flags of install":                append(good, "--state", "/s"),
+		"ca-file":                            append(good, "--ca-file", file),
+		"max-conns":                          append(good, "--max-conns", "-1"),
+		"not \"more\"":                       append(good, "more"),
+		"no-such":                            {"uninstall", "--no-such"},
 	} {
 		code, out, talk := runToEnd(env, args...)
 		if code != 2 || out != "" || !strings.Contains(talk, want) {

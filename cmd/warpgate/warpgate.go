@@ -29,40 +29,60 @@ var version = "devel"
 const usage = `warpgate - connect a workload that opens no port to its edge
 
 Usage:
-   warpgate --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
-   warpgate install [--name NAME] [--user] --api URL --token-file FILE --upstream HOST:PORT [FLAGS]
+   warpgate --api URL --token-file FILE --upstream TARGET [FLAGS]
+   warpgate install [--name NAME] [--user] --api URL --token-file FILE
+      --upstream TARGET [FLAGS]
    warpgate uninstall [--name NAME] [--user]
 
-install has the system run it from now on: a unit of systemd, a daemon of launchd or a service of
-Windows, with the token in a file for it alone. It may be repeated, with other flags too; the token
-is needed once. uninstall removes what install wrote.
+install has the system run it from now on: a unit of systemd, a daemon of
+launchd or a service of Windows, with the token in a file for it alone. It may
+be repeated, with other flags too; the token is needed once. uninstall removes
+what install wrote.
 
-Flags:
-   --api URL,…          the control planes of the installation, or one (MEZU_API)
-   --token-file FILE    the service account key or enrolment token in FILE; needed once,
-                        then the certificate in the state folder serves
-   --token TOKEN        the same as an argument, which process lists show (MEZU_TOKEN)
-   --upstream TARGET    the workload: host:port, http://, https://, h2c:// or unix:/path
+Where it connects:
+   --api URL,…          the control planes of the installation, or one
+                        (MEZU_API)
+   --token-file FILE    the service account key or enrolment token in FILE;
+                        needed once, then the certificate in the state folder
+                        serves
+   --token TOKEN        the same as an argument, which process lists show
+                        (MEZU_TOKEN)
+   --environment NAME   the environment to serve (MEZU_ENVIRONMENT); else the
+                        service account's, else production
+   --ca-file FILE       trust the certificates in FILE instead of the system's
+                        (MEZU_CA_FILE)
+
+The workload:
+   --upstream TARGET    the workload: host:port, http://, https://, h2c:// or
+                        unix:/path
    --allow-target TARGET
                         another target that routes may name (repeatable)
-   --environment NAME   the environment to serve (MEZU_ENVIRONMENT); else the service
-                        account's, else production
+   --max-conns N        requests at once, from all edges together; else what
+                        memory and descriptors carry
+
+This process:
    --state DIR          keep certificate and configuration in DIR
    --health-addr ADDR   serve /livez, /readyz and /metrics on ADDR
-   --max-conns N        requests at once, from all edges together; else what memory and
-                        descriptors carry
-   --ca-file FILE       trust the certificates in FILE instead of the system's (MEZU_CA_FILE)
    --json               print events to stdout as JSON, one a line
    --log-format FORMAT  text or json
    --log-level LEVEL    debug, info, warn or error
-   --log-file FILE      write the log to FILE, and that of before to FILE.1 (5 MiB each)
-   --version            print the version
-   --name NAME          install, uninstall: the service, of several on this machine
-   --user               install, uninstall: a service of yours, without root
+   --log-file FILE      write the log to FILE, and that of before to FILE.1
+                        (5 MiB each)
+   -v, --version        print the version
+   -h, --help           print this
 
-SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts them.
-HTTPS_PROXY and NO_PROXY are honoured.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 6 unreachable, 7 timed out.
+install and uninstall:
+   --name NAME          the service, of several on this machine
+   --user               a service of yours, without root
+
+Example:
+   warpgate --api https://control.example.com --token-file key --upstream 8080
+
+SIGTERM, SIGINT and SIGHUP let requests end, a second SIGTERM or SIGINT cuts
+them. HTTPS_PROXY and NO_PROXY are honoured.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found,
+6 unreachable, 7 timed out.
 `
 
 // options are what command line and environment say, not yet checked.
@@ -97,11 +117,16 @@ func flags(getenv func(string) string) (*options, *flag.FlagSet) {
 	})
 	f.StringVar(&o.ca, "ca-file", o.ca, "")
 	f.BoolVar(&o.json, "json", false, "")
-	f.BoolVar(&o.version, "version", false, "")
+	o.versionFlags(f)
 	f.StringVar(&o.logFormat, "log-format", "text", "")
 	f.StringVar(&o.logLevel, "log-level", "info", "")
 	f.StringVar(&o.logFile, "log-file", "", "")
 	return o, f
+}
+
+func (o *options) versionFlags(f *flag.FlagSet) {
+	f.BoolVar(&o.version, "version", false, "")
+	f.BoolVar(&o.version, "v", false, "")
 }
 
 // parse reads arguments and environment. It touches nothing else.
@@ -111,7 +136,7 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
-		return nil, wrong("%v", err)
+		return nil, wrong("%v", process.FlagError(err))
 	}
 	switch {
 	case f.NArg() == 1 && f.Arg(0) == "version":
@@ -147,10 +172,18 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	}
 	for _, need := range []struct{ flag, value string }{{"--api", o.api}, {"--upstream", o.upstream}} {
 		if need.value == "" {
-			return nil, wrong("%s is missing", need.flag)
+			return nil, unsaid(need.flag)
 		}
 	}
 	return o, nil
+}
+
+// unsaid is the error for a flag without which no Warpgate runs.
+func unsaid(flag string) error {
+	if flag == "--api" {
+		return wrong("warpgate needs the control plane: --api URL, or MEZU_API")
+	}
+	return wrong("warpgate needs the workload: --upstream host:port, http://, https://, h2c:// or unix:/path")
 }
 
 func wrong(format string, args ...any) error {
@@ -169,7 +202,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 	}
 	o, err := parse(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(s.Out, usage)
+		fmt.Fprint(s.Out, terminal.Page(usage, s.PageFor()))
 		return exit.Done
 	}
 	if err == nil && o.version {

@@ -88,7 +88,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"-h"}, {"--version"}, {"version"}} {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"--version"}, {"version"}, {"-v"}, {"install", "-v"}, {"uninstall", "--version"}, {"install", "--help"}} {
 		if code, out, talk := runToEnd(environment(), args...); code != 0 || out == "" || talk != "" {
 			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
 		}
