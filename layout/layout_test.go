@@ -352,6 +352,7 @@ func wide() map[string]struct {
 		"tui/users":                    {7, "as tui/log, with a form"},
 		"tui/routes":                   {8, "as tui/log, and what the local daemon tells of requests"},
 		"tui/warpgates":                {7, "as tui/routes, of links"},
+		"cli/serviceaccounts":          {7, "a key goes into a file"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {11, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events, the inspector and the look at the network meet here and only here"},
 		"tui/requests":                 {7, "nouns, what is told of them, and the four parts of every screen: keys, fields, drawing, and what a screen is"},
