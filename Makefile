@@ -163,8 +163,8 @@ pictures: tools-for-test ## take pictures of every hosted page, of the dashboard
 	cp bin/pictures/inspector-light-1280.png docs/inspector.png
 
 # The tests that hold these files against the commands write them instead.
-reference: ## write docs/reference, docs/man and docs/completions anew, from the tree of commands, and the unit of warpgate install
-	MEZU_WRITE_REFERENCE=1 go test -count=1 -vet=off -run '^TestReference$$' ./cli ./cmd/warpgate/... ./cmd/mezusphere
+reference: ## write docs/reference, docs/man and docs/completions anew, from the tree of commands, the unit of warpgate install, and what the OpenAPI document says of the API's types, from their comments
+	MEZU_WRITE_REFERENCE=1 go test -count=1 -vet=off -run '^TestReference$$' ./cli ./cmd/warpgate/... ./cmd/mezusphere ./edgesvc/control/rest
 
 vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -12,25 +12,31 @@ import (
 // transaction as the change that it tells of: without the record there is no change. All of
 // it is set by the server, and none of it is secret.
 type AuditRecord struct {
-	// ID sorts by time; see NewAuditID.
-	ID   string    `json:"id"`
+	// ID sorts by time.
+	ID string `json:"id"`
+	// Time is when it was done.
 	Time time.Time `json:"time"`
 	// Operation is the id of the operation, such as "create-project".
-	Operation string       `json:"operation"`
-	Outcome   AuditOutcome `json:"outcome"`
-	Actor     AuditActor   `json:"actor"`
-	// Organization and Project are the ids of where it was done; without an
-	// organization, the installation.
+	Operation string `json:"operation"`
+	// Outcome is what became of it.
+	Outcome AuditOutcome `json:"outcome"`
+	// Actor is who did it.
+	Actor AuditActor `json:"actor"`
+	// Organization is the id of the one in which it was done; if empty, it was done to the
+	// installation.
 	Organization string `json:"organization,omitempty"`
-	Project      string `json:"project,omitempty"`
+	// Project is the id of the one in which it was done.
+	Project string `json:"project,omitempty"`
 	// Target is what it was done to.
 	Target AuditTarget `json:"target,omitzero"`
-	// Before and After are the served entity, or the part of it that changed. What was
-	// created has no Before, what was removed has no After.
+	// Before is the entity as it was, or the part of it that changed. What was created has none.
 	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
+	// After is the entity as it is since, or the part of it that changed. What was removed has
+	// none.
+	After json.RawMessage `json:"after,omitempty"`
 	// Truncated: Before or After was too large, and has only a part or a digest.
-	Truncated bool   `json:"truncated,omitempty"`
+	Truncated bool `json:"truncated,omitempty"`
+	// RequestID is that of the call.
 	RequestID string `json:"request_id,omitempty"`
 	// Code is why an attempt was denied.
 	Code Code `json:"code,omitempty"`
@@ -50,19 +56,22 @@ const (
 
 // AuditActor is who called.
 type AuditActor struct {
-	// Kind is the kind of the credential: member, operator, service_account, warpgate,
-	// edge, join_token, enrolment_token or anonymous. It is process for what the control
-	// plane does itself when it starts.
+	// Kind is the kind of the credential, or process for what the control plane does itself
+	// when it starts.
 	Kind string `json:"kind"`
-	ID   string `json:"id,omitempty"`
+	// ID is the caller's, if it has one.
+	ID string `json:"id,omitempty"`
 	// Address is the IP address from which the call came.
 	Address string `json:"address,omitempty"`
 }
 
 // AuditTarget is what an operation was done to.
 type AuditTarget struct {
+	// Kind is what it is, such as project or service_account.
 	Kind string `json:"kind"`
-	ID   string `json:"id,omitempty"`
+	// ID is the target's.
+	ID string `json:"id,omitempty"`
+	// Name is the target's at that time.
 	Name string `json:"name,omitempty"`
 }
 

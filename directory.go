@@ -13,19 +13,31 @@ import (
 // is empty, by an organization.
 type Directory struct {
 	Meta
-	Name         string     `json:"name"`
-	Organization string     `json:"organization,omitempty"`
-	Project      string     `json:"project,omitempty"`
-	Signup       SignupMode `json:"signup,omitempty"`
-	// Domains are the mail domains whose addresses may sign up; if empty, all may.
-	Domains  []string       `json:"domains,omitempty"`
-	MFA      MFAMode        `json:"mfa,omitempty"`
+	// Name is unique in the project or organization that owns the directory: lower-case letters,
+	// digits and hyphens. It is fixed at creation.
+	Name string `json:"name"`
+	// Organization is the name of the one that it is in.
+	Organization string `json:"organization,omitempty"`
+	// Project is the name of the owner; if empty, the organization is the owner.
+	Project string `json:"project,omitempty"`
+	// Signup says who may make an account; if empty, SignupInvite.
+	Signup SignupMode `json:"signup,omitempty"`
+	// Domains are the mail domains whose addresses may sign up, in lower case, at most
+	// MaxDirectoryDomains; if empty, all may.
+	Domains []string `json:"domains,omitempty"`
+	// MFA says whether a second factor is asked for; if empty, MFAOptional. No second factor is
+	// enforced yet.
+	MFA MFAMode `json:"mfa,omitempty"`
+	// Password is what is asked of passwords.
 	Password PasswordPolicy `json:"password,omitzero"`
 	// Require lists what users must say of themselves, beside their mail address.
 	Require []ProfileField `json:"require,omitempty"`
-	Terms   Terms          `json:"terms,omitzero"`
-	Session SessionPolicy  `json:"session,omitzero"`
-	Brand   Brand          `json:"brand,omitzero"`
+	// Terms are what users accept.
+	Terms Terms `json:"terms,omitzero"`
+	// Session is how long a login lasts.
+	Session SessionPolicy `json:"session,omitzero"`
+	// Brand is how pages and mails look.
+	Brand Brand `json:"brand,omitzero"`
 }
 
 // SignupMode says who may make an account. If empty, SignupInvite.
@@ -50,7 +62,8 @@ const (
 
 // PasswordPolicy is what a directory asks of passwords.
 type PasswordPolicy struct {
-	// MinLength in characters; if zero, MinPasswordLength.
+	// MinLength in characters, at most MaxMinPasswordLength; if zero, MinPasswordLength, which is
+	// the least, too. Where a second factor is required the least is MinPasswordLengthWithMFA.
 	MinLength int `json:"min_length,omitempty"`
 }
 
@@ -73,26 +86,27 @@ const (
 
 // Terms are the terms of use that users accept. If a directory has none, both are empty.
 type Terms struct {
-	// URL is where they can be read.
+	// URL is where they can be read: an https address of at most MaxTermsURL.
 	URL string `json:"url,omitempty"`
-	// Version names their wording. Who has accepted another version is asked anew at the
-	// next login.
+	// Version names their wording, in at most MaxTermsVersion visible ASCII characters. Who has
+	// accepted another version is asked anew at the next login.
 	Version string `json:"version,omitempty"`
 }
 
 // SessionPolicy is how long a login lasts.
 type SessionPolicy struct {
-	// Idle ends a session that was not used for so long; if zero, DefaultSessionIdle, or
-	// Absolute if that is shorter.
+	// Idle ends a session that was not used for so long, MinSession to MaxSession and no longer
+	// than Absolute; if zero, DefaultSessionIdle, or Absolute if that is shorter.
 	Idle Duration `json:"idle,omitempty"`
-	// Absolute ends a session so long after the login, however much it is used; if zero,
-	// DefaultSessionAbsolute.
+	// Absolute ends a session so long after the login, however much it is used: MinSession to
+	// MaxSession; if zero, DefaultSessionAbsolute.
 	Absolute Duration `json:"absolute,omitempty"`
 }
 
 // Brand is how the hosted pages of a directory look.
 type Brand struct {
-	// Name stands on the pages and in mails; if empty, the project's.
+	// Name stands on the pages and in mails, at most MaxBrandName characters; if empty, the
+	// project's.
 	Name string `json:"name,omitempty"`
 	// Color is written #rrggbb.
 	Color string `json:"color,omitempty"`

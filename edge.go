@@ -4,13 +4,16 @@ package mezu
 // they enrol themselves with a join token.
 type Edge struct {
 	Meta
+	// Name is unique in the installation.
 	Name string `json:"name"`
 	// TunnelAddress is the host:port that Warpgates dial.
 	TunnelAddress string `json:"tunnel_address"`
 	// PublicAddress is the host:port of public HTTPS.
 	PublicAddress string `json:"public_address,omitempty"`
-	Version       string `json:"version,omitempty"`
-	Serial        string `json:"serial,omitempty"`
+	// Version is that of the edge's program.
+	Version string `json:"version,omitempty"`
+	// Serial is the serial number of its current certificate, in hexadecimal.
+	Serial string `json:"serial,omitempty"`
 }
 
 // NoEnvironmentName is the common name of the certificate that an edge shows for names which

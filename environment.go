@@ -9,9 +9,13 @@ import (
 // routes, tunnels, auth settings and on/off switch.
 type Environment struct {
 	Meta
-	Name         string `json:"name"`
+	// Name is unique in the project: lower-case letters, digits and hyphens. It is fixed at
+	// creation.
+	Name string `json:"name"`
+	// Organization is the name of the one that it is in.
 	Organization string `json:"organization,omitempty"`
-	Project      string `json:"project,omitempty"`
+	// Project is the name of the one that it is in.
+	Project string `json:"project,omitempty"`
 	// Endpoint is the environment's DNS label under the edge domain, allocated
 	// at creation and fixed from then on.
 	Endpoint string `json:"endpoint,omitempty"`
@@ -27,7 +31,8 @@ type Environment struct {
 	// DirectoryID is what the name meant when it was written. Another directory
 	// that takes the name later does not change it.
 	DirectoryID string `json:"directory_id,omitempty"`
-	// WAF is the default mode of the environment's routes.
+	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
+	// yet.
 	WAF WAFMode `json:"waf,omitempty"`
 	// CreatedBy is the id of the person or service account that made it. It tells whose a
 	// personal environment is, and gives no right. Environments from before it was kept have

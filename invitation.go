@@ -6,12 +6,16 @@ import "time"
 // redeemed once, by its code, by whoever proves to be that person or is new.
 type Invitation struct {
 	Meta
-	Organization string `json:"organization,omitempty"` // name
-	Email        string `json:"email"`
-	Role         Role   `json:"role"`
+	// Organization is its name.
+	Organization string `json:"organization,omitempty"`
+	// Email is the invited person's address.
+	Email string `json:"email"`
+	// Role is what the person becomes.
+	Role Role `json:"role"`
 	// InvitedBy is the id of the person who invited. The invitation is valid as
 	// long as that person may give its role.
-	InvitedBy string    `json:"invited_by,omitempty"`
+	InvitedBy string `json:"invited_by,omitempty"`
+	// ExpiresAt is until when it can be redeemed, InvitationLife after it was made.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 

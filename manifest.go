@@ -12,13 +12,18 @@ import (
 // and an environment without routes has none. What the manifest doesn't name is left alone,
 // or removed by an apply that prunes.
 type Manifest struct {
-	// Organization and Project are names. If they are empty, the manifest is for the
-	// project that it is applied to; if not, they must be those of that project.
-	Organization string                         `json:"organization,omitempty"`
-	Project      string                         `json:"project,omitempty"`
-	Directories  map[string]ManifestDirectory   `json:"directories,omitempty"`
+	// Organization is the name of the one that the manifest is for; if empty, that of the project
+	// that it is applied to.
+	Organization string `json:"organization,omitempty"`
+	// Project is the name of the one that the manifest is for; if empty, the one that it is
+	// applied to.
+	Project string `json:"project,omitempty"`
+	// Directories are those of the project by name.
+	Directories map[string]ManifestDirectory `json:"directories,omitempty"`
+	// Environments are by name, at most MaxManifestEnvironments.
 	Environments map[string]ManifestEnvironment `json:"environments,omitempty"`
-	Roles        map[string]ProjectRole         `json:"roles,omitempty"`
+	// Roles are what users of the project can be granted, by name, at most MaxRoles.
+	Roles map[string]ProjectRole `json:"roles,omitempty"`
 }
 
 // ManifestEnvironment is what a manifest says of an environment, with the fields of
@@ -29,22 +34,33 @@ type ManifestEnvironment struct {
 	// environment is on.
 	Enabled *bool `json:"enabled,omitempty"`
 	// Directory names the pool of users who may log in.
-	Directory string  `json:"directory,omitempty"`
-	WAF       WAFMode `json:"waf,omitempty"`
-	Routes    []Route `json:"routes,omitempty"`
+	Directory string `json:"directory,omitempty"`
+	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
+	// yet.
+	WAF WAFMode `json:"waf,omitempty"`
+	// Routes are all that the environment is to have, at most MaxRoutes.
+	Routes []Route `json:"routes,omitempty"`
 }
 
 // ManifestDirectory is what a manifest says of a directory of the project, with the
 // fields of Directory that a client sets.
 type ManifestDirectory struct {
-	Signup   SignupMode     `json:"signup,omitempty"`
-	Domains  []string       `json:"domains,omitempty"`
-	MFA      MFAMode        `json:"mfa,omitempty"`
+	// Signup says who may make an account; if empty, SignupInvite.
+	Signup SignupMode `json:"signup,omitempty"`
+	// Domains are the mail domains whose addresses may sign up; if empty, all may.
+	Domains []string `json:"domains,omitempty"`
+	// MFA says whether a second factor is asked for; if empty, MFAOptional.
+	MFA MFAMode `json:"mfa,omitempty"`
+	// Password is what is asked of passwords.
 	Password PasswordPolicy `json:"password,omitzero"`
-	Require  []ProfileField `json:"require,omitempty"`
-	Terms    Terms          `json:"terms,omitzero"`
-	Session  SessionPolicy  `json:"session,omitzero"`
-	Brand    ManifestBrand  `json:"brand,omitzero"`
+	// Require lists what users must say of themselves, beside their mail address.
+	Require []ProfileField `json:"require,omitempty"`
+	// Terms are what users accept.
+	Terms Terms `json:"terms,omitzero"`
+	// Session is how long a login lasts.
+	Session SessionPolicy `json:"session,omitzero"`
+	// Brand is how pages and mails look.
+	Brand ManifestBrand `json:"brand,omitzero"`
 }
 
 // MaxManifestLogos bounds the images that one manifest can have. It is more than one

@@ -22,14 +22,16 @@ const (
 
 // Change is one difference between what is and what a manifest asks for.
 type Change struct {
+	// Action is what is done with it.
 	Action ChangeAction `json:"action"`
 	// Path is what changes, in a manifest's own notation. A route is written with its
 	// name, or else with mode and value: environments.production.routes[prefix /api/].
 	Path string `json:"path"`
-	// Before and After are the values. What is created has no Before, what is deleted no
-	// After, and what consists of several values has neither.
+	// Before is the value before. What is created has none, nor has what consists of several
+	// values.
 	Before any `json:"before,omitempty"`
-	After  any `json:"after,omitempty"`
+	// After is the value after. What is deleted has none, nor has what consists of several values.
+	After any `json:"after,omitempty"`
 }
 
 // MaxChanges bounds the changes that an answer lists.

@@ -7,7 +7,10 @@ import (
 
 // ManifestBrand is what a manifest says of a directory's brand.
 type ManifestBrand struct {
-	Name  string `json:"name,omitempty"`
+	// Name stands on the pages and in mails, at most MaxBrandName characters; if empty, the
+	// project's.
+	Name string `json:"name,omitempty"`
+	// Color is written #rrggbb.
 	Color string `json:"color,omitempty"`
 	// Logo is the path of the file of an image, which only mezu.yaml can have; or the image
 	// itself as a data URL, when a manifest is sent; or the digest of the logo that the

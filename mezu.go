@@ -16,15 +16,17 @@ package mezu
 import "time"
 
 // Meta is what every stored record of the API carries. All of its fields are
-// set by the server; a client that sends one is refused (see ServerField).
+// set by the server; a client that sends one is refused.
 type Meta struct {
-	// ID is opaque, typed by its prefix (see NewID) and unique in an
-	// installation for ever.
+	// ID is opaque, begins with what it is of (prj_…, env_…) and is unique in an installation for
+	// ever.
 	ID string `json:"id,omitempty"`
 	// Revision rises by at least one with each write of the record; it is the value of
 	// If-Match.
-	Revision  uint64    `json:"revision,omitempty"`
+	Revision uint64 `json:"revision,omitempty"`
+	// CreatedAt is when the record was made.
 	CreatedAt time.Time `json:"created_at,omitzero"`
+	// UpdatedAt is when it was last written.
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 

@@ -4,8 +4,10 @@ package mezu
 // billing and organization-wide directories. Its name is global.
 type Organization struct {
 	Meta
+	// Name is unique in the installation: lower-case letters, digits and hyphens. It is fixed at
+	// creation.
 	Name string `json:"name"`
-	// DisplayName is for people; if empty, Name is shown.
+	// DisplayName is for people, at most MaxDisplayName bytes; if empty, Name is shown.
 	DisplayName string `json:"display_name,omitempty"`
 	// DeviceLogin says whether the organization's members may log in a machine without a
 	// browser by a code that they type elsewhere; if nil, they may. Whoever belongs to one
@@ -52,13 +54,15 @@ func (r Role) Validate(field string) error {
 // person becomes a member by an Invitation.
 type Member struct {
 	Meta
-	Organization string `json:"organization,omitempty"` // name
+	// Organization is its name.
+	Organization string `json:"organization,omitempty"`
 	// Person is the id of the person, the same in every organization.
 	Person string `json:"person,omitempty"`
 	// Email is the person's address. It is empty for the developer of "mezu dev", and for
 	// an operator who gave none.
 	Email string `json:"email,omitempty"`
-	Role  Role   `json:"role"`
+	// Role is what the person may do in the organization.
+	Role Role `json:"role"`
 }
 
 // Validate checks what a client may set.
@@ -68,5 +72,6 @@ func (m *Member) Validate() error { return m.Role.Validate("role") }
 // create organizations. Operators read no tenant data. The id is the person's.
 type Operator struct {
 	Meta
+	// Email is the person's address, empty if they gave none.
 	Email string `json:"email,omitempty"`
 }

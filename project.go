@@ -9,16 +9,21 @@ import (
 // environments, Warpgates, service accounts and directories.
 type Project struct {
 	Meta
+	// Name is unique in the organization: lower-case letters, digits and hyphens. It is fixed at
+	// creation.
 	Name string `json:"name"`
 	// Organization is the name of the owner, set by the server.
 	Organization string `json:"organization,omitempty"`
-	DisplayName  string `json:"display_name,omitempty"`
-	// Roles are what users of the project can be granted, by name.
+	// DisplayName is for people, at most MaxDisplayName bytes; if empty, Name is shown.
+	DisplayName string `json:"display_name,omitempty"`
+	// Roles are what users of the project can be granted, by name, at most MaxRoles.
 	Roles map[string]ProjectRole `json:"roles,omitempty"`
 }
 
 // ProjectRole is a named set of permissions of the workload's own making.
 type ProjectRole struct {
+	// Permissions are what the role gives, in the workload's own words, at most
+	// MaxRolePermissions.
 	Permissions []string `json:"permissions"`
 }
 

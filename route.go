@@ -54,22 +54,31 @@ func (m WAFMode) validate(field string) error {
 // policy. Exactly one of Exact, Prefix and Regexp is set.
 type Route struct {
 	Meta
-	// Name identifies the route across changes of its match. If empty, its
-	// identity is (mode, value, methods, headers).
-	Name   string `json:"name,omitempty"`
-	Exact  string `json:"exact,omitempty"`
+	// Name identifies the route across changes of its match, and is unique in the environment. If
+	// empty, its identity is its match with its methods and headers.
+	Name string `json:"name,omitempty"`
+	// Exact matches this path as a whole, at most MaxMatchValue.
+	Exact string `json:"exact,omitempty"`
+	// Prefix matches every path that starts with it as written; the longest wins. At most
+	// MaxMatchValue.
 	Prefix string `json:"prefix,omitempty"`
+	// Regexp matches paths by an RE2 expression, anchored at both ends. At most MaxMatchValue
+	// bytes.
 	Regexp string `json:"regexp,omitempty"`
-	// Methods restricts the route to these; if empty, all.
+	// Methods restricts the route to these, at most MaxRouteMethods; if empty, all.
 	Methods []string `json:"methods,omitempty"`
-	// Headers are exact values that the request must carry.
+	// Headers are exact values that the request must carry, by name, at most MaxRouteHeaders.
 	Headers map[string]string `json:"headers,omitempty"`
-	// Priority orders regexp routes, highest first.
+	// Priority orders regexp routes, highest first, up to MaxPriority either side of 0.
 	Priority int `json:"priority,omitempty"`
-	// Upstream is where the Warpgate forwards to; if empty, its own --upstream.
+	// Upstream is where the Warpgate forwards to, such as localhost:8080, https://localhost:8443,
+	// h2c://localhost:9000 or unix:/run/app.sock; if empty, its own --upstream.
 	Upstream string `json:"upstream,omitempty"`
 
-	Auth        AuthMode `json:"auth,omitempty"`
+	// Auth says whether the route needs a logged-in user; if empty, AuthNone.
+	Auth AuthMode `json:"auth,omitempty"`
+	// AuthMethods are how a user may be known: session, bearer, service_account, basic or
+	// webhook:NAME. If empty, the first three. Others are not enforced yet.
 	AuthMethods []string `json:"auth_methods,omitempty"`
 	// Roles lists roles of which a user needs at least one.
 	Roles []string `json:"roles,omitempty"`
@@ -78,12 +87,19 @@ type Route struct {
 	// AnyPermissions lists permissions of which a user needs at least one.
 	AnyPermissions []string `json:"any_permissions,omitempty"`
 
-	CORS      *CORS      `json:"cors,omitempty"`
+	// CORS is the cross-origin policy. It is not enforced yet.
+	CORS *CORS `json:"cors,omitempty"`
+	// RateLimit bounds the requests of one client. It is not enforced yet.
 	RateLimit *RateLimit `json:"rate_limit,omitempty"`
-	WAF       WAFMode    `json:"waf,omitempty"`
-	// AllowIPs and DenyIPs are ranges of client addresses. DenyIPs wins over AllowIPs.
+	// WAF is what the firewall does with an attack; if empty, as the environment says. It is not
+	// enforced yet.
+	WAF WAFMode `json:"waf,omitempty"`
+	// AllowIPs are the ranges of client addresses that may use the route, such as 10.0.0.0/8, at
+	// most MaxRouteIPs; if empty, all may.
 	AllowIPs []string `json:"allow_ips,omitempty"`
-	DenyIPs  []string `json:"deny_ips,omitempty"`
+	// DenyIPs are ranges of client addresses that may not, at most MaxRouteIPs. It wins over
+	// AllowIPs.
+	DenyIPs []string `json:"deny_ips,omitempty"`
 
 	// EncodedSlashes lets %2F and %5C through, matched as those three
 	// characters.
@@ -91,52 +107,81 @@ type Route struct {
 	// HostHeader replaces the Host that the workload sees.
 	HostHeader string `json:"host_header,omitempty"`
 	// WebSocket allows upgrades; if nil, they are allowed.
-	WebSocket   *bool     `json:"websocket,omitempty"`
-	StripPrefix string    `json:"strip_prefix,omitempty"`
-	Redirect    *Redirect `json:"redirect,omitempty"`
-	// Retries is how many further Warpgates a replayable request is tried on;
-	// if nil, DefaultRetries.
+	WebSocket *bool `json:"websocket,omitempty"`
+	// StripPrefix is taken off the path before the workload sees it. It is not enforced yet.
+	StripPrefix string `json:"strip_prefix,omitempty"`
+	// Redirect answers in place of the workload. It is not enforced yet.
+	Redirect *Redirect `json:"redirect,omitempty"`
+	// Retries is how many further Warpgates a replayable request is tried on, 0 to MaxRetries; if
+	// nil, DefaultRetries.
 	Retries *int `json:"retries,omitempty"`
-	// MaxBody bounds a request body; if zero, the route sets no limit.
+	// MaxBody bounds a request body, in bytes, at most MaxBodyLimit; if zero, the route sets no
+	// limit.
 	MaxBody Size `json:"max_body,omitempty"`
-	// Timeout bounds the wait for the head of the workload's response. It begins when the
-	// request is admitted, includes the wait for a connection, and begins again whenever
-	// a part of the body is sent. If zero, DefaultTimeout.
+	// Timeout bounds the wait for the head of the workload's response, at most MaxTimeout. It
+	// begins when the request is admitted, includes the wait for a connection, and begins again
+	// whenever a part of the body is sent. If zero, DefaultTimeout.
 	Timeout Duration `json:"timeout,omitempty"`
-	// IdleTimeout bounds the silence inside bodies and upgraded streams: no byte
-	// in either direction. If zero, DefaultIdleTimeout.
-	IdleTimeout     Duration     `json:"idle_timeout,omitempty"`
-	RequestHeaders  *HeaderEdits `json:"request_headers,omitempty"`
+	// IdleTimeout bounds the silence inside bodies and upgraded streams, no byte in either
+	// direction, at most MaxIdleTimeout. If zero, DefaultIdleTimeout.
+	IdleTimeout Duration `json:"idle_timeout,omitempty"`
+	// RequestHeaders changes what the workload sees. It is not enforced yet.
+	RequestHeaders *HeaderEdits `json:"request_headers,omitempty"`
+	// ResponseHeaders changes what the client sees. It is not enforced yet.
 	ResponseHeaders *HeaderEdits `json:"response_headers,omitempty"`
 }
 
 // CORS is the cross-origin policy of a route.
 type CORS struct {
-	AllowOrigins     []string `json:"allow_origins"`
-	AllowMethods     []string `json:"allow_methods,omitempty"`
-	AllowHeaders     []string `json:"allow_headers,omitempty"`
-	ExposeHeaders    []string `json:"expose_headers,omitempty"`
-	AllowCredentials bool     `json:"allow_credentials,omitempty"`
-	MaxAge           Duration `json:"max_age,omitempty"`
+	// AllowOrigins are the origins that may read answers, such as https://app.example.com; at
+	// least one, at most MaxRouteEdits.
+	AllowOrigins []string `json:"allow_origins"`
+	// AllowMethods are the methods that they may use beside the simple ones.
+	AllowMethods []string `json:"allow_methods,omitempty"`
+	// AllowHeaders are the request headers that they may set.
+	AllowHeaders []string `json:"allow_headers,omitempty"`
+	// ExposeHeaders are the response headers that they may read.
+	ExposeHeaders []string `json:"expose_headers,omitempty"`
+	// AllowCredentials lets them send cookies.
+	AllowCredentials bool `json:"allow_credentials,omitempty"`
+	// MaxAge is how long a browser may keep the answer to a preflight, at most MaxCORSAge.
+	MaxAge Duration `json:"max_age,omitempty"`
 }
 
 // RateLimit allows so many Requests per time span, counted by user, address or key.
 type RateLimit struct {
-	Requests int      `json:"requests"`
-	Per      Duration `json:"per"`
-	By       string   `json:"by"`
+	// Requests are how many are let through, 1 to MaxRateRequests.
+	Requests int `json:"requests"`
+	// Per is the span in which they are, 1s to MaxRatePer.
+	Per Duration `json:"per"`
+	// By is whose requests are counted together.
+	By LimitBy `json:"by"`
 }
+
+// LimitBy is whose requests a rate limit counts together.
+type LimitBy string
+
+// What requests are counted by.
+const (
+	LimitByUser LimitBy = "user" // each logged-in user
+	LimitByIP   LimitBy = "ip"   // each client address
+	LimitByKey  LimitBy = "key"  // each service account
+)
 
 // Redirect answers a request without a workload.
 type Redirect struct {
-	To     string `json:"to"`
-	Status int    `json:"status,omitempty"`
+	// To is the address or path to go to.
+	To string `json:"to"`
+	// Status is 301, 302, 303, 307 or 308.
+	Status int `json:"status,omitempty"`
 }
 
 // HeaderEdits sets and removes headers.
 type HeaderEdits struct {
-	Set    map[string]string `json:"set,omitempty"`
-	Remove []string          `json:"remove,omitempty"`
+	// Set are fields by name that are set to a value, at most MaxRouteEdits.
+	Set map[string]string `json:"set,omitempty"`
+	// Remove are names of fields that are taken away, at most MaxRouteEdits.
+	Remove []string `json:"remove,omitempty"`
 }
 
 // ReservedPath is the prefix of the edge's own pages and endpoints on every host.
@@ -421,7 +466,7 @@ func (r *Route) validateAuth() error {
 		if l.Requests < 1 || l.Per < Duration(1e9) {
 			return Invalid("rate_limit", "needs requests of at least 1 and per of at least 1s")
 		}
-		if l.By != "user" && l.By != "ip" && l.By != "key" {
+		if l.By != LimitByUser && l.By != LimitByIP && l.By != LimitByKey {
 			return Invalid("rate_limit.by", "is one of user, ip, key, not %q", l.By)
 		}
 	}

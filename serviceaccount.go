@@ -12,20 +12,25 @@ import (
 // permissions. The key itself is returned once and never stored.
 type ServiceAccount struct {
 	Meta
-	Name    string `json:"name"`
+	// Name is unique in the project: lower-case letters, digits and hyphens. It is fixed at
+	// creation.
+	Name string `json:"name"`
+	// Project is the name of the one that it is in.
 	Project string `json:"project,omitempty"`
-	// Permissions are verbs of ServicePermissions.
+	// Permissions are what it may do in its project, at least one. Those about members,
+	// organizations, service accounts, tokens, operators, keys and the installation it can't have.
 	Permissions []Permission `json:"permissions"`
 	// Environment is the one that a Warpgate with this key serves unless it
 	// names another; if empty, EnvironmentProduction.
 	Environment string `json:"environment,omitempty"`
 	// KeyPrefix is the start of the key, by which readers tell keys apart.
 	KeyPrefix string `json:"key_prefix,omitempty"`
-	// PreviousKeyPrefix is the start of the key before the last rotation. That key is
-	// valid until PreviousKeyUntil.
-	PreviousKeyPrefix string    `json:"previous_key_prefix,omitempty"`
-	PreviousKeyUntil  time.Time `json:"previous_key_until,omitzero"`
-	LastUsedAt        time.Time `json:"last_used_at,omitzero"`
+	// PreviousKeyPrefix is the start of the key before the last rotation, while that is valid.
+	PreviousKeyPrefix string `json:"previous_key_prefix,omitempty"`
+	// PreviousKeyUntil is until when the key before is valid.
+	PreviousKeyUntil time.Time `json:"previous_key_until,omitzero"`
+	// LastUsedAt is when a key of it was last used.
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
 // How long a key stays valid after it was rotated.

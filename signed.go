@@ -14,7 +14,9 @@ import (
 // Position orders the statements of an installation: by epoch, which a restore
 // raises, then by revision, which every change raises.
 type Position struct {
-	Epoch    uint64 `json:"epoch"`
+	// Epoch rises when the installation is restored from a backup.
+	Epoch uint64 `json:"epoch"`
+	// Revision rises with every change.
 	Revision uint64 `json:"revision"`
 }
 
@@ -67,10 +69,14 @@ const (
 // Signed is a statement and its signature. Payload is JSON. The signature is over exactly
 // these bytes: nobody encodes them again between signer and verifier.
 type Signed struct {
-	Purpose   Purpose `json:"purpose"`
-	KeyID     string  `json:"key_id"`
-	Payload   []byte  `json:"payload"`
-	Signature []byte  `json:"signature"`
+	// Purpose is the type of the statement.
+	Purpose Purpose `json:"purpose"`
+	// KeyID is the key of the keyset that has signed it.
+	KeyID string `json:"key_id"`
+	// Payload is the statement, which is JSON.
+	Payload []byte `json:"payload"`
+	// Signature is by Ed25519 (RFC 8032), over purpose and payload.
+	Signature []byte `json:"signature"`
 }
 
 // MaxSignedPayload bounds a statement. The largest is a bundle: MaxRoutesBytes of routes,
@@ -176,10 +182,13 @@ func (s *Signed) Verify(purpose Purpose, key ed25519.PublicKey) error {
 // certificate authority, signed by the offline trust root.
 type Keyset struct {
 	// Version rises with each keyset; a lower one is refused.
-	Version  uint64      `json:"version"`
-	IssuedAt time.Time   `json:"issued_at"`
-	NotAfter time.Time   `json:"not_after"`
-	Keys     []PublicKey `json:"keys"`
+	Version uint64 `json:"version"`
+	// IssuedAt is when it was signed.
+	IssuedAt time.Time `json:"issued_at"`
+	// NotAfter is until when it may be believed.
+	NotAfter time.Time `json:"not_after"`
+	// Keys are the public keys by purpose.
+	Keys []PublicKey `json:"keys"`
 	// CARoots are the trusted roots in PEM, one certificate each.
 	CARoots []string `json:"ca_roots"`
 }
@@ -189,10 +198,14 @@ const KeysetOverlap = 30 * 24 * time.Hour
 
 // PublicKey is one key of a keyset.
 type PublicKey struct {
-	ID       string            `json:"id"`
-	Purpose  Purpose           `json:"purpose"`
-	Key      ed25519.PublicKey `json:"key"`
-	NotAfter time.Time         `json:"not_after"`
+	// ID is what a statement names its key by.
+	ID string `json:"id"`
+	// Purpose is what the key may sign.
+	Purpose Purpose `json:"purpose"`
+	// Key is the public key (Ed25519).
+	Key ed25519.PublicKey `json:"key"`
+	// NotAfter is until when its statements may be believed.
+	NotAfter time.Time `json:"not_after"`
 }
 
 // OpenKeyset verifies a keyset under the pinned trust root and checks that it

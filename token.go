@@ -33,7 +33,7 @@ const (
 // that. The secret is shown once, at creation, and never stored.
 type Token struct {
 	Meta
-	// Name is for its holder; any text, or none.
+	// Name is for its holder: any text of at most MaxDisplayName bytes, or none.
 	Name string `json:"name,omitempty"`
 	// Permissions restrict the token to a part of what the person may do; if nil, it may
 	// do all of that.

@@ -33,11 +33,12 @@ type User struct {
 	Meta
 	// Directory is the name of the directory, set by the server.
 	Directory string `json:"directory,omitempty"`
-	// Status: if empty at creation, UserActive.
-	Status  UserStatus `json:"status,omitempty"`
-	Profile Profile    `json:"profile"`
-	// Roles are grants of the form project/role. A user of a project's directory
-	// is granted roles of that project alone.
+	// Status says whether the account may log in; if empty at creation, UserActive.
+	Status UserStatus `json:"status,omitempty"`
+	// Profile is who it is.
+	Profile Profile `json:"profile"`
+	// Roles are grants of the form project/role, at most MaxUserRoles. A user of a project's
+	// directory is granted roles of that project alone.
 	Roles []string `json:"roles,omitempty"`
 	// LastLoginAt is when the user last logged in. It does not move the
 	// revision.
@@ -52,11 +53,12 @@ const MaxUserRoles = 12
 
 // Profile is what users say of themselves.
 type Profile struct {
+	// Name is the user's full name, at most MaxDisplayName bytes.
 	Name string `json:"name,omitempty"`
-	// Email is kept as it was written; two addresses that differ in case or in
-	// how Unicode composes their characters are one, of which a directory has
-	// one user at most.
-	Email       string `json:"email"`
+	// Email is the user's address, which one user of a directory has. Letters of either case are
+	// the same. It is kept as it was written.
+	Email string `json:"email"`
+	// DisplayName is what the user wants to be called, at most MaxDisplayName bytes.
 	DisplayName string `json:"display_name,omitempty"`
 }
 
@@ -170,13 +172,15 @@ func (f UserFilter) String() string {
 
 // Login is one attempt to log in as a user.
 type Login struct {
+	// Time is when it was.
 	Time time.Time `json:"time"`
 	// Address is the IP address from which it came.
 	Address string `json:"address"`
 	// Agent is what the browser calls itself, cut to MaxAgent bytes; perhaps empty.
 	Agent string `json:"agent,omitempty"`
 	// Method is how the user was authenticated, such as password or passkey.
-	Method  string       `json:"method"`
+	Method string `json:"method"`
+	// Outcome is what became of it.
 	Outcome LoginOutcome `json:"outcome"`
 }
 

@@ -25,10 +25,13 @@ const WarpgateStatusDelay = 15 * time.Second
 // is never created by hand.
 type Warpgate struct {
 	Meta
-	Environment string         `json:"environment,omitempty"`
-	Status      WarpgateStatus `json:"status,omitempty"`
+	// Environment is the name of the one that it serves.
+	Environment string `json:"environment,omitempty"`
+	// Status is what the edges say of its tunnels.
+	Status WarpgateStatus `json:"status,omitempty"`
 	// Address is the IP address from which it dials.
 	Address string `json:"address,omitempty"`
+	// Version is that of its program.
 	Version string `json:"version,omitempty"`
 	// Draining says that edges send it no new requests until it is undrained, also when it
 	// reconnects.
@@ -36,7 +39,8 @@ type Warpgate struct {
 	// Edges are the ids of the edges that hold a tunnel of it now.
 	Edges []string `json:"edges,omitempty"`
 	// Bundle is the position of the bundle that it last acknowledged.
-	Bundle     Position  `json:"bundle,omitzero"`
+	Bundle Position `json:"bundle,omitzero"`
+	// LastSeenAt is when an edge last told of it.
 	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
 	// RegisteredBy is the id of the service account or member that let it in.
 	RegisteredBy string `json:"registered_by,omitempty"`
@@ -62,12 +66,18 @@ func StatusOf(holding, silent int) WarpgateStatus {
 
 // Presence is what one edge says of one Warpgate's tunnel to it.
 type Presence struct {
-	Warpgate    string   `json:"warpgate"`
-	Environment string   `json:"environment"`
-	Connected   bool     `json:"connected"`
-	Address     string   `json:"address,omitempty"`
-	Version     string   `json:"version,omitempty"`
-	Bundle      Position `json:"bundle,omitzero"`
+	// Warpgate is its id.
+	Warpgate string `json:"warpgate"`
+	// Environment is the id of the one that it serves.
+	Environment string `json:"environment"`
+	// Connected says whether it holds a tunnel to this edge.
+	Connected bool `json:"connected"`
+	// Address is the IP address from which it dials.
+	Address string `json:"address,omitempty"`
+	// Version is that of its program.
+	Version string `json:"version,omitempty"`
+	// Bundle is the position of the bundle that it last acknowledged.
+	Bundle Position `json:"bundle,omitzero"`
 	// Since is when it connected or, if it isn't connected, when it last was.
 	Since time.Time `json:"since,omitzero"`
 }

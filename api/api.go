@@ -32,27 +32,39 @@ const (
 
 // Problem is the body of every refusal (RFC 9457).
 type Problem struct {
-	Type      string    `json:"type,omitempty"`
-	Title     string    `json:"title"`
-	Status    int       `json:"status"`
-	Code      mezu.Code `json:"code"`
-	Detail    string    `json:"detail,omitempty"`
-	Field     string    `json:"field,omitempty"`
-	Hint      string    `json:"hint,omitempty"`
-	RequestID string    `json:"request_id,omitempty"`
+	// Type is a URI of the kind of problem (RFC 9457); absent, as Code says all.
+	Type string `json:"type,omitempty"`
+	// Title is the text of the HTTP status.
+	Title string `json:"title"`
+	// Status is the HTTP status.
+	Status int `json:"status"`
+	// Code says what went wrong, to programs. Codes never change their meaning.
+	Code mezu.Code `json:"code"`
+	// Detail says what happened, to people, in a sentence.
+	Detail string `json:"detail,omitempty"`
+	// Field is the part of the call that is wrong, such as routes[2].prefix or If-Match.
+	Field string `json:"field,omitempty"`
+	// Hint is the next thing to try.
+	Hint string `json:"hint,omitempty"`
+	// RequestID is the id of the call, which the control plane's log has too.
+	RequestID string `json:"request_id,omitempty"`
 }
 
 // List is one page of a collection.
 type List[T any] struct {
-	Items         []T    `json:"items"`
+	// Items are the records of the page.
+	Items []T `json:"items"`
+	// NextPageToken gets the next page; without one this is the last.
 	NextPageToken string `json:"next_page_token,omitempty"`
 }
 
 // AuditList is one page of an audit log. A page may be short, or empty, and still have a
 // next one.
 type AuditList struct {
-	Items         []mezu.AuditRecord `json:"items"`
-	NextPageToken string             `json:"next_page_token,omitempty"`
+	// Items are the records of the page.
+	Items []mezu.AuditRecord `json:"items"`
+	// NextPageToken gets the next page; without one this is the last.
+	NextPageToken string `json:"next_page_token,omitempty"`
 	// Damaged names the segments of the archive in the range of this page that are
 	// missing or damaged: their records are not among Items.
 	Damaged []string `json:"damaged,omitempty"`
@@ -65,20 +77,25 @@ const AuditEvent = "audit"
 // BootstrapRequest redeems the single-use code of a new installation. Email, if
 // given, becomes the new operator's address, by which others find and invite them.
 type BootstrapRequest struct {
-	Code  string `json:"code"`
+	// Code is what the control plane printed at its first start (mezuboot_…). It works once.
+	Code string `json:"code"`
+	// Email is the new operator's address; without one nobody can invite them.
 	Email string `json:"email,omitempty"`
 }
 
 // TokenCreated is a new bearer token with its secret, which is never shown again.
 type TokenCreated struct {
 	mezu.Token
+	// Secret is the bearer token (mezu_…). It is never shown again.
 	Secret string `json:"token"`
 }
 
 // OperatorRequest names a person whom this installation knows, either by id or by address.
 type OperatorRequest struct {
+	// Person is the person's id (prs_…); needed unless there is an address.
 	Person string `json:"person,omitempty"`
-	Email  string `json:"email,omitempty"`
+	// Email is the person's address; needed unless there is an id.
+	Email string `json:"email,omitempty"`
 }
 
 // InvitationCreated is a new invitation with its code, which is never shown again,
@@ -86,7 +103,9 @@ type OperatorRequest struct {
 // together with the invited address, which the link doesn't contain.
 type InvitationCreated struct {
 	mezu.Invitation
+	// Code is what is redeemed, together with the address (mezuinvite_…). It is never shown again.
 	Code string `json:"code"`
+	// Link is the page at which the invited person redeems the code.
 	Link string `json:"link"`
 }
 
@@ -94,59 +113,80 @@ type InvitationCreated struct {
 // Email is their own address. Without one, a new person is made, unless somebody has that
 // address already.
 type RedeemRequest struct {
-	Code  string `json:"code"`
+	// Code is the invitation's (mezuinvite_…).
+	Code string `json:"code"`
+	// Email is the address that was invited.
 	Email string `json:"email"`
 }
 
 // RedeemResponse is the new membership. A person who is new gets a bearer token,
 // which is never shown again.
 type RedeemResponse struct {
-	Member    mezu.Member `json:"member"`
-	Token     string      `json:"token,omitempty"`
-	ExpiresAt time.Time   `json:"expires_at,omitzero"`
+	// Member is the new membership.
+	Member mezu.Member `json:"member"`
+	// Token is the new person's bearer token. It is never shown again.
+	Token string `json:"token,omitempty"`
+	// ExpiresAt is when that token ends.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // LoginLink is a link by which one person logs in by a browser, once.
 type LoginLink struct {
-	Link      string    `json:"link"`
+	// Link is the address to open in a browser. It is never shown again.
+	Link string `json:"link"`
+	// ExpiresAt is until when it works.
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // TokenResponse carries a bearer token, once.
 type TokenResponse struct {
-	Token     string    `json:"token"`
+	// Token is a bearer token (mezu_…). It is never shown again.
+	Token string `json:"token"`
+	// ExpiresAt is when it ends.
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // Self is who the caller is.
 type Self struct {
-	Kind         string            `json:"kind"` // member, operator, service_account
-	ID           string            `json:"id"`
-	Organization string            `json:"organization,omitempty"`
-	Project      string            `json:"project,omitempty"`
-	Operator     bool              `json:"operator,omitempty"`
-	Permissions  []mezu.Permission `json:"permissions,omitempty"`
-	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	// Kind is what the caller is.
+	Kind string `json:"kind"`
+	// ID is the person's or the service account's.
+	ID string `json:"id"`
+	// Organization is the id of the service account's.
+	Organization string `json:"organization,omitempty"`
+	// Project is the id of the service account's.
+	Project string `json:"project,omitempty"`
+	// Operator marks a person who runs the installation.
+	Operator bool `json:"operator,omitempty"`
+	// Permissions are all of a service account's. Of a person they are what the token is
+	// restricted to; if empty, it is not.
+	Permissions []mezu.Permission `json:"permissions,omitempty"`
+	// ExpiresAt is when the token ends. The key of a service account has no end.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// LoginEndsAt is when the login ends that the token is of, if it is not renewed until
 	// then. Other tokens have none.
 	LoginEndsAt time.Time `json:"login_ends_at,omitzero"`
-	// Name is a service account's. OrganizationName and ProjectName are the names of
-	// Organization and Project, which are ids.
-	Name             string `json:"name,omitempty"`
+	// Name is a service account's.
+	Name string `json:"name,omitempty"`
+	// OrganizationName is the name of the service account's organization.
 	OrganizationName string `json:"organization_name,omitempty"`
-	ProjectName      string `json:"project_name,omitempty"`
-	// Email and Organizations are a person's. Of more than MaxSelfOrganizations there are
-	// the first.
-	Email         string       `json:"email,omitempty"`
+	// ProjectName is the name of the service account's project.
+	ProjectName string `json:"project_name,omitempty"`
+	// Email is a person's address.
+	Email string `json:"email,omitempty"`
+	// Organizations are those of a person. Of more than MaxSelfOrganizations there are the first.
 	Organizations []SelfMember `json:"organizations,omitempty"`
 }
 
 // SelfMember is the caller's part in an organization, both by name, and what the token allows
 // of what the role gives.
 type SelfMember struct {
-	Organization string            `json:"organization"`
-	Role         mezu.Role         `json:"role"`
-	Permissions  []mezu.Permission `json:"permissions,omitempty"`
+	// Organization is its name.
+	Organization string `json:"organization"`
+	// Role is the caller's.
+	Role mezu.Role `json:"role"`
+	// Permissions are what the token allows of what the role gives.
+	Permissions []mezu.Permission `json:"permissions,omitempty"`
 }
 
 // MaxSelfOrganizations bounds the organizations of Self.
@@ -156,6 +196,7 @@ const MaxSelfOrganizations = 100
 // shown again.
 type ServiceAccountCreated struct {
 	mezu.ServiceAccount
+	// Key is the API key, 50 letters and digits. It is never shown again.
 	Key string `json:"key"`
 }
 
@@ -163,6 +204,8 @@ type ServiceAccountCreated struct {
 // mezu.MaxKeyOverlap; if nil, for mezu.DefaultKeyOverlap. Zero ends every earlier key at
 // once.
 type RotateRequest struct {
+	// Overlap is how long the key before stays valid, at most mezu.MaxKeyOverlap; if nil,
+	// mezu.DefaultKeyOverlap. Zero (0s) ends every earlier key at once.
 	Overlap *mezu.Duration `json:"overlap,omitempty"`
 }
 
@@ -170,6 +213,8 @@ type RotateRequest struct {
 // enforce yet, so that the route answers 503, and what it may match unintentionally.
 type RouteWritten struct {
 	mezu.Route
+	// Warnings name fields that this version doesn't enforce yet, so that the route answers 503,
+	// and what the route may match unintentionally.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -177,6 +222,7 @@ type RouteWritten struct {
 // build doesn't enforce yet.
 type EnvironmentWritten struct {
 	mezu.Environment
+	// Warnings name fields that this version doesn't enforce yet.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -184,20 +230,26 @@ type EnvironmentWritten struct {
 // doesn't enforce yet.
 type DirectoryWritten struct {
 	mezu.Directory
+	// Warnings name settings that this version doesn't enforce yet.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
 // RoutesReplace sets all routes of an environment.
 type RoutesReplace struct {
+	// Routes are all that the environment is to have, at most mezu.MaxRoutes.
 	Routes []mezu.Route `json:"routes"`
 }
 
 // RoutesState is all routes of an environment, and which edges and Warpgates run them.
 type RoutesState struct {
-	Routes   []mezu.Route  `json:"routes"`
+	// Routes are all of the environment, in the order in which they were written.
+	Routes []mezu.Route `json:"routes"`
+	// Position is that of the bundle which has them.
 	Position mezu.Position `json:"position"`
-	Revision uint64        `json:"revision"`
-	Warnings []string      `json:"warnings,omitempty"`
+	// Revision is that of the list as a whole: the value of If-Match when it is replaced.
+	Revision uint64 `json:"revision"`
+	// Warnings are those of all routes, as RouteWritten has them.
+	Warnings []string `json:"warnings,omitempty"`
 	// Applied lists the edges and Warpgates, each with the position that it has
 	// acknowledged.
 	Applied []Applied `json:"applied,omitempty"`
@@ -205,12 +257,15 @@ type RoutesState struct {
 
 // Applied is the position of a bundle that an edge or a Warpgate runs.
 type Applied struct {
-	ID       string        `json:"id"` // edg_… or wgt_…
+	// ID is that of the edge (edg_…) or Warpgate (wgt_…).
+	ID string `json:"id"`
+	// Position is that of the newest bundle that it has acknowledged.
 	Position mezu.Position `json:"position"`
 }
 
 // ApplyRequest brings a project to what a manifest says.
 type ApplyRequest struct {
+	// Manifest is the wanted state, as mezu.yaml has it without tunnels.
 	Manifest mezu.Manifest `json:"manifest"`
 	// Prune removes the environments, directories and roles that the manifest does
 	// not name.
@@ -221,6 +276,7 @@ type ApplyRequest struct {
 
 // ApplyResponse says what an apply changed, or would.
 type ApplyResponse struct {
+	// Changes are the differences, at most mezu.MaxChanges of them.
 	Changes []mezu.Change `json:"changes"`
 	// Omitted counts the changes beyond mezu.MaxChanges and MaxChangesBytes.
 	Omitted int `json:"omitted,omitempty"`
@@ -228,7 +284,9 @@ type ApplyResponse struct {
 	Applied bool `json:"applied"`
 	// Position is at least that of the last bundle that this apply made.
 	Position mezu.Position `json:"position"`
-	Warnings []string      `json:"warnings,omitempty"`
+	// Warnings name what the manifest asks for and this version doesn't enforce yet, and what may
+	// not be meant.
+	Warnings []string `json:"warnings,omitempty"`
 	// Environments are those that the manifest names, as they are now.
 	Environments []mezu.Environment `json:"environments"`
 }
@@ -238,13 +296,17 @@ const MaxChangesBytes = 4 << 20
 
 // JoinTokenResponse lets one edge enrol, once, until ExpiresAt.
 type JoinTokenResponse struct {
-	Token     string    `json:"token"`
+	// Token is the secret (mezujoin_… or mezuenrol_…). It is never shown again.
+	Token string `json:"token"`
+	// ExpiresAt is until when it can be used.
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// EnrolmentTokenRequest asks for a token that lets one Warpgate register with the
-// key whose SubjectPublicKeyInfo has this SHA-256.
+// EnrolmentTokenRequest asks for a token that lets one Warpgate register with one key
+// pair.
 type EnrolmentTokenRequest struct {
+	// PublicKeySHA256 is the SHA-256, in hexadecimal, of the public key (PKIX, DER) of the
+	// certificate request to come.
 	PublicKeySHA256 string `json:"public_key_sha256"`
 }
 
@@ -254,8 +316,9 @@ type Credentials struct {
 	Certificates string `json:"certificates"`
 	// TrustRoot is the public key (Ed25519) to pin at the first registration;
 	// later ones must equal it.
-	TrustRoot []byte      `json:"trust_root"`
-	Keyset    mezu.Signed `json:"keyset"`
+	TrustRoot []byte `json:"trust_root"`
+	// Keyset is the present one, signed by the offline trust root.
+	Keyset mezu.Signed `json:"keyset"`
 }
 
 // RegisterRequest is a Warpgate's; it is authorised by a service account key or
@@ -269,25 +332,34 @@ type RegisterRequest struct {
 	// Warpgate is the id of an earlier registration with the same key pair; if
 	// empty, a new identity is made.
 	Warpgate string `json:"warpgate,omitempty"`
-	Version  string `json:"version,omitempty"`
+	// Version is that of the Warpgate's program.
+	Version string `json:"version,omitempty"`
 	// AssertionKey is the one by which the Warpgate signs what it tells its workload of
 	// users. It is certified, and used once it is in the statement of the environment's
 	// keys. If empty, the Warpgate signs nothing.
 	AssertionKey ed25519.PublicKey `json:"assertion_key,omitempty"`
-	// AssertionProof is mezu.ProveAssertionKey with the public key of the CSR.
+	// AssertionProof shows that the Warpgate holds the private half of its AssertionKey: a
+	// signature with it of the public key of the CSR.
 	AssertionProof []byte `json:"assertion_proof,omitempty"`
 }
 
 // RegisterResponse is all that a Warpgate needs to serve.
 type RegisterResponse struct {
 	Credentials
-	Warpgate     string      `json:"warpgate"`
-	Organization string      `json:"organization"` // name
-	Project      string      `json:"project"`      // name
-	Environment  string      `json:"environment"`  // name
-	URL          string      `json:"url"`
-	Bundle       mezu.Signed `json:"bundle"`
-	Edges        mezu.Signed `json:"edges"`
+	// Warpgate is the Warpgate's id.
+	Warpgate string `json:"warpgate"`
+	// Organization is the name of the one that it is in.
+	Organization string `json:"organization"`
+	// Project is the name of the one that it is in.
+	Project string `json:"project"`
+	// Environment is the name of the one that it serves.
+	Environment string `json:"environment"`
+	// URL is the environment's public address.
+	URL string `json:"url"`
+	// Bundle is the environment's newest.
+	Bundle mezu.Signed `json:"bundle"`
+	// Edges is the list of edges to dial.
+	Edges mezu.Signed `json:"edges"`
 	// Revocations are those of edges' certificates, up to MaxAnswerRevocations. All others
 	// come from the edges.
 	Revocations []mezu.Signed `json:"revocations,omitempty"`
@@ -303,25 +375,34 @@ const MaxAnswerRevocations = 100
 // RenewRequest asks for a new certificate for the identity of the client
 // certificate in use.
 type RenewRequest struct {
-	CSR     string `json:"csr"`
+	// CSR is a PKCS #10 request in PEM, of which only the public key is used.
+	CSR string `json:"csr"`
+	// Version is that of the caller's program.
 	Version string `json:"version,omitempty"`
-	// AssertionKey and AssertionProof are those of a RegisterRequest. An edge has none.
-	AssertionKey   ed25519.PublicKey `json:"assertion_key,omitempty"`
-	AssertionProof []byte            `json:"assertion_proof,omitempty"`
+	// AssertionKey is that of a RegisterRequest. An edge has none.
+	AssertionKey ed25519.PublicKey `json:"assertion_key,omitempty"`
+	// AssertionProof is that of a RegisterRequest.
+	AssertionProof []byte `json:"assertion_proof,omitempty"`
 }
 
 // EnrolRequest is an edge's; it is authorised by a join token as bearer.
 type EnrolRequest struct {
-	CSR           string `json:"csr"`
-	Name          string `json:"name"`
+	// CSR is a PKCS #10 request in PEM, of which only the public key is used.
+	CSR string `json:"csr"`
+	// Name is the edge's, unique in the installation: lower-case letters, digits and hyphens.
+	Name string `json:"name"`
+	// TunnelAddress is the host:port that Warpgates dial.
 	TunnelAddress string `json:"tunnel_address"`
+	// PublicAddress is the host:port of public HTTPS.
 	PublicAddress string `json:"public_address,omitempty"`
-	Version       string `json:"version,omitempty"`
+	// Version is that of the edge's program.
+	Version string `json:"version,omitempty"`
 }
 
 // EnrolResponse is what an edge starts with.
 type EnrolResponse struct {
 	Credentials
+	// Edge is the edge's id.
 	Edge string `json:"edge"`
 	// Domain is the edge domain, under which endpoints are labels.
 	Domain string `json:"domain"`
@@ -330,12 +411,15 @@ type EnrolResponse struct {
 // PublicCertificateRequest asks for a server certificate of the internal CA for
 // names of enabled endpoints (installations without a public CA: development).
 type PublicCertificateRequest struct {
-	CSR   string   `json:"csr"`
+	// CSR is a PKCS #10 request in PEM, of which only the public key is used.
+	CSR string `json:"csr"`
+	// Hosts are the names that the certificate is for.
 	Hosts []string `json:"hosts"`
 }
 
-// PublicCertificateResponse carries the chain in PEM.
-type PublicCertificateResponse struct {
+// PublicCertificateChain is a certificate with those between it and the root.
+type PublicCertificateChain struct {
+	// Certificates is the chain in PEM, leaf first.
 	Certificates string `json:"certificates"`
 }
 
@@ -343,14 +427,17 @@ type PublicCertificateResponse struct {
 // and which positions it and they run. A Full report replaces all earlier ones; otherwise
 // Presence has changes only.
 type EdgeReport struct {
-	Full     bool            `json:"full,omitempty"`
+	// Full says that the report replaces all earlier ones.
+	Full bool `json:"full,omitempty"`
+	// Presence has Warpgates of the edge, at most MaxReportPresence.
 	Presence []mezu.Presence `json:"presence,omitempty"`
 	// Applied is the position up to which the edge has applied the stream.
 	Applied mezu.Position `json:"applied"`
-	Version string        `json:"version,omitempty"`
-	// TunnelAddress and PublicAddress are the edge's present addresses. They change when
-	// the edge is started on others. If empty, they are as before.
+	// Version is that of the edge's program.
+	Version string `json:"version,omitempty"`
+	// TunnelAddress is the host:port that Warpgates dial now; if empty, it is as before.
 	TunnelAddress string `json:"tunnel_address,omitempty"`
+	// PublicAddress is the host:port of public HTTPS now; if empty, it is as before.
 	PublicAddress string `json:"public_address,omitempty"`
 }
 
@@ -360,6 +447,7 @@ const MaxReportPresence = 1000
 // EdgeRevocations are signed revocations that an edge has but the control plane doesn't
 // list, because it was restored from an older backup.
 type EdgeRevocations struct {
+	// Revocations are the statements, at most MaxEdgeRevocations.
 	Revocations []mezu.Signed `json:"revocations"`
 }
 
@@ -370,6 +458,7 @@ const MaxEdgeRevocations = 200
 // RevocationsTaken is the outcome of an EdgeRevocations. A revocation that the control plane
 // had already, or that has expired, is neither taken nor refused.
 type RevocationsTaken struct {
+	// Taken counts those that are in force now.
 	Taken int `json:"taken"`
 	// Refused counts those that no key of the present keyset has signed.
 	Refused int `json:"refused"`

@@ -27,49 +27,66 @@ const (
 
 // PageField is a cookie of a request or a header field of an answer.
 type PageField struct {
-	Name  string `json:"name"`
+	// Name is that of the cookie or field.
+	Name string `json:"name"`
+	// Value is what it has.
 	Value string `json:"value"`
 }
 
 // EdgePageRequest is a visitor's request for a hosted page, as the edge read it. It has what
 // a page may depend on and nothing else: no other header, and no cookie but ours.
 type EdgePageRequest struct {
-	Environment string `json:"environment"` // id
-	Method      string `json:"method"`      // GET, HEAD or POST
-	// Path is what follows mezu.ReservedPath.
-	Path  string `json:"path"`
+	// Environment is the id of the one at whose endpoint the visitor is.
+	Environment string `json:"environment"`
+	// Method is GET, HEAD or POST.
+	Method string `json:"method"`
+	// Path is what follows /.mezu/.
+	Path string `json:"path"`
+	// Query is what follows the question mark, at most MaxPageQuery.
 	Query string `json:"query,omitempty"`
-	// Origin, FetchSite, FetchMode and FetchDest are the fields of these names, empty if
-	// the browser sent none.
-	Origin         string      `json:"origin,omitempty"`
-	FetchSite      string      `json:"fetch_site,omitempty"`
-	FetchMode      string      `json:"fetch_mode,omitempty"`
-	FetchDest      string      `json:"fetch_dest,omitempty"`
-	AcceptLanguage string      `json:"accept_language,omitempty"`
-	UserAgent      string      `json:"user_agent,omitempty"`
-	ContentType    string      `json:"content_type,omitempty"`
-	Cookies        []PageField `json:"cookies,omitempty"`
-	Body           []byte      `json:"body,omitempty"`
-	// Client is the visitor's address.
-	Client    string `json:"client"`
+	// Origin is the field of this name, empty if the browser sent none.
+	Origin string `json:"origin,omitempty"`
+	// FetchSite is the field Sec-Fetch-Site, empty if the browser sent none.
+	FetchSite string `json:"fetch_site,omitempty"`
+	// FetchMode is the field Sec-Fetch-Mode, empty if the browser sent none.
+	FetchMode string `json:"fetch_mode,omitempty"`
+	// FetchDest is the field Sec-Fetch-Dest, empty if the browser sent none.
+	FetchDest string `json:"fetch_dest,omitempty"`
+	// AcceptLanguage is the field of this name.
+	AcceptLanguage string `json:"accept_language,omitempty"`
+	// UserAgent is the field of this name.
+	UserAgent string `json:"user_agent,omitempty"`
+	// ContentType is that of the form.
+	ContentType string `json:"content_type,omitempty"`
+	// Cookies are those of ours that the visitor has, at most MaxPageCookies.
+	Cookies []PageField `json:"cookies,omitempty"`
+	// Body is the form, at most MaxPageBody.
+	Body []byte `json:"body,omitempty"`
+	// Client is the visitor's IP address.
+	Client string `json:"client"`
+	// RequestID is that of the visitor's request at the edge.
 	RequestID string `json:"request_id"`
 }
 
 // EdgePage is the answer to a visitor.
 type EdgePage struct {
-	Status int         `json:"status"`
+	// Status is the HTTP status.
+	Status int `json:"status"`
+	// Header has the fields of the answer, at most MaxPageHeaders.
 	Header []PageField `json:"header,omitempty"`
-	Body   []byte      `json:"body,omitempty"`
+	// Body is the page, at most MaxPage.
+	Body []byte `json:"body,omitempty"`
 }
 
 // EdgeRefreshRequest asks for a new grant for a session, of which it names the present one
 // in its compact form.
 type EdgeRefreshRequest struct {
+	// Grant is the present one in its compact form.
 	Grant string `json:"grant"`
 }
 
-// EdgeRefreshed is how a session goes on. If it doesn't, the call is refused so that
-// SessionEnded holds.
+// EdgeRefreshed is how a session goes on. If it doesn't, the call is refused as
+// unauthenticated, for the field grant.
 type EdgeRefreshed struct {
 	// Grant is the new grant in its compact form.
 	Grant string `json:"grant"`
@@ -92,5 +109,6 @@ func SessionEnded(err error) bool {
 // EdgeLogouts are sessions that an edge ended while it could not reach the control plane, by
 // their grants in the compact form. Those that are no valid grants are passed over.
 type EdgeLogouts struct {
+	// Grants are those of the sessions in the compact form, at most MaxEdgeLogouts.
 	Grants []string `json:"grants"`
 }

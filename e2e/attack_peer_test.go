@@ -180,5 +180,5 @@ func (a *authority) issue(id *url.URL, notBefore, notAfter time.Time) *tls.Certi
 // serverCertificate has an edge ask for a certificate of the environment's host.
 func (w *world) serverCertificate(t *testing.T, edge *peer, csr string) string {
 	t.Helper()
-	return invoke[api.PublicCertificateResponse](w, w.calls(t, edge), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: csr, Hosts: []string{w.host}}).Certificates
+	return invoke[api.PublicCertificateChain](w, w.calls(t, edge), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: csr, Hosts: []string{w.host}}).Certificates
 }

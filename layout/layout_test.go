@@ -384,7 +384,7 @@ func wide() map[string]struct {
 		"edgesvc/control/record":       {8, "every write is planned, signed, audited and committed here"},
 		"edgesvc/control/fleet":        {8, "certificates, statements and presence of edges and Warpgates meet here"},
 		"edgesvc/control/config":       {8, "an apply is one transaction over all that a project has"},
-		"edgesvc/control/rest":         {8, "HTTP on one side, callers and operations on the other"},
+		"edgesvc/control/rest":         {8, "HTTP on one side, callers, operations and their description on the other"},
 	}
 }
 

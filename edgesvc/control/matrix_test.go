@@ -452,7 +452,7 @@ func stripPermissions(in *controltest.Installation, name string, x *controltest.
 	if err != nil {
 		in.T.Fatal(err)
 	}
-	value := strings.Replace(string(rec.Value), `["projects.read"]`, `["none"]`, 1)
+	value := strings.Replace(string(rec.Value), `["projects.read"]`, `["backup"]`, 1)
 	if value == string(rec.Value) {
 		in.T.Fatal("the account has no such verb")
 	}

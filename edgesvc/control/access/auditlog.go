@@ -31,6 +31,15 @@ type AuditFilter struct {
 	Oldest bool
 }
 
+// AuditOrder is which records of a list come first.
+type AuditOrder string
+
+// Orders of records.
+const (
+	NewestFirst AuditOrder = "newest"
+	OldestFirst AuditOrder = "oldest"
+)
+
 // Validate checks what a client may ask.
 func (f *AuditFilter) Validate() error {
 	for field, value := range map[string]string{"actor": f.Actor, "target": f.Target} {

@@ -17,7 +17,7 @@ func (c Caller) actor() string {
 	case c.Kind == "":
 		return string(Anonymous)
 	case c.Kind == Member && c.Operator:
-		return "operator"
+		return string(Operator)
 	}
 	return string(c.Kind)
 }

@@ -22,6 +22,9 @@ const (
 	Enrolment      CallerKind = "enrolment_token"
 	Warpgate       CallerKind = "warpgate"
 	Edge           CallerKind = "edge"
+	// Operator is a person who runs the installation, where the audit log or the caller
+	// themselves read of it. A Caller who is one has the kind Member.
+	Operator CallerKind = "operator"
 	// process is the control plane itself. No credential gives this kind.
 	process CallerKind = "process"
 )

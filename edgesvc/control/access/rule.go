@@ -315,3 +315,43 @@ func Forbidden(op api.Operation, r rule, c Caller) error {
 	}
 	return e
 }
+
+// Credential is what proves who calls.
+type Credential string
+
+// Credentials.
+const (
+	NoCredential     Credential = "none"
+	BearerCredential Credential = "bearer"
+	PeerCredential   Credential = "peer" // a client certificate
+)
+
+// Needs says who may call an operation, in a sentence for readers of the API's document, and
+// by which credentials.
+func Needs(op api.Operation) (string, []Credential) {
+	r, by := rules[op.ID], []Credential{BearerCredential}
+	verb := "the permission `" + string(r.Permission) + "`"
+	switch r.audience {
+	case public:
+		return "Anybody may call it: the body has what lets them.", []Credential{NoCredential, BearerCredential}
+	case known:
+		return "For persons and service accounts.", by
+	case persons:
+		return "For persons, with their own records. A token that is restricted needs " + verb + ".", by
+	case operators:
+		return "For operators of the installation. A token that is restricted needs " + verb + ".", by
+	case tenants:
+		return "Needs " + verb + ", which a member has by role and a service account in its project.", by
+	case organizational:
+		return "Needs " + verb + " in the organization itself, which a member has by role. No service account has it.", by
+	case joiners:
+		return "For the holder of a join token.", by
+	case registrants:
+		return "For service accounts with " + verb + ", and for holders of an enrolment token.", by
+	case warpgates:
+		return "For Warpgates, by their certificate.", []Credential{PeerCredential}
+	case edges:
+		return "For edges, by their certificate.", []Credential{PeerCredential}
+	}
+	return "", nil
+}

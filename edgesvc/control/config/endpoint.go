@@ -13,8 +13,8 @@ import (
 
 // PublicCertificate issues a server certificate for endpoints of environments that
 // exist, and for nothing else.
-func (s *Configuration) PublicCertificate(ctx context.Context, c access.Caller, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
-	var out api.PublicCertificateResponse
+func (s *Configuration) PublicCertificate(ctx context.Context, c access.Caller, in api.PublicCertificateRequest) (api.PublicCertificateChain, error) {
+	var out api.PublicCertificateChain
 	if _, err := access.Admit(api.OpPublicCertificate, c); err != nil {
 		return out, err
 	}

@@ -71,7 +71,7 @@ func TestT1_ClaimingAName(t *testing.T) {
 	} {
 		controltest.Refused(t, mezu.CodeForbidden, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost", host}})
 	}
-	controltest.Call[api.PublicCertificateResponse](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost"}})
+	controltest.Call[api.PublicCertificateChain](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"a-b-c.localhost"}})
 }
 
 // T1: of many who want the same label at once each gets one of his own.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,23 +62,42 @@ func newContract(in *Installation) (*contract, error) {
 	if !ok || !strings.HasPrefix(fmt.Sprint(document["openapi"]), "3.1.") {
 		return nil, fmt.Errorf("it is no OpenAPI 3.1 document: %.100s", text)
 	}
+	exact(document["components"])
 	c := &contract{document: document, compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
 	c.compiler.DefaultDraft(jsonschema.Draft2020)
 	return c, c.compiler.AddResource("openapi.json", value)
 }
 
+// exact has schemas refuse fields that they don't name. The document lets answers have more,
+// since later versions may add some; this one sends what it says.
+func exact(schema any) {
+	switch v := schema.(type) {
+	case map[string]any:
+		if _, ok := v["properties"].(map[string]any); ok && v["additionalProperties"] == nil {
+			v["additionalProperties"] = false
+		}
+		for _, below := range v {
+			exact(below)
+		}
+	case []any:
+		for _, below := range v {
+			exact(below)
+		}
+	}
+}
+
 // operation finds the operation of a request: of several that fit, the one with the
 // fewest parameters, as the server does.
 func operation(req *http.Request) (best api.Operation, known bool) {
-	path := strings.Split(req.URL.EscapedPath(), "/")
+	parts := strings.Split(req.URL.EscapedPath(), "/")
 	for _, op := range api.Operations() {
 		template := strings.Split(op.Path, "/")
-		if op.Method != req.Method || len(template) != len(path) {
+		if op.Method != req.Method || len(template) != len(parts) {
 			continue
 		}
 		fits := true
 		for i, part := range template {
-			fits = fits && (part == path[i] || strings.HasPrefix(part, "{"))
+			fits = fits && (part == parts[i] || strings.HasPrefix(part, "{"))
 		}
 		if fits && (!known || len(op.Params()) < len(best.Params())) {
 			best, known = op, true
@@ -98,6 +118,12 @@ func (c *contract) check(op api.Operation, status int, header http.Header, body 
 	if !ok {
 		return fmt.Errorf("%s answers %d, which the document doesn't say", op.ID, status)
 	}
+	at := fmt.Sprintf("/paths/%s/%s/responses/%s", pointer(op.Path), strings.ToLower(op.Method), code)
+	if ref, _ := response["$ref"].(string); ref != "" {
+		at = strings.TrimPrefix(ref, "#")
+		all, _ := c.document["components"].(map[string]any)["responses"].(map[string]any)
+		response, _ = all[path.Base(ref)].(map[string]any)
+	}
 	content, _ := response["content"].(map[string]any)
 	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	if len(content) == 0 {
@@ -116,8 +142,7 @@ func (c *contract) check(op api.Operation, status int, header http.Header, body 
 	if err != nil {
 		return fmt.Errorf("%s answers %d: %w", op.ID, status, err)
 	}
-	schema, err := c.schema(fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%s/content/%s/schema",
-		pointer(op.Path), strings.ToLower(op.Method), code, pointer(kind)))
+	schema, err := c.schema("openapi.json#" + at + "/content/" + pointer(kind) + "/schema")
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func TestFlow(t *testing.T) {
 	}
 	next.Take(t, renewed.Certificates, w.ID)
 	controltest.Call[api.EnrolResponse](t, edge, api.OpRenewEdge, api.RenewRequest{CSR: controltest.NewIdentity(t).CSR})
-	controltest.Call[api.PublicCertificateResponse](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"shop-acme.localhost"}})
+	controltest.Call[api.PublicCertificateChain](t, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: controltest.NewIdentity(t).CSR, Hosts: []string{"shop-acme.localhost"}})
 	for _, host := range []string{"console.localhost", "localhost", "nobody.localhost", "shop-acme.localhost.example", "*.localhost", "SHOP-ACME.localhost", "_acme-challenge.localhost"} {
 		controltest.Refused(t, mezu.CodeForbidden, edge, api.OpPublicCertificate, api.PublicCertificateRequest{CSR: next.CSR, Hosts: []string{host}})
 	}

@@ -53,12 +53,12 @@ func (req *request) auditFilter() (access.AuditFilter, error) {
 	if f.Until, err = req.moment("until"); err != nil {
 		return f, err
 	}
-	switch q("order") {
-	case "", "newest":
-	case "oldest":
+	switch access.AuditOrder(q("order")) {
+	case "", access.NewestFirst:
+	case access.OldestFirst:
 		f.Oldest = true
 	default:
-		return f, mezu.Invalid("order", "is newest or oldest")
+		return f, mezu.Invalid("order", "is %s or %s", access.NewestFirst, access.OldestFirst)
 	}
 	return f, nil
 }

@@ -17,7 +17,7 @@ func (r *rest) bindBackup() {
 	op := api.OpBackup
 	r.bound[op.ID] = true
 	doc := r.description(op)
-	doc.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{api.BackupType: {}}}}
+	r.doc.File(&doc, api.BackupType)
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
 		req := requestOf(ctx)
 		return &streamed{func(hc huma.Context) { r.backup(hc, req) }}, nil

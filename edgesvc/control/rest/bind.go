@@ -220,3 +220,13 @@ func (req *request) paging() (record.Paging, error) {
 	}
 	return p, nil
 }
+
+// fixedField reports whether a field is fixed once the record was created: the names of those
+// that others are addressed by.
+func fixedField(t reflect.Type, field string) bool {
+	switch kinds[t] {
+	case "organization", "project", "environment", "directory", "service_account":
+		return field == "name"
+	}
+	return false
+}

@@ -18,11 +18,10 @@ type picture struct {
 // bindLogos binds what is about the logos of directories.
 func (r *rest) bindLogos() {
 	s := r.service
-	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	for _, op := range []api.Operation{api.OpGetLogo, api.OpGetOrganizationLogo} {
 		r.bound[op.ID] = true
 		doc := r.description(op)
-		doc.Responses = map[string]*huma.Response{"200": {Description: "The logo", Content: map[string]*huma.MediaType{api.LogoType: {Schema: binary}}}}
+		r.doc.File(&doc, api.LogoType)
 		huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*picture, error) {
 			a, err := serve(ctx, r, 0, shown(s.GetLogo))
 			if err != nil {
@@ -46,12 +45,7 @@ func (r *rest) bindLogos() {
 				return s.SetLogo(ctx, req.caller, req.path, ifMatch, file)
 			})
 		})
-		media := map[string]*huma.MediaType{}
-		for _, kind := range []string{api.LogoType, "image/jpeg", "image/gif"} {
-			media[kind] = &huma.MediaType{Schema: binary}
-		}
-		// As in describe: if it were there before, huma would read the body itself.
-		r.describedAt(op).RequestBody = &huma.RequestBody{Required: true, Content: media}
+		r.doc.TakesFile(op, api.LogoType, "image/jpeg", "image/gif")
 	}
 	for _, op := range []api.Operation{api.OpDeleteLogo, api.OpDeleteOrganizationLogo} {
 		remove(r, op, removed(s.DeleteLogo))

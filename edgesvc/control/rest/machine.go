@@ -37,7 +37,7 @@ func (r *rest) bindMachines() {
 	write(r, api.OpRenewEdge, api.MaxBody, func(ctx context.Context, req *request, in api.RenewRequest) (api.EnrolResponse, error) {
 		return s.RenewEdge(ctx, req.caller, in)
 	})
-	write(r, api.OpPublicCertificate, api.MaxBody, func(ctx context.Context, req *request, in api.PublicCertificateRequest) (api.PublicCertificateResponse, error) {
+	write(r, api.OpPublicCertificate, api.MaxBody, func(ctx context.Context, req *request, in api.PublicCertificateRequest) (api.PublicCertificateChain, error) {
 		return s.PublicCertificate(ctx, req.caller, in)
 	})
 	write(r, api.OpEdgeReport, api.MaxBody, func(ctx context.Context, req *request, in api.EdgeReport) (struct{}, error) {

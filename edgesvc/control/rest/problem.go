@@ -9,7 +9,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/edgesvc/store"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // retryAfter is what a client is asked to wait when the store can't write, in
@@ -41,12 +41,10 @@ func problem(err error, requestID string) *refusal {
 	var e *mezu.Error
 	switch {
 	case errors.As(err, &e):
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
-		e = &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the store can't be reached or written now", Hint: "try again in a moment"}
-	case errors.Is(err, store.ErrTooLarge):
-		e = mezu.Errorf(mezu.CodeInvalid, "the change is too large for one transaction")
 	default:
-		e = &mezu.Error{Code: mezu.CodeInternal, Detail: "something went wrong here; the log has it under the request id"}
+		if e = record.StoreRefusal(err); e == nil {
+			e = &mezu.Error{Code: mezu.CodeInternal, Detail: "something went wrong here; the log has it under the request id"}
+		}
 	}
 	status := e.Code.Status()
 	return &refusal{api.Problem{

@@ -1,6 +1,6 @@
 // Package rest serves the operations of the REST API over package service: paths,
-// strict bodies, problem documents, the event stream and the OpenAPI document,
-// which huma makes of the same Go types that serve.
+// strict bodies, problem documents and the event stream. Package openapi describes what
+// serves here.
 //
 // What may not live here: a decision about who may do what (service has them all),
 // the store, listeners. Only control imports it.
@@ -25,6 +25,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/openapi"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/strictjson"
 )
@@ -63,6 +64,7 @@ type rest struct {
 	limits  *limits
 	bodies  *bodies
 	huma    huma.API
+	doc     *openapi.Document
 	bound   map[string]bool
 	// unbounded has the types of bodies that have no bound.
 	unbounded error
@@ -84,17 +86,28 @@ var replaceErrors = sync.OnceFunc(func() {
 // New makes the handler of the API. It fails when an operation has no
 // implementation or no rule of authority, or a body whose type doesn't bound it.
 func New(cfg Config) (http.Handler, error) {
-	replaceErrors()
 	mux := http.NewServeMux()
+	r, err := bind(cfg, mux)
+	if err != nil {
+		return nil, err
+	}
+	return r.outer(mux), nil
+}
+
+// bind enters every operation into the mux and into the document.
+func bind(cfg Config, mux *http.ServeMux) (*rest, error) {
+	replaceErrors()
+	doc, err := openapi.New(cfg.Version, openapi.Rules{ServerField: serverField, FixedField: fixedField})
+	if err != nil {
+		return nil, err
+	}
 	config := huma.DefaultConfig("Mezusphere", cfg.Version)
+	config.OpenAPI = doc.OpenAPI
 	config.CreateHooks = nil // they would add "$schema" to bodies
 	config.DocsPath = ""     // huma's page loads scripts from elsewhere
+	config.OpenAPIPath = ""  // and its OpenAPI 3.0 would not be valid
 	config.SchemasPath = ""
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "A bearer token or a service account key."},
-		"peer":   {Type: "mutualTLS", Description: "The certificate of an edge or a Warpgate."},
-	}
-	r := &rest{service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bodies: &bodies{by: map[string]int{}}, bound: map[string]bool{}, operations: map[string]string{}}
+	r := &rest{doc: doc, service: cfg.Service, log: cfg.Log, observe: cfg.Observe, done: cfg.Done, limits: newLimits(cfg.CallRate), bodies: &bodies{by: map[string]int{}}, bound: map[string]bool{}, operations: map[string]string{}}
 	if r.observe == nil {
 		r.observe = func(string, int, time.Duration) {}
 	}
@@ -116,12 +129,27 @@ func New(cfg Config) (http.Handler, error) {
 	if r.unbounded != nil {
 		return nil, r.unbounded
 	}
-	page, err := r.docs()
-	if err != nil {
-		return nil, err
+	doc.Finish()
+	mux.HandleFunc("GET /openapi.json", written("application/vnd.oai.openapi+json", doc.MarshalJSON, r.log))
+	mux.HandleFunc("GET /openapi.yaml", written("application/vnd.oai.openapi", doc.YAML, r.log))
+	mux.HandleFunc("GET /docs", doc.Page(r.log))
+	return r, nil
+}
+
+// written serves what is the same as long as the process runs, and is made when somebody asks.
+func written(kind string, text func() ([]byte, error), log *slog.Logger) http.HandlerFunc {
+	made := sync.OnceValues(text)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		data, err := made()
+		if err != nil {
+			log.Error("writing the OpenAPI document", "error", err)
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		// A reader who has gone misses the rest.
+		_, _ = w.Write(data)
 	}
-	mux.HandleFunc("GET /docs", page)
-	return r.outer(mux), nil
 }
 
 // outer is what every request passes: a request id, deadlines, and our own answer
@@ -199,49 +227,16 @@ type request struct {
 
 // description makes huma's description of an operation.
 func (r *rest) description(op api.Operation) huma.Operation {
-	out := huma.Operation{
-		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
-		SkipValidateBody: true, SkipValidateParams: true, Middlewares: huma.Middlewares{r.admitted(op)},
-		Security: []map[string][]string{{"bearer": {}}, {"peer": {}}},
-		Errors:   []int{400, 401, 403, 404, 409, 412, 429, 500, 503},
-	}
-	text := &huma.Schema{Type: huma.TypeString}
-	for _, name := range op.Params() {
-		out.Parameters = append(out.Parameters, &huma.Param{Name: name, In: "path", Required: true, Schema: text})
-	}
-	if op.Lists() {
-		out.Parameters = append(out.Parameters,
-			&huma.Param{Name: "page_size", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}},
-			&huma.Param{Name: "page_token", In: "query", Schema: text})
-	}
-	for _, name := range op.Parameters() {
-		out.Parameters = append(out.Parameters, &huma.Param{Name: name, In: "query", Schema: text})
-	}
-	if op.Creates() {
-		out.Parameters = append(out.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text})
-	}
-	if conditional(op) {
-		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header", Schema: text})
-	}
+	out := r.doc.Operation(op)
+	out.SkipValidateBody, out.SkipValidateParams = true, true
+	out.Middlewares = huma.Middlewares{r.admitted(op)}
 	return out
 }
 
-// describe adds the body to the description of an operation that is registered already. If
-// it were there before, huma would read the body itself.
+// describe adds the body to the description of an operation that is registered already.
 func (r *rest) describe(op api.Operation, body reflect.Type) {
 	r.unbounded = errors.Join(r.unbounded, strictjson.CheckType(body))
-	schema := r.huma.OpenAPI().Components.Schemas.Schema(body, true, op.ID+"-request")
-	kind := "application/json"
-	at := r.huma.OpenAPI().Paths[op.Path]
-	described := map[string]*huma.Operation{http.MethodPost: at.Post, http.MethodPut: at.Put, http.MethodPatch: at.Patch}[op.Method]
-	if op.Method == http.MethodPatch {
-		kind = "application/merge-patch+json"
-	}
-	described.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{kind: {Schema: schema}}}
-}
-
-func conditional(op api.Operation) bool {
-	return op.Method == http.MethodPatch || op.Method == http.MethodPut || op.Method == http.MethodDelete
+	r.doc.Takes(op, body)
 }
 
 // caller finds out who calls.

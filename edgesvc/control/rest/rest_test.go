@@ -3,6 +3,7 @@ package rest_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -264,7 +265,10 @@ func TestOpenAPI(t *testing.T) {
 	status, _, body := in.Raw("GET", "/openapi.json", "", "", "")
 	var doc struct {
 		OpenAPI string
-		Paths   map[string]map[string]struct{ OperationID string }
+		Paths   map[string]map[string]struct {
+			OperationID string
+			RequestBody any
+		}
 	}
 	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || !strings.HasPrefix(doc.OpenAPI, "3.1") {
 		t.Fatalf("%d %v", status, err)
@@ -298,7 +302,28 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("/docs has %s not under %s", op, group)
 		}
 	}
-	for _, part := range []string{"<script", "http://", "https://", "@import"} {
+	// Every body is shown, the same at each start: of this installation and of the next.
+	bodies := 0
+	for _, item := range doc.Paths {
+		for _, op := range item {
+			if op.RequestBody != nil {
+				bodies++
+			}
+		}
+	}
+	if shown := strings.Count(page, "<h3>Body: "); shown != bodies || bodies < 40 {
+		t.Errorf("/docs shows %d of %d bodies", shown, bodies)
+	}
+	other := controltest.Install(t)
+	if _, _, again := other.Raw("GET", "/openapi.json", "", "", ""); again != body {
+		t.Error("another start has another document")
+	}
+	_, _, again := other.Raw("GET", "/docs", "", "", "")
+	withoutNonce := regexp.MustCompile(`<style nonce="[A-Z0-9]+">`)
+	if withoutNonce.ReplaceAllString(again, "") != withoutNonce.ReplaceAllString(page, "") {
+		t.Error("another start has another page")
+	}
+	for _, part := range []string{"<script", " src=", "url(", "@import", `href="http`} {
 		if strings.Contains(page, part) {
 			t.Errorf("/docs has %s", part)
 		}

@@ -28,8 +28,7 @@ type streamed struct{ Body func(huma.Context) }
 func (r *rest) watch(op api.Operation, follow func(ctx context.Context, req *request, last string, out *sse) error) {
 	r.bound[op.ID] = true
 	doc := r.description(op)
-	doc.Parameters = append(doc.Parameters, &huma.Param{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}})
-	doc.Responses = map[string]*huma.Response{"200": {Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
+	r.doc.Stream(&doc)
 	huma.Register(r.huma, doc, func(ctx context.Context, _ *bare) (*streamed, error) {
 		req := requestOf(ctx)
 		done, err := r.limits.open(req.caller)

@@ -19,7 +19,7 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 	}
 	self := api.Self{Kind: string(c.Kind), ID: c.ID, Organization: c.Organization, Project: c.Project, Operator: c.Operator, Permissions: c.Permissions, ExpiresAt: c.ExpiresAt}
 	if c.Operator {
-		self.Kind = "operator"
+		self.Kind = string(access.Operator)
 	}
 	var err error
 	if c.Kind == access.ServiceAccount {

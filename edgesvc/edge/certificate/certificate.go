@@ -262,7 +262,7 @@ func (s *Store) obtain(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	resp, err := api.Invoke[api.PublicCertificateResponse](ctx, s.cfg.Identity.Client(), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: csr, Hosts: []string{host}})
+	resp, err := api.Invoke[api.PublicCertificateChain](ctx, s.cfg.Identity.Client(), api.OpPublicCertificate, api.PublicCertificateRequest{CSR: csr, Hosts: []string{host}})
 	if err != nil {
 		return fmt.Errorf("asking for a certificate of %s: %w", host, err)
 	}

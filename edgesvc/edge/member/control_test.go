@@ -404,7 +404,7 @@ func (c *control) publicCertificate(w http.ResponseWriter, req *http.Request) {
 	c.mu.Lock()
 	c.hosts = append(c.hosts, in.Hosts...)
 	c.mu.Unlock()
-	encode(w, api.PublicCertificateResponse{Certificates: issued.Chain})
+	encode(w, api.PublicCertificateChain{Certificates: issued.Chain})
 }
 
 // stream sends the keyset, then what is current after the position asked for,
