@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -8,6 +9,19 @@ import (
 
 // MaxHostLength is the longest DNS name in text form (RFC 1035, 2.3.4).
 const MaxHostLength = 253
+
+// Dialable is how to reach a listener: where its address means all of a machine's, host stands
+// for the machine.
+func Dialable(addr, host string) string {
+	own, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(own); own != "" && (ip == nil || !ip.IsUnspecified()) {
+		host = own
+	}
+	return net.JoinHostPort(host, port)
+}
 
 // CanonicalHost brings a Host header or :authority into the one form that
 // names an environment: lower case, no port, no trailing dot. Only names of

@@ -9,7 +9,6 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/probe"
-	"github.com/mezusphere/mezu/cmd/process"
 )
 
 // readyTimeout is how long to wait for the first answer unless --timeout says otherwise: a slow
@@ -62,7 +61,7 @@ func (r *devRun) awaitReady(ctx context.Context) error {
 		return err
 	}
 	defer prober.Close()
-	prober.At(process.Dialable(r.edge.HTTPSAddr(), loopback))
+	prober.At(mezu.Dialable(r.edge.HTTPSAddr(), loopback))
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err = prober.Await(waiting); err == nil || ctx.Err() != nil {

@@ -248,7 +248,7 @@ func (r *devRun) applyFile(ctx context.Context) (err error) {
 // of an edge only when it enrols. So name and folder are made of the address: at another
 // address it is another edge, and the one before is removed.
 func (r *devRun) listenEdge() (err error) {
-	address := process.Dialable(r.HTTPSAddr, loopback)
+	address := mezu.Dialable(r.HTTPSAddr, loopback)
 	name := mezu.NameFrom("dev-"+address, "dev")
 	if err := removeOthers(r.state, "edge-", name); err != nil {
 		return err
@@ -395,7 +395,7 @@ func (r *devRun) release() (err error) {
 
 // apiURL is where the REST API answers.
 func (r *devRun) apiURL() string {
-	return "https://" + process.Dialable(r.control.Addr(), loopback)
+	return "https://" + mezu.Dialable(r.control.Addr(), loopback)
 }
 
 // siteURL is where people reach the pages of the control plane.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
@@ -56,6 +57,7 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 func (p *program) runRole(drain, cut context.Context, role string, c *config, log *slog.Logger) error {
 	var parts []process.Part
 	var ctl *control.Control
+	var e *edge.Edge
 	if role != roleEdge {
 		st, err := c.openStore(drain, log)
 		if err != nil {
@@ -74,15 +76,15 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 		log.Info("control plane listens", "api", ctl.Addr(), "admin", ctl.AdminAddr(), "ca_file", ctl.CAFile())
 	}
 	if role != roleControl {
-		e, err := edge.New(p.edgeConfig(drain, role, c, ctl, log))
-		if err != nil {
+		var err error
+		if e, err = edge.New(p.edgeConfig(drain, role, c, ctl, log)); err != nil {
 			return err
 		}
 		if err := e.Listen(); err != nil {
 			return err
 		}
 		defer e.Close()
-		log.Info("edge listens", "https", e.HTTPSAddr(), "tunnel", e.TunnelAddr(), "admin", e.AdminAddr())
+		log.Info("edge listens", "https", e.HTTPSAddr(), "tunnel", e.TunnelAddr(), "told", e.TunnelAddress(), "admin", e.AdminAddr())
 		conns, because := c.dataConns(role)
 		log.Info("data connections of one Warpgate", "most", conns, "because_of", because)
 		parts = append(parts, process.Part{Name: roleEdge, Run: e.Run, Close: e.Close})
@@ -90,6 +92,11 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 	if ctl != nil {
 		parts = append(parts, process.Part{Name: roleControl, Run: ctl.Run, Close: func() { closeControl(ctl, log) }})
 	}
+	look, looked := context.WithCancel(drain)
+	var looking sync.WaitGroup
+	looking.Go(func() { warnOfUnusable(look, log, c.told(ctl, e)) })
+	defer looking.Wait()
+	defer looked()
 	return process.RunParts(drain, cut, parts...)
 }
 
@@ -147,8 +154,8 @@ func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *c
 	}
 	switch {
 	case ctl != nil:
-		cfg.AdminAddr = c.EdgeAdminAddr
-		cfg.Control, cfg.CAFile = "https://"+process.Dialable(ctl.Addr(), ownName), ctl.CAFile()
+		cfg.AdminAddr, cfg.Host = c.EdgeAdminAddr, c.Domain
+		cfg.Control, cfg.CAFile = "https://"+mezu.Dialable(ctl.Addr(), ownName), ctl.CAFile()
 		if c.APITLSCert != "" { // it is of another authority, and for another name
 			_, port, _ := net.SplitHostPort(ctl.Addr())
 			cfg.Control, cfg.CAFile = "https://"+net.JoinHostPort(c.APIHosts[0], port), c.CAFile

@@ -50,6 +50,9 @@ type Config struct {
 	// PublicAddress and TunnelAddress are what others dial to reach the
 	// listeners; if empty, the listeners' own addresses.
 	PublicAddress, TunnelAddress string
+	// Host stands for this machine in them, where they are those of a listener on all of its
+	// addresses; if empty, the first address that others may use does.
+	Host string
 	// TLSCert and TLSKey are files with a certificate for the whole edge domain;
 	// if empty, the internal CA issues one an endpoint.
 	TLSCert, TLSKey string
@@ -191,10 +194,10 @@ func (e *Edge) bind() (err error) {
 		}
 	}
 	if e.cfg.TunnelAddress == "" {
-		e.cfg.TunnelAddress = tunnelAddr
+		e.cfg.TunnelAddress = e.reached(tunnelAddr)
 	}
 	if e.cfg.PublicAddress == "" {
-		e.cfg.PublicAddress = e.public.Addr().String()
+		e.cfg.PublicAddress = e.reached(e.public.Addr().String())
 	}
 	return nil
 }
@@ -262,6 +265,12 @@ func listen(flag, addr string) (net.Listener, error) {
 	}
 	return l, nil
 }
+
+// PublicAddress and TunnelAddress are what others are told to dial, once Listen has returned.
+func (e *Edge) PublicAddress() string { return e.cfg.PublicAddress }
+
+// TunnelAddress is as PublicAddress, for Warpgates.
+func (e *Edge) TunnelAddress() string { return e.cfg.TunnelAddress }
 
 // HTTPSAddr is the address of the public listener.
 func (e *Edge) HTTPSAddr() string { return e.public.Addr().String() }

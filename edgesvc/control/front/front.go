@@ -123,7 +123,7 @@ func (f *Front) AdminAddr() string {
 // Site is where callers reach the API, as far as this process knows.
 func (f *Front) Site() string {
 	if len(f.cfg.APIHosts) == 0 {
-		return "https://" + f.Addr()
+		return "https://" + mezu.Dialable(f.Addr(), "localhost")
 	}
 	host := f.cfg.APIHosts[0]
 	if _, port, err := net.SplitHostPort(f.Addr()); err == nil && port != "443" {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu/testkit"
+)
+
+// What is warned of, by kind of address. e2e/pages has the commands of the README and of
+// docs/operations.md run between machines.
+func TestWarnOfUnusable(t *testing.T) {
+	for _, c := range []struct {
+		all  []said
+		want string
+	}{
+		{[]said{{"a", "localhost", "--x"}}, "it is the machine that uses it"},
+		{[]said{{"a", anyName + "app.localhost", "--x"}}, "value=app.localhost"},
+		{[]said{{"a", "127.0.0.5", "--x"}}, "it is the machine that uses it"},
+		{[]said{{"a", "::1", "--x"}}, "it is the machine that uses it"},
+		{[]said{{"a", "::", "--x"}}, "it is no address"},
+		{[]said{{"a", "fe80::1", "--x"}}, "it is of one link"},
+		{[]said{{"a", "none.invalid", "--x"}}, "it does not resolve here"},
+		{[]said{{"a", "192.0.2.1", "--x"}, {"b", "", "--y"}}, ""},
+	} {
+		var log testkit.Buffer
+		warnOfUnusable(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), c.all)
+		if got := log.String(); !strings.Contains(got, c.want) || (c.want == "") != (got == "") || c.want != "" && !strings.Contains(got, "flag=--x") {
+			t.Errorf("%v: %q, want %q", c.all, got, c.want)
+		}
+	}
+	for address, want := range map[string]string{":443": "", "[::]:443": "", "0.0.0.0:443": "", "[::1]:443": "::1", "a.example:443": "a.example", "": ""} {
+		if got := hostOf(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}
