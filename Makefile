@@ -30,7 +30,7 @@ STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 # The newest that Go 1.26 builds and whose modules can all be had.
 GORELEASER  := v2.16.0
 
-.PHONY: help build release-snapshot release-check test test-e2e test-unraced test-release check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build release-snapshot release-check test docs test-e2e test-unraced test-release check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -73,9 +73,12 @@ test: export GORACE ?= atexit_sleep_ms=50
 test: export MEZU_TEST_TOOLS := installed
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e and what makes releases
 	go vet ./...
-	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e $(UNRACED))")
+	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e ./e2e/pages $(UNRACED))")
 	go test -race -count=1 -vet=off -timeout 15m -run '^TestTour$$' ./e2e
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-unraced test-release
+	$(MAKE) --no-print-directory -j2 --output-sync=target docs test-e2e test-unraced test-release
+
+docs: ## run README.md and every page of docs/ as they are written, on machines that are namespaces
+	go test -count=1 -vet=off -timeout 10m ./e2e/pages
 
 test-e2e:
 	go test -count=1 -vet=off -parallel $$((2 * $(CORES))) -timeout 25m ./e2e
@@ -193,6 +196,8 @@ tools-for-test:
 	command -v gnome-keyring-daemon >/dev/null || missing="$$missing gnome-keyring"; \
 	command -v secret-tool >/dev/null || missing="$$missing libsecret-tools"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v ip >/dev/null || [ -x /sbin/ip ] || missing="$$missing iproute2"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	command -v jq >/dev/null || missing="$$missing jq"; \
 	command -v rpm >/dev/null || missing="$$missing rpm"; \
@@ -205,7 +210,7 @@ tools-for-test:
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
 	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, ip, openssl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,devservers,Vite and Next)

@@ -1,0 +1,69 @@
+package pages
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu/testkit"
+)
+
+// runs says which test runs the commands of a page. One that is elsewhere has what the page
+// needs: a repository of small programs, a terminal, a release that is served.
+func runs() map[string]string {
+	return map[string]string{
+		"docs/operations.md": "e2e/pages/operations_linux_test.go TestOperationsPage",
+		"docs/ci.md":         "cmd/mezu/ci_test.go TestCIPage",
+		"docs/daemon.md":     "cmd/mezu/daemonpage_unix_test.go TestDaemonPage",
+		"docs/dashboard.md":  "cmd/mezu/dashboard_linux_test.go TestDashboardAsLines",
+		"docs/deploy.md":     "cmd/warpgate/deploypage_linux_test.go TestDeployPage",
+		"docs/inspector.md":  "cmd/mezu/inspectorpage_unix_test.go TestInspectorPage",
+		"docs/install.md":    "cli/update/page_test.go TestInstallPage",
+		"docs/releasing.md":  "release/releasing_test.go TestReleasingPage",
+
+		"README.md":               "",
+		"docs/cli.md":             "",
+		"docs/mezu-yaml.md":       "",
+		"docs/troubleshooting.md": "",
+		"docs/tunnel.md":          "",
+	}
+}
+
+// skipped counts the blocks of a page that no test can run. Each needs a sentence above it that
+// says why; a new one is a decision.
+func skipped() map[string]int {
+	return map[string]int{"docs/performance.md": 1}
+}
+
+func TestEveryPageIsRun(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(pages, "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md", "../../tunnel/spec.md", "../../relay/spec.md") {
+		name := filepath.ToSlash(strings.TrimPrefix(path, "../../"))
+		commands, left := 0, 0
+		for _, b := range readPage(t, name) {
+			switch b.kind {
+			case fenceCommands:
+				commands++
+			case fenceSkipped:
+				left++
+				t.Logf("%s:%d is not run:\n%s", name, b.line, b.text)
+			}
+		}
+		if left != skipped()[name] {
+			t.Errorf("%s has %d blocks that are not run, and %d are known", name, left, skipped()[name])
+		}
+		by, ok := runs()[name]
+		if ok != (commands > 0) {
+			t.Errorf("%s has %d blocks of commands, and is run by %q", name, commands, by)
+		}
+		if file, function, _ := strings.Cut(by, " "); function != "" {
+			if _, err := os.Stat("../../" + file); err != nil || !strings.Contains(string(testkit.ReadData(t, "../../"+file)), "func "+function+"(t *testing.T)") {
+				t.Errorf("%s is run by %s, which is not there", name, by)
+			}
+		}
+	}
+}

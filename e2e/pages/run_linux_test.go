@@ -1,0 +1,79 @@
+package pages
+
+import (
+	"strings"
+	"sync"
+	"testing"
+)
+
+// world is what a page needs to be run.
+type world struct {
+	// machines are those of the page: the first runs what is said of no other.
+	machines []string
+	// names are what the machines' resolvers know.
+	names map[string]string
+	// before prepares the machines, as the page says they are before it begins.
+	before func(*testing.T, map[string]*machine)
+	// after looks at what became of a block of commands.
+	after map[int]func(t *testing.T, all map[string]*machine, output string)
+}
+
+// together runs a block on its machines at once.
+func together(t *testing.T, name string, b block, all map[string]*machine) string {
+	t.Helper()
+	outputs := make([]string, len(b.machines))
+	var group sync.WaitGroup
+	for i, at := range b.machines {
+		m := all[at]
+		if m == nil {
+			t.Errorf("%s:%d: there is no machine %s", name, b.line, at)
+			continue
+		}
+		group.Go(func() {
+			var err error
+			if outputs[i], err = m.types(b.text); err != nil {
+				t.Errorf("%s:%d: on %s, %v:\n%s\n%s", name, b.line, at, err, b.text, outputs[i])
+			}
+		})
+	}
+	group.Wait()
+	return strings.Join(outputs, "\n")
+}
+
+// play runs all commands of a page in their order.
+func play(t *testing.T, name string, w world) {
+	t.Helper()
+	blocks := readPage(t, name)
+	all := newMachines(t, w.names, w.machines...)
+	if w.before != nil {
+		w.before(t, all)
+	}
+	for i, b := range blocks {
+		if b.file != "" {
+			for _, m := range all {
+				m.write(b.file, b.text)
+			}
+		}
+		if b.kind != fenceCommands {
+			continue
+		}
+		if len(b.machines) == 0 {
+			b.machines = w.machines[:1]
+		}
+		output := together(t, name, b, all)
+		if t.Failed() {
+			return
+		}
+		for _, shown := range b.shown {
+			if lines := missing(shown, output); len(lines) > 0 {
+				t.Errorf("%s:%d: the page shows\n%s\nwhich is not in\n%s", name, b.line, strings.Join(lines, "\n"), output)
+			}
+		}
+		if look := w.after[i]; look != nil {
+			look(t, all, output)
+		}
+	}
+	for _, m := range all {
+		m.enter("leave", "tunnel", "dev", "warpgate", "mezusphere")
+	}
+}
