@@ -19,6 +19,15 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
+// DidYouMean is the end of a sentence that says what is not there: "; did you mean NAME?", or
+// nothing if no candidate is like it.
+func DidYouMean(word string, candidates []string) string {
+	if found := Nearest(word, candidates); found != "" {
+		return "; did you mean " + found + "?"
+	}
+	return ""
+}
+
 // distance is how many letters must be inserted, deleted or replaced to make b from a
 // (Levenshtein).
 func distance(a, b string) int {

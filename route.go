@@ -277,6 +277,10 @@ func (r *Route) matchKey() string {
 	return strings.Join([]string{string(r.Mode()), r.Value(), r.MethodKey(), r.HeaderKey()}, "\x00")
 }
 
+// SameMatch reports whether two routes match the same requests, so that nothing would choose
+// between them.
+func (r *Route) SameMatch(other *Route) bool { return r.matchKey() == other.matchKey() }
+
 // Label names a route for readers: by its name, else by mode and value.
 func (r *Route) Label() string {
 	if r.Name != "" {

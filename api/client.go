@@ -199,6 +199,9 @@ func Away(err error) bool {
 type ResponseError struct {
 	Status    int
 	RequestID string
+	// Operation was called, with Params in its path.
+	Operation Operation
+	Params    []string
 }
 
 // Error names status and request id.
@@ -329,7 +332,12 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return time.Duration(max(seconds, 0)) * time.Second, problemOf(resp)
+		err := problemOf(resp)
+		var cause *ResponseError
+		if errors.As(err, &cause) {
+			cause.Operation, cause.Params = call.Operation, call.Params
+		}
+		return time.Duration(max(seconds, 0)) * time.Second, err
 	}
 	most := cmp.Or(call.MaxResponse, MaxResponse)
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))

@@ -29,6 +29,7 @@ import (
 	"github.com/mezusphere/mezu/cli/jq"
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/members"
+	"github.com/mezusphere/mezu/cli/near"
 	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/profiles"
 	"github.com/mezusphere/mezu/cli/projects"
@@ -82,6 +83,10 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		login.Client.CloseIdle()
 	}
 	if err != nil && !exit.Said(err) {
+		if login := inv.Login(); login != nil {
+			err = near.Offer(ctx, login.Client, err)
+			login.Client.CloseIdle()
+		}
 		inv.ReportAs(asked(&inv, args), "mezu", err)
 	}
 	return exit.Of(err)

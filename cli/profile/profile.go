@@ -79,8 +79,12 @@ func (s Store) Load(name string) (*Profile, error) {
 		if s.Dir == "" {
 			hint = homeHint
 		}
-		return nil, &mezu.Error{Code: mezu.CodeNotFound, Field: "profile", Detail: fmt.Sprintf("there is no profile %q in %s", name, s.Dir),
-			Hint: hint, Cause: ErrNone}
+		detail := fmt.Sprintf("there is no profile %q in %s", name, s.Dir)
+		if names, err := s.Names(); err == nil && len(names) > 0 {
+			hint = "mezu profiles list"
+			detail += mezu.DidYouMean(name, names)
+		}
+		return nil, &mezu.Error{Code: mezu.CodeNotFound, Detail: detail, Hint: hint, Cause: ErrNone}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading profile %s: %w", name, err)

@@ -112,7 +112,9 @@ func tunnelOf(ctx context.Context, c *local.Client, name string) (string, error)
 		return "", err
 	}
 	var like, ending []mezu.Tunnel
+	var known []string
 	for _, t := range all {
+		known = append(known, t.Name, t.Environment, t.Name[strings.LastIndexByte(t.Name, '/')+1:])
 		switch {
 		case t.Name == name || t.ID == name:
 			return t.ID, nil
@@ -129,7 +131,7 @@ func tunnelOf(ctx context.Context, c *local.Client, name string) (string, error)
 	case 1:
 		return like[0].ID, nil
 	case 0:
-		return "", &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no tunnel " + terminal.Clean(name) + " here", Hint: "mezu tunnel list"}
+		return "", &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no tunnel " + terminal.Clean(name) + " here" + terminal.Clean(mezu.DidYouMean(name, known)), Hint: "mezu tunnel list"}
 	}
 	return "", &mezu.Error{Code: mezu.CodeConflict, Detail: terminal.Clean(name) + " may be " + terminal.Clean(like[0].Name) + " or " + terminal.Clean(like[1].Name), Hint: "mezu tunnel list"}
 }

@@ -169,11 +169,19 @@ func (h *hosted) find(name string) (mezu.Tunnel, error) {
 	if len(like) == 1 {
 		return like[0], nil
 	}
-	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no tunnel %s here", terminal.Clean(name)), Hint: "mezu tunnel list"}
+	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no tunnel %s here%s", terminal.Clean(name), mezu.DidYouMean(name, namesOf(h.tunnels))), Hint: "mezu tunnel list"}
 	if len(like) > 1 {
 		e.Code, e.Detail = mezu.CodeConflict, fmt.Sprintf("%s may be %s or %s", terminal.Clean(name), terminal.Clean(like[0].Name), terminal.Clean(like[1].Name))
 	}
 	return mezu.Tunnel{}, e
+}
+
+// namesOf are what tunnels can be named by.
+func namesOf(tunnels []mezu.Tunnel) (names []string) {
+	for _, t := range tunnels {
+		names = append(names, t.Name, t.Environment, t.Name[strings.LastIndexByte(t.Name, '/')+1:])
+	}
+	return names
 }
 
 func showOne(_ context.Context, h *hosted, t mezu.Tunnel) error {

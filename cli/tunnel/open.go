@@ -138,8 +138,11 @@ func (r *opened) ready(ctx context.Context, t *opening) {
 	}
 }
 
-// kept says what stays of what kept visitors out.
+// kept says what stays of what kept visitors out, and which routes answer nobody.
 func (r *opened) kept(t *opening) {
+	for _, what := range t.site.Closed {
+		r.lines.Caution(t.session.Tunnel().Name, what, "")
+	}
 	for _, what := range t.site.Kept {
 		r.lines.Caution(t.session.Tunnel().Name, what, "")
 	}

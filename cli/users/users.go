@@ -142,7 +142,20 @@ func find(ctx context.Context, client *api.Client, list api.Operation, email str
 	for u, err := range api.Matching[mezu.User](ctx, client, list, query, params...) {
 		return u, err
 	}
-	return mezu.User{}, &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email}
+	return mezu.User{}, noUser(ctx, client, list, email, params...)
+}
+
+// noUser says that nobody has an address, and who has one like it among the first users.
+func noUser(ctx context.Context, client *api.Client, list api.Operation, email string, params ...string) error {
+	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email, Hint: "mezu users list"}
+	var emails []string
+	for u, err := range api.Matching[mezu.User](ctx, client, list, nil, params...) {
+		if emails = append(emails, u.Profile.Email); err != nil || len(emails) == api.MaxPageSize {
+			break
+		}
+	}
+	e.Detail += mezu.DidYouMean(email, emails)
+	return e
 }
 
 // Of finds a user, given by mail or id, in a directory, given by id. The directory belongs

@@ -95,6 +95,7 @@ func (d *devFile) apply(ctx context.Context, f *manifest.File) error {
 		return f.Explain(err)
 	}
 	d.targets.Store(&wanted)
+	d.run.out.remarks(f.Warnings)
 	return nil
 }
 

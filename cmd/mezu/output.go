@@ -123,6 +123,15 @@ func (d *devOutput) serves(host string) {
 	d.host = host
 }
 
+// remarks are about what was applied, such as routes that answer nobody.
+func (d *devOutput) remarks(texts []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, text := range texts {
+		d.Warnf("%s", terminal.Clean(text))
+	}
+}
+
 // stopping is called when the end was asked for.
 func (d *devOutput) stopping() {
 	d.mu.Lock()

@@ -140,6 +140,22 @@ func (s *Identity) DeleteDirectory(ctx context.Context, c access.Caller, p acces
 	return err
 }
 
+// namedBy says which environment of the directory's project names it. Those of a directory of the
+// organization may be in any project, and are not looked for.
+func (s *Identity) namedBy(ctx context.Context, sc access.Scope, directory string) (string, error) {
+	found := "an environment"
+	if sc.Project.Value.ID == "" {
+		return found, nil
+	}
+	err := record.Each(ctx, s.records, access.EnvironmentsOf(sc.Project.Value.ID), func(e record.Record[mezu.Environment]) error {
+		if e.Value.DirectoryID == directory {
+			found = "environment " + e.Value.Name
+		}
+		return nil
+	})
+	return found, err
+}
+
 // DropDirectory plans the removal of a directory of the scope's owner, if it may be removed.
 func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, sc access.Scope, dir record.Record[mezu.Directory]) error {
 	id := dir.Value.ID
@@ -148,7 +164,11 @@ func (s *Identity) DropDirectory(ctx context.Context, ch *record.Change, sc acce
 		return err
 	}
 	if below.Value.Environments > 0 {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "an environment names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
+		named, err := s.namedBy(ctx, sc, id)
+		if err != nil {
+			return err
+		}
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: named + " names the directory", Hint: "give each environment that names it another `directory`, or null, first"}
 	}
 	below.Gone = true
 	if below.Value.HadUsers {
@@ -195,7 +215,7 @@ func (s *Identity) NameDirectory(ctx context.Context, ch *record.Change, sc acce
 	}
 	if dir.Revision == 0 {
 		return &mezu.Error{Code: mezu.CodeInvalid, Field: "directory", Detail: "neither the project nor the organization has a directory named " + is.Directory,
-			Hint: "create it first: POST " + api.OpCreateDirectory.Path}
+			Hint: "create it first: mezu directories create " + is.Directory}
 	}
 	is.DirectoryID = dir.Value.ID
 	ch.Require(dir.Key, dir.Revision)

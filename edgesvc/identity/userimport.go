@@ -61,7 +61,7 @@ func (s *Identity) planImport(ctx context.Context, ch *record.Change, p access.P
 	for i, u := range in {
 		mail := NormalizeMail(u.Profile.Email)
 		if mails[mail] {
-			return takenMail()
+			return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: mail + " is given twice"}
 		}
 		mails[mail] = true
 		if in[i], err = s.newUser(ctx, ch, sc, u); err != nil {

@@ -54,7 +54,7 @@ func (s *Identity) index(ctx context.Context, ch *record.Change, directory strin
 				return err
 			}
 			if taken.Revision != 0 {
-				return takenMail()
+				return takenMail(taken.Value)
 			}
 			ch.Create(key, now[key])
 		default:
@@ -64,8 +64,9 @@ func (s *Identity) index(ctx context.Context, ch *record.Change, directory strin
 	return nil
 }
 
-func takenMail() error {
-	return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: "another user of the directory has this mail address", Hint: "filter=email=ADDRESS lists that user"}
+// takenMail says which user has a mail address already.
+func takenMail(user string) error {
+	return &mezu.Error{Code: mezu.CodeConflict, Field: "profile.email", Detail: "user " + user + " of the directory has this mail address already", Hint: "filter=email=ADDRESS lists that user"}
 }
 
 // grants turns roles in their written form into grants. Roles that the user has stay. A new

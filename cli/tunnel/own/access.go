@@ -50,11 +50,11 @@ func (o *Owner) Admit(ctx context.Context, p *Site, a Access) error {
 			return &mezu.Error{Code: mezu.CodeConflict, Detail: fmt.Sprintf("%s lets in users of directory %s, not of %s", p.Text(), p.Directory, a.Directory),
 				Hint: "mezu environments update " + p.Name + " --directory " + a.Directory + ", or --name NAME for an environment of its own"}
 		}
-		changed, err := api.Invoke[mezu.Environment](ctx, o.client, api.OpUpdateEnvironment, map[string]any{"directory": a.Directory}, p.Organization, p.Project, p.Name)
+		changed, err := api.Invoke[api.EnvironmentWritten](ctx, o.client, api.OpUpdateEnvironment, map[string]any{"directory": a.Directory}, p.Organization, p.Project, p.Name)
 		if err != nil {
 			return err
 		}
-		p.Environment, p.state = changed, nil
+		p.Environment, p.state, p.Closed = changed.Environment, nil, closed(changed.Warnings)
 	}
 	for try := 1; ; try++ {
 		kept, err := o.bring(ctx, p, a)
@@ -97,7 +97,7 @@ func (o *Owner) bring(ctx context.Context, p *Site, a Access) (kept []string, er
 	if err := o.client.Do(ctx, call, &state); err != nil {
 		return nil, err
 	}
-	p.state = &state
+	p.state, p.Closed = &state, closed(state.Warnings)
 	return kept, nil
 }
 

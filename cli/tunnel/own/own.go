@@ -56,6 +56,8 @@ type Site struct {
 	Others []mezu.Warpgate
 	// Kept are what a run would have changed but may not, a sentence each.
 	Kept []string
+	// Closed are the control plane's remarks about routes that stay closed.
+	Closed []string
 
 	routes []mezu.Route
 	// revision is that of the routes as they were read.
@@ -166,7 +168,7 @@ func (o *Owner) find(ctx context.Context, org, prj string, w Wish) (*Site, error
 		}
 		p, err := o.look(ctx, org, prj, w.Environment)
 		if mezu.CodeOf(err) == mezu.CodeNotFound {
-			return nil, &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no environment %s/%s/%s", org, prj, w.Environment),
+			return nil, &mezu.Error{Code: mezu.CodeNotFound, Detail: fmt.Sprintf("there is no environment %q in %s/%s", w.Environment, org, prj),
 				Hint: "mezu environments create " + w.Environment + ", or leave -e out for one of your own", Cause: err}
 		}
 		return p, err
@@ -226,6 +228,7 @@ func (o *Owner) look(ctx context.Context, org, prj, name string) (*Site, error) 
 		}
 	}
 	p.routes, p.revision, p.state = routes.Routes, routes.Revision, &routes
+	p.Closed = closed(routes.Warnings)
 	known := o.kept.Load().Environments[o.key(p)]
 	p.Mine = p.CreatedBy != "" && p.CreatedBy == self.ID || p.CreatedBy == "" && known.Mine && known.ID == p.ID
 	return p, nil
@@ -254,7 +257,8 @@ func (o *Owner) warpgates(ctx context.Context, org, prj, name string) ([]mezu.Wa
 func (o *Owner) make(ctx context.Context, org, prj, name string, a Access) (*Site, error) {
 	p := &Site{Organization: org, Project: prj, Made: true, Mine: true}
 	create := func() (err error) {
-		p.Environment, err = api.Invoke[mezu.Environment](ctx, o.client, api.OpCreateEnvironment, mezu.Environment{Name: name, Directory: a.Directory}, org, prj)
+		made, err := api.Invoke[api.EnvironmentWritten](ctx, o.client, api.OpCreateEnvironment, mezu.Environment{Name: name, Directory: a.Directory}, org, prj)
+		p.Environment, p.Closed = made.Environment, closed(made.Warnings)
 		return err
 	}
 	err := create()
@@ -286,11 +290,24 @@ func (o *Owner) make(ctx context.Context, org, prj, name string, a Access) (*Sit
 // makeRoute makes the first route of an environment.
 func (o *Owner) makeRoute(ctx context.Context, p *Site, a Access) error {
 	route := a.first()
-	if _, err := api.Invoke[mezu.Route](ctx, o.client, api.OpCreateRoute, route, p.Organization, p.Project, p.Name); err != nil {
+	made, err := api.Invoke[api.RouteWritten](ctx, o.client, api.OpCreateRoute, route, p.Organization, p.Project, p.Name)
+	if err != nil {
 		return err
 	}
+	p.Closed = append(p.Closed, closed(made.Warnings)...)
 	p.routes, p.state = []mezu.Route{route}, nil
 	return nil
+}
+
+// closed are those remarks that say that a route answers nobody. The others were made when it was
+// written.
+func closed(remarks []string) (out []string) {
+	for _, r := range remarks {
+		if strings.Contains(r, string(mezu.CodeRouteUnavailable)) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // key is the environment's in the memory.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -252,6 +253,26 @@ func (s *Configuration) CreateRoute(ctx context.Context, c access.Caller, p acce
 	return out, err
 }
 
+// clash says with which route the one of this index clashes, and in what.
+func clash(routes []mezu.Route, index int) error {
+	e := &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match", Hint: "change that one, or give this one another name or match"}
+	one := &routes[index]
+	for i := range routes {
+		other := &routes[i]
+		match := string(other.Mode()) + " " + other.Value()
+		switch {
+		case i == index:
+		case one.Name != "" && one.Name == other.Name:
+			e.Detail, e.Hint = fmt.Sprintf("route %s (%s) has the name %s already", other.ID, match, one.Name), "change that one, or give this one another name"
+			return e
+		case one.SameMatch(other):
+			e.Detail, e.Hint = fmt.Sprintf("route %s (%s) has this match already", cmp.Or(other.Name, other.ID), match), "change that one, or give this one another match, methods or headers"
+			return e
+		}
+	}
+	return e
+}
+
 // setOneRoute writes routes of which that of this index is new or changed; a clash and remarks are
 // told of that one.
 func (s *Configuration) setOneRoute(ctx context.Context, ch *record.Change, sc access.Scope, head record.Record[routesHead], routes []mezu.Route, index int) (api.RouteWritten, error) {
@@ -259,7 +280,7 @@ func (s *Configuration) setOneRoute(ctx context.Context, ch *record.Change, sc a
 	out := api.RouteWritten{Route: one}
 	if err := mezu.ValidateRouteAmong(ctx, "routes", routes, index); err != nil {
 		if mezu.CodeOf(err) == mezu.CodeConflict {
-			err = &mezu.Error{Code: mezu.CodeConflict, Detail: "there is another route with this name or match (" + one.Label() + ")", Hint: "change that one, or give this one another name or match"}
+			err = clash(routes, index)
 		}
 		return out, err
 	}

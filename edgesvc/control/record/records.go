@@ -169,5 +169,11 @@ func CheckRevision(ifMatch, revision uint64) error {
 
 // NotFound refuses a reference to what is not there, or what the caller may not know of.
 func NotFound(noun, hint string) error {
-	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such " + noun, Hint: hint}
+	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no such " + noun, Hint: hint, Cause: &Absent{Noun: noun}}
 }
+
+// Absent is the cause of NotFound: who knows how the caller named the thing can say so.
+type Absent struct{ Noun string }
+
+// Error says what is absent.
+func (a *Absent) Error() string { return "no such " + a.Noun }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -66,7 +67,7 @@ func shortened(text string) string {
 // refuse makes the answer. It has a denial written down, and logs an error that is our own
 // fault; the detail of any other refusal is told to the caller alone.
 func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
-	p := problem(err, requestID(ctx))
+	p := problem(req.named(err), requestID(ctx))
 	r.service.Denied(ctx, req.op, req.caller, req.path, err)
 	switch {
 	case ctx.Err() != nil:
@@ -76,6 +77,43 @@ func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
 		r.log.Info("caller refused", "operation", req.op.ID, "request_id", p.RequestID, "address", req.caller.Address, "error", err)
 	}
 	return p
+}
+
+// maxNamed bounds a name that is repeated in an answer. Names, ids and most addresses are shorter.
+const maxNamed = 128
+
+// named says in an error about what is not there how the caller named it, and in what it was
+// looked for. It tells nothing that the caller has not said: what is hidden from them, and what
+// is not there, are named alike.
+func (req *request) named(err error) error {
+	var e *mezu.Error
+	var absent *record.Absent
+	if !errors.As(err, &e) || !errors.As(err, &absent) {
+		return err
+	}
+	param := strings.ReplaceAll(strings.ToLower(absent.Noun), " ", "_")
+	in := ""
+	for _, name := range req.op.Params() {
+		value := req.ctx.Param(name)
+		switch {
+		case len(value) > maxNamed:
+			return err
+		case name == param:
+			c := *e
+			c.Detail = fmt.Sprintf("there is no %s %q", absent.Noun, value)
+			if in != "" {
+				c.Detail += " in " + in
+			}
+			return &c
+		case name == "directory":
+			in = fmt.Sprintf("directory %s of %s", value, in)
+		case in != "":
+			in += "/" + value
+		default:
+			in = value
+		}
+	}
+	return err
 }
 
 // refusalOf turns a refusal of huma's own into ours: what is wrong with a request
