@@ -166,11 +166,12 @@ func (s *Access) WatchAudit(ctx context.Context, c Caller, op api.Operation, p P
 // errHidden is the cause of a refusal of something that exists but is reported as not found.
 var errHidden = errors.New("it is another tenant's")
 
-// hidden gives an error errHidden as its cause.
+// hidden adds errHidden to the cause of an error. What else is known of what is absent stays: the
+// answer must be the same as where nothing is.
 func hidden(err error) error {
 	var e *mezu.Error
 	if errors.As(err, &e) {
-		e.Cause = errHidden
+		e.Cause = errors.Join(errHidden, e.Cause)
 	}
 	return err
 }
