@@ -118,6 +118,7 @@ tidy: ## fail if go.mod or go.sum are not tidy
 	cd tools && go mod tidy -diff
 	cd release && go mod tidy -diff
 	cd tools/deploy && go mod tidy -diff
+	cd tools/client && go mod tidy -diff
 
 cross: ## build the programs for every platform in CROSS
 	@for t in $(CROSS); do \
@@ -173,7 +174,7 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 # The race detector needs a C compiler; strace fails system calls of a real process;
-# power fails over a file system of e2fsprogs in an image; the store's tests run on the
+# power fails over a file system of e2fsprogs in an image; Redocly judges the OpenAPI document; the store's tests run on the
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
 # tunnel; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
@@ -213,6 +214,7 @@ tools-for-test:
 	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, gnome-keyring, curl, ip, openssl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
+	@$(call npm-install,redocly,Redocly CLI)
 	@$(call npm-install,devservers,Vite and Next)
 
 tools-for-bench:

@@ -324,10 +324,14 @@ func enum(values []value) *huma.Schema {
 
 func number(n float64) *float64 { return &n }
 
+// clock is one number with a unit of package time.
+const clock = `([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|ns))`
+
 // span is a length of time in Go's notation, with days.
 func span() *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, Pattern: `^(0|[0-9]+d([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|ns))*|([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|ns))+)$`,
+		// Weeks, days, and what package time writes; at least one of them.
+		Type: huma.TypeString, Pattern: `^(0|[0-9]+w([0-9]+d)?` + clock + `*|[0-9]+d` + clock + `*|` + clock + `+)$`,
 		Examples: []any{"30s", "1h30m", "7d"},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -214,6 +215,17 @@ func TestOpenAPI_Examples(t *testing.T) {
 	}
 	if examples < 20 {
 		t.Errorf("only %d operations have an example", examples)
+	}
+}
+
+// A span is what its pattern says: the two agree on what is written as people do.
+func TestOpenAPI_Spans(t *testing.T) {
+	pattern := regexp.MustCompile(described(t).doc.Schemas().Map()["Span"].Pattern)
+	for _, text := range []string{"0", "0s", "30s", "1.5h", "1h30m", "7d", "2w", "1d12h", "2w3d4h5m6.5s", "100ms", "24h0m0s", "", "d", "7", "-1s", "1d1w", "1h1d", "1y", "1 h", "1.5d", "P1D"} {
+		_, err := mezu.ParseDuration(text)
+		if pattern.MatchString(text) != (err == nil) {
+			t.Errorf("%q: the pattern says %v, the reader %v", text, pattern.MatchString(text), err)
+		}
 	}
 }
 
