@@ -51,8 +51,8 @@ type Noun[T any] struct {
 	Columns, Details []terminal.Column[T]
 	// Empty says what to try when there is no record yet.
 	Empty string
-	// DeleteNote says what else ends with the record when it is deleted.
-	DeleteNote string
+	// Deletion is about deleting records.
+	Deletion Deletion[T]
 	// Filters are flags of list, and Query makes a query from them; both may be nil.
 	Filters []cli.Flag
 	Query   func(*cli.Context) (url.Values, error)

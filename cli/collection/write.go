@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/api"
-	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -183,79 +182,4 @@ func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
 	is.warn(o.Invocation)
 	o.Sayf("%s %s %s in %s", o.Done, n.One, terminal.Clean(n.Label(is.item)), p.Text)
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, is.item, n.Details)
-}
-
-type deleteOptions struct {
-	oneOptions
-	Yes      bool
-	Revision uint64 // as for update
-}
-
-// NewDelete is "mezu NOUN delete ARG", which asks for the argument to be typed again.
-func (n Noun[T]) NewDelete(inv *invocation.Invocation) *cli.Command {
-	return n.newDelete(inv, n.runDelete)
-}
-
-func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOptions) error) *cli.Command {
-	usage := "Delete " + article(n.One)
-	if n.DeleteNote != "" {
-		usage += ", " + n.DeleteNote
-	}
-	return &cli.Command{
-		Name: "delete", Aliases: []string{"rm"}, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv),
-		Flags: append(slices.Clone(n.PathFlags),
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
-			ifRevision(n.One),
-		),
-		Action: func(c *cli.Context) error {
-			o, err := n.named(inv, c)
-			if err != nil {
-				return err
-			}
-			return run(c.Context, &deleteOptions{o, c.Bool("yes"), c.Uint64("if-revision")})
-		},
-	}
-}
-
-func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
-	if err := n.check(o.Name); err != nil {
-		return err
-	}
-	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
-	if err != nil {
-		return err
-	}
-	what := n.One + " " + terminal.Clean(o.Name) + " of " + p.Text
-	if err := o.confirm(ctx, what, n.DeleteNote); err != nil {
-		return err
-	}
-	call := api.Call{Operation: o.Delete, Params: params, IfMatch: o.Revision}
-	if err := p.Client.Do(ctx, call, nil); err != nil {
-		return err
-	}
-	o.Sayf("deleted %s", what)
-	return nil
-}
-
-// confirm asks for the name to be typed again.
-func (o *deleteOptions) confirm(ctx context.Context, what, note string) error {
-	if o.Yes {
-		return nil
-	}
-	if !o.CanPrompt() {
-		e := exit.Usagef("deleting %s has to be confirmed", what)
-		e.Hint = "add --yes"
-		return e
-	}
-	if note != "" {
-		note = ", " + note + ","
-	}
-	answer, err := o.Ask(ctx, "This deletes "+what+note+" for good. Type its name to go on:")
-	if err != nil {
-		return err
-	}
-	if answer != o.Name {
-		return exit.Usagef("%q is not its name; nothing was deleted", terminal.Clean(answer))
-	}
-	return nil
 }

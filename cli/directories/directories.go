@@ -6,6 +6,7 @@
 package directories
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +48,7 @@ func noun() collection.Noun[mezu.Directory] {
 			{Head: "ORGANIZATION", Value: func(d mezu.Directory) string { return d.Organization }},
 			{Head: "PROJECT", Value: func(d mezu.Directory) string { return d.Project }},
 		}, columns, settings(), collection.Meta(func(d mezu.Directory) mezu.Meta { return d.Meta })),
-		Empty: "mezu directories create NAME makes one", DeleteNote: "which no environment may name and no user be in",
+		Empty: "mezu directories create NAME makes one", Deletion: collection.Deletion[mezu.Directory]{Note: "if no environment names it and no user is in it", Goes: goes},
 	}
 }
 
@@ -186,4 +187,28 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 	set("brand-name", "brand", "name", c.String("brand-name"))
 	set("brand-color", "brand", "color", c.String("brand-color"))
 	return patch, nil
+}
+
+// goes refuses to delete a directory that somebody uses; nothing goes with another one.
+func goes(ctx context.Context, client *api.Client, d mezu.Directory, params []string) ([]string, error) {
+	what, flags, list := "directory "+terminal.Clean(d.Name), " -d "+d.Name, api.OpListUsers
+	if d.Project == "" {
+		list, flags = api.OpListOrganizationUsers, flags+" --shared"
+	}
+	has, first := collection.Counted(ctx, client, list, "user", "users", func(u mezu.User) string { return u.Profile.Email }, params...)
+	if has != "" {
+		return nil, collection.StillHas(what, has, first, "mezu users delete USER"+flags)
+	}
+	if d.Project == "" {
+		return nil, nil // which projects name it, the control plane knows
+	}
+	for e, err := range api.Matching[mezu.Environment](ctx, client, api.OpListEnvironments, nil, params[:len(params)-1]...) {
+		if err != nil {
+			break
+		}
+		if e.Directory == d.Name {
+			return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: "environment " + terminal.Clean(e.Name) + " names " + what, Hint: "mezu environments update " + e.Name + " --directory ''"}
+		}
+	}
+	return nil, nil
 }

@@ -8,6 +8,7 @@ package environments
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -50,7 +51,7 @@ func noun() collection.Noun[mezu.Environment] {
 			{Head: "PROJECT", Value: func(e mezu.Environment) string { return e.Project }},
 			{Head: "CREATED BY", Value: func(e mezu.Environment) string { return e.CreatedBy }},
 		}, columns, collection.Meta(func(e mezu.Environment) mezu.Meta { return e.Meta })),
-		Empty: "mezu environments create NAME makes one", DeleteNote: "with its routes, its endpoint and the certificates of its Warpgates",
+		Empty: "mezu environments create NAME makes one", Deletion: collection.Deletion[mezu.Environment]{Note: "with its routes, its endpoint and the certificates of its Warpgates", Typed: true, Goes: goes},
 	}
 }
 
@@ -88,4 +89,18 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 		}
 	}
 	return patch, nil
+}
+
+// goes says what goes with an environment.
+func goes(ctx context.Context, client *api.Client, e mezu.Environment, params []string) ([]string, error) {
+	routes := ""
+	if s, err := api.Invoke[api.RoutesState](ctx, client, api.OpListRoutes, nil, params...); err == nil && len(s.Routes) > 0 {
+		routes = "its routes (" + strconv.Itoa(len(s.Routes)) + ")"
+	}
+	warpgates, _ := collection.Counted(ctx, client, api.OpListWarpgates, "Warpgate", "Warpgates", func(w mezu.Warpgate) string { return w.ID }, params...)
+	address := ""
+	if e.URL != "" {
+		address = "its address " + terminal.Clean(e.URL)
+	}
+	return collection.Present(routes, warpgates, address), nil
 }

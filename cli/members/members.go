@@ -6,6 +6,7 @@
 package members
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -42,7 +43,8 @@ func noun() collection.Noun[mezu.Member] {
 		Details: slices.Concat(columns[:3], []terminal.Column[mezu.Member]{
 			{Head: "PERSON", Value: func(m mezu.Member) string { return m.Person }},
 		}, meta[:len(meta)-1]), // the id comes first
-		Empty: "mezu members invite EMAIL asks somebody in",
+		Empty:    "mezu members invite EMAIL asks somebody in",
+		Deletion: collection.Deletion[mezu.Member]{Note: "and cut the Warpgates that they let in", Title: func(m mezu.Member) string { return m.Email }, Goes: goes},
 	}
 }
 
@@ -73,7 +75,21 @@ func invitations(inv *invocation.Invocation) *cli.Command {
 		Label:      func(i mezu.Invitation) string { return i.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixInvitation, id) },
 		Columns:    columns, Details: columns,
-		Empty: "mezu members invite EMAIL asks somebody in", DeleteNote: "whose link then opens nothing",
+		Empty: "mezu members invite EMAIL asks somebody in", Deletion: collection.Deletion[mezu.Invitation]{Note: "whose link then opens nothing", Title: func(i mezu.Invitation) string { return "of " + i.Email }},
 	}
 	return n.Command("List, show and withdraw invitations that nobody has redeemed", n.NewList(inv), n.NewShow(inv), n.NewDelete(inv))
+}
+
+// goes refuses to take the last owner away.
+func goes(ctx context.Context, client *api.Client, m mezu.Member, params []string) ([]string, error) {
+	if m.Role != mezu.RoleOwner {
+		return nil, nil
+	}
+	for other, err := range api.Matching[mezu.Member](ctx, client, api.OpListMembers, nil, params[:len(params)-1]...) {
+		if err != nil || other.Role == mezu.RoleOwner && other.ID != m.ID {
+			return nil, nil
+		}
+	}
+	return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: terminal.Clean(m.Email) + " is the last owner, and an organization has at least one",
+		Hint: "mezu members update ID --role owner makes somebody else owner first, or delete the organization"}
 }

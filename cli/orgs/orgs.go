@@ -48,7 +48,7 @@ func noun() collection.Noun[mezu.Organization] {
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOrganizations, Get: api.OpGetOrganization, Create: api.OpCreateOrganization, Update: api.OpUpdateOrganization, Delete: api.OpDeleteOrganization},
 		Label:      func(o mezu.Organization) string { return o.Name }, Columns: columns,
 		Details: slices.Concat(columns[:3], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
-		Empty:   "ask an owner for an invitation, or an operator for an organization", DeleteNote: "with its members; its projects go first",
+		Empty:   "ask an owner for an invitation, or an operator for an organization", Deletion: collection.Deletion[mezu.Organization]{Note: "with its members; its projects go first", Typed: true, Goes: goes},
 	}
 }
 
@@ -91,4 +91,20 @@ func deviceLogin(c *cli.Context) (*bool, error) {
 		return nil, exit.Usagef("--device-login is true or false, not %q", c.String("device-login"))
 	}
 	return &on, nil
+}
+
+// goes says what goes with an organization. Its projects and directories have to go before it.
+func goes(ctx context.Context, client *api.Client, o mezu.Organization, params []string) ([]string, error) {
+	what := "organization " + terminal.Clean(o.Name)
+	has, first := collection.Counted(ctx, client, api.OpListProjects, "project", "projects", func(p mezu.Project) string { return p.Name }, params...)
+	if has != "" {
+		return nil, collection.StillHas(what, has, first, "mezu projects delete NAME --org "+o.Name)
+	}
+	has, first = collection.Counted(ctx, client, api.OpListOrganizationDirectories, "directory", "directories", func(d mezu.Directory) string { return d.Name }, params...)
+	if has != "" {
+		return nil, collection.StillHas(what, has, first, "mezu directories delete NAME --shared --org "+o.Name)
+	}
+	members, _ := collection.Counted(ctx, client, api.OpListMembers, "member", "members", func(m mezu.Member) string { return m.Email }, params...)
+	invitations, _ := collection.Counted(ctx, client, api.OpListInvitations, "invitation", "invitations", func(i mezu.Invitation) string { return i.Email }, params...)
+	return collection.Present(members, invitations), nil
 }

@@ -151,7 +151,7 @@ func runDelete(ctx context.Context, o *deleteOptions) error {
 	return nil
 }
 
-// confirm asks for the name to be typed again.
+// confirm asks whether the profile is meant.
 func (o *deleteOptions) confirm(ctx context.Context) error {
 	if o.Yes {
 		return nil
@@ -161,12 +161,9 @@ func (o *deleteOptions) confirm(ctx context.Context) error {
 		e.Hint = "add --yes"
 		return e
 	}
-	answer, err := o.Ask(ctx, "This ends the login of profile "+o.Name+" and deletes it. Type its name to go on:")
-	if err != nil {
-		return err
+	yes, err := o.Confirm(ctx, "Delete profile "+o.Name+", and end its login?")
+	if err == nil && !yes {
+		err = exit.Usagef("nothing was deleted")
 	}
-	if answer != o.Name {
-		return exit.Usagef("%q is not its name; nothing was deleted", terminal.Clean(answer))
-	}
-	return nil
+	return err
 }

@@ -48,7 +48,7 @@ func noun() collection.Noun[mezu.Project] {
 		Details: slices.Concat([]terminal.Column[mezu.Project]{
 			{Head: "ORGANIZATION", Value: func(p mezu.Project) string { return p.Organization }},
 		}, columns[:3], collection.Meta(func(p mezu.Project) mezu.Meta { return p.Meta })),
-		Empty: "mezu projects create NAME makes one", DeleteNote: "with its service accounts; its environments go first",
+		Empty: "mezu projects create NAME makes one", Deletion: collection.Deletion[mezu.Project]{Note: "with its service accounts; its environments go first", Typed: true, Goes: goes},
 	}
 }
 
@@ -122,4 +122,19 @@ func parseRoles(values []string) (map[string]mezu.ProjectRole, error) {
 		roles[name] = role
 	}
 	return roles, mezu.ValidateRoles("role", roles)
+}
+
+// goes says what goes with a project. Its environments and directories have to go before it.
+func goes(ctx context.Context, client *api.Client, p mezu.Project, params []string) ([]string, error) {
+	what, flag := "project "+terminal.Clean(p.Name), " --project "+p.Name
+	has, first := collection.Counted(ctx, client, api.OpListEnvironments, "environment", "environments", func(e mezu.Environment) string { return e.Name }, params...)
+	if has != "" {
+		return nil, collection.StillHas(what, has, first, "mezu environments delete NAME"+flag)
+	}
+	has, first = collection.Counted(ctx, client, api.OpListDirectories, "directory", "directories", func(d mezu.Directory) string { return d.Name }, params...)
+	if has != "" {
+		return nil, collection.StillHas(what, has, first, "mezu directories delete NAME"+flag)
+	}
+	accounts, _ := collection.Counted(ctx, client, api.OpListServiceAccounts, "service account", "service accounts", func(a mezu.ServiceAccount) string { return a.Name }, params...)
+	return collection.Present(accounts), nil
 }

@@ -251,11 +251,11 @@ func (o *command) runClear(ctx context.Context, filter string, yes bool) error {
 	}
 	defer c.Close()
 	if !yes {
-		answer, err := o.Ask(ctx, "This removes "+what+", but no pinned ones. Go on? [y/N]")
+		meant, err := o.Confirm(ctx, "Remove "+what+", but no pinned ones?")
 		if err != nil {
 			return err
 		}
-		if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		if !meant {
 			o.Sayf("nothing was removed")
 			return nil
 		}

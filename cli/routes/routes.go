@@ -43,7 +43,8 @@ func noun() collection.Noun[mezu.Route] {
 			{Head: "PERMISSIONS", Value: func(r mezu.Route) string { return strings.Join(r.Permissions, ",") }},
 			{Head: "NOT ENFORCED YET", Value: func(r mezu.Route) string { return strings.Join(r.Unenforced(), ",") }},
 		}, collection.Meta(func(r mezu.Route) mezu.Meta { return r.Meta })),
-		Empty: "mezu routes create --prefix / makes one",
+		Empty:    "mezu routes create --prefix / makes one",
+		Deletion: collection.Deletion[mezu.Route]{Title: func(r mezu.Route) string { return string(r.Mode()) + " " + r.Value() }},
 		All: func(ctx context.Context, p collection.Path) ([]mezu.Route, error) {
 			state, err := state(ctx, p)
 			return state.Routes, err

@@ -32,8 +32,8 @@ func noun() collection.Noun[mezu.ServiceAccount] {
 		Name: "service-accounts", One: "service account", Many: "service accounts",
 		Operations: collection.Operations{In: collection.InProject, List: api.OpListServiceAccounts, Watch: api.OpWatchServiceAccounts, Get: api.OpGetServiceAccount, Update: api.OpUpdateServiceAccount, Delete: api.OpDeleteServiceAccount},
 		Label:      func(a mezu.ServiceAccount) string { return a.Name }, Columns: columns, Details: details(),
-		Empty:      "mezu service-accounts create NAME --permission warpgate.register makes one",
-		DeleteNote: "whose key ends, with the certificates of the Warpgates that it let in",
+		Empty:    "mezu service-accounts create NAME --permission warpgate.register makes one",
+		Deletion: collection.Deletion[mezu.ServiceAccount]{Note: "whose key ends, with the certificates of the Warpgates that it let in"},
 	}
 }
 

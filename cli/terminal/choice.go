@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -40,4 +41,12 @@ func (s Streams) Choose(ctx context.Context, question string, choices [][]string
 		}
 	}
 	return -1, nil
+}
+
+// Confirm asks whether something is meant. Nothing, and whatever isn't yes, is no. Callers check
+// CanPrompt first.
+func (s Streams) Confirm(ctx context.Context, question string) (bool, error) {
+	answer, err := s.Ask(ctx, question+" [y/N]")
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", err
 }

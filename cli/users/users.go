@@ -67,7 +67,7 @@ func noun() collection.Noun[mezu.User] {
 			{Head: "DISPLAY NAME", Value: func(u mezu.User) string { return u.Profile.DisplayName }},
 			{Head: "DIRECTORY", Value: func(u mezu.User) string { return u.Directory }},
 		}, meta[:len(meta)-1]), // without the id, which comes first
-		Empty: "mezu users create EMAIL makes one", DeleteNote: "whose sessions end",
+		Empty: "mezu users create EMAIL makes one", Deletion: collection.Deletion[mezu.User]{Note: "whose sessions end", Title: func(u mezu.User) string { return u.Profile.Email }},
 		Filters: []cli.Flag{
 			&cli.StringFlag{Name: "email", Usage: "with the address `EMAIL`"},
 			&cli.StringFlag{Name: "status", Usage: "`STATUS` is active, inactive or suspended"},

@@ -49,8 +49,8 @@ func noun() collection.Noun[mezu.Warpgate] {
 			{Head: "REGISTERED BY", Value: func(w mezu.Warpgate) string { return w.RegisteredBy }},
 			{Head: "CERTIFICATE", Value: func(w mezu.Warpgate) string { return w.Serial }},
 		}, meta[:len(meta)-1]), // without the id, which comes first
-		Empty:      "warpgate --token-file F --upstream HOST:PORT registers one",
-		DeleteNote: "whose certificate ends; with its key it can register anew",
+		Empty:    "warpgate --token-file F --upstream HOST:PORT registers one",
+		Deletion: collection.Deletion[mezu.Warpgate]{Note: "whose certificate ends; with its key it can register anew"},
 	}
 }
 
