@@ -22,7 +22,7 @@ func runs() map[string]string {
 		"docs/install.md":    "cli/update/page_test.go TestInstallPage",
 		"docs/releasing.md":  "release/releasing_test.go TestReleasingPage",
 
-		"README.md":               "",
+		"README.md":               "e2e/pages/readme_linux_test.go TestReadme",
 		"docs/cli.md":             "",
 		"docs/mezu-yaml.md":       "",
 		"docs/troubleshooting.md": "",

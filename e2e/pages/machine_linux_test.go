@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -49,6 +50,8 @@ const (
 	describedVariable = "MEZU_PAGES_MACHINE"
 	machineReady      = "ready"
 	home              = "/home/you"
+	// patience bounds the commands of a block: a busy machine is slow, a hang is for ever.
+	patience = time.Minute
 	// network is that between the machines of a page.
 	network = "10.0.0."
 )
@@ -58,7 +61,7 @@ var linked atomic.Int32
 
 // newMachines makes the machines of a page, at 10.0.0.1, 10.0.0.2 and so on unless
 // names has another. names is what a resolver says beside *.localhost.
-func newMachines(t *testing.T, names map[string]string, machines ...string) map[string]*machine {
+func newMachines(t *testing.T, names names, machines ...string) map[string]*machine {
 	t.Helper()
 	if reason := os.Getenv(forbiddenVariable); reason != "" {
 		t.Skipf("this kernel lets the test have no namespaces: %s", reason)
@@ -71,14 +74,14 @@ func newMachines(t *testing.T, names map[string]string, machines ...string) map[
 	}
 	all, homes := map[string]*machine{}, t.TempDir()
 	for i, name := range machines {
-		m := newMachine(t, name, homes, names)
+		m := newMachine(t, name, homes, names.of(name))
 		all[name] = m
 		m.enter("ip", "link", "set", "lo", "up")
 		if len(machines) > 1 {
 			here, pid := fmt.Sprintf("v%d", linked.Add(1)), fmt.Sprint(m.cmd.Process.Pid)
 			run(t, "ip", "link", "add", here, "master", bridge, "type", "veth", "peer", "name", "eth0", "netns", pid)
 			run(t, "ip", "link", "set", here, "up")
-			m.enter("ip", "address", "add", cmp.Or(names[name], fmt.Sprintf("%s%d", network, i+1))+"/24", "dev", "eth0")
+			m.enter("ip", "address", "add", cmp.Or(names.all[name], fmt.Sprintf("%s%d", network, i+1))+"/24", "dev", "eth0")
 			m.enter("ip", "link", "set", "eth0", "up")
 			m.enter("ip", "route", "add", "default", "dev", "eth0")
 		}
@@ -131,7 +134,7 @@ func (m *machine) end() {
 // within is a command in the machine.
 func (m *machine) within(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command("nsenter", append([]string{"--target", fmt.Sprint(m.cmd.Process.Pid), "--mount", "--net", "--pid", "--uts", "--ipc", "env", "--chdir=" + home, program}, args...)...)
-	cmd.Env = []string{"HOME=" + home, "USER=you", "PATH=/page/bin:/page/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb", "XDG_RUNTIME_DIR=/run/user", "MEZU_NO_KEYRING=1"}
+	cmd.Env = []string{"HOME=" + home, "USER=you", "PATH=/page/bin:/page/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb", "BROWSER=/page/bin/browse", "XDG_RUNTIME_DIR=/run/user", "MEZU_NO_KEYRING=1"}
 	return cmd
 }
 
@@ -189,12 +192,14 @@ func (m *machine) types(commands string) (output string, err error) {
 	if err := os.WriteFile(filepath.Join(m.page, name), []byte(commands), 0o600); err != nil {
 		return "", err
 	}
+	late := time.AfterFunc(patience, func() { m.cmd.Process.Kill() })
+	defer late.Stop()
 	_, err = fmt.Fprintf(m.shell, "set -eu; . /page/%s </dev/null >/page/%[1]s.out 2>&1; set +eu; echo done\n", name)
 	if err == nil {
 		_, err = m.said.ReadString('\n')
 	}
 	if err != nil {
-		err = errors.New("a command failed")
+		err = errors.New("a command failed, or has no end")
 	}
 	text, readErr := os.ReadFile(filepath.Join(m.page, name+".out"))
 	return string(text), errors.Join(err, readErr)

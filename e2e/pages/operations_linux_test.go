@@ -1,18 +1,51 @@
 package pages
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestOperationsPage: from nothing to a Warpgate on a second machine that serves.
 func TestOperationsPage(t *testing.T) {
+	t.Parallel()
 	play(t, "docs/operations.md", world{
 		machines: []string{"control", "web", "edge-2", "plane-1", "plane-2", "plane-3"},
-		names: map[string]string{
+		names: names{all: map[string]string{
 			"control.example.com": "10.0.0.1", "edge.example.com": "10.0.0.1", "*.edge.example.com": "10.0.0.1", "edge-2.example.com": "10.0.0.3",
 			"plane-1": "10.0.0.11", "plane-2": "10.0.0.12", "plane-3": "10.0.0.13",
-		},
+		}},
 		before: func(t *testing.T, all map[string]*machine) {
 			all["web"].serves(8080, "hello")
 			all["control"].enter("mkdir", "-p", "/media/safe", "/backup")
 		},
 	})
+}
+
+// TestStartWarns: each name and address that no other machine can use is named at the start, with
+// the flag that sets another, and no edge is told to be at "all addresses".
+func TestStartWarns(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t, names{}, "control")["control"]
+	for _, c := range []struct {
+		args string
+		want []string
+	}{
+		{"--domain edge.example.com --https-addr :443 --api-addr :7443", []string{
+			`value=edge.example.com because="it does not resolve here" flag=--domain`, `value=localhost because="it is the machine that uses it" flag=--api-hosts`,
+			`value=edge.example.com because="it does not resolve here" flag=--public-address`, `value=edge.example.com because="it does not resolve here" flag=--tunnel-address`,
+		}},
+		{"--domain localhost --api-hosts 127.0.0.1 --https-addr 127.0.0.1:443 --api-addr 127.0.0.1:7443 --tunnel-addr 127.0.0.1:8443 --tunnel-address 10.0.0.1:443", []string{
+			"flag=--api-addr", "value=localhost because", "value=127.0.0.1 because", "flag=--https-addr", "flag=--tunnel-addr", "value=127.0.0.1 because=\"it is the machine that uses it\" flag=--public-address",
+		}},
+	} {
+		log := m.enter("sh", "-c", `exec stay mezusphere "$1" /page/programs/mezusphere all --state /var/lib/mezusphere $2`, "sh", c.want[len(c.want)-1], c.args)
+		if n := strings.Count(log, warning); n != len(c.want) || strings.Contains(log, "told=[::]") {
+			t.Errorf("%s: %d warnings\n%s", c.args, n, log)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(log, want) {
+				t.Errorf("%s: no %s in\n%s", c.args, want, log)
+			}
+		}
+	}
 }

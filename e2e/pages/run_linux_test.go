@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -11,11 +12,24 @@ type world struct {
 	// machines are those of the page: the first runs what is said of no other.
 	machines []string
 	// names are what the machines' resolvers know.
-	names map[string]string
+	names names
 	// before prepares the machines, as the page says they are before it begins.
 	before func(*testing.T, map[string]*machine)
 	// after looks at what became of a block of commands.
 	after map[int]func(t *testing.T, all map[string]*machine, output string)
+}
+
+// names are the addresses of names: on all machines, and on some of them instead.
+type names struct {
+	all map[string]string
+	on  map[string]map[string]string
+}
+
+// of is what a machine's resolver says.
+func (n names) of(machine string) map[string]string {
+	out := maps.Clone(n.all)
+	maps.Copy(out, n.on[machine])
+	return out
 }
 
 // together runs a block on its machines at once.
@@ -39,6 +53,9 @@ func together(t *testing.T, name string, b block, all map[string]*machine) strin
 	group.Wait()
 	return strings.Join(outputs, "\n")
 }
+
+// warning is how a program begins to say that others can't reach it as it was told to be reached.
+const warning = "no other machine can use this name or address"
 
 // play runs all commands of a page in their order.
 func play(t *testing.T, name string, w world) {
@@ -74,6 +91,9 @@ func play(t *testing.T, name string, w world) {
 		}
 	}
 	for _, m := range all {
+		if log := m.enter("sh", "-c", "grep -h '"+warning+"' /page/staying/*.log || true"); log != "" {
+			t.Errorf("%s: what the page says is not enough: %s", m.name, log)
+		}
 		m.enter("leave", "tunnel", "dev", "warpgate", "mezusphere")
 	}
 }
