@@ -18,6 +18,7 @@ type Event struct {
 	Upstream     string `json:"upstream,omitempty"`
 	WarpgateID   string `json:"warpgate_id,omitempty"`
 	API          string `json:"api,omitempty"`
+	Profile      string `json:"profile,omitempty"` // that "mezu dev" wrote
 	CAFile       string `json:"ca_file,omitempty"`
 	Token        string `json:"token,omitempty"`
 	// Mailbox is the page with the mails of "mezu dev", LoginLink how the developer logs in at

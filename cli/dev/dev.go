@@ -52,14 +52,17 @@ const Profile = "dev"
 // Options are the options of one run, checked and complete.
 type Options struct {
 	*invocation.Invocation
-	// Target is the workload; if zero, a built-in demo.
-	Target mezu.Upstream
+	// Target is the workload; if zero, a built-in demo. TargetText is it as it was typed.
+	Target     mezu.Upstream
+	TargetText string
 	// State is the folder for everything that is kept; if empty, the default one.
 	State string
 	// Ephemeral keeps everything in a new folder that is removed at the end.
 	Ephemeral bool
 	// HTTPSAddr and APIAddr are where public HTTPS and the REST API listen.
 	HTTPSAddr, APIAddr string
+	// AnyHTTPS and AnyAPI say that another port does as well, if that one is taken.
+	AnyHTTPS, AnyAPI bool
 	// MaxConns is how many requests there may be at once; if zero, as many as memory and
 	// descriptors allow.
 	MaxConns int
@@ -68,7 +71,10 @@ type Options struct {
 	// FilePath is the path of File.
 	FilePath string
 	// JSON asks for events as JSON, one a line.
-	JSON                               bool
+	JSON bool
+	// Chosen says that the environment was named for this run. One that is not there is then made,
+	// unless its name looks like a slip for another one.
+	Chosen                             bool
 	Organization, Project, Environment string
 }
 
@@ -85,7 +91,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "file", Aliases: []string{"f"}, Usage: "apply `FILE` (mezu.yaml) now and whenever it changes; its routes may name upstreams on this machine and elsewhere"},
 			&cli.PathFlag{Name: "state", Usage: "keep everything in `DIR` (default: dev in the state folder of the user)"},
-			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder and remove it at the end", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "ephemeral", Usage: "keep nothing: use a temporary folder, free ports and a profile of its own, and remove both at the end", DisableDefaultText: true},
 			&cli.StringFlag{Name: "https-addr", Usage: "serve public HTTPS on `ADDR`", Value: DefaultHTTPSAddr},
 			&cli.StringFlag{Name: "api-addr", Usage: "serve the REST API on `ADDR`", Value: DefaultAPIAddr},
 			&cli.IntFlag{Name: "max-conns", Usage: "serve `N` requests at once", DefaultText: "what memory and descriptors carry"},
@@ -114,12 +120,14 @@ func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 		if err != nil {
 			return Options{}, err
 		}
-		if o.Target, err = mezu.ParseUpstream(args[0]); err != nil {
+		o.TargetText = args[0]
+		if o.Target, err = mezu.ParseUpstream(o.TargetText); err != nil {
 			e := exit.Usagef("the workload: %v", err)
 			e.Hint = "mezu dev 8080"
 			return Options{}, e
 		}
 	}
+	o.AnyHTTPS, o.AnyAPI = o.Ephemeral && !c.IsSet("https-addr"), o.Ephemeral && !c.IsSet("api-addr")
 	if o.Ephemeral && o.State != "" {
 		return Options{}, exit.Usagef("--ephemeral keeps nothing, so --state has no meaning beside it")
 	}
@@ -164,6 +172,7 @@ func (o *Options) names() error {
 // environment is the one that the Warpgate of this machine serves.
 func (o *Options) environment() (string, error) {
 	name := cmp.Or(o.Flags.Environment, o.Getenv("MEZU_ENVIRONMENT"))
+	o.Chosen = name != ""
 	if o.File == nil {
 		return cmp.Or(name, DefaultEnvironment), nil
 	}

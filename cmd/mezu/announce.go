@@ -31,7 +31,7 @@ func (r *devRun) announce(ctx context.Context) error {
 	}
 	r.out.ready(mezu.Event{
 		Event: mezu.EventReady, URL: r.publicURL(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
-		API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.current(), Mailbox: r.siteURL() + r.mailbox.path, LoginLink: link,
+		Profile: r.profileName, API: r.apiURL(), CAFile: r.control.CAFile(), Token: r.developer.current(), Mailbox: r.siteURL() + r.mailbox.path, LoginLink: link,
 	}, r.demo != nil, r.maxConns())
 	<-ctx.Done()
 	return nil

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -60,8 +62,10 @@ type devRun struct {
 	port        int    // of public HTTPS
 	mailbox     *mailbox
 	socket      string // on which commands reach the tunnels; empty if there is none
-	// profiled is the token with which the profile was written, if it was.
-	profiled atomic.Pointer[string]
+	// profileName is the profile's. profiled is the token with which it was written, if it was.
+	profileName string
+	profiled    atomic.Pointer[string]
+	listed      *registered // among all runs
 }
 
 // runDev runs everything until ctx ends.
@@ -79,6 +83,11 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
+	all := runsOf(folders, r.Profiles)
+	if err := r.claim(all); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.listed.end()) }()
 	listening := false
 	defer func() {
 		if dead := r.release(); !listening {
@@ -86,8 +95,7 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 		}
 	}()
 	if err := r.listen(ctx); errors.Is(err, atomicfile.ErrLocked) {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "mezu dev runs already with the folder " + r.state,
-			Hint: "stop it, or use --ephemeral or --state DIR, and other addresses", Cause: err}
+		return r.lockedState(all, err)
 	} else if err != nil {
 		return err
 	}
@@ -134,7 +142,7 @@ func (r *devRun) chooseState(folders home.Home) (remove func() error, err error)
 		}
 		// The folder of the socket may be elsewhere.
 		return func() error {
-			return errors.Join(removeState(), os.RemoveAll(filepath.Dir(devSocket(r.state))), r.forgetProfile())
+			return errors.Join(removeState(), os.RemoveAll(filepath.Dir(devSocket(r.state))))
 		}, nil
 	case r.Options.State != "":
 		r.state = r.Path(r.Options.State)
@@ -151,9 +159,6 @@ func (r *devRun) chooseState(folders home.Home) (remove func() error, err error)
 // listen assembles the services and binds their sockets, the control plane's
 // first: the others need its address, its CA and a way in.
 func (r *devRun) listen(ctx context.Context) (err error) {
-	if r.HTTPSAddr, r.port, err = fixPort(r.HTTPSAddr); err != nil {
-		return err
-	}
 	r.control, err = control.New(control.Config{
 		StateDir: filepath.Join(r.state, "control"), APIAddr: r.APIAddr, Domain: domain, PublicPort: r.port,
 		APIHosts: []string{"localhost", loopback}, Log: devLogger(r.Options, slog.LevelError).With("service", "control"), Version: version,
@@ -172,10 +177,16 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 		return err
 	}
 	r.developer.renewed, r.developer.users = r.updateProfile, r.File == nil
+	if r.Chosen {
+		r.developer.near = r.nearEnvironments()
+	}
 	if err := r.developer.signIn(ctx); err != nil {
 		return fmt.Errorf("issuing a token: %w", err)
 	}
 	r.environment, r.key, err = r.developer.setUp(ctx, r.Organization, r.Project, r.Environment)
+	if errors.Is(err, errMisspelt) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("setting up %s/%s/%s: %w", r.Organization, r.Project, r.Environment, err)
 	}
@@ -187,6 +198,17 @@ func (r *devRun) listen(ctx context.Context) (err error) {
 		return err
 	}
 	return r.makeTunnels()
+}
+
+// nearEnvironments are environments that are there or about to be, by the file or by default.
+func (r *devRun) nearEnvironments() []string {
+	if r.File == nil {
+		return []string{dev.DefaultEnvironment}
+	}
+	if _, ok := r.File.Manifest.Environments[r.Environment]; ok {
+		return nil // it is meant
+	}
+	return slices.Sorted(maps.Keys(r.File.Manifest.Environments))
 }
 
 // serving is a service that runs in a goroutine of its own.
@@ -313,7 +335,7 @@ func (r *devRun) makeTunnels() (err error) {
 		StateDir: filepath.Join(r.state, "tunnels"), Kind: local.HostDev, Version: version, MaxConns: r.maxConns(), Log: log,
 		Given: []daemon.Given{{
 			Spec: mezu.TunnelSpec{
-				Profile: dev.Profile, API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
+				Profile: r.profileName, API: r.apiURL(), CAFile: r.control.CAFile(), Organization: r.Organization, Project: r.Project, Environment: r.Environment,
 				TunnelTarget: mezu.TunnelTarget{Target: upstream},
 			},
 			Warpgate: warpgate.Config{
@@ -427,8 +449,11 @@ func (r *devRun) profile() profile.Profile {
 // saveProfile writes the profile, so that other commands find this run, and makes
 // it the default if there is none.
 func (r *devRun) saveProfile() error {
+	r.listed.update(func(is *runRecord) {
+		is.URL, is.APIAddr, is.API, is.Socket = r.publicURL(), r.control.Addr(), r.apiURL(), r.socket
+	})
 	token := r.developer.current()
-	if err := r.Profiles.Save(dev.Profile, r.profile(), profile.Credential{Token: token}); err != nil {
+	if err := r.Profiles.Save(r.profileName, r.profile(), profile.Credential{Token: token}); err != nil {
 		return err
 	}
 	r.profiled.Store(&token)
@@ -436,7 +461,7 @@ func (r *devRun) saveProfile() error {
 	if err != nil || current != "" {
 		return err
 	}
-	return r.Profiles.SetDefault(dev.Profile)
+	return r.Profiles.SetDefault(r.profileName)
 }
 
 // ownsProfile reports whether this run wrote the profile last.
@@ -445,7 +470,7 @@ func (r *devRun) ownsProfile() (bool, error) {
 	if written == nil {
 		return false, nil
 	}
-	kept, _, err := r.Profiles.Credential(dev.Profile)
+	kept, _, err := r.Profiles.Credential(r.profileName)
 	return err == nil && kept.Token != "" && kept.Token == *written, err
 }
 
@@ -453,22 +478,13 @@ func (r *devRun) ownsProfile() (bool, error) {
 func (r *devRun) updateProfile(token string) {
 	owns, err := r.ownsProfile()
 	if err == nil && owns {
-		if err = r.Profiles.Save(dev.Profile, r.profile(), profile.Credential{Token: token}); err == nil {
+		if err = r.Profiles.Save(r.profileName, r.profile(), profile.Credential{Token: token}); err == nil {
 			r.profiled.Store(&token)
 		}
 	}
 	if err != nil {
 		r.log.Warn("the profile could not be given the new token", "error", err)
 	}
-}
-
-// forgetProfile removes the profile of an ephemeral run, unless another run has written
-// it since.
-func (r *devRun) forgetProfile() error {
-	if owns, err := r.ownsProfile(); err != nil || !owns {
-		return err
-	}
-	return r.Profiles.Remove(dev.Profile)
 }
 
 // fixPort chooses a port where 0 asks for any. The control plane needs the public port

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,9 @@ type developer struct {
 	renewed func(token string)
 	// users says that an environment without a directory gets one.
 	users bool
+	// near are names of environments for which a new one may be a slip, beside those that are there.
+	// If it is nil, a new one is made whatever its name.
+	near []string
 
 	signing sync.Mutex // held by the one who signs in
 	mu      sync.Mutex
@@ -189,7 +193,7 @@ func (d *developer) renew(ctx context.Context) error {
 // a Warpgate register; each call gives another and ends the one before.
 func (d *developer) setUp(ctx context.Context, org, prj, env string) (mezu.Environment, string, error) {
 	out, key, err := d.makeAll(ctx, org, prj, env)
-	if code := mezu.CodeOf(err); code == mezu.CodeForbidden || code == mezu.CodeNotFound {
+	if code := mezu.CodeOf(err); (code == mezu.CodeForbidden || code == mezu.CodeNotFound) && !errors.Is(err, errMisspelt) {
 		err = d.powerless(ctx, org, err)
 	}
 	return out, key, err
@@ -219,6 +223,11 @@ func (d *developer) makeAll(ctx context.Context, org, prj, env string) (out mezu
 	}
 	out, err = api.Invoke[mezu.Environment](ctx, d.client, api.OpGetEnvironment, nil, org, prj, env)
 	missing := mezu.CodeOf(err) == mezu.CodeNotFound
+	if missing && d.near != nil {
+		if err := d.misspelt(ctx, org, prj, env); err != nil {
+			return out, "", err
+		}
+	}
 	if directory != "" && (missing || err == nil && out.Directory == "") {
 		// One that is there keeps its settings.
 		if err := d.ensure(ctx, api.OpCreateDirectory, mezu.Directory{Name: directory, Signup: mezu.SignupOpen}, org, prj); err != nil {
@@ -240,6 +249,29 @@ func (d *developer) makeAll(ctx context.Context, org, prj, env string) (out mezu
 		key, err = d.newKey(ctx, org, prj, env)
 	}
 	return out, key, err
+}
+
+// errMisspelt is in the chain of the error about a name that looks like a slip.
+var errMisspelt = errors.New("a slip for another name")
+
+// misspelt refuses a name that looks like a slip for that of another environment.
+func (d *developer) misspelt(ctx context.Context, org, prj, env string) error {
+	names := d.near
+	for e, err := range api.All[mezu.Environment](ctx, d.client, api.OpListEnvironments, org, prj) {
+		if err != nil {
+			return err
+		}
+		names = append(names, e.Name)
+	}
+	// Numbers are chosen, not mistyped: dev1 beside dev2.
+	numbered := func(name string) string { return strings.TrimRight(name, "0123456789") }
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == env || numbered(name) == numbered(env) })
+	near := mezu.Nearest(env, names)
+	if near == "" {
+		return nil
+	}
+	return &mezu.Error{Code: mezu.CodeNotFound, Cause: errMisspelt, Detail: fmt.Sprintf("there is no environment %q in %s/%s; did you mean %s?", env, org, prj, near),
+		Hint: fmt.Sprintf("mezu dev -e %s; or, to have both, mezu environments create %s while mezu dev runs", near, env)}
 }
 
 // ensure creates something that may be there already.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -305,5 +306,41 @@ func TestDevFileUnsure(t *testing.T) {
 		if got := strings.Join(allowed, " "); got != c.allowed {
 			t.Errorf("%s: allowed are %q, not %q; %v", c.what, got, c.allowed, err)
 		}
+	}
+}
+
+// TestDevMisspelt: a mistyped environment is not made: the one that it looks like is offered. One
+// that is named in the file, has another number, or looks like none, is.
+func TestDevMisspelt(t *testing.T) {
+	in := controltest.Install(t)
+	d := developerOf(t, in, nil)
+	if err := d.signIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	use := func(env string, near ...string) error {
+		d.near = near
+		_, _, err := d.setUp(t.Context(), "dev", "shop", env)
+		return err
+	}
+	for _, env := range []string{"production", "dev1"} {
+		if err := use(env); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for env, near := range map[string]string{"prodction": "production", "developmet": "development"} {
+		err := use(env, "development")
+		want := fmt.Sprintf("there is no environment %q in dev/shop; did you mean %s?", env, near)
+		refused, ok := errors.AsType[*mezu.Error](err)
+		if !ok || refused.Detail != want || refused.Code != mezu.CodeNotFound || !strings.HasPrefix(refused.Hint, "mezu dev -e "+near) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	for _, env := range []string{"production", "staging", "dev2"} {
+		if err := use(env, "development"); err != nil {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+	if err := use("prodction"); err != nil { // nobody has typed it
+		t.Error(err)
 	}
 }

@@ -50,11 +50,17 @@ func removeAbandoned(now time.Time) {
 // abandoned reports whether this looks like a folder that a run left. A link does not.
 func abandoned(dir string, e fs.DirEntry, now time.Time) bool {
 	info, err := e.Info()
-	if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < ephemeralYouth || atomicfile.CheckDir(dir) != nil {
+	if err != nil || !info.IsDir() || young(e, now) || atomicfile.CheckDir(dir) != nil {
 		return false
 	}
 	lock, err := os.Lstat(filepath.Join(dir, atomicfile.LockName))
 	return err == nil && lock.Mode().IsRegular()
+}
+
+// young reports whether a folder may still be without the lock of the run that makes it.
+func young(e fs.DirEntry, now time.Time) bool {
+	info, err := e.Info()
+	return err == nil && now.Sub(info.ModTime()) < ephemeralYouth
 }
 
 // removeUnlocked removes a folder unless a run has it.

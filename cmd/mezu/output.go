@@ -247,12 +247,16 @@ func (d *devOutput) ready(e mezu.Event, demo bool, maxConns int) {
 		d.events.Log.Error("writing the address", "error", err)
 	}
 	d.Sayf("  workload   %s", terminal.Clean(what))
-	d.Sayf("  context    %s/%s/%s, profile %s", e.Organization, e.Project, e.Environment, dev.Profile)
+	profile := e.Profile
+	if profile != dev.Profile {
+		profile += fmt.Sprintf(" until it ends: mezu --profile %s", e.Profile)
+	}
+	d.Sayf("  context    %s/%s/%s, profile %s", e.Organization, e.Project, e.Environment, profile)
 	d.Sayf("  room for   %d requests at once; --max-conns for more or fewer", maxConns)
 	d.Sayf("  API        %s", e.API)
 	d.Sayf("  CA file    %s", terminal.Clean(e.CAFile))
 	if !d.Ephemeral && trust.Needed(d.Invocation, e.CAFile) { // else it is gone with the run
-		d.Sayf("  trust      mezu trust --profile %s has browsers here accept its certificate", dev.Profile)
+		d.Sayf("  trust      mezu trust --profile %s has browsers here accept its certificate", e.Profile)
 	}
 	d.Sayf("  mails      %s", e.Mailbox)
 	if e.LoginLink != "" {
