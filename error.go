@@ -111,6 +111,16 @@ type Error struct {
 	Cause error `json:"-"`
 }
 
+// Lasts reports whether the same call would be refused again if it were made soon: nothing but
+// another call, or somebody's change, helps.
+func (e *Error) Lasts() bool {
+	switch e.Code {
+	case CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound:
+		return true
+	}
+	return false
+}
+
 // Error gives field, detail and hint in one line.
 func (e *Error) Error() string {
 	var b strings.Builder

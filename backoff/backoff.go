@@ -1,7 +1,8 @@
 // Package backoff paces the retries of a connection: the first at once, then
 // after random times under a ceiling that rises, so that a peer which was away
 // for a moment is found again within a quarter of a second and thousands that
-// lost the same peer do not come back in step.
+// lost the same peer do not come back in step. What doesn't pass in a moment, such
+// as a name that doesn't resolve, is tried less often.
 //
 // What lives here: how long to wait. What may not: what is retried, and whether
 // it is worth it. It imports the standard library only; everything that dials
@@ -42,6 +43,7 @@ type Backoff struct {
 	failing time.Time // of the first failure since the last success
 	ceiling time.Duration
 	asked   time.Duration
+	lasting bool // the cause of the last failure; see Because
 }
 
 // Next is how long to wait before the next try. It is called once after each
@@ -50,6 +52,11 @@ func (b *Backoff) Next() time.Duration {
 	now := b.now()
 	wait := b.asked
 	b.asked = 0
+	if b.lasting {
+		// Half of it is certain: a wait of nothing would be one more try in vain.
+		b.ceiling = min(max(2*b.ceiling, LastingCeiling), b.last())
+		return wait + b.ceiling/2 + time.Duration(b.random()*float64(b.ceiling/2))
+	}
 	if b.ceiling == 0 {
 		b.failing, b.ceiling = now, FirstCeiling
 		if wait == 0 {
@@ -67,7 +74,7 @@ func (b *Backoff) Next() time.Duration {
 func (b *Backoff) Ask(d time.Duration) { b.asked = min(max(d, 0), MaxAsked) }
 
 // Reset says that the last try succeeded.
-func (b *Backoff) Reset() { b.ceiling, b.asked = 0, 0 }
+func (b *Backoff) Reset() { b.ceiling, b.asked, b.lasting = 0, 0, false }
 
 // Wait waits for Next. It returns early with the context's error when ctx ends.
 func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }

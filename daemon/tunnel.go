@@ -272,6 +272,7 @@ func (t *tunnel) run(gate *warpgate.Warpgate) {
 			return
 		}
 		t.fail(err)
+		pause.Because(err)
 		if pause.WaitOr(t.h.hard, woken) != nil {
 			return
 		}

@@ -219,6 +219,7 @@ func (l *Link) Run(ctx context.Context) error {
 				return refusal.Err
 			}
 		}
+		pace.Because(err)
 		wait := pace.Next()
 		if l.wasUp() {
 			said = repeated{}
@@ -398,23 +399,33 @@ func (l *Link) shake(ctx context.Context, conn *tls.Conn, alpn string) error {
 // verified its certificate before.
 func (l *Link) check(cs tls.ConnectionState, alpn string) error {
 	if cs.NegotiatedProtocol != alpn {
-		return fmt.Errorf("the peer at %s speaks no %s", l.cfg.Edge.TunnelAddress, alpn)
+		return &otherPeerError{fmt.Sprintf("the peer at %s speaks no %s", l.cfg.Edge.TunnelAddress, alpn)}
 	}
 	if l.cfg.Edge.ID == "" {
 		return nil
 	}
 	if len(cs.PeerCertificates) == 0 || len(cs.PeerCertificates[0].URIs) != 1 {
-		return fmt.Errorf("the peer at %s proves no identity", l.cfg.Edge.TunnelAddress)
+		return &otherPeerError{fmt.Sprintf("the peer at %s proves no identity", l.cfg.Edge.TunnelAddress)}
 	}
 	id, err := mezu.ParseIdentity(cs.PeerCertificates[0].URIs[0])
 	if err != nil {
 		return err
 	}
 	if id.Role != mezu.PeerEdge || id.ID != l.cfg.Edge.ID {
-		return fmt.Errorf("the peer at %s is %v, not edge %s", l.cfg.Edge.TunnelAddress, id, l.cfg.Edge.ID)
+		return &otherPeerError{fmt.Sprintf("the peer at %s is %v, not edge %s", l.cfg.Edge.TunnelAddress, id, l.cfg.Edge.ID)}
 	}
 	return nil
 }
+
+// otherPeerError says that somebody else has the edge's address.
+type otherPeerError struct{ detail string }
+
+// Error says who.
+func (e *otherPeerError) Error() string { return e.detail }
+
+// Lasts says that it will be so at the next try: the address is in a signed list, and the list of
+// now, which comes by other edges or the control plane, makes another link.
+func (e *otherPeerError) Lasts() bool { return true }
 
 // register makes a control connection and registers on it. It is given up when trying ends,
 // unless REGISTER is sent then: the edge may have ended for it what was registered before.

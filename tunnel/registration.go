@@ -367,6 +367,7 @@ func (r *registration) dial(number uint64) (net.Conn, error) {
 func (r *registration) miss(err error) {
 	woken := r.link.woken.Rung()
 	r.mu.Lock()
+	r.pace.Because(err)
 	wait := r.pace.Next()
 	r.mu.Unlock()
 	if backoff.SleepOr(r.ctx, wait, woken) != nil {

@@ -107,6 +107,7 @@ func (l *Link) prove(ctx context.Context, r *registration) (next *registration, 
 			}
 			pace.Ask(refusal.RetryAfter)
 		}
+		pace.Because(err)
 		pace.WaitOr(trying, woken)
 	}
 	if r.ctx.Err() != nil { // perhaps in favour of a successor whose answer is lost

@@ -127,7 +127,7 @@ func devLogger(o dev.Options, level slog.Level) *slog.Logger {
 	if o.Quiet {
 		level = slog.LevelError
 	}
-	return slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: level}))
+	return process.PlainLogger(o.Err, level)
 }
 
 // chooseState chooses the folder for everything that is kept. remove removes it after an

@@ -41,6 +41,7 @@ type Outlets struct {
 
 	mu              sync.Mutex
 	serving, closed bool
+	ends            []func() // what is still to be written is, at the end
 }
 
 // NewOutlets replaces the streams by outlets. Both use one queue if both lead to the same
@@ -94,10 +95,21 @@ func (o *Outlets) Serve() {
 // Lost is how many lines were dropped so far.
 func (o *Outlets) Lost() uint64 { return o.lost.Load() }
 
+// atEnd has something called before the outlets are closed.
+func (o *Outlets) atEnd(end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ends = append(o.ends, end)
+}
+
 // Close writes what still waits, as far as somebody reads it within a second.
 func (o *Outlets) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for _, end := range o.ends {
+		end()
+	}
+	o.ends = nil
 	if !o.serving || o.closed {
 		return
 	}

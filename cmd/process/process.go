@@ -135,7 +135,8 @@ func Finish(drain, cut context.Context, err error) int {
 }
 
 // Logger writes records to w as text or json, from level on: debug, info, warn or
-// error.
+// error. Of lines that say the same within a while the first is written, and how many came
+// after it.
 func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level
 	switch level {
@@ -155,7 +156,22 @@ func Logger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return nil, exit.Usagef("log-format is text or json, not %q", format)
 	}
 	say(w, logNotice(handler))
-	return slog.New(handler(w)), nil
+	return counting(w, handler(w)), nil
+}
+
+// PlainLogger is Logger of lines of text, from a level on.
+func PlainLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return counting(w, slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// counting makes a logger whose equal lines are one. What was counted last is said when the
+// outlets are closed that w is one of.
+func counting(w io.Writer, to slog.Handler) *slog.Logger {
+	h := countEqual(to)
+	if o, ok := w.(*outlet); ok {
+		o.of.atEnd(h.seen.close)
+	}
+	return slog.New(h)
 }
 
 // maxSecret bounds a file with a key or token; the longest has some 60

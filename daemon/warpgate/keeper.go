@@ -71,6 +71,7 @@ func (g *Warpgate) register(ctx context.Context) error {
 			return refused(err)
 		}
 		g.trouble(doingRegister, err)
+		pause.Because(err)
 		if pause.WaitOr(ctx, woken) != nil || g.fromDisk() {
 			return nil
 		}
@@ -331,7 +332,7 @@ func (s *session) keep(ctx context.Context) error {
 			return refused(err)
 		default:
 			g.trouble(doingRenew, err)
-			if pressing {
+			if urgent.Because(err); pressing {
 				next = time.Now().Add(urgent.Next())
 			} else {
 				next = time.Now().Add(g.pace.retry/2 + rand.N(g.pace.retry/2+1))

@@ -46,6 +46,7 @@ func (i *Identity) Enrol(ctx context.Context) error {
 			return refusal
 		}
 		i.cfg.Log.Warn("enrolling at the control plane; trying again", "control", i.cfg.Control, "error", err)
+		pace.Because(err)
 		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
@@ -178,6 +179,7 @@ func (i *Identity) Insist(ctx context.Context, call api.Call, out any) error {
 		if err == nil || permanent(err) != nil {
 			return err
 		}
+		pace.Because(err)
 		if pace.Wait(ctx) != nil {
 			return ctx.Err()
 		}

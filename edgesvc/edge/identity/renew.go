@@ -42,6 +42,7 @@ func (i *Identity) Renew(ctx context.Context) {
 			if ctx.Err() == nil && trouble.Due() {
 				i.cfg.Log.Warn("renewing the certificate; trying again", "edge", s.id, "ends", s.cert.Leaf.NotAfter, "error", err)
 			}
+			pace.Because(err)
 			wait = pace.Next()
 		}
 		if backoff.Sleep(ctx, wait) != nil {

@@ -207,6 +207,7 @@ func (l *Logouts) Run(ctx context.Context) {
 			if ctx.Err() == nil && trouble.Due() {
 				l.cfg.Log.Warn("telling the control plane of sessions that ended here; trying again", "error", err)
 			}
+			again.Because(err)
 			if backoff.Sleep(ctx, again.Next()) != nil {
 				return
 			}

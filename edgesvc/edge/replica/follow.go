@@ -44,6 +44,9 @@ func (r *Replica) follow(ctx context.Context) {
 			level = slog.LevelInfo
 		}
 		r.log.Log(ctx, level, "the stream from the control plane ended; serving what is known", "error", err)
+		if !cannotResume(err) { // else the next try is for everything
+			pace.Because(err)
+		}
 		if pace.Wait(ctx) != nil {
 			return
 		}
