@@ -1,6 +1,9 @@
 package mezu
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // WarpgateStatus is what the control plane knows of a Warpgate's tunnels.
 type WarpgateStatus string
@@ -25,6 +28,8 @@ const WarpgateStatusDelay = 15 * time.Second
 // is never created by hand.
 type Warpgate struct {
 	Meta
+	// Name is that of the machine that it runs on, as it says itself. Several may have one name.
+	Name string `json:"name,omitempty"`
 	// Environment is the name of the one that it serves.
 	Environment string `json:"environment,omitempty"`
 	// Status is what the edges say of its tunnels.
@@ -46,6 +51,34 @@ type Warpgate struct {
 	RegisteredBy string `json:"registered_by,omitempty"`
 	// Serial is the serial number of its current certificate, in hexadecimal.
 	Serial string `json:"serial,omitempty"`
+}
+
+// MaxWarpgateName bounds the name that a Warpgate says, in bytes: that of a label of a host.
+const MaxWarpgateName = 63
+
+// WarpgateName is the name of a machine as a Warpgate may say it: its first label, of letters,
+// digits, dots, hyphens and underscores alone. It is empty if nothing is left.
+func WarpgateName(host string) string {
+	host, _, _ = strings.Cut(host, ".")
+	name := strings.Map(func(r rune) rune {
+		if isNameByte(r) {
+			return r
+		}
+		return -1
+	}, host)
+	return name[:min(len(name), MaxWarpgateName)]
+}
+
+// ValidateWarpgateName checks the name that a Warpgate says.
+func ValidateWarpgateName(name string) error {
+	if len(name) > MaxWarpgateName || strings.ContainsFunc(name, func(r rune) bool { return !isNameByte(r) }) {
+		return Invalid("name", "has at most %d letters, digits, dots, hyphens and underscores", MaxWarpgateName)
+	}
+	return nil
+}
+
+func isNameByte(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }
 
 // MaxDraining is how many Warpgates of one environment can be draining at a time, because

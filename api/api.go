@@ -259,8 +259,15 @@ type RoutesState struct {
 type Applied struct {
 	// ID is that of the edge (edg_…) or Warpgate (wgt_…).
 	ID string `json:"id"`
+	// Name is that of the edge, or of the machine that the Warpgate runs on, if it says one.
+	Name string `json:"name,omitempty"`
 	// Position is that of the newest bundle that it has acknowledged.
 	Position mezu.Position `json:"position"`
+	// Behind is how many changes of the environment it does not run yet; 10 stands for as many
+	// or more.
+	Behind int `json:"behind,omitempty"`
+	// Since is when the first of them was made.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // ApplyRequest brings a project to what a manifest says.
@@ -334,6 +341,9 @@ type RegisterRequest struct {
 	Warpgate string `json:"warpgate,omitempty"`
 	// Version is that of the Warpgate's program.
 	Version string `json:"version,omitempty"`
+	// Name is how people tell it from others of its environment: that of its machine. If
+	// empty, it keeps the one that it had.
+	Name string `json:"name,omitempty"`
 	// AssertionKey is the one by which the Warpgate signs what it tells its workload of
 	// users. It is certified, and used once it is in the statement of the environment's
 	// keys. If empty, the Warpgate signs nothing.

@@ -168,10 +168,12 @@ func checkRoutes(ctx context.Context, e *examination) []Result {
 		if len(state.Routes) == 0 {
 			return Result{State: Fail, Detail: "none", Cause: "every request is answered 404", Hint: "mezu routes create --prefix /" + at}
 		}
-		behind := 0
-		for _, a := range state.Applied {
-			if a.Position.Compare(state.Position) < 0 {
-				behind++
+		behind, late := 0, ""
+		for i, who := range api.Whose(state.Applied) {
+			if a := state.Applied[i]; a.Position.Compare(state.Position) < 0 {
+				if behind++; late == "" {
+					late = who + " is " + a.Lag().Text(time.Now())
+				}
 			}
 		}
 		for _, r := range state.Routes {
@@ -180,7 +182,7 @@ func checkRoutes(ctx context.Context, e *examination) []Result {
 			}
 		}
 		if behind > 0 {
-			return Result{State: Warn, Detail: fmt.Sprintf("%s; %d of %d edges and Warpgates do not run the newest", count(len(state.Routes), "route"), behind, len(state.Applied)), Cause: "they get them when they are reached again", Hint: "mezu routes list" + at}
+			return Result{State: Warn, Detail: fmt.Sprintf("%s; %d of %d edges and Warpgates do not run the newest: %s", count(len(state.Routes), "route"), behind, len(state.Applied), late), Cause: "they get them when they are reached again", Hint: "mezu routes list" + at}
 		}
 		return Result{State: OK, Detail: count(len(state.Routes), "route")}
 	})

@@ -2,10 +2,10 @@ package routes
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/invocation"
@@ -48,28 +48,27 @@ func runList(ctx context.Context, o *listOptions) error {
 	} else if err := terminal.WriteList(o.Streams, o.Flags.Output, s.Routes, columns()); err != nil {
 		return err
 	}
-	for _, line := range applied(s) {
+	for _, line := range applied(s, time.Now()) {
 		o.Sayf("%s", line)
 	}
 	return nil
 }
 
-// applied says which edges and Warpgates run the present routes, and which are behind.
-func applied(s api.RoutesState) []string {
+// applied says which edges and Warpgates run the present routes, and how far others are behind.
+func applied(s api.RoutesState, now time.Time) []string {
 	if len(s.Applied) == 0 {
 		return []string{"no edge and no Warpgate runs them; they are at " + s.Position.String()}
 	}
-	var out []string
-	for _, a := range s.Applied {
-		if a.Position.Compare(s.Position) < 0 {
-			at := "nothing yet"
-			if a.Position != (mezu.Position{}) {
-				at = a.Position.String()
-			}
-			out = append(out, terminal.Clean(a.ID)+" runs "+at+", behind "+s.Position.String())
-		} else {
-			out = append(out, terminal.Clean(a.ID)+" runs them")
+	out := api.Whose(s.Applied)
+	for i, a := range s.Applied {
+		what := " runs them"
+		switch {
+		case a.Position.IsZero():
+			what = " runs nothing yet"
+		case a.Position.Compare(s.Position) < 0:
+			what = " is " + a.Lag().Text(now)
 		}
+		out[i] = terminal.Clean(out[i]) + what
 	}
 	return out
 }

@@ -37,6 +37,7 @@ func noun() collection.Noun[mezu.Warpgate] {
 		{Head: "EDGES", Rank: terminal.Detail, Value: func(w mezu.Warpgate) string { return strings.Join(w.Edges, ",") }},
 		{Head: "BUNDLE", Rank: terminal.Detail, Value: bundle},
 		{Head: "LAST SEEN", At: func(w mezu.Warpgate) time.Time { return w.LastSeenAt }},
+		{Head: "MACHINE", Rank: terminal.Detail, Value: func(w mezu.Warpgate) string { return w.Name }},
 	}
 	meta := collection.Meta(func(w mezu.Warpgate) mezu.Meta { return w.Meta })
 	return collection.Noun[mezu.Warpgate]{

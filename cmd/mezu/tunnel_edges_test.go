@@ -57,7 +57,7 @@ func TestTunnelWaitsForEdges(t *testing.T) {
 	for _, args := range [][]string{{"--name", "kept", "--detach"}, {"--name", "kept"}} {
 		runs(mezu.Position{})
 		code, out, talk := p.mezu(append([]string{"tunnel", port, "--allow-cidr", "192.0.2.0/24", "--timeout", "1s"}, args...)...)
-		if want := fmt.Sprintf("mezu: edge %s does not run the routes of dev/shop/%s yet (1 s), and would let everybody in; nothing was opened\n  try: mezu routes list -e %s, and once more when every edge runs them\n", in.Edge, name, name); code != 7 || out != "" || talk != want {
+		if want := fmt.Sprintf("mezu: edge slow does not run the routes of dev/shop/%s yet (1 s), and would let everybody in; nothing was opened\n  try: mezu routes list -e %s, and once more when every edge runs them\n", name, name); code != 7 || out != "" || talk != want {
 			t.Errorf("code %d: %s%s", code, out, talk)
 		}
 	}

@@ -57,8 +57,12 @@ func stateOf(s api.RoutesState) routes.State {
 		}
 		return strings.Compare(a.Value(), b.Value())
 	})
-	for _, a := range s.Applied {
+	for i, who := range api.Whose(s.Applied) {
+		a := s.Applied[i]
 		current := a.Position.Compare(s.Position) >= 0
+		if !current && out.Late == "" {
+			out.Late, out.Lag = who, a.Lag()
+		}
 		if strings.HasPrefix(a.ID, mezu.PrefixWarpgate) {
 			out.AllWarpgates++
 			if current {

@@ -29,7 +29,11 @@ func (p Warpgates) Follow(ctx context.Context, scope screen.Scope, see func(warp
 		// Who may see Warpgates need not see routes and edges; then these columns say less.
 		if routes, err := api.Invoke[api.RoutesState](ctx, c, api.OpListRoutes, nil, params...); err == nil {
 			state.Position = routes.Position
+			state.Lags = map[string]mezu.Lag{}
 			for _, a := range routes.Applied {
+				if a.Position.Compare(routes.Position) < 0 {
+					state.Lags[a.ID] = a.Lag()
+				}
 				if !strings.HasPrefix(a.ID, mezu.PrefixWarpgate) {
 					state.Edges++
 				}

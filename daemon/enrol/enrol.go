@@ -36,7 +36,9 @@ type Config struct {
 	// Environment by name; if empty, the service account's.
 	Environment string
 	Version     string
-	Now         func() time.Time
+	// Name is that of this machine, for people; empty if it has none.
+	Name string
+	Now  func() time.Time
 }
 
 // Client calls the control plane. It is safe for concurrent use.
@@ -135,12 +137,16 @@ func (c *Client) Register(ctx context.Context, key crypto.Signer, warpgate strin
 	if err != nil {
 		return nil, err
 	}
-	req := api.RegisterRequest{CSR: csr, Environment: c.cfg.Environment, Warpgate: warpgate, Version: c.cfg.Version}
+	req := api.RegisterRequest{CSR: csr, Environment: c.cfg.Environment, Warpgate: warpgate, Version: c.cfg.Version, Name: c.cfg.Name}
 	if req.AssertionKey, req.AssertionProof, err = proven(key); err != nil {
 		return nil, err
 	}
 	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
-	if knowsNoKey(err) {
+	if knowsNo(err, "name") {
+		req.Name = ""
+		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
+	}
+	if knowsNo(err, "assertion_") {
 		req.AssertionKey, req.AssertionProof = nil, nil
 		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byToken, api.OpRegisterWarpgate, req)
 	}
@@ -167,7 +173,7 @@ func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterRes
 		return nil, err
 	}
 	resp, err := api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, req)
-	if knowsNoKey(err) {
+	if knowsNo(err, "assertion_") {
 		req.AssertionKey, req.AssertionProof = nil, nil
 		resp, err = api.Invoke[api.RegisterResponse](ctx, c.byPeer, api.OpRenewWarpgate, req)
 	}
@@ -190,11 +196,12 @@ func proven(key crypto.Signer) (ed25519.PublicKey, []byte, error) {
 	return signer.Public().(ed25519.PublicKey), mezu.ProveAssertionKey(signer, certified), nil
 }
 
-// knowsNoKey reports whether the control plane is of a version that certifies no keys for
-// assertions: it takes no field that it does not know.
-func knowsNoKey(err error) bool {
+// knowsNo reports whether the control plane is of a version that does not know fields with such
+// names: that of the Warpgate, or the key for its assertions. It takes no field that it does
+// not know.
+func knowsNo(err error, prefix string) bool {
 	var e *mezu.Error
-	return errors.As(err, &e) && e.Code == mezu.CodeInvalid && strings.HasPrefix(e.Field, "assertion_")
+	return errors.As(err, &e) && e.Code == mezu.CodeInvalid && strings.HasPrefix(e.Field, prefix)
 }
 
 // Permanent reports whether it is no use to ask again with the same key: the control

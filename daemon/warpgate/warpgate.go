@@ -241,6 +241,15 @@ func (g *Warpgate) Listen() error {
 	return g.take()
 }
 
+// machineName is how people tell this Warpgate from others.
+func machineName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return mezu.WarpgateName(host)
+}
+
 // take is Listen under its lock.
 func (g *Warpgate) take() error {
 	if g.open {
@@ -250,7 +259,7 @@ func (g *Warpgate) take() error {
 		return errors.New("the Warpgate was closed")
 	}
 	client, err := enrol.New(enrol.Config{API: g.cfg.API, CAFile: g.cfg.CAFile, Token: g.cfg.Token, Environment: g.cfg.Environment,
-		Version: g.cfg.Version, Now: g.now, Certificate: g.certificate})
+		Version: g.cfg.Version, Name: machineName(), Now: g.now, Certificate: g.certificate})
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ type State struct {
 	Position mezu.Position
 	// Edges and Warpgates of so many run Position.
 	Edges, AllEdges, Warpgates, AllWarpgates int
+	// Late names one that does not, as "Warpgate web-1", and Lag says how far it is behind.
+	Late string
+	Lag  mezu.Lag
 }
 
 // Routes are followed and changed.
@@ -322,10 +325,13 @@ func methods(r *mezu.Route) string {
 	return strings.Join(slices.Sorted(slices.Values(r.Methods)), ",")
 }
 
-// inForce says who runs the routes as they are.
-func (s *Screen) inForce() string {
+// inForce says who runs the routes as they are, or one that does not yet.
+func (s *Screen) inForce(now time.Time) string {
 	if s.State.Position.IsZero() {
 		return ""
+	}
+	if s.State.Late != "" {
+		return look.Text(s.State.Late) + " is " + s.State.Lag.Text(now)
 	}
 	return fmt.Sprintf("rev %s  %d/%d edges  %d/%d Warpgates", look.Position(s.State.Position), s.State.Edges, s.State.AllEdges, s.State.Warpgates, s.State.AllWarpgates)
 }

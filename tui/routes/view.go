@@ -52,7 +52,7 @@ func (s *Screen) View(c *screen.Context, w, h int) []string {
 // upperPanel is the list.
 func (s *Screen) upperPanel(c *screen.Context, w, h int) []string {
 	t := c.Theme
-	p := look.Panel{Title: "Routes of " + look.Text(s.Scope.Environment), Right: cmp.Or(s.Filter.Title(t), s.inForce()), Focused: !s.lower()}
+	p := look.Panel{Title: "Routes of " + look.Text(s.Scope.Environment), Right: cmp.Or(s.Filter.Title(t), s.inForce(c.Now)), Focused: !s.lower()}
 	narrow := c.Layout == screen.Column
 	columns := []look.Column{{Head: "MATCH", Width: 14, Grow: 3}, {Head: "METHODS", Width: 8, Rank: 3}, {Head: "UPSTREAM", Width: 14, Grow: 2, Rank: 4},
 		{Head: "AUTH", Width: 9}, {Head: "LIMITS", Width: 12, Grow: 1, Rank: 2}, {Head: "HERE/M", Width: 6, Right: true, Rank: 1}}

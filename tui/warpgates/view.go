@@ -109,10 +109,16 @@ func (s *Screen) about(c *screen.Context, w *mezu.Warpgate) []string {
 	if local && !here.CertificateEnds.IsZero() {
 		certificate = shorten(t, certificate) + "  " + look.Left(here.CertificateEnds.Sub(c.Now)) + " left"
 	}
-	out := []string{line("registered by", w.RegisteredBy), line("certificate", certificate)}
+	var out []string
+	if w.Name != "" {
+		out = append(out, line("machine", w.Name))
+	}
+	out = append(out, line("registered by", w.RegisteredBy), line("certificate", certificate))
 	bundle := look.Position(w.Bundle)
 	if w.Bundle.IsZero() {
 		bundle = "none yet"
+	} else if lag, ok := s.State.Lags[w.ID]; ok {
+		bundle += ", " + lag.Text(c.Now)
 	}
 	out = append(out, line("bundle", bundle))
 	if local {

@@ -38,6 +38,8 @@ type State struct {
 	Edges int
 	// Position is the newest bundle of the environment.
 	Position mezu.Position
+	// Lags are how far those are behind that don't run it, by their ids.
+	Lags map[string]mezu.Lag
 }
 
 // Warpgates are followed and changed.
@@ -301,6 +303,9 @@ func (s *Screen) bundle(t *look.Theme, w *mezu.Warpgate) look.Cell {
 	case s.State.Position.IsZero():
 		return look.Cell{Text: revision}
 	case w.Bundle.Compare(s.State.Position) < 0:
+		if n := s.State.Lags[w.ID].Changes; n > 0 && n < mezu.MaxLag {
+			return look.Cell{Text: t.Behind + " " + strconv.Itoa(n) + " back", Tone: look.Warn}
+		}
 		return look.Cell{Text: revision + " " + t.Behind, Tone: look.Warn}
 	}
 	return look.Cell{Text: revision + " " + t.Newest, Tone: look.Good}

@@ -61,7 +61,7 @@ func (o *Owner) inForce(ctx context.Context, p *Site) error {
 			}
 			who := "the edges do"
 			if len(late) > 0 {
-				who = "edge " + terminal.Clean(late[0]) + " does"
+				who = terminal.Clean(late[0]) + " does"
 			}
 			return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("%s not run the routes of %s yet (%.3g s), and would let everybody in; nothing was opened", who, p.Text(), within.Seconds()),
 				Hint: "mezu routes list -e " + p.Name + ", and once more when every edge runs them"}
@@ -74,7 +74,7 @@ func behind(applied []api.Applied, to mezu.Position) []string {
 	var out []string
 	for _, a := range applied {
 		if strings.HasPrefix(a.ID, mezu.PrefixEdge) && a.Position.Compare(to) < 0 {
-			out = append(out, a.ID)
+			out = append(out, a.Who())
 		}
 	}
 	slices.Sort(out)

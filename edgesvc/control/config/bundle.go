@@ -46,7 +46,13 @@ func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change
 	if err := judge(ctx); err != nil {
 		return err
 	}
-	ch.AddStatement(bundleStatement(b))
+	was, err := record.Optional[record.StreamRecord](ctx, s.records, record.KeyBundle(env.ID))
+	if err != nil {
+		return err
+	}
+	st := bundleStatement(b)
+	st.Before = was.Value.Followed()
+	ch.AddStatement(st)
 	return nil
 }
 

@@ -60,6 +60,10 @@ func (s *Configuration) routesState(ctx context.Context, env mezu.Environment, r
 	}
 	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), warnings)}
 	out.Applied, err = s.fleet.Applied(ctx, env.ID)
+	for i := range out.Applied {
+		a := &out.Applied[i]
+		a.Behind, a.Since = bundle.Value.Lacks(a.Position)
+	}
 	return out, err
 }
 

@@ -317,13 +317,21 @@ func (s *Fleet) Applied(ctx context.Context, environment string) ([]api.Applied,
 		return nil, err
 	}
 	var out []api.Applied
+	names := map[string]string{}
+	err = record.Each(ctx, s.records, prefixEdge, func(f record.Record[edge]) error {
+		names[f.Value.ID] = f.Value.Name
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	for id, e := range live {
-		out = append(out, api.Applied{ID: id, Position: e.Applied})
+		out = append(out, api.Applied{ID: id, Name: names[id], Position: e.Applied})
 	}
 	err = record.Each(ctx, s.records, WarpgatesOf(environment), func(f record.Record[Warpgate]) error {
 		w, err := s.ShownWarpgate(ctx, f.Value.Warpgate, live)
 		if err == nil && w.Status == mezu.WarpgateConnected && !w.Bundle.IsZero() {
-			out = append(out, api.Applied{ID: w.ID, Position: w.Bundle})
+			out = append(out, api.Applied{ID: w.ID, Name: w.Name, Position: w.Bundle})
 		}
 		return err
 	})

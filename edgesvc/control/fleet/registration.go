@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func (s *Fleet) RegisterWarpgate(ctx context.Context, c access.Caller, in api.Re
 	if _, err := access.Admit(api.OpRegisterWarpgate, c); err != nil {
 		return api.RegisterResponse{}, err
 	}
-	if err := validateVersion(in.Version); err != nil {
+	if err := errors.Join(validateVersion(in.Version), mezu.ValidateWarpgateName(in.Name)); err != nil {
 		return api.RegisterResponse{}, err
 	}
 	hash := keyHash(in.CSR)
@@ -67,6 +68,7 @@ func (s *Fleet) RegisterWarpgate(ctx context.Context, c access.Caller, in api.Re
 		}
 		w.Environment, w.Organization, w.Project, w.KeySHA256 = env.Value.ID, c.Organization, c.Project, hash
 		w.Address, w.Version, w.RegisteredBy = c.Address, in.Version, c.ID
+		w.Name = cmp.Or(in.Name, w.Name)
 		if c.Kind == access.Enrolment {
 			w.RegisteredBy = c.Token.Value.CreatedBy
 			ch.Remove(c.Token.Key, c.Token.Revision)

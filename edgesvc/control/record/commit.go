@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/edgesvc/store"
 	"github.com/mezusphere/mezu/edgesvc/store/document"
@@ -224,6 +225,10 @@ func (s *Records) sign(ctx context.Context, ch *Change, counter Record[uint64]) 
 		return position, nil
 	}
 	for _, st := range ch.statements {
+		var stated time.Time
+		if st.Kind == api.StreamBundle {
+			stated = s.Stamp()
+		}
 		position.Revision++
 		signed := st.Signed
 		if signed == nil {
@@ -241,7 +246,7 @@ func (s *Records) sign(ctx context.Context, ch *Change, counter Record[uint64]) 
 		if err != nil {
 			return position, err
 		}
-		ch.Put(st.Key(position), StreamRecord{StreamHead{st.Kind, position, st.Until, st.notBefore}, kept, signed.KeyID})
+		ch.Put(st.Key(position), StreamRecord{StreamHead{st.Kind, position, st.Until, st.notBefore}, kept, signed.KeyID, stated, st.Before})
 	}
 	ch.Update(keyRevision, counter.Revision, position.Revision)
 	return position, nil

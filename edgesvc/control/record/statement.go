@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ type Statement struct {
 	Owner   document.Owner // of its document
 	Signed  *mezu.Signed   // instead of Purpose and Make, for what is signed elsewhere
 	Until   time.Time      // when the record may be forgotten; zero is never
+	// Before are the ones of this key before, the last one last, for who has not come to this
+	// one yet.
+	Before []Stated
 	// notBefore is that of a revocation.
 	notBefore time.Time
 }
@@ -46,6 +50,37 @@ type StreamRecord struct {
 	StreamHead
 	Signed Blob   `json:"signed"`
 	KeyID  string `json:"key_id"`
+	// Stated is when it was made, which builds before did not note; Before are the ones before it.
+	Stated time.Time `json:"stated,omitzero"`
+	Before []Stated  `json:"before,omitempty"`
+}
+
+// Stated is a statement that another one came after.
+type Stated struct {
+	Position mezu.Position `json:"position"`
+	At       time.Time     `json:"at"`
+}
+
+// Lacks is how many of a statement, and those before it, somebody lacks who is at a position, and
+// when the first of these was made.
+func (r *StreamRecord) Lacks(at mezu.Position) (n int, since time.Time) {
+	for _, s := range append(slices.Clone(r.Before), Stated{r.Position, r.Stated}) {
+		if at.Compare(s.Position) < 0 {
+			if n++; n == 1 {
+				since = s.At
+			}
+		}
+	}
+	return n, since
+}
+
+// Followed are the ones before the statement that comes after this one.
+func (r *StreamRecord) Followed() []Stated {
+	if r.Position.IsZero() || r.Stated.IsZero() {
+		return nil
+	}
+	all := append(slices.Clone(r.Before), Stated{r.Position, r.Stated})
+	return all[max(0, len(all)-(mezu.MaxLag-1)):]
 }
 
 // StreamHead is what is listed of a statement.
