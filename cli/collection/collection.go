@@ -51,6 +51,9 @@ type Noun[T any] struct {
 	Columns, Details []terminal.Column[T]
 	// Empty says what to try when there is no record yet.
 	Empty string
+	// InForce: create, update and delete can wait until edges and Warpgates run what they wrote. The
+	// noun's path is an environment's.
+	InForce bool
 	// Deletion is about deleting records.
 	Deletion Deletion[T]
 	// Filters are flags of list, and Query makes a query from them; both may be nil.
@@ -191,6 +194,14 @@ func (n Noun[T]) all(ctx context.Context, p Path, list api.Operation, query url.
 		items = append(items, item)
 	}
 	return items, nil
+}
+
+// waitFlags are those of commands that write.
+func (n Noun[T]) waitFlags() []cli.Flag {
+	if !n.InForce {
+		return nil
+	}
+	return []cli.Flag{WaitFlag()}
 }
 
 func (n Noun[T]) complete(inv *invocation.Invocation) cli.BashCompleteFunc {

@@ -34,6 +34,7 @@ type deleteOptions struct {
 	oneOptions
 	Yes      bool
 	Revision uint64 // as for update
+	Wait     bool   // as for create
 }
 
 // NewDelete is "mezu NOUN delete ARG". It asks, unless it is told not to: first the control plane
@@ -49,16 +50,16 @@ func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context,
 	}
 	return &cli.Command{
 		Name: "delete", Aliases: []string{"rm"}, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv),
-		Flags: append(slices.Clone(n.PathFlags),
+		Flags: slices.Concat(n.PathFlags, []cli.Flag{
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
 			ifRevision(n.One),
-		),
+		}, n.waitFlags()),
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			return run(c.Context, &deleteOptions{o, c.Bool("yes"), c.Uint64("if-revision")})
+			return run(c.Context, &deleteOptions{o, c.Bool("yes"), c.Uint64("if-revision"), Waits(c)})
 		},
 	}
 }
@@ -82,7 +83,10 @@ func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
 		return err
 	}
 	o.Sayf("deleted %s", n.what(title, p))
-	return nil
+	if !o.Wait {
+		return nil
+	}
+	return InForce(ctx, o.Invocation, p)
 }
 
 // what is a record in a message, with where it is.

@@ -17,6 +17,7 @@ type createOptions struct {
 	*invocation.Invocation
 	Operations
 	Body any
+	Wait bool // until it is in force
 }
 
 // NewCreate is "mezu NOUN create ARG". body makes the record from argument and flags, and
@@ -27,7 +28,7 @@ func (n Noun[T]) NewCreate(inv *invocation.Invocation, flags []cli.Flag, body fu
 
 func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body func(*cli.Context, string) (any, error), run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PathFlags, flags),
+		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PathFlags, flags, n.waitFlags()),
 		Action: func(c *cli.Context) error {
 			arg := ""
 			if !n.Nameless || c.NArg() > 0 {
@@ -37,7 +38,7 @@ func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body fu
 				}
 				arg = args[0]
 			}
-			o := &createOptions{Invocation: inv}
+			o := &createOptions{Invocation: inv, Wait: Waits(c)}
 			var err error
 			if o.Operations, err = n.where(c); err != nil {
 				return err
@@ -61,7 +62,10 @@ func (n Noun[T]) runCreate(ctx context.Context, o *createOptions) error {
 	}
 	made.warn(o.Invocation)
 	o.Sayf("created %s %s in %s", n.One, terminal.Clean(n.Label(made.item)), p.Text)
-	return terminal.WriteRecord(o.Streams, o.Flags.Output, made.item, n.Details)
+	if err := terminal.WriteRecord(o.Streams, o.Flags.Output, made.item, n.Details); err != nil || !o.Wait {
+		return err
+	}
+	return InForce(ctx, o.Invocation, p)
 }
 
 // written is a record as a write answers with it, and the warnings beside it, if there are any.
@@ -94,6 +98,7 @@ type updateOptions struct {
 	Revision uint64
 	// Done says in the message what happened.
 	Done string
+	Wait bool // as for create
 }
 
 // NewUpdate is "mezu NOUN update ARG". patch makes a merge patch from the flags. An empty
@@ -151,13 +156,13 @@ func (n Noun[T]) runAct(ctx context.Context, o *oneOptions, op api.Operation, do
 // newPatch is a command that patches the record that its argument names.
 func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
 	return &cli.Command{
-		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: append(slices.Clone(n.PathFlags), ifRevision(n.One)),
+		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: slices.Concat(n.PathFlags, []cli.Flag{ifRevision(n.One)}, n.waitFlags()),
 		Action: func(c *cli.Context) error {
 			one, err := n.named(inv, c)
 			if err != nil {
 				return err
 			}
-			o := &updateOptions{oneOptions: one, Revision: c.Uint64("if-revision"), Done: done}
+			o := &updateOptions{oneOptions: one, Revision: c.Uint64("if-revision"), Done: done, Wait: Waits(c)}
 			if o.Patch, err = patch(c); err != nil {
 				return err
 			}
@@ -181,5 +186,8 @@ func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
 	}
 	is.warn(o.Invocation)
 	o.Sayf("%s %s %s in %s", o.Done, n.One, terminal.Clean(n.Label(is.item)), p.Text)
-	return terminal.WriteRecord(o.Streams, o.Flags.Output, is.item, n.Details)
+	if err := terminal.WriteRecord(o.Streams, o.Flags.Output, is.item, n.Details); err != nil || !o.Wait {
+		return err
+	}
+	return InForce(ctx, o.Invocation, p)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -18,6 +19,8 @@ type applyOptions struct {
 	*invocation.Invocation
 	File          string
 	Prune, DryRun bool
+	// Wait until all environments of the file are in force everywhere.
+	Wait bool
 }
 
 func newApply(inv *invocation.Invocation, run func(context.Context, *applyOptions) error) *cli.Command {
@@ -29,12 +32,17 @@ func newApply(inv *invocation.Invocation, run func(context.Context, *applyOption
 			fileFlag(),
 			&cli.BoolFlag{Name: "prune", Usage: "remove environments, directories and roles that the file does not name", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "dry-run", Usage: "judge the file and show the changes; change nothing", DisableDefaultText: true},
+			collection.WaitFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
 			}
-			return run(c.Context, &applyOptions{inv, c.Path("file"), c.Bool("prune"), c.Bool("dry-run")})
+			o := &applyOptions{inv, c.Path("file"), c.Bool("prune"), c.Bool("dry-run"), collection.Waits(c)}
+			if o.Wait && o.DryRun {
+				return exit.Usagef("--dry-run changes nothing, so there is nothing to --wait for")
+			}
+			return run(c.Context, o)
 		},
 	}
 }
@@ -59,7 +67,14 @@ func runApply(ctx context.Context, o *applyOptions) error {
 	if kept > 0 {
 		o.Sayf("%s not named by the file; --prune removes them", things(kept))
 	}
-	return show(o.Invocation, out)
+	if err := show(o.Invocation, out); err != nil || !o.Wait {
+		return err
+	}
+	var environments []collection.Path
+	for _, e := range out.Environments {
+		environments = append(environments, collection.Path{Client: t.client, Params: []string{t.organization, t.project, e.Name}, Text: t.String() + "/" + terminal.Clean(e.Name)})
+	}
+	return collection.InForce(ctx, o.Invocation, environments...)
 }
 
 // send reads the file and sends it. An error about a field says where the field is in the

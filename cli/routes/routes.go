@@ -33,7 +33,7 @@ func Command(inv *invocation.Invocation) *cli.Command {
 func noun() collection.Noun[mezu.Route] {
 	columns := columns()
 	return collection.Noun[mezu.Route]{
-		Name: "routes", One: "route", Many: "routes", Arg: "ROUTE", Nameless: true,
+		Name: "routes", One: "route", Many: "routes", Arg: "ROUTE", Nameless: true, InForce: true,
 		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListRoutes, Watch: api.OpWatchRoutes, Get: api.OpGetRoute, Create: api.OpCreateRoute, Update: api.OpUpdateRoute, Delete: api.OpDeleteRoute},
 		Label:      reference, Check: checkReference, Columns: columns,
 		Details: slices.Concat(columns, []terminal.Column[mezu.Route]{

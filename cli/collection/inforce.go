@@ -1,0 +1,141 @@
+package collection
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+const (
+	// waitForce is how long edges and Warpgates may take, unless --timeout says otherwise. They
+	// take milliseconds; one that does not answer counts as connected for some seconds.
+	waitForce = time.Minute
+	// forcePoll lies between two looks at them.
+	forcePoll = 200 * time.Millisecond
+	// waitFlag is the flag of commands that can wait.
+	waitFlag = "wait"
+)
+
+// WaitFlag is the flag by which a command waits until what it wrote is in force.
+func WaitFlag() cli.Flag {
+	return &cli.BoolFlag{Name: waitFlag, Usage: "return when every edge and Warpgate runs it, within 1m or --timeout; else exit 7", DisableDefaultText: true}
+}
+
+// Waits reports whether a command is to wait.
+func Waits(c *cli.Context) bool { return c.Bool(waitFlag) }
+
+// InForce waits until all edges that are connected, and all Warpgates of these environments, run
+// what the environments are told now.
+func InForce(ctx context.Context, inv *invocation.Invocation, environments ...Path) error {
+	limit := cmp.Or(inv.Flags.Timeout, waitForce)
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	begun := time.Now()
+	waits := make([]*force, len(environments))
+	for i, p := range environments {
+		waits[i] = &force{Path: p}
+	}
+	for {
+		left := 0
+		for _, f := range waits {
+			if err := f.look(waiting); err != nil && waiting.Err() == nil {
+				return err
+			}
+			if !f.holds {
+				left++
+			}
+		}
+		if left == 0 {
+			for _, f := range waits {
+				inv.Signf(terminal.Good, "%s is in force: %s (%s)", f.Text, f.everywhere, terminal.Span(time.Since(begun)))
+			}
+			return nil
+		}
+		if invocation.Pause(waiting, forcePoll) == nil {
+			continue
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err()
+		}
+		var lag []string
+		for _, f := range waits {
+			if !f.holds {
+				lag = append(lag, f.lag+" ("+f.Text+")")
+			}
+		}
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("it was written, and is not in force everywhere after %s: %s", terminal.Span(limit), strings.Join(lag, "; ")),
+			Hint: "mezu status, or --timeout with more time"}
+	}
+}
+
+// force is how far an environment is.
+type force struct {
+	Path
+	// target is where everybody has to come; later positions are others' changes.
+	target mezu.Position
+	holds  bool
+	// everywhere counts those who run it, and lag says who doesn't.
+	everywhere, lag string
+}
+
+// look asks who runs what, unless everybody has come.
+func (f *force) look(ctx context.Context) error {
+	if f.holds {
+		return nil
+	}
+	if f.lag == "" {
+		f.lag = "nobody was asked"
+	}
+	s, err := api.Invoke[api.RoutesState](ctx, f.Client, api.OpListRoutes, nil, f.Params...)
+	if err != nil {
+		return err
+	}
+	if f.target.IsZero() {
+		f.target = s.Position
+	}
+	edges, warpgates := 0, 0
+	var late []string
+	for _, a := range s.Applied {
+		kind := "Warpgate "
+		if strings.HasPrefix(a.ID, mezu.PrefixEdge) {
+			kind = "edge "
+			edges++
+		} else {
+			warpgates++
+		}
+		if a.Position.Compare(f.target) < 0 {
+			late = append(late, kind+terminal.Clean(a.ID))
+		}
+	}
+	switch {
+	case edges == 0:
+		f.lag = "no edge is connected"
+	case len(late) > maxNamed:
+		f.lag = strings.Join(late[:maxNamed], ", ") + fmt.Sprintf(" and %d more lag behind", len(late)-maxNamed)
+	case len(late) > 1:
+		f.lag = and(late) + " lag behind"
+	case len(late) > 0:
+		f.lag = late[0] + " lags behind"
+	default:
+		f.holds = true
+	}
+	f.everywhere = plural(edges, "edge") + ", " + plural(warpgates, "Warpgate")
+	return nil
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

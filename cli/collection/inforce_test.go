@@ -1,0 +1,71 @@
+package collection_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
+)
+
+// told is a control plane that tells states of an environment one after another, the last one again
+// and again.
+func told(t *testing.T, states ...api.RoutesState) (collection.Path, *invocation.Invocation, *bytes.Buffer) {
+	t.Helper()
+	var asked atomic.Int64
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := min(int(asked.Add(1)), len(states))
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(states[n-1])
+	}))
+	t.Cleanup(server.Close)
+	config := server.Client().Transport.(*http.Transport).TLSClientConfig
+	client, err := api.NewClient(api.ClientConfig{BaseURL: server.URL, TLS: config, UserAgent: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdle)
+	talk := &bytes.Buffer{}
+	inv := &invocation.Invocation{Streams: terminal.Streams{Err: talk, Unicode: true}}
+	return collection.Path{Client: client, Params: []string{"acme", "shop", "production"}, Text: "acme/shop/production"}, inv, talk
+}
+
+func at(revision uint64) mezu.Position { return mezu.Position{Epoch: 1, Revision: revision} }
+
+func TestInForce(t *testing.T) {
+	edge, warpgate := mezu.NewID(mezu.PrefixEdge, time.Now()), mezu.NewID(mezu.PrefixWarpgate, time.Now())
+	state := func(position, ofEdge, ofWarpgate uint64) api.RoutesState {
+		return api.RoutesState{Position: at(position), Applied: []api.Applied{{ID: edge, Position: at(ofEdge)}, {ID: warpgate, Position: at(ofWarpgate)}}}
+	}
+	// What others change meanwhile is not waited for.
+	p, inv, talk := told(t, state(5, 4, 3), state(6, 6, 4), state(9, 6, 5))
+	if err := collection.InForce(t.Context(), inv, p); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(talk.String(), "✓ acme/shop/production is in force: 1 edge, 1 Warpgate (") {
+		t.Error(talk.String())
+	}
+
+	for want, s := range map[string]api.RoutesState{
+		"Warpgate " + warpgate + " lags behind (acme/shop/production)":                      state(5, 5, 4),
+		"edge " + edge + " and Warpgate " + warpgate + " lag behind (acme/shop/production)": state(5, 4, 0),
+		"no edge is connected (acme/shop/production)":                                       {Position: at(5)},
+	} {
+		p, inv, _ := told(t, s)
+		inv.Flags.Timeout = 300 * time.Millisecond
+		err := collection.InForce(t.Context(), inv, p)
+		if exit.Of(err) != exit.TimedOut || !strings.Contains(err.Error(), "not in force everywhere after 0.3 s: "+want) {
+			t.Errorf("code %d, %v, not %s", exit.Of(err), err, want)
+		}
+	}
+}
