@@ -134,8 +134,8 @@ func in(inv *invocation.Invocation, depth int) (Path, error) {
 	return p, nil
 }
 
-// woken has a command that is repeated look again when the collection at a path changes.
-func (o Operations) woken(inv *invocation.Invocation, p Path) {
+// Wakes has a command that is repeated look again when the collection at a path changes.
+func (o Operations) Wakes(inv *invocation.Invocation, p Path) {
 	if o.Watch.Path == "" {
 		return
 	}

@@ -52,7 +52,7 @@ func (n Noun[T]) runList(ctx context.Context, o *listOptions) error {
 	if err != nil {
 		return err
 	}
-	o.woken(o.Invocation, p)
+	o.Wakes(o.Invocation, p)
 	if len(items) == 0 {
 		if len(o.Query) > 0 {
 			o.Sayf("%s has no such %s", p.Text, n.Many)
@@ -108,7 +108,7 @@ func (n Noun[T]) runShow(ctx context.Context, o *oneOptions) error {
 	if err != nil {
 		return err
 	}
-	o.woken(o.Invocation, p)
+	o.Wakes(o.Invocation, p)
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, item, n.Details)
 }
 

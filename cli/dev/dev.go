@@ -109,7 +109,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 
 func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 	o := Options{
-		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json"),
+		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json") || inv.Select != nil,
 		HTTPSAddr: c.String("https-addr"), APIAddr: c.String("api-addr"), MaxConns: c.Int("max-conns"),
 	}
 	if o.MaxConns < 0 || o.MaxConns > MaxMaxConns {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -132,6 +131,8 @@ const (
 	// nameWidth is the width of the names of checks, that of an edge with a short name included;
 	// widestName is how far a longer one moves all that follows.
 	nameWidth, widestName = 12, 32
+	// leastRoom is how wide the texts behind them have to be. Where there is less, they stand below.
+	leastRoom = 30
 	// manyFine is how many things that are fine are shown one by one.
 	manyFine = 3
 )
@@ -148,39 +149,30 @@ func (o *options) show(f Findings) error {
 	shown := shorten(f.Results)
 	width := nameWidth
 	for _, r := range shown {
-		width = max(width, min(utf8.RuneCountInString(r.name()), widestName))
+		width = max(width, min(terminal.Wide(r.name()), widestName))
 	}
-	below := strings.Repeat(" ", signWidth+1+width+1)
-	room := max(o.Width()-len(below), 0)
+	left := signWidth + 1 + width + 1
+	if o.Width() > 0 && o.Width()-left < leastRoom {
+		left = o.Width() // texts stand below names
+	}
 	var b strings.Builder
 	for _, r := range shown {
-		texts := fold(terminal.Clean(r.Detail), room)
+		head := fmt.Sprintf("%-*s %s ", signWidth, o.Sign(signs[r.State]), r.name())
+		below := b.Len()
+		b.WriteString(o.Beside(head, left, terminal.Clean(r.Detail)))
+		indent := left
+		if strings.HasPrefix(b.String()[below:], strings.TrimRight(head, " ")+"\n") {
+			indent = signWidth + 1
+		}
 		if r.Cause != "" {
-			texts = append(texts, fold(terminal.Clean(r.Cause), room)...)
+			b.WriteString(o.Beside("", indent, terminal.Clean(r.Cause)))
 		}
 		if r.Hint != "" {
-			texts = append(texts, "try: "+terminal.Clean(r.Hint)) // in one piece, to be copied
+			b.WriteString(strings.Repeat(" ", indent) + "try: " + terminal.Clean(r.Hint) + "\n") // in one piece, to be copied
 		}
-		fmt.Fprintf(&b, "%-*s %-*s %s\n", signWidth, o.Sign(signs[r.State]), width, r.name(), strings.Join(texts, "\n"+below))
 	}
 	b.WriteString(f.summary() + "\n")
 	return o.Printf("%s", b.String())
-}
-
-// fold breaks a text between words into lines of so many characters; zero is no bound. A word
-// that is longer, such as an address, is never cut.
-func fold(text string, width int) []string {
-	words := strings.Split(text, " ")
-	lines := words[:1:1]
-	for _, w := range words[1:] {
-		last := &lines[len(lines)-1]
-		if width > 0 && utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(w) > width {
-			lines = append(lines, w)
-		} else {
-			*last += " " + w
-		}
-	}
-	return lines
 }
 
 // name is a check and what it is about.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,22 +129,6 @@ func resultOf(t *testing.T, env map[string]string, check func(context.Context, *
 		t.Fatalf("%+v", results)
 	}
 	return results[0]
-}
-
-// A text is broken between words, and no word is cut.
-func TestFold(t *testing.T) {
-	for _, c := range []struct {
-		text  string
-		width int
-		want  []string
-	}{
-		{"", 10, []string{""}}, {"one two", 0, []string{"one two"}}, {"one two", 7, []string{"one two"}}, {"one two three", 8, []string{"one two", "three"}},
-		{"öäü one", 7, []string{"öäü one"}}, {"at https://control.example.com:7443/ now", 10, []string{"at", "https://control.example.com:7443/", "now"}},
-	} {
-		if got := fold(c.text, c.width); !slices.Equal(got, c.want) {
-			t.Errorf("%q in %d: %q", c.text, c.width, got)
-		}
-	}
 }
 
 func TestProxy(t *testing.T) {

@@ -67,31 +67,35 @@ func runWhoami(ctx context.Context, o *whoamiOptions) error {
 	if o.Flags.Output != terminal.Table {
 		return o.WriteValue(o.Flags.Output, who)
 	}
-	return o.Printf("%s", strings.Join(who.lines(s.Organization), "\n")+"\n")
+	return o.Printf("%s", who.lines(o.Invocation, s.Organization))
 }
 
+// besideNames is where the values of an identity begin.
+const besideNames = 15
+
 // lines are an identity for people. organization is the one that commands work in.
-func (w identity) lines(organization string) []string {
+func (w identity) lines(inv *invocation.Invocation, organization string) string {
+	line := func(head, text string) string { return inv.Beside("  "+head, besideNames, text) }
 	from := cmp.Or(w.Profile, "none (MEZU_TOKEN)")
-	lines := []string{
-		terminal.Clean(called(w.Self) + w.part(organization)),
-		"  profile      " + terminal.Clean(from+", "+w.API),
-	}
+	text := inv.Beside("", 0, terminal.Clean(called(w.Self)+w.part(organization))) + line("profile", terminal.Clean(from+", "+w.API))
 	if w.Profile != "" && w.Kept != "the keyring" {
-		lines = append(lines, "  token        in "+terminal.Clean(w.Kept))
+		text += line("token", "in "+terminal.Clean(w.Kept))
 	}
 	until := "it is revoked"
 	if end := endOf(w.Self); !end.IsZero() {
-		until = end.Local().Format("2006-01-02 15:04")
+		until = inv.Moment(end)
+		if inv.OutTerminal {
+			until = end.Local().Format("2006-01-02 15:04") + " (" + until + ")"
+		}
 	}
 	if w.Renews {
 		until += " (renews itself)"
 	}
-	lines = append(lines, "  until        "+until)
+	text += line("until", until)
 	if rights := w.rights(organization); rights != "" {
-		lines = append(lines, "  rights       "+rights)
+		text += line("rights", rights)
 	}
-	return lines
+	return text
 }
 
 // part says what somebody is, and where.

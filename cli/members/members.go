@@ -66,7 +66,7 @@ func invitations(inv *invocation.Invocation) *cli.Command {
 		{Head: "ID", Rank: terminal.Handle, Value: func(i mezu.Invitation) string { return i.ID }},
 		{Head: "EMAIL", Value: func(i mezu.Invitation) string { return i.Email }},
 		{Head: "ROLE", Value: func(i mezu.Invitation) string { return string(i.Role) }},
-		{Head: "INVITED BY", Rank: terminal.Detail, Value: func(i mezu.Invitation) string { return i.InvitedBy }},
+		{Head: "INVITED BY", Rank: terminal.ID, Value: func(i mezu.Invitation) string { return i.InvitedBy }},
 		{Head: "EXPIRES", At: func(i mezu.Invitation) time.Time { return i.ExpiresAt }},
 	}
 	n := collection.Noun[mezu.Invitation]{

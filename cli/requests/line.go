@@ -113,6 +113,12 @@ const (
 	userWidth   = 16
 )
 
+// narrowWidth is below which width lines have no room for times and sizes.
+const narrowWidth = 72
+
+// narrow reports whether there is no room for more than what a request is and what came of it.
+func (o *command) narrow() bool { return o.Width() > 0 && o.Width() < narrowWidth }
+
 // heading is the line above others on a terminal.
 func (o *command) heading(several bool) string {
 	tunnel := ""
@@ -120,6 +126,9 @@ func (o *command) heading(several bool) string {
 		tunnel = fmt.Sprintf("%-*s  ", tunnelWidth, "TUNNEL")
 	}
 	head := fmt.Sprintf("%-*s  %-8s  %s%-6s %-6s %8s %9s  ", shownID, "ID", "TIME", tunnel, "METHOD", "STATUS", "TIME", "SIZE")
+	if o.narrow() {
+		head = fmt.Sprintf("%-*s  %-6s %-6s ", shownID, "ID", "METHOD", "STATUS")
+	}
 	return strings.TrimRight(o.Fit(head, "PATH", "USER"), " ")
 }
 
@@ -143,6 +152,9 @@ func (o *command) line(e mezu.Exchange, several bool) string {
 		carried = none
 	}
 	head := fmt.Sprintf("%-*s  %s  %s%-6s %-6s %8s %9s  ", shownID, shortID(e.ID), e.StartedAt.Local().Format(time.TimeOnly), tunnel, o.Cut(terminal.Clean(method(e)), 6), is, lasted, carried)
+	if o.narrow() {
+		head = fmt.Sprintf("%-*s  %-6s %-6s ", shownID, shortID(e.ID), o.Cut(terminal.Clean(method(e)), 6), is)
+	}
 	path := terminal.Clean(e.Path + e.Query)
 	if !o.Unicode {
 		path = strings.ReplaceAll(path, "•", "*")

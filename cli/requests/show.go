@@ -152,6 +152,15 @@ func cleanLines(data []byte) []byte {
 	return b.Bytes()
 }
 
+// clock is a time with its milliseconds: by the clock of this machine on a terminal, where people
+// compare it with other logs, and in RFC 3339 elsewhere.
+func (o *showOptions) clock(t time.Time, layout string) string {
+	if !o.OutTerminal {
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	return t.Local().Format(layout)
+}
+
 // frames lists the frames that are kept.
 func (o *showOptions) frames(ctx context.Context, c *local.Client, id string) error {
 	all := []mezu.Frame{}
@@ -186,7 +195,7 @@ func (o *showOptions) frameColumns() []terminal.Column[mezu.Frame] {
 	}
 	return []terminal.Column[mezu.Frame]{
 		{Head: "#", Rank: terminal.Handle, Value: func(f mezu.Frame) string { return fmt.Sprint(f.Number) }},
-		{Head: "TIME", Value: func(f mezu.Frame) string { return f.Time.Local().Format("15:04:05.000") }},
+		{Head: "TIME", Value: func(f mezu.Frame) string { return o.clock(f.Time, "15:04:05.000") }},
 		{Head: "DIR", Value: func(f mezu.Frame) string {
 			if f.Out {
 				return out
@@ -261,10 +270,13 @@ func (p *detailPage) title(text string) {
 	fmt.Fprintf(&p.b, "\n%s%s %s %s%s\n", before, line, terminal.Clean(text), line, after)
 }
 
+// factWidth is how far the values of facts are indented.
+const factWidth = 12
+
 // fact is a line of name and value.
 func (p *detailPage) fact(name, value string) {
 	if value != "" {
-		fmt.Fprintf(&p.b, "%-11s %s\n", name, terminal.Clean(value))
+		p.b.WriteString(p.Beside(name, factWidth, terminal.Clean(value)))
 	}
 }
 
@@ -275,10 +287,10 @@ func (p *detailPage) summary(d *mezu.ExchangeDetail) {
 		lasted = "open for " + lasted
 	}
 	what := strings.Join(compact(method(d.Exchange), d.Path+d.Query, p.arrow(), status(d.Exchange), why(d.Exchange)), " ")
-	fmt.Fprintf(&p.b, "%s\n", strings.Join(compact(p.text(what), lasted, p.marks(d.Exchange)), "  "))
+	p.b.WriteString(p.Hang(strings.Join(compact(p.text(what), lasted, p.marks(d.Exchange)), "  ")))
 	p.fact("id", d.ID)
 	p.fact("request id", d.RequestID)
-	p.fact("at", d.StartedAt.Local().Format("2006-01-02 15:04:05.000"))
+	p.fact("at", p.clock(d.StartedAt, "2006-01-02 15:04:05.000"))
 	p.fact("tunnel", d.Tunnel)
 	p.fact("workload", d.Upstream)
 	p.fact("host", d.Host)
@@ -302,7 +314,7 @@ func (p *detailPage) arrow() string {
 
 // message writes a head.
 func (p *detailPage) message(m *mezu.ExchangeMessage) {
-	fmt.Fprintf(&p.b, "%s\n", p.text(m.Line))
+	p.b.WriteString(p.Hang(p.text(m.Line)))
 	p.fields(m.Fields)
 	if len(m.Trailers) > 0 {
 		p.title("trailers")
@@ -324,7 +336,7 @@ func (p *detailPage) fields(list []mezu.ExchangeField) {
 		if f.Masked {
 			p.masked++
 		}
-		fmt.Fprintf(&p.b, "%s: %s\n", p.text(f.Name), p.text(f.Value))
+		p.b.WriteString(p.Hang(p.text(f.Name) + ": " + p.text(f.Value)))
 	}
 }
 
@@ -357,7 +369,7 @@ func (p *detailPage) changes(title string, from, to *mezu.ExchangeMessage) {
 	}
 	p.title(title)
 	for _, l := range lines {
-		p.b.WriteString(p.text(l) + "\n")
+		p.b.WriteString(p.Hang(p.text(l)))
 	}
 }
 

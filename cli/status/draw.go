@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -13,12 +12,16 @@ import (
 // usual one. What is wider comes in lines.
 const widest = 80
 
+// indent is how far lines of hops are indented, and what is said of them is apart.
+const indent = 2
+
 // shownID is how much of an id tells it from others.
 const shownID = 7
 
 // draw is the way as a person looks at it.
 func (r Report) draw(s terminal.Streams) string {
-	head := fmt.Sprintf("%s/%s/%s   %s\n\n", terminal.Clean(r.Organization), terminal.Clean(r.Project), terminal.Clean(r.Environment), terminal.Clean(r.URL))
+	name := fmt.Sprintf("%s/%s/%s   ", terminal.Clean(r.Organization), terminal.Clean(r.Project), terminal.Clean(r.Environment))
+	head := s.Beside(name, terminal.Wide(name), terminal.Clean(r.URL)) + "\n"
 	way, signs := "  ", ""
 	// at is how far behind the beginning of a hop its sign stands.
 	at := [...]int{1, 2, 2, 4}
@@ -26,26 +29,26 @@ func (r Report) draw(s terminal.Streams) string {
 		if i > 0 {
 			way += " " + line(s, h.MS) + " "
 		}
-		signs += strings.Repeat(" ", max(1, utf8.RuneCountInString(way)+at[min(i, len(at)-1)]-utf8.RuneCountInString(signs)))
+		signs += strings.Repeat(" ", max(1, terminal.Wide(way)+at[min(i, len(at)-1)]-terminal.Wide(signs)))
 		way += h.label(s)
 		signs += h.sign(s)
 	}
 	room := cmp.Or(s.Width(), widest)
-	if utf8.RuneCountInString(way) <= room && utf8.RuneCountInString(signs) <= room {
+	if terminal.Wide(way) <= room && terminal.Wide(signs) <= room {
 		return head + way + "\n" + signs + "\n\n"
 	}
 	var b strings.Builder
 	b.WriteString(head)
 	width := 0
 	for _, h := range r.Hops {
-		width = max(width, utf8.RuneCountInString(h.label(s)))
+		width = max(width, terminal.Wide(h.label(s))+indent)
 	}
 	for _, h := range r.Hops {
 		took := ""
 		if h.MS > 0 {
 			took = "  " + Millis(h.MS)
 		}
-		fmt.Fprintf(&b, "  %-*s  %s%s\n", width, h.label(s), h.sign(s), took)
+		b.WriteString(s.Beside("  "+h.label(s), width+indent, h.sign(s)+took))
 	}
 	return b.String() + "\n"
 }

@@ -18,14 +18,14 @@ type Column[T any] struct {
 // Rank is how much a column of a table matters.
 type Rank int
 
-// Ranks. A table that a terminal has no room for loses columns of rank ID, if it has one of
-// rank Name beside them; then columns of rank Detail are cut and, from the right, left out;
+// Ranks. A table that a terminal has no room for loses columns that say nothing, and those of
+// rank ID, if it has one of rank Name or Handle beside them; then columns of rank Detail are cut and, from the right, left out;
 // then those of rank Plain are cut, and those of rank Name last of all. One of rank Handle is
 // never cut.
 const (
 	Plain  Rank = iota
 	Detail      // what "show" is enough for
-	ID          // an id that nobody has to type, because a name does as well
+	ID          // an id that nobody has to type, because there is something else to name the record by
 	Name        // what people know a record by, and commands
 	Handle      // an id that commands know a record by, and nothing else
 )

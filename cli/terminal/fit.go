@@ -58,7 +58,7 @@ func Fold(text string, width int) []string {
 			case Wide(line)+len(part.before)+Wide(part.text) <= width || width <= 0:
 				line += part.before + part.text
 			default:
-				lines = append(lines, line)
+				lines = append(lines, strings.TrimRight(line, " "))
 				line = part.text
 			}
 		}

@@ -14,6 +14,10 @@ const (
 	leastWidth  = 8
 	leastDetail = 10
 	leastName   = 24
+	// narrow is below which width a terminal shows blocks rather than columns of leastWidth, and
+	// narrowWidth what they are there.
+	narrow      = 60
+	narrowWidth = 12
 )
 
 // grid is a table: its heads, the ranks of its columns, and its rows.
@@ -78,29 +82,44 @@ func block(s Streams, heads, cells []string) string {
 			left = max(left, Wide(head)+gap)
 		}
 	}
-	width := s.Width()
 	var b strings.Builder
 	for i, head := range heads {
 		if cells[i] == "" {
 			continue
 		}
-		head = strings.ToLower(head)
-		text := strings.TrimRight(cells[i], " ")
-		lines := Fold(text, width-left)
-		if width > 0 && slices.ContainsFunc(lines, func(l string) bool { return Wide(l) > width-left }) {
-			// It gets the whole width.
-			b.WriteString(head + "\n")
-			for _, line := range Fold(text, width-gap) {
-				if Wide(line) <= width-gap {
-					line = strings.Repeat(" ", gap) + line
-				}
-				b.WriteString(line + "\n")
-			}
-			continue
-		}
-		b.WriteString(pad(head, left) + strings.Join(lines, "\n"+strings.Repeat(" ", left)) + "\n")
+		b.WriteString(s.Beside(strings.ToLower(head), left, cells[i]))
 	}
 	return b.String()
+}
+
+// Beside gives lines with a text to the right of a head, from the column left on, folded to the
+// width of the terminal. A text with a word for which that is not enough stands below the head.
+func (s Streams) Beside(head string, left int, text string) string {
+	text = strings.TrimRight(text, " ")
+	width := s.Width()
+	lines := Fold(text, width-left)
+	if width == 0 {
+		lines = []string{text}
+	}
+	if width == 0 || !slices.ContainsFunc(lines, func(l string) bool { return Wide(l) > width-left }) {
+		return strings.TrimRight(pad(head, left)+strings.Join(lines, "\n"+strings.Repeat(" ", left)), " ") + "\n"
+	}
+	var b strings.Builder
+	if head = strings.TrimRight(head, " "); head != "" {
+		b.WriteString(head + "\n")
+	}
+	for _, line := range Fold(text, width-gap) {
+		if Wide(line) <= width-gap {
+			line = strings.Repeat(" ", gap) + line
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// Hang gives a line that is folded to the width of the terminal, what follows indented.
+func (s Streams) Hang(text string) string {
+	return strings.Join(Fold(text, s.Width()-gap), "\n"+strings.Repeat(" ", gap)) + "\n"
 }
 
 // arrange chooses the columns for which there is room, and their widths. It reports false if
@@ -110,19 +129,30 @@ func (g grid) arrange(room int) (fields, bool) {
 	for i := range all {
 		all[i] = i
 	}
-	for _, set := range g.choices(all) {
-		if widths, ok := g.fit(set, room, ampleWidth, 0); ok {
-			return fields{set, widths}, true
-		}
-	}
 	sets := g.choices(all)
 	least := sets[len(sets)-1]
-	for _, name := range []int{0, leastName} {
-		if widths, ok := g.fit(least, room, leastWidth, name); ok {
-			return fields{least, widths}, true
+	try := func(set []int, bounds map[Rank]int) (fields, bool) {
+		widths, ok := g.fit(set, room, bounds)
+		return fields{set, widths}, ok
+	}
+	for _, set := range sets[:2] {
+		if f, ok := try(set, nil); ok {
+			return f, true
 		}
 	}
-	return fields{}, false
+	for _, set := range sets[1:] {
+		if f, ok := try(set, map[Rank]int{Detail: leastDetail, Plain: ampleWidth}); ok {
+			return f, true
+		}
+	}
+	plain := leastWidth
+	if room < narrow {
+		plain = narrowWidth
+	}
+	if f, ok := try(least, map[Rank]int{Plain: plain}); ok {
+		return f, true
+	}
+	return try(least, map[Rank]int{Plain: plain, Name: leastName})
 }
 
 // choices are sets of columns, each with less than the one before: all, then without those that
@@ -131,12 +161,11 @@ func (g grid) choices(all []int) [][]int {
 	without := func(set []int, not func(column int) bool) []int {
 		return slices.DeleteFunc(slices.Clone(set), not)
 	}
-	named := slices.Contains(g.ranks, Name)
 	set := without(all, func(c int) bool {
 		return !g.ranks[c].names() && !slices.ContainsFunc(g.rows, func(row []string) bool { return row[c] != "" })
 	})
 	out := [][]int{all, set}
-	if named {
+	if slices.ContainsFunc(g.ranks, Rank.names) {
 		set = without(set, func(c int) bool { return g.ranks[c] == ID })
 		out = append(out, set)
 	}
@@ -149,9 +178,9 @@ func (g grid) choices(all []int) [][]int {
 	return out
 }
 
-// fit gives the widths of columns. Those of rank Plain become no narrower than plain, and those
-// of rank Name no narrower than name; with zero they are not cut.
-func (g grid) fit(set []int, room, plain, name int) ([]int, bool) {
+// fit gives the widths of columns. Those of a rank with a bound become no narrower than that;
+// others are not cut.
+func (g grid) fit(set []int, room int, bounds map[Rank]int) ([]int, bool) {
 	widths, least := make([]int, len(set)), make([]int, len(set))
 	total := gap * (len(set) - 1)
 	for i, c := range set {
@@ -161,7 +190,7 @@ func (g grid) fit(set []int, room, plain, name int) ([]int, bool) {
 		}
 		total += widths[i]
 		least[i] = widths[i]
-		if bound := map[Rank]int{Detail: leastDetail, Plain: plain, Name: name}[g.ranks[c]]; bound > 0 {
+		if bound, cut := bounds[g.ranks[c]]; cut {
 			least[i] = min(widths[i], max(bound, Wide(g.heads[c])))
 		}
 	}

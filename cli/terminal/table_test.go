@@ -190,7 +190,7 @@ func TestFold(t *testing.T) {
 	}{
 		{"", 10, ""}, {"one two", 10, "one two"}, {"one two three", 8, "one two|three"}, {"日本 語", 4, "日本|語"},
 		{"a,bb,ccc,dddd", 6, "a,bb,|ccc,|dddd"}, {"x https://example.com/a,b,c y", 10, "x|https://example.com/a,b,c|y"},
-		{"one two", 0, "one two"}, {"  lead", 20, "  lead"},
+		{"one two", 0, "one two"}, {"  lead", 20, "  lead"}, {"ends   here", 8, "ends|here"},
 	} {
 		if got := strings.Join(terminal.Fold(c.text, c.width), "|"); got != c.want {
 			t.Errorf("%q in %d: %q, want %q", c.text, c.width, got, c.want)

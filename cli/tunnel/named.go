@@ -64,6 +64,28 @@ func host(ctx context.Context, inv *invocation.Invocation, cfg Config) (*hosted,
 	return h, err
 }
 
+// wakes has a command that is repeated look again when the daemon tells of something.
+func (h *hosted) wakes() {
+	h.WokenBy(func(ctx context.Context, ring func()) error {
+		c, err := h.Running(ctx, h.settings)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		events, err := c.Events(ctx, "")
+		if err != nil {
+			return err
+		}
+		defer events.Close()
+		for {
+			if _, err := events.Next(); err != nil {
+				return err
+			}
+			ring()
+		}
+	})
+}
+
 // Close lets go of the daemon.
 func (h *hosted) Close() {
 	if h.client != nil {
@@ -83,6 +105,7 @@ func newList(inv *invocation.Invocation, cfg Config) *cli.Command {
 				return err
 			}
 			defer h.Close()
+			h.wakes()
 			if h.client == nil && inv.Flags.Output == terminal.Table {
 				h.Sayf("no daemon is running, so no tunnel is open; mezu tunnel PORT opens one")
 				return nil
@@ -101,7 +124,7 @@ func columns(dir string) []terminal.Column[mezu.Tunnel] {
 		{Head: "NAME", Rank: terminal.Name, Value: func(t mezu.Tunnel) string { return t.Name }},
 		{Head: "TARGET", Value: func(t mezu.Tunnel) string { return target.Show(dir, t.Target) }},
 		{Head: "STATE", Value: stateOf},
-		{Head: "REQ/S", Rank: terminal.Detail, Value: func(t mezu.Tunnel) string { return fmt.Sprintf("%5.1f", t.Stats.PerSecond) }},
+		{Head: "REQ/S", Rank: terminal.Detail, Value: func(t mezu.Tunnel) string { return fmt.Sprintf("%.1f", t.Stats.PerSecond) }},
 		{Head: "ADDRESS", Value: func(t mezu.Tunnel) string { return t.URL }},
 	}
 }
@@ -146,6 +169,7 @@ func newNamed(inv *invocation.Invocation, cfg Config, verb, usage string, act fu
 				return err
 			}
 			defer h.Close()
+			h.wakes()
 			t, err := h.find(args[0])
 			if err != nil {
 				return err

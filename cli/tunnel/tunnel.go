@@ -176,7 +176,7 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		Insecure: c.Bool("insecure-upstream"), Listing: c.Bool("listing"), SPA: c.Bool("spa"),
 		Access: own.Access{Directory: c.String("auth"), CIDRs: c.StringSlice("allow-cidr"), Password: c.IsSet("basic-auth"), Public: c.Bool("public")},
 		User:   c.String("basic-auth"),
-		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json"), Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
+		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json") || inv.Select != nil, Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
 		QR: c.Bool("qr"), Remove: c.Bool("rm"), EnvFile: inv.Path(c.Path("env-file")),
 	}
 	var err error
