@@ -14,6 +14,7 @@ import (
 func runs() map[string]string {
 	return map[string]string{
 		"docs/operations.md": "e2e/pages/operations_linux_test.go TestOperationsPage",
+		"docs/api.md":        "e2e/openapi_test.go TestOpenAPI",
 		"docs/ci.md":         "cmd/mezu/ci_test.go TestCIPage",
 		"docs/daemon.md":     "cmd/mezu/daemonpage_unix_test.go TestDaemonPage",
 		"docs/dashboard.md":  "cmd/mezu/dashboard_linux_test.go TestDashboardAsLines",

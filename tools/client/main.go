@@ -1,6 +1,6 @@
 // Command client makes a project by a client that oapi-codegen generates from the OpenAPI document
-// of a running control plane: the other part of this package, which e2e makes and nobody keeps. It is
-// a module of its own, so that the product depends on no generator.
+// of a running control plane: the other part of this package, which e2e makes as docs/api.md says and
+// nobody keeps. It is a module of its own, so that the product depends on no generator.
 //
 //	client URL CA-FILE ORGANIZATION PROJECT, with the token in MEZU_TOKEN
 package main

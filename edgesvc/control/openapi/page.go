@@ -2,7 +2,6 @@ package openapi
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -51,9 +50,10 @@ type pageContent struct {
 type pageType struct{ Before, Link, After string }
 
 type pageField struct {
-	Name     string
-	Type     pageType
-	Required bool
+	Name string
+	Type pageType
+	// Required is how a reader is told that it is.
+	Required string
 	About    template.HTML
 }
 
@@ -116,7 +116,7 @@ func (d *Document) pageOperation(op api.Operation, described *huma.Operation) pa
 	out := pageOperation{ID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, About: paragraphs(described.Description)}
 	for _, p := range described.Parameters {
 		if p.In != "path" {
-			out.Parameters = append(out.Parameters, pageField{Name: p.Name, Type: typeText(p.Schema), Required: p.Required, About: inline(p.Description)})
+			out.Parameters = append(out.Parameters, pageField{Name: p.Name, Type: typeText(p.Schema), About: inline(p.Description)})
 		}
 	}
 	if described.RequestBody != nil {
@@ -172,17 +172,17 @@ func (d *Document) fields(s *huma.Schema) []pageField {
 	var out []pageField
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		of := s.Properties[name]
-		out = append(out, pageField{Name: name, Type: typeText(of), Required: slices.Contains(s.Required, name), About: inline(cmp.Or(of.Description, " "))})
-	}
-	slices.SortStableFunc(out, func(a, b pageField) int {
+		field := pageField{Name: name, Type: typeText(of), About: inline(of.Description)}
 		switch {
-		case a.Required == b.Required:
-			return 0
-		case a.Required:
-			return -1
+		case !slices.Contains(s.Required, name):
+		case s.AdditionalProperties == false:
+			field.Required = "needed"
+		default:
+			field.Required = "always there"
 		}
-		return 1
-	})
+		out = append(out, field)
+	}
+	slices.SortStableFunc(out, func(a, b pageField) int { return -strings.Compare(a.Required, b.Required) })
 	return out
 }
 
@@ -270,7 +270,7 @@ const pageText = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Mezusphere API</title>
 <style nonce="` + nonceHere + `">
 :root { color-scheme: light dark; --line: #8886; --soft: #8883; --link: light-dark(#0645c8, #8ab4ff); }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; background: light-dark(#fff, #16181c); color: light-dark(#1a1a1a, #e8e8e8); }
 code, pre, .name { font-family: ui-monospace, monospace; font-size: .92em; }
 pre { background: var(--soft); border-radius: 6px; padding: .5rem .8rem; overflow-x: auto; }
 a { color: var(--link); }
@@ -279,6 +279,7 @@ nav a { display: block; padding: .1rem 0; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 h2::first-letter, nav a::first-letter { text-transform: capitalize; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem; }
+details:target::details-content { content-visibility: visible; block-size: auto; }
 summary { cursor: pointer; }
 summary b { display: inline-block; min-width: 4.8em; }
 summary span { display: block; padding-left: 4.8em; }
@@ -288,13 +289,13 @@ td { border-top: 1px solid var(--soft); padding: .2rem .8rem .2rem 0; vertical-a
 td:nth-child(1) { width: 24%; } td:nth-child(2) { width: 22%; }
 small { display: block; }
 @media (max-width: 40rem) { table, tbody, tr, td { display: block; width: auto !important; border: 0; padding: 0; } tr { border-top: 1px solid var(--soft); padding: .3rem 0; } summary span { padding-left: 0; } }
-</style></head><body>
+</style></head><body><main>
 <h1>Mezusphere API</h1>
 <p>Version {{.Version}}. The machine-readable form of this page is <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1), from which clients can be generated.</p>
 {{range .About}}<p>{{.}}</p>
 {{end}}<nav aria-label="Operations and types">{{range .Groups}}<a href="#{{.Name}}">{{.Name}}</a>{{end}}<a href="#types">types</a></nav>
 {{define "type"}}{{.Before}}{{if .Link}}<a href="#type-{{.Link}}">{{.Link}}</a>{{end}}{{.After}}{{end}}
-{{define "fields"}}<table><tbody>{{range .}}<tr><td><span class="name">{{.Name}}</span>{{if .Required}} <small>always</small>{{end}}</td><td>{{template "type" .Type}}</td><td>{{.About}}</td></tr>
+{{define "fields"}}<table><tbody>{{range .}}<tr><td><span class="name">{{.Name}}</span>{{with .Required}} <small>{{.}}</small>{{end}}</td><td>{{template "type" .Type}}</td><td>{{.About}}</td></tr>
 {{end}}</tbody></table>{{end}}
 {{define "content"}}<code>{{.Kinds}}</code>{{if or .Type.Link .Type.Before}}, {{template "type" .Type}}{{end}}{{end}}
 {{range .Groups}}<h2 id="{{.Name}}">{{.Name}}</h2>
@@ -312,5 +313,5 @@ small { display: block; }
 {{if .Values}}<p>One of {{range $i, $v := .Values}}{{if $i}}, {{end}}<code>{{$v}}</code>{{end}}.</p>{{else if .Fields}}{{template "fields" .Fields}}{{end}}
 </details>
 {{end}}
-</body></html>
+</main></body></html>
 `
