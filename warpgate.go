@@ -30,7 +30,7 @@ type Warpgate struct {
 	Meta
 	// Name is that of the machine that it runs on, as it says itself. Several may have one name.
 	Name string `json:"name,omitempty"`
-	// Environment is the name of the one that it serves.
+	// Environment is the id of the one that it serves.
 	Environment string `json:"environment,omitempty"`
 	// Status is what the edges say of its tunnels.
 	Status WarpgateStatus `json:"status,omitempty"`
