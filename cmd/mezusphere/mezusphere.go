@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -188,28 +187,4 @@ func (p *program) roleHelp(role string) error {
 		page += "\n" + in + ":\n" + strings.Join(terminal.Rows(rows[in], p.PageFor()), "\n") + "\n"
 	}
 	return p.help(page + "\nExample:\n   " + example + "\n")
-}
-
-// check checks a configuration as a start would, and starts nothing.
-func (p *program) check(ctx context.Context, args []string) error {
-	role := ""
-	if len(args) > 0 && (args[0] == roleControl || args[0] == roleEdge || args[0] == roleAll) {
-		role, args = args[0], args[1:]
-	}
-	file, flags, rest, err := p.flags(cmp.Or(role, "check"), args)
-	if err != nil {
-		return err
-	}
-	if len(rest) > 0 {
-		return wrong("check takes control, edge or all, not %q", rest[0])
-	}
-	c, err := load(ctx, role, file, flags, p.getenv)
-	if err != nil {
-		return err
-	}
-	if err := c.checkFiles(ctx); err != nil {
-		return err
-	}
-	p.Sayf("the configuration is good")
-	return nil
 }

@@ -47,7 +47,7 @@ func TestStoreSettings(t *testing.T) {
 		}
 	}
 	for _, good := range []string{"store: badger:" + dir + "\n", ""} {
-		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good+"domain: a.example\n")); code != 0 {
+		if code, _, talk := mezusphere(nil, "check", "--config", write(t, good+"state: /s\ndomain: a.example\n")); code != 0 {
 			t.Errorf("%q: code %d, %s", good, code, talk)
 		}
 	}
