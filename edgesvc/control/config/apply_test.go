@@ -524,6 +524,9 @@ func TestApply_Authority(t *testing.T) {
 		t.Error(err)
 	}
 	for _, m := range changes {
+		if err := attempt(viewer, m, x.Prj, dryRun); err != nil {
+			t.Errorf("a viewer's diff: %v", err)
+		}
 		if err := attempt(viewer, m, x.Prj); mezu.CodeOf(err) != mezu.CodeForbidden {
 			t.Errorf("a viewer's apply: %v", err)
 		}
