@@ -281,6 +281,12 @@ func Roots(caFile string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// AllDrain reports whether an edge found no Warpgate because all that are connected drain. An
+// edge's answer has no other sign of it than its words.
+func AllDrain(e *mezu.Error) bool {
+	return e.Code == mezu.CodeNoWarpgate && strings.Contains(e.Detail, "draining")
+}
+
 // Stage says in a few words how far a probe came, by its error: "edge reached, no Warpgate
 // connected".
 func Stage(err error) string {
@@ -293,6 +299,9 @@ func Stage(err error) string {
 	}
 	switch e.Code {
 	case mezu.CodeNoWarpgate:
+		if AllDrain(e) {
+			return "edge reached, all Warpgates draining"
+		}
 		return "edge reached, no Warpgate connected"
 	case mezu.CodeEnvironmentDisabled:
 		return "edge reached, the environment is switched off"

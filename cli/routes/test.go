@@ -85,7 +85,10 @@ func runTest(ctx context.Context, o *testOptions) error {
 	if err != nil {
 		return err
 	}
-	for _, note := range v.Notes {
+	for _, note := range append(v.Notes, v.Unsure()) {
+		if note == "" {
+			continue
+		}
 		o.Warnf("%s", terminal.Clean(note))
 	}
 	if o.Flags.Output != terminal.Table {
@@ -98,7 +101,10 @@ func runTest(ctx context.Context, o *testOptions) error {
 func (o *testOptions) write(v trial.Verdict) error {
 	err := terminal.WriteRecord(o.Streams, terminal.Table, v, []terminal.Column[trial.Verdict]{
 		{Head: "VERDICT", Value: func(v trial.Verdict) string {
-			if v.Allowed {
+			switch {
+			case v.Forwards == trial.ForwardsUnknown:
+				return "allowed by the routes: the workload answers if its Warpgate may forward to " + v.Route.Upstream
+			case v.Allowed:
 				return "allowed: the workload answers"
 			}
 			return "refused: the answer is " + strconv.Itoa(v.Status)

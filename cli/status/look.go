@@ -136,6 +136,8 @@ func (t *target) aboutWarpgate(ctx context.Context, err error) (detail, hint str
 		return name + " is switched off", fmt.Sprintf("mezu environments enable %s --project %s", t.environment, t.project)
 	case e.Code != mezu.CodeNoWarpgate:
 		return e.Detail, "mezu doctor"
+	case probe.AllDrain(e):
+		return "all Warpgates of " + name + " are draining", fmt.Sprintf("mezu warpgates list -p %s -e %s, then mezu warpgates undrain ID", t.project, t.environment)
 	case t.tunnel == nil:
 		return "no Warpgate of " + name + " is connected", "mezu tunnel PORT -e " + t.environment + ", or start warpgate beside the workload"
 	}
@@ -251,6 +253,9 @@ func word(err error) string {
 	if e, ok := errors.AsType[*mezu.Error](err); ok {
 		switch e.Code {
 		case mezu.CodeNoWarpgate:
+			if probe.AllDrain(e) {
+				return "draining"
+			}
 			return "not connected"
 		case mezu.CodeEnvironmentDisabled:
 			return "switched off"

@@ -258,6 +258,8 @@ func verdictOf(q routes.Question, u *url.URL, v trial.Verdict) routes.Verdict {
 	switch {
 	case v.Allowed && v.Status != 0:
 		out.Says = "answered by the edge with " + strconv.Itoa(v.Status)
+	case v.Forwards == trial.ForwardsUnknown:
+		out.Says = "allowed: the workload at " + upstream + " answers, if its Warpgate has --allow-target for it"
 	case v.Allowed:
 		out.Says = "allowed: the workload at " + upstream + " answers"
 	default:

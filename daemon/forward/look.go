@@ -5,15 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
 	"github.com/mezusphere/mezu/relay"
 )
-
-// tryTimeout bounds the try whether a plain target speaks TLS. Nobody waits for it.
-const tryTimeout = 2 * time.Second
 
 // hints gives who recognises what is in the way of requests to u, nil for nobody: it is about
 // one target.
@@ -125,6 +121,8 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 		watcher.Distrusted(distrusted.Err)
 	case errors.As(err, new(tls.RecordHeaderError)):
 		watcher.Plain()
+	case errors.Is(err, errSpeaksTLS):
+		watcher.TLS()
 	case refusal.Code == mezu.CodeWorkloadRefused && isDial && dial.Op == "dial":
 		watcher.Refuses()
 	case refusal.Code == mezu.CodeWorkloadBadResponse && w.req.Upgrade != "":
@@ -141,12 +139,7 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 func (f *Forwarder) tryTLS(u mezu.Upstream, watcher *hint.Watcher) {
 	ctx, cancel := context.WithTimeout(f.life, tryTimeout)
 	defer cancel()
-	conn, err := Dial(ctx, &net.Dialer{}, u, tryTimeout)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil { // nothing is said over it
+	if shakes(ctx, u) {
 		watcher.TLS()
 	}
 }

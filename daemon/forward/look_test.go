@@ -140,10 +140,12 @@ func TestHints_TargetSpeaksTLS(t *testing.T) {
 					conn.Close()
 				}
 			}()
-			w, said := hinted(t, scheme+l.Addr().String(), nil)
+			w, said := hinted(t, scheme+l.Addr().String(), func(to *forward.Targets) { to.TryTLS = true })
 			e := w.connect(false)
 			e.ask(newGet)
-			e.typed()
+			if f := e.fails(mezu.CodeWorkloadBadResponse); f.Detail != "the workload speaks TLS, and its upstream is not https" {
+				t.Errorf("%+v", f)
+			}
 			saysOnce(t, said, hint.SpeaksTLS)
 		})
 	}
@@ -175,7 +177,11 @@ func TestHints_Connections(t *testing.T) {
 			e := w.connect(false)
 			for range 2 {
 				e.ask(raw)
-				e.fails(mezu.CodeWorkloadRefused)
+				if c.want == hint.SpeaksPlain {
+					e.fails(mezu.CodeWorkloadBadResponse)
+				} else {
+					e.fails(mezu.CodeWorkloadRefused)
+				}
 			}
 			t.Log(name)
 			saysOnce(t, said, c.want)

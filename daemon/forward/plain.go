@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -71,13 +72,18 @@ func (w *worker) undialled(u mezu.Upstream, by time.Time, err error) (unsent boo
 // dialFault says why there is no connection to the workload. The address is for
 // the log: the answer reaches end users.
 func (w *worker) dialFault(u mezu.Upstream, err error) error {
-	detail := "nothing answers at the workload's address"
+	code, detail := mezu.CodeWorkloadRefused, "nothing answers at the workload's address"
 	var dial *net.OpError
 	switch {
 	case w.ctx.Err() != nil:
 		return relay.ErrClientGone
+	case errors.As(err, new(tls.RecordHeaderError)):
+		code, detail = mezu.CodeWorkloadBadResponse, "the workload speaks no TLS, and its upstream is https"
+		err = fmt.Errorf("write http://%s: %w", u.Address, err)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		detail = "the workload's certificate is not trusted"
 	case u.Scheme == mezu.UpstreamHTTPS && !(errors.As(err, &dial) && dial.Op == "dial"):
 		detail = "the TLS handshake with the workload failed"
 	}
-	return &mezu.Error{Code: mezu.CodeWorkloadRefused, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
+	return &mezu.Error{Code: code, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
 }

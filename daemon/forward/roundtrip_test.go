@@ -402,8 +402,8 @@ func TestWorkloadTLS(t *testing.T) {
 	s := plain.conn()
 	s.answer("HTTP/1.1 400 Bad Request\r\n\r\n")
 	s.conn.Close()
-	if f := e.fails(mezu.CodeWorkloadRefused); !f.Unsent {
-		t.Error("not said to be unsent")
+	if f := e.fails(mezu.CodeWorkloadBadResponse); !f.Unsent || f.Detail != "the workload speaks no TLS, and its upstream is https" {
+		t.Errorf("%+v", f)
 	}
 	e.goesOn()
 	if hits.Load() != 1 {

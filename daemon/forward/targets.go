@@ -29,6 +29,9 @@ type Targets struct {
 	WorkloadCA *x509.CertPool
 	// Insecure says that no workload's certificate is checked.
 	Insecure bool
+	// TryTLS says that a plain target which has never answered, and breaks the connection, is
+	// tried with TLS, to say so if it speaks that.
+	TryTLS bool
 	// Capture answers every request in the place of a workload; if nil, workloads do.
 	Capture *mezu.TunnelCapture
 	// Guard asks visitors for a password; if nil, nobody is asked.
@@ -44,6 +47,7 @@ type targets struct {
 	allowed map[string]bool // addresses
 	pools   sync.Map        // mezu.Upstream → *pool
 	clients sync.Map        // mezu.Upstream → *lanes
+	secure  sync.Map        // mezu.Upstream → *tlsLook
 	making  sync.Mutex      // held while one of these is made
 	ended   bool            // others have come in their place; guarded by making
 }

@@ -63,6 +63,10 @@ type worker struct {
 	to     *targets // when the request began
 	pool   *pool    // of the workload used last, spares a look-up
 	pooled mezu.Upstream
+	// secure is the look at the workload used last, among the targets of then.
+	secure   *tlsLook
+	secured  mezu.Upstream
+	securing *targets
 }
 
 // ServeConn carries exchanges on a data connection of an edge, which has a name for people, until
@@ -275,6 +279,7 @@ func (w *worker) forward() (unsent bool, err error) {
 	default:
 		unsent, err = w.plain(u)
 	}
+	err = w.plainFault(u, err)
 	if w.to.Hints != nil {
 		w.explain(u, err)
 	}

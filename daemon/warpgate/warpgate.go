@@ -218,7 +218,7 @@ func (c *Config) targets() (t Targets, err error) {
 		}
 		t.Allow = append(t.Allow, u)
 	}
-	t.MayForward = c.MayForward
+	t.MayForward, t.TryTLS = c.MayForward, true
 	return t, nil
 }
 

@@ -65,7 +65,7 @@ type Way struct {
 // Open makes a way, and opens the files that it names. before is the way that it replaces, or
 // nil: whoever has given the same password before goes on. The caller closes it.
 func Open(cfg Config, t mezu.TunnelTarget, before *Way) (*Way, error) {
-	w := &Way{Asked: t, cfg: cfg, Targets: forward.Targets{HostHeader: t.HostHeader, Insecure: t.Insecure}}
+	w := &Way{Asked: t, cfg: cfg, Targets: forward.Targets{HostHeader: t.HostHeader, Insecure: t.Insecure, TryTLS: true}}
 	switch {
 	case t.BasicAuth == nil:
 	case before != nil && reflect.DeepEqual(before.Asked.BasicAuth, t.BasicAuth):

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,9 +45,11 @@ type Verdict struct {
 	// Missing is what the user lacks, if that is why the request is refused.
 	Missing *policy.Missing `json:"missing,omitempty"`
 	// Route is the route that was chosen, if one was.
-	Route    *mezu.Route   `json:"route,omitempty"`
-	Allow    []string      `json:"allow,omitempty"`
-	Steps    []policy.Step `json:"steps,omitempty"`
+	Route *mezu.Route   `json:"route,omitempty"`
+	Allow []string      `json:"allow,omitempty"`
+	Steps []policy.Step `json:"steps,omitempty"`
+	// Forwards is ForwardsUnknown if the request is allowed by a route that names an upstream.
+	Forwards string        `json:"forwards,omitempty"`
 	Position mezu.Position `json:"position"`
 
 	// Canonical is the path as it is matched; empty if it is not canonical.
@@ -55,6 +58,19 @@ type Verdict struct {
 	Roles []string `json:"-"`
 	// Notes say what could not be taken into account.
 	Notes []string `json:"-"`
+}
+
+// ForwardsUnknown: Warpgates say to nobody which upstreams they were started with. One that was not
+// started with that of the route answers 502 upstream_not_allowed.
+const ForwardsUnknown = "unknown"
+
+// Unsure is a sentence about what the routes alone can't tell; empty if nothing.
+func (v *Verdict) Unsure() string {
+	if v.Forwards != ForwardsUnknown {
+		return ""
+	}
+	return "whether a Warpgate forwards to " + v.Route.Upstream + " is unknown here: without --upstream or --allow-target " + v.Route.Upstream + " it answers " +
+		strconv.Itoa(mezu.CodeUpstreamNotAllowed.Status()) + " " + string(mezu.CodeUpstreamNotAllowed)
 }
 
 // Judge asks for the routes of an environment and lets them decide.
@@ -174,6 +190,9 @@ func (t *trial) judge(s api.RoutesState, factor bool) (Verdict, error) {
 	}
 	if d.Route != nil {
 		v.Route = d.Route.Route
+	}
+	if v.Allowed && v.Status == 0 && v.Route != nil && v.Route.Upstream != "" {
+		v.Forwards = ForwardsUnknown
 	}
 	return v, nil
 }

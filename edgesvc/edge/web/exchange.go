@@ -209,7 +209,18 @@ var errEnding = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "the edge is bein
 // endNow cuts a stream because the edge ends. It is called from another goroutine.
 func (x *exchange) endNow() { x.relay.Forbid(errEnding, mezu.CauseShutdown) }
 
-var errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+var (
+	errNoWarpgate = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+	errAllDrain   = &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "all Warpgates of this environment are draining"}
+)
+
+// noWarpgate says why there is no Warpgate to choose.
+func (x *exchange) noWarpgate() error {
+	if x.s.cfg.Tunnels.PickBut(x.table.Bundle().Environment, nil) != nil {
+		return errAllDrain
+	}
+	return errNoWarpgate
+}
 
 // run carries the request to a Warpgate and its response back, by another Warpgate if one
 // fails and the request can be sent again. An error that is a *mezu.Error has not been
@@ -227,10 +238,13 @@ func (x *exchange) run(c client) error {
 	}
 	x.ready = time.Now()
 	var tried []*tunnel.Session
-	var last error = errNoWarpgate
+	var last error
 	failovers := x.Route.Retries
 	for attempts := 0; attempts < maxAttempts; {
 		s := x.pick(tried...)
+		if s == nil && last == nil {
+			return x.noWarpgate()
+		}
 		if s == nil {
 			return last
 		}

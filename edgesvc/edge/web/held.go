@@ -108,7 +108,7 @@ func (x *exchange) gather(c client) error {
 		return nil
 	}
 	if x.pick() == nil {
-		return errNoWarpgate
+		return x.noWarpgate()
 	}
 	return c.Hold(&x.pace, x)
 }

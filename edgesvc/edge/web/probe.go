@@ -75,7 +75,7 @@ func (x *exchange) probeWarpgate() (time.Duration, error) {
 			return 0, &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the Warpgate did not answer the probe", Cause: err}
 		}
 	}
-	return 0, &mezu.Error{Code: mezu.CodeNoWarpgate, Detail: "no Warpgate of this environment is connected"}
+	return 0, x.noWarpgate()
 }
 
 // roundTrip sends a probe to a Warpgate on a data connection, and reads its answer.
