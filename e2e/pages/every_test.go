@@ -25,9 +25,9 @@ func runs() map[string]string {
 
 		"README.md":               "e2e/pages/readme_linux_test.go TestReadme",
 		"docs/cli.md":             "",
-		"docs/mezu-yaml.md":       "",
-		"docs/troubleshooting.md": "",
-		"docs/tunnel.md":          "",
+		"docs/mezu-yaml.md":       "e2e/pages/tunnel_linux_test.go TestManifestPage",
+		"docs/troubleshooting.md": "e2e/pages/tunnel_linux_test.go TestTunnelPages",
+		"docs/tunnel.md":          "e2e/pages/tunnel_linux_test.go TestTunnelPages",
 	}
 }
 

@@ -134,7 +134,7 @@ func (m *machine) end() {
 // within is a command in the machine.
 func (m *machine) within(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command("nsenter", append([]string{"--target", fmt.Sprint(m.cmd.Process.Pid), "--mount", "--net", "--pid", "--uts", "--ipc", "env", "--chdir=" + home, program}, args...)...)
-	cmd.Env = []string{"HOME=" + home, "USER=you", "PATH=/page/bin:/page/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb", "BROWSER=/page/bin/browse", "XDG_RUNTIME_DIR=/run/user", "MEZU_NO_KEYRING=1"}
+	cmd.Env = []string{"HOME=" + home, "USER=ada", "PATH=/page/bin:/page/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb", "BROWSER=/page/bin/browse", "XDG_RUNTIME_DIR=/run/user", "MEZU_NO_KEYRING=1"}
 	return cmd
 }
 

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -12,15 +11,14 @@ import (
 // Pages say what is run by the word behind a fence:
 //
 //   - sh: commands. A first line "# on NAME, NAME: …" names the machines, else it is the page's first.
-//   - none, json or text, behind commands: what they print, or some of it.
+//   - none, json or text, behind commands at once or after one line: what they print, or some
+//     of it.
 //   - console: commands that no test can run; the sentence above says why.
 //   - anything else is a file's content. A first line "# NAME" or "// NAME" has it written
 //     under that name, on all machines of the page.
 const (
 	fenceCommands = "sh"
 	fenceSkipped  = "console"
-	// heading is no block. What is shown below one is not of the commands above it.
-	heading = "#"
 )
 
 // block is what stands between two fences.
@@ -42,29 +40,35 @@ var (
 func parse(t *testing.T, text string) (out []block) {
 	t.Helper()
 	var open *block
-	indent := ""
+	indent, said, shows := "", 0, false // lines since commands, and whether what comes is what they print
 	for i, line := range strings.Split(text, "\n") {
 		m := fence.FindStringSubmatch(line)
 		switch {
 		case m == nil && open != nil:
 			open.text += strings.TrimPrefix(line, indent) + "\n"
-		case m == nil && strings.HasPrefix(line, "#"):
-			out = append(out, block{kind: heading})
+		case m == nil && line != "":
+			if said++; said > 1 {
+				shows = false
+			}
 		case m == nil:
 		case open == nil:
 			open, indent = &block{kind: m[2], line: i + 1}, m[1]
 		default:
-			out, open = place(out, *open), nil
+			out = place(out, *open, shows)
+			if said++; open.kind == fenceCommands {
+				said, shows = 0, true
+			}
+			open = nil
 		}
 	}
 	if open != nil {
 		t.Fatalf("line %d: the block is not closed", open.line)
 	}
-	return slices.DeleteFunc(out, func(b block) bool { return b.kind == heading })
+	return out
 }
 
 // place adds a block, or gives what it shows to the commands before it.
-func place(all []block, b block) []block {
+func place(all []block, b block, shows bool) []block {
 	switch b.kind {
 	case fenceCommands:
 		if m := onMachine.FindStringSubmatch(b.text); m != nil {
@@ -72,7 +76,7 @@ func place(all []block, b block) []block {
 		}
 	case fenceSkipped:
 	case "", "json", "text":
-		if n := len(all); n > 0 && all[n-1].kind == fenceCommands {
+		if n := len(all); n > 0 && shows {
 			all[n-1].shown = append(all[n-1].shown, b.text)
 		}
 		return all
@@ -93,7 +97,7 @@ func readPage(t *testing.T, name string) []block {
 // Of what a page shows, these stand for others of their kind: what has a digit or an
 // ellipsis, and paths and hosts of examples.
 var (
-	placeholder = regexp.MustCompile(`[0-9…]|/home/|example\.|•`)
+	placeholder = regexp.MustCompile(`[0-9…]|/home/|example\.|•|Vite`)
 	field       = regexp.MustCompile(`"[A-Za-z_0-9]+":`)
 )
 
@@ -119,7 +123,7 @@ func missing(shown, output string) (lines []string) {
 
 // pattern finds a line of which words that stand for others may be others.
 func pattern(line string) *regexp.Regexp {
-	words := strings.Fields(line)
+	words := strings.Fields(strings.TrimPrefix(line, "┊"))
 	for i, word := range words {
 		if placeholder.MatchString(word) {
 			words[i] = `\S+`

@@ -34,9 +34,7 @@ func TestReadme(t *testing.T) {
 func (m *machine) checkout() {
 	m.t.Helper()
 	m.write("mezu/Makefile", string(testkit.ReadData(m.t, "../../Makefile")))
-	if out, err := m.types("cd mezu"); err != nil {
-		m.t.Fatal(err, out)
-	}
+	m.prepare("cd mezu")
 }
 
 // hostedNames are those of an installation on a machine.
@@ -49,16 +47,13 @@ func hostedNames(number int) map[string]string {
 // which somebody there is a member.
 func host(t *testing.T, m, here *machine) {
 	t.Helper()
-	out, err := m.types(`mezusphere all --state /var/lib/mezusphere --domain edge.example.com --api-hosts control.example.com
+	m.prepare(`mezusphere all --state /var/lib/mezusphere --domain edge.example.com --api-hosts control.example.com
 export API=https://control.example.com:7443 CURL_CA_BUNDLE=/var/lib/mezusphere/control/ca.pem
 CODE=$(cut -d '#' -f 2 /var/lib/mezusphere/control/bootstrap)
 export MEZU_TOKEN=$(curl -fsS $API/v1/bootstrap --json "{\"code\":\"$CODE\"}" | jq -r .token)
 mezu orgs create acme --api $API --ca-file $CURL_CA_BUNDLE
 curl -fsS -X POST -H "Authorization: Bearer $MEZU_TOKEN" $API/v1/self/login-link | jq -r .link >/page/homes/` + here.name + `/.link
 cp $CURL_CA_BUNDLE /page/homes/` + here.name + `/.ca.pem`)
-	if err != nil {
-		t.Fatal(err, out)
-	}
 	here.enter("sh", "-ec", "mv .link /page/login-link; cat .ca.pem >>/etc/ssl/certs/ca-certificates.crt; rm .ca.pem")
 }
 
