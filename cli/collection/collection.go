@@ -215,6 +215,22 @@ func (n Noun[T]) arg() string {
 	return n.Arg
 }
 
+// wanted is what an argument of a command is: the name of a record, or a name for one.
+func (n Noun[T]) wanted(of string) string {
+	switch n.arg() {
+	case "NAME":
+		if of == "for" {
+			return "a name for the " + n.One
+		}
+		return "the name of " + article(n.One)
+	case "ID":
+		return "the id of " + article(n.One)
+	case "USER":
+		return "the mail address or id of a user"
+	}
+	return "the name or id of " + article(n.One)
+}
+
 // check refuses an argument that can't name a record.
 func (n Noun[T]) check(arg string) error {
 	if n.Check != nil {

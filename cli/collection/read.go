@@ -75,7 +75,7 @@ type oneOptions struct {
 
 // named reads the argument that names the record of a command.
 func (n Noun[T]) named(inv *invocation.Invocation, c *cli.Context) (oneOptions, error) {
-	args, err := invocation.Arguments(c, n.arg())
+	args, err := invocation.Described(c, invocation.Argument{Name: n.arg(), Is: n.wanted("of")})
 	if err != nil {
 		return oneOptions{}, err
 	}

@@ -32,7 +32,7 @@ func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body fu
 		Action: func(c *cli.Context) error {
 			arg := ""
 			if !n.Nameless || c.NArg() > 0 {
-				args, err := invocation.Arguments(c, n.arg())
+				args, err := invocation.Described(c, invocation.Argument{Name: n.arg(), Is: n.wanted("for")})
 				if err != nil {
 					return err
 				}

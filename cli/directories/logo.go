@@ -28,11 +28,11 @@ func newLogo(inv *invocation.Invocation, run func(context.Context, *logoOptions)
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
 		Flags:        append(n.PathFlags, &cli.BoolFlag{Name: "remove", Usage: "take the logo away, in place of FILE", DisableDefaultText: true}),
 		Action: func(c *cli.Context) error {
-			names := []string{"NAME", "FILE"}
+			names := []invocation.Argument{{Name: "NAME", Is: "the name of a directory"}, {Name: "FILE", Is: "an image"}}
 			if c.Bool("remove") {
 				names = names[:1]
 			}
-			args, err := invocation.Arguments(c, names...)
+			args, err := invocation.Described(c, names...)
 			if err != nil {
 				return err
 			}

@@ -301,29 +301,6 @@ func CompleteLocal(candidates func(ctx context.Context) ([]string, error)) cli.B
 	})
 }
 
-// Arguments gives the arguments of a command. names are their names in help texts. Another
-// number of arguments is a usage error.
-func Arguments(c *cli.Context, names ...string) ([]string, error) {
-	args := c.Args().Slice()
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
-	}
-	if len(args) == len(names) {
-		return args, nil
-	}
-	var e *exit.UsageError
-	switch {
-	case len(args) < len(names):
-		e = exit.Usagef("%s is missing", strings.Join(names[len(args):], " and "))
-	case len(names) == 0:
-		e = exit.Usagef("%s takes no argument, not %q", c.Command.HelpName, args[0])
-	default:
-		e = exit.Usagef("%s takes %s only, not also %q", c.Command.HelpName, strings.Join(names, " and "), args[len(names)])
-	}
-	e.Hint = c.Command.HelpName + " --help"
-	return nil, e
-}
-
 // Pause waits for a time, or less with the error of ctx when that ends.
 func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -113,7 +113,7 @@ func newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOpti
 		BashComplete: invocation.Complete(func(context.Context) ([]string, error) { return inv.Profiles.Names() }),
 		Flags:        []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, "NAME")
+			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a profile"})
 			if err != nil {
 				return err
 			}

@@ -68,7 +68,7 @@ func (o *command) har() *cli.Command {
 			case len(ids) > 0 && h.Filter != "":
 				return exit.Usagef("ID and --filter exclude each other")
 			case h.File == "" && o.OutTerminal:
-				e := exit.Usagef("-O FILE is missing: an archive is nothing to read")
+				e := exit.Usagef("mezu requests har needs a file, -O FILE: an archive is nothing to read")
 				e.Hint = "mezu requests har -O requests.har"
 				return e
 			}

@@ -143,7 +143,7 @@ func (o *command) diff() *cli.Command {
 		Description: "Exit code 0 says that they don't, 8 that they do.",
 		Flags:       []cli.Flag{unmaskFlag()},
 		Action: func(line *cli.Context) error {
-			args, err := invocation.Arguments(line, "ID", "ID")
+			args, err := invocation.Described(line, invocation.Argument{Name: "ID", Is: "the ids of two requests"}, invocation.Argument{Name: "ID", Is: "the id of a second request"})
 			if err != nil {
 				return err
 			}

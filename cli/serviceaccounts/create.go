@@ -26,7 +26,7 @@ func newCreate(inv *invocation.Invocation, run func(context.Context, *createOpti
 	return &cli.Command{
 		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: append(flags(), keyFileFlag()),
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, "NAME")
+			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "a name for the service account"})
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 			keyFileFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, "NAME")
+			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a service account"})
 			if err != nil {
 				return err
 			}

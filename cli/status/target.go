@@ -104,7 +104,7 @@ func pick(tunnels []mezu.Tunnel, name string, named bool, s invocation.Settings)
 		for i, t := range fit {
 			names[i] = t.Name
 		}
-		e := exit.Usagef("NAME is missing; open here: %s", strings.Join(names, ", "))
+		e := exit.Usagef("mezu status needs the name of a tunnel; open here: %s", strings.Join(names, ", "))
 		e.Hint = "mezu status " + names[0]
 		return nil, e
 	}

@@ -160,7 +160,7 @@ func newNamed(inv *invocation.Invocation, cfg Config, verb, usage string, act fu
 			return names, nil
 		}),
 		Action: func(c *cli.Context) error {
-			args, err := invocation.Arguments(c, "NAME")
+			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a tunnel"})
 			if err != nil {
 				return err
 			}

@@ -504,7 +504,7 @@ func TestTunnel(t *testing.T) {
 			"8080 --allow-cidr 1.2.3":                 {2, "is not an address or a range"},
 			"8080 --upstream-ca /nowhere":             {2, "--upstream-ca"},
 			"8080 --basic-auth a:b":                   {2, "without a colon"},
-			"8080 -e nothing":                         {4, "there is no environment dev/shop/nothing"},
+			"8080 -e nothing":                         {4, `there is no environment "nothing" in dev/shop`},
 			"8080 --auth nothing":                     {2, "nothing"},
 			"8080 --exec -- no-such-program-anywhere": {2, "no-such-program-anywhere"},
 			"stop nothing":                            {4, "there is no tunnel nothing here"},
@@ -531,7 +531,7 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("code %d: %s", code, talk)
 		}
 		t.Chdir(t.TempDir())
-		if code, _, talk := p.mezu("tunnel"); code != 2 || !strings.HasPrefix(talk, "mezu: TARGET is missing") {
+		if code, _, talk := p.mezu("tunnel"); code != 2 || !strings.HasPrefix(talk, "mezu: mezu tunnel needs a target") {
 			t.Errorf("code %d: %s", code, talk)
 		}
 		p.do("tunnel", port, "--detach")

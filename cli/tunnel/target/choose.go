@@ -92,7 +92,7 @@ func (t *Target) Program(programs map[int]string) string {
 // missing is the error about a target that nobody named.
 func missing(all []listening.Listener) error {
 	if len(all) == 0 {
-		e := exit.Usagef("TARGET is missing, and nothing of yours listens here")
+		e := exit.Usagef("mezu tunnel needs a target, and nothing of yours listens here")
 		e.Hint = "mezu tunnel PORT"
 		return e
 	}
@@ -100,7 +100,7 @@ func missing(all []listening.Listener) error {
 	for i, l := range all {
 		names[i] = terminal.Clean(l.String())
 	}
-	e := exit.Usagef("TARGET is missing; listening here: %s", strings.Join(names, ", "))
+	e := exit.Usagef("mezu tunnel needs a target; listening here: %s", strings.Join(names, ", "))
 	e.Hint = "mezu tunnel " + strconv.Itoa(all[0].Port)
 	return e
 }

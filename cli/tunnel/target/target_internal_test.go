@@ -71,7 +71,7 @@ func TestChoose(t *testing.T) {
 	}
 	for _, prompt := range []bool{true, false} {
 		_, _, err := ask("\n", prompt)
-		if exit.Of(err) != exit.Usage || !strings.HasPrefix(err.Error(), "TARGET is missing; listening here: 5173 (node, vite), 8080 (./api serve") {
+		if exit.Of(err) != exit.Usage || !strings.HasPrefix(err.Error(), "mezu tunnel needs a target; listening here: 5173 (node, vite), 8080 (./api serve") {
 			t.Errorf("%v", err)
 		}
 	}
