@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/argv"
 	"github.com/mezusphere/mezu/cli/audit"
@@ -150,7 +151,18 @@ func run(ctx context.Context, inv *invocation.Invocation, app *cli.App, args []s
 	if err != nil && strings.HasPrefix(err.Error(), "invalid value ") && exit.Of(err) == exit.Failed {
 		return exit.Usagef("%v", err)
 	}
-	return err
+	return written(line, err)
+}
+
+// written names in an error the flag, as it was typed, instead of the field that it set.
+func written(line *argv.Line, err error) error {
+	e, ok := err.(*mezu.Error)
+	if !ok || e.Code != mezu.CodeInvalid || line.Written(e.Field) == "" {
+		return err
+	}
+	out := *e
+	out.Field = line.Written(e.Field)
+	return &out
 }
 
 // newApp assembles the tree of commands.

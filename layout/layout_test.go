@@ -336,7 +336,7 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {31, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {32, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},

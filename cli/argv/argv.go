@@ -38,6 +38,8 @@ type Line struct {
 	flags [][]string
 	// values are the values of flags, by the flag's first name; the last one wins.
 	values []map[string]string
+	// written are the flags that were given a value, by the same name, as they were typed.
+	written map[string]string
 }
 
 // Arranged is the line in the order that the flag library understands: each command's flags,
@@ -73,7 +75,7 @@ func (l *Line) WantsHelp() bool {
 // a value may be joined (-qh). "help" before a command's name is "--help" after it;
 // each command has a flag of that name of its own. Before a topic it is a command.
 func Read(root *cli.Command, args []string) (*Line, error) {
-	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: []map[string]string{{}}}
+	l := &Line{Path: []*cli.Command{root}, flags: make([][]string, 1), values: []map[string]string{{}}, written: map[string]string{}}
 	wantHelp := false
 	for len(args) > 0 {
 		word := args[0]
@@ -236,6 +238,7 @@ func (l *Line) give(level int, flag cli.Flag, written, value string) error {
 		e.Hint = l.name() + " --help"
 		return e
 	}
+	l.written[flag.Names()[0]] = written
 	l.add(level, flag.Names()[0], value)
 	return nil
 }

@@ -30,7 +30,7 @@ func Offer(ctx context.Context, c *api.Client, err error) error {
 	if !errors.As(err, &e) || !errors.As(e.Cause, &cause) {
 		return err
 	}
-	if e.Code == mezu.CodeInvalid && e.Field == "directory" && len(cause.Params) > 1 {
+	if e.Code == mezu.CodeInvalid && strings.TrimLeft(e.Field, "-") == "directory" && len(cause.Params) > 1 {
 		return offerDirectory(ctx, c, e, cause.Params)
 	}
 	if e.Code != mezu.CodeNotFound {

@@ -2,6 +2,7 @@ package routes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -151,6 +152,9 @@ func read(c *cli.Context) (map[string]any, error) {
 			continue
 		}
 		value, err := f.value(c)
+		if err == nil {
+			err = f.fits(value)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -194,6 +198,31 @@ func (f field) value(c *cli.Context) (any, error) {
 		return nil, exit.Usagef("--%s is %s, not %q", f.flag, map[kind]string{integer: "a number", boolean: "true or false"}[f.kind], value)
 	}
 	return json.RawMessage(value), nil
+}
+
+// fits refuses a value that the field can't take, by the field's name: of a route as a whole nothing
+// would say which of its flags is meant.
+func (f field) fits(value any) error {
+	if value == nil {
+		return nil
+	}
+	outer, inner, nested := strings.Cut(f.path, ".")
+	one := map[string]any{outer: value}
+	if nested {
+		one[outer] = map[string]any{inner: value}
+	}
+	data, err := json.Marshal(one)
+	if err == nil {
+		err = json.Unmarshal(data, new(mezu.Route))
+	}
+	var wrong *mezu.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong):
+		return mezu.Below(f.path, wrong)
+	}
+	return mezu.Invalid(f.path, "%v", err)
 }
 
 func (f field) pairs(values []string) (any, error) {
