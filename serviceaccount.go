@@ -158,6 +158,8 @@ func NewKey() string {
 // whether the key opens anything.
 func ValidateKey(key string) error {
 	switch {
+	case strings.HasPrefix(key, TokenBearer):
+		return &Error{Code: CodeUnauthenticated, Field: "key", Detail: "this is the token of a person, and not the key of a service account", Hint: "mezu service-accounts create NAME --permission warpgate.register makes a key"}
 	case len(key) != KeyLength:
 		return &Error{Code: CodeUnauthenticated, Field: "key", Detail: "a service account key has 50 characters", Hint: "copy the whole key; it is shown once, at creation"}
 	case strings.Trim(key, base62) != "" || keyChecksum(key[:KeyLength-KeyChecksumLength]) != key[KeyLength-KeyChecksumLength:]:

@@ -199,19 +199,22 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// alertUnrecognizedName is TLS's alert of who does not know the name that is asked for.
-const alertUnrecognizedName = tls.AlertError(112)
+// unrecognizedName reports whether a peer's alert says that it does not know the name that is asked
+// for. The type of such an alert is not exported.
+func unrecognizedName(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "remote error" && failed.Err.Error() == tls.AlertError(112).Error()
+}
 
 // byTLS explains a peer that is reached and is no control plane.
 func (e *UnreachableError) byTLS(string) (what, hint string) {
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
 	switch {
 	case errors.Is(e.Err, errEdge):
 		return " is an edge, and no control plane", edgeHint
 	case errors.As(e.Err, &record), errors.Is(e.Err, http.ErrSchemeMismatch):
 		return " is unreachable: what listens there speaks no TLS, as a control plane does", "check the port of --api"
-	case errors.As(e.Err, &alert) && alert == alertUnrecognizedName:
+	case unrecognizedName(e.Err):
 		return " is unreachable: what listens there does not know this name, as an edge says", edgeHint
 	case errors.Is(e.Err, io.EOF), errors.Is(e.Err, io.ErrUnexpectedEOF), isOne(e.Err, syscall.ECONNRESET, windowsReset):
 		return fmt.Sprintf(" is unreachable: the connection was closed without an answer (%v)", e.Err), "check the port of --api; a proxy or firewall in between may cut it, too"

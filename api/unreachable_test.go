@@ -141,7 +141,10 @@ func TestUnreachable_Connections(t *testing.T) {
 		"refused": {"https://" + closed.Addr().String(), "nothing listens there", "is the control plane running? mezu dev starts one"},
 		"cut":     {listen(func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }), "closed without an answer", "check the port"},
 		"silent":  {listen(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }), "no answer in time", "--timeout allows more time"},
-		"plain":   {strings.Replace(plain.URL, "http:", "https:", 1), "speaks no TLS", "check the port of --api"},
+		"an edge": {listen(func(c net.Conn) {
+			_ = tls.Server(c, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }}).Handshake()
+		}), "does not know this name, as an edge says", "--api with the address of the control plane"},
+		"plain": {strings.Replace(plain.URL, "http:", "https:", 1), "speaks no TLS", "check the port of --api"},
 	} {
 		timeout := time.Minute
 		if name == "silent" {
@@ -166,7 +169,7 @@ func TestUnreachable_Explain(t *testing.T) {
 		{dial(syscall.ECONNREFUSED), "nothing listens there", "is the control plane running there? check the port of --api"},
 		{dial(syscall.EHOSTUNREACH), "no way to control.example.com", "is this machine online?"},
 		{dial(context.DeadlineExceeded), "nobody answers there", "check --api; a firewall"},
-		{tls.AlertError(112), "does not know this name", "--api with the address of the control plane"},
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(112)}, "does not know this name", "--api with the address of the control plane"},
 		{&net.OpError{Op: "proxyconnect", Err: dial(syscall.ECONNREFUSED)}, "by the proxy", "HTTPS_PROXY names that proxy; NO_PROXY=control.example.com"},
 	} {
 		e := &api.UnreachableError{URL: "https://control.example.com:7443", Err: c.err}

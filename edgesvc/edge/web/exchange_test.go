@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -153,5 +154,36 @@ func TestProbe_LeavesNoDeadlineBehind(t *testing.T) {
 	}
 	if !conn.WriteBy.IsZero() {
 		t.Errorf("the write deadline passes for %v", conn.WriteBy)
+	}
+}
+
+// draining has Warpgates, all of which drain.
+type draining struct{}
+
+func (draining) PickBut(_ string, drained []string, _ ...*tunnel.Session) *tunnel.Session {
+	if len(drained) > 0 {
+		return nil
+	}
+	return &tunnel.Session{}
+}
+
+// TestNoWarpgate: that none is connected, and that all drain, are told apart.
+func TestNoWarpgate(t *testing.T) {
+	table, err := policy.Compile(&mezu.Bundle{
+		Environment: "env_00000000000000000000000001", Endpoint: "shop", Issued: time.Unix(0, 0), Position: mezu.Position{Epoch: 1, Revision: 1}, Enabled: true,
+		Draining: []string{"wgt_00000000000000000000000001"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, tunnels := range map[string]Tunnels{
+		"no Warpgate of this environment is connected":   noTunnels{},
+		"all Warpgates of this environment are draining": draining{},
+	} {
+		x, _, _ := newExchange(t, t.Context())
+		x.table, x.s.cfg.Tunnels = table, tunnels
+		if err := x.noWarpgate(); x.pick() != nil || mezu.CodeOf(err) != mezu.CodeNoWarpgate || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
