@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/backoff"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -119,6 +120,8 @@ func TestT5_LinkRefusesAnotherIdentity(t *testing.T) {
 	l := startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Edge: other})
 	if err := l.await(t, tunnel.LinkDisconnected); err == nil {
 		t.Error("one edge passed for another")
+	} else if !backoff.Lasts(err) {
+		t.Errorf("it is tried again as often as an edge that restarts: %v", err)
 	}
 	l.stop()
 	// A Warpgate's certificate of the same authority, used as an edge's.
