@@ -279,5 +279,5 @@ func TestStateGoneBoth(t *testing.T) {
 	if _, err := api.Invoke[mezu.Project](t.Context(), w.client, api.OpCreateProject, mezu.Project{Name: "late"}, "acme"); mezu.CodeOf(err) != mezu.CodeUnavailable {
 		t.Errorf("a write to nowhere: %v", err)
 	}
-	w.endsWith(e, wl, "the store's folder is gone", "put the last backup back")
+	w.endsWith(e, wl, "the store's folder is gone", "mezusphere restore FILE")
 }

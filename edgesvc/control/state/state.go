@@ -176,8 +176,11 @@ func (s *State) Close() error {
 		closing = s.store.Close
 	}
 	err := closing()
+	if errors.Is(err, badger.ErrGone) {
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: err.Error(), Hint: "move it back, or put a backup into a new directory: mezusphere restore FILE --state DIR --seal-key-file KEY", Cause: err}
+	}
 	if errors.Is(err, store.ErrUnavailable) { // of the disk, and not of a program that is wrong
-		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: err.Error(), Hint: "make room on the disk of " + s.cfg.Dir + ", or see docs/operations.md about backups, and start again", Cause: err}
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: err.Error(), Hint: "make room on the disk of " + s.cfg.Dir + " and start again", Cause: err}
 	}
 	return err
 }

@@ -24,9 +24,9 @@ import (
 // closeTime is how long the engine may take to close: two memtables as tables on a slow disk.
 const closeTime = 10 * time.Second
 
-// errGone says that somebody took the store's folder away while it was open. What is written to
+// ErrGone says that somebody took the store's folder away while it was open. What is written to
 // its files since is nowhere.
-const errGone store.Refusal = "the store's folder is gone, or another lies in its place"
+const ErrGone store.Refusal = "the store's folder is gone, or another lies in its place"
 
 // Writable says why writes are refused now, or nil.
 func (db *DB) Writable(ctx context.Context) error {
@@ -54,13 +54,13 @@ func (db *DB) there() error {
 	dir := filepath.Join(db.opts.Dir, engineDir)
 	is, err := os.Stat(dir)
 	if err == nil && !os.SameFile(is, db.folder) {
-		return errGone
+		return ErrGone
 	}
 	if err == nil {
 		_, err = os.Stat(filepath.Join(dir, engine.ManifestFilename))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return errGone
+		return ErrGone
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func leftBehind(why error) error {
 // cantFlush says why the engine can't make tables of what is only in its log.
 func (db *DB) cantFlush() error {
 	if err := db.there(); err != nil {
-		return fmt.Errorf("%w; if it was not only moved, put the last backup back", err)
+		return fmt.Errorf("%w; what it held is there only if it was moved", err)
 	}
 	need, err := db.openingRoom()
 	if err == nil {
