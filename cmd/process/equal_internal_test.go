@@ -11,16 +11,24 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
-// said are the lines of a log without their times.
-func said(b *bytes.Buffer) []string {
+// logged is a log that is read in turn.
+type logged struct {
+	testkit.Buffer
+	read int
+}
+
+// said are the lines since the last call, without their times.
+func said(b *logged) []string {
+	all := b.String()
 	var out []string
-	for line := range strings.Lines(b.String()) {
+	for line := range strings.Lines(all[b.read:]) {
 		_, line, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		out = append(out, line)
 	}
-	b.Reset()
+	b.read = len(all)
 	return out
 }
 
@@ -35,7 +43,7 @@ func want(t *testing.T, what string, got []string, lines ...string) {
 // that says how many.
 func TestEqualLinesAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b bytes.Buffer
+		var b logged
 		log := PlainLogger(&b, slog.LevelDebug).With("service", "edge")
 		trouble := func(n int) {
 			for i := range n {
@@ -70,7 +78,7 @@ func TestEqualLinesAreOne(t *testing.T) {
 // TestEqualLinesOfAnyPort: the port of this end, and that of a peer, make no other line. The id of
 // a request does.
 func TestEqualLinesOfAnyPort(t *testing.T) {
-	var b bytes.Buffer
+	var b logged
 	h := countEqual(slog.NewTextHandler(&b, nil))
 	log := slog.New(h)
 	for i := range 3 {
@@ -89,7 +97,7 @@ func TestEqualLinesOfAnyPort(t *testing.T) {
 
 // TestEqualLinesAreBounded: of more different lines than are counted each is written.
 func TestEqualLinesAreBounded(t *testing.T) {
-	var b bytes.Buffer
+	var b logged
 	h := countEqual(slog.NewTextHandler(&b, nil))
 	for range 2 {
 		for i := range maxEqual + 10 {
@@ -104,7 +112,7 @@ func TestEqualLinesAreBounded(t *testing.T) {
 
 // TestEqualLinesAtTheEnd: what was counted is said when a program ends.
 func TestEqualLinesAtTheEnd(t *testing.T) {
-	var b bytes.Buffer
+	var b logged
 	s := terminal.Streams{Out: new(bytes.Buffer), Err: &b}
 	o := NewOutlets(&s)
 	log, err := Logger(s.Err, "text", "info")
