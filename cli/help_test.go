@@ -45,6 +45,13 @@ func TestHelp_Fits(t *testing.T) {
 	if len(all) < 90 {
 		t.Fatalf("found %d pages only", len(all))
 	}
+	for _, topic := range cli.Topics() {
+		for line := range strings.Lines(terminal.Page(topic.Text, terminal.PageWidth)) {
+			if n := terminal.Wide(strings.TrimRight(line, "\n")); n > terminal.PageWidth {
+				t.Errorf("%s has %d columns: %s", topic.Title, n, line)
+			}
+		}
+	}
 	for _, path := range all {
 		wide, narrow := pageAt(t, path, 80), pageAt(t, path, 40)
 		if !strings.Contains(wide, "\nExample:\n   mezu "+path) {

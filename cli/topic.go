@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
 )
 
 // topicsCommand is "mezu help TOPIC". "mezu help COMMAND" is read before any command is
@@ -17,7 +18,7 @@ func topicsCommand(inv *invocation.Invocation) *cli.Command {
 				if _, err := invocation.Arguments(c); err != nil {
 					return err
 				}
-				return inv.Printf("%s", t.text)
+				return inv.Printf("%s", terminal.Page(t.text, inv.PageFor()))
 			},
 		})
 	}
@@ -104,7 +105,13 @@ none is renamed.
    -f -o json            of mezu requests list and mezu audit: one record a line
    --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
    --timeout TIME        give up after that time, with code 7
+   TIME                  a span: 90s, 15m, 24h, 7d, 2w, 1d12h; of --since and --until also a
+                         date such as 2026-11-28, by the clock here, or a time in RFC 3339
    --if-revision N       change a record only if nobody else has: code 5 otherwise
+   --wait                of mezu apply and mezu routes: return when every edge and Warpgate
+                         runs it; else code 7
+   --key-file FILE       a new secret goes into FILE (0600), which must not be there, and is
+                         not shown
    --yes                 delete without asking
 
 Times are in RFC 3339 wherever they don't go to a terminal.
