@@ -173,6 +173,9 @@ func TestPick(t *testing.T) {
 		return mezu.Tunnel{ID: id, Name: project + "/" + environment, TunnelSpec: mezu.TunnelSpec{Organization: organization, Project: project, Environment: environment}}
 	}
 	all := []mezu.Tunnel{tunnel("1", "acme", "shop", "dev-ada"), tunnel("2", "acme", "shop", "dev-ada-docs"), tunnel("3", "acme", "blog", "dev-ada")}
+	stopped := tunnel("5", "acme", "wiki", "dev-ada-hooks")
+	stopped.State = mezu.TunnelStopped
+	all = append(all, tunnel("4", "acme", "wiki", "dev-ada"), stopped)
 	blog := invocation.Settings{Organization: "acme", Project: "blog"}
 	other := invocation.Settings{Organization: "other"}
 	staging := invocation.Settings{Organization: "acme", Project: "shop", Environment: "staging"}
@@ -191,6 +194,8 @@ func TestPick(t *testing.T) {
 		{"the only one of the project", "", false, blog, "3"},
 		{"the one of the context", "", false, docs, "2"},
 		{"beside mezu dev", "", false, invocation.Settings{Organization: "acme", Project: "shop", Environment: "dev-ada", Socket: "dev.sock"}, "2"},
+		{"beside one that was stopped", "", false, invocation.Settings{Project: "wiki"}, "4"},
+		{"one that was stopped, by name", "wiki/dev-ada-hooks", false, other, "5"},
 		{"several", "", false, invocation.Settings{Project: "shop"}, "several"},
 		{"named, and not here", "", true, staging, ""},
 		{"named, and here", "", true, docs, "2"},

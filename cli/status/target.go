@@ -99,6 +99,9 @@ func pick(tunnels []mezu.Tunnel, name string, named bool, s invocation.Settings)
 			fit = slices.Delete(fit, ofContext, ofContext+1)
 		}
 	}
+	if open := slices.DeleteFunc(slices.Clone(fit), func(t mezu.Tunnel) bool { return t.State == mezu.TunnelStopped }); name == "" && len(open) > 0 {
+		fit = open // one that was stopped is kept for its requests, and is not asked about
+	}
 	if len(fit) > 1 {
 		names := make([]string, len(fit))
 		for i, t := range fit {

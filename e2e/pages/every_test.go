@@ -24,7 +24,7 @@ func runs() map[string]string {
 		"docs/releasing.md":  "release/releasing_test.go TestReleasingPage",
 
 		"README.md":               "e2e/pages/readme_linux_test.go TestReadme",
-		"docs/cli.md":             "",
+		"docs/cli.md":             "e2e/pages/cli_linux_test.go TestCommandsPage",
 		"docs/mezu-yaml.md":       "e2e/pages/tunnel_linux_test.go TestManifestPage",
 		"docs/troubleshooting.md": "e2e/pages/tunnel_linux_test.go TestTunnelPages",
 		"docs/tunnel.md":          "e2e/pages/tunnel_linux_test.go TestTunnelPages",

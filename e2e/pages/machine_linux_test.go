@@ -296,11 +296,13 @@ func (d *description) makeRoot() error {
 		}
 	}
 	for _, name := range copied {
-		if out, err := exec.Command("sh", "-c", `[ ! -e "$1" ] || cp -rL "$1" "$2"`, "sh", "/etc/"+name, in("etc/"+name)).CombinedOutput(); err != nil && len(out) == 0 {
+		if out, err := exec.Command("sh", "-c", `[ ! -e "$1" ] || cp -rP "$1" "$2"`, "sh", "/etc/"+name, in("etc/"+name)).CombinedOutput(); err != nil && len(out) == 0 {
 			return fmt.Errorf("/etc/%s: %w", name, err)
 		}
 	}
 	if err := errors.Join(
+		syscall.Mount("none", in("usr/local/share"), "tmpfs", 0, "mode=0755"), // where CAs are put
+		os.RemoveAll(in("etc/ssl/certs/java")),                                // not every system has Java
 		os.Chmod(in("tmp"), 0o1777), os.Chmod(in("run/user"), 0o700), os.MkdirAll(filepath.Join(d.Homes, d.Name), 0o700),
 		os.WriteFile(in("etc/hosts"), []byte("127.0.0.1 localhost\n::1 localhost\n"), 0o644),
 		os.WriteFile(in("etc/resolv.conf"), []byte("nameserver 127.0.0.1\n"), 0o644),

@@ -15,8 +15,8 @@ type world struct {
 	names names
 	// before prepares the machines, as the page says they are before it begins.
 	before func(*testing.T, map[string]*machine)
-	// after looks at what became of a block of commands.
-	after map[int]func(t *testing.T, all map[string]*machine, output string)
+	// meanwhile is what somebody does before a block, which is named by some of its text.
+	meanwhile map[string]string
 }
 
 // names are the addresses of names: on all machines, and on some of them instead.
@@ -65,7 +65,7 @@ func play(t *testing.T, name string, w world) {
 	if w.before != nil {
 		w.before(t, all)
 	}
-	for i, b := range blocks {
+	for _, b := range blocks {
 		if b.file != "" {
 			for _, m := range all {
 				m.write(b.file, b.text)
@@ -77,6 +77,11 @@ func play(t *testing.T, name string, w world) {
 		if len(b.machines) == 0 {
 			b.machines = w.machines[:1]
 		}
+		for text, commands := range w.meanwhile {
+			if strings.Contains(b.text, text) {
+				all[b.machines[0]].prepare(commands)
+			}
+		}
 		output := together(t, name, b, all)
 		if t.Failed() {
 			return
@@ -85,9 +90,6 @@ func play(t *testing.T, name string, w world) {
 			if lines := missing(shown, output); len(lines) > 0 {
 				t.Errorf("%s:%d: the page shows\n%s\nwhich is not in\n%s", name, b.line, strings.Join(lines, "\n"), output)
 			}
-		}
-		if look := w.after[i]; look != nil {
-			look(t, all, output)
 		}
 	}
 	for _, m := range all {
