@@ -275,6 +275,7 @@ func TestDevFileUnsure(t *testing.T) {
 	}
 	run := &devRun{developer: d, Options: dev.Options{Organization: "dev", Project: "shop", Environment: "development"}}
 	run.FilePath, run.File = filepath.Join(t.TempDir(), "mezu.yaml"), &manifest.File{Name: "mezu.yaml"}
+	run.out = &devOutput{Options: run.Options}
 	file := &devFile{run: run}
 	for _, c := range []struct {
 		what, upstream string

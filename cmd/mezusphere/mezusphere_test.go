@@ -205,7 +205,7 @@ func TestAll(t *testing.T) {
 		done <- run(ctx, args, func(string) string { return "" }, terminal.Streams{Out: &talk, Err: &talk})
 	}()
 	control := until(t, &talk, `msg="control plane listens" api=(\S+) admin=(\S+) ca_file=(\S+)`)
-	edge := until(t, &talk, `msg="edge listens" https=(\S+) tunnel=\S+ admin=(\S+)`)
+	edge := until(t, &talk, `msg="edge listens" https=(\S+) tunnel=\S+ (?:told=\S+ )?admin=(\S+)`)
 	base, ca := "https://"+control[1], control[3]
 	awaitReady(t, "http://"+control[2]+"/readyz")
 	awaitReady(t, "http://"+edge[2]+"/readyz")
