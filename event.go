@@ -69,7 +69,8 @@ const (
 	EventRequest  EventKind = "request"
 	EventWarpgate EventKind = "warpgate"
 	EventConfig   EventKind = "config"
-	EventMail     EventKind = "mail" // of "mezu dev", which sends none
+	EventMail     EventKind = "mail"     // of "mezu dev", which sends none
+	EventWorkload EventKind = "workload" // something answers at Upstream, where nothing did
 	EventError    EventKind = "error"
 	EventStopped  EventKind = "stopped"
 )

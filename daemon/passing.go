@@ -60,6 +60,8 @@ func (p *passing) event(e mezu.Event) {
 	switch e.Event {
 	case mezu.EventError:
 		p.t.failed(e)
+	case mezu.EventWorkload:
+		p.t.answers(e)
 	case mezu.EventConfig:
 		p.t.publish(local.Event{Event: e})
 		p.t.look()
@@ -109,6 +111,16 @@ func (t *tunnel) failed(e mezu.Event) {
 	}
 	t.publish(local.Event{Event: e})
 	t.look()
+}
+
+// answers is told that something answers at an upstream, where nothing did.
+func (t *tunnel) answers(e mezu.Event) {
+	t.publish(local.Event{Event: e})
+	spec := t.asked()
+	if u, err := mezu.ParseUpstream(spec.Target); err == nil && u.String() == e.Upstream {
+		yes := true
+		t.setWorkload(&mezu.Workload{Up: &yes})
+	}
 }
 
 // answered learns from a request how the workload is.

@@ -47,7 +47,7 @@ func (d *devOutput) event(e mezu.Event) {
 	switch e.Event {
 	case mezu.EventStopped:
 		return // stopped says it when everything has
-	case mezu.EventError:
+	case mezu.EventError, mezu.EventWorkload:
 		if d.ending {
 			return // the edge ends before the Warpgate, so this is no error
 		}
@@ -70,6 +70,8 @@ func (d *devOutput) show(e mezu.Event) {
 	switch e.Event {
 	case mezu.EventRequest:
 		d.request(e)
+	case mezu.EventWorkload:
+		d.Sayf("%s", terminal.Clean(e.Message))
 	case mezu.EventError:
 		d.Warnf("%s", terminal.Clean(e.Message))
 		if e.Hint != "" {

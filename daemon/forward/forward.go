@@ -66,6 +66,9 @@ type Config struct {
 	Recorder Recorder
 	// Underway has the requests under way; if nil, nobody asks for them.
 	Underway *Underway
+	// Unreached is told of each request for which nothing answered at its workload's address, and
+	// must not wait; if nil, nobody is.
+	Unreached func(u mezu.Upstream)
 	// Panicked is told of each exchange that ended in a panic; if nil, nobody is.
 	Panicked func()
 	// Failed is told the cause of each request whose response was not delivered in full;

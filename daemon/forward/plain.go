@@ -73,6 +73,7 @@ func (w *worker) undialled(u mezu.Upstream, by time.Time, err error) (unsent boo
 // the log: the answer reaches end users.
 func (w *worker) dialFault(u mezu.Upstream, err error) error {
 	code, detail := mezu.CodeWorkloadRefused, "nothing answers at the workload's address"
+	nowhere := false
 	var dial *net.OpError
 	switch {
 	case w.ctx.Err() != nil:
@@ -84,6 +85,22 @@ func (w *worker) dialFault(u mezu.Upstream, err error) error {
 		detail = "the workload's certificate is not trusted"
 	case u.Scheme == mezu.UpstreamHTTPS && !(errors.As(err, &dial) && dial.Op == "dial"):
 		detail = "the TLS handshake with the workload failed"
+	default:
+		nowhere = true
 	}
-	return &mezu.Error{Code: code, Detail: detail, Cause: fmt.Errorf("connecting to %s: %w", u, err)}
+	cause := fmt.Errorf("connecting to %s: %w", u, err)
+	if nowhere {
+		cause = &unreachedError{u, cause}
+	}
+	return &mezu.Error{Code: code, Detail: detail, Cause: cause}
 }
+
+// unreachedError says at which address nothing answers: to whoever's workload it is, and not to
+// visitors.
+type unreachedError struct {
+	at    mezu.Upstream
+	cause error
+}
+
+func (e *unreachedError) Error() string { return e.cause.Error() }
+func (e *unreachedError) Unwrap() error { return e.cause }

@@ -96,6 +96,12 @@ func (w *worker) report(err error) {
 	case err == nil:
 	case !w.x.Began && isRefusal:
 		status, code, message = refusal.Code.Status(), refusal.Code, refusal.Detail
+		if nowhere, ok := errors.AsType[*unreachedError](err); ok {
+			message = "nothing answers at " + nowhere.at.String()
+			if w.f.cfg.Unreached != nil {
+				w.f.cfg.Unreached(nowhere.at)
+			}
+		}
 		w.f.cfg.Log.Warn("request not served", "request_id", w.info.ID, "code", string(refusal.Code), "cause", string(cause), "detail", refusal.Detail, "error", refusal.Cause)
 	default:
 		message = relay.Rule(err)

@@ -143,10 +143,11 @@ type Warpgate struct {
 	asking  chan struct{}
 	closed  bool // nobody may ask any more; guarded by asking
 
-	events   sync.Mutex
-	troubles troubles
-	counters *counters
-	underway *forward.Underway
+	events    sync.Mutex
+	troubles  troubles
+	counters  *counters
+	underway  *forward.Underway
+	unreached unreached
 	// newServer makes what serves data connections.
 	newServer func(forward.Config) server
 }
@@ -166,7 +167,7 @@ func newForwarder(c forward.Config) server { return forward.New(c) }
 
 // New checks the configuration. It touches nothing outside; Listen does.
 func New(cfg Config) (*Warpgate, error) {
-	g := &Warpgate{cfg: cfg, counters: newCounters(), underway: &forward.Underway{}, log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
+	g := &Warpgate{cfg: cfg, counters: newCounters(), underway: &forward.Underway{}, unreached: newUnreached(), log: cfg.Log, now: cfg.Now, newServer: newForwarder, pace: defaultPace,
 		runtime: runtimeEnvironment{os.DirFS("/"), os.Getenv}, asking: make(chan struct{}, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -354,6 +355,7 @@ func (g *Warpgate) Run(ctx context.Context) error {
 	defer g.ending.stop()
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.watchWorkloads(soft) })
+	tasks.Go(func() { g.watchUnreached(soft) })
 	err := g.work(soft)
 	stop()
 	tasks.Wait()
@@ -408,7 +410,7 @@ func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
-		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed, Recorder: g.cfg.Recorder, Underway: g.underway}
+		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed, Recorder: g.cfg.Recorder, Underway: g.underway, Unreached: g.unreached.note}
 	switch {
 	case g.cfg.Requests != nil:
 		c.Requests = g.cfg.Requests

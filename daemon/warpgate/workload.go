@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -27,7 +28,7 @@ func (g *Warpgate) watchWorkloads(ctx context.Context) {
 		if targets.Upstream.Address != "" {
 			watching, stop := context.WithCancel(ctx)
 			unhook := context.AfterFunc(replaced, stop)
-			g.watchWorkload(watching, targets.Upstream)
+			g.watchWorkload(watching, targets.Upstream, false)
 			unhook()
 			stop()
 		}
@@ -39,14 +40,20 @@ func (g *Warpgate) watchWorkloads(ctx context.Context) {
 }
 
 // watchWorkload says once that nothing answers at the upstream, and once that something
-// does; then it returns. It only informs: requests are tried whatever it finds.
-func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
-	for said := false; ; {
+// does; then it returns. It only informs: requests are tried whatever it finds. missed says that
+// a request has found nothing there.
+func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream, missed bool) {
+	if !g.unreached.begin(u) {
+		return // it is watched already
+	}
+	defer g.unreached.end(u)
+	for said := missed; ; {
 		conn, err := forward.Dial(ctx, &net.Dialer{}, u, probeTimeout)
 		if err == nil {
 			conn.Close()
 			if said {
 				g.log.Info("the workload is up", "upstream", u.String())
+				g.emit(mezu.Event{Event: mezu.EventWorkload, Status: WorkloadUp, Upstream: u.String(), Message: u.String() + " answers now"})
 			}
 			return
 		}
@@ -64,6 +71,71 @@ func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream) {
 				Message: fmt.Sprintf("nothing answers at %s yet; waiting for it", u)})
 		}
 		if backoff.Sleep(ctx, probeInterval) != nil {
+			return
+		}
+	}
+}
+
+// WorkloadUp is the status of a mezu.EventWorkload.
+const WorkloadUp = "up"
+
+// maxUnreached is how many workloads are watched at once because requests found nothing there: a
+// connection is tried to each every second.
+const maxUnreached = 16
+
+// unreached are the workloads that are watched.
+type unreached struct {
+	noted chan mezu.Upstream
+	mu    *sync.Mutex
+	of    map[mezu.Upstream]bool
+}
+
+func newUnreached() unreached {
+	return unreached{noted: make(chan mezu.Upstream, maxUnreached), mu: &sync.Mutex{}, of: map[mezu.Upstream]bool{}}
+}
+
+// note is told that a request found nothing. It doesn't wait.
+func (u unreached) note(at mezu.Upstream) {
+	u.mu.Lock()
+	watched := u.of[at] || len(u.of) >= maxUnreached
+	u.mu.Unlock()
+	if watched {
+		return
+	}
+	select {
+	case u.noted <- at:
+	default: // the next request notes it
+	}
+}
+
+// begin reports whether nobody watches a workload yet.
+func (u unreached) begin(at mezu.Upstream) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of[at] {
+		return false
+	}
+	u.of[at] = true
+	return true
+}
+
+func (u unreached) end(at mezu.Upstream) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.of, at)
+}
+
+// watchUnreached watches what requests did not reach, where a person looks on.
+func (g *Warpgate) watchUnreached(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	for {
+		select {
+		case u := <-g.unreached.noted:
+			if g.cfg.SameMachine {
+				watching.Go(func() { g.watchWorkload(ctx, u, true) })
+			}
+		case <-ctx.Done():
 			return
 		}
 	}

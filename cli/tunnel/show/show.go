@@ -186,6 +186,8 @@ func (l *Lines) Event(e local.Event) {
 		}
 	case mezu.EventError:
 		l.trouble(e)
+	case mezu.EventWorkload:
+		l.answers(e)
 	case mezu.EventConfig:
 		if l.JSON {
 			l.write(e.Event)
@@ -277,6 +279,9 @@ func (l *Lines) request(e local.Event) {
 	if why == "" && e.Cause != "" && e.Cause != mezu.CauseRefused {
 		why = string(e.Cause)
 	}
+	if e.Code == mezu.CodeWorkloadRefused && e.Message != "" {
+		tail, why = terminal.Clean(e.Message), ""
+	}
 	if why != "" {
 		tail = terminal.Clean(why) + "  " + tail
 	}
@@ -304,6 +309,18 @@ func upgradeOf(protocol string) string {
 		return "WebSocket"
 	}
 	return terminal.Clean(protocol)
+}
+
+// answers shows that something answers where nothing did.
+func (l *Lines) answers(e local.Event) {
+	switch {
+	case l.JSON:
+		l.write(e.Event)
+	case l.Several:
+		l.Signf(terminal.Good, "%s: %s", terminal.Clean(e.Tunnel), terminal.Clean(e.Message))
+	default:
+		l.Signf(terminal.Good, "%s", terminal.Clean(e.Message))
+	}
 }
 
 // trouble shows an error.
