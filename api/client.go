@@ -58,6 +58,8 @@ type ClientConfig struct {
 	Token func() (string, error)
 	// TLS may hold roots and a client certificate; if nil, the system's roots.
 	TLS *tls.Config
+	// AddressFlag is the flag that BaseURL comes from, for what errors advise; if empty, --api.
+	AddressFlag string
 	// UserAgent names the program; if empty, "mezu".
 	UserAgent string
 	// Timeout bounds each call; if zero, DefaultTimeout. Streams have an idle
@@ -78,6 +80,7 @@ type Client struct {
 	at        atomic.Uint32 // turn: the index of the base in use, modulo their number
 	token     func() (string, error)
 	userAgent string
+	flag      string
 	timeout   time.Duration
 	http      *http.Client
 }
@@ -112,7 +115,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Wrap != nil {
 		carrier = cfg.Wrap(transport)
 	}
-	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, timeout: cfg.Timeout, http: &http.Client{
+	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, flag: cfg.AddressFlag, timeout: cfg.Timeout, http: &http.Client{
 		Transport: carrier,
 		// A redirect would send the token to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -327,13 +330,17 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return 0, ctx.Err()
 		}
-		return 0, noAnswer(req, err)
+		return 0, c.noAnswer(req, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		err := problemOf(resp)
 		var cause *ResponseError
+		var unreachable *UnreachableError
+		if errors.As(err, &unreachable) {
+			unreachable.flag = c.flag
+		}
 		if errors.As(err, &cause) {
 			cause.Operation, cause.Params = call.Operation, call.Params
 		}
@@ -472,12 +479,12 @@ func (e *NotMade) Error() string { return e.Err.Error() }
 func (e *NotMade) Unwrap() error { return e.Err }
 
 // noAnswer is the error of a call that no answer came to.
-func noAnswer(req *http.Request, err error) error {
+func (c *Client) noAnswer(req *http.Request, err error) error {
 	var own *NotMade
 	if errors.As(err, &own) {
 		return own.Err
 	}
-	out := &UnreachableError{URL: originOf(req), Err: plainCause(err)}
+	out := &UnreachableError{URL: originOf(req), Err: plainCause(err), flag: c.flag}
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		out.proxy = proxy.Host
 	}

@@ -229,7 +229,7 @@ func (c *Client) program(ctx context.Context, method, target string, form url.Va
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return ctx.Err()
 		}
-		return noAnswer(req, err)
+		return c.noAnswer(req, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -69,7 +69,7 @@ func (c *Client) events(ctx context.Context, call Call, last string) (*events, e
 		if errors.Is(err, context.Canceled) {
 			return fail(err)
 		}
-		return fail(noAnswer(req, err))
+		return fail(c.noAnswer(req, err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()

@@ -24,6 +24,8 @@ type UnreachableError struct {
 	Err error
 	// proxy is the host and port of the proxy that the call went by; "" for none.
 	proxy string
+	// flag is the one that the address comes from; "" for --api.
+	flag string
 }
 
 // Unwrap gives the cause.
@@ -43,10 +45,19 @@ func (e *UnreachableError) Error() string {
 func (e *UnreachableError) Explain() (what, hint string) {
 	for _, look := range []func(host string) (string, string){e.byProxy, e.untrusted, e.byName, e.byConnection, e.byTLS} {
 		if what, hint = look(e.host()); what != "" {
-			return e.URL + what, hint
+			return e.URL + what, e.advice(hint)
 		}
 	}
 	return fmt.Sprintf("%s is unreachable: %v", e.URL, e.Err), ""
+}
+
+// advice is a hint with the flag of this program.
+func (e *UnreachableError) advice(hint string) string {
+	if e.flag == "" {
+		return hint
+	}
+	const other = "--api-hosts" // of the control plane, whose flag it stays
+	return strings.NewReplacer(other, other, "--api", e.flag).Replace(hint)
 }
 
 // host is the host of the address, or the address if it has none.

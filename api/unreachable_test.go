@@ -105,6 +105,15 @@ func TestUnreachable_Certificates(t *testing.T) {
 	if what, hint := explained(t, refusing, roots, time.Minute); !strings.Contains(what, "is an edge, and no control plane") || !strings.HasPrefix(hint, "--api with the address") {
 		t.Errorf("an endpoint: %q, try %q", what, hint)
 	}
+	// Whoever has another flag for the address is told of that.
+	c, err := api.NewClient(api.ClientConfig{BaseURL: refusing, TLS: &tls.Config{RootCAs: roots}, AddressFlag: "--control"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseIdle()
+	if _, err := api.Invoke[api.Self](t.Context(), c, api.OpSelf, nil); err == nil || !strings.Contains(err.Error(), "(--control with the address of the control plane") {
+		t.Errorf("an edge is told: %v", err)
+	}
 }
 
 func TestUnreachable_Connections(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -192,7 +191,7 @@ func permanent(err error) *mezu.Error {
 	var unreachable *api.UnreachableError
 	if errors.As(err, &untrusted) && errors.As(err, &unreachable) {
 		what, hint := unreachable.Explain()
-		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the control plane at " + what, Hint: strings.ReplaceAll(hint, "--api ", "--control "), Cause: err}
+		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: "the control plane at " + what, Hint: hint, Cause: err}
 	}
 	var refusal *mezu.Error
 	if !errors.As(err, &refusal) {

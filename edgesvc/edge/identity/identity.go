@@ -126,7 +126,8 @@ func (i *Identity) newClient(token string, cert *tls.Certificate) (*api.Client, 
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 	}
 	client, err := api.NewClient(api.ClientConfig{
-		BaseURL: i.cfg.Control, TLS: config, Timeout: callTimeout, DialContext: i.cfg.Dial,
+		AddressFlag: "--control",
+		BaseURL:     i.cfg.Control, TLS: config, Timeout: callTimeout, DialContext: i.cfg.Dial,
 		UserAgent: "mezusphere-edge/" + i.cfg.Version,
 		Token:     func() (string, error) { return token, nil },
 	})
