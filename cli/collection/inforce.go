@@ -105,27 +105,24 @@ func (f *force) look(ctx context.Context) error {
 	}
 	edges, warpgates := 0, 0
 	var late []string
-	for _, a := range s.Applied {
-		kind := "Warpgate "
+	for i, who := range api.Whose(s.Applied) {
+		a := s.Applied[i]
 		if strings.HasPrefix(a.ID, mezu.PrefixEdge) {
-			kind = "edge "
 			edges++
 		} else {
 			warpgates++
 		}
 		if a.Position.Compare(f.target) < 0 {
-			late = append(late, kind+terminal.Clean(a.ID))
+			late = append(late, terminal.Clean(who)+" is "+a.Lag().Text(time.Now()))
 		}
 	}
 	switch {
 	case edges == 0:
 		f.lag = "no edge is connected"
 	case len(late) > maxNamed:
-		f.lag = strings.Join(late[:maxNamed], ", ") + fmt.Sprintf(" and %d more lag behind", len(late)-maxNamed)
-	case len(late) > 1:
-		f.lag = and(late) + " lag behind"
+		f.lag = strings.Join(late[:maxNamed], ", ") + fmt.Sprintf(" and %d more", len(late)-maxNamed)
 	case len(late) > 0:
-		f.lag = late[0] + " lags behind"
+		f.lag = and(late)
 	default:
 		f.holds = true
 	}

@@ -45,7 +45,10 @@ func at(revision uint64) mezu.Position { return mezu.Position{Epoch: 1, Revision
 func TestInForce(t *testing.T) {
 	edge, warpgate := mezu.NewID(mezu.PrefixEdge, time.Now()), mezu.NewID(mezu.PrefixWarpgate, time.Now())
 	state := func(position, ofEdge, ofWarpgate uint64) api.RoutesState {
-		return api.RoutesState{Position: at(position), Applied: []api.Applied{{ID: edge, Position: at(ofEdge)}, {ID: warpgate, Position: at(ofWarpgate)}}}
+		return api.RoutesState{Position: at(position), Applied: []api.Applied{
+			{ID: edge, Name: "fra-1", Position: at(ofEdge), Behind: int(position - ofEdge)},
+			{ID: warpgate, Name: "web-1", Position: at(ofWarpgate), Behind: int(position - ofWarpgate)},
+		}}
 	}
 	// What others change meanwhile is not waited for.
 	p, inv, talk := told(t, state(5, 4, 3), state(6, 6, 4), state(9, 6, 5))
@@ -57,9 +60,9 @@ func TestInForce(t *testing.T) {
 	}
 
 	for want, s := range map[string]api.RoutesState{
-		"Warpgate " + warpgate + " lags behind (acme/shop/production)":                      state(5, 5, 4),
-		"edge " + edge + " and Warpgate " + warpgate + " lag behind (acme/shop/production)": state(5, 4, 0),
-		"no edge is connected (acme/shop/production)":                                       {Position: at(5)},
+		"Warpgate web-1 is 1 change behind (acme/shop/production)":                                    state(5, 5, 4),
+		"edge fra-1 is 1 change behind and Warpgate web-1 is 5 changes behind (acme/shop/production)": state(5, 4, 0),
+		"no edge is connected (acme/shop/production)":                                                 {Position: at(5)},
 	} {
 		p, inv, _ := told(t, s)
 		inv.Flags.Timeout = 300 * time.Millisecond
