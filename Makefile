@@ -30,7 +30,7 @@ STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 # The newest that Go 1.26 builds and whose modules can all be had.
 GORELEASER  := v2.16.0
 
-.PHONY: help build release-snapshot release-check test docs test-e2e test-unraced test-release check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
+.PHONY: help build release-snapshot release-check test docs docs-pages test-e2e test-unraced test-release check fmt vet vet-cross staticcheck tidy cross bench timing fuzz soak before before-fixture pictures reference vulncheck tools-for-test tools-for-bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -75,9 +75,13 @@ test: tools-for-test ## vet and test everything: packages and a tour of the prog
 	go vet ./...
 	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e ./e2e/pages $(UNRACED))")
 	go test -race -count=1 -vet=off -timeout 15m -run '^TestTour$$' ./e2e
-	$(MAKE) --no-print-directory -j2 --output-sync=target docs test-e2e test-unraced test-release
+	$(MAKE) --no-print-directory -j2 --output-sync=target docs-pages test-e2e test-unraced test-release
 
-docs: ## run README.md and every page of docs/ as they are written, on machines that are namespaces
+docs: docs-pages ## run README.md and every page of docs/ as they are written, most on machines that are namespaces; make test does too
+	go test -count=1 -vet=off -run '^Test(CIPage|InspectorPage|DashboardAsLines|DeployPage|InstallPage)$$' ./cmd/mezu ./cmd/warpgate ./cli/update
+	cd release && go test -count=1 -vet=off -run '^TestReleasingPage$$' ./...
+
+docs-pages:
 	go test -count=1 -vet=off -timeout 10m ./e2e/pages
 
 test-e2e:

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // ciPage and deployPage are pages whose shell is executed.
@@ -32,6 +33,24 @@ func blocks(t *testing.T, kind string) []string {
 	var out []string
 	for _, m := range regexp.MustCompile("(?s)```"+kind+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		out = append(out, m[1])
+	}
+	return out
+}
+
+// example is a block of commands of a page, and what the page shows of their output.
+type example struct{ commands, shown string }
+
+// examples are those of one section of a page.
+func examples(t *testing.T, page, section string) []example {
+	t.Helper()
+	_, text, ok := strings.Cut(string(testkit.ReadData(t, page)), "\n"+section+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %q", page, section)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	var out []example
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```\n(?:\n```(?:json|text)\n(.*?)```)?").FindAllStringSubmatch(text, -1) {
+		out = append(out, example{m[1], m[2]})
 	}
 	return out
 }

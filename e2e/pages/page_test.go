@@ -125,7 +125,9 @@ func missing(shown, output string) (lines []string) {
 func pattern(line string) *regexp.Regexp {
 	words := strings.Fields(strings.TrimPrefix(line, "┊"))
 	for i, word := range words {
-		if placeholder.MatchString(word) {
+		if strings.Contains(word, "{") { // of JSON, what comes before it
+			words[i] = ".*"
+		} else if placeholder.MatchString(word) {
 			words[i] = `\S+`
 		} else {
 			words[i] = regexp.QuoteMeta(word)

@@ -57,8 +57,8 @@ func together(t *testing.T, name string, b block, all map[string]*machine) strin
 // warning is how a program begins to say that others can't reach it as it was told to be reached.
 const warning = "no other machine can use this name or address"
 
-// play runs all commands of a page in their order.
-func play(t *testing.T, name string, w world) {
+// play runs all commands of a page in their order, and gives its machines.
+func play(t *testing.T, name string, w world) map[string]*machine {
 	t.Helper()
 	blocks := readPage(t, name)
 	all := newMachines(t, w.names, w.machines...)
@@ -84,7 +84,7 @@ func play(t *testing.T, name string, w world) {
 		}
 		output := together(t, name, b, all)
 		if t.Failed() {
-			return
+			t.FailNow()
 		}
 		for _, shown := range b.shown {
 			if lines := missing(shown, output); len(lines) > 0 {
@@ -98,4 +98,5 @@ func play(t *testing.T, name string, w world) {
 		}
 		m.enter("leave", "tunnel", "dev", "warpgate", "mezusphere")
 	}
+	return all
 }

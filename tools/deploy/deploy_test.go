@@ -186,8 +186,8 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var commands strings.Builder
-	for _, block := range regexp.MustCompile("(?s)```text\n(.*?)```").FindAllSubmatch(page, -1) {
-		commands.Write(block[1])
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllSubmatch(page, -1) {
+		commands.WriteString(strings.ReplaceAll("\n"+string(block[1]), "\n$ ", "\n"))
 	}
 	text := commands.String()
 	files := regexp.MustCompile(`\bdeploy/(\S+)`).FindAllStringSubmatch(text, -1)
@@ -196,7 +196,7 @@ func TestPage(t *testing.T) {
 	}
 	secret := regexp.MustCompile(`(?m)^kubectl create secret generic (\S+) --from-file=(\S+)=key$`).FindStringSubmatch(text)
 	program := regexp.MustCompile(`--build-arg (\w+)=warpgate `).FindStringSubmatch(text)
-	if len(files) != 4 || secret == nil || program == nil || !strings.HasPrefix(text, "MEZU_API=") {
+	if len(files) != 4 || secret == nil || program == nil || !strings.HasPrefix(text, "\nMEZU_API=") {
 		t.Fatalf("%s", text)
 	}
 	for _, path := range []string{"kubernetes/sidecar.yaml", "kubernetes/warpgate.yaml"} {
