@@ -261,5 +261,9 @@ func (e *Events) Write(event mezu.Event) {
 // Fail is the event for an error that ends a program.
 func Fail(err error) mezu.Event {
 	what, hint := terminal.Explain(err)
-	return mezu.Event{Event: mezu.EventError, Code: mezu.CodeOf(err), Message: what, Hint: hint}
+	code := mezu.Code(terminal.ProblemOf(err).Code)
+	if !code.Known() { // a word for an exit code
+		code = mezu.CodeOf(err)
+	}
+	return mezu.Event{Event: mezu.EventError, Code: code, Message: what, Hint: hint}
 }

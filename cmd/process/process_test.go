@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,12 +16,12 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
-
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cmd/process"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -210,5 +211,19 @@ func TestEventsAreLines(t *testing.T) {
 	}
 	if last := lines[50]; !strings.Contains(last, `"code":"not_found","message":"no project","hint":"make one"`) {
 		t.Errorf("%s", last)
+	}
+}
+
+// TestFail: the event has the code that the exit code stands for, where no service has spoken.
+func TestFail(t *testing.T) {
+	for want, err := range map[mezu.Code]error{
+		mezu.CodeUnavailable: &api.UnreachableError{URL: "https://a.example", Err: io.EOF},
+		mezu.CodeInvalid:     exit.Usagef("wrong"),
+		mezu.CodeConflict:    mezu.Errorf(mezu.CodeConflict, "taken"),
+		mezu.CodeInternal:    io.EOF,
+	} {
+		if e := process.Fail(err); e.Code != want {
+			t.Errorf("%v: %+v, want %s", err, e, want)
+		}
 	}
 }
