@@ -2,6 +2,8 @@ package collection
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -106,9 +108,13 @@ func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params [
 		e.Hint = "add --yes"
 		return title, e
 	}
-	item, err := api.Invoke[T](ctx, p.Client, o.Get, nil, params...)
+	there, err := api.Invoke[revised[T]](ctx, p.Client, o.Get, nil, params...)
 	if err != nil {
 		return title, err
+	}
+	item := there.item
+	if o.Revision != 0 && o.Revision != there.revision {
+		return title, &mezu.Error{Code: mezu.CodePreconditionFailed, Detail: fmt.Sprintf("%s has revision %d, not %d", n.what(title, p), there.revision, o.Revision), Hint: "read it again, and repeat the change"}
 	}
 	if n.Deletion.Title != nil {
 		title = terminal.Clean(n.Deletion.Title(item))
@@ -133,6 +139,20 @@ func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params [
 		err = exit.Usagef("nothing was deleted")
 	}
 	return title, err
+}
+
+// revised is a record with its revision.
+type revised[T any] struct {
+	item     T
+	revision uint64
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *revised[T]) UnmarshalJSON(data []byte) error {
+	var meta mezu.Meta
+	err := errors.Join(json.Unmarshal(data, &r.item), json.Unmarshal(data, &meta))
+	r.revision = meta.Revision
+	return err
 }
 
 // typed asks for the name of the record.
