@@ -117,7 +117,7 @@ none is renamed.
 Times are in RFC 3339 wherever they don't go to a terminal.
 
    mezu environments list -o name | xargs -n1 mezu warpgates list -o name -e
-   mezu tunnel list --jq '.[] | select(.state == "connected") | .url'
+   mezu tunnel list --jq '.[] | select(.state == "live") | .url'
 
 A tunnel for one command, with the exit code of the command:
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/argv"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
@@ -252,7 +253,7 @@ func (w *watch) draw(text string) error {
 		b.WriteString("\x1b[?1049h\x1b[?25l") // another screen, without a cursor
 	}
 	width, height := w.real.Width(), w.real.Height()
-	title := w.real.Fit("", w.title+", every "+w.Flags.Watch.String(), w.Clock().Local().Format(time.TimeOnly))
+	title := w.real.Fit("", w.title+", every "+mezu.Duration(w.Flags.Watch).String(), w.Clock().Local().Format(time.TimeOnly))
 	lines := append([]string{title, ""}, strings.Split(strings.TrimRight(text, "\n"), "\n")...)
 	if len(lines) > height {
 		lines = append(lines[:max(0, height-1)], w.real.Cut("and more: -o json has all of it", width))
@@ -262,7 +263,7 @@ func (w *watch) draw(text string) error {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + "\x1b[K")
+		b.WriteString("\x1b[2K" + line) // behind a line in the last column it would erase that
 	}
 	b.WriteString("\x1b[J\x1b[?7h")
 	return w.put(b.String())
