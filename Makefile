@@ -78,7 +78,7 @@ test: tools-for-test ## vet and test everything: packages and a tour of the prog
 	$(MAKE) --no-print-directory -j2 --output-sync=target docs-pages test-e2e test-unraced test-release
 
 docs: docs-pages ## run README.md and every page of docs/ as they are written, most on machines that are namespaces; make test does too
-	go test -count=1 -vet=off -run '^Test(CIPage|InspectorPage|DashboardAsLines|DeployPage|InstallPage)$$' ./cmd/mezu ./cmd/warpgate ./cli/update
+	go test -count=1 -vet=off -run '^Test(CIPage|DashboardAsLines|DeployPage|InstallPage)$$' ./cmd/mezu ./cmd/warpgate ./cli/update
 	cd release && go test -count=1 -vet=off -run '^TestReleasingPage$$' ./...
 
 docs-pages:

@@ -3,17 +3,39 @@
 package main
 
 import (
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mezusphere/mezu/testkit"
 )
+
+// received is a workload that keeps what it gets.
+type received struct {
+	mu      sync.Mutex
+	bodies  []string
+	heads   []http.Header
+	queries []string
+}
+
+func (r *received) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	if req.URL.Path == "/" { // the daemon looks what speaks here
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bodies, r.heads, r.queries = append(r.bodies, string(body)), append(r.heads, req.Header), append(r.queries, req.URL.RawQuery)
+	w.WriteHeader(http.StatusOK)
+}
 
 // TestRequestsInAnEditor: what is saved is sent, to a workload that gets it with the secrets that
 // nobody saw. What isn't changed is not, and what is wrong is kept.

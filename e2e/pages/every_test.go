@@ -20,7 +20,7 @@ func runs() map[string]string {
 		"docs/daemon.md":     "e2e/pages/daemon_linux_test.go TestDaemonPage",
 		"docs/dashboard.md":  "cmd/mezu/dashboard_linux_test.go TestDashboardAsLines",
 		"docs/deploy.md":     "cmd/warpgate/deploypage_linux_test.go TestDeployPage",
-		"docs/inspector.md":  "cmd/mezu/inspectorpage_unix_test.go TestInspectorPage",
+		"docs/inspector.md":  "e2e/pages/inspector_linux_test.go TestInspectorPage",
 		"docs/install.md":    "cli/update/page_test.go TestInstallPage",
 		"docs/releasing.md":  "release/releasing_test.go TestReleasingPage",
 
