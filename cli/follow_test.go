@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // TestAuditFollow: what is done is shown as it is done, until interrupted.
@@ -84,5 +86,27 @@ func within(lines <-chan string) (string, bool) {
 		return line, true
 	case <-time.After(time.Second):
 		return "", false
+	}
+}
+
+// TestAuditFollowSaysItOnce: a control plane that is away is asked again and again, and that is one
+// line.
+func TestAuditFollowSaysItOnce(t *testing.T) {
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	env := map[string]string{"MEZU_API": "https://" + gone.Addr().String(), "MEZU_TOKEN": mezu.NewToken(mezu.TokenBearer), "MEZU_ORG": "acme"}
+	var talk testkit.Buffer
+	inv := invocation.Invocation{
+		Streams: terminal.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk}, Getenv: func(k string) string { return env[k] },
+		Dir: t.TempDir(), Profiles: profile.Store{Dir: t.TempDir()},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a dozen tries
+	defer cancel()
+	cli.Main(ctx, []string{"audit", "--follow"}, inv, cli.Config{})
+	if n := strings.Count(talk.String(), "trying again"); n != 1 {
+		t.Errorf("it says so %d times:\n%s", n, talk.String())
 	}
 }

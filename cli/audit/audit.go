@@ -132,10 +132,14 @@ func (o *options) list(ctx context.Context, p collection.Path, op api.Operation)
 // follow shows records as they are written. When the connection is lost, it connects again
 // and goes on after the last record.
 func (o *options) follow(ctx context.Context, p collection.Path, call api.Call) error {
-	last := ""
+	last, said := "", ""
 	retry := backoff.Backoff{}
+	arrived := func() {
+		retry.Reset()
+		said = ""
+	}
 	for {
-		err := o.stream(ctx, p, call, &last, retry.Reset)
+		err := o.stream(ctx, p, call, &last, arrived)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -143,7 +147,11 @@ func (o *options) follow(ctx context.Context, p collection.Path, call api.Call) 
 		if !errors.As(err, &lost) && mezu.CodeOf(err) != mezu.CodeUnavailable {
 			return err
 		}
-		o.Warnf("%s; trying again", terminal.Clean(err.Error()))
+		if text := terminal.Clean(err.Error()); text != said {
+			o.Warnf("%s; trying again", text)
+			said = text
+		}
+		retry.Because(err)
 		if err := retry.Wait(ctx); err != nil {
 			return err
 		}

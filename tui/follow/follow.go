@@ -109,6 +109,7 @@ func (s *Subject[T]) Source(ctx context.Context, send func(tea.Msg)) {
 		default:
 		}
 		send(Failed[T]{scope, err})
+		pause.Because(err)
 		if pause.WaitOr(ctx, rung) != nil {
 			return
 		}
