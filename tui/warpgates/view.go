@@ -118,7 +118,7 @@ func (s *Screen) about(c *screen.Context, w *mezu.Warpgate) []string {
 	if w.Bundle.IsZero() {
 		bundle = "none yet"
 	} else if lag, ok := s.State.Lags[w.ID]; ok {
-		bundle += ", " + lag.Text(c.Now)
+		bundle = lag.Text(c.Now)
 	}
 	out = append(out, line("bundle", bundle))
 	if local {

@@ -46,10 +46,11 @@ func (p *plane) Probe(context.Context, screen.Scope) (warpgates.Report, error) {
 func drawn() warpgates.State {
 	now := screentest.Now()
 	at := func(n uint64) mezu.Position { return mezu.Position{Epoch: 1, Revision: n} }
-	return warpgates.State{Edges: 2, Position: at(4182), Warpgates: []mezu.Warpgate{
+	lags := map[string]mezu.Lag{"wgt_1AZaaaaaaaaaaaaaaaaaaaaaaa": {Changes: 2, Since: now.Add(-3 * time.Second)}}
+	return warpgates.State{Edges: 2, Position: at(4182), Lags: lags, Warpgates: []mezu.Warpgate{
 		{Meta: mezu.Meta{ID: "wgt_7Q2aaaaaaaaaaaaaaaaaaaaaaa", CreatedAt: now.Add(-time.Hour)}, Status: mezu.WarpgateConnected, Address: "203.0.113.9", Version: "1.3.0", Edges: []string{"edg_1", "edg_2"}, Bundle: at(4182), RegisteredBy: "mbr_01JX", Serial: "a81f0123456789"},
 		{Meta: mezu.Meta{ID: "wgt_5KDaaaaaaaaaaaaaaaaaaaaaaa", CreatedAt: now.Add(-48 * time.Hour)}, Status: mezu.WarpgateConnected, Draining: true, Address: "198.51.100.20", Version: "1.2.4", Edges: []string{"edg_1"}, Bundle: at(4182)},
-		{Meta: mezu.Meta{ID: "wgt_1AZaaaaaaaaaaaaaaaaaaaaaaa", CreatedAt: now.Add(-96 * time.Hour)}, Status: mezu.WarpgateDisconnected, Address: "198.51.100.7", Version: "1.2.4", Bundle: at(4170), LastSeenAt: now.Add(-72 * time.Hour)},
+		{Meta: mezu.Meta{ID: "wgt_1AZaaaaaaaaaaaaaaaaaaaaaaa", CreatedAt: now.Add(-96 * time.Hour)}, Status: mezu.WarpgateDisconnected, Name: "web-1", Address: "198.51.100.7", Version: "1.2.4", Bundle: at(4170), LastSeenAt: now.Add(-72 * time.Hour)},
 	}}
 }
 
