@@ -1,5 +1,18 @@
 package mezu
 
+import "time"
+
+// EdgeStatus is what the control plane knows of an edge.
+type EdgeStatus string
+
+// Statuses of an edge. They are true within WarpgateStatusDelay.
+const (
+	// EdgeUp: it reports to the control plane.
+	EdgeUp EdgeStatus = "up"
+	// EdgeDown: it has not reported for a while, or never did.
+	EdgeDown EdgeStatus = "down"
+)
+
 // Edge is a publicly reachable node of the data plane. Operators own edges;
 // they enrol themselves with a join token.
 type Edge struct {
@@ -14,6 +27,10 @@ type Edge struct {
 	Version string `json:"version,omitempty"`
 	// Serial is the serial number of its current certificate, in hexadecimal.
 	Serial string `json:"serial,omitempty"`
+	// Status is whether it reports to the control plane. It is no part of the edge's record.
+	Status EdgeStatus `json:"status,omitempty"`
+	// LastSeenAt is when its last report came, if one did. It is no part of the edge's record.
+	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
 }
 
 // NoEnvironmentName is the common name of the certificate that an edge shows for names which

@@ -63,6 +63,10 @@ func (t *Token) Validate() error {
 	return validatePermissions("permissions", t.Permissions, slices.Concat(servicePermissions, personPermissions))
 }
 
+// EndNotice is how long before its end people are told of what ends: long enough to find somebody
+// who renews it, and seldom enough to be read.
+const EndNotice = 7 * 24 * time.Hour
+
 // Lives of single-use tokens.
 const (
 	JoinTokenLife      = 10 * time.Minute

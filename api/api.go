@@ -30,6 +30,10 @@ const (
 	MaxPageSize     = 1000
 )
 
+// HeaderCredentialEnds is in the answer to a call whose credential ends within mezu.EndNotice: when
+// it does (RFC 3339).
+const HeaderCredentialEnds = "Mezu-Credential-Ends"
+
 // Problem is the body of every refusal (RFC 9457).
 type Problem struct {
 	// Type is a URI of the kind of problem (RFC 9457); absent, as Code says all.
@@ -163,6 +167,9 @@ type Self struct {
 	Permissions []mezu.Permission `json:"permissions,omitempty"`
 	// ExpiresAt is when the token ends. The key of a service account has no end.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// TokenID is the id of the token that this call was made with, if it is one of the
+	// caller's own bearer tokens.
+	TokenID string `json:"token_id,omitempty"`
 	// LoginEndsAt is when the login ends that the token is of, if it is not renewed until
 	// then. Other tokens have none.
 	LoginEndsAt time.Time `json:"login_ends_at,omitzero"`

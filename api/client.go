@@ -68,6 +68,9 @@ type ClientConfig struct {
 	// DialContext replaces the dialler; if nil, TCP, through the proxy that
 	// HTTPS_PROXY and NO_PROXY name.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Ends, if not nil, is told when the credential of a call ends, if that is soon
+	// (mezu.EndNotice). Several goroutines may call it.
+	Ends func(time.Time)
 	// Wrap, if not nil, wraps the transport of the client, to see calls and answers as
 	// they are sent.
 	Wrap func(http.RoundTripper) http.RoundTripper
@@ -82,6 +85,7 @@ type Client struct {
 	userAgent string
 	flag      string
 	timeout   time.Duration
+	ends      func(time.Time)
 	http      *http.Client
 }
 
@@ -115,7 +119,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Wrap != nil {
 		carrier = cfg.Wrap(transport)
 	}
-	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, flag: cfg.AddressFlag, timeout: cfg.Timeout, http: &http.Client{
+	c := &Client{bases: bases, token: cfg.Token, userAgent: cfg.UserAgent, flag: cfg.AddressFlag, timeout: cfg.Timeout, ends: cfg.Ends, http: &http.Client{
 		Transport: carrier,
 		// A redirect would send the token to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -333,6 +337,7 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		return 0, c.noAnswer(req, err)
 	}
 	defer resp.Body.Close()
+	c.noteEnd(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		err := problemOf(resp)
@@ -368,6 +373,16 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 		return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + call.Operation.ID + " is not what this version expects", Hint: "compare the versions of both programs", Cause: err}
 	}
 	return 0, nil
+}
+
+// noteEnd passes on when the credential of a call ends.
+func (c *Client) noteEnd(resp *http.Response) {
+	if c.ends == nil {
+		return
+	}
+	if end, err := time.Parse(time.RFC3339, resp.Header.Get(HeaderCredentialEnds)); err == nil {
+		c.ends(end)
+	}
 }
 
 // originOf is the address of a control plane that a request goes to.

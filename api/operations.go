@@ -137,6 +137,7 @@ var (
 	OpRenewWarpgate    = Operation{"renew-warpgate", "POST", "/v1/warpgates/renew", "Renew a Warpgate's certificate"}
 
 	OpListEdges         = Operation{"list-edges", "GET", "/v1/edges", "List edges"}
+	OpGetEdge           = Operation{"get-edge", "GET", "/v1/edges/{edge}", "Show an edge"}
 	OpDeleteEdge        = Operation{"delete-edge", "DELETE", "/v1/edges/{edge}", "Remove an edge and revoke its certificate"}
 	OpCreateJoinToken   = Operation{"create-join-token", "POST", "/v1/join-tokens", "Let one edge enrol"}
 	OpEnrolEdge         = Operation{"enrol-edge", "POST", "/v1/edges/enrol", "Enrol an edge by join token"}
@@ -180,7 +181,7 @@ func Operations() []Operation {
 		OpUpdateEnvironment, OpDeleteEnvironment, OpListRoutes, OpReplaceRoutes, OpCreateRoute,
 		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
-		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpDeleteEdge,
+		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpGetEdge, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport, OpEdgeRevocations,
 		OpEdgePage, OpEdgeRefresh, OpEdgeLogout,
 		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,

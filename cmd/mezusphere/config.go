@@ -81,8 +81,9 @@ const (
 	roleControl = "control"
 	roleEdge    = "edge"
 	roleAll     = "all"
-	// roleRestore has the settings that name the store.
+	// roleRestore and roleReset have the settings that name the store.
 	roleRestore = "restore"
+	roleReset   = "operator-reset"
 )
 
 // Whether something is there.
@@ -146,15 +147,15 @@ func (k key) variable() string { return "MEZUSPHERE_" + strings.ToUpper(k.name) 
 // keys are all settings, in the order of help.
 func (c *config) keys() []key {
 	return []key{
-		{"state", "control edge all restore", "DIR keep everything in DIR", text(&c.State)},
+		{"state", "control edge all restore operator-reset", "DIR keep everything in DIR", text(&c.State)},
 		{"admin_addr", "control edge all", "ADDR serve /livez, /readyz and /metrics on ADDR; empty for nowhere", text(&c.AdminAddr)},
-		{"log_level", "control edge all restore", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
-		{"log_format", "control edge all restore", "FORMAT text or json", text(&c.LogFormat)},
+		{"log_level", "control edge all restore operator-reset", "LEVEL debug, info, warn or error", text(&c.LogLevel)},
+		{"log_format", "control edge all restore operator-reset", "FORMAT text or json", text(&c.LogFormat)},
 
-		{"store", "control all restore", "badger:DIR|etcd:URL,… keep everything in DIR, or in the etcd cluster with these members; else below --state", text(&c.Store)},
-		{"store_ca_file", "control all restore", "FILE the CA of etcd's members", text(&c.StoreCAFile)},
-		{"store_cert_file", "control all restore", "FILE the certificate to show them", text(&c.StoreCertFile)},
-		{"store_key_file", "control all restore", "FILE its key", text(&c.StoreKeyFile)},
+		{"store", "control all restore operator-reset", "badger:DIR|etcd:URL,… keep everything in DIR, or in the etcd cluster with these members; else below --state", text(&c.Store)},
+		{"store_ca_file", "control all restore operator-reset", "FILE the CA of etcd's members", text(&c.StoreCAFile)},
+		{"store_cert_file", "control all restore operator-reset", "FILE the certificate to show them", text(&c.StoreCertFile)},
+		{"store_key_file", "control all restore operator-reset", "FILE its key", text(&c.StoreKeyFile)},
 		{"archive", "control all", "dir:PATH move audit records older than a week to PATH; else below --state", text(&c.Archive)},
 		{"api_addr", "control all", "ADDR serve the REST API on ADDR", text(&c.APIAddr)},
 		{"call_rate", "control all", "N calls a second that one caller of the API may make; 0 for 100", number(&c.CallRate)},
@@ -163,7 +164,7 @@ func (c *config) keys() []key {
 		{"api_tls_key", "control all", "FILE its key", text(&c.APITLSKey)},
 		{"domain", "control all", "NAME the edge domain, under which endpoints are labels", text(&c.Domain)},
 		{"public_port", "control all", "PORT the edges' port in addresses", number(&c.PublicPort)},
-		{"seal_key_file", "control all restore", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
+		{"seal_key_file", "control all restore operator-reset", "FILE the key under which the store is sealed, or exec:COMMAND for a key service; else seal.key in the state directory", text(&c.SealKey)},
 		{"founders", "control all", "WHO may create organizations: operators or members", text(&c.Founders)},
 		{"team_signup", "control all", "WHO may get an account at the control plane's address: invite for those who are invited, or open", text(&c.TeamSignup)},
 		{"device_login", "control all", "true|false whether machines without a browser are logged in by a code that a person types elsewhere", text(&c.DeviceLogin)},
@@ -370,10 +371,11 @@ func (c *config) validateRole(role string) error {
 	if role == "" {
 		return nil
 	}
-	if c.State == "" {
+	// A reset needs of a state directory what can be named otherwise, unless the store is in it.
+	if c.State == "" && (role != roleReset || c.StoreCAFile == "" || c.SealKey == "") {
 		return missing("state", "--state DIR")
 	}
-	if role == roleRestore {
+	if role == roleRestore || role == roleReset {
 		return nil
 	}
 	if role == roleEdge {

@@ -14,7 +14,7 @@ import (
 // helpPages are the arguments of everything that has a page of help.
 func helpPages() [][]string {
 	var out [][]string
-	for _, command := range []string{"", roleControl, roleEdge, roleAll, roleRestore, "check", "check control", "join-token", "join-token create", "audit", "audit verify",
+	for _, command := range []string{"", roleControl, roleEdge, roleAll, roleRestore, "check", "check control", "join-token", "join-token create", "operator", "operator reset", "audit", "audit verify",
 		"keys", "keys show", "keys rotate", "keys add-seal-key", "backup"} {
 		out = append(out, append(strings.Fields(command), "--help"))
 	}

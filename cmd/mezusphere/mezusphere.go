@@ -31,6 +31,8 @@ Commands:
    all                  run both in one process
    check [ROLE]         judge a configuration and exit
    join-token create    make a token with which one edge enrols
+   operator reset       make a new bootstrap link, beside a running control
+                        plane or not
    audit verify DIR     check an archive of audit records
    keys COMMAND         show and rotate the keys of an installation
    backup FILE          write a backup of a running installation, encrypted
@@ -94,6 +96,8 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 		err = p.check(ctx, args)
 	case "join-token":
 		err = p.joinToken(ctx, args)
+	case "operator":
+		err = p.operator(ctx, args)
 	case "audit":
 		err = p.auditVerify(args)
 	case "backup":
@@ -125,9 +129,9 @@ func wrong(format string, args ...any) error {
 	return e
 }
 
-// flags reads the flags of a role. All are strings here; they are checked with the rest of
-// the configuration.
-func (p *program) flags(role string, args []string) (file string, flags []given, rest []string, err error) {
+// flags reads the flags of a role, and more that are no settings. All are strings here; they are
+// checked with the rest of the configuration.
+func (p *program) flags(role string, args []string, more ...func(*flag.FlagSet)) (file string, flags []given, rest []string, err error) {
 	f := flag.NewFlagSet(role, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&file, "config", "", "")
@@ -140,13 +144,16 @@ func (p *program) flags(role string, args []string) (file string, flags []given,
 			})
 		}
 	}
+	for _, add := range more {
+		add(f)
+	}
 	err = f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return "", nil, nil, errors.Join(p.roleHelp(role), err)
 	}
 	if err != nil {
 		e := process.FlagError(err)
-		e.Hint = "mezusphere " + role + " --help"
+		e.Hint = "mezusphere " + typed(role) + " --help"
 		return "", nil, nil, e
 	}
 	return file, flags, f.Args(), nil
@@ -163,14 +170,19 @@ func purpose(role string) (what, arguments, example string) {
 		return "run control plane and edge in one process", "", "mezusphere all --state state --domain localhost --https-addr :8443"
 	case roleRestore:
 		return "put a backup into an empty store", " FILE", "mezusphere restore backup.mezu --state state"
+	case roleReset:
+		return "make a new bootstrap link, for an operator who is locked out", "", "mezusphere operator reset --state state"
 	}
 	return "judge a configuration and exit", " [control|edge|all]", "mezusphere check control --config control.yaml"
 }
 
+// typed is a role as it is typed.
+func typed(role string) string { return strings.ReplaceAll(role, "-", " ") }
+
 // roleHelp prints the flags of a role.
 func (p *program) roleHelp(role string) error {
 	what, arguments, example := purpose(role)
-	page := fmt.Sprintf("mezusphere %s - %s\n\nUsage:\n   mezusphere %s%s [FLAGS]\n", role, what, role, arguments)
+	page := fmt.Sprintf("mezusphere %s - %s\n\nUsage:\n   mezusphere %s%s [FLAGS]\n", typed(role), what, typed(role), arguments)
 	groups := []string{"Flags"}
 	rows := map[string][][2]string{"Flags": {{"--config FILE", "read settings from a YAML file (MEZUSPHERE_CONFIG)"}}}
 	for _, k := range defaults().keys() {

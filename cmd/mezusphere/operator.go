@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu/api"
@@ -25,11 +26,21 @@ const operatorUsage = `   --api URL          the control plane (MEZU_API)
 `
 
 // operatorOptions are the values of these flags.
-type operatorOptions struct{ api, token, tokenFile, caFile string }
+type operatorOptions struct {
+	api, token, tokenFile, caFile string
+	// ends says that the token ends soon.
+	ends func(time.Time)
+}
 
 // operatorFlags makes a command's set of flags, with these in it.
 func (p *program) operatorFlags(command string) (*flag.FlagSet, *operatorOptions) {
 	o := &operatorOptions{api: p.getenv("MEZU_API"), token: p.getenv("MEZU_TOKEN"), caFile: p.getenv("MEZU_CA_FILE")}
+	var once sync.Once
+	o.ends = func(at time.Time) {
+		once.Do(func() {
+			p.Warnf("the token in use ends on %s; mezu tokens create NAME makes another", at.Local().Format("2006-01-02 15:04"))
+		})
+	}
 	f := flag.NewFlagSet(command, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.api, "api", o.api, "")
@@ -104,6 +115,6 @@ func (o *operatorOptions) client(timeout time.Duration) (*api.Client, error) {
 		config.RootCAs = roots
 	}
 	return api.NewClient(api.ClientConfig{
-		BaseURL: o.api, TLS: config, UserAgent: "mezusphere/" + version, Timeout: timeout, Token: func() (string, error) { return o.token, nil },
+		BaseURL: o.api, TLS: config, UserAgent: "mezusphere/" + version, Timeout: timeout, Ends: o.ends, Token: func() (string, error) { return o.token, nil },
 	})
 }

@@ -73,6 +73,7 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 			return err
 		}
 		defer closeControl(ctl, log)
+		defer openDesk(ctl, c.stateOf(role, roleControl), log).close()
 		log.Info("control plane listens", "api", ctl.Addr(), "admin", ctl.AdminAddr(), "ca_file", ctl.CAFile())
 	}
 	if role != roleControl {

@@ -39,6 +39,9 @@ type Config struct {
 	// Name is that of this machine, for people; empty if it has none.
 	Name string
 	Now  func() time.Time
+	// Ends is told when the key that a registration came with ends, if it was replaced; if
+	// nil, nobody is.
+	Ends func(time.Time)
 }
 
 // Client calls the control plane. It is safe for concurrent use.
@@ -65,7 +68,7 @@ func New(cfg Config) (*Client, error) {
 	withPeer := base.Clone()
 	withPeer.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Certificate() }
 	var err error
-	if c.byToken, err = api.NewClient(api.ClientConfig{BaseURL: cfg.API, Token: c.Token, TLS: base, UserAgent: agent}); err != nil {
+	if c.byToken, err = api.NewClient(api.ClientConfig{BaseURL: cfg.API, Ends: cfg.Ends, Token: c.Token, TLS: base, UserAgent: agent}); err != nil {
 		return nil, err
 	}
 	if c.byPeer, err = api.NewClient(api.ClientConfig{BaseURL: cfg.API, TLS: withPeer, UserAgent: agent}); err != nil {

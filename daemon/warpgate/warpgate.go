@@ -259,7 +259,7 @@ func (g *Warpgate) take() error {
 	if g.ended || g.hard.Err() != nil {
 		return errors.New("the Warpgate was closed")
 	}
-	client, err := enrol.New(enrol.Config{API: g.cfg.API, CAFile: g.cfg.CAFile, Token: g.cfg.Token, Environment: g.cfg.Environment,
+	client, err := enrol.New(enrol.Config{Ends: g.keyEnds, API: g.cfg.API, CAFile: g.cfg.CAFile, Token: g.cfg.Token, Environment: g.cfg.Environment,
 		Version: g.cfg.Version, Name: machineName(), Now: g.now, Certificate: g.certificate})
 	if err != nil {
 		return err
@@ -434,6 +434,11 @@ func (g *Warpgate) Wake() {
 		s.wake()
 	}
 	g.woken.Ring()
+}
+
+// keyEnds says that the key of a registration was replaced, and ends: the next one needs another.
+func (g *Warpgate) keyEnds(at time.Time) {
+	g.log.Warn("the key in use was replaced; put the new one into its place", "ends", at.UTC().Format(time.RFC3339))
 }
 
 // certificate is the one in use. TLS asks for it at each handshake.

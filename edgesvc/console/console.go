@@ -82,20 +82,44 @@ func New(cfg Config, missing http.Handler) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	view := pages.View{Base: "/", Language: pages.Language(said(r, "Accept-Language"))}
 	if !c.paths[r.URL.EscapedPath()] {
+		if navigates(r) {
+			c.refuse(w, r, view, view.NotFound)
+			return
+		}
 		c.missing.ServeHTTP(w, r)
 		return
 	}
 	if !strings.EqualFold(r.Host, c.host) {
 		// Cookies, links in mails and the origins of forms are of one host. Whoever comes by
 		// another name may have been led there (W1).
-		http.Error(w, "The pages are at "+c.cfg.Site+" and nowhere else.", http.StatusMisdirectedRequest)
+		c.refuse(w, r, view, func() pages.Page { return view.OtherHost(c.cfg.Site) })
 		return
 	}
 	if err := c.serve(w, r); err != nil {
 		c.cfg.Log.Error("serving a page", "page", r.URL.Path, "error", err)
 		http.Error(w, "The page could not be served. The log of the control plane says why.", http.StatusInternalServerError)
 	}
+}
+
+// navigates reports whether somebody opened an address in a browser. Everything else is a
+// program, which gets the API's answer where there is no page.
+func navigates(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(said(r, "Accept"), "text/html")
+}
+
+// refuse says that there is no page here, to one client network as often as it may have pages.
+func (c *console) refuse(w http.ResponseWriter, r *http.Request, view pages.View, why func() pages.Page) {
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		http.Error(w, "Your address can't be read.", http.StatusBadRequest)
+		return
+	}
+	if wait, ok := c.networks.Allow(gcra.Network(client.Addr()).String(), time.Now()); !ok {
+		why = func() pages.Page { return view.Wait(wait) }
+	}
+	_ = answer(w, why()) // it gives none
 }
 
 // serve serves a page. What it gives as an error was not answered.

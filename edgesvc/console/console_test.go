@@ -98,3 +98,32 @@ func TestConsole_OtherPaths(t *testing.T) {
 		}
 	}
 }
+
+// Somebody who opens an address that is no page's gets a page, and a program the API's answer.
+func TestConsole_BrowsersGetPages(t *testing.T) {
+	s := slow{make(chan struct{}, 1), make(chan struct{})}
+	close(s.answer)
+	h := console.New(console.Config{Site: "https://control.example", Logins: s, Log: slog.New(slog.DiscardHandler)}, http.NotFoundHandler())
+	ask := func(method, address, accept string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(method, address, nil)
+		r.Header.Set("Accept", accept)
+		h.ServeHTTP(w, r)
+		return w
+	}
+	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+	for _, path := range []string{"/bootstrap/", "/log%69n", "/nothing"} {
+		w := ask("GET", "https://control.example"+path, browser)
+		if w.Code != 404 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") || !strings.Contains(w.Body.String(), "There is no such page") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	for _, w := range []*httptest.ResponseRecorder{ask("GET", "https://control.example/nothing", "application/json"), ask("POST", "https://control.example/nothing", browser)} {
+		if w.Code != 404 || strings.Contains(w.Body.String(), "<html") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	if w := ask("GET", "https://127.0.0.1/login", browser); w.Code != 421 || !strings.Contains(w.Body.String(), "https://control.example") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+		t.Errorf("by another name: %d %s", w.Code, w.Body)
+	}
+}

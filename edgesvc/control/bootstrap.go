@@ -45,7 +45,8 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 		return err
 	}
 	if c.cfg.Notice != nil {
-		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s)\n", link, c.state.BootstrapFile()); err != nil {
+		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s), whenever that is.\nWithout a browser: mezu bootstrap --ca-file %s --api %s --code %s\n",
+			link, c.state.BootstrapFile(), c.state.CAFile(), c.front.Site(), code); err != nil {
 			c.cfg.Log.Warn("showing the bootstrap link", "error", err, "file", c.state.BootstrapFile())
 		}
 	}

@@ -238,6 +238,9 @@ func (c *Control) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the installation: %w", err)
 	}
+	if err := c.state.WriteSite(c.front.Site()); err != nil {
+		c.cfg.Log.Warn("links of mezusphere operator reset may lead elsewhere", "error", err)
+	}
 	writeCA := func() error { return c.state.WriteCA(authority.RootsPEM(), authority.TrustRoot()) }
 	if err := writeCA(); err != nil {
 		return err
@@ -255,7 +258,7 @@ func (c *Control) listen(ctx context.Context) error {
 		return err
 	}
 	c.upkeep = upkeep.Upkeep{Service: c.service, Store: c.state.Store(), Holder: c.state.Holder(),
-		Renew: c.front.RenewCertificate, WriteCA: writeCA, SealRotated: c.rotated, Log: c.cfg.Log, Now: c.cfg.Now}
+		Renew: c.front.RenewCertificate, CertificateEnd: c.front.CertificateEnd, WriteCA: writeCA, SealRotated: c.rotated, Log: c.cfg.Log, Now: c.cfg.Now}
 	return c.offerBootstrap(ctx)
 }
 

@@ -22,11 +22,13 @@ func (c Caller) actor() string {
 	return string(c.Kind)
 }
 
-// Names in the audit log for what the control plane's own process does at its start and by
+// Names in the audit log for what the control plane's own process does by itself and by
 // which somebody is let in. No operation of the API has one of these names.
 const (
 	StartBootstrapCode = "start-bootstrap-code"
 	StartJoinToken     = "start-join-token"
+	// ResetOperator is not at a start, but whenever the owner of its machine asks for it.
+	ResetOperator = "reset-operator"
 )
 
 // TeamPage is the name in the audit log for what persons do on the pages of their own logins.
@@ -34,9 +36,9 @@ const TeamPage = "team-page"
 
 // otherOperations are all names that a log may have beside those of the API's operations. The
 // last three were written by `mezu dev` of earlier versions.
-var otherOperations = []string{StartBootstrapCode, StartJoinToken, TeamPage, "start-developer", "start-developer-token", "start-developer-key"}
+var otherOperations = []string{StartBootstrapCode, StartJoinToken, ResetOperator, TeamPage, "start-developer", "start-developer-token", "start-developer-key"}
 
-// ByProcess is the process at its start.
+// ByProcess is the process itself.
 func ByProcess(operation string) record.Author {
 	return By(Caller{Kind: process}, operation)
 }

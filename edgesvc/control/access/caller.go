@@ -42,6 +42,10 @@ type Caller struct {
 	// roles give; nil doesn't restrict that.
 	Permissions []mezu.Permission
 	ExpiresAt   time.Time
+	// EndsAt is when the credential opens nothing more, whatever its holder does: that of a
+	// login which is renewed while it is used is the end of the login. It is zero if that
+	// is never, or unknown.
+	EndsAt time.Time
 	// Address is the address that the call comes from.
 	Address string
 	// RequestID is that of the call.

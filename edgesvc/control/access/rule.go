@@ -166,6 +166,7 @@ var rules = map[string]rule{
 	api.OpRenewWarpgate.ID:    {warpgates, ""},
 
 	api.OpListEdges.ID:         {operators, mezu.PermEdgesRead},
+	api.OpGetEdge.ID:           {operators, mezu.PermEdgesRead},
 	api.OpDeleteEdge.ID:        {operators, mezu.PermEdgesWrite},
 	api.OpCreateJoinToken.ID:   {operators, mezu.PermEdgesWrite},
 	api.OpEnrolEdge.ID:         {joiners, ""},

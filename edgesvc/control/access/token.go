@@ -115,8 +115,13 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 		}
 		c := Caller{Kind: k.caller, ID: t.Value.ID, Credential: t.Value.ID, Organization: t.Value.Organization, Project: t.Value.Project, Environment: t.Value.Environment, ExpiresAt: t.Value.ExpiresAt, Token: t}
 		if k.caller == Member {
-			if _, err := s.familiesOf(ctx, t.Value); err != nil {
+			all, err := s.familiesOf(ctx, t.Value)
+			if err != nil {
 				return Caller{}, err
+			}
+			c.EndsAt = t.Value.ExpiresAt
+			if i := all.Value.Find(t.Value.Family, s.records.Now()); t.Value.Family != "" && i >= 0 {
+				c.EndsAt = all.Value.Families[i].NotAfter
 			}
 			who, err := s.holder(ctx, t.Value.Person, k.hint)
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
@@ -55,6 +56,10 @@ func (s *Configuration) keyholder(ctx context.Context, key string) (access.Calle
 		return access.Caller{}, orUnknownKey(err)
 	}
 	s.noteUse(ctx, acc)
-	return access.Caller{Kind: access.ServiceAccount, ID: acc.Value.Account.ID, Credential: mezu.HashSecret(key), Organization: acc.Value.Organization, Project: acc.Value.Project,
+	var ends time.Time
+	if mezu.HashSecret(key) != acc.Value.KeyHash {
+		ends = acc.Value.Account.PreviousKeyUntil
+	}
+	return access.Caller{EndsAt: ends, Kind: access.ServiceAccount, ID: acc.Value.Account.ID, Credential: mezu.HashSecret(key), Organization: acc.Value.Organization, Project: acc.Value.Project,
 		Permissions: slices.Clone(acc.Value.Account.Permissions)}, nil
 }

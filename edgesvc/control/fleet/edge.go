@@ -43,7 +43,42 @@ func (s *Fleet) ListEdges(ctx context.Context, c access.Caller, page record.Pagi
 	if _, err := access.Admit(api.OpListEdges, c); err != nil {
 		return api.List[mezu.Edge]{}, err
 	}
-	return record.List(ctx, s.records, prefixEdge, page, func(f record.Record[edge]) (mezu.Edge, error) { return f.Value.Edge, nil })
+	return record.List(ctx, s.records, prefixEdge, page, func(f record.Record[edge]) (mezu.Edge, error) { return s.shownEdge(ctx, f.Value.Edge) })
+}
+
+// GetEdge reads one.
+func (s *Fleet) GetEdge(ctx context.Context, c access.Caller, p access.Path) (mezu.Edge, error) {
+	if _, err := access.Admit(api.OpGetEdge, c); err != nil {
+		return mezu.Edge{}, err
+	}
+	f, err := s.findEdge(ctx, p.Item)
+	if err != nil {
+		return mezu.Edge{}, err
+	}
+	return s.shownEdge(ctx, f.Value.Edge)
+}
+
+// findEdge finds one by name or id.
+func (s *Fleet) findEdge(ctx context.Context, ref string) (record.Record[edge], error) {
+	return record.Child[edge](ctx, s.records, prefixEdge, ref, "edge", "")
+}
+
+// shownEdge adds what the edge reports.
+func (s *Fleet) shownEdge(ctx context.Context, e mezu.Edge) (mezu.Edge, error) {
+	live, err := record.Optional[liveEdge](ctx, s.records, keyLive(e.ID))
+	if err != nil {
+		return e, err
+	}
+	if live.Revision != 0 {
+		e.Status, e.LastSeenAt = mezu.EdgeUp, s.records.Stamp()
+		if live.Value.Version != "" {
+			e.Version = live.Value.Version
+		}
+		return e, nil
+	}
+	silent, err := record.Optional[time.Time](ctx, s.records, keySilent(e.ID))
+	e.Status, e.LastSeenAt = mezu.EdgeDown, silent.Value
+	return e, err
 }
 
 // LocalJoinToken makes a token for an edge that runs in the process of this control plane. No
@@ -231,7 +266,7 @@ func (s *Fleet) DeleteEdge(ctx context.Context, c access.Caller, p access.Path, 
 	}
 	var task record.Task
 	_, err := s.records.Publish(ctx, access.By(c, api.OpDeleteEdge.ID), func(ch *record.Change) error {
-		f, err := record.Child[edge](ctx, s.records, prefixEdge, p.Item, "edge", "")
+		f, err := s.findEdge(ctx, p.Item)
 		if err != nil {
 			return err
 		}

@@ -109,6 +109,15 @@ func (f *Front) Open(authority *ca.Authority, more ...prometheus.Collector) (err
 // RenewCertificate renews the API's certificate if it is old.
 func (f *Front) RenewCertificate() error { return f.certificate.renew(f.cfg.Now()) }
 
+// CertificateEnd is when the API's certificate ends that somebody else renews; zero for one of the
+// internal CA.
+func (f *Front) CertificateEnd() time.Time {
+	if f.cfg.TLSCert == "" {
+		return time.Time{}
+	}
+	return f.certificate.current.Load().Leaf.NotAfter
+}
+
 // Addr is the API's host:port, once Bind has returned.
 func (f *Front) Addr() string { return f.api.Addr().String() }
 

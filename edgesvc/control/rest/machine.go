@@ -27,6 +27,7 @@ func (r *rest) bindMachines() {
 	read(r, api.OpListEdges, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Edge], error) {
 		return s.ListEdges(ctx, c, page)
 	}))
+	read(r, api.OpGetEdge, shown(s.GetEdge))
 	remove(r, api.OpDeleteEdge, removed(s.DeleteEdge))
 	create(r, api.OpCreateJoinToken, func(ctx context.Context, req *request) (api.JoinTokenResponse, error) {
 		return s.CreateJoinToken(ctx, req.caller, req.idempotency())

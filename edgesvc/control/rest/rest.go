@@ -277,6 +277,9 @@ func (r *rest) admitted(op api.Operation) func(huma.Context, func(huma.Context))
 			writeProblem(w, p)
 			return
 		}
+		if end := req.caller.EndsAt; !end.IsZero() && end.Sub(r.service.Now()) < mezu.EndNotice {
+			ctx.SetHeader(api.HeaderCredentialEnds, end.UTC().Format(time.RFC3339))
+		}
 		next(huma.WithValue(ctx, requestKey{}, req))
 	}
 }

@@ -147,6 +147,9 @@ func validateDomain(domain string) error {
 	return nil
 }
 
+// Now is the installation's clock.
+func (s *Service) Now() time.Time { return s.records.Now() }
+
 // Head is the newest position of the installation.
 func (s *Service) Head(ctx context.Context) (mezu.Position, error) { return s.records.Head(ctx) }
 

@@ -10,12 +10,14 @@
 //	archive/        audit records after a week
 //	offline/        the trust root of a new installation, until it is moved away
 //	bootstrap       the link with which the first operator comes in, until it was used
+//	site            where people reach this control plane, for links that are made beside it
 //	ca.pem          the CA's roots, for clients on this machine
 //	trust-root.pub  the trust root's public key, for verifying the archive
 package state
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -43,6 +45,7 @@ const (
 	fileSealKey   = "seal.key"
 	fileCA        = "ca.pem"
 	fileBootstrap = "bootstrap"
+	fileSite      = "site"
 	fileTrustRoot = "trust-root.pub"
 	dirStore      = "store"
 	dirOffline    = "offline"
@@ -107,7 +110,11 @@ func (s *State) OpenStore(ctx context.Context) error {
 	if err := s.OpenDriver(); err != nil {
 		return err
 	}
-	var err error
+	return s.openSealed(ctx)
+}
+
+// openSealed opens the sealed store over the driver.
+func (s *State) openSealed(ctx context.Context) (err error) {
 	s.store, err = format.Open(ctx, s.driver, format.Options{Wrapper: s.SealKey(), Program: s.cfg.Program, Now: s.cfg.Now, Log: s.cfg.Log})
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
@@ -122,10 +129,7 @@ func (s *State) OpenDriver() (err error) {
 		s.driver = s.cfg.Store
 		return nil
 	}
-	dir := s.cfg.StoreDir
-	if dir == "" {
-		dir = s.path(dirStore)
-	}
+	dir := s.storeDir()
 	db, err := badger.Open(badger.Options{Dir: dir, Now: s.cfg.Now, Log: s.cfg.Log})
 	if errors.Is(err, atomicfile.ErrLocked) || atomicfile.Remedy(err) != "" {
 		return s.unusable(err)
@@ -139,6 +143,39 @@ func (s *State) OpenDriver() (err error) {
 	}
 	s.driver = db
 	return nil
+}
+
+// storeDir is where the embedded store lies.
+func (s *State) storeDir() string { return cmp.Or(s.cfg.StoreDir, s.path(dirStore)) }
+
+// OpenExisting is OpenStore for a store that has records. It makes none where there is none, and
+// nothing in one that is empty.
+func (s *State) OpenExisting(ctx context.Context) error {
+	if s.cfg.Store == nil {
+		entries, err := os.ReadDir(s.storeDir())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s.unusable(err)
+		}
+		if len(entries) == 0 {
+			return s.noInstallation()
+		}
+	}
+	if err := s.OpenDriver(); err != nil {
+		return err
+	}
+	page, err := s.driver.List(ctx, "", "", 1)
+	if err != nil {
+		return fmt.Errorf("looking at the store: %w", err)
+	}
+	if len(page.Records) == 0 {
+		return s.noInstallation()
+	}
+	return s.openSealed(ctx)
+}
+
+func (s *State) noInstallation() error {
+	return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no installation in " + s.cfg.Dir,
+		Hint: "--state is the folder that mezusphere control or mezusphere all was started with; its --store and --seal-key-file count, too"}
 }
 
 // Store is the opened store, once OpenStore has returned.
@@ -239,11 +276,36 @@ func (s *State) BootstrapCode() (string, error) {
 	return strings.TrimPrefix(code, "code="), nil // as earlier builds wrote it
 }
 
-// WriteBootstrap writes the link to the installation at site, and gives it.
-func (s *State) WriteBootstrap(site, code string) (link string, err error) {
+// WriteSite notes where people reach this control plane.
+func (s *State) WriteSite(site string) error {
+	if err := publicFile(s.path(fileSite), []byte(site+"\n")); err != nil {
+		return fmt.Errorf("writing down the address of the control plane: %w", err)
+	}
+	return nil
+}
+
+// maxSite bounds the file of the site: a host name has 253 characters.
+const maxSite = 512
+
+// Site is where people reach this control plane, as it noted when it ran; empty if it never did.
+func (s *State) Site() (string, error) {
+	text, err := atomicfile.ReadFile(s.path(fileSite), maxSite)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+// BootstrapLink is the link to an installation's first page, at site.
+func BootstrapLink(site, code string) string {
 	// Behind «#» the code stays out of logs of whatever the link is opened
 	// with.
-	link = site + "/bootstrap#" + code
+	return site + "/bootstrap#" + code
+}
+
+// WriteBootstrap writes the link to the installation at site, and gives it.
+func (s *State) WriteBootstrap(site, code string) (link string, err error) {
+	link = BootstrapLink(site, code)
 	if err := atomicfile.Write(s.BootstrapFile(), []byte(link+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("writing the bootstrap link: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
-	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
@@ -182,29 +181,44 @@ type changedPart struct {
 }
 
 // MayBootstrap refuses the code, by its hash, that doesn't make whoever has it the first
-// operator.
-func (s *Team) MayBootstrap(ctx context.Context, hash string) error {
+// operator, nor lets one in again, who is given by id then.
+func (s *Team) MayBootstrap(ctx context.Context, hash string) (operator string, err error) {
 	t, err := s.bootstrapToken(ctx, hash)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if t.Value.Operator != "" {
-		return access.Unauthenticated("this bootstrap code gives an operator who is there a token", "redeem it by POST "+api.OpBootstrap.Path)
+		return t.Value.Operator, nil
 	}
-	return s.withoutOperator(ctx, &record.Change{})
+	return "", s.withoutOperator(ctx, &record.Change{})
 }
 
 // AddFirstOperator plans the first operator, and that the code with this hash is spent.
 func (s *Team) AddFirstOperator(ctx context.Context, ch *record.Change, hash, address string) (mezu.User, error) {
-	if err := s.MayBootstrap(ctx, hash); err != nil {
-		return mezu.User{}, err
-	}
 	t, err := s.bootstrapToken(ctx, hash)
 	if err != nil {
 		return mezu.User{}, err
 	}
+	if t.Value.Operator != "" {
+		return mezu.User{}, access.Unauthenticated("this bootstrap code lets an operator in who is there", "open its link again")
+	}
 	p, err := s.addFirstOperator(ctx, ch, t, address)
 	return asUser(p), err
+}
+
+// Readmit plans that the code with this hash is spent, which lets an operator in again.
+func (s *Team) Readmit(ctx context.Context, ch *record.Change, hash string) error {
+	t, err := s.bootstrapToken(ctx, hash)
+	if err != nil {
+		return err
+	}
+	op, err := s.stillOperator(ctx, t.Value.Operator)
+	if err != nil {
+		return err
+	}
+	ch.Require(op.Key, op.Revision)
+	ch.Remove(t.Key, t.Revision)
+	return nil
 }
 
 // Invited gives the name of the organization into which a code and its address invite. A

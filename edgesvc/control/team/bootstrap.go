@@ -108,14 +108,14 @@ func (s *Team) Bootstrapped() {
 
 // bootstrapToken reads the token of a bootstrap code by the code's hash.
 func (s *Team) bootstrapToken(ctx context.Context, hash string) (record.Record[access.Token], error) {
-	return s.access.RedeemHash(ctx, hash, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it")
+	return s.access.RedeemHash(ctx, hash, mezu.TokenBootstrap, "bootstrap code", "the current one is in the file `bootstrap` of the control plane's state directory until somebody has used it; `mezusphere operator reset`, run there, makes another")
 }
 
 // withoutOperator refuses a bootstrap code once there is an operator.
 func (s *Team) withoutOperator(ctx context.Context, ch *record.Change) error {
 	there, err := s.records.Counters(ctx, ch, installationChildren)
 	if err == nil && there.Value.Operators > 0 {
-		err = access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: POST "+api.OpCreateOperator.Path)
+		err = access.Unauthenticated("this bootstrap code opens nothing any more: the installation has an operator", "ask that operator: mezu operators create EMAIL; or run `mezusphere operator reset` where the control plane runs")
 	}
 	return err
 }

@@ -64,13 +64,19 @@ func (s *Team) firstOperator(ctx context.Context) (string, error) {
 	return first.ID, nil
 }
 
+// stillOperator is the operator of a bootstrap code, unless they were removed since it was made.
+func (s *Team) stillOperator(ctx context.Context, operator string) (record.Record[mezu.Operator], error) {
+	op, err := record.Get[mezu.Operator](ctx, s.records, access.KeyOperator(operator))
+	if errors.Is(err, store.ErrNotFound) {
+		err = access.Unauthenticated("this bootstrap code opens nothing any more: its operator was removed", "make another")
+	}
+	return op, err
+}
+
 // readmit adds a new token of an operator to a change, unless the operator was removed
 // since the code was made.
 func (s *Team) readmit(ctx context.Context, ch *record.Change, operator string) (api.TokenResponse, error) {
-	op, err := record.Get[mezu.Operator](ctx, s.records, access.KeyOperator(operator))
-	if errors.Is(err, store.ErrNotFound) {
-		return api.TokenResponse{}, access.Unauthenticated("this bootstrap code opens nothing any more: its operator was removed", "make another")
-	}
+	op, err := s.stillOperator(ctx, operator)
 	if err != nil {
 		return api.TokenResponse{}, err
 	}

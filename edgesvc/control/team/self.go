@@ -29,6 +29,9 @@ func (s *Team) Self(ctx context.Context, c access.Caller) (api.Self, error) {
 	if c.Kind != access.Member {
 		return self, nil
 	}
+	if c.Token.Value.Family == "" {
+		self.TokenID = c.Credential
+	}
 	if self.LoginEndsAt, err = s.access.LoginEnd(ctx, c); err != nil {
 		return self, err
 	}

@@ -27,6 +27,9 @@ type Upkeep struct {
 	Holder string
 	// Renew renews the API's certificate if it is old.
 	Renew func() error
+	// CertificateEnd is when the API's certificate ends, if nothing here renews it; zero if
+	// something does.
+	CertificateEnd func() time.Time
 	// WriteCA writes the CA's roots for clients of this machine: a rotation may have
 	// changed them.
 	WriteCA func() error
@@ -40,7 +43,7 @@ type Upkeep struct {
 // Run works until ctx ends.
 func (u Upkeep) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges, u.followAssertionKeys} {
+	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges, u.followAssertionKeys, u.noticeEndings} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

@@ -28,6 +28,7 @@ type order struct {
 // Run gets certificates that are missing or due until ctx ends.
 func (s *Store) Run(ctx context.Context) {
 	if s.pair != nil {
+		s.pair.noticeEnd(ctx, s.cfg.Log)
 		return
 	}
 	var wg sync.WaitGroup

@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -76,4 +78,24 @@ func (p *pair) read() error {
 	p.cert.Store(cert)
 	p.changed = stamps
 	return nil
+}
+
+// noticeInterval is how often the end of a configured certificate is said again.
+const noticeInterval = 24 * time.Hour
+
+// noticeEnd says at once and then every day that a configured certificate ends within a week,
+// until ctx ends.
+func (p *pair) noticeEnd(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(noticeInterval)
+	defer tick.Stop()
+	for {
+		if end := p.get(log).Leaf.NotAfter; end.Sub(p.now()) < mezu.EndNotice {
+			log.Warn("ends within a week", "what", "the certificate of the endpoints", "at", end.UTC().Format(time.RFC3339), "try", "renew the file of --tls-cert; it is read again by itself")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

@@ -1,10 +1,12 @@
 package login
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
+	"github.com/mezusphere/mezu/edgesvc/identity"
 	"github.com/mezusphere/mezu/edgesvc/identity/account"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
 )
@@ -24,43 +26,109 @@ const maxLinked = 128
 
 func (s *Logins) showBootstrap(v *visit) (reply, error) {
 	v.thisBrowser()
-	return page(v.view.Bootstrap(pages.BootstrapForm{})), nil
+	return page(v.view.Bootstrap(pages.BootstrapForm{Site: s.cfg.Site})), nil
 }
 
 // bootstrap shows the form for the first operator to who has the code of the bootstrap link
-// (N28).
+// (N28), or lets the operator in whom the code of a reset names.
 func (s *Logins) bootstrap(v *visit) (reply, error) {
-	if r, ok, err := s.mayBootstrap(v); !ok {
+	who, r, ok, err := s.mayBootstrap(v)
+	if !ok {
 		return r, err
 	}
-	return s.bootstrapForm(v, ""), nil
-}
-
-// mayBootstrap judges the code of a form, and shows that it is worth nothing.
-func (s *Logins) mayBootstrap(v *visit) (reply, bool, error) {
-	err := s.cfg.Persons.MayBootstrap(v.ctx, mezu.HashSecret(v.linked()))
-	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
-		return page(v.view.LinkUsed()), false, nil
+	if who != nil && who.User.Profile.Email == "" {
+		return s.readmit(v, who, nil) // persons without an address have no use for a password
 	}
-	return reply{}, err == nil, err
+	return s.bootstrapForm(v, who, ""), nil
 }
 
-func (s *Logins) bootstrapForm(v *visit, email string, problems ...pages.Problem) reply {
-	return page(v.view.Bootstrap(pages.BootstrapForm{Token: v.linked(), Email: email, MinPassword: v.at.settings().PasswordLength(), Problems: problems}))
+// mayBootstrap judges the code of a form, and shows that it is worth nothing. who is the
+// operator whom the code lets in again, nil if it makes the first one.
+func (s *Logins) mayBootstrap(v *visit) (who *identity.Holder, r reply, ok bool, err error) {
+	operator, err := s.cfg.Persons.MayBootstrap(v.ctx, mezu.HashSecret(v.linked()))
+	if err == nil && operator != "" {
+		var h identity.Holder
+		if h, err = s.team.holder(v.ctx, operator); errors.Is(err, account.ErrNone) {
+			return nil, page(v.view.LinkUsed()), false, nil
+		}
+		who = &h
+	}
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		return nil, page(v.view.LinkUsed()), false, nil
+	}
+	return who, reply{}, err == nil, err
+}
+
+func (s *Logins) bootstrapForm(v *visit, who *identity.Holder, email string, problems ...pages.Problem) reply {
+	f := pages.BootstrapForm{Token: v.linked(), Email: email, MinPassword: v.at.settings().PasswordLength(), Problems: problems}
+	if who != nil {
+		f.Email, f.Known = who.User.Profile.Email, true
+	}
+	return page(v.view.Bootstrap(f))
+}
+
+// readmitted sets the password of the operator whom the code of a reset names, and logs in.
+func (s *Logins) readmitted(v *visit, who *identity.Holder) (reply, error) {
+	typed := v.form[pages.FieldPassword]
+	if problems := weak(v.policy(who.User.Profile.Email, who.User.Profile), typed); len(problems) > 0 {
+		return s.bootstrapForm(v, who, "", problems...), nil
+	}
+	hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.readmit(v, who, func(c *account.Credential) { c.SetPassword(hash, s.records.Stamp()) })
+}
+
+// readmit spends the code of a reset and begins a session, with what else changes of the
+// credential. Of several who use a code at once, one gets in.
+func (s *Logins) readmit(v *visit, who *identity.Holder, with func(*account.Credential)) (reply, error) {
+	v.method = mezu.MethodLink
+	var b began
+	_, err := s.records.Publish(v.ctx, v.author(who.User.ID), func(ch *record.Change) error {
+		if err := s.cfg.Persons.Readmit(v.ctx, ch, mezu.HashSecret(v.linked())); err != nil {
+			return err
+		}
+		c, err := s.accounts.Credential(v.ctx, who.Account())
+		if err != nil {
+			return err
+		}
+		what := "bootstrap_link"
+		if with != nil {
+			with(&c.Value)
+			what = "password"
+		}
+		ch.Audit(v.at.target(who.User), nil, changed{[]string{what}})
+		b, err = s.begin(v, ch, *who, c, false)
+		return err
+	})
+	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {
+		return page(v.view.LinkUsed()), nil
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	s.cfg.Counted("login", "succeeded")
+	s.cfg.Persons.Bootstrapped()
+	return s.keep(v, b), nil
 }
 
 // firstOperator makes the account of the first operator and logs them in. If there is mail,
 // the address is proved first, as at a signup: whoever reads its mail can set another password
 // later. Without, it is taken as it was typed.
 func (s *Logins) firstOperator(v *visit) (reply, error) {
-	if r, ok, err := s.mayBootstrap(v); !ok {
+	who, r, ok, err := s.mayBootstrap(v)
+	if !ok {
 		return r, err
+	}
+	if who != nil {
+		return s.readmitted(v, who)
 	}
 	email, problems := v.address()
 	typed := v.form[pages.FieldPassword]
 	problems = append(problems, weak(v.policy(email, mezu.Profile{}), typed)...)
 	if len(problems) > 0 {
-		return s.bootstrapForm(v, email, problems...), nil
+		return s.bootstrapForm(v, nil, email, problems...), nil
 	}
 	hash, err := s.cfg.Hasher.Hash(v.ctx, v.at.pool(), typed)
 	if err != nil {

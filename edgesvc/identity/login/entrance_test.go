@@ -94,6 +94,64 @@ func TestBootstrap_WithoutMail(t *testing.T) {
 	}
 }
 
+// An operator who lost the password comes in by the link of a reset and chooses another one; the link
+// works once. One without an address, who came in by the API alone, is logged in by it.
+func TestReset_InTheBrowser(t *testing.T) {
+	w := empty(t, false)
+	b := w.browser()
+	if s := b.post("bootstrap/account", "token", w.in.BootstrapCode(), "email", "olga@example.com", "password", good); s.status != 303 {
+		t.Fatalf("%d %s", s.status, s.body)
+	}
+	reset := func() string {
+		t.Helper()
+		made, err := w.in.Plane.ResetOperator(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.in.Secret(made.Code)
+	}
+	first := reset()
+	code := reset()
+	o := w.browser()
+	if s := o.post("bootstrap", "token", first); s.status != 410 {
+		t.Errorf("the link before: %d", s.status)
+	}
+	if s := o.post("bootstrap", "token", code); s.status != 200 || !s.has("olga@example.com") || !s.has(`autocomplete="new-password"`) {
+		t.Fatalf("%d %s", s.status, s.body)
+	}
+	if s := o.post("bootstrap/account", "token", code, "password", "short"); s.status != 422 || o.loggedIn() {
+		t.Errorf("%d", s.status)
+	}
+	const better = "another password for Olga"
+	if s := o.post("bootstrap/account", "token", code, "email", "eve@example.com", "password", better); s.status != 303 || !o.loggedIn() || w.operators() != 1 {
+		t.Fatalf("%d %s", s.status, s.body)
+	}
+	if s := o.get("account"); !s.has("olga@example.com") || s.has("eve@example.com") {
+		t.Errorf("%s", s.body)
+	}
+	if s := w.browser().post("bootstrap/account", "token", code, "password", better); s.status != 410 {
+		t.Errorf("the link works twice: %d", s.status)
+	}
+	again := w.browser()
+	if s := again.login("olga@example.com", good); s.status == 303 {
+		t.Error("the old password works")
+	}
+	again = w.browser()
+	again.arrives(again.login("olga@example.com", better), "/")
+
+	without := empty(t, false)
+	without.in.OperatorToken()
+	made, err := without.in.Plane.ResetOperator(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := without.browser()
+	if s := p.post("bootstrap", "token", without.in.Secret(made.Code)); s.status != 303 || !p.loggedIn() {
+		t.Errorf("%d %s", s.status, s.body)
+	}
+	without.in.ScanAudit()
+}
+
 // invite invites somebody into acme, and gives the code.
 func (w *world) invite(email string) string {
 	w.t.Helper()

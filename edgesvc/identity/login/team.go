@@ -27,8 +27,10 @@ type Persons interface {
 	Person(ctx context.Context, id string) (mezu.User, error)
 	PersonByMail(ctx context.Context, address string) (mezu.User, error)
 	// MayBootstrap refuses the hash of a code that doesn't make whoever has it the first
-	// operator. AddFirstOperator plans that operator, and Bootstrapped is called after that.
-	MayBootstrap(ctx context.Context, hash string) error
+	// operator, nor lets one in again, who is given by id then. AddFirstOperator and Readmit
+	// plan that, and Bootstrapped is called after it.
+	MayBootstrap(ctx context.Context, hash string) (operator string, err error)
+	Readmit(ctx context.Context, ch *record.Change, hash string) error
 	AddFirstOperator(ctx context.Context, ch *record.Change, hash, address string) (mezu.User, error)
 	Bootstrapped()
 	// Invited gives the organization into which a code and an address invite, and counts a

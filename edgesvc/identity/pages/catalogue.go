@@ -91,6 +91,8 @@ const (
 	msgBootstrapTitle
 	msgBootstrapStart
 	msgBootstrapIntro
+	msgBootstrapKnown
+	msgBootstrapCommand
 	msgTeamInvitedTitle
 	msgTeamInvitedStart
 	msgTeamInvitedEmail
@@ -211,6 +213,8 @@ const (
 	msgRefusedTitle
 	msgNotFoundTitle
 	msgNotFoundIntro
+	msgOtherHostTitle
+	msgOtherHostIntro
 	msgFailedTitle
 	msgFailedIntro
 

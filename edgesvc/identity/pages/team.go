@@ -15,20 +15,31 @@ func (v View) linked(path, token string, problems []Problem) form {
 type BootstrapForm struct {
 	// Token came with a form before. If it is empty, the page asks for it and for nothing
 	// else.
-	Token       string
-	Email       string
+	Token string
+	Email string
+	// Known says that Email is of an operator who is let in again, and chooses a password.
+	Known bool
+	// Site is where programs reach the control plane, for the page that asks for the token.
+	Site        string
 	MinPassword int
 	Problems    []Problem
 }
 
-// Bootstrap makes the account of an installation's first operator.
+// Bootstrap makes the account of an installation's first operator, or lets an operator in
+// again.
 func (v View) Bootstrap(b BootstrapForm) Page {
 	out := layout{status: status(b.Problems), Heading: v.say(msgBootstrapTitle)}
 	f := v.linked(PathBootstrap, b.Token, b.Problems)
-	if b.Token == "" {
-		out.Intro = []text{v.say(msgBootstrapStart)}
+	switch {
+	case b.Token == "":
+		out.Intro = []text{v.say(msgBootstrapStart), v.say(msgBootstrapCommand, data("command", "mezu bootstrap --api "+b.Site))}
 		f = f.button(v.say(msgContinue))
-	} else {
+	case b.Known:
+		out.Intro = []text{v.say(msgBootstrapKnown)}
+		f.Action = v.action(PathFirstOperator)
+		f.Fields = []field{v.userField(b.Email), v.newPasswordField(msgPassword, b.MinPassword)}
+		f = f.button(v.say(msgLoginLinkButton))
+	default:
 		out.Intro = []text{v.say(msgBootstrapIntro)}
 		f.Action = v.action(PathFirstOperator)
 		f.Fields = []field{v.emailField(b.Email), v.newPasswordField(msgPassword, b.MinPassword)}

@@ -147,6 +147,14 @@ func (v View) NotFound() Page {
 	})
 }
 
+// OtherHost says that the pages are at site, and not where somebody looked for them.
+func (v View) OtherHost(site string) Page {
+	return v.render(layout{
+		status: http.StatusMisdirectedRequest, wrong: true,
+		Heading: v.say(msgOtherHostTitle), Intro: []text{v.say(msgOtherHostIntro, data("address", site))},
+	})
+}
+
 // Failed says that the fault is ours.
 func (v View) Failed() Page {
 	return v.render(layout{

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/local"
+)
+
+const resetUsage = `
+More flags:
+   --operator EMAIL|ID  the operator to let in; else who became operator first
+   --json               print the link and what it is for as JSON
+
+The link before opens nothing any more. Run it on a machine of the control
+plane, as the user who runs that: beside it, or while it is stopped. The link
+works once, within an hour, in a browser and by mezu bootstrap; before there is
+an operator it has no end. The audit log has a record of it. Tokens that the
+operator has go on: mezu tokens list shows them.
+`
+
+// operator is "mezusphere operator".
+func (p *program) operator(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "reset" {
+		return p.resetOperator(ctx, args[1:])
+	}
+	if len(args) > 0 && (args[0] == "--help" || args[0] == "-h") {
+		return p.resetOperator(ctx, args[:1])
+	}
+	return wrong("mezusphere operator has one command, reset")
+}
+
+func (p *program) resetOperator(ctx context.Context, args []string) error {
+	var who string
+	var asJSON bool
+	file, flags, rest, err := p.flags(roleReset, args, func(f *flag.FlagSet) {
+		f.StringVar(&who, "operator", "", "")
+		f.BoolVar(&asJSON, "json", false, "")
+	})
+	if errors.Is(err, flag.ErrHelp) {
+		return errors.Join(p.help(resetUsage), err)
+	}
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return wrong("mezusphere operator reset takes no argument, not %q", rest[0])
+	}
+	c, err := load(ctx, roleReset, file, flags, p.getenv)
+	if err != nil {
+		return err
+	}
+	log, err := process.Logger(p.Err, c.LogFormat, "error") // what happens is said below
+	if err != nil {
+		return err
+	}
+	drain, _, stop := process.Signals(ctx)
+	defer stop()
+	made, err := c.reset(drain, who, log)
+	if err != nil {
+		return err
+	}
+	p.Mask(made.Code)
+	if asJSON {
+		return p.WriteLine(made)
+	}
+	return p.showReset(made)
+}
+
+// showReset says whom the link lets in and until when, and prints it.
+func (p *program) showReset(r control.Reset) error {
+	whom := "whoever uses it becomes the first operator"
+	if r.Operator != "" {
+		whom = "it lets the operator " + r.Operator + " in"
+		if r.Email != "" {
+			whom = "it lets the operator " + r.Email + " in"
+		}
+	}
+	until := ", once"
+	if !r.ExpiresAt.IsZero() {
+		until = ", once, until " + r.ExpiresAt.Local().Format("2006-01-02 15:04")
+	}
+	if r.Ended {
+		until += "; the link before opens nothing any more"
+	}
+	p.Sayf("%s%s", whom, until)
+	site := r.Site
+	if site == "" {
+		site = "URL"
+	}
+	p.Sayf("without a browser: mezu bootstrap --ca-file %s --api %s --code %s", r.CAFile, site, r.Code)
+	if r.Link == "" {
+		return p.Printf("%s\n", r.Code)
+	}
+	return p.Printf("%s\n", r.Link)
+}
+
+// Bounds of the wait for a control plane that starts or ends: it has the store then, and can't
+// be asked.
+const (
+	resetWait  = 15 * time.Second
+	resetPause = 100 * time.Millisecond
+)
+
+// reset asks the control plane that runs on the state directory, or opens the store itself if
+// none does, or if several processes may have the store.
+func (c *config) reset(ctx context.Context, who string, log *slog.Logger) (control.Reset, error) {
+	st, err := c.openStore(ctx, log)
+	if err != nil {
+		return control.Reset{}, err
+	}
+	if st != nil {
+		defer closeStore(st, log)
+	}
+	where, _, err := c.storeLocation()
+	if err != nil {
+		return control.Reset{}, err
+	}
+	dir := c.State
+	if dir == "" { // what lies in one is told by flags
+		if dir, err = os.MkdirTemp("", "mezusphere-reset-"); err != nil {
+			return control.Reset{}, fmt.Errorf("making a folder: %w", err)
+		}
+		defer os.RemoveAll(dir)
+	}
+	dir = controlState(dir)
+	cfg := control.Config{StateDir: dir, Store: st, StoreDir: where, SealKey: c.SealKey, Log: log, Version: version}
+	if st != nil {
+		return control.ResetOperator(ctx, cfg, who)
+	}
+	if _, err := os.Stat(dir); err != nil { // which a start would make
+		return control.Reset{}, &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no state of a control plane: " + err.Error(), Hint: "--state is the folder that mezusphere control or mezusphere all was started with", Cause: err}
+	}
+	late := time.Now().Add(resetWait)
+	for {
+		made, err := askDesk(ctx, dir, who)
+		if !errors.Is(err, local.ErrNotRunning) {
+			return made, notAsked(dir, err)
+		}
+		made, err = control.ResetOperator(ctx, cfg, who)
+		if !errors.Is(err, atomicfile.ErrLocked) {
+			return made, err
+		}
+		if time.Now().After(late) {
+			return made, &mezu.Error{Code: mezu.CodeConflict, Detail: "a control plane runs on " + dir + " and can't be asked", Cause: err,
+				Hint: "its log says why, unless it is of an earlier version; stop it, run this again, and start it"}
+		}
+		if err := backoff.Sleep(ctx, resetPause); err != nil {
+			return made, err
+		}
+	}
+}
+
+// notAsked gives the words of the control plane's desk to an error that has those of the local
+// daemon's socket.
+func notAsked(dir string, err error) error {
+	if errors.Is(err, local.ErrForeign) || errors.Is(err, local.ErrSilent) {
+		e := &mezu.Error{Code: mezu.CodeForbidden, Detail: "the control plane on " + dir + " can't be asked: " + err.Error(), Hint: "run this as the user who runs the control plane", Cause: err}
+		if errors.Is(err, local.ErrSilent) {
+			e.Code, e.Hint = mezu.CodeUnavailable, "see its log, or stop it and run this again"
+		}
+		return e
+	}
+	return err
+}
+
+// controlState is the state directory of the control plane: a folder of its own below that of
+// mezusphere all.
+func controlState(dir string) string {
+	below := filepath.Join(dir, roleControl)
+	if _, err := os.Stat(filepath.Join(dir, "ca.pem")); errors.Is(err, os.ErrNotExist) {
+		if info, err := os.Stat(below); err == nil && info.IsDir() {
+			return below
+		}
+	}
+	return dir
+}
+
+// exchange sends a request to the desk.
+func exchange(ctx context.Context, carrier http.RoundTripper, body []byte) (control.Reset, error) {
+	var out deskAnswer
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://desk"+pathReset, bytes.NewReader(body))
+	if err != nil {
+		return control.Reset{}, fmt.Errorf("asking the control plane: %w", err)
+	}
+	resp, err := carrier.RoundTrip(req)
+	if err != nil {
+		return control.Reset{}, noAnswer(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDeskBody))
+	if err != nil {
+		return control.Reset{}, noAnswer(err)
+	}
+	switch err := json.Unmarshal(data, &out); {
+	case resp.StatusCode != http.StatusOK || err != nil:
+		return control.Reset{}, noAnswer(fmt.Errorf("status %d: %s", resp.StatusCode, strings.TrimSpace(string(data))))
+	case out.Problem != nil:
+		return control.Reset{}, &mezu.Error{Code: out.Problem.Code, Detail: out.Problem.Detail, Hint: out.Problem.Hint}
+	case out.Reset == nil:
+		return control.Reset{}, noAnswer(io.ErrUnexpectedEOF)
+	}
+	return *out.Reset, nil
+}
+
+// noAnswer is the error of a control plane that took a request and did not answer it.
+func noAnswer(err error) error {
+	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("the control plane did not answer: %v", err), Hint: "run this again; an earlier link has ended then", Cause: err}
+}
