@@ -24,6 +24,7 @@ import (
 	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/directories"
 	"github.com/mezusphere/mezu/cli/doctor"
+	"github.com/mezusphere/mezu/cli/edges"
 	"github.com/mezusphere/mezu/cli/environments"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
@@ -31,6 +32,7 @@ import (
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/members"
 	"github.com/mezusphere/mezu/cli/near"
+	"github.com/mezusphere/mezu/cli/operators"
 	"github.com/mezusphere/mezu/cli/orgs"
 	"github.com/mezusphere/mezu/cli/profiles"
 	"github.com/mezusphere/mezu/cli/projects"
@@ -39,6 +41,7 @@ import (
 	"github.com/mezusphere/mezu/cli/serviceaccounts"
 	"github.com/mezusphere/mezu/cli/status"
 	"github.com/mezusphere/mezu/cli/terminal"
+	"github.com/mezusphere/mezu/cli/tokens"
 	"github.com/mezusphere/mezu/cli/trust"
 	"github.com/mezusphere/mezu/cli/tunnel"
 	"github.com/mezusphere/mezu/cli/tunnel/enrol"
@@ -82,6 +85,9 @@ func Main(ctx context.Context, args []string, inv invocation.Invocation, cfg Con
 		// What needs a login gets it by the way.
 		enrol.Again(ctx, &inv, login.Settings, login.Client, daemon.New(&inv, nil).Running)
 		login.Client.CloseIdle()
+	}
+	if text := inv.EndNotice(); text != "" {
+		inv.Warnf("%s", text)
 	}
 	if err != nil && !exit.Said(err) {
 		if login := inv.Login(); login != nil {
@@ -180,6 +186,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 			dashboard.Command(inv, cfg.Dashboard),
 			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
+			operators.Command(inv), tokens.Command(inv), edges.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),
 			status.Command(inv, local.Running), doctor.Command(inv, local.Running, local.Log),
 			trust.Command(inv),

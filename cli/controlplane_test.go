@@ -30,6 +30,8 @@ type endpoint struct {
 	url, caFile, token string
 	// organization makes the organization of one script.
 	organization func(testscript.T) string
+	// reset makes a new bootstrap link, on a control plane as it is.
+	reset func() (string, error)
 	// authority logs programs in; nil of a control plane as it is.
 	authority *authority
 }

@@ -36,6 +36,10 @@ func startRealPlane(t *testing.T) endpoint {
 		}
 	})
 	e := endpoint{url: "https://" + plane.Addr(), caFile: plane.CAFile(), token: firstToken(t, plane)}
+	e.reset = func() (string, error) {
+		made, err := plane.ResetOperator(context.Background(), "")
+		return made.Link, err
+	}
 	client, err := e.client(e.token)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +82,33 @@ func (e endpoint) client(token string) (*api.Client, error) {
 		return nil, err
 	}
 	return api.NewClient(api.ClientConfig{BaseURL: e.url, TLS: &tls.Config{RootCAs: roots}, Token: func() (string, error) { return token, nil }})
+}
+
+// resetOperator keeps a new bootstrap link for the first operator in a variable.
+func (e endpoint) resetOperator(ts *testscript.TestScript, _ bool, args []string) {
+	link, err := e.reset()
+	ts.Check(err)
+	ts.Setenv(args[0], link)
+}
+
+// enrol enrols an edge by its name.
+func (e endpoint) enrol(ts *testscript.TestScript, neg bool, args []string) {
+	client, err := e.client(e.token)
+	ts.Check(err)
+	defer client.CloseIdle()
+	join, err := api.Invoke[api.JoinTokenResponse](context.Background(), client, api.OpCreateJoinToken, nil)
+	ts.Check(err)
+	joiner, err := e.client(join.Token)
+	ts.Check(err)
+	defer joiner.CloseIdle()
+	key, _, err := trust.NewKey()
+	ts.Check(err)
+	csr, err := trust.CSR(key)
+	ts.Check(err)
+	body := api.EnrolRequest{CSR: csr, Name: args[0], TunnelAddress: "tunnels.example.com:443", PublicAddress: args[0] + ".example.com:443", Version: "1.2.3"}
+	if _, err = api.Invoke[api.EnrolResponse](context.Background(), joiner, api.OpEnrolEdge, body); (err == nil) == neg {
+		ts.Fatalf("enrolling: %v", err)
+	}
 }
 
 // register registers a Warpgate by a key and keeps its id in the variable WARPGATE.

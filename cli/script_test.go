@@ -48,9 +48,11 @@ func TestScripts(t *testing.T) {
 }
 
 // TestEntityScripts runs the scripts of testdata/entity on a control plane as it is:
-// one for each noun. They have three commands more:
+// one for each noun. They have some commands more:
 //
 //	register KEY         registers a Warpgate; its id is $WARPGATE
+//	enrol NAME           enrols an edge
+//	reset-operator NAME  sets NAME to a new bootstrap link
 //	keep NAME PATTERN    sets NAME to what matches the group of PATTERN in stdout
 //	image FILE           writes a PNG
 func TestEntityScripts(t *testing.T) {
@@ -93,6 +95,8 @@ func runWith(t *testing.T, dir string, endpoint endpoint, more map[string]func(*
 			"mezu-token":     spoilToken,
 			"mezu-line-ends": addLineEnds,
 			"register":       endpoint.register,
+			"enrol":          endpoint.enrol,
+			"reset-operator": endpoint.resetOperator,
 			"keep": func(ts *testscript.TestScript, _ bool, args []string) {
 				found := regexp.MustCompile(`(?m)` + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
 				if found == nil {

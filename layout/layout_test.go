@@ -336,7 +336,7 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {32, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {35, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},
@@ -353,6 +353,7 @@ func wide() map[string]struct {
 		"tui/routes":                   {8, "as tui/log, and what the local daemon tells of requests"},
 		"tui/warpgates":                {7, "as tui/routes, of links"},
 		"cli/serviceaccounts":          {7, "a key goes into a file"},
+		"cli/tokens":                   {7, "as cli/serviceaccounts: a secret goes to a file"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {11, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events, the inspector and the look at the network meet here and only here"},
 		"tui/requests":                 {7, "nouns, what is told of them, and the four parts of every screen: keys, fields, drawing, and what a screen is"},

@@ -45,6 +45,7 @@ type Invocation struct {
 
 	login *Login
 	waker Waker
+	ends  *ending
 }
 
 // Waker calls ring when what a command has shown may have changed, until ctx ends or it fails.
@@ -218,6 +219,10 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 	if s.Credential.Token == "" {
 		return nil, notLoggedIn(s)
 	}
+	if i.ends == nil {
+		i.ends = &ending{}
+	}
+	i.ends.credential = s.Credential
 	logged := newSession(i, s, caller)
 	client, err := i.client(s, func(carrier http.RoundTripper) http.RoundTripper { return &bearer{logged, carrier} })
 	if err == nil {
@@ -246,7 +251,11 @@ func (i *Invocation) client(s Settings, wrap func(http.RoundTripper) http.RoundT
 		}
 		config.RootCAs = roots
 	}
-	return api.NewClient(api.ClientConfig{BaseURL: s.API, TLS: config, UserAgent: "mezu/" + i.Version, Timeout: i.Flags.Timeout, Wrap: wrap})
+	var ends func(time.Time)
+	if wrap != nil {
+		ends = i.ends.note
+	}
+	return api.NewClient(api.ClientConfig{Ends: ends, BaseURL: s.API, TLS: config, UserAgent: "mezu/" + i.Version, Timeout: i.Flags.Timeout, Wrap: wrap})
 }
 
 // Path resolves a path that the user typed.

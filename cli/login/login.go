@@ -1,5 +1,6 @@
-// Package login is "mezu login", "mezu logout" and "mezu whoami": how a person, or a script
-// with a token, is let in at a control plane, and out again.
+// Package login is "mezu login", "mezu logout", "mezu whoami", "mezu bootstrap" and "mezu
+// invitations": how a person, or a script with a token or a code, is let in at a control plane,
+// and out again.
 //
 // What may not live here: how a login is renewed, which every command does (package
 // invocation), and how it is kept (package profile). It imports the domain, api and the
@@ -41,9 +42,9 @@ const (
 // after the browser has ended.
 type Opener func(address string) error
 
-// Commands are login, logout and whoami.
+// Commands are login, logout and whoami, and the ways in by a code.
 func Commands(inv *invocation.Invocation, open Opener) []*cli.Command {
-	return []*cli.Command{newLogin(inv, open, runLogin), newLogout(inv, runLogout), newWhoami(inv, runWhoami)}
+	return []*cli.Command{newLogin(inv, open, runLogin), newLogout(inv, runLogout), newWhoami(inv, runWhoami), newBootstrap(inv, runBootstrap), newInvitations(inv, runAccept)}
 }
 
 type loginOptions struct {
