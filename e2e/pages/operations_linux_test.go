@@ -14,6 +14,9 @@ func TestOperationsPage(t *testing.T) {
 			"control.example.com": "10.0.0.1", "edge.example.com": "10.0.0.1", "*.edge.example.com": "10.0.0.1", "edge-2.example.com": "10.0.0.3",
 			"plane-1": "10.0.0.11", "plane-2": "10.0.0.12", "plane-3": "10.0.0.13",
 		}},
+		seen: map[string]sight{
+			"-subj \"/CN=etcd CA\"": {"web", "until grep -q 'tunnel up.* address=edge-2.example.com:443' /page/staying/warpgate.log; do sleep 0.05; done"},
+		},
 		before: func(t *testing.T, all map[string]*machine) {
 			all["web"].serves(8080, "hello")
 			all["control"].enter("mkdir", "-p", "/media/safe", "/backup")

@@ -121,6 +121,19 @@ func missing(shown, output string) (lines []string) {
 	return lines
 }
 
+// status is what a line of commands says that curl -i shows.
+var status = regexp.MustCompile(`(?m)^curl .*-i .*# ([1-5][0-9][0-9])\b`)
+
+// wrong gives the lines of commands whose answer has another status than they say.
+func wrong(commands, output string) (lines []string) {
+	for _, m := range status.FindAllStringSubmatch(commands, -1) {
+		if !strings.Contains(output, "HTTP/2 "+m[1]) {
+			lines = append(lines, m[0])
+		}
+	}
+	return lines
+}
+
 // pattern finds a line of which words that stand for others may be others.
 func pattern(line string) *regexp.Regexp {
 	words := strings.Fields(strings.TrimPrefix(line, "┊"))
@@ -148,6 +161,9 @@ func TestParse(t *testing.T) {
 	}
 	if got := missing(all[0].shown[0], "down 3 of 4\n"); len(got) != 1 {
 		t.Errorf("found: %q", got)
+	}
+	if got := wrong("curl -i x  # 204\ncurl -i y # 400: so\ncurl z # 500\n", "HTTP/2 204\n"); len(got) != 1 {
+		t.Errorf("of two, one of them wrong: %q", got)
 	}
 	if got := missing(all[0].shown[1], `{"b": 1}`); len(got) != 1 {
 		t.Errorf("found: %q", got)

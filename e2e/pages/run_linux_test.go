@@ -17,7 +17,12 @@ type world struct {
 	before func(*testing.T, map[string]*machine)
 	// meanwhile is what somebody does before a block, which is named by some of its text.
 	meanwhile map[string]string
+	// seen is what is true by then, on which machine: a command that has to end with 0.
+	seen map[string]sight
 }
+
+// sight is a command on a machine.
+type sight struct{ machine, command string }
 
 // names are the addresses of names: on all machines, and on some of them instead.
 type names struct {
@@ -82,9 +87,17 @@ func play(t *testing.T, name string, w world) map[string]*machine {
 				all[b.machines[0]].prepare(commands)
 			}
 		}
+		for text, s := range w.seen {
+			if strings.Contains(b.text, text) {
+				all[s.machine].enter("timeout", "60", "sh", "-c", s.command)
+			}
+		}
 		output := together(t, name, b, all)
 		if t.Failed() {
 			t.FailNow()
+		}
+		for _, line := range wrong(b.text, output) {
+			t.Errorf("%s:%d: not so: %s\n%s", name, b.line, line, output)
 		}
 		for _, shown := range b.shown {
 			if lines := missing(shown, output); len(lines) > 0 {
