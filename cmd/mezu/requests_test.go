@@ -149,7 +149,7 @@ func TestRequests(t *testing.T) {
 		p.get(url + "/events")
 		p.kept("path:/events is:sse", 1)
 		out, _ := p.do("requests", "show", "latest", "--frames")
-		if !regexp.MustCompile(`^1\t[0-9:.]+\t←\tevent\t\d+ B\torder \{"n": ?1\}\n2\t[0-9:.]+\t←\tevent\t\d+ B\tmessage two`).MatchString(out) || strings.Contains(out, "\x1b") {
+		if !regexp.MustCompile(`^1\t[0-9TZ:.-]+\t←\tevent\t\d+ B\torder \{"n": ?1\}\n2\t[0-9TZ:.-]+\t←\tevent\t\d+ B\tmessage two`).MatchString(out) || strings.Contains(out, "\x1b") {
 			t.Errorf("%q", out)
 		}
 		if out, _ := p.do("requests", "show", "latest", "--frame", "1"); !strings.Contains(out, `{"n": 1}`) {
