@@ -260,14 +260,6 @@ func ifRevision(one string) cli.Flag {
 	return &cli.Uint64Flag{Name: "if-revision", Usage: "only if the " + one + " still has revision `N`, else exit 5", DefaultText: "any"}
 }
 
-// Time is a time as tables show it; empty if it is zero.
-func Time(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
 // Meta are the last lines of the details of every record.
 func Meta[T any](meta func(T) mezu.Meta) []terminal.Column[T] {
 	return []terminal.Column[T]{
