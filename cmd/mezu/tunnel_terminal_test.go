@@ -113,7 +113,7 @@ func TestTunnelAtATerminal(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		a.typed(ctrlC)
-		a.said(a.out, `\^C\r\nclosing: 1 request in flight, 10 s at most; Ctrl-C again cuts them`)
+		a.said(a.out, `\^C\r\nstopping: 1 request under way \(GET /slow, \d+ s\)\. Ctrl-C again cuts it\.`)
 		// A second signal within a moment counts as the first.
 		second := time.NewTicker(200 * time.Millisecond)
 		defer second.Stop()
