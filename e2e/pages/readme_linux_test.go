@@ -49,8 +49,7 @@ func host(t *testing.T, m, here *machine) {
 	t.Helper()
 	m.prepare(`mezusphere all --state /var/lib/mezusphere --domain edge.example.com --api-hosts control.example.com
 export API=https://control.example.com:7443 CURL_CA_BUNDLE=/var/lib/mezusphere/control/ca.pem
-CODE=$(cut -d '#' -f 2 /var/lib/mezusphere/control/bootstrap)
-export MEZU_TOKEN=$(curl -fsS $API/v1/bootstrap --json "{\"code\":\"$CODE\"}" | jq -r .token)
+export MEZU_TOKEN=$(mezu bootstrap --api $API --ca-file $CURL_CA_BUNDLE -o json </var/lib/mezusphere/control/bootstrap | jq -r .token)
 mezu orgs create acme --api $API --ca-file $CURL_CA_BUNDLE
 curl -fsS -X POST -H "Authorization: Bearer $MEZU_TOKEN" $API/v1/self/login-link | jq -r .link >/page/homes/` + here.name + `/.link
 cp $CURL_CA_BUNDLE /page/homes/` + here.name + `/.ca.pem`)
