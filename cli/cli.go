@@ -315,7 +315,14 @@ func readJQ(c *cli.Context, inv *invocation.Invocation) error {
 	}
 	x.Pretty = inv.OutTerminal
 	inv.Flags.Output = terminal.JSON
-	inv.Select = func(data []byte) ([]byte, error) { return x.Apply(c.Context, data) }
+	ctx := c.Context
+	inv.Select = func(data []byte) ([]byte, error) {
+		if ctx.Err() != nil {
+			// What is written after Ctrl-C, such as the last event, is seen too.
+			return x.Apply(context.WithoutCancel(ctx), data)
+		}
+		return x.Apply(ctx, data)
+	}
 	return nil
 }
 
