@@ -11,6 +11,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
 )
@@ -124,6 +125,27 @@ func TestReset_LetsAnOperatorInAgain(t *testing.T) {
 		t.Errorf("%d records of resets, %d of a link that ended", resets, ended)
 	}
 	in.ScanAudit()
+}
+
+// On a store that several processes may have, a reset needs no control plane: it is made beside those
+// that run.
+func TestReset_OnASharedStore(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	in.Operator()
+	lost := reset(t, in, "")
+	made, err := control.ResetOperator(t.Context(), control.Config{StateDir: in.Dir, Store: in.Driver, Now: in.Clock.Now}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Link == "" || !made.Ended {
+		t.Errorf("%+v", made)
+	}
+	if _, err := redeem(t, in, lost); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		t.Errorf("the link before: %v", err)
+	}
+	if _, err := redeem(t, in, made.Code); err != nil {
+		t.Error(err)
+	}
 }
 
 // Of several resets at once one link works.
