@@ -207,8 +207,8 @@ func testPlaneRoutes(ctx context.Context, t *testing.T, p plane.Routes, scope sc
 	if err != nil || !slices.Contains(add.Lines(), `+ prefix: "/api/"`) {
 		t.Fatalf("%v, %v", add, err)
 	}
-	if err := add.Apply(ctx); err != nil {
-		t.Fatal(err)
+	if warnings, err := add.Apply(ctx); err != nil || len(warnings) > 0 {
+		t.Fatal(warnings, err)
 	}
 	state = f.until("it comes first", func(s routes.State) bool { return len(s.Routes) == 2 })
 	if state.Routes[0].Prefix != "/api/" || state.Routes[1].Prefix != "/" {
@@ -238,10 +238,10 @@ func testPlaneRoutes(ctx context.Context, t *testing.T, p plane.Routes, scope sc
 	if got := strings.Join(change.Lines(), "\n"); got != "+ auth: \"required\"\n- timeout: \"30s\"" {
 		t.Errorf("it would change\n%s", got)
 	}
-	if err := change.Apply(ctx); err != nil {
+	if _, err := change.Apply(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := change.Apply(ctx); mezu.CodeOf(err) == "" {
+	if _, err := change.Apply(ctx); mezu.CodeOf(err) == "" {
 		t.Error("the route changed since, and is changed again")
 	}
 	state = f.until("it asks for a login", func(s routes.State) bool {

@@ -218,11 +218,14 @@ type proposal struct {
 func (p *proposal) Lines() []string { return p.lines }
 
 // Apply makes the change, unless somebody else changed the route meanwhile.
-func (p *proposal) Apply(ctx context.Context) error {
-	if p.id == "" {
-		return p.client.Do(ctx, api.Call{Operation: api.OpCreateRoute, Params: p.params, Body: p.route}, nil)
+func (p *proposal) Apply(ctx context.Context) ([]string, error) {
+	call := api.Call{Operation: api.OpCreateRoute, Params: p.params, Body: p.route}
+	if p.id != "" {
+		call = api.Call{Operation: api.OpUpdateRoute, Params: append(slices.Clone(p.params), p.id), IfMatch: p.revision, Body: p.patch}
 	}
-	return p.client.Do(ctx, api.Call{Operation: api.OpUpdateRoute, Params: append(slices.Clone(p.params), p.id), IfMatch: p.revision, Body: p.patch}, nil)
+	var out api.RouteWritten
+	err := p.client.Do(ctx, call, &out)
+	return out.Warnings, err
 }
 
 // Judge says what the routes make of a request.

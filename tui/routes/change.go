@@ -20,6 +20,12 @@ type compared struct {
 	same     bool // nothing was changed
 }
 
+// applied is what became of a change.
+type applied struct {
+	warnings []string
+	err      error
+}
+
 // edit opens a route in the editor, or a new one.
 func (s *Screen) edit(c *screen.Context, route *mezu.Route) tea.Cmd {
 	text, err := s.cfg.Drafts.Text(route)
@@ -48,7 +54,11 @@ func (s *Screen) compare(c *screen.Context, msg compared) tea.Cmd {
 	case len(msg.proposal.Lines()) == 0:
 		return screen.Cmd(screen.Say{Text: "what was saved changes nothing"})
 	}
-	return screen.Cmd(screen.Open{Overlay: &proposed{proposal: msg.proposal, apply: s.Do(c, "applied; edges and Warpgates take it up now", msg.proposal.Apply)}})
+	apply := c.Within(screen.DoTime, func(ctx context.Context) tea.Msg {
+		warnings, err := msg.proposal.Apply(ctx)
+		return applied{warnings, err}
+	})
+	return screen.Cmd(screen.Open{Overlay: &proposed{proposal: msg.proposal, apply: apply}})
 }
 
 // remove asks, and removes a route.
@@ -74,10 +84,21 @@ type proposed struct {
 	apply    tea.Cmd
 	top      int
 	busy     bool
+	// warnings are what the control plane says of the change, which it has made.
+	warnings []string
 }
+
+// maxWarnings is how many are shown: a route has a few fields that there can be one for.
+const maxWarnings = 20
+
+// warned reports whether the change was made, and there are warnings to be read.
+func (p *proposed) warned() bool { return len(p.warnings) > 0 }
 
 // Footer are its keys.
 func (p *proposed) Footer(*screen.Context) keymap.Map {
+	if p.warned() {
+		return keymap.Map{{Show: "enter", Footer: "close"}, {Show: "↑↓", Footer: "scroll"}}
+	}
 	return keymap.Map{{Show: "enter", Footer: "apply"}, {Show: "↑↓", Footer: "scroll"}, {Show: "esc", Footer: "leave it as it is"}}
 }
 
@@ -89,8 +110,11 @@ func (p *proposed) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
 	case "up", "k":
 		p.top = max(0, p.top-1)
 	case "down", "j":
-		p.top = min(p.top+1, max(0, len(p.proposal.Lines())-1))
+		p.top++ // View knows where the end is
 	case "enter", "y":
+		if p.warned() {
+			return screen.Cmd(screen.Close{})
+		}
 		if p.busy {
 			return nil
 		}
@@ -100,11 +124,17 @@ func (p *proposed) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
-// Take closes it when the change was made, or refused.
+// Take closes it when the change was made, or refused. What the control plane warns of stays
+// until somebody has read it.
 func (p *proposed) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
-	if _, ok := msg.(list.Changed[State]); ok {
+	end, ok := msg.(applied)
+	if !ok {
+		return nil
+	}
+	if len(end.warnings) == 0 || end.err != nil {
 		return screen.Cmd(screen.Close{})
 	}
+	p.busy, p.top, p.warnings = false, 0, end.warnings[:min(len(end.warnings), maxWarnings)]
 	return nil
 }
 
@@ -112,11 +142,21 @@ func (p *proposed) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 func (p *proposed) View(c *screen.Context, under []string, w, h int) []string {
 	t := c.Theme
 	wide := min(100, w-2)
+	panel := look.Panel{Title: "What applying it changes", Right: "nothing is changed yet", Focused: true}
 	lines := p.proposal.Lines()
+	if p.warned() {
+		panel.Title, panel.Right, lines = "Applied, and this is to be known", "", nil
+		for _, text := range p.warnings {
+			lines = append(lines, look.Wrap(look.Text(text), wide-2)...)
+		}
+	}
+	p.top = min(p.top, max(0, len(lines)-1))
 	var out []string
-	for _, l := range lines[min(p.top, len(lines)):] {
+	for _, l := range lines[p.top:] {
 		tone := look.Plain
 		switch {
+		case p.warned():
+			tone = look.Warn
 		case strings.HasPrefix(l, "+"):
 			tone = look.Good
 		case strings.HasPrefix(l, "-"):
@@ -125,7 +165,6 @@ func (p *proposed) View(c *screen.Context, under []string, w, h int) []string {
 		out = append(out, t.Paint(tone, look.Text(l)))
 	}
 	tall := min(len(lines)+2, h)
-	panel := look.Panel{Title: "What applying it changes", Right: "nothing is changed yet", Focused: true}
 	if p.busy {
 		panel.Right = t.Ellipsis
 	}

@@ -64,7 +64,8 @@ type Drafts interface {
 type Proposal interface {
 	// Lines are what goes, with "- " before it, and what comes, with "+ ".
 	Lines() []string
-	Apply(ctx context.Context) error
+	// Apply makes the change, and gives what the control plane warns of, a sentence each.
+	Apply(ctx context.Context) (warnings []string, err error)
 }
 
 // Judge says what the routes make of a request.
@@ -221,6 +222,8 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 		s.try.take(msg)
 	case compared:
 		return s.compare(c, msg)
+	case applied:
+		return s.Take(c, list.Changed[State]{What: "applied; edges and Warpgates take it up now", Err: msg.err})
 	}
 	cmd, news := s.Followed.Take(c, msg)
 	if news {

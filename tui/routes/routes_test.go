@@ -21,6 +21,7 @@ import (
 // plane answers as a control plane does.
 type plane struct {
 	deleted, applied string
+	warnings         []string
 	err              error
 }
 
@@ -55,9 +56,9 @@ type change struct {
 
 func (c change) Lines() []string { return c.lines }
 
-func (c change) Apply(context.Context) error {
+func (c change) Apply(context.Context) ([]string, error) {
 	c.p.applied = strings.Join(c.lines, "\n")
-	return c.p.err
+	return c.p.warnings, c.p.err
 }
 
 func (p *plane) Judge(_ context.Context, _ screen.Scope, q routes.Question) (routes.Verdict, error) {
@@ -144,6 +145,32 @@ func TestEdit(t *testing.T) {
 	st.Press("enter")
 	if p.applied != "- timeout: 10s\n+ timeout: 30s" || st.Overlay != nil {
 		t.Fatalf("applied %q", p.applied)
+	}
+}
+
+// TestWarnings: what the control plane warns of stands there until it is read, and drives nothing.
+func TestWarnings(t *testing.T) {
+	for _, size := range [][2]int{{40, 24}, {80, 24}, {200, 40}} {
+		st, p := stage(t, size[0], size[1], screentest.Plain())
+		p.warnings = []string{"strip_prefix is not enforced yet: the route answers 503 until it is", "\x1b]52;c;ZXZpbA==\x07" + strings.Repeat("evil ", 1000)}
+		edit(st, "e", "prefix: /api/\n")
+		st.Press("enter")
+		v := st.View()
+		if p.applied == "" || st.Overlay == nil || !strings.Contains(v, "Applied") || !strings.Contains(v, "strip_prefix is not enforced") || strings.Contains(v, "\x1b]") {
+			t.Fatalf("at %d columns\n%s", size[0], v)
+		}
+		p.applied = ""
+		st.Press("down", "down", "enter")
+		if st.Overlay != nil || p.applied != "" {
+			t.Errorf("after it was read: applied %q\n%s", p.applied, st.View())
+		}
+	}
+	st, p := stage(t, 80, 24, screentest.Plain())
+	p.warnings, p.err = []string{"a warning"}, errors.New("refused")
+	edit(st, "e", "prefix: /api/\n")
+	st.Press("enter")
+	if st.Overlay != nil {
+		t.Errorf("a refused change stays\n%s", st.View())
 	}
 }
 
