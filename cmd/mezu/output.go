@@ -198,7 +198,7 @@ func took(e mezu.Event) string {
 func why(e mezu.Event) string {
 	out := ""
 	switch {
-	case e.Code == mezu.CodeWorkloadRefused && e.Message != "":
+	case e.Message != "" && (e.Code == mezu.CodeWorkloadRefused || e.Code == "" && e.Cause == ""):
 		return e.Message
 	case e.Code == "" && e.Cause != "":
 		out = string(e.Cause)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
@@ -43,7 +44,8 @@ func (l *looking) Interim(h *relay.ResponseHead) error {
 
 // downstream is the edge's side of an exchange.
 func (w *worker) downstream(u mezu.Upstream) relay.Downstream {
-	if w.watcher = w.hints(u); w.watcher == nil && !w.asks && w.rec == nil {
+	w.doubted = w.doubts(u)
+	if w.watcher = w.hints(u); w.watcher == nil && !w.asks && w.rec == nil && !w.doubted {
 		return &w.c
 	}
 	return &w.looking
@@ -55,10 +57,19 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 		return w.deliverPreflight(h, body, closing)
 	}
 	watcher := w.watcher
-	if watcher == nil || !watcher.Suspects(h.Status, h.Length) || !looks(h) {
+	suspects := watcher != nil && watcher.Suspects(h.Status, h.Length)
+	wantsTLS := w.doubted && h.Status == http.StatusBadRequest && h.Length <= maxComplaint
+	if !suspects && !wantsTLS || !looks(h) {
 		return w.send(h, body, closing)
 	}
-	l := &lookedAt{Source: body, show: func(text []byte) { watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text) }}
+	l := &lookedAt{Source: body, show: func(text []byte) {
+		if suspects {
+			watcher.Answer(h.Status, w.req.Host, w.req.Path.Path, text)
+		}
+		if wantsTLS && hint.PlainToTLS(string(text)) {
+			w.sayTLS = w.pooled.Address
+		}
+	}}
 	defer l.end()
 	return w.send(h, l, closing)
 }

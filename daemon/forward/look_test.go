@@ -123,6 +123,40 @@ func TestHints_TargetSpeaksTLS(t *testing.T) {
 		}
 		saysOnce(t, said, hint.SpeaksTLS)
 	})
+	t.Run("that says so to nobody who looks", func(t *testing.T) {
+		at := strings.TrimPrefix(httpsWorkload(t, false, http.NotFound), "https://")
+		w := newWorld(t, at)
+		w.f.Retarget(forward.Targets{Upstream: parse(t, at), TryTLS: true})
+		e := w.connect(false)
+		for range 2 {
+			e.ask(newGet)
+			resp := e.response("GET")
+			if body, err := io.ReadAll(resp.Body); resp.StatusCode != 400 || err != nil || string(body) != "Client sent an HTTP request to an HTTPS server.\n" {
+				t.Errorf("%s %q, %v", resp.Status, body, err)
+			}
+			if got := receive(t, w.events, "end"); got.Status != 400 || got.Message != "what listens at "+at+" speaks TLS: write https://"+at {
+				t.Errorf("tells %+v", got)
+			}
+		}
+		e.goesOn()
+	})
+	t.Run("an answer of a workload that answers", func(t *testing.T) {
+		at := plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/400" {
+				http.Error(w, "Client sent an HTTP request to an HTTPS server.", 400)
+			}
+		})
+		w := newWorld(t, at)
+		w.f.Retarget(forward.Targets{Upstream: parse(t, at), TryTLS: true})
+		e := w.connect(false)
+		for _, path := range []string{"/", "/400"} {
+			e.ask(getOf(path))
+			io.Copy(io.Discard, e.response("GET").Body)
+			if got := receive(t, w.events, "end"); got.Message != "" {
+				t.Errorf("%s tells %+v", path, got)
+			}
+		}
+	})
 	for _, scheme := range []string{"http://", "h2c://"} {
 		t.Run("that says nothing over "+scheme, func(t *testing.T) {
 			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate()}})

@@ -114,6 +114,10 @@ func (w *worker) report(err error) {
 		}
 		w.f.cfg.Log.Log(w.ctx, level, "request cut short", "request_id", w.info.ID, "cause", string(cause), "status", status, "bytes_out", w.x.BytesOut, "error", err)
 	}
+	if w.sayTLS != "" && message == "" {
+		message = "what listens at " + w.sayTLS + " speaks TLS: write https://" + w.sayTLS
+		w.f.cfg.Log.Warn("the workload speaks TLS, and its upstream is not https", "upstream", w.sayTLS, "hint", "write https://"+w.sayTLS)
+	}
 	if err != nil && w.f.cfg.Failed != nil {
 		w.f.cfg.Failed(cause)
 	}

@@ -19,6 +19,9 @@ const (
 	// tryAgain is how long what was found counts: a program that speaks no TLS writes an error
 	// to its log at each try.
 	tryAgain = time.Minute
+	// maxComplaint bounds an answer that is looked at for a complaint of a request without TLS:
+	// nginx's has 650 bytes, without its padding for old browsers 250.
+	maxComplaint = 4 << 10
 )
 
 // errSpeaksTLS is in the chain of the error of a request without TLS to a target that expects it.
@@ -40,7 +43,7 @@ func (w *worker) plainFault(u mezu.Upstream, err error) error {
 		return err
 	}
 	if w.x.Began {
-		if l := w.tlsLook(u); !l.worked.Load() {
+		if l := w.tlsLook(u); w.sayTLS == "" && !l.worked.Load() {
 			l.worked.Store(true)
 		}
 		return err
@@ -49,6 +52,13 @@ func (w *worker) plainFault(u mezu.Upstream, err error) error {
 		return err
 	}
 	return &mezu.Error{Code: mezu.CodeWorkloadBadResponse, Detail: "the workload speaks TLS, and its upstream is not https", Cause: fmt.Errorf("%w: write https://%s: %w", errSpeaksTLS, u.Address, err)}
+}
+
+// doubts reports whether what u answers to a request without TLS is to be looked at: some servers
+// of TLS say in an answer of their own that they want it. One that has answered otherwise is
+// looked at no more.
+func (w *worker) doubts(u mezu.Upstream) bool {
+	return w.to.TryTLS && u.Scheme == mezu.UpstreamHTTP && !w.tlsLook(u).worked.Load()
 }
 
 // speaksTLS tries a handshake, unless that was done a short while ago or another request is about

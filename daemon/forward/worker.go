@@ -67,6 +67,10 @@ type worker struct {
 	secure   *tlsLook
 	secured  mezu.Upstream
 	securing *targets
+	// sayTLS is where the answer under way says that it wants TLS; empty for all but those.
+	sayTLS string
+	// doubted says that the workload of the exchange has never answered without TLS.
+	doubted bool
 }
 
 // ServeConn carries exchanges on a data connection of an edge, which has a name for people, until
@@ -196,7 +200,7 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 			complete, unsent, err = true, false, &mezu.Error{Code: mezu.CodeInternal, Detail: "the Warpgate failed"}
 		}
 	}()
-	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut = false, 0, 0, 0
+	w.x.Began, w.x.Status, w.x.BytesIn, w.x.BytesOut, w.sayTLS = false, 0, 0, 0, ""
 	c := &w.c
 	if complete, err = c.ReadRequest(&w.req, headTimeout); !complete {
 		return false, true, err

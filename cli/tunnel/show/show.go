@@ -279,7 +279,7 @@ func (l *Lines) request(e local.Event) {
 	if why == "" && e.Cause != "" && e.Cause != mezu.CauseRefused {
 		why = string(e.Cause)
 	}
-	if e.Code == mezu.CodeWorkloadRefused && e.Message != "" {
+	if e.Message != "" && (e.Code == mezu.CodeWorkloadRefused || e.Code == "" && e.Cause == "") {
 		tail, why = terminal.Clean(e.Message), ""
 	}
 	if why != "" {

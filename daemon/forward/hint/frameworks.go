@@ -66,7 +66,7 @@ func frameworks() []framework {
 
 // recognise finds out what an answer is.
 func (w *Watcher) recognise(status int, host, path, text string) (Hint, bool) {
-	if status == 400 && w.cfg.Target.Scheme != mezu.UpstreamHTTPS && plainToTLS(text) {
+	if status == 400 && w.cfg.Target.Scheme != mezu.UpstreamHTTPS && PlainToTLS(text) {
 		return w.speaksTLS(), true
 	}
 	if status == 403 && strings.TrimSpace(text) == "Unauthorized" && (strings.Contains(path, "/_next/") || strings.Contains(path, "/__nextjs")) {
@@ -82,9 +82,9 @@ func (w *Watcher) recognise(status int, host, path, text string) (Hint, bool) {
 	return Hint{}, false
 }
 
-// plainToTLS reports whether a server of TLS complains of a request without it: nginx, Go,
+// PlainToTLS reports whether a server of TLS complains of a request without it: nginx, Go,
 // Apache, Tomcat, in this order.
-func plainToTLS(text string) bool {
+func PlainToTLS(text string) bool {
 	for _, said := range []string{"The plain HTTP request was sent to HTTPS port", "Client sent an HTTP request to an HTTPS server.", "speaking plain HTTP to an SSL-enabled server port", "This combination of host and port requires TLS."} {
 		if strings.Contains(text, said) {
 			return true
