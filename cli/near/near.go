@@ -135,8 +135,8 @@ func commandOf(list api.Operation, params []string) string {
 		return fmt.Sprintf("mezu %s list --org %s --project %s", noun, params[0], params[1])
 	case "routes", "warpgates":
 		return fmt.Sprintf("mezu %s list --org %s --project %s --environment %s", noun, params[0], params[1], params[2])
-	case "directories":
-		return "mezu directories list"
+	case "directories", "operators", "tokens", "edges":
+		return "mezu " + noun + " list"
 	}
 	return ""
 }
