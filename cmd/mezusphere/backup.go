@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -85,11 +84,11 @@ func writeBackup(ctx context.Context, client *api.Client, path string) (int64, e
 }
 
 const restoreUsage = `
-mezusphere restore FILE puts a backup into the empty store of a control plane
-that is not running. The file is checked to its last byte before anything is
-written. What went on when it was made does not go on: presence, invitations,
-mail to be sent, and tokens that work once; with --keep-live they do, for a move
-to another store. A restore that was interrupted is run again.
+The control plane is not running, and its store is empty. The file is checked to
+its last byte before anything is written. What went on when it was made does not
+go on: presence, invitations, mail to be sent, and tokens that work once. With
+--keep-live they do, for a move to another store. A restore that was interrupted
+is run again.
 `
 
 // keepLive is a flag of restore that is not a setting.
@@ -104,9 +103,6 @@ func (p *program) restore(ctx context.Context, args []string) error {
 		path, args = args[0], args[1:]
 	}
 	file, flags, rest, err := p.flags(roleRestore, args)
-	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(p.help(restoreUsage), err)
-	}
 	if err != nil {
 		return err
 	}

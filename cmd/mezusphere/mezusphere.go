@@ -185,6 +185,17 @@ func (p *program) roleHelp(role string) error {
 	page := fmt.Sprintf("mezusphere %s - %s\n\nUsage:\n   mezusphere %s%s [FLAGS]\n", typed(role), what, typed(role), arguments)
 	groups := []string{"Flags"}
 	rows := map[string][][2]string{"Flags": {{"--config FILE", "read settings from a YAML file (MEZUSPHERE_CONFIG)"}}}
+	switch role {
+	case "check":
+		page += "\nThe flags of what is named are flags of check, too.\n"
+	case roleRestore:
+		page += restoreUsage
+		rows["Flags"] = append(rows["Flags"], [2]string{keepLive, "put back what went on too"})
+	case roleReset:
+		page += resetUsage
+		rows["Flags"] = append(rows["Flags"], [2]string{"--operator EMAIL|ID", "the operator to let in; else who became operator first"},
+			[2]string{"--json", "print the link and what it is for as JSON"})
+	}
 	for _, k := range defaults().keys() {
 		if !strings.Contains(" "+k.roles+" ", " "+role+" ") {
 			continue

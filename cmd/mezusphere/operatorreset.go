@@ -24,10 +24,6 @@ import (
 )
 
 const resetUsage = `
-More flags:
-   --operator EMAIL|ID  the operator to let in; else who became operator first
-   --json               print the link and what it is for as JSON
-
 The link before opens nothing any more. Run it on a machine of the control
 plane, as the user who runs that: beside it, or while it is stopped. The link
 works once, within an hour, in a browser and by mezu bootstrap; before there is
@@ -53,9 +49,6 @@ func (p *program) resetOperator(ctx context.Context, args []string) error {
 		f.StringVar(&who, "operator", "", "")
 		f.BoolVar(&asJSON, "json", false, "")
 	})
-	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(p.help(resetUsage), err)
-	}
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,14 @@ func TestReference(t *testing.T) {
 		}
 		topics = append(topics, manual.Topic{Title: "Flags of mezusphere " + role, Text: flags})
 	}
+	for _, command := range []string{"check", "join-token", "audit", "keys", "backup", roleRestore, "operator"} {
+		code, out, talk := mezusphere(nil, command, "--help")
+		_, page, ok := strings.Cut(out, "\n\n")
+		if code != 0 || !ok {
+			t.Fatalf("mezusphere %s --help: code %d, %s%s", command, code, out, talk)
+		}
+		topics = append(topics, manual.Topic{Title: "mezusphere " + command, Text: page})
+	}
 	testkit.Written(t, "../../docs/reference", "mezusphere*", map[string]string{"mezusphere.md": manual.MarkdownOfText(usage, topics)})
 	testkit.Written(t, "../../docs/man", "mezusphere*", map[string]string{"mezusphere.1": manual.ManOfText(usage, topics)})
 }
