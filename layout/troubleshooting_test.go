@@ -16,7 +16,8 @@ const troubleshootingPage = root + "/docs/troubleshooting.md"
 
 // explainedDirs are the packages whose messages people meet with a tunnel.
 var explainedDirs = []string{"cli/tunnel", "cli/status", "cli/daemon", "local", "daemon", "daemon/rest", "daemon/workload", "daemon/forward/hint",
-	"cli/tunnel/enrol", "cli/tunnel/own", "cli/tunnel/session", "cli/tunnel/show", "cli/tunnel/target", "cli/trust", "cli/trust/store", "cli/requests", "cli/update", "cli/update/source"}
+	"cli/tunnel/enrol", "cli/tunnel/own", "cli/tunnel/session", "cli/tunnel/show", "cli/tunnel/target", "cli/trust", "cli/trust/store", "cli/requests", "cli/update", "cli/update/source",
+	"api", "cli/declare", "cli/invocation", "cli/login", "cli/profile", "cmd/mezu"}
 
 // TestTroubleshootingPage finds each message with a hint, and each caution, on the page: by the
 // longest piece of it that is the same each time.
@@ -54,6 +55,57 @@ func TestTroubleshootingPage(t *testing.T) {
 var firstWords = []string{"your access at … ended", "asked for login until now; it stays so (--public opens it)", "its certificate ended while this machine was off", "vite listens on 5174",
 	"Vite refuses the name", "webpack-dev-server refuses the name", "Angular refuses the name", "Rails refuses the name", "Django refuses the name", "Laravel refuses the name", "Symfony refuses the name",
 	"Next refuses its development files", "speaks TLS", "speaks no TLS", "is not trusted"}
+
+// putTogether is how pieces of the page's messages begin that no literal has, beside firstWords: they are
+// made of parts, or come from a library.
+var putTogether = []string{"can't be trusted: x", "MEZU_TOKEN: holds more than one line", "does not run the routes of", "vite listens on", "trusting a CA has to be confirmed",
+	"there is no mezu.yaml here or above", "prefix /) has this match already", "strip_prefix is not enforced by this version", "of the local API, and this program v", "what you wrote is no request: line"}
+
+var (
+	standsForOthers = regexp.MustCompile(`…|FILE|FLAG|NAME|PORT|[0-9]+( s|, [0-9]+)?`)
+	messageRow      = regexp.MustCompile(`^\| (.+?) \| [0-9, ]*\| .* \|$`)
+)
+
+// TestTroubleshootingPage_Rows finds what the page says of messages in those that there are: one that
+// was written anew has another row.
+func TestTroubleshootingPage_Rows(t *testing.T) {
+	page, err := os.ReadFile(troubleshootingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var literals strings.Builder
+	for _, p := range load(t) {
+		for _, f := range p.code() {
+			ast.Inspect(f, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					if text, err := strconv.Unquote(lit.Value); err == nil {
+						literals.WriteString(strings.Join(strings.Fields(verb.ReplaceAllString(text, "…")), " ") + "\n")
+					}
+				}
+				return true
+			})
+		}
+	}
+	said, made, rows := literals.String(), slices.Concat(putTogether, firstWords), 0
+	for i, line := range strings.Split(string(page), "\n") {
+		m := messageRow.FindStringSubmatch(line)
+		if m == nil || strings.HasPrefix(m[1], "`") {
+			continue
+		}
+		rows++
+		for message := range strings.SplitSeq(m[1], "; ") {
+			for _, piece := range standsForOthers.Split(message, -1) {
+				piece = strings.Trim(piece, ` ,:;()"/`)
+				if len(piece) >= shortestPiece && !strings.Contains(said, piece) && !slices.ContainsFunc(made, func(m string) bool { return strings.HasPrefix(piece, m) }) {
+					t.Errorf("docs/troubleshooting.md:%d: nothing says %q", i+1, piece)
+				}
+			}
+		}
+	}
+	if rows < 100 {
+		t.Errorf("found %d rows only", rows)
+	}
+}
 
 // message is what stays the same of a text for people.
 type message struct {
