@@ -52,7 +52,7 @@ func TestTroubleshootingPage(t *testing.T) {
 }
 
 // firstWords are messages that are put together of parts, or come from elsewhere.
-var firstWords = []string{"your access at … ended", "asked for login until now; it stays so (--public opens it)", "its certificate ended while this machine was off", "vite listens on 5174",
+var firstWords = []string{"your access at … ended", "asked for login until now; it stays so (--public opens it)", "its certificate ended at", "vite listens on 5174",
 	"Vite refuses the name", "webpack-dev-server refuses the name", "Angular refuses the name", "Rails refuses the name", "Django refuses the name", "Laravel refuses the name", "Symfony refuses the name",
 	"Next refuses its development files", "speaks TLS", "speaks no TLS", "is not trusted"}
 
@@ -104,6 +104,28 @@ func TestTroubleshootingPage_Rows(t *testing.T) {
 	}
 	if rows < 100 {
 		t.Errorf("found %d rows only", rows)
+	}
+}
+
+// Each check of mezu doctor has a row.
+func TestTroubleshootingPage_Doctor(t *testing.T) {
+	page, err := os.ReadFile(troubleshootingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile(root + "/cli/doctor/examination.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## What `mezu doctor` finds")
+	names := regexp.MustCompile(`\{"([A-Za-z ]+)", check[A-Z]`).FindAllStringSubmatch(string(code), -1)
+	for _, m := range names {
+		if !regexp.MustCompile(`(?m)^\| ([A-Za-z ]+, )*` + m[1] + `(, [A-Za-z ]+)* \|`).MatchString(table) {
+			t.Errorf("docs/troubleshooting.md does not say what the check %s finds", m[1])
+		}
+	}
+	if len(names) < 15 {
+		t.Errorf("found %d checks only", len(names))
 	}
 }
 
