@@ -137,7 +137,7 @@ func (r reference) judge(words []string, sentence bool) string {
 		word := strings.Trim(words[i], "[]")
 		c := r[at]
 		switch {
-		case word == "--" || word == "COMMAND":
+		case word == "--" || word == "COMMAND" || word == "%s" && c.below && !c.alone:
 			return ""
 		case word == "" || word == "…" || word == "-":
 		case strings.HasPrefix(word, "-"):
@@ -359,7 +359,7 @@ func TestCommandLines_Wrong(t *testing.T) {
 // inSentence is how a command line begins within a hint.
 var inSentence = regexp.MustCompile(`(?:^|[:;,(] ?|\b(?:as|by|has|or|to|until|with) )((?:mezu|mezusphere|warpgate) [^;,)]*)`)
 
-// TestHints judges the command lines in what the programs propose.
+// TestHints judges the command lines in what the programs propose or say.
 func TestHints(t *testing.T) {
 	r := readReference(t)
 	lines := 0
@@ -391,6 +391,12 @@ func TestHints(t *testing.T) {
 				case *ast.KeyValueExpr:
 					if k, ok := n.Key.(*ast.Ident); ok && (k.Name == "Hint" || k.Name == "Fixes") {
 						look(n.Value)
+					}
+				case *ast.CallExpr:
+					if slices.Contains([]string{"Sayf", "Signf", "Warnf", "Usagef"}, calledName(n)) {
+						for _, e := range n.Args {
+							look(e)
+						}
 					}
 				case *ast.AssignStmt:
 					if len(n.Lhs) == 1 && len(n.Rhs) == 1 && named(n.Lhs[0], "Hint") {
