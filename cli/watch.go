@@ -48,26 +48,6 @@ func readWatch(c *cli.Context, inv *invocation.Invocation) error {
 	return nil
 }
 
-// shows reports whether a command only shows something, so that it can be repeated.
-func shows(path string) bool {
-	switch path[strings.LastIndexByte(path, ' ')+1:] {
-	case "list", "show", "status", "logins", "sessions", "audit", "doctor", "whoami":
-		return true
-	}
-	return path == "routes test" || path == "diff"
-}
-
-// names reports whether what a command writes has names. For all others -o name is refused before
-// they do anything.
-func names(path string) bool {
-	switch path[strings.LastIndexByte(path, ' ')+1:] {
-	case "list", "show", "create", "update", "enable", "disable", "drain", "undrain", "suspend", "activate", "rotate",
-		"logo", "invite", "sessions", "pin", "replay", "delete":
-		return true
-	}
-	return false
-}
-
 // repeatable has a command, and those below it, do what the global flags --watch and -o name ask
 // for.
 func repeatable(inv *invocation.Invocation, c *cli.Command, path string) {
@@ -79,13 +59,14 @@ func repeatable(inv *invocation.Invocation, c *cli.Command, path string) {
 	}
 	action := c.Action
 	c.Action = func(line *cli.Context) error {
-		if inv.Flags.Output == terminal.Names && !names(path) {
+		kind := inv.TakeKind()
+		if inv.Flags.Output == terminal.Names && kind&invocation.Named == 0 {
 			return exit.Usagef("mezu %s writes no names; -o name is for what lists, shows or makes something", path)
 		}
 		if inv.Flags.Watch == 0 {
 			return action(line)
 		}
-		if !shows(path) {
+		if kind&invocation.Shows == 0 {
 			return exit.Usagef("mezu %s can't be repeated; --watch is for commands that only show something", path)
 		}
 		w := &watch{Invocation: inv, line: line, action: action, title: "mezu " + path, real: inv.Streams}

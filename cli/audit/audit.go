@@ -59,6 +59,7 @@ func newAudit(inv *invocation.Invocation, run func(context.Context, *options) er
 			&cli.IntFlag{Name: "limit", Usage: "show at most `N` records", Value: defaultLimit},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "show what is done from now on, oldest first, until interrupted", DisableDefaultText: true},
 		),
+		Before: inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

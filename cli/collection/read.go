@@ -24,6 +24,7 @@ func (n Noun[T]) NewList(inv *invocation.Invocation) *cli.Command { return n.new
 func (n Noun[T]) newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "List " + n.Many, Flags: slices.Concat(n.PathFlags, n.Filters),
+		Before: inv.Is(invocation.Shows | invocation.Named),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -89,6 +90,7 @@ func (n Noun[T]) NewShow(inv *invocation.Invocation) *cli.Command { return n.new
 func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *oneOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "show", Usage: "Show " + article(n.One), ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PathFlags,
+		Before: inv.Is(invocation.Shows | invocation.Named),
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {

@@ -29,6 +29,7 @@ func (n Noun[T]) NewCreate(inv *invocation.Invocation, flags []cli.Flag, body fu
 func (n Noun[T]) newCreate(inv *invocation.Invocation, flags []cli.Flag, body func(*cli.Context, string) (any, error), run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "Create " + article(n.One), ArgsUsage: n.arg(), Flags: slices.Concat(n.PathFlags, flags, n.waitFlags()),
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			arg := ""
 			if !n.Nameless || c.NArg() > 0 {
@@ -127,6 +128,7 @@ func (n Noun[T]) NewSet(inv *invocation.Invocation, verb, usage, done string, pa
 func (n Noun[T]) NewAct(inv *invocation.Invocation, verb, usage, done string, op api.Operation) *cli.Command {
 	return &cli.Command{
 		Name: verb, Usage: usage, ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: n.PathFlags,
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {
@@ -157,6 +159,7 @@ func (n Noun[T]) runAct(ctx context.Context, o *oneOptions, op api.Operation, do
 func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*cli.Context) (map[string]any, error), run func(context.Context, *updateOptions) error) *cli.Command {
 	return &cli.Command{
 		ArgsUsage: n.arg(), BashComplete: n.complete(inv), Flags: slices.Concat(n.PathFlags, []cli.Flag{ifRevision(n.One)}, n.waitFlags()),
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			one, err := n.named(inv, c)
 			if err != nil {

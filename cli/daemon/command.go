@@ -308,7 +308,7 @@ func counted(tunnels []mezu.Tunnel) string {
 }
 
 func newStatus(inv *invocation.Invocation, d *Daemon) *cli.Command {
-	return plain("status", "Show the daemon: version, process, files and load", "Exit code 6 says that none is running.", func(ctx context.Context) error {
+	c := plain("status", "Show the daemon: version, process, files and load", "Exit code 6 says that none is running.", func(ctx context.Context) error {
 		path, err := d.socket()
 		if err != nil {
 			return err
@@ -323,6 +323,8 @@ func newStatus(inv *invocation.Invocation, d *Daemon) *cli.Command {
 		}
 		return terminal.WriteRecord(inv.Streams, inv.Flags.Output, st, statusColumns(path))
 	})
+	c.Before = inv.Is(invocation.Shows)
+	return c
 }
 
 func statusColumns(socket string) []terminal.Column[local.Status] {

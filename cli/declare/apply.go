@@ -113,6 +113,7 @@ func newDiff(inv *invocation.Invocation, run func(context.Context, *diffOptions)
 		Name: "diff", Usage: "Show how a project differs from a file: exit 0 if it doesn't, 8 if it does", Category: category,
 		Description: "What only the project has is shown too: an apply keeps it, or deletes it with --prune.",
 		Flags:       []cli.Flag{fileFlag()},
+		Before:      inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

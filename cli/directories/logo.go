@@ -27,6 +27,7 @@ func newLogo(inv *invocation.Invocation, run func(context.Context, *logoOptions)
 		Name: "logo", Usage: "Give the pages of a directory a logo: a PNG, JPEG or GIF image", ArgsUsage: "NAME FILE",
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
 		Flags:        append(n.PathFlags, &cli.BoolFlag{Name: "remove", Usage: "take the logo away, in place of FILE", DisableDefaultText: true}),
+		Before:       inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			names := []invocation.Argument{{Name: "NAME", Is: "the name of a directory"}, {Name: "FILE", Is: "an image"}}
 			if c.Bool("remove") {

@@ -44,6 +44,12 @@ func newDoctor(inv *invocation.Invocation, running status.Running, log Stored, r
 			"--bundle writes what somebody needs who is asked for help: versions, settings,\n" +
 			"results and the end of the daemon's log, without secrets.",
 		Flags: []cli.Flag{&cli.PathFlag{Name: "bundle", Usage: "also write a zip for a report into `FILE`, which must not be there yet"}},
+		Before: func(c *cli.Context) error {
+			if c.IsSet("bundle") {
+				return nil
+			}
+			return inv.Is(invocation.Shows)(c)
+		},
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

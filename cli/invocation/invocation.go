@@ -45,7 +45,33 @@ type Invocation struct {
 
 	login *Login
 	waker Waker
+	kind  Kind
 	ends  *ending
+}
+
+// Kind is what the global flags can do with a command.
+type Kind int
+
+const (
+	// Shows: the command changes nothing, so that --watch can repeat it.
+	Shows Kind = 1 << iota
+	// Named: what it writes has names, which -o name writes alone.
+	Named
+)
+
+// Is has a command say of what kind it is, before it runs.
+func (i *Invocation) Is(kind Kind) cli.BeforeFunc {
+	return func(*cli.Context) error {
+		i.kind = kind
+		return nil
+	}
+}
+
+// TakeKind gives the kind of the command that is about to run, and forgets it.
+func (i *Invocation) TakeKind() Kind {
+	kind := i.kind
+	i.kind = 0
+	return kind
 }
 
 // Waker calls ring when what a command has shown may have changed, until ctx ends or it fails.

@@ -20,6 +20,7 @@ type whoamiOptions struct{ *invocation.Invocation }
 func newWhoami(inv *invocation.Invocation, run func(context.Context, *whoamiOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "whoami", Usage: "Show who is logged in, where, and with which rights", Category: category,
+		Before: inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

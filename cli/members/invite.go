@@ -21,6 +21,7 @@ type inviteOptions struct {
 func newInvite(inv *invocation.Invocation, run func(context.Context, *inviteOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "invite", Usage: "Invite a person and show the link, this once", ArgsUsage: "EMAIL", Flags: []cli.Flag{roleFlag()},
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "EMAIL")
 			if err != nil {

@@ -37,6 +37,7 @@ type listOptions struct{ *invocation.Invocation }
 func newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "List profiles",
+		Before: inv.Is(invocation.Shows | invocation.Named),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err
@@ -112,6 +113,7 @@ func newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOpti
 		Name: "delete", Aliases: []string{"rm"}, Usage: "Delete a profile, and end its login", ArgsUsage: "NAME",
 		BashComplete: invocation.Complete(func(context.Context) ([]string, error) { return inv.Profiles.Names() }),
 		Flags:        []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true}},
+		Before:       inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a profile"})
 			if err != nil {

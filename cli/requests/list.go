@@ -34,6 +34,7 @@ func (o *command) list() *cli.Command {
 			&cli.IntFlag{Name: "limit", Aliases: []string{"L"}, Usage: "show at most `N`", Value: defaultLimit},
 			flag("follow", "go on with what comes", "f"),
 		},
+		Before: o.Is(invocation.Shows | invocation.Named),
 		Action: func(line *cli.Context) error {
 			if _, err := invocation.Arguments(line); err != nil {
 				return err

@@ -42,6 +42,7 @@ func (o *command) replay() *cli.Command {
 		}
 		return func(ctx context.Context, c *local.Client, id string) error { return o.send(ctx, c, id, r, times) }, nil
 	})
+	c.Before = o.Is(invocation.Named)
 	c.Description = "It goes to the target of its tunnel, or to that of --to, and nowhere else, and the Warpgate judges it as\n" +
 		"before: as the same user while their session lasts, else as nobody. The answer is waited for, for 30 s."
 	return c

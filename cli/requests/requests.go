@@ -196,7 +196,7 @@ func (o *command) maskedNote(n int) {
 
 // pin is "mezu requests pin".
 func (o *command) pin() *cli.Command {
-	return o.one("pin", "Keep a request when others make room for newer ones", []cli.Flag{flag("undo", "keep it no longer")},
+	c := o.one("pin", "Keep a request when others make room for newer ones", []cli.Flag{flag("undo", "keep it no longer")},
 		func(line *cli.Context) (action, error) {
 			undo := line.Bool("undo")
 			return func(ctx context.Context, c *local.Client, id string) error {
@@ -207,6 +207,8 @@ func (o *command) pin() *cli.Command {
 				return o.pinned(e)
 			}, nil
 		})
+	c.Before = o.Is(invocation.Named)
+	return c
 }
 
 func (o *command) pinned(e mezu.Exchange) error {

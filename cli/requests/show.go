@@ -12,6 +12,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
 	"github.com/mezusphere/mezu/local"
@@ -38,7 +39,7 @@ type showOptions struct {
 
 // show is "mezu requests show".
 func (o *command) show() *cli.Command {
-	return o.one("show", "Show a request and its answer: heads, bodies, frames, times", []cli.Flag{
+	c := o.one("show", "Show a request and its answer: heads, bodies, frames, times", []cli.Flag{
 		&cli.StringFlag{Name: "body", Usage: "only the body of `SIDE`: request or response (byte for byte, or for people on a terminal)"},
 		flag("frames", "the frames of a WebSocket, the events of an event stream or the messages of gRPC"),
 		&cli.IntFlag{Name: "frame", Usage: "only the content of the frame `N`, as --body"},
@@ -49,6 +50,8 @@ func (o *command) show() *cli.Command {
 		s := &showOptions{o, line.String("body"), line.Bool("frames"), line.Int("frame"), line.Bool("hex"), line.Bool("unmask"), o.Path(line.Path("descriptors"))}
 		return s.run, s.check(line.IsSet("frame"))
 	})
+	c.Before = o.Is(invocation.Shows | invocation.Named)
+	return c
 }
 
 func (o *showOptions) check(framed bool) error {

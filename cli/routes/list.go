@@ -22,7 +22,8 @@ type listOptions struct {
 func newList(inv *invocation.Invocation, run func(context.Context, *listOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "List routes, and say which edges and Warpgates run them",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "applied", Usage: "list the edges and Warpgates instead, with what they run", DisableDefaultText: true}},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "applied", Usage: "list the edges and Warpgates instead, with what they run", DisableDefaultText: true}},
+		Before: inv.Is(invocation.Shows | invocation.Named),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

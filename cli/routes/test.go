@@ -33,6 +33,7 @@ func newTest(inv *invocation.Invocation, run func(context.Context, *testOptions)
 			&cli.StringFlag{Name: "as", Usage: "the `USER` of the environment's directory, by mail or id, is logged in"},
 			&cli.StringSliceFlag{Name: "role", Usage: "a user with the role `NAME` is logged in (repeatable)"},
 		},
+		Before: inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "METHOD", "URL")
 			if err != nil {

@@ -25,6 +25,7 @@ func keyFileFlag() cli.Flag { return &cli.PathFlag{Name: keyfile.FlagName, Usage
 func newCreate(inv *invocation.Invocation, run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: append(flags(), keyFileFlag()),
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "a name for the service account"})
 			if err != nil {

@@ -31,6 +31,7 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 			invocation.SpanFlag("overlap", "let the key before be good for `TIME` more; 0s ends it now", time.Duration(mezu.DefaultKeyOverlap), ""),
 			keyFileFlag(),
 		},
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a service account"})
 			if err != nil {

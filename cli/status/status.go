@@ -55,7 +55,8 @@ func newStatus(inv *invocation.Invocation, running Running, run func(context.Con
 		Description: "NAME is a tunnel of this machine (PROJECT/ENVIRONMENT) or an environment. Without it the only tunnel\n" +
 			"here is meant, or else the environment of the context. The exit code is 0 if requests come through,\n" +
 			"else 6 or, for what does not answer in time, 7.",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait until requests come through, for 1m or --timeout", DisableDefaultText: true}},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait until requests come through, for 1m or --timeout", DisableDefaultText: true}},
+		Before: inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			o := &options{Invocation: inv, Running: running, Wait: c.Bool("wait")}
 			if c.NArg() > 0 {

@@ -31,6 +31,7 @@ func newCreate(inv *invocation.Invocation, run func(context.Context, *createOpti
 			invocation.SpanFlag("expires-in", "let it end after `TIME`, at most 90d", mezu.DefaultTokenLife, ""),
 			&cli.PathFlag{Name: keyfile.FlagName, Usage: keyfile.Usage},
 		},
+		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "NAME")
 			if err != nil {

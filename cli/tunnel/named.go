@@ -24,9 +24,10 @@ import (
 
 // named are the commands about tunnels that there are.
 func named(inv *invocation.Invocation, cfg Config) []*cli.Command {
+	one := newNamed(inv, cfg, "show", "Show one tunnel of this machine", showOne)
+	one.Before = inv.Is(invocation.Shows | invocation.Named)
 	return []*cli.Command{
-		newList(inv, cfg),
-		newNamed(inv, cfg, "show", "Show one tunnel of this machine", showOne),
+		newList(inv, cfg), one,
 		newNamed(inv, cfg, "start", "Start a tunnel that was stopped", startOne),
 		newNamed(inv, cfg, "stop", "Stop a tunnel, when its requests have ended, and keep it", stopOne),
 		newNamed(inv, cfg, "rm", "Stop a tunnel and forget it, with its key; its environment stays", removeOne),
@@ -96,6 +97,7 @@ func (h *hosted) Close() {
 func newList(inv *invocation.Invocation, cfg Config) *cli.Command {
 	return &cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "List the tunnels of this machine",
+		Before: inv.Is(invocation.Shows | invocation.Named),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

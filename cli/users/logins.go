@@ -21,6 +21,7 @@ type loginsOptions struct {
 func newLogins(inv *invocation.Invocation, n collection.Noun[mezu.User], run func(context.Context, *loginsOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "logins", Usage: "Show the last logins of a user, the newest first", ArgsUsage: "USER", Flags: n.PathFlags,
+		Before: inv.Is(invocation.Shows),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "USER")
 			if err != nil {

@@ -30,6 +30,13 @@ func newSessions(inv *invocation.Invocation, n collection.Noun[mezu.User], run f
 			&cli.StringFlag{Name: "end", Usage: "end the session `ID`"},
 			&cli.BoolFlag{Name: "end-all", Usage: "end all sessions", DisableDefaultText: true},
 		),
+		Before: func(c *cli.Context) error {
+			kind := invocation.Named
+			if !c.IsSet("end") && !c.Bool("end-all") {
+				kind |= invocation.Shows
+			}
+			return inv.Is(kind)(c)
+		},
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "USER")
 			if err != nil {
