@@ -2,8 +2,8 @@
 // is on no screen and in no log.
 //
 // What lives here: a file that is there before the secret is, and never one that was there
-// already. What may not: what the secret opens. It imports the domain only; commands that make
-// secrets import it.
+// already. What may not: what the secret opens. It imports the domain only; cli/invocation, for
+// commands that make secrets, and cmd/mezusphere import it.
 package keyfile
 
 import (

@@ -9,7 +9,6 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/invocation"
-	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -20,18 +19,19 @@ type createOptions struct {
 	KeyFile string
 }
 
-func keyFileFlag() cli.Flag { return &cli.PathFlag{Name: keyfile.FlagName, Usage: keyfile.Usage} }
-
 func newCreate(inv *invocation.Invocation, run func(context.Context, *createOptions) error) *cli.Command {
 	return &cli.Command{
-		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: append(flags(), keyFileFlag()),
+		Name: "create", Usage: "Create a service account and show its key, this once", ArgsUsage: "NAME", Flags: append(flags(), invocation.SecretFlag()),
 		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "a name for the service account"})
 			if err != nil {
 				return err
 			}
-			o := &createOptions{inv, mezu.ServiceAccount{Name: args[0], Permissions: permissionsOf(c.StringSlice("permission")), Environment: c.String("default-environment")}, inv.Path(c.Path(keyfile.FlagName))}
+			o := &createOptions{Invocation: inv, Account: mezu.ServiceAccount{Name: args[0], Permissions: permissionsOf(c.StringSlice("permission")), Environment: c.String("default-environment")}}
+			if o.KeyFile, err = inv.SecretFile(c); err != nil {
+				return err
+			}
 			if err := o.Account.Validate(); err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ func runCreate(ctx context.Context, o *createOptions) error {
 	if err != nil {
 		return err
 	}
-	file, err := keyfile.Reserve(o.KeyFile)
+	file, err := invocation.ReserveSecret(o.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -60,13 +60,12 @@ func runCreate(ctx context.Context, o *createOptions) error {
 
 // showKey writes an account with its key. In a piped table the key is the first line, so
 // that "| head -1 | cut -f2" gives the key alone. A key that is in a file is not shown.
-func showKey(inv *invocation.Invocation, file *keyfile.File, made api.ServiceAccountCreated) error {
-	kept, err := file.Keep(made.Key)
+func showKey(inv *invocation.Invocation, file *invocation.KeyFile, made api.ServiceAccountCreated) error {
+	kept, err := inv.KeepSecret(file, made.Key, "its key", "mezu service-accounts rotate "+made.Name)
 	switch {
 	case err != nil:
-		return &mezu.Error{Code: mezu.CodeInternal, Detail: err.Error(), Hint: "mezu service-accounts rotate " + made.Name, Cause: err}
+		return err
 	case kept:
-		inv.Sayf("its key is in %s", terminal.Clean(file.Path()))
 		return terminal.WriteRecord(inv.Streams, inv.Flags.Output, made.ServiceAccount, details())
 	}
 	inv.Warnf("the key is not shown again; keep it where only the machine that needs it reads it")

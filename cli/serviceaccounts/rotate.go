@@ -11,7 +11,6 @@ import (
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
-	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -29,7 +28,7 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return n.Names(ctx, inv) }),
 		Flags: []cli.Flag{
 			invocation.SpanFlag("overlap", "let the key before be good for `TIME` more; 0s ends it now", time.Duration(mezu.DefaultKeyOverlap), ""),
-			keyFileFlag(),
+			invocation.SecretFlag(),
 		},
 		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
@@ -37,7 +36,10 @@ func newRotate(inv *invocation.Invocation, run func(context.Context, *rotateOpti
 			if err != nil {
 				return err
 			}
-			o := &rotateOptions{inv, args[0], mezu.Duration(invocation.Span(c, "overlap")), inv.Path(c.Path(keyfile.FlagName))}
+			o := &rotateOptions{Invocation: inv, Name: args[0], Overlap: mezu.Duration(invocation.Span(c, "overlap"))}
+			if o.KeyFile, err = inv.SecretFile(c); err != nil {
+				return err
+			}
 			if o.Overlap > mezu.MaxKeyOverlap {
 				return exit.Usagef("--overlap is between 0s and %v, not %v", mezu.MaxKeyOverlap, o.Overlap)
 			}
@@ -51,7 +53,7 @@ func runRotate(ctx context.Context, o *rotateOptions) error {
 	if err != nil {
 		return err
 	}
-	file, err := keyfile.Reserve(o.KeyFile)
+	file, err := invocation.ReserveSecret(o.KeyFile)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
-	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -29,7 +28,7 @@ func newCreate(inv *invocation.Invocation, run func(context.Context, *createOpti
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "permission", Usage: "let it do `VERB` only, such as projects.read (repeatable)", DefaultText: "all that you may"},
 			invocation.SpanFlag("expires-in", "let it end after `TIME`, at most 90d", mezu.DefaultTokenLife, ""),
-			&cli.PathFlag{Name: keyfile.FlagName, Usage: keyfile.Usage},
+			invocation.SecretFlag(),
 		},
 		Before: inv.Is(invocation.Named),
 		Action: func(c *cli.Context) error {
@@ -37,7 +36,10 @@ func newCreate(inv *invocation.Invocation, run func(context.Context, *createOpti
 			if err != nil {
 				return err
 			}
-			o := &createOptions{inv, mezu.Token{Name: args[0]}, invocation.Span(c, "expires-in"), inv.Path(c.Path(keyfile.FlagName))}
+			o := &createOptions{Invocation: inv, Token: mezu.Token{Name: args[0]}, Life: invocation.Span(c, "expires-in")}
+			if o.KeyFile, err = inv.SecretFile(c); err != nil {
+				return err
+			}
 			for _, verb := range c.StringSlice("permission") {
 				o.Token.Permissions = append(o.Token.Permissions, mezu.Permission(verb))
 			}
@@ -60,7 +62,7 @@ func runCreate(ctx context.Context, o *createOptions) error {
 	if err != nil {
 		return err
 	}
-	file, err := keyfile.Reserve(o.KeyFile)
+	file, err := invocation.ReserveSecret(o.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -73,12 +75,11 @@ func runCreate(ctx context.Context, o *createOptions) error {
 		return err
 	}
 	o.Sayf("made a token at %s; it ends on %s, and commands that use it say so a week before", p.Text, made.ExpiresAt.Local().Format(time.DateOnly))
-	kept, err := file.Keep(made.Secret)
+	kept, err := o.KeepSecret(file, made.Secret, "it", "mezu tokens delete "+made.ID+", and make another")
 	switch {
 	case err != nil:
-		return &mezu.Error{Code: mezu.CodeInternal, Detail: err.Error(), Hint: "mezu tokens delete " + made.ID + ", and make another", Cause: err}
+		return err
 	case kept:
-		o.Sayf("it is in %s", terminal.Clean(file.Path()))
 		return terminal.WriteRecord(o.Streams, o.Flags.Output, made.Token, noun().Details)
 	}
 	o.Warnf("the token is not shown again; keep it where only the machine that needs it reads it")

@@ -19,6 +19,8 @@ type linkOptions struct {
 	Send api.Operation
 	// What is mailed, in a message.
 	What string
+	// KeyFile is where a link goes that is not mailed; if empty, it is shown.
+	KeyFile string
 }
 
 // verb is a command that mails a link to a user.
@@ -47,6 +49,9 @@ func newLink(inv *invocation.Invocation, n collection.Noun[mezu.User], v verb, r
 			if c.Bool("shared") {
 				o.Send = v.wide
 			}
+			if o.KeyFile, err = inv.SecretFile(c); err != nil {
+				return err
+			}
 			if err := o.read(c); err != nil {
 				return err
 			}
@@ -70,6 +75,11 @@ func runLink(ctx context.Context, o *linkOptions) error {
 	if err != nil {
 		return err
 	}
+	file, err := invocation.ReserveSecret(o.KeyFile)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
 	out, err := api.Invoke[api.UserMailed](ctx, p.Client, o.Send, o.Mail, p.With(id)...)
 	if err != nil {
 		return err
@@ -78,6 +88,15 @@ func runLink(ctx context.Context, o *linkOptions) error {
 		o.Sayf("mailed %s to %s", o.What, terminal.Clean(o.User))
 	} else {
 		o.Warnf("%s sends no mail: hand the link to %s yourself; whoever has it can set the password", p.Client.BaseURL(), terminal.Clean(o.User))
+	}
+	if out.Link != "" {
+		kept, err := o.KeepSecret(file, out.Link, "the link", "mezu users reset-password "+terminal.Clean(o.User)+", which makes another")
+		if err != nil {
+			return err
+		}
+		if kept {
+			out.Link = ""
+		}
 	}
 	o.Mask(out.Link)
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, out, []terminal.Column[api.UserMailed]{

@@ -28,11 +28,13 @@ func Command(inv *invocation.Invocation) *cli.Command {
 		&cli.BoolFlag{Name: "invite", Usage: "mail an invitation; until it is accepted the user is inactive", DisableDefaultText: true}),
 		func(c *cli.Context, email string) (any, error) { return fromFlags(inv, c, email) })
 	create.ArgsUsage = "EMAIL"
+	reset := newLink(inv, n, resetVerb(), runLink)
+	reset.Flags = append(reset.Flags, invocation.SecretFlag()) // an invitation is mailed, or is none
 	return n.Command("List, show, create, invite, change, suspend, activate and delete users of a directory",
 		n.NewList(inv), n.NewShow(inv), create, n.NewUpdate(inv, append(flags(), statusFlag(), emailFlag()), patchOf),
 		n.NewSet(inv, "suspend", "Keep a user out: all sessions of the user end", "suspended", map[string]any{"status": mezu.UserSuspended}),
 		n.NewSet(inv, "activate", "Let a user log in (again)", "activated", map[string]any{"status": mezu.UserActive}),
-		newLink(inv, n, inviteVerb(), runLink), newLink(inv, n, resetVerb(), runLink),
+		newLink(inv, n, inviteVerb(), runLink), reset,
 		newLogins(inv, n, runLogins), newSessions(inv, n, runSessions), n.NewDelete(inv))
 }
 
